@@ -1,0 +1,176 @@
+// The configuration after parsing: every default filled in, durations in milliseconds, sizes in bytes.
+// This is what the rest of Sluice reads; the YAML text and its errors end in src/config.
+
+/** What a listener is told about its traffic. `detect` looks at the first bytes. */
+export type ListenerProtocol = 'detect' | 'http1' | 'http2' | 'opaque';
+
+/** What the endpoints of a service speak. */
+export type ServiceProtocol = 'http1' | 'http2' | 'opaque' | 'auto';
+
+export interface Address {
+  /** Numeric IPv4 or IPv6 text, without brackets. */
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface DetectConfig {
+  /** Silence after which detection gives up and relays as opaque (fails open), ms. 0 waits for ever. */
+  readonly timeoutMs: number;
+  /** Silence after which the opaque endpoint is dialled, ms; -1 chooses: short for a service with one endpoint, longer otherwise. */
+  readonly raceMs: number;
+  /** How long a destination that spoke first is remembered, ms. 0 turns learning off. */
+  readonly learnTtlMs: number;
+}
+
+/** A service per verdict; `null` where the listener refuses that protocol. */
+export interface ListenerServices {
+  readonly http1: string | null;
+  readonly http2: string | null;
+  readonly tls: string | null;
+  readonly opaque: string | null;
+}
+
+export interface ListenerConfig {
+  readonly name: string;
+  readonly listen: Address;
+  readonly protocol: ListenerProtocol;
+  readonly services: ListenerServices;
+  /** The `direction` label of the metrics. */
+  readonly direction: 'inbound' | 'outbound';
+  readonly detect: DetectConfig;
+  readonly backlog: number;
+  /** TCP keepalive idle and interval, ms; 0 is off. */
+  readonly keepAliveMs: number;
+  /** TCP_USER_TIMEOUT, ms; 0 is the kernel's default. */
+  readonly userTimeoutMs: number;
+}
+
+/** Where an endpoint comes from. `dns` is A/AAAA of a name, `srv` a service record that brings its own ports. */
+export type EndpointSource =
+  | { readonly kind: 'static'; readonly address: Address }
+  | { readonly kind: 'dns'; readonly name: string; readonly port: number }
+  | { readonly kind: 'srv'; readonly name: string };
+
+export interface BalanceConfig {
+  readonly policy: 'ewma' | 'round-robin';
+  /** Time in which a latency estimate decays to 1/e, ms. */
+  readonly decayMs: number;
+  /** Latency that a new endpoint is assumed to have, ms. */
+  readonly defaultRttMs: number;
+  /** Latency that a failure is recorded as, ms. 0 records what was measured. */
+  readonly failurePenaltyMs: number;
+}
+
+export interface BreakerConfig {
+  /** Consecutive failures that take an endpoint out. 0 turns the breaker off. */
+  readonly failures: number;
+  readonly minBackoffMs: number;
+  readonly maxBackoffMs: number;
+}
+
+export interface PoolConfig {
+  /** Idle upstream connections kept per endpoint and worker. */
+  readonly maxIdle: number;
+  /** Upstream connections per endpoint and worker, idle and busy. */
+  readonly maxConnections: number;
+  /** How long an idle upstream connection is kept, ms. */
+  readonly idleTimeoutMs: number;
+}
+
+export interface RetryConfig {
+  /** Retries allowed as a share of requests. */
+  readonly budget: number;
+  /** Retries a second that are always allowed. */
+  readonly minPerSecond: number;
+}
+
+export interface ServiceConfig {
+  readonly name: string;
+  readonly protocol: ServiceProtocol;
+  readonly endpoints: readonly EndpointSource[];
+  readonly balance: BalanceConfig;
+  readonly breaker: BreakerConfig;
+  readonly pool: PoolConfig;
+  readonly retry: RetryConfig;
+  readonly connectTimeoutMs: number;
+  /** From the whole request sent to the first byte of its response, ms. 0 is none. */
+  readonly responseTimeoutMs: number;
+  readonly keepAliveMs: number;
+  readonly userTimeoutMs: number;
+  /** Bounds of the DNS refresh interval, ms. */
+  readonly dnsMinTtlMs: number;
+  readonly dnsMaxTtlMs: number;
+}
+
+export interface Http1Limits {
+  /** Bytes of start line and fields; at most what a buffer holds. */
+  readonly maxHeaderBytes: number;
+  readonly maxHeaders: number;
+  readonly maxTargetBytes: number;
+  /** First byte of a request to the end of its head, ms. */
+  readonly headerTimeoutMs: number;
+  /** Silence inside a request or response body, ms. */
+  readonly bodyTimeoutMs: number;
+  /** Silence of a client connection between requests, ms. */
+  readonly idleTimeoutMs: number;
+  /** Requests served on one client connection; 0 is no limit. */
+  readonly maxRequests: number;
+  /** Pipelined bytes read ahead of the response being sent. */
+  readonly maxPipelinedBytes: number;
+}
+
+export interface OpaqueLimits {
+  /** Silence in both directions, ms; 0 is none. */
+  readonly idleTimeoutMs: number;
+  /** Age of a connection, ms; 0 is none. */
+  readonly lifetimeMs: number;
+  /** How long a half-closed connection may stay silent, ms; 0 is none. */
+  readonly halfCloseTimeoutMs: number;
+}
+
+export interface LimitsConfig {
+  /** Open client connections per worker. */
+  readonly maxConnections: number;
+  /** Buffer memory per worker, bytes. */
+  readonly slabBytes: number;
+  /** Bytes queued to a slow reader before its source is no longer read. */
+  readonly maxBufferedBytes: number;
+  /** Pipes that splicing may hold per worker; 0 turns splicing off. */
+  readonly maxPipes: number;
+  readonly http1: Http1Limits;
+  readonly opaque: OpaqueLimits;
+}
+
+export interface DrainConfig {
+  /** After SIGTERM: how long listeners go on accepting while /ready says no, ms. */
+  readonly holdMs: number;
+  /** After the listeners closed: how long open work may take, ms. */
+  readonly graceMs: number;
+}
+
+export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
+
+export interface LogConfig {
+  readonly level: LogLevel;
+  /** One line a request or opaque connection. */
+  readonly access: boolean;
+}
+
+export interface Config {
+  /** Absolute path, or `-` where there is no file. */
+  readonly file: string;
+  readonly workers: number;
+  readonly io: 'auto' | 'uring' | 'epoll';
+  /** How long a loop turn may wait for more completions when much is in flight, microseconds. 0 is off. */
+  readonly coalesceUs: number;
+  readonly admin: Address | null;
+  readonly log: LogConfig;
+  readonly drain: DrainConfig;
+  readonly limits: LimitsConfig;
+  /** Ports relayed without detection. */
+  readonly opaquePorts: ReadonlySet<number>;
+  /** Those of `opaquePorts` that the file (not the default list) names. */
+  readonly annotatedPorts: ReadonlySet<number>;
+  readonly listeners: readonly ListenerConfig[];
+  readonly services: readonly ServiceConfig[];
+}

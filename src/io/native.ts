@@ -1,0 +1,114 @@
+// The native module: the only door to system calls. Everything here is integers and shared memory.
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+/** What `create` maps. All buffers are external memory; exactly one ArrayBuffer exists per mapping and isolate. */
+export interface RingMemory {
+  readonly executor: 'uring' | 'epoll';
+  /** Why `auto` took this executor, for the log: e.g. `io_uring_setup: EPERM`. Empty where it was asked for. */
+  readonly reason: string;
+  /** Names this ring in MSG_RING entries of other rings (the fd of a uring, a registry index of an epoll ring). */
+  readonly ringId: number;
+  /** Submission and completion rings, as the kernel maps them. */
+  readonly rings: ArrayBuffer;
+  /** Submission entries, 64 bytes each. */
+  readonly entries: ArrayBuffer;
+  /** Provided-buffer ring of group 1: `ringBuffers` entries of 16 bytes. */
+  readonly bufferRing: ArrayBuffer;
+  /** The slab. It never crosses a 4 GiB line, so `slabHigh` is the high half of every address in it. */
+  readonly slab: ArrayBuffer;
+  readonly slabLow: number;
+  readonly slabHigh: number;
+  /** Float64 values written by the native side: 0 now (monotonic, µs), 1 and 2 bytes of the last `pump` (in, out). */
+  readonly page: ArrayBuffer;
+  /** Byte offsets into `rings`. */
+  readonly sqHead: number;
+  readonly sqTail: number;
+  readonly cqHead: number;
+  readonly cqTail: number;
+  readonly cqes: number;
+  readonly sqEntries: number;
+  readonly cqEntries: number;
+}
+
+export interface Native {
+  /** Creates this thread's only ring. Throws an Error with `code` (e.g. EPERM) where the asked executor is refused. */
+  create(executor: 'auto' | 'uring' | 'epoll', entries: number, ringBuffers: number, slabBytes: number): RingMemory;
+  /**
+   * Submits up to `submit` entries and waits until `minComplete` completions are there or `timeoutUs` has passed
+   * (-1 waits for ever, 0 does not wait). `minWaitUs` > 0 waits that long for more than one completion, where the executor can.
+   * Writes the clock into the page. Returns the entries consumed or -errno; a timeout or a signal is no error.
+   */
+  enter(submit: number, minComplete: number, timeoutUs: number, minWaitUs: number): number;
+  /**
+   * Hosts `step` in a uv_prepare handle. `step` returns 1 to let libuv run a turn, 0 to be called again after
+   * microtasks have run. Throwing is fatal to the thread (uncaught exception).
+   */
+  run(step: () => number): void;
+  /** Ends the hosting, so that the thread's event loop can end. */
+  stopRun(): void;
+  /** Milliseconds to libuv's next timer, 0 if it has work now, -1 if it has none, -3 if watchers wait to be registered. */
+  uvTimeout(): number;
+  /** libuv's own epoll fd: readable when libuv has I/O to handle. */
+  uvFd(): number;
+  /** Tears the ring down: submits what is queued, cancels, reaps, unmaps. The env's cleanup hook does the same. */
+  destroy(): void;
+
+  /** Listening socket on a numeric address, not yet accepting for anyone. Throws with `code` and `syscall`. */
+  listen(host: string, port: number, backlog: number, reusePort: boolean, keepAliveMs: number, userTimeoutMs: number): number;
+  /** Drops new SYNs (a socket filter), so that the queue can be accepted to its end before the socket is closed. 0 or -errno. */
+  refuse(fd: number): number;
+  /** Stream socket for CONNECT, with TCP_NODELAY, close-on-exec and what the executor needs. fd or -errno. */
+  socket(family: 4 | 6, keepAliveMs: number, userTimeoutMs: number): number;
+  close(fd: number): number;
+  /** 0 read, 1 write, 2 both. */
+  shutdown(fd: number, how: number): number;
+  /** Makes the next close of `fd` send RST (SO_LINGER with zero time). */
+  resetOnClose(fd: number): number;
+  /** O_NONBLOCK on or off. */
+  nonblock(fd: number, on: boolean): number;
+  /** Port the socket is bound to, or -errno. */
+  localPort(fd: number): number;
+  /** `ip:port`, `[ip6]:port`, or '' where it is not to be had. Cold path only. */
+  peerName(fd: number): string;
+  localName(fd: number): string;
+  /** SO_ORIGINAL_DST of IPv4 or IPv6 as `ip:port`, '' where the connection was not redirected. */
+  originalDestination(fd: number): string;
+  /** MSG_PEEK into `into`. Bytes, 0 at end of stream, or -errno (-11 nothing there). */
+  peek(fd: number, into: Uint8Array): number;
+  /** A non-blocking, close-on-exec pipe grown to `bytes` where allowed. Returns read * 2^20 + write, or -errno. */
+  pipe(bytes: number): number;
+  /**
+   * Moves up to `limit` more bytes from `source` through the pipe (holding `inPipe` bytes) to `destination`.
+   * Returns flags: 1 source would block, 2 destination would block, 4 source at its end, 8 source failed,
+   * 16 destination failed, 32 the limit is reached; errno of a failure in bits 8 and up. Bytes are in the page.
+   */
+  pump(source: number, pipeRead: number, pipeWrite: number, destination: number, inPipe: number, limit: number): number;
+  /** Raises RLIMIT_NOFILE to its hard limit; returns the limit now in force. */
+  raiseFileLimit(): number;
+  /** CPU time of this thread, µs. */
+  threadCpu(): number;
+  /** Writes sockaddr bytes for a numeric address into `into` at `at`; returns their length, 0 if it is no numeric address. */
+  sockaddr(host: string, port: number, into: Uint8Array, at: number): number;
+}
+
+const HELP =
+  'Sluice needs its native module. Install a C compiler, make and Python 3 ' +
+  '(Debian: apt-get install build-essential python3), then run: npm rebuild sluice (or make build in a checkout).';
+
+let loaded: Native | undefined;
+
+/** The native module; throws an Error that says what to install where it can't be loaded. */
+export function native(): Native {
+  if (loaded === undefined) {
+    const root = fileURLToPath(new URL('../../../', import.meta.url));
+    const require = createRequire(import.meta.url);
+    try {
+      loaded = require('node-gyp-build')(root) as Native;
+    } catch (error) {
+      const cause = error instanceof Error ? error.message.split('\n')[0] : String(error);
+      throw new Error(`cannot load the native module (${process.platform}-${process.arch}): ${cause}\n${HELP}`);
+    }
+  }
+  return loaded;
+}

@@ -1,0 +1,195 @@
+// Where each number lives in a worker's shared memory. One writer (the worker), plain stores; the main thread reads at any time.
+// Counters and gauges are Float64 (exact to 2^53); histograms are Uint32 slots in HdrHistogram's index layout.
+// The hot path adds to `values[base + FIELD]`; bases come from `listenerBase`, `serviceBase` and `endpointBase`.
+
+/** Capacity; slot 0 of each table is the overflow series that takes what does not fit. */
+export const MAX_LISTENERS = 64;
+export const MAX_SERVICES = 128;
+export const MAX_ENDPOINTS = 512;
+
+/** Verdicts of detection, in the order of their counters. */
+export const VERDICTS = ['http1', 'http2', 'tls', 'opaque'] as const;
+/** Why a verdict was reached. `hint` is the listener's own `protocol:`. */
+export const REASONS = [
+  'annotation',
+  'default-port',
+  'hint',
+  'matched',
+  'server-first',
+  'learned',
+  'timeout',
+  'eof',
+] as const;
+
+/** How a connection ended. `ok` is an orderly end; `reset` a RST from that side. */
+export const CLOSE_REASONS = [
+  'ok',
+  'reset',
+  'timeout',
+  'error',
+  'refused',
+  'protocol',
+  'drain',
+  'limit',
+  'worker_crash',
+  'no-endpoint',
+] as const;
+
+/** Why the proxy itself answered a request (the reason header's values). */
+export const RESPONSE_REASONS = [
+  'bad-request',
+  'header-too-large',
+  'target-too-long',
+  'version-not-supported',
+  'header-timeout',
+  'body-timeout',
+  'no-endpoint',
+  'connect-failed',
+  'connect-timeout',
+  'upstream-reset',
+  'upstream-protocol',
+  'response-timeout',
+  'pool-exhausted',
+  'memory',
+  'not-implemented',
+  'misdirected',
+  'draining',
+  'expectation',
+] as const;
+
+/** Per-worker fields. */
+export const W = {
+  /** 1 once the worker accepts. */
+  READY: 0,
+  CONNECTIONS_OPEN: 1,
+  HANDED_OVER: 2,
+  HANDED_IN: 3,
+  LOOP_TURNS: 4,
+  /** Completions handled. */
+  COMPLETIONS: 5,
+  /** Longest loop turn since the last sample, µs. */
+  LOOP_LAG_MAX_US: 6,
+  SLAB_BUFFERS: 7,
+  SLAB_FREE: 8,
+  /** Receives parked because the slab was out. */
+  SLAB_PARKS: 9,
+  PIPES_OPEN: 10,
+  PIPE_LIMITED: 11,
+  SPLICE_STARTS: 12,
+  SPLICED_BYTES: 13,
+  COPIED_BYTES: 14,
+  RETRIES: 15,
+  RETRIES_BUDGET: 16,
+  CPU_US: 17,
+  SOCKETS_OPEN: 18,
+  ACCEPT_ERRORS: 19,
+  /** Reads paused because a reader was slow. */
+  BACKPRESSURE: 20,
+  LEARNED: 21,
+  RACES_STARTED: 22,
+  RACES_SERVER_FIRST: 23,
+  RACES_POOLED: 24,
+  ACCESS_LOG_DROPPED: 25,
+  /** Limits that fired, in the order of LIMITS. */
+  LIMIT: 32,
+  /** Responses made by the proxy, in the order of RESPONSE_REASONS. */
+  RESPONSE: 64,
+  SIZE: 128,
+} as const;
+
+/** Limits with a counter each. */
+export const LIMITS = [
+  'connections',
+  'header-bytes',
+  'headers',
+  'target-bytes',
+  'header-time',
+  'body-time',
+  'idle-time',
+  'requests',
+  'pipelined-bytes',
+  'opaque-idle',
+  'opaque-lifetime',
+  'half-close',
+  'connect-time',
+  'response-time',
+  'buffered-bytes',
+  'pipes',
+  'slab',
+  'pool-connections',
+  'detect-time',
+  'retry-budget',
+  'drain-grace',
+  'file-descriptors',
+] as const;
+
+/** Per-listener fields (`peer="src"`). */
+export const L = {
+  OPEN_TOTAL: 0,
+  OPEN: 1,
+  READ_BYTES: 2,
+  WRITE_BYTES: 3,
+  /** CLOSE + index into CLOSE_REASONS. */
+  CLOSE: 4,
+  /** VERDICT + verdict * 8 + reason. */
+  VERDICT: 16,
+  REQUESTS: 48,
+  SIZE: 64,
+} as const;
+
+/** Per-service fields. */
+export const S = {
+  REQUESTS: 0,
+  RETRIES: 1,
+  RETRIES_DENIED: 2,
+  NO_ENDPOINT: 3,
+  IN_FLIGHT: 4,
+  /** RESPONSE + index into RESPONSE_REASONS: what the proxy answered itself. */
+  RESPONSE: 8,
+  SIZE: 32,
+} as const;
+
+/** Per-endpoint fields (`peer="dst"`). */
+export const E = {
+  OPEN_TOTAL: 0,
+  OPEN: 1,
+  READ_BYTES: 2,
+  WRITE_BYTES: 3,
+  /** CLOSE + index into CLOSE_REASONS. */
+  CLOSE: 4,
+  REQUESTS: 16,
+  IN_FLIGHT: 17,
+  /** 0 ready, 1 probation, 2 probing. */
+  STATE: 18,
+  /** Latency estimate, ms. */
+  EWMA_MS: 19,
+  POOL_IDLE: 20,
+  CONNECT_FAILURES: 21,
+  BREAKER_OPENED: 22,
+  /** Responses lost before their end (reset, timeout, protocol error). */
+  FAILURES: 23,
+  /** STATUS + (code - 100): responses by status code 100..599. */
+  STATUS: 32,
+  SIZE: 536,
+} as const;
+
+/** Histograms: two significant digits, 1 µs to 3600 s. Same index layout as hdr-histogram-js. */
+export const HISTOGRAM = { lowest: 1, highest: 3_600_000_000, digits: 2 } as const;
+
+export const WORKER_HISTOGRAMS = ['loop_turn_us'] as const;
+export const LISTENER_HISTOGRAMS = ['detect_us'] as const;
+export const SERVICE_HISTOGRAMS = ['response_latency_us'] as const;
+export const ENDPOINT_HISTOGRAMS = ['response_latency_us', 'connect_us'] as const;
+
+const LISTENERS_AT = W.SIZE;
+const SERVICES_AT = LISTENERS_AT + MAX_LISTENERS * L.SIZE;
+const ENDPOINTS_AT = SERVICES_AT + MAX_SERVICES * S.SIZE;
+/** Float64 values of one worker. */
+export const VALUES_LENGTH = ENDPOINTS_AT + MAX_ENDPOINTS * E.SIZE;
+
+/** First value of listener `slot`. */
+export const listenerBase = (slot: number): number => LISTENERS_AT + slot * L.SIZE;
+/** First value of service `slot`. */
+export const serviceBase = (slot: number): number => SERVICES_AT + slot * S.SIZE;
+/** First value of endpoint `slot`. */
+export const endpointBase = (slot: number): number => ENDPOINTS_AT + slot * E.SIZE;
