@@ -16,7 +16,10 @@ export interface Address {
 export interface DetectConfig {
   /** Silence after which detection gives up and relays as opaque (fails open), ms. 0 waits for ever. */
   readonly timeoutMs: number;
-  /** Silence after which the opaque endpoint is dialled, ms; -1 chooses: short for a service with one endpoint, longer otherwise. */
+  /**
+   * Silence after which the opaque endpoint is dialled, ms; -1 chooses: short for a service with one endpoint, longer
+   * otherwise; -2 never dials before the verdict.
+   */
   readonly raceMs: number;
   /** How long a destination that spoke first is remembered, ms. 0 turns learning off. */
   readonly learnTtlMs: number;

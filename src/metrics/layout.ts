@@ -173,8 +173,13 @@ export const E = {
   SIZE: 536,
 } as const;
 
-/** Histograms: two significant digits, 1 µs to 3600 s. Same index layout as hdr-histogram-js. */
-export const HISTOGRAM = { lowest: 1, highest: 3_600_000_000, digits: 2 } as const;
+/**
+ * Histograms: two significant digits, 1 µs to 2^31 - 1 µs (35.8 minutes; longer times are recorded as that), so that a
+ * recording stays in 32-bit integer operations. Same index layout as hdr-histogram-js.
+ */
+export const HISTOGRAM = { lowest: 1, highest: 2_147_483_647, digits: 2 } as const;
+/** Uint32 slots of one histogram: 256 for the first bucket, 128 for each of the 23 doublings above it. */
+export const HISTOGRAM_SLOTS = 3200;
 
 export const WORKER_HISTOGRAMS = ['loop_turn_us'] as const;
 export const LISTENER_HISTOGRAMS = ['detect_us'] as const;
@@ -184,8 +189,17 @@ export const ENDPOINT_HISTOGRAMS = ['response_latency_us', 'connect_us'] as cons
 const LISTENERS_AT = W.SIZE;
 const SERVICES_AT = LISTENERS_AT + MAX_LISTENERS * L.SIZE;
 const ENDPOINTS_AT = SERVICES_AT + MAX_SERVICES * S.SIZE;
+/** Sums of the recorded values, one per histogram, in the histograms' order. */
+export const SUMS_AT = ENDPOINTS_AT + MAX_ENDPOINTS * E.SIZE;
+
+const LISTENER_HISTOGRAMS_AT = WORKER_HISTOGRAMS.length;
+const SERVICE_HISTOGRAMS_AT = LISTENER_HISTOGRAMS_AT + MAX_LISTENERS * LISTENER_HISTOGRAMS.length;
+const ENDPOINT_HISTOGRAMS_AT = SERVICE_HISTOGRAMS_AT + MAX_SERVICES * SERVICE_HISTOGRAMS.length;
+/** Histograms of one worker. */
+export const HISTOGRAM_COUNT = ENDPOINT_HISTOGRAMS_AT + MAX_ENDPOINTS * ENDPOINT_HISTOGRAMS.length;
+
 /** Float64 values of one worker. */
-export const VALUES_LENGTH = ENDPOINTS_AT + MAX_ENDPOINTS * E.SIZE;
+export const VALUES_LENGTH = SUMS_AT + HISTOGRAM_COUNT;
 
 /** First value of listener `slot`. */
 export const listenerBase = (slot: number): number => LISTENERS_AT + slot * L.SIZE;
@@ -193,3 +207,15 @@ export const listenerBase = (slot: number): number => LISTENERS_AT + slot * L.SI
 export const serviceBase = (slot: number): number => SERVICES_AT + slot * S.SIZE;
 /** First value of endpoint `slot`. */
 export const endpointBase = (slot: number): number => ENDPOINTS_AT + slot * E.SIZE;
+
+/** Number of the worker's histogram `index` (into WORKER_HISTOGRAMS), for `WorkerMetrics.record`. */
+export const workerHistogram = (index: number): number => index;
+/** Number of histogram `index` (into LISTENER_HISTOGRAMS) of listener `slot`. */
+export const listenerHistogram = (slot: number, index: number): number =>
+  LISTENER_HISTOGRAMS_AT + slot * LISTENER_HISTOGRAMS.length + index;
+/** Number of histogram `index` (into SERVICE_HISTOGRAMS) of service `slot`. */
+export const serviceHistogram = (slot: number, index: number): number =>
+  SERVICE_HISTOGRAMS_AT + slot * SERVICE_HISTOGRAMS.length + index;
+/** Number of histogram `index` (into ENDPOINT_HISTOGRAMS) of endpoint `slot`. */
+export const endpointHistogram = (slot: number, index: number): number =>
+  ENDPOINT_HISTOGRAMS_AT + slot * ENDPOINT_HISTOGRAMS.length + index;

@@ -1,0 +1,72 @@
+// What a benchmark is: contenders, a way to take one sample from one of them, and a bar.
+import { coreBusy, cpuTime } from './cpu.js';
+import type { Load } from './load.js';
+import type { Contender, Running, Work } from './rivals/contender.js';
+import type { Session } from './session.js';
+
+export interface Sample {
+  /** Cost in the benchmark's unit: less is better. */
+  readonly value: number;
+  readonly errors: number;
+  /** Work done a second: requests, connections or GB. */
+  readonly rate?: number;
+  /** User-space share of the CPU time, 0..1. */
+  readonly userShare?: number;
+  /** Share of the measured core that others used meanwhile, 0..1. */
+  readonly foreign?: number;
+  /** Further figures for the table and the JSON. */
+  readonly extra?: Readonly<Record<string, number>>;
+}
+
+export interface Bar {
+  readonly limit: number;
+  readonly ambition: number;
+  /** Names of the rivals; the one with the lowest cost counts. */
+  readonly rivals: readonly string[];
+}
+
+export interface Bench {
+  readonly name: string;
+  readonly title: string;
+  readonly unit: string;
+  /** null: informational. */
+  readonly bar: Bar | null;
+  /** The contender that the bar is about comes first. */
+  readonly contenders: readonly Contender[];
+  readonly work: Omit<Work, 'upstream'>;
+  /** A new process for every sample: for what a process does not give back, such as memory. */
+  readonly fresh?: boolean;
+  /** Starts the upstream; returns its port. */
+  upstream(session: Session): Promise<number>;
+  /** Runs before the first round, with all contenders that run. */
+  calibrate?(session: Session, running: readonly Running[], seconds: number): Promise<void>;
+  sample(session: Session, running: Running, seconds: number): Promise<Sample>;
+}
+
+/** CPU cost of `load` on `running`, in µs per unit times `scale`. */
+export async function cpuSample(
+  running: Running,
+  cores: string,
+  load: () => Promise<Load>,
+  scale = 1,
+): Promise<Sample> {
+  const list = cores.split(',').map(Number);
+  const busy = () => list.reduce((sum, core) => sum + coreBusy(core), 0);
+  const pid = running.started.pid;
+  const [before, busyBefore, from] = [cpuTime(pid), busy(), process.hrtime.bigint()];
+  const { units, errors, seconds } = await load();
+  const [after, busyAfter, to] = [cpuTime(pid), busy(), process.hrtime.bigint()];
+  const cpu = after.total - before.total;
+  const user = after.user - before.user;
+  const system = after.system - before.system;
+  const elapsed = (Number(to - from) / 1000) * list.length;
+  return {
+    value: units > 0 ? (cpu / units) * scale : Number.NaN,
+    errors: errors + (units > 0 ? 0 : 1),
+    rate: units / seconds,
+    userShare: user / Math.max(1, user + system),
+    // With one core for the proxy and none of the load on it, whatever else ran there is noise.
+    ...(list.length === 1 ? { foreign: Math.max(0, (busyAfter - busyBefore - cpu) / elapsed) } : {}),
+    extra: { cores: cpu / (elapsed / list.length) },
+  };
+}

@@ -1,0 +1,42 @@
+// Opaque TCP: small messages and bulk.
+import { type Bench, cpuSample } from '../bench.js';
+import { pingpong, sink } from '../load.js';
+import { haproxy } from '../rivals/haproxy.js';
+import { nginxStream } from '../rivals/nginx.js';
+import { sluice } from '../rivals/sluice.js';
+import { startUpstream } from '../upstreams.js';
+import { PROXY_CORE } from './http.js';
+
+const work = { kind: 'tcp', workers: 1, cores: PROXY_CORE, connections: 64 } as const;
+const MESSAGE_BYTES = 64;
+const PIECE_BYTES = 64 * 1024 * 1024;
+
+export const opaqueSmall: Bench = {
+  name: 'opaque-small',
+  title: 'Opaque TCP, 64-byte messages, 64 connections',
+  unit: 'µs CPU/round trip',
+  bar: { limit: 1.05, ambition: 0.95, rivals: ['nginx', 'haproxy'] },
+  contenders: [sluice('sluice', 'auto'), nginxStream(), haproxy()],
+  work,
+  upstream: (session) => startUpstream(session, 'echo'),
+  sample: (session, running, seconds) =>
+    cpuSample(running, work.cores, () => pingpong(session, running.port, 64, seconds, MESSAGE_BYTES)),
+};
+
+export const opaqueBulk: Bench = {
+  name: 'opaque-bulk',
+  title: 'Opaque TCP, bulk, 4 connections',
+  unit: 'ms CPU/GB',
+  bar: { limit: 0.35, ambition: 0.25, rivals: ['haproxy'] },
+  contenders: [
+    sluice('sluice', 'auto'),
+    haproxy('haproxy', { splice: 'auto' }),
+    // Shown, not judged: an operator who knows the traffic can force what `splice-auto` has to guess.
+    haproxy('haproxy-forced', { splice: 'always' }),
+    nginxStream(),
+  ],
+  work,
+  upstream: (session) => startUpstream(session, 'source'),
+  sample: (session, running, seconds) =>
+    cpuSample(running, work.cores, () => sink(session, 'tcp', running.port, 4, seconds, PIECE_BYTES), 0.001),
+};

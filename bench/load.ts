@@ -1,0 +1,99 @@
+// The load generators as functions: what to run, and what it said.
+import type { Session } from './session.js';
+import { which } from './session.js';
+
+export interface Load {
+  /** Units of work done: requests, round trips, connections or GB (10^9 bytes). */
+  readonly units: number;
+  /** Wrong or missing answers of any kind. */
+  readonly errors: number;
+  readonly seconds: number;
+}
+
+export interface LatencyLoad extends Load {
+  /** Percentiles in µs, from the time at which a request was due. */
+  readonly p50: number;
+  readonly p99: number;
+  readonly p999: number;
+}
+
+const fields = { units: 0, errors: 0, seconds: 0 };
+
+function isLoad(value: unknown): value is Load {
+  return typeof value === 'object' && value !== null && Object.keys(fields).every((key) => key in value);
+}
+
+/** Parses a generator's JSON line. */
+export function parseLoad(line: string): Load {
+  const value: unknown = JSON.parse(line);
+  if (!isLoad(value)) throw new Error(`not a load generator's result: ${line}`);
+  return value;
+}
+
+async function generate(session: Session, name: string, ...args: (string | number)[]): Promise<Load> {
+  return parseLoad(await session.run(name, [session.compile(name), ...args.map(String)]));
+}
+
+/** Keep-alive GETs, closed loop, with wrk. */
+export async function wrk(session: Session, port: number, connections: number, seconds: number): Promise<Load> {
+  const program = which('wrk');
+  if (program === null) throw new Error('wrk is not installed (Debian: wrk)');
+  const args = ['-t1', `-c${connections}`, `-d${Math.max(1, Math.round(seconds))}s`, '--timeout', '5s'];
+  return parseWrk(await session.run('wrk', [program, ...args, `http://127.0.0.1:${port}/`]));
+}
+
+/** Parses wrk's report; counts non-2xx answers and socket errors as errors. */
+export function parseWrk(text: string): Load {
+  const summary = /(\d+) requests in ([\d.]+)(ms|s|m),/.exec(text);
+  if (!summary) throw new Error(`not a report of wrk: ${text}`);
+  const socket = /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(text);
+  const status = /Non-2xx or 3xx responses: (\d+)/.exec(text);
+  const scale = { ms: 0.001, s: 1, m: 60 }[summary[3]] ?? 1;
+  const errors = (socket?.slice(1) ?? []).reduce((sum, count) => sum + Number(count), 0) + Number(status?.[1] ?? 0);
+  return { units: Number(summary[1]), errors, seconds: Number(summary[2]) * scale };
+}
+
+/** Messages of `bytes` echoed, one in flight per connection. Units: round trips. */
+export function pingpong(
+  session: Session,
+  port: number,
+  connections: number,
+  seconds: number,
+  bytes: number,
+): Promise<Load> {
+  return generate(session, 'pingpong', port, connections, seconds, bytes);
+}
+
+/** Downloads in pieces of `bytes`. Units: GB. */
+export function sink(
+  session: Session,
+  kind: 'tcp' | 'http',
+  port: number,
+  connections: number,
+  seconds: number,
+  bytes: number,
+): Promise<Load> {
+  return generate(session, 'sink', kind, port, connections, seconds, bytes);
+}
+
+/** One request per connection. Units: connections. */
+export function shortConnections(session: Session, port: number, concurrency: number, seconds: number): Promise<Load> {
+  return generate(session, 'connect', port, concurrency, seconds);
+}
+
+/** Open loop at `rate` requests a second. */
+export async function fixedRate(
+  session: Session,
+  port: number,
+  connections: number,
+  seconds: number,
+  rate: number,
+): Promise<LatencyLoad> {
+  const load = await generate(session, 'rate', port, connections, seconds, rate);
+  if (!isLatency(load)) throw new Error('the open-loop generator printed no percentiles');
+  return load;
+}
+
+function isLatency(load: Load): load is LatencyLoad {
+  return 'p50' in load && 'p99' in load && 'p999' in load;
+}

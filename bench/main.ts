@@ -1,0 +1,86 @@
+// make bench: measures Sluice against its rivals and judges the bars.
+//   node dist/bench/main.js [names…] [--rounds 5] [--seconds 3] [--json FILE] [--first-port 21000]
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import type { Bench } from './bench.js';
+import { connect1, connect2, h1Epoll, h1Large, h1Uring, latency } from './benches/http.js';
+import { idleMemory } from './benches/memory.js';
+import { opaqueBulk, opaqueSmall } from './benches/opaque.js';
+import { type BenchResult, measure } from './measure.js';
+import { Session, which } from './session.js';
+import { report, summary } from './table.js';
+
+const BENCHES: readonly Bench[] = [
+  h1Uring,
+  h1Epoll,
+  h1Large,
+  opaqueSmall,
+  opaqueBulk,
+  connect1,
+  connect2,
+  idleMemory,
+  latency,
+];
+
+const LOAD_CORE = 0;
+
+function chosen(names: readonly string[]): readonly Bench[] {
+  if (names.length === 0) return BENCHES;
+  return names.map((name) => {
+    const bench = BENCHES.find((candidate) => candidate.name === name);
+    if (!bench) throw new Error(`no benchmark '${name}'; there are: ${BENCHES.map((each) => each.name).join(', ')}`);
+    return bench;
+  });
+}
+
+function positive(text: string, option: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new Error(`--${option}: expected a number above 0, got '${text}'`);
+  return value;
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      rounds: { type: 'string', default: '5' },
+      seconds: { type: 'string', default: '3' },
+      json: { type: 'string' },
+      'first-port': { type: 'string', default: '21000' },
+    },
+  });
+  const benches = chosen(positionals);
+  const rounds = Math.round(positive(values.rounds, 'rounds'));
+  const seconds = positive(values.seconds, 'seconds');
+  if (cpus().length < 2) throw new Error('two cores are needed: one for the proxy, one for the load');
+  for (const tool of ['taskset', 'wrk', 'nginx', process.env.CC ?? 'cc']) {
+    if (which(tool) === null) throw new Error(`${tool} is needed and not installed (see README, Benchmarks)`);
+  }
+  // The harness reads /proc while a load runs: it belongs on the load's core.
+  execFileSync('taskset', ['-a', '-p', '-c', String(LOAD_CORE), String(process.pid)], { stdio: 'ignore' });
+  const session = new Session({ firstPort: positive(values['first-port'], 'first-port'), loadCore: LOAD_CORE });
+  const results: BenchResult[] = [];
+  const progress = (text: string) => process.stderr.isTTY && process.stderr.write(`\x1b[2K\r${text}\r`);
+  try {
+    for (const bench of benches) {
+      const result = await measure(session, bench, { rounds, seconds, progress });
+      results.push(result);
+      process.stdout.write(`${report(result)}\n\n`);
+    }
+  } finally {
+    session.close();
+  }
+  process.stdout.write(`${summary(results)}\n`);
+  if (values.json) {
+    const about = { rounds, seconds, cpu: cpus()[0].model, node: process.version, date: new Date().toISOString() };
+    writeFileSync(values.json, `${JSON.stringify({ ...about, results }, null, 1)}\n`);
+  }
+  return results.some((result) => result.passed === false || result.errors > 0) ? 1 : 0;
+}
+
+process.exitCode = await main().catch((error: unknown) => {
+  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+  return 1;
+});

@@ -1,0 +1,39 @@
+// A proxy under measurement and the work it is set up for.
+import type { Session, Started } from '../session.js';
+
+export interface Work {
+  readonly kind: 'http' | 'tcp';
+  /** Port of the one endpoint on 127.0.0.1. */
+  readonly upstream: number;
+  readonly workers: number;
+  /** Cores for `taskset -c`. */
+  readonly cores: string;
+  /** Client connections that must fit. */
+  readonly connections: number;
+}
+
+export interface Running {
+  readonly name: string;
+  readonly port: number;
+  /** The proxy's process; for `direct`, the upstream's own. */
+  readonly started: Started;
+}
+
+export interface Contender {
+  /** Shown in the table; bars refer to it. */
+  readonly name: string;
+  /** Why it cannot run here, or null. */
+  missing(): string | null;
+  start(session: Session, work: Work): Promise<Running>;
+}
+
+/** No proxy at all: what the load generator and the upstream cost by themselves. */
+export const direct: Contender = {
+  name: 'direct',
+  missing: () => null,
+  async start(session, work) {
+    const upstream = session.processes().at(0);
+    if (!upstream) throw new Error('the upstream does not run');
+    return { name: 'direct', port: work.upstream, started: upstream };
+  },
+};

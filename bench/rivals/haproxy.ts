@@ -1,0 +1,44 @@
+// HAProxy as a rival.
+import { which } from '../session.js';
+import type { Contender, Work } from './contender.js';
+
+interface HaproxyOptions {
+  /** `auto`: when HAProxy takes a flow for a stream; `always`: response and request forced; undefined: no splicing. */
+  readonly splice?: 'auto' | 'always';
+}
+
+/** HAProxy as its documentation recommends for the work: shared idle connections, no log, a listener per thread. */
+export function haproxy(name = 'haproxy', options: HaproxyOptions = {}): Contender {
+  return {
+    name,
+    missing: () => (which('haproxy') === null ? 'HAProxy is not installed' : null),
+    async start(session, work) {
+      const port = session.port();
+      const file = session.write(`haproxy-${port}.cfg`, text(port, work, options));
+      const started = session.start(name, work.cores, [which('haproxy') ?? 'haproxy', '-db', '-q', '-f', file]);
+      await session.listening(started, port);
+      return { name, port, started };
+    },
+  };
+}
+
+function text(port: number, work: Work, { splice }: HaproxyOptions): string {
+  const splicing = { auto: 'option splice-auto', always: 'option splice-response\n  option splice-request', off: '' };
+  return `global
+  nbthread ${work.workers}
+  # Two descriptors a connection, and two a pipe where it splices.
+  maxconn ${Math.max(2000, work.connections + 500)}
+defaults
+  mode ${work.kind}
+  timeout connect 5s
+  timeout client 600s
+  timeout server 600s
+  ${work.kind === 'http' ? 'timeout http-keep-alive 600s\n  http-reuse always' : ''}
+  ${splicing[splice ?? 'off']}
+frontend edge
+  bind 127.0.0.1:${port} backlog 4096 ${work.workers > 1 ? 'shards by-thread' : ''}
+  default_backend endpoints
+backend endpoints
+  server one 127.0.0.1:${work.upstream}
+`;
+}

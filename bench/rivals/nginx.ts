@@ -1,0 +1,141 @@
+// nginx as a rival (http and stream) and as the upstream that serves files.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { packageRoot, type Session, type Started, which } from '../session.js';
+import type { Contender, Running, Work } from './contender.js';
+
+/** Where the stream module may be: Debian ships it as libnginx-mod-stream; elsewhere it is often built in. */
+const STREAM_MODULE = [
+  process.env.SLUICE_BENCH_NGINX_STREAM ?? '',
+  '/usr/lib/nginx/modules/ngx_stream_module.so',
+  '/usr/lib64/nginx/modules/ngx_stream_module.so',
+  join(packageRoot, '.bench/nginx-stream/usr/lib/nginx/modules/ngx_stream_module.so'),
+].find((path) => path !== '' && existsSync(path));
+
+interface NginxOptions {
+  /** `buffered` reads ahead of the client (the default of nginx), `unbuffered` passes on what it has. */
+  readonly buffering?: 'buffered' | 'unbuffered';
+}
+
+/** nginx as a reverse proxy, tuned for the work: kept upstream connections, no log, a listener per worker. */
+export function nginx(name = 'nginx', options: NginxOptions = {}): Contender {
+  return {
+    name,
+    missing: () => (which('nginx') === null ? 'nginx is not installed' : null),
+    start: (session, work) => startProxy(session, name, work, httpBlock(session, work, options)),
+  };
+}
+
+/** nginx's stream module: plain TCP. */
+export function nginxStream(name = 'nginx'): Contender {
+  return {
+    name,
+    missing: () => {
+      if (which('nginx') === null) return 'nginx is not installed';
+      return STREAM_MODULE ? null : "nginx's stream module is not installed (Debian: libnginx-mod-stream)";
+    },
+    start: (session, work) => startProxy(session, name, work, streamBlock(work), `load_module ${STREAM_MODULE};`),
+  };
+}
+
+type Block = (port: number) => string;
+
+async function startProxy(session: Session, name: string, work: Work, block: Block, modules = ''): Promise<Running> {
+  const port = session.port();
+  const text = main(session, port, work.workers, work.connections, block(port), modules);
+  const started = await startNginx(session, name, work.cores, port, text);
+  return { name, port, started };
+}
+
+async function startNginx(session: Session, name: string, cores: string, port: number, text: string): Promise<Started> {
+  const file = session.write(`nginx-${port}.conf`, text);
+  const started = session.start(name, cores, [which('nginx') ?? 'nginx', '-e', 'stderr', '-c', file]);
+  await session.listening(started, port);
+  return started;
+}
+
+function main(
+  session: Session,
+  port: number,
+  workers: number,
+  connections: number,
+  block: string,
+  modules = '',
+): string {
+  return `${modules}
+${process.getuid?.() === 0 ? 'user root;' : ''}
+daemon off;
+worker_processes ${workers};
+worker_rlimit_nofile 20000;
+error_log stderr crit;
+pid ${session.directory}/nginx-${port}.pid;
+events { worker_connections ${Math.max(2048, connections * 2 + 512)}; }
+${block}
+`;
+}
+
+function httpCommon(session: Session): string {
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    .map((kind) => `  ${kind}_temp_path ${session.directory}/nginx-${kind};`)
+    .join('\n');
+  return `${temporary}
+  access_log off;
+  sendfile on;
+  tcp_nopush on;
+  tcp_nodelay on;
+  keepalive_timeout 600s;
+  keepalive_requests 1000000000;`;
+}
+
+function httpBlock(session: Session, work: Work, { buffering = 'buffered' }: NginxOptions): Block {
+  return (port) => `http {
+${httpCommon(session)}
+  upstream endpoint {
+    server 127.0.0.1:${work.upstream};
+    keepalive 256;
+    keepalive_requests 1000000000;
+    keepalive_timeout 600s;
+  }
+  server {
+    listen 127.0.0.1:${port} reuseport backlog=4096;
+    location / {
+      proxy_pass http://endpoint;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      ${
+        buffering === 'buffered'
+          ? 'proxy_buffers 16 64k;\n      proxy_busy_buffers_size 256k;\n      proxy_max_temp_file_size 0;'
+          : 'proxy_buffering off;\n      proxy_buffer_size 128k;\n      proxy_buffers 8 128k;\n      proxy_busy_buffers_size 256k;'
+      }
+    }
+  }
+}`;
+}
+
+function streamBlock(work: Work): Block {
+  return (port) => `stream {
+  access_log off;
+  upstream endpoint { server 127.0.0.1:${work.upstream}; }
+  server {
+    listen 127.0.0.1:${port} reuseport backlog=4096;
+    proxy_pass endpoint;
+    proxy_buffer_size 128k;
+    proxy_timeout 600s;
+    tcp_nodelay on;
+  }
+}`;
+}
+
+/** Serves the session's memory directory over HTTP. Returns its port. */
+export async function startFileUpstream(session: Session): Promise<number> {
+  const port = session.port();
+  const block = `http {
+${httpCommon(session)}
+  server {
+    listen 127.0.0.1:${port} backlog=4096;
+    location / { root ${session.memoryDirectory}; open_file_cache max=16; }
+  }
+}`;
+  await startNginx(session, 'upstream', String(session.loadCore), port, main(session, port, 1, 1024, block));
+  return port;
+}

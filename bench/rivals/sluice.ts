@@ -1,0 +1,76 @@
+// Sluice as a contender: its own command line, a configuration file, and /ready.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { outputRoot, packageRoot, type Session, type Started } from '../session.js';
+import type { Contender, Work } from './contender.js';
+
+const MAIN = [join(outputRoot, 'src/cli/main.js'), join(packageRoot, 'dist/src/cli/main.js')].find((path) =>
+  existsSync(path),
+);
+/** Replaces `node dist/src/cli/main.js`; the arguments `run -c FILE --io IO --workers N` follow. */
+const COMMAND = process.env.SLUICE_BENCH_COMMAND?.split(' ').filter(Boolean);
+
+/** Arguments of `node` that start Sluice; null where it is not built. */
+export function sluiceCommand(): readonly string[] | null {
+  return COMMAND ?? (MAIN ? [process.execPath, MAIN] : null);
+}
+
+export interface SluiceOptions {
+  readonly name: string;
+  readonly io: string;
+  readonly workers: number;
+  readonly cores: string;
+  /** Port of the admin listener in `configuration`. */
+  readonly admin: number;
+  /** YAML. */
+  readonly configuration: string;
+}
+
+/** Starts Sluice; resolves once /ready answers 200. */
+export async function startSluice(session: Session, options: SluiceOptions): Promise<Started> {
+  const { name, io, workers, cores, admin } = options;
+  const file = session.write(`sluice-${admin}.yaml`, options.configuration);
+  const command = [...(sluiceCommand() ?? []), 'run', '-c', file, '--io', io, '--workers', String(workers)];
+  const started = session.start(name, cores, command);
+  await session.until(started, 'become ready', () => ready(admin));
+  return started;
+}
+
+export function sluice(name: string, io: 'uring' | 'epoll' | 'auto'): Contender {
+  return {
+    name,
+    missing: () => (sluiceCommand() === null ? 'Sluice is not built (make build)' : null),
+    async start(session, work) {
+      const port = session.port();
+      const admin = session.port();
+      const { workers, cores } = work;
+      const options = { name, io, workers, cores, admin, configuration: configuration(port, admin, work, io) };
+      return { name, port, started: await startSluice(session, options) };
+    },
+  };
+}
+
+/** Whether GET /ready on the admin port answers 200. */
+export async function ready(admin: number): Promise<boolean> {
+  try {
+    const response = await fetch(`http://127.0.0.1:${admin}/ready`, { signal: AbortSignal.timeout(1000) });
+    await response.arrayBuffer();
+    return response.status === 200;
+  } catch {
+    return false;
+  }
+}
+
+function configuration(port: number, admin: number, work: Work, io: string): string {
+  return `workers: ${work.workers}
+io: ${io}
+admin: { listen: "127.0.0.1:${admin}" }
+drain: { hold: 0s, grace: 1s }
+listeners:
+  - { name: edge, listen: "127.0.0.1:${port}", service: endpoints }
+services:
+  endpoints:
+    protocol: ${work.kind === 'http' ? 'http1' : 'opaque'}
+    endpoints: ["127.0.0.1:${work.upstream}"]
+`;
+}

@@ -1,0 +1,341 @@
+// One kind of traffic each. An actor does one thing from beginning to end and throws if the answer is wrong.
+import { type Agent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { PatternCheck, patternAt } from '../pattern.js';
+import type { Random } from '../random.js';
+import { ECHO_FIRST_BYTE, SMALL_BODY, STREAM_REQUEST } from './upstreams.js';
+
+export interface Ports {
+  readonly web: number;
+  /** Opaque traffic that always ends in order: its byte counters must agree to the byte. */
+  readonly clean: number;
+  /** Opaque traffic that is also aborted. */
+  readonly rough: number;
+}
+
+/** What the clients of the clean listener have sent and received themselves. */
+export interface CleanCount {
+  sent: number;
+  received: number;
+}
+
+export interface Stage {
+  readonly ports: Ports;
+  readonly random: Random;
+  readonly clean: CleanCount;
+  readonly agent: Agent;
+}
+
+export interface Actor {
+  readonly name: string;
+  /** How many run at once. */
+  readonly count: number;
+  act(stage: Stage): Promise<void>;
+}
+
+/** Longer than any pause that the proxy is put through; shorter than a hang. */
+const PATIENCE_MS = 30_000;
+const KIB = 1024;
+const MIB = 1024 * 1024;
+
+function dial(port: number, allowHalfOpen = false): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen, noDelay: true });
+    socket.setTimeout(PATIENCE_MS, () => socket.destroy(new Error(`silence of ${PATIENCE_MS} ms`)));
+    socket.once('error', reject);
+    socket.once('connect', () => {
+      socket.off('error', reject);
+      resolve(socket);
+    });
+  });
+}
+
+function response(stage: Stage, path: string, body?: { size: number; chunk: number }): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const { agent, ports } = stage;
+    const options = {
+      agent,
+      port: ports.web,
+      host: '127.0.0.1',
+      path,
+      method: body ? 'POST' : 'GET',
+      timeout: PATIENCE_MS,
+    };
+    const request = httpRequest(options, resolve);
+    request.once('error', reject);
+    request.once('timeout', () => request.destroy(new Error(`no answer to ${path} in ${PATIENCE_MS} ms`)));
+    for (let at = 0; body && at < body.size; ) {
+      const chunk = patternAt(at, Math.min(body.chunk, body.size - at));
+      request.write(chunk);
+      at += chunk.length;
+    }
+    request.end();
+  });
+}
+
+async function expectPattern(message: IncomingMessage, size: number, pause?: () => Promise<void>): Promise<void> {
+  if (message.statusCode !== 200) throw new Error(`status ${message.statusCode}`);
+  const check = new PatternCheck();
+  for await (const chunk of message) {
+    check.feed(chunk);
+    if (pause) await pause();
+  }
+  if (check.received !== size) throw new Error(`${check.received} bytes of ${size}`);
+}
+
+async function keepAlive(stage: Stage): Promise<void> {
+  const message = await response(stage, '/');
+  let text = '';
+  for await (const chunk of message) text += String(chunk);
+  if (message.statusCode !== 200 || text !== SMALL_BODY)
+    throw new Error(`status ${message.statusCode}, body '${text}'`);
+}
+
+async function chunkedUpload(stage: Stage): Promise<void> {
+  const size = stage.random.size(1, 512 * KIB);
+  const chunk = stage.random.size(16, 64 * KIB);
+  await expectPattern(await response(stage, '/echo', { size, chunk: Math.max(chunk, Math.ceil(size / 200)) }), size);
+}
+
+async function chunkedDownload(stage: Stage): Promise<void> {
+  const size = stage.random.size(1, MIB);
+  await expectPattern(await response(stage, `/chunked?n=${size}`), size);
+}
+
+async function large(stage: Stage): Promise<void> {
+  const size = stage.random.size(MIB, 16 * MIB);
+  await expectPattern(await response(stage, `/bytes?n=${size}`), size);
+}
+
+async function slowReader(stage: Stage): Promise<void> {
+  const size = stage.random.size(4 * MIB, 16 * MIB);
+  let pauses = 3;
+  await expectPattern(await response(stage, `/bytes?n=${size}`), size, async () => {
+    if (pauses > 0 && stage.random.chance(0.05)) {
+      pauses--;
+      await delay(stage.random.integer(100, 1000));
+    }
+  });
+}
+
+/** Several requests in one write; the answers must come in order and complete. */
+async function pipelined(stage: Stage): Promise<void> {
+  const socket = await dial(stage.ports.web);
+  try {
+    const sizes = Array.from({ length: stage.random.integer(2, 16) }, () => stage.random.size(1, 32 * KIB));
+    socket.write(sizes.map((size) => `GET /bytes?n=${size} HTTP/1.1\r\nHost: bench\r\n\r\n`).join(''));
+    let buffered = Buffer.alloc(0);
+    let at = 0;
+    for await (const chunk of socket) {
+      buffered = Buffer.concat([buffered, chunk]);
+      for (;;) {
+        const end = buffered.indexOf('\r\n\r\n');
+        if (end < 0) break;
+        const head = buffered.toString('latin1', 0, end);
+        const length = Number(/\r\ncontent-length: *(\d+)/i.exec(head)?.[1] ?? Number.NaN);
+        if (!head.startsWith('HTTP/1.1 200') || length !== sizes[at]) throw new Error(`answer ${at} is wrong: ${head}`);
+        if (buffered.length < end + 4 + length) break;
+        new PatternCheck().feed(buffered.subarray(end + 4, end + 4 + length));
+        buffered = buffered.subarray(end + 4 + length);
+        at++;
+      }
+      if (at === sizes.length) return;
+    }
+    throw new Error(`${at} of ${sizes.length} pipelined answers`);
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** One request, `Connection: close`, to the end of the stream. */
+async function newConnection(stage: Stage): Promise<void> {
+  const socket = await dial(stage.ports.web, true);
+  socket.write('GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n');
+  let text = '';
+  for await (const chunk of socket) text += chunk.toString('latin1');
+  socket.destroy();
+  if (!text.startsWith('HTTP/1.1 200') || !text.endsWith(SMALL_BODY)) throw new Error(`answer '${text}'`);
+}
+
+/** Echoes `size` bytes over `socket` from `check.received` on. */
+async function echo(socket: Socket, size: number, check: PatternCheck, write: (chunk: Buffer) => void): Promise<void> {
+  const until = check.received + size;
+  const arrived = new Promise<void>((resolve, reject) => {
+    const end = (error?: Error): void => {
+      socket.off('data', take).off('error', end).off('close', closed);
+      if (error) reject(error);
+      else resolve();
+    };
+    const take = (chunk: Buffer): void => {
+      try {
+        check.feed(chunk);
+      } catch (error) {
+        end(error instanceof Error ? error : new Error(String(error)));
+        return;
+      }
+      if (check.received >= until) end();
+    };
+    const closed = (): void => end(new Error(`closed ${until - check.received} bytes early`));
+    socket.on('data', take).once('error', end).once('close', closed);
+  });
+  for (let at = until - size; at < until; ) {
+    const chunk = patternAt(at, Math.min(64 * KIB, until - at));
+    write(chunk);
+    at += chunk.length;
+  }
+  await arrived;
+}
+
+async function upgrade(stage: Stage): Promise<void> {
+  const socket = await dial(stage.ports.web);
+  try {
+    socket.write(
+      'GET /socket HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
+        'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+    );
+    const head = await new Promise<string>((resolve, reject) => {
+      socket.once('data', (chunk: Buffer) => resolve(chunk.toString('latin1')));
+      socket.once('error', reject);
+      socket.once('close', () => reject(new Error('closed instead of 101')));
+    });
+    if (!head.startsWith('HTTP/1.1 101') || !head.endsWith('\r\n\r\n')) throw new Error(`no upgrade: ${head}`);
+    const check = new PatternCheck();
+    for (let i = 0; i < 20; i++)
+      await echo(socket, stage.random.size(1, 64 * KIB), check, (chunk) => socket.write(chunk));
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** Orderly end: our FIN, then theirs. */
+async function endInOrder(socket: Socket): Promise<void> {
+  const closed = new Promise<void>((resolve, reject) => {
+    socket.once('error', reject);
+    socket.once('close', () => resolve());
+  });
+  socket.resume();
+  socket.end();
+  await closed;
+}
+
+async function opaqueEcho(stage: Stage): Promise<void> {
+  const socket = await dial(stage.ports.clean, true);
+  const write = (chunk: Uint8Array): void => {
+    stage.clean.sent += chunk.length;
+    socket.write(chunk);
+  };
+  write(Buffer.from([ECHO_FIRST_BYTE]));
+  const [first] = await new Promise<Buffer>((resolve, reject) => {
+    socket.once('data', resolve);
+    socket.once('error', reject);
+    socket.once('close', () => reject(new Error('closed before the first byte')));
+  });
+  if (first !== ECHO_FIRST_BYTE) throw new Error('the first byte came back changed');
+  const check = new PatternCheck();
+  const rounds = stage.random.integer(1, 30);
+  for (let i = 0; i < rounds; i++) await echo(socket, stage.random.size(1, 256 * KIB), check, write);
+  await endInOrder(socket);
+  stage.clean.received += 1 + check.received;
+}
+
+function streamRequest(size: number): Buffer {
+  const message = Buffer.alloc(10);
+  STREAM_REQUEST.copy(message);
+  message.writeBigUInt64LE(BigInt(size), 2);
+  return message;
+}
+
+async function bulk(stage: Stage): Promise<void> {
+  const size = stage.random.size(MIB, 64 * MIB);
+  const socket = await dial(stage.ports.clean, true);
+  const message = streamRequest(size);
+  socket.write(message);
+  stage.clean.sent += message.length;
+  const check = new PatternCheck();
+  for await (const chunk of socket) {
+    check.feed(chunk);
+    if (stage.random.chance(0.0005)) await delay(stage.random.integer(50, 500));
+  }
+  if (check.received !== size) throw new Error(`${check.received} bytes of ${size}`);
+  if (!socket.destroyed) await endInOrder(socket);
+  stage.clean.received += size;
+}
+
+/** Ends a socket in the middle: a reset, or a FIN as if all had been said. */
+async function breakOff(stage: Stage, socket: Socket): Promise<void> {
+  socket.on('error', () => socket.destroy());
+  await delay(stage.random.integer(0, 30));
+  if (stage.random.chance(0.5)) {
+    socket.resetAndDestroy();
+    return;
+  }
+  socket.end();
+  await delay(stage.random.integer(0, 200));
+  socket.destroy();
+}
+
+async function abortedRequest(stage: Stage): Promise<void> {
+  const socket = await dial(stage.ports.web);
+  const whole = `POST /echo HTTP/1.1\r\nHost: bench\r\nContent-Length: ${MIB}\r\n\r\n${'x'.repeat(64 * KIB)}`;
+  socket.resume();
+  socket.write(whole.slice(0, stage.random.size(1, whole.length)));
+  await breakOff(stage, socket);
+}
+
+async function abortedResponse(stage: Stage): Promise<void> {
+  const socket = await dial(stage.ports.web);
+  socket.write(`GET /${stage.random.chance(0.5) ? 'bytes' : 'chunked'}?n=${8 * MIB} HTTP/1.1\r\nHost: bench\r\n\r\n`);
+  if (stage.random.chance(0.5)) socket.resume();
+  await breakOff(stage, socket);
+}
+
+async function abortedOpaque(stage: Stage): Promise<void> {
+  const socket = await dial(stage.ports.rough, true);
+  if (stage.random.chance(0.3)) socket.resume();
+  if (stage.random.chance(0.5)) socket.write(streamRequest(stage.random.size(KIB, 64 * MIB)));
+  else socket.write(Buffer.concat([Buffer.from([ECHO_FIRST_BYTE]), patternAt(0, stage.random.size(1, 256 * KIB))]));
+  await breakOff(stage, socket);
+}
+
+/** The endpoint resets in the middle of its body: a complete answer would be a lie. */
+async function brokenUpstream(stage: Stage): Promise<void> {
+  const size = stage.random.size(1, 256 * KIB);
+  const complete = await response(stage, `/reset?n=${size}`).then(
+    async (message) => {
+      try {
+        for await (const chunk of message) if (chunk === null) return false;
+      } catch {
+        return false;
+      }
+      return message.statusCode === 200 && message.complete;
+    },
+    () => false,
+  );
+  if (complete) throw new Error('a truncated body was passed on as complete');
+}
+
+async function silent(stage: Stage): Promise<void> {
+  const socket = await dial(stage.ports.web);
+  socket.resume();
+  await delay(stage.random.integer(100, 1500));
+  await breakOff(stage, socket);
+}
+
+export const ACTORS: readonly Actor[] = [
+  { name: 'keep-alive', count: 8, act: keepAlive },
+  { name: 'pipelined', count: 2, act: pipelined },
+  { name: 'chunked-upload', count: 2, act: chunkedUpload },
+  { name: 'chunked-download', count: 1, act: chunkedDownload },
+  { name: 'large', count: 1, act: large },
+  { name: 'slow-reader', count: 2, act: slowReader },
+  { name: 'new-connection', count: 2, act: newConnection },
+  { name: 'upgrade', count: 2, act: upgrade },
+  { name: 'opaque-echo', count: 3, act: opaqueEcho },
+  { name: 'bulk', count: 1, act: bulk },
+  { name: 'aborted-request', count: 2, act: abortedRequest },
+  { name: 'aborted-response', count: 2, act: abortedResponse },
+  { name: 'aborted-opaque', count: 2, act: abortedOpaque },
+  { name: 'broken-upstream', count: 1, act: brokenUpstream },
+  { name: 'silent', count: 2, act: silent },
+];

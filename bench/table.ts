@@ -1,0 +1,61 @@
+// The report for people.
+import { latencyRow } from './benches/http.js';
+import type { BenchResult, ContenderResult } from './measure.js';
+import { median, spread } from './statistics.js';
+
+const percent = (share: number): string => `${Math.round(share * 100)} %`;
+
+function figure(value: number): string {
+  return Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(2);
+}
+
+function medianOf(
+  contender: ContenderResult,
+  pick: (sample: ContenderResult['samples'][number]) => number | undefined,
+): number {
+  return median(contender.samples.map(pick).filter((value) => value !== undefined));
+}
+
+function details(result: BenchResult, contender: ContenderResult): string {
+  if (result.name === 'latency') return latencyRow(contender.samples);
+  const rate = medianOf(contender, (sample) => sample.rate);
+  const user = medianOf(contender, (sample) => sample.userShare);
+  const parts = [`± ${percent(spread(contender.samples.map((sample) => sample.value)) / 2)}`];
+  if (!Number.isNaN(user)) parts.push(`user ${percent(user)}`);
+  if (!Number.isNaN(rate)) parts.push(`${figure(rate)}/s`);
+  return parts.join('  ');
+}
+
+/** The text of one benchmark: a line per contender, the ratios, the verdict and the notes. */
+export function report(result: BenchResult): string {
+  const lines = [`${result.name}: ${result.title}, ${result.unit}`];
+  const width = Math.max(...result.contenders.map((contender) => contender.name.length), 8);
+  for (const contender of result.contenders) {
+    const ratio = result.ratios.find((candidate) => candidate.rival.split(' ')[0] === contender.name);
+    const versus = ratio ? `ratio ${ratio.median.toFixed(3)} (spread ${percent(ratio.spread)})` : '';
+    lines.push(
+      `  ${contender.name.padEnd(width)} ${figure(contender.value).padStart(9)}  ${versus.padEnd(28)} ${details(result, contender)}`,
+    );
+  }
+  if (result.bar) {
+    const { limit, ambition, rivals } = result.bar;
+    const got = result.judged ? `${result.judged.median.toFixed(3)} × ${result.judged.rival}` : 'not measured';
+    lines.push(
+      `  ${result.passed ? 'PASS' : 'FAIL'}  ${got}; bar ≤ ${limit} × ${rivals.join(' or ')}, ambition ≤ ${ambition}`,
+    );
+  }
+  for (const note of result.notes) lines.push(`  note: ${note}`);
+  return lines.join('\n');
+}
+
+/** The last lines: one per benchmark. */
+export function summary(results: readonly BenchResult[]): string {
+  const verdict = (result: BenchResult) => (result.passed === null ? 'info' : result.passed ? 'PASS' : 'FAIL');
+  return results
+    .map((result) => {
+      const got = result.judged ? `${result.judged.median.toFixed(3)} × ${result.judged.rival}` : '';
+      const bar = result.bar ? `bar ${result.bar.limit}` : '';
+      return `${verdict(result)}  ${result.name.padEnd(13)} ${got.padEnd(30)} ${bar.padEnd(9)} errors ${result.errors}`;
+    })
+    .join('\n');
+}

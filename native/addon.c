@@ -1,0 +1,432 @@
+// The door between JavaScript and the core: argument conversion, errors, and the life of a thread's ring. Every thread
+// that loads the module has its own `struct thread`.
+#include <errno.h>
+#include <math.h>
+#include <node_api.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "host.h"
+#include "ring.h"
+#include "socket.h"
+#include "splice.h"
+
+enum { RINGS, ENTRIES, BUFFER_RING, SLAB, PAGE, BUFFERS };
+
+struct thread {
+  uv_loop_t *loop;
+  struct sluice_ring ring;
+  bool has_ring;
+  napi_ref buffers[BUFFERS];
+  struct sluice_host *host;
+};
+
+#define MAX_ARGS 6
+
+// Arguments of a call, all read leniently: what is no number reads as 0, what is no string as "".
+struct call {
+  struct thread *thread;
+  napi_value values[MAX_ARGS];
+};
+
+static struct call read_call(napi_env env, napi_callback_info info) {
+  struct call call = {0};
+  size_t count = MAX_ARGS;
+  napi_get_cb_info(env, info, &count, call.values, NULL, NULL);
+  napi_get_instance_data(env, (void **)&call.thread);
+  return call;
+}
+
+static int32_t int_arg(napi_env env, const struct call *call, int index) {
+  int32_t value = 0;
+  napi_get_value_int32(env, call->values[index], &value);
+  return value;
+}
+static uint32_t uint_arg(napi_env env, const struct call *call, int index) {
+  uint32_t value = 0;
+  napi_get_value_uint32(env, call->values[index], &value);
+  return value;
+}
+// Any number, Infinity included, cut to what an int64_t holds.
+static int64_t long_arg(napi_env env, const struct call *call, int index) {
+  double value = 0;
+  napi_get_value_double(env, call->values[index], &value);
+  return isnan(value) ? 0 : value >= 9e18 ? INT64_MAX : value <= -9e18 ? INT64_MIN : (int64_t)value;
+}
+static bool bool_arg(napi_env env, const struct call *call, int index) {
+  bool value = false;
+  napi_get_value_bool(env, call->values[index], &value);
+  return value;
+}
+static void string_arg(napi_env env, const struct call *call, int index, char *into, size_t size) {
+  into[0] = '\0';
+  napi_get_value_string_utf8(env, call->values[index], into, size, NULL);
+}
+// Bytes of a Uint8Array; NULL and length 0 if it is none.
+static uint8_t *bytes_arg(napi_env env, const struct call *call, int index, size_t *length) {
+  void *bytes = NULL;
+  napi_typedarray_type type = napi_int8_array;
+  bool typed = false;
+  *length = 0;
+  napi_is_typedarray(env, call->values[index], &typed);
+  if (!typed || napi_get_typedarray_info(env, call->values[index], &type, length, &bytes, NULL, NULL) != napi_ok ||
+      type != napi_uint8_array) {
+    *length = 0;
+    return NULL;
+  }
+  return bytes;
+}
+
+static napi_value from_int(napi_env env, int32_t value) {
+  napi_value result = NULL;
+  napi_create_int32(env, value, &result);
+  return result;
+}
+static napi_value from_double(napi_env env, double value) {
+  napi_value result = NULL;
+  napi_create_double(env, value, &result);
+  return result;
+}
+static napi_value from_string(napi_env env, const char *value) {
+  napi_value result = NULL;
+  napi_create_string_utf8(env, value, NAPI_AUTO_LENGTH, &result);
+  return result;
+}
+static void set(napi_env env, napi_value object, const char *key, napi_value value) {
+  napi_set_named_property(env, object, key, value);
+}
+
+// Throws like Node's own system errors: "listen tcp 127.0.0.1:80: EACCES (permission denied)", code, syscall, errno.
+static napi_value throw_system(napi_env env, const char *what, const char *call, int error) {
+  char name[64], reason[128], message[320];
+  uv_err_name_r(error, name, sizeof name);
+  uv_strerror_r(error, reason, sizeof reason);
+  snprintf(message, sizeof message, "%s: %s (%s)", what, name, reason);
+  napi_value exception = NULL, code = from_string(env, name);
+  napi_create_error(env, code, from_string(env, message), &exception);
+  set(env, exception, "syscall", from_string(env, call));
+  set(env, exception, "errno", from_int(env, error));
+  napi_throw(env, exception);
+  return NULL;
+}
+
+static napi_value share(napi_env env, struct thread *thread, int which, void *memory, size_t bytes) {
+  napi_value buffer = NULL;
+  if (napi_create_external_arraybuffer(env, memory, bytes, NULL, NULL, &buffer) != napi_ok ||
+      napi_create_reference(env, buffer, 1, &thread->buffers[which]) != napi_ok) {
+    return NULL;
+  }
+  return buffer;
+}
+
+static void destroy_ring(napi_env env, struct thread *thread) {
+  if (!thread->has_ring) return;
+  // JavaScript loses the memory before it goes away.
+  for (int which = 0; which < BUFFERS; which++) {
+    napi_value buffer = NULL;
+    if (thread->buffers[which] == NULL) continue;
+    if (napi_get_reference_value(env, thread->buffers[which], &buffer) == napi_ok && buffer != NULL) {
+      napi_detach_arraybuffer(env, buffer);
+    }
+    napi_delete_reference(env, thread->buffers[which]);
+    thread->buffers[which] = NULL;
+  }
+  sluice_ring_destroy(&thread->ring);
+  thread->has_ring = false;
+}
+
+static napi_value describe(napi_env env, struct thread *thread) {
+  struct sluice_ring *ring = &thread->ring;
+  napi_value result = NULL;
+  char reason[96] = "";
+  if (ring->fallback_errno != 0) {
+    char name[64];
+    snprintf(reason, sizeof reason, "%s: %s", ring->call, uv_err_name_r(-ring->fallback_errno, name, sizeof name));
+  }
+  const struct { const char *key; void *memory; size_t bytes; } buffers[BUFFERS] = {
+      [RINGS] = {"rings", ring->rings, ring->rings_size},
+      [ENTRIES] = {"entries", ring->entries, ring->entries_size},
+      [BUFFER_RING] = {"bufferRing", ring->buffers, ring->buffers_size},
+      [SLAB] = {"slab", ring->slab, ring->slab_size},
+      [PAGE] = {"page", ring->page, ring->page_size},
+  };
+  uint64_t address = (uint64_t)(uintptr_t)ring->slab;
+  const struct { const char *key; double value; } numbers[] = {
+      {"ringId", ring->id},         {"slabLow", (double)(address & UINT32_MAX)}, {"slabHigh", (double)(address >> 32)},
+      {"sqHead", ring->sq_head},    {"sqTail", ring->sq_tail},                   {"cqHead", ring->cq_head},
+      {"cqTail", ring->cq_tail},    {"cqes", ring->cqes},                        {"sqEntries", ring->sq_entries},
+      {"cqEntries", ring->cq_entries},
+  };
+  napi_create_object(env, &result);
+  set(env, result, "executor", from_string(env, ring->executor == SLUICE_URING ? "uring" : "epoll"));
+  set(env, result, "reason", from_string(env, reason));
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+    set(env, result, numbers[i].key, from_double(env, numbers[i].value));
+  }
+  for (int which = 0; which < BUFFERS; which++) {
+    napi_value buffer = share(env, thread, which, buffers[which].memory, buffers[which].bytes);
+    if (buffer == NULL) {
+      destroy_ring(env, thread);
+      napi_throw_error(env, NULL, "create: this runtime does not allow external ArrayBuffers");
+      return NULL;
+    }
+    set(env, result, buffers[which].key, buffer);
+  }
+  return result;
+}
+
+static napi_value create(napi_env env, napi_callback_info info) {
+  struct call call = read_call(env, info);
+  struct thread *thread = call.thread;
+  char name[8];
+  string_arg(env, &call, 0, name, sizeof name);
+  if (thread->has_ring) {
+    napi_throw_error(env, "EEXIST", "create: this thread has a ring already");
+    return NULL;
+  }
+  enum sluice_executor executor = SLUICE_AUTO;
+  if (strcmp(name, "uring") == 0) {
+    executor = SLUICE_URING;
+  } else if (strcmp(name, "epoll") == 0) {
+    executor = SLUICE_EPOLL;
+  } else if (strcmp(name, "auto") != 0) {
+    napi_throw_type_error(env, "ERR_INVALID_ARG_VALUE", "create: the executor is one of auto, uring, epoll");
+    return NULL;
+  }
+  int64_t slab_bytes = long_arg(env, &call, 3);
+  int error = sluice_ring_create(&thread->ring, executor, uint_arg(env, &call, 1), uint_arg(env, &call, 2),
+                                 slab_bytes < 0 ? 0 : (size_t)slab_bytes);
+  if (error < 0) return throw_system(env, thread->ring.call, thread->ring.call, error);
+  thread->has_ring = true;
+  return describe(env, thread);
+}
+
+static napi_value enter(napi_env env, napi_callback_info info) {
+  struct call call = read_call(env, info);
+  if (!call.thread->has_ring) return from_int(env, -EBADF);
+  return from_int(env, sluice_ring_enter(&call.thread->ring, uint_arg(env, &call, 0), uint_arg(env, &call, 1),
+                                         long_arg(env, &call, 2), uint_arg(env, &call, 3)));
+}
+
+static napi_value destroy(napi_env env, napi_callback_info info) {
+  destroy_ring(env, read_call(env, info).thread);
+  return NULL;
+}
+
+static napi_value run(napi_env env, napi_callback_info info) {
+  struct call call = read_call(env, info);
+  napi_valuetype type = napi_undefined;
+  napi_typeof(env, call.values[0], &type);
+  if (type != napi_function) {
+    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "run: step must be a function");
+  } else if (call.thread->host != NULL) {
+    napi_throw_error(env, "EEXIST", "run: this thread is running already");
+  } else {
+    sluice_host_start(env, call.thread->loop, call.values[0], &call.thread->host);
+  }
+  return NULL;
+}
+
+static napi_value stop_run(napi_env env, napi_callback_info info) {
+  struct call call = read_call(env, info);
+  if (call.thread->host != NULL) sluice_host_stop(call.thread->host, true);
+  return NULL;
+}
+
+static napi_value uv_timeout(napi_env env, napi_callback_info info) {
+  return from_int(env, sluice_uv_timeout(read_call(env, info).thread->loop));
+}
+
+static napi_value uv_fd(napi_env env, napi_callback_info info) {
+  return from_int(env, uv_backend_fd(read_call(env, info).thread->loop));
+}
+
+static napi_value listen_on(napi_env env, napi_callback_info info) {
+  struct call call = read_call(env, info);
+  char host[64], what[160];
+  string_arg(env, &call, 0, host, sizeof host);
+  uint32_t port = uint_arg(env, &call, 1);
+  const char *failed = "bind";
+  int fd = port > UINT16_MAX ? -EINVAL
+                             : sluice_listen(host, (uint16_t)port, int_arg(env, &call, 2), bool_arg(env, &call, 3),
+                                             uint_arg(env, &call, 4), uint_arg(env, &call, 5), &failed);
+  if (fd >= 0) return from_int(env, fd);
+  snprintf(what, sizeof what, strchr(host, ':') != NULL ? "listen tcp [%s]:%u" : "listen tcp %s:%u", host, port);
+  return throw_system(env, what, failed, fd);
+}
+
+static napi_value refuse(napi_env env, napi_callback_info info) {
+  struct call call = read_call(env, info);
+  return from_int(env, sluice_refuse(int_arg(env, &call, 0)));
+}
+
+static napi_value open_socket(napi_env env, napi_callback_info info) {
+  struct call call = read_call(env, info);
+  return from_int(env, sluice_socket(int_arg(env, &call, 0), uint_arg(env, &call, 1), uint_arg(env, &call, 2)));
+}
+
+static napi_value close_fd(napi_env env, napi_callback_info info) {
+  struct call call = read_call(env, info);
+  return from_int(env, sluice_close(int_arg(env, &call, 0)));
+}
+
+static napi_value shutdown_fd(napi_env env, napi_callback_info info) {
+  struct call call = read_call(env, info);
+  return from_int(env, sluice_shutdown(int_arg(env, &call, 0), int_arg(env, &call, 1)));
+}
+
+static napi_value reset_on_close(napi_env env, napi_callback_info info) {
+  struct call call = read_call(env, info);
+  return from_int(env, sluice_reset_on_close(int_arg(env, &call, 0)));
+}
+
+static napi_value nonblock(napi_env env, napi_callback_info info) {
+  struct call call = read_call(env, info);
+  return from_int(env, sluice_nonblock(int_arg(env, &call, 0), bool_arg(env, &call, 1)));
+}
+
+static napi_value local_port(napi_env env, napi_callback_info info) {
+  struct call call = read_call(env, info);
+  return from_int(env, sluice_local_port(int_arg(env, &call, 0)));
+}
+
+static napi_value name_with(napi_env env, napi_callback_info info, void (*lookup)(int, char[SLUICE_NAME_MAX])) {
+  struct call call = read_call(env, info);
+  char name[SLUICE_NAME_MAX];
+  lookup(int_arg(env, &call, 0), name);
+  return from_string(env, name);
+}
+static napi_value peer_name(napi_env env, napi_callback_info info) { return name_with(env, info, sluice_peer_name); }
+static napi_value local_name(napi_env env, napi_callback_info info) { return name_with(env, info, sluice_local_name); }
+static napi_value original_destination(napi_env env, napi_callback_info info) {
+  return name_with(env, info, sluice_original_destination);
+}
+
+static napi_value peek(napi_env env, napi_callback_info info) {
+  struct call call = read_call(env, info);
+  size_t length;
+  uint8_t *into = bytes_arg(env, &call, 1, &length);
+  if (into == NULL || length == 0) return from_int(env, -EINVAL);
+  return from_int(env, sluice_peek(int_arg(env, &call, 0), into, length));
+}
+
+static napi_value open_pipe(napi_env env, napi_callback_info info) {
+  struct call call = read_call(env, info);
+  int ends[2];
+  int error = sluice_pipe(uint_arg(env, &call, 0), ends);
+  if (error < 0) return from_int(env, error);
+  if (ends[0] >= 1 << 20 || ends[1] >= 1 << 20) {  // would not fit into one number
+    close(ends[0]);
+    close(ends[1]);
+    return from_int(env, -EMFILE);
+  }
+  return from_double(env, ends[0] * 1048576.0 + ends[1]);
+}
+
+static napi_value pump(napi_env env, napi_callback_info info) {
+  struct call call = read_call(env, info);
+  if (!call.thread->has_ring) return from_int(env, EBADF << 8 | PUMP_SOURCE_FAILED);
+  struct sluice_pump state = {.source = int_arg(env, &call, 0),
+                              .pipe_read = int_arg(env, &call, 1),
+                              .pipe_write = int_arg(env, &call, 2),
+                              .destination = int_arg(env, &call, 3),
+                              .in_pipe = long_arg(env, &call, 4),
+                              .limit = long_arg(env, &call, 5)};
+  int flags = sluice_pump(&state);
+  call.thread->ring.page[1] = (double)state.in;
+  call.thread->ring.page[2] = (double)state.out;
+  return from_int(env, flags);
+}
+
+static napi_value raise_file_limit(napi_env env, napi_callback_info info) {
+  (void)info;
+  struct rlimit limit = {0, 0};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  struct rlimit raised = {limit.rlim_max, limit.rlim_max};
+  if (limit.rlim_cur < limit.rlim_max && setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+  return from_double(env, (double)limit.rlim_cur);
+}
+
+static napi_value thread_cpu(napi_env env, napi_callback_info info) {
+  (void)info;
+  struct timespec used = {0, 0};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return from_double(env, (double)used.tv_sec * 1e6 + (double)(used.tv_nsec / 1000));
+}
+
+static napi_value sockaddr_bytes(napi_env env, napi_callback_info info) {
+  struct call call = read_call(env, info);
+  char host[64];
+  string_arg(env, &call, 0, host, sizeof host);
+  size_t length;
+  uint8_t *into = bytes_arg(env, &call, 2, &length);
+  uint32_t port = uint_arg(env, &call, 1), at = uint_arg(env, &call, 3);
+  struct sockaddr_storage address;
+  socklen_t size = port > UINT16_MAX ? 0 : sluice_parse_address(host, (uint16_t)port, &address);
+  if (into == NULL || at > length || size > length - at) return from_int(env, 0);
+  memcpy(into + at, &address, size);
+  return from_int(env, (int32_t)size);
+}
+
+// Runs when the environment ends, also by Worker.terminate(): no JavaScript from here on.
+static void cleanup(void *data) {
+  struct thread *thread = data;
+  if (thread->host != NULL) sluice_host_stop(thread->host, false);
+  // The isolate's last garbage collection does not look into external memory, so it may go now.
+  if (thread->has_ring) sluice_ring_destroy(&thread->ring);
+  thread->has_ring = false;
+}
+
+static void free_thread(napi_env env, void *data, void *hint) {
+  (void)env;
+  (void)hint;
+  free(data);
+}
+
+NAPI_MODULE_INIT() {
+  static const struct { const char *name; napi_callback function; } functions[] = {
+      {"create", create},
+      {"enter", enter},
+      {"run", run},
+      {"stopRun", stop_run},
+      {"uvTimeout", uv_timeout},
+      {"uvFd", uv_fd},
+      {"destroy", destroy},
+      {"listen", listen_on},
+      {"refuse", refuse},
+      {"socket", open_socket},
+      {"close", close_fd},
+      {"shutdown", shutdown_fd},
+      {"resetOnClose", reset_on_close},
+      {"nonblock", nonblock},
+      {"localPort", local_port},
+      {"peerName", peer_name},
+      {"localName", local_name},
+      {"originalDestination", original_destination},
+      {"peek", peek},
+      {"pipe", open_pipe},
+      {"pump", pump},
+      {"raiseFileLimit", raise_file_limit},
+      {"threadCpu", thread_cpu},
+      {"sockaddr", sockaddr_bytes},
+  };
+  struct thread *thread = calloc(1, sizeof *thread);
+  if (thread == NULL || napi_get_uv_event_loop(env, &thread->loop) != napi_ok ||
+      napi_set_instance_data(env, thread, free_thread, NULL) != napi_ok) {
+    free(thread);
+    napi_throw_error(env, NULL, "sluice: the native module could not be initialised");
+    return NULL;
+  }
+  napi_add_env_cleanup_hook(env, cleanup, thread);
+  for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+    napi_value function = NULL;
+    napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].function, NULL, &function);
+    set(env, exports, functions[i].name, function);
+  }
+  return exports;
+}

@@ -1,0 +1,427 @@
+// epoll as executor of the same entries that io_uring executes, for kernels and containers that refuse io_uring.
+//
+// Each descriptor is registered once, edge-triggered, for reading and writing. A receive that comes back short has
+// drained the socket, so no second call is spent on seeing EAGAIN; after a hang-up no further edge comes, so reading goes
+// on to the end. Sends are tried when they are submitted, receives when epoll has said that there is something.
+#include "epoll.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sys.h"
+
+#ifndef __NR_epoll_pwait2
+#define __NR_epoll_pwait2 441
+#endif
+
+#define MAILBOX UINT64_MAX
+
+static uint32_t bucket_of(const struct epoll_executor *x, uint64_t user_data) {
+  return (uint32_t)(user_data * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (x->op_capacity - 1);
+}
+
+static enum queue queue_of(const struct op *op) {
+  switch (op->sqe.opcode) {
+    case IORING_OP_RECV:
+    case IORING_OP_ACCEPT:
+      return READERS;
+    case IORING_OP_POLL_ADD:
+      return POLLERS;
+    default:
+      return WRITERS;
+  }
+}
+
+static bool grow(struct epoll_executor *x) {
+  uint32_t old = x->op_capacity, capacity = old == 0 ? 1024 : old * 2;
+  struct op *ops = SYS_ALLOC(realloc, x->ops, (size_t)capacity * sizeof *ops);
+  if (ops == NULL) return false;
+  x->ops = ops;
+  uint32_t *buckets = SYS_ALLOC(calloc, capacity, sizeof *buckets);
+  if (buckets == NULL) return false;
+  free(x->buckets);
+  x->buckets = buckets;
+  x->op_capacity = capacity;
+  for (uint32_t i = 0; i < capacity; i++) {
+    struct op *op = &ops[i];
+    if (i >= old) {
+      op->parked = false;
+      op->next = i + 1 < capacity ? i + 2 : 0;
+    } else if (op->parked) {
+      uint32_t *bucket = &buckets[bucket_of(x, op->sqe.user_data)];
+      op->hash_next = *bucket;
+      *bucket = i + 1;
+    }
+  }
+  x->free_op = old + 1;
+  return true;
+}
+
+static uint32_t take_op(struct epoll_executor *x, const struct io_uring_sqe *sqe) {
+  uint32_t index = x->free_op;
+  struct op *op = op_at(x, index);
+  x->free_op = op->next;
+  *op = (struct op){.sqe = *sqe};
+  return index;
+}
+
+static void append(struct epoll_executor *x, struct op_list *list, uint32_t index) {
+  op_at(x, index)->next = 0;
+  if (list->head == 0) {
+    list->head = index;
+  } else {
+    op_at(x, list->tail)->next = index;
+  }
+  list->tail = index;
+}
+
+void sluice_post(struct epoll_executor *x, uint64_t user_data, int32_t result, uint32_t flags) {
+  struct io_uring_cqe *cqe = &x->cqes[x->completed++ & (x->cq_entries - 1)];
+  cqe->user_data = user_data;
+  cqe->res = result;
+  cqe->flags = flags;
+}
+
+// The last completion of an operation. Without room it stays in the operation itself: nothing to allocate, nothing lost.
+static void complete(struct epoll_executor *x, uint32_t index, int32_t result, uint32_t cqe_flags, bool silent) {
+  struct op *op = op_at(x, index);
+  if (!silent && completions_full(x)) {
+    op->result = result;
+    op->done = cqe_flags;
+    append(x, &x->overflowed, index);
+    return;
+  }
+  if (!silent) sluice_post(x, op->sqe.user_data, result, cqe_flags);
+  op->next = x->free_op;
+  x->free_op = index;
+}
+
+static void flush_overflowed(struct epoll_executor *x) {
+  while (x->overflowed.head != 0 && x->completed - x->consumed < x->cq_entries) {
+    uint32_t index = x->overflowed.head;
+    struct op *op = op_at(x, index);
+    x->overflowed.head = op->next;
+    sluice_post(x, op->sqe.user_data, op->result, op->done);
+    op->next = x->free_op;
+    x->free_op = index;
+  }
+}
+
+static void remove_from(struct epoll_executor *x, uint32_t *head, uint32_t index, bool hashed) {
+  while (*head != index) head = hashed ? &op_at(x, *head)->hash_next : &op_at(x, *head)->next;
+  *head = hashed ? op_at(x, index)->hash_next : op_at(x, index)->next;
+}
+
+void sluice_park(struct epoll_executor *x, struct fd_state *f, uint32_t index, enum queue queue) {
+  struct op *op = op_at(x, index);
+  uint32_t *end = &f->queue[queue];
+  while (*end != 0) end = &op_at(x, *end)->next;  // rarely more than one is queued
+  *end = index;
+  op->next = 0;
+  uint32_t *bucket = &x->buckets[bucket_of(x, op->sqe.user_data)];
+  op->hash_next = *bucket;
+  *bucket = index;
+  op->parked = true;
+}
+
+static void unpark(struct epoll_executor *x, uint32_t index) {
+  struct op *op = op_at(x, index);
+  remove_from(x, &x->fds[op->sqe.fd].queue[queue_of(op)], index, false);
+  remove_from(x, &x->buckets[bucket_of(x, op->sqe.user_data)], index, true);
+  op->parked = false;
+}
+
+void sluice_finish(struct epoll_executor *x, uint32_t index, int32_t result, uint32_t cqe_flags) {
+  struct op *op = op_at(x, index);
+  if (op->parked) unpark(x, index);
+  bool failed = result < 0 || op->fell_short;
+  bool skips = (op->sqe.flags & IOSQE_CQE_SKIP_SUCCESS) != 0;
+  uint32_t link = op->link;
+  bool broken = failed && (op->sqe.flags & IOSQE_IO_HARDLINK) == 0;
+  complete(x, index, result, cqe_flags, skips && !failed);
+  if (link != 0 && !broken) append(x, &x->issuable, link);
+  // As in the kernel: the rest of a broken chain is silent if the operation that failed was a silent one.
+  while (link != 0 && broken) {
+    uint32_t next = op_at(x, link)->link;
+    complete(x, link, -ECANCELED, 0, skips);
+    link = next;
+  }
+}
+
+struct fd_state *sluice_fd_state(struct epoll_executor *x, int fd) {
+  if ((uint32_t)fd >= sluice_fd_limit()) return NULL;
+  struct fd_state *f = &x->fds[fd];
+  uint32_t generation = sluice_fd_generation(fd);
+  if (f->generation != generation) {
+    sluice_cancel_fd(x, f, true);
+    f->flags &= FD_READY;
+    f->generation = generation;
+  }
+  return f;
+}
+
+void sluice_mark_ready(struct epoll_executor *x, int fd) {
+  struct fd_state *f = &x->fds[fd];
+  if ((f->flags & FD_READY) != 0) return;
+  f->flags |= FD_READY;
+  f->next_ready = -1;
+  if (x->ready.head < 0) {
+    x->ready.head = fd;
+  } else {
+    x->fds[x->ready.tail].next_ready = fd;
+  }
+  x->ready.tail = fd;
+}
+
+int sluice_watch(struct epoll_executor *x, struct fd_state *f, int fd) {
+  if ((f->flags & FD_WATCHED) != 0) return 0;
+  struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                              .data.u64 = (uint64_t)f->generation << 32 | (uint32_t)fd};
+  int result = SYS(epoll_ctl, x->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+  // Still registered from an earlier life: modifying it reports anew what is ready now.
+  if (result < 0 && errno == EEXIST) result = SYS(epoll_ctl, x->epoll_fd, EPOLL_CTL_MOD, fd, &event);
+  if (result < 0) return -errno;
+  f->flags |= FD_WATCHED;
+  return 0;
+}
+
+int sluice_cancel_fd(struct epoll_executor *x, struct fd_state *f, bool all) {
+  int count = 0;
+  for (int queue = 0; queue < QUEUES; queue++) {
+    while (f->queue[queue] != 0 && (all || count == 0)) {
+      sluice_finish(x, f->queue[queue], -ECANCELED, 0);
+      count++;
+    }
+  }
+  return count;
+}
+
+int sluice_cancel_user_data(struct epoll_executor *x, uint64_t user_data, bool all) {
+  int count = 0;
+  uint32_t index = x->buckets[bucket_of(x, user_data)];
+  while (index != 0) {
+    uint32_t next = op_at(x, index)->hash_next;
+    if (op_at(x, index)->sqe.user_data == user_data) {
+      sluice_finish(x, index, -ECANCELED, 0);
+      count++;
+      if (!all) break;
+    }
+    index = next;
+  }
+  return count;
+}
+
+// Operations whose turn in a chain has come. A list, not a recursion: chains may be as long as the ring.
+static void issue_links(struct epoll_executor *x) {
+  while (x->issuable.head != 0) {
+    uint32_t index = x->issuable.head;
+    x->issuable.head = op_at(x, index)->next;
+    sluice_issue(x, index);
+  }
+}
+
+static uint32_t submit_entries(struct epoll_executor *x, uint32_t submit) {
+  uint32_t queued = sluice_load(x->sq_tail) - x->submitted;
+  if (submit > queued) submit = queued;
+  if (submit > x->sq_entries) submit = x->sq_entries;
+  uint32_t done = 0, chain = 0, last = 0;
+  while (done < submit) {
+    if (x->free_op == 0 && !grow(x)) break;
+    uint32_t index = take_op(x, &x->sqes[x->submitted & (x->sq_entries - 1)]);
+    x->submitted++;
+    done++;
+    if (chain == 0) {
+      chain = index;
+    } else {
+      op_at(x, last)->link = index;
+    }
+    last = index;
+    if ((op_at(x, index)->sqe.flags & (IOSQE_IO_LINK | IOSQE_IO_HARDLINK)) != 0 && done < submit) continue;
+    append(x, &x->issuable, chain);
+    issue_links(x);
+    chain = 0;
+  }
+  if (chain != 0) {  // no memory in the middle of a chain: it ends here
+    append(x, &x->issuable, chain);
+    issue_links(x);
+  }
+  sluice_store(x->sq_head, x->submitted);
+  return done;
+}
+
+static void run_ready(struct epoll_executor *x) {
+  int fd = x->ready.head;
+  x->ready.head = -1;
+  while (fd >= 0) {
+    struct fd_state *f = &x->fds[fd];
+    int next = f->next_ready;
+    f->flags &= ~(uint32_t)FD_READY;
+    sluice_run_readers(x, fd, f);
+    issue_links(x);
+    fd = next;
+  }
+}
+
+static void handle_event(struct epoll_executor *x, uint64_t data, uint32_t events) {
+  if (data == MAILBOX) {
+    sluice_mail_deliver(x);
+    return;
+  }
+  int fd = (int)(uint32_t)data;
+  struct fd_state *f = &x->fds[fd];
+  if (f->generation != data >> 32) return;  // of a file closed since
+  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+    f->flags |= FD_READABLE;
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) f->flags |= FD_HUNG;
+    if (f->queue[READERS] != 0) sluice_run_readers(x, fd, f);
+  }
+  if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0 && f->queue[WRITERS] != 0) sluice_run_writers(x, f);
+  if (f->queue[POLLERS] != 0) sluice_run_pollers(x, f, events);
+  issue_links(x);
+}
+
+// `us` < 0 waits for ever. Sub-millisecond waits where the kernel has epoll_pwait2 (5.11), else rounded up.
+static int wait_events(struct epoll_executor *x, int64_t us) {
+  if (us > 0 && x->precise) {
+    struct timespec timeout = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+    int count = (int)SYS(syscall, __NR_epoll_pwait2, x->epoll_fd, x->events, EVENTS_PER_WAIT, &timeout, NULL, 0);
+    if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
+    x->precise = false;
+  }
+  int ms = us <= 0 ? (int)us : us > (int64_t)INT_MAX * 1000 ? INT_MAX : (int)((us + 999) / 1000);
+  return SYS(epoll_wait, x->epoll_fd, x->events, EVENTS_PER_WAIT, ms);
+}
+
+int sluice_epoll_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_complete, int64_t timeout_us,
+                       uint32_t min_wait_us) {
+  struct epoll_executor *x = ring->epoll;
+  x->consumed = sluice_load(x->cq_head);
+  flush_overflowed(x);
+  if (x->mail_waiting) sluice_mail_deliver(x);
+  uint32_t submitted = submit_entries(x, submit);
+  if (submit > 0 && submitted == 0 && x->free_op == 0) return -ENOMEM;
+
+  if (min_complete > x->cq_entries) min_complete = x->cq_entries;
+  if (min_wait_us > 0 && !x->precise && min_complete > 1) min_complete = 1;
+  int64_t now = timeout_us > 0 || min_wait_us > 0 ? sluice_clock_us() : 0;
+  int64_t until = timeout_us < 0 || timeout_us > INT64_MAX - now ? INT64_MAX : now + timeout_us;
+  int64_t settle = now + min_wait_us;  // before it, wait for all that was asked for; after it, for one
+  for (;;) {
+    run_ready(x);
+    if (min_wait_us > 0 && now >= settle && min_complete > 1) min_complete = 1;
+    int64_t wait = 0;
+    if (timeout_us != 0 && x->ready.head < 0 && x->completed - x->consumed < min_complete) {
+      int64_t end = min_wait_us > 0 && now < settle && settle < until ? settle : until;
+      wait = end == INT64_MAX ? -1 : end > now ? end - now : 0;
+    }
+    int count = wait_events(x, wait);
+    for (int i = 0; i < count; i++) handle_event(x, x->events[i].data.u64, x->events[i].events);
+    if (count < 0 || timeout_us == 0 || x->completed - x->consumed >= min_complete) break;
+    if (timeout_us > 0 || min_wait_us > 0) now = sluice_clock_us();
+    if (now >= until) break;
+  }
+  sluice_store(x->cq_tail, x->completed);
+  return (int)submitted;
+}
+
+static int map_tables(struct sluice_ring *ring, struct epoll_executor *x, uint32_t entries) {
+  uint32_t sq_entries = 1;
+  while (sq_entries < entries) sq_entries *= 2;
+  ring->sq_entries = sq_entries;
+  ring->cq_entries = sq_entries * 4;
+  ring->sq_head = 0;
+  ring->sq_tail = 4;
+  ring->cq_head = 8;
+  ring->cq_tail = 12;
+  ring->cqes = 64;
+  ring->rings_size = ring->cqes + ring->cq_entries * sizeof(struct io_uring_cqe);
+  ring->entries_size = sq_entries * sizeof(struct io_uring_sqe);
+  int access = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  void *rings = SYS_MMAP(NULL, ring->rings_size, access, flags, -1, 0);
+  if (rings == MAP_FAILED) return -errno;
+  ring->rings = rings;
+  void *sqes = SYS_MMAP(NULL, ring->entries_size, access, flags, -1, 0);
+  if (sqes == MAP_FAILED) return -errno;
+  ring->entries = sqes;
+  void *fds = SYS_MMAP(NULL, sluice_fd_limit() * sizeof *x->fds, access, flags, -1, 0);
+  if (fds == MAP_FAILED) return -errno;
+  x->fds = fds;
+  return 0;
+}
+
+static int open_descriptors(struct sluice_ring *ring, struct epoll_executor *x) {
+  ring->call = "epoll_create1";
+  x->epoll_fd = SYS(epoll_create1, EPOLL_CLOEXEC);
+  if (x->epoll_fd < 0) return -errno;
+  ring->call = "eventfd";
+  x->event_fd = SYS(eventfd, 0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (x->event_fd < 0) return -errno;
+  ring->call = "epoll_ctl";
+  struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = MAILBOX};
+  return SYS(epoll_ctl, x->epoll_fd, EPOLL_CTL_ADD, x->event_fd, &event) < 0 ? -errno : 0;
+}
+
+static void release(struct sluice_ring *ring, struct epoll_executor *x) {
+  sluice_registry_remove(x);
+  if (x->epoll_fd >= 0) SYS_CLOSE(x->epoll_fd);
+  if (x->event_fd >= 0) SYS_CLOSE(x->event_fd);
+  if (x->fds != NULL) munmap(x->fds, sluice_fd_limit() * sizeof *x->fds);
+  if (ring->rings != NULL) munmap(ring->rings, ring->rings_size);
+  if (ring->entries != NULL) munmap(ring->entries, ring->entries_size);
+  free(x->ops);
+  free(x->buckets);
+  free(x->mail);
+  free(x);
+  ring->rings = NULL;
+  ring->entries = NULL;
+  ring->epoll = NULL;
+}
+
+int sluice_epoll_open(struct sluice_ring *ring, uint32_t entries) {
+  ring->call = "malloc";
+  struct epoll_executor *x = SYS_ALLOC(calloc, 1, sizeof *x);
+  if (x == NULL) return -ENOMEM;
+  x->epoll_fd = x->event_fd = -1;
+  x->ready.head = -1;
+  x->precise = true;
+  x->ring = ring;
+  int error = grow(x) ? 0 : -ENOMEM;
+  if (error == 0) {
+    ring->call = "registry";
+    error = sluice_registry_add(x);
+  }
+  if (error == 0) {
+    ring->call = "mmap";
+    error = map_tables(ring, x, entries);
+  }
+  if (error == 0) error = open_descriptors(ring, x);
+  if (error < 0) {
+    release(ring, x);
+    return error;
+  }
+  x->sq_head = sluice_word(ring, ring->sq_head);
+  x->sq_tail = sluice_word(ring, ring->sq_tail);
+  x->cq_head = sluice_word(ring, ring->cq_head);
+  x->cq_tail = sluice_word(ring, ring->cq_tail);
+  x->cqes = (struct io_uring_cqe *)(void *)(ring->rings + ring->cqes);
+  x->sqes = (struct io_uring_sqe *)(void *)ring->entries;
+  x->sq_entries = ring->sq_entries;
+  x->cq_entries = ring->cq_entries;
+  ring->executor = SLUICE_EPOLL;
+  ring->epoll = x;
+  ring->id = x->id;
+  return 0;
+}
+
+void sluice_epoll_close(struct sluice_ring *ring) {
+  struct epoll_executor *x = ring->epoll;
+  submit_entries(x, UINT32_MAX);
+  release(ring, x);
+}

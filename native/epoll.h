@@ -1,0 +1,121 @@
+// Inside of the epoll executor: its state (epoll.c) and its operations (epoll_ops.c).
+#ifndef SLUICE_EPOLL_H
+#define SLUICE_EPOLL_H
+
+#include <stdbool.h>
+#include <sys/epoll.h>
+
+#include "ring.h"
+
+#define EVENTS_PER_WAIT 256
+// Attempts on one descriptor per turn: then the others have their chance.
+#define TURN_BUDGET 16
+
+enum queue { READERS, WRITERS, POLLERS, QUEUES };
+
+// An entry from its submission to its last completion. Indices of operations are one-based, 0 is none: the table moves
+// when it grows.
+struct op {
+  struct io_uring_sqe sqe;
+  uint32_t next;       // in its descriptor's queue, the list of overflowed completions or the free list
+  uint32_t link;       // what the chain goes on with
+  uint32_t hash_next;  // in its bucket of the table by user_data
+  uint32_t done;       // bytes sent so far
+  int32_t result;      // of an overflowed completion
+  bool parked;         // in a queue and in the hash table
+  bool fell_short;     // a MSG_WAITALL send that ended early: breaks its chain although its result is positive
+};
+
+enum {
+  FD_WATCHED = 1,   // registered with epoll
+  FD_READABLE = 2,  // epoll said so and no read has found the end of it since
+  FD_HUNG = 4,      // the peer has closed or failed: no further edge will come, read to the end
+  FD_READY = 8,     // in the list of descriptors to continue with in the next turn
+};
+
+struct fd_state {
+  uint32_t generation;  // which file of that number this is about (see sluice_fd_renew)
+  uint32_t flags;
+  uint32_t queue[QUEUES];
+  int next_ready;
+};
+
+struct fd_list {
+  int head, tail;  // -1 when empty
+};
+struct op_list {
+  uint32_t head, tail;
+};
+
+struct message {
+  uint64_t user_data;
+  int32_t result;
+};
+
+struct epoll_executor {
+  uint32_t *sq_head, *sq_tail, *cq_head, *cq_tail;
+  struct io_uring_sqe *sqes;
+  struct io_uring_cqe *cqes;
+  uint32_t sq_entries, cq_entries;
+  uint32_t submitted;              // private sq head
+  uint32_t completed;              // private cq tail
+  uint32_t consumed;               // cq head as of this turn
+  const struct sluice_ring *ring;  // for the provided buffers
+  uint16_t buffer_head;
+
+  int epoll_fd;
+  bool precise;  // epoll_pwait2 is there
+  struct op *ops;
+  uint32_t *buckets;
+  uint32_t op_capacity;  // size of both, a power of two
+  uint32_t free_op;
+  struct op_list issuable;    // links whose turn has come
+  struct op_list overflowed;  // completions waiting for room in the completion ring
+  struct fd_state *fds;
+  struct fd_list ready;
+
+  // The mailbox of MSG_RING, under the registry's lock.
+  int event_fd;
+  int id;
+  struct message *mail;
+  uint32_t mail_count, mail_capacity;
+  bool mail_signalled;
+  bool mail_waiting;  // owner's own note: the completion ring was full
+
+  struct epoll_event events[EVENTS_PER_WAIT];
+};
+
+static inline struct op *op_at(const struct epoll_executor *x, uint32_t index) { return &x->ops[index - 1]; }
+static inline bool completions_full(const struct epoll_executor *x) {
+  return x->overflowed.head != 0 || x->completed - x->consumed >= x->cq_entries;
+}
+
+// epoll.c
+// Writes a completion; the caller has checked completions_full().
+void sluice_post(struct epoll_executor *x, uint64_t user_data, int32_t result, uint32_t flags);
+// Ends an operation: unparks it, completes it, continues or breaks its chain.
+void sluice_finish(struct epoll_executor *x, uint32_t index, int32_t result, uint32_t cqe_flags);
+// State of descriptor `fd` as it is now, or NULL if the number is out of range.
+struct fd_state *sluice_fd_state(struct epoll_executor *x, int fd);
+void sluice_park(struct epoll_executor *x, struct fd_state *f, uint32_t index, enum queue queue);
+void sluice_mark_ready(struct epoll_executor *x, int fd);
+// Registers `fd` with epoll, once. 0 or -errno.
+int sluice_watch(struct epoll_executor *x, struct fd_state *f, int fd);
+int sluice_cancel_fd(struct epoll_executor *x, struct fd_state *f, bool all);
+int sluice_cancel_user_data(struct epoll_executor *x, uint64_t user_data, bool all);
+
+// epoll_ops.c
+void sluice_issue(struct epoll_executor *x, uint32_t index);
+void sluice_run_readers(struct epoll_executor *x, int fd, struct fd_state *f);
+void sluice_run_writers(struct epoll_executor *x, struct fd_state *f);
+void sluice_run_pollers(struct epoll_executor *x, struct fd_state *f, uint32_t events);
+
+// registry.c
+uint32_t sluice_fd_limit(void);
+uint32_t sluice_fd_generation(int fd);
+int sluice_registry_add(struct epoll_executor *x);
+void sluice_registry_remove(struct epoll_executor *x);
+int sluice_mail_send(int ring_id, uint64_t user_data, int32_t result);
+void sluice_mail_deliver(struct epoll_executor *x);
+
+#endif

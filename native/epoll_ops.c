@@ -1,0 +1,319 @@
+// The operations of the epoll executor: what each entry does when it is issued and when its descriptor is ready.
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "epoll.h"
+#include "sys.h"
+
+#define KNOWN_FLAGS (IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_ASYNC | IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS)
+// ioprio of RECV and ACCEPT
+#define RECV_MULTISHOT 2u
+#define ACCEPT_MULTISHOT 1u
+// cancel_flags of ASYNC_CANCEL
+#define CANCEL_ALL 1u
+#define CANCEL_FD 2u
+#define POLL_MULTI_AND_UPDATE 7u
+#define SLICES 64
+
+enum outcome { BLOCKED, FINISHED, MORE, DRAINED, DEFERRED };
+
+static void *pointer(uint64_t address) { return (void *)(uintptr_t)address; }
+
+static enum outcome finished(struct epoll_executor *x, uint32_t index, int32_t result, uint32_t cqe_flags) {
+  sluice_finish(x, index, result, cqe_flags);
+  return FINISHED;
+}
+
+// The next provided buffer, or NULL if the ring is empty. It is taken only once bytes are in it.
+static const struct sluice_buffer *next_buffer(const struct epoll_executor *x) {
+  const struct sluice_buffer *buffers = x->ring->buffers;
+  uint16_t tail = __atomic_load_n(&buffers[0].tail, __ATOMIC_ACQUIRE);
+  return tail == x->buffer_head ? NULL : &buffers[x->buffer_head & (x->ring->buffer_count - 1)];
+}
+
+static enum outcome try_recv(struct epoll_executor *x, uint32_t index, struct fd_state *f) {
+  const struct op *op = op_at(x, index);
+  bool multishot = (op->sqe.ioprio & RECV_MULTISHOT) != 0;
+  if (multishot && completions_full(x)) return DEFERRED;
+  void *into = pointer(op->sqe.addr);
+  size_t length = op->sqe.len;
+  uint32_t cqe_flags = 0;
+  bool selects = (op->sqe.flags & IOSQE_BUFFER_SELECT) != 0;
+  if (selects) {
+    const struct sluice_buffer *buffer = next_buffer(x);
+    if (buffer == NULL) return finished(x, index, -ENOBUFS, 0);
+    into = pointer(buffer->address);
+    if (length == 0 || length > buffer->length) length = buffer->length;
+    cqe_flags = IORING_CQE_F_BUFFER | (uint32_t)buffer->id << IORING_CQE_BUFFER_SHIFT;
+  }
+  int flags = (int)(op->sqe.msg_flags & ~(uint32_t)MSG_WAITALL) | MSG_DONTWAIT;
+  ssize_t got = SYS(recv, op->sqe.fd, into, SYS_LENGTH(length), flags);
+  if (got < 0) return errno == EAGAIN ? BLOCKED : errno == EINTR ? MORE : finished(x, index, -errno, 0);
+  if (got == 0) return finished(x, index, 0, 0);
+  if (selects) x->buffer_head++;
+  bool drained = (size_t)got < length && (f->flags & FD_HUNG) == 0;
+  if (multishot) {
+    sluice_post(x, op->sqe.user_data, (int32_t)got, cqe_flags | IORING_CQE_F_MORE);
+    return drained ? DRAINED : MORE;
+  }
+  // Unwatched, a short read says nothing about what comes next: there is no edge to announce it.
+  if (drained && (f->flags & FD_WATCHED) != 0) f->flags &= ~(uint32_t)FD_READABLE;
+  return finished(x, index, (int32_t)got, cqe_flags);
+}
+
+static enum outcome try_accept(struct epoll_executor *x, uint32_t index) {
+  const struct op *op = op_at(x, index);
+  bool multishot = (op->sqe.ioprio & ACCEPT_MULTISHOT) != 0;
+  if (multishot && completions_full(x)) return DEFERRED;
+  int fd = SYS(accept4, op->sqe.fd, pointer(op->sqe.addr), pointer(op->sqe.addr2), (int)op->sqe.accept_flags);
+  // A connection that was reset in the queue is no error of the listener.
+  if (fd < 0 && (errno == EINTR || errno == ECONNABORTED)) return MORE;
+  if (fd < 0) return errno == EAGAIN ? BLOCKED : finished(x, index, -errno, 0);
+  sluice_fd_renew(fd);
+  if (!multishot) return finished(x, index, fd, 0);
+  sluice_post(x, op->sqe.user_data, fd, IORING_CQE_F_MORE);
+  return MORE;
+}
+
+void sluice_run_readers(struct epoll_executor *x, int fd, struct fd_state *f) {
+  int budget = TURN_BUDGET;
+  while (f->queue[READERS] != 0 && (f->flags & FD_READABLE) != 0) {
+    uint32_t index = f->queue[READERS];
+    if (budget-- == 0) {
+      sluice_mark_ready(x, fd);
+      return;
+    }
+    bool accepts = op_at(x, index)->sqe.opcode == IORING_OP_ACCEPT;
+    enum outcome outcome = accepts ? try_accept(x, index) : try_recv(x, index, f);
+    if (outcome == DEFERRED) {
+      sluice_mark_ready(x, fd);
+      return;
+    }
+    if (outcome == DRAINED || outcome == BLOCKED) f->flags &= ~(uint32_t)FD_READABLE;
+    if (outcome == BLOCKED) {
+      // A oneshot receive on a fresh socket is tried before the socket is registered; registering reports what came since.
+      int error = sluice_watch(x, f, fd);
+      if (error < 0) sluice_finish(x, index, error, 0);
+    }
+  }
+}
+
+// sendmsg() of what an interrupted SENDMSG has not sent yet. The caller's own vectors stay as they are.
+static ssize_t send_rest(const struct op *op, int flags) {
+  const struct msghdr *message = pointer(op->sqe.addr);
+  if (op->done == 0) return SYS(sendmsg, op->sqe.fd, message, flags);
+  struct iovec rest[SLICES];
+  size_t count = 0, skip = op->done;
+  for (size_t i = 0; i < message->msg_iovlen && count < SLICES; i++) {
+    struct iovec slice = message->msg_iov[i];
+    if (skip >= slice.iov_len) {
+      skip -= slice.iov_len;
+      continue;
+    }
+    rest[count++] = (struct iovec){(char *)slice.iov_base + skip, slice.iov_len - skip};
+    skip = 0;
+  }
+  struct msghdr part = {.msg_iov = rest, .msg_iovlen = count};
+  return SYS(sendmsg, op->sqe.fd, &part, flags);
+}
+
+static size_t send_length(const struct op *op) {
+  if (op->sqe.opcode == IORING_OP_SEND) return op->sqe.len;
+  const struct msghdr *message = pointer(op->sqe.addr);
+  size_t total = 0;
+  for (size_t i = 0; i < message->msg_iovlen; i++) total += message->msg_iov[i].iov_len;
+  return total;
+}
+
+static enum outcome try_send(struct epoll_executor *x, uint32_t index) {
+  struct op *op = op_at(x, index);
+  bool whole = (op->sqe.msg_flags & MSG_WAITALL) != 0;
+  int flags = (int)(op->sqe.msg_flags & ~(uint32_t)MSG_WAITALL) | MSG_DONTWAIT | MSG_NOSIGNAL;
+  size_t total = whole ? send_length(op) : 0;
+  for (;;) {
+    ssize_t sent = op->sqe.opcode == IORING_OP_SEND
+                       ? SYS(send, op->sqe.fd, (const char *)pointer(op->sqe.addr) + op->done,
+                             SYS_LENGTH(op->sqe.len - op->done), flags)
+                       : send_rest(op, flags);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0 && errno == EAGAIN) return BLOCKED;
+    if (sent > 0) op->done += (uint32_t)sent;
+    if (sent > 0 && op->done < total) continue;
+    op->fell_short = op->done < total;
+    // Bytes on the wire are reported before the error behind them: the next send will meet it again.
+    return finished(x, index, sent < 0 && op->done == 0 ? -errno : (int32_t)op->done, 0);
+  }
+}
+
+// Whether a connection attempt has ended: the socket's pending error, or writability without one.
+static enum outcome try_connected(struct epoll_executor *x, uint32_t index) {
+  int fd = op_at(x, index)->sqe.fd, error = 0;
+  socklen_t size = sizeof error;
+  if (SYS(getsockopt, fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0) return finished(x, index, -errno, 0);
+  struct pollfd writable = {.fd = fd, .events = POLLOUT};
+  if (error == 0 && SYS(poll, &writable, 1, 0) == 0) return BLOCKED;
+  return finished(x, index, -error, 0);
+}
+
+static enum outcome try_write(struct epoll_executor *x, uint32_t index) {
+  return op_at(x, index)->sqe.opcode == IORING_OP_CONNECT ? try_connected(x, index) : try_send(x, index);
+}
+
+void sluice_run_writers(struct epoll_executor *x, struct fd_state *f) {
+  while (f->queue[WRITERS] != 0 && try_write(x, f->queue[WRITERS]) == FINISHED) {
+  }
+}
+
+void sluice_run_pollers(struct epoll_executor *x, struct fd_state *f, uint32_t events) {
+  for (uint32_t index = f->queue[POLLERS]; index != 0;) {
+    uint32_t next = op_at(x, index)->next;
+    uint32_t seen = events & (op_at(x, index)->sqe.poll32_events | EPOLLERR | EPOLLHUP);
+    if (seen != 0) sluice_finish(x, index, (int32_t)seen, 0);
+    index = next;
+  }
+}
+
+static void park_and_watch(struct epoll_executor *x, struct fd_state *f, uint32_t index, enum queue queue) {
+  sluice_park(x, f, index, queue);
+  int error = sluice_watch(x, f, op_at(x, index)->sqe.fd);
+  if (error < 0) sluice_finish(x, index, error, 0);
+}
+
+// Blocking is a property of the open socket. The ring's own calls use MSG_DONTWAIT, but accept and connect have no such flag.
+static int set_nonblocking(int fd) {
+  int flags = SYS(fcntl, fd, F_GETFL);
+  if (flags < 0) return -errno;
+  return (flags & O_NONBLOCK) != 0 || SYS(fcntl, fd, F_SETFL, flags | O_NONBLOCK) == 0 ? 0 : -errno;
+}
+
+static void issue_read(struct epoll_executor *x, struct fd_state *f, uint32_t index) {
+  const struct op *op = op_at(x, index);
+  int fd = op->sqe.fd;
+  bool accepts = op->sqe.opcode == IORING_OP_ACCEPT;
+  if (accepts && (f->flags & FD_WATCHED) == 0) {
+    int error = set_nonblocking(fd);
+    if (error < 0) {
+      sluice_finish(x, index, error, 0);
+      return;
+    }
+  }
+  if (!accepts && (op->sqe.ioprio & RECV_MULTISHOT) == 0 && (f->flags & FD_WATCHED) == 0) {
+    f->flags |= FD_READABLE;  // perhaps: trying costs less than registering
+    sluice_park(x, f, index, READERS);
+  } else {
+    park_and_watch(x, f, index, READERS);
+  }
+  if ((f->flags & FD_READABLE) != 0) sluice_mark_ready(x, fd);
+}
+
+static void issue_send(struct epoll_executor *x, struct fd_state *f, uint32_t index) {
+  if (f->queue[WRITERS] != 0 || try_send(x, index) == BLOCKED) park_and_watch(x, f, index, WRITERS);
+}
+
+static void issue_connect(struct epoll_executor *x, struct fd_state *f, uint32_t index) {
+  const struct io_uring_sqe *sqe = &op_at(x, index)->sqe;
+  int error = set_nonblocking(sqe->fd);
+  if (error == 0 && SYS(connect, sqe->fd, pointer(sqe->addr), (socklen_t)sqe->off) < 0) error = -errno;
+  if (error == -EINPROGRESS || error == -EINTR) {
+    park_and_watch(x, f, index, WRITERS);
+  } else {
+    sluice_finish(x, index, error, 0);
+  }
+}
+
+static void issue_close(struct epoll_executor *x, struct fd_state *f, uint32_t index) {
+  int fd = op_at(x, index)->sqe.fd;
+  sluice_cancel_fd(x, f, true);
+  sluice_fd_renew(fd);
+  // Interrupted or not, the descriptor is gone: Linux never wants close() repeated.
+  int result = SYS_CLOSE(fd) < 0 && errno != EINTR ? -errno : 0;
+  sluice_finish(x, index, result, 0);
+}
+
+static void issue_poll(struct epoll_executor *x, struct fd_state *f, uint32_t index) {
+  const struct io_uring_sqe *sqe = &op_at(x, index)->sqe;
+  if ((sqe->len & POLL_MULTI_AND_UPDATE) != 0) {
+    sluice_finish(x, index, -EINVAL, 0);
+    return;
+  }
+  struct pollfd now = {.fd = sqe->fd, .events = (short)sqe->poll32_events};
+  if (SYS(poll, &now, 1, 0) > 0) {
+    sluice_finish(x, index, (now.revents & POLLNVAL) != 0 ? -EBADF : now.revents, 0);
+  } else {
+    park_and_watch(x, f, index, POLLERS);
+  }
+}
+
+static void issue_cancel(struct epoll_executor *x, uint32_t index) {
+  const struct io_uring_sqe sqe = op_at(x, index)->sqe;
+  bool all = (sqe.cancel_flags & CANCEL_ALL) != 0;
+  int count;
+  if ((sqe.cancel_flags & ~(CANCEL_ALL | CANCEL_FD)) != 0) {
+    sluice_finish(x, index, -EINVAL, 0);
+    return;
+  }
+  if ((sqe.cancel_flags & CANCEL_FD) != 0) {
+    struct fd_state *f = sluice_fd_state(x, sqe.fd);
+    count = f == NULL ? 0 : sluice_cancel_fd(x, f, all);
+  } else {
+    count = sluice_cancel_user_data(x, sqe.addr, all);
+  }
+  sluice_finish(x, index, all ? count : count > 0 ? 0 : -ENOENT, 0);
+}
+
+void sluice_issue(struct epoll_executor *x, uint32_t index) {
+  const struct io_uring_sqe *sqe = &op_at(x, index)->sqe;
+  struct fd_state *f = NULL;
+  int result = -EINVAL;
+  if ((sqe->flags & ~KNOWN_FLAGS) == 0) {
+    switch (sqe->opcode) {
+      case IORING_OP_NOP:
+        result = 0;
+        break;
+      case IORING_OP_SHUTDOWN:
+        result = SYS(shutdown, sqe->fd, (int)sqe->len) < 0 ? -errno : 0;
+        break;
+      case IORING_OP_MSG_RING:
+        if (sqe->addr == IORING_MSG_DATA) result = sluice_mail_send(sqe->fd, sqe->off, (int32_t)sqe->len);
+        break;
+      case IORING_OP_ASYNC_CANCEL:
+        issue_cancel(x, index);
+        return;
+      case IORING_OP_RECV:
+      case IORING_OP_ACCEPT:
+      case IORING_OP_SEND:
+      case IORING_OP_SENDMSG:
+      case IORING_OP_CONNECT:
+      case IORING_OP_CLOSE:
+      case IORING_OP_POLL_ADD:
+        f = sluice_fd_state(x, sqe->fd);
+        if (f == NULL) result = -EBADF;
+        break;
+    }
+  }
+  if (f == NULL) {
+    sluice_finish(x, index, result, 0);
+    return;
+  }
+  switch (sqe->opcode) {
+    case IORING_OP_RECV:
+    case IORING_OP_ACCEPT:
+      issue_read(x, f, index);
+      return;
+    case IORING_OP_CONNECT:
+      issue_connect(x, f, index);
+      return;
+    case IORING_OP_CLOSE:
+      issue_close(x, f, index);
+      return;
+    case IORING_OP_POLL_ADD:
+      issue_poll(x, f, index);
+      return;
+    default:
+      issue_send(x, f, index);
+  }
+}

@@ -1,0 +1,18 @@
+// Hosts a JavaScript loop inside libuv's: `step` is called from a prepare handle, over and over, and lets libuv run a
+// turn when it says so.
+#ifndef SLUICE_HOST_H
+#define SLUICE_HOST_H
+
+#include <node_api.h>
+#include <uv.h>
+
+struct sluice_host;
+
+// Milliseconds until libuv has something to do, 0 now, -1 never, -3 when watchers wait to be registered.
+int sluice_uv_timeout(uv_loop_t *loop);
+// Sets *slot for as long as the hosting lasts (it also ends when `step` throws). On failure an exception is pending.
+void sluice_host_start(napi_env env, uv_loop_t *loop, napi_value step, struct sluice_host **slot);
+// Also from inside of `step`, and from an environment cleanup hook (`env_alive` false).
+void sluice_host_stop(struct sluice_host *host, bool env_alive);
+
+#endif

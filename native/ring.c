@@ -1,0 +1,122 @@
+// The memory of a ring, and the choice of its executor.
+#include "ring.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sys.h"
+
+#define PAGE 4096u
+#define LINE_4G (UINT64_C(1) << 32)
+
+int64_t sluice_clock_us(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static size_t whole_pages(size_t bytes) { return (bytes + PAGE - 1) / PAGE * PAGE; }
+
+static void *map_memory(size_t bytes, int flags) {
+  return SYS_MMAP(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+}
+
+static int crosses_line(const uint8_t *start, size_t bytes) {
+  uintptr_t first = (uintptr_t)start;
+  return first / LINE_4G != (first + bytes - 1) / LINE_4G;
+}
+
+// JavaScript writes addresses as two 32-bit halves and keeps the high half constant, so the slab must not cross a
+// 4 GiB line. Twice its size always holds a piece that does not.
+static uint8_t *map_slab(size_t bytes) {
+  uint8_t *slab = map_memory(bytes, MAP_NORESERVE);
+  if (slab == MAP_FAILED || !crosses_line(slab, bytes)) return slab;
+  munmap(slab, bytes);
+  uint8_t *twice = map_memory(2 * bytes, MAP_NORESERVE);
+  if (twice == MAP_FAILED) return twice;
+  uintptr_t line = ((uintptr_t)twice / LINE_4G + 1) * LINE_4G;
+  uint8_t *start = line - (uintptr_t)twice >= bytes ? twice : twice + (line - (uintptr_t)twice);
+  if (start > twice) munmap(twice, (size_t)(start - twice));
+  if (start + bytes < twice + 2 * bytes) munmap(start + bytes, (size_t)(twice + 2 * bytes - (start + bytes)));
+  return start;
+}
+
+static void unmap(void *memory, size_t bytes) {
+  if (memory != NULL) munmap(memory, bytes);
+}
+
+static void unmap_all(struct sluice_ring *ring) {
+  unmap(ring->page, ring->page_size);
+  unmap(ring->buffers, ring->buffers_size);
+  unmap(ring->slab, ring->slab_size);
+  ring->page = NULL;
+  ring->buffers = NULL;
+  ring->slab = NULL;
+}
+
+static int map_all(struct sluice_ring *ring, uint32_t buffers, size_t slab_bytes) {
+  ring->call = "mmap";
+  ring->buffer_count = buffers;
+  ring->buffers_size = whole_pages((size_t)buffers * sizeof(struct sluice_buffer));
+  ring->slab_size = whole_pages(slab_bytes);
+  ring->page_size = PAGE;
+  void *page = map_memory(ring->page_size, MAP_POPULATE);
+  if (page == MAP_FAILED) return -errno;
+  ring->page = page;
+  void *bufs = map_memory(ring->buffers_size, MAP_POPULATE);
+  if (bufs == MAP_FAILED) return -errno;
+  ring->buffers = bufs;
+  uint8_t *slab = map_slab(ring->slab_size);
+  if (slab == MAP_FAILED) return -errno;
+  ring->slab = slab;
+  return 0;
+}
+
+int sluice_ring_create(struct sluice_ring *ring, enum sluice_executor executor, uint32_t entries, uint32_t buffers,
+                       size_t slab_bytes) {
+  memset(ring, 0, sizeof *ring);
+  ring->fd = -1;
+  ring->call = "create";
+  // 32768 is the kernel's limit for both; a slab of more than 2 GiB could not be kept off the 4 GiB lines.
+  if (entries == 0 || entries > 32768 || buffers == 0 || buffers > 32768 || (buffers & (buffers - 1)) != 0 ||
+      slab_bytes == 0 || slab_bytes > LINE_4G / 2) {
+    return -EINVAL;
+  }
+  int error = map_all(ring, buffers, slab_bytes);
+  if (error == 0 && executor != SLUICE_EPOLL) {
+    error = sluice_uring_open(ring, entries);
+    if (error < 0 && executor == SLUICE_AUTO) ring->fallback_errno = -error;
+  }
+  const char *refused = ring->call;
+  if (error == 0 && executor == SLUICE_EPOLL) error = sluice_epoll_open(ring, entries);
+  if (ring->fallback_errno != 0) {
+    error = sluice_epoll_open(ring, entries);
+    if (error == 0) ring->call = refused;
+  }
+  if (error < 0) unmap_all(ring);
+  return error;
+}
+
+int sluice_ring_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_complete, int64_t timeout_us,
+                      uint32_t min_wait_us) {
+  int result = ring->executor == SLUICE_URING
+                   ? sluice_uring_enter(ring, submit, min_complete, timeout_us, min_wait_us)
+                   : sluice_epoll_enter(ring, submit, min_complete, timeout_us, min_wait_us);
+  ring->page[0] = (double)sluice_clock_us();
+  return result;
+}
+
+void sluice_ring_destroy(struct sluice_ring *ring) {
+  if (ring->rings == NULL) return;
+  if (ring->executor == SLUICE_URING) {
+    sluice_uring_close(ring);
+  } else {
+    sluice_epoll_close(ring);
+  }
+  ring->rings = NULL;
+  // Only now: until the executor is closed the kernel may still write into the slab.
+  unmap_all(ring);
+}

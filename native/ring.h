@@ -1,0 +1,80 @@
+// A submission and completion ring with io_uring's own layout, executed by the kernel (uring.c) or by epoll (epoll.c).
+// A ring belongs to the thread that created it; only MSG_RING entries reach it from others.
+#ifndef SLUICE_RING_H
+#define SLUICE_RING_H
+
+#include <linux/io_uring.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// Group of the provided buffers.
+#define SLUICE_BUFFER_GROUP 1
+
+enum sluice_executor { SLUICE_AUTO, SLUICE_URING, SLUICE_EPOLL };
+
+struct epoll_executor;
+
+// One entry of the provided-buffer ring. Its tail lives in the last field of entry 0.
+struct sluice_buffer {
+  uint64_t address;
+  uint32_t length;
+  uint16_t id;
+  uint16_t tail;
+};
+
+struct sluice_ring {
+  enum sluice_executor executor;
+  int id;              // names the ring in MSG_RING entries of other rings
+  int fallback_errno;  // why AUTO did not take io_uring, 0 if it did or was not asked
+  const char *call;    // the system call behind fallback_errno, or behind the error of a failed create
+
+  uint8_t *rings;
+  uint8_t *entries;
+  struct sluice_buffer *buffers;
+  uint8_t *slab;  // never crosses a 4 GiB line
+  double *page;   // 0 clock (µs), 1 bytes into and 2 bytes out of the pipe of the last pump
+  size_t rings_size, entries_size, buffers_size, slab_size, page_size;
+
+  uint32_t sq_head, sq_tail, sq_array, cq_head, cq_tail, cqes;  // byte offsets into `rings`
+  uint32_t sq_entries, cq_entries, buffer_count;
+
+  int fd;                        // of the uring, else -1
+  uint32_t features;             // IORING_FEAT_* of the running kernel
+  struct epoll_executor *epoll;  // of the epoll executor, else NULL
+};
+
+// Fills `ring`. Returns 0, or -errno with ring->call set; nothing needs to be freed then.
+int sluice_ring_create(struct sluice_ring *ring, enum sluice_executor executor, uint32_t entries, uint32_t buffers,
+                       size_t slab_bytes);
+// Submits up to `submit` entries, waits for `min_complete` completions or `timeout_us` (-1 for ever, 0 not at all).
+// With `min_wait_us` > 0, one completion is enough once that time has passed. Returns entries consumed or -errno.
+int sluice_ring_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_complete, int64_t timeout_us,
+                      uint32_t min_wait_us);
+// Submits what is queued (so that queued closes happen), cancels everything and unmaps. Safe to call twice.
+void sluice_ring_destroy(struct sluice_ring *ring);
+
+// Monotonic clock, µs.
+int64_t sluice_clock_us(void);
+
+static inline uint32_t *sluice_word(const struct sluice_ring *ring, uint32_t offset) {
+  return (uint32_t *)(void *)(ring->rings + offset);
+}
+// The rings' words are shared with the kernel (uring) or with JavaScript on the same thread (epoll).
+static inline uint32_t sluice_load(const uint32_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
+static inline void sluice_store(uint32_t *word, uint32_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
+
+// The executors, called by ring.c only.
+int sluice_uring_open(struct sluice_ring *ring, uint32_t entries);
+int sluice_uring_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_complete, int64_t timeout_us,
+                       uint32_t min_wait_us);
+void sluice_uring_close(struct sluice_ring *ring);
+int sluice_epoll_open(struct sluice_ring *ring, uint32_t entries);
+int sluice_epoll_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_complete, int64_t timeout_us,
+                       uint32_t min_wait_us);
+void sluice_epoll_close(struct sluice_ring *ring);
+
+// Tells the epoll executors of all threads that descriptor `fd` is (or is about to be) another file than before, so that
+// none takes its own state of the old one for the new one's. Call before closing and after creating a descriptor.
+void sluice_fd_renew(int fd);
+
+#endif

@@ -1,0 +1,33 @@
+// Sockets outside of the ring: everything that happens once per connection or once per listener. Results are
+// descriptors or lengths, or -errno.
+#ifndef SLUICE_SOCKET_H
+#define SLUICE_SOCKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+// "[" + IPv6 with scope + "]:65535"
+#define SLUICE_NAME_MAX 80
+
+// Address bytes of a numeric host; an IPv6 host may name its scope ("fe80::1%eth0"). 0 if it is no numeric address.
+socklen_t sluice_parse_address(const char *host, uint16_t port, struct sockaddr_storage *into);
+// `call` receives the system call that failed. `keep_alive_ms` and `user_timeout_ms` of 0 leave the defaults.
+int sluice_listen(const char *host, uint16_t port, int backlog, bool reuse_port, uint32_t keep_alive_ms,
+                  uint32_t user_timeout_ms, const char **call);
+int sluice_refuse(int fd);
+int sluice_socket(int family, uint32_t keep_alive_ms, uint32_t user_timeout_ms);
+int sluice_shutdown(int fd, int how);
+int sluice_close(int fd);
+int sluice_reset_on_close(int fd);
+int sluice_nonblock(int fd, bool on);
+int sluice_local_port(int fd);
+int sluice_peek(int fd, void *into, size_t length);
+// Each writes "ip:port" or "[ip6]:port"; "" where there is none. IPv4 mapped into IPv6 is written as IPv4.
+void sluice_peer_name(int fd, char name[SLUICE_NAME_MAX]);
+void sluice_local_name(int fd, char name[SLUICE_NAME_MAX]);
+// Where the connection was going before netfilter redirected it here; "" if it was not redirected.
+void sluice_original_destination(int fd, char name[SLUICE_NAME_MAX]);
+
+#endif

@@ -1,0 +1,17 @@
+// Fault injection behind native/sys.h, and the accounting of what the core maps.
+#ifndef SLUICE_FAULTS_H
+#define SLUICE_FAULTS_H
+
+enum { FAULT_VARIANTS = 5, SHORT_TRANSFER = 4 };
+
+// Makes the `at`-th call from now fail with its `variant`-th errno; variant SHORT_TRANSFER cuts the `at`-th transfer to
+// one byte instead. `at` 0 injects nothing. Restarts the count.
+void fault_plan(int at, int variant);
+// Calls (or transfers, with SHORT_TRANSFER) made since fault_plan().
+int fault_count(void);
+// The call that was made to fail, or "none".
+const char *fault_victim(void);
+// Bytes mapped and not unmapped by the core.
+long mapped_bytes(void);
+
+#endif

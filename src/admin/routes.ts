@@ -1,0 +1,198 @@
+// The admin port's routes: a request in as data, an answer out as data. No socket here.
+import type { LogLevel } from '../config/model.js';
+import { parseHostPort, ValueError } from '../config/values.js';
+import type { Exposition } from '../metrics/exposition.js';
+import type { MetricsReader } from '../metrics/reader.js';
+import type { Answer } from './answer.js';
+import { json, text } from './answer.js';
+import { FORMATS, hgrm, histogramsOf, listing, log, percentiles } from './histograms.js';
+import type { RouteInfo } from './index-page.js';
+import { indexPage } from './index-page.js';
+
+export interface AdminRequest {
+  /** HEAD comes as GET. */
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly accept: string;
+  /** Of PUT. */
+  readonly body: string;
+  /** From this machine, and not sent by a web page. */
+  readonly trusted: boolean;
+}
+
+export interface RouteDeps {
+  readonly ready: () => { readonly ok: boolean; readonly reasons: readonly string[] };
+  readonly reader: MetricsReader;
+  /** Anything that JSON can say. */
+  readonly explain: (host: string, port: number) => unknown;
+  readonly getLogLevel: () => LogLevel;
+  readonly setLogLevel: (level: LogLevel) => void;
+  readonly version: string;
+  /** Starts to drain; without it there is no /shutdown. */
+  readonly shutdown?: () => void;
+}
+
+const LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
+
+interface Route extends RouteInfo {
+  answer(request: AdminRequest): Answer | Promise<Answer>;
+}
+
+export class Routes {
+  readonly #deps: RouteDeps;
+  readonly #exposition: Exposition;
+  readonly #startedMs = Date.now();
+  readonly #routes: readonly Route[];
+
+  constructor(deps: RouteDeps, exposition: Exposition) {
+    this.#deps = deps;
+    this.#exposition = exposition;
+    this.#routes = this.#build();
+  }
+
+  /** The answer to a request; 404 and 405 say what there is instead. */
+  async answer(request: AdminRequest): Promise<Answer> {
+    if (request.path === '/') {
+      if (request.method !== 'GET') return notAllowed('/', ['GET']);
+      return indexPage(this.#routes, `Sluice ${this.#deps.version}`, request.accept.includes('text/html'));
+    }
+    const route =
+      this.#routes.find(({ path }) => path === request.path) ??
+      this.#routes.find(({ path }) => path.includes('<') && request.path.startsWith(path.slice(0, path.indexOf('<'))));
+    if (route === undefined) {
+      return text(404, `no such page: ${request.path}\nThere are ${this.#routes.map(({ path }) => path).join(', ')}.`);
+    }
+    if (!route.methods.includes(request.method)) return notAllowed(route.path, route.methods);
+    return route.answer(request);
+  }
+
+  #build(): readonly Route[] {
+    const routes: Route[] = [
+      {
+        path: '/metrics',
+        methods: ['GET'],
+        summary: 'all metrics, for Prometheus (text or OpenMetrics, by the Accept header)',
+        example: 'curl localhost:4191/metrics',
+        answer: async ({ accept }) => {
+          const { contentType, body } = await this.#exposition.page(accept);
+          return { status: 200, type: contentType, body, headers: { Vary: 'Accept' } };
+        },
+      },
+      {
+        path: '/ready',
+        methods: ['GET'],
+        summary: '200 once all listeners accept; 503 with the reasons before, and while draining',
+        example: 'curl -f localhost:4191/ready',
+        answer: () => {
+          const { ok, reasons } = this.#deps.ready();
+          return ok ? text(200, 'ready') : text(503, ['not ready', ...reasons].join('\n'));
+        },
+      },
+      {
+        path: '/live',
+        methods: ['GET'],
+        summary: '200 as long as the process can answer',
+        example: 'curl -f localhost:4191/live',
+        answer: () => text(200, 'live'),
+      },
+      {
+        path: '/histograms',
+        methods: ['GET'],
+        summary: 'the latency histograms there are',
+        example: 'curl localhost:4191/histograms',
+        answer: () => json(listing(histogramsOf(this.#deps.reader.snapshot()))),
+      },
+      {
+        path: '/histograms/<id>',
+        methods: ['GET'],
+        summary: 'one histogram: percentiles (json), .hgrm for plotting, or an HdrHistogram log',
+        example: "curl 'localhost:4191/histograms/service.web.response_latency_us?format=hgrm'",
+        answer: (request) => this.#histogram(request),
+      },
+      {
+        path: '/explain',
+        methods: ['GET'],
+        summary: 'how a connection to a destination is treated, and why',
+        example: "curl 'localhost:4191/explain?dst=127.0.0.1:8080'",
+        answer: ({ query }) => this.#explain(query.get('dst')),
+      },
+      {
+        path: '/loglevel',
+        methods: ['GET', 'PUT'],
+        summary: `the log level (${LEVELS.join(', ')}); PUT changes it, from this machine only`,
+        example: 'curl -X PUT -d debug localhost:4191/loglevel',
+        answer: (request) => this.#logLevel(request),
+      },
+    ];
+    const { shutdown } = this.#deps;
+    if (shutdown !== undefined) {
+      routes.push({
+        path: '/shutdown',
+        methods: ['POST'],
+        summary: 'drains and ends the proxy, from this machine only',
+        example: 'curl -X POST localhost:4191/shutdown',
+        answer: ({ trusted }) => {
+          if (!trusted) return forbidden();
+          shutdown();
+          return text(202, 'shutting down');
+        },
+      });
+    }
+    return routes;
+  }
+
+  #histogram({ path, query }: AdminRequest): Answer {
+    const id = decoded(path.slice('/histograms/'.length));
+    const snapshot = this.#deps.reader.snapshot();
+    const found = histogramsOf(snapshot).find((candidate) => candidate.id === id);
+    if (found === undefined) {
+      return text(404, `no histogram "${id}" in which something was recorded\n/histograms lists those there are.`);
+    }
+    const format = query.get('format') ?? 'json';
+    if (format === 'json') return json(percentiles(found));
+    if (format === 'hgrm') return text(200, hgrm(found));
+    if (format === 'log') return text(200, log(found, this.#startedMs, snapshot.atMs));
+    return text(400, `format "${format}" is not known; there are ${FORMATS.join(', ')}.`);
+  }
+
+  async #explain(destination: string | null): Promise<Answer> {
+    const hint = 'Ask for a destination like this: /explain?dst=10.0.0.7:5432 or /explain?dst=[::1]:8080';
+    if (destination === null) return text(400, hint);
+    try {
+      const { host, port } = parseHostPort(destination, '10.0.0.7:5432');
+      if (host === '') return text(400, `"${destination}" has no host\n${hint}`);
+      return json(await this.#deps.explain(host, port));
+    } catch (error) {
+      if (error instanceof ValueError) return text(400, `${error.message}\n${hint}`);
+      throw error;
+    }
+  }
+
+  #logLevel({ method, body, trusted }: AdminRequest): Answer {
+    if (method === 'GET') return text(200, this.#deps.getLogLevel());
+    if (!trusted) return forbidden();
+    const level = LEVELS.find((candidate) => candidate === body.trim());
+    if (level === undefined) return text(400, `the body must be a log level: ${LEVELS.join(', ')}`);
+    this.#deps.setLogLevel(level);
+    return text(200, level);
+  }
+}
+
+function forbidden(): Answer {
+  return text(403, 'this is allowed from this machine only, and not to web pages');
+}
+
+function notAllowed(path: string, methods: readonly string[]): Answer {
+  const allow = methods.includes('GET') ? [...methods, 'HEAD'] : methods;
+  return text(405, `${path} takes ${allow.join(', ')}`, { Allow: allow.join(', ') });
+}
+
+/** An id as it was before it became part of a path; as it is if it is no valid escape. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}

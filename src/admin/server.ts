@@ -1,0 +1,177 @@
+// The admin port: node:http on the main thread, for probes, scrapers and people. Nothing here may take the proxy down.
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import type { Address } from '../config/model.js';
+import type { Logger } from '../log/logger.js';
+import { Exposition } from '../metrics/exposition.js';
+import type { Answer } from './answer.js';
+import { text } from './answer.js';
+import type { RouteDeps } from './routes.js';
+import { Routes } from './routes.js';
+
+export interface AdminDeps extends RouteDeps {
+  readonly logger: Pick<Logger, 'warn' | 'error'>;
+  /** `uring` or `epoll`. */
+  readonly executor: string;
+}
+
+/** What slow or hostile clients may take. */
+export interface AdminLimits {
+  /** From the connection, or the end of the last response, to the end of a request's head, ms. */
+  readonly headersTimeoutMs: number;
+  /** To the end of the whole request, ms. */
+  readonly requestTimeoutMs: number;
+  /** Silence after which a connection is closed, a reader's that does not read included, ms. */
+  readonly idleTimeoutMs: number;
+  readonly maxConnections: number;
+}
+
+export const ADMIN_LIMITS: AdminLimits = {
+  headersTimeoutMs: 5000,
+  requestTimeoutMs: 10_000,
+  idleTimeoutMs: 15_000,
+  maxConnections: 128,
+};
+
+/** Bytes of a request body that are read at most. The longest there is a use for is a log level. */
+const MAX_BODY_BYTES = 1024;
+/** Pages shorter than this are not worth compressing, bytes. */
+const MIN_GZIP_BYTES = 1024;
+/** Node looks for requests past their time only this often; its default is 30 s. */
+const MAX_CHECK_MS = 1000;
+
+const compress = promisify(gzip);
+
+export class AdminServer {
+  readonly #deps: AdminDeps;
+  readonly #routes: Routes;
+  readonly #server: Server;
+
+  constructor(deps: AdminDeps, limits: AdminLimits = ADMIN_LIMITS) {
+    this.#deps = deps;
+    this.#routes = new Routes(deps, new Exposition(deps.reader, { version: deps.version, executor: deps.executor }));
+    this.#server = createServer(
+      {
+        maxHeaderSize: 8192,
+        headersTimeout: limits.headersTimeoutMs,
+        requestTimeout: limits.requestTimeoutMs,
+        keepAliveTimeout: limits.headersTimeoutMs,
+        connectionsCheckingInterval: Math.min(limits.headersTimeoutMs, MAX_CHECK_MS),
+      },
+      (request, response) => {
+        this.#serve(request, response).catch((error: unknown) => this.#crashed(request, response, error));
+      },
+    );
+    this.#server.maxConnections = limits.maxConnections;
+    this.#server.setTimeout(limits.idleTimeoutMs);
+  }
+
+  /** Resolves once connections are accepted; rejects with the address and what to do where it cannot be bound. */
+  listen(address: Address): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const failed = (error: NodeJS.ErrnoException): void => reject(bindError(address, error));
+      this.#server.once('error', failed);
+      this.#server.listen(address.port, address.host, () => {
+        this.#server.off('error', failed);
+        this.#server.on('error', (error) => this.#deps.logger.error('admin server', { error }));
+        resolve();
+      });
+    });
+  }
+
+  /** Port that is listened on, for `port: 0`. */
+  get port(): number {
+    return (this.#server.address() as AddressInfo | null)?.port ?? 0;
+  }
+
+  /** Closes the port and every connection. */
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#server.close(() => resolve());
+      this.#server.closeAllConnections();
+    });
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const method = request.method === 'HEAD' ? 'GET' : (request.method ?? '');
+    const [path, query = ''] = (request.url ?? '/').split('?', 2);
+    const body = method === 'GET' ? '' : await readBody(request);
+    if (body === null) {
+      // The rest of the body is not read, so the connection cannot go on.
+      response.shouldKeepAlive = false;
+      return send(request, response, text(413, `a body of more than ${MAX_BODY_BYTES} bytes has no use here`));
+    }
+    const answer = await this.#routes.answer({
+      method,
+      path,
+      query: new URLSearchParams(query),
+      accept: request.headers.accept ?? '',
+      body,
+      // Pages in a browser on this machine reach the loopback address too, but give themselves away by their origin.
+      trusted: isLoopback(request.socket.remoteAddress ?? '') && request.headers.origin === undefined,
+    });
+    await send(request, response, answer);
+  }
+
+  #crashed(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+    if (request.destroyed && !request.complete) {
+      response.destroy();
+      return;
+    }
+    this.#deps.logger.error('admin request failed', { method: request.method, url: request.url, error });
+    if (response.headersSent) response.destroy();
+    else response.writeHead(500, { 'Content-Type': 'text/plain' }).end('internal error; the log says more\n');
+  }
+}
+
+/** The request's body; null if it is too long. Rejects if the client goes away before its end. */
+async function readBody(request: IncomingMessage): Promise<string | null> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > MAX_BODY_BYTES) return null;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+async function send(request: IncomingMessage, response: ServerResponse, answer: Answer): Promise<void> {
+  const zipped = answer.body.length >= MIN_GZIP_BYTES && acceptsGzip(String(request.headers['accept-encoding'] ?? ''));
+  const body = zipped ? await compress(answer.body) : Buffer.from(answer.body);
+  response.writeHead(answer.status, {
+    'Content-Type': answer.type,
+    'Content-Length': body.length,
+    'Cache-Control': 'no-store',
+    'X-Content-Type-Options': 'nosniff',
+    ...answer.headers,
+    ...(zipped ? { 'Content-Encoding': 'gzip' } : {}),
+  });
+  response.end(body);
+}
+
+/** Whether an Accept-Encoding header names gzip, with a weight other than 0. */
+function acceptsGzip(header: string): boolean {
+  return header.split(',').some((part) => {
+    const [coding, weight] = part.split(';').map((piece) => piece.trim().toLowerCase());
+    return coding === 'gzip' && !/^q=0(\.0*)?$/.test(weight ?? '');
+  });
+}
+
+function isLoopback(address: string): boolean {
+  return address === '::1' || /^(::ffff:)?127\./.test(address);
+}
+
+function bindError(address: Address, error: NodeJS.ErrnoException): Error {
+  const shown = `${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
+  const advice: Readonly<Record<string, string>> = {
+    EADDRINUSE: 'the port is taken; end the process that has it or set another admin.listen',
+    EADDRNOTAVAIL: 'this host has no such address; set another admin.listen',
+    EACCES: 'ports below 1024 need a privilege; set another admin.listen',
+  };
+  const reason = advice[error.code ?? ''] ?? error.message;
+  return new Error(`cannot listen for admin on ${shown}: ${reason} (${error.code ?? 'unknown'})`, { cause: error });
+}

@@ -1,0 +1,71 @@
+// A budget of retries per service: a share of the requests of the last seconds, plus a floor. It keeps retries from
+// multiplying the load on a service that is failing because of load.
+
+const BUCKETS = 10;
+const BUCKET_MS = 1000;
+/** Over this time a request pays for retries, ms. */
+export const BUDGET_WINDOW_MS = BUCKETS * BUCKET_MS;
+
+export class RetryBudget {
+  readonly #ratio: Float64Array;
+  readonly #floor: Float64Array;
+  /** Requests and retries by second, and their sums over the window. */
+  readonly #requests: Int32Array;
+  readonly #retries: Int32Array;
+  readonly #requestSum: Int32Array;
+  readonly #retrySum: Int32Array;
+  /** The second each service's window ends in. */
+  readonly #second: Float64Array;
+
+  constructor(maxServices: number) {
+    this.#ratio = new Float64Array(maxServices);
+    this.#floor = new Float64Array(maxServices);
+    this.#requests = new Int32Array(maxServices * BUCKETS);
+    this.#retries = new Int32Array(maxServices * BUCKETS);
+    this.#requestSum = new Int32Array(maxServices);
+    this.#retrySum = new Int32Array(maxServices);
+    this.#second = new Float64Array(maxServices);
+  }
+
+  /** `share` of requests (0.2 is one in five) and retries a second that are always allowed. Keeps the history. */
+  configure(service: number, share: number, minPerSecond: number): void {
+    this.#ratio[service] = share;
+    this.#floor[service] = (minPerSecond * BUDGET_WINDOW_MS) / 1000;
+  }
+
+  /** A request (not a retry) was sent. `now` in ms. */
+  deposit(service: number, now: number): void {
+    this.#requests[this.#turn(service, now)]++;
+    this.#requestSum[service]++;
+  }
+
+  /** Takes one retry out of the budget; false where there is none left. */
+  tryWithdraw(service: number, now: number): boolean {
+    const bucket = this.#turn(service, now);
+    const allowed = this.#floor[service] + this.#ratio[service] * this.#requestSum[service];
+    // 0.1 * 30 is a hair above 3, 0.7 * 10 a hair below 7.
+    if (this.#retrySum[service] + 1 > allowed + 1e-9) return false;
+    this.#retries[bucket]++;
+    this.#retrySum[service]++;
+    return true;
+  }
+
+  /** Drops the seconds that left the window; returns the bucket of `now`. */
+  #turn(service: number, now: number): number {
+    const base = service * BUCKETS;
+    const last = this.#second[service];
+    const second = Math.floor(now / BUCKET_MS);
+    // A clock that stands still or steps back counts into the latest second.
+    if (second <= last) return base + (last % BUCKETS);
+    const gone = Math.min(second - last, BUCKETS);
+    for (let i = 0; i < gone; i++) {
+      const bucket = base + ((second - i) % BUCKETS);
+      this.#requestSum[service] -= this.#requests[bucket];
+      this.#retrySum[service] -= this.#retries[bucket];
+      this.#requests[bucket] = 0;
+      this.#retries[bucket] = 0;
+    }
+    this.#second[service] = second;
+    return base + (second % BUCKETS);
+  }
+}

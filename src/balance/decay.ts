@@ -1,0 +1,18 @@
+// e^-x for the estimates, from a table: a pick needs two of them.
+
+const STEPS_PER_UNIT = 64;
+const RANGE = 16; // e^-16 is 1e-7: nothing is left of an estimate
+const table = new Float64Array(RANGE * STEPS_PER_UNIT + 2);
+for (let i = 0; i < table.length - 1; i++) table[i] = Math.exp(-i / STEPS_PER_UNIT);
+
+/**
+ * e^-x for x >= 0, interpolated (never more than 4e-5 off); 1 below 0 (time that stepped back), 0 past 16.
+ * Interpolation keeps the slope near 0, where the steps between two samples lie: rounding would turn it into 1.
+ */
+export function decayFactor(x: number): number {
+  if (!(x > 0)) return 1;
+  if (x >= RANGE) return 0;
+  const scaled = x * STEPS_PER_UNIT;
+  const at = scaled | 0;
+  return table[at] + (table[at + 1] - table[at]) * (scaled - at);
+}

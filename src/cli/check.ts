@@ -1,0 +1,31 @@
+import { loadConfig } from '../config/load.js';
+import type { Command } from './usage.js';
+import { configFile, parseArguments, print } from './usage.js';
+
+const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
+export const checkCommand: Command = {
+  name: 'check',
+  summary: 'validate a configuration and list every mistake in it',
+  help: `Usage: sluice check -c FILE
+
+Reads FILE as \`sluice run\` would, SLUICE_ variables included, and starts nothing. Every mistake gets a line on stderr:
+
+  sluice.yaml:4:14: listeners[0].listen: "localhost" is not numeric; write "127.0.0.1:8080"
+
+Options:
+  -c, --config FILE   the configuration
+  -h, --help          this text
+
+Example:
+  sluice check -c sluice.yaml && kill -HUP "$(pidof sluice)"
+
+Exit codes: 0 the file is right, 1 it is not, 2 wrong usage.`,
+  async run(args) {
+    const { values } = parseArguments(args, { config: { type: 'string', short: 'c' } }, 0);
+    const file = configFile(values);
+    const { listeners, services } = loadConfig(file, process.env);
+    print(`${file}: ok (${plural(listeners.length, 'listener')}, ${plural(services.length, 'service')})`);
+    return 0;
+  },
+};

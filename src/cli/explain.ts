@@ -1,0 +1,62 @@
+import { loadConfig } from '../config/load.js';
+import { parseHostPort, ValueError } from '../config/values.js';
+import type { Explanation } from '../policy/explain.js';
+import { explain } from '../policy/explain.js';
+import type { Command } from './usage.js';
+import { configFile, parseArguments, print, UsageError } from './usage.js';
+
+/** For people: the answer first, then how it comes about. */
+export function formatExplanation(explanation: Explanation): string {
+  const { destination, listener, verdict, reason, service, endpoints, steps } = explanation;
+  const numbered = steps.map((step, index) => `  ${index + 1}. ${step}`);
+  return [
+    verdict === reason ? `${destination}: ${verdict}` : `${destination}: ${verdict} (${reason})`,
+    `  listener   ${listener ?? 'none'}`,
+    `  service    ${service ?? 'none'}`,
+    `  endpoints  ${endpoints.length === 0 ? 'none' : endpoints.join(', ')}`,
+    ...(numbered.length === 0 ? [] : ['Why:', ...numbered]),
+  ].join('\n');
+}
+
+export const explainCommand: Command = {
+  name: 'explain',
+  summary: 'say how a connection to HOST:PORT would be treated, and why',
+  help: `Usage: sluice explain -c FILE [--json] HOST:PORT
+
+Says, without any traffic, which listener takes a connection to HOST:PORT, whether its bytes are looked at, which
+service it goes to, and the steps that lead there.
+
+Options:
+  -c, --config FILE   the configuration
+      --json          one JSON object instead of text
+  -h, --help          this text
+
+Examples:
+  sluice explain -c sluice.yaml 10.0.0.7:5432      why is this opaque?
+  sluice explain -c sluice.yaml '[::1]:8080'
+  sluice explain -c sluice.yaml --json 10.0.0.7:80 | jq -r .verdict
+
+Exit codes: 0 explained, 1 bad configuration, 2 wrong usage.`,
+  async run(args) {
+    const options = { config: { type: 'string', short: 'c' }, json: { type: 'boolean' } } as const;
+    const { values, positionals } = parseArguments(args, options, 1);
+    const file = configFile(values);
+    const { host, port } = destination(positionals[0]);
+    const config = loadConfig(file, process.env);
+    const explanation = explain(config, host, port);
+    print(values.json === true ? JSON.stringify(explanation) : formatExplanation(explanation));
+    return 0;
+  },
+};
+
+function destination(text: string | undefined): { host: string; port: number } {
+  if (text === undefined) throw new UsageError('which destination? add HOST:PORT');
+  try {
+    const parsed = parseHostPort(text, '10.0.0.7:5432');
+    if (parsed.host === '') throw new ValueError(`"${text}" has no host; write "127.0.0.1${text}"`);
+    return parsed;
+  } catch (error) {
+    if (error instanceof ValueError) throw new UsageError(error.message);
+    throw error;
+  }
+}

@@ -1,0 +1,191 @@
+// `sluice run`: the configuration, the engine, and the signals between them.
+import { loadConfig } from '../config/load.js';
+import type { Config } from '../config/model.js';
+import type { Override } from '../config/overrides.js';
+import { ConfigError, formatProblem } from '../config/problem.js';
+import type { Logger } from '../log/logger.js';
+import { createLogger } from '../log/logger.js';
+import type { Command } from './usage.js';
+import { configFile, FAILURE, messageOf, parseArguments } from './usage.js';
+
+/** What the command needs of src/supervisor/engine.ts. */
+export interface EngineHandle {
+  /** Throws and leaves everything as it was, or takes the new configuration. */
+  reload(config: Config): Promise<void>;
+  /** Stops accepting after `holdMs` (default: the configuration's), lets open work end, then closes. */
+  drain(options?: { readonly holdMs?: number }): Promise<void>;
+  /** Closes at once. */
+  kill(): Promise<void>;
+  /** Resolves when everything is closed; `code` is 1 if work had to be cut off. */
+  readonly closed: Promise<{ readonly code: number }>;
+}
+
+export type StartEngine = (config: Config, logger: Logger) => Promise<EngineHandle>;
+
+interface EngineModule {
+  readonly Engine: { start: StartEngine };
+}
+
+async function startEngine(config: Config, logger: Logger): Promise<EngineHandle> {
+  const specifier: string = '../supervisor/engine.js';
+  const { Engine } = (await import(specifier)) as EngineModule;
+  return Engine.start(config, logger);
+}
+
+export type SignalName = 'SIGTERM' | 'SIGINT' | 'SIGHUP';
+
+export interface Signals {
+  on(name: SignalName, listener: () => void): unknown;
+}
+
+/** One line a problem, in the log. */
+function logReloadFailure(logger: Logger, error: unknown): void {
+  if (error instanceof ConfigError) {
+    for (const problem of error.problems) logger.error('configuration problem', { problem: formatProblem(problem) });
+  }
+  const reason = error instanceof ConfigError ? `${error.problems.length} problems` : messageOf(error);
+  logger.error('reload refused; the running configuration stays', { reason });
+}
+
+/**
+ * Runs an engine until it has closed and returns the exit code. SIGTERM drains; SIGINT drains without the hold;
+ * a second one of either kills, code 1; SIGHUP reloads. `load` reads the configuration anew.
+ */
+export async function supervise(
+  load: () => Config,
+  start: StartEngine,
+  signals: Signals,
+  logger: Logger,
+): Promise<number> {
+  const first = load();
+  logger.level = first.log.level;
+
+  let engine: EngineHandle | undefined;
+  let stopping: SignalName | undefined;
+  let killed = false;
+  let reloading = false;
+  let reloadAgain = false;
+  let killedBeforeStart = (): void => undefined;
+  const abandoned = new Promise<'abandoned'>((resolve) => {
+    killedBeforeStart = () => resolve('abandoned');
+  });
+
+  const kill = (target: EngineHandle): void => {
+    target.kill().catch((error: unknown) => logger.error('kill failed', { reason: messageOf(error) }));
+  };
+  const drain = (signal: SignalName, target: EngineHandle, atOnce = signal === 'SIGINT'): void => {
+    logger.info('draining', { signal });
+    target.drain(atOnce ? { holdMs: 0 } : {}).catch((error: unknown) => {
+      logger.error('drain failed; closing at once', { reason: messageOf(error) });
+      killed = true;
+      kill(target);
+    });
+  };
+  const stop = (signal: SignalName): void => {
+    if (stopping === undefined) {
+      stopping = signal;
+      // While it starts, the signal waits for the start to end; see below.
+      if (engine !== undefined) drain(signal, engine);
+      return;
+    }
+    if (killed) return;
+    killed = true;
+    logger.warn('second signal: closing at once', { signal });
+    if (engine === undefined) killedBeforeStart();
+    else kill(engine);
+  };
+  const reload = async (target: EngineHandle): Promise<void> => {
+    // A signal during a reload may stand for a newer file: read it once more afterwards.
+    reloadAgain = reloading;
+    if (reloading) return;
+    reloading = true;
+    do {
+      reloadAgain = false;
+      try {
+        const config = load();
+        await target.reload(config);
+        logger.level = config.log.level;
+        logger.info('reloaded', { file: config.file });
+      } catch (error) {
+        logReloadFailure(logger, error);
+      }
+    } while (reloadAgain && stopping === undefined);
+    reloading = false;
+  };
+  signals.on('SIGTERM', () => stop('SIGTERM'));
+  signals.on('SIGINT', () => stop('SIGINT'));
+  signals.on('SIGHUP', () => {
+    if (engine !== undefined && stopping === undefined) void reload(engine);
+  });
+
+  const started = await Promise.race([start(first, logger), abandoned]);
+  if (started === 'abandoned') return FAILURE;
+  engine = started;
+  if (stopping !== undefined) drain(stopping, engine, true);
+  const { code } = await engine.closed;
+  return killed ? FAILURE : code;
+}
+
+/** What nobody caught is logged like everything else, and ends the process. */
+export function dieLogged(logger: Logger): void {
+  const die = (error: unknown): void => {
+    logger.error('internal error', { error });
+    process.exit(FAILURE);
+  };
+  process.on('uncaughtException', die);
+  process.on('unhandledRejection', die);
+}
+
+/** --io and --workers as overrides of the file's keys. */
+function flags(values: Readonly<Record<string, string | boolean | undefined>>): Override[] {
+  const overrides: Override[] = [];
+  const { io, workers } = values;
+  if (io !== undefined) overrides.push({ path: ['io'], value: io, source: 'command line', name: '--io' });
+  if (typeof workers === 'string') {
+    const value = /^-?\d+$/.test(workers) ? Number(workers) : workers;
+    overrides.push({ path: ['workers'], value, source: 'command line', name: '--workers' });
+  }
+  return overrides;
+}
+
+export const runCommand: Command = {
+  name: 'run',
+  summary: 'start the proxy',
+  help: `Usage: sluice run -c FILE [--io auto|uring|epoll] [--workers N]
+
+Starts the listeners of FILE and runs until it is told to stop. Logs are one JSON object a line on stderr.
+
+Options:
+  -c, --config FILE   the configuration (\`sluice check\` validates it without starting)
+      --io EXECUTOR   auto (default), uring or epoll; auto takes io_uring where the kernel allows it
+      --workers N     threads that carry traffic, 1 to 64, or auto for one per available core
+  -h, --help          this text
+
+Flags win over SLUICE_ variables (SLUICE_LOG_LEVEL for log.level), and those over the file.
+
+Signals:
+  SIGTERM             stop accepting after drain.hold, let open work end within drain.grace, exit
+  SIGINT (Ctrl-C)     the same without the hold
+  a second one        close everything at once, exit 1
+  SIGHUP              read FILE again; a file with mistakes is refused and the running configuration stays
+
+Examples:
+  sluice run -c sluice.yaml
+  sluice run -c sluice.yaml --io epoll --workers auto
+  SLUICE_LOG_LEVEL=debug sluice run -c sluice.yaml
+
+Exit codes: 0 drained, 1 failed or cut off, 2 wrong usage.`,
+  async run(args) {
+    const options = {
+      config: { type: 'string', short: 'c' },
+      io: { type: 'string' },
+      workers: { type: 'string' },
+    } as const;
+    const { values } = parseArguments(args, options, 0);
+    const file = configFile(values);
+    const overrides = flags(values);
+    const logger = createLogger();
+    dieLogged(logger);
+    return supervise(() => loadConfig(file, process.env, overrides), startEngine, process, logger);
+  },
+};

@@ -1,0 +1,84 @@
+// What all commands share: how they are called, and what a wrong call is answered with.
+import type { ParseArgsConfig } from 'node:util';
+import { parseArgs } from 'node:util';
+import { suggest } from '../config/suggest.js';
+
+/** Exit codes: a failure of the work, and a call that makes no sense. */
+export const FAILURE = 1;
+export const USAGE = 2;
+
+export interface Command {
+  readonly name: string;
+  /** One line for the list of commands. */
+  readonly summary: string;
+  /** The whole text of `--help`. */
+  readonly help: string;
+  /** Arguments after the command's name; returns the exit code. May throw a UsageError. */
+  run(args: readonly string[]): Promise<number>;
+}
+
+/** A wrong call: exit code 2, with a pointer to the help. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+export const print = (text: string): void => {
+  process.stdout.write(`${text}\n`);
+};
+
+export const complain = (text: string): void => {
+  process.stderr.write(`${text}\n`);
+};
+
+type Options = NonNullable<ParseArgsConfig['options']>;
+
+export interface Arguments {
+  readonly values: Readonly<Record<string, string | boolean | undefined>>;
+  readonly positionals: readonly string[];
+}
+
+/** `--workers=2`, `-c FILE` and the like, with mistakes as UsageErrors. `--help` and `-h` are always known. */
+export function parseArguments(args: readonly string[], options: Options, maxPositionals: number): Arguments {
+  const known: Options = { ...options, help: { type: 'boolean', short: 'h' } };
+  // Not strict, so that the message for an unknown option can be ours.
+  const { tokens } = parseArgs({
+    args: [...args],
+    options: known,
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  });
+  const values: Record<string, string | boolean | undefined> = {};
+  const positionals: string[] = [];
+  for (const token of tokens) {
+    if (token.kind === 'positional') positionals.push(token.value);
+    if (token.kind !== 'option') continue;
+    const option = known[token.name];
+    if (option === undefined) {
+      const names = Object.keys(known).map((name) => `--${name}`);
+      throw new UsageError(`unknown option ${token.rawName}; ${suggest(token.rawName, names)}`);
+    }
+    // A value that looks like an option is one that was forgotten.
+    const forgotten =
+      token.value === undefined || (!token.inlineValue && token.value.startsWith('-') && token.value.length > 1);
+    if (option.type === 'string' && forgotten) throw new UsageError(`${token.rawName} needs a value`);
+    if (option.type === 'boolean' && token.value !== undefined) throw new UsageError(`${token.rawName} takes no value`);
+    if (values[token.name] !== undefined && option.type === 'string')
+      throw new UsageError(`--${token.name} is given twice`);
+    values[token.name] = token.value ?? true;
+  }
+  if (values.help !== true && positionals.length > maxPositionals) {
+    throw new UsageError(`unexpected argument ${JSON.stringify(positionals[maxPositionals])}`);
+  }
+  return { values, positionals };
+}
+
+/** The file given with -c. */
+export function configFile(values: Arguments['values']): string {
+  if (typeof values.config !== 'string' || values.config === '')
+    throw new UsageError('which configuration? add -c FILE');
+  return values.config;
+}
+
+/** Message of whatever was thrown. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

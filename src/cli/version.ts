@@ -1,0 +1,39 @@
+import { readFileSync } from 'node:fs';
+import { native } from '../io/native.js';
+import type { Command } from './usage.js';
+import { messageOf, parseArguments, print } from './usage.js';
+
+/** The version in package.json. */
+export function sluiceVersion(): string {
+  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
+  return String((JSON.parse(text) as { version: unknown }).version);
+}
+
+/** Which executor `io: auto` takes here: found by making the smallest ring there is. */
+function executor(): string {
+  try {
+    const module = native();
+    const { executor: taken, reason } = module.create('auto', 8, 8, 2 ** 20);
+    module.destroy();
+    return reason === '' ? taken : `${taken} (${reason})`;
+  } catch (error) {
+    return `not available: ${messageOf(error)}`;
+  }
+}
+
+export const versionCommand: Command = {
+  name: 'version',
+  summary: 'print the versions of Sluice and Node, and the I/O executor this host allows',
+  help: `Usage: sluice version
+
+Prints the versions of Sluice and Node, and the executor that \`io: auto\` would take here: uring where the kernel and
+the container's seccomp profile allow io_uring, epoll everywhere else, with the reason.
+
+Example:
+  docker run --rm IMAGE sluice version`,
+  async run(args) {
+    parseArguments(args, {}, 0);
+    print(`sluice ${sluiceVersion()}\nnode ${process.version} (${process.platform}-${process.arch})\nio ${executor()}`);
+    return 0;
+  },
+};

@@ -1,0 +1,108 @@
+// From the validated tree to the model that the rest of Sluice reads.
+import type { Config, DetectConfig, ListenerConfig, ListenerServices, ServiceConfig } from './model.js';
+import { opaquePortSets } from './ports.js';
+import type { ConfigTree } from './schema.js';
+
+type ListenerTree = ConfigTree['listeners'][number];
+type ServiceTree = ConfigTree['services'][string];
+
+function listenerServices(listener: ListenerTree): ListenerServices {
+  const all = listener.service;
+  if (all !== undefined) return { http1: all, http2: all, tls: all, opaque: all };
+  const { http1, http2, tls, opaque, default: fallback = null } = listener.services ?? {};
+  const pick = (name: string | null | undefined): string | null => (name === undefined ? fallback : name);
+  return { http1: pick(http1), http2: pick(http2), tls: pick(tls), opaque: pick(opaque) };
+}
+
+function buildListener(listener: ListenerTree, detect: DetectConfig): ListenerConfig {
+  return {
+    name: listener.name,
+    listen: listener.listen,
+    protocol: listener.protocol,
+    services: listenerServices(listener),
+    direction: listener.direction,
+    detect: {
+      timeoutMs: listener.detect.timeout ?? detect.timeoutMs,
+      raceMs: listener.detect.race ?? detect.raceMs,
+      learnTtlMs: listener.detect.learnTtl ?? detect.learnTtlMs,
+    },
+    backlog: listener.backlog,
+    keepAliveMs: listener.keepAlive,
+    userTimeoutMs: listener.userTimeout,
+  };
+}
+
+// Where the file sets one of a pair of bounds beyond the other's default, the default gives way; `written` tells which.
+function bounds(low: number, high: number, written: unknown, lowKey: string): { low: number; high: number } {
+  if (low <= high) return { low, high };
+  const lowIsWritten = typeof written === 'object' && written !== null && lowKey in written;
+  return lowIsWritten ? { low, high: low } : { low: high, high };
+}
+
+function buildService(name: string, service: ServiceTree, written: Readonly<Record<string, unknown>>): ServiceConfig {
+  const backoff = bounds(service.breaker.minBackoff, service.breaker.maxBackoff, written.breaker, 'minBackoff');
+  const ttl = bounds(service.dns.minTtl, service.dns.maxTtl, written.dns, 'minTtl');
+  const pool = bounds(service.pool.maxIdle, service.pool.maxConnections, written.pool, 'maxIdle');
+  return {
+    name,
+    protocol: service.protocol,
+    endpoints: service.endpoints,
+    balance: {
+      policy: service.balance.policy,
+      decayMs: service.balance.decay,
+      defaultRttMs: service.balance.defaultRtt,
+      failurePenaltyMs: service.balance.failurePenalty,
+    },
+    breaker: { failures: service.breaker.failures, minBackoffMs: backoff.low, maxBackoffMs: backoff.high },
+    pool: { maxIdle: pool.low, maxConnections: pool.high, idleTimeoutMs: service.pool.idleTimeout },
+    retry: service.retry,
+    connectTimeoutMs: service.connectTimeout,
+    responseTimeoutMs: service.responseTimeout,
+    keepAliveMs: service.keepAlive,
+    userTimeoutMs: service.userTimeout,
+    dnsMinTtlMs: ttl.low,
+    dnsMaxTtlMs: ttl.high,
+  };
+}
+
+/** `written` is the tree before defaults; `file` an absolute path. */
+export function buildConfig(file: string, tree: ConfigTree, written: unknown): Config {
+  const { limits, drain } = tree;
+  const detect = { timeoutMs: tree.detect.timeout, raceMs: tree.detect.race, learnTtlMs: tree.detect.learnTtl };
+  const { opaque, annotated } = opaquePortSets(tree.opaquePorts);
+  const writtenServices = (written as { services: Record<string, Record<string, unknown>> }).services;
+  return {
+    file,
+    workers: tree.workers,
+    io: tree.io,
+    coalesceUs: tree.coalesce,
+    admin: tree.admin === null ? null : tree.admin.listen,
+    log: tree.log,
+    drain: { holdMs: drain.hold, graceMs: drain.grace },
+    limits: {
+      maxConnections: limits.maxConnections,
+      slabBytes: limits.slab,
+      maxBufferedBytes: Math.min(limits.maxBuffered, limits.slab),
+      maxPipes: limits.maxPipes,
+      http1: {
+        maxHeaderBytes: limits.http1.maxHeaderBytes,
+        maxHeaders: limits.http1.maxHeaders,
+        maxTargetBytes: limits.http1.maxTarget,
+        headerTimeoutMs: limits.http1.headerTimeout,
+        bodyTimeoutMs: limits.http1.bodyTimeout,
+        idleTimeoutMs: limits.http1.idleTimeout,
+        maxRequests: limits.http1.maxRequests,
+        maxPipelinedBytes: limits.http1.maxPipelined,
+      },
+      opaque: {
+        idleTimeoutMs: limits.opaque.idleTimeout,
+        lifetimeMs: limits.opaque.lifetime,
+        halfCloseTimeoutMs: limits.opaque.halfCloseTimeout,
+      },
+    },
+    opaquePorts: opaque,
+    annotatedPorts: annotated,
+    listeners: tree.listeners.map((listener) => buildListener(listener, detect)),
+    services: Object.entries(tree.services).map(([name, item]) => buildService(name, item, writtenServices[name])),
+  };
+}

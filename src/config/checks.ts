@@ -1,0 +1,239 @@
+// What a schema cannot say because it concerns two places at once. The checks read the raw tree, so that they find
+// their mistakes in files that have others too; what has the wrong shape is the schema's to report.
+import { MAX_ENDPOINTS, MAX_LISTENERS, MAX_SERVICES } from '../metrics/layout.js';
+import type { Address } from './model.js';
+import { defaultOpaquePorts } from './ports.js';
+import type { KeyPath } from './problem.js';
+import { formatPath } from './problem.js';
+import { suggest } from './suggest.js';
+import type { PortRange } from './values.js';
+import { parseDuration, parseEndpoint, parseListen, parseName, parsePorts, parseSize, ValueError } from './values.js';
+
+export interface Finding {
+  readonly path: KeyPath;
+  readonly message: string;
+  readonly at: 'key' | 'value';
+}
+
+type Tree = Readonly<Record<string, unknown>>;
+
+const isMap = (value: unknown): value is Tree => typeof value === 'object' && value !== null && !Array.isArray(value);
+const asMap = (value: unknown): Tree => (isMap(value) ? value : {});
+const asList = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+
+function attempt<T>(parse: () => T): T | undefined {
+  try {
+    return parse();
+  } catch (error) {
+    if (error instanceof ValueError) return undefined;
+    throw error;
+  }
+}
+
+const isIPv6 = (address: Address): boolean => address.host.includes(':');
+
+// Listening sockets have SO_REUSEPORT, so the kernel would not refuse the second one but share connections out.
+/** Whether both would take the same connection. `[::]` takes IPv4 too (net.ipv6.bindv6only is 0). */
+function overlaps(a: Address, b: Address): boolean {
+  if (a.port !== b.port || a.port === 0) return false;
+  if (a.host === b.host || a.host === '::' || b.host === '::') return true;
+  if (isIPv6(a) !== isIPv6(b)) return false;
+  return a.host === '0.0.0.0' || b.host === '0.0.0.0';
+}
+
+function listenerNames(listeners: readonly unknown[]): Finding[] {
+  const findings: Finding[] = [];
+  const seen = new Map<string, number>();
+  for (const [index, item] of listeners.entries()) {
+    const name = attempt(() => parseName(asMap(item).name));
+    if (name === undefined) continue;
+    const first = seen.get(name);
+    if (first === undefined) seen.set(name, index);
+    else {
+      const message = `"${name}" is taken by ${formatPath(['listeners', first])}; use another name`;
+      findings.push({ path: ['listeners', index, 'name'], message, at: 'value' });
+    }
+  }
+  return findings;
+}
+
+function listenAddresses(root: Tree, listeners: readonly unknown[]): Finding[] {
+  const findings: Finding[] = [];
+  const taken: { path: KeyPath; text: unknown; address: Address }[] = [];
+  const places: { path: KeyPath; text: unknown }[] = listeners.map((item, index) => ({
+    path: ['listeners', index, 'listen'],
+    text: asMap(item).listen,
+  }));
+  const { admin = {} } = root;
+  if (isMap(admin)) {
+    places.unshift({ path: ['admin', 'listen'], text: admin.listen ?? '127.0.0.1:4191' });
+  }
+  for (const { path, text } of places) {
+    const address = attempt(() => parseListen(text));
+    if (address === undefined) continue;
+    const other = taken.find((earlier) => overlaps(earlier.address, address));
+    if (other === undefined) taken.push({ path, text, address });
+    else {
+      const message = `${JSON.stringify(text)} collides with ${formatPath(other.path)} (${String(other.text)}); use another port`;
+      findings.push({ path, message, at: 'value' });
+    }
+  }
+  return findings;
+}
+
+const VERDICTS = ['http1', 'http2', 'tls', 'opaque'] as const;
+
+function listenerServices(listener: Tree, index: number, known: readonly string[] | undefined): Finding[] {
+  const path = ['listeners', index];
+  const findings: Finding[] = [];
+  const reference = (value: unknown, ...keys: string[]): void => {
+    const name = value === null ? undefined : attempt(() => parseName(value));
+    if (name === undefined || known === undefined || known.includes(name)) return;
+    findings.push({
+      path: [...path, ...keys],
+      message: `there is no service "${name}"; ${suggest(name, known)}`,
+      at: 'value',
+    });
+  };
+  if (listener.service === undefined && listener.services === undefined) {
+    return [
+      {
+        path,
+        message: 'has no service; add service: NAME for all traffic, or services: with one for each protocol',
+        at: 'value',
+      },
+    ];
+  }
+  if (listener.service !== undefined) reference(listener.service, 'service');
+  if (listener.services === undefined) return findings;
+  if (listener.service !== undefined) {
+    findings.push({ path: [...path, 'services'], message: 'stands beside service; keep one of the two', at: 'key' });
+  }
+  const { services } = listener;
+  if (!isMap(services)) return findings;
+  for (const [key, value] of Object.entries(services)) reference(value, 'services', key);
+  const serves = (key: string): boolean =>
+    (services[key] === undefined ? (services.default ?? null) : services[key]) !== null;
+  const protocol = VERDICTS.find((verdict) => verdict === listener.protocol);
+  if (!VERDICTS.some(serves)) {
+    findings.push({
+      path: [...path, 'services'],
+      message: `names none, so all is refused; add one of ${VERDICTS.join(', ')}, default`,
+      at: 'value',
+    });
+  } else if (protocol !== undefined && !serves(protocol)) {
+    const message = `has none for ${protocol}, the protocol of this listener; add ${protocol}: NAME`;
+    findings.push({ path: [...path, 'services'], message, at: 'value' });
+  }
+  return findings;
+}
+
+/** `low` must not exceed `high` where the file has both; a default gives way (see build.ts). */
+function ordered(map: unknown, path: KeyPath, low: string, high: string, parse: (value: unknown) => number): Finding[] {
+  const values = asMap(map);
+  if (values[low] === undefined || values[high] === undefined) return [];
+  const lowest = attempt(() => parse(values[low]));
+  const highest = attempt(() => parse(values[high]));
+  if (lowest === undefined || highest === undefined || lowest <= highest) return [];
+  const message = `${String(values[low])} exceeds ${high} (${String(values[high])}); lower it or raise ${high}`;
+  return [{ path: [...path, low], message, at: 'value' }];
+}
+
+const milliseconds = (value: unknown): number => parseDuration(value, { in: 'ms', step: 0 });
+
+function service(name: string, value: unknown): Finding[] {
+  const path = ['services', name];
+  const map = asMap(value);
+  const findings: Finding[] = [
+    ...ordered(map.breaker, [...path, 'breaker'], 'minBackoff', 'maxBackoff', milliseconds),
+    ...ordered(map.dns, [...path, 'dns'], 'minTtl', 'maxTtl', milliseconds),
+    ...ordered(map.pool, [...path, 'pool'], 'maxIdle', 'maxConnections', Number),
+  ];
+  try {
+    parseName(name);
+  } catch (error) {
+    if (!(error instanceof ValueError)) throw error;
+    findings.push({ path, message: error.message, at: 'key' });
+  }
+  const seen = new Map<string, number>();
+  for (const [index, text] of asList(map.endpoints).entries()) {
+    const endpoint = attempt(() => parseEndpoint(text));
+    if (endpoint === undefined) continue;
+    const identity = JSON.stringify(endpoint).toLowerCase();
+    const first = seen.get(identity);
+    if (first === undefined) seen.set(identity, index);
+    else {
+      const message = `${JSON.stringify(text)} is listed twice, first as ${formatPath(['endpoints', first])}; remove one`;
+      findings.push({ path: [...path, 'endpoints', index], message, at: 'value' });
+    }
+  }
+  return findings;
+}
+
+function capacity(listeners: readonly unknown[], services: Tree): Finding[] {
+  const findings: Finding[] = [];
+  // Slot 0 of each table is the overflow series.
+  const check = (path: KeyPath, count: number, slots: number, what: string): void => {
+    if (count < slots) return;
+    findings.push({
+      path,
+      message: `${count} ${what} are too many; use at most ${slots - 1}, or a second Sluice`,
+      at: 'key',
+    });
+  };
+  const endpoints = Object.values(services).reduce<number>(
+    (sum, item) => sum + asList(asMap(item).endpoints).length,
+    0,
+  );
+  check(['listeners'], listeners.length, MAX_LISTENERS, 'listeners');
+  check(['services'], Object.keys(services).length, MAX_SERVICES, 'services');
+  check(['services'], endpoints, MAX_ENDPOINTS, 'endpoints in all services');
+  return findings;
+}
+
+function opaquePorts(value: unknown): Finding[] {
+  const map = asMap(value);
+  const findings: Finding[] = [];
+  if (map.only !== undefined && (map.add !== undefined || map.remove !== undefined)) {
+    findings.push({
+      path: ['opaquePorts', 'only'],
+      message: 'replaces the list, so add and remove have no place beside it; keep one way',
+      at: 'key',
+    });
+  }
+  const ranges = (list: unknown): (PortRange | undefined)[] =>
+    asList(list).map((item) => attempt(() => parsePorts(item)));
+  const added = ranges(map.add);
+  for (const [index, range] of ranges(map.remove).entries()) {
+    if (range === undefined || defaultOpaquePorts.some((port) => port >= range.first && port <= range.last)) continue;
+    const path = ['opaquePorts', 'remove', index];
+    const isAdded = added.some(
+      (other) => other !== undefined && other.first <= range.last && range.first <= other.last,
+    );
+    const text = range.first === range.last ? `${range.first}` : `${range.first}-${range.last}`;
+    if (!isAdded)
+      findings.push({
+        path,
+        message: `${text} is not in the default list (${defaultOpaquePorts.join(', ')}); remove the line`,
+        at: 'value',
+      });
+  }
+  return findings;
+}
+
+export function crossChecks(tree: unknown): Finding[] {
+  const root = asMap(tree);
+  const listeners = asList(root.listeners);
+  const services = asMap(root.services);
+  // Where the services have no readable names, no reference can be right or wrong.
+  const known = isMap(root.services) ? Object.keys(services) : undefined;
+  return [
+    ...listenerNames(listeners),
+    ...listenAddresses(root, listeners),
+    ...listeners.flatMap((item, index) => (isMap(item) ? listenerServices(item, index, known) : [])),
+    ...Object.entries(services).flatMap(([name, value]) => service(name, value)),
+    ...capacity(listeners, services),
+    ...opaquePorts(root.opaquePorts),
+    ...ordered(root.limits, ['limits'], 'maxBuffered', 'slab', (value) => parseSize(value, 0, Number.MAX_SAFE_INTEGER)),
+  ];
+}

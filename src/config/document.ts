@@ -1,0 +1,153 @@
+// The YAML text: its plain value, its own errors, and the line and column of every key in it.
+import type { Document, Node, Pair, YAMLError } from 'yaml';
+import { isAlias, isMap, isNode, isSeq, LineCounter, parseDocument, visit } from 'yaml';
+import type { KeyPath } from './problem.js';
+import { formatPath } from './problem.js';
+
+export interface Place {
+  readonly line: number;
+  readonly column: number;
+}
+
+export interface TextProblem extends Place {
+  readonly path: string;
+  readonly message: string;
+}
+
+export interface YamlText {
+  /** Plain maps, lists and scalars; null where the text is empty. */
+  readonly value: unknown;
+  readonly problems: readonly TextProblem[];
+  /** False where the text is too broken for `value` to mean anything. */
+  readonly readable: boolean;
+  /** Place of the value at `path`, or of its key; of the nearest parent where there is none. */
+  locate(path: KeyPath, at: 'key' | 'value'): Place;
+}
+
+const ADVICE: Readonly<Record<string, string>> = {
+  TAB_AS_INDENT: 'a tab indents this line; indent with spaces',
+  MULTIPLE_DOCS: 'a second document begins here; keep one document a file',
+  RESOURCE_EXHAUSTION: 'aliases unfold to too much; write the values out',
+};
+
+const LOOKS_LIKE_IPV6 = /(?<!["'])\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]:\d/;
+
+function advice(error: YAMLError, line: string): string {
+  if (ADVICE[error.code] !== undefined) return ADVICE[error.code];
+  if (LOOKS_LIKE_IPV6.test(line))
+    return 'brackets begin a list in YAML; put the IPv6 address in quotes, such as "[::1]:8080"';
+  if (error.code === 'TAG_RESOLVE_FAILED') return `${error.message}; remove the tag`;
+  return `is no YAML: ${error.message}; correct the syntax`;
+}
+
+/** Follows aliases to the node they stand for. */
+function resolve(node: unknown, document: Document): Node | undefined {
+  const target = isAlias(node) ? node.resolve(document) : node;
+  return isNode(target) ? target : undefined;
+}
+
+function keyText(pair: Pair): string {
+  const key: unknown = isNode(pair.key) ? pair.key.toJSON() : pair.key;
+  return key === null ? '' : String(key);
+}
+
+/** Paths of all keys that repeat an earlier key of their map, by the offset of the repetition. */
+function duplicateKeys(document: Document): Map<number, { path: string; first: number }> {
+  const found = new Map<number, { path: string; first: number }>();
+  const walk = (node: unknown, path: KeyPath): void => {
+    if (isSeq(node)) for (const [index, item] of node.items.entries()) walk(item, [...path, index]);
+    if (!isMap(node)) return;
+    const seen = new Map<string, number>();
+    for (const pair of node.items) {
+      const key = keyText(pair);
+      const start = isNode(pair.key) ? (pair.key.range?.[0] ?? 0) : 0;
+      const first = seen.get(key);
+      if (first !== undefined) found.set(start, { path: formatPath([...path, key]), first });
+      else seen.set(key, start);
+      walk(pair.value, [...path, key]);
+    }
+  };
+  walk(document.contents, []);
+  return found;
+}
+
+/** Aliases that name no anchor before them, or an anchor they are part of. */
+function badAliases(document: Document): { offset: number; message: string }[] {
+  const bad: { offset: number; message: string }[] = [];
+  visit(document, {
+    Alias(_key, alias, parents) {
+      const target = alias.resolve(document);
+      const offset = alias.range?.[0] ?? 0;
+      if (target === undefined)
+        bad.push({ offset, message: `*${alias.source} names no anchor above; define &${alias.source} first` });
+      else if (parents.includes(target))
+        bad.push({ offset, message: `*${alias.source} contains itself; write the value out` });
+    },
+  });
+  return bad;
+}
+
+export function readYaml(text: string): YamlText {
+  const lines = new LineCounter();
+  const document: Document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const place = (offset: number): Place => {
+    const { line, col } = lines.linePos(offset);
+    return { line: Math.max(line, 1), column: Math.max(col, 1) };
+  };
+
+  const problems: TextProblem[] = [];
+  let readable = true;
+  const duplicates = duplicateKeys(document);
+  for (const error of [...document.errors, ...document.warnings]) {
+    const at = place(error.pos[0]);
+    const duplicate = duplicates.get(error.pos[0]);
+    if (error.code === 'DUPLICATE_KEY' && duplicate !== undefined) {
+      const first = place(duplicate.first).line;
+      problems.push({ ...at, path: duplicate.path, message: `is written twice, first on line ${first}; keep one` });
+      continue;
+    }
+    readable = false;
+    // One mistake often upsets the parser several times on its line.
+    if (problems.some((earlier) => earlier.line === at.line)) continue;
+    problems.push({ ...at, path: '', message: advice(error, text.split('\n')[at.line - 1] ?? '') });
+  }
+  for (const { offset, message } of badAliases(document)) {
+    readable = false;
+    problems.push({ ...place(offset), path: '', message });
+  }
+
+  let value: unknown = null;
+  if (readable) {
+    try {
+      value = document.toJS();
+    } catch (error) {
+      readable = false;
+      const message = error instanceof Error ? error.message : String(error);
+      problems.push({ line: 1, column: 1, path: '', message: `is no usable YAML: ${message}; write the values out` });
+    }
+  }
+
+  const locate = (path: KeyPath, at: 'key' | 'value'): Place => {
+    let node = resolve(document.contents, document);
+    let offset = node?.range?.[0] ?? 0;
+    for (const [depth, part] of path.entries()) {
+      let key: unknown;
+      let child: unknown;
+      if (isMap(node)) {
+        const pair = node.items.findLast((item) => keyText(item) === String(part));
+        key = pair?.key;
+        child = pair?.value;
+      } else if (isSeq(node) && typeof part === 'number') {
+        child = node.items[part];
+      }
+      const wantsKey = at === 'key' && depth === path.length - 1;
+      const target = isNode(child) && !(wantsKey && isNode(key)) ? child : key;
+      if (!isNode(target)) break;
+      offset = target.range?.[0] ?? offset;
+      node = resolve(child, document);
+    }
+    return place(offset);
+  };
+
+  return { value, problems, readable, locate };
+}

@@ -1,0 +1,45 @@
+// Every key of the schema, found by walking it: for the environment's names, and for the test of the manual.
+import { configSchema } from './schema.js';
+
+export interface SchemaKey {
+  /** Keys from the top; `[]` stands for the items of a list, `*` for the names of a map. */
+  readonly path: readonly string[];
+  /** False for maps and lists. */
+  readonly scalar: boolean;
+  /** As one would write it; undefined where there is none or the key has children. */
+  readonly fallback: unknown;
+}
+
+/** The parts of Valibot's schema objects that matter here. */
+interface SchemaNode {
+  readonly type: string;
+  readonly wrapped?: SchemaNode;
+  readonly default?: unknown;
+  readonly entries?: Readonly<Record<string, SchemaNode>>;
+  readonly item?: SchemaNode;
+  readonly value?: SchemaNode;
+  readonly getter?: (input: unknown) => SchemaNode;
+  readonly pipe?: readonly SchemaNode[];
+}
+
+function walk(node: SchemaNode, path: readonly string[], fallback: unknown, keys: SchemaKey[]): void {
+  // A lazy schema has a short form as well; the long one, a map, is what it shows to an empty map.
+  const inner = node.wrapped ?? node.getter?.({});
+  if (inner !== undefined) {
+    walk(inner, path, node.wrapped === undefined ? fallback : node.default, keys);
+    return;
+  }
+  const { entries, item, value } = node.pipe?.find((step) => step.entries ?? step.item ?? step.value) ?? node;
+  const scalar = entries === undefined && item === undefined && value === undefined;
+  if (path.length > 0) keys.push({ path, scalar, fallback: scalar ? fallback : undefined });
+  for (const [key, child] of Object.entries(entries ?? {})) walk(child, [...path, key], undefined, keys);
+  if (item !== undefined) walk(item, [...path, '[]'], undefined, keys);
+  if (value !== undefined) walk(value, [...path, '*'], undefined, keys);
+}
+
+/** All keys in the order of the schema. */
+export function schemaKeys(): SchemaKey[] {
+  const keys: SchemaKey[] = [];
+  walk(configSchema as unknown as SchemaNode, [], undefined, keys);
+  return keys;
+}

@@ -1,0 +1,88 @@
+// loadConfig: file, environment and flags in, the Config or every problem out.
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import * as v from 'valibot';
+import { buildConfig } from './build.js';
+import type { Finding } from './checks.js';
+import { crossChecks } from './checks.js';
+import { readYaml } from './document.js';
+import type { Config } from './model.js';
+import type { Override } from './overrides.js';
+import { applyOverrides, readEnvironment } from './overrides.js';
+import type { KeyPath, Problem } from './problem.js';
+import { ConfigError, formatPath } from './problem.js';
+import { configSchema } from './schema.js';
+
+const UNREADABLE: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file; check the path given with -c',
+  EACCES: 'may not be read by this user; give it read permission',
+  EPERM: 'may not be read by this user; give it read permission',
+  EISDIR: 'is a directory; name the file in it',
+  ENOTDIR: 'lies below something that is no directory; check the path given with -c',
+};
+
+function readText(file: string): string {
+  const fail = (message: string): never => {
+    throw new ConfigError([{ file, line: 0, column: 0, path: '', message }]);
+  };
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(file);
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    return fail(UNREADABLE[code] ?? `cannot be read: ${message}; check the path given with -c`);
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return fail('is not UTF-8 text; save it as UTF-8');
+  }
+}
+
+/** Issues of the schema as findings. */
+function schemaFindings(issues: readonly v.BaseIssue<unknown>[]): Finding[] {
+  return issues.map((issue) => {
+    const items = issue.path ?? [];
+    return {
+      path: items.map(({ key }) => (typeof key === 'number' ? key : String(key))),
+      message: issue.message,
+      at: items[items.length - 1]?.origin === 'key' ? 'key' : 'value',
+    };
+  });
+}
+
+const startsWith = (path: KeyPath, start: KeyPath): boolean => start.every((part, index) => path[index] === part);
+
+/**
+ * Reads `file`, applies the SLUICE_ variables of `env` and then `flags` (the command line's own overrides).
+ * Throws a ConfigError with all problems, in the order of the file.
+ */
+export function loadConfig(file: string, env: NodeJS.ProcessEnv, flags: readonly Override[] = []): Config {
+  const text = readYaml(readText(file));
+  const problems: Problem[] = text.problems.map((problem) => ({ file, ...problem }));
+  const environment = readEnvironment(env);
+  for (const { name, message } of environment.problems) {
+    problems.push({ file: 'environment', line: 0, column: 0, path: name, message });
+  }
+  if (!text.readable) throw new ConfigError(problems);
+  if (text.value === null) {
+    const message = 'is empty; it needs at least listeners and services (see docs/configuration.md)';
+    throw new ConfigError([...problems, { file, line: 1, column: 1, path: '', message }]);
+  }
+
+  const overrides = [...environment.overrides, ...flags];
+  const tree = applyOverrides(text.value, overrides);
+  const result = v.safeParse(configSchema, tree);
+  const found: Problem[] = [...schemaFindings(result.issues ?? []), ...crossChecks(tree)].map(
+    ({ path, message, at }) => {
+      const origin = overrides.findLast((override) => startsWith(path, override.path));
+      if (origin !== undefined) return { file: origin.source, line: 0, column: 0, path: origin.name, message };
+      return { file, ...text.locate(path, at), path: formatPath(path), message };
+    },
+  );
+  problems.push(...found);
+  if (!result.success || problems.length > 0) {
+    throw new ConfigError(problems.sort((a, b) => a.line - b.line || a.column - b.column));
+  }
+  return buildConfig(resolve(file), result.output, tree);
+}

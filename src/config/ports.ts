@@ -1,0 +1,26 @@
+// The set of ports relayed without detection: a default list and what the file changes in it.
+import type { PortRange } from './values.js';
+
+/** Protocols whose server speaks first, or that look like nothing: SMTP, submission, MySQL, Galera, PostgreSQL, Redis, Elasticsearch, memcached. */
+export const defaultOpaquePorts: readonly number[] = [25, 587, 3306, 4444, 5432, 6379, 9300, 11211];
+
+export interface PortChanges {
+  readonly only?: readonly PortRange[] | undefined;
+  readonly add?: readonly PortRange[] | undefined;
+  readonly remove?: readonly PortRange[] | undefined;
+}
+
+function* each(ranges: readonly PortRange[]): Generator<number> {
+  for (const { first, last } of ranges) for (let port = first; port <= last; port++) yield port;
+}
+
+/** `annotated` are those of `opaque` that the file names. */
+export function opaquePortSets(changes: PortChanges): { opaque: Set<number>; annotated: Set<number> } {
+  const annotated = new Set(each(changes.only ?? changes.add ?? []));
+  const opaque = new Set(changes.only === undefined ? [...defaultOpaquePorts, ...annotated] : annotated);
+  for (const port of each(changes.remove ?? [])) {
+    opaque.delete(port);
+    annotated.delete(port);
+  }
+  return { opaque, annotated };
+}

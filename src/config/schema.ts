@@ -1,0 +1,256 @@
+// The shape of the file: every key, its default as one would write it, and what it takes.
+// docs/configuration.md lists the same keys; a test compares the two.
+import { availableParallelism } from 'node:os';
+import * as v from 'valibot';
+import { suggest } from './suggest.js';
+import type { DurationRange } from './values.js';
+import {
+  describe,
+  parseBoolean,
+  parseChoice,
+  parseDuration,
+  parseEndpoint,
+  parseInteger,
+  parseListen,
+  parseName,
+  parseNumber,
+  parsePorts,
+  parseSize,
+  ValueError,
+} from './values.js';
+
+const KiB = 2 ** 10;
+const MiB = 2 ** 20;
+const GiB = 2 ** 30;
+export const MAX_WORKERS = 64;
+/** Receive buffers hold 16 KiB; a head must fit one, with room for what the proxy adds. */
+const MAX_HEADER_BYTES = 16_128;
+/** What TCP_KEEPIDLE and TCP_KEEPINTVL take (the kernel's MAX_TCP_KEEPIDLE). */
+const MAX_KEEP_ALIVE = '32767s';
+
+/** A single value, as one of the parsers of values.ts reads it. */
+function value<T>(parse: (input: unknown) => T) {
+  return v.pipe(
+    v.unknown(),
+    v.rawTransform<unknown, T>(({ dataset, addIssue, NEVER }) => {
+      try {
+        return parse(dataset.value);
+      } catch (error) {
+        if (!(error instanceof ValueError)) throw error;
+        addIssue({ message: error.message });
+        return NEVER;
+      }
+    }),
+  );
+}
+
+const duration = (range: DurationRange) => value((input) => parseDuration(input, range));
+/** A timeout: whole milliseconds, at least one. */
+const timeout = () => duration({ in: 'ms', step: 1, min: '1ms' });
+/** A timeout that 0 turns off. */
+const optionalTimeout = () => duration({ in: 'ms', step: 1, min: '1ms', orZero: true });
+const keepAlive = () => duration({ in: 'ms', step: 1000, min: '1s', max: MAX_KEEP_ALIVE, orZero: true });
+const integer = (min: number, max: number) => value((input) => parseInteger(input, min, max));
+const size = (min: number, max: number) => value((input) => parseSize(input, min, max));
+const choice = <const T extends string>(...choices: readonly T[]) => value((input) => parseChoice(input, choices));
+const boolean = () => value(parseBoolean);
+
+const found = (what: string) => (issue: v.BaseIssue<unknown>) => `found ${describe(issue.input)}; write ${what}`;
+
+/** Valibot takes a list for an object. */
+const map = (what: string) =>
+  v.custom<Record<string, unknown>>(
+    (input) => typeof input === 'object' && input !== null && !Array.isArray(input),
+    found(what),
+  );
+
+/** A map with these keys only. (A strict object would stop at its first unknown key.) */
+function section<const E extends v.ObjectEntries>(entries: E) {
+  const known = Object.keys(entries);
+  return v.pipe(
+    map(`a map with the keys ${known.join(', ')}`),
+    v.looseObject(entries, 'is missing; add it'),
+    v.rawCheck(({ dataset, addIssue }) => {
+      const input = dataset.value as Record<string, unknown>;
+      for (const [key, value] of Object.entries(input)) {
+        if (known.includes(key)) continue;
+        const message = `unknown key; ${suggest(key, known)}`;
+        addIssue({ message, path: [{ type: 'object', origin: 'key', input, key, value }] });
+      }
+    }),
+    v.transform((tree) => tree as v.InferOutput<v.ObjectSchema<E, undefined>>),
+  );
+}
+
+/** A section that may be left out, or left empty. */
+const optionalSection = <const E extends v.ObjectEntries>(entries: E) => v.nullish(section(entries), {} as never);
+
+/** Silence after which the endpoint is dialled: -1 chooses, -2 never races. */
+function parseRace(input: unknown): number {
+  if (input === 'auto') return -1;
+  if (input === 'off' || input === false) return -2;
+  try {
+    return parseDuration(input, { in: 'ms', step: 1 });
+  } catch (error) {
+    if (!(error instanceof ValueError)) throw error;
+    throw new ValueError(`${error.message}; auto and off are possible too`);
+  }
+}
+
+function parseWorkers(input: unknown): number {
+  if (input === 'auto') return Math.min(availableParallelism(), MAX_WORKERS);
+  try {
+    return parseInteger(input, 1, MAX_WORKERS);
+  } catch (error) {
+    if (!(error instanceof ValueError)) throw error;
+    throw new ValueError(`${error.message}, or auto for one per available core`);
+  }
+}
+
+const isOff = (input: unknown): boolean => input === 'off' || input === false || input === null;
+const off = v.pipe(
+  v.unknown(),
+  v.transform(() => null),
+);
+
+const admin = section({
+  listen: v.optional(
+    value((input) => (isOff(input) ? null : parseListen(input))),
+    '127.0.0.1:4191',
+  ),
+});
+
+const ports = () => v.array(value(parsePorts), found('a list such as [15432, "4000-4010"]'));
+const portList = v.pipe(
+  ports(),
+  v.transform((add) => ({ only: undefined, add, remove: undefined })),
+);
+const portChanges = section({ only: v.optional(ports()), add: v.optional(ports()), remove: v.optional(ports()) });
+
+const serviceName = () => value(parseName);
+const verdictService = () => v.optional(value((input) => (input === null ? null : parseName(input))));
+
+const listener = section({
+  name: value(parseName),
+  listen: value(parseListen),
+  protocol: v.optional(choice('detect', 'http1', 'http2', 'opaque'), 'detect'),
+  service: v.optional(serviceName()),
+  services: v.optional(
+    section({
+      http1: verdictService(),
+      http2: verdictService(),
+      tls: verdictService(),
+      opaque: verdictService(),
+      default: verdictService(),
+    }),
+  ),
+  direction: v.optional(choice('inbound', 'outbound'), 'inbound'),
+  backlog: v.optional(integer(1, 65_535), 4096),
+  keepAlive: v.optional(keepAlive(), '10s'),
+  userTimeout: v.optional(optionalTimeout(), '30s'),
+  detect: optionalSection({
+    timeout: v.optional(optionalTimeout()),
+    race: v.optional(value(parseRace)),
+    learnTtl: v.optional(optionalTimeout()),
+  }),
+});
+
+/** Latencies may be finer than a millisecond. */
+const latency = () => duration({ in: 'ms', step: 0, min: '1us' });
+
+const service = section({
+  protocol: v.optional(choice('http1', 'http2', 'opaque', 'auto'), 'auto'),
+  endpoints: v.pipe(
+    v.array(value(parseEndpoint), found('a list such as ["127.0.0.1:9001"]')),
+    v.minLength(1, 'is empty; list at least one endpoint, such as "127.0.0.1:9001"'),
+  ),
+  balance: optionalSection({
+    policy: v.optional(choice('ewma', 'round-robin'), 'ewma'),
+    decay: v.optional(latency(), '10s'),
+    defaultRtt: v.optional(latency(), '30ms'),
+    failurePenalty: v.optional(duration({ in: 'ms', step: 0 }), '5s'),
+  }),
+  breaker: optionalSection({
+    failures: v.optional(integer(0, 1_000_000), 7),
+    minBackoff: v.optional(timeout(), '1s'),
+    maxBackoff: v.optional(timeout(), '60s'),
+  }),
+  pool: optionalSection({
+    maxIdle: v.optional(integer(0, 65_535), 128),
+    maxConnections: v.optional(integer(1, 65_535), 1024),
+    idleTimeout: v.optional(timeout(), '4s'),
+  }),
+  retry: optionalSection({
+    budget: v.optional(
+      value((input) => parseNumber(input, 0, 1)),
+      0.2,
+    ),
+    minPerSecond: v.optional(integer(0, 1_000_000), 10),
+  }),
+  connectTimeout: v.optional(timeout(), '1s'),
+  responseTimeout: v.optional(optionalTimeout(), 0),
+  keepAlive: v.optional(keepAlive(), '10s'),
+  userTimeout: v.optional(optionalTimeout(), '30s'),
+  dns: optionalSection({
+    minTtl: v.optional(timeout(), '1s'),
+    maxTtl: v.optional(timeout(), '60s'),
+  }),
+});
+
+export const configSchema = section({
+  workers: v.optional(value(parseWorkers), 1),
+  io: v.optional(choice('auto', 'uring', 'epoll'), 'auto'),
+  coalesce: v.optional(duration({ in: 'us', step: 1, max: '10ms' }), '50us'),
+  admin: v.optional(
+    v.lazy((input) => (isOff(input) ? off : admin)),
+    {},
+  ),
+  log: optionalSection({
+    level: v.optional(choice('error', 'warn', 'info', 'debug'), 'info'),
+    access: v.optional(boolean(), false),
+  }),
+  drain: optionalSection({
+    hold: v.optional(optionalTimeout(), '2s'),
+    grace: v.optional(optionalTimeout(), '30s'),
+  }),
+  limits: optionalSection({
+    maxConnections: v.optional(integer(1, 1_000_000), 50_000),
+    slab: v.optional(size(MiB, GiB), '64MiB'),
+    maxBuffered: v.optional(size(16 * KiB, 256 * MiB), '256KiB'),
+    maxPipes: v.optional(integer(0, 65_536), 256),
+    http1: optionalSection({
+      maxHeaderBytes: v.optional(size(256, MAX_HEADER_BYTES), '15KiB'),
+      maxHeaders: v.optional(integer(1, 1024), 128),
+      maxTarget: v.optional(size(16, MAX_HEADER_BYTES), '8KiB'),
+      headerTimeout: v.optional(timeout(), '10s'),
+      bodyTimeout: v.optional(timeout(), '60s'),
+      idleTimeout: v.optional(timeout(), '60s'),
+      maxRequests: v.optional(integer(0, 2 ** 31 - 1), 0),
+      maxPipelined: v.optional(size(16 * KiB, 16 * MiB), '64KiB'),
+    }),
+    opaque: optionalSection({
+      idleTimeout: v.optional(optionalTimeout(), '1h'),
+      lifetime: v.optional(optionalTimeout(), 0),
+      halfCloseTimeout: v.optional(optionalTimeout(), '5m'),
+    }),
+  }),
+  opaquePorts: v.nullish(
+    v.lazy((input) => (Array.isArray(input) ? portList : portChanges)),
+    {},
+  ),
+  detect: optionalSection({
+    timeout: v.optional(optionalTimeout(), '10s'),
+    race: v.optional(value(parseRace), 'auto'),
+    learnTtl: v.optional(optionalTimeout(), '10m'),
+  }),
+  listeners: v.pipe(
+    v.array(listener, found('a list of listeners, such as - { name: edge, listen: "127.0.0.1:8080", service: web }')),
+    v.minLength(1, 'is empty; add a listener, such as - { name: edge, listen: "127.0.0.1:8080", service: web }'),
+  ),
+  services: v.pipe(
+    map('a map of services by name, such as web: { endpoints: ["127.0.0.1:9001"] }'),
+    v.record(v.string(), service),
+  ),
+});
+
+export type ConfigTree = v.InferOutput<typeof configSchema>;

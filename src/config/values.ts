@@ -1,0 +1,247 @@
+// The text forms of single values: durations, sizes, addresses, ports. Each parser takes what YAML gave and returns
+// the value or throws a ValueError whose message says what is wrong and what to write instead.
+import { isIPv4, isIPv6, SocketAddress } from 'node:net';
+import type { Address, EndpointSource } from './model.js';
+import { suggest } from './suggest.js';
+
+export class ValueError extends Error {
+  override readonly name = 'ValueError';
+}
+
+/** What was found, for messages. */
+export function describe(input: unknown): string {
+  if (input === null || input === undefined) return 'nothing';
+  if (Array.isArray(input)) return 'a list';
+  if (typeof input === 'object') return 'a map';
+  if (typeof input === 'string') return JSON.stringify(input.length > 80 ? `${input.slice(0, 77)}...` : input);
+  return String(input);
+}
+
+const MICROSECONDS: Readonly<Record<string, number>> = { us: 1, ms: 1e3, s: 1e6, m: 60e6, h: 3600e6 };
+/** Timers count in signed 32-bit milliseconds: 24 days. */
+const MAX_DURATION_US = 2 ** 31 * 1e3 - 1e3;
+
+export interface DurationRange {
+  /** What the number returned counts. */
+  readonly in: 'us' | 'ms';
+  /** The result must be a multiple of this many of its unit; 0 for any. */
+  readonly step: number;
+  /** Bounds as durations, e.g. `1ms`. `0` is below every `min`; `orZero` allows it all the same. */
+  readonly min?: string;
+  readonly max?: string;
+  readonly orZero?: boolean;
+}
+
+function microseconds(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(us|ms|s|m|h)$/.exec(text);
+  return match === null ? Number.NaN : Math.round(Number(match[1]) * MICROSECONDS[match[2]] * 1e3) / 1e3;
+}
+
+/** A duration such as `10s`, in the range's unit. */
+export function parseDuration(input: unknown, range: DurationRange): number {
+  const example = range.in === 'us' ? '50us' : '10s';
+  const zero = input === 0 || input === '0';
+  if (typeof input === 'number' && !zero) {
+    throw new ValueError(`${input} has no unit; write "${input}ms" or "${input}s" (units are us, ms, s, m, h)`);
+  }
+  if (typeof input !== 'string' && !zero)
+    throw new ValueError(`found ${describe(input)}; write a duration such as "${example}"`);
+  const us = zero ? 0 : microseconds(String(input));
+  if (Number.isNaN(us)) {
+    throw new ValueError(
+      `${describe(input)} is no duration; write one number and one of the units us, ms, s, m, h, such as "${example}"`,
+    );
+  }
+  if (us === 0 && range.orZero === true) return 0;
+  const min = range.min === undefined ? 0 : microseconds(range.min);
+  const max = range.max === undefined ? MAX_DURATION_US : microseconds(range.max);
+  if (us < min) {
+    throw new ValueError(
+      `${input} is too short; write at least ${range.min}${range.orZero === true ? ', or 0 for none' : ''}`,
+    );
+  }
+  if (us > max) throw new ValueError(`${input} is too long; write at most ${range.max ?? '596h'}`);
+  const value = range.in === 'us' ? us : us / 1e3;
+  if (range.step > 0 && value % range.step !== 0) {
+    const unit = range.in === 'us' ? 'microseconds' : range.step === 1000 ? 'seconds' : 'milliseconds';
+    throw new ValueError(`${input} is too fine; write whole ${unit}`);
+  }
+  return value;
+}
+
+const BYTES: Readonly<Record<string, number>> = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
+
+/** Bytes as `64MiB` spells them, where that comes out even. */
+export function formatSize(bytes: number): string {
+  for (const unit of ['GiB', 'MiB', 'KiB']) {
+    if (bytes > 0 && bytes % BYTES[unit] === 0) return `${bytes / BYTES[unit]}${unit}`;
+  }
+  return String(bytes);
+}
+
+/** A size such as `64MiB` or a plain number of bytes; `min` and `max` in bytes. */
+export function parseSize(input: unknown, min: number, max: number): number {
+  let bytes = Number.NaN;
+  if (typeof input === 'number') bytes = input;
+  else if (typeof input === 'string') {
+    const match = /^(\d+(?:\.\d+)?)(B|KiB|MiB|GiB)?$/.exec(input);
+    if (match !== null) bytes = Number(match[1]) * BYTES[match[2] ?? 'B'];
+  }
+  if (Number.isNaN(bytes)) {
+    throw new ValueError(
+      `found ${describe(input)}; write a size such as "64KiB" or "1MiB" (units are B, KiB, MiB, GiB), or bytes`,
+    );
+  }
+  if (!Number.isInteger(bytes)) throw new ValueError(`${input} is no whole number of bytes; write one`);
+  if (bytes < min) throw new ValueError(`${input} is too small; write at least ${formatSize(min)}`);
+  if (bytes > max) throw new ValueError(`${input} is too large; write at most ${formatSize(max)}`);
+  return bytes;
+}
+
+export function parseInteger(input: unknown, min: number, max: number): number {
+  if (typeof input === 'string' && /^-?\d+$/.test(input)) throw new ValueError(`"${input}" is text; remove the quotes`);
+  if (typeof input !== 'number' || !Number.isInteger(input) || input < min || input > max) {
+    throw new ValueError(`found ${describe(input)}; write a whole number from ${min} to ${max}`);
+  }
+  return input;
+}
+
+export function parseNumber(input: unknown, min: number, max: number): number {
+  if (typeof input !== 'number' || !(input >= min && input <= max)) {
+    throw new ValueError(`found ${describe(input)}; write a number from ${min} to ${max}`);
+  }
+  return input;
+}
+
+export function parseBoolean(input: unknown): boolean {
+  if (typeof input !== 'boolean') throw new ValueError(`found ${describe(input)}; write true or false, without quotes`);
+  return input;
+}
+
+export function parseChoice<const T extends string>(input: unknown, choices: readonly T[]): T {
+  const choice = choices.find((known) => known === input);
+  if (choice !== undefined) return choice;
+  if (typeof input !== 'string') throw new ValueError(`found ${describe(input)}; write one of ${choices.join(', ')}`);
+  throw new ValueError(`${describe(input)} is not known; ${suggest(input, choices)}`);
+}
+
+/** Names end up in metric labels, log fields and headers. */
+export function parseName(input: unknown): string {
+  const text = typeof input === 'number' ? String(input) : input;
+  if (typeof text !== 'string') throw new ValueError(`found ${describe(input)}; write a name`);
+  if (!/^[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,252}$/.test(text)) {
+    throw new ValueError(
+      `${describe(text)} is no name; use 1 to 253 letters, digits and _ . : / -, starting with a letter, digit or _`,
+    );
+  }
+  // An object's own vocabulary: such keys get lost on the way through JavaScript.
+  if (text === '__proto__' || text === 'prototype' || text === 'constructor')
+    throw new ValueError(`"${text}" is reserved; use another name`);
+  return text;
+}
+
+function parsePort(text: string, lowest: number): number {
+  const port = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(port >= lowest && port <= 65535)) {
+    throw new ValueError(`${describe(text)} is no port; write a number from ${lowest} to 65535`);
+  }
+  return port;
+}
+
+/** Numeric address in canonical text (RFC 5952 for IPv6), or undefined. Scoped addresses (`fe80::1%eth0`) are refused. */
+function numericHost(host: string): string | undefined {
+  if (isIPv4(host)) return host;
+  if (!isIPv6(host)) return undefined;
+  if (host.includes('%'))
+    throw new ValueError(`${describe(host)} names an interface, which is not supported; use an address without %`);
+  return new SocketAddress({ address: host, family: 'ipv6' }).address;
+}
+
+/** `host:port` or `[ipv6]:port` taken apart; the host is empty in `:port`. */
+export function parseHostPort(
+  input: unknown,
+  example: string,
+  lowestPort = 1,
+): { host: string; port: number; bracketed: boolean } {
+  if (typeof input === 'number')
+    throw new ValueError(`${input} has no host; write an address and a port, such as "${example}"`);
+  if (typeof input !== 'string' || input === '') throw new ValueError(`found ${describe(input)}; write "${example}"`);
+  if (/^[a-z]+:\/\//i.test(input))
+    throw new ValueError(`${describe(input)} is a URL; write host and port only, such as "${example}"`);
+  const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(input);
+  if (bracketed !== null) {
+    const [, host, port] = bracketed;
+    if (port === undefined) throw new ValueError(`${describe(input)} has no port; write "${input}:8080"`);
+    if (!isIPv6(host))
+      throw new ValueError(`${describe(input)} has no IPv6 address in its brackets; write "[::1]:8080"`);
+    return { host, port: parsePort(port, lowestPort), bracketed: true };
+  }
+  if (isIPv6(input) || input.split(':').length > 2) {
+    throw new ValueError(`${describe(input)} leaves open where the port begins; put IPv6 in brackets: "[::1]:8080"`);
+  }
+  const colon = input.indexOf(':');
+  if (colon < 0) throw new ValueError(`${describe(input)} has no port; write "${input}:8080"`);
+  return { host: input.slice(0, colon), port: parsePort(input.slice(colon + 1), lowestPort), bracketed: false };
+}
+
+/** Address to listen on. `:8080` is every address of the host, IPv4 and IPv6; port 0 lets the kernel choose. */
+export function parseListen(input: unknown): Address {
+  const { host, port } = parseHostPort(input, '127.0.0.1:8080', 0);
+  if (host === '') return { host: '::', port };
+  const numeric = numericHost(host);
+  if (numeric === undefined) {
+    const instead = host === 'localhost' ? `"127.0.0.1:${port}"` : `a numeric address such as "0.0.0.0:${port}"`;
+    throw new ValueError(`${describe(host)} is not numeric; write ${instead}`);
+  }
+  return { host: numeric, port };
+}
+
+function parseHostName(host: string): string {
+  const name = host.endsWith('.') ? host.slice(0, -1) : host;
+  const labels = name.split('.');
+  if (/^\d+$/.test(labels[labels.length - 1])) {
+    throw new ValueError(
+      `${describe(host)} is neither an IPv4 address nor a name; write four numbers from 0 to 255, or a name`,
+    );
+  }
+  if (name.length > 253 || !labels.every((label) => /^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$/.test(label))) {
+    throw new ValueError(`${describe(host)} is no host name; use letters, digits and hyphens between dots`);
+  }
+  return host;
+}
+
+/** `127.0.0.1:9001`, `[::1]:80`, `name.example:80` or `srv:_http._tcp.name.example`. */
+export function parseEndpoint(input: unknown): EndpointSource {
+  if (typeof input === 'string' && input.startsWith('srv:')) {
+    const name = input.slice(4);
+    if (name.includes(':'))
+      throw new ValueError(`${describe(input)} has a port, but a service record brings its own; remove it`);
+    return { kind: 'srv', name: parseHostName(name) };
+  }
+  const { host, port } = parseHostPort(input, '127.0.0.1:9001');
+  if (host === '') throw new ValueError(`${describe(input)} has no host; write "127.0.0.1:${port}"`);
+  const numeric = numericHost(host);
+  if (numeric !== undefined) return { kind: 'static', address: { host: numeric, port } };
+  return { kind: 'dns', name: parseHostName(host), port };
+}
+
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** A port or a range such as `4000-4010`, both ends included. */
+export function parsePorts(input: unknown): PortRange {
+  const match = typeof input === 'string' ? /^(\d+)\s*-\s*(\d+)$/.exec(input) : null;
+  if (match !== null) {
+    const range = { first: parsePort(match[1], 1), last: parsePort(match[2], 1) };
+    if (range.first > range.last)
+      throw new ValueError(`${describe(input)} runs backwards; write "${range.last}-${range.first}"`);
+    return range;
+  }
+  if (typeof input !== 'number' && typeof input !== 'string') {
+    throw new ValueError(`found ${describe(input)}; write a port such as 5432 or a range such as "4000-4010"`);
+  }
+  const port = parsePort(String(input), 1);
+  return { first: port, last: port };
+}

@@ -1,0 +1,74 @@
+// The demo's proxy: the real command in a process of its own.
+import type { ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { request } from 'undici';
+
+const CLI = fileURLToPath(new URL('../cli/main.js', import.meta.url));
+const START_TIMEOUT_MS = 15_000;
+const STOP_TIMEOUT_MS = 5000;
+const KEPT_LINES = 20;
+
+export class ProxyProcess {
+  /** Resolves with what to say about it when the process ends. */
+  readonly ended: Promise<string>;
+  /** The last lines of its log. */
+  readonly lines: string[] = [];
+  readonly #child: ChildProcess;
+
+  /** Runs `sluice run -c config`. `onLine` gets each line of its log. */
+  constructor(config: string, onLine: (line: string) => void) {
+    // A process group of its own: Ctrl-C in the terminal comes to the demo alone, which then ends the proxy.
+    this.#child = spawn(process.execPath, [CLI, 'run', '-c', config], {
+      stdio: ['ignore', 'inherit', 'pipe'],
+      detached: true,
+    });
+    this.ended = new Promise((resolve) => {
+      this.#child.once('error', (error) => resolve(`cannot be started: ${error.message}`));
+      this.#child.once('exit', (code, signal) =>
+        resolve(signal === null ? `ended with code ${code}` : `got ${signal}`),
+      );
+    });
+    process.once('exit', () => this.#child.kill('SIGKILL'));
+    if (this.#child.stderr === null) return;
+    createInterface(this.#child.stderr).on('line', (line) => {
+      this.lines.push(line);
+      if (this.lines.length > KEPT_LINES) this.lines.shift();
+      onLine(line);
+    });
+  }
+
+  /** Resolves once `/ready` says yes; rejects with the end of the log if the process ends first or takes too long. */
+  async ready(admin: string): Promise<void> {
+    let gone = '';
+    void this.ended.then((how) => {
+      gone = how;
+    });
+    const deadline = Date.now() + START_TIMEOUT_MS;
+    while (gone === '' && Date.now() < deadline) {
+      if (await isReady(admin)) return;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const log = this.lines.length === 0 ? '' : `\n  ${this.lines.join('\n  ')}`;
+    throw new Error(`the proxy ${gone === '' ? 'is not ready in time' : gone}${log}`);
+  }
+
+  /** Lets open work end, or kills what does not. */
+  async stop(): Promise<void> {
+    this.#child.kill('SIGINT');
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), STOP_TIMEOUT_MS);
+    await this.ended;
+    clearTimeout(timer);
+  }
+}
+
+async function isReady(admin: string): Promise<boolean> {
+  try {
+    const { statusCode, body } = await request(`${admin}/ready`);
+    await body.dump();
+    return statusCode === 200;
+  } catch {
+    return false;
+  }
+}

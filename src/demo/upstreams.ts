@@ -1,0 +1,99 @@
+// The servers behind the demo's proxy: three of HTTP that differ in speed, a WebSocket echo, a TCP echo, a mail greeting.
+import type { RequestListener } from 'node:http';
+import { createServer as createHttpServer } from 'node:http';
+import type { Server, Socket } from 'node:net';
+import { createServer } from 'node:net';
+import { echoWebSocket } from './websocket.js';
+
+/** Listening on 127.0.0.1, one port each. */
+export interface Ports {
+  readonly web: readonly [number, number, number];
+  readonly chat: number;
+  readonly echo: number;
+  readonly mail: number;
+}
+
+export const DEMO_PORTS: Ports = { web: [9001, 9002, 9003], chat: 9004, echo: 9005, mail: 9006 };
+
+/** Milliseconds that each of the HTTP servers takes. */
+const DELAYS_MS = [2, 8, 30] as const;
+/** The slowest one fails every so many requests, so that the success rate has something to show. */
+const FAIL_EVERY = 25;
+
+function web(name: string, delayMs: number, failEvery: number): RequestListener {
+  let served = 0;
+  return (request, response) => {
+    request.resume();
+    served++;
+    const status = served % failEvery === 0 ? 503 : 200;
+    setTimeout(() => {
+      response.writeHead(status, { 'Content-Type': 'text/plain' });
+      response.end(`${status === 200 ? 'hello' : 'sorry'} from ${name}, ${delayMs} ms\n`);
+    }, delayMs);
+  };
+}
+
+/** SMTP in so far as a greeting, QUIT and a refusal of the rest go. */
+function mail(socket: Socket): void {
+  socket.write('220 mail.demo ESMTP ready\r\n');
+  let line = '';
+  socket.on('data', (chunk) => {
+    line = (line + chunk.toString('latin1')).slice(-1024);
+    if (!line.includes('\n')) return;
+    if (/^quit/i.test(line)) socket.end('221 goodbye\r\n');
+    else socket.write('502 this server only says hello; try QUIT\r\n');
+    line = '';
+  });
+}
+
+function listen(server: Server, port: number, what: string): Promise<Server> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const hint = error.code === 'EADDRINUSE' ? `port ${port} is taken; end the program that has it` : error.message;
+      reject(new Error(`cannot start ${what} on 127.0.0.1:${port}: ${hint}`));
+    });
+    server.listen(port, '127.0.0.1', () => resolve(server));
+  });
+}
+
+export interface Upstreams {
+  close(): void;
+}
+
+/** Starts all of them, or none: rejects with the port that could not be had. */
+export async function startUpstreams(ports: Ports): Promise<Upstreams> {
+  const sockets = new Set<Socket>();
+  const tcp = (serve: (socket: Socket) => void): Server =>
+    createServer((socket) => {
+      socket.on('error', () => socket.destroy());
+      serve(socket);
+    });
+  const chat = createHttpServer((_request, response) => response.writeHead(426).end('this is a WebSocket echo\n'));
+  chat.on('upgrade', echoWebSocket);
+  const servers = [
+    ...ports.web.map((port, index) => {
+      const listener = web(`web-${index + 1}`, DELAYS_MS[index], index === 2 ? FAIL_EVERY : Number.POSITIVE_INFINITY);
+      return { port, what: `web-${index + 1}`, server: createHttpServer(listener) };
+    }),
+    { port: ports.chat, what: 'the WebSocket echo', server: chat },
+    { port: ports.echo, what: 'the TCP echo', server: tcp((socket) => socket.pipe(socket)) },
+    { port: ports.mail, what: 'the mail server', server: tcp(mail) },
+  ];
+  const close = (): void => {
+    for (const { server } of servers) server.close();
+    for (const socket of sockets) socket.destroy();
+  };
+  for (const { server } of servers) {
+    server.on('connection', (socket: Socket) => {
+      sockets.add(socket);
+      socket.on('close', () => sockets.delete(socket));
+    });
+  }
+  try {
+    await Promise.all(servers.map(({ server, port, what }) => listen(server, port, what)));
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return { close };
+}

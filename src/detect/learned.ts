@@ -1,0 +1,89 @@
+// Destinations whose server spoke first, so that the next connection to them is dialled at once. One table in shared
+// memory for all workers (they write) and the main thread (it explains). Losing an entry costs one race, believing an
+// expired one costs one early dial; so no lock is needed, and every race between threads ends in one of these two.
+
+const CAPACITY = 4096;
+// Entries that may hold a key: a full scan of a short window needs no tombstones.
+const WINDOW = 8;
+const KEYS = 0;
+const EXPIRY = CAPACITY;
+
+/** A key for `Learned`, from 1 up. Listener slots are below 32767, service slots below 65536. */
+export function destinationKey(listenerSlot: number, serviceSlot: number): number {
+  return ((listenerSlot + 1) << 16) | (serviceSlot & 0xffff);
+}
+
+export class Learned {
+  /** Memory for one table; entries 0 are free. */
+  static allocate(): SharedArrayBuffer {
+    return new SharedArrayBuffer(2 * CAPACITY * Uint32Array.BYTES_PER_ELEMENT);
+  }
+
+  /** Unsigned, so that seconds since 1970 fit until 2106. */
+  readonly #table: Uint32Array;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.#table = new Uint32Array(memory, 0, 2 * CAPACITY);
+  }
+
+  /**
+   * Remembers `key` (an integer from 1 to 2^32 - 1) until `nowSeconds + ttlSeconds`. Seconds are of a clock common to all threads. Where the
+   * key's window is full, the entry that would expire first makes room.
+   */
+  remember(key: number, nowSeconds: number, ttlSeconds: number): void {
+    const table = this.#table;
+    const now = Math.floor(nowSeconds);
+    const expiry = now + Math.ceil(ttlSeconds);
+    const first = home(key);
+    let victim = -1;
+    let victimExpiry = 0;
+    for (let i = 0; i < WINDOW; i++) {
+      const slot = (first + i) & (CAPACITY - 1);
+      if (Atomics.load(table, KEYS + slot) === key) {
+        Atomics.store(table, EXPIRY + slot, expiry);
+        return;
+      }
+      const until = Atomics.load(table, EXPIRY + slot);
+      if (victim < 0 || until < victimExpiry) {
+        victim = slot;
+        victimExpiry = until;
+      }
+    }
+    // Expiry first to 0: nobody may find the new key with the old entry's expiry, nor the old key with the new one.
+    Atomics.store(table, EXPIRY + victim, 0);
+    Atomics.store(table, KEYS + victim, key);
+    Atomics.store(table, EXPIRY + victim, expiry);
+  }
+
+  has(key: number, nowSeconds: number): boolean {
+    const table = this.#table;
+    const first = home(key);
+    for (let i = 0; i < WINDOW; i++) {
+      const slot = (first + i) & (CAPACITY - 1);
+      if (Atomics.load(table, KEYS + slot) === key && Atomics.load(table, EXPIRY + slot) > nowSeconds) return true;
+    }
+    return false;
+  }
+
+  /** Forgets `key`, e.g. when its server did not speak first after all. */
+  forget(key: number): void {
+    const table = this.#table;
+    const first = home(key);
+    for (let i = 0; i < WINDOW; i++) {
+      const slot = (first + i) & (CAPACITY - 1);
+      if (Atomics.load(table, KEYS + slot) === key) Atomics.store(table, EXPIRY + slot, 0);
+    }
+  }
+
+  /** Entries that have not expired. Scans the table: for a scrape or a person. */
+  count(nowSeconds: number): number {
+    let live = 0;
+    for (let slot = 0; slot < CAPACITY; slot++) if (Atomics.load(this.#table, EXPIRY + slot) > nowSeconds) live++;
+    return live;
+  }
+}
+
+// Fibonacci hashing: neighbouring slots of listeners and services spread over the table.
+function home(key: number): number {
+  return Math.imul(key, 0x9e3779b1) >>> 20;
+}

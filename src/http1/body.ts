@@ -1,0 +1,299 @@
+// Bodies of HTTP/1 messages (RFC 9112 sections 6 and 7): finds their end, takes chunked framing off and puts it on.
+import { ERROR } from './errors.js';
+import { FRAMING, headEnd } from './head.js';
+import { HEX, isValue } from './octets.js';
+import { compactTrailers, writeTrailers } from './trailer.js';
+
+/** What `read` found: more is to come, the message is over, or bytes from `consumed` must be presented again with more. */
+export const BODY = { MORE: 0, DONE: 1, HELD: 2 } as const;
+
+/** A chunk-size line with its extensions and CR. Extensions are ignored; nobody in good faith needs more. */
+export const MAX_CHUNK_LINE = 256;
+/** Default bound of a trailer section: it has to be in one buffer when it is read. */
+export const MAX_TRAILER_BYTES = 4096;
+
+/**
+ * States. SIZE wants a first digit; DIGITS more of them; GAP is whitespace before an extension (RFC 9112 section 7.1.1);
+ * *_LF have seen the CR.
+ */
+const DONE = 0;
+const LENGTH = 1;
+const CLOSE = 2;
+const SIZE = 3;
+const DIGITS = 4;
+const GAP = 5;
+const EXTENSION = 6;
+const SIZE_LF = 7;
+const DATA = 8;
+const DATA_CR = 9;
+const DATA_LF = 10;
+const TRAILER = 11;
+const FAILED = 12;
+
+const HT = 0x09;
+const LF = 0x0a;
+const CR = 0x0d;
+const SP = 0x20;
+const SEMICOLON = 0x3b;
+/** Below this a loop moves data faster than the call into memmove. */
+const LOOP_BYTES = 48;
+
+/**
+ * Reads the bodies of many messages, one per slot. The results of `read` are in the fields below until the next `read`.
+ */
+export class BodyReader {
+  /** Decoded data of the last read; empty when equal. Chunks of one read are moved together in place. */
+  dataStart = 0;
+  dataEnd = 0;
+  /** Input was used up to here; what follows belongs to the next message (DONE) or is to be presented again (HELD). */
+  consumed = 0;
+  /** With DONE: field lines of the trailer section, validated, without those that may not be trailers. */
+  trailerStart = 0;
+  trailerEnd = 0;
+
+  private readonly states: Uint8Array;
+  private readonly framings: Uint8Array;
+  /** LENGTH: bytes to come. Chunked: bytes of the chunk to come, or its size so far. FAILED: the ERROR. */
+  private readonly left: Float64Array;
+  /** Bytes of the chunk-size line so far; in TRAILER bytes already searched for its end. */
+  private readonly line: Int32Array;
+
+  /** `capacity` is the number of slots, `maxTrailerBytes` the bound of a trailer section. */
+  constructor(
+    capacity: number,
+    private readonly maxTrailerBytes = MAX_TRAILER_BYTES,
+  ) {
+    this.states = new Uint8Array(capacity);
+    this.framings = new Uint8Array(capacity);
+    this.left = new Float64Array(capacity);
+    this.line = new Int32Array(capacity);
+  }
+
+  /** Starts a body; `contentLength` counts for FRAMING.LENGTH only. */
+  begin(slot: number, framing: number, contentLength: number): void {
+    this.framings[slot] = framing;
+    this.line[slot] = 0;
+    this.left[slot] = 0;
+    if (framing === FRAMING.CHUNKED) this.states[slot] = SIZE;
+    else if (framing === FRAMING.CLOSE) this.states[slot] = CLOSE;
+    else if (framing === FRAMING.LENGTH && contentLength > 0) {
+      this.states[slot] = LENGTH;
+      this.left[slot] = contentLength;
+    } else this.states[slot] = DONE;
+  }
+
+  /** Reads [start, end). Returns BODY or -ERROR; after an error every read returns it again. Never reads outside the range. */
+  read(slot: number, bytes: Uint8Array, start: number, end: number): number {
+    this.dataStart = start;
+    this.trailerStart = start;
+    this.trailerEnd = start;
+    switch (this.states[slot]) {
+      case LENGTH: {
+        const left = this.left[slot] - (end - start);
+        if (left > 0) {
+          this.left[slot] = left;
+          this.dataEnd = this.consumed = end;
+          return BODY.MORE;
+        }
+        this.left[slot] = 0;
+        this.states[slot] = DONE;
+        this.dataEnd = this.consumed = end + left;
+        return BODY.DONE;
+      }
+      case CLOSE:
+        this.dataEnd = this.consumed = end;
+        return BODY.MORE;
+      case DONE:
+        this.dataEnd = this.consumed = start;
+        return BODY.DONE;
+      case FAILED:
+        this.dataEnd = this.consumed = start;
+        return -this.left[slot];
+      default:
+        return this.readChunked(slot, bytes, start, end);
+    }
+  }
+
+  /** Bytes still expected where the length is known, else -1. */
+  remaining(slot: number): number {
+    return this.framings[slot] === FRAMING.LENGTH && this.states[slot] !== FAILED ? this.left[slot] : -1;
+  }
+
+  /** Notes that `bytes` of the body were moved without `read`; at most `remaining` where the length is known. */
+  spliced(slot: number, bytes: number): void {
+    if (this.states[slot] !== LENGTH) return;
+    const left = this.left[slot] - bytes;
+    this.left[slot] = Math.max(left, 0);
+    if (left <= 0) this.states[slot] = DONE;
+  }
+
+  /** Whether the body is complete. */
+  finished(slot: number): boolean {
+    return this.states[slot] === DONE;
+  }
+
+  /** Notes the end of the stream. True where the body is complete with it, false where it is truncated. */
+  eof(slot: number): boolean {
+    if (this.states[slot] === CLOSE) this.states[slot] = DONE;
+    return this.states[slot] === DONE;
+  }
+
+  private readChunked(slot: number, bytes: Uint8Array, start: number, end: number): number {
+    let state = this.states[slot];
+    let left = this.left[slot];
+    let line = this.line[slot];
+    let dataStart = start;
+    let dataEnd = start;
+    let error = 0;
+    let p = start;
+    while (p < end && state !== TRAILER) {
+      if (state === DATA) {
+        const to = end - p < left ? end : p + left;
+        if (dataEnd === dataStart) {
+          dataStart = p;
+          dataEnd = to;
+        } else {
+          move(bytes, p, to, dataEnd);
+          dataEnd += to - p;
+        }
+        left -= to - p;
+        p = to;
+        if (left === 0) state = DATA_CR;
+        continue;
+      }
+      const octet = bytes[p++];
+      switch (state) {
+        case SIZE:
+        case DIGITS:
+          if (HEX[octet] < 16) {
+            left = left * 16 + HEX[octet];
+            if (left > Number.MAX_SAFE_INTEGER) error = ERROR.CHUNK_TOO_LARGE;
+            state = DIGITS;
+          } else if (state === SIZE) error = ERROR.CHUNK_SIZE;
+          else if (octet === CR) state = SIZE_LF;
+          else if (octet === SEMICOLON) state = EXTENSION;
+          else if (octet === SP || octet === HT) state = GAP;
+          else error = octet === LF ? ERROR.CHUNK_LINE_END : ERROR.CHUNK_SIZE;
+          line++;
+          break;
+        case GAP:
+          if (octet === SEMICOLON) state = EXTENSION;
+          else if (octet !== SP && octet !== HT) error = ERROR.CHUNK_SIZE;
+          line++;
+          break;
+        case EXTENSION:
+          if (octet === CR) state = SIZE_LF;
+          else if (!isValue(octet)) error = ERROR.CHUNK_LINE_END;
+          line++;
+          break;
+        case SIZE_LF:
+          if (octet !== LF) error = ERROR.CHUNK_LINE_END;
+          state = left === 0 ? TRAILER : DATA;
+          line = 0;
+          break;
+        case DATA_CR:
+          if (octet !== CR) error = ERROR.CHUNK_DATA_END;
+          state = DATA_LF;
+          break;
+        case DATA_LF:
+          if (octet !== LF) error = ERROR.CHUNK_DATA_END;
+          state = SIZE;
+          break;
+      }
+      if (error === 0 && line > MAX_CHUNK_LINE) error = ERROR.CHUNK_LINE_TOO_LONG;
+      if (error !== 0) break;
+    }
+    this.dataStart = dataStart;
+    this.dataEnd = dataEnd;
+    this.consumed = p;
+    if (error !== 0) return this.fail(slot, error);
+    this.states[slot] = state;
+    this.left[slot] = left;
+    this.line[slot] = line;
+    return state === TRAILER ? this.readTrailer(slot, bytes, p, end) : BODY.MORE;
+  }
+
+  /** The section is read when it is here as a whole; `line` remembers how far its end was searched. */
+  private readTrailer(slot: number, bytes: Uint8Array, start: number, end: number): number {
+    if (start === end) return BODY.MORE;
+    if (bytes[start] === LF) return this.fail(slot, ERROR.LINE_END);
+    if (bytes[start] === CR) {
+      if (start + 1 === end) return BODY.HELD;
+      if (bytes[start + 1] !== LF) return this.fail(slot, ERROR.LINE_END);
+      this.states[slot] = DONE;
+      this.consumed = start + 2;
+      return BODY.DONE;
+    }
+    const searched = this.line[slot] - 3;
+    const after = headEnd(bytes, searched > 0 ? start + searched : start, end);
+    if ((after === 0 ? end : after) - start > this.maxTrailerBytes) return this.fail(slot, ERROR.TRAILER_TOO_LARGE);
+    if (after === 0) {
+      this.line[slot] = end - start;
+      return BODY.HELD;
+    }
+    // The blank line is CRLF unless it is malformed, which shows as a line that does not end in CRLF.
+    const bare = bytes[after - 2] !== CR;
+    const to = compactTrailers(bytes, start, bare ? after : after - 2);
+    if (to < 0) return this.fail(slot, -to);
+    this.states[slot] = DONE;
+    this.consumed = after;
+    this.trailerStart = start;
+    this.trailerEnd = to;
+    return BODY.DONE;
+  }
+
+  private fail(slot: number, error: number): number {
+    this.states[slot] = FAILED;
+    this.left[slot] = error;
+    return -error;
+  }
+}
+
+function move(bytes: Uint8Array, from: number, to: number, at: number): void {
+  const length = to - from;
+  if (length < LOOP_BYTES) for (let i = 0; i < length; i++) bytes[at + i] = bytes[from + i];
+  else bytes.copyWithin(at, from, to);
+}
+
+/**
+ * Frames [dataStart, dataEnd), not empty, as one chunk in place: the size line goes right before it (up to 10 bytes),
+ * CRLF right after it. Those bytes must be free: true of what `read` decoded from CHUNKED or CLOSE, once the head
+ * before it has been written out; not of LENGTH, whose next byte may be the next message's. Returns the new start; the
+ * new end is dataEnd + 2.
+ */
+export function frameChunk(bytes: Uint8Array, dataStart: number, dataEnd: number): number {
+  bytes[dataEnd] = CR;
+  bytes[dataEnd + 1] = LF;
+  let at = dataStart;
+  bytes[--at] = LF;
+  bytes[--at] = CR;
+  let size = dataEnd - dataStart;
+  do {
+    const digit = size & 15;
+    bytes[--at] = digit < 10 ? 0x30 + digit : 0x57 + digit;
+    size >>>= 4;
+  } while (size !== 0);
+  return at;
+}
+
+/**
+ * Writes the last chunk, the trailers that `read` found (none where the span is empty) and the final blank line at `at`,
+ * which must not overlap them from behind. Returns the position after it, -1 where it would pass `limit`.
+ */
+export function writeLastChunk(
+  bytes: Uint8Array,
+  at: number,
+  trailerStart: number,
+  trailerEnd: number,
+  limit: number,
+): number {
+  if (at + 5 > limit) return -1;
+  bytes[at] = 0x30;
+  bytes[at + 1] = CR;
+  bytes[at + 2] = LF;
+  const end = writeTrailers(bytes, trailerStart, trailerEnd, at + 3, limit - 2);
+  if (end < 0) return -1;
+  bytes[end] = CR;
+  bytes[end + 1] = LF;
+  return end + 2;
+}

@@ -1,0 +1,122 @@
+// Why a message was refused. The codec returns the negated code; the table says what to answer.
+import { RESPONSE_REASONS } from '../metrics/layout.js';
+import { ascii } from './octets.js';
+
+export type ResponseReason = (typeof RESPONSE_REASONS)[number];
+
+/** Codes of what the peer did wrong; `parseResponse` adds UPSTREAM to them. */
+export const ERROR = {
+  REQUEST_LINE: 1,
+  METHOD: 2,
+  TARGET: 3,
+  TARGET_FORM: 4,
+  TARGET_TOO_LONG: 5,
+  VERSION: 6,
+  EMPTY_LINES: 7,
+  HEADER_TOO_LARGE: 8,
+  TOO_MANY_FIELDS: 9,
+  LINE_END: 10,
+  CONTROL: 11,
+  FIELD_NAME: 12,
+  SPACE_BEFORE_COLON: 13,
+  OBS_FOLD: 14,
+  LEADING_WHITESPACE: 15,
+  LOOKALIKE: 16,
+  HOST_MISSING: 17,
+  HOST_DUPLICATE: 18,
+  HOST_INVALID: 19,
+  LENGTH_INVALID: 20,
+  LENGTH_DUPLICATE: 21,
+  LENGTH_TOO_LARGE: 22,
+  LENGTH_AND_CODING: 23,
+  CODING_INVALID: 24,
+  CODING_DUPLICATE: 25,
+  CODING_UNKNOWN: 26,
+  CODING_IN_1_0: 27,
+  BODY_NOT_ALLOWED: 28,
+  CONNECTION_INVALID: 29,
+  CONNECTION_NAMES: 30,
+  EXPECTATION: 31,
+  CONNECT_IN_1_0: 32,
+  STATUS_LINE: 33,
+  SWITCHING: 34,
+  CHUNK_SIZE: 40,
+  CHUNK_TOO_LARGE: 41,
+  CHUNK_LINE_TOO_LONG: 42,
+  CHUNK_LINE_END: 43,
+  CHUNK_DATA_END: 44,
+  TRAILER_TOO_LARGE: 45,
+} as const;
+
+/** Added to a code where the offender is the upstream: 502, `upstream-protocol`, the same detail. */
+export const UPSTREAM = 64;
+
+export interface ErrorInfo {
+  readonly status: number;
+  readonly reason: ResponseReason;
+  /** Index of `reason` in RESPONSE_REASONS. */
+  readonly reasonIndex: number;
+  readonly detail: string;
+  /** `detail` in ASCII. */
+  readonly detailBytes: Uint8Array;
+}
+
+const info = (status: number, reason: ResponseReason, detail: string): ErrorInfo => ({
+  status,
+  reason,
+  reasonIndex: RESPONSE_REASONS.indexOf(reason),
+  detail,
+  detailBytes: ascii(detail),
+});
+const bad = (detail: string): ErrorInfo => info(400, 'bad-request', detail);
+
+const REQUEST_ERRORS: Readonly<Record<number, ErrorInfo>> = {
+  [ERROR.REQUEST_LINE]: bad('malformed request line'),
+  [ERROR.METHOD]: bad('invalid method'),
+  [ERROR.TARGET]: bad('invalid request target'),
+  [ERROR.TARGET_FORM]: bad('this form of request target does not go with the method'),
+  [ERROR.TARGET_TOO_LONG]: info(414, 'target-too-long', 'request target too long'),
+  [ERROR.VERSION]: info(505, 'version-not-supported', 'only HTTP/1.0 and HTTP/1.1 are spoken here'),
+  [ERROR.EMPTY_LINES]: bad('too many empty lines before the request line'),
+  [ERROR.HEADER_TOO_LARGE]: info(431, 'header-too-large', 'message head too large'),
+  [ERROR.TOO_MANY_FIELDS]: info(431, 'header-too-large', 'too many header fields'),
+  [ERROR.LINE_END]: bad('a line must end in CRLF'),
+  [ERROR.CONTROL]: bad('control character in a field value'),
+  [ERROR.FIELD_NAME]: bad('invalid field name'),
+  [ERROR.SPACE_BEFORE_COLON]: bad('whitespace between field name and colon'),
+  [ERROR.OBS_FOLD]: bad('folded field line'),
+  [ERROR.LEADING_WHITESPACE]: bad('whitespace before the first field'),
+  [ERROR.LOOKALIKE]: bad('field name imitates a framing field'),
+  [ERROR.HOST_MISSING]: bad('Host is missing'),
+  [ERROR.HOST_DUPLICATE]: bad('more than one Host'),
+  [ERROR.HOST_INVALID]: bad('invalid Host'),
+  [ERROR.LENGTH_INVALID]: bad('invalid Content-Length'),
+  [ERROR.LENGTH_DUPLICATE]: bad('more than one Content-Length'),
+  [ERROR.LENGTH_TOO_LARGE]: bad('Content-Length too large'),
+  [ERROR.LENGTH_AND_CODING]: bad('Content-Length and Transfer-Encoding together'),
+  [ERROR.CODING_INVALID]: bad('Transfer-Encoding does not end in one chunked'),
+  [ERROR.CODING_DUPLICATE]: bad('more than one Transfer-Encoding'),
+  [ERROR.CODING_UNKNOWN]: info(501, 'not-implemented', 'transfer coding other than chunked'),
+  [ERROR.CODING_IN_1_0]: bad('Transfer-Encoding in an HTTP/1.0 message'),
+  [ERROR.BODY_NOT_ALLOWED]: bad('this method takes no body'),
+  [ERROR.CONNECTION_INVALID]: bad('invalid Connection'),
+  [ERROR.CONNECTION_NAMES]: bad('Connection names an end-to-end field'),
+  [ERROR.EXPECTATION]: info(417, 'expectation', 'expectation other than 100-continue'),
+  [ERROR.CONNECT_IN_1_0]: bad('CONNECT in an HTTP/1.0 request'),
+  [ERROR.STATUS_LINE]: bad('malformed status line'),
+  [ERROR.SWITCHING]: bad('101 without Upgrade'),
+  [ERROR.CHUNK_SIZE]: bad('invalid chunk size'),
+  [ERROR.CHUNK_TOO_LARGE]: bad('chunk size too large'),
+  [ERROR.CHUNK_LINE_TOO_LONG]: bad('chunk extension too long'),
+  [ERROR.CHUNK_LINE_END]: bad('a chunk line must end in CRLF'),
+  [ERROR.CHUNK_DATA_END]: bad('chunk data not followed by CRLF'),
+  [ERROR.TRAILER_TOO_LARGE]: info(431, 'header-too-large', 'trailer section too large'),
+};
+
+const UNKNOWN = bad('malformed message');
+
+/** By code: what to answer. Codes with UPSTREAM added are 502 with the same detail. */
+export const ERRORS: readonly ErrorInfo[] = Array.from({ length: 2 * UPSTREAM }, (_, code) => {
+  const request = REQUEST_ERRORS[code % UPSTREAM] ?? UNKNOWN;
+  return code < UPSTREAM ? request : info(502, 'upstream-protocol', request.detail);
+});

@@ -1,0 +1,214 @@
+// Field lines of a head (RFC 9112 section 5), and the few fields that a proxy has to understand.
+
+import { validAuthority } from './authority.js';
+import { connectionOptions } from './connection.js';
+import { ERROR } from './errors.js';
+import type { Head } from './head.js';
+import { ascii, equals, HEX, HT, SP, same, skipSpace, skipToken, skipValue, trimEnd } from './octets.js';
+
+/** `head.kind`: what becomes of a field. Only FORWARD is copied by the writers. */
+export const KIND = { FORWARD: 0, HOP: 1, FRAMING: 2, HOST: 3 } as const;
+
+const FORWARD = KIND.FORWARD;
+const LF = 0x0a;
+const CR = 0x0d;
+const COLON = 0x3a;
+const HYPHEN = 0x2d;
+const UNDERSCORE = 0x5f;
+const COMMA = 0x2c;
+
+const TE = ascii('te');
+const HOST = ascii('host');
+const EXPECT = ascii('expect');
+const TRAILER = ascii('trailer');
+const UPGRADE = ascii('upgrade');
+const CONNECTION = ascii('connection');
+const KEEP_ALIVE = ascii('keep-alive');
+const HTTP2_SETTINGS = ascii('http2-settings');
+const PROXY_CONNECTION = ascii('proxy-connection');
+const CONTENT = ascii('content');
+const LENGTH = ascii('length');
+const TRANSFER = ascii('transfer');
+const ENCODING = ascii('encoding');
+const TRAILERS = ascii('trailers');
+const CHUNKED = ascii('chunked');
+const CONTINUE = ascii('100-continue');
+
+/** Bit per length of the names above: every other field is forwarded without looking at its name again. */
+const KNOWN_LENGTHS = [2, 4, 6, 7, 10, 14, 16, 17].reduce((bits, length) => bits | (1 << length), 0);
+const LONGEST_KNOWN = 17;
+
+/**
+ * Parses field lines from `from` to the blank line and fills `head.fields`, `head.kind` and what the known fields say.
+ * Returns the position after the blank line, 0 where the bytes end before it, or -ERROR.
+ */
+export function parseFields(bytes: Uint8Array, from: number, stop: number, head: Head, maxFields: number): number {
+  const { fields, kind } = head;
+  let count = 0;
+  let p = from;
+  for (;;) {
+    if (p === stop) return 0;
+    if (bytes[p] === CR) {
+      if (p + 1 === stop) return 0;
+      if (bytes[p + 1] !== LF) return -ERROR.LINE_END;
+      head.count = count;
+      return p + 2;
+    }
+    const nameStart = p;
+    const nameEnd = skipToken(bytes, p, stop);
+    if (nameEnd === stop) return 0;
+    if (bytes[nameEnd] !== COLON || nameEnd === nameStart) {
+      return -nameError(bytes[nameEnd], nameEnd === nameStart, count === 0);
+    }
+    if (count === maxFields) return -ERROR.TOO_MANY_FIELDS;
+    const valueStart = skipSpace(bytes, nameEnd + 1, stop);
+    p = skipValue(bytes, valueStart, stop);
+    if (p === stop) return 0;
+    if (bytes[p] !== CR) return bytes[p] === LF ? -ERROR.LINE_END : -ERROR.CONTROL;
+    const valueEnd = trimEnd(bytes, valueStart, p);
+    if (++p === stop) return 0;
+    if (bytes[p] !== LF) return -ERROR.LINE_END;
+    p++;
+    const field = count << 2;
+    fields[field] = nameStart;
+    fields[field + 1] = nameEnd;
+    fields[field + 2] = valueStart;
+    fields[field + 3] = valueEnd;
+    const length = nameEnd - nameStart;
+    if (length <= LONGEST_KNOWN && ((KNOWN_LENGTHS >> length) & 1) !== 0) {
+      const result = recognise(bytes, nameStart, length, valueStart, valueEnd, head, count);
+      if (result < 0) return result;
+      kind[count] = result;
+    } else kind[count] = FORWARD;
+    count++;
+  }
+}
+
+/** What is wrong with a line whose name stops at `octet`. */
+export function nameError(octet: number, empty: boolean, first: boolean): number {
+  if (octet === SP || octet === HT) {
+    if (!empty) return ERROR.SPACE_BEFORE_COLON;
+    return first ? ERROR.LEADING_WHITESPACE : ERROR.OBS_FOLD;
+  }
+  return empty && octet === LF ? ERROR.LINE_END : ERROR.FIELD_NAME;
+}
+
+/** Notes what a field of a known name's length says. Returns its KIND or -ERROR. */
+function recognise(
+  bytes: Uint8Array,
+  name: number,
+  length: number,
+  start: number,
+  end: number,
+  head: Head,
+  index: number,
+): number {
+  switch (length) {
+    case 2:
+      return same(bytes, name, TE) ? te(bytes, start, end, head) : KIND.FORWARD;
+    case 4:
+      return head.status === 0 && same(bytes, name, HOST) ? host(bytes, start, end, head, index) : KIND.FORWARD;
+    case 6:
+      return head.status === 0 && same(bytes, name, EXPECT) ? expect(bytes, start, end, head) : KIND.FORWARD;
+    case 7:
+      if (same(bytes, name, TRAILER)) head.trailer = true;
+      return same(bytes, name, UPGRADE) ? upgrade(start, end, head) : KIND.FORWARD;
+    case 10:
+      if (same(bytes, name, CONNECTION)) return connection(bytes, start, end, head);
+      return same(bytes, name, KEEP_ALIVE) ? KIND.HOP : KIND.FORWARD;
+    case 14:
+      if (same(bytes, name, CONTENT) && same(bytes, name + 8, LENGTH)) {
+        if (bytes[name + 7] === HYPHEN) return contentLength(bytes, start, end, head);
+        if (bytes[name + 7] === UNDERSCORE) return -ERROR.LOOKALIKE;
+      }
+      return same(bytes, name, HTTP2_SETTINGS) ? KIND.HOP : KIND.FORWARD;
+    case 16:
+      return same(bytes, name, PROXY_CONNECTION) ? KIND.HOP : KIND.FORWARD;
+    case 17:
+      if (same(bytes, name, TRANSFER) && same(bytes, name + 9, ENCODING)) {
+        if (bytes[name + 8] === HYPHEN) return transferEncoding(bytes, start, end, head);
+        if (bytes[name + 8] === UNDERSCORE) return -ERROR.LOOKALIKE;
+      }
+      return KIND.FORWARD;
+    default:
+      return KIND.FORWARD;
+  }
+}
+
+function host(bytes: Uint8Array, start: number, end: number, head: Head, index: number): number {
+  if (head.hostStart >= 0) return -ERROR.HOST_DUPLICATE;
+  // An empty Host is what a target without authority calls for (RFC 9112 section 3.2).
+  if (start !== end && !validAuthority(bytes, start, end, false)) return -ERROR.HOST_INVALID;
+  head.hostStart = start;
+  head.hostEnd = end;
+  head.hostIndex = index;
+  return KIND.FORWARD;
+}
+
+/** One number. Lists and repetitions are refused even where all values are equal, which RFC 9112 section 6.3 allows. */
+function contentLength(bytes: Uint8Array, start: number, end: number, head: Head): number {
+  if (head.contentLength >= 0) return -ERROR.LENGTH_DUPLICATE;
+  if (start === end) return -ERROR.LENGTH_INVALID;
+  let value = 0;
+  for (let p = start; p < end; p++) {
+    const digit = HEX[bytes[p]];
+    if (digit > 9) return -ERROR.LENGTH_INVALID;
+    value = value * 10 + digit;
+    if (value > Number.MAX_SAFE_INTEGER) return -ERROR.LENGTH_TOO_LARGE;
+  }
+  head.contentLength = value;
+  return KIND.FRAMING;
+}
+
+function transferEncoding(bytes: Uint8Array, start: number, end: number, head: Head): number {
+  if (head.chunked) return -ERROR.CODING_DUPLICATE;
+  if (equals(bytes, start, end, CHUNKED)) {
+    head.chunked = true;
+    return KIND.FRAMING;
+  }
+  return -codingError(bytes, start, end);
+}
+
+/** A list of valid codings that ends in its only `chunked` is not implemented; all else leaves the length unknown. */
+function codingError(bytes: Uint8Array, start: number, end: number): number {
+  let p = start;
+  for (;;) {
+    const coding = p;
+    p = skipToken(bytes, p, end);
+    if (p === coding) return ERROR.CODING_INVALID;
+    const chunked = equals(bytes, coding, p, CHUNKED);
+    p = skipSpace(bytes, p, end);
+    if (p === end) return chunked ? ERROR.CODING_UNKNOWN : ERROR.CODING_INVALID;
+    if (chunked || bytes[p] !== COMMA) return ERROR.CODING_INVALID;
+    p = skipSpace(bytes, p + 1, end);
+  }
+}
+
+function connection(bytes: Uint8Array, start: number, end: number, head: Head): number {
+  const options = connectionOptions(bytes, start, end, head);
+  if (options < 0) return options;
+  head.options |= options;
+  return KIND.HOP;
+}
+
+/** Upgrade is written anew with its Connection option; two of them are no upgrade at all. */
+function upgrade(start: number, end: number, head: Head): number {
+  head.upgrades++;
+  head.upgradeStart = start;
+  head.upgradeEnd = end;
+  return KIND.HOP;
+}
+
+/** `TE: trailers` is true of us, since trailers are forwarded; other codings we don't decode. */
+function te(bytes: Uint8Array, start: number, end: number, head: Head): number {
+  if (head.status !== 0 || head.te || !equals(bytes, start, end, TRAILERS)) return KIND.HOP;
+  head.te = true;
+  return KIND.FORWARD;
+}
+
+/** Variants of Expect that parsers read differently are a way to desynchronise two of them: exactly one is forwarded. */
+function expect(bytes: Uint8Array, start: number, end: number, head: Head): number {
+  if (head.expectContinue || !equals(bytes, start, end, CONTINUE)) return -ERROR.EXPECTATION;
+  head.expectContinue = true;
+  return KIND.FORWARD;
+}

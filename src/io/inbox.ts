@@ -1,0 +1,134 @@
+// Input that arrived before it could be used: an incomplete head, a pipelined request. Per slot a list of received buffers,
+// linked through columns indexed by buffer id, so that holding input allocates nothing.
+import { BUFFER_CAPACITY, type Slab } from './slab.js';
+
+const NONE = -1;
+
+export class Inbox {
+  /** Bytes held per slot. */
+  readonly bytes: Int32Array;
+  private readonly head: Int32Array;
+  private readonly tail: Int32Array;
+  private readonly next: Int32Array;
+  private readonly start: Int32Array;
+  private readonly end: Int32Array;
+
+  constructor(
+    private readonly slab: Slab,
+    slots: number,
+  ) {
+    this.bytes = new Int32Array(slots);
+    this.head = new Int32Array(slots).fill(NONE);
+    this.tail = new Int32Array(slots).fill(NONE);
+    this.next = new Int32Array(slab.buffers);
+    this.start = new Int32Array(slab.buffers);
+    this.end = new Int32Array(slab.buffers);
+  }
+
+  empty(slot: number): boolean {
+    return this.head[slot] === NONE;
+  }
+
+  /** Appends [start, end) of `bid`; takes over the reference. */
+  push(slot: number, bid: number, start: number, end: number): void {
+    this.start[bid] = start;
+    this.end[bid] = end;
+    this.next[bid] = NONE;
+    if (this.head[slot] === NONE) this.head[slot] = bid;
+    else this.next[this.tail[slot]] = bid;
+    this.tail[slot] = bid;
+    this.bytes[slot] += end - start;
+  }
+
+  /** Puts [start, end) of `bid` before everything else. */
+  unshift(slot: number, bid: number, start: number, end: number): void {
+    this.start[bid] = start;
+    this.end[bid] = end;
+    this.next[bid] = this.head[slot];
+    if (this.head[slot] === NONE) this.tail[slot] = bid;
+    this.head[slot] = bid;
+    this.bytes[slot] += end - start;
+  }
+
+  /** Takes the first buffer off; its range is in `startOf` and `endOf`. -1 if there is none. */
+  shift(slot: number): number {
+    const bid = this.head[slot];
+    if (bid === NONE) return NONE;
+    this.head[slot] = this.next[bid];
+    if (this.head[slot] === NONE) this.tail[slot] = NONE;
+    this.bytes[slot] -= this.end[bid] - this.start[bid];
+    return bid;
+  }
+
+  startOf(bid: number): number {
+    return this.start[bid];
+  }
+
+  endOf(bid: number): number {
+    return this.end[bid];
+  }
+
+  /**
+   * Makes the first two buffers one, for a piece that must be contiguous. Returns 1 when done, 0 if there is only one
+   * buffer, -1 if both together are larger than a buffer, -2 if the slab is out. Bytes of the second that do not fit stay.
+   */
+  merge(slot: number): number {
+    const first = this.head[slot];
+    if (first === NONE) return 0;
+    const second = this.next[first];
+    if (second === NONE) return 0;
+    const slab = this.slab;
+    const bytes = slab.bytes;
+    let target = first;
+    let at = this.start[first];
+    let end = this.end[first];
+    const length = end - at;
+    if (length >= BUFFER_CAPACITY) return -1;
+    if (!slab.exclusive(first)) {
+      target = slab.take();
+      if (target < 0) return -2;
+      const to = slab.dataStart(target);
+      bytes.copyWithin(to, at, end);
+      at = to;
+      end = to + length;
+      this.next[target] = second;
+      this.head[slot] = target;
+      slab.release(first);
+    } else if (slab.dataEnd(first) - end < this.end[second] - this.start[second]) {
+      const to = slab.dataStart(first);
+      bytes.copyWithin(to, at, end);
+      at = to;
+      end = to + length;
+    }
+    const room = Math.min(slab.dataStart(target) + BUFFER_CAPACITY, slab.dataEnd(target)) - end;
+    const available = this.end[second] - this.start[second];
+    const n = available < room ? available : room;
+    if (n <= 0) {
+      this.start[target] = at;
+      this.end[target] = end;
+      return -1;
+    }
+    bytes.copyWithin(end, this.start[second], this.start[second] + n);
+    this.start[target] = at;
+    this.end[target] = end + n;
+    if (n === available) {
+      this.next[target] = this.next[second];
+      if (this.tail[slot] === second) this.tail[slot] = target;
+      slab.release(second);
+    } else this.start[second] += n;
+    return 1;
+  }
+
+  /** Drops everything held for `slot`. */
+  clear(slot: number): void {
+    let bid = this.head[slot];
+    while (bid !== NONE) {
+      const next = this.next[bid];
+      this.slab.release(bid);
+      bid = next;
+    }
+    this.head[slot] = NONE;
+    this.tail[slot] = NONE;
+    this.bytes[slot] = 0;
+  }
+}

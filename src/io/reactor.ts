@@ -1,0 +1,276 @@
+// The loop of a worker: ring first, libuv as a guest. It blocks in the ring and returns to libuv only when libuv has work
+// (its backend fd became readable, a timer is due, watchers wait to be registered) or when promises are due.
+import { CQE_F, OP, OP_SHIFT, POLLIN, SLOT_MASK } from './abi.js';
+import type { Native, RingMemory } from './native.js';
+import { Ring } from './ring.js';
+import { RING_BUFFERS, Slab } from './slab.js';
+import { FREE, SOCKET, Sockets } from './sockets.js';
+import { Splicer } from './splice.js';
+import { Wheel } from './wheel.js';
+
+const ENTRIES = 4096;
+const MESSAGE_BLOCKS = 1024;
+/** Fixed region of the slab: message headers, endpoint addresses, canned bytes. */
+const FIXED_BYTES = Sockets.fixedBytes(MESSAGE_BLOCKS) + 256 * 1024;
+const ETIME = 62;
+const EINTR = 4;
+const EBUSY = 16;
+
+/** What the protocols implement. One object per worker; every call is about a slot of the socket table. */
+export interface Handlers {
+  /** A connection from a listening socket of this worker (result >= 0) or an errno (< 0); `more` false: arm it again. */
+  accepted(listener: number, result: number, more: boolean): void;
+  /** A connection that another worker accepted. */
+  handedIn(listener: number, fd: number): void;
+  /** A hand-over has completed: `result` < 0 means that the fd is still ours. */
+  handedOver(listener: number, fd: number, result: number): void;
+  connected(slot: number, result: number): void;
+  /** `length` bytes at slab offset `at` in buffer `bid`; the handler takes over the buffer's reference. */
+  data(slot: number, bid: number, at: number, length: number): void;
+  eof(slot: number): void;
+  /** A receive or connect failed: nothing more comes from the peer. */
+  failed(slot: number, errno: number): void;
+  /** The kernel took `bytes` of the queue. */
+  sent(slot: number, bytes: number): void;
+  /** A send failed: the peer takes nothing more. What it sent before may still arrive. */
+  sendFailed(slot: number, errno: number): void;
+  /** `pause` has taken effect: no more data comes. */
+  paused(slot: number): void;
+  /** The send queue is empty (after `notifyDrained`). */
+  drained(slot: number): void;
+  /** A poll of a splice from `slot` has fired, or it is its turn again. */
+  pump(slot: number): void;
+  timer(slot: number): void;
+  /** Once a loop turn, after all completions. */
+  turn(): void;
+}
+
+export interface ReactorOptions {
+  readonly io: 'auto' | 'uring' | 'epoll';
+  readonly slabBytes: number;
+  readonly maxSockets: number;
+  readonly maxPipes: number;
+  /** Which worker owns each fd (worker id + 1), so that a supervisor can close what a dead worker leaves. */
+  readonly owner: SharedArrayBuffer;
+  readonly workerId: number;
+}
+
+export class Reactor {
+  readonly memory: RingMemory;
+  readonly ring: Ring;
+  readonly slab: Slab;
+  readonly wheel: Wheel;
+  readonly sockets: Sockets;
+  readonly splicer: Splicer;
+  /** Monotonic time of this loop turn, ms (with fractions). */
+  now: number;
+  turns = 0;
+  completions = 0;
+  /** Set by code that has settled a promise and wants it to run before the next wait. */
+  wantMicrotasks = false;
+  /** How many completions to wait for, and for how long (µs), when much is in flight; set by the protocols each turn. */
+  waitFor = 1;
+  waitUs = 0;
+
+  private readonly page: Float64Array;
+  private handlers: Handlers | undefined;
+  private uvArmed = false;
+  private uvReady = false;
+
+  constructor(
+    private readonly native: Native,
+    options: ReactorOptions,
+  ) {
+    this.memory = native.create(options.io, ENTRIES, RING_BUFFERS, options.slabBytes + FIXED_BYTES);
+    this.page = new Float64Array(this.memory.page);
+    this.ring = new Ring(native, this.memory);
+    native.enter(0, 0, 0, 0);
+    this.now = this.page[0] / 1000;
+    this.slab = new Slab(this.memory, FIXED_BYTES);
+    this.wheel = new Wheel(options.maxSockets, this.now);
+    const owner = new Int32Array(options.owner);
+    const id = options.workerId + 1;
+    this.sockets = new Sockets(native, this.ring, this.slab, this.wheel, owner, id, options.maxSockets, MESSAGE_BLOCKS);
+    this.splicer = new Splicer(native, this.ring, this.sockets, owner, id, options.maxPipes, this.memory.page);
+  }
+
+  /** Starts the loop. Returns at once: the loop is hosted by the thread's own event loop. */
+  run(handlers: Handlers): void {
+    this.handlers = handlers;
+    this.native.run(() => this.step());
+  }
+
+  /** Ends the loop; the ring stays until the thread ends or `native.destroy` is called. */
+  stop(): void {
+    this.native.stopRun();
+  }
+
+  /** Time now, not of the turn; ms. Cold path. */
+  clock(): number {
+    return Math.max(this.now, this.page[0] / 1000);
+  }
+
+  private step(): number {
+    const handlers = this.handlers;
+    if (handlers === undefined) return 1;
+    const uv = this.native.uvTimeout();
+    if (!this.uvArmed) {
+      this.uvArmed = true;
+      this.ring.poll(this.native.uvFd(), 0, 0, POLLIN, OP.UV);
+    }
+    if (uv === 0 || uv === -3) {
+      this.turn(handlers, 0, 0);
+      this.uvReady = false;
+      return 1;
+    }
+    const uvDeadline = uv < 0 ? Number.POSITIVE_INFINITY : this.now + uv;
+    for (;;) {
+      const deadline = Math.min(uvDeadline, this.wheel.nextMs());
+      let timeoutUs = -1;
+      if (deadline !== Number.POSITIVE_INFINITY) timeoutUs = Math.max(0, Math.ceil((deadline - this.now) * 1000));
+      const idle = this.splicer.runnable === 0;
+      this.turn(handlers, idle ? this.waitFor : 0, idle ? timeoutUs : 0);
+      if (this.uvReady) {
+        this.uvReady = false;
+        return 1;
+      }
+      if (this.now >= uvDeadline) return 1;
+      if (this.wantMicrotasks) {
+        this.wantMicrotasks = false;
+        return 0;
+      }
+    }
+  }
+
+  /** Submits, waits, handles what completed, fires timers. */
+  private turn(handlers: Handlers, minComplete: number, timeoutUs: number): void {
+    this.sockets.flush();
+    this.slab.lend();
+    const result = this.ring.enter(minComplete, timeoutUs, minComplete > 1 ? this.waitUs : 0);
+    if (result < 0 && result !== -ETIME && result !== -EINTR && result !== -EBUSY) {
+      throw new Error(`the ring failed: errno ${-result}`);
+    }
+    this.now = this.page[0] / 1000;
+    this.turns++;
+    this.drain(handlers);
+    const runnable = this.splicer.runnable;
+    if (runnable > 0) {
+      for (let i = 0; i < runnable; i++) {
+        const slot = this.splicer.takeRunnable(i);
+        if (slot >= 0) handlers.pump(slot);
+      }
+      this.splicer.dropRunnable(runnable);
+    }
+    const due = this.wheel.advance(this.now);
+    for (let i = 0; i < due; i++) {
+      const slot = this.wheel.expired(i);
+      if ((this.sockets.flags[slot] & SOCKET.CLOSED) === 0 && this.sockets.kind[slot] !== FREE) handlers.timer(slot);
+    }
+    this.sockets.unpark();
+    handlers.turn();
+  }
+
+  private drain(handlers: Handlers): void {
+    const ring = this.ring;
+    const sockets = this.sockets;
+    const cells = ring.completions;
+    const generations = sockets.generation;
+    let head = ring.head;
+    const tail = ring.completedTail;
+    this.completions += (tail - head) | 0;
+    while (head !== tail) {
+      const at = ring.completionAt(head);
+      const low = cells[at];
+      const high = cells[at + 1];
+      const result = cells[at + 2];
+      const flags = cells[at + 3];
+      head = (head + 1) | 0;
+      // Given back at once: a handler may need room in the submission ring, and so a nested enter.
+      ring.head = head;
+      const slot = low & SLOT_MASK;
+      switch (low >>> OP_SHIFT) {
+        case OP.RECV:
+          if (generations[slot] === (high & 0xffff)) this.received(handlers, slot, result, flags);
+          else if ((flags & CQE_F.BUFFER) !== 0) this.dropBuffer(flags);
+          break;
+        case OP.SEND:
+          if (generations[slot] === (high & 0xffff)) {
+            if (result > 0) handlers.sent(slot, result);
+            const sent = sockets.sent(slot, result);
+            if (sent < 0) handlers.sendFailed(slot, -sent);
+            else if (sockets.takeDrained(slot)) handlers.drained(slot);
+          }
+          break;
+        case OP.CONNECT:
+          if (generations[slot] === (high & 0xffff) && sockets.connected(slot)) {
+            handlers.connected(slot, result);
+            if (result >= 0 && (sockets.flags[slot] & SOCKET.CLOSED) === 0) sockets.start(slot);
+          }
+          break;
+        case OP.ACCEPT:
+          handlers.accepted(slot, result, (flags & CQE_F.MORE) !== 0);
+          break;
+        case OP.POLL_IN:
+          if (generations[slot] === (high & 0xffff)) sockets.polledIn(slot);
+          break;
+        case OP.POLL_OUT:
+          if (generations[slot] === (high & 0xffff)) sockets.polledOut(slot);
+          break;
+        case OP.PUMP_IN:
+        case OP.PUMP_OUT:
+          if (generations[slot] === (high & 0xffff)) {
+            this.splicer.polled(slot);
+            if (sockets.kind[slot] !== FREE && (sockets.flags[slot] & SOCKET.CLOSED) === 0) handlers.pump(slot);
+          }
+          break;
+        case OP.HANDOVER:
+          handlers.handedIn(slot, result);
+          break;
+        case OP.HANDOVER_SENT:
+          handlers.handedOver(slot, high, result);
+          break;
+        case OP.UV:
+          this.uvArmed = false;
+          this.uvReady = true;
+          break;
+        default:
+          break;
+      }
+    }
+  }
+
+  private received(handlers: Handlers, slot: number, result: number, flags: number): void {
+    const sockets = this.sockets;
+    const more = (flags & CQE_F.MORE) !== 0;
+    const closed = (sockets.flags[slot] & SOCKET.CLOSED) !== 0;
+    const verdict = sockets.received(slot, result, more);
+    if (closed) {
+      if ((flags & CQE_F.BUFFER) !== 0) this.dropBuffer(flags);
+      return;
+    }
+    if (verdict === 0) {
+      if (result > 0) {
+        const bid = flags >>> 16;
+        this.slab.received(bid);
+        handlers.data(slot, bid, this.slab.dataStart(bid), result);
+        if (!more && (sockets.flags[slot] & SOCKET.CLOSED) === 0) {
+          if ((sockets.flags[slot] & SOCKET.PAUSED) === 0) sockets.rearm(slot);
+          else handlers.paused(slot);
+        }
+      } else {
+        if ((flags & CQE_F.BUFFER) !== 0) this.dropBuffer(flags);
+        handlers.eof(slot);
+      }
+    } else {
+      if ((flags & CQE_F.BUFFER) !== 0) this.dropBuffer(flags);
+      if (verdict > 0) handlers.failed(slot, verdict);
+      else if (verdict === -2) handlers.paused(slot);
+    }
+  }
+
+  private dropBuffer(flags: number): void {
+    const bid = flags >>> 16;
+    this.slab.received(bid);
+    this.slab.release(bid);
+  }
+}

@@ -1,0 +1,204 @@
+// Submission entries out, completion entries in: typed arrays over the memory that the executor shares with us.
+// With SINGLE_ISSUER | DEFER_TASKRUN completions appear only inside `enter` on this thread, so plain loads and stores do.
+import {
+  ACCEPT_MULTISHOT,
+  IORING_OP,
+  IOSQE,
+  MSG_NOSIGNAL,
+  MSG_WAITALL,
+  OP,
+  OP_SHIFT,
+  RECV_MULTISHOT,
+} from './abi.js';
+import type { Native, RingMemory } from './native.js';
+
+const BUFFER_GROUP = 1;
+const MSG_DATA = 0;
+
+export class Ring {
+  /** Completion entries as Int32: user_data low, high, result, flags; see `completionAt`. */
+  readonly completions: Int32Array;
+  readonly executor: 'uring' | 'epoll';
+  readonly ringId: number;
+  private readonly native: Native;
+  private readonly rings: Int32Array;
+  private readonly words: Uint32Array;
+  private readonly halves: Uint16Array;
+  private readonly octets: Uint8Array;
+  private readonly sqHeadAt: number;
+  private readonly sqTailAt: number;
+  private readonly cqHeadAt: number;
+  private readonly cqTailAt: number;
+  private readonly cqesAt: number;
+  private readonly sqMask: number;
+  private readonly sqEntries: number;
+  private readonly cqMask: number;
+  private readonly low: number;
+  private readonly high: number;
+  private tail: number;
+
+  constructor(native: Native, memory: RingMemory) {
+    this.native = native;
+    this.executor = memory.executor;
+    this.ringId = memory.ringId;
+    this.rings = new Int32Array(memory.rings);
+    this.completions = this.rings;
+    this.words = new Uint32Array(memory.entries);
+    this.halves = new Uint16Array(memory.entries);
+    this.octets = new Uint8Array(memory.entries);
+    this.sqHeadAt = memory.sqHead >> 2;
+    this.sqTailAt = memory.sqTail >> 2;
+    this.cqHeadAt = memory.cqHead >> 2;
+    this.cqTailAt = memory.cqTail >> 2;
+    this.cqesAt = memory.cqes >> 2;
+    this.sqEntries = memory.sqEntries;
+    this.sqMask = memory.sqEntries - 1;
+    this.cqMask = memory.cqEntries - 1;
+    this.low = memory.slabLow;
+    this.high = memory.slabHigh;
+    this.tail = this.rings[this.sqTailAt];
+  }
+
+  /** Entries written and not yet consumed by the executor. */
+  get queued(): number {
+    return (this.tail - this.rings[this.sqHeadAt]) | 0;
+  }
+
+  /** Submits what is queued, waits as `Native.enter` says, returns its result. */
+  enter(minComplete: number, timeoutUs: number, minWaitUs: number): number {
+    return this.native.enter((this.tail - this.rings[this.sqHeadAt]) | 0, minComplete, timeoutUs, minWaitUs);
+  }
+
+  get head(): number {
+    return this.rings[this.cqHeadAt];
+  }
+
+  set head(value: number) {
+    this.rings[this.cqHeadAt] = value;
+  }
+
+  get completedTail(): number {
+    return this.rings[this.cqTailAt];
+  }
+
+  /** Index into `completions` of completion number `head`. */
+  completionAt(head: number): number {
+    return this.cqesAt + ((head & this.cqMask) << 2);
+  }
+
+  accept(fd: number, listener: number): void {
+    const e = this.entry(IORING_OP.ACCEPT, fd, listener | (OP.ACCEPT << OP_SHIFT), 0);
+    this.halves[(e << 1) + 1] = ACCEPT_MULTISHOT;
+  }
+
+  /** Multishot receive into provided buffers. */
+  receive(fd: number, slot: number, generation: number): void {
+    const e = this.entry(IORING_OP.RECV, fd, slot | (OP.RECV << OP_SHIFT), generation);
+    this.octets[(e << 2) + 1] = IOSQE.BUFFER_SELECT;
+    this.halves[(e << 1) + 1] = RECV_MULTISHOT;
+    this.halves[(e << 1) + 20] = BUFFER_GROUP;
+  }
+
+  /** One receive into a provided buffer. */
+  receiveOnce(fd: number, slot: number, generation: number): void {
+    const e = this.entry(IORING_OP.RECV, fd, slot | (OP.RECV << OP_SHIFT), generation);
+    this.octets[(e << 2) + 1] = IOSQE.BUFFER_SELECT;
+    this.halves[(e << 1) + 20] = BUFFER_GROUP;
+  }
+
+  send(fd: number, slot: number, generation: number, at: number, length: number): void {
+    const e = this.entry(IORING_OP.SEND, fd, slot | (OP.SEND << OP_SHIFT), generation);
+    const words = this.words;
+    words[e + 4] = (this.low + at) >>> 0;
+    words[e + 5] = this.high;
+    words[e + 6] = length;
+    words[e + 7] = MSG_NOSIGNAL | MSG_WAITALL;
+  }
+
+  /** Sends the slices of the message header at slab offset `at`. */
+  sendMessage(fd: number, slot: number, generation: number, at: number): void {
+    const e = this.entry(IORING_OP.SENDMSG, fd, slot | (OP.SEND << OP_SHIFT), generation);
+    const words = this.words;
+    words[e + 4] = (this.low + at) >>> 0;
+    words[e + 5] = this.high;
+    words[e + 6] = 1;
+    words[e + 7] = MSG_NOSIGNAL | MSG_WAITALL;
+  }
+
+  /** Connects to the sockaddr of `length` bytes at slab offset `at`. */
+  connect(fd: number, slot: number, generation: number, at: number, length: number): void {
+    const e = this.entry(IORING_OP.CONNECT, fd, slot | (OP.CONNECT << OP_SHIFT), generation);
+    const words = this.words;
+    words[e + 2] = length;
+    words[e + 4] = (this.low + at) >>> 0;
+    words[e + 5] = this.high;
+  }
+
+  /** Waits once for `events`; the completion carries `op`. */
+  poll(fd: number, slot: number, generation: number, events: number, op: number): void {
+    const e = this.entry(IORING_OP.POLL_ADD, fd, slot | (op << OP_SHIFT), generation);
+    this.words[e + 7] = events;
+  }
+
+  /** Cancels the operation with this user_data; silent unless there was none. */
+  cancel(slot: number, op: number, generation: number): void {
+    const e = this.entry(IORING_OP.ASYNC_CANCEL, -1, OP.NONE << OP_SHIFT, 0);
+    this.words[e + 4] = (slot | (op << OP_SHIFT)) >>> 0;
+    this.words[e + 5] = generation;
+    this.octets[(e << 2) + 1] = IOSQE.CQE_SKIP_SUCCESS;
+  }
+
+  cancelAccept(listener: number): void {
+    this.cancel(listener, OP.ACCEPT, 0);
+  }
+
+  shutdown(fd: number, how: number): void {
+    const e = this.entry(IORING_OP.SHUTDOWN, fd, OP.NONE << OP_SHIFT, 0);
+    this.words[e + 6] = how;
+    this.octets[(e << 2) + 1] = IOSQE.CQE_SKIP_SUCCESS;
+  }
+
+  close(fd: number): void {
+    const e = this.entry(IORING_OP.CLOSE, fd, OP.NONE << OP_SHIFT, 0);
+    this.octets[(e << 2) + 1] = IOSQE.CQE_SKIP_SUCCESS;
+  }
+
+  /** Gives `fd` to the ring `target`: it completes there with `OP.HANDOVER` and the listener, here with `OP.HANDOVER_SENT`. */
+  handOver(target: number, fd: number, listener: number): void {
+    const e = this.entry(IORING_OP.MSG_RING, target, listener | (OP.HANDOVER_SENT << OP_SHIFT), fd);
+    const words = this.words;
+    words[e + 2] = listener | (OP.HANDOVER << OP_SHIFT);
+    words[e + 3] = 0;
+    words[e + 4] = MSG_DATA;
+    words[e + 6] = fd;
+  }
+
+  /** A zeroed entry; returns its index in 32-bit words. The tail is published at once, so that a dying thread's queue can still be submitted. */
+  private entry(opcode: number, fd: number, low: number, high: number): number {
+    if (this.queued >= this.sqEntries) {
+      const result = this.native.enter(this.queued, 0, 0, 0);
+      if (result < 0 || this.queued >= this.sqEntries) throw new Error(`the ring takes no more entries (${result})`);
+    }
+    const words = this.words;
+    const e = (this.tail & this.sqMask) << 4;
+    words[e] = opcode;
+    words[e + 1] = fd;
+    words[e + 2] = 0;
+    words[e + 3] = 0;
+    words[e + 4] = 0;
+    words[e + 5] = 0;
+    words[e + 6] = 0;
+    words[e + 7] = 0;
+    words[e + 8] = low;
+    words[e + 9] = high;
+    words[e + 10] = 0;
+    words[e + 11] = 0;
+    words[e + 12] = 0;
+    words[e + 13] = 0;
+    words[e + 14] = 0;
+    words[e + 15] = 0;
+    this.tail = (this.tail + 1) | 0;
+    this.rings[this.sqTailAt] = this.tail;
+    return e;
+  }
+}

@@ -1,0 +1,134 @@
+// The slab: one mapping cut into buffers of 16 KiB, and the ring that lends them to the kernel's receives.
+//
+// Only as many buffers as a turn may need are lent at a time; the rest lie on a stack, so that the buffer released last,
+// still in the cache, is lent next. The first data byte moves by a cache line from buffer to buffer: with equal offsets
+// all of them would compete for the same few cache sets (the stride is a power of two).
+import type { RingMemory } from './native.js';
+
+export const BUFFER_SIZE = 16384;
+const BUFFER_SHIFT = 14;
+/** Room kept before the first data byte (frame headers, chunk sizes) and after the last. */
+export const HEADROOM = 64;
+export const TAILROOM = 64;
+const COLOURS = 8;
+/** Data bytes that every buffer holds at least. */
+export const BUFFER_CAPACITY = BUFFER_SIZE - HEADROOM - (COLOURS - 1) * 64 - TAILROOM;
+
+/** Entries of the provided-buffer ring: a power of two, the upper bound of what is lent at a time. */
+export const RING_BUFFERS = 1024;
+const RING_START = 64;
+
+export class Slab {
+  readonly bytes: Uint8Array;
+  readonly low: number;
+  readonly high: number;
+  /** Buffers in the slab, the fixed region excluded. */
+  readonly buffers: number;
+  /** Buffers on the stack: neither lent to the kernel nor held by a connection. */
+  free = 0;
+  /** Buffers lent to the kernel. */
+  lent = 0;
+  private target = RING_START;
+  private readonly stack: Int32Array;
+  private readonly refs: Uint16Array;
+  private readonly ring32: Uint32Array;
+  private readonly ring16: Uint16Array;
+  private ringTail = 0;
+  private fixedAt: number;
+
+  /** `fixedBytes` at the end of the mapping are kept for addresses and message headers. */
+  constructor(memory: RingMemory, fixedBytes: number) {
+    this.bytes = new Uint8Array(memory.slab);
+    this.low = memory.slabLow;
+    this.high = memory.slabHigh;
+    // Buffer ids are 16 bits wide in a completion.
+    this.buffers = Math.min(65536, Math.floor((memory.slab.byteLength - fixedBytes) / BUFFER_SIZE));
+    this.fixedAt = this.buffers * BUFFER_SIZE;
+    this.stack = new Int32Array(this.buffers);
+    this.refs = new Uint16Array(this.buffers);
+    this.ring32 = new Uint32Array(memory.bufferRing);
+    this.ring16 = new Uint16Array(memory.bufferRing);
+    for (let bid = this.buffers - 1; bid >= 0; bid--) this.stack[this.free++] = bid;
+    this.lend();
+  }
+
+  /** Takes `length` bytes of the fixed region for good; returns their offset. Throws when it is used up. */
+  fixed(length: number): number {
+    const at = (this.fixedAt + 15) & ~15;
+    if (at + length > this.bytes.length) throw new Error('the fixed region of the slab is used up');
+    this.fixedAt = at + length;
+    return at;
+  }
+
+  /** Offset of the first data byte of `bid`. */
+  dataStart(bid: number): number {
+    return bid * BUFFER_SIZE + HEADROOM + ((bid & (COLOURS - 1)) << 6);
+  }
+
+  /** Offset past the last data byte that `bid` may hold. */
+  dataEnd(bid: number): number {
+    return (bid + 1) * BUFFER_SIZE - TAILROOM;
+  }
+
+  /** The buffer that offset `at` lies in. */
+  bufferOf(at: number): number {
+    return at >>> BUFFER_SHIFT;
+  }
+
+  /** A buffer with one reference, or -1 when the slab is out. */
+  take(): number {
+    if (this.free === 0) return -1;
+    const bid = this.stack[--this.free];
+    this.refs[bid] = 1;
+    return bid;
+  }
+
+  /** Notes that the kernel filled `bid`: it comes back from the ring with one reference. */
+  received(bid: number): void {
+    this.lent--;
+    this.refs[bid] = 1;
+  }
+
+  retain(bid: number): void {
+    this.refs[bid]++;
+  }
+
+  /** True if nobody but the caller refers to `bid`, so that its bytes may be moved. */
+  exclusive(bid: number): boolean {
+    return this.refs[bid] === 1;
+  }
+
+  release(bid: number): void {
+    const refs = this.refs[bid] - 1;
+    if (refs < 0) throw new Error(`buffer ${bid} released twice`);
+    this.refs[bid] = refs;
+    if (refs === 0) this.stack[this.free++] = bid;
+  }
+
+  /** Fills the ring up to what is lent at a time. Called once a loop turn. */
+  lend(): void {
+    let n = this.target - this.lent;
+    if (n <= 0 || this.free === 0) return;
+    if (n > this.free) n = this.free;
+    let tail = this.ringTail;
+    for (; n > 0; n--) {
+      const bid = this.stack[--this.free];
+      const entry = (tail & (RING_BUFFERS - 1)) << 2;
+      this.ring32[entry] = (this.low + this.dataStart(bid)) >>> 0;
+      this.ring32[entry + 1] = this.high;
+      this.ring32[entry + 2] = BUFFER_CAPACITY;
+      // Bytes 12..13; bytes 14..15 of entry 0 are the ring's tail.
+      this.ring16[(entry << 1) + 6] = bid;
+      tail = (tail + 1) & 0xffff;
+      this.lent++;
+    }
+    this.ringTail = tail;
+    this.ring16[7] = tail;
+  }
+
+  /** The kernel ran out of lent buffers: lend more at a time. False if the slab itself is out. */
+  grow(): boolean {
+    if (this.target < RING_BUFFERS) this.target <<= 1;
+    return this.free > 0;
+  }
+}

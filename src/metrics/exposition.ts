@@ -1,0 +1,107 @@
+// The Prometheus page. prom-client keeps the registry and formats; the numbers come from a snapshot at scrape time.
+import type { Metric, OpenMetricsContentType, PrometheusContentType } from 'prom-client';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import type { Family, Labels, Sample } from './families.js';
+import { FAMILIES } from './families.js';
+import type { MetricsReader, Snapshot } from './reader.js';
+
+export interface BuildInfo {
+  readonly version: string;
+  readonly executor: string;
+}
+
+export interface Page {
+  readonly contentType: string;
+  readonly body: string;
+}
+
+/** What prom-client's formatter asks of a metric. */
+interface RegisteredMetric {
+  readonly name: string;
+  readonly type: string;
+  readonly help: string;
+  get(): Promise<{ name: string; type: string; help: string; values: readonly Sample[] }>;
+  reset(): void;
+}
+
+/** Gauges of prom-client whose names OpenMetrics keeps for counters. */
+const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
+
+export class Exposition {
+  readonly #reader: MetricsReader;
+  readonly #families: readonly Family[];
+  #snapshot: Snapshot;
+  #prometheus: Registry<PrometheusContentType> | undefined;
+  #openMetrics: Registry<OpenMetricsContentType> | undefined;
+
+  constructor(reader: MetricsReader, build: BuildInfo) {
+    this.#reader = reader;
+    this.#snapshot = reader.snapshot();
+    const labels: Labels = { version: build.version, node: process.versions.node, executor: build.executor };
+    this.#families = [
+      { name: 'sluice_build_info', type: 'gauge', help: 'What runs here', samples: () => [{ value: 1, labels }] },
+      ...FAMILIES,
+    ];
+  }
+
+  /** The page in the format that the Accept header prefers. */
+  async page(accept: string): Promise<Page> {
+    const registry = prefersOpenMetrics(accept) ? this.#openMetricsRegistry() : this.#prometheusRegistry();
+    this.#snapshot = this.#reader.snapshot();
+    // The registry calls every get() before it first waits, so that one page is of one snapshot.
+    // prom-client spells NaN (of its event loop gauges before their first sample) in a way that OpenMetrics does not know.
+    const body = (await registry.metrics()).replaceAll(' Nan\n', ' NaN\n');
+    return { contentType: registry.contentType, body };
+  }
+
+  // A registry per format: the OpenMetrics formatter cuts `_total` off the names of the metrics it is given.
+  #prometheusRegistry(): Registry<PrometheusContentType> {
+    this.#prometheus ??= this.#fill(new Registry<PrometheusContentType>());
+    return this.#prometheus;
+  }
+
+  #openMetricsRegistry(): Registry<OpenMetricsContentType> {
+    if (this.#openMetrics === undefined) {
+      const registry = new Registry<OpenMetricsContentType>();
+      registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
+      this.#openMetrics = this.#fill(registry);
+    }
+    return this.#openMetrics;
+  }
+
+  #fill<Content extends PrometheusContentType | OpenMetricsContentType>(
+    registry: Registry<Content>,
+  ): Registry<Content> {
+    for (const family of this.#families) {
+      const metric: RegisteredMetric = {
+        name: family.name,
+        type: family.type,
+        help: family.help,
+        // An arrow function would not see the name that the formatter may have changed.
+        async get() {
+          return { name: this.name, type: this.type, help: this.help, values: samples() };
+        },
+        reset() {},
+      };
+      const samples = () => family.samples(this.#snapshot);
+      registry.registerMetric(metric as unknown as Metric);
+    }
+    collectDefaultMetrics({ register: registry as Registry<PrometheusContentType> });
+    for (const name of MISNAMED) registry.removeSingleMetric(name);
+    return registry;
+  }
+}
+
+/** Whether an Accept header ranks OpenMetrics at least as high as the plain text format. */
+export function prefersOpenMetrics(accept: string): boolean {
+  let openMetrics = 0;
+  let plain = 0;
+  for (const range of accept.split(',')) {
+    const [type, ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
+    const weight = parameters.find((parameter) => parameter.startsWith('q='));
+    const quality = weight === undefined ? 1 : Number(weight.slice(2)) || 0;
+    if (type === 'application/openmetrics-text') openMetrics = Math.max(openMetrics, quality);
+    if (type === 'text/plain') plain = Math.max(plain, quality);
+  }
+  return openMetrics > 0 && openMetrics >= plain;
+}

@@ -1,0 +1,97 @@
+// The metric of every field in layout.ts. The compiler refuses a field without one.
+import type { E, L, S, W } from './layout.js';
+
+export interface FieldMetric {
+  readonly name: string;
+  readonly type: 'counter' | 'gauge';
+  readonly help: string;
+  /** Factor from the field's unit to the metric's; 1 if absent. */
+  readonly scale?: number;
+}
+
+type Fields<Layout, Blocks extends keyof Layout> = Readonly<
+  Record<Exclude<keyof Layout, Blocks | 'SIZE'>, FieldMetric>
+>;
+
+const counter = (name: string, help: string, scale = 1): FieldMetric => ({ name, type: 'counter', help, scale });
+const gauge = (name: string, help: string, scale = 1): FieldMetric => ({ name, type: 'gauge', help, scale });
+
+const TCP_OPEN_TOTAL = counter('tcp_open_total', 'Connections opened, accepted (peer="src") or made (peer="dst")');
+const TCP_OPEN = gauge('tcp_open_connections', 'Connections that are open now');
+const TCP_READ = counter('tcp_read_bytes_total', 'Bytes read from the peer');
+const TCP_WRITE = counter('tcp_write_bytes_total', 'Bytes written to the peer');
+
+/** Labelled with `worker`. */
+export const WORKER_FIELDS: Fields<typeof W, 'LIMIT' | 'RESPONSE'> = {
+  READY: gauge('sluice_worker_ready', '1 once the worker accepts connections'),
+  CONNECTIONS_OPEN: gauge('sluice_worker_connections', 'Client connections that the worker holds'),
+  HANDED_OVER: counter('sluice_handed_over_total', 'Accepted connections given to a less loaded worker'),
+  HANDED_IN: counter('sluice_handed_in_total', 'Connections taken over from another worker'),
+  LOOP_TURNS: counter('sluice_loop_turns_total', 'Turns of the event loop'),
+  COMPLETIONS: counter('sluice_completions_total', 'Ring completions handled'),
+  LOOP_LAG_MAX_US: gauge('sluice_loop_lag_max_seconds', 'Longest loop turn since the last sample', 1e-6),
+  SLAB_BUFFERS: gauge('sluice_slab_buffers', 'Receive buffers of the worker'),
+  SLAB_FREE: gauge('sluice_slab_free_buffers', 'Receive buffers that are free'),
+  SLAB_PARKS: counter('sluice_slab_parks_total', 'Receives parked because no buffer was free'),
+  PIPES_OPEN: gauge('sluice_pipes_open', 'Pipes held for splicing'),
+  PIPE_LIMITED: counter('sluice_pipe_limited_total', 'Bulk flows copied because no pipe was to be had'),
+  SPLICE_STARTS: counter('sluice_splice_starts_total', 'Flows that changed from copying to splicing'),
+  SPLICED_BYTES: counter('sluice_spliced_bytes_total', 'Bytes relayed by splicing'),
+  COPIED_BYTES: counter('sluice_copied_bytes_total', 'Bytes relayed by copying'),
+  RETRIES: counter('sluice_retries_total', 'Requests sent once more to another endpoint'),
+  RETRIES_BUDGET: counter('sluice_retries_budget_exhausted_total', 'Retries not made because the budget was used up'),
+  CPU_US: counter('sluice_worker_cpu_seconds_total', 'CPU time of the worker thread', 1e-6),
+  SOCKETS_OPEN: gauge('sluice_worker_sockets', 'Sockets that the worker holds, clients and endpoints'),
+  ACCEPT_ERRORS: counter('sluice_accept_errors_total', 'Accepts that failed'),
+  BACKPRESSURE: counter('sluice_backpressure_total', 'Reads paused because the other side reads slowly'),
+  LEARNED: counter('sluice_learned_total', 'Destinations learned to speak first'),
+  RACES_STARTED: counter('sluice_races_started_total', 'Endpoints dialled while the client was silent'),
+  RACES_SERVER_FIRST: counter('sluice_races_server_first_total', 'Races in which the server spoke first'),
+  RACES_POOLED: counter('sluice_races_pooled_total', 'Raced connections that joined the HTTP pool'),
+  ACCESS_LOG_DROPPED: counter('sluice_access_log_dropped_total', 'Access log lines dropped'),
+};
+
+/** Labelled with `direction`, `listener` and, for tcp_*, `peer="src"`. */
+export const LISTENER_FIELDS: Fields<typeof L, 'CLOSE' | 'VERDICT'> = {
+  OPEN_TOTAL: TCP_OPEN_TOTAL,
+  OPEN: TCP_OPEN,
+  READ_BYTES: TCP_READ,
+  WRITE_BYTES: TCP_WRITE,
+  REQUESTS: counter('sluice_listener_requests_total', 'Requests that arrived at the listener'),
+};
+
+/** Labelled with `direction` and `service`. */
+export const SERVICE_FIELDS: Fields<typeof S, 'RESPONSE'> = {
+  REQUESTS: counter('sluice_service_requests_total', 'Requests routed to the service, retries not counted'),
+  RETRIES: counter('sluice_service_retries_total', 'Requests of the service sent once more'),
+  RETRIES_DENIED: counter('sluice_service_retries_denied_total', 'Retries of the service denied by its budget'),
+  NO_ENDPOINT: counter('sluice_service_no_endpoint_total', 'Times the service had no endpoint to choose'),
+  IN_FLIGHT: gauge('sluice_service_in_flight', 'Requests of the service that wait for the end of their response'),
+};
+
+/** Labelled with `direction`, `service`, `target_addr` and, for tcp_*, `peer="dst"`. STATE is shown by state. */
+export const ENDPOINT_FIELDS: Fields<typeof E, 'CLOSE' | 'STATUS'> = {
+  OPEN_TOTAL: TCP_OPEN_TOTAL,
+  OPEN: TCP_OPEN,
+  READ_BYTES: TCP_READ,
+  WRITE_BYTES: TCP_WRITE,
+  REQUESTS: counter('request_total', 'Requests sent to the endpoint'),
+  IN_FLIGHT: gauge('sluice_endpoint_in_flight', 'Requests or opaque connections that the endpoint is busy with'),
+  STATE: gauge('sluice_endpoint_state', 'Workers that see the endpoint in this state'),
+  EWMA_MS: gauge('sluice_endpoint_ewma_milliseconds', 'Latency estimate of the balancer, mean over the workers'),
+  POOL_IDLE: gauge('sluice_endpoint_pool_idle', 'Idle pooled connections'),
+  CONNECT_FAILURES: counter('sluice_endpoint_connect_failures_total', 'Connection attempts that failed'),
+  BREAKER_OPENED: counter('sluice_endpoint_breaker_opened_total', 'Times the circuit breaker took the endpoint out'),
+  FAILURES: counter('sluice_endpoint_failures_total', 'Responses lost before their end'),
+};
+
+/** Values of E.STATE. */
+export const ENDPOINT_STATES = ['ready', 'probation', 'probing'] as const;
+
+/** Indexes of the gauges among `fields`: what ends with a worker. */
+export function gaugesOf<Key extends string>(
+  layout: Readonly<Record<Key, number>>,
+  fields: Readonly<Record<Key, FieldMetric>>,
+): readonly number[] {
+  return (Object.keys(fields) as Key[]).filter((key) => fields[key].type === 'gauge').map((key) => layout[key]);
+}

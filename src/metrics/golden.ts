@@ -1,0 +1,165 @@
+// Golden metrics between two moments: rates, success, latency and traffic per service, verdicts per listener.
+import { countOf, intervalOf, toHistogram } from './histogram.js';
+import type { RESPONSE_REASONS } from './layout.js';
+import { E, L, RESPONSE_REASONS as REASON_LIST, REASONS, S, VERDICTS } from './layout.js';
+import type { Snapshot } from './reader.js';
+
+/** Totals of a service up to one moment. */
+export interface ServiceTotals {
+  readonly requests: number;
+  /** Responses below 500 that the endpoints sent, and refusals that the client caused. */
+  readonly successes: number;
+  /** Responses from 500 up, and those that the proxy made because the service failed. */
+  readonly failures: number;
+  readonly connections: number;
+  /** Bytes from the endpoints. */
+  readonly readBytes: number;
+  /** Bytes to the endpoints. */
+  readonly writeBytes: number;
+  /** Latency slots in the layout's index; null if nothing was recorded. */
+  readonly latency: Float64Array | null;
+}
+
+export interface ListenerTotals {
+  readonly connections: number;
+  /** Connections that are open: no total, but as it is now. */
+  readonly open: number;
+  readonly verdicts: Readonly<Record<string, number>>;
+}
+
+/** What golden metrics are made of, by name. */
+export interface GoldenTotals {
+  readonly services: ReadonlyMap<string, ServiceTotals>;
+  readonly listeners: ReadonlyMap<string, ListenerTotals>;
+}
+
+export interface ServiceGolden {
+  readonly name: string;
+  readonly requestsPerSecond: number;
+  /** 0 to 1; null if there was no response. */
+  readonly successRate: number | null;
+  /** Milliseconds; null if nothing was recorded. */
+  readonly p50Ms: number | null;
+  readonly p95Ms: number | null;
+  readonly p99Ms: number | null;
+  readonly connectionsPerSecond: number;
+  readonly readBytesPerSecond: number;
+  readonly writeBytesPerSecond: number;
+}
+
+export interface ListenerGolden {
+  readonly name: string;
+  readonly connectionsPerSecond: number;
+  readonly open: number;
+  /** Connections of the interval by verdict, those without any left out. */
+  readonly verdicts: Readonly<Record<string, number>>;
+}
+
+export interface GoldenMetrics {
+  readonly services: readonly ServiceGolden[];
+  readonly listeners: readonly ListenerGolden[];
+}
+
+/** Reasons that are the client's doing. The rest are failures of the service. */
+export const CLIENT_REASONS: ReadonlySet<(typeof RESPONSE_REASONS)[number]> = new Set([
+  'bad-request',
+  'header-too-large',
+  'target-too-long',
+  'version-not-supported',
+  'header-timeout',
+  'body-timeout',
+  'not-implemented',
+  'misdirected',
+  'expectation',
+] as const);
+
+const NO_SERVICE: ServiceTotals = {
+  requests: 0,
+  successes: 0,
+  failures: 0,
+  connections: 0,
+  readBytes: 0,
+  writeBytes: 0,
+  latency: null,
+};
+const NO_LISTENER: ListenerTotals = { connections: 0, open: 0, verdicts: {} };
+
+/** Totals by name from a snapshot. */
+export function totalsOf(snapshot: Snapshot): GoldenTotals {
+  const services = new Map<string, ServiceTotals>();
+  for (const { info, values, histograms } of snapshot.services) {
+    const totals = { ...NO_SERVICE, requests: values[S.REQUESTS], latency: histograms[0]?.counts.slice() ?? null };
+    REASON_LIST.forEach((reason, index) => {
+      totals[CLIENT_REASONS.has(reason) ? 'successes' : 'failures'] += values[S.RESPONSE + index];
+    });
+    services.set(info.name, totals);
+  }
+  for (const { info, values } of snapshot.endpoints) {
+    const before = services.get(info.service) ?? NO_SERVICE;
+    services.set(info.service, {
+      ...before,
+      successes: before.successes + countOf(values.subarray(E.STATUS, E.STATUS + 400)),
+      failures: before.failures + countOf(values.subarray(E.STATUS + 400, E.STATUS + 500)),
+      connections: before.connections + values[E.OPEN_TOTAL],
+      readBytes: before.readBytes + values[E.READ_BYTES],
+      writeBytes: before.writeBytes + values[E.WRITE_BYTES],
+    });
+  }
+  const listeners = new Map<string, ListenerTotals>();
+  for (const { info, values } of snapshot.listeners) {
+    const verdicts: Record<string, number> = {};
+    VERDICTS.forEach((verdict, row) => {
+      const at = L.VERDICT + row * 8;
+      verdicts[verdict] = countOf(values.subarray(at, at + REASONS.length));
+    });
+    listeners.set(info.name, { connections: values[L.OPEN_TOTAL], open: values[L.OPEN], verdicts });
+  }
+  return { services, listeners };
+}
+
+/** What happened in the `seconds` between `previous` and `current`. A total that fell back was reset: it counts whole. */
+export function goldenMetrics(previous: GoldenTotals, current: GoldenTotals, seconds: number): GoldenMetrics {
+  return {
+    services: [...current.services].map(([name, now]) =>
+      serviceGolden(name, previous.services.get(name) ?? NO_SERVICE, now, seconds),
+    ),
+    listeners: [...current.listeners].map(([name, now]) => {
+      const before = previous.listeners.get(name) ?? NO_LISTENER;
+      const verdicts = Object.entries(now.verdicts).map(([verdict, count]) => [
+        verdict,
+        increase(before.verdicts[verdict] ?? 0, count),
+      ]);
+      return {
+        name,
+        connectionsPerSecond: increase(before.connections, now.connections) / seconds,
+        open: now.open,
+        verdicts: Object.fromEntries(verdicts.filter(([, count]) => count !== 0)),
+      };
+    }),
+  };
+}
+
+function increase(before: number, now: number): number {
+  return now >= before ? now - before : now;
+}
+
+function serviceGolden(name: string, before: ServiceTotals, now: ServiceTotals, seconds: number): ServiceGolden {
+  const rate = (key: 'requests' | 'connections' | 'readBytes' | 'writeBytes') =>
+    increase(before[key], now[key]) / seconds;
+  const successes = increase(before.successes, now.successes);
+  const responses = successes + increase(before.failures, now.failures);
+  const latency = now.latency === null ? null : toHistogram(intervalOf(before.latency, now.latency));
+  const percentile = (of: number) =>
+    latency === null || latency.totalCount === 0 ? null : latency.getValueAtPercentile(of) / 1000;
+  return {
+    name,
+    requestsPerSecond: rate('requests'),
+    successRate: responses === 0 ? null : successes / responses,
+    p50Ms: percentile(50),
+    p95Ms: percentile(95),
+    p99Ms: percentile(99),
+    connectionsPerSecond: rate('connections'),
+    readBytesPerSecond: rate('readBytes'),
+    writeBytesPerSecond: rate('writeBytes'),
+  };
+}

@@ -1,0 +1,124 @@
+// The reader's side of a histogram: totals over workers, buckets for Prometheus, and hdr-histogram-js for the rest.
+import type { Histogram } from 'hdr-histogram-js';
+import { build } from 'hdr-histogram-js';
+import { HISTOGRAM, HISTOGRAM_SLOTS } from './layout.js';
+import { slotOf } from './shared.js';
+
+/** A histogram's content. Values are microseconds. */
+export interface HistogramData {
+  /** Recordings per slot, HISTOGRAM_SLOTS of them. Not a copy: they go on with the next snapshot, so copy what you keep. */
+  readonly counts: Float64Array;
+  /** Recordings: the sum of `counts`. */
+  readonly count: number;
+  /** Sum of the recorded values, µs. */
+  readonly sum: number;
+}
+
+/** Smallest value that `slot` stands for, µs. */
+export function lowestOf(slot: number): number {
+  if (slot < 256) return slot;
+  const doublings = (slot >>> 7) - 1;
+  return ((slot & 127) + 128) * 2 ** doublings;
+}
+
+/** Recordings of `counts` added up. */
+export function countOf(counts: Float64Array): number {
+  let count = 0;
+  for (let slot = 0; slot < counts.length; slot++) count += counts[slot];
+  return count;
+}
+
+/**
+ * Cumulative counts at the bounds (ascending, in units of `unit` µs). A recording in the slot of the bound counts as
+ * within it, which is exact for values at the bound and at most 0.8 % off above it.
+ */
+export function bucketsOf(counts: Float64Array, bounds: readonly number[], unit: number): number[] {
+  let slot = 0;
+  let count = 0;
+  return bounds.map((bound) => {
+    const last = slotOf(Math.min(bound * unit, HISTOGRAM.highest));
+    for (; slot <= last; slot++) count += counts[slot];
+    return count;
+  });
+}
+
+/** The same content as a histogram of hdr-histogram-js: percentiles, `.hgrm`, encodings. */
+export function toHistogram(counts: Float64Array): Histogram {
+  const histogram = build({
+    bitBucketSize: 64,
+    autoResize: false,
+    lowestDiscernibleValue: HISTOGRAM.lowest,
+    highestTrackableValue: HISTOGRAM.highest,
+    numberOfSignificantValueDigits: HISTOGRAM.digits,
+  });
+  // The last slot is entered with its highest value, as the histogram's maximum is what was entered.
+  const last = counts.findLastIndex((count) => count > 0);
+  for (let slot = 0; slot <= last; slot++) {
+    if (counts[slot] === 0) continue;
+    histogram.recordValueWithCount(slot < last ? lowestOf(slot) : lowestOf(slot + 1) - 1, counts[slot]);
+  }
+  return histogram;
+}
+
+/** What was recorded between two moments; all of `current` if there is no `previous` or it was reset in between. */
+export function intervalOf(previous: Float64Array | null, current: Float64Array): Float64Array {
+  if (previous === null) return current;
+  const difference = new Float64Array(current.length);
+  for (let slot = 0; slot < current.length; slot++) {
+    difference[slot] = current[slot] - previous[slot];
+    if (difference[slot] < 0) return current;
+  }
+  return difference;
+}
+
+interface Seen {
+  readonly counts: Uint32Array;
+  sum: number;
+}
+
+/**
+ * One histogram summed over workers and over time. The workers' counts are 32 bits wide and wrap; each collection
+ * adds what has come since the last one, so that totals neither wrap nor end with a worker.
+ */
+export class HistogramTotal {
+  readonly #counts = new Float64Array(HISTOGRAM_SLOTS);
+  readonly #seen = new Map<object, Seen>();
+  #count = 0;
+  #sum = 0;
+
+  /** Adds what `worker` (its identity) recorded since the last time: its counts and their sum as they are now. */
+  collect(worker: object, counts: Uint32Array, sum: number): void {
+    let seen = this.#seen.get(worker);
+    if (seen === undefined) {
+      // Recordings of 0 alone do not change the sum, but are in the first slot.
+      if (sum === 0 && counts[0] === 0) return;
+      seen = { counts: new Uint32Array(HISTOGRAM_SLOTS), sum: 0 };
+      this.#seen.set(worker, seen);
+    } else if (sum === seen.sum && counts[0] === seen.counts[0]) return;
+    const before = seen.counts;
+    const totals = this.#counts;
+    let added = 0;
+    for (let slot = 0; slot < HISTOGRAM_SLOTS; slot++) {
+      const now = counts[slot];
+      const then = before[slot];
+      if (now === then) continue;
+      const more = (now - then) >>> 0;
+      before[slot] = now;
+      totals[slot] += more;
+      added += more;
+    }
+    this.#count += added;
+    this.#sum += sum - seen.sum;
+    seen.sum = sum;
+  }
+
+  /** Forgets a worker; what it recorded stays counted. */
+  forget(worker: object): void {
+    this.#seen.delete(worker);
+  }
+
+  /** The totals; null if nothing was ever recorded. */
+  data(): HistogramData | null {
+    return this.#count === 0 ? null : { counts: this.#counts, count: this.#count, sum: this.#sum };
+  }
+}

@@ -1,0 +1,285 @@
+// The main thread's view: what all workers counted, by name. Reads the workers' memory without stopping them.
+import {
+  ENDPOINT_FIELDS,
+  ENDPOINT_STATES,
+  gaugesOf,
+  LISTENER_FIELDS,
+  SERVICE_FIELDS,
+  WORKER_FIELDS,
+} from './fields.js';
+import type { WorkerView } from './group.js';
+import { collect, SlotGroup } from './group.js';
+import type { HistogramData } from './histogram.js';
+import { HistogramTotal } from './histogram.js';
+import {
+  E,
+  ENDPOINT_HISTOGRAMS,
+  endpointBase,
+  endpointHistogram,
+  L,
+  LISTENER_HISTOGRAMS,
+  listenerBase,
+  listenerHistogram,
+  MAX_ENDPOINTS,
+  MAX_LISTENERS,
+  MAX_SERVICES,
+  S,
+  SERVICE_HISTOGRAMS,
+  serviceBase,
+  serviceHistogram,
+  W,
+  WORKER_HISTOGRAMS,
+  workerHistogram,
+} from './layout.js';
+import type { WorkerMemory } from './shared.js';
+import type { SlotTable } from './slots.js';
+
+export type Direction = 'inbound' | 'outbound';
+
+export interface ListenerInfo {
+  readonly name: string;
+  readonly direction: Direction;
+}
+
+export interface ServiceInfo {
+  readonly name: string;
+  /** `outbound` if absent. */
+  readonly direction?: Direction;
+}
+
+export interface EndpointInfo {
+  readonly service: string;
+  /** `ip:port` or `[ip6]:port`. */
+  readonly address: string;
+  /** `outbound` if absent. */
+  readonly direction?: Direction;
+}
+
+/** A listener, service or endpoint, summed over the workers. */
+export interface Series<Info> {
+  readonly slot: number;
+  /** The object that named the slot. */
+  readonly info: Info;
+  /** False once its key was released: the totals are kept for a while, but the thing is gone. */
+  readonly held: boolean;
+  /** Whether anything was ever counted. */
+  readonly touched: boolean;
+  /** Fields as in L, S or E. */
+  readonly values: Float64Array;
+  /** In the order of LISTENER_HISTOGRAMS, SERVICE_HISTOGRAMS or ENDPOINT_HISTOGRAMS; null where nothing was recorded. */
+  readonly histograms: readonly (HistogramData | null)[];
+}
+
+/** `values[E.STATE]` is the best state that a worker sees, `values[E.EWMA_MS]` the mean of the workers' estimates. */
+export interface EndpointSeries extends Series<EndpointInfo> {
+  /** Workers that see the endpoint in each of ENDPOINT_STATES. */
+  readonly states: readonly number[];
+}
+
+export interface WorkerSeries {
+  readonly id: number;
+  /** Fields as in W. Counters go on when the worker is replaced. */
+  readonly values: Float64Array;
+  readonly histograms: readonly (HistogramData | null)[];
+}
+
+export interface Snapshot {
+  /** Milliseconds since the epoch. */
+  readonly atMs: number;
+  readonly workers: readonly WorkerSeries[];
+  readonly listeners: readonly Series<ListenerInfo>[];
+  readonly services: readonly Series<ServiceInfo>[];
+  readonly endpoints: readonly EndpointSeries[];
+  /** Names that found no room in their table and count in the series `overflow`. */
+  readonly overflows: number;
+}
+
+export interface MetricsReaderOptions {
+  /** Clock, ms. */
+  readonly now?: () => number;
+  /** How long the series of what is gone are kept, ms. */
+  readonly retainMs?: number;
+  /** How long after its release a slot may be reused if its table is full, ms. */
+  readonly reuseMs?: number;
+}
+
+interface WorkerRecord {
+  live: WorkerView | null;
+  /** Counters of its predecessors. */
+  readonly retired: Float64Array;
+  readonly totals: readonly HistogramTotal[];
+}
+
+const WORKER_GAUGES = gaugesOf(W, WORKER_FIELDS);
+
+/** The name of slot 0 in each table. */
+export const OVERFLOW = 'overflow';
+
+export class MetricsReader {
+  readonly #workers = new Map<number, WorkerRecord>();
+  readonly #views = new Set<WorkerView>();
+  readonly #listeners: SlotGroup<ListenerInfo>;
+  readonly #services: SlotGroup<ServiceInfo>;
+  readonly #endpoints: SlotGroup<EndpointInfo>;
+
+  constructor(options: MetricsReaderOptions = {}) {
+    this.#listeners = new SlotGroup(
+      {
+        capacity: MAX_LISTENERS,
+        size: L.SIZE,
+        gauges: gaugesOf(L, LISTENER_FIELDS),
+        busy: [L.OPEN],
+        histograms: LISTENER_HISTOGRAMS.length,
+        baseOf: listenerBase,
+        histogramOf: listenerHistogram,
+      },
+      this.#views,
+      { name: OVERFLOW, direction: 'inbound' },
+      options,
+    );
+    this.#services = new SlotGroup(
+      {
+        capacity: MAX_SERVICES,
+        size: S.SIZE,
+        gauges: gaugesOf(S, SERVICE_FIELDS),
+        busy: [S.IN_FLIGHT],
+        histograms: SERVICE_HISTOGRAMS.length,
+        baseOf: serviceBase,
+        histogramOf: serviceHistogram,
+      },
+      this.#views,
+      { name: OVERFLOW },
+      options,
+    );
+    this.#endpoints = new SlotGroup(
+      {
+        capacity: MAX_ENDPOINTS,
+        size: E.SIZE,
+        gauges: gaugesOf(E, ENDPOINT_FIELDS),
+        busy: [E.OPEN, E.IN_FLIGHT, E.POOL_IDLE],
+        histograms: ENDPOINT_HISTOGRAMS.length,
+        baseOf: endpointBase,
+        histogramOf: endpointHistogram,
+      },
+      this.#views,
+      { service: OVERFLOW, address: OVERFLOW },
+      options,
+    );
+  }
+
+  /** Which listener has which slot. Release a key after the workers were told that it is gone. */
+  get listeners(): SlotTable {
+    return this.#listeners.table;
+  }
+
+  get services(): SlotTable {
+    return this.#services.table;
+  }
+
+  get endpoints(): SlotTable {
+    return this.#endpoints.table;
+  }
+
+  setListener(slot: number, info: ListenerInfo): void {
+    this.#listeners.name(slot, info);
+  }
+
+  setService(slot: number, info: ServiceInfo): void {
+    this.#services.name(slot, info);
+  }
+
+  setEndpoint(slot: number, info: EndpointInfo): void {
+    this.#endpoints.name(slot, info);
+  }
+
+  /** Starts to read a worker's memory. A worker with the id of one that was removed continues its series. */
+  addWorker(id: number, memory: WorkerMemory): void {
+    const live = { values: new Float64Array(memory.values), counts: new Uint32Array(memory.histograms) };
+    const record = this.#workers.get(id);
+    if (record === undefined) {
+      const totals = WORKER_HISTOGRAMS.map(() => new HistogramTotal());
+      this.#workers.set(id, { live, retired: new Float64Array(W.SIZE), totals });
+    } else if (record.live === null) {
+      record.live = live;
+    } else {
+      throw new Error(`worker ${id} is already being read; remove it first`);
+    }
+    this.#views.add(live);
+  }
+
+  /** Stops reading a worker that has ended. Its counters stay in the totals, its gauges do not. Its memory is not to be added again. */
+  removeWorker(id: number): void {
+    const record = this.#workers.get(id);
+    if (record?.live == null) return;
+    const { live, retired, totals } = record;
+    for (const group of [this.#listeners, this.#services, this.#endpoints]) group.retire(live);
+    totals.forEach((total, index) => {
+      collect(total, live, workerHistogram(index));
+      total.forget(live);
+    });
+    for (let field = 0; field < W.SIZE; field++) retired[field] += live.values[field];
+    for (const field of WORKER_GAUGES) retired[field] = 0;
+    this.#views.delete(live);
+    record.live = null;
+  }
+
+  /** Drops the series whose time is over. Runs with every snapshot. */
+  sweep(): void {
+    for (const { table } of [this.#listeners, this.#services, this.#endpoints]) table.sweep();
+  }
+
+  /**
+   * All numbers as they are now. A worker goes on counting meanwhile, so numbers of one snapshot may differ by what
+   * happened while it was taken. Take one at least daily: 32-bit counts wrap after 4.3 billion recordings of one value.
+   */
+  snapshot(): Snapshot {
+    this.sweep();
+    return {
+      atMs: Date.now(),
+      workers: [...this.#workers].map(([id, record]) => workerSeries(id, record)),
+      listeners: seriesOf(this.#listeners),
+      services: seriesOf(this.#services),
+      endpoints: seriesOf(this.#endpoints).map((series) => this.#endpointSeries(series)),
+      overflows: this.listeners.overflows + this.services.overflows + this.endpoints.overflows,
+    };
+  }
+
+  #endpointSeries(series: Series<EndpointInfo>): EndpointSeries {
+    const states = ENDPOINT_STATES.map(() => 0);
+    let estimates = 0;
+    let workers = 0;
+    const base = endpointBase(series.slot);
+    for (const { values } of this.#views) {
+      const state = values[base + E.STATE];
+      if (state < states.length) states[state]++;
+      if (values[base + E.EWMA_MS] > 0) {
+        estimates += values[base + E.EWMA_MS];
+        workers++;
+      }
+    }
+    series.values[E.STATE] = Math.max(
+      0,
+      states.findIndex((count) => count > 0),
+    );
+    series.values[E.EWMA_MS] = workers === 0 ? 0 : estimates / workers;
+    return { ...series, states };
+  }
+}
+
+function seriesOf<Info>(group: SlotGroup<Info>): Series<Info>[] {
+  return [...group.named()].map(([slot, info]) => {
+    const values = group.sum(slot);
+    const histograms = group.histograms(slot);
+    const touched = values.some((value) => value !== 0) || histograms.some((data) => data !== null);
+    return { slot, info, held: slot !== 0 && !group.table.isReleased(slot), touched, values, histograms };
+  });
+}
+
+function workerSeries(id: number, { live, retired, totals }: WorkerRecord): WorkerSeries {
+  const values = retired.slice();
+  if (live !== null) for (let field = 0; field < W.SIZE; field++) values[field] += live.values[field];
+  totals.forEach((total, index) => {
+    if (live !== null) collect(total, live, workerHistogram(index));
+  });
+  return { id, values, histograms: totals.map((total) => total.data()) };
+}

@@ -1,0 +1,54 @@
+// What a listener does with a connection before a byte is read. The data path and `explain` both ask here.
+import type { Config, ListenerConfig, ListenerProtocol } from '../config/model.js';
+
+/** Delays of the race where the listener leaves the choice to us, ms. */
+export const RACE_SINGLE_MS = 3;
+export const RACE_MS = 50;
+/** `raceMs` values with a meaning of their own. */
+export const RACE_AUTO = -1;
+export const RACE_OFF = -2;
+
+export type Decision =
+  | { readonly protocol: 'detect'; readonly reason: null }
+  | { readonly protocol: Exclude<ListenerProtocol, 'detect'>; readonly reason: 'hint' }
+  | { readonly protocol: 'opaque'; readonly reason: 'annotation' | 'default-port' };
+
+/**
+ * How a listener's connections start. The listener's own `protocol:` wins, then a port that the file names as opaque,
+ * then the default opaque ports; the port is the one the listener is bound to. `reason` is null for `detect`: detection
+ * will give its own.
+ */
+export function decide(config: Config, listener: ListenerConfig): Decision {
+  if (listener.protocol !== 'detect') return { protocol: listener.protocol, reason: 'hint' };
+  const port = listener.listen.port;
+  if (config.annotatedPorts.has(port)) return { protocol: 'opaque', reason: 'annotation' };
+  if (config.opaquePorts.has(port)) return { protocol: 'opaque', reason: 'default-port' };
+  return { protocol: 'detect', reason: null };
+}
+
+export interface Race {
+  /** Silence after which the opaque endpoint is dialled, ms; null where there is no race. */
+  readonly delayMs: number | null;
+  /** Why, in words that follow "because". */
+  readonly why: string;
+}
+
+/** The race of a listener that detects. */
+export function race(config: Config, listener: ListenerConfig): Race {
+  const { raceMs } = listener.detect;
+  const name = listener.services.opaque;
+  if (name === null) return { delayMs: null, why: 'the listener has no service for opaque traffic to dial' };
+  if (raceMs === RACE_OFF) return { delayMs: null, why: 'the listener turns it off' };
+  if (raceMs >= 0) return { delayMs: raceMs, why: 'the listener sets it' };
+  const service = config.services.find((candidate) => candidate.name === name);
+  const sole = service?.endpoints.length === 1 && service.endpoints[0].kind === 'static';
+  return sole
+    ? {
+        delayMs: RACE_SINGLE_MS,
+        why: `service ${name} has a single endpoint, so no choice is lost by dialling it early`,
+      }
+    : {
+        delayMs: RACE_MS,
+        why: `service ${name} may have several endpoints, and dialling one early costs a connection`,
+      };
+}

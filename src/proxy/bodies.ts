@@ -1,0 +1,147 @@
+// Body bytes of an exchange, from one socket to the other, either way: through the slab, framed anew where they are chunked,
+// or spliced where the length is known and large. Slow readers hold back their source.
+import { BODY, frameChunk, writeLastChunk } from '../http1/body.js';
+import { SOCKET } from '../io/sockets.js';
+import { PUMP } from '../io/splice.js';
+import { L, LIMITS, W } from '../metrics/layout.js';
+import type { Context } from './context.js';
+import { type Exchanges, FLOW } from './exchange.js';
+
+/** Bodies with at least so much to come are spliced: below, switching costs more than copying. */
+export const SPLICE_BYTES = 256 * 1024;
+const LIMIT_BUFFERED = LIMITS.indexOf('buffered-bytes');
+
+export class BodyRelay {
+  constructor(
+    private readonly context: Context,
+    private readonly exchanges: Exchanges,
+  ) {}
+
+  /** Forgets a flow's past, for the next message. */
+  reset(source: number): void {
+    this.exchanges.flow[source] = FLOW.COPY;
+    this.exchanges.throttled[source] = 0;
+  }
+
+  /**
+   * Queues what `bodies.read` has just found in buffer `bid` to `destination` (which keeps its own reference), framed if
+   * `chunked`; with the end of a chunked body its last chunk. False if the slab is out.
+   */
+  forward(destination: number, bid: number, chunked: boolean, done: boolean): boolean {
+    const { sockets, slab, bytes } = this.context;
+    const { bodies } = this.exchanges;
+    let start = bodies.dataStart;
+    let end = bodies.dataEnd;
+    if (end > start) {
+      if (chunked) {
+        start = frameChunk(bytes, start, end);
+        end += 2;
+      }
+      slab.retain(bid);
+      sockets.queue(destination, start, end - start, bid);
+    }
+    return !chunked || !done || this.lastChunk(destination);
+  }
+
+  /** Queues the last chunk with the trailers that were read last. */
+  lastChunk(destination: number): boolean {
+    const { sockets, slab, bytes } = this.context;
+    const { bodies } = this.exchanges;
+    const buffer = slab.take();
+    if (buffer < 0) return false;
+    const at = slab.dataStart(buffer);
+    const end = writeLastChunk(bytes, at, bodies.trailerStart, bodies.trailerEnd, slab.dataEnd(buffer));
+    if (end < 0) {
+      slab.release(buffer);
+      return false;
+    }
+    sockets.queue(destination, at, end - at, buffer);
+    return true;
+  }
+
+  /** After data was queued: holds the source back if the destination is slow, or begins to splice. */
+  pace(source: number, destination: number, result: number): void {
+    const { sockets, limits, values } = this.context;
+    const exchanges = this.exchanges;
+    if (result !== BODY.MORE) return;
+    if (exchanges.flow[source] === FLOW.COPY && limits.maxPipes > 0 && this.exchanges.bodies.remaining(source) >= SPLICE_BYTES) {
+      exchanges.flow[source] = FLOW.PAUSING;
+      if (sockets.pause(source)) this.paused(source, destination);
+      return;
+    }
+    if (sockets.queued[destination] > limits.maxBufferedBytes && exchanges.throttled[source] === 0) {
+      exchanges.throttled[source] = 1;
+      values[W.BACKPRESSURE]++;
+      this.context.limited(LIMIT_BUFFERED);
+      sockets.pause(source);
+      sockets.notifyDrained(destination);
+    }
+  }
+
+  /** The source's receive is off: splicing begins when the destination has everything. */
+  paused(source: number, destination: number): void {
+    const exchanges = this.exchanges;
+    if (exchanges.flow[source] !== FLOW.PAUSING) return;
+    exchanges.flow[source] = FLOW.DRAINING;
+    this.trySplice(source, destination);
+  }
+
+  /** The destination has everything that was queued. */
+  drained(source: number, destination: number): void {
+    const exchanges = this.exchanges;
+    if (exchanges.flow[source] === FLOW.DRAINING) this.trySplice(source, destination);
+    else if (exchanges.throttled[source] === 1) {
+      exchanges.throttled[source] = 0;
+      if (exchanges.flow[source] === FLOW.COPY) this.context.sockets.resume(source);
+    }
+  }
+
+  /** Moves spliced bytes; a PUMP result. DONE means that the body is complete. */
+  pump(source: number, destination: number): number {
+    const { splicer, connections, values, reactor, sockets } = this.context;
+    const exchanges = this.exchanges;
+    const result = splicer.step(source);
+    if (splicer.bytesIn > 0 || splicer.bytesOut > 0) {
+      exchanges.bodies.spliced(source, splicer.bytesIn);
+      exchanges.sent[destination] += splicer.bytesOut;
+      connections.active[source] = reactor.now;
+      values[connections.meter[source] + L.READ_BYTES] += splicer.bytesIn;
+      values[connections.meter[destination] + L.WRITE_BYTES] += splicer.bytesOut;
+      values[W.SPLICED_BYTES] += splicer.bytesOut;
+    }
+    if (result !== PUMP.WAIT) {
+      exchanges.flow[source] = FLOW.COPY;
+      if (result === PUMP.DONE || result === PUMP.SLOW) sockets.resume(source);
+    }
+    return result;
+  }
+
+  private trySplice(source: number, destination: number): void {
+    const { sockets, splicer, values } = this.context;
+    const exchanges = this.exchanges;
+    const remaining = exchanges.bodies.remaining(source);
+    const broken =
+      (sockets.flags[source] & (SOCKET.EOF | SOCKET.CLOSED)) !== 0 || (sockets.flags[destination] & SOCKET.CLOSED) !== 0;
+    if (remaining > 0 && !broken && (sockets.flags[destination] & SOCKET.CONNECTING) === 0) {
+      if (sockets.queued[destination] > 0) {
+        sockets.notifyDrained(destination);
+        return;
+      }
+      if (splicer.start(source, destination, remaining)) {
+        values[W.SPLICE_STARTS]++;
+        exchanges.throttled[source] = 0;
+        exchanges.flow[source] = FLOW.SPLICE;
+        splicer.schedule(source);
+        return;
+      }
+      values[W.PIPE_LIMITED]++;
+    } else if (remaining > 0 && !broken) {
+      // The destination is still being dialled.
+      sockets.notifyDrained(destination);
+      return;
+    }
+    exchanges.flow[source] = FLOW.COPY;
+    exchanges.throttled[source] = 0;
+    sockets.resume(source);
+  }
+}

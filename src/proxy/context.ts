@@ -1,0 +1,182 @@
+// What the parts of a worker's data path share.
+import { Balancer, POLICY } from '../balance/balancer.js';
+import { RetryBudget } from '../balance/budget.js';
+import type { LimitsConfig } from '../config/model.js';
+import { Learned } from '../detect/learned.js';
+import { Inbox } from '../io/inbox.js';
+import type { Native } from '../io/native.js';
+import type { Reactor } from '../io/reactor.js';
+import type { Slab } from '../io/slab.js';
+import type { Sockets } from '../io/sockets.js';
+import type { Splicer } from '../io/splice.js';
+import type { Wheel } from '../io/wheel.js';
+import { MAX_ENDPOINTS, MAX_LISTENERS, MAX_SERVICES, W } from '../metrics/layout.js';
+import { WorkerMetrics } from '../metrics/shared.js';
+import { Connections } from './connections.js';
+import type { EndpointSnapshot, ListenerSnapshot, ServiceSnapshot, Snapshot, WorkerTask } from './snapshot.js';
+
+const SOCKADDR_BYTES = 32;
+const HOST_BYTES = 64;
+
+/** Settings of a service as the data path reads them. */
+export class ServiceTable {
+  readonly connectTimeoutMs = new Float64Array(MAX_SERVICES);
+  readonly responseTimeoutMs = new Float64Array(MAX_SERVICES);
+  readonly poolIdleMs = new Float64Array(MAX_SERVICES);
+  readonly maxIdle = new Int32Array(MAX_SERVICES);
+  readonly maxConnections = new Int32Array(MAX_SERVICES);
+  readonly keepAliveMs = new Int32Array(MAX_SERVICES);
+  readonly userTimeoutMs = new Int32Array(MAX_SERVICES);
+  /** The service's name in the slab: the Host of requests that came without one. */
+  readonly hostAt = new Int32Array(MAX_SERVICES);
+  readonly hostLength = new Int32Array(MAX_SERVICES);
+}
+
+/** Where an endpoint is. */
+export class EndpointTable {
+  readonly service = new Int16Array(MAX_ENDPOINTS).fill(-1);
+  readonly family = new Uint8Array(MAX_ENDPOINTS);
+  readonly addressAt = new Int32Array(MAX_ENDPOINTS);
+  readonly addressLength = new Int32Array(MAX_ENDPOINTS);
+  readonly address: string[] = new Array<string>(MAX_ENDPOINTS).fill('');
+}
+
+export class ListenerTable {
+  readonly mode = new Uint8Array(MAX_LISTENERS);
+  readonly reason = new Uint8Array(MAX_LISTENERS);
+  /** Service slot of verdict v on listener l at l * 4 + v. */
+  readonly service = new Int16Array(MAX_LISTENERS * 4).fill(-1);
+  readonly raceMs = new Float64Array(MAX_LISTENERS);
+  readonly timeoutMs = new Float64Array(MAX_LISTENERS);
+  readonly learnTtlMs = new Float64Array(MAX_LISTENERS);
+  readonly fd = new Int32Array(MAX_LISTENERS).fill(-1);
+}
+
+export class Context {
+  readonly reactor: Reactor;
+  readonly native: Native;
+  readonly sockets: Sockets;
+  readonly slab: Slab;
+  readonly bytes: Uint8Array;
+  readonly wheel: Wheel;
+  readonly splicer: Splicer;
+  readonly inbox: Inbox;
+  readonly connections: Connections;
+  readonly metrics: WorkerMetrics;
+  readonly values: Float64Array;
+  readonly balancer: Balancer;
+  readonly budget: RetryBudget;
+  readonly learned: Learned;
+  readonly board: Int32Array;
+  readonly workerId: number;
+  readonly workers: number;
+  readonly services = new ServiceTable();
+  readonly endpoints = new EndpointTable();
+  readonly listeners = new ListenerTable();
+  limits: LimitsConfig;
+  /** Answer `Connection: close` and end what is idle. */
+  draining = false;
+  access = false;
+
+  constructor(task: WorkerTask, native: Native, reactor: Reactor) {
+    this.reactor = reactor;
+    this.native = native;
+    this.sockets = reactor.sockets;
+    this.slab = reactor.slab;
+    this.bytes = reactor.slab.bytes;
+    this.wheel = reactor.wheel;
+    this.splicer = reactor.splicer;
+    this.metrics = new WorkerMetrics(task.memory);
+    this.values = this.metrics.values;
+    this.balancer = new Balancer(MAX_SERVICES, MAX_ENDPOINTS, task.id + 1 + ((Date.now() & 0xffffff) << 6));
+    this.budget = new RetryBudget(MAX_SERVICES);
+    this.learned = new Learned(task.learned);
+    this.board = new Int32Array(task.board);
+    this.workerId = task.id;
+    this.workers = task.workers;
+    this.limits = task.snapshot.limits;
+    this.inbox = new Inbox(this.slab, this.sockets.capacity);
+    this.connections = new Connections(this);
+    const cells = this.slab.fixed(MAX_ENDPOINTS * SOCKADDR_BYTES);
+    const names = this.slab.fixed(MAX_SERVICES * HOST_BYTES);
+    for (let i = 0; i < MAX_SERVICES; i++) this.services.hostAt[i] = names + i * HOST_BYTES;
+    for (let i = 0; i < MAX_ENDPOINTS; i++) this.endpoints.addressAt[i] = cells + i * SOCKADDR_BYTES;
+  }
+
+  /** Counts that a limit has fired. */
+  limited(limit: number): void {
+    this.values[W.LIMIT + limit]++;
+  }
+
+  /** Takes over new settings. Listening sockets are the acceptor's business. */
+  configure(snapshot: Snapshot): void {
+    this.limits = snapshot.limits;
+    this.access = snapshot.access;
+    for (const listener of snapshot.listeners) this.configureListener(listener);
+    for (const service of snapshot.services) this.configureService(service);
+  }
+
+  /** Replaces the endpoints of a service; returns those that are gone. */
+  setEndpoints(service: number, endpoints: readonly EndpointSnapshot[]): number[] {
+    const table = this.endpoints;
+    const now = this.reactor.clock();
+    const slots = endpoints.map((endpoint) => endpoint.slot);
+    const gone: number[] = [];
+    for (let slot = 0; slot < MAX_ENDPOINTS; slot++) {
+      if (table.service[slot] === service && !slots.includes(slot)) {
+        gone.push(slot);
+        table.service[slot] = -1;
+      }
+    }
+    for (const { slot, host, port } of endpoints) {
+      const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+      if (table.address[slot] !== address) {
+        // The slot belonged to another endpoint before: nothing of its history is true here.
+        this.balancer.reset(slot);
+        table.address[slot] = address;
+        table.family[slot] = host.includes(':') ? 6 : 4;
+        table.addressLength[slot] = this.native.sockaddr(host, port, this.bytes, table.addressAt[slot]);
+      }
+      table.service[slot] = service;
+    }
+    this.balancer.setEndpoints(service, slots, now);
+    return gone;
+  }
+
+  private configureListener(listener: ListenerSnapshot): void {
+    const table = this.listeners;
+    const { slot } = listener;
+    table.mode[slot] = listener.mode;
+    table.reason[slot] = listener.reason;
+    for (let verdict = 0; verdict < 4; verdict++) table.service[slot * 4 + verdict] = listener.services[verdict];
+    table.raceMs[slot] = listener.raceMs;
+    table.timeoutMs[slot] = listener.timeoutMs;
+    table.learnTtlMs[slot] = listener.learnTtlMs;
+  }
+
+  private configureService({ slot, config }: ServiceSnapshot): void {
+    const table = this.services;
+    const name = Buffer.from(config.name.replace(/[^A-Za-z0-9._-]/g, '-').slice(0, HOST_BYTES), 'latin1');
+    this.bytes.set(name, table.hostAt[slot]);
+    table.hostLength[slot] = name.length;
+    table.connectTimeoutMs[slot] = config.connectTimeoutMs;
+    table.responseTimeoutMs[slot] = config.responseTimeoutMs;
+    table.poolIdleMs[slot] = config.pool.idleTimeoutMs;
+    table.maxIdle[slot] = config.pool.maxIdle;
+    table.maxConnections[slot] = config.pool.maxConnections;
+    table.keepAliveMs[slot] = config.keepAliveMs;
+    table.userTimeoutMs[slot] = config.userTimeoutMs;
+    const { balance, breaker } = config;
+    this.balancer.configure(
+      slot,
+      balance.policy === 'ewma' ? POLICY.EWMA : POLICY.ROUND_ROBIN,
+      balance.decayMs,
+      balance.defaultRttMs,
+      balance.failurePenaltyMs,
+      breaker.failures,
+      breaker.minBackoffMs,
+      breaker.maxBackoffMs,
+    );
+    this.budget.configure(slot, config.retry.budget, config.retry.minPerSecond);
+  }
+}

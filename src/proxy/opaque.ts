@@ -1,0 +1,365 @@
+// The opaque relay: bytes from one socket to the other, both ways, unread. Also what a tunnel (Upgrade, CONNECT) becomes.
+//
+// A direction begins by copying through the slab, which is cheapest for small messages. When receives keep filling whole
+// buffers it is a bulk flow, and the direction is spliced; when spliced moves become small it is copied again.
+import { ERRNO } from '../io/abi.js';
+import { BUFFER_CAPACITY } from '../io/slab.js';
+import { SOCKET } from '../io/sockets.js';
+import { PUMP } from '../io/splice.js';
+import { L, LIMITS, W } from '../metrics/layout.js';
+import { CLOSE, KIND } from './connections.js';
+import type { Context } from './context.js';
+import { DIAL, type Upstreams } from './upstreams.js';
+
+/** A receive of at least this many bytes belongs to a bulk flow ... */
+const BULK_BYTES = BUFFER_CAPACITY >> 1;
+/** ... and so many in a row make the direction one: about 128 KiB. */
+const BULK_RUN = 8;
+const DIAL_ATTEMPTS = 3;
+const NONE = -1;
+
+const LIMIT_IDLE = LIMITS.indexOf('opaque-idle');
+const LIMIT_LIFETIME = LIMITS.indexOf('opaque-lifetime');
+const LIMIT_HALF_CLOSE = LIMITS.indexOf('half-close');
+
+/** Where a direction (named by its source) is on the way from copy to splice. */
+const FLOW = { COPY: 0, PAUSING: 1, DRAINING: 2, SPLICE: 3 } as const;
+
+export class OpaqueRelay {
+  private readonly flow: Uint8Array;
+  private readonly run: Uint8Array;
+  /** The source was paused because its reader is slow. */
+  private readonly throttled: Uint8Array;
+  private readonly attempts: Uint8Array;
+
+  constructor(
+    private readonly context: Context,
+    private readonly upstreams: Upstreams,
+  ) {
+    const n = context.sockets.capacity;
+    this.flow = new Uint8Array(n);
+    this.run = new Uint8Array(n);
+    this.throttled = new Uint8Array(n);
+    this.attempts = new Uint8Array(n);
+  }
+
+  /**
+   * Relays the client to an endpoint of `service`. `upstream` is a connection that was dialled already, or -1.
+   * What the client sent so far is in its inbox.
+   */
+  open(client: number, service: number, upstream: number): void {
+    const { sockets, wheel } = this.context;
+    sockets.kind[client] = KIND.OPAQUE;
+    this.reset(client);
+    this.attempts[client] = 0;
+    wheel.cancel(client);
+    if (upstream >= 0) {
+      this.join(client, upstream);
+      this.scheduleIdle(client);
+      return;
+    }
+    this.dial(client, service, NONE);
+  }
+
+  /** Makes a tunnel of two sockets that another protocol has finished with; their inboxes are delivered. */
+  tunnel(client: number, upstream: number): void {
+    const { sockets, wheel } = this.context;
+    sockets.kind[client] = KIND.OPAQUE;
+    this.reset(client);
+    wheel.cancel(client);
+    this.join(client, upstream);
+    this.scheduleIdle(client);
+  }
+
+  connected(upstream: number, result: number): void {
+    const { connections, sockets, endpoints } = this.context;
+    const client = sockets.peer[upstream];
+    if (this.upstreams.connected(upstream, result)) {
+      if (client >= 0) sockets.resume(upstream);
+      return;
+    }
+    this.redial(client, upstream, endpoints.service[connections.endpoint[upstream]], CLOSE.REFUSED);
+  }
+
+  data(slot: number, bid: number, at: number, length: number): void {
+    const { sockets, connections, reactor, values } = this.context;
+    const peer = sockets.peer[slot];
+    connections.active[slot] = reactor.now;
+    if (peer < 0) {
+      this.context.slab.release(bid);
+      return;
+    }
+    values[W.COPIED_BYTES] += length;
+    sockets.queue(peer, at, length, bid);
+    if (length >= BULK_BYTES) {
+      if (++this.run[slot] >= BULK_RUN && this.flow[slot] === FLOW.COPY) this.beginSplice(slot, peer);
+    } else this.run[slot] = 0;
+    if (sockets.queued[peer] > this.context.limits.maxBufferedBytes && this.throttled[slot] === 0) {
+      this.throttled[slot] = 1;
+      values[W.BACKPRESSURE]++;
+      sockets.pause(slot);
+      sockets.notifyDrained(peer);
+    }
+  }
+
+  eof(slot: number): void {
+    const { sockets, connections, reactor } = this.context;
+    const peer = sockets.peer[slot];
+    connections.active[slot] = reactor.now;
+    this.flow[slot] = FLOW.COPY;
+    if (peer < 0) {
+      connections.close(slot, CLOSE.OK);
+      return;
+    }
+    if ((sockets.flags[peer] & SOCKET.EOF) !== 0 && !this.context.splicer.active(peer)) {
+      this.end(slot, peer, CLOSE.OK);
+      return;
+    }
+    sockets.shutdown(peer);
+    this.scheduleIdle(this.clientOf(slot, peer));
+  }
+
+  /** The socket broke: its peer hears of it as it would have without us, by a RST. */
+  failed(slot: number, errno: number): void {
+    const { sockets, connections } = this.context;
+    const peer = sockets.peer[slot];
+    const reason = errno === ERRNO.ECONNRESET || errno === ERRNO.EPIPE ? CLOSE.RESET : errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.ERROR;
+    if (peer >= 0) {
+      this.unlink(slot, peer);
+      connections.abort(peer, reason);
+    }
+    connections.close(slot, reason);
+  }
+
+  sendFailed(slot: number, errno: number): void {
+    this.failed(slot, errno);
+  }
+
+  paused(slot: number): void {
+    if (this.flow[slot] !== FLOW.PAUSING) return;
+    this.flow[slot] = FLOW.DRAINING;
+    this.trySplice(slot);
+  }
+
+  drained(slot: number): void {
+    const { sockets } = this.context;
+    const source = sockets.peer[slot];
+    if (source < 0) return;
+    if (this.flow[source] === FLOW.DRAINING) {
+      this.trySplice(source);
+      return;
+    }
+    if (this.throttled[source] === 1) {
+      this.throttled[source] = 0;
+      if (this.flow[source] === FLOW.COPY) sockets.resume(source);
+    }
+  }
+
+  pump(slot: number): void {
+    const { splicer, sockets, connections, values, reactor } = this.context;
+    const result = splicer.step(slot);
+    const peer = sockets.peer[slot];
+    if (splicer.bytesIn > 0 || splicer.bytesOut > 0) {
+      connections.active[slot] = reactor.now;
+      values[connections.meter[slot] + L.READ_BYTES] += splicer.bytesIn;
+      if (peer >= 0) values[connections.meter[peer] + L.WRITE_BYTES] += splicer.bytesOut;
+      values[W.SPLICED_BYTES] += splicer.bytesOut;
+    }
+    switch (result) {
+      case PUMP.WAIT:
+        return;
+      case PUMP.EOF:
+        sockets.flags[slot] |= SOCKET.EOF;
+        this.eof(slot);
+        return;
+      case PUMP.SLOW:
+        this.flow[slot] = FLOW.COPY;
+        this.run[slot] = 0;
+        this.throttled[slot] = 0;
+        sockets.resume(slot);
+        return;
+      case PUMP.DESTINATION_FAILED:
+        if (peer >= 0) this.failed(peer, splicer.errno);
+        return;
+      default:
+        this.failed(slot, splicer.errno);
+    }
+  }
+
+  timer(slot: number): void {
+    const { sockets, connections, reactor, limits, endpoints } = this.context;
+    const now = reactor.now;
+    if ((sockets.flags[slot] & SOCKET.CONNECTING) !== 0) {
+      if (now < this.upstreams.connectDeadline(slot)) {
+        this.context.wheel.schedule(slot, this.upstreams.connectDeadline(slot));
+        return;
+      }
+      this.upstreams.connectTimedOut(slot);
+      this.redial(sockets.peer[slot], slot, endpoints.service[connections.endpoint[slot]], CLOSE.TIMEOUT);
+      return;
+    }
+    // Only the client's timer counts for an open relay.
+    const peer = sockets.peer[slot];
+    if (peer < 0 || connections.listener[slot] < 0) return;
+    const { opaque } = limits;
+    if (opaque.lifetimeMs > 0 && now >= connections.opened[slot] + opaque.lifetimeMs) {
+      this.context.limited(LIMIT_LIFETIME);
+      this.end(slot, peer, CLOSE.TIMEOUT);
+      return;
+    }
+    const active = Math.max(connections.active[slot], connections.active[peer]);
+    const half = ((sockets.flags[slot] | sockets.flags[peer]) & SOCKET.EOF) !== 0;
+    if (half && opaque.halfCloseTimeoutMs > 0 && now >= active + opaque.halfCloseTimeoutMs) {
+      this.context.limited(LIMIT_HALF_CLOSE);
+      this.end(slot, peer, CLOSE.TIMEOUT);
+    } else if (opaque.idleTimeoutMs > 0 && now >= active + opaque.idleTimeoutMs) {
+      this.context.limited(LIMIT_IDLE);
+      this.end(slot, peer, CLOSE.TIMEOUT);
+    } else this.scheduleIdle(slot);
+  }
+
+  /** Ends a relay: what is queued is still sent. */
+  end(slot: number, peer: number, reason: number): void {
+    const { connections, sockets } = this.context;
+    if ((sockets.flags[peer] & SOCKET.CONNECTING) !== 0) {
+      this.context.balancer.connectAbandoned(connections.endpoint[peer]);
+      this.unlink(slot, peer);
+      connections.close(peer, reason);
+    } else {
+      this.unlink(slot, peer);
+      connections.closeWhenSent(peer, reason);
+    }
+    connections.closeWhenSent(slot, reason);
+  }
+
+  private dial(client: number, service: number, exclude: number): void {
+    const { balancer, reactor, connections, sockets } = this.context;
+    while (this.attempts[client] < DIAL_ATTEMPTS) {
+      this.attempts[client]++;
+      const endpoint = balancer.pickConnection(service, reactor.now, exclude);
+      if (endpoint < 0) break;
+      const upstream = this.upstreams.dial(endpoint, KIND.OPAQUE);
+      if (upstream >= 0) {
+        this.join(client, upstream);
+        this.scheduleIdle(client);
+        return;
+      }
+      // The pick must be answered, or a probe would be lost.
+      balancer.connectAbandoned(endpoint);
+      if (upstream === DIAL.LIMIT) exclude = endpoint;
+    }
+    if (exclude >= 0 && this.attempts[client] < DIAL_ATTEMPTS) {
+      // Nobody but the one that has just failed.
+      this.dial(client, service, NONE);
+      return;
+    }
+    // What a client of a dead endpoint sees without us.
+    sockets.peer[client] = NONE;
+    connections.abort(client, CLOSE.NO_ENDPOINT);
+  }
+
+  /** The endpoint did not answer: the next one, with everything the client has sent so far. */
+  private redial(client: number, upstream: number, service: number, reason: number): void {
+    const { connections, sockets } = this.context;
+    const failed = connections.endpoint[upstream];
+    if (client < 0 || service < 0) {
+      if (client >= 0) connections.abort(client, reason);
+      connections.close(upstream, reason);
+      return;
+    }
+    // Bytes that wait for the connection go back to where the next connection takes them from.
+    this.attempts[upstream] = this.attempts[client];
+    sockets.peer[client] = NONE;
+    sockets.peer[upstream] = NONE;
+    this.dialMoving(client, service, failed, upstream);
+    connections.close(upstream, reason);
+  }
+
+  private dialMoving(client: number, service: number, exclude: number, from: number): void {
+    const { sockets } = this.context;
+    const shut = (sockets.flags[from] & SOCKET.SHUT_PENDING) !== 0;
+    this.dial(client, service, exclude);
+    const upstream = sockets.peer[client];
+    if (upstream < 0) return;
+    sockets.moveQueue(from, upstream);
+    if (shut) sockets.shutdown(upstream);
+  }
+
+  private join(client: number, upstream: number): void {
+    const { sockets, connections, inbox } = this.context;
+    sockets.kind[upstream] = KIND.OPAQUE;
+    this.reset(upstream);
+    sockets.peer[client] = upstream;
+    sockets.peer[upstream] = client;
+    for (let bid = inbox.shift(client); bid >= 0; bid = inbox.shift(client)) {
+      sockets.queue(upstream, inbox.startOf(bid), inbox.endOf(bid) - inbox.startOf(bid), bid);
+    }
+    for (let bid = inbox.shift(upstream); bid >= 0; bid = inbox.shift(upstream)) {
+      sockets.queue(client, inbox.startOf(bid), inbox.endOf(bid) - inbox.startOf(bid), bid);
+    }
+    connections.active[upstream] = this.context.reactor.now;
+    if ((sockets.flags[upstream] & SOCKET.CONNECTING) === 0) sockets.resume(upstream);
+    if ((sockets.flags[client] & SOCKET.EOF) !== 0) sockets.shutdown(upstream);
+    else sockets.resume(client);
+  }
+
+  private reset(slot: number): void {
+    this.flow[slot] = FLOW.COPY;
+    this.run[slot] = 0;
+    this.throttled[slot] = 0;
+  }
+
+  private unlink(slot: number, peer: number): void {
+    const { sockets, splicer } = this.context;
+    splicer.stop(slot);
+    splicer.stop(peer);
+    sockets.peer[slot] = NONE;
+    sockets.peer[peer] = NONE;
+  }
+
+  private beginSplice(slot: number, peer: number): void {
+    const { sockets, limits } = this.context;
+    if (limits.maxPipes === 0 || (sockets.flags[peer] & (SOCKET.CONNECTING | SOCKET.SHUT)) !== 0) return;
+    this.flow[slot] = FLOW.PAUSING;
+    if (sockets.pause(slot)) this.paused(slot);
+  }
+
+  private trySplice(slot: number): void {
+    const { sockets, splicer, values } = this.context;
+    const peer = sockets.peer[slot];
+    if (peer < 0) return;
+    if (sockets.queued[peer] > 0) {
+      sockets.notifyDrained(peer);
+      return;
+    }
+    this.throttled[slot] = 0;
+    if (!splicer.start(slot, peer, Number.POSITIVE_INFINITY)) {
+      this.flow[slot] = FLOW.COPY;
+      this.run[slot] = 0;
+      values[W.PIPE_LIMITED]++;
+      sockets.resume(slot);
+      return;
+    }
+    values[W.SPLICE_STARTS]++;
+    this.flow[slot] = FLOW.SPLICE;
+    this.pump(slot);
+  }
+
+  private clientOf(slot: number, peer: number): number {
+    return this.context.connections.listener[slot] >= 0 ? slot : peer;
+  }
+
+  private scheduleIdle(client: number): void {
+    const { sockets, connections, limits, wheel } = this.context;
+    const peer = sockets.peer[client];
+    if (peer < 0) return;
+    const { opaque } = limits;
+    const active = Math.max(connections.active[client], connections.active[peer]);
+    let deadline = Number.POSITIVE_INFINITY;
+    if (opaque.lifetimeMs > 0) deadline = connections.opened[client] + opaque.lifetimeMs;
+    if (opaque.idleTimeoutMs > 0) deadline = Math.min(deadline, active + opaque.idleTimeoutMs);
+    const half = ((sockets.flags[client] | sockets.flags[peer]) & SOCKET.EOF) !== 0;
+    if (half && opaque.halfCloseTimeoutMs > 0) deadline = Math.min(deadline, active + opaque.halfCloseTimeoutMs);
+    if (deadline !== Number.POSITIVE_INFINITY) wheel.pull(client, deadline);
+  }
+}

@@ -1,0 +1,90 @@
+// What the main thread tells a worker: plain data with every name replaced by a slot of the shared-memory tables.
+import type { LimitsConfig, ServiceConfig } from '../config/model.js';
+import type { WorkerMemory } from '../metrics/shared.js';
+
+/** How a listener's connections are treated before any byte is seen. */
+export const MODE = { DETECT: 0, HTTP1: 1, HTTP2: 2, OPAQUE: 3 } as const;
+
+export interface ListenerSnapshot {
+  readonly slot: number;
+  readonly name: string;
+  /** A MODE. */
+  readonly mode: number;
+  /** Index into REASONS of why, unless the mode is DETECT. */
+  readonly reason: number;
+  /** Service slots per verdict, in the order of VERDICTS; -1 refuses. */
+  readonly services: readonly number[];
+  /** -1: no race. */
+  readonly raceMs: number;
+  /** 0: none. */
+  readonly timeoutMs: number;
+  readonly learnTtlMs: number;
+  /** The listening socket of the worker that receives this; -1 where it accepts nothing (any more). */
+  readonly fd: number;
+}
+
+export interface EndpointSnapshot {
+  readonly slot: number;
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface ServiceSnapshot {
+  readonly slot: number;
+  readonly config: ServiceConfig;
+  readonly endpoints: readonly EndpointSnapshot[];
+}
+
+export interface Snapshot {
+  readonly listeners: readonly ListenerSnapshot[];
+  readonly services: readonly ServiceSnapshot[];
+  readonly limits: LimitsConfig;
+  readonly coalesceUs: number;
+  readonly access: boolean;
+}
+
+/** Int32 cells of the table that all workers share. */
+export const BOARD = {
+  /** LOAD + worker: live client connections, those on their way to it included. */
+  LOAD: 0,
+  /** RING + worker: id of its ring, -1 while it has none. */
+  RING: 64,
+  SIZE: 128,
+} as const;
+
+/** Most workers that the board has room for. */
+export const MAX_WORKERS = 64;
+
+export interface WorkerTask {
+  readonly id: number;
+  readonly workers: number;
+  readonly io: 'auto' | 'uring' | 'epoll';
+  readonly port: import('node:worker_threads').MessagePort;
+  readonly memory: WorkerMemory;
+  /** Int32 per fd: worker id + 1 of the thread that must close it. */
+  readonly owner: SharedArrayBuffer;
+  readonly board: SharedArrayBuffer;
+  readonly learned: SharedArrayBuffer;
+  readonly snapshot: Snapshot;
+}
+
+export type ToWorker =
+  | { readonly kind: 'snapshot'; readonly snapshot: Snapshot }
+  | { readonly kind: 'endpoints'; readonly service: number; readonly endpoints: readonly EndpointSnapshot[] }
+  /** `hold`: answer `Connection: close` but go on accepting. `stop`: accept what is queued, then no more. `force`: close all. */
+  | { readonly kind: 'drain'; readonly phase: 'hold' | 'stop' | 'force' }
+  | { readonly kind: 'ping'; readonly id: number };
+
+export type FromWorker =
+  | { readonly kind: 'ready'; readonly executor: string; readonly reason: string; readonly threadId: number }
+  /** Its listeners with these slots accept no more and their queues are empty: the sockets may be closed. */
+  | { readonly kind: 'unlistened'; readonly listeners: readonly number[] }
+  /** Nothing is open any more (after `stop`). */
+  | { readonly kind: 'drained' }
+  | { readonly kind: 'pong'; readonly id: number }
+  | {
+      readonly kind: 'log';
+      readonly level: 'error' | 'warn' | 'info' | 'debug';
+      readonly message: string;
+      readonly fields: Record<string, string | number>;
+    };

@@ -1,0 +1,400 @@
+// A worker: the data path, composed.
+//
+//   accept → hand over → policy → detect → { http1 | opaque } → balance → upstream → relay → account → close
+//
+// Each arrow is a call below; who handles a socket's events is its kind.
+import { threadId } from 'node:worker_threads';
+import { ERRNO } from '../io/abi.js';
+import type { Native } from '../io/native.js';
+import { Reactor, type Handlers } from '../io/reactor.js';
+import { SOCKET } from '../io/sockets.js';
+import { E, endpointBase, L, MAX_ENDPOINTS, MAX_LISTENERS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
+import { AccessLog } from './access-log.js';
+import { Acceptor } from './acceptor.js';
+import { CLOSE, KIND } from './connections.js';
+import { Context } from './context.js';
+import { Detector } from './detector.js';
+import { Http1 } from './http1.js';
+import { OpaqueRelay } from './opaque.js';
+import { BOARD, type FromWorker, type Snapshot, type ToWorker, type WorkerTask } from './snapshot.js';
+import { Upstreams } from './upstreams.js';
+
+/** Gauges that nobody updates per event are sampled so often, ms. */
+const SAMPLE_MS = 250;
+const LOOP_TURN_US = WORKER_HISTOGRAMS.indexOf('loop_turn_us');
+
+export class Worker implements Handlers {
+  private readonly reactor: Reactor;
+  private readonly context: Context;
+  private readonly upstreams: Upstreams;
+  private readonly opaque: OpaqueRelay;
+  private readonly http1: Http1;
+  private readonly detector: Detector;
+  private readonly acceptor: Acceptor;
+  private readonly accessLog: AccessLog;
+  private snapshot: Snapshot;
+  private stopping = false;
+  private resolve: (() => void) | undefined;
+  private turnStarted: number;
+  private readonly turnHistogram = workerHistogram(LOOP_TURN_US);
+
+  constructor(
+    private readonly task: WorkerTask,
+    private readonly native: Native,
+  ) {
+    this.snapshot = task.snapshot;
+    const { limits } = task.snapshot;
+    this.reactor = new Reactor(native, {
+      io: task.io,
+      slabBytes: limits.slabBytes,
+      // A client needs an upstream; some room is left for races, lingering and the pool.
+      maxSockets: Math.min(1 << 20, limits.maxConnections * 2 + 4096),
+      maxPipes: limits.maxPipes,
+      owner: task.owner,
+      workerId: task.id,
+    });
+    this.context = new Context(task, native, this.reactor);
+    this.accessLog = new AccessLog(this.context);
+    this.upstreams = new Upstreams(this.context);
+    this.opaque = new OpaqueRelay(this.context, this.upstreams);
+    this.http1 = new Http1(this.context, this.upstreams, this.opaque, this.accessLog);
+    this.detector = new Detector(this.context, this.upstreams, this.opaque, this.http1);
+    this.acceptor = new Acceptor(
+      this.context,
+      new Int32Array(task.owner),
+      (client) => this.detector.open(client),
+      (listener) => {
+        this.send({ kind: 'unlistened', listeners: [listener] });
+        this.finishIfDone();
+      },
+    );
+    this.turnStarted = this.reactor.now;
+  }
+
+  /** Serves until drained; the promise is the supervisor's sign of life. */
+  async run(): Promise<void> {
+    const { port, board, id } = this.task;
+    this.configure(this.snapshot);
+    port.on('message', (message: ToWorker) => this.receive(message));
+    const sampler = setInterval(() => this.sample(), SAMPLE_MS);
+    const done = new Promise<void>((resolve) => {
+      this.resolve = resolve;
+    });
+    this.reactor.run(this);
+    Atomics.store(new Int32Array(board), BOARD.RING + id, this.reactor.ring.ringId);
+    this.context.values[W.READY] = 1;
+    const { executor, reason } = this.reactor.memory;
+    this.send({ kind: 'ready', executor, reason, threadId });
+    await done;
+    clearInterval(sampler);
+    this.accessLog.flush();
+    this.sample();
+    Atomics.store(new Int32Array(board), BOARD.RING + id, -1);
+    this.context.values[W.READY] = 0;
+    this.reactor.stop();
+    // Out of the loop's own callback before its memory goes.
+    await new Promise((resolve) => setImmediate(resolve));
+    this.native.destroy();
+    port.close();
+  }
+
+  accepted(listener: number, result: number, more: boolean): void {
+    this.acceptor.accepted(listener, result, more);
+  }
+
+  handedIn(listener: number, fd: number): void {
+    this.acceptor.handedIn(listener, fd);
+  }
+
+  handedOver(listener: number, fd: number, result: number): void {
+    this.acceptor.handedOver(listener, fd, result);
+  }
+
+  connected(slot: number, result: number): void {
+    switch (this.context.sockets.kind[slot]) {
+      case KIND.HTTP1_UPSTREAM:
+        this.http1.upstreamConnected(slot, result);
+        break;
+      case KIND.OPAQUE:
+        this.opaque.connected(slot, result);
+        break;
+      case KIND.RACE:
+        this.detector.raceConnected(slot, result);
+        break;
+      default:
+    }
+  }
+
+  data(slot: number, bid: number, at: number, length: number): void {
+    const { connections, values, sockets, slab } = this.context;
+    if (connections.over(slot)) {
+      slab.release(bid);
+      return;
+    }
+    values[connections.meter[slot] + L.READ_BYTES] += length;
+    switch (sockets.kind[slot]) {
+      case KIND.HTTP1_CLIENT:
+        this.http1.clientData(slot, bid, at, length);
+        break;
+      case KIND.HTTP1_UPSTREAM:
+        this.http1.upstreamData(slot, bid, at, length);
+        break;
+      case KIND.OPAQUE:
+        this.opaque.data(slot, bid, at, length);
+        break;
+      case KIND.DETECT:
+        this.detector.data(slot, bid, at, length);
+        break;
+      case KIND.RACE:
+        this.detector.raceData(slot, bid, at, length);
+        break;
+      case KIND.LINGER:
+        this.http1.lingerData(slot, bid, length);
+        break;
+      default:
+        slab.release(bid);
+    }
+  }
+
+  eof(slot: number): void {
+    const { connections, sockets } = this.context;
+    if (connections.over(slot)) return;
+    switch (sockets.kind[slot]) {
+      case KIND.HTTP1_CLIENT:
+        this.http1.clientEof(slot);
+        break;
+      case KIND.HTTP1_UPSTREAM:
+        this.http1.upstreamEof(slot);
+        break;
+      case KIND.OPAQUE:
+        this.opaque.eof(slot);
+        break;
+      case KIND.DETECT:
+        this.detector.eof(slot);
+        break;
+      case KIND.RACE:
+        this.detector.raceEnded(slot, CLOSE.OK);
+        break;
+      default:
+        connections.closeWhenSent(slot, CLOSE.OK);
+    }
+  }
+
+  failed(slot: number, errno: number): void {
+    const { connections, sockets } = this.context;
+    if (connections.over(slot)) {
+      sockets.close(slot);
+      return;
+    }
+    const reason = errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET;
+    switch (sockets.kind[slot]) {
+      case KIND.HTTP1_CLIENT:
+        this.http1.clientFailed(slot, errno);
+        break;
+      case KIND.HTTP1_UPSTREAM:
+        this.http1.upstreamFailed(slot, errno);
+        break;
+      case KIND.OPAQUE:
+        this.opaque.failed(slot, errno);
+        break;
+      case KIND.DETECT:
+        this.detector.failed(slot, reason);
+        break;
+      case KIND.RACE:
+        this.detector.raceEnded(slot, reason);
+        break;
+      default:
+        connections.close(slot, reason);
+    }
+  }
+
+  sent(slot: number, bytes: number): void {
+    const { connections, values, reactor } = this.context;
+    const meter = connections.meter[slot];
+    connections.active[slot] = reactor.now;
+    if (meter !== 0) values[meter + L.WRITE_BYTES] += bytes;
+    if (this.context.sockets.kind[slot] === KIND.HTTP1_UPSTREAM) this.http1.exchanges.sent[slot] += bytes;
+  }
+
+  sendFailed(slot: number, errno: number): void {
+    const { connections, sockets } = this.context;
+    if (connections.over(slot)) {
+      sockets.close(slot);
+      return;
+    }
+    switch (sockets.kind[slot]) {
+      case KIND.HTTP1_UPSTREAM:
+        this.http1.upstreamSendFailed(slot);
+        break;
+      case KIND.OPAQUE:
+        this.opaque.sendFailed(slot, errno);
+        break;
+      default:
+        this.failed(slot, errno);
+    }
+  }
+
+  paused(slot: number): void {
+    switch (this.context.sockets.kind[slot]) {
+      case KIND.HTTP1_CLIENT:
+        this.http1.clientPaused(slot);
+        break;
+      case KIND.HTTP1_UPSTREAM:
+        this.http1.upstreamPaused(slot);
+        break;
+      case KIND.OPAQUE:
+        this.opaque.paused(slot);
+        break;
+      default:
+    }
+  }
+
+  drained(slot: number): void {
+    switch (this.context.sockets.kind[slot]) {
+      case KIND.HTTP1_CLIENT:
+        this.http1.clientDrained(slot);
+        break;
+      case KIND.HTTP1_UPSTREAM:
+        this.http1.upstreamDrained(slot);
+        break;
+      case KIND.OPAQUE:
+        this.opaque.drained(slot);
+        break;
+      default:
+    }
+  }
+
+  pump(slot: number): void {
+    if (this.context.sockets.kind[slot] === KIND.OPAQUE) this.opaque.pump(slot);
+    else this.http1.pump(slot);
+  }
+
+  timer(slot: number): void {
+    const { connections, sockets } = this.context;
+    if (connections.over(slot)) {
+      sockets.close(slot);
+      return;
+    }
+    switch (sockets.kind[slot]) {
+      case KIND.HTTP1_CLIENT:
+        this.http1.clientTimer(slot);
+        break;
+      case KIND.HTTP1_UPSTREAM:
+        this.http1.upstreamTimer(slot);
+        break;
+      case KIND.OPAQUE:
+        this.opaque.timer(slot);
+        break;
+      case KIND.DETECT:
+        this.detector.timer(slot);
+        break;
+      case KIND.RACE:
+        this.detector.raceTimer(slot);
+        break;
+      default:
+        connections.close(slot, CLOSE.OK);
+    }
+  }
+
+  turn(): void {
+    if (this.stopping) this.finishIfDone();
+  }
+
+  private receive(message: ToWorker): void {
+    switch (message.kind) {
+      case 'snapshot':
+        this.configure(message.snapshot);
+        break;
+      case 'endpoints':
+        this.setEndpoints(message.service, message.endpoints);
+        break;
+      case 'drain':
+        this.drain(message.phase);
+        break;
+      case 'ping':
+        this.send({ kind: 'pong', id: message.id });
+        break;
+    }
+    // What was submitted here goes out with the loop's next turn.
+    this.reactor.wantMicrotasks = true;
+  }
+
+  private configure(snapshot: Snapshot): void {
+    this.snapshot = snapshot;
+    this.context.configure(snapshot);
+    for (const { slot, endpoints } of snapshot.services) this.setEndpoints(slot, endpoints);
+    const { listeners } = this.context;
+    for (let slot = 0; slot < MAX_LISTENERS; slot++) {
+      const listener = snapshot.listeners.find((candidate) => candidate.slot === slot);
+      const fd = listener?.fd ?? -1;
+      if (fd === listeners.fd[slot]) continue;
+      if (fd >= 0) this.acceptor.listen(slot, fd);
+      else this.acceptor.close(slot);
+    }
+  }
+
+  private setEndpoints(service: number, endpoints: Parameters<Context['setEndpoints']>[1]): void {
+    for (const gone of this.context.setEndpoints(service, endpoints)) this.upstreams.closeIdle(gone);
+  }
+
+  private drain(phase: 'hold' | 'stop' | 'force'): void {
+    const { sockets, listeners, connections } = this.context;
+    this.context.draining = true;
+    if (phase !== 'hold') {
+      for (let slot = 0; slot < MAX_LISTENERS; slot++) if (listeners.fd[slot] >= 0) this.acceptor.close(slot);
+      this.upstreams.closeAllIdle();
+      this.stopping = true;
+    }
+    for (let slot = 0; slot < sockets.capacity; slot++) {
+      const kind = sockets.kind[slot];
+      if (kind === KIND.FREE || (sockets.flags[slot] & SOCKET.CLOSED) !== 0) continue;
+      if (phase === 'force') {
+        if (connections.over(slot)) sockets.close(slot);
+        else connections.close(slot, CLOSE.DRAIN);
+      } else if (kind === KIND.HTTP1_CLIENT && !connections.over(slot)) this.http1.reconsider(slot);
+    }
+    if (phase === 'force') this.finish();
+  }
+
+  private finishIfDone(): void {
+    // A listener that is still open may have connections queued.
+    const { sockets, listeners } = this.context;
+    if (this.stopping && sockets.open === 0 && !listeners.fd.some((fd) => fd >= 0)) this.finish();
+  }
+
+  private finish(): void {
+    const { resolve } = this;
+    if (resolve === undefined) return;
+    this.resolve = undefined;
+    this.send({ kind: 'drained' });
+    resolve();
+    this.reactor.wantMicrotasks = true;
+  }
+
+  private sample(): void {
+    const { values, slab, splicer, sockets, balancer, endpoints, reactor } = this.context;
+    const now = reactor.clock();
+    values[W.LOOP_TURNS] = reactor.turns;
+    values[W.COMPLETIONS] = reactor.completions;
+    values[W.SLAB_BUFFERS] = slab.buffers;
+    values[W.SLAB_FREE] = slab.free + slab.lent;
+    values[W.SLAB_PARKS] = sockets.parks;
+    values[W.PIPES_OPEN] = splicer.open;
+    values[W.SOCKETS_OPEN] = sockets.open;
+    values[W.CPU_US] = this.native.threadCpu();
+    const lag = Math.max(0, (now - this.turnStarted - SAMPLE_MS) * 1000);
+    this.turnStarted = now;
+    values[W.LOOP_LAG_MAX_US] = lag;
+    this.context.metrics.record(this.turnHistogram, lag);
+    for (let endpoint = 1; endpoint < MAX_ENDPOINTS; endpoint++) {
+      if (endpoints.service[endpoint] < 0) continue;
+      const base = endpointBase(endpoint);
+      values[base + E.STATE] = balancer.state(endpoint);
+      values[base + E.EWMA_MS] = balancer.ewma(endpoint, now);
+    }
+  }
+
+  private send(message: FromWorker): void {
+    this.task.port.postMessage(message);
+  }
+}

@@ -1,0 +1,130 @@
+// The listening sockets: one per listener and worker (SO_REUSEPORT), owned here, so that a dead worker's queue waits for its
+// replacement.
+import type { ListenerConfig } from '../config/model.js';
+import type { Native } from '../io/native.js';
+
+interface Sockets {
+  readonly config: ListenerConfig;
+  readonly slot: number;
+  /** One per worker; -1 once closed. */
+  readonly fds: number[];
+  /** The port that is really bound (a configured 0 is any). */
+  readonly port: number;
+}
+
+/** What makes two configurations of a listener the same socket. */
+export const listenerKey = (config: ListenerConfig): string => `${config.name}|${config.listen.host}|${config.listen.port}`;
+
+export class ListenerSet {
+  private readonly open = new Map<string, Sockets>();
+  /** Sockets of listeners that are gone from the configuration, until their workers have emptied the queues. */
+  private readonly closing = new Set<Sockets>();
+
+  constructor(
+    private readonly native: Native,
+    private readonly workers: number,
+  ) {}
+
+  /** Opens what is new in `configs`. Throws, with nothing opened, if one can't be bound. Returns what it opened. */
+  add(configs: readonly ListenerConfig[], slotOf: (config: ListenerConfig) => number): string[] {
+    const added: string[] = [];
+    try {
+      for (const config of configs) {
+        const key = listenerKey(config);
+        if (this.open.has(key)) continue;
+        this.open.set(key, this.bind(config, slotOf(config)));
+        added.push(key);
+      }
+    } catch (error) {
+      for (const key of added) this.closeAll(key);
+      throw error;
+    }
+    return added;
+  }
+
+  /** Closes sockets that no worker has been given yet. */
+  closeAll(key: string): void {
+    const sockets = this.open.get(key);
+    if (sockets === undefined) return;
+    this.open.delete(key);
+    this.closeFds(sockets);
+  }
+
+  /** Takes what is not in `keys` out of service; the sockets are closed when their workers have let go. */
+  retire(keys: ReadonlySet<string>): string[] {
+    const gone: string[] = [];
+    for (const [key, sockets] of this.open) {
+      if (keys.has(key)) continue;
+      this.open.delete(key);
+      this.closing.add(sockets);
+      gone.push(key);
+    }
+    return gone;
+  }
+
+  /** A worker accepts on this listener no more: its socket is closed. True if that was the last one. */
+  released(slot: number, worker: number): boolean {
+    for (const sockets of [...this.closing, ...this.open.values()]) {
+      if (sockets.slot !== slot || sockets.fds[worker] < 0) continue;
+      this.native.close(sockets.fds[worker]);
+      sockets.fds[worker] = -1;
+      if (sockets.fds.some((fd) => fd >= 0)) return false;
+      this.closing.delete(sockets);
+      return true;
+    }
+    return false;
+  }
+
+  fd(key: string, worker: number): number {
+    return this.open.get(key)?.fds[worker] ?? -1;
+  }
+
+  port(key: string): number {
+    return this.open.get(key)?.port ?? 0;
+  }
+
+  close(): void {
+    for (const key of [...this.open.keys()]) this.closeAll(key);
+    for (const sockets of this.closing) this.closeFds(sockets);
+    this.closing.clear();
+  }
+
+  private bind(config: ListenerConfig, slot: number): Sockets {
+    const { host } = config.listen;
+    let { port } = config.listen;
+    const fds: number[] = [];
+    try {
+      for (let worker = 0; worker < this.workers; worker++) {
+        const fd = this.native.listen(host, port, config.backlog, true, config.keepAliveMs, config.userTimeoutMs);
+        fds.push(fd);
+        if (port === 0) port = this.native.localPort(fd);
+      }
+    } catch (error) {
+      for (const fd of fds) this.native.close(fd);
+      const code = (error as NodeJS.ErrnoException).code ?? '';
+      throw Object.assign(new Error(`listener ${config.name}: ${explainListen(host, port, code, error)}`), { code });
+    }
+    return { config, slot, fds, port };
+  }
+
+  private closeFds(sockets: Sockets): void {
+    for (const fd of sockets.fds) if (fd >= 0) this.native.close(fd);
+    sockets.fds.fill(-1);
+  }
+}
+
+function explainListen(host: string, port: number, code: string, error: unknown): string {
+  const at = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  switch (code) {
+    case 'EADDRINUSE':
+      return `${at} is in use by another process; stop it (ss -ltnp shows it) or choose another port`;
+    case 'EACCES':
+      return `${at} may not be bound by this user; choose a port above 1023 or grant CAP_NET_BIND_SERVICE`;
+    case 'EADDRNOTAVAIL':
+      return `${at}: this address is not one of this machine's`;
+    case 'EAFNOSUPPORT':
+      return `${at}: this machine has no IPv6; listen on 0.0.0.0:${port}`;
+    default:
+      return `cannot listen on ${at}: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}

@@ -1,0 +1,200 @@
+// The worker threads, hosted by Piscina: one long-lived task each, whose promise is the sign of life. A worker that dies is
+// cleaned up after (its raw fds outlive the thread) and replaced; the others notice nothing.
+import { fileURLToPath } from 'node:url';
+import { MessageChannel, type MessagePort, type Worker as Thread } from 'node:worker_threads';
+import { Piscina } from 'piscina';
+import { native } from '../io/native.js';
+import type { Logger } from '../log/logger.js';
+import { CLOSE_REASONS, E, endpointBase, L, listenerBase, MAX_ENDPOINTS, MAX_LISTENERS } from '../metrics/layout.js';
+import type { MetricsReader } from '../metrics/reader.js';
+import { allocateWorkerMemory, type WorkerMemory } from '../metrics/shared.js';
+import { BOARD, type FromWorker, type Snapshot, type ToWorker, type WorkerTask } from '../proxy/snapshot.js';
+
+const WORKER_FILE = fileURLToPath(new URL('../../workers/data-path.js', import.meta.url));
+const CRASHED = CLOSE_REASONS.indexOf('worker_crash');
+/** A worker that dies within this time of its start is replaced after a pause, so that a loop of crashes can't spin. */
+const HEALTHY_MS = 5000;
+const PAUSE_MS = 800;
+
+interface Live {
+  readonly port: MessagePort;
+  readonly memory: WorkerMemory;
+  readonly startedAt: number;
+  thread: Thread | undefined;
+  ready: boolean;
+}
+
+export interface PoolEvents {
+  snapshot(worker: number): Snapshot;
+  message(worker: number, message: FromWorker): void;
+}
+
+export class WorkerPool {
+  /** Resolves when every worker has drained. */
+  readonly done: Promise<void>;
+  private readonly piscina: Piscina;
+  private readonly owner: SharedArrayBuffer;
+  private readonly board = new SharedArrayBuffer(BOARD.SIZE * 4);
+  private readonly live: (Live | undefined)[] = [];
+  private readonly finished = new Set<number>();
+  private resolveDone: () => void = () => undefined;
+  private started: { resolve(ready: { executor: string; reason: string }): void; reject(error: unknown): void } | undefined;
+  private closing = false;
+
+  constructor(
+    private readonly count: number,
+    private readonly io: 'auto' | 'uring' | 'epoll',
+    private readonly learned: SharedArrayBuffer,
+    private readonly reader: MetricsReader,
+    private readonly logger: Logger,
+    private readonly events: PoolEvents,
+  ) {
+    // One cell per fd that the process may ever have.
+    this.owner = new SharedArrayBuffer(Math.min(native().raiseFileLimit(), 1 << 20) * 4);
+    new Int32Array(this.board).fill(-1, BOARD.RING, BOARD.RING + 64);
+    this.piscina = new Piscina({
+      filename: WORKER_FILE,
+      name: 'serve',
+      minThreads: count,
+      maxThreads: count,
+      idleTimeout: Number.POSITIVE_INFINITY,
+      // Piscina's default blocks an idle worker's event loop.
+      atomics: 'disabled',
+      concurrentTasksPerWorker: 1,
+      recordTiming: false,
+    });
+    this.piscina.on('error', (error: unknown) => this.logger.error('worker pool', { error }));
+    this.done = new Promise((resolve) => {
+      this.resolveDone = resolve;
+    });
+  }
+
+  /** Every worker accepts. */
+  get ready(): boolean {
+    return this.live.length === this.count && this.live.every((worker) => worker?.ready === true);
+  }
+
+  /** Starts all workers; resolves when every one accepts, rejects if one can't. */
+  start(): Promise<{ executor: string; reason: string }> {
+    return new Promise((resolve, reject) => {
+      this.started = { resolve, reject };
+      for (let id = 0; id < this.count; id++) this.launch(id);
+    });
+  }
+
+  broadcast(message: ToWorker): void {
+    for (const worker of this.live) worker?.port.postMessage(message);
+  }
+
+  /** Sends every worker its snapshot anew. */
+  configure(): void {
+    this.live.forEach((worker, id) => {
+      worker?.port.postMessage({ kind: 'snapshot', snapshot: this.events.snapshot(id) } satisfies ToWorker);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.closing = true;
+    for (const worker of this.live) worker?.port.close();
+    await this.piscina.destroy();
+  }
+
+  private launch(id: number): void {
+    const { port1, port2 } = new MessageChannel();
+    const memory = allocateWorkerMemory();
+    const live: Live = { port: port1, memory, startedAt: performance.now(), thread: undefined, ready: false };
+    this.live[id] = live;
+    this.reader.addWorker(id, memory);
+    port1.on('message', (message: FromWorker) => this.receive(id, live, message));
+    const task: WorkerTask = {
+      id,
+      workers: this.count,
+      io: this.io,
+      port: port2,
+      memory,
+      owner: this.owner,
+      board: this.board,
+      learned: this.learned,
+      snapshot: this.events.snapshot(id),
+    };
+    this.piscina.run(task, { transferList: [port2] }).then(
+      () => this.finish(id),
+      (error: unknown) => this.crashed(id, live, error),
+    );
+  }
+
+  private receive(id: number, live: Live, message: FromWorker): void {
+    if (message.kind === 'ready') {
+      live.ready = true;
+      live.thread = this.piscina.threads.find((thread) => thread.threadId === message.threadId);
+      if (this.ready) this.started?.resolve(message);
+    }
+    this.events.message(id, message);
+  }
+
+  private finish(id: number): void {
+    const live = this.live[id];
+    if (live !== undefined) live.ready = false;
+    this.finished.add(id);
+    if (this.finished.size === this.count) this.resolveDone();
+  }
+
+  private crashed(id: number, live: Live, error: unknown): void {
+    if (this.closing) return;
+    const board = new Int32Array(this.board);
+    Atomics.store(board, BOARD.RING + id, -1);
+    const wasReady = live.ready;
+    live.ready = false;
+    const reason = error instanceof Error ? error.message : String(error);
+    if (!wasReady && this.started !== undefined && !this.ready && performance.now() - live.startedAt < HEALTHY_MS) {
+      // It never served: what is wrong will not go away by itself.
+      this.started.reject(error);
+    }
+    this.logger.error('a worker died; its connections are closed and it is replaced', { worker: id, reason, error });
+    const { thread } = live;
+    // Its fds are closed only after the thread is gone: until then its ring may still be working on them.
+    if (thread === undefined || thread.threadId === -1) setImmediate(() => this.replace(id, live));
+    else thread.once('exit', () => this.replace(id, live));
+  }
+
+  private replace(id: number, live: Live): void {
+    if (this.closing || this.live[id] !== live) return;
+    live.port.close();
+    const orphans = this.closeOrphans(id);
+    this.writeOff(live.memory);
+    this.reader.removeWorker(id);
+    Atomics.store(new Int32Array(this.board), BOARD.LOAD + id, 0);
+    const young = performance.now() - live.startedAt < HEALTHY_MS;
+    this.logger.warn('replacing the worker', { worker: id, closedFds: orphans });
+    if (young) setTimeout(() => !this.closing && this.launch(id), PAUSE_MS);
+    else this.launch(id);
+  }
+
+  /** Closes every fd that the dead worker owned; how many. */
+  private closeOrphans(id: number): number {
+    const owner = new Int32Array(this.owner);
+    let closed = 0;
+    for (let fd = 0; fd < owner.length; fd++) {
+      if (owner[fd] !== id + 1) continue;
+      owner[fd] = 0;
+      native().close(fd);
+      closed++;
+    }
+    return closed;
+  }
+
+  /** The dead worker's open connections count as closed, so that the sums still come out. */
+  private writeOff(memory: WorkerMemory): void {
+    const values = new Float64Array(memory.values);
+    for (let slot = 0; slot < MAX_LISTENERS; slot++) {
+      const base = listenerBase(slot);
+      values[base + L.CLOSE + CRASHED] += values[base + L.OPEN];
+      values[base + L.OPEN] = 0;
+    }
+    for (let slot = 0; slot < MAX_ENDPOINTS; slot++) {
+      const base = endpointBase(slot);
+      values[base + E.CLOSE + CRASHED] += values[base + E.OPEN];
+      values[base + E.OPEN] = 0;
+    }
+  }
+}

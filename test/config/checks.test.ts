@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { complaint, complaints, LISTENERS, load, SERVICES, withBasics } from './support.js';
+
+test('opaque ports that cannot be meant are refused', () => {
+  assert.match(complaint(withBasics('opaquePorts: { only: [1], add: [2] }')), /^opaquePorts.only: replaces the list/);
+  assert.match(
+    complaint(withBasics('opaquePorts: { remove: [26] }')),
+    /^opaquePorts.remove\[0\]: 26 is not in the default list/,
+  );
+  assert.match(complaint(withBasics('opaquePorts: [0]')), /^opaquePorts\[0\]: "0" is no port/);
+  assert.match(
+    complaint(withBasics('opaquePorts: 25')),
+    /^opaquePorts: found 25; write a map with the keys only, add, remove/,
+  );
+});
+
+test('bounds that contradict are refused', () => {
+  const message = (text: string) => complaint(`${LISTENERS}services: { web: { endpoints: ["a:1"], ${text} } }`);
+  assert.equal(
+    message('breaker: { minBackoff: 2m, maxBackoff: 1s }'),
+    'services.web.breaker.minBackoff: 2m exceeds maxBackoff (1s); lower it or raise maxBackoff',
+  );
+  assert.match(message('dns: { minTtl: 2s, maxTtl: 1s }'), /^services.web.dns.minTtl: 2s exceeds maxTtl/);
+  assert.match(
+    message('pool: { maxIdle: 2, maxConnections: 1 }'),
+    /^services.web.pool.maxIdle: 2 exceeds maxConnections/,
+  );
+  assert.match(
+    complaint(withBasics('limits: { slab: 1MiB, maxBuffered: 2MiB }')),
+    /^limits.maxBuffered: 2MiB exceeds slab \(1MiB\)/,
+  );
+});
+
+test('references to services that do not exist are refused wherever they stand', () => {
+  assert.match(
+    complaint(`listeners: [{ name: a, listen: ":1", services: { http1: web, default: wep } }]\n${SERVICES}`),
+    /^listeners\[0\].services.default: there is no service "wep"; did you mean "web"\?$/,
+  );
+  assert.match(
+    complaint(`listeners: [{ name: a, listen: ":1", service: other }]\n${SERVICES}`),
+    /there is no service "other"; known are web$/,
+  );
+});
+
+test('a listener names its services in exactly one way', () => {
+  const message = (text: string) => complaint(`listeners: [{ name: a, listen: ":1", ${text} }]\n${SERVICES}`);
+  assert.match(message(''), /^listeners\[0\]: has no service; add service: NAME/);
+  assert.match(message('service: web, services: { http1: web }'), /^listeners\[0\].services: stands beside service/);
+  assert.match(message('services: {}'), /^listeners\[0\].services: names none, so all is refused/);
+  assert.match(message('services: { http1: null }'), /names none/);
+  assert.match(message('services: '), /^listeners\[0\].services: found nothing; write a map/);
+  assert.match(
+    message('protocol: http2, services: { http1: web }'),
+    /^listeners\[0\].services: has none for http2, the protocol of this listener; add http2: NAME$/,
+  );
+});
+
+test('listener names are unique', () => {
+  const text = `listeners:\n  - { name: a, listen: ":1", service: web }\n  - { name: a, listen: ":2", service: web }\n${SERVICES}`;
+  assert.deepEqual(complaints(text), ['3:13 listeners[1].name: "a" is taken by listeners[0]; use another name']);
+});
+
+test('names that labels or objects cannot carry are refused', () => {
+  assert.match(
+    complaints(`${LISTENERS}services: { web: { endpoints: ["a:1"] }, "a b": { endpoints: ["a:1"] } }`)[0],
+    /services\["a b"\]: "a b" is no name/,
+  );
+  for (const name of ['constructor', '__proto__']) {
+    assert.match(
+      complaint(`${LISTENERS}services: { web: { endpoints: ["a:1"] }, ${name}: { endpoints: ["a:1"] } }`),
+      /is reserved; use another name/,
+    );
+  }
+});
+
+test('two listeners cannot share an address, wildcards and the admin port included', () => {
+  const collides = (first: string, second: string): boolean => {
+    const text = `admin: off\nlisteners:\n  - { name: a, listen: "${first}", service: web }\n  - { name: b, listen: "${second}", service: web }\n${SERVICES}`;
+    const lines = complaints(text);
+    if (lines.length > 0)
+      assert.match(lines[0], /listeners\[1\].listen: .* collides with listeners\[0\].listen .*; use another port/);
+    return lines.length > 0;
+  };
+  assert.ok(collides('127.0.0.1:80', '127.0.0.1:80'));
+  assert.ok(collides('0.0.0.0:80', '127.0.0.1:80'));
+  assert.ok(collides('127.0.0.1:80', ':80'));
+  assert.ok(collides('[::1]:80', '[::]:80'));
+  assert.ok(collides('[::1]:80', '[0:0::1]:80'));
+  assert.ok(!collides('127.0.0.1:80', '127.0.0.1:81'));
+  assert.ok(!collides('127.0.0.1:80', '127.0.0.2:80'));
+  assert.ok(!collides('0.0.0.0:80', '[::1]:80'));
+  assert.ok(!collides('127.0.0.1:0', '127.0.0.1:0'), 'port 0 is another one each time');
+  assert.match(
+    complaint(`listeners: [{ name: a, listen: ":4191", service: web }]\n${SERVICES}`),
+    /":4191" collides with admin.listen \(127\.0\.0\.1:4191\)/,
+  );
+});
+
+test('an endpoint is listed once in its service', () => {
+  assert.match(
+    complaint(`${LISTENERS}services: { web: { endpoints: ["[::1]:1", "A:1", "[0::1]:1"] } }`),
+    /^services.web.endpoints\[2\]: .* is listed twice, first as endpoints\[0\]; remove one$/,
+  );
+  assert.match(complaint(`${LISTENERS}services: { web: { endpoints: ["a.b:1", "A.B:1"] } }`), /listed twice/);
+});
+
+test('no more listeners, services and endpoints than the metrics have room for', () => {
+  const listeners = (count: number) =>
+    `listeners:\n${Array.from({ length: count }, (_, i) => `  - { name: l${i}, listen: ":${i + 1}", service: web }`).join('\n')}\n${SERVICES}`;
+  assert.equal(load(listeners(63)).listeners.length, 63);
+  assert.match(complaint(listeners(64)), /^listeners: 64 listeners are too many; use at most 63/);
+  const services = (count: number) =>
+    `${LISTENERS}services:\n  web: { endpoints: ["a:1"] }\n${Array.from({ length: count - 1 }, (_, i) => `  s${i}: { endpoints: ["a:1"] }`).join('\n')}`;
+  assert.equal(load(services(127)).services.length, 127);
+  assert.match(complaint(services(128)), /^services: 128 services are too many; use at most 127/);
+  const endpoints = (count: number) =>
+    `${LISTENERS}services: { web: { endpoints: [${Array.from({ length: count }, (_, i) => `"a:${i + 1}"`)}] } }`;
+  assert.equal(load(endpoints(511)).services[0].endpoints.length, 511);
+  assert.match(complaint(endpoints(512)), /^services: 512 endpoints in all services are too many; use at most 511/);
+});

@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict';
+import { chmodSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { loadConfig } from '../../src/config/load.js';
+import { ConfigError, formatProblem } from '../../src/config/problem.js';
+import { load, problemsOf, scratch, write } from './support.js';
+
+const MINIMAL = `workers: 1
+io: auto
+admin: { listen: "127.0.0.1:4191" }
+listeners:
+  - { name: edge, listen: "127.0.0.1:8080", service: web }             # protocol: detect (default) | http1 | http2 | opaque
+services:
+  web:
+    protocol: http1                                                     # what the endpoints speak: http1 | http2 | opaque
+    endpoints: ["127.0.0.1:9001", "127.0.0.1:9002"]
+`;
+
+test('the minimal file gets every default', () => {
+  const file = write(MINIMAL);
+  assert.deepEqual(loadConfig(file, {}), {
+    file,
+    workers: 1,
+    io: 'auto',
+    coalesceUs: 50,
+    admin: { host: '127.0.0.1', port: 4191 },
+    log: { level: 'info', access: false },
+    drain: { holdMs: 2000, graceMs: 30_000 },
+    limits: {
+      maxConnections: 50_000,
+      slabBytes: 67_108_864,
+      maxBufferedBytes: 262_144,
+      maxPipes: 256,
+      http1: {
+        maxHeaderBytes: 15_360,
+        maxHeaders: 128,
+        maxTargetBytes: 8192,
+        headerTimeoutMs: 10_000,
+        bodyTimeoutMs: 60_000,
+        idleTimeoutMs: 60_000,
+        maxRequests: 0,
+        maxPipelinedBytes: 65_536,
+      },
+      opaque: { idleTimeoutMs: 3_600_000, lifetimeMs: 0, halfCloseTimeoutMs: 300_000 },
+    },
+    opaquePorts: new Set([25, 587, 3306, 4444, 5432, 6379, 9300, 11211]),
+    annotatedPorts: new Set(),
+    listeners: [
+      {
+        name: 'edge',
+        listen: { host: '127.0.0.1', port: 8080 },
+        protocol: 'detect',
+        services: { http1: 'web', http2: 'web', tls: 'web', opaque: 'web' },
+        direction: 'inbound',
+        detect: { timeoutMs: 10_000, raceMs: -1, learnTtlMs: 600_000 },
+        backlog: 4096,
+        keepAliveMs: 10_000,
+        userTimeoutMs: 30_000,
+      },
+    ],
+    services: [
+      {
+        name: 'web',
+        protocol: 'http1',
+        endpoints: [
+          { kind: 'static', address: { host: '127.0.0.1', port: 9001 } },
+          { kind: 'static', address: { host: '127.0.0.1', port: 9002 } },
+        ],
+        balance: { policy: 'ewma', decayMs: 10_000, defaultRttMs: 30, failurePenaltyMs: 5000 },
+        breaker: { failures: 7, minBackoffMs: 1000, maxBackoffMs: 60_000 },
+        pool: { maxIdle: 128, maxConnections: 1024, idleTimeoutMs: 4000 },
+        retry: { budget: 0.2, minPerSecond: 10 },
+        connectTimeoutMs: 1000,
+        responseTimeoutMs: 0,
+        keepAliveMs: 10_000,
+        userTimeoutMs: 30_000,
+        dnsMinTtlMs: 1000,
+        dnsMaxTtlMs: 60_000,
+      },
+    ],
+  });
+});
+
+test('all mistakes are reported at once, in the order of the file, each with line, column and path', () => {
+  const file = write(`workerz: 2
+io: uringg
+log:
+  level: verbose
+listeners:
+  - { name: a, listen: "127.0.0.1:80", service: wbe }
+  - listen: ":81"
+    service: web
+services:
+  web: { endpoints: [], balanse: 1 }
+`);
+  const problems = problemsOf(() => loadConfig(file, {}));
+  assert.deepEqual(
+    problems.map((problem) => formatProblem(problem).replace(file, 'F')),
+    [
+      'F:1:1: workerz: unknown key; did you mean "workers"?',
+      'F:2:5: io: "uringg" is not known; did you mean "uring"?',
+      'F:4:10: log.level: "verbose" is not known; known are error, warn, info, debug',
+      'F:6:49: listeners[0].service: there is no service "wbe"; did you mean "web"?',
+      'F:7:5: listeners[1].name: is missing; add it',
+      'F:10:21: services.web.endpoints: is empty; list at least one endpoint, such as "127.0.0.1:9001"',
+      'F:10:25: services.web.balanse: unknown key; did you mean "balance"?',
+    ],
+  );
+  assert.ok(problems.every((problem) => problem.file === file));
+  assert.equal(new ConfigError(problems).message.split('\n').length, 7);
+});
+
+test('a file that cannot be read says why', () => {
+  const text = (file: string) => formatProblem(problemsOf(() => loadConfig(file, {}))[0]).replace(scratch(), 'DIR');
+  assert.equal(
+    text(join(scratch(), 'missing.yaml')),
+    'DIR/missing.yaml: there is no such file; check the path given with -c',
+  );
+  mkdirSync(join(scratch(), 'directory'), { recursive: true });
+  assert.equal(text(join(scratch(), 'directory')), 'DIR/directory: is a directory; name the file in it');
+  assert.match(text(join(write('x', 'plain'), 'below')), /lies below something that is no directory/);
+  assert.match(text(write(new Uint8Array([0x61, 0xff, 0xfe]), 'latin')), /is not UTF-8 text; save it as UTF-8/);
+});
+
+test('a file without read permission says so', { skip: process.getuid?.() === 0 && 'root may read everything' }, () => {
+  const file = write('x', 'secret');
+  chmodSync(file, 0);
+  assert.match(
+    problemsOf(() => loadConfig(file, {}))[0].message,
+    /may not be read by this user; give it read permission/,
+  );
+});
+
+test('no text makes loading throw anything but a ConfigError', () => {
+  const fragments = [
+    'listeners',
+    'services',
+    'admin',
+    'web',
+    ': ',
+    '\n',
+    '  ',
+    '- ',
+    '{',
+    '}',
+    '[',
+    ']',
+    '"',
+    "'",
+    ',',
+    '&a ',
+    '*a',
+    '!x ',
+    '0',
+    '10s',
+    '\t',
+    '#',
+    '|',
+    '?',
+    '__proto__',
+  ];
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom(...fragments), { maxLength: 30 }), (parts) => {
+      assert.ok(problemsOf(() => load(parts.join(''))).length > 0);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('a valid file with one value replaced by anything fails in order or loads', () => {
+  const base = {
+    workers: 1,
+    log: { level: 'info' },
+    limits: { http1: {} },
+    opaquePorts: {},
+    listeners: [{ name: 'a', listen: ':1', service: 'w', services: {}, detect: {} }],
+    services: { w: { endpoints: ['a:1'], pool: {}, dns: {} } },
+  };
+  const paths = [
+    ['workers'],
+    ['log'],
+    ['log', 'level'],
+    ['limits'],
+    ['limits', 'http1'],
+    ['opaquePorts'],
+    ['listeners'],
+    ['listeners', 0],
+    ['listeners', 0, 'services'],
+    ['listeners', 0, 'detect'],
+    ['services'],
+    ['services', 'w'],
+    ['services', 'w', 'endpoints'],
+    ['services', 'w', 'pool'],
+  ];
+  fc.assert(
+    fc.property(fc.constantFrom(...paths), fc.jsonValue(), (path, value) => {
+      const tree = structuredClone(base) as Record<string | number, unknown>;
+      let at = tree;
+      for (const key of path.slice(0, -1)) at = at[key] as Record<string | number, unknown>;
+      at[path[path.length - 1]] = value;
+      problemsOf(() => load(JSON.stringify(tree)));
+    }),
+    { numRuns: 300 },
+  );
+});

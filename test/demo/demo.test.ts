@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { connect } from 'node:net';
+import { test } from 'node:test';
+import { WebSocket } from 'ws';
+import { AdminServer } from '../../src/admin/server.js';
+import { loadConfig } from '../../src/config/load.js';
+import { goldenTable } from '../../src/demo/table.js';
+import { startUpstreams } from '../../src/demo/upstreams.js';
+import { readTotals } from '../../src/demo/watch.js';
+import { echoWebSocket } from '../../src/demo/websocket.js';
+import { goldenMetrics, totalsOf } from '../../src/metrics/golden.js';
+import {
+  E,
+  endpointBase,
+  L,
+  listenerBase,
+  RESPONSE_REASONS,
+  S,
+  serviceBase,
+  serviceHistogram,
+} from '../../src/metrics/layout.js';
+import { MetricsReader } from '../../src/metrics/reader.js';
+import { allocateWorkerMemory, WorkerMetrics } from '../../src/metrics/shared.js';
+
+test('the configuration of the demo is valid', () => {
+  const file = new URL('../../../docs/demo.yaml', import.meta.url).pathname;
+  const config = loadConfig(file, {});
+  assert.deepEqual(
+    config.listeners.map(({ listen }) => listen.port),
+    [8080, 8081, 8082],
+  );
+});
+
+test('the WebSocket echo gives back what another implementation sends, whatever its length', async (t) => {
+  const server = createServer().on('upgrade', echoWebSocket);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  const socket = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  const received: string[] = [];
+  const sent = ['', 'a', 'b'.repeat(125), 'c'.repeat(126), 'd'.repeat(65_535)];
+  let pong = '';
+  await new Promise<void>((resolve, reject) => {
+    socket.on('error', reject);
+    socket.on('open', () => {
+      for (const message of sent) socket.send(message);
+      socket.ping('are you there');
+    });
+    socket.on('message', (message) => received.push(String(message)));
+    socket.on('pong', (data) => {
+      pong = data.toString();
+      socket.close(1000);
+    });
+    socket.on('close', () => resolve());
+  });
+  assert.deepEqual(received, sent);
+  assert.equal(pong, 'are you there');
+});
+
+test('a frame that no client may send ends the WebSocket', async (t) => {
+  const server = createServer().on('upgrade', echoWebSocket);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  socket.write(
+    'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n',
+  );
+  socket.write(Buffer.from([0x81, 0x01, 0x41]));
+  socket.on('error', () => undefined);
+  socket.resume();
+  await new Promise<void>((resolve) => socket.on('close', () => resolve()));
+});
+
+test('a port that is taken ends the start of the servers with its number, and none is left running', async (t) => {
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+  t.after(() => taken.close());
+  const { port } = taken.address() as AddressInfo;
+  const ports = { web: [0, 0, port], chat: 0, echo: 0, mail: 0 } as const;
+  await assert.rejects(startUpstreams(ports), new RegExp(`web-3 on 127\\.0\\.0\\.1:${port}: port ${port} is taken`));
+});
+
+test('golden metrics read over the admin port are those of the process', async (t) => {
+  const reader = new MetricsReader();
+  const memory = allocateWorkerMemory();
+  reader.addWorker(0, memory);
+  reader.setListener(1, { name: 'edge', direction: 'inbound' });
+  reader.setService(1, { name: 'web "1"' });
+  reader.setEndpoint(1, { service: 'web "1"', address: '127.0.0.1:9001' });
+  const admin = new AdminServer({
+    logger: { warn: () => undefined, error: () => undefined },
+    ready: () => ({ ok: true, reasons: [] }),
+    reader,
+    explain: () => null,
+    getLogLevel: () => 'info',
+    setLogLevel: () => undefined,
+    version: '0',
+    executor: 'epoll',
+  });
+  await admin.listen({ host: '127.0.0.1', port: 0 });
+  t.after(() => admin.close());
+  const metrics = new WorkerMetrics(memory);
+  const url = `http://127.0.0.1:${admin.port}`;
+  const named = (totals: ReturnType<typeof totalsOf>) => totals.services.get('web "1"');
+  metrics.values[serviceBase(1) + S.REQUESTS] = 5;
+  const before = { inside: totalsOf(reader.snapshot()), outside: await readTotals(url) };
+  metrics.values[serviceBase(1) + S.REQUESTS] += 50;
+  metrics.values[serviceBase(1) + S.RESPONSE + RESPONSE_REASONS.indexOf('bad-request')] += 2;
+  metrics.values[endpointBase(1) + E.STATUS + 100] += 45;
+  metrics.values[endpointBase(1) + E.STATUS + 403] += 3;
+  metrics.values[endpointBase(1) + E.OPEN_TOTAL] += 9;
+  metrics.values[endpointBase(1) + E.READ_BYTES] += 12_345;
+  metrics.values[endpointBase(1) + E.WRITE_BYTES] += 543;
+  metrics.values[listenerBase(1) + L.OPEN_TOTAL] += 4;
+  metrics.values[listenerBase(1) + L.OPEN] += 2;
+  metrics.values[listenerBase(1) + L.VERDICT + 3] += 4;
+  for (let count = 1; count <= 100; count++) metrics.record(serviceHistogram(1, 0), count * 333);
+  const after = { inside: totalsOf(reader.snapshot()), outside: await readTotals(url) };
+  assert.deepEqual(named(after.outside), named(after.inside));
+  assert.deepEqual(after.outside.listeners.get('edge')?.open, 2);
+  const inside = goldenMetrics(before.inside, after.inside, 2);
+  const outside = goldenMetrics(before.outside, after.outside, 2);
+  assert.deepEqual(
+    outside.services.find(({ name }) => name === 'web "1"'),
+    inside.services.find(({ name }) => name === 'web "1"'),
+  );
+  assert.deepEqual(
+    outside.listeners.find(({ name }) => name === 'edge'),
+    inside.listeners.find(({ name }) => name === 'edge'),
+  );
+  const table = goldenTable(outside).join('\n');
+  assert.match(table, /^web "1" +25\.0 +94\.0 % +16\.\d +31\.\d +33\.\d +4\.5 +6\.0 KiB +272 B$/m);
+  assert.match(table, /^edge +2 +2\.0 +http1 4$/m);
+});

@@ -1,0 +1,256 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Address, EndpointSource, ServiceConfig } from '../../src/config/model.js';
+import { Discovery, DiscoveryError } from '../../src/discovery/discovery.js';
+import { DnsEndpointResolver, type EndpointResolver, type Resolution } from '../../src/discovery/resolver.js';
+import { addressText, sourceText } from '../../src/discovery/text.js';
+import { fixed, service } from '../policy/fixture.js';
+import { startDnsServer } from './dns-server.js';
+
+const dns = (name: string, port = 80): EndpointSource => ({ kind: 'dns', name, port });
+
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Discovery with a scripted resolver and timers that fire on demand. */
+function setUp() {
+  const answers = new Map<string, string[] | Error>();
+  const extra = new Map<string, Partial<Resolution>>();
+  const asked: string[] = [];
+  const reports: string[] = [];
+  const logs: string[] = [];
+  const timers: { callback: () => void; delayMs: number }[] = [];
+  const resolver: EndpointResolver = {
+    resolve: async (source) => {
+      if (source.kind === 'static') return { addresses: [source.address], ttlMs: null, unknownFamilies: [] };
+      asked.push(sourceText(source));
+      const answer = answers.get(source.name) ?? Object.assign(new Error('no'), { code: 'ENOTFOUND' });
+      if (answer instanceof Error) throw answer;
+      const port = source.kind === 'dns' ? source.port : 1;
+      const addresses: Address[] = answer.map((host) => ({ host, port }));
+      return { addresses, ttlMs: null, unknownFamilies: [], ...extra.get(source.name) };
+    },
+  };
+  const discovery = new Discovery({
+    resolver,
+    logger: {
+      info: (message) => logs.push(`info ${message}`),
+      warn: (message, fields) => logs.push(`warn ${message}: ${fields?.reason}`),
+    },
+    onEndpoints: (name, addresses) => reports.push(`${name}: ${addresses.map(addressText).join(' ')}`),
+    setTimer: (callback, delayMs) => {
+      const timer = { callback, delayMs };
+      timers.push(timer);
+      return timer;
+    },
+    clearTimer: (timer) => {
+      const at = (timers as unknown[]).indexOf(timer);
+      if (at >= 0) timers.splice(at, 1);
+    },
+  });
+  /** Fires the next timer; returns the delay it had. */
+  const fire = async (): Promise<number> => {
+    const timer = timers.shift();
+    assert.ok(timer !== undefined, 'no timer is set');
+    timer.callback();
+    await settled();
+    return timer.delayMs;
+  };
+  return { discovery, answers, extra, asked, reports, logs, timers, fire };
+}
+
+const web = (endpoints: readonly EndpointSource[], overrides: Partial<ServiceConfig> = {}) =>
+  service('web', endpoints, overrides);
+
+describe('discovery', () => {
+  it('reports every service once at the start, endpoints sorted and each once', async () => {
+    const { discovery, answers, reports } = setUp();
+    answers.set('a.example', ['10.0.0.3', '10.0.0.1']);
+    await discovery.start([
+      web([dns('a.example'), fixed('10.0.0.2', 80), fixed('10.0.0.1', 80)]),
+      service('db', [fixed('10.0.0.9', 5432)]),
+    ]);
+    assert.deepEqual(reports, ['web: 10.0.0.1:80 10.0.0.2:80 10.0.0.3:80', 'db: 10.0.0.9:5432']);
+    assert.deepEqual(discovery.endpoints('db'), [{ host: '10.0.0.9', port: 5432 }]);
+    assert.deepEqual(discovery.endpoints('unknown'), []);
+  });
+
+  it('refuses to start with endpoints that do not resolve, and lists all of them', async () => {
+    const { discovery, answers, reports, timers } = setUp();
+    answers.set('a.example', ['10.0.0.1']);
+    answers.set('slow.example', Object.assign(new Error('queryA ETIMEOUT'), { code: 'ETIMEOUT' }));
+    const starting = discovery.start([
+      web([dns('a.example'), dns('typo.example')]),
+      service('db', [dns('slow.example', 5432), { kind: 'srv', name: '_db._tcp.example' }]),
+    ]);
+    await assert.rejects(starting, (error: unknown) => {
+      assert.ok(error instanceof DiscoveryError);
+      assert.equal(error.failures.length, 3);
+      assert.match(error.message, /3 endpoints could not be resolved/);
+      assert.match(error.message, /service web, endpoint typo\.example:80: there is no such name/);
+      assert.match(error.message, /service db, endpoint slow\.example:5432: the DNS server did not answer in time/);
+      assert.match(error.message, /endpoint srv:_db\._tcp\.example/);
+      assert.match(error.message, /Check the spelling/);
+      return true;
+    });
+    assert.deepEqual(reports, []);
+    assert.equal(timers.length, 0);
+  });
+
+  it('asks again after the TTL, within the bounds of the service', async () => {
+    for (const [ttlMs, delay] of [
+      [0, 1000],
+      [7000, 7000],
+      [3_600_000, 60_000],
+      [null, 5000],
+    ] as const) {
+      const { discovery, answers, extra, timers } = setUp();
+      answers.set('a.example', ['10.0.0.1']);
+      extra.set('a.example', { ttlMs });
+      await discovery.start([web([dns('a.example')])]);
+      assert.equal(timers[0].delayMs, delay);
+    }
+  });
+
+  it('sets no timer for addresses', async () => {
+    const { discovery, timers } = setUp();
+    await discovery.start([web([fixed('10.0.0.1', 80)])]);
+    assert.equal(timers.length, 0);
+  });
+
+  it('reports changes, and only changes', async () => {
+    const { discovery, answers, reports, fire } = setUp();
+    answers.set('a.example', ['10.0.0.1', '10.0.0.2']);
+    await discovery.start([web([dns('a.example')])]);
+    answers.set('a.example', ['10.0.0.2', '10.0.0.1']);
+    await fire();
+    assert.equal(reports.length, 1);
+    answers.set('a.example', ['10.0.0.3']);
+    await fire();
+    assert.deepEqual(reports.slice(1), ['web: 10.0.0.3:80']);
+  });
+
+  it('keeps the last known addresses when a name fails, with backoff and one warning per cause', async () => {
+    const { discovery, answers, reports, logs, fire, timers } = setUp();
+    answers.set('a.example', ['10.0.0.1']);
+    await discovery.start([web([dns('a.example')])]);
+    answers.delete('a.example');
+    assert.equal(await fire(), 5000);
+    const delays = [];
+    for (let i = 0; i < 8; i++) delays.push(await fire());
+    assert.deepEqual(delays, [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
+    assert.deepEqual(logs.length, 1);
+    assert.match(logs[0], /^warn .*last known addresses stay in use: there is no such name/);
+    answers.set('a.example', Object.assign(new Error('x'), { code: 'ESERVFAIL' }));
+    await fire();
+    assert.equal(logs.length, 2);
+    assert.deepEqual(reports, ['web: 10.0.0.1:80']);
+    assert.deepEqual(discovery.endpoints('web'), [{ host: '10.0.0.1', port: 80 }]);
+
+    answers.set('a.example', ['10.0.0.2']);
+    await fire();
+    assert.deepEqual(logs.slice(2), ['info endpoint resolves again']);
+    assert.deepEqual(reports.slice(1), ['web: 10.0.0.2:80']);
+    assert.equal(timers[0].delayMs, 5000);
+  });
+
+  it('keeps the addresses of a family that could not be asked for', async () => {
+    const { discovery, answers, extra, reports, fire } = setUp();
+    answers.set('a.example', ['10.0.0.1', '2001:db8::1']);
+    await discovery.start([web([dns('a.example')])]);
+    answers.set('a.example', ['10.0.0.2']);
+    extra.set('a.example', { unknownFamilies: [6] });
+    await fire();
+    assert.equal(reports[1], 'web: 10.0.0.2:80 [2001:db8::1]:80');
+    extra.delete('a.example');
+    await fire();
+    assert.equal(reports[2], 'web: 10.0.0.2:80');
+  });
+
+  it('takes over a new set of services and reports what changed', async () => {
+    const { discovery, answers, reports, asked, timers } = setUp();
+    answers.set('a.example', ['10.0.0.1']);
+    answers.set('b.example', ['10.0.0.2']);
+    await discovery.start([web([dns('a.example')]), service('db', [fixed('10.0.0.9', 1)])]);
+    await discovery.update([web([dns('a.example'), dns('b.example')]), service('cache', [fixed('10.0.0.8', 1)])]);
+    assert.deepEqual(reports.slice(2), ['web: 10.0.0.1:80 10.0.0.2:80', 'cache: 10.0.0.8:1']);
+    assert.deepEqual(asked, ['a.example:80', 'b.example:80'], 'what is known is not asked again');
+    assert.equal(timers.length, 2);
+    assert.deepEqual(discovery.endpoints('db'), []);
+  });
+
+  it('changes nothing when the new set does not resolve', async () => {
+    const { discovery, answers, reports, fire, timers } = setUp();
+    answers.set('a.example', ['10.0.0.1']);
+    await discovery.start([web([dns('a.example')])]);
+    await assert.rejects(discovery.update([web([dns('typo.example')])]), /an endpoint could not be resolved/);
+    assert.equal(timers.length, 1);
+    answers.set('a.example', ['10.0.0.5']);
+    await fire();
+    assert.deepEqual(reports, ['web: 10.0.0.1:80', 'web: 10.0.0.5:80']);
+  });
+
+  it('does not fail a reload for a name that fails only now', async () => {
+    const { discovery, answers, reports } = setUp();
+    answers.set('a.example', ['10.0.0.1']);
+    await discovery.start([web([dns('a.example')])]);
+    answers.delete('a.example');
+    await discovery.update([web([dns('a.example'), fixed('10.0.0.2', 80)])]);
+    assert.equal(reports[1], 'web: 10.0.0.1:80 10.0.0.2:80');
+  });
+
+  it('takes updates one after the other', async () => {
+    const { discovery, answers, reports } = setUp();
+    answers.set('a.example', ['10.0.0.1']);
+    await Promise.allSettled([
+      discovery.start([web([dns('a.example')])]),
+      discovery.update([web([dns('typo.example')])]),
+      discovery.update([web([fixed('10.0.0.7', 80)])]),
+    ]);
+    assert.deepEqual(reports, ['web: 10.0.0.1:80', 'web: 10.0.0.7:80']);
+  });
+
+  it('is silent after stop, whatever is under way', async () => {
+    const { discovery, answers, reports, timers } = setUp();
+    answers.set('a.example', ['10.0.0.1']);
+    await discovery.start([web([dns('a.example')])]);
+    answers.set('a.example', ['10.0.0.2']);
+    timers.shift()?.callback();
+    discovery.stop();
+    await settled();
+    assert.deepEqual(reports, ['web: 10.0.0.1:80']);
+    assert.equal(timers.length, 0);
+  });
+
+  it('follows a real DNS server whose answers change', async () => {
+    const server = await startDnsServer({
+      'web.example': { ttl: 0, a: ['10.0.0.1'] },
+      '_web._tcp.example': { srv: [{ target: 'web.example', port: 8080 }] },
+    });
+    const reports: string[] = [];
+    let onReport: () => void = () => {};
+    const discovery = new Discovery({
+      resolver: new DnsEndpointResolver(server.client),
+      logger: { info: () => {}, warn: () => {} },
+      onEndpoints: (name, addresses) => {
+        reports.push(`${name}: ${addresses.map(addressText).join(' ')}`);
+        onReport();
+      },
+    });
+    const sources: EndpointSource[] = [dns('web.example'), { kind: 'srv', name: '_web._tcp.example' }];
+    // The real timers, as short as they may be.
+    await discovery.start([web(sources, { dnsMinTtlMs: 1, dnsMaxTtlMs: 5 })]);
+    assert.deepEqual(reports, ['web: 10.0.0.1:80 10.0.0.1:8080']);
+    const changed = new Promise<void>((resolve) => {
+      onReport = () => {
+        if (reports.at(-1) === 'web: 10.0.0.2:80 10.0.0.2:8080 [2001:db8::2]:80 [2001:db8::2]:8080') resolve();
+      };
+    });
+    server.zone['web.example'] = { ttl: 0, a: ['10.0.0.2'], aaaa: ['2001:db8::2'] };
+    // Discovery's timers do not keep the process alive.
+    const alive = setInterval(() => {}, 1000);
+    await changed;
+    clearInterval(alive);
+    discovery.stop();
+    server.close();
+  });
+});

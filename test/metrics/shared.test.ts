@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { build } from 'hdr-histogram-js';
+import {
+  CLOSE_REASONS,
+  E,
+  endpointHistogram,
+  HISTOGRAM,
+  HISTOGRAM_COUNT,
+  HISTOGRAM_SLOTS,
+  L,
+  LIMITS,
+  listenerHistogram,
+  MAX_ENDPOINTS,
+  MAX_LISTENERS,
+  MAX_SERVICES,
+  REASONS,
+  RESPONSE_REASONS,
+  S,
+  SUMS_AT,
+  serviceHistogram,
+  VERDICTS,
+  W,
+  workerHistogram,
+} from '../../src/metrics/layout.js';
+import { allocateWorkerMemory, slotOf, WorkerMetrics } from '../../src/metrics/shared.js';
+
+/** The parts of JsHistogram's index arithmetic that its types keep private. */
+interface Reference {
+  readonly countsArrayLength: number;
+  countsArrayIndex(value: number): number;
+}
+
+const reference = build({
+  bitBucketSize: 64,
+  lowestDiscernibleValue: HISTOGRAM.lowest,
+  highestTrackableValue: HISTOGRAM.highest,
+  numberOfSignificantValueDigits: HISTOGRAM.digits,
+}) as unknown as Reference;
+
+test('a histogram has as many slots as hdr-histogram-js gives it', () => {
+  assert.equal(HISTOGRAM_SLOTS, reference.countsArrayLength);
+  assert.equal(slotOf(HISTOGRAM.highest), HISTOGRAM_SLOTS - 1);
+});
+
+test('every value takes the slot that hdr-histogram-js gives it', () => {
+  const same = (value: number) => assert.equal(slotOf(value), reference.countsArrayIndex(value), String(value));
+  for (let value = 0; value < 5000; value++) same(value);
+  for (let bit = 8; bit < 31; bit++) for (let step = -2; step <= 2; step++) same(2 ** bit + step);
+  fc.assert(fc.property(fc.integer({ min: 0, max: HISTOGRAM.highest }), same), { numRuns: 5000 });
+});
+
+test('recording counts one and adds to the sum of that histogram only', () => {
+  const memory = allocateWorkerMemory();
+  const metrics = new WorkerMetrics(memory);
+  const counts = new Uint32Array(memory.histograms);
+  const at = endpointHistogram(7, 1);
+  metrics.record(at, 1234);
+  metrics.record(at, 1234.9);
+  assert.equal(counts[at * HISTOGRAM_SLOTS + slotOf(1234)], 2);
+  assert.equal(metrics.values[SUMS_AT + at], 2468);
+  assert.equal(
+    counts.reduce((total, count) => total + count, 0),
+    2,
+  );
+});
+
+test('values that a clock should not give stay inside the histogram', () => {
+  const memory = allocateWorkerMemory();
+  const metrics = new WorkerMetrics(memory);
+  const counts = new Uint32Array(memory.histograms);
+  const first = serviceHistogram(1, 0);
+  for (const value of [-1, Number.NaN, -0.5, Number.NEGATIVE_INFINITY]) metrics.record(first, value);
+  assert.equal(counts[first * HISTOGRAM_SLOTS], 4);
+  assert.equal(metrics.values[SUMS_AT + first], 0);
+  for (const value of [2 ** 31, 2 ** 40, Number.POSITIVE_INFINITY]) metrics.record(first, value);
+  assert.equal(counts[first * HISTOGRAM_SLOTS + HISTOGRAM_SLOTS - 1], 3);
+  assert.equal(counts[(first + 1) * HISTOGRAM_SLOTS], 0);
+});
+
+test('each histogram has a number of its own', () => {
+  const numbers = new Set<number>([workerHistogram(0)]);
+  for (let slot = 0; slot < MAX_LISTENERS; slot++) numbers.add(listenerHistogram(slot, 0));
+  for (let slot = 0; slot < MAX_SERVICES; slot++) numbers.add(serviceHistogram(slot, 0));
+  for (let slot = 0; slot < MAX_ENDPOINTS; slot++) {
+    numbers.add(endpointHistogram(slot, 0));
+    numbers.add(endpointHistogram(slot, 1));
+  }
+  assert.equal(numbers.size, HISTOGRAM_COUNT);
+  assert.equal(Math.max(...numbers), HISTOGRAM_COUNT - 1);
+});
+
+test('the lists fit the room that the layout leaves them', () => {
+  assert.ok(W.LIMIT + LIMITS.length <= W.RESPONSE);
+  assert.ok(W.RESPONSE + RESPONSE_REASONS.length <= W.SIZE);
+  assert.ok(L.CLOSE + CLOSE_REASONS.length <= L.VERDICT);
+  assert.ok(REASONS.length <= 8 && L.VERDICT + VERDICTS.length * 8 <= L.REQUESTS);
+  assert.ok(S.RESPONSE + RESPONSE_REASONS.length <= S.SIZE);
+  assert.ok(E.CLOSE + CLOSE_REASONS.length <= E.REQUESTS);
+  assert.ok(E.STATUS + 500 <= E.SIZE);
+});

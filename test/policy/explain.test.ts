@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { ListenerConfig } from '../../src/config/model.js';
+import { explain } from '../../src/policy/explain.js';
+import { canonicalHost, listenerFor } from '../../src/policy/listeners.js';
+import { at, config, fixed, listener, service } from './fixture.js';
+
+describe('the listener that takes a destination', () => {
+  const named = (name: string, host: string, port = 80): ListenerConfig => listener(at(host, port), { name });
+  const takes = (listeners: readonly ListenerConfig[], host: string, port = 80) =>
+    listenerFor(config({ listeners }), host, port)?.listener.name;
+
+  it('is the one with the exact address before a wildcard', () => {
+    const listeners = [named('all', '0.0.0.0'), named('one', '10.0.0.1')];
+    assert.equal(takes(listeners, '10.0.0.1'), 'one');
+    assert.equal(takes(listeners, '10.0.0.2'), 'all');
+  });
+
+  it('must have the port', () => {
+    assert.equal(takes([named('all', '0.0.0.0', 81)], '10.0.0.1'), undefined);
+  });
+
+  it('of IPv6 takes IPv4 too where it is the only wildcard, never the other way round', () => {
+    assert.equal(takes([named('six', '::')], '10.0.0.1'), 'six');
+    assert.equal(takes([named('six', '::'), named('four', '0.0.0.0')], '10.0.0.1'), 'four');
+    assert.equal(takes([named('six', '::'), named('four', '0.0.0.0')], '::1'), 'six');
+    assert.equal(takes([named('four', '0.0.0.0')], '::1'), undefined);
+  });
+
+  it('is found under each spelling of an address', () => {
+    assert.equal(takes([named('one', '2001:db8::1')], '[2001:0DB8:0:0::1]'), 'one');
+    assert.equal(takes([named('one', '10.0.0.1')], '::ffff:10.0.0.1'), 'one');
+    assert.equal(takes([named('one', '127.0.0.1')], 'LOCALHOST'), 'one');
+    assert.equal(takes([named('one', '::1')], 'localhost'), 'one');
+    assert.equal(canonicalHost('::FFFF:192.168.1.200'), '192.168.1.200');
+  });
+});
+
+describe('the explanation of a destination', () => {
+  const all = (explanation: { steps: readonly string[] }): string => explanation.steps.join('\n');
+
+  it('says that no listener takes it, and which there are', () => {
+    const result = explain(config(), '127.0.0.1', 9999);
+    assert.equal(result.verdict, 'none');
+    assert.equal(result.reason, 'no-listener');
+    assert.equal(result.listener, null);
+    assert.match(all(result), /No listener has port 9999[\s\S]*edge \(127\.0\.0\.1:8080\)/);
+  });
+
+  it('says when only another address has the port', () => {
+    assert.match(all(explain(config(), '10.9.9.9', 8080)), /Port 8080 is listened on, but at 127\.0\.0\.1:8080 only/);
+  });
+
+  it('names the default list and the service of an opaque port', () => {
+    const result = explain(config({ listeners: [listener(at('0.0.0.0', 5432))] }), '10.0.0.5', 5432);
+    assert.deepEqual(
+      [result.verdict, result.reason, result.service, result.listener],
+      ['opaque', 'default-port', 'web', 'edge'],
+    );
+    assert.deepEqual(result.endpoints, ['127.0.0.1:9001', '127.0.0.1:9002']);
+    assert.match(all(result), /Port 5432 is opaque by default/);
+    assert.match(all(result), /every address of this machine/);
+  });
+
+  it('names the configuration where that made the port opaque', () => {
+    const asked = config({ opaquePorts: new Set([8080]), annotatedPorts: new Set([8080]) });
+    const result = explain(asked, '127.0.0.1', 8080);
+    assert.equal(result.reason, 'annotation');
+    assert.match(all(result), /names port 8080 as opaque/);
+  });
+
+  it("names the listener's hint", () => {
+    const asked = config({ listeners: [listener(at('127.0.0.1', 8080), { protocol: 'http2' })] });
+    const result = explain(asked, '127.0.0.1', 8080);
+    assert.deepEqual([result.verdict, result.reason, result.service], ['http2', 'hint', 'web']);
+    assert.match(all(result), /protocol: http2/);
+    assert.match(all(result), /HTTP\/2 goes to service web/);
+  });
+
+  it('gives the parameters of detection and a service per verdict', () => {
+    const services = [
+      service('web', [fixed('127.0.0.1', 9001)], { responseTimeoutMs: 1500 }),
+      service('db', [{ kind: 'dns', name: 'db.example', port: 5000 }]),
+    ];
+    const edge = listener(at('127.0.0.1', 8080), { services: { http1: 'web', http2: 'web', tls: null, opaque: 'db' } });
+    const result = explain(config({ services, listeners: [edge] }), '127.0.0.1', 8080);
+    assert.deepEqual([result.verdict, result.reason, result.service], ['detect', 'detect', null]);
+    assert.deepEqual(result.endpoints, ['127.0.0.1:9001', 'db.example:5000']);
+    assert.match(all(result), /silent for 50ms, an endpoint of service db is dialled/);
+    assert.match(all(result), /After 10s without an answer the connection is relayed as opaque \(reason timeout\)/);
+    assert.match(all(result), /TLS that is not for this proxy is refused/);
+    assert.match(all(result), /HTTP\/1 goes to service web \(endpoints: 127\.0\.0\.1:9001\).*response timeout 1500ms/);
+    assert.match(all(result), /Anything else goes to service db \(endpoints: db\.example:5000\)/);
+    assert.match(all(result), /silent for 1h, live for ever, and be half closed for 1m/);
+  });
+
+  it('names the one service where all verdicts share it', () => {
+    assert.equal(explain(config(), '127.0.0.1', 8080).service, 'web');
+  });
+
+  it('explains a race that is off, no timeout, and nothing to relay to', () => {
+    const detect = { timeoutMs: 0, raceMs: -2, learnTtlMs: 0 };
+    const off = explain(config({ listeners: [listener(at('127.0.0.1', 8080), { detect })] }), '127.0.0.1', 8080);
+    assert.match(all(off), /No endpoint is dialled before the client speaks, because the listener turns it off/);
+    assert.match(all(off), /There is no detection timeout/);
+    const services = { http1: 'web', http2: 'web', tls: null, opaque: null };
+    const closed = explain(config({ listeners: [listener(at('127.0.0.1', 8080), { services })] }), '127.0.0.1', 8080);
+    assert.match(all(closed), /After 10s without an answer the connection is closed/);
+  });
+
+  it('tells what a running proxy knows: learned destinations and resolved endpoints', () => {
+    const live = {
+      learned: (name: string) => name === 'edge',
+      endpoints: (name: string) => (name === 'web' ? ['10.1.1.1:80'] : []),
+    };
+    const result = explain(config(), '127.0.0.1', 8080, live);
+    assert.equal(result.reason, 'learned');
+    assert.deepEqual(result.endpoints, ['10.1.1.1:80']);
+    assert.match(all(result), /spoken first within the last 1m, so service web is dialled at once/);
+  });
+});

@@ -1,0 +1,78 @@
+// Parsed configurations for tests, spelt with what matters to them.
+import type { Address, Config, EndpointSource, ListenerConfig, ServiceConfig } from '../../src/config/model.js';
+
+export const at = (host: string, port: number): Address => ({ host, port });
+
+export const fixed = (host: string, port: number): EndpointSource => ({ kind: 'static', address: at(host, port) });
+
+export function service(
+  name: string,
+  endpoints: readonly EndpointSource[],
+  overrides: Partial<ServiceConfig> = {},
+): ServiceConfig {
+  return {
+    name,
+    protocol: 'auto',
+    endpoints,
+    balance: { policy: 'ewma', decayMs: 10_000, defaultRttMs: 30, failurePenaltyMs: 5000 },
+    breaker: { failures: 7, minBackoffMs: 1000, maxBackoffMs: 60_000 },
+    pool: { maxIdle: 100, maxConnections: 1000, idleTimeoutMs: 60_000 },
+    retry: { budget: 0.2, minPerSecond: 10 },
+    connectTimeoutMs: 1000,
+    responseTimeoutMs: 0,
+    keepAliveMs: 10_000,
+    userTimeoutMs: 30_000,
+    dnsMinTtlMs: 1000,
+    dnsMaxTtlMs: 60_000,
+    ...overrides,
+  };
+}
+
+export function listener(listen: Address, overrides: Partial<ListenerConfig> = {}): ListenerConfig {
+  return {
+    name: 'edge',
+    listen,
+    protocol: 'detect',
+    services: { http1: 'web', http2: 'web', tls: 'web', opaque: 'web' },
+    direction: 'inbound',
+    detect: { timeoutMs: 10_000, raceMs: -1, learnTtlMs: 60_000 },
+    backlog: 4096,
+    keepAliveMs: 10_000,
+    userTimeoutMs: 30_000,
+    ...overrides,
+  };
+}
+
+export function config(overrides: Partial<Config> = {}): Config {
+  return {
+    file: '-',
+    workers: 1,
+    io: 'auto',
+    coalesceUs: 50,
+    admin: null,
+    log: { level: 'info', access: false },
+    drain: { holdMs: 0, graceMs: 30_000 },
+    limits: {
+      maxConnections: 10_000,
+      slabBytes: 64 * 2 ** 20,
+      maxBufferedBytes: 2 ** 20,
+      maxPipes: 256,
+      http1: {
+        maxHeaderBytes: 16_128,
+        maxHeaders: 100,
+        maxTargetBytes: 8192,
+        headerTimeoutMs: 10_000,
+        bodyTimeoutMs: 60_000,
+        idleTimeoutMs: 120_000,
+        maxRequests: 0,
+        maxPipelinedBytes: 65_536,
+      },
+      opaque: { idleTimeoutMs: 3_600_000, lifetimeMs: 0, halfCloseTimeoutMs: 60_000 },
+    },
+    opaquePorts: new Set([25, 587, 3306, 4444, 5432, 6379, 9300, 11211]),
+    annotatedPorts: new Set(),
+    listeners: [listener(at('127.0.0.1', 8080))],
+    services: [service('web', [fixed('127.0.0.1', 9001), fixed('127.0.0.1', 9002)])],
+    ...overrides,
+  };
+}

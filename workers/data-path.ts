@@ -1,0 +1,8 @@
+// The task that Piscina runs once per worker thread: the data path, until it is drained.
+import { native } from '../src/io/native.js';
+import type { WorkerTask } from '../src/proxy/snapshot.js';
+import { Worker } from '../src/proxy/worker.js';
+
+export async function serve(task: WorkerTask): Promise<void> {
+  await new Worker(task, native()).run();
+}
