@@ -40,7 +40,7 @@ static enum queue queue_of(const struct op *op) {
 }
 
 static bool grow(struct epoll_executor *x) {
-  uint32_t old = x->op_capacity, capacity = old == 0 ? 1024 : old * 2;
+  uint32_t old = x->op_capacity, capacity = old == 0 ? SLUICE_FIRST_OPS : old * 2;
   struct op *ops = SYS_ALLOC(realloc, x->ops, (size_t)capacity * sizeof *ops);
   if (ops == NULL) return false;
   x->ops = ops;

@@ -17,12 +17,14 @@ size_t sluice_fault_length(size_t length);
 #define SYS_ALLOC(call, ...) (sluice_fault(#call) ? NULL : call(__VA_ARGS__))
 #define SYS_CLOSE(fd) sluice_fault_close(fd)
 #define SYS_LENGTH(length) sluice_fault_length(length)
+#define SLUICE_FIRST_OPS 16  // so that growth is reached, and fails, in every run
 #else
 #define SYS(call, ...) call(__VA_ARGS__)
 #define SYS_MMAP(...) mmap(__VA_ARGS__)
 #define SYS_ALLOC(call, ...) call(__VA_ARGS__)
 #define SYS_CLOSE(fd) close(fd)
 #define SYS_LENGTH(length) (length)
+#define SLUICE_FIRST_OPS 1024
 #endif
 
 #endif

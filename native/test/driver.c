@@ -28,7 +28,8 @@ int driver_open(struct driver *d, enum sluice_executor executor) {
 }
 
 struct io_uring_sqe *driver_entry(struct driver *d, int opcode, int fd, int tag) {
-  CHECK(d->tail - sluice_load(sluice_word(&d->ring, d->ring.sq_head)) < d->ring.sq_entries);
+  // An enter that failed has left its entries in the ring.
+  while (d->tail - sluice_load(sluice_word(&d->ring, d->ring.sq_head)) >= d->ring.sq_entries) driver_turn(d, 0);
   struct io_uring_sqe *sqe = (struct io_uring_sqe *)(void *)d->ring.entries + (d->tail++ & (d->ring.sq_entries - 1));
   memset(sqe, 0, sizeof *sqe);
   sqe->opcode = (uint8_t)opcode;
@@ -39,7 +40,7 @@ struct io_uring_sqe *driver_entry(struct driver *d, int opcode, int fd, int tag)
   return sqe;
 }
 
-void driver_turn(struct driver *d, int64_t timeout_us, int accept_tag) {
+void driver_turn(struct driver *d, int64_t timeout_us) {
   uint32_t queued = d->tail - sluice_load(sluice_word(&d->ring, d->ring.sq_head));
   sluice_ring_enter(&d->ring, queued, timeout_us == 0 ? 0 : 1, timeout_us, 0);
   uint32_t *head = sluice_word(&d->ring, d->ring.cq_head);
@@ -54,7 +55,7 @@ void driver_turn(struct driver *d, int64_t timeout_us, int accept_tag) {
     if (cqe->res > 0) d->received[tag] += cqe->res;
     if ((cqe->flags & IORING_CQE_F_MORE) == 0) d->owed[tag]--;
     CHECK(d->owed[tag] >= 0);
-    if (tag == accept_tag && cqe->res >= 0) d->accepted[d->accept_count++] = cqe->res;
+    if (tag == ACCEPTS && cqe->res >= 0) d->accepted[d->accept_count++] = cqe->res;
     if ((cqe->flags & IORING_CQE_F_BUFFER) != 0) give(d, (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT));
   }
   sluice_store(head, at);

@@ -7,7 +7,8 @@
 
 #include "../ring.h"
 
-#define MAX_TAGS 4096
+#define MAX_TAGS 128
+#define ACCEPTS 1
 #define BUFFERS 8
 #define BUFFER_BYTES 4096u
 
@@ -32,8 +33,8 @@ _Noreturn void driver_fail(const char *file, int line, const char *what);
 int driver_open(struct driver *d, enum sluice_executor executor);
 // The next entry, zeroed, with its tag accounted for.
 struct io_uring_sqe *driver_entry(struct driver *d, int opcode, int fd, int tag);
-// Submits, waits up to `timeout_us` for a completion and accounts. Completions with `accept_tag` are descriptors.
-void driver_turn(struct driver *d, int64_t timeout_us, int accept_tag);
+// Submits, waits up to `timeout_us` for a completion and accounts. Completions of ACCEPTS are descriptors.
+void driver_turn(struct driver *d, int64_t timeout_us);
 int driver_owed(const struct driver *d);
 
 #endif

@@ -11,7 +11,7 @@
 
 static int planned, variant, calls;
 static const char *victim = "none";
-static long mapped;
+static _Atomic long mapped;
 
 // Errors that the kernel documents for the call. A spurious EAGAIN of an edge-triggered socket may stall its operation:
 // no edge follows. The scenario lives with that, it cancels what is left over.

@@ -21,7 +21,7 @@ static void *receiver(void *unused) {
     target = d.ring.id;
     for (int got = 0; got < PER_LIFE && finished < SENDERS;) {
       for (int i = 0; i < SENDERS; i++) d.owed[MAIL_TAG + i] = MESSAGES;
-      driver_turn(&d, 1000, -1);
+      driver_turn(&d, 1000);
       for (int i = 0; i < SENDERS; i++) {
         got += d.seen[MAIL_TAG + i];
         delivered += d.seen[MAIL_TAG + i];
@@ -43,7 +43,7 @@ static void *sender(void *argument) {
     struct io_uring_sqe *sqe = driver_entry(&d, IORING_OP_MSG_RING, target, FIRST_TAG);
     sqe->off = (uint64_t)(MAIL_TAG + which);
     sqe->len = (uint32_t)i;
-    driver_turn(&d, 0, -1);
+    driver_turn(&d, 0);
     CHECK(d.owed[FIRST_TAG] == 0);
     CHECK(d.last[FIRST_TAG] == 0 || d.last[FIRST_TAG] == -EBADFD);
     if (d.last[FIRST_TAG] == 0) sent++;

@@ -55,7 +55,8 @@ function readOptions(args: string[]): Options | null {
 /** Resolves with why the demo is to end: '' where it was asked to. */
 function theEnd(seconds: number): Promise<string> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve(''));
+    // Kept for good: a second Ctrl-C must not end the demo before it has ended the proxy.
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve(''));
     if (seconds > 0) setTimeout(() => resolve(''), seconds * 1000).unref();
   });
 }

@@ -7,6 +7,8 @@ import { request } from 'undici';
 
 const CLI = fileURLToPath(new URL('../cli/main.js', import.meta.url));
 const START_TIMEOUT_MS = 15_000;
+/** How long open connections may hold the end up, and how long the proxy may, ms. */
+const DRAIN_MS = 1000;
 const STOP_TIMEOUT_MS = 5000;
 const KEPT_LINES = 20;
 
@@ -54,12 +56,16 @@ export class ProxyProcess {
     throw new Error(`the proxy ${gone === '' ? 'is not ready in time' : gone}${log}`);
   }
 
-  /** Lets open work end, or kills what does not. */
+  /** Lets open work end for a moment, then closes it. */
   async stop(): Promise<void> {
     this.#child.kill('SIGINT');
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), STOP_TIMEOUT_MS);
+    const timers = [
+      // To the proxy a second one means: at once.
+      setTimeout(() => this.#child.kill('SIGINT'), DRAIN_MS),
+      setTimeout(() => this.#child.kill('SIGKILL'), STOP_TIMEOUT_MS),
+    ];
     await this.ended;
-    clearTimeout(timer);
+    for (const timer of timers) clearTimeout(timer);
   }
 }
 

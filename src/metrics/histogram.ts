@@ -97,8 +97,11 @@ export class HistogramTotal {
     } else if (sum === seen.sum && counts[0] === seen.counts[0]) return;
     const before = seen.counts;
     const totals = this.#counts;
+    // No single recording is larger than what the sum grew by. The worker counts before it sums: a recording that is
+    // seen without its share of the sum is found the next time.
+    const last = slotOf(Math.min(sum - seen.sum, HISTOGRAM.highest));
     let added = 0;
-    for (let slot = 0; slot < HISTOGRAM_SLOTS; slot++) {
+    for (let slot = 0; slot <= last; slot++) {
       const now = counts[slot];
       const then = before[slot];
       if (now === then) continue;

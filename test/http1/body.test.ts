@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BODY, BodyReader, frameChunk, MAX_CHUNK_LINE, writeLastChunk } from '../../src/http1/body.js';
-import { ERROR } from '../../src/http1/errors.js';
+import type { ERROR } from '../../src/http1/errors.js';
 import { FRAMING } from '../../src/http1/head.js';
 import { AT, outcome, slab, text } from './support.js';
 

@@ -7,7 +7,8 @@ import { AT, fields, LIMITS, latin1, outcome, request, response, slab, text, val
 
 describe('a valid request', () => {
   it('is parsed into spans', () => {
-    const message = 'GET /a/b?c=d HTTP/1.1\r\nHost: example.org:8080\r\nAccept:*/*\r\nX-Empty:\r\nX-Pad: \t padded value\t \r\n\r\n';
+    const message =
+      'GET /a/b?c=d HTTP/1.1\r\nHost: example.org:8080\r\nAccept:*/*\r\nX-Empty:\r\nX-Pad: \t padded value\t \r\n\r\n';
     const parsed = request(`${message}body of something else`);
     const { head } = parsed;
     assert.equal(parsed.result, AT + message.length);
@@ -167,7 +168,10 @@ describe('what a request asks of its connection', () => {
   });
 
   it('removes named fields wherever Connection stands', () => {
-    assert.deepEqual(forwarded('X-A: 1\r\nX-B: 2\r\nConnection: x-a\r\nConnection: x-b\r\nX-C: 3\r\n'), ['Host', 'X-C']);
+    assert.deepEqual(forwarded('X-A: 1\r\nX-B: 2\r\nConnection: x-a\r\nConnection: x-b\r\nX-C: 3\r\n'), [
+      'Host',
+      'X-C',
+    ]);
   });
 
   it('keeps TE: trailers, and nothing else of TE', () => {
@@ -196,14 +200,20 @@ describe('what a request asks of its connection', () => {
       return parsed.head.upgrade ? value(parsed, parsed.head.upgradeStart, parsed.head.upgradeEnd) : null;
     };
     assert.equal(upgrade('Connection: Upgrade\r\nUpgrade: websocket\r\n'), 'websocket');
-    assert.equal(upgrade('Upgrade: WebSocket\r\nConnection: keep-alive, upgrade\r\nContent-Length: 0\r\n'), 'WebSocket');
+    assert.equal(
+      upgrade('Upgrade: WebSocket\r\nConnection: keep-alive, upgrade\r\nContent-Length: 0\r\n'),
+      'WebSocket',
+    );
     assert.equal(upgrade('Upgrade: websocket\r\n'), null);
     assert.equal(upgrade('Connection: upgrade\r\n'), null);
     assert.equal(upgrade('Connection: upgrade\r\nUpgrade:\r\n'), null);
     assert.equal(upgrade('Connection: upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n'), null);
     assert.equal(upgrade('Connection: upgrade\r\nUpgrade: websocket\r\n', 'GET / HTTP/1.0'), null);
     assert.equal(upgrade('Connection: upgrade\r\nUpgrade: x\r\n', 'CONNECT a:1 HTTP/1.1'), null);
-    assert.equal(upgrade('Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n', 'POST / HTTP/1.1'), null);
+    assert.equal(
+      upgrade('Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n', 'POST / HTTP/1.1'),
+      null,
+    );
     assert.equal(upgrade('Connection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\n'), null);
     assert.equal(upgrade('Connection: upgrade\r\nUpgrade: websocket, H2C\r\n'), null);
   });
@@ -263,7 +273,9 @@ describe('a valid response', () => {
   }
 
   it('keeps an end-to-end field that Connection names', () => {
-    const parsed = response('HTTP/1.1 200 OK\r\nConnection: Transfer-Encoding, Set-Cookie, x\r\nSet-Cookie: a\r\nX: b\r\nTransfer-Encoding: chunked\r\n\r\n');
+    const parsed = response(
+      'HTTP/1.1 200 OK\r\nConnection: Transfer-Encoding, Set-Cookie, x\r\nSet-Cookie: a\r\nX: b\r\nTransfer-Encoding: chunked\r\n\r\n',
+    );
     assert.deepEqual(fields(parsed, true), [['Set-Cookie', 'a']]);
     assert.equal(parsed.head.framing, FRAMING.CHUNKED);
   });
@@ -332,7 +344,8 @@ describe('headEnd', () => {
     const message = `GET / HTTP/1.1\r\nHost: a\r\nX: ${'\r'.repeat(3)}\r\n\r\n`;
     const bytes = slab(message);
     let found = 0;
-    for (let end = AT; end <= AT + message.length && found === 0; end++) found = headEnd(bytes, Math.max(AT, end - 3), end);
+    for (let end = AT; end <= AT + message.length && found === 0; end++)
+      found = headEnd(bytes, Math.max(AT, end - 3), end);
     assert.equal(found, AT + message.length);
   });
 });

@@ -32,8 +32,8 @@ function readStream(stream: Uint8Array, cuts: readonly number[], reframe = false
     for (;;) {
       if (inBody) {
         const result = body.read(0, bytes, start, end);
-        if (result < 0) return [...log, `data ${data}`, outcome(result)];
         data += text(bytes, body.dataStart, body.dataEnd);
+        if (result < 0) return [...log, `data ${data}`, outcome(result)];
         start = body.consumed;
         if (result !== BODY.DONE) break;
         log.push(`data ${data}`);
@@ -205,7 +205,10 @@ describe('a head', () => {
         assert.equal(parseRequest(bytes, OUT, end, head, LIMITS), end);
         const again = fields({ bytes, head, result }, true).slice(form === 0 ? 0 : 1);
         assert.deepEqual(again, forwarded);
-        assert.deepEqual([head.method, head.framing, head.contentLength, head.te], [method, framing, contentLength, te]);
+        assert.deepEqual(
+          [head.method, head.framing, head.contentLength, head.te],
+          [method, framing, contentLength, te],
+        );
       }),
       { numRuns: 200 },
     );
@@ -216,7 +219,11 @@ describe('a chunked body', () => {
   it('that is framed anew reads the same', () => {
     fc.assert(
       fc.property(chunkedBody, cuts, ([, content], where) => {
-        const expected = readStream(latin1(`POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${content}`), where, true);
+        const expected = readStream(
+          latin1(`POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${content}`),
+          where,
+          true,
+        );
         // Frame every run of decoded data as a chunk of its own, then the last chunk.
         const stream = latin1(content);
         const bytes = slab(stream);
@@ -239,7 +246,11 @@ describe('garbage', () => {
   const garbage = fc.oneof(
     fc.uint8Array({ maxLength: 300 }),
     mutated.map(latin1),
-    fc.array(fc.constantFrom('GET', ' ', '/', 'HTTP/1.1', '\r\n', 'Host', ':', '5', '0', ';', '\t', '\0', 'x', ','), { maxLength: 60 }).map((parts) => latin1(parts.join(''))),
+    fc
+      .array(fc.constantFrom('GET', ' ', '/', 'HTTP/1.1', '\r\n', 'Host', ':', '5', '0', ';', '\t', '\0', 'x', ','), {
+        maxLength: 60,
+      })
+      .map((parts) => latin1(parts.join(''))),
   );
 
   it('never makes the parsers throw or read outside what they were given', () => {
@@ -269,7 +280,10 @@ describe('garbage', () => {
         const read = (around: number) => {
           const bytes = slab(stream, around);
           const head = new Head(16);
-          return [parseRequest(bytes, AT, AT + stream.length, head, LIMITS), parseResponse(bytes, AT, AT + stream.length, head, 1, LIMITS)];
+          return [
+            parseRequest(bytes, AT, AT + stream.length, head, LIMITS),
+            parseResponse(bytes, AT, AT + stream.length, head, 1, LIMITS),
+          ];
         };
         assert.deepEqual(read(fill), read(0x7e));
       }),

@@ -34,7 +34,12 @@ function forward(message: string, upgrade = false, host = ''): string {
   );
 }
 
-function answer(parsed: Parsed, connection: number, framing = parsed.head.framing, length = parsed.head.contentLength): string {
+function answer(
+  parsed: Parsed,
+  connection: number,
+  framing = parsed.head.framing,
+  length = parsed.head.contentLength,
+): string {
   assert.equal(outcome(parsed.result), 'ok');
   const { bytes, head } = parsed;
   return exactly(bytes, (limit) => writeResponse(bytes, head, OUT, limit, framing, length, connection));
@@ -138,8 +143,7 @@ describe('a forwarded request', () => {
       assert.equal(forward(once, upgrade), once);
       const first = request(message);
       const second = request(once);
-      const same = (parsed: Parsed) =>
-        fields(parsed, true).filter(([name]) => name.toLowerCase() !== 'host');
+      const same = (parsed: Parsed) => fields(parsed, true).filter(([name]) => name.toLowerCase() !== 'host');
       assert.deepEqual(same(second), same(first));
       for (const key of ['method', 'framing', 'contentLength', 'upgrade', 'expectContinue', 'te'] as const) {
         assert.equal(second.head[key], first.head[key], key);
@@ -181,7 +185,10 @@ describe('a forwarded response', () => {
 
   it('can change its framing', () => {
     const parsed = () => response(lines('HTTP/1.1 200 OK'));
-    assert.equal(answer(parsed(), CONNECTION.NONE, FRAMING.CHUNKED, -1), lines('HTTP/1.1 200 OK', 'transfer-encoding: chunked'));
+    assert.equal(
+      answer(parsed(), CONNECTION.NONE, FRAMING.CHUNKED, -1),
+      lines('HTTP/1.1 200 OK', 'transfer-encoding: chunked'),
+    );
     assert.equal(answer(parsed(), CONNECTION.CLOSE, FRAMING.CLOSE, -1), lines('HTTP/1.1 200 OK', 'connection: close'));
   });
 
