@@ -5,6 +5,8 @@ import { median, spread } from './statistics.js';
 
 const percent = (share: number): string => `${Math.round(share * 100)} %`;
 
+const MIB = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+
 function figure(value: number): string {
   return Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(2);
 }
@@ -21,6 +23,10 @@ function details(result: BenchResult, contender: ContenderResult): string {
   const rate = medianOf(contender, (sample) => sample.rate);
   const user = medianOf(contender, (sample) => sample.userShare);
   const parts = [`± ${percent(spread(contender.samples.map((sample) => sample.value)) / 2)}`];
+  const [before, after] = (['beforeBytes', 'afterBytes'] as const).map((key) =>
+    medianOf(contender, (sample) => sample.extra?.[key]),
+  );
+  if (!Number.isNaN(before)) parts.push(`whole process ${MIB(before)} → ${MIB(after)}`);
   if (!Number.isNaN(user)) parts.push(`user ${percent(user)}`);
   if (!Number.isNaN(rate)) parts.push(`${figure(rate)}/s`);
   return parts.join('  ');

@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Bench } from '../bench.js';
 import { memory } from '../cpu.js';
-import { parseLoad, wrk } from '../load.js';
+import { parseLoad, shortConnections, wrk } from '../load.js';
 import { haproxy } from '../rivals/haproxy.js';
 import { nginx } from '../rivals/nginx.js';
 import { sluice } from '../rivals/sluice.js';
@@ -12,6 +12,8 @@ import { PROXY_CORE } from './http.js';
 
 /** What fits in the usual hard limit of 20,000 descriptors, even for a proxy that would hold two per connection. */
 const CONNECTIONS = 9000;
+/** For what a proxy does when it has nothing to do, such as collecting garbage or closing upstream connections. */
+const SETTLE_MS = 1500;
 
 export const idleMemory: Bench = {
   name: 'idle-memory',
@@ -24,8 +26,9 @@ export const idleMemory: Bench = {
   upstream: (session) => startUpstream(session, 'answer'),
   async sample(session, running) {
     // Traffic first: compiled code, pools and upstream connections are not the price of an idle connection.
-    const warmUp = await wrk(session, running.port, 64, 2);
-    await delay(500);
+    const requests = await wrk(session, running.port, 64, 2);
+    const connections = await shortConnections(session, running.port, 64, 1);
+    await delay(SETTLE_MS);
     const before = memory(running.started.pid);
     const program = session.compile('idle');
     const client = session.start(
@@ -39,14 +42,14 @@ export const idleMemory: Bench = {
     const lines = createInterface({ input: stdout })[Symbol.asyncIterator]();
     const opened = await lines.next();
     if (opened.done) throw new Error(`the idle generator ended early: ${client.stderr()}`);
-    await delay(500);
+    await delay(SETTLE_MS);
     const after = memory(running.started.pid);
     stdin.end();
     const closed = await lines.next();
     const held = parseLoad(closed.done ? opened.value : closed.value);
     return {
       value: (after - before) / CONNECTIONS,
-      errors: warmUp.errors + held.errors + (CONNECTIONS - held.units) + (closed.done ? 1 : 0),
+      errors: requests.errors + connections.errors + held.errors + (CONNECTIONS - held.units) + (closed.done ? 1 : 0),
       extra: { beforeBytes: before, afterBytes: after },
     };
   },

@@ -10,7 +10,8 @@
 #include "../sys.h"
 
 static int planned, variant, calls;
-static const char *victim = "none";
+static const char *victim = "none", *named;
+static int named_error;
 static _Atomic long mapped;
 
 // Errors that the kernel documents for the call. A spurious EAGAIN of an edge-triggered socket may stall its operation:
@@ -34,11 +35,22 @@ void fault_plan(int at, int which) {
   calls = 0;
   victim = "none";
 }
+void fault_next(const char *call, int error) {
+  fault_plan(0, 0);
+  named = call;
+  named_error = error;
+}
 int fault_count(void) { return calls; }
 const char *fault_victim(void) { return victim; }
 long mapped_bytes(void) { return mapped; }
 
 bool sluice_fault(const char *call) {
+  if (named != NULL && strcmp(named, call) == 0) {
+    victim = call;
+    named = NULL;
+    errno = named_error;
+    return true;
+  }
   if (variant == SHORT_TRANSFER || ++calls != planned) return false;
   static const int general[4] = {ENOMEM, EMFILE, EPERM, EINTR};
   victim = call;

@@ -7,6 +7,8 @@ enum { FAULT_VARIANTS = 5, SHORT_TRANSFER = 4 };
 // Makes the `at`-th call from now fail with its `variant`-th errno; variant SHORT_TRANSFER cuts the `at`-th transfer to
 // one byte instead. `at` 0 injects nothing. Restarts the count.
 void fault_plan(int at, int variant);
+// Makes the next call of that name fail with `error`, and nothing else.
+void fault_next(const char *call, int error);
 // Calls (or transfers, with SHORT_TRANSFER) made since fault_plan().
 int fault_count(void);
 // The call that was made to fail, or "none".

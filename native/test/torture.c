@@ -32,10 +32,11 @@ static int dial(int port) {
   return fd;
 }
 
-static void swallow(int fd) {
+static int64_t swallow(int fd) {
   static char sink[1 << 16];
-  while (recv(fd, sink, sizeof sink, MSG_DONTWAIT) > 0) {
-  }
+  int64_t sum = 0;
+  for (ssize_t got; (got = recv(fd, sink, sizeof sink, MSG_DONTWAIT)) > 0;) sum += got;
+  return sum;
 }
 
 static bool accepted(struct driver *d, int count) {
@@ -64,13 +65,14 @@ static void exercise_receive(struct driver *d, int fd, int client) {
 }
 
 static void exercise_send(struct driver *d, int fd, int client) {
+  int64_t arrived = 0;
   struct io_uring_sqe *sqe = driver_entry(d, IORING_OP_SEND, fd, SENDS);
   sqe->addr = (uint64_t)(uintptr_t)(d->ring.slab + BUFFERS * BUFFER_BYTES);
   sqe->len = SEND_BYTES;
   sqe->msg_flags = MSG_WAITALL | MSG_NOSIGNAL;
   for (int turn = 0; turn < PATIENCE && d->owed[SENDS] > 0; turn++) {
     driver_turn(d, 1000);
-    swallow(client);
+    arrived += swallow(client);
   }
   if (d->owed[SENDS] > 0) return;
   uint8_t *base = d->ring.slab + (1 << 20);
@@ -84,11 +86,18 @@ static void exercise_send(struct driver *d, int fd, int client) {
   while (d->owed[SLICES] > 0) {  // the message is on this stack: not left behind
     for (int turn = 0; turn < PATIENCE && d->owed[SLICES] > 0; turn++) {
       driver_turn(d, 1000);
-      swallow(client);
+      arrived += swallow(client);
     }
     if (d->owed[SLICES] > 0) driver_entry(d, IORING_OP_ASYNC_CANCEL, -1, CANCELS)->addr = SLICES;
   }
   CHECK(memcmp(before, slices, sizeof before) == 0);
+  int64_t sent = d->received[SENDS] + d->received[SLICES];
+  for (int turn = 0; turn < PATIENCE && arrived < sent; turn++) {
+    driver_turn(d, 1000);
+    arrived += swallow(client);
+  }
+  // A cancelled send may have sent a part that its result does not tell.
+  CHECK(d->last[SLICES] < 0 ? arrived >= sent : arrived == sent);
 }
 
 static void exercise_links(struct driver *d, int fd) {
@@ -234,10 +243,37 @@ static int torture(enum sluice_executor executor) {
   return runs;
 }
 
+// Silence would leave the caller waiting for ever.
+static void registration_failure_is_reported(void) {
+  static const int opcodes[] = {IORING_OP_RECV, IORING_OP_ACCEPT, IORING_OP_POLL_ADD, IORING_OP_SEND};
+  for (size_t i = 0; i < sizeof opcodes / sizeof *opcodes; i++) {
+    struct driver d;
+    int ends[2];
+    CHECK(driver_open(&d, SLUICE_EPOLL) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+    struct io_uring_sqe *sqe = driver_entry(&d, opcodes[i], ends[0], RECEIVES);
+    if (opcodes[i] == IORING_OP_SEND) {
+      sqe->addr = (uint64_t)(uintptr_t)d.ring.slab;
+      sqe->len = 2u << 20;
+      sqe->msg_flags = MSG_WAITALL;
+    } else if (opcodes[i] == IORING_OP_POLL_ADD) {
+      sqe->poll32_events = POLLIN;
+    } else {
+      sqe->ioprio = opcodes[i] == IORING_OP_RECV ? 2 : 1;
+    }
+    fault_next("epoll_ctl", ENOSPC);
+    driver_turn(&d, 1000);
+    CHECK(d.owed[RECEIVES] == 0 && d.last[RECEIVES] == -ENOSPC);
+    sluice_ring_destroy(&d.ring);
+    close(ends[0]);
+    close(ends[1]);
+  }
+}
+
 int main(void) {
   signal(SIGPIPE, SIG_IGN);
   struct driver probe;
   setbuf(stdout, NULL);
+  registration_failure_is_reported();
   printf("epoll: %d faults survived\n", torture(SLUICE_EPOLL));
   int error = driver_open(&probe, SLUICE_URING);
   if (error < 0) {

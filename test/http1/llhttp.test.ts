@@ -248,6 +248,7 @@ describe('what we accept', () => {
               const index = at % (stream.length + 1);
               return stream.slice(0, index) + insert + stream.slice(index + remove);
             }, first + second),
+            true,
           ),
       ),
       { numRuns: 400 },

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Debian packages that building, testing or measuring wants. Installs them where it runs as root; says by name what is missing
+# where it can't. Never fails: what needs a missing program says so itself.
+set -u
+case "${1:-}" in
+  toolchain) wanted=(cc:build-essential make:make python3:python3) ;;
+  test)
+    wanted=(curl:curl wrk:wrk nginx:nginx psql:postgresql-client mariadb:mariadb-client mariadbd:mariadb-server redis-server:redis-server
+      redis-cli:redis-tools memcached:memcached openssl:openssl ip:iproute2 iptables:iptables h2load:nghttp2-client prlimit:util-linux
+      ssh-keyscan:openssh-client swaks:swaks nc:netcat-openbsd)
+    ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || wanted+=(postgres-server:postgresql)
+    [ -x /usr/sbin/sshd ] || wanted+=(sshd-server:openssh-server)
+    [ -x /usr/sbin/exim4 ] || wanted+=(exim4:exim4-daemon-light)
+    ;;
+  bench) wanted=(nginx:nginx haproxy:haproxy wrk:wrk h2load:nghttp2-client taskset:util-linux cc:build-essential) ;;
+  *) echo "usage: packages.sh toolchain|test|bench" >&2; exit 0 ;;
+esac
+packages=()
+for pair in "${wanted[@]}"; do
+  program=${pair%%:*}
+  PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null 2>&1 || packages+=("${pair#*:}")
+done
+[ ${#packages[@]} -eq 0 ] && exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+  echo "MISSING (install as root: apt-get install ${packages[*]})" >&2
+  exit 0
+fi
+export DEBIAN_FRONTEND=noninteractive
+# Services that a package would start are none of our business.
+policy=/usr/sbin/policy-rc.d
+[ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy" && trap 'rm -f "$policy"' EXIT; }
+apt-get update -qq >/dev/null 2>&1
+for package in "${packages[@]}"; do
+  apt-get install -y -qq --no-install-recommends "$package" >/dev/null 2>&1 || echo "MISSING: $package could not be installed; tests that need it are skipped" >&2
+done
+exit 0
