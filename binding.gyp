@@ -8,6 +8,7 @@
         "native/ring.c",
         "native/uring.c",
         "native/epoll.c",
+        "native/epoll_table.c",
         "native/epoll_ops.c",
         "native/registry.c",
         "native/socket.c",

@@ -106,9 +106,9 @@ function evaluate(policy: string, answers: readonly Answer[], seconds: number): 
 async function run(session: Session, policy: string, io: string, seconds: number, rate: number): Promise<BalanceRun> {
   const trouble: Trouble = { on: false };
   const servers = ENDPOINTS.map((name) => endpoint(name, trouble));
-  const ports = servers.map(() => session.port());
+  const ports = await session.ports(servers.length);
   await Promise.all(servers.map((server, index) => listen(server, ports[index])));
-  const [port, admin] = [session.port(), session.port()];
+  const [port, admin] = [await session.port(), await session.port()];
   const configuration = `admin: { listen: "127.0.0.1:${admin}" }
 drain: { hold: 0s, grace: 1s }
 listeners:

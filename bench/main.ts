@@ -9,7 +9,7 @@ import { connect1, connect2, h1Epoll, h1Large, h1Uring, latency } from './benche
 import { idleMemory } from './benches/memory.js';
 import { opaqueBulk, opaqueSmall } from './benches/opaque.js';
 import { type BenchResult, measure } from './measure.js';
-import { Session, which } from './session.js';
+import { lockMachine, Session, which } from './session.js';
 import { report, summary } from './table.js';
 
 const BENCHES: readonly Bench[] = [
@@ -58,6 +58,7 @@ async function main(): Promise<number> {
   for (const tool of ['taskset', 'wrk', 'nginx', process.env.CC ?? 'cc']) {
     if (which(tool) === null) throw new Error(`${tool} is needed and not installed (see README, Benchmarks)`);
   }
+  await lockMachine();
   // The harness reads /proc while a load runs: it belongs on the load's core.
   execFileSync('taskset', ['-a', '-p', '-c', String(LOAD_CORE), String(process.pid)], { stdio: 'ignore' });
   const session = new Session({ firstPort: positive(values['first-port'], 'first-port'), loadCore: LOAD_CORE });

@@ -1,7 +1,7 @@
 // One run's processes, ports and temporary files, and their end: whatever way the run ends, nothing stays behind.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -77,9 +77,19 @@ export class Session {
     return [...this.#running.values()];
   }
 
-  port(): number {
-    if (this.#nextPort >= this.#options.firstPort + 1000) throw new Error('the port range is used up');
-    return this.#nextPort++;
+  /** A port that nobody listens on. */
+  async port(): Promise<number> {
+    while (this.#nextPort < this.#options.firstPort + 1000) {
+      const port = this.#nextPort++;
+      if (await isFree(port)) return port;
+    }
+    throw new Error(`no free port from ${this.#options.firstPort} on; see --first-port`);
+  }
+
+  async ports(count: number): Promise<number[]> {
+    const ports: number[] = [];
+    while (ports.length < count) ports.push(await this.port());
+    return ports;
   }
 
   write(name: string, text: string | Uint8Array): string {
@@ -179,6 +189,30 @@ function killGroup(pid: number): void {
   } catch {
     // the group is gone
   }
+}
+
+/** Whether a listener without SO_REUSEPORT can have 127.0.0.1:port. */
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+}
+
+/**
+ * Keeps a second benchmark from running at the same time: both would measure each other. The lock is an abstract socket, which
+ * ends with its process. Rejects if it is taken.
+ */
+export function lockMachine(): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', () => reject(new Error('another benchmark runs on this machine; wait for its end')));
+    server.listen('\0sluice-bench', () => {
+      server.unref();
+      resolve();
+    });
+  });
 }
 
 /** Whether something accepts on 127.0.0.1:port now. */

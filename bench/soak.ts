@@ -1,5 +1,5 @@
 // make soak: mixed, partly hostile traffic against a running Sluice, and then the books must balance.
-//   node dist/bench/soak.js [--minutes 10] [--io auto] [--workers 2] [--seed N] [--first-port 21000]
+//   node dist/bench/soak.js [--minutes 10] [--io auto] [--workers 2] [--only ACTOR,…] [--seed N] [--first-port 21000]
 import { Agent } from 'node:http';
 import type { Server } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -93,20 +93,26 @@ async function main(): Promise<number> {
       minutes: { type: 'string', default: '10' },
       io: { type: 'string', default: 'auto' },
       workers: { type: 'string', default: '2' },
+      only: { type: 'string' },
       seed: { type: 'string', default: String(Date.now() % 1_000_000) },
       'first-port': { type: 'string', default: '21000' },
     },
   });
+  const only = values.only?.split(',');
+  const actors = ACTORS.filter(({ name }) => only?.includes(name) ?? true);
+  if (only && actors.length !== only.length) {
+    throw new Error(`--only: there are ${ACTORS.map(({ name }) => name).join(', ')}`);
+  }
   if (sluiceCommand() === null) throw new Error('Sluice is not built (make build)');
   const minutes = Number(values.minutes);
   if (!(minutes > 0)) throw new Error(`--minutes: expected a number above 0, got '${values.minutes}'`);
   const session = new Session({ firstPort: Number(values['first-port']), loadCore: 0 });
   const servers: Server[] = [httpUpstream(), tcpUpstream(), tcpUpstream()];
-  const serverPorts = servers.map(() => session.port());
+  const serverPorts = await session.ports(servers.length);
   await Promise.all(servers.map((server, i) => listen(server, serverPorts[i])));
   const [web, clean, rough] = serverPorts;
-  const ports = { web: session.port(), clean: session.port(), rough: session.port() };
-  const admin = session.port();
+  const ports = { web: await session.port(), clean: await session.port(), rough: await session.port() };
+  const admin = await session.port();
   const started = await startSluice(session, {
     name: 'sluice',
     io: values.io,
@@ -132,7 +138,7 @@ async function main(): Promise<number> {
     ended = true;
   });
   const until = () => ended || Date.now() >= endsAt;
-  const performing = ACTORS.flatMap((actor) => {
+  const performing = actors.flatMap((actor) => {
     const tally: Tally = { done: 0, errors: 0 };
     tallies.set(actor.name, tally);
     return Array.from({ length: actor.count }, () => perform(actor, stage, until, tally, complain));

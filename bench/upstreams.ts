@@ -3,7 +3,7 @@ import type { Session } from './session.js';
 
 /** Starts bench/load/<program>.c: `answer` (HTTP, 40 bytes), `echo` or `source` (TCP). Returns its port. */
 export async function startUpstream(session: Session, program: 'answer' | 'echo' | 'source'): Promise<number> {
-  const port = session.port();
+  const port = await session.port();
   const started = session.start(program, String(session.loadCore), [session.compile(program), String(port)]);
   await session.listening(started, port);
   return port;

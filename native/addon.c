@@ -30,56 +30,61 @@ struct thread {
 
 // Arguments of a call, all read leniently: what is no number reads as 0, what is no string as "".
 struct call {
+  napi_env env;
   struct thread *thread;
   napi_value values[MAX_ARGS];
 };
+struct function {
+  const char *name;
+  napi_value (*body)(struct call *call);
+};
 
-static struct call read_call(napi_env env, napi_callback_info info) {
-  struct call call = {0};
+// Entry of every function; its body comes as the function's data.
+static napi_value enter_body(napi_env env, napi_callback_info info) {
+  struct call call = {.env = env};
   size_t count = MAX_ARGS;
-  napi_get_cb_info(env, info, &count, call.values, NULL, NULL);
+  const struct function *function = NULL;
+  napi_get_cb_info(env, info, &count, call.values, NULL, (void **)&function);
   napi_get_instance_data(env, (void **)&call.thread);
-  return call;
+  return function->body(&call);
 }
 
-static int32_t int_arg(napi_env env, const struct call *call, int index) {
+static int32_t int_arg(const struct call *call, int index) {
   int32_t value = 0;
-  napi_get_value_int32(env, call->values[index], &value);
+  napi_get_value_int32(call->env, call->values[index], &value);
   return value;
 }
-static uint32_t uint_arg(napi_env env, const struct call *call, int index) {
+static uint32_t uint_arg(const struct call *call, int index) {
   uint32_t value = 0;
-  napi_get_value_uint32(env, call->values[index], &value);
+  napi_get_value_uint32(call->env, call->values[index], &value);
   return value;
 }
 // Any number, Infinity included, cut to what an int64_t holds.
-static int64_t long_arg(napi_env env, const struct call *call, int index) {
+static int64_t long_arg(const struct call *call, int index) {
   double value = 0;
-  napi_get_value_double(env, call->values[index], &value);
+  napi_get_value_double(call->env, call->values[index], &value);
   return isnan(value) ? 0 : value >= 9e18 ? INT64_MAX : value <= -9e18 ? INT64_MIN : (int64_t)value;
 }
-static bool bool_arg(napi_env env, const struct call *call, int index) {
+static bool bool_arg(const struct call *call, int index) {
   bool value = false;
-  napi_get_value_bool(env, call->values[index], &value);
+  napi_get_value_bool(call->env, call->values[index], &value);
   return value;
 }
-static void string_arg(napi_env env, const struct call *call, int index, char *into, size_t size) {
+static void string_arg(const struct call *call, int index, char *into, size_t size) {
   into[0] = '\0';
-  napi_get_value_string_utf8(env, call->values[index], into, size, NULL);
+  napi_get_value_string_utf8(call->env, call->values[index], into, size, NULL);
 }
 // Bytes of a Uint8Array; NULL and length 0 if it is none.
-static uint8_t *bytes_arg(napi_env env, const struct call *call, int index, size_t *length) {
+static uint8_t *bytes_arg(const struct call *call, int index, size_t *length) {
   void *bytes = NULL;
   napi_typedarray_type type = napi_int8_array;
   bool typed = false;
   *length = 0;
-  napi_is_typedarray(env, call->values[index], &typed);
-  if (!typed || napi_get_typedarray_info(env, call->values[index], &type, length, &bytes, NULL, NULL) != napi_ok ||
-      type != napi_uint8_array) {
-    *length = 0;
-    return NULL;
-  }
-  return bytes;
+  napi_is_typedarray(call->env, call->values[index], &typed);
+  if (typed) napi_get_typedarray_info(call->env, call->values[index], &type, length, &bytes, NULL, NULL);
+  if (type == napi_uint8_array) return bytes;
+  *length = 0;
+  return NULL;
 }
 
 static napi_value from_int(napi_env env, int32_t value) {
@@ -87,6 +92,7 @@ static napi_value from_int(napi_env env, int32_t value) {
   napi_create_int32(env, value, &result);
   return result;
 }
+static napi_value reply(const struct call *call, int32_t value) { return from_int(call->env, value); }
 static napi_value from_double(napi_env env, double value) {
   napi_value result = NULL;
   napi_create_double(env, value, &result);
@@ -180,13 +186,12 @@ static napi_value describe(napi_env env, struct thread *thread) {
   return result;
 }
 
-static napi_value create(napi_env env, napi_callback_info info) {
-  struct call call = read_call(env, info);
-  struct thread *thread = call.thread;
+static napi_value create(struct call *call) {
+  struct thread *thread = call->thread;
   char name[8];
-  string_arg(env, &call, 0, name, sizeof name);
+  string_arg(call, 0, name, sizeof name);
   if (thread->has_ring) {
-    napi_throw_error(env, "EEXIST", "create: this thread has a ring already");
+    napi_throw_error(call->env, "EEXIST", "create: this thread has a ring already");
     return NULL;
   }
   enum sluice_executor executor = SLUICE_AUTO;
@@ -195,182 +200,145 @@ static napi_value create(napi_env env, napi_callback_info info) {
   } else if (strcmp(name, "epoll") == 0) {
     executor = SLUICE_EPOLL;
   } else if (strcmp(name, "auto") != 0) {
-    napi_throw_type_error(env, "ERR_INVALID_ARG_VALUE", "create: the executor is one of auto, uring, epoll");
+    napi_throw_type_error(call->env, "ERR_INVALID_ARG_VALUE", "create: the executor is one of auto, uring, epoll");
     return NULL;
   }
-  int64_t slab_bytes = long_arg(env, &call, 3);
-  int error = sluice_ring_create(&thread->ring, executor, uint_arg(env, &call, 1), uint_arg(env, &call, 2),
+  int64_t slab_bytes = long_arg(call, 3);
+  int error = sluice_ring_create(&thread->ring, executor, uint_arg(call, 1), uint_arg(call, 2),
                                  slab_bytes < 0 ? 0 : (size_t)slab_bytes);
-  if (error < 0) return throw_system(env, thread->ring.call, thread->ring.call, error);
+  if (error < 0) return throw_system(call->env, thread->ring.call, thread->ring.call, error);
   thread->has_ring = true;
-  return describe(env, thread);
+  return describe(call->env, thread);
 }
 
-static napi_value enter(napi_env env, napi_callback_info info) {
-  struct call call = read_call(env, info);
-  if (!call.thread->has_ring) return from_int(env, -EBADF);
-  return from_int(env, sluice_ring_enter(&call.thread->ring, uint_arg(env, &call, 0), uint_arg(env, &call, 1),
-                                         long_arg(env, &call, 2), uint_arg(env, &call, 3)));
+static napi_value enter(struct call *call) {
+  if (!call->thread->has_ring) return reply(call, -EBADF);
+  return reply(call, sluice_ring_enter(&call->thread->ring, uint_arg(call, 0), uint_arg(call, 1),
+                                         long_arg(call, 2), uint_arg(call, 3)));
 }
 
-static napi_value destroy(napi_env env, napi_callback_info info) {
-  destroy_ring(env, read_call(env, info).thread);
+static napi_value destroy(struct call *call) {
+  destroy_ring(call->env, call->thread);
   return NULL;
 }
 
-static napi_value run(napi_env env, napi_callback_info info) {
-  struct call call = read_call(env, info);
+static napi_value run(struct call *call) {
   napi_valuetype type = napi_undefined;
-  napi_typeof(env, call.values[0], &type);
+  napi_typeof(call->env, call->values[0], &type);
   if (type != napi_function) {
-    napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "run: step must be a function");
-  } else if (call.thread->host != NULL) {
-    napi_throw_error(env, "EEXIST", "run: this thread is running already");
+    napi_throw_type_error(call->env, "ERR_INVALID_ARG_TYPE", "run: step must be a function");
+  } else if (call->thread->host != NULL) {
+    napi_throw_error(call->env, "EEXIST", "run: this thread is running already");
   } else {
-    sluice_host_start(env, call.thread->loop, call.values[0], &call.thread->host);
+    sluice_host_start(call->env, call->thread->loop, call->values[0], &call->thread->host);
   }
   return NULL;
 }
 
-static napi_value stop_run(napi_env env, napi_callback_info info) {
-  struct call call = read_call(env, info);
-  if (call.thread->host != NULL) sluice_host_stop(call.thread->host, true);
+static napi_value stop_run(struct call *call) {
+  if (call->thread->host != NULL) sluice_host_stop(call->thread->host, true);
   return NULL;
 }
 
-static napi_value uv_timeout(napi_env env, napi_callback_info info) {
-  return from_int(env, sluice_uv_timeout(read_call(env, info).thread->loop));
-}
+static napi_value uv_timeout(struct call *call) { return reply(call, sluice_uv_timeout(call->thread->loop)); }
+static napi_value uv_fd(struct call *call) { return reply(call, uv_backend_fd(call->thread->loop)); }
 
-static napi_value uv_fd(napi_env env, napi_callback_info info) {
-  return from_int(env, uv_backend_fd(read_call(env, info).thread->loop));
-}
-
-static napi_value listen_on(napi_env env, napi_callback_info info) {
-  struct call call = read_call(env, info);
+static napi_value listen_on(struct call *call) {
   char host[64], what[160];
-  string_arg(env, &call, 0, host, sizeof host);
-  uint32_t port = uint_arg(env, &call, 1);
+  string_arg(call, 0, host, sizeof host);
+  uint32_t port = uint_arg(call, 1);
   const char *failed = "bind";
   int fd = port > UINT16_MAX ? -EINVAL
-                             : sluice_listen(host, (uint16_t)port, int_arg(env, &call, 2), bool_arg(env, &call, 3),
-                                             uint_arg(env, &call, 4), uint_arg(env, &call, 5), &failed);
-  if (fd >= 0) return from_int(env, fd);
+                             : sluice_listen(host, (uint16_t)port, int_arg(call, 2), bool_arg(call, 3),
+                                             uint_arg(call, 4), uint_arg(call, 5), &failed);
+  if (fd >= 0) return reply(call, fd);
   snprintf(what, sizeof what, strchr(host, ':') != NULL ? "listen tcp [%s]:%u" : "listen tcp %s:%u", host, port);
-  return throw_system(env, what, failed, fd);
+  return throw_system(call->env, what, failed, fd);
 }
 
-static napi_value refuse(napi_env env, napi_callback_info info) {
-  struct call call = read_call(env, info);
-  return from_int(env, sluice_refuse(int_arg(env, &call, 0)));
+static napi_value refuse(struct call *call) { return reply(call, sluice_refuse(int_arg(call, 0))); }
+
+static napi_value open_socket(struct call *call) {
+  return reply(call, sluice_socket(int_arg(call, 0), uint_arg(call, 1), uint_arg(call, 2)));
 }
 
-static napi_value open_socket(napi_env env, napi_callback_info info) {
-  struct call call = read_call(env, info);
-  return from_int(env, sluice_socket(int_arg(env, &call, 0), uint_arg(env, &call, 1), uint_arg(env, &call, 2)));
+static napi_value close_fd(struct call *call) { return reply(call, sluice_close(int_arg(call, 0))); }
+static napi_value shutdown_fd(struct call *call) {
+  return reply(call, sluice_shutdown(int_arg(call, 0), int_arg(call, 1)));
 }
-
-static napi_value close_fd(napi_env env, napi_callback_info info) {
-  struct call call = read_call(env, info);
-  return from_int(env, sluice_close(int_arg(env, &call, 0)));
+static napi_value reset_on_close(struct call *call) { return reply(call, sluice_reset_on_close(int_arg(call, 0))); }
+static napi_value nonblock(struct call *call) {
+  return reply(call, sluice_nonblock(int_arg(call, 0), bool_arg(call, 1)));
 }
+static napi_value local_port(struct call *call) { return reply(call, sluice_local_port(int_arg(call, 0))); }
 
-static napi_value shutdown_fd(napi_env env, napi_callback_info info) {
-  struct call call = read_call(env, info);
-  return from_int(env, sluice_shutdown(int_arg(env, &call, 0), int_arg(env, &call, 1)));
-}
-
-static napi_value reset_on_close(napi_env env, napi_callback_info info) {
-  struct call call = read_call(env, info);
-  return from_int(env, sluice_reset_on_close(int_arg(env, &call, 0)));
-}
-
-static napi_value nonblock(napi_env env, napi_callback_info info) {
-  struct call call = read_call(env, info);
-  return from_int(env, sluice_nonblock(int_arg(env, &call, 0), bool_arg(env, &call, 1)));
-}
-
-static napi_value local_port(napi_env env, napi_callback_info info) {
-  struct call call = read_call(env, info);
-  return from_int(env, sluice_local_port(int_arg(env, &call, 0)));
-}
-
-static napi_value name_with(napi_env env, napi_callback_info info, void (*lookup)(int, char[SLUICE_NAME_MAX])) {
-  struct call call = read_call(env, info);
+static napi_value name_with(const struct call *call, void (*lookup)(int, char[SLUICE_NAME_MAX])) {
   char name[SLUICE_NAME_MAX];
-  lookup(int_arg(env, &call, 0), name);
-  return from_string(env, name);
+  lookup(int_arg(call, 0), name);
+  return from_string(call->env, name);
 }
-static napi_value peer_name(napi_env env, napi_callback_info info) { return name_with(env, info, sluice_peer_name); }
-static napi_value local_name(napi_env env, napi_callback_info info) { return name_with(env, info, sluice_local_name); }
-static napi_value original_destination(napi_env env, napi_callback_info info) {
-  return name_with(env, info, sluice_original_destination);
-}
+static napi_value peer_name(struct call *call) { return name_with(call, sluice_peer_name); }
+static napi_value local_name(struct call *call) { return name_with(call, sluice_local_name); }
+static napi_value original_destination(struct call *call) { return name_with(call, sluice_original_destination); }
 
-static napi_value peek(napi_env env, napi_callback_info info) {
-  struct call call = read_call(env, info);
+static napi_value peek(struct call *call) {
   size_t length;
-  uint8_t *into = bytes_arg(env, &call, 1, &length);
-  if (into == NULL || length == 0) return from_int(env, -EINVAL);
-  return from_int(env, sluice_peek(int_arg(env, &call, 0), into, length));
+  uint8_t *into = bytes_arg(call, 1, &length);
+  if (into == NULL || length == 0) return reply(call, -EINVAL);
+  return reply(call, sluice_peek(int_arg(call, 0), into, length));
 }
 
-static napi_value open_pipe(napi_env env, napi_callback_info info) {
-  struct call call = read_call(env, info);
+static napi_value open_pipe(struct call *call) {
   int ends[2];
-  int error = sluice_pipe(uint_arg(env, &call, 0), ends);
-  if (error < 0) return from_int(env, error);
+  int error = sluice_pipe(uint_arg(call, 0), ends);
+  if (error < 0) return reply(call, error);
   if (ends[0] >= 1 << 20 || ends[1] >= 1 << 20) {  // would not fit into one number
     close(ends[0]);
     close(ends[1]);
-    return from_int(env, -EMFILE);
+    return reply(call, -EMFILE);
   }
-  return from_double(env, ends[0] * 1048576.0 + ends[1]);
+  return from_double(call->env, ends[0] * 1048576.0 + ends[1]);
 }
 
-static napi_value pump(napi_env env, napi_callback_info info) {
-  struct call call = read_call(env, info);
-  if (!call.thread->has_ring) return from_int(env, EBADF << 8 | PUMP_SOURCE_FAILED);
-  struct sluice_pump state = {.source = int_arg(env, &call, 0),
-                              .pipe_read = int_arg(env, &call, 1),
-                              .pipe_write = int_arg(env, &call, 2),
-                              .destination = int_arg(env, &call, 3),
-                              .in_pipe = long_arg(env, &call, 4),
-                              .limit = long_arg(env, &call, 5)};
+static napi_value pump(struct call *call) {
+  if (!call->thread->has_ring) return reply(call, EBADF << 8 | PUMP_SOURCE_FAILED);
+  struct sluice_pump state = {.source = int_arg(call, 0),
+                              .pipe_read = int_arg(call, 1),
+                              .pipe_write = int_arg(call, 2),
+                              .destination = int_arg(call, 3),
+                              .in_pipe = long_arg(call, 4),
+                              .limit = long_arg(call, 5)};
   int flags = sluice_pump(&state);
-  call.thread->ring.page[1] = (double)state.in;
-  call.thread->ring.page[2] = (double)state.out;
-  return from_int(env, flags);
+  call->thread->ring.page[1] = (double)state.in;
+  call->thread->ring.page[2] = (double)state.out;
+  return reply(call, flags);
 }
 
-static napi_value raise_file_limit(napi_env env, napi_callback_info info) {
-  (void)info;
+static napi_value raise_file_limit(struct call *call) {
   struct rlimit limit = {0, 0};
   getrlimit(RLIMIT_NOFILE, &limit);
   struct rlimit raised = {limit.rlim_max, limit.rlim_max};
   if (limit.rlim_cur < limit.rlim_max && setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
-  return from_double(env, (double)limit.rlim_cur);
+  return from_double(call->env, (double)limit.rlim_cur);
 }
 
-static napi_value thread_cpu(napi_env env, napi_callback_info info) {
-  (void)info;
+static napi_value thread_cpu(struct call *call) {
   struct timespec used = {0, 0};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-  return from_double(env, (double)used.tv_sec * 1e6 + (double)(used.tv_nsec / 1000));
+  return from_double(call->env, (double)used.tv_sec * 1e6 + (double)(used.tv_nsec / 1000));
 }
 
-static napi_value sockaddr_bytes(napi_env env, napi_callback_info info) {
-  struct call call = read_call(env, info);
+static napi_value sockaddr_bytes(struct call *call) {
   char host[64];
-  string_arg(env, &call, 0, host, sizeof host);
+  string_arg(call, 0, host, sizeof host);
   size_t length;
-  uint8_t *into = bytes_arg(env, &call, 2, &length);
-  uint32_t port = uint_arg(env, &call, 1), at = uint_arg(env, &call, 3);
+  uint8_t *into = bytes_arg(call, 2, &length);
+  uint32_t port = uint_arg(call, 1), at = uint_arg(call, 3);
   struct sockaddr_storage address;
   socklen_t size = port > UINT16_MAX ? 0 : sluice_parse_address(host, (uint16_t)port, &address);
-  if (into == NULL || at > length || size > length - at) return from_int(env, 0);
+  if (into == NULL || at > length || size > length - at) return reply(call, 0);
   memcpy(into + at, &address, size);
-  return from_int(env, (int32_t)size);
+  return reply(call, (int32_t)size);
 }
 
 // Runs when the environment ends, also by Worker.terminate(): no JavaScript from here on.
@@ -389,7 +357,7 @@ static void free_thread(napi_env env, void *data, void *hint) {
 }
 
 NAPI_MODULE_INIT() {
-  static const struct { const char *name; napi_callback function; } functions[] = {
+  static const struct function functions[] = {
       {"create", create},
       {"enter", enter},
       {"run", run},
@@ -425,7 +393,7 @@ NAPI_MODULE_INIT() {
   napi_add_env_cleanup_hook(env, cleanup, thread);
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     napi_value function = NULL;
-    napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].function, NULL, &function);
+    napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, enter_body, (void *)&functions[i], &function);
     set(env, exports, functions[i].name, function);
   }
   return exports;

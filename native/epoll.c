@@ -1,8 +1,8 @@
 // epoll as executor of the same entries that io_uring executes, for kernels and containers that refuse io_uring.
 //
 // Each descriptor is registered once, edge-triggered, for reading and writing. A receive that comes back short has
-// drained the socket, so no second call is spent on seeing EAGAIN; after a hang-up no further edge comes, so reading goes
-// on to the end. Sends are tried when they are submitted, receives when epoll has said that there is something.
+// drained the socket, so no second call is spent on seeing EAGAIN; after a hang-up no further edge comes, so reading
+// goes on to the end. Sends are tried when they are submitted, receives when epoll has said that there is something.
 #include "epoll.h"
 
 #include <errno.h>
@@ -22,138 +22,6 @@
 #endif
 
 #define MAILBOX UINT64_MAX
-
-static uint32_t bucket_of(const struct epoll_executor *x, uint64_t user_data) {
-  return (uint32_t)(user_data * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (x->op_capacity - 1);
-}
-
-static enum queue queue_of(const struct op *op) {
-  switch (op->sqe.opcode) {
-    case IORING_OP_RECV:
-    case IORING_OP_ACCEPT:
-      return READERS;
-    case IORING_OP_POLL_ADD:
-      return POLLERS;
-    default:
-      return WRITERS;
-  }
-}
-
-static bool grow(struct epoll_executor *x) {
-  uint32_t old = x->op_capacity, capacity = old == 0 ? SLUICE_FIRST_OPS : old * 2;
-  struct op *ops = SYS_ALLOC(realloc, x->ops, (size_t)capacity * sizeof *ops);
-  if (ops == NULL) return false;
-  x->ops = ops;
-  uint32_t *buckets = SYS_ALLOC(calloc, capacity, sizeof *buckets);
-  if (buckets == NULL) return false;
-  free(x->buckets);
-  x->buckets = buckets;
-  x->op_capacity = capacity;
-  for (uint32_t i = 0; i < capacity; i++) {
-    struct op *op = &ops[i];
-    if (i >= old) {
-      op->parked = false;
-      op->next = i + 1 < capacity ? i + 2 : 0;
-    } else if (op->parked) {
-      uint32_t *bucket = &buckets[bucket_of(x, op->sqe.user_data)];
-      op->hash_next = *bucket;
-      *bucket = i + 1;
-    }
-  }
-  x->free_op = old + 1;
-  return true;
-}
-
-static uint32_t take_op(struct epoll_executor *x, const struct io_uring_sqe *sqe) {
-  uint32_t index = x->free_op;
-  struct op *op = op_at(x, index);
-  x->free_op = op->next;
-  *op = (struct op){.sqe = *sqe};
-  return index;
-}
-
-static void append(struct epoll_executor *x, struct op_list *list, uint32_t index) {
-  op_at(x, index)->next = 0;
-  if (list->head == 0) {
-    list->head = index;
-  } else {
-    op_at(x, list->tail)->next = index;
-  }
-  list->tail = index;
-}
-
-void sluice_post(struct epoll_executor *x, uint64_t user_data, int32_t result, uint32_t flags) {
-  struct io_uring_cqe *cqe = &x->cqes[x->completed++ & (x->cq_entries - 1)];
-  cqe->user_data = user_data;
-  cqe->res = result;
-  cqe->flags = flags;
-}
-
-// The last completion of an operation. Without room it stays in the operation itself: nothing to allocate, nothing lost.
-static void complete(struct epoll_executor *x, uint32_t index, int32_t result, uint32_t cqe_flags, bool silent) {
-  struct op *op = op_at(x, index);
-  if (!silent && completions_full(x)) {
-    op->result = result;
-    op->done = cqe_flags;
-    append(x, &x->overflowed, index);
-    return;
-  }
-  if (!silent) sluice_post(x, op->sqe.user_data, result, cqe_flags);
-  op->next = x->free_op;
-  x->free_op = index;
-}
-
-static void flush_overflowed(struct epoll_executor *x) {
-  while (x->overflowed.head != 0 && x->completed - x->consumed < x->cq_entries) {
-    uint32_t index = x->overflowed.head;
-    struct op *op = op_at(x, index);
-    x->overflowed.head = op->next;
-    sluice_post(x, op->sqe.user_data, op->result, op->done);
-    op->next = x->free_op;
-    x->free_op = index;
-  }
-}
-
-static void remove_from(struct epoll_executor *x, uint32_t *head, uint32_t index, bool hashed) {
-  while (*head != index) head = hashed ? &op_at(x, *head)->hash_next : &op_at(x, *head)->next;
-  *head = hashed ? op_at(x, index)->hash_next : op_at(x, index)->next;
-}
-
-void sluice_park(struct epoll_executor *x, struct fd_state *f, uint32_t index, enum queue queue) {
-  struct op *op = op_at(x, index);
-  uint32_t *end = &f->queue[queue];
-  while (*end != 0) end = &op_at(x, *end)->next;  // rarely more than one is queued
-  *end = index;
-  op->next = 0;
-  uint32_t *bucket = &x->buckets[bucket_of(x, op->sqe.user_data)];
-  op->hash_next = *bucket;
-  *bucket = index;
-  op->parked = true;
-}
-
-static void unpark(struct epoll_executor *x, uint32_t index) {
-  struct op *op = op_at(x, index);
-  remove_from(x, &x->fds[op->sqe.fd].queue[queue_of(op)], index, false);
-  remove_from(x, &x->buckets[bucket_of(x, op->sqe.user_data)], index, true);
-  op->parked = false;
-}
-
-void sluice_finish(struct epoll_executor *x, uint32_t index, int32_t result, uint32_t cqe_flags) {
-  struct op *op = op_at(x, index);
-  if (op->parked) unpark(x, index);
-  bool failed = result < 0 || op->fell_short;
-  bool skips = (op->sqe.flags & IOSQE_CQE_SKIP_SUCCESS) != 0;
-  uint32_t link = op->link;
-  bool broken = failed && (op->sqe.flags & IOSQE_IO_HARDLINK) == 0;
-  complete(x, index, result, cqe_flags, skips && !failed);
-  if (link != 0 && !broken) append(x, &x->issuable, link);
-  // As in the kernel: the rest of a broken chain is silent if the operation that failed was a silent one.
-  while (link != 0 && broken) {
-    uint32_t next = op_at(x, link)->link;
-    complete(x, link, -ECANCELED, 0, skips);
-    link = next;
-  }
-}
 
 struct fd_state *sluice_fd_state(struct epoll_executor *x, int fd) {
   if ((uint32_t)fd >= sluice_fd_limit()) return NULL;
@@ -192,32 +60,6 @@ int sluice_watch(struct epoll_executor *x, struct fd_state *f, int fd) {
   return 0;
 }
 
-int sluice_cancel_fd(struct epoll_executor *x, struct fd_state *f, bool all) {
-  int count = 0;
-  for (int queue = 0; queue < QUEUES; queue++) {
-    while (f->queue[queue] != 0 && (all || count == 0)) {
-      sluice_finish(x, f->queue[queue], -ECANCELED, 0);
-      count++;
-    }
-  }
-  return count;
-}
-
-int sluice_cancel_user_data(struct epoll_executor *x, uint64_t user_data, bool all) {
-  int count = 0;
-  uint32_t index = x->buckets[bucket_of(x, user_data)];
-  while (index != 0) {
-    uint32_t next = op_at(x, index)->hash_next;
-    if (op_at(x, index)->sqe.user_data == user_data) {
-      sluice_finish(x, index, -ECANCELED, 0);
-      count++;
-      if (!all) break;
-    }
-    index = next;
-  }
-  return count;
-}
-
 // Operations whose turn in a chain has come. A list, not a recursion: chains may be as long as the ring.
 static void issue_links(struct epoll_executor *x) {
   while (x->issuable.head != 0) {
@@ -233,8 +75,8 @@ static uint32_t submit_entries(struct epoll_executor *x, uint32_t submit) {
   if (submit > x->sq_entries) submit = x->sq_entries;
   uint32_t done = 0, chain = 0, last = 0;
   while (done < submit) {
-    if (x->free_op == 0 && !grow(x)) break;
-    uint32_t index = take_op(x, &x->sqes[x->submitted & (x->sq_entries - 1)]);
+    if (!sluice_reserve_op(x)) break;
+    uint32_t index = sluice_take_op(x, &x->sqes[x->submitted & (x->sq_entries - 1)]);
     x->submitted++;
     done++;
     if (chain == 0) {
@@ -244,12 +86,12 @@ static uint32_t submit_entries(struct epoll_executor *x, uint32_t submit) {
     }
     last = index;
     if ((op_at(x, index)->sqe.flags & (IOSQE_IO_LINK | IOSQE_IO_HARDLINK)) != 0 && done < submit) continue;
-    append(x, &x->issuable, chain);
+    sluice_issue_later(x, chain);
     issue_links(x);
     chain = 0;
   }
   if (chain != 0) {  // no memory in the middle of a chain: it ends here
-    append(x, &x->issuable, chain);
+    sluice_issue_later(x, chain);
     issue_links(x);
   }
   sluice_store(x->sq_head, x->submitted);
@@ -303,11 +145,11 @@ int sluice_epoll_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_c
                        uint32_t min_wait_us) {
   struct epoll_executor *x = ring->epoll;
   x->consumed = sluice_load(x->cq_head);
-  flush_overflowed(x);
+  sluice_flush_overflowed(x);
   if (x->mail_waiting) sluice_mail_deliver(x);
   uint32_t submitted = submit_entries(x, submit);
-  if (submit > 0 && submitted == 0 && x->free_op == 0) return -ENOMEM;
-
+  bool no_memory = submit > 0 && submitted == 0 && x->free_op == 0;
+  if (no_memory) timeout_us = 0;  // operations that end now make room
   if (min_complete > x->cq_entries) min_complete = x->cq_entries;
   if (min_wait_us > 0 && !x->precise && min_complete > 1) min_complete = 1;
   int64_t now = timeout_us > 0 || min_wait_us > 0 ? sluice_clock_us() : 0;
@@ -328,7 +170,7 @@ int sluice_epoll_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_c
     if (now >= until) break;
   }
   sluice_store(x->cq_tail, x->completed);
-  return (int)submitted;
+  return no_memory ? -ENOMEM : (int)submitted;
 }
 
 static int map_tables(struct sluice_ring *ring, struct epoll_executor *x, uint32_t entries) {
@@ -392,7 +234,7 @@ int sluice_epoll_open(struct sluice_ring *ring, uint32_t entries) {
   x->ready.head = -1;
   x->precise = true;
   x->ring = ring;
-  int error = grow(x) ? 0 : -ENOMEM;
+  int error = sluice_reserve_op(x) ? 0 : -ENOMEM;
   if (error == 0) {
     ring->call = "registry";
     error = sluice_registry_add(x);

@@ -90,19 +90,29 @@ static inline bool completions_full(const struct epoll_executor *x) {
   return x->overflowed.head != 0 || x->completed - x->consumed >= x->cq_entries;
 }
 
-// epoll.c
+// epoll_table.c
+// Makes sure that the next sluice_take_op() succeeds. False where there is no memory.
+bool sluice_reserve_op(struct epoll_executor *x);
+uint32_t sluice_take_op(struct epoll_executor *x, const struct io_uring_sqe *sqe);
+// Has the operation issued once the one at hand is through.
+void sluice_issue_later(struct epoll_executor *x, uint32_t index);
+void sluice_park(struct epoll_executor *x, struct fd_state *f, uint32_t index, enum queue queue);
 // Writes a completion; the caller has checked completions_full().
 void sluice_post(struct epoll_executor *x, uint64_t user_data, int32_t result, uint32_t flags);
 // Ends an operation: unparks it, completes it, continues or breaks its chain.
 void sluice_finish(struct epoll_executor *x, uint32_t index, int32_t result, uint32_t cqe_flags);
+// Completions that found no room when they came.
+void sluice_flush_overflowed(struct epoll_executor *x);
+// Both return the number of operations cancelled.
+int sluice_cancel_fd(struct epoll_executor *x, struct fd_state *f, bool all);
+int sluice_cancel_user_data(struct epoll_executor *x, uint64_t user_data, bool all);
+
+// epoll.c
 // State of descriptor `fd` as it is now, or NULL if the number is out of range.
 struct fd_state *sluice_fd_state(struct epoll_executor *x, int fd);
-void sluice_park(struct epoll_executor *x, struct fd_state *f, uint32_t index, enum queue queue);
 void sluice_mark_ready(struct epoll_executor *x, int fd);
 // Registers `fd` with epoll, once. 0 or -errno.
 int sluice_watch(struct epoll_executor *x, struct fd_state *f, int fd);
-int sluice_cancel_fd(struct epoll_executor *x, struct fd_state *f, bool all);
-int sluice_cancel_user_data(struct epoll_executor *x, uint64_t user_data, bool all);
 
 // epoll_ops.c
 void sluice_issue(struct epoll_executor *x, uint32_t index);

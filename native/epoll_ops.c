@@ -9,7 +9,7 @@
 #include "epoll.h"
 #include "sys.h"
 
-#define KNOWN_FLAGS (IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_ASYNC | IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS)
+#define KNOWN_FLAGS (IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_ASYNC | IOSQE_BUFFER_SELECT | SLUICE_CQE_SKIP_SUCCESS)
 // ioprio of RECV and ACCEPT
 #define RECV_MULTISHOT 2u
 #define ACCEPT_MULTISHOT 1u
@@ -17,6 +17,8 @@
 #define CANCEL_ALL 1u
 #define CANCEL_FD 2u
 #define POLL_MULTI_AND_UPDATE 7u
+// addr of MSG_RING: the kind that carries a number
+#define MSG_DATA 0
 #define SLICES 64
 
 enum outcome { BLOCKED, FINISHED, MORE, DRAINED, DEFERRED };
@@ -73,6 +75,10 @@ static enum outcome try_accept(struct epoll_executor *x, uint32_t index) {
   // A connection that was reset in the queue is no error of the listener.
   if (fd < 0 && (errno == EINTR || errno == ECONNABORTED)) return MORE;
   if (fd < 0) return errno == EAGAIN ? BLOCKED : finished(x, index, -errno, 0);
+  if ((uint32_t)fd >= sluice_fd_limit()) {  // the limit was raised after this process had sized its tables
+    SYS_CLOSE(fd);
+    return finished(x, index, -EMFILE, 0);
+  }
   sluice_fd_renew(fd);
   if (!multishot) return finished(x, index, fd, 0);
   sluice_post(x, op->sqe.user_data, fd, IORING_CQE_F_MORE);
@@ -95,7 +101,7 @@ void sluice_run_readers(struct epoll_executor *x, int fd, struct fd_state *f) {
     }
     if (outcome == DRAINED || outcome == BLOCKED) f->flags &= ~(uint32_t)FD_READABLE;
     if (outcome == BLOCKED) {
-      // A oneshot receive on a fresh socket is tried before the socket is registered; registering reports what came since.
+      // A oneshot receive is tried before its socket is registered; registering reports what has come since.
       int error = sluice_watch(x, f, fd);
       if (error < 0) sluice_finish(x, index, error, 0);
     }
@@ -183,7 +189,7 @@ static void park_and_watch(struct epoll_executor *x, struct fd_state *f, uint32_
   if (error < 0) sluice_finish(x, index, error, 0);
 }
 
-// Blocking is a property of the open socket. The ring's own calls use MSG_DONTWAIT, but accept and connect have no such flag.
+// The ring's other calls say MSG_DONTWAIT; accept and connect have no such flag.
 static int set_nonblocking(int fd) {
   int flags = SYS(fcntl, fd, F_GETFL);
   if (flags < 0) return -errno;
@@ -274,11 +280,11 @@ void sluice_issue(struct epoll_executor *x, uint32_t index) {
       case IORING_OP_NOP:
         result = 0;
         break;
-      case IORING_OP_SHUTDOWN:
+      case SLUICE_OP_SHUTDOWN:
         result = SYS(shutdown, sqe->fd, (int)sqe->len) < 0 ? -errno : 0;
         break;
-      case IORING_OP_MSG_RING:
-        if (sqe->addr == IORING_MSG_DATA) result = sluice_mail_send(sqe->fd, sqe->off, (int32_t)sqe->len);
+      case SLUICE_OP_MSG_RING:
+        if (sqe->addr == MSG_DATA) result = sluice_mail_send(sqe->fd, sqe->off, (int32_t)sqe->len);
         break;
       case IORING_OP_ASYNC_CANCEL:
         issue_cancel(x, index);

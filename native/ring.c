@@ -9,7 +9,7 @@
 
 #include "sys.h"
 
-#define PAGE 4096u
+#define PAGE 65536u  // of arm64 at its largest; a multiple of every smaller one
 #define LINE_4G (UINT64_C(1) << 32)
 
 int64_t sluice_clock_us(void) {
@@ -62,7 +62,7 @@ static int map_all(struct sluice_ring *ring, uint32_t buffers, size_t slab_bytes
   ring->buffer_count = buffers;
   ring->buffers_size = whole_pages((size_t)buffers * sizeof(struct sluice_buffer));
   ring->slab_size = whole_pages(slab_bytes);
-  ring->page_size = PAGE;
+  ring->page_size = 4096;
   void *page = map_memory(ring->page_size, MAP_POPULATE);
   if (page == MAP_FAILED) return -errno;
   ring->page = page;

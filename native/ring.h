@@ -10,6 +10,11 @@
 // Group of the provided buffers.
 #define SLUICE_BUFFER_GROUP 1
 
+// Constants newer than the oldest kernel headers this builds with (5.10), by the kernel's names.
+#define SLUICE_OP_SHUTDOWN 34              // IORING_OP_SHUTDOWN
+#define SLUICE_OP_MSG_RING 40              // IORING_OP_MSG_RING
+#define SLUICE_CQE_SKIP_SUCCESS (1u << 6)  // IOSQE_CQE_SKIP_SUCCESS
+
 enum sluice_executor { SLUICE_AUTO, SLUICE_URING, SLUICE_EPOLL };
 
 struct epoll_executor;
@@ -73,8 +78,8 @@ int sluice_epoll_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_c
                        uint32_t min_wait_us);
 void sluice_epoll_close(struct sluice_ring *ring);
 
-// Tells the epoll executors of all threads that descriptor `fd` is (or is about to be) another file than before, so that
-// none takes its own state of the old one for the new one's. Call before closing and after creating a descriptor.
+// Tells the epoll executors of all threads that descriptor `fd` is (or is about to be) another file than before, so
+// that none takes its state of the old file for the new one's. Call before closing and after creating a descriptor.
 void sluice_fd_renew(int fd);
 
 #endif

@@ -112,7 +112,7 @@ int sluice_refuse(int fd) {
   return SYS(setsockopt, fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0 ? -errno : 0;
 }
 
-// Blocking, like accepted sockets: io_uring waits only on blocking sockets, the epoll executor sets what connect() needs.
+// Blocking, like accepted sockets: io_uring waits only on those, and the epoll executor sets what connect() needs.
 int sluice_socket(int family, uint32_t keep_alive_ms, uint32_t user_timeout_ms) {
   if (family != 4 && family != 6) return -EAFNOSUPPORT;
   int fd = SYS(socket, family == 6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -21,7 +21,7 @@ struct sluice_pump {
 };
 
 // Moves what can be moved, up to a bound that keeps one flow from holding up the others. Both sockets must be
-// O_NONBLOCK. Returns PUMP_* flags, the errno of a failure in bits 8 and up; 0 means that there may be more: call again.
+// O_NONBLOCK. Returns PUMP_* flags, the errno of a failure in bits 8 and up; 0: there may be more, call again.
 int sluice_pump(struct sluice_pump *pump);
 // A non-blocking pipe of `bytes`, or of as much as the kernel allows. 0 or -errno.
 int sluice_pipe(uint32_t bytes, int ends[2]);

@@ -13,7 +13,7 @@ export function haproxy(name = 'haproxy', options: HaproxyOptions = {}): Contend
     name,
     missing: () => (which('haproxy') === null ? 'HAProxy is not installed' : null),
     async start(session, work) {
-      const port = session.port();
+      const port = await session.port();
       const file = session.write(`haproxy-${port}.cfg`, text(port, work, options));
       const started = session.start(name, work.cores, [which('haproxy') ?? 'haproxy', '-db', '-q', '-f', file]);
       await session.listening(started, port);

@@ -41,7 +41,7 @@ export function nginxStream(name = 'nginx'): Contender {
 type Block = (port: number) => string;
 
 async function startProxy(session: Session, name: string, work: Work, block: Block, modules = ''): Promise<Running> {
-  const port = session.port();
+  const port = await session.port();
   const text = main(session, port, work.workers, work.connections, block(port), modules);
   const started = await startNginx(session, name, work.cores, port, text);
   return { name, port, started };
@@ -128,7 +128,7 @@ function streamBlock(work: Work): Block {
 
 /** Serves the session's memory directory over HTTP. Returns its port. */
 export async function startFileUpstream(session: Session): Promise<number> {
-  const port = session.port();
+  const port = await session.port();
   const block = `http {
 ${httpCommon(session)}
   server {

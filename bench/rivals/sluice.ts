@@ -41,8 +41,8 @@ export function sluice(name: string, io: 'uring' | 'epoll' | 'auto'): Contender 
     name,
     missing: () => (sluiceCommand() === null ? 'Sluice is not built (make build)' : null),
     async start(session, work) {
-      const port = session.port();
-      const admin = session.port();
+      const port = await session.port();
+      const admin = await session.port();
       const { workers, cores } = work;
       const options = { name, io, workers, cores, admin, configuration: configuration(port, admin, work, io) };
       return { name, port, started: await startSluice(session, options) };

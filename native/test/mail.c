@@ -1,5 +1,5 @@
-// Two threads hand numbers to a third, whose ring comes and goes meanwhile. Run under ThreadSanitizer: nothing may race,
-// and every message is either delivered in order, refused, or was in the box of a ring that was destroyed.
+// Two threads hand numbers to a third, whose ring comes and goes meanwhile. Run under ThreadSanitizer: nothing may
+// race, and every message is delivered in order, refused, or was in the box of a ring that was destroyed.
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -40,7 +40,7 @@ static void *sender(void *argument) {
   struct driver d;
   CHECK(driver_open(&d, SLUICE_EPOLL) == 0);
   for (int i = 0; i < MESSAGES; i++) {
-    struct io_uring_sqe *sqe = driver_entry(&d, IORING_OP_MSG_RING, target, FIRST_TAG);
+    struct io_uring_sqe *sqe = driver_entry(&d, SLUICE_OP_MSG_RING, target, FIRST_TAG);
     sqe->off = (uint64_t)(MAIL_TAG + which);
     sqe->len = (uint32_t)i;
     driver_turn(&d, 0);

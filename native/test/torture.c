@@ -103,7 +103,7 @@ static void exercise_send(struct driver *d, int fd, int client) {
 static void exercise_links(struct driver *d, int fd) {
   driver_entry(d, IORING_OP_NOP, -1, NOPS)->flags = IOSQE_IO_LINK;
   driver_entry(d, IORING_OP_NOP, -1, NOPS);
-  struct io_uring_sqe *sqe = driver_entry(d, IORING_OP_MSG_RING, d->ring.id, MAILS);
+  struct io_uring_sqe *sqe = driver_entry(d, SLUICE_OP_MSG_RING, d->ring.id, MAILS);
   sqe->off = MAILED;
   sqe->len = 42;
   d->owed[MAILED]++;
@@ -190,7 +190,7 @@ static void scenario(enum sluice_executor executor, bool undisturbed) {
       sqe->len = 5;
       sqe->msg_flags = MSG_WAITALL | MSG_NOSIGNAL;
       sqe->flags = IOSQE_IO_LINK;
-      driver_entry(d, IORING_OP_SHUTDOWN, out, LINKS)->len = 1;
+      driver_entry(d, SLUICE_OP_SHUTDOWN, out, LINKS)->len = 1;
       for (int turn = 0; turn < PATIENCE && d->owed[LINKS] > 0; turn++) driver_turn(d, 1000);
     }
     for (int i = 0; i < 2; i++) close(clients[i]);

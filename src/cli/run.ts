@@ -22,13 +22,9 @@ export interface EngineHandle {
 
 export type StartEngine = (config: Config, logger: Logger) => Promise<EngineHandle>;
 
-interface EngineModule {
-  readonly Engine: { start: StartEngine };
-}
-
 async function startEngine(config: Config, logger: Logger): Promise<EngineHandle> {
-  const specifier: string = '../supervisor/engine.js';
-  const { Engine } = (await import(specifier)) as EngineModule;
+  // Loaded only now: the other commands do without the native module.
+  const { Engine } = await import('../supervisor/engine.js');
   return Engine.start(config, logger);
 }
 

@@ -1,6 +1,7 @@
 // host [":" port] of a request target or a Host field (RFC 3986 section 3.2, RFC 9110 section 7.2).
 import { COLON, HEX, skipHost } from './octets.js';
 
+const hex = HEX;
 const OPEN = 0x5b;
 const CLOSE = 0x5d;
 
@@ -22,7 +23,7 @@ export function validAuthority(bytes: Uint8Array, start: number, end: number, po
   if (p === end) return !portRequired;
   let port = 0;
   for (; p < end; p++) {
-    const digit = HEX[bytes[p]];
+    const digit = hex[bytes[p]];
     if (digit > 9) return false;
     port = port * 10 + digit;
     if (port > 65535) return false;

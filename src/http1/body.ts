@@ -1,7 +1,7 @@
 // Bodies of HTTP/1 messages (RFC 9112 sections 6 and 7): finds their end, takes chunked framing off and puts it on.
 import { ERROR } from './errors.js';
 import { FRAMING, headEnd } from './head.js';
-import { HEX, isValue } from './octets.js';
+import { HEX, isValue, move } from './octets.js';
 import { compactTrailers, writeTrailers } from './trailer.js';
 
 /** What `read` found: more is to come, the message is over, or bytes from `consumed` must be presented again with more. */
@@ -34,9 +34,8 @@ const HT = 0x09;
 const LF = 0x0a;
 const CR = 0x0d;
 const SP = 0x20;
+const hex = HEX;
 const SEMICOLON = 0x3b;
-/** Below this a loop moves data faster than the call into memmove. */
-const LOOP_BYTES = 48;
 
 /**
  * Reads the bodies of many messages, one per slot. The results of `read` are in the fields below until the next `read`.
@@ -165,8 +164,8 @@ export class BodyReader {
       switch (state) {
         case SIZE:
         case DIGITS:
-          if (HEX[octet] < 16) {
-            left = left * 16 + HEX[octet];
+          if (hex[octet] < 16) {
+            left = left * 16 + hex[octet];
             if (left > Number.MAX_SAFE_INTEGER) error = ERROR.CHUNK_TOO_LARGE;
             state = DIGITS;
           } else if (state === SIZE) error = ERROR.CHUNK_SIZE;
@@ -247,12 +246,6 @@ export class BodyReader {
     this.left[slot] = error;
     return -error;
   }
-}
-
-function move(bytes: Uint8Array, from: number, to: number, at: number): void {
-  const length = to - from;
-  if (length < LOOP_BYTES) for (let i = 0; i < length; i++) bytes[at + i] = bytes[from + i];
-  else bytes.copyWithin(at, from, to);
 }
 
 /**

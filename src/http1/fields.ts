@@ -9,6 +9,7 @@ import { ascii, equals, HEX, HT, SP, same, skipSpace, skipToken, skipValue, trim
 /** `head.kind`: what becomes of a field. Only FORWARD is copied by the writers. */
 export const KIND = { FORWARD: 0, HOP: 1, FRAMING: 2, HOST: 3 } as const;
 
+const hex = HEX;
 const FORWARD = KIND.FORWARD;
 const LF = 0x0a;
 const CR = 0x0d;
@@ -151,7 +152,7 @@ function contentLength(bytes: Uint8Array, start: number, end: number, head: Head
   if (start === end) return -ERROR.LENGTH_INVALID;
   let value = 0;
   for (let p = start; p < end; p++) {
-    const digit = HEX[bytes[p]];
+    const digit = hex[bytes[p]];
     if (digit > 9) return -ERROR.LENGTH_INVALID;
     value = value * 10 + digit;
     if (value > Number.MAX_SAFE_INTEGER) return -ERROR.LENGTH_TOO_LARGE;

@@ -105,6 +105,7 @@ export class Head {
 const LF = 0x0a;
 const CR = 0x0d;
 const SP = 0x20;
+const hex = HEX;
 const SLASH = 0x2f;
 const QUESTION = 0x3f;
 const ASTERISK = 0x2a;
@@ -298,7 +299,7 @@ function responseHead(
   let status = 0;
   for (let i = 0; i < 3; i++) {
     if (++p === stop) return MORE;
-    const value = HEX[bytes[p]];
+    const value = hex[bytes[p]];
     if (value > 9) return -ERROR.STATUS_LINE;
     status = status * 10 + value;
   }

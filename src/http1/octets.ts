@@ -2,7 +2,7 @@
 //
 // V8 folds a module's own constants into optimised code (a table's address and length too) but loads an imported binding
 // at every use. So scans live here beside their table, and hot modules keep their own copies of a few octets:
-// 120 ns against 80 for a value of 63 octets, 55 with four octets a turn.
+// 120 ns against 80 for a value of 63 octets.
 
 export const HT = 0x09;
 export const LF = 0x0a;
@@ -13,9 +13,11 @@ export const COLON = 0x3a;
 /** tchar of RFC 9110 section 5.6.2. */
 const TOKEN = 1;
 /** What a field value or a reason phrase may hold: HTAB, SP, VCHAR, obs-text (RFC 9110 section 5.5). */
-const VALUE = 2;
+const VALUE_SHIFT = 1;
+const VALUE = 1 << VALUE_SHIFT;
 /** What a request target may hold: visible ASCII without `#`, which no form of target has (RFC 9112 section 3.2). */
-const TARGET = 4;
+const TARGET_SHIFT = 2;
+const TARGET = 1 << TARGET_SHIFT;
 /** reg-name without pct-encoded: unreserved and sub-delims (RFC 3986 section 3.2.2). No host in use is percent-encoded. */
 const HOST = 8;
 /** Inside the brackets of an IPv6 literal. */
@@ -41,9 +43,18 @@ for (let digit = 0; digit < 16; digit++) {
   HEX[digit.toString(16).toUpperCase().charCodeAt(0)] = digit;
 }
 
-/** Position of the first octet in [from, stop) that is no tchar, or `stop`. The next three scan likewise. */
+// The three scans below take four octets a turn and find the place in the last four without a branch, which would be
+// mispredicted as a rule. They are written out since a class passed as an argument costs what they gain.
+
+/** Position of the first octet in [from, stop) that is no tchar, or `stop`. The next two scan likewise. */
 export function skipToken(bytes: Uint8Array, from: number, stop: number): number {
   let p = from;
+  for (; p + 4 <= stop; p += 4) {
+    const one = classes[bytes[p]] & TOKEN;
+    const two = classes[bytes[p + 1]] & one;
+    const three = classes[bytes[p + 2]] & two;
+    if ((classes[bytes[p + 3]] & three) === 0) return p + one + two + three;
+  }
   while (p < stop && (classes[bytes[p]] & TOKEN) !== 0) p++;
   return p;
 }
@@ -51,11 +62,12 @@ export function skipToken(bytes: Uint8Array, from: number, stop: number): number
 /** Skips what a field value or a reason phrase may hold. */
 export function skipValue(bytes: Uint8Array, from: number, stop: number): number {
   let p = from;
-  while (
-    p + 4 <= stop &&
-    (classes[bytes[p]] & classes[bytes[p + 1]] & classes[bytes[p + 2]] & classes[bytes[p + 3]] & VALUE) !== 0
-  )
-    p += 4;
+  for (; p + 4 <= stop; p += 4) {
+    const one = classes[bytes[p]] & VALUE;
+    const two = classes[bytes[p + 1]] & one;
+    const three = classes[bytes[p + 2]] & two;
+    if ((classes[bytes[p + 3]] & three) === 0) return p + ((one + two + three) >> VALUE_SHIFT);
+  }
   while (p < stop && (classes[bytes[p]] & VALUE) !== 0) p++;
   return p;
 }
@@ -63,11 +75,12 @@ export function skipValue(bytes: Uint8Array, from: number, stop: number): number
 /** Skips what a request target may hold. */
 export function skipTarget(bytes: Uint8Array, from: number, stop: number): number {
   let p = from;
-  while (
-    p + 4 <= stop &&
-    (classes[bytes[p]] & classes[bytes[p + 1]] & classes[bytes[p + 2]] & classes[bytes[p + 3]] & TARGET) !== 0
-  )
-    p += 4;
+  for (; p + 4 <= stop; p += 4) {
+    const one = classes[bytes[p]] & TARGET;
+    const two = classes[bytes[p + 1]] & one;
+    const three = classes[bytes[p + 2]] & two;
+    if ((classes[bytes[p + 3]] & three) === 0) return p + ((one + two + three) >> TARGET_SHIFT);
+  }
   while (p < stop && (classes[bytes[p]] & TARGET) !== 0) p++;
   return p;
 }
@@ -113,23 +126,31 @@ export function equals(bytes: Uint8Array, start: number, end: number, lower: Uin
   return end - start === lower.length && same(bytes, start, lower);
 }
 
-/** Below this a loop beats the call into the engine's memmove. */
-const LOOP_BYTES = 48;
+/** From here on the call into the engine's memmove, 20 ns whatever the size, beats a loop of 1.3 ns an octet. */
+const LOOP_BYTES = 15;
+
+/** Moves [from, to) to `at`; they may overlap. */
+export function move(bytes: Uint8Array, from: number, to: number, at: number): void {
+  const length = to - from;
+  if (length < LOOP_BYTES && at <= from) for (let i = 0; i < length; i++) bytes[at + i] = bytes[from + i];
+  else bytes.copyWithin(at, from, to);
+}
 
 /** Copies [from, to) to `at` and returns the position after it; -1 where it would pass `limit` or `at` already is -1. */
 export function copy(bytes: Uint8Array, from: number, to: number, at: number, limit: number): number {
-  const length = to - from;
-  if (at < 0 || at + length > limit) return -1;
-  if (length < LOOP_BYTES) for (let i = 0; i < length; i++) bytes[at + i] = bytes[from + i];
+  const end = at + to - from;
+  if (at < 0 || end > limit) return -1;
+  if (to - from < LOOP_BYTES) for (let i = from, o = at; i < to; i++, o++) bytes[o] = bytes[i];
   else bytes.copyWithin(at, from, to);
-  return at + length;
+  return end;
 }
 
 /** Writes a constant at `at` and returns the position after it; -1 as in `copy`. */
 export function put(bytes: Uint8Array, constant: Uint8Array, at: number, limit: number): number {
   const length = constant.length;
   if (at < 0 || at + length > limit) return -1;
-  for (let i = 0; i < length; i++) bytes[at + i] = constant[i];
+  if (length < LOOP_BYTES) for (let i = 0; i < length; i++) bytes[at + i] = constant[i];
+  else bytes.set(constant, at);
   return at + length;
 }
 

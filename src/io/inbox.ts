@@ -100,7 +100,7 @@ export class Inbox {
       at = to;
       end = to + length;
     }
-    const room = Math.min(slab.dataStart(target) + BUFFER_CAPACITY, slab.dataEnd(target)) - end;
+    const room = slab.dataEnd(target) - end;
     const available = this.end[second] - this.start[second];
     const n = available < room ? available : room;
     if (n <= 0) {

@@ -19,7 +19,7 @@ export interface RingMemory {
   readonly slab: ArrayBuffer;
   readonly slabLow: number;
   readonly slabHigh: number;
-  /** Float64 values written by the native side: 0 now (monotonic, µs), 1 and 2 bytes of the last `pump` (in, out). */
+  /** Float64 values written by the native side: 0 now (monotonic, µs); of the last `pump` the bytes 1 into, 2 out of the pipe. */
   readonly page: ArrayBuffer;
   /** Byte offsets into `rings`. */
   readonly sqHead: number;
@@ -32,20 +32,28 @@ export interface RingMemory {
 }
 
 export interface Native {
-  /** Creates this thread's only ring. Throws an Error with `code` (e.g. EPERM) where the asked executor is refused. */
+  /**
+   * Creates this thread's only ring (another one only after `destroy`). `ringBuffers` is a power of two up to 32768,
+   * `slabBytes` at most 2 GiB; the provided buffers are the caller's to fill in. The completion ring is four times as
+   * large as the submission ring, and nothing is lost when it overflows. Throws an Error with `code` (e.g. EPERM) and
+   * `syscall` where the asked executor is refused.
+   */
   create(executor: 'auto' | 'uring' | 'epoll', entries: number, ringBuffers: number, slabBytes: number): RingMemory;
   /**
    * Submits up to `submit` entries and waits until `minComplete` completions are there or `timeoutUs` has passed
-   * (-1 waits for ever, 0 does not wait). `minWaitUs` > 0 waits that long for more than one completion, where the executor can.
-   * Writes the clock into the page. Returns the entries consumed or -errno; a timeout or a signal is no error.
+   * (-1 waits for ever, 0 does not wait). With `minWaitUs` > 0 all of `minComplete` are waited for that long, then one is
+   * enough; where the executor can't do that (before Linux 6.12, epoll before 5.11) `minComplete` counts as at most 1.
+   * Writes the clock into the page. Returns the entries consumed or -errno (-9 without a ring); a timeout or a signal is
+   * no error.
    */
   enter(submit: number, minComplete: number, timeoutUs: number, minWaitUs: number): number;
   /**
    * Hosts `step` in a uv_prepare handle. `step` returns 1 to let libuv run a turn, 0 to be called again after
-   * microtasks have run. Throwing is fatal to the thread (uncaught exception).
+   * microtasks have run. libuv never sleeps while a step is hosted: waiting is the ring's business. Throwing is fatal to
+   * the thread (uncaught exception) and ends the hosting.
    */
   run(step: () => number): void;
-  /** Ends the hosting, so that the thread's event loop can end. */
+  /** Ends the hosting, also from inside of `step`, so that the thread's event loop can end. `run` may be called again. */
   stopRun(): void;
   /** Milliseconds to libuv's next timer, 0 if it has work now, -1 if it has none, -3 if watchers wait to be registered. */
   uvTimeout(): number;
@@ -54,9 +62,23 @@ export interface Native {
   /** Tears the ring down: submits what is queued, cancels, reaps, unmaps. The env's cleanup hook does the same. */
   destroy(): void;
 
-  /** Listening socket on a numeric address, not yet accepting for anyone. Throws with `code` and `syscall`. */
-  listen(host: string, port: number, backlog: number, reusePort: boolean, keepAliveMs: number, userTimeoutMs: number): number;
-  /** Drops new SYNs (a socket filter), so that the queue can be accepted to its end before the socket is closed. 0 or -errno. */
+  /**
+   * Listening socket on a numeric address, not yet accepting for anyone; '::' takes both families. Accepted sockets inherit
+   * TCP_NODELAY and the timeouts (0 leaves the system's). It is blocking, as io_uring needs it; the epoll executor sets
+   * O_NONBLOCK when it first accepts. Throws with `code`, `syscall` and `errno`.
+   */
+  listen(
+    host: string,
+    port: number,
+    backlog: number,
+    reusePort: boolean,
+    keepAliveMs: number,
+    userTimeoutMs: number,
+  ): number;
+  /**
+   * Drops new SYNs (a socket filter), so that the queue can be accepted to its end before the socket is closed; handshakes
+   * in flight still complete. 0 or -errno.
+   */
   refuse(fd: number): number;
   /** Stream socket for CONNECT, with TCP_NODELAY, close-on-exec and what the executor needs. fd or -errno. */
   socket(family: 4 | 6, keepAliveMs: number, userTimeoutMs: number): number;
@@ -69,7 +91,7 @@ export interface Native {
   nonblock(fd: number, on: boolean): number;
   /** Port the socket is bound to, or -errno. */
   localPort(fd: number): number;
-  /** `ip:port`, `[ip6]:port`, or '' where it is not to be had. Cold path only. */
+  /** `ip:port` (also for IPv4 mapped into IPv6), `[ip6]:port`, or '' where it is not to be had. Cold path only. */
   peerName(fd: number): string;
   localName(fd: number): string;
   /** SO_ORIGINAL_DST of IPv4 or IPv6 as `ip:port`, '' where the connection was not redirected. */
@@ -80,8 +102,10 @@ export interface Native {
   pipe(bytes: number): number;
   /**
    * Moves up to `limit` more bytes from `source` through the pipe (holding `inPipe` bytes) to `destination`.
-   * Returns flags: 1 source would block, 2 destination would block, 4 source at its end, 8 source failed,
-   * 16 destination failed, 32 the limit is reached; errno of a failure in bits 8 and up. Bytes are in the page.
+   * Both sockets must be non-blocking; `limit` may be Infinity. The pipe is emptied before the source is read, so 1, 4
+   * and 8 imply that it is empty. Returns flags, 0 where there may be more (call again): 1 source would block,
+   * 2 destination would block, 4 source at its end, 8 source failed, 16 destination failed, 32 the limit is reached;
+   * errno of a failure in bits 8 and up. Bytes are in the page.
    */
   pump(source: number, pipeRead: number, pipeWrite: number, destination: number, inPipe: number, limit: number): number;
   /** Raises RLIMIT_NOFILE to its hard limit; returns the limit now in force. */

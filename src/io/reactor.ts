@@ -211,7 +211,7 @@ export class Reactor {
           handlers.accepted(slot, result, (flags & CQE_F.MORE) !== 0);
           break;
         case OP.POLL_IN:
-          if (generations[slot] === (high & 0xffff)) sockets.polledIn(slot);
+          if (generations[slot] === (high & 0xffff) && sockets.polledIn(slot)) handlers.paused(slot);
           break;
         case OP.POLL_OUT:
           if (generations[slot] === (high & 0xffff)) sockets.polledOut(slot);

@@ -38,6 +38,8 @@ export const SOCKET = {
   CLOSE_PENDING: 8192,
   /** One receive at a time: the owner asks for each. */
   ONCE: 16384,
+  /** A poll has stood for a receive or a send (EAGAIN while O_NONBLOCK); O_NONBLOCK may be off again while it waits. */
+  POLLED: 32768,
 } as const;
 
 const NONE = -1;
@@ -56,6 +58,8 @@ export class Sockets {
   readonly peer: Int32Array;
   /** Bytes queued and not yet taken by the kernel. */
   readonly queued: Int32Array;
+  /** Slices queued: each may hold a whole buffer, however few bytes of it are left to send. */
+  readonly slices: Int32Array;
   /** Sockets in use. */
   open = 0;
   /** Receives parked for want of buffers, ever. */
@@ -103,6 +107,7 @@ export class Sockets {
     this.generation = new Uint16Array(capacity);
     this.peer = new Int32Array(capacity);
     this.queued = new Int32Array(capacity);
+    this.slices = new Int32Array(capacity);
     this.pending = new Uint8Array(capacity);
     this.queueHead = new Int32Array(capacity);
     this.queueTail = new Int32Array(capacity);
@@ -133,6 +138,7 @@ export class Sockets {
     this.flags[slot] = 0;
     this.peer[slot] = NONE;
     this.queued[slot] = 0;
+    this.slices[slot] = 0;
     this.pending[slot] = 0;
     this.queueHead[slot] = NONE;
     this.queueTail[slot] = NONE;
@@ -177,6 +183,7 @@ export class Sockets {
     if ((flags & SOCKET.CANCELLING) === 0) {
       this.flags[slot] = flags | SOCKET.CANCELLING;
       this.ring.cancel(slot, OP.RECV, this.generation[slot]);
+      if ((flags & SOCKET.POLLED) !== 0) this.ring.cancel(slot, OP.POLL_IN, this.generation[slot]);
     }
     return false;
   }
@@ -207,6 +214,7 @@ export class Sockets {
     else this.sliceNext[this.queueTail[slot]] = slice;
     this.queueTail[slot] = slice;
     this.queued[slot] += length;
+    this.slices[slot]++;
     if ((flags & (SOCKET.DIRTY | SOCKET.SENDING | SOCKET.CONNECTING)) === 0) this.markDirty(slot);
   }
 
@@ -218,9 +226,11 @@ export class Sockets {
     else this.sliceNext[this.queueTail[to]] = head;
     this.queueTail[to] = this.queueTail[from];
     this.queued[to] += this.queued[from];
+    this.slices[to] += this.slices[from];
     this.queueHead[from] = NONE;
     this.queueTail[from] = NONE;
     this.queued[from] = 0;
+    this.slices[from] = 0;
     if ((this.flags[to] & (SOCKET.DIRTY | SOCKET.SENDING | SOCKET.CONNECTING)) === 0) this.markDirty(to);
   }
 
@@ -232,6 +242,7 @@ export class Sockets {
     this.queueHead[slot] = NONE;
     this.queueTail[slot] = NONE;
     this.queued[slot] = 0;
+    this.slices[slot] = 0;
   }
 
   /** Ends our direction (FIN) when the queue is sent. */
@@ -268,7 +279,7 @@ export class Sockets {
     if ((flags & SOCKET.RECEIVING) !== 0) this.ring.cancel(slot, OP.RECV, generation);
     if ((flags & SOCKET.SENDING) !== 0) this.ring.cancel(slot, OP.SEND, generation);
     if ((flags & SOCKET.CONNECTING) !== 0) this.ring.cancel(slot, OP.CONNECT, generation);
-    if ((flags & SOCKET.NONBLOCK) !== 0) {
+    if ((flags & SOCKET.POLLED) !== 0) {
       this.ring.cancel(slot, OP.POLL_IN, generation);
       this.ring.cancel(slot, OP.POLL_OUT, generation);
     }
@@ -309,7 +320,8 @@ export class Sockets {
 
   /** Arms parked receives again while there are buffers for them. */
   unpark(): void {
-    if (this.parkedCount === 0 || this.slab.free === 0) return;
+    // Lent buffers count: what was released outside a turn has been lent before this looks.
+    if (this.parkedCount === 0 || this.slab.free + this.slab.lent === 0) return;
     const n = this.parkedCount;
     this.parkedCount = 0;
     for (let i = 0; i < n; i++) {
@@ -361,8 +373,9 @@ export class Sockets {
       return -1;
     }
     if (result === -ERRNO.EAGAIN) {
+      if ((flags & SOCKET.PAUSED) !== 0) return -2;
       // O_NONBLOCK while splicing the other direction: wait for data, then arm.
-      this.flags[slot] |= SOCKET.RECEIVING;
+      this.flags[slot] |= SOCKET.RECEIVING | SOCKET.POLLED;
       this.pending[slot]++;
       this.ring.poll(this.fd[slot], slot, this.generation[slot], POLLIN, OP.POLL_IN);
       return -1;
@@ -375,12 +388,17 @@ export class Sockets {
     if ((this.flags[slot] & (SOCKET.RECEIVING | SOCKET.PAUSED | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) === 0) this.arm(slot);
   }
 
-  /** The poll that stands for a receive on an O_NONBLOCK socket has fired. */
-  polledIn(slot: number): void {
+  /** The poll that stands for a receive on an O_NONBLOCK socket has fired or was cancelled; true where a pause has taken effect. */
+  polledIn(slot: number): boolean {
     this.flags[slot] &= ~(SOCKET.RECEIVING | SOCKET.CANCELLING);
     this.pending[slot]--;
-    if ((this.flags[slot] & SOCKET.CLOSED) !== 0) this.releaseIfDone(slot);
-    else if ((this.flags[slot] & SOCKET.PAUSED) === 0) this.arm(slot);
+    if ((this.flags[slot] & SOCKET.CLOSED) !== 0) {
+      this.releaseIfDone(slot);
+      return false;
+    }
+    if ((this.flags[slot] & SOCKET.PAUSED) !== 0) return true;
+    this.arm(slot);
+    return false;
   }
 
   /** The poll that stands for a send on an O_NONBLOCK socket has fired. */
@@ -431,7 +449,7 @@ export class Sockets {
     }
     if (result < 0) {
       if (result === -ERRNO.EAGAIN) {
-        this.flags[slot] = flags | SOCKET.SENDING;
+        this.flags[slot] = flags | SOCKET.SENDING | SOCKET.POLLED;
         this.pending[slot]++;
         this.ring.poll(this.fd[slot], slot, this.generation[slot], POLLOUT, OP.POLL_OUT);
         return 0;
@@ -528,6 +546,7 @@ export class Sockets {
       }
       bytes -= length;
       slice = this.dropSlice(slice);
+      this.slices[slot]--;
     }
     this.queueHead[slot] = slice;
     if (slice === NONE) this.queueTail[slot] = NONE;

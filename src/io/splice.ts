@@ -85,6 +85,11 @@ export class Splicer {
     this.page = new Float64Array(page);
   }
 
+  /** True while every pipe that there may be is in use. */
+  get exhausted(): boolean {
+    return this.free === 0 && this.open >= this.maxPipes;
+  }
+
   /** True while `source` is being spliced. */
   active(source: number): boolean {
     return this.destination[source] >= 0;

@@ -74,7 +74,8 @@ export class Wheel {
     while (this.tick < target) {
       // An empty level 0 is skipped to its next cascade: a long silence costs one step per 64 ticks.
       if (this.counts[0] === 0) {
-        const last = this.tick | (BUCKETS - 1);
+        // No `|`: it would cut a tick count past 2^31 (an uptime of 50 days) to a negative number.
+        const last = this.tick + BUCKETS - 1 - (this.tick & (BUCKETS - 1));
         if (last >= target) {
           this.tick = target;
           break;
@@ -109,18 +110,21 @@ export class Wheel {
         if (this.heads[tick & (BUCKETS - 1)] !== NONE || (tick & (BUCKETS - 1)) === 0) return tick * TICK_MS;
       }
     }
-    // Nothing at level 0: the next cascade that can bring something down.
+    // Nothing at level 0: the next cascade that can bring something down. Any level may be the first: a far timer moves down
+    // only when its bucket's turn has come.
+    let earliest = Number.POSITIVE_INFINITY;
     for (let level = 1; level < LEVELS; level++) {
       if (this.counts[level] === 0) continue;
       const shift = level * BITS;
       const base = Math.floor(this.tick / 2 ** shift);
       for (let i = 1; i <= BUCKETS; i++) {
         if (this.heads[level * BUCKETS + ((base + i) & (BUCKETS - 1))] !== NONE) {
-          return (base + i) * 2 ** shift * TICK_MS;
+          earliest = Math.min(earliest, (base + i) * 2 ** shift * TICK_MS);
+          break;
         }
       }
     }
-    return (this.tick + 1) * TICK_MS;
+    return earliest;
   }
 
   private collect(index: number, n: number): number {

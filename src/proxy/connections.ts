@@ -31,7 +31,7 @@ export const CLOSE = {
 } as const;
 
 const NONE = -1;
-/** How long a peer may take for the last bytes of a connection that is over for us. */
+/** How long a peer may take none of the last bytes of a connection that is over for us. */
 const LAST_BYTES_MS = 60_000;
 
 export class Connections {
@@ -45,6 +45,8 @@ export class Connections {
   readonly opened: Float64Array;
   /** Last activity, ms. */
   readonly active: Float64Array;
+  /** 1 once the connection is over for us. Its meter stays: the last bytes are still counted. */
+  private readonly ended: Uint8Array;
   /** Client connections open. */
   clients = 0;
   private readonly context: Context;
@@ -57,6 +59,7 @@ export class Connections {
     this.meter = new Int32Array(n);
     this.opened = new Float64Array(n);
     this.active = new Float64Array(n);
+    this.ended = new Uint8Array(n).fill(1);
   }
 
   /** A client connection on `listener`; -1 (and the fd stays the caller's) when the table is full. */
@@ -70,6 +73,7 @@ export class Connections {
     this.meter[slot] = meter;
     this.opened[slot] = reactor.now;
     this.active[slot] = reactor.now;
+    this.ended[slot] = 0;
     this.clients++;
     values[meter + L.OPEN_TOTAL]++;
     values[meter + L.OPEN]++;
@@ -87,6 +91,7 @@ export class Connections {
     this.meter[slot] = meter;
     this.opened[slot] = reactor.now;
     this.active[slot] = reactor.now;
+    this.ended[slot] = 0;
     values[meter + E.OPEN_TOTAL]++;
     values[meter + E.OPEN]++;
     return slot;
@@ -102,11 +107,19 @@ export class Connections {
     if (this.account(slot, reason)) this.context.sockets.abort(slot);
   }
 
+  /** Closes with RST when what is queued has been sent: the peer gets what came before the RST, as it would have without us. */
+  abortWhenSent(slot: number, reason: number): void {
+    if (this.over(slot)) return;
+    this.context.native.resetOnClose(this.context.sockets.fd[slot]);
+    this.closeWhenSent(slot, reason);
+  }
+
   /** Closes when what is queued has been sent; nothing is received any more. */
   closeWhenSent(slot: number, reason: number): void {
     if (this.account(slot, reason)) {
       const { sockets, wheel, reactor } = this.context;
       sockets.pause(slot);
+      this.active[slot] = reactor.now;
       if (sockets.queued[slot] > 0) wheel.schedule(slot, reactor.now + LAST_BYTES_MS);
       sockets.closeWhenSent(slot);
     }
@@ -114,13 +127,21 @@ export class Connections {
 
   /** True once the connection is over for us: only what is queued is still sent. */
   over(slot: number): boolean {
-    return this.meter[slot] === 0;
+    return this.ended[slot] === 1;
+  }
+
+  /** The timer of a connection that is over: closes it unless its peer still takes bytes. */
+  lastBytesTimer(slot: number): void {
+    const { sockets, wheel, reactor } = this.context;
+    const due = this.active[slot] + LAST_BYTES_MS;
+    if (reactor.now < due) wheel.schedule(slot, due);
+    else sockets.close(slot);
   }
 
   private account(slot: number, reason: number): boolean {
+    if (this.ended[slot] === 1) return false;
+    this.ended[slot] = 1;
     const meter = this.meter[slot];
-    if (meter === 0) return false;
-    this.meter[slot] = 0;
     const { values, board, workerId, splicer, inbox } = this.context;
     splicer.stop(slot);
     inbox.clear(slot);

@@ -49,7 +49,6 @@ export class ListenerTable {
   readonly raceMs = new Float64Array(MAX_LISTENERS);
   readonly timeoutMs = new Float64Array(MAX_LISTENERS);
   readonly learnTtlMs = new Float64Array(MAX_LISTENERS);
-  readonly fd = new Int32Array(MAX_LISTENERS).fill(-1);
 }
 
 export class Context {

@@ -9,7 +9,7 @@ import { L, LIMITS, LISTENER_HISTOGRAMS, listenerBase, listenerHistogram, MAX_LI
 import { CLOSE, KIND } from './connections.js';
 import type { Context } from './context.js';
 import type { Http1 } from './http1.js';
-import type { OpaqueRelay } from './opaque.js';
+import { DIAL_ATTEMPTS, type OpaqueRelay } from './opaque.js';
 import { MODE } from './snapshot.js';
 import type { Upstreams } from './upstreams.js';
 
@@ -27,7 +27,7 @@ const NEVER = Number.POSITIVE_INFINITY;
 
 export class Detector {
   private readonly state: Int32Array;
-  /** Whether the race of a client has been started. */
+  /** How often an endpoint was dialled for a client that is silent. */
   private readonly raced: Uint8Array;
   private readonly learned: Uint8Array;
   private readonly histogram: Int32Array;
@@ -74,7 +74,7 @@ export class Detector {
     const opaque = listeners.service[listener * 4 + VERDICT.OPAQUE];
     if (race >= 0 && opaque >= 0 && this.context.learned.has(destinationKey(listener, opaque), Date.now() / 1000)) {
       this.learned[client] = 1;
-      this.race(client);
+      this.race(client, NONE);
     }
     const deadline = this.deadline(client);
     if (deadline !== NEVER) wheel.schedule(client, Math.max(deadline, reactor.now));
@@ -88,21 +88,19 @@ export class Detector {
     let verdict: number = verdictOf(state);
     if (verdict === VERDICT.MORE) {
       // Cannot happen with the matcher's own bounds; memory stays bounded all the same.
-      if (inbox.bytes[client] < BUFFER_CAPACITY) return;
+      if (inbox.bytes[client] < BUFFER_CAPACITY) {
+        // A client that sends byte by byte must not hold a buffer for each.
+        inbox.merge(client);
+        return;
+      }
       verdict = VERDICT.OPAQUE;
     }
     this.decide(client, connections.listener[client], verdict, REASON.MATCHED);
   }
 
   eof(client: number): void {
-    const { inbox, connections } = this.context;
-    if (inbox.empty(client) && this.raced[client] === 0) {
-      // A port probe: connected and left without a word.
-      this.dropRace(client, CLOSE.OK);
-      connections.close(client, CLOSE.OK);
-      return;
-    }
-    this.decide(client, connections.listener[client], VERDICT.OPAQUE, REASON.EOF);
+    // Also without a word: the server may have something to say to a client that only listens.
+    this.decide(client, this.context.connections.listener[client], VERDICT.OPAQUE, REASON.EOF);
   }
 
   failed(client: number, reason: number): void {
@@ -120,20 +118,19 @@ export class Detector {
       return;
     }
     // Only a silent client is raced: one that has begun to speak will go on.
-    if (this.raced[client] === 0 && this.raceDue(client) && this.context.inbox.empty(client)) this.race(client);
+    if (this.raced[client] === 0 && this.raceDue(client) && this.context.inbox.empty(client)) this.race(client, NONE);
     const deadline = this.deadline(client);
     if (deadline !== NEVER) wheel.schedule(client, deadline);
   }
 
   /** The raced endpoint's connection stands, or does not. */
   raceConnected(upstream: number, result: number): void {
-    const { sockets, connections } = this.context;
+    const { sockets } = this.context;
     if (this.upstreams.connected(upstream, result)) {
       sockets.resume(upstream);
       return;
     }
-    this.unlinkRace(upstream);
-    connections.close(upstream, CLOSE.REFUSED);
+    this.raceFailed(upstream, CLOSE.REFUSED);
   }
 
   /** The server speaks first. */
@@ -163,7 +160,7 @@ export class Detector {
   }
 
   raceTimer(upstream: number): void {
-    const { sockets, reactor, wheel, connections } = this.context;
+    const { sockets, reactor, wheel } = this.context;
     if ((sockets.flags[upstream] & SOCKET.CONNECTING) === 0) return;
     const deadline = this.upstreams.connectDeadline(upstream);
     if (reactor.now < deadline) {
@@ -171,8 +168,16 @@ export class Detector {
       return;
     }
     this.upstreams.connectTimedOut(upstream);
+    this.raceFailed(upstream, CLOSE.TIMEOUT);
+  }
+
+  /** The dialled endpoint did not answer: another one may, for a client that still waits for its greeting. */
+  private raceFailed(upstream: number, reason: number): void {
+    const { sockets, connections, inbox } = this.context;
+    const client = sockets.peer[upstream];
     this.unlinkRace(upstream);
-    connections.close(upstream, CLOSE.TIMEOUT);
+    if (client >= 0 && this.raced[client] < DIAL_ATTEMPTS && inbox.empty(client)) this.race(client, connections.endpoint[upstream]);
+    connections.close(upstream, reason);
   }
 
   private decide(client: number, listener: number, verdict: number, reason: number): void {
@@ -244,12 +249,12 @@ export class Detector {
     return deadline;
   }
 
-  private race(client: number): void {
+  private race(client: number, exclude: number): void {
     const { connections, listeners, balancer, reactor, sockets, values } = this.context;
-    this.raced[client] = 1;
+    this.raced[client]++;
     const service = listeners.service[connections.listener[client] * 4 + VERDICT.OPAQUE];
     if (service < 0) return;
-    const endpoint = balancer.pickConnection(service, reactor.now, NONE);
+    const endpoint = balancer.pickConnection(service, reactor.now, exclude);
     if (endpoint < 0) return;
     const upstream = this.upstreams.dial(endpoint, KIND.RACE);
     if (upstream < 0) {

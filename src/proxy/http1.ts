@@ -38,6 +38,8 @@ const LINGER_BYTES = 1024 * 1024;
 /** While draining, a connection idle for this long is ended: a client that was about to send would have. */
 const DRAIN_IDLE_MS = 1000;
 const MAX_HEADERS = 1024;
+/** Room for a response of the proxy's own. */
+const OWN_RESPONSE_BYTES = 256;
 const LATENCY_US = SERVICE_HISTOGRAMS.indexOf('response_latency_us');
 const ENDPOINT_LATENCY_US = ENDPOINT_HISTOGRAMS.indexOf('response_latency_us');
 
@@ -70,6 +72,10 @@ export class Http1 {
   private readonly requests: RequestReader;
   private readonly responses: ResponseReader;
   private readonly lingered: Int32Array;
+  /** The answer where the slab is out, written beforehand: of all answers this one can't wait for a buffer. */
+  private readonly memoryAt: number;
+  private readonly memoryHead: number;
+  private readonly memoryLength: number;
 
   constructor(
     readonly context: Context,
@@ -83,6 +89,10 @@ export class Http1 {
     this.requests = new RequestReader(context, this.exchanges, this.bodies, this);
     this.responses = new ResponseReader(context, this.exchanges, this.bodies, this);
     this.lingered = new Int32Array(sockets.capacity);
+    this.memoryAt = context.slab.fixed(OWN_RESPONSE_BYTES);
+    const limit = this.memoryAt + OWN_RESPONSE_BYTES;
+    this.memoryHead = writeOwnResponse(context.bytes, this.memoryAt, limit, 503, WHY.MEMORY, null, true, true) - this.memoryAt;
+    this.memoryLength = writeOwnResponse(context.bytes, this.memoryAt, limit, 503, WHY.MEMORY, null, true, false) - this.memoryAt;
   }
 
   /** A client connection that speaks HTTP/1; what it has sent is in its inbox. `service` -1: this listener refuses HTTP. */
@@ -100,6 +110,8 @@ export class Http1 {
     const { sockets } = this.context;
     this.upstreams.convertToHttp(upstream);
     this.exchanges.openUpstream(upstream);
+    // By the time a request comes it has been idle, and may be stale, like one that has served.
+    this.exchanges.served[upstream] = 1;
     sockets.peer[upstream] = NONE;
     if ((sockets.flags[upstream] & SOCKET.CONNECTING) === 0) this.upstreams.release(upstream);
   }
@@ -112,8 +124,9 @@ export class Http1 {
   clientEof(client: number): void {
     const { inbox, connections } = this.context;
     const exchanges = this.exchanges;
+    // It still wants its response, and those to the requests that it sent before it ended.
+    if (exchanges.request[client] === REQUEST.COMPLETE) return;
     exchanges.keep[client] = 0;
-    if (exchanges.request[client] === REQUEST.COMPLETE) return; // It still wants its response.
     if (exchanges.request[client] === REQUEST.HEAD && inbox.empty(client)) {
       connections.close(client, CLOSE.OK);
       return;
@@ -181,8 +194,9 @@ export class Http1 {
     if (client >= 0 && this.retry(client, upstream)) return;
     sockets.dropQueue(upstream);
     this.exchanges.reusable[upstream] = 0;
-    if ((sockets.flags[upstream] & SOCKET.EOF) !== 0) this.upstreamEnded(upstream, CLOSE.RESET);
-    else sockets.resume(upstream);
+    if ((sockets.flags[upstream] & SOCKET.EOF) !== 0 || this.exchanges.ended[upstream] !== 0) {
+      this.upstreamEnded(upstream, CLOSE.RESET);
+    } else if (this.exchanges.flow[upstream] === FLOW.COPY) sockets.resume(upstream);
   }
 
   upstreamPaused(upstream: number): void {
@@ -192,7 +206,10 @@ export class Http1 {
 
   upstreamDrained(upstream: number): void {
     const client = this.context.sockets.peer[upstream];
-    if (client >= 0) this.bodies.drained(client, upstream);
+    if (client < 0) return;
+    const { ended } = this.exchanges;
+    if (ended[upstream] !== 0) this.upstreamEnded(upstream, ended[upstream] === 1 ? CLOSE.OK : CLOSE.RESET);
+    else this.bodies.drained(client, upstream);
   }
 
   pump(source: number): void {
@@ -227,7 +244,7 @@ export class Http1 {
       exchanges.attempts[client]++;
       let endpoint = balancer.pickRequest(service, reactor.now, avoid);
       // Rather the same endpoint again than none: it may have only restarted.
-      if (endpoint < 0 && avoid >= 0) endpoint = balancer.pickRequest(service, reactor.now, NONE);
+      if (endpoint < 0 && avoid === exclude && avoid >= 0) endpoint = balancer.pickRequest(service, reactor.now, NONE);
       if (endpoint < 0) break;
       balancer.begin(endpoint);
       let upstream = fresh ? NONE : this.upstreams.takeIdle(endpoint);
@@ -273,15 +290,19 @@ export class Http1 {
       sockets.resume(upstream);
       this.upstreams.release(upstream);
     } else connections.close(upstream, CLOSE.OK);
-    if (exchanges.keep[client] === 1 && whole) {
+    const ended = (sockets.flags[client] & SOCKET.EOF) !== 0;
+    if (exchanges.keep[client] === 1 && whole && !(ended && inbox.empty(client))) {
       exchanges.request[client] = REQUEST.HEAD;
       exchanges.answered[client] = 0;
       exchanges.headSince[client] = 0;
       exchanges.scanned[client] = 0;
       connections.active[client] = reactor.now;
       this.bodies.reset(client);
-      if (!inbox.empty(client)) this.requests.advance(client);
-      else {
+      if (!inbox.empty(client)) {
+        this.requests.advance(client);
+        // What is left is the beginning of a request that will never be whole.
+        if (ended && sockets.kind[client] === KIND.HTTP1_CLIENT && !connections.over(client)) this.clientEof(client);
+      } else {
         this.scheduleIdle(client);
         sockets.resume(client);
       }

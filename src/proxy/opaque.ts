@@ -15,7 +15,9 @@ import { DIAL, type Upstreams } from './upstreams.js';
 const BULK_BYTES = BUFFER_CAPACITY >> 1;
 /** ... and so many in a row make the direction one: about 128 KiB. */
 const BULK_RUN = 8;
-const DIAL_ATTEMPTS = 3;
+export const DIAL_ATTEMPTS = 3;
+/** Queued slices, each of which may hold a whole buffer, count at least so many bytes towards the high-water mark. */
+const SLICE_BYTES = 4096;
 const NONE = -1;
 
 const LIMIT_IDLE = LIMITS.indexOf('opaque-idle');
@@ -31,6 +33,10 @@ export class OpaqueRelay {
   /** The source was paused because its reader is slow. */
   private readonly throttled: Uint8Array;
   private readonly attempts: Uint8Array;
+  /** Service that a client is relayed to. */
+  private readonly service: Int16Array;
+  /** errno of a socket that takes nothing more, while what it sent before is still being read; else 0. */
+  private readonly broken: Uint8Array;
 
   constructor(
     private readonly context: Context,
@@ -41,6 +47,8 @@ export class OpaqueRelay {
     this.run = new Uint8Array(n);
     this.throttled = new Uint8Array(n);
     this.attempts = new Uint8Array(n);
+    this.service = new Int16Array(n);
+    this.broken = new Uint8Array(n);
   }
 
   /**
@@ -52,13 +60,14 @@ export class OpaqueRelay {
     sockets.kind[client] = KIND.OPAQUE;
     this.reset(client);
     this.attempts[client] = 0;
+    this.service[client] = service;
     wheel.cancel(client);
     if (upstream >= 0) {
       this.join(client, upstream);
       this.scheduleIdle(client);
       return;
     }
-    this.dial(client, service, NONE);
+    this.dial(client, NONE);
   }
 
   /** Makes a tunnel of two sockets that another protocol has finished with; their inboxes are delivered. */
@@ -72,20 +81,20 @@ export class OpaqueRelay {
   }
 
   connected(upstream: number, result: number): void {
-    const { connections, sockets, endpoints } = this.context;
+    const { sockets } = this.context;
     const client = sockets.peer[upstream];
     if (this.upstreams.connected(upstream, result)) {
       if (client >= 0) sockets.resume(upstream);
       return;
     }
-    this.redial(client, upstream, endpoints.service[connections.endpoint[upstream]], CLOSE.REFUSED);
+    this.redial(client, upstream, CLOSE.REFUSED);
   }
 
   data(slot: number, bid: number, at: number, length: number): void {
     const { sockets, connections, reactor, values } = this.context;
     const peer = sockets.peer[slot];
     connections.active[slot] = reactor.now;
-    if (peer < 0) {
+    if (peer < 0 || this.broken[peer] !== 0) {
       this.context.slab.release(bid);
       return;
     }
@@ -94,12 +103,7 @@ export class OpaqueRelay {
     if (length >= BULK_BYTES) {
       if (++this.run[slot] >= BULK_RUN && this.flow[slot] === FLOW.COPY) this.beginSplice(slot, peer);
     } else this.run[slot] = 0;
-    if (sockets.queued[peer] > this.context.limits.maxBufferedBytes && this.throttled[slot] === 0) {
-      this.throttled[slot] = 1;
-      values[W.BACKPRESSURE]++;
-      sockets.pause(slot);
-      sockets.notifyDrained(peer);
-    }
+    if (this.throttled[slot] === 0) this.throttle(slot, peer);
   }
 
   eof(slot: number): void {
@@ -111,6 +115,10 @@ export class OpaqueRelay {
       connections.close(slot, CLOSE.OK);
       return;
     }
+    if (this.broken[slot] !== 0) {
+      this.failed(slot, this.broken[slot]);
+      return;
+    }
     if ((sockets.flags[peer] & SOCKET.EOF) !== 0 && !this.context.splicer.active(peer)) {
       this.end(slot, peer, CLOSE.OK);
       return;
@@ -119,20 +127,33 @@ export class OpaqueRelay {
     this.scheduleIdle(this.clientOf(slot, peer));
   }
 
-  /** The socket broke: its peer hears of it as it would have without us, by a RST. */
+  /** The socket broke: its peer hears of it as it would have without us, by a RST after what came before. */
   failed(slot: number, errno: number): void {
     const { sockets, connections } = this.context;
     const peer = sockets.peer[slot];
     const reason = errno === ERRNO.ECONNRESET || errno === ERRNO.EPIPE ? CLOSE.RESET : errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.ERROR;
     if (peer >= 0) {
       this.unlink(slot, peer);
-      connections.abort(peer, reason);
+      if ((sockets.flags[peer] & SOCKET.CONNECTING) !== 0) {
+        this.context.balancer.connectAbandoned(connections.endpoint[peer]);
+        connections.close(peer, reason);
+      } else if ((sockets.flags[slot] & SOCKET.EOF) !== 0) {
+        // It has had everything, the FIN included: only what it still sends is to be answered by a RST, as the kernel does.
+        connections.closeWhenSent(peer, reason);
+      } else connections.abortWhenSent(peer, reason);
     }
     connections.close(slot, reason);
   }
 
+  /** The socket takes nothing more. What it sent before that is still delivered; the end of its stream ends the relay. */
   sendFailed(slot: number, errno: number): void {
-    this.failed(slot, errno);
+    const { sockets } = this.context;
+    if (sockets.peer[slot] < 0 || (sockets.flags[slot] & SOCKET.EOF) !== 0) {
+      this.failed(slot, errno);
+      return;
+    }
+    this.broken[slot] = errno & 0xff;
+    sockets.dropQueue(slot);
   }
 
   paused(slot: number): void {
@@ -179,7 +200,8 @@ export class OpaqueRelay {
         sockets.resume(slot);
         return;
       case PUMP.DESTINATION_FAILED:
-        if (peer >= 0) this.failed(peer, splicer.errno);
+        this.flow[slot] = FLOW.COPY;
+        if (peer >= 0) this.sendFailed(peer, splicer.errno);
         return;
       default:
         this.failed(slot, splicer.errno);
@@ -187,7 +209,7 @@ export class OpaqueRelay {
   }
 
   timer(slot: number): void {
-    const { sockets, connections, reactor, limits, endpoints } = this.context;
+    const { sockets, connections, reactor, limits } = this.context;
     const now = reactor.now;
     if ((sockets.flags[slot] & SOCKET.CONNECTING) !== 0) {
       if (now < this.upstreams.connectDeadline(slot)) {
@@ -195,7 +217,7 @@ export class OpaqueRelay {
         return;
       }
       this.upstreams.connectTimedOut(slot);
-      this.redial(sockets.peer[slot], slot, endpoints.service[connections.endpoint[slot]], CLOSE.TIMEOUT);
+      this.redial(sockets.peer[slot], slot, CLOSE.TIMEOUT);
       return;
     }
     // Only the client's timer counts for an open relay.
@@ -232,8 +254,9 @@ export class OpaqueRelay {
     connections.closeWhenSent(slot, reason);
   }
 
-  private dial(client: number, service: number, exclude: number): void {
+  private dial(client: number, exclude: number): void {
     const { balancer, reactor, connections, sockets } = this.context;
+    const service = this.service[client];
     while (this.attempts[client] < DIAL_ATTEMPTS) {
       this.attempts[client]++;
       const endpoint = balancer.pickConnection(service, reactor.now, exclude);
@@ -250,7 +273,7 @@ export class OpaqueRelay {
     }
     if (exclude >= 0 && this.attempts[client] < DIAL_ATTEMPTS) {
       // Nobody but the one that has just failed.
-      this.dial(client, service, NONE);
+      this.dial(client, NONE);
       return;
     }
     // What a client of a dead endpoint sees without us.
@@ -259,36 +282,27 @@ export class OpaqueRelay {
   }
 
   /** The endpoint did not answer: the next one, with everything the client has sent so far. */
-  private redial(client: number, upstream: number, service: number, reason: number): void {
+  private redial(client: number, failed: number, reason: number): void {
     const { connections, sockets } = this.context;
-    const failed = connections.endpoint[upstream];
-    if (client < 0 || service < 0) {
-      if (client >= 0) connections.abort(client, reason);
-      connections.close(upstream, reason);
-      return;
+    if (client >= 0) {
+      sockets.peer[client] = NONE;
+      sockets.peer[failed] = NONE;
+      this.dial(client, connections.endpoint[failed]);
+      const upstream = sockets.peer[client];
+      if (upstream >= 0) {
+        sockets.moveQueue(failed, upstream);
+        // It was paused for the sake of a queue that has moved.
+        this.throttle(client, upstream);
+      }
     }
-    // Bytes that wait for the connection go back to where the next connection takes them from.
-    this.attempts[upstream] = this.attempts[client];
-    sockets.peer[client] = NONE;
-    sockets.peer[upstream] = NONE;
-    this.dialMoving(client, service, failed, upstream);
-    connections.close(upstream, reason);
-  }
-
-  private dialMoving(client: number, service: number, exclude: number, from: number): void {
-    const { sockets } = this.context;
-    const shut = (sockets.flags[from] & SOCKET.SHUT_PENDING) !== 0;
-    this.dial(client, service, exclude);
-    const upstream = sockets.peer[client];
-    if (upstream < 0) return;
-    sockets.moveQueue(from, upstream);
-    if (shut) sockets.shutdown(upstream);
+    connections.close(failed, reason);
   }
 
   private join(client: number, upstream: number): void {
     const { sockets, connections, inbox } = this.context;
     sockets.kind[upstream] = KIND.OPAQUE;
     this.reset(upstream);
+    this.throttled[client] = 0;
     sockets.peer[client] = upstream;
     sockets.peer[upstream] = client;
     for (let bid = inbox.shift(client); bid >= 0; bid = inbox.shift(client)) {
@@ -307,6 +321,18 @@ export class OpaqueRelay {
     this.flow[slot] = FLOW.COPY;
     this.run[slot] = 0;
     this.throttled[slot] = 0;
+    this.broken[slot] = 0;
+  }
+
+  /** Stops reading from `slot` while too much waits for its peer. */
+  private throttle(slot: number, peer: number): void {
+    const { sockets, limits, values } = this.context;
+    const { maxBufferedBytes } = limits;
+    if (sockets.queued[peer] <= maxBufferedBytes && sockets.slices[peer] * SLICE_BYTES <= maxBufferedBytes) return;
+    this.throttled[slot] = 1;
+    values[W.BACKPRESSURE]++;
+    sockets.pause(slot);
+    sockets.notifyDrained(peer);
   }
 
   private unlink(slot: number, peer: number): void {
@@ -318,8 +344,13 @@ export class OpaqueRelay {
   }
 
   private beginSplice(slot: number, peer: number): void {
-    const { sockets, limits } = this.context;
+    const { sockets, limits, splicer, values } = this.context;
     if (limits.maxPipes === 0 || (sockets.flags[peer] & (SOCKET.CONNECTING | SOCKET.SHUT)) !== 0) return;
+    if (splicer.exhausted) {
+      values[W.PIPE_LIMITED]++;
+      this.run[slot] = 0;
+      return;
+    }
     this.flow[slot] = FLOW.PAUSING;
     if (sockets.pause(slot)) this.paused(slot);
   }

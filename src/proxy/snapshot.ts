@@ -77,8 +77,8 @@ export type ToWorker =
 
 export type FromWorker =
   | { readonly kind: 'ready'; readonly executor: string; readonly reason: string; readonly threadId: number }
-  /** Its listeners with these slots accept no more and their queues are empty: the sockets may be closed. */
-  | { readonly kind: 'unlistened'; readonly listeners: readonly number[] }
+  /** It accepts on these sockets no more and their queues are empty: they may be closed. */
+  | { readonly kind: 'unlistened'; readonly fds: readonly number[] }
   /** Nothing is open any more (after `stop`). */
   | { readonly kind: 'drained' }
   | { readonly kind: 'pong'; readonly id: number }

@@ -8,7 +8,7 @@ import { ERRNO } from '../io/abi.js';
 import type { Native } from '../io/native.js';
 import { Reactor, type Handlers } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
-import { E, endpointBase, L, MAX_ENDPOINTS, MAX_LISTENERS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
+import { E, endpointBase, L, MAX_ENDPOINTS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
 import { AccessLog } from './access-log.js';
 import { Acceptor } from './acceptor.js';
 import { CLOSE, KIND } from './connections.js';
@@ -63,8 +63,8 @@ export class Worker implements Handlers {
       this.context,
       new Int32Array(task.owner),
       (client) => this.detector.open(client),
-      (listener) => {
-        this.send({ kind: 'unlistened', listeners: [listener] });
+      (fd) => {
+        this.send({ kind: 'unlistened', fds: [fd] });
         this.finishIfDone();
       },
     );
@@ -91,6 +91,7 @@ export class Worker implements Handlers {
     this.sample();
     Atomics.store(new Int32Array(board), BOARD.RING + id, -1);
     this.context.values[W.READY] = 0;
+    this.acceptor.stop();
     this.reactor.stop();
     // Out of the loop's own callback before its memory goes.
     await new Promise((resolve) => setImmediate(resolve));
@@ -210,9 +211,8 @@ export class Worker implements Handlers {
 
   sent(slot: number, bytes: number): void {
     const { connections, values, reactor } = this.context;
-    const meter = connections.meter[slot];
     connections.active[slot] = reactor.now;
-    if (meter !== 0) values[meter + L.WRITE_BYTES] += bytes;
+    values[connections.meter[slot] + L.WRITE_BYTES] += bytes;
     if (this.context.sockets.kind[slot] === KIND.HTTP1_UPSTREAM) this.http1.exchanges.sent[slot] += bytes;
   }
 
@@ -272,7 +272,7 @@ export class Worker implements Handlers {
   timer(slot: number): void {
     const { connections, sockets } = this.context;
     if (connections.over(slot)) {
-      sockets.close(slot);
+      connections.lastBytesTimer(slot);
       return;
     }
     switch (sockets.kind[slot]) {
@@ -323,14 +323,7 @@ export class Worker implements Handlers {
     this.snapshot = snapshot;
     this.context.configure(snapshot);
     for (const { slot, endpoints } of snapshot.services) this.setEndpoints(slot, endpoints);
-    const { listeners } = this.context;
-    for (let slot = 0; slot < MAX_LISTENERS; slot++) {
-      const listener = snapshot.listeners.find((candidate) => candidate.slot === slot);
-      const fd = listener?.fd ?? -1;
-      if (fd === listeners.fd[slot]) continue;
-      if (fd >= 0) this.acceptor.listen(slot, fd);
-      else this.acceptor.close(slot);
-    }
+    this.acceptor.configure(snapshot.listeners);
   }
 
   private setEndpoints(service: number, endpoints: Parameters<Context['setEndpoints']>[1]): void {
@@ -338,10 +331,10 @@ export class Worker implements Handlers {
   }
 
   private drain(phase: 'hold' | 'stop' | 'force'): void {
-    const { sockets, listeners, connections } = this.context;
+    const { sockets, connections } = this.context;
     this.context.draining = true;
     if (phase !== 'hold') {
-      for (let slot = 0; slot < MAX_LISTENERS; slot++) if (listeners.fd[slot] >= 0) this.acceptor.close(slot);
+      this.acceptor.leave();
       this.upstreams.closeAllIdle();
       this.stopping = true;
     }
@@ -358,8 +351,7 @@ export class Worker implements Handlers {
 
   private finishIfDone(): void {
     // A listener that is still open may have connections queued.
-    const { sockets, listeners } = this.context;
-    if (this.stopping && sockets.open === 0 && !listeners.fd.some((fd) => fd >= 0)) this.finish();
+    if (this.stopping && this.context.sockets.open === 0 && this.acceptor.listening === 0) this.finish();
   }
 
   private finish(): void {

@@ -38,6 +38,7 @@ export class Engine {
   private readonly endpoints = new Map<string, EndpointSnapshot[]>();
   private config: Config;
   private draining = false;
+  private ending = false;
   private executor = '';
   private settle: (result: { code: number }) => void = () => undefined;
 
@@ -60,6 +61,7 @@ export class Engine {
     this.pool = new WorkerPool(config.workers, config.io, learned, this.reader, logger, {
       snapshot: (worker) => this.snapshot(worker),
       message: (worker, message) => this.onMessage(worker, message),
+      died: (worker) => this.listeners.abandoned(worker),
     });
   }
 
@@ -94,9 +96,10 @@ export class Engine {
         this.logger.warn('this change needs a restart; the old value stays', { key });
       }
     }
-    const added = this.listeners.add(config.listeners, (listener) => this.listenerSlot(listener));
+    const added = this.listeners.add(config.listeners);
     try {
       await this.discovery.update(config.services);
+      if (this.draining) throw new Error('the proxy is draining');
     } catch (error) {
       for (const key of added) this.listeners.closeAll(key);
       throw error;
@@ -107,7 +110,9 @@ export class Engine {
     const gone = this.listeners.retire(keys);
     this.pool.configure();
     // Slots are released after the workers know: nothing new is counted there.
-    for (const key of gone) if (!config.listeners.some((listener) => listener.name === nameOf(key))) this.reader.listeners.release(nameOf(key));
+    for (const name of gone.map(nameOf)) {
+      if (!config.listeners.some((listener) => listener.name === name)) this.reader.listeners.release(name);
+    }
     for (const service of before.services) {
       if (!config.services.some((candidate) => candidate.name === service.name)) this.dropService(service);
     }
@@ -122,10 +127,11 @@ export class Engine {
     this.logger.info('drain: no longer ready', { holdMs, graceMs });
     this.pool.broadcast({ kind: 'drain', phase: 'hold' });
     if (holdMs > 0) await sleep(holdMs);
+    if (this.ending) return;
     this.pool.broadcast({ kind: 'drain', phase: 'stop' });
     this.logger.info('drain: listeners closed; waiting for what is open');
     const done = await Promise.race([this.pool.done.then(() => true), sleep(graceMs, false, { ref: false })]);
-    if (!done) this.logger.warn('drain: grace is over; closing what is left', { graceMs });
+    if (!done && !this.ending) this.logger.warn('drain: grace is over; closing what is left', { graceMs });
     await this.end(done ? 0 : 1);
   }
 
@@ -136,6 +142,8 @@ export class Engine {
   }
 
   private async end(code: number): Promise<void> {
+    if (this.ending) return;
+    this.ending = true;
     if (code !== 0) this.pool.broadcast({ kind: 'drain', phase: 'force' });
     await Promise.race([this.pool.done, sleep(1000)]);
     await this.cleanUp();
@@ -148,7 +156,7 @@ export class Engine {
     native().raiseFileLimit();
     for (const listener of config.listeners) this.listenerSlot(listener);
     for (const service of config.services) this.serviceSlot(service.name);
-    this.listeners.add(config.listeners, (listener) => this.listenerSlot(listener));
+    this.listeners.add(config.listeners);
     await this.discovery.start(config.services);
     if (config.admin !== null) {
       const admin = this.makeAdmin();
@@ -215,7 +223,7 @@ export class Engine {
   }
 
   private onMessage(worker: number, message: FromWorker): void {
-    if (message.kind === 'unlistened') for (const slot of message.listeners) this.listeners.released(slot, worker);
+    if (message.kind === 'unlistened') for (const fd of message.fds) this.listeners.released(worker, fd);
     else if (message.kind === 'log') this.logger[message.level](message.message, { worker, ...message.fields });
   }
 

@@ -4,8 +4,6 @@ import type { ListenerConfig } from '../config/model.js';
 import type { Native } from '../io/native.js';
 
 interface Sockets {
-  readonly config: ListenerConfig;
-  readonly slot: number;
   /** One per worker; -1 once closed. */
   readonly fds: number[];
   /** The port that is really bound (a configured 0 is any). */
@@ -26,13 +24,13 @@ export class ListenerSet {
   ) {}
 
   /** Opens what is new in `configs`. Throws, with nothing opened, if one can't be bound. Returns what it opened. */
-  add(configs: readonly ListenerConfig[], slotOf: (config: ListenerConfig) => number): string[] {
+  add(configs: readonly ListenerConfig[]): string[] {
     const added: string[] = [];
     try {
       for (const config of configs) {
         const key = listenerKey(config);
         if (this.open.has(key)) continue;
-        this.open.set(key, this.bind(config, slotOf(config)));
+        this.open.set(key, this.bind(config));
         added.push(key);
       }
     } catch (error) {
@@ -62,17 +60,16 @@ export class ListenerSet {
     return gone;
   }
 
-  /** A worker accepts on this listener no more: its socket is closed. True if that was the last one. */
-  released(slot: number, worker: number): boolean {
+  /** A worker has emptied the queue of this socket: it is closed. */
+  released(worker: number, fd: number): void {
     for (const sockets of [...this.closing, ...this.open.values()]) {
-      if (sockets.slot !== slot || sockets.fds[worker] < 0) continue;
-      this.native.close(sockets.fds[worker]);
-      sockets.fds[worker] = -1;
-      if (sockets.fds.some((fd) => fd >= 0)) return false;
-      this.closing.delete(sockets);
-      return true;
+      if (sockets.fds[worker] === fd) this.closeOne(sockets, worker);
     }
-    return false;
+  }
+
+  /** A worker died: nobody will empty the queues that it was about to leave. */
+  abandoned(worker: number): void {
+    for (const sockets of this.closing) this.closeOne(sockets, worker);
   }
 
   fd(key: string, worker: number): number {
@@ -89,7 +86,7 @@ export class ListenerSet {
     this.closing.clear();
   }
 
-  private bind(config: ListenerConfig, slot: number): Sockets {
+  private bind(config: ListenerConfig): Sockets {
     const { host } = config.listen;
     let { port } = config.listen;
     const fds: number[] = [];
@@ -104,7 +101,14 @@ export class ListenerSet {
       const code = (error as NodeJS.ErrnoException).code ?? '';
       throw Object.assign(new Error(`listener ${config.name}: ${explainListen(host, port, code, error)}`), { code });
     }
-    return { config, slot, fds, port };
+    return { fds, port };
+  }
+
+  private closeOne(sockets: Sockets, worker: number): void {
+    if (sockets.fds[worker] < 0) return;
+    this.native.close(sockets.fds[worker]);
+    sockets.fds[worker] = -1;
+    if (sockets.fds.every((fd) => fd < 0)) this.closing.delete(sockets);
   }
 
   private closeFds(sockets: Sockets): void {

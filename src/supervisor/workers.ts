@@ -12,9 +12,11 @@ import { BOARD, type FromWorker, type Snapshot, type ToWorker, type WorkerTask }
 
 const WORKER_FILE = fileURLToPath(new URL('../../workers/data-path.js', import.meta.url));
 const CRASHED = CLOSE_REASONS.indexOf('worker_crash');
-/** A worker that dies within this time of its start is replaced after a pause, so that a loop of crashes can't spin. */
+/** A worker that dies within this time of its start may do so again. */
 const HEALTHY_MS = 5000;
-const PAUSE_MS = 800;
+/** Pause before the replacement of such a worker: doubled with each one in a row, so that a loop of crashes can't spin. */
+const MIN_PAUSE_MS = 50;
+const MAX_PAUSE_MS = 800;
 
 interface Live {
   readonly port: MessagePort;
@@ -27,6 +29,8 @@ interface Live {
 export interface PoolEvents {
   snapshot(worker: number): Snapshot;
   message(worker: number, message: FromWorker): void;
+  /** Called when the thread is gone and before it is replaced. */
+  died(worker: number): void;
 }
 
 export class WorkerPool {
@@ -37,8 +41,14 @@ export class WorkerPool {
   private readonly board = new SharedArrayBuffer(BOARD.SIZE * 4);
   private readonly live: (Live | undefined)[] = [];
   private readonly finished = new Set<number>();
+  /** Deaths in a row of workers that had not lived for long. */
+  private readonly earlyDeaths: number[] = [];
+  /** How far a drain has come; a replacement is told. */
+  private phase: ToWorker | undefined;
   private resolveDone: () => void = () => undefined;
   private started: { resolve(ready: { executor: string; reason: string }): void; reject(error: unknown): void } | undefined;
+  /** All workers have accepted at some time. */
+  private up = false;
   private closing = false;
 
   constructor(
@@ -83,6 +93,7 @@ export class WorkerPool {
   }
 
   broadcast(message: ToWorker): void {
+    if (message.kind === 'drain') this.phase = message;
     for (const worker of this.live) worker?.port.postMessage(message);
   }
 
@@ -91,6 +102,11 @@ export class WorkerPool {
     this.live.forEach((worker, id) => {
       worker?.port.postMessage({ kind: 'snapshot', snapshot: this.events.snapshot(id) } satisfies ToWorker);
     });
+  }
+
+  /** Ends the thread of a worker as a crash would; it is replaced. */
+  async terminate(id: number): Promise<void> {
+    await this.live[id]?.thread?.terminate();
   }
 
   async close(): Promise<void> {
@@ -105,6 +121,7 @@ export class WorkerPool {
     const live: Live = { port: port1, memory, startedAt: performance.now(), thread: undefined, ready: false };
     this.live[id] = live;
     this.reader.addWorker(id, memory);
+    if (this.phase !== undefined) port1.postMessage(this.phase);
     port1.on('message', (message: FromWorker) => this.receive(id, live, message));
     const task: WorkerTask = {
       id,
@@ -127,7 +144,10 @@ export class WorkerPool {
     if (message.kind === 'ready') {
       live.ready = true;
       live.thread = this.piscina.threads.find((thread) => thread.threadId === message.threadId);
-      if (this.ready) this.started?.resolve(message);
+      if (this.ready) {
+        this.up = true;
+        this.started?.resolve(message);
+      }
     }
     this.events.message(id, message);
   }
@@ -143,18 +163,23 @@ export class WorkerPool {
     if (this.closing) return;
     const board = new Int32Array(this.board);
     Atomics.store(board, BOARD.RING + id, -1);
-    const wasReady = live.ready;
-    live.ready = false;
-    const reason = error instanceof Error ? error.message : String(error);
-    if (!wasReady && this.started !== undefined && !this.ready && performance.now() - live.startedAt < HEALTHY_MS) {
+    if (this.started !== undefined && !this.up) {
       // It never served: what is wrong will not go away by itself.
       this.started.reject(error);
+      return;
     }
+    live.ready = false;
+    const reason = error instanceof Error ? error.message : String(error);
     this.logger.error('a worker died; its connections are closed and it is replaced', { worker: id, reason, error });
     const { thread } = live;
-    // Its fds are closed only after the thread is gone: until then its ring may still be working on them.
-    if (thread === undefined || thread.threadId === -1) setImmediate(() => this.replace(id, live));
-    else thread.once('exit', () => this.replace(id, live));
+    if (thread === undefined || thread.threadId === -1) {
+      setImmediate(() => this.replace(id, live));
+      return;
+    }
+    // Its fds are closed only after the thread is gone: until then its ring may still be working on them. Piscina ends the
+    // thread of an uncaught exception, but keeps one whose task has failed.
+    thread.once('exit', () => this.replace(id, live));
+    void thread.terminate();
   }
 
   private replace(id: number, live: Live): void {
@@ -164,10 +189,15 @@ export class WorkerPool {
     this.writeOff(live.memory);
     this.reader.removeWorker(id);
     Atomics.store(new Int32Array(this.board), BOARD.LOAD + id, 0);
+    this.events.died(id);
     const young = performance.now() - live.startedAt < HEALTHY_MS;
-    this.logger.warn('replacing the worker', { worker: id, closedFds: orphans });
-    if (young) setTimeout(() => !this.closing && this.launch(id), PAUSE_MS);
-    else this.launch(id);
+    const deaths = young ? (this.earlyDeaths[id] ?? 0) + 1 : 0;
+    this.earlyDeaths[id] = deaths;
+    const pauseMs = deaths === 0 ? 0 : Math.min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** (deaths - 1));
+    this.logger.warn('replacing the worker', { worker: id, closedFds: orphans, pauseMs });
+    setTimeout(() => {
+      if (!this.closing) this.launch(id);
+    }, pauseMs);
   }
 
   /** Closes every fd that the dead worker owned; how many. */
@@ -175,8 +205,8 @@ export class WorkerPool {
     const owner = new Int32Array(this.owner);
     let closed = 0;
     for (let fd = 0; fd < owner.length; fd++) {
-      if (owner[fd] !== id + 1) continue;
-      owner[fd] = 0;
+      // A worker whose hand-over to this one has failed takes its fd back: one of us gets it.
+      if (owner[fd] !== id + 1 || Atomics.compareExchange(owner, fd, id + 1, 0) !== id + 1) continue;
       native().close(fd);
       closed++;
     }

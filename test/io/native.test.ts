@@ -567,9 +567,10 @@ function suite(executor: Executor): void {
 
   it('surfaces an exception of the hosted step and stops stepping', async () => {
     const worker = startWorker('throwing', executor);
+    const exited = new Promise((resolve) => worker.on('exit', resolve));
     const [error] = (await once(worker, 'error')) as [Error];
     assert.equal(error.message, 'step three');
-    await once(worker, 'exit').catch(() => undefined);
+    assert.equal(await exited, 1);
   });
 
   it('leaks no descriptor and takes its memory away from JavaScript when it is destroyed', async () => {
