@@ -3,14 +3,24 @@
 # make bench   Sluice against its rivals, with bars (make bench ARGS="h1-uring --rounds 5")
 # make soak    ten minutes of mixed traffic with aborts (make soak MINUTES=1)
 # make fuzz    long random runs of the protocol machines
+# make pictures    docs/bench.svg from the last bench, docs/balance.svg
+# make test-node NODE_VERSION=24    the quick tests on another Node.js, with this build
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BIN := node_modules/.bin
 NODE ?= node
+NODE_VERSION ?= 24
 MINUTES ?= 10
-SOURCES := $(shell find src workers bench test -name '*.ts')
+SOURCES := $(sort $(shell find src workers bench test -name '*.ts'))
+ADDON := build/Release/sluice.node
 
-.PHONY: help run demo build native lint test test-native test-js packages bench soak fuzz pictures clean
+# Headers that came with this Node.js are used rather than fetched.
+HEADERS := $(shell $(NODE) -p 'require("path").resolve(process.execPath, "../..")' 2>/dev/null)
+ifneq ($(wildcard $(HEADERS)/include/node/node_api.h),)
+export npm_config_nodedir := $(HEADERS)
+endif
+
+.PHONY: help run build lint test test-native test-node packages bench soak fuzz pictures clean FORCE
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -19,15 +29,27 @@ help:
 .PHONY: toolchain
 toolchain:
 	@bash bench/setup/packages.sh toolchain
+	@$(NODE) -e '[a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' || \
+	  { echo 'Sluice needs Node.js 20.19 or later as "$(NODE)" (make NODE=/path/to/node)' >&2; exit 1; }
 
-node_modules/.installed: package.json package-lock.json binding.gyp $(wildcard native/*.c native/*.h) | toolchain
-	npm ci --no-audit --no-fund
-	@mkdir -p $(BIN) && ln -sf ../../dist/src/cli/main.js $(BIN)/sluice
+# npm removes node_modules before it begins, so the stamp is there only if it came to its end.
+node_modules/.installed: package.json package-lock.json | toolchain
+	npm ci --include=dev --no-audit --no-fund
 	@touch $@
 
-dist/.built: node_modules/.installed tsconfig.json $(SOURCES)
+# The install script leaves a module that loads as it is, however old.
+$(ADDON): binding.gyp $(wildcard native/*.c native/*.h) node_modules/.installed
+	@if [ ! -e $@ ] || [ -n "$(filter-out node_modules/.installed,$?)" ]; then npm_config_build_from_source=true npm run --silent install; fi
+	@touch $@
+
+# What was compiled from a source that is gone would still be run as a test.
+dist/.sources: FORCE
+	@tr ' ' '\n' <<<'$(SOURCES)' | cmp -s - $@ || { rm -rf dist && mkdir dist && tr ' ' '\n' <<<'$(SOURCES)' >$@; }
+
+dist/.built: $(ADDON) tsconfig.json dist/.sources $(SOURCES)
 	$(BIN)/tsc -p tsconfig.json
 	@chmod +x dist/src/cli/main.js
+	@ln -sf ../../dist/src/cli/main.js $(BIN)/sluice
 	@touch $@
 
 build: dist/.built
@@ -45,7 +67,15 @@ test-native:
 	$(MAKE) --no-print-directory -C native/test
 
 test: dist/.built packages lint test-native
-	$(NODE) --test --test-concurrency=2 --test-timeout=240000 $(ARGS) 'dist/test/**/*.test.js'
+	$(NODE) --test --test-concurrency=2 --test-timeout=240000 $(ARGS) $$(find dist/test -name '*.test.js' | sort)
+
+# Everything but the end-to-end tests, of which one is enough to see the data path on both executors.
+OTHER_NODE := node_modules/.cache/node-$(NODE_VERSION)
+test-node: dist/.built
+	@npm install --silent --no-audit --no-fund --prefix $(OTHER_NODE) node-linux-$$($(NODE) -p process.arch)@$(NODE_VERSION)
+	@PATH="$$(echo $(CURDIR)/$(OTHER_NODE)/node_modules/node-linux-*/bin):$$PATH" && node --version && \
+	  node --test --test-concurrency=2 --test-timeout=240000 $(ARGS) \
+	    $$(find dist/test -name '*.test.js' -not -path '*/e2e/*' | sort) dist/test/e2e/http1.test.js
 
 bench: dist/.built
 	@bash bench/setup/packages.sh bench
@@ -59,7 +89,7 @@ pictures: dist/.built
 	$(NODE) dist/bench/picture.js
 
 fuzz: dist/.built
-	FUZZ_RUNS=200000 $(NODE) --test 'dist/test/**/*.fuzz.test.js' 'dist/test/http1/*.test.js' 'dist/test/detect/*.test.js'
+	FUZZ_RUNS=200000 $(NODE) --test $$(find dist/test -name '*.fuzz.test.js' -o -path '*/http1/*.test.js' -o -path '*/detect/*.test.js')
 
 clean:
 	rm -rf dist build node_modules

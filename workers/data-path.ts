@@ -4,5 +4,12 @@ import type { WorkerTask } from '../src/proxy/snapshot.js';
 import { Worker } from '../src/proxy/worker.js';
 
 export async function serve(task: WorkerTask): Promise<void> {
-  await new Worker(task, native()).run();
+  const door = native();
+  try {
+    await new Worker(task, door).run();
+  } finally {
+    // The thread may be given another task.
+    door.stopRun();
+    door.destroy();
+  }
 }

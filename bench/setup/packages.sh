@@ -17,8 +17,7 @@ case "${1:-}" in
 esac
 packages=()
 for pair in "${wanted[@]}"; do
-  program=${pair%%:*}
-  PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null 2>&1 || packages+=("${pair#*:}")
+  PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null 2>&1 || packages+=("${pair#*:}")
 done
 [ ${#packages[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
@@ -29,8 +28,14 @@ export DEBIAN_FRONTEND=noninteractive
 # Services that a package would start are none of our business.
 policy=/usr/sbin/policy-rc.d
 [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy" && trap 'rm -f "$policy"' EXIT; }
-apt-get update -qq >/dev/null 2>&1
+# A machine without network is not to wait for minutes to hear so.
+apt=(apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o DPkg::Lock::Timeout=60)
+echo "installing ${packages[*]}" >&2
+"${apt[@]}" update >/dev/null 2>&1
+install() { "${apt[@]}" install -y --no-install-recommends "$@" >/dev/null 2>&1; }
+# Together is quick; one that is not to be had fails them all, so then each on its own.
+install "${packages[@]}" && exit 0
 for package in "${packages[@]}"; do
-  apt-get install -y -qq --no-install-recommends "$package" >/dev/null 2>&1 || echo "MISSING: $package could not be installed; tests that need it are skipped" >&2
+  install "$package" || echo "MISSING: $package could not be installed; tests that need it are skipped" >&2
 done
 exit 0

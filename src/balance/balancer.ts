@@ -16,6 +16,11 @@ const NOBODY = -1;
 const FOR_REQUEST = 0;
 const FOR_CONNECTION = 1;
 const NOT_THERE = 0x7fffffff;
+/**
+ * With so few endpoints all of them are compared instead of two. Two choices of three leave a slow endpoint a third of the
+ * traffic as soon as another one fails: every pair of the two goes to it. Above, two choices spread load as well and cost less.
+ */
+const COMPARE_ALL = 4;
 
 export class Balancer {
   // Per service. Its endpoints are members[service][0..size): first the ready ones, from readyCount on the others.
@@ -322,6 +327,7 @@ export class Balancer {
     if (this.#policy[service] === POLICY.ROUND_ROBIN) return this.#nextInTurn(service, skip, choices);
 
     const random = this.#draw();
+    if (purpose === FOR_REQUEST && choices <= COMPARE_ALL) return this.#cheapest(service, now, skip, random);
     let first = ((random >>> 16) * choices) >>> 16;
     let second = ((random & 0xffff) * (choices - 1)) >>> 16;
     if (second >= first) second++;
@@ -333,6 +339,26 @@ export class Balancer {
     const difference = this.connections(a) - this.connections(b);
     if (difference !== 0) return difference < 0 ? a : b;
     return this.connectEwma(a, now) <= this.connectEwma(b, now) ? a : b;
+  }
+
+  /** The ready endpoint with the lowest cost; a random one of equals. */
+  #cheapest(service: number, now: number, skip: number, random: number): number {
+    const members = this.#members[service];
+    const ready = this.#ready[service];
+    let position = ((random >>> 16) * ready) >>> 16;
+    let best = -1;
+    let lowest = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < ready; i++) {
+      if (position !== skip) {
+        const cost = this.#cost(members[position], now);
+        if (cost < lowest) {
+          lowest = cost;
+          best = members[position];
+        }
+      }
+      if (++position === ready) position = 0;
+    }
+    return best;
   }
 
   #cost(endpoint: number, now: number): number {

@@ -96,7 +96,8 @@ export class BodyReader {
         }
         this.left[slot] = 0;
         this.states[slot] = DONE;
-        this.dataEnd = this.consumed = end + left;
+        // `| 0` keeps positions integers for the engine: a double in a field is an allocation.
+        this.dataEnd = this.consumed = (end + left) | 0;
         return BODY.DONE;
       }
       case CLOSE:
@@ -147,7 +148,7 @@ export class BodyReader {
     let p = start;
     while (p < end && state !== TRAILER) {
       if (state === DATA) {
-        const to = end - p < left ? end : p + left;
+        const to = end - p < left ? end : (p + left) | 0;
         if (dataEnd === dataStart) {
           dataStart = p;
           dataEnd = to;

@@ -3,6 +3,8 @@
 import { BUFFER_CAPACITY, type Slab } from './slab.js';
 
 const NONE = -1;
+/** Pieces up to this size are copied behind what is held already. */
+const GATHER_BYTES = 4096;
 
 export class Inbox {
   /** Bytes held per slot. */
@@ -29,8 +31,22 @@ export class Inbox {
     return this.head[slot] === NONE;
   }
 
-  /** Appends [start, end) of `bid`; takes over the reference. */
+  /**
+   * Appends [start, end) of `bid`; takes over the reference. Little pieces are gathered in the last buffer: one that sends
+   * an octet at a time must not hold a buffer for each.
+   */
   push(slot: number, bid: number, start: number, end: number): void {
+    const last = this.tail[slot];
+    if (last !== NONE && end - start <= GATHER_BYTES && this.slab.exclusive(last)) {
+      const at = this.end[last];
+      if (this.slab.dataEnd(last) - at >= end - start && at + end - start - this.start[last] <= BUFFER_CAPACITY) {
+        this.slab.bytes.copyWithin(at, start, end);
+        this.end[last] = at + end - start;
+        this.bytes[slot] += end - start;
+        this.slab.release(bid);
+        return;
+      }
+    }
     this.start[bid] = start;
     this.end[bid] = end;
     this.next[bid] = NONE;

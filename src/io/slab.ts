@@ -17,6 +17,8 @@ export const BUFFER_CAPACITY = BUFFER_SIZE - HEADROOM - (COLOURS - 1) * 64 - TAI
 /** Entries of the provided-buffer ring: a power of two, the upper bound of what is lent at a time. */
 export const RING_BUFFERS = 1024;
 const RING_START = 64;
+/** Buffers that receives leave for what is to be sent, so that input can't keep output from being written; less in a small slab. */
+const RESERVE = 64;
 
 export class Slab {
   readonly bytes: Uint8Array;
@@ -28,7 +30,8 @@ export class Slab {
   free = 0;
   /** Buffers lent to the kernel. */
   lent = 0;
-  private target = RING_START;
+  private target: number;
+  private readonly reserve: number;
   private readonly stack: Int32Array;
   private readonly refs: Uint16Array;
   private readonly ring32: Uint32Array;
@@ -44,6 +47,8 @@ export class Slab {
     // Buffer ids are 16 bits wide in a completion.
     this.buffers = Math.min(65536, Math.floor((memory.slab.byteLength - fixedBytes) / BUFFER_SIZE));
     this.fixedAt = this.buffers * BUFFER_SIZE;
+    this.reserve = Math.min(RESERVE, this.buffers >> 3);
+    this.target = Math.min(RING_START, this.buffers >> 1);
     this.stack = new Int32Array(this.buffers);
     this.refs = new Uint16Array(this.buffers);
     this.ring32 = new Uint32Array(memory.bufferRing);
@@ -108,8 +113,9 @@ export class Slab {
   /** Fills the ring up to what is lent at a time. Called once a loop turn. */
   lend(): void {
     let n = this.target - this.lent;
-    if (n <= 0 || this.free === 0) return;
-    if (n > this.free) n = this.free;
+    const free = this.free - this.reserve;
+    if (n <= 0 || free <= 0) return;
+    if (n > free) n = free;
     let tail = this.ringTail;
     for (; n > 0; n--) {
       const bid = this.stack[--this.free];
@@ -126,9 +132,13 @@ export class Slab {
     this.ring16[7] = tail;
   }
 
-  /** The kernel ran out of lent buffers: lend more at a time. False if the slab itself is out. */
-  grow(): boolean {
-    if (this.target < RING_BUFFERS) this.target <<= 1;
-    return this.free > 0;
+  /** Whether the kernel has, or gets this turn, a buffer to receive into. */
+  get lendable(): boolean {
+    return this.lent > 0 || this.free > this.reserve;
+  }
+
+  /** The kernel ran out of lent buffers: lend more at a time. */
+  grow(): void {
+    if (this.target < RING_BUFFERS && this.target << 1 <= this.buffers >> 1) this.target <<= 1;
   }
 }

@@ -321,7 +321,7 @@ export class Sockets {
   /** Arms parked receives again while there are buffers for them. */
   unpark(): void {
     // Lent buffers count: what was released outside a turn has been lent before this looks.
-    if (this.parkedCount === 0 || this.slab.free + this.slab.lent === 0) return;
+    if (this.parkedCount === 0 || !this.slab.lendable) return;
     const n = this.parkedCount;
     this.parkedCount = 0;
     for (let i = 0; i < n; i++) {

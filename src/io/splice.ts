@@ -95,6 +95,11 @@ export class Splicer {
     return this.destination[source] >= 0;
   }
 
+  /** True while bytes from `source` are in the pipe, because the destination takes none. */
+  blocked(source: number): boolean {
+    return this.destination[source] >= 0 && this.inPipe[source] > 0;
+  }
+
   /**
    * Begins splicing from `source` to `destination`, at most `limit` bytes (Infinity: to the end of the stream).
    * Neither may have a receive armed for, or bytes queued in, this direction. False if no pipe is to be had.
@@ -269,8 +274,9 @@ export class Splicer {
   private setNonblock(slot: number, on: boolean): void {
     const sockets = this.sockets;
     if (((sockets.flags[slot] & SOCKET.NONBLOCK) !== 0) === on) return;
-    // The epoll executor keeps every socket non-blocking.
-    if (this.ring.executor === 'uring') this.native.nonblock(sockets.fd[slot], on);
+    // splice(2) on a socket without it would block the thread. io_uring, though, answers EAGAIN on such a socket instead of
+    // waiting, so it is taken off again; the epoll executor does not mind.
+    if (on || this.ring.executor === 'uring') this.native.nonblock(sockets.fd[slot], on);
     if (on) sockets.flags[slot] |= SOCKET.NONBLOCK;
     else sockets.flags[slot] &= ~SOCKET.NONBLOCK;
   }

@@ -67,6 +67,7 @@ export const SERVICE_FIELDS: Fields<typeof S, 'RESPONSE'> = {
   RETRIES_DENIED: counter('sluice_service_retries_denied_total', 'Retries of the service denied by its budget'),
   NO_ENDPOINT: counter('sluice_service_no_endpoint_total', 'Times the service had no endpoint to choose'),
   IN_FLIGHT: gauge('sluice_service_in_flight', 'Requests of the service that wait for the end of their response'),
+  UNANSWERED: counter('sluice_service_unanswered_total', 'Requests that ended without a whole response'),
 };
 
 /** Labelled with `direction`, `service`, `target_addr` and, for tcp_*, `peer="dst"`. STATE is shown by state. */
@@ -83,6 +84,7 @@ export const ENDPOINT_FIELDS: Fields<typeof E, 'CLOSE' | 'STATUS'> = {
   CONNECT_FAILURES: counter('sluice_endpoint_connect_failures_total', 'Connection attempts that failed'),
   BREAKER_OPENED: counter('sluice_endpoint_breaker_opened_total', 'Times the circuit breaker took the endpoint out'),
   FAILURES: counter('sluice_endpoint_failures_total', 'Responses lost before their end'),
+  ABANDONED: counter('sluice_endpoint_abandoned_total', 'Requests taken back: their client left, or they were sent elsewhere'),
 };
 
 /** Values of E.STATE. */

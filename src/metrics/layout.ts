@@ -144,6 +144,8 @@ export const S = {
   RETRIES_DENIED: 2,
   NO_ENDPOINT: 3,
   IN_FLIGHT: 4,
+  /** Requests that ended without a whole response: the client left, or a response that had begun was cut off. */
+  UNANSWERED: 5,
   /** RESPONSE + index into RESPONSE_REASONS: what the proxy answered itself. */
   RESPONSE: 8,
   SIZE: 32,
@@ -168,6 +170,8 @@ export const E = {
   BREAKER_OPENED: 22,
   /** Responses lost before their end (reset, timeout, protocol error). */
   FAILURES: 23,
+  /** Requests taken back: the client left, or another connection or endpoint was tried. */
+  ABANDONED: 24,
   /** STATUS + (code - 100): responses by status code 100..599. */
   STATUS: 32,
   SIZE: 536,

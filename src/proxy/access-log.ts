@@ -8,6 +8,11 @@ import type { Exchanges } from './exchange.js';
 const FLUSH_MS = 200;
 const MAX_PENDING = 1024 * 1024;
 const STDERR = 2;
+/** PIPE_BUF: what a pipe takes in one piece, so that the lines of several writers are not mixed (pipe(7)). */
+const PIECE_BYTES = 4096;
+/** How often the rest of a line that a full pipe took half of is tried again. */
+const MAX_TRIES = 1000;
+const NONE = -1;
 
 export class AccessLog {
   private lines: string[] = [];
@@ -30,14 +35,12 @@ export class AccessLog {
 
   /** An exchange has ended; `endpoint` -1: answered by the proxy. */
   request(client: number, endpoint: number, status: number, exchanges: Exchanges): void {
-    const { reactor, endpoints, native, sockets } = this.context;
-    const what = exchanges.target[client] ?? '"method":"","target":"","host":""';
-    exchanges.target[client] = undefined;
-    const upstream = endpoint < 0 ? '' : endpoints.address[endpoint];
-    this.write(
-      `{"time":"${new Date().toISOString()}","level":"info","message":"request","client":"${native.peerName(sockets.fd[client])}",` +
-        `${what},"status":${status},"upstream":"${upstream}","ms":${(reactor.now - exchanges.started[client]).toFixed(3)}}\n`,
-    );
+    this.exchange(client, endpoint, status, '', exchanges);
+  }
+
+  /** An exchange ended without a whole response: the client left, or a response that had begun was cut off. */
+  unanswered(client: number, exchanges: Exchanges): void {
+    this.exchange(client, NONE, 0, ',"unanswered":true', exchanges);
   }
 
   /** An opaque connection has ended. */
@@ -48,16 +51,48 @@ export class AccessLog {
   flush(): void {
     if (this.timer !== undefined) clearTimeout(this.timer);
     this.timer = undefined;
-    if (this.lines.length === 0) return;
-    const text = Buffer.from(this.lines.join(''));
+    const { lines } = this;
     this.lines = [];
     this.pending = 0;
-    try {
-      for (let at = 0; at < text.length; ) at += writeSync(STDERR, text, at);
-    } catch {
-      // A full pipe or nobody there: a log must not hold up traffic.
-      this.context.values[W.ACCESS_LOG_DROPPED]++;
+    let piece = '';
+    for (const line of lines) {
+      if (piece !== '' && piece.length + line.length > PIECE_BYTES) {
+        this.put(piece);
+        piece = '';
+      }
+      piece += line;
     }
+    if (piece !== '') this.put(piece);
+  }
+
+  private exchange(client: number, endpoint: number, status: number, more: string, exchanges: Exchanges): void {
+    const { reactor, endpoints, native, sockets } = this.context;
+    const kept = exchanges.target[client];
+    exchanges.target[client] = undefined;
+    const what = kept ?? '"method":"","target":"","host":""';
+    const upstream = endpoint < 0 ? '' : endpoints.address[endpoint];
+    // A request whose head could not be read has no beginning.
+    const elapsed = kept === undefined ? 0 : reactor.now - exchanges.started[client];
+    this.write(
+      `{"time":"${new Date().toISOString()}","level":"info","message":"request","client":"${native.peerName(sockets.fd[client])}",` +
+        `${what},"status":${status},"upstream":"${upstream}","ms":${elapsed.toFixed(3)}${more}}\n`,
+    );
+  }
+
+  /** Writes whole lines. What was begun is finished, or the next line would be joined to half of one. */
+  private put(piece: string): void {
+    const bytes = Buffer.from(piece, 'latin1');
+    let at = 0;
+    for (let tries = 0; at < bytes.length && tries < MAX_TRIES; ) {
+      try {
+        at += writeSync(STDERR, bytes, at);
+      } catch {
+        // A full pipe or nobody there: a log must not hold up traffic.
+        if (at === 0) break;
+        tries++;
+      }
+    }
+    if (at < bytes.length) this.context.values[W.ACCESS_LOG_DROPPED] += piece.split('\n').length - 1;
   }
 
   private write(line: string): void {

@@ -9,6 +9,8 @@ import { type Exchanges, FLOW } from './exchange.js';
 
 /** Bodies with at least so much to come are spliced: below, switching costs more than copying. */
 export const SPLICE_BYTES = 256 * 1024;
+/** What a queued piece counts at least: a peer that sends an octet at a time must not hold the slab with little data. */
+const SLICE_BYTES = 4096;
 const LIMIT_BUFFERED = LIMITS.indexOf('buffered-bytes');
 
 export class BodyRelay {
@@ -59,6 +61,11 @@ export class BodyRelay {
     return true;
   }
 
+  /** Whether `source` is held back because `destination` takes nothing. */
+  waitsFor(source: number, destination: number): boolean {
+    return this.context.sockets.queued[destination] > 0 || this.context.splicer.blocked(source);
+  }
+
   /** After data was queued: holds the source back if the destination is slow, or begins to splice. */
   pace(source: number, destination: number, result: number): void {
     const { sockets, limits, values } = this.context;
@@ -69,7 +76,9 @@ export class BodyRelay {
       if (sockets.pause(source)) this.paused(source, destination);
       return;
     }
-    if (sockets.queued[destination] > limits.maxBufferedBytes && exchanges.throttled[source] === 0) {
+    const { maxBufferedBytes } = limits;
+    const slow = sockets.queued[destination] > maxBufferedBytes || sockets.slices[destination] * SLICE_BYTES > maxBufferedBytes;
+    if (slow && exchanges.throttled[source] === 0) {
       exchanges.throttled[source] = 1;
       values[W.BACKPRESSURE]++;
       this.context.limited(LIMIT_BUFFERED);

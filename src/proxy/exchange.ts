@@ -41,6 +41,8 @@ export class Exchanges {
   readonly upgrade: Uint8Array;
   /** The head of the final response has been sent. */
   readonly answered: Uint8Array;
+  /** A request has begun and is not over. */
+  readonly pending: Uint8Array;
   /** Upstreams tried for this request. */
   readonly attempts: Uint8Array;
   /** The request as it was sent, for a retry: buffer, offset and length. -1 where it can't be sent again. */
@@ -63,7 +65,9 @@ export class Exchanges {
   readonly response: Uint8Array;
   /** Some byte of the response has come. */
   readonly heard: Uint8Array;
-  /** Requests served before this one. */
+  /** The connection ended (1) or broke (2) while a send was under way. */
+  readonly ended: Uint8Array;
+  /** Requests served before this one; more than 0: it may be stale. */
   readonly served: Int32Array;
   /** Bytes of this request that the kernel took. */
   readonly sent: Float64Array;
@@ -87,6 +91,7 @@ export class Exchanges {
     this.keep = new Uint8Array(slots);
     this.upgrade = new Uint8Array(slots);
     this.answered = new Uint8Array(slots);
+    this.pending = new Uint8Array(slots);
     this.attempts = new Uint8Array(slots);
     this.retained = new Int32Array(slots).fill(NONE);
     this.retainedAt = new Int32Array(slots);
@@ -98,6 +103,7 @@ export class Exchanges {
     this.framingOut = new Uint8Array(slots);
     this.response = new Uint8Array(slots);
     this.heard = new Uint8Array(slots);
+    this.ended = new Uint8Array(slots);
     this.served = new Int32Array(slots);
     this.sent = new Float64Array(slots);
     this.status = new Uint16Array(slots);
@@ -114,6 +120,7 @@ export class Exchanges {
     this.requests[client] = 0;
     this.keep[client] = 1;
     this.answered[client] = 0;
+    this.pending[client] = 0;
     this.retained[client] = NONE;
     this.headSince[client] = 0;
     this.scanned[client] = 0;
@@ -132,6 +139,7 @@ export class Exchanges {
   link(upstream: number): void {
     this.response[upstream] = RESPONSE.HEAD;
     this.heard[upstream] = 0;
+    this.ended[upstream] = 0;
     this.sent[upstream] = 0;
     this.scanned[upstream] = 0;
     this.reusable[upstream] = 0;

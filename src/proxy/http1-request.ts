@@ -86,7 +86,7 @@ export class RequestReader {
       }
       return;
     }
-    if (slab.free < RESERVE_BUFFERS) {
+    if (slab.free < Math.min(RESERVE_BUFFERS, slab.buffers >> 3)) {
       this.context.limited(LIMIT.SLAB);
       this.http1.outOfMemory(client);
       return;
@@ -168,6 +168,8 @@ export class RequestReader {
       return NONE;
     }
     values[serviceBase(service) + S.REQUESTS]++;
+    values[serviceBase(service) + S.IN_FLIGHT]++;
+    exchanges.pending[client] = 1;
     budget.deposit(service, reactor.now);
     const buffer = slab.take();
     if (buffer < 0) {

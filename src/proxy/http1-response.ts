@@ -3,6 +3,7 @@ import { BODY } from '../http1/body.js';
 import { ERROR, UPSTREAM } from '../http1/errors.js';
 import { FRAMING, headEnd, METHOD, MORE, parseResponse } from '../http1/head.js';
 import { writeResponse } from '../http1/write.js';
+import { SOCKET } from '../io/sockets.js';
 import type { BodyRelay } from './bodies.js';
 import type { Context } from './context.js';
 import { type Exchanges, REQUEST, RESPONSE } from './exchange.js';
@@ -30,16 +31,20 @@ export class ResponseReader {
       return;
     }
     inbox.push(upstream, bid, at, at + length);
-    while (sockets.peer[upstream] >= 0) {
-      const merged = inbox.merge(upstream);
+    let merged = inbox.merge(upstream);
+    for (;;) {
+      const client = sockets.peer[upstream];
       if (merged < 0) {
-        const client = sockets.peer[upstream];
         if (merged === -1) this.http1.badGateway(client, upstream, ERROR.HEADER_TOO_LARGE + UPSTREAM);
         else this.http1.outOfMemory(client);
         return;
       }
       const first = inbox.shift(upstream);
-      if (first < 0 || this.consume(upstream, first, inbox.startOf(first), inbox.endOf(first)) || merged === 0) return;
+      if (first < 0) return;
+      const used = this.consume(upstream, first, inbox.startOf(first), inbox.endOf(first));
+      if (sockets.peer[upstream] < 0) return;
+      merged = used ? 1 : inbox.merge(upstream);
+      if (merged === 0) return;
     }
   }
 
@@ -146,7 +151,8 @@ export class ResponseReader {
     if (framing === FRAMING.CHUNKED || framing === FRAMING.CLOSE) {
       framing = exchanges.minor[client] === 1 ? FRAMING.CHUNKED : FRAMING.CLOSE;
     }
-    if (framing === FRAMING.CLOSE || this.context.draining || exchanges.request[client] !== REQUEST.COMPLETE) {
+    const last = (sockets.flags[client] & SOCKET.EOF) !== 0 && this.context.inbox.empty(client);
+    if (last || framing === FRAMING.CLOSE || this.context.draining || exchanges.request[client] !== REQUEST.COMPLETE) {
       exchanges.keep[client] = 0;
     }
     let connection: number = CONNECTION.NONE;

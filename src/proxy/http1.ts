@@ -1,7 +1,7 @@
 // HTTP/1: client connections and upstream connections, joined for one exchange at a time. This file is the life of an
 // exchange; reading requests is in http1-request.ts, responses in http1-response.ts, bodies in bodies.ts.
 import { ERRORS } from '../http1/errors.js';
-import { METHOD } from '../http1/head.js';
+import { FRAMING, METHOD } from '../http1/head.js';
 import { writeOwnResponse } from '../http1/write.js';
 import { ERRNO } from '../io/abi.js';
 import { SOCKET } from '../io/sockets.js';
@@ -131,14 +131,17 @@ export class Http1 {
       connections.close(client, CLOSE.OK);
       return;
     }
-    this.dropUpstream(client, true);
-    if (exchanges.answered[client] === 1) connections.close(client, CLOSE.PROTOCOL);
-    else this.respond(client, 400, WHY.BAD_REQUEST, null, CLOSE.PROTOCOL);
+    this.dropUpstream(client);
+    if (exchanges.answered[client] === 1) {
+      this.ended(client, true);
+      connections.close(client, CLOSE.PROTOCOL);
+    } else this.respond(client, 400, WHY.BAD_REQUEST, null, CLOSE.PROTOCOL);
   }
 
   /** The client is gone, or takes nothing more. */
   clientFailed(client: number, errno: number): void {
-    this.dropUpstream(client, true);
+    this.dropUpstream(client);
+    this.ended(client, true);
     this.context.connections.close(client, errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET);
   }
 
@@ -329,6 +332,7 @@ export class Http1 {
     metrics.record(serviceHistogram(exchanges.service[client], LATENCY_US), latency * 1000);
     metrics.record(endpointHistogram(endpoint, ENDPOINT_LATENCY_US), latency * 1000);
     if (this.context.access) this.accessLog.request(client, endpoint, status, exchanges);
+    this.ended(client, false);
   }
 
   /** Answers the client in the proxy's own name, and ends its connection. Closes without a word if an answer has begun. */
@@ -336,22 +340,41 @@ export class Http1 {
     const { slab, sockets, values, connections } = this.context;
     const exchanges = this.exchanges;
     const service = exchanges.service[client];
-    values[W.RESPONSE + why]++;
-    if (service >= 0) values[serviceBase(service) + S.RESPONSE + why]++;
     this.dropRetained(client);
     exchanges.keep[client] = 0;
-    const buffer = exchanges.answered[client] === 1 ? NONE : slab.take();
-    if (buffer < 0) {
+    if (exchanges.answered[client] === 1) {
+      this.ended(client, true);
       connections.abort(client, reason);
       return;
     }
     exchanges.answered[client] = 1;
-    const at = slab.dataStart(buffer);
     const headOnly = exchanges.method[client] === METHOD.HEAD && exchanges.request[client] !== REQUEST.HEAD;
-    const end = writeOwnResponse(this.context.bytes, at, slab.dataEnd(buffer), status, why, detail, true, headOnly);
-    sockets.queue(client, at, end - at, buffer);
-    if (this.context.access) this.accessLog.request(client, NONE, status, exchanges);
+    const buffer = slab.take();
+    const own = buffer < 0 ? WHY.MEMORY : why;
+    if (buffer < 0) sockets.queue(client, this.memoryAt, headOnly ? this.memoryHead : this.memoryLength, NONE);
+    else {
+      const at = slab.dataStart(buffer);
+      const end = writeOwnResponse(this.context.bytes, at, slab.dataEnd(buffer), status, why, detail, true, headOnly);
+      sockets.queue(client, at, end - at, buffer);
+    }
+    values[W.RESPONSE + own]++;
+    if (service >= 0) values[serviceBase(service) + S.RESPONSE + own]++;
+    if (this.context.access) this.accessLog.request(client, NONE, buffer < 0 ? 503 : status, exchanges);
+    this.ended(client, false);
     this.linger(client, reason);
+  }
+
+  /** The request of `client`, if one is under way, is over. `unanswered`: the client has not got a whole response. */
+  private ended(client: number, unanswered: boolean): void {
+    const { values } = this.context;
+    const exchanges = this.exchanges;
+    if (exchanges.pending[client] === 0) return;
+    exchanges.pending[client] = 0;
+    const base = serviceBase(exchanges.service[client]);
+    values[base + S.IN_FLIGHT]--;
+    if (!unanswered) return;
+    values[base + S.UNANSWERED]++;
+    if (this.context.access) this.accessLog.unanswered(client, exchanges);
   }
 
   /** Answers with what an ERROR of the codec says. `upstream`: the endpoint's fault. */
@@ -371,14 +394,16 @@ export class Http1 {
 
   /** The rest of a request can't be read: its endpoint must not take it for whole. */
   badRequestBody(client: number, error: number): void {
-    this.dropUpstream(client, true);
-    if (this.exchanges.answered[client] === 1) this.context.connections.close(client, CLOSE.PROTOCOL);
-    else this.reject(client, error, CLOSE.PROTOCOL);
+    this.dropUpstream(client);
+    if (this.exchanges.answered[client] === 1) {
+      this.ended(client, true);
+      this.context.connections.close(client, CLOSE.PROTOCOL);
+    } else this.reject(client, error, CLOSE.PROTOCOL);
   }
 
   /** Out of buffers in the middle of an exchange. */
   outOfMemory(client: number): void {
-    this.dropUpstream(client, true);
+    this.dropUpstream(client);
     this.respond(client, 503, WHY.MEMORY, null, CLOSE.LIMIT);
   }
 
@@ -427,11 +452,13 @@ export class Http1 {
       const upstream = sockets.peer[client];
       if (upstream < 0) return;
       const waiting = exchanges.request[client] === REQUEST.COMPLETE && exchanges.answered[client] === 0;
-      const last = Math.max(connections.active[client], connections.active[upstream]);
       if (waiting) {
         const timeout = services.responseTimeoutMs[exchanges.service[client]];
-        deadline = timeout > 0 ? last + timeout : now + 60_000;
-        if (timeout > 0 && now >= deadline && (sockets.flags[upstream] & SOCKET.CONNECTING) === 0) {
+        const connecting = (sockets.flags[upstream] & SOCKET.CONNECTING) !== 0;
+        // Not the client's last activity: pipelining must not put the timeout off.
+        const since = connecting ? now : connections.active[upstream];
+        deadline = timeout > 0 ? since + timeout : now + 60_000;
+        if (timeout > 0 && now >= deadline) {
           this.context.limited(LIMIT.RESPONSE_TIME);
           this.account(client, upstream, true);
           this.unlink(client, upstream);
@@ -441,17 +468,31 @@ export class Http1 {
         }
       } else {
         if (http1.bodyTimeoutMs === 0) return;
-        deadline = last + http1.bodyTimeoutMs;
+        deadline = Math.max(connections.active[client], connections.active[upstream]) + http1.bodyTimeoutMs;
         if (now >= deadline) {
-          this.context.limited(LIMIT.BODY_TIME);
-          this.dropUpstream(client, true);
-          if (exchanges.answered[client] === 1) connections.abort(client, CLOSE.TIMEOUT);
-          else this.respond(client, 408, WHY.BODY_TIMEOUT, null, CLOSE.TIMEOUT);
+          this.bodyTimedOut(client, upstream);
           return;
         }
       }
     }
     wheel.schedule(client, Math.max(deadline, now + 1));
+  }
+
+  /** Neither side has moved a byte of a body for too long: the blame is with the one that was to send or to take some. */
+  private bodyTimedOut(client: number, upstream: number): void {
+    const { connections } = this.context;
+    const answered = this.exchanges.answered[client] === 1;
+    this.context.limited(LIMIT.BODY_TIME);
+    const endpointStalls = answered ? !this.bodies.waitsFor(upstream, client) : this.bodies.waitsFor(client, upstream);
+    if (endpointStalls) {
+      this.account(client, upstream, true);
+      this.unlink(client, upstream);
+      connections.close(upstream, CLOSE.TIMEOUT);
+    } else this.dropUpstream(client);
+    if (answered) {
+      this.ended(client, true);
+      connections.abort(client, CLOSE.TIMEOUT);
+    } else this.respond(client, endpointStalls ? 504 : 408, WHY.BODY_TIMEOUT, null, CLOSE.TIMEOUT);
   }
 
   upstreamTimer(upstream: number): void {
@@ -531,20 +572,22 @@ export class Http1 {
     const { connections } = this.context;
     const exchanges = this.exchanges;
     exchanges.keep[client] = 0;
+    this.ended(client, true);
     // Chunked or with a length the missing end shows; a body that ends with the connection needs a reset.
-    if (exchanges.framingOut[client] === 3) connections.abort(client, CLOSE.ERROR);
+    if (exchanges.framingOut[client] === FRAMING.CLOSE) connections.abort(client, CLOSE.ERROR);
     else connections.closeWhenSent(client, CLOSE.ERROR);
   }
 
   /** Ends the exchange from the client's side: the endpoint did nothing wrong. */
-  private dropUpstream(client: number, abandon: boolean): void {
+  private dropUpstream(client: number): void {
     const { sockets, connections, balancer, values } = this.context;
     this.dropRetained(client);
     const upstream = sockets.peer[client];
     if (upstream < 0) return;
     const endpoint = connections.endpoint[upstream];
     values[endpointBase(endpoint) + E.IN_FLIGHT]--;
-    if (abandon) balancer.abandon(endpoint);
+    values[endpointBase(endpoint) + E.ABANDONED]++;
+    balancer.abandon(endpoint);
     if ((sockets.flags[upstream] & SOCKET.CONNECTING) !== 0) balancer.connectAbandoned(endpoint);
     this.unlink(client, upstream);
     connections.close(upstream, CLOSE.OK);
@@ -571,6 +614,12 @@ export class Http1 {
       this.truncated(client);
       return;
     }
+    if ((sockets.flags[upstream] & SOCKET.SENDING) !== 0 && this.retriable(client, upstream)) {
+      // How much of the request was taken is known when the send under way has ended: then this is called again.
+      exchanges.ended[upstream] = reason === CLOSE.OK ? 1 : 2;
+      sockets.notifyDrained(upstream);
+      return;
+    }
     if (this.retry(client, upstream)) return;
     this.account(client, upstream, true);
     this.unlink(client, upstream);
@@ -585,8 +634,7 @@ export class Http1 {
   private retry(client: number, upstream: number): boolean {
     const { sockets, budget, reactor, values, balancer, connections, slab } = this.context;
     const exchanges = this.exchanges;
-    if (exchanges.served[upstream] === 0 || exchanges.heard[upstream] === 1 || exchanges.attempts[client] >= MAX_ATTEMPTS) return false;
-    if ((sockets.flags[upstream] & SOCKET.SENDING) !== 0) return false;
+    if (!this.retriable(client, upstream) || (sockets.flags[upstream] & SOCKET.SENDING) !== 0) return false;
     const untouched = exchanges.sent[upstream] === 0;
     const retained = exchanges.retained[client];
     if (!untouched && (retained < 0 || !exchanges.idempotent(client))) return false;
@@ -601,6 +649,7 @@ export class Http1 {
     values[serviceBase(service) + S.RETRIES]++;
     const endpoint = connections.endpoint[upstream];
     values[endpointBase(endpoint) + E.IN_FLIGHT]--;
+    values[endpointBase(endpoint) + E.ABANDONED]++;
     balancer.abandon(endpoint);
     this.splitOff(client, upstream);
     const next = this.dispatch(client, NONE, true);
@@ -616,6 +665,11 @@ export class Http1 {
     return true;
   }
 
+  private retriable(client: number, upstream: number): boolean {
+    const exchanges = this.exchanges;
+    return exchanges.served[upstream] > 0 && exchanges.heard[upstream] === 0 && exchanges.attempts[client] < MAX_ATTEMPTS;
+  }
+
   /** Dialling failed, so nothing was processed: the request goes to another endpoint, whatever its method. */
   private connectFailed(client: number, upstream: number, why: number): void {
     const { sockets, connections, balancer, values } = this.context;
@@ -623,6 +677,7 @@ export class Http1 {
     const exchanges = this.exchanges;
     const endpoint = connections.endpoint[upstream];
     values[endpointBase(endpoint) + E.IN_FLIGHT]--;
+    values[endpointBase(endpoint) + E.ABANDONED]++;
     balancer.abandon(endpoint);
     this.splitOff(client, upstream);
     if (exchanges.attempts[client] >= MAX_ATTEMPTS) {
@@ -638,8 +693,10 @@ export class Http1 {
     const { sockets } = this.context;
     sockets.peer[client] = NONE;
     sockets.peer[upstream] = NONE;
-    if (this.exchanges.flow[client] !== FLOW.COPY) {
-      this.exchanges.flow[client] = FLOW.COPY;
+    const { flow, throttled } = this.exchanges;
+    // Whoever it waited for will not report to it any more; if the next is as slow, it is held back anew.
+    if (flow[client] !== FLOW.COPY || throttled[client] === 1) {
+      this.bodies.reset(client);
       sockets.resume(client);
     }
   }

@@ -155,6 +155,8 @@ export class WorkerPool {
   private finish(id: number): void {
     const live = this.live[id];
     if (live !== undefined) live.ready = false;
+    // What a sibling handed over too late.
+    this.closeOrphans(id);
     this.finished.add(id);
     if (this.finished.size === this.count) this.resolveDone();
   }

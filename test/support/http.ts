@@ -1,0 +1,383 @@
+// HTTP/1 by hand, for tests that must see and send every byte: a raw client, a scripted upstream server, and a plain reader of
+// messages that shares no code with the codec under test.
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { type Executor, eventually, type Sluice, startSluice } from './sluice.js';
+
+const HOST = '127.0.0.1';
+
+export interface Message {
+  /** Request line or status line. */
+  readonly start: string;
+  /** 0 for a request. */
+  readonly status: number;
+  readonly method: string;
+  readonly target: string;
+  /** In order, names as sent. */
+  readonly fields: readonly (readonly [string, string])[];
+  readonly body: Buffer;
+  readonly trailers: readonly (readonly [string, string])[];
+  /** How the body's end was found. */
+  readonly framing: 'none' | 'length' | 'chunked' | 'close';
+  /** Bytes of the message. */
+  readonly length: number;
+  /** The value of a field; null where there is none. Fails the test where there is more than one. */
+  field(name: string): string | null;
+}
+
+export interface ReadOptions {
+  /** Method of the request that a response answers. */
+  readonly method?: string;
+  /** The stream has ended. */
+  readonly ended?: boolean;
+}
+
+function fieldsOf(lines: readonly string[]): [string, string][] {
+  return lines.map((line) => {
+    const colon = line.indexOf(':');
+    if (colon < 1) throw new Error(`no field line: ${JSON.stringify(line)}`);
+    return [line.slice(0, colon), line.slice(colon + 1).trim()];
+  });
+}
+
+/** Reads one message from the beginning of `bytes`; null where more is needed. Throws where it makes no sense. */
+export function readMessage(bytes: Buffer, { method = 'GET', ended = false }: ReadOptions = {}): Message | null {
+  const headEnd = bytes.indexOf('\r\n\r\n');
+  if (headEnd < 0) return null;
+  const [start = '', ...lines] = bytes.subarray(0, headEnd).toString('latin1').split('\r\n');
+  const fields = fieldsOf(lines);
+  const all = (name: string): string[] => fields.filter(([key]) => key.toLowerCase() === name).map(([, value]) => value);
+  const one = (name: string): string | null => {
+    const values = all(name.toLowerCase());
+    if (values.length > 1) throw new Error(`${values.length} fields ${name} in ${start}`);
+    return values[0] ?? null;
+  };
+  const [first = '', second = ''] = start.split(' ');
+  const status = first.startsWith('HTTP/') ? Number(second) : 0;
+  const at = headEnd + 4;
+  const message = (
+    framing: Message['framing'],
+    body: Buffer,
+    length: number,
+    trailers: readonly (readonly [string, string])[] = [],
+  ): Message => ({
+    start,
+    status,
+    method: status === 0 ? first : '',
+    target: status === 0 ? second : '',
+    fields,
+    body,
+    trailers,
+    framing,
+    length,
+    field: one,
+  });
+  const bodiless =
+    status !== 0 &&
+    (status < 200 || status === 204 || status === 304 || method === 'HEAD' || (method === 'CONNECT' && status < 300));
+  if (bodiless) return message('none', Buffer.alloc(0), at);
+  if (one('transfer-encoding') !== null) {
+    if (one('content-length') !== null) throw new Error(`two framings in ${start}`);
+    const chunks: Buffer[] = [];
+    for (let p = at; ; ) {
+      const lineEnd = bytes.indexOf('\r\n', p);
+      if (lineEnd < 0) return null;
+      const line = bytes.subarray(p, lineEnd).toString('latin1');
+      if (!/^[0-9a-fA-F]+$/.test(line)) throw new Error(`chunk size ${JSON.stringify(line)}`);
+      const size = Number.parseInt(line, 16);
+      p = lineEnd + 2;
+      if (size === 0) {
+        if (bytes.length < p + 2) return null;
+        if (bytes.subarray(p, p + 2).toString('latin1') === '\r\n') {
+          return message('chunked', Buffer.concat(chunks), p + 2);
+        }
+        const end = bytes.indexOf('\r\n\r\n', p);
+        if (end < 0) return null;
+        const trailers = fieldsOf(bytes.subarray(p, end).toString('latin1').split('\r\n'));
+        return message('chunked', Buffer.concat(chunks), end + 4, trailers);
+      }
+      if (bytes.length < p + size + 2) return null;
+      chunks.push(bytes.subarray(p, p + size));
+      if (bytes.subarray(p + size, p + size + 2).toString('latin1') !== '\r\n') throw new Error('chunk without end');
+      p += size + 2;
+    }
+  }
+  const length = one('content-length');
+  if (length !== null) {
+    const to = at + Number(length);
+    return bytes.length < to ? null : message('length', bytes.subarray(at, to), to);
+  }
+  if (status === 0) return message('none', Buffer.alloc(0), at);
+  return ended ? message('close', bytes.subarray(at), bytes.length) : null;
+}
+
+/** One end of a connection: what it received, and how that ended. */
+export class Wire {
+  /** Received and not taken yet. */
+  private chunks: Buffer[] = [];
+  /** How the peer ended the connection; undefined while it is open. */
+  end: 'fin' | 'reset' | undefined;
+  /** Bytes received, ever. */
+  total = 0;
+  private readonly waiting = new Set<() => void>();
+
+  constructor(readonly socket: Socket) {
+    socket.setNoDelay(true);
+    socket.on('data', (chunk: Buffer) => {
+      this.chunks.push(chunk);
+      this.total += chunk.length;
+      this.wake();
+    });
+    socket.on('end', () => this.finish('fin'));
+    socket.on('error', () => this.finish('reset'));
+    socket.on('close', () => this.finish('fin'));
+  }
+
+  /** Everything received and not taken. */
+  get bytes(): Buffer {
+    const all = this.chunks.length === 1 && this.chunks[0] !== undefined ? this.chunks[0] : Buffer.concat(this.chunks);
+    this.chunks = [all];
+    return all;
+  }
+
+  get text(): string {
+    return this.bytes.toString('latin1');
+  }
+
+  write(data: string | Uint8Array): void {
+    this.socket.write(typeof data === 'string' ? Buffer.from(data, 'latin1') : data);
+  }
+
+  /** Writes, and resolves when the kernel has it. */
+  sent(data: string | Uint8Array): Promise<void> {
+    return new Promise((resolve) => {
+      this.socket.write(typeof data === 'string' ? Buffer.from(data, 'latin1') : data, () => resolve());
+    });
+  }
+
+  /** Ends this direction (FIN). */
+  fin(): void {
+    this.socket.end();
+  }
+
+  reset(): void {
+    this.socket.resetAndDestroy();
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  /** Resolves once `look` returns something, which is asked after every event; rejects when the connection ends before. */
+  async until<T>(look: () => T | null | undefined | false, what: string): Promise<T> {
+    for (;;) {
+      const found = look();
+      if (found !== null && found !== undefined && found !== false) return found;
+      if (this.end !== undefined) throw new Error(`${this.end} before ${what}; received ${JSON.stringify(this.text.slice(0, 400))}`);
+      await this.event();
+    }
+  }
+
+  /** The next message. */
+  async message(options: ReadOptions = {}): Promise<Message> {
+    const message = await this.until(() => {
+      const read = readMessage(this.bytes, { ...options, ended: this.end === 'fin' });
+      // A body that ends with the connection: the end is an event to wait for, not a failure.
+      return read;
+    }, 'the end of a message');
+    this.take(message.length);
+    return message;
+  }
+
+  /** Takes `length` bytes off. */
+  take(length: number): Buffer {
+    const { bytes } = this;
+    this.chunks = [bytes.subarray(length)];
+    return bytes.subarray(0, length);
+  }
+
+  /** Waits for `length` bytes and takes them. */
+  async read(length: number): Promise<Buffer> {
+    await this.until(() => this.total >= 0 && this.bytes.length >= length, `${length} bytes`);
+    return this.take(length);
+  }
+
+  /** Resolves when the peer has ended the connection. */
+  async closed(): Promise<'fin' | 'reset'> {
+    while (this.end === undefined) await this.event();
+    return this.end;
+  }
+
+  private event(): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        this.waiting.delete(wake);
+        resolve();
+      };
+      this.waiting.add(wake);
+    });
+  }
+
+  private finish(end: 'fin' | 'reset'): void {
+    this.end ??= end;
+    this.wake();
+  }
+
+  private wake(): void {
+    for (const wake of [...this.waiting]) wake();
+  }
+}
+
+/** A client connection to `port`. */
+export async function client(port: number): Promise<Wire> {
+  const socket = connect({ host: HOST, port, allowHalfOpen: true });
+  const wire = new Wire(socket);
+  await once(socket, 'connect');
+  return wire;
+}
+
+/** Sends `request` on a connection of its own and reads one response. */
+export async function exchange(port: number, request: string | Uint8Array, method = 'GET'): Promise<Message> {
+  const wire = await client(port);
+  try {
+    wire.write(request);
+    return await wire.message({ method });
+  } finally {
+    wire.destroy();
+  }
+}
+
+export interface Upstream {
+  readonly port: number;
+  readonly address: string;
+  /** Every connection, in the order of arrival. */
+  readonly connections: Wire[];
+  /** Bytes received on all connections. */
+  readonly received: number;
+  /** Changes what happens to connections that arrive from now on. */
+  script(play: (wire: Wire, index: number) => Promise<void> | void): void;
+  /** Resolves with connection number `index`. */
+  connection(index: number): Promise<Wire>;
+  close(): Promise<void>;
+}
+
+/** A server that does on each connection what `play` says. A script whose connection ends early is over without a failure. */
+export async function upstream(play: (wire: Wire, index: number) => Promise<void> | void = () => undefined): Promise<Upstream> {
+  const connections: Wire[] = [];
+  let current = play;
+  const server: Server = createServer({ allowHalfOpen: true }, (socket) => {
+    const wire = new Wire(socket);
+    const index = connections.push(wire) - 1;
+    void Promise.resolve(current(wire, index)).catch(() => undefined);
+  });
+  server.listen(0, HOST);
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  return {
+    port,
+    address: `${HOST}:${port}`,
+    connections,
+    get received() {
+      return connections.reduce((sum, { total }) => sum + total, 0);
+    },
+    script: (next) => {
+      current = next;
+    },
+    connection: async (index) => {
+      await eventually(() => connections.length > index, `connection ${index} to the upstream`);
+      return connections[index] as Wire;
+    },
+    close: async () => {
+      for (const { socket } of connections) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+/** A script that answers every request on a connection with `answer(request)`. */
+export function answering(answer: (request: Message) => string | Uint8Array): (wire: Wire) => Promise<void> {
+  return async (wire) => {
+    for (;;) {
+      const request = await wire.message();
+      wire.write(answer(request));
+      if (wire.end !== undefined) wire.fin();
+    }
+  };
+}
+
+export const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
+
+export interface Setup {
+  /** Under `services: web:`, beside endpoints; YAML flow or indented by four. */
+  readonly service?: string;
+  /** Top level, such as `limits: ...`. */
+  readonly top?: string;
+  readonly protocol?: 'http1' | 'detect';
+}
+
+/** A Sluice with the listener `edge` for the service `web` at `endpoints`. */
+export function startEdge(io: Executor, endpoints: readonly string[], setup: Setup = {}): Promise<Sluice> {
+  return startSluice(
+    [
+      'drain: { hold: 0 }',
+      setup.top ?? '',
+      'listeners:',
+      `  - { name: edge, listen: "${HOST}:0", service: web, protocol: ${setup.protocol ?? 'http1'} }`,
+      'services:',
+      '  web:',
+      '    protocol: http1',
+      `    endpoints: [${endpoints.map((endpoint) => JSON.stringify(endpoint)).join(', ')}]`,
+      setup.service ?? '',
+      '',
+    ].join('\n'),
+    io,
+  );
+}
+
+/** Series of one page of metrics, summed by name. */
+export async function metrics(sluice: Sluice): Promise<(name: string, ...labels: string[]) => number> {
+  const series: [string, string, number][] = [];
+  for (const line of (await sluice.admin('/metrics')).split('\n')) {
+    const match = /^([a-zA-Z_:][\w:]*)(\{.*\})? (\S+)/.exec(line);
+    if (match !== null) series.push([match[1] ?? '', match[2] ?? '', Number(match[3])]);
+  }
+  return (name, ...labels) =>
+    series
+      .filter(([key, text]) => key === name && labels.every((label) => text.includes(label)))
+      .reduce((sum, [, , value]) => sum + value, 0);
+}
+
+/**
+ * Waits until nothing is under way any more, and checks that nothing was lost: every buffer is back, every connection that
+ * was opened is closed or lies in a pool, and the counters of requests add up.
+ */
+export async function settled(sluice: Sluice): Promise<void> {
+  let problem = '';
+  const whole = async (): Promise<boolean> => {
+    const value = await metrics(sluice);
+    const equal = (what: string, a: number, b: number): string => (a === b ? '' : `${what}: ${a} against ${b}; `);
+    problem = [
+      equal('client connections', value('sluice_worker_connections'), 0),
+      equal('free buffers', value('sluice_slab_free_buffers'), value('sluice_slab_buffers')),
+      equal('sockets and pooled connections', value('sluice_worker_sockets'), value('sluice_endpoint_pool_idle')),
+      equal('requests in flight at endpoints', value('sluice_endpoint_in_flight'), 0),
+      equal('requests in flight at services', value('sluice_service_in_flight'), 0),
+      ...['src', 'dst'].map((peer) =>
+        equal(
+          `${peer} connections opened, closed or open`,
+          value('tcp_open_total', `peer="${peer}"`),
+          value('tcp_close_total', `peer="${peer}"`) + value('tcp_open_connections', `peer="${peer}"`),
+        ),
+      ),
+      equal(
+        'requests at endpoints',
+        value('request_total'),
+        value('response_total') + value('sluice_endpoint_failures_total') + value('sluice_endpoint_abandoned_total'),
+      ),
+    ].join('');
+    return problem === '';
+  };
+  await eventually(whole, 'nothing under way').catch((error: unknown) => {
+    throw new Error(`${String(error)}: ${problem}\n${sluice.log.map((line) => JSON.stringify(line)).join('\n')}`);
+  });
+}
