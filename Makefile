@@ -39,7 +39,7 @@ node_modules/.installed: package.json package-lock.json | toolchain
 
 # The install script leaves a module that loads as it is, however old.
 $(ADDON): binding.gyp $(wildcard native/*.c native/*.h) node_modules/.installed
-	@if [ ! -e $@ ] || [ -n "$(filter-out node_modules/.installed,$?)" ]; then npm_config_build_from_source=true npm run --silent install; fi
+	@if [ ! -e $@ ] || [ -n "$$(find native binding.gyp -newer $@)" ]; then npm_config_build_from_source=true npm run install; fi
 	@touch $@
 
 # What was compiled from a source that is gone would still be run as a test.

@@ -19,10 +19,10 @@ export class ProxyProcess {
   readonly lines: string[] = [];
   readonly #child: ChildProcess;
 
-  /** Runs `sluice run -c config`. `onLine` gets each line of its log. */
-  constructor(config: string, onLine: (line: string) => void) {
+  /** Runs `sluice run -c config`, with --io if `io` names an executor. `onLine` gets each line of its log. */
+  constructor(config: string, io: string, onLine: (line: string) => void) {
     // A process group of its own: Ctrl-C in the terminal comes to the demo alone, which then ends the proxy.
-    this.#child = spawn(process.execPath, [CLI, 'run', '-c', config], {
+    this.#child = spawn(process.execPath, [CLI, 'run', '-c', config, ...(io === '' ? [] : ['--io', io])], {
       stdio: ['ignore', 'inherit', 'pipe'],
       detached: true,
     });

@@ -1,6 +1,7 @@
 // Light traffic through the demo's proxy: HTTP, a WebSocket, an echo and a mail client that waits to be spoken to.
 import { connect } from 'node:net';
 import { Pool, WebSocket } from 'undici';
+import type { Ports } from './ports.js';
 
 const EVERY_MS = { request: 15, echo: 400, mail: 900, chat: 1000 } as const;
 const SOCKET_TIMEOUT_MS = 5000;
@@ -10,14 +11,14 @@ export interface Traffic {
 }
 
 /** Starts to send. What fails is left to the proxy's metrics to show. */
-export function startTraffic(): Traffic {
-  const pool = new Pool('http://127.0.0.1:8080', { connections: 16, headersTimeout: 5000, bodyTimeout: 5000 });
-  const chat = chatting();
+export function startTraffic({ edge, chat: chatPort, mail }: Ports): Traffic {
+  const pool = new Pool(`http://127.0.0.1:${edge}`, { connections: 16, headersTimeout: 5000, bodyTimeout: 5000 });
+  const chat = chatting(chatPort);
   let sent = 0;
   const timers = [
     setInterval(() => request(pool), EVERY_MS.request),
-    setInterval(() => talk(8080, `ping ${sent++}\n`, '\n'), EVERY_MS.echo),
-    setInterval(() => talk(8082, 'QUIT\r\n', '221', '220'), EVERY_MS.mail),
+    setInterval(() => talk(edge, `ping ${sent++}\n`, '\n'), EVERY_MS.echo),
+    setInterval(() => talk(mail, 'QUIT\r\n', '221', '220'), EVERY_MS.mail),
     setInterval(() => chat.say(`message ${sent++}`), EVERY_MS.chat),
   ];
   return {
@@ -53,12 +54,12 @@ function talk(port: number, line: string, answer: string, greeting = ''): void {
 }
 
 /** A WebSocket that is opened anew when it is lost. */
-function chatting(): { say(text: string): void; close(): void } {
+function chatting(port: number): { say(text: string): void; close(): void } {
   let socket: WebSocket | undefined;
   return {
     say(text) {
       if (socket === undefined || socket.readyState === WebSocket.CLOSED) {
-        socket = new WebSocket('ws://127.0.0.1:8081/');
+        socket = new WebSocket(`ws://127.0.0.1:${port}/`);
         socket.addEventListener('error', () => undefined);
       } else if (socket.readyState === WebSocket.OPEN) socket.send(text);
     },

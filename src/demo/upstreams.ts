@@ -3,17 +3,8 @@ import type { RequestListener } from 'node:http';
 import { createServer as createHttpServer } from 'node:http';
 import type { Server, Socket } from 'node:net';
 import { createServer } from 'node:net';
+import type { ServerPorts } from './ports.js';
 import { echoWebSocket } from './websocket.js';
-
-/** Listening on 127.0.0.1, one port each. */
-export interface Ports {
-  readonly web: readonly [number, number, number];
-  readonly chat: number;
-  readonly echo: number;
-  readonly mail: number;
-}
-
-export const DEMO_PORTS: Ports = { web: [9001, 9002, 9003], chat: 9004, echo: 9005, mail: 9006 };
 
 /** Milliseconds that each of the HTTP servers takes. */
 const DELAYS_MS = [2, 8, 30] as const;
@@ -61,7 +52,7 @@ export interface Upstreams {
 }
 
 /** Starts all of them, or none: rejects with the port that could not be had. */
-export async function startUpstreams(ports: Ports): Promise<Upstreams> {
+export async function startUpstreams(ports: ServerPorts): Promise<Upstreams> {
   const sockets = new Set<Socket>();
   const tcp = (serve: (socket: Socket) => void): Server =>
     createServer((socket) => {

@@ -49,6 +49,7 @@ export const WORKER_FIELDS: Fields<typeof W, 'LIMIT' | 'RESPONSE'> = {
   RACES_SERVER_FIRST: counter('sluice_races_server_first_total', 'Races in which the server spoke first'),
   RACES_POOLED: counter('sluice_races_pooled_total', 'Raced connections that joined the HTTP pool'),
   ACCESS_LOG_DROPPED: counter('sluice_access_log_dropped_total', 'Access log lines dropped'),
+  ACCEPTED: counter('sluice_accepted_total', 'Connections that the worker accepted, those given away included'),
 };
 
 /** Labelled with `direction`, `listener` and, for tcp_*, `peer="src"`. */

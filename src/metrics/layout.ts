@@ -90,6 +90,8 @@ export const W = {
   RACES_SERVER_FIRST: 23,
   RACES_POOLED: 24,
   ACCESS_LOG_DROPPED: 25,
+  /** Connections that this worker accepted, whoever serves them. */
+  ACCEPTED: 26,
   /** Limits that fired, in the order of LIMITS. */
   LIMIT: 32,
   /** Responses made by the proxy, in the order of RESPONSE_REASONS. */

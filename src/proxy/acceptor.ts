@@ -85,6 +85,7 @@ export class Acceptor {
     if (!more) door.armed = false;
     if (result >= 0) {
       door.found++;
+      this.context.values[W.ACCEPTED]++;
       this.place(door.listener, result);
     } else if (result !== -ERRNO.ECANCELED && result !== -ERRNO.ECONNABORTED && result !== -ERRNO.EINTR) {
       this.context.values[W.ACCEPT_ERRORS]++;

@@ -1,7 +1,7 @@
 // The access log: one JSON line a request or opaque connection, off by default. Lines are collected and written once in a
 // while, off the path of the request; where the reader is too slow they are dropped and counted.
 import { writeSync } from 'node:fs';
-import { W } from '../metrics/layout.js';
+import { CLOSE_REASONS, W } from '../metrics/layout.js';
 import type { Context } from './context.js';
 import type { Exchanges } from './exchange.js';
 
@@ -44,8 +44,15 @@ export class AccessLog {
   }
 
   /** An opaque connection has ended. */
-  connection(fields: Record<string, string | number>): void {
-    this.write(`${JSON.stringify({ time: new Date().toISOString(), level: 'info', message: 'connection', ...fields })}\n`);
+  connection(client: number, reason: number): void {
+    const { reactor, endpoints, native, sockets, connections } = this.context;
+    const endpoint = connections.relayedTo[client];
+    const upstream = endpoint < 0 ? '' : endpoints.address[endpoint];
+    this.write(
+      `{"time":"${new Date().toISOString()}","level":"info","message":"connection","client":"${native.peerName(sockets.fd[client])}",` +
+        `"upstream":"${upstream}","closed":"${CLOSE_REASONS[reason]}","received":${connections.read[client]},` +
+        `"sent":${connections.written[client]},"ms":${(reactor.now - connections.opened[client]).toFixed(3)}}\n`,
+    );
   }
 
   flush(): void {

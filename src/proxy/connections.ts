@@ -45,6 +45,11 @@ export class Connections {
   readonly opened: Float64Array;
   /** Last activity, ms. */
   readonly active: Float64Array;
+  /** Bytes received and sent, counted while the access log is on. */
+  readonly read: Float64Array;
+  readonly written: Float64Array;
+  /** Endpoint that an opaque client was relayed to, -1 before; for the access log. */
+  readonly relayedTo: Int16Array;
   /** 1 once the connection is over for us. Its meter stays: the last bytes are still counted. */
   private readonly ended: Uint8Array;
   /** Client connections open. */
@@ -59,6 +64,9 @@ export class Connections {
     this.meter = new Int32Array(n);
     this.opened = new Float64Array(n);
     this.active = new Float64Array(n);
+    this.read = new Float64Array(n);
+    this.written = new Float64Array(n);
+    this.relayedTo = new Int16Array(n).fill(NONE);
     this.ended = new Uint8Array(n).fill(1);
   }
 
@@ -74,6 +82,9 @@ export class Connections {
     this.opened[slot] = reactor.now;
     this.active[slot] = reactor.now;
     this.ended[slot] = 0;
+    this.read[slot] = 0;
+    this.written[slot] = 0;
+    this.relayedTo[slot] = NONE;
     this.clients++;
     values[meter + L.OPEN_TOTAL]++;
     values[meter + L.OPEN]++;
@@ -146,6 +157,7 @@ export class Connections {
     splicer.stop(slot);
     inbox.clear(slot);
     if (this.listener[slot] >= 0) {
+      if (this.context.access && this.context.sockets.kind[slot] === KIND.OPAQUE) this.context.accessLog.connection(slot, reason);
       values[meter + L.CLOSE + reason]++;
       values[meter + L.OPEN]--;
       values[W.CONNECTIONS_OPEN]--;

@@ -12,6 +12,7 @@ import type { Splicer } from '../io/splice.js';
 import type { Wheel } from '../io/wheel.js';
 import { MAX_ENDPOINTS, MAX_LISTENERS, MAX_SERVICES, W } from '../metrics/layout.js';
 import { WorkerMetrics } from '../metrics/shared.js';
+import { AccessLog } from './access-log.js';
 import { Connections } from './connections.js';
 import type { EndpointSnapshot, ListenerSnapshot, ServiceSnapshot, Snapshot, WorkerTask } from './snapshot.js';
 
@@ -30,6 +31,8 @@ export class ServiceTable {
   /** The service's name in the slab: the Host of requests that came without one. */
   readonly hostAt = new Int32Array(MAX_SERVICES);
   readonly hostLength = new Int32Array(MAX_SERVICES);
+  /** 1: the endpoints don't speak HTTP, so that HTTP is relayed to them as it is. */
+  readonly opaque = new Uint8Array(MAX_SERVICES);
 }
 
 /** Where an endpoint is. */
@@ -61,6 +64,7 @@ export class Context {
   readonly splicer: Splicer;
   readonly inbox: Inbox;
   readonly connections: Connections;
+  readonly accessLog: AccessLog;
   readonly metrics: WorkerMetrics;
   readonly values: Float64Array;
   readonly balancer: Balancer;
@@ -96,6 +100,7 @@ export class Context {
     this.limits = task.snapshot.limits;
     this.inbox = new Inbox(this.slab, this.sockets.capacity);
     this.connections = new Connections(this);
+    this.accessLog = new AccessLog(this);
     const cells = this.slab.fixed(MAX_ENDPOINTS * SOCKADDR_BYTES);
     const names = this.slab.fixed(MAX_SERVICES * HOST_BYTES);
     for (let i = 0; i < MAX_SERVICES; i++) this.services.hostAt[i] = names + i * HOST_BYTES;
@@ -162,6 +167,7 @@ export class Context {
     table.responseTimeoutMs[slot] = config.responseTimeoutMs;
     table.poolIdleMs[slot] = config.pool.idleTimeoutMs;
     table.maxIdle[slot] = config.pool.maxIdle;
+    table.opaque[slot] = config.protocol === 'opaque' ? 1 : 0;
     table.maxConnections[slot] = config.pool.maxConnections;
     table.keepAliveMs[slot] = config.keepAliveMs;
     table.userTimeoutMs[slot] = config.userTimeoutMs;

@@ -23,6 +23,8 @@ const REASON = {
 } as const;
 const LIMIT_DETECT = LIMITS.indexOf('detect-time');
 const DETECT_US = LISTENER_HISTOGRAMS.indexOf('detect_us');
+/** While draining, a client that has said nothing for this long after it connected is let go, ms. */
+const DRAIN_SILENT_MS = 1000;
 const NEVER = Number.POSITIVE_INFINITY;
 
 export class Detector {
@@ -103,6 +105,11 @@ export class Detector {
     this.decide(client, this.context.connections.listener[client], VERDICT.OPAQUE, REASON.EOF);
   }
 
+  /** A drain began: a client that stays silent is not waited for. */
+  reconsider(client: number): void {
+    this.context.wheel.pull(client, this.context.reactor.clock() + 1);
+  }
+
   failed(client: number, reason: number): void {
     this.dropRace(client, reason);
     this.context.connections.close(client, reason);
@@ -115,6 +122,10 @@ export class Detector {
     if (timeout > 0 && reactor.now >= connections.opened[client] + timeout) {
       this.context.limited(LIMIT_DETECT);
       this.decide(client, listener, VERDICT.OPAQUE, REASON.TIMEOUT);
+      return;
+    }
+    if (this.context.draining && this.context.inbox.empty(client) && reactor.now >= connections.opened[client] + DRAIN_SILENT_MS) {
+      this.failed(client, CLOSE.DRAIN);
       return;
     }
     // Only a silent client is raced: one that has begun to speak will go on.
@@ -191,7 +202,7 @@ export class Detector {
       // It spoke last time, but this client spoke before it: not a server-first protocol any more.
       learned.forget(destinationKey(listener, listeners.service[listener * 4 + VERDICT.OPAQUE]));
     }
-    if (verdict === VERDICT.HTTP1) this.toHttp1(client, upstream);
+    if (verdict === VERDICT.HTTP1 && !this.opaqueEndpoints(listener)) this.toHttp1(client, upstream);
     else this.toOpaque(client, verdict, upstream);
   }
 
@@ -229,6 +240,12 @@ export class Detector {
     this.opaque.open(client, service, upstream);
   }
 
+  /** Whether the service for HTTP on this listener is declared opaque. */
+  private opaqueEndpoints(listener: number): boolean {
+    const service = this.context.listeners.service[listener * 4 + VERDICT.HTTP1];
+    return service >= 0 && this.context.services.opaque[service] === 1;
+  }
+
   private raceDue(client: number): boolean {
     const { connections, listeners, reactor } = this.context;
     const race = listeners.raceMs[connections.listener[client]];
@@ -246,6 +263,7 @@ export class Detector {
     if (this.raced[client] === 0 && race >= 0 && this.context.inbox.empty(client)) {
       deadline = Math.min(deadline, opened + race);
     }
+    if (this.context.draining && this.context.inbox.empty(client)) deadline = Math.min(deadline, opened + DRAIN_SILENT_MS);
     return deadline;
   }
 

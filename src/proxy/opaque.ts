@@ -185,6 +185,8 @@ export class OpaqueRelay {
       values[connections.meter[slot] + L.READ_BYTES] += splicer.bytesIn;
       if (peer >= 0) values[connections.meter[peer] + L.WRITE_BYTES] += splicer.bytesOut;
       values[W.SPLICED_BYTES] += splicer.bytesOut;
+      connections.read[slot] += splicer.bytesIn;
+      if (peer >= 0) connections.written[peer] += splicer.bytesOut;
     }
     switch (result) {
       case PUMP.WAIT:
@@ -305,6 +307,7 @@ export class OpaqueRelay {
     this.throttled[client] = 0;
     sockets.peer[client] = upstream;
     sockets.peer[upstream] = client;
+    connections.relayedTo[client] = connections.endpoint[upstream];
     for (let bid = inbox.shift(client); bid >= 0; bid = inbox.shift(client)) {
       sockets.queue(upstream, inbox.startOf(bid), inbox.endOf(bid) - inbox.startOf(bid), bid);
     }

@@ -9,7 +9,7 @@ import type { Native } from '../io/native.js';
 import { Reactor, type Handlers } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
 import { E, endpointBase, L, MAX_ENDPOINTS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
-import { AccessLog } from './access-log.js';
+import type { AccessLog } from './access-log.js';
 import { Acceptor } from './acceptor.js';
 import { CLOSE, KIND } from './connections.js';
 import { Context } from './context.js';
@@ -54,7 +54,7 @@ export class Worker implements Handlers {
       workerId: task.id,
     });
     this.context = new Context(task, native, this.reactor);
-    this.accessLog = new AccessLog(this.context);
+    this.accessLog = this.context.accessLog;
     this.upstreams = new Upstreams(this.context);
     this.opaque = new OpaqueRelay(this.context, this.upstreams);
     this.http1 = new Http1(this.context, this.upstreams, this.opaque, this.accessLog);
@@ -133,6 +133,7 @@ export class Worker implements Handlers {
       return;
     }
     values[connections.meter[slot] + L.READ_BYTES] += length;
+    if (this.context.access) connections.read[slot] += length;
     switch (sockets.kind[slot]) {
       case KIND.HTTP1_CLIENT:
         this.http1.clientData(slot, bid, at, length);
@@ -213,6 +214,7 @@ export class Worker implements Handlers {
     const { connections, values, reactor } = this.context;
     connections.active[slot] = reactor.now;
     values[connections.meter[slot] + L.WRITE_BYTES] += bytes;
+    if (this.context.access) connections.written[slot] += bytes;
     if (this.context.sockets.kind[slot] === KIND.HTTP1_UPSTREAM) this.http1.exchanges.sent[slot] += bytes;
   }
 
@@ -345,6 +347,7 @@ export class Worker implements Handlers {
         if (connections.over(slot)) sockets.close(slot);
         else connections.close(slot, CLOSE.DRAIN);
       } else if (kind === KIND.HTTP1_CLIENT && !connections.over(slot)) this.http1.reconsider(slot);
+      else if (kind === KIND.DETECT && !connections.over(slot)) this.detector.reconsider(slot);
     }
     if (phase === 'force') this.finish();
   }

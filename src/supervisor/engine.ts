@@ -21,6 +21,8 @@ import { WorkerPool } from './workers.js';
 /** Changes of these need a restart: the workers' memory and threads are made for them. */
 const FIXED_KEYS = ['workers', 'io', 'admin'] as const;
 
+const FIXED_LIMITS = ['slabBytes', 'maxPipes'] as const;
+
 interface DrainOptions {
   readonly holdMs?: number;
 }
@@ -32,7 +34,8 @@ export class Engine {
   private readonly learned: Learned;
   private readonly discovery: Discovery;
   private readonly listeners: ListenerSet;
-  private readonly pool: WorkerPool;
+  /** The worker threads. */
+  readonly pool: WorkerPool;
   private admin: AdminServer | undefined;
   /** Endpoints of each service, by name, as the discovery gave them last. */
   private readonly endpoints = new Map<string, EndpointSnapshot[]>();
@@ -96,6 +99,11 @@ export class Engine {
         this.logger.warn('this change needs a restart; the old value stays', { key });
       }
     }
+    for (const key of FIXED_LIMITS) {
+      if (config.limits[key] !== this.config.limits[key]) {
+        this.logger.warn('this change needs a restart; the old value stays', { key: `limits.${key === 'slabBytes' ? 'slab' : key}` });
+      }
+    }
     const added = this.listeners.add(config.listeners);
     try {
       await this.discovery.update(config.services);
@@ -105,7 +113,14 @@ export class Engine {
       throw error;
     }
     const before = this.config;
-    this.config = { ...config, workers: before.workers, io: before.io, admin: before.admin };
+    const { slabBytes, maxPipes } = before.limits;
+    this.config = {
+      ...config,
+      workers: before.workers,
+      io: before.io,
+      admin: before.admin,
+      limits: { ...config.limits, slabBytes, maxPipes },
+    };
     const keys = new Set(config.listeners.map(listenerKey));
     const gone = this.listeners.retire(keys);
     this.pool.configure();

@@ -41,6 +41,8 @@ export class WorkerPool {
   private readonly board = new SharedArrayBuffer(BOARD.SIZE * 4);
   private readonly live: (Live | undefined)[] = [];
   private readonly finished = new Set<number>();
+  private readonly pending = new Map<number, () => void>();
+  private pings = 0;
   /** Deaths in a row of workers that had not lived for long. */
   private readonly earlyDeaths: number[] = [];
   /** How far a drain has come; a replacement is told. */
@@ -97,10 +99,21 @@ export class WorkerPool {
     for (const worker of this.live) worker?.port.postMessage(message);
   }
 
+  send(id: number, message: ToWorker): void {
+    this.live[id]?.port.postMessage(message);
+  }
+
   /** Sends every worker its snapshot anew. */
   configure(): void {
-    this.live.forEach((worker, id) => {
-      worker?.port.postMessage({ kind: 'snapshot', snapshot: this.events.snapshot(id) } satisfies ToWorker);
+    for (let id = 0; id < this.count; id++) this.send(id, { kind: 'snapshot', snapshot: this.events.snapshot(id) });
+  }
+
+  /** Resolves when the worker's event loop has answered. */
+  ping(id: number): Promise<void> {
+    return new Promise((resolve) => {
+      const ping = ++this.pings;
+      this.pending.set(ping, resolve);
+      this.send(id, { kind: 'ping', id: ping });
     });
   }
 
@@ -148,6 +161,10 @@ export class WorkerPool {
         this.up = true;
         this.started?.resolve(message);
       }
+    }
+    if (message.kind === 'pong') {
+      this.pending.get(message.id)?.();
+      this.pending.delete(message.id);
     }
     this.events.message(id, message);
   }

@@ -50,7 +50,7 @@ async function postgres(port: number, tag: string): Promise<void> {
 async function mariadb(port: number, tag: string): Promise<void> {
   const query = (sql: string) => succeed('mariadb', ['--no-defaults', '--protocol=tcp', '-h', '127.0.0.1', '-P', String(port), '-u', 'root', '-N', '-e', sql]);
   await query(`create database ${tag}`);
-  await query(`create table ${tag}.t (id int primary key, text text); insert into ${tag}.t select seq, repeat(md5(seq), 4) from seq_1_to_20000`);
+  await query(`use ${tag}; create table ${tag}.t (id int primary key, text text); insert into ${tag}.t select seq, repeat(md5(seq), 4) from seq_1_to_20000`);
   const rows = await query(`select id, text from ${tag}.t order by id`);
   const expected = Array.from({ length: 20_000 }, (_, i) => `${i + 1}\t${md5(String(i + 1)).repeat(4)}\n`).join('');
   assert.equal(md5(rows), md5(expected));
