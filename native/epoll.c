@@ -265,5 +265,6 @@ int sluice_epoll_open(struct sluice_ring *ring, uint32_t entries) {
 void sluice_epoll_close(struct sluice_ring *ring) {
   struct epoll_executor *x = ring->epoll;
   submit_entries(x, UINT32_MAX);
+  sluice_ring_forget(ring);
   release(ring, x);
 }

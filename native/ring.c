@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "socket.h"
 #include "sys.h"
 
 #define PAGE 65536u  // of arm64 at its largest; a multiple of every smaller one
@@ -107,6 +108,17 @@ int sluice_ring_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_co
                    : sluice_epoll_enter(ring, submit, min_complete, timeout_us, min_wait_us);
   ring->page[0] = (double)sluice_clock_us();
   return result;
+}
+
+void sluice_ring_forget(struct sluice_ring *ring) {
+  const struct io_uring_cqe *cqes = (const void *)(ring->rings + ring->cqes);
+  uint32_t tail = sluice_load(sluice_word(ring, ring->cq_tail));
+  uint32_t head = sluice_load(sluice_word(ring, ring->cq_head));
+  for (; tail - head - 1 < ring->cq_entries; head++) {
+    const struct io_uring_cqe *cqe = &cqes[head & (ring->cq_entries - 1)];
+    if ((cqe->user_data >> 24 & 0xff) == SLUICE_TAG_ACCEPT && cqe->res >= 0) sluice_close(cqe->res);
+  }
+  sluice_store(sluice_word(ring, ring->cq_head), tail);
 }
 
 void sluice_ring_destroy(struct sluice_ring *ring) {

@@ -15,6 +15,10 @@
 #define SLUICE_OP_MSG_RING 40              // IORING_OP_MSG_RING
 #define SLUICE_CQE_SKIP_SUCCESS (1u << 6)  // IOSQE_CQE_SKIP_SUCCESS
 
+// Bits 24 to 31 of user_data say what an entry is about. The core knows one: the result of an accept is a descriptor that
+// is lost unless somebody reads the completion (OP.ACCEPT in src/io/abi.ts).
+#define SLUICE_TAG_ACCEPT 1
+
 enum sluice_executor { SLUICE_AUTO, SLUICE_URING, SLUICE_EPOLL };
 
 struct epoll_executor;
@@ -67,6 +71,9 @@ static inline uint32_t *sluice_word(const struct sluice_ring *ring, uint32_t off
 // The rings' words are shared with the kernel (uring) or with JavaScript on the same thread (epoll).
 static inline uint32_t sluice_load(const uint32_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 static inline void sluice_store(uint32_t *word, uint32_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
+
+// Forgets the completions that are there, and closes the connections that they would have handed out.
+void sluice_ring_forget(struct sluice_ring *ring);
 
 // The executors, called by ring.c only.
 int sluice_uring_open(struct sluice_ring *ring, uint32_t entries);

@@ -145,9 +145,8 @@ int sluice_uring_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_c
 static void reap(struct sluice_ring *ring) {
   for (int turn = 0; turn < 64; turn++) {
     SYS(syscall, __NR_io_uring_enter, ring->fd, 0, 0, ENTER_GETEVENTS, NULL, 0);
-    uint32_t tail = sluice_load(sluice_word(ring, ring->cq_tail));
-    if (tail == sluice_load(sluice_word(ring, ring->cq_head))) return;
-    sluice_store(sluice_word(ring, ring->cq_head), tail);
+    if (sluice_load(sluice_word(ring, ring->cq_tail)) == sluice_load(sluice_word(ring, ring->cq_head))) return;
+    sluice_ring_forget(ring);
   }
 }
 

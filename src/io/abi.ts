@@ -11,7 +11,6 @@ export const IORING_OP = {
   CLOSE: 19,
   SEND: 26,
   RECV: 27,
-  SHUTDOWN: 34,
   MSG_RING: 40,
 } as const;
 

@@ -73,8 +73,6 @@ export class Reactor {
   waitUs = 0;
 
   private readonly page: Float64Array;
-  private readonly owner: Int32Array;
-  private readonly ownerId: number;
   private handlers: Handlers | undefined;
   private uvArmed = false;
   private uvReady = false;
@@ -92,8 +90,6 @@ export class Reactor {
     this.wheel = new Wheel(options.maxSockets, this.now);
     const owner = new Int32Array(options.owner);
     const id = options.workerId + 1;
-    this.owner = owner;
-    this.ownerId = id;
     this.sockets = new Sockets(native, this.ring, this.slab, this.wheel, owner, id, options.maxSockets, MESSAGE_BLOCKS);
     this.splicer = new Splicer(native, this.ring, this.sockets, owner, id, options.maxPipes, this.memory.page);
   }
@@ -156,12 +152,7 @@ export class Reactor {
     }
     this.now = this.page[0] / 1000;
     this.turns++;
-    try {
-      this.drain(handlers);
-    } catch (error) {
-      this.claimAccepted();
-      throw error;
-    }
+    this.drain(handlers);
     const runnable = this.splicer.runnable;
     if (runnable > 0) {
       for (let i = 0; i < runnable; i++) {
@@ -245,16 +236,6 @@ export class Reactor {
         default:
           break;
       }
-    }
-  }
-
-  /** The thread is about to end: connections whose completions nobody will see are the supervisor's to close. */
-  private claimAccepted(): void {
-    const { ring, owner } = this;
-    const cells = ring.completions;
-    for (let head = ring.head; head !== ring.completedTail; head = (head + 1) | 0) {
-      const at = ring.completionAt(head);
-      if (cells[at] >>> OP_SHIFT === OP.ACCEPT && cells[at + 2] >= 0) owner[cells[at + 2]] = this.ownerId;
     }
   }
 

@@ -152,12 +152,6 @@ export class Ring {
     this.cancel(listener, OP.ACCEPT, 0);
   }
 
-  shutdown(fd: number, how: number): void {
-    const e = this.entry(IORING_OP.SHUTDOWN, fd, OP.NONE << OP_SHIFT, 0);
-    this.words[e + 6] = how;
-    this.octets[(e << 2) + 1] = IOSQE.CQE_SKIP_SUCCESS;
-  }
-
   close(fd: number): void {
     const e = this.entry(IORING_OP.CLOSE, fd, OP.NONE << OP_SHIFT, 0);
     this.octets[(e << 2) + 1] = IOSQE.CQE_SKIP_SUCCESS;

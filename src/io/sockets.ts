@@ -251,7 +251,7 @@ export class Sockets {
     if ((flags & (SOCKET.SHUT | SOCKET.CLOSED)) !== 0) return;
     if (this.queued[slot] === 0 && (flags & SOCKET.CONNECTING) === 0) {
       this.flags[slot] = flags | SOCKET.SHUT;
-      this.ring.shutdown(this.fd[slot], SHUT_WR);
+      this.finish(slot);
     } else {
       this.flags[slot] = flags | SOCKET.SHUT | SOCKET.SHUT_PENDING;
     }
@@ -483,8 +483,16 @@ export class Sockets {
       this.close(slot);
     } else if ((flags & SOCKET.SHUT_PENDING) !== 0) {
       this.flags[slot] = flags & ~SOCKET.SHUT_PENDING;
-      this.ring.shutdown(this.fd[slot], SHUT_WR);
+      this.finish(slot);
     }
+  }
+
+  /**
+   * A call, not an entry: io_uring carries SHUTDOWN out in a kernel thread, which looks the fd up only then. A CLOSE behind it
+   * can win, and the shutdown would hit whoever has the number by then.
+   */
+  private finish(slot: number): void {
+    this.native.shutdown(this.fd[slot], SHUT_WR);
   }
 
   private arm(slot: number): void {

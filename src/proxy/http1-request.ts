@@ -3,6 +3,7 @@ import { BODY } from '../http1/body.js';
 import { ERROR } from '../http1/errors.js';
 import { FRAMING, headEnd, MORE, parseRequest } from '../http1/head.js';
 import { writeRequest } from '../http1/write.js';
+import { SOCKET } from '../io/sockets.js';
 import { L, LIMITS, listenerBase, S, serviceBase } from '../metrics/layout.js';
 import type { BodyRelay } from './bodies.js';
 import { CLOSE } from './connections.js';
@@ -62,10 +63,7 @@ export class RequestReader {
       else this.hold(client);
       return;
     }
-    if (inbox.bytes[client] > this.context.limits.http1.maxPipelinedBytes) {
-      this.context.limited(LIMIT.PIPELINED);
-      sockets.pause(client);
-    }
+    this.readAhead(client);
   }
 
   /** The body has been sent (spliced, or its last byte came). */
@@ -74,16 +72,30 @@ export class RequestReader {
     this.http1.scheduleExchange(client);
   }
 
+  /**
+   * Requests wait in the inbox for their turn: beyond the limit no more are read. A multishot receive brings in what the
+   * kernel has before its cancellation takes effect, so where buffers are getting short as well the connection is ended.
+   */
+  private readAhead(client: number): void {
+    const { inbox, sockets, slab, limits } = this.context;
+    if (inbox.bytes[client] <= limits.http1.maxPipelinedBytes) return;
+    if ((sockets.flags[client] & SOCKET.PAUSED) === 0) {
+      this.context.limited(LIMIT.PIPELINED);
+      sockets.pause(client);
+    }
+    if (slab.free < slab.buffers >> 2) {
+      this.context.limited(LIMIT.SLAB);
+      this.http1.overrun(client);
+    }
+  }
+
   /** What is in the inbox waits for more: not for ever, and not with the last buffers. */
   private hold(client: number): void {
     const { slab, wheel, reactor, limits, sockets } = this.context;
     const exchanges = this.exchanges;
     if (sockets.peer[client] < 0 && exchanges.answered[client] === 1) return;
     if (exchanges.request[client] === REQUEST.COMPLETE) {
-      if (this.context.inbox.bytes[client] > limits.http1.maxPipelinedBytes) {
-        this.context.limited(LIMIT.PIPELINED);
-        sockets.pause(client);
-      }
+      this.readAhead(client);
       return;
     }
     if (slab.free < Math.min(RESERVE_BUFFERS, slab.buffers >> 3)) {

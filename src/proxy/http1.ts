@@ -69,6 +69,8 @@ const LIMIT = {
 export class Http1 {
   readonly exchanges: Exchanges;
   readonly bodies: BodyRelay;
+  /** Exchanges under way. */
+  inFlight = 0;
   private readonly requests: RequestReader;
   private readonly responses: ResponseReader;
   private readonly lingered: Int32Array;
@@ -143,6 +145,13 @@ export class Http1 {
     this.dropUpstream(client);
     this.ended(client, true);
     this.context.connections.close(client, errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET);
+  }
+
+  /** The client has sent more than there is memory for. */
+  overrun(client: number): void {
+    this.dropUpstream(client);
+    this.ended(client, true);
+    this.context.connections.abort(client, CLOSE.LIMIT);
   }
 
   clientPaused(client: number): void {
@@ -263,6 +272,7 @@ export class Http1 {
       }
       values[endpointBase(endpoint) + E.REQUESTS]++;
       values[endpointBase(endpoint) + E.IN_FLIGHT]++;
+      this.inFlight++;
       exchanges.link(upstream);
       this.context.connections.active[upstream] = reactor.now;
       this.context.sockets.peer[client] = upstream;
@@ -321,6 +331,7 @@ export class Http1 {
     const base = endpointBase(endpoint);
     const status = exchanges.status[upstream];
     values[base + E.IN_FLIGHT]--;
+    this.inFlight--;
     if (failed) {
       values[base + E.FAILURES]++;
       balancer.finish(endpoint, reactor.now, reactor.now - exchanges.started[client], true);
@@ -586,6 +597,7 @@ export class Http1 {
     if (upstream < 0) return;
     const endpoint = connections.endpoint[upstream];
     values[endpointBase(endpoint) + E.IN_FLIGHT]--;
+    this.inFlight--;
     values[endpointBase(endpoint) + E.ABANDONED]++;
     balancer.abandon(endpoint);
     if ((sockets.flags[upstream] & SOCKET.CONNECTING) !== 0) balancer.connectAbandoned(endpoint);
@@ -649,6 +661,7 @@ export class Http1 {
     values[serviceBase(service) + S.RETRIES]++;
     const endpoint = connections.endpoint[upstream];
     values[endpointBase(endpoint) + E.IN_FLIGHT]--;
+    this.inFlight--;
     values[endpointBase(endpoint) + E.ABANDONED]++;
     balancer.abandon(endpoint);
     this.splitOff(client, upstream);
@@ -677,6 +690,7 @@ export class Http1 {
     const exchanges = this.exchanges;
     const endpoint = connections.endpoint[upstream];
     values[endpointBase(endpoint) + E.IN_FLIGHT]--;
+    this.inFlight--;
     values[endpointBase(endpoint) + E.ABANDONED]++;
     balancer.abandon(endpoint);
     this.splitOff(client, upstream);

@@ -17,7 +17,10 @@ for (const io of await availableExecutors()) {
 
     before(async () => {
       origin = await upstream(echo);
-      sluice = await startEdge(io, [origin.address], { top: `limits: { http1: { maxPipelined: ${MAX_PIPELINED} } }` });
+      sluice = await startEdge(io, [origin.address], {
+        top: `limits: { http1: { maxPipelined: ${MAX_PIPELINED} } }`,
+        service: '    pool: { idleTimeout: 50ms }',
+      });
     });
     afterEach(() => settled(sluice));
     after(async () => {
@@ -93,7 +96,7 @@ for (const io of await availableExecutors()) {
       // Connections from before go with the old script.
       await eventually(async () => (await metrics(sluice))('sluice_endpoint_pool_idle') === 0, 'an empty pool');
       const wire = await client(sluice.port('edge'));
-      const count = 200_000;
+      const count = 20_000;
       const flood = Buffer.from(Array.from({ length: count }, (_, i) => get(i)).join(''));
       wire.write(flood);
       const value = async (name: string, ...labels: string[]): Promise<number> => (await metrics(sluice))(name, ...labels);
@@ -104,7 +107,8 @@ for (const io of await availableExecutors()) {
       await new Promise((resolve) => setTimeout(resolve, 300));
       assert.equal(await value('tcp_read_bytes_total', 'peer="src"'), read, 'reading has paused');
       const missing = (await value('sluice_slab_buffers')) - (await value('sluice_slab_free_buffers'));
-      assert.ok(missing < 64, `${missing} buffers held`);
+      // What a multishot receive delivers before its cancellation: the buffers lent at a time.
+      assert.ok(missing <= 128, `${missing} buffers held`);
       held = false;
       for (const answer of answers) answer();
       let got = 0;
@@ -125,25 +129,28 @@ for (const io of await availableExecutors()) {
     });
 
     it('holds few buffers for a client that pipelines an octet a segment', async () => {
+      let arrived = false;
       let release: () => void = () => undefined;
+      const released = new Promise<void>((resolve) => {
+        release = resolve;
+      });
       origin.script(async (side) => {
         await side.message();
-        await new Promise<void>((resolve) => {
-          release = resolve;
-        });
-        side.write(OK.replace('\r\n', '\r\nConnection: close\r\n'));
-        side.fin();
+        arrived = true;
+        await released;
+        for (let i = 0; i < 2; i++) side.write(OK);
       });
       await eventually(async () => (await metrics(sluice))('sluice_endpoint_pool_idle') === 0, 'an empty pool');
       const wire = await client(sluice.port('edge'));
       wire.write(get(0));
-      await eventually(() => origin.connections.at(-1)?.end === undefined && origin.connections.at(-1)?.total !== 0, 'the request');
+      await eventually(() => arrived, 'the request');
       const many = get(1).repeat(100);
       for (let i = 0; i < 2000; i++) await wire.sent(many[i] ?? '');
+      // The gauge is sampled four times a second.
+      await new Promise((resolve) => setTimeout(resolve, 300));
       const value = await metrics(sluice);
       const missing = value('sluice_slab_buffers') - value('sluice_slab_free_buffers');
-      assert.ok(missing < 32, `${missing} buffers held`);
-      await eventually(() => release.length === 0, 'the script');
+      assert.ok(missing < 16, `${missing} buffers held`);
       release();
       assert.equal((await wire.message()).body.toString(), 'ok');
       wire.destroy();

@@ -1,0 +1,437 @@
+// What the opaque relay owes both sides: every byte, every FIN, every RST, in order and within bounds.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { after, before, describe, test } from 'node:test';
+import { which } from '../support/servers.js';
+import { availableExecutors, eventually, type Executor, type Sluice, startSluice } from '../support/sluice.js';
+import { deadPort, dial, drink, ended, listen, pour, read, readAll, type TcpServer } from '../support/tcp.js';
+
+const MiB = 1 << 20;
+
+interface Setup {
+  /** Lines under `limits:`. */
+  readonly limits?: string;
+  /** Keys of the service beside its endpoints. */
+  readonly service?: string;
+}
+
+function start(io: Executor, ports: readonly number[], setup: Setup = {}): Promise<Sluice> {
+  const endpoints = ports.map((port) => `"127.0.0.1:${port}"`).join(', ');
+  return startSluice(
+    `limits: { ${setup.limits ?? ''} }
+listeners:
+  - { name: in, listen: "127.0.0.1:0", service: out, protocol: opaque }
+services:
+  out: { endpoints: [${endpoints}], ${setup.service ?? ''} }
+`,
+    io,
+  );
+}
+
+/** Every connection is accounted for and nothing is held for any. */
+async function clean(sluice: Sluice): Promise<void> {
+  await eventually(async () => (await sluice.metric('tcp_open_connections')) === 0, 'every connection is closed');
+  assert.equal(await sluice.metric('tcp_open_total'), await sluice.metric('tcp_close_total'));
+  await eventually(async () => (await sluice.metric('sluice_worker_sockets')) === 0, 'every socket is released');
+  await eventually(async () => (await sluice.metric('sluice_slab_free_buffers')) === (await sluice.metric('sluice_slab_buffers')), 'the slab is whole');
+}
+
+for (const io of await availableExecutors()) {
+  describe(io, () => {
+    describe('relay', () => {
+      let server: TcpServer;
+      let sluice: Sluice;
+
+      before(async () => {
+        server = await listen();
+        sluice = await start(io, [server.port]);
+      });
+
+      after(async () => {
+        await clean(sluice);
+        await sluice.stop();
+        await server.close();
+      });
+
+      test('a client that has ended its side still gets the answer', async () => {
+        const client = await dial(sluice.port('in'));
+        const upstream = await server.next();
+        client.end('question');
+        assert.equal((await readAll(upstream)).toString(), 'question');
+        const answer = readAll(client);
+        upstream.write('first ');
+        upstream.end('second');
+        assert.equal((await answer).toString(), 'first second');
+      });
+
+      test('a server that has ended its side still gets what the client sends', async () => {
+        const client = await dial(sluice.port('in'));
+        const upstream = await server.next();
+        upstream.end('greeting');
+        assert.equal((await readAll(client)).toString(), 'greeting');
+        const sent = readAll(upstream);
+        client.write('first ');
+        client.end('second');
+        assert.equal((await sent).toString(), 'first second');
+      });
+
+      test('a client that ends at once has everything delivered', async () => {
+        const client = await dial(sluice.port('in'));
+        client.end('x'.repeat(100_000));
+        const upstream = await server.next();
+        assert.equal((await readAll(upstream)).length, 100_000);
+        upstream.end();
+        assert.equal(await ended(client), 'end');
+      });
+
+      test('a RST of the client reaches the server as one', async () => {
+        const client = await dial(sluice.port('in'));
+        const upstream = await server.next();
+        client.write('x');
+        await read(upstream, 1);
+        const end = ended(upstream);
+        client.resetAndDestroy();
+        assert.equal(await end, 'ECONNRESET');
+      });
+
+      test('a RST of the server reaches the client as one, after what came before it', async () => {
+        const client = await dial(sluice.port('in'));
+        const upstream = await server.next();
+        client.write('x');
+        await read(upstream, 1);
+        let got = '';
+        client.on('data', (chunk: Buffer) => {
+          got += chunk.toString();
+        });
+        const end = ended(client);
+        upstream.write('last words', () => upstream.resetAndDestroy());
+        assert.equal(await end, 'ECONNRESET');
+        assert.equal(got, 'last words');
+      });
+
+      test('an answer sent before the server refuses the rest reaches a client that goes on sending', async () => {
+        const client = await dial(sluice.port('in'));
+        const upstream = await server.next();
+        client.write('x');
+        await read(upstream, 1);
+        // Unread input makes the close a RST.
+        upstream.pause();
+        const answer = new Promise<string>((resolve) => client.once('data', (chunk: Buffer) => resolve(chunk.toString())));
+        const end = ended(client);
+        client.write(Buffer.alloc(4 * MiB));
+        await eventually(() => upstream.readableLength > 0, 'input is waiting');
+        upstream.write('too large', () => upstream.destroy());
+        assert.equal(await answer, 'too large');
+        assert.ok(['ECONNRESET', 'EPIPE', 'closed'].includes(await end));
+        client.destroy();
+      });
+
+      test('a bulk transfer each way is spliced, arrives intact, and small messages are copied again', async () => {
+        const size = 300 * MiB;
+        const client = await dial(sluice.port('in'));
+        const upstream = await server.next();
+        const spliced = await sluice.metric('sluice_spliced_bytes_total');
+        const [up, gotUp] = await Promise.all([pour(client, 1, size), drink(upstream, size)]);
+        assert.equal(gotUp, up);
+        const [down, gotDown] = await Promise.all([pour(upstream, 2, size), drink(client, size)]);
+        assert.equal(gotDown, down);
+        assert.ok((await sluice.metric('sluice_spliced_bytes_total')) - spliced > size, 'most of it never came through user space');
+
+        const pingPong = async (rounds: number): Promise<void> => {
+          for (let round = 0; round < rounds; round++) {
+            const message = `message ${round}`;
+            client.write(message);
+            assert.equal((await read(upstream, message.length)).toString(), message);
+            upstream.write(message);
+            assert.equal((await read(client, message.length)).toString(), message);
+          }
+        };
+        await pingPong(50);
+        const copied = await sluice.metric('sluice_copied_bytes_total');
+        await pingPong(50);
+        assert.ok((await sluice.metric('sluice_copied_bytes_total')) > copied, 'both directions have gone back to copying');
+
+        const both = 100 * MiB;
+        const [up2, down2, gotUp2, gotDown2] = await Promise.all([pour(client, 3, both), pour(upstream, 4, both), drink(upstream, both), drink(client, both)]);
+        assert.equal(gotUp2, up2);
+        assert.equal(gotDown2, down2);
+        await pingPong(20);
+        client.end();
+        upstream.end();
+        await Promise.all([ended(client), ended(upstream)]);
+      });
+
+      test('a RST in the middle of a spliced transfer reaches the other side', async () => {
+        for (const breaker of ['reader', 'writer'] as const) {
+          const client = await dial(sluice.port('in'));
+          const upstream = await server.next();
+          const [reader, writer] = [client, upstream];
+          const starts = await sluice.metric('sluice_splice_starts_total');
+          const poured = pour(writer, 5, 1024 * MiB).catch(() => undefined);
+          reader.on('data', () => undefined);
+          await eventually(async () => (await sluice.metric('sluice_splice_starts_total')) > starts, 'splicing has begun');
+          const end = ended(breaker === 'reader' ? writer : reader);
+          (breaker === 'reader' ? reader : writer).resetAndDestroy();
+          assert.match(await end, /ECONNRESET|EPIPE/, breaker);
+          await poured;
+        }
+      });
+
+      test('a FIN in the middle of the other direction ends one direction only', async () => {
+        const size = 64 * MiB;
+        const client = await dial(sluice.port('in'));
+        const upstream = await server.next();
+        const got = drink(client, size);
+        client.end('request');
+        assert.equal((await readAll(upstream)).toString(), 'request');
+        const sent = await pour(upstream, 6, size);
+        upstream.end();
+        assert.equal(await got, sent);
+        assert.equal(await ended(client), 'end');
+      });
+    });
+
+    for (const [how, limits] of [
+      ['copied', 'maxPipes: 0, slab: 4MiB'],
+      ['spliced', 'maxPipes: 16, slab: 4MiB'],
+    ] as const) {
+      test(`a reader that stops reading holds a bounded part of the slab, and misses nothing (${how})`, async () => {
+        const server = await listen();
+        const sluice = await start(io, [server.port], { limits });
+        try {
+          const size = 96 * MiB;
+          const client = await dial(sluice.port('in'));
+          const upstream = await server.next();
+          let taken = 0;
+          const sent = pour(upstream, 7, size);
+          await eventually(async () => {
+            const before = taken;
+            taken = await sluice.metric('tcp_read_bytes_total', { peer: 'dst' });
+            return taken > 0 && taken === before;
+          }, 'the writer is held up');
+          assert.ok(taken < size, 'not everything is taken from a writer whose reader takes nothing');
+          const buffers = await sluice.metric('sluice_slab_buffers');
+          assert.ok((await sluice.metric('sluice_slab_free_buffers')) >= buffers - 40, 'about maxBuffered is held');
+          // Others are served meanwhile.
+          const other = await dial(sluice.port('in'));
+          const peer = await server.next();
+          other.write('hello');
+          assert.equal((await read(peer, 5)).toString(), 'hello');
+          other.end();
+          peer.end();
+          assert.equal(await drink(client, size), await sent);
+          client.end();
+          upstream.end();
+          await Promise.all([ended(client), ended(upstream), ended(other)]);
+          await clean(sluice);
+        } finally {
+          await sluice.stop();
+          await server.close();
+        }
+      });
+    }
+
+    test('a writer of single bytes cannot fill the slab with buffers that hold one byte each', async () => {
+      const server = await listen();
+      const sluice = await start(io, [server.port], { limits: 'slab: 4MiB' });
+      try {
+        const client = await dial(sluice.port('in'));
+        const upstream = await server.next();
+        // Fills the kernel's buffers, so that what follows has to wait in Sluice.
+        client.pause();
+        const filler = 32 * MiB;
+        const poured = pour(upstream, 8, filler);
+        await eventually(async () => (await sluice.metric('sluice_backpressure_total')) > 0 || (await sluice.metric('sluice_spliced_bytes_total')) > 0, 'the reader is slow');
+        const bytes = 3000;
+        const got = drink(client, filler + bytes);
+        await poured;
+        for (let i = 0; i < bytes; i++) {
+          upstream.write('.');
+          if (i % 16 === 0) await new Promise((resolve) => setImmediate(resolve));
+        }
+        await got;
+        assert.equal(await sluice.metric('sluice_slab_parks_total'), 0);
+        client.end();
+        upstream.end();
+        await Promise.all([ended(client), ended(upstream)]);
+        await clean(sluice);
+      } finally {
+        await sluice.stop();
+        await server.close();
+      }
+    });
+
+    test('bytes and connections are counted exactly, on both sides', async () => {
+      const server = await listen((socket) => {
+        readAll(socket).then(
+          (question) => socket.end(Buffer.alloc(question.length * 3)),
+          () => undefined,
+        );
+      });
+      const sluice = await start(io, [server.port]);
+      try {
+        const sizes = [0, 1, 100, 20_000, 700_000, 3_000_000];
+        for (const size of sizes) {
+          const client = await dial(sluice.port('in'));
+          client.end(Buffer.alloc(size));
+          assert.equal((await readAll(client)).length, size * 3);
+        }
+        await clean(sluice);
+        const total = sizes.reduce((sum, size) => sum + size, 0);
+        assert.equal(await sluice.metric('tcp_read_bytes_total', { peer: 'src' }), total);
+        assert.equal(await sluice.metric('tcp_write_bytes_total', { peer: 'dst' }), total);
+        assert.equal(await sluice.metric('tcp_read_bytes_total', { peer: 'dst' }), total * 3);
+        assert.equal(await sluice.metric('tcp_write_bytes_total', { peer: 'src' }), total * 3);
+        assert.equal(await sluice.metric('tcp_open_total', { peer: 'src' }), sizes.length);
+        assert.equal(await sluice.metric('tcp_close_total', { peer: 'src', errno: 'ok' }), sizes.length);
+        assert.equal(await sluice.metric('tcp_close_total', { peer: 'dst', errno: 'ok' }), sizes.length);
+      } finally {
+        await sluice.stop();
+        await server.close();
+      }
+    });
+
+    describe('timeouts', () => {
+      const cases = [
+        { name: 'idle', limits: 'opaque: { idleTimeout: 150ms }', limit: 'opaque-idle' },
+        { name: 'lifetime', limits: 'opaque: { lifetime: 150ms }', limit: 'opaque-lifetime' },
+        { name: 'half-close', limits: 'opaque: { halfCloseTimeout: 150ms }', limit: 'half-close' },
+      ] as const;
+      for (const { name, limits, limit } of cases) {
+        test(`${name} ends a connection and is counted`, async () => {
+          const server = await listen();
+          const sluice = await start(io, [server.port], { limits });
+          try {
+            const client = await dial(sluice.port('in'));
+            const upstream = await server.next();
+            client.write('x');
+            await read(upstream, 1);
+            const ends = Promise.all([ended(client), ended(upstream)]);
+            if (name === 'half-close') client.end();
+            const chatter = name === 'lifetime' ? setInterval(() => client.write('x'), 20) : undefined;
+            await ends;
+            clearInterval(chatter);
+            assert.equal(await sluice.metric('sluice_limit_total', { limit }), 1);
+            assert.equal(await sluice.metric('tcp_close_total', { peer: 'src', errno: 'timeout' }), 1);
+            client.destroy();
+            await clean(sluice);
+          } finally {
+            await sluice.stop();
+            await server.close();
+          }
+        });
+      }
+    });
+
+    test('a client of an endpoint that nobody listens on sees a RST', async () => {
+      const sluice = await start(io, [await deadPort()]);
+      try {
+        const client = await dial(sluice.port('in'));
+        assert.equal(await ended(client), 'ECONNRESET');
+        await clean(sluice);
+        assert.equal(await sluice.metric('tcp_close_total', { peer: 'src', errno: 'no-endpoint' }), 1);
+      } finally {
+        await sluice.stop();
+      }
+    });
+
+    test('with one dead endpoint of two, every connection is served with all that the client sent', async () => {
+      const server = await listen((socket) => socket.pipe(socket));
+      const sluice = await start(io, [await deadPort(), server.port], { service: 'balance: { policy: round-robin }, breaker: { failures: 0 }' });
+      try {
+        const results = await Promise.all(
+          Array.from({ length: 40 }, async (_, i) => {
+            const client = await dial(sluice.port('in'));
+            client.end(`${i}:`.repeat(i * 500));
+            return (await readAll(client)).toString() === `${i}:`.repeat(i * 500);
+          }),
+        );
+        assert.deepEqual(results, new Array(40).fill(true));
+        await clean(sluice);
+        assert.ok((await sluice.metric('tcp_close_total', { peer: 'dst', errno: 'refused' })) > 0, 'the dead one was tried');
+      } finally {
+        await sluice.stop();
+        await server.close();
+      }
+    });
+
+    describe('an endpoint that does not answer', { skip: which('python3') === null && 'python3 is not installed' }, () => {
+      // A queue of one that is full drops further SYNs, as a host that is down would.
+      const STUCK = `
+import socket, sys
+listener = socket.socket()
+listener.bind(('127.0.0.1', 0))
+listener.listen(0)
+held = []
+for _ in range(4):
+    s = socket.socket()
+    s.setblocking(False)
+    try: s.connect(listener.getsockname())
+    except BlockingIOError: pass
+    held.append(s)
+print(listener.getsockname()[1], flush=True)
+sys.stdin.readline()
+for s in held: s.close()
+while True:
+    c, _ = listener.accept()
+    total = 0
+    while True:
+        data = c.recv(1 << 20)
+        if not data: break
+        total += len(data)
+    c.sendall(str(total).encode())
+    c.close()
+`;
+      async function stuck(): Promise<{ port: number; answer: () => void; stop: () => void }> {
+        const child = spawn('python3', ['-c', STUCK], { stdio: ['pipe', 'pipe', 'inherit'] });
+        const port = await new Promise<number>((resolve) => child.stdout.once('data', (chunk: Buffer) => resolve(Number(chunk.toString()))));
+        return { port, answer: () => void child.stdin.write('\n'), stop: () => void child.kill() };
+      }
+
+      test('keeps what the client sends meanwhile, within bounds, and gets it when it answers', async () => {
+        const slow = await stuck();
+        const sluice = await start(io, [slow.port], { limits: 'maxBuffered: 64KiB', service: 'connectTimeout: 30s' });
+        try {
+          const size = 24 * MiB;
+          const client = await dial(sluice.port('in'));
+          const sent = pour(client, 9, size).then(() => client.end());
+          await eventually(async () => (await sluice.metric('sluice_backpressure_total')) > 0, 'the client is held up');
+          assert.ok((await sluice.metric('tcp_read_bytes_total', { peer: 'src' })) < 1 * MiB);
+          slow.answer();
+          assert.equal((await readAll(client)).toString(), String(size));
+          await sent;
+          await clean(sluice);
+        } finally {
+          await sluice.stop();
+          slow.stop();
+        }
+      });
+
+      test('is given up after the connect timeout, and another one gets everything, however much', async () => {
+        const slow = await stuck();
+        const server = await listen((socket) => socket.pipe(socket));
+        const sluice = await start(io, [slow.port, server.port], {
+          limits: 'maxBuffered: 64KiB',
+          service: 'connectTimeout: 200ms, balance: { policy: round-robin }, breaker: { failures: 0 }',
+        });
+        try {
+          const size = 8 * MiB;
+          for (let i = 0; i < 2; i++) {
+            const client = await dial(sluice.port('in'));
+            const [sent, got] = await Promise.all([pour(client, i, size), drink(client, size)]);
+            assert.equal(got, sent);
+            client.end();
+            await ended(client);
+          }
+          await clean(sluice);
+          assert.ok((await sluice.metric('tcp_close_total', { peer: 'dst', errno: 'timeout' })) > 0, 'the silent one was tried');
+          assert.ok((await sluice.metric('sluice_backpressure_total')) > 0, 'the client was held up meanwhile');
+        } finally {
+          await sluice.stop();
+          slow.stop();
+          await server.close();
+        }
+      });
+    });
+  });
+}

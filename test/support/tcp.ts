@@ -1,0 +1,157 @@
+// Plain TCP for end-to-end tests: servers on free ports, clients, and byte streams that can be checked at the far end.
+import { createHash, type Hash } from 'node:crypto';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+
+const HOST = '127.0.0.1';
+
+export interface TcpServer {
+  readonly port: number;
+  readonly server: Server;
+  /** Connections accepted so far, in order. */
+  readonly sockets: Socket[];
+  /** The next connection that nobody has taken with `next` yet. */
+  next(): Promise<Socket>;
+  close(): Promise<void>;
+}
+
+/** A server whose connections stay half open until the test ends them. Errors of connections are the test's to expect. */
+export async function listen(onConnection: (socket: Socket) => void = () => undefined, port = 0): Promise<TcpServer> {
+  const sockets: Socket[] = [];
+  const waiting: ((socket: Socket) => void)[] = [];
+  let taken = 0;
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    socket.on('error', () => undefined);
+    sockets.push(socket);
+    onConnection(socket);
+    const wants = waiting.shift();
+    if (wants !== undefined) {
+      taken++;
+      wants(socket);
+    }
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, HOST, resolve);
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    server,
+    sockets,
+    next: () => {
+      const ready = sockets[taken];
+      if (ready !== undefined) {
+        taken++;
+        return Promise.resolve(ready);
+      }
+      return new Promise((resolve) => waiting.push(resolve));
+    },
+    close: () => {
+      for (const socket of sockets) socket.destroy();
+      return new Promise((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+
+/** A port on which nobody listens. */
+export async function deadPort(): Promise<number> {
+  const server = await listen();
+  await server.close();
+  return server.port;
+}
+
+/** Connected, half-open capable. Errors are seen by `ended`. */
+export function dial(port: number): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ port, host: HOST, allowHalfOpen: true, noDelay: true }, () => {
+      socket.off('error', reject);
+      socket.on('error', () => undefined);
+      resolve(socket);
+    });
+    socket.once('error', reject);
+  });
+}
+
+/** How the stream of `socket` ends: `end` for a FIN, else the code of its error. Reads, and drops, what comes. */
+export function ended(socket: Socket): Promise<string> {
+  return new Promise((resolve) => {
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'));
+    socket.once('end', () => resolve('end'));
+    socket.once('close', () => resolve('closed'));
+    socket.resume();
+  });
+}
+
+/** Everything until the FIN; rejects on an error. */
+export function readAll(socket: Socket): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+    socket.once('end', () => resolve(Buffer.concat(chunks)));
+    socket.once('error', reject);
+    socket.once('close', () => reject(new Error('closed without a FIN')));
+  });
+}
+
+/** Exactly `length` bytes, and no more so far. */
+export function read(socket: Socket, length: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let got = 0;
+    const data = (chunk: Buffer): void => {
+      chunks.push(chunk);
+      got += chunk.length;
+      if (got < length) return;
+      socket.off('data', data).off('error', reject).off('end', early);
+      if (got > length) reject(new Error(`${got} bytes instead of ${length}`));
+      else resolve(Buffer.concat(chunks));
+    };
+    const early = (): void => reject(new Error(`the stream ended after ${got} of ${length} bytes`));
+    socket.on('data', data).once('error', reject).once('end', early);
+  });
+}
+
+const BLOCK = 1 << 20;
+
+/** Deterministic bytes that repeat nowhere near a buffer's, a pipe's or a page's length. */
+const BYTES = Buffer.alloc(BLOCK + 4099);
+for (let i = 0, x = 0x2545f491; i < BYTES.length; i++) {
+  x ^= x << 13;
+  x ^= x >>> 17;
+  x ^= x << 5;
+  BYTES[i] = x;
+}
+
+/** `length` bytes of a stream named by `seed`, from `offset` on; at most a block. */
+function block(seed: number, offset: number, length: number): Buffer {
+  const start = (seed * 977 + offset / BLOCK) % 4099;
+  return BYTES.subarray(start, start + length);
+}
+
+/** Writes `length` bytes with respect for backpressure; resolves with their SHA-1 when all are handed to the kernel. */
+export async function pour(socket: Socket, seed: number, length: number): Promise<string> {
+  const hash = createHash('sha1');
+  for (let at = 0; at < length; at += BLOCK) {
+    const bytes = block(seed, at, Math.min(BLOCK, length - at));
+    hash.update(bytes);
+    await new Promise<void>((resolve, reject) => socket.write(bytes, (error) => (error ? reject(error) : resolve())));
+  }
+  return hash.digest('hex');
+}
+
+/** Reads `length` bytes; resolves with their SHA-1. */
+export function drink(socket: Socket, length: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const hash: Hash = createHash('sha1');
+    let got = 0;
+    const data = (chunk: Buffer): void => {
+      hash.update(chunk);
+      got += chunk.length;
+      if (got < length) return;
+      socket.off('data', data).off('error', reject).off('end', early);
+      if (got > length) reject(new Error(`${got} bytes instead of ${length}`));
+      else resolve(hash.digest('hex'));
+    };
+    const early = (): void => reject(new Error(`the stream ended after ${got} of ${length} bytes`));
+    socket.on('data', data).once('error', reject).once('end', early);
+  });
+}
