@@ -75,18 +75,19 @@ test-node: dist/.built
 	@npm install --silent --no-audit --no-fund --prefix $(OTHER_NODE) node-linux-$$($(NODE) -p process.arch)@$(NODE_VERSION)
 	@PATH="$$(echo $(CURDIR)/$(OTHER_NODE)/node_modules/node-linux-*/bin):$$PATH" && node --version && \
 	  node --test --test-concurrency=2 --test-timeout=240000 $(ARGS) \
-	    $$(find dist/test -name '*.test.js' -not -path '*/e2e/*' | sort) dist/test/e2e/http1.test.js
+	    $$(find dist/test -name '*.test.js' -not -path '*/e2e/*' | sort) dist/test/e2e/http1-forwarding.test.js
 
 bench: dist/.built
 	@bash bench/setup/packages.sh bench
-	$(NODE) dist/bench/main.js $(ARGS)
+	@mkdir -p .bench
+	$(NODE) dist/bench/main.js --json .bench/results.json $(ARGS)
 
 soak: dist/.built
 	$(NODE) dist/bench/soak.js --minutes $(MINUTES) $(ARGS)
 
 pictures: dist/.built
 	$(NODE) dist/bench/balance.js
-	$(NODE) dist/bench/picture.js
+	$(NODE) dist/bench/picture.js .bench/results.json
 
 fuzz: dist/.built
 	FUZZ_RUNS=200000 $(NODE) --test $$(find dist/test -name '*.fuzz.test.js' -o -path '*/http1/*.test.js' -o -path '*/detect/*.test.js')

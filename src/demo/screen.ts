@@ -33,12 +33,12 @@ export class Screen {
 
   start(): void {
     process.stdout.write(`${this.introduction}\n`);
-    const everyMs = this.#tty ? TERMINAL_MS : PLAIN_MS;
-    const turn = async (): Promise<void> => {
+    // The first table comes after a second in any case.
+    const turn = async (nextMs: number): Promise<void> => {
       await this.#draw();
-      if (!this.#stopped) this.#timer = setTimeout(turn, everyMs);
+      if (!this.#stopped) this.#timer = setTimeout(turn, nextMs, this.#tty ? TERMINAL_MS : PLAIN_MS);
     };
-    void turn();
+    void turn(TERMINAL_MS);
   }
 
   stop(): void {

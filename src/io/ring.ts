@@ -1,15 +1,6 @@
 // Submission entries out, completion entries in: typed arrays over the memory that the executor shares with us.
 // With SINGLE_ISSUER | DEFER_TASKRUN completions appear only inside `enter` on this thread, so plain loads and stores do.
-import {
-  ACCEPT_MULTISHOT,
-  IORING_OP,
-  IOSQE,
-  MSG_NOSIGNAL,
-  MSG_WAITALL,
-  OP,
-  OP_SHIFT,
-  RECV_MULTISHOT,
-} from './abi.js';
+import { ACCEPT_MULTISHOT, IORING_OP, IOSQE, MSG_NOSIGNAL, MSG_WAITALL, OP, OP_SHIFT, RECV_MULTISHOT } from './abi.js';
 import type { Native, RingMemory } from './native.js';
 
 const BUFFER_GROUP = 1;

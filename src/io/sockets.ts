@@ -385,7 +385,8 @@ export class Sockets {
 
   /** After data was delivered: arms the receive again if the executor ended it and it is wanted. */
   rearm(slot: number): void {
-    if ((this.flags[slot] & (SOCKET.RECEIVING | SOCKET.PAUSED | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) === 0) this.arm(slot);
+    if ((this.flags[slot] & (SOCKET.RECEIVING | SOCKET.PAUSED | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) === 0)
+      this.arm(slot);
   }
 
   /** The poll that stands for a receive on an O_NONBLOCK socket has fired or was cancelled; true where a pause has taken effect. */
@@ -468,7 +469,8 @@ export class Sockets {
   /** True if the owner asked for it and the queue is empty now; asks no longer. */
   takeDrained(slot: number): boolean {
     const flags = this.flags[slot];
-    if ((flags & (SOCKET.NOTIFY_DRAINED | SOCKET.CLOSED)) !== SOCKET.NOTIFY_DRAINED || this.queueHead[slot] !== NONE) return false;
+    if ((flags & (SOCKET.NOTIFY_DRAINED | SOCKET.CLOSED)) !== SOCKET.NOTIFY_DRAINED || this.queueHead[slot] !== NONE)
+      return false;
     this.flags[slot] = flags & ~SOCKET.NOTIFY_DRAINED;
     return true;
   }

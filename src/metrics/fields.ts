@@ -85,7 +85,10 @@ export const ENDPOINT_FIELDS: Fields<typeof E, 'CLOSE' | 'STATUS'> = {
   CONNECT_FAILURES: counter('sluice_endpoint_connect_failures_total', 'Connection attempts that failed'),
   BREAKER_OPENED: counter('sluice_endpoint_breaker_opened_total', 'Times the circuit breaker took the endpoint out'),
   FAILURES: counter('sluice_endpoint_failures_total', 'Responses lost before their end'),
-  ABANDONED: counter('sluice_endpoint_abandoned_total', 'Requests taken back: their client left, or they were sent elsewhere'),
+  ABANDONED: counter(
+    'sluice_endpoint_abandoned_total',
+    'Requests taken back: their client left, or they were sent elsewhere',
+  ),
 };
 
 /** Values of E.STATE. */

@@ -154,7 +154,7 @@ function route(config: Config, verdict: Verdict, name: string | null, live: Live
   if (service === undefined) return [`${capitalised(what)} goes to service ${name}, which is not configured.`];
   const endpoints = endpointTexts(config, name, live).join(', ') || 'none';
   const how =
-    verdict === 'http1' || verdict === 'http2'
+    verdict === 'http1'
       ? `each request is balanced ${service.balance.policy === 'ewma' ? 'by latency (peak EWMA)' : 'in turn'}; ` +
         `connect timeout ${duration(service.connectTimeoutMs)}, response timeout ${orNone(service.responseTimeoutMs)}`
       : `each connection is balanced ${service.balance.policy === 'ewma' ? 'by open connections' : 'in turn'}; ` +

@@ -142,7 +142,8 @@ export class Acceptor {
 
   private open(listener: number, fd: number): void {
     const { connections, limits, native, board, workerId, reactor } = this.context;
-    const client = connections.clients >= limits.maxConnections ? -1 : connections.openClient(fd, listener, KIND.DETECT);
+    const client =
+      connections.clients >= limits.maxConnections ? -1 : connections.openClient(fd, listener, KIND.DETECT);
     if (client < 0) {
       this.context.limited(LIMIT_CONNECTIONS);
       Atomics.sub(board, BOARD.LOAD + workerId, 1);

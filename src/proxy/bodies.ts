@@ -71,13 +71,18 @@ export class BodyRelay {
     const { sockets, limits, values } = this.context;
     const exchanges = this.exchanges;
     if (result !== BODY.MORE) return;
-    if (exchanges.flow[source] === FLOW.COPY && limits.maxPipes > 0 && this.exchanges.bodies.remaining(source) >= SPLICE_BYTES) {
+    if (
+      exchanges.flow[source] === FLOW.COPY &&
+      limits.maxPipes > 0 &&
+      this.exchanges.bodies.remaining(source) >= SPLICE_BYTES
+    ) {
       exchanges.flow[source] = FLOW.PAUSING;
       if (sockets.pause(source)) this.paused(source, destination);
       return;
     }
     const { maxBufferedBytes } = limits;
-    const slow = sockets.queued[destination] > maxBufferedBytes || sockets.slices[destination] * SLICE_BYTES > maxBufferedBytes;
+    const slow =
+      sockets.queued[destination] > maxBufferedBytes || sockets.slices[destination] * SLICE_BYTES > maxBufferedBytes;
     if (slow && exchanges.throttled[source] === 0) {
       exchanges.throttled[source] = 1;
       values[W.BACKPRESSURE]++;
@@ -130,7 +135,8 @@ export class BodyRelay {
     const exchanges = this.exchanges;
     const remaining = exchanges.bodies.remaining(source);
     const broken =
-      (sockets.flags[source] & (SOCKET.EOF | SOCKET.CLOSED)) !== 0 || (sockets.flags[destination] & SOCKET.CLOSED) !== 0;
+      (sockets.flags[source] & (SOCKET.EOF | SOCKET.CLOSED)) !== 0 ||
+      (sockets.flags[destination] & SOCKET.CLOSED) !== 0;
     if (remaining > 0 && !broken && (sockets.flags[destination] & SOCKET.CONNECTING) === 0) {
       if (sockets.queued[destination] > 0) {
         sockets.notifyDrained(destination);

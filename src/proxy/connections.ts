@@ -157,7 +157,8 @@ export class Connections {
     splicer.stop(slot);
     inbox.clear(slot);
     if (this.listener[slot] >= 0) {
-      if (this.context.access && this.context.sockets.kind[slot] === KIND.OPAQUE) this.context.accessLog.connection(slot, reason);
+      if (this.context.access && this.context.sockets.kind[slot] === KIND.OPAQUE)
+        this.context.accessLog.connection(slot, reason);
       values[meter + L.CLOSE + reason]++;
       values[meter + L.OPEN]--;
       values[W.CONNECTIONS_OPEN]--;

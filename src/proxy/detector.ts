@@ -5,7 +5,16 @@ import { destinationKey } from '../detect/learned.js';
 import { match, START, VERDICT, verdictOf } from '../detect/matcher.js';
 import { BUFFER_CAPACITY } from '../io/slab.js';
 import { SOCKET } from '../io/sockets.js';
-import { L, LIMITS, LISTENER_HISTOGRAMS, listenerBase, listenerHistogram, MAX_LISTENERS, REASONS, W } from '../metrics/layout.js';
+import {
+  L,
+  LIMITS,
+  LISTENER_HISTOGRAMS,
+  listenerBase,
+  listenerHistogram,
+  MAX_LISTENERS,
+  REASONS,
+  W,
+} from '../metrics/layout.js';
 import { CLOSE, KIND } from './connections.js';
 import type { Context } from './context.js';
 import type { Http1 } from './http1.js';
@@ -124,7 +133,11 @@ export class Detector {
       this.decide(client, listener, VERDICT.OPAQUE, REASON.TIMEOUT);
       return;
     }
-    if (this.context.draining && this.context.inbox.empty(client) && reactor.now >= connections.opened[client] + DRAIN_SILENT_MS) {
+    if (
+      this.context.draining &&
+      this.context.inbox.empty(client) &&
+      reactor.now >= connections.opened[client] + DRAIN_SILENT_MS
+    ) {
       this.failed(client, CLOSE.DRAIN);
       return;
     }
@@ -187,7 +200,8 @@ export class Detector {
     const { sockets, connections, inbox } = this.context;
     const client = sockets.peer[upstream];
     this.unlinkRace(upstream);
-    if (client >= 0 && this.raced[client] < DIAL_ATTEMPTS && inbox.empty(client)) this.race(client, connections.endpoint[upstream]);
+    if (client >= 0 && this.raced[client] < DIAL_ATTEMPTS && inbox.empty(client))
+      this.race(client, connections.endpoint[upstream]);
     connections.close(upstream, reason);
   }
 
@@ -263,7 +277,8 @@ export class Detector {
     if (this.raced[client] === 0 && race >= 0 && this.context.inbox.empty(client)) {
       deadline = Math.min(deadline, opened + race);
     }
-    if (this.context.draining && this.context.inbox.empty(client)) deadline = Math.min(deadline, opened + DRAIN_SILENT_MS);
+    if (this.context.draining && this.context.inbox.empty(client))
+      deadline = Math.min(deadline, opened + DRAIN_SILENT_MS);
     return deadline;
   }
 

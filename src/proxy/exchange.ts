@@ -1,7 +1,8 @@
 // The state of HTTP/1 exchanges: one request and its response. Columns over the socket table; a client connection has at most
 // one exchange at a time (pipelined requests wait in its inbox), and an upstream connection serves one.
-import { FRAMING, Head, METHOD } from '../http1/head.js';
+
 import { BodyReader } from '../http1/body.js';
+import { FRAMING, Head, METHOD } from '../http1/head.js';
 
 /** Of a client connection. */
 export const REQUEST = {

@@ -105,7 +105,8 @@ export class RequestReader {
     }
     if (exchanges.request[client] === REQUEST.HEAD) {
       if (exchanges.headSince[client] === 0) exchanges.headSince[client] = reactor.now;
-      if (limits.http1.headerTimeoutMs > 0) wheel.pull(client, exchanges.headSince[client] + limits.http1.headerTimeoutMs);
+      if (limits.http1.headerTimeoutMs > 0)
+        wheel.pull(client, exchanges.headSince[client] + limits.http1.headerTimeoutMs);
     }
     sockets.resume(client);
   }

@@ -127,7 +127,10 @@ export class Http1 {
     const { inbox, connections } = this.context;
     const exchanges = this.exchanges;
     // It still wants its response, and those to the requests that it sent before it ended.
-    if (exchanges.request[client] === REQUEST.COMPLETE) return;
+    if (exchanges.request[client] === REQUEST.COMPLETE) {
+      this.scheduleExchange(client);
+      return;
+    }
     exchanges.keep[client] = 0;
     if (exchanges.request[client] === REQUEST.HEAD && inbox.empty(client)) {
       connections.close(client, CLOSE.OK);
@@ -435,7 +438,7 @@ export class Http1 {
   }
 
   clientTimer(client: number): void {
-    const { reactor, connections, inbox, limits, sockets, wheel, services } = this.context;
+    const { reactor, connections, inbox, limits, sockets, wheel } = this.context;
     const exchanges = this.exchanges;
     const { http1 } = limits;
     const now = reactor.now;
@@ -464,7 +467,7 @@ export class Http1 {
       if (upstream < 0) return;
       const waiting = exchanges.request[client] === REQUEST.COMPLETE && exchanges.answered[client] === 0;
       if (waiting) {
-        const timeout = services.responseTimeoutMs[exchanges.service[client]];
+        const timeout = this.responseTimeout(client);
         const connecting = (sockets.flags[upstream] & SOCKET.CONNECTING) !== 0;
         // Not the client's last activity: pipelining must not put the timeout off.
         const since = connecting ? now : connections.active[upstream];
@@ -560,13 +563,23 @@ export class Http1 {
 
   /** Arms a deadline for the exchange as it is now. */
   scheduleExchange(client: number): void {
-    const { wheel, reactor, limits, services } = this.context;
+    const { wheel, reactor, limits } = this.context;
     const exchanges = this.exchanges;
     let timeout = limits.http1.bodyTimeoutMs;
     if (exchanges.request[client] === REQUEST.COMPLETE && exchanges.answered[client] === 0) {
-      timeout = services.responseTimeoutMs[exchanges.service[client]];
+      timeout = this.responseTimeout(client);
     }
     if (timeout > 0) wheel.pull(client, reactor.now + timeout);
+  }
+
+  /**
+   * How long the endpoint may take to answer, ms; 0: as long as it likes. A client that has ended its direction may have
+   * left altogether (a FIN does not tell), so its response is not waited for without bound.
+   */
+  private responseTimeout(client: number): number {
+    const { services, sockets, limits } = this.context;
+    const timeout = services.responseTimeoutMs[this.exchanges.service[client]];
+    return timeout > 0 || (sockets.flags[client] & SOCKET.EOF) === 0 ? timeout : limits.http1.bodyTimeoutMs;
   }
 
   unlink(client: number, upstream: number): void {

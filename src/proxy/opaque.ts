@@ -131,13 +131,18 @@ export class OpaqueRelay {
   failed(slot: number, errno: number): void {
     const { sockets, connections } = this.context;
     const peer = sockets.peer[slot];
-    const reason = errno === ERRNO.ECONNRESET || errno === ERRNO.EPIPE ? CLOSE.RESET : errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.ERROR;
+    const reason =
+      errno === ERRNO.ECONNRESET || errno === ERRNO.EPIPE
+        ? CLOSE.RESET
+        : errno === ERRNO.ETIMEDOUT
+          ? CLOSE.TIMEOUT
+          : CLOSE.ERROR;
     if (peer >= 0) {
       this.unlink(slot, peer);
       if ((sockets.flags[peer] & SOCKET.CONNECTING) !== 0) {
         this.context.balancer.connectAbandoned(connections.endpoint[peer]);
         connections.close(peer, reason);
-      } else if ((sockets.flags[slot] & SOCKET.EOF) !== 0) {
+      } else if ((sockets.flags[slot] & SOCKET.EOF) !== 0 && this.broken[slot] === 0) {
         // It has had everything, the FIN included: only what it still sends is to be answered by a RST, as the kernel does.
         connections.closeWhenSent(peer, reason);
       } else connections.abortWhenSent(peer, reason);

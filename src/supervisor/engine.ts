@@ -14,7 +14,13 @@ import { REASONS, VERDICTS } from '../metrics/layout.js';
 import { MetricsReader } from '../metrics/reader.js';
 import { type Explanation, explain } from '../policy/explain.js';
 import { decide, race } from '../policy/policy.js';
-import { type EndpointSnapshot, type FromWorker, type ListenerSnapshot, MODE, type Snapshot } from '../proxy/snapshot.js';
+import {
+  type EndpointSnapshot,
+  type FromWorker,
+  type ListenerSnapshot,
+  MODE,
+  type Snapshot,
+} from '../proxy/snapshot.js';
 import { ListenerSet, listenerKey } from './listeners.js';
 import { WorkerPool } from './workers.js';
 
@@ -101,7 +107,9 @@ export class Engine {
     }
     for (const key of FIXED_LIMITS) {
       if (config.limits[key] !== this.config.limits[key]) {
-        this.logger.warn('this change needs a restart; the old value stays', { key: `limits.${key === 'slabBytes' ? 'slab' : key}` });
+        this.logger.warn('this change needs a restart; the old value stays', {
+          key: `limits.${key === 'slabBytes' ? 'slab' : key}`,
+        });
       }
     }
     const added = this.listeners.add(config.listeners);
@@ -231,7 +239,10 @@ export class Engine {
         const listener = this.config.listeners.find((candidate) => candidate.name === name);
         const opaque = listener?.services.opaque ?? null;
         if (listener === undefined || opaque === null) return false;
-        return this.learned.has(destinationKey(this.listenerSlot(listener), this.serviceSlot(opaque)), Date.now() / 1000);
+        return this.learned.has(
+          destinationKey(this.listenerSlot(listener), this.serviceSlot(opaque)),
+          Date.now() / 1000,
+        );
       },
       endpoints: (service) => (this.endpoints.get(service) ?? []).map(addressText),
     });
@@ -249,7 +260,10 @@ export class Engine {
       const key = endpointKey(service, { host, port });
       const slot = this.reader.endpoints.acquire(key);
       if (slot === 0) {
-        this.logger.error('too many endpoints: this one is not used', { service, endpoint: addressText({ host, port }) });
+        this.logger.error('too many endpoints: this one is not used', {
+          service,
+          endpoint: addressText({ host, port }),
+        });
         continue;
       }
       this.reader.setEndpoint(slot, { service, address: addressText({ host, port }) });
@@ -258,7 +272,8 @@ export class Engine {
     this.endpoints.set(service, after);
     this.pool.broadcast({ kind: 'endpoints', service: this.serviceSlot(service), endpoints: after });
     for (const { slot, host, port } of before) {
-      if (!after.some((endpoint) => endpoint.slot === slot)) this.reader.endpoints.release(endpointKey(service, { host, port }));
+      if (!after.some((endpoint) => endpoint.slot === slot))
+        this.reader.endpoints.release(endpointKey(service, { host, port }));
     }
   }
 

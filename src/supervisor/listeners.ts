@@ -11,7 +11,8 @@ interface Sockets {
 }
 
 /** What makes two configurations of a listener the same socket. */
-export const listenerKey = (config: ListenerConfig): string => `${config.name}|${config.listen.host}|${config.listen.port}`;
+export const listenerKey = (config: ListenerConfig): string =>
+  `${config.name}|${config.listen.host}|${config.listen.port}`;
 
 export class ListenerSet {
   private readonly open = new Map<string, Sockets>();

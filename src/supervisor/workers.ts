@@ -48,7 +48,9 @@ export class WorkerPool {
   /** How far a drain has come; a replacement is told. */
   private phase: ToWorker | undefined;
   private resolveDone: () => void = () => undefined;
-  private started: { resolve(ready: { executor: string; reason: string }): void; reject(error: unknown): void } | undefined;
+  private started:
+    | { resolve(ready: { executor: string; reason: string }): void; reject(error: unknown): void }
+    | undefined;
   /** All workers have accepted at some time. */
   private up = false;
   private closing = false;

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { WebSocket } from 'ws';
 import { AdminServer } from '../../src/admin/server.js';
 import { loadConfig } from '../../src/config/load.js';
+import { demoConfig, demoPorts, taken } from '../../src/demo/ports.js';
 import { goldenTable } from '../../src/demo/table.js';
 import { startUpstreams } from '../../src/demo/upstreams.js';
 import { readTotals } from '../../src/demo/watch.js';
@@ -23,6 +26,7 @@ import {
 } from '../../src/metrics/layout.js';
 import { MetricsReader } from '../../src/metrics/reader.js';
 import { allocateWorkerMemory, WorkerMetrics } from '../../src/metrics/shared.js';
+import { availableExecutors } from '../support/sluice.js';
 
 test('the configuration of the demo is valid', () => {
   const file = new URL('../../../docs/demo.yaml', import.meta.url).pathname;
@@ -132,4 +136,60 @@ test('golden metrics read over the admin port are those of the process', async (
   const table = goldenTable(outside).join('\n');
   assert.match(table, /^web "1" +25\.0 +94\.0 % +16\.\d +31\.\d +33\.\d +4\.5 +6\.0 KiB +272 B$/m);
   assert.match(table, /^edge +2 +2\.0 +http1 4$/m);
+});
+
+const MAIN = fileURLToPath(new URL('../../src/demo/main.js', import.meta.url));
+
+/** A shift under which nobody is in the demo's way. */
+async function quietShift(): Promise<number> {
+  for (let shift = 14_900 + Math.floor(Math.random() * 100); shift < 22_000; shift += 101) {
+    if ((await taken(demoPorts(shift))).length === 0) return shift;
+  }
+  throw new Error('no free ports');
+}
+
+for (const io of await availableExecutors()) {
+  test(`the demo shows traffic, answers what it suggests, and ends at once on Ctrl-C (${io})`, async (t) => {
+    const shift = await quietShift();
+    const demo = spawn(process.execPath, [MAIN, '--io', io, '--shift', String(shift)], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    t.after(() => demo.kill('SIGKILL'));
+    let output = '';
+    let log = '';
+    demo.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+      log += chunk;
+    });
+    const ended = new Promise<number | null>((resolve) => demo.once('exit', resolve));
+    await new Promise<void>((resolve, reject) => {
+      demo.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+        output += chunk;
+        if (/^mail +\d/m.test(output)) resolve();
+      });
+      void ended.then((code) => reject(new Error(`the demo ended with ${code}\n${output}${log}`)));
+    });
+    assert.match(output, /^web +\d+\.\d +\d+\.\d % /m);
+    assert.match(output, /^edge +\d+ +\d+\.\d +.*opaque \d/m);
+    const shell = spawn('bash', ['-c', /bash -c '(.*head.*QUIT.*)'/.exec(output)?.[1] ?? 'exit 1']);
+    let said = '';
+    shell.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+      said += chunk;
+    });
+    await new Promise((resolve) => shell.once('close', resolve));
+    assert.match(said, /^220 .*\s+221 /);
+    demo.kill('SIGINT');
+    assert.equal(await ended, 0, log);
+    assert.deepEqual(await taken(demoPorts(shift)), []);
+  });
+}
+
+test('the moved configuration of the demo is the usual one on other ports', () => {
+  const moved = demoConfig(10_000);
+  const listens = (file: string) => loadConfig(file, {}).listeners.map(({ listen }) => listen.port);
+  const usual = demoConfig(0);
+  assert.deepEqual(
+    listens(moved.file),
+    listens(usual.file).map((port) => port + 10_000),
+  );
+  moved.remove();
 });

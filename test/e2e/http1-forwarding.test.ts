@@ -1,7 +1,18 @@
 // What a request and a response become on their way through: start lines, fields, hop-by-hop, versions, persistence.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { answering, client, exchange, type Message, metrics, OK, settled, startEdge, type Upstream, upstream } from '../support/http.js';
+import {
+  answering,
+  client,
+  exchange,
+  type Message,
+  metrics,
+  OK,
+  settled,
+  startEdge,
+  type Upstream,
+  upstream,
+} from '../support/http.js';
 import { availableExecutors, type Sluice } from '../support/sluice.js';
 
 const names = (message: Message): string[] => message.fields.map(([name]) => name.toLowerCase());
@@ -35,8 +46,11 @@ for (const io of await availableExecutors()) {
     const ask = (request: string, method = 'GET'): Promise<Message> => exchange(sluice.port('edge'), request, method);
 
     it('passes a request and its response on unchanged where nothing is hop-by-hop', async () => {
-      answer = () => 'HTTP/1.1 201 Made Here\r\nX-One: 1\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nContent-Length: 3\r\n\r\nyes';
-      const response = await ask('GET /p?q=%20 HTTP/1.1\r\nHost: example.test:81\r\nX-Custom:  spaced \r\nAccept: */*\r\n\r\n');
+      answer = () =>
+        'HTTP/1.1 201 Made Here\r\nX-One: 1\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nContent-Length: 3\r\n\r\nyes';
+      const response = await ask(
+        'GET /p?q=%20 HTTP/1.1\r\nHost: example.test:81\r\nX-Custom:  spaced \r\nAccept: */*\r\n\r\n',
+      );
       assert.equal(response.start, 'HTTP/1.1 201 Made Here');
       assert.deepEqual(
         response.fields.filter(([name]) => name === 'Set-Cookie').map(([, value]) => value),
@@ -111,7 +125,8 @@ for (const io of await availableExecutors()) {
     });
 
     it('gives an HTTP/1.0 client an unchunked body that ends with the connection', async () => {
-      answer = () => 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwiki\r\n5;x=y\r\npedia\r\n0\r\nT: 1\r\n\r\n';
+      answer = () =>
+        'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwiki\r\n5;x=y\r\npedia\r\n0\r\nT: 1\r\n\r\n';
       const wire = await client(sluice.port('edge'));
       wire.write('GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n');
       const response = await wire.message();
@@ -182,7 +197,9 @@ for (const io of await availableExecutors()) {
     it('answers every request that was pipelined before the client ended its direction', async () => {
       answer = ({ target }) => `HTTP/1.1 200 OK\r\ncontent-length: ${target.length}\r\n\r\n${target}`;
       const wire = await client(sluice.port('edge'));
-      wire.socket.end('GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\nGET /3 HTTP/1.1\r\nHost: a\r\n\r\n');
+      wire.socket.end(
+        'GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\nGET /3 HTTP/1.1\r\nHost: a\r\n\r\n',
+      );
       for (const target of ['/1', '/2', '/3']) assert.equal((await wire.message()).body.toString(), target);
       assert.equal(await wire.closed(), 'fin');
       wire.destroy();
@@ -225,7 +242,9 @@ for (const io of await availableExecutors()) {
         await side.until(() => side.text.includes('\r\n\r\n'), 'a head');
         side.write('HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n');
         seen.push(await side.message());
-        side.write('HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\ncontent-length: 2\r\n\r\nok');
+        side.write(
+          'HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\ncontent-length: 2\r\n\r\nok',
+        );
         side.fin();
       };
       await drainPool();

@@ -135,10 +135,12 @@ for (const io of await availableExecutors()) {
         release = resolve;
       });
       origin.script(async (side) => {
-        await side.message();
-        arrived = true;
-        await released;
-        for (let i = 0; i < 2; i++) side.write(OK);
+        for (;;) {
+          await side.message();
+          arrived = true;
+          await released;
+          side.write(OK);
+        }
       });
       await eventually(async () => (await metrics(sluice))('sluice_endpoint_pool_idle') === 0, 'an empty pool');
       const wire = await client(sluice.port('edge'));

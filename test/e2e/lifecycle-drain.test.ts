@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { availableExecutors, eventually, type Executor, startSluice } from '../support/sluice.js';
+import { availableExecutors, type Executor, eventually, startSluice } from '../support/sluice.js';
 import { basicConfig, Connection, dial, httpOrigin, listening, load } from './lifecycle-support.js';
 
 const ready = async (port: number): Promise<number> =>
@@ -150,10 +150,7 @@ for (const io of await availableExecutors()) {
       sluice.child.kill('SIGTERM');
       const code = await sluice.exited;
       // From here on the port refuses, which the clients put up with until they are told to stop.
-      const successor = await startSluice(
-        basicConfig(origin.port).replace('127.0.0.1:0', `127.0.0.1:${port}`),
-        io,
-      );
+      const successor = await startSluice(basicConfig(origin.port).replace('127.0.0.1:0', `127.0.0.1:${port}`), io);
       await Promise.all(loads.map(({ stop }) => stop()));
       assert.deepEqual(
         loads.flatMap(({ failures }) => failures),

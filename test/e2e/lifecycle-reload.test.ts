@@ -18,7 +18,11 @@ const refuses = (port: number): Promise<boolean> =>
   });
 
 /** Reloads and waits for the proxy's word on it. */
-async function reload(sluice: Sluice, yaml: string, outcome: 'reloaded' | 'reload refused; the running configuration stays') {
+async function reload(
+  sluice: Sluice,
+  yaml: string,
+  outcome: 'reloaded' | 'reload refused; the running configuration stays',
+) {
   const seen = sluice.log.length;
   sluice.reload(yaml);
   return sluice.logged((line) => line.message === outcome && sluice.log.indexOf(line) >= seen);
@@ -42,7 +46,9 @@ interface Shape {
 const yaml = ({ endpoints, listeners, more = '' }: Shape): string =>
   `workers: 2\nlisteners:\n${Object.entries(listeners)
     .map(([name, port]) => `  - { name: ${name}, listen: "127.0.0.1:${port}", service: web }\n`)
-    .join('')}services:\n  web: { protocol: http1, endpoints: [${endpoints.map((port) => `"127.0.0.1:${port}"`).join(', ')}] }\n${more}`;
+    .join(
+      '',
+    )}services:\n  web: { protocol: http1, endpoints: [${endpoints.map((port) => `"127.0.0.1:${port}"`).join(', ')}] }\n${more}`;
 
 for (const io of await availableExecutors()) {
   test(`${io}: endpoints change under traffic, and no request fails`, async () => {
@@ -56,7 +62,10 @@ for (const io of await availableExecutors()) {
     const traffic = load(port, 6, true);
     await eventually(() => traffic.count() > 50, 'traffic flows');
     await reload(sluice, yaml({ endpoints: [second.port], listeners }), 'reloaded');
-    await eventually(async () => (await client.get()).body === 'second', 'requests of an old connection go to the new endpoint');
+    await eventually(
+      async () => (await client.get()).body === 'second',
+      'requests of an old connection go to the new endpoint',
+    );
     await reload(sluice, yaml({ endpoints: [first.port, second.port], listeners }), 'reloaded');
     const seen = traffic.count();
     await eventually(() => traffic.count() > seen + 50, 'traffic goes on');
@@ -157,7 +166,11 @@ for (const io of await availableExecutors()) {
     reader.write('GET /large HTTP/1.1\r\nHost: test\r\n\r\n');
     await eventually(() => paused, 'the transfer is under way');
 
-    await reload(sluice, yaml({ ...shape, more: `limits: { http1: { maxTarget: 16 } }\nopaquePorts: []\n` }), 'reloaded');
+    await reload(
+      sluice,
+      yaml({ ...shape, more: `limits: { http1: { maxTarget: 16 } }\nopaquePorts: []\n` }),
+      'reloaded',
+    );
     const client = await Connection.open(extra);
     assert.equal((await client.get(`/${'long'.repeat(20)}`)).status, 414);
     client.close();

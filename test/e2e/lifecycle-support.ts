@@ -80,8 +80,14 @@ export class Connection {
       this.error = error;
       this.wake();
     });
-    socket.on('end', changed(() => (this.ended = true)));
-    socket.on('close', changed(() => (this.ended = true)));
+    socket.on(
+      'end',
+      changed(() => (this.ended = true)),
+    );
+    socket.on(
+      'close',
+      changed(() => (this.ended = true)),
+    );
   }
 
   static async open(port: number): Promise<Connection> {
@@ -174,7 +180,9 @@ export function load(port: number, clients: number, keepAlive: boolean): Load {
           connection = undefined;
         }
       } catch (error) {
-        failures.push(error instanceof Error ? `${error.message} (${keepAlive ? 'kept alive' : 'new'})` : String(error));
+        failures.push(
+          error instanceof Error ? `${error.message} (${keepAlive ? 'kept alive' : 'new'})` : String(error),
+        );
         connection?.close();
         connection = undefined;
       }

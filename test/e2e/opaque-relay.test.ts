@@ -1,10 +1,10 @@
 // What the opaque relay owes both sides: every byte, every FIN, every RST, in order and within bounds.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { after, before, describe, test } from 'node:test';
+import { after, afterEach, before, describe, test } from 'node:test';
 import { which } from '../support/servers.js';
 import { availableExecutors, eventually, type Executor, type Sluice, startSluice } from '../support/sluice.js';
-import { deadPort, dial, drink, ended, listen, pour, read, readAll, type TcpServer } from '../support/tcp.js';
+import { deadPort, dial, drink, ended, hangUp, listen, pour, read, readAll, type TcpServer, wasReset } from '../support/tcp.js';
 
 const MiB = 1 << 20;
 
@@ -35,6 +35,8 @@ async function clean(sluice: Sluice): Promise<void> {
   await eventually(async () => (await sluice.metric('sluice_worker_sockets')) === 0, 'every socket is released');
   await eventually(async () => (await sluice.metric('sluice_slab_free_buffers')) === (await sluice.metric('sluice_slab_buffers')), 'the slab is whole');
 }
+
+afterEach(hangUp);
 
 for (const io of await availableExecutors()) {
   describe(io, () => {
@@ -103,9 +105,9 @@ for (const io of await availableExecutors()) {
         client.on('data', (chunk: Buffer) => {
           got += chunk.toString();
         });
-        const end = ended(client);
+        const reset = wasReset(client);
         upstream.write('last words', () => upstream.resetAndDestroy());
-        assert.equal(await end, 'ECONNRESET');
+        assert.equal(await reset, true);
         assert.equal(got, 'last words');
       });
 
@@ -117,12 +119,12 @@ for (const io of await availableExecutors()) {
         // Unread input makes the close a RST.
         upstream.pause();
         const answer = new Promise<string>((resolve) => client.once('data', (chunk: Buffer) => resolve(chunk.toString())));
-        const end = ended(client);
+        const reset = wasReset(client);
         client.write(Buffer.alloc(4 * MiB));
         await eventually(() => upstream.readableLength > 0, 'input is waiting');
         upstream.write('too large', () => upstream.destroy());
         assert.equal(await answer, 'too large');
-        assert.ok(['ECONNRESET', 'EPIPE', 'closed'].includes(await end));
+        assert.equal(await reset, true);
         client.destroy();
       });
 
@@ -170,9 +172,9 @@ for (const io of await availableExecutors()) {
           const poured = pour(writer, 5, 1024 * MiB).catch(() => undefined);
           reader.on('data', () => undefined);
           await eventually(async () => (await sluice.metric('sluice_splice_starts_total')) > starts, 'splicing has begun');
-          const end = ended(breaker === 'reader' ? writer : reader);
+          const reset = wasReset(breaker === 'reader' ? writer : reader);
           (breaker === 'reader' ? reader : writer).resetAndDestroy();
-          assert.match(await end, /ECONNRESET|EPIPE/, breaker);
+          assert.equal(await reset, true, breaker);
           await poured;
         }
       });
@@ -204,6 +206,7 @@ for (const io of await availableExecutors()) {
           const upstream = await server.next();
           let taken = 0;
           const sent = pour(upstream, 7, size);
+          sent.catch(() => undefined);
           await eventually(async () => {
             const before = taken;
             taken = await sluice.metric('tcp_read_bytes_total', { peer: 'dst' });
@@ -211,7 +214,8 @@ for (const io of await availableExecutors()) {
           }, 'the writer is held up');
           assert.ok(taken < size, 'not everything is taken from a writer whose reader takes nothing');
           const buffers = await sluice.metric('sluice_slab_buffers');
-          assert.ok((await sluice.metric('sluice_slab_free_buffers')) >= buffers - 40, 'about maxBuffered is held');
+          // maxBuffered, and what came in the turn in which it was passed.
+          assert.ok((await sluice.metric('sluice_slab_free_buffers')) >= buffers / 2, 'most of the slab is for others');
           // Others are served meanwhile.
           const other = await dial(sluice.port('in'));
           const peer = await server.next();
@@ -233,23 +237,28 @@ for (const io of await availableExecutors()) {
 
     test('a writer of single bytes cannot fill the slab with buffers that hold one byte each', async () => {
       const server = await listen();
-      const sluice = await start(io, [server.port], { limits: 'slab: 4MiB' });
+      const sluice = await start(io, [server.port], { limits: 'slab: 4MiB, maxPipes: 0' });
       try {
         const client = await dial(sluice.port('in'));
         const upstream = await server.next();
-        // Fills the kernel's buffers, so that what follows has to wait in Sluice.
-        client.pause();
-        const filler = 32 * MiB;
-        const poured = pour(upstream, 8, filler);
-        await eventually(async () => (await sluice.metric('sluice_backpressure_total')) > 0 || (await sluice.metric('sluice_spliced_bytes_total')) > 0, 'the reader is slow');
-        const bytes = 3000;
-        const got = drink(client, filler + bytes);
-        await poured;
-        for (let i = 0; i < bytes; i++) {
-          upstream.write('.');
-          if (i % 16 === 0) await new Promise((resolve) => setImmediate(resolve));
+        // Fills the kernel's buffers towards a client that reads nothing, until Sluice has to hold bytes.
+        const holds = async (): Promise<boolean> => {
+          const [taken, given] = await Promise.all([sluice.metric('tcp_read_bytes_total', { peer: 'dst' }), sluice.metric('tcp_write_bytes_total', { peer: 'src' })]);
+          return taken > given;
+        };
+        let sent = 0;
+        for (let held = 0; held < 5; held = (await holds()) ? held + 1 : 0) {
+          if (held === 0) {
+            await pour(upstream, 0, 64 * 1024);
+            sent += 64 * 1024;
+          }
         }
-        await got;
+        for (let i = 0; i < 2000; i++, sent++) {
+          upstream.write('.');
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        assert.ok((await sluice.metric('sluice_backpressure_total')) > 0, 'the writer is held up');
+        await drink(client, sent);
         assert.equal(await sluice.metric('sluice_slab_parks_total'), 0);
         client.end();
         upstream.end();

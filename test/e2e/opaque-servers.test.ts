@@ -39,7 +39,20 @@ async function succeed(program: string, args: readonly string[], input = ''): Pr
 }
 
 async function postgres(port: number, tag: string): Promise<void> {
-  const psql = (sql: string) => succeed('psql', ['-h', '127.0.0.1', '-p', String(port), '-U', 'postgres', '-v', 'ON_ERROR_STOP=1', '-qAtX', '-c', sql]);
+  const psql = (sql: string) =>
+    succeed('psql', [
+      '-h',
+      '127.0.0.1',
+      '-p',
+      String(port),
+      '-U',
+      'postgres',
+      '-v',
+      'ON_ERROR_STOP=1',
+      '-qAtX',
+      '-c',
+      sql,
+    ]);
   await psql(`create table ${tag} (id int primary key, text text)`);
   await psql(`insert into ${tag} select n, repeat(md5(n::text), 4) from generate_series(1, 30000) n`);
   const rows = await psql(`select id, text from ${tag} order by id`);
@@ -48,16 +61,32 @@ async function postgres(port: number, tag: string): Promise<void> {
 }
 
 async function mariadb(port: number, tag: string): Promise<void> {
-  const query = (sql: string) => succeed('mariadb', ['--no-defaults', '--protocol=tcp', '-h', '127.0.0.1', '-P', String(port), '-u', 'root', '-N', '-e', sql]);
+  const query = (sql: string) =>
+    succeed('mariadb', [
+      '--no-defaults',
+      '--protocol=tcp',
+      '-h',
+      '127.0.0.1',
+      '-P',
+      String(port),
+      '-u',
+      'root',
+      '-N',
+      '-e',
+      sql,
+    ]);
   await query(`create database ${tag}`);
-  await query(`use ${tag}; create table ${tag}.t (id int primary key, text text); insert into ${tag}.t select seq, repeat(md5(seq), 4) from seq_1_to_20000`);
+  await query(
+    `use ${tag}; create table ${tag}.t (id int primary key, text text); insert into ${tag}.t select seq, repeat(md5(seq), 4) from seq_1_to_20000`,
+  );
   const rows = await query(`select id, text from ${tag}.t order by id`);
   const expected = Array.from({ length: 20_000 }, (_, i) => `${i + 1}\t${md5(String(i + 1)).repeat(4)}\n`).join('');
   assert.equal(md5(rows), md5(expected));
 }
 
 async function redis(port: number, tag: string): Promise<void> {
-  const cli = (args: string[], input = '') => succeed('redis-cli', ['-h', '127.0.0.1', '-p', String(port), ...args], input);
+  const cli = (args: string[], input = '') =>
+    succeed('redis-cli', ['-h', '127.0.0.1', '-p', String(port), ...args], input);
   assert.equal(await cli(['SET', tag, 'value']), 'OK\n');
   assert.equal(await cli(['GET', tag]), 'value\n');
   const big = 'x'.repeat(3_000_000);
@@ -85,7 +114,20 @@ async function memcached(port: number, tag: string): Promise<void> {
 
 async function smtp(port: number, tag: string, server: RealServer): Promise<void> {
   const message = `From: bob@mail.test\r\nTo: alice@mail.test\r\nSubject: ${tag}\r\n\r\n${'A line of text.\r\n'.repeat(5000)}`;
-  await succeed('curl', ['-sS', `smtp://127.0.0.1:${port}/mail.test`, '--mail-from', 'bob@mail.test', '--mail-rcpt', 'alice@mail.test', '-T', '-'], message);
+  await succeed(
+    'curl',
+    [
+      '-sS',
+      `smtp://127.0.0.1:${port}/mail.test`,
+      '--mail-from',
+      'bob@mail.test',
+      '--mail-rcpt',
+      'alice@mail.test',
+      '-T',
+      '-',
+    ],
+    message,
+  );
   const delivered = (): boolean => {
     const directory = mailDirectory(server);
     let files: string[];
@@ -174,7 +216,8 @@ for (const io of await availableExecutors()) {
       await sluice.stop();
     });
 
-    const verdicts = (listener: string, reason: string): Promise<number> => sluice.metric('sluice_verdict_total', { listener, verdict: 'opaque', reason });
+    const verdicts = (listener: string, reason: string): Promise<number> =>
+      sluice.metric('sluice_verdict_total', { listener, verdict: 'opaque', reason });
 
     for (const { name, speaksFirst, work } of KINDS) {
       test(`${name} works on a port marked opaque`, async (t) => {
@@ -182,7 +225,10 @@ for (const io of await availableExecutors()) {
         if (server === undefined) return t.skip(missing.get(name));
         await work(sluice.port(`${name}-marked`), `marked_${io}`, server);
         assert.ok((await verdicts(`${name}-marked`, 'annotation')) >= 1);
-        assert.equal(await sluice.metric('sluice_verdict_total', { listener: `${name}-marked` }), await verdicts(`${name}-marked`, 'annotation'));
+        assert.equal(
+          await sluice.metric('sluice_verdict_total', { listener: `${name}-marked` }),
+          await verdicts(`${name}-marked`, 'annotation'),
+        );
       });
 
       test(`${name} works on a listener with protocol: opaque`, async (t) => {
@@ -212,7 +258,10 @@ for (const io of await availableExecutors()) {
         await work(sluice.port(listener), `plain_${io}`, server);
         assert.ok((await verdicts(listener, speaksFirst ? 'learned' : 'matched')) >= 1);
         assert.equal(await verdicts(listener, 'timeout'), 0);
-        assert.equal(await sluice.metric('sluice_verdict_total', { listener }), await sluice.metric('sluice_verdict_total', { listener, verdict: 'opaque' }));
+        assert.equal(
+          await sluice.metric('sluice_verdict_total', { listener }),
+          await sluice.metric('sluice_verdict_total', { listener, verdict: 'opaque' }),
+        );
       });
     }
   });

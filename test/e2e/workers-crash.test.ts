@@ -54,7 +54,11 @@ for (const io of await availableExecutors()) {
 
   test(`${io}: workers that die under load leave no descriptor behind, and the sums come out`, async () => {
     const origin = await httpOrigin();
-    const host = await startEngine(basicConfig(origin.port, 'workers: 2\n'), io);
+    const host = await startEngine(
+      `workers: 2\nlisteners:\n  - { name: edge, listen: "127.0.0.1:0", protocol: http1, service: web }\n` +
+        `services:\n  web: { endpoints: ["127.0.0.1:${origin.port}"], pool: { idleTimeout: 200ms } }\n`,
+      io,
+    );
     const closed = async (): Promise<boolean> => (await host.metric('sluice_worker_sockets')) === 0;
     const round = async (n: number): Promise<void> => {
       const traffic = [load(host.port, 6, true), load(host.port, 6, false)];
@@ -64,7 +68,6 @@ for (const io of await availableExecutors()) {
       const seen = traffic.map(({ count }) => count());
       await eventually(() => traffic.every(({ count }, i) => count() > seen[i] + 50), 'traffic goes on');
       await Promise.all(traffic.map(({ stop }) => stop()));
-      // Idle connections to the endpoint end by themselves after four seconds.
       await eventually(closed, 'everything is closed');
     };
     await round(1);

@@ -5,6 +5,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { type Executor, eventually, type Sluice, startSluice } from './sluice.js';
 
 const HOST = '127.0.0.1';
+const LARGE_BYTES = 1024 * 1024;
 
 export interface Message {
   /** Request line or status line. */
@@ -46,7 +47,8 @@ export function readMessage(bytes: Buffer, { method = 'GET', ended = false }: Re
   if (headEnd < 0) return null;
   const [start = '', ...lines] = bytes.subarray(0, headEnd).toString('latin1').split('\r\n');
   const fields = fieldsOf(lines);
-  const all = (name: string): string[] => fields.filter(([key]) => key.toLowerCase() === name).map(([, value]) => value);
+  const all = (name: string): string[] =>
+    fields.filter(([key]) => key.toLowerCase() === name).map(([, value]) => value);
   const one = (name: string): string | null => {
     const values = all(name.toLowerCase());
     if (values.length > 1) throw new Error(`${values.length} fields ${name} in ${start}`);
@@ -115,6 +117,7 @@ export function readMessage(bytes: Buffer, { method = 'GET', ended = false }: Re
 export class Wire {
   /** Received and not taken yet. */
   private chunks: Buffer[] = [];
+  private size = 0;
   /** How the peer ended the connection; undefined while it is open. */
   end: 'fin' | 'reset' | undefined;
   /** Bytes received, ever. */
@@ -125,6 +128,7 @@ export class Wire {
     socket.setNoDelay(true);
     socket.on('data', (chunk: Buffer) => {
       this.chunks.push(chunk);
+      this.size += chunk.length;
       this.total += chunk.length;
       this.wake();
     });
@@ -173,17 +177,23 @@ export class Wire {
     for (;;) {
       const found = look();
       if (found !== null && found !== undefined && found !== false) return found;
-      if (this.end !== undefined) throw new Error(`${this.end} before ${what}; received ${JSON.stringify(this.text.slice(0, 400))}`);
+      if (this.end !== undefined)
+        throw new Error(`${this.end} before ${what}; received ${JSON.stringify(this.text.slice(0, 400))}`);
       await this.event();
     }
   }
 
   /** The next message. */
   async message(options: ReadOptions = {}): Promise<Message> {
+    let wanted = 0;
     const message = await this.until(() => {
-      const read = readMessage(this.bytes, { ...options, ended: this.end === 'fin' });
-      // A body that ends with the connection: the end is an event to wait for, not a failure.
-      return read;
+      // A large body is looked at when it can be complete, not after every segment.
+      const small = this.size < LARGE_BYTES || this.end !== undefined;
+      if (!small && (wanted === 0 ? !this.endsInBlankLine : this.size < wanted)) return null;
+      const { bytes } = this;
+      const length = /\r\ncontent-length: *(\d+)/i.exec(bytes.subarray(0, Math.max(0, bytes.indexOf('\r\n\r\n'))).toString('latin1'));
+      if (length !== null) wanted = bytes.indexOf('\r\n\r\n') + 4 + Number(length[1]);
+      return readMessage(bytes, { ...options, ended: this.end === 'fin' });
     }, 'the end of a message');
     this.take(message.length);
     return message;
@@ -193,6 +203,7 @@ export class Wire {
   take(length: number): Buffer {
     const { bytes } = this;
     this.chunks = [bytes.subarray(length)];
+    this.size = bytes.length - length;
     return bytes.subarray(0, length);
   }
 
@@ -206,6 +217,11 @@ export class Wire {
   async closed(): Promise<'fin' | 'reset'> {
     while (this.end === undefined) await this.event();
     return this.end;
+  }
+
+  private get endsInBlankLine(): boolean {
+    const last = this.chunks.at(-1);
+    return last !== undefined && (last.length < 4 || last.subarray(-4).toString('latin1') === '\r\n\r\n');
   }
 
   private event(): Promise<void> {
@@ -262,7 +278,9 @@ export interface Upstream {
 }
 
 /** A server that does on each connection what `play` says. A script whose connection ends early is over without a failure. */
-export async function upstream(play: (wire: Wire, index: number) => Promise<void> | void = () => undefined): Promise<Upstream> {
+export async function upstream(
+  play: (wire: Wire, index: number) => Promise<void> | void = () => undefined,
+): Promise<Upstream> {
   const connections: Wire[] = [];
   let current = play;
   const server: Server = createServer({ allowHalfOpen: true }, (socket) => {

@@ -1,7 +1,19 @@
 // Real servers for end-to-end tests, each in a temporary directory on a port of 22000-22499 (they take no port 0).
 // What is not installed or not allowed here is named, so that a test can skip loudly.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { accessSync, chmodSync, chownSync, constants, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  chownSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -69,7 +81,9 @@ export interface Ran {
 export function run(program: string, args: readonly string[], input = '', env: NodeJS.ProcessEnv = {}): Promise<Ran> {
   return new Promise((resolve) => {
     const options = { maxBuffer: 1 << 28, timeout: 60_000, env: { ...process.env, ...env } };
-    const child = execFile(program, args, options, (error, stdout, stderr) => resolve({ code: error?.code ?? (error === null ? 0 : (error.signal ?? 1)), stdout, stderr }));
+    const child = execFile(program, args, options, (error, stdout, stderr) =>
+      resolve({ code: error?.code ?? (error === null ? 0 : (error.signal ?? 1)), stdout, stderr }),
+    );
     child.stdin?.on('error', () => undefined);
     child.stdin?.end(input);
   });
@@ -77,7 +91,9 @@ export function run(program: string, args: readonly string[], input = '', env: N
 
 /** Ids of a user to run as, where the tests run as root and the server refuses to. */
 async function idsOf(user: string): Promise<{ uid: number; gid: number }> {
-  const line = readFileSync('/etc/passwd', 'utf8').split('\n').find((entry) => entry.startsWith(`${user}:`));
+  const line = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .find((entry) => entry.startsWith(`${user}:`));
   if (line === undefined) throw new Missing(`there is no user ${user} to run it as`);
   const [, , uid, gid] = line.split(':');
   return { uid: Number(uid), gid: Number(gid) };
@@ -88,7 +104,12 @@ interface Started {
   readonly said: () => string;
 }
 
-function start(program: string, args: readonly string[], as: { uid: number; gid: number } | null, cwd: string): Started {
+function start(
+  program: string,
+  args: readonly string[],
+  as: { uid: number; gid: number } | null,
+  cwd: string,
+): Started {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], cwd, ...(as ?? {}) });
   let text = '';
   const collect = (chunk: Buffer): void => {
@@ -102,7 +123,13 @@ function start(program: string, args: readonly string[], as: { uid: number; gid:
   return { child, said: () => text };
 }
 
-async function serve(name: string, started: Started, port: number, directory: string, signal: NodeJS.Signals): Promise<RealServer> {
+async function serve(
+  name: string,
+  started: Started,
+  port: number,
+  directory: string,
+  signal: NodeJS.Signals,
+): Promise<RealServer> {
   const { child, said } = started;
   const exited = new Promise<void>((resolve) => child.once('close', () => resolve()));
   const accepts = (): Promise<boolean> =>
@@ -147,12 +174,30 @@ export async function startPostgres(): Promise<RealServer> {
   const directory = temporary('postgres', as);
   const data = join(directory, 'data');
   const made = await new Promise<string>((resolve) => {
-    const child = start(initdb, ['-D', data, '-A', 'trust', '-U', 'postgres', '-N', '--locale=C', '-E', 'UTF8'], as, directory);
+    const child = start(
+      initdb,
+      ['-D', data, '-A', 'trust', '-U', 'postgres', '-N', '--locale=C', '-E', 'UTF8'],
+      as,
+      directory,
+    );
     child.child.once('close', (code) => resolve(code === 0 ? '' : child.said()));
   });
   if (made !== '') throw new Error(`initdb: ${made}`);
   const port = await freePort();
-  const args = ['-D', data, '-p', String(port), '-h', HOST, '-k', directory, '-c', 'fsync=off', '-c', 'logging_collector=off'];
+  const args = [
+    '-D',
+    data,
+    '-p',
+    String(port),
+    '-h',
+    HOST,
+    '-k',
+    directory,
+    '-c',
+    'fsync=off',
+    '-c',
+    'logging_collector=off',
+  ];
   return serve('postgres', start(postgres, args, as, directory), port, directory, 'SIGINT');
 }
 
@@ -170,9 +215,19 @@ export async function startMariadb(): Promise<RealServer> {
   });
   if (made !== '') throw new Error(`mariadb-install-db: ${made}`);
   const port = await freePort();
-  const own = [`--port=${port}`, `--bind-address=${HOST}`, `--socket=${join(directory, 's')}`, `--pid-file=${join(directory, 'pid')}`];
+  const own = [
+    `--port=${port}`,
+    `--bind-address=${HOST}`,
+    `--socket=${join(directory, 's')}`,
+    `--pid-file=${join(directory, 'pid')}`,
+  ];
   // Host names are not resolved, and a probe that only connects does not get this host blocked.
-  const settings = ['--skip-name-resolve', '--max-connect-errors=1000000', '--innodb-flush-log-at-trx-commit=0', '--skip-log-bin'];
+  const settings = [
+    '--skip-name-resolve',
+    '--max-connect-errors=1000000',
+    '--innodb-flush-log-at-trx-commit=0',
+    '--skip-log-bin',
+  ];
   return serve('mariadbd', start(server, [...common, ...own, ...settings], as, directory), port, directory, 'SIGTERM');
 }
 
@@ -205,7 +260,10 @@ export async function startSshd(): Promise<RealServer> {
   if (as !== null) chownSync(key, as.uid, as.gid);
   const port = await freePort();
   const config = join(directory, 'config');
-  writeFileSync(config, `Port ${port}\nListenAddress ${HOST}\nHostKey ${key}\nPidFile none\nUsePAM no\nMaxStartups 1000\n`);
+  writeFileSync(
+    config,
+    `Port ${port}\nListenAddress ${HOST}\nHostKey ${key}\nPidFile none\nUsePAM no\nMaxStartups 1000\n`,
+  );
   return serve('sshd', start(server, ['-D', '-e', '-f', config], as, directory), port, directory, 'SIGTERM');
 }
 
@@ -238,5 +296,11 @@ export async function startSmtpd(): Promise<RealServer> {
   );
   const script =
     'mount -t tmpfs none /var/spool && mkdir -m 711 /var/spool/smtpd && mount -t tmpfs none /run && exec "$0" -d -f "$1"';
-  return serve('smtpd', start(unshare, ['--mount', 'sh', '-c', script, server, config], null, directory), port, directory, 'SIGTERM');
+  return serve(
+    'smtpd',
+    start(unshare, ['--mount', 'sh', '-c', script, server, config], null, directory),
+    port,
+    directory,
+    'SIGTERM',
+  );
 }

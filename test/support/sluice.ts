@@ -153,7 +153,11 @@ export async function startSluice(yaml: string, io: Executor, env: NodeJS.Proces
 }
 
 /** Waits until `condition` holds, looking often; rejects after `patienceMs` with `what`. */
-export async function eventually(condition: () => Promise<boolean> | boolean, what: string, patienceMs = 10_000): Promise<void> {
+export async function eventually(
+  condition: () => Promise<boolean> | boolean,
+  what: string,
+  patienceMs = 10_000,
+): Promise<void> {
   const end = performance.now() + patienceMs;
   while (!(await condition())) {
     if (performance.now() > end) throw new Error(`did not happen within ${patienceMs} ms: ${what}`);

@@ -59,10 +59,20 @@ export async function deadPort(): Promise<number> {
   return server.port;
 }
 
+const dialled = new Set<Socket>();
+
+/** Destroys every connection that `dial` made: for after a test, so that one that failed leaves nothing open. */
+export function hangUp(): void {
+  for (const socket of dialled) socket.destroy();
+  dialled.clear();
+}
+
 /** Connected, half-open capable. Errors are seen by `ended`. */
 export function dial(port: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ port, host: HOST, allowHalfOpen: true, noDelay: true }, () => {
+      dialled.add(socket);
+      socket.once('close', () => dialled.delete(socket));
       socket.off('error', reject);
       socket.on('error', () => undefined);
       resolve(socket);
@@ -73,12 +83,24 @@ export function dial(port: number): Promise<Socket> {
 
 /** How the stream of `socket` ends: `end` for a FIN, else the code of its error. Reads, and drops, what comes. */
 export function ended(socket: Socket): Promise<string> {
+  if (socket.readableEnded) return Promise.resolve('end');
+  if (socket.destroyed) return Promise.resolve('closed');
   return new Promise((resolve) => {
     socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'));
     socket.once('end', () => resolve('end'));
     socket.once('close', () => resolve('closed'));
     socket.resume();
   });
+}
+
+/**
+ * Whether the stream of `socket` ends with a RST. libuv takes a RST that arrives right behind data for the end of the stream,
+ * but the kernel then refuses to send.
+ */
+export async function wasReset(socket: Socket): Promise<boolean> {
+  const how = await ended(socket);
+  if (how !== 'end') return how === 'ECONNRESET' || how === 'EPIPE';
+  return new Promise((resolve) => socket.write('?', (error) => resolve(error instanceof Error)));
 }
 
 /** Everything until the FIN; rejects on an error. */

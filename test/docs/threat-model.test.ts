@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { schemaKeys } from '../../src/config/keys.js';
+import { CLOSE_REASONS, LIMITS, REASONS, RESPONSE_REASONS, VERDICTS } from '../../src/metrics/layout.js';
+import { page } from './fences.js';
+
+const rows = [...page('docs/threat-model.md').matchAll(/^\| `([a-z-]+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$/gm)];
+/** Bounds that are the system's, not the configuration's. */
+const WITHOUT_KEY = ['file-descriptors'];
+
+test('every limit is in the threat model, with the key that sets it', () => {
+  assert.deepEqual(rows.map(([, limit]) => limit).sort(), [...LIMITS].sort());
+  const keys = new Set(schemaKeys().map(({ path }) => path.join('.')));
+  for (const [, limit, , key] of rows) {
+    if (WITHOUT_KEY.includes(limit)) continue;
+    const name = /^`([a-zA-Z0-9.*]+)`$/.exec(key)?.[1] ?? '';
+    assert.ok(keys.has(name), `${limit}: no key ${key}`);
+  }
+});
+
+test('the pages name every reason and verdict that the metrics have', () => {
+  const metrics = page('docs/metrics.md');
+  for (const reason of [...RESPONSE_REASONS, ...CLOSE_REASONS]) assert.ok(metrics.includes(`\`${reason}\``), reason);
+  const detection = page('docs/detection.md');
+  for (const word of [...VERDICTS, ...REASONS]) {
+    if (word !== 'matched') assert.ok(detection.includes(`\`${word}\``), word);
+  }
+});

@@ -1,0 +1,191 @@
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { availableExecutors, startSluice } from '../support/sluice.js';
+import { basicConfig, Connection, httpOrigin, listening } from './lifecycle-support.js';
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+const NO_URING = fileURLToPath(new URL('../../../native/test/no-uring.c', import.meta.url));
+const directory = mkdtempSync(join(tmpdir(), 'sluice-start-'));
+after(() => rmSync(directory, { recursive: true, force: true }));
+
+function configFile(name: string, yaml: string): string {
+  const file = join(directory, name);
+  writeFileSync(file, yaml);
+  return file;
+}
+
+/** Runs a command to its end. */
+async function run(program: string, args: readonly string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    stdout += chunk;
+  });
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    stderr += chunk;
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, stdout, stderr };
+}
+
+const sluice = (...args: string[]) => run(process.execPath, [MAIN, ...args]);
+
+const refuses = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy();
+      resolve(false);
+    });
+    socket.once('error', () => resolve(true));
+  });
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  const port = await listening(server);
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+const two = (first: number, second: number, endpoint = '127.0.0.1:9'): string =>
+  `admin: { listen: "127.0.0.1:0" }\nlisteners:\n  - { name: first, listen: "127.0.0.1:${first}", service: web }\n` +
+  `  - { name: second, listen: "127.0.0.1:${second}", service: web }\nservices: { web: { endpoints: ["${endpoint}"] } }\n`;
+
+for (const io of await availableExecutors()) {
+  test(`${io}: a proxy says that it is ready when every listener accepts, and what it listens on`, async () => {
+    const origin = await httpOrigin();
+    const proxy = await startSluice(basicConfig(origin.port, 'workers: 2\n'), io);
+    assert.equal((await fetch(`http://127.0.0.1:${proxy.adminPort}/ready`)).status, 200);
+    const client = await Connection.open(proxy.port('edge'));
+    assert.equal((await client.get()).status, 200);
+    client.close();
+    const accepting = proxy.log.find((line) => line.message === 'accepting');
+    assert.equal(accepting?.executor, io);
+    assert.equal(accepting?.workers, 2);
+    assert.equal(await proxy.stop(), 0);
+    await origin.close();
+  });
+
+  test(`${io}: a start that fails says why in one line, exits 1 and leaves nothing listening`, async (t) => {
+    const taken = createServer();
+    const takenPort = await listening(taken);
+    const free = await freePort();
+    const cases: Record<string, { yaml: string; says: RegExp }> = {
+      'a port in use': {
+        yaml: two(free, takenPort),
+        says: new RegExp(`^sluice run: listener second: 127\\.0\\.0\\.1:${takenPort} is in use by another process; .*\\n$`),
+      },
+      'a port of the admin server in use': {
+        yaml: two(free, 0).replace('127.0.0.1:0', `127.0.0.1:${takenPort}`),
+        says: new RegExp(`^sluice run: cannot listen for admin on 127\\.0\\.0\\.1:${takenPort}: .*\\n$`),
+      },
+      'an address of another machine': {
+        yaml: two(free, free + 1).replace(`127.0.0.1:${free + 1}`, `192.0.2.1:${free + 1}`),
+        says: /^sluice run: listener second: 192\.0\.2\.1:\d+: this address is not one of this machine's\n$/,
+      },
+      'an endpoint without address': {
+        yaml: two(free, 0, 'no-such-name.invalid:80'),
+        says: /^sluice run: an endpoint could not be resolved:\n {2}service web, endpoint no-such-name\.invalid:80: .*\n.*\n$/,
+      },
+    };
+    for (const [name, { yaml, says }] of Object.entries(cases)) {
+      await t.test(name, async () => {
+        const { code, stdout, stderr } = await sluice('run', '-c', configFile('fails.yaml', yaml), '--io', io);
+        assert.match(stderr, says);
+        assert.equal(stdout, '');
+        assert.equal(code, 1);
+        assert.equal(await refuses(free), true);
+      });
+    }
+    taken.close();
+  });
+}
+
+test('a file that is not there, or has mistakes, is one message with the place', async () => {
+  const missing = await sluice('run', '-c', join(directory, 'missing.yaml'));
+  assert.equal(missing.code, 1);
+  assert.match(missing.stderr, /missing\.yaml/);
+  const wrong = await sluice('run', '-c', configFile('wrong.yaml', 'listeners: []\nservices: {}\n'));
+  assert.equal(wrong.code, 1);
+  assert.match(wrong.stderr, /wrong\.yaml:1/);
+});
+
+test('run, check, explain and version work end to end', async () => {
+  const port = await freePort();
+  const file = configFile('good.yaml', two(port, 0));
+  assert.equal((await sluice('check', '-c', file)).code, 0);
+  const version = await sluice('version');
+  assert.equal(version.code, 0);
+  assert.match(version.stdout, /\d+\.\d+\.\d+/);
+  const explained = await sluice('explain', '-c', file, `127.0.0.1:${port}`);
+  assert.equal(explained.code, 0, explained.stderr);
+  assert.match(explained.stdout, /first/);
+});
+
+const compiler = spawnSync('cc', ['-o', join(directory, 'no-uring'), NO_URING], { encoding: 'utf8' });
+const noCompiler = compiler.status === 0 ? false : `no C compiler: ${compiler.stderr ?? compiler.error?.message ?? ''}`;
+
+test('where io_uring is refused, asking for it fails with a clear message', { skip: noCompiler }, async () => {
+  const port = await freePort();
+  const file = configFile('uring.yaml', two(port, 0));
+  const { code, stderr } = await run(join(directory, 'no-uring'), [process.execPath, MAIN, 'run', '-c', file, '--io', 'uring']);
+  assert.equal(code, 1);
+  assert.match(stderr, /^sluice run: .*io_uring_setup.*EPERM.*\n$/);
+  assert.equal(await refuses(port), true);
+});
+
+test('where io_uring is refused, auto takes epoll and logs why', { skip: noCompiler }, async () => {
+  const origin = await httpOrigin();
+  const file = configFile('auto.yaml', `admin: { listen: "127.0.0.1:0" }\n${basicConfig(origin.port)}`);
+  const child = spawn(join(directory, 'no-uring'), [process.execPath, MAIN, 'run', '-c', file], {
+    stdio: ['ignore', 'inherit', 'pipe'],
+  });
+  let text = '';
+  child.stderr.setEncoding('utf8');
+  for await (const chunk of child.stderr as AsyncIterable<string>) {
+    text += chunk;
+    if (text.includes('"accepting"')) break;
+  }
+  const accepting = text.split('\n').find((line) => line.includes('"accepting"'));
+  const { executor, why } = JSON.parse(accepting ?? '{}') as { executor: string; why: string };
+  assert.equal(executor, 'epoll');
+  assert.match(why, /io_uring_setup: EPERM/);
+  child.kill('SIGINT');
+  assert.deepEqual(await once(child, 'exit'), [0, null]);
+  await origin.close();
+});
+
+test('it serves as a user without privileges', { skip: process.getuid?.() !== 0 && 'the other tests run unprivileged already' }, async () => {
+  const origin = await httpOrigin();
+  const file = configFile('nobody.yaml', `admin: { listen: "127.0.0.1:0" }\n${basicConfig(origin.port)}`);
+  chmodSync(directory, 0o755);
+  for (const io of await availableExecutors()) {
+    const child = spawn(
+      'setpriv',
+      ['--reuid', '65534', '--regid', '65534', '--clear-groups', '--no-new-privs', '--bounding-set', '-all', process.execPath, MAIN, 'run', '-c', file, '--io', io],
+      { stdio: ['ignore', 'inherit', 'pipe'] },
+    );
+    let text = '';
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk;
+    });
+    while (!text.includes('"accepting"')) {
+      assert.equal(child.exitCode, null, text);
+      await once(child.stderr, 'data');
+    }
+    const port = Number(/edge=127\.0\.0\.1:(\d+)/.exec(text)?.[1]);
+    const client = await Connection.open(port);
+    assert.equal((await client.get()).status, 200);
+    client.close();
+    child.kill('SIGINT');
+    assert.deepEqual(await once(child, 'exit'), [0, null]);
+  }
+  await origin.close();
+});

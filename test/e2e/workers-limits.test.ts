@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { test } from 'node:test';
+import { availableExecutors, eventually, startSluice } from '../support/sluice.js';
+import { basicConfig, Connection, httpOrigin } from './lifecycle-support.js';
+
+for (const io of await availableExecutors()) {
+  test(`${io}: past maxConnections a connection is reset and counted; when one leaves, the next is served`, async () => {
+    const origin = await httpOrigin();
+    const sluice = await startSluice(basicConfig(origin.port, 'limits: { maxConnections: 3 }\n'), io);
+    const port = sluice.port('edge');
+    const held: Connection[] = [];
+    for (let i = 0; i < 3; i++) {
+      const connection = await Connection.open(port);
+      await connection.get();
+      held.push(connection);
+    }
+    // The reset may come so soon that it is the connect that fails.
+    await assert.rejects(async () => (await Connection.open(port)).get(), /ECONNRESET|EPIPE/);
+    assert.equal(await sluice.metric('sluice_limit_total', { limit: 'connections' }), 1);
+    for (const connection of held) assert.equal((await connection.get()).status, 200);
+
+    held.pop()?.close();
+    await eventually(async () => (await sluice.metric('sluice_worker_connections')) === 2, 'one has left');
+    const next = await Connection.open(port);
+    assert.equal((await next.get()).status, 200);
+    for (const connection of [...held, next]) connection.close();
+    assert.equal(await sluice.stop(), 0);
+    await origin.close();
+  });
+
+  test(`${io}: out of descriptors: what is open goes on, accepting backs off, and recovers`, async () => {
+    const origin = await httpOrigin();
+    const sluice = await startSluice(basicConfig(origin.port), io);
+    const port = sluice.port('edge');
+    const early = await Connection.open(port);
+    assert.equal((await early.get()).status, 200);
+    const highest = Math.max(...readdirSync(`/proc/${sluice.pid}/fd`).map(Number));
+    const limited = spawnSync('prlimit', ['--pid', String(sluice.pid), `--nofile=${highest + 12}`]);
+    assert.equal(limited.status, 0);
+
+    // More than there is room for; the kernel takes the rest into the queue.
+    const crowd: Socket[] = [];
+    let connected = 0;
+    for (let i = 0; i < 200; i++) {
+      const socket = connect(port, '127.0.0.1', () => connected++);
+      socket.on('error', () => undefined);
+      crowd.push(socket);
+    }
+    await eventually(() => connected === crowd.length, 'the kernel has taken them all');
+    const limitReached = (): boolean => readdirSync(`/proc/${sluice.pid}/fd`).length >= highest + 12;
+    await eventually(limitReached, 'every descriptor is used');
+    // The metrics can't be asked: that takes a descriptor too. The connection that stands needs none.
+    for (let i = 0; i < 20; i++) assert.equal((await early.get()).status, 200);
+    for (const socket of crowd) socket.destroy();
+    // Accepting begins again by itself.
+    await eventually(async () => (await sluice.metric('sluice_limit_total', { limit: 'file-descriptors' }).catch(() => 0)) > 0, 'it is counted');
+    const late = await Connection.open(port);
+    assert.equal((await late.get()).status, 200);
+    // A few retries, not a loop that spins.
+    assert.ok((await sluice.metric('sluice_accept_errors_total')) < 50);
+    early.close();
+    late.close();
+    assert.equal(await sluice.stop(), 0);
+    await origin.close();
+  });
+}

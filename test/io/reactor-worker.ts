@@ -1,0 +1,158 @@
+// Threads of reactor.test.ts: each has a reactor of its own. `role` names what this one does.
+import { connect } from 'node:net';
+import { MessageChannel, parentPort, workerData } from 'node:worker_threads';
+import { native } from '../../src/io/native.js';
+import { type Handlers, Reactor } from '../../src/io/reactor.js';
+
+const { role, io } = workerData as { role: string; io: 'uring' | 'epoll' };
+const KIND = 1;
+const LISTENER = 3;
+
+const reactor = new Reactor(native(), {
+  io,
+  slabBytes: 4 << 20,
+  maxSockets: 64,
+  maxPipes: 0,
+  owner: new SharedArrayBuffer(4096 * 4),
+  workerId: 0,
+});
+const { sockets, slab } = reactor;
+
+/** Echoes; the tests override what they look at. */
+const echo: Handlers = {
+  accepted: (listener, fd) => {
+    if (listener !== LISTENER || fd < 0) throw new Error(`accepted ${fd} on ${listener}`);
+    sockets.resume(sockets.adopt(fd, KIND));
+  },
+  handedIn: () => undefined,
+  handedOver: () => undefined,
+  connected: () => undefined,
+  data: (slot, bid, at, length) => sockets.queue(slot, at, length, bid),
+  eof: (slot) => sockets.close(slot),
+  failed: (slot) => sockets.close(slot),
+  sent: () => undefined,
+  sendFailed: (slot) => sockets.close(slot),
+  paused: () => undefined,
+  drained: () => undefined,
+  pump: () => undefined,
+  timer: () => undefined,
+  turn: () => undefined,
+};
+
+function listen(): number {
+  const fd = native().listen('127.0.0.1', 0, 64, false, 0, 0);
+  reactor.ring.accept(fd, LISTENER);
+  return native().localPort(fd);
+}
+
+const say = (message: Record<string, number>): void => parentPort?.postMessage(message);
+
+const roles: Record<string, () => void> = {
+  saturated: () => {
+    // Two connections within the ring that echo each other's bytes for ever: a completion is always there.
+    const counts = { echoes: 0, timeouts: 0, immediates: 0, promises: 0, messages: 0 };
+    const done = (): boolean =>
+      counts.echoes >= 20_000 && counts.timeouts > 20 && counts.immediates > 20 && counts.promises > 20 && counts.messages > 20;
+    const address = slab.fixed(32);
+    const port = listen();
+    const length = native().sockaddr('127.0.0.1', port, slab.bytes, address);
+    reactor.run({
+      ...echo,
+      connected: (slot, result) => {
+        if (result < 0) throw new Error(`connect: ${result}`);
+        sockets.resume(slot);
+        const bid = slab.take();
+        slab.bytes[slab.dataStart(bid)] = 120;
+        sockets.queue(slot, slab.dataStart(bid), 1, bid);
+      },
+      data: (slot, bid, at, size) => {
+        counts.echoes++;
+        sockets.queue(slot, at, size, bid);
+      },
+    });
+    for (let i = 0; i < 8; i++) {
+      const slot = sockets.adopt(native().socket(4, 0, 0), KIND);
+      sockets.connect(slot, address, length);
+    }
+    const { port1, port2 } = new MessageChannel();
+    const timer = setInterval(() => {
+      counts.timeouts++;
+      if (done()) {
+        clearInterval(timer);
+        say(counts);
+      }
+    }, 1);
+    const immediate = (): void => {
+      counts.immediates++;
+      void Promise.resolve().then(() => counts.promises++);
+      if (!done()) setTimeout(() => setImmediate(immediate), 1);
+    };
+    immediate();
+    port1.on('message', () => {
+      counts.messages++;
+      if (!done()) setTimeout(() => port2.postMessage(0), 1);
+    });
+    port2.postMessage(0);
+  },
+
+  promise: () => {
+    const port = listen();
+    let turnsBefore = -1;
+    reactor.run({
+      ...echo,
+      data: (slot, bid, at, size) => {
+        turnsBefore = reactor.turns;
+        reactor.wantMicrotasks = true;
+        void Promise.resolve().then(() => say({ turnsBefore, turnsAfter: reactor.turns }));
+        sockets.queue(slot, at, size, bid);
+      },
+    });
+    connect(port, '127.0.0.1').write('x');
+  },
+
+  timers: () => {
+    let wheel = 0;
+    let node = 0;
+    const slot = sockets.adopt(native().socket(4, 0, 0), KIND);
+    const report = (): void => {
+      if (wheel > 0 && node > 0) say({ wheel, node });
+    };
+    reactor.run({
+      ...echo,
+      timer: () => {
+        wheel++;
+        report();
+      },
+    });
+    reactor.wheel.schedule(slot, reactor.clock() + 50);
+    setTimeout(() => {
+      node++;
+      report();
+    }, 20);
+  },
+
+  idle: () => {
+    const port = listen();
+    reactor.run(echo);
+    // A connection that stands and says nothing.
+    connect(port, '127.0.0.1', () => {
+      setTimeout(() => {
+        const before = reactor.turns;
+        setTimeout(() => say({ turns: reactor.turns - before }), 500);
+      }, 50);
+    });
+  },
+
+  throwing: () => {
+    const port = listen();
+    reactor.run({
+      ...echo,
+      data: () => {
+        throw new Error('thrown by a handler');
+      },
+    });
+    connect(port, '127.0.0.1').on('error', () => undefined).write('x');
+  },
+};
+
+roles[role]();

@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
+import { availableExecutors, type Executor } from '../support/sluice.js';
+
+const FILE = new URL('./reactor-worker.js', import.meta.url);
+
+/** Runs a role of reactor-worker.ts; resolves with what it reports. */
+async function report(role: string, io: Executor): Promise<Record<string, number>> {
+  const worker = new Worker(FILE, { workerData: { role, io } });
+  try {
+    const [message] = (await once(worker, 'message')) as [Record<string, number>];
+    return message;
+  } finally {
+    await worker.terminate();
+  }
+}
+
+for (const io of await availableExecutors()) {
+  test(`${io}: timers, immediates, promises and messages run while the ring never rests`, async () => {
+    const { echoes, timeouts, immediates, promises, messages } = await report('saturated', io);
+    assert.ok(echoes >= 20_000);
+    for (const count of [timeouts, immediates, promises, messages]) assert.ok(count > 20, `${count} of each are enough`);
+  });
+
+  test(`${io}: what a handler has promised runs before the next wait`, async () => {
+    const { turnsBefore, turnsAfter } = await report('promise', io);
+    assert.equal(turnsAfter, turnsBefore);
+  });
+
+  test(`${io}: a timer of the wheel ends the wait, and a timer of Node's does`, async () => {
+    const { wheel, node } = await report('timers', io);
+    assert.equal(wheel, 1);
+    assert.equal(node, 1);
+  });
+
+  test(`${io}: with nothing to do it waits`, async () => {
+    const { turns } = await report('idle', io);
+    assert.ok(turns < 20, `${turns} turns`);
+  });
+
+  test(`${io}: an exception in a handler is the thread's end`, async () => {
+    const worker = new Worker(FILE, { workerData: { role: 'throwing', io } });
+    const [error] = (await once(worker, 'error')) as [Error];
+    assert.match(error.message, /thrown by a handler/);
+    await once(worker, 'exit');
+  });
+}

@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { BUFFER_CAPACITY, BUFFER_SIZE, HEADROOM, RING_BUFFERS, Slab, TAILROOM } from '../../src/io/slab.js';
+import { Borrower, fakeMemory } from './slab-support.js';
+
+test('every byte of a buffer lies inside it, with room before and after', () => {
+  const slab = new Slab(fakeMemory(64), 0);
+  for (let bid = 0; bid < slab.buffers; bid++) {
+    assert.ok(slab.dataStart(bid) >= bid * BUFFER_SIZE + HEADROOM);
+    assert.ok(slab.dataStart(bid) + BUFFER_CAPACITY <= slab.dataEnd(bid));
+    assert.equal(slab.dataEnd(bid), (bid + 1) * BUFFER_SIZE - TAILROOM);
+    assert.equal(slab.bufferOf(slab.dataStart(bid)), bid);
+    assert.equal(slab.bufferOf(slab.dataEnd(bid) - 1), bid);
+  }
+});
+
+test('a buffer has one holder at a time, whatever is taken, received, shared, released and lent', () => {
+  const action = fc.record({
+    kind: fc.constantFrom('take', 'receive', 'retain', 'release', 'lend', 'grow'),
+    pick: fc.nat(),
+  });
+  fc.assert(
+    fc.property(fc.integer({ min: 4, max: 300 }), fc.array(action, { maxLength: 300 }), (buffers, actions) => {
+      const memory = fakeMemory(buffers);
+      const slab = new Slab(memory, 0);
+      const kernel = new Borrower(memory);
+      const references = new Map<number, number>();
+      const hold = (bid: number): void => {
+        assert.equal(references.has(bid), false, `buffer ${bid} is handed out while it is held`);
+        references.set(bid, 1);
+      };
+      for (const { kind, pick } of actions) {
+        const held = [...references.keys()];
+        const bid = held[pick % Math.max(1, held.length)];
+        if (kind === 'take') {
+          const taken = slab.take();
+          if (taken >= 0) hold(taken);
+          else assert.equal(slab.free, 0);
+        } else if (kind === 'receive') {
+          const received = kernel.take();
+          if (received >= 0) {
+            slab.received(received);
+            hold(received);
+          }
+        } else if (kind === 'lend') slab.lend();
+        else if (kind === 'grow') slab.grow();
+        else if (bid !== undefined && kind === 'retain') {
+          slab.retain(bid);
+          references.set(bid, (references.get(bid) ?? 0) + 1);
+        } else if (bid !== undefined && kind === 'release') {
+          slab.release(bid);
+          const left = (references.get(bid) ?? 0) - 1;
+          if (left === 0) references.delete(bid);
+          else references.set(bid, left);
+        }
+        for (const [id, count] of references) assert.equal(slab.exclusive(id), count === 1);
+        assert.equal(slab.lent, kernel.available);
+        if (slab.lent === 0 && slab.lendable) {
+          slab.lend();
+          assert.notEqual(slab.lent, 0, 'what is called lendable is lent');
+        }
+        assert.equal(slab.free + slab.lent + references.size, buffers);
+      }
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test('the ring says where a buffer is and how much fits', () => {
+  const memory = fakeMemory(100);
+  const slab = new Slab(memory, 0);
+  const kernel = new Borrower(memory);
+  for (let bid = kernel.take(); bid >= 0; bid = kernel.take()) {
+    assert.equal(kernel.low, (memory.slabLow + slab.dataStart(bid)) >>> 0);
+    assert.equal(kernel.high, memory.slabHigh);
+    assert.equal(kernel.length, BUFFER_CAPACITY);
+  }
+});
+
+test('more is lent at a time when the kernel ran out, up to what the ring holds', () => {
+  const memory = fakeMemory(4096);
+  const slab = new Slab(memory, 0);
+  const first = slab.lent;
+  slab.grow();
+  slab.lend();
+  assert.equal(slab.lent, 2 * first);
+  for (let i = 0; i < 20; i++) slab.grow();
+  slab.lend();
+  assert.equal(slab.lent, RING_BUFFERS);
+});
+
+test('the tail of the ring goes round its sixteen bits', () => {
+  const memory = fakeMemory(64);
+  const slab = new Slab(memory, 0);
+  const kernel = new Borrower(memory);
+  for (let i = 0; i < 70_000; i++) {
+    const bid = kernel.take();
+    slab.received(bid);
+    slab.release(bid);
+    slab.lend();
+  }
+  assert.equal(slab.lent, kernel.available);
+});
+
+test('a buffer that is released once too often is an error, not a second holder', () => {
+  const slab = new Slab(fakeMemory(200), 0);
+  const bid = slab.take();
+  slab.release(bid);
+  assert.throws(() => slab.release(bid), /released twice/);
+});
+
+test('receives leave buffers for what is to be sent, and a slab that is out says so', () => {
+  const memory = fakeMemory(256);
+  const slab = new Slab(memory, 0);
+  const kernel = new Borrower(memory);
+  for (let i = 0; i < 20; i++) slab.grow();
+  // Everything that arrives is held.
+  do {
+    for (let bid = kernel.take(); bid >= 0; bid = kernel.take()) slab.received(bid);
+    slab.lend();
+  } while (slab.lent > 0);
+  assert.equal(slab.lendable, false);
+  assert.ok(slab.free >= 16, `${slab.free} buffers are left`);
+  const bid = slab.take();
+  assert.notEqual(bid, -1);
+  while (slab.free > 0) assert.notEqual(slab.take(), -1);
+  assert.equal(slab.take(), -1);
+  slab.release(bid);
+  assert.equal(slab.take(), bid);
+});
+
+test('fixed regions are aligned, apart from each other and from the buffers, and bounded', () => {
+  const slab = new Slab(fakeMemory(2, 4096), 4096);
+  assert.equal(slab.buffers, 2);
+  const a = slab.fixed(10);
+  const b = slab.fixed(100);
+  assert.ok(a >= 2 * BUFFER_SIZE && a % 16 === 0 && b % 16 === 0 && b >= a + 10);
+  assert.throws(() => slab.fixed(4096), /used up/);
+});
