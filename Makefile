@@ -23,7 +23,7 @@ endif
 .PHONY: help run build lint test test-native test-node packages bench soak fuzz pictures clean FORCE
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n 's/^# make/make/p' Makefile
 
 # Tools that compile the native module, for a machine that has none. Only root can install them.
 .PHONY: toolchain

@@ -7,10 +7,9 @@ case "${1:-}" in
   test)
     wanted=(curl:curl wrk:wrk nginx:nginx psql:postgresql-client mariadb:mariadb-client mariadbd:mariadb-server redis-server:redis-server
       redis-cli:redis-tools memcached:memcached openssl:openssl ip:iproute2 iptables:iptables h2load:nghttp2-client prlimit:util-linux
-      ssh-keyscan:openssh-client swaks:swaks nc:netcat-openbsd)
+      ssh-keyscan:openssh-client smtpd:opensmtpd)
     ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || wanted+=(postgres-server:postgresql)
     [ -x /usr/sbin/sshd ] || wanted+=(sshd-server:openssh-server)
-    [ -x /usr/sbin/exim4 ] || wanted+=(exim4:exim4-daemon-light)
     ;;
   bench) wanted=(nginx:nginx haproxy:haproxy wrk:wrk h2load:nghttp2-client taskset:util-linux cc:build-essential) ;;
   *) echo "usage: packages.sh toolchain|test|bench" >&2; exit 0 ;;
@@ -28,8 +27,9 @@ export DEBIAN_FRONTEND=noninteractive
 # Services that a package would start are none of our business.
 policy=/usr/sbin/policy-rc.d
 [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy" && trap 'rm -f "$policy"' EXIT; }
-# A machine without network is not to wait for minutes to hear so.
-apt=(apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o DPkg::Lock::Timeout=60)
+# Nothing that is installed may have to go for it (a machine has one mail server: ours must not replace it), and a machine
+# without network is not to wait for minutes to hear so.
+apt=(apt-get -qq --no-remove -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o DPkg::Lock::Timeout=60)
 echo "installing ${packages[*]}" >&2
 "${apt[@]}" update >/dev/null 2>&1
 install() { "${apt[@]}" install -y --no-install-recommends "$@" >/dev/null 2>&1; }

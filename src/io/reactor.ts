@@ -3,6 +3,7 @@
 import { CQE_F, OP, OP_SHIFT, POLLIN, SLOT_MASK } from './abi.js';
 import type { Native, RingMemory } from './native.js';
 import { Ring } from './ring.js';
+import { SendQueue } from './send-queue.js';
 import { RING_BUFFERS, Slab } from './slab.js';
 import { FREE, SOCKET, Sockets } from './sockets.js';
 import { Splicer } from './splice.js';
@@ -11,7 +12,7 @@ import { Wheel } from './wheel.js';
 const ENTRIES = 4096;
 const MESSAGE_BLOCKS = 1024;
 /** Fixed region of the slab: message headers, endpoint addresses, canned bytes. */
-const FIXED_BYTES = Sockets.fixedBytes(MESSAGE_BLOCKS) + 256 * 1024;
+const FIXED_BYTES = SendQueue.fixedBytes(MESSAGE_BLOCKS) + 256 * 1024;
 const ETIME = 62;
 const EINTR = 4;
 const EBUSY = 16;

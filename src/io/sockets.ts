@@ -4,6 +4,7 @@
 import { ERRNO, OP, POLLIN, POLLOUT, SHUT_WR } from './abi.js';
 import type { Native } from './native.js';
 import type { Ring } from './ring.js';
+import { SendQueue } from './send-queue.js';
 import type { Slab } from './slab.js';
 import type { Wheel } from './wheel.js';
 
@@ -43,11 +44,6 @@ export const SOCKET = {
 } as const;
 
 const NONE = -1;
-/** Slices in one vectored send. */
-const MAX_SLICES = 16;
-const MSGHDR_BYTES = 56;
-const MESSAGE_BYTES = (MSGHDR_BYTES + MAX_SLICES * 16 + 15) & ~15;
-
 export class Sockets {
   readonly capacity: number;
   readonly fd: Int32Array;
@@ -66,10 +62,7 @@ export class Sockets {
   parks = 0;
 
   private readonly pending: Uint8Array;
-  private readonly queueHead: Int32Array;
-  private readonly queueTail: Int32Array;
-  private readonly inFlight: Int32Array;
-  private readonly message: Int32Array;
+  private readonly queues: SendQueue;
   private readonly freeSlots: Int32Array;
   private freeCount = 0;
   private nextFresh = 0;
@@ -78,17 +71,6 @@ export class Sockets {
   private dirtyCount = 0;
   private readonly parked: Int32Array;
   private parkedCount = 0;
-
-  private sliceAt = new Int32Array(4096);
-  private sliceLength = new Int32Array(4096);
-  private sliceBuffer = new Int32Array(4096);
-  private sliceNext = new Int32Array(4096);
-  private freeSlice = NONE;
-  private sliceCount = 0;
-
-  private readonly messages: Int32Array;
-  private messageCount = 0;
-  private readonly words: Uint32Array;
 
   constructor(
     private readonly native: Native,
@@ -106,25 +88,13 @@ export class Sockets {
     this.flags = new Uint16Array(capacity);
     this.generation = new Uint16Array(capacity);
     this.peer = new Int32Array(capacity);
-    this.queued = new Int32Array(capacity);
-    this.slices = new Int32Array(capacity);
+    this.queues = new SendQueue(slab, capacity, messageBlocks);
+    this.queued = this.queues.bytes;
+    this.slices = this.queues.slices;
     this.pending = new Uint8Array(capacity);
-    this.queueHead = new Int32Array(capacity);
-    this.queueTail = new Int32Array(capacity);
-    this.inFlight = new Int32Array(capacity);
-    this.message = new Int32Array(capacity);
     this.freeSlots = new Int32Array(capacity);
     this.dirty = new Int32Array(capacity);
     this.parked = new Int32Array(capacity);
-    this.words = new Uint32Array(slab.bytes.buffer);
-    this.messages = new Int32Array(messageBlocks);
-    for (let i = 0; i < messageBlocks; i++) this.messages[this.messageCount++] = slab.fixed(MESSAGE_BYTES);
-    this.linkSlices(0);
-  }
-
-  /** Bytes of the slab's fixed region that `messageBlocks` vectored sends need. */
-  static fixedBytes(messageBlocks: number): number {
-    return messageBlocks * (MESSAGE_BYTES + 16);
   }
 
   /** A slot for `fd`, or -1 when the table is full. The fd is this worker's from here on. */
@@ -137,13 +107,7 @@ export class Sockets {
     this.kind[slot] = kind;
     this.flags[slot] = 0;
     this.peer[slot] = NONE;
-    this.queued[slot] = 0;
-    this.slices[slot] = 0;
     this.pending[slot] = 0;
-    this.queueHead[slot] = NONE;
-    this.queueTail[slot] = NONE;
-    this.inFlight[slot] = 0;
-    this.message[slot] = NONE;
     if (fd < this.owner.length) this.owner[fd] = this.ownerId;
     this.open++;
     return slot;
@@ -200,49 +164,21 @@ export class Sockets {
       if (bid >= 0) this.slab.release(bid);
       return;
     }
-    let slice = this.freeSlice;
-    if (slice === NONE) {
-      this.growSlices();
-      slice = this.freeSlice;
-    }
-    this.freeSlice = this.sliceNext[slice];
-    this.sliceAt[slice] = at;
-    this.sliceLength[slice] = length;
-    this.sliceBuffer[slice] = bid;
-    this.sliceNext[slice] = NONE;
-    if (this.queueHead[slot] === NONE) this.queueHead[slot] = slice;
-    else this.sliceNext[this.queueTail[slot]] = slice;
-    this.queueTail[slot] = slice;
-    this.queued[slot] += length;
-    this.slices[slot]++;
+    this.queues.push(slot, at, length, bid);
     if ((flags & (SOCKET.DIRTY | SOCKET.SENDING | SOCKET.CONNECTING)) === 0) this.markDirty(slot);
   }
 
   /** Moves everything queued on `from`, of which nothing is in flight, to the end of the queue of `to`. */
   moveQueue(from: number, to: number): void {
-    const head = this.queueHead[from];
-    if (head === NONE) return;
-    if (this.queueHead[to] === NONE) this.queueHead[to] = head;
-    else this.sliceNext[this.queueTail[to]] = head;
-    this.queueTail[to] = this.queueTail[from];
-    this.queued[to] += this.queued[from];
-    this.slices[to] += this.slices[from];
-    this.queueHead[from] = NONE;
-    this.queueTail[from] = NONE;
-    this.queued[from] = 0;
-    this.slices[from] = 0;
+    if (this.queues.empty(from)) return;
+    this.queues.move(from, to);
     if ((this.flags[to] & (SOCKET.DIRTY | SOCKET.SENDING | SOCKET.CONNECTING)) === 0) this.markDirty(to);
   }
 
   /** Forgets what is queued and not in flight. */
   dropQueue(slot: number): void {
     if ((this.flags[slot] & SOCKET.SENDING) !== 0) return;
-    let slice = this.queueHead[slot];
-    while (slice !== NONE) slice = this.dropSlice(slice);
-    this.queueHead[slot] = NONE;
-    this.queueTail[slot] = NONE;
-    this.queued[slot] = 0;
-    this.slices[slot] = 0;
+    this.queues.clear(slot);
   }
 
   /** Ends our direction (FIN) when the queue is sent. */
@@ -308,7 +244,7 @@ export class Sockets {
     for (let i = 0; i < this.dirtyCount; i++) {
       const slot = this.dirty[i];
       this.flags[slot] &= ~SOCKET.DIRTY;
-      if (this.queueHead[slot] !== NONE && (this.flags[slot] & (SOCKET.SENDING | SOCKET.CLOSED)) === 0) this.send(slot);
+      if (!this.queues.empty(slot) && (this.flags[slot] & (SOCKET.SENDING | SOCKET.CLOSED)) === 0) this.send(slot);
       else if ((this.flags[slot] & SOCKET.CLOSED) !== 0) this.releaseIfDone(slot);
     }
     this.dirtyCount = 0;
@@ -409,7 +345,7 @@ export class Sockets {
     if ((this.flags[slot] & SOCKET.CLOSED) !== 0) {
       this.dropQueue(slot);
       this.releaseIfDone(slot);
-    } else if (this.queueHead[slot] !== NONE) this.send(slot);
+    } else if (!this.queues.empty(slot)) this.send(slot);
   }
 
   /** Bookkeeping of a connect completion; true if the owner is to be told. */
@@ -425,7 +361,7 @@ export class Sockets {
 
   /** After a successful connect: sends what was queued meanwhile. */
   start(slot: number): void {
-    if (this.queueHead[slot] !== NONE) {
+    if (!this.queues.empty(slot)) {
       if ((this.flags[slot] & SOCKET.DIRTY) === 0) this.markDirty(slot);
     } else this.afterDrain(slot);
   }
@@ -438,11 +374,8 @@ export class Sockets {
     this.pending[slot]--;
     let flags = this.flags[slot] & ~SOCKET.SENDING;
     this.flags[slot] = flags;
-    if (this.message[slot] !== NONE) {
-      this.messages[this.messageCount++] = this.message[slot];
-      this.message[slot] = NONE;
-    }
-    if (result > 0) this.consume(slot, result);
+    this.queues.settle(slot);
+    if (result > 0) this.queues.consume(slot, result);
     if ((flags & SOCKET.CLOSED) !== 0) {
       this.dropQueue(slot);
       this.releaseIfDone(slot);
@@ -458,7 +391,7 @@ export class Sockets {
       if (result !== -ERRNO.EINTR && result !== -ERRNO.ECANCELED) return result;
     }
     flags = this.flags[slot];
-    if (this.queueHead[slot] !== NONE) {
+    if (!this.queues.empty(slot)) {
       if ((flags & SOCKET.DIRTY) === 0) this.markDirty(slot);
       return result > 0 ? result : 0;
     }
@@ -469,7 +402,7 @@ export class Sockets {
   /** True if the owner asked for it and the queue is empty now; asks no longer. */
   takeDrained(slot: number): boolean {
     const flags = this.flags[slot];
-    if ((flags & (SOCKET.NOTIFY_DRAINED | SOCKET.CLOSED)) !== SOCKET.NOTIFY_DRAINED || this.queueHead[slot] !== NONE)
+    if ((flags & (SOCKET.NOTIFY_DRAINED | SOCKET.CLOSED)) !== SOCKET.NOTIFY_DRAINED || !this.queues.empty(slot))
       return false;
     this.flags[slot] = flags & ~SOCKET.NOTIFY_DRAINED;
     return true;
@@ -509,65 +442,13 @@ export class Sockets {
   }
 
   private send(slot: number): void {
-    const first = this.queueHead[slot];
     this.flags[slot] |= SOCKET.SENDING;
     this.pending[slot]++;
-    if (this.sliceNext[first] === NONE || this.messageCount === 0) {
-      this.inFlight[slot] = this.sliceLength[first];
-      this.ring.send(this.fd[slot], slot, this.generation[slot], this.sliceAt[first], this.sliceLength[first]);
-      return;
-    }
-    const at = this.messages[--this.messageCount];
-    this.message[slot] = at;
-    const words = this.words;
-    const low = this.slab.low;
-    const high = this.slab.high;
-    let w = (at + MSGHDR_BYTES) >> 2;
-    let n = 0;
-    let total = 0;
-    for (let slice = first; slice !== NONE && n < MAX_SLICES; slice = this.sliceNext[slice]) {
-      words[w] = (low + this.sliceAt[slice]) >>> 0;
-      words[w + 1] = high;
-      words[w + 2] = this.sliceLength[slice];
-      words[w + 3] = 0;
-      total += this.sliceLength[slice];
-      w += 4;
-      n++;
-    }
-    // struct msghdr: name 0, namelen 8, iov 16, iovlen 24, control 32, controllen 40, flags 48.
-    const h = at >> 2;
-    for (let i = 0; i < MSGHDR_BYTES >> 2; i++) words[h + i] = 0;
-    words[h + 4] = (low + at + MSGHDR_BYTES) >>> 0;
-    words[h + 5] = high;
-    words[h + 6] = n;
-    this.inFlight[slot] = total;
-    this.ring.sendMessage(this.fd[slot], slot, this.generation[slot], at);
-  }
-
-  private consume(slot: number, bytes: number): void {
-    this.queued[slot] -= bytes;
-    let slice = this.queueHead[slot];
-    while (bytes > 0 && slice !== NONE) {
-      const length = this.sliceLength[slice];
-      if (bytes < length) {
-        this.sliceAt[slice] += bytes;
-        this.sliceLength[slice] = length - bytes;
-        break;
-      }
-      bytes -= length;
-      slice = this.dropSlice(slice);
-      this.slices[slot]--;
-    }
-    this.queueHead[slot] = slice;
-    if (slice === NONE) this.queueTail[slot] = NONE;
-  }
-
-  private dropSlice(slice: number): number {
-    const next = this.sliceNext[slice];
-    if (this.sliceBuffer[slice] >= 0) this.slab.release(this.sliceBuffer[slice]);
-    this.sliceNext[slice] = this.freeSlice;
-    this.freeSlice = slice;
-    return next;
+    const fd = this.fd[slot];
+    const generation = this.generation[slot];
+    const message = this.queues.vector(slot);
+    if (message >= 0) this.ring.sendMessage(fd, slot, generation, message);
+    else this.ring.send(fd, slot, generation, this.queues.firstAt(slot), this.queues.firstLength(slot));
   }
 
   private releaseIfDone(slot: number): void {
@@ -578,29 +459,6 @@ export class Sockets {
     this.generation[slot]++;
     this.freeSlots[this.freeCount++] = slot;
     this.open--;
-  }
-
-  private linkSlices(from: number): void {
-    const n = this.sliceNext.length;
-    for (let i = n - 1; i >= from; i--) {
-      this.sliceNext[i] = this.freeSlice;
-      this.freeSlice = i;
-    }
-    this.sliceCount = n;
-  }
-
-  private growSlices(): void {
-    const n = this.sliceCount * 2;
-    const grow = (old: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> => {
-      const grown = new Int32Array(n);
-      grown.set(old);
-      return grown;
-    };
-    this.sliceAt = grow(this.sliceAt);
-    this.sliceLength = grow(this.sliceLength);
-    this.sliceBuffer = grow(this.sliceBuffer);
-    this.sliceNext = grow(this.sliceNext);
-    this.linkSlices(this.sliceCount);
   }
 }
 

@@ -99,11 +99,7 @@ export class Detector {
     let verdict: number = verdictOf(state);
     if (verdict === VERDICT.MORE) {
       // Cannot happen with the matcher's own bounds; memory stays bounded all the same.
-      if (inbox.bytes[client] < BUFFER_CAPACITY) {
-        // A client that sends byte by byte must not hold a buffer for each.
-        inbox.merge(client);
-        return;
-      }
+      if (inbox.bytes[client] < BUFFER_CAPACITY) return;
       verdict = VERDICT.OPAQUE;
     }
     this.decide(client, connections.listener[client], verdict, REASON.MATCHED);

@@ -1,4 +1,5 @@
 // Requests: read from the client, written anew, sent to an endpoint.
+import { VERDICT } from '../detect/matcher.js';
 import { BODY } from '../http1/body.js';
 import { ERROR } from '../http1/errors.js';
 import { FRAMING, headEnd, MORE, parseRequest } from '../http1/head.js';
@@ -15,7 +16,7 @@ const NONE = -1;
 /** Bodies up to this size are sent in one piece with the head. */
 const INLINE_BYTES = 4096;
 /** A head or trailer that has to wait for more may not take the last buffers: they keep complete requests going. */
-const RESERVE_BUFFERS = 32;
+const RESERVE_BUFFERS = 128;
 
 const LIMIT = {
   HEADER_BYTES: LIMITS.indexOf('header-bytes'),
@@ -58,7 +59,7 @@ export class RequestReader {
       if (exchanges.request[client] === REQUEST.COMPLETE) break;
       const merged = inbox.merge(client);
       if (merged === 1) continue;
-      if (merged === -1) this.http1.reject(client, ERROR.HEADER_TOO_LARGE, CLOSE.PROTOCOL);
+      if (merged === -1) this.refuse(client, ERROR.HEADER_TOO_LARGE);
       else if (merged === -2) this.http1.outOfMemory(client);
       else this.hold(client);
       return;
@@ -83,7 +84,7 @@ export class RequestReader {
       this.context.limited(LIMIT.PIPELINED);
       sockets.pause(client);
     }
-    if (slab.free < slab.buffers >> 2) {
+    if (slab.free + slab.lent < slab.buffers >> 2) {
       this.context.limited(LIMIT.SLAB);
       this.http1.overrun(client);
     }
@@ -98,7 +99,7 @@ export class RequestReader {
       this.readAhead(client);
       return;
     }
-    if (slab.free < Math.min(RESERVE_BUFFERS, slab.buffers >> 3)) {
+    if (slab.free + slab.lent < Math.min(RESERVE_BUFFERS, slab.buffers >> 2)) {
       this.context.limited(LIMIT.SLAB);
       this.http1.outOfMemory(client);
       return;
@@ -156,11 +157,14 @@ export class RequestReader {
 
   /** The head in `exchanges.head` starts an exchange; [at, end) follows it. Returns how far bytes were used, -1 if it was refused. */
   private begin(client: number, bid: number, at: number, end: number): number {
-    const { bytes, slab, sockets, values, connections, reactor, limits, services, budget } = this.context;
+    const { bytes, slab, sockets, values, connections, listeners, reactor, limits, services, budget } = this.context;
     const exchanges = this.exchanges;
     const { head } = exchanges;
-    const service = exchanges.service[client];
-    values[listenerBase(connections.listener[client]) + L.REQUESTS]++;
+    const listener = connections.listener[client];
+    // Asked anew for each request: a reload may have given the listener another service.
+    const service = listeners.service[listener * 4 + VERDICT.HTTP1];
+    exchanges.service[client] = service;
+    values[listenerBase(listener) + L.REQUESTS]++;
     exchanges.method[client] = head.method;
     exchanges.minor[client] = head.minor;
     exchanges.request[client] = REQUEST.COMPLETE;

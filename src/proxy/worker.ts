@@ -6,11 +6,11 @@
 import { threadId } from 'node:worker_threads';
 import { ERRNO } from '../io/abi.js';
 import type { Native } from '../io/native.js';
-import { Reactor, type Handlers } from '../io/reactor.js';
+import { type Handlers, Reactor } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
 import { E, endpointBase, L, MAX_ENDPOINTS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
-import type { AccessLog } from './access-log.js';
 import { Acceptor } from './acceptor.js';
+import type { AccessLog } from './access-log.js';
 import { CLOSE, KIND } from './connections.js';
 import { Context } from './context.js';
 import { Detector } from './detector.js';

@@ -393,7 +393,7 @@ for (const io of await availableExecutors()) {
       for (const framing of ['length', 'chunked'] as const) {
         origin.script(async (side) => {
           await side.message();
-          side.write(`HTTP/1.1 200 OK\r\n${framing === 'length' ? `Content-Length: ${size}` : 'Transfer-Encoding: chunked'}\r\n\r\n`);
+          side.write(`HTTP/1.1 200 OK\r\nConnection: close\r\n${framing === 'length' ? `Content-Length: ${size}` : 'Transfer-Encoding: chunked'}\r\n\r\n`);
           for (written = 0; written < size; written += MiB) {
             side.write(framing === 'length' ? block : bigChunk);
             await drained(side);
@@ -432,7 +432,7 @@ for (const io of await availableExecutors()) {
             };
           });
           const { body } = await side.message();
-          side.write(`HTTP/1.1 200 OK\r\nx-size: ${body.length}\r\ncontent-length: 0\r\n\r\n`);
+          side.write(`HTTP/1.1 200 OK\r\nconnection: close\r\nx-size: ${body.length}\r\ncontent-length: 0\r\n\r\n`);
         });
         let resume: () => void = () => undefined;
         const wire = await client(sluice.port('edge'));

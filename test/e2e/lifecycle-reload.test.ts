@@ -69,6 +69,10 @@ for (const io of await availableExecutors()) {
     await reload(sluice, yaml({ endpoints: [first.port, second.port], listeners }), 'reloaded');
     const seen = traffic.count();
     await eventually(() => traffic.count() > seen + 50, 'traffic goes on');
+    // Another service altogether, for connections that are open too; the old one is gone.
+    await reload(sluice, yaml({ endpoints: [second.port], listeners }).replaceAll('web', 'shop'), 'reloaded');
+    await eventually(async () => (await client.get()).body === 'second', 'requests go to the new service');
+    for (let i = 0; i < 20; i++) assert.equal((await client.get()).body, 'second');
     await traffic.stop();
     assert.deepEqual(traffic.failures, []);
     client.close();

@@ -22,7 +22,10 @@ function configFile(name: string, yaml: string): string {
 }
 
 /** Runs a command to its end. */
-async function run(program: string, args: readonly string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
+async function run(
+  program: string,
+  args: readonly string[],
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';
   let stderr = '';
@@ -80,7 +83,9 @@ for (const io of await availableExecutors()) {
     const cases: Record<string, { yaml: string; says: RegExp }> = {
       'a port in use': {
         yaml: two(free, takenPort),
-        says: new RegExp(`^sluice run: listener second: 127\\.0\\.0\\.1:${takenPort} is in use by another process; .*\\n$`),
+        says: new RegExp(
+          `^sluice run: listener second: 127\\.0\\.0\\.1:${takenPort} is in use by another process; .*\\n$`,
+        ),
       },
       'a port of the admin server in use': {
         yaml: two(free, 0).replace('127.0.0.1:0', `127.0.0.1:${takenPort}`),
@@ -135,7 +140,15 @@ const noCompiler = compiler.status === 0 ? false : `no C compiler: ${compiler.st
 test('where io_uring is refused, asking for it fails with a clear message', { skip: noCompiler }, async () => {
   const port = await freePort();
   const file = configFile('uring.yaml', two(port, 0));
-  const { code, stderr } = await run(join(directory, 'no-uring'), [process.execPath, MAIN, 'run', '-c', file, '--io', 'uring']);
+  const { code, stderr } = await run(join(directory, 'no-uring'), [
+    process.execPath,
+    MAIN,
+    'run',
+    '-c',
+    file,
+    '--io',
+    'uring',
+  ]);
   assert.equal(code, 1);
   assert.match(stderr, /^sluice run: .*io_uring_setup.*EPERM.*\n$/);
   assert.equal(await refuses(port), true);
@@ -162,14 +175,32 @@ test('where io_uring is refused, auto takes epoll and logs why', { skip: noCompi
   await origin.close();
 });
 
-test('it serves as a user without privileges', { skip: process.getuid?.() !== 0 && 'the other tests run unprivileged already' }, async () => {
+test('it serves as a user without privileges', {
+  skip: process.getuid?.() !== 0 && 'the other tests run unprivileged already',
+}, async () => {
   const origin = await httpOrigin();
   const file = configFile('nobody.yaml', `admin: { listen: "127.0.0.1:0" }\n${basicConfig(origin.port)}`);
   chmodSync(directory, 0o755);
   for (const io of await availableExecutors()) {
     const child = spawn(
       'setpriv',
-      ['--reuid', '65534', '--regid', '65534', '--clear-groups', '--no-new-privs', '--bounding-set', '-all', process.execPath, MAIN, 'run', '-c', file, '--io', io],
+      [
+        '--reuid',
+        '65534',
+        '--regid',
+        '65534',
+        '--clear-groups',
+        '--no-new-privs',
+        '--bounding-set',
+        '-all',
+        process.execPath,
+        MAIN,
+        'run',
+        '-c',
+        file,
+        '--io',
+        io,
+      ],
       { stdio: ['ignore', 'inherit', 'pipe'] },
     );
     let text = '';

@@ -85,12 +85,17 @@ services:
           await Promise.all(Array.from({ length: AT_ONCE }, one));
           for (const socket of server.sockets) socket.destroy();
 
-          await eventually(async () => (await sluice.metric('tcp_open_connections')) === 0, 'every connection is closed', 15_000);
+          await eventually(
+            async () => (await sluice.metric('tcp_open_connections')) === 0,
+            'every connection is closed',
+            15_000,
+          );
           assert.equal(await sluice.metric('tcp_open_total'), await sluice.metric('tcp_close_total'));
           assert.ok((await sluice.metric('tcp_open_total', { peer: 'src' })) > CONNECTIONS / 2);
           await eventually(async () => (await sluice.metric('sluice_worker_sockets')) === 0, 'every slot is free');
           await eventually(
-            async () => (await sluice.metric('sluice_slab_free_buffers')) === (await sluice.metric('sluice_slab_buffers')),
+            async () =>
+              (await sluice.metric('sluice_slab_free_buffers')) === (await sluice.metric('sluice_slab_buffers')),
             'the slab is whole',
           );
           assert.ok((await sluice.metric('sluice_splice_starts_total')) > 0, 'some were spliced');

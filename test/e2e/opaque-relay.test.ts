@@ -3,8 +3,20 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { which } from '../support/servers.js';
-import { availableExecutors, eventually, type Executor, type Sluice, startSluice } from '../support/sluice.js';
-import { deadPort, dial, drink, ended, hangUp, listen, pour, read, readAll, type TcpServer, wasReset } from '../support/tcp.js';
+import { availableExecutors, type Executor, eventually, type Sluice, startSluice } from '../support/sluice.js';
+import {
+  deadPort,
+  dial,
+  drink,
+  ended,
+  hangUp,
+  listen,
+  pour,
+  read,
+  readAll,
+  type TcpServer,
+  wasReset,
+} from '../support/tcp.js';
 
 const MiB = 1 << 20;
 
@@ -33,7 +45,10 @@ async function clean(sluice: Sluice): Promise<void> {
   await eventually(async () => (await sluice.metric('tcp_open_connections')) === 0, 'every connection is closed');
   assert.equal(await sluice.metric('tcp_open_total'), await sluice.metric('tcp_close_total'));
   await eventually(async () => (await sluice.metric('sluice_worker_sockets')) === 0, 'every socket is released');
-  await eventually(async () => (await sluice.metric('sluice_slab_free_buffers')) === (await sluice.metric('sluice_slab_buffers')), 'the slab is whole');
+  await eventually(
+    async () => (await sluice.metric('sluice_slab_free_buffers')) === (await sluice.metric('sluice_slab_buffers')),
+    'the slab is whole',
+  );
 }
 
 afterEach(hangUp);
@@ -118,7 +133,9 @@ for (const io of await availableExecutors()) {
         await read(upstream, 1);
         // Unread input makes the close a RST.
         upstream.pause();
-        const answer = new Promise<string>((resolve) => client.once('data', (chunk: Buffer) => resolve(chunk.toString())));
+        const answer = new Promise<string>((resolve) =>
+          client.once('data', (chunk: Buffer) => resolve(chunk.toString())),
+        );
         const reset = wasReset(client);
         client.write(Buffer.alloc(4 * MiB));
         await eventually(() => upstream.readableLength > 0, 'input is waiting');
@@ -137,7 +154,10 @@ for (const io of await availableExecutors()) {
         assert.equal(gotUp, up);
         const [down, gotDown] = await Promise.all([pour(upstream, 2, size), drink(client, size)]);
         assert.equal(gotDown, down);
-        assert.ok((await sluice.metric('sluice_spliced_bytes_total')) - spliced > size, 'most of it never came through user space');
+        assert.ok(
+          (await sluice.metric('sluice_spliced_bytes_total')) - spliced > size,
+          'most of it never came through user space',
+        );
 
         const pingPong = async (rounds: number): Promise<void> => {
           for (let round = 0; round < rounds; round++) {
@@ -151,10 +171,18 @@ for (const io of await availableExecutors()) {
         await pingPong(50);
         const copied = await sluice.metric('sluice_copied_bytes_total');
         await pingPong(50);
-        assert.ok((await sluice.metric('sluice_copied_bytes_total')) > copied, 'both directions have gone back to copying');
+        assert.ok(
+          (await sluice.metric('sluice_copied_bytes_total')) > copied,
+          'both directions have gone back to copying',
+        );
 
         const both = 100 * MiB;
-        const [up2, down2, gotUp2, gotDown2] = await Promise.all([pour(client, 3, both), pour(upstream, 4, both), drink(upstream, both), drink(client, both)]);
+        const [up2, down2, gotUp2, gotDown2] = await Promise.all([
+          pour(client, 3, both),
+          pour(upstream, 4, both),
+          drink(upstream, both),
+          drink(client, both),
+        ]);
         assert.equal(gotUp2, up2);
         assert.equal(gotDown2, down2);
         await pingPong(20);
@@ -171,7 +199,10 @@ for (const io of await availableExecutors()) {
           const starts = await sluice.metric('sluice_splice_starts_total');
           const poured = pour(writer, 5, 1024 * MiB).catch(() => undefined);
           reader.on('data', () => undefined);
-          await eventually(async () => (await sluice.metric('sluice_splice_starts_total')) > starts, 'splicing has begun');
+          await eventually(
+            async () => (await sluice.metric('sluice_splice_starts_total')) > starts,
+            'splicing has begun',
+          );
           const reset = wasReset(breaker === 'reader' ? writer : reader);
           (breaker === 'reader' ? reader : writer).resetAndDestroy();
           assert.equal(await reset, true, breaker);
@@ -243,7 +274,10 @@ for (const io of await availableExecutors()) {
         const upstream = await server.next();
         // Fills the kernel's buffers towards a client that reads nothing, until Sluice has to hold bytes.
         const holds = async (): Promise<boolean> => {
-          const [taken, given] = await Promise.all([sluice.metric('tcp_read_bytes_total', { peer: 'dst' }), sluice.metric('tcp_write_bytes_total', { peer: 'src' })]);
+          const [taken, given] = await Promise.all([
+            sluice.metric('tcp_read_bytes_total', { peer: 'dst' }),
+            sluice.metric('tcp_write_bytes_total', { peer: 'src' }),
+          ]);
           return taken > given;
         };
         let sent = 0;
@@ -346,7 +380,9 @@ for (const io of await availableExecutors()) {
 
     test('with one dead endpoint of two, every connection is served with all that the client sent', async () => {
       const server = await listen((socket) => socket.pipe(socket));
-      const sluice = await start(io, [await deadPort(), server.port], { service: 'balance: { policy: round-robin }, breaker: { failures: 0 }' });
+      const sluice = await start(io, [await deadPort(), server.port], {
+        service: 'balance: { policy: round-robin }, breaker: { failures: 0 }',
+      });
       try {
         const results = await Promise.all(
           Array.from({ length: 40 }, async (_, i) => {
@@ -357,14 +393,19 @@ for (const io of await availableExecutors()) {
         );
         assert.deepEqual(results, new Array(40).fill(true));
         await clean(sluice);
-        assert.ok((await sluice.metric('tcp_close_total', { peer: 'dst', errno: 'refused' })) > 0, 'the dead one was tried');
+        assert.ok(
+          (await sluice.metric('tcp_close_total', { peer: 'dst', errno: 'refused' })) > 0,
+          'the dead one was tried',
+        );
       } finally {
         await sluice.stop();
         await server.close();
       }
     });
 
-    describe('an endpoint that does not answer', { skip: which('python3') === null && 'python3 is not installed' }, () => {
+    describe('an endpoint that does not answer', {
+      skip: which('python3') === null && 'python3 is not installed',
+    }, () => {
       // A queue of one that is full drops further SYNs, as a host that is down would.
       const STUCK = `
 import socket, sys
@@ -393,7 +434,9 @@ while True:
 `;
       async function stuck(): Promise<{ port: number; answer: () => void; stop: () => void }> {
         const child = spawn('python3', ['-c', STUCK], { stdio: ['pipe', 'pipe', 'inherit'] });
-        const port = await new Promise<number>((resolve) => child.stdout.once('data', (chunk: Buffer) => resolve(Number(chunk.toString()))));
+        const port = await new Promise<number>((resolve) =>
+          child.stdout.once('data', (chunk: Buffer) => resolve(Number(chunk.toString()))),
+        );
         return { port, answer: () => void child.stdin.write('\n'), stop: () => void child.kill() };
       }
 
@@ -418,22 +461,40 @@ while True:
 
       test('is given up after the connect timeout, and another one gets everything, however much', async () => {
         const slow = await stuck();
-        const server = await listen((socket) => socket.pipe(socket));
+        const server = await listen();
         const sluice = await start(io, [slow.port, server.port], {
-          limits: 'maxBuffered: 64KiB',
+          limits: 'maxBuffered: 64KiB, maxPipes: 0, slab: 16MiB',
           service: 'connectTimeout: 200ms, balance: { policy: round-robin }, breaker: { failures: 0 }',
         });
+        const held = async (): Promise<number> =>
+          (await sluice.metric('tcp_read_bytes_total', { peer: 'src' })) -
+          (await sluice.metric('tcp_write_bytes_total', { peer: 'dst' }));
         try {
-          const size = 8 * MiB;
+          const size = 32 * MiB;
           for (let i = 0; i < 2; i++) {
             const client = await dial(sluice.port('in'));
-            const [sent, got] = await Promise.all([pour(client, i, size), drink(client, size)]);
-            assert.equal(got, sent);
+            const sent = pour(client, i, size);
+            sent.catch(() => undefined);
+            const upstream = await server.next();
+            // It is slow, too: what was held for the first one and what comes now share one bound.
+            let before = -1;
+            await eventually(async () => {
+              const read = await sluice.metric('tcp_read_bytes_total', { peer: 'src' });
+              const stalled = read === before;
+              before = read;
+              return stalled && (await held()) > 0;
+            }, 'the client is held up');
+            assert.ok((await held()) < 4 * MiB, `${await held()} bytes are held`);
+            assert.equal(await drink(upstream, size), await sent);
             client.end();
-            await ended(client);
+            upstream.end();
+            await Promise.all([ended(client), ended(upstream)]);
           }
           await clean(sluice);
-          assert.ok((await sluice.metric('tcp_close_total', { peer: 'dst', errno: 'timeout' })) > 0, 'the silent one was tried');
+          assert.ok(
+            (await sluice.metric('tcp_close_total', { peer: 'dst', errno: 'timeout' })) > 0,
+            'the silent one was tried',
+          );
           assert.ok((await sluice.metric('sluice_backpressure_total')) > 0, 'the client was held up meanwhile');
         } finally {
           await sluice.stop();

@@ -75,9 +75,15 @@ for (const io of await availableExecutors()) {
     for (let n = 2; n <= 4; n++) await round(n);
     await eventually(() => openFiles() <= before, `descriptors: ${openFiles()}, and ${before} before`);
     const opened = await host.metric('tcp_open_total', { peer: 'src' });
-    await eventually(async () => (await host.metric('tcp_close_total', { peer: 'src' })) === opened, 'opened and closed are equal');
+    await eventually(
+      async () => (await host.metric('tcp_close_total', { peer: 'src' })) === opened,
+      'opened and closed are equal',
+    );
     assert.equal(await host.metric('tcp_open_connections'), 0);
-    assert.equal(await host.metric('tcp_open_total', { peer: 'dst' }), await host.metric('tcp_close_total', { peer: 'dst' }));
+    assert.equal(
+      await host.metric('tcp_open_total', { peer: 'dst' }),
+      await host.metric('tcp_close_total', { peer: 'dst' }),
+    );
     assert.equal(await host.stop(), 0);
     await origin.close();
   });
@@ -135,7 +141,10 @@ for (const io of await availableExecutors()) {
       io,
     );
     const tunnels = [await Connection.open(host.port), await Connection.open(host.port)];
-    await eventually(async () => (await host.metric('tcp_open_connections', { peer: 'dst' })) === 2, 'both tunnels stand');
+    await eventually(
+      async () => (await host.metric('tcp_open_connections', { peer: 'dst' })) === 2,
+      'both tunnels stand',
+    );
     const stopped = host.stop();
     await eventually(() => host.log.some(({ message }) => message.startsWith('drain: listeners closed')), 'the drain');
     await host.engine.pool.terminate(0);

@@ -23,8 +23,17 @@ const length = fc.oneof(
   fc.constantFrom(BUFFER_CAPACITY, BUFFER_CAPACITY - 1, BUFFER_CAPACITY - 100, BUFFER_CAPACITY >> 1),
 );
 const action = fc.oneof(
-  fc.record({ kind: fc.constantFrom('push' as const, 'unshift' as const), slot: fc.nat(SLOTS - 1), length, skip: fc.double({ min: 0, max: 1, noNaN: true }), shared: fc.boolean() }),
-  fc.record({ kind: fc.constantFrom('shift' as const, 'merge' as const, 'merge' as const, 'clear' as const), slot: fc.nat(SLOTS - 1) }),
+  fc.record({
+    kind: fc.constantFrom('push' as const, 'unshift' as const),
+    slot: fc.nat(SLOTS - 1),
+    length,
+    skip: fc.double({ min: 0, max: 1, noNaN: true }),
+    shared: fc.boolean(),
+  }),
+  fc.record({
+    kind: fc.constantFrom('shift' as const, 'merge' as const, 'merge' as const, 'clear' as const),
+    slot: fc.nat(SLOTS - 1),
+  }),
 );
 
 test('whatever is pushed, put back, merged and taken: the bytes keep their order, and no buffer is lost', () => {

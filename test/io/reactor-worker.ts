@@ -52,7 +52,11 @@ const roles: Record<string, () => void> = {
     // Two connections within the ring that echo each other's bytes for ever: a completion is always there.
     const counts = { echoes: 0, timeouts: 0, immediates: 0, promises: 0, messages: 0 };
     const done = (): boolean =>
-      counts.echoes >= 20_000 && counts.timeouts > 20 && counts.immediates > 20 && counts.promises > 20 && counts.messages > 20;
+      counts.echoes >= 20_000 &&
+      counts.timeouts > 20 &&
+      counts.immediates > 20 &&
+      counts.promises > 20 &&
+      counts.messages > 20;
     const address = slab.fixed(32);
     const port = listen();
     const length = native().sockaddr('127.0.0.1', port, slab.bytes, address);
@@ -151,7 +155,9 @@ const roles: Record<string, () => void> = {
         throw new Error('thrown by a handler');
       },
     });
-    connect(port, '127.0.0.1').on('error', () => undefined).write('x');
+    connect(port, '127.0.0.1')
+      .on('error', () => undefined)
+      .write('x');
   },
 };
 

@@ -21,7 +21,8 @@ for (const io of await availableExecutors()) {
   test(`${io}: timers, immediates, promises and messages run while the ring never rests`, async () => {
     const { echoes, timeouts, immediates, promises, messages } = await report('saturated', io);
     assert.ok(echoes >= 20_000);
-    for (const count of [timeouts, immediates, promises, messages]) assert.ok(count > 20, `${count} of each are enough`);
+    for (const count of [timeouts, immediates, promises, messages])
+      assert.ok(count > 20, `${count} of each are enough`);
   });
 
   test(`${io}: what a handler has promised runs before the next wait`, async () => {

@@ -9,7 +9,9 @@ const SPANS_MS = [1, 64, 64 ** 2, 64 ** 3, 64 ** 4].map((ticks) => ticks * TICK_
 
 const delay = fc.oneof(
   fc.double({ min: -5, max: 300, noNaN: true }),
-  fc.tuple(fc.constantFrom(...SPANS_MS), fc.double({ min: 0.01, max: 3, noNaN: true })).map(([span, factor]) => span * factor),
+  fc
+    .tuple(fc.constantFrom(...SPANS_MS), fc.double({ min: 0.01, max: 3, noNaN: true }))
+    .map(([span, factor]) => span * factor),
   fc.tuple(fc.constantFrom(...SPANS_MS), fc.integer({ min: -3, max: 3 })).map(([span, near]) => span + near),
 );
 const slot = fc.nat(SLOTS - 1);

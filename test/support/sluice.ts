@@ -59,14 +59,20 @@ export function availableExecutors(): Promise<readonly Executor[]> {
 
 /**
  * Starts Sluice with this configuration; listeners should listen on 127.0.0.1:0. `admin` is put on a free port unless the text
- * names one. Rejects with what the program said if it doesn't start.
+ * names one. `under` is a command that runs it, such as prlimit. Rejects with what the program said if it doesn't start.
  */
-export async function startSluice(yaml: string, io: Executor, env: NodeJS.ProcessEnv = {}): Promise<Sluice> {
+export async function startSluice(
+  yaml: string,
+  io: Executor,
+  env: NodeJS.ProcessEnv = {},
+  under: readonly string[] = [],
+): Promise<Sluice> {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-'));
   const file = join(directory, 'sluice.yaml');
   const complete = /^admin:/m.test(yaml) ? yaml : `admin: { listen: "127.0.0.1:0" }\n${yaml}`;
   writeFileSync(file, complete);
-  const child = spawn(process.execPath, [MAIN, 'run', '-c', file, '--io', io], {
+  const [program, ...args] = [...under, process.execPath, MAIN, 'run', '-c', file, '--io', io];
+  const child = spawn(program, args, {
     stdio: ['ignore', 'inherit', 'pipe'],
     env: { ...process.env, ...env },
   });

@@ -1,0 +1,190 @@
+// What waits to be sent, per slot: slices of buffers in linked lists over typed arrays, and the message headers that turn
+// several slices into one vectored send.
+import type { Slab } from './slab.js';
+
+const NONE = -1;
+/** Slices in one vectored send. */
+const MAX_SLICES = 16;
+const MSGHDR_BYTES = 56;
+const MESSAGE_BYTES = (MSGHDR_BYTES + MAX_SLICES * 16 + 15) & ~15;
+
+export class SendQueue {
+  /** Bytes per slot. */
+  readonly bytes: Int32Array;
+  /** Slices per slot: each may hold a whole buffer, however few bytes of it are left to send. */
+  readonly slices: Int32Array;
+  private readonly head: Int32Array;
+  private readonly tail: Int32Array;
+  /** The header that the send in flight uses, -1 for none. */
+  private readonly message: Int32Array;
+
+  private at = new Int32Array(4096);
+  private length = new Int32Array(4096);
+  private buffer = new Int32Array(4096);
+  private next = new Int32Array(4096);
+  private free = NONE;
+
+  private readonly messages: Int32Array;
+  private messageCount = 0;
+  private readonly words: Uint32Array;
+
+  constructor(
+    private readonly slab: Slab,
+    slots: number,
+    messageBlocks: number,
+  ) {
+    this.bytes = new Int32Array(slots);
+    this.slices = new Int32Array(slots);
+    this.head = new Int32Array(slots).fill(NONE);
+    this.tail = new Int32Array(slots).fill(NONE);
+    this.message = new Int32Array(slots).fill(NONE);
+    this.words = new Uint32Array(slab.bytes.buffer);
+    this.messages = new Int32Array(messageBlocks);
+    for (let i = 0; i < messageBlocks; i++) this.messages[this.messageCount++] = slab.fixed(MESSAGE_BYTES);
+    this.link(0);
+  }
+
+  /** Bytes of the slab's fixed region that `messageBlocks` vectored sends need. */
+  static fixedBytes(messageBlocks: number): number {
+    return messageBlocks * (MESSAGE_BYTES + 16);
+  }
+
+  empty(slot: number): boolean {
+    return this.head[slot] === NONE;
+  }
+
+  /** Appends `length` bytes at slab offset `at`; takes over one reference to `bid` (-1: nobody's buffer). */
+  push(slot: number, at: number, length: number, bid: number): void {
+    if (this.free === NONE) this.grow();
+    const slice = this.free;
+    this.free = this.next[slice];
+    this.at[slice] = at;
+    this.length[slice] = length;
+    this.buffer[slice] = bid;
+    this.next[slice] = NONE;
+    if (this.head[slot] === NONE) this.head[slot] = slice;
+    else this.next[this.tail[slot]] = slice;
+    this.tail[slot] = slice;
+    this.bytes[slot] += length;
+    this.slices[slot]++;
+  }
+
+  /** Moves everything of `from`, of which nothing is in flight, to the end of the queue of `to`. */
+  move(from: number, to: number): void {
+    const head = this.head[from];
+    if (head === NONE) return;
+    if (this.head[to] === NONE) this.head[to] = head;
+    else this.next[this.tail[to]] = head;
+    this.tail[to] = this.tail[from];
+    this.bytes[to] += this.bytes[from];
+    this.slices[to] += this.slices[from];
+    this.forget(from);
+  }
+
+  /** Releases everything that is queued. */
+  clear(slot: number): void {
+    let slice = this.head[slot];
+    while (slice !== NONE) slice = this.drop(slice);
+    this.forget(slot);
+  }
+
+  /** Takes `count` sent bytes off the front. */
+  consume(slot: number, count: number): void {
+    this.bytes[slot] -= count;
+    let left = count;
+    let slice = this.head[slot];
+    while (left > 0 && slice !== NONE) {
+      const length = this.length[slice];
+      if (left < length) {
+        this.at[slice] += left;
+        this.length[slice] = length - left;
+        break;
+      }
+      left -= length;
+      slice = this.drop(slice);
+      this.slices[slot]--;
+    }
+    this.head[slot] = slice;
+    if (slice === NONE) this.tail[slot] = NONE;
+  }
+
+  /** Slab offset and length of the first slice, for a send of its own. */
+  firstAt(slot: number): number {
+    return this.at[this.head[slot]];
+  }
+
+  firstLength(slot: number): number {
+    return this.length[this.head[slot]];
+  }
+
+  /** Writes a message header for the first slices; its slab offset, or -1 where one slice is all or no header is free. */
+  vector(slot: number): number {
+    const first = this.head[slot];
+    if (this.next[first] === NONE || this.messageCount === 0) return NONE;
+    const at = this.messages[--this.messageCount];
+    this.message[slot] = at;
+    const words = this.words;
+    const { low, high } = this.slab;
+    let w = (at + MSGHDR_BYTES) >> 2;
+    let n = 0;
+    for (let slice = first; slice !== NONE && n < MAX_SLICES; slice = this.next[slice]) {
+      words[w] = (low + this.at[slice]) >>> 0;
+      words[w + 1] = high;
+      words[w + 2] = this.length[slice];
+      words[w + 3] = 0;
+      w += 4;
+      n++;
+    }
+    // struct msghdr: name 0, namelen 8, iov 16, iovlen 24, control 32, controllen 40, flags 48.
+    const h = at >> 2;
+    for (let i = 0; i < MSGHDR_BYTES >> 2; i++) words[h + i] = 0;
+    words[h + 4] = (low + at + MSGHDR_BYTES) >>> 0;
+    words[h + 5] = high;
+    words[h + 6] = n;
+    return at;
+  }
+
+  /** The send in flight has completed: its header may be used again. */
+  settle(slot: number): void {
+    const at = this.message[slot];
+    if (at === NONE) return;
+    this.messages[this.messageCount++] = at;
+    this.message[slot] = NONE;
+  }
+
+  private forget(slot: number): void {
+    this.head[slot] = NONE;
+    this.tail[slot] = NONE;
+    this.bytes[slot] = 0;
+    this.slices[slot] = 0;
+  }
+
+  private drop(slice: number): number {
+    const next = this.next[slice];
+    if (this.buffer[slice] >= 0) this.slab.release(this.buffer[slice]);
+    this.next[slice] = this.free;
+    this.free = slice;
+    return next;
+  }
+
+  private link(from: number): void {
+    for (let i = this.next.length - 1; i >= from; i--) {
+      this.next[i] = this.free;
+      this.free = i;
+    }
+  }
+
+  private grow(): void {
+    const from = this.next.length;
+    const grown = (old: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> => {
+      const array = new Int32Array(from * 2);
+      array.set(old);
+      return array;
+    };
+    this.at = grown(this.at);
+    this.length = grown(this.length);
+    this.buffer = grown(this.buffer);
+    this.next = grown(this.next);
+    this.link(from);
+  }
+}
