@@ -1,11 +1,15 @@
 // The access log: one JSON line a request or opaque connection, off by default. Lines are collected and written once in a
-// while, off the path of the request; where the reader is too slow they are dropped and counted.
+// while, off the path of the request; what the reader does not take waits, and beyond a bound is dropped and counted.
 import { writeSync } from 'node:fs';
 import { CLOSE_REASONS, W } from '../metrics/layout.js';
 import type { Context } from './context.js';
 import type { Exchanges } from './exchange.js';
 
 const FLUSH_MS = 200;
+/** When a full pipe is tried again. */
+const RETRY_MS = 5;
+/** How often (and ms between) it is tried at the end. */
+const LAST_TRIES = 100;
 const MAX_PENDING = 1024 * 1024;
 const STDERR = 2;
 /** PIPE_BUF: what a pipe takes in one piece, so that the lines of several writers are not mixed (pipe(7)). */
@@ -18,6 +22,7 @@ export class AccessLog {
   private lines: string[] = [];
   private pending = 0;
   private timer: NodeJS.Timeout | undefined;
+  private readonly never = new Int32Array(new SharedArrayBuffer(4));
 
   constructor(private readonly context: Context) {}
 
@@ -55,21 +60,27 @@ export class AccessLog {
     );
   }
 
-  flush(): void {
+  /** Writes what is pending, as far as the reader takes it. `last`: there is no later, what is not taken soon is dropped. */
+  flush(last = false): void {
     if (this.timer !== undefined) clearTimeout(this.timer);
     this.timer = undefined;
     const { lines } = this;
-    this.lines = [];
-    this.pending = 0;
-    let piece = '';
-    for (const line of lines) {
-      if (piece !== '' && piece.length + line.length > PIECE_BYTES) {
-        this.put(piece);
-        piece = '';
-      }
-      piece += line;
+    let done = 0;
+    for (let tries = 0; done < lines.length; ) {
+      let next = done;
+      let piece = '';
+      do piece += lines[next++];
+      while (next < lines.length && piece.length + lines[next].length <= PIECE_BYTES);
+      if (this.put(piece)) {
+        done = next;
+        this.pending -= piece.length;
+      } else if (last && tries++ < LAST_TRIES) Atomics.wait(this.never, 0, 0, 1);
+      else break;
     }
-    if (piece !== '') this.put(piece);
+    this.lines = done === lines.length ? [] : lines.slice(done);
+    if (this.lines.length === 0) return;
+    if (last) this.context.values[W.ACCESS_LOG_DROPPED] += this.lines.length;
+    else this.timer = setTimeout(() => this.flush(), RETRY_MS).unref();
   }
 
   private exchange(client: number, endpoint: number, status: number, more: string, exchanges: Exchanges): void {
@@ -86,8 +97,8 @@ export class AccessLog {
     );
   }
 
-  /** Writes whole lines. What was begun is finished, or the next line would be joined to half of one. */
-  private put(piece: string): void {
+  /** Writes whole lines; false if none of it was taken. What was begun is finished, or the next line would be joined to half of one. */
+  private put(piece: string): boolean {
     const bytes = Buffer.from(piece, 'latin1');
     let at = 0;
     for (let tries = 0; at < bytes.length && tries < MAX_TRIES; ) {
@@ -95,11 +106,11 @@ export class AccessLog {
         at += writeSync(STDERR, bytes, at);
       } catch {
         // A full pipe or nobody there: a log must not hold up traffic.
-        if (at === 0) break;
+        if (at === 0) return false;
         tries++;
       }
     }
-    if (at < bytes.length) this.context.values[W.ACCESS_LOG_DROPPED] += piece.split('\n').length - 1;
+    return true;
   }
 
   private write(line: string): void {

@@ -93,8 +93,10 @@ export class Http1 {
     this.lingered = new Int32Array(sockets.capacity);
     this.memoryAt = context.slab.fixed(OWN_RESPONSE_BYTES);
     const limit = this.memoryAt + OWN_RESPONSE_BYTES;
-    this.memoryHead = writeOwnResponse(context.bytes, this.memoryAt, limit, 503, WHY.MEMORY, null, true, true) - this.memoryAt;
-    this.memoryLength = writeOwnResponse(context.bytes, this.memoryAt, limit, 503, WHY.MEMORY, null, true, false) - this.memoryAt;
+    this.memoryHead =
+      writeOwnResponse(context.bytes, this.memoryAt, limit, 503, WHY.MEMORY, null, true, true) - this.memoryAt;
+    this.memoryLength =
+      writeOwnResponse(context.bytes, this.memoryAt, limit, 503, WHY.MEMORY, null, true, false) - this.memoryAt;
   }
 
   /** A client connection that speaks HTTP/1; what it has sent is in its inbox. `service` -1: this listener refuses HTTP. */
@@ -445,7 +447,9 @@ export class Http1 {
     let deadline: number;
     if (exchanges.request[client] === REQUEST.HEAD) {
       if (inbox.empty(client)) {
-        const idle = this.context.draining ? Math.min(DRAIN_IDLE_MS, http1.idleTimeoutMs || DRAIN_IDLE_MS) : http1.idleTimeoutMs;
+        const idle = this.context.draining
+          ? Math.min(DRAIN_IDLE_MS, http1.idleTimeoutMs || DRAIN_IDLE_MS)
+          : http1.idleTimeoutMs;
         if (idle === 0) return;
         deadline = connections.active[client] + idle;
         if (now >= deadline) {
@@ -693,7 +697,9 @@ export class Http1 {
 
   private retriable(client: number, upstream: number): boolean {
     const exchanges = this.exchanges;
-    return exchanges.served[upstream] > 0 && exchanges.heard[upstream] === 0 && exchanges.attempts[client] < MAX_ATTEMPTS;
+    return (
+      exchanges.served[upstream] > 0 && exchanges.heard[upstream] === 0 && exchanges.attempts[client] < MAX_ATTEMPTS
+    );
   }
 
   /** Dialling failed, so nothing was processed: the request goes to another endpoint, whatever its method. */

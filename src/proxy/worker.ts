@@ -91,7 +91,7 @@ export class Worker implements Handlers {
     this.send({ kind: 'ready', executor, reason, threadId });
     await done;
     clearInterval(sampler);
-    this.accessLog.flush();
+    this.accessLog.flush(true);
     this.sample();
     Atomics.store(new Int32Array(board), BOARD.RING + id, -1);
     this.context.values[W.READY] = 0;

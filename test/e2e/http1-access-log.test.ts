@@ -9,7 +9,9 @@ for (const io of await availableExecutors()) {
     it('has a line of JSON for each request, answered by an endpoint, by the proxy, or not to its end', async () => {
       const origin = await upstream(
         answering(({ target }) =>
-          target === '/cut' ? 'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 9\r\n\r\n' : 'HTTP/1.1 201 OK\r\ncontent-length: 0\r\n\r\n',
+          target === '/cut'
+            ? 'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 9\r\n\r\n'
+            : 'HTTP/1.1 201 OK\r\ncontent-length: 0\r\n\r\n',
         ),
       );
       const sluice = await startEdge(io, [origin.address], { top: 'log: { access: true }' });
@@ -25,7 +27,10 @@ for (const io of await availableExecutors()) {
       await settled(sluice);
       const requests = (): LogLine[] => sluice.log.filter(({ message }) => message === 'request');
       await eventually(() => requests().length === 4, 'four lines');
-      assert.deepEqual(sluice.log.filter(({ level }) => level === 'raw'), []);
+      assert.deepEqual(
+        sluice.log.filter(({ level }) => level === 'raw'),
+        [],
+      );
       const [first, bad, odd, cut] = requests();
       assert.equal(first?.method, 'GET');
       assert.equal(first?.target, hostile);
@@ -53,7 +58,10 @@ for (const io of await availableExecutors()) {
       wire.destroy();
       const requests = (): LogLine[] => sluice.log.filter(({ message }) => message === 'request');
       await eventually(() => requests().length >= count, 'all lines');
-      assert.deepEqual(requests().map(({ target }) => target), Array.from({ length: count }, (_, i) => `/${i}`));
+      assert.deepEqual(
+        requests().map(({ target }) => target),
+        Array.from({ length: count }, (_, i) => `/${i}`),
+      );
       assert.equal(await sluice.metric('sluice_access_log_dropped_total'), 0);
       await settled(sluice);
       assert.equal(await sluice.stop(), 0);

@@ -17,7 +17,10 @@ const get = (target: string): string => `GET ${target} HTTP/1.1\r\nHost: a\r\n\r
 /** `length` bytes that are the same every time. */
 function bytesOf(length: number): Buffer {
   if (length <= MiB) return block.subarray(0, length);
-  return Buffer.concat([...Array.from({ length: Math.floor(length / MiB) }, () => block), block.subarray(0, length % MiB)]);
+  return Buffer.concat([
+    ...Array.from({ length: Math.floor(length / MiB) }, () => block),
+    block.subarray(0, length % MiB),
+  ]);
 }
 
 async function drained(wire: Wire): Promise<void> {
@@ -132,7 +135,9 @@ for (const io of await availableExecutors()) {
 
     it('carries many at a time', async () => {
       await Promise.all(
-        Array.from({ length: 24 }, (_, i) => roundTrip((i * 77_777) % 900_000, (i * 99_991) % 900_000, i % 2 ? '&chunked' : '', i % 3 === 0)),
+        Array.from({ length: 24 }, (_, i) =>
+          roundTrip((i * 77_777) % 900_000, (i * 99_991) % 900_000, i % 2 ? '&chunked' : '', i % 3 === 0),
+        ),
       );
     });
   });
@@ -268,7 +273,11 @@ for (const io of await availableExecutors()) {
     });
 
     /** What a client of `version` sees of a response that its endpoint cuts off with `how`. */
-    async function truncated(version: string, response: string, how: 'fin' | 'reset'): Promise<{ text: string; end: string }> {
+    async function truncated(
+      version: string,
+      response: string,
+      how: 'fin' | 'reset',
+    ): Promise<{ text: string; end: string }> {
       origin.script(async (side) => {
         await side.message();
         await side.sent(response);
@@ -287,9 +296,17 @@ for (const io of await availableExecutors()) {
       for (const how of ['fin', 'reset'] as const) {
         const length = await truncated('1.1', 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart', how);
         assert.match(length.text, /content-length: 100\r\n\r\npart$/);
-        const chunks = await truncated('1.1', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n', how);
+        const chunks = await truncated(
+          '1.1',
+          'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n',
+          how,
+        );
         assert.match(chunks.text, /4\r\npart\r\n$/);
-        const trailer = await truncated('1.1', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n0\r\nX: 1\r\n', how);
+        const trailer = await truncated(
+          '1.1',
+          'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n0\r\nX: 1\r\n',
+          how,
+        );
         assert.match(trailer.text, /4\r\npart\r\n$/);
         // A body that ends with the connection can only be cut off by a reset.
         const old = await truncated('1.0', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n', how);
@@ -299,7 +316,11 @@ for (const io of await availableExecutors()) {
       assert.doesNotMatch(close.text, /0\r\n\r\n$/);
       const oldClose = await truncated('1.0', 'HTTP/1.1 200 OK\r\n\r\npart', 'reset');
       assert.equal(oldClose.end, 'reset');
-      const big = await truncated('1.1', `HTTP/1.1 200 OK\r\nContent-Length: ${8 * MiB}\r\n\r\n${'x'.repeat(MiB)}`, 'fin');
+      const big = await truncated(
+        '1.1',
+        `HTTP/1.1 200 OK\r\nContent-Length: ${8 * MiB}\r\n\r\n${'x'.repeat(MiB)}`,
+        'fin',
+      );
       assert.ok(big.text.length > MiB && big.text.length < 8 * MiB);
     });
 
@@ -393,7 +414,9 @@ for (const io of await availableExecutors()) {
       for (const framing of ['length', 'chunked'] as const) {
         origin.script(async (side) => {
           await side.message();
-          side.write(`HTTP/1.1 200 OK\r\nConnection: close\r\n${framing === 'length' ? `Content-Length: ${size}` : 'Transfer-Encoding: chunked'}\r\n\r\n`);
+          side.write(
+            `HTTP/1.1 200 OK\r\nConnection: close\r\n${framing === 'length' ? `Content-Length: ${size}` : 'Transfer-Encoding: chunked'}\r\n\r\n`,
+          );
           for (written = 0; written < size; written += MiB) {
             side.write(framing === 'length' ? block : bigChunk);
             await drained(side);
@@ -436,7 +459,9 @@ for (const io of await availableExecutors()) {
         });
         let resume: () => void = () => undefined;
         const wire = await client(sluice.port('edge'));
-        wire.write(`POST / HTTP/1.1\r\nHost: a\r\n${framing === 'length' ? `Content-Length: ${size}` : 'Transfer-Encoding: chunked'}\r\n\r\n`);
+        wire.write(
+          `POST / HTTP/1.1\r\nHost: a\r\n${framing === 'length' ? `Content-Length: ${size}` : 'Transfer-Encoding: chunked'}\r\n\r\n`,
+        );
         let sent = 0;
         const sending = (async () => {
           for (; sent < size; sent += MiB) {

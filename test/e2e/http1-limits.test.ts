@@ -4,7 +4,18 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { after, describe, it } from 'node:test';
-import { answering, client, exchange, metrics, OK, settled, startEdge, type Upstream, upstream, type Setup } from '../support/http.js';
+import {
+  answering,
+  client,
+  exchange,
+  metrics,
+  OK,
+  type Setup,
+  settled,
+  startEdge,
+  type Upstream,
+  upstream,
+} from '../support/http.js';
 import { availableExecutors, eventually, type Sluice } from '../support/sluice.js';
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
@@ -56,7 +67,8 @@ for (const io of await availableExecutors()) {
     const fired = async (sluice: Sluice, limit: string, reason?: string): Promise<void> => {
       const value = await metrics(sluice);
       assert.ok(value('sluice_limit_total', `limit="${limit}"`) >= 1, `limit ${limit} counted`);
-      if (reason !== undefined) assert.ok(value('sluice_proxy_response_total', `reason="${reason}"`) >= 1, `${reason} counted`);
+      if (reason !== undefined)
+        assert.ok(value('sluice_proxy_response_total', `reason="${reason}"`) >= 1, `${reason} counted`);
     };
 
     it('maxHeaderBytes: 431', () =>
@@ -189,13 +201,16 @@ for (const io of await availableExecutors()) {
       }));
 
     it('responseTimeout: 504, and the connection is not used again', () =>
-      against({ service: '    responseTimeout: 100ms', origin: async (side) => void (await side.message()) }, async (sluice, origin) => {
-        const response = await exchange(sluice.port('edge'), GET);
-        assert.equal(response.status, 504);
-        assert.equal(response.field('sluice-error'), 'response-timeout');
-        await (await origin.connection(0)).closed();
-        await fired(sluice, 'response-time', 'response-timeout');
-      }));
+      against(
+        { service: '    responseTimeout: 100ms', origin: async (side) => void (await side.message()) },
+        async (sluice, origin) => {
+          const response = await exchange(sluice.port('edge'), GET);
+          assert.equal(response.status, 504);
+          assert.equal(response.field('sluice-error'), 'response-timeout');
+          await (await origin.connection(0)).closed();
+          await fired(sluice, 'response-time', 'response-timeout');
+        },
+      ));
 
     it('connectTimeout: 504 where nothing answers', async () => {
       const full = await fullListener();
@@ -236,7 +251,10 @@ for (const io of await availableExecutors()) {
         },
         async (sluice, origin) => {
           const held = [0, 1].map(() => exchange(sluice.port('edge'), GET.replace('/ ', '/hold ')));
-          await eventually(() => origin.connections.length === 2 && origin.connections.every(({ total }) => total > 0), 'two requests');
+          await eventually(
+            () => origin.connections.length === 2 && origin.connections.every(({ total }) => total > 0),
+            'two requests',
+          );
           const response = await exchange(sluice.port('edge'), GET);
           assert.equal(response.status, 503);
           assert.equal(response.field('sluice-error'), 'pool-exhausted');
@@ -272,7 +290,10 @@ for (const io of await availableExecutors()) {
         {
           top: 'limits: { slab: 1MiB, maxPipes: 0, maxBuffered: 64KiB }',
           origin: answering((request) =>
-            Buffer.concat([Buffer.from(`HTTP/1.1 200 OK\r\ncontent-length: ${request.body.length}\r\n\r\n`), request.body]),
+            Buffer.concat([
+              Buffer.from(`HTTP/1.1 200 OK\r\ncontent-length: ${request.body.length}\r\n\r\n`),
+              request.body,
+            ]),
           ),
         },
         async (sluice) => {

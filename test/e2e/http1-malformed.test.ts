@@ -169,8 +169,21 @@ for (const io of await availableExecutors()) {
     });
 
     it('survives garbage', async () => {
-      const alphabet = 'GET / HTTP/1.1\r\n\r\n:;,0123456789abcdefPOST Host: Content-Length Transfer-Encoding chunked\0\x7f\xff\t';
-      const pieces = ['GET / HTTP/1.1\r\n', 'Host: a\r\n', '\r\n', CHUNKED, 'Content-Length: 5\r\n', '5\r\nhello\r\n', '0\r\n\r\n', 'POST / HTTP/1.1\r\n', 'hello', 'Upgrade: x\r\nConnection: upgrade\r\n', 'HEAD / HTTP/1.0\r\n'];
+      const alphabet =
+        'GET / HTTP/1.1\r\n\r\n:;,0123456789abcdefPOST Host: Content-Length Transfer-Encoding chunked\0\x7f\xff\t';
+      const pieces = [
+        'GET / HTTP/1.1\r\n',
+        'Host: a\r\n',
+        '\r\n',
+        CHUNKED,
+        'Content-Length: 5\r\n',
+        '5\r\nhello\r\n',
+        '0\r\n\r\n',
+        'POST / HTTP/1.1\r\n',
+        'hello',
+        'Upgrade: x\r\nConnection: upgrade\r\n',
+        'HEAD / HTTP/1.0\r\n',
+      ];
       const random = (n: number): number => randomBytes(4).readUInt32LE() % n;
       const garbage = (): string => {
         let text = '';

@@ -1,7 +1,17 @@
 // Requests that don't wait for their responses: answered in order, completely, and never held without bound.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { answering, client, metrics, OK, settled, startEdge, type Upstream, upstream, type Wire } from '../support/http.js';
+import {
+  answering,
+  client,
+  metrics,
+  OK,
+  settled,
+  startEdge,
+  type Upstream,
+  upstream,
+  type Wire,
+} from '../support/http.js';
 import { availableExecutors, eventually, type Sluice } from '../support/sluice.js';
 
 const MAX_PIPELINED = 16 * 1024;
@@ -99,10 +109,14 @@ for (const io of await availableExecutors()) {
       const count = 20_000;
       const flood = Buffer.from(Array.from({ length: count }, (_, i) => get(i)).join(''));
       wire.write(flood);
-      const value = async (name: string, ...labels: string[]): Promise<number> => (await metrics(sluice))(name, ...labels);
+      const value = async (name: string, ...labels: string[]): Promise<number> =>
+        (await metrics(sluice))(name, ...labels);
       const before = await value('sluice_limit_total', 'limit="pipelined-bytes"');
       await eventually(() => answers.length === 1, 'the first request at the endpoint');
-      await eventually(async () => (await value('sluice_limit_total', 'limit="pipelined-bytes"')) >= before, 'the limit');
+      await eventually(
+        async () => (await value('sluice_limit_total', 'limit="pipelined-bytes"')) >= before,
+        'the limit',
+      );
       const read = await value('tcp_read_bytes_total', 'peer="src"');
       await new Promise((resolve) => setTimeout(resolve, 300));
       assert.equal(await value('tcp_read_bytes_total', 'peer="src"'), read, 'reading has paused');

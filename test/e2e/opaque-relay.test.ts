@@ -304,6 +304,31 @@ for (const io of await availableExecutors()) {
       }
     });
 
+    test('a RST passes a direction that waits for data while the other one is spliced, and both sockets are released', async () => {
+      const server = await listen();
+      // The upload takes the only pipe, so the answers are copied: received on a socket that splicing made non-blocking.
+      const sluice = await start(io, [server.port], { limits: 'maxPipes: 1' });
+      try {
+        const client = await dial(sluice.port('in'));
+        const upstream = await server.next();
+        pour(client, 10, 2048 * MiB).catch(() => undefined);
+        upstream.resume();
+        await eventually(async () => (await sluice.metric('sluice_splice_starts_total')) > 0, 'the upload is spliced');
+        const size = 24 * MiB;
+        const answer = pour(upstream, 11, size);
+        await eventually(async () => (await sluice.metric('sluice_backpressure_total')) > 0, 'the client is slow');
+        assert.equal(await drink(client, size), await answer);
+        assert.equal(await sluice.metric('sluice_splice_starts_total'), 1);
+        const reset = wasReset(upstream);
+        client.resetAndDestroy();
+        assert.equal(await reset, true);
+        await clean(sluice);
+      } finally {
+        await sluice.stop();
+        await server.close();
+      }
+    });
+
     test('bytes and connections are counted exactly, on both sides', async () => {
       const server = await listen((socket) => {
         readAll(socket).then(

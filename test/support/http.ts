@@ -191,7 +191,9 @@ export class Wire {
       const small = this.size < LARGE_BYTES || this.end !== undefined;
       if (!small && (wanted === 0 ? !this.endsInBlankLine : this.size < wanted)) return null;
       const { bytes } = this;
-      const length = /\r\ncontent-length: *(\d+)/i.exec(bytes.subarray(0, Math.max(0, bytes.indexOf('\r\n\r\n'))).toString('latin1'));
+      const length = /\r\ncontent-length: *(\d+)/i.exec(
+        bytes.subarray(0, Math.max(0, bytes.indexOf('\r\n\r\n'))).toString('latin1'),
+      );
       if (length !== null) wanted = bytes.indexOf('\r\n\r\n') + 4 + Number(length[1]);
       return readMessage(bytes, { ...options, ended: this.end === 'fin' });
     }, 'the end of a message');
