@@ -10,7 +10,8 @@ import type { BodyRelay } from './bodies.js';
 import { CLOSE } from './connections.js';
 import type { Context } from './context.js';
 import { type Exchanges, REQUEST } from './exchange.js';
-import { type Http1, WHY } from './http1.js';
+import type { Http1 } from './http1.js';
+import { WHY } from './http1-answers.js';
 
 const NONE = -1;
 /** Bodies up to this size are sent in one piece with the head. */
@@ -70,7 +71,7 @@ export class RequestReader {
   /** The body has been sent (spliced, or its last byte came). */
   complete(client: number): void {
     this.exchanges.request[client] = REQUEST.COMPLETE;
-    this.http1.scheduleExchange(client);
+    this.http1.timers.exchange(client);
   }
 
   /**
@@ -152,7 +153,7 @@ export class RequestReader {
     if (error === ERROR.HEADER_TOO_LARGE) this.context.limited(LIMIT.HEADER_BYTES);
     else if (error === ERROR.TOO_MANY_FIELDS) this.context.limited(LIMIT.HEADERS);
     else if (error === ERROR.TARGET_TOO_LONG) this.context.limited(LIMIT.TARGET);
-    this.http1.reject(client, error, CLOSE.PROTOCOL);
+    this.http1.answers.reject(client, error, CLOSE.PROTOCOL);
   }
 
   /** The head in `exchanges.head` starts an exchange; [at, end) follows it. Returns how far bytes were used, -1 if it was refused. */
@@ -181,7 +182,7 @@ export class RequestReader {
     }
     if (this.context.access) this.http1.accessLog.target(client, exchanges);
     if (service < 0) {
-      this.http1.respond(client, 421, WHY.MISDIRECTED, null, CLOSE.PROTOCOL);
+      this.http1.answers.respond(client, 421, WHY.MISDIRECTED, null, CLOSE.PROTOCOL);
       return NONE;
     }
     values[serviceBase(service) + S.REQUESTS]++;
@@ -219,7 +220,7 @@ export class RequestReader {
       result = bodies.read(client, bytes, at, end);
       if (result < 0) {
         slab.release(buffer);
-        this.http1.reject(client, -result, CLOSE.PROTOCOL);
+        this.http1.answers.reject(client, -result, CLOSE.PROTOCOL);
         return NONE;
       }
       consumed = bodies.consumed;
@@ -257,7 +258,7 @@ export class RequestReader {
       // Nothing more is wanted from this client; an armed receive stays as it is.
       if (!sockets.receiving(client)) sockets.pause(client);
     }
-    if (!whole || services.responseTimeoutMs[service] > 0) this.http1.scheduleExchange(client);
+    if (!whole || services.responseTimeoutMs[service] > 0) this.http1.timers.exchange(client);
     return consumed;
   }
 

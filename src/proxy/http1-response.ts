@@ -238,7 +238,7 @@ export class ResponseReader {
       return NONE;
     }
     this.bodies.pace(upstream, client, result);
-    this.http1.scheduleExchange(client);
+    this.http1.timers.exchange(client);
     return consumed;
   }
 }

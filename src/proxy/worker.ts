@@ -155,7 +155,7 @@ export class Worker implements Handlers {
         this.detector.raceData(slot, bid, at, length);
         break;
       case KIND.LINGER:
-        this.http1.lingerData(slot, bid, length);
+        this.http1.answers.lingerData(slot, bid, length);
         break;
       default:
         slab.release(bid);
@@ -283,10 +283,10 @@ export class Worker implements Handlers {
     }
     switch (sockets.kind[slot]) {
       case KIND.HTTP1_CLIENT:
-        this.http1.clientTimer(slot);
+        this.http1.timers.client(slot);
         break;
       case KIND.HTTP1_UPSTREAM:
-        this.http1.upstreamTimer(slot);
+        this.http1.timers.upstream(slot);
         break;
       case KIND.OPAQUE:
         this.opaque.timer(slot);
@@ -356,7 +356,7 @@ export class Worker implements Handlers {
       if (phase === 'force') {
         if (connections.over(slot)) sockets.close(slot);
         else connections.close(slot, CLOSE.DRAIN);
-      } else if (kind === KIND.HTTP1_CLIENT && !connections.over(slot)) this.http1.reconsider(slot);
+      } else if (kind === KIND.HTTP1_CLIENT && !connections.over(slot)) this.http1.timers.reconsider(slot);
       else if (kind === KIND.DETECT && !connections.over(slot)) this.detector.reconsider(slot);
     }
     if (phase === 'force') this.finish();

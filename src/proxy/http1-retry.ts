@@ -1,0 +1,102 @@
+// Requests that are sent again: those that were not processed, or that may be processed twice, and those whose endpoint could
+// not be dialled.
+import { SOCKET } from '../io/sockets.js';
+import { E, endpointBase, LIMITS, S, serviceBase, W } from '../metrics/layout.js';
+import type { BodyRelay } from './bodies.js';
+import { CLOSE } from './connections.js';
+import type { Context } from './context.js';
+import { type Exchanges, FLOW } from './exchange.js';
+import type { Http1 } from './http1.js';
+import { WHY } from './http1-answers.js';
+
+const NONE = -1;
+/** Endpoints tried for one request, connect failures included. */
+export const MAX_ATTEMPTS = 3;
+const LIMIT_RETRY_BUDGET = LIMITS.indexOf('retry-budget');
+
+export class Retries {
+  constructor(
+    private readonly context: Context,
+    private readonly exchanges: Exchanges,
+    private readonly bodies: BodyRelay,
+    private readonly http1: Http1,
+  ) {}
+
+  /**
+   * A pooled connection was lost before any byte of the response: sends the request again on a new one, if nothing of it
+   * was processed (no byte was taken) or processing it twice does no harm. Once, and within the budget.
+   */
+  retry(client: number, upstream: number): boolean {
+    const { sockets, budget, reactor, values, balancer, connections, slab } = this.context;
+    const exchanges = this.exchanges;
+    if (!this.retriable(client, upstream) || (sockets.flags[upstream] & SOCKET.SENDING) !== 0) return false;
+    const untouched = exchanges.sent[upstream] === 0;
+    const retained = exchanges.retained[client];
+    if (!untouched && (retained < 0 || !exchanges.idempotent(client))) return false;
+    const service = exchanges.service[client];
+    if (!budget.tryWithdraw(service, reactor.now)) {
+      this.context.limited(LIMIT_RETRY_BUDGET);
+      values[W.RETRIES_BUDGET]++;
+      values[serviceBase(service) + S.RETRIES_DENIED]++;
+      return false;
+    }
+    values[W.RETRIES]++;
+    values[serviceBase(service) + S.RETRIES]++;
+    const endpoint = connections.endpoint[upstream];
+    values[endpointBase(endpoint) + E.IN_FLIGHT]--;
+    this.http1.inFlight--;
+    values[endpointBase(endpoint) + E.ABANDONED]++;
+    balancer.abandon(endpoint);
+    this.splitOff(client, upstream);
+    const next = this.http1.dispatch(client, NONE, true);
+    if (next >= 0) {
+      if (untouched) sockets.moveQueue(upstream, next);
+      else {
+        sockets.dropQueue(upstream);
+        slab.retain(retained);
+        sockets.queue(next, exchanges.retainedAt[client], exchanges.retainedLength[client], retained);
+      }
+    }
+    connections.close(upstream, CLOSE.RESET);
+    return true;
+  }
+
+  retriable(client: number, upstream: number): boolean {
+    const exchanges = this.exchanges;
+    return (
+      exchanges.served[upstream] > 0 && exchanges.heard[upstream] === 0 && exchanges.attempts[client] < MAX_ATTEMPTS
+    );
+  }
+
+  /** Dialling failed, so nothing was processed: the request goes to another endpoint, whatever its method. */
+  connectFailed(client: number, upstream: number, why: number): void {
+    const { sockets, connections, balancer, values } = this.context;
+    if (client < 0) return;
+    const exchanges = this.exchanges;
+    const endpoint = connections.endpoint[upstream];
+    values[endpointBase(endpoint) + E.IN_FLIGHT]--;
+    this.http1.inFlight--;
+    values[endpointBase(endpoint) + E.ABANDONED]++;
+    balancer.abandon(endpoint);
+    this.splitOff(client, upstream);
+    if (exchanges.attempts[client] >= MAX_ATTEMPTS) {
+      this.http1.answers.respond(client, why === WHY.CONNECT_TIMEOUT ? 504 : 502, why, null, CLOSE.OK);
+      return;
+    }
+    const next = this.http1.dispatch(client, endpoint, false);
+    if (next >= 0) sockets.moveQueue(upstream, next);
+  }
+
+  /** Parts the two without touching the copy of the request. */
+  private splitOff(client: number, upstream: number): void {
+    const { sockets } = this.context;
+    sockets.peer[client] = NONE;
+    sockets.peer[upstream] = NONE;
+    const { flow, throttled } = this.exchanges;
+    // Whoever it waited for will not report to it any more; if the next is as slow, it is held back anew.
+    if (flow[client] !== FLOW.COPY || throttled[client] === 1) {
+      this.bodies.reset(client);
+      sockets.resume(client);
+    }
+  }
+}
