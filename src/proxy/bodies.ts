@@ -12,6 +12,7 @@ export const SPLICE_BYTES = 256 * 1024;
 /** What a queued piece counts at least: a peer that sends an octet at a time must not hold the slab with little data. */
 const SLICE_BYTES = 4096;
 const LIMIT_BUFFERED = LIMITS.indexOf('buffered-bytes');
+const LIMIT_PIPES = LIMITS.indexOf('pipes');
 
 export class BodyRelay {
   constructor(
@@ -150,6 +151,7 @@ export class BodyRelay {
         return;
       }
       values[W.PIPE_LIMITED]++;
+      this.context.limited(LIMIT_PIPES);
     } else if (remaining > 0 && !broken) {
       // The destination is still being dialled.
       sockets.notifyDrained(destination);

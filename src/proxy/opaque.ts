@@ -20,6 +20,8 @@ export const DIAL_ATTEMPTS = 3;
 const SLICE_BYTES = 4096;
 const NONE = -1;
 
+const LIMIT_BUFFERED = LIMITS.indexOf('buffered-bytes');
+const LIMIT_PIPES = LIMITS.indexOf('pipes');
 const LIMIT_IDLE = LIMITS.indexOf('opaque-idle');
 const LIMIT_LIFETIME = LIMITS.indexOf('opaque-lifetime');
 const LIMIT_HALF_CLOSE = LIMITS.indexOf('half-close');
@@ -339,6 +341,7 @@ export class OpaqueRelay {
     if (sockets.queued[peer] <= maxBufferedBytes && sockets.slices[peer] * SLICE_BYTES <= maxBufferedBytes) return;
     this.throttled[slot] = 1;
     values[W.BACKPRESSURE]++;
+    this.context.limited(LIMIT_BUFFERED);
     sockets.pause(slot);
     sockets.notifyDrained(peer);
   }
@@ -356,6 +359,7 @@ export class OpaqueRelay {
     if (limits.maxPipes === 0 || (sockets.flags[peer] & (SOCKET.CONNECTING | SOCKET.SHUT)) !== 0) return;
     if (splicer.exhausted) {
       values[W.PIPE_LIMITED]++;
+      this.context.limited(LIMIT_PIPES);
       this.run[slot] = 0;
       return;
     }
@@ -376,6 +380,7 @@ export class OpaqueRelay {
       this.flow[slot] = FLOW.COPY;
       this.run[slot] = 0;
       values[W.PIPE_LIMITED]++;
+      this.context.limited(LIMIT_PIPES);
       sockets.resume(slot);
       return;
     }

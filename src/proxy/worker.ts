@@ -8,7 +8,7 @@ import { ERRNO } from '../io/abi.js';
 import type { Native } from '../io/native.js';
 import { type Handlers, Reactor } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
-import { E, endpointBase, L, MAX_ENDPOINTS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
+import { E, endpointBase, L, LIMITS, MAX_ENDPOINTS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
 import { Acceptor } from './acceptor.js';
 import type { AccessLog } from './access-log.js';
 import { CLOSE, KIND } from './connections.js';
@@ -25,6 +25,7 @@ const SAMPLE_MS = 250;
 const COALESCE_FROM = 128;
 /** ... an eighth. */
 const COALESCE_SHIFT = 3;
+const LIMIT_DRAIN_GRACE = LIMITS.indexOf('drain-grace');
 const LOOP_TURN_US = WORKER_HISTOGRAMS.indexOf('loop_turn_us');
 
 export class Worker implements Handlers {
@@ -354,6 +355,7 @@ export class Worker implements Handlers {
       const kind = sockets.kind[slot];
       if (kind === KIND.FREE || (sockets.flags[slot] & SOCKET.CLOSED) !== 0) continue;
       if (phase === 'force') {
+        this.context.limited(LIMIT_DRAIN_GRACE);
         if (connections.over(slot)) sockets.close(slot);
         else connections.close(slot, CLOSE.DRAIN);
       } else if (kind === KIND.HTTP1_CLIENT && !connections.over(slot)) this.http1.timers.reconsider(slot);
