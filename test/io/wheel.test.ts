@@ -59,10 +59,14 @@ test('timers fire once, never early, never later than a tick after time has come
       for (const action of steps) {
         if (action.kind === 'schedule') {
           wheel.schedule(action.slot, now + action.delay);
-          model.set(action.slot, now + action.delay);
+          // A deadline in the past is due from now on.
+          model.set(action.slot, now + Math.max(0, action.delay));
         } else if (action.kind === 'pull') {
           wheel.pull(action.slot, now + action.delay);
-          model.set(action.slot, Math.min(model.get(action.slot) ?? Number.POSITIVE_INFINITY, now + action.delay));
+          model.set(
+            action.slot,
+            Math.min(model.get(action.slot) ?? Number.POSITIVE_INFINITY, now + Math.max(0, action.delay)),
+          );
         } else if (action.kind === 'cancel') {
           wheel.cancel(action.slot);
           model.delete(action.slot);
