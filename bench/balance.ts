@@ -1,6 +1,6 @@
 // What balancing does when endpoints go bad: of three, one becomes slow and one fails fast, for a while. The same open-loop traffic
 // goes through Sluice with each policy; the split over time and the latency are written to docs/balance.json and docs/balance.svg.
-//   node dist/bench/balance.js [--seconds 12] [--rate 400] [--io auto] [--out docs] [--first-port 21000]
+//   node dist/bench/balance.js [--seconds 12] [--rate 100] [--io auto] [--out docs] [--first-port 21000]
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { Agent, createServer, request, type Server } from 'node:http';
 import { join } from 'node:path';
@@ -132,7 +132,7 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       seconds: { type: 'string', default: '12' },
-      rate: { type: 'string', default: '400' },
+      rate: { type: 'string', default: '100' },
       io: { type: 'string', default: 'auto' },
       out: { type: 'string', default: join(packageRoot, 'docs') },
       'first-port': { type: 'string', default: '21000' },

@@ -131,8 +131,12 @@ export class Sockets {
     if ((flags & (SOCKET.RECEIVING | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) === 0) this.arm(slot);
   }
 
-  /** Wants one receive only; the next is asked for with `resume` or `receiveOnce`. */
+  /**
+   * Wants one receive only; the next is asked for with `resume` or `receiveOnce`. For sockets of which more may be ready than
+   * is to pass through the slab: a multishot receive would bring in all of it before it could be stopped.
+   */
   receiveOnce(slot: number): void {
+    this.flags[slot] &= ~SOCKET.PAUSED;
     if ((this.flags[slot] & (SOCKET.RECEIVING | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) !== 0) return;
     this.flags[slot] |= SOCKET.RECEIVING | SOCKET.ONCE;
     this.pending[slot]++;

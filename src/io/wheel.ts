@@ -9,6 +9,8 @@ export const TICK_MS = 2;
 const BITS = 6;
 const BUCKETS = 1 << BITS;
 const LEVELS = 4;
+/** Ticks that a bucket of each level stands for; the last is the reach of all levels together. */
+const SPAN = [1, BUCKETS, BUCKETS ** 2, BUCKETS ** 3, BUCKETS ** 4] as const;
 const NONE = -1;
 
 export class Wheel {
@@ -24,6 +26,8 @@ export class Wheel {
   private readonly due: Int32Array;
   private armed = 0;
   private cascading = false;
+  /** What `nextMs` found last, kept up to date by new timers; -1 when time has moved. */
+  private soonest = -1;
 
   constructor(capacity: number, nowMs: number) {
     this.next = new Int32Array(capacity);
@@ -66,6 +70,7 @@ export class Wheel {
    */
   advance(nowMs: number): number {
     const target = Math.floor(nowMs / TICK_MS);
+    if (target > this.tick) this.soonest = -1;
     if (this.armed === 0) {
       if (target > this.tick) this.tick = target;
       return 0;
@@ -104,6 +109,11 @@ export class Wheel {
   /** When `advance` has something to do at the earliest, ms; Infinity if no timer is armed. May be early, never late. */
   nextMs(): number {
     if (this.armed === 0) return Number.POSITIVE_INFINITY;
+    if (this.soonest < 0) this.soonest = this.findNext();
+    return this.soonest;
+  }
+
+  private findNext(): number {
     if (this.counts[0] > 0) {
       for (let i = 1; i <= BUCKETS; i++) {
         const tick = this.tick + i;
@@ -115,11 +125,10 @@ export class Wheel {
     let earliest = Number.POSITIVE_INFINITY;
     for (let level = 1; level < LEVELS; level++) {
       if (this.counts[level] === 0) continue;
-      const shift = level * BITS;
-      const base = Math.floor(this.tick / 2 ** shift);
+      const base = Math.floor(this.tick / SPAN[level]);
       for (let i = 1; i <= BUCKETS; i++) {
         if (this.heads[level * BUCKETS + ((base + i) & (BUCKETS - 1))] !== NONE) {
-          earliest = Math.min(earliest, (base + i) * 2 ** shift * TICK_MS);
+          earliest = Math.min(earliest, (base + i) * SPAN[level] * TICK_MS);
           break;
         }
       }
@@ -143,7 +152,7 @@ export class Wheel {
 
   private cascade(level: number): void {
     if (level >= LEVELS) return;
-    const index = Math.floor(this.tick / 2 ** (level * BITS)) & (BUCKETS - 1);
+    const index = Math.floor(this.tick / SPAN[level]) & (BUCKETS - 1);
     if (index === 0) this.cascade(level + 1);
     const at = level * BUCKETS + index;
     let slot = this.heads[at];
@@ -166,11 +175,13 @@ export class Wheel {
     const delta = tick - this.tick;
     let level = 0;
     if (delta >= BUCKETS) {
-      level = delta < BUCKETS ** 2 ? 1 : delta < BUCKETS ** 3 ? 2 : 3;
+      level = delta < SPAN[2] ? 1 : delta < SPAN[3] ? 2 : 3;
       // Beyond the last level: wait in the bucket that comes round last.
-      if (delta >= BUCKETS ** 4) tick = this.tick + BUCKETS ** 4 - 1;
+      if (delta >= SPAN[LEVELS]) tick = this.tick + SPAN[LEVELS] - 1;
     }
-    const index = level * BUCKETS + (Math.floor(tick / 2 ** (level * BITS)) & (BUCKETS - 1));
+    const turn = Math.floor(tick / SPAN[level]);
+    const index = level * BUCKETS + (turn & (BUCKETS - 1));
+    if (this.soonest >= 0) this.soonest = Math.min(this.soonest, turn * SPAN[level] * TICK_MS);
     const head = this.heads[index];
     this.next[slot] = head;
     this.prev[slot] = NONE;

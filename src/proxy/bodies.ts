@@ -126,7 +126,9 @@ export class BodyRelay {
     }
     if (result !== PUMP.WAIT) {
       exchanges.flow[source] = FLOW.COPY;
-      if (result === PUMP.DONE || result === PUMP.SLOW) sockets.resume(source);
+      // Who has sent one large body will send another: so that it is not copied, nothing but its head is received.
+      if (result === PUMP.DONE) sockets.receiveOnce(source);
+      else if (result === PUMP.SLOW) sockets.resume(source);
     }
     return result;
   }
