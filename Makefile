@@ -2,7 +2,7 @@
 # make test    everything that is checked: installs, builds, lints, tests
 # make bench   Sluice against its rivals, with bars (make bench ARGS="h1-uring --rounds 5")
 # make soak    ten minutes of mixed traffic with aborts (make soak MINUTES=1)
-# make fuzz    long random runs of the protocol machines
+# make fuzz    long random runs of the protocol machines (make fuzz FACTOR=1000)
 # make pictures    docs/bench.svg from the last bench, docs/balance.svg
 # make test-node NODE_VERSION=24    the quick tests on another Node.js, with this build
 SHELL := /bin/bash
@@ -11,6 +11,7 @@ BIN := node_modules/.bin
 NODE ?= node
 NODE_VERSION ?= 24
 MINUTES ?= 10
+FACTOR ?= 100
 SOURCES := $(sort $(shell find src workers bench test -name '*.ts'))
 ADDON := build/Release/sluice.node
 
@@ -90,7 +91,7 @@ pictures: dist/.built
 	$(NODE) dist/bench/picture.js .bench/results.json
 
 fuzz: dist/.built
-	FUZZ_RUNS=200000 $(NODE) --test $$(find dist/test -name '*.fuzz.test.js' -o -path '*/http1/*.test.js' -o -path '*/detect/*.test.js')
+	FUZZ_FACTOR=$(FACTOR) $(NODE) --test --test-timeout=0 $$(grep -rl "support/runs.js" dist/test --include='*.test.js' | sort)
 
 clean:
 	rm -rf dist build node_modules

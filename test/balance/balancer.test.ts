@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { Balancer, ENDPOINT_STATE, POLICY } from '../../src/balance/balancer.js';
+import { runs } from '../support/runs.js';
 
 const SERVICE = 1;
 const DEFAULT_RTT = 30;
@@ -555,7 +556,7 @@ describe('any sequence of events', () => {
           }
         },
       ),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 });

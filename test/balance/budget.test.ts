@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { BUDGET_WINDOW_MS, RetryBudget } from '../../src/balance/budget.js';
+import { runs } from '../support/runs.js';
 
 function budgetOf(share: number, minPerSecond: number): RetryBudget {
   const budget = new RetryBudget(2);
@@ -86,7 +87,7 @@ describe('the retry budget', () => {
           }
         },
       ),
-      { numRuns: 200 },
+      { numRuns: runs(200) },
     );
   });
 });

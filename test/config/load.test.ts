@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { loadConfig } from '../../src/config/load.js';
 import { ConfigError, formatProblem } from '../../src/config/problem.js';
+import { runs } from '../support/runs.js';
 import { load, problemsOf, scratch, write } from './support.js';
 
 const MINIMAL = `workers: 1
@@ -165,7 +166,7 @@ test('no text makes loading throw anything but a ConfigError', () => {
     fc.property(fc.array(fc.constantFrom(...fragments), { maxLength: 30 }), (parts) => {
       assert.ok(problemsOf(() => load(parts.join(''))).length > 0);
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   );
 });
 
@@ -202,6 +203,6 @@ test('a valid file with one value replaced by anything fails in order or loads',
       at[path[path.length - 1]] = value;
       problemsOf(() => load(JSON.stringify(tree)));
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   );
 });

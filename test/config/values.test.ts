@@ -16,6 +16,7 @@ import {
   parseSize,
   ValueError,
 } from '../../src/config/values.js';
+import { runs } from '../support/runs.js';
 
 const milliseconds: DurationRange = { in: 'ms', step: 0 };
 
@@ -312,6 +313,6 @@ test('no input makes a parser throw anything but a ValueError', () => {
     fc.property(fc.oneof(fc.anything(), fc.string(), hostile), (input) => {
       for (const parse of parsers) refusal(() => parse(input));
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   );
 });

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { destinationKey, Learned } from '../../src/detect/learned.js';
 import { MAX_LISTENERS, MAX_SERVICES } from '../../src/metrics/layout.js';
+import { runs } from '../support/runs.js';
 
 describe('destinations that spoke first', () => {
   it('are remembered until their time is over', () => {
@@ -84,7 +85,7 @@ describe('destinations that spoke first', () => {
           for (let k = 1; k <= 40; k++) assert.equal(learned.has(k, now), (model.get(k) ?? 0) > now);
         }
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     );
   });
 });

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { MAX_TARGET_BYTES, match, START, VERDICT, verdictOf } from '../../src/detect/matcher.js';
 import { REGISTERED_METHODS } from '../../src/detect/methods.js';
 import { VERDICTS } from '../../src/metrics/layout.js';
+import { runs } from '../support/runs.js';
 import { CORPUS, type Sample } from './corpus.js';
 
 const whole = (bytes: Uint8Array): number => match(START, bytes, 0, bytes.length);
@@ -60,7 +61,7 @@ describe('protocol detection', () => {
     const split = anySample.chain((sample: Sample) => fc.tuple(fc.constant(sample.bytes), cutsOf(sample.bytes)));
     fc.assert(
       fc.property(split, ([bytes, cuts]) => inPieces(bytes, cuts) === whole(bytes)),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 
@@ -75,7 +76,7 @@ describe('protocol detection', () => {
       .chain((bytes) => fc.tuple(fc.constant(bytes), cutsOf(bytes)));
     fc.assert(
       fc.property(damaged, ([bytes, cuts]) => inPieces(bytes, cuts) === whole(bytes)),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 

@@ -8,6 +8,7 @@ import fc from 'fast-check';
 import { BODY, BodyReader, frameChunk, writeLastChunk } from '../../src/http1/body.js';
 import { FRAMING, Head, parseRequest } from '../../src/http1/head.js';
 import { writeRequest } from '../../src/http1/write.js';
+import { runs } from '../support/runs.js';
 import { AT, fields, LIMITS, latin1, slab, text } from './support.js';
 
 interface Seen {
@@ -232,7 +233,7 @@ describe('what we accept', () => {
   it('llhttp reads the same in generated streams', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(message, { minLength: 1, maxLength: 3 }), (messages) => compare(messages.join(''))),
-      { numRuns: 200 },
+      { numRuns: runs(200) },
     );
   });
 
@@ -251,7 +252,7 @@ describe('what we accept', () => {
             true,
           ),
       ),
-      { numRuns: 400 },
+      { numRuns: runs(400) },
     );
   });
 });

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { BODY, BodyReader, frameChunk, writeLastChunk } from '../../src/http1/body.js';
 import { Head, headEnd, parseRequest, parseResponse } from '../../src/http1/head.js';
 import { writeRequest } from '../../src/http1/write.js';
+import { runs } from '../support/runs.js';
 import { AT, fields, guarded, LIMITS, latin1, outcome, slab, text } from './support.js';
 
 const OUT = 40000;
@@ -133,7 +134,7 @@ describe('a stream of requests', () => {
         assert.equal(whole.length, 4 * messages.length, 'every message is read to its end');
         assert.deepEqual(readStream(stream, where), whole);
       }),
-      { numRuns: 400 },
+      { numRuns: runs(400) },
     );
   });
 
@@ -143,7 +144,7 @@ describe('a stream of requests', () => {
         const stream = latin1(one);
         assert.deepEqual(readStream(stream, Array.from(stream.keys())), readStream(stream, []));
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 
@@ -153,7 +154,7 @@ describe('a stream of requests', () => {
         const stream = latin1(messages);
         assert.deepEqual(readStream(stream, where), readStream(stream, []));
       }),
-      { numRuns: 600 },
+      { numRuns: runs(600) },
     );
   });
 });
@@ -172,7 +173,7 @@ describe('a head', () => {
           else if (result !== 0) assert.equal(result, full);
         }
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     );
   });
 
@@ -189,7 +190,7 @@ describe('a head', () => {
         const once = written(input);
         if (once !== null) assert.equal(written(once), once);
       }),
-      { numRuns: 400 },
+      { numRuns: runs(400) },
     );
   });
 
@@ -210,7 +211,7 @@ describe('a head', () => {
           [method, framing, contentLength, te],
         );
       }),
-      { numRuns: 200 },
+      { numRuns: runs(200) },
     );
   });
 });
@@ -237,7 +238,7 @@ describe('a chunked body', () => {
         out += text(bytes, OUT, stop);
         assert.deepEqual(readStream(latin1(out), [], true), expected);
       }),
-      { numRuns: 200 },
+      { numRuns: runs(200) },
     );
   });
 });
@@ -270,7 +271,7 @@ describe('garbage', () => {
           assert.ok(result <= 0 || result > AT);
         }
       }),
-      { numRuns: 600 },
+      { numRuns: runs(600) },
     );
   });
 
@@ -287,7 +288,7 @@ describe('garbage', () => {
         };
         assert.deepEqual(read(fill), read(0x7e));
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 
@@ -308,7 +309,7 @@ describe('garbage', () => {
           assert.ok(body.trailerStart <= body.trailerEnd && body.trailerEnd <= end);
         }
       }),
-      { numRuns: 600 },
+      { numRuns: runs(600) },
     );
   });
 });

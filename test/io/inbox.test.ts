@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { Inbox } from '../../src/io/inbox.js';
 import { BUFFER_CAPACITY, Slab } from '../../src/io/slab.js';
+import { runs } from '../support/runs.js';
 import { fakeMemory } from './slab-support.js';
 
 const BUFFERS = 24;
@@ -95,7 +96,7 @@ test('whatever is pushed, put back, merged and taken: the bytes keep their order
       for (const bid of shared) slab.release(bid);
       assert.equal(slab.free, available);
     }),
-    { numRuns: 300, includeErrorInReport: true },
+    { numRuns: runs(300), includeErrorInReport: true },
   );
 });
 

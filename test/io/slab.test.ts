@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { BUFFER_CAPACITY, BUFFER_SIZE, HEADROOM, RING_BUFFERS, Slab, TAILROOM } from '../../src/io/slab.js';
+import { runs } from '../support/runs.js';
 import { Borrower, fakeMemory } from './slab-support.js';
 
 test('every byte of a buffer lies inside it, with room before and after', () => {
@@ -63,7 +64,7 @@ test('a buffer has one holder at a time, whatever is taken, received, shared, re
         assert.equal(slab.free + slab.lent + references.size, buffers);
       }
     }),
-    { numRuns: 200 },
+    { numRuns: runs(200) },
   );
 });
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { TICK_MS, Wheel } from '../../src/io/wheel.js';
+import { runs } from '../support/runs.js';
 
 const SLOTS = 8;
 /** Ticks that a bucket of each level stands for, and a bit: deadlines around the levels' borders are where it goes wrong. */
@@ -84,7 +85,7 @@ test('timers fire once, never early, never later than a tick after time has come
         check();
       }
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   );
 });
 

@@ -17,6 +17,7 @@ import {
 } from '../../src/metrics/layout.js';
 import { MetricsReader, OVERFLOW } from '../../src/metrics/reader.js';
 import { allocateWorkerMemory, slotOf, WorkerMetrics } from '../../src/metrics/shared.js';
+import { runs } from '../support/runs.js';
 
 function endpointsOf(reader: MetricsReader) {
   return new Map(reader.snapshot().endpoints.map((series) => [series.info.address, series]));
@@ -42,7 +43,7 @@ test('hdr-histogram-js reads from a total what it would have recorded itself', (
       }
       assert.equal(read.totalCount, values.length);
     }),
-    { numRuns: 30 },
+    { numRuns: runs(30) },
   );
 });
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { SlotTable } from '../../src/metrics/slots.js';
+import { runs } from '../support/runs.js';
 
 test('a key keeps its slot, and comes back to it while its series is kept', () => {
   const table = new SlotTable(4);
@@ -77,6 +78,6 @@ test('no two held keys share a slot other than 0', () => {
         assert.equal(new Set(slots).size, slots.length);
       }
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   );
 });
