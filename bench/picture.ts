@@ -6,9 +6,9 @@ import type { BenchResult } from './measure.js';
 import { packageRoot } from './session.js';
 import { Svg } from './svg.js';
 
-const WIDTH = 760;
-const LEFT = 290;
-const RIGHT = 90;
+const WIDTH = 860;
+const LEFT = 340;
+const RIGHT = 130;
 const TOP = 66;
 const ROW = 34;
 
