@@ -113,10 +113,6 @@ export class Sockets {
     return slot;
   }
 
-  get full(): boolean {
-    return this.freeCount === 0 && this.nextFresh >= this.capacity;
-  }
-
   /** Starts connecting to the sockaddr at slab offset `at`. */
   connect(slot: number, at: number, length: number): void {
     this.flags[slot] |= SOCKET.CONNECTING;
@@ -254,10 +250,6 @@ export class Sockets {
     this.dirtyCount = 0;
   }
 
-  get hasDirty(): boolean {
-    return this.dirtyCount > 0;
-  }
-
   /** Arms parked receives again while there are buffers for them. */
   unpark(): void {
     // Lent buffers count: what was released outside a turn has been lent before this looks.
@@ -271,11 +263,6 @@ export class Sockets {
       if ((this.flags[slot] & SOCKET.CLOSED) !== 0) this.releaseIfDone(slot);
       else if ((this.flags[slot] & (SOCKET.PAUSED | SOCKET.RECEIVING | SOCKET.EOF)) === 0) this.arm(slot);
     }
-  }
-
-  /** Receives waiting for buffers. */
-  get parkedNow(): number {
-    return this.parkedCount;
   }
 
   /**

@@ -97,6 +97,8 @@ export class Worker implements Handlers {
     Atomics.store(new Int32Array(board), BOARD.RING + id, -1);
     this.context.values[W.READY] = 0;
     this.acceptor.stop();
+    // The thread may go on to another task: nothing else would close the idle pipes.
+    this.context.splicer.trim();
     this.reactor.stop();
     // Out of the loop's own callback before its memory goes.
     await new Promise((resolve) => setImmediate(resolve));
@@ -355,9 +357,12 @@ export class Worker implements Handlers {
       const kind = sockets.kind[slot];
       if (kind === KIND.FREE || (sockets.flags[slot] & SOCKET.CLOSED) !== 0) continue;
       if (phase === 'force') {
-        this.context.limited(LIMIT_DRAIN_GRACE);
-        if (connections.over(slot)) sockets.close(slot);
-        else connections.close(slot, CLOSE.DRAIN);
+        if (connections.over(slot)) {
+          sockets.close(slot);
+          continue;
+        }
+        if (connections.listener[slot] >= 0) this.context.limited(LIMIT_DRAIN_GRACE);
+        connections.close(slot, CLOSE.DRAIN);
       } else if (kind === KIND.HTTP1_CLIENT && !connections.over(slot)) this.http1.timers.reconsider(slot);
       else if (kind === KIND.DETECT && !connections.over(slot)) this.detector.reconsider(slot);
     }

@@ -8,7 +8,14 @@ import type { Logger } from '../log/logger.js';
 import { CLOSE_REASONS, E, endpointBase, L, listenerBase, MAX_ENDPOINTS, MAX_LISTENERS } from '../metrics/layout.js';
 import type { MetricsReader } from '../metrics/reader.js';
 import { allocateWorkerMemory, type WorkerMemory } from '../metrics/shared.js';
-import { BOARD, type FromWorker, type Snapshot, type ToWorker, type WorkerTask } from '../proxy/snapshot.js';
+import {
+  BOARD,
+  type FromWorker,
+  MAX_WORKERS,
+  type Snapshot,
+  type ToWorker,
+  type WorkerTask,
+} from '../proxy/snapshot.js';
 
 const WORKER_FILE = fileURLToPath(new URL('../../workers/data-path.js', import.meta.url));
 const CRASHED = CLOSE_REASONS.indexOf('worker_crash');
@@ -65,7 +72,7 @@ export class WorkerPool {
   ) {
     // One cell per fd that the process may ever have.
     this.owner = new SharedArrayBuffer(Math.min(native().raiseFileLimit(), 1 << 20) * 4);
-    new Int32Array(this.board).fill(-1, BOARD.RING, BOARD.RING + 64);
+    new Int32Array(this.board).fill(-1, BOARD.RING, BOARD.RING + MAX_WORKERS);
     this.piscina = new Piscina({
       filename: WORKER_FILE,
       name: 'serve',
