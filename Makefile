@@ -3,7 +3,8 @@
 # make bench   Sluice against its rivals, with bars (make bench ARGS="h1-uring --rounds 5")
 # make soak    ten minutes of mixed traffic with aborts (make soak MINUTES=1)
 # make fuzz    long random runs of the protocol machines (make fuzz FACTOR=1000)
-# make pictures    docs/bench.svg from the last bench, docs/balance.svg
+# make allocations    what a request allocates, from V8's log over a million requests
+# make pictures    docs/bench.svg from the last bench, docs/balance.svg, docs/fairness.svg
 # make test-node NODE_VERSION=24    the quick tests on another Node.js, with this build
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -21,7 +22,7 @@ ifneq ($(wildcard $(HEADERS)/include/node/node_api.h),)
 export npm_config_nodedir := $(HEADERS)
 endif
 
-.PHONY: help run build lint test test-native test-node packages bench soak fuzz pictures clean FORCE
+.PHONY: help run build lint test test-native test-node packages bench allocations soak fuzz pictures clean FORCE
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -86,8 +87,12 @@ bench: dist/.built
 soak: dist/.built
 	$(NODE) dist/bench/soak.js --minutes $(MINUTES) $(ARGS)
 
+allocations: dist/.built
+	$(NODE) dist/bench/allocations.js $(ARGS)
+
 pictures: dist/.built
 	$(NODE) dist/bench/balance.js
+	$(NODE) dist/bench/fairness.js
 	@[ ! -e .bench/results.json ] || cp .bench/results.json docs/bench.json
 	$(NODE) dist/bench/picture.js docs/bench.json
 

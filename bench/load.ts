@@ -11,7 +11,8 @@ export interface Load {
 }
 
 export interface LatencyLoad extends Load {
-  /** Percentiles in µs, from the time at which a request was due. */
+  /** Mean and percentiles in µs, from the time at which a request was due. */
+  readonly mean: number;
   readonly p50: number;
   readonly p99: number;
   readonly p999: number;
@@ -53,6 +54,59 @@ export function parseWrk(text: string): Load {
   return { units: Number(summary[1]), errors, seconds: Number(summary[2]) * scale };
 }
 
+/** Requests over HTTP/2 by prior knowledge, `streams` open on each of the `connections`, with h2load. Units: responses. */
+export async function h2load(
+  session: Session,
+  port: number,
+  connections: number,
+  streams: number,
+  amount: { readonly seconds: number } | { readonly requests: number },
+): Promise<Load> {
+  return parseH2load(await runH2load(session, port, connections, streams, amount)).responses;
+}
+
+/** The same, for large bodies. Units: GB of DATA, whether or not its response came to its end within the time. */
+export async function h2loadBulk(
+  session: Session,
+  port: number,
+  connections: number,
+  streams: number,
+  seconds: number,
+): Promise<Load> {
+  const { responses, bodyBytes } = parseH2load(await runH2load(session, port, connections, streams, { seconds }));
+  return { ...responses, units: bodyBytes / 1e9 };
+}
+
+function runH2load(
+  session: Session,
+  port: number,
+  connections: number,
+  streams: number,
+  amount: { readonly seconds: number } | { readonly requests: number },
+): Promise<string> {
+  const program = which('h2load');
+  if (program === null) throw new Error('h2load is not installed (Debian: nghttp2-client)');
+  // A duration is an integer with a unit; in milliseconds it need not be whole seconds.
+  const until = 'seconds' in amount ? `-D${Math.round(amount.seconds * 1000)}ms` : `-n${amount.requests}`;
+  const args = ['-t1', `-c${connections}`, `-m${streams}`, until, `http://127.0.0.1:${port}/`];
+  return session.run('h2load', [program, ...args]);
+}
+
+/** Parses h2load's report; what is not a 2xx, or did not end well, is an error. */
+export function parseH2load(text: string): { readonly responses: Load; readonly bodyBytes: number } {
+  const time = /^finished in ([\d.]+)(us|ms|s|m)\b/m.exec(text);
+  const requests = /(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout/.exec(text);
+  const status = /(\d+) 2xx,/.exec(text);
+  const body = /\((\d+)\) data/.exec(text);
+  if (!time || !requests || !status || !body) throw new Error(`not a report of h2load: ${text}`);
+  const [done, succeeded, failed, errored, timeout] = requests.slice(1).map(Number);
+  const good = Math.min(succeeded, Number(status[1]));
+  // "failed" includes what errored and what timed out.
+  const errors = Math.max(failed, errored + timeout) + Math.max(0, done - failed - good);
+  const scale = { us: 1e-6, ms: 0.001, s: 1, m: 60 }[time[2]] ?? 1;
+  return { responses: { units: good, errors, seconds: Number(time[1]) * scale }, bodyBytes: Number(body[1]) };
+}
+
 /** Messages of `bytes` echoed, one in flight per connection. Units: round trips. */
 export function pingpong(
   session: Session,
@@ -89,11 +143,27 @@ export async function fixedRate(
   seconds: number,
   rate: number,
 ): Promise<LatencyLoad> {
-  const load = await generate(session, 'rate', port, connections, seconds, rate);
+  return withLatency(await generate(session, 'rate', port, connections, seconds, rate));
+}
+
+/** Open loop at `rate` requests a second over HTTP/2, at most `streams` open on a connection. */
+export async function fixedRateHttp2(
+  session: Session,
+  port: number,
+  connections: number,
+  streams: number,
+  seconds: number,
+  rate: number,
+): Promise<LatencyLoad> {
+  return withLatency(await generate(session, 'rate-h2', port, connections, streams, seconds, rate));
+}
+
+/** Rejects what has no percentiles. */
+export function withLatency(load: Load): LatencyLoad {
   if (!isLatency(load)) throw new Error('the open-loop generator printed no percentiles');
   return load;
 }
 
 function isLatency(load: Load): load is LatencyLoad {
-  return 'p50' in load && 'p99' in load && 'p999' in load;
+  return 'mean' in load && 'p50' in load && 'p99' in load && 'p999' in load;
 }

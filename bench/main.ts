@@ -5,7 +5,20 @@ import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { Bench } from './bench.js';
+import { grpcUnary } from './benches/grpc.js';
 import { connect1, connect2, h1Epoll, h1Large, h1Uring, latency } from './benches/http.js';
+import {
+  h2Bulk,
+  h2BusyMean,
+  h2BusyP99,
+  h2Epoll,
+  h2Many,
+  h2Mean,
+  h2P99,
+  h2Single,
+  h2ToH1,
+  h2Wide,
+} from './benches/http2.js';
 import { idleMemory } from './benches/memory.js';
 import { opaqueBulk, opaqueSmall } from './benches/opaque.js';
 import { type BenchResult, measure } from './measure.js';
@@ -22,6 +35,17 @@ const BENCHES: readonly Bench[] = [
   connect2,
   idleMemory,
   latency,
+  h2Wide,
+  h2Many,
+  h2Single,
+  h2Epoll,
+  h2ToH1,
+  h2Bulk,
+  h2Mean,
+  h2P99,
+  h2BusyMean,
+  h2BusyP99,
+  grpcUnary,
 ];
 
 const LOAD_CORE = 0;
@@ -55,7 +79,7 @@ async function main(): Promise<number> {
   const rounds = Math.round(positive(values.rounds, 'rounds'));
   const seconds = positive(values.seconds, 'seconds');
   if (cpus().length < 2) throw new Error('two cores are needed: one for the proxy, one for the load');
-  for (const tool of ['taskset', 'wrk', 'nginx', process.env.CC ?? 'cc']) {
+  for (const tool of ['taskset', 'wrk', 'h2load', 'nginx', process.env.CC ?? 'cc']) {
     if (which(tool) === null) throw new Error(`${tool} is needed and not installed (see README, Benchmarks)`);
   }
   await lockMachine();

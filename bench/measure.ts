@@ -84,6 +84,10 @@ export async function measure(session: Session, bench: Bench, options: MeasureOp
       const sample = bench.fresh ? null : await attempt(contender);
       if (sample && sample.errors > 0) notes.push(`${contender.name}: ${sample.errors} errors while warming up`);
     }
+    for (const [name, running] of kept) {
+      const complaint = await running.check?.();
+      if (complaint) notes.push(`${name} failed: ${complaint}`);
+    }
     await bench.calibrate?.(session, [...kept.values()], options.seconds);
     for (let round = 0; round < options.rounds; round++) {
       // Every other round runs backwards: a drift within the round then cancels out.

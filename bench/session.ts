@@ -29,6 +29,11 @@ export function which(command: string): string | null {
   return null;
 }
 
+/** Without what is meant for the benchmark: Sluice refuses variables of its own that it does not know. */
+const ENVIRONMENT = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !name.startsWith('SLUICE_BENCH_')),
+);
+
 export interface Started {
   readonly name: string;
   readonly pid: number;
@@ -116,6 +121,7 @@ export class Session {
       detached: true,
       stdio: [stdin, 'pipe', 'pipe'],
       cwd: this.directory,
+      env: ENVIRONMENT,
     });
     if (child.pid === undefined) throw new Error(`${name}: cannot start ${command[0]}`);
     let tail = '';

@@ -1,8 +1,8 @@
-// Just enough SVG for two pictures. Colours follow the reader's light or dark theme.
+// Just enough SVG for a few pictures. Colours follow the reader's light or dark theme.
 
 const STYLE = `
   text { font: 12px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f2328 }
-  .title { font-size: 15px; font-weight: 600 } .muted { fill: #59636e } .strong { font-weight: 600 } .small { font-size: 11px }
+  .title { font-size: 15px; font-weight: 600 } .muted { fill: #59636e } .strong { font-weight: 600 } .small { font-size: 11px } .inside { fill: #ffffff }
   .axis { stroke: #d1d9e0 } .bar { stroke: #cf222e; stroke-width: 1.5; stroke-dasharray: 4 3 } .barText { fill: #cf222e }
   .c0 { fill: #0969da } .c1 { fill: #d4a72c } .c2 { fill: #cf5b5b } .pass { fill: #1a7f37 } .fail { fill: #cf222e } .track { fill: #eff2f5 }
   @media (prefers-color-scheme: dark) {

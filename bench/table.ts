@@ -1,6 +1,6 @@
 // The report for people.
-import { latencyRow } from './benches/http.js';
 import type { BenchResult, ContenderResult } from './measure.js';
+import { direct } from './rivals/contender.js';
 import { median, spread } from './statistics.js';
 
 const percent = (share: number): string => `${Math.round(share * 100)} %`;
@@ -18,8 +18,21 @@ function medianOf(
   return median(contender.samples.map(pick).filter((value) => value !== undefined));
 }
 
+/** Medians over the rounds, and what the contender added to those without a proxy; null where no latency was measured. */
+function latencyDetails(result: BenchResult, contender: ContenderResult): string | null {
+  const of = (one: ContenderResult, key: string) => medianOf(one, (sample) => sample.extra?.[key]);
+  const rate = of(contender, 'requestsPerSecond');
+  if (Number.isNaN(rate)) return null;
+  const without = result.contenders.find(({ name }) => name === direct.name);
+  const added = (key: string) =>
+    without && without !== contender ? ` (+${(of(contender, key) - of(without, key)).toFixed(0)})` : '';
+  const figures = ['mean', 'p50', 'p99', 'p999'].map((key) => `${key} ${of(contender, key).toFixed(0)}${added(key)}`);
+  return `${figures.join('  ')} µs at ${rate}/s`;
+}
+
 function details(result: BenchResult, contender: ContenderResult): string {
-  if (result.name === 'latency') return latencyRow(contender.samples);
+  const latency = latencyDetails(result, contender);
+  if (latency !== null) return latency;
   const rate = medianOf(contender, (sample) => sample.rate);
   const user = medianOf(contender, (sample) => sample.userShare);
   const parts = [`± ${percent(spread(contender.samples.map((sample) => sample.value)) / 2)}`];
@@ -61,7 +74,7 @@ export function summary(results: readonly BenchResult[]): string {
     .map((result) => {
       const got = result.judged ? `${result.judged.median.toFixed(3)} × ${result.judged.rival}` : '';
       const bar = result.bar ? `bar ${result.bar.limit}` : '';
-      return `${verdict(result)}  ${result.name.padEnd(13)} ${got.padEnd(30)} ${bar.padEnd(9)} errors ${result.errors}`;
+      return `${verdict(result)}  ${result.name.padEnd(15)} ${got.padEnd(30)} ${bar.padEnd(9)} errors ${result.errors}`;
     })
     .join('\n');
 }

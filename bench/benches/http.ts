@@ -9,8 +9,8 @@ import { haproxy } from '../rivals/haproxy.js';
 import { nginx, startFileUpstream } from '../rivals/nginx.js';
 import { sluice } from '../rivals/sluice.js';
 import type { Session } from '../session.js';
-import { median } from '../statistics.js';
 import { startUpstream } from '../upstreams.js';
+import { latencyBench } from './latency.js';
 
 export const PROXY_CORE = '1';
 const CONNECTIONS = 64;
@@ -81,36 +81,14 @@ function connections(name: string, workers: number, cores: string): Bench {
 export const connect1 = connections('connect-1', 1, PROXY_CORE);
 export const connect2 = connections('connect-2', 2, '0,1');
 
-const latencyWork = { kind: 'http', workers: 1, cores: PROXY_CORE, connections: CONNECTIONS } as const;
-let fixedRequestsPerSecond = 0;
-
-export const latency: Bench = {
+export const latency = latencyBench({
   name: 'latency',
   title: 'p99.9 at a fixed rate, half of what the slowest sustains',
-  unit: 'µs',
+  figure: 'p999',
   bar: null,
   contenders: [sluice('sluice', 'auto'), nginx(), haproxy(), direct],
-  work: latencyWork,
+  work: { kind: 'http', workers: 1, cores: PROXY_CORE, connections: CONNECTIONS },
   upstream: (session) => startUpstream(session, 'answer'),
-  async calibrate(session, running) {
-    const rates: number[] = [];
-    for (const { name, port } of running) {
-      if (name === direct.name) continue;
-      const { units, seconds } = await wrk(session, port, CONNECTIONS, 1);
-      rates.push(units / seconds);
-    }
-    fixedRequestsPerSecond = Math.max(1000, Math.floor(Math.min(...rates) / 2 / 500) * 500);
-  },
-  async sample(session, running, seconds) {
-    const rate = fixedRequestsPerSecond || 5000;
-    const load = await fixedRate(session, running.port, CONNECTIONS, seconds, rate);
-    const extra = { p50: load.p50, p99: load.p99, p999: load.p999, requestsPerSecond: rate };
-    return { value: load.p999, errors: load.errors, rate: load.units / load.seconds, extra };
-  },
-};
-
-/** Medians of the percentiles over a contender's rounds, for the table. */
-export function latencyRow(samples: readonly { readonly extra?: Readonly<Record<string, number>> }[]): string {
-  const of = (key: string) => median(samples.map((sample) => sample.extra?.[key] ?? Number.NaN)).toFixed(0);
-  return `p50 ${of('p50')}  p99 ${of('p99')}  p99.9 ${of('p999')} µs at ${of('requestsPerSecond')}/s`;
-}
+  rate: { share: 0.5, capacity: (session, { port }) => wrk(session, port, CONNECTIONS, 1) },
+  load: (session, { port }, seconds, rate) => fixedRate(session, port, CONNECTIONS, seconds, rate),
+});

@@ -35,6 +35,7 @@ int main(int argc, char **argv) {
   if (!histogram || !all || !idle) die("calloc");
   int ep = epoll_create1(EPOLL_CLOEXEC);
   long done = 0, errors = 0, issued = 0;
+  double sum = 0;
   for (int i = 0; i < count; i++) {
     all[i].fd = start_connect(port, -1);
     if (all[i].fd < 0) die("connect");
@@ -77,12 +78,14 @@ int main(int argc, char **argv) {
       if (c->response.body_left != 0) continue;
       int64_t us = (now_ns() - c->due) / 1000;
       histogram[us < 0 ? 0 : us >= BUCKETS ? BUCKETS - 1 : us]++;
+      sum += (double)us;
       done++;
       idle[idle_tail++ % count] = (int)events[i].data.u64;
     }
   }
   errors += total - done - errors;
-  printf("{\"units\":%ld,\"errors\":%ld,\"seconds\":%.6f,\"p50\":%ld,\"p99\":%ld,\"p999\":%ld}\n", done, errors,
-         (double)(now_ns() - begin) / 1e9, percentile(done, 0.5), percentile(done, 0.99), percentile(done, 0.999));
+  printf("{\"units\":%ld,\"errors\":%ld,\"seconds\":%.6f,\"mean\":%.2f,\"p50\":%ld,\"p99\":%ld,\"p999\":%ld}\n", done, errors,
+         (double)(now_ns() - begin) / 1e9, done ? sum / (double)done : 0.0, percentile(done, 0.5), percentile(done, 0.99),
+         percentile(done, 0.999));
   return 0;
 }

@@ -3,6 +3,8 @@ import type { Session, Started } from '../session.js';
 
 export interface Work {
   readonly kind: 'http' | 'tcp';
+  /** Who speaks HTTP/2 by prior knowledge, where `kind` is http: nobody, clients, or clients and the endpoint. */
+  readonly http2?: 'clients' | 'both';
   /** Port of the one endpoint on 127.0.0.1. */
   readonly upstream: number;
   readonly workers: number;
@@ -17,6 +19,8 @@ export interface Running {
   readonly port: number;
   /** The proxy's process; for `direct`, the upstream's own. */
   readonly started: Started;
+  /** After traffic: why what was measured is not what was meant, or null. */
+  check?(): Promise<string | null>;
 }
 
 export interface Contender {

@@ -5,6 +5,8 @@ import type { Contender, Work } from './contender.js';
 interface HaproxyOptions {
   /** `auto`: when HAProxy takes a flow for a stream; `always`: response and request forced; undefined: no splicing. */
   readonly splice?: 'auto' | 'always';
+  /** Bytes of a buffer; undefined: 16 KiB, its default. */
+  readonly buffer?: number;
 }
 
 /** HAProxy as its documentation recommends for the work: shared idle connections, no log, a listener per thread. */
@@ -22,12 +24,13 @@ export function haproxy(name = 'haproxy', options: HaproxyOptions = {}): Contend
   };
 }
 
-function text(port: number, work: Work, { splice }: HaproxyOptions): string {
+function text(port: number, work: Work, { splice, buffer }: HaproxyOptions): string {
   const splicing = { auto: 'option splice-auto', always: 'option splice-response\n  option splice-request', off: '' };
   return `global
   nbthread ${work.workers}
   # Two descriptors a connection, and two a pipe where it splices.
   maxconn ${Math.max(2000, work.connections + 500)}
+  ${buffer ? `tune.bufsize ${buffer}` : ''}
 defaults
   mode ${work.kind}
   timeout connect 5s
@@ -36,9 +39,9 @@ defaults
   ${work.kind === 'http' ? 'timeout http-keep-alive 600s\n  http-reuse always' : ''}
   ${splicing[splice ?? 'off']}
 frontend edge
-  bind 127.0.0.1:${port} backlog 4096 ${work.workers > 1 ? 'shards by-thread' : ''}
+  bind 127.0.0.1:${port} backlog 4096 ${work.workers > 1 ? 'shards by-thread' : ''} ${work.http2 ? 'proto h2' : ''}
   default_backend endpoints
 backend endpoints
-  server one 127.0.0.1:${work.upstream}
+  server one 127.0.0.1:${work.upstream} ${work.http2 === 'both' ? 'proto h2' : ''}
 `;
 }

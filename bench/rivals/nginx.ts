@@ -97,7 +97,7 @@ ${httpCommon(session)}
     keepalive_timeout 600s;
   }
   server {
-    listen 127.0.0.1:${port} reuseport backlog=4096;
+    listen 127.0.0.1:${port} reuseport backlog=4096${work.http2 ? ' http2' : ''};
     location / {
       proxy_pass http://endpoint;
       proxy_http_version 1.1;

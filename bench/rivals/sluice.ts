@@ -24,13 +24,19 @@ export interface SluiceOptions {
   readonly admin: number;
   /** YAML. */
   readonly configuration: string;
+  /** Further flags of node. */
+  readonly flags?: readonly string[];
+  /** What to start it with, such as `stdbuf -oL`. */
+  readonly wrapper?: readonly string[];
 }
 
 /** Starts Sluice; resolves once /ready answers 200. */
 export async function startSluice(session: Session, options: SluiceOptions): Promise<Started> {
-  const { name, io, workers, cores, admin } = options;
+  const { name, io, workers, cores, admin, flags = [], wrapper = [] } = options;
   const file = session.write(`sluice-${admin}.yaml`, options.configuration);
-  const command = [...(sluiceCommand() ?? []), 'run', '-c', file, '--io', io, '--workers', String(workers)];
+  const [node, ...program] = sluiceCommand() ?? [];
+  const run = ['run', '-c', file, '--io', io, '--workers', String(workers)];
+  const command = [...wrapper, node, ...flags, ...program, ...run];
   const started = session.start(name, cores, command);
   await session.until(started, 'become ready', () => ready(admin));
   return started;
@@ -45,9 +51,17 @@ export function sluice(name: string, io: 'uring' | 'epoll' | 'auto'): Contender 
       const admin = await session.port();
       const { workers, cores } = work;
       const options = { name, io, workers, cores, admin, configuration: configuration(port, admin, work, io) };
-      return { name, port, started: await startSluice(session, options) };
+      const started = await startSluice(session, options);
+      return { name, port, started, ...(work.http2 ? { check: () => balancesHttp2(admin) } : {}) };
     },
   };
+}
+
+/** Relaying HTTP/2 as bytes would be cheap, and not what the others do. */
+async function balancesHttp2(admin: number): Promise<string | null> {
+  const response = await fetch(`http://127.0.0.1:${admin}/metrics`);
+  const streams = /^sluice_http2_streams_total\{[^}]*role="server"[^}]*\} [1-9]/m;
+  return streams.test(await response.text()) ? null : 'HTTP/2 was relayed as bytes, not balanced';
 }
 
 /** Whether GET /ready on the admin port answers 200. */
@@ -61,6 +75,12 @@ export async function ready(admin: number): Promise<boolean> {
   }
 }
 
+/** What the endpoint speaks. */
+function protocol({ kind, http2 }: Work): string {
+  if (kind === 'tcp') return 'opaque';
+  return http2 === 'both' ? 'http2' : 'http1';
+}
+
 function configuration(port: number, admin: number, work: Work, io: string): string {
   return `workers: ${work.workers}
 io: ${io}
@@ -70,7 +90,7 @@ listeners:
   - { name: edge, listen: "127.0.0.1:${port}", service: endpoints }
 services:
   endpoints:
-    protocol: ${work.kind === 'http' ? 'http1' : 'opaque'}
+    protocol: ${protocol(work)}
     endpoints: ["127.0.0.1:${work.upstream}"]
 `;
 }

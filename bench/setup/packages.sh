@@ -11,7 +11,7 @@ case "${1:-}" in
     ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || wanted+=(postgres-server:postgresql)
     [ -x /usr/sbin/sshd ] || wanted+=(sshd-server:openssh-server)
     ;;
-  bench) wanted=(nginx:nginx haproxy:haproxy wrk:wrk h2load:nghttp2-client taskset:util-linux cc:build-essential) ;;
+  bench) wanted=(nginx:nginx haproxy:haproxy wrk:wrk h2load:nghttp2-client nghttpx:nghttp2-proxy taskset:util-linux cc:build-essential) ;;
   *) echo "usage: packages.sh toolchain|test|bench" >&2; exit 0 ;;
 esac
 packages=()

@@ -50,14 +50,16 @@ export function histogramsOf(snapshot: Snapshot): NamedHistogram[] {
   return all;
 }
 
+/** Times end in `_us`; what is no time is a number of streams. */
+const unitOf = (histogram: string): string => (histogram.endsWith('_us') ? 'microseconds' : 'streams');
+
 /** The list, with where to get each. */
 export function listing(histograms: readonly NamedHistogram[]): object {
   return {
-    unit: 'microseconds',
     histograms: histograms.map(({ id, kind, histogram, labels, data }) => {
       const path = `/histograms/${encodeURIComponent(id)}`;
       const urls = Object.fromEntries(FORMATS.map((format) => [format, `${path}?format=${format}`]));
-      return { id, kind, name: histogram, labels, count: data.count, urls };
+      return { id, kind, name: histogram, labels, unit: unitOf(histogram), count: data.count, urls };
     }),
   };
 }
@@ -69,7 +71,7 @@ export function percentiles({ id, kind, histogram, labels, data }: NamedHistogra
     kind,
     name: histogram,
     labels,
-    unit: 'microseconds',
+    unit: unitOf(histogram),
     count: data.count,
     min: values.getValueAtPercentile(0),
     mean: data.sum / data.count,
@@ -78,9 +80,9 @@ export function percentiles({ id, kind, histogram, labels, data }: NamedHistogra
   };
 }
 
-/** HdrHistogram's percentile distribution, values in milliseconds. */
-export function hgrm({ data }: NamedHistogram): string {
-  return toHistogram(data.counts).outputPercentileDistribution(5, 1000);
+/** HdrHistogram's percentile distribution, times in milliseconds. */
+export function hgrm({ histogram, data }: NamedHistogram): string {
+  return toHistogram(data.counts).outputPercentileDistribution(5, histogram.endsWith('_us') ? 1000 : 1);
 }
 
 /** An interval log (format 1.3) of one line, V2 compressed: everything from `startMs` to `endMs` since the epoch. */

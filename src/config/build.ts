@@ -1,5 +1,5 @@
 // From the validated tree to the model that the rest of Sluice reads.
-import type { Config, DetectConfig, ListenerConfig, ListenerServices, ServiceConfig } from './model.js';
+import type { Config, DetectConfig, Http2Limits, ListenerConfig, ListenerServices, ServiceConfig } from './model.js';
 import { opaquePortSets } from './ports.js';
 import type { ConfigTree } from './schema.js';
 
@@ -43,6 +43,7 @@ function buildService(name: string, service: ServiceTree, written: Readonly<Reco
   const backoff = bounds(service.breaker.minBackoff, service.breaker.maxBackoff, written.breaker, 'minBackoff');
   const ttl = bounds(service.dns.minTtl, service.dns.maxTtl, written.dns, 'minTtl');
   const pool = bounds(service.pool.maxIdle, service.pool.maxConnections, written.pool, 'maxIdle');
+  const http2 = bounds(service.pool.spares, service.pool.http2Connections, written.pool, 'spares');
   return {
     name,
     protocol: service.protocol,
@@ -54,7 +55,15 @@ function buildService(name: string, service: ServiceTree, written: Readonly<Reco
       failurePenaltyMs: service.balance.failurePenalty,
     },
     breaker: { failures: service.breaker.failures, minBackoffMs: backoff.low, maxBackoffMs: backoff.high },
-    pool: { maxIdle: pool.low, maxConnections: pool.high, idleTimeoutMs: service.pool.idleTimeout },
+    pool: {
+      maxIdle: pool.low,
+      maxConnections: pool.high,
+      idleTimeoutMs: service.pool.idleTimeout,
+      maxStreams: service.pool.maxStreams,
+      maxAgeMs: service.pool.maxAge,
+      spares: http2.low,
+      http2Connections: http2.high,
+    },
     retry: service.retry,
     connectTimeoutMs: service.connectTimeout,
     responseTimeoutMs: service.responseTimeout,
@@ -65,12 +74,43 @@ function buildService(name: string, service: ServiceTree, written: Readonly<Reco
   };
 }
 
+function buildHttp2({ http2: limits, slab }: ConfigTree['limits'], written: unknown): Http2Limits {
+  const window = bounds(limits.streamWindow, limits.maxStreamWindow, written, 'streamWindow');
+  return {
+    maxStreams: limits.maxStreams,
+    maxHeaderBytes: limits.maxHeaderBytes,
+    maxHeaders: limits.maxHeaders,
+    headerTimeoutMs: limits.headerTimeout,
+    idleTimeoutMs: limits.idleTimeout,
+    bodyTimeoutMs: limits.bodyTimeout,
+    stallTimeoutMs: limits.stallTimeout,
+    streamWindow: Math.min(window.low, limits.connectionWindow),
+    maxStreamWindow: Math.min(window.high, limits.connectionWindow),
+    connectionWindow: limits.connectionWindow,
+    maxBufferedBytes: Math.min(limits.maxBuffered, slab),
+    keepAliveMs: limits.keepAlive,
+    keepAliveTimeoutMs: limits.keepAliveTimeout,
+    maxAgeMs: limits.maxAge,
+    ageGraceMs: limits.ageGrace,
+    maxResets: limits.maxResets,
+    maxProvokedResets: limits.maxProvokedResets,
+    maxControlFrames: limits.maxControlFrames,
+    maxEmptyFrames: limits.maxEmptyFrames,
+    maxTinyFrames: limits.maxTinyFrames,
+    maxContinuations: limits.maxContinuations,
+    maxReplayBytes: limits.maxReplay,
+  };
+}
+
 /** `written` is the tree before defaults; `file` an absolute path. */
 export function buildConfig(file: string, tree: ConfigTree, written: unknown): Config {
   const { limits, drain } = tree;
   const detect = { timeoutMs: tree.detect.timeout, raceMs: tree.detect.race, learnTtlMs: tree.detect.learnTtl };
   const { opaque, annotated } = opaquePortSets(tree.opaquePorts);
-  const writtenServices = (written as { services: Record<string, Record<string, unknown>> }).services;
+  const { services: writtenServices, limits: writtenLimits } = written as {
+    readonly services: Readonly<Record<string, Record<string, unknown>>>;
+    readonly limits?: Readonly<Record<string, unknown>> | null;
+  };
   return {
     file,
     workers: tree.workers,
@@ -94,6 +134,7 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
         maxRequests: limits.http1.maxRequests,
         maxPipelinedBytes: limits.http1.maxPipelined,
       },
+      http2: buildHttp2(limits, writtenLimits?.http2),
       opaque: {
         idleTimeoutMs: limits.opaque.idleTimeout,
         lifetimeMs: limits.opaque.lifetime,

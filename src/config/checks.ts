@@ -139,6 +139,7 @@ function ordered(map: unknown, path: KeyPath, low: string, high: string, parse: 
   return [{ path: [...path, low], message, at: 'value' }];
 }
 
+const bytes = (value: unknown): number => parseSize(value, 0, Number.MAX_SAFE_INTEGER);
 const milliseconds = (value: unknown): number => parseDuration(value, { in: 'ms', step: 0 });
 
 function service(name: string, value: unknown): Finding[] {
@@ -148,6 +149,7 @@ function service(name: string, value: unknown): Finding[] {
     ...ordered(map.breaker, [...path, 'breaker'], 'minBackoff', 'maxBackoff', milliseconds),
     ...ordered(map.dns, [...path, 'dns'], 'minTtl', 'maxTtl', milliseconds),
     ...ordered(map.pool, [...path, 'pool'], 'maxIdle', 'maxConnections', Number),
+    ...ordered(map.pool, [...path, 'pool'], 'spares', 'http2Connections', Number),
   ];
   try {
     parseName(name);
@@ -166,6 +168,27 @@ function service(name: string, value: unknown): Finding[] {
       const message = `${JSON.stringify(text)} is listed twice, first as ${formatPath(['endpoints', first])}; remove one`;
       findings.push({ path: [...path, 'endpoints', index], message, at: 'value' });
     }
+  }
+  return findings;
+}
+
+function http2(limits: Tree, services: Tree): Finding[] {
+  const path = ['limits', 'http2'];
+  const map = asMap(limits.http2);
+  const findings = [
+    ...ordered(map, path, 'streamWindow', 'maxStreamWindow', bytes),
+    // One message for a stream's window beyond the connection's is enough.
+    ...(map.maxStreamWindow === undefined
+      ? ordered(map, path, 'streamWindow', 'connectionWindow', bytes)
+      : ordered(map, path, 'maxStreamWindow', 'connectionWindow', bytes)),
+  ];
+  const buffered = { maxBuffered: map.maxBuffered, 'limits.slab': limits.slab };
+  findings.push(...ordered(buffered, path, 'maxBuffered', 'limits.slab', bytes));
+  for (const [name, service] of Object.entries(services)) {
+    const { replayBytes } = asMap(asMap(service).retry);
+    // The memory of a worker is not raised for what a service asks, so that the default counts as well.
+    const both = { replayBytes, 'limits.http2.maxReplay': map.maxReplay ?? '8MiB' };
+    findings.push(...ordered(both, ['services', name, 'retry'], 'replayBytes', 'limits.http2.maxReplay', bytes));
   }
   return findings;
 }
@@ -234,6 +257,7 @@ export function crossChecks(tree: unknown): Finding[] {
     ...Object.entries(services).flatMap(([name, value]) => service(name, value)),
     ...capacity(listeners, services),
     ...opaquePorts(root.opaquePorts),
-    ...ordered(root.limits, ['limits'], 'maxBuffered', 'slab', (value) => parseSize(value, 0, Number.MAX_SAFE_INTEGER)),
+    ...ordered(root.limits, ['limits'], 'maxBuffered', 'slab', bytes),
+    ...http2(asMap(root.limits), services),
   ];
 }

@@ -78,6 +78,14 @@ export interface PoolConfig {
   readonly maxConnections: number;
   /** How long an idle upstream connection is kept, ms. */
   readonly idleTimeoutMs: number;
+  /** Streams on one HTTP/2 connection; at most what the endpoint allows. */
+  readonly maxStreams: number;
+  /** Age at which an HTTP/2 connection gets no more streams and is replaced, ms; 0 is never. */
+  readonly maxAgeMs: number;
+  /** HTTP/2 connections kept open beyond what is needed, per endpoint and worker. */
+  readonly spares: number;
+  /** HTTP/2 connections per endpoint and worker. */
+  readonly http2Connections: number;
 }
 
 export interface RetryConfig {
@@ -85,6 +93,8 @@ export interface RetryConfig {
   readonly budget: number;
   /** Retries a second that are always allowed. */
   readonly minPerSecond: number;
+  /** Bytes of a request kept for sending it again; 0 retries only what has no body. */
+  readonly replayBytes: number;
 }
 
 export interface ServiceConfig {
@@ -122,6 +132,52 @@ export interface Http1Limits {
   readonly maxPipelinedBytes: number;
 }
 
+/** Per connection, where nothing else is said. Floods are counted in windows of 10 s. */
+export interface Http2Limits {
+  /** Streams that a client may have open at once; announced to it. */
+  readonly maxStreams: number;
+  /** Bytes of a field list as RFC 9113 section 6.5.2 counts them: uncompressed, 32 more for each field. */
+  readonly maxHeaderBytes: number;
+  readonly maxHeaders: number;
+  /** First to last frame of a header block, and the client's preface, ms. */
+  readonly headerTimeoutMs: number;
+  /** Silence of a client connection without a stream, ms. */
+  readonly idleTimeoutMs: number;
+  /** Silence of a stream on which neither side moves, ms; 0 is none. */
+  readonly bodyTimeoutMs: number;
+  /** How long data may wait at a zero window, ms. */
+  readonly stallTimeoutMs: number;
+  /** Window that a stream begins with, bytes. */
+  readonly streamWindow: number;
+  /** Window that a stream which flows is widened up to, bytes. */
+  readonly maxStreamWindow: number;
+  readonly connectionWindow: number;
+  /** Bytes of all streams of a connection held back for slow readers. */
+  readonly maxBufferedBytes: number;
+  /** Silence, while streams are open, after which a PING is sent, ms; 0 is off. */
+  readonly keepAliveMs: number;
+  /** How long the answer to a PING may take, ms. */
+  readonly keepAliveTimeoutMs: number;
+  /** Age of a client connection at which it is sent a GOAWAY, ms; 0 is none. */
+  readonly maxAgeMs: number;
+  /** How long its streams may go on then, ms. */
+  readonly ageGraceMs: number;
+  /** RST_STREAM frames from the peer, per window. */
+  readonly maxResets: number;
+  /** Streams that the peer made Sluice reset, per window. */
+  readonly maxProvokedResets: number;
+  /** SETTINGS, PING, PRIORITY, WINDOW_UPDATE and unknown frames, per window. */
+  readonly maxControlFrames: number;
+  /** DATA, HEADERS and CONTINUATION frames without content that end nothing, per window. */
+  readonly maxEmptyFrames: number;
+  /** DATA frames with little in them, per window. */
+  readonly maxTinyFrames: number;
+  /** CONTINUATION frames of one header block. */
+  readonly maxContinuations: number;
+  /** Bytes of requests kept for sending them again, per worker. */
+  readonly maxReplayBytes: number;
+}
+
 export interface OpaqueLimits {
   /** Silence in both directions, ms; 0 is none. */
   readonly idleTimeoutMs: number;
@@ -141,6 +197,7 @@ export interface LimitsConfig {
   /** Pipes that splicing may hold per worker; 0 turns splicing off. */
   readonly maxPipes: number;
   readonly http1: Http1Limits;
+  readonly http2: Http2Limits;
   readonly opaque: OpaqueLimits;
 }
 

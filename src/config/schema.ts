@@ -25,6 +25,11 @@ const GiB = 2 ** 30;
 export const MAX_WORKERS = 64;
 /** Receive buffers hold 16 KiB; a head must fit one, with room for what the proxy adds. */
 const MAX_HEADER_BYTES = 16_128;
+const MAX_STREAMS = 10_000;
+/** Windows are signed 32-bit numbers (RFC 9113 section 6.9.1). */
+const MAX_WINDOW = 2 ** 31 - 1;
+/** Of the floods: 0 would end every connection at its first such frame, so that there is no 0. */
+const MAX_FRAMES = 1_000_000;
 /** What TCP_KEEPIDLE and TCP_KEEPINTVL take (the kernel's MAX_TCP_KEEPIDLE). */
 const MAX_KEEP_ALIVE = '32767s';
 
@@ -179,6 +184,10 @@ const service = section({
     maxIdle: v.optional(integer(0, 65_535), 128),
     maxConnections: v.optional(integer(1, 65_535), 1024),
     idleTimeout: v.optional(timeout(), '4s'),
+    maxStreams: v.optional(integer(1, MAX_STREAMS), 100),
+    maxAge: v.optional(optionalTimeout(), '1h'),
+    spares: v.optional(integer(0, 1024), 0),
+    http2Connections: v.optional(integer(1, 1024), 16),
   }),
   retry: optionalSection({
     budget: v.optional(
@@ -186,6 +195,7 @@ const service = section({
       0.2,
     ),
     minPerSecond: v.optional(integer(0, 1_000_000), 10),
+    replayBytes: v.optional(size(0, 16 * MiB), '64KiB'),
   }),
   connectTimeout: v.optional(timeout(), '1s'),
   responseTimeout: v.optional(optionalTimeout(), 0),
@@ -227,6 +237,30 @@ export const configSchema = section({
       idleTimeout: v.optional(timeout(), '60s'),
       maxRequests: v.optional(integer(0, 2 ** 31 - 1), 0),
       maxPipelined: v.optional(size(16 * KiB, 16 * MiB), '64KiB'),
+    }),
+    http2: optionalSection({
+      maxStreams: v.optional(integer(1, MAX_STREAMS), 128),
+      maxHeaderBytes: v.optional(size(256, MAX_HEADER_BYTES), '15KiB'),
+      maxHeaders: v.optional(integer(1, 1024), 128),
+      headerTimeout: v.optional(timeout(), '10s'),
+      idleTimeout: v.optional(timeout(), '1h'),
+      bodyTimeout: v.optional(optionalTimeout(), '60s'),
+      stallTimeout: v.optional(timeout(), '60s'),
+      streamWindow: v.optional(size(16 * KiB, 16 * MiB), '64KiB'),
+      maxStreamWindow: v.optional(size(16 * KiB, 16 * MiB), '1MiB'),
+      connectionWindow: v.optional(size(64 * KiB, MAX_WINDOW), '16MiB'),
+      maxBuffered: v.optional(size(64 * KiB, 256 * MiB), '4MiB'),
+      keepAlive: v.optional(optionalTimeout(), '30s'),
+      keepAliveTimeout: v.optional(timeout(), '10s'),
+      maxAge: v.optional(optionalTimeout(), 0),
+      ageGrace: v.optional(optionalTimeout(), '30s'),
+      maxResets: v.optional(integer(1, MAX_FRAMES), 500),
+      maxProvokedResets: v.optional(integer(1, MAX_FRAMES), 100),
+      maxControlFrames: v.optional(integer(1, MAX_FRAMES), 2000),
+      maxEmptyFrames: v.optional(integer(1, MAX_FRAMES), 200),
+      maxTinyFrames: v.optional(integer(1, MAX_FRAMES), 10_000),
+      maxContinuations: v.optional(integer(0, 1024), 16),
+      maxReplay: v.optional(size(0, GiB), '8MiB'),
     }),
     opaque: optionalSection({
       idleTimeout: v.optional(optionalTimeout(), '1h'),

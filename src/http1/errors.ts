@@ -46,6 +46,13 @@ export const ERROR = {
   CHUNK_LINE_END: 43,
   CHUNK_DATA_END: 44,
   TRAILER_TOO_LARGE: 45,
+  /** From here on: messages that have no form in the other version of HTTP. */
+  MALFORMED: 46,
+  CONNECTION_FIELD: 47,
+  PROTOCOL: 48,
+  WEBSOCKET_KEY: 49,
+  WEBSOCKET_ACCEPT: 50,
+  NOT_SWITCHED: 51,
 } as const;
 
 /** Added to a code where the offender is the upstream: 502, `upstream-protocol`, the same detail. */
@@ -111,6 +118,12 @@ const REQUEST_ERRORS: Readonly<Record<number, ErrorInfo>> = {
   [ERROR.CHUNK_LINE_END]: bad('a chunk line must end in CRLF'),
   [ERROR.CHUNK_DATA_END]: bad('chunk data not followed by CRLF'),
   [ERROR.TRAILER_TOO_LARGE]: info(431, 'header-too-large', 'trailer section too large'),
+  [ERROR.MALFORMED]: bad('malformed HTTP/2 message'),
+  [ERROR.CONNECTION_FIELD]: bad('connection-specific field in HTTP/2'),
+  [ERROR.PROTOCOL]: info(501, 'not-implemented', 'extended CONNECT for a protocol other than websocket'),
+  [ERROR.WEBSOCKET_KEY]: bad('invalid Sec-WebSocket-Key'),
+  [ERROR.WEBSOCKET_ACCEPT]: bad('Sec-WebSocket-Accept does not go with the key'),
+  [ERROR.NOT_SWITCHED]: bad('success without a switch of protocols'),
 };
 
 const UNKNOWN = bad('malformed message');

@@ -56,7 +56,7 @@ export function compactTrailers(bytes: Uint8Array, start: number, end: number): 
     if (bytes[p + 1] !== LF) return -ERROR.LINE_END;
     const valueEnd = trimEnd(bytes, value, p);
     p += 2;
-    if (isForbidden(bytes, name, nameEnd)) continue;
+    if (isForbiddenTrailer(bytes, name, nameEnd)) continue;
     for (let i = name; i <= nameEnd; i++) bytes[out++] = bytes[i];
     if (spaced) bytes[out++] = SP;
     for (let i = value; i < valueEnd; i++) bytes[out++] = bytes[i];
@@ -85,7 +85,8 @@ export function writeTrailers(bytes: Uint8Array, start: number, end: number, at:
   return out;
 }
 
-function isForbidden(bytes: Uint8Array, start: number, end: number): boolean {
+/** Whether the field name [start, end), in any case, may not be a trailer's. */
+export function isForbiddenTrailer(bytes: Uint8Array, start: number, end: number): boolean {
   const length = end - start;
   for (const name of FORBIDDEN) if (name.length === length && begins(bytes, start, name)) return true;
   for (const prefix of FORBIDDEN_PREFIXES) if (prefix.length < length && begins(bytes, start, prefix)) return true;

@@ -11,8 +11,10 @@ import { Wheel } from './wheel.js';
 
 const ENTRIES = 4096;
 const MESSAGE_BLOCKS = 1024;
-/** Fixed region of the slab: message headers, endpoint addresses, canned bytes. */
-const FIXED_BYTES = SendQueue.fixedBytes(MESSAGE_BLOCKS) + 256 * 1024;
+/** What HTTP/2 needs for its header fields. */
+export const HEADER_MEMORY_BYTES = 4 * 1024 * 1024;
+/** Fixed region of the slab: message headers, header fields, endpoint addresses, canned bytes. */
+const FIXED_BYTES = SendQueue.fixedBytes(MESSAGE_BLOCKS) + HEADER_MEMORY_BYTES + 256 * 1024;
 const ETIME = 62;
 const EINTR = 4;
 const EBUSY = 16;

@@ -24,6 +24,8 @@ export class Slab {
   readonly bytes: Uint8Array;
   readonly low: number;
   readonly high: number;
+  /** Bytes of a buffer, head and tail room included. */
+  readonly bufferBytes = BUFFER_SIZE;
   /** Buffers in the slab, the fixed region excluded. */
   readonly buffers: number;
   /** Buffers on the stack: neither lent to the kernel nor held by a connection. */
@@ -68,6 +70,11 @@ export class Slab {
   /** Offset of the first data byte of `bid`. */
   dataStart(bid: number): number {
     return bid * BUFFER_SIZE + HEADROOM + ((bid & (COLOURS - 1)) << 6);
+  }
+
+  /** Offset of the whole of `bid`, head and tail room included. */
+  bufferStart(bid: number): number {
+    return bid * BUFFER_SIZE;
   }
 
   /** Offset past the last data byte that `bid` may hold. */

@@ -1,9 +1,34 @@
 // Which series a snapshot makes: Linkerd's names and labels where Linkerd has them, `sluice_` for the rest.
 import type { FieldMetric } from './fields.js';
-import { ENDPOINT_FIELDS, ENDPOINT_STATES, LISTENER_FIELDS, SERVICE_FIELDS, WORKER_FIELDS } from './fields.js';
+import {
+  ENDPOINT_FIELDS,
+  ENDPOINT_PROTOCOLS,
+  ENDPOINT_STATES,
+  HTTP2_FIELDS,
+  LISTENER_FIELDS,
+  SERVICE_FIELDS,
+  WORKER_FIELDS,
+} from './fields.js';
 import type { HistogramData } from './histogram.js';
 import { bucketsOf } from './histogram.js';
-import { CLOSE_REASONS, E, L, LIMITS, REASONS, RESPONSE_REASONS, S, VERDICTS, W } from './layout.js';
+import {
+  CLOSE_REASONS,
+  E,
+  GRPC_CODES,
+  H,
+  H2_ERRORS,
+  H2_ROLES,
+  h2Base,
+  isGrpcFailure,
+  L,
+  LIMITS,
+  REASONS,
+  RESPONSE_REASONS,
+  S,
+  VERDICTS,
+  W,
+  WORKER_HISTOGRAMS,
+} from './layout.js';
 import type { Direction, EndpointInfo, EndpointSeries, Series, Snapshot } from './reader.js';
 
 export type Labels = Readonly<Record<string, string>>;
@@ -32,6 +57,7 @@ export const LATENCY_BOUNDS_MS = [
 /** Bucket bounds of Linkerd's `*_tcp_detect_http_duration_seconds`. */
 export const DETECT_BOUNDS_S = [0.001, 0.1];
 const CONNECT_BOUNDS_MS = [1, 5, 10, 50, 100, 500, 1000, 5000, 10_000];
+const STREAM_BOUNDS = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000];
 const LOOP_BOUNDS_S = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1];
 
 const DIRECTIONS: readonly Direction[] = ['inbound', 'outbound'];
@@ -118,7 +144,7 @@ function blockSamples<Info>(
   );
 }
 
-/** `bounds` and the sum are in units of `unit` µs. */
+/** `bounds` and the sum are in units of `unit` recorded ones, mostly µs. */
 function histogramSamples(
   name: string,
   data: HistogramData,
@@ -175,18 +201,51 @@ const CLOSE_FAMILY: Family = {
 const RESPONSE_FAMILY: Family = {
   name: 'response_total',
   type: 'counter',
-  help: 'Responses of endpoints; 5xx are failures',
+  help: 'Responses of endpoints; 5xx are failures, and of gRPC the statuses 2, 4, 7, 13, 14, 15 and none at all',
   samples: (snapshot) =>
     snapshot.endpoints.flatMap((series) => {
       const samples: Sample[] = [];
+      const sharedLabels = endpointLabels(series);
       for (let code = 100; code < 600; code++) {
         const value = series.values[E.STATUS + code - 100];
         if (value === 0) continue;
         const labels = { status_code: String(code), classification: code < 500 ? 'success' : 'failure' };
-        samples.push({ value, labels, sharedLabels: endpointLabels(series) });
+        samples.push({ value, labels, sharedLabels });
+      }
+      for (const { grpc_status, value } of grpcCounts(series.values, E.GRPC_STATUS, E.GRPC_MISSING)) {
+        const failed = grpc_status === MISSING || isGrpcFailure(Number(grpc_status));
+        const labels = { status_code: '200', classification: failed ? 'failure' : 'success', grpc_status };
+        samples.push({ value, labels, sharedLabels });
       }
       return samples;
     }),
+};
+
+/** Value of the label `grpc_status` where there was none. */
+const MISSING = 'missing';
+
+/** What was counted for each grpc-status, the code as a number as in Linkerd's label. */
+function grpcCounts(values: Float64Array, at: number, missing: number): { grpc_status: string; value: number }[] {
+  const counts = Array.from({ length: GRPC_CODES }, (_, code) => ({
+    grpc_status: `${code}`,
+    value: values[at + code],
+  }));
+  counts.push({ grpc_status: MISSING, value: values[missing] });
+  return counts.filter(({ value }) => value !== 0);
+}
+
+const GRPC_FAMILY: Family = {
+  name: 'sluice_grpc_responses_total',
+  type: 'counter',
+  help: 'gRPC calls by the status that the client got, from an endpoint or from the proxy itself',
+  samples: (snapshot) =>
+    snapshot.services.flatMap((series) =>
+      grpcCounts(series.values, S.GRPC_STATUS, S.GRPC_MISSING).map(({ grpc_status, value }) => ({
+        value,
+        labels: { grpc_status },
+        sharedLabels: serviceLabels(series),
+      })),
+    ),
 };
 
 /** Linkerd's word for the outcome of detection; null where nothing was detected. */
@@ -282,6 +341,20 @@ const STATE_FAMILY: Family = {
       ),
 };
 
+const PROTOCOL_FAMILY: Family = {
+  ...ENDPOINT_FIELDS.PROTOCOL,
+  samples: (snapshot) =>
+    snapshot.endpoints
+      .filter((series) => series.held)
+      .flatMap((series) =>
+        series.protocols.flatMap((value, index) =>
+          value === 0 || index === 0
+            ? []
+            : [{ value, labels: { protocol: ENDPOINT_PROTOCOLS[index] }, sharedLabels: endpointLabels(series) }],
+        ),
+      ),
+};
+
 /** Sums over the workers of a block of W, one series for each name; zeros are shown, so that a rate sees the first. */
 function workerBlockFamily(name: string, help: string, at: number, names: readonly string[], label: string): Family {
   return {
@@ -308,6 +381,66 @@ function workerFamilies(): Family[] {
   });
 }
 
+/** Once for every worker and role. */
+const perRole = (
+  { workers }: Snapshot,
+  samplesOf: (values: Float64Array, base: number, labels: Labels) => Sample[],
+): Sample[] =>
+  workers.flatMap(({ id, values }) =>
+    H2_ROLES.flatMap((role, index) => samplesOf(values, h2Base(index), { role, worker: String(id) })),
+  );
+
+function http2Families(): Family[] {
+  const keys = Object.keys(HTTP2_FIELDS) as (keyof typeof HTTP2_FIELDS)[];
+  const fields = keys.map((key): Family => {
+    const { scale = 1, ...metric } = HTTP2_FIELDS[key];
+    return {
+      ...metric,
+      samples: (snapshot) =>
+        perRole(snapshot, (values, base, labels) => [{ value: values[base + H[key]] * scale, labels }]),
+    };
+  });
+  const codes = (name: string, help: string, at: number): Family => ({
+    name,
+    type: 'counter',
+    help,
+    samples: (snapshot) =>
+      perRole(snapshot, (values, base, shared) =>
+        H2_ERRORS.flatMap((code, index) => {
+          const value = values[base + at + index];
+          return value === 0 ? [] : [{ value, labels: { code, ...shared } }];
+        }),
+      ),
+  });
+  return [
+    ...fields,
+    codes('sluice_http2_resets_sent_total', 'Streams that Sluice reset', H.RESET_SENT),
+    codes('sluice_http2_resets_received_total', 'Streams that the peer reset', H.RESET_RECEIVED),
+    codes('sluice_http2_goaways_sent_total', 'GOAWAY frames sent', H.GOAWAY_SENT),
+    codes('sluice_http2_goaways_received_total', 'GOAWAY frames that the peer sent', H.GOAWAY_RECEIVED),
+  ];
+}
+
+/** A histogram of the workers. */
+function workerHistogramFamily(
+  name: string,
+  help: string,
+  bounds: readonly number[],
+  unit: number,
+  index: number,
+): Family {
+  return {
+    name,
+    type: 'histogram',
+    help,
+    samples: ({ workers }) =>
+      workers.flatMap(({ id, histograms }) => {
+        const data = histograms[index];
+        return data === null ? [] : histogramSamples(name, data, { worker: String(id) }, bounds, unit);
+      }),
+  };
+}
+
 /** Families of listeners and endpoints share tcp_*: their samples are put together by name. */
 function merged(families: readonly Family[]): Family[] {
   const byName = new Map<string, Family>();
@@ -326,7 +459,7 @@ function merged(families: readonly Family[]): Family[] {
 const listenerKeys = Object.keys(LISTENER_FIELDS) as (keyof typeof LISTENER_FIELDS)[];
 const serviceKeys = Object.keys(SERVICE_FIELDS) as (keyof typeof SERVICE_FIELDS)[];
 const endpointKeys = (Object.keys(ENDPOINT_FIELDS) as (keyof typeof ENDPOINT_FIELDS)[]).filter(
-  (key) => key !== 'STATE',
+  (key) => key !== 'STATE' && key !== 'PROTOCOL',
 );
 const isTcp = (metric: FieldMetric): boolean => metric.name.startsWith('tcp_');
 
@@ -356,6 +489,7 @@ export const FAMILIES: readonly Family[] = merged([
     endpointLabels,
   ),
   STATE_FAMILY,
+  PROTOCOL_FAMILY,
   ...listenerKeys.map((key) => {
     const metric = LISTENER_FIELDS[key];
     return fieldFamily(metric, L[key], listenersOf, isTcp(metric) ? sourceLabels : listenerLabels);
@@ -379,6 +513,7 @@ export const FAMILIES: readonly Family[] = merged([
     help: 'Responses that the proxy made itself for requests of a service',
     samples: (snapshot) => blockSamples(snapshot.services, serviceLabels, S.RESPONSE, RESPONSE_REASONS, 'reason'),
   },
+  GRPC_FAMILY,
   workerBlockFamily(
     'sluice_proxy_response_total',
     'Responses that the proxy made itself',
@@ -388,17 +523,21 @@ export const FAMILIES: readonly Family[] = merged([
   ),
   workerBlockFamily('sluice_limit_total', 'Times a limit fired', W.LIMIT, LIMITS, 'limit'),
   ...workerFamilies(),
-  {
-    name: 'sluice_loop_turn_seconds',
-    type: 'histogram',
-    help: 'Time of one turn of the event loop, waiting not counted',
-    samples: ({ workers }) =>
-      workers.flatMap(({ id, histograms: [turn] }) =>
-        turn === null
-          ? []
-          : histogramSamples('sluice_loop_turn_seconds', turn, { worker: String(id) }, LOOP_BOUNDS_S, 1e6),
-      ),
-  },
+  workerHistogramFamily(
+    'sluice_loop_turn_seconds',
+    'Time of one turn of the event loop, waiting not counted',
+    LOOP_BOUNDS_S,
+    1e6,
+    WORKER_HISTOGRAMS.indexOf('loop_turn_us'),
+  ),
+  ...http2Families(),
+  workerHistogramFamily(
+    'sluice_http2_connection_streams',
+    'Streams that an HTTP/2 connection had served when it closed',
+    STREAM_BOUNDS,
+    1,
+    WORKER_HISTOGRAMS.indexOf('h2_connection_streams'),
+  ),
   {
     name: 'sluice_metrics_overflow_total',
     type: 'counter',

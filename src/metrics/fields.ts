@@ -1,5 +1,5 @@
 // The metric of every field in layout.ts. The compiler refuses a field without one.
-import type { E, L, S, W } from './layout.js';
+import type { E, H, L, S, W } from './layout.js';
 
 export interface FieldMetric {
   readonly name: string;
@@ -22,7 +22,7 @@ const TCP_READ = counter('tcp_read_bytes_total', 'Bytes read from the peer');
 const TCP_WRITE = counter('tcp_write_bytes_total', 'Bytes written to the peer');
 
 /** Labelled with `worker`. */
-export const WORKER_FIELDS: Fields<typeof W, 'LIMIT' | 'RESPONSE'> = {
+export const WORKER_FIELDS: Fields<typeof W, 'LIMIT' | 'RESPONSE' | 'HTTP2'> = {
   READY: gauge('sluice_worker_ready', '1 once the worker accepts connections'),
   CONNECTIONS_OPEN: gauge('sluice_worker_connections', 'Client connections that the worker holds'),
   HANDED_OVER: counter('sluice_handed_over_total', 'Accepted connections given to a less loaded worker'),
@@ -52,6 +52,43 @@ export const WORKER_FIELDS: Fields<typeof W, 'LIMIT' | 'RESPONSE'> = {
   ACCEPTED: counter('sluice_accepted_total', 'Connections that the worker accepted, those given away included'),
 };
 
+/** Labelled with `role` and `worker`. */
+export const HTTP2_FIELDS: Fields<typeof H, 'RESET_SENT' | 'RESET_RECEIVED' | 'GOAWAY_SENT' | 'GOAWAY_RECEIVED'> = {
+  CONNECTIONS_TOTAL: counter('sluice_http2_connections_total', 'HTTP/2 connections of clients, or to endpoints'),
+  CONNECTIONS: gauge('sluice_http2_open_connections', 'HTTP/2 connections that are open now'),
+  STREAMS_TOTAL: counter('sluice_http2_streams_total', 'Streams opened by clients, or to endpoints'),
+  STREAMS: gauge('sluice_http2_open_streams', 'Streams that are open now'),
+  STREAM_STALL_US: counter(
+    'sluice_http2_stream_stall_seconds_total',
+    'Time that streams had data waiting because the peer left their own window at zero',
+    1e-6,
+  ),
+  STREAM_STALLS: counter('sluice_http2_stream_stalls_total', 'Times that data of a stream began to wait so'),
+  CONNECTION_STALL_US: counter(
+    'sluice_http2_connection_stall_seconds_total',
+    'Time that connections had data waiting because the peer left their window at zero',
+    1e-6,
+  ),
+  CONNECTION_STALLS: counter(
+    'sluice_http2_connection_stalls_total',
+    'Times that data of a connection began to wait so',
+  ),
+  HEADER_BLOCKS: counter('sluice_http2_header_blocks_total', 'Header blocks decoded'),
+  HEADER_BLOCK_HITS: counter('sluice_http2_header_block_hits_total', 'Header blocks that were known as a whole'),
+  HEADER_FIELDS: counter('sluice_http2_header_fields_total', 'Fields decoded one by one'),
+  HEADER_FIELD_HITS: counter(
+    'sluice_http2_header_field_hits_total',
+    'Fields, of those decoded one by one, that were known',
+  ),
+  PINGS_SENT: counter('sluice_http2_pings_sent_total', 'Pings sent to see whether the peer is still there'),
+  PINGS_RECEIVED: counter('sluice_http2_pings_received_total', 'Pings that the peer sent'),
+  SETTINGS_RECEIVED: counter('sluice_http2_settings_received_total', 'SETTINGS frames that the peer sent'),
+  RETRIES_REFUSED: counter(
+    'sluice_http2_refused_retries_total',
+    'Streams sent to another endpoint because the first had not processed them (REFUSED_STREAM, GOAWAY)',
+  ),
+};
+
 /** Labelled with `direction`, `listener` and, for tcp_*, `peer="src"`. */
 export const LISTENER_FIELDS: Fields<typeof L, 'CLOSE' | 'VERDICT'> = {
   OPEN_TOTAL: TCP_OPEN_TOTAL,
@@ -62,17 +99,18 @@ export const LISTENER_FIELDS: Fields<typeof L, 'CLOSE' | 'VERDICT'> = {
 };
 
 /** Labelled with `direction` and `service`. */
-export const SERVICE_FIELDS: Fields<typeof S, 'RESPONSE'> = {
+export const SERVICE_FIELDS: Fields<typeof S, 'RESPONSE' | 'GRPC_STATUS' | 'GRPC_MISSING'> = {
   REQUESTS: counter('sluice_service_requests_total', 'Requests routed to the service, retries not counted'),
   RETRIES: counter('sluice_service_retries_total', 'Requests of the service sent once more'),
   RETRIES_DENIED: counter('sluice_service_retries_denied_total', 'Retries of the service denied by its budget'),
   NO_ENDPOINT: counter('sluice_service_no_endpoint_total', 'Times the service had no endpoint to choose'),
   IN_FLIGHT: gauge('sluice_service_in_flight', 'Requests of the service that wait for the end of their response'),
   UNANSWERED: counter('sluice_service_unanswered_total', 'Requests that ended without a whole response'),
+  GRPC_REQUESTS: counter('sluice_grpc_requests_total', 'gRPC calls routed to the service, retries not counted'),
 };
 
-/** Labelled with `direction`, `service`, `target_addr` and, for tcp_*, `peer="dst"`. STATE is shown by state. */
-export const ENDPOINT_FIELDS: Fields<typeof E, 'CLOSE' | 'STATUS'> = {
+/** Labelled with `direction`, `service`, `target_addr` and, for tcp_*, `peer="dst"`. STATE and PROTOCOL are shown by value. */
+export const ENDPOINT_FIELDS: Fields<typeof E, 'CLOSE' | 'STATUS' | 'GRPC_STATUS' | 'GRPC_MISSING'> = {
   OPEN_TOTAL: TCP_OPEN_TOTAL,
   OPEN: TCP_OPEN,
   READ_BYTES: TCP_READ,
@@ -89,10 +127,19 @@ export const ENDPOINT_FIELDS: Fields<typeof E, 'CLOSE' | 'STATUS'> = {
     'sluice_endpoint_abandoned_total',
     'Requests taken back: their client left, or they were sent elsewhere',
   ),
+  H2_CONNECTIONS: gauge('sluice_endpoint_http2_connections', 'HTTP/2 connections to the endpoint'),
+  H2_STREAMS: gauge('sluice_endpoint_http2_streams', 'Streams open on the HTTP/2 connections to the endpoint'),
+  H2_STREAM_CAPACITY: gauge(
+    'sluice_endpoint_http2_stream_capacity',
+    'Streams that the HTTP/2 connections to the endpoint allow, open ones included',
+  ),
+  PROTOCOL: gauge('sluice_endpoint_protocol', 'Workers that know the endpoint to speak this protocol'),
 };
 
 /** Values of E.STATE. */
 export const ENDPOINT_STATES = ['ready', 'probation', 'probing'] as const;
+/** Values of E.PROTOCOL; 0 is shown by nothing. */
+export const ENDPOINT_PROTOCOLS = ['unknown', 'http1', 'http2'] as const;
 
 /** Indexes of the gauges among `fields`: what ends with a worker. */
 export function gaugesOf<Key extends string>(

@@ -1,15 +1,15 @@
 // Golden metrics between two moments: rates, success, latency and traffic per service, verdicts per listener.
 import { countOf, intervalOf, toHistogram } from './histogram.js';
 import type { RESPONSE_REASONS } from './layout.js';
-import { E, L, RESPONSE_REASONS as REASON_LIST, REASONS, S, VERDICTS } from './layout.js';
+import { E, GRPC_CODES, isGrpcFailure, L, RESPONSE_REASONS as REASON_LIST, REASONS, S, VERDICTS } from './layout.js';
 import type { Snapshot } from './reader.js';
 
 /** Totals of a service up to one moment. */
 export interface ServiceTotals {
   readonly requests: number;
-  /** Responses below 500 that the endpoints sent, and refusals that the client caused. */
+  /** Responses that the endpoints sent and that response_total calls a success, and refusals that the client caused. */
   readonly successes: number;
-  /** Responses from 500 up, and those that the proxy made because the service failed. */
+  /** The other responses of the endpoints, and those that the proxy made because the service failed. */
   readonly failures: number;
   readonly connections: number;
   /** Bytes from the endpoints. */
@@ -96,10 +96,16 @@ export function totalsOf(snapshot: Snapshot): GoldenTotals {
   }
   for (const { info, values } of snapshot.endpoints) {
     const before = services.get(info.service) ?? NO_SERVICE;
+    let successes = countOf(values.subarray(E.STATUS, E.STATUS + 400));
+    let failures = countOf(values.subarray(E.STATUS + 400, E.STATUS + 500)) + values[E.GRPC_MISSING];
+    for (let code = 0; code < GRPC_CODES; code++) {
+      if (isGrpcFailure(code)) failures += values[E.GRPC_STATUS + code];
+      else successes += values[E.GRPC_STATUS + code];
+    }
     services.set(info.service, {
       ...before,
-      successes: before.successes + countOf(values.subarray(E.STATUS, E.STATUS + 400)),
-      failures: before.failures + countOf(values.subarray(E.STATUS + 400, E.STATUS + 500)),
+      successes: before.successes + successes,
+      failures: before.failures + failures,
       connections: before.connections + values[E.OPEN_TOTAL],
       readBytes: before.readBytes + values[E.READ_BYTES],
       writeBytes: before.writeBytes + values[E.WRITE_BYTES],

@@ -1,6 +1,6 @@
 // Where each number lives in a worker's shared memory. One writer (the worker), plain stores; the main thread reads at any time.
 // Counters and gauges are Float64 (exact to 2^53); histograms are Uint32 slots in HdrHistogram's index layout.
-// The hot path adds to `values[base + FIELD]`; bases come from `listenerBase`, `serviceBase` and `endpointBase`.
+// The hot path adds to `values[base + FIELD]`; bases come from `h2Base`, `listenerBase`, `serviceBase` and `endpointBase`.
 
 /** Capacity; slot 0 of each table is the overflow series that takes what does not fit. */
 export const MAX_LISTENERS = 64;
@@ -55,7 +55,40 @@ export const RESPONSE_REASONS = [
   'misdirected',
   'draining',
   'expectation',
+  'stream-refused',
 ] as const;
+
+/** Sides of an HTTP/2 connection: Sluice is the server of its clients and the client of its endpoints. */
+export const H2_ROLES = ['server', 'client'] as const;
+
+/** Error codes (RFC 9113 section 7) by their number; the last one stands for all that the RFC does not know. */
+export const H2_ERRORS = [
+  'NO_ERROR',
+  'PROTOCOL_ERROR',
+  'INTERNAL_ERROR',
+  'FLOW_CONTROL_ERROR',
+  'SETTINGS_TIMEOUT',
+  'STREAM_CLOSED',
+  'FRAME_SIZE_ERROR',
+  'REFUSED_STREAM',
+  'CANCEL',
+  'COMPRESSION_ERROR',
+  'CONNECT_ERROR',
+  'ENHANCE_YOUR_CALM',
+  'INADEQUATE_SECURITY',
+  'HTTP_1_1_REQUIRED',
+  'other',
+] as const;
+const H2_OTHER = H2_ERRORS.length - 1;
+/** Place of a 32-bit error code in a block of H: `values[base + H.RESET_SENT + h2Error(code)]++`. */
+export const h2Error = (code: number): number => (code >= 0 && code < H2_OTHER ? code : H2_OTHER);
+
+/** gRPC has the status codes 0 (OK) to 16 (UNAUTHENTICATED). */
+export const GRPC_CODES = 17;
+// UNKNOWN, DEADLINE_EXCEEDED, PERMISSION_DENIED, INTERNAL, UNAVAILABLE, DATA_LOSS: what Linkerd classifies as failures.
+const GRPC_FAILURES = (1 << 2) | (1 << 4) | (1 << 7) | (1 << 13) | (1 << 14) | (1 << 15);
+/** Whether `code` (0 to 16) is a failure of the service; other errors are its answer, or the client's doing. */
+export const isGrpcFailure = (code: number): boolean => ((GRPC_FAILURES >> code) & 1) !== 0;
 
 /** Per-worker fields. */
 export const W = {
@@ -95,8 +128,42 @@ export const W = {
   /** Limits that fired, in the order of LIMITS. */
   LIMIT: 32,
   /** Responses made by the proxy, in the order of RESPONSE_REASONS. */
-  RESPONSE: 64,
-  SIZE: 128,
+  RESPONSE: 96,
+  /** Blocks of H, in the order of H2_ROLES; `h2Base` gives their first values. */
+  HTTP2: 128,
+  SIZE: 288,
+} as const;
+
+/** HTTP/2 fields of one role of a worker: `values[h2Base(role) + H.X]`. */
+export const H = {
+  CONNECTIONS_TOTAL: 0,
+  CONNECTIONS: 1,
+  STREAMS_TOTAL: 2,
+  STREAMS: 3,
+  /** Time that streams had data waiting at their own zero window, µs, added when the wait ends. */
+  STREAM_STALL_US: 4,
+  STREAM_STALLS: 5,
+  /** The same at the connection's window. */
+  CONNECTION_STALL_US: 6,
+  CONNECTION_STALLS: 7,
+  /** Header blocks decoded, and those of them that the cache of whole blocks knew. */
+  HEADER_BLOCKS: 8,
+  HEADER_BLOCK_HITS: 9,
+  /** Fields decoded one by one, and those of them that a cache knew. */
+  HEADER_FIELDS: 10,
+  HEADER_FIELD_HITS: 11,
+  PINGS_SENT: 12,
+  /** Pings of the peer; acknowledgements are not counted. */
+  PINGS_RECEIVED: 13,
+  SETTINGS_RECEIVED: 14,
+  /** Streams sent to another endpoint after REFUSED_STREAM or a GOAWAY. */
+  RETRIES_REFUSED: 15,
+  /** RESET_SENT + h2Error(code); likewise the next three. */
+  RESET_SENT: 16,
+  RESET_RECEIVED: 32,
+  GOAWAY_SENT: 48,
+  GOAWAY_RECEIVED: 64,
+  SIZE: 80,
 } as const;
 
 /** Limits with a counter each. */
@@ -123,6 +190,21 @@ export const LIMITS = [
   'retry-budget',
   'drain-grace',
   'file-descriptors',
+  'h2-streams',
+  'h2-resets',
+  'h2-provoked-resets',
+  'h2-control-frames',
+  'h2-empty-frames',
+  'h2-tiny-data',
+  'h2-continuations',
+  'h2-header-bytes',
+  'h2-header-time',
+  'h2-stalled',
+  'h2-buffered',
+  'h2-keepalive',
+  'h2-idle-time',
+  'h2-connection-age',
+  'h2-replay',
 ] as const;
 
 /** Per-listener fields (`peer="src"`). */
@@ -148,9 +230,15 @@ export const S = {
   IN_FLIGHT: 4,
   /** Requests that ended without a whole response: the client left, or a response that had begun was cut off. */
   UNANSWERED: 5,
+  /** Of REQUESTS, those with a gRPC content type. */
+  GRPC_REQUESTS: 6,
+  /** gRPC responses passed on that ended without a grpc-status. */
+  GRPC_MISSING: 7,
   /** RESPONSE + index into RESPONSE_REASONS: what the proxy answered itself. */
   RESPONSE: 8,
-  SIZE: 32,
+  /** GRPC_STATUS + code 0..16: what clients were told in the end, by the proxy itself included. */
+  GRPC_STATUS: 32,
+  SIZE: 56,
 } as const;
 
 /** Per-endpoint fields (`peer="dst"`). */
@@ -174,9 +262,24 @@ export const E = {
   FAILURES: 23,
   /** Requests taken back: the client left, or another connection or endpoint was tried. */
   ABANDONED: 24,
-  /** STATUS + (code - 100): responses by status code 100..599. */
+  /** HTTP/2 connections that are open. */
+  H2_CONNECTIONS: 25,
+  /** Streams open on them. */
+  H2_STREAMS: 26,
+  /** Streams that they allow, open ones included. */
+  H2_STREAM_CAPACITY: 27,
+  /** What the endpoint is known to speak: 0 unknown, 1 HTTP/1, 2 HTTP/2. */
+  PROTOCOL: 28,
+  /** gRPC responses that ended without a grpc-status. */
+  GRPC_MISSING: 29,
+  /**
+   * STATUS + (code - 100): responses by status code 100..599. A gRPC response (status 200 and a gRPC content type) is
+   * not counted here but once it has ended, by its grpc-status, in GRPC_STATUS or GRPC_MISSING: response_total shows both.
+   */
   STATUS: 32,
-  SIZE: 536,
+  /** GRPC_STATUS + code 0..16. */
+  GRPC_STATUS: 532,
+  SIZE: 552,
 } as const;
 
 /**
@@ -187,7 +290,8 @@ export const HISTOGRAM = { lowest: 1, highest: 2_147_483_647, digits: 2 } as con
 /** Uint32 slots of one histogram: 256 for the first bucket, 128 for each of the 23 doublings above it. */
 export const HISTOGRAM_SLOTS = 3200;
 
-export const WORKER_HISTOGRAMS = ['loop_turn_us'] as const;
+/** `h2_connection_streams`: streams that an HTTP/2 connection had served when it closed. */
+export const WORKER_HISTOGRAMS = ['loop_turn_us', 'h2_connection_streams'] as const;
 export const LISTENER_HISTOGRAMS = ['detect_us'] as const;
 export const SERVICE_HISTOGRAMS = ['response_latency_us'] as const;
 export const ENDPOINT_HISTOGRAMS = ['response_latency_us', 'connect_us'] as const;
@@ -207,6 +311,8 @@ export const HISTOGRAM_COUNT = ENDPOINT_HISTOGRAMS_AT + MAX_ENDPOINTS * ENDPOINT
 /** Float64 values of one worker. */
 export const VALUES_LENGTH = SUMS_AT + HISTOGRAM_COUNT;
 
+/** First value of H of a role: 0 for the side towards clients (server), 1 towards endpoints (client). */
+export const h2Base = (role: number): number => W.HTTP2 + role * H.SIZE;
 /** First value of listener `slot`. */
 export const listenerBase = (slot: number): number => LISTENERS_AT + slot * L.SIZE;
 /** First value of service `slot`. */

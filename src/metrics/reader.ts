@@ -1,8 +1,10 @@
 // The main thread's view: what all workers counted, by name. Reads the workers' memory without stopping them.
 import {
   ENDPOINT_FIELDS,
+  ENDPOINT_PROTOCOLS,
   ENDPOINT_STATES,
   gaugesOf,
+  HTTP2_FIELDS,
   LISTENER_FIELDS,
   SERVICE_FIELDS,
   WORKER_FIELDS,
@@ -16,6 +18,9 @@ import {
   ENDPOINT_HISTOGRAMS,
   endpointBase,
   endpointHistogram,
+  H,
+  H2_ROLES,
+  h2Base,
   L,
   LISTENER_HISTOGRAMS,
   listenerBase,
@@ -70,10 +75,15 @@ export interface Series<Info> {
   readonly histograms: readonly (HistogramData | null)[];
 }
 
-/** `values[E.STATE]` is the best state that a worker sees, `values[E.EWMA_MS]` the mean of the workers' estimates. */
+/**
+ * `values[E.STATE]` is the best state that a worker sees, `values[E.EWMA_MS]` the mean of the workers' estimates,
+ * `values[E.PROTOCOL]` the highest that a worker knows.
+ */
 export interface EndpointSeries extends Series<EndpointInfo> {
   /** Workers that see the endpoint in each of ENDPOINT_STATES. */
   readonly states: readonly number[];
+  /** Workers that know it to speak each of ENDPOINT_PROTOCOLS. */
+  readonly protocols: readonly number[];
 }
 
 export interface WorkerSeries {
@@ -110,7 +120,10 @@ interface WorkerRecord {
   readonly totals: readonly HistogramTotal[];
 }
 
-const WORKER_GAUGES = gaugesOf(W, WORKER_FIELDS);
+const WORKER_GAUGES = [
+  ...gaugesOf(W, WORKER_FIELDS),
+  ...H2_ROLES.flatMap((_, role) => gaugesOf(H, HTTP2_FIELDS).map((field) => h2Base(role) + field)),
+];
 
 /** The name of slot 0 in each table. */
 export const OVERFLOW = 'overflow';
@@ -246,12 +259,15 @@ export class MetricsReader {
 
   #endpointSeries(series: Series<EndpointInfo>): EndpointSeries {
     const states = ENDPOINT_STATES.map(() => 0);
+    const protocols = ENDPOINT_PROTOCOLS.map(() => 0);
     let estimates = 0;
     let workers = 0;
     const base = endpointBase(series.slot);
     for (const { values } of this.#views) {
       const state = values[base + E.STATE];
       if (state < states.length) states[state]++;
+      const protocol = values[base + E.PROTOCOL];
+      if (protocol < protocols.length) protocols[protocol]++;
       if (values[base + E.EWMA_MS] > 0) {
         estimates += values[base + E.EWMA_MS];
         workers++;
@@ -261,8 +277,12 @@ export class MetricsReader {
       0,
       states.findIndex((count) => count > 0),
     );
+    series.values[E.PROTOCOL] = Math.max(
+      0,
+      protocols.findLastIndex((count) => count > 0),
+    );
     series.values[E.EWMA_MS] = workers === 0 ? 0 : estimates / workers;
-    return { ...series, states };
+    return { ...series, states, protocols };
   }
 }
 

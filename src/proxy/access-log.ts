@@ -1,9 +1,12 @@
 // The access log: one JSON line a request or opaque connection, off by default. Lines are collected and written once in a
 // while, off the path of the request; what the reader does not take waits, and beyond a bound is dropped and counted.
 import { writeSync } from 'node:fs';
+import type { FieldList } from '../http2/field-list.js';
+import type { Streams } from '../http2/streams.js';
 import { CLOSE_REASONS, W } from '../metrics/layout.js';
 import type { Context } from './context.js';
 import type { Exchanges } from './exchange.js';
+import type { StreamExchanges } from './http2-exchange.js';
 
 const FLUSH_MS = 200;
 /** When a full pipe is tried again. */
@@ -48,6 +51,28 @@ export class AccessLog {
     this.exchange(client, NONE, 0, ',"unanswered":true', exchanges);
   }
 
+  /** Keeps method and target of the request whose fields are in `list`. */
+  streamTarget(slot: number, exchanges: StreamExchanges, list: FieldList): void {
+    const { facts } = list;
+    const { bytes } = this.context;
+    const text = (at: number, length: number): string =>
+      at < 0 ? '' : Buffer.from(bytes.buffer, bytes.byteOffset + at, length).toString('latin1');
+    exchanges.target[slot] =
+      `"method":${JSON.stringify(text(facts.methodAt, facts.methodLength))},"target":${JSON.stringify(text(facts.pathAt, facts.pathLength))},` +
+      `"host":${JSON.stringify(facts.authorityAt < 0 ? text(facts.hostAt, facts.hostLength) : text(facts.authorityAt, facts.authorityLength))}`;
+  }
+
+  /** The exchange of an HTTP/2 stream has ended; `endpoint` -1: answered by the proxy. */
+  stream(slot: number, endpoint: number, status: number, streams: Streams, exchanges: StreamExchanges): void {
+    const upstream = streams.peer[slot];
+    const grpc = upstream >= 0 && exchanges.grpc[slot] === 1 ? `,"grpc_status":${exchanges.grpcStatus[upstream]}` : '';
+    this.streamLine(slot, endpoint, status, grpc, streams, exchanges);
+  }
+
+  streamUnanswered(slot: number, streams: Streams, exchanges: StreamExchanges): void {
+    this.streamLine(slot, NONE, 0, ',"unanswered":true', streams, exchanges);
+  }
+
   /** An opaque connection has ended. */
   connection(client: number, reason: number): void {
     const { reactor, endpoints, native, sockets, connections } = this.context;
@@ -83,16 +108,37 @@ export class AccessLog {
     else this.timer = setTimeout(() => this.flush(), RETRY_MS).unref();
   }
 
+  private streamLine(
+    slot: number,
+    endpoint: number,
+    status: number,
+    more: string,
+    streams: Streams,
+    exchanges: StreamExchanges,
+  ): void {
+    const { reactor } = this.context;
+    const what = exchanges.target[slot] ?? '"method":"","target":"","host":""';
+    exchanges.target[slot] = undefined;
+    const socket = streams.connection[slot]?.socket ?? NONE;
+    const id = `,"stream":${streams.id[slot]}`;
+    this.line(socket, what, status, endpoint, reactor.now - exchanges.started[slot], id + more);
+  }
+
   private exchange(client: number, endpoint: number, status: number, more: string, exchanges: Exchanges): void {
-    const { reactor, endpoints, native, sockets } = this.context;
     const kept = exchanges.target[client];
     exchanges.target[client] = undefined;
     const what = kept ?? '"method":"","target":"","host":""';
-    const upstream = endpoint < 0 ? '' : endpoints.address[endpoint];
     // A request whose head could not be read has no beginning.
-    const elapsed = kept === undefined ? 0 : reactor.now - exchanges.started[client];
+    const elapsed = kept === undefined ? 0 : this.context.reactor.now - exchanges.started[client];
+    this.line(client, what, status, endpoint, elapsed, more);
+  }
+
+  private line(socket: number, what: string, status: number, endpoint: number, elapsed: number, more: string): void {
+    const { endpoints, native, sockets } = this.context;
+    const upstream = endpoint < 0 ? '' : endpoints.address[endpoint];
+    const client = socket < 0 ? '' : native.peerName(sockets.fd[socket]);
     this.write(
-      `{"time":"${new Date().toISOString()}","level":"info","message":"request","client":"${native.peerName(sockets.fd[client])}",` +
+      `{"time":"${new Date().toISOString()}","level":"info","message":"request","client":"${client}",` +
         `${what},"status":${status},"upstream":"${upstream}","ms":${elapsed.toFixed(3)}${more}}\n`,
     );
   }

@@ -15,6 +15,8 @@ export const KIND = {
   OPAQUE: 5,
   /** Answered, and read to the end so that the answer survives. */
   LINGER: 6,
+  HTTP2_CLIENT: 7,
+  HTTP2_UPSTREAM: 8,
 } as const;
 
 /** Indices into CLOSE_REASONS. */

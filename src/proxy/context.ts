@@ -1,7 +1,7 @@
 // What the parts of a worker's data path share.
 import { Balancer, POLICY } from '../balance/balancer.js';
 import { RetryBudget } from '../balance/budget.js';
-import type { LimitsConfig } from '../config/model.js';
+import type { LimitsConfig, ServiceProtocol } from '../config/model.js';
 import { Learned } from '../detect/learned.js';
 import { Inbox } from '../io/inbox.js';
 import type { Native } from '../io/native.js';
@@ -10,7 +10,7 @@ import type { Slab } from '../io/slab.js';
 import type { Sockets } from '../io/sockets.js';
 import type { Splicer } from '../io/splice.js';
 import type { Wheel } from '../io/wheel.js';
-import { MAX_ENDPOINTS, MAX_LISTENERS, MAX_SERVICES, W } from '../metrics/layout.js';
+import { E, endpointBase, MAX_ENDPOINTS, MAX_LISTENERS, MAX_SERVICES, W } from '../metrics/layout.js';
 import { WorkerMetrics } from '../metrics/shared.js';
 import { AccessLog } from './access-log.js';
 import { Connections } from './connections.js';
@@ -19,6 +19,15 @@ import type { EndpointSnapshot, ListenerSnapshot, ServiceSnapshot, Snapshot, Wor
 const SOCKADDR_BYTES = 32;
 const HOST_BYTES = 64;
 
+/** What the endpoints of a service speak: `ServiceTable.protocol`. AUTO is learned for each endpoint. */
+export const PROTOCOL = { AUTO: 0, HTTP1: 1, HTTP2: 2, OPAQUE: 3 } as const;
+const PROTOCOL_OF: Readonly<Record<ServiceProtocol, number>> = {
+  auto: PROTOCOL.AUTO,
+  http1: PROTOCOL.HTTP1,
+  http2: PROTOCOL.HTTP2,
+  opaque: PROTOCOL.OPAQUE,
+};
+
 /** Settings of a service as the data path reads them. */
 export class ServiceTable {
   readonly connectTimeoutMs = new Float64Array(MAX_SERVICES);
@@ -26,6 +35,13 @@ export class ServiceTable {
   readonly poolIdleMs = new Float64Array(MAX_SERVICES);
   readonly maxIdle = new Int32Array(MAX_SERVICES);
   readonly maxConnections = new Int32Array(MAX_SERVICES);
+  /** Of HTTP/2 connections to one endpoint: streams on each, age (0 is none), kept beyond need, at most. */
+  readonly poolMaxStreams = new Int32Array(MAX_SERVICES);
+  readonly poolMaxAgeMs = new Int32Array(MAX_SERVICES);
+  readonly poolSpares = new Int32Array(MAX_SERVICES);
+  readonly http2Connections = new Int32Array(MAX_SERVICES);
+  /** Bytes of a request kept for sending it again. */
+  readonly replayBytes = new Int32Array(MAX_SERVICES);
   readonly keepAliveMs = new Int32Array(MAX_SERVICES);
   readonly userTimeoutMs = new Int32Array(MAX_SERVICES);
   /** The service's name in the slab: the Host of requests that came without one. */
@@ -33,6 +49,8 @@ export class ServiceTable {
   readonly hostLength = new Int32Array(MAX_SERVICES);
   /** 1: the endpoints don't speak HTTP, so that HTTP is relayed to them as it is. */
   readonly opaque = new Uint8Array(MAX_SERVICES);
+  /** One of PROTOCOL. */
+  readonly protocol = new Uint8Array(MAX_SERVICES);
 }
 
 /** Where an endpoint is. */
@@ -42,6 +60,8 @@ export class EndpointTable {
   readonly addressAt = new Int32Array(MAX_ENDPOINTS);
   readonly addressLength = new Int32Array(MAX_ENDPOINTS);
   readonly address: string[] = new Array<string>(MAX_ENDPOINTS).fill('');
+  /** PROTOCOL that it has been seen to speak; AUTO while that is not known. */
+  readonly protocol = new Uint8Array(MAX_ENDPOINTS);
 }
 
 export class ListenerTable {
@@ -112,6 +132,12 @@ export class Context {
     this.values[W.LIMIT + limit]++;
   }
 
+  /** The endpoint has been seen to speak `protocol`, or (AUTO) is not known any more. */
+  learnProtocol(endpoint: number, protocol: number): void {
+    this.endpoints.protocol[endpoint] = protocol;
+    this.values[endpointBase(endpoint) + E.PROTOCOL] = protocol;
+  }
+
   /** Takes over new settings. Listening sockets are the acceptor's business. */
   configure(snapshot: Snapshot): void {
     this.limits = snapshot.limits;
@@ -138,6 +164,7 @@ export class Context {
         // The slot belonged to another endpoint before: nothing of its history is true here.
         this.balancer.reset(slot);
         table.address[slot] = address;
+        this.learnProtocol(slot, PROTOCOL.AUTO);
         table.family[slot] = host.includes(':') ? 6 : 4;
         table.addressLength[slot] = this.native.sockaddr(host, port, this.bytes, table.addressAt[slot]);
       }
@@ -168,7 +195,13 @@ export class Context {
     table.poolIdleMs[slot] = config.pool.idleTimeoutMs;
     table.maxIdle[slot] = config.pool.maxIdle;
     table.opaque[slot] = config.protocol === 'opaque' ? 1 : 0;
+    table.protocol[slot] = PROTOCOL_OF[config.protocol];
     table.maxConnections[slot] = config.pool.maxConnections;
+    table.poolMaxStreams[slot] = config.pool.maxStreams;
+    table.poolMaxAgeMs[slot] = config.pool.maxAgeMs;
+    table.poolSpares[slot] = config.pool.spares;
+    table.http2Connections[slot] = config.pool.http2Connections;
+    table.replayBytes[slot] = config.retry.replayBytes;
     table.keepAliveMs[slot] = config.keepAliveMs;
     table.userTimeoutMs[slot] = config.userTimeoutMs;
     const { balance, breaker } = config;

@@ -18,6 +18,7 @@ import {
 import { CLOSE, KIND } from './connections.js';
 import type { Context } from './context.js';
 import type { Http1 } from './http1.js';
+import type { Http2 } from './http2.js';
 import { DIAL_ATTEMPTS, type OpaqueRelay } from './opaque.js';
 import { MODE } from './snapshot.js';
 import type { Upstreams } from './upstreams.js';
@@ -48,6 +49,7 @@ export class Detector {
     private readonly upstreams: Upstreams,
     private readonly opaque: OpaqueRelay,
     private readonly http1: Http1,
+    private readonly http2: Http2,
   ) {
     const n = context.sockets.capacity;
     this.state = new Int32Array(n);
@@ -68,7 +70,8 @@ export class Detector {
         return;
       case MODE.HTTP2:
         this.count(listener, VERDICT.HTTP2, listeners.reason[listener]);
-        this.toOpaque(client, VERDICT.HTTP2, NONE);
+        if (this.opaqueEndpoints(listener, VERDICT.HTTP2)) this.toOpaque(client, VERDICT.HTTP2, NONE);
+        else this.toHttp2(client, NONE);
         return;
       case MODE.OPAQUE:
         this.count(listener, VERDICT.OPAQUE, listeners.reason[listener]);
@@ -212,7 +215,8 @@ export class Detector {
       // It spoke last time, but this client spoke before it: not a server-first protocol any more.
       learned.forget(destinationKey(listener, listeners.service[listener * 4 + VERDICT.OPAQUE]));
     }
-    if (verdict === VERDICT.HTTP1 && !this.opaqueEndpoints(listener)) this.toHttp1(client, upstream);
+    if (verdict === VERDICT.HTTP1 && !this.opaqueEndpoints(listener, verdict)) this.toHttp1(client, upstream);
+    else if (verdict === VERDICT.HTTP2 && !this.opaqueEndpoints(listener, verdict)) this.toHttp2(client, upstream);
     else this.toOpaque(client, verdict, upstream);
   }
 
@@ -250,9 +254,15 @@ export class Detector {
     this.opaque.open(client, service, upstream);
   }
 
-  /** Whether the service for HTTP on this listener is declared opaque. */
-  private opaqueEndpoints(listener: number): boolean {
-    const service = this.context.listeners.service[listener * 4 + VERDICT.HTTP1];
+  private toHttp2(client: number, raced: number): void {
+    // A connection that was made for bytes has said no preface; it would have to be told apart from the pool's own.
+    if (raced >= 0) this.closeRaced(raced);
+    this.http2.open(client);
+  }
+
+  /** Whether the service for HTTP (of the version of `verdict`) on this listener is declared opaque. */
+  private opaqueEndpoints(listener: number, verdict: number): boolean {
+    const service = this.context.listeners.service[listener * 4 + verdict];
     return service >= 0 && this.context.services.opaque[service] === 1;
   }
 

@@ -29,6 +29,9 @@ export const WHY = {
   POOL_EXHAUSTED: RESPONSE_REASONS.indexOf('pool-exhausted'),
   MEMORY: RESPONSE_REASONS.indexOf('memory'),
   MISDIRECTED: RESPONSE_REASONS.indexOf('misdirected'),
+  HEADER_TOO_LARGE: RESPONSE_REASONS.indexOf('header-too-large'),
+  UPSTREAM_PROTOCOL: RESPONSE_REASONS.indexOf('upstream-protocol'),
+  STREAM_REFUSED: RESPONSE_REASONS.indexOf('stream-refused'),
 } as const;
 
 export class OwnAnswers {

@@ -1,6 +1,6 @@
 // A worker: the data path, composed.
 //
-//   accept → hand over → policy → detect → { http1 | opaque } → balance → upstream → relay → account → close
+//   accept → hand over → policy → detect → { http1 | http2 | opaque } → balance → upstream → relay → account → close
 //
 // Each arrow is a call below; who handles a socket's events is its kind.
 import { threadId } from 'node:worker_threads';
@@ -15,6 +15,7 @@ import { CLOSE, KIND } from './connections.js';
 import { Context } from './context.js';
 import { Detector } from './detector.js';
 import { Http1 } from './http1.js';
+import { Http2 } from './http2.js';
 import { OpaqueRelay } from './opaque.js';
 import { BOARD, type FromWorker, type Snapshot, type ToWorker, type WorkerTask } from './snapshot.js';
 import { Upstreams } from './upstreams.js';
@@ -25,6 +26,10 @@ const SAMPLE_MS = 250;
 const COALESCE_FROM = 128;
 /** ... an eighth. */
 const COALESCE_SHIFT = 3;
+/** Of HTTP/2 exchanges in flight a quarter is waited for: each turn writes a connection once, so few turns are few writes. */
+const HTTP2_SHIFT = 2;
+/** A turn with more completions than this gains nothing by waiting for yet more. */
+const HTTP2_MOST = 32;
 const LIMIT_DRAIN_GRACE = LIMITS.indexOf('drain-grace');
 const LOOP_TURN_US = WORKER_HISTOGRAMS.indexOf('loop_turn_us');
 
@@ -34,6 +39,7 @@ export class Worker implements Handlers {
   private readonly upstreams: Upstreams;
   private readonly opaque: OpaqueRelay;
   private readonly http1: Http1;
+  private readonly http2: Http2;
   private readonly detector: Detector;
   private readonly acceptor: Acceptor;
   private readonly accessLog: AccessLog;
@@ -63,7 +69,8 @@ export class Worker implements Handlers {
     this.upstreams = new Upstreams(this.context);
     this.opaque = new OpaqueRelay(this.context, this.upstreams);
     this.http1 = new Http1(this.context, this.upstreams, this.opaque, this.accessLog);
-    this.detector = new Detector(this.context, this.upstreams, this.opaque, this.http1);
+    this.http2 = new Http2(this.context, this.upstreams, this.http1);
+    this.detector = new Detector(this.context, this.upstreams, this.opaque, this.http1, this.http2);
     this.acceptor = new Acceptor(
       this.context,
       new Int32Array(task.owner),
@@ -123,6 +130,9 @@ export class Worker implements Handlers {
       case KIND.HTTP1_UPSTREAM:
         this.http1.upstreamConnected(slot, result);
         break;
+      case KIND.HTTP2_UPSTREAM:
+        this.http2.socketConnected(slot, result);
+        break;
       case KIND.OPAQUE:
         this.opaque.connected(slot, result);
         break;
@@ -147,6 +157,10 @@ export class Worker implements Handlers {
         break;
       case KIND.HTTP1_UPSTREAM:
         this.http1.upstreamData(slot, bid, at, length);
+        break;
+      case KIND.HTTP2_CLIENT:
+      case KIND.HTTP2_UPSTREAM:
+        this.http2.socketData(slot, bid, at, length);
         break;
       case KIND.OPAQUE:
         this.opaque.data(slot, bid, at, length);
@@ -175,6 +189,10 @@ export class Worker implements Handlers {
       case KIND.HTTP1_UPSTREAM:
         this.http1.upstreamEof(slot);
         break;
+      case KIND.HTTP2_CLIENT:
+      case KIND.HTTP2_UPSTREAM:
+        this.http2.socketEof(slot);
+        break;
       case KIND.OPAQUE:
         this.opaque.eof(slot);
         break;
@@ -202,6 +220,10 @@ export class Worker implements Handlers {
         break;
       case KIND.HTTP1_UPSTREAM:
         this.http1.upstreamFailed(slot, errno);
+        break;
+      case KIND.HTTP2_CLIENT:
+      case KIND.HTTP2_UPSTREAM:
+        this.http2.socketFailed(slot, errno);
         break;
       case KIND.OPAQUE:
         this.opaque.failed(slot, errno);
@@ -266,6 +288,10 @@ export class Worker implements Handlers {
       case KIND.HTTP1_UPSTREAM:
         this.http1.upstreamDrained(slot);
         break;
+      case KIND.HTTP2_CLIENT:
+      case KIND.HTTP2_UPSTREAM:
+        this.http2.socketDrained(slot);
+        break;
       case KIND.OPAQUE:
         this.opaque.drained(slot);
         break;
@@ -291,6 +317,10 @@ export class Worker implements Handlers {
       case KIND.HTTP1_UPSTREAM:
         this.http1.timers.upstream(slot);
         break;
+      case KIND.HTTP2_CLIENT:
+      case KIND.HTTP2_UPSTREAM:
+        this.http2.timers.fired(slot);
+        break;
       case KIND.OPAQUE:
         this.opaque.timer(slot);
         break;
@@ -306,13 +336,24 @@ export class Worker implements Handlers {
   }
 
   turn(): void {
-    const { http1, reactor } = this;
-    // Measured: it costs on epoll, where waiting means one more system call.
-    const { coalesceUs } = this.snapshot;
-    const many = http1.inFlight >= COALESCE_FROM && coalesceUs > 0 && reactor.ring.executor === 'uring';
-    reactor.waitFor = many ? http1.inFlight >> COALESCE_SHIFT : 1;
-    reactor.waitUs = many ? coalesceUs : 0;
+    this.http2.turn();
+    this.coalesce();
     if (this.stopping) this.finishIfDone();
+  }
+
+  /** Sets how many completions the next turn waits for, and how long. */
+  private coalesce(): void {
+    const { http1, http2, reactor } = this;
+    const { coalesceUs } = this.snapshot;
+    let wait = 1;
+    // Measured: it costs on epoll, where waiting means one more system call.
+    if (coalesceUs > 0 && reactor.ring.executor === 'uring') {
+      if (http1.inFlight >= COALESCE_FROM) wait = http1.inFlight >> COALESCE_SHIFT;
+      const streams = Math.min(http2.inFlight >> HTTP2_SHIFT, HTTP2_MOST);
+      if (streams > wait) wait = streams;
+    }
+    reactor.waitFor = wait;
+    reactor.waitUs = wait > 1 ? coalesceUs : 0;
   }
 
   private receive(message: ToWorker): void {
@@ -342,7 +383,10 @@ export class Worker implements Handlers {
   }
 
   private setEndpoints(service: number, endpoints: Parameters<Context['setEndpoints']>[1]): void {
-    for (const gone of this.context.setEndpoints(service, endpoints)) this.upstreams.closeIdle(gone);
+    for (const gone of this.context.setEndpoints(service, endpoints)) {
+      this.upstreams.closeIdle(gone);
+      this.http2.endpointGone(gone);
+    }
   }
 
   private drain(phase: 'hold' | 'stop' | 'force'): void {
@@ -365,6 +409,8 @@ export class Worker implements Handlers {
         connections.close(slot, CLOSE.DRAIN);
       } else if (kind === KIND.HTTP1_CLIENT && !connections.over(slot)) this.http1.timers.reconsider(slot);
       else if (kind === KIND.DETECT && !connections.over(slot)) this.detector.reconsider(slot);
+      else if ((kind === KIND.HTTP2_CLIENT || kind === KIND.HTTP2_UPSTREAM) && !connections.over(slot))
+        this.http2.reconsider(slot);
     }
     if (phase === 'force') this.finish();
   }

@@ -9,7 +9,7 @@ import { decodeFromCompressedBase64, HistogramLogReader } from 'hdr-histogram-js
 import type { AdminDeps, AdminLimits } from '../../src/admin/server.js';
 import { ADMIN_LIMITS, AdminServer } from '../../src/admin/server.js';
 import type { LogLevel } from '../../src/config/model.js';
-import { L, listenerBase, serviceHistogram } from '../../src/metrics/layout.js';
+import { L, listenerBase, serviceHistogram, WORKER_HISTOGRAMS, workerHistogram } from '../../src/metrics/layout.js';
 import { MetricsReader } from '../../src/metrics/reader.js';
 import { allocateWorkerMemory, WorkerMetrics } from '../../src/metrics/shared.js';
 
@@ -141,6 +141,18 @@ test('histograms are listed, and each can be had in every format from the list',
   assert.equal((await ask(`${entry.urls.json}x`)).status, 400);
   assert.equal((await ask('/histograms/service.none.response_latency_us')).status, 404);
   assert.equal((await ask('/histograms/%')).status, 404);
+});
+
+test('a histogram of something else than time says so, and is not taken for microseconds', async (t) => {
+  const { ask, metrics } = await admin(t);
+  metrics.record(workerHistogram(WORKER_HISTOGRAMS.indexOf('h2_connection_streams')), 100);
+  metrics.record(workerHistogram(WORKER_HISTOGRAMS.indexOf('loop_turn_us')), 100_000);
+  const [turn, streams] = JSON.parse((await ask('/histograms')).body).histograms;
+  assert.equal(turn.unit, 'microseconds');
+  assert.equal(streams.unit, 'streams');
+  assert.equal(JSON.parse((await ask(streams.urls.json)).body).unit, 'streams');
+  assert.match((await ask(streams.urls.hgrm)).body, /#\[Max += +100\./);
+  assert.match((await ask(turn.urls.hgrm)).body, /#\[Max += +100\./);
 });
 
 test('explain passes the destination on and refuses what is none', async (t) => {

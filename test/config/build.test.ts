@@ -16,6 +16,29 @@ limits:
   maxBuffered: 16KiB
   maxPipes: 0
   http1: { maxHeaderBytes: 16128, maxHeaders: 1, maxTarget: 16, headerTimeout: 1ms, bodyTimeout: 2ms, idleTimeout: 3ms, maxRequests: 4, maxPipelined: 16KiB }
+  http2:
+    maxStreams: 10000
+    maxHeaderBytes: 256
+    maxHeaders: 2
+    headerTimeout: 21ms
+    idleTimeout: 22ms
+    bodyTimeout: 0
+    stallTimeout: 23ms
+    streamWindow: 16KiB
+    maxStreamWindow: 32KiB
+    connectionWindow: 64KiB
+    maxBuffered: 128KiB
+    keepAlive: 0
+    keepAliveTimeout: 24ms
+    maxAge: 25ms
+    ageGrace: 0
+    maxResets: 3
+    maxProvokedResets: 4
+    maxControlFrames: 5
+    maxEmptyFrames: 6
+    maxTinyFrames: 7
+    maxContinuations: 0
+    maxReplay: 1KiB
   opaque: { idleTimeout: 0, lifetime: 5ms, halfCloseTimeout: 6ms }
 detect: { timeout: 0, race: 5ms, learnTtl: 0 }
 listeners:
@@ -26,8 +49,8 @@ services:
     endpoints: ["name.example:80"]
     balance: { policy: round-robin, decay: 1ms, defaultRtt: 500us, failurePenalty: 0 }
     breaker: { failures: 0, minBackoff: 9ms, maxBackoff: 10ms }
-    pool: { maxIdle: 0, maxConnections: 1, idleTimeout: 11ms }
-    retry: { budget: 1, minPerSecond: 0 }
+    pool: { maxIdle: 0, maxConnections: 1, idleTimeout: 11ms, maxStreams: 2, maxAge: 0, spares: 3, http2Connections: 4 }
+    retry: { budget: 1, minPerSecond: 0, replayBytes: 0 }
     connectTimeout: 12ms
     responseTimeout: 13ms
     keepAlive: 14s
@@ -57,6 +80,30 @@ services:
         maxRequests: 4,
         maxPipelinedBytes: 16_384,
       },
+      http2: {
+        maxStreams: 10_000,
+        maxHeaderBytes: 256,
+        maxHeaders: 2,
+        headerTimeoutMs: 21,
+        idleTimeoutMs: 22,
+        bodyTimeoutMs: 0,
+        stallTimeoutMs: 23,
+        streamWindow: 16_384,
+        maxStreamWindow: 32_768,
+        connectionWindow: 65_536,
+        maxBufferedBytes: 131_072,
+        keepAliveMs: 0,
+        keepAliveTimeoutMs: 24,
+        maxAgeMs: 25,
+        ageGraceMs: 0,
+        maxResets: 3,
+        maxProvokedResets: 4,
+        maxControlFrames: 5,
+        maxEmptyFrames: 6,
+        maxTinyFrames: 7,
+        maxContinuations: 0,
+        maxReplayBytes: 1024,
+      },
       opaque: { idleTimeoutMs: 0, lifetimeMs: 5, halfCloseTimeoutMs: 6 },
     },
     listeners: [
@@ -79,8 +126,16 @@ services:
         endpoints: [{ kind: 'dns', name: 'name.example', port: 80 }],
         balance: { policy: 'round-robin', decayMs: 1, defaultRttMs: 0.5, failurePenaltyMs: 0 },
         breaker: { failures: 0, minBackoffMs: 9, maxBackoffMs: 10 },
-        pool: { maxIdle: 0, maxConnections: 1, idleTimeoutMs: 11 },
-        retry: { budget: 1, minPerSecond: 0 },
+        pool: {
+          maxIdle: 0,
+          maxConnections: 1,
+          idleTimeoutMs: 11,
+          maxStreams: 2,
+          maxAgeMs: 0,
+          spares: 3,
+          http2Connections: 4,
+        },
+        retry: { budget: 1, minPerSecond: 0, replayBytes: 0 },
         connectTimeoutMs: 12,
         responseTimeoutMs: 13,
         keepAliveMs: 14_000,
@@ -134,16 +189,30 @@ test('opaque ports: a list adds, only replaces, add and remove change', () => {
 
 test('a bound that the file does not name gives way to the one it names', () => {
   const service = (text: string) => load(`${LISTENERS}services: { web: { endpoints: ["a:1"], ${text} } }`).services[0];
-  assert.deepEqual(service('pool: { maxConnections: 50 }').pool, {
-    maxIdle: 50,
-    maxConnections: 50,
-    idleTimeoutMs: 4000,
-  });
-  assert.deepEqual(service('pool: { maxIdle: 2000 }').pool, {
-    maxIdle: 2000,
-    maxConnections: 2000,
-    idleTimeoutMs: 4000,
-  });
+  const pool = (text: string) => {
+    const { maxIdle, maxConnections, spares, http2Connections } = service(`pool: { ${text} }`).pool;
+    return { maxIdle, maxConnections, spares, http2Connections };
+  };
+  assert.deepEqual(pool('maxConnections: 50'), { maxIdle: 50, maxConnections: 50, spares: 0, http2Connections: 16 });
+  assert.deepEqual(pool('maxIdle: 2000'), { maxIdle: 2000, maxConnections: 2000, spares: 0, http2Connections: 16 });
+  assert.deepEqual(pool('spares: 20'), { maxIdle: 128, maxConnections: 1024, spares: 20, http2Connections: 20 });
   assert.equal(service('breaker: { minBackoff: 2m }').breaker.maxBackoffMs, 120_000);
   assert.equal(service('dns: { maxTtl: 10ms }').dnsMinTtlMs, 10);
+});
+
+test('windows that the file does not name give way to those it names', () => {
+  const windows = (text: string) => {
+    const { http2 } = load(withBasics(`limits: { http2: { ${text} } }`)).limits;
+    return [http2.streamWindow, http2.maxStreamWindow, http2.connectionWindow];
+  };
+  const [KiB, MiB] = [2 ** 10, 2 ** 20];
+  assert.deepEqual(windows('streamWindow: 2MiB'), [2 * MiB, 2 * MiB, 16 * MiB]);
+  assert.deepEqual(windows('maxStreamWindow: 16KiB'), [16 * KiB, 16 * KiB, 16 * MiB]);
+  assert.deepEqual(windows('connectionWindow: 64KiB'), [64 * KiB, 64 * KiB, 64 * KiB]);
+  assert.deepEqual(windows('streamWindow: 128KiB, connectionWindow: 256KiB'), [128 * KiB, 256 * KiB, 256 * KiB]);
+});
+
+test('what is held back is never more than there is memory for', () => {
+  const { limits } = load(withBasics('limits: { slab: 1MiB }'));
+  assert.equal(limits.http2.maxBufferedBytes, limits.slabBytes);
 });

@@ -30,6 +30,59 @@ test('bounds that contradict are refused', () => {
     complaint(withBasics('limits: { slab: 1MiB, maxBuffered: 2MiB }')),
     /^limits.maxBuffered: 2MiB exceeds slab \(1MiB\)/,
   );
+  assert.match(
+    message('pool: { spares: 5, http2Connections: 4 }'),
+    /^services.web.pool.spares: 5 exceeds http2Connections \(4\)/,
+  );
+});
+
+test('HTTP/2 windows that contradict are refused', () => {
+  const message = (text: string) => complaint(withBasics(`limits: { http2: { ${text} } }`));
+  assert.equal(
+    message('streamWindow: 2MiB, maxStreamWindow: 1MiB'),
+    'limits.http2.streamWindow: 2MiB exceeds maxStreamWindow (1MiB); lower it or raise maxStreamWindow',
+  );
+  assert.match(
+    message('maxStreamWindow: 2MiB, connectionWindow: 1MiB'),
+    /^limits.http2.maxStreamWindow: 2MiB exceeds connectionWindow \(1MiB\)/,
+  );
+  assert.match(
+    message('streamWindow: 2MiB, connectionWindow: 1MiB'),
+    /^limits.http2.streamWindow: 2MiB exceeds connectionWindow \(1MiB\)/,
+  );
+});
+
+test('what HTTP/2 may hold is bounded by the memory that there is', () => {
+  assert.equal(
+    complaint(withBasics('limits: { slab: 1MiB, http2: { maxBuffered: 2MiB } }')),
+    'limits.http2.maxBuffered: 2MiB exceeds limits.slab (1MiB); lower it or raise limits.slab',
+  );
+  const retry = (replayBytes: string) =>
+    `${LISTENERS}services: { web: { endpoints: ["a:1"], retry: { replayBytes: ${replayBytes} } } }\n`;
+  assert.equal(
+    complaint(retry('9MiB')),
+    'services.web.retry.replayBytes: 9MiB exceeds limits.http2.maxReplay (8MiB); lower it or raise limits.http2.maxReplay',
+  );
+  assert.match(
+    complaint(`${retry('2KiB')}limits: { http2: { maxReplay: 1KiB } }`),
+    /^services.web.retry.replayBytes: 2KiB exceeds limits.http2.maxReplay \(1KiB\)/,
+  );
+  load(retry('8MiB'));
+});
+
+test('HTTP/2 limits that would end every connection, or that the protocol does not know, are refused', () => {
+  const message = (text: string) => complaint(withBasics(`limits: { http2: { ${text} } }`));
+  for (const key of ['maxResets', 'maxProvokedResets', 'maxControlFrames', 'maxEmptyFrames', 'maxTinyFrames']) {
+    assert.match(message(`${key}: 0`), new RegExp(`^limits.http2.${key}: found 0; write a whole number from 1`));
+  }
+  assert.match(
+    message('maxStreams: 10001'),
+    /^limits.http2.maxStreams: found 10001; write a whole number from 1 to 10000$/,
+  );
+  assert.match(message('streamWindow: 8KiB'), /^limits.http2.streamWindow: 8KiB is too small; write at least 16KiB/);
+  assert.match(message('connectionWindow: 2GiB'), /^limits.http2.connectionWindow: 2GiB is too large/);
+  assert.match(message('maxHeaderBytes: 16KiB'), /^limits.http2.maxHeaderBytes: 16KiB is too large/);
+  assert.match(message('maxStream: 1'), /^limits.http2.maxStream: unknown key; did you mean "maxStreams"\?/);
 });
 
 test('references to services that do not exist are refused wherever they stand', () => {

@@ -4,7 +4,7 @@ import { schemaKeys } from '../../src/config/keys.js';
 import { CLOSE_REASONS, LIMITS, REASONS, RESPONSE_REASONS, VERDICTS } from '../../src/metrics/layout.js';
 import { page } from './fences.js';
 
-const rows = [...page('docs/threat-model.md').matchAll(/^\| `([a-z-]+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$/gm)];
+const rows = [...page('docs/threat-model.md').matchAll(/^\| `([a-z0-9-]+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$/gm)];
 /** Bounds that are the system's, not the configuration's. */
 const WITHOUT_KEY = ['file-descriptors'];
 

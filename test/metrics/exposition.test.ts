@@ -2,12 +2,23 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Exposition, prefersOpenMetrics } from '../../src/metrics/exposition.js';
 import { FAMILIES, LATENCY_BOUNDS_MS } from '../../src/metrics/families.js';
-import { ENDPOINT_FIELDS, LISTENER_FIELDS, SERVICE_FIELDS, WORKER_FIELDS } from '../../src/metrics/fields.js';
+import {
+  ENDPOINT_FIELDS,
+  HTTP2_FIELDS,
+  LISTENER_FIELDS,
+  SERVICE_FIELDS,
+  WORKER_FIELDS,
+} from '../../src/metrics/fields.js';
 import {
   CLOSE_REASONS,
   E,
   endpointBase,
   endpointHistogram,
+  GRPC_CODES,
+  H,
+  H2_ERRORS,
+  H2_ROLES,
+  h2Base,
   L,
   LIMITS,
   listenerBase,
@@ -64,10 +75,11 @@ test('every field of the layout is exposed', async () => {
   const named = new Set(FAMILIES.map(({ name }) => name));
   const missing: string[] = [];
   const tables = [
-    ['W', W, WORKER_FIELDS, ['LIMIT', 'RESPONSE', 'SIZE']],
+    ['W', W, WORKER_FIELDS, ['LIMIT', 'RESPONSE', 'HTTP2', 'SIZE']],
+    ['H', H, HTTP2_FIELDS, ['RESET_SENT', 'RESET_RECEIVED', 'GOAWAY_SENT', 'GOAWAY_RECEIVED', 'SIZE']],
     ['L', L, LISTENER_FIELDS, ['CLOSE', 'VERDICT', 'SIZE']],
-    ['S', S, SERVICE_FIELDS, ['RESPONSE', 'SIZE']],
-    ['E', E, ENDPOINT_FIELDS, ['CLOSE', 'STATUS', 'SIZE']],
+    ['S', S, SERVICE_FIELDS, ['RESPONSE', 'GRPC_STATUS', 'GRPC_MISSING', 'SIZE']],
+    ['E', E, ENDPOINT_FIELDS, ['CLOSE', 'STATUS', 'GRPC_STATUS', 'GRPC_MISSING', 'SIZE']],
   ] as const;
   for (const [kind, layout, fields, blocks] of tables) {
     for (const [key, offset] of Object.entries(layout)) {
@@ -75,9 +87,9 @@ test('every field of the layout is exposed', async () => {
       const metric = (fields as Record<string, { name: string; help: string; scale?: number }>)[key];
       assert.ok(metric !== undefined && named.has(metric.name) && metric.help !== '', `${kind}.${key} has no metric`);
       const setup = proxy();
-      const base = { W: 0, L: listenerBase(1), S: serviceBase(1), E: endpointBase(1) }[kind];
-      // STATE 1 is shown as the label of a worker that sees it.
-      const mark = key === 'STATE' ? 1 : 7;
+      const base = { W: 0, H: h2Base(1), L: listenerBase(1), S: serviceBase(1), E: endpointBase(1) }[kind];
+      // STATE 1 and PROTOCOL 1 are shown as the label of a worker that sees it.
+      const mark = key === 'STATE' || key === 'PROTOCOL' ? 1 : 7;
       setup.metrics.values[base + offset] = mark;
       const { body } = await setup.exposition.page('');
       const lines = body.split('\n').filter((line) => line.startsWith(`${metric.name}{`));
@@ -141,6 +153,57 @@ test('responses carry their status and classification', async () => {
   assert.equal(valueIn(body, `response_total{status_code="503",classification="failure",${TARGET}}`), 2);
 });
 
+test('gRPC responses carry their grpc-status, and are classified by it', async () => {
+  const series = async (at: number): Promise<string[]> =>
+    (await visible(() => endpointBase(1) + at)).filter((line) => line.startsWith('response_total'));
+  const line = (classification: string, status: string | number) =>
+    `response_total{status_code="200",classification="${classification}",grpc_status="${status}",${TARGET}} 1`;
+  for (let code = 0; code < GRPC_CODES; code++) {
+    const classification = [2, 4, 7, 13, 14, 15].includes(code) ? 'failure' : 'success';
+    assert.deepEqual(await series(E.GRPC_STATUS + code), [line(classification, code)]);
+  }
+  assert.deepEqual(await series(E.GRPC_MISSING), [line('failure', 'missing')]);
+});
+
+test('a service counts what its gRPC clients were told', async () => {
+  const { metrics, exposition } = proxy();
+  metrics.values[serviceBase(1) + S.GRPC_STATUS] = 5;
+  metrics.values[serviceBase(1) + S.GRPC_STATUS + 14] = 2;
+  metrics.values[serviceBase(1) + S.GRPC_MISSING] = 1;
+  const { body } = await exposition.page('');
+  const count = (status: string) =>
+    valueIn(body, `sluice_grpc_responses_total{grpc_status="${status}",direction="outbound",service="web"}`);
+  assert.deepEqual([count('0'), count('14'), count('missing')], [5, 2, 1]);
+});
+
+test('resets and GOAWAYs are counted by role, direction and code', async () => {
+  const families = {
+    sluice_http2_resets_sent_total: H.RESET_SENT,
+    sluice_http2_resets_received_total: H.RESET_RECEIVED,
+    sluice_http2_goaways_sent_total: H.GOAWAY_SENT,
+    sluice_http2_goaways_received_total: H.GOAWAY_RECEIVED,
+  };
+  for (const [name, at] of Object.entries(families)) {
+    for (const [role, side] of H2_ROLES.entries()) {
+      for (const [index, code] of H2_ERRORS.entries()) {
+        const lines = (await visible(() => h2Base(role) + at + index)).filter((line) => line.includes('_http2_'));
+        assert.deepEqual(lines, [`${name}{code="${code}",role="${side}",worker="0"} 1`]);
+      }
+    }
+  }
+});
+
+test('what an endpoint speaks is shown once it is known, by how many workers know it', async () => {
+  const { reader, metrics, endpoint, exposition } = proxy();
+  const memory = allocateWorkerMemory();
+  reader.addWorker(1, memory);
+  assert.doesNotMatch((await exposition.page('')).body, /^sluice_endpoint_protocol\{/m);
+  metrics.values[endpointBase(endpoint) + E.PROTOCOL] = 2;
+  new WorkerMetrics(memory).values[endpointBase(endpoint) + E.PROTOCOL] = 2;
+  const { body } = await exposition.page('');
+  assert.equal(valueIn(body, `sluice_endpoint_protocol{protocol="http2",${TARGET}}`), 2);
+});
+
 test('latency has the buckets of Linkerd, cumulative, with sum and count', async () => {
   const { metrics, endpoint, exposition } = proxy();
   for (const micros of [500, 1000, 1500, 45_000, 50_000_000, 2_000_000_000]) {
@@ -163,12 +226,16 @@ test('latency has the buckets of Linkerd, cumulative, with sum and count', async
 test('the other histograms are exposed too', async () => {
   const { metrics, listener, service, endpoint, exposition } = proxy();
   metrics.record(workerHistogram(0), 700);
+  for (const streams of [1, 10, 5000]) metrics.record(workerHistogram(1), streams);
   metrics.record(listenerHistogram(listener, 0), 50_000);
   metrics.record(serviceHistogram(service, 0), 3_000);
   metrics.record(endpointHistogram(endpoint, 1), 200);
   const { body } = await exposition.page('');
   const edge = 'direction="inbound",listener="edge"';
   assert.equal(valueIn(body, 'sluice_loop_turn_seconds_bucket{le="0.001",worker="0"}'), 1);
+  assert.equal(valueIn(body, 'sluice_http2_connection_streams_bucket{le="10",worker="0"}'), 2);
+  assert.equal(valueIn(body, 'sluice_http2_connection_streams_bucket{le="10000",worker="0"}'), 3);
+  assert.equal(valueIn(body, 'sluice_http2_connection_streams_sum{worker="0"}'), 5011);
   assert.equal(valueIn(body, `inbound_tcp_detect_http_duration_seconds_bucket{le="0.001",${edge}}`), 0);
   assert.equal(valueIn(body, `inbound_tcp_detect_http_duration_seconds_bucket{le="0.1",${edge}}`), 1);
   assert.equal(valueIn(body, 'sluice_service_response_latency_ms_sum{direction="outbound",service="web"}'), 3);

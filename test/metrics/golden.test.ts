@@ -82,3 +82,17 @@ test('totals that fell back count from their reset', () => {
   const service = web(goldenMetrics(previous, totalsOf(reader.snapshot()), 1).services);
   assert.equal(service?.requestsPerSecond, 30);
 });
+
+test('gRPC calls count by their grpc-status, whatever the status of HTTP', () => {
+  const { reader, metrics } = proxy();
+  const { values } = metrics;
+  const previous = totalsOf(reader.snapshot());
+  values[endpointBase(1) + E.GRPC_STATUS] = 6;
+  values[endpointBase(1) + E.GRPC_STATUS + 5] = 2;
+  values[endpointBase(2) + E.GRPC_STATUS + 14] = 1;
+  values[endpointBase(2) + E.GRPC_MISSING] = 1;
+  // What the proxy answered itself is in both: it must not count twice.
+  values[serviceBase(1) + S.RESPONSE + RESPONSE_REASONS.indexOf('stream-refused')] = 10;
+  values[serviceBase(1) + S.GRPC_STATUS + 14] = 11;
+  assert.equal(web(goldenMetrics(previous, totalsOf(reader.snapshot()), 1).services)?.successRate, 0.4);
+});

@@ -6,8 +6,10 @@ import {
   E,
   endpointBase,
   endpointHistogram,
+  H,
   HISTOGRAM,
   HISTOGRAM_SLOTS,
+  h2Base,
   L,
   listenerBase,
   MAX_ENDPOINTS,
@@ -114,6 +116,11 @@ test('counters and histograms survive a worker and its replacement, gauges do no
     const metrics = new WorkerMetrics(memory);
     values[W.LOOP_TURNS] = 100;
     values[W.CONNECTIONS_OPEN] = 5;
+    for (const role of [0, 1]) {
+      values[h2Base(role) + H.STREAMS_TOTAL] = 11 + role;
+      values[h2Base(role) + H.STREAMS] = 5;
+      values[h2Base(role) + H.RESET_SENT + 8] = 1;
+    }
     values[listenerBase(slot) + L.OPEN_TOTAL] = 7;
     values[listenerBase(slot) + L.OPEN] = 5;
     metrics.record(workerHistogram(0), 10);
@@ -126,6 +133,11 @@ test('counters and histograms survive a worker and its replacement, gauges do no
   const edge = listeners.find(({ info }) => info.name === 'edge');
   assert.equal(workers[0].values[W.LOOP_TURNS], 300);
   assert.equal(workers[0].values[W.CONNECTIONS_OPEN], 0);
+  for (const role of [0, 1]) {
+    assert.equal(workers[0].values[h2Base(role) + H.STREAMS_TOTAL], 33 + 3 * role);
+    assert.equal(workers[0].values[h2Base(role) + H.STREAMS], 0);
+    assert.equal(workers[0].values[h2Base(role) + H.RESET_SENT + 8], 3);
+  }
   assert.equal(workers[0].histograms[0]?.count, 3);
   assert.equal(workers[0].histograms[0]?.sum, 30);
   assert.equal(edge?.values[L.OPEN_TOTAL], 21);

@@ -2,13 +2,21 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { build } from 'hdr-histogram-js';
+import { ERROR } from '../../src/http2/frame.js';
 import {
   CLOSE_REASONS,
   E,
   endpointHistogram,
+  GRPC_CODES,
+  H,
+  H2_ERRORS,
+  H2_ROLES,
   HISTOGRAM,
   HISTOGRAM_COUNT,
   HISTOGRAM_SLOTS,
+  h2Base,
+  h2Error,
+  isGrpcFailure,
   L,
   LIMITS,
   listenerHistogram,
@@ -22,6 +30,7 @@ import {
   serviceHistogram,
   VERDICTS,
   W,
+  WORKER_HISTOGRAMS,
   workerHistogram,
 } from '../../src/metrics/layout.js';
 import { allocateWorkerMemory, slotOf, WorkerMetrics } from '../../src/metrics/shared.js';
@@ -81,7 +90,7 @@ test('values that a clock should not give stay inside the histogram', () => {
 });
 
 test('each histogram has a number of its own', () => {
-  const numbers = new Set<number>([workerHistogram(0)]);
+  const numbers = new Set<number>(WORKER_HISTOGRAMS.map((_, index) => workerHistogram(index)));
   for (let slot = 0; slot < MAX_LISTENERS; slot++) numbers.add(listenerHistogram(slot, 0));
   for (let slot = 0; slot < MAX_SERVICES; slot++) numbers.add(serviceHistogram(slot, 0));
   for (let slot = 0; slot < MAX_ENDPOINTS; slot++) {
@@ -94,10 +103,55 @@ test('each histogram has a number of its own', () => {
 
 test('the lists fit the room that the layout leaves them', () => {
   assert.ok(W.LIMIT + LIMITS.length <= W.RESPONSE);
-  assert.ok(W.RESPONSE + RESPONSE_REASONS.length <= W.SIZE);
+  assert.ok(W.RESPONSE + RESPONSE_REASONS.length <= W.HTTP2);
+  assert.ok(W.HTTP2 + H2_ROLES.length * H.SIZE <= W.SIZE);
   assert.ok(L.CLOSE + CLOSE_REASONS.length <= L.VERDICT);
   assert.ok(REASONS.length <= 8 && L.VERDICT + VERDICTS.length * 8 <= L.REQUESTS);
-  assert.ok(S.RESPONSE + RESPONSE_REASONS.length <= S.SIZE);
+  assert.ok(S.RESPONSE + RESPONSE_REASONS.length <= S.GRPC_STATUS);
+  assert.ok(S.GRPC_STATUS + GRPC_CODES <= S.SIZE);
   assert.ok(E.CLOSE + CLOSE_REASONS.length <= E.REQUESTS);
-  assert.ok(E.STATUS + 500 <= E.SIZE);
+  assert.ok(E.STATUS + 500 <= E.GRPC_STATUS);
+  assert.ok(E.GRPC_STATUS + GRPC_CODES <= E.SIZE);
+});
+
+test('no two fields share a place', () => {
+  const blocks: Readonly<Record<string, number>> = {
+    'W.LIMIT': LIMITS.length,
+    'W.RESPONSE': RESPONSE_REASONS.length,
+    'W.HTTP2': H2_ROLES.length * H.SIZE,
+    'H.RESET_SENT': H2_ERRORS.length,
+    'H.RESET_RECEIVED': H2_ERRORS.length,
+    'H.GOAWAY_SENT': H2_ERRORS.length,
+    'H.GOAWAY_RECEIVED': H2_ERRORS.length,
+    'L.CLOSE': CLOSE_REASONS.length,
+    'L.VERDICT': VERDICTS.length * 8,
+    'S.RESPONSE': RESPONSE_REASONS.length,
+    'S.GRPC_STATUS': GRPC_CODES,
+    'E.CLOSE': CLOSE_REASONS.length,
+    'E.STATUS': 500,
+    'E.GRPC_STATUS': GRPC_CODES,
+  };
+  for (const [kind, layout] of Object.entries({ W, H, L, S, E })) {
+    const { SIZE, ...fields } = layout as Readonly<Record<string, number>>;
+    const taken = new Map<number, string>();
+    for (const [key, at] of Object.entries(fields)) {
+      const length = blocks[`${kind}.${key}`] ?? 1;
+      for (let place = at; place < at + length; place++) {
+        assert.ok(place < SIZE, `${kind}.${key}`);
+        assert.equal(taken.get(place), undefined, `${kind}.${key}`);
+        taken.set(place, key);
+      }
+    }
+  }
+  assert.equal(h2Base(1) - h2Base(0), H.SIZE);
+});
+
+test('HTTP/2 error codes are counted by the names of the RFC, all others as one', () => {
+  for (const [name, code] of Object.entries(ERROR)) assert.equal(H2_ERRORS[h2Error(code)], name);
+  for (const code of [14, 255, 2 ** 31, 2 ** 32 - 1, -1]) assert.equal(H2_ERRORS[h2Error(code)], 'other');
+});
+
+test('gRPC statuses that blame the service are failures, those that blame the client are not', () => {
+  const failures = Array.from({ length: GRPC_CODES }, (_, code) => code).filter(isGrpcFailure);
+  assert.deepEqual(failures, [2, 4, 7, 13, 14, 15]);
 });

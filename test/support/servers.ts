@@ -1,4 +1,4 @@
-// Real servers for end-to-end tests, each in a temporary directory on a port of 22000-22499 (they take no port 0).
+// Real servers for end-to-end tests, each in a temporary directory on a port of 22000-23999 (they take no port 0).
 // What is not installed or not allowed here is named, so that a test can skip loudly.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import {
@@ -20,7 +20,7 @@ import { delimiter, join } from 'node:path';
 import { eventually } from './sluice.js';
 
 const FIRST_PORT = 22_000;
-const LAST_PORT = 22_499;
+const LAST_PORT = 23_999;
 const HOST = '127.0.0.1';
 const isRoot = process.getuid?.() === 0;
 
@@ -65,7 +65,8 @@ export function which(program: string): string | null {
   return null;
 }
 
-function need(program: string): string {
+/** Path of a program that has to be there. */
+export function need(program: string): string {
   const path = program.includes('/') ? (existsSync(program) ? program : null) : which(program);
   if (path === null) throw new Missing(`${program} is not installed`);
   return path;
@@ -104,7 +105,7 @@ interface Started {
   readonly said: () => string;
 }
 
-function start(
+export function start(
   program: string,
   args: readonly string[],
   as: { uid: number; gid: number } | null,
@@ -123,7 +124,8 @@ function start(
   return { child, said: () => text };
 }
 
-async function serve(
+/** A server that accepts, once it does; `stop` ends it with `signal`. */
+export async function serve(
   name: string,
   started: Started,
   port: number,
@@ -157,7 +159,7 @@ async function serve(
   return { port, directory, stop };
 }
 
-function temporary(name: string, owner: { uid: number; gid: number } | null): string {
+export function temporary(name: string, owner: { uid: number; gid: number } | null): string {
   const directory = mkdtempSync(join(tmpdir(), `sluice-${name}-`));
   chmodSync(directory, 0o755);
   if (owner !== null) chownSync(directory, owner.uid, owner.gid);

@@ -1,0 +1,179 @@
+// Bytes that wait, one chain a stream: large pieces stay where they were received, small ones are gathered in blocks, so that a
+// peer that sends an octet at a time can't hold a buffer with each.
+import { BLOCK_BYTES, type Blocks, type Buffers } from './blocks.js';
+
+/** Below this a piece is copied; above, holding on to its buffer is cheaper. */
+const COPY_BYTES = 2048;
+const NONE = -1;
+
+export class Chains {
+  /** Bytes by chain. */
+  readonly bytes: Int32Array;
+  /** All bytes of all chains. */
+  total = 0;
+  private readonly first: Int32Array;
+  private readonly last: Int32Array;
+
+  private at = new Int32Array(1024);
+  private length = new Int32Array(1024);
+  /** Buffer that the piece keeps; -1: it lies in a block. */
+  private buffer = new Int32Array(1024);
+  private next = new Int32Array(1024);
+  private free = NONE;
+
+  constructor(
+    private readonly slab: Buffers,
+    private readonly blocks: Blocks,
+    chains: number,
+  ) {
+    this.bytes = new Int32Array(chains);
+    this.first = new Int32Array(chains).fill(NONE);
+    this.last = new Int32Array(chains).fill(NONE);
+    this.link(0);
+  }
+
+  empty(chain: number): boolean {
+    return this.first[chain] === NONE;
+  }
+
+  /** Appends [at, at + length), which lies in a buffer that the caller holds. False if the slab is out. */
+  append(chain: number, at: number, length: number): boolean {
+    if (length >= COPY_BYTES) {
+      const bid = this.slab.bufferOf(at);
+      this.slab.retain(bid);
+      this.adopt(chain, at, length, bid);
+      return true;
+    }
+    let from = at;
+    const end = at + length;
+    while (from < end) {
+      const tail = this.last[chain];
+      let to = NONE;
+      let room = 0;
+      if (tail !== NONE && this.buffer[tail] === NONE) {
+        to = this.at[tail] + this.length[tail];
+        room = BLOCK_BYTES - (to & (BLOCK_BYTES - 1));
+        // A piece that fills its block to the end has no room, though the arithmetic says it has a whole block.
+        if ((to & (BLOCK_BYTES - 1)) === 0) room = 0;
+      }
+      if (room === 0) {
+        to = this.blocks.take();
+        if (to < 0) return false;
+        this.adopt(chain, to, 0, NONE);
+        room = BLOCK_BYTES;
+      }
+      const n = Math.min(room, end - from);
+      this.slab.bytes.copyWithin(to, from, from + n);
+      this.length[this.last[chain]] += n;
+      this.bytes[chain] += n;
+      this.total += n;
+      from += n;
+    }
+    return true;
+  }
+
+  /** Where the first piece begins. */
+  firstAt(chain: number): number {
+    return this.at[this.first[chain]];
+  }
+
+  firstLength(chain: number): number {
+    return this.length[this.first[chain]];
+  }
+
+  /** The buffer of the first piece, -1 if it has to be copied. */
+  firstBuffer(chain: number): number {
+    return this.buffer[this.first[chain]];
+  }
+
+  /** Takes `count` bytes off the first piece. */
+  consume(chain: number, count: number): void {
+    const piece = this.first[chain];
+    this.bytes[chain] -= count;
+    this.total -= count;
+    if (count < this.length[piece]) {
+      this.at[piece] += count;
+      this.length[piece] -= count;
+      return;
+    }
+    this.first[chain] = this.next[piece];
+    if (this.first[chain] === NONE) this.last[chain] = NONE;
+    this.drop(piece);
+  }
+
+  /** The first piece, for walking with `following`, `pieceAt` and `pieceLength`; -1 for none. */
+  start(chain: number): number {
+    return this.first[chain];
+  }
+
+  following(piece: number): number {
+    return this.next[piece];
+  }
+
+  pieceAt(piece: number): number {
+    return this.at[piece];
+  }
+
+  pieceLength(piece: number): number {
+    return this.length[piece];
+  }
+
+  clear(chain: number): void {
+    let piece = this.first[chain];
+    if (piece === NONE) return;
+    while (piece !== NONE) {
+      const next = this.next[piece];
+      this.drop(piece);
+      piece = next;
+    }
+    this.first[chain] = NONE;
+    this.last[chain] = NONE;
+    this.total -= this.bytes[chain];
+    this.bytes[chain] = 0;
+  }
+
+  /** Appends a piece that is the chain's from here on: `bid` is its buffer, or -1 where it is a block. */
+  adopt(chain: number, at: number, length: number, bid: number): void {
+    if (this.free === NONE) this.grow();
+    const piece = this.free;
+    this.free = this.next[piece];
+    this.at[piece] = at;
+    this.length[piece] = length;
+    this.buffer[piece] = bid;
+    this.next[piece] = NONE;
+    if (this.first[chain] === NONE) this.first[chain] = piece;
+    else this.next[this.last[chain]] = piece;
+    this.last[chain] = piece;
+    this.bytes[chain] += length;
+    this.total += length;
+  }
+
+  private drop(piece: number): void {
+    const bid = this.buffer[piece];
+    if (bid >= 0) this.slab.release(bid);
+    else this.blocks.release(this.at[piece]);
+    this.next[piece] = this.free;
+    this.free = piece;
+  }
+
+  private link(from: number): void {
+    for (let i = this.next.length - 1; i >= from; i--) {
+      this.next[i] = this.free;
+      this.free = i;
+    }
+  }
+
+  private grow(): void {
+    const from = this.next.length;
+    const grown = (old: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> => {
+      const array = new Int32Array(from * 2);
+      array.set(old);
+      return array;
+    };
+    this.at = grown(this.at);
+    this.length = grown(this.length);
+    this.buffer = grown(this.buffer);
+    this.next = grown(this.next);
+    this.link(from);
+  }
+}

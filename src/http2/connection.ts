@@ -1,0 +1,177 @@
+// The state of one HTTP/2 connection, whichever side of it we are on. Nothing here does anything: the receiver, the sender and
+// the streams' store work on it.
+import type { Http2Limits } from '../config/model.js';
+import { H2_ROLES, h2Base } from '../metrics/layout.js';
+import { DEFAULT_WINDOW, FRAME_HEADER_BYTES, MAX_FRAME_BYTES, PREFACE } from './frame.js';
+import type { HeaderMemory } from './header-memory.js';
+import { Decoder } from './hpack-decoder.js';
+import { Encoder } from './hpack-encoder.js';
+
+/** Which side we are: SERVER towards clients, CLIENT towards endpoints. The order of H2_ROLES. */
+export const ROLE = { SERVER: H2_ROLES.indexOf('server'), CLIENT: H2_ROLES.indexOf('client') } as const;
+
+/** What the next octets of a connection are. */
+export const READING = {
+  PREFACE: 0,
+  /** A frame header. */
+  HEADER: 1,
+  /** The Pad Length octet of a DATA frame. */
+  PAD_LENGTH: 2,
+  /** Payload of a DATA frame, passed on as it comes. */
+  DATA: 3,
+  /** Payload of any other frame, handled when it is whole. */
+  PAYLOAD: 4,
+  /** Octets that nobody wants: padding, DATA of closed streams, unknown frames. */
+  SKIP: 5,
+  /** Nothing: the connection has failed. */
+  NOTHING: 6,
+} as const;
+
+/** How far the end of a connection has come. */
+export const GOING = {
+  /** Streams are opened. */
+  OPEN: 0,
+  /** Our GOAWAY with the highest stream id is out: new streams are still taken (RFC 9113 section 6.8). */
+  WARNED: 1,
+  /** A final GOAWAY was sent or received: no new streams. */
+  LEAVING: 2,
+  /** A connection error: nothing but our GOAWAY is still sent. */
+  FAILED: 3,
+} as const;
+
+/** Both settings of HPACK tables: the default, which every peer has agreed to before it says anything. */
+export const TABLE_BYTES = 4096;
+const BUCKETS = 64;
+const NONE = -1;
+
+export class Connection {
+  readonly decoder: Decoder;
+  readonly encoder: Encoder;
+  /** Where this role's counters begin. */
+  readonly meter: number;
+
+  // What is being read.
+  reading: number;
+  /** Octets of the preface, the frame header or a whole payload that have come so far. */
+  got = 0;
+  readonly head = new Uint8Array(FRAME_HEADER_BYTES);
+  length = 0;
+  type = 0;
+  flags = 0;
+  stream = 0;
+  /** Octets of the payload still to come (DATA, SKIP). */
+  left = 0;
+  /** Padding at the end of the DATA frame that is being read. */
+  padding = 0;
+  /** Slot of the stream that the DATA belongs to, -1 once nobody wants it. */
+  dataSlot = NONE;
+  /** Buffer in which a payload cut by the network is put together, -1 for none. */
+  carry = NONE;
+  /** Stream whose header block is not complete (then only CONTINUATION may come), 0 for none. */
+  blockStream = 0;
+  blockFlags = 0;
+  blockBuffer = NONE;
+  blockLength = 0;
+  blockSince = 0;
+  continuations = 0;
+  settingsSeen = false;
+
+  // Flow control (RFC 9113 section 5.2).
+  sendWindow = DEFAULT_WINDOW;
+  recvWindow = DEFAULT_WINDOW;
+  /** Octets that the peer may have back, not yet announced. */
+  recvCredit = 0;
+  /** Octets received that wait for a slow reader. */
+  held = 0;
+  /** Octets received while too much was held: they are given back when that has gone. */
+  deferred = 0;
+  /** Since when data waits at a zero connection window, ms; 0: it doesn't. */
+  stalledSince = 0;
+
+  // What the peer has set.
+  peerWindow = DEFAULT_WINDOW;
+  peerFrameBytes = MAX_FRAME_BYTES;
+  /** Unlimited until it says so; the pool asks `settingsSeen` first. */
+  peerStreams = 0x7fffffff;
+  peerHeaderBytes = 0x7fffffff;
+  peerConnect = false;
+
+  // Streams.
+  readonly buckets = new Int32Array(BUCKETS).fill(NONE);
+  readonly bucketMask = BUCKETS - 1;
+  active = 0;
+  /** Highest stream id that the peer has opened. */
+  lastPeerId = 0;
+  /** Next id that we open. */
+  nextId = 1;
+  opened = 0;
+  /** Streams with data that waits for a window or the socket: a ring of slots. */
+  blockedHead = NONE;
+  blockedTail = NONE;
+  /** Ids of streams that we reset, as what was under way may still come: a ring, made at the first reset. */
+  resetIds: Int32Array | undefined;
+  resetAt = 0;
+
+  /** Since when it has had no stream, ms; kept by its owner. */
+  idleSince: number;
+  /** When its owner looks at it next, ms; 0: not armed. */
+  timerAt = 0;
+  going: number = GOING.OPEN;
+  /** Last stream id of our final GOAWAY. */
+  goawayLast = 0x7fffffff;
+  /** A PING of ours waits for its answer. */
+  pingPending = false;
+  pingSentAt = 0;
+
+  // Output.
+  outBuffer = NONE;
+  outStart = 0;
+  outEnd = 0;
+  outLimit = 0;
+  dirty = false;
+  /** The socket has as much as it should hold. */
+  congested = false;
+
+  // Abuse, counted per period.
+  periodStart = 0;
+  /** Streams opened before this period. */
+  openedBefore = 0;
+  resets = 0;
+  provoked = 0;
+  controls = 0;
+  empties = 0;
+  tinies = 0;
+
+  constructor(
+    /** Slot of the socket in the sockets' table: the name under which output is queued. */
+    readonly socket: number,
+    readonly role: number,
+    memory: HeaderMemory,
+    readonly limits: Http2Limits,
+    readonly since: number,
+  ) {
+    this.decoder = new Decoder(memory, TABLE_BYTES);
+    this.encoder = new Encoder(memory, TABLE_BYTES);
+    this.meter = h2Base(role);
+    this.reading = role === ROLE.SERVER ? READING.PREFACE : READING.HEADER;
+    this.periodStart = since;
+    this.idleSince = since;
+  }
+
+  get server(): boolean {
+    return this.role === ROLE.SERVER;
+  }
+
+  /** No stream can be opened on it any more, by whoever opens them. */
+  get closing(): boolean {
+    return this.going >= GOING.LEAVING;
+  }
+
+  /** Whether we have reset stream `id` lately. */
+  wasReset(id: number): boolean {
+    return this.resetIds?.includes(id) ?? false;
+  }
+}
+
+/** Octets of the preface still expected where `got` have come. */
+export const PREFACE_BYTES = PREFACE.length;

@@ -1,0 +1,245 @@
+// The encoder of header compression (RFC 7541), one per connection and direction.
+//
+// Its table is filled with what was seen before, and then frozen: nothing is evicted by insertion, so that indices stay and
+// a template's octets can be copied from one block to the next. When what it lacks piles up it is emptied and begun anew.
+import type { FieldList } from './field-list.js';
+import { FIRST_REGULAR, NAME } from './field-names.js';
+import { type HeaderMemory, OVERHEAD, READY_BYTES, SENSITIVE, type Template } from './header-memory.js';
+import { putInteger } from './integer.js';
+import { LAST_STATIC } from './static-table.js';
+
+const DEFAULT_TABLE_BYTES = 4096;
+/** Fields that would have been indexed had there been room, after which the table is begun anew. */
+const MAX_MISSED = 2000;
+/** An entry that takes more than this part of the table is left out. */
+const LARGEST_PART = 2;
+const NO_PLACES = new Int32Array(0);
+const FIRST_PLACES = 64;
+
+const INDEXED = 0x80;
+const INCREMENTAL = 0x40;
+const SIZE_UPDATE = 0x20;
+const NEVER_INDEXED = 0x10;
+const WITHOUT_INDEXING = 0;
+
+export class Encoder {
+  private readonly id: number;
+  private epoch: number;
+  /** Size of the table; the peer knows it once `renewal` has been written. */
+  private max: number;
+  private used = 0;
+  private inserted = 0;
+  private missed = 0;
+  /** Changes with every change of the table. */
+  private version = 0;
+  /** The next block begins with an empty table and says so. */
+  private renewal: boolean;
+  // Open addressing: an atom or a name, and how many entries were inserted before the one that has it.
+  private places = NO_PLACES;
+  private placed = 0;
+
+  /** `tableBytes` is the largest table that we want. */
+  constructor(
+    readonly memory: HeaderMemory,
+    private readonly tableBytes = DEFAULT_TABLE_BYTES,
+  ) {
+    this.id = memory.owner();
+    this.epoch = memory.epoch;
+    // What the peer grants before its SETTINGS come (RFC 9113 section 6.5.2).
+    this.max = Math.min(tableBytes, DEFAULT_TABLE_BYTES);
+    this.renewal = this.max !== DEFAULT_TABLE_BYTES;
+  }
+
+  /** SETTINGS_HEADER_TABLE_SIZE of the peer. The size updates that follow from it begin the next block (section 4.2). */
+  setPeerLimit(bytes: number): void {
+    const max = Math.min(this.tableBytes, bytes);
+    if (max === this.max) return;
+    this.max = max;
+    this.renewal = true;
+  }
+
+  /**
+   * Writes the block of `list` at `at` of `memory.bytes`, where the caller has `list.bound` + 16 octets of room. Returns the
+   * position after it. The block must be sent: the table has changed with it.
+   */
+  encode(list: FieldList, at: number): number {
+    const memory = this.memory;
+    if (list.epoch !== memory.epoch) list.renew();
+    if (this.epoch !== memory.epoch) {
+      // The table's keys are of another epoch.
+      this.epoch = memory.epoch;
+      if (this.inserted > 0) this.renewal = true;
+    }
+    let p = this.renewal ? this.renew(at) : at;
+    const template = list.template;
+    const count = list.count;
+    const name = list.name;
+    let i = 0;
+    if (template !== null) {
+      for (; i < count && name[i] !== NAME.OTHER && name[i] < FIRST_REGULAR; i++) p = this.putText(list, i, p);
+      p = this.putTemplate(template, p);
+    }
+    for (; i < count; i++) p = list.atom[i] >= 0 ? this.putAtom(list.atom[i], p) : this.putText(list, i, p);
+    if (this.missed >= MAX_MISSED) this.renewal = true;
+    return p;
+  }
+
+  /** Empties the table. The peer does so at a size of 0; that is also the smallest size that section 4.2 wants signalled. */
+  private renew(at: number): number {
+    this.renewal = false;
+    this.used = 0;
+    this.inserted = 0;
+    this.missed = 0;
+    this.version++;
+    this.placed = 0;
+    this.places.fill(0);
+    const bytes = this.memory.bytes;
+    const p = putInteger(bytes, at, SIZE_UPDATE, 5, 0);
+    return this.max > 0 ? putInteger(bytes, p, SIZE_UPDATE, 5, this.max) : p;
+  }
+
+  private putTemplate(template: Template, at: number): number {
+    const memory = this.memory;
+    const slot = (Math.imul(template.id, 0x2545f491) ^ Math.imul(this.id, 0x9e3779b1)) >>> 7;
+    const place = slot & memory.readyMask;
+    if (
+      memory.readyTemplate[place] === template.id &&
+      memory.readyOwner[place] === this.id &&
+      memory.readyVersion[place] === this.version
+    ) {
+      const length = memory.readyLength[place];
+      const from = memory.readyBase + place * READY_BYTES;
+      memory.bytes.copyWithin(at, from, from + length);
+      memory.readyHits++;
+      this.missed += memory.readyMissed[place];
+      return at + length;
+    }
+    memory.readyMisses++;
+    const { version, missed } = this;
+    const atoms = template.atom;
+    let p = at;
+    for (let k = 0; k < atoms.length; k++) p = this.putAtom(atoms[k], p);
+    if (version === this.version && p - at <= READY_BYTES) {
+      memory.readyTemplate[place] = template.id;
+      memory.readyOwner[place] = this.id;
+      memory.readyVersion[place] = version;
+      memory.readyLength[place] = p - at;
+      memory.readyMissed[place] = this.missed - missed;
+      memory.bytes.copyWithin(memory.readyBase + place * READY_BYTES, at, p);
+    }
+    return p;
+  }
+
+  private putAtom(atom: number, at: number): number {
+    const memory = this.memory;
+    const bytes = memory.bytes;
+    if (atom < LAST_STATIC && (memory.nameFlags[memory.atomRef[atom]] & SENSITIVE) === 0) {
+      bytes[at] = INDEXED | (atom + 1);
+      return at + 1;
+    }
+    const ref = memory.atomRef[atom];
+    let p: number;
+    if (memory.atomNever[atom] !== 0 || (memory.nameFlags[ref] & SENSITIVE) !== 0) {
+      p = this.putName(ref, NEVER_INDEXED, 4, memory.nameAt[ref], memory.nameLength[ref], at);
+    } else {
+      const place = this.find(atom << 1);
+      if (place >= 0) return putInteger(bytes, at, INDEXED, 7, LAST_STATIC + this.inserted - place);
+      const size = memory.atomSize[atom];
+      if (this.fits(size)) {
+        p = this.putName(ref, INCREMENTAL, 6, memory.nameAt[ref], memory.nameLength[ref], at);
+        this.insert(ref, size);
+        this.place(atom << 1, this.inserted - 1);
+      } else {
+        if (size * LARGEST_PART <= this.max) this.missed++;
+        p = this.putName(ref, WITHOUT_INDEXING, 4, memory.nameAt[ref], memory.nameLength[ref], at);
+      }
+    }
+    const length = memory.atomLength[atom];
+    const code = memory.atomCodeLength[atom];
+    if (code >= 0 && code < length) return memory.putCode(memory.atomCodeAt[atom], code, p);
+    return memory.putPlain(memory.atomAt[atom], length, p);
+  }
+
+  private putText(list: FieldList, i: number, at: number): number {
+    const memory = this.memory;
+    const ref = list.ref[i];
+    const nameAt = list.nameAt[i];
+    const nameLength = list.nameLength[i];
+    const length = list.valueLength[i];
+    let p: number;
+    if (list.never[i] !== 0 || (ref >= 0 && (memory.nameFlags[ref] & SENSITIVE) !== 0)) {
+      p = this.putName(ref, NEVER_INDEXED, 4, nameAt, nameLength, at);
+    } else {
+      // One entry for the name's sake, so that later literals need not spell it.
+      const size = OVERHEAD + nameLength + length;
+      if (ref >= 0 && memory.nameStatic[ref] === 0 && this.find((ref << 1) | 1) < 0 && this.fits(size)) {
+        p = this.putName(ref, INCREMENTAL, 6, nameAt, nameLength, at);
+        this.insert(ref, size);
+      } else p = this.putName(ref, WITHOUT_INDEXING, 4, nameAt, nameLength, at);
+    }
+    const codeAt = list.codeAt[i];
+    const code = list.codeLength[i];
+    if (codeAt >= 0 && code <= length) return memory.putCode(codeAt, code, p);
+    return memory.putPlain(list.valueAt[i], length, p);
+  }
+
+  /** The first octets of a literal up to its name's end. */
+  private putName(ref: number, first: number, bits: number, nameAt: number, nameLength: number, at: number): number {
+    const memory = this.memory;
+    let index = 0;
+    if (ref >= 0) {
+      index = memory.nameStatic[ref];
+      if (index === 0) {
+        const place = this.find((ref << 1) | 1);
+        if (place >= 0) index = LAST_STATIC + this.inserted - place;
+      }
+    }
+    const p = putInteger(memory.bytes, at, first, bits, index);
+    if (index !== 0) return p;
+    if (ref >= 0 && memory.nameCodeLength[ref] < nameLength) {
+      return memory.putCode(memory.nameCodeAt[ref], memory.nameCodeLength[ref], p);
+    }
+    return memory.putPlain(nameAt, nameLength, p);
+  }
+
+  private fits(size: number): boolean {
+    return this.used + size <= this.max && size * LARGEST_PART <= this.max;
+  }
+
+  private insert(ref: number, size: number): void {
+    this.used += size;
+    const place = this.inserted++;
+    this.version++;
+    if (this.memory.nameStatic[ref] === 0 && this.find((ref << 1) | 1) < 0) this.place((ref << 1) | 1, place);
+  }
+
+  private find(key: number): number {
+    const places = this.places;
+    if (this.placed === 0) return -1;
+    const mask = places.length - 1;
+    // Two numbers a place; a key of 0 is none.
+    for (let i = (Math.imul(key, 0x9e3779b1) >>> 15) & mask & ~1; ; i = (i + 2) & mask) {
+      const found = places[i];
+      if (found === key + 1) return places[i + 1];
+      if (found === 0) return -1;
+    }
+  }
+
+  private place(key: number, value: number): void {
+    if (this.placed * 4 >= this.places.length) this.grow();
+    const places = this.places;
+    const mask = places.length - 1;
+    let i = (Math.imul(key, 0x9e3779b1) >>> 15) & mask & ~1;
+    while (places[i] !== 0) i = (i + 2) & mask;
+    places[i] = key + 1;
+    places[i + 1] = value;
+    this.placed++;
+  }
+
+  private grow(): void {
+    const old = this.places;
+    this.places = new Int32Array(Math.max(FIRST_PLACES, 2 * old.length));
+    this.placed = 0;
+    for (let i = 0; i < old.length; i += 2) if (old[i] !== 0) this.place(old[i] - 1, old[i + 1]);
+  }
+}

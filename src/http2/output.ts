@@ -1,0 +1,106 @@
+// What a connection is about to send: small frames one after the other in a buffer, large payloads as slices of the buffers in
+// which they came. It reaches the socket once a loop turn, in one piece where it can.
+import type { Buffers } from './blocks.js';
+import type { Connection } from './connection.js';
+
+const NONE = -1;
+
+/** Where output goes. */
+export interface Sink {
+  /** Takes over one reference to `bid`. */
+  queue(socket: number, at: number, length: number, bid: number): void;
+  /** Whether a send is under way, so that nothing queued now would leave now. */
+  sending(socket: number): boolean;
+}
+
+export class Output {
+  /** Connections with something written, the first `count` of them; never shortened, which would give its memory up. */
+  private readonly dirty: (Connection | null)[] = [];
+  private count = 0;
+
+  constructor(
+    private readonly slab: Buffers,
+    private readonly sink: Sink,
+  ) {}
+
+  /** Offset at which `length` octets may be written, to be confirmed with `wrote`; -1 when the slab is out. */
+  room(connection: Connection, length: number): number {
+    if (connection.outEnd + length <= connection.outLimit) return connection.outEnd;
+    this.flush(connection);
+    const bid = this.slab.take();
+    if (bid < 0) return NONE;
+    connection.outBuffer = bid;
+    connection.outStart = this.slab.dataStart(bid);
+    connection.outEnd = connection.outStart;
+    connection.outLimit = this.slab.dataEnd(bid);
+    return connection.outEnd;
+  }
+
+  /** What was written ends at `end`. */
+  wrote(connection: Connection, end: number): void {
+    connection.outEnd = end;
+    if (!connection.dirty) {
+      connection.dirty = true;
+      this.dirty[this.count++] = connection;
+    }
+  }
+
+  /** Octets that stay where they are; takes over one reference to `bid`. */
+  slice(connection: Connection, at: number, length: number, bid: number): void {
+    if (connection.outEnd > connection.outStart) {
+      this.slab.retain(connection.outBuffer);
+      this.sink.queue(
+        connection.socket,
+        connection.outStart,
+        connection.outEnd - connection.outStart,
+        connection.outBuffer,
+      );
+      connection.outStart = connection.outEnd;
+    }
+    this.sink.queue(connection.socket, at, length, bid);
+  }
+
+  /** Octets written and not yet given to the socket. */
+  unsent(connection: Connection): number {
+    return connection.outEnd - connection.outStart;
+  }
+
+  /** Hands what was written to the sockets. Where a send is under way it waits, so that more of it goes in one piece. */
+  commit(): void {
+    const { dirty, count } = this;
+    let kept = 0;
+    for (let i = 0; i < count; i++) {
+      const connection = dirty[i];
+      if (connection === null) continue;
+      if (this.sink.sending(connection.socket)) dirty[kept++] = connection;
+      else {
+        connection.dirty = false;
+        this.flush(connection);
+      }
+    }
+    for (let i = kept; i < count; i++) dirty[i] = null;
+    this.count = kept;
+  }
+
+  /** Hands what this connection has written to its socket now. */
+  flush(connection: Connection): void {
+    const bid = connection.outBuffer;
+    if (bid === NONE) return;
+    const { outStart, outEnd } = connection;
+    connection.outBuffer = NONE;
+    connection.outStart = 0;
+    connection.outEnd = 0;
+    connection.outLimit = 0;
+    if (outEnd > outStart) this.sink.queue(connection.socket, outStart, outEnd - outStart, bid);
+    else this.slab.release(bid);
+  }
+
+  /** The connection is over: what was not handed over is thrown away. */
+  drop(connection: Connection): void {
+    if (connection.outBuffer !== NONE) this.slab.release(connection.outBuffer);
+    connection.outBuffer = NONE;
+    connection.outStart = 0;
+    connection.outEnd = 0;
+    connection.outLimit = 0;
+  }
+}

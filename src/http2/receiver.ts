@@ -1,0 +1,198 @@
+// Octets of a peer, into frames. DATA is passed on as it comes, cut wherever the network cut it; every other frame is handled
+// when it is whole.
+import { type Connection, PREFACE_BYTES, READING } from './connection.js';
+import type { Core } from './core.js';
+import { ERROR, FLAG, FRAME, FRAME_HEADER_BYTES, get31, MAX_FRAME_BYTES, PREFACE } from './frame.js';
+import type { FrameHandler } from './frames-in.js';
+import type { Sender } from './sender.js';
+
+const NONE = -1;
+
+export class Receiver {
+  private readonly bytes: Uint8Array;
+
+  constructor(
+    private readonly core: Core,
+    private readonly sender: Sender,
+    private readonly frames: FrameHandler,
+  ) {
+    this.bytes = core.bytes;
+  }
+
+  /** Reads [start, end), which lies in a buffer that the caller holds. What of it is needed later is copied or retained. */
+  receive(c: Connection, start: number, end: number): void {
+    let p = start;
+    while (p < end) {
+      switch (c.reading) {
+        case READING.HEADER: {
+          if (c.got === 0 && end - p >= FRAME_HEADER_BYTES) {
+            const { bytes } = this;
+            c.length = (bytes[p] << 16) | (bytes[p + 1] << 8) | bytes[p + 2];
+            c.type = bytes[p + 3];
+            c.flags = bytes[p + 4];
+            c.stream = get31(bytes, p + 5);
+            p += FRAME_HEADER_BYTES;
+          } else {
+            const { head } = c;
+            while (c.got < FRAME_HEADER_BYTES && p < end) head[c.got++] = this.bytes[p++];
+            if (c.got < FRAME_HEADER_BYTES) return;
+            c.got = 0;
+            c.length = (head[0] << 16) | (head[1] << 8) | head[2];
+            c.type = head[3];
+            c.flags = head[4];
+            c.stream = get31(head, 5);
+          }
+          this.begin(c);
+          // A frame without payload is whole already.
+          if ((c.reading as number) === READING.PAYLOAD && c.length === 0) this.whole(c, p);
+          break;
+        }
+        case READING.PAYLOAD: {
+          const have = end - p;
+          if (c.got === 0 && have >= c.length) {
+            const at = p;
+            p += c.length;
+            this.whole(c, at);
+          } else p = this.gather(c, p, end);
+          break;
+        }
+        case READING.DATA: {
+          const count = Math.min(c.left, end - p);
+          const at = p;
+          p += count;
+          c.left -= count;
+          const last = c.left === 0;
+          if (last) this.skip(c, c.padding);
+          this.frames.data(c, at, count, last);
+          break;
+        }
+        case READING.PAD_LENGTH: {
+          const padding = this.bytes[p++];
+          // RFC 9113 section 6.1: padding as long as the payload or longer is a connection error.
+          if (padding >= c.length) {
+            this.sender.fail(c, ERROR.PROTOCOL_ERROR);
+            break;
+          }
+          c.padding = padding;
+          c.left = c.length - 1 - padding;
+          c.reading = READING.DATA;
+          this.frames.dataBegins(c, c.left, padding + 1);
+          if (c.left === 0) {
+            this.skip(c, padding);
+            this.frames.data(c, p, 0, true);
+          }
+          break;
+        }
+        case READING.SKIP: {
+          const count = Math.min(c.left, end - p);
+          p += count;
+          c.left -= count;
+          if (c.left === 0) c.reading = READING.HEADER;
+          break;
+        }
+        case READING.PREFACE: {
+          if (this.bytes[p++] !== PREFACE[c.got]) {
+            this.sender.fail(c, ERROR.PROTOCOL_ERROR);
+            break;
+          }
+          if (++c.got === PREFACE_BYTES) {
+            c.got = 0;
+            c.reading = READING.HEADER;
+          }
+          break;
+        }
+        default:
+          return;
+      }
+    }
+  }
+
+  /** The connection is over: gives up what is held for half-read frames. */
+  drop(c: Connection): void {
+    const { slab } = this.core;
+    c.reading = READING.NOTHING;
+    if (c.carry !== NONE) slab.release(c.carry);
+    if (c.blockBuffer !== NONE) slab.release(c.blockBuffer);
+    c.carry = NONE;
+    c.blockBuffer = NONE;
+  }
+
+  /** After a frame header: where its payload goes. */
+  private begin(c: Connection): void {
+    const { type, length } = c;
+    // RFC 9113 section 4.2: larger than what we have announced.
+    if (length > MAX_FRAME_BYTES) {
+      this.sender.fail(c, ERROR.FRAME_SIZE_ERROR);
+      return;
+    }
+    // Section 3.4: SETTINGS come first. Section 6.10: nothing comes between the parts of a header block.
+    if (
+      (!c.settingsSeen && (type !== FRAME.SETTINGS || (c.flags & FLAG.ACK) !== 0)) ||
+      (c.blockStream !== 0 && type !== FRAME.CONTINUATION)
+    ) {
+      this.sender.fail(c, ERROR.PROTOCOL_ERROR);
+      return;
+    }
+    if (type === FRAME.DATA) {
+      if (!this.frames.dataHeader(c)) return;
+      if ((c.flags & FLAG.PADDED) !== 0) {
+        if (length === 0) this.sender.fail(c, ERROR.FRAME_SIZE_ERROR);
+        else c.reading = READING.PAD_LENGTH;
+        return;
+      }
+      c.left = length;
+      c.padding = 0;
+      c.reading = READING.DATA;
+      this.frames.dataBegins(c, length, 0);
+      if (length === 0) {
+        this.skip(c, 0);
+        this.frames.data(c, 0, 0, true);
+      }
+      return;
+    }
+    if (type > FRAME.CONTINUATION) {
+      // Section 4.1: unknown frames are ignored.
+      this.frames.unknown(c);
+      this.skip(c, length);
+      return;
+    }
+    if (this.frames.header(c) && (c.reading as number) !== READING.NOTHING) c.reading = READING.PAYLOAD;
+  }
+
+  private whole(c: Connection, at: number): void {
+    c.got = 0;
+    c.reading = READING.HEADER;
+    this.frames.frame(c, at);
+  }
+
+  /** Passes over `count` octets, to the next frame; a connection that has failed stays so. */
+  private skip(c: Connection, count: number): void {
+    if (c.reading === READING.NOTHING) return;
+    c.left = count;
+    c.reading = count === 0 ? READING.HEADER : READING.SKIP;
+  }
+
+  /** Puts a payload together that came in pieces. Returns how far octets were used. */
+  private gather(c: Connection, p: number, end: number): number {
+    const { slab } = this.core;
+    // MAX_FRAME_BYTES is more than a buffer holds between head and tail room, but not more than the buffer.
+    if (c.carry === NONE) {
+      c.carry = slab.take();
+      if (c.carry === NONE) {
+        this.core.starved(c);
+        return end;
+      }
+    }
+    const base = slab.bufferStart(c.carry);
+    const count = Math.min(c.length - c.got, end - p);
+    this.bytes.copyWithin(base + c.got, p, p + count);
+    c.got += count;
+    if (c.got === c.length) {
+      const carry = c.carry;
+      c.carry = NONE;
+      this.whole(c, base);
+      slab.release(carry);
+    }
+    return p + count;
+  }
+}

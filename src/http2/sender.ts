@@ -1,0 +1,412 @@
+// Frames that we send, within the peer's windows. Data beyond them waits, stream by stream, and goes out in turns of a frame each.
+import { H, h2Error } from '../metrics/layout.js';
+import { type Connection, GOING, READING, ROLE } from './connection.js';
+import type { Core, Http2Events } from './core.js';
+import type { FieldList } from './field-list.js';
+import {
+  DEFAULT_WINDOW,
+  ERROR,
+  FLAG,
+  FRAME,
+  FRAME_HEADER_BYTES,
+  MAX_FRAME_BYTES,
+  MAX_STREAM_ID,
+  PREFACE,
+  put32,
+  putFrameHeader,
+  SETTING,
+} from './frame.js';
+import { STREAM } from './streams.js';
+
+const NONE = -1;
+/** Payloads of at least so much are sent from where they were received; below, a copy is cheaper than one more slice. */
+const SLICE_BYTES = 2048;
+const RESET_IDS = 256;
+const ENCODE_SLACK = 16;
+
+export class Sender {
+  private readonly bytes: Uint8Array;
+
+  constructor(
+    private readonly core: Core,
+    private readonly events: Http2Events,
+  ) {
+    this.bytes = core.bytes;
+  }
+
+  /** Connection preface and settings: the first thing that we say (RFC 9113 section 3.4). */
+  open(connection: Connection): void {
+    const { limits } = connection;
+    const server = connection.role === ROLE.SERVER;
+    const at = this.room(connection, 128);
+    if (at < 0) return;
+    const { bytes } = this;
+    let p = at;
+    if (!server) {
+      bytes.set(PREFACE, p);
+      p += PREFACE.length;
+    }
+    const frame = p;
+    p += FRAME_HEADER_BYTES;
+    if (server) {
+      p = this.setting(p, SETTING.MAX_CONCURRENT_STREAMS, limits.maxStreams);
+      p = this.setting(p, SETTING.ENABLE_CONNECT_PROTOCOL, 1);
+    } else {
+      // No pushes, and so no streams of the server's at all.
+      p = this.setting(p, SETTING.ENABLE_PUSH, 0);
+      p = this.setting(p, SETTING.MAX_CONCURRENT_STREAMS, 0);
+    }
+    if (limits.streamWindow !== DEFAULT_WINDOW) p = this.setting(p, SETTING.INITIAL_WINDOW_SIZE, limits.streamWindow);
+    p = this.setting(p, SETTING.MAX_HEADER_LIST_SIZE, limits.maxHeaderBytes);
+    putFrameHeader(bytes, frame, p - frame - FRAME_HEADER_BYTES, FRAME.SETTINGS, 0, 0);
+    this.core.output.wrote(connection, p);
+    if (limits.connectionWindow > DEFAULT_WINDOW) {
+      this.windowUpdate(connection, 0, limits.connectionWindow - DEFAULT_WINDOW);
+      connection.recvWindow = limits.connectionWindow;
+    }
+  }
+
+  /** Opens a stream of ours on a connection. */
+  openStream(slot: number, connection: Connection): void {
+    const { streams, values } = this.core;
+    const id = connection.nextId;
+    connection.nextId = id + 2;
+    streams.open(slot, connection, id);
+    values[connection.meter + H.STREAMS_TOTAL]++;
+    values[connection.meter + H.STREAMS]++;
+  }
+
+  /** Sends a head, or trailers. False if the connection has come to its end over it. */
+  headers(slot: number, list: FieldList, end: boolean): boolean {
+    const { streams, output } = this.core;
+    const connection = streams.connection[slot];
+    if (connection === null) return false;
+    const at = this.room(connection, FRAME_HEADER_BYTES + list.bound + ENCODE_SLACK);
+    if (at < 0) return false;
+    const to = connection.encoder.encode(list, at + FRAME_HEADER_BYTES);
+    const length = to - at - FRAME_HEADER_BYTES;
+    const flags = end ? FLAG.END_HEADERS | FLAG.END_STREAM : FLAG.END_HEADERS;
+    putFrameHeader(this.bytes, at, length, FRAME.HEADERS, flags, streams.id[slot]);
+    output.wrote(connection, to);
+    streams.state[slot] |= end ? STREAM.HEAD_OUT | STREAM.LOCAL_END : STREAM.HEAD_OUT;
+    return true;
+  }
+
+  /**
+   * Sends [at, at + length), in a buffer that the caller holds, and its end if `end`. Returns how much is on its way; the rest
+   * waits (`moved` and `flushed` tell when it goes). -1: there is no memory for it to wait in. The 9 octets before `at` are overwritten.
+   */
+  data(slot: number, at: number, length: number, end: boolean): number {
+    const { streams, pending } = this.core;
+    const connection = streams.connection[slot];
+    if (connection === null) return length;
+    let sent = 0;
+    if (pending.empty(slot)) {
+      let window = connection.peerWindow - streams.sendUsed[slot];
+      if (connection.sendWindow < window) window = connection.sendWindow;
+      if (length === 0 || (!connection.congested && window > 0)) {
+        sent = length <= window || length === 0 ? length : window;
+        const last = end && sent === length;
+        if (sent > 0 || last) this.frame(connection, slot, at, sent, last, true);
+        if (sent === length) return sent;
+      }
+    }
+    if (length > sent && !pending.append(slot, at + sent, length - sent)) return NONE;
+    if (end) streams.state[slot] |= STREAM.END_PENDING;
+    this.wait(slot, connection);
+    return sent;
+  }
+
+  /** Sends a short text of ours that lies in no buffer, and the end of the stream. Returns as `data`. */
+  text(slot: number, at: number, length: number): number {
+    return this.data(slot, at, length, true);
+  }
+
+  /** Lets data wait that is in the stream's chain already, e.g. that of a request that is sent again. */
+  waiting(slot: number, end: boolean): void {
+    const { streams } = this.core;
+    const connection = streams.connection[slot];
+    if (connection === null) return;
+    if (end) streams.state[slot] |= STREAM.END_PENDING;
+    this.wait(slot, connection);
+    this.pump(connection);
+  }
+
+  /** Sends trailers, behind the data that waits. False as `headers`. */
+  trailers(slot: number, list: FieldList): boolean {
+    const { streams, pending, slab, memory } = this.core;
+    if (pending.empty(slot)) return this.headers(slot, list, true);
+    const bid = slab.take();
+    if (bid < 0) return false;
+    const at = slab.dataStart(bid);
+    const end = memory.save(list, at, slab.dataEnd(bid));
+    if (end < 0) {
+      slab.release(bid);
+      return false;
+    }
+    streams.trailersBuffer[slot] = bid;
+    streams.trailersLength[slot] = end - at;
+    streams.state[slot] |= STREAM.TRAILERS_PENDING;
+    return true;
+  }
+
+  /** Sends the trailers that had to wait. */
+  heldTrailers(slot: number): void {
+    const { streams, slab, memory, spare } = this.core;
+    const bid = streams.trailersBuffer[slot];
+    const at = slab.dataStart(bid);
+    memory.restore(at, at + streams.trailersLength[slot], spare);
+    this.headers(slot, spare, true);
+    streams.trailersBuffer[slot] = NONE;
+    streams.state[slot] &= ~STREAM.TRAILERS_PENDING;
+    slab.release(bid);
+  }
+
+  /** RST_STREAM for a stream that is on a connection, and takes it off. */
+  reset(slot: number, code: number): void {
+    const { streams } = this.core;
+    const connection = streams.connection[slot];
+    if (connection === null || (streams.state[slot] & STREAM.OPEN) === 0) return;
+    this.resetId(connection, streams.id[slot], code);
+    this.close(slot);
+  }
+
+  /** Takes a stream off its connection, with what waits on it. */
+  close(slot: number): void {
+    const { streams, pending, slab, values } = this.core;
+    const connection = streams.connection[slot];
+    if (connection === null || (streams.state[slot] & STREAM.OPEN) === 0) return;
+    this.unstall(slot, connection);
+    streams.close(slot);
+    pending.clear(slot);
+    if (streams.trailersBuffer[slot] !== NONE) {
+      slab.release(streams.trailersBuffer[slot]);
+      streams.trailersBuffer[slot] = NONE;
+    }
+    connection.held -= streams.held[slot];
+    streams.held[slot] = 0;
+    values[connection.meter + H.STREAMS]--;
+  }
+
+  /** RST_STREAM by id. What still comes for it is ignored (RFC 9113 section 5.1, closed). */
+  resetId(connection: Connection, id: number, code: number): void {
+    connection.resetIds ??= new Int32Array(RESET_IDS);
+    connection.resetIds[connection.resetAt] = id;
+    connection.resetAt = (connection.resetAt + 1) & (RESET_IDS - 1);
+    this.core.values[connection.meter + H.RESET_SENT + h2Error(code)]++;
+    this.word(connection, FRAME.RST_STREAM, id, code);
+  }
+
+  windowUpdate(connection: Connection, id: number, count: number): void {
+    this.word(connection, FRAME.WINDOW_UPDATE, id, count);
+  }
+
+  settingsAck(connection: Connection): void {
+    const at = this.room(connection, FRAME_HEADER_BYTES);
+    if (at < 0) return;
+    putFrameHeader(this.bytes, at, 0, FRAME.SETTINGS, FLAG.ACK, 0);
+    this.core.output.wrote(connection, at + FRAME_HEADER_BYTES);
+  }
+
+  /** Answers the PING whose 8 octets are at `from`. */
+  pong(connection: Connection, from: number): void {
+    const at = this.room(connection, FRAME_HEADER_BYTES + 8);
+    if (at < 0) return;
+    putFrameHeader(this.bytes, at, 8, FRAME.PING, FLAG.ACK, 0);
+    this.bytes.copyWithin(at + FRAME_HEADER_BYTES, from, from + 8);
+    this.core.output.wrote(connection, at + FRAME_HEADER_BYTES + 8);
+  }
+
+  ping(connection: Connection): void {
+    if (connection.pingPending) return;
+    const at = this.room(connection, FRAME_HEADER_BYTES + 8);
+    if (at < 0) return;
+    putFrameHeader(this.bytes, at, 8, FRAME.PING, 0, 0);
+    this.bytes.fill(0, at + FRAME_HEADER_BYTES, at + FRAME_HEADER_BYTES + 8);
+    this.core.output.wrote(connection, at + FRAME_HEADER_BYTES + 8);
+    connection.pingPending = true;
+    connection.pingSentAt = this.core.clock[0];
+    this.core.values[connection.meter + H.PINGS_SENT]++;
+  }
+
+  /** The first of the two steps in which a server leaves: new streams are still taken (RFC 9113 section 6.8). */
+  warn(connection: Connection): void {
+    if (connection.going !== GOING.OPEN) return;
+    connection.going = GOING.WARNED;
+    this.goawayFrame(connection, MAX_STREAM_ID, ERROR.NO_ERROR);
+    this.ping(connection);
+  }
+
+  /** No new streams from here on; those that are open go on. */
+  leave(connection: Connection): void {
+    if (connection.going >= GOING.LEAVING) return;
+    connection.going = GOING.LEAVING;
+    connection.goawayLast = connection.lastPeerId;
+    this.goawayFrame(connection, connection.lastPeerId, ERROR.NO_ERROR);
+  }
+
+  /** Ends the connection for an error of the peer: GOAWAY, and not another octet is read. */
+  fail(connection: Connection, code: number): void {
+    if (connection.going === GOING.FAILED) return;
+    this.goawayFrame(connection, connection.lastPeerId, code);
+    connection.going = GOING.FAILED;
+    connection.reading = READING.NOTHING;
+    this.events.connectionFailed(connection, code);
+  }
+
+  /** Sends what may go now of the data that waits. */
+  pump(connection: Connection): void {
+    const { streams, pending, values, clock } = this.core;
+    while (connection.blockedHead !== NONE && connection.going !== GOING.FAILED) {
+      if (connection.congested) return;
+      const slot = connection.blockedHead;
+      if (connection.sendWindow <= 0) {
+        if (connection.stalledSince === 0) {
+          connection.stalledSince = clock[0];
+          values[connection.meter + H.CONNECTION_STALLS]++;
+        }
+        return;
+      }
+      let count = pending.firstLength(slot);
+      const window = Math.min(connection.peerWindow - streams.sendUsed[slot], connection.sendWindow, MAX_FRAME_BYTES);
+      if (window <= 0) {
+        streams.unblock(slot, connection);
+        this.stall(slot, connection);
+        continue;
+      }
+      if (count > window) count = window;
+      const end = count === pending.bytes[slot] && (streams.state[slot] & STREAM.END_PENDING) !== 0;
+      this.frame(connection, slot, pending.firstAt(slot), count, end, false);
+      pending.consume(slot, count);
+      if (pending.empty(slot)) this.emptied(slot, connection, end);
+      else streams.rotate(connection);
+      this.events.moved(slot, count);
+    }
+  }
+
+  /** The stream's window is open again, or it is not. */
+  widened(slot: number, connection: Connection): void {
+    const { streams, pending } = this.core;
+    if (pending.empty(slot) || connection.peerWindow - streams.sendUsed[slot] <= 0) return;
+    this.unstall(slot, connection);
+    streams.block(slot, connection, this.core.clock[0]);
+  }
+
+  /** The connection's window is open again. */
+  connectionWidened(connection: Connection): void {
+    const { values, clock } = this.core;
+    if (connection.stalledSince !== 0) {
+      values[connection.meter + H.CONNECTION_STALL_US] += (clock[0] - connection.stalledSince) * 1000;
+      connection.stalledSince = 0;
+    }
+    this.pump(connection);
+  }
+
+  /** A frame of DATA. `free`: the 9 octets before it may be overwritten with its header. */
+  private frame(c: Connection, slot: number, at: number, length: number, end: boolean, free: boolean): void {
+    const { streams, output, slab } = this.core;
+    const flags = end ? FLAG.END_STREAM : 0;
+    const id = streams.id[slot];
+    if (length < SLICE_BYTES) {
+      const to = this.room(c, FRAME_HEADER_BYTES + length);
+      if (to < 0) return;
+      putFrameHeader(this.bytes, to, length, FRAME.DATA, flags, id);
+      if (length > 0) this.bytes.copyWithin(to + FRAME_HEADER_BYTES, at, at + length);
+      output.wrote(c, to + FRAME_HEADER_BYTES + length);
+    } else {
+      const bid = slab.bufferOf(at);
+      slab.retain(bid);
+      if (free) {
+        putFrameHeader(this.bytes, at - FRAME_HEADER_BYTES, length, FRAME.DATA, flags, id);
+        output.slice(c, at - FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + length, bid);
+      } else {
+        const to = this.room(c, FRAME_HEADER_BYTES);
+        if (to < 0) {
+          slab.release(bid);
+          return;
+        }
+        putFrameHeader(this.bytes, to, length, FRAME.DATA, flags, id);
+        output.wrote(c, to + FRAME_HEADER_BYTES);
+        output.slice(c, at, length, bid);
+      }
+      c.congested = this.core.sink.congested(c.socket, output.unsent(c));
+    }
+    streams.sendUsed[slot] += length;
+    c.sendWindow -= length;
+    if (end) streams.state[slot] |= STREAM.LOCAL_END;
+  }
+
+  /** All of the data that had waited is out. */
+  private emptied(slot: number, connection: Connection, ended: boolean): void {
+    const { streams } = this.core;
+    streams.unblock(slot, connection);
+    if ((streams.state[slot] & STREAM.TRAILERS_PENDING) !== 0) this.heldTrailers(slot);
+    else if (!ended) return;
+    streams.state[slot] &= ~STREAM.END_PENDING;
+    this.events.flushed(slot);
+  }
+
+  private wait(slot: number, connection: Connection): void {
+    const { streams, pending, values, clock } = this.core;
+    if (pending.empty(slot)) return;
+    if (connection.peerWindow - streams.sendUsed[slot] <= 0) {
+      this.stall(slot, connection);
+      return;
+    }
+    streams.block(slot, connection, clock[0]);
+    if (connection.sendWindow <= 0 && connection.stalledSince === 0) {
+      connection.stalledSince = clock[0];
+      values[connection.meter + H.CONNECTION_STALLS]++;
+    }
+  }
+
+  /** Its own window is used up: it waits outside of the ring. */
+  private stall(slot: number, connection: Connection): void {
+    const { streams, values, clock } = this.core;
+    if ((streams.state[slot] & STREAM.STALLED) !== 0) return;
+    streams.state[slot] |= STREAM.STALLED;
+    streams.blockedSince[slot] = clock[0];
+    values[connection.meter + H.STREAM_STALLS]++;
+  }
+
+  private unstall(slot: number, connection: Connection): void {
+    const { streams, values, clock } = this.core;
+    if ((streams.state[slot] & STREAM.STALLED) === 0) return;
+    streams.state[slot] &= ~STREAM.STALLED;
+    values[connection.meter + H.STREAM_STALL_US] += (clock[0] - streams.blockedSince[slot]) * 1000;
+  }
+
+  private goawayFrame(connection: Connection, last: number, code: number): void {
+    const at = this.room(connection, FRAME_HEADER_BYTES + 8);
+    if (at < 0) return;
+    putFrameHeader(this.bytes, at, 8, FRAME.GOAWAY, 0, 0);
+    put32(this.bytes, at + FRAME_HEADER_BYTES, last);
+    put32(this.bytes, at + FRAME_HEADER_BYTES + 4, code);
+    this.core.output.wrote(connection, at + FRAME_HEADER_BYTES + 8);
+    this.core.values[connection.meter + H.GOAWAY_SENT + h2Error(code)]++;
+  }
+
+  /** A frame whose payload is one 32-bit word. */
+  private word(connection: Connection, type: number, id: number, value: number): void {
+    const at = this.room(connection, FRAME_HEADER_BYTES + 4);
+    if (at < 0) return;
+    putFrameHeader(this.bytes, at, 4, type, 0, id);
+    put32(this.bytes, at + FRAME_HEADER_BYTES, value);
+    this.core.output.wrote(connection, at + FRAME_HEADER_BYTES + 4);
+  }
+
+  private setting(at: number, id: number, value: number): number {
+    this.bytes[at] = 0;
+    this.bytes[at + 1] = id;
+    put32(this.bytes, at + 2, value);
+    return at + 6;
+  }
+
+  /** Room for output; without any the connection can't be kept in step with its peer, and is given up. */
+  private room(connection: Connection, length: number): number {
+    if (connection.going === GOING.FAILED) return NONE;
+    const at = this.core.output.room(connection, length);
+    if (at < 0) this.core.starved(connection);
+    return at;
+  }
+}

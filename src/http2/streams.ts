@@ -1,0 +1,218 @@
+// The streams of all connections of a worker: a slot each, struct of arrays. What belongs to the protocol is here; what a proxy
+// knows of a stream (its service, its endpoint, its times) has columns of its own under the same slot.
+import type { Connection } from './connection.js';
+
+/** Bits of `state`. */
+export const STREAM = {
+  /** On a connection, with an id. */
+  OPEN: 1,
+  /** END_STREAM went out, or is queued behind data. */
+  LOCAL_END: 2,
+  /** END_STREAM came in. */
+  REMOTE_END: 4,
+  /** The final head (request, or response with a status of 200 and more) came in. */
+  HEAD_IN: 8,
+  HEAD_OUT: 16,
+  /** In its connection's ring of streams whose data waits. */
+  BLOCKED: 32,
+  /** END_STREAM follows the data that waits. */
+  END_PENDING: 64,
+  /** Trailers follow it. */
+  TRAILERS_PENDING: 128,
+  /** Its data is not to be counted against a content-length (a tunnel, a response to HEAD). */
+  UNCOUNTED: 256,
+  /** The request was HEAD: no DATA may come. */
+  BODILESS: 512,
+  /** Its data waits at its own zero window. */
+  STALLED: 1024,
+} as const;
+
+/** What is at the other end of an exchange. */
+export const PEER = { NONE: 0, STREAM: 1, SOCKET: 2 } as const;
+
+const NONE = -1;
+
+export class Streams {
+  /** 0: not on a connection. */
+  readonly id: Int32Array;
+  readonly state: Uint16Array;
+  /** Slot of the other stream or socket of the exchange. */
+  readonly peer: Int32Array;
+  readonly peerKind: Uint8Array;
+  /** Octets of DATA that we have sent beyond what the peer gave back: its window is the peer's initial one less this. */
+  readonly sendUsed: Int32Array;
+  /** What the peer may still send. */
+  readonly recvWindow: Int32Array;
+  /** Given back, not yet announced. */
+  readonly recvCredit: Int32Array;
+  /** The window that we keep open. */
+  readonly recvTarget: Int32Array;
+  /** Received and not yet passed on. */
+  readonly held: Int32Array;
+  /** Octets of body that its content-length still announces; -1: it has none. */
+  readonly expected: Float64Array;
+  /** Since when data waits, ms. */
+  readonly blockedSince: Float64Array;
+  /** Last time that anything of it came or went, ms. */
+  readonly active: Float64Array;
+  readonly blockedNext: Int32Array;
+  readonly blockedPrev: Int32Array;
+  /** Trailers that wait: saved form, in a buffer of its own. */
+  readonly trailersBuffer: Int32Array;
+  readonly trailersLength: Int32Array;
+  /** Its connection; meaningful while OPEN. */
+  readonly connection: (Connection | null)[] = [];
+  /** Slots in use. */
+  used = 0;
+
+  private readonly bucketNext: Int32Array;
+  private readonly free: Int32Array;
+  private freeCount = 0;
+  private fresh = 0;
+
+  constructor(readonly capacity: number) {
+    this.id = new Int32Array(capacity);
+    this.state = new Uint16Array(capacity);
+    this.peer = new Int32Array(capacity);
+    this.peerKind = new Uint8Array(capacity);
+    this.sendUsed = new Int32Array(capacity);
+    this.recvWindow = new Int32Array(capacity);
+    this.recvCredit = new Int32Array(capacity);
+    this.recvTarget = new Int32Array(capacity);
+    this.held = new Int32Array(capacity);
+    this.expected = new Float64Array(capacity);
+    this.blockedSince = new Float64Array(capacity);
+    this.active = new Float64Array(capacity);
+    this.blockedNext = new Int32Array(capacity);
+    this.blockedPrev = new Int32Array(capacity);
+    this.trailersBuffer = new Int32Array(capacity);
+    this.trailersLength = new Int32Array(capacity);
+    this.bucketNext = new Int32Array(capacity);
+    this.free = new Int32Array(capacity);
+  }
+
+  /** A slot on no connection yet, or -1 when there is none. */
+  allocate(): number {
+    let slot: number;
+    if (this.freeCount > 0) slot = this.free[--this.freeCount];
+    else if (this.fresh < this.capacity) {
+      slot = this.fresh++;
+      this.connection.push(null);
+    } else return NONE;
+    this.used++;
+    this.id[slot] = 0;
+    this.state[slot] = 0;
+    this.peer[slot] = NONE;
+    this.peerKind[slot] = PEER.NONE;
+    this.sendUsed[slot] = 0;
+    this.recvCredit[slot] = 0;
+    this.held[slot] = 0;
+    this.expected[slot] = NONE;
+    this.trailersBuffer[slot] = NONE;
+    return slot;
+  }
+
+  /** Gives the slot back. It must be on no connection. */
+  release(slot: number): void {
+    this.connection[slot] = null;
+    this.used--;
+    this.free[this.freeCount++] = slot;
+  }
+
+  /** Puts the stream on a connection under `id`. */
+  open(slot: number, connection: Connection, id: number): void {
+    this.id[slot] = id;
+    this.state[slot] |= STREAM.OPEN;
+    this.connection[slot] = connection;
+    const window = connection.limits.streamWindow;
+    this.recvWindow[slot] = window;
+    this.recvTarget[slot] = window;
+    const bucket = (id >>> 1) & connection.bucketMask;
+    this.bucketNext[slot] = connection.buckets[bucket];
+    connection.buckets[bucket] = slot;
+    connection.active++;
+    connection.opened++;
+  }
+
+  /** Takes the stream off its connection. */
+  close(slot: number): void {
+    const connection = this.connection[slot];
+    if (connection === null || (this.state[slot] & STREAM.OPEN) === 0) return;
+    this.unblock(slot, connection);
+    const bucket = (this.id[slot] >>> 1) & connection.bucketMask;
+    let at = connection.buckets[bucket];
+    if (at === slot) connection.buckets[bucket] = this.bucketNext[slot];
+    else {
+      while (this.bucketNext[at] !== slot) at = this.bucketNext[at];
+      this.bucketNext[at] = this.bucketNext[slot];
+    }
+    if (connection.dataSlot === slot) connection.dataSlot = NONE;
+    connection.active--;
+    this.state[slot] &= ~STREAM.OPEN;
+  }
+
+  /** Slot of stream `id` on a connection, or -1. */
+  find(connection: Connection, id: number): number {
+    let slot = connection.buckets[(id >>> 1) & connection.bucketMask];
+    while (slot !== NONE && this.id[slot] !== id) slot = this.bucketNext[slot];
+    return slot;
+  }
+
+  /** The first stream of a connection in no order, for a walk that may close the stream it is at; -1 for none. */
+  first(connection: Connection): number {
+    return this.from(connection, 0);
+  }
+
+  /** The stream after `slot` in that walk: to be asked for before `slot` is closed. */
+  after(connection: Connection, slot: number): number {
+    const next = this.bucketNext[slot];
+    return next !== NONE ? next : this.from(connection, ((this.id[slot] >>> 1) & connection.bucketMask) + 1);
+  }
+
+  /** Puts the stream at the end of its connection's ring of those that wait. */
+  block(slot: number, connection: Connection, now: number): void {
+    if ((this.state[slot] & STREAM.BLOCKED) !== 0) return;
+    this.state[slot] |= STREAM.BLOCKED;
+    this.blockedSince[slot] = now;
+    this.append(slot, connection);
+  }
+
+  /** Moves the first waiting stream to the end: the others have their turn. */
+  rotate(connection: Connection): void {
+    const slot = connection.blockedHead;
+    if (slot === connection.blockedTail) return;
+    this.remove(slot, connection);
+    this.append(slot, connection);
+  }
+
+  unblock(slot: number, connection: Connection): void {
+    if ((this.state[slot] & STREAM.BLOCKED) === 0) return;
+    this.state[slot] &= ~STREAM.BLOCKED;
+    this.remove(slot, connection);
+  }
+
+  private append(slot: number, connection: Connection): void {
+    this.blockedNext[slot] = NONE;
+    this.blockedPrev[slot] = connection.blockedTail;
+    if (connection.blockedTail === NONE) connection.blockedHead = slot;
+    else this.blockedNext[connection.blockedTail] = slot;
+    connection.blockedTail = slot;
+  }
+
+  private remove(slot: number, connection: Connection): void {
+    const next = this.blockedNext[slot];
+    const prev = this.blockedPrev[slot];
+    if (next !== NONE) this.blockedPrev[next] = prev;
+    else connection.blockedTail = prev;
+    if (prev !== NONE) this.blockedNext[prev] = next;
+    else connection.blockedHead = next;
+  }
+
+  private from(connection: Connection, bucket: number): number {
+    for (let b = bucket; b <= connection.bucketMask; b++) {
+      const slot = connection.buckets[b];
+      if (slot !== NONE) return slot;
+    }
+    return NONE;
+  }
+}

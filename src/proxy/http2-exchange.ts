@@ -1,0 +1,92 @@
+// What the proxy knows of HTTP/2 streams: columns over the streams' slots. An exchange is a client's stream and what serves it: a
+// stream on an endpoint's connection, or an HTTP/1 socket. What the endpoint's side knows survives a change of connection.
+import type { Chains } from '../http2/chains.js';
+
+const NONE = -1;
+
+export class StreamExchanges {
+  // By the client's stream.
+  readonly service: Int16Array;
+  readonly method: Uint8Array;
+  readonly grpc: Uint8Array;
+  /** When the request came, ms. */
+  readonly started: Float64Array;
+  /** The head of the final response has been sent. */
+  readonly answered: Uint8Array;
+  /** Counted as in flight. */
+  readonly pending: Uint8Array;
+  /** Endpoints tried. */
+  readonly attempts: Uint8Array;
+  /** Kept for the access log, where it is on. */
+  readonly target: (string | undefined)[] = [];
+
+  // By the endpoint's stream.
+  readonly endpoint: Int16Array;
+  readonly status: Uint16Array;
+  /** -1 until it came. */
+  readonly grpcStatus: Int8Array;
+  /** Time from request to response head, µs; -1 until it came. */
+  readonly latencyUs: Int32Array;
+  /** Octets of the saved head at the beginning of the replay chain; 0: nothing is kept. */
+  readonly saved: Int32Array;
+  /** The request is complete in the replay chain. */
+  readonly whole: Uint8Array;
+  /** In the line of those that wait for a connection of its endpoint. */
+  readonly waiting: Uint8Array;
+  readonly waitNext: Int32Array;
+  readonly waitPrev: Int32Array;
+  readonly waitSince: Float64Array;
+
+  constructor(
+    slots: number,
+    /** Requests as they came, until they need not be sent again. */
+    readonly replay: Chains,
+  ) {
+    this.service = new Int16Array(slots);
+    this.method = new Uint8Array(slots);
+    this.grpc = new Uint8Array(slots);
+    this.started = new Float64Array(slots);
+    this.answered = new Uint8Array(slots);
+    this.pending = new Uint8Array(slots);
+    this.attempts = new Uint8Array(slots);
+    this.endpoint = new Int16Array(slots);
+    this.status = new Uint16Array(slots);
+    this.grpcStatus = new Int8Array(slots);
+    this.latencyUs = new Int32Array(slots);
+    this.saved = new Int32Array(slots);
+    this.whole = new Uint8Array(slots);
+    this.waiting = new Uint8Array(slots);
+    this.waitNext = new Int32Array(slots);
+    this.waitPrev = new Int32Array(slots);
+    this.waitSince = new Float64Array(slots);
+  }
+
+  /** A client's stream begins. */
+  openClient(slot: number, service: number, method: number, grpc: boolean, now: number): void {
+    this.service[slot] = service;
+    this.method[slot] = method;
+    this.grpc[slot] = grpc ? 1 : 0;
+    this.started[slot] = now;
+    this.answered[slot] = 0;
+    this.pending[slot] = 0;
+    this.attempts[slot] = 0;
+  }
+
+  /** The endpoint's side of an exchange begins. */
+  openUpstream(slot: number): void {
+    this.endpoint[slot] = NONE;
+    this.status[slot] = 0;
+    this.grpcStatus[slot] = NONE;
+    this.latencyUs[slot] = NONE;
+    this.saved[slot] = 0;
+    this.whole[slot] = 0;
+    this.waiting[slot] = 0;
+  }
+
+  /** Forgets the request: it will not be sent again. */
+  forget(slot: number): void {
+    if (this.saved[slot] === 0) return;
+    this.saved[slot] = 0;
+    this.replay.clear(slot);
+  }
+}

@@ -1,0 +1,170 @@
+// HTTP/2 connections to endpoints: few, each with as many streams as it may have, one more when they are used up, replaced when
+// they are old. Requests wait in line for a connection that is being made.
+import { type Connection, GOING } from '../http2/connection.js';
+import { MAX_STREAM_ID } from '../http2/frame.js';
+import { E, endpointBase, MAX_ENDPOINTS } from '../metrics/layout.js';
+import type { Context } from './context.js';
+import type { StreamExchanges } from './http2-exchange.js';
+
+const NONE = -1;
+/** Of the age limit: connections made together are not to be replaced together. */
+const AGE_JITTER = 0.2;
+
+export class Http2Pool {
+  private readonly connections: Connection[][] = Array.from({ length: MAX_ENDPOINTS }, () => []);
+  private readonly waitHead = new Int32Array(MAX_ENDPOINTS).fill(NONE);
+  private readonly waitTail = new Int32Array(MAX_ENDPOINTS).fill(NONE);
+
+  constructor(
+    private readonly context: Context,
+    private readonly exchanges: StreamExchanges,
+    private readonly dial: (endpoint: number) => number,
+  ) {}
+
+  /** A connection of `endpoint` that takes a stream now, or null. */
+  ready(endpoint: number): Connection | null {
+    const list = this.connections[endpoint];
+    for (let i = 0; i < list.length; i++) if (this.open(list[i]) > 0) return list[i];
+    return null;
+  }
+
+  /** Streams that a connection could take now. */
+  open(connection: Connection): number {
+    if (!connection.settingsSeen || connection.going !== GOING.OPEN || connection.congested) return 0;
+    if (connection.nextId >= MAX_STREAM_ID - 2) return 0;
+    return this.capacity(connection) - connection.active;
+  }
+
+  /** Streams that a connection may have. */
+  capacity(connection: Connection): number {
+    const { services, endpoints, connections } = this.context;
+    const service = endpoints.service[connections.endpoint[connection.socket]];
+    const own = service < 0 ? 0 : services.poolMaxStreams[service];
+    return Math.min(own, connection.peerStreams);
+  }
+
+  /** Puts the endpoint's side of an exchange in line, and dials if nobody does. Returns 0, or a DIAL code when nothing is to be hoped for. */
+  wait(slot: number, endpoint: number): number {
+    const { exchanges } = this;
+    exchanges.waiting[slot] = 1;
+    exchanges.waitNext[slot] = NONE;
+    exchanges.waitPrev[slot] = this.waitTail[endpoint];
+    exchanges.waitSince[slot] = this.context.reactor.now;
+    if (this.waitTail[endpoint] === NONE) this.waitHead[endpoint] = slot;
+    else exchanges.waitNext[this.waitTail[endpoint]] = slot;
+    this.waitTail[endpoint] = slot;
+    const result = this.ensure(endpoint);
+    if (result < 0 && this.connections[endpoint].length === 0) {
+      this.unwait(slot);
+      return result;
+    }
+    return 0;
+  }
+
+  /** Takes it out of the line. */
+  unwait(slot: number): void {
+    const { exchanges } = this;
+    if (exchanges.waiting[slot] === 0) return;
+    exchanges.waiting[slot] = 0;
+    const endpoint = exchanges.endpoint[slot];
+    const next = exchanges.waitNext[slot];
+    const prev = exchanges.waitPrev[slot];
+    if (next !== NONE) exchanges.waitPrev[next] = prev;
+    else this.waitTail[endpoint] = prev;
+    if (prev !== NONE) exchanges.waitNext[prev] = next;
+    else this.waitHead[endpoint] = next;
+  }
+
+  /** The first in line for `endpoint`, or -1. */
+  firstWaiting(endpoint: number): number {
+    return this.waitHead[endpoint];
+  }
+
+  /** Dials one more connection unless one is under way or there are enough. 0, or the DIAL code. */
+  ensure(endpoint: number): number {
+    const { services, endpoints } = this.context;
+    const list = this.connections[endpoint];
+    const service = endpoints.service[endpoint];
+    for (let i = 0; i < list.length; i++) if (!list[i].settingsSeen && list[i].going === GOING.OPEN) return 0;
+    if (service >= 0 && this.taking(endpoint) >= services.http2Connections[service]) return 0;
+    return Math.min(0, this.dial(endpoint));
+  }
+
+  add(endpoint: number, connection: Connection): void {
+    this.connections[endpoint].push(connection);
+    this.gauge(endpoint);
+  }
+
+  remove(endpoint: number, connection: Connection): void {
+    const list = this.connections[endpoint];
+    const at = list.indexOf(connection);
+    if (at >= 0) list.splice(at, 1);
+    this.gauge(endpoint);
+  }
+
+  of(endpoint: number): readonly Connection[] {
+    return this.connections[endpoint];
+  }
+
+  /** Whether a connection without streams is one of those to be kept ready. */
+  isSpare(connection: Connection): boolean {
+    const { services, endpoints, connections, draining } = this.context;
+    const endpoint = connections.endpoint[connection.socket];
+    const service = endpoints.service[endpoint];
+    if (service < 0 || draining) return false;
+    let before = 0;
+    for (const other of this.connections[endpoint]) {
+      if (other === connection) break;
+      if (other.going === GOING.OPEN && other.active === 0) before++;
+    }
+    return before < services.poolSpares[service];
+  }
+
+  /** Whether a connection to `endpoint` is being made. */
+  dialing(endpoint: number): boolean {
+    return this.connections[endpoint].some((other) => !other.settingsSeen && other.going === GOING.OPEN);
+  }
+
+  /** Spare connections, dialled ahead of need: kept up after each change. */
+  spare(endpoint: number): void {
+    const { services, endpoints, draining } = this.context;
+    const service = endpoints.service[endpoint];
+    if (service < 0 || draining || services.poolSpares[service] === 0) return;
+    let idle = 0;
+    const list = this.connections[endpoint];
+    for (const connection of list) if (connection.going === GOING.OPEN && connection.active === 0) idle++;
+    if (idle < services.poolSpares[service]) this.ensure(endpoint);
+  }
+
+  /** When a connection is to be replaced, ms; Infinity for never. */
+  expires(connection: Connection): number {
+    const { services, endpoints, connections } = this.context;
+    const service = endpoints.service[connections.endpoint[connection.socket]];
+    const age = service < 0 ? 0 : services.poolMaxAgeMs[service];
+    if (age === 0) return Number.POSITIVE_INFINITY;
+    // Spread by the slot: the same for a connection each time it is asked.
+    const spread = ((Math.imul(connection.socket + 1, 0x9e3779b1) >>> 16) & 0xff) / 255;
+    return connection.since + age * (1 - AGE_JITTER * spread);
+  }
+
+  /** Brings the gauges of the endpoint's pool up to date. */
+  gauge(endpoint: number): void {
+    const { values } = this.context;
+    const base = endpointBase(endpoint);
+    let capacity = 0;
+    const list = this.connections[endpoint];
+    for (let i = 0; i < list.length; i++) {
+      if (list[i].settingsSeen && list[i].going === GOING.OPEN) capacity += this.capacity(list[i]);
+    }
+    values[base + E.H2_CONNECTIONS] = list.length;
+    values[base + E.H2_STREAM_CAPACITY] = capacity;
+  }
+
+  /** Connections that take streams, or will. */
+  private taking(endpoint: number): number {
+    let count = 0;
+    const list = this.connections[endpoint];
+    for (let i = 0; i < list.length; i++) if (list[i].going === GOING.OPEN) count++;
+    return count;
+  }
+}
