@@ -166,7 +166,7 @@ export interface Http2Limits {
   readonly maxResets: number;
   /** Streams that the peer made Sluice reset, per window. */
   readonly maxProvokedResets: number;
-  /** SETTINGS, PING, PRIORITY, WINDOW_UPDATE and unknown frames, per window. */
+  /** SETTINGS, PING, PRIORITY, GOAWAY and unknown frames, per window. */
   readonly maxControlFrames: number;
   /** DATA, HEADERS and CONTINUATION frames without content that end nothing, per window. */
   readonly maxEmptyFrames: number;

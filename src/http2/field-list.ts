@@ -138,7 +138,7 @@ export class FieldList {
       if (atom < 0 && ref >= 0) {
         atom = memory.internAtom(ref, this.valueAt[i], this.valueLength[i], this.never[i] !== 0);
       }
-      if (atom >= 0) this.pushAtom(atom);
+      if (atom >= 0) this.pushAtom(atom, memory.atomSize[atom]);
       else {
         const { name, nameAt, nameLength, valueAt, valueLength, never, codeAt, codeLength } = this;
         const code = codeAt[i];
@@ -199,12 +199,12 @@ export class FieldList {
   }
 
   /** For the decoder: a field with an atom. */
-  pushAtom(atom: number): void {
+  pushAtom(atom: number, size: number): void {
     const memory = this.memory;
     const i = this.count++;
     const known = memory.atomKnown[atom];
     this.atom[i] = atom;
-    this.size += memory.atomSize[atom];
+    this.size += size;
     const h = Math.imul(this.hash ^ atom, 0x9e3779b1);
     this.hash = h ^ (h >>> 15);
     this.stableNames |= 1 << (memory.atomRef[atom] & 31);

@@ -132,7 +132,6 @@ export const NAME_TEXT: readonly string[] = [
 export const VOLATILE_NAMES: readonly number[] = [
   NAME.GRPC_TIMEOUT,
   NAME.GRPC_MESSAGE,
-  NAME.DATE,
   NAME.TRACEPARENT,
   NAME.TRACESTATE,
   NAME.BAGGAGE,

@@ -296,6 +296,9 @@ export class FrameHandler {
   private windowUpdate(c: Connection, at: number): void {
     const { streams } = this.core;
     const count = get31(this.bytes, at);
+    // A peer that opens its windows an octet at a time has us send an octet at a time (CVE-2019-9511).
+    if (count <= TINY_BYTES) this.abuse.tiny(c);
+    if (c.going === GOING.FAILED) return;
     if (c.stream === 0) {
       if (count === 0) {
         this.fail(c, ERROR.PROTOCOL_ERROR);

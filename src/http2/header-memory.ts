@@ -98,7 +98,8 @@ export class HeaderMemory {
   // Names. A reference to a known one is its NAME id; then come those of the static table, then what was learned.
   nameCount = 0;
   private permanentNames = 0;
-  readonly maxNames: number;
+  /** Beyond the permanent ones. */
+  private readonly maxNames: number;
   readonly nameKnown: Uint8Array;
   readonly nameAt: Int32Array;
   readonly nameLength: Int32Array;
@@ -122,7 +123,7 @@ export class HeaderMemory {
   // Atoms. Those of the static table come first: their index less one. Then constants, then what was learned.
   atomCount = 0;
   permanentAtoms = 0;
-  readonly maxAtoms: number;
+  private readonly maxAtoms: number;
   readonly atomRef: Int32Array;
   readonly atomKnown: Uint8Array;
   readonly atomAt: Int32Array;
@@ -176,7 +177,7 @@ export class HeaderMemory {
   private readonly seed: number;
   private readonly cursor = new Cursor();
 
-  /** Uses [at, at + length) of `bytes`, at least 1 MiB. `maxAtoms` is for tests. */
+  /** Uses [at, at + length) of `bytes`, at least 1 MiB. `maxAtoms`, how many may be learned in an epoch, is for tests. */
   constructor(
     readonly bytes: Uint8Array,
     at: number,
@@ -184,7 +185,9 @@ export class HeaderMemory {
     maxAtoms = Math.floor(length / 256),
   ) {
     if (length < MIN_BYTES || at < 0 || at + length > bytes.length) {
-      throw new RangeError(`header memory needs ${MIN_BYTES} octets at least, got ${length} at ${at} of ${bytes.length}`);
+      throw new RangeError(
+        `header memory needs ${MIN_BYTES} octets at least, got ${length} at ${at} of ${bytes.length}`,
+      );
     }
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.seed = (Math.random() * 0x7fffffff) | 0;
@@ -215,8 +218,8 @@ export class HeaderMemory {
     this.readyLength = new Int32Array(ready);
     this.readyMissed = new Int32Array(ready);
 
-    this.maxAtoms = MAX_PERMANENT + maxAtoms;
-    const atoms = this.maxAtoms;
+    this.maxAtoms = maxAtoms;
+    const atoms = MAX_PERMANENT + maxAtoms;
     this.atomRef = new Int32Array(atoms);
     this.atomKnown = new Uint8Array(atoms);
     this.atomAt = new Int32Array(atoms);
@@ -231,8 +234,8 @@ export class HeaderMemory {
     this.atomHeads = new Int32Array(buckets).fill(-1);
     this.coded = new Int32Array(buckets).fill(-1);
 
-    this.maxNames = MAX_PERMANENT + Math.ceil(maxAtoms / 8);
-    const names = this.maxNames;
+    this.maxNames = Math.ceil(maxAtoms / 8);
+    const names = MAX_PERMANENT + this.maxNames;
     this.nameKnown = new Uint8Array(names);
     this.nameAt = new Int32Array(names);
     this.nameLength = new Int32Array(names);
@@ -274,7 +277,9 @@ export class HeaderMemory {
     // What was learned lies behind what is permanent, and makes room for more of it.
     if (this.atomCount > this.permanentAtoms || this.nameCount > this.permanentNames) this.newEpoch();
     let at = this.constantAt;
-    if (at + 2 * (name.length + value.length) > this.constantEnd) throw new RangeError('no room for another constant');
+    const full = at + 5 * (name.length + value.length) > this.constantEnd;
+    if (full || this.atomCount === MAX_PERMANENT || this.nameCount === MAX_PERMANENT)
+      throw new RangeError('no room for another constant');
     const nameAt = at;
     at = this.putText(name, at);
     const valueAt = at;
@@ -368,7 +373,7 @@ export class HeaderMemory {
     if (length > MAX_VALUE || nameError(this.bytes, at, length) !== 0) return -1;
     if (this.chainLength(this.nameHeads, this.nameNext, hash) >= MAX_CHAIN) return -1;
     const codeLength = encodedLength(this.bytes, at, at + length);
-    if (this.nameCount === this.maxNames || this.textAt + length + codeLength > this.textEnd) {
+    if (this.nameCount - this.permanentNames === this.maxNames || this.textAt + length + codeLength > this.textEnd) {
       this.full = true;
       return -1;
     }
@@ -412,12 +417,13 @@ export class HeaderMemory {
     }
     if (valueError(this.bytes, at, length) !== 0) return -1;
     if (this.chainLength(this.atomHeads, this.atomNext, hash) >= MAX_CHAIN) return -1;
-    if (++this.nameDistinct[ref] > MAX_DISTINCT) {
+    // A date is another one each second, and the same for all that is answered in it.
+    if (ref !== NAME.DATE && ++this.nameDistinct[ref] > MAX_DISTINCT) {
       this.nameFlags[ref] |= VOLATILE;
       return -1;
     }
     const codeLength = encodedLength(this.bytes, at, at + length);
-    if (this.atomCount === this.maxAtoms || this.textAt + length + codeLength > this.textEnd) {
+    if (this.atomCount - this.permanentAtoms === this.maxAtoms || this.textAt + length + codeLength > this.textEnd) {
       this.full = true;
       return -1;
     }
@@ -473,7 +479,16 @@ export class HeaderMemory {
     const { name, nameAt, nameLength, valueAt, valueLength, never, atom } = list;
     if (template !== null) {
       for (; i < list.count && name[i] !== NAME.OTHER && name[i] <= NAME.UNKNOWN_PSEUDO; i++) {
-        p = this.saveField(p, -1, current ? list.ref[i] : -1, nameAt[i], nameLength[i], valueAt[i], valueLength[i], never[i]);
+        p = this.saveField(
+          p,
+          -1,
+          current ? list.ref[i] : -1,
+          nameAt[i],
+          nameLength[i],
+          valueAt[i],
+          valueLength[i],
+          never[i],
+        );
       }
       for (let k = 0; k < template.count; k++) {
         const ref = current ? template.ref[k] : -1;

@@ -28,15 +28,14 @@ const FIRST_ENTRIES = 16;
 const FIRST_TEXT = 512;
 
 // Columns of an entry.
-const WIDTH = 6;
+const WIDTH = 5;
 /** Where its text (name, then value) begins, counted over all text ever held. */
 const TEXT = 0;
 const NAME_LENGTH = 1;
 const VALUE_LENGTH = 2;
-/** Reference of its name and its atom as of EPOCH, or -1. */
+/** Reference of its name and its atom as of the decoder's epoch, or -1. */
 const REF = 3;
 const ATOM = 4;
-const EPOCH = 5;
 
 /** What the string last read is. One for all decoders: they never run inside each other. */
 class Text {
@@ -66,6 +65,9 @@ export class Decoder {
   private demanded = -1;
   /** Changes with every change of the table. */
   private version = 0;
+  /** Version for which blocks were last cached: for another one there can be none. */
+  private cached = -1;
+  private epoch: number;
 
   // The table: a ring of `capacity` entries, the newest at `next - 1`.
   private max = DEFAULT_TABLE_BYTES;
@@ -88,6 +90,7 @@ export class Decoder {
     // Until the peer has seen our SETTINGS it may use the default (RFC 9113 section 6.5.3).
     this.limit = Math.max(tableBytes, DEFAULT_TABLE_BYTES);
     this.id = memory.owner();
+    this.epoch = memory.epoch;
   }
 
   /**
@@ -107,11 +110,10 @@ export class Decoder {
   decode(start: number, end: number, list: FieldList, maxBytes: number, maxFields: number): number {
     const memory = this.memory;
     list.clear();
+    if (this.epoch !== memory.epoch) this.forget();
     const length = end - start;
-    let slot = -1;
-    if (length <= BLOCK_BYTES && this.demanded < 0) {
-      const hash = memory.hash(start, length, Math.imul(this.id, 0x2545f491) ^ this.version);
-      slot = hash & memory.blockMask;
+    if (this.cached === this.version && length <= BLOCK_BYTES && this.demanded < 0) {
+      const slot = this.slot(start, length);
       if (
         memory.blockOwner[slot] === this.id &&
         memory.blockVersion[slot] === this.version &&
@@ -132,13 +134,15 @@ export class Decoder {
     }
     memory.misses++;
     const version = this.version;
-    const result = this.read(start, end, list, maxBytes, maxFields < MAX_FIELDS ? maxFields : MAX_FIELDS);
+    const result = this.read(start, end, list, maxBytes, Math.min(maxFields, MAX_FIELDS));
     if (result !== DECODE.OK) {
       list.void();
       return result;
     }
     list.settle();
-    if (slot >= 0 && version === this.version && list.count === 0 && list.template !== null) {
+    if (length <= BLOCK_BYTES && version === this.version && list.count === 0 && list.template !== null) {
+      const slot = this.slot(start, length);
+      this.cached = version;
       memory.blockOwner[slot] = this.id;
       memory.blockVersion[slot] = version;
       memory.blockLength[slot] = length;
@@ -146,6 +150,20 @@ export class Decoder {
       memory.bytes.copyWithin(memory.blockBase + slot * BLOCK_BYTES, start, end);
     }
     return DECODE.OK;
+  }
+
+  private slot(start: number, length: number): number {
+    const { memory } = this;
+    return memory.hash(start, length, Math.imul(this.id, 0x2545f491) ^ this.version) & memory.blockMask;
+  }
+
+  /** What the entries were known as in another epoch means nothing now. */
+  private forget(): void {
+    this.epoch = this.memory.epoch;
+    for (let entry = 0; entry < this.entries.length; entry += WIDTH) {
+      this.entries[entry + REF] = -1;
+      this.entries[entry + ATOM] = -1;
+    }
   }
 
   private read(start: number, end: number, list: FieldList, maxBytes: number, maxFields: number): number {
@@ -188,14 +206,15 @@ export class Decoder {
         } else {
           if (index - LAST_STATIC > this.count) return DECODE.ERROR;
           entry = this.entry(index);
-          atom = this.entries[entry + EPOCH] === memory.epoch ? this.entries[entry + ATOM] : -1;
+          atom = this.entries[entry + ATOM];
         }
         if (over) continue;
-        const size =
-          entry < 0 ? memory.atomSize[atom] : OVERHEAD + this.entries[entry + NAME_LENGTH] + this.entries[entry + VALUE_LENGTH];
-        if (list.size + size > maxBytes || list.count >= maxFields) over = true;
-        else if (atom >= 0) list.pushAtom(atom);
-        else if (!this.pushEntry(entry, list)) over = true;
+        if (list.count >= maxFields) over = true;
+        else if (atom >= 0) {
+          const size = memory.atomSize[atom];
+          if (list.size + size > maxBytes) over = true;
+          else list.pushAtom(atom, size);
+        } else if (!this.pushEntry(entry, list, maxBytes)) over = true;
         continue;
       }
       if ((first & 0xe0) === 0x20) return DECODE.ERROR;
@@ -230,7 +249,7 @@ export class Decoder {
         if (index - LAST_STATIC > this.count) return DECODE.ERROR;
         const entry = this.entry(index);
         nameLength = this.entries[entry + NAME_LENGTH];
-        ref = this.entries[entry + EPOCH] === memory.epoch ? this.entries[entry + REF] : -1;
+        ref = this.entries[entry + REF];
         if (ref >= 0) nameAt = memory.nameAt[ref];
         else {
           if (list.scratch + nameLength > list.scratchEnd) {
@@ -242,8 +261,6 @@ export class Decoder {
           list.scratch = nameAt + nameLength;
           ref = memory.internName(nameAt, nameLength);
           this.entries[entry + REF] = ref;
-          this.entries[entry + ATOM] = -1;
-          this.entries[entry + EPOCH] = memory.epoch;
         }
       }
 
@@ -294,8 +311,9 @@ export class Decoder {
       }
       if (indexing) this.insert(nameAt, nameLength, valueAt, valueLength, ref, atom);
       if (!over) {
-        if (list.size + OVERHEAD + nameLength + valueLength > maxBytes || list.count >= maxFields) over = true;
-        else if (atom >= 0) list.pushAtom(atom);
+        const size = OVERHEAD + nameLength + valueLength;
+        if (list.size + size > maxBytes || list.count >= maxFields) over = true;
+        else if (atom >= 0) list.pushAtom(atom, size);
         else {
           const known = ref >= 0 ? memory.nameKnown[ref] : unknownName(bytes, nameAt, nameLength);
           list.pushText(ref, known, nameAt, nameLength, valueAt, valueLength, never, coded ? p : -1, length);
@@ -349,25 +367,25 @@ export class Decoder {
     return ((this.next - (index - LAST_STATIC)) & (this.capacity - 1)) * WIDTH;
   }
 
-  /** A field that the table holds without a valid atom. False where there is no room for its text. */
-  private pushEntry(entry: number, list: FieldList): boolean {
+  /** A field that the table holds without an atom. False where a limit or the scratch has no room for it. */
+  private pushEntry(entry: number, list: FieldList, maxBytes: number): boolean {
     const memory = this.memory;
     const entries = this.entries;
     const nameLength = entries[entry + NAME_LENGTH];
     const valueLength = entries[entry + VALUE_LENGTH];
     const at = list.scratch;
-    if (at + nameLength + valueLength > list.scratchEnd) return false;
+    const size = OVERHEAD + nameLength + valueLength;
+    if (list.size + size > maxBytes || at + nameLength + valueLength > list.scratchEnd) return false;
     this.copyText(entries[entry + TEXT], nameLength + valueLength, at);
     list.scratch = at + nameLength + valueLength;
     const valueAt = at + nameLength;
-    let ref = entries[entry + EPOCH] === memory.epoch ? entries[entry + REF] : -1;
+    let ref = entries[entry + REF];
     if (ref < 0) ref = memory.internName(at, nameLength);
     const atom = ref >= 0 ? memory.internAtom(ref, valueAt, valueLength, false) : -1;
     if (ref < 0) memory.noteField(valueAt, valueLength, false);
     entries[entry + REF] = ref;
     entries[entry + ATOM] = atom;
-    entries[entry + EPOCH] = memory.epoch;
-    if (atom >= 0) list.pushAtom(atom);
+    if (atom >= 0) list.pushAtom(atom, size);
     else {
       const known = ref >= 0 ? memory.nameKnown[ref] : unknownName(memory.bytes, at, nameLength);
       list.pushText(ref, known, at, nameLength, valueAt, valueLength, false, -1, 0);
@@ -406,7 +424,6 @@ export class Decoder {
     entries[entry + VALUE_LENGTH] = valueLength;
     entries[entry + REF] = ref;
     entries[entry + ATOM] = atom;
-    entries[entry + EPOCH] = this.memory.epoch;
     const own = this.bytes;
     const bytes = this.memory.bytes;
     let o = (this.textNext - this.textBase) | 0;

@@ -64,7 +64,13 @@ export class Http2Timers {
   /** A drain began or the configuration changed. */
   reconsider(connection: Connection): void {
     const { context } = this.http2;
-    if (context.draining && connection.role === ROLE.SERVER) this.http2.machine.sender.warn(connection);
+    if (context.draining) {
+      if (connection.role === ROLE.SERVER) this.http2.machine.sender.warn(connection);
+      else if (connection.active === 0 && connection.settingsSeen) {
+        this.http2.retire(connection);
+        return;
+      }
+    }
     connection.timerAt = 0;
     context.wheel.pull(connection.socket, context.reactor.clock() + 1);
   }

@@ -301,7 +301,11 @@ export class Http2 implements Http2Events {
     this.release(connection, WHY.UPSTREAM_PROTOCOL);
     const { connections } = this.context;
     if (connection.role === ROLE.SERVER) this.http1.answers.linger(socket, reason);
-    else connections.closeWhenSent(socket, reason);
+    else {
+      const endpoint = connections.endpoint[socket];
+      connections.closeWhenSent(socket, reason);
+      if (!connection.settingsSeen) this.undialled(endpoint, WHY.UPSTREAM_PROTOCOL);
+    }
   }
 
   settings(connection: Connection): void {
@@ -599,6 +603,7 @@ export class Http2 implements Http2Events {
     if (this.pool.firstWaiting(endpoint) >= 0) this.serve(endpoint);
     if (connection.active === 0) {
       if (connection.closing) this.leaveIfDone(connection);
+      else if (this.context.draining) this.retire(connection);
       else this.timers.idle(connection);
     }
   }
@@ -657,6 +662,11 @@ export class Http2 implements Http2Events {
     const endpoint = connections.endpoint[socket];
     if (connection !== undefined) this.release(connection, why);
     connections.close(socket, reason);
+    this.undialled(endpoint, why);
+  }
+
+  /** A connection to `endpoint` did not come to be: who waits there goes elsewhere, unless there is another to wait for. */
+  private undialled(endpoint: number, why: number): void {
     if (!this.pool.of(endpoint).some((other) => other.going === GOING.OPEN)) this.elsewhere(endpoint, why);
   }
 
@@ -689,7 +699,9 @@ export class Http2 implements Http2Events {
     this.machine.drop(connection);
     values[connection.meter + H.CONNECTIONS]--;
     metrics.record(CONNECTION_STREAMS, connection.opened);
-    if (connection.role === ROLE.CLIENT && this.pool.firstWaiting(endpoint) >= 0) this.serve(endpoint);
+    // Who waits for a connection that never came to be is `dialFailed`'s: dialled from here, it would be again and again.
+    if (connection.role === ROLE.CLIENT && connection.settingsSeen && this.pool.firstWaiting(endpoint) >= 0)
+      this.serve(endpoint);
   }
 
   private dial(endpoint: number): number {

@@ -276,7 +276,8 @@ await onEachExecutor('HTTP/2 flow control', {}, (bench) => {
   it('afterwards serves others', () => bench().play(() => bench().serves()));
 });
 
-const SMALL = 'connectionWindow: 64KiB, streamWindow: 64KiB, maxStreamWindow: 64KiB, maxProvokedResets: 1000000';
+const SMALL =
+  'connectionWindow: 64KiB, streamWindow: 64KiB, maxStreamWindow: 64KiB, maxBuffered: 64KiB, maxProvokedResets: 1000000';
 
 await onEachExecutor("HTTP/2 flow control at a small connection's window", { limits: SMALL }, (bench) => {
   for (const role of ROLES) {
@@ -284,17 +285,21 @@ await onEachExecutor("HTTP/2 flow control at a small connection's window", { lim
 
     it(`6.9.1 more than the connection's window is FLOW_CONTROL_ERROR, ${against}`, () =>
       through(bench(), role, { INITIAL_WINDOW_SIZE: 0 }, async (flow) => {
-        const second = await flow.another();
-        await flow.sender.sync();
         const { sender } = flow;
-        sender.data(flow.from, Buffer.alloc(16_384));
-        sender.data(flow.from, Buffer.alloc(16_384));
-        await sender.pour(second.from, Buffer.alloc(sender.room(second.from)));
+        const flows = [flow];
         await sender.sync();
-        sender.data(second.from, Buffer.alloc(1));
+        // Until so much is held that the connection's window is not opened any more.
+        while (sender.connectionRoomLeft > 0) {
+          const { from } = flows[flows.length - 1] as Flow;
+          if (sender.room(from) === 0) flows.push(await flow.another());
+          else await sender.pour(from, Buffer.alloc(sender.room(from)));
+          await sender.sync();
+          assert.ok(flows.length < 10, 'the window is opened though nothing goes on');
+        }
+        sender.data((await flow.another()).from, Buffer.alloc(1));
         await sender.expect('GOAWAY', { code: 'FLOW_CONTROL_ERROR' });
         await sender.closed();
-        for (const { receiver, to } of [flow, second]) await receiver.expect('RST_STREAM', { stream: to });
+        for (const { receiver, to } of flows) await receiver.expect('RST_STREAM', { stream: to });
       }));
 
     it(`5.1 content for a stream that was reset still counts, and is given back, ${against}`, () =>

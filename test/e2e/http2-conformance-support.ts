@@ -144,7 +144,8 @@ export class Bench {
         ['sockets', value('sluice_worker_sockets'), 0],
         ['open streams', value('sluice_http2_open_streams'), 0],
         ['open HTTP/2 connections', value('sluice_http2_open_connections'), 0],
-        ['free buffers', value('sluice_slab_free_buffers'), value('sluice_slab_buffers')],
+        // One buffer, cut into blocks for what waits, is kept for the next that does.
+        ['buffers in use', Math.max(1, value('sluice_slab_buffers') - value('sluice_slab_free_buffers')), 1],
         ['in flight at endpoints', value('sluice_endpoint_in_flight'), 0],
         ['in flight at services', value('sluice_service_in_flight'), 0],
         ['streams at endpoints', value('sluice_endpoint_http2_streams'), 0],
@@ -248,11 +249,12 @@ async function witnessed({ role, client, asked, endpoint, arrived }: Stage, begu
 /** The exchange is ended as if nothing had been. */
 async function completes({ client, asked, endpoint, arrived }: Stage, given: Case): Promise<void> {
   if (given.request !== 'ended') client.data(asked, 'end', END_STREAM);
-  if (given.response !== 'begun') endpoint.headers(arrived, { ':status': '200' });
+  const begun = given.response === 'begun';
+  if (!begun) endpoint.headers(arrived, { ':status': '200' });
   endpoint.data(arrived, 'whole', END_STREAM);
   const { status, body, reset } = await client.response(asked);
   assert.equal(reset, null);
-  assert.equal(status, 200);
+  if (!begun) assert.equal(status, 200);
   assert.ok(body.toString().endsWith('whole'), body.toString());
 }
 

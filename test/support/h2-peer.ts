@@ -694,7 +694,7 @@ export class H2Endpoint {
         }
         this.arrivals.push({ peer, stream: frame.stream, fields: frame.fields, endStream: frame.endStream });
         for (const wake of [...this.waiting]) wake();
-        return false;
+        return true;
       }
       if (!echoes.has(frame.stream)) return false;
       if (frame.type === 'DATA') peer.data(frame.stream, frame.payload, frame.endStream ? END_STREAM : 0);

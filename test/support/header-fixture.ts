@@ -57,7 +57,8 @@ export function build(list: FieldList, fields: readonly Field[]): void {
     const nameAt = at;
     const valueAt = write(memory, Buffer.from(field.name, 'latin1'), nameAt);
     at = write(memory, Buffer.from(field.value, 'latin1'), valueAt);
-    if (!list.add(nameAt, valueAt - nameAt, valueAt, at - valueAt, field.never ?? false)) throw new Error('list is full');
+    if (!list.add(nameAt, valueAt - nameAt, valueAt, at - valueAt, field.never ?? false))
+      throw new Error('list is full');
   }
   list.finish();
 }
