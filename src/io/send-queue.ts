@@ -55,6 +55,14 @@ export class SendQueue {
 
   /** Appends `length` bytes at slab offset `at`; takes over one reference to `bid` (-1: nobody's buffer). */
   push(slot: number, at: number, length: number, bid: number): void {
+    const last = this.tail[slot];
+    // What goes on where the last slice ends is one slice with it, also if that is being sent: `consume` counts octets.
+    if (last !== NONE && bid >= 0 && this.buffer[last] === bid && this.at[last] + this.length[last] === at) {
+      this.length[last] += length;
+      this.bytes[slot] += length;
+      this.slab.release(bid);
+      return;
+    }
     if (this.free === NONE) this.grow();
     const slice = this.free;
     this.free = this.next[slice];
