@@ -147,9 +147,11 @@ export class Reactor {
 
   /** Submits, waits, handles what completed, fires timers. */
   private turn(handlers: Handlers, minComplete: number, timeoutUs: number): void {
-    this.sockets.flush();
+    const sends = this.sockets.flush();
     this.slab.lend();
-    const result = this.ring.enter(minComplete, timeoutUs, minComplete > 1 ? this.waitUs : 0);
+    // A send completes while it is submitted: it is not one of those that are waited for.
+    const coalesce = minComplete > 1;
+    const result = this.ring.enter(coalesce ? minComplete + sends : minComplete, timeoutUs, coalesce ? this.waitUs : 0);
     if (result < 0 && result !== -ETIME && result !== -EINTR && result !== -EBUSY) {
       throw new Error(`the ring failed: errno ${-result}`);
     }

@@ -239,15 +239,19 @@ export class Sockets {
     if ((this.flags[slot] & SOCKET.CLOSED) !== 0) this.releaseIfDone(slot);
   }
 
-  /** Writes every socket that has something queued: one send each. Called at the end of a loop turn. */
-  flush(): void {
+  /** Writes every socket that has something queued: one send each. Called at the end of a loop turn. Returns how many sends. */
+  flush(): number {
+    let sends = 0;
     for (let i = 0; i < this.dirtyCount; i++) {
       const slot = this.dirty[i];
       this.flags[slot] &= ~SOCKET.DIRTY;
-      if (!this.queues.empty(slot) && (this.flags[slot] & (SOCKET.SENDING | SOCKET.CLOSED)) === 0) this.send(slot);
-      else if ((this.flags[slot] & SOCKET.CLOSED) !== 0) this.releaseIfDone(slot);
+      if (!this.queues.empty(slot) && (this.flags[slot] & (SOCKET.SENDING | SOCKET.CLOSED)) === 0) {
+        this.send(slot);
+        sends++;
+      } else if ((this.flags[slot] & SOCKET.CLOSED) !== 0) this.releaseIfDone(slot);
     }
     this.dirtyCount = 0;
+    return sends;
   }
 
   /** Arms parked receives again while there are buffers for them. */
