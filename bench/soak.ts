@@ -1,16 +1,22 @@
 // make soak: mixed, partly hostile traffic against a running Sluice, and then the books must balance.
 //   node dist/bench/soak.js [--minutes 10] [--io auto] [--workers 2] [--only ACTOR,…] [--seed N] [--first-port 21000]
+// --only takes beginnings of names too: --only h2,grpc
 import { Agent } from 'node:http';
-import type { Server } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { descriptors, residentSize } from './cpu.js';
 import { Random } from './random.js';
 import { sluiceCommand, startSluice } from './rivals/sluice.js';
 import { Session, type Started } from './session.js';
-import { ACTORS, type Actor, type Stage } from './soak/actors.js';
+import { ACTORS } from './soak/actors.js';
 import { check } from './soak/checks.js';
 import { parseExposition, type Series, sum } from './soak/exposition.js';
+import { Channels, GrpcUpstream } from './soak/grpc.js';
+import { GRPC_ACTORS } from './soak/grpc-actors.js';
+import { BRIDGE_ACTORS, HTTP2_ACTORS } from './soak/http2-actors.js';
+import { Sessions } from './soak/http2-client.js';
+import { Http2Upstream } from './soak/http2-upstreams.js';
+import { type Actor, LISTENERS, type Listener, PATIENCE_MS, type Stage } from './soak/stage.js';
 import { httpUpstream, listen, tcpUpstream } from './soak/upstreams.js';
 
 /** How long pooled connections, drains and timers may take until all is quiet. */
@@ -20,6 +26,7 @@ const EXIT_MS = 15_000;
 interface Tally {
   done: number;
   errors: number;
+  under: number;
 }
 
 async function scrape(admin: number): Promise<Series[]> {
@@ -36,6 +43,7 @@ async function perform(
   complain: (text: string) => void,
 ): Promise<void> {
   while (!until()) {
+    tally.under++;
     try {
       await actor.act(stage);
       tally.done++;
@@ -44,6 +52,7 @@ async function perform(
       complain(`${actor.name}: ${error instanceof Error ? error.message : String(error)}`);
       await delay(50);
     }
+    tally.under--;
     // Leaves some of two cores to the proxy; the point is variety and time, not load.
     await delay(stage.random.integer(0, 5));
   }
@@ -59,25 +68,64 @@ async function quiet(admin: number): Promise<Series[]> {
   }
 }
 
-function configuration(
-  admin: number,
-  ports: Stage['ports'],
-  upstreams: { web: number; clean: number; rough: number },
-): string {
-  const names = ['web', 'clean', 'rough'] as const;
+const ALL_ACTORS = [...ACTORS, ...HTTP2_ACTORS, ...GRPC_ACTORS, ...BRIDGE_ACTORS];
+
+interface Upstream {
+  readonly service: Listener;
+  readonly port: number;
+  close(): void;
+}
+
+/** Starts endpoints of all services. Those of h2 and grpc do nothing that a client need see; the rough ones do everything else. */
+async function startUpstreams(session: Session, random: Random): Promise<Upstream[]> {
+  const upstreams: Upstream[] = [];
+  for (const service of ['web', 'clean', 'rough'] as const) {
+    const port = await session.port();
+    const server = service === 'web' ? httpUpstream() : tcpUpstream();
+    await listen(server, port);
+    upstreams.push({ service, port, close: () => server.close() });
+  }
+  const tempers = {
+    h2: [{}, { slow: 30 }, { refuses: 0.03, leaves: 1500 }],
+    'h2-rough': [{ slow: 10 }, { refuses: 0.05, resets: 0.1, leaves: 1000 }, { resets: 0.02, dies: 4000 }],
+    grpc: [{}, { slow: 30, maxAge: 1500 }],
+    'grpc-rough': [{ slow: 10, fails: 0.02 }, { maxAge: 1000, grace: 20 }, { dies: 4000 }],
+  };
+  for (const service of ['h2', 'h2-rough', 'grpc', 'grpc-rough'] as const) {
+    for (const temper of tempers[service]) {
+      const port = await session.port();
+      const Kind = service.startsWith('h2') ? Http2Upstream : GrpcUpstream;
+      const upstream = new Kind(port, random, temper);
+      await upstream.start();
+      upstreams.push({ service, port, close: () => upstream.close() });
+    }
+  }
+  return upstreams;
+}
+
+const PROTOCOL: Readonly<Record<Listener, string>> = {
+  web: 'http1',
+  clean: 'opaque',
+  rough: 'opaque',
+  h2: 'http2',
+  'h2-rough': 'http2',
+  grpc: 'http2',
+  'grpc-rough': 'http2',
+};
+
+function configuration(admin: number, ports: Stage['ports'], upstreams: readonly Upstream[]): string {
+  const endpoints = (of: Listener) =>
+    upstreams.filter(({ service }) => service === of).map(({ port }) => `"127.0.0.1:${port}"`);
+  // Endpoints that break off on purpose must stay in where there is no other.
+  const breaker = (of: Listener) => (endpoints(of).length === 1 ? 'breaker: { failures: 0 }, ' : '');
   return `admin: { listen: "127.0.0.1:${admin}" }
 drain: { hold: 0s, grace: 5s }
 listeners:
-${names.map((name) => `  - { name: ${name}, listen: "127.0.0.1:${ports[name]}", service: ${name} }`).join('\n')}
+${LISTENERS.map((name) => `  - { name: ${name}, listen: "127.0.0.1:${ports[name]}", service: ${name} }`).join('\n')}
 services:
-${names
-  .map(
-    (
-      name,
-    ) => `  ${name}: { protocol: ${name === 'web' ? 'http1' : 'opaque'}, endpoints: ["127.0.0.1:${upstreams[name]}"],
-    breaker: { failures: 0 } }`,
-  ) // endpoints that break off on purpose must stay in
-  .join('\n')}
+${LISTENERS.map(
+  (name) => `  ${name}: { protocol: ${PROTOCOL[name]}, ${breaker(name)}endpoints: [${endpoints(name).join(', ')}] }`,
+).join('\n')}
 `;
 }
 
@@ -99,19 +147,20 @@ async function main(): Promise<number> {
     },
   });
   const only = values.only?.split(',');
-  const actors = ACTORS.filter(({ name }) => only?.includes(name) ?? true);
-  if (only && actors.length !== only.length) {
-    throw new Error(`--only: there are ${ACTORS.map(({ name }) => name).join(', ')}`);
+  const isOf = (start: string) => (actor: Actor) => actor.name === start || actor.name.startsWith(`${start}-`);
+  const unknown = only?.filter((start) => !ALL_ACTORS.some(isOf(start)));
+  if (unknown && unknown.length > 0) {
+    throw new Error(`--only: no ${unknown.join(', ')}; there are ${ALL_ACTORS.map(({ name }) => name).join(', ')}`);
   }
+  const actors = ALL_ACTORS.filter((actor) => only?.some((start) => isOf(start)(actor)) ?? true);
   if (sluiceCommand() === null) throw new Error('Sluice is not built (make build)');
   const minutes = Number(values.minutes);
   if (!(minutes > 0)) throw new Error(`--minutes: expected a number above 0, got '${values.minutes}'`);
   const session = new Session({ firstPort: Number(values['first-port']), loadCore: 0 });
-  const servers: Server[] = [httpUpstream(), tcpUpstream(), tcpUpstream()];
-  const serverPorts = await session.ports(servers.length);
-  await Promise.all(servers.map((server, i) => listen(server, serverPorts[i])));
-  const [web, clean, rough] = serverPorts;
-  const ports = { web: await session.port(), clean: await session.port(), rough: await session.port() };
+  const random = new Random(Number(values.seed));
+  const upstreams = await startUpstreams(session, random);
+  const listening = await session.ports(LISTENERS.length);
+  const ports = Object.fromEntries(LISTENERS.map((name, i) => [name, listening[i]])) as Record<Listener, number>;
   const admin = await session.port();
   const started = await startSluice(session, {
     name: 'sluice',
@@ -119,7 +168,7 @@ async function main(): Promise<number> {
     workers: Number(values.workers),
     cores: '0,1',
     admin,
-    configuration: configuration(admin, ports, { web, clean, rough }),
+    configuration: configuration(admin, ports, upstreams),
   });
   process.stdout.write(`soak: ${minutes} min, io ${values.io}, ${values.workers} workers, seed ${values.seed}\n`);
   await scrape(admin);
@@ -127,8 +176,11 @@ async function main(): Promise<number> {
   const descriptorsBefore = descriptors(started.pid);
 
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
-  const random = new Random(Number(values.seed));
-  const stage: Stage = { ports, random, clean: { sent: 0, received: 0 }, agent };
+  const sessions = new Sessions(ports, random);
+  const channels = new Channels(ports, random);
+  const clean = { sent: 0, received: 0 };
+  const asked = { requests: 0, whole: 0 };
+  const stage: Stage = { ports, random, clean, asked, agent, sessions, channels };
   const tallies = new Map<string, Tally>();
   const complaints: string[] = [];
   const complain = (text: string): void => void (complaints.length < 20 && complaints.push(text));
@@ -139,7 +191,7 @@ async function main(): Promise<number> {
   });
   const until = () => ended || Date.now() >= endsAt;
   const performing = actors.flatMap((actor) => {
-    const tally: Tally = { done: 0, errors: 0 };
+    const tally: Tally = { done: 0, errors: 0, under: 0 };
     tallies.set(actor.name, tally);
     return Array.from({ length: actor.count }, () => perform(actor, stage, until, tally, complain));
   });
@@ -149,8 +201,14 @@ async function main(): Promise<number> {
     resident.push(residentSize(started.pid));
     await delay(interval);
   }
-  await Promise.all(performing);
+  await Promise.race([Promise.all(performing), delay(2 * PATIENCE_MS)]);
+  for (const [name, tally] of tallies) {
+    if (tally.under > 0) complain(`${name}: ${tally.under} never came to an end`);
+    tally.errors += tally.under;
+  }
   agent.destroy();
+  sessions.close();
+  channels.close();
 
   for (const [name, { done, errors }] of tallies)
     process.stdout.write(`  ${name.padEnd(18)} ${done} done, ${errors} errors\n`);
@@ -160,7 +218,9 @@ async function main(): Promise<number> {
   await delay(500);
   const checks = check({
     series,
-    clean: stage.clean,
+    clean,
+    asked,
+    workers: Number(values.workers),
     resident,
     minutes,
     descriptorsBefore,
@@ -173,7 +233,7 @@ async function main(): Promise<number> {
   for (const { what, passed, detail } of checks) {
     process.stdout.write(`${passed === null ? 'info' : passed ? 'PASS' : 'FAIL'}  ${what}: ${detail}\n`);
   }
-  for (const server of servers) server.close();
+  for (const upstream of upstreams) upstream.close();
   session.close();
   return checks.some(({ passed }) => passed === false) ? 1 : 0;
 }

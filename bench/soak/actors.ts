@@ -1,43 +1,12 @@
 // One kind of traffic each. An actor does one thing from beginning to end and throws if the answer is wrong.
-import { type Agent, request as httpRequest, type IncomingMessage } from 'node:http';
+
+import type { EventEmitter } from 'node:events';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PatternCheck, patternAt } from '../pattern.js';
-import type { Random } from '../random.js';
+import { type Actor, KIB, type Listener, MIB, PATIENCE_MS, type Stage } from './stage.js';
 import { ECHO_FIRST_BYTE, SMALL_BODY, STREAM_REQUEST } from './upstreams.js';
-
-export interface Ports {
-  readonly web: number;
-  /** Opaque traffic that always ends in order: its byte counters must agree to the byte. */
-  readonly clean: number;
-  /** Opaque traffic that is also aborted. */
-  readonly rough: number;
-}
-
-/** What the clients of the clean listener have sent and received themselves. */
-export interface CleanCount {
-  sent: number;
-  received: number;
-}
-
-export interface Stage {
-  readonly ports: Ports;
-  readonly random: Random;
-  readonly clean: CleanCount;
-  readonly agent: Agent;
-}
-
-export interface Actor {
-  readonly name: string;
-  /** How many run at once. */
-  readonly count: number;
-  act(stage: Stage): Promise<void>;
-}
-
-/** Longer than any pause that the proxy is put through; shorter than a hang. */
-const PATIENCE_MS = 30_000;
-const KIB = 1024;
-const MIB = 1024 * 1024;
 
 function dial(port: number, allowHalfOpen = false): Promise<Socket> {
   return new Promise((resolve, reject) => {
@@ -51,12 +20,17 @@ function dial(port: number, allowHalfOpen = false): Promise<Socket> {
   });
 }
 
-function response(stage: Stage, path: string, body?: { size: number; chunk: number }): Promise<IncomingMessage> {
+export function response(
+  stage: Stage,
+  path: string,
+  body?: { size: number; chunk: number },
+  listener: Listener = 'web',
+): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const { agent, ports } = stage;
     const options = {
       agent,
-      port: ports.web,
+      port: ports[listener],
       host: '127.0.0.1',
       path,
       method: body ? 'POST' : 'GET',
@@ -74,7 +48,11 @@ function response(stage: Stage, path: string, body?: { size: number; chunk: numb
   });
 }
 
-async function expectPattern(message: IncomingMessage, size: number, pause?: () => Promise<void>): Promise<void> {
+export async function expectPattern(
+  message: IncomingMessage,
+  size: number,
+  pause?: () => Promise<void>,
+): Promise<void> {
   if (message.statusCode !== 200) throw new Error(`status ${message.statusCode}`);
   const check = new PatternCheck();
   for await (const chunk of message) {
@@ -159,7 +137,12 @@ async function newConnection(stage: Stage): Promise<void> {
 }
 
 /** Echoes `size` bytes over `socket` from `check.received` on. */
-async function echo(socket: Socket, size: number, check: PatternCheck, write: (chunk: Buffer) => void): Promise<void> {
+export async function echo(
+  socket: EventEmitter,
+  size: number,
+  check: PatternCheck,
+  write: (chunk: Buffer) => void,
+): Promise<void> {
   const until = check.received + size;
   const arrived = new Promise<void>((resolve, reject) => {
     const end = (error?: Error): void => {

@@ -1,7 +1,7 @@
 // What must hold when a soak has ended and everything is quiet again.
 import { median } from '../statistics.js';
-import type { CleanCount } from './actors.js';
 import { type Series, sum } from './exposition.js';
+import type { Asked, CleanCount } from './stage.js';
 
 export interface Check {
   readonly what: string;
@@ -13,6 +13,8 @@ export interface Check {
 export interface Observed {
   readonly series: readonly Series[];
   readonly clean: CleanCount;
+  readonly asked: Asked;
+  readonly workers: number;
   /** Resident size over the run, bytes, at even distances. */
   readonly resident: readonly number[];
   readonly minutes: number;
@@ -57,8 +59,56 @@ function memoryFlat({ resident, minutes }: Observed): Check {
   return { what: 'memory is flat', passed: late - early <= Math.max(MEMORY_BYTES, early * MEMORY_SHARE), detail };
 }
 
+/** Every request of a service was answered by an endpoint or by the proxy, or is known to have had no answer. */
+function answered(series: readonly Series[], service: string): Check {
+  const of = (name: string) => sum(series, name, { service }) || 0;
+  const requests = of('sluice_service_requests_total');
+  const responses = of('response_total');
+  const own = of('sluice_service_proxy_response_total');
+  const unanswered = of('sluice_service_unanswered_total');
+  const detail = `${requests} requests, ${responses} responses, ${own} of the proxy, ${unanswered} unanswered`;
+  return { what: `requests add up (${service})`, passed: requests === responses + own + unanswered, detail };
+}
+
+/** The same for what was sent to its endpoints, each attempt by itself. */
+function attempted(series: readonly Series[], service: string): Check {
+  const of = (name: string) => sum(series, name, { service }) || 0;
+  const attempts = of('request_total');
+  const responses = of('response_total');
+  const failures = of('sluice_endpoint_failures_total');
+  const abandoned = of('sluice_endpoint_abandoned_total');
+  const detail = `${attempts} sent, ${responses} answered, ${failures} lost, ${abandoned} taken back`;
+  return { what: `attempts add up (${service})`, passed: attempts === responses + failures + abandoned, detail };
+}
+
+function callsEnded(series: readonly Series[], service: string): Check {
+  const of = (name: string) => sum(series, name, { service }) || 0;
+  const calls = of('sluice_grpc_requests_total');
+  const statuses = of('sluice_grpc_responses_total');
+  const unanswered = of('sluice_service_unanswered_total');
+  const detail = `${calls} calls, ${statuses} statuses, ${unanswered} unanswered`;
+  return { what: `gRPC statuses add up (${service})`, passed: calls === statuses + unanswered, detail };
+}
+
+/** No peer in the soak is hostile. Ending what can't be kept for sending again is no verdict on a peer. */
+function nobodyTakenForHostile(series: readonly Series[]): Check {
+  const fired = series.filter(
+    ({ name, labels, value }) =>
+      name === 'sluice_limit_total' && labels.limit.startsWith('h2-') && labels.limit !== 'h2-replay' && value > 0,
+  );
+  const detail = fired.map(({ labels, value }) => `${labels.limit} ${value}`).join(', ') || 'none';
+  return { what: 'no HTTP/2 limit fired', passed: fired.length === 0, detail };
+}
+
+/** Each worker keeps one buffer at hand for small pieces once it has needed one. */
+function slabWhole({ series, workers }: Observed): Check {
+  const buffers = sum(series, 'sluice_slab_buffers');
+  const free = sum(series, 'sluice_slab_free_buffers');
+  return { what: 'the slab is whole', passed: buffers - free <= workers, detail: `buffers ${buffers}, free ${free}` };
+}
+
 export function check(observed: Observed): Check[] {
-  const { series, clean, descriptorsBefore, descriptorsAfter } = observed;
+  const { series, clean, asked, descriptorsBefore, descriptorsAfter } = observed;
   const pipes = sum(series, 'sluice_pipes_open') || 0;
   const pooled = sum(series, 'tcp_open_connections', { peer: 'dst' }) || 0;
   const allowed = descriptorsBefore + 2 * pipes + pooled + DESCRIPTOR_SLACK;
@@ -69,9 +119,10 @@ export function check(observed: Observed): Check[] {
       passed: descriptorsAfter <= allowed,
       detail: `${descriptorsBefore} before, ${descriptorsAfter} after; pipes kept ${pipes}, pooled connections ${pooled}`,
     },
-    equal('the slab is whole', {
-      buffers: sum(series, 'sluice_slab_buffers'),
-      free: sum(series, 'sluice_slab_free_buffers'),
+    slabWhole(observed),
+    equal('no worker crashed', {
+      crashed: sum(series, 'tcp_close_total', { errno: 'worker_crash' }) || 0,
+      expected: 0,
     }),
     equal('no client connection is left', { open: sum(series, 'tcp_open_connections', { peer: 'src' }), expected: 0 }),
     opened(series, 'src'),
@@ -87,8 +138,29 @@ export function check(observed: Observed): Check[] {
       'read from endpoints': sum(series, 'tcp_read_bytes_total', { peer: 'dst', service: 'clean' }),
     }),
     equal('no request or connection is in flight', {
-      'in flight': sum(series, 'sluice_endpoint_in_flight'),
+      'of endpoints': sum(series, 'sluice_endpoint_in_flight'),
+      'of services': sum(series, 'sluice_service_in_flight'),
       expected: 0,
     }),
+    equal('no stream is open', {
+      'of clients': sum(series, 'sluice_http2_open_streams', { role: 'server' }),
+      'to endpoints': sum(series, 'sluice_http2_open_streams', { role: 'client' }),
+      'of endpoints': sum(series, 'sluice_endpoint_http2_streams'),
+      expected: 0,
+    }),
+    ...['web', 'h2', 'h2-rough', 'grpc', 'grpc-rough'].flatMap((service) => [
+      answered(series, service),
+      attempted(series, service),
+    ]),
+    callsEnded(series, 'grpc'),
+    callsEnded(series, 'grpc-rough'),
+    equal('requests that clients of h2 and grpc have counted', {
+      clients: asked.requests,
+      listeners: ['h2', 'grpc'].reduce(
+        (total, listener) => total + (sum(series, 'sluice_listener_requests_total', { listener }) || 0),
+        0,
+      ),
+    }),
+    nobodyTakenForHostile(series),
   ];
 }

@@ -1,12 +1,13 @@
 // What the soak's traffic reaches: an HTTP server with every kind of body, and a TCP server that echoes or streams.
-import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
 import { patternAt } from '../pattern.js';
 
 export const SMALL_BODY = '0123456789012345678901234567890123456789';
 
 /** Streams `size` bytes of the pattern; waits for the reader. */
-function pour(out: ServerResponse | Socket, size: number, piece: number, done: () => void): void {
+export function pour(out: Writable, size: number, piece: number, done: () => void): void {
   let sent = 0;
   const more = (): void => {
     while (sent < size) {
@@ -23,7 +24,16 @@ function pour(out: ServerResponse | Socket, size: number, piece: number, done: (
   more();
 }
 
-function respond(request: IncomingMessage, response: ServerResponse): void {
+/** A request and its response as Node's servers of both versions of HTTP have them. */
+interface Request extends Readable {
+  readonly url?: string | undefined;
+}
+interface Response extends Writable {
+  writeHead(status: number, headers?: Record<string, number>): unknown;
+}
+
+/** `breakOff` cuts the response short. */
+export function respond(request: Request, response: Response, breakOff: () => void): void {
   const url = new URL(request.url ?? '/', 'http://bench');
   const size = Number(url.searchParams.get('n') ?? 0);
   switch (url.pathname) {
@@ -42,7 +52,7 @@ function respond(request: IncomingMessage, response: ServerResponse): void {
     case '/reset':
       // Promises more than it sends, then resets: whoever reads must notice.
       response.writeHead(200, { 'content-length': size * 2 + 1 });
-      pour(response, size, 64 * 1024, () => setTimeout(() => request.socket.resetAndDestroy(), 5));
+      pour(response, size, 64 * 1024, () => setTimeout(breakOff, 5));
       return;
     default:
       response.writeHead(200, { 'content-length': SMALL_BODY.length });
@@ -52,7 +62,9 @@ function respond(request: IncomingMessage, response: ServerResponse): void {
 
 /** `/`, `/bytes?n=`, `/chunked?n=`, `/echo`, `/reset?n=`, and `Upgrade` to an echo. */
 export function httpUpstream(): Server {
-  const server = createHttpServer({ keepAliveTimeout: 0, requestTimeout: 0 }, respond);
+  const server = createHttpServer({ keepAliveTimeout: 0, requestTimeout: 0 }, (request, response) =>
+    respond(request, response, () => request.socket.resetAndDestroy()),
+  );
   server.on('upgrade', (_request, socket: Socket, head: Buffer) => {
     socket.on('error', () => socket.destroy());
     socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n');
@@ -87,6 +99,9 @@ export function tcpUpstream(): Server {
 export function listen(server: Server, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, '127.0.0.1', 4096, resolve);
+    server.listen(port, '127.0.0.1', 4096, () => {
+      server.off('error', reject);
+      resolve();
+    });
   });
 }

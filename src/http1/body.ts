@@ -258,10 +258,15 @@ export class BodyReader {
 export function frameChunk(bytes: Uint8Array, dataStart: number, dataEnd: number): number {
   bytes[dataEnd] = CR;
   bytes[dataEnd + 1] = LF;
+  return chunkSizeBefore(bytes, dataStart, dataEnd - dataStart);
+}
+
+/** Writes the size line of a chunk of `length` octets, not 0, so that it ends at `dataStart`. Returns its start. */
+export function chunkSizeBefore(bytes: Uint8Array, dataStart: number, length: number): number {
   let at = dataStart;
   bytes[--at] = LF;
   bytes[--at] = CR;
-  let size = dataEnd - dataStart;
+  let size = length;
   do {
     const digit = size & 15;
     bytes[--at] = digit < 10 ? 0x30 + digit : 0x57 + digit;

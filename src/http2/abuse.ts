@@ -18,6 +18,7 @@ export const LIMIT = {
   TINIES: LIMITS.indexOf('h2-tiny-data'),
   CONTINUATIONS: LIMITS.indexOf('h2-continuations'),
   HEADER_BYTES: LIMITS.indexOf('h2-header-bytes'),
+  BUFFERED: LIMITS.indexOf('h2-buffered'),
 } as const;
 
 export class Abuse {

@@ -33,7 +33,8 @@ export class Blocks {
   constructor(private readonly slab: Buffers) {
     this.next = new Int32Array(slab.buffers);
     this.prev = new Int32Array(slab.buffers);
-    this.freeMask = new Uint16Array(slab.buffers);
+    // Of a buffer that is not ours all blocks are free: none of them can be released.
+    this.freeMask = new Uint16Array(slab.buffers).fill(0xffff);
   }
 
   /** Offset of a free block, or -1 when the slab is out. */
@@ -67,7 +68,6 @@ export class Blocks {
     else if ((mask | bit) === 0xffff && (this.next[bid] !== NONE || this.prev[bid] !== NONE)) {
       // Its last block is free, and it is not the only buffer at hand: the slab can use it better.
       this.unlink(bid);
-      this.freeMask[bid] = 0;
       this.slab.release(bid);
     }
   }

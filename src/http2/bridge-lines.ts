@@ -3,7 +3,7 @@
 import { skipValue } from '../http1/octets.js';
 import { fieldNameError } from './bridge-fields.js';
 import { NAME } from './field-names.js';
-import type { Template } from './header-memory.js';
+import type { Template } from './template.js';
 
 const OTHER = NAME.OTHER;
 

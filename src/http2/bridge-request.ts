@@ -7,10 +7,11 @@ import { FORM, FRAMING, type Head, METHOD } from '../http1/head.js';
 import { ascii, equals, put, skipTarget, skipToken, skipValue } from '../http1/octets.js';
 import { copyText, lowerName, NO_ROOM, skipZeros, writeField, writeLength } from './bridge-fields.js';
 import { ACTION, LineCache } from './bridge-lines.js';
+import type { Facts } from './facts.js';
 import type { FieldList } from './field-list.js';
 import { NAME } from './field-names.js';
 import type { HeaderMemory } from './header-memory.js';
-import { checkRequest, type Facts, PROTOCOL, SCHEME } from './message.js';
+import { checkRequest, PROTOCOL, SCHEME } from './message.js';
 import { KEY_LENGTH, validKey } from './web-socket.js';
 
 const COOKIE = NAME.COOKIE;

@@ -8,10 +8,11 @@ import { ascii, equals, put } from '../http1/octets.js';
 import { CONNECTION } from '../http1/write.js';
 import { lowerName, NO_ROOM, skipZeros, writeField, writeLength } from './bridge-fields.js';
 import { ACTION, LineCache } from './bridge-lines.js';
+import type { Facts } from './facts.js';
 import type { FieldList } from './field-list.js';
 import { NAME } from './field-names.js';
 import type { HeaderMemory } from './header-memory.js';
-import { checkResponse, type Facts } from './message.js';
+import { checkResponse } from './message.js';
 import { ACCEPT_LENGTH, isAccept, putAccept } from './web-socket.js';
 
 const CRLF = ascii('\r\n');

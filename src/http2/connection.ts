@@ -75,6 +75,8 @@ export class Connection {
   blockSince = 0;
   continuations = 0;
   settingsSeen = false;
+  /** The peer has acknowledged ours: it keeps to them from here on. */
+  settingsAcked = false;
 
   // Flow control (RFC 9113 section 5.2).
   sendWindow = DEFAULT_WINDOW;
@@ -165,6 +167,11 @@ export class Connection {
   /** No stream can be opened on it any more, by whoever opens them. */
   get closing(): boolean {
     return this.going >= GOING.LEAVING;
+  }
+
+  /** Whether a header block, or any frame but DATA, has begun to come and is not whole. */
+  get partial(): boolean {
+    return this.blockStream !== 0 || this.carry !== NONE;
   }
 
   /** Whether we have reset stream `id` lately. */

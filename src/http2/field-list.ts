@@ -1,7 +1,14 @@
 // The fields of one header block: decoded, or built here to be encoded.
+import type { AtomTable } from './atom-table.js';
+import { Facts } from './facts.js';
 import { FIRST_REGULAR, NAME } from './field-names.js';
-import { type HeaderMemory, OVERHEAD, SCRATCH_BYTES, SPARE, type Template } from './header-memory.js';
-import { Facts, MALFORMED, nameError, valueError } from './message.js';
+import { OVERHEAD, SPARE } from './field-size.js';
+import { nameError, valueError } from './field-syntax.js';
+import type { HeaderMemory } from './header-memory.js';
+import { SCRATCH_BYTES } from './header-text.js';
+import { MALFORMED } from './message.js';
+import type { NameTable } from './name-table.js';
+import type { Template } from './template.js';
 
 /** Fields that a list can hold. */
 export const MAX_FIELDS = 1024;
@@ -50,6 +57,8 @@ export class FieldList {
   readonly scratchStart: number;
   readonly scratchEnd: number;
 
+  private readonly names: NameTable;
+  private readonly atoms: AtomTable;
   private readonly own = new Facts();
   private hash = 0;
   private volatileCount = 0;
@@ -64,15 +73,23 @@ export class FieldList {
   constructor(readonly memory: HeaderMemory) {
     this.facts = this.own;
     this.epoch = memory.epoch;
-    this.scratchStart = memory.takeScratch();
+    this.names = memory.names;
+    this.atoms = memory.atoms;
+    this.scratchStart = memory.text.takeScratch();
     this.scratchEnd = this.scratchStart + SCRATCH_BYTES;
     this.scratch = this.scratchStart;
   }
 
-  /** Makes the list empty. */
+  /** Makes the list empty, for another one to be built. */
   clear(): void {
+    this.empty();
+    this.memory.learning.grant();
+  }
+
+  /** For the decoder: as `clear`, but a block that is found whole has nothing to teach. What was learned may be forgotten here. */
+  empty(): void {
     const memory = this.memory;
-    if (memory.full) memory.newEpoch();
+    if (memory.learning.full) memory.newEpoch();
     this.epoch = memory.epoch;
     this.template = null;
     this.count = 0;
@@ -88,9 +105,8 @@ export class FieldList {
   add(nameAt: number, nameLength: number, valueAt: number, valueLength: number, never = false): boolean {
     const i = this.count;
     if (i === MAX_FIELDS) return false;
-    const memory = this.memory;
-    const ref = memory.internName(nameAt, nameLength);
-    if (ref < 0) memory.noteField(valueAt, valueLength, never);
+    const ref = this.names.intern(nameAt, nameLength);
+    if (ref < 0) this.atoms.note(valueAt, valueLength, never);
     this.put(i, ref, this.knownName(ref, nameAt, nameLength), nameAt, nameLength, valueAt, valueLength, never);
     this.count = i + 1;
     return true;
@@ -105,9 +121,8 @@ export class FieldList {
   addNamed(ref: number, valueAt: number, valueLength: number, never: boolean): boolean {
     const i = this.count;
     if (i === MAX_FIELDS) return false;
-    const memory = this.memory;
-    const name = memory.nameKnown[ref];
-    this.put(i, ref, name, memory.nameAt[ref], memory.nameLength[ref], valueAt, valueLength, never);
+    const name = this.names.known[ref];
+    this.put(i, ref, name, this.names.at[ref], this.names.length[ref], valueAt, valueLength, never);
     this.count = i + 1;
     return true;
   }
@@ -136,9 +151,9 @@ export class FieldList {
       let atom = this.atom[i];
       const ref = this.ref[i];
       if (atom < 0 && ref >= 0) {
-        atom = memory.internAtom(ref, this.valueAt[i], this.valueLength[i], this.never[i] !== 0);
+        atom = this.atoms.intern(ref, this.valueAt[i], this.valueLength[i], this.never[i] !== 0);
       }
-      if (atom >= 0) this.pushAtom(atom, memory.atomSize[atom]);
+      if (atom >= 0) this.pushAtom(atom, this.atoms.size[atom]);
       else {
         const { name, nameAt, nameLength, valueAt, valueLength, never, codeAt, codeLength } = this;
         const code = codeAt[i];
@@ -200,14 +215,13 @@ export class FieldList {
 
   /** For the decoder: a field with an atom. */
   pushAtom(atom: number, size: number): void {
-    const memory = this.memory;
     const i = this.count++;
-    const known = memory.atomKnown[atom];
+    const known = this.atoms.known[atom];
     this.atom[i] = atom;
     this.size += size;
     const h = Math.imul(this.hash ^ atom, 0x9e3779b1);
     this.hash = h ^ (h >>> 15);
-    this.stableNames |= 1 << (memory.atomRef[atom] & 31);
+    this.stableNames |= 1 << (this.atoms.ref[atom] & 31);
     if (known === NAME.OTHER || known >= FIRST_REGULAR) this.regular = true;
     else if (this.regular) this.misplaced = true;
   }
@@ -243,7 +257,7 @@ export class FieldList {
     this.bound = this.size - SPARE * this.count;
     let template: Template | null = null;
     if (stable > 0 && others <= MAX_VOLATILE && !this.misplaced && !this.mixed()) {
-      template = memory.internTemplate(this, this.hash, stable);
+      template = memory.templates.intern(this, this.hash, stable);
     }
     this.template = template;
     if (template !== null && others === 0) {
@@ -290,7 +304,7 @@ export class FieldList {
     this.regular = false;
     this.misplaced = false;
     this.stableNames = 0;
-    this.namesBefore = this.memory.nameCount;
+    this.namesBefore = this.names.count;
   }
 
   private learn(facts: Facts, i: number): void {
@@ -303,32 +317,31 @@ export class FieldList {
 
   /** Whether a name is among the fields with an atom and among those without, or may be. */
   private mixed(): boolean {
-    const { atomRef, nameCount } = this.memory;
+    const { names, atoms } = this;
     for (let k = 0; k < this.volatileCount; k++) {
       const ref = this.ref[this.volatileIndex[k]];
       // A name that was learned in the middle of the block is without a reference in the fields before.
       if (ref < 0) {
-        if (nameCount !== this.namesBefore) return true;
+        if (names.count !== this.namesBefore) return true;
         continue;
       }
       if ((this.stableNames & (1 << (ref & 31))) === 0) continue;
-      for (let i = 0; i < this.count; i++) if (this.atom[i] >= 0 && atomRef[this.atom[i]] === ref) return true;
+      for (let i = 0; i < this.count; i++) if (this.atom[i] >= 0 && atoms.ref[this.atom[i]] === ref) return true;
     }
     return false;
   }
 
   /** Fills the columns of a field that only has its atom. */
   private fill(i: number): void {
-    const memory = this.memory;
     const atom = this.atom[i];
-    const ref = memory.atomRef[atom];
+    const ref = this.atoms.ref[atom];
     this.ref[i] = ref;
-    this.name[i] = memory.atomKnown[atom];
-    this.nameAt[i] = memory.nameAt[ref];
-    this.nameLength[i] = memory.nameLength[ref];
-    this.valueAt[i] = memory.atomAt[atom];
-    this.valueLength[i] = memory.atomLength[atom];
-    this.never[i] = memory.atomNever[atom];
+    this.name[i] = this.atoms.known[atom];
+    this.nameAt[i] = this.names.at[ref];
+    this.nameLength[i] = this.names.length[ref];
+    this.valueAt[i] = this.atoms.at[atom];
+    this.valueLength[i] = this.atoms.length[atom];
+    this.never[i] = this.atoms.never[atom];
     this.codeAt[i] = -1;
   }
 
@@ -371,13 +384,13 @@ export class FieldList {
     const memory = this.memory;
     this.epoch = memory.epoch;
     for (let i = 0; i < this.count; i++) {
-      if (this.atom[i] >= memory.permanentAtoms) this.atom[i] = -1;
-      if (this.atom[i] < 0) this.ref[i] = memory.findName(this.nameAt[i], this.nameLength[i]);
+      if (this.atom[i] >= this.atoms.permanent) this.atom[i] = -1;
+      if (this.atom[i] < 0) this.ref[i] = this.names.find(this.nameAt[i], this.nameLength[i]);
     }
   }
 
   private knownName(ref: number, at: number, length: number): number {
-    if (ref >= 0) return this.memory.nameKnown[ref];
+    if (ref >= 0) return this.names.known[ref];
     return length > 0 && this.memory.bytes[at] === COLON ? NAME.UNKNOWN_PSEUDO : NAME.OTHER;
   }
 }

@@ -1,6 +1,6 @@
 // What frames mean (RFC 9113 sections 5 and 6): one method a frame type, each with the rules of its section.
 import { H, h2Error } from '../metrics/layout.js';
-import type { Abuse } from './abuse.js';
+import { type Abuse, LIMIT } from './abuse.js';
 import { type Connection, GOING, ROLE } from './connection.js';
 import type { Core, Http2Events } from './core.js';
 import { ERROR, FLAG, FRAME, get31, get32, MAX_FRAME_BYTES, MAX_WINDOW, SETTING } from './frame.js';
@@ -56,11 +56,9 @@ export class FrameHandler {
   dataBegins(c: Connection, length: number, padding: number): void {
     const { streams } = this.core;
     const slot = c.dataSlot;
-    this.connectionCredit(c, padding);
-    if (slot === NONE) {
-      this.connectionCredit(c, length);
-      return;
-    }
+    this.sender.connectionCredit(c, padding);
+    // What nobody wants is given back as it comes: a stream may also end while a frame of it is read.
+    if (slot === NONE) return;
     if (padding > 0) this.streamCredit(c, slot, padding);
     // Section 8.1.1: content-length and body must agree.
     const expected = streams.expected[slot];
@@ -69,18 +67,19 @@ export class FrameHandler {
       streams.expected[slot] = left;
       if (left < 0 || (left > 0 && (c.flags & FLAG.END_STREAM) !== 0)) {
         this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
-        this.connectionCredit(c, length);
       }
     } else if (length > 0 && (streams.state[slot] & STREAM.BODILESS) !== 0) {
       this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
-      this.connectionCredit(c, length);
     }
   }
 
   /** A piece of a DATA frame's body. */
   data(c: Connection, at: number, length: number, last: boolean): void {
     const slot = c.dataSlot;
-    if (slot === NONE) return;
+    if (slot === NONE) {
+      this.sender.connectionCredit(c, length);
+      return;
+    }
     const { streams } = this.core;
     if (last) c.dataSlot = NONE;
     const end = last && (c.flags & FLAG.END_STREAM) !== 0;
@@ -89,8 +88,10 @@ export class FrameHandler {
     streams.active[slot] = this.core.clock[0];
     streams.held[slot] += length;
     c.held += length;
-    if (c.held > c.limits.maxBufferedBytes) c.deferred += length;
-    else this.connectionCredit(c, length);
+    if (c.held > c.limits.maxBufferedBytes) {
+      if (c.deferred === 0) this.abuse.limited(LIMIT.BUFFERED);
+      c.deferred += length;
+    } else this.sender.connectionCredit(c, length);
     this.events.data(c, slot, at, length, end);
   }
 
@@ -103,17 +104,8 @@ export class FrameHandler {
     if (count === 0) return;
     streams.held[slot] -= count;
     c.held -= count;
-    this.settleDeferred(c);
+    this.sender.settleDeferred(c);
     this.streamCredit(c, slot, count);
-  }
-
-  /** What was held back for the connection is given back once little is held. */
-  settleDeferred(c: Connection): void {
-    if (c.deferred > 0 && c.held <= c.limits.maxBufferedBytes >> 1) {
-      const { deferred } = c;
-      c.deferred = 0;
-      this.connectionCredit(c, deferred);
-    }
   }
 
   /** Rules of a frame's header, before its payload has come. False if the connection has failed. */
@@ -210,7 +202,11 @@ export class FrameHandler {
   /** Section 6.5. */
   private settings(c: Connection, at: number): void {
     const { core, bytes } = this;
-    if ((c.flags & FLAG.ACK) !== 0) return;
+    if ((c.flags & FLAG.ACK) !== 0) {
+      c.settingsAcked = true;
+      return;
+    }
+    let window = NONE;
     core.values[c.meter + H.SETTINGS_RECEIVED]++;
     const end = at + c.length;
     for (let p = at; p < end; p += 6) {
@@ -231,10 +227,12 @@ export class FrameHandler {
           c.peerStreams = Math.min(value, MAX_WINDOW);
           break;
         case SETTING.INITIAL_WINDOW_SIZE:
-          if (value > MAX_WINDOW || !this.initialWindow(c, value)) {
+          if (value > MAX_WINDOW) {
             this.fail(c, ERROR.FLOW_CONTROL_ERROR);
             return;
           }
+          // A frame may say it thousands of times, and each would be a walk over all streams: the last one counts.
+          window = value;
           break;
         case SETTING.MAX_FRAME_SIZE:
           if (value < MAX_FRAME_BYTES || value > 0xffffff) {
@@ -256,6 +254,10 @@ export class FrameHandler {
           break;
         default:
       }
+    }
+    if (window !== NONE && !this.initialWindow(c, window)) {
+      this.fail(c, ERROR.FLOW_CONTROL_ERROR);
+      return;
     }
     c.settingsSeen = true;
     this.sender.settingsAck(c);
@@ -329,15 +331,6 @@ export class FrameHandler {
     streams.active[slot] = this.core.clock[0];
     this.sender.widened(slot, c);
     this.sender.pump(c);
-  }
-
-  /** Gives octets back to the connection's window; announced from half a window on. */
-  private connectionCredit(c: Connection, count: number): void {
-    c.recvCredit += count;
-    if (c.recvCredit < c.limits.connectionWindow >> 1) return;
-    c.recvWindow += c.recvCredit;
-    this.sender.windowUpdate(c, 0, c.recvCredit);
-    c.recvCredit = 0;
   }
 
   /**

@@ -177,15 +177,17 @@ export class HeadersIn {
       return;
     }
     if (id <= c.lastPeerId) {
-      if (!c.wasReset(id)) this.sender.fail(c, ERROR.STREAM_CLOSED);
+      if (id <= c.goawayLast && !c.wasReset(id)) this.sender.fail(c, ERROR.STREAM_CLOSED);
       return;
     }
-    // Section 6.8: what comes after our last GOAWAY is ignored.
-    if (c.going >= GOING.LEAVING) return;
     c.lastPeerId = id;
+    // Section 6.8: what comes after our last GOAWAY is ignored, with all that follows on its stream.
+    if (c.going >= GOING.LEAVING) return;
     if (c.active >= c.limits.maxStreams) {
       this.abuse.limited(LIMIT.STREAMS);
-      this.refuse(c, id, ERROR.REFUSED_STREAM);
+      // Before it has seen our SETTINGS the client can't know how many it may have.
+      if (c.settingsAcked) this.refuse(c, id, ERROR.REFUSED_STREAM);
+      else if (this.abuse.control(c)) this.sender.resetId(c, id, ERROR.REFUSED_STREAM);
       return;
     }
     if (result === DECODE.OK && checkRequest(facts) !== 0) {

@@ -2,11 +2,17 @@
 //
 // Its table is filled with what was seen before, and then frozen: nothing is evicted by insertion, so that indices stay and
 // a template's octets can be copied from one block to the next. When what it lacks piles up it is emptied and begun anew.
+import type { AtomTable } from './atom-table.js';
+import { READY_BYTES } from './block-cache.js';
 import type { FieldList } from './field-list.js';
 import { FIRST_REGULAR, NAME } from './field-names.js';
-import { type HeaderMemory, OVERHEAD, READY_BYTES, SENSITIVE, type Template } from './header-memory.js';
+import { OVERHEAD } from './field-size.js';
+import type { HeaderMemory } from './header-memory.js';
 import { putInteger } from './integer.js';
+import { type NameTable, SENSITIVE } from './name-table.js';
 import { LAST_STATIC } from './static-table.js';
+import { putCode, putPlain } from './string-literal.js';
+import type { Template } from './template.js';
 
 const DEFAULT_TABLE_BYTES = 4096;
 /** Fields that would have been indexed had there been room, after which the table is begun anew. */
@@ -24,6 +30,9 @@ const WITHOUT_INDEXING = 0;
 
 export class Encoder {
   private readonly id: number;
+  private readonly bytes: Uint8Array;
+  private readonly names: NameTable;
+  private readonly atoms: AtomTable;
   private epoch: number;
   /** Size of the table; the peer knows it once `renewal` has been written. */
   private max: number;
@@ -44,6 +53,9 @@ export class Encoder {
     private readonly tableBytes = DEFAULT_TABLE_BYTES,
   ) {
     this.id = memory.owner();
+    this.bytes = memory.bytes;
+    this.names = memory.names;
+    this.atoms = memory.atoms;
     this.epoch = memory.epoch;
     // What the peer grants before its SETTINGS come (RFC 9113 section 6.5.2).
     this.max = Math.min(tableBytes, DEFAULT_TABLE_BYTES);
@@ -93,26 +105,19 @@ export class Encoder {
     this.version++;
     this.placed = 0;
     this.places.fill(0);
-    const bytes = this.memory.bytes;
+    const bytes = this.bytes;
     const p = putInteger(bytes, at, SIZE_UPDATE, 5, 0);
     return this.max > 0 ? putInteger(bytes, p, SIZE_UPDATE, 5, this.max) : p;
   }
 
   private putTemplate(template: Template, at: number): number {
-    const memory = this.memory;
-    const slot = (Math.imul(template.id, 0x2545f491) ^ Math.imul(this.id, 0x9e3779b1)) >>> 7;
-    const place = slot & memory.readyMask;
-    if (
-      memory.readyTemplate[place] === template.id &&
-      memory.readyOwner[place] === this.id &&
-      memory.readyVersion[place] === this.version
-    ) {
-      const length = memory.readyLength[place];
-      const from = memory.readyBase + place * READY_BYTES;
-      memory.bytes.copyWithin(at, from, from + length);
+    const { memory, id } = this;
+    const ready = memory.ready;
+    const slot = ready.slot(template, id);
+    if (ready.has(slot, template, id, this.version)) {
       memory.readyHits++;
-      this.missed += memory.readyMissed[place];
-      return at + length;
+      this.missed += ready.missed[slot];
+      return ready.copy(slot, at);
     }
     memory.readyMisses++;
     const { version, missed } = this;
@@ -120,86 +125,80 @@ export class Encoder {
     let p = at;
     for (let k = 0; k < atoms.length; k++) p = this.putAtom(atoms[k], p);
     if (version === this.version && p - at <= READY_BYTES) {
-      memory.readyTemplate[place] = template.id;
-      memory.readyOwner[place] = this.id;
-      memory.readyVersion[place] = version;
-      memory.readyLength[place] = p - at;
-      memory.readyMissed[place] = this.missed - missed;
-      memory.bytes.copyWithin(memory.readyBase + place * READY_BYTES, at, p);
+      ready.keep(slot, template, id, version, this.missed - missed, at, p);
     }
     return p;
   }
 
   private putAtom(atom: number, at: number): number {
-    const memory = this.memory;
-    const bytes = memory.bytes;
-    if (atom < LAST_STATIC && (memory.nameFlags[memory.atomRef[atom]] & SENSITIVE) === 0) {
+    const { bytes, names, atoms } = this;
+    if (atom < LAST_STATIC && (names.flags[atoms.ref[atom]] & SENSITIVE) === 0) {
       bytes[at] = INDEXED | (atom + 1);
       return at + 1;
     }
-    const ref = memory.atomRef[atom];
+    const ref = atoms.ref[atom];
     let p: number;
-    if (memory.atomNever[atom] !== 0 || (memory.nameFlags[ref] & SENSITIVE) !== 0) {
-      p = this.putName(ref, NEVER_INDEXED, 4, memory.nameAt[ref], memory.nameLength[ref], at);
+    if (atoms.never[atom] !== 0 || (names.flags[ref] & SENSITIVE) !== 0) {
+      p = this.putName(ref, NEVER_INDEXED, 4, names.at[ref], names.length[ref], at);
     } else {
       const place = this.find(atom << 1);
       if (place >= 0) return putInteger(bytes, at, INDEXED, 7, LAST_STATIC + this.inserted - place);
-      const size = memory.atomSize[atom];
+      const size = atoms.size[atom];
       if (this.fits(size)) {
-        p = this.putName(ref, INCREMENTAL, 6, memory.nameAt[ref], memory.nameLength[ref], at);
+        p = this.putName(ref, INCREMENTAL, 6, names.at[ref], names.length[ref], at);
         this.insert(ref, size);
         this.place(atom << 1, this.inserted - 1);
       } else {
         if (size * LARGEST_PART <= this.max) this.missed++;
-        p = this.putName(ref, WITHOUT_INDEXING, 4, memory.nameAt[ref], memory.nameLength[ref], at);
+        p = this.putName(ref, WITHOUT_INDEXING, 4, names.at[ref], names.length[ref], at);
       }
     }
-    const length = memory.atomLength[atom];
-    const code = memory.atomCodeLength[atom];
-    if (code >= 0 && code < length) return memory.putCode(memory.atomCodeAt[atom], code, p);
-    return memory.putPlain(memory.atomAt[atom], length, p);
+    const length = atoms.length[atom];
+    const code = atoms.codeLength[atom];
+    if (code >= 0 && code < length) return putCode(bytes, atoms.codeAt[atom], code, p);
+    return putPlain(bytes, atoms.at[atom], length, p);
   }
 
   private putText(list: FieldList, i: number, at: number): number {
-    const memory = this.memory;
+    const { bytes, names } = this;
     const ref = list.ref[i];
     const nameAt = list.nameAt[i];
     const nameLength = list.nameLength[i];
     const length = list.valueLength[i];
     let p: number;
-    if (list.never[i] !== 0 || (ref >= 0 && (memory.nameFlags[ref] & SENSITIVE) !== 0)) {
+    if (list.never[i] !== 0 || (ref >= 0 && (names.flags[ref] & SENSITIVE) !== 0)) {
       p = this.putName(ref, NEVER_INDEXED, 4, nameAt, nameLength, at);
     } else {
       // One entry for the name's sake, so that later literals need not spell it.
       const size = OVERHEAD + nameLength + length;
-      if (ref >= 0 && memory.nameStatic[ref] === 0 && this.find((ref << 1) | 1) < 0 && this.fits(size)) {
+      if (ref >= 0 && names.static[ref] === 0 && this.find((ref << 1) | 1) < 0 && this.fits(size)) {
         p = this.putName(ref, INCREMENTAL, 6, nameAt, nameLength, at);
         this.insert(ref, size);
       } else p = this.putName(ref, WITHOUT_INDEXING, 4, nameAt, nameLength, at);
     }
     const codeAt = list.codeAt[i];
     const code = list.codeLength[i];
-    if (codeAt >= 0 && code <= length) return memory.putCode(codeAt, code, p);
-    return memory.putPlain(list.valueAt[i], length, p);
+    if (codeAt >= 0 && code <= length) return putCode(bytes, codeAt, code, p);
+    return putPlain(bytes, list.valueAt[i], length, p);
   }
 
   /** The first octets of a literal up to its name's end. */
   private putName(ref: number, first: number, bits: number, nameAt: number, nameLength: number, at: number): number {
-    const memory = this.memory;
+    const { bytes, names } = this;
     let index = 0;
     if (ref >= 0) {
-      index = memory.nameStatic[ref];
+      index = names.static[ref];
       if (index === 0) {
         const place = this.find((ref << 1) | 1);
         if (place >= 0) index = LAST_STATIC + this.inserted - place;
       }
     }
-    const p = putInteger(memory.bytes, at, first, bits, index);
+    const p = putInteger(bytes, at, first, bits, index);
     if (index !== 0) return p;
-    if (ref >= 0 && memory.nameCodeLength[ref] < nameLength) {
-      return memory.putCode(memory.nameCodeAt[ref], memory.nameCodeLength[ref], p);
+    if (ref >= 0 && names.codeLength[ref] < nameLength) {
+      return putCode(bytes, names.codeAt[ref], names.codeLength[ref], p);
     }
-    return memory.putPlain(nameAt, nameLength, p);
+    return putPlain(bytes, nameAt, nameLength, p);
   }
 
   private fits(size: number): boolean {
@@ -210,7 +209,7 @@ export class Encoder {
     this.used += size;
     const place = this.inserted++;
     this.version++;
-    if (this.memory.nameStatic[ref] === 0 && this.find((ref << 1) | 1) < 0) this.place((ref << 1) | 1, place);
+    if (this.names.static[ref] === 0 && this.find((ref << 1) | 1) < 0) this.place((ref << 1) | 1, place);
   }
 
   private find(key: number): number {

@@ -29,11 +29,22 @@ export class Output {
     this.flush(connection);
     const bid = this.slab.take();
     if (bid < 0) return NONE;
+    let start = this.slab.dataStart(bid);
+    let limit = this.slab.dataEnd(bid);
+    if (length > limit - start) {
+      // The largest heads need head and tail room as well.
+      start = this.slab.bufferStart(bid);
+      limit = start + this.slab.bufferBytes;
+      if (length > limit - start) {
+        this.slab.release(bid);
+        return NONE;
+      }
+    }
     connection.outBuffer = bid;
-    connection.outStart = this.slab.dataStart(bid);
-    connection.outEnd = connection.outStart;
-    connection.outLimit = this.slab.dataEnd(bid);
-    return connection.outEnd;
+    connection.outStart = start;
+    connection.outEnd = start;
+    connection.outLimit = limit;
+    return start;
   }
 
   /** What was written ends at `end`. */

@@ -182,6 +182,8 @@ export class Receiver {
         this.core.starved(c);
         return end;
       }
+      // Held like a header block that is not complete, and no longer than one.
+      if (c.blockStream === 0) c.blockSince = this.core.clock[0];
     }
     const base = slab.bufferStart(c.carry);
     const count = Math.min(c.length - c.got, end - p);

@@ -80,7 +80,7 @@ export class Sender {
   headers(slot: number, list: FieldList, end: boolean): boolean {
     const { streams, output } = this.core;
     const connection = streams.connection[slot];
-    if (connection === null) return false;
+    if (connection === null || (streams.state[slot] & STREAM.OPEN) === 0) return false;
     const at = this.room(connection, FRAME_HEADER_BYTES + list.bound + ENCODE_SLACK);
     if (at < 0) return false;
     const to = connection.encoder.encode(list, at + FRAME_HEADER_BYTES);
@@ -99,7 +99,7 @@ export class Sender {
   data(slot: number, at: number, length: number, end: boolean): number {
     const { streams, pending } = this.core;
     const connection = streams.connection[slot];
-    if (connection === null) return length;
+    if (connection === null || (streams.state[slot] & STREAM.OPEN) === 0) return length;
     let sent = 0;
     if (pending.empty(slot)) {
       let window = connection.peerWindow - streams.sendUsed[slot];
@@ -185,7 +185,27 @@ export class Sender {
     }
     connection.held -= streams.held[slot];
     streams.held[slot] = 0;
+    this.settleDeferred(connection);
+    if (connection.blockedHead === NONE) this.unstallConnection(connection);
     values[connection.meter + H.STREAMS]--;
+  }
+
+  /** Gives octets back to the connection's window; announced from half a window on. */
+  connectionCredit(c: Connection, count: number): void {
+    c.recvCredit += count;
+    if (c.recvCredit < c.limits.connectionWindow >> 1) return;
+    c.recvWindow += c.recvCredit;
+    this.windowUpdate(c, 0, c.recvCredit);
+    c.recvCredit = 0;
+  }
+
+  /** What was held back for the connection is given back once little is held. */
+  settleDeferred(c: Connection): void {
+    if (c.deferred > 0 && c.held <= c.limits.maxBufferedBytes >> 1) {
+      const { deferred } = c;
+      c.deferred = 0;
+      this.connectionCredit(c, deferred);
+    }
   }
 
   /** RST_STREAM by id. What still comes for it is ignored (RFC 9113 section 5.1, closed). */
@@ -248,7 +268,8 @@ export class Sender {
   /** Ends the connection for an error of the peer: GOAWAY, and not another octet is read. */
   fail(connection: Connection, code: number): void {
     if (connection.going === GOING.FAILED) return;
-    this.goawayFrame(connection, connection.lastPeerId, code);
+    // Section 6.8: never more than was said before.
+    this.goawayFrame(connection, Math.min(connection.lastPeerId, connection.goawayLast), code);
     connection.going = GOING.FAILED;
     connection.reading = READING.NOTHING;
     this.events.connectionFailed(connection, code);
@@ -294,11 +315,7 @@ export class Sender {
 
   /** The connection's window is open again. */
   connectionWidened(connection: Connection): void {
-    const { values, clock } = this.core;
-    if (connection.stalledSince !== 0) {
-      values[connection.meter + H.CONNECTION_STALL_US] += (clock[0] - connection.stalledSince) * 1000;
-      connection.stalledSince = 0;
-    }
+    this.unstallConnection(connection);
     this.pump(connection);
   }
 
@@ -313,6 +330,8 @@ export class Sender {
       putFrameHeader(this.bytes, to, length, FRAME.DATA, flags, id);
       if (length > 0) this.bytes.copyWithin(to + FRAME_HEADER_BYTES, at, at + length);
       output.wrote(c, to + FRAME_HEADER_BYTES + length);
+      // The first in a new buffer: where all frames are small, the socket is looked at once a buffer.
+      if (to === c.outStart && !c.congested) c.congested = this.core.sink.congested(c.socket, 0);
     } else {
       const bid = slab.bufferOf(at);
       slab.retain(bid);
@@ -374,6 +393,14 @@ export class Sender {
     if ((streams.state[slot] & STREAM.STALLED) === 0) return;
     streams.state[slot] &= ~STREAM.STALLED;
     values[connection.meter + H.STREAM_STALL_US] += (clock[0] - streams.blockedSince[slot]) * 1000;
+  }
+
+  /** Its window is open, or nothing waits for that any more. */
+  private unstallConnection(connection: Connection): void {
+    const { values, clock } = this.core;
+    if (connection.stalledSince === 0) return;
+    values[connection.meter + H.CONNECTION_STALL_US] += (clock[0] - connection.stalledSince) * 1000;
+    connection.stalledSince = 0;
   }
 
   private goawayFrame(connection: Connection, last: number, code: number): void {

@@ -1,6 +1,7 @@
 // The streams of all connections of a worker: a slot each, struct of arrays. What belongs to the protocol is here; what a proxy
 // knows of a stream (its service, its endpoint, its times) has columns of its own under the same slot.
 import type { Connection } from './connection.js';
+import { DEFAULT_WINDOW } from './frame.js';
 
 /** Bits of `state`. */
 export const STREAM = {
@@ -28,7 +29,13 @@ export const STREAM = {
 } as const;
 
 /** What is at the other end of an exchange. */
-export const PEER = { NONE: 0, STREAM: 1, SOCKET: 2 } as const;
+export const PEER = {
+  NONE: 0,
+  STREAM: 1,
+  SOCKET: 2,
+  /** A socket whose bytes are the stream's data, both ways. */
+  TUNNEL: 3,
+} as const;
 
 const NONE = -1;
 
@@ -125,7 +132,8 @@ export class Streams {
     this.state[slot] |= STREAM.OPEN;
     this.connection[slot] = connection;
     const window = connection.limits.streamWindow;
-    this.recvWindow[slot] = window;
+    // RFC 9113 section 6.9.3: until it has seen our SETTINGS the peer may send as much as the default allows.
+    this.recvWindow[slot] = connection.settingsAcked ? window : Math.max(window, DEFAULT_WINDOW);
     this.recvTarget[slot] = window;
     const bucket = (id >>> 1) & connection.bucketMask;
     this.bucketNext[slot] = connection.buckets[bucket];

@@ -21,6 +21,7 @@ import { REQUEST } from './exchange.js';
 import type { Http1 } from './http1.js';
 import { WHY } from './http1-answers.js';
 import type { Http2 } from './http2.js';
+import { WAITING } from './http2-exchange.js';
 
 const NONE = -1;
 /** How soon an exchange is looked at again that waits for a dial to end, ms. */
@@ -129,7 +130,7 @@ export class FromHttp1 {
   moved(upstream: number): void {
     const { http2, http1 } = this;
     const { streams, pending } = http2.core;
-    const client = http2.exchanges.socket[streams.peer[upstream]];
+    const client = http2.exchanges.client[streams.peer[upstream]];
     const { throttled } = http1.exchanges;
     streams.active[upstream] = http2.context.reactor.now;
     if (throttled[client] === 0 || pending.bytes[upstream] > http2.context.limits.maxBufferedBytes >> 1) return;
@@ -141,7 +142,8 @@ export class FromHttp1 {
   hold(client: number, upstream: number): void {
     const { context, core, exchanges } = this.http2;
     const { throttled } = this.http1.exchanges;
-    const waits = exchanges.waiting[upstream] === 1 ? exchanges.replay.bytes[upstream] : core.pending.bytes[upstream];
+    const waits =
+      exchanges.waiting[upstream] !== WAITING.NO ? exchanges.replay.bytes[upstream] : core.pending.bytes[upstream];
     if (waits <= context.limits.maxBufferedBytes || throttled[client] === 1) return;
     throttled[client] = 1;
     context.values[W.BACKPRESSURE]++;
@@ -161,7 +163,7 @@ export class FromHttp1 {
   /** Its slots are parted: answers in the proxy's own name, or cuts off the answer that has begun. */
   failed(slot: number, status: number, why: number): void {
     const { http1 } = this;
-    const client = this.http2.exchanges.socket[slot];
+    const client = this.http2.exchanges.client[slot];
     this.forget(client);
     this.http2.core.streams.release(slot);
     if (http1.exchanges.answered[client] === 1) http1.truncated(client);
@@ -185,13 +187,13 @@ export class FromHttp1 {
     const slot = streams.peer[upstream];
     let deadline = now + LOOK_MS;
     core.clock[0] = now;
-    if (exchanges.waiting[upstream] === 1) {
+    if (exchanges.waiting[upstream] === WAITING.POOL) {
       const timeout = services.connectTimeoutMs[http1.exchanges.service[client]];
       if (timeout > 0) deadline = exchanges.waitSince[upstream] + timeout;
       if (now >= deadline) {
         if (!http2.pool.dialing(exchanges.endpoint[upstream])) {
           context.limited(LIMIT.POOL);
-          this.giveUp(slot, upstream, 503, WHY.POOL_EXHAUSTED);
+          http2.giveUp(slot, upstream, 503, WHY.POOL_EXHAUSTED);
           return;
         }
         deadline = now + DIALING_MS;
@@ -214,15 +216,6 @@ export class FromHttp1 {
       }
     }
     wheel.schedule(client, Math.max(deadline, now + 1));
-  }
-
-  /** Takes the exchange back from its endpoint, which did nothing wrong, and answers. Its stream is on no connection. */
-  giveUp(slot: number, upstream: number, status: number, why: number): void {
-    const { http2 } = this;
-    http2.abandon(upstream);
-    http2.inFlight--;
-    http2.part(slot, upstream);
-    this.failed(slot, status, why);
   }
 
   /** Neither side has moved a byte of a body for too long: the blame is with the one that was to send or to take some. */
@@ -281,7 +274,7 @@ export class FromHttp1 {
     }
     core.clock[0] = reactor.now;
     exchanges.openClient(slot, name, head.method, false, http1.exchanges.started[client]);
-    exchanges.socket[slot] = client;
+    exchanges.client[slot] = client;
     exchanges.attempts[slot] = http1.exchanges.attempts[client];
     streams.peer[slot] = upstream;
     streams.peer[upstream] = slot;
@@ -300,7 +293,7 @@ export class FromHttp1 {
       return upstream;
     }
     if (webSocket && !connection.peerConnect) {
-      this.giveUp(slot, upstream, 501, WHY.NOT_IMPLEMENTED);
+      http2.giveUp(slot, upstream, 501, WHY.NOT_IMPLEMENTED);
       return NONE;
     }
     http2.send(slot, upstream, connection, ends && !tunnel);
@@ -315,7 +308,7 @@ export class FromHttp1 {
     const connection = pool.ready(endpoint);
     if (connection === null && (!kept || pool.wait(upstream, endpoint) < 0)) {
       context.balancer.abandon(endpoint);
-      return http2.pick(slot, upstream, endpoint, kept);
+      return http2.pick(slot, upstream, endpoint, kept, true);
     }
     const base = endpointBase(endpoint);
     context.values[base + E.REQUESTS]++;
@@ -348,16 +341,13 @@ export class FromHttp1 {
       return false;
     }
     if (count === 0) return this.data(client, upstream, end, 0, true);
-    const waiting = exchanges.waiting[upstream] === 1;
-    if (!waiting) {
-      exchanges.whole[upstream] = 0;
-      exchanges.forget(upstream);
-    }
-    if (!waiting && http2.machine.sender.trailers(upstream, core.list)) return true;
-    if (waiting) {
+    if (exchanges.waiting[upstream] !== WAITING.NO) {
       retries.holdTrailers(upstream, core.list);
-      if (http1.exchanges.stream[client] === upstream) return true;
-    } else http1.outOfMemory(client);
+      return http1.exchanges.stream[client] === upstream;
+    }
+    exchanges.forget(upstream);
+    if (http2.machine.sender.trailers(upstream, core.list)) return true;
+    http1.outOfMemory(client);
     return false;
   }
 

@@ -17,6 +17,10 @@ export const KIND = {
   LINGER: 6,
   HTTP2_CLIENT: 7,
   HTTP2_UPSTREAM: 8,
+  /** An HTTP/1 connection while it serves the stream of an HTTP/2 client. */
+  BRIDGE_UPSTREAM: 9,
+  /** A client of HTTP/1 whose bytes are the data of an endpoint's stream. */
+  TUNNEL: 10,
 } as const;
 
 /** Indices into CLOSE_REASONS. */
@@ -159,7 +163,8 @@ export class Connections {
     splicer.stop(slot);
     inbox.clear(slot);
     if (this.listener[slot] >= 0) {
-      if (this.context.access && this.context.sockets.kind[slot] === KIND.OPAQUE)
+      const kind = this.context.sockets.kind[slot];
+      if (this.context.access && (kind === KIND.OPAQUE || kind === KIND.TUNNEL))
         this.context.accessLog.connection(slot, reason);
       values[meter + L.CLOSE + reason]++;
       values[meter + L.OPEN]--;

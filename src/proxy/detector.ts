@@ -3,6 +3,7 @@
 // timeout the connection is relayed as it is: detection never closes a connection that might have worked.
 import { destinationKey } from '../detect/learned.js';
 import { match, START, VERDICT, verdictOf } from '../detect/matcher.js';
+import { FIRST, firstFrame } from '../http2/first-frame.js';
 import { BUFFER_CAPACITY } from '../io/slab.js';
 import { SOCKET } from '../io/sockets.js';
 import {
@@ -16,7 +17,7 @@ import {
   W,
 } from '../metrics/layout.js';
 import { CLOSE, KIND } from './connections.js';
-import type { Context } from './context.js';
+import { type Context, PROTOCOL } from './context.js';
 import type { Http1 } from './http1.js';
 import type { Http2 } from './http2.js';
 import { DIAL_ATTEMPTS, type OpaqueRelay } from './opaque.js';
@@ -158,8 +159,13 @@ export class Detector {
 
   /** The server speaks first. */
   raceData(upstream: number, bid: number, at: number, length: number): void {
-    const { sockets, inbox, connections, values, listeners } = this.context;
+    const { sockets, inbox, connections, values, listeners, slab } = this.context;
     const client = sockets.peer[upstream];
+    if (this.http2First(upstream, at, length)) {
+      slab.release(bid);
+      this.raceEnded(upstream, CLOSE.OK);
+      return;
+    }
     inbox.push(upstream, bid, at, at + length);
     if (client < 0) {
       connections.close(upstream, CLOSE.OK);
@@ -174,6 +180,18 @@ export class Detector {
     }
     values[W.RACES_SERVER_FIRST]++;
     this.decide(client, listener, VERDICT.OPAQUE, this.learned[client] === 1 ? REASON.LEARNED : REASON.SERVER_FIRST);
+  }
+
+  /** HTTP/2 servers speak first as well, but to clients that have said a preface: this one's client has not said anything yet. */
+  private http2First(upstream: number, at: number, length: number): boolean {
+    const { bytes, connections, endpoints, services } = this.context;
+    const endpoint = connections.endpoint[upstream];
+    const service = endpoints.service[endpoint];
+    if (service < 0 || firstFrame(bytes, at, at + length) !== FIRST.YES) return false;
+    const protocol = services.protocol[service];
+    if (protocol !== PROTOCOL.AUTO && protocol !== PROTOCOL.HTTP2) return false;
+    this.context.learnProtocol(endpoint, PROTOCOL.HTTP2);
+    return true;
   }
 
   /** The raced server closed without a word, or broke: the client may still speak, to another connection. */
@@ -228,7 +246,8 @@ export class Detector {
     const { connections, listeners, sockets, endpoints, values } = this.context;
     const service = listeners.service[connections.listener[client] * 4 + VERDICT.HTTP1];
     if (raced >= 0) {
-      if (service >= 0 && endpoints.service[connections.endpoint[raced]] === service) {
+      const endpoint = connections.endpoint[raced];
+      if (service >= 0 && endpoints.service[endpoint] === service && !this.http1.bridge.speaksHttp2(endpoint)) {
         // The dialled connection is as good as any for HTTP.
         values[W.RACES_POOLED]++;
         this.http1.adopt(raced);

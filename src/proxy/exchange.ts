@@ -46,6 +46,8 @@ export class Exchanges {
   readonly pending: Uint8Array;
   /** Upstreams tried for this request. */
   readonly attempts: Uint8Array;
+  /** The endpoint's stream, where the request went to one that speaks HTTP/2 (or the tunnel that came of it); else -1. */
+  readonly stream: Int32Array;
   /** The request as it was sent, for a retry: buffer, offset and length. -1 where it can't be sent again. */
   readonly retained: Int32Array;
   readonly retainedAt: Int32Array;
@@ -94,6 +96,7 @@ export class Exchanges {
     this.answered = new Uint8Array(slots);
     this.pending = new Uint8Array(slots);
     this.attempts = new Uint8Array(slots);
+    this.stream = new Int32Array(slots).fill(NONE);
     this.retained = new Int32Array(slots).fill(NONE);
     this.retainedAt = new Int32Array(slots);
     this.retainedLength = new Int32Array(slots);
@@ -122,6 +125,7 @@ export class Exchanges {
     this.keep[client] = 1;
     this.answered[client] = 0;
     this.pending[client] = 0;
+    this.stream[client] = NONE;
     this.retained[client] = NONE;
     this.headSince[client] = 0;
     this.scanned[client] = 0;
@@ -147,22 +151,26 @@ export class Exchanges {
     this.status[upstream] = 0;
   }
 
-  /** RFC 9110 section 9.2.2: sending it twice has the effect of sending it once. */
   idempotent(client: number): boolean {
-    switch (this.method[client]) {
-      case METHOD.GET:
-      case METHOD.HEAD:
-      case METHOD.PUT:
-      case METHOD.DELETE:
-      case METHOD.OPTIONS:
-      case METHOD.TRACE:
-        return true;
-      default:
-        return false;
-    }
+    return isIdempotent(this.method[client]);
   }
 
   chunkedOut(client: number): boolean {
     return this.framingOut[client] === FRAMING.CHUNKED;
+  }
+}
+
+/** RFC 9110 section 9.2.2: sending a request of this METHOD twice has the effect of sending it once. */
+export function isIdempotent(method: number): boolean {
+  switch (method) {
+    case METHOD.GET:
+    case METHOD.HEAD:
+    case METHOD.PUT:
+    case METHOD.DELETE:
+    case METHOD.OPTIONS:
+    case METHOD.TRACE:
+      return true;
+    default:
+      return false;
   }
 }

@@ -31,6 +31,7 @@ export const WHY = {
   MISDIRECTED: RESPONSE_REASONS.indexOf('misdirected'),
   HEADER_TOO_LARGE: RESPONSE_REASONS.indexOf('header-too-large'),
   UPSTREAM_PROTOCOL: RESPONSE_REASONS.indexOf('upstream-protocol'),
+  NOT_IMPLEMENTED: RESPONSE_REASONS.indexOf('not-implemented'),
   STREAM_REFUSED: RESPONSE_REASONS.indexOf('stream-refused'),
 } as const;
 

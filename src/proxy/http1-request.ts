@@ -49,10 +49,10 @@ export class RequestReader {
 
   /** Goes on with what is in the inbox, as far as it can be used now. */
   advance(client: number): void {
-    const { inbox, sockets } = this.context;
+    const { inbox } = this.context;
     const exchanges = this.exchanges;
     for (;;) {
-      if (sockets.peer[client] < 0 && exchanges.answered[client] === 1) return;
+      if (this.over(client)) return;
       if (exchanges.request[client] === REQUEST.COMPLETE) break;
       const bid = inbox.shift(client);
       if (bid < 0) return;
@@ -95,7 +95,7 @@ export class RequestReader {
   private hold(client: number): void {
     const { slab, wheel, reactor, limits, sockets } = this.context;
     const exchanges = this.exchanges;
-    if (sockets.peer[client] < 0 && exchanges.answered[client] === 1) return;
+    if (this.over(client)) return;
     if (exchanges.request[client] === REQUEST.COMPLETE) {
       this.readAhead(client);
       return;
@@ -149,6 +149,12 @@ export class RequestReader {
     return false;
   }
 
+  /** Whether the client has been answered in the proxy's own name: it is not read any further. */
+  private over(client: number): boolean {
+    const { answered, stream } = this.exchanges;
+    return answered[client] === 1 && this.context.sockets.peer[client] < 0 && stream[client] < 0;
+  }
+
   private refuse(client: number, error: number): void {
     if (error === ERROR.HEADER_TOO_LARGE) this.context.limited(LIMIT.HEADER_BYTES);
     else if (error === ERROR.TOO_MANY_FIELDS) this.context.limited(LIMIT.HEADERS);
@@ -158,7 +164,8 @@ export class RequestReader {
 
   /** The head in `exchanges.head` starts an exchange; [at, end) follows it. Returns how far bytes were used, -1 if it was refused. */
   private begin(client: number, bid: number, at: number, end: number): number {
-    const { bytes, slab, sockets, values, connections, listeners, reactor, limits, services, budget } = this.context;
+    const { bytes, slab, sockets, values, connections, listeners, reactor, limits, services, budget, balancer } =
+      this.context;
     const exchanges = this.exchanges;
     const { head } = exchanges;
     const listener = connections.listener[client];
@@ -189,8 +196,12 @@ export class RequestReader {
     values[serviceBase(service) + S.IN_FLIGHT]++;
     exchanges.pending[client] = 1;
     budget.deposit(service, reactor.now);
+    const endpoint = this.http1.pick(client);
+    if (endpoint < 0) return NONE;
+    if (this.http1.bridge.speaksHttp2(endpoint)) return this.http1.bridge.begin(client, endpoint, at, end);
     const buffer = slab.take();
     if (buffer < 0) {
+      balancer.abandon(endpoint);
       this.http1.outOfMemory(client);
       return NONE;
     }
@@ -209,6 +220,7 @@ export class RequestReader {
     );
     if (to < 0) {
       slab.release(buffer);
+      balancer.abandon(endpoint);
       this.refuse(client, ERROR.HEADER_TOO_LARGE);
       return NONE;
     }
@@ -220,6 +232,7 @@ export class RequestReader {
       result = bodies.read(client, bytes, at, end);
       if (result < 0) {
         slab.release(buffer);
+        balancer.abandon(endpoint);
         this.http1.answers.reject(client, -result, CLOSE.PROTOCOL);
         return NONE;
       }
@@ -235,7 +248,7 @@ export class RequestReader {
       bytes.copyWithin(to, bodies.dataStart, bodies.dataEnd);
       to += length;
     }
-    const upstream = this.http1.dispatch(client, NONE, false);
+    const upstream = this.http1.dispatch(client, NONE, false, endpoint);
     if (upstream < 0) {
       slab.release(buffer);
       return NONE;
@@ -268,7 +281,8 @@ export class RequestReader {
     const exchanges = this.exchanges;
     const { bodies } = exchanges;
     const upstream = sockets.peer[client];
-    if (upstream < 0) return NONE;
+    const stream = exchanges.stream[client];
+    if (upstream < 0 && stream < 0) return NONE;
     const chunked = bodies.remaining(client) < 0;
     const result = bodies.read(client, bytes, start, end);
     if (result < 0) {
@@ -276,6 +290,12 @@ export class RequestReader {
       return NONE;
     }
     const consumed = bodies.consumed;
+    if (stream >= 0) {
+      // The response may have ended the exchange while this was sent.
+      if (!this.http1.bridge.body(client, stream, result)) return NONE;
+      if (result === BODY.DONE) this.complete(client);
+      return consumed;
+    }
     if (!this.bodies.forward(upstream, bid, chunked, result === BODY.DONE)) {
       this.http1.outOfMemory(client);
       return NONE;

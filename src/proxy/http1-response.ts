@@ -3,9 +3,10 @@ import { BODY } from '../http1/body.js';
 import { ERROR, UPSTREAM } from '../http1/errors.js';
 import { FRAMING, headEnd, METHOD, MORE, parseResponse } from '../http1/head.js';
 import { writeResponse } from '../http1/write.js';
+import { FIRST, firstFrame } from '../http2/first-frame.js';
 import { SOCKET } from '../io/sockets.js';
 import type { BodyRelay } from './bodies.js';
-import type { Context } from './context.js';
+import { type Context, PROTOCOL } from './context.js';
 import { type Exchanges, REQUEST, RESPONSE } from './exchange.js';
 import type { Http1 } from './http1.js';
 
@@ -68,6 +69,15 @@ export class ResponseReader {
     let at = start;
     if (exchanges.response[upstream] === RESPONSE.HEAD) {
       for (;;) {
+        if (bytes[at] === 0 && exchanges.heard[upstream] === 0) {
+          const first = firstFrame(bytes, at, end);
+          if (first === FIRST.MORE) return this.wait(upstream, bid, at, end);
+          if (first === FIRST.YES) {
+            slab.release(bid);
+            this.http1.retries.answeredInHttp2(client, upstream);
+            return true;
+          }
+        }
         const searched = exchanges.scanned[upstream];
         if (searched > 0) {
           const found = headEnd(bytes, searched > 3 ? at + searched - 3 : at, end);
@@ -130,10 +140,12 @@ export class ResponseReader {
 
   /** The head of the final response is in `exchanges.head`; [at, end) follows it. Returns how far bytes were used, -1 if it is over. */
   private final(client: number, upstream: number, bid: number, at: number, end: number): number {
-    const { bytes, slab, sockets, reactor, connections } = this.context;
+    const { bytes, slab, sockets, reactor, connections, endpoints } = this.context;
     const exchanges = this.exchanges;
     const { head, bodies } = exchanges;
     const { status } = head;
+    const endpoint = connections.endpoint[upstream];
+    if (endpoints.protocol[endpoint] !== PROTOCOL.HTTP1) this.context.learnProtocol(endpoint, PROTOCOL.HTTP1);
     const buffer = slab.take();
     if (buffer < 0) {
       this.http1.outOfMemory(client);

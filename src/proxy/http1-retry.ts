@@ -1,10 +1,11 @@
 // Requests that are sent again: those that were not processed, or that may be processed twice, and those whose endpoint could
 // not be dialled.
+import { ERROR, UPSTREAM } from '../http1/errors.js';
 import { SOCKET } from '../io/sockets.js';
 import { E, endpointBase, LIMITS, S, serviceBase, W } from '../metrics/layout.js';
 import type { BodyRelay } from './bodies.js';
 import { CLOSE } from './connections.js';
-import type { Context } from './context.js';
+import { type Context, PROTOCOL } from './context.js';
 import { type Exchanges, FLOW } from './exchange.js';
 import type { Http1 } from './http1.js';
 import { WHY } from './http1-answers.js';
@@ -48,7 +49,7 @@ export class Retries {
     values[endpointBase(endpoint) + E.ABANDONED]++;
     balancer.abandon(endpoint);
     this.splitOff(client, upstream);
-    const next = this.http1.dispatch(client, NONE, true);
+    const next = this.http1.dispatch(client, NONE, true, NONE);
     if (next >= 0) {
       if (untouched) sockets.moveQueue(upstream, next);
       else {
@@ -83,8 +84,37 @@ export class Retries {
       this.http1.answers.respond(client, why === WHY.CONNECT_TIMEOUT ? 504 : 502, why, null, CLOSE.OK);
       return;
     }
-    const next = this.http1.dispatch(client, endpoint, false);
+    const next = this.http1.dispatch(client, endpoint, false, NONE);
     if (next >= 0) sockets.moveQueue(upstream, next);
+  }
+
+  /**
+   * The endpoint has answered an HTTP/1 request as HTTP/2 servers begin. It can't have processed what it could not read: the request
+   * is sent again over HTTP/2, if the service leaves open what its endpoints speak and the request is still at hand.
+   */
+  answeredInHttp2(client: number, upstream: number): void {
+    const { connections, services, balancer, values } = this.context;
+    const endpoint = connections.endpoint[upstream];
+    const learning = services.protocol[this.exchanges.service[client]] === PROTOCOL.AUTO;
+    if (learning) {
+      this.context.learnProtocol(endpoint, PROTOCOL.HTTP2);
+      this.http1.upstreams.closeIdle(endpoint);
+    }
+    if (!learning || this.exchanges.retained[client] < 0) {
+      this.http1.badGateway(client, upstream, ERROR.STATUS_LINE + UPSTREAM);
+      return;
+    }
+    values[endpointBase(endpoint) + E.IN_FLIGHT]--;
+    this.http1.inFlight--;
+    values[endpointBase(endpoint) + E.ABANDONED]++;
+    balancer.abandon(endpoint);
+    this.splitOff(client, upstream);
+    balancer.begin(endpoint);
+    if (!this.http1.bridge.again(client, endpoint)) {
+      balancer.abandon(endpoint);
+      this.http1.answers.respond(client, 502, WHY.UPSTREAM_PROTOCOL, null, CLOSE.ERROR);
+    }
+    connections.close(upstream, CLOSE.PROTOCOL);
   }
 
   /** Parts the two without touching the copy of the request. */

@@ -56,7 +56,10 @@ export class Http1Timers {
       }
     } else {
       const upstream = sockets.peer[client];
-      if (upstream < 0) return;
+      if (upstream < 0) {
+        if (exchanges.stream[client] >= 0) this.http1.bridge.timer(client);
+        return;
+      }
       const waiting = exchanges.request[client] === REQUEST.COMPLETE && exchanges.answered[client] === 0;
       if (waiting) {
         const timeout = this.responseTimeout(client);
@@ -146,7 +149,7 @@ export class Http1Timers {
    * How long the endpoint may take to answer, ms; 0: as long as it likes. A client that has ended its direction may have
    * left altogether (a FIN does not tell), so its response is not waited for without bound.
    */
-  private responseTimeout(client: number): number {
+  responseTimeout(client: number): number {
     const { services, sockets, limits } = this.context;
     const timeout = services.responseTimeoutMs[this.exchanges.service[client]];
     return timeout > 0 || (sockets.flags[client] & SOCKET.EOF) === 0 ? timeout : limits.http1.bodyTimeoutMs;

@@ -14,6 +14,7 @@ import {
 } from '../metrics/layout.js';
 import type { AccessLog } from './access-log.js';
 import { BodyRelay } from './bodies.js';
+import type { FromHttp1 } from './bridge-from-http1.js';
 import { CLOSE, KIND } from './connections.js';
 import type { Context } from './context.js';
 import { Exchanges, FLOW, REQUEST, RESPONSE } from './exchange.js';
@@ -38,6 +39,8 @@ export class Http1 {
   readonly timers: Http1Timers;
   readonly answers: OwnAnswers;
   readonly retries: Retries;
+  /** Exchanges with endpoints that speak HTTP/2; set by whoever composes the two. */
+  declare bridge: FromHttp1;
   private readonly requests: RequestReader;
   private readonly responses: ResponseReader;
 
@@ -126,6 +129,7 @@ export class Http1 {
   clientDrained(client: number): void {
     const upstream = this.context.sockets.peer[client];
     if (upstream >= 0) this.bodies.drained(upstream, client);
+    else if (this.exchanges.stream[client] >= 0) this.bridge.responses.drained(this.exchanges.stream[client]);
   }
 
   upstreamConnected(upstream: number, result: number): void {
@@ -208,20 +212,51 @@ export class Http1 {
     else this.upstreamEnded(upstream, CLOSE.RESET);
   }
 
-  /** Sends the request in `buffer` (at, length) to an endpoint. False if it was answered instead. */
-  dispatch(client: number, exclude: number, fresh: boolean): number {
+  /** Picks the first endpoint for a request; -1 if there is none, and it was answered. */
+  pick(client: number): number {
+    const { balancer, reactor, values } = this.context;
+    const exchanges = this.exchanges;
+    const service = exchanges.service[client];
+    exchanges.attempts[client]++;
+    const endpoint = balancer.pickRequest(service, reactor.now, NONE);
+    if (endpoint >= 0) balancer.begin(endpoint);
+    else {
+      values[serviceBase(service) + S.NO_ENDPOINT]++;
+      this.answers.respond(client, 503, WHY.NO_ENDPOINT, null, CLOSE.OK);
+    }
+    return endpoint;
+  }
+
+  /**
+   * Finds a connection for a request, beginning with the endpoint `first` if that is not -1. Returns it, or -1 if the request was
+   * answered, or sent over HTTP/2.
+   */
+  dispatch(client: number, exclude: number, fresh: boolean, first: number): number {
     const { balancer, reactor, values } = this.context;
     const exchanges = this.exchanges;
     const service = exchanges.service[client];
     let why: number = WHY.NO_ENDPOINT;
     let avoid = exclude;
-    while (exchanges.attempts[client] < MAX_ATTEMPTS) {
-      exchanges.attempts[client]++;
-      let endpoint = balancer.pickRequest(service, reactor.now, avoid);
-      // Rather the same endpoint again than none: it may have only restarted.
-      if (endpoint < 0 && avoid === exclude && avoid >= 0) endpoint = balancer.pickRequest(service, reactor.now, NONE);
-      if (endpoint < 0) break;
-      balancer.begin(endpoint);
+    let picked = first;
+    while (picked >= 0 || exchanges.attempts[client] < MAX_ATTEMPTS) {
+      let endpoint = picked;
+      picked = NONE;
+      if (endpoint < 0) {
+        exchanges.attempts[client]++;
+        endpoint = balancer.pickRequest(service, reactor.now, avoid);
+        // Rather the same endpoint again than none: it may have only restarted.
+        if (endpoint < 0 && avoid === exclude && avoid >= 0)
+          endpoint = balancer.pickRequest(service, reactor.now, NONE);
+        if (endpoint < 0) break;
+        balancer.begin(endpoint);
+        if (this.bridge.speaksHttp2(endpoint)) {
+          if (this.bridge.again(client, endpoint)) return NONE;
+          // What is left of the request has HTTP/1 framing around it.
+          balancer.abandon(endpoint);
+          avoid = endpoint;
+          continue;
+        }
+      }
       let upstream = fresh ? NONE : this.upstreams.takeIdle(endpoint);
       if (upstream < 0) {
         upstream = this.upstreams.dial(endpoint, KIND.HTTP1_UPSTREAM);
@@ -249,13 +284,12 @@ export class Http1 {
 
   /** The response is complete: accounts for it, and readies both connections for what comes next. */
   complete(client: number, upstream: number): void {
-    const { sockets, connections, inbox, reactor } = this.context;
+    const { sockets, connections, inbox } = this.context;
     const exchanges = this.exchanges;
     this.account(client, upstream, false);
-    const whole = exchanges.request[client] === REQUEST.COMPLETE;
     const reusable =
       exchanges.reusable[upstream] === 1 &&
-      whole &&
+      exchanges.request[client] === REQUEST.COMPLETE &&
       inbox.empty(upstream) &&
       sockets.queued[upstream] === 0 &&
       (sockets.flags[upstream] & (SOCKET.EOF | SOCKET.CLOSED)) === 0;
@@ -266,6 +300,14 @@ export class Http1 {
       sockets.resume(upstream);
       this.upstreams.release(upstream);
     } else connections.close(upstream, CLOSE.OK);
+    this.next(client);
+  }
+
+  /** The client has its response: on to its next request, or to the end of its connection. */
+  next(client: number): void {
+    const { sockets, connections, inbox, reactor } = this.context;
+    const exchanges = this.exchanges;
+    const whole = exchanges.request[client] === REQUEST.COMPLETE;
     const ended = (sockets.flags[client] & SOCKET.EOF) !== 0;
     if (exchanges.keep[client] === 1 && whole && !(ended && inbox.empty(client))) {
       exchanges.request[client] = REQUEST.HEAD;
@@ -372,7 +414,7 @@ export class Http1 {
   }
 
   /** A response that can't be brought to its end: the client must not take it for whole. */
-  private truncated(client: number): void {
+  truncated(client: number): void {
     const { connections } = this.context;
     const exchanges = this.exchanges;
     exchanges.keep[client] = 0;
@@ -387,7 +429,10 @@ export class Http1 {
     const { sockets, connections, balancer, values } = this.context;
     this.dropRetained(client);
     const upstream = sockets.peer[client];
-    if (upstream < 0) return;
+    if (upstream < 0) {
+      if (this.exchanges.stream[client] >= 0) this.bridge.drop(client);
+      return;
+    }
     const endpoint = connections.endpoint[upstream];
     values[endpointBase(endpoint) + E.IN_FLIGHT]--;
     this.inFlight--;

@@ -2,6 +2,7 @@
 // 503 as UNKNOWN or worse.
 import { METHOD } from '../http1/head.js';
 import { ascii } from '../http1/octets.js';
+import { ERROR } from '../http2/frame.js';
 import { STREAM } from '../http2/streams.js';
 import { RESPONSE_REASONS, S, serviceBase, W } from '../metrics/layout.js';
 import { WHY } from './http1-answers.js';
@@ -9,10 +10,24 @@ import type { Http2 } from './http2.js';
 
 const NONE = -1;
 /** gRPC status codes (grpc.github.io/grpc/core/md_doc_statuscodes.html). */
-const GRPC = { DEADLINE_EXCEEDED: 4, RESOURCE_EXHAUSTED: 8, UNIMPLEMENTED: 12, INTERNAL: 13, UNAVAILABLE: 14 } as const;
+const GRPC = {
+  CANCELLED: 1,
+  DEADLINE_EXCEEDED: 4,
+  PERMISSION_DENIED: 7,
+  RESOURCE_EXHAUSTED: 8,
+  UNIMPLEMENTED: 12,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+} as const;
 
-/** What a gRPC client is told where a reason is not just UNAVAILABLE. */
-function grpcStatus(status: number, why: number): number {
+/** What a gRPC client is told where a reason is not just UNAVAILABLE. `code` is the endpoint's, where it has reset the stream. */
+function grpcStatus(status: number, why: number, code: number): number {
+  if (why === WHY.UPSTREAM_RESET) {
+    // gRPC over HTTP/2, section "Errors": what the client would make of that code if it saw it.
+    if (code === ERROR.CANCEL) return GRPC.CANCELLED;
+    if (code === ERROR.ENHANCE_YOUR_CALM) return GRPC.RESOURCE_EXHAUSTED;
+    if (code === ERROR.INADEQUATE_SECURITY) return GRPC.PERMISSION_DENIED;
+  }
   if (status === 504) return GRPC.DEADLINE_EXCEEDED;
   if (status === 421) return GRPC.UNIMPLEMENTED;
   if (status === 431 || why === WHY.MEMORY || why === WHY.POOL_EXHAUSTED) return GRPC.RESOURCE_EXHAUSTED;
@@ -44,18 +59,22 @@ export class Http2Answers {
     this.reasons = RESPONSE_REASONS.map((reason) => memory.constant('sluice-error', reason));
     this.plain = memory.constant('content-type', 'text/plain');
     this.grpcType = memory.constant('content-type', 'application/grpc');
-    for (const status of [200, 408, 421, 431, 501, 502, 503, 504])
+    for (const status of [200, 400, 408, 417, 421, 431, 501, 502, 503, 504])
       this.status.set(status, memory.constant(':status', String(status)));
     this.grpcCodes = Array.from({ length: 17 }, (_, code) => memory.constant('grpc-status', String(code)));
     this.messages = RESPONSE_REASONS.map((reason) => memory.constant('grpc-message', `sluice: ${reason}`));
   }
 
-  /** Answers the request on `slot` in the proxy's own name, and ends it. Its other side must have been parted. */
-  respond(slot: number, status: number, why: number): void {
+  /** Answers the request on `slot` in the proxy's own name, and ends it. Its other side must have been parted. `code`: see `grpcStatus`. */
+  respond(slot: number, status: number, why: number, code: number = ERROR.NO_ERROR): void {
     const { http2 } = this;
     const { core, exchanges, context, machine } = http2;
     const { streams, spare: list } = core;
     const service = exchanges.service[slot];
+    if (exchanges.client[slot] >= 0) {
+      http2.fromHttp1.failed(slot, status, why);
+      return;
+    }
     exchanges.answered[slot] = 1;
     const grpc = exchanges.grpc[slot] === 1;
     list.clear();
@@ -63,11 +82,11 @@ export class Http2Answers {
     context.values[W.RESPONSE + why]++;
     if (service >= 0) context.values[serviceBase(service) + S.RESPONSE + why]++;
     if (grpc) {
-      const code = grpcStatus(status, why);
+      const grpcCode = grpcStatus(status, why, code);
       list.addConstant(this.grpcType);
-      list.addConstant(this.grpcCodes[code]);
+      list.addConstant(this.grpcCodes[grpcCode]);
       list.addConstant(this.messages[why]);
-      if (service >= 0) context.values[serviceBase(service) + S.GRPC_STATUS + code]++;
+      if (service >= 0) context.values[serviceBase(service) + S.GRPC_STATUS + grpcCode]++;
     } else list.addConstant(this.plain);
     list.addConstant(this.reasons[why]);
     const bare = grpc || exchanges.method[slot] === METHOD.HEAD;

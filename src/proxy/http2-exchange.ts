@@ -3,6 +3,17 @@
 import type { Chains } from '../http2/chains.js';
 
 const NONE = -1;
+/** In `socket`: the HTTP/1 connection has done its part. */
+export const GONE = -2;
+
+/** What the endpoint's side of an exchange waits for. */
+export const WAITING = {
+  NO: 0,
+  /** In the line of those that wait for an HTTP/2 connection of its endpoint. */
+  POOL: 1,
+  /** For the HTTP/1 connection that is dialled for it. */
+  DIALLED: 2,
+} as const;
 
 export class StreamExchanges {
   // By the client's stream.
@@ -17,6 +28,8 @@ export class StreamExchanges {
   readonly pending: Uint8Array;
   /** Endpoints tried. */
   readonly attempts: Uint8Array;
+  /** The socket of an HTTP/1 client that this slot stands for; -1: it is a stream of a client. */
+  readonly client: Int32Array;
   /** Kept for the access log, where it is on. */
   readonly target: (string | undefined)[] = [];
 
@@ -31,7 +44,11 @@ export class StreamExchanges {
   readonly saved: Int32Array;
   /** The request is complete in the replay chain. */
   readonly whole: Uint8Array;
-  /** In the line of those that wait for a connection of its endpoint. */
+  /** The HTTP/1 connection that serves it, -1 where there is none, or GONE. */
+  readonly socket: Int32Array;
+  /** The request is an extended CONNECT of an HTTP/1 client (RFC 8441), which not every endpoint takes. */
+  readonly extended: Uint8Array;
+  /** One of WAITING. */
   readonly waiting: Uint8Array;
   readonly waitNext: Int32Array;
   readonly waitPrev: Int32Array;
@@ -49,12 +66,15 @@ export class StreamExchanges {
     this.answered = new Uint8Array(slots);
     this.pending = new Uint8Array(slots);
     this.attempts = new Uint8Array(slots);
+    this.client = new Int32Array(slots).fill(NONE);
     this.endpoint = new Int16Array(slots);
     this.status = new Uint16Array(slots);
     this.grpcStatus = new Int8Array(slots);
     this.latencyUs = new Int32Array(slots);
     this.saved = new Int32Array(slots);
     this.whole = new Uint8Array(slots);
+    this.socket = new Int32Array(slots).fill(NONE);
+    this.extended = new Uint8Array(slots);
     this.waiting = new Uint8Array(slots);
     this.waitNext = new Int32Array(slots);
     this.waitPrev = new Int32Array(slots);
@@ -70,6 +90,7 @@ export class StreamExchanges {
     this.answered[slot] = 0;
     this.pending[slot] = 0;
     this.attempts[slot] = 0;
+    this.client[slot] = NONE;
   }
 
   /** The endpoint's side of an exchange begins. */
@@ -80,7 +101,9 @@ export class StreamExchanges {
     this.latencyUs[slot] = NONE;
     this.saved[slot] = 0;
     this.whole[slot] = 0;
-    this.waiting[slot] = 0;
+    this.extended[slot] = 0;
+    this.socket[slot] = NONE;
+    this.waiting[slot] = WAITING.NO;
   }
 
   /** Forgets the request: it will not be sent again. */

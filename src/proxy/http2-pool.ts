@@ -4,7 +4,7 @@ import { type Connection, GOING } from '../http2/connection.js';
 import { MAX_STREAM_ID } from '../http2/frame.js';
 import { E, endpointBase, MAX_ENDPOINTS } from '../metrics/layout.js';
 import type { Context } from './context.js';
-import type { StreamExchanges } from './http2-exchange.js';
+import { type StreamExchanges, WAITING } from './http2-exchange.js';
 
 const NONE = -1;
 /** Of the age limit: connections made together are not to be replaced together. */
@@ -46,7 +46,7 @@ export class Http2Pool {
   /** Puts the endpoint's side of an exchange in line, and dials if nobody does. Returns 0, or a DIAL code when nothing is to be hoped for. */
   wait(slot: number, endpoint: number): number {
     const { exchanges } = this;
-    exchanges.waiting[slot] = 1;
+    exchanges.waiting[slot] = WAITING.POOL;
     exchanges.waitNext[slot] = NONE;
     exchanges.waitPrev[slot] = this.waitTail[endpoint];
     exchanges.waitSince[slot] = this.context.reactor.now;
@@ -64,8 +64,8 @@ export class Http2Pool {
   /** Takes it out of the line. */
   unwait(slot: number): void {
     const { exchanges } = this;
-    if (exchanges.waiting[slot] === 0) return;
-    exchanges.waiting[slot] = 0;
+    if (exchanges.waiting[slot] !== WAITING.POOL) return;
+    exchanges.waiting[slot] = WAITING.NO;
     const endpoint = exchanges.endpoint[slot];
     const next = exchanges.waitNext[slot];
     const prev = exchanges.waitPrev[slot];

@@ -76,24 +76,22 @@ export class Http2Retries {
     return true;
   }
 
-  /** Trailers of a request whose stream is not open yet. False if it is. */
-  holdTrailers(upstream: number, list: FieldList): boolean {
-    const { core, exchanges } = this.http2;
+  /** Trailers of a request whose head, or some of whose body, is still to go. */
+  holdTrailers(upstream: number, list: FieldList): void {
+    const { core } = this.http2;
     const { streams, slab, memory } = core;
-    if (exchanges.waiting[upstream] === 0) return false;
     const bid = slab.take();
     const slot = streams.peer[upstream];
     const at = bid < 0 ? NONE : slab.dataStart(bid);
     const end = bid < 0 ? NONE : memory.save(list, at, slab.dataEnd(bid));
     if (end < 0) {
       if (bid >= 0) slab.release(bid);
-      this.http2.cancelled(slot, upstream);
-      return true;
+      this.http2.shed(slot, upstream);
+      return;
     }
     streams.trailersBuffer[upstream] = bid;
     streams.trailersLength[upstream] = end - at;
     streams.state[upstream] |= STREAM.TRAILERS_PENDING;
-    return true;
   }
 
   dropTrailers(upstream: number): void {
@@ -103,8 +101,8 @@ export class Http2Retries {
     streams.trailersBuffer[upstream] = NONE;
   }
 
-  /** The endpoint has not processed the request: sends it to another one. False if it can't be. */
-  again(slot: number, upstream: number): boolean {
+  /** The endpoint has not processed the request: sends it to another one, or, if `same` may be, to any. False if it can't be. */
+  again(slot: number, upstream: number, same = false): boolean {
     const { exchanges, context, core } = this.http2;
     const { budget, reactor, values } = context;
     if (exchanges.saved[upstream] === 0 || exchanges.answered[slot] === 1) return false;
@@ -123,7 +121,7 @@ export class Http2Retries {
     if (role !== undefined) values[role + H.RETRIES_REFUSED]++;
     const endpoint = exchanges.endpoint[upstream];
     this.takeBack(upstream);
-    this.redispatch(slot, upstream, endpoint);
+    this.redispatch(slot, upstream, same ? NONE : endpoint);
     return true;
   }
 
@@ -149,6 +147,10 @@ export class Http2Retries {
     const slot = streams.peer[upstream];
     const { replay } = exchanges;
     const saved = exchanges.saved[upstream];
+    if (exchanges.extended[upstream] === 1 && !connection.peerConnect) {
+      http2.giveUp(slot, upstream, 501, WHY.NOT_IMPLEMENTED);
+      return;
+    }
     const first = replay.start(upstream);
     const at = replay.pieceAt(first);
     const body = replay.bytes[upstream] - saved;
@@ -165,7 +167,10 @@ export class Http2Retries {
       const from = replay.pieceAt(piece) + skip;
       const length = replay.pieceLength(piece) - skip;
       skip = 0;
-      if (length > 0) core.pending.append(upstream, from, length);
+      if (length > 0 && !core.pending.append(upstream, from, length)) {
+        http2.shed(slot, upstream);
+        return;
+      }
     }
     if (body > 0) machine.sender.waiting(upstream, whole);
     if ((streams.state[upstream] & STREAM.TRAILERS_PENDING) !== 0) {
@@ -178,7 +183,7 @@ export class Http2Retries {
   }
 
   private redispatch(slot: number, upstream: number, exclude: number): void {
-    const connection = this.http2.pick(slot, upstream, exclude, true);
+    const connection = this.http2.pick(slot, upstream, exclude, true, false);
     if (connection !== null) this.replay(upstream, connection);
   }
 

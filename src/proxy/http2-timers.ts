@@ -7,6 +7,7 @@ import { LIMITS } from '../metrics/layout.js';
 import { CLOSE } from './connections.js';
 import { WHY } from './http1-answers.js';
 import type { Http2 } from './http2.js';
+import { WAITING } from './http2-exchange.js';
 
 const NONE = -1;
 const NEVER = Number.POSITIVE_INFINITY;
@@ -122,7 +123,7 @@ export class Http2Timers {
       http2.gone(socket, CLOSE.TIMEOUT);
       return true;
     }
-    if (connection.blockStream !== 0 && now >= connection.blockSince + limits.headerTimeoutMs) {
+    if (connection.partial && now >= connection.blockSince + limits.headerTimeoutMs) {
       context.limited(LIMIT.HEADER_TIME);
       machine.sender.fail(connection, ERROR.ENHANCE_YOUR_CALM);
       return true;
@@ -205,20 +206,28 @@ export class Http2Timers {
     const { limits } = connection;
     const { now } = context.reactor;
     if ((streams.state[slot] & STREAM.STALLED) !== 0 || (streams.state[slot] & STREAM.BLOCKED) !== 0) {
-      const since = (streams.state[slot] & STREAM.STALLED) !== 0 ? streams.blockedSince[slot] : connection.stalledSince;
+      let since = streams.blockedSince[slot];
+      // At the connection's window it waits since that is closed, but no longer than it has waited at all.
+      if ((streams.state[slot] & STREAM.STALLED) === 0)
+        since = connection.stalledSince === 0 ? 0 : Math.max(since, connection.stalledSince);
       if (since !== 0 && now >= since + limits.stallTimeoutMs) {
         context.limited(LIMIT.STALLED);
         const other = streams.peer[slot];
         machine.sender.reset(slot, ERROR.CANCEL);
         if (connection.role === ROLE.SERVER) http2.cancelled(slot, other);
-        else http2.endpointFailed(other, slot, ERROR.INTERNAL_ERROR, WHY.BODY_TIMEOUT);
+        else {
+          http2.endpointFailed(other, slot, ERROR.INTERNAL_ERROR, WHY.BODY_TIMEOUT);
+          http2.reuse(connection);
+        }
         return true;
       }
     }
     if (connection.role !== ROLE.SERVER) return false;
     const upstream = streams.peer[slot];
     if (upstream < 0 || exchanges.answered[slot] === 1) return this.body(connection, slot, upstream);
-    if (exchanges.waiting[upstream] === 1) {
+    // A dial has a timer of its own.
+    if (exchanges.waiting[upstream] === WAITING.DIALLED) return false;
+    if (exchanges.waiting[upstream] === WAITING.POOL) {
       const timeout = context.services.connectTimeoutMs[exchanges.service[slot]];
       if (
         timeout === 0 ||
@@ -227,15 +236,17 @@ export class Http2Timers {
       )
         return false;
       context.limited(LIMIT.POOL);
-      this.giveUp(slot, upstream, 503, WHY.POOL_EXHAUSTED);
+      http2.giveUp(slot, upstream, 503, WHY.POOL_EXHAUSTED);
       return true;
     }
     const timeout = context.services.responseTimeoutMs[exchanges.service[slot]];
     const whole = (streams.state[slot] & STREAM.REMOTE_END) !== 0;
     if (timeout > 0 && whole && now >= Math.max(exchanges.started[slot], streams.active[slot]) + timeout) {
       context.limited(LIMIT.RESPONSE_TIME);
+      const serving = (streams.state[upstream] & STREAM.OPEN) !== 0 ? streams.connection[upstream] : null;
       machine.sender.reset(upstream, ERROR.CANCEL);
       http2.endpointFailed(slot, upstream, ERROR.CANCEL, WHY.RESPONSE_TIMEOUT);
+      if (serving !== null) http2.reuse(serving);
       return true;
     }
     return whole ? false : this.body(connection, slot, upstream);
@@ -248,6 +259,8 @@ export class Http2Timers {
     const { streams } = core;
     const timeout = connection.limits.bodyTimeoutMs;
     if (timeout === 0) return false;
+    // A tunnel is silent as long as its ends like.
+    if (upstream >= 0 && (streams.state[upstream] & STREAM.UNCOUNTED) !== 0) return false;
     let heard = streams.active[slot];
     if (upstream >= 0) heard = Math.max(heard, streams.active[upstream]);
     if (context.reactor.now < heard + timeout) return false;
@@ -255,14 +268,6 @@ export class Http2Timers {
     machine.sender.reset(slot, ERROR.CANCEL);
     http2.cancelled(slot, upstream);
     return true;
-  }
-
-  private giveUp(slot: number, upstream: number, status: number, why: number): void {
-    const { http2 } = this;
-    http2.abandon(upstream);
-    http2.inFlight--;
-    http2.part(slot, upstream);
-    http2.answers.respond(slot, status, why);
   }
 
   private idleMs(connection: Connection): number {
@@ -291,7 +296,7 @@ export class Http2Timers {
     if (connection.role === ROLE.SERVER) {
       if (connection.reading === READING.PREFACE || !connection.settingsSeen)
         return connection.since + limits.headerTimeoutMs;
-      if (connection.blockStream !== 0) at = connection.blockSince + limits.headerTimeoutMs;
+      if (connection.partial) at = connection.blockSince + limits.headerTimeoutMs;
       if (connection.going === GOING.WARNED) at = Math.min(at, connection.pingSentAt + WARNED_MS);
       if (connection.active === 0) at = Math.min(at, heard + this.idleMs(connection));
       if (limits.maxAgeMs > 0) {

@@ -31,12 +31,14 @@ import {
   WORKER_HISTOGRAMS,
   workerHistogram,
 } from '../metrics/layout.js';
+import { FromHttp1 } from './bridge-from-http1.js';
+import { BridgeToHttp1 } from './bridge-to-http1.js';
 import { CLOSE, KIND } from './connections.js';
 import { type Context, PROTOCOL } from './context.js';
 import type { Http1 } from './http1.js';
 import { WHY } from './http1-answers.js';
 import { Http2Answers } from './http2-answers.js';
-import { StreamExchanges } from './http2-exchange.js';
+import { GONE, StreamExchanges, WAITING } from './http2-exchange.js';
 import { Http2Pool } from './http2-pool.js';
 import { Http2Retries } from './http2-retry.js';
 import { Http2Timers } from './http2-timers.js';
@@ -48,10 +50,11 @@ const MAX_STREAMS = 65_536;
 /** Output beyond this much stops the reading of requests: their answers would only add to it. */
 const OUTPUT_FACTOR = 4;
 export const MAX_ATTEMPTS = 3;
+const GRPC_PERMISSION_DENIED = 7;
 const LATENCY_US = SERVICE_HISTOGRAMS.indexOf('response_latency_us');
 const ENDPOINT_LATENCY_US = ENDPOINT_HISTOGRAMS.indexOf('response_latency_us');
 const CONNECTION_STREAMS = workerHistogram(WORKER_HISTOGRAMS.indexOf('h2_connection_streams'));
-const LIMIT_BUFFERED = LIMITS.indexOf('h2-buffered');
+const LIMIT_SLAB = LIMITS.indexOf('slab');
 
 export class Http2 implements Http2Events {
   readonly core: Core;
@@ -61,6 +64,8 @@ export class Http2 implements Http2Events {
   readonly answers: Http2Answers;
   readonly timers: Http2Timers;
   readonly retries: Http2Retries;
+  readonly bridge: BridgeToHttp1;
+  readonly fromHttp1: FromHttp1;
   /** Exchanges under way. */
   inFlight = 0;
   private readonly bySocket: (Connection | undefined)[] = [];
@@ -79,6 +84,9 @@ export class Http2 implements Http2Events {
     this.answers = new Http2Answers(this);
     this.timers = new Http2Timers(this);
     this.retries = new Http2Retries(this);
+    this.bridge = new BridgeToHttp1(this);
+    this.fromHttp1 = new FromHttp1(this, http1);
+    http1.bridge = this.fromHttp1;
   }
 
   /** A client connection that speaks HTTP/2; what it has sent is in its inbox. */
@@ -106,6 +114,8 @@ export class Http2 implements Http2Events {
       connections.active[socket] = reactor.now;
       this.core.clock[0] = reactor.now;
       this.machine.receive(connection, at, at + length);
+      // A header block or a frame that is not whole has a deadline of its own.
+      if (connection.role === ROLE.SERVER && connection.partial) this.timers.start(connection);
     }
     slab.release(bid);
   }
@@ -142,8 +152,10 @@ export class Http2 implements Http2Events {
     const { lost, output } = this.core;
     while (lost.length > 0) {
       const connection = lost.pop();
-      if (connection !== undefined) this.gone(connection.socket, CLOSE.LIMIT);
+      if (connection !== undefined && this.bySocket[connection.socket] === connection)
+        this.gone(connection.socket, CLOSE.LIMIT);
     }
+    this.fromHttp1.responses.turn();
     output.commit();
   }
 
@@ -199,7 +211,7 @@ export class Http2 implements Http2Events {
     this.inFlight++;
     const kept = this.retries.keep(upstream, list, end);
     this.timers.exchange(connection, service);
-    const next = this.pick(slot, upstream, NONE, kept);
+    const next = this.pick(slot, upstream, NONE, kept, true);
     if (next !== null) this.send(slot, upstream, next, end);
   }
 
@@ -211,12 +223,24 @@ export class Http2 implements Http2Events {
   }
 
   response(_connection: Connection, upstream: number, end: boolean): void {
-    const { list, streams } = this.core;
+    this.endpointResponse(this.core.streams.peer[upstream], upstream, end);
+  }
+
+  /** The head in `core.list` has come from the endpoint, whatever version of HTTP it speaks. */
+  endpointResponse(slot: number, upstream: number, end: boolean): void {
+    if (this.core.streams.peerKind[upstream] === PEER.SOCKET) {
+      this.fromHttp1.responses.head(upstream, end);
+      return;
+    }
+    const { list } = this.core;
     const { facts } = list;
     const { exchanges } = this;
-    const slot = streams.peer[upstream];
     if (facts.status < 200) {
-      this.machine.sender.headers(slot, list, false);
+      // Of interim responses there may be any number: a client that does not read gets no more of them.
+      const client = this.core.streams.connection[slot];
+      if (client === null || client.congested) return;
+      client.congested = this.core.sink.congested(client.socket, this.core.output.unsent(client));
+      if (!client.congested) this.machine.sender.headers(slot, list, false);
       return;
     }
     exchanges.forget(upstream);
@@ -232,41 +256,76 @@ export class Http2 implements Http2Events {
   trailers(connection: Connection, slot: number): void {
     const { list, streams } = this.core;
     const other = streams.peer[slot];
-    if (connection.role === ROLE.SERVER) {
-      this.exchanges.whole[other] = 0;
-      this.exchanges.forget(other);
-      if (!this.retries.holdTrailers(other, list)) this.machine.sender.trailers(other, list);
+    if (connection.role === ROLE.CLIENT) {
+      this.endpointTrailers(other, slot);
       return;
     }
-    this.exchanges.grpcStatus[slot] = list.facts.grpcStatus;
-    if (!this.machine.sender.trailers(other, list)) this.shed(other, slot);
-    else if ((streams.state[other] & STREAM.LOCAL_END) !== 0) this.responded(other, slot);
+    if (other < 0) return;
+    const { exchanges } = this;
+    if (exchanges.waiting[other] !== WAITING.NO) {
+      this.retries.holdTrailers(other, list);
+      return;
+    }
+    exchanges.whole[other] = 0;
+    exchanges.forget(other);
+    const socket = exchanges.socket[other];
+    if (socket >= 0) this.bridge.trailers(other, socket, list);
+    else if (socket !== GONE && !this.machine.sender.trailers(other, list) && (streams.state[other] & STREAM.OPEN) !== 0)
+      this.shed(slot, other);
+  }
+
+  /** The trailers in `core.list` end the endpoint's response. */
+  endpointTrailers(slot: number, upstream: number): void {
+    const { list, streams } = this.core;
+    if (streams.peerKind[upstream] !== PEER.STREAM) {
+      if (streams.peerKind[upstream] === PEER.SOCKET) this.fromHttp1.responses.trailers(upstream);
+      else this.fromHttp1.tunnels.received(upstream, 0, 0, true);
+      return;
+    }
+    this.exchanges.grpcStatus[upstream] = list.facts.grpcStatus;
+    if (!this.machine.sender.trailers(slot, list)) this.shed(slot, upstream);
+    else if ((streams.state[slot] & STREAM.LOCAL_END) !== 0) this.responded(slot, upstream);
   }
 
   data(connection: Connection, slot: number, at: number, length: number, end: boolean): void {
     const { streams } = this.core;
     const other = streams.peer[slot];
     if (connection.role === ROLE.SERVER) {
-      if (other < 0) {
+      const socket = other < 0 ? GONE : this.exchanges.socket[other];
+      if (socket === GONE) {
         // Answered already: the rest of the request is not wanted.
         this.machine.frames.credit(slot, length);
         return;
       }
       const kept = this.retries.keepData(other, at, length, end);
-      if (this.exchanges.waiting[other] === 1 || (streams.state[other] & STREAM.OPEN) === 0) {
+      if (this.exchanges.waiting[other] !== WAITING.NO) {
         if (!kept) this.shed(slot, other);
         return;
       }
-      const moved = this.machine.sender.data(other, at, length, end);
+      const moved =
+        socket >= 0
+          ? this.bridge.data(other, socket, at, length, end)
+          : this.machine.sender.data(other, at, length, end);
       if (moved < 0) this.shed(slot, other);
       else if (moved > 0) this.machine.frames.credit(slot, moved);
       return;
     }
-    const moved = this.machine.sender.data(other, at, length, end);
-    if (moved < 0) this.shed(other, slot);
+    this.endpointData(other, slot, at, length, end);
+  }
+
+  /** A piece of the endpoint's response. What can't go on now waits for `moved` and `flushed`. */
+  endpointData(slot: number, upstream: number, at: number, length: number, end: boolean): void {
+    const { streams } = this.core;
+    if (streams.peerKind[upstream] !== PEER.STREAM) {
+      if (streams.peerKind[upstream] === PEER.SOCKET) this.fromHttp1.responses.data(upstream, at, length, end);
+      else this.fromHttp1.tunnels.received(upstream, at, length, end);
+      return;
+    }
+    const moved = this.machine.sender.data(slot, at, length, end);
+    if (moved < 0) this.shed(slot, upstream);
     else {
-      if (moved > 0) this.machine.frames.credit(slot, moved);
-      if (end && (streams.state[other] & STREAM.LOCAL_END) !== 0) this.responded(other, slot);
+      if (moved > 0) this.machine.frames.credit(upstream, moved);
+      if (end && (streams.state[slot] & STREAM.LOCAL_END) !== 0) this.responded(slot, upstream);
     }
   }
 
@@ -279,7 +338,7 @@ export class Http2 implements Http2Events {
     this.reuse(connection);
     const { streams } = this.core;
     // RFC 9113 section 8.1: the response is whole, and no more of the request is wanted. `flushed` ends the exchange.
-    if ((streams.state[slot] & STREAM.REMOTE_END) !== 0) return;
+    if ((streams.state[slot] & STREAM.REMOTE_END) !== 0 && streams.peerKind[slot] !== PEER.TUNNEL) return;
     if (code === ERROR.REFUSED_STREAM && this.retries.again(other, slot)) return;
     this.endpointFailed(other, slot, code === ERROR.NO_ERROR ? ERROR.INTERNAL_ERROR : code, WHY.UPSTREAM_RESET);
   }
@@ -304,16 +363,20 @@ export class Http2 implements Http2Events {
     else {
       const endpoint = connections.endpoint[socket];
       connections.closeWhenSent(socket, reason);
-      if (!connection.settingsSeen) this.undialled(endpoint, WHY.UPSTREAM_PROTOCOL);
+      if (!connection.settingsSeen) this.refused(endpoint, saysHttp1(connection), WHY.UPSTREAM_PROTOCOL);
     }
   }
 
   settings(connection: Connection): void {
-    if (connection.role === ROLE.SERVER) return;
+    if (connection.role === ROLE.SERVER) {
+      if (this.context.draining) this.machine.sender.warn(connection);
+      return;
+    }
     const { connections, endpoints, wheel } = this.context;
     const endpoint = connections.endpoint[connection.socket];
     if (endpoints.protocol[endpoint] !== PROTOCOL.HTTP2) this.context.learnProtocol(endpoint, PROTOCOL.HTTP2);
     wheel.cancel(connection.socket);
+    connection.timerAt = 0;
     this.timers.start(connection);
     this.pool.gauge(endpoint);
     this.serve(endpoint);
@@ -361,25 +424,33 @@ export class Http2 implements Http2Events {
 
   moved(slot: number, count: number): void {
     const { streams } = this.core;
-    if (streams.peerKind[slot] === PEER.STREAM) this.machine.frames.credit(streams.peer[slot], count);
+    if (streams.peerKind[slot] !== PEER.STREAM) {
+      this.fromHttp1.moved(slot);
+      return;
+    }
+    const other = streams.peer[slot];
+    if (this.exchanges.socket[other] >= 0) this.bridge.moved(other, slot);
+    else this.machine.frames.credit(other, count);
   }
 
   flushed(slot: number): void {
     const { streams } = this.core;
     const connection = streams.connection[slot];
+    if (streams.peerKind[slot] === PEER.TUNNEL) this.fromHttp1.tunnels.flushed(slot);
     if (connection === null || connection.role !== ROLE.SERVER) return;
     const upstream = streams.peer[slot];
     if (upstream >= 0) this.responded(slot, upstream);
-    else this.closed(slot);
+    else this.finish(slot);
   }
 
   // The life of an exchange.
 
   /**
    * Picks an endpoint for the request of `slot`. Returns a connection that takes it now; null where it waits for one (it must be
-   * kept for that), or where there is no endpoint and it has been answered.
+   * kept for that), where the bridge to HTTP/1 has it, or where there is no endpoint and it has been answered. `listed`: it is in
+   * `core.list` too.
    */
-  pick(slot: number, upstream: number, exclude: number, kept: boolean): Connection | null {
+  pick(slot: number, upstream: number, exclude: number, kept: boolean, listed: boolean): Connection | null {
     const { balancer, reactor, values } = this.context;
     const { exchanges } = this;
     const service = exchanges.service[slot];
@@ -393,9 +464,12 @@ export class Http2 implements Http2Events {
       if (endpoint < 0) break;
       balancer.begin(endpoint);
       exchanges.endpoint[upstream] = endpoint;
-      const connection = this.pool.ready(endpoint);
+      const bridged = exchanges.client[slot] < 0 && this.speaksHttp1(service, endpoint);
+      const connection = bridged ? null : this.pool.ready(endpoint);
       if (connection === null) {
-        const result = kept ? this.pool.wait(upstream, endpoint) : DIAL.FAILED;
+        let result: number = DIAL.FAILED;
+        if (bridged) result = this.bridge.take(upstream, endpoint, kept);
+        else if (kept) result = this.pool.wait(upstream, endpoint);
         if (result < 0) {
           balancer.abandon(endpoint);
           why = !kept ? WHY.MEMORY : result === DIAL.LIMIT ? WHY.POOL_EXHAUSTED : WHY.CONNECT_FAILED;
@@ -405,6 +479,7 @@ export class Http2 implements Http2Events {
       }
       values[endpointBase(endpoint) + E.REQUESTS]++;
       values[endpointBase(endpoint) + E.IN_FLIGHT]++;
+      if (bridged && exchanges.waiting[upstream] === WAITING.NO) this.bridge.begin(upstream, listed);
       return connection;
     }
     if (why === WHY.NO_ENDPOINT) values[serviceBase(service) + S.NO_ENDPOINT]++;
@@ -430,7 +505,7 @@ export class Http2 implements Http2Events {
   }
 
   /** Opens the endpoint's stream on `connection` with the head in `core.list`. */
-  private send(slot: number, upstream: number, connection: Connection, end: boolean): void {
+  send(slot: number, upstream: number, connection: Connection, end: boolean): void {
     const { core, exchanges } = this;
     const { sender } = this.machine;
     sender.openStream(upstream, connection);
@@ -441,8 +516,10 @@ export class Http2 implements Http2Events {
   }
 
   /** The response is on its way, whole. */
-  private responded(slot: number, upstream: number): void {
+  responded(slot: number, upstream: number): void {
     const { streams } = this.core;
+    // A tunnel is over when both directions are.
+    if ((streams.state[upstream] & STREAM.UNCOUNTED) !== 0 && this.bridge.tunnelling(upstream)) return;
     this.account(slot, upstream, false);
     const connection = streams.connection[upstream];
     const opened = (streams.state[upstream] & STREAM.OPEN) !== 0;
@@ -457,7 +534,10 @@ export class Http2 implements Http2Events {
   /** The client's stream has all of its response. */
   finish(slot: number): void {
     const { streams } = this.core;
-    if ((streams.state[slot] & STREAM.REMOTE_END) === 0) this.machine.sender.reset(slot, ERROR.NO_ERROR);
+    const state = streams.state[slot];
+    // Without memory for what it should have got, its end has not gone out.
+    if ((state & STREAM.LOCAL_END) === 0) this.machine.sender.reset(slot, ERROR.INTERNAL_ERROR);
+    else if ((state & STREAM.REMOTE_END) === 0) this.machine.sender.reset(slot, ERROR.NO_ERROR);
     this.closed(slot);
   }
 
@@ -468,10 +548,7 @@ export class Http2 implements Http2Events {
     this.ended(slot, false);
     this.machine.sender.close(slot);
     streams.release(slot);
-    if (connection !== null) {
-      this.machine.frames.settleDeferred(connection);
-      this.leaveIfDone(connection);
-    }
+    if (connection !== null) this.leaveIfDone(connection);
   }
 
   /** Parts the two sides; the endpoint's side is over. */
@@ -481,6 +558,7 @@ export class Http2 implements Http2Events {
     const { exchanges } = this;
     if ((streams.state[upstream] & STREAM.OPEN) !== 0) this.machine.sender.close(upstream);
     if (streams.id[upstream] !== 0) values[endpointBase(exchanges.endpoint[upstream]) + E.H2_STREAMS]--;
+    if (exchanges.socket[upstream] !== NONE) this.bridge.drop(upstream);
     this.pool.unwait(upstream);
     exchanges.forget(upstream);
     this.retries.dropTrailers(upstream);
@@ -509,14 +587,22 @@ export class Http2 implements Http2Events {
   }
 
   /** No memory for what waits: both sides are told. */
-  private shed(slot: number, upstream: number): void {
-    this.context.limited(LIMIT_BUFFERED);
+  shed(slot: number, upstream: number): void {
+    this.context.limited(LIMIT_SLAB);
+    if (this.exchanges.client[slot] >= 0) {
+      this.http1.outOfMemory(this.exchanges.client[slot]);
+      return;
+    }
     this.machine.sender.reset(slot, ERROR.ENHANCE_YOUR_CALM);
     this.cancelled(slot, upstream);
   }
 
   /** The endpoint did not bring its response to an end; its stream is off its connection. */
   endpointFailed(slot: number, upstream: number, code: number, why: number): void {
+    if (this.core.streams.peerKind[upstream] === PEER.TUNNEL) {
+      this.fromHttp1.tunnels.lost(slot, upstream);
+      return;
+    }
     this.account(slot, upstream, true);
     this.part(slot, upstream);
     this.fail(slot, code, why, why === WHY.RESPONSE_TIMEOUT || why === WHY.BODY_TIMEOUT ? 504 : 502);
@@ -525,8 +611,12 @@ export class Http2 implements Http2Events {
   /** Tells the client of a failure: with an answer where none has begun, else by a reset. */
   fail(slot: number, code: number, why: number, status: number): void {
     const { streams } = this.core;
+    if (this.exchanges.client[slot] >= 0) {
+      this.fromHttp1.failed(slot, status, why);
+      return;
+    }
     if (this.exchanges.answered[slot] === 0) {
-      this.answers.respond(slot, status, why);
+      this.answers.respond(slot, status, why, code);
       return;
     }
     this.machine.sender.reset(slot, code);
@@ -534,6 +624,14 @@ export class Http2 implements Http2Events {
     this.ended(slot, true);
     streams.release(slot);
     if (client !== null) this.leaveIfDone(client);
+  }
+
+  /** Answers in the proxy's own name instead of the endpoint, which did nothing wrong. */
+  giveUp(slot: number, upstream: number, status: number, why: number): void {
+    this.abandon(upstream);
+    this.inFlight--;
+    this.part(slot, upstream);
+    this.answers.respond(slot, status, why);
   }
 
   /** Takes the exchange back from its endpoint, which did nothing wrong. */
@@ -547,7 +645,7 @@ export class Http2 implements Http2Events {
   }
 
   /** Accounts for the end of an exchange. `failed`: the endpoint did not bring it to its end. */
-  private account(slot: number, upstream: number, failed: boolean): void {
+  account(slot: number, upstream: number, failed: boolean): void {
     const { balancer, reactor, values, metrics } = this.context;
     const { exchanges } = this;
     const endpoint = exchanges.endpoint[upstream];
@@ -568,7 +666,8 @@ export class Http2 implements Http2Events {
       if (code >= 0 && code < GRPC_CODES) {
         values[base + E.GRPC_STATUS + code]++;
         values[service + S.GRPC_STATUS + code]++;
-        bad = isGrpcFailure(code);
+        // A caller that may not do what it asks for says nothing about the endpoint.
+        bad = isGrpcFailure(code) && code !== GRPC_PERMISSION_DENIED;
       } else {
         // Whatever it said, it did not say how it ended.
         values[base + E.GRPC_MISSING]++;
@@ -579,7 +678,10 @@ export class Http2 implements Http2Events {
     balancer.finish(endpoint, reactor.now, latency / 1000, bad);
     metrics.record(serviceHistogram(exchanges.service[slot], LATENCY_US), latency);
     metrics.record(endpointHistogram(endpoint, ENDPOINT_LATENCY_US), latency);
-    if (this.context.access) this.context.accessLog.stream(slot, endpoint, status, this.core.streams, exchanges);
+    if (!this.context.access) return;
+    const client = exchanges.client[slot];
+    if (client >= 0) this.context.accessLog.request(client, endpoint, status, this.http1.exchanges);
+    else this.context.accessLog.stream(slot, endpoint, status, this.core.streams, exchanges);
   }
 
   /** The request of `slot` is over. `unanswered`: the client has not got a whole response. */
@@ -598,7 +700,7 @@ export class Http2 implements Http2Events {
   // Connections.
 
   /** A place on a connection to an endpoint has become free. */
-  private reuse(connection: Connection): void {
+  reuse(connection: Connection): void {
     const endpoint = this.context.connections.endpoint[connection.socket];
     if (this.pool.firstWaiting(endpoint) >= 0) this.serve(endpoint);
     if (connection.active === 0) {
@@ -647,7 +749,12 @@ export class Http2 implements Http2Events {
       if (connection.role === ROLE.CLIENT && (sockets.flags[socket] & SOCKET.CONNECTING) !== 0)
         balancer.connectAbandoned(endpoint);
       if (connection.role === ROLE.CLIENT && !connection.settingsSeen) {
-        this.dialFailed(socket, WHY.CONNECT_FAILED, reason);
+        const stood = (sockets.flags[socket] & SOCKET.CONNECTING) === 0;
+        if (stood && (reason === CLOSE.OK || reason === CLOSE.RESET)) {
+          this.release(connection, WHY.UPSTREAM_RESET);
+          connections.close(socket, reason);
+          this.refused(endpoint, false, WHY.UPSTREAM_RESET);
+        } else this.dialFailed(socket, WHY.CONNECT_FAILED, reason);
         return;
       }
       this.release(connection, WHY.UPSTREAM_RESET);
@@ -668,6 +775,42 @@ export class Http2 implements Http2Events {
   /** A connection to `endpoint` did not come to be: who waits there goes elsewhere, unless there is another to wait for. */
   private undialled(endpoint: number, why: number): void {
     if (!this.pool.of(endpoint).some((other) => other.going === GOING.OPEN)) this.elsewhere(endpoint, why);
+  }
+
+  /**
+   * `endpoint` has closed, or `said` something else, before its SETTINGS. One whose protocol is to be found out speaks HTTP/1 then;
+   * one that has spoken HTTP/2 until now may only be on its way out, and is to be asked again.
+   */
+  private refused(endpoint: number, said: boolean, why: number): void {
+    const { services, endpoints } = this.context;
+    const service = endpoints.service[endpoint];
+    if (service >= 0 && services.protocol[service] === PROTOCOL.AUTO) {
+      const known = endpoints.protocol[endpoint];
+      this.context.learnProtocol(endpoint, known === PROTOCOL.HTTP2 && !said ? PROTOCOL.AUTO : PROTOCOL.HTTP1);
+      if (this.speaksHttp1(service, endpoint)) this.overBridge(endpoint, why);
+    }
+    this.undialled(endpoint, why);
+  }
+
+  /** Whoever waits for a connection of `endpoint` goes there by HTTP/1. */
+  private overBridge(endpoint: number, why: number): void {
+    for (let upstream = this.pool.firstWaiting(endpoint); upstream >= 0; upstream = this.pool.firstWaiting(endpoint)) {
+      const slot = this.core.streams.peer[upstream];
+      this.pool.unwait(upstream);
+      // A client of HTTP/1 comes here for an endpoint that is known to speak HTTP/2: this one does not.
+      if (this.exchanges.client[slot] >= 0 || this.bridge.take(upstream, endpoint, true) < 0)
+        this.retries.elsewhere(slot, upstream, endpoint, why);
+      else if (this.exchanges.waiting[upstream] === WAITING.NO) this.bridge.begin(upstream, false);
+    }
+  }
+
+  /** Whether requests of `service` go to `endpoint` by HTTP/1. */
+  private speaksHttp1(service: number, endpoint: number): boolean {
+    const { services, endpoints } = this.context;
+    const protocol = services.protocol[service];
+    return (
+      protocol === PROTOCOL.HTTP1 || (protocol === PROTOCOL.AUTO && endpoints.protocol[endpoint] === PROTOCOL.HTTP1)
+    );
   }
 
   /** Whoever waits for a connection of `endpoint` is sent to another one. */
@@ -693,7 +836,7 @@ export class Http2 implements Http2Events {
       const other = streams.peer[slot];
       if (connection.role === ROLE.SERVER) this.cancelled(slot, other);
       // An endpoint that has said all it had to say has not failed, though the client has not got all of it yet.
-      else if ((streams.state[slot] & STREAM.REMOTE_END) === 0)
+      else if ((streams.state[slot] & STREAM.REMOTE_END) === 0 || streams.peerKind[slot] === PEER.TUNNEL)
         this.endpointFailed(other, slot, ERROR.INTERNAL_ERROR, why);
     }
     this.machine.drop(connection);
@@ -747,4 +890,9 @@ export class Http2 implements Http2Events {
       },
     };
   }
+}
+
+/** Whether what came in place of the first frame header was the beginning of `HTTP/1.x`. */
+function saysHttp1(connection: Connection): boolean {
+  return connection.length === 0x485454 && connection.type === 0x50 && connection.flags === 0x2f;
 }

@@ -133,6 +133,9 @@ export class Worker implements Handlers {
       case KIND.HTTP2_UPSTREAM:
         this.http2.socketConnected(slot, result);
         break;
+      case KIND.BRIDGE_UPSTREAM:
+        this.http2.bridge.socketConnected(slot, result);
+        break;
       case KIND.OPAQUE:
         this.opaque.connected(slot, result);
         break;
@@ -161,6 +164,12 @@ export class Worker implements Handlers {
       case KIND.HTTP2_CLIENT:
       case KIND.HTTP2_UPSTREAM:
         this.http2.socketData(slot, bid, at, length);
+        break;
+      case KIND.BRIDGE_UPSTREAM:
+        this.http2.bridge.socketData(slot, bid, at, length);
+        break;
+      case KIND.TUNNEL:
+        this.http2.fromHttp1.tunnels.data(slot, bid, at, length);
         break;
       case KIND.OPAQUE:
         this.opaque.data(slot, bid, at, length);
@@ -192,6 +201,12 @@ export class Worker implements Handlers {
       case KIND.HTTP2_CLIENT:
       case KIND.HTTP2_UPSTREAM:
         this.http2.socketEof(slot);
+        break;
+      case KIND.BRIDGE_UPSTREAM:
+        this.http2.bridge.socketEnded(slot, CLOSE.OK);
+        break;
+      case KIND.TUNNEL:
+        this.http2.fromHttp1.tunnels.eof(slot);
         break;
       case KIND.OPAQUE:
         this.opaque.eof(slot);
@@ -225,6 +240,12 @@ export class Worker implements Handlers {
       case KIND.HTTP2_UPSTREAM:
         this.http2.socketFailed(slot, errno);
         break;
+      case KIND.BRIDGE_UPSTREAM:
+        this.http2.bridge.socketEnded(slot, reason);
+        break;
+      case KIND.TUNNEL:
+        this.http2.fromHttp1.tunnels.failed(slot, errno);
+        break;
       case KIND.OPAQUE:
         this.opaque.failed(slot, errno);
         break;
@@ -244,7 +265,8 @@ export class Worker implements Handlers {
     connections.active[slot] = reactor.now;
     values[connections.meter[slot] + L.WRITE_BYTES] += bytes;
     if (this.context.access) connections.written[slot] += bytes;
-    if (this.context.sockets.kind[slot] === KIND.HTTP1_UPSTREAM) this.http1.exchanges.sent[slot] += bytes;
+    const kind = this.context.sockets.kind[slot];
+    if (kind === KIND.HTTP1_UPSTREAM || kind === KIND.BRIDGE_UPSTREAM) this.http1.exchanges.sent[slot] += bytes;
   }
 
   sendFailed(slot: number, errno: number): void {
@@ -256,6 +278,9 @@ export class Worker implements Handlers {
     switch (sockets.kind[slot]) {
       case KIND.HTTP1_UPSTREAM:
         this.http1.upstreamSendFailed(slot);
+        break;
+      case KIND.BRIDGE_UPSTREAM:
+        this.http2.bridge.socketSendFailed(slot);
         break;
       case KIND.OPAQUE:
         this.opaque.sendFailed(slot, errno);
@@ -283,6 +308,7 @@ export class Worker implements Handlers {
   drained(slot: number): void {
     switch (this.context.sockets.kind[slot]) {
       case KIND.HTTP1_CLIENT:
+      case KIND.TUNNEL:
         this.http1.clientDrained(slot);
         break;
       case KIND.HTTP1_UPSTREAM:
@@ -291,6 +317,9 @@ export class Worker implements Handlers {
       case KIND.HTTP2_CLIENT:
       case KIND.HTTP2_UPSTREAM:
         this.http2.socketDrained(slot);
+        break;
+      case KIND.BRIDGE_UPSTREAM:
+        this.http2.bridge.socketDrained(slot);
         break;
       case KIND.OPAQUE:
         this.opaque.drained(slot);
@@ -320,6 +349,12 @@ export class Worker implements Handlers {
       case KIND.HTTP2_CLIENT:
       case KIND.HTTP2_UPSTREAM:
         this.http2.timers.fired(slot);
+        break;
+      case KIND.BRIDGE_UPSTREAM:
+        this.http2.bridge.socketTimer(slot);
+        break;
+      case KIND.TUNNEL:
+        this.http2.fromHttp1.tunnels.timer(slot);
         break;
       case KIND.OPAQUE:
         this.opaque.timer(slot);

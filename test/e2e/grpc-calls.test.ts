@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
 import { GrpcClient, type GrpcEndpoint, grpcEndpoint, type Outcome, send, USUAL } from '../support/grpc.js';
-import { content, digestOf, Http2Client, http2Endpoint, quiet, startGateway } from '../support/http2.js';
+import { content, digestOf, Http2Client, http2Endpoint, quiet, startGateway, tearDown } from '../support/http2.js';
 import { availableExecutors, type Sluice } from '../support/sluice.js';
 
 const SIZES = [0, 1, 5, 16_379, 16_380, 65_530, 65_536, 1_000_003, 4 << 20];
@@ -37,6 +37,8 @@ function checkMetadata({ metadata, status: { metadata: trailers } }: Outcome): v
 }
 
 const codes = Object.values(status).filter((code): code is status => typeof code === 'number' && code !== status.OK);
+
+after(tearDown);
 
 for (const io of await availableExecutors()) {
   describe(`gRPC calls on ${io}`, () => {
@@ -76,7 +78,10 @@ for (const io of await availableExecutors()) {
       for (const size of SIZES) {
         const { messages, status: end } = await client.unary(content(size));
         assert.equal(end.code, status.OK, end.details);
-        assert.deepEqual(messages.map((message) => digestOf(message)), [digestOf(content(size))]);
+        assert.deepEqual(
+          messages.map((message) => digestOf(message)),
+          [digestOf(content(size))],
+        );
       }
       const many = await Promise.all(SIZES.map((size) => client.unary(content(size))));
       assert.deepEqual(
@@ -91,7 +96,10 @@ for (const io of await availableExecutors()) {
       call.end();
       const collected = await outcome;
       assert.equal(collected.status.code, status.OK, collected.status.details);
-      assert.deepEqual(collected.messages.map((message) => digestOf(message)), [digestOf(Buffer.concat(SIZES.map(content)))]);
+      assert.deepEqual(
+        collected.messages.map((message) => digestOf(message)),
+        [digestOf(Buffer.concat(SIZES.map(content)))],
+      );
 
       const expanded = await client.expand(content(2000)).outcome;
       assert.equal(expanded.status.code, status.OK);

@@ -12,8 +12,8 @@ export type Role = 'server' | 'client';
 export const ROLES: readonly Role[] = ['server', 'client'];
 
 export interface BenchSetup {
-  /** Under `limits: http2:`, YAML flow. */
-  readonly limits?: string;
+  /** Under `limits: http2:`, YAML flow. By default abuse goes unlimited; null leaves `limits` to `top`. */
+  readonly limits?: string | null;
   /** Under `services: web:`, YAML flow lines indented by four. */
   readonly service?: string;
   readonly top?: string;
@@ -30,7 +30,7 @@ export interface Exchange {
   readonly path: string;
 }
 
-/** Sluice with one listener, one service and one endpoint; abuse limits are out of the way unless a test sets them. */
+/** Sluice with one listener, one service and one endpoint. */
 export class Bench {
   private paths = 0;
   private readonly clients: H2Peer[] = [];
@@ -38,20 +38,25 @@ export class Bench {
   private constructor(
     readonly sluice: Sluice,
     readonly endpoint: H2Endpoint,
+    /** Of a listener and a service by themselves, for whoever is not concerned. */
+    private readonly calm: H2Endpoint,
   ) {}
 
   static async start(io: Executor, setup: BenchSetup = {}): Promise<Bench> {
     const endpoint = await H2Endpoint.listen();
+    const calm = await H2Endpoint.listen();
     const generous =
       'maxProvokedResets: 1000000, maxResets: 1000000, maxControlFrames: 1000000, maxEmptyFrames: 1000000';
     const sluice = await startSluice(
       [
         'drain: { hold: 0 }',
-        `limits: { http2: { ${setup.limits ?? generous} } }`,
+        setup.limits === null ? '' : `limits: { http2: { ${setup.limits ?? generous} } }`,
         setup.top ?? '',
         'listeners:',
         '  - { name: edge, listen: "127.0.0.1:0", service: web, protocol: http2 }',
+        '  - { name: calm, listen: "127.0.0.1:0", service: calm, protocol: http2 }',
         'services:',
+        `  calm: { protocol: http2, endpoints: ["${calm.address}"] }`,
         '  web:',
         '    protocol: http2',
         `    endpoints: ["${endpoint.address}"]`,
@@ -61,7 +66,7 @@ export class Bench {
       ].join('\n'),
       io,
     );
-    return new Bench(sluice, endpoint);
+    return new Bench(sluice, endpoint, calm);
   }
 
   get port(): number {
@@ -71,6 +76,13 @@ export class Bench {
   /** A client that has been greeted. */
   async client(options: PeerOptions = {}, settings: SettingValues = {}): Promise<H2Peer> {
     const peer = await H2Peer.greeted(this.port, settings, options);
+    this.clients.push(peer);
+    return peer;
+  }
+
+  /** A client whose requests go to an endpoint of their own. */
+  async bystander(): Promise<H2Peer> {
+    const peer = await H2Peer.greeted(this.sluice.port('calm'));
     this.clients.push(peer);
     return peer;
   }
@@ -136,6 +148,7 @@ export class Bench {
   /** Nothing is under way and nothing was lost. */
   async settled(): Promise<void> {
     await this.endpoint.quiet();
+    await this.calm.quiet();
     let problem = '';
     const whole = async (): Promise<boolean> => {
       const value = await metrics(this.sluice);
@@ -167,6 +180,7 @@ export class Bench {
     } finally {
       const code = await this.sluice.stop();
       await this.endpoint.close();
+      await this.calm.close();
       assert.equal(code, 0);
     }
   }

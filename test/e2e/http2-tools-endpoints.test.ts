@@ -13,6 +13,7 @@ import {
   quiet,
   sha1,
   startGateway,
+  tearDown,
 } from '../support/http2.js';
 import {
   h2load,
@@ -22,6 +23,7 @@ import {
   startNghttpx,
   startNginx,
   startPythonH2,
+  stopServers,
 } from '../support/http2-peers.js';
 import { type RealServer, which } from '../support/servers.js';
 import { availableExecutors, type Sluice } from '../support/sluice.js';
@@ -81,6 +83,8 @@ const KINDS: readonly Kind[] = [
 ];
 
 afterEach(hangUp);
+after(tearDown);
+after(stopServers);
 
 for (const io of await availableExecutors()) {
   describe(`HTTP/2 endpoints on ${io}`, () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ACTION, LineCache } from '../../src/http2/bridge-lines.js';
 import { NAME } from '../../src/http2/field-names.js';
-import type { Template } from '../../src/http2/header-memory.js';
+import type { Template } from '../../src/http2/template.js';
 import { text } from '../http1/support.js';
 import { Bench, type Field, TIMES } from './bridge-support.js';
 

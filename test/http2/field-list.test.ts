@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { FieldList, MAX_FIELDS } from '../../src/http2/field-list.js';
 import { NAME } from '../../src/http2/field-names.js';
-import { HeaderMemory } from '../../src/http2/header-memory.js';
 import { build, fieldsOf, grouped, newMemory, TEXT, textAt, write } from '../support/header-fixture.js';
 
 const of = (...lines: [name: string, value: string][]) => lines.map(([name, value]) => ({ name, value, never: false }));
@@ -143,66 +142,5 @@ describe('field list', () => {
     assert.equal(list.addKnown(NAME.HOST, TEXT, 0), false);
     assert.equal(list.addConstant(0), false);
     assert.equal(list.add(TEXT, 1, TEXT, 0), false);
-  });
-});
-
-describe('saved lists', () => {
-  it('come back as they were, with their template', () => {
-    const memory = newMemory();
-    const list = new FieldList(memory);
-    const restored = new FieldList(memory);
-    const lines = [
-      ...GRPC,
-      ...of(['grpc-timeout', '1S'], ['x-id', 'é'.repeat(200)]),
-      { name: 'x-key', value: 'k', never: true },
-    ];
-    const at = TEXT + 65536;
-    for (let i = 0; i < 6; i++) {
-      build(list, lines);
-      const end = memory.save(list, at, at + 4096);
-      memory.restore(at, end, restored);
-      assert.deepEqual(grouped(fieldsOf(restored)), grouped(lines));
-      assert.equal(restored.size, list.size);
-    }
-    assert.notEqual(restored.template, null);
-    assert.equal(restored.template, list.template);
-  });
-
-  it('are not written where they do not fit', () => {
-    const memory = newMemory();
-    const list = new FieldList(memory);
-    build(list, GRPC);
-    assert.equal(memory.save(list, TEXT, TEXT + 10), -1);
-  });
-
-  it('outlive an epoch', () => {
-    const memory = newMemory();
-    const list = new FieldList(memory);
-    for (let i = 0; i < 4; i++) build(list, GRPC);
-    const end = memory.save(list, TEXT, TEXT + 4096);
-    memory.newEpoch();
-    memory.restore(TEXT, end, list);
-    assert.deepEqual(fieldsOf(list), GRPC);
-    assert.throws(() => memory.restore(TEXT, end - 1, list), /no saved header list/);
-  });
-});
-
-describe('header memory', () => {
-  it('says what it needs', () => {
-    assert.throws(() => new HeaderMemory(new Uint8Array(4096), 0, 4096), /1048576 octets at least/);
-    const memory = newMemory();
-    assert.throws(() => {
-      for (let i = 0; i < 100; i++) new FieldList(memory);
-    }, /no header memory left for another field list/);
-  });
-
-  it('stops learning the values of a name that has too many', () => {
-    const memory = newMemory();
-    const list = new FieldList(memory);
-    for (let i = 0; i < 2000; i++) {
-      build(list, of(['x-session', `${i >> 1}`]));
-      assert.deepEqual(fieldsOf(list), of(['x-session', `${i >> 1}`]));
-    }
-    assert.ok(memory.atomCount < memory.permanentAtoms + 300);
   });
 });

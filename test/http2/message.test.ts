@@ -1,63 +1,24 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { METHOD } from '../../src/http1/head.js';
-import { FieldList } from '../../src/http2/field-list.js';
 import {
   checkRequest,
   checkResponse,
   checkTrailers,
-  type Facts,
   MALFORMED,
   MALFORMED_TEXT,
   PROTOCOL,
-  PSEUDO,
   SCHEME,
 } from '../../src/http2/message.js';
-import { build, newMemory } from '../support/header-fixture.js';
+import { factsOf, GET, type Lines } from '../support/facts.js';
 
-type Lines = readonly (readonly [name: string, value: string])[];
-const GET: Lines = [
-  [':method', 'GET'],
-  [':scheme', 'http'],
-  [':path', '/'],
-  [':authority', 'example.com'],
-];
 const OK: Lines = [[':status', '200']];
-const memory = newMemory();
-const list = new FieldList(memory);
 
-/** Facts of a list at its first sight, then with atoms, then with a template: they must agree. */
-function factsOf(lines: Lines): Facts {
-  const fields = lines.map(([name, value]) => ({ name, value }));
-  const whereverTextLies = { methodAt: 0, pathAt: 0, authorityAt: 0, hostAt: 0 };
-  build(list, fields);
-  const first = { ...list.facts, ...whereverTextLies };
-  for (let i = 0; i < 4; i++) {
-    build(list, fields);
-    assert.deepEqual({ ...list.facts, ...whereverTextLies }, first);
-  }
-  return list.facts;
-}
 const request = (lines: Lines): number => checkRequest(factsOf(lines));
 const response = (lines: Lines): number => checkResponse(factsOf(lines));
 const trailers = (lines: Lines): number => checkTrailers(factsOf(lines));
 const without = (name: string): Lines => GET.filter((line) => line[0] !== name);
 const replaced = (name: string, value: string): Lines => GET.map((line) => (line[0] === name ? [name, value] : line));
-
-describe('octets of fields (RFC 9113 section 8.2.1)', () => {
-  it('refuses upper case, controls, spaces, high octets and colons in names, and no name at all', () => {
-    for (const name of ['Upper', 'x\0', 'x y', 'x\x7f', 'x\xe9', 'x:y', '', ' x', 'x\r\ny', ':']) {
-      assert.equal(request([...GET, [name, 'v']]), MALFORMED.NAME, JSON.stringify(name));
-    }
-  });
-  it('refuses NUL, CR and LF in values, and white space at either end', () => {
-    for (const value of ['a\0b', 'a\rb', 'a\nb', ' a', 'a ', '\ta', 'a\t', ' ', '\x7f', '\x01']) {
-      assert.equal(request([...GET, ['x', value]]), MALFORMED.VALUE, JSON.stringify(value));
-    }
-    for (const value of ['', 'a b', 'a\tb', 'caf\xe9'])
-      assert.equal(request([...GET, ['x', value]]), 0, JSON.stringify(value));
-  });
-});
 
 describe('fields that belong to a connection (section 8.2.2)', () => {
   it('refuses them in every kind of message', () => {
@@ -210,93 +171,7 @@ describe('CONNECT (section 8.5, RFC 8441 section 4)', () => {
   });
 });
 
-describe('content-length (section 8.1.1)', () => {
-  it('is one number', () => {
-    assert.equal(factsOf([...GET, ['content-length', '42']]).contentLength, 42);
-    assert.equal(factsOf(GET).contentLength, -1);
-    assert.equal(factsOf([...GET, ['content-length', '9007199254740991']]).contentLength, Number.MAX_SAFE_INTEGER);
-    for (const length of ['', '-1', '+1', '1, 1', '0x1', '1.0', '9007199254740992', '99999999999999999999']) {
-      assert.equal(request([...GET, ['content-length', length]]), MALFORMED.CONTENT_LENGTH, length);
-    }
-  });
-  it('may be repeated, but not differ', () => {
-    assert.equal(request([...GET, ['content-length', '1'], ['content-length', '1']]), 0);
-    assert.equal(request([...GET, ['content-length', '1'], ['content-length', '2']]), MALFORMED.CONTENT_LENGTH_DIFFERS);
-  });
-});
-
-describe('what the proxy reads', () => {
-  it('knows gRPC by its content type', () => {
-    for (const type of [
-      'application/grpc',
-      'application/grpc+proto',
-      'application/grpc;charset=utf-8',
-      'application/grpc+json',
-    ]) {
-      assert.ok(factsOf([...GET, ['content-type', type]]).grpc, type);
-    }
-    for (const type of [
-      'application/grpc-web',
-      'application/grpc-web+proto',
-      'application/grp',
-      'text/plain',
-      'application/grpcx',
-    ]) {
-      assert.ok(!factsOf([...GET, ['content-type', type]]).grpc, type);
-    }
-  });
-  it('reads grpc-status, 2 being what is none', () => {
-    const cases: [string, number][] = [
-      ['0', 0],
-      ['16', 16],
-      ['17', 2],
-      ['99', 2],
-      ['-1', 2],
-      ['', 2],
-      ['x', 2],
-      ['100', 2],
-      ['07', 7],
-    ];
-    for (const [value, expected] of cases) assert.equal(factsOf([['grpc-status', value]]).grpcStatus, expected, value);
-    assert.equal(factsOf([]).grpcStatus, -1);
-  });
-  it('reads grpc-timeout in every unit', () => {
-    const cases: [string, number][] = [
-      ['1H', 3_600_000],
-      ['2M', 120_000],
-      ['3S', 3000],
-      ['4m', 4],
-      ['1u', 1],
-      ['1001u', 2],
-      ['1n', 1],
-      ['0S', 0],
-      ['99999999H', 0x7fffffff],
-      ['123456789m', -1],
-      ['1', -1],
-      ['S', -1],
-      ['1s', -1],
-      ['-1S', -1],
-    ];
-    for (const [value, expected] of cases) {
-      assert.equal(factsOf([...GET, ['grpc-timeout', value]]).grpcTimeoutMs, expected, value);
-    }
-  });
-  it('notes expect, host, trailer, cookies and which pseudo-header fields there are', () => {
-    const facts = factsOf([
-      ...GET,
-      ['expect', '100-continue'],
-      ['trailer', 'x'],
-      ['cookie', 'a'],
-      ['cookie', 'b'],
-      ['host', 'example.com'],
-    ]);
-    assert.ok(facts.expectContinue && facts.trailer && facts.hasHost);
-    assert.equal(facts.cookies, 2);
-    assert.equal(facts.method, METHOD.GET);
-    assert.equal(facts.pseudo, PSEUDO.METHOD | PSEUDO.SCHEME | PSEUDO.PATH | PSEUDO.AUTHORITY);
-    assert.equal(factsOf(GET).hasHost, false);
-    assert.equal(factsOf([...GET, ['expect', 'other']]).expectContinue, false);
-  });
+describe('MALFORMED', () => {
   it('has a text for every code', () => {
     for (const code of Object.values(MALFORMED)) assert.ok(MALFORMED_TEXT[code].length > 0);
     assert.equal(MALFORMED_TEXT.length, Object.keys(MALFORMED).length + 1);

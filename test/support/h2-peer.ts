@@ -31,6 +31,9 @@ const HOST = '127.0.0.1';
 /** How long a peer waits for what must come: long enough never to be what fails on a slow machine. */
 const PATIENCE_MS = 10_000;
 
+/** Octets that are given back at once: not each by itself, as no real peer does. */
+const CREDIT_BYTES = 4096;
+
 /** A frame as received. A header block is one frame, however many it came in. */
 export interface Frame {
   /** The name in the RFC, or a number. */
@@ -80,7 +83,7 @@ export interface PeerOptions {
   readonly ackSettings?: boolean;
   /** Answers PING; yes by default. */
   readonly ackPings?: boolean;
-  /** Gives the octets of DATA back at once, for the stream and for the connection; yes by default. */
+  /** Gives the octets of DATA back as they come, for the stream and for the connection; yes by default. */
   readonly credit?: boolean;
 }
 
@@ -121,6 +124,8 @@ export class H2Peer {
   /** What may still be sent: on the connection, and on streams less their initial window. */
   private connectionRoom = 65_535;
   private readonly streamRoom = new Map<number, number>();
+  /** Octets received and not given back. */
+  private readonly owed = new Map<number, number>();
   private magic: boolean;
 
   constructor(
@@ -271,8 +276,13 @@ export class H2Peer {
   }
 
   windowUpdate(stream: number, increment: number): void {
-    this.rules.credit(stream, increment);
+    this.credited(stream, increment);
     this.frame('WINDOW_UPDATE', 0, stream, u32(increment));
+  }
+
+  /** Counts octets that a test gives back in frames of its own. */
+  credited(stream: number, octets: number): void {
+    this.rules.credit(stream, octets);
   }
 
   goaway(lastStream: number, code: Code = 'NO_ERROR'): void {
@@ -463,9 +473,9 @@ export class H2Peer {
     });
     switch (type) {
       case 'DATA':
-        if (this.options.credit !== false && payload.length > 0) {
-          this.windowUpdate(0, payload.length);
-          if ((flags & END_STREAM) === 0) this.windowUpdate(stream, payload.length);
+        if (this.options.credit !== false) {
+          this.giveBack(0, payload.length);
+          if ((flags & END_STREAM) === 0) this.giveBack(stream, payload.length);
         }
         this.keep(make({ payload: this.rules.content(type, flags, payload), weight: payload.length }));
         break;
@@ -521,6 +531,13 @@ export class H2Peer {
     }
   }
 
+  /** Gives octets back, some kibibytes at a time. */
+  private giveBack(stream: number, octets: number): void {
+    const owed = (this.owed.get(stream) ?? 0) + octets;
+    this.owed.set(stream, owed < CREDIT_BYTES ? owed : 0);
+    if (owed >= CREDIT_BYTES) this.windowUpdate(stream, owed);
+  }
+
   private keep(frame: Frame): void {
     if (this.onFrame?.(frame) !== true) this.inbox.push(frame);
   }
@@ -531,18 +548,21 @@ export class H2Peer {
     hopeless: (frame: Frame) => boolean,
     what: string,
   ): Promise<Frame> {
-    let at = -1;
+    let found: Frame | undefined;
     await this.event(() => {
       this.check();
-      at = this.inbox.findIndex(matches);
-      if (at >= 0) return true;
+      const at = this.inbox.findIndex(matches);
+      if (at >= 0) {
+        // At once: somebody else may be looking too.
+        [found] = this.inbox.splice(at, 1);
+        return true;
+      }
       if (this.end !== null) throw new Error(`the connection ended (${this.end}) before ${what}; ${this.summary()}`);
       if (this.inbox.some(hopeless)) throw new Error(`instead of ${what}: ${this.summary()}`);
       return false;
     });
-    const [frame] = this.inbox.splice(at, 1);
-    if (frame === undefined) throw new Error(`no ${what}`);
-    return frame;
+    if (found === undefined) throw new Error(`no ${what}`);
+    return found;
   }
 
   private event(condition: () => boolean): Promise<void> {

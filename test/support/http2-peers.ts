@@ -197,10 +197,26 @@ export async function h2load(
   };
 }
 
+const running = new Set<RealServer>();
+
+/** Ends what tests that failed have left running: for after the last test of a file. */
+export async function stopServers(): Promise<void> {
+  await Promise.all([...running].map((server) => server.stop()));
+}
+
 /** The server, or why there is none. */
-export async function orMissing(server: Promise<RealServer>): Promise<RealServer | string> {
+export async function orMissing(starting: Promise<RealServer>): Promise<RealServer | string> {
   try {
-    return await server;
+    const server = await starting;
+    const own: RealServer = {
+      ...server,
+      stop: () => {
+        running.delete(own);
+        return server.stop();
+      },
+    };
+    running.add(own);
+    return own;
   } catch (error) {
     if (error instanceof Missing) return error.message;
     throw error;

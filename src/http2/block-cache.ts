@@ -1,0 +1,119 @@
+// Two caches of blocks, direct-mapped: of octets that were received, and of octets ready to be sent. Both are shared by all
+// connections, so that none costs memory by itself, and know whose table, and which state of it, a block depends on.
+
+import { powerOfTwo } from './hash-chains.js';
+import type { HeaderText } from './header-text.js';
+import type { Template } from './template.js';
+
+/** Longest received block that is cached whole, and longest one that is kept ready to be sent. */
+export const RECEIVED_BYTES = 256;
+export const READY_BYTES = 512;
+
+const mix = (owner: number, version: number): number => Math.imul(owner, 0x2545f491) ^ version;
+
+/** Received blocks, and the templates they are of. */
+export class ReceivedBlocks {
+  private readonly mask: number;
+  private readonly owner: Int32Array;
+  private readonly version: Int32Array;
+  private readonly length: Int32Array;
+  private readonly template: (Template | null)[];
+
+  /** Uses `length` octets from `base` on. */
+  constructor(
+    private readonly text: HeaderText,
+    private readonly base: number,
+    length: number,
+  ) {
+    const slots = powerOfTwo(length / RECEIVED_BYTES);
+    this.mask = slots - 1;
+    this.owner = new Int32Array(slots);
+    this.version = new Int32Array(slots);
+    this.length = new Int32Array(slots);
+    this.template = new Array<Template | null>(slots).fill(null);
+  }
+
+  /** What a block of at most RECEIVED_BYTES octets means to a decoder whose table has this version; null where not at hand. */
+  find(at: number, length: number, owner: number, version: number): Template | null {
+    const slot = this.text.hash(at, length, mix(owner, version)) & this.mask;
+    if (this.owner[slot] !== owner || this.version[slot] !== version || this.length[slot] !== length) return null;
+    const template = this.template[slot];
+    return template !== null && this.text.equal(this.base + slot * RECEIVED_BYTES, at, length) ? template : null;
+  }
+
+  keep(at: number, length: number, owner: number, version: number, template: Template): void {
+    const slot = this.text.hash(at, length, mix(owner, version)) & this.mask;
+    this.owner[slot] = owner;
+    this.version[slot] = version;
+    this.length[slot] = length;
+    this.template[slot] = template;
+    this.text.bytes.copyWithin(this.base + slot * RECEIVED_BYTES, at, at + length);
+  }
+
+  /** Forgets all of them, with their templates. */
+  newEpoch(): void {
+    this.template.fill(null);
+  }
+}
+
+/** Templates as they are written to a connection. They need no epochs: a template's id is never used again. */
+export class ReadyBlocks {
+  /** By slot: fields that a larger table would have held. */
+  readonly missed: Int32Array;
+  private readonly mask: number;
+  private readonly owner: Int32Array;
+  private readonly template: Int32Array;
+  private readonly version: Int32Array;
+  private readonly length: Int32Array;
+
+  /** Uses `length` octets from `base` on. */
+  constructor(
+    private readonly bytes: Uint8Array,
+    private readonly base: number,
+    length: number,
+  ) {
+    const slots = powerOfTwo(length / READY_BYTES);
+    this.mask = slots - 1;
+    this.owner = new Int32Array(slots);
+    this.template = new Int32Array(slots);
+    this.version = new Int32Array(slots);
+    this.length = new Int32Array(slots);
+    this.missed = new Int32Array(slots);
+  }
+
+  /** The only slot that an encoder has for a template. */
+  slot(template: Template, owner: number): number {
+    return ((Math.imul(template.id, 0x2545f491) ^ Math.imul(owner, 0x9e3779b1)) >>> 7) & this.mask;
+  }
+
+  /** Whether the slot has the template's octets for the encoder whose table has this version. */
+  has(slot: number, template: Template, owner: number, version: number): boolean {
+    return this.template[slot] === template.id && this.owner[slot] === owner && this.version[slot] === version;
+  }
+
+  /** Copies the slot's octets to `to`; returns the position after them. */
+  copy(slot: number, to: number): number {
+    const length = this.length[slot];
+    const from = this.base + slot * READY_BYTES;
+    this.bytes.copyWithin(to, from, from + length);
+    return to + length;
+  }
+
+  /** Keeps [at, end), of at most READY_BYTES octets. */
+  keep(
+    slot: number,
+    template: Template,
+    owner: number,
+    version: number,
+    missed: number,
+    at: number,
+    end: number,
+  ): void {
+    this.template[slot] = template.id;
+    this.owner[slot] = owner;
+    this.version[slot] = version;
+    this.length[slot] = end - at;
+    this.missed[slot] = missed;
+    this.bytes.copyWithin(this.base + slot * READY_BYTES, at, end);
+  }
+}

@@ -1,0 +1,141 @@
+// A decoder's dynamic table (RFC 7541 section 2.3.2). It owns the text of its entries, so that it is right whatever becomes
+// of the header memory, and takes next to no memory before it is used.
+import { OVERHEAD } from './field-size.js';
+import { LAST_STATIC } from './static-table.js';
+
+const NO_BYTES = new Uint8Array(0);
+const NO_ENTRIES = new Int32Array(0);
+const FIRST_ENTRIES = 16;
+const FIRST_TEXT = 512;
+
+// Columns of an entry.
+const WIDTH = 5;
+/** Where its text (name, then value) begins, counted over all text ever held. */
+const TEXT = 0;
+export const NAME_LENGTH = 1;
+export const VALUE_LENGTH = 2;
+/** Reference of its name and its atom as of the decoder's epoch, or -1. */
+export const REF = 3;
+export const ATOM = 4;
+
+export class DynamicTable {
+  /** Entries that left the table for others. */
+  evictions = 0;
+  /** Octets of text that were moved to make room: no more than were ever added, as a buffer is at most half full then. */
+  moved = 0;
+  /** Changes with every change of the table. */
+  version = 0;
+  count = 0;
+  /** Columns by place, see `place`. Another array once the table has grown. */
+  entries = NO_ENTRIES;
+
+  // A ring of `capacity` entries, the newest at `next - 1`.
+  private size = 0;
+  private next = 0;
+  private capacity = 0;
+  // Text of the entries, in one piece, of which the octet `textBase` is the first in `bytes`.
+  private bytes = NO_BYTES;
+  private textBase = 0;
+  private textNext = 0;
+
+  /** Entries have their text from `source` and give it back to there. `max` is the table's size (section 4.2). */
+  constructor(
+    private readonly source: Uint8Array,
+    public max: number,
+  ) {}
+
+  /** Place of the entry with this index, which must be one of this table. */
+  place(index: number): number {
+    return ((this.next - (index - LAST_STATIC)) & (this.capacity - 1)) * WIDTH;
+  }
+
+  /** The peer has chosen another size (section 4.3). */
+  resize(max: number): void {
+    this.max = max;
+    this.version++;
+    this.evict(0);
+  }
+
+  /** What the entries were known as in another epoch means nothing now. */
+  forget(): void {
+    for (let place = 0; place < this.entries.length; place += WIDTH) {
+      this.entries[place + REF] = -1;
+      this.entries[place + ATOM] = -1;
+    }
+  }
+
+  /** Copies the first `length` octets of an entry's name and value to `to` of the source. */
+  copyText(place: number, length: number, to: number): void {
+    const own = this.bytes;
+    const bytes = this.source;
+    const at = (this.entries[place + TEXT] - this.textBase) | 0;
+    for (let i = 0; i < length; i++) bytes[to + i] = own[at + i];
+  }
+
+  /** Section 4.4. The text is none of the table's, so that what it was read from may be evicted. */
+  insert(nameAt: number, nameLength: number, valueAt: number, valueLength: number, ref: number, atom: number): void {
+    this.version++;
+    const size = OVERHEAD + nameLength + valueLength;
+    this.evict(size);
+    if (size > this.max) return;
+    if (this.count === this.capacity) this.growEntries();
+    const length = nameLength + valueLength;
+    if (((this.textNext - this.textBase) | 0) + length > this.bytes.length) this.makeRoom(length);
+    const place = (this.next & (this.capacity - 1)) * WIDTH;
+    const entries = this.entries;
+    entries[place + TEXT] = this.textNext;
+    entries[place + NAME_LENGTH] = nameLength;
+    entries[place + VALUE_LENGTH] = valueLength;
+    entries[place + REF] = ref;
+    entries[place + ATOM] = atom;
+    const own = this.bytes;
+    const bytes = this.source;
+    let o = (this.textNext - this.textBase) | 0;
+    for (let i = 0; i < nameLength; i++) own[o++] = bytes[nameAt + i];
+    for (let i = 0; i < valueLength; i++) own[o++] = bytes[valueAt + i];
+    this.textNext = (this.textNext + length) | 0;
+    this.next = (this.next + 1) | 0;
+    this.count++;
+    this.size += size;
+  }
+
+  /** Evicts until `size` more octets fit, or nothing is left (sections 4.3 and 4.4). */
+  private evict(size: number): void {
+    const entries = this.entries;
+    while (this.count > 0 && this.size + size > this.max) {
+      const oldest = ((this.next - this.count) & (this.capacity - 1)) * WIDTH;
+      this.size -= OVERHEAD + entries[oldest + NAME_LENGTH] + entries[oldest + VALUE_LENGTH];
+      this.count--;
+      this.evictions++;
+    }
+  }
+
+  private growEntries(): void {
+    const capacity = this.capacity === 0 ? FIRST_ENTRIES : 2 * this.capacity;
+    const entries = new Int32Array(capacity * WIDTH);
+    for (let i = 0; i < this.count; i++) {
+      const from = ((this.next - this.count + i) & (this.capacity - 1)) * WIDTH;
+      for (let k = 0; k < WIDTH; k++) entries[i * WIDTH + k] = this.entries[from + k];
+    }
+    this.entries = entries;
+    this.capacity = capacity;
+    this.next = this.count;
+  }
+
+  /** Moves the text to the front, of a larger buffer if it must be: at most every `max` octets. */
+  private makeRoom(length: number): void {
+    const oldest = ((this.next - this.count) & (this.capacity - 1)) * WIDTH;
+    const first = this.count > 0 ? this.entries[oldest + TEXT] : this.textNext;
+    const live = (this.textNext - first) | 0;
+    const from = (first - this.textBase) | 0;
+    let capacity = Math.max(this.bytes.length, FIRST_TEXT);
+    while (capacity < 2 * (live + length)) capacity *= 2;
+    if (capacity > this.bytes.length) {
+      const bytes = new Uint8Array(capacity);
+      bytes.set(this.bytes.subarray(from, from + live));
+      this.bytes = bytes;
+    } else this.bytes.copyWithin(0, from, from + live);
+    this.moved += live;
+    this.textBase = first;
+  }
+}

@@ -1,0 +1,50 @@
+// How much header fields may teach the header memory, and how fast.
+//
+// An epoch ends when a table or the text is full, and costs everybody: all has to be learned anew, and encoders empty their
+// tables. A client can send names, values and combinations twice each that never come again: 128 fields a block would fill
+// the tables in 32 blocks. So each list brings an allowance with it, of which nothing but a part of an epoch's room can be
+// saved up. However it is spent, an epoch then lasts three quarters as many lists at least as it has room for templates (1536
+// with 4 MiB, without more than that many blocks).
+//
+// Nobody can be kept from learning by others who spend all there is: what a list brings is granted as it begins, and pays
+// for a name, a template, or eight atoms of its own. Only values of more than 256 octets need what was saved up.
+
+/** Longer names and values are not learned. */
+export const MAX_LEARNED = 4096;
+/** The part of an epoch's room that can be saved up: a start, or a rush of new clients, is learned at once. */
+const SAVED_PART = 4;
+
+export class Learning {
+  /** Something found no room: the next block begins a new epoch. */
+  full = false;
+  /** What would have been learned, had there been the allowance for it. */
+  declined = 0;
+  private allowance: number;
+  private readonly most: number;
+
+  /** `room` is what an epoch can learn, `perList` what each list brings, in octets of text or their like. */
+  constructor(
+    room: number,
+    private readonly perList: number,
+  ) {
+    this.most = Math.floor(room / SAVED_PART);
+    this.allowance = this.most;
+  }
+
+  /** A list begins. */
+  grant(): void {
+    const allowance = this.allowance + this.perList;
+    this.allowance = Math.min(allowance, this.most);
+  }
+
+  /** Whether something of this cost may be learned. */
+  affords(cost: number): boolean {
+    if (cost <= this.allowance) return true;
+    this.declined++;
+    return false;
+  }
+
+  spend(cost: number): void {
+    this.allowance -= cost;
+  }
+}
