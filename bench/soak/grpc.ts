@@ -111,14 +111,13 @@ export class GrpcUpstream {
       },
       expand: (call: ServerWritableStream<Buffer, Buffer>) => {
         call.on('error', () => undefined);
-        const size = call.request.readUInt32LE(0);
-        const fails = this.#fails();
-        const end = () => (fails ? call.emit('error', FAILED) : call.end());
-        this.#later(() => pour(call, fails ? size >> 1 : size, call.request.readUInt32LE(4), end));
+        const [size, piece] = [call.request.readUInt32LE(0), call.request.readUInt32LE(4)];
+        this.#later(() => (this.#fails() ? call.emit('error', FAILED) : pour(call, size, piece, () => call.end())));
       },
       chat: (call: ServerDuplexStream<Buffer, Buffer>) => {
         call.on('error', () => undefined);
-        call.on('data', (message: Buffer) => (this.#fails() ? call.emit('error', FAILED) : call.write(message)));
+        if (this.#fails()) return void call.emit('error', FAILED);
+        call.on('data', (message: Buffer) => call.write(message));
         call.once('end', () => call.end());
       },
     });

@@ -26,6 +26,9 @@ function suggestions({ edge, chat, mail, admin }: Ports): string {
 
 HTTP: one of three servers, the quick ones more often
   curl -i http://127.0.0.1:${edge}/
+The same port, gRPC: each call to one of three other servers, the slow one seldom
+  printf '\\0\\0\\0\\0\\0' | curl -s --http2-prior-knowledge -H 'Content-Type: application/grpc' --data-binary @- \\
+    http://127.0.0.1:${edge}/helloworld.Greeter/SayHello | tail -c +8
 The same port, no HTTP: goes to an echo server
   bash -c 'exec 3<>/dev/tcp/127.0.0.1/${edge}; echo hello >&3; head -n1 <&3'
 A server that speaks first (mail)

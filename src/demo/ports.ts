@@ -20,6 +20,7 @@ export interface Ports {
 
 export interface ServerPorts {
   readonly web: readonly [number, number, number];
+  readonly greeter: readonly [number, number, number];
   readonly chat: number;
   readonly echo: number;
   readonly mail: number;
@@ -32,7 +33,13 @@ export function demoPorts(shift: number): Ports {
     edge: at(8080),
     chat: at(8081),
     mail: at(8082),
-    servers: { web: [at(9001), at(9002), at(9003)], chat: at(9004), echo: at(9005), mail: at(9006) },
+    servers: {
+      web: [at(9001), at(9002), at(9003)],
+      chat: at(9004),
+      echo: at(9005),
+      mail: at(9006),
+      greeter: [at(9007), at(9008), at(9009)],
+    },
   };
 }
 
@@ -42,6 +49,7 @@ const allOf = ({ admin, edge, chat, mail, servers }: Ports): number[] => [
   chat,
   mail,
   ...servers.web,
+  ...servers.greeter,
   servers.chat,
   servers.echo,
   servers.mail,

@@ -3,9 +3,10 @@ import type { GoldenMetrics } from '../metrics/golden.js';
 
 const SERVICE_HEAD = ['SERVICE', 'REQ/S', 'SUCCESS', 'P50 MS', 'P95 MS', 'P99 MS', 'CONN/S', 'FROM/S', 'TO/S'];
 const LISTENER_HEAD = ['LISTENER', 'OPEN', 'CONN/S', 'VERDICTS'];
+const ENDPOINT_HEAD = ['ENDPOINT', 'OPEN', 'REQ/S', 'EWMA MS'];
 
-/** Lines of both tables. Bytes are from and to the endpoints. */
-export function goldenTable({ services, listeners }: GoldenMetrics): string[] {
+/** Lines of all tables. Bytes are from and to the endpoints; endpoints are shown where a service has several. */
+export function goldenTable({ services, listeners, endpoints }: GoldenMetrics): string[] {
   const serviceRows = services.map((service) => [
     service.name,
     fixed(service.requestsPerSecond),
@@ -25,7 +26,21 @@ export function goldenTable({ services, listeners }: GoldenMetrics): string[] {
       .map(([verdict, count]) => `${verdict} ${count}`)
       .join(', ') || '-',
   ]);
-  return [...aligned([SERVICE_HEAD, ...serviceRows]), '', ...aligned([LISTENER_HEAD, ...listenerRows])];
+  const serviceOf = (name: string): string => name.slice(0, name.lastIndexOf(' '));
+  const endpointRows = endpoints
+    .filter(({ name }) => endpoints.filter((other) => serviceOf(other.name) === serviceOf(name)).length > 1)
+    .map(({ name, open, requestsPerSecond, estimateMs }) => [
+      name,
+      String(open),
+      fixed(requestsPerSecond),
+      fixed(estimateMs),
+    ]);
+  return [
+    ...aligned([SERVICE_HEAD, ...serviceRows]),
+    '',
+    ...(endpointRows.length === 0 ? [] : [...aligned([ENDPOINT_HEAD, ...endpointRows]), '']),
+    ...aligned([LISTENER_HEAD, ...listenerRows]),
+  ];
 }
 
 /** The first column to the left, as the last one is if it is text; numbers to the right. */

@@ -1,10 +1,13 @@
-// Light traffic through the demo's proxy: HTTP, a WebSocket, an echo and a mail client that waits to be spoken to.
+// Light traffic through the demo's proxy: HTTP, gRPC, a WebSocket, an echo and a mail client that waits to be spoken to.
+import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { Pool, WebSocket } from 'undici';
 import type { Ports } from './ports.js';
 
-const EVERY_MS = { request: 15, echo: 400, mail: 900, chat: 1000 } as const;
+const EVERY_MS = { request: 15, calls: 100, echo: 400, mail: 900, chat: 1000 } as const;
 const SOCKET_TIMEOUT_MS = 5000;
+/** At once, on one connection. */
+const CALLS = 6;
 
 export interface Traffic {
   stop(): Promise<void>;
@@ -13,10 +16,12 @@ export interface Traffic {
 /** Starts to send. What fails is left to the proxy's metrics to show. */
 export function startTraffic({ edge, chat: chatPort, mail }: Ports): Traffic {
   const pool = new Pool(`http://127.0.0.1:${edge}`, { connections: 16, headersTimeout: 5000, bodyTimeout: 5000 });
+  const greeter = calling(edge);
   const chat = chatting(chatPort);
   let sent = 0;
   const timers = [
     setInterval(() => request(pool), EVERY_MS.request),
+    setInterval(() => greeter.call(CALLS), EVERY_MS.calls),
     setInterval(() => talk(edge, `ping ${sent++}\n`, '\n'), EVERY_MS.echo),
     setInterval(() => talk(mail, 'QUIT\r\n', '221', '220'), EVERY_MS.mail),
     setInterval(() => chat.say(`message ${sent++}`), EVERY_MS.chat),
@@ -24,6 +29,7 @@ export function startTraffic({ edge, chat: chatPort, mail }: Ports): Traffic {
   return {
     async stop() {
       for (const timer of timers) clearInterval(timer);
+      greeter.close();
       chat.close();
       await pool.destroy();
     },
@@ -35,6 +41,30 @@ function request(pool: Pool): void {
     .request({ method: 'GET', path: '/' })
     .then(({ body }) => body.dump())
     .catch(() => undefined);
+}
+
+/** gRPC calls, all over one connection, which is opened anew when it is lost. */
+function calling(port: number): { call(count: number): void; close(): void } {
+  const head = {
+    ':method': 'POST',
+    ':path': '/helloworld.Greeter/SayHello',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  };
+  let session: ClientHttp2Session | undefined;
+  return {
+    call(count) {
+      if (session === undefined || session.closed || session.destroyed) {
+        session = connectHttp2(`http://127.0.0.1:${port}`).on('error', () => undefined);
+      }
+      for (let i = 0; i < count; i++) {
+        const stream = session.request(head).on('error', () => undefined);
+        // Not compressed, and no octets: a HelloRequest without a name.
+        stream.resume().end(Buffer.alloc(5));
+      }
+    },
+    close: () => session?.destroy(),
+  };
 }
 
 /** Sends `line` (after the server's `greeting`, if there is one), waits for `answer` and closes. */

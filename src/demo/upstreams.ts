@@ -1,6 +1,8 @@
-// The servers behind the demo's proxy: three of HTTP that differ in speed, a WebSocket echo, a TCP echo, a mail greeting.
+// The servers behind the demo's proxy: three of HTTP and three of gRPC that differ in speed, a WebSocket echo, a TCP echo, a mail
+// greeting.
 import type { RequestListener } from 'node:http';
 import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttp2Server } from 'node:http2';
 import type { Server, Socket } from 'node:net';
 import { createServer } from 'node:net';
 import type { ServerPorts } from './ports.js';
@@ -22,6 +24,25 @@ function web(name: string, delayMs: number, failEvery: number): RequestListener 
       response.end(`${status === 200 ? 'hello' : 'sorry'} from ${name}, ${delayMs} ms\n`);
     }, delayMs);
   };
+}
+
+/** Milliseconds that each of the gRPC servers takes. */
+const CALL_DELAYS_MS = [5, 5, 50] as const;
+
+/** helloworld.Greeter of gRPC's own examples: any call is answered with a HelloReply that says who it is. */
+function greeter(name: string, delayMs: number): Server {
+  const text = Buffer.from(`hello from ${name}, ${delayMs} ms\n`);
+  // Not compressed, length; field 1, length.
+  const reply = Buffer.concat([Buffer.from([0, 0, 0, 0, text.length + 2, 0x0a, text.length]), text]);
+  return createHttp2Server().on('stream', (stream) => {
+    stream.on('error', () => undefined).resume();
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+    setTimeout(() => {
+      if (stream.destroyed) return;
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+      stream.end(reply);
+    }, delayMs);
+  });
 }
 
 /** SMTP in so far as a greeting, QUIT and a refusal of the rest go. */
@@ -65,6 +86,10 @@ export async function startUpstreams(ports: ServerPorts): Promise<Upstreams> {
     ...ports.web.map((port, index) => {
       const listener = web(`web-${index + 1}`, DELAYS_MS[index], index === 2 ? FAIL_EVERY : Number.POSITIVE_INFINITY);
       return { port, what: `web-${index + 1}`, server: createHttpServer(listener) };
+    }),
+    ...ports.greeter.map((port, index) => {
+      const what = `greeter-${index + 1}`;
+      return { port, what, server: greeter(what, CALL_DELAYS_MS[index]) };
     }),
     { port: ports.chat, what: 'the WebSocket echo', server: chat },
     { port: ports.echo, what: 'the TCP echo', server: tcp((socket) => socket.pipe(socket)) },

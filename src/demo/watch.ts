@@ -1,7 +1,7 @@
 // Golden totals of a running proxy, read over its admin port as any tool could.
 import { HistogramLogReader, JsHistogram } from 'hdr-histogram-js';
 import { request } from 'undici';
-import type { GoldenTotals, ListenerTotals, ServiceTotals } from '../metrics/golden.js';
+import type { EndpointTotals, GoldenTotals, ListenerTotals, ServiceTotals } from '../metrics/golden.js';
 import { CLIENT_REASONS } from '../metrics/golden.js';
 import { HISTOGRAM_SLOTS } from '../metrics/layout.js';
 import type { ParsedSample } from '../metrics/parse.js';
@@ -67,8 +67,20 @@ export function totalsOfPage(
     }
     return totals;
   };
+  const endpoints = new Map<string, Mutable<EndpointTotals>>();
+  const endpoint = (name: string): Mutable<EndpointTotals> => {
+    const totals = endpoints.get(name) ?? { requests: 0, open: 0, estimateMs: 0 };
+    endpoints.set(name, totals);
+    return totals;
+  };
   const clientReasons: ReadonlySet<string> = CLIENT_REASONS;
   for (const { name, labels, value } of samples) {
+    if (labels.target_addr !== undefined) {
+      const of = endpoint(`${labels.service} ${labels.target_addr}`);
+      if (name === 'request_total') of.requests += value;
+      if (name === 'tcp_open_connections') of.open += value;
+      if (name === 'sluice_endpoint_ewma_milliseconds') of.estimateMs += value;
+    }
     if (labels.service !== undefined) {
       if (name === 'sluice_service_requests_total') service(labels.service).requests += value;
       if (name === 'response_total') {
@@ -89,5 +101,5 @@ export function totalsOfPage(
       }
     }
   }
-  return { services, listeners };
+  return { services, listeners, endpoints };
 }

@@ -53,13 +53,18 @@ export class Abuse {
   /** A frame of DATA or of a header block with nothing in it. */
   empty(c: Connection): void {
     this.period(c);
-    if (++c.empties > c.limits.maxEmptyFrames) this.calm(c, LIMIT.EMPTIES);
+    if (++c.empties > c.limits.maxEmptyFrames && this.many(c, c.empties)) this.calm(c, LIMIT.EMPTIES);
   }
 
   /** A frame of DATA that costs more than it carries. */
   tiny(c: Connection): void {
     this.period(c);
-    if (++c.tinies > c.limits.maxTinyFrames) this.calm(c, LIMIT.TINIES);
+    if (++c.tinies > c.limits.maxTinyFrames && this.many(c, c.tinies)) this.calm(c, LIMIT.TINIES);
+  }
+
+  /** Whether `frames` are more than streams account for: an empty gRPC message is five octets, its trailers end the stream. */
+  private many(c: Connection, frames: number): boolean {
+    return frames > 2 * (c.opened - c.openedBefore);
   }
 
   /** Counts a limit and ends the connection over it. */

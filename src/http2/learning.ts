@@ -1,10 +1,10 @@
 // How much header fields may teach the header memory, and how fast.
 //
 // An epoch ends when a table or the text is full, and costs everybody: all has to be learned anew, and encoders empty their
-// tables. A client can send names, values and combinations twice each that never come again: 128 fields a block would fill
-// the tables in 32 blocks. So each list brings an allowance with it, of which nothing but a part of an epoch's room can be
-// saved up. However it is spent, an epoch then lasts three quarters as many lists at least as it has room for templates (1536
-// with 4 MiB, without more than that many blocks).
+// tables. A client can send names, values and combinations twice each that never come again: of 128 fields a block, 35 blocks
+// would fill the names. So each list that is not found whole brings an allowance with it, room for one template, and no more
+// than a part of an epoch's room can be saved up. However that is spent, an epoch lasts at least three quarters as many such
+// lists as it has room for templates: 1536 with 4 MiB. A request is two to four of them.
 //
 // Nobody can be kept from learning by others who spend all there is: what a list brings is granted as it begins, and pays
 // for a name, a template, or eight atoms of its own. Only values of more than 256 octets need what was saved up.

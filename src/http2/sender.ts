@@ -299,9 +299,11 @@ export class Sender {
       const end = count === pending.bytes[slot] && (streams.state[slot] & STREAM.END_PENDING) !== 0;
       this.frame(connection, slot, pending.firstAt(slot), count, end, false);
       pending.consume(slot, count);
+      // First, as `flushed` may end the stream; and this may, too.
+      this.events.moved(slot, count);
+      if ((streams.state[slot] & STREAM.BLOCKED) === 0) continue;
       if (pending.empty(slot)) this.emptied(slot, connection, end);
       else streams.rotate(connection);
-      this.events.moved(slot, count);
     }
   }
 

@@ -27,10 +27,20 @@ export interface ListenerTotals {
   readonly verdicts: Readonly<Record<string, number>>;
 }
 
+export interface EndpointTotals {
+  readonly requests: number;
+  /** Connections that are open: as it is now. */
+  readonly open: number;
+  /** What the balancer takes its latency for now, ms. */
+  readonly estimateMs: number;
+}
+
 /** What golden metrics are made of, by name. */
 export interface GoldenTotals {
   readonly services: ReadonlyMap<string, ServiceTotals>;
   readonly listeners: ReadonlyMap<string, ListenerTotals>;
+  /** By service and address, as `SERVICE ADDRESS`. */
+  readonly endpoints: ReadonlyMap<string, EndpointTotals>;
 }
 
 export interface ServiceGolden {
@@ -55,9 +65,18 @@ export interface ListenerGolden {
   readonly verdicts: Readonly<Record<string, number>>;
 }
 
+export interface EndpointGolden {
+  /** `SERVICE ADDRESS` */
+  readonly name: string;
+  readonly requestsPerSecond: number;
+  readonly open: number;
+  readonly estimateMs: number;
+}
+
 export interface GoldenMetrics {
   readonly services: readonly ServiceGolden[];
   readonly listeners: readonly ListenerGolden[];
+  readonly endpoints: readonly EndpointGolden[];
 }
 
 /** Reasons that are the client's doing. The rest are failures of the service. */
@@ -83,6 +102,7 @@ const NO_SERVICE: ServiceTotals = {
   latency: null,
 };
 const NO_LISTENER: ListenerTotals = { connections: 0, open: 0, verdicts: {} };
+const NO_ENDPOINT: EndpointTotals = { requests: 0, open: 0, estimateMs: 0 };
 
 /** Totals by name from a snapshot. */
 export function totalsOf(snapshot: Snapshot): GoldenTotals {
@@ -94,7 +114,10 @@ export function totalsOf(snapshot: Snapshot): GoldenTotals {
     });
     services.set(info.name, totals);
   }
+  const endpoints = new Map<string, EndpointTotals>();
   for (const { info, values } of snapshot.endpoints) {
+    const numbers = { requests: values[E.REQUESTS], open: values[E.OPEN], estimateMs: values[E.EWMA_MS] };
+    endpoints.set(`${info.service} ${info.address}`, numbers);
     const before = services.get(info.service) ?? NO_SERVICE;
     let successes = countOf(values.subarray(E.STATUS, E.STATUS + 400));
     let failures = countOf(values.subarray(E.STATUS + 400, E.STATUS + 500)) + values[E.GRPC_MISSING];
@@ -120,7 +143,7 @@ export function totalsOf(snapshot: Snapshot): GoldenTotals {
     });
     listeners.set(info.name, { connections: values[L.OPEN_TOTAL], open: values[L.OPEN], verdicts });
   }
-  return { services, listeners };
+  return { services, listeners, endpoints };
 }
 
 /** What happened in the `seconds` between `previous` and `current`. A total that fell back was reset: it counts whole. */
@@ -141,6 +164,10 @@ export function goldenMetrics(previous: GoldenTotals, current: GoldenTotals, sec
         open: now.open,
         verdicts: Object.fromEntries(verdicts.filter(([, count]) => count !== 0)),
       };
+    }),
+    endpoints: [...current.endpoints].map(([name, { requests, open, estimateMs }]) => {
+      const before = previous.endpoints.get(name) ?? NO_ENDPOINT;
+      return { name, requestsPerSecond: increase(before.requests, requests) / seconds, open, estimateMs };
     }),
   };
 }

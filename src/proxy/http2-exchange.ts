@@ -46,7 +46,7 @@ export class StreamExchanges {
   readonly whole: Uint8Array;
   /** The HTTP/1 connection that serves it, -1 where there is none, or GONE. */
   readonly socket: Int32Array;
-  /** The request is an extended CONNECT of an HTTP/1 client (RFC 8441), which not every endpoint takes. */
+  /** The request is an extended CONNECT (RFC 8441), which not every endpoint takes. */
   readonly extended: Uint8Array;
   /** One of WAITING. */
   readonly waiting: Uint8Array;

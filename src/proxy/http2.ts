@@ -208,6 +208,7 @@ export class Http2 implements Http2Events {
     streams.peer[upstream] = slot;
     streams.peerKind[upstream] = PEER.STREAM;
     exchanges.openUpstream(upstream);
+    exchanges.extended[upstream] = facts.protocol === 0 ? 0 : 1;
     this.inFlight++;
     const kept = this.retries.keep(upstream, list, end);
     this.timers.exchange(connection, service);
@@ -270,7 +271,11 @@ export class Http2 implements Http2Events {
     exchanges.forget(other);
     const socket = exchanges.socket[other];
     if (socket >= 0) this.bridge.trailers(other, socket, list);
-    else if (socket !== GONE && !this.machine.sender.trailers(other, list) && (streams.state[other] & STREAM.OPEN) !== 0)
+    else if (
+      socket !== GONE &&
+      !this.machine.sender.trailers(other, list) &&
+      (streams.state[other] & STREAM.OPEN) !== 0
+    )
       this.shed(slot, other);
   }
 
@@ -340,7 +345,8 @@ export class Http2 implements Http2Events {
     // RFC 9113 section 8.1: the response is whole, and no more of the request is wanted. `flushed` ends the exchange.
     if ((streams.state[slot] & STREAM.REMOTE_END) !== 0 && streams.peerKind[slot] !== PEER.TUNNEL) return;
     if (code === ERROR.REFUSED_STREAM && this.retries.again(other, slot)) return;
-    this.endpointFailed(other, slot, code === ERROR.NO_ERROR ? ERROR.INTERNAL_ERROR : code, WHY.UPSTREAM_RESET);
+    const why = code === ERROR.REFUSED_STREAM ? WHY.STREAM_REFUSED : WHY.UPSTREAM_RESET;
+    this.endpointFailed(other, slot, code === ERROR.NO_ERROR ? ERROR.INTERNAL_ERROR : code, why);
   }
 
   streamFailed(connection: Connection, slot: number, _code: number): void {
@@ -424,6 +430,8 @@ export class Http2 implements Http2Events {
 
   moved(slot: number, count: number): void {
     const { streams } = this.core;
+    // The endpoint is done with it already: what still goes out is nobody's to give back.
+    if (streams.peerKind[slot] === PEER.NONE) return;
     if (streams.peerKind[slot] !== PEER.STREAM) {
       this.fromHttp1.moved(slot);
       return;
@@ -508,6 +516,11 @@ export class Http2 implements Http2Events {
   send(slot: number, upstream: number, connection: Connection, end: boolean): void {
     const { core, exchanges } = this;
     const { sender } = this.machine;
+    // RFC 8441 section 3: not before the endpoint has said that it takes them.
+    if (exchanges.extended[upstream] === 1 && !connection.peerConnect) {
+      this.giveUp(slot, upstream, 501, WHY.NOT_IMPLEMENTED);
+      return;
+    }
     sender.openStream(upstream, connection);
     this.context.values[endpointBase(exchanges.endpoint[upstream]) + E.H2_STREAMS]++;
     core.streams.active[upstream] = this.context.reactor.now;

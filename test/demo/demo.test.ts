@@ -81,7 +81,7 @@ test('a port that is taken ends the start of the servers with its number, and no
   await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
   t.after(() => taken.close());
   const { port } = taken.address() as AddressInfo;
-  const ports = { web: [0, 0, port], chat: 0, echo: 0, mail: 0 } as const;
+  const ports = { web: [0, 0, port], greeter: [0, 0, 0], chat: 0, echo: 0, mail: 0 } as const;
   await assert.rejects(startUpstreams(ports), new RegExp(`web-3 on 127\\.0\\.0\\.1:${port}: port ${port} is taken`));
 });
 
@@ -106,6 +106,7 @@ test('golden metrics read over the admin port are those of the process', async (
   t.after(() => admin.close());
   const metrics = new WorkerMetrics(memory);
   const url = `http://127.0.0.1:${admin.port}`;
+  const endpoint = 'web "1" 127.0.0.1:9001';
   const named = (totals: ReturnType<typeof totalsOf>) => totals.services.get('web "1"');
   metrics.values[serviceBase(1) + S.REQUESTS] = 5;
   const before = { inside: totalsOf(reader.snapshot()), outside: await readTotals(url) };
@@ -114,6 +115,8 @@ test('golden metrics read over the admin port are those of the process', async (
   metrics.values[endpointBase(1) + E.STATUS + 100] += 45;
   metrics.values[endpointBase(1) + E.STATUS + 403] += 3;
   metrics.values[endpointBase(1) + E.OPEN_TOTAL] += 9;
+  metrics.values[endpointBase(1) + E.OPEN] += 3;
+  metrics.values[endpointBase(1) + E.REQUESTS] += 50;
   metrics.values[endpointBase(1) + E.READ_BYTES] += 12_345;
   metrics.values[endpointBase(1) + E.WRITE_BYTES] += 543;
   metrics.values[listenerBase(1) + L.OPEN_TOTAL] += 4;
@@ -123,6 +126,7 @@ test('golden metrics read over the admin port are those of the process', async (
   const after = { inside: totalsOf(reader.snapshot()), outside: await readTotals(url) };
   assert.deepEqual(named(after.outside), named(after.inside));
   assert.deepEqual(after.outside.listeners.get('edge')?.open, 2);
+  assert.deepEqual(after.outside.endpoints.get(endpoint), after.inside.endpoints.get(endpoint));
   const inside = goldenMetrics(before.inside, after.inside, 2);
   const outside = goldenMetrics(before.outside, after.outside, 2);
   assert.deepEqual(
@@ -136,6 +140,14 @@ test('golden metrics read over the admin port are those of the process', async (
   const table = goldenTable(outside).join('\n');
   assert.match(table, /^web "1" +25\.0 +94\.0 % +16\.\d +31\.\d +33\.\d +4\.5 +6\.0 KiB +272 B$/m);
   assert.match(table, /^edge +2 +2\.0 +http1 4$/m);
+  assert.doesNotMatch(table, /ENDPOINT/, 'one endpoint is the service');
+  reader.setEndpoint(2, { service: 'web "1"', address: '127.0.0.1:9002' });
+  metrics.values[endpointBase(2) + E.REQUESTS] += 7;
+  metrics.values[endpointBase(2) + E.OPEN] += 1;
+  metrics.values[endpointBase(2) + E.EWMA_MS] = 4.25;
+  const both = goldenTable(goldenMetrics(after.outside, await readTotals(url), 2)).join('\n');
+  assert.match(both, /^web "1" 127\.0\.0\.1:9001 +3 +0\.0 +0\.0$/m);
+  assert.match(both, /^web "1" 127\.0\.0\.1:9002 +1 +3\.5 +4\.3$/m);
 });
 
 const MAIN = fileURLToPath(new URL('../../src/demo/main.js', import.meta.url));
@@ -170,6 +182,13 @@ for (const io of await availableExecutors()) {
     });
     assert.match(output, /^web +\d+\.\d +\d+\.\d % /m);
     assert.match(output, /^edge +\d+ +\d+\.\d +.*opaque \d/m);
+    assert.match(output, /^greeter +\d+\.\d +100\.0 % /m);
+    // One connection of the client, and yet all of the servers have some of its streams.
+    const calls = [...output.matchAll(/^greeter 127\.0\.0\.1:\d+ +\d+ +(\d+\.\d) /gm)].map(([, perSecond]) =>
+      Number(perSecond),
+    );
+    assert.equal(calls.length % 3, 0);
+    assert.ok(calls.filter((perSecond) => perSecond > 0).length >= 2, output);
     const shell = spawn('bash', ['-c', /bash -c '(.*head.*QUIT.*)'/.exec(output)?.[1] ?? 'exit 1']);
     let said = '';
     shell.stdout.setEncoding('utf8').on('data', (chunk: string) => {

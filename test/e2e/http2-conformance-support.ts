@@ -147,6 +147,8 @@ export class Bench {
 
   /** Nothing is under way and nothing was lost. */
   async settled(): Promise<void> {
+    const wrong = this.sluice.log.filter(({ level }) => level === 'error' || level === 'raw');
+    assert.deepEqual(wrong, [], 'Sluice logged errors');
     await this.endpoint.quiet();
     await this.calm.quiet();
     let problem = '';

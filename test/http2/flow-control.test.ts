@@ -100,7 +100,7 @@ test('a client that has not seen our SETTINGS may send what the default window a
   world.endAll();
 });
 
-test('what comes for streams that are over is the connection\'s again', () => {
+test("what comes for streams that are over is the connection's again", () => {
   const world = new World(memory);
   holding(world);
   const wire = world.ready(ROLE.SERVER, { connectionWindow: 65_535 });
@@ -150,7 +150,19 @@ test('a frame may say the initial window many times: the last one counts', () =>
   const world = new World(memory);
   const wire = world.ready(ROLE.CLIENT);
   const slot = world.open(wire);
-  world.feed(wire, frame('SETTINGS', 0, 0, settingsPayload([[4, 0x7fffffff], [4, 0], [4, 7]])));
+  world.feed(
+    wire,
+    frame(
+      'SETTINGS',
+      0,
+      0,
+      settingsPayload([
+        [4, 0x7fffffff],
+        [4, 0],
+        [4, 7],
+      ]),
+    ),
+  );
   assert.equal(world.send(slot, Buffer.alloc(100), false), 7);
   world.endAll();
 });

@@ -27,24 +27,58 @@ const payload = fc.uint8Array({ maxLength: 40 });
 
 /** Frames that mostly make sense. */
 const sensible = fc.oneof(
-  { weight: 4, arbitrary: fc.tuple(odd, fc.boolean()).map(([n, end]) => frame('HEADERS', END_HEADERS | (end ? END_STREAM : 0), n, request)) },
-  { weight: 3, arbitrary: fc.tuple(odd, fc.boolean()).map(([n, end]) => frame('HEADERS', END_HEADERS | (end ? END_STREAM : 0), n, response)) },
+  {
+    weight: 4,
+    arbitrary: fc
+      .tuple(odd, fc.boolean())
+      .map(([n, end]) => frame('HEADERS', END_HEADERS | (end ? END_STREAM : 0), n, request)),
+  },
+  {
+    weight: 3,
+    arbitrary: fc
+      .tuple(odd, fc.boolean())
+      .map(([n, end]) => frame('HEADERS', END_HEADERS | (end ? END_STREAM : 0), n, response)),
+  },
   {
     weight: 6,
     arbitrary: fc
       .tuple(odd, fc.oneof(fc.nat(100), fc.nat(16_000)), fc.nat(3))
       .map(([n, length, end]) => frame('DATA', end === 0 ? END_STREAM : 0, n, Buffer.alloc(length, n))),
   },
-  { weight: 2, arbitrary: fc.tuple(odd, fc.nat(200), fc.nat(255)).map(([n, length, pad]) => frame('DATA', PADDED, n, padded(Buffer.alloc(length), pad))) },
-  { weight: 3, arbitrary: fc.tuple(odd, fc.integer({ min: 1, max: 30_000 })).map(([n, count]) => frame('WINDOW_UPDATE', 0, n, u32(count))) },
-  { weight: 3, arbitrary: fc.integer({ min: 1, max: 30_000 }).map((count) => frame('WINDOW_UPDATE', 0, 0, u32(count))) },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(odd, fc.nat(200), fc.nat(255))
+      .map(([n, length, pad]) => frame('DATA', PADDED, n, padded(Buffer.alloc(length), pad))),
+  },
+  {
+    weight: 3,
+    arbitrary: fc
+      .tuple(odd, fc.integer({ min: 1, max: 30_000 }))
+      .map(([n, count]) => frame('WINDOW_UPDATE', 0, n, u32(count))),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.integer({ min: 1, max: 30_000 }).map((count) => frame('WINDOW_UPDATE', 0, 0, u32(count))),
+  },
   { weight: 2, arbitrary: odd.map((n) => frame('RST_STREAM', 0, n, u32(8))) },
-  { weight: 2, arbitrary: fc.nat(70_000).map((size) => frame('SETTINGS', 0, 0, settingsPayload({ INITIAL_WINDOW_SIZE: size }))) },
+  {
+    weight: 2,
+    arbitrary: fc.nat(70_000).map((size) => frame('SETTINGS', 0, 0, settingsPayload({ INITIAL_WINDOW_SIZE: size }))),
+  },
   { weight: 1, arbitrary: fc.constant(frame('SETTINGS', 1, 0)) },
   { weight: 1, arbitrary: fc.constant(frame('PING', 0, 0, Buffer.alloc(8))) },
   { weight: 1, arbitrary: odd.map((last) => frame('GOAWAY', 0, 0, Buffer.concat([u32(last), u32(0)]))) },
-  { weight: 1, arbitrary: fc.tuple(odd, fc.boolean()).map(([n, end]) => frame('HEADERS', end ? END_STREAM : 0, n, request)) },
-  { weight: 1, arbitrary: fc.tuple(odd, fc.boolean()).map(([n, end]) => frame('CONTINUATION', end ? END_HEADERS : 0, n, encodeBlock([['x-a', 'b']]))) },
+  {
+    weight: 1,
+    arbitrary: fc.tuple(odd, fc.boolean()).map(([n, end]) => frame('HEADERS', end ? END_STREAM : 0, n, request)),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(odd, fc.boolean())
+      .map(([n, end]) => frame('CONTINUATION', end ? END_HEADERS : 0, n, encodeBlock([['x-a', 'b']]))),
+  },
 );
 /** Frames of any type and flags. */
 const wild = fc
@@ -54,27 +88,45 @@ const garbage = fc.uint8Array({ maxLength: 60 }).map((octets) => Buffer.from(oct
 
 /** What the owner of streams does meanwhile. */
 const act = fc.record({
-  what: fc.constantFrom('head', 'data', 'data', 'large', 'end', 'trailers', 'reset', 'credit', 'credit', 'open', 'sent', 'turn', 'leave', 'time'),
+  what: fc.constantFrom(
+    'head',
+    'data',
+    'data',
+    'large',
+    'end',
+    'trailers',
+    'reset',
+    'credit',
+    'credit',
+    'open',
+    'sent',
+    'turn',
+    'leave',
+    'time',
+  ),
   n: fc.nat(100),
 });
 
 type Step = { readonly octets?: Buffer; readonly act?: { readonly what: string; readonly n: number } };
 const steps = (frames: fc.Arbitrary<Buffer>): fc.Arbitrary<Step[]> =>
-  fc.array(fc.oneof({ weight: 2, arbitrary: frames.map((octets) => ({ octets })) }, { weight: 1, arbitrary: act.map((one) => ({ act: one })) }), {
-    maxLength: 120,
-  });
+  fc.array(
+    fc.oneof(
+      { weight: 2, arbitrary: frames.map((octets) => ({ octets })) },
+      { weight: 1, arbitrary: act.map((one) => ({ act: one })) },
+    ),
+    {
+      maxLength: 120,
+    },
+  );
 
 /** Does what the owner of a stream may do at any time. */
 function perform(world: World, wire: Wire, what: string, n: number): void {
   const { connection } = wire;
   const { streams, pending } = world.core;
   const { sender, frames } = world.machine;
-  if (what === 'sent') return world.finishSends(wire);
-  if (what === 'turn') return world.commit();
-  if (what === 'time') {
-    world.core.clock[0] += n * 100;
-    return;
-  }
+  if (what === 'sent') world.finishSends(wire);
+  if (what === 'turn') world.commit();
+  if (what === 'time') world.core.clock[0] += n * 100;
   if (wire.over) return;
   if (what === 'leave') {
     if (n > 90) sender.leave(connection);
@@ -193,7 +245,12 @@ test('a machine that has run out of memory gives the connection up and keeps not
   fc.assert(
     fc.property(steps(sensible), fc.nat(20), fc.boolean(), (script, left, slow) => {
       const world = new World(small);
-      const wire = world.ready(ROLE.SERVER, { ...LIMITS, connectionWindow: 1 << 20, streamWindow: 1 << 20, maxStreamWindow: 1 << 20 });
+      const wire = world.ready(ROLE.SERVER, {
+        ...LIMITS,
+        connectionWindow: 1 << 20,
+        streamWindow: 1 << 20,
+        maxStreamWindow: 1 << 20,
+      });
       wire.instant = !slow;
       world.behaviour = { data: () => 0 };
       const hoard: number[] = [];

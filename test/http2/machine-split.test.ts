@@ -9,8 +9,8 @@ import {
   frame,
   MAGIC,
   PADDED,
-  padded,
   PRIORITY,
+  padded,
   priorityFields,
   settingsPayload,
   u32,
@@ -21,7 +21,12 @@ import { runs } from '../support/runs.js';
 
 const memory = newMachineMemory(512);
 /** Windows that are given back in no frame: how much goes in one is a matter of how the octets came. */
-const WIDE = { streamWindow: 16 << 20, maxStreamWindow: 16 << 20, connectionWindow: 1 << 30, maxBufferedBytes: 1 << 29 };
+const WIDE = {
+  streamWindow: 16 << 20,
+  maxStreamWindow: 16 << 20,
+  connectionWindow: 1 << 30,
+  maxBufferedBytes: 1 << 29,
+};
 
 const field = fc.tuple(
   fc.constantFrom('x-a', 'x-b', 'grpc-timeout', 'cookie', 'user-agent'),
@@ -53,9 +58,12 @@ const message = fc.record({
   incremental: fc.boolean(),
   cuts: fc.array(fc.nat(200), { maxLength: 3 }),
   extra: fc.nat(100),
-  pieces: fc.array(fc.record({ length: fc.oneof(fc.nat(20), fc.nat(5000)), padding: fc.integer({ min: -200, max: 200 }) }), {
-    maxLength: 5,
-  }),
+  pieces: fc.array(
+    fc.record({ length: fc.oneof(fc.nat(20), fc.nat(5000)), padding: fc.integer({ min: -200, max: 200 }) }),
+    {
+      maxLength: 5,
+    },
+  ),
   ending: fc.constantFrom('data', 'trailers', 'reset', 'open', 'mistake'),
   /** Between its frames. */
   between: fc.array(fc.constantFrom('ping', 'settings', 'window', 'stream window', 'unknown', 'priority', 'ack'), {
@@ -88,9 +96,11 @@ function partsOf(m: Message, id: number, start: readonly Field[]): Part[] {
     if (between !== undefined) octets.push(noise[between](id));
   }
   if (m.ending === 'data') octets.push(frame('DATA', END_STREAM, id, Buffer.alloc(m.extra)));
-  else if (m.ending === 'trailers') octets.push(block(id, encodeBlock([['x-sum', 'abc']]), END_STREAM, m.cuts, m.extra));
+  else if (m.ending === 'trailers')
+    octets.push(block(id, encodeBlock([['x-sum', 'abc']]), END_STREAM, m.cuts, m.extra));
   else if (m.ending === 'reset') octets.push(frame('RST_STREAM', 0, id, u32(ERROR.CANCEL)));
-  else if (m.ending === 'mistake') octets.push(frame('WINDOW_UPDATE', 0, id, u32(0)), frame('DATA', 0, id, Buffer.alloc(30)));
+  else if (m.ending === 'mistake')
+    octets.push(frame('WINDOW_UPDATE', 0, id, u32(0)), frame('DATA', 0, id, Buffer.alloc(30)));
   return octets.map((one) => ({ id, octets: one }));
 }
 

@@ -8,8 +8,8 @@ import {
   frame,
   MAGIC,
   PADDED,
-  padded,
   PRIORITY,
+  padded,
   priorityFields,
   settingsPayload,
   u32,
@@ -30,7 +30,12 @@ const served = (octets: Uint8Array, limits = {}): { world: World; wire: Wire } =
 };
 
 /** What a client's octets end in: the code of the connection error, or of each stream's. */
-const outcomes: readonly (readonly [name: string, octets: Uint8Array, connection: number, streams?: readonly number[]])[] = [
+const outcomes: readonly (readonly [
+  name: string,
+  octets: Uint8Array,
+  connection: number,
+  streams?: readonly number[],
+])[] = [
   ['a frame longer than announced', frame('DATA', 0, 1, Buffer.alloc(0), 16_385), ERROR.FRAME_SIZE_ERROR],
   ['DATA on stream 0', frame('DATA', 0, 0), ERROR.PROTOCOL_ERROR],
   ['DATA on an idle stream', frame('DATA', 0, 1, Buffer.alloc(3)), ERROR.PROTOCOL_ERROR],
@@ -49,16 +54,41 @@ const outcomes: readonly (readonly [name: string, octets: Uint8Array, connection
     frame('HEADERS', END_HEADERS | PADDED, 1, Buffer.from([9, 0x82])),
     ERROR.PROTOCOL_ERROR,
   ],
-  ['HEADERS too short for a priority', frame('HEADERS', END_HEADERS | PRIORITY, 1, Buffer.alloc(3)), ERROR.FRAME_SIZE_ERROR],
-  ['a block that can not be decoded', frame('HEADERS', END_HEADERS, 1, Buffer.from([0xff, 0xff])), ERROR.COMPRESSION_ERROR],
-  ['another frame within a header block', Buffer.concat([frame('HEADERS', 0, 1, request), frame('PING', 0, 0, Buffer.alloc(8))]), ERROR.PROTOCOL_ERROR],
-  ['a CONTINUATION of another stream', Buffer.concat([frame('HEADERS', 0, 1, request), frame('CONTINUATION', 4, 3)]), ERROR.PROTOCOL_ERROR],
+  [
+    'HEADERS too short for a priority',
+    frame('HEADERS', END_HEADERS | PRIORITY, 1, Buffer.alloc(3)),
+    ERROR.FRAME_SIZE_ERROR,
+  ],
+  [
+    'a block that can not be decoded',
+    frame('HEADERS', END_HEADERS, 1, Buffer.from([0xff, 0xff])),
+    ERROR.COMPRESSION_ERROR,
+  ],
+  [
+    'another frame within a header block',
+    Buffer.concat([frame('HEADERS', 0, 1, request), frame('PING', 0, 0, Buffer.alloc(8))]),
+    ERROR.PROTOCOL_ERROR,
+  ],
+  [
+    'a CONTINUATION of another stream',
+    Buffer.concat([frame('HEADERS', 0, 1, request), frame('CONTINUATION', 4, 3)]),
+    ERROR.PROTOCOL_ERROR,
+  ],
   ['a CONTINUATION of nothing', frame('CONTINUATION', 4, 1), ERROR.PROTOCOL_ERROR],
   ['PRIORITY on stream 0', frame('PRIORITY', 0, 0, priorityFields()), ERROR.PROTOCOL_ERROR],
-  ['PRIORITY of 4 octets', Buffer.concat([head(1), frame('PRIORITY', 0, 1, Buffer.alloc(4))]), -1, [ERROR.FRAME_SIZE_ERROR]],
+  [
+    'PRIORITY of 4 octets',
+    Buffer.concat([head(1), frame('PRIORITY', 0, 1, Buffer.alloc(4))]),
+    -1,
+    [ERROR.FRAME_SIZE_ERROR],
+  ],
   ['RST_STREAM on stream 0', frame('RST_STREAM', 0, 0, u32(0)), ERROR.PROTOCOL_ERROR],
   ['RST_STREAM on an idle stream', frame('RST_STREAM', 0, 1, u32(0)), ERROR.PROTOCOL_ERROR],
-  ['RST_STREAM of 5 octets', Buffer.concat([head(1), frame('RST_STREAM', 0, 1, Buffer.alloc(5))]), ERROR.FRAME_SIZE_ERROR],
+  [
+    'RST_STREAM of 5 octets',
+    Buffer.concat([head(1), frame('RST_STREAM', 0, 1, Buffer.alloc(5))]),
+    ERROR.FRAME_SIZE_ERROR,
+  ],
   ['SETTINGS on a stream', frame('SETTINGS', 0, 1), ERROR.PROTOCOL_ERROR],
   ['SETTINGS of 7 octets', frame('SETTINGS', 0, 0, Buffer.alloc(7)), ERROR.FRAME_SIZE_ERROR],
   ['an acknowledgement with a payload', frame('SETTINGS', 1, 0, Buffer.alloc(6)), ERROR.FRAME_SIZE_ERROR],
@@ -73,10 +103,20 @@ const outcomes: readonly (readonly [name: string, octets: Uint8Array, connection
   ['GOAWAY of 7 octets', frame('GOAWAY', 0, 0, Buffer.alloc(7)), ERROR.FRAME_SIZE_ERROR],
   ['WINDOW_UPDATE of 3 octets', frame('WINDOW_UPDATE', 0, 0, Buffer.alloc(3)), ERROR.FRAME_SIZE_ERROR],
   ['WINDOW_UPDATE by 0', frame('WINDOW_UPDATE', 0, 0, u32(0)), ERROR.PROTOCOL_ERROR],
-  ['WINDOW_UPDATE of a stream by 0', Buffer.concat([head(1), frame('WINDOW_UPDATE', 0, 1, u32(0))]), -1, [ERROR.PROTOCOL_ERROR]],
+  [
+    'WINDOW_UPDATE of a stream by 0',
+    Buffer.concat([head(1), frame('WINDOW_UPDATE', 0, 1, u32(0))]),
+    -1,
+    [ERROR.PROTOCOL_ERROR],
+  ],
   ['WINDOW_UPDATE of an idle stream', frame('WINDOW_UPDATE', 0, 1, u32(1)), ERROR.PROTOCOL_ERROR],
   ['a window beyond 2^31-1', frame('WINDOW_UPDATE', 0, 0, u32(0x7fffffff)), ERROR.FLOW_CONTROL_ERROR],
-  ['DATA after the end', Buffer.concat([head(1, END_STREAM), frame('DATA', 0, 1, Buffer.alloc(3))]), -1, [ERROR.STREAM_CLOSED]],
+  [
+    'DATA after the end',
+    Buffer.concat([head(1, END_STREAM), frame('DATA', 0, 1, Buffer.alloc(3))]),
+    -1,
+    [ERROR.STREAM_CLOSED],
+  ],
   ['HEADERS after the end', Buffer.concat([head(1, END_STREAM), head(1)]), -1, [ERROR.STREAM_CLOSED]],
   ['a second head', Buffer.concat([head(1), head(1)]), -1, [ERROR.PROTOCOL_ERROR]],
 ];
@@ -98,7 +138,10 @@ for (const [name, octets, connection, streams = []] of outcomes) {
 }
 
 test('a wrong preface, and one that is not followed by SETTINGS, are refused', () => {
-  for (const octets of [Buffer.from('PRI * HTTP/2.1\r\n'), Buffer.concat([MAGIC, frame('PING', 0, 0, Buffer.alloc(8))])]) {
+  for (const octets of [
+    Buffer.from('PRI * HTTP/2.1\r\n'),
+    Buffer.concat([MAGIC, frame('PING', 0, 0, Buffer.alloc(8))]),
+  ]) {
     const world = new World(memory);
     const wire = world.connect(ROLE.SERVER);
     world.feed(wire, octets);
@@ -125,7 +168,10 @@ test('a header block in many frames is one request, with padding and priority in
 });
 
 test('empty last DATA, padded or not, ends a stream', () => {
-  for (const last of [frame('DATA', END_STREAM, 1), frame('DATA', END_STREAM | PADDED, 1, padded(Buffer.alloc(0), 9))]) {
+  for (const last of [
+    frame('DATA', END_STREAM, 1),
+    frame('DATA', END_STREAM | PADDED, 1, padded(Buffer.alloc(0), 9)),
+  ]) {
     const { world } = served(Buffer.concat([head(1), frame('DATA', 0, 1, Buffer.from('abc')), last, head(3)]));
     assert.deepEqual(
       world.happened.map(({ what, end, body }) => [what, end, body]),
@@ -170,7 +216,14 @@ test('after our last GOAWAY new streams are ignored with all their frames, and t
   const data = frame('DATA', 0, 3, Buffer.alloc(100));
   world.feed(
     wire,
-    Buffer.concat([head(3), data, frame('WINDOW_UPDATE', 0, 3, u32(5)), trailers, frame('RST_STREAM', 0, 3, u32(8)), head(5)]),
+    Buffer.concat([
+      head(3),
+      data,
+      frame('WINDOW_UPDATE', 0, 3, u32(5)),
+      trailers,
+      frame('RST_STREAM', 0, 3, u32(8)),
+      head(5),
+    ]),
   );
   world.feed(wire, frame('DATA', END_STREAM, 1, Buffer.from('abc')));
   assert.deepEqual(world.happened, [{ what: 'data', id: 1, end: true, body: 'abc' }]);
@@ -194,7 +247,10 @@ test('streams above the limit are refused, and those from before SETTINGS were s
   for (let id = 1; id < 21; id += 2) world.feed(wire, head(id, END_STREAM));
   assert.equal(wire.failed, -1);
   assert.deepEqual(
-    world.said(wire).filter(({ type }) => type === 'RST_STREAM').map(({ stream, payload }) => [stream, payload[3]]),
+    world
+      .said(wire)
+      .filter(({ type }) => type === 'RST_STREAM')
+      .map(({ stream, payload }) => [stream, payload[3]]),
     [5, 7, 9, 11, 13, 15, 17, 19].map((id) => [id, ERROR.REFUSED_STREAM]),
   );
   world.feed(wire, frame('SETTINGS', 1, 0));
@@ -230,7 +286,11 @@ test('floods end in ENHANCE_YOUR_CALM: one more than the limit of a period does,
 test('a header block beyond a buffer ends the connection, and one beyond the list limit its stream', () => {
   const piece = encodeBlock([['x-a', 'b'.repeat(9000)]]);
   const long = served(
-    Buffer.concat([frame('HEADERS', 0, 1, request), frame('CONTINUATION', 0, 1, piece), frame('CONTINUATION', 4, 1, piece)]),
+    Buffer.concat([
+      frame('HEADERS', 0, 1, request),
+      frame('CONTINUATION', 0, 1, piece),
+      frame('CONTINUATION', 4, 1, piece),
+    ]),
   );
   assert.equal(long.wire.failed, ERROR.ENHANCE_YOUR_CALM);
   long.world.endAll();

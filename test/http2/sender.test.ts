@@ -213,6 +213,39 @@ test('trailers go behind the data that waits, and end the stream once', () => {
   world.endAll();
 });
 
+test('what has moved is told before the end, which may be the end of the stream', () => {
+  const world = new World(memory);
+  const wire = world.ready(ROLE.CLIENT, {}, window(10));
+  const told: string[] = [];
+  world.behaviour = {
+    moved: (slot, count) => told.push(`moved ${count} of ${world.core.streams.id[slot]}`),
+    flushed: (slot) => {
+      told.push(`flushed ${world.core.streams.id[slot]}`);
+      world.finish(slot);
+    },
+  };
+  world.send(world.open(wire), body(30), true);
+  world.feed(wire, more(1, 100));
+  assert.deepEqual(told, ['moved 20 of 1', 'flushed 1']);
+  world.endAll();
+});
+
+test('a stream that is ended when it has moved is left alone', () => {
+  const world = new World(memory);
+  const wire = world.ready(ROLE.CLIENT, {}, window(10));
+  const slot = world.open(wire);
+  const other = world.open(wire);
+  world.behaviour = { moved: (moved) => moved === slot && world.finish(slot) };
+  for (const one of [slot, other]) {
+    world.send(one, body(30), false);
+    assert.ok(world.machine.sender.trailers(one, world.fields({ 'x-sum': 'abc' })));
+  }
+  world.feed(wire, Buffer.concat([more(3, 1), more(1, 100), more(3, 100)]));
+  world.check(wire);
+  assert.equal(world.happened.filter(({ what, id }) => what === 'flushed' && id === 3).length, 1);
+  world.endAll();
+});
+
 test('a stream that is closed while data and trailers wait gives everything back', () => {
   const world = new World(memory);
   const wire = world.ready(ROLE.CLIENT, {}, window(10));

@@ -138,13 +138,13 @@ export interface Happened {
 
 /** What a test's owner of the streams does; each is called after the event was recorded. */
 export interface Behaviour {
-  request?(slot: number, end: boolean): void;
+  request?(slot: number, end: boolean): unknown;
   response?(slot: number, end: boolean): void;
   trailers?(slot: number): void;
   /** Returns how many octets are given back at once; all of them without it. */
   data?(slot: number, octets: Buffer, end: boolean): number;
   gone?(slot: number): void;
-  moved?(slot: number, count: number): void;
+  moved?(slot: number, count: number): unknown;
   flushed?(slot: number): void;
   goaway?(connection: Connection, last: number, code: number): void;
 }
