@@ -181,7 +181,7 @@ const service = section({
     maxBackoff: v.optional(timeout(), '60s'),
   }),
   pool: optionalSection({
-    maxIdle: v.optional(integer(0, 65_535), 128),
+    maxIdle: v.optional(integer(0, 65_535), 1024),
     maxConnections: v.optional(integer(1, 65_535), 1024),
     idleTimeout: v.optional(timeout(), '4s'),
     maxStreams: v.optional(integer(1, MAX_STREAMS), 100),
@@ -244,7 +244,7 @@ export const configSchema = section({
       maxHeaders: v.optional(integer(1, 1024), 128),
       headerTimeout: v.optional(timeout(), '10s'),
       idleTimeout: v.optional(timeout(), '1h'),
-      bodyTimeout: v.optional(optionalTimeout(), '60s'),
+      bodyTimeout: v.optional(optionalTimeout(), '5m'),
       stallTimeout: v.optional(timeout(), '60s'),
       streamWindow: v.optional(size(16 * KiB, 16 * MiB), '64KiB'),
       maxStreamWindow: v.optional(size(16 * KiB, 16 * MiB), '1MiB'),

@@ -5,7 +5,7 @@ import { type Connection, GOING, ROLE } from './connection.js';
 import type { Core, Http2Events } from './core.js';
 import { ERROR, FLAG, FRAME, get31, get32, MAX_FRAME_BYTES, MAX_WINDOW, SETTING } from './frame.js';
 import type { HeadersIn } from './headers-in.js';
-import type { Sender } from './sender.js';
+import { PING, type Sender } from './sender.js';
 import { STREAM } from './streams.js';
 
 const NONE = -1;
@@ -279,8 +279,8 @@ export class FrameHandler {
   /** Section 6.7. */
   private ping(c: Connection, at: number): void {
     if ((c.flags & FLAG.ACK) !== 0) {
-      c.pingPending = false;
-      this.events.pong(c);
+      if (this.bytes[at] === PING.KEEPALIVE) c.pingPending = false;
+      else if (this.bytes[at] === PING.LEAVING) this.events.warned(c);
       return;
     }
     this.core.values[c.meter + H.PINGS_RECEIVED]++;

@@ -144,6 +144,8 @@ export class NameTable {
     this.coded.fill(-1);
     this.distinct.fill(0);
     this.door.fill(0);
+    // A name that somebody made volatile is given another chance.
+    for (let ref = 0; ref < this.count; ref++) if (!VOLATILE_NAMES.includes(ref)) this.flags[ref] &= ~VOLATILE;
     for (let ref = 1; ref < this.count; ref++) if (this.length[ref] > 0) this.link(ref);
   }
 

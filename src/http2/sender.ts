@@ -21,8 +21,11 @@ import { STREAM } from './streams.js';
 const NONE = -1;
 /** Payloads of at least so much are sent from where they were received; below, a copy is cheaper than one more slice. */
 const SLICE_BYTES = 2048;
-const RESET_IDS = 256;
+const RESET_IDS = 1024;
 const ENCODE_SLACK = 16;
+
+/** What a PING of ours is for: its first octet, which comes back in the answer. */
+export const PING = { KEEPALIVE: 1, LEAVING: 2 } as const;
 
 export class Sender {
   private readonly bytes: Uint8Array;
@@ -237,14 +240,20 @@ export class Sender {
     this.core.output.wrote(connection, at + FRAME_HEADER_BYTES + 8);
   }
 
+  /** Asks whether the peer is there. */
   ping(connection: Connection): void {
     if (connection.pingPending) return;
+    connection.pingPending = true;
+    this.pingFrame(connection, PING.KEEPALIVE);
+  }
+
+  private pingFrame(connection: Connection, kind: number): void {
     const at = this.room(connection, FRAME_HEADER_BYTES + 8);
     if (at < 0) return;
     putFrameHeader(this.bytes, at, 8, FRAME.PING, 0, 0);
     this.bytes.fill(0, at + FRAME_HEADER_BYTES, at + FRAME_HEADER_BYTES + 8);
+    this.bytes[at + FRAME_HEADER_BYTES] = kind;
     this.core.output.wrote(connection, at + FRAME_HEADER_BYTES + 8);
-    connection.pingPending = true;
     connection.pingSentAt = this.core.clock[0];
     this.core.values[connection.meter + H.PINGS_SENT]++;
   }
@@ -254,7 +263,7 @@ export class Sender {
     if (connection.going !== GOING.OPEN) return;
     connection.going = GOING.WARNED;
     this.goawayFrame(connection, MAX_STREAM_ID, ERROR.NO_ERROR);
-    this.ping(connection);
+    this.pingFrame(connection, PING.LEAVING);
   }
 
   /** No new streams from here on; those that are open go on. */

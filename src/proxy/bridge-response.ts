@@ -70,7 +70,7 @@ export class BridgeResponses {
     }
     exchanges.forget(upstream);
     exchanges.status[upstream] = status;
-    exchanges.latencyUs[upstream] = (context.reactor.now - mine.started[client]) * 1000;
+    exchanges.setLatency(upstream, context.reactor.now - mine.started[client]);
     const method = exchanges.extended[upstream] === 1 && status < 300 ? METHOD.CONNECT : mine.method[client];
     const tunnel = method === METHOD.CONNECT && status < 300;
     const framing = responseFraming(facts, method, minor, end);

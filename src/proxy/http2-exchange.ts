@@ -106,6 +106,16 @@ export class StreamExchanges {
     this.waiting[slot] = WAITING.NO;
   }
 
+  /** The head of the final response to `slot` has come. */
+  answeredNow(slot: number, upstream: number, now: number): void {
+    this.setLatency(upstream, now - this.started[slot]);
+  }
+
+  /** As above, with the time that it took, ms. Beyond 35 minutes it counts as those, as in the histograms. */
+  setLatency(upstream: number, ms: number): void {
+    this.latencyUs[upstream] = Math.min(ms * 1000, 0x7fffffff);
+  }
+
   /** Forgets the request: it will not be sent again. */
   forget(slot: number): void {
     if (this.saved[slot] === 0) return;

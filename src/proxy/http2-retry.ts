@@ -157,6 +157,7 @@ export class Http2Retries {
     const whole = exchanges.whole[upstream] === 1;
     core.memory.restore(at, at + saved, core.list);
     machine.sender.openStream(upstream, connection);
+    http2.timers.used(connection);
     http2.context.values[endpointBase(exchanges.endpoint[upstream]) + E.H2_STREAMS]++;
     streams.active[upstream] = http2.context.reactor.now;
     if (exchanges.method[slot] === METHOD.HEAD) streams.state[upstream] |= STREAM.BODILESS;

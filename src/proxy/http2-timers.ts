@@ -55,6 +55,11 @@ export class Http2Timers {
     this.arm(connection, reactor.now + wait);
   }
 
+  /** A stream has begun on an endpoint's connection. */
+  used(connection: Connection): void {
+    this.arm(connection, this.http2.context.reactor.now + connection.limits.stallTimeoutMs);
+  }
+
   /** A pooled connection has no stream. */
   idle(connection: Connection): void {
     const { reactor } = this.http2.context;
@@ -261,6 +266,8 @@ export class Http2Timers {
     if (timeout === 0) return false;
     // A tunnel is silent as long as its ends like.
     if (upstream >= 0 && (streams.state[upstream] & STREAM.UNCOUNTED) !== 0) return false;
+    // Calls that stream may be silent for as long as they like (a watch): keepalive finds those that are dead.
+    if (http2.exchanges.grpc[slot] === 1) return false;
     let heard = streams.active[slot];
     if (upstream >= 0) heard = Math.max(heard, streams.active[upstream]);
     if (context.reactor.now < heard + timeout) return false;

@@ -246,7 +246,7 @@ export class Http2 implements Http2Events {
     }
     exchanges.forget(upstream);
     exchanges.status[upstream] = facts.status;
-    exchanges.latencyUs[upstream] = (this.context.reactor.now - exchanges.started[slot]) * 1000;
+    exchanges.answeredNow(slot, upstream, this.context.reactor.now);
     if (end) exchanges.grpcStatus[upstream] = facts.grpcStatus;
     exchanges.answered[slot] = 1;
     // What the endpoint calls gRPC is read as such only where the client has asked for it.
@@ -420,7 +420,7 @@ export class Http2 implements Http2Events {
     this.pool.spare(endpoint);
   }
 
-  pong(connection: Connection): void {
+  warned(connection: Connection): void {
     // The second step of leaving: what the client sent before it saw the first has arrived.
     if (connection.role === ROLE.SERVER && connection.going === GOING.WARNED) {
       this.machine.sender.leave(connection);
@@ -522,6 +522,7 @@ export class Http2 implements Http2Events {
       return;
     }
     sender.openStream(upstream, connection);
+    this.timers.used(connection);
     this.context.values[endpointBase(exchanges.endpoint[upstream]) + E.H2_STREAMS]++;
     core.streams.active[upstream] = this.context.reactor.now;
     if (exchanges.method[slot] === METHOD.HEAD) core.streams.state[upstream] |= STREAM.BODILESS;

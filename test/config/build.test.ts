@@ -195,7 +195,7 @@ test('a bound that the file does not name gives way to the one it names', () => 
   };
   assert.deepEqual(pool('maxConnections: 50'), { maxIdle: 50, maxConnections: 50, spares: 0, http2Connections: 16 });
   assert.deepEqual(pool('maxIdle: 2000'), { maxIdle: 2000, maxConnections: 2000, spares: 0, http2Connections: 16 });
-  assert.deepEqual(pool('spares: 20'), { maxIdle: 128, maxConnections: 1024, spares: 20, http2Connections: 20 });
+  assert.deepEqual(pool('spares: 20'), { maxIdle: 1024, maxConnections: 1024, spares: 20, http2Connections: 20 });
   assert.equal(service('breaker: { minBackoff: 2m }').breaker.maxBackoffMs, 120_000);
   assert.equal(service('dns: { maxTtl: 10ms }').dnsMinTtlMs, 10);
 });

@@ -96,7 +96,7 @@ test('the minimal file gets every default', () => {
         balance: { policy: 'ewma', decayMs: 10_000, defaultRttMs: 30, failurePenaltyMs: 5000 },
         breaker: { failures: 7, minBackoffMs: 1000, maxBackoffMs: 60_000 },
         pool: {
-          maxIdle: 128,
+          maxIdle: 1024,
           maxConnections: 1024,
           idleTimeoutMs: 4000,
           maxStreams: 100,

@@ -457,8 +457,8 @@ export class World implements Http2Events {
     this.behaviour.goaway?.(connection, last, code);
   }
 
-  pong(): void {
-    this.happened.push({ what: 'pong', id: 0 });
+  warned(): void {
+    this.happened.push({ what: 'warned', id: 0 });
   }
 
   moved(slot: number, count: number): void {

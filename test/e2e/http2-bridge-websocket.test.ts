@@ -1,0 +1,226 @@
+// WebSockets of `ws` whose two ends speak different versions of HTTP (RFC 8441), and the same one.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { WebSocket, WebSocketServer } from 'ws';
+import {
+  content,
+  Http2Client,
+  type Http2Endpoint,
+  hangUp,
+  http2Endpoint,
+  quiet,
+  startGateway,
+  tearDown,
+} from '../support/http2.js';
+import { availableExecutors, eventually, type Sluice } from '../support/sluice.js';
+
+const SIZES = [0, 1, 125, 126, 65_536, 1_000_003, 5_000_000];
+
+afterEach(hangUp);
+after(tearDown);
+
+/** What `ws` has for a socket that somebody else has upgraded; its types do not name it. */
+interface Adoptable {
+  _isServer: boolean;
+  setSocket(socket: Duplex, head: Buffer, options: object): void;
+}
+
+/** A WebSocket of `ws` over a stream whose handshake is done. */
+function adopt(stream: Duplex, server: boolean): WebSocket {
+  const socket = new WebSocket(null as unknown as string);
+  const inner = socket as unknown as Adoptable;
+  inner._isServer = server;
+  inner.setSocket(stream, Buffer.alloc(0), {
+    allowSynchronousEvents: true,
+    maxPayload: 100 << 20,
+    skipUTF8Validation: false,
+  });
+  return socket;
+}
+
+function echo(socket: WebSocket): void {
+  socket.on('error', () => undefined);
+  socket.send('welcome');
+  socket.on('message', (data, binary) => socket.send(data, { binary }));
+}
+
+/** Says the same on both sides, whichever versions they speak. */
+async function converse(socket: WebSocket): Promise<void> {
+  const messages: { data: Buffer; binary: boolean }[] = [];
+  let wake: () => void = () => undefined;
+  socket.on('message', (data: Buffer, binary) => {
+    messages.push({ data, binary });
+    wake();
+  });
+  const next = async (): Promise<{ data: Buffer; binary: boolean }> => {
+    while (messages.length === 0) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+    return messages.shift() ?? assert.fail();
+  };
+  assert.equal((await next()).data.toString(), 'welcome');
+  socket.send('text: äöü');
+  const text = await next();
+  assert.deepEqual([text.data.toString(), text.binary], ['text: äöü', false]);
+  for (const size of SIZES) {
+    socket.send(content(size));
+    const { data, binary } = await next();
+    assert.ok(binary);
+    assert.ok(data.equals(content(size)), `${size} bytes`);
+  }
+  for (let i = 0; i < 200; i++) socket.send(String(i));
+  for (let i = 0; i < 200; i++) assert.equal((await next()).data.toString(), String(i));
+  socket.ping('are you there');
+  const [pong] = (await once(socket, 'pong')) as [Buffer];
+  assert.equal(pong.toString(), 'are you there');
+  socket.close(1000, 'done');
+  const [code] = (await once(socket, 'close')) as [number];
+  assert.equal(code, 1000);
+}
+
+/** Opens one by extended CONNECT. */
+async function connect(client: Http2Client, path = '/chat'): Promise<WebSocket> {
+  const stream = client.session.request({
+    ':method': 'CONNECT',
+    ':protocol': 'websocket',
+    ':scheme': 'http',
+    ':authority': 'peers.test',
+    ':path': path,
+    'sec-websocket-version': '13',
+    origin: 'http://peers.test',
+  });
+  const [headers] = (await once(stream, 'response')) as [IncomingHttpHeaders];
+  assert.equal(headers[':status'], 200);
+  return adopt(stream, false);
+}
+
+for (const io of await availableExecutors()) {
+  describe(`WebSockets across versions on ${io}`, () => {
+    let http1: Server;
+    let http2: Http2Endpoint;
+    let asked: string[];
+    const closed: number[] = [];
+
+    before(async () => {
+      http1 = createServer((_, response) => response.end('plain'));
+      const sockets = new WebSocketServer({ server: http1 });
+      sockets.on('connection', (socket, request) => {
+        asked.push(`${request.method} ${request.url} ${request.headers.host}`);
+        socket.once('close', (code) => closed.push(code));
+        echo(socket);
+      });
+      http1.listen(0, '127.0.0.1');
+      await once(http1, 'listening');
+      http2 = await http2Endpoint(null, { settings: { enableConnectProtocol: true } });
+      http2.server.on('stream', (stream, headers) => {
+        asked.push(`${headers[':method']} ${headers[':path']} ${headers[':authority']} ${headers[':protocol']}`);
+        if (headers[':path'] === '/refused') {
+          stream.respond({ ':status': 403, 'content-length': '2' });
+          stream.end('no');
+          return;
+        }
+        if (headers[':protocol'] !== 'websocket') {
+          stream.respond({ ':status': 200 });
+          stream.end('plain');
+          return;
+        }
+        stream.respond({ ':status': 200 });
+        const socket = adopt(stream, true);
+        socket.once('close', (code) => closed.push(code));
+        echo(socket);
+      });
+    });
+    after(async () => {
+      http1.closeAllConnections();
+      http1.close();
+      await http2.close();
+    });
+
+    for (const back of ['http1', 'http2'] as const) {
+      describe(`endpoint of ${back}`, () => {
+        let sluice: Sluice;
+
+        before(async () => {
+          asked = [];
+          const port = back === 'http1' ? (http1.address() as AddressInfo).port : http2.port;
+          sluice = await startGateway(io, [`127.0.0.1:${port}`], { speaks: back });
+        });
+        after(async () => {
+          hangUp();
+          await quiet(sluice);
+          assert.equal(await sluice.stop(), 0);
+        });
+
+        it('converses with a client of HTTP/1.1', async () => {
+          asked = [];
+          const socket = new WebSocket(`ws://127.0.0.1:${sluice.port('edge')}/chat`);
+          await converse(socket);
+          assert.equal(asked.length, 1);
+          assert.match(asked[0] ?? '', back === 'http1' ? /^GET \/chat / : /^CONNECT \/chat .* websocket$/);
+        });
+
+        it('converses with a client of HTTP/2', async () => {
+          asked = [];
+          const client = await Http2Client.open(sluice.port('edge'));
+          assert.equal(client.session.remoteSettings.enableConnectProtocol, true);
+          await converse(await connect(client));
+          assert.equal(asked.length, 1);
+          assert.match(
+            asked[0] ?? '',
+            back === 'http1' ? /^GET \/chat peers\.test/ : /^CONNECT \/chat peers\.test websocket$/,
+          );
+        });
+
+        it('converses with many at once, beside ordinary requests', async () => {
+          const client = await Http2Client.open(sluice.port('edge'));
+          const several = Array.from({ length: 5 }, async () => converse(await connect(client)));
+          const others = Array.from({ length: 5 }, () =>
+            converse(new WebSocket(`ws://127.0.0.1:${sluice.port('edge')}/chat`)),
+          );
+          const plain = Array.from({ length: 20 }, () => client.ask());
+          await Promise.all([...several, ...others]);
+          for (const { status, text } of await Promise.all(plain)) assert.deepEqual([status, text], [200, 'plain']);
+        });
+
+        it('hears of a client that is gone', async () => {
+          const client = await Http2Client.open(sluice.port('edge'));
+          for (const socket of [await connect(client), new WebSocket(`ws://127.0.0.1:${sluice.port('edge')}/chat`)]) {
+            const before_ = closed.length;
+            socket.on('error', () => undefined);
+            await once(socket, 'message');
+            socket.terminate();
+            await eventually(() => closed.length === before_ + 1, 'the endpoint sees the end');
+          }
+        });
+      });
+    }
+
+    it('an endpoint that refuses says so to either client', async () => {
+      const sluice = await startGateway(io, [http2.address], { speaks: 'http2' });
+      const socket = new WebSocket(`ws://127.0.0.1:${sluice.port('edge')}/refused`);
+      socket.on('error', () => undefined);
+      const [, response] = (await once(socket, 'unexpected-response')) as [unknown, { statusCode: number }];
+      assert.equal(response.statusCode, 403);
+      socket.terminate();
+      const client = await Http2Client.open(sluice.port('edge'));
+      const { status, text } = await client.ask({
+        ':method': 'CONNECT',
+        ':protocol': 'websocket',
+        ':scheme': 'http',
+        ':path': '/refused',
+        'sec-websocket-version': '13',
+      });
+      assert.deepEqual([status, text], [403, 'no']);
+      hangUp();
+      await quiet(sluice);
+      assert.equal(await sluice.stop(), 0);
+    });
+  });
+}
