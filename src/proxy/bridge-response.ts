@@ -65,7 +65,11 @@ export class BridgeResponses {
     const minor = mine.minor[client];
     if (status < 200) {
       // HTTP/1.0 knows no interim responses (RFC 9110 section 15.2).
-      if (minor === 1) this.write(client, upstream, FRAMING.NONE, -1, CONNECTION.NONE, NO_KEY);
+      // There may be any number of them: a client that does not read gets no more.
+      const { sockets, limits } = context;
+      const waiting = Math.max(sockets.queued[client], sockets.slices[client] * PIECE_BYTES);
+      if (minor === 1 && waiting <= limits.maxBufferedBytes)
+        this.write(client, upstream, FRAMING.NONE, -1, CONNECTION.NONE, NO_KEY);
       return;
     }
     exchanges.forget(upstream);

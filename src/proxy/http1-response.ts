@@ -11,6 +11,8 @@ import { type Exchanges, REQUEST, RESPONSE } from './exchange.js';
 import type { Http1 } from './http1.js';
 
 const NONE = -1;
+/** Interim responses that may wait to be sent; each has a buffer. */
+const MAX_INTERIM = 16;
 /** Bodies up to this size are sent in one piece with the head. */
 const INLINE_BYTES = 4096;
 
@@ -126,6 +128,8 @@ export class ResponseReader {
 
   private interim(client: number): boolean {
     const { slab, bytes, sockets } = this.context;
+    // There may be any number of them: a client that does not read gets no more.
+    if (sockets.slices[client] >= MAX_INTERIM) return true;
     const buffer = slab.take();
     if (buffer < 0) {
       this.http1.outOfMemory(client);

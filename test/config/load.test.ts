@@ -50,7 +50,7 @@ test('the minimal file gets every default', () => {
         maxHeaders: 128,
         headerTimeoutMs: 10_000,
         idleTimeoutMs: 3_600_000,
-        bodyTimeoutMs: 60_000,
+        bodyTimeoutMs: 300_000,
         stallTimeoutMs: 60_000,
         streamWindow: 65_536,
         maxStreamWindow: 1_048_576,

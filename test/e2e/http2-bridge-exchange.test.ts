@@ -107,7 +107,10 @@ for (const io of await availableExecutors()) {
         assert.deepEqual(JSON.parse(text), digestOf(content(70_000), trailers));
         const got = await client.ask({ ':path': '/bytes/70000?trailers', te: 'trailers' });
         assert.equal(sha1(got.body), sha1(content(70_000)));
-        assert.deepEqual({ ...got.trailers }, { 'x-sum': sha1(content(70_000)), 'x-last': 'yes' });
+        assert.deepEqual(Object.entries(got.trailers), [
+          ['x-sum', sha1(content(70_000))],
+          ['x-last', 'yes'],
+        ]);
       });
     });
 
@@ -332,7 +335,7 @@ for (const io of await availableExecutors()) {
         Array.from({ length: 40 }, () => exchange(sluice.port('edge'), 'GET / HTTP/1.1\r\nHost: a.test\r\n\r\n')),
       );
       for (const { status, body } of replies) assert.deepEqual([status, body.toString()], [200, 'hello']);
-      assert.ok(endpoint.connections - before_ <= 2);
+      assert.ok(endpoint.connections - before_ <= 2, `${endpoint.connections - before_} more connections`);
     });
 
     describe('heads', () => {

@@ -32,7 +32,7 @@ interface Adoptable {
 
 /** A WebSocket of `ws` over a stream whose handshake is done. */
 function adopt(stream: Duplex, server: boolean): WebSocket {
-  const socket = new WebSocket(null as unknown as string);
+  const socket = new WebSocket(null as unknown as string, undefined, { autoPong: true });
   const inner = socket as unknown as Adoptable;
   inner._isServer = server;
   inner.setSocket(stream, Buffer.alloc(0), {
@@ -107,6 +107,7 @@ for (const io of await availableExecutors()) {
     let http2: Http2Endpoint;
     let asked: string[];
     const closed: number[] = [];
+    const accepted = new Set<Duplex>();
 
     before(async () => {
       http1 = createServer((_, response) => response.end('plain'));
@@ -115,6 +116,10 @@ for (const io of await availableExecutors()) {
         asked.push(`${request.method} ${request.url} ${request.headers.host}`);
         socket.once('close', (code) => closed.push(code));
         echo(socket);
+      });
+      http1.on('connection', (socket) => {
+        accepted.add(socket);
+        socket.once('close', () => accepted.delete(socket));
       });
       http1.listen(0, '127.0.0.1');
       await once(http1, 'listening');
@@ -138,7 +143,7 @@ for (const io of await availableExecutors()) {
       });
     });
     after(async () => {
-      http1.closeAllConnections();
+      for (const socket of accepted) socket.destroy();
       http1.close();
       await http2.close();
     });

@@ -5,7 +5,7 @@ import { encodeBlock, type Field } from '../support/h2-hpack.js';
 import { REQUEST } from '../support/h2-peer.js';
 import { eventually } from '../support/sluice.js';
 import type { Bench } from './http2-conformance-support.js';
-import { type Attack, declareAttacks, SLAB } from './http2-hostile-support.js';
+import { type Attack, declareAttacks, floodUntilCalm, SLAB } from './http2-hostile-support.js';
 
 const WIDE = 2 ** 31 - 1;
 const CHUNK = Buffer.alloc(16_384, 'r');
@@ -73,18 +73,17 @@ const ATTACKS: readonly Attack[] = [
     limit: 'h2-tiny-data',
     play: async (on) => {
       const client = await on.client({ credit: false }, { INITIAL_WINDOW_SIZE: 0 });
-      const path = on.path();
-      const stream = client.request({ ':path': path });
-      const pouring = pourFor(on, [path]);
-      const octet = frame('WINDOW_UPDATE', 0, stream, u32(1));
-      while (client.end === null && client.arrived('GOAWAY').length === 0) {
-        client.credited(stream, 100);
-        await client.written(Buffer.concat(Array.from({ length: 100 }, () => octet)));
+      const { asked, endpoint, arrived } = await on.exchange({ client });
+      endpoint.headers(arrived, { ':status': '200' });
+      await client.expect('HEADERS', { stream: asked });
+      await endpoint.pour(arrived, Buffer.alloc(endpoint.room(arrived)));
+      const octets = Buffer.concat(Array.from({ length: 100 }, () => frame('WINDOW_UPDATE', 0, asked, u32(1))));
+      await floodUntilCalm(client, () => {
+        client.credited(asked, 100);
         client.inbox = client.inbox.filter(({ type }) => type !== 'DATA');
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-      await client.expect('GOAWAY', { code: 'ENHANCE_YOUR_CALM' });
-      await pouring;
+        return octets;
+      });
+      await endpoint.expect('RST_STREAM', { stream: arrived });
     },
   },
   {

@@ -347,7 +347,7 @@ test('leaving: a warning that still takes streams, then the last stream; an erro
   sender.warn(wire.connection);
   assert.deepEqual(
     world.said(wire).map(({ type, payload }) => `${type} ${payload.toString('hex')}`),
-    ['GOAWAY 7fffffff00000000', 'PING 0000000000000000'],
+    ['GOAWAY 7fffffff00000000', 'PING 0200000000000000'],
   );
   sender.leave(wire.connection);
   sender.leave(wire.connection);
