@@ -314,6 +314,11 @@ export class Detector {
     if (service < 0) return;
     const endpoint = balancer.pickConnection(service, reactor.now, exclude);
     if (endpoint < 0) return;
+    // Who speaks HTTP/2 doesn't greet, and the connection would be of no use to its pool.
+    if (this.speaksHttp2(service, endpoint)) {
+      balancer.connectAbandoned(endpoint);
+      return;
+    }
     const upstream = this.upstreams.dial(endpoint, KIND.RACE);
     if (upstream < 0) {
       balancer.connectAbandoned(endpoint);
@@ -322,6 +327,14 @@ export class Detector {
     values[W.RACES_STARTED]++;
     sockets.peer[client] = upstream;
     sockets.peer[upstream] = client;
+  }
+
+  private speaksHttp2(service: number, endpoint: number): boolean {
+    const declared = this.context.services.protocol[service];
+    return (
+      declared === PROTOCOL.HTTP2 ||
+      (declared === PROTOCOL.AUTO && this.context.endpoints.protocol[endpoint] === PROTOCOL.HTTP2)
+    );
   }
 
   private dropRace(client: number, reason: number): void {
