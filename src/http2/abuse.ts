@@ -88,5 +88,6 @@ export class Abuse {
     c.controls = 0;
     c.empties = 0;
     c.tinies = 0;
+    c.tiniesSent = 0;
   }
 }

@@ -41,6 +41,8 @@ export const GOING = {
 
 /** Both settings of HPACK tables: the default, which every peer has agreed to before it says anything. */
 export const TABLE_BYTES = 4096;
+/** Payloads of no more than this that do not end their stream are tiny. */
+export const TINY_BYTES = 8;
 const BUCKETS = 64;
 const NONE = -1;
 
@@ -143,6 +145,8 @@ export class Connection {
   controls = 0;
   empties = 0;
   tinies = 0;
+  /** Updates of windows by as little that are answers to what we have sent. */
+  tiniesSent = 0;
 
   constructor(
     /** Slot of the socket in the sockets' table: the name under which output is queued. */

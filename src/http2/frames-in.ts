@@ -1,7 +1,7 @@
 // What frames mean (RFC 9113 sections 5 and 6): one method a frame type, each with the rules of its section.
 import { H, h2Error } from '../metrics/layout.js';
 import { type Abuse, LIMIT } from './abuse.js';
-import { type Connection, GOING, ROLE } from './connection.js';
+import { type Connection, GOING, ROLE, TINY_BYTES } from './connection.js';
 import type { Core, Http2Events } from './core.js';
 import { ERROR, FLAG, FRAME, get31, get32, MAX_FRAME_BYTES, MAX_WINDOW, SETTING } from './frame.js';
 import type { HeadersIn } from './headers-in.js';
@@ -9,8 +9,6 @@ import { PING, type Sender } from './sender.js';
 import { STREAM } from './streams.js';
 
 const NONE = -1;
-/** Payloads that carry less than this and do not end their stream are tiny. */
-const TINY_BYTES = 8;
 
 export class FrameHandler {
   private readonly bytes: Uint8Array;
@@ -56,6 +54,7 @@ export class FrameHandler {
   dataBegins(c: Connection, length: number, padding: number): void {
     const { streams } = this.core;
     const slot = c.dataSlot;
+    if (length === 0 && padding > 0 && (c.flags & FLAG.END_STREAM) === 0) this.abuse.empty(c);
     this.sender.connectionCredit(c, padding);
     // What nobody wants is given back as it comes: a stream may also end while a frame of it is read.
     if (slot === NONE) return;
@@ -298,8 +297,12 @@ export class FrameHandler {
   private windowUpdate(c: Connection, at: number): void {
     const { streams } = this.core;
     const count = get31(this.bytes, at);
-    // A peer that opens its windows an octet at a time has us send an octet at a time (CVE-2019-9511).
-    if (count <= TINY_BYTES) this.abuse.tiny(c);
+    // A peer that opens its windows an octet at a time has us send an octet at a time (CVE-2019-9511), unless it answers
+    // pieces that were as small when they left: two updates each, for stream and connection.
+    if (count <= TINY_BYTES) {
+      if (c.tiniesSent > 0) c.tiniesSent--;
+      else this.abuse.tiny(c);
+    }
     if (c.going === GOING.FAILED) return;
     if (c.stream === 0) {
       if (count === 0) {

@@ -1,6 +1,6 @@
 // Frames that we send, within the peer's windows. Data beyond them waits, stream by stream, and goes out in turns of a frame each.
 import { H, h2Error } from '../metrics/layout.js';
-import { type Connection, GOING, READING, ROLE } from './connection.js';
+import { type Connection, GOING, READING, ROLE, TINY_BYTES } from './connection.js';
 import type { Core, Http2Events } from './core.js';
 import type { FieldList } from './field-list.js';
 import {
@@ -111,6 +111,7 @@ export class Sender {
         sent = length <= window || length === 0 ? length : window;
         const last = end && sent === length;
         if (sent > 0 || last) this.frame(connection, slot, at, sent, last, true);
+        if (sent === length && length <= TINY_BYTES && length > 0) connection.tiniesSent += 2;
         if (sent === length) return sent;
       }
     }

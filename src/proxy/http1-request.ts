@@ -55,7 +55,13 @@ export class RequestReader {
       if (this.over(client)) return;
       if (exchanges.request[client] === REQUEST.COMPLETE) break;
       const bid = inbox.shift(client);
-      if (bid < 0) return;
+      if (bid < 0) {
+        // `readAhead` may have stopped the client while this request waited for its turn.
+        if (exchanges.flow[client] === FLOW.COPY && exchanges.throttled[client] === 0) {
+          this.context.sockets.resume(client);
+        }
+        return;
+      }
       if (this.consume(client, bid, inbox.startOf(bid), inbox.endOf(bid))) continue;
       if (exchanges.request[client] === REQUEST.COMPLETE) break;
       const merged = inbox.merge(client);

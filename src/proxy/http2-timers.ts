@@ -111,7 +111,7 @@ export class Http2Timers {
       wheel.schedule(socket, deadline);
       return;
     }
-    if (this.http2.connecting(socket)) this.http2.upstreams.connectTimedOut(socket);
+    this.http2.upstreams.connectTimedOut(socket);
     this.http2.dialFailed(socket, WHY.CONNECT_TIMEOUT, CLOSE.TIMEOUT);
   }
 

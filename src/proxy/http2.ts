@@ -802,7 +802,7 @@ export class Http2 implements Http2Events {
       const known = endpoints.protocol[endpoint];
       this.context.learnProtocol(endpoint, known === PROTOCOL.HTTP2 && !said ? PROTOCOL.AUTO : PROTOCOL.HTTP1);
       if (this.speaksHttp1(service, endpoint)) this.overBridge(endpoint, why);
-    }
+    } else this.upstreams.unusable(endpoint);
     this.undialled(endpoint, why);
   }
 

@@ -79,6 +79,13 @@ export class Upstreams {
     return true;
   }
 
+  /** A connection stood, and its endpoint did not speak what it is said to speak: as good as none. */
+  unusable(endpoint: number): void {
+    const { balancer, reactor, values } = this.context;
+    values[endpointBase(endpoint) + E.CONNECT_FAILURES]++;
+    balancer.connectFailed(endpoint, reactor.now);
+  }
+
   /** The connect timeout has passed: counts it as a failed dial. */
   connectTimedOut(slot: number): void {
     const { connections, balancer, reactor, values } = this.context;
