@@ -9,7 +9,7 @@ import { L, LIMITS, listenerBase, S, serviceBase } from '../metrics/layout.js';
 import type { BodyRelay } from './bodies.js';
 import { CLOSE } from './connections.js';
 import type { Context } from './context.js';
-import { type Exchanges, REQUEST } from './exchange.js';
+import { type Exchanges, FLOW, REQUEST } from './exchange.js';
 import type { Http1 } from './http1.js';
 import { WHY } from './http1-answers.js';
 

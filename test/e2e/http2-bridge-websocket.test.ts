@@ -50,7 +50,7 @@ function echo(socket: WebSocket): void {
 }
 
 /** Says the same on both sides, whichever versions they speak. */
-async function converse(socket: WebSocket): Promise<void> {
+async function converse(socket: WebSocket, overStream = false): Promise<void> {
   const messages: { data: Buffer; binary: boolean }[] = [];
   let wake: () => void = () => undefined;
   socket.on('message', (data: Buffer, binary) => {
@@ -82,7 +82,8 @@ async function converse(socket: WebSocket): Promise<void> {
   assert.equal(pong.toString(), 'are you there');
   socket.close(1000, 'done');
   const [code] = (await once(socket, 'close')) as [number];
-  assert.equal(code, 1000);
+  // The server ends its side of the stream at once, which Node calls aborted and `ws` therefore 1006; without a proxy too.
+  if (!overStream) assert.equal(code, 1000);
 }
 
 /** Opens one by extended CONNECT. */
@@ -175,8 +176,9 @@ for (const io of await availableExecutors()) {
           asked = [];
           const client = await Http2Client.open(sluice.port('edge'));
           assert.equal(client.session.remoteSettings.enableConnectProtocol, true);
-          await converse(await connect(client));
+          await converse(await connect(client), true);
           assert.equal(asked.length, 1);
+          await eventually(() => closed.at(-1) === 1000, 'the endpoint sees an orderly end');
           assert.match(
             asked[0] ?? '',
             back === 'http1' ? /^GET \/chat peers\.test/ : /^CONNECT \/chat peers\.test websocket$/,
@@ -185,7 +187,7 @@ for (const io of await availableExecutors()) {
 
         it('converses with many at once, beside ordinary requests', async () => {
           const client = await Http2Client.open(sluice.port('edge'));
-          const several = Array.from({ length: 5 }, async () => converse(await connect(client)));
+          const several = Array.from({ length: 5 }, async () => converse(await connect(client), true));
           const others = Array.from({ length: 5 }, () =>
             converse(new WebSocket(`ws://127.0.0.1:${sluice.port('edge')}/chat`)),
           );
