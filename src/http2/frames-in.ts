@@ -4,8 +4,9 @@ import { type Abuse, LIMIT } from './abuse.js';
 import { type Connection, GOING, ROLE, TINY_BYTES } from './connection.js';
 import type { Core, Http2Events } from './core.js';
 import { ERROR, FLAG, FRAME, get31, get32, MAX_FRAME_BYTES, MAX_WINDOW, SETTING } from './frame.js';
+import { PING } from './frame-writer.js';
 import type { HeadersIn } from './headers-in.js';
-import { PING, type Sender } from './sender.js';
+import type { Sender } from './sender.js';
 import { STREAM } from './streams.js';
 
 const NONE = -1;
@@ -259,7 +260,7 @@ export class FrameHandler {
       return;
     }
     c.settingsSeen = true;
-    this.sender.settingsAck(c);
+    this.sender.frames.settingsAck(c);
     this.events.settings(c);
     this.sender.pump(c);
   }
@@ -283,7 +284,7 @@ export class FrameHandler {
       return;
     }
     this.core.values[c.meter + H.PINGS_RECEIVED]++;
-    this.sender.pong(c, at);
+    this.sender.frames.pong(c, at);
   }
 
   /** Section 6.8. */
@@ -356,7 +357,7 @@ export class FrameHandler {
     }
     streams.recvCredit[slot] = 0;
     streams.recvWindow[slot] += grant;
-    this.sender.windowUpdate(c, streams.id[slot], grant);
+    this.sender.frames.windowUpdate(c, streams.id[slot], grant);
   }
 
   /** Frames that cost their sender nothing are counted. False if there were too many. */
@@ -366,7 +367,7 @@ export class FrameHandler {
 
   /** A frame for a stream that has ended: it may have been under way, so that only the stream is told (section 5.1). */
   private closed(c: Connection, id: number): void {
-    this.sender.resetId(c, id, ERROR.STREAM_CLOSED);
+    this.sender.frames.reset(c, id, ERROR.STREAM_CLOSED);
     this.abuse.provoked(c);
   }
 

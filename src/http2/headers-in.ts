@@ -187,7 +187,7 @@ export class HeadersIn {
       this.abuse.limited(LIMIT.STREAMS);
       // Before it has seen our SETTINGS the client can't know how many it may have.
       if (c.settingsAcked) this.refuse(c, id, ERROR.REFUSED_STREAM);
-      else if (this.abuse.control(c)) this.sender.resetId(c, id, ERROR.REFUSED_STREAM);
+      else if (this.abuse.control(c)) this.sender.frames.reset(c, id, ERROR.REFUSED_STREAM);
       return;
     }
     if (result === DECODE.OK && checkRequest(facts) !== 0) {
@@ -224,7 +224,7 @@ export class HeadersIn {
   }
 
   private refuse(c: Connection, id: number, code: number): void {
-    this.sender.resetId(c, id, code);
+    this.sender.frames.reset(c, id, code);
     this.abuse.provoked(c);
   }
 }

@@ -1,71 +1,32 @@
-// Frames that we send, within the peer's windows. Data beyond them waits, stream by stream, and goes out in turns of a frame each.
-import { H, h2Error } from '../metrics/layout.js';
+// What we send: streams and their windows, and how a connection is left. Data beyond them waits, stream by stream, and goes out in turns of a frame each.
+import { H } from '../metrics/layout.js';
 import { type Connection, GOING, READING, ROLE, TINY_BYTES } from './connection.js';
 import type { Core, Http2Events } from './core.js';
 import type { FieldList } from './field-list.js';
-import {
-  DEFAULT_WINDOW,
-  ERROR,
-  FLAG,
-  FRAME,
-  FRAME_HEADER_BYTES,
-  MAX_FRAME_BYTES,
-  MAX_STREAM_ID,
-  PREFACE,
-  put32,
-  putFrameHeader,
-  SETTING,
-} from './frame.js';
+import { DEFAULT_WINDOW, ERROR, MAX_FRAME_BYTES, MAX_STREAM_ID } from './frame.js';
+import { FrameWriter, PING } from './frame-writer.js';
 import { STREAM } from './streams.js';
 
 const NONE = -1;
-/** Payloads of at least so much are sent from where they were received; below, a copy is cheaper than one more slice. */
-const SLICE_BYTES = 2048;
-const RESET_IDS = 1024;
-const ENCODE_SLACK = 16;
-
-/** What a PING of ours is for: its first octet, which comes back in the answer. */
-export const PING = { KEEPALIVE: 1, LEAVING: 2 } as const;
 
 export class Sender {
-  private readonly bytes: Uint8Array;
+  /** What needs no window and no stream is written with this. */
+  readonly frames: FrameWriter;
 
   constructor(
     private readonly core: Core,
     private readonly events: Http2Events,
   ) {
-    this.bytes = core.bytes;
+    this.frames = new FrameWriter(core);
   }
 
-  /** Connection preface and settings: the first thing that we say (RFC 9113 section 3.4). */
+  /** Connection preface, settings and window: the first thing that we say (RFC 9113 section 3.4). */
   open(connection: Connection): void {
-    const { limits } = connection;
-    const server = connection.role === ROLE.SERVER;
-    const at = this.room(connection, 128);
-    if (at < 0) return;
-    const { bytes } = this;
-    let p = at;
-    if (!server) {
-      bytes.set(PREFACE, p);
-      p += PREFACE.length;
-    }
-    const frame = p;
-    p += FRAME_HEADER_BYTES;
-    if (server) {
-      p = this.setting(p, SETTING.MAX_CONCURRENT_STREAMS, limits.maxStreams);
-      p = this.setting(p, SETTING.ENABLE_CONNECT_PROTOCOL, 1);
-    } else {
-      // No pushes, and so no streams of the server's at all.
-      p = this.setting(p, SETTING.ENABLE_PUSH, 0);
-      p = this.setting(p, SETTING.MAX_CONCURRENT_STREAMS, 0);
-    }
-    if (limits.streamWindow !== DEFAULT_WINDOW) p = this.setting(p, SETTING.INITIAL_WINDOW_SIZE, limits.streamWindow);
-    p = this.setting(p, SETTING.MAX_HEADER_LIST_SIZE, limits.maxHeaderBytes);
-    putFrameHeader(bytes, frame, p - frame - FRAME_HEADER_BYTES, FRAME.SETTINGS, 0, 0);
-    this.core.output.wrote(connection, p);
-    if (limits.connectionWindow > DEFAULT_WINDOW) {
-      this.windowUpdate(connection, 0, limits.connectionWindow - DEFAULT_WINDOW);
-      connection.recvWindow = limits.connectionWindow;
+    const { connectionWindow } = connection.limits;
+    this.frames.settings(connection);
+    if (connectionWindow > DEFAULT_WINDOW) {
+      this.frames.windowUpdate(connection, 0, connectionWindow - DEFAULT_WINDOW);
+      connection.recvWindow = connectionWindow;
     }
   }
 
@@ -81,16 +42,10 @@ export class Sender {
 
   /** Sends a head, or trailers. False if the connection has come to its end over it. */
   headers(slot: number, list: FieldList, end: boolean): boolean {
-    const { streams, output } = this.core;
+    const { streams } = this.core;
     const connection = streams.connection[slot];
     if (connection === null || (streams.state[slot] & STREAM.OPEN) === 0) return false;
-    const at = this.room(connection, FRAME_HEADER_BYTES + list.bound + ENCODE_SLACK);
-    if (at < 0) return false;
-    const to = connection.encoder.encode(list, at + FRAME_HEADER_BYTES);
-    const length = to - at - FRAME_HEADER_BYTES;
-    const flags = end ? FLAG.END_HEADERS | FLAG.END_STREAM : FLAG.END_HEADERS;
-    putFrameHeader(this.bytes, at, length, FRAME.HEADERS, flags, streams.id[slot]);
-    output.wrote(connection, to);
+    if (!this.frames.headers(connection, streams.id[slot], list, end)) return false;
     streams.state[slot] |= end ? STREAM.HEAD_OUT | STREAM.LOCAL_END : STREAM.HEAD_OUT;
     return true;
   }
@@ -171,7 +126,7 @@ export class Sender {
     const { streams } = this.core;
     const connection = streams.connection[slot];
     if (connection === null || (streams.state[slot] & STREAM.OPEN) === 0) return;
-    this.resetId(connection, streams.id[slot], code);
+    this.frames.reset(connection, streams.id[slot], code);
     this.close(slot);
   }
 
@@ -199,7 +154,7 @@ export class Sender {
     c.recvCredit += count;
     if (c.recvCredit < c.limits.connectionWindow >> 1) return;
     c.recvWindow += c.recvCredit;
-    this.windowUpdate(c, 0, c.recvCredit);
+    this.frames.windowUpdate(c, 0, c.recvCredit);
     c.recvCredit = 0;
   }
 
@@ -212,59 +167,19 @@ export class Sender {
     }
   }
 
-  /** RST_STREAM by id. What still comes for it is ignored (RFC 9113 section 5.1, closed). */
-  resetId(connection: Connection, id: number, code: number): void {
-    connection.resetIds ??= new Int32Array(RESET_IDS);
-    connection.resetIds[connection.resetAt] = id;
-    connection.resetAt = (connection.resetAt + 1) & (RESET_IDS - 1);
-    this.core.values[connection.meter + H.RESET_SENT + h2Error(code)]++;
-    this.word(connection, FRAME.RST_STREAM, id, code);
-  }
-
-  windowUpdate(connection: Connection, id: number, count: number): void {
-    this.word(connection, FRAME.WINDOW_UPDATE, id, count);
-  }
-
-  settingsAck(connection: Connection): void {
-    const at = this.room(connection, FRAME_HEADER_BYTES);
-    if (at < 0) return;
-    putFrameHeader(this.bytes, at, 0, FRAME.SETTINGS, FLAG.ACK, 0);
-    this.core.output.wrote(connection, at + FRAME_HEADER_BYTES);
-  }
-
-  /** Answers the PING whose 8 octets are at `from`. */
-  pong(connection: Connection, from: number): void {
-    const at = this.room(connection, FRAME_HEADER_BYTES + 8);
-    if (at < 0) return;
-    putFrameHeader(this.bytes, at, 8, FRAME.PING, FLAG.ACK, 0);
-    this.bytes.copyWithin(at + FRAME_HEADER_BYTES, from, from + 8);
-    this.core.output.wrote(connection, at + FRAME_HEADER_BYTES + 8);
-  }
-
   /** Asks whether the peer is there. */
   ping(connection: Connection): void {
     if (connection.pingPending) return;
     connection.pingPending = true;
-    this.pingFrame(connection, PING.KEEPALIVE);
-  }
-
-  private pingFrame(connection: Connection, kind: number): void {
-    const at = this.room(connection, FRAME_HEADER_BYTES + 8);
-    if (at < 0) return;
-    putFrameHeader(this.bytes, at, 8, FRAME.PING, 0, 0);
-    this.bytes.fill(0, at + FRAME_HEADER_BYTES, at + FRAME_HEADER_BYTES + 8);
-    this.bytes[at + FRAME_HEADER_BYTES] = kind;
-    this.core.output.wrote(connection, at + FRAME_HEADER_BYTES + 8);
-    connection.pingSentAt = this.core.clock[0];
-    this.core.values[connection.meter + H.PINGS_SENT]++;
+    this.frames.ping(connection, PING.KEEPALIVE);
   }
 
   /** The first of the two steps in which a server leaves: new streams are still taken (RFC 9113 section 6.8). */
   warn(connection: Connection): void {
     if (connection.going !== GOING.OPEN) return;
     connection.going = GOING.WARNED;
-    this.goawayFrame(connection, MAX_STREAM_ID, ERROR.NO_ERROR);
-    this.pingFrame(connection, PING.LEAVING);
+    this.frames.goaway(connection, MAX_STREAM_ID, ERROR.NO_ERROR);
+    this.frames.ping(connection, PING.LEAVING);
   }
 
   /** No new streams from here on; those that are open go on. */
@@ -272,14 +187,14 @@ export class Sender {
     if (connection.going >= GOING.LEAVING) return;
     connection.going = GOING.LEAVING;
     connection.goawayLast = connection.lastPeerId;
-    this.goawayFrame(connection, connection.lastPeerId, ERROR.NO_ERROR);
+    this.frames.goaway(connection, connection.lastPeerId, ERROR.NO_ERROR);
   }
 
   /** Ends the connection for an error of the peer: GOAWAY, and not another octet is read. */
   fail(connection: Connection, code: number): void {
     if (connection.going === GOING.FAILED) return;
     // Section 6.8: never more than was said before.
-    this.goawayFrame(connection, Math.min(connection.lastPeerId, connection.goawayLast), code);
+    this.frames.goaway(connection, Math.min(connection.lastPeerId, connection.goawayLast), code);
     connection.going = GOING.FAILED;
     connection.reading = READING.NOTHING;
     this.events.connectionFailed(connection, code);
@@ -331,37 +246,10 @@ export class Sender {
     this.pump(connection);
   }
 
-  /** A frame of DATA. `free`: the 9 octets before it may be overwritten with its header. */
+  /** A frame of DATA, taken from the windows. `free` as in `FrameWriter.data`. */
   private frame(c: Connection, slot: number, at: number, length: number, end: boolean, free: boolean): void {
-    const { streams, output, slab } = this.core;
-    const flags = end ? FLAG.END_STREAM : 0;
-    const id = streams.id[slot];
-    if (length < SLICE_BYTES) {
-      const to = this.room(c, FRAME_HEADER_BYTES + length);
-      if (to < 0) return;
-      putFrameHeader(this.bytes, to, length, FRAME.DATA, flags, id);
-      if (length > 0) this.bytes.copyWithin(to + FRAME_HEADER_BYTES, at, at + length);
-      output.wrote(c, to + FRAME_HEADER_BYTES + length);
-      // The first in a new buffer: where all frames are small, the socket is looked at once a buffer.
-      if (to === c.outStart && !c.congested) c.congested = this.core.sink.congested(c.socket, 0);
-    } else {
-      const bid = slab.bufferOf(at);
-      slab.retain(bid);
-      if (free) {
-        putFrameHeader(this.bytes, at - FRAME_HEADER_BYTES, length, FRAME.DATA, flags, id);
-        output.slice(c, at - FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + length, bid);
-      } else {
-        const to = this.room(c, FRAME_HEADER_BYTES);
-        if (to < 0) {
-          slab.release(bid);
-          return;
-        }
-        putFrameHeader(this.bytes, to, length, FRAME.DATA, flags, id);
-        output.wrote(c, to + FRAME_HEADER_BYTES);
-        output.slice(c, at, length, bid);
-      }
-      c.congested = this.core.sink.congested(c.socket, output.unsent(c));
-    }
+    const { streams } = this.core;
+    if (!this.frames.data(c, streams.id[slot], at, length, end, free)) return;
     streams.sendUsed[slot] += length;
     c.sendWindow -= length;
     if (end) streams.state[slot] |= STREAM.LOCAL_END;
@@ -413,39 +301,5 @@ export class Sender {
     if (connection.stalledSince === 0) return;
     values[connection.meter + H.CONNECTION_STALL_US] += (clock[0] - connection.stalledSince) * 1000;
     connection.stalledSince = 0;
-  }
-
-  private goawayFrame(connection: Connection, last: number, code: number): void {
-    const at = this.room(connection, FRAME_HEADER_BYTES + 8);
-    if (at < 0) return;
-    putFrameHeader(this.bytes, at, 8, FRAME.GOAWAY, 0, 0);
-    put32(this.bytes, at + FRAME_HEADER_BYTES, last);
-    put32(this.bytes, at + FRAME_HEADER_BYTES + 4, code);
-    this.core.output.wrote(connection, at + FRAME_HEADER_BYTES + 8);
-    this.core.values[connection.meter + H.GOAWAY_SENT + h2Error(code)]++;
-  }
-
-  /** A frame whose payload is one 32-bit word. */
-  private word(connection: Connection, type: number, id: number, value: number): void {
-    const at = this.room(connection, FRAME_HEADER_BYTES + 4);
-    if (at < 0) return;
-    putFrameHeader(this.bytes, at, 4, type, 0, id);
-    put32(this.bytes, at + FRAME_HEADER_BYTES, value);
-    this.core.output.wrote(connection, at + FRAME_HEADER_BYTES + 4);
-  }
-
-  private setting(at: number, id: number, value: number): number {
-    this.bytes[at] = 0;
-    this.bytes[at + 1] = id;
-    put32(this.bytes, at + 2, value);
-    return at + 6;
-  }
-
-  /** Room for output; without any the connection can't be kept in step with its peer, and is given up. */
-  private room(connection: Connection, length: number): number {
-    if (connection.going === GOING.FAILED) return NONE;
-    const at = this.core.output.room(connection, length);
-    if (at < 0) this.core.starved(connection);
-    return at;
   }
 }

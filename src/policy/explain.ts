@@ -93,6 +93,12 @@ const VERDICT_WORDS: Readonly<Record<Verdict, string>> = {
   tls: 'TLS that is not for this proxy',
   opaque: 'anything else',
 };
+const ENDPOINTS_SPEAK: Readonly<Record<ServiceConfig['protocol'], string>> = {
+  auto: 'what each endpoint is found to speak',
+  http1: 'HTTP/1',
+  http2: 'HTTP/2',
+  opaque: 'bytes',
+};
 const VERDICT_ORDER: readonly Verdict[] = ['http1', 'http2', 'tls', 'opaque'];
 
 function detection(
@@ -153,22 +159,30 @@ function route(config: Config, verdict: Verdict, name: string | null, live: Live
   const service = serviceNamed(config, name);
   if (service === undefined) return [`${capitalised(what)} goes to service ${name}, which is not configured.`];
   const endpoints = endpointTexts(config, name, live).join(', ') || 'none';
-  const how =
-    verdict === 'http1'
-      ? `each request is balanced ${service.balance.policy === 'ewma' ? 'by latency (peak EWMA)' : 'in turn'}; ` +
-        `connect timeout ${duration(service.connectTimeoutMs)}, response timeout ${orNone(service.responseTimeoutMs)}`
-      : `each connection is balanced ${service.balance.policy === 'ewma' ? 'by open connections' : 'in turn'}; ` +
-        `connect timeout ${duration(service.connectTimeoutMs)}`;
+  // HTTP for a service that is declared opaque is relayed as it is.
+  const balanced = (verdict === 'http1' || verdict === 'http2') && service.protocol !== 'opaque';
+  const how = balanced
+    ? `each request is balanced ${service.balance.policy === 'ewma' ? 'by latency (peak EWMA)' : 'in turn'}, ` +
+      `over ${ENDPOINTS_SPEAK[service.protocol]}; ` +
+      `connect timeout ${duration(service.connectTimeoutMs)}, response timeout ${orNone(service.responseTimeoutMs)}`
+    : `each connection is balanced ${service.balance.policy === 'ewma' ? 'by open connections' : 'in turn'}; ` +
+      `connect timeout ${duration(service.connectTimeoutMs)}`;
   return [`${capitalised(what)} goes to service ${name} (endpoints: ${endpoints}); ${how}.`];
 }
 
 function ending(config: Config, verdict: 'opaque' | 'http1' | 'http2' | 'detect'): string[] {
-  const { http1, opaque } = config.limits;
+  const { http1, http2, opaque } = config.limits;
   const steps: string[] = [];
   if (verdict === 'http1' || verdict === 'detect') {
     steps.push(
       `An HTTP/1 client has ${duration(http1.headerTimeoutMs)} for a request head and may be idle between requests for ` +
         `${duration(http1.idleTimeoutMs)}.`,
+    );
+  }
+  if (verdict === 'http2' || verdict === 'detect') {
+    steps.push(
+      `An HTTP/2 client may have ${http2.maxStreams} streams open at once, and be idle without any for ` +
+        `${duration(http2.idleTimeoutMs)}.`,
     );
   }
   if (verdict === 'opaque' || verdict === 'detect') {

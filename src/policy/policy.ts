@@ -41,6 +41,8 @@ export function race(config: Config, listener: ListenerConfig): Race {
   if (raceMs === RACE_OFF) return { delayMs: null, why: 'the listener turns it off' };
   if (raceMs >= 0) return { delayMs: raceMs, why: 'the listener sets it' };
   const service = config.services.find((candidate) => candidate.name === name);
+  if (service?.protocol === 'http2')
+    return { delayMs: null, why: `service ${name} speaks HTTP/2, in which servers do not greet` };
   const sole = service?.endpoints.length === 1 && service.endpoints[0].kind === 'static';
   return sole
     ? {

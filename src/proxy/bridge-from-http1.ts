@@ -157,7 +157,7 @@ export class FromHttp1 {
     const upstream = this.http1.exchanges.stream[client];
     http2.core.clock[0] = http2.context.reactor.now;
     this.forget(client);
-    http2.cancelled(http2.core.streams.peer[upstream], upstream);
+    http2.lifecycle.cancelled(http2.core.streams.peer[upstream], upstream);
   }
 
   /** Its slots are parted: answers in the proxy's own name, or cuts off the answer that has begun. */
@@ -193,7 +193,7 @@ export class FromHttp1 {
       if (now >= deadline) {
         if (!http2.pool.dialing(exchanges.endpoint[upstream])) {
           context.limited(LIMIT.POOL);
-          http2.giveUp(slot, upstream, 503, WHY.POOL_EXHAUSTED);
+          http2.lifecycle.giveUp(slot, upstream, 503, WHY.POOL_EXHAUSTED);
           return;
         }
         deadline = now + DIALING_MS;
@@ -241,8 +241,8 @@ export class FromHttp1 {
     const { http2 } = this;
     const connection = http2.core.streams.connection[upstream];
     http2.machine.sender.reset(upstream, ERROR.CANCEL);
-    http2.endpointFailed(slot, upstream, ERROR.CANCEL, why);
-    if (connection !== null) http2.reuse(connection);
+    http2.lifecycle.endpointFailed(slot, upstream, ERROR.CANCEL, why);
+    if (connection !== null) http2.connections.reuse(connection);
   }
 
   /**
@@ -282,7 +282,7 @@ export class FromHttp1 {
     exchanges.openUpstream(upstream);
     exchanges.extended[upstream] = webSocket ? 1 : 0;
     http1.exchanges.stream[client] = upstream;
-    http2.inFlight++;
+    http2.accounts.inFlight++;
     if (webSocket) this.keys.set(client, bytes.slice(this.requests.keyAt, this.requests.keyAt + KEY_LENGTH));
     const kept = http2.retries.keep(upstream, list, ends && !tunnel);
     const connection = this.take(slot, upstream, endpoint, kept);
@@ -293,14 +293,14 @@ export class FromHttp1 {
       return upstream;
     }
     if (webSocket && !connection.peerConnect) {
-      http2.giveUp(slot, upstream, 501, WHY.NOT_IMPLEMENTED);
+      http2.lifecycle.giveUp(slot, upstream, 501, WHY.NOT_IMPLEMENTED);
       return NONE;
     }
-    http2.send(slot, upstream, connection, ends && !tunnel);
+    http2.lifecycle.send(slot, upstream, connection, ends && !tunnel);
     return upstream;
   }
 
-  /** As `Http2.pick`, with the first endpoint given. */
+  /** As `Http2Lifecycle.pick`, with the first endpoint given. */
   private take(slot: number, upstream: number, endpoint: number, kept: boolean): Connection | null {
     const { http2 } = this;
     const { context, exchanges, pool } = http2;
@@ -308,7 +308,7 @@ export class FromHttp1 {
     const connection = pool.ready(endpoint);
     if (connection === null && (!kept || pool.wait(upstream, endpoint) < 0)) {
       context.balancer.abandon(endpoint);
-      return http2.pick(slot, upstream, endpoint, kept, true);
+      return http2.lifecycle.pick(slot, upstream, endpoint, kept, true);
     }
     const base = endpointBase(endpoint);
     context.values[base + E.REQUESTS]++;

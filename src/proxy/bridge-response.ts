@@ -228,7 +228,7 @@ export class BridgeResponses {
   /** The response is whole, and on its way. */
   private complete(client: number, slot: number, upstream: number): void {
     const { http2, http1 } = this.bridge;
-    http2.account(slot, upstream, false);
+    http2.accounts.account(slot, upstream, false);
     http1.ended(client, false);
     this.leave(client, slot, upstream, ERROR.NO_ERROR);
     http1.next(client);
@@ -237,7 +237,7 @@ export class BridgeResponses {
   /** The response can't be said in HTTP/1: 502, or an aborted response. */
   private bad(client: number, slot: number, upstream: number, error: number): void {
     const { http2, http1 } = this.bridge;
-    http2.account(slot, upstream, true);
+    http2.accounts.account(slot, upstream, true);
     this.leave(client, slot, upstream, ERROR.CANCEL);
     if (http1.exchanges.answered[client] === 1) http1.truncated(client);
     else http1.answers.reject(client, error, CLOSE.PROTOCOL);
@@ -251,10 +251,10 @@ export class BridgeResponses {
     const opened = (streams.state[upstream] & STREAM.OPEN) !== 0;
     const ended = STREAM.LOCAL_END | STREAM.REMOTE_END;
     if (opened && (streams.state[upstream] & ended) !== ended) http2.machine.sender.reset(upstream, code);
-    http2.part(slot, upstream);
+    http2.lifecycle.part(slot, upstream);
     streams.release(slot);
     this.bridge.forget(client);
-    if (opened && connection !== null) http2.reuse(connection);
+    if (opened && connection !== null) http2.connections.reuse(connection);
   }
 
   /** Where `length` octets can be written, up to `limit` at most; -1 when the slab is out. */

@@ -6,7 +6,8 @@ import { ResponseBridge } from '../http2/bridge-response.js';
 import { listTrailers } from '../http2/bridge-trailers.js';
 import { ERROR, isSettings } from '../http2/frame.js';
 import { STREAM } from '../http2/streams.js';
-import { type BridgeToHttp1, SENDING } from './bridge-to-http1.js';
+import type { BridgeToHttp1 } from './bridge-to-http1.js';
+import { SENDING } from './bridge-to-http1-request.js';
 import { CLOSE } from './connections.js';
 import { PROTOCOL } from './context.js';
 import { RESPONSE } from './exchange.js';
@@ -39,7 +40,7 @@ export class BridgedResponses {
     for (;;) {
       if (merged < 0) {
         if (merged === -1) this.malformed(socket, upstream, WHY.UPSTREAM_PROTOCOL);
-        else this.http2.shed(this.http2.core.streams.peer[upstream], upstream);
+        else this.http2.lifecycle.shed(this.http2.core.streams.peer[upstream], upstream);
         return;
       }
       const first = inbox.shift(socket);
@@ -95,7 +96,7 @@ export class BridgedResponses {
     const { exchanges } = http2.http1;
     const { head, scanned } = exchanges;
     const slot = core.streams.peer[upstream];
-    const key = this.sockets.keys.size > 0 ? this.sockets.keys.get(socket) : undefined;
+    const key = this.sockets.requests.keys.size > 0 ? this.sockets.requests.keys.get(socket) : undefined;
     const method = key === undefined ? http2.exchanges.method[slot] : METHOD.GET;
     for (let at = start; at < end; ) {
       if (scanned[socket] > 0) {
@@ -142,12 +143,13 @@ export class BridgedResponses {
       streams.state[upstream] |= STREAM.UNCOUNTED;
       http2.endpointResponse(slot, upstream, false);
       if (this.sockets.stream[socket] !== upstream) return NONE;
-      this.sockets.sending[socket] = SENDING.TUNNEL;
-      this.sockets.drain(upstream, socket);
+      this.sockets.requests.sending[socket] = SENDING.TUNNEL;
+      this.sockets.requests.drain(upstream, socket);
       return this.sockets.stream[socket] === upstream ? at : NONE;
     }
     // A tunnel was not agreed to: nothing of what the client had for it goes to the endpoint.
-    if (this.sockets.sending[socket] === SENDING.AGREEING) this.sockets.sending[socket] = SENDING.REFUSED;
+    if (this.sockets.requests.sending[socket] === SENDING.AGREEING)
+      this.sockets.requests.sending[socket] = SENDING.REFUSED;
     bodies.begin(socket, head.framing, head.contentLength);
     if (!head.hasBody) {
       if (at < end) exchanges.reusable[socket] = 0;
@@ -197,7 +199,7 @@ export class BridgedResponses {
     const count = listTrailers(context.bytes, trailerStart, trailerEnd, core.list);
     if (count > 0) http2.endpointTrailers(slot, upstream);
     else if (count === 0) http2.endpointData(slot, upstream, 0, 0, true);
-    else http2.endpointFailed(slot, upstream, ERROR.INTERNAL_ERROR, WHY.UPSTREAM_PROTOCOL);
+    else http2.lifecycle.endpointFailed(slot, upstream, ERROR.INTERNAL_ERROR, WHY.UPSTREAM_PROTOCOL);
     return NONE;
   }
 
@@ -205,7 +207,7 @@ export class BridgedResponses {
   private malformed(socket: number, upstream: number, why: number): void {
     const { http2 } = this;
     http2.context.connections.close(socket, CLOSE.PROTOCOL);
-    http2.endpointFailed(http2.core.streams.peer[upstream], upstream, ERROR.INTERNAL_ERROR, why);
+    http2.lifecycle.endpointFailed(http2.core.streams.peer[upstream], upstream, ERROR.INTERNAL_ERROR, why);
   }
 
   /** Where it may be so the request is sent in HTTP/2: a server of that has not taken it for one (RFC 9113 section 3.4). */
@@ -220,6 +222,6 @@ export class BridgedResponses {
     context.learnProtocol(exchanges.endpoint[upstream], PROTOCOL.HTTP2);
     const sent = this.sockets.again(socket, upstream);
     context.connections.close(socket, CLOSE.PROTOCOL);
-    if (!sent) http2.endpointFailed(slot, upstream, ERROR.INTERNAL_ERROR, WHY.UPSTREAM_PROTOCOL);
+    if (!sent) http2.lifecycle.endpointFailed(slot, upstream, ERROR.INTERNAL_ERROR, WHY.UPSTREAM_PROTOCOL);
   }
 }

@@ -23,7 +23,7 @@ export class Tunnels {
     const { http2, http1, keys } = this.bridge;
     const { sockets, inbox, wheel, slab, connections } = http2.context;
     const { streams } = http2.core;
-    http2.account(slot, upstream, false);
+    http2.accounts.account(slot, upstream, false);
     http1.ended(client, false);
     keys.delete(client);
     sockets.kind[client] = KIND.TUNNEL;
@@ -93,7 +93,7 @@ export class Tunnels {
   lost(slot: number, upstream: number): void {
     const { http2 } = this.bridge;
     const client = http2.exchanges.client[slot];
-    http2.part(slot, upstream);
+    http2.lifecycle.part(slot, upstream);
     http2.core.streams.release(slot);
     this.bridge.forget(client);
     http2.context.connections.abortWhenSent(client, CLOSE.RESET);

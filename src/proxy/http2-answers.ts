@@ -93,12 +93,12 @@ export class Http2Answers {
     list.finish();
     machine.sender.headers(slot, list, bare);
     if (context.access) context.accessLog.stream(slot, NONE, grpc ? 200 : status, streams, exchanges);
-    http2.ended(slot, false);
+    http2.accounts.ended(slot, false);
     if (!bare) {
       // Where the window is closed the text waits; `flushed` goes on.
       const moved = machine.sender.text(slot, this.textAt[why], this.textLength[why]);
       if (moved >= 0 && (streams.state[slot] & STREAM.LOCAL_END) === 0) return;
     }
-    http2.finish(slot);
+    http2.lifecycle.finish(slot);
   }
 }

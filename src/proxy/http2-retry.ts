@@ -9,9 +9,9 @@ import { STREAM } from '../http2/streams.js';
 import { E, endpointBase, H, LIMITS, S, serviceBase, W } from '../metrics/layout.js';
 import { WHY } from './http1-answers.js';
 import type { Http2 } from './http2.js';
-import { MAX_ATTEMPTS } from './http2.js';
 
 const NONE = -1;
+export const MAX_ATTEMPTS = 3;
 const LIMIT_REPLAY = LIMITS.indexOf('h2-replay');
 const LIMIT_RETRY_BUDGET = LIMITS.indexOf('retry-budget');
 
@@ -86,7 +86,7 @@ export class Http2Retries {
     const end = bid < 0 ? NONE : memory.save(list, at, slab.dataEnd(bid));
     if (end < 0) {
       if (bid >= 0) slab.release(bid);
-      this.http2.shed(slot, upstream);
+      this.http2.lifecycle.shed(slot, upstream);
       return;
     }
     streams.trailersBuffer[upstream] = bid;
@@ -129,10 +129,10 @@ export class Http2Retries {
   elsewhere(slot: number, upstream: number, endpoint: number, why: number): void {
     const { http2 } = this;
     const { exchanges } = http2;
-    http2.abandon(upstream);
+    http2.accounts.abandon(upstream);
     if (exchanges.attempts[slot] >= MAX_ATTEMPTS) {
-      http2.inFlight--;
-      http2.part(slot, upstream);
+      http2.accounts.inFlight--;
+      http2.lifecycle.part(slot, upstream);
       http2.answers.respond(slot, why === WHY.CONNECT_TIMEOUT ? 504 : 502, why);
       return;
     }
@@ -148,7 +148,7 @@ export class Http2Retries {
     const { replay } = exchanges;
     const saved = exchanges.saved[upstream];
     if (exchanges.extended[upstream] === 1 && !connection.peerConnect) {
-      http2.giveUp(slot, upstream, 501, WHY.NOT_IMPLEMENTED);
+      http2.lifecycle.giveUp(slot, upstream, 501, WHY.NOT_IMPLEMENTED);
       return;
     }
     const first = replay.start(upstream);
@@ -169,7 +169,7 @@ export class Http2Retries {
       const length = replay.pieceLength(piece) - skip;
       skip = 0;
       if (length > 0 && !core.pending.append(upstream, from, length)) {
-        http2.shed(slot, upstream);
+        http2.lifecycle.shed(slot, upstream);
         return;
       }
     }
@@ -184,7 +184,7 @@ export class Http2Retries {
   }
 
   private redispatch(slot: number, upstream: number, exclude: number): void {
-    const connection = this.http2.pick(slot, upstream, exclude, true, false);
+    const connection = this.http2.lifecycle.pick(slot, upstream, exclude, true, false);
     if (connection !== null) this.replay(upstream, connection);
   }
 
@@ -192,7 +192,7 @@ export class Http2Retries {
   private takeBack(upstream: number): void {
     const { http2 } = this;
     const { exchanges, core, context } = http2;
-    http2.abandon(upstream);
+    http2.accounts.abandon(upstream);
     if (core.streams.id[upstream] !== 0) {
       context.values[endpointBase(exchanges.endpoint[upstream]) + E.H2_STREAMS]--;
       core.streams.id[upstream] = 0;

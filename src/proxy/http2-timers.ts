@@ -73,7 +73,7 @@ export class Http2Timers {
     if (context.draining) {
       if (connection.role === ROLE.SERVER) this.http2.machine.sender.warn(connection);
       else if (connection.active === 0 && connection.settingsSeen) {
-        this.http2.retire(connection);
+        this.http2.connections.retire(connection);
         return;
       }
     }
@@ -86,7 +86,7 @@ export class Http2Timers {
     const { http2 } = this;
     const { context } = http2;
     const { reactor } = context;
-    const connection = http2.connectionOf(socket);
+    const connection = http2.connections.bySocket[socket];
     if (connection === undefined) return;
     http2.core.clock[0] = reactor.now;
     connection.timerAt = 0;
@@ -97,7 +97,7 @@ export class Http2Timers {
     if (connection.role === ROLE.SERVER ? this.client(connection) : this.endpoint(connection)) return;
     if (this.keepAlive(connection)) return;
     this.streams(connection);
-    if (http2.connectionOf(socket) === connection) this.arm(connection, this.next(connection));
+    if (http2.connections.bySocket[socket] === connection) this.arm(connection, this.next(connection));
   }
 
   /** A connection that is being made: neither the handshake nor the endpoint's SETTINGS may take longer than a dial. */
@@ -112,7 +112,7 @@ export class Http2Timers {
       return;
     }
     this.http2.upstreams.connectTimedOut(socket);
-    this.http2.dialFailed(socket, WHY.CONNECT_TIMEOUT, CLOSE.TIMEOUT);
+    this.http2.connections.dialFailed(socket, WHY.CONNECT_TIMEOUT, CLOSE.TIMEOUT);
   }
 
   /** True if the connection has ended. */
@@ -125,7 +125,7 @@ export class Http2Timers {
     if (connection.reading === READING.PREFACE || !connection.settingsSeen) {
       if (now < connection.since + limits.headerTimeoutMs) return false;
       context.limited(LIMIT.HEADER_TIME);
-      http2.gone(socket, CLOSE.TIMEOUT);
+      http2.connections.gone(socket, CLOSE.TIMEOUT);
       return true;
     }
     if (connection.partial && now >= connection.blockSince + limits.headerTimeoutMs) {
@@ -149,11 +149,11 @@ export class Http2Timers {
       now >= connection.since + limits.maxAgeMs + limits.ageGraceMs &&
       connection.active > 0
     ) {
-      http2.gone(socket, CLOSE.TIMEOUT);
+      http2.connections.gone(socket, CLOSE.TIMEOUT);
       return true;
     }
-    http2.leaveIfDone(connection);
-    return http2.connectionOf(socket) !== connection;
+    http2.connections.leaveIfDone(connection);
+    return http2.connections.bySocket[socket] !== connection;
   }
 
   /** True if the connection has ended. */
@@ -163,10 +163,10 @@ export class Http2Timers {
     const { socket } = connection;
     if (connection.going === GOING.OPEN) {
       const idle = connection.active === 0 && reactor.now >= connection.idleSince + this.idleMs(connection);
-      if (idle && !http2.pool.isSpare(connection)) http2.retire(connection);
-      else if (reactor.now >= http2.pool.expires(connection)) http2.retire(connection);
+      if (idle && !http2.pool.isSpare(connection)) http2.connections.retire(connection);
+      else if (reactor.now >= http2.pool.expires(connection)) http2.connections.retire(connection);
     }
-    return http2.connectionOf(socket) !== connection;
+    return http2.connections.bySocket[socket] !== connection;
   }
 
   /** PINGs a silent peer that owes us something; true if it has not answered and the connection has ended. */
@@ -182,7 +182,7 @@ export class Http2Timers {
       const asked = Math.max(heard, connection.pingSentAt);
       if (now < asked + limits.keepAliveTimeoutMs || connection.going === GOING.WARNED) return false;
       context.limited(LIMIT.KEEPALIVE);
-      http2.gone(socket, CLOSE.TIMEOUT);
+      http2.connections.gone(socket, CLOSE.TIMEOUT);
       return true;
     }
     if (connection.active > 0 && now >= heard + this.pingMs(connection)) machine.sender.ping(connection);
@@ -197,7 +197,7 @@ export class Http2Timers {
       const next = streams.after(connection, slot);
       if (this.stream(connection, slot)) {
         // Others may have ended with it: the walk begins anew, unless the connection has ended too.
-        if (http2.connectionOf(socket) !== connection) return;
+        if (http2.connections.bySocket[socket] !== connection) return;
         slot = streams.first(connection);
       } else slot = next;
     }
@@ -219,10 +219,10 @@ export class Http2Timers {
         context.limited(LIMIT.STALLED);
         const other = streams.peer[slot];
         machine.sender.reset(slot, ERROR.CANCEL);
-        if (connection.role === ROLE.SERVER) http2.cancelled(slot, other);
+        if (connection.role === ROLE.SERVER) http2.lifecycle.cancelled(slot, other);
         else {
-          http2.endpointFailed(other, slot, ERROR.INTERNAL_ERROR, WHY.BODY_TIMEOUT);
-          http2.reuse(connection);
+          http2.lifecycle.endpointFailed(other, slot, ERROR.INTERNAL_ERROR, WHY.BODY_TIMEOUT);
+          http2.connections.reuse(connection);
         }
         return true;
       }
@@ -241,7 +241,7 @@ export class Http2Timers {
       )
         return false;
       context.limited(LIMIT.POOL);
-      http2.giveUp(slot, upstream, 503, WHY.POOL_EXHAUSTED);
+      http2.lifecycle.giveUp(slot, upstream, 503, WHY.POOL_EXHAUSTED);
       return true;
     }
     const timeout = context.services.responseTimeoutMs[exchanges.service[slot]];
@@ -250,8 +250,8 @@ export class Http2Timers {
       context.limited(LIMIT.RESPONSE_TIME);
       const serving = (streams.state[upstream] & STREAM.OPEN) !== 0 ? streams.connection[upstream] : null;
       machine.sender.reset(upstream, ERROR.CANCEL);
-      http2.endpointFailed(slot, upstream, ERROR.CANCEL, WHY.RESPONSE_TIMEOUT);
-      if (serving !== null) http2.reuse(serving);
+      http2.lifecycle.endpointFailed(slot, upstream, ERROR.CANCEL, WHY.RESPONSE_TIMEOUT);
+      if (serving !== null) http2.connections.reuse(serving);
       return true;
     }
     return whole ? false : this.body(connection, slot, upstream);
@@ -273,7 +273,7 @@ export class Http2Timers {
     if (context.reactor.now < heard + timeout) return false;
     context.limited(LIMIT.BODY_TIME);
     machine.sender.reset(slot, ERROR.CANCEL);
-    http2.cancelled(slot, upstream);
+    http2.lifecycle.cancelled(slot, upstream);
     return true;
   }
 

@@ -384,7 +384,7 @@ export class Worker implements Handlers {
     // Measured: it costs on epoll, where waiting means one more system call.
     if (coalesceUs > 0 && reactor.ring.executor === 'uring') {
       if (http1.inFlight >= COALESCE_FROM) wait = http1.inFlight >> COALESCE_SHIFT;
-      const streams = Math.min(http2.inFlight >> HTTP2_SHIFT, HTTP2_MOST);
+      const streams = Math.min(http2.accounts.inFlight >> HTTP2_SHIFT, HTTP2_MOST);
       if (streams > wait) wait = streams;
     }
     reactor.waitFor = wait;
@@ -420,7 +420,7 @@ export class Worker implements Handlers {
   private setEndpoints(service: number, endpoints: Parameters<Context['setEndpoints']>[1]): void {
     for (const gone of this.context.setEndpoints(service, endpoints)) {
       this.upstreams.closeIdle(gone);
-      this.http2.endpointGone(gone);
+      this.http2.connections.endpointGone(gone);
     }
   }
 

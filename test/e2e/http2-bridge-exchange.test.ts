@@ -12,6 +12,7 @@ import {
   type Wire,
 } from '../support/http.js';
 import {
+  type Behaviour,
   content,
   type Digest,
   digestOf,
@@ -25,6 +26,7 @@ import {
   sha1,
   startGateway,
   tearDown,
+  usual,
 } from '../support/http2.js';
 import { availableExecutors, eventually, type Sluice } from '../support/sluice.js';
 
@@ -272,6 +274,36 @@ for (const io of await availableExecutors()) {
       });
     });
   });
+
+  for (const speaks of ['http1', 'http2'] as const) {
+    it(`a large body that arrives before its turn is read to its end (${speaks} endpoint, ${io})`, async () => {
+      let release: () => void = () => undefined;
+      const behaviour: Behaviour = (asked, answer) => {
+        if (asked.url !== '/first') return usual('later')(asked, answer);
+        release = () => answer.end('first');
+        return undefined;
+      };
+      const endpoint = await (speaks === 'http1' ? http1Endpoint(behaviour) : http2Endpoint(behaviour));
+      const sluice = await startGateway(io, [endpoint.address], { speaks });
+      const wire = await dialHttp1(sluice.port('edge'));
+      const body = content(4_000_037);
+      wire.write('GET /first HTTP/1.1\r\nHost: a.test\r\n\r\n');
+      wire.write('POST /digest HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n');
+      wire.write(chunked(body, 50_021));
+      // What is read ahead has a limit, at which the client is stopped.
+      await eventually(
+        async () => (await sluice.metric('sluice_limit_total', { limit: 'pipelined-bytes' })) > 0,
+        'the client is stopped',
+      );
+      release();
+      assert.equal((await wire.message()).body.toString(), 'first');
+      assert.deepEqual(JSON.parse((await wire.message()).body.toString()), digestOf(body));
+      wire.destroy();
+      await quiet(sluice);
+      assert.equal(await sluice.stop(), 0);
+      await endpoint.close();
+    });
+  }
 
   describe(`HTTP/1.1 client, HTTP/2 endpoint on ${io}`, () => {
     let endpoint: Http2Endpoint;

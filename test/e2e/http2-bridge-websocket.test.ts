@@ -198,7 +198,12 @@ for (const io of await availableExecutors()) {
 
         it('hears of a client that is gone', async () => {
           const client = await Http2Client.open(sluice.port('edge'));
-          for (const socket of [await connect(client), new WebSocket(`ws://127.0.0.1:${sluice.port('edge')}/chat`)]) {
+          const dialled = [
+            () => connect(client),
+            () => Promise.resolve(new WebSocket(`ws://127.0.0.1:${sluice.port('edge')}/chat`)),
+          ];
+          for (const dial of dialled) {
+            const socket = await dial();
             const before_ = closed.length;
             socket.on('error', () => undefined);
             await once(socket, 'message');

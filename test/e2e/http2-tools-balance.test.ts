@@ -134,6 +134,23 @@ for (const io of await availableExecutors()) {
       await finish(sluice, [refusing, willing]);
     });
 
+    it('small answers of many streams are no flood of tiny frames', async () => {
+      const endpoint = await http2Endpoint(null);
+      endpoint.server.on('stream', (stream) => {
+        stream.respond({ ':status': 200 });
+        // The end comes in a frame of its own, as that of a gRPC response does.
+        stream.write('tiny', () => stream.end());
+      });
+      const sluice = await gateway(io, [endpoint], {
+        top: 'limits: { http2: { maxTinyFrames: 10, maxEmptyFrames: 10 } }',
+      });
+      const client = await Http2Client.open(sluice.port('edge'));
+      for (let i = 0; i < 100; i++) assert.equal((await client.ask()).text, 'tiny');
+      assert.equal(endpoint.connections, 1);
+      assert.equal(await sluice.metric('sluice_limit_total', { limit: 'h2-tiny-data' }), 0);
+      await finish(sluice, [endpoint]);
+    });
+
     it('answers for itself where every endpoint refuses', async () => {
       const refusing = await http2Endpoint(null);
       refusing.server.on('stream', (stream) => {

@@ -94,6 +94,19 @@ describe('the explanation of a destination', () => {
     assert.match(all(result), /silent for 1h, live for ever, and be half closed for 1m/);
   });
 
+  it('tells how HTTP/2 is balanced, and over what', () => {
+    const how = (protocol: 'auto' | 'http1' | 'http2' | 'opaque') =>
+      all(explain(config({ services: [service('web', [fixed('127.0.0.1', 9001)], { protocol })] }), '127.0.0.1', 8080));
+    assert.match(
+      how('http2'),
+      /HTTP\/2 goes to service web .*each request is balanced by latency \(peak EWMA\), over HTTP\/2/,
+    );
+    assert.match(how('http1'), /HTTP\/2 goes to service web .*each request is balanced .*, over HTTP\/1/);
+    assert.match(how('auto'), /HTTP\/2 goes to service web .*over what each endpoint is found to speak/);
+    assert.match(how('opaque'), /HTTP\/2 goes to service web .*each connection is balanced by open connections/);
+    assert.match(how('http2'), /An HTTP\/2 client may have \d+ streams open at once/);
+  });
+
   it('names the one service where all verdicts share it', () => {
     assert.equal(explain(config(), '127.0.0.1', 8080).service, 'web');
   });

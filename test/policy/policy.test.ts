@@ -58,4 +58,9 @@ describe('the race against a server that may speak first', () => {
     const services = { http1: 'web', http2: 'web', tls: null, opaque: null };
     assert.equal(race(config(), listener(at(host, 8080), { services })).delayMs, null);
   });
+
+  it('does not take place where the endpoints speak HTTP/2, whose servers do not greet', () => {
+    const services = [service('web', [fixed(host, 9001)], { protocol: 'http2' })];
+    assert.equal(race(config({ services }), listener(at(host, 8080))).delayMs, null);
+  });
 });
