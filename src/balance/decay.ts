@@ -1,9 +1,12 @@
 // e^-x for the estimates, from a table: a pick needs two of them.
 
-const STEPS_PER_UNIT = 64;
+export const STEPS_PER_UNIT = 64;
 const RANGE = 16; // e^-16 is 1e-7: nothing is left of an estimate
-const table = new Float64Array(RANGE * STEPS_PER_UNIT + 2);
-for (let i = 0; i < table.length - 1; i++) table[i] = Math.exp(-i / STEPS_PER_UNIT);
+/** From here on it is 0. */
+export const LAST_STEP = RANGE * STEPS_PER_UNIT;
+/** e^-(i / STEPS_PER_UNIT), for those that interpolate themselves. */
+export const DECAY = new Float64Array(LAST_STEP + 2);
+for (let i = 0; i < LAST_STEP; i++) DECAY[i] = Math.exp(-i / STEPS_PER_UNIT);
 
 /**
  * e^-x for x >= 0, interpolated (never more than 4e-5 off); 1 below 0 (time that stepped back), 0 past 16.
@@ -14,5 +17,5 @@ export function decayFactor(x: number): number {
   if (x >= RANGE) return 0;
   const scaled = x * STEPS_PER_UNIT;
   const at = scaled | 0;
-  return table[at] + (table[at + 1] - table[at]) * (scaled - at);
+  return DECAY[at] + (DECAY[at + 1] - DECAY[at]) * (scaled - at);
 }

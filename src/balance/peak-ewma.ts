@@ -1,5 +1,6 @@
-// Latency estimates that rise at once and sink slowly (peak EWMA), struct of arrays.
-import { decayFactor } from './decay.js';
+// Latency estimates that rise at once and sink slowly (peak EWMA), struct of arrays. Latencies are whole µs and times whole ms:
+// a number with a fraction that goes from function to function is allocated each time, unless V8 happens to inline them.
+import { DECAY, LAST_STEP, STEPS_PER_UNIT } from './decay.js';
 
 export class PeakEwma {
   readonly #value: Float64Array;
@@ -19,13 +20,22 @@ export class PeakEwma {
   /** A sample above the estimate replaces it, one below pulls it down with weight 1 - e^(-elapsed / decayMs). */
   sample(index: number, sample: number, now: number, decayMs: number): void {
     const value = this.#value[index];
-    this.#value[index] =
-      sample >= value ? sample : sample + (value - sample) * decayFactor((now - this.#at[index]) / decayMs);
+    if (sample >= value) this.#value[index] = sample;
+    else {
+      // `decayFactor`, written out.
+      const x = ((now - this.#at[index]) * STEPS_PER_UNIT) / decayMs;
+      const steps = x > 0 ? Math.min(x, LAST_STEP) : 0;
+      const i = steps | 0;
+      this.#value[index] = sample + (value - sample) * (DECAY[i] + (DECAY[i + 1] - DECAY[i]) * (steps - i));
+    }
     this.#at[index] = now;
   }
 
-  /** The estimate at `now`: it decays towards 0, so that who was slow once is tried again. */
+  /** The estimate at `now`, whole: it decays towards 0, so that who was slow once is tried again. */
   read(index: number, now: number, decayMs: number): number {
-    return this.#value[index] * decayFactor((now - this.#at[index]) / decayMs);
+    const x = ((now - this.#at[index]) * STEPS_PER_UNIT) / decayMs;
+    const steps = x > 0 ? Math.min(x, LAST_STEP) : 0;
+    const i = steps | 0;
+    return Math.round(this.#value[index] * (DECAY[i] + (DECAY[i + 1] - DECAY[i]) * (steps - i)));
   }
 }

@@ -1,6 +1,7 @@
-// What we send: streams and their windows, and how a connection is left. Data beyond them waits, stream by stream, and goes out in turns of a frame each.
+// What we send, and when: streams within the peer's windows, and how a connection is left. Data beyond the windows waits, stream by
+// stream, and goes out in turns of a frame each.
 import { H } from '../metrics/layout.js';
-import { type Connection, GOING, READING, ROLE, TINY_BYTES } from './connection.js';
+import { type Connection, GOING, READING, TINY_BYTES } from './connection.js';
 import type { Core, Http2Events } from './core.js';
 import type { FieldList } from './field-list.js';
 import { DEFAULT_WINDOW, ERROR, MAX_FRAME_BYTES, MAX_STREAM_ID } from './frame.js';
@@ -10,7 +11,7 @@ import { STREAM } from './streams.js';
 const NONE = -1;
 
 export class Sender {
-  /** What needs no window and no stream is written with this. */
+  /** How it is written. What needs neither window nor state is sent with this alone. */
   readonly frames: FrameWriter;
 
   constructor(

@@ -231,7 +231,7 @@ export class FromHttp1 {
     }
     this.drop(client);
     if (answered) {
-      http1.ended(client, true);
+      http1.accounts.ended(client, true);
       context.connections.abort(client, CLOSE.TIMEOUT);
     } else http1.answers.respond(client, 408, WHY.BODY_TIMEOUT, null, CLOSE.TIMEOUT);
   }
@@ -273,7 +273,8 @@ export class FromHttp1 {
       return NONE;
     }
     core.clock[0] = reactor.now;
-    exchanges.openClient(slot, name, head.method, false, http1.exchanges.started[client]);
+    exchanges.openClient(slot, name, head.method, false);
+    exchanges.started[slot] = http1.exchanges.started[client];
     exchanges.client[slot] = client;
     exchanges.attempts[slot] = http1.exchanges.attempts[client];
     streams.peer[slot] = upstream;

@@ -13,6 +13,7 @@ import { LIMITS, W } from '../metrics/layout.js';
 import type { FromHttp1 } from './bridge-from-http1.js';
 import { CLOSE } from './connections.js';
 import { REQUEST } from './exchange.js';
+import { MAX_LATENCY_US } from './http2-exchange.js';
 
 const NONE = -1;
 /** Pieces of at least so much are sent from where they were received; below, a copy is cheaper than one more slice. */
@@ -74,7 +75,8 @@ export class BridgeResponses {
     }
     exchanges.forget(upstream);
     exchanges.status[upstream] = status;
-    exchanges.setLatency(upstream, context.reactor.now - mine.started[client]);
+    const latency = (context.reactor.now - mine.started[client]) * 1000;
+    exchanges.latencyUs[upstream] = Math.min(latency, MAX_LATENCY_US) | 0;
     const method = exchanges.extended[upstream] === 1 && status < 300 ? METHOD.CONNECT : mine.method[client];
     const tunnel = method === METHOD.CONNECT && status < 300;
     const framing = responseFraming(facts, method, minor, end);
@@ -229,7 +231,7 @@ export class BridgeResponses {
   private complete(client: number, slot: number, upstream: number): void {
     const { http2, http1 } = this.bridge;
     http2.accounts.account(slot, upstream, false);
-    http1.ended(client, false);
+    http1.accounts.ended(client, false);
     this.leave(client, slot, upstream, ERROR.NO_ERROR);
     http1.next(client);
   }

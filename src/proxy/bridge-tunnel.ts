@@ -24,7 +24,7 @@ export class Tunnels {
     const { sockets, inbox, wheel, slab, connections } = http2.context;
     const { streams } = http2.core;
     http2.accounts.account(slot, upstream, false);
-    http1.ended(client, false);
+    http1.accounts.ended(client, false);
     keys.delete(client);
     sockets.kind[client] = KIND.TUNNEL;
     connections.relayedTo[client] = http2.exchanges.endpoint[upstream];

@@ -149,7 +149,7 @@ export class Context {
   /** Replaces the endpoints of a service; returns those that are gone. */
   setEndpoints(service: number, endpoints: readonly EndpointSnapshot[]): number[] {
     const table = this.endpoints;
-    const now = this.reactor.clock();
+    const now = this.reactor.clockMs();
     const slots = endpoints.map((endpoint) => endpoint.slot);
     const gone: number[] = [];
     for (let slot = 0; slot < MAX_ENDPOINTS; slot++) {

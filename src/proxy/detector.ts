@@ -312,7 +312,7 @@ export class Detector {
     this.raced[client]++;
     const service = listeners.service[connections.listener[client] * 4 + VERDICT.OPAQUE];
     if (service < 0) return;
-    const endpoint = balancer.pickConnection(service, reactor.now, exclude);
+    const endpoint = balancer.pickConnection(service, reactor.ms, exclude);
     if (endpoint < 0) return;
     // Who speaks HTTP/2 doesn't greet, and the connection would be of no use to its pool.
     if (this.speaksHttp2(service, endpoint)) {

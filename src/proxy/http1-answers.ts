@@ -64,7 +64,7 @@ export class OwnAnswers {
     this.http1.dropRetained(client);
     exchanges.keep[client] = 0;
     if (exchanges.answered[client] === 1) {
-      this.http1.ended(client, true);
+      this.http1.accounts.ended(client, true);
       connections.abort(client, reason);
       return;
     }
@@ -81,7 +81,7 @@ export class OwnAnswers {
     values[W.RESPONSE + own]++;
     if (service >= 0) values[serviceBase(service) + S.RESPONSE + own]++;
     if (this.context.access) this.http1.accessLog.request(client, NONE, buffer < 0 ? 503 : status, exchanges);
-    this.http1.ended(client, false);
+    this.http1.accounts.ended(client, false);
     this.linger(client, reason);
   }
 

@@ -201,8 +201,8 @@ export class RequestReader {
     values[serviceBase(service) + S.REQUESTS]++;
     values[serviceBase(service) + S.IN_FLIGHT]++;
     exchanges.pending[client] = 1;
-    budget.deposit(service, reactor.now);
-    const endpoint = this.http1.pick(client);
+    budget.deposit(service, reactor.ms);
+    const endpoint = this.http1.dispatcher.pick(client);
     if (endpoint < 0) return NONE;
     if (this.http1.bridge.speaksHttp2(endpoint)) return this.http1.bridge.begin(client, endpoint, at, end);
     const buffer = slab.take();
@@ -254,7 +254,7 @@ export class RequestReader {
       bytes.copyWithin(to, bodies.dataStart, bodies.dataEnd);
       to += length;
     }
-    const upstream = this.http1.dispatch(client, NONE, false, endpoint);
+    const upstream = this.http1.dispatcher.dispatch(client, NONE, false, endpoint);
     if (upstream < 0) {
       slab.release(buffer);
       return NONE;

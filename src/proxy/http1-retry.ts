@@ -2,7 +2,7 @@
 // not be dialled.
 import { ERROR, UPSTREAM } from '../http1/errors.js';
 import { SOCKET } from '../io/sockets.js';
-import { E, endpointBase, LIMITS, S, serviceBase, W } from '../metrics/layout.js';
+import { LIMITS, S, serviceBase, W } from '../metrics/layout.js';
 import type { BodyRelay } from './bodies.js';
 import { CLOSE } from './connections.js';
 import { type Context, PROTOCOL } from './context.js';
@@ -28,14 +28,14 @@ export class Retries {
    * was processed (no byte was taken) or processing it twice does no harm. Once, and within the budget.
    */
   retry(client: number, upstream: number): boolean {
-    const { sockets, budget, reactor, values, balancer, connections, slab } = this.context;
+    const { sockets, budget, reactor, values, connections, slab } = this.context;
     const exchanges = this.exchanges;
     if (!this.retriable(client, upstream) || (sockets.flags[upstream] & SOCKET.SENDING) !== 0) return false;
     const untouched = exchanges.sent[upstream] === 0;
     const retained = exchanges.retained[client];
     if (!untouched && (retained < 0 || !exchanges.idempotent(client))) return false;
     const service = exchanges.service[client];
-    if (!budget.tryWithdraw(service, reactor.now)) {
+    if (!budget.tryWithdraw(service, reactor.ms)) {
       this.context.limited(LIMIT_RETRY_BUDGET);
       values[W.RETRIES_BUDGET]++;
       values[serviceBase(service) + S.RETRIES_DENIED]++;
@@ -44,12 +44,9 @@ export class Retries {
     values[W.RETRIES]++;
     values[serviceBase(service) + S.RETRIES]++;
     const endpoint = connections.endpoint[upstream];
-    values[endpointBase(endpoint) + E.IN_FLIGHT]--;
-    this.http1.inFlight--;
-    values[endpointBase(endpoint) + E.ABANDONED]++;
-    balancer.abandon(endpoint);
+    this.http1.accounts.abandon(endpoint);
     this.splitOff(client, upstream);
-    const next = this.http1.dispatch(client, NONE, true, NONE);
+    const next = this.http1.dispatcher.dispatch(client, NONE, true, NONE);
     if (next >= 0) {
       if (untouched) sockets.moveQueue(upstream, next);
       else {
@@ -71,20 +68,17 @@ export class Retries {
 
   /** Dialling failed, so nothing was processed: the request goes to another endpoint, whatever its method. */
   connectFailed(client: number, upstream: number, why: number): void {
-    const { sockets, connections, balancer, values } = this.context;
+    const { sockets, connections } = this.context;
     if (client < 0) return;
     const exchanges = this.exchanges;
     const endpoint = connections.endpoint[upstream];
-    values[endpointBase(endpoint) + E.IN_FLIGHT]--;
-    this.http1.inFlight--;
-    values[endpointBase(endpoint) + E.ABANDONED]++;
-    balancer.abandon(endpoint);
+    this.http1.accounts.abandon(endpoint);
     this.splitOff(client, upstream);
     if (exchanges.attempts[client] >= MAX_ATTEMPTS) {
       this.http1.answers.respond(client, why === WHY.CONNECT_TIMEOUT ? 504 : 502, why, null, CLOSE.OK);
       return;
     }
-    const next = this.http1.dispatch(client, endpoint, false, NONE);
+    const next = this.http1.dispatcher.dispatch(client, endpoint, false, NONE);
     if (next >= 0) sockets.moveQueue(upstream, next);
   }
 
@@ -93,7 +87,7 @@ export class Retries {
    * is sent again over HTTP/2, if the service leaves open what its endpoints speak and the request is still at hand.
    */
   answeredInHttp2(client: number, upstream: number): void {
-    const { connections, services, balancer, values } = this.context;
+    const { connections, services, balancer } = this.context;
     const endpoint = connections.endpoint[upstream];
     const learning = services.protocol[this.exchanges.service[client]] === PROTOCOL.AUTO;
     if (learning) {
@@ -104,10 +98,7 @@ export class Retries {
       this.http1.badGateway(client, upstream, ERROR.STATUS_LINE + UPSTREAM);
       return;
     }
-    values[endpointBase(endpoint) + E.IN_FLIGHT]--;
-    this.http1.inFlight--;
-    values[endpointBase(endpoint) + E.ABANDONED]++;
-    balancer.abandon(endpoint);
+    this.http1.accounts.abandon(endpoint);
     this.splitOff(client, upstream);
     balancer.begin(endpoint);
     if (!this.http1.bridge.again(client, endpoint)) {

@@ -69,7 +69,7 @@ export class Http1Timers {
         deadline = timeout > 0 ? since + timeout : now + 60_000;
         if (timeout > 0 && now >= deadline) {
           this.context.limited(LIMIT.RESPONSE_TIME);
-          this.http1.account(client, upstream, true);
+          this.http1.accounts.account(client, upstream, true);
           this.http1.unlink(client, upstream);
           connections.close(upstream, CLOSE.TIMEOUT);
           this.http1.answers.respond(client, 504, WHY.RESPONSE_TIMEOUT, null, CLOSE.TIMEOUT);
@@ -135,12 +135,12 @@ export class Http1Timers {
     this.context.limited(LIMIT.BODY_TIME);
     const endpointStalls = answered ? !this.bodies.waitsFor(upstream, client) : this.bodies.waitsFor(client, upstream);
     if (endpointStalls) {
-      this.http1.account(client, upstream, true);
+      this.http1.accounts.account(client, upstream, true);
       this.http1.unlink(client, upstream);
       connections.close(upstream, CLOSE.TIMEOUT);
     } else this.http1.dropUpstream(client);
     if (answered) {
-      this.http1.ended(client, true);
+      this.http1.accounts.ended(client, true);
       connections.abort(client, CLOSE.TIMEOUT);
     } else this.http1.answers.respond(client, endpointStalls ? 504 : 408, WHY.BODY_TIMEOUT, null, CLOSE.TIMEOUT);
   }

@@ -1,41 +1,33 @@
+// HTTP/1: what happens on sockets of clients and endpoints, and what becomes of their exchange. How requests and responses are read,
+// where a request goes, what is counted, sent again, answered and when it is too late have a file each.
 import { FRAMING } from '../http1/head.js';
 import { ERRNO } from '../io/abi.js';
 import { SOCKET } from '../io/sockets.js';
 import { PUMP } from '../io/splice.js';
-import {
-  E,
-  ENDPOINT_HISTOGRAMS,
-  endpointBase,
-  endpointHistogram,
-  S,
-  SERVICE_HISTOGRAMS,
-  serviceBase,
-  serviceHistogram,
-} from '../metrics/layout.js';
 import type { AccessLog } from './access-log.js';
 import { BodyRelay } from './bodies.js';
 import type { FromHttp1 } from './bridge-from-http1.js';
 import { CLOSE, KIND } from './connections.js';
 import type { Context } from './context.js';
 import { Exchanges, FLOW, REQUEST, RESPONSE } from './exchange.js';
+import { Http1Accounts } from './http1-accounts.js';
 import { OwnAnswers, WHY } from './http1-answers.js';
+import { Dispatcher } from './http1-dispatch.js';
 import { RequestReader } from './http1-request.js';
 import { ResponseReader } from './http1-response.js';
-import { MAX_ATTEMPTS, Retries } from './http1-retry.js';
+import { Retries } from './http1-retry.js';
 import { Http1Timers } from './http1-timers.js';
 import type { OpaqueRelay } from './opaque.js';
-import { DIAL, type Upstreams } from './upstreams.js';
+import type { Upstreams } from './upstreams.js';
 
 const NONE = -1;
 const MAX_HEADERS = 1024;
-const LATENCY_US = SERVICE_HISTOGRAMS.indexOf('response_latency_us');
-const ENDPOINT_LATENCY_US = ENDPOINT_HISTOGRAMS.indexOf('response_latency_us');
 
 export class Http1 {
   readonly exchanges: Exchanges;
   readonly bodies: BodyRelay;
-  /** Exchanges under way. */
-  inFlight = 0;
+  readonly accounts: Http1Accounts;
+  readonly dispatcher: Dispatcher;
   readonly timers: Http1Timers;
   readonly answers: OwnAnswers;
   readonly retries: Retries;
@@ -53,6 +45,8 @@ export class Http1 {
     const { sockets, limits } = context;
     this.exchanges = new Exchanges(sockets.capacity, MAX_HEADERS, limits.http1.maxHeaderBytes);
     this.bodies = new BodyRelay(context, this.exchanges);
+    this.accounts = new Http1Accounts(context, this.exchanges);
+    this.dispatcher = new Dispatcher(context, this.exchanges, this);
     this.timers = new Http1Timers(context, this.exchanges, this.bodies, this);
     this.answers = new OwnAnswers(context, this.exchanges, this);
     this.retries = new Retries(context, this.exchanges, this.bodies, this);
@@ -101,7 +95,7 @@ export class Http1 {
     }
     this.dropUpstream(client);
     if (exchanges.answered[client] === 1) {
-      this.ended(client, true);
+      this.accounts.ended(client, true);
       connections.close(client, CLOSE.PROTOCOL);
     } else this.answers.respond(client, 400, WHY.BAD_REQUEST, null, CLOSE.PROTOCOL);
   }
@@ -109,14 +103,14 @@ export class Http1 {
   /** The client is gone, or takes nothing more. */
   clientFailed(client: number, errno: number): void {
     this.dropUpstream(client);
-    this.ended(client, true);
+    this.accounts.ended(client, true);
     this.context.connections.close(client, errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET);
   }
 
   /** The client has sent more than there is memory for. */
   overrun(client: number): void {
     this.dropUpstream(client);
-    this.ended(client, true);
+    this.accounts.ended(client, true);
     this.context.connections.abort(client, CLOSE.LIMIT);
   }
 
@@ -212,81 +206,11 @@ export class Http1 {
     else this.upstreamEnded(upstream, CLOSE.RESET);
   }
 
-  /** Picks the first endpoint for a request; -1 if there is none, and it was answered. */
-  pick(client: number): number {
-    const { balancer, reactor, values } = this.context;
-    const exchanges = this.exchanges;
-    const service = exchanges.service[client];
-    exchanges.attempts[client]++;
-    const endpoint = balancer.pickRequest(service, reactor.now, NONE);
-    if (endpoint >= 0) balancer.begin(endpoint);
-    else {
-      values[serviceBase(service) + S.NO_ENDPOINT]++;
-      this.answers.respond(client, 503, WHY.NO_ENDPOINT, null, CLOSE.OK);
-    }
-    return endpoint;
-  }
-
-  /**
-   * Finds a connection for a request, beginning with the endpoint `first` if that is not -1. Returns it, or -1 if the request was
-   * answered, or sent over HTTP/2.
-   */
-  dispatch(client: number, exclude: number, fresh: boolean, first: number): number {
-    const { balancer, reactor, values } = this.context;
-    const exchanges = this.exchanges;
-    const service = exchanges.service[client];
-    let why: number = WHY.NO_ENDPOINT;
-    let avoid = exclude;
-    let picked = first;
-    while (picked >= 0 || exchanges.attempts[client] < MAX_ATTEMPTS) {
-      let endpoint = picked;
-      picked = NONE;
-      if (endpoint < 0) {
-        exchanges.attempts[client]++;
-        endpoint = balancer.pickRequest(service, reactor.now, avoid);
-        // Rather the same endpoint again than none: it may have only restarted.
-        if (endpoint < 0 && avoid === exclude && avoid >= 0)
-          endpoint = balancer.pickRequest(service, reactor.now, NONE);
-        if (endpoint < 0) break;
-        balancer.begin(endpoint);
-        if (this.bridge.speaksHttp2(endpoint)) {
-          if (this.bridge.again(client, endpoint)) return NONE;
-          // What is left of the request has HTTP/1 framing around it.
-          balancer.abandon(endpoint);
-          avoid = endpoint;
-          continue;
-        }
-      }
-      let upstream = fresh ? NONE : this.upstreams.takeIdle(endpoint);
-      if (upstream < 0) {
-        upstream = this.upstreams.dial(endpoint, KIND.HTTP1_UPSTREAM);
-        if (upstream < 0) {
-          balancer.abandon(endpoint);
-          why = upstream === DIAL.LIMIT ? WHY.POOL_EXHAUSTED : WHY.CONNECT_FAILED;
-          avoid = endpoint;
-          continue;
-        }
-        exchanges.openUpstream(upstream);
-      }
-      values[endpointBase(endpoint) + E.REQUESTS]++;
-      values[endpointBase(endpoint) + E.IN_FLIGHT]++;
-      this.inFlight++;
-      exchanges.link(upstream);
-      this.context.connections.active[upstream] = reactor.now;
-      this.context.sockets.peer[client] = upstream;
-      this.context.sockets.peer[upstream] = client;
-      return upstream;
-    }
-    if (why === WHY.NO_ENDPOINT) values[serviceBase(service) + S.NO_ENDPOINT]++;
-    this.answers.respond(client, 503, why, null, CLOSE.OK);
-    return NONE;
-  }
-
   /** The response is complete: accounts for it, and readies both connections for what comes next. */
   complete(client: number, upstream: number): void {
     const { sockets, connections, inbox } = this.context;
     const exchanges = this.exchanges;
-    this.account(client, upstream, false);
+    this.accounts.account(client, upstream, false);
     const reusable =
       exchanges.reusable[upstream] === 1 &&
       exchanges.request[client] === REQUEST.COMPLETE &&
@@ -328,45 +252,9 @@ export class Http1 {
     else this.answers.linger(client);
   }
 
-  /** Accounts for the end of an exchange. `failed`: the endpoint did not bring it to its end. */
-  account(client: number, upstream: number, failed: boolean): void {
-    const { balancer, reactor, values, connections, metrics } = this.context;
-    const exchanges = this.exchanges;
-    const endpoint = connections.endpoint[upstream];
-    const base = endpointBase(endpoint);
-    const status = exchanges.status[upstream];
-    values[base + E.IN_FLIGHT]--;
-    this.inFlight--;
-    if (failed) {
-      values[base + E.FAILURES]++;
-      balancer.finish(endpoint, reactor.now, reactor.now - exchanges.started[client], true);
-      return;
-    }
-    const latency = exchanges.latency[upstream];
-    values[base + E.STATUS + status - 100]++;
-    balancer.finish(endpoint, reactor.now, latency, status >= 500);
-    metrics.record(serviceHistogram(exchanges.service[client], LATENCY_US), latency * 1000);
-    metrics.record(endpointHistogram(endpoint, ENDPOINT_LATENCY_US), latency * 1000);
-    if (this.context.access) this.accessLog.request(client, endpoint, status, exchanges);
-    this.ended(client, false);
-  }
-
-  /** The request of `client`, if one is under way, is over. `unanswered`: the client has not got a whole response. */
-  ended(client: number, unanswered: boolean): void {
-    const { values } = this.context;
-    const exchanges = this.exchanges;
-    if (exchanges.pending[client] === 0) return;
-    exchanges.pending[client] = 0;
-    const base = serviceBase(exchanges.service[client]);
-    values[base + S.IN_FLIGHT]--;
-    if (!unanswered) return;
-    values[base + S.UNANSWERED]++;
-    if (this.context.access) this.accessLog.unanswered(client, exchanges);
-  }
-
   /** The endpoint's response can't be read: 502, or an aborted response. */
   badGateway(client: number, upstream: number, error: number): void {
-    this.account(client, upstream, true);
+    this.accounts.account(client, upstream, true);
     this.unlink(client, upstream);
     this.context.connections.close(upstream, CLOSE.PROTOCOL);
     if (this.exchanges.answered[client] === 1) this.truncated(client);
@@ -377,7 +265,7 @@ export class Http1 {
   badRequestBody(client: number, error: number): void {
     this.dropUpstream(client);
     if (this.exchanges.answered[client] === 1) {
-      this.ended(client, true);
+      this.accounts.ended(client, true);
       this.context.connections.close(client, CLOSE.PROTOCOL);
     } else this.answers.reject(client, error, CLOSE.PROTOCOL);
   }
@@ -390,7 +278,7 @@ export class Http1 {
 
   /** 101, or 2xx to CONNECT: from here on the two sockets are a tunnel. */
   tunnel(client: number, upstream: number): void {
-    this.account(client, upstream, false);
+    this.accounts.account(client, upstream, false);
     this.unlink(client, upstream);
     this.opaque.tunnel(client, upstream);
   }
@@ -418,7 +306,7 @@ export class Http1 {
     const { connections } = this.context;
     const exchanges = this.exchanges;
     exchanges.keep[client] = 0;
-    this.ended(client, true);
+    this.accounts.ended(client, true);
     // Chunked or with a length the missing end shows; a body that ends with the connection needs a reset.
     if (exchanges.framingOut[client] === FRAMING.CLOSE) connections.abort(client, CLOSE.ERROR);
     else connections.closeWhenSent(client, CLOSE.ERROR);
@@ -426,7 +314,7 @@ export class Http1 {
 
   /** Ends the exchange from the client's side: the endpoint did nothing wrong. */
   dropUpstream(client: number): void {
-    const { sockets, connections, balancer, values } = this.context;
+    const { sockets, connections, balancer } = this.context;
     this.dropRetained(client);
     const upstream = sockets.peer[client];
     if (upstream < 0) {
@@ -434,10 +322,7 @@ export class Http1 {
       return;
     }
     const endpoint = connections.endpoint[upstream];
-    values[endpointBase(endpoint) + E.IN_FLIGHT]--;
-    this.inFlight--;
-    values[endpointBase(endpoint) + E.ABANDONED]++;
-    balancer.abandon(endpoint);
+    this.accounts.abandon(endpoint);
     if ((sockets.flags[upstream] & SOCKET.CONNECTING) !== 0) balancer.connectAbandoned(endpoint);
     this.unlink(client, upstream);
     connections.close(upstream, CLOSE.OK);
@@ -458,7 +343,7 @@ export class Http1 {
         this.responses.ended(client, upstream);
         return;
       }
-      this.account(client, upstream, true);
+      this.accounts.account(client, upstream, true);
       this.unlink(client, upstream);
       connections.close(upstream, reason);
       this.truncated(client);
@@ -471,7 +356,7 @@ export class Http1 {
       return;
     }
     if (this.retries.retry(client, upstream)) return;
-    this.account(client, upstream, true);
+    this.accounts.account(client, upstream, true);
     this.unlink(client, upstream);
     connections.close(upstream, reason);
     this.answers.respond(client, 502, WHY.UPSTREAM_RESET, null, CLOSE.ERROR);

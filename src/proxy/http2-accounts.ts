@@ -41,7 +41,7 @@ export class Http2Accounts {
     values[base + E.IN_FLIGHT]--;
     if (failed) {
       values[base + E.FAILURES]++;
-      balancer.finish(endpoint, reactor.now, reactor.now - exchanges.started[slot], true);
+      balancer.finish(endpoint, reactor.ms, reactor.now - exchanges.started[slot], true);
       return;
     }
     const latency = exchanges.latencyUs[upstream];
@@ -61,7 +61,7 @@ export class Http2Accounts {
         bad = true;
       }
     } else values[base + E.STATUS + status - 100]++;
-    balancer.finish(endpoint, reactor.now, latency / 1000, bad);
+    balancer.finishUs(endpoint, reactor.ms, latency, bad);
     metrics.record(serviceHistogram(exchanges.service[slot], LATENCY_US), latency);
     metrics.record(endpointHistogram(endpoint, ENDPOINT_LATENCY_US), latency);
     if (!this.context.access) return;

@@ -19,6 +19,7 @@ const OUTPUT_FACTOR = 4;
 const CONNECTION_STREAMS = workerHistogram(WORKER_HISTOGRAMS.indexOf('h2_connection_streams'));
 
 export class Http2Connections {
+  /** The connection that a socket carries. */
   readonly bySocket: (Connection | undefined)[] = [];
   private readonly context: Context;
   private readonly core: Core;
@@ -32,7 +33,7 @@ export class Http2Connections {
     this.pool = http2.pool;
   }
 
-  /** What the protocol needs to know of a socket. */
+  /** The socket speaks HTTP/2 from here on. */
   connect(socket: number, role: number): Connection {
     const { limits, values, reactor } = this.context;
     this.core.clock[0] = reactor.now;
@@ -160,7 +161,7 @@ export class Http2Connections {
     this.elsewhere(endpoint, WHY.CONNECT_FAILED);
   }
 
-  /** The peer has broken the rules: GOAWAY is queued, and its streams are still on it. */
+  /** The peer has broken the rules: GOAWAY is queued, and the streams are still on the connection. */
   failed(connection: Connection, code: number): void {
     const { socket } = connection;
     const reason = code === ERROR.ENHANCE_YOUR_CALM ? CLOSE.LIMIT : CLOSE.PROTOCOL;

@@ -3,6 +3,8 @@
 import type { Chains } from '../http2/chains.js';
 
 const NONE = -1;
+/** Latencies beyond half an hour count as that, as in the histograms, µs. */
+export const MAX_LATENCY_US = 0x7fffffff;
 /** In `socket`: the HTTP/1 connection has done its part. */
 export const GONE = -2;
 
@@ -81,12 +83,11 @@ export class StreamExchanges {
     this.waitSince = new Float64Array(slots);
   }
 
-  /** A client's stream begins. */
-  openClient(slot: number, service: number, method: number, grpc: boolean, now: number): void {
+  /** A client's stream begins; the caller notes when in `started`, as a time that is handed on is allocated. */
+  openClient(slot: number, service: number, method: number, grpc: boolean): void {
     this.service[slot] = service;
     this.method[slot] = method;
     this.grpc[slot] = grpc ? 1 : 0;
-    this.started[slot] = now;
     this.answered[slot] = 0;
     this.pending[slot] = 0;
     this.attempts[slot] = 0;
@@ -104,16 +105,6 @@ export class StreamExchanges {
     this.extended[slot] = 0;
     this.socket[slot] = NONE;
     this.waiting[slot] = WAITING.NO;
-  }
-
-  /** The head of the final response to `slot` has come. */
-  answeredNow(slot: number, upstream: number, now: number): void {
-    this.setLatency(upstream, now - this.started[slot]);
-  }
-
-  /** As above, with the time that it took, ms. Beyond 35 minutes it counts as those, as in the histograms. */
-  setLatency(upstream: number, ms: number): void {
-    this.latencyUs[upstream] = Math.min(ms * 1000, 0x7fffffff);
   }
 
   /** Forgets the request: it will not be sent again. */

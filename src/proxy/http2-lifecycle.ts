@@ -49,9 +49,9 @@ export class Http2Lifecycle {
     let avoid = exclude;
     while (exchanges.attempts[slot] < MAX_ATTEMPTS) {
       exchanges.attempts[slot]++;
-      let endpoint = balancer.pickRequest(service, reactor.now, avoid);
+      let endpoint = balancer.pickRequest(service, reactor.ms, avoid);
       // Rather the same endpoint again than none: it may have only restarted.
-      if (endpoint < 0 && avoid === exclude && avoid >= 0) endpoint = balancer.pickRequest(service, reactor.now, NONE);
+      if (endpoint < 0 && avoid === exclude && avoid >= 0) endpoint = balancer.pickRequest(service, reactor.ms, NONE);
       if (endpoint < 0) break;
       balancer.begin(endpoint);
       exchanges.endpoint[upstream] = endpoint;

@@ -109,7 +109,7 @@ export class Http2Retries {
     if (exchanges.attempts[slot] >= MAX_ATTEMPTS) return false;
     const service = exchanges.service[slot];
     const base = serviceBase(service);
-    if (!budget.tryWithdraw(service, reactor.now)) {
+    if (!budget.tryWithdraw(service, reactor.ms)) {
       context.limited(LIMIT_RETRY_BUDGET);
       values[W.RETRIES_BUDGET]++;
       values[base + S.RETRIES_DENIED]++;

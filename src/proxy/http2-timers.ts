@@ -52,12 +52,15 @@ export class Http2Timers {
     if (body > 0 && body < wait) wait = body;
     const connect = services.connectTimeoutMs[service];
     if (connect > 0 && connect < wait) wait = connect;
-    this.arm(connection, reactor.now + wait);
+    // Looked at here, as a time that is handed on is allocated.
+    if (connection.timerAt === 0 || connection.timerAt > reactor.now + wait) this.arm(connection, reactor.now + wait);
   }
 
   /** A stream has begun on an endpoint's connection. */
   used(connection: Connection): void {
-    this.arm(connection, this.http2.context.reactor.now + connection.limits.stallTimeoutMs);
+    const { reactor } = this.http2.context;
+    const wait = connection.limits.stallTimeoutMs;
+    if (connection.timerAt === 0 || connection.timerAt > reactor.now + wait) this.arm(connection, reactor.now + wait);
   }
 
   /** A pooled connection has no stream. */

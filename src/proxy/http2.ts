@@ -23,7 +23,7 @@ import { WHY } from './http1-answers.js';
 import { Http2Accounts } from './http2-accounts.js';
 import { Http2Answers } from './http2-answers.js';
 import { congestionSink, Http2Connections } from './http2-connections.js';
-import { GONE, StreamExchanges, WAITING } from './http2-exchange.js';
+import { GONE, MAX_LATENCY_US, StreamExchanges, WAITING } from './http2-exchange.js';
 import { Http2Lifecycle } from './http2-lifecycle.js';
 import { Http2Pool } from './http2-pool.js';
 import { Http2Retries } from './http2-retry.js';
@@ -161,7 +161,8 @@ export class Http2 implements Http2Events {
     const { exchanges } = this;
     const listener = connections.listener[connection.socket];
     const service = listeners.service[listener * 4 + VERDICT.HTTP2];
-    exchanges.openClient(slot, service, facts.method, facts.grpc, reactor.now);
+    exchanges.openClient(slot, service, facts.method, facts.grpc);
+    exchanges.started[slot] = reactor.now;
     values[listenerBase(listener) + L.REQUESTS]++;
     if (this.context.access) this.context.accessLog.streamTarget(slot, exchanges, list);
     if (service < 0) {
@@ -173,7 +174,7 @@ export class Http2 implements Http2Events {
     values[base + S.IN_FLIGHT]++;
     if (facts.grpc) values[base + S.GRPC_REQUESTS]++;
     exchanges.pending[slot] = 1;
-    budget.deposit(service, reactor.now);
+    budget.deposit(service, reactor.ms);
     const upstream = streams.allocate();
     if (upstream < 0) {
       this.answers.respond(slot, 503, WHY.MEMORY);
@@ -195,7 +196,8 @@ export class Http2 implements Http2Events {
   requestTooLarge(connection: Connection, slot: number, _end: boolean): void {
     const { connections, listeners, reactor } = this.context;
     const listener = connections.listener[connection.socket];
-    this.exchanges.openClient(slot, listeners.service[listener * 4 + VERDICT.HTTP2], METHOD.GET, false, reactor.now);
+    this.exchanges.openClient(slot, listeners.service[listener * 4 + VERDICT.HTTP2], METHOD.GET, false);
+    this.exchanges.started[slot] = reactor.now;
     this.answers.respond(slot, 431, WHY.HEADER_TOO_LARGE);
   }
 
@@ -222,7 +224,9 @@ export class Http2 implements Http2Events {
     }
     exchanges.forget(upstream);
     exchanges.status[upstream] = facts.status;
-    exchanges.answeredNow(slot, upstream, this.context.reactor.now);
+    // In place: a time that is handed to a function is allocated.
+    const latency = (this.context.reactor.now - exchanges.started[slot]) * 1000;
+    exchanges.latencyUs[upstream] = Math.min(latency, MAX_LATENCY_US) | 0;
     if (end) exchanges.grpcStatus[upstream] = facts.grpcStatus;
     exchanges.answered[slot] = 1;
     // What the endpoint calls gRPC is read as such only where the client has asked for it.

@@ -268,7 +268,7 @@ export class OpaqueRelay {
     const service = this.service[client];
     while (this.attempts[client] < DIAL_ATTEMPTS) {
       this.attempts[client]++;
-      const endpoint = balancer.pickConnection(service, reactor.now, exclude);
+      const endpoint = balancer.pickConnection(service, reactor.ms, exclude);
       if (endpoint < 0) break;
       const upstream = this.upstreams.dial(endpoint, KIND.OPAQUE);
       if (upstream >= 0) {

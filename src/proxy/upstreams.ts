@@ -71,10 +71,10 @@ export class Upstreams {
     const elapsed = reactor.now - connections.opened[slot];
     if (result < 0) {
       values[endpointBase(endpoint) + E.CONNECT_FAILURES]++;
-      balancer.connectFailed(endpoint, reactor.now);
+      balancer.connectFailed(endpoint, reactor.ms);
       return false;
     }
-    balancer.connected(endpoint, reactor.now, elapsed);
+    balancer.connected(endpoint, reactor.ms, elapsed);
     metrics.record(this.histogram[endpoint], elapsed * 1000);
     return true;
   }
@@ -83,7 +83,7 @@ export class Upstreams {
   unusable(endpoint: number): void {
     const { balancer, reactor, values } = this.context;
     values[endpointBase(endpoint) + E.CONNECT_FAILURES]++;
-    balancer.connectFailed(endpoint, reactor.now);
+    balancer.connectFailed(endpoint, reactor.ms);
   }
 
   /** The connect timeout has passed: counts it as a failed dial. */
@@ -92,7 +92,7 @@ export class Upstreams {
     const endpoint = connections.endpoint[slot];
     values[endpointBase(endpoint) + E.CONNECT_FAILURES]++;
     this.context.limited(LIMIT_CONNECT);
-    balancer.connectFailed(endpoint, reactor.now);
+    balancer.connectFailed(endpoint, reactor.ms);
   }
 
   /** When the dial of `slot` times out, ms; Infinity for never. */

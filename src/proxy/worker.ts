@@ -2,13 +2,12 @@
 //
 //   accept → hand over → policy → detect → { http1 | http2 | opaque } → balance → upstream → relay → account → close
 //
-// Each arrow is a call below; who handles a socket's events is its kind.
+// Here its parts are put together, configured, drained and sampled; socket-events.ts has what happens on sockets.
 import { threadId } from 'node:worker_threads';
-import { ERRNO } from '../io/abi.js';
 import type { Native } from '../io/native.js';
-import { type Handlers, Reactor } from '../io/reactor.js';
+import { Reactor } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
-import { E, endpointBase, L, LIMITS, MAX_ENDPOINTS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
+import { E, endpointBase, LIMITS, MAX_ENDPOINTS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
 import { Acceptor } from './acceptor.js';
 import type { AccessLog } from './access-log.js';
 import { CLOSE, KIND } from './connections.js';
@@ -18,6 +17,7 @@ import { Http1 } from './http1.js';
 import { Http2 } from './http2.js';
 import { OpaqueRelay } from './opaque.js';
 import { BOARD, type FromWorker, type Snapshot, type ToWorker, type WorkerTask } from './snapshot.js';
+import { SocketEvents } from './socket-events.js';
 import { Upstreams } from './upstreams.js';
 
 /** Gauges that nobody updates per event are sampled so often, ms. */
@@ -33,7 +33,7 @@ const HTTP2_MOST = 32;
 const LIMIT_DRAIN_GRACE = LIMITS.indexOf('drain-grace');
 const LOOP_TURN_US = WORKER_HISTOGRAMS.indexOf('loop_turn_us');
 
-export class Worker implements Handlers {
+export class Worker {
   private readonly reactor: Reactor;
   private readonly context: Context;
   private readonly upstreams: Upstreams;
@@ -43,6 +43,7 @@ export class Worker implements Handlers {
   private readonly detector: Detector;
   private readonly acceptor: Acceptor;
   private readonly accessLog: AccessLog;
+  private readonly events: SocketEvents;
   private snapshot: Snapshot;
   private stopping = false;
   private resolve: (() => void) | undefined;
@@ -80,6 +81,15 @@ export class Worker implements Handlers {
         this.finishIfDone();
       },
     );
+    this.events = new SocketEvents(
+      this.context,
+      this.acceptor,
+      this.detector,
+      this.http1,
+      this.http2,
+      this.opaque,
+      this,
+    );
     this.turnStarted = this.reactor.now;
   }
 
@@ -92,7 +102,7 @@ export class Worker implements Handlers {
     const done = new Promise<void>((resolve) => {
       this.resolve = resolve;
     });
-    this.reactor.run(this);
+    this.reactor.run(this.events);
     Atomics.store(new Int32Array(board), BOARD.RING + id, this.reactor.ring.ringId);
     this.context.values[W.READY] = 1;
     const { executor, reason } = this.reactor.memory;
@@ -113,265 +123,8 @@ export class Worker implements Handlers {
     port.close();
   }
 
-  accepted(listener: number, result: number, more: boolean): void {
-    this.acceptor.accepted(listener, result, more);
-  }
-
-  handedIn(listener: number, fd: number): void {
-    this.acceptor.handedIn(listener, fd);
-  }
-
-  handedOver(listener: number, fd: number, result: number): void {
-    this.acceptor.handedOver(listener, fd, result);
-  }
-
-  connected(slot: number, result: number): void {
-    switch (this.context.sockets.kind[slot]) {
-      case KIND.HTTP1_UPSTREAM:
-        this.http1.upstreamConnected(slot, result);
-        break;
-      case KIND.HTTP2_UPSTREAM:
-        this.http2.socketConnected(slot, result);
-        break;
-      case KIND.BRIDGE_UPSTREAM:
-        this.http2.bridge.socketConnected(slot, result);
-        break;
-      case KIND.OPAQUE:
-        this.opaque.connected(slot, result);
-        break;
-      case KIND.RACE:
-        this.detector.raceConnected(slot, result);
-        break;
-      default:
-    }
-  }
-
-  data(slot: number, bid: number, at: number, length: number): void {
-    const { connections, values, sockets, slab } = this.context;
-    if (connections.over(slot)) {
-      slab.release(bid);
-      return;
-    }
-    values[connections.meter[slot] + L.READ_BYTES] += length;
-    if (this.context.access) connections.read[slot] += length;
-    switch (sockets.kind[slot]) {
-      case KIND.HTTP1_CLIENT:
-        this.http1.clientData(slot, bid, at, length);
-        break;
-      case KIND.HTTP1_UPSTREAM:
-        this.http1.upstreamData(slot, bid, at, length);
-        break;
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_UPSTREAM:
-        this.http2.socketData(slot, bid, at, length);
-        break;
-      case KIND.BRIDGE_UPSTREAM:
-        this.http2.bridge.socketData(slot, bid, at, length);
-        break;
-      case KIND.TUNNEL:
-        this.http2.fromHttp1.tunnels.data(slot, bid, at, length);
-        break;
-      case KIND.OPAQUE:
-        this.opaque.data(slot, bid, at, length);
-        break;
-      case KIND.DETECT:
-        this.detector.data(slot, bid, at, length);
-        break;
-      case KIND.RACE:
-        this.detector.raceData(slot, bid, at, length);
-        break;
-      case KIND.LINGER:
-        this.http1.answers.lingerData(slot, bid, length);
-        break;
-      default:
-        slab.release(bid);
-    }
-  }
-
-  eof(slot: number): void {
-    const { connections, sockets } = this.context;
-    if (connections.over(slot)) return;
-    switch (sockets.kind[slot]) {
-      case KIND.HTTP1_CLIENT:
-        this.http1.clientEof(slot);
-        break;
-      case KIND.HTTP1_UPSTREAM:
-        this.http1.upstreamEof(slot);
-        break;
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_UPSTREAM:
-        this.http2.socketEof(slot);
-        break;
-      case KIND.BRIDGE_UPSTREAM:
-        this.http2.bridge.socketEnded(slot, CLOSE.OK);
-        break;
-      case KIND.TUNNEL:
-        this.http2.fromHttp1.tunnels.eof(slot);
-        break;
-      case KIND.OPAQUE:
-        this.opaque.eof(slot);
-        break;
-      case KIND.DETECT:
-        this.detector.eof(slot);
-        break;
-      case KIND.RACE:
-        this.detector.raceEnded(slot, CLOSE.OK);
-        break;
-      default:
-        connections.closeWhenSent(slot, CLOSE.OK);
-    }
-  }
-
-  failed(slot: number, errno: number): void {
-    const { connections, sockets } = this.context;
-    if (connections.over(slot)) {
-      sockets.close(slot);
-      return;
-    }
-    const reason = errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET;
-    switch (sockets.kind[slot]) {
-      case KIND.HTTP1_CLIENT:
-        this.http1.clientFailed(slot, errno);
-        break;
-      case KIND.HTTP1_UPSTREAM:
-        this.http1.upstreamFailed(slot, errno);
-        break;
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_UPSTREAM:
-        this.http2.socketFailed(slot, errno);
-        break;
-      case KIND.BRIDGE_UPSTREAM:
-        this.http2.bridge.socketEnded(slot, reason);
-        break;
-      case KIND.TUNNEL:
-        this.http2.fromHttp1.tunnels.failed(slot, errno);
-        break;
-      case KIND.OPAQUE:
-        this.opaque.failed(slot, errno);
-        break;
-      case KIND.DETECT:
-        this.detector.failed(slot, reason);
-        break;
-      case KIND.RACE:
-        this.detector.raceEnded(slot, reason);
-        break;
-      default:
-        connections.close(slot, reason);
-    }
-  }
-
-  sent(slot: number, bytes: number): void {
-    const { connections, values, reactor } = this.context;
-    connections.active[slot] = reactor.now;
-    values[connections.meter[slot] + L.WRITE_BYTES] += bytes;
-    if (this.context.access) connections.written[slot] += bytes;
-    const kind = this.context.sockets.kind[slot];
-    if (kind === KIND.HTTP1_UPSTREAM || kind === KIND.BRIDGE_UPSTREAM) this.http1.exchanges.sent[slot] += bytes;
-  }
-
-  sendFailed(slot: number, errno: number): void {
-    const { connections, sockets } = this.context;
-    if (connections.over(slot)) {
-      sockets.close(slot);
-      return;
-    }
-    switch (sockets.kind[slot]) {
-      case KIND.HTTP1_UPSTREAM:
-        this.http1.upstreamSendFailed(slot);
-        break;
-      case KIND.BRIDGE_UPSTREAM:
-        this.http2.bridge.socketSendFailed(slot);
-        break;
-      case KIND.OPAQUE:
-        this.opaque.sendFailed(slot, errno);
-        break;
-      default:
-        this.failed(slot, errno);
-    }
-  }
-
-  paused(slot: number): void {
-    switch (this.context.sockets.kind[slot]) {
-      case KIND.HTTP1_CLIENT:
-        this.http1.clientPaused(slot);
-        break;
-      case KIND.HTTP1_UPSTREAM:
-        this.http1.upstreamPaused(slot);
-        break;
-      case KIND.OPAQUE:
-        this.opaque.paused(slot);
-        break;
-      default:
-    }
-  }
-
-  drained(slot: number): void {
-    switch (this.context.sockets.kind[slot]) {
-      case KIND.HTTP1_CLIENT:
-      case KIND.TUNNEL:
-        this.http1.clientDrained(slot);
-        break;
-      case KIND.HTTP1_UPSTREAM:
-        this.http1.upstreamDrained(slot);
-        break;
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_UPSTREAM:
-        this.http2.socketDrained(slot);
-        break;
-      case KIND.BRIDGE_UPSTREAM:
-        this.http2.bridge.socketDrained(slot);
-        break;
-      case KIND.OPAQUE:
-        this.opaque.drained(slot);
-        break;
-      default:
-    }
-  }
-
-  pump(slot: number): void {
-    if (this.context.sockets.kind[slot] === KIND.OPAQUE) this.opaque.pump(slot);
-    else this.http1.pump(slot);
-  }
-
-  timer(slot: number): void {
-    const { connections, sockets } = this.context;
-    if (connections.over(slot)) {
-      connections.lastBytesTimer(slot);
-      return;
-    }
-    switch (sockets.kind[slot]) {
-      case KIND.HTTP1_CLIENT:
-        this.http1.timers.client(slot);
-        break;
-      case KIND.HTTP1_UPSTREAM:
-        this.http1.timers.upstream(slot);
-        break;
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_UPSTREAM:
-        this.http2.timers.fired(slot);
-        break;
-      case KIND.BRIDGE_UPSTREAM:
-        this.http2.bridge.socketTimer(slot);
-        break;
-      case KIND.TUNNEL:
-        this.http2.fromHttp1.tunnels.timer(slot);
-        break;
-      case KIND.OPAQUE:
-        this.opaque.timer(slot);
-        break;
-      case KIND.DETECT:
-        this.detector.timer(slot);
-        break;
-      case KIND.RACE:
-        this.detector.raceTimer(slot);
-        break;
-      default:
-        connections.close(slot, CLOSE.OK);
-    }
-  }
-
-  turn(): void {
-    this.http2.turn();
+  /** A loop turn has ended. */
+  turned(): void {
     this.coalesce();
     if (this.stopping) this.finishIfDone();
   }
@@ -383,7 +136,7 @@ export class Worker implements Handlers {
     let wait = 1;
     // Measured: it costs on epoll, where waiting means one more system call.
     if (coalesceUs > 0 && reactor.ring.executor === 'uring') {
-      if (http1.inFlight >= COALESCE_FROM) wait = http1.inFlight >> COALESCE_SHIFT;
+      if (http1.accounts.inFlight >= COALESCE_FROM) wait = http1.accounts.inFlight >> COALESCE_SHIFT;
       const streams = Math.min(http2.accounts.inFlight >> HTTP2_SHIFT, HTTP2_MOST);
       if (streams > wait) wait = streams;
     }
@@ -483,7 +236,7 @@ export class Worker implements Handlers {
       if (endpoints.service[endpoint] < 0) continue;
       const base = endpointBase(endpoint);
       values[base + E.STATE] = balancer.state(endpoint);
-      values[base + E.EWMA_MS] = balancer.ewma(endpoint, now);
+      values[base + E.EWMA_MS] = balancer.ewma(endpoint, reactor.clockMs());
     }
   }
 
