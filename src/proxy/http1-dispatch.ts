@@ -50,8 +50,7 @@ export class Dispatcher {
         exchanges.attempts[client]++;
         endpoint = balancer.pickRequest(service, reactor.ms, avoid);
         // Rather the same endpoint again than none: it may have only restarted.
-        if (endpoint < 0 && avoid === exclude && avoid >= 0)
-          endpoint = balancer.pickRequest(service, reactor.ms, NONE);
+        if (endpoint < 0 && avoid === exclude && avoid >= 0) endpoint = balancer.pickRequest(service, reactor.ms, NONE);
         if (endpoint < 0) break;
         balancer.begin(endpoint);
         if (this.http1.bridge.speaksHttp2(endpoint)) {
