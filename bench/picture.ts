@@ -20,7 +20,7 @@ export function draw(results: readonly BenchResult[]): string {
   const svg = new Svg(WIDTH, TOP + rows.length * ROW + 34);
   const longest = Math.max(1.1, ...rows.flatMap(({ judged, bar }) => [judged.median, bar.limit]));
   const x = (ratio: number) => LEFT + (ratio / longest) * (WIDTH - LEFT - RIGHT);
-  svg.text(16, 26, 'Cost of Sluice as a share of its best rival', { class: 'title' });
+  svg.text(16, 26, 'Cost of Sluice as a share of the rival that its bar names', { class: 'title' });
   svg.text(16, 46, 'CPU (or memory) per unit of work, measured in the same run; shorter is better', { class: 'muted' });
   const bottom = TOP + rows.length * ROW;
   for (const tick of [0, 0.25, 0.5, 0.75, 1]) {

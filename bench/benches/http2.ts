@@ -54,7 +54,7 @@ const BULK: Shape = { connections: 4, streams: 4 };
 
 export const h2Bulk: Bench = {
   name: 'h2-bulk',
-  title: 'HTTP/2 response bodies of 16 MiB, 4 connections × 4 streams',
+  title: 'HTTP/2 responses of 16 MiB, 4 connections × 4',
   unit: 'ms CPU/GB',
   bar: { limit: 1, ambition: 0.9, rivals: ['haproxy'] },
   contenders: [
