@@ -18,14 +18,13 @@ const LIMIT_RETRY_BUDGET = LIMITS.indexOf('retry-budget');
 export class Http2Retries {
   constructor(private readonly http2: Http2) {}
 
-  /** Keeps the head in `list`. `end`: the request has no body. False if there is no memory for it. */
+  /**
+   * Keeps the head in `list`, which is also how a request waits for a connection; streams are bounded, and so are heads. `end`: the
+   * request has no body. False if there is no memory for it.
+   */
   keep(upstream: number, list: FieldList, end: boolean): boolean {
-    const { core, exchanges, context } = this.http2;
+    const { core, exchanges } = this.http2;
     const { replay } = exchanges;
-    if (replay.total >= context.limits.http2.maxReplayBytes) {
-      context.limited(LIMIT_REPLAY);
-      return false;
-    }
     const block = core.blocks.take();
     if (block < 0) return false;
     let to = core.memory.save(list, block, block + BLOCK_BYTES);
