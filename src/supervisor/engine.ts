@@ -24,6 +24,8 @@ import {
 import { ListenerSet, listenerKey } from './listeners.js';
 import { WorkerPool } from './workers.js';
 
+/** How long a reload waits for the workers to have taken it over, ms. */
+const APPLY_MS = 1000;
 /** Changes of these need a restart: the workers' memory and threads are made for them. */
 const FIXED_KEYS = ['workers', 'io', 'admin'] as const;
 
@@ -132,6 +134,7 @@ export class Engine {
     const keys = new Set(config.listeners.map(listenerKey));
     const gone = this.listeners.retire(keys);
     this.pool.configure();
+    await this.pool.applied(APPLY_MS);
     // Slots are released after the workers know: nothing new is counted there.
     for (const name of gone.map(nameOf)) {
       if (!config.listeners.some((listener) => listener.name === name)) this.reader.listeners.release(name);

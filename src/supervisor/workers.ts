@@ -126,6 +126,17 @@ export class WorkerPool {
     });
   }
 
+  /** Resolves when every worker has taken over what it was sent, or after `ms`: one that hangs or has died is not waited for. */
+  async applied(ms: number): Promise<void> {
+    const pongs = Promise.all(this.live.map((worker, id) => (worker?.ready === true ? this.ping(id) : undefined)));
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms);
+    });
+    await Promise.race([pongs, late]);
+    clearTimeout(timer);
+  }
+
   /** Ends the thread of a worker as a crash would; it is replaced. */
   async terminate(id: number): Promise<void> {
     await this.live[id]?.thread?.terminate();
