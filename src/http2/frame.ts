@@ -88,9 +88,3 @@ export function get32(bytes: Uint8Array, at: number): number {
 export function get31(bytes: Uint8Array, at: number): number {
   return ((bytes[at] & 0x7f) << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3];
 }
-
-/** Whether [start, end) begins with the header of a SETTINGS frame, which is the first thing that an HTTP/2 server says (RFC 9113 section 3.4). */
-export function isSettings(bytes: Uint8Array, start: number, end: number): boolean {
-  if (end - start < FRAME_HEADER_BYTES || bytes[start] !== 0 || bytes[start + 3] !== FRAME.SETTINGS) return false;
-  return bytes[start + 4] === 0 && get31(bytes, start + 5) === 0;
-}

@@ -4,7 +4,8 @@ import { ERRORS } from '../http1/errors.js';
 import { headEnd, METHOD, MORE, parseResponse } from '../http1/head.js';
 import { ResponseBridge } from '../http2/bridge-response.js';
 import { listTrailers } from '../http2/bridge-trailers.js';
-import { ERROR, isSettings } from '../http2/frame.js';
+import { FIRST, firstFrame } from '../http2/first-frame.js';
+import { ERROR } from '../http2/frame.js';
 import { STREAM } from '../http2/streams.js';
 import type { BridgeToHttp1 } from './bridge-to-http1.js';
 import { SENDING } from './bridge-to-http1-request.js';
@@ -108,7 +109,7 @@ export class BridgedResponses {
       const next = parseResponse(bytes, at, end, head, method, limits.http1);
       if (next === MORE) return at;
       if (next < 0) {
-        if (isSettings(bytes, at, end)) this.speaksHttp2(socket, upstream);
+        if (firstFrame(bytes, at, end) === FIRST.YES) this.speaksHttp2(socket, upstream);
         else this.malformed(socket, upstream, ERRORS[-next].reasonIndex);
         return NONE;
       }
