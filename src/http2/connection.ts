@@ -2,7 +2,7 @@
 // the streams' store work on it.
 import type { Http2Limits } from '../config/model.js';
 import { H2_ROLES, h2Base } from '../metrics/layout.js';
-import { DEFAULT_WINDOW, FRAME_HEADER_BYTES, MAX_FRAME_BYTES, PREFACE } from './frame.js';
+import { DEFAULT_WINDOW, FRAME_HEADER_BYTES, PREFACE } from './frame.js';
 import type { HeaderMemory } from './header-memory.js';
 import { Decoder } from './hpack-decoder.js';
 import { Encoder } from './hpack-encoder.js';
@@ -94,10 +94,8 @@ export class Connection {
 
   // What the peer has set.
   peerWindow = DEFAULT_WINDOW;
-  peerFrameBytes = MAX_FRAME_BYTES;
   /** Unlimited until it says so; the pool asks `settingsSeen` first. */
   peerStreams = 0x7fffffff;
-  peerHeaderBytes = 0x7fffffff;
   peerConnect = false;
 
   // Streams.

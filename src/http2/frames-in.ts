@@ -239,10 +239,7 @@ export class FrameHandler {
             this.fail(c, ERROR.PROTOCOL_ERROR);
             return;
           }
-          c.peerFrameBytes = value;
-          break;
-        case SETTING.MAX_HEADER_LIST_SIZE:
-          c.peerHeaderBytes = Math.min(value, MAX_WINDOW);
+          // We send no frame larger than every peer must take.
           break;
         case SETTING.ENABLE_CONNECT_PROTOCOL:
           // RFC 8441 section 3: never back to 0.

@@ -242,9 +242,12 @@ export class Http2Connections {
 
   /** Whoever waits for a connection of `endpoint` is sent to another one. */
   private elsewhere(endpoint: number, why: number): void {
+    // Where there is no other endpoint they come back to the end of this line, for the connection that is dialled next.
+    const last = this.pool.lastWaiting(endpoint);
     for (let upstream = this.pool.firstWaiting(endpoint); upstream >= 0; upstream = this.pool.firstWaiting(endpoint)) {
       this.pool.unwait(upstream);
       this.http2.retries.elsewhere(this.core.streams.peer[upstream], upstream, endpoint, why);
+      if (upstream === last) return;
     }
   }
 
@@ -282,11 +285,11 @@ function saysHttp1(connection: Connection): boolean {
 
 /** How the protocol's output reaches sockets, and how it learns that one has enough. */
 export function congestionSink(context: Context): CongestionSink {
-  const { sockets, limits, values } = context;
-  const hard = OUTPUT_FACTOR * limits.maxBufferedBytes;
+  const { sockets, values } = context;
   return {
     queue: (socket, at, length, bid) => {
       sockets.queue(socket, at, length, bid);
+      const hard = OUTPUT_FACTOR * context.limits.maxBufferedBytes;
       if (sockets.queued[socket] > hard && context.connections.listener[socket] >= 0) {
         sockets.pause(socket);
         sockets.notifyDrained(socket);

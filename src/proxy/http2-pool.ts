@@ -80,6 +80,11 @@ export class Http2Pool {
     return this.waitHead[endpoint];
   }
 
+  /** The last in line for `endpoint`, or -1. */
+  lastWaiting(endpoint: number): number {
+    return this.waitTail[endpoint];
+  }
+
   /** Dials one more connection unless one is under way or there are enough. 0, or the DIAL code. */
   ensure(endpoint: number): number {
     const { services, endpoints } = this.context;

@@ -39,6 +39,23 @@ await onEachExecutor(
         }
       }));
 
+    it('a request whose only endpoint hangs up is tried on the connection that is dialled next', () => {
+      let first = true;
+      return bench().greeting(
+        (peer) => {
+          if (first) peer.destroy();
+          else void peer.settings().catch(() => undefined);
+          first = false;
+        },
+        {},
+        async () => {
+          const client = await bench().client();
+          assert.equal((await client.response(client.request())).status, 200);
+          assert.equal(first, false);
+        },
+      );
+    });
+
     it('an answer of our own that waits at a closed window goes on when it opens, and frees the client of its request', () =>
       bench().play(async () => {
         const client = await H2Peer.greeted(bench().port, { INITIAL_WINDOW_SIZE: 0 }, { credit: false });
