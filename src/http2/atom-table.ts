@@ -8,8 +8,10 @@ import { type HeaderText, MAX_PERMANENT } from './header-text.js';
 import { encodedLength } from './huffman.js';
 import { type Learning, MAX_LEARNED } from './learning.js';
 import { type NameTable, VOLATILE } from './name-table.js';
+import { Sightings } from './sightings.js';
 
-const DOOR = 8192;
+/** Fields seen once that are remembered. */
+const SIGHTINGS = 8192;
 /** What an octet of a value takes at most: itself, and a code that is kept only where it is no longer than the text. */
 const OCTETS_PER_OCTET = 2;
 
@@ -33,7 +35,7 @@ export class AtomTable {
   private readonly hash: Int32Array;
   private readonly next: Int32Array;
   private readonly heads: Int32Array;
-  private readonly door = new Int32Array(DOOR);
+  private readonly sightings = new Sightings(SIGHTINGS);
   /** By hash of name and the value's Huffman code: the atom, or -1. */
   private readonly coded: Int32Array;
 
@@ -82,11 +84,7 @@ export class AtomTable {
       if (this.codeLength[found] >= 0) this.linkCode(found);
       return found;
     }
-    const place = hash & (DOOR - 1);
-    if (this.door[place] !== hash) {
-      this.door[place] = hash;
-      return -1;
-    }
+    if (!this.sightings.again(hash)) return -1;
     if (valueError(text.bytes, at, length) !== 0) return -1;
     if (chainLength(this.heads, this.next, hash) >= MAX_CHAIN) return -1;
     const octets = OCTETS_PER_OCTET * length;
@@ -103,8 +101,7 @@ export class AtomTable {
   /** Notes the first sight of a field whose name was just looked for in vain. */
   note(at: number, length: number, never: boolean): void {
     if (length > MAX_LEARNED) return;
-    const hash = this.fieldHash(this.names.lastHash, at, length, never);
-    this.door[hash & (DOOR - 1)] = hash;
+    this.sightings.again(this.fieldHash(this.names.lastHash, at, length, never));
   }
 
   /** Adds a permanent field, unless it is known. */
@@ -122,7 +119,7 @@ export class AtomTable {
     this.count = this.permanent;
     this.heads.fill(-1);
     this.coded.fill(-1);
-    this.door.fill(0);
+    this.sightings.clear();
     for (let atom = 0; atom < this.count; atom++) this.link(atom);
   }
 

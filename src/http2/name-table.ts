@@ -6,6 +6,7 @@ import { chainLength, MAX_CHAIN, powerOfTwo } from './hash-chains.js';
 import { type HeaderText, MAX_PERMANENT } from './header-text.js';
 import { encodedLength } from './huffman.js';
 import { type Learning, MAX_LEARNED } from './learning.js';
+import { Sightings } from './sightings.js';
 import { LAST_STATIC } from './static-table.js';
 
 /** Bits of `flags`. */
@@ -14,7 +15,8 @@ export const SENSITIVE = 2;
 
 /** A name with so many different values has another one every time, as far as memory is concerned. */
 const MAX_DISTINCT = 256;
-const DOOR = 1024;
+/** Names seen once that are remembered. */
+const SIGHTINGS = 1024;
 /** What an octet of a valid name takes at most: itself, and a code of up to 15 bits. */
 const OCTETS_PER_OCTET = 3;
 
@@ -39,7 +41,7 @@ export class NameTable {
   private readonly next: Int32Array;
   private readonly heads: Int32Array;
   private readonly distinct: Int32Array;
-  private readonly door = new Int32Array(DOOR);
+  private readonly sightings = new Sightings(SIGHTINGS);
   /** By hash of a name's Huffman code: its reference. */
   private readonly coded: Int32Array;
 
@@ -101,11 +103,7 @@ export class NameTable {
     const found = this.find(at, length);
     if (found >= 0) return found;
     const hash = this.lastHash;
-    const place = hash & (DOOR - 1);
-    if (this.door[place] !== hash) {
-      this.door[place] = hash;
-      return -1;
-    }
+    if (!this.sightings.again(hash)) return -1;
     const { text, learning } = this;
     if (length > MAX_LEARNED || nameError(text.bytes, at, length) !== 0) return -1;
     if (chainLength(this.heads, this.next, hash) >= MAX_CHAIN) return -1;
@@ -143,7 +141,7 @@ export class NameTable {
     this.heads.fill(-1);
     this.coded.fill(-1);
     this.distinct.fill(0);
-    this.door.fill(0);
+    this.sightings.clear();
     // A name that somebody made volatile is given another chance.
     for (let ref = 0; ref < this.count; ref++) if (!VOLATILE_NAMES.includes(ref)) this.flags[ref] &= ~VOLATILE;
     for (let ref = 1; ref < this.count; ref++) if (this.length[ref] > 0) this.link(ref);

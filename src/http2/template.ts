@@ -6,6 +6,7 @@ import type { FieldList } from './field-list.js';
 import { MAX_CHAIN } from './hash-chains.js';
 import type { Learning } from './learning.js';
 import type { NameTable } from './name-table.js';
+import { Sightings } from './sightings.js';
 
 /** An interned list of fields without errors. Immutable; belongs to an epoch, and with it becomes garbage. */
 export class Template {
@@ -46,7 +47,7 @@ export class TemplateTable {
   /** Room that a template takes of the table's, as Learning counts. */
   private readonly cost: number;
   private readonly heads: (Template | null)[];
-  private readonly door: Int32Array;
+  private readonly sightings: Sightings;
 
   /** `most`, a power of two, is how many may be learned in an epoch, `room` what an epoch can learn. */
   constructor(
@@ -59,7 +60,7 @@ export class TemplateTable {
   ) {
     this.cost = Math.floor(room / most);
     this.heads = new Array<Template | null>(most).fill(null);
-    this.door = new Int32Array(most);
+    this.sightings = new Sightings(most);
   }
 
   /** The template of the list's `count` atoms with this hash; learned at the second sight. Null where there is none. */
@@ -71,10 +72,7 @@ export class TemplateTable {
       if (t.hash === hash && t.count === count && sameAtoms(list, t)) return t;
       chain++;
     }
-    if (this.door[place] !== hash) {
-      this.door[place] = hash;
-      return null;
-    }
+    if (!this.sightings.again(hash)) return null;
     if (chain >= MAX_CHAIN || !learning.affords(this.cost)) return null;
     if (this.count === this.most) {
       learning.full = true;
@@ -94,7 +92,7 @@ export class TemplateTable {
   newEpoch(): void {
     this.count = 0;
     this.heads.fill(null);
-    this.door.fill(0);
+    this.sightings.clear();
   }
 
   private make(list: FieldList, hash: number, count: number): Template {

@@ -43,8 +43,10 @@ for (const io of await availableExecutors()) {
 
   test(`${io}: an exception in a handler is the thread's end`, async () => {
     const worker = new Worker(FILE, { workerData: { role: 'throwing', io } });
+    // Both may come before a promise of the first has run.
+    const exited = new Promise((resolve) => worker.once('exit', resolve));
     const [error] = (await once(worker, 'error')) as [Error];
     assert.match(error.message, /thrown by a handler/);
-    await once(worker, 'exit');
+    await exited;
   });
 }
