@@ -71,6 +71,8 @@ export class Streams {
   readonly connection: (Connection | null)[] = [];
   /** Slots in use. */
   used = 0;
+  /** Connections of clients that have a stream. */
+  busyClients = 0;
 
   private readonly bucketNext: Int32Array;
   private readonly free: Int32Array;
@@ -138,7 +140,7 @@ export class Streams {
     const bucket = (id >>> 1) & connection.bucketMask;
     this.bucketNext[slot] = connection.buckets[bucket];
     connection.buckets[bucket] = slot;
-    connection.active++;
+    if (connection.active++ === 0 && connection.server) this.busyClients++;
     connection.opened++;
   }
 
@@ -155,7 +157,7 @@ export class Streams {
       this.bucketNext[at] = this.bucketNext[slot];
     }
     if (connection.dataSlot === slot) connection.dataSlot = NONE;
-    connection.active--;
+    if (--connection.active === 0 && connection.server) this.busyClients--;
     this.state[slot] &= ~STREAM.OPEN;
   }
 

@@ -118,7 +118,7 @@ export class Inbox {
     }
     const room = slab.dataEnd(target) - end;
     const available = this.end[second] - this.start[second];
-    const n = available < room ? available : room;
+    const n = Math.min(available, room);
     if (n <= 0) {
       this.start[target] = at;
       this.end[target] = end;

@@ -388,10 +388,10 @@ export class Sockets {
     flags = this.flags[slot];
     if (!this.queues.empty(slot)) {
       if ((flags & SOCKET.DIRTY) === 0) this.markDirty(slot);
-      return result > 0 ? result : 0;
+      return Math.max(result, 0);
     }
     this.afterDrain(slot);
-    return result > 0 ? result : 0;
+    return Math.max(result, 0);
   }
 
   /** True if the owner asked for it and the queue is empty now; asks no longer. */

@@ -10,6 +10,7 @@ import { SOCKET } from '../io/sockets.js';
 import { E, endpointBase, LIMITS, MAX_ENDPOINTS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
 import { Acceptor } from './acceptor.js';
 import type { AccessLog } from './access-log.js';
+import { completionsToAwait } from './coalesce.js';
 import { CLOSE, KIND } from './connections.js';
 import { Context } from './context.js';
 import { Detector } from './detector.js';
@@ -22,14 +23,6 @@ import { Upstreams } from './upstreams.js';
 
 /** Gauges that nobody updates per event are sampled so often, ms. */
 const SAMPLE_MS = 250;
-/** Exchanges in flight from which a loop turn waits for a share of them ... */
-const COALESCE_FROM = 128;
-/** ... an eighth. */
-const COALESCE_SHIFT = 3;
-/** Of HTTP/2 exchanges in flight a quarter is waited for: each turn writes a connection once, so few turns are few writes. */
-const HTTP2_SHIFT = 2;
-/** A turn with more completions than this gains nothing by waiting for yet more. */
-const HTTP2_MOST = 32;
 const LIMIT_DRAIN_GRACE = LIMITS.indexOf('drain-grace');
 const LOOP_TURN_US = WORKER_HISTOGRAMS.indexOf('loop_turn_us');
 
@@ -133,13 +126,11 @@ export class Worker {
   private coalesce(): void {
     const { http1, http2, reactor } = this;
     const { coalesceUs } = this.snapshot;
-    let wait = 1;
     // Measured: it costs on epoll, where waiting means one more system call.
-    if (coalesceUs > 0 && reactor.ring.executor === 'uring') {
-      if (http1.accounts.inFlight >= COALESCE_FROM) wait = http1.accounts.inFlight >> COALESCE_SHIFT;
-      const streams = Math.min(http2.accounts.inFlight >> HTTP2_SHIFT, HTTP2_MOST);
-      if (streams > wait) wait = streams;
-    }
+    const wait =
+      coalesceUs > 0 && reactor.ring.executor === 'uring'
+        ? completionsToAwait(http1.accounts.inFlight, http2.accounts.inFlight, http2.core.streams.busyClients)
+        : 1;
     reactor.waitFor = wait;
     reactor.waitUs = wait > 1 ? coalesceUs : 0;
   }

@@ -43,6 +43,24 @@ test('streams that share a bucket are found, and the others stay when one is clo
   assert.equal(connection.active, 2, 'a stream closed twice counts once');
 });
 
+test('clients are busy while they have a stream, endpoints do not count', () => {
+  const streams = new Streams(16);
+  const [one, two] = [connect(), connect()];
+  const endpoint = new Connection(0, ROLE.CLIENT, headers, LIMITS, 0);
+  const first = opened(streams, one, 1);
+  const second = opened(streams, one, 3);
+  const other = opened(streams, two, 1);
+  opened(streams, endpoint, 1);
+  assert.equal(streams.busyClients, 2);
+  streams.close(first);
+  assert.equal(streams.busyClients, 2);
+  streams.close(second);
+  streams.close(second);
+  assert.equal(streams.busyClients, 1);
+  streams.close(other);
+  assert.equal(streams.busyClients, 0);
+});
+
 test('a walk may close the stream it is at', () => {
   const streams = new Streams(300);
   const connection = connect();
