@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/load.js';
+import { freePort } from '../support/servers.js';
 import { availableExecutors, eventually } from '../support/sluice.js';
 import { type Fence, fences, page, repository } from './fences.js';
 
@@ -19,21 +19,6 @@ const BLOCKS = fences(README);
 const PORTS = ['8080', '9001', '9002', '4191'];
 
 const firstYaml = BLOCKS.find(({ info }) => info === 'yaml')?.text ?? '';
-
-/** Ports of 24000-24499 that nobody listens on: below those that the kernel gives to clients. */
-async function freePorts(count: number): Promise<number[]> {
-  const found: number[] = [];
-  for (let port = 24_000 + Math.floor(Math.random() * 400); port < 24_500 && found.length < count; port++) {
-    const free = await new Promise<boolean>((resolve) => {
-      const probe = createServer();
-      probe.once('error', () => resolve(false));
-      probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
-    });
-    if (free) found.push(port);
-  }
-  assert.equal(found.length, count, 'no free ports');
-  return found;
-}
 
 /** `…` stands for anything. */
 function pattern(line: string): RegExp {
@@ -131,7 +116,9 @@ function expectOutput(shown: Fence | undefined, output: string, desk: Desk): voi
 
 for (const io of await availableExecutors()) {
   test(`the commands of the README do what it shows (${io})`, { timeout: 60_000 }, async (t) => {
-    const desk = new Desk(await freePorts(PORTS.length), io);
+    const ports: number[] = [];
+    while (ports.length < PORTS.length) ports.push(await freePort());
+    const desk = new Desk(ports, io);
     t.after(() => desk.close());
     for (const [index, { info, text }] of BLOCKS.entries()) {
       if (info === 'sh test background') {

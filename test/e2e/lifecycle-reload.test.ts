@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
+import { freePort } from '../support/servers.js';
 import { availableExecutors, eventually, type Sluice, startSluice } from '../support/sluice.js';
 import { Connection, dial, httpOrigin, listening, load } from './lifecycle-support.js';
 
@@ -28,14 +29,6 @@ async function reload(
   return sluice.logged((line) => line.message === outcome && sluice.log.indexOf(line) >= seen);
 }
 const REFUSED = 'reload refused; the running configuration stays';
-
-/** A port that was free a moment ago, for a listener that is added later. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  const port = await listening(server);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 interface Shape {
   readonly endpoints: readonly number[];

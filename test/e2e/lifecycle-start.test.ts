@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../support/servers.js';
 import { availableExecutors, startSluice } from '../support/sluice.js';
 import { basicConfig, Connection, httpOrigin, listening } from './lifecycle-support.js';
 
@@ -49,13 +50,6 @@ const refuses = (port: number): Promise<boolean> =>
     });
     socket.once('error', () => resolve(true));
   });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  const port = await listening(server);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 const two = (first: number, second: number, endpoint = '127.0.0.1:9'): string =>
   `admin: { listen: "127.0.0.1:0" }\nlisteners:\n  - { name: first, listen: "127.0.0.1:${first}", service: web }\n` +

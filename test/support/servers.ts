@@ -1,4 +1,4 @@
-// Real servers for end-to-end tests, each in a temporary directory on a port of 22000-23999 (they take no port 0).
+// Real servers for end-to-end tests, each in a temporary directory on a port of 22000-27999 (they take no port 0).
 // What is not installed or not allowed here is named, so that a test can skip loudly.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import {
@@ -20,7 +20,7 @@ import { delimiter, join } from 'node:path';
 import { eventually } from './sluice.js';
 
 const FIRST_PORT = 22_000;
-const LAST_PORT = 23_999;
+const LAST_PORT = 27_999;
 const HOST = '127.0.0.1';
 const isRoot = process.getuid?.() === 0;
 
