@@ -171,8 +171,10 @@ for (const io of await availableExecutors()) {
           else side.write(body);
         }
       });
+      // A pool of its own: that of the other tests forgets a connection sooner than a busy machine hashes a body.
+      const own = await startEdge(io, [origin.address]);
       const first = origin.connections.length;
-      const wire = await client(sluice.port('edge'));
+      const wire = await client(own.port('edge'));
       for (let i = 0; i < 3; i++) {
         wire.write(get('/big'));
         assert.equal(sha((await wire.message()).body), sha(data));
@@ -183,8 +185,9 @@ for (const io of await availableExecutors()) {
         assert.equal((await wire.message()).body.toString(), 'abc');
       }
       assert.equal(origin.connections.length - first, 1);
-      assert.ok((await metrics(sluice))('sluice_spliced_bytes_total') > 6 * MiB);
+      assert.ok((await metrics(own))('sluice_spliced_bytes_total') > 6 * MiB);
       wire.destroy();
+      assert.equal(await own.stop(), 0);
     });
 
     it('takes a request that follows a spliced body in the same segments', async () => {
