@@ -48,6 +48,8 @@ export const SETTING = {
 export const FRAME_HEADER_BYTES = 9;
 /** Largest payload that we take: the default, which every peer must accept and none needs more than. */
 export const MAX_FRAME_BYTES = 16384;
+/** Of a PRIORITY frame, and of the priority in HEADERS. */
+export const PRIORITY_BYTES = 5;
 export const DEFAULT_WINDOW = 65535;
 export const MAX_WINDOW = 0x7fffffff;
 export const MAX_STREAM_ID = 0x7fffffff;

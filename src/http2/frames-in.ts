@@ -3,7 +3,7 @@ import { H, h2Error } from '../metrics/layout.js';
 import { type Abuse, LIMIT } from './abuse.js';
 import { type Connection, GOING, ROLE, TINY_BYTES } from './connection.js';
 import type { Core, Http2Events } from './core.js';
-import { ERROR, FLAG, FRAME, get31, get32, MAX_FRAME_BYTES, MAX_WINDOW, SETTING } from './frame.js';
+import { ERROR, FLAG, FRAME, get31, get32, MAX_FRAME_BYTES, MAX_WINDOW, PRIORITY_BYTES, SETTING } from './frame.js';
 import { PING } from './frame-writer.js';
 import type { HeadersIn } from './headers-in.js';
 import type { Sender } from './sender.js';
@@ -120,7 +120,7 @@ export class FrameHandler {
         return true;
       case FRAME.PRIORITY:
         if (stream === 0) return this.fail(c, ERROR.PROTOCOL_ERROR);
-        if (length !== 5) {
+        if (length !== PRIORITY_BYTES) {
           const slot = this.core.streams.find(c, stream);
           if (slot === NONE) return this.fail(c, ERROR.FRAME_SIZE_ERROR);
           this.streamError(c, slot, ERROR.FRAME_SIZE_ERROR);
@@ -174,12 +174,21 @@ export class FrameHandler {
         this.windowUpdate(c, at);
         break;
       default:
-      // PRIORITY: read, and not acted upon (section 5.3).
+        this.priority(c, at);
     }
   }
 
   unknown(c: Connection): void {
     this.control(c);
+  }
+
+  /** Section 5.3: not acted upon. RFC 7540 section 5.3.1: a stream must not depend on itself. */
+  private priority(c: Connection, at: number): void {
+    if (c.length !== PRIORITY_BYTES || get31(this.bytes, at) !== c.stream) return;
+    const slot = this.core.streams.find(c, c.stream);
+    // A stream that is not there can't be reset.
+    if (slot === NONE) this.fail(c, ERROR.PROTOCOL_ERROR);
+    else this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
   }
 
   /** Section 6.4. */

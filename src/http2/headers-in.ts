@@ -3,13 +3,15 @@ import { H } from '../metrics/layout.js';
 import { type Abuse, LIMIT } from './abuse.js';
 import { type Connection, GOING, ROLE } from './connection.js';
 import type { Core, Http2Events } from './core.js';
-import { ERROR, FLAG } from './frame.js';
+import { ERROR, FLAG, get31, PRIORITY_BYTES } from './frame.js';
 import { DECODE } from './hpack-decoder.js';
 import { checkRequest, checkResponse, checkTrailers } from './message.js';
 import type { Sender } from './sender.js';
 import { STREAM } from './streams.js';
 
 const NONE = -1;
+/** Beside the flags of a block: its priority names its own stream as what it depends on. */
+const SELF_DEPENDENT = 0x100;
 
 export class HeadersIn {
   constructor(
@@ -31,18 +33,21 @@ export class HeadersIn {
       }
       end -= bytes[start++];
     }
+    let { flags } = c;
     // Priority is no more (section 5.3.2); its octets are.
-    if ((c.flags & FLAG.PRIORITY) !== 0) start += 5;
+    const priority = start;
+    if ((flags & FLAG.PRIORITY) !== 0) start += PRIORITY_BYTES;
     if (start > end) {
-      this.sender.fail(c, (c.flags & FLAG.PADDED) !== 0 ? ERROR.PROTOCOL_ERROR : ERROR.FRAME_SIZE_ERROR);
+      this.sender.fail(c, (flags & FLAG.PADDED) !== 0 ? ERROR.PROTOCOL_ERROR : ERROR.FRAME_SIZE_ERROR);
       return;
     }
-    if ((c.flags & FLAG.END_HEADERS) !== 0) {
-      this.block(c, c.stream, c.flags, start, end);
+    if (start > priority && get31(bytes, priority) === c.stream) flags |= SELF_DEPENDENT;
+    if ((flags & FLAG.END_HEADERS) !== 0) {
+      this.block(c, c.stream, flags, start, end);
       return;
     }
     c.blockStream = c.stream;
-    c.blockFlags = c.flags;
+    c.blockFlags = flags;
     c.blockLength = 0;
     c.continuations = 0;
     c.blockSince = this.core.clock[0];
@@ -115,9 +120,13 @@ export class HeadersIn {
       return;
     }
     const ended = (flags & FLAG.END_STREAM) !== 0;
-    if (slot !== NONE) this.more(c, slot, ended, result);
-    else if (c.role === ROLE.SERVER) this.opens(c, id, ended, result);
-    else this.unasked(c, id);
+    // RFC 7540 section 5.3.1 had it as an error of the stream, and no peer that is in its senses does so.
+    const selfDependent = (flags & SELF_DEPENDENT) !== 0;
+    if (slot === NONE) {
+      if (c.role === ROLE.SERVER) this.opens(c, id, ended, result, selfDependent);
+      else this.unasked(c, id);
+    } else if (selfDependent) this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+    else this.more(c, slot, ended, result);
   }
 
   /** A head or trailers on a stream that is open. */
@@ -168,7 +177,7 @@ export class HeadersIn {
   }
 
   /** A request: the first block of a stream that the client opens. */
-  private opens(c: Connection, id: number, ended: boolean, result: number): void {
+  private opens(c: Connection, id: number, ended: boolean, result: number, selfDependent: boolean): void {
     const { streams, list, values } = this.core;
     const { facts } = list;
     // Section 5.1.1: odd, and above all before.
@@ -190,7 +199,7 @@ export class HeadersIn {
       else if (this.abuse.control(c)) this.sender.frames.reset(c, id, ERROR.REFUSED_STREAM);
       return;
     }
-    if (result === DECODE.OK && checkRequest(facts) !== 0) {
+    if (selfDependent || (result === DECODE.OK && checkRequest(facts) !== 0)) {
       this.refuse(c, id, ERROR.PROTOCOL_ERROR);
       return;
     }

@@ -353,6 +353,31 @@ const FRAMES: readonly Case[] = [
   },
   {
     section: '6.2',
+    what: 'HEADERS on a stream that is said to depend on itself, whatever the exclusive bit (RFC 7540 5.3.1)',
+    play: ({ hostile, stream }) => {
+      const payload = Buffer.concat([priorityFields((stream | 0x80000000) >>> 0), literal('x-end', 'yes')]);
+      hostile.frame('HEADERS', END_HEADERS | END_STREAM | PRIORITY, stream, payload);
+    },
+    outcome: { stream: ['PROTOCOL_ERROR'] },
+  },
+  {
+    section: '6.2',
+    what: 'a new stream that depends on itself is refused, and its fields are in the table (RFC 7540 5.3.1)',
+    role: 'server',
+    play: async ({ hostile }) => {
+      const stream = hostile.next;
+      const payload = Buffer.concat([priorityFields(stream), GET, literal('x-kept', 'yes', 'incremental')]);
+      hostile.frame('HEADERS', END_HEADERS | END_STREAM | PRIORITY, stream, payload);
+      await hostile.expect('RST_STREAM', { stream, code: ['PROTOCOL_ERROR'] });
+      // The newest entry of the dynamic table.
+      hostile.frame('HEADERS', END_HEADERS | END_STREAM, stream + 2, Buffer.concat([GET, Buffer.from([0xbe])]));
+      hostile.skipTo(stream + 4);
+      assert.equal((await hostile.response(stream + 2)).status, 200);
+    },
+    outcome: 'borne',
+  },
+  {
+    section: '6.2',
     what: 'trailers with padding and priority are taken',
     play: async (stage) => {
       const { role, hostile, stream, client, endpoint, asked, arrived } = stage;
@@ -389,9 +414,21 @@ const FRAMES: readonly Case[] = [
   },
   {
     section: '6.3',
-    what: 'PRIORITY on an open stream, even on itself, is ignored (5.3)',
-    play: ({ hostile, stream }) => hostile.frame('PRIORITY', 0, stream, priorityFields(stream)),
+    what: 'PRIORITY on an open stream is ignored (5.3)',
+    play: ({ hostile, stream }) => hostile.frame('PRIORITY', 0, stream, priorityFields(stream + 2)),
     outcome: 'borne',
+  },
+  {
+    section: '6.3',
+    what: 'PRIORITY of a stream that depends on itself (RFC 7540 5.3.1)',
+    play: ({ hostile, stream }) => hostile.frame('PRIORITY', 0, stream, priorityFields(stream)),
+    outcome: { stream: ['PROTOCOL_ERROR'] },
+  },
+  {
+    section: '6.3',
+    what: 'PRIORITY of an idle stream that depends on itself (RFC 7540 5.3.1)',
+    play: (stage) => stage.hostile.frame('PRIORITY', 0, idle(stage), priorityFields(idle(stage))),
+    outcome: PROTOCOL,
   },
 
   {
