@@ -73,6 +73,7 @@ listeners:
   - { name: half-dead, listen: "127.0.0.1:0", service: half-dead, detect: { race: 1ms } }
   - name: each
     listen: "127.0.0.1:0"
+    detect: { race: off }
     services: { http1: web, http2: web, tls: null, opaque: raw }
 services:
   web: { endpoints: ["127.0.0.1:${httpPort}"] }
