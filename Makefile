@@ -71,13 +71,14 @@ test-native:
 test: dist/.built packages lint test-native
 	$(NODE) --test --test-concurrency=2 --test-timeout=240000 $(ARGS) $$(find dist/test -name '*.test.js' | sort)
 
-# Everything but the end-to-end tests, of which one is enough to see the data path on both executors.
+# Everything but the end-to-end tests, of which a few are enough to see the data paths on both executors.
 OTHER_NODE := node_modules/.cache/node-$(NODE_VERSION)
 test-node: dist/.built
 	@npm install --silent --no-audit --no-fund --prefix $(OTHER_NODE) node-linux-$$($(NODE) -p process.arch)@$(NODE_VERSION)
 	@PATH="$$(echo $(CURDIR)/$(OTHER_NODE)/node_modules/node-linux-*/bin):$$PATH" && node --version && \
 	  node --test --test-concurrency=2 --test-timeout=240000 $(ARGS) \
-	    $$(find dist/test -name '*.test.js' -not -path '*/e2e/*' | sort) dist/test/e2e/http1-forwarding.test.js
+	    $$(find dist/test -name '*.test.js' -not -path '*/e2e/*' | sort) \
+    dist/test/e2e/{http1-forwarding,http2-conformance-frames,http2-bridge-exchange,grpc-calls}.test.js
 
 bench: dist/.built
 	@bash bench/setup/packages.sh bench
