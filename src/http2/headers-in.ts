@@ -120,7 +120,7 @@ export class HeadersIn {
       return;
     }
     const ended = (flags & FLAG.END_STREAM) !== 0;
-    // RFC 7540 section 5.3.1 had it as an error of the stream, and no peer that is in its senses does so.
+    // RFC 7540 section 5.3.1 had it as an error of the stream, and a sound peer never sends it.
     const selfDependent = (flags & SELF_DEPENDENT) !== 0;
     if (slot === NONE) {
       if (c.role === ROLE.SERVER) this.opens(c, id, ended, result, selfDependent);
