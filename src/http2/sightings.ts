@@ -9,7 +9,7 @@ export class Sightings {
   private readonly hashes: Int32Array;
   private readonly mask: number;
 
-  /** Remembers up to `places`, a power of two. */
+  /** Remembers up to `places`, a power of two of at least 4. */
   constructor(places: number) {
     this.hashes = new Int32Array(places);
     this.mask = places / WAYS - 1;

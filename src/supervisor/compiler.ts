@@ -6,9 +6,8 @@ import { setFlagsFromString } from 'node:v8';
  * take 4 MB of memory, and 0.2 s of CPU at the start.
  *
  * V8 takes a thread that allocates next to nothing, as a worker does, for one that is idle: after eight seconds it collects
- * garbage to save memory, and throws away the bytecode and the type feedback of what was "not used of late", optimised code
- * included. The requests that come next are interpreted: a p99 of 200 ms over two seconds, measured at half of the load that
- * it carries.
+ * garbage to save memory, and flushes code with it. The requests that come next are slow as at the start: a p99 of 200 ms over
+ * two seconds, measured at half of the load that it carries, and gone with this flag.
  *
  * The baseline compiler at once instead of after some hundred calls takes a third off the mean latency of the first second.
  */

@@ -2,28 +2,32 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 
-const MODULE = new URL('../../src/supervisor/compiler.js', import.meta.url);
+const MODULE = new URL('../../src/supervisor/workers.js', import.meta.url);
 
 /** Octets of bytecode in a thread that has called 2000 functions and seen garbage collected by a V8 that is keen on flushing code. */
-function bytecodeLeft(kept: boolean): number {
+function bytecodeLeft(afterWorkers: boolean): number {
   const thread = `
     const functions = Array.from({ length: 2000 }, (_, i) => new Function('a', 'return a + ' + i + ' * a'));
     for (const each of functions) each(1);
     for (let i = 0; i < 3; i++) gc();
     const { bytecode_and_metadata_size } = require('node:v8').getHeapCodeStatistics();
     require('node:worker_threads').parentPort.postMessage([bytecode_and_metadata_size, functions.length]);`;
+  // The pool's own thread is never given its task: this is about any thread that begins after the pool was made.
   const main = `
-    import(${JSON.stringify(MODULE.href)}).then(({ keepCode }) => {
-      if (${kept}) keepCode();
+    import(${JSON.stringify(MODULE.href)}).then(({ WorkerPool }) => {
+      if (${afterWorkers}) new WorkerPool(1, 'epoll', new SharedArrayBuffer(8));
       const thread = new (require('node:worker_threads').Worker)(${JSON.stringify(thread)}, { eval: true });
-      thread.on('message', ([octets]) => console.log(octets));
+      thread.on('message', ([octets]) => {
+        console.log(octets);
+        process.exit();
+      });
     });`;
   const { stdout, stderr } = spawnSync(process.execPath, ['--expose-gc', '--stress-flush-code', '-e', main]);
   assert.equal(stderr.toString(), '');
   return Number(stdout.toString());
 }
 
-test('a thread keeps its code through garbage collections, which V8 left to itself throws away', () => {
+test('threads of a worker pool keep their code through garbage collections, which V8 left to itself throws away', () => {
   const [kept, left] = [bytecodeLeft(true), bytecodeLeft(false)];
   assert.ok(kept > 5 * left, `${kept} octets kept, ${left} otherwise`);
 });
