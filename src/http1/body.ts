@@ -1,7 +1,8 @@
 // Bodies of HTTP/1 messages (RFC 9112 sections 6 and 7): finds their end, takes chunked framing off and puts it on.
+
+import { HEX, isValue, move } from '../http/octets.js';
 import { ERROR } from './errors.js';
 import { FRAMING, headEnd } from './head.js';
-import { HEX, isValue, move } from './octets.js';
 import { compactTrailers, writeTrailers } from './trailer.js';
 
 /** What `read` found: more is to come, the message is over, or bytes from `consumed` must be presented again with more. */

@@ -1,6 +1,7 @@
 // Why a message was refused. The codec returns the negated code; the table says what to answer.
+
+import { ascii } from '../http/octets.js';
 import { RESPONSE_REASONS } from '../metrics/layout.js';
-import { ascii } from './octets.js';
 
 export type ResponseReason = (typeof RESPONSE_REASONS)[number];
 

@@ -1,10 +1,10 @@
 // Field lines of a head (RFC 9112 section 5), and the few fields that a proxy has to understand.
 
-import { validAuthority } from './authority.js';
-import { connectionOptions } from './connection.js';
+import { validAuthority } from '../http/authority.js';
+import { ascii, equals, HEX, HT, SP, same, skipSpace, skipToken, skipValue, trimEnd } from '../http/octets.js';
+import { connectionOptions } from './connection-options.js';
 import { ERROR } from './errors.js';
 import type { Head } from './head.js';
-import { ascii, equals, HEX, HT, SP, same, skipSpace, skipToken, skipValue, trimEnd } from './octets.js';
 
 /** `head.kind`: what becomes of a field. Only FORWARD is copied by the writers. */
 export const KIND = { FORWARD: 0, HOP: 1, FRAMING: 2, HOST: 3 } as const;

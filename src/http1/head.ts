@@ -1,10 +1,10 @@
 // Heads of HTTP/1 messages (RFC 9112), parsed into spans of the caller's bytes. Strict: whatever two parsers might read
 // differently is refused, since the one behind us may be the other.
-import { validAuthority } from './authority.js';
-import { connectionMeaning, dropFields } from './connection.js';
+import { validAuthority } from '../http/authority.js';
+import { ascii, HEX, same, skipTarget, skipToken, skipValue } from '../http/octets.js';
+import { connectionMeaning, dropFields } from './connection-options.js';
 import { ERROR, UPSTREAM } from './errors.js';
 import { KIND, parseFields } from './fields.js';
-import { ascii, HEX, same, skipTarget, skipToken, skipValue } from './octets.js';
 import { methodOf, VERSION_LENGTH, versionDigit } from './start-line.js';
 
 /** The bytes end before the head does. */

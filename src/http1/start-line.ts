@@ -1,6 +1,7 @@
 // Pieces of the start line: HTTP-version and method (RFC 9112 sections 2.3 and 3.1).
+
+import { ascii } from '../http/octets.js';
 import { ERROR } from './errors.js';
-import { ascii } from './octets.js';
 
 const DOT = 0x2e;
 const ZERO = 0x30;

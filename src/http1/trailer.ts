@@ -1,7 +1,8 @@
 // Trailer sections (RFC 9110 section 6.5, RFC 9112 section 7.1.2). Rare, so clarity goes first here.
+
+import { ascii, COLON, CR, LF, SP, skipSpace, skipToken, skipValue, trimEnd } from '../http/octets.js';
 import { ERROR } from './errors.js';
 import { nameError } from './fields.js';
-import { ascii, COLON, CR, LF, SP, skipSpace, skipToken, skipValue, trimEnd } from './octets.js';
 
 /** Fields that act on a message before its end is seen: framing, routing, control, authentication, content (section 6.5.1). */
 const FORBIDDEN = [

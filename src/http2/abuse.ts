@@ -2,9 +2,9 @@
 // connection ends with ENHANCE_YOUR_CALM (RFC 9113 section 10.5).
 import { LIMITS, W } from '../metrics/layout.js';
 import { type Connection, ROLE } from './connection.js';
-import type { Core } from './core.js';
 import { ERROR } from './frame.js';
 import type { Sender } from './sender.js';
+import type { Core } from './shared-state.js';
 
 /** Length of a period, ms. */
 export const PERIOD_MS = 10_000;

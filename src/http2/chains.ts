@@ -1,6 +1,6 @@
 // Bytes that wait, one chain a stream: large pieces stay where they were received, small ones are gathered in blocks, so that a
 // peer that sends an octet at a time can't hold a buffer with each.
-import { BLOCK_BYTES, type Blocks, type Buffers } from './blocks.js';
+import { BLOCK_BYTES, type Blocks, type Buffers } from './small-buffers.js';
 
 /** Below this a piece is copied; above, holding on to its buffer is cheaper. */
 const COPY_BYTES = 2048;

@@ -1,11 +1,11 @@
 // The state of one HTTP/2 connection, whichever side of it we are on. Nothing here does anything: the receiver, the sender and
 // the streams' store work on it.
 import type { Http2Limits } from '../config/model.js';
+import { Decoder } from '../hpack/decoder.js';
+import { Encoder } from '../hpack/encoder.js';
+import type { HeaderMemory } from '../hpack/memory/header-memory.js';
 import { H2_ROLES, h2Base } from '../metrics/layout.js';
 import { DEFAULT_WINDOW, FRAME_HEADER_BYTES, PREFACE } from './frame.js';
-import type { HeaderMemory } from './header-memory.js';
-import { Decoder } from './hpack-decoder.js';
-import { Encoder } from './hpack-encoder.js';
 
 /** Which side we are: SERVER towards clients, CLIENT towards endpoints. The order of H2_ROLES. */
 export const ROLE = { SERVER: H2_ROLES.indexOf('server'), CLIENT: H2_ROLES.indexOf('client') } as const;

@@ -1,7 +1,8 @@
 // What a connection is about to send: small frames one after the other in a buffer, large payloads as slices of the buffers in
 // which they came. It reaches the socket once a loop turn, in one piece where it can.
-import type { Buffers } from './blocks.js';
+
 import type { Connection } from './connection.js';
+import type { Buffers } from './small-buffers.js';
 
 const NONE = -1;
 

@@ -1,10 +1,10 @@
 // Octets of a peer, into frames. DATA is passed on as it comes, cut wherever the network cut it; every other frame is handled
 // when it is whole.
 import { type Connection, PREFACE_BYTES, READING } from './connection.js';
-import type { Core } from './core.js';
 import { ERROR, FLAG, FRAME, FRAME_HEADER_BYTES, get31, MAX_FRAME_BYTES, PREFACE } from './frame.js';
-import type { FrameHandler } from './frames-in.js';
+import type { FrameHandler } from './frame-handlers.js';
 import type { Sender } from './sender.js';
+import type { Core } from './shared-state.js';
 
 const NONE = -1;
 

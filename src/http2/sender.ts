@@ -1,11 +1,12 @@
 // What we send, and when: streams within the peer's windows, and how a connection is left. Data beyond the windows waits, stream by
 // stream, and goes out in turns of a frame each.
+
+import type { FieldList } from '../hpack/field-list.js';
 import { H } from '../metrics/layout.js';
 import { type Connection, GOING, READING, TINY_BYTES } from './connection.js';
-import type { Core, Http2Events } from './core.js';
-import type { FieldList } from './field-list.js';
 import { DEFAULT_WINDOW, ERROR, MAX_FRAME_BYTES, MAX_STREAM_ID } from './frame.js';
 import { FrameWriter, PING } from './frame-writer.js';
+import type { Core, Http2Events } from './shared-state.js';
 import { STREAM } from './streams.js';
 
 const NONE = -1;

@@ -3,16 +3,17 @@
 //
 // The client's side has a stream slot too, which stands for the socket and is on no connection: so picking, waiting, retries and
 // accounting are the same as for a client that speaks HTTP/2.
+
+import { KEY_LENGTH } from '../http/web-socket.js';
 import { BODY } from '../http1/body.js';
 import { FRAMING, METHOD, parseRequest } from '../http1/head.js';
-import { asksForWebSocket, RequestBridge } from '../http2/bridge-request.js';
-import { listTrailers } from '../http2/bridge-trailers.js';
 import type { Connection } from '../http2/connection.js';
 import { ERROR } from '../http2/frame.js';
 import { PEER, STREAM } from '../http2/streams.js';
-import { KEY_LENGTH } from '../http2/web-socket.js';
 import { SOCKET } from '../io/sockets.js';
 import { E, endpointBase, LIMITS, W } from '../metrics/layout.js';
+import { asksForWebSocket, RequestBridge } from '../translate/request.js';
+import { listTrailers } from '../translate/trailers.js';
 import { BridgeResponses } from './bridge-response.js';
 import { Tunnels } from './bridge-tunnel.js';
 import { CLOSE } from './connections.js';

@@ -1,15 +1,16 @@
 // Responses of HTTP/2 endpoints, as HTTP/1 clients get them: framed by length, in chunks or by the end of the connection. A client
 // that is slow holds its endpoint back by the stream's window.
+
+import { ascii } from '../http/octets.js';
 import { chunkSizeBefore } from '../http1/body.js';
 import { FRAMING, METHOD } from '../http1/head.js';
-import { ascii } from '../http1/octets.js';
 import { CONNECTION } from '../http1/write.js';
-import { ResponseBridge, responseFraming, responseLength } from '../http2/bridge-response.js';
-import { writeEnd } from '../http2/bridge-trailers.js';
 import { ERROR } from '../http2/frame.js';
 import { STREAM } from '../http2/streams.js';
 import { SOCKET } from '../io/sockets.js';
 import { LIMITS, W } from '../metrics/layout.js';
+import { ResponseBridge, responseFraming, responseLength } from '../translate/response.js';
+import { writeEnd } from '../translate/trailers.js';
 import type { FromHttp1 } from './bridge-from-http1.js';
 import { CLOSE } from './connections.js';
 import { REQUEST } from './exchange.js';

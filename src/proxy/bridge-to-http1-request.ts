@@ -1,16 +1,16 @@
 // Requests of HTTP/2 clients to HTTP/1 endpoints, on a connection that stands: the head written as HTTP/1, the body framed as its
 // length asks for, as fast as the connection takes it.
 import { randomFillSync } from 'node:crypto';
+import type { FieldList } from '../hpack/field-list.js';
+import { PROTOCOL as UPGRADE } from '../http/message.js';
+import { ascii } from '../http/octets.js';
+import { KEY_LENGTH, NONCE_LENGTH, putKey } from '../http/web-socket.js';
 import { frameChunk } from '../http1/body.js';
 import { ERRORS } from '../http1/errors.js';
 import { FRAMING, METHOD } from '../http1/head.js';
-import { ascii } from '../http1/octets.js';
-import { RequestBridge, requestFraming } from '../http2/bridge-request.js';
-import { writeEnd } from '../http2/bridge-trailers.js';
-import type { FieldList } from '../http2/field-list.js';
-import { PROTOCOL as UPGRADE } from '../http2/message.js';
 import { STREAM } from '../http2/streams.js';
-import { KEY_LENGTH, NONCE_LENGTH, putKey } from '../http2/web-socket.js';
+import { RequestBridge, requestFraming } from '../translate/request.js';
+import { writeEnd } from '../translate/trailers.js';
 import { WHY } from './http1-answers.js';
 import type { Http2 } from './http2.js';
 

@@ -2,11 +2,11 @@
 import { BODY } from '../http1/body.js';
 import { ERRORS } from '../http1/errors.js';
 import { headEnd, METHOD, MORE, parseResponse } from '../http1/head.js';
-import { ResponseBridge } from '../http2/bridge-response.js';
-import { listTrailers } from '../http2/bridge-trailers.js';
 import { FIRST, firstFrame } from '../http2/first-frame.js';
 import { ERROR } from '../http2/frame.js';
 import { STREAM } from '../http2/streams.js';
+import { ResponseBridge } from '../translate/response.js';
+import { listTrailers } from '../translate/trailers.js';
 import type { BridgeToHttp1 } from './bridge-to-http1.js';
 import { SENDING } from './bridge-to-http1-request.js';
 import { CLOSE } from './connections.js';

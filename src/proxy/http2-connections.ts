@@ -1,8 +1,8 @@
 // HTTP/2 connections as sockets: how they begin, how they are left, and what becomes of those who used or awaited one that has ended.
 import { Connection, GOING, ROLE } from '../http2/connection.js';
-import type { CongestionSink, Core } from '../http2/core.js';
 import { ERROR } from '../http2/frame.js';
-import type { Http2Machine } from '../http2/http2.js';
+import type { Http2Machine } from '../http2/machine.js';
+import type { CongestionSink, Core } from '../http2/shared-state.js';
 import { PEER, STREAM } from '../http2/streams.js';
 import { SOCKET } from '../io/sockets.js';
 import { H, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';

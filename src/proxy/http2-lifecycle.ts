@@ -2,9 +2,9 @@
 // and its other side (`upstream`), until they are parted.
 import { METHOD } from '../http1/head.js';
 import type { Connection } from '../http2/connection.js';
-import type { Core } from '../http2/core.js';
 import { ERROR } from '../http2/frame.js';
-import type { Http2Machine } from '../http2/http2.js';
+import type { Http2Machine } from '../http2/machine.js';
+import type { Core } from '../http2/shared-state.js';
 import { PEER, STREAM } from '../http2/streams.js';
 import { E, endpointBase, LIMITS, S, serviceBase } from '../metrics/layout.js';
 import type { Context } from './context.js';

@@ -1,10 +1,10 @@
 // Requests that are sent again: what an endpoint refused, or said in a GOAWAY that it would not look at, has not been processed and
 // goes to another one; so does what never left. Nothing else does. For that a request is kept until its response begins.
 
+import type { FieldList } from '../hpack/field-list.js';
 import { METHOD } from '../http1/head.js';
-import { BLOCK_BYTES } from '../http2/blocks.js';
 import type { Connection } from '../http2/connection.js';
-import type { FieldList } from '../http2/field-list.js';
+import { BLOCK_BYTES } from '../http2/small-buffers.js';
 import { STREAM } from '../http2/streams.js';
 import { E, endpointBase, H, LIMITS, S, serviceBase, W } from '../metrics/layout.js';
 import { WHY } from './http1-answers.js';

@@ -2,13 +2,13 @@
 // Here they are composed, and what sockets and the protocol (src/http2) report is handed to whom it concerns: http2-lifecycle.ts has the
 // life of an exchange, http2-connections.ts that of a connection; the pool, accounts, retries, answers and deadlines have a file each.
 import { VERDICT } from '../detect/matcher.js';
+import { HeaderMemory } from '../hpack/memory/header-memory.js';
 import { METHOD } from '../http1/head.js';
 import { Chains } from '../http2/chains.js';
 import { type Connection, ROLE } from '../http2/connection.js';
-import { Core, type Http2Events } from '../http2/core.js';
 import { ERROR } from '../http2/frame.js';
-import { HeaderMemory } from '../http2/header-memory.js';
-import { Http2Machine } from '../http2/http2.js';
+import { Http2Machine } from '../http2/machine.js';
+import { Core, type Http2Events } from '../http2/shared-state.js';
 import { PEER, STREAM } from '../http2/streams.js';
 import { ERRNO } from '../io/abi.js';
 import { HEADER_MEMORY_BYTES } from '../io/reactor.js';

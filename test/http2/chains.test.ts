@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { BLOCK_BYTES, Blocks } from '../../src/http2/blocks.js';
 import { Chains } from '../../src/http2/chains.js';
+import { BLOCK_BYTES, Blocks } from '../../src/http2/small-buffers.js';
 import { Slab } from '../../src/io/slab.js';
 import { fakeMemory } from '../io/slab-support.js';
 import { runs } from '../support/runs.js';

@@ -1,7 +1,7 @@
 // Facts of messages that are written as lines.
 import assert from 'node:assert/strict';
-import type { Facts } from '../../src/http2/facts.js';
-import { FieldList } from '../../src/http2/field-list.js';
+import { FieldList } from '../../src/hpack/field-list.js';
+import type { Facts } from '../../src/http/facts.js';
 import { build, newMemory } from './header-fixture.js';
 
 export type Lines = readonly (readonly [name: string, value: string])[];

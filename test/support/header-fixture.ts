@@ -1,6 +1,6 @@
 // A header memory with room beside it for blocks and text, and conversions between lists and plain objects.
-import type { FieldList } from '../../src/http2/field-list.js';
-import { HeaderMemory } from '../../src/http2/header-memory.js';
+import type { FieldList } from '../../src/hpack/field-list.js';
+import { HeaderMemory } from '../../src/hpack/memory/header-memory.js';
 import type { Field } from './naive-hpack.js';
 
 const MEMORY_BYTES = 1024 * 1024;

@@ -1,11 +1,11 @@
 // The HTTP/2 machine without sockets: a slab over plain memory, a sink that collects octets by connection, events as records, a
 // clock that tests set. `World` owns what of HTTP/2 lives as long as a worker, and checks that nothing of it is lost.
 import type { Http2Limits } from '../../src/config/model.js';
+import { FieldList } from '../../src/hpack/field-list.js';
+import { HeaderMemory } from '../../src/hpack/memory/header-memory.js';
 import { Connection, READING, ROLE } from '../../src/http2/connection.js';
-import { type CongestionSink, Core, type Http2Events } from '../../src/http2/core.js';
-import { FieldList } from '../../src/http2/field-list.js';
-import { HeaderMemory } from '../../src/http2/header-memory.js';
-import { Http2Machine } from '../../src/http2/http2.js';
+import { Http2Machine } from '../../src/http2/machine.js';
+import { type CongestionSink, Core, type Http2Events } from '../../src/http2/shared-state.js';
 import { STREAM } from '../../src/http2/streams.js';
 import { BUFFER_CAPACITY, Slab } from '../../src/io/slab.js';
 import { H, h2Base, W } from '../../src/metrics/layout.js';

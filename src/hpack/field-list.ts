@@ -1,0 +1,397 @@
+// The fields of one header block: decoded, or built here to be encoded.
+
+import { Facts } from '../http/facts.js';
+import { FIRST_REGULAR, NAME } from '../http/field-names.js';
+import { nameError, valueError } from '../http/field-syntax.js';
+import { MALFORMED } from '../http/message.js';
+import { OVERHEAD, SPARE } from './field-size.js';
+import type { AtomTable } from './memory/atom-table.js';
+import type { HeaderMemory } from './memory/header-memory.js';
+import { SCRATCH_BYTES } from './memory/header-text.js';
+import type { NameTable } from './memory/name-table.js';
+import type { Template } from './memory/template.js';
+
+/** Fields that a list can hold. */
+export const MAX_FIELDS = 1024;
+/** Lists with more fields that were not seen before get no template. */
+const MAX_VOLATILE = 32;
+const COLON = 0x3a;
+
+/**
+ * A list of fields, reused for block after block. Two forms:
+ *
+ * - plain: `template` is null, the fields are 0 to `count` in their order;
+ * - templated: `template` holds the fields that were seen before, in their order, and 0 to `count` are the others only,
+ *   pseudo-header fields before regular ones. No name is among both.
+ *
+ * Text is at positions in `memory.bytes`. It may lie in the decoded block itself, so it is valid as long as the block stays
+ * where it is, until this list is used again, and until memory has begun two more epochs (thousands of blocks).
+ */
+export class FieldList {
+  template: Template | null = null;
+  count = 0;
+  /** NAME by field. */
+  readonly name = new Uint8Array(MAX_FIELDS);
+  readonly nameAt = new Int32Array(MAX_FIELDS);
+  readonly nameLength = new Int32Array(MAX_FIELDS);
+  readonly valueAt = new Int32Array(MAX_FIELDS);
+  readonly valueLength = new Int32Array(MAX_FIELDS);
+  /** Interned name and value, or -1. */
+  readonly atom = new Int32Array(MAX_FIELDS);
+  /** 1 where no table may ever hold the field (RFC 7541 section 6.2.3). */
+  readonly never = new Uint8Array(MAX_FIELDS);
+  /** Interned name, or -1. */
+  readonly ref = new Int32Array(MAX_FIELDS);
+  /** Huffman code of the value as received, -1 where it is not at hand. */
+  readonly codeAt = new Int32Array(MAX_FIELDS);
+  readonly codeLength = new Int32Array(MAX_FIELDS);
+  /** List size (RFC 9113 section 6.5.2) of all fields, the template's included. */
+  size = 0;
+  /** Octets that encoding all fields takes at most. */
+  bound = 0;
+  /** Of all fields; valid after `decode` or `finish`. Another object from block to block; not to be changed. */
+  facts: Facts;
+  /** Epoch that references, atoms and template are of. */
+  epoch: number;
+  /** Where the text of this list goes that the block does not hold as such: next free octet, and the bounds. */
+  scratch: number;
+  readonly scratchStart: number;
+  readonly scratchEnd: number;
+
+  private readonly names: NameTable;
+  private readonly atoms: AtomTable;
+  private readonly own = new Facts();
+  private hash = 0;
+  private volatileCount = 0;
+  private readonly volatileIndex = new Int32Array(MAX_FIELDS);
+  private regular = false;
+  private misplaced = false;
+  /** Names of atoms, as a set of bits by reference modulo 32. */
+  private stableNames = 0;
+  private namesBefore = 0;
+
+  /** Takes SCRATCH_BYTES of the memory for good. */
+  constructor(readonly memory: HeaderMemory) {
+    this.facts = this.own;
+    this.epoch = memory.epoch;
+    this.names = memory.names;
+    this.atoms = memory.atoms;
+    this.scratchStart = memory.text.takeScratch();
+    this.scratchEnd = this.scratchStart + SCRATCH_BYTES;
+    this.scratch = this.scratchStart;
+  }
+
+  /** Makes the list empty, for another one to be built. */
+  clear(): void {
+    this.empty();
+    this.memory.learning.grant();
+  }
+
+  /** For the decoder: as `clear`, but a block that is found whole has nothing to teach. What was learned may be forgotten here. */
+  empty(): void {
+    const memory = this.memory;
+    if (memory.learning.full) memory.newEpoch();
+    this.epoch = memory.epoch;
+    this.template = null;
+    this.count = 0;
+    this.size = 0;
+    this.bound = 0;
+    this.scratch = this.scratchStart;
+    this.facts = this.own;
+    this.own.reset();
+    this.begin();
+  }
+
+  /** Adds a field. Its text must stay until the list has been encoded. False where the list is full. */
+  add(nameAt: number, nameLength: number, valueAt: number, valueLength: number, never = false): boolean {
+    const i = this.count;
+    if (i === MAX_FIELDS) return false;
+    const ref = this.names.intern(nameAt, nameLength);
+    if (ref < 0) this.atoms.note(valueAt, valueLength, never);
+    this.put(i, ref, this.knownName(ref, nameAt, nameLength), nameAt, nameLength, valueAt, valueLength, never);
+    this.count = i + 1;
+    return true;
+  }
+
+  /** As `add`, for a NAME that has text. */
+  addKnown(name: number, valueAt: number, valueLength: number, never = false): boolean {
+    return this.addNamed(name, valueAt, valueLength, never);
+  }
+
+  /** As `add`, for a permanent name's reference. */
+  addNamed(ref: number, valueAt: number, valueLength: number, never: boolean): boolean {
+    const i = this.count;
+    if (i === MAX_FIELDS) return false;
+    const name = this.names.known[ref];
+    this.put(i, ref, name, this.names.at[ref], this.names.length[ref], valueAt, valueLength, never);
+    this.count = i + 1;
+    return true;
+  }
+
+  /** Adds what `memory.constant` returned this number for. */
+  addConstant(constant: number): boolean {
+    const i = this.count;
+    if (i === MAX_FIELDS) return false;
+    this.atom[i] = constant;
+    this.fill(i);
+    this.count = i + 1;
+    return true;
+  }
+
+  /** Completes a list that `add` and the like have built: facts, size, bound, template. */
+  finish(): void {
+    const memory = this.memory;
+    const count = this.count;
+    if (this.epoch !== memory.epoch) this.rename();
+    const names = this.namesBefore;
+    this.begin();
+    this.namesBefore = names;
+    this.count = 0;
+    this.size = 0;
+    for (let i = 0; i < count; i++) {
+      let atom = this.atom[i];
+      const ref = this.ref[i];
+      if (atom < 0 && ref >= 0) {
+        atom = this.atoms.intern(ref, this.valueAt[i], this.valueLength[i], this.never[i] !== 0);
+      }
+      if (atom >= 0) this.pushAtom(atom, this.atoms.size[atom]);
+      else {
+        const { name, nameAt, nameLength, valueAt, valueLength, never, codeAt, codeLength } = this;
+        const code = codeAt[i];
+        const length = codeLength[i];
+        this.pushText(ref, name[i], nameAt[i], nameLength[i], valueAt[i], valueLength[i], never[i] !== 0, code, length);
+      }
+    }
+    this.settle();
+  }
+
+  /** To the plain form. */
+  expand(): void {
+    const template = this.template;
+    if (template === null) return;
+    const count = this.count;
+    const total = template.count;
+    let pseudo = 0;
+    while (pseudo < count && this.name[pseudo] !== NAME.OTHER && this.name[pseudo] < FIRST_REGULAR) pseudo++;
+    for (let i = count - 1; i >= pseudo; i--) this.move(i, i + total);
+    for (let k = 0; k < total; k++) {
+      const i = pseudo + k;
+      this.atom[i] = template.atom[k];
+      this.ref[i] = template.ref[k];
+      this.name[i] = template.name[k];
+      this.nameAt[i] = template.nameAt[k];
+      this.nameLength[i] = template.nameLength[k];
+      this.valueAt[i] = template.valueAt[k];
+      this.valueLength[i] = template.valueLength[k];
+      this.never[i] = template.never[k];
+      this.codeAt[i] = -1;
+    }
+    this.count = count + total;
+    this.template = null;
+  }
+
+  /** Index of the first field with this NAME, -1 where there is none. Leaves the list in the plain form. */
+  find(name: number): number {
+    this.expand();
+    for (let i = 0; i < this.count; i++) if (this.name[i] === name) return i;
+    return -1;
+  }
+
+  /** Finds names and atoms anew, those of another epoch being void. */
+  renew(): void {
+    this.expand();
+    this.rename();
+    this.finish();
+  }
+
+  /** For the decoder: the whole list is this template. */
+  take(template: Template): void {
+    this.template = template;
+    this.count = 0;
+    this.size = template.size;
+    this.bound = template.size - SPARE * template.count;
+    this.facts = template.facts;
+    this.epoch = this.memory.epoch;
+  }
+
+  /** For the decoder: a field with an atom. */
+  pushAtom(atom: number, size: number): void {
+    const i = this.count++;
+    const known = this.atoms.known[atom];
+    this.atom[i] = atom;
+    this.size += size;
+    const h = Math.imul(this.hash ^ atom, 0x9e3779b1);
+    this.hash = h ^ (h >>> 15);
+    this.stableNames |= 1 << (this.atoms.ref[atom] & 31);
+    if (known === NAME.OTHER || known >= FIRST_REGULAR) this.regular = true;
+    else if (this.regular) this.misplaced = true;
+  }
+
+  /** For the decoder: a field without one. */
+  pushText(
+    ref: number,
+    known: number,
+    nameAt: number,
+    nameLength: number,
+    valueAt: number,
+    valueLength: number,
+    never: boolean,
+    codeAt: number,
+    codeLength: number,
+  ): void {
+    const i = this.count++;
+    this.put(i, ref, known, nameAt, nameLength, valueAt, valueLength, never);
+    this.codeAt[i] = codeAt;
+    this.codeLength[i] = codeLength;
+    this.size += OVERHEAD + nameLength + valueLength;
+    this.volatileIndex[this.volatileCount++] = i;
+    if (known === NAME.OTHER || known >= FIRST_REGULAR) this.regular = true;
+    else if (this.regular) this.misplaced = true;
+  }
+
+  /** For the decoder: all fields have been pushed. */
+  settle(): void {
+    const memory = this.memory;
+    const bytes = memory.bytes;
+    const others = this.volatileCount;
+    const stable = this.count - others;
+    this.bound = this.size - SPARE * this.count;
+    let template: Template | null = null;
+    if (stable > 0 && others <= MAX_VOLATILE && !this.misplaced && !this.mixed()) {
+      template = memory.templates.intern(this, this.hash, stable);
+    }
+    this.template = template;
+    if (template !== null && others === 0) {
+      this.count = 0;
+      this.facts = template.facts;
+      return;
+    }
+    const facts = this.own;
+    this.facts = facts;
+    if (template !== null) {
+      facts.copy(template.facts);
+      for (let k = 0; k < others; k++) {
+        this.move(this.volatileIndex[k], k);
+        this.learn(facts, k);
+      }
+      this.count = others;
+    } else {
+      facts.reset();
+      if (this.misplaced) facts.error = MALFORMED.PSEUDO_ORDER;
+      for (let i = 0; i < this.count; i++) {
+        if (this.atom[i] < 0) this.learn(facts, i);
+        else {
+          this.fill(i);
+          facts.add(bytes, this.name[i], this.valueAt[i], this.valueLength[i]);
+        }
+      }
+    }
+    facts.close(bytes);
+  }
+
+  /** For the decoder: the list is of no use, its block having been too large. */
+  void(): void {
+    this.count = 0;
+    this.size = 0;
+    this.bound = 0;
+    this.template = null;
+    this.facts = this.own;
+    this.own.reset();
+  }
+
+  private begin(): void {
+    this.hash = 0;
+    this.volatileCount = 0;
+    this.regular = false;
+    this.misplaced = false;
+    this.stableNames = 0;
+    this.namesBefore = this.names.count;
+  }
+
+  private learn(facts: Facts, i: number): void {
+    const bytes = this.memory.bytes;
+    // Interned names are good ones.
+    if (this.ref[i] < 0 && nameError(bytes, this.nameAt[i], this.nameLength[i]) !== 0) facts.fail(MALFORMED.NAME);
+    if (valueError(bytes, this.valueAt[i], this.valueLength[i]) !== 0) facts.fail(MALFORMED.VALUE);
+    facts.add(bytes, this.name[i], this.valueAt[i], this.valueLength[i]);
+  }
+
+  /** Whether a name is among the fields with an atom and among those without, or may be. */
+  private mixed(): boolean {
+    const { names, atoms } = this;
+    for (let k = 0; k < this.volatileCount; k++) {
+      const ref = this.ref[this.volatileIndex[k]];
+      // A name that was learned in the middle of the block is without a reference in the fields before.
+      if (ref < 0) {
+        if (names.count !== this.namesBefore) return true;
+        continue;
+      }
+      if ((this.stableNames & (1 << (ref & 31))) === 0) continue;
+      for (let i = 0; i < this.count; i++) if (this.atom[i] >= 0 && atoms.ref[this.atom[i]] === ref) return true;
+    }
+    return false;
+  }
+
+  /** Fills the columns of a field that only has its atom. */
+  private fill(i: number): void {
+    const atom = this.atom[i];
+    const ref = this.atoms.ref[atom];
+    this.ref[i] = ref;
+    this.name[i] = this.atoms.known[atom];
+    this.nameAt[i] = this.names.at[ref];
+    this.nameLength[i] = this.names.length[ref];
+    this.valueAt[i] = this.atoms.at[atom];
+    this.valueLength[i] = this.atoms.length[atom];
+    this.never[i] = this.atoms.never[atom];
+    this.codeAt[i] = -1;
+  }
+
+  private put(
+    i: number,
+    ref: number,
+    known: number,
+    nameAt: number,
+    nameLength: number,
+    valueAt: number,
+    valueLength: number,
+    never: boolean,
+  ): void {
+    this.atom[i] = -1;
+    this.ref[i] = ref;
+    this.name[i] = known;
+    this.nameAt[i] = nameAt;
+    this.nameLength[i] = nameLength;
+    this.valueAt[i] = valueAt;
+    this.valueLength[i] = valueLength;
+    this.never[i] = never ? 1 : 0;
+    this.codeAt[i] = -1;
+  }
+
+  private move(from: number, to: number): void {
+    if (from === to) return;
+    this.atom[to] = this.atom[from];
+    this.ref[to] = this.ref[from];
+    this.name[to] = this.name[from];
+    this.nameAt[to] = this.nameAt[from];
+    this.nameLength[to] = this.nameLength[from];
+    this.valueAt[to] = this.valueAt[from];
+    this.valueLength[to] = this.valueLength[from];
+    this.never[to] = this.never[from];
+    this.codeAt[to] = this.codeAt[from];
+    this.codeLength[to] = this.codeLength[from];
+  }
+
+  private rename(): void {
+    const memory = this.memory;
+    this.epoch = memory.epoch;
+    for (let i = 0; i < this.count; i++) {
+      if (this.atom[i] >= this.atoms.permanent) this.atom[i] = -1;
+      if (this.atom[i] < 0) this.ref[i] = this.names.find(this.nameAt[i], this.nameLength[i]);
+    }
+  }
+
+  private knownName(ref: number, at: number, length: number): number {
+    if (ref >= 0) return this.names.known[ref];
+    return length > 0 && this.memory.bytes[at] === COLON ? NAME.UNKNOWN_PSEUDO : NAME.OTHER;
+  }
+}

@@ -1,0 +1,180 @@
+// Atoms: fields (name and value) that a header memory knows, each by a small number. Those of the static table come first:
+// their index less one. Then constants, which are permanent like those, then what an epoch has learned.
+
+import { valueError } from '../../http/field-syntax.js';
+import { OVERHEAD } from '../field-size.js';
+import { encodedLength } from '../huffman.js';
+import { chainLength, MAX_CHAIN, powerOfTwo } from './hash-chains.js';
+import { type HeaderText, MAX_PERMANENT } from './header-text.js';
+import { type Learning, MAX_LEARNED } from './learning.js';
+import { type NameTable, VOLATILE } from './name-table.js';
+import { Sightings } from './sightings.js';
+
+/** Fields seen once that are remembered. */
+const SIGHTINGS = 8192;
+/** What an octet of a value takes at most: itself, and a code that is kept only where it is no longer than the text. */
+const OCTETS_PER_OCTET = 2;
+
+export class AtomTable {
+  count = 0;
+  permanent = 0;
+  /** Reference of the name, and its NAME. */
+  readonly ref: Int32Array;
+  readonly known: Uint8Array;
+  /** The value. */
+  readonly at: Int32Array;
+  readonly length: Int32Array;
+  readonly codeAt: Int32Array;
+  /** Octets of the value's Huffman code, -1 where that is longer than the text. */
+  readonly codeLength: Int32Array;
+  /** Size of the field in a list or a table. */
+  readonly size: Int32Array;
+  readonly never: Uint8Array;
+  /** Room that an atom takes of the table's, as Learning counts. */
+  private readonly cost: number;
+  private readonly hash: Int32Array;
+  private readonly next: Int32Array;
+  private readonly heads: Int32Array;
+  private readonly sightings = new Sightings(SIGHTINGS);
+  /** By hash of name and the value's Huffman code: the atom, or -1. */
+  private readonly coded: Int32Array;
+
+  /** `most` is how many may be learned in an epoch, `room` what an epoch can learn. */
+  constructor(
+    private readonly text: HeaderText,
+    private readonly names: NameTable,
+    private readonly learning: Learning,
+    private readonly most: number,
+    room: number,
+  ) {
+    this.cost = Math.floor(room / most);
+    const atoms = MAX_PERMANENT + most;
+    this.ref = new Int32Array(atoms);
+    this.known = new Uint8Array(atoms);
+    this.at = new Int32Array(atoms);
+    this.length = new Int32Array(atoms);
+    this.codeAt = new Int32Array(atoms);
+    this.codeLength = new Int32Array(atoms);
+    this.size = new Int32Array(atoms);
+    this.never = new Uint8Array(atoms);
+    this.hash = new Int32Array(atoms);
+    this.next = new Int32Array(atoms);
+    const buckets = 2 * powerOfTwo(atoms);
+    this.heads = new Int32Array(buckets).fill(-1);
+    this.coded = new Int32Array(buckets).fill(-1);
+  }
+
+  /** Atom of a name and the Huffman code of a value, -1 where it is not at hand. */
+  findCoded(ref: number, at: number, length: number, never: boolean): number {
+    const hash = this.codeHash(ref, at, length, never);
+    const atom = this.coded[hash & (this.coded.length - 1)];
+    if (atom < 0 || this.ref[atom] !== ref || this.codeLength[atom] !== length) return -1;
+    if (this.never[atom] !== (never ? 1 : 0) || !this.text.equal(this.codeAt[atom], at, length)) return -1;
+    return atom;
+  }
+
+  /** Atom of a name and a value's text; learned at the second sight. -1 where there is none. */
+  intern(ref: number, at: number, length: number, never: boolean): number {
+    const { names, text, learning } = this;
+    if ((names.flags[ref] & VOLATILE) !== 0 || length > MAX_LEARNED) return -1;
+    const hash = this.fieldHash(names.hash[ref], at, length, never);
+    const found = this.find(ref, at, length, never, hash);
+    if (found >= 0) {
+      // It may have been pushed out of its place by another one.
+      if (this.codeLength[found] >= 0) this.linkCode(found);
+      return found;
+    }
+    if (!this.sightings.again(hash)) return -1;
+    if (valueError(text.bytes, at, length) !== 0) return -1;
+    if (chainLength(this.heads, this.next, hash) >= MAX_CHAIN) return -1;
+    const octets = OCTETS_PER_OCTET * length;
+    const cost = Math.max(this.cost, octets);
+    if (!learning.affords(cost) || !names.takesValue(ref)) return -1;
+    if (this.count - this.permanent === this.most || !text.holds(octets)) {
+      learning.full = true;
+      return -1;
+    }
+    learning.spend(cost);
+    return this.put(ref, text.keep(at, length), length, never, hash);
+  }
+
+  /** Notes the first sight of a field whose name was just looked for in vain. */
+  note(at: number, length: number, never: boolean): void {
+    if (length > MAX_LEARNED) return;
+    this.sightings.again(this.fieldHash(this.names.lastHash, at, length, never));
+  }
+
+  /** Adds a permanent field, unless it is known. */
+  addPermanent(ref: number, at: number, length: number): number {
+    const hash = this.fieldHash(this.names.hash[ref], at, length, false);
+    const found = this.find(ref, at, length, false, hash);
+    if (found >= 0) return found;
+    const atom = this.put(ref, at, length, false, hash);
+    this.permanent = this.count;
+    return atom;
+  }
+
+  /** Forgets what was learned. */
+  newEpoch(): void {
+    this.count = this.permanent;
+    this.heads.fill(-1);
+    this.coded.fill(-1);
+    this.sightings.clear();
+    for (let atom = 0; atom < this.count; atom++) this.link(atom);
+  }
+
+  private find(ref: number, at: number, length: number, never: boolean, hash: number): number {
+    let atom = this.heads[hash & (this.heads.length - 1)];
+    const mark = never ? 1 : 0;
+    for (let i = 0; atom >= 0 && i < MAX_CHAIN; i++) {
+      if (
+        this.hash[atom] === hash &&
+        this.ref[atom] === ref &&
+        this.length[atom] === length &&
+        this.never[atom] === mark &&
+        this.text.equal(this.at[atom], at, length)
+      ) {
+        return atom;
+      }
+      atom = this.next[atom];
+    }
+    return -1;
+  }
+
+  private put(ref: number, at: number, length: number, never: boolean, hash: number): number {
+    const atom = this.count++;
+    this.ref[atom] = ref;
+    this.known[atom] = this.names.known[ref];
+    this.at[atom] = at;
+    this.length[atom] = length;
+    this.size[atom] = OVERHEAD + this.names.length[ref] + length;
+    this.never[atom] = never ? 1 : 0;
+    this.hash[atom] = hash;
+    const codeLength = encodedLength(this.text.bytes, at, at + length);
+    this.codeLength[atom] = codeLength <= length ? codeLength : -1;
+    if (codeLength <= length) this.codeAt[atom] = this.text.keepCode(at, length);
+    this.link(atom);
+    return atom;
+  }
+
+  private link(atom: number): void {
+    const place = this.hash[atom] & (this.heads.length - 1);
+    this.next[atom] = this.heads[place];
+    this.heads[place] = atom;
+    if (this.codeLength[atom] >= 0) this.linkCode(atom);
+  }
+
+  private linkCode(atom: number): void {
+    const never = this.never[atom] !== 0;
+    const hash = this.codeHash(this.ref[atom], this.codeAt[atom], this.codeLength[atom], never);
+    this.coded[hash & (this.coded.length - 1)] = atom;
+  }
+
+  private codeHash(ref: number, at: number, length: number, never: boolean): number {
+    return this.text.hash(at, length, Math.imul(ref + 1, 0x2545f491) ^ (never ? 3 : 4));
+  }
+
+  private fieldHash(nameHash: number, at: number, length: number, never: boolean): number {
+    return this.text.hash(at, length, Math.imul(nameHash, 0x2545f491) ^ (never ? 5 : 6));
+  }
+}

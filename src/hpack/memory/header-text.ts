@@ -1,0 +1,121 @@
+// The octets of a header memory: constants, then what lists take for good, then two halves for the text of this epoch and
+// of the one before. The text of the epoch before stays readable until the next one ends, so that a list which is at hand
+// while another one is decoded keeps its text.
+import { encodeHuffman } from '../huffman.js';
+
+/** For the text of one FieldList; more than the largest header list that can be configured (16128 octets). */
+export const SCRATCH_BYTES = 32 * 1024;
+/** Text of permanent names and of constants. */
+const CONSTANT_BYTES = 32 * 1024;
+/** Permanent names, and permanent atoms: the known ones, and what `HeaderMemory.constant` may add. */
+export const MAX_PERMANENT = 512;
+
+export class HeaderText {
+  private readonly view: DataView;
+  /** Differs per process, so that collisions cannot be prepared elsewhere. */
+  private readonly seed = (Math.random() * 0x7fffffff) | 0;
+  private constantAt: number;
+  private readonly constantStart: number;
+  private readonly constantEnd: number;
+  private scratchAt: number;
+  private readonly scratchEnd: number;
+  private half = 0;
+  private at: number;
+  private end: number;
+
+  /** Constants and scratch lie in [start, scratchEnd), the text of epochs in two times `halfBytes` from `halves` on. */
+  constructor(
+    readonly bytes: Uint8Array,
+    start: number,
+    scratchEnd: number,
+    private readonly halves: number,
+    private readonly halfBytes: number,
+  ) {
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.constantStart = start;
+    this.constantAt = start;
+    this.constantEnd = start + CONSTANT_BYTES;
+    this.scratchAt = this.constantEnd;
+    this.scratchEnd = scratchEnd;
+    this.at = halves;
+    this.end = halves + halfBytes;
+  }
+
+  /** Takes room for the text of a list, for good. Throws RangeError where there is none. */
+  takeScratch(): number {
+    const at = this.scratchAt;
+    if (at + SCRATCH_BYTES > this.scratchEnd) {
+      throw new RangeError(`no header memory left for another field list (${SCRATCH_BYTES} octets each)`);
+    }
+    this.scratchAt = at + SCRATCH_BYTES;
+    return at;
+  }
+
+  /** Hash of `length` octets. */
+  hash(at: number, length: number, seed: number): number {
+    const view = this.view;
+    const bytes = this.bytes;
+    let h = seed ^ this.seed ^ length;
+    const end = at + length;
+    let p = at;
+    for (; p + 4 <= end; p += 4) {
+      h = Math.imul(h ^ view.getInt32(p, true), 0x9e3779b1);
+      h ^= h >>> 15;
+    }
+    for (; p < end; p++) h = Math.imul(h ^ bytes[p], 0x01000193);
+    h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+    return h ^ (h >>> 13);
+  }
+
+  equal(a: number, b: number, length: number): boolean {
+    const view = this.view;
+    const bytes = this.bytes;
+    let i = 0;
+    for (; i + 4 <= length; i += 4) if (view.getInt32(a + i, true) !== view.getInt32(b + i, true)) return false;
+    for (; i < length; i++) if (bytes[a + i] !== bytes[b + i]) return false;
+    return true;
+  }
+
+  /** Whether the constants have room for `length` more octets. */
+  holdsConstant(length: number): boolean {
+    return this.constantAt + length <= this.constantEnd;
+  }
+
+  /** Adds text to the constants; returns where it lies. */
+  addConstant(text: string): number {
+    const at = this.constantAt;
+    for (let i = 0; i < text.length; i++) this.bytes[at + i] = text.charCodeAt(i);
+    this.constantAt = at + text.length;
+    return at;
+  }
+
+  /** Whether this epoch has room for `length` more octets. */
+  holds(length: number): boolean {
+    return this.at + length <= this.end;
+  }
+
+  /** Copies text to this epoch's; returns where it lies. */
+  keep(at: number, length: number): number {
+    const kept = this.at;
+    this.bytes.copyWithin(kept, at, at + length);
+    this.at = kept + length;
+    return kept;
+  }
+
+  /** Writes the Huffman code of what was just added, behind it; returns where it lies. */
+  keepCode(at: number, length: number): number {
+    const permanent = at >= this.constantStart && at < this.constantEnd;
+    const code = permanent ? this.constantAt : this.at;
+    const end = encodeHuffman(this.bytes, at, at + length, this.bytes, code);
+    if (permanent) this.constantAt = end;
+    else this.at = end;
+    return code;
+  }
+
+  /** The other half is this epoch's. */
+  turn(): void {
+    this.half ^= 1;
+    this.at = this.halves + this.half * this.halfBytes;
+    this.end = this.at + this.halfBytes;
+  }
+}

@@ -1,0 +1,171 @@
+// Names of fields that a header memory knows, each by a small number, its reference. The reference of a well-known one is its
+// NAME id; then come those of the static table and of constants, which are permanent, then what an epoch has learned.
+import { NAME, NAME_TEXT, SENSITIVE_NAMES, VOLATILE_NAMES } from '../../http/field-names.js';
+import { nameError } from '../../http/field-syntax.js';
+import { encodedLength } from '../huffman.js';
+import { LAST_STATIC } from '../static-table.js';
+import { chainLength, MAX_CHAIN, powerOfTwo } from './hash-chains.js';
+import { type HeaderText, MAX_PERMANENT } from './header-text.js';
+import { type Learning, MAX_LEARNED } from './learning.js';
+import { Sightings } from './sightings.js';
+
+/** Bits of `flags`. */
+export const VOLATILE = 1;
+export const SENSITIVE = 2;
+
+/** A name with so many different values has another one every time, as far as memory is concerned. */
+const MAX_DISTINCT = 256;
+/** Names seen once that are remembered. */
+const SIGHTINGS = 1024;
+/** What an octet of a valid name takes at most: itself, and a code of up to 15 bits. */
+const OCTETS_PER_OCTET = 3;
+
+export class NameTable {
+  count = 0;
+  permanent = 0;
+  readonly known: Uint8Array;
+  readonly at: Int32Array;
+  readonly length: Int32Array;
+  readonly codeAt: Int32Array;
+  readonly codeLength: Int32Array;
+  /** Lowest index in the static table, or 0. */
+  readonly static: Uint8Array;
+  readonly flags: Uint8Array;
+  readonly hash: Int32Array;
+  /** References of the static table's names by index. */
+  readonly staticRef = new Int32Array(LAST_STATIC + 1);
+  /** Hash of the name last looked for. */
+  lastHash = 0;
+  /** Room that a name takes of the table's, as Learning counts. */
+  private readonly cost: number;
+  private readonly next: Int32Array;
+  private readonly heads: Int32Array;
+  private readonly distinct: Int32Array;
+  private readonly sightings = new Sightings(SIGHTINGS);
+  /** By hash of a name's Huffman code: its reference. */
+  private readonly coded: Int32Array;
+
+  /** `most` is how many may be learned in an epoch, `room` what an epoch can learn. */
+  constructor(
+    private readonly text: HeaderText,
+    private readonly learning: Learning,
+    private readonly most: number,
+    room: number,
+  ) {
+    this.cost = Math.floor(room / most);
+    const names = MAX_PERMANENT + most;
+    this.known = new Uint8Array(names);
+    this.at = new Int32Array(names);
+    this.length = new Int32Array(names);
+    this.codeAt = new Int32Array(names);
+    this.codeLength = new Int32Array(names);
+    this.static = new Uint8Array(names);
+    this.flags = new Uint8Array(names);
+    this.hash = new Int32Array(names);
+    this.next = new Int32Array(names);
+    this.distinct = new Int32Array(names);
+    const buckets = 2 * powerOfTwo(names);
+    this.heads = new Int32Array(buckets).fill(-1);
+    this.coded = new Int32Array(buckets).fill(-1);
+    for (let known = 0; known < NAME_TEXT.length; known++) {
+      const text = NAME_TEXT[known];
+      if (text.length > 0) this.put(this.text.addConstant(text), text.length, known);
+      else this.count++;
+    }
+    for (const known of VOLATILE_NAMES) this.flags[known] |= VOLATILE;
+    for (const known of SENSITIVE_NAMES) this.flags[known] |= SENSITIVE;
+    this.permanent = this.count;
+  }
+
+  /** Reference of a name, -1 where it is not known. */
+  find(at: number, length: number): number {
+    const hash = this.text.hash(at, length, 1);
+    this.lastHash = hash;
+    let ref = this.heads[hash & (this.heads.length - 1)];
+    for (let i = 0; ref >= 0 && i < MAX_CHAIN; i++) {
+      if (this.hash[ref] === hash && this.length[ref] === length && this.text.equal(this.at[ref], at, length))
+        return ref;
+      ref = this.next[ref];
+    }
+    return -1;
+  }
+
+  /** Reference of the name that has this Huffman code, -1 where it is not at hand. */
+  findCoded(at: number, length: number): number {
+    const hash = this.text.hash(at, length, 2);
+    const ref = this.coded[hash & (this.coded.length - 1)];
+    if (ref < 0 || this.codeLength[ref] !== length || !this.text.equal(this.codeAt[ref], at, length)) return -1;
+    return ref;
+  }
+
+  /** As `find`, but learns a name at its second sight. */
+  intern(at: number, length: number): number {
+    const found = this.find(at, length);
+    if (found >= 0) return found;
+    const hash = this.lastHash;
+    if (!this.sightings.again(hash)) return -1;
+    const { text, learning } = this;
+    if (length > MAX_LEARNED || nameError(text.bytes, at, length) !== 0) return -1;
+    if (chainLength(this.heads, this.next, hash) >= MAX_CHAIN) return -1;
+    const octets = OCTETS_PER_OCTET * length;
+    const cost = Math.max(this.cost, octets);
+    if (!learning.affords(cost)) return -1;
+    if (this.count - this.permanent === this.most || !text.holds(octets)) {
+      learning.full = true;
+      return -1;
+    }
+    learning.spend(cost);
+    return this.put(text.keep(at, length), length, text.bytes[at] === 0x3a ? NAME.UNKNOWN_PSEUDO : NAME.OTHER);
+  }
+
+  /** Adds a permanent name, unless it is known. */
+  addPermanent(at: number, length: number): number {
+    const found = this.find(at, length);
+    if (found >= 0) return found;
+    const ref = this.put(at, length, this.text.bytes[at] === 0x3a ? NAME.UNKNOWN_PSEUDO : NAME.OTHER);
+    this.permanent = this.count;
+    return ref;
+  }
+
+  /** Counts another value of a name. False where it has too many: it is volatile from then on. */
+  takesValue(ref: number): boolean {
+    // A date is another one each second, and the same for all that is answered in it.
+    if (ref === NAME.DATE || ++this.distinct[ref] <= MAX_DISTINCT) return true;
+    this.flags[ref] |= VOLATILE;
+    return false;
+  }
+
+  /** Forgets what was learned. */
+  newEpoch(): void {
+    this.count = this.permanent;
+    this.heads.fill(-1);
+    this.coded.fill(-1);
+    this.distinct.fill(0);
+    this.sightings.clear();
+    // A name that somebody made volatile is given another chance.
+    for (let ref = 0; ref < this.count; ref++) if (!VOLATILE_NAMES.includes(ref)) this.flags[ref] &= ~VOLATILE;
+    for (let ref = 1; ref < this.count; ref++) if (this.length[ref] > 0) this.link(ref);
+  }
+
+  private put(at: number, length: number, known: number): number {
+    const ref = this.count++;
+    this.known[ref] = known;
+    this.at[ref] = at;
+    this.length[ref] = length;
+    this.flags[ref] = 0;
+    this.static[ref] = 0;
+    this.hash[ref] = this.text.hash(at, length, 1);
+    this.codeLength[ref] = encodedLength(this.text.bytes, at, at + length);
+    this.codeAt[ref] = this.text.keepCode(at, length);
+    this.link(ref);
+    return ref;
+  }
+
+  private link(ref: number): void {
+    const place = this.hash[ref] & (this.heads.length - 1);
+    this.next[ref] = this.heads[place];
+    this.heads[place] = ref;
+    const hash = this.text.hash(this.codeAt[ref], this.codeLength[ref], 2);
+    this.coded[hash & (this.coded.length - 1)] = ref;
+  }
+}

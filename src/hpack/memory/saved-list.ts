@@ -1,0 +1,107 @@
+// Field lists in a form that needs no connection's table: for what is kept to be sent again, and for what waits. Literals
+// without Huffman coding, and what the static table has (RFC 7541 section 6).
+
+import { NAME } from '../../http/field-names.js';
+import type { FieldList } from '../field-list.js';
+import { Cursor, putInteger, readInteger } from '../integer.js';
+import { LAST_STATIC } from '../static-table.js';
+import { putPlain } from '../string-literal.js';
+import type { HeaderMemory } from './header-memory.js';
+
+const cursor = new Cursor();
+
+/** Writes `list` to [at, limit). Returns the position after it, or -1 where it does not fit. */
+export function saveList(memory: HeaderMemory, list: FieldList, at: number, limit: number): number {
+  const template = list.template;
+  if (at + list.bound > limit) return -1;
+  let p = at;
+  let i = 0;
+  const current = list.epoch === memory.epoch;
+  const { name, nameAt, nameLength, valueAt, valueLength, never, atom } = list;
+  if (template !== null) {
+    for (; i < list.count && name[i] !== NAME.OTHER && name[i] <= NAME.UNKNOWN_PSEUDO; i++) {
+      const ref = current ? list.ref[i] : -1;
+      p = saveField(memory, p, -1, ref, nameAt[i], nameLength[i], valueAt[i], valueLength[i], never[i]);
+    }
+    for (let k = 0; k < template.count; k++) {
+      const ref = current ? template.ref[k] : -1;
+      const { atom, nameAt, nameLength, valueAt, valueLength, never } = template;
+      p = saveField(memory, p, atom[k], ref, nameAt[k], nameLength[k], valueAt[k], valueLength[k], never[k]);
+    }
+  }
+  for (; i < list.count; i++) {
+    const ref = current ? list.ref[i] : -1;
+    p = saveField(memory, p, atom[i], ref, nameAt[i], nameLength[i], valueAt[i], valueLength[i], never[i]);
+  }
+  return p;
+}
+
+/** Reads what `saveList` wrote. The list's text is that of [at, end), which must stay. Throws if it is something else. */
+export function restoreList(memory: HeaderMemory, at: number, end: number, list: FieldList): void {
+  const { bytes, names } = memory;
+  list.clear();
+  let p = at;
+  while (p < end) {
+    const first = bytes[p++];
+    if (first >= 0x80) {
+      list.addConstant((first & 0x7f) - 1);
+      continue;
+    }
+    let index = first & 15;
+    if (index === 15) index = savedInteger(bytes, p, end, 15);
+    else cursor.at = p;
+    p = cursor.at;
+    let nameAt = 0;
+    let nameLength = 0;
+    if (index === 0) {
+      nameLength = savedLength(bytes, p, end);
+      nameAt = cursor.at;
+      p = nameAt + nameLength;
+    }
+    const valueLength = savedLength(bytes, p, end);
+    const valueAt = cursor.at;
+    p = valueAt + valueLength;
+    const never = (first & 0x10) !== 0;
+    if (index === 0) list.add(nameAt, nameLength, valueAt, valueLength, never);
+    else list.addNamed(names.staticRef[index], valueAt, valueLength, never);
+  }
+  list.finish();
+}
+
+function saveField(
+  memory: HeaderMemory,
+  at: number,
+  atom: number,
+  ref: number,
+  nameAt: number,
+  nameLength: number,
+  valueAt: number,
+  valueLength: number,
+  never: number,
+): number {
+  const bytes = memory.bytes;
+  if (atom >= 0 && atom < LAST_STATIC) {
+    bytes[at] = 0x80 | (atom + 1);
+    return at + 1;
+  }
+  const first = never !== 0 ? 0x10 : 0;
+  const index = ref >= 0 ? memory.names.static[ref] : 0;
+  let p = putInteger(bytes, at, first, 4, index);
+  if (index === 0) p = putPlain(bytes, nameAt, nameLength, p);
+  return putPlain(bytes, valueAt, valueLength, p);
+}
+
+function savedInteger(bytes: Uint8Array, at: number, end: number, prefix: number): number {
+  cursor.at = at;
+  if (!readInteger(bytes, end, prefix, cursor)) throw new Error('no saved header list');
+  return cursor.value;
+}
+
+function savedLength(bytes: Uint8Array, at: number, end: number): number {
+  let length = at < end ? bytes[at] : 0x80;
+  if (length >= 0x80) throw new Error('no saved header list');
+  if (length === 0x7f) length = savedInteger(bytes, at + 1, end, 0x7f);
+  else cursor.at = at + 1;
+  if (cursor.at + length > end) throw new Error('no saved header list');
+  return length;
+}

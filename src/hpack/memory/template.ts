@@ -1,0 +1,134 @@
+// Templates: lists of fields that came more than once, with all that the checks found out about them.
+
+import { Facts } from '../../http/facts.js';
+import type { FieldList } from '../field-list.js';
+import type { AtomTable } from './atom-table.js';
+import { MAX_CHAIN } from './hash-chains.js';
+import type { Learning } from './learning.js';
+import type { NameTable } from './name-table.js';
+import { Sightings } from './sightings.js';
+
+/** An interned list of fields without errors. Immutable; belongs to an epoch, and with it becomes garbage. */
+export class Template {
+  next: Template | null = null;
+  readonly facts = new Facts();
+  readonly atom: Int32Array;
+  readonly ref: Int32Array;
+  readonly name: Uint8Array;
+  readonly nameAt: Int32Array;
+  readonly nameLength: Int32Array;
+  readonly valueAt: Int32Array;
+  readonly valueLength: Int32Array;
+  readonly never: Uint8Array;
+  /** List size (RFC 9113 section 6.5.2). */
+  size = 0;
+
+  constructor(
+    readonly id: number,
+    readonly hash: number,
+    readonly count: number,
+  ) {
+    this.atom = new Int32Array(count);
+    this.ref = new Int32Array(count);
+    this.name = new Uint8Array(count);
+    this.nameAt = new Int32Array(count);
+    this.nameLength = new Int32Array(count);
+    this.valueAt = new Int32Array(count);
+    this.valueLength = new Int32Array(count);
+    this.never = new Uint8Array(count);
+  }
+}
+
+/** The templates of a header memory. */
+export class TemplateTable {
+  private count = 0;
+  /** Never begun anew: what was cached for a template of an epoch before is no other one's. */
+  private ids = 0;
+  /** Room that a template takes of the table's, as Learning counts. */
+  private readonly cost: number;
+  private readonly heads: (Template | null)[];
+  private readonly sightings: Sightings;
+
+  /** `most`, a power of two, is how many may be learned in an epoch, `room` what an epoch can learn. */
+  constructor(
+    private readonly bytes: Uint8Array,
+    private readonly names: NameTable,
+    private readonly atoms: AtomTable,
+    private readonly learning: Learning,
+    private readonly most: number,
+    room: number,
+  ) {
+    this.cost = Math.floor(room / most);
+    this.heads = new Array<Template | null>(most).fill(null);
+    this.sightings = new Sightings(most);
+  }
+
+  /** The template of the list's `count` atoms with this hash; learned at the second sight. Null where there is none. */
+  intern(list: FieldList, hash: number, count: number): Template | null {
+    const { heads, learning } = this;
+    const place = hash & (heads.length - 1);
+    let chain = 0;
+    for (let t = heads[place]; t !== null; t = t.next) {
+      if (t.hash === hash && t.count === count && sameAtoms(list, t)) return t;
+      chain++;
+    }
+    if (!this.sightings.again(hash)) return null;
+    if (chain >= MAX_CHAIN || !learning.affords(this.cost)) return null;
+    if (this.count === this.most) {
+      learning.full = true;
+      return null;
+    }
+    // A malformed list is paid for too: making it for nothing costs as much.
+    learning.spend(this.cost);
+    const template = this.make(list, hash, count);
+    if (template.facts.error !== 0) return null;
+    this.count++;
+    template.next = heads[place];
+    heads[place] = template;
+    return template;
+  }
+
+  /** Forgets what was learned. */
+  newEpoch(): void {
+    this.count = 0;
+    this.heads.fill(null);
+    this.sightings.clear();
+  }
+
+  private make(list: FieldList, hash: number, count: number): Template {
+    const { names, atoms } = this;
+    const template = new Template(++this.ids, hash, count);
+    let k = 0;
+    for (let i = 0; k < count; i++) {
+      const atom = list.atom[i];
+      if (atom < 0) continue;
+      const ref = atoms.ref[atom];
+      template.atom[k] = atom;
+      template.ref[k] = ref;
+      template.name[k] = atoms.known[atom];
+      template.nameAt[k] = names.at[ref];
+      template.nameLength[k] = names.length[ref];
+      template.valueAt[k] = atoms.at[atom];
+      template.valueLength[k] = atoms.length[atom];
+      template.never[k] = atoms.never[atom];
+      template.size += atoms.size[atom];
+      template.facts.add(this.bytes, template.name[k], template.valueAt[k], template.valueLength[k]);
+      k++;
+    }
+    template.facts.close(this.bytes);
+    return template;
+  }
+}
+
+function sameAtoms(list: FieldList, template: Template): boolean {
+  const atoms = list.atom;
+  const wanted = template.atom;
+  let k = 0;
+  for (let i = 0; k < wanted.length; i++) {
+    const atom = atoms[i];
+    if (atom < 0) continue;
+    if (atom !== wanted[k]) return false;
+    k++;
+  }
+  return true;
+}

@@ -1,0 +1,159 @@
+// Connection options (RFC 9110 section 7.6.1): what they say about this connection and which fields they make hop-by-hop.
+
+import { ascii, equals, HT, SP, skipSpace, skipToken } from '../http/octets.js';
+import { ERROR } from './errors.js';
+import type { Head } from './head.js';
+
+/** Bits that `connectionOptions` returns. */
+export const OPTION = { CLOSE: 1, KEEP_ALIVE: 2, UPGRADE: 4, NAMED: 8 } as const;
+
+/** KIND.HOP of `head.kind`. */
+const HOP = 1;
+const COMMA = 0x2c;
+const SLASH = 0x2f;
+/** Options looked at in one head: each unknown one is compared with every field. */
+const MAX_OPTIONS = 32;
+
+const CLOSE = ascii('close');
+const KEEP_ALIVE = ascii('keep-alive');
+const UPGRADE = ascii('upgrade');
+const TE = ascii('te');
+const CONNECTION = ascii('connection');
+const TRAILER = ascii('trailer');
+const H2C = ascii('h2c');
+
+/**
+ * Fields meant for the recipient of the content or for routing. A client that could have them removed on the way could
+ * change what the upstream sees: a request that names one is refused, a response's naming is ignored (some servers
+ * announce `Connection: Transfer-Encoding`; framing is ours to write anyway).
+ */
+const END_TO_END = [
+  'host',
+  'content-length',
+  'transfer-encoding',
+  'content-type',
+  'content-encoding',
+  'content-range',
+  'cache-control',
+  'authorization',
+  'cookie',
+  'set-cookie',
+  'expect',
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-real-ip',
+].map(ascii);
+
+/** OPTION bits of one Connection value, or -ERROR. */
+export function connectionOptions(bytes: Uint8Array, start: number, end: number, head: Head): number {
+  if (equals(bytes, start, end, KEEP_ALIVE)) return OPTION.KEEP_ALIVE;
+  let options = 0;
+  for (let p = start; p < end; ) {
+    const first = optionStart(bytes, p, end);
+    if (first === end) break;
+    const last = optionEnd(bytes, first, end);
+    if (last < 0 || ++head.optionCount > MAX_OPTIONS) return -ERROR.CONNECTION_INVALID;
+    if (equals(bytes, first, last, CLOSE)) options |= OPTION.CLOSE;
+    else if (equals(bytes, first, last, KEEP_ALIVE)) options |= OPTION.KEEP_ALIVE;
+    else if (equals(bytes, first, last, UPGRADE)) options |= OPTION.UPGRADE;
+    else if (!equals(bytes, first, last, TE)) options |= OPTION.NAMED;
+    p = last;
+  }
+  return options;
+}
+
+/** Persistence, upgrade and the fields that end here. `head.chunked` and `hasBody` must be final. Returns 0 or an ERROR. */
+export function connectionMeaning(bytes: Uint8Array, head: Head): number {
+  const { options, minor } = head;
+  if ((options & OPTION.CLOSE) !== 0) head.keepAlive = false;
+  else head.keepAlive = minor === 1 || (options & OPTION.KEEP_ALIVE) !== 0;
+  head.upgrade = head.upgrades === 1 && upgradeAllowed(bytes, head);
+  if (head.trailer && !head.chunked) dropFields(bytes, head, TRAILER);
+  return (options & OPTION.NAMED) !== 0 ? dropAllNamed(bytes, head) : 0;
+}
+
+function upgradeAllowed(bytes: Uint8Array, head: Head): boolean {
+  if ((head.options & OPTION.UPGRADE) === 0 || head.minor === 0) return false;
+  if (head.hasBody || head.upgradeStart === head.upgradeEnd) return false;
+  // An h2c upgrade would carry requests past us inside the tunnel; HTTP/2 is spoken with prior knowledge only.
+  for (let p = head.upgradeStart; p < head.upgradeEnd; ) {
+    const first = p;
+    p = skipToken(bytes, p, head.upgradeEnd);
+    if (equals(bytes, first, p, H2C)) return false;
+    if (p === first) {
+      if (bytes[p] !== COMMA && bytes[p] !== SP && bytes[p] !== SLASH) return false;
+      p++;
+    }
+  }
+  return true;
+}
+
+function dropAllNamed(bytes: Uint8Array, head: Head): number {
+  const { fields } = head;
+  for (let i = 0; i < head.count; i++) {
+    if (!equals(bytes, fields[4 * i], fields[4 * i + 1], CONNECTION)) continue;
+    const result = dropNamed(bytes, fields[4 * i + 2], fields[4 * i + 3], head);
+    if (result < 0) return -result;
+  }
+  return 0;
+}
+
+/** Makes every field called `name` (lower-case) hop-by-hop. For the rare field whose fate hangs on the whole head. */
+export function dropFields(bytes: Uint8Array, head: Head, name: Uint8Array): void {
+  const { fields, kind } = head;
+  for (let i = 0; i < head.count; i++) {
+    if (equals(bytes, fields[4 * i], fields[4 * i + 1], name)) kind[i] = HOP;
+  }
+}
+
+/** Makes the fields that the value [start, end) names hop-by-hop. Returns 0 or -ERROR. */
+function dropNamed(bytes: Uint8Array, start: number, end: number, head: Head): number {
+  for (let p = start; p < end; ) {
+    const first = optionStart(bytes, p, end);
+    if (first === end) break;
+    const last = optionEnd(bytes, first, end);
+    if (last < 0) return -ERROR.CONNECTION_INVALID;
+    if (isEndToEnd(bytes, first, last)) {
+      if (head.status === 0) return -ERROR.CONNECTION_NAMES;
+    } else if (!equals(bytes, first, last, TE)) {
+      const { fields, kind } = head;
+      for (let i = 0; i < head.count; i++) {
+        if (kind[i] === 0 && sameName(bytes, first, last, fields[4 * i], fields[4 * i + 1])) kind[i] = HOP;
+      }
+    }
+    p = last;
+  }
+  return 0;
+}
+
+/** Skips commas and whitespace: the list rule allows empty elements (RFC 9110 section 5.6.1.2). */
+function optionStart(bytes: Uint8Array, from: number, end: number): number {
+  let p = from;
+  while (p < end && (bytes[p] === COMMA || bytes[p] === SP || bytes[p] === HT)) p++;
+  return p;
+}
+
+/** End of the token at `start`, -1 where it is no token or something other than a comma follows. */
+function optionEnd(bytes: Uint8Array, start: number, end: number): number {
+  const p = skipToken(bytes, start, end);
+  if (p === start) return -1;
+  const next = skipSpace(bytes, p, end);
+  return next === end || bytes[next] === COMMA ? p : -1;
+}
+
+function isEndToEnd(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let i = 0; i < END_TO_END.length; i++) if (equals(bytes, start, end, END_TO_END[i])) return true;
+  return false;
+}
+
+function sameName(bytes: Uint8Array, a: number, aEnd: number, b: number, bEnd: number): boolean {
+  if (aEnd - a !== bEnd - b) return false;
+  for (let i = 0; i < aEnd - a; i++) if (lower(bytes[a + i]) !== lower(bytes[b + i])) return false;
+  return true;
+}
+
+function lower(octet: number): number {
+  return octet >= 0x41 && octet <= 0x5a ? octet | 0x20 : octet;
+}

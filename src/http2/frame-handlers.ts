@@ -1,0 +1,394 @@
+// What frames mean (RFC 9113 sections 5 and 6): one method a frame type, each with the rules of its section.
+import { H, h2Error } from '../metrics/layout.js';
+import { type Abuse, LIMIT } from './abuse.js';
+import { type Connection, GOING, ROLE, TINY_BYTES } from './connection.js';
+import { ERROR, FLAG, FRAME, get31, get32, MAX_FRAME_BYTES, MAX_WINDOW, PRIORITY_BYTES, SETTING } from './frame.js';
+import { PING } from './frame-writer.js';
+import type { HeadersIn } from './header-blocks.js';
+import type { Sender } from './sender.js';
+import type { Core, Http2Events } from './shared-state.js';
+import { STREAM } from './streams.js';
+
+const NONE = -1;
+
+export class FrameHandler {
+  private readonly bytes: Uint8Array;
+
+  constructor(
+    private readonly core: Core,
+    private readonly sender: Sender,
+    private readonly headersIn: HeadersIn,
+    private readonly abuse: Abuse,
+    private readonly events: Http2Events,
+  ) {
+    this.bytes = core.bytes;
+  }
+
+  /** Section 6.1, at the frame's header. False if the connection has failed. */
+  dataHeader(c: Connection): boolean {
+    const { streams } = this.core;
+    if (c.stream === 0) return this.fail(c, ERROR.PROTOCOL_ERROR);
+    // The whole frame counts, whatever becomes of its stream (sections 5.2.2 and 6.9).
+    c.recvWindow -= c.length;
+    if (c.recvWindow < 0) return this.fail(c, ERROR.FLOW_CONTROL_ERROR);
+    const slot = streams.find(c, c.stream);
+    c.dataSlot = slot;
+    if (slot === NONE) {
+      if (this.idle(c, c.stream)) return this.fail(c, ERROR.PROTOCOL_ERROR);
+      if (!c.wasReset(c.stream) && c.stream <= c.goawayLast) this.closed(c, c.stream);
+    } else if ((streams.state[slot] & STREAM.REMOTE_END) !== 0) {
+      this.streamError(c, slot, ERROR.STREAM_CLOSED);
+    } else if ((streams.state[slot] & STREAM.HEAD_IN) === 0) {
+      this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+    } else {
+      streams.recvWindow[slot] -= c.length;
+      if (streams.recvWindow[slot] < 0) this.streamError(c, slot, ERROR.FLOW_CONTROL_ERROR);
+    }
+    if ((c.flags & FLAG.END_STREAM) === 0 && c.length <= TINY_BYTES) {
+      if (c.length === 0) this.abuse.empty(c);
+      else this.abuse.tiny(c);
+    }
+    return c.going !== GOING.FAILED;
+  }
+
+  /** How much of a DATA frame is body, and how much padding with its length. */
+  dataBegins(c: Connection, length: number, padding: number): void {
+    const { streams } = this.core;
+    const slot = c.dataSlot;
+    if (length === 0 && padding > 0 && (c.flags & FLAG.END_STREAM) === 0) this.abuse.empty(c);
+    this.sender.connectionCredit(c, padding);
+    // What nobody wants is given back as it comes: a stream may also end while a frame of it is read.
+    if (slot === NONE) return;
+    if (padding > 0) this.streamCredit(c, slot, padding);
+    // Section 8.1.1: content-length and body must agree.
+    const expected = streams.expected[slot];
+    if (expected >= 0) {
+      const left = expected - length;
+      streams.expected[slot] = left;
+      if (left < 0 || (left > 0 && (c.flags & FLAG.END_STREAM) !== 0)) {
+        this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+      }
+    } else if (length > 0 && (streams.state[slot] & STREAM.BODILESS) !== 0) {
+      this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+    }
+  }
+
+  /** A piece of a DATA frame's body. */
+  data(c: Connection, at: number, length: number, last: boolean): void {
+    const slot = c.dataSlot;
+    if (slot === NONE) {
+      this.sender.connectionCredit(c, length);
+      return;
+    }
+    const { streams } = this.core;
+    if (last) c.dataSlot = NONE;
+    const end = last && (c.flags & FLAG.END_STREAM) !== 0;
+    if (end) streams.state[slot] |= STREAM.REMOTE_END;
+    if (length === 0 && !end) return;
+    streams.active[slot] = this.core.clock[0];
+    streams.held[slot] += length;
+    c.held += length;
+    if (c.held > c.limits.maxBufferedBytes) {
+      if (c.deferred === 0) this.abuse.limited(LIMIT.BUFFERED);
+      c.deferred += length;
+    } else this.sender.connectionCredit(c, length);
+    this.events.data(c, slot, at, length, end);
+  }
+
+  /** `octets` of the stream's data have gone on: the peer may send as many more. What was given back before is not again. */
+  credit(slot: number, octets: number): void {
+    const { streams } = this.core;
+    const c = streams.connection[slot];
+    if (c === null || (streams.state[slot] & STREAM.OPEN) === 0) return;
+    const count = Math.min(octets, streams.held[slot]);
+    if (count === 0) return;
+    streams.held[slot] -= count;
+    c.held -= count;
+    this.sender.settleDeferred(c);
+    this.streamCredit(c, slot, count);
+  }
+
+  /** Rules of a frame's header, before its payload has come. False if the connection has failed. */
+  header(c: Connection): boolean {
+    const { length, stream } = c;
+    switch (c.type) {
+      case FRAME.HEADERS:
+        if (stream === 0) return this.fail(c, ERROR.PROTOCOL_ERROR);
+        return true;
+      case FRAME.CONTINUATION:
+        if (stream === 0 || stream !== c.blockStream) return this.fail(c, ERROR.PROTOCOL_ERROR);
+        return true;
+      case FRAME.PRIORITY:
+        if (stream === 0) return this.fail(c, ERROR.PROTOCOL_ERROR);
+        if (length !== PRIORITY_BYTES) {
+          const slot = this.core.streams.find(c, stream);
+          if (slot === NONE) return this.fail(c, ERROR.FRAME_SIZE_ERROR);
+          this.streamError(c, slot, ERROR.FRAME_SIZE_ERROR);
+        }
+        return this.control(c);
+      case FRAME.RST_STREAM:
+        if (stream === 0) return this.fail(c, ERROR.PROTOCOL_ERROR);
+        return length === 4 || this.fail(c, ERROR.FRAME_SIZE_ERROR);
+      case FRAME.SETTINGS:
+        if (stream !== 0) return this.fail(c, ERROR.PROTOCOL_ERROR);
+        if ((c.flags & FLAG.ACK) !== 0 ? length !== 0 : length % 6 !== 0) return this.fail(c, ERROR.FRAME_SIZE_ERROR);
+        return this.control(c);
+      case FRAME.PUSH_PROMISE:
+        // Clients send none (section 8.4), and of servers we want none (section 6.5.2).
+        return this.fail(c, ERROR.PROTOCOL_ERROR);
+      case FRAME.PING:
+        if (stream !== 0) return this.fail(c, ERROR.PROTOCOL_ERROR);
+        if (length !== 8) return this.fail(c, ERROR.FRAME_SIZE_ERROR);
+        return this.control(c);
+      case FRAME.GOAWAY:
+        if (stream !== 0) return this.fail(c, ERROR.PROTOCOL_ERROR);
+        if (length < 8) return this.fail(c, ERROR.FRAME_SIZE_ERROR);
+        return this.control(c);
+      default:
+        return length === 4 || this.fail(c, ERROR.FRAME_SIZE_ERROR);
+    }
+  }
+
+  /** A frame whose payload lies whole at `at`. */
+  frame(c: Connection, at: number): void {
+    switch (c.type) {
+      case FRAME.HEADERS:
+        this.headersIn.headers(c, at);
+        break;
+      case FRAME.CONTINUATION:
+        this.headersIn.continuation(c, at);
+        break;
+      case FRAME.RST_STREAM:
+        this.rstStream(c, at);
+        break;
+      case FRAME.SETTINGS:
+        this.settings(c, at);
+        break;
+      case FRAME.PING:
+        this.ping(c, at);
+        break;
+      case FRAME.GOAWAY:
+        this.goaway(c, at);
+        break;
+      case FRAME.WINDOW_UPDATE:
+        this.windowUpdate(c, at);
+        break;
+      default:
+        this.priority(c, at);
+    }
+  }
+
+  unknown(c: Connection): void {
+    this.control(c);
+  }
+
+  /** Section 5.3: not acted upon. RFC 7540 section 5.3.1: a stream must not depend on itself. */
+  private priority(c: Connection, at: number): void {
+    if (c.length !== PRIORITY_BYTES || get31(this.bytes, at) !== c.stream) return;
+    const slot = this.core.streams.find(c, c.stream);
+    // A stream that is not there can't be reset.
+    if (slot === NONE) this.fail(c, ERROR.PROTOCOL_ERROR);
+    else this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+  }
+
+  /** Section 6.4. */
+  private rstStream(c: Connection, at: number): void {
+    const { streams, values } = this.core;
+    const slot = streams.find(c, c.stream);
+    if (slot === NONE && this.idle(c, c.stream)) {
+      this.fail(c, ERROR.PROTOCOL_ERROR);
+      return;
+    }
+    const code = get32(this.bytes, at);
+    values[c.meter + H.RESET_RECEIVED + h2Error(code)]++;
+    // Also where we have forgotten the stream already: opening and resetting is what costs.
+    this.abuse.reset(c);
+    if (slot === NONE || (c.going as number) === GOING.FAILED) return;
+    this.sender.close(slot);
+    this.events.reset(c, slot, code);
+  }
+
+  /** Section 6.5. */
+  private settings(c: Connection, at: number): void {
+    const { core, bytes } = this;
+    if ((c.flags & FLAG.ACK) !== 0) {
+      c.settingsAcked = true;
+      return;
+    }
+    let window = NONE;
+    core.values[c.meter + H.SETTINGS_RECEIVED]++;
+    const end = at + c.length;
+    for (let p = at; p < end; p += 6) {
+      const id = (bytes[p] << 8) | bytes[p + 1];
+      const value = get32(bytes, p + 2);
+      switch (id) {
+        case SETTING.HEADER_TABLE_SIZE:
+          c.encoder.setPeerLimit(value);
+          break;
+        case SETTING.ENABLE_PUSH:
+          // Servers may only say 0 (section 6.5.2).
+          if (value > 1 || (value === 1 && c.role === ROLE.CLIENT)) {
+            this.fail(c, ERROR.PROTOCOL_ERROR);
+            return;
+          }
+          break;
+        case SETTING.MAX_CONCURRENT_STREAMS:
+          c.peerStreams = Math.min(value, MAX_WINDOW);
+          break;
+        case SETTING.INITIAL_WINDOW_SIZE:
+          if (value > MAX_WINDOW) {
+            this.fail(c, ERROR.FLOW_CONTROL_ERROR);
+            return;
+          }
+          // A frame may say it thousands of times, and each would be a walk over all streams: the last one counts.
+          window = value;
+          break;
+        case SETTING.MAX_FRAME_SIZE:
+          if (value < MAX_FRAME_BYTES || value > 0xffffff) {
+            this.fail(c, ERROR.PROTOCOL_ERROR);
+            return;
+          }
+          // We send no frame larger than every peer must take.
+          break;
+        case SETTING.ENABLE_CONNECT_PROTOCOL:
+          // RFC 8441 section 3: never back to 0.
+          if (value > 1 || (value === 0 && c.peerConnect)) {
+            this.fail(c, ERROR.PROTOCOL_ERROR);
+            return;
+          }
+          c.peerConnect = value === 1;
+          break;
+        default:
+      }
+    }
+    if (window !== NONE && !this.initialWindow(c, window)) {
+      this.fail(c, ERROR.FLOW_CONTROL_ERROR);
+      return;
+    }
+    c.settingsSeen = true;
+    this.sender.frames.settingsAck(c);
+    this.events.settings(c);
+    this.sender.pump(c);
+  }
+
+  /** Section 6.9.2: the windows of all streams move with it. False where one would overflow. */
+  private initialWindow(c: Connection, value: number): boolean {
+    const { streams } = this.core;
+    c.peerWindow = value;
+    for (let slot = streams.first(c); slot !== NONE; slot = streams.after(c, slot)) {
+      if (value - streams.sendUsed[slot] > MAX_WINDOW) return false;
+      this.sender.widened(slot, c);
+    }
+    return true;
+  }
+
+  /** Section 6.7. */
+  private ping(c: Connection, at: number): void {
+    if ((c.flags & FLAG.ACK) !== 0) {
+      if (this.bytes[at] === PING.KEEPALIVE) c.pingPending = false;
+      else if (this.bytes[at] === PING.LEAVING) this.events.warned(c);
+      return;
+    }
+    this.core.values[c.meter + H.PINGS_RECEIVED]++;
+    this.sender.frames.pong(c, at);
+  }
+
+  /** Section 6.8. */
+  private goaway(c: Connection, at: number): void {
+    const code = get32(this.bytes, at + 4);
+    this.core.values[c.meter + H.GOAWAY_RECEIVED + h2Error(code)]++;
+    this.events.goaway(c, get31(this.bytes, at), code);
+  }
+
+  /** Section 6.9. */
+  private windowUpdate(c: Connection, at: number): void {
+    const { streams } = this.core;
+    const count = get31(this.bytes, at);
+    // A peer that opens its windows an octet at a time has us send an octet at a time (CVE-2019-9511), unless it answers
+    // pieces that were as small when they left: two updates each, for stream and connection.
+    if (count <= TINY_BYTES) {
+      if (c.tiniesSent > 0) c.tiniesSent--;
+      else this.abuse.tiny(c);
+    }
+    if (c.going === GOING.FAILED) return;
+    if (c.stream === 0) {
+      if (count === 0) {
+        this.fail(c, ERROR.PROTOCOL_ERROR);
+        return;
+      }
+      if (c.sendWindow > MAX_WINDOW - count) {
+        this.fail(c, ERROR.FLOW_CONTROL_ERROR);
+        return;
+      }
+      c.sendWindow += count;
+      this.sender.connectionWidened(c);
+      return;
+    }
+    const slot = streams.find(c, c.stream);
+    if (slot === NONE) {
+      if (this.idle(c, c.stream)) this.fail(c, ERROR.PROTOCOL_ERROR);
+      return;
+    }
+    if (count === 0) {
+      this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+      return;
+    }
+    if (c.peerWindow - streams.sendUsed[slot] > MAX_WINDOW - count) {
+      this.streamError(c, slot, ERROR.FLOW_CONTROL_ERROR);
+      return;
+    }
+    streams.sendUsed[slot] -= count;
+    streams.active[slot] = this.core.clock[0];
+    this.sender.widened(slot, c);
+    this.sender.pump(c);
+  }
+
+  /**
+   * Gives octets back to a stream's window. A stream that has used half of it while nothing of it waits is a flow, and gets
+   * twice the window: a stalled one holds no more memory than it had at first.
+   */
+  private streamCredit(c: Connection, slot: number, count: number): void {
+    const { streams } = this.core;
+    const credit = streams.recvCredit[slot] + count;
+    const target = streams.recvTarget[slot];
+    if (credit < target >> 1 || (streams.state[slot] & STREAM.REMOTE_END) !== 0) {
+      streams.recvCredit[slot] = credit;
+      return;
+    }
+    let grant = credit;
+    if (streams.held[slot] === 0 && target < c.limits.maxStreamWindow) {
+      const wider = Math.min(target * 2, c.limits.maxStreamWindow);
+      streams.recvTarget[slot] = wider;
+      grant += wider - target;
+    }
+    streams.recvCredit[slot] = 0;
+    streams.recvWindow[slot] += grant;
+    this.sender.frames.windowUpdate(c, streams.id[slot], grant);
+  }
+
+  /** Frames that cost their sender nothing are counted. False if there were too many. */
+  private control(c: Connection): boolean {
+    return this.abuse.control(c);
+  }
+
+  /** A frame for a stream that has ended: it may have been under way, so that only the stream is told (section 5.1). */
+  private closed(c: Connection, id: number): void {
+    this.sender.frames.reset(c, id, ERROR.STREAM_CLOSED);
+    this.abuse.provoked(c);
+  }
+
+  /** Whether a stream has never been open. */
+  private idle(c: Connection, id: number): boolean {
+    const ours = (id & 1) === (c.role === ROLE.CLIENT ? 1 : 0);
+    return ours ? id >= c.nextId : id > c.lastPeerId;
+  }
+
+  private streamError(c: Connection, slot: number, code: number): void {
+    this.headersIn.streamError(c, slot, code);
+  }
+
+  private fail(c: Connection, code: number): boolean {
+    this.sender.fail(c, code);
+    return false;
+  }
+}

@@ -1,0 +1,240 @@
+// Header blocks that come in (RFC 9113 sections 4.3, 5.1, 6.2, 6.10, 8.1): put together, decoded, checked, handed on.
+
+import { DECODE } from '../hpack/decoder.js';
+import { checkRequest, checkResponse, checkTrailers } from '../http/message.js';
+import { H } from '../metrics/layout.js';
+import { type Abuse, LIMIT } from './abuse.js';
+import { type Connection, GOING, ROLE } from './connection.js';
+import { ERROR, FLAG, get31, PRIORITY_BYTES } from './frame.js';
+import type { Sender } from './sender.js';
+import type { Core, Http2Events } from './shared-state.js';
+import { STREAM } from './streams.js';
+
+const NONE = -1;
+/** Beside the flags of a block: its priority names its own stream as what it depends on. */
+const SELF_DEPENDENT = 0x100;
+
+export class HeadersIn {
+  constructor(
+    private readonly core: Core,
+    private readonly sender: Sender,
+    private readonly abuse: Abuse,
+    private readonly events: Http2Events,
+  ) {}
+
+  /** A HEADERS frame with its payload at `at`. */
+  headers(c: Connection, at: number): void {
+    const { bytes } = this.core;
+    let start = at;
+    let end = at + c.length;
+    if ((c.flags & FLAG.PADDED) !== 0) {
+      if (c.length === 0) {
+        this.sender.fail(c, ERROR.FRAME_SIZE_ERROR);
+        return;
+      }
+      end -= bytes[start++];
+    }
+    let { flags } = c;
+    // Priority is no more (section 5.3.2); its octets are.
+    const priority = start;
+    if ((flags & FLAG.PRIORITY) !== 0) start += PRIORITY_BYTES;
+    if (start > end) {
+      this.sender.fail(c, (flags & FLAG.PADDED) !== 0 ? ERROR.PROTOCOL_ERROR : ERROR.FRAME_SIZE_ERROR);
+      return;
+    }
+    if (start > priority && get31(bytes, priority) === c.stream) flags |= SELF_DEPENDENT;
+    if ((flags & FLAG.END_HEADERS) !== 0) {
+      this.block(c, c.stream, flags, start, end);
+      return;
+    }
+    c.blockStream = c.stream;
+    c.blockFlags = flags;
+    c.blockLength = 0;
+    c.continuations = 0;
+    c.blockSince = this.core.clock[0];
+    if (end === start) this.abuse.empty(c);
+    this.gather(c, start, end);
+  }
+
+  /** A CONTINUATION frame of the block under way. */
+  continuation(c: Connection, at: number): void {
+    if (++c.continuations > c.limits.maxContinuations) {
+      this.abuse.calm(c, LIMIT.CONTINUATIONS);
+      return;
+    }
+    if (c.length === 0) this.abuse.empty(c);
+    if (!this.gather(c, at, at + c.length) || (c.flags & FLAG.END_HEADERS) === 0) return;
+    const { slab } = this.core;
+    const buffer = c.blockBuffer;
+    const id = c.blockStream;
+    const start = slab.bufferStart(buffer);
+    c.blockBuffer = NONE;
+    c.blockStream = 0;
+    this.block(c, id, c.blockFlags, start, start + c.blockLength);
+    slab.release(buffer);
+  }
+
+  /** The peer has broken a rule of a stream: it is told, and so is whoever the stream belongs to. */
+  streamError(c: Connection, slot: number, code: number): void {
+    this.sender.reset(slot, code);
+    this.events.streamFailed(c, slot, code);
+    this.abuse.provoked(c);
+  }
+
+  /** Adds [start, end) to the block under way. False if the connection has failed. */
+  private gather(c: Connection, start: number, end: number): boolean {
+    if ((c.going as number) === GOING.FAILED) return false;
+    const { slab, bytes } = this.core;
+    if (c.blockBuffer === NONE) {
+      c.blockBuffer = slab.take();
+      if (c.blockBuffer === NONE) {
+        this.core.starved(c);
+        return false;
+      }
+    }
+    const base = slab.bufferStart(c.blockBuffer);
+    if (c.blockLength + end - start > slab.bufferBytes) {
+      this.abuse.calm(c, LIMIT.HEADER_BYTES);
+      return false;
+    }
+    bytes.copyWithin(base + c.blockLength, start, end);
+    c.blockLength += end - start;
+    return true;
+  }
+
+  /** A whole block of stream `id`. Whatever becomes of the stream, the decoder must have seen it (section 4.3). */
+  private block(c: Connection, id: number, flags: number, start: number, end: number): void {
+    const { streams, list, values, memory } = this.core;
+    const { limits } = c;
+    const slot = streams.find(c, id);
+    const blockHits = memory.hits;
+    const fields = memory.fieldHits + memory.fieldMisses;
+    const fieldHits = memory.fieldHits;
+    const result = c.decoder.decode(start, end, list, limits.maxHeaderBytes, limits.maxHeaders);
+    const { meter } = c;
+    values[meter + H.HEADER_BLOCKS]++;
+    values[meter + H.HEADER_BLOCK_HITS] += memory.hits - blockHits;
+    values[meter + H.HEADER_FIELDS] += memory.fieldHits + memory.fieldMisses - fields;
+    values[meter + H.HEADER_FIELD_HITS] += memory.fieldHits - fieldHits;
+    if (result === DECODE.ERROR) {
+      this.sender.fail(c, ERROR.COMPRESSION_ERROR);
+      return;
+    }
+    const ended = (flags & FLAG.END_STREAM) !== 0;
+    // RFC 7540 section 5.3.1 had it as an error of the stream, and a sound peer never sends it.
+    const selfDependent = (flags & SELF_DEPENDENT) !== 0;
+    if (slot === NONE) {
+      if (c.role === ROLE.SERVER) this.opens(c, id, ended, result, selfDependent);
+      else this.unasked(c, id);
+    } else if (selfDependent) this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+    else this.more(c, slot, ended, result);
+  }
+
+  /** A head or trailers on a stream that is open. */
+  private more(c: Connection, slot: number, ended: boolean, result: number): void {
+    const { streams, list } = this.core;
+    const { facts } = list;
+    const state = streams.state[slot];
+    if ((state & STREAM.REMOTE_END) !== 0) {
+      this.streamError(c, slot, ERROR.STREAM_CLOSED);
+      return;
+    }
+    streams.active[slot] = this.core.clock[0];
+    if (result === DECODE.TOO_LARGE) {
+      this.abuse.limited(LIMIT.HEADER_BYTES);
+      this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+      return;
+    }
+    if ((state & STREAM.HEAD_IN) !== 0) {
+      // Section 8.1: a second block is the trailers, and the end.
+      if (!ended || checkTrailers(facts) !== 0 || streams.expected[slot] > 0) {
+        this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+        return;
+      }
+      streams.state[slot] = state | STREAM.REMOTE_END;
+      this.events.trailers(c, slot);
+      return;
+    }
+    const { status } = facts;
+    if (checkResponse(facts) !== 0 || (status < 200 && (ended || status === 101))) {
+      this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+      return;
+    }
+    if (status >= 200) {
+      let next = state | STREAM.HEAD_IN;
+      if (ended) next |= STREAM.REMOTE_END;
+      const bodiless = (state & STREAM.BODILESS) !== 0 || status === 204 || status === 304;
+      if (bodiless) next |= STREAM.BODILESS;
+      else if ((state & STREAM.UNCOUNTED) === 0 && facts.contentLength >= 0) {
+        streams.expected[slot] = facts.contentLength;
+        if (ended && facts.contentLength > 0) {
+          this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+          return;
+        }
+      }
+      streams.state[slot] = next;
+    }
+    this.events.response(c, slot, ended);
+  }
+
+  /** A request: the first block of a stream that the client opens. */
+  private opens(c: Connection, id: number, ended: boolean, result: number, selfDependent: boolean): void {
+    const { streams, list, values } = this.core;
+    const { facts } = list;
+    // Section 5.1.1: odd, and above all before.
+    if ((id & 1) === 0) {
+      this.sender.fail(c, ERROR.PROTOCOL_ERROR);
+      return;
+    }
+    if (id <= c.lastPeerId) {
+      if (id <= c.goawayLast && !c.wasReset(id)) this.sender.fail(c, ERROR.STREAM_CLOSED);
+      return;
+    }
+    c.lastPeerId = id;
+    // Section 6.8: what comes after our last GOAWAY is ignored, with all that follows on its stream.
+    if (c.going >= GOING.LEAVING) return;
+    if (c.active >= c.limits.maxStreams) {
+      this.abuse.limited(LIMIT.STREAMS);
+      // Before it has seen our SETTINGS the client can't know how many it may have.
+      if (c.settingsAcked) this.refuse(c, id, ERROR.REFUSED_STREAM);
+      else if (this.abuse.control(c)) this.sender.frames.reset(c, id, ERROR.REFUSED_STREAM);
+      return;
+    }
+    if (selfDependent || (result === DECODE.OK && checkRequest(facts) !== 0)) {
+      this.refuse(c, id, ERROR.PROTOCOL_ERROR);
+      return;
+    }
+    if (result === DECODE.OK && ended && facts.contentLength > 0) {
+      this.refuse(c, id, ERROR.PROTOCOL_ERROR);
+      return;
+    }
+    const slot = streams.allocate();
+    if (slot === NONE) {
+      this.refuse(c, id, ERROR.REFUSED_STREAM);
+      return;
+    }
+    streams.open(slot, c, id);
+    values[c.meter + H.STREAMS_TOTAL]++;
+    values[c.meter + H.STREAMS]++;
+    streams.state[slot] |= ended ? STREAM.HEAD_IN | STREAM.REMOTE_END : STREAM.HEAD_IN;
+    streams.active[slot] = this.core.clock[0];
+    if (result === DECODE.TOO_LARGE) {
+      this.abuse.limited(LIMIT.HEADER_BYTES);
+      this.events.requestTooLarge(c, slot, ended);
+      return;
+    }
+    streams.expected[slot] = facts.contentLength;
+    this.events.request(c, slot, ended);
+  }
+
+  /** A response to nothing. */
+  private unasked(c: Connection, id: number): void {
+    if ((id & 1) === 0 || id >= c.nextId) this.sender.fail(c, ERROR.PROTOCOL_ERROR);
+    else if (!c.wasReset(id)) this.sender.fail(c, ERROR.STREAM_CLOSED);
+  }
+
+  private refuse(c: Connection, id: number, code: number): void {
+    this.sender.frames.reset(c, id, code);
+    this.abuse.provoked(c);
+  }
+}

@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { decodedLength, decodeHuffman, encodedLength, encodeHuffman, longestText } from '../../src/hpack/huffman.js';
+import { HUFFMAN_CODES } from '../support/huffman-codes.js';
+import { NaiveError, naiveHuffman, naiveUnhuffman } from '../support/naive-hpack.js';
+import { runs } from '../support/runs.js';
+
+const out = new Uint8Array(4096);
+const octetsOf = (bits: string): Uint8Array =>
+  Uint8Array.from(bits.match(/.{8}/g) ?? [], (octet) => Number.parseInt(octet, 2));
+const decode = (octets: Uint8Array): string | null => {
+  const end = decodeHuffman(octets, 0, octets.length, out, 0);
+  assert.equal(decodedLength(octets, 0, octets.length), end);
+  return end < 0 ? null : Buffer.from(out.subarray(0, end)).toString('latin1');
+};
+
+describe('Huffman code (RFC 7541 section 5.2)', () => {
+  it('has the code of appendix B for every symbol', () => {
+    for (let symbol = 0; symbol < 256; symbol++) {
+      const text = Uint8Array.of(symbol);
+      const end = encodeHuffman(text, 0, 1, out, 0);
+      assert.equal(end, encodedLength(text, 0, 1));
+      const code = HUFFMAN_CODES[symbol];
+      assert.deepEqual(out.slice(0, end), octetsOf(code.padEnd(Math.ceil(code.length / 8) * 8, '1')));
+    }
+  });
+
+  it('encodes as an independent implementation does, and decodes that', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (text) => {
+        const end = encodeHuffman(text, 0, text.length, out, 0);
+        const octets = out.slice(0, end);
+        assert.equal(end, encodedLength(text, 0, text.length));
+        assert.deepEqual([...octets], naiveHuffman(Buffer.from(text).toString('latin1')));
+        assert.equal(decode(octets), Buffer.from(text).toString('latin1'));
+        assert.ok(text.length <= longestText(octets.length));
+      }),
+      { numRuns: runs(300) },
+    );
+  });
+
+  it('accepts and refuses what an independent implementation does', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 12 }), (octets) => {
+        let expected: string | null = null;
+        try {
+          expected = naiveUnhuffman([...octets]);
+        } catch (error) {
+          if (!(error instanceof NaiveError)) throw error;
+        }
+        assert.equal(decode(octets), expected);
+      }),
+      { numRuns: runs(2000) },
+    );
+  });
+
+  it('refuses EOS in a string', () => {
+    assert.equal(decode(octetsOf(`${HUFFMAN_CODES[256]}11`)), null);
+    assert.equal(
+      decode(octetsOf(`${HUFFMAN_CODES[97]}${HUFFMAN_CODES[256]}${HUFFMAN_CODES[97]}`.padEnd(40, '1'))),
+      null,
+    );
+  });
+
+  it('refuses more than seven bits of padding', () => {
+    assert.equal(decode(octetsOf(`${HUFFMAN_CODES[97]}111`)), 'a');
+    assert.equal(decode(octetsOf(`${HUFFMAN_CODES[97]}11111111111`)), null);
+    assert.equal(decode(Uint8Array.of(0xff)), null);
+  });
+
+  it('refuses padding that is not all ones', () => {
+    assert.equal(decode(octetsOf(`${HUFFMAN_CODES[97]}110`)), null);
+    assert.equal(decode(octetsOf(`${HUFFMAN_CODES[97]}000`)), null);
+  });
+});
