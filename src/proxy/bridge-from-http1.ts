@@ -15,14 +15,14 @@ import { E, endpointBase, LIMITS, W } from '../metrics/layout.js';
 import { asksForWebSocket, RequestBridge } from '../translate/request.js';
 import { listTrailers } from '../translate/trailers.js';
 import { BridgeResponses } from './bridge-response.js';
-import { Tunnels } from './bridge-tunnel.js';
-import { CLOSE } from './connections.js';
+import { CLOSE } from './connect/connections.js';
 import { PROTOCOL } from './context.js';
 import { REQUEST } from './exchange.js';
 import type { Http1 } from './http1.js';
 import { WHY } from './http1-answers.js';
 import type { Http2 } from './http2.js';
 import { WAITING } from './http2-exchange.js';
+import { Tunnels } from './relay/tunnel.js';
 
 const NONE = -1;
 /** How soon an exchange is looked at again that waits for a dial to end, ms. */

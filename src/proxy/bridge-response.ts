@@ -12,7 +12,7 @@ import { LIMITS, W } from '../metrics/layout.js';
 import { ResponseBridge, responseFraming, responseLength } from '../translate/response.js';
 import { writeEnd } from '../translate/trailers.js';
 import type { FromHttp1 } from './bridge-from-http1.js';
-import { CLOSE } from './connections.js';
+import { CLOSE } from './connect/connections.js';
 import { REQUEST } from './exchange.js';
 import { MAX_LATENCY_US } from './http2-exchange.js';
 

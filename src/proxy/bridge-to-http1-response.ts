@@ -9,7 +9,7 @@ import { ResponseBridge } from '../translate/response.js';
 import { listTrailers } from '../translate/trailers.js';
 import type { BridgeToHttp1 } from './bridge-to-http1.js';
 import { SENDING } from './bridge-to-http1-request.js';
-import { CLOSE } from './connections.js';
+import { CLOSE } from './connect/connections.js';
 import { PROTOCOL } from './context.js';
 import { RESPONSE } from './exchange.js';
 import { WHY } from './http1-answers.js';

@@ -7,14 +7,14 @@ import { SOCKET } from '../io/sockets.js';
 import { LIMITS, W } from '../metrics/layout.js';
 import { BridgedRequests, SENDING } from './bridge-to-http1-request.js';
 import { BridgedResponses } from './bridge-to-http1-response.js';
-import { CLOSE, KIND } from './connections.js';
+import { CLOSE, KIND } from './connect/connections.js';
+import { DIAL } from './connect/upstreams.js';
 import { PROTOCOL } from './context.js';
 import { isIdempotent } from './exchange.js';
 import { WHY } from './http1-answers.js';
 import type { Http2 } from './http2.js';
 import { GONE, WAITING } from './http2-exchange.js';
 import { MAX_ATTEMPTS } from './http2-retry.js';
-import { DIAL } from './upstreams.js';
 
 const NONE = -1;
 const LIMIT_BUFFERED = LIMITS.indexOf('buffered-bytes');

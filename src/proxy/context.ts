@@ -12,8 +12,8 @@ import type { Splicer } from '../io/splice.js';
 import type { Wheel } from '../io/wheel.js';
 import { E, endpointBase, MAX_ENDPOINTS, MAX_LISTENERS, MAX_SERVICES, W } from '../metrics/layout.js';
 import { WorkerMetrics } from '../metrics/shared.js';
-import { AccessLog } from './access-log.js';
-import { Connections } from './connections.js';
+import { Connections } from './connect/connections.js';
+import { AccessLog } from './exchange/access-log.js';
 import type { EndpointSnapshot, ListenerSnapshot, ServiceSnapshot, Snapshot, WorkerTask } from './snapshot.js';
 
 const SOCKADDR_BYTES = 32;

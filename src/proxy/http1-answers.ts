@@ -4,7 +4,7 @@ import { METHOD } from '../http1/head.js';
 import { writeOwnResponse } from '../http1/write.js';
 import { SOCKET } from '../io/sockets.js';
 import { RESPONSE_REASONS, S, serviceBase, W } from '../metrics/layout.js';
-import { CLOSE, KIND } from './connections.js';
+import { CLOSE, KIND } from './connect/connections.js';
 import type { Context } from './context.js';
 import { type Exchanges, REQUEST } from './exchange.js';
 import type { Http1 } from './http1.js';

@@ -1,12 +1,12 @@
 // Where a request goes: an endpoint is picked, and a connection found for it.
 import { E, endpointBase, S, serviceBase } from '../metrics/layout.js';
-import { CLOSE, KIND } from './connections.js';
+import { CLOSE, KIND } from './connect/connections.js';
+import { DIAL } from './connect/upstreams.js';
 import type { Context } from './context.js';
 import type { Exchanges } from './exchange.js';
 import type { Http1 } from './http1.js';
 import { WHY } from './http1-answers.js';
 import { MAX_ATTEMPTS } from './http1-retry.js';
-import { DIAL } from './upstreams.js';
 
 const NONE = -1;
 

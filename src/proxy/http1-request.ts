@@ -6,10 +6,10 @@ import { FRAMING, headEnd, MORE, parseRequest } from '../http1/head.js';
 import { writeRequest } from '../http1/write.js';
 import { SOCKET } from '../io/sockets.js';
 import { L, LIMITS, listenerBase, S, serviceBase } from '../metrics/layout.js';
-import type { BodyRelay } from './bodies.js';
-import { CLOSE } from './connections.js';
+import { CLOSE } from './connect/connections.js';
 import type { Context } from './context.js';
 import { type Exchanges, FLOW, REQUEST } from './exchange.js';
+import type { BodyRelay } from './http1/bodies.js';
 import type { Http1 } from './http1.js';
 import { WHY } from './http1-answers.js';
 

@@ -5,9 +5,9 @@ import { FRAMING, headEnd, METHOD, MORE, parseResponse } from '../http1/head.js'
 import { writeResponse } from '../http1/write.js';
 import { FIRST, firstFrame } from '../http2/first-frame.js';
 import { SOCKET } from '../io/sockets.js';
-import type { BodyRelay } from './bodies.js';
 import { type Context, PROTOCOL } from './context.js';
 import { type Exchanges, REQUEST, RESPONSE } from './exchange.js';
+import type { BodyRelay } from './http1/bodies.js';
 import type { Http1 } from './http1.js';
 
 const NONE = -1;

@@ -3,10 +3,10 @@
 import { ERROR, UPSTREAM } from '../http1/errors.js';
 import { SOCKET } from '../io/sockets.js';
 import { LIMITS, S, serviceBase, W } from '../metrics/layout.js';
-import type { BodyRelay } from './bodies.js';
-import { CLOSE } from './connections.js';
+import { CLOSE } from './connect/connections.js';
 import { type Context, PROTOCOL } from './context.js';
 import { type Exchanges, FLOW } from './exchange.js';
+import type { BodyRelay } from './http1/bodies.js';
 import type { Http1 } from './http1.js';
 import { WHY } from './http1-answers.js';
 

@@ -2,10 +2,10 @@
 // fires, and a deadline that has moved later meanwhile is armed again then.
 import { SOCKET } from '../io/sockets.js';
 import { LIMITS } from '../metrics/layout.js';
-import type { BodyRelay } from './bodies.js';
-import { CLOSE } from './connections.js';
+import { CLOSE } from './connect/connections.js';
 import type { Context } from './context.js';
 import { type Exchanges, REQUEST } from './exchange.js';
+import type { BodyRelay } from './http1/bodies.js';
 import type { Http1 } from './http1.js';
 import { WHY } from './http1-answers.js';
 

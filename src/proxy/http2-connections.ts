@@ -6,12 +6,12 @@ import type { CongestionSink, Core } from '../http2/shared-state.js';
 import { PEER, STREAM } from '../http2/streams.js';
 import { SOCKET } from '../io/sockets.js';
 import { H, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
-import { CLOSE, KIND } from './connections.js';
+import { CLOSE, KIND } from './connect/connections.js';
+import type { Http2Pool } from './connect/http2-pool.js';
 import { type Context, PROTOCOL } from './context.js';
 import { WHY } from './http1-answers.js';
 import type { Http2 } from './http2.js';
 import { WAITING } from './http2-exchange.js';
-import type { Http2Pool } from './http2-pool.js';
 
 const NONE = -1;
 /** Output beyond this much stops the reading of requests: their answers would only add to it. */

@@ -7,14 +7,14 @@ import type { Http2Machine } from '../http2/machine.js';
 import type { Core } from '../http2/shared-state.js';
 import { PEER, STREAM } from '../http2/streams.js';
 import { E, endpointBase, LIMITS, S, serviceBase } from '../metrics/layout.js';
+import type { Http2Pool } from './connect/http2-pool.js';
+import { DIAL } from './connect/upstreams.js';
 import type { Context } from './context.js';
 import { WHY } from './http1-answers.js';
 import type { Http2 } from './http2.js';
 import type { Http2Accounts } from './http2-accounts.js';
 import { type StreamExchanges, WAITING } from './http2-exchange.js';
-import type { Http2Pool } from './http2-pool.js';
 import { MAX_ATTEMPTS } from './http2-retry.js';
-import { DIAL } from './upstreams.js';
 
 const NONE = -1;
 const LIMIT_SLAB = LIMITS.indexOf('slab');

@@ -4,7 +4,7 @@ import { type Connection, GOING, READING, ROLE } from '../http2/connection.js';
 import { ERROR } from '../http2/frame.js';
 import { STREAM } from '../http2/streams.js';
 import { LIMITS } from '../metrics/layout.js';
-import { CLOSE } from './connections.js';
+import { CLOSE } from './connect/connections.js';
 import { WHY } from './http1-answers.js';
 import type { Http2 } from './http2.js';
 import { WAITING } from './http2-exchange.js';

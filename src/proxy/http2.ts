@@ -16,7 +16,9 @@ import { SOCKET } from '../io/sockets.js';
 import { L, listenerBase, S, serviceBase } from '../metrics/layout.js';
 import { FromHttp1 } from './bridge-from-http1.js';
 import { BridgeToHttp1 } from './bridge-to-http1.js';
-import { CLOSE, KIND } from './connections.js';
+import { CLOSE, KIND } from './connect/connections.js';
+import { Http2Pool } from './connect/http2-pool.js';
+import type { Upstreams } from './connect/upstreams.js';
 import type { Context } from './context.js';
 import type { Http1 } from './http1.js';
 import { WHY } from './http1-answers.js';
@@ -25,10 +27,8 @@ import { Http2Answers } from './http2-answers.js';
 import { congestionSink, Http2Connections } from './http2-connections.js';
 import { GONE, MAX_LATENCY_US, StreamExchanges, WAITING } from './http2-exchange.js';
 import { Http2Lifecycle } from './http2-lifecycle.js';
-import { Http2Pool } from './http2-pool.js';
 import { Http2Retries } from './http2-retry.js';
 import { Http2Timers } from './http2-timers.js';
-import type { Upstreams } from './upstreams.js';
 
 const NONE = -1;
 /** Streams that a worker may have, both sides counted. */

@@ -2,13 +2,13 @@
 import { ERRNO } from '../io/abi.js';
 import type { Handlers } from '../io/reactor.js';
 import { L } from '../metrics/layout.js';
-import type { Acceptor } from './acceptor.js';
-import { CLOSE, KIND } from './connections.js';
+import type { Acceptor } from './accept/acceptor.js';
+import type { Detector } from './accept/detector.js';
+import { CLOSE, KIND } from './connect/connections.js';
 import type { Context } from './context.js';
-import type { Detector } from './detector.js';
 import type { Http1 } from './http1.js';
 import type { Http2 } from './http2.js';
-import type { OpaqueRelay } from './opaque.js';
+import type { OpaqueRelay } from './relay/opaque.js';
 import type { Worker } from './worker.js';
 
 export class SocketEvents implements Handlers {

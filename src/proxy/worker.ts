@@ -8,18 +8,18 @@ import type { Native } from '../io/native.js';
 import { Reactor } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
 import { E, endpointBase, LIMITS, MAX_ENDPOINTS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
-import { Acceptor } from './acceptor.js';
-import type { AccessLog } from './access-log.js';
-import { completionsToAwait } from './coalesce.js';
-import { CLOSE, KIND } from './connections.js';
+import { Acceptor } from './accept/acceptor.js';
+import { Detector } from './accept/detector.js';
+import { CLOSE, KIND } from './connect/connections.js';
+import { Upstreams } from './connect/upstreams.js';
 import { Context } from './context.js';
-import { Detector } from './detector.js';
+import type { AccessLog } from './exchange/access-log.js';
 import { Http1 } from './http1.js';
+import { completionsToAwait } from './http2/coalesce.js';
 import { Http2 } from './http2.js';
-import { OpaqueRelay } from './opaque.js';
+import { OpaqueRelay } from './relay/opaque.js';
 import { BOARD, type FromWorker, type Snapshot, type ToWorker, type WorkerTask } from './snapshot.js';
 import { SocketEvents } from './socket-events.js';
-import { Upstreams } from './upstreams.js';
 
 /** Gauges that nobody updates per event are sampled so often, ms. */
 const SAMPLE_MS = 250;

@@ -1,6 +1,6 @@
 // What the protocols know of every connection beside its socket: whose it is, since when, and its place in the metrics.
-import { CLOSE_REASONS, E, endpointBase, L, listenerBase, W } from '../metrics/layout.js';
-import type { Context } from './context.js';
+import { CLOSE_REASONS, E, endpointBase, L, listenerBase, W } from '../../metrics/layout.js';
+import type { Context } from '../context.js';
 
 /** What a socket is doing, and so who handles its events. 0 is a free slot. */
 export const KIND = {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { completionsToAwait } from '../../src/proxy/coalesce.js';
+import { completionsToAwait } from '../../../src/proxy/http2/coalesce.js';
 
 describe('what a turn waits for', () => {
   it('is the next completion where little is in flight', () => {

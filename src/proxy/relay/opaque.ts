@@ -2,14 +2,14 @@
 //
 // A direction begins by copying through the slab, which is cheapest for small messages. When receives keep filling whole
 // buffers it is a bulk flow, and the direction is spliced; when spliced moves become small it is copied again.
-import { ERRNO } from '../io/abi.js';
-import { BUFFER_CAPACITY } from '../io/slab.js';
-import { SOCKET } from '../io/sockets.js';
-import { PUMP } from '../io/splice.js';
-import { L, LIMITS, W } from '../metrics/layout.js';
-import { CLOSE, KIND } from './connections.js';
-import type { Context } from './context.js';
-import { DIAL, type Upstreams } from './upstreams.js';
+import { ERRNO } from '../../io/abi.js';
+import { BUFFER_CAPACITY } from '../../io/slab.js';
+import { SOCKET } from '../../io/sockets.js';
+import { PUMP } from '../../io/splice.js';
+import { L, LIMITS, W } from '../../metrics/layout.js';
+import { CLOSE, KIND } from '../connect/connections.js';
+import { DIAL, type Upstreams } from '../connect/upstreams.js';
+import type { Context } from '../context.js';
 
 /** A receive of at least this many bytes belongs to a bulk flow ... */
 const BULK_BYTES = BUFFER_CAPACITY >> 1;

@@ -1,11 +1,11 @@
 // Detection: a client connection until its protocol is known. Bytes go through the matcher as they arrive; when none come, the
 // endpoint is dialled and may speak first (the race); a destination that did so before is dialled at once; and at the last
 // timeout the connection is relayed as it is: detection never closes a connection that might have worked.
-import { destinationKey } from '../detect/learned.js';
-import { match, START, VERDICT, verdictOf } from '../detect/matcher.js';
-import { FIRST, firstFrame } from '../http2/first-frame.js';
-import { BUFFER_CAPACITY } from '../io/slab.js';
-import { SOCKET } from '../io/sockets.js';
+import { destinationKey } from '../../detect/learned.js';
+import { match, START, VERDICT, verdictOf } from '../../detect/matcher.js';
+import { FIRST, firstFrame } from '../../http2/first-frame.js';
+import { BUFFER_CAPACITY } from '../../io/slab.js';
+import { SOCKET } from '../../io/sockets.js';
 import {
   L,
   LIMITS,
@@ -15,14 +15,14 @@ import {
   MAX_LISTENERS,
   REASONS,
   W,
-} from '../metrics/layout.js';
-import { CLOSE, KIND } from './connections.js';
-import { type Context, PROTOCOL } from './context.js';
-import type { Http1 } from './http1.js';
-import type { Http2 } from './http2.js';
-import { DIAL_ATTEMPTS, type OpaqueRelay } from './opaque.js';
-import { MODE } from './snapshot.js';
-import type { Upstreams } from './upstreams.js';
+} from '../../metrics/layout.js';
+import { CLOSE, KIND } from '../connect/connections.js';
+import type { Upstreams } from '../connect/upstreams.js';
+import { type Context, PROTOCOL } from '../context.js';
+import type { Http1 } from '../http1.js';
+import type { Http2 } from '../http2.js';
+import { DIAL_ATTEMPTS, type OpaqueRelay } from '../relay/opaque.js';
+import { MODE } from '../snapshot.js';
 
 const NONE = -1;
 const REASON = {

@@ -1,11 +1,11 @@
 // Body bytes of an exchange, from one socket to the other, either way: through the slab, framed anew where they are chunked,
 // or spliced where the length is known and large. Slow readers hold back their source.
-import { BODY, frameChunk, writeLastChunk } from '../http1/body.js';
-import { SOCKET } from '../io/sockets.js';
-import { PUMP } from '../io/splice.js';
-import { L, LIMITS, W } from '../metrics/layout.js';
-import type { Context } from './context.js';
-import { type Exchanges, FLOW } from './exchange.js';
+import { BODY, frameChunk, writeLastChunk } from '../../http1/body.js';
+import { SOCKET } from '../../io/sockets.js';
+import { PUMP } from '../../io/splice.js';
+import { L, LIMITS, W } from '../../metrics/layout.js';
+import type { Context } from '../context.js';
+import { type Exchanges, FLOW } from '../exchange.js';
 
 /** Bodies with at least so much to come are spliced: below, switching costs more than copying. */
 export const SPLICE_BYTES = 256 * 1024;

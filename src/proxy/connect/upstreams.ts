@@ -1,8 +1,15 @@
 // Connections to endpoints: dialling, and the pool of idle HTTP connections (last in, first out, so that surplus ones age out).
-import { ERRNO } from '../io/abi.js';
-import { E, ENDPOINT_HISTOGRAMS, endpointBase, endpointHistogram, LIMITS, MAX_ENDPOINTS } from '../metrics/layout.js';
+import { ERRNO } from '../../io/abi.js';
+import {
+  E,
+  ENDPOINT_HISTOGRAMS,
+  endpointBase,
+  endpointHistogram,
+  LIMITS,
+  MAX_ENDPOINTS,
+} from '../../metrics/layout.js';
+import type { Context } from '../context.js';
 import { CLOSE, KIND } from './connections.js';
-import type { Context } from './context.js';
 
 const NONE = -1;
 const LIMIT_POOL = LIMITS.indexOf('pool-connections');

@@ -1,10 +1,10 @@
 // HTTP/2 connections to endpoints: few, each with as many streams as it may have, one more when they are used up, replaced when
 // they are old. Requests wait in line for a connection that is being made.
-import { type Connection, GOING } from '../http2/connection.js';
-import { MAX_STREAM_ID } from '../http2/frame.js';
-import { E, endpointBase, MAX_ENDPOINTS } from '../metrics/layout.js';
-import type { Context } from './context.js';
-import { type StreamExchanges, WAITING } from './http2-exchange.js';
+import { type Connection, GOING } from '../../http2/connection.js';
+import { MAX_STREAM_ID } from '../../http2/frame.js';
+import { E, endpointBase, MAX_ENDPOINTS } from '../../metrics/layout.js';
+import type { Context } from '../context.js';
+import { type StreamExchanges, WAITING } from '../http2-exchange.js';
 
 const NONE = -1;
 /** Of the age limit: connections made together are not to be replaced together. */

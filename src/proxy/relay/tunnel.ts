@@ -1,12 +1,12 @@
 // Tunnels between a socket and a stream (RFC 9113 section 8.5, RFC 8441): bytes of an HTTP/1 client become DATA and the other way,
 // each direction ends by itself. The exchange that opened one has been accounted for.
-import { ERROR } from '../http2/frame.js';
-import { PEER, STREAM } from '../http2/streams.js';
-import { ERRNO } from '../io/abi.js';
-import { SOCKET } from '../io/sockets.js';
-import { LIMITS } from '../metrics/layout.js';
-import type { FromHttp1 } from './bridge-from-http1.js';
-import { CLOSE, KIND } from './connections.js';
+import { ERROR } from '../../http2/frame.js';
+import { PEER, STREAM } from '../../http2/streams.js';
+import { ERRNO } from '../../io/abi.js';
+import { SOCKET } from '../../io/sockets.js';
+import { LIMITS } from '../../metrics/layout.js';
+import type { FromHttp1 } from '../bridge-from-http1.js';
+import { CLOSE, KIND } from '../connect/connections.js';
 
 const NEVER = Number.POSITIVE_INFINITY;
 const LIMIT = {

@@ -1,10 +1,10 @@
 // Accepting, and spreading connections over the workers. Every worker accepts on its own SO_REUSEPORT socket and keeps a
 // connection unless a sibling is less loaded; then the fd, an integer, goes straight to the sibling's ring.
-import { ERRNO } from '../io/abi.js';
-import { LIMITS, W } from '../metrics/layout.js';
-import { KIND } from './connections.js';
-import type { Context } from './context.js';
-import { BOARD, type ListenerSnapshot } from './snapshot.js';
+import { ERRNO } from '../../io/abi.js';
+import { LIMITS, W } from '../../metrics/layout.js';
+import { KIND } from '../connect/connections.js';
+import type { Context } from '../context.js';
+import { BOARD, type ListenerSnapshot } from '../snapshot.js';
 
 /** Up to this load connections are spread exactly; above, a sibling must be lighter by an eighth to be worth the trip. */
 const EXACT_LOAD = 16;

@@ -1,12 +1,12 @@
 // The access log: one JSON line a request or opaque connection, off by default. Lines are collected and written once in a
 // while, off the path of the request; what the reader does not take waits, and beyond a bound is dropped and counted.
 import { writeSync } from 'node:fs';
-import type { FieldList } from '../hpack/field-list.js';
-import type { Streams } from '../http2/streams.js';
-import { CLOSE_REASONS, W } from '../metrics/layout.js';
-import type { Context } from './context.js';
-import type { Exchanges } from './exchange.js';
-import type { StreamExchanges } from './http2-exchange.js';
+import type { FieldList } from '../../hpack/field-list.js';
+import type { Streams } from '../../http2/streams.js';
+import { CLOSE_REASONS, W } from '../../metrics/layout.js';
+import type { Context } from '../context.js';
+import type { Exchanges } from '../exchange.js';
+import type { StreamExchanges } from '../http2-exchange.js';
 
 const FLUSH_MS = 200;
 /** When a full pipe is tried again. */
