@@ -10,7 +10,7 @@ import type { Slab } from '../io/slab.js';
 import type { Sockets } from '../io/sockets.js';
 import type { Splicer } from '../io/splice.js';
 import type { Wheel } from '../io/wheel.js';
-import { E, endpointBase, MAX_ENDPOINTS, MAX_LISTENERS, MAX_SERVICES, W } from '../metrics/layout.js';
+import { E, endpointBase, MAX_ENDPOINTS, MAX_LISTENERS, MAX_SERVICES, serviceBase, W } from '../metrics/layout.js';
 import { WorkerMetrics } from '../metrics/shared.js';
 import { Connections } from './connect/connections.js';
 import { AccessLog } from './exchange/access-log.js';
@@ -51,6 +51,9 @@ export class ServiceTable {
   readonly opaque = new Uint8Array(MAX_SERVICES);
   /** One of PROTOCOL. */
   readonly protocol = new Uint8Array(MAX_SERVICES);
+  /** Slot of the service's series in the metrics, and first value of its block there. Several may share the overflow series. */
+  readonly series = new Int32Array(MAX_SERVICES);
+  readonly base = new Int32Array(MAX_SERVICES);
 }
 
 /** Where an endpoint is. */
@@ -62,6 +65,9 @@ export class EndpointTable {
   readonly address: string[] = new Array<string>(MAX_ENDPOINTS).fill('');
   /** PROTOCOL that it has been seen to speak; AUTO while that is not known. */
   readonly protocol = new Uint8Array(MAX_ENDPOINTS);
+  /** Slot of the endpoint's series in the metrics, and first value of its block there. Several may share the overflow series. */
+  readonly series = new Int32Array(MAX_ENDPOINTS);
+  readonly base = new Int32Array(MAX_ENDPOINTS);
 }
 
 export class ListenerTable {
@@ -123,8 +129,21 @@ export class Context {
     this.accessLog = new AccessLog(this);
     const cells = this.slab.fixed(MAX_ENDPOINTS * SOCKADDR_BYTES);
     const names = this.slab.fixed(MAX_SERVICES * HOST_BYTES);
-    for (let i = 0; i < MAX_SERVICES; i++) this.services.hostAt[i] = names + i * HOST_BYTES;
-    for (let i = 0; i < MAX_ENDPOINTS; i++) this.endpoints.addressAt[i] = cells + i * SOCKADDR_BYTES;
+    for (let i = 0; i < MAX_SERVICES; i++) {
+      this.services.hostAt[i] = names + i * HOST_BYTES;
+      this.services.series[i] = i;
+      this.services.base[i] = serviceBase(i);
+    }
+    for (let i = 0; i < MAX_ENDPOINTS; i++) {
+      this.endpoints.addressAt[i] = cells + i * SOCKADDR_BYTES;
+      this.endpoints.series[i] = i;
+      this.endpoints.base[i] = endpointBase(i);
+    }
+  }
+
+  /** Service slot for traffic of `client` with this verdict, -1 where it is refused. Asked anew for each request: a reload may have changed it. */
+  serviceFor(client: number, verdict: number): number {
+    return this.listeners.service[this.connections.listener[client] * 4 + verdict];
   }
 
   /** Counts that a limit has fired. */

@@ -19,6 +19,8 @@ export interface ListenerSnapshot {
   /** 0: none. */
   readonly timeoutMs: number;
   readonly learnTtlMs: number;
+  /** Connections go where the client was going (SO_ORIGINAL_DST), or to what `resolve` says of that address. */
+  readonly originalDestination: boolean;
   /** The listening socket of the worker that receives this; -1 where it accepts nothing (any more). */
   readonly fd: number;
 }
@@ -35,12 +37,31 @@ export interface ServiceSnapshot {
   readonly endpoints: readonly EndpointSnapshot[];
 }
 
+/** What the main thread says of an address that a client was going to. */
+export interface DestinationSnapshot {
+  /** A MODE. */
+  readonly mode: number;
+  /** Index into REASONS of why, unless the mode is DETECT. */
+  readonly reason: number;
+  /** Service slots per verdict, in the order of VERDICTS; null: nobody knows better, so the connection goes to the address itself. */
+  readonly services: readonly number[] | null;
+  /** -1: no race. */
+  readonly raceMs: number;
+  /** 0: none. */
+  readonly timeoutMs: number;
+  readonly learnTtlMs: number;
+}
+
 export interface Snapshot {
   readonly listeners: readonly ListenerSnapshot[];
   readonly services: readonly ServiceSnapshot[];
   readonly limits: LimitsConfig;
   readonly coalesceUs: number;
   readonly access: boolean;
+  /** How long a connection may wait for `resolved` before it goes where its client was going, ms. */
+  readonly resolveTimeoutMs: number;
+  /** Original ports that are relayed without detection. */
+  readonly opaquePorts: readonly number[];
 }
 
 /** Int32 cells of the table that all workers share. */
@@ -73,6 +94,10 @@ export type ToWorker =
   | { readonly kind: 'endpoints'; readonly service: number; readonly endpoints: readonly EndpointSnapshot[] }
   /** `hold`: answer `Connection: close` but go on accepting. `stop`: accept what is queued, then no more. `force`: close all. */
   | { readonly kind: 'drain'; readonly phase: 'hold' | 'stop' | 'force' }
+  /** The answer to `resolve` with the same id. */
+  | { readonly kind: 'resolved'; readonly id: number; readonly destination: DestinationSnapshot }
+  /** What `resolved` has said may be true no more: it is asked anew for the next connections. */
+  | { readonly kind: 'unresolved' }
   | { readonly kind: 'ping'; readonly id: number };
 
 export type FromWorker =
@@ -82,6 +107,14 @@ export type FromWorker =
   /** Nothing is open any more (after `stop`). */
   | { readonly kind: 'drained' }
   | { readonly kind: 'pong'; readonly id: number }
+  /** What becomes of connections on listener slot `listener` whose clients were going to `host` (numeric) and `port`? */
+  | {
+      readonly kind: 'resolve';
+      readonly id: number;
+      readonly listener: number;
+      readonly host: string;
+      readonly port: number;
+    }
   | {
       readonly kind: 'log';
       readonly level: 'error' | 'warn' | 'info' | 'debug';

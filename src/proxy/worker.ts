@@ -7,7 +7,7 @@ import { threadId } from 'node:worker_threads';
 import type { Native } from '../io/native.js';
 import { Reactor } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
-import { E, endpointBase, LIMITS, MAX_ENDPOINTS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
+import { E, LIMITS, MAX_ENDPOINTS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
 import { Acceptor } from './accept/acceptor.js';
 import { Detector } from './accept/detector.js';
 import { CLOSE, KIND } from './connect/connections.js';
@@ -146,6 +146,9 @@ export class Worker {
       case 'drain':
         this.drain(message.phase);
         break;
+      case 'resolved':
+      case 'unresolved':
+        break;
       case 'ping':
         this.send({ kind: 'pong', id: message.id });
         break;
@@ -225,7 +228,7 @@ export class Worker {
     this.context.metrics.record(this.turnHistogram, lag);
     for (let endpoint = 1; endpoint < MAX_ENDPOINTS; endpoint++) {
       if (endpoints.service[endpoint] < 0) continue;
-      const base = endpointBase(endpoint);
+      const base = this.context.endpoints.base[endpoint];
       values[base + E.STATE] = balancer.state(endpoint);
       values[base + E.EWMA_MS] = balancer.ewma(endpoint, reactor.clockMs());
     }

@@ -312,6 +312,8 @@ export class Engine {
       limits: config.limits,
       coalesceUs: config.coalesceUs,
       access: config.log.access,
+      resolveTimeoutMs: 500,
+      opaquePorts: [...config.opaquePorts],
     };
   }
 
@@ -329,6 +331,7 @@ export class Engine {
       raceMs: decision.protocol === 'detect' ? (race(config, listener).delayMs ?? -1) : -1,
       timeoutMs: listener.detect.timeoutMs,
       learnTtlMs: listener.detect.learnTtlMs,
+      originalDestination: false,
       fd: this.listeners.fd(listenerKey(listener), worker),
     };
   }

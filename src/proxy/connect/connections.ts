@@ -1,5 +1,5 @@
 // What the protocols know of every connection beside its socket: whose it is, since when, and its place in the metrics.
-import { CLOSE_REASONS, E, endpointBase, L, listenerBase, W } from '../../metrics/layout.js';
+import { CLOSE_REASONS, E, L, listenerBase, W } from '../../metrics/layout.js';
 import type { Context } from '../context.js';
 
 /** What a socket is doing, and so who handles its events. 0 is a free slot. */
@@ -102,7 +102,7 @@ export class Connections {
     const { sockets, values, reactor } = this.context;
     const slot = sockets.adopt(fd, kind);
     if (slot < 0) return NONE;
-    const meter = endpointBase(endpoint);
+    const meter = this.context.endpoints.base[endpoint];
     this.listener[slot] = NONE;
     this.endpoint[slot] = endpoint;
     this.meter[slot] = meter;

@@ -2,7 +2,7 @@
 // they are old. Requests wait in line for a connection that is being made.
 import { type Connection, GOING } from '../../http2/connection.js';
 import { MAX_STREAM_ID } from '../../http2/frame.js';
-import { E, endpointBase, MAX_ENDPOINTS } from '../../metrics/layout.js';
+import { E, MAX_ENDPOINTS } from '../../metrics/layout.js';
 import type { Context } from '../context.js';
 import { type StreamExchanges, WAITING } from '../http2-exchange.js';
 
@@ -155,7 +155,7 @@ export class Http2Pool {
   /** Brings the gauges of the endpoint's pool up to date. */
   gauge(endpoint: number): void {
     const { values } = this.context;
-    const base = endpointBase(endpoint);
+    const base = this.context.endpoints.base[endpoint];
     let capacity = 0;
     const list = this.connections[endpoint];
     for (let i = 0; i < list.length; i++) {

@@ -1,13 +1,6 @@
 // Connections to endpoints: dialling, and the pool of idle HTTP connections (last in, first out, so that surplus ones age out).
 import { ERRNO } from '../../io/abi.js';
-import {
-  E,
-  ENDPOINT_HISTOGRAMS,
-  endpointBase,
-  endpointHistogram,
-  LIMITS,
-  MAX_ENDPOINTS,
-} from '../../metrics/layout.js';
+import { E, ENDPOINT_HISTOGRAMS, endpointHistogram, LIMITS, MAX_ENDPOINTS } from '../../metrics/layout.js';
 import type { Context } from '../context.js';
 import { CLOSE, KIND } from './connections.js';
 
@@ -48,7 +41,7 @@ export class Upstreams {
     const { endpoints, services, connections, values } = context;
     const service = endpoints.service[endpoint];
     if (service < 0) return DIAL.FAILED;
-    if (values[endpointBase(endpoint) + E.OPEN] >= services.maxConnections[service]) {
+    if (values[this.context.endpoints.base[endpoint] + E.OPEN] >= services.maxConnections[service]) {
       context.limited(LIMIT_POOL);
       return DIAL.LIMIT;
     }
@@ -77,7 +70,7 @@ export class Upstreams {
     const endpoint = connections.endpoint[slot];
     const elapsed = reactor.now - connections.opened[slot];
     if (result < 0) {
-      values[endpointBase(endpoint) + E.CONNECT_FAILURES]++;
+      values[this.context.endpoints.base[endpoint] + E.CONNECT_FAILURES]++;
       balancer.connectFailed(endpoint, reactor.ms);
       return false;
     }
@@ -89,7 +82,7 @@ export class Upstreams {
   /** A connection stood, and its endpoint did not speak what it is said to speak: as good as none. */
   unusable(endpoint: number): void {
     const { balancer, reactor, values } = this.context;
-    values[endpointBase(endpoint) + E.CONNECT_FAILURES]++;
+    values[this.context.endpoints.base[endpoint] + E.CONNECT_FAILURES]++;
     balancer.connectFailed(endpoint, reactor.ms);
   }
 
@@ -97,7 +90,7 @@ export class Upstreams {
   connectTimedOut(slot: number): void {
     const { connections, balancer, reactor, values } = this.context;
     const endpoint = connections.endpoint[slot];
-    values[endpointBase(endpoint) + E.CONNECT_FAILURES]++;
+    values[this.context.endpoints.base[endpoint] + E.CONNECT_FAILURES]++;
     this.context.limited(LIMIT_CONNECT);
     balancer.connectFailed(endpoint, reactor.ms);
   }
@@ -123,7 +116,7 @@ export class Upstreams {
     const { connections, services, endpoints, values, wheel, reactor, draining } = this.context;
     const endpoint = connections.endpoint[slot];
     const service = endpoints.service[endpoint];
-    const base = endpointBase(endpoint);
+    const base = this.context.endpoints.base[endpoint];
     if (service < 0 || draining || values[base + E.POOL_IDLE] >= services.maxIdle[service]) {
       connections.close(slot, CLOSE.OK);
       return;
@@ -184,6 +177,6 @@ export class Upstreams {
     if (prev !== NONE) this.next[prev] = next;
     else this.idleHead[endpoint] = next;
     this.pooled[slot] = 0;
-    this.context.values[endpointBase(endpoint) + E.POOL_IDLE]--;
+    this.context.values[this.context.endpoints.base[endpoint] + E.POOL_IDLE]--;
   }
 }
