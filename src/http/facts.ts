@@ -1,11 +1,10 @@
 // What the fields of a list say, gathered one by one, with the errors that show in a field whatever message it is in.
 
-import { METHOD } from '../http1/head.js';
-import { methodOf } from '../http1/start-line.js';
 import { validAuthority } from './authority.js';
 import { FIRST_REGULAR, NAME } from './field-names.js';
 import { grpcStatus, grpcTimeout, isGrpc } from './grpc-fields.js';
 import { MALFORMED, PATH_FORM, PROTOCOL, PSEUDO, SCHEME } from './message.js';
+import { METHOD, methodOf } from './methods.js';
 import { ascii, equals, HEX, skipTarget, skipToken } from './octets.js';
 
 const HTTP = ascii('http');
@@ -29,7 +28,7 @@ export class Facts {
   error = 0;
   /** PSEUDO bits of those present. */
   pseudo = 0;
-  /** METHOD of src/http1/head.ts. */
+  /** METHOD. */
   method = 0;
   /** 100 to 599; 0 where there is none. */
   status = 0;

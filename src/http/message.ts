@@ -1,6 +1,7 @@
 // What requests, responses and trailers must say and must not (RFC 9113 section 8, RFC 8441 section 4).
-import { METHOD } from '../http1/head.js';
+
 import type { Facts } from './facts.js';
+import { METHOD } from './methods.js';
 
 /** Why a message is malformed (RFC 9113 section 8.1.1). 0 is none of them. */
 export const MALFORMED = {

@@ -1,26 +1,15 @@
 // Heads of HTTP/1 messages (RFC 9112), parsed into spans of the caller's bytes. Strict: whatever two parsers might read
 // differently is refused, since the one behind us may be the other.
 import { validAuthority } from '../http/authority.js';
+import { METHOD, methodOf } from '../http/methods.js';
 import { ascii, HEX, same, skipTarget, skipToken, skipValue } from '../http/octets.js';
 import { connectionMeaning, dropFields } from './connection-options.js';
 import { ERROR, UPSTREAM } from './errors.js';
 import { KIND, parseFields } from './fields.js';
-import { methodOf, VERSION_LENGTH, versionDigit } from './start-line.js';
+import { VERSION_LENGTH, versionDigit } from './start-line.js';
 
 /** The bytes end before the head does. */
 export const MORE = 0;
-export const METHOD = {
-  OTHER: 0,
-  GET: 1,
-  HEAD: 2,
-  POST: 3,
-  PUT: 4,
-  DELETE: 5,
-  CONNECT: 6,
-  OPTIONS: 7,
-  TRACE: 8,
-  PATCH: 9,
-} as const;
 /** How the end of a body is found. CLOSE is for responses only. */
 export const FRAMING = { NONE: 0, LENGTH: 1, CHUNKED: 2, CLOSE: 3 } as const;
 /** Form of a request target (RFC 9112 section 3.2). */

@@ -4,9 +4,10 @@
 // The client's side has a stream slot too, which stands for the socket and is on no connection: so picking, waiting, retries and
 // accounting are the same as for a client that speaks HTTP/2.
 
+import { METHOD } from '../http/methods.js';
 import { KEY_LENGTH } from '../http/web-socket.js';
 import { BODY } from '../http1/body.js';
-import { FRAMING, METHOD, parseRequest } from '../http1/head.js';
+import { FRAMING, parseRequest } from '../http1/head.js';
 import type { Connection } from '../http2/connection.js';
 import { ERROR } from '../http2/frame.js';
 import { PEER, STREAM } from '../http2/streams.js';

@@ -1,9 +1,10 @@
 // Responses of HTTP/2 endpoints, as HTTP/1 clients get them: framed by length, in chunks or by the end of the connection. A client
 // that is slow holds its endpoint back by the stream's window.
 
+import { METHOD } from '../http/methods.js';
 import { ascii } from '../http/octets.js';
 import { chunkSizeBefore } from '../http1/body.js';
-import { FRAMING, METHOD } from '../http1/head.js';
+import { FRAMING } from '../http1/head.js';
 import { CONNECTION } from '../http1/write.js';
 import { ERROR } from '../http2/frame.js';
 import { STREAM } from '../http2/streams.js';

@@ -3,11 +3,12 @@
 import { randomFillSync } from 'node:crypto';
 import type { FieldList } from '../hpack/field-list.js';
 import { PROTOCOL as UPGRADE } from '../http/message.js';
+import { METHOD } from '../http/methods.js';
 import { ascii } from '../http/octets.js';
 import { KEY_LENGTH, NONCE_LENGTH, putKey } from '../http/web-socket.js';
 import { frameChunk } from '../http1/body.js';
 import { ERRORS } from '../http1/errors.js';
-import { FRAMING, METHOD } from '../http1/head.js';
+import { FRAMING } from '../http1/head.js';
 import { STREAM } from '../http2/streams.js';
 import { RequestBridge, requestFraming } from '../translate/request.js';
 import { writeEnd } from '../translate/trailers.js';

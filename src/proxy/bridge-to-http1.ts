@@ -1,6 +1,7 @@
 // Streams of HTTP/2 clients for endpoints that speak HTTP/1. The endpoint's side of such an exchange is a stream slot that is on no
 // connection; `exchanges.socket` names the HTTP/1 connection that serves it, from the pool that HTTP/1 clients use as well.
 // Here are these connections; the way of the request and that of the response have a file each.
+import { isIdempotent } from '../http/methods.js';
 import { ERROR } from '../http2/frame.js';
 import { ERRNO } from '../io/abi.js';
 import { SOCKET } from '../io/sockets.js';
@@ -10,7 +11,6 @@ import { BridgedResponses } from './bridge-to-http1-response.js';
 import { CLOSE, KIND } from './connect/connections.js';
 import { DIAL } from './connect/upstreams.js';
 import { PROTOCOL } from './context.js';
-import { isIdempotent } from './exchange.js';
 import { WHY } from './http1-answers.js';
 import type { Http2 } from './http2.js';
 import { GONE, WAITING } from './http2-exchange.js';

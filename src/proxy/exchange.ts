@@ -1,8 +1,9 @@
 // The state of HTTP/1 exchanges: one request and its response. Columns over the socket table; a client connection has at most
 // one exchange at a time (pipelined requests wait in its inbox), and an upstream connection serves one.
 
+import { isIdempotent } from '../http/methods.js';
 import { BodyReader } from '../http1/body.js';
-import { FRAMING, Head, METHOD } from '../http1/head.js';
+import { FRAMING, Head } from '../http1/head.js';
 
 /** Of a client connection. */
 export const REQUEST = {
@@ -157,20 +158,5 @@ export class Exchanges {
 
   chunkedOut(client: number): boolean {
     return this.framingOut[client] === FRAMING.CHUNKED;
-  }
-}
-
-/** RFC 9110 section 9.2.2: sending a request of this METHOD twice has the effect of sending it once. */
-export function isIdempotent(method: number): boolean {
-  switch (method) {
-    case METHOD.GET:
-    case METHOD.HEAD:
-    case METHOD.PUT:
-    case METHOD.DELETE:
-    case METHOD.OPTIONS:
-    case METHOD.TRACE:
-      return true;
-    default:
-      return false;
   }
 }

@@ -1,6 +1,6 @@
 // Responses in the proxy's own name, each with its reason, and the end of the connections that got one.
+import { METHOD } from '../http/methods.js';
 import { ERRORS } from '../http1/errors.js';
-import { METHOD } from '../http1/head.js';
 import { writeOwnResponse } from '../http1/write.js';
 import { SOCKET } from '../io/sockets.js';
 import { RESPONSE_REASONS, S, serviceBase, W } from '../metrics/layout.js';

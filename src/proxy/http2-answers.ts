@@ -1,8 +1,8 @@
 // Responses in the proxy's own name on HTTP/2 streams, each with its reason. A gRPC client gets a gRPC status: it would read a bare
 // 503 as UNKNOWN or worse.
 
+import { METHOD } from '../http/methods.js';
 import { ascii } from '../http/octets.js';
-import { METHOD } from '../http1/head.js';
 import { ERROR } from '../http2/frame.js';
 import { STREAM } from '../http2/streams.js';
 import { RESPONSE_REASONS, S, serviceBase, W } from '../metrics/layout.js';

@@ -1,6 +1,6 @@
 // The life of an exchange, from an endpoint's being picked for it to its end, good or bad. An exchange is a client's stream (`slot`)
 // and its other side (`upstream`), until they are parted.
-import { METHOD } from '../http1/head.js';
+import { METHOD } from '../http/methods.js';
 import type { Connection } from '../http2/connection.js';
 import { ERROR } from '../http2/frame.js';
 import type { Http2Machine } from '../http2/machine.js';

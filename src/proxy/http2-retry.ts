@@ -2,7 +2,7 @@
 // goes to another one; so does what never left. Nothing else does. For that a request is kept until its response begins.
 
 import type { FieldList } from '../hpack/field-list.js';
-import { METHOD } from '../http1/head.js';
+import { METHOD } from '../http/methods.js';
 import type { Connection } from '../http2/connection.js';
 import { BLOCK_BYTES } from '../http2/small-buffers.js';
 import { STREAM } from '../http2/streams.js';

@@ -1,9 +1,10 @@
 // HTTP/2 and gRPC: every stream of a client is an exchange of its own, balanced by itself over pooled connections to the endpoints.
 // Here they are composed, and what sockets and the protocol (src/http2) report is handed to whom it concerns: http2-lifecycle.ts has the
 // life of an exchange, http2-connections.ts that of a connection; the pool, accounts, retries, answers and deadlines have a file each.
+
 import { VERDICT } from '../detect/matcher.js';
 import { HeaderMemory } from '../hpack/memory/header-memory.js';
-import { METHOD } from '../http1/head.js';
+import { METHOD } from '../http/methods.js';
 import { Chains } from '../http2/chains.js';
 import { type Connection, ROLE } from '../http2/connection.js';
 import { ERROR } from '../http2/frame.js';

@@ -7,11 +7,12 @@ import { validAuthority } from '../http/authority.js';
 import type { Facts } from '../http/facts.js';
 import { NAME } from '../http/field-names.js';
 import { checkRequest, PROTOCOL, SCHEME } from '../http/message.js';
+import { METHOD } from '../http/methods.js';
 import { ascii, equals, put, skipTarget, skipToken, skipValue } from '../http/octets.js';
 import { KEY_LENGTH, validKey } from '../http/web-socket.js';
 import { ERROR } from '../http1/errors.js';
 import { KIND } from '../http1/fields.js';
-import { FORM, FRAMING, type Head, METHOD } from '../http1/head.js';
+import { FORM, FRAMING, type Head } from '../http1/head.js';
 import { copyText, lowerName, NO_ROOM, skipZeros, writeField, writeLength } from './fields.js';
 import { ACTION, LineCache } from './lines.js';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { checkRequest, MALFORMED, PSEUDO } from '../../src/http/message.js';
-import { METHOD } from '../../src/http1/head.js';
+import { METHOD } from '../../src/http/methods.js';
 import { factsOf, GET, type Lines } from '../support/facts.js';
 
 const request = (lines: Lines): number => checkRequest(factsOf(lines));

@@ -9,7 +9,7 @@ import {
   PROTOCOL,
   SCHEME,
 } from '../../src/http/message.js';
-import { METHOD } from '../../src/http1/head.js';
+import { METHOD } from '../../src/http/methods.js';
 import { factsOf, GET, type Lines } from '../support/facts.js';
 
 const OK: Lines = [[':status', '200']];

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { METHOD } from '../../src/http/methods.js';
 import { ERRORS } from '../../src/http1/errors.js';
-import { FRAMING, Head, METHOD, parseRequest, parseResponse } from '../../src/http1/head.js';
+import { FRAMING, Head, parseRequest, parseResponse } from '../../src/http1/head.js';
 import { CONNECTION, writeOwnResponse, writeRequest, writeResponse } from '../../src/http1/write.js';
 import { RESPONSE_REASONS } from '../../src/metrics/layout.js';
 import { AT, fields, LIMITS, latin1, outcome, type Parsed, request, response, text } from './support.js';

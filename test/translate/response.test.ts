@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { METHOD } from '../../src/http/methods.js';
 import { ERROR, UPSTREAM } from '../../src/http1/errors.js';
-import { FRAMING, METHOD, parseResponse } from '../../src/http1/head.js';
+import { FRAMING, parseResponse } from '../../src/http1/head.js';
 import { CONNECTION } from '../../src/http1/write.js';
 import { ResponseBridge, responseFraming, responseLength } from '../../src/translate/response.js';
 import { latin1 } from '../http1/support.js';
