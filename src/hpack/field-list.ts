@@ -3,7 +3,7 @@
 import { Facts } from '../http/facts.js';
 import { FIRST_REGULAR, NAME } from '../http/field-names.js';
 import { nameError, valueError } from '../http/field-syntax.js';
-import { MALFORMED } from '../http/message.js';
+import { MALFORMED } from '../http/malformed.js';
 import { OVERHEAD, SPARE } from './field-size.js';
 import type { AtomTable } from './memory/atom-table.js';
 import type { HeaderMemory } from './memory/header-memory.js';

@@ -3,9 +3,17 @@
 import { validAuthority } from './authority.js';
 import { FIRST_REGULAR, NAME } from './field-names.js';
 import { grpcStatus, grpcTimeout, isGrpc } from './grpc-fields.js';
-import { MALFORMED, PATH_FORM, PROTOCOL, PSEUDO, SCHEME } from './message.js';
+import { MALFORMED } from './malformed.js';
 import { METHOD, methodOf } from './methods.js';
 import { ascii, equals, HEX, skipTarget, skipToken } from './octets.js';
+
+/** Bits of `facts.pseudo`: 1 << (NAME - 1). */
+export const PSEUDO = { METHOD: 1, SCHEME: 2, AUTHORITY: 4, PATH: 8, STATUS: 16, PROTOCOL: 32 } as const;
+export const PROTOCOL = { NONE: 0, WEBSOCKET: 1, OTHER: 2 } as const;
+export const SCHEME = { NONE: 0, HTTP: 1, HTTPS: 2, OTHER: 3 } as const;
+
+/** Form of :path. */
+export const PATH_FORM = { NONE: 0, SLASH: 1, ASTERISK: 2, BAD: 3 } as const;
 
 const HTTP = ascii('http');
 const HTTPS = ascii('https');

@@ -2,7 +2,7 @@
 // length asks for, as fast as the connection takes it.
 import { randomFillSync } from 'node:crypto';
 import type { FieldList } from '../hpack/field-list.js';
-import { PROTOCOL as UPGRADE } from '../http/message.js';
+import { PROTOCOL as UPGRADE } from '../http/facts.js';
 import { METHOD } from '../http/methods.js';
 import { ascii } from '../http/octets.js';
 import { KEY_LENGTH, NONCE_LENGTH, putKey } from '../http/web-socket.js';

@@ -4,9 +4,9 @@
 import type { FieldList } from '../hpack/field-list.js';
 import type { HeaderMemory } from '../hpack/memory/header-memory.js';
 import { validAuthority } from '../http/authority.js';
-import type { Facts } from '../http/facts.js';
+import { type Facts, PROTOCOL, SCHEME } from '../http/facts.js';
 import { NAME } from '../http/field-names.js';
-import { checkRequest, PROTOCOL, SCHEME } from '../http/message.js';
+import { checkRequest } from '../http/message.js';
 import { METHOD } from '../http/methods.js';
 import { ascii, equals, put, skipTarget, skipToken, skipValue } from '../http/octets.js';
 import { KEY_LENGTH, validKey } from '../http/web-socket.js';

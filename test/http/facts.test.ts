@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { checkRequest, MALFORMED, PSEUDO } from '../../src/http/message.js';
+import { PSEUDO } from '../../src/http/facts.js';
+import { MALFORMED } from '../../src/http/malformed.js';
+import { checkRequest } from '../../src/http/message.js';
 import { METHOD } from '../../src/http/methods.js';
 import { factsOf, GET, type Lines } from '../support/facts.js';
 

@@ -1,14 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import {
-  checkRequest,
-  checkResponse,
-  checkTrailers,
-  MALFORMED,
-  MALFORMED_TEXT,
-  PROTOCOL,
-  SCHEME,
-} from '../../src/http/message.js';
+import { PROTOCOL, SCHEME } from '../../src/http/facts.js';
+import { MALFORMED, MALFORMED_TEXT } from '../../src/http/malformed.js';
+import { checkRequest, checkResponse, checkTrailers } from '../../src/http/message.js';
 import { METHOD } from '../../src/http/methods.js';
 import { factsOf, GET, type Lines } from '../support/facts.js';
 
