@@ -258,7 +258,7 @@ export class FieldList {
     this.bound = this.size - SPARE * this.count;
     let template: Template | null = null;
     if (stable > 0 && others <= MAX_VOLATILE && !this.misplaced && !this.mixed()) {
-      template = memory.templates.intern(this, this.hash, stable);
+      template = memory.templates.intern(this.atom, this.hash, stable);
     }
     this.template = template;
     if (template !== null && others === 0) {

@@ -2,6 +2,7 @@
 // stream, and goes out in turns of a frame each.
 
 import type { FieldList } from '../hpack/field-list.js';
+import { restoreList, saveList } from '../hpack/memory/saved-list.js';
 import { H } from '../metrics/layout.js';
 import { type Connection, GOING, READING, TINY_BYTES } from './connection.js';
 import { DEFAULT_WINDOW, ERROR, MAX_FRAME_BYTES, MAX_STREAM_ID } from './frame.js';
@@ -95,12 +96,12 @@ export class Sender {
 
   /** Sends trailers, behind the data that waits. False as `headers`. */
   trailers(slot: number, list: FieldList): boolean {
-    const { streams, pending, slab, memory } = this.core;
+    const { streams, pending, slab } = this.core;
     if (pending.empty(slot)) return this.headers(slot, list, true);
     const bid = slab.take();
     if (bid < 0) return false;
     const at = slab.dataStart(bid);
-    const end = memory.save(list, at, slab.dataEnd(bid));
+    const end = saveList(list, at, slab.dataEnd(bid));
     if (end < 0) {
       slab.release(bid);
       return false;
@@ -113,10 +114,10 @@ export class Sender {
 
   /** Sends the trailers that had to wait. */
   heldTrailers(slot: number): void {
-    const { streams, slab, memory, spare } = this.core;
+    const { streams, slab, spare } = this.core;
     const bid = streams.trailersBuffer[slot];
     const at = slab.dataStart(bid);
-    memory.restore(at, at + streams.trailersLength[slot], spare);
+    restoreList(spare, at, at + streams.trailersLength[slot]);
     this.headers(slot, spare, true);
     streams.trailersBuffer[slot] = NONE;
     streams.state[slot] &= ~STREAM.TRAILERS_PENDING;

@@ -2,6 +2,7 @@
 // length asks for, as fast as the connection takes it.
 import { randomFillSync } from 'node:crypto';
 import type { FieldList } from '../hpack/field-list.js';
+import { restoreList } from '../hpack/memory/saved-list.js';
 import { PROTOCOL as UPGRADE } from '../http/facts.js';
 import { METHOD } from '../http/methods.js';
 import { ascii } from '../http/octets.js';
@@ -70,7 +71,7 @@ export class BridgedRequests {
     const whole = listed ? (streams.state[slot] & STREAM.REMOTE_END) !== 0 : exchanges.whole[upstream] === 1;
     if (!listed) {
       const at = replay.pieceAt(replay.start(upstream));
-      core.memory.restore(at, at + saved, list);
+      restoreList(list, at, at + saved);
     }
     const end = whole && body === 0;
     const { facts } = list;
@@ -192,7 +193,7 @@ export class BridgedRequests {
     const state = streams.state[upstream];
     if ((state & STREAM.TRAILERS_PENDING) !== 0) {
       const at = slab.dataStart(streams.trailersBuffer[upstream]);
-      core.memory.restore(at, at + streams.trailersLength[upstream], core.spare);
+      restoreList(core.spare, at, at + streams.trailersLength[upstream]);
       streams.state[upstream] &= ~STREAM.TRAILERS_PENDING;
       http2.retries.dropTrailers(upstream);
       this.finish(upstream, socket, core.spare);

@@ -2,6 +2,7 @@
 // goes to another one; so does what never left. Nothing else does. For that a request is kept until its response begins.
 
 import type { FieldList } from '../hpack/field-list.js';
+import { restoreList, saveList } from '../hpack/memory/saved-list.js';
 import { METHOD } from '../http/methods.js';
 import type { Connection } from '../http2/connection.js';
 import { BLOCK_BYTES } from '../http2/small-buffers.js';
@@ -27,7 +28,7 @@ export class Http2Retries {
     const { replay } = exchanges;
     const block = core.blocks.take();
     if (block < 0) return false;
-    let to = core.memory.save(list, block, block + BLOCK_BYTES);
+    let to = saveList(list, block, block + BLOCK_BYTES);
     if (to >= 0) {
       replay.adopt(upstream, block, to - block, NONE);
       exchanges.saved[upstream] = to - block;
@@ -37,7 +38,7 @@ export class Http2Retries {
       const bid = slab.take();
       if (bid < 0) return false;
       const at = slab.dataStart(bid);
-      to = core.memory.save(list, at, slab.dataEnd(bid));
+      to = saveList(list, at, slab.dataEnd(bid));
       if (to < 0) {
         slab.release(bid);
         return false;
@@ -78,11 +79,11 @@ export class Http2Retries {
   /** Trailers of a request whose head, or some of whose body, is still to go. */
   holdTrailers(upstream: number, list: FieldList): void {
     const { core } = this.http2;
-    const { streams, slab, memory } = core;
+    const { streams, slab } = core;
     const bid = slab.take();
     const slot = streams.peer[upstream];
     const at = bid < 0 ? NONE : slab.dataStart(bid);
-    const end = bid < 0 ? NONE : memory.save(list, at, slab.dataEnd(bid));
+    const end = bid < 0 ? NONE : saveList(list, at, slab.dataEnd(bid));
     if (end < 0) {
       if (bid >= 0) slab.release(bid);
       this.http2.lifecycle.shed(slot, upstream);
@@ -154,7 +155,7 @@ export class Http2Retries {
     const at = replay.pieceAt(first);
     const body = replay.bytes[upstream] - saved;
     const whole = exchanges.whole[upstream] === 1;
-    core.memory.restore(at, at + saved, core.list);
+    restoreList(core.list, at, at + saved);
     machine.sender.openStream(upstream, connection);
     http2.timers.used(connection);
     http2.context.values[endpointBase(exchanges.endpoint[upstream]) + E.H2_STREAMS]++;
