@@ -2,7 +2,8 @@
 
 import { HEX, isValue, move } from '../http/octets.js';
 import { ERROR } from './errors.js';
-import { FRAMING, headEnd } from './head.js';
+import { FRAMING } from './head.js';
+import { headEnd } from './head-parser.js';
 import { compactTrailers, writeTrailers } from './trailer.js';
 
 /** What `read` found: more is to come, the message is over, or bytes from `consumed` must be presented again with more. */

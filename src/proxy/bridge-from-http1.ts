@@ -7,7 +7,8 @@
 import { METHOD } from '../http/methods.js';
 import { KEY_LENGTH } from '../http/web-socket.js';
 import { BODY } from '../http1/body.js';
-import { FRAMING, parseRequest } from '../http1/head.js';
+import { FRAMING } from '../http1/head.js';
+import { parseRequest } from '../http1/head-parser.js';
 import type { Connection } from '../http2/connection.js';
 import { ERROR } from '../http2/frame.js';
 import { PEER, STREAM } from '../http2/streams.js';

@@ -1,8 +1,9 @@
 // Responses of HTTP/1 endpoints to HTTP/2 clients: read as HTTP/1, handed on as an HTTP/2 endpoint's would be.
+
 import { METHOD } from '../http/methods.js';
 import { BODY } from '../http1/body.js';
 import { ERRORS } from '../http1/errors.js';
-import { headEnd, MORE, parseResponse } from '../http1/head.js';
+import { headEnd, MORE, parseResponse } from '../http1/head-parser.js';
 import { FIRST, firstFrame } from '../http2/first-frame.js';
 import { ERROR } from '../http2/frame.js';
 import { STREAM } from '../http2/streams.js';

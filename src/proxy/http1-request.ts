@@ -1,8 +1,10 @@
 // Requests: read from the client, written anew, sent to an endpoint.
+
 import { VERDICT } from '../detect/matcher.js';
 import { BODY } from '../http1/body.js';
 import { ERROR } from '../http1/errors.js';
-import { FRAMING, headEnd, MORE, parseRequest } from '../http1/head.js';
+import { FRAMING } from '../http1/head.js';
+import { headEnd, MORE, parseRequest } from '../http1/head-parser.js';
 import { writeRequest } from '../http1/write.js';
 import { SOCKET } from '../io/sockets.js';
 import { L, LIMITS, listenerBase, S, serviceBase } from '../metrics/layout.js';

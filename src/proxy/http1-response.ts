@@ -1,8 +1,10 @@
 // Responses: read from the endpoint, written anew, sent to the client.
+
 import { METHOD } from '../http/methods.js';
 import { BODY } from '../http1/body.js';
 import { ERROR, UPSTREAM } from '../http1/errors.js';
-import { FRAMING, headEnd, MORE, parseResponse } from '../http1/head.js';
+import { FRAMING } from '../http1/head.js';
+import { headEnd, MORE, parseResponse } from '../http1/head-parser.js';
 import { writeResponse } from '../http1/write.js';
 import { FIRST, firstFrame } from '../http2/first-frame.js';
 import { SOCKET } from '../io/sockets.js';
