@@ -1,9 +1,7 @@
 // Why a message was refused. The codec returns the negated code; the table says what to answer.
 
 import { ascii } from '../http/octets.js';
-import { RESPONSE_REASONS } from '../metrics/layout.js';
-
-export type ResponseReason = (typeof RESPONSE_REASONS)[number];
+import { RESPONSE_REASONS, type ResponseReason } from '../http/response-reasons.js';
 
 /** Codes of what the peer did wrong; `parseResponse` adds UPSTREAM to them. */
 export const ERROR = {

@@ -4,7 +4,7 @@
 
 import { METHOD } from '../http/methods.js';
 import { ascii, CR, copy, put, putDecimal, SP } from '../http/octets.js';
-import { RESPONSE_REASONS } from '../metrics/layout.js';
+import { RESPONSE_REASONS } from '../http/response-reasons.js';
 import { FORM, FRAMING, type Head } from './head.js';
 
 /** What a response says about its connection. KEEP_ALIVE is for HTTP/1.0 clients that asked for it. */

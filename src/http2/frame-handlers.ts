@@ -1,10 +1,12 @@
 // What frames mean (RFC 9113 sections 5 and 6): one method a frame type, each with the rules of its section.
-import { H, h2Error } from '../metrics/layout.js';
-import { type Abuse, LIMIT } from './abuse.js';
+
+import type { Abuse } from './abuse.js';
 import { type Connection, GOING, ROLE, TINY_BYTES } from './connection.js';
+import { H, h2Error } from './counters.js';
 import { ERROR, FLAG, FRAME, get31, get32, MAX_FRAME_BYTES, MAX_WINDOW, PRIORITY_BYTES, SETTING } from './frame.js';
 import { PING } from './frame-writer.js';
 import type { HeadersIn } from './header-blocks.js';
+import { LIMIT } from './limits.js';
 import type { Sender } from './sender.js';
 import type { Core, Http2Events } from './shared-state.js';
 import { STREAM } from './streams.js';

@@ -2,10 +2,11 @@
 
 import { DECODE } from '../hpack/decoder.js';
 import { checkRequest, checkResponse, checkTrailers } from '../http/message.js';
-import { H } from '../metrics/layout.js';
-import { type Abuse, LIMIT } from './abuse.js';
+import type { Abuse } from './abuse.js';
 import { type Connection, GOING, ROLE } from './connection.js';
+import { H } from './counters.js';
 import { ERROR, FLAG, get31, PRIORITY_BYTES } from './frame.js';
+import { LIMIT } from './limits.js';
 import type { Sender } from './sender.js';
 import type { Core, Http2Events } from './shared-state.js';
 import { STREAM } from './streams.js';

@@ -3,8 +3,8 @@
 
 import type { FieldList } from '../hpack/field-list.js';
 import { restoreList, saveList } from '../hpack/memory/saved-list.js';
-import { H } from '../metrics/layout.js';
 import { type Connection, GOING, READING, TINY_BYTES } from './connection.js';
+import { H } from './counters.js';
 import { DEFAULT_WINDOW, ERROR, MAX_FRAME_BYTES, MAX_STREAM_ID } from './frame.js';
 import { FrameWriter, PING } from './frame-writer.js';
 import type { Core, Http2Events } from './shared-state.js';

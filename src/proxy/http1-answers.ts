@@ -1,9 +1,11 @@
 // Responses in the proxy's own name, each with its reason, and the end of the connections that got one.
+
 import { METHOD } from '../http/methods.js';
+import { RESPONSE_REASONS } from '../http/response-reasons.js';
 import { ERRORS } from '../http1/errors.js';
 import { writeOwnResponse } from '../http1/write.js';
 import { SOCKET } from '../io/sockets.js';
-import { RESPONSE_REASONS, S, serviceBase, W } from '../metrics/layout.js';
+import { S, serviceBase, W } from '../metrics/layout.js';
 import { CLOSE, KIND } from './connect/connections.js';
 import type { Context } from './context.js';
 import { type Exchanges, REQUEST } from './exchange.js';

@@ -3,9 +3,10 @@
 
 import { METHOD } from '../http/methods.js';
 import { ascii } from '../http/octets.js';
+import { RESPONSE_REASONS } from '../http/response-reasons.js';
 import { ERROR } from '../http2/frame.js';
 import { STREAM } from '../http2/streams.js';
-import { RESPONSE_REASONS, S, serviceBase, W } from '../metrics/layout.js';
+import { S, serviceBase, W } from '../metrics/layout.js';
 import { WHY } from './http1-answers.js';
 import type { Http2 } from './http2.js';
 

@@ -1,11 +1,13 @@
 // HTTP/2 connections as sockets: how they begin, how they are left, and what becomes of those who used or awaited one that has ended.
+
 import { Connection, GOING, ROLE } from '../http2/connection.js';
+import { H } from '../http2/counters.js';
 import { ERROR } from '../http2/frame.js';
 import type { Http2Machine } from '../http2/machine.js';
 import type { CongestionSink, Core } from '../http2/shared-state.js';
 import { PEER, STREAM } from '../http2/streams.js';
 import { SOCKET } from '../io/sockets.js';
-import { H, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
+import { h2Base, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
 import { CLOSE, KIND } from './connect/connections.js';
 import type { Http2Pool } from './connect/http2-pool.js';
 import { type Context, PROTOCOL } from './context.js';
@@ -37,7 +39,7 @@ export class Http2Connections {
   connect(socket: number, role: number): Connection {
     const { limits, values, reactor } = this.context;
     this.core.clock[0] = reactor.now;
-    const connection = new Connection(socket, role, this.core.memory, limits.http2, reactor.now);
+    const connection = new Connection(socket, role, h2Base(role), this.core.memory, limits.http2, reactor.now);
     while (this.bySocket.length <= socket) this.bySocket.push(undefined);
     this.bySocket[socket] = connection;
     values[connection.meter + H.CONNECTIONS_TOTAL]++;

@@ -5,9 +5,10 @@ import type { FieldList } from '../hpack/field-list.js';
 import { restoreList, saveList } from '../hpack/memory/saved-list.js';
 import { METHOD } from '../http/methods.js';
 import type { Connection } from '../http2/connection.js';
+import { H } from '../http2/counters.js';
 import { BLOCK_BYTES } from '../http2/small-buffers.js';
 import { STREAM } from '../http2/streams.js';
-import { E, endpointBase, H, LIMITS, S, serviceBase, W } from '../metrics/layout.js';
+import { E, endpointBase, LIMITS, S, serviceBase, W } from '../metrics/layout.js';
 import { WHY } from './http1-answers.js';
 import type { Http2 } from './http2.js';
 

@@ -14,7 +14,7 @@ import { PEER, STREAM } from '../http2/streams.js';
 import { ERRNO } from '../io/abi.js';
 import { HEADER_MEMORY_BYTES } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
-import { L, listenerBase, S, serviceBase } from '../metrics/layout.js';
+import { H2_LIMITS_AT, L, listenerBase, S, serviceBase } from '../metrics/layout.js';
 import { FromHttp1 } from './bridge-from-http1.js';
 import { BridgeToHttp1 } from './bridge-to-http1.js';
 import { CLOSE, KIND } from './connect/connections.js';
@@ -56,7 +56,7 @@ export class Http2 implements Http2Events {
   ) {
     const { slab, values } = context;
     const memory = new HeaderMemory(slab.bytes, slab.fixed(HEADER_MEMORY_BYTES), HEADER_MEMORY_BYTES);
-    this.core = new Core(slab, memory, congestionSink(context), values, MAX_STREAMS);
+    this.core = new Core(slab, memory, congestionSink(context), values, H2_LIMITS_AT, MAX_STREAMS);
     this.machine = new Http2Machine(this.core, this);
     this.exchanges = new StreamExchanges(MAX_STREAMS, new Chains(slab, this.core.blocks, MAX_STREAMS));
     this.pool = new Http2Pool(context, this.exchanges, (endpoint) => this.connections.dial(endpoint));

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { METHOD } from '../../src/http/methods.js';
+import { RESPONSE_REASONS } from '../../src/http/response-reasons.js';
 import { ERRORS, UPSTREAM } from '../../src/http1/errors.js';
 import { FORM, FRAMING, Head } from '../../src/http1/head.js';
 import { headEnd, parseRequest } from '../../src/http1/head-parser.js';
-import { RESPONSE_REASONS } from '../../src/metrics/layout.js';
 import { AT, fields, LIMITS, latin1, outcome, request, response, slab, text, value } from './support.js';
 
 describe('a valid request', () => {

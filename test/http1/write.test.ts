@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { METHOD } from '../../src/http/methods.js';
+import { RESPONSE_REASONS } from '../../src/http/response-reasons.js';
 import { ERRORS } from '../../src/http1/errors.js';
 import { FRAMING, Head } from '../../src/http1/head.js';
 import { parseRequest, parseResponse } from '../../src/http1/head-parser.js';
 import { CONNECTION, writeOwnResponse, writeRequest, writeResponse } from '../../src/http1/write.js';
-import { RESPONSE_REASONS } from '../../src/metrics/layout.js';
 import { AT, fields, LIMITS, latin1, outcome, type Parsed, request, response, text } from './support.js';
 
 const OUT = 20000;

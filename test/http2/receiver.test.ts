@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { READING, ROLE } from '../../src/http2/connection.js';
 import { ERROR } from '../../src/http2/frame.js';
+import { H2_LIMITS, LIMIT } from '../../src/http2/limits.js';
 import {
   END_HEADERS,
   END_STREAM,
@@ -259,19 +260,19 @@ test('streams above the limit are refused, and those from before SETTINGS were s
   world.endAll();
 });
 
-test('floods end in ENHANCE_YOUR_CALM: one more than the limit of a period does, as many do not', () => {
+test('floods end in ENHANCE_YOUR_CALM: one more than the limit of a period does, as many do not; the limit is counted', () => {
   const limits = { maxControlFrames: 10, maxEmptyFrames: 10, maxTinyFrames: 10, maxResets: 10, maxContinuations: 10 };
-  const floods: readonly (readonly [Buffer, (n: number) => Buffer])[] = [
-    [Buffer.alloc(0), () => frame('PING', 0, 0, Buffer.alloc(8))],
-    [Buffer.alloc(0), () => frame('SETTINGS', 0, 0)],
-    [Buffer.alloc(0), () => frame('PRIORITY', 0, 1, priorityFields())],
-    [Buffer.alloc(0), () => frame(0x42, 0, 0)],
-    [head(1), () => frame('DATA', 0, 1)],
-    [head(1), () => frame('DATA', 0, 1, Buffer.alloc(1))],
-    [Buffer.alloc(0), (n) => Buffer.concat([head(2 * n + 1), frame('RST_STREAM', 0, 2 * n + 1, u32(8))])],
-    [frame('HEADERS', 0, 1, request), () => frame('CONTINUATION', 0, 1, Buffer.from([0x82]))],
+  const floods: readonly (readonly [number, Buffer, (n: number) => Buffer])[] = [
+    [LIMIT.CONTROLS, Buffer.alloc(0), () => frame('PING', 0, 0, Buffer.alloc(8))],
+    [LIMIT.CONTROLS, Buffer.alloc(0), () => frame('SETTINGS', 0, 0)],
+    [LIMIT.CONTROLS, Buffer.alloc(0), () => frame('PRIORITY', 0, 1, priorityFields())],
+    [LIMIT.CONTROLS, Buffer.alloc(0), () => frame(0x42, 0, 0)],
+    [LIMIT.EMPTIES, head(1), () => frame('DATA', 0, 1)],
+    [LIMIT.TINIES, head(1), () => frame('DATA', 0, 1, Buffer.alloc(1))],
+    [LIMIT.RESETS, Buffer.alloc(0), (n) => Buffer.concat([head(2 * n + 1), frame('RST_STREAM', 0, 2 * n + 1, u32(8))])],
+    [LIMIT.CONTINUATIONS, frame('HEADERS', 0, 1, request), () => frame('CONTINUATION', 0, 1, Buffer.from([0x82]))],
   ];
-  for (const [i, [before, one]] of floods.entries()) {
+  for (const [i, [limit, before, one]] of floods.entries()) {
     const world = new World(memory);
     const wire = world.ready(ROLE.SERVER, limits);
     world.core.clock[0] = 10_000;
@@ -279,6 +280,10 @@ test('floods end in ENHANCE_YOUR_CALM: one more than the limit of a period does,
     assert.equal(wire.failed, -1, `flood ${i}: ten are taken`);
     world.feed(wire, one(10));
     assert.equal(wire.failed, ERROR.ENHANCE_YOUR_CALM, `flood ${i}: eleven are not`);
+    const { values, core } = world;
+    const fired = H2_LIMITS.filter((_, index) => values[core.limitsAt + index] !== 0);
+    assert.deepEqual(fired, [H2_LIMITS[limit]]);
+    assert.equal(values[core.limitsAt + limit], 1);
     world.endAll();
   }
 });

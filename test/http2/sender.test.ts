@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GOING, ROLE } from '../../src/http2/connection.js';
+import { H } from '../../src/http2/counters.js';
 import { ERROR } from '../../src/http2/frame.js';
 import { STREAM } from '../../src/http2/streams.js';
-import { H, h2Base } from '../../src/metrics/layout.js';
 import { END_STREAM, frame, MAGIC, settingsPayload, u32 } from '../support/h2-frames.js';
 import { HpackDecoder } from '../support/h2-hpack.js';
-import { type Frame, framesOf, newMachineMemory, OK, World } from '../support/http2-machine.js';
+import { type Frame, framesOf, meterOf, newMachineMemory, OK, World } from '../support/http2-machine.js';
 
 const memory = newMachineMemory(256);
 
@@ -277,7 +277,7 @@ test('nothing is said any more on a stream that is closed', () => {
 test('time at a zero window is counted: of the stream, and of the connection', () => {
   const world = new World(memory);
   const { values, core } = world;
-  const meter = h2Base(ROLE.CLIENT);
+  const meter = meterOf(ROLE.CLIENT);
   core.clock[0] = 1000;
   const wire = world.ready(ROLE.CLIENT, {}, window(10));
   const slot = world.open(wire);

@@ -2,20 +2,18 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { build } from 'hdr-histogram-js';
+import { RESPONSE_REASONS } from '../../src/http/response-reasons.js';
+import { H, H2_ERRORS, H2_ROLES, h2Error } from '../../src/http2/counters.js';
 import { ERROR } from '../../src/http2/frame.js';
 import {
   CLOSE_REASONS,
   E,
   endpointHistogram,
   GRPC_CODES,
-  H,
-  H2_ERRORS,
-  H2_ROLES,
   HISTOGRAM,
   HISTOGRAM_COUNT,
   HISTOGRAM_SLOTS,
   h2Base,
-  h2Error,
   isGrpcFailure,
   L,
   LIMITS,
@@ -24,7 +22,6 @@ import {
   MAX_LISTENERS,
   MAX_SERVICES,
   REASONS,
-  RESPONSE_REASONS,
   S,
   SUMS_AT,
   serviceHistogram,
