@@ -9,7 +9,7 @@ import { ascii, equals, HEX, skipTarget, skipToken } from './octets.js';
 
 /** Bits of `facts.pseudo`: 1 << (NAME - 1). */
 export const PSEUDO = { METHOD: 1, SCHEME: 2, AUTHORITY: 4, PATH: 8, STATUS: 16, PROTOCOL: 32 } as const;
-export const PROTOCOL = { NONE: 0, WEBSOCKET: 1, OTHER: 2 } as const;
+export const CONNECT_PROTOCOL = { NONE: 0, WEBSOCKET: 1, OTHER: 2 } as const;
 export const SCHEME = { NONE: 0, HTTP: 1, HTTPS: 2, OTHER: 3 } as const;
 
 /** Form of :path. */
@@ -42,7 +42,7 @@ export class Facts {
   status = 0;
   /** SCHEME. */
   scheme = 0;
-  /** PROTOCOL of an extended CONNECT. */
+  /** CONNECT_PROTOCOL: what an extended CONNECT asks for (RFC 8441 section 4). */
   protocol = 0;
   /** -1 where there is none. */
   contentLength = -1;
@@ -201,7 +201,7 @@ export class Facts {
         return;
       default:
         if (length === 0 || skipToken(bytes, at, end) !== end) this.fail(MALFORMED.PROTOCOL);
-        this.protocol = equals(bytes, at, end, WEBSOCKET) ? PROTOCOL.WEBSOCKET : PROTOCOL.OTHER;
+        this.protocol = equals(bytes, at, end, WEBSOCKET) ? CONNECT_PROTOCOL.WEBSOCKET : CONNECT_PROTOCOL.OTHER;
     }
   }
 

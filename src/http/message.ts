@@ -1,6 +1,6 @@
 // What requests, responses and trailers must say and must not (RFC 9113 section 8, RFC 8441 section 4).
 
-import { type Facts, PATH_FORM, PROTOCOL, PSEUDO, SCHEME } from './facts.js';
+import { CONNECT_PROTOCOL, type Facts, PATH_FORM, PSEUDO, SCHEME } from './facts.js';
 import { MALFORMED } from './malformed.js';
 import { METHOD } from './methods.js';
 
@@ -14,10 +14,10 @@ export function checkRequest(facts: Facts): number {
   const pseudo = facts.pseudo;
   if ((pseudo & RESPONSE_ONLY) !== 0) return MALFORMED.PSEUDO_FORBIDDEN;
   if ((pseudo & PSEUDO.METHOD) === 0) return MALFORMED.PSEUDO_MISSING;
-  if (facts.method === METHOD.CONNECT && facts.protocol === PROTOCOL.NONE) {
+  if (facts.method === METHOD.CONNECT && facts.protocol === CONNECT_PROTOCOL.NONE) {
     return pseudo === (PSEUDO.METHOD | PSEUDO.AUTHORITY) ? 0 : MALFORMED.CONNECT;
   }
-  if (facts.protocol !== PROTOCOL.NONE && facts.method !== METHOD.CONNECT) return MALFORMED.PROTOCOL;
+  if (facts.protocol !== CONNECT_PROTOCOL.NONE && facts.method !== METHOD.CONNECT) return MALFORMED.PROTOCOL;
   if ((pseudo & PLAIN_REQUEST) !== PLAIN_REQUEST) return MALFORMED.PSEUDO_MISSING;
   if (facts.pathForm === PATH_FORM.SLASH) return 0;
   if (facts.pathForm === PATH_FORM.ASTERISK) return facts.method === METHOD.OPTIONS ? 0 : MALFORMED.PATH;

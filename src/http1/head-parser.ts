@@ -4,8 +4,8 @@ import { validAuthority } from '../http/authority.js';
 import { METHOD, methodOf } from '../http/methods.js';
 import { ascii, HEX, same, skipTarget, skipToken, skipValue } from '../http/octets.js';
 import { connectionMeaning, dropFields } from './connection-options.js';
-import { ERROR, UPSTREAM } from './errors.js';
-import { KIND, parseFields } from './fields.js';
+import { MESSAGE_ERROR, UPSTREAM } from './errors.js';
+import { FIELD_KIND, parseFields } from './fields.js';
 import { FORM, FRAMING, type Head, type HeadLimits } from './head.js';
 import { VERSION_LENGTH, versionDigit } from './start-line.js';
 
@@ -50,19 +50,19 @@ export function headEnd(bytes: Uint8Array, from: number, end: number): number {
 }
 
 /**
- * Parses a request head in [start, end). Returns the position after it, MORE, or -ERROR. Never reads outside the range.
+ * Parses a request head in [start, end). Returns the position after it, MORE, or -MESSAGE_ERROR. Never reads outside the range.
  * An error found in a prefix is the error of every continuation.
  */
 export function parseRequest(bytes: Uint8Array, start: number, end: number, head: Head, limits: HeadLimits): number {
   const bound = start + limits.maxHeaderBytes;
   const stop = Math.min(end, bound);
   const result = requestHead(bytes, start, stop, head, limits);
-  return result === MORE && stop === bound ? -ERROR.HEADER_TOO_LARGE : result;
+  return result === MORE && stop === bound ? -MESSAGE_ERROR.HEADER_TOO_LARGE : result;
 }
 
 /**
  * Parses a response head in [start, end); `requestMethod` is the METHOD it answers. Returns the position after it, MORE,
- * or -(ERROR + UPSTREAM).
+ * or -(MESSAGE_ERROR + UPSTREAM).
  */
 export function parseResponse(
   bytes: Uint8Array,
@@ -77,7 +77,7 @@ export function parseResponse(
   const result = responseHead(bytes, start, stop, head, requestMethod, limits);
   if (result > 0) return result;
   if (result < 0) return result - UPSTREAM;
-  return stop === bound ? -(ERROR.HEADER_TOO_LARGE + UPSTREAM) : MORE;
+  return stop === bound ? -(MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM) : MORE;
 }
 
 function reset(head: Head): void {
@@ -100,10 +100,10 @@ function reset(head: Head): void {
 function requestHead(bytes: Uint8Array, start: number, stop: number, head: Head, limits: HeadLimits): number {
   let p = start;
   for (let lines = 0; p < stop && (bytes[p] === CR || bytes[p] === LF); lines++) {
-    if (bytes[p] === LF) return -ERROR.LINE_END;
-    if (lines === MAX_EMPTY_LINES) return -ERROR.EMPTY_LINES;
+    if (bytes[p] === LF) return -MESSAGE_ERROR.LINE_END;
+    if (lines === MAX_EMPTY_LINES) return -MESSAGE_ERROR.EMPTY_LINES;
     if (p + 1 === stop) return MORE;
-    if (bytes[p + 1] !== LF) return -ERROR.LINE_END;
+    if (bytes[p + 1] !== LF) return -MESSAGE_ERROR.LINE_END;
     p += 2;
   }
   if (p === stop) return MORE;
@@ -111,23 +111,23 @@ function requestHead(bytes: Uint8Array, start: number, stop: number, head: Head,
   const methodStart = p;
   const methodEnd = skipToken(bytes, p, stop);
   if (methodEnd === stop) return MORE;
-  if (bytes[methodEnd] !== SP || methodEnd === methodStart) return -ERROR.METHOD;
+  if (bytes[methodEnd] !== SP || methodEnd === methodStart) return -MESSAGE_ERROR.METHOD;
 
   const targetStart = methodEnd + 1;
   p = skipTarget(bytes, targetStart, stop);
-  if (p - targetStart > limits.maxTargetBytes) return -ERROR.TARGET_TOO_LONG;
+  if (p - targetStart > limits.maxTargetBytes) return -MESSAGE_ERROR.TARGET_TOO_LONG;
   if (p === stop) return MORE;
-  if (bytes[p] !== SP) return bytes[p] === CR || bytes[p] === LF ? -ERROR.REQUEST_LINE : -ERROR.TARGET;
+  if (bytes[p] !== SP) return bytes[p] === CR || bytes[p] === LF ? -MESSAGE_ERROR.REQUEST_LINE : -MESSAGE_ERROR.TARGET;
   const targetEnd = p;
-  if (targetEnd === targetStart) return -ERROR.TARGET;
+  if (targetEnd === targetStart) return -MESSAGE_ERROR.TARGET;
 
-  const digit = versionDigit(bytes, p + 1, stop, ERROR.REQUEST_LINE);
+  const digit = versionDigit(bytes, p + 1, stop, MESSAGE_ERROR.REQUEST_LINE);
   if (digit <= 0) return digit;
   p += 1 + VERSION_LENGTH;
   if (p === stop) return MORE;
-  if (bytes[p] !== CR) return bytes[p] === LF ? -ERROR.LINE_END : -ERROR.REQUEST_LINE;
+  if (bytes[p] !== CR) return bytes[p] === LF ? -MESSAGE_ERROR.LINE_END : -MESSAGE_ERROR.REQUEST_LINE;
   if (++p === stop) return MORE;
-  if (bytes[p] !== LF) return -ERROR.LINE_END;
+  if (bytes[p] !== LF) return -MESSAGE_ERROR.LINE_END;
   p++;
 
   reset(head);
@@ -155,13 +155,13 @@ function requestHead(bytes: Uint8Array, start: number, stop: number, head: Head,
   return error === 0 ? after : -error;
 }
 
-/** What the fields of a request mean together. Returns 0 or an ERROR. */
+/** What the fields of a request mean together. Returns 0 or a MESSAGE_ERROR. */
 function requestMeaning(bytes: Uint8Array, head: Head): number {
   const { method, minor, form } = head;
-  if (head.hostStart < 0 && minor === 1) return ERROR.HOST_MISSING;
+  if (head.hostStart < 0 && minor === 1) return MESSAGE_ERROR.HOST_MISSING;
   if (head.chunked) {
-    if (head.contentLength >= 0) return ERROR.LENGTH_AND_CODING;
-    if (minor === 0) return ERROR.CODING_IN_1_0;
+    if (head.contentLength >= 0) return MESSAGE_ERROR.LENGTH_AND_CODING;
+    if (minor === 0) return MESSAGE_ERROR.CODING_IN_1_0;
     head.framing = FRAMING.CHUNKED;
     head.hasBody = true;
   } else {
@@ -169,15 +169,15 @@ function requestMeaning(bytes: Uint8Array, head: Head): number {
     head.hasBody = head.contentLength > 0;
   }
   if (method === METHOD.CONNECT || method === METHOD.TRACE) {
-    if (head.hasBody) return ERROR.BODY_NOT_ALLOWED;
-    if (method === METHOD.CONNECT && minor === 0) return ERROR.CONNECT_IN_1_0;
+    if (head.hasBody) return MESSAGE_ERROR.BODY_NOT_ALLOWED;
+    if (method === METHOD.CONNECT && minor === 0) return MESSAGE_ERROR.CONNECT_IN_1_0;
   }
   if (form === FORM.ORIGIN || form === FORM.ASTERISK) {
     head.authorityStart = head.hostStart;
     head.authorityEnd = head.hostEnd;
   } else if (head.hostIndex >= 0) {
     // RFC 9112 section 3.2.2: the target's authority replaces Host, whatever Host says.
-    head.kind[head.hostIndex] = KIND.HOST;
+    head.kind[head.hostIndex] = FIELD_KIND.HOST;
   }
   if (head.expectContinue && (minor === 0 || !head.hasBody)) {
     // RFC 9110 section 10.1.1: ignored in HTTP/1.0; without a body there is nothing to continue with.
@@ -200,28 +200,28 @@ function responseHead(
   requestMethod: number,
   limits: HeadLimits,
 ): number {
-  const digit = versionDigit(bytes, start, stop, ERROR.STATUS_LINE);
+  const digit = versionDigit(bytes, start, stop, MESSAGE_ERROR.STATUS_LINE);
   if (digit <= 0) return digit;
   let p = start + VERSION_LENGTH;
   // SP and three digits, then SP with a reason phrase or the line's end.
   if (p === stop) return MORE;
-  if (bytes[p] !== SP) return -ERROR.STATUS_LINE;
+  if (bytes[p] !== SP) return -MESSAGE_ERROR.STATUS_LINE;
   let status = 0;
   for (let i = 0; i < 3; i++) {
     if (++p === stop) return MORE;
     const value = hex[bytes[p]];
-    if (value > 9) return -ERROR.STATUS_LINE;
+    if (value > 9) return -MESSAGE_ERROR.STATUS_LINE;
     status = status * 10 + value;
   }
-  if (status < 100 || status > 599) return -ERROR.STATUS_LINE;
+  if (status < 100 || status > 599) return -MESSAGE_ERROR.STATUS_LINE;
   if (++p === stop) return MORE;
   const reasonStart = bytes[p] === SP ? p + 1 : p;
   if (reasonStart > p) p = skipValue(bytes, reasonStart, stop);
   if (p === stop) return MORE;
   const reasonEnd = p;
-  if (bytes[p] !== CR) return bytes[p] === LF ? -ERROR.LINE_END : -ERROR.STATUS_LINE;
+  if (bytes[p] !== CR) return bytes[p] === LF ? -MESSAGE_ERROR.LINE_END : -MESSAGE_ERROR.STATUS_LINE;
   if (++p === stop) return MORE;
-  if (bytes[p] !== LF) return -ERROR.LINE_END;
+  if (bytes[p] !== LF) return -MESSAGE_ERROR.LINE_END;
   p++;
 
   reset(head);
@@ -240,7 +240,7 @@ function responseHead(
   return error === 0 ? after : -error;
 }
 
-/** RFC 9112 section 6.3, in its order. Returns 0 or an ERROR. */
+/** RFC 9112 section 6.3, in its order. Returns 0 or a MESSAGE_ERROR. */
 function responseMeaning(bytes: Uint8Array, head: Head, requestMethod: number): number {
   const { status } = head;
   const tunnel = requestMethod === METHOD.CONNECT && status >= 200 && status < 300;
@@ -250,8 +250,8 @@ function responseMeaning(bytes: Uint8Array, head: Head, requestMethod: number): 
     head.contentLength = -1;
     head.chunked = false;
   } else {
-    if (head.chunked && head.contentLength >= 0) return ERROR.LENGTH_AND_CODING;
-    if (head.chunked && head.minor === 0) return ERROR.CODING_IN_1_0;
+    if (head.chunked && head.contentLength >= 0) return MESSAGE_ERROR.LENGTH_AND_CODING;
+    if (head.chunked && head.minor === 0) return MESSAGE_ERROR.CODING_IN_1_0;
     if (requestMethod === METHOD.HEAD || status === 304) {
       head.framing = FRAMING.NONE;
       head.chunked = false;
@@ -264,15 +264,15 @@ function responseMeaning(bytes: Uint8Array, head: Head, requestMethod: number): 
   const error = connectionMeaning(bytes, head);
   if (error !== 0) return error;
   if (framing === FRAMING.CLOSE) head.keepAlive = false;
-  return status === 101 && !head.upgrade ? ERROR.SWITCHING : 0;
+  return status === 101 && !head.upgrade ? MESSAGE_ERROR.SWITCHING : 0;
 }
 
-/** Every form but origin-form. Returns 0 or an ERROR. */
+/** Every form but origin-form. Returns 0 or a MESSAGE_ERROR. */
 function otherForm(bytes: Uint8Array, head: Head): number {
   const { targetStart, targetEnd } = head;
   if (head.method === METHOD.CONNECT) {
     // authority-form; the port must be there (RFC 9110 section 9.3.6).
-    if (!validAuthority(bytes, targetStart, targetEnd, true)) return ERROR.TARGET_FORM;
+    if (!validAuthority(bytes, targetStart, targetEnd, true)) return MESSAGE_ERROR.TARGET_FORM;
     head.form = FORM.AUTHORITY;
     head.authorityStart = targetStart;
     head.authorityEnd = targetEnd;
@@ -281,7 +281,7 @@ function otherForm(bytes: Uint8Array, head: Head): number {
     return 0;
   }
   if (targetEnd - targetStart === 1 && bytes[targetStart] === ASTERISK) {
-    if (head.method !== METHOD.OPTIONS) return ERROR.TARGET_FORM;
+    if (head.method !== METHOD.OPTIONS) return MESSAGE_ERROR.TARGET_FORM;
     head.form = FORM.ASTERISK;
     head.pathStart = targetStart;
     head.pathEnd = targetEnd;
@@ -293,10 +293,10 @@ function otherForm(bytes: Uint8Array, head: Head): number {
     authority = targetStart + HTTP_SCHEME.length;
   else if (length > HTTPS_SCHEME.length && same(bytes, targetStart, HTTPS_SCHEME))
     authority = targetStart + HTTPS_SCHEME.length;
-  else return ERROR.TARGET;
+  else return MESSAGE_ERROR.TARGET;
   let path = authority;
   while (path < targetEnd && bytes[path] !== SLASH && bytes[path] !== QUESTION) path++;
-  if (!validAuthority(bytes, authority, path, false)) return ERROR.TARGET;
+  if (!validAuthority(bytes, authority, path, false)) return MESSAGE_ERROR.TARGET;
   head.form = FORM.ABSOLUTE;
   head.authorityStart = authority;
   head.authorityEnd = path;

@@ -46,7 +46,7 @@ export class Head {
   count = 0;
   /** Four positions a field: nameStart, nameEnd, valueStart, valueEnd. Values are without surrounding whitespace. */
   readonly fields: Int32Array;
-  /** KIND per field: 0 is forwarded, all else is hop-by-hop or written anew. */
+  /** FIELD_KIND per field: 0 is forwarded, all else is hop-by-hop or written anew. */
   readonly kind: Uint8Array;
   /** FRAMING of the body that follows. */
   framing = 0;

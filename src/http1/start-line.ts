@@ -1,7 +1,7 @@
 // HTTP-version, which both kinds of start line have (RFC 9112 section 2.3).
 
 import { ascii } from '../http/octets.js';
-import { ERROR } from './errors.js';
+import { MESSAGE_ERROR } from './errors.js';
 
 const DOT = 0x2e;
 const ZERO = 0x30;
@@ -11,7 +11,7 @@ const VERSION = ascii('HTTP/1.');
 /** Octets of an HTTP-version. */
 export const VERSION_LENGTH = 8;
 
-/** The minor version's digit (its octet) of the HTTP-version at `at`, 0 where the bytes end before it, or -ERROR. */
+/** The minor version's digit (its octet) of the HTTP-version at `at`, 0 where the bytes end before it, or -MESSAGE_ERROR. */
 export function versionDigit(bytes: Uint8Array, at: number, stop: number, malformed: number): number {
   const digit = at + VERSION.length;
   if (digit >= stop || !isHttp1(bytes, at)) return otherVersion(bytes, at, stop, malformed);
@@ -39,5 +39,5 @@ function otherVersion(bytes: Uint8Array, at: number, stop: number, malformed: nu
     const digit = i === 5 || i === 7;
     if (digit ? octet < ZERO || octet > NINE : octet !== VERSION[i]) return -malformed;
   }
-  return -ERROR.VERSION;
+  return -MESSAGE_ERROR.VERSION;
 }

@@ -1,7 +1,8 @@
 // What a peer can make us do for nothing, and how much of it is taken: counted per connection and period. Beyond the limit the
 // connection ends with ENHANCE_YOUR_CALM (RFC 9113 section 10.5).
+
 import { type Connection, ROLE } from './connection.js';
-import { ERROR } from './frame.js';
+import { H2_ERROR } from './frame.js';
 import { LIMIT } from './limits.js';
 import type { Sender } from './sender.js';
 import type { Core } from './shared-state.js';
@@ -58,7 +59,7 @@ export class Abuse {
   /** Counts a limit (LIMIT) and ends the connection over it. */
   calm(c: Connection, limit: number): void {
     this.limited(limit);
-    this.sender.fail(c, ERROR.ENHANCE_YOUR_CALM);
+    this.sender.fail(c, H2_ERROR.ENHANCE_YOUR_CALM);
   }
 
   /** Counts a limit. */

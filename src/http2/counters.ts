@@ -1,13 +1,13 @@
 // What is counted of HTTP/2: a block of numbers for each side that Sluice is on. Where a block begins is up to whoever owns the
 // array that it lies in; a connection is told (`meter`) and adds to `values[meter + H.X]`.
 
-import { ERROR } from './frame.js';
+import { H2_ERROR } from './frame.js';
 
 /** Sides of an HTTP/2 connection: Sluice is the server of its clients and the client of its endpoints. */
 export const H2_ROLES = ['server', 'client'] as const;
 
 /** Names of error codes by their number; the last one stands for all that the RFC does not know. */
-export const H2_ERRORS: readonly string[] = [...Object.keys(ERROR), 'other'];
+export const H2_ERRORS: readonly string[] = [...Object.keys(H2_ERROR), 'other'];
 const H2_OTHER = H2_ERRORS.length - 1;
 /** Place of a 32-bit error code in a block of H: `values[base + H.RESET_SENT + h2Error(code)]++`. */
 export const h2Error = (code: number): number => (code >= 0 && code < H2_OTHER ? code : H2_OTHER);

@@ -5,7 +5,7 @@ import type { FieldList } from '../hpack/field-list.js';
 import { restoreList, saveList } from '../hpack/memory/saved-list.js';
 import { type Connection, GOING, READING, TINY_BYTES } from './connection.js';
 import { H } from './counters.js';
-import { DEFAULT_WINDOW, ERROR, MAX_FRAME_BYTES, MAX_STREAM_ID } from './frame.js';
+import { DEFAULT_WINDOW, H2_ERROR, MAX_FRAME_BYTES, MAX_STREAM_ID } from './frame.js';
 import { FrameWriter, PING } from './frame-writer.js';
 import type { Core, Http2Events } from './shared-state.js';
 import { STREAM } from './streams.js';
@@ -181,7 +181,7 @@ export class Sender {
   warn(connection: Connection): void {
     if (connection.going !== GOING.OPEN) return;
     connection.going = GOING.WARNED;
-    this.frames.goaway(connection, MAX_STREAM_ID, ERROR.NO_ERROR);
+    this.frames.goaway(connection, MAX_STREAM_ID, H2_ERROR.NO_ERROR);
     this.frames.ping(connection, PING.LEAVING);
   }
 
@@ -190,7 +190,7 @@ export class Sender {
     if (connection.going >= GOING.LEAVING) return;
     connection.going = GOING.LEAVING;
     connection.goawayLast = connection.lastPeerId;
-    this.frames.goaway(connection, connection.lastPeerId, ERROR.NO_ERROR);
+    this.frames.goaway(connection, connection.lastPeerId, H2_ERROR.NO_ERROR);
   }
 
   /** Ends the connection for an error of the peer: GOAWAY, and not another octet is read. */

@@ -10,7 +10,7 @@ import { BODY } from '../http1/body.js';
 import { FRAMING } from '../http1/head.js';
 import { parseRequest } from '../http1/head-parser.js';
 import type { Connection } from '../http2/connection.js';
-import { ERROR } from '../http2/frame.js';
+import { H2_ERROR } from '../http2/frame.js';
 import { PEER, STREAM } from '../http2/streams.js';
 import { SOCKET } from '../io/sockets.js';
 import { E, endpointBase, LIMITS, W } from '../metrics/layout.js';
@@ -18,7 +18,7 @@ import { asksForWebSocket, RequestBridge } from '../translate/request.js';
 import { listTrailers } from '../translate/trailers.js';
 import { BridgeResponses } from './bridge-response.js';
 import { CLOSE } from './connect/connections.js';
-import { PROTOCOL } from './context.js';
+import { SERVICE_PROTOCOL } from './context.js';
 import { REQUEST } from './exchange.js';
 import type { Http1 } from './http1.js';
 import { WHY } from './http1-answers.js';
@@ -59,7 +59,8 @@ export class FromHttp1 {
     const { services, endpoints } = this.http2.context;
     const protocol = services.protocol[endpoints.service[endpoint]];
     return (
-      protocol === PROTOCOL.HTTP2 || (protocol === PROTOCOL.AUTO && endpoints.protocol[endpoint] === PROTOCOL.HTTP2)
+      protocol === SERVICE_PROTOCOL.HTTP2 ||
+      (protocol === SERVICE_PROTOCOL.AUTO && endpoints.protocol[endpoint] === SERVICE_PROTOCOL.HTTP2)
     );
   }
 
@@ -243,8 +244,8 @@ export class FromHttp1 {
   private blame(slot: number, upstream: number, why: number): void {
     const { http2 } = this;
     const connection = http2.core.streams.connection[upstream];
-    http2.machine.sender.reset(upstream, ERROR.CANCEL);
-    http2.lifecycle.endpointFailed(slot, upstream, ERROR.CANCEL, why);
+    http2.machine.sender.reset(upstream, H2_ERROR.CANCEL);
+    http2.lifecycle.endpointFailed(slot, upstream, H2_ERROR.CANCEL, why);
     if (connection !== null) http2.connections.reuse(connection);
   }
 

@@ -6,7 +6,7 @@ import { ascii } from '../http/octets.js';
 import { chunkSizeBefore } from '../http1/body.js';
 import { FRAMING } from '../http1/head.js';
 import { CONNECTION } from '../http1/write.js';
-import { ERROR } from '../http2/frame.js';
+import { H2_ERROR } from '../http2/frame.js';
 import { STREAM } from '../http2/streams.js';
 import { SOCKET } from '../io/sockets.js';
 import { LIMITS, W } from '../metrics/layout.js';
@@ -234,7 +234,7 @@ export class BridgeResponses {
     const { http2, http1 } = this.bridge;
     http2.accounts.account(slot, upstream, false);
     http1.accounts.ended(client, false);
-    this.leave(client, slot, upstream, ERROR.NO_ERROR);
+    this.leave(client, slot, upstream, H2_ERROR.NO_ERROR);
     http1.next(client);
   }
 
@@ -242,7 +242,7 @@ export class BridgeResponses {
   private bad(client: number, slot: number, upstream: number, error: number): void {
     const { http2, http1 } = this.bridge;
     http2.accounts.account(slot, upstream, true);
-    this.leave(client, slot, upstream, ERROR.CANCEL);
+    this.leave(client, slot, upstream, H2_ERROR.CANCEL);
     if (http1.exchanges.answered[client] === 1) http1.truncated(client);
     else http1.answers.reject(client, error, CLOSE.PROTOCOL);
   }

@@ -3,12 +3,12 @@
 import { randomFillSync } from 'node:crypto';
 import type { FieldList } from '../hpack/field-list.js';
 import { restoreList } from '../hpack/memory/saved-list.js';
-import { PROTOCOL as UPGRADE } from '../http/facts.js';
+import { CONNECT_PROTOCOL } from '../http/facts.js';
 import { METHOD } from '../http/methods.js';
 import { ascii } from '../http/octets.js';
 import { KEY_LENGTH, NONCE_LENGTH, putKey } from '../http/web-socket.js';
 import { frameChunk } from '../http1/body.js';
-import { ERRORS } from '../http1/errors.js';
+import { MESSAGE_ERRORS } from '../http1/errors.js';
 import { FRAMING } from '../http1/head.js';
 import { STREAM } from '../http2/streams.js';
 import { RequestBridge, requestFraming } from '../translate/request.js';
@@ -87,14 +87,14 @@ export class BridgedRequests {
       from,
       slab.dataEnd(buffer),
       end,
-      facts.protocol === UPGRADE.WEBSOCKET ? this.key(socket) : this.noKey,
+      facts.protocol === CONNECT_PROTOCOL.WEBSOCKET ? this.key(socket) : this.noKey,
       0,
       services.hostAt[service],
       services.hostLength[service],
     );
     if (to < 0) {
       slab.release(buffer);
-      const { status, reasonIndex } = ERRORS[-to];
+      const { status, reasonIndex } = MESSAGE_ERRORS[-to];
       http2.lifecycle.giveUp(slot, upstream, status, reasonIndex);
       return;
     }

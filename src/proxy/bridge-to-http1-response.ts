@@ -2,17 +2,17 @@
 
 import { METHOD } from '../http/methods.js';
 import { BODY } from '../http1/body.js';
-import { ERRORS } from '../http1/errors.js';
+import { MESSAGE_ERRORS } from '../http1/errors.js';
 import { headEnd, MORE, parseResponse } from '../http1/head-parser.js';
 import { FIRST, firstFrame } from '../http2/first-frame.js';
-import { ERROR } from '../http2/frame.js';
+import { H2_ERROR } from '../http2/frame.js';
 import { STREAM } from '../http2/streams.js';
 import { ResponseBridge } from '../translate/response.js';
 import { listTrailers } from '../translate/trailers.js';
 import type { BridgeToHttp1 } from './bridge-to-http1.js';
 import { SENDING } from './bridge-to-http1-request.js';
 import { CLOSE } from './connect/connections.js';
-import { PROTOCOL } from './context.js';
+import { SERVICE_PROTOCOL } from './context.js';
 import { RESPONSE } from './exchange.js';
 import { WHY } from './http1-answers.js';
 import type { Http2 } from './http2.js';
@@ -112,13 +112,13 @@ export class BridgedResponses {
       if (next === MORE) return at;
       if (next < 0) {
         if (firstFrame(bytes, at, end) === FIRST.YES) this.speaksHttp2(socket, upstream);
-        else this.malformed(socket, upstream, ERRORS[-next].reasonIndex);
+        else this.malformed(socket, upstream, MESSAGE_ERRORS[-next].reasonIndex);
         return NONE;
       }
       scanned[socket] = 0;
       const error = this.bridge.list(head, core.list, key !== undefined, key ?? this.noKey, 0);
       if (error !== 0) {
-        this.malformed(socket, upstream, ERRORS[-error].reasonIndex);
+        this.malformed(socket, upstream, MESSAGE_ERRORS[-error].reasonIndex);
         return NONE;
       }
       if (head.status >= 200 || head.status === 101) return this.final(socket, upstream, method, next, end);
@@ -138,7 +138,8 @@ export class BridgedResponses {
     const { streams } = core;
     const slot = streams.peer[upstream];
     const endpoint = http2.exchanges.endpoint[upstream];
-    if (context.endpoints.protocol[endpoint] !== PROTOCOL.HTTP1) context.learnProtocol(endpoint, PROTOCOL.HTTP1);
+    if (context.endpoints.protocol[endpoint] !== SERVICE_PROTOCOL.HTTP1)
+      context.learnProtocol(endpoint, SERVICE_PROTOCOL.HTTP1);
     exchanges.response[socket] = RESPONSE.BODY;
     exchanges.reusable[socket] = head.keepAlive ? 1 : 0;
     if (head.status === 101 || (method === METHOD.CONNECT && head.status < 300)) {
@@ -178,7 +179,7 @@ export class BridgedResponses {
     }
     const result = bodies.read(socket, context.bytes, start, end);
     if (result < 0) {
-      this.malformed(socket, upstream, ERRORS[-result].reasonIndex);
+      this.malformed(socket, upstream, MESSAGE_ERRORS[-result].reasonIndex);
       return NONE;
     }
     const { dataStart, dataEnd, consumed, trailerStart, trailerEnd } = bodies;
@@ -202,7 +203,7 @@ export class BridgedResponses {
     const count = listTrailers(context.bytes, trailerStart, trailerEnd, core.list);
     if (count > 0) http2.endpointTrailers(slot, upstream);
     else if (count === 0) http2.endpointData(slot, upstream, 0, 0, true);
-    else http2.lifecycle.endpointFailed(slot, upstream, ERROR.INTERNAL_ERROR, WHY.UPSTREAM_PROTOCOL);
+    else http2.lifecycle.endpointFailed(slot, upstream, H2_ERROR.INTERNAL_ERROR, WHY.UPSTREAM_PROTOCOL);
     return NONE;
   }
 
@@ -210,7 +211,7 @@ export class BridgedResponses {
   private malformed(socket: number, upstream: number, why: number): void {
     const { http2 } = this;
     http2.context.connections.close(socket, CLOSE.PROTOCOL);
-    http2.lifecycle.endpointFailed(http2.core.streams.peer[upstream], upstream, ERROR.INTERNAL_ERROR, why);
+    http2.lifecycle.endpointFailed(http2.core.streams.peer[upstream], upstream, H2_ERROR.INTERNAL_ERROR, why);
   }
 
   /** Where it may be so the request is sent in HTTP/2: a server of that has not taken it for one (RFC 9113 section 3.4). */
@@ -218,13 +219,13 @@ export class BridgedResponses {
     const { http2 } = this;
     const { context, exchanges, core } = http2;
     const slot = core.streams.peer[upstream];
-    if (context.services.protocol[exchanges.service[slot]] !== PROTOCOL.AUTO) {
+    if (context.services.protocol[exchanges.service[slot]] !== SERVICE_PROTOCOL.AUTO) {
       this.malformed(socket, upstream, WHY.UPSTREAM_PROTOCOL);
       return;
     }
-    context.learnProtocol(exchanges.endpoint[upstream], PROTOCOL.HTTP2);
+    context.learnProtocol(exchanges.endpoint[upstream], SERVICE_PROTOCOL.HTTP2);
     const sent = this.sockets.again(socket, upstream);
     context.connections.close(socket, CLOSE.PROTOCOL);
-    if (!sent) http2.lifecycle.endpointFailed(slot, upstream, ERROR.INTERNAL_ERROR, WHY.UPSTREAM_PROTOCOL);
+    if (!sent) http2.lifecycle.endpointFailed(slot, upstream, H2_ERROR.INTERNAL_ERROR, WHY.UPSTREAM_PROTOCOL);
   }
 }

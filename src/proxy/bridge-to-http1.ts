@@ -1,16 +1,17 @@
 // Streams of HTTP/2 clients for endpoints that speak HTTP/1. The endpoint's side of such an exchange is a stream slot that is on no
 // connection; `exchanges.socket` names the HTTP/1 connection that serves it, from the pool that HTTP/1 clients use as well.
 // Here are these connections; the way of the request and that of the response have a file each.
+
 import { isIdempotent } from '../http/methods.js';
-import { ERROR } from '../http2/frame.js';
+import { H2_ERROR } from '../http2/frame.js';
 import { ERRNO } from '../io/abi.js';
 import { SOCKET } from '../io/sockets.js';
 import { LIMITS, W } from '../metrics/layout.js';
 import { BridgedRequests, SENDING } from './bridge-to-http1-request.js';
 import { BridgedResponses } from './bridge-to-http1-response.js';
-import { CLOSE, KIND } from './connect/connections.js';
+import { CLOSE, SOCKET_KIND } from './connect/connections.js';
 import { DIAL } from './connect/upstreams.js';
-import { PROTOCOL } from './context.js';
+import { SERVICE_PROTOCOL } from './context.js';
 import { WHY } from './http1-answers.js';
 import type { Http2 } from './http2.js';
 import { GONE, WAITING } from './http2-exchange.js';
@@ -38,7 +39,8 @@ export class BridgeToHttp1 {
     const { services, endpoints } = this.http2.context;
     const protocol = services.protocol[service];
     return (
-      protocol === PROTOCOL.HTTP1 || (protocol === PROTOCOL.AUTO && endpoints.protocol[endpoint] === PROTOCOL.HTTP1)
+      protocol === SERVICE_PROTOCOL.HTTP1 ||
+      (protocol === SERVICE_PROTOCOL.AUTO && endpoints.protocol[endpoint] === SERVICE_PROTOCOL.HTTP1)
     );
   }
 
@@ -52,11 +54,11 @@ export class BridgeToHttp1 {
     if (socket < 0) {
       // Until the connection stands the request has no other place than where it is kept.
       if (!kept) return DIAL.FAILED;
-      socket = upstreams.dial(endpoint, KIND.BRIDGE_UPSTREAM);
+      socket = upstreams.dial(endpoint, SOCKET_KIND.BRIDGE_UPSTREAM);
       if (socket < 0) return socket;
       http1.exchanges.openUpstream(socket);
       exchanges.waiting[upstream] = WAITING.DIALLED;
-    } else context.sockets.kind[socket] = KIND.BRIDGE_UPSTREAM;
+    } else context.sockets.kind[socket] = SOCKET_KIND.BRIDGE_UPSTREAM;
     http1.exchanges.link(socket);
     context.connections.active[socket] = context.reactor.now;
     this.stream[socket] = upstream;
@@ -124,7 +126,7 @@ export class BridgeToHttp1 {
     }
     http1.exchanges.served[socket]++;
     http1.bodies.reset(socket);
-    sockets.kind[socket] = KIND.HTTP1_UPSTREAM;
+    sockets.kind[socket] = SOCKET_KIND.HTTP1_UPSTREAM;
     sockets.peer[socket] = NONE;
     sockets.resume(socket);
     upstreams.release(socket);
@@ -172,7 +174,7 @@ export class BridgeToHttp1 {
       if (this.retry(socket, upstream)) return;
     }
     connections.close(socket, reason);
-    http2.lifecycle.endpointFailed(core.streams.peer[upstream], upstream, ERROR.INTERNAL_ERROR, WHY.UPSTREAM_RESET);
+    http2.lifecycle.endpointFailed(core.streams.peer[upstream], upstream, H2_ERROR.INTERNAL_ERROR, WHY.UPSTREAM_RESET);
   }
 
   /** The endpoint takes no more of the request; a response may still come. */
@@ -259,7 +261,7 @@ export class BridgeToHttp1 {
     if (http1.exchanges.sent[socket] > 0 && !isIdempotent(exchanges.method[slot])) return false;
     const sent = this.again(socket, upstream);
     context.connections.close(socket, CLOSE.RESET);
-    if (!sent) this.http2.lifecycle.endpointFailed(slot, upstream, ERROR.INTERNAL_ERROR, WHY.UPSTREAM_RESET);
+    if (!sent) this.http2.lifecycle.endpointFailed(slot, upstream, H2_ERROR.INTERNAL_ERROR, WHY.UPSTREAM_RESET);
     return true;
   }
 

@@ -20,12 +20,12 @@ const SOCKADDR_BYTES = 32;
 const HOST_BYTES = 64;
 
 /** What the endpoints of a service speak: `ServiceTable.protocol`. AUTO is learned for each endpoint. */
-export const PROTOCOL = { AUTO: 0, HTTP1: 1, HTTP2: 2, OPAQUE: 3 } as const;
+export const SERVICE_PROTOCOL = { AUTO: 0, HTTP1: 1, HTTP2: 2, OPAQUE: 3 } as const;
 const PROTOCOL_OF: Readonly<Record<ServiceProtocol, number>> = {
-  auto: PROTOCOL.AUTO,
-  http1: PROTOCOL.HTTP1,
-  http2: PROTOCOL.HTTP2,
-  opaque: PROTOCOL.OPAQUE,
+  auto: SERVICE_PROTOCOL.AUTO,
+  http1: SERVICE_PROTOCOL.HTTP1,
+  http2: SERVICE_PROTOCOL.HTTP2,
+  opaque: SERVICE_PROTOCOL.OPAQUE,
 };
 
 /** Settings of a service as the data path reads them. */
@@ -49,7 +49,7 @@ export class ServiceTable {
   readonly hostLength = new Int32Array(MAX_SERVICES);
   /** 1: the endpoints don't speak HTTP, so that HTTP is relayed to them as it is. */
   readonly opaque = new Uint8Array(MAX_SERVICES);
-  /** One of PROTOCOL. */
+  /** One of SERVICE_PROTOCOL. */
   readonly protocol = new Uint8Array(MAX_SERVICES);
   /** Slot of the service's series in the metrics, and first value of its block there. Several may share the overflow series. */
   readonly series = new Int32Array(MAX_SERVICES);
@@ -63,7 +63,7 @@ export class EndpointTable {
   readonly addressAt = new Int32Array(MAX_ENDPOINTS);
   readonly addressLength = new Int32Array(MAX_ENDPOINTS);
   readonly address: string[] = new Array<string>(MAX_ENDPOINTS).fill('');
-  /** PROTOCOL that it has been seen to speak; AUTO while that is not known. */
+  /** SERVICE_PROTOCOL that it has been seen to speak; AUTO while that is not known. */
   readonly protocol = new Uint8Array(MAX_ENDPOINTS);
   /** Slot of the endpoint's series in the metrics, and first value of its block there. Several may share the overflow series. */
   readonly series = new Int32Array(MAX_ENDPOINTS);
@@ -183,7 +183,7 @@ export class Context {
         // The slot belonged to another endpoint before: nothing of its history is true here.
         this.balancer.reset(slot);
         table.address[slot] = address;
-        this.learnProtocol(slot, PROTOCOL.AUTO);
+        this.learnProtocol(slot, SERVICE_PROTOCOL.AUTO);
         table.family[slot] = host.includes(':') ? 6 : 4;
         table.addressLength[slot] = this.native.sockaddr(host, port, this.bytes, table.addressAt[slot]);
       }

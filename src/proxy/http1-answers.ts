@@ -2,11 +2,11 @@
 
 import { METHOD } from '../http/methods.js';
 import { RESPONSE_REASONS } from '../http/response-reasons.js';
-import { ERRORS } from '../http1/errors.js';
+import { MESSAGE_ERRORS } from '../http1/errors.js';
 import { writeOwnResponse } from '../http1/write.js';
 import { SOCKET } from '../io/sockets.js';
 import { S, serviceBase, W } from '../metrics/layout.js';
-import { CLOSE, KIND } from './connect/connections.js';
+import { CLOSE, SOCKET_KIND } from './connect/connections.js';
 import type { Context } from './context.js';
 import { type Exchanges, REQUEST } from './exchange.js';
 import type { Http1 } from './http1.js';
@@ -89,7 +89,7 @@ export class OwnAnswers {
 
   /** Answers with what an ERROR of the codec says. `upstream`: the endpoint's fault. */
   reject(client: number, error: number, reason: number): void {
-    const info = ERRORS[error];
+    const info = MESSAGE_ERRORS[error];
     this.respond(client, info.status, info.reasonIndex, info.detailBytes, reason);
   }
 
@@ -101,7 +101,7 @@ export class OwnAnswers {
       connections.closeWhenSent(client, reason);
       return;
     }
-    sockets.kind[client] = KIND.LINGER;
+    sockets.kind[client] = SOCKET_KIND.LINGER;
     this.lingered[client] = 0;
     sockets.shutdown(client);
     sockets.resume(client);

@@ -1,6 +1,6 @@
 // Where a request goes: an endpoint is picked, and a connection found for it.
 import { E, endpointBase, S, serviceBase } from '../metrics/layout.js';
-import { CLOSE, KIND } from './connect/connections.js';
+import { CLOSE, SOCKET_KIND } from './connect/connections.js';
 import { DIAL } from './connect/upstreams.js';
 import type { Context } from './context.js';
 import type { Exchanges } from './exchange.js';
@@ -63,7 +63,7 @@ export class Dispatcher {
       }
       let upstream = fresh ? NONE : this.http1.upstreams.takeIdle(endpoint);
       if (upstream < 0) {
-        upstream = this.http1.upstreams.dial(endpoint, KIND.HTTP1_UPSTREAM);
+        upstream = this.http1.upstreams.dial(endpoint, SOCKET_KIND.HTTP1_UPSTREAM);
         if (upstream < 0) {
           balancer.abandon(endpoint);
           why = upstream === DIAL.LIMIT ? WHY.POOL_EXHAUSTED : WHY.CONNECT_FAILED;

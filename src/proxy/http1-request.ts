@@ -2,7 +2,7 @@
 
 import { VERDICT } from '../detect/matcher.js';
 import { BODY } from '../http1/body.js';
-import { ERROR } from '../http1/errors.js';
+import { MESSAGE_ERROR } from '../http1/errors.js';
 import { FRAMING } from '../http1/head.js';
 import { headEnd, MORE, parseRequest } from '../http1/head-parser.js';
 import { writeRequest } from '../http1/write.js';
@@ -68,7 +68,7 @@ export class RequestReader {
       if (exchanges.request[client] === REQUEST.COMPLETE) break;
       const merged = inbox.merge(client);
       if (merged === 1) continue;
-      if (merged === -1) this.refuse(client, ERROR.HEADER_TOO_LARGE);
+      if (merged === -1) this.refuse(client, MESSAGE_ERROR.HEADER_TOO_LARGE);
       else if (merged === -2) this.http1.outOfMemory(client);
       else this.hold(client);
       return;
@@ -164,9 +164,9 @@ export class RequestReader {
   }
 
   private refuse(client: number, error: number): void {
-    if (error === ERROR.HEADER_TOO_LARGE) this.context.limited(LIMIT.HEADER_BYTES);
-    else if (error === ERROR.TOO_MANY_FIELDS) this.context.limited(LIMIT.HEADERS);
-    else if (error === ERROR.TARGET_TOO_LONG) this.context.limited(LIMIT.TARGET);
+    if (error === MESSAGE_ERROR.HEADER_TOO_LARGE) this.context.limited(LIMIT.HEADER_BYTES);
+    else if (error === MESSAGE_ERROR.TOO_MANY_FIELDS) this.context.limited(LIMIT.HEADERS);
+    else if (error === MESSAGE_ERROR.TARGET_TOO_LONG) this.context.limited(LIMIT.TARGET);
     this.http1.answers.reject(client, error, CLOSE.PROTOCOL);
   }
 
@@ -229,7 +229,7 @@ export class RequestReader {
     if (to < 0) {
       slab.release(buffer);
       balancer.abandon(endpoint);
-      this.refuse(client, ERROR.HEADER_TOO_LARGE);
+      this.refuse(client, MESSAGE_ERROR.HEADER_TOO_LARGE);
       return NONE;
     }
     let consumed = at;

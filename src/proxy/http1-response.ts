@@ -2,13 +2,13 @@
 
 import { METHOD } from '../http/methods.js';
 import { BODY } from '../http1/body.js';
-import { ERROR, UPSTREAM } from '../http1/errors.js';
+import { MESSAGE_ERROR, UPSTREAM } from '../http1/errors.js';
 import { FRAMING } from '../http1/head.js';
 import { headEnd, MORE, parseResponse } from '../http1/head-parser.js';
 import { writeResponse } from '../http1/write.js';
 import { FIRST, firstFrame } from '../http2/first-frame.js';
 import { SOCKET } from '../io/sockets.js';
-import { type Context, PROTOCOL } from './context.js';
+import { type Context, SERVICE_PROTOCOL } from './context.js';
 import { type Exchanges, REQUEST, RESPONSE } from './exchange.js';
 import type { BodyRelay } from './http1/bodies.js';
 import type { Http1 } from './http1.js';
@@ -41,7 +41,7 @@ export class ResponseReader {
     for (;;) {
       const client = sockets.peer[upstream];
       if (merged < 0) {
-        if (merged === -1) this.http1.badGateway(client, upstream, ERROR.HEADER_TOO_LARGE + UPSTREAM);
+        if (merged === -1) this.http1.badGateway(client, upstream, MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM);
         else this.http1.outOfMemory(client);
         return;
       }
@@ -152,7 +152,8 @@ export class ResponseReader {
     const { head, bodies } = exchanges;
     const { status } = head;
     const endpoint = connections.endpoint[upstream];
-    if (endpoints.protocol[endpoint] !== PROTOCOL.HTTP1) this.context.learnProtocol(endpoint, PROTOCOL.HTTP1);
+    if (endpoints.protocol[endpoint] !== SERVICE_PROTOCOL.HTTP1)
+      this.context.learnProtocol(endpoint, SERVICE_PROTOCOL.HTTP1);
     const buffer = slab.take();
     if (buffer < 0) {
       this.http1.outOfMemory(client);
@@ -162,7 +163,7 @@ export class ResponseReader {
     const tunnel = switching || (exchanges.method[client] === METHOD.CONNECT && status < 300);
     if (switching && exchanges.upgrade[client] === 0) {
       slab.release(buffer);
-      this.http1.badGateway(client, upstream, ERROR.SWITCHING + UPSTREAM);
+      this.http1.badGateway(client, upstream, MESSAGE_ERROR.SWITCHING + UPSTREAM);
       return NONE;
     }
     // A body whose end is not known beforehand is chunked for those who know chunks, and ends the connection of those who don't.
@@ -184,7 +185,7 @@ export class ResponseReader {
     let to = writeResponse(bytes, head, from, limit, framing, head.contentLength, connection);
     if (to < 0) {
       slab.release(buffer);
-      this.http1.badGateway(client, upstream, ERROR.HEADER_TOO_LARGE + UPSTREAM);
+      this.http1.badGateway(client, upstream, MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM);
       return NONE;
     }
     exchanges.answered[client] = 1;

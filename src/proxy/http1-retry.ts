@@ -1,10 +1,10 @@
 // Requests that are sent again: those that were not processed, or that may be processed twice, and those whose endpoint could
 // not be dialled.
-import { ERROR, UPSTREAM } from '../http1/errors.js';
+import { MESSAGE_ERROR, UPSTREAM } from '../http1/errors.js';
 import { SOCKET } from '../io/sockets.js';
 import { LIMITS, S, serviceBase, W } from '../metrics/layout.js';
 import { CLOSE } from './connect/connections.js';
-import { type Context, PROTOCOL } from './context.js';
+import { type Context, SERVICE_PROTOCOL } from './context.js';
 import { type Exchanges, FLOW } from './exchange.js';
 import type { BodyRelay } from './http1/bodies.js';
 import type { Http1 } from './http1.js';
@@ -89,13 +89,13 @@ export class Retries {
   answeredInHttp2(client: number, upstream: number): void {
     const { connections, services, balancer } = this.context;
     const endpoint = connections.endpoint[upstream];
-    const learning = services.protocol[this.exchanges.service[client]] === PROTOCOL.AUTO;
+    const learning = services.protocol[this.exchanges.service[client]] === SERVICE_PROTOCOL.AUTO;
     if (learning) {
-      this.context.learnProtocol(endpoint, PROTOCOL.HTTP2);
+      this.context.learnProtocol(endpoint, SERVICE_PROTOCOL.HTTP2);
       this.http1.upstreams.closeIdle(endpoint);
     }
     if (!learning || this.exchanges.retained[client] < 0) {
-      this.http1.badGateway(client, upstream, ERROR.STATUS_LINE + UPSTREAM);
+      this.http1.badGateway(client, upstream, MESSAGE_ERROR.STATUS_LINE + UPSTREAM);
       return;
     }
     this.http1.accounts.abandon(endpoint);

@@ -5,7 +5,7 @@ import { ERRNO } from '../io/abi.js';
 import { SOCKET } from '../io/sockets.js';
 import { PUMP } from '../io/splice.js';
 import type { FromHttp1 } from './bridge-from-http1.js';
-import { CLOSE, KIND } from './connect/connections.js';
+import { CLOSE, SOCKET_KIND } from './connect/connections.js';
 import type { Upstreams } from './connect/upstreams.js';
 import type { Context } from './context.js';
 import type { AccessLog } from './exchange/access-log.js';
@@ -57,7 +57,7 @@ export class Http1 {
   /** A client connection that speaks HTTP/1; what it has sent is in its inbox. `service` -1: this listener refuses HTTP. */
   open(client: number, service: number): void {
     const { sockets, inbox } = this.context;
-    sockets.kind[client] = KIND.HTTP1_CLIENT;
+    sockets.kind[client] = SOCKET_KIND.HTTP1_CLIENT;
     this.exchanges.openClient(client, service);
     this.timers.idle(client);
     if (inbox.empty(client)) sockets.receiveOnce(client);
@@ -243,7 +243,8 @@ export class Http1 {
       if (!inbox.empty(client)) {
         this.requests.advance(client);
         // What is left is the beginning of a request that will never be whole.
-        if (ended && sockets.kind[client] === KIND.HTTP1_CLIENT && !connections.over(client)) this.clientEof(client);
+        if (ended && sockets.kind[client] === SOCKET_KIND.HTTP1_CLIENT && !connections.over(client))
+          this.clientEof(client);
       } else {
         this.timers.idle(client);
         sockets.resume(client);

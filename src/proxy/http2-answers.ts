@@ -4,7 +4,7 @@
 import { METHOD } from '../http/methods.js';
 import { ascii } from '../http/octets.js';
 import { RESPONSE_REASONS } from '../http/response-reasons.js';
-import { ERROR } from '../http2/frame.js';
+import { H2_ERROR } from '../http2/frame.js';
 import { STREAM } from '../http2/streams.js';
 import { S, serviceBase, W } from '../metrics/layout.js';
 import { WHY } from './http1-answers.js';
@@ -26,9 +26,9 @@ const GRPC = {
 function grpcStatus(status: number, why: number, code: number): number {
   if (why === WHY.UPSTREAM_RESET) {
     // gRPC over HTTP/2, section "Errors": what the client would make of that code if it saw it.
-    if (code === ERROR.CANCEL) return GRPC.CANCELLED;
-    if (code === ERROR.ENHANCE_YOUR_CALM) return GRPC.RESOURCE_EXHAUSTED;
-    if (code === ERROR.INADEQUATE_SECURITY) return GRPC.PERMISSION_DENIED;
+    if (code === H2_ERROR.CANCEL) return GRPC.CANCELLED;
+    if (code === H2_ERROR.ENHANCE_YOUR_CALM) return GRPC.RESOURCE_EXHAUSTED;
+    if (code === H2_ERROR.INADEQUATE_SECURITY) return GRPC.PERMISSION_DENIED;
   }
   if (status === 504) return GRPC.DEADLINE_EXCEEDED;
   if (status === 421) return GRPC.UNIMPLEMENTED;
@@ -68,7 +68,7 @@ export class Http2Answers {
   }
 
   /** Answers the request on `slot` in the proxy's own name, and ends it. Its other side must have been parted. `code`: see `grpcStatus`. */
-  respond(slot: number, status: number, why: number, code: number = ERROR.NO_ERROR): void {
+  respond(slot: number, status: number, why: number, code: number = H2_ERROR.NO_ERROR): void {
     const { http2 } = this;
     const { core, exchanges, context, machine } = http2;
     const { streams, spare: list } = core;

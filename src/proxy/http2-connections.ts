@@ -2,15 +2,15 @@
 
 import { Connection, GOING, ROLE } from '../http2/connection.js';
 import { H } from '../http2/counters.js';
-import { ERROR } from '../http2/frame.js';
+import { H2_ERROR } from '../http2/frame.js';
 import type { Http2Machine } from '../http2/machine.js';
 import type { CongestionSink, Core } from '../http2/shared-state.js';
 import { PEER, STREAM } from '../http2/streams.js';
 import { SOCKET } from '../io/sockets.js';
 import { h2Base, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
-import { CLOSE, KIND } from './connect/connections.js';
+import { CLOSE, SOCKET_KIND } from './connect/connections.js';
 import type { Http2Pool } from './connect/http2-pool.js';
-import { type Context, PROTOCOL } from './context.js';
+import { type Context, SERVICE_PROTOCOL } from './context.js';
 import { WHY } from './http1-answers.js';
 import type { Http2 } from './http2.js';
 import { WAITING } from './http2-exchange.js';
@@ -50,7 +50,7 @@ export class Http2Connections {
   /** Begins a connection to `endpoint`. Returns 0 or a DIAL code. */
   dial(endpoint: number): number {
     const { reactor } = this.context;
-    const socket = this.http2.upstreams.dial(endpoint, KIND.HTTP2_UPSTREAM);
+    const socket = this.http2.upstreams.dial(endpoint, SOCKET_KIND.HTTP2_UPSTREAM);
     if (socket < 0) return socket;
     this.core.clock[0] = reactor.now;
     const connection = this.connect(socket, ROLE.CLIENT);
@@ -67,7 +67,8 @@ export class Http2Connections {
     }
     const { connections, endpoints, wheel } = this.context;
     const endpoint = connections.endpoint[connection.socket];
-    if (endpoints.protocol[endpoint] !== PROTOCOL.HTTP2) this.context.learnProtocol(endpoint, PROTOCOL.HTTP2);
+    if (endpoints.protocol[endpoint] !== SERVICE_PROTOCOL.HTTP2)
+      this.context.learnProtocol(endpoint, SERVICE_PROTOCOL.HTTP2);
     wheel.cancel(connection.socket);
     connection.timerAt = 0;
     this.http2.timers.start(connection);
@@ -129,7 +130,7 @@ export class Http2Connections {
         this.http2.lifecycle.endpointFailed(
           client,
           slot,
-          code === ERROR.NO_ERROR ? ERROR.REFUSED_STREAM : code,
+          code === H2_ERROR.NO_ERROR ? H2_ERROR.REFUSED_STREAM : code,
           WHY.STREAM_REFUSED,
         );
       }
@@ -166,7 +167,7 @@ export class Http2Connections {
   /** The peer has broken the rules: GOAWAY is queued, and the streams are still on the connection. */
   failed(connection: Connection, code: number): void {
     const { socket } = connection;
-    const reason = code === ERROR.ENHANCE_YOUR_CALM ? CLOSE.LIMIT : CLOSE.PROTOCOL;
+    const reason = code === H2_ERROR.ENHANCE_YOUR_CALM ? CLOSE.LIMIT : CLOSE.PROTOCOL;
     this.core.output.flush(connection);
     this.release(connection, WHY.UPSTREAM_PROTOCOL);
     const { connections } = this.context;
@@ -222,9 +223,12 @@ export class Http2Connections {
   private refused(endpoint: number, said: boolean, why: number): void {
     const { services, endpoints } = this.context;
     const service = endpoints.service[endpoint];
-    if (service >= 0 && services.protocol[service] === PROTOCOL.AUTO) {
+    if (service >= 0 && services.protocol[service] === SERVICE_PROTOCOL.AUTO) {
       const known = endpoints.protocol[endpoint];
-      this.context.learnProtocol(endpoint, known === PROTOCOL.HTTP2 && !said ? PROTOCOL.AUTO : PROTOCOL.HTTP1);
+      this.context.learnProtocol(
+        endpoint,
+        known === SERVICE_PROTOCOL.HTTP2 && !said ? SERVICE_PROTOCOL.AUTO : SERVICE_PROTOCOL.HTTP1,
+      );
       if (this.http2.bridge.speaksHttp1(service, endpoint)) this.overBridge(endpoint, why);
     } else this.http2.upstreams.unusable(endpoint);
     this.undialled(endpoint, why);
@@ -269,7 +273,7 @@ export class Http2Connections {
       if (connection.role === ROLE.SERVER) this.http2.lifecycle.cancelled(slot, other);
       // An endpoint that has said all it had to say has not failed, though the client has not got all of it yet.
       else if ((streams.state[slot] & STREAM.REMOTE_END) === 0 || streams.peerKind[slot] === PEER.TUNNEL)
-        this.http2.lifecycle.endpointFailed(other, slot, ERROR.INTERNAL_ERROR, why);
+        this.http2.lifecycle.endpointFailed(other, slot, H2_ERROR.INTERNAL_ERROR, why);
     }
     this.machine.drop(connection);
     values[connection.meter + H.CONNECTIONS]--;

@@ -1,8 +1,9 @@
 // The life of an exchange, from an endpoint's being picked for it to its end, good or bad. An exchange is a client's stream (`slot`)
 // and its other side (`upstream`), until they are parted.
+
 import { METHOD } from '../http/methods.js';
 import type { Connection } from '../http2/connection.js';
-import { ERROR } from '../http2/frame.js';
+import { H2_ERROR } from '../http2/frame.js';
 import type { Http2Machine } from '../http2/machine.js';
 import type { Core } from '../http2/shared-state.js';
 import { PEER, STREAM } from '../http2/streams.js';
@@ -122,7 +123,7 @@ export class Http2Lifecycle {
     const opened = (streams.state[upstream] & STREAM.OPEN) !== 0;
     // An endpoint that has answered before it had the whole request wants no more of it (RFC 9113 section 8.1).
     if (opened && (streams.state[upstream] & STREAM.LOCAL_END) === 0)
-      this.machine.sender.reset(upstream, ERROR.NO_ERROR);
+      this.machine.sender.reset(upstream, H2_ERROR.NO_ERROR);
     this.part(slot, upstream);
     this.finish(slot);
     if (opened && connection !== null) this.http2.connections.reuse(connection);
@@ -133,8 +134,8 @@ export class Http2Lifecycle {
     const { streams } = this.core;
     const state = streams.state[slot];
     // Without memory for what it should have got, its end has not gone out.
-    if ((state & STREAM.LOCAL_END) === 0) this.machine.sender.reset(slot, ERROR.INTERNAL_ERROR);
-    else if ((state & STREAM.REMOTE_END) === 0) this.machine.sender.reset(slot, ERROR.NO_ERROR);
+    if ((state & STREAM.LOCAL_END) === 0) this.machine.sender.reset(slot, H2_ERROR.INTERNAL_ERROR);
+    else if ((state & STREAM.REMOTE_END) === 0) this.machine.sender.reset(slot, H2_ERROR.NO_ERROR);
     this.closed(slot);
   }
 
@@ -172,7 +173,7 @@ export class Http2Lifecycle {
       const opened = (streams.state[upstream] & STREAM.OPEN) !== 0;
       this.accounts.abandon(upstream);
       this.accounts.inFlight--;
-      if (opened) this.machine.sender.reset(upstream, ERROR.CANCEL);
+      if (opened) this.machine.sender.reset(upstream, H2_ERROR.CANCEL);
       this.part(slot, upstream);
       if (opened && connection !== null) this.http2.connections.reuse(connection);
     }
@@ -190,7 +191,7 @@ export class Http2Lifecycle {
       this.http2.http1.outOfMemory(this.exchanges.client[slot]);
       return;
     }
-    this.machine.sender.reset(slot, ERROR.ENHANCE_YOUR_CALM);
+    this.machine.sender.reset(slot, H2_ERROR.ENHANCE_YOUR_CALM);
     this.cancelled(slot, upstream);
   }
 

@@ -1,7 +1,8 @@
 // Deadlines of HTTP/2 connections and of the streams on them. A connection has one timer; when it fires all of its streams are
 // looked at, and it is armed for the earliest of what is left.
+
 import { type Connection, GOING, READING, ROLE } from '../http2/connection.js';
-import { ERROR } from '../http2/frame.js';
+import { H2_ERROR } from '../http2/frame.js';
 import { STREAM } from '../http2/streams.js';
 import { LIMITS } from '../metrics/layout.js';
 import { CLOSE } from './connect/connections.js';
@@ -133,7 +134,7 @@ export class Http2Timers {
     }
     if (connection.partial && now >= connection.blockSince + limits.headerTimeoutMs) {
       context.limited(LIMIT.HEADER_TIME);
-      machine.sender.fail(connection, ERROR.ENHANCE_YOUR_CALM);
+      machine.sender.fail(connection, H2_ERROR.ENHANCE_YOUR_CALM);
       return true;
     }
     if (connection.going === GOING.WARNED && now >= connection.pingSentAt + WARNED_MS) {
@@ -221,10 +222,10 @@ export class Http2Timers {
       if (since !== 0 && now >= since + limits.stallTimeoutMs) {
         context.limited(LIMIT.STALLED);
         const other = streams.peer[slot];
-        machine.sender.reset(slot, ERROR.CANCEL);
+        machine.sender.reset(slot, H2_ERROR.CANCEL);
         if (connection.role === ROLE.SERVER) http2.lifecycle.cancelled(slot, other);
         else {
-          http2.lifecycle.endpointFailed(other, slot, ERROR.INTERNAL_ERROR, WHY.BODY_TIMEOUT);
+          http2.lifecycle.endpointFailed(other, slot, H2_ERROR.INTERNAL_ERROR, WHY.BODY_TIMEOUT);
           http2.connections.reuse(connection);
         }
         return true;
@@ -252,8 +253,8 @@ export class Http2Timers {
     if (timeout > 0 && whole && now >= Math.max(exchanges.started[slot], streams.active[slot]) + timeout) {
       context.limited(LIMIT.RESPONSE_TIME);
       const serving = (streams.state[upstream] & STREAM.OPEN) !== 0 ? streams.connection[upstream] : null;
-      machine.sender.reset(upstream, ERROR.CANCEL);
-      http2.lifecycle.endpointFailed(slot, upstream, ERROR.CANCEL, WHY.RESPONSE_TIMEOUT);
+      machine.sender.reset(upstream, H2_ERROR.CANCEL);
+      http2.lifecycle.endpointFailed(slot, upstream, H2_ERROR.CANCEL, WHY.RESPONSE_TIMEOUT);
       if (serving !== null) http2.connections.reuse(serving);
       return true;
     }
@@ -275,7 +276,7 @@ export class Http2Timers {
     if (upstream >= 0) heard = Math.max(heard, streams.active[upstream]);
     if (context.reactor.now < heard + timeout) return false;
     context.limited(LIMIT.BODY_TIME);
-    machine.sender.reset(slot, ERROR.CANCEL);
+    machine.sender.reset(slot, H2_ERROR.CANCEL);
     http2.lifecycle.cancelled(slot, upstream);
     return true;
   }

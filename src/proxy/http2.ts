@@ -7,7 +7,7 @@ import { HeaderMemory } from '../hpack/memory/header-memory.js';
 import { METHOD } from '../http/methods.js';
 import { Chains } from '../http2/chains.js';
 import { type Connection, ROLE } from '../http2/connection.js';
-import { ERROR } from '../http2/frame.js';
+import { H2_ERROR } from '../http2/frame.js';
 import { Http2Machine } from '../http2/machine.js';
 import { Core, type Http2Events } from '../http2/shared-state.js';
 import { PEER, STREAM } from '../http2/streams.js';
@@ -17,7 +17,7 @@ import { SOCKET } from '../io/sockets.js';
 import { H2_LIMITS_AT, L, listenerBase, S, serviceBase } from '../metrics/layout.js';
 import { FromHttp1 } from './bridge-from-http1.js';
 import { BridgeToHttp1 } from './bridge-to-http1.js';
-import { CLOSE, KIND } from './connect/connections.js';
+import { CLOSE, SOCKET_KIND } from './connect/connections.js';
 import { Http2Pool } from './connect/http2-pool.js';
 import type { Upstreams } from './connect/upstreams.js';
 import type { Context } from './context.js';
@@ -74,7 +74,7 @@ export class Http2 implements Http2Events {
   /** A client connection that speaks HTTP/2; what it has sent is in its inbox. */
   open(client: number): void {
     const { sockets, inbox, slab, reactor } = this.context;
-    sockets.kind[client] = KIND.HTTP2_CLIENT;
+    sockets.kind[client] = SOCKET_KIND.HTTP2_CLIENT;
     const connection = this.connections.connect(client, ROLE.SERVER);
     this.machine.sender.open(connection);
     for (let bid = inbox.shift(client); bid >= 0; bid = inbox.shift(client)) {
@@ -82,7 +82,7 @@ export class Http2 implements Http2Events {
       this.machine.receive(connection, inbox.startOf(bid), inbox.endOf(bid));
       slab.release(bid);
     }
-    if (!this.context.connections.over(client) && sockets.kind[client] === KIND.HTTP2_CLIENT) {
+    if (!this.context.connections.over(client) && sockets.kind[client] === SOCKET_KIND.HTTP2_CLIENT) {
       this.timers.start(connection);
       sockets.resume(client);
     }
@@ -325,9 +325,9 @@ export class Http2 implements Http2Events {
     const { streams } = this.core;
     // RFC 9113 section 8.1: the response is whole, and no more of the request is wanted. `flushed` ends the exchange.
     if ((streams.state[slot] & STREAM.REMOTE_END) !== 0 && streams.peerKind[slot] !== PEER.TUNNEL) return;
-    if (code === ERROR.REFUSED_STREAM && this.retries.again(other, slot)) return;
-    const why = code === ERROR.REFUSED_STREAM ? WHY.STREAM_REFUSED : WHY.UPSTREAM_RESET;
-    this.lifecycle.endpointFailed(other, slot, code === ERROR.NO_ERROR ? ERROR.INTERNAL_ERROR : code, why);
+    if (code === H2_ERROR.REFUSED_STREAM && this.retries.again(other, slot)) return;
+    const why = code === H2_ERROR.REFUSED_STREAM ? WHY.STREAM_REFUSED : WHY.UPSTREAM_RESET;
+    this.lifecycle.endpointFailed(other, slot, code === H2_ERROR.NO_ERROR ? H2_ERROR.INTERNAL_ERROR : code, why);
   }
 
   streamFailed(connection: Connection, slot: number, _code: number): void {
@@ -337,7 +337,7 @@ export class Http2 implements Http2Events {
       return;
     }
     this.connections.reuse(connection);
-    this.lifecycle.endpointFailed(other, slot, ERROR.INTERNAL_ERROR, WHY.UPSTREAM_PROTOCOL);
+    this.lifecycle.endpointFailed(other, slot, H2_ERROR.INTERNAL_ERROR, WHY.UPSTREAM_PROTOCOL);
   }
 
   connectionFailed(connection: Connection, code: number): void {

@@ -1,10 +1,10 @@
-// What happens on sockets, handed to whoever a socket's KIND names.
+// What happens on sockets, handed to whoever a socket's SOCKET_KIND names.
 import { ERRNO } from '../io/abi.js';
 import type { Handlers } from '../io/reactor.js';
 import { L } from '../metrics/layout.js';
 import type { Acceptor } from './accept/acceptor.js';
 import type { Detector } from './accept/detector.js';
-import { CLOSE, KIND } from './connect/connections.js';
+import { CLOSE, SOCKET_KIND } from './connect/connections.js';
 import type { Context } from './context.js';
 import type { Http1 } from './http1.js';
 import type { Http2 } from './http2.js';
@@ -36,19 +36,19 @@ export class SocketEvents implements Handlers {
 
   connected(slot: number, result: number): void {
     switch (this.context.sockets.kind[slot]) {
-      case KIND.HTTP1_UPSTREAM:
+      case SOCKET_KIND.HTTP1_UPSTREAM:
         this.http1.upstreamConnected(slot, result);
         break;
-      case KIND.HTTP2_UPSTREAM:
+      case SOCKET_KIND.HTTP2_UPSTREAM:
         this.http2.socketConnected(slot, result);
         break;
-      case KIND.BRIDGE_UPSTREAM:
+      case SOCKET_KIND.BRIDGE_UPSTREAM:
         this.http2.bridge.socketConnected(slot, result);
         break;
-      case KIND.OPAQUE:
+      case SOCKET_KIND.OPAQUE:
         this.opaque.connected(slot, result);
         break;
-      case KIND.RACE:
+      case SOCKET_KIND.RACE:
         this.detector.raceConnected(slot, result);
         break;
       default:
@@ -64,32 +64,32 @@ export class SocketEvents implements Handlers {
     values[connections.meter[slot] + L.READ_BYTES] += length;
     if (this.context.access) connections.read[slot] += length;
     switch (sockets.kind[slot]) {
-      case KIND.HTTP1_CLIENT:
+      case SOCKET_KIND.HTTP1_CLIENT:
         this.http1.clientData(slot, bid, at, length);
         break;
-      case KIND.HTTP1_UPSTREAM:
+      case SOCKET_KIND.HTTP1_UPSTREAM:
         this.http1.upstreamData(slot, bid, at, length);
         break;
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_UPSTREAM:
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_UPSTREAM:
         this.http2.socketData(slot, bid, at, length);
         break;
-      case KIND.BRIDGE_UPSTREAM:
+      case SOCKET_KIND.BRIDGE_UPSTREAM:
         this.http2.bridge.socketData(slot, bid, at, length);
         break;
-      case KIND.TUNNEL:
+      case SOCKET_KIND.TUNNEL:
         this.http2.fromHttp1.tunnels.data(slot, bid, at, length);
         break;
-      case KIND.OPAQUE:
+      case SOCKET_KIND.OPAQUE:
         this.opaque.data(slot, bid, at, length);
         break;
-      case KIND.DETECT:
+      case SOCKET_KIND.DETECT:
         this.detector.data(slot, bid, at, length);
         break;
-      case KIND.RACE:
+      case SOCKET_KIND.RACE:
         this.detector.raceData(slot, bid, at, length);
         break;
-      case KIND.LINGER:
+      case SOCKET_KIND.LINGER:
         this.http1.answers.lingerData(slot, bid, length);
         break;
       default:
@@ -101,29 +101,29 @@ export class SocketEvents implements Handlers {
     const { connections, sockets } = this.context;
     if (connections.over(slot)) return;
     switch (sockets.kind[slot]) {
-      case KIND.HTTP1_CLIENT:
+      case SOCKET_KIND.HTTP1_CLIENT:
         this.http1.clientEof(slot);
         break;
-      case KIND.HTTP1_UPSTREAM:
+      case SOCKET_KIND.HTTP1_UPSTREAM:
         this.http1.upstreamEof(slot);
         break;
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_UPSTREAM:
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_UPSTREAM:
         this.http2.socketEof(slot);
         break;
-      case KIND.BRIDGE_UPSTREAM:
+      case SOCKET_KIND.BRIDGE_UPSTREAM:
         this.http2.bridge.socketEnded(slot, CLOSE.OK);
         break;
-      case KIND.TUNNEL:
+      case SOCKET_KIND.TUNNEL:
         this.http2.fromHttp1.tunnels.eof(slot);
         break;
-      case KIND.OPAQUE:
+      case SOCKET_KIND.OPAQUE:
         this.opaque.eof(slot);
         break;
-      case KIND.DETECT:
+      case SOCKET_KIND.DETECT:
         this.detector.eof(slot);
         break;
-      case KIND.RACE:
+      case SOCKET_KIND.RACE:
         this.detector.raceEnded(slot, CLOSE.OK);
         break;
       default:
@@ -139,29 +139,29 @@ export class SocketEvents implements Handlers {
     }
     const reason = errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET;
     switch (sockets.kind[slot]) {
-      case KIND.HTTP1_CLIENT:
+      case SOCKET_KIND.HTTP1_CLIENT:
         this.http1.clientFailed(slot, errno);
         break;
-      case KIND.HTTP1_UPSTREAM:
+      case SOCKET_KIND.HTTP1_UPSTREAM:
         this.http1.upstreamFailed(slot, errno);
         break;
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_UPSTREAM:
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_UPSTREAM:
         this.http2.socketFailed(slot, errno);
         break;
-      case KIND.BRIDGE_UPSTREAM:
+      case SOCKET_KIND.BRIDGE_UPSTREAM:
         this.http2.bridge.socketEnded(slot, reason);
         break;
-      case KIND.TUNNEL:
+      case SOCKET_KIND.TUNNEL:
         this.http2.fromHttp1.tunnels.failed(slot, errno);
         break;
-      case KIND.OPAQUE:
+      case SOCKET_KIND.OPAQUE:
         this.opaque.failed(slot, errno);
         break;
-      case KIND.DETECT:
+      case SOCKET_KIND.DETECT:
         this.detector.failed(slot, reason);
         break;
-      case KIND.RACE:
+      case SOCKET_KIND.RACE:
         this.detector.raceEnded(slot, reason);
         break;
       default:
@@ -175,7 +175,8 @@ export class SocketEvents implements Handlers {
     values[connections.meter[slot] + L.WRITE_BYTES] += bytes;
     if (this.context.access) connections.written[slot] += bytes;
     const kind = this.context.sockets.kind[slot];
-    if (kind === KIND.HTTP1_UPSTREAM || kind === KIND.BRIDGE_UPSTREAM) this.http1.exchanges.sent[slot] += bytes;
+    if (kind === SOCKET_KIND.HTTP1_UPSTREAM || kind === SOCKET_KIND.BRIDGE_UPSTREAM)
+      this.http1.exchanges.sent[slot] += bytes;
   }
 
   sendFailed(slot: number, errno: number): void {
@@ -185,13 +186,13 @@ export class SocketEvents implements Handlers {
       return;
     }
     switch (sockets.kind[slot]) {
-      case KIND.HTTP1_UPSTREAM:
+      case SOCKET_KIND.HTTP1_UPSTREAM:
         this.http1.upstreamSendFailed(slot);
         break;
-      case KIND.BRIDGE_UPSTREAM:
+      case SOCKET_KIND.BRIDGE_UPSTREAM:
         this.http2.bridge.socketSendFailed(slot);
         break;
-      case KIND.OPAQUE:
+      case SOCKET_KIND.OPAQUE:
         this.opaque.sendFailed(slot, errno);
         break;
       default:
@@ -201,13 +202,13 @@ export class SocketEvents implements Handlers {
 
   paused(slot: number): void {
     switch (this.context.sockets.kind[slot]) {
-      case KIND.HTTP1_CLIENT:
+      case SOCKET_KIND.HTTP1_CLIENT:
         this.http1.clientPaused(slot);
         break;
-      case KIND.HTTP1_UPSTREAM:
+      case SOCKET_KIND.HTTP1_UPSTREAM:
         this.http1.upstreamPaused(slot);
         break;
-      case KIND.OPAQUE:
+      case SOCKET_KIND.OPAQUE:
         this.opaque.paused(slot);
         break;
       default:
@@ -216,21 +217,21 @@ export class SocketEvents implements Handlers {
 
   drained(slot: number): void {
     switch (this.context.sockets.kind[slot]) {
-      case KIND.HTTP1_CLIENT:
-      case KIND.TUNNEL:
+      case SOCKET_KIND.HTTP1_CLIENT:
+      case SOCKET_KIND.TUNNEL:
         this.http1.clientDrained(slot);
         break;
-      case KIND.HTTP1_UPSTREAM:
+      case SOCKET_KIND.HTTP1_UPSTREAM:
         this.http1.upstreamDrained(slot);
         break;
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_UPSTREAM:
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_UPSTREAM:
         this.http2.socketDrained(slot);
         break;
-      case KIND.BRIDGE_UPSTREAM:
+      case SOCKET_KIND.BRIDGE_UPSTREAM:
         this.http2.bridge.socketDrained(slot);
         break;
-      case KIND.OPAQUE:
+      case SOCKET_KIND.OPAQUE:
         this.opaque.drained(slot);
         break;
       default:
@@ -238,7 +239,7 @@ export class SocketEvents implements Handlers {
   }
 
   pump(slot: number): void {
-    if (this.context.sockets.kind[slot] === KIND.OPAQUE) this.opaque.pump(slot);
+    if (this.context.sockets.kind[slot] === SOCKET_KIND.OPAQUE) this.opaque.pump(slot);
     else this.http1.pump(slot);
   }
 
@@ -249,29 +250,29 @@ export class SocketEvents implements Handlers {
       return;
     }
     switch (sockets.kind[slot]) {
-      case KIND.HTTP1_CLIENT:
+      case SOCKET_KIND.HTTP1_CLIENT:
         this.http1.timers.client(slot);
         break;
-      case KIND.HTTP1_UPSTREAM:
+      case SOCKET_KIND.HTTP1_UPSTREAM:
         this.http1.timers.upstream(slot);
         break;
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_UPSTREAM:
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_UPSTREAM:
         this.http2.timers.fired(slot);
         break;
-      case KIND.BRIDGE_UPSTREAM:
+      case SOCKET_KIND.BRIDGE_UPSTREAM:
         this.http2.bridge.socketTimer(slot);
         break;
-      case KIND.TUNNEL:
+      case SOCKET_KIND.TUNNEL:
         this.http2.fromHttp1.tunnels.timer(slot);
         break;
-      case KIND.OPAQUE:
+      case SOCKET_KIND.OPAQUE:
         this.opaque.timer(slot);
         break;
-      case KIND.DETECT:
+      case SOCKET_KIND.DETECT:
         this.detector.timer(slot);
         break;
-      case KIND.RACE:
+      case SOCKET_KIND.RACE:
         this.detector.raceTimer(slot);
         break;
       default:

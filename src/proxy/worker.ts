@@ -10,7 +10,7 @@ import { SOCKET } from '../io/sockets.js';
 import { E, LIMITS, MAX_ENDPOINTS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
 import { Acceptor } from './accept/acceptor.js';
 import { Detector } from './accept/detector.js';
-import { CLOSE, KIND } from './connect/connections.js';
+import { CLOSE, SOCKET_KIND } from './connect/connections.js';
 import { Upstreams } from './connect/upstreams.js';
 import { Context } from './context.js';
 import type { AccessLog } from './exchange/access-log.js';
@@ -181,7 +181,7 @@ export class Worker {
     }
     for (let slot = 0; slot < sockets.capacity; slot++) {
       const kind = sockets.kind[slot];
-      if (kind === KIND.FREE || (sockets.flags[slot] & SOCKET.CLOSED) !== 0) continue;
+      if (kind === SOCKET_KIND.FREE || (sockets.flags[slot] & SOCKET.CLOSED) !== 0) continue;
       if (phase === 'force') {
         if (connections.over(slot)) {
           sockets.close(slot);
@@ -189,9 +189,9 @@ export class Worker {
         }
         if (connections.listener[slot] >= 0) this.context.limited(LIMIT_DRAIN_GRACE);
         connections.close(slot, CLOSE.DRAIN);
-      } else if (kind === KIND.HTTP1_CLIENT && !connections.over(slot)) this.http1.timers.reconsider(slot);
-      else if (kind === KIND.DETECT && !connections.over(slot)) this.detector.reconsider(slot);
-      else if ((kind === KIND.HTTP2_CLIENT || kind === KIND.HTTP2_UPSTREAM) && !connections.over(slot))
+      } else if (kind === SOCKET_KIND.HTTP1_CLIENT && !connections.over(slot)) this.http1.timers.reconsider(slot);
+      else if (kind === SOCKET_KIND.DETECT && !connections.over(slot)) this.detector.reconsider(slot);
+      else if ((kind === SOCKET_KIND.HTTP2_CLIENT || kind === SOCKET_KIND.HTTP2_UPSTREAM) && !connections.over(slot))
         this.http2.reconsider(slot);
     }
     if (phase === 'force') this.finish();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { METHOD } from '../../src/http/methods.js';
 import { RESPONSE_REASONS } from '../../src/http/response-reasons.js';
-import { ERRORS } from '../../src/http1/errors.js';
+import { MESSAGE_ERRORS } from '../../src/http1/errors.js';
 import { FRAMING, Head } from '../../src/http1/head.js';
 import { parseRequest, parseResponse } from '../../src/http1/head-parser.js';
 import { CONNECTION, writeOwnResponse, writeRequest, writeResponse } from '../../src/http1/write.js';
@@ -206,7 +206,7 @@ describe('a forwarded response', () => {
 describe("the proxy's own response", () => {
   it('carries its reason, for every error there is', () => {
     const bytes = new Uint8Array(OUT + 1000);
-    for (const error of ERRORS) {
+    for (const error of MESSAGE_ERRORS) {
       const written = exactly(bytes, (limit) =>
         writeOwnResponse(bytes, OUT, limit, error.status, error.reasonIndex, error.detailBytes, true, false),
       );

@@ -16,9 +16,9 @@ import {
   REASONS,
   W,
 } from '../../metrics/layout.js';
-import { CLOSE, KIND } from '../connect/connections.js';
+import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import type { Upstreams } from '../connect/upstreams.js';
-import { type Context, PROTOCOL } from '../context.js';
+import { type Context, SERVICE_PROTOCOL } from '../context.js';
 import type { Http1 } from '../http1.js';
 import type { Http2 } from '../http2.js';
 import { DIAL_ATTEMPTS, type OpaqueRelay } from '../relay/opaque.js';
@@ -189,8 +189,8 @@ export class Detector {
     const service = endpoints.service[endpoint];
     if (service < 0 || firstFrame(bytes, at, at + length) !== FIRST.YES) return false;
     const protocol = services.protocol[service];
-    if (protocol !== PROTOCOL.AUTO && protocol !== PROTOCOL.HTTP2) return false;
-    this.context.learnProtocol(endpoint, PROTOCOL.HTTP2);
+    if (protocol !== SERVICE_PROTOCOL.AUTO && protocol !== SERVICE_PROTOCOL.HTTP2) return false;
+    this.context.learnProtocol(endpoint, SERVICE_PROTOCOL.HTTP2);
     return true;
   }
 
@@ -253,7 +253,7 @@ export class Detector {
         this.http1.adopt(raced);
       } else this.closeRaced(raced);
     }
-    sockets.kind[client] = KIND.HTTP1_CLIENT;
+    sockets.kind[client] = SOCKET_KIND.HTTP1_CLIENT;
     this.http1.open(client, service);
   }
 
@@ -319,7 +319,7 @@ export class Detector {
       balancer.connectAbandoned(endpoint);
       return;
     }
-    const upstream = this.upstreams.dial(endpoint, KIND.RACE);
+    const upstream = this.upstreams.dial(endpoint, SOCKET_KIND.RACE);
     if (upstream < 0) {
       balancer.connectAbandoned(endpoint);
       return;
@@ -332,8 +332,8 @@ export class Detector {
   private speaksHttp2(service: number, endpoint: number): boolean {
     const declared = this.context.services.protocol[service];
     return (
-      declared === PROTOCOL.HTTP2 ||
-      (declared === PROTOCOL.AUTO && this.context.endpoints.protocol[endpoint] === PROTOCOL.HTTP2)
+      declared === SERVICE_PROTOCOL.HTTP2 ||
+      (declared === SERVICE_PROTOCOL.AUTO && this.context.endpoints.protocol[endpoint] === SERVICE_PROTOCOL.HTTP2)
     );
   }
 

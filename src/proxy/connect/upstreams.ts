@@ -2,7 +2,7 @@
 import { ERRNO } from '../../io/abi.js';
 import { E, ENDPOINT_HISTOGRAMS, endpointHistogram, LIMITS, MAX_ENDPOINTS } from '../../metrics/layout.js';
 import type { Context } from '../context.js';
-import { CLOSE, KIND } from './connections.js';
+import { CLOSE, SOCKET_KIND } from './connections.js';
 
 const NONE = -1;
 const LIMIT_POOL = LIMITS.indexOf('pool-connections');
@@ -166,7 +166,7 @@ export class Upstreams {
 
   /** A dialled connection that turned out to be wanted for HTTP: from here on HTTP/1 handles it. */
   convertToHttp(slot: number): void {
-    this.context.sockets.kind[slot] = KIND.HTTP1_UPSTREAM;
+    this.context.sockets.kind[slot] = SOCKET_KIND.HTTP1_UPSTREAM;
   }
 
   private unlink(slot: number): void {

@@ -7,7 +7,7 @@ import { BUFFER_CAPACITY } from '../../io/slab.js';
 import { SOCKET } from '../../io/sockets.js';
 import { PUMP } from '../../io/splice.js';
 import { L, LIMITS, W } from '../../metrics/layout.js';
-import { CLOSE, KIND } from '../connect/connections.js';
+import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import { DIAL, type Upstreams } from '../connect/upstreams.js';
 import type { Context } from '../context.js';
 
@@ -59,7 +59,7 @@ export class OpaqueRelay {
    */
   open(client: number, service: number, upstream: number): void {
     const { sockets, wheel } = this.context;
-    sockets.kind[client] = KIND.OPAQUE;
+    sockets.kind[client] = SOCKET_KIND.OPAQUE;
     this.reset(client);
     this.attempts[client] = 0;
     this.service[client] = service;
@@ -75,7 +75,7 @@ export class OpaqueRelay {
   /** Makes a tunnel of two sockets that another protocol has finished with; their inboxes are delivered. */
   tunnel(client: number, upstream: number): void {
     const { sockets, wheel } = this.context;
-    sockets.kind[client] = KIND.OPAQUE;
+    sockets.kind[client] = SOCKET_KIND.OPAQUE;
     this.reset(client);
     wheel.cancel(client);
     this.join(client, upstream);
@@ -270,7 +270,7 @@ export class OpaqueRelay {
       this.attempts[client]++;
       const endpoint = balancer.pickConnection(service, reactor.ms, exclude);
       if (endpoint < 0) break;
-      const upstream = this.upstreams.dial(endpoint, KIND.OPAQUE);
+      const upstream = this.upstreams.dial(endpoint, SOCKET_KIND.OPAQUE);
       if (upstream >= 0) {
         this.join(client, upstream);
         this.scheduleIdle(client);
@@ -309,7 +309,7 @@ export class OpaqueRelay {
 
   private join(client: number, upstream: number): void {
     const { sockets, connections, inbox } = this.context;
-    sockets.kind[upstream] = KIND.OPAQUE;
+    sockets.kind[upstream] = SOCKET_KIND.OPAQUE;
     this.reset(upstream);
     this.throttled[client] = 0;
     sockets.peer[client] = upstream;

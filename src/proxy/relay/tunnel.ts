@@ -1,12 +1,12 @@
 // Tunnels between a socket and a stream (RFC 9113 section 8.5, RFC 8441): bytes of an HTTP/1 client become DATA and the other way,
 // each direction ends by itself. The exchange that opened one has been accounted for.
-import { ERROR } from '../../http2/frame.js';
+import { H2_ERROR } from '../../http2/frame.js';
 import { PEER, STREAM } from '../../http2/streams.js';
 import { ERRNO } from '../../io/abi.js';
 import { SOCKET } from '../../io/sockets.js';
 import { LIMITS } from '../../metrics/layout.js';
 import type { FromHttp1 } from '../bridge-from-http1.js';
-import { CLOSE, KIND } from '../connect/connections.js';
+import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 
 const NEVER = Number.POSITIVE_INFINITY;
 const LIMIT = {
@@ -26,7 +26,7 @@ export class Tunnels {
     http2.accounts.account(slot, upstream, false);
     http1.accounts.ended(client, false);
     keys.delete(client);
-    sockets.kind[client] = KIND.TUNNEL;
+    sockets.kind[client] = SOCKET_KIND.TUNNEL;
     connections.relayedTo[client] = http2.exchanges.endpoint[upstream];
     http1.bodies.reset(client);
     streams.peerKind[upstream] = PEER.TUNNEL;
@@ -62,7 +62,7 @@ export class Tunnels {
 
   /** The client's connection has broken. */
   failed(client: number, errno: number): void {
-    this.end(client, ERROR.CANCEL);
+    this.end(client, H2_ERROR.CANCEL);
     this.bridge.http2.context.connections.close(client, errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET);
   }
 
@@ -72,7 +72,7 @@ export class Tunnels {
     const { sockets, connections } = http2.context;
     const client = this.clientOf(upstream);
     if (!responses.put(client, at, length)) {
-      this.end(client, ERROR.ENHANCE_YOUR_CALM);
+      this.end(client, H2_ERROR.ENHANCE_YOUR_CALM);
       connections.abort(client, CLOSE.LIMIT);
       return;
     }
@@ -115,7 +115,7 @@ export class Tunnels {
       return;
     }
     context.limited(limit);
-    this.end(client, ERROR.CANCEL);
+    this.end(client, H2_ERROR.CANCEL);
     connections.closeWhenSent(client, CLOSE.TIMEOUT);
   }
 
@@ -124,7 +124,7 @@ export class Tunnels {
     const { http2 } = this.bridge;
     http2.core.clock[0] = http2.context.reactor.now;
     if (http2.machine.sender.data(upstream, at, length, end) < 0) {
-      this.end(client, ERROR.ENHANCE_YOUR_CALM);
+      this.end(client, H2_ERROR.ENHANCE_YOUR_CALM);
       http2.context.connections.abort(client, CLOSE.LIMIT);
       return false;
     }
@@ -139,7 +139,7 @@ export class Tunnels {
     const both = STREAM.LOCAL_END | STREAM.REMOTE_END;
     if ((streams.state[upstream] & both) !== both || !pending.empty(upstream)) return false;
     const client = this.clientOf(upstream);
-    responses.leave(client, streams.peer[upstream], upstream, ERROR.NO_ERROR);
+    responses.leave(client, streams.peer[upstream], upstream, H2_ERROR.NO_ERROR);
     http2.context.connections.closeWhenSent(client, CLOSE.OK);
     return true;
   }
