@@ -224,45 +224,13 @@ export class FrameHandler {
     for (let p = at; p < end; p += 6) {
       const id = (bytes[p] << 8) | bytes[p + 1];
       const value = get32(bytes, p + 2);
-      switch (id) {
-        case SETTING.HEADER_TABLE_SIZE:
-          c.encoder.setPeerLimit(value);
-          break;
-        case SETTING.ENABLE_PUSH:
-          // Servers may only say 0 (section 6.5.2).
-          if (value > 1 || (value === 1 && c.role === ROLE.CLIENT)) {
-            this.fail(c, H2_ERROR.PROTOCOL_ERROR);
-            return;
-          }
-          break;
-        case SETTING.MAX_CONCURRENT_STREAMS:
-          c.peerStreams = Math.min(value, MAX_WINDOW);
-          break;
-        case SETTING.INITIAL_WINDOW_SIZE:
-          if (value > MAX_WINDOW) {
-            this.fail(c, H2_ERROR.FLOW_CONTROL_ERROR);
-            return;
-          }
-          // A frame may say it thousands of times, and each would be a walk over all streams: the last one counts.
-          window = value;
-          break;
-        case SETTING.MAX_FRAME_SIZE:
-          if (value < MAX_FRAME_BYTES || value > 0xffffff) {
-            this.fail(c, H2_ERROR.PROTOCOL_ERROR);
-            return;
-          }
-          // We send no frame larger than every peer must take.
-          break;
-        case SETTING.ENABLE_CONNECT_PROTOCOL:
-          // RFC 8441 section 3: never back to 0.
-          if (value > 1 || (value === 0 && c.peerConnect)) {
-            this.fail(c, H2_ERROR.PROTOCOL_ERROR);
-            return;
-          }
-          c.peerConnect = value === 1;
-          break;
-        default:
+      const error = this.setting(c, id, value);
+      if (error !== H2_ERROR.NO_ERROR) {
+        this.fail(c, error);
+        return;
       }
+      // A frame may say it thousands of times, and each would be a walk over all streams: the last one counts.
+      if (id === SETTING.INITIAL_WINDOW_SIZE) window = value;
     }
     if (window !== NONE && !this.initialWindow(c, window)) {
       this.fail(c, H2_ERROR.FLOW_CONTROL_ERROR);
@@ -272,6 +240,36 @@ export class FrameHandler {
     this.sender.frames.settingsAck(c);
     this.events.settings(c);
     this.sender.pump(c);
+  }
+
+  /** Section 6.5.2: checks one setting, and does what it says but for INITIAL_WINDOW_SIZE. Returns an H2_ERROR. */
+  private setting(c: Connection, id: number, value: number): number {
+    switch (id) {
+      case SETTING.HEADER_TABLE_SIZE:
+        c.encoder.setPeerLimit(value);
+        break;
+      case SETTING.ENABLE_PUSH:
+        // Servers may only say 0.
+        if (value > 1 || (value === 1 && c.role === ROLE.CLIENT)) return H2_ERROR.PROTOCOL_ERROR;
+        break;
+      case SETTING.MAX_CONCURRENT_STREAMS:
+        c.peerStreams = Math.min(value, MAX_WINDOW);
+        break;
+      case SETTING.INITIAL_WINDOW_SIZE:
+        if (value > MAX_WINDOW) return H2_ERROR.FLOW_CONTROL_ERROR;
+        break;
+      case SETTING.MAX_FRAME_SIZE:
+        // We send no frame larger than every peer must take, whatever is allowed.
+        if (value < MAX_FRAME_BYTES || value > 0xffffff) return H2_ERROR.PROTOCOL_ERROR;
+        break;
+      case SETTING.ENABLE_CONNECT_PROTOCOL:
+        // RFC 8441 section 3: never back to 0.
+        if (value > 1 || (value === 0 && c.peerConnect)) return H2_ERROR.PROTOCOL_ERROR;
+        c.peerConnect = value === 1;
+        break;
+      default:
+    }
+    return H2_ERROR.NO_ERROR;
   }
 
   /** Section 6.9.2: the windows of all streams move with it. False where one would overflow. */

@@ -115,7 +115,7 @@ export class RequestBridge {
     hostLength = 0,
   ): number {
     const { bytes } = this;
-    const { facts, name } = list;
+    const { facts } = list;
     const error = requestError(facts, endStream);
     if (error !== 0) return -error;
     const connect = facts.method === METHOD.CONNECT;
@@ -130,36 +130,7 @@ export class RequestBridge {
       p = put(bytes, ready, p, limit);
       if (p < 0) return NO_ROOM;
     }
-    const { count } = list;
-    let hosts = 0;
-    let crumbs = 0;
-    let expectations = 0;
-    for (let i = 0; i < count && p >= 0; i++) {
-      switch (ACTIONS[name[i]]) {
-        case COPY:
-          if (!webSocket || !isKey(bytes, list, i)) p = writeField(bytes, list, i, p, limit);
-          break;
-        case REFUSE:
-          return -MESSAGE_ERROR.CONNECTION_FIELD;
-        case HOST:
-          if (hosts++ > 0) return -MESSAGE_ERROR.HOST_DUPLICATE;
-          break;
-        case CRUMB:
-          if (crumbs++ === 0) p = writeCookie(bytes, list, i, p, limit);
-          break;
-        case EXPECT: {
-          const value = list.valueAt[i];
-          if (expectations++ > 0 || !equals(bytes, value, value + list.valueLength[i], CONTINUE))
-            return -MESSAGE_ERROR.EXPECTATION;
-          // RFC 9110 section 10.1.1: without a body there is nothing to continue with.
-          if (hasBody) p = writeField(bytes, list, i, p, limit);
-          break;
-        }
-        case TRAILER:
-          if (chunked) p = writeField(bytes, list, i, p, limit);
-          break;
-      }
-    }
+    p = this.writeFields(list, p, limit, webSocket, hasBody, chunked);
     if (p < 0) return p;
     if (webSocket) {
       p = put(bytes, facts.teTrailers ? UPGRADE_AND_TE : UPGRADE, p, limit);
@@ -204,6 +175,50 @@ export class RequestBridge {
     if (extended && this.keyAt < 0) return -MESSAGE_ERROR.WEBSOCKET_KEY;
     list.finish();
     return checkRequest(list.facts) === 0 ? 0 : -MESSAGE_ERROR.MALFORMED;
+  }
+
+  /** The fields that no template has made ready. Returns the position after them or -MESSAGE_ERROR. */
+  private writeFields(
+    list: FieldList,
+    at: number,
+    limit: number,
+    webSocket: boolean,
+    hasBody: boolean,
+    chunked: boolean,
+  ): number {
+    const { bytes } = this;
+    const { name, count } = list;
+    let p = at;
+    let hosts = 0;
+    let crumbs = 0;
+    let expectations = 0;
+    for (let i = 0; i < count && p >= 0; i++) {
+      switch (ACTIONS[name[i]]) {
+        case COPY:
+          if (!webSocket || !isKey(bytes, list, i)) p = writeField(bytes, list, i, p, limit);
+          break;
+        case REFUSE:
+          return -MESSAGE_ERROR.CONNECTION_FIELD;
+        case HOST:
+          if (hosts++ > 0) return -MESSAGE_ERROR.HOST_DUPLICATE;
+          break;
+        case CRUMB:
+          if (crumbs++ === 0) p = writeCookie(bytes, list, i, p, limit);
+          break;
+        case EXPECT: {
+          const value = list.valueAt[i];
+          if (expectations++ > 0 || !equals(bytes, value, value + list.valueLength[i], CONTINUE))
+            return -MESSAGE_ERROR.EXPECTATION;
+          // RFC 9110 section 10.1.1: without a body there is nothing to continue with.
+          if (hasBody) p = writeField(bytes, list, i, p, limit);
+          break;
+        }
+        case TRAILER:
+          if (chunked) p = writeField(bytes, list, i, p, limit);
+          break;
+      }
+    }
+    return p;
   }
 
   private addPath(head: Head, list: FieldList): void {
