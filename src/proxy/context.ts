@@ -13,7 +13,7 @@ import type { Wheel } from '../io/wheel.js';
 import { endpointBase, MAX_ENDPOINTS, MAX_LISTENERS, MAX_SERVICES, serviceBase, W } from '../metrics/layout.js';
 import { WorkerMetrics } from '../metrics/shared.js';
 import { Connections } from './connect/connections.js';
-import { PROTOCOL, Protocols } from './connect/protocols.js';
+import { Protocols, SERVICE_PROTOCOL } from './connect/protocols.js';
 import { AccessLog } from './exchange/access-log.js';
 import type { EndpointSnapshot, ListenerSnapshot, ServiceSnapshot, Snapshot, WorkerTask } from './snapshot.js';
 
@@ -21,10 +21,10 @@ const SOCKADDR_BYTES = 32;
 const HOST_BYTES = 64;
 
 const PROTOCOL_OF: Readonly<Record<ServiceProtocol, number>> = {
-  auto: PROTOCOL.AUTO,
-  http1: PROTOCOL.HTTP1,
-  http2: PROTOCOL.HTTP2,
-  opaque: PROTOCOL.OPAQUE,
+  auto: SERVICE_PROTOCOL.AUTO,
+  http1: SERVICE_PROTOCOL.HTTP1,
+  http2: SERVICE_PROTOCOL.HTTP2,
+  opaque: SERVICE_PROTOCOL.OPAQUE,
 };
 
 /** Settings of a service as the data path reads them. */
@@ -48,7 +48,7 @@ export class ServiceTable {
   readonly hostLength = new Int32Array(MAX_SERVICES);
   /** 1: the endpoints don't speak HTTP, so that HTTP is relayed to them as it is. */
   readonly opaque = new Uint8Array(MAX_SERVICES);
-  /** One of PROTOCOL. */
+  /** One of SERVICE_PROTOCOL. */
   readonly protocol = new Uint8Array(MAX_SERVICES);
   /** Slot of the service's series in the metrics, and first value of its block there. Several may share the overflow series. */
   readonly series = new Int32Array(MAX_SERVICES);

@@ -7,6 +7,7 @@ import { HeaderMemory } from '../hpack/memory/header-memory.js';
 import { Http2Machine } from '../http2/machine.js';
 import { Core } from '../http2/shared-state.js';
 import { HEADER_MEMORY_BYTES } from '../io/reactor.js';
+import { H2_LIMITS_AT } from '../metrics/layout.js';
 import { Detector } from './accept/detector.js';
 import { Dialer } from './connect/dialer.js';
 import { IdlePool } from './connect/idle-pool.js';
@@ -63,7 +64,7 @@ export function makeDataPath(context: Context): DataPath {
   const { sockets, slab, values, limits } = context;
   const reports = new Reports();
   const memory = new HeaderMemory(slab.bytes, slab.fixed(HEADER_MEMORY_BYTES), HEADER_MEMORY_BYTES);
-  const core = new Core(slab, memory, congestionSink(context), values, MAX_STREAMS);
+  const core = new Core(slab, memory, congestionSink(context), values, H2_LIMITS_AT, MAX_STREAMS);
   const exchanges = new Exchanges(sockets.capacity, MAX_STREAMS);
   const kept = new KeptRequests(context, core, exchanges);
   const dialer = new Dialer(context);
@@ -94,7 +95,18 @@ export function makeDataPath(context: Context): DataPath {
   const parts = { http1, clients, endpoints, requests, streams, connections: http2, fields };
   const legs = new Legs(context, core, exchanges, kept, parts);
   const backpressure = new Backpressure(context, core, exchanges, http1);
-  const tunnels = new Tunnels({ context, core, exchanges, kept, legs, ...parts, pieces, backpressure, opaque, reports });
+  const tunnels = new Tunnels({
+    context,
+    core,
+    exchanges,
+    kept,
+    legs,
+    ...parts,
+    pieces,
+    backpressure,
+    opaque,
+    reports,
+  });
   const across = { ...parts, bodies, pieces, responses, responseFields, tunnels, backpressure };
   reports.across = new BytesAcross(context, core, exchanges, kept, across, reports);
   const accounts = new Accounts(context, exchanges, new RequestLines(context, core, exchanges, http1));
@@ -113,5 +125,20 @@ export function makeDataPath(context: Context): DataPath {
   reports.control = control;
 
   const detector = new Detector(context, dialer, opaque, { http1: clients, http2, pool: endpoints });
-  return { context, core, dialer, idle, detector, opaque, http1, clients, endpoints, pieces, http2, tunnels, accounts, control };
+  return {
+    context,
+    core,
+    dialer,
+    idle,
+    detector,
+    opaque,
+    http1,
+    clients,
+    endpoints,
+    pieces,
+    http2,
+    tunnels,
+    accounts,
+    control,
+  };
 }

@@ -1,10 +1,10 @@
-// What happens on sockets, handed to whoever a socket's KIND names.
+// What happens on sockets, handed to whoever a socket's SOCKET_KIND names.
 import { ERRNO } from '../io/abi.js';
 import type { Handlers } from '../io/reactor.js';
 import { L } from '../metrics/layout.js';
 import type { Acceptor } from './accept/acceptor.js';
 import type { Detector } from './accept/detector.js';
-import { CLOSE, KIND } from './connect/connections.js';
+import { CLOSE, SOCKET_KIND } from './connect/connections.js';
 import type { Dialer } from './connect/dialer.js';
 import type { Context } from './context.js';
 import type { Control } from './exchange/reports.js';
@@ -68,31 +68,31 @@ export class SocketEvents implements Handlers {
     values[connections.meter[socket] + L.READ_BYTES] += length;
     if (this.context.access) connections.read[socket] += length;
     switch (sockets.kind[socket]) {
-      case KIND.HTTP1_CLIENT:
+      case SOCKET_KIND.HTTP1_CLIENT:
         this.to.clients.data(socket, bid, at, length);
         break;
-      case KIND.HTTP1_ENDPOINT:
+      case SOCKET_KIND.HTTP1_ENDPOINT:
         this.to.endpoints.data(socket, bid, at, length);
         break;
       // A connection that is being made hears nothing but an HTTP/2 endpoint's SETTINGS.
-      case KIND.DIALLING:
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_ENDPOINT:
+      case SOCKET_KIND.DIALLING:
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_ENDPOINT:
         this.to.http2.data(socket, bid, at, length);
         break;
-      case KIND.TUNNEL:
+      case SOCKET_KIND.TUNNEL:
         this.to.tunnels.data(socket, bid, at, length);
         break;
-      case KIND.OPAQUE:
+      case SOCKET_KIND.OPAQUE:
         this.to.opaque.data(socket, bid, at, length);
         break;
-      case KIND.DETECT:
+      case SOCKET_KIND.DETECT:
         this.to.detector.data(socket, bid, at, length);
         break;
-      case KIND.RACE:
+      case SOCKET_KIND.RACE:
         this.to.detector.raceData(socket, bid, at, length);
         break;
-      case KIND.LINGER:
+      case SOCKET_KIND.LINGER:
         this.to.clients.lingerData(socket, bid, length);
         break;
       default:
@@ -105,29 +105,29 @@ export class SocketEvents implements Handlers {
     const socket = slot as SocketSlot;
     if (connections.closed(socket)) return;
     switch (sockets.kind[socket]) {
-      case KIND.HTTP1_CLIENT:
+      case SOCKET_KIND.HTTP1_CLIENT:
         this.to.clients.eof(socket);
         break;
-      case KIND.HTTP1_ENDPOINT:
+      case SOCKET_KIND.HTTP1_ENDPOINT:
         this.to.endpoints.eof(socket);
         break;
-      case KIND.DIALLING:
+      case SOCKET_KIND.DIALLING:
         this.to.dialer.lost(socket, CLOSE.OK);
         break;
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_ENDPOINT:
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_ENDPOINT:
         this.to.http2.eof(socket);
         break;
-      case KIND.TUNNEL:
+      case SOCKET_KIND.TUNNEL:
         this.to.tunnels.eof(socket);
         break;
-      case KIND.OPAQUE:
+      case SOCKET_KIND.OPAQUE:
         this.to.opaque.eof(socket);
         break;
-      case KIND.DETECT:
+      case SOCKET_KIND.DETECT:
         this.to.detector.eof(socket);
         break;
-      case KIND.RACE:
+      case SOCKET_KIND.RACE:
         this.to.detector.raceEnded(socket, CLOSE.OK);
         break;
       default:
@@ -144,29 +144,29 @@ export class SocketEvents implements Handlers {
     }
     const reason = errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET;
     switch (sockets.kind[socket]) {
-      case KIND.HTTP1_CLIENT:
+      case SOCKET_KIND.HTTP1_CLIENT:
         this.to.clients.failed(socket, errno);
         break;
-      case KIND.HTTP1_ENDPOINT:
+      case SOCKET_KIND.HTTP1_ENDPOINT:
         this.to.endpoints.broken(socket, errno);
         break;
-      case KIND.DIALLING:
+      case SOCKET_KIND.DIALLING:
         this.to.dialer.lost(socket, reason);
         break;
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_ENDPOINT:
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_ENDPOINT:
         this.to.http2.broken(socket, errno);
         break;
-      case KIND.TUNNEL:
+      case SOCKET_KIND.TUNNEL:
         this.to.tunnels.failed(socket, errno);
         break;
-      case KIND.OPAQUE:
+      case SOCKET_KIND.OPAQUE:
         this.to.opaque.broke(socket, errno);
         break;
-      case KIND.DETECT:
+      case SOCKET_KIND.DETECT:
         this.to.detector.left(socket, reason);
         break;
-      case KIND.RACE:
+      case SOCKET_KIND.RACE:
         this.to.detector.raceEnded(socket, reason);
         break;
       default:
@@ -179,7 +179,7 @@ export class SocketEvents implements Handlers {
     connections.active[slot] = reactor.now;
     values[connections.meter[slot] + L.WRITE_BYTES] += bytes;
     if (this.context.access) connections.written[slot] += bytes;
-    if (sockets.kind[slot] === KIND.HTTP1_ENDPOINT) this.to.http1.sent[slot] += bytes;
+    if (sockets.kind[slot] === SOCKET_KIND.HTTP1_ENDPOINT) this.to.http1.sent[slot] += bytes;
   }
 
   sendFailed(slot: number, errno: number): void {
@@ -190,10 +190,10 @@ export class SocketEvents implements Handlers {
       return;
     }
     switch (sockets.kind[socket]) {
-      case KIND.HTTP1_ENDPOINT:
+      case SOCKET_KIND.HTTP1_ENDPOINT:
         this.to.endpoints.sendFailed(socket);
         break;
-      case KIND.OPAQUE:
+      case SOCKET_KIND.OPAQUE:
         this.to.opaque.sendFailed(socket, errno);
         break;
       default:
@@ -204,13 +204,13 @@ export class SocketEvents implements Handlers {
   paused(slot: number): void {
     const socket = slot as SocketSlot;
     switch (this.context.sockets.kind[socket]) {
-      case KIND.HTTP1_CLIENT:
+      case SOCKET_KIND.HTTP1_CLIENT:
         this.to.clients.paused(socket);
         break;
-      case KIND.HTTP1_ENDPOINT:
+      case SOCKET_KIND.HTTP1_ENDPOINT:
         this.to.endpoints.paused(socket);
         break;
-      case KIND.OPAQUE:
+      case SOCKET_KIND.OPAQUE:
         this.to.opaque.paused(socket);
         break;
       default:
@@ -220,20 +220,20 @@ export class SocketEvents implements Handlers {
   drained(slot: number): void {
     const socket = slot as SocketSlot;
     switch (this.context.sockets.kind[socket]) {
-      case KIND.HTTP1_CLIENT:
+      case SOCKET_KIND.HTTP1_CLIENT:
         this.to.clients.drained(socket);
         break;
-      case KIND.HTTP1_ENDPOINT:
+      case SOCKET_KIND.HTTP1_ENDPOINT:
         this.to.endpoints.drained(socket);
         break;
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_ENDPOINT:
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_ENDPOINT:
         this.to.http2.drained(socket);
         break;
-      case KIND.TUNNEL:
+      case SOCKET_KIND.TUNNEL:
         this.to.tunnels.drained(socket);
         break;
-      case KIND.OPAQUE:
+      case SOCKET_KIND.OPAQUE:
         this.to.opaque.drained(socket);
         break;
       default:
@@ -243,13 +243,13 @@ export class SocketEvents implements Handlers {
   pump(slot: number): void {
     const socket = slot as SocketSlot;
     switch (this.context.sockets.kind[socket]) {
-      case KIND.OPAQUE:
+      case SOCKET_KIND.OPAQUE:
         this.to.opaque.pump(socket);
         break;
-      case KIND.HTTP1_CLIENT:
+      case SOCKET_KIND.HTTP1_CLIENT:
         this.to.clients.pump(socket);
         break;
-      case KIND.HTTP1_ENDPOINT:
+      case SOCKET_KIND.HTTP1_ENDPOINT:
         this.to.endpoints.pump(socket);
         break;
       default:
@@ -264,31 +264,31 @@ export class SocketEvents implements Handlers {
       return;
     }
     switch (sockets.kind[socket]) {
-      case KIND.HTTP1_CLIENT:
+      case SOCKET_KIND.HTTP1_CLIENT:
         if (this.to.clients.between(socket)) this.to.clients.timer(socket);
         else this.to.control.timer(this.to.clients.exchange(socket));
         break;
-      case KIND.HTTP1_ENDPOINT:
+      case SOCKET_KIND.HTTP1_ENDPOINT:
         this.to.endpoints.timer(socket);
         break;
-      case KIND.DIALLING:
+      case SOCKET_KIND.DIALLING:
         this.to.dialer.timer(socket);
         break;
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_ENDPOINT:
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_ENDPOINT:
         this.to.http2.timer(socket);
         break;
-      case KIND.TUNNEL:
+      case SOCKET_KIND.TUNNEL:
         if (connections.listener[socket] >= 0) this.to.control.timer(this.to.clients.exchange(socket));
         break;
-      case KIND.OPAQUE:
+      case SOCKET_KIND.OPAQUE:
         this.to.opaque.timer(socket);
         break;
-      case KIND.DETECT:
+      case SOCKET_KIND.DETECT:
         this.to.detector.timer(socket);
         break;
       // It has no deadline: its client has.
-      case KIND.RACE:
+      case SOCKET_KIND.RACE:
         break;
       default:
         connections.close(socket, CLOSE.OK);

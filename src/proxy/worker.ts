@@ -5,7 +5,7 @@ import { Reactor } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
 import { E, LIMITS, MAX_ENDPOINTS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
 import { Acceptor } from './accept/acceptor.js';
-import { CLOSE, KIND } from './connect/connections.js';
+import { CLOSE, SOCKET_KIND } from './connect/connections.js';
 import { Context } from './context.js';
 import { type DataPath, makeDataPath } from './data-path.js';
 import { completionsToAwait } from './http2/coalesce.js';
@@ -155,7 +155,7 @@ export class Worker {
       this.stopping = true;
     }
     for (let slot = 0; slot < sockets.capacity; slot++) {
-      if (sockets.kind[slot] === KIND.FREE || (sockets.flags[slot] & SOCKET.CLOSED) !== 0) continue;
+      if (sockets.kind[slot] === SOCKET_KIND.FREE || (sockets.flags[slot] & SOCKET.CLOSED) !== 0) continue;
       if (phase !== 'force') {
         if (!connections.closed(slot)) this.reconsider(slot as SocketSlot);
       } else if (connections.closed(slot)) sockets.close(slot);
@@ -171,14 +171,14 @@ export class Worker {
   private reconsider(socket: SocketSlot): void {
     const { clients, detector, http2 } = this.path;
     switch (this.context.sockets.kind[socket]) {
-      case KIND.HTTP1_CLIENT:
+      case SOCKET_KIND.HTTP1_CLIENT:
         clients.reconsider(socket);
         break;
-      case KIND.DETECT:
+      case SOCKET_KIND.DETECT:
         detector.reconsider(socket);
         break;
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_ENDPOINT:
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_ENDPOINT:
         http2.reconsider(socket);
         break;
       default:

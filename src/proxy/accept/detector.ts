@@ -15,9 +15,9 @@ import {
   REASONS,
   W,
 } from '../../metrics/layout.js';
-import { CLOSE, KIND } from '../connect/connections.js';
+import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import { type Caller, type Dialer, PURPOSE } from '../connect/dialer.js';
-import { KNOWN, PROTOCOL, VERSION } from '../connect/protocols.js';
+import { KNOWN, SERVICE_PROTOCOL, VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
 import { DIAL_ATTEMPTS, type OpaqueRelay } from '../relay/opaque.js';
 import type { SocketSlot } from '../slots.js';
@@ -164,7 +164,7 @@ export class Detector implements Caller {
       connections.close(upstream, CLOSE.OK);
       return;
     }
-    sockets.kind[upstream] = KIND.RACE;
+    sockets.kind[upstream] = SOCKET_KIND.RACE;
     sockets.resume(upstream);
   }
 
@@ -209,7 +209,7 @@ export class Detector implements Caller {
     const service = endpoints.service[endpoint];
     if (service < 0 || firstFrame(bytes, at, at + length) !== FIRST.YES) return false;
     const protocol = services.protocol[service];
-    if (protocol !== PROTOCOL.AUTO && protocol !== PROTOCOL.HTTP2) return false;
+    if (protocol !== SERVICE_PROTOCOL.AUTO && protocol !== SERVICE_PROTOCOL.HTTP2) return false;
     protocols.learn(endpoint, VERSION.HTTP2, KNOWN.SPOKEN);
     return true;
   }

@@ -10,7 +10,7 @@ import { CLOSE_REASONS, E, L, listenerBase, W } from '../../metrics/layout.js';
 import type { SocketSlot } from '../slots.js';
 
 /** What a socket is doing, and so who handles its events. 0 is a free slot. */
-export const KIND = {
+export const SOCKET_KIND = {
   FREE: 0,
   /** A client whose protocol is not known yet. */
   DETECT: 1,
@@ -192,7 +192,7 @@ export class Connections {
     inbox.clear(slot);
     if (this.listener[slot] >= 0) {
       const kind = this.context.sockets.kind[slot];
-      if (this.context.access && (kind === KIND.OPAQUE || kind === KIND.TUNNEL))
+      if (this.context.access && (kind === SOCKET_KIND.OPAQUE || kind === SOCKET_KIND.TUNNEL))
         this.context.accessLog.connection(slot, reason);
       values[meter + L.CLOSE + reason]++;
       values[meter + L.OPEN]--;

@@ -5,7 +5,7 @@ import { ERRNO } from '../../io/abi.js';
 import { E, ENDPOINT_HISTOGRAMS, endpointHistogram, LIMITS } from '../../metrics/layout.js';
 import type { Context } from '../context.js';
 import type { EndpointSlot, SocketSlot } from '../slots.js';
-import { CLOSE, KIND } from './connections.js';
+import { CLOSE, SOCKET_KIND } from './connections.js';
 
 const LIMIT_POOL = LIMITS.indexOf('pool-connections');
 const LIMIT_FILES = LIMITS.indexOf('file-descriptors');
@@ -63,7 +63,7 @@ export class Dialer {
       if (fd === -ERRNO.EMFILE || fd === -ERRNO.ENFILE) context.limited(LIMIT_FILES);
       return DIAL.FAILED;
     }
-    const slot = connections.openEndpoint(fd, endpoint, KIND.DIALLING);
+    const slot = connections.openEndpoint(fd, endpoint, SOCKET_KIND.DIALLING);
     if (slot < 0) {
       context.native.close(fd);
       return DIAL.FAILED;

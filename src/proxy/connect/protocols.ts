@@ -9,7 +9,7 @@ export const VERSION = { HTTP1: 1, HTTP2: 2 } as const;
 export const KNOWN = { UNKNOWN: 0, SPOKEN: 1, REFUSED: 2 } as const;
 
 /** What the endpoints of a service speak. AUTO is found out for each endpoint. */
-export const PROTOCOL = { AUTO: 0, HTTP1: 1, HTTP2: 2, OPAQUE: 3 } as const;
+export const SERVICE_PROTOCOL = { AUTO: 0, HTTP1: 1, HTTP2: 2, OPAQUE: 3 } as const;
 
 /** What was refused is asked for again after this, ms: the endpoint may be another program by then. */
 const REFUSED_MS = 600_000;
@@ -57,9 +57,9 @@ export class Protocols {
   /** The version in which a request of `service` that would like `wanted` goes to `endpoint`. */
   choose(service: number, endpoint: number, wanted: number): number {
     switch (this.context.services.protocol[service]) {
-      case PROTOCOL.HTTP1:
+      case SERVICE_PROTOCOL.HTTP1:
         return VERSION.HTTP1;
-      case PROTOCOL.HTTP2:
+      case SERVICE_PROTOCOL.HTTP2:
         return VERSION.HTTP2;
       default:
         return this.refused(endpoint, wanted) && !this.refused(endpoint, 3 - wanted) ? 3 - wanted : wanted;
@@ -69,7 +69,7 @@ export class Protocols {
   /** Whether `endpoint` of `service` speaks HTTP/2 and nothing else, as far as is known: it greets nobody. */
   onlyHttp2(service: number, endpoint: number): boolean {
     const declared = this.context.services.protocol[service];
-    return declared === PROTOCOL.HTTP2 || (declared === PROTOCOL.AUTO && this.spoken(endpoint, VERSION.HTTP2));
+    return declared === SERVICE_PROTOCOL.HTTP2 || (declared === SERVICE_PROTOCOL.AUTO && this.spoken(endpoint, VERSION.HTTP2));
   }
 
   private refused(endpoint: number, version: number): boolean {

@@ -1,10 +1,12 @@
 // Responses in the proxy's own name, each with its reason. A gRPC client gets a gRPC status: it would read a bare 503 as UNKNOWN or worse.
+
+import { METHOD } from '../../http/methods.js';
 import { ascii } from '../../http/octets.js';
-import { METHOD } from '../../http1/head.js';
-import { ERROR } from '../../http2/frame.js';
+import { RESPONSE_REASONS } from '../../http/response-reasons.js';
+import { H2_ERROR } from '../../http2/frame.js';
 import type { Http2Machine } from '../../http2/machine.js';
 import type { Core } from '../../http2/shared-state.js';
-import { RESPONSE_REASONS, S, W } from '../../metrics/layout.js';
+import { S, W } from '../../metrics/layout.js';
 import type { Context } from '../context.js';
 import type { ResponseWriter } from '../http1/response-writer.js';
 import { type Http1Sockets, REQUEST } from '../http1/sockets.js';
@@ -28,9 +30,9 @@ const STATUSES = [200, 400, 408, 414, 417, 421, 431, 501, 502, 503, 504, 505];
 function grpcStatus(status: number, why: number, code: number): number {
   if (why === WHY.UPSTREAM_RESET) {
     // gRPC over HTTP/2, section "Errors": what the client would make of that code if it saw it.
-    if (code === ERROR.CANCEL) return GRPC.CANCELLED;
-    if (code === ERROR.ENHANCE_YOUR_CALM) return GRPC.RESOURCE_EXHAUSTED;
-    if (code === ERROR.INADEQUATE_SECURITY) return GRPC.PERMISSION_DENIED;
+    if (code === H2_ERROR.CANCEL) return GRPC.CANCELLED;
+    if (code === H2_ERROR.ENHANCE_YOUR_CALM) return GRPC.RESOURCE_EXHAUSTED;
+    if (code === H2_ERROR.INADEQUATE_SECURITY) return GRPC.PERMISSION_DENIED;
   }
   if (status === 504) return GRPC.DEADLINE_EXCEEDED;
   if (status === 421) return GRPC.UNIMPLEMENTED;

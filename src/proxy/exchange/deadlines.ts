@@ -1,9 +1,10 @@
 // Deadlines of exchanges: how long one may wait for a connection, for a response, and in the middle of a body. A client's socket or
 // connection has the timer; what it means for an exchange is here.
+
+import { SOCKET } from '../../io/sockets.js';
 import { LIMITS } from '../../metrics/layout.js';
 import type { Http2Pool } from '../connect/http2-pool.js';
 import type { Context } from '../context.js';
-import { SOCKET } from '../../io/sockets.js';
 import type { ExchangeSlot } from '../slots.js';
 import { type Exchanges, STATE } from './exchange.js';
 import type { Legs } from './legs.js';

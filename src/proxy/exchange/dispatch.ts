@@ -1,6 +1,6 @@
 // Where a request goes: an endpoint is picked, the head translated to what it speaks, and a connection leased or dialled; or the request
 // waits in line for one.
-import { ERRORS } from '../../http1/errors.js';
+import { MESSAGE_ERRORS } from '../../http1/errors.js';
 import { S } from '../../metrics/layout.js';
 import { DIAL } from '../connect/dialer.js';
 import { VERSION } from '../connect/protocols.js';
@@ -73,7 +73,10 @@ export class Dispatcher {
         this.fail(501, WHY.NOT_IMPLEMENTED);
         return false;
       }
-      this.fail(503, result === LEASE.MEMORY ? WHY.MEMORY : result === DIAL.LIMIT ? WHY.POOL_EXHAUSTED : WHY.CONNECT_FAILED);
+      this.fail(
+        503,
+        result === LEASE.MEMORY ? WHY.MEMORY : result === DIAL.LIMIT ? WHY.POOL_EXHAUSTED : WHY.CONNECT_FAILED,
+      );
       avoid = endpoint;
     }
     if (this.why === WHY.NO_ENDPOINT) {
@@ -144,7 +147,7 @@ export class Dispatcher {
       this.fail(503, WHY.MEMORY);
       return;
     }
-    const info = ERRORS[-error];
+    const info = MESSAGE_ERRORS[-error];
     this.fail(info.status, info.reasonIndex);
     this.detail = info.detailBytes;
   }

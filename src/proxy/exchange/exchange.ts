@@ -3,7 +3,7 @@
 // An exchange has two legs. Its client's leg names it: the exchange of an HTTP/1 client has the slot of the client's socket, that of a
 // client's stream has the stream's slot behind all sockets. So neither has to be allocated or looked up. Its endpoint's leg changes as
 // endpoints are tried: `kind` says what it is, `id` which socket or stream.
-import { METHOD } from '../../http1/head.js';
+import { METHOD } from '../../http/methods.js';
 import type { ExchangeSlot, SocketSlot, StreamSlot } from '../slots.js';
 
 /** How far an exchange has come. lifecycle.ts has the table of what follows what. */

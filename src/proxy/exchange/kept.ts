@@ -1,6 +1,7 @@
 // Requests kept until their response begins, so that what an endpoint has not processed can be sent to another one. It is also how a
 // request waits for a connection. The head is kept as it was written for HTTP/1, or as a list of fields; the body as it came, unframed.
 import type { FieldList } from '../../hpack/field-list.js';
+import { restoreList, saveList } from '../../hpack/memory/saved-list.js';
 import { Chains } from '../../http2/chains.js';
 import type { Core } from '../../http2/shared-state.js';
 import { BLOCK_BYTES } from '../../http2/small-buffers.js';
@@ -69,18 +70,18 @@ export class KeptRequests {
 
   /** Keeps the fields in `list`. `whole`: the request has no body. False if there is no memory for it. */
   keepFields(x: ExchangeSlot, list: FieldList, whole: boolean): boolean {
-    const { blocks, memory, slab } = this.core;
+    const { blocks, slab } = this.core;
     const block = blocks.take();
     if (block < 0) return false;
     let at = block;
     let buffer = NONE;
-    let to = memory.save(list, block, block + BLOCK_BYTES);
+    let to = saveList(list, block, block + BLOCK_BYTES);
     if (to < 0) {
       blocks.release(block);
       buffer = slab.take();
       if (buffer < 0) return false;
       at = slab.dataStart(buffer);
-      to = memory.save(list, at, slab.dataEnd(buffer));
+      to = saveList(list, at, slab.dataEnd(buffer));
       if (to < 0) {
         slab.release(buffer);
         return false;
@@ -148,16 +149,16 @@ export class KeptRequests {
 
   /** The fields that are kept go to `list`. */
   restore(x: ExchangeSlot, list: FieldList): void {
-    this.core.memory.restore(this.at[x], this.at[x] + this.length[x], list);
+    restoreList(list, this.at[x], this.at[x] + this.length[x]);
   }
 
   /** Trailers of a request that waits. False if there is no memory for them. */
   keepTrailers(x: ExchangeSlot, list: FieldList): boolean {
-    const { slab, memory } = this.core;
+    const { slab } = this.core;
     const buffer = slab.take();
     if (buffer < 0) return false;
     const at = slab.dataStart(buffer);
-    const end = memory.save(list, at, slab.dataEnd(buffer));
+    const end = saveList(list, at, slab.dataEnd(buffer));
     if (end < 0) {
       slab.release(buffer);
       return false;
@@ -173,9 +174,9 @@ export class KeptRequests {
 
   /** The trailers that waited go to `list`, which refers to where they lie until `dropTrailers`. */
   restoreTrailers(x: ExchangeSlot, list: FieldList): void {
-    const { slab, memory } = this.core;
+    const { slab } = this.core;
     const at = slab.dataStart(this.trailersBuffer[x] - 1);
-    memory.restore(at, at + this.trailersLength[x], list);
+    restoreList(list, at, at + this.trailersLength[x]);
   }
 
   dropTrailers(x: ExchangeSlot): void {

@@ -1,8 +1,9 @@
 // What the legs of an exchange can do, as switches on what they are. Nothing is decided here: lifecycle.ts decides, and the folders
 // http1 and http2 know how. Bytes that go straight from one leg to the other are in across.ts.
+
 import { FRAMING } from '../../http1/head.js';
 import type { Connection } from '../../http2/connection.js';
-import { ERROR } from '../../http2/frame.js';
+import { H2_ERROR } from '../../http2/frame.js';
 import type { Core } from '../../http2/shared-state.js';
 import { STREAM } from '../../http2/streams.js';
 import { SOCKET } from '../../io/sockets.js';
@@ -65,7 +66,7 @@ export class Legs {
 
   // The endpoint's leg.
 
-  /** Translates the head of the request for `version`. 0, NO_BUFFER or -ERROR; NOT_KEPT if there is none. */
+  /** Translates the head of the request for `version`. 0, NO_BUFFER or -H2_ERROR; NOT_KEPT if there is none. */
   prepare(x: ExchangeSlot, version: number, source: number): number {
     const { requests, fields } = this.parts;
     if (source === SOURCE.QUEUED) return 0;
@@ -261,7 +262,7 @@ export class Legs {
       return;
     }
     // Without memory for what it should have got, its end has not gone out.
-    parts.streams.finish(x, parts.streams.ended(x) ? ERROR.NO_ERROR : ERROR.INTERNAL_ERROR);
+    parts.streams.finish(x, parts.streams.ended(x) ? H2_ERROR.NO_ERROR : H2_ERROR.INTERNAL_ERROR);
   }
 
   /** A response that can't be brought to its end: the client must not take it for whole. */
@@ -283,7 +284,7 @@ export class Legs {
   /** The client has left. */
   close(x: ExchangeSlot, reason: number): void {
     const { exchanges, context, parts } = this;
-    if (exchanges.isStream(x)) parts.streams.finish(x, ERROR.CANCEL);
+    if (exchanges.isStream(x)) parts.streams.finish(x, H2_ERROR.CANCEL);
     else {
       exchanges.state[x] = STATE.OWN;
       context.connections.close(exchanges.clientSocket(x), reason);

@@ -1,7 +1,8 @@
 // The life of an exchange, from its request to its end. Legs report what happens; table.ts says what is to be done then, and here it is
 // done: picking and sending in dispatch.ts, what is counted in accounts.ts, what the proxy says itself in answers.ts.
-import { ERROR as ERROR1, ERRORS, UPSTREAM } from '../../http1/errors.js';
-import { ERROR } from '../../http2/frame.js';
+
+import { MESSAGE_ERROR as ERROR1, MESSAGE_ERRORS, UPSTREAM } from '../../http1/errors.js';
+import { H2_ERROR } from '../../http2/frame.js';
 import { LIMITS } from '../../metrics/layout.js';
 import { CLOSE } from '../connect/connections.js';
 import type { Context } from '../context.js';
@@ -41,7 +42,7 @@ export class Lifecycle implements Control {
   private status = 0;
   private why = 0;
   private detail: Uint8Array | null = null;
-  private code: number = ERROR.NO_ERROR;
+  private code: number = H2_ERROR.NO_ERROR;
   private reason = 0;
   private stale = false;
 
@@ -58,25 +59,25 @@ export class Lifecycle implements Control {
   }
 
   reject(x: ExchangeSlot, error: number): void {
-    const info = ERRORS[error];
-    this.tell(info.status, info.reasonIndex, ERROR.INTERNAL_ERROR);
+    const info = MESSAGE_ERRORS[error];
+    this.tell(info.status, info.reasonIndex, H2_ERROR.INTERNAL_ERROR);
     this.detail = info.detailBytes;
     this.step(x, EVENT.GIVE_UP);
   }
 
   giveUp(x: ExchangeSlot, status: number, why: number): void {
-    this.tell(status, why, ERROR.NO_ERROR);
+    this.tell(status, why, H2_ERROR.NO_ERROR);
     this.step(x, EVENT.GIVE_UP);
   }
 
   outOfMemory(x: ExchangeSlot): void {
     this.organs.context.limited(LIMIT_SLAB);
-    this.tell(503, WHY.MEMORY, ERROR.ENHANCE_YOUR_CALM);
+    this.tell(503, WHY.MEMORY, H2_ERROR.ENHANCE_YOUR_CALM);
     this.step(x, EVENT.GIVE_UP);
   }
 
   truncated(x: ExchangeSlot): void {
-    this.tell(400, WHY.BAD_REQUEST, ERROR.NO_ERROR);
+    this.tell(400, WHY.BAD_REQUEST, H2_ERROR.NO_ERROR);
     this.step(x, EVENT.GIVE_UP);
   }
 
@@ -97,7 +98,7 @@ export class Lifecycle implements Control {
   }
 
   undialled(x: ExchangeSlot, why: number): void {
-    this.tell(why === WHY.CONNECT_TIMEOUT ? 504 : 502, why, ERROR.INTERNAL_ERROR);
+    this.tell(why === WHY.CONNECT_TIMEOUT ? 504 : 502, why, H2_ERROR.INTERNAL_ERROR);
     this.step(x, EVENT.UNDIALLED);
   }
 
@@ -112,7 +113,7 @@ export class Lifecycle implements Control {
   }
 
   lost(x: ExchangeSlot, reason: number, stale: boolean): void {
-    this.tell(502, WHY.UPSTREAM_RESET, ERROR.INTERNAL_ERROR);
+    this.tell(502, WHY.UPSTREAM_RESET, H2_ERROR.INTERNAL_ERROR);
     this.reason = reason;
     this.stale = stale;
     this.step(x, EVENT.LOST);
@@ -130,8 +131,8 @@ export class Lifecycle implements Control {
   }
 
   malformed(x: ExchangeSlot, error: number): void {
-    const info = ERRORS[error];
-    this.tell(info.status, info.reasonIndex, ERROR.INTERNAL_ERROR);
+    const info = MESSAGE_ERRORS[error];
+    this.tell(info.status, info.reasonIndex, H2_ERROR.INTERNAL_ERROR);
     this.detail = info.detailBytes;
     this.reason = CLOSE.PROTOCOL;
     this.step(x, EVENT.FAILED);
@@ -161,7 +162,7 @@ export class Lifecycle implements Control {
 
   left(x: ExchangeSlot, reason: number): void {
     this.reason = reason;
-    this.code = ERROR.CANCEL;
+    this.code = H2_ERROR.CANCEL;
     this.step(x, EVENT.LEFT);
   }
 
@@ -265,14 +266,21 @@ export class Lifecycle implements Control {
   }
 
   /** Sends the request, or answers it. */
-  private dispatch(x: ExchangeSlot, source: number, from: number, exclude: number, first: number, fresh: boolean): void {
+  private dispatch(
+    x: ExchangeSlot,
+    source: number,
+    from: number,
+    exclude: number,
+    first: number,
+    fresh: boolean,
+  ): void {
     if (!this.organs.dispatcher.send(x, source, from, exclude, first, fresh)) this.undispatched(x);
   }
 
   /** Tells the client why its request could not be sent. */
   private undispatched(x: ExchangeSlot): void {
     const { dispatcher } = this.organs;
-    this.tell(dispatcher.status, dispatcher.why, ERROR.NO_ERROR);
+    this.tell(dispatcher.status, dispatcher.why, H2_ERROR.NO_ERROR);
     this.detail = dispatcher.detail;
     this.answer(x);
   }
@@ -294,8 +302,8 @@ export class Lifecycle implements Control {
     const endpoint = exchanges.endpoint[x];
     const waited = exchanges.state[x] === STATE.WAITING;
     if ((!waited && !retries.learnHttp2(x)) || !kept.keeps(x)) {
-      const info = ERRORS[ERROR1.STATUS_LINE + UPSTREAM];
-      this.tell(info.status, info.reasonIndex, ERROR.INTERNAL_ERROR);
+      const info = MESSAGE_ERRORS[ERROR1.STATUS_LINE + UPSTREAM];
+      this.tell(info.status, info.reasonIndex, H2_ERROR.INTERNAL_ERROR);
       this.detail = info.detailBytes;
       this.reason = CLOSE.PROTOCOL;
       this.blame(x);
@@ -340,7 +348,7 @@ export class Lifecycle implements Control {
   private blame(x: ExchangeSlot): void {
     const { accounts, legs } = this.organs;
     accounts.failed(x);
-    const connection = legs.leave(x, ERROR.CANCEL, this.reason);
+    const connection = legs.leave(x, H2_ERROR.CANCEL, this.reason);
     this.sendAnswer(x);
     legs.reuse(connection);
   }
@@ -349,7 +357,7 @@ export class Lifecycle implements Control {
   private answer(x: ExchangeSlot): void {
     const { legs } = this.organs;
     this.disengage(x);
-    const connection = legs.leave(x, ERROR.CANCEL, CLOSE.OK);
+    const connection = legs.leave(x, H2_ERROR.CANCEL, CLOSE.OK);
     this.sendAnswer(x);
     legs.reuse(connection);
   }
@@ -366,7 +374,7 @@ export class Lifecycle implements Control {
   /** The client's response ends too early; what the endpoint has to do with it is accounted for. */
   private cut(x: ExchangeSlot): void {
     const { accounts, legs } = this.organs;
-    const connection = legs.leave(x, ERROR.CANCEL, this.reason);
+    const connection = legs.leave(x, H2_ERROR.CANCEL, this.reason);
     accounts.ended(x, false);
     this.forget(x);
     legs.cut(x, this.code, this.why === WHY.BODY_TIMEOUT ? CLOSE.TIMEOUT : CLOSE.ERROR);
@@ -378,7 +386,7 @@ export class Lifecycle implements Control {
     const { accounts, legs } = this.organs;
     const { reason } = this;
     this.disengage(x);
-    const connection = legs.leave(x, ERROR.CANCEL, CLOSE.OK);
+    const connection = legs.leave(x, H2_ERROR.CANCEL, CLOSE.OK);
     accounts.ended(x, false);
     this.forget(x);
     legs.close(x, reason);
@@ -391,7 +399,7 @@ export class Lifecycle implements Control {
     accounts.succeeded(x);
     accounts.ended(x, true);
     // An endpoint that has answered before it had the whole request wants no more of it (RFC 9113 section 8.1).
-    const connection = legs.leave(x, ERROR.NO_ERROR, CLOSE.OK);
+    const connection = legs.leave(x, H2_ERROR.NO_ERROR, CLOSE.OK);
     this.forget(x);
     legs.next(x);
     legs.reuse(connection);
@@ -406,14 +414,14 @@ export class Lifecycle implements Control {
         break;
       case OVERDUE.RESPONSE:
         this.reason = CLOSE.TIMEOUT;
-        this.tell(504, WHY.RESPONSE_TIMEOUT, ERROR.CANCEL);
+        this.tell(504, WHY.RESPONSE_TIMEOUT, H2_ERROR.CANCEL);
         this.step(x, EVENT.FAILED);
         break;
       case OVERDUE.BODY:
         if (exchanges.state[x] === STATE.OWN) this.left(x, CLOSE.TIMEOUT);
         else {
           this.reason = CLOSE.TIMEOUT;
-          this.tell(legs.endpointHolds(x) ? 504 : 408, WHY.BODY_TIMEOUT, ERROR.CANCEL);
+          this.tell(legs.endpointHolds(x) ? 504 : 408, WHY.BODY_TIMEOUT, H2_ERROR.CANCEL);
           this.step(x, EVENT.GIVE_UP);
         }
         break;

@@ -1,5 +1,5 @@
 // Why the proxy answers in its own name.
-import { RESPONSE_REASONS } from '../../metrics/layout.js';
+import { RESPONSE_REASONS } from '../../http/response-reasons.js';
 
 /** Indices into RESPONSE_REASONS. */
 export const WHY = {

@@ -1,8 +1,10 @@
 // Requests that are sent again: what an endpoint has not processed, and what may be processed twice where it is not known whether it was.
+
 import { isIdempotent } from '../../http/methods.js';
-import { H, h2Base, LIMITS, S, W } from '../../metrics/layout.js';
 import { ROLE } from '../../http2/connection.js';
-import { KNOWN, PROTOCOL, VERSION } from '../connect/protocols.js';
+import { H } from '../../http2/counters.js';
+import { h2Base, LIMITS, S, W } from '../../metrics/layout.js';
+import { KNOWN, SERVICE_PROTOCOL, VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
 import type { ExchangeSlot } from '../slots.js';
 import { MAX_ATTEMPTS } from './dispatch.js';
@@ -47,7 +49,7 @@ export class Retries {
     const { protocols, services } = context;
     const endpoint = exchanges.endpoint[x];
     return (
-      services.protocol[exchanges.service[x]] === PROTOCOL.AUTO &&
+      services.protocol[exchanges.service[x]] === SERVICE_PROTOCOL.AUTO &&
       exchanges.version[x] === VERSION.HTTP1 &&
       protocols.unknown(endpoint, VERSION.HTTP1) &&
       protocols.spoken(endpoint, VERSION.HTTP2) &&
@@ -60,7 +62,7 @@ export class Retries {
   /** Notes that the endpoint of the exchange does not speak HTTP/1 but HTTP/2. False where the service says what its endpoints speak. */
   learnHttp2(x: ExchangeSlot): boolean {
     const { context, exchanges } = this;
-    if (context.services.protocol[exchanges.service[x]] !== PROTOCOL.AUTO) return false;
+    if (context.services.protocol[exchanges.service[x]] !== SERVICE_PROTOCOL.AUTO) return false;
     const endpoint = exchanges.endpoint[x];
     context.protocols.learn(endpoint, VERSION.HTTP1, KNOWN.REFUSED);
     context.protocols.learn(endpoint, VERSION.HTTP2, KNOWN.SPOKEN);

@@ -134,4 +134,6 @@ const ROWS: Readonly<Record<keyof typeof STATE, Row>> = {
 const STATES = Object.keys(STATE) as (keyof typeof STATE)[];
 
 /** `TABLE[state * EVENTS.length + event]` is an ACTION. */
-export const TABLE = Uint8Array.from(STATES.flatMap((state) => EVENTS.map((event) => ACTION[ROWS[state][event] ?? 'IMPOSSIBLE'])));
+export const TABLE = Uint8Array.from(
+  STATES.flatMap((state) => EVENTS.map((event) => ACTION[ROWS[state][event] ?? 'IMPOSSIBLE'])),
+);

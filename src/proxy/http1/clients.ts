@@ -4,7 +4,7 @@ import { ERRNO } from '../../io/abi.js';
 import { SOCKET } from '../../io/sockets.js';
 import { PUMP } from '../../io/splice.js';
 import { LIMITS } from '../../metrics/layout.js';
-import { CLOSE, KIND } from '../connect/connections.js';
+import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import type { Context } from '../context.js';
 import { type Exchanges, STATE } from '../exchange/exchange.js';
 import { WHY } from '../exchange/reasons.js';
@@ -41,7 +41,7 @@ export class Http1Clients {
   /** A client's connection that speaks HTTP/1; what it has sent is in its inbox. */
   open(client: SocketSlot): void {
     const { sockets, inbox } = this.context;
-    sockets.kind[client] = KIND.HTTP1_CLIENT;
+    sockets.kind[client] = SOCKET_KIND.HTTP1_CLIENT;
     this.http1.openClient(client);
     this.exchanges.clear(this.exchanges.ofSocket(client), this.context.serviceFor(client, VERDICT.HTTP1));
     this.armIdle(client);
@@ -74,10 +74,7 @@ export class Http1Clients {
 
   /** The client is gone, or takes nothing more. */
   failed(client: SocketSlot, errno: number): void {
-    this.reports.control.left(
-      this.exchanges.ofSocket(client),
-      errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET,
-    );
+    this.reports.control.left(this.exchanges.ofSocket(client), errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET);
   }
 
   paused(client: SocketSlot): void {
@@ -131,7 +128,7 @@ export class Http1Clients {
       if (!inbox.empty(client)) {
         this.requests.advance(client);
         // What is left is the beginning of a request that will never be whole.
-        if (ended && sockets.kind[client] === KIND.HTTP1_CLIENT && !connections.closed(client)) this.eof(client);
+        if (ended && sockets.kind[client] === SOCKET_KIND.HTTP1_CLIENT && !connections.closed(client)) this.eof(client);
       } else {
         this.armIdle(client);
         sockets.resume(client);
@@ -151,7 +148,7 @@ export class Http1Clients {
       connections.closeWhenSent(client, reason);
       return;
     }
-    sockets.kind[client] = KIND.LINGER;
+    sockets.kind[client] = SOCKET_KIND.LINGER;
     this.lingered[client] = 0;
     sockets.shutdown(client);
     sockets.resume(client);

@@ -3,13 +3,13 @@
 import { ERRNO } from '../../io/abi.js';
 import { SOCKET } from '../../io/sockets.js';
 import { PUMP } from '../../io/splice.js';
-import { CLOSE, KIND } from '../connect/connections.js';
+import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import { type Caller, type Dialer, PURPOSE } from '../connect/dialer.js';
 import type { IdlePool } from '../connect/idle-pool.js';
 import type { Context } from '../context.js';
 import { type Exchanges, LEG, STATE } from '../exchange/exchange.js';
-import type { Reports } from '../exchange/reports.js';
 import { WHY } from '../exchange/reasons.js';
+import type { Reports } from '../exchange/reports.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import type { BodyRelay } from './bodies.js';
 import { ResponseReader } from './response-reader.js';
@@ -56,9 +56,9 @@ export class Http1Endpoints implements Caller {
     this.http1.openEndpoint(socket);
     // By the time a request comes it has been idle, and may be stale, like one that has served.
     this.http1.served[socket] = 1;
-    if (sockets.kind[socket] === KIND.DIALLING) this.dialer.reassign(socket, PURPOSE.HTTP1);
+    if (sockets.kind[socket] === SOCKET_KIND.DIALLING) this.dialer.reassign(socket, PURPOSE.HTTP1);
     else {
-      sockets.kind[socket] = KIND.HTTP1_ENDPOINT;
+      sockets.kind[socket] = SOCKET_KIND.HTTP1_ENDPOINT;
       this.idle.release(socket);
     }
   }
@@ -109,7 +109,7 @@ export class Http1Endpoints implements Caller {
 
   ready(socket: SocketSlot): void {
     const { sockets } = this.context;
-    sockets.kind[socket] = KIND.HTTP1_ENDPOINT;
+    sockets.kind[socket] = SOCKET_KIND.HTTP1_ENDPOINT;
     sockets.resume(socket);
     if (this.http1.exchange(socket) < 0) this.idle.release(socket);
   }
@@ -156,7 +156,8 @@ export class Http1Endpoints implements Caller {
       return;
     }
     // What can be sent again need not wait for a response that is not likely to come.
-    if (this.stale(socket) && exchanges.state[x] === STATE.SENT && this.reports.control.retry(x as ExchangeSlot)) return;
+    if (this.stale(socket) && exchanges.state[x] === STATE.SENT && this.reports.control.retry(x as ExchangeSlot))
+      return;
     sockets.dropQueue(socket);
     http1.reusable[socket] = 0;
     http1.sending[socket] = SENDING.REFUSED;

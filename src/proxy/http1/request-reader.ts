@@ -1,8 +1,9 @@
 // Requests of clients that speak HTTP/1: read one at a time, what comes behind waits in the inbox.
+
 import { VERDICT } from '../../detect/matcher.js';
 import { BODY } from '../../http1/body.js';
-import { ERROR } from '../../http1/errors.js';
-import { headEnd, MORE, parseRequest } from '../../http1/head.js';
+import { MESSAGE_ERROR } from '../../http1/errors.js';
+import { headEnd, MORE, parseRequest } from '../../http1/head-parser.js';
 import { SOCKET } from '../../io/sockets.js';
 import { LIMITS } from '../../metrics/layout.js';
 import { asksForWebSocket } from '../../translate/request.js';
@@ -63,7 +64,7 @@ export class RequestReader {
       if (http1.request[client] === REQUEST.COMPLETE) break;
       const merged = inbox.merge(client);
       if (merged === 1) continue;
-      if (merged === -1) this.refuse(client, ERROR.HEADER_TOO_LARGE);
+      if (merged === -1) this.refuse(client, MESSAGE_ERROR.HEADER_TOO_LARGE);
       else if (merged === -2) this.reports.control.outOfMemory(this.exchanges.ofSocket(client));
       else this.hold(client);
       return;
@@ -159,9 +160,9 @@ export class RequestReader {
   }
 
   private refuse(client: SocketSlot, error: number): void {
-    if (error === ERROR.HEADER_TOO_LARGE) this.context.limited(LIMIT.HEADER_BYTES);
-    else if (error === ERROR.TOO_MANY_FIELDS) this.context.limited(LIMIT.HEADERS);
-    else if (error === ERROR.TARGET_TOO_LONG) this.context.limited(LIMIT.TARGET);
+    if (error === MESSAGE_ERROR.HEADER_TOO_LARGE) this.context.limited(LIMIT.HEADER_BYTES);
+    else if (error === MESSAGE_ERROR.TOO_MANY_FIELDS) this.context.limited(LIMIT.HEADERS);
+    else if (error === MESSAGE_ERROR.TARGET_TOO_LONG) this.context.limited(LIMIT.TARGET);
     this.reports.control.reject(this.exchanges.ofSocket(client), error);
   }
 

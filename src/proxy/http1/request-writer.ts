@@ -2,10 +2,12 @@
 // what comes as DATA behind it.
 import { randomFillSync } from 'node:crypto';
 import type { FieldList } from '../../hpack/field-list.js';
-import { PROTOCOL as MESSAGE_PROTOCOL } from '../../http/message.js';
+import { CONNECT_PROTOCOL as MESSAGE_PROTOCOL } from '../../http/facts.js';
+import { METHOD } from '../../http/methods.js';
 import { KEY_LENGTH, NONCE_LENGTH, putKey } from '../../http/web-socket.js';
-import { ERROR } from '../../http1/errors.js';
-import { FRAMING, METHOD, parseRequest } from '../../http1/head.js';
+import { MESSAGE_ERROR } from '../../http1/errors.js';
+import { FRAMING } from '../../http1/head.js';
+import { parseRequest } from '../../http1/head-parser.js';
 import { writeRequest } from '../../http1/write.js';
 import type { Core } from '../../http2/shared-state.js';
 import { RequestBridge, requestFraming } from '../../translate/request.js';
@@ -42,7 +44,7 @@ export class RequestWriter {
     this.bridge = new RequestBridge(core.memory);
   }
 
-  /** Writes the head of the request that was parsed last, with a small body that is complete. 0, NO_BUFFER or -ERROR. */
+  /** Writes the head of the request that was parsed last, with a small body that is complete. 0, NO_BUFFER or -MESSAGE_ERROR. */
   fromHead(x: ExchangeSlot): number {
     const { slab, bytes, services } = this.context;
     const { head, bodies } = this.http1;
@@ -64,7 +66,7 @@ export class RequestWriter {
     );
     if (to < 0) {
       slab.release(buffer);
-      return -ERROR.HEADER_TOO_LARGE;
+      return -MESSAGE_ERROR.HEADER_TOO_LARGE;
     }
     this.inlined = false;
     const whole = this.exchanges.whole[x] === 1;
@@ -183,7 +185,7 @@ export class RequestWriter {
     }
   }
 
-  /** The request ends with the trailers in `list`, which only chunks have room for. 0, NO_BUFFER or -ERROR. */
+  /** The request ends with the trailers in `list`, which only chunks have room for. 0, NO_BUFFER or -MESSAGE_ERROR. */
   trailers(socket: SocketSlot, list: FieldList): number {
     const { http1 } = this;
     const sending = http1.sending[socket];

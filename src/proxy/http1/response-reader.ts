@@ -1,7 +1,9 @@
 // Responses of endpoints that speak HTTP/1: read head by head, then piece by piece, and handed across to the client's leg.
+
+import { METHOD } from '../../http/methods.js';
 import { BODY } from '../../http1/body.js';
-import { ERROR, UPSTREAM } from '../../http1/errors.js';
-import { headEnd, METHOD, MORE, parseResponse } from '../../http1/head.js';
+import { MESSAGE_ERROR, UPSTREAM } from '../../http1/errors.js';
+import { headEnd, MORE, parseResponse } from '../../http1/head-parser.js';
 import { FIRST, firstFrame } from '../../http2/first-frame.js';
 import type { Context } from '../context.js';
 import { type Exchanges, UPGRADE } from '../exchange/exchange.js';
@@ -32,7 +34,7 @@ export class ResponseReader {
     let merged = inbox.merge(socket);
     for (;;) {
       if (merged < 0) {
-        if (merged === -1) this.reports.control.malformed(x, ERROR.HEADER_TOO_LARGE + UPSTREAM);
+        if (merged === -1) this.reports.control.malformed(x, MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM);
         else this.reports.control.outOfMemory(x);
         return;
       }
@@ -127,7 +129,7 @@ export class ResponseReader {
     const switching = head.status === 101;
     const asked = exchanges.upgrade[x] !== UPGRADE.NONE;
     if (switching && !asked) {
-      control.malformed(x, ERROR.SWITCHING + UPSTREAM);
+      control.malformed(x, MESSAGE_ERROR.SWITCHING + UPSTREAM);
       return NONE;
     }
     http1.reusable[socket] = head.keepAlive ? 1 : 0;
@@ -147,7 +149,9 @@ export class ResponseReader {
       return NONE;
     }
     // What was read with the head has been passed on with it.
-    return used > at || bodies.finished(socket) ? this.after(socket, x, used, end) : this.body(socket, x, bid, used, end);
+    return used > at || bodies.finished(socket)
+      ? this.after(socket, x, used, end)
+      : this.body(socket, x, bid, used, end);
   }
 
   /** More of the body, or of what comes through a tunnel. Returns as `heads`. */

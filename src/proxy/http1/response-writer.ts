@@ -1,7 +1,8 @@
 // Responses to clients that speak HTTP/1: what an endpoint said in either version, and what the proxy says itself.
+import { METHOD } from '../../http/methods.js';
 import { BODY } from '../../http1/body.js';
-import { ERROR, UPSTREAM } from '../../http1/errors.js';
-import { FRAMING, METHOD } from '../../http1/head.js';
+import { MESSAGE_ERROR, UPSTREAM } from '../../http1/errors.js';
+import { FRAMING } from '../../http1/head.js';
 import { CONNECTION, writeOwnResponse, writeResponse } from '../../http1/write.js';
 import type { Core } from '../../http2/shared-state.js';
 import { SOCKET } from '../../io/sockets.js';
@@ -68,7 +69,7 @@ export class ResponseWriter {
 
   /**
    * The final head that was read as HTTP/1 from `endpoint`, with as much of its body as is in [at, end) of `bid`; `used` says how
-   * much that was. 0, NO_BUFFER or -ERROR.
+   * much that was. 0, NO_BUFFER or -MESSAGE_ERROR.
    */
   finalHead(x: ExchangeSlot, endpoint: SocketSlot, bid: number, at: number, end: number, tunnel: boolean): number {
     const { slab, sockets, bytes } = this.context;
@@ -90,7 +91,7 @@ export class ResponseWriter {
     let to = writeResponse(bytes, head, from, limit, framing, head.contentLength, connection);
     if (to < 0) {
       slab.release(buffer);
-      return -(ERROR.HEADER_TOO_LARGE + UPSTREAM);
+      return -(MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM);
     }
     http1.framingOut[client] = framing;
     this.began = true;
@@ -117,7 +118,7 @@ export class ResponseWriter {
     return 0;
   }
 
-  /** An interim response in `core.list`. 0, NO_BUFFER or -ERROR. */
+  /** An interim response in `core.list`. 0, NO_BUFFER or -MESSAGE_ERROR. */
   interimList(x: ExchangeSlot): number {
     const { sockets, limits } = this.context;
     const client = this.exchanges.clientSocket(x);
@@ -149,7 +150,7 @@ export class ResponseWriter {
     return this.http1.chunkedOut(client) ? pieces.chunk(client, at, length, end, true) : pieces.put(client, at, length);
   }
 
-  /** Trailers in `core.list` end the body: a client of HTTP/1 gets them where it gets chunks. 0, NO_BUFFER or -ERROR. */
+  /** Trailers in `core.list` end the body: a client of HTTP/1 gets them where it gets chunks. 0, NO_BUFFER or -MESSAGE_ERROR. */
   trailers(client: SocketSlot): number {
     return this.http1.chunkedOut(client) ? this.pieces.trailers(client, this.core.list) : 0;
   }
@@ -186,14 +187,8 @@ export class ResponseWriter {
     return this.http1.minor[client] === 0 ? CONNECTION.KEEP_ALIVE : CONNECTION.NONE;
   }
 
-  /** Writes the head in `core.list`. 0, NO_BUFFER or -ERROR. */
-  private write(
-    client: SocketSlot,
-    framing: number,
-    length: number,
-    connection: number,
-    key: Uint8Array,
-  ): number {
+  /** Writes the head in `core.list`. 0, NO_BUFFER or -MESSAGE_ERROR. */
+  private write(client: SocketSlot, framing: number, length: number, connection: number, key: Uint8Array): number {
     const { list, bytes } = this.core;
     const { pieces } = this;
     const at = pieces.room(list.size + HEAD_ROOM);

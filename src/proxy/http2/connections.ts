@@ -1,16 +1,18 @@
 // HTTP/2 connections as sockets: how they begin, how they are left, and what becomes of those who used or awaited one that has ended.
+
 import { Connection, GOING, ROLE } from '../../http2/connection.js';
-import { ERROR } from '../../http2/frame.js';
+import { H } from '../../http2/counters.js';
+import { H2_ERROR } from '../../http2/frame.js';
 import type { Http2Machine } from '../../http2/machine.js';
 import type { CongestionSink, Core } from '../../http2/shared-state.js';
 import { STREAM } from '../../http2/streams.js';
 import { ERRNO } from '../../io/abi.js';
 import { SOCKET } from '../../io/sockets.js';
-import { H, W, WORKER_HISTOGRAMS, workerHistogram } from '../../metrics/layout.js';
-import { CLOSE, KIND } from '../connect/connections.js';
+import { h2Base, W, WORKER_HISTOGRAMS, workerHistogram } from '../../metrics/layout.js';
+import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import { type Caller, type Dialer, PURPOSE } from '../connect/dialer.js';
 import { Http2Pool } from '../connect/http2-pool.js';
-import { KNOWN, PROTOCOL, VERSION } from '../connect/protocols.js';
+import { KNOWN, SERVICE_PROTOCOL, VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
 import { type Exchanges, STATE } from '../exchange/exchange.js';
 import { WHY } from '../exchange/reasons.js';
@@ -54,7 +56,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
   /** A client's connection that speaks HTTP/2; what it has sent is in its inbox. */
   open(client: SocketSlot): void {
     const { sockets, inbox, slab, reactor } = this.context;
-    sockets.kind[client] = KIND.HTTP2_CLIENT;
+    sockets.kind[client] = SOCKET_KIND.HTTP2_CLIENT;
     const connection = this.connect(client, ROLE.SERVER);
     this.machine.sender.open(connection);
     for (let bid = inbox.shift(client); bid >= 0; bid = inbox.shift(client)) {
@@ -62,7 +64,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
       this.machine.receive(connection, inbox.startOf(bid), inbox.endOf(bid));
       slab.release(bid);
     }
-    if (!this.context.connections.closed(client) && sockets.kind[client] === KIND.HTTP2_CLIENT) {
+    if (!this.context.connections.closed(client) && sockets.kind[client] === SOCKET_KIND.HTTP2_CLIENT) {
       this.timers.start(connection);
       sockets.resume(client);
     }
@@ -136,7 +138,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     if (connection === undefined) return;
     const { connections, sockets } = this.context;
     const endpoint = connections.endpoint[socket];
-    sockets.kind[socket] = KIND.HTTP2_ENDPOINT;
+    sockets.kind[socket] = SOCKET_KIND.HTTP2_ENDPOINT;
     this.context.protocols.learn(endpoint, VERSION.HTTP2, KNOWN.SPOKEN);
     connection.timerAt = 0;
     this.timers.start(connection);
@@ -181,7 +183,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
 
   settings(connection: Connection): void {
     if (connection.role === ROLE.CLIENT) {
-      if (this.context.sockets.kind[connection.socket] === KIND.DIALLING)
+      if (this.context.sockets.kind[connection.socket] === SOCKET_KIND.DIALLING)
         this.dialer.settle(connection.socket as SocketSlot);
     } else if (this.context.draining) this.machine.sender.warn(connection);
   }
@@ -232,7 +234,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
       const x = this.streams.exchange(slot) as ExchangeSlot;
       this.machine.sender.close(slot);
       this.streams.part(x);
-      this.reports.control.refused(x, code === ERROR.NO_ERROR ? ERROR.REFUSED_STREAM : code);
+      this.reports.control.refused(x, code === H2_ERROR.NO_ERROR ? H2_ERROR.REFUSED_STREAM : code);
       // Anything may have ended meanwhile: the walk begins anew.
       slot = streams.first(connection);
     }
@@ -246,9 +248,9 @@ export class Http2Connections implements Caller, ConnectionEvents {
   /** The peer has broken the rules: GOAWAY is queued, and the streams are still on the connection. */
   violated(connection: Connection, code: number): void {
     const socket = connection.socket as SocketSlot;
-    const reason = code === ERROR.ENHANCE_YOUR_CALM ? CLOSE.LIMIT : CLOSE.PROTOCOL;
+    const reason = code === H2_ERROR.ENHANCE_YOUR_CALM ? CLOSE.LIMIT : CLOSE.PROTOCOL;
     this.core.output.flush(connection);
-    if (this.context.sockets.kind[socket] === KIND.DIALLING) {
+    if (this.context.sockets.kind[socket] === SOCKET_KIND.DIALLING) {
       this.dialer.refuse(socket, CLOSE.PROTOCOL);
       return;
     }
@@ -304,7 +306,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
   private connect(socket: SocketSlot, role: number): Connection {
     const { limits, values, reactor } = this.context;
     this.core.clock[0] = reactor.now;
-    const connection = new Connection(socket, role, this.core.memory, limits.http2, reactor.now);
+    const connection = new Connection(socket, role, h2Base(role), this.core.memory, limits.http2, reactor.now);
     while (this.bySocket.length <= socket) this.bySocket.push(undefined);
     this.bySocket[socket] = connection;
     values[connection.meter + H.CONNECTIONS_TOTAL]++;
@@ -330,7 +332,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     const { services, endpoints, protocols } = this.context;
     const service = endpoints.service[endpoint];
     if (service < 0) return false;
-    if (services.protocol[service] !== PROTOCOL.AUTO) {
+    if (services.protocol[service] !== SERVICE_PROTOCOL.AUTO) {
       this.dialer.unusable(endpoint);
       return false;
     }
@@ -379,7 +381,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
       this.streams.part(x);
       // An endpoint that has said all it had to say has not failed, though the client has not got all of it yet.
       if (whole && this.exchanges.state[x] !== STATE.TUNNEL) continue;
-      if (reason === CLOSE.PROTOCOL) this.reports.control.failed(x, WHY.UPSTREAM_PROTOCOL, ERROR.INTERNAL_ERROR);
+      if (reason === CLOSE.PROTOCOL) this.reports.control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.INTERNAL_ERROR);
       else this.reports.control.lost(x, reason, stale);
     }
     this.machine.drop(connection);

@@ -1,7 +1,8 @@
 // Requests to endpoints that speak HTTP/2: the list of fields, from what a client of HTTP/1 said or from the kept copy, and the kept body.
+
 import { KEY_LENGTH } from '../../http/web-socket.js';
-import { ERROR } from '../../http1/errors.js';
-import { parseRequest } from '../../http1/head.js';
+import { MESSAGE_ERROR } from '../../http1/errors.js';
+import { parseRequest } from '../../http1/head-parser.js';
 import type { Core } from '../../http2/shared-state.js';
 import { RequestBridge } from '../../translate/request.js';
 import type { Context } from '../context.js';
@@ -28,7 +29,7 @@ export class RequestFields {
     this.bridge = new RequestBridge(core.memory);
   }
 
-  /** Lists the head that was parsed last, and keeps it. 0 or -ERROR. */
+  /** Lists the head that was parsed last, and keeps it. 0 or -MESSAGE_ERROR. */
   fromHead(x: ExchangeSlot): number {
     const { exchanges, kept } = this;
     const error = this.list(x);
@@ -38,7 +39,7 @@ export class RequestFields {
     return 0;
   }
 
-  /** Lists the head that is kept. 0 or -ERROR. */
+  /** Lists the head that is kept. 0 or -MESSAGE_ERROR. */
   fromKept(x: ExchangeSlot): number {
     const { kept } = this;
     this.restLength = 0;
@@ -49,7 +50,7 @@ export class RequestFields {
     const from = kept.at[x];
     const end = from + kept.length[x];
     const at = parseRequest(this.context.bytes, from, end, this.http1.head, this.context.limits.http1);
-    if (at < 0) return -ERROR.MALFORMED;
+    if (at < 0) return -MESSAGE_ERROR.MALFORMED;
     this.restAt = at;
     this.restLength = end - at;
     return this.list(x);

@@ -1,20 +1,21 @@
 // Streams as legs of exchanges: what the protocol reports of them goes to whoever decides, or across; what they can do is here.
+
 import { VERDICT } from '../../detect/matcher.js';
-import { PROTOCOL as MESSAGE_PROTOCOL } from '../../http/message.js';
-import { METHOD } from '../../http1/head.js';
+import { CONNECT_PROTOCOL as MESSAGE_PROTOCOL } from '../../http/facts.js';
+import { METHOD } from '../../http/methods.js';
 import type { Chains } from '../../http2/chains.js';
 import { type Connection, ROLE } from '../../http2/connection.js';
-import { ERROR } from '../../http2/frame.js';
+import { H2_ERROR } from '../../http2/frame.js';
 import type { Http2Machine } from '../../http2/machine.js';
 import type { Core, Http2Events } from '../../http2/shared-state.js';
 import { STREAM } from '../../http2/streams.js';
 import { E } from '../../metrics/layout.js';
+import { CLOSE } from '../connect/connections.js';
 import type { Context } from '../context.js';
 import { type Exchanges, LEG, STATE, UPGRADE } from '../exchange/exchange.js';
 import { WHY } from '../exchange/reasons.js';
 import type { Reports } from '../exchange/reports.js';
 import type { ExchangeSlot, StreamSlot } from '../slots.js';
-import { CLOSE } from '../connect/connections.js';
 
 const NONE = -1;
 const BOTH_ENDS = STREAM.LOCAL_END | STREAM.REMOTE_END;
@@ -114,8 +115,9 @@ export class Http2Streams implements Http2Events {
     this.connections.reuse(connection);
     // RFC 9113 section 8.1: the response is whole, and no more of the request is wanted. `flushed` ends the exchange.
     if (whole && this.exchanges.state[x] !== STATE.TUNNEL) return;
-    if (code === ERROR.REFUSED_STREAM) this.reports.control.refused(x, code);
-    else this.reports.control.failed(x, WHY.UPSTREAM_RESET, code === ERROR.NO_ERROR ? ERROR.INTERNAL_ERROR : code);
+    if (code === H2_ERROR.REFUSED_STREAM) this.reports.control.refused(x, code);
+    else
+      this.reports.control.failed(x, WHY.UPSTREAM_RESET, code === H2_ERROR.NO_ERROR ? H2_ERROR.INTERNAL_ERROR : code);
   }
 
   streamFailed(connection: Connection, slot: number, _code: number): void {
@@ -126,7 +128,7 @@ export class Http2Streams implements Http2Events {
     const x = this.exchange(slot) as ExchangeSlot;
     this.part(x);
     this.connections.reuse(connection);
-    this.reports.control.failed(x, WHY.UPSTREAM_PROTOCOL, ERROR.INTERNAL_ERROR);
+    this.reports.control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.INTERNAL_ERROR);
   }
 
   connectionFailed(connection: Connection, code: number): void {

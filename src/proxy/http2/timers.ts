@@ -1,8 +1,9 @@
 // Deadlines of HTTP/2 connections and of the streams on them. A connection has one timer; when it fires all of its streams are
 // looked at, and it is armed for the earliest of what is left.
+
 import { VERDICT } from '../../detect/matcher.js';
 import { type Connection, GOING, READING, ROLE } from '../../http2/connection.js';
-import { ERROR } from '../../http2/frame.js';
+import { H2_ERROR } from '../../http2/frame.js';
 import type { Http2Machine } from '../../http2/machine.js';
 import type { Core } from '../../http2/shared-state.js';
 import { STREAM } from '../../http2/streams.js';
@@ -116,7 +117,7 @@ export class ConnectionTimers {
 
   /** True if the connection has ended. */
   private client(connection: Connection): boolean {
-        const { context, machine } = this;
+    const { context, machine } = this;
     const { connections, reactor } = context;
     const { limits, socket } = connection;
     const { now } = reactor;
@@ -128,7 +129,7 @@ export class ConnectionTimers {
     }
     if (connection.partial && now >= connection.blockSince + limits.headerTimeoutMs) {
       context.limited(LIMIT.HEADER_TIME);
-      machine.sender.fail(connection, ERROR.ENHANCE_YOUR_CALM);
+      machine.sender.fail(connection, H2_ERROR.ENHANCE_YOUR_CALM);
       return true;
     }
     if (connection.going === GOING.WARNED && now >= connection.pingSentAt + WARNED_MS) {
@@ -156,7 +157,7 @@ export class ConnectionTimers {
 
   /** True if the connection has ended. */
   private endpoint(connection: Connection): boolean {
-        const { reactor } = this.context;
+    const { reactor } = this.context;
     const { socket } = connection;
     if (connection.going === GOING.OPEN) {
       const idle = connection.active === 0 && reactor.now >= connection.idleSince + this.idleMs(connection);
@@ -168,7 +169,7 @@ export class ConnectionTimers {
 
   /** PINGs a silent peer that owes us something; true if it has not answered and the connection has ended. */
   private keepAlive(connection: Connection): boolean {
-        const { context, machine } = this;
+    const { context, machine } = this;
     const { limits, socket } = connection;
     if (limits.keepAliveMs === 0) return false;
     const { now } = context.reactor;
@@ -186,7 +187,7 @@ export class ConnectionTimers {
   }
 
   private walk(connection: Connection): void {
-        const { streams } = this.core;
+    const { streams } = this.core;
     const { socket } = connection;
     for (let slot = streams.first(connection); slot !== NONE; ) {
       const next = streams.after(connection, slot);
@@ -203,14 +204,14 @@ export class ConnectionTimers {
     const { streams } = this.core;
     if (this.stalled(connection, slot)) {
       this.context.limited(LIMIT.STALLED);
-      this.machine.sender.reset(slot, ERROR.CANCEL);
+      this.machine.sender.reset(slot, H2_ERROR.CANCEL);
       if (connection.role === ROLE.SERVER) {
         this.reports.control.left(this.exchanges.ofStream(slot as StreamSlot), CLOSE.TIMEOUT);
         return true;
       }
       const x = this.streams.exchange(slot) as ExchangeSlot;
       this.streams.part(x);
-      this.reports.control.failed(x, WHY.BODY_TIMEOUT, ERROR.INTERNAL_ERROR);
+      this.reports.control.failed(x, WHY.BODY_TIMEOUT, H2_ERROR.INTERNAL_ERROR);
       this.owner.reuse(connection);
       return true;
     }

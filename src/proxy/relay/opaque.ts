@@ -7,7 +7,7 @@ import { BUFFER_CAPACITY } from '../../io/slab.js';
 import { SOCKET } from '../../io/sockets.js';
 import { PUMP } from '../../io/splice.js';
 import { L, LIMITS, W } from '../../metrics/layout.js';
-import { CLOSE, KIND } from '../connect/connections.js';
+import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import { type Caller, DIAL, type Dialer, PURPOSE } from '../connect/dialer.js';
 import type { Context } from '../context.js';
 import { FLOW } from '../http1/sockets.js';
@@ -59,7 +59,7 @@ export class OpaqueRelay implements Caller {
    */
   open(client: number, service: number, upstream: number): void {
     const { sockets, wheel } = this.context;
-    sockets.kind[client] = KIND.OPAQUE;
+    sockets.kind[client] = SOCKET_KIND.OPAQUE;
     this.reset(client);
     this.attempts[client] = 0;
     this.service[client] = service;
@@ -75,7 +75,7 @@ export class OpaqueRelay implements Caller {
   /** Makes a tunnel of two sockets that another protocol has finished with; their inboxes are delivered. */
   tunnel(client: number, upstream: number): void {
     const { sockets, wheel } = this.context;
-    sockets.kind[client] = KIND.OPAQUE;
+    sockets.kind[client] = SOCKET_KIND.OPAQUE;
     this.reset(client);
     wheel.cancel(client);
     this.join(client, upstream);
@@ -85,7 +85,7 @@ export class OpaqueRelay implements Caller {
   /** The dialled endpoint can have what was queued for it. */
   ready(upstream: SocketSlot): void {
     const { sockets } = this.context;
-    sockets.kind[upstream] = KIND.OPAQUE;
+    sockets.kind[upstream] = SOCKET_KIND.OPAQUE;
     if (sockets.peer[upstream] >= 0) sockets.resume(upstream);
   }
 
@@ -288,8 +288,8 @@ export class OpaqueRelay implements Caller {
 
   private join(client: number, upstream: number): void {
     const { sockets, connections, inbox } = this.context;
-    if (sockets.kind[upstream] === KIND.DIALLING) this.dialer.reassign(upstream as SocketSlot, PURPOSE.OPAQUE);
-    else sockets.kind[upstream] = KIND.OPAQUE;
+    if (sockets.kind[upstream] === SOCKET_KIND.DIALLING) this.dialer.reassign(upstream as SocketSlot, PURPOSE.OPAQUE);
+    else sockets.kind[upstream] = SOCKET_KIND.OPAQUE;
     this.reset(upstream);
     this.throttled[client] = 0;
     sockets.peer[client] = upstream;

@@ -1,11 +1,11 @@
 // Tunnels of which at least one side is a stream (RFC 9113 section 8.5, RFC 8441): the bytes of a socket are the DATA of a stream, or those
 // of one stream the DATA of another. Each direction ends by itself. Between two sockets a tunnel is an opaque relay. The exchange that
 // opened it has been accounted for.
-import { ERROR } from '../../http2/frame.js';
+import { H2_ERROR } from '../../http2/frame.js';
 import type { Core } from '../../http2/shared-state.js';
 import { ERRNO } from '../../io/abi.js';
 import { SOCKET } from '../../io/sockets.js';
-import { CLOSE, KIND } from '../connect/connections.js';
+import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import type { Context } from '../context.js';
 import type { Backpressure } from '../exchange/backpressure.js';
 import { type Exchanges, LEG, STATE } from '../exchange/exchange.js';
@@ -113,16 +113,16 @@ export class Tunnels {
   flushed(x: ExchangeSlot): void {
     const { exchanges, context, legs } = this.parts;
     if (!legs.tunnelEnded(x)) return;
-    const socket = this.part(x, ERROR.NO_ERROR);
+    const socket = this.part(x, H2_ERROR.NO_ERROR);
     if (socket >= 0) context.connections.closeWhenSent(socket, CLOSE.OK);
-    if (exchanges.isStream(x)) this.parts.streams.finish(x, ERROR.NO_ERROR);
+    if (exchanges.isStream(x)) this.parts.streams.finish(x, H2_ERROR.NO_ERROR);
     else context.connections.closeWhenSent(exchanges.clientSocket(x), CLOSE.OK);
   }
 
   /** The endpoint's side is broken: the client hears of it, by a reset after what came before. */
   broken(x: ExchangeSlot, code: number, reason: number): void {
     const { exchanges, context } = this.parts;
-    const socket = this.part(x, ERROR.CANCEL);
+    const socket = this.part(x, H2_ERROR.CANCEL);
     if (socket >= 0) context.connections.close(socket, reason);
     if (exchanges.isStream(x)) this.parts.streams.finish(x, code);
     else context.connections.abortWhenSent(exchanges.clientSocket(x), CLOSE.RESET);
@@ -131,18 +131,18 @@ export class Tunnels {
   /** The client has left: the endpoint hears of it likewise. */
   left(x: ExchangeSlot, reason: number): void {
     const { exchanges, context } = this.parts;
-    const socket = this.part(x, ERROR.CANCEL);
+    const socket = this.part(x, H2_ERROR.CANCEL);
     if (socket >= 0) context.connections.abortWhenSent(socket, reason);
-    if (exchanges.isStream(x)) this.parts.streams.finish(x, ERROR.CANCEL);
+    if (exchanges.isStream(x)) this.parts.streams.finish(x, H2_ERROR.CANCEL);
     else context.connections.close(exchanges.clientSocket(x), reason);
   }
 
   /** It has been silent, half closed or open for too long. */
   expired(x: ExchangeSlot): void {
     const { exchanges, context } = this.parts;
-    const socket = this.part(x, ERROR.CANCEL);
+    const socket = this.part(x, H2_ERROR.CANCEL);
     if (socket >= 0) context.connections.closeWhenSent(socket, CLOSE.TIMEOUT);
-    if (exchanges.isStream(x)) this.parts.streams.finish(x, ERROR.CANCEL);
+    if (exchanges.isStream(x)) this.parts.streams.finish(x, H2_ERROR.CANCEL);
     else context.connections.closeWhenSent(exchanges.clientSocket(x), CLOSE.TIMEOUT);
   }
 
@@ -187,7 +187,7 @@ export class Tunnels {
     const { context, http1, kept, pieces, exchanges } = this.parts;
     const { sockets, inbox, slab } = context;
     const { body } = kept;
-    sockets.kind[socket] = KIND.TUNNEL;
+    sockets.kind[socket] = SOCKET_KIND.TUNNEL;
     http1.sending[socket] = SENDING.TUNNEL;
     http1.resetFlow(socket);
     for (let piece = body.start(x); piece !== NONE; piece = body.following(piece)) {
@@ -213,7 +213,7 @@ export class Tunnels {
   private openClient(x: ExchangeSlot, client: SocketSlot): void {
     const { context, http1, exchanges, reports } = this.parts;
     const { sockets, inbox, wheel, slab, connections } = context;
-    sockets.kind[client] = KIND.TUNNEL;
+    sockets.kind[client] = SOCKET_KIND.TUNNEL;
     connections.relayedTo[client] = exchanges.endpoint[x];
     http1.resetFlow(client);
     wheel.cancel(client);
@@ -237,7 +237,7 @@ export class Tunnels {
 
   /** No memory for what waits: both sides are told. */
   private shed(x: ExchangeSlot): void {
-    this.broken(x, ERROR.ENHANCE_YOUR_CALM, CLOSE.LIMIT);
+    this.broken(x, H2_ERROR.ENHANCE_YOUR_CALM, CLOSE.LIMIT);
   }
 
   /** Takes the endpoint's leg from the exchange, which ends with it. Returns its socket, if it is one. */

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ERRORS, UPSTREAM } from '../../src/http1/errors.js';
-import { FORM, FRAMING, Head, headEnd, METHOD, parseRequest } from '../../src/http1/head.js';
-import { RESPONSE_REASONS } from '../../src/metrics/layout.js';
+import { METHOD } from '../../src/http/methods.js';
+import { RESPONSE_REASONS } from '../../src/http/response-reasons.js';
+import { MESSAGE_ERRORS, UPSTREAM } from '../../src/http1/errors.js';
+import { FORM, FRAMING, Head } from '../../src/http1/head.js';
+import { headEnd, parseRequest } from '../../src/http1/head-parser.js';
 import { AT, fields, LIMITS, latin1, outcome, request, response, slab, text, value } from './support.js';
 
 describe('a valid request', () => {
@@ -311,12 +313,12 @@ describe('limits of a head', () => {
   });
 
   it('answer with their own status', () => {
-    const status = (name: string) => ERRORS.find((error) => error.reason === name)?.status;
+    const status = (name: string) => MESSAGE_ERRORS.find((error) => error.reason === name)?.status;
     assert.equal(status('header-too-large'), 431);
     assert.equal(status('target-too-long'), 414);
     assert.equal(status('version-not-supported'), 505);
     assert.equal(status('not-implemented'), 501);
-    for (const [code, error] of ERRORS.entries()) {
+    for (const [code, error] of MESSAGE_ERRORS.entries()) {
       assert.equal(RESPONSE_REASONS[error.reasonIndex], error.reason);
       assert.equal(text(error.detailBytes, 0, error.detailBytes.length), error.detail);
       if (code >= UPSTREAM) assert.deepEqual([error.status, error.reason], [502, 'upstream-protocol']);
