@@ -620,9 +620,9 @@ function pumpSuite(executor: Executor): void {
     const [destination, to] = await stage.pair();
     assert.equal(native().nonblock(source, true), 0);
     assert.equal(native().nonblock(destination, true), 0);
-    const ends = native().pipe(1 << 20);
-    const read = stage.own(Math.floor(ends / 1048576));
-    const write = stage.own(ends % 1048576);
+    const ends = new Int32Array(2);
+    assert.equal(native().pipe(1 << 20, ends), 0);
+    const [read, write] = [stage.own(ends[0]), stage.own(ends[1])];
     const page = new Float64Array(stage.ring.memory.page);
     const state = { inPipe: 0, moved: 0 };
     const pump = (limit: number): number => {
