@@ -164,12 +164,18 @@ static void reap(struct sluice_ring *ring) {
   }
 }
 
+static bool cancel(const struct sluice_ring *ring, uint32_t flags) {
+  struct sync_cancel cancel = {.flags = flags, .timeout = {.tv_nsec = CANCEL_TIMEOUT_NS}};
+  return SYS(syscall, __NR_io_uring_register, ring->fd, REGISTER_SYNC_CANCEL, &cancel, 1) >= 0;
+}
+
 // An armed operation holds its socket. Closing the ring would release it later, from a kernel worker; cancelling first
 // releases it before this function returns, so peers see the end at once. False if the kernel is not through in time.
 static bool cancel_all(struct sluice_ring *ring) {
   for (int attempt = 0; attempt < CANCEL_ATTEMPTS; attempt++) {
-    struct sync_cancel cancel = {.flags = CANCEL_ALL | CANCEL_ANY, .timeout = {.tv_nsec = CANCEL_TIMEOUT_NS}};
-    bool cancelled = SYS(syscall, __NR_io_uring_register, ring->fd, REGISTER_SYNC_CANCEL, &cancel, 1) >= 0;
+    // With CANCEL_ALL the kernel counts what a worker of its own is carrying out as cancelled, and does not wait for it;
+    // without, it does.
+    bool cancelled = cancel(ring, CANCEL_ALL | CANCEL_ANY) && cancel(ring, CANCEL_ANY);
     reap(ring);
     if (cancelled) return true;
   }

@@ -826,7 +826,19 @@ describe('native sockets', () => {
     assert.deepEqual([...into.subarray(4, 12)], [2, 0, 1, 2, 127, 0, 0, 1]);
     assert.equal(native().sockaddr('::1', 1, into, 0), 28);
     assert.equal(native().sockaddr('::1', 1, into, 20), 0);
-    for (const host of ['localhost', '127.1', '1', '', '::g', '[::1]']) {
+    assert.equal(native().sockaddr('fe80::1%7', 1, into, 0), 28);
+    assert.deepEqual([...into.subarray(24, 28)], [7, 0, 0, 0]);
+    for (const host of [
+      'localhost',
+      '127.1',
+      '1',
+      '',
+      '::g',
+      '[::1]',
+      'fe80::1%',
+      'fe80::1%7a',
+      'fe80::1%4294967303',
+    ]) {
       assert.equal(native().sockaddr(host, 1, into, 0), 0, host);
     }
   });
