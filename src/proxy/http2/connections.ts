@@ -120,6 +120,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
         this.gone(connection.socket as SocketSlot, CLOSE.LIMIT);
     }
     output.commit();
+    this.core.blocks.trim();
   }
 
   /** A drain began or settings changed. */
