@@ -321,6 +321,13 @@ export class Http2Connections implements Caller, ConnectionEvents {
     return 0;
   }
 
+  /** What `endpoint` takes has changed: those in line may have a place, or need another connection. */
+  private takes(endpoint: number): void {
+    this.pool.gauge(endpoint);
+    this.serve(endpoint);
+    this.pool.spare(endpoint);
+  }
+
   /**
    * `endpoint` has closed, or `said` something in HTTP/1, before its SETTINGS. True if it is taken from now on for one that does not
    * speak HTTP/2, and may be asked by HTTP/1.
