@@ -69,7 +69,10 @@ export class Protocols {
   /** Whether `endpoint` of `service` speaks HTTP/2 and nothing else, as far as is known: it greets nobody. */
   onlyHttp2(service: number, endpoint: number): boolean {
     const declared = this.context.services.protocol[service];
-    return declared === SERVICE_PROTOCOL.HTTP2 || (declared === SERVICE_PROTOCOL.AUTO && this.spoken(endpoint, VERSION.HTTP2));
+    return (
+      declared === SERVICE_PROTOCOL.HTTP2 ||
+      (declared === SERVICE_PROTOCOL.AUTO && this.spoken(endpoint, VERSION.HTTP2))
+    );
   }
 
   private refused(endpoint: number, version: number): boolean {

@@ -210,7 +210,10 @@ export class BytesAcross implements Across {
       control.responded(x, status);
       error = responses.finalHead(x, socket, bid, at, end, tunnel);
       used = responses.used;
-      if (responses.began) control.answering(x);
+      if (responses.began) {
+        control.answering(x);
+        control.progress(x);
+      }
     }
     if (error !== 0) {
       if (error === NO_BUFFER) control.outOfMemory(x);
