@@ -12,8 +12,8 @@ import {
   settingsPayload,
   u32,
 } from '../support/h2-frames.js';
-import { encodeBlock, type Field, literal } from '../support/h2-hpack.js';
 import { REQUEST } from '../support/h2-peer.js';
+import { encodeBlock, literal, type Pair } from '../support/naive-hpack.js';
 import { type Case, declareCases, onEachExecutor, type Role, type Stage } from './http2-conformance-support.js';
 
 const PROTOCOL = { connection: ['PROTOCOL_ERROR'] } as const;
@@ -23,8 +23,8 @@ const GET = encodeBlock(REQUEST);
 const MAX = 2 ** 31 - 1;
 
 /** A header block that is right for whoever sends it. */
-const head = (role: Role, more: readonly Field[] = []): Buffer =>
-  encodeBlock([...(role === 'server' ? REQUEST : [[':status', '200'] as Field]), ...more]);
+const head = (role: Role, more: readonly Pair[] = []): Buffer =>
+  encodeBlock([...(role === 'server' ? REQUEST : [[':status', '200'] as Pair]), ...more]);
 /** A stream that the hostile peer has a right to send a head on: a client opens the next one, an endpoint answers. */
 const headStream = ({ role, hostile, stream }: Stage): number => (role === 'server' ? hostile.next : stream);
 /** A stream that nobody has opened. */

@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { type Code, END_STREAM, PADDED, padded } from '../support/h2-frames.js';
-import type { Field } from '../support/h2-hpack.js';
 import { fieldOf, type H2Peer, REQUEST } from '../support/h2-peer.js';
+import type { Pair } from '../support/naive-hpack.js';
 import { type Bench, type Exchange, onEachExecutor } from './http2-conformance-support.js';
 
 const MALFORMED: Code = 'PROTOCOL_ERROR';
 
 /** The usual request without the fields `without`, and with `more` behind. */
-const request = (more: readonly Field[] = [], without: readonly string[] = []): readonly Field[] => [
+const request = (more: readonly Pair[] = [], without: readonly string[] = []): readonly Pair[] => [
   ...REQUEST.filter(([name]) => !without.includes(name)),
   ...more,
 ];
@@ -42,7 +42,7 @@ const VALUES_WRONG: readonly (readonly [what: string, value: string])[] = [
   ['a tab behind', 'a\t'],
 ];
 /** Wrong in requests, responses and trailers alike. */
-const FIELDS_WRONG: readonly (readonly [section: string, what: string, field: Field])[] = [
+const FIELDS_WRONG: readonly (readonly [section: string, what: string, field: Pair])[] = [
   ...NAMES_WRONG.map(([what, name]) => ['8.2.1', `a name with ${what}`, [name, 'v']] as const),
   ...VALUES_WRONG.map(([what, value]) => ['8.2.1', `a value with ${what}`, ['x-a', value]] as const),
   ['8.2.2', 'connection', ['connection', 'close']],
@@ -54,7 +54,7 @@ const FIELDS_WRONG: readonly (readonly [section: string, what: string, field: Fi
   ['8.3', 'a pseudo-header behind a field', [':path', '/late']],
 ];
 
-const REQUESTS_WRONG: readonly (readonly [section: string, what: string, fields: readonly Field[]])[] = [
+const REQUESTS_WRONG: readonly (readonly [section: string, what: string, fields: readonly Pair[]])[] = [
   ...FIELDS_WRONG.map(([section, what, field]) => [section, what, request([['x-first', '1'], field])] as const),
   ['8.2.2', 'te of other than trailers', request([['te', 'gzip']])],
   ['8.2.2', 'te of trailers and more', request([['te', 'trailers, deflate']])],
@@ -139,7 +139,7 @@ const REQUESTS_WRONG: readonly (readonly [section: string, what: string, fields:
   ['8.1.1', 'content-lengths that differ on one line', request([['content-length', '0, 1']])],
 ];
 
-const REQUESTS_RIGHT: readonly (readonly [section: string, what: string, fields: readonly Field[]])[] = [
+const REQUESTS_RIGHT: readonly (readonly [section: string, what: string, fields: readonly Pair[]])[] = [
   ['8.2.2', 'te: trailers', request([['te', 'trailers']])],
   ['8.2.1', 'an empty value', request([['x-a', '']])],
   ['8.2.1', 'a value with a tab and octets above 127', request([['x-a', 'a\tb \xe4\xff']])],
@@ -214,8 +214,8 @@ const GO_WRONG: readonly (readonly [
   ),
 ];
 
-const STATUS_OK: Field = [':status', '200'];
-const RESPONSES_WRONG: readonly (readonly [section: string, what: string, fields: readonly Field[], flags?: number])[] =
+const STATUS_OK: Pair = [':status', '200'];
+const RESPONSES_WRONG: readonly (readonly [section: string, what: string, fields: readonly Pair[], flags?: number])[] =
   [
     ...FIELDS_WRONG.map(([section, what, field]) => [section, what, [STATUS_OK, ['x-first', '1'], field]] as const),
     ['8.3.2', 'no :status', [['x-a', 'b']]],
@@ -301,7 +301,7 @@ await onEachExecutor('HTTP/2 messages', {}, (bench) => {
       const client = await on.client();
       const path = fields.find(([name]) => name === ':path')?.[1] ?? '';
       const wanted =
-        path === '/ok' ? fields.map(([name, value]): Field => [name, name === ':path' ? '/right' : value]) : fields;
+        path === '/ok' ? fields.map(([name, value]): Pair => [name, name === ':path' ? '/right' : value]) : fields;
       client.headers(1, wanted, END_STREAM);
       const { peer, stream, fields: seen } = await on.endpoint.request();
       const text = (list: readonly (readonly [string, string])[]): string[] =>
@@ -448,7 +448,7 @@ await onEachExecutor('HTTP/2 messages', {}, (bench) => {
         ['x-a', '1'],
         ['x-b', '2'],
         ['x-a', '3'],
-      ]).map(([name, value]): Field => [name, name === ':path' ? '/order' : value]),
+      ]).map(([name, value]): Pair => [name, name === ':path' ? '/order' : value]),
       END_STREAM,
     );
     const { peer, stream, fields } = await on.endpoint.request('/order');
@@ -525,8 +525,8 @@ await onEachExecutor('HTTP/2 messages', {}, (bench) => {
       ),
     );
   };
-  const webSocket = (path: string): readonly Field[] =>
-    WEBSOCKET.map(([name, value]): Field => [name, name === ':path' ? path : value]);
+  const webSocket = (path: string): readonly Pair[] =>
+    WEBSOCKET.map(([name, value]): Pair => [name, name === ':path' ? path : value]);
 
   takesTunnels('8441-5 extended CONNECT to an endpoint that takes it is a tunnel', async (on) => {
     const client = await on.client();

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { ACK, END_HEADERS, END_STREAM, frame, MAGIC, u32 } from '../support/h2-frames.js';
-import { encodeBlock, literal } from '../support/h2-hpack.js';
 import { H2Peer, REQUEST } from '../support/h2-peer.js';
+import { encodeBlock, literal } from '../support/naive-hpack.js';
 import { type Bench, onEachExecutor } from './http2-conformance-support.js';
 
 const GET = encodeBlock(REQUEST);

@@ -24,8 +24,8 @@ import {
   TYPES,
   u32,
 } from './h2-frames.js';
-import { type DecodedField, encodeBlock, type Field } from './h2-hpack.js';
 import { Rules } from './h2-rules.js';
+import { type DecodedField, encodeBlock, type Pair } from './naive-hpack.js';
 
 const HOST = '127.0.0.1';
 /** How long a peer waits for what must come: long enough never to be what fails on a slow machine. */
@@ -87,10 +87,10 @@ export interface PeerOptions {
   readonly credit?: boolean;
 }
 
-export type Fields = Readonly<Record<string, string>> | readonly Field[];
+export type Fields = Readonly<Record<string, string>> | readonly Pair[];
 
-const fieldList = (fields: Fields): readonly Field[] =>
-  Array.isArray(fields) ? (fields as readonly Field[]) : Object.entries(fields as Readonly<Record<string, string>>);
+const fieldList = (fields: Fields): readonly Pair[] =>
+  Array.isArray(fields) ? (fields as readonly Pair[]) : Object.entries(fields as Readonly<Record<string, string>>);
 
 export const fieldOf = (fields: readonly DecodedField[], name: string): string | null =>
   fields.find((field) => field.name === name)?.value ?? null;
@@ -222,7 +222,7 @@ export class H2Peer {
     this.nextStream += 2;
     const given = fieldList(fields);
     const missing = REQUEST.filter(([name]) => !given.some(([key]) => key === name));
-    const pseudo = (field: Field): boolean => field[0].startsWith(':');
+    const pseudo = (field: Pair): boolean => field[0].startsWith(':');
     this.headers(stream, [...missing, ...given.filter(pseudo), ...given.filter((field) => !pseudo(field))], flags);
     return stream;
   }
@@ -614,7 +614,7 @@ export class H2Peer {
 }
 
 /** The request that `H2Peer.request` makes where a test says nothing else. */
-export const REQUEST: readonly Field[] = [
+export const REQUEST: readonly Pair[] = [
   [':method', 'GET'],
   [':scheme', 'http'],
   [':path', '/ok'],
@@ -721,7 +721,7 @@ export class H2Endpoint {
       else if (frame.type === 'HEADERS') {
         peer.headers(
           frame.stream,
-          frame.fields.map(({ name, value }): Field => [name, value]),
+          frame.fields.map(({ name, value }): Pair => [name, value]),
           END_STREAM,
         );
       } else return false;
