@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { END_HEADERS, END_STREAM, type SettingValues } from '../support/h2-frames.js';
-import { fieldOf, type H2Peer, REQUEST } from '../support/h2-peer.js';
+import { fieldOf } from '../support/h2-inbox.js';
+import { type H2Peer, REQUEST } from '../support/h2-peer.js';
 import {
   bitsToOctets,
   encodeBlock,

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { type Code, END_STREAM, PADDED, padded } from '../support/h2-frames.js';
-import { fieldOf, type H2Peer, REQUEST } from '../support/h2-peer.js';
+import { fieldOf } from '../support/h2-inbox.js';
+import { type H2Peer, REQUEST } from '../support/h2-peer.js';
 import type { Pair } from '../support/naive-hpack.js';
 import { type Bench, type Exchange, onEachExecutor } from './http2-conformance-support.js';
 

@@ -2,8 +2,9 @@
 // misbehaves (or tries what must be borne), and the other is the witness of what Sluice makes of it.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { H2Endpoint } from '../support/h2-endpoint.js';
 import { type Code, END_STREAM, type SettingValues } from '../support/h2-frames.js';
-import { H2Endpoint, H2Peer, type PeerOptions } from '../support/h2-peer.js';
+import { H2Peer, type PeerOptions } from '../support/h2-peer.js';
 import { metrics } from '../support/http.js';
 import { availableExecutors, type Executor, eventually, type Sluice, startSluice } from '../support/sluice.js';
 

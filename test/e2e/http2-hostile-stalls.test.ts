@@ -80,7 +80,7 @@ const ATTACKS: readonly Attack[] = [
       const octets = Buffer.concat(Array.from({ length: 100 }, () => frame('WINDOW_UPDATE', 0, asked, u32(1))));
       await floodUntilCalm(client, () => {
         client.credited(asked, 100);
-        client.inbox = client.inbox.filter(({ type }) => type !== 'DATA');
+        client.inbox.frames = client.inbox.frames.filter(({ type }) => type !== 'DATA');
         return octets;
       });
       await endpoint.expect('RST_STREAM', { stream: arrived });

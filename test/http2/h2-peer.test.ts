@@ -4,8 +4,9 @@ import { once } from 'node:events';
 import { connect, createServer, type Http2Server } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { H2Endpoint } from '../support/h2-endpoint.js';
 import { END_STREAM } from '../support/h2-frames.js';
-import { H2Endpoint, H2Peer, hangUpPeers } from '../support/h2-peer.js';
+import { H2Peer, hangUpPeers } from '../support/h2-peer.js';
 import {
   bitsToOctets,
   huffmanBits,

@@ -7,6 +7,7 @@ import {
   END_HEADERS,
   END_STREAM,
   frame,
+  framesOf,
   MAGIC,
   PADDED,
   PRIORITY,
@@ -15,7 +16,7 @@ import {
   settingsPayload,
   u32,
 } from '../support/h2-frames.js';
-import { framesOf, type Happened, newMachineMemory, OK, POST, World } from '../support/http2-machine.js';
+import { type Happened, newMachineMemory, OK, POST, World } from '../support/http2-machine.js';
 import { encodeBlock, literal, NaiveDecoder, type Pair } from '../support/naive-hpack.js';
 import { runs } from '../support/runs.js';
 

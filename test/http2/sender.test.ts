@@ -4,13 +4,13 @@ import { GOING, ROLE } from '../../src/http2/connection.js';
 import { ERROR } from '../../src/http2/frame.js';
 import { STREAM } from '../../src/http2/streams.js';
 import { H, h2Base } from '../../src/metrics/layout.js';
-import { END_STREAM, frame, MAGIC, settingsPayload, u32 } from '../support/h2-frames.js';
-import { type Frame, framesOf, newMachineMemory, OK, World } from '../support/http2-machine.js';
+import { END_STREAM, frame, framesOf, MAGIC, type RawFrame, settingsPayload, u32 } from '../support/h2-frames.js';
+import { newMachineMemory, OK, World } from '../support/http2-machine.js';
 import { NaiveDecoder } from '../support/naive-hpack.js';
 
 const memory = newMachineMemory(256);
 
-const brief = (frames: readonly Frame[]): string[] =>
+const brief = (frames: readonly RawFrame[]): string[] =>
   frames.map(({ type, flags, stream, payload }) => `${type} ${stream} ${payload.length}${flags ? ` +${flags}` : ''}`);
 
 const body = (length: number): Buffer => Buffer.from(Array.from({ length }, (_, i) => (i * 7) & 0xff));
