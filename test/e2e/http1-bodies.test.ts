@@ -5,7 +5,8 @@ import { once } from 'node:events';
 import { Agent, createServer, type IncomingMessage, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { client, metrics, OK, settled, startEdge, type Upstream, upstream, type Wire } from '../support/http.js';
+import { settled, startEdge } from '../support/gateway.js';
+import { client, metrics, OK, type Upstream, upstream, type Wire } from '../support/http.js';
 import { availableExecutors, eventually, type Sluice } from '../support/sluice.js';
 
 const MiB = 1024 * 1024;

@@ -5,18 +5,10 @@ import { Agent, request as ask, type IncomingMessage, type RequestOptions } from
 import type { ServerHttp2Stream } from 'node:http2';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { WebSocket } from 'ws';
+import { content, type Digest, digestOf, sha1 } from '../support/content.js';
+import { quiet, startGateway } from '../support/gateway.js';
 import { client, exchange, metrics } from '../support/http.js';
-import {
-  content,
-  type Digest,
-  digestOf,
-  type Http2Endpoint,
-  http1Endpoint,
-  http2Endpoint,
-  quiet,
-  sha1,
-  startGateway,
-} from '../support/http2.js';
+import { type Http2Endpoint, http1Endpoint, http2Endpoint } from '../support/http2.js';
 import { availableExecutors, eventually, type Sluice } from '../support/sluice.js';
 import { listen } from '../support/tcp.js';
 

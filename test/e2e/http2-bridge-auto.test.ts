@@ -1,20 +1,10 @@
 // `protocol: auto`: what an endpoint speaks is learned, per endpoint, whatever its clients speak.
 import assert from 'node:assert/strict';
 import { after, afterEach, describe, it } from 'node:test';
+import { content, digestOf, usual } from '../support/content.js';
+import { quiet, startGateway, tearDown } from '../support/gateway.js';
 import { exchange } from '../support/http.js';
-import {
-  content,
-  digestOf,
-  type Endpoint,
-  Http2Client,
-  hangUp,
-  http1Endpoint,
-  http2Endpoint,
-  quiet,
-  startGateway,
-  tearDown,
-  usual,
-} from '../support/http2.js';
+import { type Endpoint, Http2Client, hangUp, http1Endpoint, http2Endpoint } from '../support/http2.js';
 import { availableExecutors, eventually, type Sluice } from '../support/sluice.js';
 
 afterEach(hangUp);

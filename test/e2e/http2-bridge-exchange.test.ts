@@ -1,6 +1,8 @@
 // Requests that change their version on the way: HTTP/2 clients with HTTP/1.1 endpoints, and HTTP/1.1 clients with HTTP/2 endpoints.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
+import { type Behaviour, content, type Digest, digestOf, sha1, usual } from '../support/content.js';
+import { quiet, startGateway, tearDown } from '../support/gateway.js';
 import {
   answering,
   client as dialHttp1,
@@ -12,21 +14,12 @@ import {
   type Wire,
 } from '../support/http.js';
 import {
-  type Behaviour,
-  content,
-  type Digest,
-  digestOf,
   type Endpoint,
   Http2Client,
   type Http2Endpoint,
   hangUp,
   http1Endpoint,
   http2Endpoint,
-  quiet,
-  sha1,
-  startGateway,
-  tearDown,
-  usual,
 } from '../support/http2.js';
 import { availableExecutors, eventually, type Sluice } from '../support/sluice.js';
 

@@ -7,16 +7,9 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { WebSocket, WebSocketServer } from 'ws';
-import {
-  content,
-  Http2Client,
-  type Http2Endpoint,
-  hangUp,
-  http2Endpoint,
-  quiet,
-  startGateway,
-  tearDown,
-} from '../support/http2.js';
+import { content } from '../support/content.js';
+import { quiet, startGateway, tearDown } from '../support/gateway.js';
+import { Http2Client, type Http2Endpoint, hangUp, http2Endpoint } from '../support/http2.js';
 import { availableExecutors, eventually, type Sluice } from '../support/sluice.js';
 
 const SIZES = [0, 1, 125, 126, 65_536, 1_000_003, 5_000_000];

@@ -6,21 +6,9 @@ import { constants } from 'node:http2';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { after, describe, it } from 'node:test';
 import { WebSocketServer } from 'ws';
-import {
-  type Behaviour,
-  content,
-  digestOf,
-  type Endpoint,
-  Http2Client,
-  hangUp,
-  http1Endpoint,
-  http2Endpoint,
-  quiet,
-  Reset,
-  reply,
-  startGateway,
-  usual,
-} from '../support/http2.js';
+import { type Behaviour, content, digestOf, usual } from '../support/content.js';
+import { quiet, startGateway } from '../support/gateway.js';
+import { type Endpoint, Http2Client, hangUp, http1Endpoint, http2Endpoint, Reset, reply } from '../support/http2.js';
 import { availableExecutors, eventually, type Sluice } from '../support/sluice.js';
 
 const MIB = 1 << 20;
