@@ -79,7 +79,7 @@ test-node: dist/.built
 	@PATH="$$(echo $(CURDIR)/$(OTHER_NODE)/node_modules/node-linux-*/bin):$$PATH" && node --version && \
 	  node --test --test-concurrency=2 --test-timeout=240000 $(ARGS) \
 	    $$(find dist/test -name '*.test.js' -not -path '*/e2e/*' | sort) \
-	    dist/test/e2e/{http1-forwarding,http2-conformance-frames,http2-bridge-exchange,grpc-calls}.test.js
+	    dist/test/e2e/{http1-forwarding,http2-conformance-frames,http2-to-http1,grpc-calls}.test.js
 
 bench: dist/.built
 	@bash bench/setup/packages.sh bench

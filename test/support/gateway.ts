@@ -48,6 +48,25 @@ export async function startGateway(io: Executor, endpoints: readonly string[], g
 export const startEdge = (io: Executor, endpoints: readonly string[], gateway: Gateway = {}): Promise<Sluice> =>
   startGateway(io, endpoints, { speaks: 'http1', listener: 'http1', ...gateway });
 
+/** A Sluice before one endpoint while `run` goes on. At its end nothing may be under way, and both end. */
+export async function across<E extends { readonly address: string; close(): Promise<void> }>(
+  io: Executor,
+  endpoint: E,
+  gateway: Gateway,
+  run: (sluice: Sluice, endpoint: E) => Promise<void>,
+): Promise<void> {
+  const sluice = await startGateway(io, [endpoint.address], gateway);
+  try {
+    await run(sluice, endpoint);
+    hangUp();
+    await quiet(sluice);
+  } finally {
+    hangUp();
+    await sluice.stop();
+    await endpoint.close();
+  }
+}
+
 /** Ends what tests that failed have left running: for after the last test of a file. */
 export async function tearDown(): Promise<void> {
   hangUp();

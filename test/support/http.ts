@@ -324,6 +324,17 @@ export function answering(answer: (request: Message) => string | Uint8Array): (w
   };
 }
 
+/** `bytes` in chunks of `step`. */
+export function inChunks(bytes: Buffer, step: number, trailers = ''): Buffer {
+  const parts: Buffer[] = [];
+  for (let at = 0; at < bytes.length; at += step) {
+    const piece = bytes.subarray(at, at + step);
+    parts.push(Buffer.from(`${piece.length.toString(16)}\r\n`), piece, Buffer.from('\r\n'));
+  }
+  parts.push(Buffer.from(`0\r\n${trailers}\r\n`));
+  return Buffer.concat(parts);
+}
+
 export const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
 
 /** Series of one page of metrics, summed by name. */
