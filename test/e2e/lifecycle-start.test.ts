@@ -9,7 +9,7 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../support/servers.js';
 import { availableExecutors, startSluice } from '../support/sluice.js';
-import { basicConfig, Connection, httpOrigin, listening } from './lifecycle-support.js';
+import { basicConfig, httpOrigin, listening, open } from './lifecycle-support.js';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const NO_URING = fileURLToPath(new URL('../../../native/test/no-uring.c', import.meta.url));
@@ -60,9 +60,9 @@ for (const io of await availableExecutors()) {
     const origin = await httpOrigin();
     const proxy = await startSluice(basicConfig(origin.port, 'workers: 2\n'), io);
     assert.equal((await fetch(`http://127.0.0.1:${proxy.adminPort}/ready`)).status, 200);
-    const client = await Connection.open(proxy.port('edge'));
+    const client = await open(proxy.port('edge'));
     assert.equal((await client.get()).status, 200);
-    client.close();
+    client.destroy();
     const accepting = proxy.log.find((line) => line.message === 'accepting');
     assert.equal(accepting?.executor, io);
     assert.equal(accepting?.workers, 2);
@@ -206,9 +206,9 @@ test('it serves as a user without privileges', {
       await once(child.stderr, 'data');
     }
     const port = Number(/edge=127\.0\.0\.1:(\d+)/.exec(text)?.[1]);
-    const client = await Connection.open(port);
+    const client = await open(port);
     assert.equal((await client.get()).status, 200);
-    client.close();
+    client.destroy();
     child.kill('SIGINT');
     assert.deepEqual(await once(child, 'exit'), [0, null]);
   }

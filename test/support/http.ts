@@ -210,6 +210,12 @@ export class Wire {
     return message;
   }
 
+  /** Sends a GET; its response. */
+  get(path = '/', fields = ''): Promise<Message> {
+    this.write(`GET ${path} HTTP/1.1\r\nHost: test\r\n${fields}\r\n`);
+    return this.message();
+  }
+
   /** Takes `length` bytes off. */
   take(length: number): Buffer {
     const { bytes } = this;
