@@ -5,7 +5,8 @@ import { after, before, describe, it } from 'node:test';
 import { balanced } from '../support/gateway.js';
 import { H2Endpoint } from '../support/h2-endpoint.js';
 import { type Code, END_STREAM, type SettingValues } from '../support/h2-frames.js';
-import { H2Peer, type PeerOptions } from '../support/h2-peer.js';
+import { H2Peer, type PeerOptions, REQUEST } from '../support/h2-peer.js';
+import { encodeBlock, type Pair } from '../support/naive-hpack.js';
 import { availableExecutors, type Executor, type Sluice, startSluice } from '../support/sluice.js';
 
 /** Who misbehaves: `server` tests Sluice as a server, towards a client; `client` tests it as a client of an endpoint. */
@@ -316,3 +317,20 @@ export function declareCases(cases: readonly Case[], bench: () => Bench): void {
     }
   }
 }
+
+// What the tables of cases are written with.
+
+export const PROTOCOL = { connection: ['PROTOCOL_ERROR'] } as const;
+export const FRAME_SIZE = { connection: ['FRAME_SIZE_ERROR'] } as const;
+export const FLOW = { connection: ['FLOW_CONTROL_ERROR'] } as const;
+export const GET = encodeBlock(REQUEST);
+export const MAX = 2 ** 31 - 1;
+
+/** A header block that is right for whoever sends it. */
+export const head = (role: Role, more: readonly Pair[] = []): Buffer =>
+  encodeBlock([...(role === 'server' ? REQUEST : [[':status', '200'] as Pair]), ...more]);
+/** A stream that the hostile peer has a right to send a head on: a client opens the next one, an endpoint answers. */
+export const headStream = ({ role, hostile, stream }: Stage): number => (role === 'server' ? hostile.next : stream);
+/** A stream that nobody has opened. */
+export const idle = ({ role, hostile, stream }: Stage): number =>
+  role === 'server' ? hostile.next + 100 : stream + 100;
