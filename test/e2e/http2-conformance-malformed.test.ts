@@ -5,22 +5,9 @@ import { type Code, END_STREAM, PADDED, padded } from '../support/h2-frames.js';
 import { fieldOf } from '../support/h2-inbox.js';
 import { type H2Peer, REQUEST } from '../support/h2-peer.js';
 import type { Pair } from '../support/naive-hpack.js';
-import { type Bench, type Exchange, onEachExecutor } from './http2-conformance-support.js';
+import { type Bench, type Exchange, onEachExecutor, requestFields, WEBSOCKET } from './http2-conformance-support.js';
 
 const MALFORMED: Code = 'PROTOCOL_ERROR';
-
-/** The usual request without the fields `without`, and with `more` behind. */
-const request = (more: readonly Pair[] = [], without: readonly string[] = []): readonly Pair[] => [
-  ...REQUEST.filter(([name]) => !without.includes(name)),
-  ...more,
-];
-const WEBSOCKET = [
-  [':method', 'CONNECT'],
-  [':protocol', 'websocket'],
-  [':scheme', 'http'],
-  [':path', '/ok'],
-  [':authority', 'a.test'],
-] as const;
 
 const NAMES_WRONG: readonly (readonly [what: string, name: string])[] = [
   ['an upper-case letter', 'X-a'],
@@ -56,10 +43,10 @@ const FIELDS_WRONG: readonly (readonly [section: string, what: string, field: Pa
 ];
 
 const REQUESTS_WRONG: readonly (readonly [section: string, what: string, fields: readonly Pair[]])[] = [
-  ...FIELDS_WRONG.map(([section, what, field]) => [section, what, request([['x-first', '1'], field])] as const),
-  ['8.2.2', 'te of other than trailers', request([['te', 'gzip']])],
-  ['8.2.2', 'te of trailers and more', request([['te', 'trailers, deflate']])],
-  ['8.3', 'a pseudo-header in upper case', [...request([], [':path']), [':Path', '/ok']]],
+  ...FIELDS_WRONG.map(([section, what, field]) => [section, what, requestFields([['x-first', '1'], field])] as const),
+  ['8.2.2', 'te of other than trailers', requestFields([['te', 'gzip']])],
+  ['8.2.2', 'te of trailers and more', requestFields([['te', 'trailers, deflate']])],
+  ['8.3', 'a pseudo-header in upper case', [...requestFields([], [':path']), [':Path', '/ok']]],
   ['8.3', ':status in a request', [...REQUEST, [':status', '200']]],
   ['8.3', 'two of :method', [...REQUEST, [':method', 'GET']]],
   ['8.3', 'two of :scheme', [...REQUEST, [':scheme', 'http']]],
@@ -68,7 +55,7 @@ const REQUESTS_WRONG: readonly (readonly [section: string, what: string, fields:
   [
     '8.3',
     ':authority behind a field',
-    request(
+    requestFields(
       [
         ['x-a', 'b'],
         [':authority', 'a'],
@@ -76,27 +63,27 @@ const REQUESTS_WRONG: readonly (readonly [section: string, what: string, fields:
       [':authority'],
     ),
   ],
-  ['8.3.1', 'no :method', request([], [':method'])],
-  ['8.3.1', 'no :scheme', request([], [':scheme'])],
-  ['8.3.1', 'no :path', request([], [':path'])],
+  ['8.3.1', 'no :method', requestFields([], [':method'])],
+  ['8.3.1', 'no :scheme', requestFields([], [':scheme'])],
+  ['8.3.1', 'no :path', requestFields([], [':path'])],
   ['8.3.1', 'no field at all', []],
-  ['8.3.1', 'an empty :path', [...request([], [':path']), [':path', '']]],
-  ['8.3.1', ':path without a slash', [...request([], [':path']), [':path', 'ok']]],
-  ['8.3.1', ':path * but not OPTIONS', [...request([], [':path']), [':path', '*']]],
-  ['8.3.1', ':path with a space', [...request([], [':path']), [':path', '/o k HTTP/1.1']]],
-  ['8.3.1', ':path with an end of line', [...request([], [':path']), [':path', '/\r\nx: y']]],
-  ['8.3.1', ':path with a fragment', [...request([], [':path']), [':path', '/ok#there']]],
-  ['8.3.1', 'an empty :method', [...request([], [':method']), [':method', '']]],
-  ['8.3.1', ':method that is no token', [...request([], [':method']), [':method', 'GE T']]],
-  ['8.3.1', ':method with an end of line', [...request([], [':method']), [':method', 'GET\r\n']]],
-  ['8.3.1', ':scheme that is none', [...request([], [':scheme']), [':scheme', 'ht tp']]],
-  ['8.3.1', ':authority with userinfo', [...request([], [':authority']), [':authority', 'me@a.test']]],
-  ['8.3.1', ':authority with a slash', [...request([], [':authority']), [':authority', 'a.test/x']]],
-  ['8.3.1', 'host that differs from :authority', request([['host', 'other.test']])],
+  ['8.3.1', 'an empty :path', [...requestFields([], [':path']), [':path', '']]],
+  ['8.3.1', ':path without a slash', [...requestFields([], [':path']), [':path', 'ok']]],
+  ['8.3.1', ':path * but not OPTIONS', [...requestFields([], [':path']), [':path', '*']]],
+  ['8.3.1', ':path with a space', [...requestFields([], [':path']), [':path', '/o k HTTP/1.1']]],
+  ['8.3.1', ':path with an end of line', [...requestFields([], [':path']), [':path', '/\r\nx: y']]],
+  ['8.3.1', ':path with a fragment', [...requestFields([], [':path']), [':path', '/ok#there']]],
+  ['8.3.1', 'an empty :method', [...requestFields([], [':method']), [':method', '']]],
+  ['8.3.1', ':method that is no token', [...requestFields([], [':method']), [':method', 'GE T']]],
+  ['8.3.1', ':method with an end of line', [...requestFields([], [':method']), [':method', 'GET\r\n']]],
+  ['8.3.1', ':scheme that is none', [...requestFields([], [':scheme']), [':scheme', 'ht tp']]],
+  ['8.3.1', ':authority with userinfo', [...requestFields([], [':authority']), [':authority', 'me@a.test']]],
+  ['8.3.1', ':authority with a slash', [...requestFields([], [':authority']), [':authority', 'a.test/x']]],
+  ['8.3.1', 'host that differs from :authority', requestFields([['host', 'other.test']])],
   [
     '8.3.1',
     'two hosts',
-    request([
+    requestFields([
       ['host', 'conformance.test'],
       ['host', 'conformance.test'],
     ]),
@@ -124,31 +111,31 @@ const REQUESTS_WRONG: readonly (readonly [section: string, what: string, fields:
   ['8441-4', 'extended CONNECT without :scheme', WEBSOCKET.filter(([name]) => name !== ':scheme')],
   ['8441-4', 'extended CONNECT without :path', WEBSOCKET.filter(([name]) => name !== ':path')],
   ['8441-4', 'two of :protocol', [...WEBSOCKET, [':protocol', 'websocket']]],
-  ['8.1.1', 'content-length without content', request([['content-length', '5']])],
-  ['8.1.1', 'content-length that is no number', request([['content-length', 'abc']])],
-  ['8.1.1', 'content-length below 0', request([['content-length', '-1']])],
-  ['8.1.1', 'content-length with a sign', request([['content-length', '+0']])],
-  ['8.1.1', 'content-length above 2^53', request([['content-length', '99999999999999999999']])],
+  ['8.1.1', 'content-length without content', requestFields([['content-length', '5']])],
+  ['8.1.1', 'content-length that is no number', requestFields([['content-length', 'abc']])],
+  ['8.1.1', 'content-length below 0', requestFields([['content-length', '-1']])],
+  ['8.1.1', 'content-length with a sign', requestFields([['content-length', '+0']])],
+  ['8.1.1', 'content-length above 2^53', requestFields([['content-length', '99999999999999999999']])],
   [
     '8.1.1',
     'content-lengths that differ',
-    request([
+    requestFields([
       ['content-length', '0'],
       ['content-length', '1'],
     ]),
   ],
-  ['8.1.1', 'content-lengths that differ on one line', request([['content-length', '0, 1']])],
+  ['8.1.1', 'content-lengths that differ on one line', requestFields([['content-length', '0, 1']])],
 ];
 
 const REQUESTS_RIGHT: readonly (readonly [section: string, what: string, fields: readonly Pair[]])[] = [
-  ['8.2.2', 'te: trailers', request([['te', 'trailers']])],
-  ['8.2.1', 'an empty value', request([['x-a', '']])],
-  ['8.2.1', 'a value with a tab and octets above 127', request([['x-a', 'a\tb \xe4\xff']])],
-  ['8.2.1', 'every token character in a name', request([["!#$%&'*+-.^_`|~09az", 'v']])],
+  ['8.2.2', 'te: trailers', requestFields([['te', 'trailers']])],
+  ['8.2.1', 'an empty value', requestFields([['x-a', '']])],
+  ['8.2.1', 'a value with a tab and octets above 127', requestFields([['x-a', 'a\tb \xe4\xff']])],
+  ['8.2.1', 'every token character in a name', requestFields([["!#$%&'*+-.^_`|~09az", 'v']])],
   [
     '8.2.3',
     'cookies in pieces',
-    request([
+    requestFields([
       ['cookie', 'a=b'],
       ['cookie', 'c=d'],
       ['cookie', 'e=f'],
@@ -164,12 +151,12 @@ const REQUESTS_RIGHT: readonly (readonly [section: string, what: string, fields:
       [':authority', 'a.test'],
     ],
   ],
-  ['8.3.1', 'host instead of :authority', request([['host', 'a.test']], [':authority'])],
-  ['8.3.1', 'host that is the same as :authority', request([['host', 'conformance.test']])],
+  ['8.3.1', 'host instead of :authority', requestFields([['host', 'a.test']], [':authority'])],
+  ['8.3.1', 'host that is the same as :authority', requestFields([['host', 'conformance.test']])],
   ['8.3', 'pseudo-headers in another order', [...REQUEST].reverse()],
-  ['8.3.1', 'a method nobody knows', [...request([], [':method']), [':method', 'M-SEARCH']]],
-  ['8.3.1', 'a query', [...request([], [':path']), [':path', '/right?a=b&c=%20#'.replace('#', '')]]],
-  ['8.1.1', 'content-length 0 without content', request([['content-length', '0']])],
+  ['8.3.1', 'a method nobody knows', [...requestFields([], [':method']), [':method', 'M-SEARCH']]],
+  ['8.3.1', 'a query', [...requestFields([], [':path']), [':path', '/right?a=b&c=%20#'.replace('#', '')]]],
+  ['8.1.1', 'content-length 0 without content', requestFields([['content-length', '0']])],
 ];
 
 /** What goes on behind a request's head that has reached the endpoint. */

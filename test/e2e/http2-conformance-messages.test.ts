@@ -3,22 +3,8 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { END_STREAM } from '../support/h2-frames.js';
 import { fieldOf } from '../support/h2-inbox.js';
-import { REQUEST } from '../support/h2-peer.js';
 import type { Pair } from '../support/naive-hpack.js';
-import { type Bench, onEachExecutor } from './http2-conformance-support.js';
-
-/** The usual request without the fields `without`, and with `more` behind. */
-const request = (more: readonly Pair[] = [], without: readonly string[] = []): readonly Pair[] => [
-  ...REQUEST.filter(([name]) => !without.includes(name)),
-  ...more,
-];
-const WEBSOCKET = [
-  [':method', 'CONNECT'],
-  [':protocol', 'websocket'],
-  [':scheme', 'http'],
-  [':path', '/ok'],
-  [':authority', 'a.test'],
-] as const;
+import { type Bench, onEachExecutor, requestFields, WEBSOCKET } from './http2-conformance-support.js';
 
 const STATUS_OK: Pair = [':status', '200'];
 
@@ -129,7 +115,7 @@ await onEachExecutor('HTTP/2 messages', {}, (bench) => {
     const client = await on.client();
     client.headers(
       1,
-      request([
+      requestFields([
         ['x-a', '1'],
         ['x-b', '2'],
         ['x-a', '3'],

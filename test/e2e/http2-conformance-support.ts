@@ -334,3 +334,16 @@ export const headStream = ({ role, hostile, stream }: Stage): number => (role ==
 /** A stream that nobody has opened. */
 export const idle = ({ role, hostile, stream }: Stage): number =>
   role === 'server' ? hostile.next + 100 : stream + 100;
+
+/** The usual request without the fields `without`, and with `more` behind. */
+export const requestFields = (more: readonly Pair[] = [], without: readonly string[] = []): readonly Pair[] => [
+  ...REQUEST.filter(([name]) => !without.includes(name)),
+  ...more,
+];
+export const WEBSOCKET = [
+  [':method', 'CONNECT'],
+  [':protocol', 'websocket'],
+  [':scheme', 'http'],
+  [':path', '/ok'],
+  [':authority', 'a.test'],
+] as const;

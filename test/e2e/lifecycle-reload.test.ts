@@ -5,19 +5,10 @@ import { test } from 'node:test';
 import { Wire } from '../support/http.js';
 import { freePort } from '../support/servers.js';
 import { availableExecutors, eventually, type Sluice, startSluice } from '../support/sluice.js';
+import { refuses } from '../support/tcp.js';
 import { dial, httpOrigin, listening, load, open } from './lifecycle-support.js';
 
 const fds = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
-
-const refuses = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(false);
-    });
-    socket.once('error', () => resolve(true));
-  });
 
 /** Reloads and waits for the proxy's word on it. */
 async function reload(

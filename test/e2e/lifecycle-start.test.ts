@@ -2,13 +2,14 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../support/servers.js';
 import { availableExecutors, startSluice } from '../support/sluice.js';
+import { refuses } from '../support/tcp.js';
 import { basicConfig, httpOrigin, listening, open } from './lifecycle-support.js';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
@@ -41,15 +42,6 @@ async function run(
 }
 
 const sluice = (...args: string[]) => run(process.execPath, [MAIN, ...args]);
-
-const refuses = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => {
-      socket.destroy();
-      resolve(false);
-    });
-    socket.once('error', () => resolve(true));
-  });
 
 const two = (first: number, second: number, endpoint = '127.0.0.1:9'): string =>
   `admin: { listen: "127.0.0.1:0" }\nlisteners:\n  - { name: first, listen: "127.0.0.1:${first}", service: web }\n` +

@@ -60,6 +60,17 @@ export async function deadPort(): Promise<number> {
   return server.port;
 }
 
+/** Whether `port` refuses a connection now. */
+export function refuses(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, HOST, () => {
+      socket.destroy();
+      resolve(false);
+    });
+    socket.once('error', () => resolve(true));
+  });
+}
+
 const dialled = new Set<Socket>();
 
 /** Destroys every connection that `dial` made: for after a test, so that one that failed leaves nothing open. */
