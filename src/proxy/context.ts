@@ -10,22 +10,21 @@ import type { Slab } from '../io/slab.js';
 import type { Sockets } from '../io/sockets.js';
 import type { Splicer } from '../io/splice.js';
 import type { Wheel } from '../io/wheel.js';
-import { E, endpointBase, MAX_ENDPOINTS, MAX_LISTENERS, MAX_SERVICES, serviceBase, W } from '../metrics/layout.js';
+import { endpointBase, MAX_ENDPOINTS, MAX_LISTENERS, MAX_SERVICES, serviceBase, W } from '../metrics/layout.js';
 import { WorkerMetrics } from '../metrics/shared.js';
 import { Connections } from './connect/connections.js';
+import { Protocols, SERVICE_PROTOCOL } from './connect/protocols.js';
 import { AccessLog } from './exchange/access-log.js';
 import type { EndpointSnapshot, ListenerSnapshot, ServiceSnapshot, Snapshot, WorkerTask } from './snapshot.js';
 
 const SOCKADDR_BYTES = 32;
 const HOST_BYTES = 64;
 
-/** What the endpoints of a service speak: `ServiceTable.protocol`. AUTO is learned for each endpoint. */
-export const PROTOCOL = { AUTO: 0, HTTP1: 1, HTTP2: 2, OPAQUE: 3 } as const;
 const PROTOCOL_OF: Readonly<Record<ServiceProtocol, number>> = {
-  auto: PROTOCOL.AUTO,
-  http1: PROTOCOL.HTTP1,
-  http2: PROTOCOL.HTTP2,
-  opaque: PROTOCOL.OPAQUE,
+  auto: SERVICE_PROTOCOL.AUTO,
+  http1: SERVICE_PROTOCOL.HTTP1,
+  http2: SERVICE_PROTOCOL.HTTP2,
+  opaque: SERVICE_PROTOCOL.OPAQUE,
 };
 
 /** Settings of a service as the data path reads them. */
@@ -49,7 +48,7 @@ export class ServiceTable {
   readonly hostLength = new Int32Array(MAX_SERVICES);
   /** 1: the endpoints don't speak HTTP, so that HTTP is relayed to them as it is. */
   readonly opaque = new Uint8Array(MAX_SERVICES);
-  /** One of PROTOCOL. */
+  /** One of SERVICE_PROTOCOL. */
   readonly protocol = new Uint8Array(MAX_SERVICES);
   /** Slot of the service's series in the metrics, and first value of its block there. Several may share the overflow series. */
   readonly series = new Int32Array(MAX_SERVICES);
@@ -63,8 +62,6 @@ export class EndpointTable {
   readonly addressAt = new Int32Array(MAX_ENDPOINTS);
   readonly addressLength = new Int32Array(MAX_ENDPOINTS);
   readonly address: string[] = new Array<string>(MAX_ENDPOINTS).fill('');
-  /** PROTOCOL that it has been seen to speak; AUTO while that is not known. */
-  readonly protocol = new Uint8Array(MAX_ENDPOINTS);
   /** Slot of the endpoint's series in the metrics, and first value of its block there. Several may share the overflow series. */
   readonly series = new Int32Array(MAX_ENDPOINTS);
   readonly base = new Int32Array(MAX_ENDPOINTS);
@@ -91,6 +88,8 @@ export class Context {
   readonly inbox: Inbox;
   readonly connections: Connections;
   readonly accessLog: AccessLog;
+  /** What endpoints have been seen to speak. */
+  readonly protocols: Protocols;
   readonly metrics: WorkerMetrics;
   readonly values: Float64Array;
   readonly balancer: Balancer;
@@ -127,6 +126,7 @@ export class Context {
     this.inbox = new Inbox(this.slab, this.sockets.capacity);
     this.connections = new Connections(this);
     this.accessLog = new AccessLog(this);
+    this.protocols = new Protocols(this);
     const cells = this.slab.fixed(MAX_ENDPOINTS * SOCKADDR_BYTES);
     const names = this.slab.fixed(MAX_SERVICES * HOST_BYTES);
     for (let i = 0; i < MAX_SERVICES; i++) {
@@ -149,12 +149,6 @@ export class Context {
   /** Counts that a limit has fired. */
   limited(limit: number): void {
     this.values[W.LIMIT + limit]++;
-  }
-
-  /** The endpoint has been seen to speak `protocol`, or (AUTO) is not known any more. */
-  learnProtocol(endpoint: number, protocol: number): void {
-    this.endpoints.protocol[endpoint] = protocol;
-    this.values[endpointBase(endpoint) + E.PROTOCOL] = protocol;
   }
 
   /** Takes over new settings. Listening sockets are the acceptor's business. */
@@ -183,7 +177,7 @@ export class Context {
         // The slot belonged to another endpoint before: nothing of its history is true here.
         this.balancer.reset(slot);
         table.address[slot] = address;
-        this.learnProtocol(slot, PROTOCOL.AUTO);
+        this.protocols.forget(slot);
         table.family[slot] = host.includes(':') ? 6 : 4;
         table.addressLength[slot] = this.native.sockaddr(host, port, this.bytes, table.addressAt[slot]);
       }
