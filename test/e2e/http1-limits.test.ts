@@ -4,18 +4,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { after, describe, it } from 'node:test';
-import {
-  answering,
-  client,
-  exchange,
-  metrics,
-  OK,
-  type Setup,
-  settled,
-  startEdge,
-  type Upstream,
-  upstream,
-} from '../support/http.js';
+import { type Gateway, settled, startEdge } from '../support/gateway.js';
+import { answering, client, exchange, metrics, OK, type Upstream, upstream } from '../support/http.js';
 import { availableExecutors, eventually, type Sluice } from '../support/sluice.js';
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
@@ -49,7 +39,7 @@ for (const io of await availableExecutors()) {
 
     /** Runs `play` against a Sluice with these settings, and checks that it is whole afterwards. */
     async function against(
-      setup: Setup & { readonly endpoints?: readonly string[]; readonly origin?: Parameters<typeof upstream>[0] },
+      setup: Gateway & { readonly endpoints?: readonly string[]; readonly origin?: Parameters<typeof upstream>[0] },
       play: (sluice: Sluice, origin: Upstream) => Promise<void>,
     ): Promise<void> {
       const origin = await upstream(setup.origin ?? answering(() => OK));
@@ -63,7 +53,7 @@ for (const io of await availableExecutors()) {
       }
     }
 
-    const http1 = (limits: string): Setup => ({ top: `limits: { http1: { ${limits} } }` });
+    const http1 = (limits: string): Gateway => ({ top: `limits: { http1: { ${limits} } }` });
     const fired = async (sluice: Sluice, limit: string, reason?: string): Promise<void> => {
       const value = await metrics(sluice);
       assert.ok(value('sluice_limit_total', `limit="${limit}"`) >= 1, `limit ${limit} counted`);
