@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 #include <uv.h>
 
 #include "host.h"
@@ -74,15 +73,15 @@ static void string_arg(const struct call *call, int index, char *into, size_t si
   into[0] = '\0';
   napi_get_value_string_utf8(call->env, call->values[index], into, size, NULL);
 }
-// Bytes of a Uint8Array; NULL and length 0 if it is none.
-static uint8_t *bytes_arg(const struct call *call, int index, size_t *length) {
-  void *bytes = NULL;
-  napi_typedarray_type type = napi_int8_array;
+// Elements of a typed array of this type; NULL and length 0 if it is none.
+static void *array_arg(const struct call *call, int index, napi_typedarray_type wanted, size_t *length) {
+  void *elements = NULL;
+  napi_typedarray_type type = wanted;
   bool typed = false;
   *length = 0;
   napi_is_typedarray(call->env, call->values[index], &typed);
-  if (typed) napi_get_typedarray_info(call->env, call->values[index], &type, length, &bytes, NULL, NULL);
-  if (type == napi_uint8_array) return bytes;
+  if (typed) napi_get_typedarray_info(call->env, call->values[index], &type, length, &elements, NULL, NULL);
+  if (type == wanted) return elements;
   *length = 0;
   return NULL;
 }
@@ -123,11 +122,10 @@ static napi_value throw_system(napi_env env, const char *what, const char *call,
 
 static napi_value share(napi_env env, struct thread *thread, int which, void *memory, size_t bytes) {
   napi_value buffer = NULL;
-  if (napi_create_external_arraybuffer(env, memory, bytes, NULL, NULL, &buffer) != napi_ok ||
-      napi_create_reference(env, buffer, 1, &thread->buffers[which]) != napi_ok) {
-    return NULL;
-  }
-  return buffer;
+  if (napi_create_external_arraybuffer(env, memory, bytes, NULL, NULL, &buffer) != napi_ok) return NULL;
+  if (napi_create_reference(env, buffer, 1, &thread->buffers[which]) == napi_ok) return buffer;
+  napi_detach_arraybuffer(env, buffer);
+  return NULL;
 }
 
 static void destroy_ring(napi_env env, struct thread *thread) {
@@ -283,21 +281,15 @@ static napi_value original_destination(struct call *call) { return name_with(cal
 
 static napi_value peek(struct call *call) {
   size_t length;
-  uint8_t *into = bytes_arg(call, 1, &length);
+  uint8_t *into = array_arg(call, 1, napi_uint8_array, &length);
   if (into == NULL || length == 0) return reply(call, -EINVAL);
   return reply(call, sluice_peek(int_arg(call, 0), into, length));
 }
 
 static napi_value open_pipe(struct call *call) {
-  int ends[2];
-  int error = sluice_pipe(uint_arg(call, 0), ends);
-  if (error < 0) return reply(call, error);
-  if (ends[0] >= 1 << 20 || ends[1] >= 1 << 20) {  // would not fit into one number
-    close(ends[0]);
-    close(ends[1]);
-    return reply(call, -EMFILE);
-  }
-  return from_double(call->env, ends[0] * 1048576.0 + ends[1]);
+  size_t length;
+  int32_t *ends = array_arg(call, 1, napi_int32_array, &length);
+  return reply(call, length < 2 ? -EINVAL : sluice_pipe(uint_arg(call, 0), ends));
 }
 
 static napi_value pump(struct call *call) {
@@ -332,7 +324,7 @@ static napi_value sockaddr_bytes(struct call *call) {
   char host[64];
   string_arg(call, 0, host, sizeof host);
   size_t length;
-  uint8_t *into = bytes_arg(call, 2, &length);
+  uint8_t *into = array_arg(call, 2, napi_uint8_array, &length);
   uint32_t port = uint_arg(call, 1), at = uint_arg(call, 3);
   struct sockaddr_storage address;
   socklen_t size = port > UINT16_MAX ? 0 : sluice_parse_address(host, (uint16_t)port, &address);

@@ -69,10 +69,14 @@ static void issue_links(struct epoll_executor *x) {
   }
 }
 
-static uint32_t submit_entries(struct epoll_executor *x, uint32_t submit) {
+// How many of `submit` entries there are to submit.
+static uint32_t submittable(const struct epoll_executor *x, uint32_t submit) {
   uint32_t queued = sluice_load(x->sq_tail) - x->submitted;
   if (submit > queued) submit = queued;
-  if (submit > x->sq_entries) submit = x->sq_entries;
+  return submit > x->sq_entries ? x->sq_entries : submit;
+}
+
+static uint32_t submit_entries(struct epoll_executor *x, uint32_t submit) {
   uint32_t done = 0, chain = 0, last = 0;
   while (done < submit) {
     if (!sluice_reserve_op(x)) break;
@@ -141,36 +145,48 @@ static int wait_events(struct epoll_executor *x, int64_t us) {
   return SYS(epoll_wait, x->epoll_fd, x->events, EVENTS_PER_WAIT, ms);
 }
 
+// Whether the wait is over. Without memory for an entry, one operation that has ended is room for it.
+static bool enough(const struct epoll_executor *x, uint32_t min_complete, bool no_memory) {
+  return x->completed - x->consumed >= min_complete || (no_memory && x->free_op != 0);
+}
+
 int sluice_epoll_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_complete, int64_t timeout_us,
                        uint32_t min_wait_us) {
   struct epoll_executor *x = ring->epoll;
   x->consumed = sluice_load(x->cq_head);
   sluice_flush_overflowed(x);
   if (x->mail_waiting) sluice_mail_deliver(x);
-  uint32_t submitted = submit_entries(x, submit);
-  bool no_memory = submit > 0 && submitted == 0 && x->free_op == 0;
-  if (no_memory) timeout_us = 0;  // operations that end now make room
+  uint32_t wanted = submittable(x, submit), submitted = submit_entries(x, wanted);
+  bool no_memory = submitted < wanted;
+  if (no_memory) {  // operations that end now make room
+    timeout_us = submitted > 0 ? 0 : SLUICE_PAUSE_US;
+    min_complete = x->cq_entries;
+    min_wait_us = 0;
+  }
   if (min_complete > x->cq_entries) min_complete = x->cq_entries;
   if (min_wait_us > 0 && !x->precise && min_complete > 1) min_complete = 1;
   int64_t now = timeout_us > 0 || min_wait_us > 0 ? sluice_clock_us() : 0;
   int64_t until = timeout_us < 0 || timeout_us > INT64_MAX - now ? INT64_MAX : now + timeout_us;
+  int error = 0;
   int64_t settle = now + min_wait_us;  // before it, wait for all that was asked for; after it, for one
   for (;;) {
     run_ready(x);
     if (min_wait_us > 0 && now >= settle && min_complete > 1) min_complete = 1;
     int64_t wait = 0;
-    if (timeout_us != 0 && x->ready.head < 0 && x->completed - x->consumed < min_complete) {
+    if (timeout_us != 0 && x->ready.head < 0 && !enough(x, min_complete, no_memory)) {
       int64_t end = min_wait_us > 0 && now < settle && settle < until ? settle : until;
       wait = end == INT64_MAX ? -1 : end > now ? end - now : 0;
     }
     int count = wait_events(x, wait);
+    if (count < 0 && errno != EINTR) error = -errno;
     for (int i = 0; i < count; i++) handle_event(x, x->events[i].data.u64, x->events[i].events);
-    if (count < 0 || timeout_us == 0 || x->completed - x->consumed >= min_complete) break;
+    if (count < 0 || timeout_us == 0 || enough(x, min_complete, no_memory)) break;
     if (timeout_us > 0 || min_wait_us > 0) now = sluice_clock_us();
     if (now >= until) break;
   }
   sluice_store(x->cq_tail, x->completed);
-  return no_memory ? -ENOMEM : (int)submitted;
+  if (error < 0) return error;
+  return no_memory && submitted == 0 ? -ENOMEM : (int)submitted;
 }
 
 static int map_tables(struct sluice_ring *ring, struct epoll_executor *x, uint32_t entries) {
@@ -264,7 +280,8 @@ int sluice_epoll_open(struct sluice_ring *ring, uint32_t entries) {
 
 void sluice_epoll_close(struct sluice_ring *ring) {
   struct epoll_executor *x = ring->epoll;
-  submit_entries(x, UINT32_MAX);
+  submit_entries(x, submittable(x, UINT32_MAX));
+  sluice_ring_close_queued(ring);
   sluice_ring_forget(ring);
   release(ring, x);
 }

@@ -161,8 +161,9 @@ static enum outcome try_connected(struct epoll_executor *x, uint32_t index) {
   socklen_t size = sizeof error;
   if (SYS(getsockopt, fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0) return finished(x, index, -errno, 0);
   struct pollfd writable = {.fd = fd, .events = POLLOUT};
-  if (error == 0 && SYS(poll, &writable, 1, 0) == 0) return BLOCKED;
-  return finished(x, index, -error, 0);
+  int ready = error == 0 ? SYS(poll, &writable, 1, 0) : 1;
+  if (ready == 0) return BLOCKED;
+  return finished(x, index, ready < 0 ? -errno : -error, 0);
 }
 
 static enum outcome try_write(struct epoll_executor *x, uint32_t index) {

@@ -16,11 +16,13 @@ struct sluice_host {
 
 enum { LET_LIBUV_RUN = 1, FAILED = -1 };
 
+// Watchers started since libuv's last turn are not in its epoll set yet, so its descriptor would not report them. Since
+// libuv 1.44, uv_backend_timeout() is 0 while there are any; before, only a look into its private queue could tell.
+#if UV_VERSION_HEX < 0x012c00
+#error "libuv 1.44 or later is needed: Node.js 20.19 and later come with one"
+#endif
+
 int sluice_uv_timeout(uv_loop_t *loop) {
-  // Watchers started since libuv's last turn are not in its epoll set yet, so its descriptor would not report them. The
-  // queue's layout (two pointers, next first) is the same in every libuv 1.x; an empty one points to itself.
-  void *const *queue = (void *const *)(const void *)&loop->watcher_queue;
-  if (queue[0] != (const void *)queue) return -3;
   uv_update_time(loop);
   return uv_backend_timeout(loop);
 }
@@ -73,8 +75,7 @@ static void on_prepare(uv_prepare_t *handle) {
       sluice_host_stop(host, true);
       return;
     }
-    int timeout = sluice_uv_timeout(host->loop);
-    if (value != 0 || timeout == 0 || timeout == -3) break;
+    if (value != 0 || sluice_uv_timeout(host->loop) == 0) break;
   }
   // An active idle handle keeps libuv from sleeping in its own poll: sleeping is the ring's business.
   uv_idle_start(&host->idle, on_idle);

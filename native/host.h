@@ -8,7 +8,7 @@
 
 struct sluice_host;
 
-// Milliseconds until libuv has something to do, 0 now, -1 never, -3 when watchers wait to be registered.
+// Milliseconds until libuv has something to do, -1 never, 0 now: also while watchers wait to be put into its epoll set.
 int sluice_uv_timeout(uv_loop_t *loop);
 // Sets *slot for as long as the hosting lasts (it also ends when `step` throws). On failure an exception is pending.
 void sluice_host_start(napi_env env, uv_loop_t *loop, napi_value step, struct sluice_host **slot);

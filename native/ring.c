@@ -121,12 +121,23 @@ void sluice_ring_forget(struct sluice_ring *ring) {
   sluice_store(sluice_word(ring, ring->cq_head), tail);
 }
 
+void sluice_ring_close_queued(struct sluice_ring *ring) {
+  const struct io_uring_sqe *entries = (const void *)ring->entries;
+  uint32_t tail = sluice_load(sluice_word(ring, ring->sq_tail));
+  uint32_t head = sluice_load(sluice_word(ring, ring->sq_head));
+  for (; tail - head - 1 < ring->sq_entries; head++) {
+    const struct io_uring_sqe *entry = &entries[head & (ring->sq_entries - 1)];
+    if (entry->opcode == IORING_OP_CLOSE) sluice_close(entry->fd);
+  }
+}
+
 void sluice_ring_destroy(struct sluice_ring *ring) {
   if (ring->rings == NULL) return;
-  if (ring->executor == SLUICE_URING) {
-    sluice_uring_close(ring);
-  } else {
+  if (ring->executor == SLUICE_EPOLL) {
     sluice_epoll_close(ring);
+  } else if (!sluice_uring_close(ring)) {
+    // A receive that comes late must not write into what is mapped there next, nor a send read from it.
+    ring->slab = NULL;
   }
   ring->rings = NULL;
   // Only now: until the executor is closed the kernel may still write into the slab.

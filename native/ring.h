@@ -4,8 +4,12 @@
 #define SLUICE_RING_H
 
 #include <linux/io_uring.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+// How long a submission that found no memory is held up, so that trying again is not spinning.
+#define SLUICE_PAUSE_US 1000
 
 // Group of the provided buffers.
 #define SLUICE_BUFFER_GROUP 1
@@ -56,10 +60,13 @@ struct sluice_ring {
 int sluice_ring_create(struct sluice_ring *ring, enum sluice_executor executor, uint32_t entries, uint32_t buffers,
                        size_t slab_bytes);
 // Submits up to `submit` entries, waits for `min_complete` completions or `timeout_us` (-1 for ever, 0 not at all).
-// With `min_wait_us` > 0, one completion is enough once that time has passed. Returns entries consumed or -errno.
+// With `min_wait_us` > 0, one completion is enough once that time has passed. Returns entries consumed or -errno. Where
+// memory for some of the entries is missing there is no wait; where it is missing for all of them, the call takes
+// SLUICE_PAUSE_US or until there is some, and returns -EAGAIN or -ENOMEM: the entries stay queued for the next call.
 int sluice_ring_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_complete, int64_t timeout_us,
                       uint32_t min_wait_us);
-// Submits what is queued (so that queued closes happen), cancels everything and unmaps. Safe to call twice.
+// Submits what is queued (so that queued closes happen), cancels everything and unmaps. The slab stays mapped, for good,
+// where the kernel would not let go of an operation: it may still write there. Safe to call twice.
 void sluice_ring_destroy(struct sluice_ring *ring);
 
 // Monotonic clock, µs.
@@ -74,12 +81,15 @@ static inline void sluice_store(uint32_t *word, uint32_t value) { __atomic_store
 
 // Forgets the completions that are there, and closes the connections that they would have handed out.
 void sluice_ring_forget(struct sluice_ring *ring);
+// Carries out the closes among the entries that no executor has taken.
+void sluice_ring_close_queued(struct sluice_ring *ring);
 
 // The executors, called by ring.c only.
 int sluice_uring_open(struct sluice_ring *ring, uint32_t entries);
 int sluice_uring_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_complete, int64_t timeout_us,
                        uint32_t min_wait_us);
-void sluice_uring_close(struct sluice_ring *ring);
+// False if operations may still be under way.
+bool sluice_uring_close(struct sluice_ring *ring);
 int sluice_epoll_open(struct sluice_ring *ring, uint32_t entries);
 int sluice_epoll_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_complete, int64_t timeout_us,
                        uint32_t min_wait_us);

@@ -36,7 +36,9 @@ socklen_t sluice_parse_address(const char *host, uint16_t port, struct sockaddr_
   if (inet_pton(AF_INET6, address, &v6->sin6_addr) != 1) return 0;
   if (scope != NULL) {
     v6->sin6_scope_id = if_nametoindex(scope + 1);
-    if (v6->sin6_scope_id == 0) v6->sin6_scope_id = (uint32_t)strtoul(scope + 1, NULL, 10);
+    char *end;
+    unsigned long number = strtoul(scope + 1, &end, 10);
+    if (v6->sin6_scope_id == 0 && *end == '\0' && number <= UINT32_MAX) v6->sin6_scope_id = (uint32_t)number;
     if (v6->sin6_scope_id == 0) return 0;
   }
   v6->sin6_family = AF_INET6;

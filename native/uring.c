@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ring.h"
@@ -29,6 +30,7 @@
 
 #define FOREVER_S INT32_MAX
 #define CANCEL_TIMEOUT_NS 100000000
+#define CANCEL_ATTEMPTS 3  // a signal or a want of memory may end one
 
 struct enter_argument {
   uint64_t sigmask;
@@ -114,14 +116,10 @@ int sluice_uring_open(struct sluice_ring *ring, uint32_t entries) {
   return 0;
 }
 
-int sluice_uring_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_complete, int64_t timeout_us,
-                       uint32_t min_wait_us) {
+static int call_enter(const struct sluice_ring *ring, uint32_t submit, uint32_t min_complete, int64_t timeout_us,
+                      uint32_t min_wait_us) {
   // A wait for input is idleness, not disk wait: without this flag a quiet proxy shows up as iowait.
   uint32_t flags = ENTER_GETEVENTS | ((ring->features & FEAT_NO_IOWAIT) != 0 ? ENTER_NO_IOWAIT : 0);
-  if (min_wait_us > 0 && (ring->features & FEAT_MIN_TIMEOUT) == 0) {
-    min_wait_us = 0;
-    if (min_complete > 1) min_complete = 1;
-  }
   if (timeout_us == 0) min_complete = 0;
   long result;
   if (min_complete == 0 || (timeout_us < 0 && min_wait_us == 0)) {
@@ -141,28 +139,60 @@ int sluice_uring_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_c
   return (int)result;
 }
 
+int sluice_uring_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_complete, int64_t timeout_us,
+                       uint32_t min_wait_us) {
+  if (min_wait_us > 0 && (ring->features & FEAT_MIN_TIMEOUT) == 0) {
+    min_wait_us = 0;
+    if (min_complete > 1) min_complete = 1;
+  }
+  int result = call_enter(ring, submit, min_complete, timeout_us, min_wait_us);
+  if (result != -EAGAIN && result != -ENOMEM) return result;
+  // No memory for the first entry: the kernel has returned at once, without completing anything. What completes now
+  // gives memory back. EBUSY is not held up: then completions are there to be taken.
+  if (call_enter(ring, 0, ring->cq_entries, SLUICE_PAUSE_US, 0) < 0) {
+    nanosleep(&(struct timespec){.tv_nsec = SLUICE_PAUSE_US * 1000L}, NULL);
+  }
+  return result;
+}
+
 // Delivers what is due and forgets it.
 static void reap(struct sluice_ring *ring) {
   for (int turn = 0; turn < 64; turn++) {
-    SYS(syscall, __NR_io_uring_enter, ring->fd, 0, 0, ENTER_GETEVENTS, NULL, 0);
+    call_enter(ring, 0, 0, 0, 0);
     if (sluice_load(sluice_word(ring, ring->cq_tail)) == sluice_load(sluice_word(ring, ring->cq_head))) return;
     sluice_ring_forget(ring);
   }
 }
 
-void sluice_uring_close(struct sluice_ring *ring) {
+static bool cancel(const struct sluice_ring *ring, uint32_t flags) {
+  struct sync_cancel cancel = {.flags = flags, .timeout = {.tv_nsec = CANCEL_TIMEOUT_NS}};
+  return SYS(syscall, __NR_io_uring_register, ring->fd, REGISTER_SYNC_CANCEL, &cancel, 1) >= 0;
+}
+
+// An armed operation holds its socket. Closing the ring would release it later, from a kernel worker; cancelling first
+// releases it before this function returns, so peers see the end at once. False if the kernel is not through in time.
+static bool cancel_all(struct sluice_ring *ring) {
+  for (int attempt = 0; attempt < CANCEL_ATTEMPTS; attempt++) {
+    // With CANCEL_ALL the kernel counts what a worker of its own is carrying out as cancelled, and does not wait for it;
+    // without, it does.
+    bool cancelled = cancel(ring, CANCEL_ALL | CANCEL_ANY) && cancel(ring, CANCEL_ANY);
+    reap(ring);
+    if (cancelled) return true;
+  }
+  return false;
+}
+
+bool sluice_uring_close(struct sluice_ring *ring) {
   for (int turn = 0; turn < 64; turn++) {
     uint32_t queued = sluice_load(sluice_word(ring, ring->sq_tail)) - sluice_load(sluice_word(ring, ring->sq_head));
     if (queued == 0 || queued > ring->sq_entries) break;
-    SYS(syscall, __NR_io_uring_enter, ring->fd, queued, 0, ENTER_GETEVENTS, NULL, 0);
+    sluice_uring_enter(ring, queued, 0, 0, 0);
     reap(ring);
   }
-  // An armed operation holds its socket. Closing the ring would release it later, from a kernel worker; cancelling
-  // first releases it before this function returns, so peers see the end at once.
-  struct sync_cancel cancel = {.flags = CANCEL_ALL | CANCEL_ANY, .timeout = {.tv_nsec = CANCEL_TIMEOUT_NS}};
-  SYS(syscall, __NR_io_uring_register, ring->fd, REGISTER_SYNC_CANCEL, &cancel, 1);
-  reap(ring);
+  bool quiet = cancel_all(ring);
+  sluice_ring_close_queued(ring);
   unmap_rings(ring);  // before the close: a mapped ring outlives its descriptor
   SYS_CLOSE(ring->fd);
   ring->fd = -1;
+  return quiet;
 }

@@ -11,7 +11,7 @@
 
 static int planned, variant, calls;
 static const char *victim = "none", *named;
-static int named_error;
+static int named_error, named_times;
 static _Atomic long mapped;
 
 // Errors that the kernel documents for the call. A spurious EAGAIN of an edge-triggered socket may stall its operation:
@@ -33,21 +33,25 @@ void fault_plan(int at, int which) {
   planned = at;
   variant = which;
   calls = 0;
+  named_times = 0;
   victim = "none";
 }
-void fault_next(const char *call, int error) {
+void fault_repeat(const char *call, int error, int times) {
   fault_plan(0, 0);
   named = call;
   named_error = error;
+  named_times = times;
 }
+void fault_next(const char *call, int error) { fault_repeat(call, error, 1); }
+int fault_left(void) { return named_times; }
 int fault_count(void) { return calls; }
 const char *fault_victim(void) { return victim; }
 long mapped_bytes(void) { return mapped; }
 
 bool sluice_fault(const char *call) {
-  if (named != NULL && strcmp(named, call) == 0) {
+  if (named_times > 0 && strcmp(named, call) == 0) {
     victim = call;
-    named = NULL;
+    named_times--;
     errno = named_error;
     return true;
   }

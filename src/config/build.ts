@@ -1,6 +1,7 @@
 // From the validated tree to the model that the rest of Sluice reads.
 import * as v from 'valibot';
-import type { Config, DetectConfig, Http2Limits, ListenerConfig, ListenerServices, ServiceConfig } from './model.js';
+import type { Http2Limits } from '../http2/limits.js';
+import type { Config, DetectConfig, ListenerConfig, ListenerServices, ServiceConfig } from './model.js';
 import { opaquePortSets } from './ports.js';
 import { type ConfigTree, service as serviceSchema } from './schema.js';
 

@@ -1,6 +1,8 @@
 // The configuration after parsing: every default filled in, durations in milliseconds, sizes in bytes.
 // This is what the rest of Sluice reads; the YAML text and its errors end in src/config.
 
+import type { Http2Limits } from '../http2/limits.js';
+
 /** What a listener is told about its traffic. `detect` looks at the first bytes. */
 export type ListenerProtocol = 'detect' | 'http1' | 'http2' | 'opaque';
 
@@ -130,52 +132,6 @@ export interface Http1Limits {
   readonly maxRequests: number;
   /** Pipelined bytes read ahead of the response being sent. */
   readonly maxPipelinedBytes: number;
-}
-
-/** Per connection, where nothing else is said. Floods are counted in windows of 10 s. */
-export interface Http2Limits {
-  /** Streams that a client may have open at once; announced to it. */
-  readonly maxStreams: number;
-  /** Bytes of a field list as RFC 9113 section 6.5.2 counts them: uncompressed, 32 more for each field. */
-  readonly maxHeaderBytes: number;
-  readonly maxHeaders: number;
-  /** First to last frame of a header block, and the client's preface, ms. */
-  readonly headerTimeoutMs: number;
-  /** Silence of a client connection without a stream, ms. */
-  readonly idleTimeoutMs: number;
-  /** Silence of a stream on which neither side moves, ms; 0 is none. */
-  readonly bodyTimeoutMs: number;
-  /** How long data may wait at a zero window, ms. */
-  readonly stallTimeoutMs: number;
-  /** Window that a stream begins with, bytes. */
-  readonly streamWindow: number;
-  /** Window that a stream which flows is widened up to, bytes. */
-  readonly maxStreamWindow: number;
-  readonly connectionWindow: number;
-  /** Bytes of all streams of a connection held back for slow readers. */
-  readonly maxBufferedBytes: number;
-  /** Silence, while streams are open, after which a PING is sent, ms; 0 is off. */
-  readonly keepAliveMs: number;
-  /** How long the answer to a PING may take, ms. */
-  readonly keepAliveTimeoutMs: number;
-  /** Age of a client connection at which it is sent a GOAWAY, ms; 0 is none. */
-  readonly maxAgeMs: number;
-  /** How long its streams may go on then, ms. */
-  readonly ageGraceMs: number;
-  /** RST_STREAM frames from the peer, per window. */
-  readonly maxResets: number;
-  /** Streams that the peer made Sluice reset, per window. */
-  readonly maxProvokedResets: number;
-  /** SETTINGS, PING, PRIORITY, GOAWAY and unknown frames, per window. */
-  readonly maxControlFrames: number;
-  /** DATA, HEADERS and CONTINUATION frames without content that end nothing, per window. */
-  readonly maxEmptyFrames: number;
-  /** DATA frames with little in them, per window. */
-  readonly maxTinyFrames: number;
-  /** CONTINUATION frames of one header block. */
-  readonly maxContinuations: number;
-  /** Bytes of requests kept for sending them again, per worker. */
-  readonly maxReplayBytes: number;
 }
 
 export interface OpaqueLimits {

@@ -3,7 +3,7 @@
 import { Facts } from '../http/facts.js';
 import { FIRST_REGULAR, NAME } from '../http/field-names.js';
 import { nameError, valueError } from '../http/field-syntax.js';
-import { MALFORMED } from '../http/message.js';
+import { MALFORMED } from '../http/malformed.js';
 import { OVERHEAD, SPARE } from './field-size.js';
 import type { AtomTable } from './memory/atom-table.js';
 import type { HeaderMemory } from './memory/header-memory.js';
@@ -258,7 +258,7 @@ export class FieldList {
     this.bound = this.size - SPARE * this.count;
     let template: Template | null = null;
     if (stable > 0 && others <= MAX_VOLATILE && !this.misplaced && !this.mixed()) {
-      template = memory.templates.intern(this, this.hash, stable);
+      template = memory.templates.intern(this.atom, this.hash, stable);
     }
     this.template = template;
     if (template !== null && others === 0) {

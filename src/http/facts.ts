@@ -1,12 +1,19 @@
 // What the fields of a list say, gathered one by one, with the errors that show in a field whatever message it is in.
 
-import { METHOD } from '../http1/head.js';
-import { methodOf } from '../http1/start-line.js';
 import { validAuthority } from './authority.js';
 import { FIRST_REGULAR, NAME } from './field-names.js';
 import { grpcStatus, grpcTimeout, isGrpc } from './grpc-fields.js';
-import { MALFORMED, PATH_FORM, PROTOCOL, PSEUDO, SCHEME } from './message.js';
+import { MALFORMED } from './malformed.js';
+import { METHOD, methodOf } from './methods.js';
 import { ascii, equals, HEX, skipTarget, skipToken } from './octets.js';
+
+/** Bits of `facts.pseudo`: 1 << (NAME - 1). */
+export const PSEUDO = { METHOD: 1, SCHEME: 2, AUTHORITY: 4, PATH: 8, STATUS: 16, PROTOCOL: 32 } as const;
+export const CONNECT_PROTOCOL = { NONE: 0, WEBSOCKET: 1, OTHER: 2 } as const;
+export const SCHEME = { NONE: 0, HTTP: 1, HTTPS: 2, OTHER: 3 } as const;
+
+/** Form of :path. */
+export const PATH_FORM = { NONE: 0, SLASH: 1, ASTERISK: 2, BAD: 3 } as const;
 
 const HTTP = ascii('http');
 const HTTPS = ascii('https');
@@ -29,13 +36,13 @@ export class Facts {
   error = 0;
   /** PSEUDO bits of those present. */
   pseudo = 0;
-  /** METHOD of src/http1/head.ts. */
+  /** METHOD. */
   method = 0;
   /** 100 to 599; 0 where there is none. */
   status = 0;
   /** SCHEME. */
   scheme = 0;
-  /** PROTOCOL of an extended CONNECT. */
+  /** CONNECT_PROTOCOL: what an extended CONNECT asks for (RFC 8441 section 4). */
   protocol = 0;
   /** -1 where there is none. */
   contentLength = -1;
@@ -194,7 +201,7 @@ export class Facts {
         return;
       default:
         if (length === 0 || skipToken(bytes, at, end) !== end) this.fail(MALFORMED.PROTOCOL);
-        this.protocol = equals(bytes, at, end, WEBSOCKET) ? PROTOCOL.WEBSOCKET : PROTOCOL.OTHER;
+        this.protocol = equals(bytes, at, end, WEBSOCKET) ? CONNECT_PROTOCOL.WEBSOCKET : CONNECT_PROTOCOL.OTHER;
     }
   }
 

@@ -1,7 +1,7 @@
 // Which octets may be in names and values of fields at all. Stricter than RFC 9113 section 8.2.1 demands: a name is a token of
 // RFC 9110 without upper case, a value has no control characters but HTAB.
 
-import { MALFORMED } from './message.js';
+import { MALFORMED } from './malformed.js';
 import { COLON, HT, SP, skipToken, skipValue } from './octets.js';
 
 const UPPER_A = 0x41;

@@ -1,4 +1,4 @@
-// Octet classes and byte primitives that the HTTP/1 codec is written in. Nothing here allocates after module load.
+// Octet classes and byte primitives that the codecs are written in. Nothing here allocates after module load.
 //
 // V8 folds a module's own constants into optimised code (a table's address and length too) but loads an imported binding
 // at every use. So scans live here beside their table, and hot modules keep their own copies of a few octets:

@@ -1,8 +1,9 @@
 // Bodies of HTTP/1 messages (RFC 9112 sections 6 and 7): finds their end, takes chunked framing off and puts it on.
 
 import { HEX, isValue, move } from '../http/octets.js';
-import { ERROR } from './errors.js';
-import { FRAMING, headEnd } from './head.js';
+import { MESSAGE_ERROR } from './errors.js';
+import { FRAMING } from './head.js';
+import { headEnd } from './head-parser.js';
 import { compactTrailers, writeTrailers } from './trailer.js';
 
 /** What `read` found: more is to come, the message is over, or bytes from `consumed` must be presented again with more. */
@@ -53,7 +54,7 @@ export class BodyReader {
 
   private readonly states: Uint8Array;
   private readonly framings: Uint8Array;
-  /** LENGTH: bytes to come. Chunked: bytes of the chunk to come, or its size so far. FAILED: the ERROR. */
+  /** LENGTH: bytes to come. Chunked: bytes of the chunk to come, or its size so far. FAILED: the MESSAGE_ERROR. */
   private readonly left: Float64Array;
   /** Bytes of the chunk-size line so far; in TRAILER bytes already searched for its end. */
   private readonly line: Int32Array;
@@ -82,7 +83,7 @@ export class BodyReader {
     } else this.states[slot] = DONE;
   }
 
-  /** Reads [start, end). Returns BODY or -ERROR; after an error every read returns it again. Never reads outside the range. */
+  /** Reads [start, end). Returns BODY or -MESSAGE_ERROR; after an error every read returns it again. Never reads outside the range. */
   read(slot: number, bytes: Uint8Array, start: number, end: number): number {
     this.dataStart = start;
     this.trailerStart = start;
@@ -168,40 +169,40 @@ export class BodyReader {
         case DIGITS:
           if (hex[octet] < 16) {
             left = left * 16 + hex[octet];
-            if (left > Number.MAX_SAFE_INTEGER) error = ERROR.CHUNK_TOO_LARGE;
+            if (left > Number.MAX_SAFE_INTEGER) error = MESSAGE_ERROR.CHUNK_TOO_LARGE;
             state = DIGITS;
-          } else if (state === SIZE) error = ERROR.CHUNK_SIZE;
+          } else if (state === SIZE) error = MESSAGE_ERROR.CHUNK_SIZE;
           else if (octet === CR) state = SIZE_LF;
           else if (octet === SEMICOLON) state = EXTENSION;
           else if (octet === SP || octet === HT) state = GAP;
-          else error = octet === LF ? ERROR.CHUNK_LINE_END : ERROR.CHUNK_SIZE;
+          else error = octet === LF ? MESSAGE_ERROR.CHUNK_LINE_END : MESSAGE_ERROR.CHUNK_SIZE;
           line++;
           break;
         case GAP:
           if (octet === SEMICOLON) state = EXTENSION;
-          else if (octet !== SP && octet !== HT) error = ERROR.CHUNK_SIZE;
+          else if (octet !== SP && octet !== HT) error = MESSAGE_ERROR.CHUNK_SIZE;
           line++;
           break;
         case EXTENSION:
           if (octet === CR) state = SIZE_LF;
-          else if (!isValue(octet)) error = ERROR.CHUNK_LINE_END;
+          else if (!isValue(octet)) error = MESSAGE_ERROR.CHUNK_LINE_END;
           line++;
           break;
         case SIZE_LF:
-          if (octet !== LF) error = ERROR.CHUNK_LINE_END;
+          if (octet !== LF) error = MESSAGE_ERROR.CHUNK_LINE_END;
           state = left === 0 ? TRAILER : DATA;
           line = 0;
           break;
         case DATA_CR:
-          if (octet !== CR) error = ERROR.CHUNK_DATA_END;
+          if (octet !== CR) error = MESSAGE_ERROR.CHUNK_DATA_END;
           state = DATA_LF;
           break;
         case DATA_LF:
-          if (octet !== LF) error = ERROR.CHUNK_DATA_END;
+          if (octet !== LF) error = MESSAGE_ERROR.CHUNK_DATA_END;
           state = SIZE;
           break;
       }
-      if (error === 0 && line > MAX_CHUNK_LINE) error = ERROR.CHUNK_LINE_TOO_LONG;
+      if (error === 0 && line > MAX_CHUNK_LINE) error = MESSAGE_ERROR.CHUNK_LINE_TOO_LONG;
       if (error !== 0) break;
     }
     this.dataStart = dataStart;
@@ -217,17 +218,18 @@ export class BodyReader {
   /** The section is read when it is here as a whole; `line` remembers how far its end was searched. */
   private readTrailer(slot: number, bytes: Uint8Array, start: number, end: number): number {
     if (start === end) return BODY.MORE;
-    if (bytes[start] === LF) return this.fail(slot, ERROR.LINE_END);
+    if (bytes[start] === LF) return this.fail(slot, MESSAGE_ERROR.LINE_END);
     if (bytes[start] === CR) {
       if (start + 1 === end) return BODY.HELD;
-      if (bytes[start + 1] !== LF) return this.fail(slot, ERROR.LINE_END);
+      if (bytes[start + 1] !== LF) return this.fail(slot, MESSAGE_ERROR.LINE_END);
       this.states[slot] = DONE;
       this.consumed = start + 2;
       return BODY.DONE;
     }
     const searched = this.line[slot] - 3;
     const after = headEnd(bytes, searched > 0 ? start + searched : start, end);
-    if ((after === 0 ? end : after) - start > this.maxTrailerBytes) return this.fail(slot, ERROR.TRAILER_TOO_LARGE);
+    if ((after === 0 ? end : after) - start > this.maxTrailerBytes)
+      return this.fail(slot, MESSAGE_ERROR.TRAILER_TOO_LARGE);
     if (after === 0) {
       this.line[slot] = end - start;
       return BODY.HELD;

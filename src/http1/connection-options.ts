@@ -1,13 +1,13 @@
 // Connection options (RFC 9110 section 7.6.1): what they say about this connection and which fields they make hop-by-hop.
 
 import { ascii, equals, HT, SP, skipSpace, skipToken } from '../http/octets.js';
-import { ERROR } from './errors.js';
+import { MESSAGE_ERROR } from './errors.js';
 import type { Head } from './head.js';
 
 /** Bits that `connectionOptions` returns. */
 export const OPTION = { CLOSE: 1, KEEP_ALIVE: 2, UPGRADE: 4, NAMED: 8 } as const;
 
-/** KIND.HOP of `head.kind`. */
+/** FIELD_KIND.HOP of `head.kind`. */
 const HOP = 1;
 const COMMA = 0x2c;
 const SLASH = 0x2f;
@@ -46,7 +46,7 @@ const END_TO_END = [
   'x-real-ip',
 ].map(ascii);
 
-/** OPTION bits of one Connection value, or -ERROR. */
+/** OPTION bits of one Connection value, or -MESSAGE_ERROR. */
 export function connectionOptions(bytes: Uint8Array, start: number, end: number, head: Head): number {
   if (equals(bytes, start, end, KEEP_ALIVE)) return OPTION.KEEP_ALIVE;
   let options = 0;
@@ -54,7 +54,7 @@ export function connectionOptions(bytes: Uint8Array, start: number, end: number,
     const first = optionStart(bytes, p, end);
     if (first === end) break;
     const last = optionEnd(bytes, first, end);
-    if (last < 0 || ++head.optionCount > MAX_OPTIONS) return -ERROR.CONNECTION_INVALID;
+    if (last < 0 || ++head.optionCount > MAX_OPTIONS) return -MESSAGE_ERROR.CONNECTION_INVALID;
     if (equals(bytes, first, last, CLOSE)) options |= OPTION.CLOSE;
     else if (equals(bytes, first, last, KEEP_ALIVE)) options |= OPTION.KEEP_ALIVE;
     else if (equals(bytes, first, last, UPGRADE)) options |= OPTION.UPGRADE;
@@ -64,7 +64,7 @@ export function connectionOptions(bytes: Uint8Array, start: number, end: number,
   return options;
 }
 
-/** Persistence, upgrade and the fields that end here. `head.chunked` and `hasBody` must be final. Returns 0 or an ERROR. */
+/** Persistence, upgrade and the fields that end here. `head.chunked` and `hasBody` must be final. Returns 0 or a MESSAGE_ERROR. */
 export function connectionMeaning(bytes: Uint8Array, head: Head): number {
   const { options, minor } = head;
   if ((options & OPTION.CLOSE) !== 0) head.keepAlive = false;
@@ -108,15 +108,15 @@ export function dropFields(bytes: Uint8Array, head: Head, name: Uint8Array): voi
   }
 }
 
-/** Makes the fields that the value [start, end) names hop-by-hop. Returns 0 or -ERROR. */
+/** Makes the fields that the value [start, end) names hop-by-hop. Returns 0 or -MESSAGE_ERROR. */
 function dropNamed(bytes: Uint8Array, start: number, end: number, head: Head): number {
   for (let p = start; p < end; ) {
     const first = optionStart(bytes, p, end);
     if (first === end) break;
     const last = optionEnd(bytes, first, end);
-    if (last < 0) return -ERROR.CONNECTION_INVALID;
+    if (last < 0) return -MESSAGE_ERROR.CONNECTION_INVALID;
     if (isEndToEnd(bytes, first, last)) {
-      if (head.status === 0) return -ERROR.CONNECTION_NAMES;
+      if (head.status === 0) return -MESSAGE_ERROR.CONNECTION_NAMES;
     } else if (!equals(bytes, first, last, TE)) {
       const { fields, kind } = head;
       for (let i = 0; i < head.count; i++) {

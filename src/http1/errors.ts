@@ -1,12 +1,10 @@
 // Why a message was refused. The codec returns the negated code; the table says what to answer.
 
 import { ascii } from '../http/octets.js';
-import { RESPONSE_REASONS } from '../metrics/layout.js';
-
-export type ResponseReason = (typeof RESPONSE_REASONS)[number];
+import { RESPONSE_REASONS, type ResponseReason } from '../http/response-reasons.js';
 
 /** Codes of what the peer did wrong; `parseResponse` adds UPSTREAM to them. */
-export const ERROR = {
+export const MESSAGE_ERROR = {
   REQUEST_LINE: 1,
   METHOD: 2,
   TARGET: 3,
@@ -79,58 +77,58 @@ const info = (status: number, reason: ResponseReason, detail: string): ErrorInfo
 const bad = (detail: string): ErrorInfo => info(400, 'bad-request', detail);
 
 const REQUEST_ERRORS: Readonly<Record<number, ErrorInfo>> = {
-  [ERROR.REQUEST_LINE]: bad('malformed request line'),
-  [ERROR.METHOD]: bad('invalid method'),
-  [ERROR.TARGET]: bad('invalid request target'),
-  [ERROR.TARGET_FORM]: bad('this form of request target does not go with the method'),
-  [ERROR.TARGET_TOO_LONG]: info(414, 'target-too-long', 'request target too long'),
-  [ERROR.VERSION]: info(505, 'version-not-supported', 'only HTTP/1.0 and HTTP/1.1 are spoken here'),
-  [ERROR.EMPTY_LINES]: bad('too many empty lines before the request line'),
-  [ERROR.HEADER_TOO_LARGE]: info(431, 'header-too-large', 'message head too large'),
-  [ERROR.TOO_MANY_FIELDS]: info(431, 'header-too-large', 'too many header fields'),
-  [ERROR.LINE_END]: bad('a line must end in CRLF'),
-  [ERROR.CONTROL]: bad('control character in a field value'),
-  [ERROR.FIELD_NAME]: bad('invalid field name'),
-  [ERROR.SPACE_BEFORE_COLON]: bad('whitespace between field name and colon'),
-  [ERROR.OBS_FOLD]: bad('folded field line'),
-  [ERROR.LEADING_WHITESPACE]: bad('whitespace before the first field'),
-  [ERROR.LOOKALIKE]: bad('field name imitates a framing field'),
-  [ERROR.HOST_MISSING]: bad('Host is missing'),
-  [ERROR.HOST_DUPLICATE]: bad('more than one Host'),
-  [ERROR.HOST_INVALID]: bad('invalid Host'),
-  [ERROR.LENGTH_INVALID]: bad('invalid Content-Length'),
-  [ERROR.LENGTH_DUPLICATE]: bad('more than one Content-Length'),
-  [ERROR.LENGTH_TOO_LARGE]: bad('Content-Length too large'),
-  [ERROR.LENGTH_AND_CODING]: bad('Content-Length and Transfer-Encoding together'),
-  [ERROR.CODING_INVALID]: bad('Transfer-Encoding does not end in one chunked'),
-  [ERROR.CODING_DUPLICATE]: bad('more than one Transfer-Encoding'),
-  [ERROR.CODING_UNKNOWN]: info(501, 'not-implemented', 'transfer coding other than chunked'),
-  [ERROR.CODING_IN_1_0]: bad('Transfer-Encoding in an HTTP/1.0 message'),
-  [ERROR.BODY_NOT_ALLOWED]: bad('this method takes no body'),
-  [ERROR.CONNECTION_INVALID]: bad('invalid Connection'),
-  [ERROR.CONNECTION_NAMES]: bad('Connection names an end-to-end field'),
-  [ERROR.EXPECTATION]: info(417, 'expectation', 'expectation other than 100-continue'),
-  [ERROR.CONNECT_IN_1_0]: bad('CONNECT in an HTTP/1.0 request'),
-  [ERROR.STATUS_LINE]: bad('malformed status line'),
-  [ERROR.SWITCHING]: bad('101 without Upgrade'),
-  [ERROR.CHUNK_SIZE]: bad('invalid chunk size'),
-  [ERROR.CHUNK_TOO_LARGE]: bad('chunk size too large'),
-  [ERROR.CHUNK_LINE_TOO_LONG]: bad('chunk extension too long'),
-  [ERROR.CHUNK_LINE_END]: bad('a chunk line must end in CRLF'),
-  [ERROR.CHUNK_DATA_END]: bad('chunk data not followed by CRLF'),
-  [ERROR.TRAILER_TOO_LARGE]: info(431, 'header-too-large', 'trailer section too large'),
-  [ERROR.MALFORMED]: bad('malformed HTTP/2 message'),
-  [ERROR.CONNECTION_FIELD]: bad('connection-specific field in HTTP/2'),
-  [ERROR.PROTOCOL]: info(501, 'not-implemented', 'extended CONNECT for a protocol other than websocket'),
-  [ERROR.WEBSOCKET_KEY]: bad('invalid Sec-WebSocket-Key'),
-  [ERROR.WEBSOCKET_ACCEPT]: bad('Sec-WebSocket-Accept does not go with the key'),
-  [ERROR.NOT_SWITCHED]: bad('success without a switch of protocols'),
+  [MESSAGE_ERROR.REQUEST_LINE]: bad('malformed request line'),
+  [MESSAGE_ERROR.METHOD]: bad('invalid method'),
+  [MESSAGE_ERROR.TARGET]: bad('invalid request target'),
+  [MESSAGE_ERROR.TARGET_FORM]: bad('this form of request target does not go with the method'),
+  [MESSAGE_ERROR.TARGET_TOO_LONG]: info(414, 'target-too-long', 'request target too long'),
+  [MESSAGE_ERROR.VERSION]: info(505, 'version-not-supported', 'only HTTP/1.0 and HTTP/1.1 are spoken here'),
+  [MESSAGE_ERROR.EMPTY_LINES]: bad('too many empty lines before the request line'),
+  [MESSAGE_ERROR.HEADER_TOO_LARGE]: info(431, 'header-too-large', 'message head too large'),
+  [MESSAGE_ERROR.TOO_MANY_FIELDS]: info(431, 'header-too-large', 'too many header fields'),
+  [MESSAGE_ERROR.LINE_END]: bad('a line must end in CRLF'),
+  [MESSAGE_ERROR.CONTROL]: bad('control character in a field value'),
+  [MESSAGE_ERROR.FIELD_NAME]: bad('invalid field name'),
+  [MESSAGE_ERROR.SPACE_BEFORE_COLON]: bad('whitespace between field name and colon'),
+  [MESSAGE_ERROR.OBS_FOLD]: bad('folded field line'),
+  [MESSAGE_ERROR.LEADING_WHITESPACE]: bad('whitespace before the first field'),
+  [MESSAGE_ERROR.LOOKALIKE]: bad('field name imitates a framing field'),
+  [MESSAGE_ERROR.HOST_MISSING]: bad('Host is missing'),
+  [MESSAGE_ERROR.HOST_DUPLICATE]: bad('more than one Host'),
+  [MESSAGE_ERROR.HOST_INVALID]: bad('invalid Host'),
+  [MESSAGE_ERROR.LENGTH_INVALID]: bad('invalid Content-Length'),
+  [MESSAGE_ERROR.LENGTH_DUPLICATE]: bad('more than one Content-Length'),
+  [MESSAGE_ERROR.LENGTH_TOO_LARGE]: bad('Content-Length too large'),
+  [MESSAGE_ERROR.LENGTH_AND_CODING]: bad('Content-Length and Transfer-Encoding together'),
+  [MESSAGE_ERROR.CODING_INVALID]: bad('Transfer-Encoding does not end in one chunked'),
+  [MESSAGE_ERROR.CODING_DUPLICATE]: bad('more than one Transfer-Encoding'),
+  [MESSAGE_ERROR.CODING_UNKNOWN]: info(501, 'not-implemented', 'transfer coding other than chunked'),
+  [MESSAGE_ERROR.CODING_IN_1_0]: bad('Transfer-Encoding in an HTTP/1.0 message'),
+  [MESSAGE_ERROR.BODY_NOT_ALLOWED]: bad('this method takes no body'),
+  [MESSAGE_ERROR.CONNECTION_INVALID]: bad('invalid Connection'),
+  [MESSAGE_ERROR.CONNECTION_NAMES]: bad('Connection names an end-to-end field'),
+  [MESSAGE_ERROR.EXPECTATION]: info(417, 'expectation', 'expectation other than 100-continue'),
+  [MESSAGE_ERROR.CONNECT_IN_1_0]: bad('CONNECT in an HTTP/1.0 request'),
+  [MESSAGE_ERROR.STATUS_LINE]: bad('malformed status line'),
+  [MESSAGE_ERROR.SWITCHING]: bad('101 without Upgrade'),
+  [MESSAGE_ERROR.CHUNK_SIZE]: bad('invalid chunk size'),
+  [MESSAGE_ERROR.CHUNK_TOO_LARGE]: bad('chunk size too large'),
+  [MESSAGE_ERROR.CHUNK_LINE_TOO_LONG]: bad('chunk extension too long'),
+  [MESSAGE_ERROR.CHUNK_LINE_END]: bad('a chunk line must end in CRLF'),
+  [MESSAGE_ERROR.CHUNK_DATA_END]: bad('chunk data not followed by CRLF'),
+  [MESSAGE_ERROR.TRAILER_TOO_LARGE]: info(431, 'header-too-large', 'trailer section too large'),
+  [MESSAGE_ERROR.MALFORMED]: bad('malformed HTTP/2 message'),
+  [MESSAGE_ERROR.CONNECTION_FIELD]: bad('connection-specific field in HTTP/2'),
+  [MESSAGE_ERROR.PROTOCOL]: info(501, 'not-implemented', 'extended CONNECT for a protocol other than websocket'),
+  [MESSAGE_ERROR.WEBSOCKET_KEY]: bad('invalid Sec-WebSocket-Key'),
+  [MESSAGE_ERROR.WEBSOCKET_ACCEPT]: bad('Sec-WebSocket-Accept does not go with the key'),
+  [MESSAGE_ERROR.NOT_SWITCHED]: bad('success without a switch of protocols'),
 };
 
 const UNKNOWN = bad('malformed message');
 
 /** By code: what to answer. Codes with UPSTREAM added are 502 with the same detail. */
-export const ERRORS: readonly ErrorInfo[] = Array.from({ length: 2 * UPSTREAM }, (_, code) => {
+export const MESSAGE_ERRORS: readonly ErrorInfo[] = Array.from({ length: 2 * UPSTREAM }, (_, code) => {
   const request = REQUEST_ERRORS[code % UPSTREAM] ?? UNKNOWN;
   return code < UPSTREAM ? request : info(502, 'upstream-protocol', request.detail);
 });

@@ -3,14 +3,14 @@
 import { validAuthority } from '../http/authority.js';
 import { ascii, equals, HEX, HT, SP, same, skipSpace, skipToken, skipValue, trimEnd } from '../http/octets.js';
 import { connectionOptions } from './connection-options.js';
-import { ERROR } from './errors.js';
+import { MESSAGE_ERROR } from './errors.js';
 import type { Head } from './head.js';
 
 /** `head.kind`: what becomes of a field. Only FORWARD is copied by the writers. */
-export const KIND = { FORWARD: 0, HOP: 1, FRAMING: 2, HOST: 3 } as const;
+export const FIELD_KIND = { FORWARD: 0, HOP: 1, FRAMING: 2, HOST: 3 } as const;
 
 const hex = HEX;
-const FORWARD = KIND.FORWARD;
+const FORWARD = FIELD_KIND.FORWARD;
 const LF = 0x0a;
 const CR = 0x0d;
 const COLON = 0x3a;
@@ -41,7 +41,7 @@ const LONGEST_KNOWN = 17;
 
 /**
  * Parses field lines from `from` to the blank line and fills `head.fields`, `head.kind` and what the known fields say.
- * Returns the position after the blank line, 0 where the bytes end before it, or -ERROR.
+ * Returns the position after the blank line, 0 where the bytes end before it, or -MESSAGE_ERROR.
  */
 export function parseFields(bytes: Uint8Array, from: number, stop: number, head: Head, maxFields: number): number {
   const { fields, kind } = head;
@@ -51,7 +51,7 @@ export function parseFields(bytes: Uint8Array, from: number, stop: number, head:
     if (p === stop) return 0;
     if (bytes[p] === CR) {
       if (p + 1 === stop) return 0;
-      if (bytes[p + 1] !== LF) return -ERROR.LINE_END;
+      if (bytes[p + 1] !== LF) return -MESSAGE_ERROR.LINE_END;
       head.count = count;
       return p + 2;
     }
@@ -61,14 +61,14 @@ export function parseFields(bytes: Uint8Array, from: number, stop: number, head:
     if (bytes[nameEnd] !== COLON || nameEnd === nameStart) {
       return -nameError(bytes[nameEnd], nameEnd === nameStart, count === 0);
     }
-    if (count === maxFields) return -ERROR.TOO_MANY_FIELDS;
+    if (count === maxFields) return -MESSAGE_ERROR.TOO_MANY_FIELDS;
     const valueStart = skipSpace(bytes, nameEnd + 1, stop);
     p = skipValue(bytes, valueStart, stop);
     if (p === stop) return 0;
-    if (bytes[p] !== CR) return bytes[p] === LF ? -ERROR.LINE_END : -ERROR.CONTROL;
+    if (bytes[p] !== CR) return bytes[p] === LF ? -MESSAGE_ERROR.LINE_END : -MESSAGE_ERROR.CONTROL;
     const valueEnd = trimEnd(bytes, valueStart, p);
     if (++p === stop) return 0;
-    if (bytes[p] !== LF) return -ERROR.LINE_END;
+    if (bytes[p] !== LF) return -MESSAGE_ERROR.LINE_END;
     p++;
     const field = count << 2;
     fields[field] = nameStart;
@@ -88,13 +88,13 @@ export function parseFields(bytes: Uint8Array, from: number, stop: number, head:
 /** What is wrong with a line whose name stops at `octet`. */
 export function nameError(octet: number, empty: boolean, first: boolean): number {
   if (octet === SP || octet === HT) {
-    if (!empty) return ERROR.SPACE_BEFORE_COLON;
-    return first ? ERROR.LEADING_WHITESPACE : ERROR.OBS_FOLD;
+    if (!empty) return MESSAGE_ERROR.SPACE_BEFORE_COLON;
+    return first ? MESSAGE_ERROR.LEADING_WHITESPACE : MESSAGE_ERROR.OBS_FOLD;
   }
-  return empty && octet === LF ? ERROR.LINE_END : ERROR.FIELD_NAME;
+  return empty && octet === LF ? MESSAGE_ERROR.LINE_END : MESSAGE_ERROR.FIELD_NAME;
 }
 
-/** Notes what a field of a known name's length says. Returns its KIND or -ERROR. */
+/** Notes what a field of a known name's length says. Returns its FIELD_KIND or -MESSAGE_ERROR. */
 function recognise(
   bytes: Uint8Array,
   name: number,
@@ -106,66 +106,66 @@ function recognise(
 ): number {
   switch (length) {
     case 2:
-      return same(bytes, name, TE) ? te(bytes, start, end, head) : KIND.FORWARD;
+      return same(bytes, name, TE) ? te(bytes, start, end, head) : FIELD_KIND.FORWARD;
     case 4:
-      return head.status === 0 && same(bytes, name, HOST) ? host(bytes, start, end, head, index) : KIND.FORWARD;
+      return head.status === 0 && same(bytes, name, HOST) ? host(bytes, start, end, head, index) : FIELD_KIND.FORWARD;
     case 6:
-      return head.status === 0 && same(bytes, name, EXPECT) ? expect(bytes, start, end, head) : KIND.FORWARD;
+      return head.status === 0 && same(bytes, name, EXPECT) ? expect(bytes, start, end, head) : FIELD_KIND.FORWARD;
     case 7:
       if (same(bytes, name, TRAILER)) head.trailer = true;
-      return same(bytes, name, UPGRADE) ? upgrade(start, end, head) : KIND.FORWARD;
+      return same(bytes, name, UPGRADE) ? upgrade(start, end, head) : FIELD_KIND.FORWARD;
     case 10:
       if (same(bytes, name, CONNECTION)) return connection(bytes, start, end, head);
-      return same(bytes, name, KEEP_ALIVE) ? KIND.HOP : KIND.FORWARD;
+      return same(bytes, name, KEEP_ALIVE) ? FIELD_KIND.HOP : FIELD_KIND.FORWARD;
     case 14:
       if (same(bytes, name, CONTENT) && same(bytes, name + 8, LENGTH)) {
         if (bytes[name + 7] === HYPHEN) return contentLength(bytes, start, end, head);
-        if (bytes[name + 7] === UNDERSCORE) return -ERROR.LOOKALIKE;
+        if (bytes[name + 7] === UNDERSCORE) return -MESSAGE_ERROR.LOOKALIKE;
       }
-      return same(bytes, name, HTTP2_SETTINGS) ? KIND.HOP : KIND.FORWARD;
+      return same(bytes, name, HTTP2_SETTINGS) ? FIELD_KIND.HOP : FIELD_KIND.FORWARD;
     case 16:
-      return same(bytes, name, PROXY_CONNECTION) ? KIND.HOP : KIND.FORWARD;
+      return same(bytes, name, PROXY_CONNECTION) ? FIELD_KIND.HOP : FIELD_KIND.FORWARD;
     case 17:
       if (same(bytes, name, TRANSFER) && same(bytes, name + 9, ENCODING)) {
         if (bytes[name + 8] === HYPHEN) return transferEncoding(bytes, start, end, head);
-        if (bytes[name + 8] === UNDERSCORE) return -ERROR.LOOKALIKE;
+        if (bytes[name + 8] === UNDERSCORE) return -MESSAGE_ERROR.LOOKALIKE;
       }
-      return KIND.FORWARD;
+      return FIELD_KIND.FORWARD;
     default:
-      return KIND.FORWARD;
+      return FIELD_KIND.FORWARD;
   }
 }
 
 function host(bytes: Uint8Array, start: number, end: number, head: Head, index: number): number {
-  if (head.hostStart >= 0) return -ERROR.HOST_DUPLICATE;
+  if (head.hostStart >= 0) return -MESSAGE_ERROR.HOST_DUPLICATE;
   // An empty Host is what a target without authority calls for (RFC 9112 section 3.2).
-  if (start !== end && !validAuthority(bytes, start, end, false)) return -ERROR.HOST_INVALID;
+  if (start !== end && !validAuthority(bytes, start, end, false)) return -MESSAGE_ERROR.HOST_INVALID;
   head.hostStart = start;
   head.hostEnd = end;
   head.hostIndex = index;
-  return KIND.FORWARD;
+  return FIELD_KIND.FORWARD;
 }
 
 /** One number. Lists and repetitions are refused even where all values are equal, which RFC 9112 section 6.3 allows. */
 function contentLength(bytes: Uint8Array, start: number, end: number, head: Head): number {
-  if (head.contentLength >= 0) return -ERROR.LENGTH_DUPLICATE;
-  if (start === end) return -ERROR.LENGTH_INVALID;
+  if (head.contentLength >= 0) return -MESSAGE_ERROR.LENGTH_DUPLICATE;
+  if (start === end) return -MESSAGE_ERROR.LENGTH_INVALID;
   let value = 0;
   for (let p = start; p < end; p++) {
     const digit = hex[bytes[p]];
-    if (digit > 9) return -ERROR.LENGTH_INVALID;
+    if (digit > 9) return -MESSAGE_ERROR.LENGTH_INVALID;
     value = value * 10 + digit;
-    if (value > Number.MAX_SAFE_INTEGER) return -ERROR.LENGTH_TOO_LARGE;
+    if (value > Number.MAX_SAFE_INTEGER) return -MESSAGE_ERROR.LENGTH_TOO_LARGE;
   }
   head.contentLength = value;
-  return KIND.FRAMING;
+  return FIELD_KIND.FRAMING;
 }
 
 function transferEncoding(bytes: Uint8Array, start: number, end: number, head: Head): number {
-  if (head.chunked) return -ERROR.CODING_DUPLICATE;
+  if (head.chunked) return -MESSAGE_ERROR.CODING_DUPLICATE;
   if (equals(bytes, start, end, CHUNKED)) {
     head.chunked = true;
-    return KIND.FRAMING;
+    return FIELD_KIND.FRAMING;
   }
   return -codingError(bytes, start, end);
 }
@@ -176,11 +176,11 @@ function codingError(bytes: Uint8Array, start: number, end: number): number {
   for (;;) {
     const coding = p;
     p = skipToken(bytes, p, end);
-    if (p === coding) return ERROR.CODING_INVALID;
+    if (p === coding) return MESSAGE_ERROR.CODING_INVALID;
     const chunked = equals(bytes, coding, p, CHUNKED);
     p = skipSpace(bytes, p, end);
-    if (p === end) return chunked ? ERROR.CODING_UNKNOWN : ERROR.CODING_INVALID;
-    if (chunked || bytes[p] !== COMMA) return ERROR.CODING_INVALID;
+    if (p === end) return chunked ? MESSAGE_ERROR.CODING_UNKNOWN : MESSAGE_ERROR.CODING_INVALID;
+    if (chunked || bytes[p] !== COMMA) return MESSAGE_ERROR.CODING_INVALID;
     p = skipSpace(bytes, p + 1, end);
   }
 }
@@ -189,7 +189,7 @@ function connection(bytes: Uint8Array, start: number, end: number, head: Head): 
   const options = connectionOptions(bytes, start, end, head);
   if (options < 0) return options;
   head.options |= options;
-  return KIND.HOP;
+  return FIELD_KIND.HOP;
 }
 
 /** Upgrade is written anew with its Connection option; two of them are no upgrade at all. */
@@ -197,19 +197,19 @@ function upgrade(start: number, end: number, head: Head): number {
   head.upgrades++;
   head.upgradeStart = start;
   head.upgradeEnd = end;
-  return KIND.HOP;
+  return FIELD_KIND.HOP;
 }
 
 /** `TE: trailers` is true of us, since trailers are forwarded; other codings we don't decode. */
 function te(bytes: Uint8Array, start: number, end: number, head: Head): number {
-  if (head.status !== 0 || head.te || !equals(bytes, start, end, TRAILERS)) return KIND.HOP;
+  if (head.status !== 0 || head.te || !equals(bytes, start, end, TRAILERS)) return FIELD_KIND.HOP;
   head.te = true;
-  return KIND.FORWARD;
+  return FIELD_KIND.FORWARD;
 }
 
 /** Variants of Expect that parsers read differently are a way to desynchronise two of them: exactly one is forwarded. */
 function expect(bytes: Uint8Array, start: number, end: number, head: Head): number {
-  if (head.expectContinue || !equals(bytes, start, end, CONTINUE)) return -ERROR.EXPECTATION;
+  if (head.expectContinue || !equals(bytes, start, end, CONTINUE)) return -MESSAGE_ERROR.EXPECTATION;
   head.expectContinue = true;
-  return KIND.FORWARD;
+  return FIELD_KIND.FORWARD;
 }

@@ -1,7 +1,7 @@
-// Pieces of the start line: HTTP-version and method (RFC 9112 sections 2.3 and 3.1).
+// HTTP-version, which both kinds of start line have (RFC 9112 section 2.3).
 
 import { ascii } from '../http/octets.js';
-import { ERROR } from './errors.js';
+import { MESSAGE_ERROR } from './errors.js';
 
 const DOT = 0x2e;
 const ZERO = 0x30;
@@ -10,11 +10,8 @@ const NINE = 0x39;
 const VERSION = ascii('HTTP/1.');
 /** Octets of an HTTP-version. */
 export const VERSION_LENGTH = 8;
-/** In the order of METHOD. */
-const METHODS = ['', 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'].map(ascii);
-const GET = METHODS[1];
 
-/** The minor version's digit (its octet) of the HTTP-version at `at`, 0 where the bytes end before it, or -ERROR. */
+/** The minor version's digit (its octet) of the HTTP-version at `at`, 0 where the bytes end before it, or -MESSAGE_ERROR. */
 export function versionDigit(bytes: Uint8Array, at: number, stop: number, malformed: number): number {
   const digit = at + VERSION.length;
   if (digit >= stop || !isHttp1(bytes, at)) return otherVersion(bytes, at, stop, malformed);
@@ -42,20 +39,5 @@ function otherVersion(bytes: Uint8Array, at: number, stop: number, malformed: nu
     const digit = i === 5 || i === 7;
     if (digit ? octet < ZERO || octet > NINE : octet !== VERSION[i]) return -malformed;
   }
-  return -ERROR.VERSION;
-}
-
-/** METHOD of the token [start, end). Names are case-sensitive (RFC 9110 section 9.1). */
-export function methodOf(bytes: Uint8Array, start: number, end: number): number {
-  const length = end - start;
-  if (length === GET.length && isMethod(bytes, start, GET)) return 1;
-  for (let method = 2; method < METHODS.length; method++) {
-    if (METHODS[method].length === length && isMethod(bytes, start, METHODS[method])) return method;
-  }
-  return 0;
-}
-
-function isMethod(bytes: Uint8Array, start: number, name: Uint8Array): boolean {
-  for (let i = 0; i < name.length; i++) if (bytes[start + i] !== name[i]) return false;
-  return true;
+  return -MESSAGE_ERROR.VERSION;
 }

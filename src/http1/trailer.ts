@@ -1,7 +1,7 @@
 // Trailer sections (RFC 9110 section 6.5, RFC 9112 section 7.1.2). Rare, so clarity goes first here.
 
 import { ascii, COLON, CR, LF, SP, skipSpace, skipToken, skipValue, trimEnd } from '../http/octets.js';
-import { ERROR } from './errors.js';
+import { MESSAGE_ERROR } from './errors.js';
 import { nameError } from './fields.js';
 
 /** Fields that act on a message before its end is seen: framing, routing, control, authentication, content (section 6.5.1). */
@@ -41,20 +41,21 @@ const UNDERSCORE = 0x5f;
 /**
  * Validates the field lines in [start, end), removes those that may not be trailers and the whitespace around values.
  * Works in place and never grows: `name:value` stays as it is, `writeTrailers` puts the space in.
- * Returns the new end or -ERROR.
+ * Returns the new end or -MESSAGE_ERROR.
  */
 export function compactTrailers(bytes: Uint8Array, start: number, end: number): number {
   let out = start;
   for (let p = start; p < end; ) {
     const name = p;
     const nameEnd = skipToken(bytes, p, end);
-    if (nameEnd === end) return -ERROR.FIELD_NAME;
+    if (nameEnd === end) return -MESSAGE_ERROR.FIELD_NAME;
     if (nameEnd === name || bytes[nameEnd] !== COLON) return -nameError(bytes[nameEnd], nameEnd === name, p === start);
     const value = skipSpace(bytes, nameEnd + 1, end);
     const spaced = value > nameEnd + 1;
     p = skipValue(bytes, value, end);
-    if (p + 1 >= end || bytes[p] !== CR) return p < end && bytes[p] !== LF ? -ERROR.CONTROL : -ERROR.LINE_END;
-    if (bytes[p + 1] !== LF) return -ERROR.LINE_END;
+    if (p + 1 >= end || bytes[p] !== CR)
+      return p < end && bytes[p] !== LF ? -MESSAGE_ERROR.CONTROL : -MESSAGE_ERROR.LINE_END;
+    if (bytes[p + 1] !== LF) return -MESSAGE_ERROR.LINE_END;
     const valueEnd = trimEnd(bytes, value, p);
     p += 2;
     if (isForbiddenTrailer(bytes, name, nameEnd)) continue;

@@ -2,9 +2,10 @@
 // `bytes` holds both the parsed head and the output, which must not overlap. All writers return the position after what
 // they wrote, or -1 where it would pass `limit` (what was written up to there is to be thrown away).
 
+import { METHOD } from '../http/methods.js';
 import { ascii, CR, copy, put, putDecimal, SP } from '../http/octets.js';
-import { RESPONSE_REASONS } from '../metrics/layout.js';
-import { FORM, FRAMING, type Head, METHOD } from './head.js';
+import { RESPONSE_REASONS } from '../http/response-reasons.js';
+import { FORM, FRAMING, type Head } from './head.js';
 
 /** What a response says about its connection. KEEP_ALIVE is for HTTP/1.0 clients that asked for it. */
 export const CONNECTION = { NONE: 0, CLOSE: 1, KEEP_ALIVE: 2, UPGRADE: 3 } as const;

@@ -1,25 +1,14 @@
 // What a peer can make us do for nothing, and how much of it is taken: counted per connection and period. Beyond the limit the
 // connection ends with ENHANCE_YOUR_CALM (RFC 9113 section 10.5).
-import { LIMITS, W } from '../metrics/layout.js';
+
 import { type Connection, ROLE } from './connection.js';
-import { ERROR } from './frame.js';
+import { H2_ERROR } from './frame.js';
+import { LIMIT } from './limits.js';
 import type { Sender } from './sender.js';
 import type { Core } from './shared-state.js';
 
 /** Length of a period, ms. */
 export const PERIOD_MS = 10_000;
-
-export const LIMIT = {
-  STREAMS: LIMITS.indexOf('h2-streams'),
-  RESETS: LIMITS.indexOf('h2-resets'),
-  PROVOKED: LIMITS.indexOf('h2-provoked-resets'),
-  CONTROLS: LIMITS.indexOf('h2-control-frames'),
-  EMPTIES: LIMITS.indexOf('h2-empty-frames'),
-  TINIES: LIMITS.indexOf('h2-tiny-data'),
-  CONTINUATIONS: LIMITS.indexOf('h2-continuations'),
-  HEADER_BYTES: LIMITS.indexOf('h2-header-bytes'),
-  BUFFERED: LIMITS.indexOf('h2-buffered'),
-} as const;
 
 export class Abuse {
   constructor(
@@ -67,15 +56,15 @@ export class Abuse {
     return frames > 2 * (c.opened - c.openedBefore);
   }
 
-  /** Counts a limit and ends the connection over it. */
+  /** Counts a limit (LIMIT) and ends the connection over it. */
   calm(c: Connection, limit: number): void {
-    this.core.values[W.LIMIT + limit]++;
-    this.sender.fail(c, ERROR.ENHANCE_YOUR_CALM);
+    this.limited(limit);
+    this.sender.fail(c, H2_ERROR.ENHANCE_YOUR_CALM);
   }
 
   /** Counts a limit. */
   limited(limit: number): void {
-    this.core.values[W.LIMIT + limit]++;
+    this.core.values[this.core.limitsAt + limit]++;
   }
 
   private period(c: Connection): void {

@@ -1,11 +1,11 @@
 // The state of one HTTP/2 connection, whichever side of it we are on. Nothing here does anything: the receiver, the sender and
 // the streams' store work on it.
-import type { Http2Limits } from '../config/model.js';
 import { Decoder } from '../hpack/decoder.js';
 import { Encoder } from '../hpack/encoder.js';
 import type { HeaderMemory } from '../hpack/memory/header-memory.js';
-import { H2_ROLES, h2Base } from '../metrics/layout.js';
+import { H2_ROLES } from './counters.js';
 import { DEFAULT_WINDOW, FRAME_HEADER_BYTES, PREFACE } from './frame.js';
+import type { Http2Limits } from './limits.js';
 
 /** Which side we are: SERVER towards clients, CLIENT towards endpoints. The order of H2_ROLES. */
 export const ROLE = { SERVER: H2_ROLES.indexOf('server'), CLIENT: H2_ROLES.indexOf('client') } as const;
@@ -49,8 +49,6 @@ const NONE = -1;
 export class Connection {
   readonly decoder: Decoder;
   readonly encoder: Encoder;
-  /** Where this role's counters begin. */
-  readonly meter: number;
 
   // What is being read.
   reading: number;
@@ -150,13 +148,14 @@ export class Connection {
     /** Slot of the socket in the sockets' table: the name under which output is queued. */
     readonly socket: number,
     readonly role: number,
+    /** Where the counters (H) of its role begin. */
+    readonly meter: number,
     memory: HeaderMemory,
     readonly limits: Http2Limits,
     readonly since: number,
   ) {
     this.decoder = new Decoder(memory, TABLE_BYTES);
     this.encoder = new Encoder(memory, TABLE_BYTES);
-    this.meter = h2Base(role);
     this.reading = role === ROLE.SERVER ? READING.PREFACE : READING.HEADER;
     this.periodStart = since;
     this.idleSince = since;

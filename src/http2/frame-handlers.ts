@@ -1,10 +1,12 @@
 // What frames mean (RFC 9113 sections 5 and 6): one method a frame type, each with the rules of its section.
-import { H, h2Error } from '../metrics/layout.js';
-import { type Abuse, LIMIT } from './abuse.js';
+
+import type { Abuse } from './abuse.js';
 import { type Connection, GOING, ROLE, TINY_BYTES } from './connection.js';
-import { ERROR, FLAG, FRAME, get31, get32, MAX_FRAME_BYTES, MAX_WINDOW, PRIORITY_BYTES, SETTING } from './frame.js';
+import { H, h2Error } from './counters.js';
+import { FLAG, FRAME, get31, get32, H2_ERROR, MAX_FRAME_BYTES, MAX_WINDOW, PRIORITY_BYTES, SETTING } from './frame.js';
 import { PING } from './frame-writer.js';
 import type { HeadersIn } from './header-blocks.js';
+import { LIMIT } from './limits.js';
 import type { Sender } from './sender.js';
 import type { Core, Http2Events } from './shared-state.js';
 import { STREAM } from './streams.js';
@@ -27,22 +29,22 @@ export class FrameHandler {
   /** Section 6.1, at the frame's header. False if the connection has failed. */
   dataHeader(c: Connection): boolean {
     const { streams } = this.core;
-    if (c.stream === 0) return this.fail(c, ERROR.PROTOCOL_ERROR);
+    if (c.stream === 0) return this.fail(c, H2_ERROR.PROTOCOL_ERROR);
     // The whole frame counts, whatever becomes of its stream (sections 5.2.2 and 6.9).
     c.recvWindow -= c.length;
-    if (c.recvWindow < 0) return this.fail(c, ERROR.FLOW_CONTROL_ERROR);
+    if (c.recvWindow < 0) return this.fail(c, H2_ERROR.FLOW_CONTROL_ERROR);
     const slot = streams.find(c, c.stream);
     c.dataSlot = slot;
     if (slot === NONE) {
-      if (this.idle(c, c.stream)) return this.fail(c, ERROR.PROTOCOL_ERROR);
+      if (this.idle(c, c.stream)) return this.fail(c, H2_ERROR.PROTOCOL_ERROR);
       if (!c.wasReset(c.stream) && c.stream <= c.goawayLast) this.closed(c, c.stream);
     } else if ((streams.state[slot] & STREAM.REMOTE_END) !== 0) {
-      this.streamError(c, slot, ERROR.STREAM_CLOSED);
+      this.streamError(c, slot, H2_ERROR.STREAM_CLOSED);
     } else if ((streams.state[slot] & STREAM.HEAD_IN) === 0) {
-      this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+      this.streamError(c, slot, H2_ERROR.PROTOCOL_ERROR);
     } else {
       streams.recvWindow[slot] -= c.length;
-      if (streams.recvWindow[slot] < 0) this.streamError(c, slot, ERROR.FLOW_CONTROL_ERROR);
+      if (streams.recvWindow[slot] < 0) this.streamError(c, slot, H2_ERROR.FLOW_CONTROL_ERROR);
     }
     if ((c.flags & FLAG.END_STREAM) === 0 && c.length <= TINY_BYTES) {
       if (c.length === 0) this.abuse.empty(c);
@@ -66,10 +68,10 @@ export class FrameHandler {
       const left = expected - length;
       streams.expected[slot] = left;
       if (left < 0 || (left > 0 && (c.flags & FLAG.END_STREAM) !== 0)) {
-        this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+        this.streamError(c, slot, H2_ERROR.PROTOCOL_ERROR);
       }
     } else if (length > 0 && (streams.state[slot] & STREAM.BODILESS) !== 0) {
-      this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+      this.streamError(c, slot, H2_ERROR.PROTOCOL_ERROR);
     }
   }
 
@@ -113,39 +115,40 @@ export class FrameHandler {
     const { length, stream } = c;
     switch (c.type) {
       case FRAME.HEADERS:
-        if (stream === 0) return this.fail(c, ERROR.PROTOCOL_ERROR);
+        if (stream === 0) return this.fail(c, H2_ERROR.PROTOCOL_ERROR);
         return true;
       case FRAME.CONTINUATION:
-        if (stream === 0 || stream !== c.blockStream) return this.fail(c, ERROR.PROTOCOL_ERROR);
+        if (stream === 0 || stream !== c.blockStream) return this.fail(c, H2_ERROR.PROTOCOL_ERROR);
         return true;
       case FRAME.PRIORITY:
-        if (stream === 0) return this.fail(c, ERROR.PROTOCOL_ERROR);
+        if (stream === 0) return this.fail(c, H2_ERROR.PROTOCOL_ERROR);
         if (length !== PRIORITY_BYTES) {
           const slot = this.core.streams.find(c, stream);
-          if (slot === NONE) return this.fail(c, ERROR.FRAME_SIZE_ERROR);
-          this.streamError(c, slot, ERROR.FRAME_SIZE_ERROR);
+          if (slot === NONE) return this.fail(c, H2_ERROR.FRAME_SIZE_ERROR);
+          this.streamError(c, slot, H2_ERROR.FRAME_SIZE_ERROR);
         }
         return this.control(c);
       case FRAME.RST_STREAM:
-        if (stream === 0) return this.fail(c, ERROR.PROTOCOL_ERROR);
-        return length === 4 || this.fail(c, ERROR.FRAME_SIZE_ERROR);
+        if (stream === 0) return this.fail(c, H2_ERROR.PROTOCOL_ERROR);
+        return length === 4 || this.fail(c, H2_ERROR.FRAME_SIZE_ERROR);
       case FRAME.SETTINGS:
-        if (stream !== 0) return this.fail(c, ERROR.PROTOCOL_ERROR);
-        if ((c.flags & FLAG.ACK) !== 0 ? length !== 0 : length % 6 !== 0) return this.fail(c, ERROR.FRAME_SIZE_ERROR);
+        if (stream !== 0) return this.fail(c, H2_ERROR.PROTOCOL_ERROR);
+        if ((c.flags & FLAG.ACK) !== 0 ? length !== 0 : length % 6 !== 0)
+          return this.fail(c, H2_ERROR.FRAME_SIZE_ERROR);
         return this.control(c);
       case FRAME.PUSH_PROMISE:
         // Clients send none (section 8.4), and of servers we want none (section 6.5.2).
-        return this.fail(c, ERROR.PROTOCOL_ERROR);
+        return this.fail(c, H2_ERROR.PROTOCOL_ERROR);
       case FRAME.PING:
-        if (stream !== 0) return this.fail(c, ERROR.PROTOCOL_ERROR);
-        if (length !== 8) return this.fail(c, ERROR.FRAME_SIZE_ERROR);
+        if (stream !== 0) return this.fail(c, H2_ERROR.PROTOCOL_ERROR);
+        if (length !== 8) return this.fail(c, H2_ERROR.FRAME_SIZE_ERROR);
         return this.control(c);
       case FRAME.GOAWAY:
-        if (stream !== 0) return this.fail(c, ERROR.PROTOCOL_ERROR);
-        if (length < 8) return this.fail(c, ERROR.FRAME_SIZE_ERROR);
+        if (stream !== 0) return this.fail(c, H2_ERROR.PROTOCOL_ERROR);
+        if (length < 8) return this.fail(c, H2_ERROR.FRAME_SIZE_ERROR);
         return this.control(c);
       default:
-        return length === 4 || this.fail(c, ERROR.FRAME_SIZE_ERROR);
+        return length === 4 || this.fail(c, H2_ERROR.FRAME_SIZE_ERROR);
     }
   }
 
@@ -187,8 +190,8 @@ export class FrameHandler {
     if (c.length !== PRIORITY_BYTES || get31(this.bytes, at) !== c.stream) return;
     const slot = this.core.streams.find(c, c.stream);
     // A stream that is not there can't be reset.
-    if (slot === NONE) this.fail(c, ERROR.PROTOCOL_ERROR);
-    else this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+    if (slot === NONE) this.fail(c, H2_ERROR.PROTOCOL_ERROR);
+    else this.streamError(c, slot, H2_ERROR.PROTOCOL_ERROR);
   }
 
   /** Section 6.4. */
@@ -196,7 +199,7 @@ export class FrameHandler {
     const { streams, values } = this.core;
     const slot = streams.find(c, c.stream);
     if (slot === NONE && this.idle(c, c.stream)) {
-      this.fail(c, ERROR.PROTOCOL_ERROR);
+      this.fail(c, H2_ERROR.PROTOCOL_ERROR);
       return;
     }
     const code = get32(this.bytes, at);
@@ -221,54 +224,52 @@ export class FrameHandler {
     for (let p = at; p < end; p += 6) {
       const id = (bytes[p] << 8) | bytes[p + 1];
       const value = get32(bytes, p + 2);
-      switch (id) {
-        case SETTING.HEADER_TABLE_SIZE:
-          c.encoder.setPeerLimit(value);
-          break;
-        case SETTING.ENABLE_PUSH:
-          // Servers may only say 0 (section 6.5.2).
-          if (value > 1 || (value === 1 && c.role === ROLE.CLIENT)) {
-            this.fail(c, ERROR.PROTOCOL_ERROR);
-            return;
-          }
-          break;
-        case SETTING.MAX_CONCURRENT_STREAMS:
-          c.peerStreams = Math.min(value, MAX_WINDOW);
-          break;
-        case SETTING.INITIAL_WINDOW_SIZE:
-          if (value > MAX_WINDOW) {
-            this.fail(c, ERROR.FLOW_CONTROL_ERROR);
-            return;
-          }
-          // A frame may say it thousands of times, and each would be a walk over all streams: the last one counts.
-          window = value;
-          break;
-        case SETTING.MAX_FRAME_SIZE:
-          if (value < MAX_FRAME_BYTES || value > 0xffffff) {
-            this.fail(c, ERROR.PROTOCOL_ERROR);
-            return;
-          }
-          // We send no frame larger than every peer must take.
-          break;
-        case SETTING.ENABLE_CONNECT_PROTOCOL:
-          // RFC 8441 section 3: never back to 0.
-          if (value > 1 || (value === 0 && c.peerConnect)) {
-            this.fail(c, ERROR.PROTOCOL_ERROR);
-            return;
-          }
-          c.peerConnect = value === 1;
-          break;
-        default:
+      const error = this.setting(c, id, value);
+      if (error !== H2_ERROR.NO_ERROR) {
+        this.fail(c, error);
+        return;
       }
+      // A frame may say it thousands of times, and each would be a walk over all streams: the last one counts.
+      if (id === SETTING.INITIAL_WINDOW_SIZE) window = value;
     }
     if (window !== NONE && !this.initialWindow(c, window)) {
-      this.fail(c, ERROR.FLOW_CONTROL_ERROR);
+      this.fail(c, H2_ERROR.FLOW_CONTROL_ERROR);
       return;
     }
     c.settingsSeen = true;
     this.sender.frames.settingsAck(c);
     this.events.settings(c);
     this.sender.pump(c);
+  }
+
+  /** Section 6.5.2: checks one setting, and does what it says but for INITIAL_WINDOW_SIZE. Returns an H2_ERROR. */
+  private setting(c: Connection, id: number, value: number): number {
+    switch (id) {
+      case SETTING.HEADER_TABLE_SIZE:
+        c.encoder.setPeerLimit(value);
+        break;
+      case SETTING.ENABLE_PUSH:
+        // Servers may only say 0.
+        if (value > 1 || (value === 1 && c.role === ROLE.CLIENT)) return H2_ERROR.PROTOCOL_ERROR;
+        break;
+      case SETTING.MAX_CONCURRENT_STREAMS:
+        c.peerStreams = Math.min(value, MAX_WINDOW);
+        break;
+      case SETTING.INITIAL_WINDOW_SIZE:
+        if (value > MAX_WINDOW) return H2_ERROR.FLOW_CONTROL_ERROR;
+        break;
+      case SETTING.MAX_FRAME_SIZE:
+        // We send no frame larger than every peer must take, whatever is allowed.
+        if (value < MAX_FRAME_BYTES || value > 0xffffff) return H2_ERROR.PROTOCOL_ERROR;
+        break;
+      case SETTING.ENABLE_CONNECT_PROTOCOL:
+        // RFC 8441 section 3: never back to 0.
+        if (value > 1 || (value === 0 && c.peerConnect)) return H2_ERROR.PROTOCOL_ERROR;
+        c.peerConnect = value === 1;
+        break;
+      default:
+    }
+    return H2_ERROR.NO_ERROR;
   }
 
   /** Section 6.9.2: the windows of all streams move with it. False where one would overflow. */
@@ -313,11 +314,11 @@ export class FrameHandler {
     if (c.going === GOING.FAILED) return;
     if (c.stream === 0) {
       if (count === 0) {
-        this.fail(c, ERROR.PROTOCOL_ERROR);
+        this.fail(c, H2_ERROR.PROTOCOL_ERROR);
         return;
       }
       if (c.sendWindow > MAX_WINDOW - count) {
-        this.fail(c, ERROR.FLOW_CONTROL_ERROR);
+        this.fail(c, H2_ERROR.FLOW_CONTROL_ERROR);
         return;
       }
       c.sendWindow += count;
@@ -326,15 +327,15 @@ export class FrameHandler {
     }
     const slot = streams.find(c, c.stream);
     if (slot === NONE) {
-      if (this.idle(c, c.stream)) this.fail(c, ERROR.PROTOCOL_ERROR);
+      if (this.idle(c, c.stream)) this.fail(c, H2_ERROR.PROTOCOL_ERROR);
       return;
     }
     if (count === 0) {
-      this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+      this.streamError(c, slot, H2_ERROR.PROTOCOL_ERROR);
       return;
     }
     if (c.peerWindow - streams.sendUsed[slot] > MAX_WINDOW - count) {
-      this.streamError(c, slot, ERROR.FLOW_CONTROL_ERROR);
+      this.streamError(c, slot, H2_ERROR.FLOW_CONTROL_ERROR);
       return;
     }
     streams.sendUsed[slot] -= count;
@@ -373,7 +374,7 @@ export class FrameHandler {
 
   /** A frame for a stream that has ended: it may have been under way, so that only the stream is told (section 5.1). */
   private closed(c: Connection, id: number): void {
-    this.sender.frames.reset(c, id, ERROR.STREAM_CLOSED);
+    this.sender.frames.reset(c, id, H2_ERROR.STREAM_CLOSED);
     this.abuse.provoked(c);
   }
 

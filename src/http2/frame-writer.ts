@@ -1,8 +1,8 @@
 // Frames of ours, as octets at the end of what their connection has written. What may be sent, and when, is the sender's.
 
 import type { FieldList } from '../hpack/field-list.js';
-import { H, h2Error } from '../metrics/layout.js';
 import { type Connection, GOING, ROLE } from './connection.js';
+import { H, h2Error } from './counters.js';
 import { DEFAULT_WINDOW, FLAG, FRAME, FRAME_HEADER_BYTES, PREFACE, put32, putFrameHeader, SETTING } from './frame.js';
 import type { Core } from './shared-state.js';
 

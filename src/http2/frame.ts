@@ -17,7 +17,7 @@ export const FRAME = {
 export const FLAG = { END_STREAM: 1, ACK: 1, END_HEADERS: 4, PADDED: 8, PRIORITY: 0x20 } as const;
 
 /** Error codes (RFC 9113 section 7). */
-export const ERROR = {
+export const H2_ERROR = {
   NO_ERROR: 0,
   PROTOCOL_ERROR: 1,
   INTERNAL_ERROR: 2,

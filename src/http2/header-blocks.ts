@@ -2,10 +2,11 @@
 
 import { DECODE } from '../hpack/decoder.js';
 import { checkRequest, checkResponse, checkTrailers } from '../http/message.js';
-import { H } from '../metrics/layout.js';
-import { type Abuse, LIMIT } from './abuse.js';
+import type { Abuse } from './abuse.js';
 import { type Connection, GOING, ROLE } from './connection.js';
-import { ERROR, FLAG, get31, PRIORITY_BYTES } from './frame.js';
+import { H } from './counters.js';
+import { FLAG, get31, H2_ERROR, PRIORITY_BYTES } from './frame.js';
+import { LIMIT } from './limits.js';
 import type { Sender } from './sender.js';
 import type { Core, Http2Events } from './shared-state.js';
 import { STREAM } from './streams.js';
@@ -29,7 +30,7 @@ export class HeadersIn {
     let end = at + c.length;
     if ((c.flags & FLAG.PADDED) !== 0) {
       if (c.length === 0) {
-        this.sender.fail(c, ERROR.FRAME_SIZE_ERROR);
+        this.sender.fail(c, H2_ERROR.FRAME_SIZE_ERROR);
         return;
       }
       end -= bytes[start++];
@@ -39,7 +40,7 @@ export class HeadersIn {
     const priority = start;
     if ((flags & FLAG.PRIORITY) !== 0) start += PRIORITY_BYTES;
     if (start > end) {
-      this.sender.fail(c, (flags & FLAG.PADDED) !== 0 ? ERROR.PROTOCOL_ERROR : ERROR.FRAME_SIZE_ERROR);
+      this.sender.fail(c, (flags & FLAG.PADDED) !== 0 ? H2_ERROR.PROTOCOL_ERROR : H2_ERROR.FRAME_SIZE_ERROR);
       return;
     }
     if (start > priority && get31(bytes, priority) === c.stream) flags |= SELF_DEPENDENT;
@@ -117,7 +118,7 @@ export class HeadersIn {
     values[meter + H.HEADER_FIELDS] += memory.fieldHits + memory.fieldMisses - fields;
     values[meter + H.HEADER_FIELD_HITS] += memory.fieldHits - fieldHits;
     if (result === DECODE.ERROR) {
-      this.sender.fail(c, ERROR.COMPRESSION_ERROR);
+      this.sender.fail(c, H2_ERROR.COMPRESSION_ERROR);
       return;
     }
     const ended = (flags & FLAG.END_STREAM) !== 0;
@@ -126,7 +127,7 @@ export class HeadersIn {
     if (slot === NONE) {
       if (c.role === ROLE.SERVER) this.opens(c, id, ended, result, selfDependent);
       else this.unasked(c, id);
-    } else if (selfDependent) this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+    } else if (selfDependent) this.streamError(c, slot, H2_ERROR.PROTOCOL_ERROR);
     else this.more(c, slot, ended, result);
   }
 
@@ -136,19 +137,19 @@ export class HeadersIn {
     const { facts } = list;
     const state = streams.state[slot];
     if ((state & STREAM.REMOTE_END) !== 0) {
-      this.streamError(c, slot, ERROR.STREAM_CLOSED);
+      this.streamError(c, slot, H2_ERROR.STREAM_CLOSED);
       return;
     }
     streams.active[slot] = this.core.clock[0];
     if (result === DECODE.TOO_LARGE) {
       this.abuse.limited(LIMIT.HEADER_BYTES);
-      this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+      this.streamError(c, slot, H2_ERROR.PROTOCOL_ERROR);
       return;
     }
     if ((state & STREAM.HEAD_IN) !== 0) {
       // Section 8.1: a second block is the trailers, and the end.
       if (!ended || checkTrailers(facts) !== 0 || streams.expected[slot] > 0) {
-        this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+        this.streamError(c, slot, H2_ERROR.PROTOCOL_ERROR);
         return;
       }
       streams.state[slot] = state | STREAM.REMOTE_END;
@@ -157,7 +158,7 @@ export class HeadersIn {
     }
     const { status } = facts;
     if (checkResponse(facts) !== 0 || (status < 200 && (ended || status === 101))) {
-      this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+      this.streamError(c, slot, H2_ERROR.PROTOCOL_ERROR);
       return;
     }
     if (status >= 200) {
@@ -168,7 +169,7 @@ export class HeadersIn {
       else if ((state & STREAM.UNCOUNTED) === 0 && facts.contentLength >= 0) {
         streams.expected[slot] = facts.contentLength;
         if (ended && facts.contentLength > 0) {
-          this.streamError(c, slot, ERROR.PROTOCOL_ERROR);
+          this.streamError(c, slot, H2_ERROR.PROTOCOL_ERROR);
           return;
         }
       }
@@ -183,11 +184,11 @@ export class HeadersIn {
     const { facts } = list;
     // Section 5.1.1: odd, and above all before.
     if ((id & 1) === 0) {
-      this.sender.fail(c, ERROR.PROTOCOL_ERROR);
+      this.sender.fail(c, H2_ERROR.PROTOCOL_ERROR);
       return;
     }
     if (id <= c.lastPeerId) {
-      if (id <= c.goawayLast && !c.wasReset(id)) this.sender.fail(c, ERROR.STREAM_CLOSED);
+      if (id <= c.goawayLast && !c.wasReset(id)) this.sender.fail(c, H2_ERROR.STREAM_CLOSED);
       return;
     }
     c.lastPeerId = id;
@@ -196,21 +197,21 @@ export class HeadersIn {
     if (c.active >= c.limits.maxStreams) {
       this.abuse.limited(LIMIT.STREAMS);
       // Before it has seen our SETTINGS the client can't know how many it may have.
-      if (c.settingsAcked) this.refuse(c, id, ERROR.REFUSED_STREAM);
-      else if (this.abuse.control(c)) this.sender.frames.reset(c, id, ERROR.REFUSED_STREAM);
+      if (c.settingsAcked) this.refuse(c, id, H2_ERROR.REFUSED_STREAM);
+      else if (this.abuse.control(c)) this.sender.frames.reset(c, id, H2_ERROR.REFUSED_STREAM);
       return;
     }
     if (selfDependent || (result === DECODE.OK && checkRequest(facts) !== 0)) {
-      this.refuse(c, id, ERROR.PROTOCOL_ERROR);
+      this.refuse(c, id, H2_ERROR.PROTOCOL_ERROR);
       return;
     }
     if (result === DECODE.OK && ended && facts.contentLength > 0) {
-      this.refuse(c, id, ERROR.PROTOCOL_ERROR);
+      this.refuse(c, id, H2_ERROR.PROTOCOL_ERROR);
       return;
     }
     const slot = streams.allocate();
     if (slot === NONE) {
-      this.refuse(c, id, ERROR.REFUSED_STREAM);
+      this.refuse(c, id, H2_ERROR.REFUSED_STREAM);
       return;
     }
     streams.open(slot, c, id);
@@ -229,8 +230,8 @@ export class HeadersIn {
 
   /** A response to nothing. */
   private unasked(c: Connection, id: number): void {
-    if ((id & 1) === 0 || id >= c.nextId) this.sender.fail(c, ERROR.PROTOCOL_ERROR);
-    else if (!c.wasReset(id)) this.sender.fail(c, ERROR.STREAM_CLOSED);
+    if ((id & 1) === 0 || id >= c.nextId) this.sender.fail(c, H2_ERROR.PROTOCOL_ERROR);
+    else if (!c.wasReset(id)) this.sender.fail(c, H2_ERROR.STREAM_CLOSED);
   }
 
   private refuse(c: Connection, id: number, code: number): void {

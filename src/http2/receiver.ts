@@ -1,7 +1,7 @@
 // Octets of a peer, into frames. DATA is passed on as it comes, cut wherever the network cut it; every other frame is handled
 // when it is whole.
 import { type Connection, PREFACE_BYTES, READING } from './connection.js';
-import { ERROR, FLAG, FRAME, FRAME_HEADER_BYTES, get31, MAX_FRAME_BYTES, PREFACE } from './frame.js';
+import { FLAG, FRAME, FRAME_HEADER_BYTES, get31, H2_ERROR, MAX_FRAME_BYTES, PREFACE } from './frame.js';
 import type { FrameHandler } from './frame-handlers.js';
 import type { Sender } from './sender.js';
 import type { Core } from './shared-state.js';
@@ -70,7 +70,7 @@ export class Receiver {
           const padding = this.bytes[p++];
           // RFC 9113 section 6.1: padding as long as the payload or longer is a connection error.
           if (padding >= c.length) {
-            this.sender.fail(c, ERROR.PROTOCOL_ERROR);
+            this.sender.fail(c, H2_ERROR.PROTOCOL_ERROR);
             break;
           }
           c.padding = padding;
@@ -92,7 +92,7 @@ export class Receiver {
         }
         case READING.PREFACE: {
           if (this.bytes[p++] !== PREFACE[c.got]) {
-            this.sender.fail(c, ERROR.PROTOCOL_ERROR);
+            this.sender.fail(c, H2_ERROR.PROTOCOL_ERROR);
             break;
           }
           if (++c.got === PREFACE_BYTES) {
@@ -122,7 +122,7 @@ export class Receiver {
     const { type, length } = c;
     // RFC 9113 section 4.2: larger than what we have announced.
     if (length > MAX_FRAME_BYTES) {
-      this.sender.fail(c, ERROR.FRAME_SIZE_ERROR);
+      this.sender.fail(c, H2_ERROR.FRAME_SIZE_ERROR);
       return;
     }
     // Section 3.4: SETTINGS come first. Section 6.10: nothing comes between the parts of a header block.
@@ -130,13 +130,13 @@ export class Receiver {
       (!c.settingsSeen && (type !== FRAME.SETTINGS || (c.flags & FLAG.ACK) !== 0)) ||
       (c.blockStream !== 0 && type !== FRAME.CONTINUATION)
     ) {
-      this.sender.fail(c, ERROR.PROTOCOL_ERROR);
+      this.sender.fail(c, H2_ERROR.PROTOCOL_ERROR);
       return;
     }
     if (type === FRAME.DATA) {
       if (!this.frames.dataHeader(c)) return;
       if ((c.flags & FLAG.PADDED) !== 0) {
-        if (length === 0) this.sender.fail(c, ERROR.FRAME_SIZE_ERROR);
+        if (length === 0) this.sender.fail(c, H2_ERROR.FRAME_SIZE_ERROR);
         else c.reading = READING.PAD_LENGTH;
         return;
       }

@@ -2,9 +2,10 @@
 // stream, and goes out in turns of a frame each.
 
 import type { FieldList } from '../hpack/field-list.js';
-import { H } from '../metrics/layout.js';
+import { restoreList, saveList } from '../hpack/memory/saved-list.js';
 import { type Connection, GOING, READING, TINY_BYTES } from './connection.js';
-import { DEFAULT_WINDOW, ERROR, MAX_FRAME_BYTES, MAX_STREAM_ID } from './frame.js';
+import { H } from './counters.js';
+import { DEFAULT_WINDOW, H2_ERROR, MAX_FRAME_BYTES, MAX_STREAM_ID } from './frame.js';
 import { FrameWriter, PING } from './frame-writer.js';
 import type { Core, Http2Events } from './shared-state.js';
 import { STREAM } from './streams.js';
@@ -95,12 +96,12 @@ export class Sender {
 
   /** Sends trailers, behind the data that waits. False as `headers`. */
   trailers(slot: number, list: FieldList): boolean {
-    const { streams, pending, slab, memory } = this.core;
+    const { streams, pending, slab } = this.core;
     if (pending.empty(slot)) return this.headers(slot, list, true);
     const bid = slab.take();
     if (bid < 0) return false;
     const at = slab.dataStart(bid);
-    const end = memory.save(list, at, slab.dataEnd(bid));
+    const end = saveList(list, at, slab.dataEnd(bid));
     if (end < 0) {
       slab.release(bid);
       return false;
@@ -113,10 +114,10 @@ export class Sender {
 
   /** Sends the trailers that had to wait. */
   heldTrailers(slot: number): void {
-    const { streams, slab, memory, spare } = this.core;
+    const { streams, slab, spare } = this.core;
     const bid = streams.trailersBuffer[slot];
     const at = slab.dataStart(bid);
-    memory.restore(at, at + streams.trailersLength[slot], spare);
+    restoreList(spare, at, at + streams.trailersLength[slot]);
     this.headers(slot, spare, true);
     streams.trailersBuffer[slot] = NONE;
     streams.state[slot] &= ~STREAM.TRAILERS_PENDING;
@@ -180,7 +181,7 @@ export class Sender {
   warn(connection: Connection): void {
     if (connection.going !== GOING.OPEN) return;
     connection.going = GOING.WARNED;
-    this.frames.goaway(connection, MAX_STREAM_ID, ERROR.NO_ERROR);
+    this.frames.goaway(connection, MAX_STREAM_ID, H2_ERROR.NO_ERROR);
     this.frames.ping(connection, PING.LEAVING);
   }
 
@@ -189,7 +190,7 @@ export class Sender {
     if (connection.going >= GOING.LEAVING) return;
     connection.going = GOING.LEAVING;
     connection.goawayLast = connection.lastPeerId;
-    this.frames.goaway(connection, connection.lastPeerId, ERROR.NO_ERROR);
+    this.frames.goaway(connection, connection.lastPeerId, H2_ERROR.NO_ERROR);
   }
 
   /** Ends the connection for an error of the peer: GOAWAY, and not another octet is read. */

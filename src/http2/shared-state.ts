@@ -28,8 +28,9 @@ export class Core {
     readonly slab: Buffers,
     readonly memory: HeaderMemory,
     readonly sink: CongestionSink,
-    /** Counters, laid out as in metrics/layout.ts. */
+    /** Where counters live: those of H from a connection's `meter` on, those of H2_LIMITS from `limitsAt` on. */
     readonly values: Float64Array,
+    readonly limitsAt: number,
     maxStreams: number,
   ) {
     this.bytes = slab.bytes;

@@ -72,6 +72,14 @@ export class Blocks {
     }
   }
 
+  /** Gives up the buffer that is kept at hand, if no block of it is in use: once a loop turn. */
+  trim(): void {
+    const bid = this.head;
+    if (this.used > 0 || bid === NONE) return;
+    this.unlink(bid);
+    this.slab.release(bid);
+  }
+
   private link(bid: number): void {
     this.next[bid] = this.head;
     this.prev[bid] = NONE;

@@ -37,6 +37,9 @@ export const PEER = {
   TUNNEL: 3,
 } as const;
 
+/** Place of a stream in the columns: not to be taken for a socket's, or for the stream's id on its connection. */
+export type StreamSlot = number & { readonly _: 'stream' };
+
 const NONE = -1;
 
 export class Streams {
@@ -101,7 +104,7 @@ export class Streams {
   }
 
   /** A slot on no connection yet, or -1 when there is none. */
-  allocate(): number {
+  allocate(): StreamSlot | -1 {
     let slot: number;
     if (this.freeCount > 0) slot = this.free[--this.freeCount];
     else if (this.fresh < this.capacity) {
@@ -118,7 +121,7 @@ export class Streams {
     this.held[slot] = 0;
     this.expected[slot] = NONE;
     this.trailersBuffer[slot] = NONE;
-    return slot;
+    return slot as StreamSlot;
   }
 
   /** Gives the slot back. It must be on no connection. */

@@ -38,6 +38,8 @@ export const ERRNO = {
   EINTR: 4,
   EBADF: 9,
   EAGAIN: 11,
+  ENOMEM: 12,
+  EBUSY: 16,
   ENFILE: 23,
   EMFILE: 24,
   EPIPE: 32,
@@ -50,6 +52,20 @@ export const ERRNO = {
   EHOSTUNREACH: 113,
   ECANCELED: 125,
 } as const;
+
+/** Whether an `enter` that returned `result` failed for now only: what it did not take is submitted again. */
+export function passing(result: number): boolean {
+  switch (-result) {
+    case ERRNO.EAGAIN:
+    case ERRNO.ENOMEM:
+    case ERRNO.EBUSY:
+    case ERRNO.EINTR:
+    case ERRNO.ETIME:
+      return true;
+    default:
+      return false;
+  }
+}
 
 /** What a completion is about: bits 24..31 of user_data's low half; the slot is in bits 0..23. */
 export const OP = {

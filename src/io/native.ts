@@ -44,7 +44,8 @@ export interface Native {
    * (-1 waits for ever, 0 does not wait). With `minWaitUs` > 0 all of `minComplete` are waited for that long, then one is
    * enough; where the executor can't do that (before Linux 6.12, epoll before 5.11) `minComplete` counts as at most 1.
    * Writes the clock into the page. Returns the entries consumed or -errno (-9 without a ring); a timeout or a signal is
-   * no error.
+   * no error. Where memory for some of the entries is missing it does not wait; where there is none for any of them it takes
+   * about a millisecond and returns -EAGAIN or -ENOMEM. The entries left are submitted by the next call.
    */
   enter(submit: number, minComplete: number, timeoutUs: number, minWaitUs: number): number;
   /**
@@ -55,11 +56,14 @@ export interface Native {
   run(step: () => number): void;
   /** Ends the hosting, also from inside of `step`, so that the thread's event loop can end. `run` may be called again. */
   stopRun(): void;
-  /** Milliseconds to libuv's next timer, 0 if it has work now, -1 if it has none, -3 if watchers wait to be registered. */
+  /** Milliseconds to libuv's next timer, -1 if it has none, 0 if it has work now or watchers wait to be registered. */
   uvTimeout(): number;
   /** libuv's own epoll fd: readable when libuv has I/O to handle. */
   uvFd(): number;
-  /** Tears the ring down: submits what is queued, cancels, reaps, unmaps. The env's cleanup hook does the same. */
+  /**
+   * Tears the ring down: submits what is queued, cancels, reaps, unmaps. The slab stays mapped where the kernel would not let
+   * go of an operation, which might still write there. The env's cleanup hook does the same.
+   */
   destroy(): void;
 
   /**
@@ -98,8 +102,8 @@ export interface Native {
   originalDestination(fd: number): string;
   /** MSG_PEEK into `into`. Bytes, 0 at end of stream, or -errno (-11 nothing there). */
   peek(fd: number, into: Uint8Array): number;
-  /** A non-blocking, close-on-exec pipe grown to `bytes` where allowed. Returns read * 2^20 + write, or -errno. */
-  pipe(bytes: number): number;
+  /** A non-blocking, close-on-exec pipe grown to `bytes` where allowed; its read and write end in `ends`. 0 or -errno. */
+  pipe(bytes: number, ends: Int32Array): number;
   /**
    * Moves up to `limit` more bytes from `source` through the pipe (holding `inPipe` bytes) to `destination`.
    * Both sockets must be non-blocking; `limit` may be Infinity. The pipe is emptied before the source is read, so 1, 4

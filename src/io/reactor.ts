@@ -1,8 +1,8 @@
 // The loop of a worker: ring first, libuv as a guest. It blocks in the ring and returns to libuv only when libuv has work
 // (its backend fd became readable, a timer is due, watchers wait to be registered) or when promises are due.
-import { CQE_F, OP, OP_SHIFT, POLLIN, SLOT_MASK } from './abi.js';
+import { CQE_F, OP, OP_SHIFT, POLLIN, passing, SLOT_MASK } from './abi.js';
 import type { Native, RingMemory } from './native.js';
-import { Ring } from './ring.js';
+import { Ring, ringFailure } from './ring.js';
 import { SendQueue } from './send-queue.js';
 import { RING_BUFFERS, Slab } from './slab.js';
 import { FREE, SOCKET, Sockets } from './sockets.js';
@@ -15,9 +15,8 @@ const MESSAGE_BLOCKS = 1024;
 export const HEADER_MEMORY_BYTES = 4 * 1024 * 1024;
 /** Fixed region of the slab: message headers, header fields, canned bytes; and what the options ask for. */
 const FIXED_BYTES = SendQueue.fixedBytes(MESSAGE_BLOCKS) + HEADER_MEMORY_BYTES + 256 * 1024;
-const ETIME = 62;
-const EINTR = 4;
-const EBUSY = 16;
+/** After a poll of libuv's descriptor failed, for want of memory: how long until it is tried again, ms. */
+const UV_RETRY_MS = 10;
 
 /** What the protocols implement. One object per worker; every call is about a slot of the socket table. */
 export interface Handlers {
@@ -84,6 +83,7 @@ export class Reactor {
   private handlers: Handlers | undefined;
   private uvArmed = false;
   private uvReady = false;
+  private uvRetryAt = 0;
 
   constructor(
     private readonly native: Native,
@@ -129,16 +129,17 @@ export class Reactor {
     const handlers = this.handlers;
     if (handlers === undefined) return 1;
     const uv = this.native.uvTimeout();
-    if (!this.uvArmed) {
+    if (!this.uvArmed && this.now >= this.uvRetryAt) {
       this.uvArmed = true;
       this.ring.poll(this.native.uvFd(), 0, 0, POLLIN, OP.UV);
     }
-    if (uv === 0 || uv === -3) {
+    if (uv === 0) {
       this.turn(handlers, 0, 0);
       this.uvReady = false;
       return 1;
     }
-    const uvDeadline = uv < 0 ? Number.POSITIVE_INFINITY : this.now + uv;
+    let uvDeadline = uv < 0 ? Number.POSITIVE_INFINITY : this.now + uv;
+    if (!this.uvArmed) uvDeadline = Math.min(uvDeadline, this.uvRetryAt);
     for (;;) {
       const deadline = Math.min(uvDeadline, this.wheel.nextMs());
       let timeoutUs = -1;
@@ -164,9 +165,7 @@ export class Reactor {
     // A send completes while it is submitted: it is not one of those that are waited for.
     const coalesce = minComplete > 1;
     const result = this.ring.enter(coalesce ? minComplete + sends : minComplete, timeoutUs, coalesce ? this.waitUs : 0);
-    if (result < 0 && result !== -ETIME && result !== -EINTR && result !== -EBUSY) {
-      throw new Error(`the ring failed: errno ${-result}`);
-    }
+    if (result < 0 && !passing(result)) throw ringFailure(result);
     this.now = this.page[0] / 1000;
     this.ms = Math.floor(this.now) - this.origin;
     this.turns++;
@@ -229,15 +228,22 @@ export class Reactor {
           handlers.accepted(slot, result, (flags & CQE_F.MORE) !== 0);
           break;
         case OP.POLL_IN:
-          if (generations[slot] === (high & 0xffff) && sockets.polledIn(slot)) handlers.paused(slot);
+          if (generations[slot] === (high & 0xffff)) {
+            const verdict = sockets.polledIn(slot, result);
+            if (verdict > 0) handlers.failed(slot, verdict);
+            else if (verdict === -2) handlers.paused(slot);
+          }
           break;
         case OP.POLL_OUT:
-          if (generations[slot] === (high & 0xffff)) sockets.polledOut(slot);
+          if (generations[slot] === (high & 0xffff)) {
+            const errno = sockets.polledOut(slot, result);
+            if (errno > 0) handlers.sendFailed(slot, errno);
+          }
           break;
         case OP.PUMP_IN:
         case OP.PUMP_OUT:
           if (generations[slot] === (high & 0xffff)) {
-            this.splicer.polled(slot);
+            this.splicer.polled(slot, result);
             if (sockets.kind[slot] !== FREE && (sockets.flags[slot] & SOCKET.CLOSED) === 0) handlers.pump(slot);
           }
           break;
@@ -250,6 +256,7 @@ export class Reactor {
         case OP.UV:
           this.uvArmed = false;
           this.uvReady = true;
+          if (result < 0) this.uvRetryAt = this.now + UV_RETRY_MS;
           break;
         default:
           break;

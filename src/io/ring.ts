@@ -1,10 +1,23 @@
 // Submission entries out, completion entries in: typed arrays over the memory that the executor shares with us.
 // With SINGLE_ISSUER | DEFER_TASKRUN completions appear only inside `enter` on this thread, so plain loads and stores do.
-import { ACCEPT_MULTISHOT, IORING_OP, IOSQE, MSG_NOSIGNAL, MSG_WAITALL, OP, OP_SHIFT, RECV_MULTISHOT } from './abi.js';
+import { getSystemErrorName } from 'node:util';
+import {
+  ACCEPT_MULTISHOT,
+  IORING_OP,
+  IOSQE,
+  MSG_NOSIGNAL,
+  MSG_WAITALL,
+  OP,
+  OP_SHIFT,
+  passing,
+  RECV_MULTISHOT,
+} from './abi.js';
 import type { Native, RingMemory } from './native.js';
 
 const BUFFER_GROUP = 1;
 const MSG_DATA = 0;
+/** How long a full ring that finds no memory is tried again, µs. */
+const PATIENCE_US = 1_000_000;
 
 export class Ring {
   /** Completion entries as Int32: user_data low, high, result, flags; see `completionAt`. */
@@ -16,6 +29,7 @@ export class Ring {
   private readonly words: Uint32Array;
   private readonly halves: Uint16Array;
   private readonly octets: Uint8Array;
+  private readonly page: Float64Array;
   private readonly sqHeadAt: number;
   private readonly sqTailAt: number;
   private readonly cqHeadAt: number;
@@ -37,6 +51,7 @@ export class Ring {
     this.words = new Uint32Array(memory.entries);
     this.halves = new Uint16Array(memory.entries);
     this.octets = new Uint8Array(memory.entries);
+    this.page = new Float64Array(memory.page);
     this.sqHeadAt = memory.sqHead >> 2;
     this.sqTailAt = memory.sqTail >> 2;
     this.cqHeadAt = memory.cqHead >> 2;
@@ -158,12 +173,21 @@ export class Ring {
     words[e + 6] = fd;
   }
 
+  /** The ring is full in the middle of a turn. A want of memory is waited out, as there is no going back from here. */
+  private makeRoom(): void {
+    let until = 0;
+    for (;;) {
+      const result = this.native.enter(this.queued, 0, 0, 0);
+      if (this.queued < this.sqEntries) return;
+      const now = this.page[0];
+      if (until === 0) until = now + PATIENCE_US;
+      if (result >= 0 || !passing(result) || now > until) throw ringFailure(result);
+    }
+  }
+
   /** A zeroed entry; returns its index in 32-bit words. The tail is published at once, so that a dying thread's queue can still be submitted. */
   private entry(opcode: number, fd: number, low: number, high: number): number {
-    if (this.queued >= this.sqEntries) {
-      const result = this.native.enter(this.queued, 0, 0, 0);
-      if (result < 0 || this.queued >= this.sqEntries) throw new Error(`the ring takes no more entries (${result})`);
-    }
+    if (this.queued >= this.sqEntries) this.makeRoom();
     const words = this.words;
     const e = (this.tail & this.sqMask) << 4;
     words[e] = opcode;
@@ -186,4 +210,10 @@ export class Ring {
     this.rings[this.sqTailAt] = this.tail;
     return e;
   }
+}
+
+/** The error for an `enter` that returned `result` and can't be tried again. */
+export function ringFailure(result: number): Error {
+  const why = result < 0 ? getSystemErrorName(result) : 'it consumed none';
+  return new Error(`the ring takes no more entries: ${why}`);
 }

@@ -320,27 +320,34 @@ export class Sockets {
       this.arm(slot);
   }
 
-  /** The poll that stands for a receive on an O_NONBLOCK socket has fired or was cancelled; true where a pause has taken effect. */
-  polledIn(slot: number): boolean {
+  /**
+   * The poll that stands for a receive on an O_NONBLOCK socket has fired, failed or was cancelled. Returns the errno that the
+   * owner must hear of, -1 where there is nothing to tell, or -2 where a pause has taken effect.
+   */
+  polledIn(slot: number, result: number): number {
     this.flags[slot] &= ~(SOCKET.RECEIVING | SOCKET.CANCELLING);
     this.pending[slot]--;
     if ((this.flags[slot] & SOCKET.CLOSED) !== 0) {
       this.releaseIfDone(slot);
-      return false;
+      return -1;
     }
-    if ((this.flags[slot] & SOCKET.PAUSED) !== 0) return true;
+    if ((this.flags[slot] & SOCKET.PAUSED) !== 0) return -2;
+    // Trying again at once would spin for as long as memory is short.
+    if (result < 0 && result !== -ERRNO.ECANCELED) return -result;
     this.arm(slot);
-    return false;
+    return -1;
   }
 
-  /** The poll that stands for a send on an O_NONBLOCK socket has fired. */
-  polledOut(slot: number): void {
+  /** The poll that stands for a send on an O_NONBLOCK socket has fired or failed. Returns the errno to tell, or 0. */
+  polledOut(slot: number, result: number): number {
     this.flags[slot] &= ~SOCKET.SENDING;
     this.pending[slot]--;
     if ((this.flags[slot] & SOCKET.CLOSED) !== 0) {
       this.dropQueue(slot);
       this.releaseIfDone(slot);
-    } else if (!this.queues.empty(slot)) this.send(slot);
+    } else if (result < 0 && result !== -ERRNO.ECANCELED) return -result;
+    else if (!this.queues.empty(slot)) this.send(slot);
+    return 0;
   }
 
   /** Bookkeeping of a connect completion; true if the owner is to be told. */

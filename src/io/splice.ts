@@ -2,7 +2,7 @@
 // for bulk flows and more than a copy for small messages, so the protocols switch to it once a flow has proved to be bulk.
 //
 // `splice(2)` is called directly when a poll says ready: the ring's own SPLICE always goes to a kernel worker thread.
-import { OP, POLLIN, POLLOUT, POLLRDHUP } from './abi.js';
+import { ERRNO, OP, POLLIN, POLLOUT, POLLRDHUP } from './abi.js';
 import type { Native } from './native.js';
 import type { Ring } from './ring.js';
 import { SOCKET, type Sockets } from './sockets.js';
@@ -55,11 +55,15 @@ export class Splicer {
   private readonly destination: Int32Array;
   private readonly slow: Uint8Array;
   private readonly polling: Uint8Array;
+  /** errno of the last poll, 0 if it has fired. */
+  private readonly pollErrno: Int32Array;
   private readonly again: Int32Array;
   private againCount = 0;
   private readonly freeRead: Int32Array;
   private readonly freeWrite: Int32Array;
   private free = 0;
+  /** Where `Native.pipe` writes a new pipe's ends. */
+  private readonly ends = new Int32Array(2);
   private readonly page: Float64Array;
 
   constructor(
@@ -79,6 +83,7 @@ export class Splicer {
     this.destination = new Int32Array(n).fill(-1);
     this.slow = new Uint8Array(n);
     this.polling = new Uint8Array(n);
+    this.pollErrno = new Int32Array(n);
     this.again = new Int32Array(n);
     this.freeRead = new Int32Array(Math.max(1, maxPipes));
     this.freeWrite = new Int32Array(Math.max(1, maxPipes));
@@ -115,13 +120,11 @@ export class Splicer {
         this.limited++;
         return false;
       }
-      const pipe = this.native.pipe(PIPE_BYTES);
-      if (pipe < 0) {
+      if (this.native.pipe(PIPE_BYTES, this.ends) < 0) {
         this.limited++;
         return false;
       }
-      const read = Math.floor(pipe / 1048576);
-      const write = pipe % 1048576;
+      const [read, write] = this.ends;
       this.pipeRead[source] = read;
       this.pipeWrite[source] = write;
       this.own(read, this.ownerId);
@@ -132,10 +135,12 @@ export class Splicer {
     this.limit[source] = limit;
     this.slow[source] = 0;
     this.polling[source] = 0;
+    this.pollErrno[source] = 0;
     this.destination[source] = destination;
-    this.setNonblock(source, true);
-    this.setNonblock(destination, true);
-    return true;
+    if (this.setNonblock(source, true) && this.setNonblock(destination, true)) return true;
+    this.limited++;
+    this.finish(source);
+    return false;
   }
 
   /** Moves what can be moved now. Returns a PUMP result; anything but WAIT has ended the splicing. */
@@ -147,6 +152,12 @@ export class Splicer {
     const sockets = this.sockets;
     const limit = this.limit[source];
     const held = this.inPipe[source];
+    if (this.pollErrno[source] !== 0) {
+      this.errno = this.pollErrno[source];
+      this.finish(source);
+      // With bytes in the pipe it is the destination that was waited for.
+      return held > 0 ? PUMP.DESTINATION_FAILED : PUMP.SOURCE_FAILED;
+    }
     const result = this.native.pump(
       sockets.fd[source],
       this.pipeRead[source],
@@ -204,9 +215,10 @@ export class Splicer {
     this.polling[source] = 2;
   }
 
-  /** The poll that `step` asked for has completed; call `step` next, unless the slot is closed. */
-  polled(source: number): void {
+  /** The poll that `step` asked for has completed with `result`; call `step` next, unless the slot is closed. */
+  polled(source: number, result: number): void {
     this.polling[source] = 0;
+    if (result < 0 && result !== -ERRNO.ECANCELED) this.pollErrno[source] = -result;
     this.sockets.unhold(source);
   }
 
@@ -271,14 +283,18 @@ export class Splicer {
     this.setNonblock(slot, false);
   }
 
-  private setNonblock(slot: number, on: boolean): void {
+  /** False where the kernel refuses to set O_NONBLOCK. */
+  private setNonblock(slot: number, on: boolean): boolean {
     const sockets = this.sockets;
-    if (((sockets.flags[slot] & SOCKET.NONBLOCK) !== 0) === on) return;
+    if (((sockets.flags[slot] & SOCKET.NONBLOCK) !== 0) === on) return true;
     // splice(2) on a socket without it would block the thread. io_uring, though, answers EAGAIN on such a socket instead of
     // waiting, so it is taken off again; the epoll executor does not mind.
-    if (on || this.ring.executor === 'uring') this.native.nonblock(sockets.fd[slot], on);
+    let result = 0;
+    if (on || this.ring.executor === 'uring') result = this.native.nonblock(sockets.fd[slot], on);
+    if (on && result < 0) return false;
     if (on) sockets.flags[slot] |= SOCKET.NONBLOCK;
     else sockets.flags[slot] &= ~SOCKET.NONBLOCK;
+    return true;
   }
 
   private wait(source: number, fd: number, events: number, op: number): void {

@@ -1,4 +1,6 @@
 // Which series a snapshot makes: Linkerd's names and labels where Linkerd has them, `sluice_` for the rest.
+import { RESPONSE_REASONS } from '../http/response-reasons.js';
+import { H, H2_ERRORS, H2_ROLES } from '../http2/counters.js';
 import type { FieldMetric } from './fields.js';
 import {
   ENDPOINT_FIELDS,
@@ -15,15 +17,11 @@ import {
   CLOSE_REASONS,
   E,
   GRPC_CODES,
-  H,
-  H2_ERRORS,
-  H2_ROLES,
   h2Base,
   isGrpcFailure,
   L,
   LIMITS,
   REASONS,
-  RESPONSE_REASONS,
   S,
   VERDICTS,
   W,

@@ -1,5 +1,6 @@
 // The metric of every field in layout.ts. The compiler refuses a field without one.
-import type { E, H, L, S, W } from './layout.js';
+import type { H } from '../http2/counters.js';
+import type { E, L, S, W } from './layout.js';
 
 export interface FieldMetric {
   readonly name: string;

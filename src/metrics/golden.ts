@@ -1,7 +1,7 @@
 // Golden metrics between two moments: rates, success, latency and traffic per service, verdicts per listener.
+import { RESPONSE_REASONS, type ResponseReason } from '../http/response-reasons.js';
 import { countOf, intervalOf, toHistogram } from './histogram.js';
-import type { RESPONSE_REASONS } from './layout.js';
-import { E, GRPC_CODES, isGrpcFailure, L, RESPONSE_REASONS as REASON_LIST, REASONS, S, VERDICTS } from './layout.js';
+import { E, GRPC_CODES, isGrpcFailure, L, REASONS, S, VERDICTS } from './layout.js';
 import type { Snapshot } from './reader.js';
 
 /** Totals of a service up to one moment. */
@@ -80,7 +80,7 @@ export interface GoldenMetrics {
 }
 
 /** Reasons that are the client's doing. The rest are failures of the service. */
-export const CLIENT_REASONS: ReadonlySet<(typeof RESPONSE_REASONS)[number]> = new Set([
+export const CLIENT_REASONS: ReadonlySet<ResponseReason> = new Set([
   'bad-request',
   'header-too-large',
   'target-too-long',
@@ -109,7 +109,7 @@ export function totalsOf(snapshot: Snapshot): GoldenTotals {
   const services = new Map<string, ServiceTotals>();
   for (const { info, values, histograms } of snapshot.services) {
     const totals = { ...NO_SERVICE, requests: values[S.REQUESTS], latency: histograms[0]?.counts.slice() ?? null };
-    REASON_LIST.forEach((reason, index) => {
+    RESPONSE_REASONS.forEach((reason, index) => {
       totals[CLIENT_REASONS.has(reason) ? 'successes' : 'failures'] += values[S.RESPONSE + index];
     });
     services.set(info.name, totals);

@@ -1,6 +1,8 @@
 // Where each number lives in a worker's shared memory. One writer (the worker), plain stores; the main thread reads at any time.
 // Counters and gauges are Float64 (exact to 2^53); histograms are Uint32 slots in HdrHistogram's index layout.
 // The hot path adds to `values[base + FIELD]`; bases come from `h2Base`, `listenerBase`, `serviceBase` and `endpointBase`.
+import { H } from '../http2/counters.js';
+import { H2_LIMITS } from '../http2/limits.js';
 
 /** Listeners; slot 0 is the overflow series that takes what does not fit. */
 export const MAX_LISTENERS = 64;
@@ -44,54 +46,6 @@ export const CLOSE_REASONS = [
   'worker_crash',
   'no-endpoint',
 ] as const;
-
-/** Why the proxy itself answered a request (the reason header's values). */
-export const RESPONSE_REASONS = [
-  'bad-request',
-  'header-too-large',
-  'target-too-long',
-  'version-not-supported',
-  'header-timeout',
-  'body-timeout',
-  'no-endpoint',
-  'connect-failed',
-  'connect-timeout',
-  'upstream-reset',
-  'upstream-protocol',
-  'response-timeout',
-  'pool-exhausted',
-  'memory',
-  'not-implemented',
-  'misdirected',
-  'draining',
-  'expectation',
-  'stream-refused',
-] as const;
-
-/** Sides of an HTTP/2 connection: Sluice is the server of its clients and the client of its endpoints. */
-export const H2_ROLES = ['server', 'client'] as const;
-
-/** Error codes (RFC 9113 section 7) by their number; the last one stands for all that the RFC does not know. */
-export const H2_ERRORS = [
-  'NO_ERROR',
-  'PROTOCOL_ERROR',
-  'INTERNAL_ERROR',
-  'FLOW_CONTROL_ERROR',
-  'SETTINGS_TIMEOUT',
-  'STREAM_CLOSED',
-  'FRAME_SIZE_ERROR',
-  'REFUSED_STREAM',
-  'CANCEL',
-  'COMPRESSION_ERROR',
-  'CONNECT_ERROR',
-  'ENHANCE_YOUR_CALM',
-  'INADEQUATE_SECURITY',
-  'HTTP_1_1_REQUIRED',
-  'other',
-] as const;
-const H2_OTHER = H2_ERRORS.length - 1;
-/** Place of a 32-bit error code in a block of H: `values[base + H.RESET_SENT + h2Error(code)]++`. */
-export const h2Error = (code: number): number => (code >= 0 && code < H2_OTHER ? code : H2_OTHER);
 
 /** gRPC has the status codes 0 (OK) to 16 (UNAUTHENTICATED). */
 export const GRPC_CODES = 17;
@@ -144,38 +98,6 @@ export const W = {
   SIZE: 288,
 } as const;
 
-/** HTTP/2 fields of one role of a worker: `values[h2Base(role) + H.X]`. */
-export const H = {
-  CONNECTIONS_TOTAL: 0,
-  CONNECTIONS: 1,
-  STREAMS_TOTAL: 2,
-  STREAMS: 3,
-  /** Time that streams had data waiting at their own zero window, µs, added when the wait ends. */
-  STREAM_STALL_US: 4,
-  STREAM_STALLS: 5,
-  /** The same at the connection's window. */
-  CONNECTION_STALL_US: 6,
-  CONNECTION_STALLS: 7,
-  /** Header blocks decoded, and those of them that the cache of whole blocks knew. */
-  HEADER_BLOCKS: 8,
-  HEADER_BLOCK_HITS: 9,
-  /** Fields decoded one by one, and those of them that a cache knew. */
-  HEADER_FIELDS: 10,
-  HEADER_FIELD_HITS: 11,
-  PINGS_SENT: 12,
-  /** Pings of the peer; acknowledgements are not counted. */
-  PINGS_RECEIVED: 13,
-  SETTINGS_RECEIVED: 14,
-  /** Streams sent to another endpoint after REFUSED_STREAM or a GOAWAY. */
-  RETRIES_REFUSED: 15,
-  /** RESET_SENT + h2Error(code); likewise the next three. */
-  RESET_SENT: 16,
-  RESET_RECEIVED: 32,
-  GOAWAY_SENT: 48,
-  GOAWAY_RECEIVED: 64,
-  SIZE: 80,
-} as const;
-
 /** Limits with a counter each. */
 export const LIMITS = [
   'connections',
@@ -200,17 +122,9 @@ export const LIMITS = [
   'retry-budget',
   'drain-grace',
   'file-descriptors',
-  'h2-streams',
-  'h2-resets',
-  'h2-provoked-resets',
-  'h2-control-frames',
-  'h2-empty-frames',
-  'h2-tiny-data',
-  'h2-continuations',
-  'h2-header-bytes',
+  ...H2_LIMITS,
   'h2-header-time',
   'h2-stalled',
-  'h2-buffered',
   'h2-keepalive',
   'h2-idle-time',
   'h2-connection-age',
@@ -324,6 +238,8 @@ export const valuesLength = (endpointSeries: number): number => ENDPOINTS_AT + e
 export const histogramCount = (endpointSeries: number): number =>
   ENDPOINT_HISTOGRAMS_AT + endpointSeries * ENDPOINT_HISTOGRAMS.length;
 
+/** First counter of H2_LIMITS: `values[H2_LIMITS_AT + LIMIT.X]`. */
+export const H2_LIMITS_AT = W.LIMIT + LIMITS.indexOf(H2_LIMITS[0]);
 /** First value of H of a role: 0 for the side towards clients (server), 1 towards endpoints (client). */
 export const h2Base = (role: number): number => W.HTTP2 + role * H.SIZE;
 /** First value of listener `slot`. */

@@ -1,4 +1,5 @@
 // The main thread's view: what all workers counted, by name. Reads the workers' memory without stopping them.
+import { H, H2_ROLES } from '../http2/counters.js';
 import {
   ENDPOINT_FIELDS,
   ENDPOINT_PROTOCOLS,
@@ -20,8 +21,6 @@ import {
   ENDPOINT_HISTOGRAMS,
   endpointBase,
   endpointHistogram,
-  H,
-  H2_ROLES,
   h2Base,
   L,
   LISTENER_HISTOGRAMS,

@@ -14,6 +14,7 @@ import { E, endpointBase, MAX_LISTENERS, serviceBase, W } from '../metrics/layou
 import { WorkerMetrics } from '../metrics/shared.js';
 import { ENDPOINT_SLOTS, LOCAL_DESTINATIONS, MAX_ENDPOINTS, MAX_SERVICES, SERVICE_SLOTS } from './capacity.js';
 import { Connections } from './connect/connections.js';
+import { Protocols, SERVICE_PROTOCOL } from './connect/protocols.js';
 import { AccessLog } from './exchange/access-log.js';
 import type {
   EndpointSnapshot,
@@ -29,13 +30,11 @@ const HOST_BYTES = 64;
 /** What the context takes of the slab's fixed region. */
 export const CONTEXT_BYTES = ENDPOINT_SLOTS * SOCKADDR_BYTES + SERVICE_SLOTS * HOST_BYTES + 64;
 
-/** What the endpoints of a service speak: `ServiceTable.protocol`. AUTO is learned for each endpoint. */
-export const PROTOCOL = { AUTO: 0, HTTP1: 1, HTTP2: 2, OPAQUE: 3 } as const;
 const PROTOCOL_OF: Readonly<Record<ServiceProtocol, number>> = {
-  auto: PROTOCOL.AUTO,
-  http1: PROTOCOL.HTTP1,
-  http2: PROTOCOL.HTTP2,
-  opaque: PROTOCOL.OPAQUE,
+  auto: SERVICE_PROTOCOL.AUTO,
+  http1: SERVICE_PROTOCOL.HTTP1,
+  http2: SERVICE_PROTOCOL.HTTP2,
+  opaque: SERVICE_PROTOCOL.OPAQUE,
 };
 
 /** Settings of a service as the data path reads them. A slot means nothing before it is configured. */
@@ -59,7 +58,7 @@ export class ServiceTable {
   readonly hostLength = new Int32Array(SERVICE_SLOTS);
   /** 1: the endpoints don't speak HTTP, so that HTTP is relayed to them as it is. */
   readonly opaque = new Uint8Array(SERVICE_SLOTS);
-  /** One of PROTOCOL. */
+  /** One of SERVICE_PROTOCOL. */
   readonly protocol = new Uint8Array(SERVICE_SLOTS);
   /** Slot of the service's series in the metrics, and first value of its block there. Several may share the overflow series. */
   readonly series = new Int32Array(SERVICE_SLOTS);
@@ -73,11 +72,14 @@ export class EndpointTable {
   readonly addressAt = new Int32Array(ENDPOINT_SLOTS);
   readonly addressLength = new Int32Array(ENDPOINT_SLOTS);
   readonly address: string[] = new Array<string>(ENDPOINT_SLOTS).fill('');
-  /** PROTOCOL that it has been seen to speak; AUTO while that is not known. */
-  readonly protocol = new Uint8Array(ENDPOINT_SLOTS);
   /** Slot of the endpoint's series in the metrics, and first value of its block there. Several may share the overflow series. */
   readonly series = new Int32Array(ENDPOINT_SLOTS);
   readonly base = new Int32Array(ENDPOINT_SLOTS);
+
+  /** Whether the endpoint shares its series with no other: what is one's state, and no sum, is shown of such a one only. */
+  hasOwnSeries(endpoint: number): boolean {
+    return this.series[endpoint] > 0 && endpoint < MAX_ENDPOINTS;
+  }
 }
 
 export class ListenerTable {
@@ -101,6 +103,8 @@ export class Context {
   readonly inbox: Inbox;
   readonly connections: Connections;
   readonly accessLog: AccessLog;
+  /** What endpoints have been seen to speak. */
+  readonly protocols: Protocols;
   readonly metrics: WorkerMetrics;
   readonly values: Float64Array;
   readonly balancer: Balancer;
@@ -141,6 +145,7 @@ export class Context {
     this.inbox = new Inbox(this.slab, this.sockets.capacity);
     this.connections = new Connections(this);
     this.accessLog = new AccessLog(this);
+    this.protocols = new Protocols(this);
     this.addresses = this.slab.fixed(ENDPOINT_SLOTS * SOCKADDR_BYTES);
     this.hosts = this.slab.fixed(SERVICE_SLOTS * HOST_BYTES);
   }
@@ -153,17 +158,6 @@ export class Context {
   /** Counts that a limit has fired. */
   limited(limit: number): void {
     this.values[W.LIMIT + limit]++;
-  }
-
-  /** The endpoint has been seen to speak `protocol`, or (AUTO) is not known any more. */
-  learnProtocol(endpoint: number, protocol: number): void {
-    this.endpoints.protocol[endpoint] = protocol;
-    if (this.hasOwnSeries(endpoint)) this.values[this.endpoints.base[endpoint] + E.PROTOCOL] = protocol;
-  }
-
-  /** Whether the endpoint shares its series with no other: what is one's state, and no sum, is shown of such a one only. */
-  hasOwnSeries(endpoint: number): boolean {
-    return this.endpoints.series[endpoint] > 0 && endpoint < MAX_ENDPOINTS;
   }
 
   /** Takes over new settings. Listening sockets are the acceptor's business. */
@@ -189,7 +183,7 @@ export class Context {
         // The slot belonged to another endpoint before: nothing of its history is true here.
         this.balancer.reset(slot);
         table.address[slot] = address;
-        this.learnProtocol(slot, PROTOCOL.AUTO);
+        this.protocols.forget(slot);
         table.family[slot] = host.includes(':') ? 6 : 4;
         table.addressAt[slot] = this.addresses + slot * SOCKADDR_BYTES;
         table.addressLength[slot] = this.native.sockaddr(host, port, this.bytes, table.addressAt[slot]);
@@ -208,7 +202,7 @@ export class Context {
     // Downwards: when one is dropped, the last of those already seen takes its place.
     for (let i = recent.count - 1; i >= 0; i--) {
       const endpoint = recent.at(i);
-      if (endpoints.service[endpoint] >= 0 && this.hasOwnSeries(endpoint)) {
+      if (endpoints.service[endpoint] >= 0 && endpoints.hasOwnSeries(endpoint)) {
         const base = endpoints.base[endpoint];
         values[base + E.STATE] = balancer.state(endpoint);
         values[base + E.EWMA_MS] = balancer.ewma(endpoint, now);

@@ -1,96 +1,99 @@
-// What happens on sockets, handed to whoever a socket's KIND names.
+// What happens on sockets, handed to whoever a socket's SOCKET_KIND names.
 import { ERRNO } from '../io/abi.js';
 import type { Handlers } from '../io/reactor.js';
 import { L } from '../metrics/layout.js';
 import type { Acceptor } from './accept/acceptor.js';
 import type { Detector } from './accept/detector.js';
-import { CLOSE, KIND } from './connect/connections.js';
+import { CLOSE, SOCKET_KIND } from './connect/connections.js';
+import type { Dialer } from './connect/dialer.js';
 import type { Context } from './context.js';
-import type { Http1 } from './http1.js';
-import type { Http2 } from './http2.js';
+import type { Control } from './exchange/reports.js';
+import type { Http1Clients } from './http1/clients.js';
+import type { Http1Endpoints } from './http1/endpoints.js';
+import type { PieceWriter } from './http1/piece-writer.js';
+import type { Http1Sockets } from './http1/sockets.js';
+import type { Http2Connections } from './http2/connections.js';
 import type { OpaqueRelay } from './relay/opaque.js';
-import type { Worker } from './worker.js';
+import type { Tunnels } from './relay/tunnel.js';
+import type { SocketSlot } from './slots.js';
+
+/** Who handles what happens on sockets. */
+export interface Handled {
+  readonly context: Context;
+  readonly acceptor: Acceptor;
+  readonly detector: Detector;
+  readonly dialer: Dialer;
+  readonly clients: Http1Clients;
+  readonly endpoints: Http1Endpoints;
+  readonly http1: Http1Sockets;
+  readonly http2: Http2Connections;
+  readonly pieces: PieceWriter;
+  readonly opaque: OpaqueRelay;
+  readonly tunnels: Tunnels;
+  readonly control: Control;
+  /** A loop turn has ended. */
+  turned(): void;
+}
 
 export class SocketEvents implements Handlers {
-  constructor(
-    private readonly context: Context,
-    private readonly acceptor: Acceptor,
-    private readonly detector: Detector,
-    private readonly http1: Http1,
-    private readonly http2: Http2,
-    private readonly opaque: OpaqueRelay,
-    private readonly worker: Worker,
-  ) {}
+  private readonly context: Context;
+
+  constructor(private readonly to: Handled) {
+    this.context = to.context;
+  }
 
   accepted(listener: number, result: number, more: boolean): void {
-    this.acceptor.accepted(listener, result, more);
+    this.to.acceptor.accepted(listener, result, more);
   }
 
   handedIn(listener: number, fd: number): void {
-    this.acceptor.handedIn(listener, fd);
+    this.to.acceptor.handedIn(listener, fd);
   }
 
   handedOver(listener: number, fd: number, result: number): void {
-    this.acceptor.handedOver(listener, fd, result);
+    this.to.acceptor.handedOver(listener, fd, result);
   }
 
   connected(slot: number, result: number): void {
-    switch (this.context.sockets.kind[slot]) {
-      case KIND.HTTP1_UPSTREAM:
-        this.http1.upstreamConnected(slot, result);
-        break;
-      case KIND.HTTP2_UPSTREAM:
-        this.http2.socketConnected(slot, result);
-        break;
-      case KIND.BRIDGE_UPSTREAM:
-        this.http2.bridge.socketConnected(slot, result);
-        break;
-      case KIND.OPAQUE:
-        this.opaque.connected(slot, result);
-        break;
-      case KIND.RACE:
-        this.detector.raceConnected(slot, result);
-        break;
-      default:
-    }
+    this.to.dialer.connected(slot as SocketSlot, result);
   }
 
   data(slot: number, bid: number, at: number, length: number): void {
     const { connections, values, sockets, slab } = this.context;
-    if (connections.over(slot)) {
+    const socket = slot as SocketSlot;
+    if (connections.closed(socket)) {
       slab.release(bid);
       return;
     }
-    values[connections.meter[slot] + L.READ_BYTES] += length;
-    if (this.context.access) connections.read[slot] += length;
-    switch (sockets.kind[slot]) {
-      case KIND.HTTP1_CLIENT:
-        this.http1.clientData(slot, bid, at, length);
+    values[connections.meter[socket] + L.READ_BYTES] += length;
+    if (this.context.access) connections.read[socket] += length;
+    switch (sockets.kind[socket]) {
+      case SOCKET_KIND.HTTP1_CLIENT:
+        this.to.clients.data(socket, bid, at, length);
         break;
-      case KIND.HTTP1_UPSTREAM:
-        this.http1.upstreamData(slot, bid, at, length);
+      case SOCKET_KIND.HTTP1_ENDPOINT:
+        this.to.endpoints.data(socket, bid, at, length);
         break;
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_UPSTREAM:
-        this.http2.socketData(slot, bid, at, length);
+      // A connection that is being made hears nothing but an HTTP/2 endpoint's SETTINGS.
+      case SOCKET_KIND.DIALLING:
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_ENDPOINT:
+        this.to.http2.data(socket, bid, at, length);
         break;
-      case KIND.BRIDGE_UPSTREAM:
-        this.http2.bridge.socketData(slot, bid, at, length);
+      case SOCKET_KIND.TUNNEL:
+        this.to.tunnels.data(socket, bid, at, length);
         break;
-      case KIND.TUNNEL:
-        this.http2.fromHttp1.tunnels.data(slot, bid, at, length);
+      case SOCKET_KIND.OPAQUE:
+        this.to.opaque.data(socket, bid, at, length);
         break;
-      case KIND.OPAQUE:
-        this.opaque.data(slot, bid, at, length);
+      case SOCKET_KIND.DETECT:
+        this.to.detector.data(socket, bid, at, length);
         break;
-      case KIND.DETECT:
-        this.detector.data(slot, bid, at, length);
+      case SOCKET_KIND.RACE:
+        this.to.detector.raceData(socket, bid, at, length);
         break;
-      case KIND.RACE:
-        this.detector.raceData(slot, bid, at, length);
-        break;
-      case KIND.LINGER:
-        this.http1.answers.lingerData(slot, bid, length);
+      case SOCKET_KIND.LINGER:
+        this.to.clients.lingerData(socket, bid, length);
         break;
       default:
         slab.release(bid);
@@ -99,188 +102,202 @@ export class SocketEvents implements Handlers {
 
   eof(slot: number): void {
     const { connections, sockets } = this.context;
-    if (connections.over(slot)) return;
-    switch (sockets.kind[slot]) {
-      case KIND.HTTP1_CLIENT:
-        this.http1.clientEof(slot);
+    const socket = slot as SocketSlot;
+    if (connections.closed(socket)) return;
+    switch (sockets.kind[socket]) {
+      case SOCKET_KIND.HTTP1_CLIENT:
+        this.to.clients.eof(socket);
         break;
-      case KIND.HTTP1_UPSTREAM:
-        this.http1.upstreamEof(slot);
+      case SOCKET_KIND.HTTP1_ENDPOINT:
+        this.to.endpoints.eof(socket);
         break;
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_UPSTREAM:
-        this.http2.socketEof(slot);
+      case SOCKET_KIND.DIALLING:
+        this.to.dialer.lost(socket, CLOSE.OK);
         break;
-      case KIND.BRIDGE_UPSTREAM:
-        this.http2.bridge.socketEnded(slot, CLOSE.OK);
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_ENDPOINT:
+        this.to.http2.eof(socket);
         break;
-      case KIND.TUNNEL:
-        this.http2.fromHttp1.tunnels.eof(slot);
+      case SOCKET_KIND.TUNNEL:
+        this.to.tunnels.eof(socket);
         break;
-      case KIND.OPAQUE:
-        this.opaque.eof(slot);
+      case SOCKET_KIND.OPAQUE:
+        this.to.opaque.eof(socket);
         break;
-      case KIND.DETECT:
-        this.detector.eof(slot);
+      case SOCKET_KIND.DETECT:
+        this.to.detector.eof(socket);
         break;
-      case KIND.RACE:
-        this.detector.raceEnded(slot, CLOSE.OK);
+      case SOCKET_KIND.RACE:
+        this.to.detector.raceEnded(socket, CLOSE.OK);
         break;
       default:
-        connections.closeWhenSent(slot, CLOSE.OK);
+        connections.closeWhenSent(socket, CLOSE.OK);
     }
   }
 
   failed(slot: number, errno: number): void {
     const { connections, sockets } = this.context;
-    if (connections.over(slot)) {
-      sockets.close(slot);
+    const socket = slot as SocketSlot;
+    if (connections.closed(socket)) {
+      sockets.close(socket);
       return;
     }
     const reason = errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET;
-    switch (sockets.kind[slot]) {
-      case KIND.HTTP1_CLIENT:
-        this.http1.clientFailed(slot, errno);
+    switch (sockets.kind[socket]) {
+      case SOCKET_KIND.HTTP1_CLIENT:
+        this.to.clients.failed(socket, errno);
         break;
-      case KIND.HTTP1_UPSTREAM:
-        this.http1.upstreamFailed(slot, errno);
+      case SOCKET_KIND.HTTP1_ENDPOINT:
+        this.to.endpoints.broken(socket, errno);
         break;
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_UPSTREAM:
-        this.http2.socketFailed(slot, errno);
+      case SOCKET_KIND.DIALLING:
+        this.to.dialer.lost(socket, reason);
         break;
-      case KIND.BRIDGE_UPSTREAM:
-        this.http2.bridge.socketEnded(slot, reason);
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_ENDPOINT:
+        this.to.http2.broken(socket, errno);
         break;
-      case KIND.TUNNEL:
-        this.http2.fromHttp1.tunnels.failed(slot, errno);
+      case SOCKET_KIND.TUNNEL:
+        this.to.tunnels.failed(socket, errno);
         break;
-      case KIND.OPAQUE:
-        this.opaque.failed(slot, errno);
+      case SOCKET_KIND.OPAQUE:
+        this.to.opaque.broke(socket, errno);
         break;
-      case KIND.DETECT:
-        this.detector.failed(slot, reason);
+      case SOCKET_KIND.DETECT:
+        this.to.detector.left(socket, reason);
         break;
-      case KIND.RACE:
-        this.detector.raceEnded(slot, reason);
+      case SOCKET_KIND.RACE:
+        this.to.detector.raceEnded(socket, reason);
         break;
       default:
-        connections.close(slot, reason);
+        connections.close(socket, reason);
     }
   }
 
   sent(slot: number, bytes: number): void {
-    const { connections, values, reactor } = this.context;
+    const { connections, values, reactor, sockets } = this.context;
     connections.active[slot] = reactor.now;
     values[connections.meter[slot] + L.WRITE_BYTES] += bytes;
     if (this.context.access) connections.written[slot] += bytes;
-    const kind = this.context.sockets.kind[slot];
-    if (kind === KIND.HTTP1_UPSTREAM || kind === KIND.BRIDGE_UPSTREAM) this.http1.exchanges.sent[slot] += bytes;
+    if (sockets.kind[slot] === SOCKET_KIND.HTTP1_ENDPOINT) this.to.http1.sent[slot] += bytes;
   }
 
   sendFailed(slot: number, errno: number): void {
     const { connections, sockets } = this.context;
-    if (connections.over(slot)) {
-      sockets.close(slot);
+    const socket = slot as SocketSlot;
+    if (connections.closed(socket)) {
+      sockets.close(socket);
       return;
     }
-    switch (sockets.kind[slot]) {
-      case KIND.HTTP1_UPSTREAM:
-        this.http1.upstreamSendFailed(slot);
+    switch (sockets.kind[socket]) {
+      case SOCKET_KIND.HTTP1_ENDPOINT:
+        this.to.endpoints.sendFailed(socket);
         break;
-      case KIND.BRIDGE_UPSTREAM:
-        this.http2.bridge.socketSendFailed(slot);
-        break;
-      case KIND.OPAQUE:
-        this.opaque.sendFailed(slot, errno);
+      case SOCKET_KIND.OPAQUE:
+        this.to.opaque.sendFailed(socket, errno);
         break;
       default:
-        this.failed(slot, errno);
+        this.failed(socket, errno);
     }
   }
 
   paused(slot: number): void {
-    switch (this.context.sockets.kind[slot]) {
-      case KIND.HTTP1_CLIENT:
-        this.http1.clientPaused(slot);
+    const socket = slot as SocketSlot;
+    switch (this.context.sockets.kind[socket]) {
+      case SOCKET_KIND.HTTP1_CLIENT:
+        this.to.clients.paused(socket);
         break;
-      case KIND.HTTP1_UPSTREAM:
-        this.http1.upstreamPaused(slot);
+      case SOCKET_KIND.HTTP1_ENDPOINT:
+        this.to.endpoints.paused(socket);
         break;
-      case KIND.OPAQUE:
-        this.opaque.paused(slot);
+      case SOCKET_KIND.OPAQUE:
+        this.to.opaque.paused(socket);
         break;
       default:
     }
   }
 
   drained(slot: number): void {
-    switch (this.context.sockets.kind[slot]) {
-      case KIND.HTTP1_CLIENT:
-      case KIND.TUNNEL:
-        this.http1.clientDrained(slot);
+    const socket = slot as SocketSlot;
+    switch (this.context.sockets.kind[socket]) {
+      case SOCKET_KIND.HTTP1_CLIENT:
+        this.to.clients.drained(socket);
         break;
-      case KIND.HTTP1_UPSTREAM:
-        this.http1.upstreamDrained(slot);
+      case SOCKET_KIND.HTTP1_ENDPOINT:
+        this.to.endpoints.drained(socket);
         break;
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_UPSTREAM:
-        this.http2.socketDrained(slot);
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_ENDPOINT:
+        this.to.http2.drained(socket);
         break;
-      case KIND.BRIDGE_UPSTREAM:
-        this.http2.bridge.socketDrained(slot);
+      case SOCKET_KIND.TUNNEL:
+        this.to.tunnels.drained(socket);
         break;
-      case KIND.OPAQUE:
-        this.opaque.drained(slot);
+      case SOCKET_KIND.OPAQUE:
+        this.to.opaque.drained(socket);
         break;
       default:
     }
   }
 
   pump(slot: number): void {
-    if (this.context.sockets.kind[slot] === KIND.OPAQUE) this.opaque.pump(slot);
-    else this.http1.pump(slot);
+    const socket = slot as SocketSlot;
+    switch (this.context.sockets.kind[socket]) {
+      case SOCKET_KIND.OPAQUE:
+        this.to.opaque.pump(socket);
+        break;
+      case SOCKET_KIND.HTTP1_CLIENT:
+        this.to.clients.pump(socket);
+        break;
+      case SOCKET_KIND.HTTP1_ENDPOINT:
+        this.to.endpoints.pump(socket);
+        break;
+      default:
+    }
   }
 
   timer(slot: number): void {
     const { connections, sockets } = this.context;
-    if (connections.over(slot)) {
-      connections.lastBytesTimer(slot);
+    const socket = slot as SocketSlot;
+    if (connections.closed(socket)) {
+      connections.lastBytesTimer(socket);
       return;
     }
-    switch (sockets.kind[slot]) {
-      case KIND.HTTP1_CLIENT:
-        this.http1.timers.client(slot);
+    switch (sockets.kind[socket]) {
+      case SOCKET_KIND.HTTP1_CLIENT:
+        if (this.to.clients.between(socket)) this.to.clients.timer(socket);
+        else this.to.control.timer(this.to.clients.exchange(socket));
         break;
-      case KIND.HTTP1_UPSTREAM:
-        this.http1.timers.upstream(slot);
+      case SOCKET_KIND.HTTP1_ENDPOINT:
+        this.to.endpoints.timer(socket);
         break;
-      case KIND.HTTP2_CLIENT:
-      case KIND.HTTP2_UPSTREAM:
-        this.http2.timers.fired(slot);
+      case SOCKET_KIND.DIALLING:
+        this.to.dialer.timer(socket);
         break;
-      case KIND.BRIDGE_UPSTREAM:
-        this.http2.bridge.socketTimer(slot);
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_ENDPOINT:
+        this.to.http2.timer(socket);
         break;
-      case KIND.TUNNEL:
-        this.http2.fromHttp1.tunnels.timer(slot);
+      case SOCKET_KIND.TUNNEL:
+        if (connections.listener[socket] >= 0) this.to.control.timer(this.to.clients.exchange(socket));
         break;
-      case KIND.OPAQUE:
-        this.opaque.timer(slot);
+      case SOCKET_KIND.OPAQUE:
+        this.to.opaque.timer(socket);
         break;
-      case KIND.DETECT:
-        this.detector.timer(slot);
+      case SOCKET_KIND.DETECT:
+        this.to.detector.timer(socket);
         break;
-      case KIND.RACE:
-        this.detector.raceTimer(slot);
+      // It has no deadline: its client has.
+      case SOCKET_KIND.RACE:
         break;
       default:
-        connections.close(slot, CLOSE.OK);
+        connections.close(socket, CLOSE.OK);
     }
   }
 
   turn(): void {
-    this.http2.turn();
-    this.worker.turned();
+    this.to.pieces.turn();
+    this.to.http2.turn();
+    this.to.turned();
   }
 }

@@ -1,8 +1,4 @@
-// A worker: the data path, composed.
-//
-//   accept → hand over → policy → detect → { http1 | http2 | opaque } → balance → upstream → relay → account → close
-//
-// Here its parts are put together, configured, drained and sampled; socket-events.ts has what happens on sockets.
+// A worker: its data path (data-path.ts), configured, drained and sampled.
 import { threadId } from 'node:worker_threads';
 import { isLarge, returnMemory } from '../io/heap.js';
 import type { Native } from '../io/native.js';
@@ -10,15 +6,11 @@ import { Reactor } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
 import { LIMITS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
 import { Acceptor } from './accept/acceptor.js';
-import { Detector } from './accept/detector.js';
-import { CLOSE, KIND } from './connect/connections.js';
-import { Upstreams } from './connect/upstreams.js';
+import { CLOSE, SOCKET_KIND } from './connect/connections.js';
 import { CONTEXT_BYTES, Context } from './context.js';
-import type { AccessLog } from './exchange/access-log.js';
-import { Http1 } from './http1.js';
+import { type DataPath, makeDataPath } from './data-path.js';
 import { completionsToAwait } from './http2/coalesce.js';
-import { Http2 } from './http2.js';
-import { OpaqueRelay } from './relay/opaque.js';
+import type { SocketSlot } from './slots.js';
 import { BOARD, type FromWorker, type Snapshot, type ToWorker, type WorkerTask } from './snapshot.js';
 import { SocketEvents } from './socket-events.js';
 
@@ -30,13 +22,8 @@ const LOOP_TURN_US = WORKER_HISTOGRAMS.indexOf('loop_turn_us');
 export class Worker {
   private readonly reactor: Reactor;
   private readonly context: Context;
-  private readonly upstreams: Upstreams;
-  private readonly opaque: OpaqueRelay;
-  private readonly http1: Http1;
-  private readonly http2: Http2;
-  private readonly detector: Detector;
+  private readonly path: DataPath;
   private readonly acceptor: Acceptor;
-  private readonly accessLog: AccessLog;
   private readonly events: SocketEvents;
   private snapshot: Snapshot;
   private stopping = false;
@@ -61,30 +48,17 @@ export class Worker {
       fixedBytes: CONTEXT_BYTES,
     });
     this.context = new Context(task, native, this.reactor);
-    this.accessLog = this.context.accessLog;
-    this.upstreams = new Upstreams(this.context);
-    this.opaque = new OpaqueRelay(this.context, this.upstreams);
-    this.http1 = new Http1(this.context, this.upstreams, this.opaque, this.accessLog);
-    this.http2 = new Http2(this.context, this.upstreams, this.http1);
-    this.detector = new Detector(this.context, this.upstreams, this.opaque, this.http1, this.http2);
+    this.path = makeDataPath(this.context);
     this.acceptor = new Acceptor(
       this.context,
       new Int32Array(task.owner),
-      (client) => this.detector.open(client),
+      (client) => this.path.detector.open(client as SocketSlot),
       (fd) => {
         this.send({ kind: 'unlistened', fds: [fd] });
         this.finishIfDone();
       },
     );
-    this.events = new SocketEvents(
-      this.context,
-      this.acceptor,
-      this.detector,
-      this.http1,
-      this.http2,
-      this.opaque,
-      this,
-    );
+    this.events = new SocketEvents({ ...this.path, acceptor: this.acceptor, turned: () => this.turned() });
     this.turnStarted = this.reactor.now;
   }
 
@@ -107,7 +81,7 @@ export class Worker {
     this.send({ kind: 'ready', executor, reason, threadId });
     await done;
     clearInterval(sampler);
-    this.accessLog.flush(true);
+    this.context.accessLog.flush(true);
     this.sample();
     Atomics.store(new Int32Array(board), BOARD.RING + id, -1);
     this.context.values[W.READY] = 0;
@@ -122,19 +96,20 @@ export class Worker {
   }
 
   /** A loop turn has ended. */
-  turned(): void {
+  private turned(): void {
     this.coalesce();
     if (this.stopping) this.finishIfDone();
   }
 
   /** Sets how many completions the next turn waits for, and how long. */
   private coalesce(): void {
-    const { http1, http2, reactor } = this;
+    const { reactor } = this;
+    const { accounts, core } = this.path;
     const { coalesceUs } = this.snapshot;
     // Measured: it costs on epoll, where waiting means one more system call.
     const wait =
       coalesceUs > 0 && reactor.ring.executor === 'uring'
-        ? completionsToAwait(http1.accounts.inFlight, http2.accounts.inFlight, http2.core.streams.busyClients)
+        ? completionsToAwait(accounts.inHttp1, accounts.inHttp2, core.streams.busyClients)
         : 1;
     reactor.waitFor = wait;
     reactor.waitUs = wait > 1 ? coalesceUs : 0;
@@ -172,8 +147,8 @@ export class Worker {
 
   private setEndpoints(service: number, endpoints: Parameters<Context['setEndpoints']>[1]): void {
     for (const gone of this.context.setEndpoints(service, endpoints)) {
-      this.upstreams.closeIdle(gone);
-      this.http2.connections.endpointGone(gone);
+      this.path.idle.closeOf(gone);
+      this.path.http2.endpointGone(gone);
     }
   }
 
@@ -182,25 +157,38 @@ export class Worker {
     this.context.draining = true;
     if (phase !== 'hold') {
       this.acceptor.leave();
-      this.upstreams.closeAllIdle();
+      this.path.idle.closeAll();
       this.stopping = true;
     }
     for (let slot = 0; slot < sockets.capacity; slot++) {
-      const kind = sockets.kind[slot];
-      if (kind === KIND.FREE || (sockets.flags[slot] & SOCKET.CLOSED) !== 0) continue;
-      if (phase === 'force') {
-        if (connections.over(slot)) {
-          sockets.close(slot);
-          continue;
-        }
+      if (sockets.kind[slot] === SOCKET_KIND.FREE || (sockets.flags[slot] & SOCKET.CLOSED) !== 0) continue;
+      if (phase !== 'force') {
+        if (!connections.closed(slot)) this.reconsider(slot as SocketSlot);
+      } else if (connections.closed(slot)) sockets.close(slot);
+      else {
         if (connections.listener[slot] >= 0) this.context.limited(LIMIT_DRAIN_GRACE);
         connections.close(slot, CLOSE.DRAIN);
-      } else if (kind === KIND.HTTP1_CLIENT && !connections.over(slot)) this.http1.timers.reconsider(slot);
-      else if (kind === KIND.DETECT && !connections.over(slot)) this.detector.reconsider(slot);
-      else if ((kind === KIND.HTTP2_CLIENT || kind === KIND.HTTP2_UPSTREAM) && !connections.over(slot))
-        this.http2.reconsider(slot);
+      }
     }
     if (phase === 'force') this.finish();
+  }
+
+  /** A drain began: who is silent is not waited for. */
+  private reconsider(socket: SocketSlot): void {
+    const { clients, detector, http2 } = this.path;
+    switch (this.context.sockets.kind[socket]) {
+      case SOCKET_KIND.HTTP1_CLIENT:
+        clients.reconsider(socket);
+        break;
+      case SOCKET_KIND.DETECT:
+        detector.reconsider(socket);
+        break;
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_ENDPOINT:
+        http2.reconsider(socket);
+        break;
+      default:
+    }
   }
 
   private finishIfDone(): void {

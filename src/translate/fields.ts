@@ -4,7 +4,7 @@
 import type { FieldList } from '../hpack/field-list.js';
 import { NAME } from '../http/field-names.js';
 import { ascii, put, putDecimal, same, skipToken, skipValue } from '../http/octets.js';
-import { ERROR } from '../http1/errors.js';
+import { MESSAGE_ERROR } from '../http1/errors.js';
 
 const OTHER = NAME.OTHER;
 const CR = 0x0d;
@@ -26,9 +26,9 @@ const TRANSFER = ascii('transfer');
 const ENCODING = ascii('encoding');
 
 /** What a function of the bridge returns where the head would pass `limit`. */
-export const NO_ROOM = -ERROR.HEADER_TOO_LARGE;
+export const NO_ROOM = -MESSAGE_ERROR.HEADER_TOO_LARGE;
 
-/** Writes field `i` as `name: value` CRLF. Returns the position after it or -ERROR. */
+/** Writes field `i` as `name: value` CRLF. Returns the position after it or -MESSAGE_ERROR. */
 export function writeField(bytes: Uint8Array, list: FieldList, i: number, at: number, limit: number): number {
   const nameAt = list.nameAt[i];
   const nameEnd = nameAt + list.nameLength[i];
@@ -39,7 +39,7 @@ export function writeField(bytes: Uint8Array, list: FieldList, i: number, at: nu
     const error = fieldNameError(bytes, nameAt, nameEnd);
     if (error !== 0) return -error;
   }
-  if (skipValue(bytes, valueAt, valueEnd) !== valueEnd) return -ERROR.CONTROL;
+  if (skipValue(bytes, valueAt, valueEnd) !== valueEnd) return -MESSAGE_ERROR.CONTROL;
   let p = copyText(bytes, nameAt, nameEnd, at);
   bytes[p++] = COLON;
   bytes[p++] = SP;
@@ -51,12 +51,12 @@ export function writeField(bytes: Uint8Array, list: FieldList, i: number, at: nu
 
 /** What is wrong with a name that is none of the well-known ones; 0 if nothing is. */
 export function fieldNameError(bytes: Uint8Array, start: number, end: number): number {
-  if (start === end || skipToken(bytes, start, end) !== end) return ERROR.FIELD_NAME;
+  if (start === end || skipToken(bytes, start, end) !== end) return MESSAGE_ERROR.FIELD_NAME;
   const length = end - start;
   if (length === CONTENT.length + 1 + LENGTH.length && isUnderscored(bytes, start, CONTENT, LENGTH))
-    return ERROR.LOOKALIKE;
+    return MESSAGE_ERROR.LOOKALIKE;
   if (length === TRANSFER.length + 1 + ENCODING.length && isUnderscored(bytes, start, TRANSFER, ENCODING))
-    return ERROR.LOOKALIKE;
+    return MESSAGE_ERROR.LOOKALIKE;
   return 0;
 }
 

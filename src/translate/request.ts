@@ -4,14 +4,15 @@
 import type { FieldList } from '../hpack/field-list.js';
 import type { HeaderMemory } from '../hpack/memory/header-memory.js';
 import { validAuthority } from '../http/authority.js';
-import type { Facts } from '../http/facts.js';
+import { CONNECT_PROTOCOL, type Facts, SCHEME } from '../http/facts.js';
 import { NAME } from '../http/field-names.js';
-import { checkRequest, PROTOCOL, SCHEME } from '../http/message.js';
+import { checkRequest } from '../http/message.js';
+import { METHOD } from '../http/methods.js';
 import { ascii, equals, put, skipTarget, skipToken, skipValue } from '../http/octets.js';
 import { KEY_LENGTH, validKey } from '../http/web-socket.js';
-import { ERROR } from '../http1/errors.js';
-import { KIND } from '../http1/fields.js';
-import { FORM, FRAMING, type Head, METHOD } from '../http1/head.js';
+import { MESSAGE_ERROR } from '../http1/errors.js';
+import { FIELD_KIND } from '../http1/fields.js';
+import { FORM, FRAMING, type Head } from '../http1/head.js';
 import { copyText, lowerName, NO_ROOM, skipZeros, writeField, writeLength } from './fields.js';
 import { ACTION, LineCache } from './lines.js';
 
@@ -101,7 +102,7 @@ export class RequestBridge {
    * Writes the request in `list` (which this may expand) as an HTTP/1.1 head at [at, limit). `endStream`: END_STREAM came with
    * it. `requestFraming` tells how the body is framed. A WebSocket gets the key at `keys[keyAt]`, KEY_LENGTH octets made by
    * `putKey`. [hostAt, hostAt + hostLength) is the Host of a request that names none.
-   * Returns the position after the head or -ERROR.
+   * Returns the position after the head or -MESSAGE_ERROR.
    */
   write(
     list: FieldList,
@@ -114,11 +115,11 @@ export class RequestBridge {
     hostLength = 0,
   ): number {
     const { bytes } = this;
-    const { facts, name } = list;
+    const { facts } = list;
     const error = requestError(facts, endStream);
     if (error !== 0) return -error;
     const connect = facts.method === METHOD.CONNECT;
-    const webSocket = facts.protocol === PROTOCOL.WEBSOCKET;
+    const webSocket = facts.protocol === CONNECT_PROTOCOL.WEBSOCKET;
     const hasBody = !connect && !endStream && facts.contentLength !== 0;
     const chunked = hasBody && facts.contentLength < 0;
     let p = writeStart(bytes, facts, at, limit, hostAt, hostLength);
@@ -129,36 +130,7 @@ export class RequestBridge {
       p = put(bytes, ready, p, limit);
       if (p < 0) return NO_ROOM;
     }
-    const { count } = list;
-    let hosts = 0;
-    let crumbs = 0;
-    let expectations = 0;
-    for (let i = 0; i < count && p >= 0; i++) {
-      switch (ACTIONS[name[i]]) {
-        case COPY:
-          if (!webSocket || !isKey(bytes, list, i)) p = writeField(bytes, list, i, p, limit);
-          break;
-        case REFUSE:
-          return -ERROR.CONNECTION_FIELD;
-        case HOST:
-          if (hosts++ > 0) return -ERROR.HOST_DUPLICATE;
-          break;
-        case CRUMB:
-          if (crumbs++ === 0) p = writeCookie(bytes, list, i, p, limit);
-          break;
-        case EXPECT: {
-          const value = list.valueAt[i];
-          if (expectations++ > 0 || !equals(bytes, value, value + list.valueLength[i], CONTINUE))
-            return -ERROR.EXPECTATION;
-          // RFC 9110 section 10.1.1: without a body there is nothing to continue with.
-          if (hasBody) p = writeField(bytes, list, i, p, limit);
-          break;
-        }
-        case TRAILER:
-          if (chunked) p = writeField(bytes, list, i, p, limit);
-          break;
-      }
-    }
+    p = this.writeFields(list, p, limit, webSocket, hasBody, chunked);
     if (p < 0) return p;
     if (webSocket) {
       p = put(bytes, facts.teTrailers ? UPGRADE_AND_TE : UPGRADE, p, limit);
@@ -180,7 +152,7 @@ export class RequestBridge {
    * Makes `list` (finished by this) of the request in `head`. `webSocket` turns an upgrade to WebSocket into an extended
    * CONNECT, for endpoints that have SETTINGS_ENABLE_CONNECT_PROTOCOL; every other upgrade is left out, which asks for the
    * resource without it (RFC 9110 section 7.8). [hostAt, hostAt + hostLength) is the authority of a request that names none.
-   * Names are lower-cased in place; the head's bytes must stay until the list is encoded. Returns 0 or -ERROR.
+   * Names are lower-cased in place; the head's bytes must stay until the list is encoded. Returns 0 or -MESSAGE_ERROR.
    */
   list(head: Head, list: FieldList, webSocket: boolean, hostAt = 0, hostLength = 0): number {
     const { bytes } = this;
@@ -200,9 +172,53 @@ export class RequestBridge {
     if (extended) list.addConstant(this.websocket);
     const error = this.addFields(head, list, extended, connect);
     if (error !== 0) return -error;
-    if (extended && this.keyAt < 0) return -ERROR.WEBSOCKET_KEY;
+    if (extended && this.keyAt < 0) return -MESSAGE_ERROR.WEBSOCKET_KEY;
     list.finish();
-    return checkRequest(list.facts) === 0 ? 0 : -ERROR.MALFORMED;
+    return checkRequest(list.facts) === 0 ? 0 : -MESSAGE_ERROR.MALFORMED;
+  }
+
+  /** The fields that no template has made ready. Returns the position after them or -MESSAGE_ERROR. */
+  private writeFields(
+    list: FieldList,
+    at: number,
+    limit: number,
+    webSocket: boolean,
+    hasBody: boolean,
+    chunked: boolean,
+  ): number {
+    const { bytes } = this;
+    const { name, count } = list;
+    let p = at;
+    let hosts = 0;
+    let crumbs = 0;
+    let expectations = 0;
+    for (let i = 0; i < count && p >= 0; i++) {
+      switch (ACTIONS[name[i]]) {
+        case COPY:
+          if (!webSocket || !isKey(bytes, list, i)) p = writeField(bytes, list, i, p, limit);
+          break;
+        case REFUSE:
+          return -MESSAGE_ERROR.CONNECTION_FIELD;
+        case HOST:
+          if (hosts++ > 0) return -MESSAGE_ERROR.HOST_DUPLICATE;
+          break;
+        case CRUMB:
+          if (crumbs++ === 0) p = writeCookie(bytes, list, i, p, limit);
+          break;
+        case EXPECT: {
+          const value = list.valueAt[i];
+          if (expectations++ > 0 || !equals(bytes, value, value + list.valueLength[i], CONTINUE))
+            return -MESSAGE_ERROR.EXPECTATION;
+          // RFC 9110 section 10.1.1: without a body there is nothing to continue with.
+          if (hasBody) p = writeField(bytes, list, i, p, limit);
+          break;
+        }
+        case TRAILER:
+          if (chunked) p = writeField(bytes, list, i, p, limit);
+          break;
+      }
+    }
+    return p;
   }
 
   private addPath(head: Head, list: FieldList): void {
@@ -223,7 +239,7 @@ export class RequestBridge {
     list.addKnown(NAME.PATH, head.pathStart, head.pathEnd - head.pathStart);
   }
 
-  /** Returns 0 or an ERROR. */
+  /** Returns 0 or a MESSAGE_ERROR. */
   private addFields(head: Head, list: FieldList, extended: boolean, connect: boolean): number {
     const { bytes } = this;
     const { fields, kind, count, hostIndex } = head;
@@ -235,21 +251,21 @@ export class RequestBridge {
       const nameEnd = fields[field + 1];
       const valueEnd = fields[field + 3];
       let valueAt = fields[field + 2];
-      if (kind[i] !== KIND.FORWARD) {
-        if (kind[i] !== KIND.FRAMING || head.contentLength < 0 || connect || extended) continue;
+      if (kind[i] !== FIELD_KIND.FORWARD) {
+        if (kind[i] !== FIELD_KIND.FRAMING || head.contentLength < 0 || connect || extended) continue;
         valueAt = skipZeros(bytes, valueAt, valueEnd);
       } else if (head.te && equals(bytes, nameAt, nameEnd, TE_NAME)) {
         fits = list.addConstant(this.te) && fits;
         continue;
       } else if (extended && equals(bytes, nameAt, nameEnd, KEY_NAME)) {
-        if (this.keyAt >= 0 || !validKey(bytes, valueAt, valueEnd)) return ERROR.WEBSOCKET_KEY;
+        if (this.keyAt >= 0 || !validKey(bytes, valueAt, valueEnd)) return MESSAGE_ERROR.WEBSOCKET_KEY;
         this.keyAt = valueAt;
         continue;
       }
       lowerName(bytes, nameAt, nameEnd);
       fits = list.add(nameAt, nameEnd - nameAt, valueAt, valueEnd - valueAt) && fits;
     }
-    return fits ? 0 : ERROR.TOO_MANY_FIELDS;
+    return fits ? 0 : MESSAGE_ERROR.TOO_MANY_FIELDS;
   }
 }
 
@@ -260,19 +276,19 @@ function requestLength(facts: Facts, endStream: boolean): number {
   return method === METHOD.POST || method === METHOD.PUT || method === METHOD.PATCH ? 0 : -1;
 }
 
-/** What keeps the message as a whole from being said in HTTP/1.1. Returns 0 or an ERROR. */
+/** What keeps the message as a whole from being said in HTTP/1.1. Returns 0 or a MESSAGE_ERROR. */
 function requestError(facts: Facts, endStream: boolean): number {
   const { method, contentLength, protocol } = facts;
   // RFC 9113 section 8.1.1: a Content-Length other than the length of the DATA frames.
-  if (checkRequest(facts) !== 0 || (endStream && contentLength > 0)) return ERROR.MALFORMED;
-  if (protocol === PROTOCOL.OTHER) return ERROR.PROTOCOL;
-  if (method === METHOD.CONNECT) return contentLength > 0 ? ERROR.BODY_NOT_ALLOWED : 0;
+  if (checkRequest(facts) !== 0 || (endStream && contentLength > 0)) return MESSAGE_ERROR.MALFORMED;
+  if (protocol === CONNECT_PROTOCOL.OTHER) return MESSAGE_ERROR.PROTOCOL;
+  if (method === METHOD.CONNECT) return contentLength > 0 ? MESSAGE_ERROR.BODY_NOT_ALLOWED : 0;
   // origin-form has no scheme: the server takes the one of its port.
-  if (facts.scheme !== SCHEME.HTTP && facts.scheme !== SCHEME.HTTPS) return ERROR.TARGET;
-  return method === METHOD.TRACE && !endStream && contentLength !== 0 ? ERROR.BODY_NOT_ALLOWED : 0;
+  if (facts.scheme !== SCHEME.HTTP && facts.scheme !== SCHEME.HTTPS) return MESSAGE_ERROR.TARGET;
+  return method === METHOD.TRACE && !endStream && contentLength !== 0 ? MESSAGE_ERROR.BODY_NOT_ALLOWED : 0;
 }
 
-/** Request line and Host. Returns the position after them or -ERROR. */
+/** Request line and Host. Returns the position after them or -MESSAGE_ERROR. */
 function writeStart(
   bytes: Uint8Array,
   facts: Facts,
@@ -281,28 +297,29 @@ function writeStart(
   hostAt: number,
   hostLength: number,
 ): number {
-  const connect = facts.method === METHOD.CONNECT && facts.protocol === PROTOCOL.NONE;
+  const connect = facts.method === METHOD.CONNECT && facts.protocol === CONNECT_PROTOCOL.NONE;
   let host = hostAt;
   let hostEnd = hostAt + hostLength;
   // RFC 9113 section 8.3.1: Host is made of :authority, whatever Host says.
   if (facts.authorityAt >= 0) {
     host = facts.authorityAt;
     hostEnd = host + facts.authorityLength;
-    if (!validAuthority(bytes, host, hostEnd, connect)) return -ERROR.HOST_INVALID;
+    if (!validAuthority(bytes, host, hostEnd, connect)) return -MESSAGE_ERROR.HOST_INVALID;
   } else if (facts.hostAt >= 0) {
     host = facts.hostAt;
     hostEnd = host + facts.hostLength;
-    if (hostEnd > host && !validAuthority(bytes, host, hostEnd, false)) return -ERROR.HOST_INVALID;
+    if (hostEnd > host && !validAuthority(bytes, host, hostEnd, false)) return -MESSAGE_ERROR.HOST_INVALID;
   }
   const target = connect ? host : facts.pathAt;
   const targetEnd = connect ? hostEnd : target + facts.pathLength;
-  if (!connect && !validPath(bytes, facts, target, targetEnd)) return -ERROR.TARGET;
+  if (!connect && !validPath(bytes, facts, target, targetEnd)) return -MESSAGE_ERROR.TARGET;
   const method = facts.methodAt;
   const methodEnd = method + facts.methodLength;
-  if (methodEnd <= method || skipToken(bytes, method, methodEnd) !== methodEnd) return -ERROR.METHOD;
+  if (methodEnd <= method || skipToken(bytes, method, methodEnd) !== methodEnd) return -MESSAGE_ERROR.METHOD;
   const constants = 1 + VERSION_AND_HOST.length + CRLF.length;
   if (at + (methodEnd - method) + (targetEnd - target) + (hostEnd - host) + constants > limit) return NO_ROOM;
-  let p = facts.protocol === PROTOCOL.NONE ? copyText(bytes, method, methodEnd, at) : put(bytes, GET, at, limit);
+  let p =
+    facts.protocol === CONNECT_PROTOCOL.NONE ? copyText(bytes, method, methodEnd, at) : put(bytes, GET, at, limit);
   bytes[p++] = SP;
   p = copyText(bytes, target, targetEnd, p);
   p = put(bytes, VERSION_AND_HOST, p, limit);
@@ -330,7 +347,7 @@ function writeCookie(bytes: Uint8Array, list: FieldList, first: number, at: numb
     const end = start + valueLength[i];
     // Room for the separator or CRLF behind it.
     if (p + (end - start) + 2 > limit) return NO_ROOM;
-    if (skipValue(bytes, start, end) !== end) return -ERROR.CONTROL;
+    if (skipValue(bytes, start, end) !== end) return -MESSAGE_ERROR.CONTROL;
     p = copyText(bytes, start, end, p);
     bytes[p++] = SEMICOLON;
     bytes[p++] = SP;

@@ -1,16 +1,17 @@
 // Responses between HTTP/1.1 and HTTP/2 (RFC 9113 sections 8.1 and 8.2, RFC 8441). Whatever is wrong with one is the
-// endpoint's doing: errors are -(ERROR + UPSTREAM), as parseResponse returns them.
+// endpoint's doing: errors are -(MESSAGE_ERROR + UPSTREAM), as parseResponse returns them.
 import { STATUS_CODES } from 'node:http';
 import type { FieldList } from '../hpack/field-list.js';
 import type { HeaderMemory } from '../hpack/memory/header-memory.js';
 import type { Facts } from '../http/facts.js';
 import { NAME } from '../http/field-names.js';
 import { checkResponse } from '../http/message.js';
+import { METHOD } from '../http/methods.js';
 import { ascii, equals, put } from '../http/octets.js';
 import { ACCEPT_LENGTH, isAccept, putAccept } from '../http/web-socket.js';
-import { ERROR, UPSTREAM } from '../http1/errors.js';
-import { KIND } from '../http1/fields.js';
-import { FRAMING, type Head, METHOD } from '../http1/head.js';
+import { MESSAGE_ERROR, UPSTREAM } from '../http1/errors.js';
+import { FIELD_KIND } from '../http1/fields.js';
+import { FRAMING, type Head } from '../http1/head.js';
 import { CONNECTION } from '../http1/write.js';
 import { lowerName, NO_ROOM, skipZeros, writeField, writeLength } from './fields.js';
 import { ACTION, LineCache } from './lines.js';
@@ -84,7 +85,7 @@ export class ResponseBridge {
    * Writes the response in `list` (which this may expand) as an HTTP/1.1 head at [at, limit), with what `responseFraming` and
    * `responseLength` said (a length is written with LENGTH and NONE) and a CONNECTION of write.ts. UPGRADE is for the 2xx
    * that accepts a WebSocket: it becomes the 101 that answers the client's key at `keys[keyAt]`.
-   * Returns the position after the head or -(ERROR + UPSTREAM).
+   * Returns the position after the head or -(MESSAGE_ERROR + UPSTREAM).
    */
   write(
     list: FieldList,
@@ -99,11 +100,11 @@ export class ResponseBridge {
     const { bytes } = this;
     const { facts, name } = list;
     const { status } = facts;
-    if (checkResponse(facts) !== 0) return -(ERROR.MALFORMED + UPSTREAM);
+    if (checkResponse(facts) !== 0) return -(MESSAGE_ERROR.MALFORMED + UPSTREAM);
     // RFC 9113 section 8.6: there is no 101 in HTTP/2.
-    if (status < FIRST_STATUS || status > LAST_STATUS || status === 101) return -(ERROR.STATUS_LINE + UPSTREAM);
+    if (status < FIRST_STATUS || status > LAST_STATUS || status === 101) return -(MESSAGE_ERROR.STATUS_LINE + UPSTREAM);
     const switching = connection === CONNECTION.UPGRADE;
-    if (switching && (status < 200 || status > 299)) return -(ERROR.SWITCHING + UPSTREAM);
+    if (switching && (status < 200 || status > 299)) return -(MESSAGE_ERROR.SWITCHING + UPSTREAM);
     let p = put(bytes, STATUS_LINES[(switching ? 101 : status) - FIRST_STATUS], at, limit);
     const ready = list.template === null || switching ? null : this.cache.lines(list.template);
     if (ready === null) list.expand();
@@ -114,7 +115,7 @@ export class ResponseBridge {
       const action = ACTIONS[name[i]];
       if (action === COPY) {
         if (switching && isAcceptName(bytes, list.nameAt[i], list.nameAt[i] + list.nameLength[i])) continue;
-      } else if (action === REFUSE) return -(ERROR.CONNECTION_FIELD + UPSTREAM);
+      } else if (action === REFUSE) return -(MESSAGE_ERROR.CONNECTION_FIELD + UPSTREAM);
       else if (action === SKIP || framing !== FRAMING.CHUNKED) continue;
       p = writeField(bytes, list, i, p, limit);
       if (p < 0) return p - UPSTREAM;
@@ -137,7 +138,7 @@ export class ResponseBridge {
    * Makes `list` (finished by this) of the response in `head`. `webSocket`: it answers an extended CONNECT, for which the
    * key at `keys[keyAt]` was sent; then 101 becomes 200, if it answers that key, and a 2xx, which would open the tunnel, is an
    * error. Names are lower-cased in place; the head's bytes must stay until the list is encoded.
-   * Returns 0 or -(ERROR + UPSTREAM).
+   * Returns 0 or -(MESSAGE_ERROR + UPSTREAM).
    */
   list(head: Head, list: FieldList, webSocket: boolean, keys: Uint8Array, keyAt: number): number {
     const { bytes } = this;
@@ -145,11 +146,11 @@ export class ResponseBridge {
     const switching = status === 101;
     list.clear();
     if (switching) {
-      const error = webSocket ? switchError(bytes, head, keys, keyAt) : ERROR.SWITCHING;
+      const error = webSocket ? switchError(bytes, head, keys, keyAt) : MESSAGE_ERROR.SWITCHING;
       if (error !== 0) return -(error + UPSTREAM);
       list.addConstant(this.ok);
     } else {
-      if (webSocket && status >= 200 && status < 300) return -(ERROR.NOT_SWITCHED + UPSTREAM);
+      if (webSocket && status >= 200 && status < 300) return -(MESSAGE_ERROR.NOT_SWITCHED + UPSTREAM);
       list.addKnown(NAME.STATUS, head.lineStart + STATUS_AT, STATUS_LENGTH);
     }
     let fits = true;
@@ -159,31 +160,31 @@ export class ResponseBridge {
       const nameEnd = fields[field + 1];
       const valueEnd = fields[field + 3];
       let valueAt = fields[field + 2];
-      if (kind[i] !== KIND.FORWARD) {
-        if (kind[i] !== KIND.FRAMING || head.contentLength < 0) continue;
+      if (kind[i] !== FIELD_KIND.FORWARD) {
+        if (kind[i] !== FIELD_KIND.FRAMING || head.contentLength < 0) continue;
         valueAt = skipZeros(bytes, valueAt, valueEnd);
       } else if (switching && isAcceptName(bytes, nameAt, nameEnd)) continue;
       lowerName(bytes, nameAt, nameEnd);
       fits = list.add(nameAt, nameEnd - nameAt, valueAt, valueEnd - valueAt) && fits;
     }
-    if (!fits) return -(ERROR.TOO_MANY_FIELDS + UPSTREAM);
+    if (!fits) return -(MESSAGE_ERROR.TOO_MANY_FIELDS + UPSTREAM);
     list.finish();
-    return checkResponse(list.facts) === 0 ? 0 : -(ERROR.MALFORMED + UPSTREAM);
+    return checkResponse(list.facts) === 0 ? 0 : -(MESSAGE_ERROR.MALFORMED + UPSTREAM);
   }
 }
 
-/** RFC 6455 section 4.1: what a client checks before it takes a 101 for a WebSocket. Returns 0 or an ERROR. */
+/** RFC 6455 section 4.1: what a client checks before it takes a 101 for a WebSocket. Returns 0 or a MESSAGE_ERROR. */
 function switchError(bytes: Uint8Array, head: Head, keys: Uint8Array, keyAt: number): number {
-  if (!equals(bytes, head.upgradeStart, head.upgradeEnd, WEBSOCKET)) return ERROR.SWITCHING;
+  if (!equals(bytes, head.upgradeStart, head.upgradeEnd, WEBSOCKET)) return MESSAGE_ERROR.SWITCHING;
   const { fields, count } = head;
   let answers = 0;
   for (let i = 0; i < count; i++) {
     const field = i << 2;
     if (!isAcceptName(bytes, fields[field], fields[field + 1])) continue;
-    if (!isAccept(keys, keyAt, bytes, fields[field + 2], fields[field + 3])) return ERROR.WEBSOCKET_ACCEPT;
+    if (!isAccept(keys, keyAt, bytes, fields[field + 2], fields[field + 3])) return MESSAGE_ERROR.WEBSOCKET_ACCEPT;
     answers++;
   }
-  return answers === 1 ? 0 : ERROR.WEBSOCKET_ACCEPT;
+  return answers === 1 ? 0 : MESSAGE_ERROR.WEBSOCKET_ACCEPT;
 }
 
 function isAcceptName(bytes: Uint8Array, start: number, end: number): boolean {

@@ -3,7 +3,7 @@
 import type { FieldList } from '../hpack/field-list.js';
 import { checkTrailers } from '../http/message.js';
 import { COLON, CR, SP } from '../http/octets.js';
-import { ERROR } from '../http1/errors.js';
+import { MESSAGE_ERROR } from '../http1/errors.js';
 import { isForbiddenTrailer } from '../http1/trailer.js';
 import { lowerName, NO_ROOM, writeField } from './fields.js';
 
@@ -12,11 +12,11 @@ const ZERO = 0x30;
 
 /**
  * Writes trailers that came by HTTP/2 as field lines, without those that may not be trailers. `writeLastChunk` takes what was
- * written as it takes what a BodyReader found. Returns the position after them or -ERROR.
+ * written as it takes what a BodyReader found. Returns the position after them or -MESSAGE_ERROR.
  */
 export function writeTrailerFields(bytes: Uint8Array, list: FieldList, at: number, limit: number): number {
   list.expand();
-  if (checkTrailers(list.facts) !== 0) return -ERROR.MALFORMED;
+  if (checkTrailers(list.facts) !== 0) return -MESSAGE_ERROR.MALFORMED;
   const { count } = list;
   let p = at;
   for (let i = 0; i < count; i++) {
@@ -44,7 +44,7 @@ export function writeEnd(bytes: Uint8Array, list: FieldList | null, at: number, 
 /**
  * Puts trailers that a BodyReader found at [start, end), validated and without those that may not be trailers, into `list`.
  * Names are lower-cased in place; the bytes must stay until the list is encoded. Returns the number of fields (0: end the
- * stream without trailers) or -ERROR.
+ * stream without trailers) or -MESSAGE_ERROR.
  */
 export function listTrailers(bytes: Uint8Array, start: number, end: number, list: FieldList): number {
   list.clear();
@@ -57,9 +57,9 @@ export function listTrailers(bytes: Uint8Array, start: number, end: number, list
     p = value;
     while (p < end && bytes[p] !== LF) p++;
     lowerName(bytes, name, nameEnd);
-    if (!list.add(name, nameEnd - name, value, p - 1 - value)) return -ERROR.TRAILER_TOO_LARGE;
+    if (!list.add(name, nameEnd - name, value, p - 1 - value)) return -MESSAGE_ERROR.TRAILER_TOO_LARGE;
     p++;
   }
   list.finish();
-  return checkTrailers(list.facts) === 0 ? count : -ERROR.MALFORMED;
+  return checkTrailers(list.facts) === 0 ? count : -MESSAGE_ERROR.MALFORMED;
 }

@@ -13,17 +13,9 @@ import { goldenTable } from '../../src/demo/table.js';
 import { startUpstreams } from '../../src/demo/upstreams.js';
 import { readTotals } from '../../src/demo/watch.js';
 import { echoWebSocket } from '../../src/demo/websocket.js';
+import { RESPONSE_REASONS } from '../../src/http/response-reasons.js';
 import { goldenMetrics, totalsOf } from '../../src/metrics/golden.js';
-import {
-  E,
-  endpointBase,
-  L,
-  listenerBase,
-  RESPONSE_REASONS,
-  S,
-  serviceBase,
-  serviceHistogram,
-} from '../../src/metrics/layout.js';
+import { E, endpointBase, L, listenerBase, S, serviceBase, serviceHistogram } from '../../src/metrics/layout.js';
 import { MetricsReader } from '../../src/metrics/reader.js';
 import { allocateWorkerMemory, WorkerMetrics } from '../../src/metrics/shared.js';
 import { availableExecutors } from '../support/sluice.js';

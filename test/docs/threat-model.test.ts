@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { schemaKeys } from '../../src/config/keys.js';
-import { CLOSE_REASONS, LIMITS, REASONS, RESPONSE_REASONS, VERDICTS } from '../../src/metrics/layout.js';
+import { RESPONSE_REASONS } from '../../src/http/response-reasons.js';
+import { CLOSE_REASONS, LIMITS, REASONS, VERDICTS } from '../../src/metrics/layout.js';
 import { page } from './fences.js';
 
 const rows = [...page('docs/threat-model.md').matchAll(/^\| `([a-z0-9-]+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$/gm)];

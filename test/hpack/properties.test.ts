@@ -5,6 +5,7 @@ import { DECODE, Decoder } from '../../src/hpack/decoder.js';
 import { Encoder } from '../../src/hpack/encoder.js';
 import { FieldList } from '../../src/hpack/field-list.js';
 import type { HeaderMemory } from '../../src/hpack/memory/header-memory.js';
+import { restoreList, saveList } from '../../src/hpack/memory/saved-list.js';
 import { build, fieldsOf, grouped, INPUT, newMemory, OUTPUT, read, TEXT, write } from '../support/header-fixture.js';
 import { type Choice, type Field, NaiveDecoder, NaiveEncoder, NaiveError } from '../support/naive-hpack.js';
 import { runs } from '../support/runs.js';
@@ -146,9 +147,9 @@ describe('HPACK against an independent implementation', () => {
             list.size,
             never.reduce((sum, { name, value }) => sum + 32 + name.length + value.length, 0),
           );
-          const saved = memory.save(list, TEXT, TEXT + 65536);
+          const saved = saveList(list, TEXT, TEXT + 65536);
           assert.ok(saved >= 0);
-          memory.restore(TEXT, saved, restored);
+          restoreList(restored, TEXT, saved);
           assert.deepEqual(grouped(fieldsOf(restored)), grouped(never));
           assert.deepEqual({ ...restored.facts, ...POSITIONS }, { ...list.facts, ...POSITIONS });
           const passed = far.decode(encodeList(encoder, memory, step.resize % 2 === 0 ? restored : list));

@@ -26,8 +26,8 @@ describe('saved lists', () => {
     const at = TEXT + 65536;
     for (let i = 0; i < 6; i++) {
       build(list, lines);
-      const end = saveList(memory, list, at, at + 4096);
-      restoreList(memory, at, end, restored);
+      const end = saveList(list, at, at + 4096);
+      restoreList(restored, at, end);
       assert.deepEqual(grouped(fieldsOf(restored)), grouped(lines));
       assert.equal(restored.size, list.size);
     }
@@ -39,17 +39,17 @@ describe('saved lists', () => {
     const memory = newMemory();
     const list = new FieldList(memory);
     build(list, GRPC);
-    assert.equal(saveList(memory, list, TEXT, TEXT + 10), -1);
+    assert.equal(saveList(list, TEXT, TEXT + 10), -1);
   });
 
   it('outlive an epoch', () => {
     const memory = newMemory();
     const list = new FieldList(memory);
     for (let i = 0; i < 4; i++) build(list, GRPC);
-    const end = saveList(memory, list, TEXT, TEXT + 4096);
+    const end = saveList(list, TEXT, TEXT + 4096);
     memory.newEpoch();
-    restoreList(memory, TEXT, end, list);
+    restoreList(list, TEXT, end);
     assert.deepEqual(fieldsOf(list), GRPC);
-    assert.throws(() => restoreList(memory, TEXT, end - 1, list), /no saved header list/);
+    assert.throws(() => restoreList(list, TEXT, end - 1), /no saved header list/);
   });
 });

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { checkRequest, MALFORMED, PSEUDO } from '../../src/http/message.js';
-import { METHOD } from '../../src/http1/head.js';
+import { PSEUDO } from '../../src/http/facts.js';
+import { MALFORMED } from '../../src/http/malformed.js';
+import { checkRequest } from '../../src/http/message.js';
+import { METHOD } from '../../src/http/methods.js';
 import { factsOf, GET, type Lines } from '../support/facts.js';
 
 const request = (lines: Lines): number => checkRequest(factsOf(lines));

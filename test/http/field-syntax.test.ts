@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { checkRequest, MALFORMED } from '../../src/http/message.js';
+import { MALFORMED } from '../../src/http/malformed.js';
+import { checkRequest } from '../../src/http/message.js';
 import { factsOf, GET, type Lines } from '../support/facts.js';
 
 const request = (lines: Lines): number => checkRequest(factsOf(lines));

@@ -1,15 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import {
-  checkRequest,
-  checkResponse,
-  checkTrailers,
-  MALFORMED,
-  MALFORMED_TEXT,
-  PROTOCOL,
-  SCHEME,
-} from '../../src/http/message.js';
-import { METHOD } from '../../src/http1/head.js';
+import { CONNECT_PROTOCOL, SCHEME } from '../../src/http/facts.js';
+import { MALFORMED, MALFORMED_TEXT } from '../../src/http/malformed.js';
+import { checkRequest, checkResponse, checkTrailers } from '../../src/http/message.js';
+import { METHOD } from '../../src/http/methods.js';
 import { factsOf, GET, type Lines } from '../support/facts.js';
 
 const OK: Lines = [[':status', '200']];
@@ -156,7 +150,7 @@ describe('CONNECT (section 8.5, RFC 8441 section 4)', () => {
   });
   it('wants scheme and path with :protocol', () => {
     assert.equal(request(EXTENDED), 0);
-    assert.equal(factsOf(EXTENDED).protocol, PROTOCOL.WEBSOCKET);
+    assert.equal(factsOf(EXTENDED).protocol, CONNECT_PROTOCOL.WEBSOCKET);
     for (const name of [':scheme', ':path']) {
       assert.equal(request(EXTENDED.filter((line) => line[0] !== name)), MALFORMED.PSEUDO_MISSING);
     }
@@ -167,7 +161,10 @@ describe('CONNECT (section 8.5, RFC 8441 section 4)', () => {
     assert.equal(response([...OK, [':protocol', 'websocket']]), MALFORMED.PSEUDO_FORBIDDEN);
   });
   it('knows other protocols as such', () => {
-    assert.equal(factsOf([...replaced(':method', 'CONNECT'), [':protocol', 'connect-udp']]).protocol, PROTOCOL.OTHER);
+    assert.equal(
+      factsOf([...replaced(':method', 'CONNECT'), [':protocol', 'connect-udp']]).protocol,
+      CONNECT_PROTOCOL.OTHER,
+    );
   });
 });
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BODY, BodyReader, frameChunk, MAX_CHUNK_LINE, writeLastChunk } from '../../src/http1/body.js';
-import type { ERROR } from '../../src/http1/errors.js';
+import type { MESSAGE_ERROR } from '../../src/http1/errors.js';
 import { FRAMING } from '../../src/http1/head.js';
 import { AT, outcome, slab, text } from './support.js';
 
@@ -112,7 +112,7 @@ describe('a chunked body', () => {
     assert.equal(ends(chunked('20000000000000\r\nx').result), 'CHUNK_TOO_LARGE');
   });
 
-  const refused: [string, keyof typeof ERROR][] = [
+  const refused: [string, keyof typeof MESSAGE_ERROR][] = [
     ['\r\n', 'CHUNK_SIZE'],
     ['\n', 'CHUNK_SIZE'],
     [' 5\r\n', 'CHUNK_SIZE'],

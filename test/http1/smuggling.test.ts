@@ -1,7 +1,7 @@
 // Everything malformed or ambiguous that is known to make two parsers disagree, and what it is refused for.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { METHOD } from '../../src/http1/head.js';
+import { METHOD } from '../../src/http/methods.js';
 import { outcome, request, response } from './support.js';
 
 const show = (message: string): string => JSON.stringify(message.length > 100 ? `${message.slice(0, 100)}…` : message);

@@ -1,6 +1,8 @@
 // Messages as text in, what the codec made of them as plain values out.
-import { ERROR, UPSTREAM } from '../../src/http1/errors.js';
-import { Head, type HeadLimits, parseRequest, parseResponse } from '../../src/http1/head.js';
+
+import { MESSAGE_ERROR, UPSTREAM } from '../../src/http1/errors.js';
+import { Head, type HeadLimits } from '../../src/http1/head.js';
+import { parseRequest, parseResponse } from '../../src/http1/head-parser.js';
 
 export const LIMITS: HeadLimits = { maxHeaderBytes: 16384, maxHeaders: 64, maxTargetBytes: 4096 };
 /** Where messages are placed: nothing may depend on positions being small. */
@@ -65,7 +67,7 @@ export function fields({ bytes, head }: Parsed, forwardedOnly = false): [string,
   return list;
 }
 
-const NAMES = new Map<number, string>(Object.entries(ERROR).map(([name, code]) => [code, name]));
+const NAMES = new Map<number, string>(Object.entries(MESSAGE_ERROR).map(([name, code]) => [code, name]));
 
 /** A result in words: `ok`, `MORE`, an ERROR's name, with `upstream` where it is a response's. */
 export function outcome(result: number): string {

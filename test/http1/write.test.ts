@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ERRORS } from '../../src/http1/errors.js';
-import { FRAMING, Head, METHOD, parseRequest, parseResponse } from '../../src/http1/head.js';
+import { METHOD } from '../../src/http/methods.js';
+import { RESPONSE_REASONS } from '../../src/http/response-reasons.js';
+import { MESSAGE_ERRORS } from '../../src/http1/errors.js';
+import { FRAMING, Head } from '../../src/http1/head.js';
+import { parseRequest, parseResponse } from '../../src/http1/head-parser.js';
 import { CONNECTION, writeOwnResponse, writeRequest, writeResponse } from '../../src/http1/write.js';
-import { RESPONSE_REASONS } from '../../src/metrics/layout.js';
 import { AT, fields, LIMITS, latin1, outcome, type Parsed, request, response, text } from './support.js';
 
 const OUT = 20000;
@@ -204,7 +206,7 @@ describe('a forwarded response', () => {
 describe("the proxy's own response", () => {
   it('carries its reason, for every error there is', () => {
     const bytes = new Uint8Array(OUT + 1000);
-    for (const error of ERRORS) {
+    for (const error of MESSAGE_ERRORS) {
       const written = exactly(bytes, (limit) =>
         writeOwnResponse(bytes, OUT, limit, error.status, error.reasonIndex, error.detailBytes, true, false),
       );

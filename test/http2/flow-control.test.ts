@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { ROLE } from '../../src/http2/connection.js';
-import { ERROR } from '../../src/http2/frame.js';
+import { H2_ERROR } from '../../src/http2/frame.js';
 import { END_HEADERS, END_STREAM, frame, MAGIC, PADDED, padded, settingsPayload, u32 } from '../support/h2-frames.js';
 import { encodeBlock } from '../support/h2-hpack.js';
 import { type Frame, newMachineMemory, OK, POST, type Wire, World } from '../support/http2-machine.js';
@@ -76,14 +76,14 @@ test('more than a window is an error: of the stream, and of the connection', () 
   world.feed(wire, Buffer.concat([head(1), data(1, 16_000), data(1, 4000)]));
   assert.equal(world.happened.at(-1)?.what, 'data');
   world.feed(wire, data(1, 1));
-  assert.deepEqual(world.happened.at(-1), { what: 'stream failed', id: 1, code: ERROR.FLOW_CONTROL_ERROR });
+  assert.deepEqual(world.happened.at(-1), { what: 'stream failed', id: 1, code: H2_ERROR.FLOW_CONTROL_ERROR });
   world.check(wire);
   for (const id of [3, 5, 7, 9]) world.feed(wire, Buffer.concat([head(id), data(id, 16_000)]));
   world.check(wire);
   assert.equal(wire.failed, -1);
   const other = world.ready(ROLE.SERVER, { connectionWindow: 65_535, maxBufferedBytes: 10_000 });
   for (const id of [1, 3, 5, 7, 9]) world.feed(other, Buffer.concat([head(id), data(id, 16_000)]));
-  assert.equal(other.failed, ERROR.FLOW_CONTROL_ERROR);
+  assert.equal(other.failed, H2_ERROR.FLOW_CONTROL_ERROR);
   world.endAll();
 });
 
@@ -96,7 +96,7 @@ test('a client that has not seen our SETTINGS may send what the default window a
   world.feed(wire, Buffer.concat([MAGIC, frame('SETTINGS', 0, 0), ...early]));
   assert.equal(world.happened.at(-1)?.what, 'data');
   world.feed(wire, Buffer.concat([frame('SETTINGS', 1, 0), head(3), data(3, 16_000), data(3, 385)]));
-  assert.deepEqual(world.happened.at(-1), { what: 'stream failed', id: 3, code: ERROR.FLOW_CONTROL_ERROR });
+  assert.deepEqual(world.happened.at(-1), { what: 'stream failed', id: 3, code: H2_ERROR.FLOW_CONTROL_ERROR });
   world.endAll();
 });
 
@@ -107,7 +107,7 @@ test("what comes for streams that are over is the connection's again", () => {
   for (let id = 1; id < 60; id += 2) {
     world.feed(wire, head(id));
     const slot = world.slot(wire, id);
-    world.machine.sender.reset(slot, ERROR.CANCEL);
+    world.machine.sender.reset(slot, H2_ERROR.CANCEL);
     world.core.streams.release(slot);
     world.feed(wire, data(id, 5000));
     world.check(wire);
@@ -123,7 +123,7 @@ test('a stream that ends in the middle of a frame of its DATA takes nothing of t
     const octets = Buffer.concat([head(id), data(id, 16_000)]);
     world.feed(wire, octets.subarray(0, octets.length - 12_000));
     const slot = world.slot(wire, id);
-    world.machine.sender.reset(slot, ERROR.CANCEL);
+    world.machine.sender.reset(slot, H2_ERROR.CANCEL);
     world.core.streams.release(slot);
     world.check(wire);
     world.feed(wire, octets.subarray(octets.length - 12_000));

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { ROLE } from '../../src/http2/connection.js';
-import { ERROR } from '../../src/http2/frame.js';
+import { H2_ERROR } from '../../src/http2/frame.js';
 import {
   END_HEADERS,
   END_STREAM,
@@ -98,7 +98,7 @@ function partsOf(m: Message, id: number, start: readonly Field[]): Part[] {
   if (m.ending === 'data') octets.push(frame('DATA', END_STREAM, id, Buffer.alloc(m.extra)));
   else if (m.ending === 'trailers')
     octets.push(block(id, encodeBlock([['x-sum', 'abc']]), END_STREAM, m.cuts, m.extra));
-  else if (m.ending === 'reset') octets.push(frame('RST_STREAM', 0, id, u32(ERROR.CANCEL)));
+  else if (m.ending === 'reset') octets.push(frame('RST_STREAM', 0, id, u32(H2_ERROR.CANCEL)));
   else if (m.ending === 'mistake')
     octets.push(frame('WINDOW_UPDATE', 0, id, u32(0)), frame('DATA', 0, id, Buffer.alloc(30)));
   return octets.map((one) => ({ id, octets: one }));

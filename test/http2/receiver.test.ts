@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { READING, ROLE } from '../../src/http2/connection.js';
-import { ERROR } from '../../src/http2/frame.js';
+import { H2_ERROR } from '../../src/http2/frame.js';
+import { H2_LIMITS, LIMIT } from '../../src/http2/limits.js';
 import {
   END_HEADERS,
   END_STREAM,
@@ -36,89 +37,89 @@ const outcomes: readonly (readonly [
   connection: number,
   streams?: readonly number[],
 ])[] = [
-  ['a frame longer than announced', frame('DATA', 0, 1, Buffer.alloc(0), 16_385), ERROR.FRAME_SIZE_ERROR],
-  ['DATA on stream 0', frame('DATA', 0, 0), ERROR.PROTOCOL_ERROR],
-  ['DATA on an idle stream', frame('DATA', 0, 1, Buffer.alloc(3)), ERROR.PROTOCOL_ERROR],
-  ['DATA on a stream of ours', frame('DATA', 0, 2, Buffer.alloc(3)), ERROR.PROTOCOL_ERROR],
-  ['padded DATA without a length', Buffer.concat([head(1), frame('DATA', PADDED, 1)]), ERROR.FRAME_SIZE_ERROR],
+  ['a frame longer than announced', frame('DATA', 0, 1, Buffer.alloc(0), 16_385), H2_ERROR.FRAME_SIZE_ERROR],
+  ['DATA on stream 0', frame('DATA', 0, 0), H2_ERROR.PROTOCOL_ERROR],
+  ['DATA on an idle stream', frame('DATA', 0, 1, Buffer.alloc(3)), H2_ERROR.PROTOCOL_ERROR],
+  ['DATA on a stream of ours', frame('DATA', 0, 2, Buffer.alloc(3)), H2_ERROR.PROTOCOL_ERROR],
+  ['padded DATA without a length', Buffer.concat([head(1), frame('DATA', PADDED, 1)]), H2_ERROR.FRAME_SIZE_ERROR],
   [
     'padding as long as the payload',
     Buffer.concat([head(1), frame('DATA', PADDED, 1, Buffer.from([3, 0, 0]))]),
-    ERROR.PROTOCOL_ERROR,
+    H2_ERROR.PROTOCOL_ERROR,
   ],
-  ['HEADERS on stream 0', head(0), ERROR.PROTOCOL_ERROR],
-  ['HEADERS on an even stream', head(2), ERROR.PROTOCOL_ERROR],
-  ['HEADERS on a lower stream', Buffer.concat([head(5, END_STREAM), head(3)]), ERROR.STREAM_CLOSED],
+  ['HEADERS on stream 0', head(0), H2_ERROR.PROTOCOL_ERROR],
+  ['HEADERS on an even stream', head(2), H2_ERROR.PROTOCOL_ERROR],
+  ['HEADERS on a lower stream', Buffer.concat([head(5, END_STREAM), head(3)]), H2_ERROR.STREAM_CLOSED],
   [
     'HEADERS with more padding than there is',
     frame('HEADERS', END_HEADERS | PADDED, 1, Buffer.from([9, 0x82])),
-    ERROR.PROTOCOL_ERROR,
+    H2_ERROR.PROTOCOL_ERROR,
   ],
   [
     'HEADERS too short for a priority',
     frame('HEADERS', END_HEADERS | PRIORITY, 1, Buffer.alloc(3)),
-    ERROR.FRAME_SIZE_ERROR,
+    H2_ERROR.FRAME_SIZE_ERROR,
   ],
   [
     'a block that can not be decoded',
     frame('HEADERS', END_HEADERS, 1, Buffer.from([0xff, 0xff])),
-    ERROR.COMPRESSION_ERROR,
+    H2_ERROR.COMPRESSION_ERROR,
   ],
   [
     'another frame within a header block',
     Buffer.concat([frame('HEADERS', 0, 1, request), frame('PING', 0, 0, Buffer.alloc(8))]),
-    ERROR.PROTOCOL_ERROR,
+    H2_ERROR.PROTOCOL_ERROR,
   ],
   [
     'a CONTINUATION of another stream',
     Buffer.concat([frame('HEADERS', 0, 1, request), frame('CONTINUATION', 4, 3)]),
-    ERROR.PROTOCOL_ERROR,
+    H2_ERROR.PROTOCOL_ERROR,
   ],
-  ['a CONTINUATION of nothing', frame('CONTINUATION', 4, 1), ERROR.PROTOCOL_ERROR],
-  ['PRIORITY on stream 0', frame('PRIORITY', 0, 0, priorityFields()), ERROR.PROTOCOL_ERROR],
+  ['a CONTINUATION of nothing', frame('CONTINUATION', 4, 1), H2_ERROR.PROTOCOL_ERROR],
+  ['PRIORITY on stream 0', frame('PRIORITY', 0, 0, priorityFields()), H2_ERROR.PROTOCOL_ERROR],
   [
     'PRIORITY of 4 octets',
     Buffer.concat([head(1), frame('PRIORITY', 0, 1, Buffer.alloc(4))]),
     -1,
-    [ERROR.FRAME_SIZE_ERROR],
+    [H2_ERROR.FRAME_SIZE_ERROR],
   ],
-  ['RST_STREAM on stream 0', frame('RST_STREAM', 0, 0, u32(0)), ERROR.PROTOCOL_ERROR],
-  ['RST_STREAM on an idle stream', frame('RST_STREAM', 0, 1, u32(0)), ERROR.PROTOCOL_ERROR],
+  ['RST_STREAM on stream 0', frame('RST_STREAM', 0, 0, u32(0)), H2_ERROR.PROTOCOL_ERROR],
+  ['RST_STREAM on an idle stream', frame('RST_STREAM', 0, 1, u32(0)), H2_ERROR.PROTOCOL_ERROR],
   [
     'RST_STREAM of 5 octets',
     Buffer.concat([head(1), frame('RST_STREAM', 0, 1, Buffer.alloc(5))]),
-    ERROR.FRAME_SIZE_ERROR,
+    H2_ERROR.FRAME_SIZE_ERROR,
   ],
-  ['SETTINGS on a stream', frame('SETTINGS', 0, 1), ERROR.PROTOCOL_ERROR],
-  ['SETTINGS of 7 octets', frame('SETTINGS', 0, 0, Buffer.alloc(7)), ERROR.FRAME_SIZE_ERROR],
-  ['an acknowledgement with a payload', frame('SETTINGS', 1, 0, Buffer.alloc(6)), ERROR.FRAME_SIZE_ERROR],
-  ['a window of 2^31', frame('SETTINGS', 0, 0, settingsPayload([[4, 0x80000000]])), ERROR.FLOW_CONTROL_ERROR],
-  ['a frame size of 16383', frame('SETTINGS', 0, 0, settingsPayload([[5, 16_383]])), ERROR.PROTOCOL_ERROR],
-  ['a frame size of 2^24', frame('SETTINGS', 0, 0, settingsPayload([[5, 1 << 24]])), ERROR.PROTOCOL_ERROR],
-  ['ENABLE_PUSH 2', frame('SETTINGS', 0, 0, settingsPayload([[2, 2]])), ERROR.PROTOCOL_ERROR],
-  ['PUSH_PROMISE', frame('PUSH_PROMISE', 4, 1, u32(2)), ERROR.PROTOCOL_ERROR],
-  ['PING on a stream', frame('PING', 0, 1, Buffer.alloc(8)), ERROR.PROTOCOL_ERROR],
-  ['PING of 7 octets', frame('PING', 0, 0, Buffer.alloc(7)), ERROR.FRAME_SIZE_ERROR],
-  ['GOAWAY on a stream', frame('GOAWAY', 0, 1, Buffer.alloc(8)), ERROR.PROTOCOL_ERROR],
-  ['GOAWAY of 7 octets', frame('GOAWAY', 0, 0, Buffer.alloc(7)), ERROR.FRAME_SIZE_ERROR],
-  ['WINDOW_UPDATE of 3 octets', frame('WINDOW_UPDATE', 0, 0, Buffer.alloc(3)), ERROR.FRAME_SIZE_ERROR],
-  ['WINDOW_UPDATE by 0', frame('WINDOW_UPDATE', 0, 0, u32(0)), ERROR.PROTOCOL_ERROR],
+  ['SETTINGS on a stream', frame('SETTINGS', 0, 1), H2_ERROR.PROTOCOL_ERROR],
+  ['SETTINGS of 7 octets', frame('SETTINGS', 0, 0, Buffer.alloc(7)), H2_ERROR.FRAME_SIZE_ERROR],
+  ['an acknowledgement with a payload', frame('SETTINGS', 1, 0, Buffer.alloc(6)), H2_ERROR.FRAME_SIZE_ERROR],
+  ['a window of 2^31', frame('SETTINGS', 0, 0, settingsPayload([[4, 0x80000000]])), H2_ERROR.FLOW_CONTROL_ERROR],
+  ['a frame size of 16383', frame('SETTINGS', 0, 0, settingsPayload([[5, 16_383]])), H2_ERROR.PROTOCOL_ERROR],
+  ['a frame size of 2^24', frame('SETTINGS', 0, 0, settingsPayload([[5, 1 << 24]])), H2_ERROR.PROTOCOL_ERROR],
+  ['ENABLE_PUSH 2', frame('SETTINGS', 0, 0, settingsPayload([[2, 2]])), H2_ERROR.PROTOCOL_ERROR],
+  ['PUSH_PROMISE', frame('PUSH_PROMISE', 4, 1, u32(2)), H2_ERROR.PROTOCOL_ERROR],
+  ['PING on a stream', frame('PING', 0, 1, Buffer.alloc(8)), H2_ERROR.PROTOCOL_ERROR],
+  ['PING of 7 octets', frame('PING', 0, 0, Buffer.alloc(7)), H2_ERROR.FRAME_SIZE_ERROR],
+  ['GOAWAY on a stream', frame('GOAWAY', 0, 1, Buffer.alloc(8)), H2_ERROR.PROTOCOL_ERROR],
+  ['GOAWAY of 7 octets', frame('GOAWAY', 0, 0, Buffer.alloc(7)), H2_ERROR.FRAME_SIZE_ERROR],
+  ['WINDOW_UPDATE of 3 octets', frame('WINDOW_UPDATE', 0, 0, Buffer.alloc(3)), H2_ERROR.FRAME_SIZE_ERROR],
+  ['WINDOW_UPDATE by 0', frame('WINDOW_UPDATE', 0, 0, u32(0)), H2_ERROR.PROTOCOL_ERROR],
   [
     'WINDOW_UPDATE of a stream by 0',
     Buffer.concat([head(1), frame('WINDOW_UPDATE', 0, 1, u32(0))]),
     -1,
-    [ERROR.PROTOCOL_ERROR],
+    [H2_ERROR.PROTOCOL_ERROR],
   ],
-  ['WINDOW_UPDATE of an idle stream', frame('WINDOW_UPDATE', 0, 1, u32(1)), ERROR.PROTOCOL_ERROR],
-  ['a window beyond 2^31-1', frame('WINDOW_UPDATE', 0, 0, u32(0x7fffffff)), ERROR.FLOW_CONTROL_ERROR],
+  ['WINDOW_UPDATE of an idle stream', frame('WINDOW_UPDATE', 0, 1, u32(1)), H2_ERROR.PROTOCOL_ERROR],
+  ['a window beyond 2^31-1', frame('WINDOW_UPDATE', 0, 0, u32(0x7fffffff)), H2_ERROR.FLOW_CONTROL_ERROR],
   [
     'DATA after the end',
     Buffer.concat([head(1, END_STREAM), frame('DATA', 0, 1, Buffer.alloc(3))]),
     -1,
-    [ERROR.STREAM_CLOSED],
+    [H2_ERROR.STREAM_CLOSED],
   ],
-  ['HEADERS after the end', Buffer.concat([head(1, END_STREAM), head(1)]), -1, [ERROR.STREAM_CLOSED]],
-  ['a second head', Buffer.concat([head(1), head(1)]), -1, [ERROR.PROTOCOL_ERROR]],
+  ['HEADERS after the end', Buffer.concat([head(1, END_STREAM), head(1)]), -1, [H2_ERROR.STREAM_CLOSED]],
+  ['a second head', Buffer.concat([head(1), head(1)]), -1, [H2_ERROR.PROTOCOL_ERROR]],
 ];
 
 for (const [name, octets, connection, streams = []] of outcomes) {
@@ -145,7 +146,7 @@ test('a wrong preface, and one that is not followed by SETTINGS, are refused', (
     const world = new World(memory);
     const wire = world.connect(ROLE.SERVER);
     world.feed(wire, octets);
-    assert.equal(wire.failed, ERROR.PROTOCOL_ERROR);
+    assert.equal(wire.failed, H2_ERROR.PROTOCOL_ERROR);
     world.endAll();
   }
 });
@@ -188,7 +189,7 @@ test('empty last DATA, padded or not, ends a stream', () => {
 test('unknown frames, PRIORITY, and frames of streams that we have reset are passed over', () => {
   const { world, wire } = served(head(1));
   const slot = world.slot(wire, 1);
-  world.machine.sender.reset(slot, ERROR.CANCEL);
+  world.machine.sender.reset(slot, H2_ERROR.CANCEL);
   world.core.streams.release(slot);
   world.happened.length = 0;
   world.feed(
@@ -251,34 +252,38 @@ test('streams above the limit are refused, and those from before SETTINGS were s
       .said(wire)
       .filter(({ type }) => type === 'RST_STREAM')
       .map(({ stream, payload }) => [stream, payload[3]]),
-    [5, 7, 9, 11, 13, 15, 17, 19].map((id) => [id, ERROR.REFUSED_STREAM]),
+    [5, 7, 9, 11, 13, 15, 17, 19].map((id) => [id, H2_ERROR.REFUSED_STREAM]),
   );
   world.feed(wire, frame('SETTINGS', 1, 0));
   for (let id = 21; id < 29; id += 2) world.feed(wire, head(id, END_STREAM));
-  assert.equal(wire.failed, ERROR.ENHANCE_YOUR_CALM);
+  assert.equal(wire.failed, H2_ERROR.ENHANCE_YOUR_CALM);
   world.endAll();
 });
 
-test('floods end in ENHANCE_YOUR_CALM: one more than the limit of a period does, as many do not', () => {
+test('floods end in ENHANCE_YOUR_CALM: one more than the limit of a period does, as many do not; the limit is counted', () => {
   const limits = { maxControlFrames: 10, maxEmptyFrames: 10, maxTinyFrames: 10, maxResets: 10, maxContinuations: 10 };
-  const floods: readonly (readonly [Buffer, (n: number) => Buffer])[] = [
-    [Buffer.alloc(0), () => frame('PING', 0, 0, Buffer.alloc(8))],
-    [Buffer.alloc(0), () => frame('SETTINGS', 0, 0)],
-    [Buffer.alloc(0), () => frame('PRIORITY', 0, 1, priorityFields())],
-    [Buffer.alloc(0), () => frame(0x42, 0, 0)],
-    [head(1), () => frame('DATA', 0, 1)],
-    [head(1), () => frame('DATA', 0, 1, Buffer.alloc(1))],
-    [Buffer.alloc(0), (n) => Buffer.concat([head(2 * n + 1), frame('RST_STREAM', 0, 2 * n + 1, u32(8))])],
-    [frame('HEADERS', 0, 1, request), () => frame('CONTINUATION', 0, 1, Buffer.from([0x82]))],
+  const floods: readonly (readonly [number, Buffer, (n: number) => Buffer])[] = [
+    [LIMIT.CONTROLS, Buffer.alloc(0), () => frame('PING', 0, 0, Buffer.alloc(8))],
+    [LIMIT.CONTROLS, Buffer.alloc(0), () => frame('SETTINGS', 0, 0)],
+    [LIMIT.CONTROLS, Buffer.alloc(0), () => frame('PRIORITY', 0, 1, priorityFields())],
+    [LIMIT.CONTROLS, Buffer.alloc(0), () => frame(0x42, 0, 0)],
+    [LIMIT.EMPTIES, head(1), () => frame('DATA', 0, 1)],
+    [LIMIT.TINIES, head(1), () => frame('DATA', 0, 1, Buffer.alloc(1))],
+    [LIMIT.RESETS, Buffer.alloc(0), (n) => Buffer.concat([head(2 * n + 1), frame('RST_STREAM', 0, 2 * n + 1, u32(8))])],
+    [LIMIT.CONTINUATIONS, frame('HEADERS', 0, 1, request), () => frame('CONTINUATION', 0, 1, Buffer.from([0x82]))],
   ];
-  for (const [i, [before, one]] of floods.entries()) {
+  for (const [i, [limit, before, one]] of floods.entries()) {
     const world = new World(memory);
     const wire = world.ready(ROLE.SERVER, limits);
     world.core.clock[0] = 10_000;
     world.feed(wire, Buffer.concat([before, ...Array.from({ length: 10 }, (_, n) => one(n))]));
     assert.equal(wire.failed, -1, `flood ${i}: ten are taken`);
     world.feed(wire, one(10));
-    assert.equal(wire.failed, ERROR.ENHANCE_YOUR_CALM, `flood ${i}: eleven are not`);
+    assert.equal(wire.failed, H2_ERROR.ENHANCE_YOUR_CALM, `flood ${i}: eleven are not`);
+    const { values, core } = world;
+    const fired = H2_LIMITS.filter((_, index) => values[core.limitsAt + index] !== 0);
+    assert.deepEqual(fired, [H2_LIMITS[limit]]);
+    assert.equal(values[core.limitsAt + limit], 1);
     world.endAll();
   }
 });
@@ -292,7 +297,7 @@ test('a header block beyond a buffer ends the connection, and one beyond the lis
       frame('CONTINUATION', 4, 1, piece),
     ]),
   );
-  assert.equal(long.wire.failed, ERROR.ENHANCE_YOUR_CALM);
+  assert.equal(long.wire.failed, H2_ERROR.ENHANCE_YOUR_CALM);
   long.world.endAll();
   const large = served(
     frame('HEADERS', END_HEADERS, 1, Buffer.concat([request, encodeBlock([['x-a', 'b'.repeat(2000)]])])),

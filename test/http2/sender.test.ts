@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GOING, ROLE } from '../../src/http2/connection.js';
-import { ERROR } from '../../src/http2/frame.js';
+import { H } from '../../src/http2/counters.js';
+import { H2_ERROR } from '../../src/http2/frame.js';
 import { STREAM } from '../../src/http2/streams.js';
-import { H, h2Base } from '../../src/metrics/layout.js';
 import { END_STREAM, frame, MAGIC, settingsPayload, u32 } from '../support/h2-frames.js';
 import { HpackDecoder } from '../support/h2-hpack.js';
-import { type Frame, framesOf, newMachineMemory, OK, World } from '../support/http2-machine.js';
+import { type Frame, framesOf, meterOf, newMachineMemory, OK, World } from '../support/http2-machine.js';
 
 const memory = newMachineMemory(256);
 
@@ -173,11 +173,11 @@ test('a stream window that WINDOW_UPDATE or SETTINGS take beyond 2^31-1 is an er
   world.feed(wire, more(1, 0x7fffffff - 1000));
   assert.equal(world.core.streams.used, 1);
   world.feed(wire, more(1, 1));
-  assert.deepEqual(world.happened.at(-1), { what: 'stream failed', id: 1, code: ERROR.FLOW_CONTROL_ERROR });
+  assert.deepEqual(world.happened.at(-1), { what: 'stream failed', id: 1, code: H2_ERROR.FLOW_CONTROL_ERROR });
   world.open(wire);
   world.feed(wire, more(3, 0x7fffffff - 1000));
   world.feed(wire, window(1001));
-  assert.equal(wire.failed, ERROR.FLOW_CONTROL_ERROR);
+  assert.equal(wire.failed, H2_ERROR.FLOW_CONTROL_ERROR);
   world.endAll();
 });
 
@@ -252,7 +252,7 @@ test('a stream that is closed while data and trailers wait gives everything back
   const slot = world.open(wire);
   for (let i = 0; i < 3; i++) world.send(slot, body(5000), false);
   world.machine.sender.trailers(slot, world.fields({ 'x-sum': 'abc' }));
-  world.machine.sender.reset(slot, ERROR.CANCEL);
+  world.machine.sender.reset(slot, H2_ERROR.CANCEL);
   world.core.streams.release(slot);
   assert.equal(world.core.pending.total, 0);
   assert.deepEqual(brief(world.said(wire)).slice(-1), ['RST_STREAM 1 4']);
@@ -263,12 +263,12 @@ test('nothing is said any more on a stream that is closed', () => {
   const world = new World(memory);
   const wire = world.ready(ROLE.CLIENT);
   const slot = world.open(wire);
-  world.machine.sender.reset(slot, ERROR.CANCEL);
+  world.machine.sender.reset(slot, H2_ERROR.CANCEL);
   world.said(wire);
   assert.equal(world.send(slot, body(10), false), 10, 'what nobody wants is gone at once');
   assert.equal(world.machine.sender.headers(slot, world.fields(OK), false), false);
   world.machine.sender.trailers(slot, world.fields({ 'x-sum': 'abc' }));
-  world.machine.sender.reset(slot, ERROR.CANCEL);
+  world.machine.sender.reset(slot, H2_ERROR.CANCEL);
   assert.deepEqual(world.said(wire), []);
   world.core.streams.release(slot);
   world.endAll();
@@ -277,7 +277,7 @@ test('nothing is said any more on a stream that is closed', () => {
 test('time at a zero window is counted: of the stream, and of the connection', () => {
   const world = new World(memory);
   const { values, core } = world;
-  const meter = h2Base(ROLE.CLIENT);
+  const meter = meterOf(ROLE.CLIENT);
   core.clock[0] = 1000;
   const wire = world.ready(ROLE.CLIENT, {}, window(10));
   const slot = world.open(wire);

@@ -7,7 +7,7 @@ import { LIMITS, newMachineMemory } from '../support/http2-machine.js';
 import { runs } from '../support/runs.js';
 
 const { headers } = newMachineMemory(64);
-const connect = (): Connection => new Connection(0, ROLE.SERVER, headers, LIMITS, 0);
+const connect = (): Connection => new Connection(0, ROLE.SERVER, 0, headers, LIMITS, 0);
 
 function opened(streams: Streams, connection: Connection, id: number): number {
   const slot = streams.allocate();
@@ -46,7 +46,7 @@ test('streams that share a bucket are found, and the others stay when one is clo
 test('clients are busy while they have a stream, endpoints do not count', () => {
   const streams = new Streams(16);
   const [one, two] = [connect(), connect()];
-  const endpoint = new Connection(0, ROLE.CLIENT, headers, LIMITS, 0);
+  const endpoint = new Connection(0, ROLE.CLIENT, 0, headers, LIMITS, 0);
   const first = opened(streams, one, 1);
   const second = opened(streams, one, 3);
   const other = opened(streams, two, 1);

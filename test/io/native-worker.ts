@@ -22,12 +22,12 @@ function mailbox(executor: Executor): void {
     const timeout = native().uvTimeout();
     if (!armed) ring.entry(POLL_ADD, native().uvFd(), LIBUV, { operation: 1 });
     armed = true;
-    if (timeout === 0 || timeout === -3) {
+    if (timeout === 0) {
       ring.enter();
     } else {
       ring.enter(1, timeout < 0 ? -1 : timeout * 1000);
     }
-    let libuv = timeout === 0 || timeout === -3;
+    let libuv = timeout === 0;
     for (const completion of ring.completions.splice(0)) {
       if (completion.tag === LIBUV) {
         libuv = true;
@@ -58,7 +58,7 @@ function traffic(executor: Executor): void {
     armed = true;
     const timeout = native().uvTimeout();
     ring.enter(1, timeout < 0 ? 50_000 : 0);
-    let libuv = timeout >= 0 || timeout === -3;
+    let libuv = timeout >= 0;
     for (const completion of ring.completions.splice(0)) {
       if (completion.tag === LIBUV) {
         libuv = true;

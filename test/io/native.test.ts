@@ -620,9 +620,9 @@ function pumpSuite(executor: Executor): void {
     const [destination, to] = await stage.pair();
     assert.equal(native().nonblock(source, true), 0);
     assert.equal(native().nonblock(destination, true), 0);
-    const ends = native().pipe(1 << 20);
-    const read = stage.own(Math.floor(ends / 1048576));
-    const write = stage.own(ends % 1048576);
+    const ends = new Int32Array(2);
+    assert.equal(native().pipe(1 << 20, ends), 0);
+    const [read, write] = [stage.own(ends[0]), stage.own(ends[1])];
     const page = new Float64Array(stage.ring.memory.page);
     const state = { inPipe: 0, moved: 0 };
     const pump = (limit: number): number => {
@@ -826,7 +826,19 @@ describe('native sockets', () => {
     assert.deepEqual([...into.subarray(4, 12)], [2, 0, 1, 2, 127, 0, 0, 1]);
     assert.equal(native().sockaddr('::1', 1, into, 0), 28);
     assert.equal(native().sockaddr('::1', 1, into, 20), 0);
-    for (const host of ['localhost', '127.1', '1', '', '::g', '[::1]']) {
+    assert.equal(native().sockaddr('fe80::1%7', 1, into, 0), 28);
+    assert.deepEqual([...into.subarray(24, 28)], [7, 0, 0, 0]);
+    for (const host of [
+      'localhost',
+      '127.1',
+      '1',
+      '',
+      '::g',
+      '[::1]',
+      'fe80::1%',
+      'fe80::1%7a',
+      'fe80::1%4294967303',
+    ]) {
       assert.equal(native().sockaddr(host, 1, into, 0), 0, host);
     }
   });

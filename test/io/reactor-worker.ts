@@ -1,14 +1,23 @@
 // Threads of reactor.test.ts: each has a reactor of its own. `role` names what this one does.
-import { connect } from 'node:net';
+import { connect, Socket } from 'node:net';
 import { MessageChannel, parentPort, workerData } from 'node:worker_threads';
-import { native } from '../../src/io/native.js';
+import { ERRNO } from '../../src/io/abi.js';
+import { type Native, native } from '../../src/io/native.js';
 import { type Handlers, Reactor } from '../../src/io/reactor.js';
 
 const { role, io } = workerData as { role: string; io: 'uring' | 'epoll' };
 const KIND = 1;
 const LISTENER = 3;
 
-const reactor = new Reactor(native(), {
+/** What the executor is to answer to the next calls, in place of what it would. */
+const failures: number[] = [];
+const failing: Native = {
+  ...native(),
+  enter: (...call) => failures.shift() ?? native().enter(...call),
+  // Nothing that could be polled, for the worker that is to do without.
+  uvFd: () => (role === 'blind' ? -1 : native().uvFd()),
+};
+const reactor = new Reactor(failing, {
   io,
   slabBytes: 4 << 20,
   maxSockets: 64,
@@ -144,6 +153,55 @@ const roles: Record<string, () => void> = {
         const before = reactor.turns;
         setTimeout(() => say({ turns: reactor.turns - before }), 500);
       }, 50);
+    });
+  },
+
+  shortage: () => {
+    const port = listen();
+    reactor.run(echo);
+    let bytes = 0;
+    const client = connect(port, '127.0.0.1', () => {
+      for (const errno of [ERRNO.EAGAIN, ERRNO.ENOMEM, ERRNO.EBUSY, ERRNO.EINTR]) {
+        for (let i = 0; i < 20; i++) failures.push(-errno);
+      }
+      client.write('x'.repeat(1000));
+    });
+    client.on('data', (chunk) => {
+      bytes += chunk.length;
+      if (bytes === 1000) say({ bytes, left: failures.length });
+    });
+  },
+
+  broken: () => {
+    failures.push(-ERRNO.EBADF);
+    reactor.run(echo);
+  },
+
+  blind: () => {
+    reactor.run(echo);
+    let messages = 0;
+    const { port1, port2 } = new MessageChannel();
+    port1.on('message', () => {
+      messages++;
+      if (messages === 10) say({ messages, turns: reactor.turns });
+      else setTimeout(() => port2.postMessage(0), 20);
+    });
+    port2.postMessage(0);
+  },
+
+  watchers: () => {
+    const ends = new Int32Array(2);
+    native().pipe(4096, ends);
+    let done = false;
+    native().run(() => {
+      if (!done && native().uvTimeout() !== 0) {
+        // Nothing is due in libuv, until somebody begins to read.
+        const socket = new Socket({ fd: ends[0], readable: true, writable: false });
+        say({ after: native().uvTimeout() });
+        socket.unref();
+        done = true;
+      }
+      return 1;
     });
   },
 

@@ -41,6 +41,24 @@ for (const io of await availableExecutors()) {
     assert.ok(turns < 20, `${turns} turns`);
   });
 
+  test(`${io}: an executor without memory is tried again`, async () => {
+    assert.deepEqual(await report('shortage', io), { bytes: 1000, left: 0 });
+  });
+
+  test(`${io}: an executor that is broken ends the thread, which says why`, async () => {
+    await assert.rejects(report('broken', io), /the ring takes no more entries: EBADF/);
+  });
+
+  test(`${io}: without a poll of libuv's descriptor libuv has its turns all the same, and nothing spins`, async () => {
+    const { messages, turns } = await report('blind', io);
+    assert.equal(messages, 10);
+    assert.ok(turns < 500, `${turns} turns`);
+  });
+
+  test(`${io}: libuv has work now when a watcher waits to be registered`, async () => {
+    assert.deepEqual(await report('watchers', io), { after: 0 });
+  });
+
   test(`${io}: an exception in a handler is the thread's end`, async () => {
     const worker = new Worker(FILE, { workerData: { role: 'throwing', io } });
     // Both may come before a promise of the first has run.

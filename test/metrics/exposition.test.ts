@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { RESPONSE_REASONS } from '../../src/http/response-reasons.js';
+import { H, H2_ERRORS, H2_ROLES } from '../../src/http2/counters.js';
 import { Exposition, prefersOpenMetrics } from '../../src/metrics/exposition.js';
 import { FAMILIES, LATENCY_BOUNDS_MS } from '../../src/metrics/families.js';
 import {
@@ -15,16 +17,12 @@ import {
   endpointBase,
   endpointHistogram,
   GRPC_CODES,
-  H,
-  H2_ERRORS,
-  H2_ROLES,
   h2Base,
   L,
   LIMITS,
   listenerBase,
   listenerHistogram,
   REASONS,
-  RESPONSE_REASONS,
   S,
   serviceBase,
   serviceHistogram,

@@ -1,16 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { RESPONSE_REASONS } from '../../src/http/response-reasons.js';
 import { goldenMetrics, totalsOf } from '../../src/metrics/golden.js';
-import {
-  E,
-  endpointBase,
-  L,
-  listenerBase,
-  RESPONSE_REASONS,
-  S,
-  serviceBase,
-  serviceHistogram,
-} from '../../src/metrics/layout.js';
+import { E, endpointBase, L, listenerBase, S, serviceBase, serviceHistogram } from '../../src/metrics/layout.js';
 import { MetricsReader } from '../../src/metrics/reader.js';
 import { allocateWorkerMemory, WorkerMetrics } from '../../src/metrics/shared.js';
 

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { H } from '../../src/http2/counters.js';
 import { bucketsOf, HistogramTotal, lowestOf, toHistogram } from '../../src/metrics/histogram.js';
 import {
   E,
   endpointBase,
   endpointHistogram,
-  H,
   HISTOGRAM,
   HISTOGRAM_SLOTS,
   h2Base,

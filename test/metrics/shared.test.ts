@@ -2,19 +2,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { build } from 'hdr-histogram-js';
-import { ERROR } from '../../src/http2/frame.js';
+import { RESPONSE_REASONS } from '../../src/http/response-reasons.js';
+import { H, H2_ERRORS, H2_ROLES, h2Error } from '../../src/http2/counters.js';
+import { H2_ERROR } from '../../src/http2/frame.js';
 import {
   CLOSE_REASONS,
   E,
   endpointHistogram,
   GRPC_CODES,
-  H,
-  H2_ERRORS,
-  H2_ROLES,
   HISTOGRAM,
   HISTOGRAM_SLOTS,
   h2Base,
-  h2Error,
   histogramCount,
   isGrpcFailure,
   L,
@@ -24,7 +22,6 @@ import {
   MAX_LISTENERS,
   MAX_SERVICE_SERIES,
   REASONS,
-  RESPONSE_REASONS,
   S,
   SUMS_AT,
   serviceHistogram,
@@ -147,7 +144,7 @@ test('no two fields share a place', () => {
 });
 
 test('HTTP/2 error codes are counted by the names of the RFC, all others as one', () => {
-  for (const [name, code] of Object.entries(ERROR)) assert.equal(H2_ERRORS[h2Error(code)], name);
+  for (const [name, code] of Object.entries(H2_ERROR)) assert.equal(H2_ERRORS[h2Error(code)], name);
   for (const code of [14, 255, 2 ** 31, 2 ** 32 - 1, -1]) assert.equal(H2_ERRORS[h2Error(code)], 'other');
 });
 

@@ -1,20 +1,27 @@
 // The HTTP/2 machine without sockets: a slab over plain memory, a sink that collects octets by connection, events as records, a
 // clock that tests set. `World` owns what of HTTP/2 lives as long as a worker, and checks that nothing of it is lost.
-import type { Http2Limits } from '../../src/config/model.js';
 import { FieldList } from '../../src/hpack/field-list.js';
 import { HeaderMemory } from '../../src/hpack/memory/header-memory.js';
 import { Connection, READING, ROLE } from '../../src/http2/connection.js';
+import { H, H2_ROLES } from '../../src/http2/counters.js';
+import { H2_LIMITS, type Http2Limits } from '../../src/http2/limits.js';
 import { Http2Machine } from '../../src/http2/machine.js';
 import { type CongestionSink, Core, type Http2Events } from '../../src/http2/shared-state.js';
 import { STREAM } from '../../src/http2/streams.js';
 import { BUFFER_CAPACITY, Slab } from '../../src/io/slab.js';
-import { H, h2Base, W } from '../../src/metrics/layout.js';
 import { fakeMemory } from '../io/slab-support.js';
 import { HEADER_OCTETS, MAGIC, TYPES } from './h2-frames.js';
 import { fieldsOf } from './header-fixture.js';
 
 const HEADER_MEMORY = 1024 * 1024;
 const STREAMS = 512;
+
+// Where counters begin is the owner's business, so here they lie elsewhere than in a worker.
+const LIMITS_AT = 7;
+const METERS_AT = LIMITS_AT + H2_LIMITS.length;
+const COUNTERS = METERS_AT + H2_ROLES.length * H.SIZE;
+/** First counter (H) of a role. */
+export const meterOf = (role: number): number => METERS_AT + role * H.SIZE;
 
 export const LIMITS: Http2Limits = {
   maxStreams: 128,
@@ -86,7 +93,7 @@ export class Memory {
       sending: (socket) => this.world?.sending(socket) ?? false,
       congested: (socket, unsent) => this.world?.congested(socket, unsent) ?? false,
     };
-    const core = new Core(slab, headers, sink, new Float64Array(W.SIZE), STREAMS);
+    const core = new Core(slab, headers, sink, new Float64Array(COUNTERS), LIMITS_AT, STREAMS);
     return { slab, headers, core, list: new FieldList(headers), text: slab.fixed(32 * 1024) };
   }
 }
@@ -219,6 +226,7 @@ export class World implements Http2Events {
     const connection = new Connection(
       this.wires.length,
       role,
+      meterOf(role),
       this.memory.headers,
       { ...LIMITS, ...limits },
       this.core.clock[0],
@@ -348,7 +356,7 @@ export class World implements Http2Events {
     if (core.pending.total !== 0) throw new Error(`${core.pending.total} octets still wait`);
     if (core.streams.used !== 0) throw new Error(`${core.streams.used} streams are still in use`);
     for (const role of [ROLE.SERVER, ROLE.CLIENT]) {
-      if (values[h2Base(role) + H.STREAMS] !== 0) throw new Error('the gauge of streams is not zero');
+      if (values[meterOf(role) + H.STREAMS] !== 0) throw new Error('the gauge of streams is not zero');
     }
     for (const { connection } of this.wires) {
       if (connection.held !== 0) throw new Error(`a connection still holds ${connection.held} octets`);

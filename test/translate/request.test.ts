@@ -3,9 +3,11 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { DECODE, Decoder } from '../../src/hpack/decoder.js';
 import { Encoder } from '../../src/hpack/encoder.js';
+import { METHOD } from '../../src/http/methods.js';
 import { putKey } from '../../src/http/web-socket.js';
-import { ERROR } from '../../src/http1/errors.js';
-import { FRAMING, METHOD, parseRequest } from '../../src/http1/head.js';
+import { MESSAGE_ERROR } from '../../src/http1/errors.js';
+import { FRAMING } from '../../src/http1/head.js';
+import { parseRequest } from '../../src/http1/head-parser.js';
 import { asksForWebSocket, RequestBridge, requestFraming } from '../../src/translate/request.js';
 import { latin1, text } from '../http1/support.js';
 import { runs } from '../support/runs.js';
@@ -41,7 +43,7 @@ function toHttp1(fields: readonly Field[], endStream = true): string {
     const list = bench.list(fields);
     const message = bench.exactly(
       (at, limit) => bridge.write(list, at, limit, endStream, keys, KEY_AT),
-      -ERROR.HEADER_TOO_LARGE,
+      -MESSAGE_ERROR.HEADER_TOO_LARGE,
     );
     if (time === 0) first = message;
     sameMessage(message, first);
@@ -90,27 +92,30 @@ describe('an HTTP/2 request for an HTTP/1 endpoint', () => {
 
   it('has Host once where both are there (RFC 9113 section 8.3.1)', () => {
     sameMessage(toHttp1([...start('GET'), ['host', 'x']]), lines('GET / HTTP/1.1', 'Host: x'));
-    refused([...start('GET'), ['host', 'y']], ERROR.MALFORMED);
+    refused([...start('GET'), ['host', 'y']], MESSAGE_ERROR.MALFORMED);
   });
 
   it('gets the given Host where it names none (RFC 9112 section 3.2)', () => {
     const list = bench.list([GET[0], GET[1], GET[3]]);
     const host = bench.put('default:80');
     sameMessage(
-      bench.exactly((at, limit) => bridge.write(list, at, limit, true, keys, 0, host, 10), -ERROR.HEADER_TOO_LARGE),
+      bench.exactly(
+        (at, limit) => bridge.write(list, at, limit, true, keys, 0, host, 10),
+        -MESSAGE_ERROR.HEADER_TOO_LARGE,
+      ),
       lines('GET /a?b HTTP/1.1', 'Host: default:80'),
     );
   });
 
   it('has any method that is a token, as it is (RFC 9110 section 9.1)', () => {
     sameMessage(toHttp1(start('pUrge-1')), lines('pUrge-1 / HTTP/1.1', 'Host: x'));
-    for (const method of ['', 'G T', 'GET\r\n', 'G\0', 'GET /']) refused(start(method), ERROR.MALFORMED);
+    for (const method of ['', 'G T', 'GET\r\n', 'G\0', 'GET /']) refused(start(method), MESSAGE_ERROR.MALFORMED);
   });
 
   it('is OPTIONS * for the server as a whole, and for OPTIONS only (RFC 9113 section 8.3.1)', () => {
     sameMessage(toHttp1(start('OPTIONS', '*')), lines('OPTIONS * HTTP/1.1', 'Host: x'));
-    refused(start('GET', '*'), ERROR.MALFORMED);
-    refused(start('OPTIONS', '*/'), ERROR.MALFORMED);
+    refused(start('GET', '*'), MESSAGE_ERROR.MALFORMED);
+    refused(start('OPTIONS', '*/'), MESSAGE_ERROR.MALFORMED);
   });
 
   it('is CONNECT with the authority as its target, without framing (RFC 9113 section 8.5)', () => {
@@ -120,19 +125,19 @@ describe('an HTTP/2 request for an HTTP/1 endpoint', () => {
     ];
     sameMessage(toHttp1([...connect, ['a', 'b']], false), lines('CONNECT x:443 HTTP/1.1', 'Host: x:443', 'a: b'));
     sameMessage(toHttp1([...connect, ['content-length', '0']], false), lines('CONNECT x:443 HTTP/1.1', 'Host: x:443'));
-    refused([...connect, ['content-length', '1']], ERROR.BODY_NOT_ALLOWED, false);
-    refused([connect[0], [':authority', 'x']], ERROR.MALFORMED, false);
+    refused([...connect, ['content-length', '1']], MESSAGE_ERROR.BODY_NOT_ALLOWED, false);
+    refused([connect[0], [':authority', 'x']], MESSAGE_ERROR.MALFORMED, false);
   });
 
   it('is refused where its target would end early or be of another form (RFC 9113 section 10.3)', () => {
     for (const path of ['', 'a', '/ ', '/ HTTP/1.1\r\nx: y', '/a\tb', '/\n', '/\0', '/#', '/\x7f', '/é', 'http://y/'])
-      refused(start('GET', path), ERROR.MALFORMED);
+      refused(start('GET', path), MESSAGE_ERROR.MALFORMED);
     for (const authority of ['', 'x y', 'x/', 'u@x', 'x\r\n', 'x:1:2', '[::1', 'x#'])
-      refused(start('GET', '/', authority), ERROR.MALFORMED);
+      refused(start('GET', '/', authority), MESSAGE_ERROR.MALFORMED);
   });
 
   it('is refused where origin-form would change its scheme (RFC 9113 section 8.3.1)', () => {
-    refused([GET[0], [':scheme', 'ftp'], GET[2], GET[3]], ERROR.TARGET);
+    refused([GET[0], [':scheme', 'ftp'], GET[2], GET[3]], MESSAGE_ERROR.TARGET);
     sameMessage(
       toHttp1([GET[0], [':scheme', 'https'], GET[2], GET[3]]),
       lines('GET /a?b HTTP/1.1', 'Host: example.org'),
@@ -160,7 +165,7 @@ describe('an HTTP/2 request for an HTTP/1 endpoint', () => {
       toHttp1([...start('GET'), ['te', 'trailers'], ['a', 'b']]),
       lines('GET / HTTP/1.1', 'Host: x', 'a: b', 'te: trailers', 'connection: te'),
     );
-    refused([...start('GET'), ['te', 'gzip']], ERROR.MALFORMED);
+    refused([...start('GET'), ['te', 'gzip']], MESSAGE_ERROR.MALFORMED);
   });
 
   it('is refused with fields of a connection (RFC 9113 section 8.2.2)', () => {
@@ -171,7 +176,7 @@ describe('an HTTP/2 request for an HTTP/1 endpoint', () => {
       ['transfer-encoding', 'chunked'],
       ['upgrade', 'h2c'],
     ])
-      refused([...start('POST'), [name, value]], ERROR.MALFORMED, false);
+      refused([...start('POST'), [name, value]], MESSAGE_ERROR.MALFORMED, false);
     sameMessage(toHttp1([...start('GET'), ['http2-settings', 'AAMAAABk']]), lines('GET / HTTP/1.1', 'Host: x'));
   });
 
@@ -190,8 +195,8 @@ describe('an HTTP/2 request for an HTTP/1 endpoint', () => {
       toHttp1([...start('POST'), ['content-length', '5'], ['content-length', '5']], false),
       lines('POST / HTTP/1.1', 'Host: x', 'content-length: 5'),
     );
-    refused([...start('POST'), ['content-length', '5'], ['content-length', '6']], ERROR.MALFORMED, false);
-    refused([...start('POST'), ['content-length', '5, 5']], ERROR.MALFORMED, false);
+    refused([...start('POST'), ['content-length', '5'], ['content-length', '6']], MESSAGE_ERROR.MALFORMED, false);
+    refused([...start('POST'), ['content-length', '5, 5']], MESSAGE_ERROR.MALFORMED, false);
   });
 
   it('says that there is no content where its method expects some (RFC 9110 section 8.6)', () => {
@@ -205,12 +210,12 @@ describe('an HTTP/2 request for an HTTP/1 endpoint', () => {
   });
 
   it('is refused where it ends before its length (RFC 9113 section 8.1.1)', () => {
-    refused([...start('POST'), ['content-length', '5']], ERROR.MALFORMED, true);
+    refused([...start('POST'), ['content-length', '5']], MESSAGE_ERROR.MALFORMED, true);
   });
 
   it('has no body with TRACE (RFC 9110 section 9.3.8)', () => {
-    refused(start('TRACE'), ERROR.BODY_NOT_ALLOWED, false);
-    refused([...start('TRACE'), ['content-length', '1']], ERROR.BODY_NOT_ALLOWED, false);
+    refused(start('TRACE'), MESSAGE_ERROR.BODY_NOT_ALLOWED, false);
+    refused([...start('TRACE'), ['content-length', '1']], MESSAGE_ERROR.BODY_NOT_ALLOWED, false);
     sameMessage(toHttp1(start('TRACE')), lines('TRACE / HTTP/1.1', 'Host: x'));
   });
 
@@ -227,30 +232,30 @@ describe('an HTTP/2 request for an HTTP/1 endpoint', () => {
       lines('POST / HTTP/1.1', 'Host: x', 'expect: 100-continue', 'transfer-encoding: chunked'),
     );
     sameMessage(toHttp1(list, true), lines('POST / HTTP/1.1', 'Host: x', 'content-length: 0'));
-    refused([...start('POST'), ['expect', '200-ok']], ERROR.EXPECTATION, false);
-    refused([...list, ['expect', '100-continue']], ERROR.EXPECTATION, false);
+    refused([...start('POST'), ['expect', '200-ok']], MESSAGE_ERROR.EXPECTATION, false);
+    refused([...list, ['expect', '100-continue']], MESSAGE_ERROR.EXPECTATION, false);
   });
 
   it('has no name that passes for a framing field, no octet that ends a line (RFC 9113 section 10.3)', () => {
-    refused([...start('POST'), ['content_length', '5']], ERROR.LOOKALIKE);
-    refused([...start('POST'), ['transfer_encoding', 'chunked']], ERROR.LOOKALIKE);
+    refused([...start('POST'), ['content_length', '5']], MESSAGE_ERROR.LOOKALIKE);
+    refused([...start('POST'), ['transfer_encoding', 'chunked']], MESSAGE_ERROR.LOOKALIKE);
     for (const name of ['', 'a b', 'a:', 'a\r\nb', 'A', 'a\0', 'transfer-encoding '])
-      refused([...GET, [name, 'v']], ERROR.MALFORMED);
+      refused([...GET, [name, 'v']], MESSAGE_ERROR.MALFORMED);
     for (const value of ['a\r\nb: c', 'a\n', '\r', 'a\0b', 'a\x7f', ' a', 'a\t']) {
-      refused([...GET, ['n', value]], ERROR.MALFORMED);
-      refused([...GET, ['cookie', 'a'], ['cookie', value]], ERROR.MALFORMED);
+      refused([...GET, ['n', value]], MESSAGE_ERROR.MALFORMED);
+      refused([...GET, ['cookie', 'a'], ['cookie', value]], MESSAGE_ERROR.MALFORMED);
     }
   });
 
   it('is checked again octet by octet when it is written, whatever was found before', () => {
     for (const octet of [0x00, 0x0a, 0x0d, 0x7f])
       for (const [fields, error] of [
-        [[...GET, ['n', 'a~b: c']], ERROR.CONTROL],
-        [[...GET, ['cookie', 'a~']], ERROR.CONTROL],
-        [[...GET, ['a~b', 'c']], ERROR.FIELD_NAME],
-        [start('GET', '/~'), ERROR.TARGET],
-        [start('G~T'), ERROR.METHOD],
-        [start('GET', '/', '~x'), ERROR.HOST_INVALID],
+        [[...GET, ['n', 'a~b: c']], MESSAGE_ERROR.CONTROL],
+        [[...GET, ['cookie', 'a~']], MESSAGE_ERROR.CONTROL],
+        [[...GET, ['a~b', 'c']], MESSAGE_ERROR.FIELD_NAME],
+        [start('GET', '/~'), MESSAGE_ERROR.TARGET],
+        [start('G~T'), MESSAGE_ERROR.METHOD],
+        [start('GET', '/', '~x'), MESSAGE_ERROR.HOST_INVALID],
       ] as const) {
         const bench = new Bench();
         const bridge = new RequestBridge(bench.memory);
@@ -262,7 +267,7 @@ describe('an HTTP/2 request for an HTTP/1 endpoint', () => {
       }
     const list = bench.list([...GET, ['transfer-encoding', 'chunked']]);
     list.facts.error = 0;
-    assert.equal(bridge.write(list, OUT, OUT + 65536, true, keys, 0), -ERROR.CONNECTION_FIELD);
+    assert.equal(bridge.write(list, OUT, OUT + 65536, true, keys, 0), -MESSAGE_ERROR.CONNECTION_FIELD);
   });
 
   it('is an upgrade where it is an extended CONNECT for a WebSocket (RFC 8441 section 5)', () => {
@@ -291,9 +296,9 @@ describe('an HTTP/2 request for an HTTP/1 endpoint', () => {
       toHttp1([...list, ['te', 'trailers']], false),
       expected('te: trailers', 'upgrade: websocket', 'connection: upgrade, te'),
     );
-    refused([list[0], [':protocol', 'connect-udp'], ...list.slice(2)], ERROR.PROTOCOL, false);
-    refused([['upgrade', 'websocket'], ...list], ERROR.MALFORMED, false);
-    refused([[':method', 'GET'], ...list.slice(1)], ERROR.MALFORMED, false);
+    refused([list[0], [':protocol', 'connect-udp'], ...list.slice(2)], MESSAGE_ERROR.PROTOCOL, false);
+    refused([['upgrade', 'websocket'], ...list], MESSAGE_ERROR.MALFORMED, false);
+    refused([[':method', 'GET'], ...list.slice(1)], MESSAGE_ERROR.MALFORMED, false);
   });
 });
 
@@ -449,7 +454,7 @@ describe('an HTTP/1 request for an HTTP/2 endpoint', () => {
     const line = `Sec-WebSocket-Key: ${KEY}`;
     for (const more of [[], ['Sec-WebSocket-Key: dGhl'], [line, line], [`${line.slice(0, -1)}A`]]) {
       const head = bench.request(lines(...upgrade, ...more));
-      assert.equal(bridge.list(head, bench.list([]), true), -ERROR.WEBSOCKET_KEY);
+      assert.equal(bridge.list(head, bench.list([]), true), -MESSAGE_ERROR.WEBSOCKET_KEY);
     }
   });
 

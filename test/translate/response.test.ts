@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { ERROR, UPSTREAM } from '../../src/http1/errors.js';
-import { FRAMING, METHOD, parseResponse } from '../../src/http1/head.js';
+import { METHOD } from '../../src/http/methods.js';
+import { MESSAGE_ERROR, UPSTREAM } from '../../src/http1/errors.js';
+import { FRAMING } from '../../src/http1/head.js';
+import { parseResponse } from '../../src/http1/head-parser.js';
 import { CONNECTION } from '../../src/http1/write.js';
 import { ResponseBridge, responseFraming, responseLength } from '../../src/translate/response.js';
 import { latin1 } from '../http1/support.js';
@@ -35,7 +37,7 @@ function toHttp1(fields: readonly Field[], circumstances: Circumstances = {}): s
     const length = responseLength(list.facts, method, endStream);
     const message = bench.exactly(
       (at, limit) => bridge.write(list, at, limit, framing, length, connection, keys, KEY_AT),
-      -(ERROR.HEADER_TOO_LARGE + UPSTREAM),
+      -(MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM),
     );
     if (time === 0) first = message;
     sameMessage(message, first);
@@ -148,23 +150,23 @@ describe('an HTTP/2 response for an HTTP/1 client', () => {
   });
 
   it('is refused where it is malformed, 101 included (RFC 9113 sections 8.1.1 and 8.6)', () => {
-    refused([[':status', '101']], ERROR.MALFORMED);
-    refused([[':status', '99']], ERROR.MALFORMED);
-    refused([[':status', '600']], ERROR.MALFORMED);
-    refused([['a', 'b']], ERROR.MALFORMED);
-    refused([ok, ['a', 'b\r\nc: d']], ERROR.MALFORMED);
-    refused([ok, ['content-length', '1'], ['content-length', '2']], ERROR.MALFORMED);
-    refused([ok, ['content_length', '1']], ERROR.LOOKALIKE);
+    refused([[':status', '101']], MESSAGE_ERROR.MALFORMED);
+    refused([[':status', '99']], MESSAGE_ERROR.MALFORMED);
+    refused([[':status', '600']], MESSAGE_ERROR.MALFORMED);
+    refused([['a', 'b']], MESSAGE_ERROR.MALFORMED);
+    refused([ok, ['a', 'b\r\nc: d']], MESSAGE_ERROR.MALFORMED);
+    refused([ok, ['content-length', '1'], ['content-length', '2']], MESSAGE_ERROR.MALFORMED);
+    refused([ok, ['content_length', '1']], MESSAGE_ERROR.LOOKALIKE);
     for (const name of ['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade'])
-      refused([ok, [name, 'x']], ERROR.MALFORMED);
-    refused([ok, [':path', '/']], ERROR.MALFORMED);
+      refused([ok, [name, 'x']], MESSAGE_ERROR.MALFORMED);
+    refused([ok, [':path', '/']], MESSAGE_ERROR.MALFORMED);
   });
 
   it('is checked again octet by octet when it is written, whatever was found before', () => {
     for (const octet of [0x00, 0x0a, 0x0d, 0x7f])
       for (const [name, value, error] of [
-        ['n', 'a~b', ERROR.CONTROL],
-        ['n~', 'v', ERROR.FIELD_NAME],
+        ['n', 'a~b', MESSAGE_ERROR.CONTROL],
+        ['n~', 'v', MESSAGE_ERROR.FIELD_NAME],
       ] as const) {
         const bench = new Bench();
         const bridge = new ResponseBridge(bench.memory);
@@ -192,8 +194,8 @@ describe('an HTTP/2 response for an HTTP/1 client', () => {
         `sec-websocket-accept: ${ACCEPT}`,
       ),
     );
-    refused([[':status', '404']], ERROR.SWITCHING, CONNECTION.UPGRADE);
-    refused([[':status', '103']], ERROR.SWITCHING, CONNECTION.UPGRADE);
+    refused([[':status', '404']], MESSAGE_ERROR.SWITCHING, CONNECTION.UPGRADE);
+    refused([[':status', '103']], MESSAGE_ERROR.SWITCHING, CONNECTION.UPGRADE);
   });
 });
 
@@ -257,7 +259,7 @@ describe('an HTTP/1 response for an HTTP/2 client', () => {
       'Connection: upgrade',
       `Sec-WebSocket-Accept: ${ACCEPT}`,
     );
-    assert.equal(convert(message), -(ERROR.SWITCHING + UPSTREAM));
+    assert.equal(convert(message), -(MESSAGE_ERROR.SWITCHING + UPSTREAM));
   });
 
   const switched = (...more: string[]): string =>
@@ -275,16 +277,19 @@ describe('an HTTP/1 response for an HTTP/2 client', () => {
   it('must answer the key of the WebSocket (RFC 6455 section 4.1)', () => {
     const line = `Sec-WebSocket-Accept: ${ACCEPT}`;
     for (const more of [[], [`${line}x`], [line.replace('s3', 'S3')], [line, line]])
-      assert.equal(convert(switched(...more), true), -(ERROR.WEBSOCKET_ACCEPT + UPSTREAM));
+      assert.equal(convert(switched(...more), true), -(MESSAGE_ERROR.WEBSOCKET_ACCEPT + UPSTREAM));
     assert.equal(
       convert(lines('HTTP/1.1 101 X', 'Upgrade: other', 'Connection: upgrade', line), true),
-      -(ERROR.SWITCHING + UPSTREAM),
+      -(MESSAGE_ERROR.SWITCHING + UPSTREAM),
     );
   });
 
   it('opens no tunnel by a 2xx from an endpoint that did not switch (RFC 8441 section 5)', () => {
-    assert.equal(convert(lines('HTTP/1.1 200 OK', 'Content-Length: 5'), true), -(ERROR.NOT_SWITCHED + UPSTREAM));
-    assert.equal(convert(lines('HTTP/1.1 204 X'), true), -(ERROR.NOT_SWITCHED + UPSTREAM));
+    assert.equal(
+      convert(lines('HTTP/1.1 200 OK', 'Content-Length: 5'), true),
+      -(MESSAGE_ERROR.NOT_SWITCHED + UPSTREAM),
+    );
+    assert.equal(convert(lines('HTTP/1.1 204 X'), true), -(MESSAGE_ERROR.NOT_SWITCHED + UPSTREAM));
   });
 });
 

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { FieldList } from '../../src/hpack/field-list.js';
 import { HEADER_MEMORY_BYTES, HeaderMemory } from '../../src/hpack/memory/header-memory.js';
-import { Head, type HeadLimits, METHOD, parseRequest, parseResponse } from '../../src/http1/head.js';
+import { METHOD } from '../../src/http/methods.js';
+import { Head, type HeadLimits } from '../../src/http1/head.js';
+import { parseRequest, parseResponse } from '../../src/http1/head-parser.js';
 import { latin1, text } from '../http1/support.js';
 
 export type Field = readonly [name: string, value: string];

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { BODY, BodyReader, writeLastChunk } from '../../src/http1/body.js';
-import { ERROR } from '../../src/http1/errors.js';
+import { MESSAGE_ERROR } from '../../src/http1/errors.js';
 import { FRAMING } from '../../src/http1/head.js';
 import { listTrailers, writeEnd, writeTrailerFields } from '../../src/translate/trailers.js';
 import { latin1, text } from '../http1/support.js';
@@ -29,7 +29,7 @@ function toHttp2(section: string): Field[] {
 
 function toHttp1(fields: readonly Field[]): string {
   const list = bench.list(fields);
-  const end = bench.exactly((at, limit) => writeEnd(bench.bytes, list, at, limit), -ERROR.HEADER_TOO_LARGE);
+  const end = bench.exactly((at, limit) => writeEnd(bench.bytes, list, at, limit), -MESSAGE_ERROR.HEADER_TOO_LARGE);
   assert.ok(end.startsWith('0\r\n') && end.endsWith('\r\n'));
   return end.slice(3, -2);
 }
@@ -86,7 +86,7 @@ describe('HTTP/2 trailers for an HTTP/1 peer', () => {
     );
     assert.equal(
       bench.written((at, limit) => writeEnd(bench.bytes, null, at, limit), 4),
-      -ERROR.HEADER_TOO_LARGE,
+      -MESSAGE_ERROR.HEADER_TOO_LARGE,
     );
   });
 
@@ -114,7 +114,7 @@ describe('HTTP/2 trailers for an HTTP/1 peer', () => {
       ['', 'b'],
     ] as const) {
       const list = bench.list([field]);
-      assert.equal(writeTrailerFields(bench.bytes, list, OUT, OUT + 999), -ERROR.MALFORMED);
+      assert.equal(writeTrailerFields(bench.bytes, list, OUT, OUT + 999), -MESSAGE_ERROR.MALFORMED);
     }
   });
 

@@ -5,7 +5,6 @@
 //
 // Bounded: when any of it is full, a new epoch begins with all of it empty. How soon that can be is bounded too: learning.ts.
 
-import type { FieldList } from '../field-list.js';
 import { LAST_STATIC, STATIC_TABLE } from '../static-table.js';
 import { AtomTable } from './atom-table.js';
 import { ReadyBlocks, ReceivedBlocks } from './block-cache.js';
@@ -13,7 +12,6 @@ import { powerOfTwo } from './hash-chains.js';
 import { HeaderText, MAX_PERMANENT } from './header-text.js';
 import { Learning } from './learning.js';
 import { NameTable } from './name-table.js';
-import { restoreList, saveList } from './saved-list.js';
 import { TemplateTable } from './template.js';
 
 export const HEADER_MEMORY_BYTES = 4 * 1024 * 1024;
@@ -103,16 +101,6 @@ export class HeaderMemory {
     this.atoms.newEpoch();
     this.templates.newEpoch();
     this.received.newEpoch();
-  }
-
-  /** `saveList`. */
-  save(list: FieldList, at: number, limit: number): number {
-    return saveList(this, list, at, limit);
-  }
-
-  /** `restoreList`. */
-  restore(at: number, end: number, list: FieldList): void {
-    restoreList(this, at, end, list);
   }
 
   private addStaticTable(): void {

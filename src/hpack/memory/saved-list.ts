@@ -11,8 +11,8 @@ import type { HeaderMemory } from './header-memory.js';
 const cursor = new Cursor();
 
 /** Writes `list` to [at, limit). Returns the position after it, or -1 where it does not fit. */
-export function saveList(memory: HeaderMemory, list: FieldList, at: number, limit: number): number {
-  const template = list.template;
+export function saveList(list: FieldList, at: number, limit: number): number {
+  const { memory, template } = list;
   if (at + list.bound > limit) return -1;
   let p = at;
   let i = 0;
@@ -37,8 +37,8 @@ export function saveList(memory: HeaderMemory, list: FieldList, at: number, limi
 }
 
 /** Reads what `saveList` wrote. The list's text is that of [at, end), which must stay. Throws if it is something else. */
-export function restoreList(memory: HeaderMemory, at: number, end: number, list: FieldList): void {
-  const { bytes, names } = memory;
+export function restoreList(list: FieldList, at: number, end: number): void {
+  const { bytes, names } = list.memory;
   list.clear();
   let p = at;
   while (p < end) {

@@ -1,7 +1,6 @@
 // Templates: lists of fields that came more than once, with all that the checks found out about them.
 
 import { Facts } from '../../http/facts.js';
-import type { FieldList } from '../field-list.js';
 import type { AtomTable } from './atom-table.js';
 import { MAX_CHAIN } from './hash-chains.js';
 import type { Learning } from './learning.js';
@@ -63,13 +62,16 @@ export class TemplateTable {
     this.sightings = new Sightings(most);
   }
 
-  /** The template of the list's `count` atoms with this hash; learned at the second sight. Null where there is none. */
-  intern(list: FieldList, hash: number, count: number): Template | null {
+  /**
+   * The template of the `count` atoms in `column` (a list's atoms; -1: a field without one), whose hash is `hash`. Learned
+   * at the second sight; null where there is none.
+   */
+  intern(column: Int32Array, hash: number, count: number): Template | null {
     const { heads, learning } = this;
     const place = hash & (heads.length - 1);
     let chain = 0;
     for (let t = heads[place]; t !== null; t = t.next) {
-      if (t.hash === hash && t.count === count && sameAtoms(list, t)) return t;
+      if (t.hash === hash && t.count === count && sameAtoms(column, t)) return t;
       chain++;
     }
     if (!this.sightings.again(hash)) return null;
@@ -80,7 +82,7 @@ export class TemplateTable {
     }
     // A malformed list is paid for too: making it for nothing costs as much.
     learning.spend(this.cost);
-    const template = this.make(list, hash, count);
+    const template = this.make(column, hash, count);
     if (template.facts.error !== 0) return null;
     this.count++;
     template.next = heads[place];
@@ -95,12 +97,12 @@ export class TemplateTable {
     this.sightings.clear();
   }
 
-  private make(list: FieldList, hash: number, count: number): Template {
+  private make(column: Int32Array, hash: number, count: number): Template {
     const { names, atoms } = this;
     const template = new Template(++this.ids, hash, count);
     let k = 0;
     for (let i = 0; k < count; i++) {
-      const atom = list.atom[i];
+      const atom = column[i];
       if (atom < 0) continue;
       const ref = atoms.ref[atom];
       template.atom[k] = atom;
@@ -120,12 +122,11 @@ export class TemplateTable {
   }
 }
 
-function sameAtoms(list: FieldList, template: Template): boolean {
-  const atoms = list.atom;
+function sameAtoms(column: Int32Array, template: Template): boolean {
   const wanted = template.atom;
   let k = 0;
   for (let i = 0; k < wanted.length; i++) {
-    const atom = atoms[i];
+    const atom = column[i];
     if (atom < 0) continue;
     if (atom !== wanted[k]) return false;
     k++;

@@ -1,8 +1,9 @@
 // Accepting, and spreading connections over the workers. Every worker accepts on its own SO_REUSEPORT socket and keeps a
 // connection unless a sibling is less loaded; then the fd, an integer, goes straight to the sibling's ring.
+
 import { ERRNO } from '../../io/abi.js';
 import { LIMITS, W } from '../../metrics/layout.js';
-import { KIND } from '../connect/connections.js';
+import { SOCKET_KIND } from '../connect/connections.js';
 import type { Context } from '../context.js';
 import { BOARD, type ListenerSnapshot } from '../snapshot.js';
 
@@ -143,7 +144,7 @@ export class Acceptor {
   private open(listener: number, fd: number): void {
     const { connections, limits, native, board, workerId, reactor } = this.context;
     const client =
-      connections.clients >= limits.maxConnections ? -1 : connections.openClient(fd, listener, KIND.DETECT);
+      connections.clients >= limits.maxConnections ? -1 : connections.openClient(fd, listener, SOCKET_KIND.DETECT);
     if (client < 0) {
       this.context.limited(LIMIT_CONNECTIONS);
       Atomics.sub(board, BOARD.LOAD + workerId, 1);

@@ -5,7 +5,6 @@ import { destinationKey } from '../../detect/learned.js';
 import { match, START, VERDICT, verdictOf } from '../../detect/matcher.js';
 import { FIRST, firstFrame } from '../../http2/first-frame.js';
 import { BUFFER_CAPACITY } from '../../io/slab.js';
-import { SOCKET } from '../../io/sockets.js';
 import {
   L,
   LIMITS,
@@ -16,12 +15,12 @@ import {
   REASONS,
   W,
 } from '../../metrics/layout.js';
-import { CLOSE, KIND } from '../connect/connections.js';
-import type { Upstreams } from '../connect/upstreams.js';
-import { type Context, PROTOCOL } from '../context.js';
-import type { Http1 } from '../http1.js';
-import type { Http2 } from '../http2.js';
+import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
+import { type Caller, type Dialer, PURPOSE } from '../connect/dialer.js';
+import { KNOWN, SERVICE_PROTOCOL, VERSION } from '../connect/protocols.js';
+import type { Context } from '../context.js';
 import { DIAL_ATTEMPTS, type OpaqueRelay } from '../relay/opaque.js';
+import type { SocketSlot } from '../slots.js';
 import { MODE } from '../snapshot.js';
 
 const NONE = -1;
@@ -38,7 +37,17 @@ const DETECT_US = LISTENER_HISTOGRAMS.indexOf('detect_us');
 const DRAIN_SILENT_MS = 1000;
 const NEVER = Number.POSITIVE_INFINITY;
 
-export class Detector {
+/** Who takes a client over once its protocol is known. */
+interface Protocols {
+  /** Clients that speak HTTP/1. */
+  readonly http1: { open(client: SocketSlot): void };
+  /** Clients that speak HTTP/2. */
+  readonly http2: { open(client: SocketSlot): void };
+  /** Connections that were made for a silent client, and may serve requests. */
+  readonly pool: { adopt(socket: SocketSlot): void };
+}
+
+export class Detector implements Caller {
   private readonly state: Int32Array;
   /** How often an endpoint was dialled for a client that is silent. */
   private readonly raced: Uint8Array;
@@ -47,10 +56,9 @@ export class Detector {
 
   constructor(
     private readonly context: Context,
-    private readonly upstreams: Upstreams,
+    private readonly dialer: Dialer,
     private readonly opaque: OpaqueRelay,
-    private readonly http1: Http1,
-    private readonly http2: Http2,
+    private readonly protocols: Protocols,
   ) {
     const n = context.sockets.capacity;
     this.state = new Int32Array(n);
@@ -58,10 +66,11 @@ export class Detector {
     this.learned = new Uint8Array(n);
     this.histogram = new Int32Array(MAX_LISTENERS);
     for (let i = 0; i < MAX_LISTENERS; i++) this.histogram[i] = listenerHistogram(i, DETECT_US);
+    dialer.serve(PURPOSE.RACE, this);
   }
 
   /** A new client connection: policy first, then its bytes. */
-  open(client: number): void {
+  open(client: SocketSlot): void {
     const { connections, listeners, sockets, wheel, reactor } = this.context;
     const listener = connections.listener[client];
     switch (listeners.mode[listener]) {
@@ -95,7 +104,7 @@ export class Detector {
     if (deadline !== NEVER) wheel.schedule(client, Math.max(deadline, reactor.now));
   }
 
-  data(client: number, bid: number, at: number, length: number): void {
+  data(client: SocketSlot, bid: number, at: number, length: number): void {
     const { inbox, bytes, connections } = this.context;
     const state = match(this.state[client], bytes, at, at + length);
     this.state[client] = state;
@@ -109,22 +118,23 @@ export class Detector {
     this.decide(client, connections.listener[client], verdict, REASON.MATCHED);
   }
 
-  eof(client: number): void {
+  eof(client: SocketSlot): void {
     // Also without a word: the server may have something to say to a client that only listens.
     this.decide(client, this.context.connections.listener[client], VERDICT.OPAQUE, REASON.EOF);
   }
 
   /** A drain began: a client that stays silent is not waited for. */
-  reconsider(client: number): void {
+  reconsider(client: SocketSlot): void {
     this.context.wheel.pull(client, this.context.reactor.clock() + 1);
   }
 
-  failed(client: number, reason: number): void {
+  /** The client is gone. */
+  left(client: SocketSlot, reason: number): void {
     this.dropRace(client, reason);
     this.context.connections.close(client, reason);
   }
 
-  timer(client: number): void {
+  timer(client: SocketSlot): void {
     const { reactor, connections, listeners, wheel } = this.context;
     const listener = connections.listener[client];
     const timeout = listeners.timeoutMs[listener];
@@ -138,7 +148,7 @@ export class Detector {
       this.context.inbox.empty(client) &&
       reactor.now >= connections.opened[client] + DRAIN_SILENT_MS
     ) {
-      this.failed(client, CLOSE.DRAIN);
+      this.left(client, CLOSE.DRAIN);
       return;
     }
     // Only a silent client is raced: one that has begun to speak will go on.
@@ -147,20 +157,30 @@ export class Detector {
     if (deadline !== NEVER) wheel.schedule(client, deadline);
   }
 
-  /** The raced endpoint's connection stands, or does not. */
-  raceConnected(upstream: number, result: number): void {
-    const { sockets } = this.context;
-    if (this.upstreams.connected(upstream, result)) {
-      sockets.resume(upstream);
+  /** The raced endpoint's connection stands. */
+  ready(upstream: SocketSlot): void {
+    const { sockets, connections } = this.context;
+    if (sockets.peer[upstream] < 0) {
+      connections.close(upstream, CLOSE.OK);
       return;
     }
-    this.raceFailed(upstream, CLOSE.REFUSED);
+    sockets.kind[upstream] = SOCKET_KIND.RACE;
+    sockets.resume(upstream);
+  }
+
+  /** The dialled endpoint did not answer: another one may, for a client that still waits for its greeting. */
+  failed(upstream: SocketSlot, _reason: number): void {
+    const { sockets, connections, inbox } = this.context;
+    const client = sockets.peer[upstream] as SocketSlot | -1;
+    this.unlinkRace(upstream);
+    if (client >= 0 && this.raced[client] < DIAL_ATTEMPTS && inbox.empty(client))
+      this.race(client as SocketSlot, connections.endpoint[upstream]);
   }
 
   /** The server speaks first. */
-  raceData(upstream: number, bid: number, at: number, length: number): void {
+  raceData(upstream: SocketSlot, bid: number, at: number, length: number): void {
     const { sockets, inbox, connections, values, listeners, slab } = this.context;
-    const client = sockets.peer[upstream];
+    const client = sockets.peer[upstream] as SocketSlot;
     if (this.http2First(upstream, at, length)) {
       slab.release(bid);
       this.raceEnded(upstream, CLOSE.OK);
@@ -183,46 +203,24 @@ export class Detector {
   }
 
   /** HTTP/2 servers speak first as well, but to clients that have said a preface: this one's client has not said anything yet. */
-  private http2First(upstream: number, at: number, length: number): boolean {
-    const { bytes, connections, endpoints, services } = this.context;
+  private http2First(upstream: SocketSlot, at: number, length: number): boolean {
+    const { bytes, connections, endpoints, services, protocols } = this.context;
     const endpoint = connections.endpoint[upstream];
     const service = endpoints.service[endpoint];
     if (service < 0 || firstFrame(bytes, at, at + length) !== FIRST.YES) return false;
     const protocol = services.protocol[service];
-    if (protocol !== PROTOCOL.AUTO && protocol !== PROTOCOL.HTTP2) return false;
-    this.context.learnProtocol(endpoint, PROTOCOL.HTTP2);
+    if (protocol !== SERVICE_PROTOCOL.AUTO && protocol !== SERVICE_PROTOCOL.HTTP2) return false;
+    protocols.learn(endpoint, VERSION.HTTP2, KNOWN.SPOKEN);
     return true;
   }
 
   /** The raced server closed without a word, or broke: the client may still speak, to another connection. */
-  raceEnded(upstream: number, reason: number): void {
+  raceEnded(upstream: SocketSlot, reason: number): void {
     this.unlinkRace(upstream);
     this.context.connections.close(upstream, reason);
   }
 
-  raceTimer(upstream: number): void {
-    const { sockets, reactor, wheel } = this.context;
-    if ((sockets.flags[upstream] & SOCKET.CONNECTING) === 0) return;
-    const deadline = this.upstreams.connectDeadline(upstream);
-    if (reactor.now < deadline) {
-      if (deadline !== NEVER) wheel.schedule(upstream, deadline);
-      return;
-    }
-    this.upstreams.connectTimedOut(upstream);
-    this.raceFailed(upstream, CLOSE.TIMEOUT);
-  }
-
-  /** The dialled endpoint did not answer: another one may, for a client that still waits for its greeting. */
-  private raceFailed(upstream: number, reason: number): void {
-    const { sockets, connections, inbox } = this.context;
-    const client = sockets.peer[upstream];
-    this.unlinkRace(upstream);
-    if (client >= 0 && this.raced[client] < DIAL_ATTEMPTS && inbox.empty(client))
-      this.race(client, connections.endpoint[upstream]);
-    connections.close(upstream, reason);
-  }
-
-  private decide(client: number, listener: number, verdict: number, reason: number): void {
+  private decide(client: SocketSlot, listener: number, verdict: number, reason: number): void {
     const { connections, reactor, metrics, sockets, learned, listeners } = this.context;
     this.count(listener, verdict, reason);
     metrics.record(this.histogram[listener], (reactor.now - connections.opened[client]) * 1000);
@@ -242,41 +240,41 @@ export class Detector {
     this.context.values[listenerBase(listener) + L.VERDICT + verdict * 8 + reason]++;
   }
 
-  private toHttp1(client: number, raced: number): void {
-    const { connections, listeners, sockets, endpoints, values } = this.context;
+  private toHttp1(client: SocketSlot, raced: number): void {
+    const { connections, listeners, endpoints, values, protocols } = this.context;
     const service = listeners.service[connections.listener[client] * 4 + VERDICT.HTTP1];
     if (raced >= 0) {
       const endpoint = connections.endpoint[raced];
-      if (service >= 0 && endpoints.service[endpoint] === service && !this.http1.bridge.speaksHttp2(endpoint)) {
-        // The dialled connection is as good as any for HTTP.
+      const mine = service >= 0 && endpoints.service[endpoint] === service;
+      if (mine && !protocols.onlyHttp2(service, endpoint)) {
+        // The connection is as good as any for HTTP.
         values[W.RACES_POOLED]++;
-        this.http1.adopt(raced);
-      } else this.closeRaced(raced);
+        this.protocols.pool.adopt(raced as SocketSlot);
+      } else this.closeRaced(raced as SocketSlot);
     }
-    sockets.kind[client] = KIND.HTTP1_CLIENT;
-    this.http1.open(client, service);
+    this.protocols.http1.open(client);
   }
 
-  private toOpaque(client: number, verdict: number, raced: number): void {
+  private toOpaque(client: SocketSlot, verdict: number, raced: number): void {
     const { connections, listeners, endpoints } = this.context;
     const service = listeners.service[connections.listener[client] * 4 + verdict];
     if (service < 0) {
-      if (raced >= 0) this.closeRaced(raced);
+      if (raced >= 0) this.closeRaced(raced as SocketSlot);
       connections.close(client, CLOSE.PROTOCOL);
       return;
     }
     let upstream = raced;
     if (raced >= 0 && endpoints.service[connections.endpoint[raced]] !== service) {
-      this.closeRaced(raced);
+      this.closeRaced(raced as SocketSlot);
       upstream = NONE;
     }
     this.opaque.open(client, service, upstream);
   }
 
-  private toHttp2(client: number, raced: number): void {
+  private toHttp2(client: SocketSlot, raced: number): void {
     // A connection that was made for bytes has said no preface; it would have to be told apart from the pool's own.
-    if (raced >= 0) this.closeRaced(raced);
-    this.http2.open(client);
+    if (raced >= 0) this.closeRaced(raced as SocketSlot);
+    this.protocols.http2.open(client);
   }
 
   /** Whether the service for HTTP (of the version of `verdict`) on this listener is declared opaque. */
@@ -285,14 +283,14 @@ export class Detector {
     return service >= 0 && this.context.services.opaque[service] === 1;
   }
 
-  private raceDue(client: number): boolean {
+  private raceDue(client: SocketSlot): boolean {
     const { connections, listeners, reactor } = this.context;
     const race = listeners.raceMs[connections.listener[client]];
     return race >= 0 && reactor.now >= connections.opened[client] + race;
   }
 
   /** When the timer of `client` has something to do next, ms. */
-  private deadline(client: number): number {
+  private deadline(client: SocketSlot): number {
     const { connections, listeners } = this.context;
     const listener = connections.listener[client];
     const opened = connections.opened[client];
@@ -307,7 +305,7 @@ export class Detector {
     return deadline;
   }
 
-  private race(client: number, exclude: number): void {
+  private race(client: SocketSlot, exclude: number): void {
     const { connections, listeners, balancer, reactor, sockets, values } = this.context;
     this.raced[client]++;
     const service = listeners.service[connections.listener[client] * 4 + VERDICT.OPAQUE];
@@ -315,11 +313,11 @@ export class Detector {
     const endpoint = balancer.pickConnection(service, reactor.ms, exclude);
     if (endpoint < 0) return;
     // Who speaks HTTP/2 doesn't greet, and the connection would be of no use to its pool.
-    if (this.speaksHttp2(service, endpoint)) {
+    if (this.context.protocols.onlyHttp2(service, endpoint)) {
       balancer.connectAbandoned(endpoint);
       return;
     }
-    const upstream = this.upstreams.dial(endpoint, KIND.RACE);
+    const upstream = this.dialer.dial(endpoint, PURPOSE.RACE);
     if (upstream < 0) {
       balancer.connectAbandoned(endpoint);
       return;
@@ -329,28 +327,18 @@ export class Detector {
     sockets.peer[upstream] = client;
   }
 
-  private speaksHttp2(service: number, endpoint: number): boolean {
-    const declared = this.context.services.protocol[service];
-    return (
-      declared === PROTOCOL.HTTP2 ||
-      (declared === PROTOCOL.AUTO && this.context.endpoints.protocol[endpoint] === PROTOCOL.HTTP2)
-    );
-  }
-
-  private dropRace(client: number, reason: number): void {
-    const upstream = this.context.sockets.peer[client];
+  private dropRace(client: SocketSlot, reason: number): void {
+    const upstream = this.context.sockets.peer[client] as SocketSlot;
     if (upstream < 0) return;
     this.unlinkRace(upstream);
     this.closeRaced(upstream, reason);
   }
 
-  private closeRaced(upstream: number, reason: number = CLOSE.OK): void {
-    const { sockets, balancer, connections } = this.context;
-    if ((sockets.flags[upstream] & SOCKET.CONNECTING) !== 0) balancer.connectAbandoned(connections.endpoint[upstream]);
-    connections.close(upstream, reason);
+  private closeRaced(upstream: SocketSlot, reason: number = CLOSE.OK): void {
+    this.context.connections.close(upstream, reason);
   }
 
-  private unlinkRace(upstream: number): void {
+  private unlinkRace(upstream: SocketSlot): void {
     const { sockets } = this.context;
     const client = sockets.peer[upstream];
     if (client >= 0) sockets.peer[client] = NONE;

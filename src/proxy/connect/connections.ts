@@ -1,25 +1,32 @@
 // What the protocols know of every connection beside its socket: whose it is, since when, and its place in the metrics.
+import type { Balancer } from '../../balance/balancer.js';
+import type { Inbox } from '../../io/inbox.js';
+import type { Native } from '../../io/native.js';
+import type { Reactor } from '../../io/reactor.js';
+import type { Sockets } from '../../io/sockets.js';
+import type { Splicer } from '../../io/splice.js';
+import type { Wheel } from '../../io/wheel.js';
 import { CLOSE_REASONS, E, L, listenerBase, W } from '../../metrics/layout.js';
-import type { Context } from '../context.js';
+import type { SocketSlot } from '../slots.js';
 
 /** What a socket is doing, and so who handles its events. 0 is a free slot. */
-export const KIND = {
+export const SOCKET_KIND = {
   FREE: 0,
   /** A client whose protocol is not known yet. */
   DETECT: 1,
-  /** The endpoint that was dialled for a silent client. */
+  /** A connection that was made for a silent client. */
   RACE: 2,
   HTTP1_CLIENT: 3,
-  HTTP1_UPSTREAM: 4,
+  HTTP1_ENDPOINT: 4,
   /** Either side of an opaque relay or a tunnel. */
   OPAQUE: 5,
   /** Answered, and read to the end so that the answer survives. */
   LINGER: 6,
   HTTP2_CLIENT: 7,
-  HTTP2_UPSTREAM: 8,
-  /** An HTTP/1 connection while it serves the stream of an HTTP/2 client. */
-  BRIDGE_UPSTREAM: 9,
-  /** A client of HTTP/1 whose bytes are the data of an endpoint's stream. */
+  HTTP2_ENDPOINT: 8,
+  /** A connection that is being made. */
+  DIALLING: 9,
+  /** A socket whose bytes are the data of a stream, one side of a tunnel. */
   TUNNEL: 10,
 } as const;
 
@@ -40,6 +47,24 @@ const NONE = -1;
 /** How long a peer may take none of the last bytes of a connection that is over for us. */
 const LAST_BYTES_MS = 60_000;
 
+/** What this needs of the worker's context. */
+interface Shared {
+  readonly sockets: Sockets;
+  readonly splicer: Splicer;
+  readonly inbox: Inbox;
+  readonly wheel: Wheel;
+  readonly reactor: Reactor;
+  readonly native: Native;
+  readonly balancer: Balancer;
+  readonly values: Float64Array;
+  readonly board: Int32Array;
+  readonly workerId: number;
+  readonly endpoints: { readonly base: Int32Array };
+  /** Told of the end of connections that were relayed, while the access log is on. */
+  readonly access: boolean;
+  readonly accessLog: { connection(client: number, reason: number): void };
+}
+
 export class Connections {
   /** Listener slot of a client connection, -1 for upstream connections. */
   readonly listener: Int16Array;
@@ -56,13 +81,15 @@ export class Connections {
   readonly written: Float64Array;
   /** Endpoint that an opaque client was relayed to, -1 before; for the access log. */
   readonly relayedTo: Int32Array;
+  /** 1 while the outcome of a dial is open: kept by the dialer. */
+  readonly undecided: Uint8Array;
   /** 1 once the connection is over for us. Its meter stays: the last bytes are still counted. */
   private readonly ended: Uint8Array;
   /** Client connections open. */
   clients = 0;
-  private readonly context: Context;
+  private readonly context: Shared;
 
-  constructor(context: Context) {
+  constructor(context: Shared) {
     const n = context.sockets.capacity;
     this.context = context;
     this.listener = new Int16Array(n).fill(NONE);
@@ -73,11 +100,12 @@ export class Connections {
     this.read = new Float64Array(n);
     this.written = new Float64Array(n);
     this.relayedTo = new Int32Array(n).fill(NONE);
+    this.undecided = new Uint8Array(n);
     this.ended = new Uint8Array(n).fill(1);
   }
 
   /** A client connection on `listener`; -1 (and the fd stays the caller's) when the table is full. */
-  openClient(fd: number, listener: number, kind: number): number {
+  openClient(fd: number, listener: number, kind: number): SocketSlot | -1 {
     const { sockets, values, reactor } = this.context;
     const slot = sockets.adopt(fd, kind);
     if (slot < 0) return NONE;
@@ -95,10 +123,10 @@ export class Connections {
     values[meter + L.OPEN_TOTAL]++;
     values[meter + L.OPEN]++;
     values[W.CONNECTIONS_OPEN]++;
-    return slot;
+    return slot as SocketSlot;
   }
 
-  openUpstream(fd: number, endpoint: number, kind: number): number {
+  openEndpoint(fd: number, endpoint: number, kind: number): SocketSlot | -1 {
     const { sockets, values, reactor } = this.context;
     const slot = sockets.adopt(fd, kind);
     if (slot < 0) return NONE;
@@ -111,7 +139,7 @@ export class Connections {
     this.ended[slot] = 0;
     values[meter + E.OPEN_TOTAL]++;
     values[meter + E.OPEN]++;
-    return slot;
+    return slot as SocketSlot;
   }
 
   /** Closes the connection now, counted under `reason` (a CLOSE). Safe to call twice. */
@@ -126,7 +154,7 @@ export class Connections {
 
   /** Closes with RST when what is queued has been sent: the peer gets what came before the RST, as it would have without us. */
   abortWhenSent(slot: number, reason: number): void {
-    if (this.over(slot)) return;
+    if (this.closed(slot)) return;
     this.context.native.resetOnClose(this.context.sockets.fd[slot]);
     this.closeWhenSent(slot, reason);
   }
@@ -143,7 +171,7 @@ export class Connections {
   }
 
   /** True once the connection is over for us: only what is queued is still sent. */
-  over(slot: number): boolean {
+  closed(slot: number): boolean {
     return this.ended[slot] === 1;
   }
 
@@ -164,7 +192,7 @@ export class Connections {
     inbox.clear(slot);
     if (this.listener[slot] >= 0) {
       const kind = this.context.sockets.kind[slot];
-      if (this.context.access && (kind === KIND.OPAQUE || kind === KIND.TUNNEL))
+      if (this.context.access && (kind === SOCKET_KIND.OPAQUE || kind === SOCKET_KIND.TUNNEL))
         this.context.accessLog.connection(slot, reason);
       values[meter + L.CLOSE + reason]++;
       values[meter + L.OPEN]--;
@@ -173,6 +201,11 @@ export class Connections {
       Atomics.sub(board, workerId, 1);
     } else {
       const endpoint = this.endpoint[slot];
+      if (this.undecided[slot] === 1) {
+        // Nobody wants it any more: that says nothing about the endpoint.
+        this.undecided[slot] = 0;
+        this.context.balancer.connectAbandoned(endpoint);
+      }
       values[meter + E.CLOSE + reason]++;
       values[meter + E.OPEN]--;
       this.context.balancer.closed(endpoint);

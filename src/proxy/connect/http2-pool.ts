@@ -5,9 +5,9 @@ import { MAX_STREAM_ID } from '../../http2/frame.js';
 import { E } from '../../metrics/layout.js';
 import { ENDPOINT_SLOTS } from '../capacity.js';
 import type { Context } from '../context.js';
-import { type StreamExchanges, WAITING } from '../http2-exchange.js';
+import { type Exchanges, LEG } from '../exchange/exchange.js';
+import type { ExchangeSlot } from '../slots.js';
 
-const NONE = -1;
 /** Of the age limit: connections made together are not to be replaced together. */
 const AGE_JITTER = 0.2;
 const NO_CONNECTIONS: readonly Connection[] = [];
@@ -18,12 +18,13 @@ export class Http2Pool {
   /** What the gauges of an endpoint were last brought up to: they may be those of many endpoints together. */
   private readonly shownConnections = new Int32Array(ENDPOINT_SLOTS);
   private readonly shownCapacity = new Int32Array(ENDPOINT_SLOTS);
-  private readonly waitHead = new Int32Array(ENDPOINT_SLOTS).fill(NONE);
-  private readonly waitTail = new Int32Array(ENDPOINT_SLOTS).fill(NONE);
+  /** First and last exchange in line for an endpoint, plus 1; 0 for none. */
+  private readonly head = new Int32Array(ENDPOINT_SLOTS);
+  private readonly tail = new Int32Array(ENDPOINT_SLOTS);
 
   constructor(
     private readonly context: Context,
-    private readonly exchanges: StreamExchanges,
+    private readonly exchanges: Exchanges,
     private readonly dial: (endpoint: number) => number,
   ) {}
 
@@ -49,46 +50,48 @@ export class Http2Pool {
     return Math.min(own, connection.peerStreams);
   }
 
-  /** Puts the endpoint's side of an exchange in line, and dials if nobody does. Returns 0, or a DIAL code when nothing is to be hoped for. */
-  wait(slot: number, endpoint: number): number {
+  /** Puts an exchange in line for `endpoint`, and dials if nobody does. Returns 0, or a DIAL code when nothing is to be hoped for. */
+  wait(x: ExchangeSlot, endpoint: number): number {
     const { exchanges } = this;
-    exchanges.waiting[slot] = WAITING.POOL;
-    exchanges.waitNext[slot] = NONE;
-    exchanges.waitPrev[slot] = this.waitTail[endpoint];
-    exchanges.waitSince[slot] = this.context.reactor.now;
-    if (this.waitTail[endpoint] === NONE) this.waitHead[endpoint] = slot;
-    else exchanges.waitNext[this.waitTail[endpoint]] = slot;
-    this.waitTail[endpoint] = slot;
+    const tail = this.tail[endpoint];
+    exchanges.kind[x] = LEG.LINE;
+    exchanges.endpoint[x] = endpoint;
+    exchanges.lineNext[x] = 0;
+    exchanges.linePrev[x] = tail;
+    exchanges.lineSince[x] = this.context.reactor.now;
+    if (tail === 0) this.head[endpoint] = x + 1;
+    else exchanges.lineNext[tail - 1] = x + 1;
+    this.tail[endpoint] = x + 1;
     const result = this.ensure(endpoint);
     if (result < 0 && this.connections[endpoint].length === 0) {
-      this.unwait(slot);
+      this.leave(x);
       return result;
     }
     return 0;
   }
 
   /** Takes it out of the line. */
-  unwait(slot: number): void {
+  leave(x: ExchangeSlot): void {
     const { exchanges } = this;
-    if (exchanges.waiting[slot] !== WAITING.POOL) return;
-    exchanges.waiting[slot] = WAITING.NO;
-    const endpoint = exchanges.endpoint[slot];
-    const next = exchanges.waitNext[slot];
-    const prev = exchanges.waitPrev[slot];
-    if (next !== NONE) exchanges.waitPrev[next] = prev;
-    else this.waitTail[endpoint] = prev;
-    if (prev !== NONE) exchanges.waitNext[prev] = next;
-    else this.waitHead[endpoint] = next;
+    if (exchanges.kind[x] !== LEG.LINE) return;
+    exchanges.kind[x] = LEG.NONE;
+    const endpoint = exchanges.endpoint[x];
+    const next = exchanges.lineNext[x];
+    const prev = exchanges.linePrev[x];
+    if (next !== 0) exchanges.linePrev[next - 1] = prev;
+    else this.tail[endpoint] = prev;
+    if (prev !== 0) exchanges.lineNext[prev - 1] = next;
+    else this.head[endpoint] = next;
   }
 
   /** The first in line for `endpoint`, or -1. */
-  firstWaiting(endpoint: number): number {
-    return this.waitHead[endpoint];
+  first(endpoint: number): ExchangeSlot | -1 {
+    return (this.head[endpoint] - 1) as ExchangeSlot | -1;
   }
 
   /** The last in line for `endpoint`, or -1. */
-  lastWaiting(endpoint: number): number {
-    return this.waitTail[endpoint];
+  last(endpoint: number): ExchangeSlot | -1 {
+    return (this.tail[endpoint] - 1) as ExchangeSlot | -1;
   }
 
   /** Dials one more connection unless one is under way or there are enough. 0, or the DIAL code. */

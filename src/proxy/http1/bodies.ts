@@ -5,7 +5,8 @@ import { SOCKET } from '../../io/sockets.js';
 import { PUMP } from '../../io/splice.js';
 import { L, LIMITS, W } from '../../metrics/layout.js';
 import type { Context } from '../context.js';
-import { type Exchanges, FLOW } from '../exchange.js';
+import type { SocketSlot } from '../slots.js';
+import { FLOW, type Http1Sockets } from './sockets.js';
 
 /** Bodies with at least so much to come are spliced: below, switching costs more than copying. */
 export const SPLICE_BYTES = 256 * 1024;
@@ -17,22 +18,16 @@ const LIMIT_PIPES = LIMITS.indexOf('pipes');
 export class BodyRelay {
   constructor(
     private readonly context: Context,
-    private readonly exchanges: Exchanges,
+    private readonly http1: Http1Sockets,
   ) {}
-
-  /** Forgets a flow's past, for the next message. */
-  reset(source: number): void {
-    this.exchanges.flow[source] = FLOW.COPY;
-    this.exchanges.throttled[source] = 0;
-  }
 
   /**
    * Queues what `bodies.read` has just found in buffer `bid` to `destination` (which keeps its own reference), framed if
    * `chunked`; with the end of a chunked body its last chunk. False if the slab is out.
    */
-  forward(destination: number, bid: number, chunked: boolean, done: boolean): boolean {
+  forward(destination: SocketSlot, bid: number, chunked: boolean, done: boolean): boolean {
     const { sockets, slab, bytes } = this.context;
-    const { bodies } = this.exchanges;
+    const { bodies } = this.http1;
     let start = bodies.dataStart;
     let end = bodies.dataEnd;
     if (end > start) {
@@ -47,9 +42,9 @@ export class BodyRelay {
   }
 
   /** Queues the last chunk with the trailers that were read last. */
-  lastChunk(destination: number): boolean {
+  lastChunk(destination: SocketSlot): boolean {
     const { sockets, slab, bytes } = this.context;
-    const { bodies } = this.exchanges;
+    const { bodies } = this.http1;
     const buffer = slab.take();
     if (buffer < 0) return false;
     const at = slab.dataStart(buffer);
@@ -63,29 +58,30 @@ export class BodyRelay {
   }
 
   /** Whether `source` is held back because `destination` takes nothing. */
-  waitsFor(source: number, destination: number): boolean {
+  waitsFor(source: SocketSlot, destination: SocketSlot): boolean {
     return this.context.sockets.queued[destination] > 0 || this.context.splicer.blocked(source);
   }
 
-  /** After data was queued: holds the source back if the destination is slow, or begins to splice. */
-  pace(source: number, destination: number, result: number): void {
+  /** After data was queued: holds the source back if the destination is slow, or begins to splice if that `maySplice`. */
+  pace(source: SocketSlot, destination: SocketSlot, result: number, maySplice: boolean): void {
     const { sockets, limits, values } = this.context;
-    const exchanges = this.exchanges;
+    const { http1 } = this;
     if (result !== BODY.MORE) return;
     if (
-      exchanges.flow[source] === FLOW.COPY &&
+      http1.flow[source] === FLOW.COPY &&
+      maySplice &&
       limits.maxPipes > 0 &&
-      this.exchanges.bodies.remaining(source) >= SPLICE_BYTES
+      this.http1.bodies.remaining(source) >= SPLICE_BYTES
     ) {
-      exchanges.flow[source] = FLOW.PAUSING;
+      http1.flow[source] = FLOW.PAUSING;
       if (sockets.pause(source)) this.paused(source, destination);
       return;
     }
     const { maxBufferedBytes } = limits;
     const slow =
       sockets.queued[destination] > maxBufferedBytes || sockets.slices[destination] * SLICE_BYTES > maxBufferedBytes;
-    if (slow && exchanges.throttled[source] === 0) {
-      exchanges.throttled[source] = 1;
+    if (slow && http1.throttled[source] === 0) {
+      http1.throttled[source] = 1;
       values[W.BACKPRESSURE]++;
       this.context.limited(LIMIT_BUFFERED);
       sockets.pause(source);
@@ -94,38 +90,38 @@ export class BodyRelay {
   }
 
   /** The source's receive is off: splicing begins when the destination has everything. */
-  paused(source: number, destination: number): void {
-    const exchanges = this.exchanges;
-    if (exchanges.flow[source] !== FLOW.PAUSING) return;
-    exchanges.flow[source] = FLOW.DRAINING;
+  paused(source: SocketSlot, destination: SocketSlot): void {
+    const { http1 } = this;
+    if (http1.flow[source] !== FLOW.PAUSING) return;
+    http1.flow[source] = FLOW.DRAINING;
     this.trySplice(source, destination);
   }
 
   /** The destination has everything that was queued. */
-  drained(source: number, destination: number): void {
-    const exchanges = this.exchanges;
-    if (exchanges.flow[source] === FLOW.DRAINING) this.trySplice(source, destination);
-    else if (exchanges.throttled[source] === 1) {
-      exchanges.throttled[source] = 0;
-      if (exchanges.flow[source] === FLOW.COPY) this.context.sockets.resume(source);
+  drained(source: SocketSlot, destination: SocketSlot): void {
+    const { http1 } = this;
+    if (http1.flow[source] === FLOW.DRAINING) this.trySplice(source, destination);
+    else if (http1.throttled[source] === 1) {
+      http1.throttled[source] = 0;
+      if (http1.flow[source] === FLOW.COPY) this.context.sockets.resume(source);
     }
   }
 
   /** Moves spliced bytes; a PUMP result. DONE means that the body is complete. */
-  pump(source: number, destination: number): number {
+  pump(source: SocketSlot, destination: SocketSlot): number {
     const { splicer, connections, values, reactor, sockets } = this.context;
-    const exchanges = this.exchanges;
+    const { http1 } = this;
     const result = splicer.step(source);
     if (splicer.bytesIn > 0 || splicer.bytesOut > 0) {
-      exchanges.bodies.spliced(source, splicer.bytesIn);
-      exchanges.sent[destination] += splicer.bytesOut;
+      http1.bodies.spliced(source, splicer.bytesIn);
+      http1.sent[destination] += splicer.bytesOut;
       connections.active[source] = reactor.now;
       values[connections.meter[source] + L.READ_BYTES] += splicer.bytesIn;
       values[connections.meter[destination] + L.WRITE_BYTES] += splicer.bytesOut;
       values[W.SPLICED_BYTES] += splicer.bytesOut;
     }
     if (result !== PUMP.WAIT) {
-      exchanges.flow[source] = FLOW.COPY;
+      http1.flow[source] = FLOW.COPY;
       // Who has sent one large body will send another: so that it is not copied, nothing but its head is received.
       if (result === PUMP.DONE) sockets.receiveOnce(source);
       else if (result === PUMP.SLOW) sockets.resume(source);
@@ -133,10 +129,10 @@ export class BodyRelay {
     return result;
   }
 
-  private trySplice(source: number, destination: number): void {
+  private trySplice(source: SocketSlot, destination: SocketSlot): void {
     const { sockets, splicer, values } = this.context;
-    const exchanges = this.exchanges;
-    const remaining = exchanges.bodies.remaining(source);
+    const { http1 } = this;
+    const remaining = http1.bodies.remaining(source);
     const broken =
       (sockets.flags[source] & (SOCKET.EOF | SOCKET.CLOSED)) !== 0 ||
       (sockets.flags[destination] & SOCKET.CLOSED) !== 0;
@@ -147,8 +143,8 @@ export class BodyRelay {
       }
       if (splicer.start(source, destination, remaining)) {
         values[W.SPLICE_STARTS]++;
-        exchanges.throttled[source] = 0;
-        exchanges.flow[source] = FLOW.SPLICE;
+        http1.throttled[source] = 0;
+        http1.flow[source] = FLOW.SPLICE;
         splicer.schedule(source);
         return;
       }
@@ -159,8 +155,8 @@ export class BodyRelay {
       sockets.notifyDrained(destination);
       return;
     }
-    exchanges.flow[source] = FLOW.COPY;
-    exchanges.throttled[source] = 0;
+    http1.flow[source] = FLOW.COPY;
+    http1.throttled[source] = 0;
     sockets.resume(source);
   }
 }

@@ -7,9 +7,11 @@ import { BUFFER_CAPACITY } from '../../io/slab.js';
 import { SOCKET } from '../../io/sockets.js';
 import { PUMP } from '../../io/splice.js';
 import { L, LIMITS, W } from '../../metrics/layout.js';
-import { CLOSE, KIND } from '../connect/connections.js';
-import { DIAL, type Upstreams } from '../connect/upstreams.js';
+import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
+import { type Caller, DIAL, type Dialer, PURPOSE } from '../connect/dialer.js';
 import type { Context } from '../context.js';
+import { FLOW } from '../http1/sockets.js';
+import type { SocketSlot } from '../slots.js';
 
 /** A receive of at least this many bytes belongs to a bulk flow ... */
 const BULK_BYTES = BUFFER_CAPACITY >> 1;
@@ -26,10 +28,7 @@ const LIMIT_IDLE = LIMITS.indexOf('opaque-idle');
 const LIMIT_LIFETIME = LIMITS.indexOf('opaque-lifetime');
 const LIMIT_HALF_CLOSE = LIMITS.indexOf('half-close');
 
-/** Where a direction (named by its source) is on the way from copy to splice. */
-const FLOW = { COPY: 0, PAUSING: 1, DRAINING: 2, SPLICE: 3 } as const;
-
-export class OpaqueRelay {
+export class OpaqueRelay implements Caller {
   private readonly flow: Uint8Array;
   private readonly run: Uint8Array;
   /** The source was paused because its reader is slow. */
@@ -42,7 +41,7 @@ export class OpaqueRelay {
 
   constructor(
     private readonly context: Context,
-    private readonly upstreams: Upstreams,
+    private readonly dialer: Dialer,
   ) {
     const n = context.sockets.capacity;
     this.flow = new Uint8Array(n);
@@ -51,6 +50,7 @@ export class OpaqueRelay {
     this.attempts = new Uint8Array(n);
     this.service = new Int16Array(n);
     this.broken = new Uint8Array(n);
+    dialer.serve(PURPOSE.OPAQUE, this);
   }
 
   /**
@@ -59,7 +59,7 @@ export class OpaqueRelay {
    */
   open(client: number, service: number, upstream: number): void {
     const { sockets, wheel } = this.context;
-    sockets.kind[client] = KIND.OPAQUE;
+    sockets.kind[client] = SOCKET_KIND.OPAQUE;
     this.reset(client);
     this.attempts[client] = 0;
     this.service[client] = service;
@@ -75,21 +75,33 @@ export class OpaqueRelay {
   /** Makes a tunnel of two sockets that another protocol has finished with; their inboxes are delivered. */
   tunnel(client: number, upstream: number): void {
     const { sockets, wheel } = this.context;
-    sockets.kind[client] = KIND.OPAQUE;
+    sockets.kind[client] = SOCKET_KIND.OPAQUE;
     this.reset(client);
     wheel.cancel(client);
     this.join(client, upstream);
     this.scheduleIdle(client);
   }
 
-  connected(upstream: number, result: number): void {
+  /** The dialled endpoint can have what was queued for it. */
+  ready(upstream: SocketSlot): void {
     const { sockets } = this.context;
+    sockets.kind[upstream] = SOCKET_KIND.OPAQUE;
+    if (sockets.peer[upstream] >= 0) sockets.resume(upstream);
+  }
+
+  /** The endpoint did not answer: the next one, with everything the client has sent so far. */
+  failed(upstream: SocketSlot, _reason: number): void {
+    const { connections, sockets } = this.context;
     const client = sockets.peer[upstream];
-    if (this.upstreams.connected(upstream, result)) {
-      if (client >= 0) sockets.resume(upstream);
-      return;
-    }
-    this.redial(client, upstream, CLOSE.REFUSED);
+    if (client < 0) return;
+    sockets.peer[client] = NONE;
+    sockets.peer[upstream] = NONE;
+    this.dial(client, connections.endpoint[upstream]);
+    const next = sockets.peer[client];
+    if (next < 0) return;
+    sockets.moveQueue(upstream, next);
+    // It was paused for the sake of a queue that has moved.
+    this.throttle(client, next);
   }
 
   data(slot: number, bid: number, at: number, length: number): void {
@@ -118,7 +130,7 @@ export class OpaqueRelay {
       return;
     }
     if (this.broken[slot] !== 0) {
-      this.failed(slot, this.broken[slot]);
+      this.broke(slot, this.broken[slot]);
       return;
     }
     if ((sockets.flags[peer] & SOCKET.EOF) !== 0 && !this.context.splicer.active(peer)) {
@@ -130,7 +142,7 @@ export class OpaqueRelay {
   }
 
   /** The socket broke: its peer hears of it as it would have without us, by a RST after what came before. */
-  failed(slot: number, errno: number): void {
+  broke(slot: number, errno: number): void {
     const { sockets, connections } = this.context;
     const peer = sockets.peer[slot];
     const reason =
@@ -141,10 +153,8 @@ export class OpaqueRelay {
           : CLOSE.ERROR;
     if (peer >= 0) {
       this.unlink(slot, peer);
-      if ((sockets.flags[peer] & SOCKET.CONNECTING) !== 0) {
-        this.context.balancer.connectAbandoned(connections.endpoint[peer]);
-        connections.close(peer, reason);
-      } else if ((sockets.flags[slot] & SOCKET.EOF) !== 0 && this.broken[slot] === 0) {
+      if ((sockets.flags[peer] & SOCKET.CONNECTING) !== 0) connections.close(peer, reason);
+      else if ((sockets.flags[slot] & SOCKET.EOF) !== 0 && this.broken[slot] === 0) {
         // It has had everything, the FIN included: only what it still sends is to be answered by a RST, as the kernel does.
         connections.closeWhenSent(peer, reason);
       } else connections.abortWhenSent(peer, reason);
@@ -156,7 +166,7 @@ export class OpaqueRelay {
   sendFailed(slot: number, errno: number): void {
     const { sockets } = this.context;
     if (sockets.peer[slot] < 0 || (sockets.flags[slot] & SOCKET.EOF) !== 0) {
-      this.failed(slot, errno);
+      this.broke(slot, errno);
       return;
     }
     this.broken[slot] = errno & 0xff;
@@ -213,22 +223,13 @@ export class OpaqueRelay {
         if (peer >= 0) this.sendFailed(peer, splicer.errno);
         return;
       default:
-        this.failed(slot, splicer.errno);
+        this.broke(slot, splicer.errno);
     }
   }
 
   timer(slot: number): void {
     const { sockets, connections, reactor, limits } = this.context;
     const now = reactor.now;
-    if ((sockets.flags[slot] & SOCKET.CONNECTING) !== 0) {
-      if (now < this.upstreams.connectDeadline(slot)) {
-        this.context.wheel.schedule(slot, this.upstreams.connectDeadline(slot));
-        return;
-      }
-      this.upstreams.connectTimedOut(slot);
-      this.redial(sockets.peer[slot], slot, CLOSE.TIMEOUT);
-      return;
-    }
     // Only the client's timer counts for an open relay.
     const peer = sockets.peer[slot];
     if (peer < 0 || connections.listener[slot] < 0) return;
@@ -252,14 +253,9 @@ export class OpaqueRelay {
   /** Ends a relay: what is queued is still sent. */
   end(slot: number, peer: number, reason: number): void {
     const { connections, sockets } = this.context;
-    if ((sockets.flags[peer] & SOCKET.CONNECTING) !== 0) {
-      this.context.balancer.connectAbandoned(connections.endpoint[peer]);
-      this.unlink(slot, peer);
-      connections.close(peer, reason);
-    } else {
-      this.unlink(slot, peer);
-      connections.closeWhenSent(peer, reason);
-    }
+    this.unlink(slot, peer);
+    if ((sockets.flags[peer] & SOCKET.CONNECTING) !== 0) connections.close(peer, reason);
+    else connections.closeWhenSent(peer, reason);
     connections.closeWhenSent(slot, reason);
   }
 
@@ -270,7 +266,7 @@ export class OpaqueRelay {
       this.attempts[client]++;
       const endpoint = balancer.pickConnection(service, reactor.ms, exclude);
       if (endpoint < 0) break;
-      const upstream = this.upstreams.dial(endpoint, KIND.OPAQUE);
+      const upstream = this.dialer.dial(endpoint, PURPOSE.OPAQUE);
       if (upstream >= 0) {
         this.join(client, upstream);
         this.scheduleIdle(client);
@@ -290,26 +286,10 @@ export class OpaqueRelay {
     connections.abort(client, CLOSE.NO_ENDPOINT);
   }
 
-  /** The endpoint did not answer: the next one, with everything the client has sent so far. */
-  private redial(client: number, failed: number, reason: number): void {
-    const { connections, sockets } = this.context;
-    if (client >= 0) {
-      sockets.peer[client] = NONE;
-      sockets.peer[failed] = NONE;
-      this.dial(client, connections.endpoint[failed]);
-      const upstream = sockets.peer[client];
-      if (upstream >= 0) {
-        sockets.moveQueue(failed, upstream);
-        // It was paused for the sake of a queue that has moved.
-        this.throttle(client, upstream);
-      }
-    }
-    connections.close(failed, reason);
-  }
-
   private join(client: number, upstream: number): void {
     const { sockets, connections, inbox } = this.context;
-    sockets.kind[upstream] = KIND.OPAQUE;
+    if (sockets.kind[upstream] === SOCKET_KIND.DIALLING) this.dialer.reassign(upstream as SocketSlot, PURPOSE.OPAQUE);
+    else sockets.kind[upstream] = SOCKET_KIND.OPAQUE;
     this.reset(upstream);
     this.throttled[client] = 0;
     sockets.peer[client] = upstream;

@@ -1,185 +1,268 @@
-// Tunnels between a socket and a stream (RFC 9113 section 8.5, RFC 8441): bytes of an HTTP/1 client become DATA and the other way,
-// each direction ends by itself. The exchange that opened one has been accounted for.
-import { ERROR } from '../../http2/frame.js';
-import { PEER, STREAM } from '../../http2/streams.js';
+// Tunnels of which at least one side is a stream (RFC 9113 section 8.5, RFC 8441): the bytes of a socket are the DATA of a stream, or those
+// of one stream the DATA of another. Each direction ends by itself. Between two sockets a tunnel is an opaque relay. The exchange that
+// opened it has been accounted for.
+import { H2_ERROR } from '../../http2/frame.js';
+import type { Core } from '../../http2/shared-state.js';
 import { ERRNO } from '../../io/abi.js';
 import { SOCKET } from '../../io/sockets.js';
-import { LIMITS } from '../../metrics/layout.js';
-import type { FromHttp1 } from '../bridge-from-http1.js';
-import { CLOSE, KIND } from '../connect/connections.js';
+import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
+import type { Context } from '../context.js';
+import type { Backpressure } from '../exchange/backpressure.js';
+import { type Exchanges, LEG, STATE } from '../exchange/exchange.js';
+import type { KeptRequests } from '../exchange/kept.js';
+import type { Legs } from '../exchange/legs.js';
+import type { Reports } from '../exchange/reports.js';
+import type { Http1Endpoints } from '../http1/endpoints.js';
+import type { PieceWriter } from '../http1/piece-writer.js';
+import { type Http1Sockets, SENDING } from '../http1/sockets.js';
+import type { Http2Streams } from '../http2/streams.js';
+import type { ExchangeSlot, SocketSlot } from '../slots.js';
+import type { OpaqueRelay } from './opaque.js';
 
-const NEVER = Number.POSITIVE_INFINITY;
-const LIMIT = {
-  IDLE: LIMITS.indexOf('opaque-idle'),
-  LIFETIME: LIMITS.indexOf('opaque-lifetime'),
-  HALF_CLOSE: LIMITS.indexOf('half-close'),
-} as const;
+const NONE = -1;
+
+/** What tunnels are made of. */
+export interface TunnelParts {
+  readonly context: Context;
+  readonly core: Core;
+  readonly exchanges: Exchanges;
+  readonly kept: KeptRequests;
+  readonly legs: Legs;
+  readonly http1: Http1Sockets;
+  readonly endpoints: Http1Endpoints;
+  readonly streams: Http2Streams;
+  readonly pieces: PieceWriter;
+  readonly backpressure: Backpressure;
+  readonly opaque: OpaqueRelay;
+  readonly reports: Reports;
+}
 
 export class Tunnels {
-  constructor(private readonly bridge: FromHttp1) {}
+  constructor(private readonly parts: TunnelParts) {}
 
-  /** The endpoint has agreed; `end`: and has nothing to say. What the client has sent already is in its inbox. */
-  open(client: number, slot: number, upstream: number, end: boolean): void {
-    const { http2, http1, keys } = this.bridge;
-    const { sockets, inbox, wheel, slab, connections } = http2.context;
-    const { streams } = http2.core;
-    http2.accounts.account(slot, upstream, false);
-    http1.accounts.ended(client, false);
-    keys.delete(client);
-    sockets.kind[client] = KIND.TUNNEL;
-    connections.relayedTo[client] = http2.exchanges.endpoint[upstream];
-    http1.bodies.reset(client);
-    streams.peerKind[upstream] = PEER.TUNNEL;
-    // RFC 9110 section 9.3.6: a length that a 2xx to CONNECT has means nothing.
-    streams.expected[upstream] = -1;
-    wheel.cancel(client);
-    for (let bid = inbox.shift(client); bid >= 0; bid = inbox.shift(client)) {
-      const at = inbox.startOf(bid);
-      const sent = this.send(client, upstream, at, inbox.endOf(bid) - at, false);
-      slab.release(bid);
-      if (!sent) return;
+  /** Client and endpoint have agreed. What either has said already is in its inbox, or kept. */
+  open(x: ExchangeSlot): void {
+    const { exchanges, endpoints, opaque } = this.parts;
+    const socket = exchanges.kind[x] === LEG.HTTP1 ? exchanges.endpointSocket(x) : NONE;
+    if (!exchanges.isStream(x) && socket >= 0) {
+      endpoints.part(x, socket as SocketSlot);
+      exchanges.state[x] = STATE.OWN;
+      this.forget(x);
+      opaque.tunnel(exchanges.clientSocket(x), socket);
+      return;
     }
-    if (end) sockets.shutdown(client);
-    if ((sockets.flags[client] & SOCKET.EOF) !== 0) this.eof(client);
-    else if (http1.exchanges.throttled[client] === 0) sockets.resume(client);
-    this.schedule(client);
+    exchanges.state[x] = STATE.TUNNEL;
+    if (socket >= 0) this.openEndpoint(x, socket as SocketSlot);
+    this.forget(x);
+    if (exchanges.state[x] === STATE.TUNNEL && !exchanges.isStream(x)) this.openClient(x, exchanges.clientSocket(x));
   }
 
-  /** Octets of the client. */
-  data(client: number, bid: number, at: number, length: number): void {
-    const { context } = this.bridge.http2;
-    context.connections.active[client] = context.reactor.now;
-    this.send(client, this.bridge.http1.exchanges.stream[client], at, length, false);
-    context.slab.release(bid);
-  }
-
-  /** The client has nothing more to say. */
-  eof(client: number): void {
-    const upstream = this.bridge.http1.exchanges.stream[client];
-    this.bridge.http2.context.connections.active[client] = this.bridge.http2.context.reactor.now;
-    if (this.send(client, upstream, 0, 0, true) && !this.ended(upstream)) this.schedule(client);
-  }
-
-  /** The client's connection has broken. */
-  failed(client: number, errno: number): void {
-    this.end(client, ERROR.CANCEL);
-    this.bridge.http2.context.connections.close(client, errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET);
+  /** Octets of the client; `end`: its last. */
+  fromClient(x: ExchangeSlot, at: number, length: number, end: boolean): void {
+    const { exchanges, core, streams, pieces, backpressure, context } = this.parts;
+    const { frames, sender } = streams.machine;
+    core.clock[0] = context.reactor.now;
+    if (exchanges.kind[x] === LEG.HTTP1) {
+      const socket = exchanges.endpointSocket(x);
+      if (!pieces.put(socket, at, length)) {
+        this.shed(x);
+        return;
+      }
+      // The client's leg is a stream: between two sockets there is no such tunnel.
+      if (pieces.keepsUp(socket)) frames.credit(exchanges.clientStream(x), length);
+      if (end) context.sockets.shutdown(socket);
+    } else {
+      const slot = exchanges.endpointStream(x);
+      const moved = sender.data(slot, at, length, end);
+      if (moved < 0) {
+        this.shed(x);
+        return;
+      }
+      if (exchanges.isStream(x)) frames.credit(exchanges.clientStream(x), moved);
+      else backpressure.holdClient(x, core.pending.bytes[slot]);
+    }
+    if (end) this.halfEnded(x);
   }
 
   /** Octets of the endpoint; `end`: its last. */
-  received(upstream: number, at: number, length: number, end: boolean): void {
-    const { http2, responses } = this.bridge;
-    const { sockets, connections } = http2.context;
-    const client = this.clientOf(upstream);
-    if (!responses.put(client, at, length)) {
-      this.end(client, ERROR.ENHANCE_YOUR_CALM);
-      connections.abort(client, CLOSE.LIMIT);
-      return;
+  fromEndpoint(x: ExchangeSlot, at: number, length: number, end: boolean): void {
+    const { exchanges, core, streams, pieces, backpressure, context } = this.parts;
+    const { frames, sender } = streams.machine;
+    core.clock[0] = context.reactor.now;
+    if (!exchanges.isStream(x)) {
+      const client = exchanges.clientSocket(x);
+      if (!pieces.put(client, at, length)) {
+        this.shed(x);
+        return;
+      }
+      if (pieces.keepsUp(client)) frames.credit(exchanges.endpointStream(x), length);
+      if (end) context.sockets.shutdown(client);
+    } else {
+      const moved = sender.data(exchanges.clientStream(x), at, length, end);
+      if (moved < 0) {
+        this.shed(x);
+        return;
+      }
+      if (exchanges.kind[x] === LEG.HTTP2) frames.credit(exchanges.endpointStream(x), moved);
+      else if (!end) backpressure.holdEndpoint(x, exchanges.endpointSocket(x));
     }
-    if (!end) {
-      responses.pace(client, upstream, length);
-      return;
+    if (end) this.halfEnded(x);
+  }
+
+  /** Something that was said has gone out: the tunnel is over once both sides have said all. */
+  flushed(x: ExchangeSlot): void {
+    const { exchanges, context, legs } = this.parts;
+    if (!legs.tunnelEnded(x)) return;
+    const socket = this.part(x, H2_ERROR.NO_ERROR);
+    if (socket >= 0) context.connections.closeWhenSent(socket, CLOSE.OK);
+    if (exchanges.isStream(x)) this.parts.streams.finish(x, H2_ERROR.NO_ERROR);
+    else context.connections.closeWhenSent(exchanges.clientSocket(x), CLOSE.OK);
+  }
+
+  /** The endpoint's side is broken: the client hears of it, by a reset after what came before. */
+  broken(x: ExchangeSlot, code: number, reason: number): void {
+    const { exchanges, context } = this.parts;
+    const socket = this.part(x, H2_ERROR.CANCEL);
+    if (socket >= 0) context.connections.close(socket, reason);
+    if (exchanges.isStream(x)) this.parts.streams.finish(x, code);
+    else context.connections.abortWhenSent(exchanges.clientSocket(x), CLOSE.RESET);
+  }
+
+  /** The client has left: the endpoint hears of it likewise. */
+  left(x: ExchangeSlot, reason: number): void {
+    const { exchanges, context } = this.parts;
+    const socket = this.part(x, H2_ERROR.CANCEL);
+    if (socket >= 0) context.connections.abortWhenSent(socket, reason);
+    if (exchanges.isStream(x)) this.parts.streams.finish(x, H2_ERROR.CANCEL);
+    else context.connections.close(exchanges.clientSocket(x), reason);
+  }
+
+  /** It has been silent, half closed or open for too long. */
+  expired(x: ExchangeSlot): void {
+    const { exchanges, context } = this.parts;
+    const socket = this.part(x, H2_ERROR.CANCEL);
+    if (socket >= 0) context.connections.closeWhenSent(socket, CLOSE.TIMEOUT);
+    if (exchanges.isStream(x)) this.parts.streams.finish(x, H2_ERROR.CANCEL);
+    else context.connections.closeWhenSent(exchanges.clientSocket(x), CLOSE.TIMEOUT);
+  }
+
+  // Events of sockets that are one side of a tunnel.
+
+  data(socket: SocketSlot, bid: number, at: number, length: number): void {
+    const { context } = this.parts;
+    const x = this.of(socket);
+    context.connections.active[socket] = context.reactor.now;
+    if (this.isClient(socket)) this.fromClient(x, at, length, false);
+    else this.fromEndpoint(x, at, length, false);
+    context.slab.release(bid);
+  }
+
+  eof(socket: SocketSlot): void {
+    const { context } = this.parts;
+    const x = this.of(socket);
+    context.connections.active[socket] = context.reactor.now;
+    if (this.isClient(socket)) this.fromClient(x, 0, 0, true);
+    else this.fromEndpoint(x, 0, 0, true);
+  }
+
+  failed(socket: SocketSlot, errno: number): void {
+    const reason = errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET;
+    const x = this.of(socket);
+    this.parts.core.clock[0] = this.parts.context.reactor.now;
+    if (this.isClient(socket)) this.parts.reports.control.left(x, reason);
+    else this.parts.reports.control.lost(x, reason, false);
+  }
+
+  /** All that was queued is sent: the other side may say more. */
+  drained(socket: SocketSlot): void {
+    const { exchanges, core, streams, context } = this.parts;
+    const x = this.of(socket);
+    const slot = this.isClient(socket) ? exchanges.endpointStream(x) : exchanges.clientStream(x);
+    core.clock[0] = context.reactor.now;
+    streams.machine.frames.credit(slot, core.streams.held[slot]);
+  }
+
+  /** The endpoint's socket becomes one side of a tunnel. */
+  private openEndpoint(x: ExchangeSlot, socket: SocketSlot): void {
+    const { context, http1, kept, pieces, exchanges } = this.parts;
+    const { sockets, inbox, slab } = context;
+    const { body } = kept;
+    sockets.kind[socket] = SOCKET_KIND.TUNNEL;
+    http1.sending[socket] = SENDING.TUNNEL;
+    http1.resetFlow(socket);
+    for (let piece = body.start(x); piece !== NONE; piece = body.following(piece)) {
+      const length = body.pieceLength(piece);
+      if (!pieces.put(socket, body.pieceAt(piece), length)) {
+        this.shed(x);
+        return;
+      }
+      this.parts.streams.machine.frames.credit(exchanges.clientStream(x), length);
     }
-    sockets.shutdown(client);
-    if (!this.ended(upstream)) this.schedule(client);
-  }
-
-  /** All that the client said is on its way, its end included. */
-  flushed(upstream: number): void {
-    this.ended(upstream);
-  }
-
-  /** The endpoint has ended the stream, or its connection has broken: the client hears of it by a RST after what came before. */
-  lost(slot: number, upstream: number): void {
-    const { http2 } = this.bridge;
-    const client = http2.exchanges.client[slot];
-    http2.lifecycle.part(slot, upstream);
-    http2.core.streams.release(slot);
-    this.bridge.forget(client);
-    http2.context.connections.abortWhenSent(client, CLOSE.RESET);
-  }
-
-  timer(client: number): void {
-    const { context } = this.bridge.http2;
-    const { limits, connections, reactor } = context;
-    const { opaque } = limits;
-    const { now } = reactor;
-    const active = this.active(client);
-    let limit = -1;
-    if (opaque.lifetimeMs > 0 && now >= connections.opened[client] + opaque.lifetimeMs) limit = LIMIT.LIFETIME;
-    else if (this.half(client) && opaque.halfCloseTimeoutMs > 0 && now >= active + opaque.halfCloseTimeoutMs)
-      limit = LIMIT.HALF_CLOSE;
-    else if (opaque.idleTimeoutMs > 0 && now >= active + opaque.idleTimeoutMs) limit = LIMIT.IDLE;
-    if (limit < 0) {
-      this.schedule(client);
-      return;
+    if (kept.keeps(x) && kept.whole[x] === 1) sockets.shutdown(socket);
+    for (let bid = inbox.shift(socket); bid >= 0; bid = inbox.shift(socket)) {
+      const at = inbox.startOf(bid);
+      this.fromEndpoint(x, at, inbox.endOf(bid) - at, false);
+      slab.release(bid);
+      if (exchanges.state[x] !== STATE.TUNNEL) return;
     }
-    context.limited(limit);
-    this.end(client, ERROR.CANCEL);
-    connections.closeWhenSent(client, CLOSE.TIMEOUT);
+    if ((sockets.flags[socket] & SOCKET.EOF) === 0) sockets.resume(socket);
+    else this.fromEndpoint(x, 0, 0, true);
   }
 
-  /** False if the tunnel has come to its end for want of memory. */
-  private send(client: number, upstream: number, at: number, length: number, end: boolean): boolean {
-    const { http2 } = this.bridge;
-    http2.core.clock[0] = http2.context.reactor.now;
-    if (http2.machine.sender.data(upstream, at, length, end) < 0) {
-      this.end(client, ERROR.ENHANCE_YOUR_CALM);
-      http2.context.connections.abort(client, CLOSE.LIMIT);
-      return false;
+  /** The client's socket becomes one side of a tunnel. */
+  private openClient(x: ExchangeSlot, client: SocketSlot): void {
+    const { context, http1, exchanges, reports } = this.parts;
+    const { sockets, inbox, wheel, slab, connections } = context;
+    sockets.kind[client] = SOCKET_KIND.TUNNEL;
+    connections.relayedTo[client] = exchanges.endpoint[x];
+    http1.resetFlow(client);
+    wheel.cancel(client);
+    for (let bid = inbox.shift(client); bid >= 0; bid = inbox.shift(client)) {
+      const at = inbox.startOf(bid);
+      this.fromClient(x, at, inbox.endOf(bid) - at, false);
+      slab.release(bid);
+      if (exchanges.state[x] !== STATE.TUNNEL) return;
     }
-    this.bridge.hold(client, upstream);
-    return true;
+    if ((sockets.flags[client] & SOCKET.EOF) !== 0) this.fromClient(x, 0, 0, true);
+    else if (http1.throttled[client] === 0) sockets.resume(client);
+    if (exchanges.state[x] === STATE.TUNNEL) reports.control.timer(x);
   }
 
-  /** Ends the tunnel once both directions have. */
-  private ended(upstream: number): boolean {
-    const { http2, responses } = this.bridge;
-    const { streams, pending } = http2.core;
-    const both = STREAM.LOCAL_END | STREAM.REMOTE_END;
-    if ((streams.state[upstream] & both) !== both || !pending.empty(upstream)) return false;
-    const client = this.clientOf(upstream);
-    responses.leave(client, streams.peer[upstream], upstream, ERROR.NO_ERROR);
-    http2.context.connections.closeWhenSent(client, CLOSE.OK);
-    return true;
+  /** One side has said all. Half closed, a tunnel may be silent for less long. */
+  private halfEnded(x: ExchangeSlot): void {
+    const { exchanges, reports } = this.parts;
+    this.flushed(x);
+    if (exchanges.state[x] === STATE.TUNNEL && !exchanges.isStream(x)) reports.control.timer(x);
   }
 
-  /** Takes the stream from the client. */
-  private end(client: number, code: number): void {
-    const { http2, http1, responses } = this.bridge;
-    const upstream = http1.exchanges.stream[client];
-    http2.core.clock[0] = http2.context.reactor.now;
-    responses.leave(client, http2.core.streams.peer[upstream], upstream, code);
+  /** No memory for what waits: both sides are told. */
+  private shed(x: ExchangeSlot): void {
+    this.broken(x, H2_ERROR.ENHANCE_YOUR_CALM, CLOSE.LIMIT);
   }
 
-  private clientOf(upstream: number): number {
-    const { core, exchanges } = this.bridge.http2;
-    return exchanges.client[core.streams.peer[upstream]];
+  /** Takes the endpoint's leg from the exchange, which ends with it. Returns its socket, if it is one. */
+  private part(x: ExchangeSlot, code: number): SocketSlot | -1 {
+    const { exchanges, endpoints, streams, legs } = this.parts;
+    const socket = exchanges.kind[x] === LEG.HTTP1 ? exchanges.endpointSocket(x) : NONE;
+    exchanges.state[x] = STATE.OWN;
+    this.forget(x);
+    if (socket >= 0) endpoints.part(x, socket as SocketSlot);
+    else if (exchanges.kind[x] === LEG.HTTP2) legs.reuse(streams.leave(x, code));
+    return socket as SocketSlot | -1;
   }
 
-  private active(client: number): number {
-    const { http2, http1 } = this.bridge;
-    return Math.max(
-      http2.context.connections.active[client],
-      http2.core.streams.active[http1.exchanges.stream[client]],
-    );
+  private forget(x: ExchangeSlot): void {
+    const { kept, exchanges } = this.parts;
+    kept.forget(x);
+    if (exchanges.keys.size > 0) exchanges.keys.delete(x);
   }
 
-  private half(client: number): boolean {
-    const { http2, http1 } = this.bridge;
-    const remote = (http2.core.streams.state[http1.exchanges.stream[client]] & STREAM.REMOTE_END) !== 0;
-    return remote || (http2.context.sockets.flags[client] & SOCKET.EOF) !== 0;
+  private of(socket: SocketSlot): ExchangeSlot {
+    const { exchanges, http1 } = this.parts;
+    return this.isClient(socket) ? exchanges.ofSocket(socket) : (http1.exchange(socket) as ExchangeSlot);
   }
 
-  private schedule(client: number): void {
-    const { connections, limits, wheel } = this.bridge.http2.context;
-    const { opaque } = limits;
-    const active = this.active(client);
-    let deadline = NEVER;
-    if (opaque.lifetimeMs > 0) deadline = connections.opened[client] + opaque.lifetimeMs;
-    if (opaque.idleTimeoutMs > 0) deadline = Math.min(deadline, active + opaque.idleTimeoutMs);
-    if (opaque.halfCloseTimeoutMs > 0 && this.half(client))
-      deadline = Math.min(deadline, active + opaque.halfCloseTimeoutMs);
-    if (deadline !== NEVER) wheel.pull(client, deadline);
+  private isClient(socket: SocketSlot): boolean {
+    return this.parts.context.connections.listener[socket] >= 0;
   }
 }

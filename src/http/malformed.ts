@@ -1,0 +1,52 @@
+// The errors that a message can have, by number, and how each is said.
+
+/** Why a message is malformed (RFC 9113 section 8.1.1). 0 is none of them. */
+export const MALFORMED = {
+  NAME: 1,
+  VALUE: 2,
+  CONNECTION_FIELD: 3,
+  TE: 4,
+  PSEUDO_ORDER: 5,
+  PSEUDO_DUPLICATE: 6,
+  PSEUDO_UNKNOWN: 7,
+  PSEUDO_MISSING: 8,
+  PSEUDO_FORBIDDEN: 9,
+  PSEUDO_IN_TRAILERS: 10,
+  METHOD: 11,
+  SCHEME: 12,
+  PATH: 13,
+  AUTHORITY: 14,
+  HOST: 15,
+  HOST_DIFFERS: 16,
+  STATUS: 17,
+  CONTENT_LENGTH: 18,
+  CONTENT_LENGTH_DIFFERS: 19,
+  CONNECT: 20,
+  PROTOCOL: 21,
+} as const;
+
+/** By code. */
+export const MALFORMED_TEXT: readonly string[] = [
+  '',
+  'a field name has an octet that is not allowed, upper case included',
+  'a field value has an octet that is not allowed, or white space at an end',
+  'a field that belongs to a connection',
+  'te says something else than trailers',
+  'a pseudo-header field after a regular one',
+  'a pseudo-header field twice',
+  'an unknown pseudo-header field',
+  'a pseudo-header field is missing',
+  'a pseudo-header field that this kind of message must not have',
+  'a pseudo-header field in trailers',
+  ':method is no token',
+  ':scheme is not valid',
+  ':path is empty, does not begin with / or has an octet that is not allowed',
+  ':authority is not host[:port]',
+  'host is not host[:port], or there are several',
+  ':authority and host differ',
+  ':status is not a number from 100 to 599, or it is 101',
+  'content-length is no number',
+  'content-length differs from another one',
+  'CONNECT must have :authority with a port, and neither :scheme nor :path',
+  ':protocol is for CONNECT only, and is a token',
+];

@@ -1,0 +1,26 @@
+// Why a proxy answers a request itself instead of passing on an endpoint's response.
+
+/** Values of the reason header, `sluice-error`. */
+export const RESPONSE_REASONS = [
+  'bad-request',
+  'header-too-large',
+  'target-too-long',
+  'version-not-supported',
+  'header-timeout',
+  'body-timeout',
+  'no-endpoint',
+  'connect-failed',
+  'connect-timeout',
+  'upstream-reset',
+  'upstream-protocol',
+  'response-timeout',
+  'pool-exhausted',
+  'memory',
+  'not-implemented',
+  'misdirected',
+  'draining',
+  'expectation',
+  'stream-refused',
+] as const;
+
+export type ResponseReason = (typeof RESPONSE_REASONS)[number];

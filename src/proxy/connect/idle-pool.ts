@@ -1,0 +1,101 @@
+// Idle HTTP/1 connections to endpoints, last in, first out, so that surplus ones age out.
+import { E } from '../../metrics/layout.js';
+import { ENDPOINT_SLOTS } from '../capacity.js';
+import type { Context } from '../context.js';
+import type { SocketSlot } from '../slots.js';
+import { CLOSE } from './connections.js';
+
+export class IdlePool {
+  /** The connection of an endpoint that was put in last, plus 1; 0 for none. */
+  private readonly head = new Int32Array(ENDPOINT_SLOTS);
+  /** How many each endpoint has: the gauge may be that of many endpoints together. */
+  private readonly count = new Int32Array(ENDPOINT_SLOTS);
+  /** Neighbours in that list, likewise. */
+  private readonly next: Int32Array;
+  private readonly prev: Int32Array;
+  /** 1: the socket is in the pool. */
+  private readonly pooled: Uint8Array;
+
+  constructor(private readonly context: Context) {
+    const n = context.sockets.capacity;
+    this.next = new Int32Array(n);
+    this.prev = new Int32Array(n);
+    this.pooled = new Uint8Array(n);
+  }
+
+  /** An idle connection of `endpoint`, no longer in the pool, or -1. */
+  take(endpoint: number): SocketSlot | -1 {
+    const socket = (this.head[endpoint] - 1) as SocketSlot | -1;
+    if (socket >= 0) this.unlink(socket as SocketSlot);
+    return socket;
+  }
+
+  /** Puts a connection that is ready for another request into the pool, or closes it if the pool has enough. */
+  release(socket: SocketSlot): void {
+    const { connections, services, endpoints, values, wheel, reactor, draining } = this.context;
+    const endpoint = connections.endpoint[socket];
+    const service = endpoints.service[endpoint];
+    const base = endpoints.base[endpoint];
+    if (service < 0 || draining || this.count[endpoint] >= services.maxIdle[service]) {
+      connections.close(socket, CLOSE.OK);
+      return;
+    }
+    const head = this.head[endpoint];
+    this.next[socket] = head;
+    this.prev[socket] = 0;
+    if (head !== 0) this.prev[head - 1] = socket + 1;
+    this.head[endpoint] = socket + 1;
+    this.pooled[socket] = 1;
+    this.count[endpoint]++;
+    values[base + E.POOL_IDLE]++;
+    connections.active[socket] = reactor.now;
+    const idle = services.poolIdleMs[service];
+    if (idle > 0) wheel.pull(socket, reactor.now + idle);
+  }
+
+  /** Whether a connection is in the pool. */
+  holds(socket: SocketSlot): boolean {
+    return this.pooled[socket] === 1;
+  }
+
+  /** Takes a connection out of the pool, e.g. because its endpoint closed it. */
+  remove(socket: SocketSlot): void {
+    if (this.pooled[socket] === 1) this.unlink(socket);
+  }
+
+  /** The timer of an idle connection: closes it if it has been idle long enough. */
+  timer(socket: SocketSlot): void {
+    const { connections, services, endpoints, wheel, reactor } = this.context;
+    const service = endpoints.service[connections.endpoint[socket]];
+    const due = service < 0 ? 0 : connections.active[socket] + services.poolIdleMs[service];
+    if (reactor.now >= due) {
+      this.remove(socket);
+      connections.close(socket, CLOSE.OK);
+    } else wheel.schedule(socket, due);
+  }
+
+  /** Closes every idle connection of `endpoint`. */
+  closeOf(endpoint: number): void {
+    for (let socket = this.take(endpoint); socket >= 0; socket = this.take(endpoint)) {
+      this.context.connections.close(socket as SocketSlot, CLOSE.OK);
+    }
+  }
+
+  /** Closes all idle connections. */
+  closeAll(): void {
+    for (let endpoint = 0; endpoint < ENDPOINT_SLOTS; endpoint++) this.closeOf(endpoint);
+  }
+
+  private unlink(socket: SocketSlot): void {
+    const { connections, values, endpoints } = this.context;
+    const endpoint = connections.endpoint[socket];
+    const next = this.next[socket];
+    const prev = this.prev[socket];
+    if (next !== 0) this.prev[next - 1] = prev;
+    if (prev !== 0) this.next[prev - 1] = next;
+    else this.head[endpoint] = next;
+    this.pooled[socket] = 0;
+    this.count[endpoint]--;
+    values[endpoints.base[endpoint] + E.POOL_IDLE]--;
+  }
+}

@@ -1,0 +1,144 @@
+// The data path of a worker, put together in the order of a connection's life:
+//
+//   accept → hand over → policy → detect → { http1 | http2 | opaque } → balance → dial or lease → relay → account → close
+//
+// Everything knows what is above it here. What is below is told by interfaces (`Reports`, `Caller`), which are filled in at the end.
+import { HeaderMemory } from '../hpack/memory/header-memory.js';
+import { Http2Machine } from '../http2/machine.js';
+import { Core } from '../http2/shared-state.js';
+import { HEADER_MEMORY_BYTES } from '../io/reactor.js';
+import { H2_LIMITS_AT } from '../metrics/layout.js';
+import { Detector } from './accept/detector.js';
+import { Dialer } from './connect/dialer.js';
+import { IdlePool } from './connect/idle-pool.js';
+import type { Context } from './context.js';
+import { Accounts } from './exchange/accounts.js';
+import { BytesAcross } from './exchange/across.js';
+import { Answers } from './exchange/answers.js';
+import { Backpressure } from './exchange/backpressure.js';
+import { Deadlines } from './exchange/deadlines.js';
+import { Dispatcher } from './exchange/dispatch.js';
+import { Exchanges } from './exchange/exchange.js';
+import { KeptRequests } from './exchange/kept.js';
+import { Legs } from './exchange/legs.js';
+import { Lifecycle } from './exchange/lifecycle.js';
+import { Reports } from './exchange/reports.js';
+import { RequestLines } from './exchange/request-log.js';
+import { Retries } from './exchange/retry.js';
+import { BodyRelay } from './http1/bodies.js';
+import { Http1Clients } from './http1/clients.js';
+import { Http1Endpoints } from './http1/endpoints.js';
+import { PieceWriter } from './http1/piece-writer.js';
+import { RequestReader } from './http1/request-reader.js';
+import { RequestWriter } from './http1/request-writer.js';
+import { ResponseWriter } from './http1/response-writer.js';
+import { Http1Sockets } from './http1/sockets.js';
+import { congestionSink, Http2Connections } from './http2/connections.js';
+import { RequestFields } from './http2/request-fields.js';
+import { ResponseFields } from './http2/response-fields.js';
+import { Http2Streams } from './http2/streams.js';
+import { OpaqueRelay } from './relay/opaque.js';
+import { Tunnels } from './relay/tunnel.js';
+
+/** Streams that a worker may have, both sides counted. */
+const MAX_STREAMS = 65_536;
+
+export interface DataPath {
+  readonly context: Context;
+  readonly core: Core;
+  readonly dialer: Dialer;
+  readonly idle: IdlePool;
+  readonly detector: Detector;
+  readonly opaque: OpaqueRelay;
+  readonly http1: Http1Sockets;
+  readonly clients: Http1Clients;
+  readonly endpoints: Http1Endpoints;
+  readonly pieces: PieceWriter;
+  readonly http2: Http2Connections;
+  readonly tunnels: Tunnels;
+  readonly accounts: Accounts;
+  readonly control: Lifecycle;
+}
+
+export function makeDataPath(context: Context): DataPath {
+  const { sockets, slab, values, limits } = context;
+  const reports = new Reports();
+  const memory = new HeaderMemory(slab.bytes, slab.fixed(HEADER_MEMORY_BYTES), HEADER_MEMORY_BYTES);
+  const core = new Core(slab, memory, congestionSink(context), values, H2_LIMITS_AT, MAX_STREAMS);
+  const exchanges = new Exchanges(sockets.capacity, MAX_STREAMS);
+  const kept = new KeptRequests(context, core, exchanges);
+  const dialer = new Dialer(context);
+  const idle = new IdlePool(context);
+  const opaque = new OpaqueRelay(context, dialer);
+
+  // HTTP/1.
+  const http1 = new Http1Sockets(sockets.capacity, limits.http1.maxHeaderBytes);
+  const bodies = new BodyRelay(context, http1);
+  const pieces = new PieceWriter(context, core);
+  const requests = new RequestWriter(context, core, exchanges, kept, http1, pieces);
+  const responses = new ResponseWriter(context, core, exchanges, http1, bodies, pieces);
+  const reader = new RequestReader(context, exchanges, http1, requests, reports);
+  const clients = new Http1Clients(context, exchanges, http1, reader, bodies, reports);
+  const endpoints = new Http1Endpoints(context, exchanges, http1, bodies, dialer, idle, reports);
+
+  // HTTP/2.
+  const streams = new Http2Streams(context, core, exchanges, reports);
+  const machine = new Http2Machine(core, streams);
+  streams.machine = machine;
+  const fields = new RequestFields(context, core, exchanges, kept, http1, streams);
+  const responseFields = new ResponseFields(core, machine, exchanges, http1);
+  const linger = clients.linger.bind(clients);
+  const http2 = new Http2Connections(context, core, machine, exchanges, streams, dialer, reports, linger);
+  streams.connections = http2;
+
+  // Exchanges.
+  const parts = { http1, clients, endpoints, requests, streams, connections: http2, fields };
+  const legs = new Legs(context, core, exchanges, kept, parts);
+  const backpressure = new Backpressure(context, core, exchanges, http1);
+  const tunnels = new Tunnels({
+    context,
+    core,
+    exchanges,
+    kept,
+    legs,
+    ...parts,
+    pieces,
+    backpressure,
+    opaque,
+    reports,
+  });
+  const across = { ...parts, bodies, pieces, responses, responseFields, tunnels, backpressure };
+  reports.across = new BytesAcross(context, core, exchanges, kept, across, reports);
+  const accounts = new Accounts(context, exchanges, new RequestLines(context, core, exchanges, http1));
+  const control = new Lifecycle({
+    context,
+    exchanges,
+    kept,
+    legs,
+    accounts,
+    answers: new Answers(context, core, machine, exchanges, http1, responses),
+    dispatcher: new Dispatcher(context, core, exchanges, legs, accounts),
+    retries: new Retries(context, exchanges, kept, legs),
+    deadlines: new Deadlines(context, exchanges, legs, http2.pool),
+    tunnels,
+  });
+  reports.control = control;
+
+  const detector = new Detector(context, dialer, opaque, { http1: clients, http2, pool: endpoints });
+  return {
+    context,
+    core,
+    dialer,
+    idle,
+    detector,
+    opaque,
+    http1,
+    clients,
+    endpoints,
+    pieces,
+    http2,
+    tunnels,
+    accounts,
+    control,
+  };
+}

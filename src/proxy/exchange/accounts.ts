@@ -1,0 +1,161 @@
+// What is counted of exchanges, what the balancer learns from them, and what the access log says of them. Each once.
+import {
+  E,
+  ENDPOINT_HISTOGRAMS,
+  endpointHistogram,
+  GRPC_CODES,
+  isGrpcFailure,
+  L,
+  S,
+  SERVICE_HISTOGRAMS,
+  serviceHistogram,
+} from '../../metrics/layout.js';
+import { VERSION } from '../connect/protocols.js';
+import type { Context } from '../context.js';
+import type { ExchangeSlot } from '../slots.js';
+import { type Exchanges, MAX_LATENCY_US } from './exchange.js';
+
+const GRPC_PERMISSION_DENIED = 7;
+const NONE = -1;
+const LATENCY_US = SERVICE_HISTOGRAMS.indexOf('response_latency_us');
+const ENDPOINT_LATENCY_US = ENDPOINT_HISTOGRAMS.indexOf('response_latency_us');
+
+/** Writes the access log. */
+export interface RequestLog {
+  /** Keeps method, target and host of a request that has come. */
+  target(x: ExchangeSlot): void;
+  /** The exchange is over; `endpoint` -1: answered by the proxy. `whole`: the client has got a whole response. */
+  request(x: ExchangeSlot, endpoint: number, status: number, whole: boolean): void;
+}
+
+export class Accounts {
+  /** Exchanges under way in which both sides speak HTTP/1, and all others. */
+  inHttp1 = 0;
+  inHttp2 = 0;
+
+  constructor(
+    private readonly context: Context,
+    private readonly exchanges: Exchanges,
+    private readonly log: RequestLog,
+  ) {}
+
+  /** A request has come on `listener`. */
+  begun(x: ExchangeSlot, listenerMeter: number): void {
+    const { values, services, budget, reactor } = this.context;
+    const { exchanges } = this;
+    const service = exchanges.service[x];
+    values[listenerMeter + L.REQUESTS]++;
+    if (this.context.access) this.log.target(x);
+    if (service < 0) return;
+    const base = services.base[service];
+    values[base + S.REQUESTS]++;
+    values[base + S.IN_FLIGHT]++;
+    if (exchanges.grpc[x] === 1) values[base + S.GRPC_REQUESTS]++;
+    exchanges.pending[x] = 1;
+    budget.deposit(service, reactor.ms);
+  }
+
+  /** It goes to its endpoint, or waits for a connection there. */
+  dispatched(x: ExchangeSlot): void {
+    const { values, endpoints } = this.context;
+    const base = endpoints.base[this.exchanges.endpoint[x]];
+    values[base + E.REQUESTS]++;
+    values[base + E.IN_FLIGHT]++;
+    if (this.onlyHttp1(x)) this.inHttp1++;
+    else this.inHttp2++;
+  }
+
+  /** The head of its response has come. */
+  responded(x: ExchangeSlot, status: number): void {
+    const { exchanges } = this;
+    exchanges.status[x] = status;
+    // In place and in whole µs: a fraction that is handed on is allocated.
+    const latency = (this.context.reactor.now - exchanges.started[x]) * 1000;
+    exchanges.latencyUs[x] = Math.min(latency, MAX_LATENCY_US) | 0;
+  }
+
+  /** The endpoint has brought its response to an end. */
+  succeeded(x: ExchangeSlot): void {
+    const { balancer, reactor, values, metrics, services, endpoints } = this.context;
+    const { exchanges } = this;
+    const endpoint = exchanges.endpoint[x];
+    const service = exchanges.service[x];
+    const base = endpoints.base[endpoint];
+    const status = exchanges.status[x];
+    const latency = exchanges.latencyUs[x];
+    this.left(x, base);
+    let bad = status >= 500;
+    if (exchanges.grpc[x] === 1 && status === 200) bad = this.grpc(x, base, services.base[service]);
+    else values[base + E.STATUS + status - 100]++;
+    balancer.finishUs(endpoint, reactor.ms, latency, bad);
+    metrics.record(serviceHistogram(services.series[service], LATENCY_US), latency);
+    metrics.record(endpointHistogram(endpoints.series[endpoint], ENDPOINT_LATENCY_US), latency);
+    if (this.context.access) this.log.request(x, endpoint, status, true);
+  }
+
+  /** The endpoint has not. */
+  failed(x: ExchangeSlot): void {
+    const { balancer, reactor, values, endpoints } = this.context;
+    const { exchanges } = this;
+    const endpoint = exchanges.endpoint[x];
+    const base = endpoints.base[endpoint];
+    this.left(x, base);
+    values[base + E.FAILURES]++;
+    balancer.finish(endpoint, reactor.ms, reactor.now - exchanges.started[x], true);
+  }
+
+  /** Takes the exchange back from its endpoint, which did nothing wrong. */
+  abandoned(x: ExchangeSlot): void {
+    const { balancer, values, endpoints } = this.context;
+    const endpoint = this.exchanges.endpoint[x];
+    const base = endpoints.base[endpoint];
+    this.left(x, base);
+    values[base + E.ABANDONED]++;
+    balancer.abandon(endpoint);
+  }
+
+  /** The proxy has answered by itself. */
+  answered(x: ExchangeSlot, status: number): void {
+    if (this.context.access) this.log.request(x, NONE, status, true);
+    this.ended(x, true);
+  }
+
+  /** The request is over, if one is under way. `whole`: the client has got a whole response. */
+  ended(x: ExchangeSlot, whole: boolean): void {
+    const { values, services } = this.context;
+    const { exchanges } = this;
+    if (exchanges.pending[x] === 0) return;
+    exchanges.pending[x] = 0;
+    const base = services.base[exchanges.service[x]];
+    values[base + S.IN_FLIGHT]--;
+    if (whole) return;
+    values[base + S.UNANSWERED]++;
+    if (this.context.access) this.log.request(x, NONE, 0, false);
+  }
+
+  private left(x: ExchangeSlot, base: number): void {
+    this.context.values[base + E.IN_FLIGHT]--;
+    if (this.onlyHttp1(x)) this.inHttp1--;
+    else this.inHttp2--;
+  }
+
+  private onlyHttp1(x: ExchangeSlot): boolean {
+    return this.exchanges.version[x] === VERSION.HTTP1 && !this.exchanges.isStream(x);
+  }
+
+  /** Counts how a gRPC call ended. True if that is held against the endpoint. */
+  private grpc(x: ExchangeSlot, endpoint: number, service: number): boolean {
+    const { values } = this.context;
+    const code = this.exchanges.grpcStatus[x];
+    if (code >= 0 && code < GRPC_CODES) {
+      values[endpoint + E.GRPC_STATUS + code]++;
+      values[service + S.GRPC_STATUS + code]++;
+      // A caller that may not do what it asks for says nothing about the endpoint.
+      return isGrpcFailure(code) && code !== GRPC_PERMISSION_DENIED;
+    }
+    // Whatever it said, it did not say how it ended.
+    values[endpoint + E.GRPC_MISSING]++;
+    values[service + S.GRPC_MISSING]++;
+    return true;
+  }
+}

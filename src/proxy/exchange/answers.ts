@@ -1,0 +1,127 @@
+// Responses in the proxy's own name, each with its reason. A gRPC client gets a gRPC status: it would read a bare 503 as UNKNOWN or worse.
+
+import { METHOD } from '../../http/methods.js';
+import { ascii } from '../../http/octets.js';
+import { RESPONSE_REASONS } from '../../http/response-reasons.js';
+import { H2_ERROR } from '../../http2/frame.js';
+import type { Http2Machine } from '../../http2/machine.js';
+import type { Core } from '../../http2/shared-state.js';
+import { S, W } from '../../metrics/layout.js';
+import type { Context } from '../context.js';
+import type { ResponseWriter } from '../http1/response-writer.js';
+import { type Http1Sockets, REQUEST } from '../http1/sockets.js';
+import type { ExchangeSlot } from '../slots.js';
+import type { Exchanges } from './exchange.js';
+import { WHY } from './reasons.js';
+
+/** gRPC status codes (grpc.github.io/grpc/core/md_doc_statuscodes.html). */
+const GRPC = {
+  CANCELLED: 1,
+  DEADLINE_EXCEEDED: 4,
+  PERMISSION_DENIED: 7,
+  RESOURCE_EXHAUSTED: 8,
+  UNIMPLEMENTED: 12,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+} as const;
+const STATUSES = [200, 400, 408, 414, 417, 421, 431, 501, 502, 503, 504, 505];
+
+/** What a gRPC client is told where a reason is not just UNAVAILABLE. `code` is the endpoint's, where it has reset the stream. */
+function grpcStatus(status: number, why: number, code: number): number {
+  if (why === WHY.UPSTREAM_RESET) {
+    // gRPC over HTTP/2, section "Errors": what the client would make of that code if it saw it.
+    if (code === H2_ERROR.CANCEL) return GRPC.CANCELLED;
+    if (code === H2_ERROR.ENHANCE_YOUR_CALM) return GRPC.RESOURCE_EXHAUSTED;
+    if (code === H2_ERROR.INADEQUATE_SECURITY) return GRPC.PERMISSION_DENIED;
+  }
+  if (status === 504) return GRPC.DEADLINE_EXCEEDED;
+  if (status === 421) return GRPC.UNIMPLEMENTED;
+  if (status === 431 || why === WHY.MEMORY || why === WHY.POOL_EXHAUSTED) return GRPC.RESOURCE_EXHAUSTED;
+  if (why === WHY.UPSTREAM_PROTOCOL || status < 500) return GRPC.INTERNAL;
+  return GRPC.UNAVAILABLE;
+}
+
+export class Answers {
+  /** Text of the reasons, each with a newline, in the slab. */
+  private readonly textAt: number[];
+  private readonly textLength: number[];
+  private readonly reasons: number[];
+  private readonly plain: number;
+  private readonly grpcType: number;
+  private readonly status = new Map<number, number>();
+  private readonly grpcCodes: number[];
+  private readonly messages: number[];
+
+  constructor(
+    private readonly context: Context,
+    private readonly core: Core,
+    private readonly machine: Http2Machine,
+    private readonly exchanges: Exchanges,
+    private readonly http1: Http1Sockets,
+    private readonly writer: ResponseWriter,
+  ) {
+    const { memory } = core;
+    const { slab } = context;
+    const texts = RESPONSE_REASONS.map((reason) => ascii(`${reason}\n`));
+    this.textLength = texts.map((text) => text.length);
+    this.textAt = texts.map((text) => {
+      const at = slab.fixed(text.length);
+      slab.bytes.set(text, at);
+      return at;
+    });
+    this.reasons = RESPONSE_REASONS.map((reason) => memory.constant('sluice-error', reason));
+    this.plain = memory.constant('content-type', 'text/plain');
+    this.grpcType = memory.constant('content-type', 'application/grpc');
+    for (const status of STATUSES) this.status.set(status, memory.constant(':status', String(status)));
+    this.grpcCodes = Array.from({ length: 17 }, (_, code) => memory.constant('grpc-status', String(code)));
+    this.messages = RESPONSE_REASONS.map((reason) => memory.constant('grpc-message', `sluice: ${reason}`));
+  }
+
+  /** Sends an answer to the client of the exchange, and counts it. Returns the status that it has got. `code`: see `grpcStatus`. */
+  send(x: ExchangeSlot, status: number, why: number, detail: Uint8Array | null, code: number): number {
+    const { values, services } = this.context;
+    const service = this.exchanges.service[x];
+    let reason = why;
+    let sent = status;
+    if (this.exchanges.isStream(x)) sent = this.stream(x, status, why, code);
+    else {
+      const client = this.exchanges.clientSocket(x);
+      this.http1.keep[client] = 0;
+      const headOnly = this.exchanges.method[x] === METHOD.HEAD && this.http1.request[client] !== REQUEST.HEAD;
+      if (!this.writer.own(client, status, why, detail, headOnly)) {
+        reason = WHY.MEMORY;
+        sent = 503;
+      }
+    }
+    values[W.RESPONSE + reason]++;
+    if (service >= 0) values[services.base[service] + S.RESPONSE + reason]++;
+    return sent;
+  }
+
+  private stream(x: ExchangeSlot, status: number, why: number, code: number): number {
+    const { exchanges, core, context } = this;
+    const { spare: list } = core;
+    const { sender } = this.machine;
+    const slot = exchanges.clientStream(x);
+    const service = exchanges.service[x];
+    const grpc = exchanges.grpc[x] === 1;
+    const sent = grpc ? 200 : status;
+    list.clear();
+    list.addConstant(this.status.get(sent) ?? 0);
+    if (grpc) {
+      const grpcCode = grpcStatus(status, why, code);
+      list.addConstant(this.grpcType);
+      list.addConstant(this.grpcCodes[grpcCode]);
+      list.addConstant(this.messages[why]);
+      exchanges.grpcStatus[x] = grpcCode;
+      if (service >= 0) context.values[context.services.base[service] + S.GRPC_STATUS + grpcCode]++;
+    } else list.addConstant(this.plain);
+    list.addConstant(this.reasons[why]);
+    const bare = grpc || exchanges.method[x] === METHOD.HEAD;
+    list.finish();
+    sender.headers(slot, list, bare);
+    // Where the window is closed the text waits; `flushed` goes on.
+    if (!bare) sender.text(slot, this.textAt[why], this.textLength[why]);
+    return sent;
+  }
+}

@@ -1,0 +1,152 @@
+// Deadlines of exchanges: how long one may wait for a connection, for a response, and in the middle of a body. A client's socket or
+// connection has the timer; what it means for an exchange is here.
+
+import { SOCKET } from '../../io/sockets.js';
+import { LIMITS } from '../../metrics/layout.js';
+import type { Http2Pool } from '../connect/http2-pool.js';
+import type { Context } from '../context.js';
+import type { ExchangeSlot } from '../slots.js';
+import { type Exchanges, STATE } from './exchange.js';
+import type { Legs } from './legs.js';
+
+const NEVER = Number.POSITIVE_INFINITY;
+/** How soon an exchange is looked at again that waits for a dial to end, ms. */
+const DIALLING_MS = 100;
+/** How often an exchange is looked at that may last as long as it likes, ms. */
+const LOOK_MS = 60_000;
+
+/** What has taken too long. */
+export const OVERDUE = {
+  NO: 0,
+  /** A place on a connection. */
+  LINE: 1,
+  /** The endpoint's response. */
+  RESPONSE: 2,
+  /** A body, on which neither side moves. */
+  BODY: 3,
+  /** A tunnel, of which nobody makes use. */
+  TUNNEL: 4,
+} as const;
+
+const LIMIT = {
+  POOL: LIMITS.indexOf('pool-connections'),
+  RESPONSE_TIME: LIMITS.indexOf('response-time'),
+  BODY_TIME: LIMITS.indexOf('body-time'),
+  IDLE: LIMITS.indexOf('opaque-idle'),
+  LIFETIME: LIMITS.indexOf('opaque-lifetime'),
+  HALF_CLOSE: LIMITS.indexOf('half-close'),
+} as const;
+
+export class Deadlines {
+  /** After `check`: when it is to be asked again, ms; Infinity for never. */
+  next = NEVER;
+
+  constructor(
+    private readonly context: Context,
+    private readonly exchanges: Exchanges,
+    private readonly legs: Legs,
+    private readonly pool: Http2Pool,
+  ) {}
+
+  /** Arms the timer of a client's socket for its exchange as it is now; a later deadline is found when it fires. */
+  arm(x: ExchangeSlot): void {
+    const { exchanges, context } = this;
+    if (exchanges.isStream(x)) return;
+    let timeout = 0;
+    if (exchanges.state[x] === STATE.WAITING) timeout = context.services.connectTimeoutMs[exchanges.service[x]];
+    else if (this.awaitsResponse(x)) timeout = this.responseTimeout(x);
+    else timeout = context.limits.http1.bodyTimeoutMs;
+    if (timeout > 0) context.wheel.pull(exchanges.clientSocket(x), context.reactor.now + timeout);
+  }
+
+  /** Whether something has taken too long, as an OVERDUE, which is counted. If not, `next` says when to look again. */
+  check(x: ExchangeSlot): number {
+    switch (this.exchanges.state[x]) {
+      case STATE.WAITING:
+        return this.line(x);
+      case STATE.TUNNEL:
+        return this.tunnel(x);
+      case STATE.SENT:
+        return this.awaitsResponse(x) ? this.response(x) : this.body(x);
+      case STATE.ANSWERING:
+      case STATE.FLUSHING:
+      case STATE.OWN:
+        return this.body(x);
+      default:
+        this.next = NEVER;
+        return OVERDUE.NO;
+    }
+  }
+
+  /** How long the endpoint may take to answer, ms; 0: as long as it likes. */
+  private responseTimeout(x: ExchangeSlot): number {
+    const { exchanges, context } = this;
+    const timeout = context.services.responseTimeoutMs[exchanges.service[x]];
+    if (timeout > 0 || exchanges.isStream(x)) return timeout;
+    // A client that has ended its direction may have left altogether (a FIN does not tell): its response is not waited for without bound.
+    const left = (context.sockets.flags[exchanges.clientSocket(x)] & SOCKET.EOF) !== 0;
+    return left ? context.limits.http1.bodyTimeoutMs : 0;
+  }
+
+  /** Whether the whole request is out, and nothing has come back. */
+  private awaitsResponse(x: ExchangeSlot): boolean {
+    return this.exchanges.state[x] === STATE.SENT && this.exchanges.whole[x] === 1;
+  }
+
+  private line(x: ExchangeSlot): number {
+    const { exchanges, context } = this;
+    const { now } = context.reactor;
+    const timeout = context.services.connectTimeoutMs[exchanges.service[x]];
+    this.next = timeout > 0 ? exchanges.lineSince[x] + timeout : now + LOOK_MS;
+    if (timeout === 0 || now < this.next) return OVERDUE.NO;
+    if (this.pool.dialing(exchanges.endpoint[x])) {
+      // A dial has a deadline of its own.
+      this.next = now + DIALLING_MS;
+      return OVERDUE.NO;
+    }
+    context.limited(LIMIT.POOL);
+    return OVERDUE.LINE;
+  }
+
+  private response(x: ExchangeSlot): number {
+    const { context, legs, exchanges } = this;
+    const { now } = context.reactor;
+    const timeout = this.responseTimeout(x);
+    this.next = now + LOOK_MS;
+    if (timeout === 0) return OVERDUE.NO;
+    // Not since the client's last activity: pipelining must not put the timeout off. Dialling has a deadline of its own.
+    const since = legs.dialling(x) ? now : Math.max(exchanges.started[x], legs.activeEndpoint(x));
+    this.next = since + timeout;
+    if (now < this.next) return OVERDUE.NO;
+    context.limited(LIMIT.RESPONSE_TIME);
+    return OVERDUE.RESPONSE;
+  }
+
+  private body(x: ExchangeSlot): number {
+    const { context, legs, exchanges } = this;
+    const { limits } = context;
+    const timeout = exchanges.isStream(x) ? limits.http2.bodyTimeoutMs : limits.http1.bodyTimeoutMs;
+    this.next = NEVER;
+    // Calls that stream may be silent for as long as they like (a watch): keepalive finds those that are dead.
+    if (timeout === 0 || exchanges.grpc[x] === 1) return OVERDUE.NO;
+    this.next = Math.max(legs.activeClient(x), legs.activeEndpoint(x)) + timeout;
+    if (context.reactor.now < this.next) return OVERDUE.NO;
+    context.limited(LIMIT.BODY_TIME);
+    return OVERDUE.BODY;
+  }
+
+  /** A tunnel is an opaque connection, whatever carries its two sides. */
+  private tunnel(x: ExchangeSlot): number {
+    const { context, legs, exchanges } = this;
+    const { opaque } = context.limits;
+    const { now } = context.reactor;
+    const active = Math.max(legs.activeClient(x), legs.activeEndpoint(x));
+    const lifetime = opaque.lifetimeMs > 0 ? exchanges.started[x] + opaque.lifetimeMs : NEVER;
+    const half = opaque.halfCloseTimeoutMs > 0 && legs.halfClosed(x) ? active + opaque.halfCloseTimeoutMs : NEVER;
+    const idle = opaque.idleTimeoutMs > 0 ? active + opaque.idleTimeoutMs : NEVER;
+    this.next = Math.min(lifetime, half, idle);
+    if (now < this.next) return OVERDUE.NO;
+    context.limited(now >= lifetime ? LIMIT.LIFETIME : now >= half ? LIMIT.HALF_CLOSE : LIMIT.IDLE);
+    return OVERDUE.TUNNEL;
+  }
+}

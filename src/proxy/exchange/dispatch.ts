@@ -1,0 +1,160 @@
+// Where a request goes: an endpoint is picked, the head translated to what it speaks, and a connection leased or dialled; or the request
+// waits in line for one.
+import { MESSAGE_ERRORS } from '../../http1/errors.js';
+import { S } from '../../metrics/layout.js';
+import { DIAL } from '../connect/dialer.js';
+import { VERSION } from '../connect/protocols.js';
+import type { Context } from '../context.js';
+import { NO_BUFFER } from '../http1/piece-writer.js';
+import type { ExchangeSlot } from '../slots.js';
+import type { Accounts } from './accounts.js';
+import { type Exchanges, STATE } from './exchange.js';
+import { LEASE, type Legs, SOURCE } from './legs.js';
+import { WHY } from './reasons.js';
+
+const NONE = -1;
+/** Endpoints tried for one request, connect failures included. */
+export const MAX_ATTEMPTS = 3;
+
+export class Dispatcher {
+  // Why `send` has not sent: what the client is to be told.
+  status = 503;
+  why: number = WHY.NO_ENDPOINT;
+  detail: Uint8Array | null = null;
+  /** Where the request is; a copy that has to be translated is sent from what is kept. */
+  private source: number = SOURCE.FRESH;
+
+  constructor(
+    private readonly context: Context,
+    private readonly core: { readonly clock: Float64Array },
+    private readonly exchanges: Exchanges,
+    private readonly legs: Legs,
+    private readonly accounts: Accounts,
+  ) {}
+
+  /**
+   * Sends the request that is at `source` (QUEUED: on the socket `from`) to an endpoint other than `exclude`, or to `first` if that is
+   * not -1. `fresh`: on a new connection. False if it can't be sent; then `status`, `why` and `detail` say why.
+   */
+  send(x: ExchangeSlot, source: number, from: number, exclude: number, first: number, fresh: boolean): boolean {
+    const { exchanges, context, legs } = this;
+    const { balancer } = context;
+    let avoid = exclude;
+    let picked = first;
+    this.fail(503, WHY.NO_ENDPOINT);
+    this.core.clock[0] = context.reactor.now;
+    while (picked >= 0 || exchanges.attempts[x] < MAX_ATTEMPTS) {
+      const endpoint = picked >= 0 ? picked : this.pick(x, avoid, exclude);
+      picked = NONE;
+      if (endpoint < 0) break;
+      balancer.begin(endpoint);
+      const version = this.version(x, endpoint);
+      this.source = source;
+      if (!legs.canSend(x, version, source)) {
+        // What is left of the request has the other version's framing around it.
+        balancer.abandon(endpoint);
+        avoid = endpoint;
+        continue;
+      }
+      if (source === SOURCE.QUEUED && version === VERSION.HTTP2) this.source = SOURCE.KEPT;
+      const error = legs.prepare(x, version, this.source);
+      if (error !== 0) {
+        balancer.abandon(endpoint);
+        this.untranslated(error);
+        return false;
+      }
+      exchanges.version[x] = version;
+      exchanges.endpoint[x] = endpoint;
+      const result = legs.lease(x, endpoint, version, fresh);
+      if (result >= 0) return this.leased(x, result, from);
+      legs.unprepare();
+      balancer.abandon(endpoint);
+      if (result === LEASE.NO_WEBSOCKETS) {
+        this.fail(501, WHY.NOT_IMPLEMENTED);
+        return false;
+      }
+      this.fail(
+        503,
+        result === LEASE.MEMORY ? WHY.MEMORY : result === DIAL.LIMIT ? WHY.POOL_EXHAUSTED : WHY.CONNECT_FAILED,
+      );
+      avoid = endpoint;
+    }
+    if (this.why === WHY.NO_ENDPOINT) {
+      const { services, values } = context;
+      values[services.base[exchanges.service[x]] + S.NO_ENDPOINT]++;
+    }
+    return false;
+  }
+
+  /** A connection is there for the request that waits in line. False as `send`. */
+  leaveLine(x: ExchangeSlot): boolean {
+    const { exchanges, legs } = this;
+    this.core.clock[0] = this.context.reactor.now;
+    const error = legs.prepare(x, VERSION.HTTP2, SOURCE.KEPT);
+    if (error !== 0) {
+      this.untranslated(error);
+      return false;
+    }
+    const result = legs.leaveLine(x);
+    if (result === LEASE.WAITS) return true;
+    if (result < 0) {
+      if (result === LEASE.NO_WEBSOCKETS) this.fail(501, WHY.NOT_IMPLEMENTED);
+      else this.fail(503, WHY.MEMORY);
+      return false;
+    }
+    exchanges.state[x] = STATE.SENT;
+    if (legs.send(x, SOURCE.KEPT, NONE)) return true;
+    this.fail(503, WHY.MEMORY);
+    return false;
+  }
+
+  /** Picks an endpoint; -1 if there is none. */
+  private pick(x: ExchangeSlot, avoid: number, exclude: number): number {
+    const { balancer, reactor } = this.context;
+    const service = this.exchanges.service[x];
+    this.exchanges.attempts[x]++;
+    const endpoint = balancer.pickRequest(service, reactor.ms, avoid);
+    if (endpoint >= 0 || avoid < 0 || avoid !== exclude) return endpoint;
+    // Rather the same endpoint again than none: it may have only restarted.
+    return balancer.pickRequest(service, reactor.ms, NONE);
+  }
+
+  /** The version of HTTP in which the request goes to `endpoint`: its client's, unless that is known not to work. */
+  private version(x: ExchangeSlot, endpoint: number): number {
+    const { exchanges } = this;
+    let wanted: number = exchanges.isStream(x) ? VERSION.HTTP2 : VERSION.HTTP1;
+    // Every server of HTTP/1 knows Upgrade and CONNECT; of HTTP/2 few take them.
+    if (exchanges.asksForTunnel(x)) wanted = VERSION.HTTP1;
+    return this.context.protocols.choose(exchanges.service[x], endpoint, wanted);
+  }
+
+  private leased(x: ExchangeSlot, result: number, from: number): boolean {
+    const { exchanges, legs } = this;
+    this.accounts.dispatched(x);
+    if (result === LEASE.WAITS) {
+      legs.unprepare();
+      exchanges.state[x] = STATE.WAITING;
+      return true;
+    }
+    exchanges.state[x] = STATE.SENT;
+    if (legs.send(x, this.source, from)) return true;
+    this.fail(503, WHY.MEMORY);
+    return false;
+  }
+
+  private untranslated(error: number): void {
+    if (error === NO_BUFFER) {
+      this.fail(503, WHY.MEMORY);
+      return;
+    }
+    const info = MESSAGE_ERRORS[-error];
+    this.fail(info.status, info.reasonIndex);
+    this.detail = info.detailBytes;
+  }
+
+  private fail(status: number, why: number): void {
+    this.status = status;
+    this.why = why;
+    this.detail = null;
+  }
+}

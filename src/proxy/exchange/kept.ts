@@ -1,0 +1,187 @@
+// Requests kept until their response begins, so that what an endpoint has not processed can be sent to another one. It is also how a
+// request waits for a connection. The head is kept as it was written for HTTP/1, or as a list of fields; the body as it came, unframed.
+import type { FieldList } from '../../hpack/field-list.js';
+import { restoreList, saveList } from '../../hpack/memory/saved-list.js';
+import { Chains } from '../../http2/chains.js';
+import type { Core } from '../../http2/shared-state.js';
+import { BLOCK_BYTES } from '../../http2/small-buffers.js';
+import { LIMITS } from '../../metrics/layout.js';
+import type { Context } from '../context.js';
+import type { ExchangeSlot } from '../slots.js';
+import { type Exchanges, STATE } from './exchange.js';
+
+/** How the head of a kept request is kept. */
+export const FORM = {
+  /** Nothing is kept: the request can't be sent again. */
+  NONE: 0,
+  /** The octets of an HTTP/1 head, in one buffer with a body that is small enough. */
+  HTTP1: 1,
+  /** A list of fields, as the header memory saves it. */
+  FIELDS: 2,
+} as const;
+
+const NONE = -1;
+const LIMIT_REPLAY = LIMITS.indexOf('h2-replay');
+
+export class KeptRequests {
+  /** One of FORM. */
+  readonly form: Uint8Array;
+  /** Where the head is, and how long. */
+  readonly at: Int32Array;
+  readonly length: Int32Array;
+  /** 1: the kept request is complete. */
+  readonly whole: Uint8Array;
+  /** Octets of body behind the head. */
+  readonly body: Chains;
+  /** Buffer of the head; -1: it lies in a block. */
+  private readonly buffer: Int32Array;
+  /** Octets of all heads. */
+  private heads = 0;
+  /** Trailers of a request whose head is still to go: saved form, in buffer `trailersBuffer` - 1; 0 for none. */
+  private readonly trailersBuffer: Int32Array;
+  private readonly trailersLength: Int32Array;
+
+  constructor(
+    private readonly context: Context,
+    private readonly core: Core,
+    private readonly exchanges: Exchanges,
+  ) {
+    const n = exchanges.capacity;
+    this.form = new Uint8Array(n);
+    this.at = new Int32Array(n);
+    this.length = new Int32Array(n);
+    this.whole = new Uint8Array(n);
+    this.buffer = new Int32Array(n);
+    this.trailersBuffer = new Int32Array(n);
+    this.trailersLength = new Int32Array(n);
+    this.body = new Chains(core.slab, core.blocks, n);
+  }
+
+  /** Keeps a head that was written for HTTP/1 at [at, at + length) of `buffer`, which the caller holds, too. `whole`: with all of its body. */
+  keepWritten(x: ExchangeSlot, buffer: number, at: number, length: number, whole: boolean): void {
+    this.context.slab.retain(buffer);
+    this.form[x] = FORM.HTTP1;
+    this.buffer[x] = buffer;
+    this.at[x] = at;
+    this.length[x] = length;
+    this.whole[x] = whole ? 1 : 0;
+    this.heads += length;
+  }
+
+  /** Keeps the fields in `list`. `whole`: the request has no body. False if there is no memory for it. */
+  keepFields(x: ExchangeSlot, list: FieldList, whole: boolean): boolean {
+    const { blocks, slab } = this.core;
+    const block = blocks.take();
+    if (block < 0) return false;
+    let at = block;
+    let buffer = NONE;
+    let to = saveList(list, block, block + BLOCK_BYTES);
+    if (to < 0) {
+      blocks.release(block);
+      buffer = slab.take();
+      if (buffer < 0) return false;
+      at = slab.dataStart(buffer);
+      to = saveList(list, at, slab.dataEnd(buffer));
+      if (to < 0) {
+        slab.release(buffer);
+        return false;
+      }
+    }
+    this.form[x] = FORM.FIELDS;
+    this.buffer[x] = buffer;
+    this.at[x] = at;
+    this.length[x] = to - at;
+    this.whole[x] = whole ? 1 : 0;
+    this.heads += to - at;
+    return true;
+  }
+
+  /** Keeps a piece of the body, in a buffer that the caller holds. False if the request can't be sent again from here on. */
+  keepData(x: ExchangeSlot, at: number, length: number, end: boolean): boolean {
+    if (this.form[x] === FORM.NONE) return false;
+    const { limits, services } = this.context;
+    const { body } = this;
+    // What waits, for a connection or for a tunnel to be agreed to, has no other place; it is bounded by its stream's window, or by
+    // holding its client back.
+    const bounded = this.exchanges.state[x] !== STATE.WAITING && !this.exchanges.asksForTunnel(x);
+    if (bounded) {
+      const full = body.total + this.heads > limits.http2.maxReplayBytes;
+      if (full) this.context.limited(LIMIT_REPLAY);
+      if (full || body.bytes[x] + length > services.replayBytes[this.exchanges.service[x]]) {
+        this.forget(x);
+        return false;
+      }
+    }
+    if (length > 0 && !body.append(x, at, length)) {
+      if (bounded) this.forget(x);
+      return false;
+    }
+    if (end) this.whole[x] = 1;
+    return true;
+  }
+
+  /** Whether a body of `length` octets may be kept; -1: of a length that is not known. */
+  roomFor(x: ExchangeSlot, length: number): boolean {
+    return length <= this.context.services.replayBytes[this.exchanges.service[x]];
+  }
+
+  /** Whether anything is kept. */
+  keeps(x: ExchangeSlot): boolean {
+    return this.form[x] !== FORM.NONE;
+  }
+
+  /** The request will not be sent again. */
+  forget(x: ExchangeSlot): void {
+    if (this.form[x] === FORM.NONE) return;
+    this.form[x] = FORM.NONE;
+    this.heads -= this.length[x];
+    if (this.buffer[x] === NONE) this.core.blocks.release(this.at[x]);
+    else this.context.slab.release(this.buffer[x]);
+    if (!this.body.empty(x)) this.body.clear(x);
+  }
+
+  /** A reference to the buffer of a head that was written for HTTP/1, for sending it. */
+  retainHead(x: ExchangeSlot): number {
+    const buffer = this.buffer[x];
+    this.context.slab.retain(buffer);
+    return buffer;
+  }
+
+  /** The fields that are kept go to `list`. */
+  restore(x: ExchangeSlot, list: FieldList): void {
+    restoreList(list, this.at[x], this.at[x] + this.length[x]);
+  }
+
+  /** Trailers of a request that waits. False if there is no memory for them. */
+  keepTrailers(x: ExchangeSlot, list: FieldList): boolean {
+    const { slab } = this.core;
+    const buffer = slab.take();
+    if (buffer < 0) return false;
+    const at = slab.dataStart(buffer);
+    const end = saveList(list, at, slab.dataEnd(buffer));
+    if (end < 0) {
+      slab.release(buffer);
+      return false;
+    }
+    this.trailersBuffer[x] = buffer + 1;
+    this.trailersLength[x] = end - at;
+    return true;
+  }
+
+  hasTrailers(x: ExchangeSlot): boolean {
+    return this.trailersBuffer[x] !== 0;
+  }
+
+  /** The trailers that waited go to `list`, which refers to where they lie until `dropTrailers`. */
+  restoreTrailers(x: ExchangeSlot, list: FieldList): void {
+    const { slab } = this.core;
+    const at = slab.dataStart(this.trailersBuffer[x] - 1);
+    restoreList(list, at, at + this.trailersLength[x]);
+  }
+
+  dropTrailers(x: ExchangeSlot): void {
+    if (this.trailersBuffer[x] === 0) return;
+    this.context.slab.release(this.trailersBuffer[x] - 1);
+    this.trailersBuffer[x] = 0;
+  }
+}

@@ -1,0 +1,348 @@
+// What the legs of an exchange can do, as switches on what they are. Nothing is decided here: lifecycle.ts decides, and the folders
+// http1 and http2 know how. Bytes that go straight from one leg to the other are in across.ts.
+
+import { FRAMING } from '../../http1/head.js';
+import type { Connection } from '../../http2/connection.js';
+import { H2_ERROR } from '../../http2/frame.js';
+import type { Core } from '../../http2/shared-state.js';
+import { STREAM } from '../../http2/streams.js';
+import { SOCKET } from '../../io/sockets.js';
+import { CLOSE } from '../connect/connections.js';
+import { VERSION } from '../connect/protocols.js';
+import type { Context } from '../context.js';
+import type { Http1Clients } from '../http1/clients.js';
+import type { Http1Endpoints } from '../http1/endpoints.js';
+import type { RequestWriter } from '../http1/request-writer.js';
+import type { Http1Sockets } from '../http1/sockets.js';
+import type { Http2Connections } from '../http2/connections.js';
+import type { RequestFields } from '../http2/request-fields.js';
+import type { Http2Streams } from '../http2/streams.js';
+import type { ExchangeSlot, SocketSlot } from '../slots.js';
+import { type Exchanges, LEG, STATE, UPGRADE } from './exchange.js';
+import { FORM, type KeptRequests } from './kept.js';
+
+const NONE = -1;
+
+/** Where the request that is to be sent is. */
+export const SOURCE = {
+  /** As it has just been read: `Http1Sockets.head`, or `Core.list`. */
+  FRESH: 0,
+  /** In the kept copy. */
+  KEPT: 1,
+  /** Queued, whole, on a connection that has taken nothing of it. */
+  QUEUED: 2,
+} as const;
+
+/** What `lease` returns beside DIAL codes. */
+export const LEASE = {
+  OK: 0,
+  /** The request waits in line. */
+  WAITS: 1,
+  /** The endpoint has not said that it takes WebSockets (RFC 8441 section 3). */
+  NO_WEBSOCKETS: -3,
+  /** There is no memory for it. */
+  MEMORY: -4,
+} as const;
+
+/** The folders that know how. */
+export interface Parts {
+  readonly http1: Http1Sockets;
+  readonly clients: Http1Clients;
+  readonly endpoints: Http1Endpoints;
+  readonly requests: RequestWriter;
+  readonly streams: Http2Streams;
+  readonly connections: Http2Connections;
+  readonly fields: RequestFields;
+}
+
+export class Legs {
+  constructor(
+    private readonly context: Context,
+    private readonly core: Core,
+    private readonly exchanges: Exchanges,
+    private readonly kept: KeptRequests,
+    private readonly parts: Parts,
+  ) {}
+
+  // The endpoint's leg.
+
+  /** Translates the head of the request for `version`. 0, NO_BUFFER or -H2_ERROR; NOT_KEPT if there is none. */
+  prepare(x: ExchangeSlot, version: number, source: number): number {
+    const { requests, fields } = this.parts;
+    if (source === SOURCE.QUEUED) return 0;
+    if (version === VERSION.HTTP1) {
+      if (source === SOURCE.KEPT) return requests.fromKept(x);
+      return this.exchanges.isStream(x) ? requests.fromList(x, this.core.list) : requests.fromHead(x);
+    }
+    if (source === SOURCE.KEPT) return fields.fromKept(x);
+    return this.exchanges.isStream(x) ? 0 : fields.fromHead(x);
+  }
+
+  /** Gives up what `prepare` has made. */
+  unprepare(): void {
+    this.parts.requests.drop();
+  }
+
+  /** Whether a request that is at `source` can be sent in `version`. */
+  canSend(x: ExchangeSlot, version: number, source: number): boolean {
+    const { kept } = this;
+    if (source === SOURCE.FRESH) return true;
+    if (source === SOURCE.QUEUED && version === VERSION.HTTP1) return true;
+    if (kept.form[x] === FORM.NONE) return false;
+    // An upgrade is said again as its client has said it.
+    const other = kept.form[x] === FORM.FIELDS && version === VERSION.HTTP1 && !this.exchanges.isStream(x);
+    return !other || this.exchanges.upgrade[x] === UPGRADE.NONE;
+  }
+
+  /** Gets a connection to `endpoint`, or a place in the line for one. A LEASE, or a DIAL code. */
+  lease(x: ExchangeSlot, endpoint: number, version: number, fresh: boolean): number {
+    const { connections, endpoints } = this.parts;
+    if (version === VERSION.HTTP1) return endpoints.lease(x, endpoint, fresh);
+    const connection = connections.pool.ready(endpoint);
+    if (connection !== null) return this.open(x, connection);
+    if (this.kept.form[x] === FORM.NONE) return LEASE.MEMORY;
+    const result = connections.pool.wait(x, endpoint);
+    return result < 0 ? result : LEASE.WAITS;
+  }
+
+  /** Leaves the line for a connection that is ready. A LEASE; LEASE.WAITS where there is none. */
+  leaveLine(x: ExchangeSlot): number {
+    const { pool } = this.parts.connections;
+    const connection = pool.ready(this.exchanges.endpoint[x]);
+    if (connection === null) return LEASE.WAITS;
+    pool.leave(x);
+    return this.open(x, connection);
+  }
+
+  /** Sends the request on the leg that has been leased. `from`: the connection it is queued on. False if the slab is out. */
+  send(x: ExchangeSlot, source: number, from: number): boolean {
+    const { exchanges, kept } = this;
+    const { requests, http1, fields } = this.parts;
+    if (exchanges.kind[x] === LEG.HTTP2) return fields.send(x, source === SOURCE.KEPT);
+    const socket = exchanges.endpointSocket(x);
+    if (source === SOURCE.QUEUED) {
+      this.context.sockets.moveQueue(from, socket);
+      http1.sending[socket] = http1.sending[from];
+      return true;
+    }
+    requests.send(socket);
+    if (source !== SOURCE.KEPT) return true;
+    if (!requests.sendKept(x, socket)) return false;
+    if (!kept.hasTrailers(x)) return true;
+    kept.restoreTrailers(x, this.core.spare);
+    const sent = requests.trailers(socket, this.core.spare);
+    kept.dropTrailers(x);
+    kept.forget(x);
+    return sent === 0;
+  }
+
+  /** Takes the exchange off an endpoint that has not processed it. Returns the socket that it was queued on, or -1. */
+  takeBack(x: ExchangeSlot): SocketSlot | -1 {
+    const { exchanges, context } = this;
+    const { http1, endpoints } = this.parts;
+    const socket = exchanges.kind[x] === LEG.HTTP1 ? exchanges.endpointSocket(x) : NONE;
+    if (socket === NONE) this.parts.connections.pool.leave(x);
+    else endpoints.part(x, socket as SocketSlot);
+    if (!exchanges.isStream(x)) {
+      // Whoever the client waited for will not report to it any more; if the next is as slow, it is held back anew.
+      const client = exchanges.clientSocket(x);
+      http1.resetFlow(client);
+      if (exchanges.whole[x] === 0) context.sockets.resume(client);
+    }
+    return socket as SocketSlot | -1;
+  }
+
+  /** Ends the endpoint's leg, whatever it is at. Returns an HTTP/2 connection that has one place more, for `reuse`. */
+  leave(x: ExchangeSlot, code: number, reason: number): Connection | null {
+    const { exchanges } = this;
+    switch (exchanges.kind[x]) {
+      case LEG.HTTP1:
+        this.parts.endpoints.drop(x, exchanges.endpointSocket(x), reason);
+        return null;
+      case LEG.HTTP2:
+        return this.parts.streams.leave(x, code);
+      case LEG.LINE:
+        this.parts.connections.pool.leave(x);
+        return null;
+      default:
+        return null;
+    }
+  }
+
+  reuse(connection: Connection | null): void {
+    if (connection !== null) this.parts.connections.reuse(connection);
+  }
+
+  /** Whether the connection to the endpoint is still being made. */
+  dialling(x: ExchangeSlot): boolean {
+    const { exchanges } = this;
+    if (exchanges.kind[x] !== LEG.HTTP1) return false;
+    return (this.context.sockets.flags[exchanges.endpointSocket(x)] & SOCKET.CONNECTING) !== 0;
+  }
+
+  /** Whether nothing of the request has gone to the endpoint, and all of it is queued. */
+  untouched(x: ExchangeSlot): boolean {
+    const { exchanges, context } = this;
+    if (exchanges.kind[x] !== LEG.HTTP1) return false;
+    const socket = exchanges.endpointSocket(x);
+    return this.parts.http1.sent[socket] === 0 && (context.sockets.flags[socket] & SOCKET.SENDING) === 0;
+  }
+
+  /** Whether a send is under way, so that it is not known how much of the request has gone. */
+  sending(x: ExchangeSlot): boolean {
+    const { exchanges, context } = this;
+    if (exchanges.kind[x] !== LEG.HTTP1) return false;
+    return (context.sockets.flags[exchanges.endpointSocket(x)] & SOCKET.SENDING) !== 0;
+  }
+
+  /** When anything last came from the endpoint or went there, ms. */
+  activeEndpoint(x: ExchangeSlot): number {
+    const { exchanges } = this;
+    switch (exchanges.kind[x]) {
+      case LEG.HTTP1:
+        return this.context.connections.active[exchanges.id[x]];
+      case LEG.HTTP2:
+        return this.core.streams.active[exchanges.id[x]];
+      default:
+        return 0;
+    }
+  }
+
+  /** Whether any byte of the response has come from an endpoint that speaks HTTP/1. */
+  heard(x: ExchangeSlot): boolean {
+    const { exchanges } = this;
+    return exchanges.kind[x] === LEG.HTTP1 && this.parts.http1.heard[exchanges.endpointSocket(x)] === 1;
+  }
+
+  /** Closes the idle connections of an endpoint that is not what they were made for. */
+  closeIdle(endpoint: number): void {
+    this.parts.endpoints.idle.closeOf(endpoint);
+  }
+
+  /** Whether a body that does not move is held up by the endpoint: it takes nothing of a request, or gives nothing of a response. */
+  endpointHolds(x: ExchangeSlot): boolean {
+    const { exchanges, context, core } = this;
+    const { queued } = context.sockets;
+    if (exchanges.answered(x)) {
+      if (exchanges.isStream(x)) return core.pending.empty(exchanges.clientStream(x));
+      return queued[exchanges.clientSocket(x)] === 0 && !this.spliceBlocked(x, false);
+    }
+    if (exchanges.kind[x] === LEG.HTTP2) return !core.pending.empty(exchanges.endpointStream(x));
+    if (exchanges.kind[x] !== LEG.HTTP1) return false;
+    return queued[exchanges.endpointSocket(x)] > 0 || this.spliceBlocked(x, true);
+  }
+
+  // The client's leg.
+
+  /** First value in the metrics of the listener that the client has come by. */
+  meter(x: ExchangeSlot): number {
+    const { exchanges, core, context } = this;
+    if (!exchanges.isStream(x)) return context.connections.meter[exchanges.clientSocket(x)];
+    const connection = core.streams.connection[exchanges.clientStream(x)];
+    return connection === null ? 0 : context.connections.meter[connection.socket];
+  }
+
+  activeClient(x: ExchangeSlot): number {
+    const { exchanges } = this;
+    return exchanges.isStream(x)
+      ? this.core.streams.active[exchanges.clientStream(x)]
+      : this.context.connections.active[exchanges.clientSocket(x)];
+  }
+
+  /** Whether the client has been given all of its response, and it is on its way. */
+  clientEnded(x: ExchangeSlot): boolean {
+    return this.exchanges.isStream(x) ? this.parts.streams.ended(x) : true;
+  }
+
+  /** The client has its response: its stream ends, or its connection goes on to the next request. */
+  next(x: ExchangeSlot): void {
+    const { exchanges, parts } = this;
+    if (!exchanges.isStream(x)) {
+      parts.clients.next(exchanges.clientSocket(x));
+      return;
+    }
+    // Without memory for what it should have got, its end has not gone out.
+    parts.streams.finish(x, parts.streams.ended(x) ? H2_ERROR.NO_ERROR : H2_ERROR.INTERNAL_ERROR);
+  }
+
+  /** A response that can't be brought to its end: the client must not take it for whole. */
+  cut(x: ExchangeSlot, code: number, reason: number): void {
+    const { exchanges, context, parts } = this;
+    if (exchanges.isStream(x)) {
+      parts.streams.finish(x, code);
+      return;
+    }
+    const client = exchanges.clientSocket(x);
+    parts.http1.keep[client] = 0;
+    exchanges.state[x] = STATE.OWN;
+    // Chunked or with a length the missing end shows; a body that ends with the connection needs a reset.
+    if (reason === CLOSE.TIMEOUT || parts.http1.framingOut[client] === FRAMING.CLOSE)
+      context.connections.abort(client, reason);
+    else context.connections.closeWhenSent(client, reason);
+  }
+
+  /** The client has left. */
+  close(x: ExchangeSlot, reason: number): void {
+    const { exchanges, context, parts } = this;
+    if (exchanges.isStream(x)) parts.streams.finish(x, H2_ERROR.CANCEL);
+    else {
+      exchanges.state[x] = STATE.OWN;
+      context.connections.close(exchanges.clientSocket(x), reason);
+    }
+  }
+
+  /** The proxy's own answer has been queued: the client's connection ends, or its stream once that is sent. */
+  afterAnswer(x: ExchangeSlot, reason: number): void {
+    const { exchanges, parts } = this;
+    exchanges.state[x] = STATE.OWN;
+    if (!exchanges.isStream(x)) parts.clients.linger(exchanges.clientSocket(x), reason);
+    else if (parts.streams.ended(x)) this.next(x);
+  }
+
+  // Both.
+
+  /** Whether one side of a tunnel has ended. */
+  halfClosed(x: ExchangeSlot): boolean {
+    return this.clientSaidAll(x) || this.endpointSaidAll(x);
+  }
+
+  /** Whether both have, and all that they said is on its way. */
+  tunnelEnded(x: ExchangeSlot): boolean {
+    return this.clientSaidAll(x) && this.endpointSaidAll(x) && !this.tunnelHolds(x);
+  }
+
+  private open(x: ExchangeSlot, connection: Connection): number {
+    if (this.exchanges.upgrade[x] !== UPGRADE.NONE && this.exchanges.tunnelsInHttp2(x) && !connection.peerConnect)
+      return LEASE.NO_WEBSOCKETS;
+    return this.parts.streams.open(x, connection) ? LEASE.OK : LEASE.MEMORY;
+  }
+
+  /** Whether a splice is held up by its destination: of the request, or of the response. */
+  private spliceBlocked(x: ExchangeSlot, request: boolean): boolean {
+    const { exchanges, context } = this;
+    if (exchanges.isStream(x)) return false;
+    if (request) return context.splicer.blocked(exchanges.clientSocket(x));
+    return exchanges.kind[x] === LEG.HTTP1 && context.splicer.blocked(exchanges.endpointSocket(x));
+  }
+
+  private clientSaidAll(x: ExchangeSlot): boolean {
+    const { exchanges, context, core } = this;
+    return exchanges.isStream(x)
+      ? (core.streams.state[exchanges.clientStream(x)] & STREAM.REMOTE_END) !== 0
+      : (context.sockets.flags[exchanges.clientSocket(x)] & SOCKET.EOF) !== 0;
+  }
+
+  private endpointSaidAll(x: ExchangeSlot): boolean {
+    const { exchanges, context, core } = this;
+    return exchanges.kind[x] === LEG.HTTP2
+      ? (core.streams.state[exchanges.endpointStream(x)] & STREAM.REMOTE_END) !== 0
+      : (context.sockets.flags[exchanges.endpointSocket(x)] & SOCKET.EOF) !== 0;
+  }
+
+  /** Whether something that was said waits at a window. */
+  private tunnelHolds(x: ExchangeSlot): boolean {
+    const { exchanges, core } = this;
+    if (exchanges.isStream(x) && !core.pending.empty(exchanges.clientStream(x))) return true;
+    return exchanges.kind[x] === LEG.HTTP2 && !core.pending.empty(exchanges.endpointStream(x));
+  }
+}

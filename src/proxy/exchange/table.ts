@@ -1,0 +1,139 @@
+// What may happen to an exchange, and what is to be done then.
+//
+// A request comes (REQUEST) and is dispatched: an endpoint is picked, a connection leased or dialled, or the request waits in line for
+// one (WAITING). Once it is on its way (SENT) five things can go wrong, which differ in what they say:
+//
+//   UNDIALLED      no connection could be made: nothing was processed, so the request goes elsewhere, whatever its method
+//   MISUNDERSTOOD  the endpoint speaks the other version: nothing was processed, so the same endpoint is asked again
+//   REFUSED        the endpoint says that it has processed nothing: the request is sent again, if that is in the budget
+//   LOST           the connection ended: sent again if nothing of it can have been processed, or processing it twice does no harm
+//   FAILED         the endpoint broke the rules, or took too long: it is to blame
+//
+// Its response begins (RESPONDED) and the client gets it (ANSWERING), until the endpoint has said all (ENDED); what the client has not
+// taken by then is flushed (FLUSHING, FLUSHED). From ANSWERING on nothing can be sent again: what goes wrong cuts the response off.
+// Or the two agree on a tunnel (AGREED), which is accounted for at once and ends when both sides have ended. The client may leave at
+// any time (LEFT), and the proxy may have a reason of its own to answer (GIVE_UP): both say nothing about the endpoint.
+import { STATE } from './exchange.js';
+
+/** What happens. */
+export const EVENT = {
+  REQUEST: 0,
+  READY: 1,
+  UNDIALLED: 2,
+  MISUNDERSTOOD: 3,
+  REFUSED: 4,
+  LOST: 5,
+  FAILED: 6,
+  RESPONDED: 7,
+  AGREED: 8,
+  ENDED: 9,
+  FLUSHED: 10,
+  LEFT: 11,
+  GIVE_UP: 12,
+} as const;
+export const EVENTS = Object.keys(EVENT) as (keyof typeof EVENT)[];
+
+/** What is done. */
+export const ACTION = {
+  /** Can't happen: whoever reports it is wrong. */
+  IMPOSSIBLE: 0,
+  /** Nothing: it concerns a leg that has done its part. */
+  NONE: 1,
+  /** Find an endpoint, and send the request to it. */
+  DISPATCH: 2,
+  /** Leave the line for the connection that is ready. */
+  SEND: 3,
+  /** Send the request to another endpoint. */
+  FAILOVER: 4,
+  /** Send it to the same endpoint, in the other version. */
+  TRANSLATE: 5,
+  /** Send it again if the budget allows, else tell the client that it was refused. */
+  RETRY: 6,
+  /** Send it again if it may be, else blame the endpoint. */
+  RETRY_OR_BLAME: 7,
+  /** Account for a failure of the endpoint, and answer in the proxy's own name. */
+  BLAME: 8,
+  /** Note status and latency; the request will not be sent again. */
+  BEGIN: 9,
+  /** The two legs become a tunnel. */
+  TUNNEL: 10,
+  /** Wait until the client has all of the response. */
+  FLUSH: 11,
+  /** Account for the exchange, and go on with the client's next request. */
+  COMPLETE: 12,
+  /** Account for a failure of the endpoint; the client must not take what it has got for whole. */
+  CUT: 13,
+  /** Take the exchange from its endpoint, which is not to blame, and end the client's leg. */
+  ABANDON: 14,
+  /** Take it from its endpoint, which is not to blame, and answer in the proxy's own name. */
+  ANSWER: 15,
+  /** As CUT, but the endpoint is not to blame. */
+  CUT_ABANDONED: 16,
+  /** The tunnel ends if both sides have ended. */
+  TUNNEL_FLUSHED: 17,
+  /** The tunnel breaks: the client hears of it by a reset after what came before. */
+  TUNNEL_BROKEN: 18,
+  /** The tunnel's client has left. */
+  TUNNEL_LEFT: 19,
+  /** The proxy's own answer is out. */
+  END: 20,
+} as const;
+export const ACTIONS = Object.keys(ACTION) as (keyof typeof ACTION)[];
+
+type Row = Partial<Record<keyof typeof EVENT, keyof typeof ACTION>>;
+
+/** By state: what each event leads to. What is not named is impossible. */
+const ROWS: Readonly<Record<keyof typeof STATE, Row>> = {
+  FREE: { REQUEST: 'DISPATCH', LEFT: 'ABANDON', GIVE_UP: 'ANSWER', FLUSHED: 'NONE' },
+  WAITING: {
+    READY: 'SEND',
+    UNDIALLED: 'FAILOVER',
+    MISUNDERSTOOD: 'TRANSLATE',
+    LEFT: 'ABANDON',
+    GIVE_UP: 'ANSWER',
+  },
+  SENT: {
+    UNDIALLED: 'FAILOVER',
+    MISUNDERSTOOD: 'TRANSLATE',
+    REFUSED: 'RETRY',
+    LOST: 'RETRY_OR_BLAME',
+    FAILED: 'BLAME',
+    RESPONDED: 'BEGIN',
+    LEFT: 'ABANDON',
+    GIVE_UP: 'ANSWER',
+  },
+  ANSWERING: {
+    REFUSED: 'CUT',
+    LOST: 'CUT',
+    FAILED: 'CUT',
+    AGREED: 'TUNNEL',
+    ENDED: 'FLUSH',
+    FLUSHED: 'NONE',
+    LEFT: 'ABANDON',
+    GIVE_UP: 'CUT_ABANDONED',
+  },
+  FLUSHING: {
+    REFUSED: 'NONE',
+    LOST: 'NONE',
+    FAILED: 'NONE',
+    FLUSHED: 'COMPLETE',
+    LEFT: 'ABANDON',
+    GIVE_UP: 'CUT_ABANDONED',
+  },
+  TUNNEL: {
+    REFUSED: 'TUNNEL_BROKEN',
+    LOST: 'TUNNEL_BROKEN',
+    FAILED: 'TUNNEL_BROKEN',
+    FLUSHED: 'TUNNEL_FLUSHED',
+    LEFT: 'TUNNEL_LEFT',
+    GIVE_UP: 'TUNNEL_BROKEN',
+  },
+  OWN: { FLUSHED: 'END', LEFT: 'ABANDON', GIVE_UP: 'NONE', ENDED: 'NONE' },
+};
+
+const STATES = Object.keys(STATE) as (keyof typeof STATE)[];
+
+/** `TABLE[state * EVENTS.length + event]` is an ACTION. */
+export const TABLE = Uint8Array.from(
+  STATES.flatMap((state) => EVENTS.map((event) => ACTION[ROWS[state][event] ?? 'IMPOSSIBLE'])),
+);

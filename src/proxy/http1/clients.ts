@@ -1,0 +1,218 @@
+// Clients that speak HTTP/1: what happens on their sockets, and what becomes of a connection when an exchange is over.
+import { VERDICT } from '../../detect/matcher.js';
+import { ERRNO } from '../../io/abi.js';
+import { SOCKET } from '../../io/sockets.js';
+import { PUMP } from '../../io/splice.js';
+import { LIMITS } from '../../metrics/layout.js';
+import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
+import type { Context } from '../context.js';
+import { type Exchanges, STATE } from '../exchange/exchange.js';
+import { WHY } from '../exchange/reasons.js';
+import type { Reports } from '../exchange/reports.js';
+import type { ExchangeSlot, SocketSlot } from '../slots.js';
+import type { BodyRelay } from './bodies.js';
+import type { RequestReader } from './request-reader.js';
+import { type Http1Sockets, REQUEST } from './sockets.js';
+
+/** While draining, a connection idle for this long is ended: a client that was about to send would have. */
+const DRAIN_IDLE_MS = 1000;
+/** How long and how much is read from a client that has been answered before it finished its request. */
+const LINGER_MS = 2000;
+const LINGER_BYTES = 1024 * 1024;
+const LIMIT = {
+  HEADER_TIME: LIMITS.indexOf('header-time'),
+  IDLE_TIME: LIMITS.indexOf('idle-time'),
+} as const;
+
+export class Http1Clients {
+  private readonly lingered: Int32Array;
+
+  constructor(
+    private readonly context: Context,
+    private readonly exchanges: Exchanges,
+    private readonly http1: Http1Sockets,
+    private readonly requests: RequestReader,
+    private readonly bodies: BodyRelay,
+    private readonly reports: Reports,
+  ) {
+    this.lingered = new Int32Array(context.sockets.capacity);
+  }
+
+  /** A client's connection that speaks HTTP/1; what it has sent is in its inbox. */
+  open(client: SocketSlot): void {
+    const { sockets, inbox } = this.context;
+    sockets.kind[client] = SOCKET_KIND.HTTP1_CLIENT;
+    this.http1.openClient(client);
+    this.exchanges.clear(this.exchanges.ofSocket(client), this.context.serviceFor(client, VERDICT.HTTP1));
+    this.armIdle(client);
+    if (inbox.empty(client)) sockets.receiveOnce(client);
+    else this.requests.advance(client);
+  }
+
+  data(client: SocketSlot, bid: number, at: number, length: number): void {
+    this.context.connections.active[client] = this.context.reactor.now;
+    this.requests.data(client, bid, at, length);
+  }
+
+  eof(client: SocketSlot): void {
+    const { inbox, connections } = this.context;
+    const { http1, exchanges } = this;
+    const { control } = this.reports;
+    const x = exchanges.ofSocket(client);
+    // It still wants its response, and those to the requests that it sent before it ended.
+    if (http1.request[client] === REQUEST.COMPLETE) {
+      control.uploaded(x);
+      return;
+    }
+    http1.keep[client] = 0;
+    if (http1.request[client] === REQUEST.HEAD && inbox.empty(client)) {
+      connections.close(client, CLOSE.OK);
+      return;
+    }
+    control.truncated(x);
+  }
+
+  /** The client is gone, or takes nothing more. */
+  failed(client: SocketSlot, errno: number): void {
+    this.reports.control.left(this.exchanges.ofSocket(client), errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET);
+  }
+
+  paused(client: SocketSlot): void {
+    const endpoint = this.reports.across.facing(client);
+    if (endpoint >= 0) this.bodies.paused(client, endpoint as SocketSlot);
+  }
+
+  /** All that was queued is sent. */
+  drained(client: SocketSlot): void {
+    this.reports.across.responseDrained(this.exchanges.ofSocket(client));
+  }
+
+  /** Spliced bytes of a request are to be moved. */
+  pump(client: SocketSlot): void {
+    const { across } = this.reports;
+    const endpoint = across.facing(client);
+    if (endpoint < 0) return;
+    switch (this.bodies.pump(client, endpoint as SocketSlot)) {
+      case PUMP.WAIT:
+      case PUMP.SLOW:
+        return;
+      case PUMP.DONE:
+        this.requests.complete(client);
+        return;
+      case PUMP.EOF:
+        this.context.sockets.flags[client] |= SOCKET.EOF;
+        this.eof(client);
+        return;
+      case PUMP.DESTINATION_FAILED:
+        across.endpointSendFailed(endpoint as SocketSlot);
+        return;
+      default:
+        this.failed(client, this.context.splicer.errno);
+    }
+  }
+
+  /** The client has its response: on to its next request, or to the end of its connection. */
+  next(client: SocketSlot): void {
+    const { sockets, connections, inbox, reactor } = this.context;
+    const { http1, exchanges } = this;
+    const x = exchanges.ofSocket(client);
+    const whole = http1.request[client] === REQUEST.COMPLETE;
+    const ended = (sockets.flags[client] & SOCKET.EOF) !== 0;
+    if (http1.keep[client] === 1 && whole && !(ended && inbox.empty(client))) {
+      http1.request[client] = REQUEST.HEAD;
+      http1.headSince[client] = 0;
+      http1.scanned[client] = 0;
+      exchanges.state[x] = STATE.FREE;
+      connections.active[client] = reactor.now;
+      http1.resetFlow(client);
+      if (!inbox.empty(client)) {
+        this.requests.advance(client);
+        // What is left is the beginning of a request that will never be whole.
+        if (ended && sockets.kind[client] === SOCKET_KIND.HTTP1_CLIENT && !connections.closed(client)) this.eof(client);
+      } else {
+        this.armIdle(client);
+        sockets.resume(client);
+      }
+      return;
+    }
+    exchanges.state[x] = STATE.OWN;
+    if (whole && inbox.empty(client)) connections.closeWhenSent(client, CLOSE.OK);
+    else this.linger(client, CLOSE.OK);
+  }
+
+  /** Reads on from a client that was answered early, so that a reset does not take the answer away (RFC 9112 section 9.6). */
+  linger(client: SocketSlot, reason: number): void {
+    const { sockets, inbox, wheel, reactor, connections } = this.context;
+    inbox.clear(client);
+    if ((sockets.flags[client] & SOCKET.EOF) !== 0) {
+      connections.closeWhenSent(client, reason);
+      return;
+    }
+    sockets.kind[client] = SOCKET_KIND.LINGER;
+    this.lingered[client] = 0;
+    sockets.shutdown(client);
+    sockets.resume(client);
+    wheel.schedule(client, reactor.now + LINGER_MS);
+  }
+
+  lingerData(client: SocketSlot, bid: number, length: number): void {
+    const { slab, connections } = this.context;
+    slab.release(bid);
+    this.lingered[client] += length;
+    if (this.lingered[client] > LINGER_BYTES) connections.close(client, CLOSE.OK);
+  }
+
+  /** The timer of a client between requests. Armed again unless its time is over. */
+  timer(client: SocketSlot): void {
+    const { reactor, connections, inbox, limits, wheel, draining } = this.context;
+    const { http1 } = limits;
+    let deadline: number;
+    if (inbox.empty(client)) {
+      const idle = draining ? Math.min(DRAIN_IDLE_MS, http1.idleTimeoutMs || DRAIN_IDLE_MS) : http1.idleTimeoutMs;
+      if (idle === 0) return;
+      deadline = connections.active[client] + idle;
+      if (reactor.now >= deadline) {
+        if (!draining) this.context.limited(LIMIT.IDLE_TIME);
+        connections.close(client, draining ? CLOSE.DRAIN : CLOSE.TIMEOUT);
+        return;
+      }
+    } else {
+      if (http1.headerTimeoutMs === 0) return;
+      deadline = this.http1.headSince[client] + http1.headerTimeoutMs;
+      if (reactor.now >= deadline) {
+        this.context.limited(LIMIT.HEADER_TIME);
+        this.reports.control.giveUp(this.exchanges.ofSocket(client), 408, WHY.HEADER_TIMEOUT);
+        return;
+      }
+    }
+    wheel.schedule(client, Math.max(deadline, reactor.now + 1));
+  }
+
+  exchange(client: SocketSlot): ExchangeSlot {
+    return this.exchanges.ofSocket(client);
+  }
+
+  /** Whether the client is between requests, or in the middle of a head. */
+  between(client: SocketSlot): boolean {
+    return this.http1.request[client] === REQUEST.HEAD;
+  }
+
+  /** After the configuration changed or a drain began: looks at the deadline of an idle client anew. */
+  reconsider(client: SocketSlot): void {
+    const { wheel, reactor, inbox } = this.context;
+    if (this.between(client) && inbox.empty(client)) wheel.pull(client, reactor.clock() + 1);
+  }
+
+  /** Whether nothing more can come of the client's connection. */
+  ending(client: SocketSlot): boolean {
+    const { sockets, inbox } = this.context;
+    return (sockets.flags[client] & SOCKET.EOF) !== 0 && inbox.empty(client);
+  }
+
+  /** Arms the idle deadline; a later one is found when the timer fires. */
+  private armIdle(client: SocketSlot): void {
+    const { wheel, reactor, limits } = this.context;
+    const idle = this.context.draining ? DRAIN_IDLE_MS : limits.http1.idleTimeoutMs;
+    if (idle > 0) wheel.pull(client, reactor.now + idle);
+  }
+}

@@ -1,0 +1,243 @@
+// Connections to endpoints that speak HTTP/1: leased from the pool of idle ones or dialled, given back or closed. What happens on them
+// while they serve an exchange is told to whoever decides.
+import { ERRNO } from '../../io/abi.js';
+import { SOCKET } from '../../io/sockets.js';
+import { PUMP } from '../../io/splice.js';
+import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
+import { type Caller, type Dialer, PURPOSE } from '../connect/dialer.js';
+import type { IdlePool } from '../connect/idle-pool.js';
+import type { Context } from '../context.js';
+import { type Exchanges, LEG, STATE } from '../exchange/exchange.js';
+import { WHY } from '../exchange/reasons.js';
+import type { Reports } from '../exchange/reports.js';
+import type { ExchangeSlot, SocketSlot } from '../slots.js';
+import type { BodyRelay } from './bodies.js';
+import { ResponseReader } from './response-reader.js';
+import { ENDED, FLOW, type Http1Sockets, RESPONSE, SENDING } from './sockets.js';
+
+const NONE = -1;
+
+export class Http1Endpoints implements Caller {
+  readonly reader: ResponseReader;
+
+  constructor(
+    private readonly context: Context,
+    private readonly exchanges: Exchanges,
+    private readonly http1: Http1Sockets,
+    private readonly bodies: BodyRelay,
+    private readonly dialer: Dialer,
+    readonly idle: IdlePool,
+    private readonly reports: Reports,
+  ) {
+    this.reader = new ResponseReader(context, exchanges, http1, reports, (socket) => this.release(socket));
+    dialer.serve(PURPOSE.HTTP1, this);
+  }
+
+  /** Gives the exchange a connection to `endpoint`: an idle one unless it must be `fresh`, or one that is dialled. 0 or a DIAL code. */
+  lease(x: ExchangeSlot, endpoint: number, fresh: boolean): number {
+    const { context, http1, exchanges } = this;
+    let socket: number = fresh ? NONE : this.idle.take(endpoint);
+    if (socket < 0) {
+      socket = this.dialer.dial(endpoint, PURPOSE.HTTP1);
+      if (socket < 0) return socket;
+      http1.openEndpoint(socket as SocketSlot);
+    }
+    http1.link(socket as SocketSlot, x);
+    context.connections.active[socket] = context.reactor.now;
+    exchanges.kind[x] = LEG.HTTP1;
+    exchanges.id[x] = socket;
+    return 0;
+  }
+
+  /** Takes over a connection that was made for something else: it serves requests like one of the pool. */
+  adopt(socket: SocketSlot): void {
+    const { sockets } = this.context;
+    sockets.peer[socket] = NONE;
+    this.http1.openEndpoint(socket);
+    // By the time a request comes it has been idle, and may be stale, like one that has served.
+    this.http1.served[socket] = 1;
+    if (sockets.kind[socket] === SOCKET_KIND.DIALLING) this.dialer.reassign(socket, PURPOSE.HTTP1);
+    else {
+      sockets.kind[socket] = SOCKET_KIND.HTTP1_ENDPOINT;
+      this.idle.release(socket);
+    }
+  }
+
+  /** The exchange has had its response: the connection goes back to the pool if it can be used again. */
+  release(socket: SocketSlot): void {
+    const { http1, exchanges } = this;
+    const { sockets, inbox, splicer, connections } = this.context;
+    const x = http1.exchange(socket) as ExchangeSlot;
+    const reusable =
+      http1.reusable[socket] === 1 &&
+      exchanges.whole[x] === 1 &&
+      http1.sending[socket] === SENDING.DONE &&
+      inbox.empty(socket) &&
+      sockets.queued[socket] === 0 &&
+      (sockets.flags[socket] & (SOCKET.EOF | SOCKET.CLOSED)) === 0;
+    this.part(x, socket);
+    splicer.stop(socket);
+    if (!reusable) {
+      connections.close(socket, CLOSE.OK);
+      return;
+    }
+    http1.served[socket]++;
+    http1.resetFlow(socket);
+    sockets.resume(socket);
+    this.idle.release(socket);
+  }
+
+  /** Parts exchange and connection: what becomes of the connection is the caller's to say. */
+  part(x: ExchangeSlot, socket: SocketSlot): void {
+    const { http1, exchanges, context } = this;
+    http1.unlink(socket);
+    exchanges.kind[x] = LEG.NONE;
+    if (exchanges.isStream(x)) return;
+    const client = exchanges.clientSocket(x);
+    context.splicer.stop(client);
+  }
+
+  /** The exchange ends before its time: so does the connection. */
+  drop(x: ExchangeSlot, socket: SocketSlot, reason: number): void {
+    const { splicer, connections } = this.context;
+    this.part(x, socket);
+    splicer.stop(socket);
+    connections.close(socket, reason);
+  }
+
+  // A dial has ended.
+
+  ready(socket: SocketSlot): void {
+    const { sockets } = this.context;
+    sockets.kind[socket] = SOCKET_KIND.HTTP1_ENDPOINT;
+    sockets.resume(socket);
+    if (this.http1.exchange(socket) < 0) this.idle.release(socket);
+  }
+
+  failed(socket: SocketSlot, reason: number): void {
+    const x = this.http1.exchange(socket);
+    if (x >= 0)
+      this.reports.control.undialled(
+        x as ExchangeSlot,
+        reason === CLOSE.TIMEOUT ? WHY.CONNECT_TIMEOUT : WHY.CONNECT_FAILED,
+      );
+  }
+
+  // Events of connections that stand.
+
+  data(socket: SocketSlot, bid: number, at: number, length: number): void {
+    const { connections, reactor, slab } = this.context;
+    connections.active[socket] = reactor.now;
+    if (this.http1.exchange(socket) < 0) {
+      // Nobody asked: this connection can't be trusted with a request.
+      slab.release(bid);
+      this.idle.remove(socket);
+      connections.close(socket, CLOSE.PROTOCOL);
+      return;
+    }
+    this.reader.data(socket, bid, at, length);
+  }
+
+  eof(socket: SocketSlot): void {
+    this.ended(socket, CLOSE.OK);
+  }
+
+  broken(socket: SocketSlot, errno: number): void {
+    this.ended(socket, errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET);
+  }
+
+  /** The endpoint takes no more of the request; a response may still come. */
+  sendFailed(socket: SocketSlot): void {
+    const { http1, exchanges } = this;
+    const { sockets } = this.context;
+    const x = http1.exchange(socket);
+    if (x < 0) {
+      this.ended(socket, CLOSE.RESET);
+      return;
+    }
+    // What can be sent again need not wait for a response that is not likely to come.
+    if (this.stale(socket) && exchanges.state[x] === STATE.SENT && this.reports.control.retry(x as ExchangeSlot))
+      return;
+    sockets.dropQueue(socket);
+    http1.reusable[socket] = 0;
+    http1.sending[socket] = SENDING.REFUSED;
+    if ((sockets.flags[socket] & SOCKET.EOF) !== 0 || http1.ended[socket] !== ENDED.NO) this.ended(socket, CLOSE.RESET);
+    else {
+      this.reports.across.requestRefused(x as ExchangeSlot);
+      if (http1.flow[socket] === FLOW.COPY) sockets.resume(socket);
+    }
+  }
+
+  /** The receive of a connection whose body is to be spliced is off. */
+  paused(socket: SocketSlot): void {
+    const client = this.reports.across.facing(socket);
+    if (client >= 0) this.bodies.paused(socket, client as SocketSlot);
+  }
+
+  /** All that was queued is sent. */
+  drained(socket: SocketSlot): void {
+    const { ended } = this.http1;
+    const x = this.http1.exchange(socket);
+    if (x < 0) return;
+    if (ended[socket] !== ENDED.NO) this.ended(socket, ended[socket] === ENDED.CLOSED ? CLOSE.OK : CLOSE.RESET);
+    else this.reports.across.requestDrained(x as ExchangeSlot);
+  }
+
+  /** Spliced bytes of a response are to be moved. */
+  pump(socket: SocketSlot): void {
+    const { control, across } = this.reports;
+    const client = across.facing(socket);
+    if (client < 0) return;
+    const x = this.http1.exchange(socket) as ExchangeSlot;
+    const result = this.bodies.pump(socket, client as SocketSlot);
+    switch (result) {
+      case PUMP.WAIT:
+      case PUMP.SLOW:
+        return;
+      case PUMP.DONE:
+        this.release(socket);
+        control.ended(x);
+        return;
+      case PUMP.EOF:
+        this.context.sockets.flags[socket] |= SOCKET.EOF;
+        this.ended(socket, CLOSE.OK);
+        return;
+      case PUMP.DESTINATION_FAILED:
+        control.left(x, CLOSE.RESET);
+        return;
+      default:
+        this.ended(socket, CLOSE.RESET);
+    }
+  }
+
+  /** An idle connection's time; all else is bounded by the client's leg. */
+  timer(socket: SocketSlot): void {
+    if (this.idle.holds(socket)) this.idle.timer(socket);
+  }
+
+  /** Whether the connection may have been closed before the request reached it: it is one of the pool, and nothing has come. */
+  stale(socket: SocketSlot): boolean {
+    return this.http1.served[socket] > 0 && this.http1.heard[socket] === 0;
+  }
+
+  /** The connection has ended, or its direction towards us has. */
+  private ended(socket: SocketSlot, reason: number): void {
+    const { http1 } = this;
+    const { sockets, connections } = this.context;
+    const x = http1.exchange(socket);
+    if (x < 0) {
+      this.idle.remove(socket);
+      connections.close(socket, reason);
+      return;
+    }
+    if (reason === CLOSE.OK && this.reader.ended(socket, x as ExchangeSlot)) return;
+    const sending = (sockets.flags[socket] & SOCKET.SENDING) !== 0;
+    if (sending && http1.response[socket] === RESPONSE.HEAD && this.stale(socket)) {
+      // How much of the request was taken is known when the send under way has ended: then this is called again.
+      http1.ended[socket] = reason === CLOSE.OK ? ENDED.CLOSED : ENDED.BROKEN;
+      sockets.notifyDrained(socket);
+      return;
+    }
+    this.reports.control.lost(x as ExchangeSlot, reason, this.stale(socket));
+  }
+}

@@ -1,0 +1,161 @@
+// Pieces that came as DATA frames, written to an HTTP/1 connection: as they are, in chunks, or as the bytes of a tunnel. Small ones are
+// gathered in a buffer that the connections of a turn share; large ones are sent from where they lie.
+import type { FieldList } from '../../hpack/field-list.js';
+import { ascii } from '../../http/octets.js';
+import { chunkSizeBefore } from '../../http1/body.js';
+import type { Core } from '../../http2/shared-state.js';
+import { SOCKET } from '../../io/sockets.js';
+import { LIMITS, W } from '../../metrics/layout.js';
+import { writeEnd } from '../../translate/trailers.js';
+import type { Context } from '../context.js';
+import type { SocketSlot } from '../slots.js';
+
+const NONE = -1;
+/** Pieces of at least so much are sent from where they were received; below, a copy is cheaper than one more slice. */
+const SLICE_BYTES = 2048;
+/** What a queued piece counts at least towards the bound of what may wait: little data must not hold many buffers. */
+export const PIECE_BYTES = 4096;
+const CHUNK_ROOM = 16;
+const SIZE_ROOM = 8;
+const LIMIT_BUFFERED = LIMITS.indexOf('buffered-bytes');
+const AFTER_CHUNK = ascii('\r\n0\r\n\r\n');
+const CRLF_LENGTH = 2;
+
+/** What `trailers` returns where there is no buffer. */
+export const NO_BUFFER = -1000;
+
+export class PieceWriter {
+  /** Buffer that small pieces of this turn are written to; -1 for none. `limit` is its end. */
+  private buffer = NONE;
+  private at = 0;
+  limit = 0;
+  /** What follows a chunk, and the last one: AFTER_CHUNK in the slab. */
+  private readonly afterChunk: number;
+
+  constructor(
+    private readonly context: Context,
+    private readonly core: Core,
+  ) {
+    this.afterChunk = context.slab.fixed(AFTER_CHUNK.length);
+    context.bytes.set(AFTER_CHUNK, this.afterChunk);
+  }
+
+  /** Once a loop turn. */
+  turn(): void {
+    if (this.buffer === NONE) return;
+    this.context.slab.release(this.buffer);
+    this.buffer = NONE;
+    this.at = 0;
+    this.limit = 0;
+  }
+
+  /** Where `length` octets can be written, up to `limit` at most; -1 when the slab is out. */
+  room(length: number): number {
+    if (this.at + length <= this.limit) return this.at;
+    const { slab } = this.context;
+    this.turn();
+    const bid = slab.take();
+    if (bid < 0) return NONE;
+    this.buffer = bid;
+    this.at = slab.dataStart(bid);
+    this.limit = slab.dataEnd(bid);
+    return this.at;
+  }
+
+  /** Queues what was written up to `to`. */
+  wrote(socket: SocketSlot, to: number): void {
+    const { slab, sockets } = this.context;
+    slab.retain(this.buffer);
+    sockets.queue(socket, this.at, to - this.at, this.buffer);
+    this.at = to;
+  }
+
+  /** Queues octets that lie in a buffer which the caller holds. False if the slab is out. */
+  put(socket: SocketSlot, at: number, length: number): boolean {
+    if (length === 0) return true;
+    const { slab, sockets, bytes } = this.context;
+    if (length < SLICE_BYTES) {
+      const to = this.room(length);
+      if (to < 0) return false;
+      bytes.copyWithin(to, at, at + length);
+      this.wrote(socket, to + length);
+    } else {
+      const bid = slab.bufferOf(at);
+      slab.retain(bid);
+      sockets.queue(socket, at, length, bid);
+    }
+    return true;
+  }
+
+  /**
+   * A chunk, and with `end` the last one. `own`: the octets before `at` are nobody's, so that the size can be written there, as it is
+   * where a frame header was. Nothing is written behind the data, where the next frame may lie.
+   */
+  chunk(socket: SocketSlot, at: number, length: number, end: boolean, own: boolean): boolean {
+    const { bytes, sockets } = this.context;
+    const { afterChunk } = this;
+    const after = end ? AFTER_CHUNK.length : CRLF_LENGTH;
+    if (length >= SLICE_BYTES) {
+      if (own) {
+        const from = chunkSizeBefore(bytes, at, length);
+        if (!this.put(socket, from, at + length - from)) return false;
+      } else if (!this.size(socket, length) || !this.put(socket, at, length)) return false;
+      sockets.queue(socket, afterChunk, after, NONE);
+      return true;
+    }
+    const room = this.room(length + CHUNK_ROOM);
+    if (room < 0) return false;
+    let to = room;
+    if (length > 0) {
+      const data = room + SIZE_ROOM;
+      this.at = chunkSizeBefore(bytes, data, length);
+      bytes.copyWithin(data, at, at + length);
+      to = data + length;
+      bytes.copyWithin(to, afterChunk, afterChunk + after);
+      this.wrote(socket, to + after);
+    } else if (end) {
+      bytes.copyWithin(to, afterChunk + CRLF_LENGTH, afterChunk + after);
+      this.wrote(socket, to + after - CRLF_LENGTH);
+    }
+    return true;
+  }
+
+  /** The last chunk with the trailers in `list`. 0, NO_BUFFER, or -ERROR. */
+  trailers(socket: SocketSlot, list: FieldList): number {
+    const at = this.room(list.size + CHUNK_ROOM);
+    if (at < 0) return NO_BUFFER;
+    const to = writeEnd(this.core.bytes, list, at, this.limit);
+    if (to < 0) return to;
+    this.wrote(socket, to);
+    return 0;
+  }
+
+  /** Whether as much waits for the socket as should. */
+  full(socket: SocketSlot): boolean {
+    const { sockets, limits } = this.context;
+    const { maxBufferedBytes } = limits;
+    return sockets.queued[socket] > maxBufferedBytes || sockets.slices[socket] * PIECE_BYTES > maxBufferedBytes;
+  }
+
+  /** Whether what the socket takes may go on coming; if not, `drained` is to give back the rest. */
+  keepsUp(socket: SocketSlot): boolean {
+    if (!this.full(socket)) return true;
+    const { sockets, values } = this.context;
+    if ((sockets.flags[socket] & SOCKET.NOTIFY_DRAINED) === 0) {
+      values[W.BACKPRESSURE]++;
+      this.context.limited(LIMIT_BUFFERED);
+      sockets.notifyDrained(socket);
+    }
+    return false;
+  }
+
+  /** The size line of a chunk whose data does not lie behind it. */
+  private size(socket: SocketSlot, length: number): boolean {
+    const room = this.room(CHUNK_ROOM);
+    if (room < 0) return false;
+    const end = room + SIZE_ROOM;
+    this.at = chunkSizeBefore(this.context.bytes, end, length);
+    this.wrote(socket, end);
+    return true;
+  }
+}

@@ -1,0 +1,240 @@
+// Requests of clients that speak HTTP/1: read one at a time, what comes behind waits in the inbox.
+
+import { VERDICT } from '../../detect/matcher.js';
+import { BODY } from '../../http1/body.js';
+import { MESSAGE_ERROR } from '../../http1/errors.js';
+import { headEnd, MORE, parseRequest } from '../../http1/head-parser.js';
+import { SOCKET } from '../../io/sockets.js';
+import { LIMITS } from '../../metrics/layout.js';
+import { asksForWebSocket } from '../../translate/request.js';
+import type { Context } from '../context.js';
+import { type Exchanges, LEG, STATE, UPGRADE } from '../exchange/exchange.js';
+import type { Reports } from '../exchange/reports.js';
+import type { ExchangeSlot, SocketSlot } from '../slots.js';
+import type { RequestWriter } from './request-writer.js';
+import { FLOW, type Http1Sockets, REQUEST } from './sockets.js';
+
+const NONE = -1;
+/** A head or trailer that has to wait for more may not take the last buffers: they keep complete requests going. */
+const RESERVE_BUFFERS = 128;
+
+const LIMIT = {
+  HEADER_BYTES: LIMITS.indexOf('header-bytes'),
+  HEADERS: LIMITS.indexOf('headers'),
+  TARGET: LIMITS.indexOf('target-bytes'),
+  REQUESTS: LIMITS.indexOf('requests'),
+  PIPELINED: LIMITS.indexOf('pipelined-bytes'),
+  SLAB: LIMITS.indexOf('slab'),
+} as const;
+
+export class RequestReader {
+  constructor(
+    private readonly context: Context,
+    private readonly exchanges: Exchanges,
+    private readonly http1: Http1Sockets,
+    private readonly writer: RequestWriter,
+    private readonly reports: Reports,
+  ) {}
+
+  data(client: SocketSlot, bid: number, at: number, length: number): void {
+    const { inbox } = this.context;
+    if (inbox.empty(client) && this.http1.request[client] !== REQUEST.COMPLETE) {
+      this.consume(client, bid, at, at + length);
+      if (!inbox.empty(client)) this.hold(client);
+      return;
+    }
+    inbox.push(client, bid, at, at + length);
+    this.advance(client);
+  }
+
+  /** Goes on with what is in the inbox, as far as it can be used now. */
+  advance(client: SocketSlot): void {
+    const { inbox } = this.context;
+    const { http1 } = this;
+    for (;;) {
+      if (this.over(client)) return;
+      if (http1.request[client] === REQUEST.COMPLETE) break;
+      const bid = inbox.shift(client);
+      if (bid < 0) {
+        // `readAhead` may have stopped the client while this request waited for its turn.
+        if (http1.flow[client] === FLOW.COPY && http1.throttled[client] === 0) this.context.sockets.resume(client);
+        return;
+      }
+      if (this.consume(client, bid, inbox.startOf(bid), inbox.endOf(bid))) continue;
+      if (http1.request[client] === REQUEST.COMPLETE) break;
+      const merged = inbox.merge(client);
+      if (merged === 1) continue;
+      if (merged === -1) this.refuse(client, MESSAGE_ERROR.HEADER_TOO_LARGE);
+      else if (merged === -2) this.reports.control.outOfMemory(this.exchanges.ofSocket(client));
+      else this.hold(client);
+      return;
+    }
+    this.readAhead(client);
+  }
+
+  /** The body has been sent (spliced, or its last byte came). */
+  complete(client: SocketSlot): void {
+    const x = this.exchanges.ofSocket(client);
+    this.http1.request[client] = REQUEST.COMPLETE;
+    this.exchanges.whole[x] = 1;
+    this.reports.control.uploaded(x);
+  }
+
+  /**
+   * Requests wait in the inbox for their turn: beyond the limit no more are read. A multishot receive brings in what the
+   * kernel has before its cancellation takes effect, so where buffers are getting short as well the connection is ended.
+   */
+  private readAhead(client: SocketSlot): void {
+    const { inbox, sockets, slab, limits } = this.context;
+    if (inbox.bytes[client] <= limits.http1.maxPipelinedBytes) return;
+    if ((sockets.flags[client] & SOCKET.PAUSED) === 0) {
+      this.context.limited(LIMIT.PIPELINED);
+      sockets.pause(client);
+    }
+    if (slab.free + slab.lent < slab.buffers >> 2) {
+      this.context.limited(LIMIT.SLAB);
+      this.reports.control.overrun(this.exchanges.ofSocket(client));
+    }
+  }
+
+  /** What is in the inbox waits for more: not for ever, and not with the last buffers. */
+  private hold(client: SocketSlot): void {
+    const { slab, wheel, reactor, limits, sockets } = this.context;
+    const { http1 } = this;
+    if (this.over(client)) return;
+    if (http1.request[client] === REQUEST.COMPLETE) {
+      this.readAhead(client);
+      return;
+    }
+    if (slab.free + slab.lent < Math.min(RESERVE_BUFFERS, slab.buffers >> 2)) {
+      this.context.limited(LIMIT.SLAB);
+      this.reports.control.outOfMemory(this.exchanges.ofSocket(client));
+      return;
+    }
+    if (http1.request[client] === REQUEST.HEAD) {
+      if (http1.headSince[client] === 0) http1.headSince[client] = reactor.now;
+      if (limits.http1.headerTimeoutMs > 0) wheel.pull(client, http1.headSince[client] + limits.http1.headerTimeoutMs);
+    }
+    sockets.resume(client);
+  }
+
+  /** Uses [start, end) of `bid`, whose reference it takes over; what can't be used yet goes to the front of the inbox. False then. */
+  private consume(client: SocketSlot, bid: number, start: number, end: number): boolean {
+    const { bytes, slab, inbox, limits } = this.context;
+    const { http1 } = this;
+    let at = start;
+    if (http1.request[client] === REQUEST.HEAD) {
+      const searched = http1.scanned[client];
+      if (searched > 0) {
+        const found = headEnd(bytes, searched > 3 ? start + searched - 3 : start, end);
+        if (found === 0 && end - start <= limits.http1.maxHeaderBytes) {
+          http1.scanned[client] = end - start;
+          inbox.unshift(client, bid, start, end);
+          return false;
+        }
+      }
+      at = parseRequest(bytes, start, end, http1.head, limits.http1);
+      if (at === MORE) {
+        http1.scanned[client] = end - start;
+        inbox.unshift(client, bid, start, end);
+        return false;
+      }
+      if (at < 0) {
+        slab.release(bid);
+        this.refuse(client, -at);
+        return true;
+      }
+      at = this.begin(client, bid, at, end);
+    } else at = this.body(client, bid, start, end);
+    if (at < 0 || at === end) {
+      slab.release(bid);
+      return true;
+    }
+    inbox.unshift(client, bid, at, end);
+    return false;
+  }
+
+  /** Whether the client has been answered in the proxy's own name: it is not read any further. */
+  private over(client: SocketSlot): boolean {
+    return this.exchanges.state[client] === STATE.OWN || this.context.connections.closed(client);
+  }
+
+  private refuse(client: SocketSlot, error: number): void {
+    if (error === MESSAGE_ERROR.HEADER_TOO_LARGE) this.context.limited(LIMIT.HEADER_BYTES);
+    else if (error === MESSAGE_ERROR.TOO_MANY_FIELDS) this.context.limited(LIMIT.HEADERS);
+    else if (error === MESSAGE_ERROR.TARGET_TOO_LONG) this.context.limited(LIMIT.TARGET);
+    this.reports.control.reject(this.exchanges.ofSocket(client), error);
+  }
+
+  /** The head in `http1.head` starts an exchange; [at, end) follows it. Returns how far bytes were used, -1 if it was answered. */
+  private begin(client: SocketSlot, bid: number, at: number, end: number): number {
+    const { exchanges, http1 } = this;
+    const { bytes, sockets, reactor } = this.context;
+    const { head, bodies } = http1;
+    const { control } = this.reports;
+    const x = exchanges.ofSocket(client);
+    // Asked anew for each request: a reload may have given the listener another service.
+    exchanges.begin(x, this.context.serviceFor(client, VERDICT.HTTP1), head.method, false);
+    exchanges.started[x] = reactor.now;
+    if (head.upgrade) exchanges.upgrade[x] = asksForWebSocket(bytes, head) ? UPGRADE.WEBSOCKET : UPGRADE.OTHER;
+    this.count(client);
+    let consumed = at;
+    let result: number = BODY.DONE;
+    bodies.begin(client, head.framing, head.contentLength);
+    if (head.hasBody) {
+      result = bodies.read(client, bytes, at, end);
+      consumed = bodies.consumed;
+    }
+    const bad = result < 0;
+    const whole = result === BODY.DONE;
+    http1.request[client] = whole || bad ? REQUEST.COMPLETE : REQUEST.BODY;
+    exchanges.whole[x] = whole ? 1 : 0;
+    const rest = head.hasBody && !bad && (bodies.dataEnd > bodies.dataStart || bodies.trailerEnd > bodies.trailerStart);
+    exchanges.bare[x] = whole && !rest ? 1 : 0;
+    const hasBody = head.hasBody;
+    control.request(x, bad ? -result : 0);
+    if (exchanges.state[x] !== STATE.SENT && exchanges.state[x] !== STATE.WAITING) return NONE;
+    // A small body went with the head. An empty one has no end to be sent, unless it is chunked.
+    const inlined = exchanges.kind[x] === LEG.HTTP1 && this.writer.inlined;
+    const pieces = hasBody && !inlined && (rest || exchanges.kind[x] === LEG.HTTP1 || !whole);
+    if (pieces && !this.reports.across.requestPiece(x, bid, result)) return NONE;
+    // Nothing more is wanted from this client; an armed receive stays as it is.
+    if (whole && http1.keep[client] === 0 && !sockets.receiving(client)) sockets.pause(client);
+    control.uploaded(x);
+    return consumed;
+  }
+
+  /** Counts the request against those that a connection may bring. */
+  private count(client: SocketSlot): void {
+    const { http1 } = this;
+    const { limits } = this.context;
+    const { head } = http1;
+    http1.minor[client] = head.minor;
+    http1.headSince[client] = 0;
+    http1.scanned[client] = 0;
+    if (!head.keepAlive) http1.keep[client] = 0;
+    if (limits.http1.maxRequests > 0 && ++http1.requests[client] >= limits.http1.maxRequests) {
+      if (http1.keep[client] === 1) this.context.limited(LIMIT.REQUESTS);
+      http1.keep[client] = 0;
+    }
+  }
+
+  /** More of the body. Returns how far bytes were used, -1 if the exchange has ended. */
+  private body(client: SocketSlot, bid: number, start: number, end: number): number {
+    const { http1 } = this;
+    const { bodies } = http1;
+    const { control, across } = this.reports;
+    const x: ExchangeSlot = this.exchanges.ofSocket(client);
+    if (this.exchanges.kind[x] === LEG.NONE) return NONE;
+    const result = bodies.read(client, this.context.bytes, start, end);
+    if (result < 0) {
+      control.reject(x, -result);
+      return NONE;
+    }
+    const { consumed } = bodies;
+    // The response may have ended the exchange while this was sent.
+    if (!across.requestPiece(x, bid, result)) return NONE;
+    if (result === BODY.DONE) this.complete(client);
+    return consumed;
+  }
+}

@@ -1,0 +1,211 @@
+// Requests to endpoints that speak HTTP/1: the head, from what an HTTP/1 client said, from a list of fields, or from the kept copy; and
+// what comes as DATA behind it.
+import { randomFillSync } from 'node:crypto';
+import type { FieldList } from '../../hpack/field-list.js';
+import { CONNECT_PROTOCOL as MESSAGE_PROTOCOL } from '../../http/facts.js';
+import { METHOD } from '../../http/methods.js';
+import { KEY_LENGTH, NONCE_LENGTH, putKey } from '../../http/web-socket.js';
+import { MESSAGE_ERROR } from '../../http1/errors.js';
+import { FRAMING } from '../../http1/head.js';
+import { parseRequest } from '../../http1/head-parser.js';
+import { writeRequest } from '../../http1/write.js';
+import type { Core } from '../../http2/shared-state.js';
+import { RequestBridge, requestFraming } from '../../translate/request.js';
+import type { Context } from '../context.js';
+import type { Exchanges } from '../exchange/exchange.js';
+import { FORM, type KeptRequests } from '../exchange/kept.js';
+import type { ExchangeSlot, SocketSlot } from '../slots.js';
+import { NO_BUFFER, type PieceWriter } from './piece-writer.js';
+import { type Http1Sockets, SENDING } from './sockets.js';
+
+const NONE = -1;
+/** Bodies up to this size are sent in one piece with the head. */
+const INLINE_BYTES = 4096;
+const NO_KEY = new Uint8Array(KEY_LENGTH);
+
+export class RequestWriter {
+  /** After `write`: the piece of the body that came with the head went with it. */
+  inlined = false;
+  private readonly bridge: RequestBridge;
+  /** A head that is written and not yet sent, its buffer -1 for none. */
+  private buffer = NONE;
+  private from = 0;
+  private to = 0;
+  private sending: number = SENDING.DONE;
+
+  constructor(
+    private readonly context: Context,
+    private readonly core: Core,
+    private readonly exchanges: Exchanges,
+    private readonly kept: KeptRequests,
+    private readonly http1: Http1Sockets,
+    private readonly pieces: PieceWriter,
+  ) {
+    this.bridge = new RequestBridge(core.memory);
+  }
+
+  /** Writes the head of the request that was parsed last, with a small body that is complete. 0, NO_BUFFER or -MESSAGE_ERROR. */
+  fromHead(x: ExchangeSlot): number {
+    const { slab, bytes, services } = this.context;
+    const { head, bodies } = this.http1;
+    const buffer = slab.take();
+    if (buffer < 0) return NO_BUFFER;
+    const service = this.exchanges.service[x];
+    const from = slab.dataStart(buffer);
+    const limit = slab.dataEnd(buffer);
+    let to = writeRequest(
+      bytes,
+      head,
+      from,
+      limit,
+      head.framing,
+      head.contentLength,
+      head.upgrade,
+      services.hostAt[service],
+      services.hostLength[service],
+    );
+    if (to < 0) {
+      slab.release(buffer);
+      return -MESSAGE_ERROR.HEADER_TOO_LARGE;
+    }
+    this.inlined = false;
+    const whole = this.exchanges.whole[x] === 1;
+    if (whole && head.hasBody && head.framing !== FRAMING.CHUNKED) {
+      const length = bodies.dataEnd - bodies.dataStart;
+      if (length <= INLINE_BYTES && to + length <= limit) {
+        bytes.copyWithin(to, bodies.dataStart, bodies.dataEnd);
+        to += length;
+        this.inlined = true;
+      }
+    }
+    this.hold(buffer, from, to, SENDING.DONE);
+    if (!head.hasBody || this.kept.roomFor(x, head.contentLength))
+      this.kept.keepWritten(x, buffer, from, to - from, whole && (this.inlined || !head.hasBody));
+    return 0;
+  }
+
+  /** Writes the head of the request in `list`. Returns as `fromHead`. */
+  fromList(x: ExchangeSlot, list: FieldList): number {
+    const { slab, services } = this.context;
+    const { facts } = list;
+    const buffer = slab.take();
+    if (buffer < 0) return NO_BUFFER;
+    const service = this.exchanges.service[x];
+    const end = this.exchanges.bare[x] === 1;
+    const from = slab.dataStart(buffer);
+    const key = facts.protocol === MESSAGE_PROTOCOL.WEBSOCKET ? this.key(x) : NO_KEY;
+    const to = this.bridge.write(
+      list,
+      from,
+      slab.dataEnd(buffer),
+      end,
+      key,
+      0,
+      services.hostAt[service],
+      services.hostLength[service],
+    );
+    if (to < 0) {
+      slab.release(buffer);
+      return to;
+    }
+    let sending: number = SENDING.PLAIN;
+    if (facts.method === METHOD.CONNECT) sending = SENDING.AGREEING;
+    else if (end) sending = SENDING.DONE;
+    else if (requestFraming(facts, end) === FRAMING.CHUNKED) sending = SENDING.CHUNKED;
+    this.hold(buffer, from, to, sending);
+    return 0;
+  }
+
+  /** Writes the head of the request that is kept. Returns as `fromHead`. */
+  fromKept(x: ExchangeSlot): number {
+    const { bytes, limits } = this.context;
+    const { kept } = this;
+    if (kept.form[x] === FORM.FIELDS) {
+      kept.restore(x, this.core.list);
+      return this.fromList(x, this.core.list);
+    }
+    const from = kept.at[x];
+    const to = from + kept.length[x];
+    let sending: number = SENDING.DONE;
+    if (!kept.body.empty(x) || kept.whole[x] === 0) {
+      // How the body behind it is framed is in the head alone.
+      parseRequest(bytes, from, to, this.http1.head, limits.http1);
+      sending = this.http1.head.framing === FRAMING.CHUNKED ? SENDING.CHUNKED : SENDING.PLAIN;
+    }
+    this.hold(kept.retainHead(x), from, to, sending);
+    return 0;
+  }
+
+  /** Sends the head that was written last on a connection, which may still be dialled. */
+  send(socket: SocketSlot): void {
+    this.http1.sending[socket] = this.sending;
+    this.context.sockets.queue(socket, this.from, this.to - this.from, this.buffer);
+    this.buffer = NONE;
+  }
+
+  /** Gives up the head that was written last. */
+  drop(): void {
+    if (this.buffer === NONE) return;
+    this.context.slab.release(this.buffer);
+    this.buffer = NONE;
+  }
+
+  /** Sends the body that is kept behind its head. False if the slab is out. */
+  sendKept(x: ExchangeSlot, socket: SocketSlot): boolean {
+    const { kept, pieces } = this;
+    const { body } = kept;
+    const whole = kept.whole[x] === 1;
+    const sending = this.http1.sending[socket];
+    if (sending === SENDING.AGREEING) return true;
+    for (let piece = body.start(x); piece !== NONE; piece = body.following(piece)) {
+      const end = whole && body.following(piece) === NONE;
+      const at = body.pieceAt(piece);
+      const length = body.pieceLength(piece);
+      const sent =
+        sending === SENDING.CHUNKED ? pieces.chunk(socket, at, length, end, false) : pieces.put(socket, at, length);
+      if (!sent) return false;
+    }
+    if (sending === SENDING.CHUNKED && whole && body.empty(x) && !pieces.chunk(socket, 0, 0, true, false)) return false;
+    if (whole) this.http1.sending[socket] = SENDING.DONE;
+    return true;
+  }
+
+  /** A piece of the body that came as DATA. False if the slab is out. */
+  data(socket: SocketSlot, at: number, length: number, end: boolean): boolean {
+    const { pieces, http1 } = this;
+    switch (http1.sending[socket]) {
+      case SENDING.CHUNKED:
+        if (end) http1.sending[socket] = SENDING.DONE;
+        return pieces.chunk(socket, at, length, end, true);
+      case SENDING.PLAIN:
+        if (end) http1.sending[socket] = SENDING.DONE;
+        return pieces.put(socket, at, length);
+      default:
+        return true;
+    }
+  }
+
+  /** The request ends with the trailers in `list`, which only chunks have room for. 0, NO_BUFFER or -MESSAGE_ERROR. */
+  trailers(socket: SocketSlot, list: FieldList): number {
+    const { http1 } = this;
+    const sending = http1.sending[socket];
+    if (sending === SENDING.REFUSED) return 0;
+    http1.sending[socket] = SENDING.DONE;
+    return sending === SENDING.CHUNKED ? this.pieces.trailers(socket, list) : 0;
+  }
+
+  private hold(buffer: number, from: number, to: number, sending: number): void {
+    this.buffer = buffer;
+    this.from = from;
+    this.to = to;
+    this.sending = sending;
+  }
+
+  /** Makes the key of a WebSocket. */
+  private key(x: ExchangeSlot): Uint8Array {
+    const key = new Uint8Array(KEY_LENGTH);
+    putKey(randomFillSync(new Uint8Array(NONCE_LENGTH)), 0, key, 0);
+    this.exchanges.keys.set(x, key);
+    return key;
+  }
+}

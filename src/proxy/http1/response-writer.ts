@@ -1,0 +1,201 @@
+// Responses to clients that speak HTTP/1: what an endpoint said in either version, and what the proxy says itself.
+import { METHOD } from '../../http/methods.js';
+import { BODY } from '../../http1/body.js';
+import { MESSAGE_ERROR, UPSTREAM } from '../../http1/errors.js';
+import { FRAMING } from '../../http1/head.js';
+import { CONNECTION, writeOwnResponse, writeResponse } from '../../http1/write.js';
+import type { Core } from '../../http2/shared-state.js';
+import { SOCKET } from '../../io/sockets.js';
+import { ResponseBridge, responseFraming, responseLength } from '../../translate/response.js';
+import type { Context } from '../context.js';
+import { type Exchanges, UPGRADE } from '../exchange/exchange.js';
+import { WHY } from '../exchange/reasons.js';
+import type { ExchangeSlot, SocketSlot } from '../slots.js';
+import type { BodyRelay } from './bodies.js';
+import { NO_BUFFER, PIECE_BYTES, type PieceWriter } from './piece-writer.js';
+import { type Http1Sockets, REQUEST } from './sockets.js';
+
+const NONE = -1;
+/** Interim responses that may wait to be sent; each has a buffer. */
+const MAX_INTERIM = 16;
+/** Bodies up to this size are sent in one piece with the head. */
+const INLINE_BYTES = 4096;
+/** Status line and the fields that are ours. */
+const HEAD_ROOM = 256;
+/** Room for a response of the proxy's own. */
+const OWN_RESPONSE_BYTES = 256;
+const NO_KEY = new Uint8Array(0);
+
+export class ResponseWriter {
+  /** How far `finalHead` used what follows the head, and whether the client gets the head, whatever else was wrong. */
+  used = 0;
+  began = false;
+  private readonly bridge: ResponseBridge;
+  /** The answer where the slab is out, written beforehand: of all answers this one can't wait for a buffer. */
+  private readonly memoryAt: number;
+  private readonly memoryHead: number;
+  private readonly memoryLength: number;
+
+  constructor(
+    private readonly context: Context,
+    private readonly core: Core,
+    private readonly exchanges: Exchanges,
+    private readonly http1: Http1Sockets,
+    private readonly bodies: BodyRelay,
+    private readonly pieces: PieceWriter,
+  ) {
+    this.bridge = new ResponseBridge(core.memory);
+    const { slab, bytes } = context;
+    const at = slab.fixed(OWN_RESPONSE_BYTES);
+    const limit = at + OWN_RESPONSE_BYTES;
+    this.memoryAt = at;
+    this.memoryHead = writeOwnResponse(bytes, at, limit, 503, WHY.MEMORY, null, true, true) - at;
+    this.memoryLength = writeOwnResponse(bytes, at, limit, 503, WHY.MEMORY, null, true, false) - at;
+  }
+
+  /** An interim response that was read as HTTP/1. False if the slab is out. */
+  interimHead(client: SocketSlot): boolean {
+    const { slab, bytes, sockets } = this.context;
+    // HTTP/1.0 knows none (RFC 9110 section 15.2). There may be any number of them: a client that does not read gets no more.
+    if (this.http1.minor[client] !== 1 || sockets.slices[client] >= MAX_INTERIM) return true;
+    const buffer = slab.take();
+    if (buffer < 0) return false;
+    const from = slab.dataStart(buffer);
+    const to = writeResponse(bytes, this.http1.head, from, slab.dataEnd(buffer), FRAMING.NONE, NONE, CONNECTION.NONE);
+    if (to < 0) slab.release(buffer);
+    else sockets.queue(client, from, to - from, buffer);
+    return true;
+  }
+
+  /**
+   * The final head that was read as HTTP/1 from `endpoint`, with as much of its body as is in [at, end) of `bid`; `used` says how
+   * much that was. 0, NO_BUFFER or -MESSAGE_ERROR.
+   */
+  finalHead(x: ExchangeSlot, endpoint: SocketSlot, bid: number, at: number, end: number, tunnel: boolean): number {
+    const { slab, sockets, bytes } = this.context;
+    const { http1 } = this;
+    const { head, bodies } = http1;
+    const client = this.exchanges.clientSocket(x);
+    this.used = at;
+    this.began = false;
+    const buffer = slab.take();
+    if (buffer < 0) return NO_BUFFER;
+    // A body whose end is not known beforehand is chunked for those who know chunks, and ends the connection of those who don't.
+    let framing = head.framing;
+    if (framing === FRAMING.CHUNKED || framing === FRAMING.CLOSE)
+      framing = http1.minor[client] === 1 ? FRAMING.CHUNKED : FRAMING.CLOSE;
+    this.settle(client, framing);
+    const connection = this.connection(client, tunnel, head.status === 101);
+    const from = slab.dataStart(buffer);
+    const limit = slab.dataEnd(buffer);
+    let to = writeResponse(bytes, head, from, limit, framing, head.contentLength, connection);
+    if (to < 0) {
+      slab.release(buffer);
+      return -(MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM);
+    }
+    http1.framingOut[client] = framing;
+    this.began = true;
+    if (tunnel || !head.hasBody) {
+      sockets.queue(client, from, to - from, buffer);
+      return 0;
+    }
+    const result = bodies.read(endpoint, bytes, at, end);
+    if (result < 0) {
+      sockets.queue(client, from, to - from, buffer);
+      return result - UPSTREAM;
+    }
+    this.used = bodies.consumed;
+    const length = bodies.dataEnd - bodies.dataStart;
+    const chunked = framing === FRAMING.CHUNKED;
+    const inline = !chunked && length <= INLINE_BYTES && to + length <= limit;
+    if (inline && length > 0) {
+      bytes.copyWithin(to, bodies.dataStart, bodies.dataEnd);
+      to += length;
+    }
+    sockets.queue(client, from, to - from, buffer);
+    if (!inline && !this.bodies.forward(client, bid, chunked, result === BODY.DONE)) return NO_BUFFER;
+    this.bodies.pace(endpoint, client, result, true);
+    return 0;
+  }
+
+  /** An interim response in `core.list`. 0, NO_BUFFER or -MESSAGE_ERROR. */
+  interimList(x: ExchangeSlot): number {
+    const { sockets, limits } = this.context;
+    const client = this.exchanges.clientSocket(x);
+    const waiting = Math.max(sockets.queued[client], sockets.slices[client] * PIECE_BYTES);
+    if (this.http1.minor[client] !== 1 || waiting > limits.maxBufferedBytes) return 0;
+    return this.write(client, FRAMING.NONE, NONE, CONNECTION.NONE, NO_KEY);
+  }
+
+  /** The final head in `core.list`; `end`: it has no body. Returns as `interimList`. */
+  finalList(x: ExchangeSlot, end: boolean, tunnel: boolean): number {
+    const { exchanges, http1 } = this;
+    const { facts } = this.core.list;
+    const client = exchanges.clientSocket(x);
+    const webSocket = tunnel && exchanges.upgrade[x] === UPGRADE.WEBSOCKET;
+    const method = tunnel ? METHOD.CONNECT : exchanges.method[x];
+    const framing = responseFraming(facts, method, http1.minor[client], end);
+    this.settle(client, framing);
+    const connection = this.connection(client, tunnel, webSocket);
+    const key = webSocket ? (exchanges.keys.get(x) ?? NO_KEY) : NO_KEY;
+    const error = this.write(client, framing, responseLength(facts, method, end), connection, key);
+    if (error !== 0) return error;
+    http1.framingOut[client] = framing;
+    return 0;
+  }
+
+  /** A piece of a body that came as DATA, and its end. False if the slab is out. */
+  data(client: SocketSlot, at: number, length: number, end: boolean): boolean {
+    const { pieces } = this;
+    return this.http1.chunkedOut(client) ? pieces.chunk(client, at, length, end, true) : pieces.put(client, at, length);
+  }
+
+  /** Trailers in `core.list` end the body: a client of HTTP/1 gets them where it gets chunks. 0, NO_BUFFER or -MESSAGE_ERROR. */
+  trailers(client: SocketSlot): number {
+    return this.http1.chunkedOut(client) ? this.pieces.trailers(client, this.core.list) : 0;
+  }
+
+  /** The proxy's own answer. False if it had to be 503, `memory`, since the slab is out. */
+  own(client: SocketSlot, status: number, why: number, detail: Uint8Array | null, headOnly: boolean): boolean {
+    const { slab, sockets, bytes } = this.context;
+    const buffer = slab.take();
+    if (buffer < 0) {
+      sockets.queue(client, this.memoryAt, headOnly ? this.memoryHead : this.memoryLength, NONE);
+      return false;
+    }
+    const at = slab.dataStart(buffer);
+    const end = writeOwnResponse(bytes, at, slab.dataEnd(buffer), status, why, detail, true, headOnly);
+    sockets.queue(client, at, end - at, buffer);
+    return true;
+  }
+
+  /** Decides whether the client's connection outlives this response. */
+  private settle(client: SocketSlot, framing: number): void {
+    const { sockets, inbox, draining } = this.context;
+    const { http1 } = this;
+    const last = (sockets.flags[client] & SOCKET.EOF) !== 0 && inbox.empty(client);
+    if (last || framing === FRAMING.CLOSE || draining || http1.request[client] !== REQUEST.COMPLETE)
+      http1.keep[client] = 0;
+    this.context.connections.active[client] = this.context.reactor.now;
+  }
+
+  /** What the response says of its connection: a CONNECTION. */
+  private connection(client: SocketSlot, tunnel: boolean, switching: boolean): number {
+    if (switching) return CONNECTION.UPGRADE;
+    if (tunnel) return CONNECTION.NONE;
+    if (this.http1.keep[client] === 0) return CONNECTION.CLOSE;
+    return this.http1.minor[client] === 0 ? CONNECTION.KEEP_ALIVE : CONNECTION.NONE;
+  }
+
+  /** Writes the head in `core.list`. 0, NO_BUFFER or -MESSAGE_ERROR. */
+  private write(client: SocketSlot, framing: number, length: number, connection: number, key: Uint8Array): number {
+    const { list, bytes } = this.core;
+    const { pieces } = this;
+    const at = pieces.room(list.size + HEAD_ROOM);
+    if (at < 0) return NO_BUFFER;
+    const to = this.bridge.write(list, at, pieces.limit, framing, length, connection, key.length > 0 ? key : bytes, 0);
+    if (to < 0) return to;
+    pieces.wrote(client, to);
+    return 0;
+  }
+}

@@ -1,0 +1,156 @@
+// What HTTP/1 knows of its sockets: columns over the socket table. A client's connection has at most one exchange at a time (pipelined
+// requests wait in its inbox), and a connection to an endpoint serves one.
+import { BodyReader } from '../../http1/body.js';
+import { FRAMING, Head } from '../../http1/head.js';
+import type { ExchangeSlot, SocketSlot } from '../slots.js';
+
+/** Of a client's connection. */
+export const REQUEST = {
+  /** Between requests, or in the middle of a head. */
+  HEAD: 0,
+  /** The body is arriving. */
+  BODY: 1,
+  /** The request is complete; its response is awaited or under way. */
+  COMPLETE: 2,
+} as const;
+
+/** Of an endpoint's connection in an exchange. */
+export const RESPONSE = { HEAD: 0, BODY: 1, TUNNEL: 2 } as const;
+
+/** How DATA of an HTTP/2 client goes on to an endpoint, and whether the request is complete. */
+export const SENDING = {
+  /** As it is: its length is known. */
+  PLAIN: 0,
+  CHUNKED: 1,
+  /** Kept until the endpoint has agreed to a tunnel. */
+  AGREEING: 2,
+  TUNNEL: 3,
+  /** All of it is on its way. */
+  DONE: 4,
+  /** The endpoint takes no more: it is thrown away. */
+  REFUSED: 5,
+} as const;
+
+/** How an endpoint's connection ended while a send was under way. */
+export const ENDED = { NO: 0, CLOSED: 1, BROKEN: 2 } as const;
+
+/** Where a direction, named by its source, is on the way from copy to splice. */
+export const FLOW = { COPY: 0, PAUSING: 1, DRAINING: 2, SPLICE: 3 } as const;
+
+const MAX_HEADERS = 1024;
+
+export class Http1Sockets {
+  /** Parsed last; valid until the next parse. */
+  readonly head = new Head(MAX_HEADERS);
+  /** Bodies as they are read, by source. */
+  readonly bodies: BodyReader;
+
+  // By client.
+  readonly request: Uint8Array;
+  /** Minor version of the request. */
+  readonly minor: Uint8Array;
+  /** The connection survives this exchange. */
+  readonly keep: Uint8Array;
+  /** When the first byte of the head that is being read came, ms; 0 if none has. */
+  readonly headSince: Float64Array;
+  /** Requests that the connection has brought. */
+  readonly requests: Int32Array;
+  /** FRAMING of the response as the client gets it. */
+  readonly framingOut: Uint8Array;
+
+  // By endpoint.
+  /** The exchange that the connection serves, plus 1; 0 for none. */
+  private readonly serving: Int32Array;
+  readonly response: Uint8Array;
+  /** One of SENDING. */
+  readonly sending: Uint8Array;
+  /** Some byte of the response has come. */
+  readonly heard: Uint8Array;
+  /** One of ENDED. */
+  readonly ended: Uint8Array;
+  /** Requests served before this one; more than 0: the connection may be stale. */
+  readonly served: Int32Array;
+  /** Bytes of this request that the kernel took. */
+  readonly sent: Float64Array;
+  /** The endpoint keeps the connection open after this response. */
+  readonly reusable: Uint8Array;
+
+  // By source.
+  /** Bytes of an incomplete head that were already searched for its end. */
+  readonly scanned: Int32Array;
+  /** One of FLOW. */
+  readonly flow: Uint8Array;
+  /** 1: it is not read because its reader is slow. */
+  readonly throttled: Uint8Array;
+
+  constructor(slots: number, maxTrailerBytes: number) {
+    this.bodies = new BodyReader(slots, maxTrailerBytes);
+    this.request = new Uint8Array(slots);
+    this.minor = new Uint8Array(slots);
+    this.keep = new Uint8Array(slots);
+    this.headSince = new Float64Array(slots);
+    this.requests = new Int32Array(slots);
+    this.framingOut = new Uint8Array(slots);
+    this.serving = new Int32Array(slots);
+    this.response = new Uint8Array(slots);
+    this.sending = new Uint8Array(slots);
+    this.heard = new Uint8Array(slots);
+    this.ended = new Uint8Array(slots);
+    this.served = new Int32Array(slots);
+    this.sent = new Float64Array(slots);
+    this.reusable = new Uint8Array(slots);
+    this.scanned = new Int32Array(slots);
+    this.flow = new Uint8Array(slots);
+    this.throttled = new Uint8Array(slots);
+  }
+
+  /** A new client's connection. */
+  openClient(client: SocketSlot): void {
+    this.request[client] = REQUEST.HEAD;
+    this.requests[client] = 0;
+    this.keep[client] = 1;
+    this.headSince[client] = 0;
+    this.scanned[client] = 0;
+    this.resetFlow(client);
+  }
+
+  /** A new connection to an endpoint. */
+  openEndpoint(endpoint: SocketSlot): void {
+    this.served[endpoint] = 0;
+    this.serving[endpoint] = 0;
+    this.resetFlow(endpoint);
+  }
+
+  /** The endpoint's connection takes a request. */
+  link(endpoint: SocketSlot, x: ExchangeSlot): void {
+    this.serving[endpoint] = x + 1;
+    this.response[endpoint] = RESPONSE.HEAD;
+    this.sending[endpoint] = SENDING.DONE;
+    this.heard[endpoint] = 0;
+    this.ended[endpoint] = ENDED.NO;
+    this.sent[endpoint] = 0;
+    this.scanned[endpoint] = 0;
+    this.reusable[endpoint] = 0;
+  }
+
+  /** It has no more to do with that. */
+  unlink(endpoint: SocketSlot): void {
+    this.serving[endpoint] = 0;
+  }
+
+  /** The exchange that an endpoint's connection serves, or -1. */
+  exchange(endpoint: SocketSlot): ExchangeSlot | -1 {
+    return (this.serving[endpoint] - 1) as ExchangeSlot | -1;
+  }
+
+  /** Forgets a flow's past, for the next message. */
+  resetFlow(source: SocketSlot): void {
+    this.flow[source] = FLOW.COPY;
+    this.throttled[source] = 0;
+  }
+
+  /** Whether the client gets its response in chunks. */
+  chunkedOut(client: SocketSlot): boolean {
+    return this.framingOut[client] === FRAMING.CHUNKED;
+  }
+}

@@ -1,0 +1,422 @@
+// HTTP/2 connections as sockets: how they begin, how they are left, and what becomes of those who used or awaited one that has ended.
+
+import { Connection, GOING, ROLE } from '../../http2/connection.js';
+import { H } from '../../http2/counters.js';
+import { H2_ERROR } from '../../http2/frame.js';
+import type { Http2Machine } from '../../http2/machine.js';
+import type { CongestionSink, Core } from '../../http2/shared-state.js';
+import { STREAM } from '../../http2/streams.js';
+import { ERRNO } from '../../io/abi.js';
+import { SOCKET } from '../../io/sockets.js';
+import { h2Base, W, WORKER_HISTOGRAMS, workerHistogram } from '../../metrics/layout.js';
+import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
+import { type Caller, type Dialer, PURPOSE } from '../connect/dialer.js';
+import { Http2Pool } from '../connect/http2-pool.js';
+import { KNOWN, SERVICE_PROTOCOL, VERSION } from '../connect/protocols.js';
+import type { Context } from '../context.js';
+import { type Exchanges, STATE } from '../exchange/exchange.js';
+import { WHY } from '../exchange/reasons.js';
+import type { Reports } from '../exchange/reports.js';
+import type { ExchangeSlot, SocketSlot, StreamSlot } from '../slots.js';
+import type { ConnectionEvents, Http2Streams } from './streams.js';
+import { ConnectionTimers } from './timers.js';
+
+const NONE = -1;
+/** Output beyond this much stops the reading of requests: their answers would only add to it. */
+const OUTPUT_FACTOR = 4;
+const CONNECTION_STREAMS = workerHistogram(WORKER_HISTOGRAMS.indexOf('h2_connection_streams'));
+
+export class Http2Connections implements Caller, ConnectionEvents {
+  readonly pool: Http2Pool;
+  readonly timers: ConnectionTimers;
+  /** The connection that a socket carries. */
+  private readonly bySocket: (Connection | undefined)[] = [];
+
+  constructor(
+    private readonly context: Context,
+    private readonly core: Core,
+    private readonly machine: Http2Machine,
+    private readonly exchanges: Exchanges,
+    private readonly streams: Http2Streams,
+    private readonly dialer: Dialer,
+    private readonly reports: Reports,
+    /** Reads on from a client whose connection has failed, so that it gets what was said last. */
+    private readonly linger: (client: SocketSlot, reason: number) => void,
+  ) {
+    this.pool = new Http2Pool(context, exchanges, (endpoint) => this.dial(endpoint));
+    this.timers = new ConnectionTimers(context, core, machine, exchanges, streams, this.pool, reports, this);
+    dialer.serve(PURPOSE.HTTP2, this);
+  }
+
+  /** The HTTP/2 connection that a socket carries, if there is one. */
+  of(socket: number): Connection | undefined {
+    return this.bySocket[socket];
+  }
+
+  /** A client's connection that speaks HTTP/2; what it has sent is in its inbox. */
+  open(client: SocketSlot): void {
+    const { sockets, inbox, slab, reactor } = this.context;
+    sockets.kind[client] = SOCKET_KIND.HTTP2_CLIENT;
+    const connection = this.connect(client, ROLE.SERVER);
+    this.machine.sender.open(connection);
+    for (let bid = inbox.shift(client); bid >= 0; bid = inbox.shift(client)) {
+      this.core.clock[0] = reactor.now;
+      this.machine.receive(connection, inbox.startOf(bid), inbox.endOf(bid));
+      slab.release(bid);
+    }
+    if (!this.context.connections.closed(client) && sockets.kind[client] === SOCKET_KIND.HTTP2_CLIENT) {
+      this.timers.start(connection);
+      sockets.resume(client);
+    }
+  }
+
+  // Events of sockets.
+
+  /** Octets from a client or an endpoint. */
+  data(socket: SocketSlot, bid: number, at: number, length: number): void {
+    const { connections, reactor, slab } = this.context;
+    const connection = this.bySocket[socket];
+    if (connection !== undefined) {
+      connections.active[socket] = reactor.now;
+      this.core.clock[0] = reactor.now;
+      this.machine.receive(connection, at, at + length);
+      // A header block or a frame that is not whole has a deadline of its own.
+      if (connection.role === ROLE.SERVER && connection.partial) this.timers.start(connection);
+    }
+    slab.release(bid);
+  }
+
+  eof(socket: SocketSlot): void {
+    this.gone(socket, CLOSE.OK);
+  }
+
+  broken(socket: SocketSlot, errno: number): void {
+    this.gone(socket, errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET);
+  }
+
+  /** All that was queued is sent. */
+  drained(socket: SocketSlot): void {
+    const connection = this.bySocket[socket];
+    if (connection === undefined) return;
+    const { sockets, reactor, connections } = this.context;
+    this.core.clock[0] = reactor.now;
+    connection.congested = false;
+    if ((sockets.flags[socket] & SOCKET.PAUSED) !== 0) sockets.resume(socket);
+    this.machine.sender.pump(connection);
+    if (connection.role === ROLE.CLIENT) this.serve(connections.endpoint[socket]);
+  }
+
+  timer(socket: SocketSlot): void {
+    const connection = this.bySocket[socket];
+    if (connection !== undefined) this.timers.fired(connection);
+  }
+
+  /** Once a loop turn: what was written goes to the sockets. */
+  turn(): void {
+    const { lost, output } = this.core;
+    while (lost.length > 0) {
+      const connection = lost.pop();
+      if (connection !== undefined && this.bySocket[connection.socket] === connection)
+        this.gone(connection.socket as SocketSlot, CLOSE.LIMIT);
+    }
+    output.commit();
+    this.core.blocks.trim();
+  }
+
+  /** A drain began or settings changed. */
+  reconsider(socket: SocketSlot): void {
+    const connection = this.bySocket[socket];
+    if (connection === undefined) return;
+    this.core.clock[0] = this.context.reactor.clock();
+    this.timers.reconsider(connection);
+  }
+
+  // Dials.
+
+  /** The endpoint has said its SETTINGS: it takes streams from now on. */
+  ready(socket: SocketSlot): void {
+    const connection = this.bySocket[socket];
+    if (connection === undefined) return;
+    const { connections, sockets } = this.context;
+    const endpoint = connections.endpoint[socket];
+    sockets.kind[socket] = SOCKET_KIND.HTTP2_ENDPOINT;
+    this.context.protocols.learn(endpoint, VERSION.HTTP2, KNOWN.SPOKEN);
+    connection.timerAt = 0;
+    this.timers.start(connection);
+    this.pool.gauge(endpoint);
+    this.serve(endpoint);
+    this.pool.spare(endpoint);
+  }
+
+  /** The connection could not be made, or its endpoint does not speak HTTP/2: nothing was sent on it that was processed. */
+  failed(socket: SocketSlot, reason: number): void {
+    const connection = this.bySocket[socket];
+    const { connections, sockets } = this.context;
+    const endpoint = connections.endpoint[socket];
+    const stood = (sockets.flags[socket] & SOCKET.CONNECTING) === 0;
+    if (connection !== undefined) this.release(connection, reason);
+    let why: number = reason === CLOSE.TIMEOUT ? WHY.CONNECT_TIMEOUT : WHY.CONNECT_FAILED;
+    if (stood && (reason === CLOSE.OK || reason === CLOSE.RESET || reason === CLOSE.PROTOCOL)) {
+      why = reason === CLOSE.PROTOCOL ? WHY.UPSTREAM_PROTOCOL : WHY.UPSTREAM_RESET;
+      if (this.unspoken(endpoint, reason === CLOSE.PROTOCOL && connection !== undefined && saysHttp1(connection))) {
+        this.overHttp1(endpoint);
+        return;
+      }
+    }
+    // Those in line wait for another dial if there is one; else they go elsewhere.
+    if (!this.pool.of(endpoint).some((other) => other.going === GOING.OPEN)) this.disband(endpoint, why);
+  }
+
+  /** Streams that wait for a connection of `endpoint` get one, as far as there are any. */
+  serve(endpoint: number): void {
+    for (;;) {
+      const x = this.pool.first(endpoint);
+      if (x < 0) return;
+      if (this.pool.ready(endpoint) === null) {
+        this.pool.ensure(endpoint);
+        return;
+      }
+      this.reports.control.ready(x as ExchangeSlot);
+    }
+  }
+
+  // What the protocol reports of connections.
+
+  settings(connection: Connection): void {
+    if (connection.role === ROLE.CLIENT) {
+      if (this.context.sockets.kind[connection.socket] === SOCKET_KIND.DIALLING)
+        this.dialer.settle(connection.socket as SocketSlot);
+    } else if (this.context.draining) this.machine.sender.warn(connection);
+  }
+
+  reuse(connection: Connection): void {
+    const endpoint = this.context.connections.endpoint[connection.socket];
+    if (this.pool.first(endpoint) >= 0) this.serve(endpoint);
+    if (connection.active === 0) {
+      if (connection.closing) this.leaveIfDone(connection);
+      else if (this.context.draining) this.retire(connection);
+      else this.timers.idle(connection);
+    }
+  }
+
+  used(connection: Connection): void {
+    this.timers.used(connection);
+  }
+
+  asked(connection: Connection, service: number): void {
+    this.timers.exchange(connection, service);
+  }
+
+  /** The peer has read what came before the PING of `Sender.warn`. */
+  warned(connection: Connection): void {
+    // The second step of leaving: what the client sent before it saw the first has arrived.
+    if (connection.role === ROLE.SERVER && connection.going === GOING.WARNED) {
+      this.machine.sender.leave(connection);
+      this.leaveIfDone(connection);
+    }
+  }
+
+  /** The peer leaves, and will not look at streams above `last`. */
+  goaway(connection: Connection, last: number, code: number): void {
+    if (connection.role === ROLE.SERVER) {
+      // The client opens no more; it is gone when its streams are.
+      this.machine.sender.leave(connection);
+      this.leaveIfDone(connection);
+      return;
+    }
+    const { streams } = this.core;
+    connection.going = Math.max(connection.going, GOING.LEAVING);
+    // Streams above `last` were not and will not be processed (RFC 9113 section 6.8).
+    for (let slot = streams.first(connection); slot !== NONE; ) {
+      if (streams.id[slot] <= last) {
+        slot = streams.after(connection, slot);
+        continue;
+      }
+      const x = this.streams.exchange(slot) as ExchangeSlot;
+      this.machine.sender.close(slot);
+      this.streams.part(x);
+      this.reports.control.refused(x, code === H2_ERROR.NO_ERROR ? H2_ERROR.REFUSED_STREAM : code);
+      // Anything may have ended meanwhile: the walk begins anew.
+      slot = streams.first(connection);
+    }
+    const endpoint = this.context.connections.endpoint[connection.socket];
+    this.pool.gauge(endpoint);
+    this.serve(endpoint);
+    this.leaveIfDone(connection);
+    this.pool.spare(endpoint);
+  }
+
+  /** The peer has broken the rules: GOAWAY is queued, and the streams are still on the connection. */
+  violated(connection: Connection, code: number): void {
+    const socket = connection.socket as SocketSlot;
+    const reason = code === H2_ERROR.ENHANCE_YOUR_CALM ? CLOSE.LIMIT : CLOSE.PROTOCOL;
+    this.core.output.flush(connection);
+    if (this.context.sockets.kind[socket] === SOCKET_KIND.DIALLING) {
+      this.dialer.refuse(socket, CLOSE.PROTOCOL);
+      return;
+    }
+    this.release(connection, CLOSE.PROTOCOL);
+    if (connection.role === ROLE.SERVER) this.linger(socket, reason);
+    else this.context.connections.closeWhenSent(socket, reason);
+  }
+
+  // How connections end.
+
+  /** Starts to leave: a client is warned first, an endpoint gets no more streams. */
+  retire(connection: Connection): void {
+    if (connection.role === ROLE.SERVER) this.machine.sender.warn(connection);
+    else {
+      this.machine.sender.leave(connection);
+      this.pool.gauge(this.context.connections.endpoint[connection.socket]);
+      this.leaveIfDone(connection);
+    }
+  }
+
+  /** A connection on which nothing is begun any more, and nothing is left, is closed. */
+  leaveIfDone(connection: Connection): void {
+    if (connection.going !== GOING.LEAVING || connection.active > 0) return;
+    const { connections } = this.context;
+    const { socket } = connection;
+    if (connections.closed(socket) || this.bySocket[socket] !== connection) return;
+    this.core.output.flush(connection);
+    this.release(connection, CLOSE.OK);
+    connections.closeWhenSent(socket, this.context.draining ? CLOSE.DRAIN : CLOSE.OK);
+  }
+
+  /** The endpoint was removed: its connections end with their streams, and what waits goes elsewhere. */
+  endpointGone(endpoint: number): void {
+    for (const connection of [...this.pool.of(endpoint)]) {
+      if (connection.settingsSeen) this.retire(connection);
+      else {
+        const socket = connection.socket as SocketSlot;
+        this.release(connection, CLOSE.OK);
+        this.context.connections.close(socket, CLOSE.OK);
+      }
+    }
+    this.disband(endpoint, WHY.CONNECT_FAILED);
+  }
+
+  /** The connection has ended or broken: so have its streams. */
+  gone(socket: SocketSlot, reason: number): void {
+    const connection = this.bySocket[socket];
+    if (connection !== undefined) this.release(connection, reason);
+    this.context.connections.close(socket, reason);
+  }
+
+  /** The socket speaks HTTP/2 from here on. */
+  private connect(socket: SocketSlot, role: number): Connection {
+    const { limits, values, reactor } = this.context;
+    this.core.clock[0] = reactor.now;
+    const connection = new Connection(socket, role, h2Base(role), this.core.memory, limits.http2, reactor.now);
+    while (this.bySocket.length <= socket) this.bySocket.push(undefined);
+    this.bySocket[socket] = connection;
+    values[connection.meter + H.CONNECTIONS_TOTAL]++;
+    values[connection.meter + H.CONNECTIONS]++;
+    return connection;
+  }
+
+  /** Begins a connection to `endpoint`. Returns 0 or a DIAL code. */
+  private dial(endpoint: number): number {
+    const socket = this.dialer.dial(endpoint, PURPOSE.HTTP2);
+    if (socket < 0) return socket;
+    const connection = this.connect(socket as SocketSlot, ROLE.CLIENT);
+    this.pool.add(endpoint, connection);
+    this.machine.sender.open(connection);
+    return 0;
+  }
+
+  /**
+   * `endpoint` has closed, or `said` something in HTTP/1, before its SETTINGS. True if it is taken from now on for one that does not
+   * speak HTTP/2, and may be asked by HTTP/1.
+   */
+  private unspoken(endpoint: number, said: boolean): boolean {
+    const { services, endpoints, protocols } = this.context;
+    const service = endpoints.service[endpoint];
+    if (service < 0) return false;
+    if (services.protocol[service] !== SERVICE_PROTOCOL.AUTO) {
+      this.dialer.unusable(endpoint);
+      return false;
+    }
+    // One that has spoken HTTP/2 until now may only be on its way out, and is to be asked again.
+    const leaving = !said && protocols.spoken(endpoint, VERSION.HTTP2);
+    protocols.learn(endpoint, VERSION.HTTP2, leaving ? KNOWN.UNKNOWN : KNOWN.REFUSED);
+    return !leaving;
+  }
+
+  /** Whoever waits for a connection of `endpoint` goes there by HTTP/1. */
+  private overHttp1(endpoint: number): void {
+    for (let x = this.pool.first(endpoint); x >= 0; x = this.pool.first(endpoint))
+      this.reports.control.misunderstood(x as ExchangeSlot);
+  }
+
+  /** Whoever waits for a connection of `endpoint` is sent to another one. */
+  private disband(endpoint: number, why: number): void {
+    // Where there is no other endpoint they come back to the end of this line, for the connection that is dialled next.
+    const last = this.pool.last(endpoint);
+    for (let x = this.pool.first(endpoint); x >= 0; x = this.pool.first(endpoint)) {
+      this.reports.control.undialled(x as ExchangeSlot, why);
+      if (x === last) return;
+    }
+  }
+
+  /** Ends every stream of a connection, and forgets it. */
+  private release(connection: Connection, reason: number): void {
+    const { streams } = this.core;
+    const { socket } = connection;
+    const { connections, metrics, values } = this.context;
+    if (this.bySocket[socket] !== connection) return;
+    this.bySocket[socket] = undefined;
+    connection.going = GOING.FAILED;
+    const endpoint = connections.endpoint[socket];
+    if (connection.role === ROLE.CLIENT) this.pool.remove(endpoint, connection);
+    for (let slot = streams.first(connection); slot !== NONE; slot = streams.first(connection)) {
+      this.machine.sender.close(slot);
+      if (connection.role === ROLE.SERVER) {
+        this.reports.control.left(this.exchanges.ofStream(slot as StreamSlot), reason);
+        continue;
+      }
+      const x = this.streams.exchange(slot) as ExchangeSlot;
+      const whole = (streams.state[slot] & STREAM.REMOTE_END) !== 0;
+      // Of a connection that had served before, and from which nothing has come since, the endpoint may have known nothing of the request.
+      const stale = connection.opened > 1 && connections.active[socket] <= streams.active[slot];
+      this.streams.part(x);
+      // An endpoint that has said all it had to say has not failed, though the client has not got all of it yet.
+      if (whole && this.exchanges.state[x] !== STATE.TUNNEL) continue;
+      if (reason === CLOSE.PROTOCOL) this.reports.control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.INTERNAL_ERROR);
+      else this.reports.control.lost(x, reason, stale);
+    }
+    this.machine.drop(connection);
+    values[connection.meter + H.CONNECTIONS]--;
+    metrics.record(CONNECTION_STREAMS, connection.opened);
+    // Who waits for a connection that never came to be is `failed`'s: dialled from here, it would be again and again.
+    if (connection.role === ROLE.CLIENT && connection.settingsSeen && this.pool.first(endpoint) >= 0)
+      this.serve(endpoint);
+  }
+}
+
+/** Whether what came in place of the first frame header was the beginning of `HTTP/1.x`. */
+function saysHttp1(connection: Connection): boolean {
+  return connection.length === 0x485454 && connection.type === 0x50 && connection.flags === 0x2f;
+}
+
+/** How the protocol's output reaches sockets, and how it learns that one has enough. */
+export function congestionSink(context: Context): CongestionSink {
+  const { sockets, values } = context;
+  return {
+    queue: (socket, at, length, bid) => {
+      sockets.queue(socket, at, length, bid);
+      const hard = OUTPUT_FACTOR * context.limits.maxBufferedBytes;
+      if (sockets.queued[socket] > hard && context.connections.listener[socket] >= 0) {
+        sockets.pause(socket);
+        sockets.notifyDrained(socket);
+      }
+    },
+    sending: (socket) => (sockets.flags[socket] & SOCKET.SENDING) !== 0,
+    congested: (socket, unsent) => {
+      if (sockets.queued[socket] + unsent <= context.limits.maxBufferedBytes) return false;
+      values[W.BACKPRESSURE]++;
+      sockets.notifyDrained(socket);
+      return true;
+    },
+  };
+}

@@ -1,0 +1,99 @@
+// Requests to endpoints that speak HTTP/2: the list of fields, from what a client of HTTP/1 said or from the kept copy, and the kept body.
+
+import { KEY_LENGTH } from '../../http/web-socket.js';
+import { MESSAGE_ERROR } from '../../http1/errors.js';
+import { parseRequest } from '../../http1/head-parser.js';
+import type { Core } from '../../http2/shared-state.js';
+import { RequestBridge } from '../../translate/request.js';
+import type { Context } from '../context.js';
+import { type Exchanges, UPGRADE } from '../exchange/exchange.js';
+import { FORM, type KeptRequests } from '../exchange/kept.js';
+import type { Http1Sockets } from '../http1/sockets.js';
+import type { ExchangeSlot } from '../slots.js';
+import type { Http2Streams } from './streams.js';
+
+export class RequestFields {
+  private readonly bridge: RequestBridge;
+  /** Body that is kept in one piece with an HTTP/1 head. */
+  private restAt = 0;
+  private restLength = 0;
+
+  constructor(
+    private readonly context: Context,
+    private readonly core: Core,
+    private readonly exchanges: Exchanges,
+    private readonly kept: KeptRequests,
+    private readonly http1: Http1Sockets,
+    private readonly streams: Http2Streams,
+  ) {
+    this.bridge = new RequestBridge(core.memory);
+  }
+
+  /** Lists the head that was parsed last, and keeps it. 0 or -MESSAGE_ERROR. */
+  fromHead(x: ExchangeSlot): number {
+    const { exchanges, kept } = this;
+    const error = this.list(x);
+    if (error !== 0) return error;
+    kept.forget(x);
+    kept.keepFields(x, this.core.list, exchanges.bare[x] === 1 && !exchanges.tunnelsInHttp2(x));
+    return 0;
+  }
+
+  /** Lists the head that is kept. 0 or -MESSAGE_ERROR. */
+  fromKept(x: ExchangeSlot): number {
+    const { kept } = this;
+    this.restLength = 0;
+    if (kept.form[x] === FORM.FIELDS) {
+      kept.restore(x, this.core.list);
+      return 0;
+    }
+    const from = kept.at[x];
+    const end = from + kept.length[x];
+    const at = parseRequest(this.context.bytes, from, end, this.http1.head, this.context.limits.http1);
+    if (at < 0) return -MESSAGE_ERROR.MALFORMED;
+    this.restAt = at;
+    this.restLength = end - at;
+    return this.list(x);
+  }
+
+  /** Sends the head in `core.list` on the exchange's stream; of a kept request, the body and the trailers as well. False if the slab is out. */
+  send(x: ExchangeSlot, fromKept: boolean): boolean {
+    const { exchanges, kept, core, streams } = this;
+    if (!fromKept) {
+      streams.sendHead(x, exchanges.bare[x] === 1 && !exchanges.tunnelsInHttp2(x));
+      return true;
+    }
+    const trailers = kept.hasTrailers(x);
+    const whole = kept.whole[x] === 1 && !exchanges.tunnelsInHttp2(x);
+    const body = this.restLength > 0 || !kept.body.empty(x);
+    streams.sendHead(x, whole && !body && !trailers);
+    if (this.restLength > 0 && streams.sendData(x, this.restAt, this.restLength, whole && !trailers) < 0) return false;
+    this.restLength = 0;
+    if (!streams.sendKept(x, kept.body, whole && !trailers)) return false;
+    if (trailers) {
+      kept.restoreTrailers(x, core.spare);
+      streams.machine.sender.trailers(exchanges.endpointStream(x), core.spare);
+      kept.dropTrailers(x);
+      kept.forget(x);
+    } else if (!this.kept.roomFor(x, kept.body.bytes[x])) kept.forget(x);
+    return true;
+  }
+
+  private list(x: ExchangeSlot): number {
+    const { exchanges, http1 } = this;
+    const { services, bytes } = this.context;
+    const service = exchanges.service[x];
+    const webSocket = exchanges.upgrade[x] === UPGRADE.WEBSOCKET;
+    const { bridge } = this;
+    const error = bridge.list(
+      http1.head,
+      this.core.list,
+      webSocket,
+      services.hostAt[service],
+      services.hostLength[service],
+    );
+    if (error !== 0) return error;
+    if (webSocket) exchanges.keys.set(x, bytes.slice(bridge.keyAt, bridge.keyAt + KEY_LENGTH));
+    return 0;
+  }
+}

@@ -1,0 +1,45 @@
+// Responses to clients that speak HTTP/2: the list of fields, from what an endpoint said in HTTP/1 where it did, and its head on the stream.
+import type { Http2Machine } from '../../http2/machine.js';
+import type { Core } from '../../http2/shared-state.js';
+import { ResponseBridge } from '../../translate/response.js';
+import { type Exchanges, UPGRADE } from '../exchange/exchange.js';
+import type { Http1Sockets } from '../http1/sockets.js';
+import type { ExchangeSlot } from '../slots.js';
+
+const NO_KEY = new Uint8Array(0);
+
+export class ResponseFields {
+  private readonly bridge: ResponseBridge;
+
+  constructor(
+    private readonly core: Core,
+    private readonly machine: Http2Machine,
+    private readonly exchanges: Exchanges,
+    private readonly http1: Http1Sockets,
+  ) {
+    this.bridge = new ResponseBridge(core.memory);
+  }
+
+  /** Lists the head that was parsed last. 0 or -ERROR. */
+  fromHead(x: ExchangeSlot): number {
+    const { exchanges } = this;
+    const webSocket = exchanges.upgrade[x] === UPGRADE.WEBSOCKET;
+    const key = webSocket ? (exchanges.keys.get(x) ?? NO_KEY) : NO_KEY;
+    return this.bridge.list(this.http1.head, this.core.list, webSocket, key, 0);
+  }
+
+  /** Sends the interim head in `core.list`. Of these there may be any number: a client that does not read gets no more of them. */
+  interim(x: ExchangeSlot): void {
+    const { core } = this;
+    const slot = this.exchanges.clientStream(x);
+    const client = core.streams.connection[slot];
+    if (client === null || client.congested) return;
+    client.congested = core.sink.congested(client.socket, core.output.unsent(client));
+    if (!client.congested) this.machine.sender.headers(slot, core.list, false);
+  }
+
+  /** Sends the final head in `core.list`. False if the client's connection has come to its end over it. */
+  final(x: ExchangeSlot, end: boolean): boolean {
+    return this.machine.sender.headers(this.exchanges.clientStream(x), this.core.list, end);
+  }
+}

@@ -1,0 +1,270 @@
+// Streams as legs of exchanges: what the protocol reports of them goes to whoever decides, or across; what they can do is here.
+
+import { VERDICT } from '../../detect/matcher.js';
+import { CONNECT_PROTOCOL as MESSAGE_PROTOCOL } from '../../http/facts.js';
+import { METHOD } from '../../http/methods.js';
+import type { Chains } from '../../http2/chains.js';
+import { type Connection, ROLE } from '../../http2/connection.js';
+import { H2_ERROR } from '../../http2/frame.js';
+import type { Http2Machine } from '../../http2/machine.js';
+import type { Core, Http2Events } from '../../http2/shared-state.js';
+import { STREAM } from '../../http2/streams.js';
+import { E } from '../../metrics/layout.js';
+import { CLOSE } from '../connect/connections.js';
+import type { Context } from '../context.js';
+import { type Exchanges, LEG, STATE, UPGRADE } from '../exchange/exchange.js';
+import { WHY } from '../exchange/reasons.js';
+import type { Reports } from '../exchange/reports.js';
+import type { ExchangeSlot, StreamSlot } from '../slots.js';
+
+const NONE = -1;
+const BOTH_ENDS = STREAM.LOCAL_END | STREAM.REMOTE_END;
+
+/** What connections do for streams, and are told by the protocol. */
+export interface ConnectionEvents {
+  violated(connection: Connection, code: number): void;
+  settings(connection: Connection): void;
+  goaway(connection: Connection, last: number, code: number): void;
+  warned(connection: Connection): void;
+  /** A place on an endpoint's connection has become free. */
+  reuse(connection: Connection): void;
+  /** The connection is closed if nothing is left on it. */
+  leaveIfDone(connection: Connection): void;
+  /** An endpoint's connection has got a stream. */
+  used(connection: Connection): void;
+  /** A client's connection has got a stream, for `service`. */
+  asked(connection: Connection, service: number): void;
+}
+
+export class Http2Streams implements Http2Events {
+  declare machine: Http2Machine;
+  declare connections: ConnectionEvents;
+  /** By an endpoint's stream: its exchange, plus 1; 0 for none. */
+  private readonly serving: Int32Array;
+
+  constructor(
+    private readonly context: Context,
+    private readonly core: Core,
+    private readonly exchanges: Exchanges,
+    private readonly reports: Reports,
+  ) {
+    this.serving = new Int32Array(core.streams.capacity);
+  }
+
+  // What the protocol reports.
+
+  request(connection: Connection, slot: number, end: boolean): void {
+    const { exchanges } = this;
+    const { facts } = this.core.list;
+    const x = this.begin(connection, slot, facts.method, facts.grpc);
+    exchanges.bare[x] = end ? 1 : 0;
+    exchanges.whole[x] = end ? 1 : 0;
+    if (facts.protocol !== MESSAGE_PROTOCOL.NONE)
+      exchanges.upgrade[x] = facts.protocol === MESSAGE_PROTOCOL.WEBSOCKET ? UPGRADE.WEBSOCKET : UPGRADE.OTHER;
+    this.reports.control.request(x, 0);
+    if (exchanges.kind[x] !== LEG.NONE) this.connections.asked(connection, exchanges.service[x]);
+  }
+
+  requestTooLarge(connection: Connection, slot: number, end: boolean): void {
+    const x = this.begin(connection, slot, METHOD.GET, false);
+    this.exchanges.whole[x] = end ? 1 : 0;
+    this.reports.control.giveUp(x, 431, WHY.HEADER_TOO_LARGE);
+  }
+
+  response(_connection: Connection, slot: number, end: boolean): void {
+    const x = this.exchange(slot);
+    if (x >= 0) this.reports.across.responseHead(x as ExchangeSlot, end);
+  }
+
+  trailers(connection: Connection, slot: number): void {
+    if (connection.role === ROLE.CLIENT) {
+      const x = this.exchange(slot);
+      if (x >= 0) this.reports.across.responseTrailers(x as ExchangeSlot);
+      return;
+    }
+    const x = this.exchanges.ofStream(slot as StreamSlot);
+    if (this.exchanges.kind[x] === LEG.NONE) return;
+    this.exchanges.whole[x] = 1;
+    this.reports.across.requestTrailers(x);
+  }
+
+  data(connection: Connection, slot: number, at: number, length: number, end: boolean): void {
+    if (connection.role === ROLE.CLIENT) {
+      const x = this.exchange(slot);
+      if (x >= 0) this.reports.across.responseData(x as ExchangeSlot, at, length, end);
+      return;
+    }
+    const x = this.exchanges.ofStream(slot as StreamSlot);
+    if (this.exchanges.kind[x] === LEG.NONE) {
+      // Answered already: the rest of the request is not wanted.
+      this.machine.frames.credit(slot, length);
+      return;
+    }
+    if (end) this.exchanges.whole[x] = 1;
+    this.reports.across.requestData(x, at, length, end);
+  }
+
+  reset(connection: Connection, slot: number, code: number): void {
+    if (connection.role === ROLE.SERVER) {
+      this.reports.control.left(this.exchanges.ofStream(slot as StreamSlot), CLOSE.RESET);
+      return;
+    }
+    const x = this.exchange(slot) as ExchangeSlot;
+    const whole = (this.core.streams.state[slot] & STREAM.REMOTE_END) !== 0;
+    this.part(x);
+    this.connections.reuse(connection);
+    // RFC 9113 section 8.1: the response is whole, and no more of the request is wanted. `flushed` ends the exchange.
+    if (whole && this.exchanges.state[x] !== STATE.TUNNEL) return;
+    if (code === H2_ERROR.REFUSED_STREAM) this.reports.control.refused(x, code);
+    else
+      this.reports.control.failed(x, WHY.UPSTREAM_RESET, code === H2_ERROR.NO_ERROR ? H2_ERROR.INTERNAL_ERROR : code);
+  }
+
+  streamFailed(connection: Connection, slot: number, _code: number): void {
+    if (connection.role === ROLE.SERVER) {
+      this.reports.control.left(this.exchanges.ofStream(slot as StreamSlot), CLOSE.PROTOCOL);
+      return;
+    }
+    const x = this.exchange(slot) as ExchangeSlot;
+    this.part(x);
+    this.connections.reuse(connection);
+    this.reports.control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.INTERNAL_ERROR);
+  }
+
+  connectionFailed(connection: Connection, code: number): void {
+    this.connections.violated(connection, code);
+  }
+
+  settings(connection: Connection): void {
+    this.connections.settings(connection);
+  }
+
+  goaway(connection: Connection, last: number, code: number): void {
+    this.connections.goaway(connection, last, code);
+  }
+
+  warned(connection: Connection): void {
+    this.connections.warned(connection);
+  }
+
+  moved(slot: number, count: number): void {
+    const connection = this.core.streams.connection[slot];
+    if (connection === null) return;
+    if (connection.role === ROLE.SERVER) {
+      this.reports.across.responseMoved(this.exchanges.ofStream(slot as StreamSlot), count);
+      return;
+    }
+    const x = this.exchange(slot);
+    if (x >= 0) this.reports.across.requestMoved(x as ExchangeSlot, count);
+  }
+
+  flushed(slot: number): void {
+    const connection = this.core.streams.connection[slot];
+    if (connection === null) return;
+    if (connection.role === ROLE.SERVER) this.reports.control.flushed(this.exchanges.ofStream(slot as StreamSlot));
+    else {
+      const x = this.exchange(slot);
+      if (x >= 0 && this.exchanges.state[x] === STATE.TUNNEL) this.reports.control.flushed(x as ExchangeSlot);
+    }
+  }
+
+  // Streams of endpoints.
+
+  /** The exchange of an endpoint's stream, or -1. */
+  exchange(slot: number): ExchangeSlot | -1 {
+    return (this.serving[slot] - 1) as ExchangeSlot | -1;
+  }
+
+  /** Opens a stream of the exchange on `connection`, to its endpoint. False where there is no slot for it. */
+  open(x: ExchangeSlot, connection: Connection): boolean {
+    const { core, exchanges, context } = this;
+    const { streams } = core;
+    const slot = streams.allocate();
+    if (slot < 0) return false;
+    this.serving[slot] = x + 1;
+    exchanges.kind[x] = LEG.HTTP2;
+    exchanges.id[x] = slot;
+    this.machine.sender.openStream(slot, connection);
+    this.connections.used(connection);
+    context.values[context.endpoints.base[exchanges.endpoint[x]] + E.H2_STREAMS]++;
+    streams.active[slot] = context.reactor.now;
+    if (exchanges.method[x] === METHOD.HEAD) streams.state[slot] |= STREAM.BODILESS;
+    return true;
+  }
+
+  /** Sends the head in `core.list` to the endpoint. `end`: and the end of the request. */
+  sendHead(x: ExchangeSlot, end: boolean): void {
+    this.machine.sender.headers(this.exchanges.endpointStream(x), this.core.list, end);
+  }
+
+  /** Sends a body that is kept, and its end if it is `whole`, by way of what waits, which leaves it as it is. False if the slab is out. */
+  sendKept(x: ExchangeSlot, body: Chains, whole: boolean): boolean {
+    const { core, exchanges } = this;
+    const slot = exchanges.endpointStream(x);
+    for (let piece = body.start(x); piece !== NONE; piece = body.following(piece)) {
+      if (!core.pending.append(slot, body.pieceAt(piece), body.pieceLength(piece))) return false;
+    }
+    if (!body.empty(x)) this.machine.sender.waiting(slot, whole);
+    return true;
+  }
+
+  /** Sends [at, at + length) to the endpoint. As `Sender.data`. */
+  sendData(x: ExchangeSlot, at: number, length: number, end: boolean): number {
+    return this.machine.sender.data(this.exchanges.endpointStream(x), at, length, end);
+  }
+
+  /** Ends the endpoint's leg: with RST_STREAM and `code` unless both sides have ended. Returns the connection if it has one place more. */
+  leave(x: ExchangeSlot, code: number): Connection | null {
+    const { streams } = this.core;
+    const slot = this.exchanges.endpointStream(x);
+    const connection = streams.connection[slot];
+    const open = (streams.state[slot] & STREAM.OPEN) !== 0;
+    if (open) {
+      if ((streams.state[slot] & BOTH_ENDS) !== BOTH_ENDS) this.machine.sender.reset(slot, code);
+      else this.machine.sender.close(slot);
+    }
+    this.part(x);
+    return open ? connection : null;
+  }
+
+  /** Parts exchange and stream, which is off its connection. */
+  part(x: ExchangeSlot): void {
+    const { exchanges, context, core } = this;
+    const slot = exchanges.endpointStream(x);
+    context.values[context.endpoints.base[exchanges.endpoint[x]] + E.H2_STREAMS]--;
+    exchanges.kind[x] = LEG.NONE;
+    this.serving[slot] = 0;
+    core.streams.release(slot);
+  }
+
+  // Streams of clients.
+
+  /** Takes the client's stream off its connection, and gives its slot back: the exchange is no more. `code`: what it is reset with unless it has ended. */
+  finish(x: ExchangeSlot, code: number): void {
+    const { streams } = this.core;
+    const { sender } = this.machine;
+    const slot = this.exchanges.clientStream(x);
+    const connection = streams.connection[slot];
+    const state = streams.state[slot];
+    if ((state & STREAM.OPEN) !== 0) {
+      if ((state & BOTH_ENDS) !== BOTH_ENDS) sender.reset(slot, code);
+      else sender.close(slot);
+    }
+    this.exchanges.state[x] = STATE.FREE;
+    streams.release(slot);
+    if (connection !== null) this.connections.leaveIfDone(connection);
+  }
+
+  /** Whether the client has all that was to be sent on its stream. */
+  ended(x: ExchangeSlot): boolean {
+    return (this.core.streams.state[this.exchanges.clientStream(x)] & STREAM.LOCAL_END) !== 0;
+  }
+
+  private begin(connection: Connection, slot: number, method: number, grpc: boolean): ExchangeSlot {
+    const { exchanges, context } = this;
+    const x = exchanges.ofStream(slot as StreamSlot);
+    exchanges.begin(x, context.serviceFor(connection.socket, VERDICT.HTTP2), method, grpc);
+    exchanges.started[x] = context.reactor.now;
+    return x;
+  }
+}

@@ -1,0 +1,307 @@
+// Deadlines of HTTP/2 connections and of the streams on them. A connection has one timer; when it fires all of its streams are
+// looked at, and it is armed for the earliest of what is left.
+
+import { VERDICT } from '../../detect/matcher.js';
+import { type Connection, GOING, READING, ROLE } from '../../http2/connection.js';
+import { H2_ERROR } from '../../http2/frame.js';
+import type { Http2Machine } from '../../http2/machine.js';
+import type { Core } from '../../http2/shared-state.js';
+import { STREAM } from '../../http2/streams.js';
+import { LIMITS } from '../../metrics/layout.js';
+import { CLOSE } from '../connect/connections.js';
+import type { Http2Pool } from '../connect/http2-pool.js';
+import type { Context } from '../context.js';
+import type { Exchanges } from '../exchange/exchange.js';
+import { WHY } from '../exchange/reasons.js';
+import type { Reports } from '../exchange/reports.js';
+import type { ExchangeSlot, SocketSlot, StreamSlot } from '../slots.js';
+import type { Http2Streams } from './streams.js';
+
+const NONE = -1;
+const NEVER = Number.POSITIVE_INFINITY;
+/** Between two looks at a connection's streams, ms: deadlines are met within this. */
+const LOOK_MS = 100;
+/** Endpoints take PINGs on silent connections no oftener than this as flooding: gRPC's own bound (gRFC A8), ms. */
+const ENDPOINT_PING_MS = 300_000;
+/** The second GOAWAY follows when the PING is answered, or after this, ms. */
+const WARNED_MS = 1000;
+/** A connection without streams is let go this soon while draining, ms. */
+const DRAIN_IDLE_MS = 1000;
+
+const LIMIT = {
+  HEADER_TIME: LIMITS.indexOf('h2-header-time'),
+  STALLED: LIMITS.indexOf('h2-stalled'),
+  KEEPALIVE: LIMITS.indexOf('h2-keepalive'),
+  IDLE_TIME: LIMITS.indexOf('h2-idle-time'),
+  AGE: LIMITS.indexOf('h2-connection-age'),
+} as const;
+
+/** What its timer can make of a connection. */
+interface Owner {
+  of(socket: number): Connection | undefined;
+  retire(connection: Connection): void;
+  gone(socket: SocketSlot, reason: number): void;
+  leaveIfDone(connection: Connection): void;
+  reuse(connection: Connection): void;
+}
+
+export class ConnectionTimers {
+  constructor(
+    private readonly context: Context,
+    private readonly core: Core,
+    private readonly machine: Http2Machine,
+    private readonly exchanges: Exchanges,
+    private readonly streams: Http2Streams,
+    private readonly pool: Http2Pool,
+    private readonly reports: Reports,
+    private readonly owner: Owner,
+  ) {}
+
+  /** A connection is ready to serve. */
+  start(connection: Connection): void {
+    this.arm(connection, this.next(connection));
+  }
+
+  /** A stream has begun on a client's connection. */
+  exchange(connection: Connection, service: number): void {
+    const { context } = this;
+    const { limits, services, reactor } = context;
+    let wait = limits.http2.stallTimeoutMs;
+    const response = services.responseTimeoutMs[service];
+    if (response > 0 && response < wait) wait = response;
+    const body = limits.http2.bodyTimeoutMs;
+    if (body > 0 && body < wait) wait = body;
+    const connect = services.connectTimeoutMs[service];
+    if (connect > 0 && connect < wait) wait = connect;
+    // Looked at here, as a time that is handed on is allocated.
+    if (connection.timerAt === 0 || connection.timerAt > reactor.now + wait) this.arm(connection, reactor.now + wait);
+  }
+
+  /** A stream has begun on an endpoint's connection. */
+  used(connection: Connection): void {
+    const { reactor } = this.context;
+    const wait = connection.limits.stallTimeoutMs;
+    if (connection.timerAt === 0 || connection.timerAt > reactor.now + wait) this.arm(connection, reactor.now + wait);
+  }
+
+  /** A pooled connection has no stream. */
+  idle(connection: Connection): void {
+    const { reactor } = this.context;
+    connection.idleSince = reactor.now;
+    this.arm(connection, reactor.now + this.idleMs(connection));
+  }
+
+  /** A drain began or the configuration changed. */
+  reconsider(connection: Connection): void {
+    const { context } = this;
+    if (context.draining) {
+      if (connection.role === ROLE.SERVER) this.machine.sender.warn(connection);
+      else if (connection.active === 0 && connection.settingsSeen) {
+        this.owner.retire(connection);
+        return;
+      }
+    }
+    connection.timerAt = 0;
+    context.wheel.pull(connection.socket, context.reactor.clock() + 1);
+  }
+
+  /** The timer of a connection's socket. */
+  fired(connection: Connection): void {
+    this.core.clock[0] = this.context.reactor.now;
+    connection.timerAt = 0;
+    if (connection.role === ROLE.SERVER ? this.client(connection) : this.endpoint(connection)) return;
+    if (this.keepAlive(connection)) return;
+    this.walk(connection);
+    if (this.owner.of(connection.socket) === connection) this.arm(connection, this.next(connection));
+  }
+
+  /** True if the connection has ended. */
+  private client(connection: Connection): boolean {
+    const { context, machine } = this;
+    const { connections, reactor } = context;
+    const { limits, socket } = connection;
+    const { now } = reactor;
+    if (connection.reading === READING.PREFACE || !connection.settingsSeen) {
+      if (now < connection.since + limits.headerTimeoutMs) return false;
+      context.limited(LIMIT.HEADER_TIME);
+      this.owner.gone(socket as SocketSlot, CLOSE.TIMEOUT);
+      return true;
+    }
+    if (connection.partial && now >= connection.blockSince + limits.headerTimeoutMs) {
+      context.limited(LIMIT.HEADER_TIME);
+      machine.sender.fail(connection, H2_ERROR.ENHANCE_YOUR_CALM);
+      return true;
+    }
+    if (connection.going === GOING.WARNED && now >= connection.pingSentAt + WARNED_MS) {
+      machine.sender.leave(connection);
+    }
+    if (connection.going === GOING.OPEN) {
+      if (limits.maxAgeMs > 0 && now >= connection.since + limits.maxAgeMs) {
+        context.limited(LIMIT.AGE);
+        machine.sender.warn(connection);
+      } else if (connection.active === 0 && now >= connections.active[socket] + this.idleMs(connection)) {
+        if (!context.draining) context.limited(LIMIT.IDLE_TIME);
+        machine.sender.warn(connection);
+      }
+    } else if (
+      limits.maxAgeMs > 0 &&
+      now >= connection.since + limits.maxAgeMs + limits.ageGraceMs &&
+      connection.active > 0
+    ) {
+      this.owner.gone(socket as SocketSlot, CLOSE.TIMEOUT);
+      return true;
+    }
+    this.owner.leaveIfDone(connection);
+    return this.owner.of(socket) !== connection;
+  }
+
+  /** True if the connection has ended. */
+  private endpoint(connection: Connection): boolean {
+    const { reactor } = this.context;
+    const { socket } = connection;
+    if (connection.going === GOING.OPEN) {
+      const idle = connection.active === 0 && reactor.now >= connection.idleSince + this.idleMs(connection);
+      if (idle && !this.pool.isSpare(connection)) this.owner.retire(connection);
+      else if (reactor.now >= this.pool.expires(connection)) this.owner.retire(connection);
+    }
+    return this.owner.of(socket) !== connection;
+  }
+
+  /** PINGs a silent peer that owes us something; true if it has not answered and the connection has ended. */
+  private keepAlive(connection: Connection): boolean {
+    const { context, machine } = this;
+    const { limits, socket } = connection;
+    if (limits.keepAliveMs === 0) return false;
+    const { now } = context.reactor;
+    // Anything that comes is as good as an answer: a busy connection is never given up for a late PING.
+    const heard = context.connections.active[socket];
+    if (connection.pingPending) {
+      const asked = Math.max(heard, connection.pingSentAt);
+      if (now < asked + limits.keepAliveTimeoutMs || connection.going === GOING.WARNED) return false;
+      context.limited(LIMIT.KEEPALIVE);
+      this.owner.gone(socket as SocketSlot, CLOSE.TIMEOUT);
+      return true;
+    }
+    if (connection.active > 0 && now >= heard + this.pingMs(connection)) machine.sender.ping(connection);
+    return false;
+  }
+
+  private walk(connection: Connection): void {
+    const { streams } = this.core;
+    const { socket } = connection;
+    for (let slot = streams.first(connection); slot !== NONE; ) {
+      const next = streams.after(connection, slot);
+      if (this.stream(connection, slot)) {
+        // Others may have ended with it: the walk begins anew, unless the connection has ended too.
+        if (this.owner.of(socket) !== connection) return;
+        slot = streams.first(connection);
+      } else slot = next;
+    }
+  }
+
+  /** True if the stream has ended. */
+  private stream(connection: Connection, slot: number): boolean {
+    const { streams } = this.core;
+    if (this.stalled(connection, slot)) {
+      this.context.limited(LIMIT.STALLED);
+      this.machine.sender.reset(slot, H2_ERROR.CANCEL);
+      if (connection.role === ROLE.SERVER) {
+        this.reports.control.left(this.exchanges.ofStream(slot as StreamSlot), CLOSE.TIMEOUT);
+        return true;
+      }
+      const x = this.streams.exchange(slot) as ExchangeSlot;
+      this.streams.part(x);
+      this.reports.control.failed(x, WHY.BODY_TIMEOUT, H2_ERROR.INTERNAL_ERROR);
+      this.owner.reuse(connection);
+      return true;
+    }
+    if (connection.role !== ROLE.SERVER || (streams.state[slot] & STREAM.OPEN) === 0) return false;
+    return this.reports.control.overdue(this.exchanges.ofStream(slot as StreamSlot));
+  }
+
+  /** Whether data of the stream has waited too long for the peer's windows. */
+  private stalled(connection: Connection, slot: number): boolean {
+    const { streams } = this.core;
+    const state = streams.state[slot];
+    if ((state & (STREAM.STALLED | STREAM.BLOCKED)) === 0) return false;
+    let since = streams.blockedSince[slot];
+    // At the connection's window it waits since that is closed, but no longer than it has waited at all.
+    if ((state & STREAM.STALLED) === 0)
+      since = connection.stalledSince === 0 ? 0 : Math.max(since, connection.stalledSince);
+    return since !== 0 && this.context.reactor.now >= since + connection.limits.stallTimeoutMs;
+  }
+
+  private idleMs(connection: Connection): number {
+    const { context } = this;
+    if (connection.role === ROLE.SERVER)
+      return context.draining
+        ? Math.min(DRAIN_IDLE_MS, connection.limits.idleTimeoutMs)
+        : connection.limits.idleTimeoutMs;
+    const { services, endpoints, connections } = context;
+    const service = endpoints.service[connections.endpoint[connection.socket]];
+    return service < 0 ? 0 : services.poolIdleMs[service];
+  }
+
+  private pingMs(connection: Connection): number {
+    const { keepAliveMs } = connection.limits;
+    return connection.role === ROLE.SERVER ? keepAliveMs : Math.max(keepAliveMs, ENDPOINT_PING_MS);
+  }
+
+  /** When a connection is to be looked at next, ms. */
+  private next(connection: Connection): number {
+    const { context, pool } = this;
+    const { limits, socket } = connection;
+    const { now } = context.reactor;
+    const heard = context.connections.active[socket];
+    let at = NEVER;
+    if (connection.role === ROLE.SERVER) {
+      if (connection.reading === READING.PREFACE || !connection.settingsSeen)
+        return connection.since + limits.headerTimeoutMs;
+      if (connection.partial) at = connection.blockSince + limits.headerTimeoutMs;
+      if (connection.going === GOING.WARNED) at = Math.min(at, connection.pingSentAt + WARNED_MS);
+      if (connection.active === 0) at = Math.min(at, heard + this.idleMs(connection));
+      if (limits.maxAgeMs > 0) {
+        const age = connection.since + limits.maxAgeMs;
+        at = Math.min(at, now < age ? age : age + limits.ageGraceMs);
+      }
+    } else {
+      at = pool.expires(connection);
+      if (connection.active === 0) at = Math.min(at, connection.idleSince + this.idleMs(connection));
+    }
+    if (connection.active > 0) {
+      at = Math.min(at, now + this.streamMs(connection));
+      if (limits.keepAliveMs > 0) {
+        const ping = connection.pingPending
+          ? Math.max(heard, connection.pingSentAt) + limits.keepAliveTimeoutMs
+          : heard + this.pingMs(connection);
+        at = Math.min(at, ping);
+      }
+    }
+    return Math.max(at, now + LOOK_MS);
+  }
+
+  /** How often the streams of a connection are looked at: a tenth of the shortest time that one may take. */
+  private streamMs(connection: Connection): number {
+    const { context } = this;
+    const { limits } = connection;
+    let shortest = limits.stallTimeoutMs;
+    if (limits.bodyTimeoutMs > 0) shortest = Math.min(shortest, limits.bodyTimeoutMs);
+    if (connection.role === ROLE.SERVER) {
+      const { services } = context;
+      const service = context.serviceFor(connection.socket, VERDICT.HTTP2);
+      if (service >= 0) {
+        const response = services.responseTimeoutMs[service];
+        if (response > 0) shortest = Math.min(shortest, response);
+        const connect = services.connectTimeoutMs[service];
+        if (connect > 0) shortest = Math.min(shortest, connect);
+      }
+    }
+    return shortest / 10;
+  }
+
+  private arm(connection: Connection, at: number): void {
+    if (at === NEVER || (connection.timerAt !== 0 && connection.timerAt <= at)) return;
+    connection.timerAt = at;
+    this.context.wheel.pull(connection.socket, at);
+  }
+}

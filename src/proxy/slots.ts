@@ -1,0 +1,10 @@
+// Slots of different tables are different types: an index into the sockets is none into the streams. They cost nothing at run time.
+
+/** A socket of `Sockets`. */
+export type SocketSlot = number & { readonly _: 'socket' };
+/** A stream of `Streams`. */
+export type StreamSlot = number & { readonly _: 'stream' };
+/** An exchange of `Exchanges`. */
+export type ExchangeSlot = number & { readonly _: 'exchange' };
+/** An endpoint of `EndpointTable`. */
+export type EndpointSlot = number & { readonly _: 'endpoint' };
