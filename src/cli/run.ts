@@ -1,5 +1,5 @@
 // `sluice run`: the configuration, the engine, and the signals between them.
-import { loadConfig } from '../config/load.js';
+import { loadConfigApart } from '../config/load-apart.js';
 import type { Config } from '../config/model.js';
 import type { Override } from '../config/overrides.js';
 import { ConfigError, formatProblem } from '../config/problem.js';
@@ -48,14 +48,11 @@ function logReloadFailure(logger: Logger, error: unknown): void {
  * a second one of either kills, code 1; SIGHUP reloads. `load` reads the configuration anew.
  */
 export async function supervise(
-  load: () => Config,
+  load: () => Config | Promise<Config>,
   start: StartEngine,
   signals: Signals,
   logger: Logger,
 ): Promise<number> {
-  const first = load();
-  logger.level = first.log.level;
-
   let engine: EngineHandle | undefined;
   let stopping: SignalName | undefined;
   let killed = false;
@@ -98,7 +95,7 @@ export async function supervise(
     do {
       reloadAgain = false;
       try {
-        const config = load();
+        const config = await load();
         await target.reload(config);
         logger.level = config.log.level;
         logger.info('reloaded', { file: config.file });
@@ -114,7 +111,12 @@ export async function supervise(
     if (engine !== undefined && stopping === undefined) void reload(engine);
   });
 
-  const started = await Promise.race([start(first, logger), abandoned]);
+  const begin = async (): Promise<EngineHandle> => {
+    const first = await load();
+    logger.level = first.log.level;
+    return start(first, logger);
+  };
+  const started = await Promise.race([begin(), abandoned]);
   if (started === 'abandoned') return FAILURE;
   engine = started;
   if (stopping !== undefined) drain(stopping, engine, true);
@@ -182,6 +184,6 @@ Exit codes: 0 drained, 1 failed or cut off, 2 wrong usage.`,
     const overrides = flags(values);
     const logger = createLogger();
     dieLogged(logger);
-    return supervise(() => loadConfig(file, process.env, overrides), startEngine, process, logger);
+    return supervise(() => loadConfigApart(file, process.env, overrides), startEngine, process, logger);
   },
 };

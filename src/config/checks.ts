@@ -1,6 +1,7 @@
 // What a schema cannot say because it concerns two places at once. The checks read the raw tree, so that they find
 // their mistakes in files that have others too; what has the wrong shape is the schema's to report.
-import { MAX_ENDPOINTS, MAX_LISTENERS, MAX_SERVICES } from '../metrics/layout.js';
+import { MAX_LISTENERS } from '../metrics/layout.js';
+import { MAX_ENDPOINTS, MAX_SERVICES } from '../proxy/capacity.js';
 import type { Address } from './model.js';
 import { defaultOpaquePorts } from './ports.js';
 import type { KeyPath } from './problem.js';
@@ -83,15 +84,15 @@ function listenAddresses(root: Tree, listeners: readonly unknown[]): Finding[] {
 
 const VERDICTS = ['http1', 'http2', 'tls', 'opaque'] as const;
 
-function listenerServices(listener: Tree, index: number, known: readonly string[] | undefined): Finding[] {
+function listenerServices(listener: Tree, index: number, known: ReadonlySet<string> | undefined): Finding[] {
   const path = ['listeners', index];
   const findings: Finding[] = [];
   const reference = (value: unknown, ...keys: string[]): void => {
     const name = value === null ? undefined : attempt(() => parseName(value));
-    if (name === undefined || known === undefined || known.includes(name)) return;
+    if (name === undefined || known === undefined || known.has(name)) return;
     findings.push({
       path: [...path, ...keys],
-      message: `there is no service "${name}"; ${suggest(name, known)}`,
+      message: `there is no service "${name}"; ${suggest(name, [...known])}`,
       at: 'value',
     });
   };
@@ -195,7 +196,7 @@ function http2(limits: Tree, services: Tree): Finding[] {
 
 function capacity(listeners: readonly unknown[], services: Tree): Finding[] {
   const findings: Finding[] = [];
-  // Slot 0 of each table is the overflow series.
+  // Slot 0 of each table is nobody's.
   const check = (path: KeyPath, count: number, slots: number, what: string): void => {
     if (count < slots) return;
     findings.push({
@@ -249,7 +250,7 @@ export function crossChecks(tree: unknown): Finding[] {
   const listeners = asList(root.listeners);
   const services = asMap(root.services);
   // Where the services have no readable names, no reference can be right or wrong.
-  const known = isMap(root.services) ? Object.keys(services) : undefined;
+  const known = isMap(root.services) ? new Set(Object.keys(services)) : undefined;
   return [
     ...listenerNames(listeners),
     ...listenAddresses(root, listeners),

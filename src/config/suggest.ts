@@ -37,9 +37,17 @@ export function nearest(word: string, known: Iterable<string>): string | undefin
   return bestDistance <= Math.max(1, Math.floor(wanted.length / 3)) ? best : undefined;
 }
 
+/** Words that a message lists. */
+const MOST_LISTED = 20;
+
+function listed(known: readonly string[]): string {
+  if (known.length <= 2 * MOST_LISTED) return known.join(', ');
+  return `${known.slice(0, MOST_LISTED).join(', ')} and ${known.length - MOST_LISTED} more`;
+}
+
 /** `did you mean "x"?`, or else the known words, or else that there are none. */
 export function suggest(word: string, known: readonly string[]): string {
   const near = nearest(word, known);
   if (near !== undefined) return `did you mean ${JSON.stringify(near)}?`;
-  return known.length === 0 ? 'there are none' : `known are ${known.join(', ')}`;
+  return known.length === 0 ? 'there are none' : `known are ${listed(known)}`;
 }

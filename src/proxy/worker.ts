@@ -1,12 +1,13 @@
 // A worker: its data path (data-path.ts), configured, drained and sampled.
 import { threadId } from 'node:worker_threads';
+import { isLarge, returnMemory } from '../io/heap.js';
 import type { Native } from '../io/native.js';
 import { Reactor } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
-import { E, LIMITS, MAX_ENDPOINTS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
+import { LIMITS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
 import { Acceptor } from './accept/acceptor.js';
 import { CLOSE, SOCKET_KIND } from './connect/connections.js';
-import { Context } from './context.js';
+import { CONTEXT_BYTES, Context } from './context.js';
 import { type DataPath, makeDataPath } from './data-path.js';
 import { completionsToAwait } from './http2/coalesce.js';
 import type { SocketSlot } from './slots.js';
@@ -44,6 +45,7 @@ export class Worker {
       maxPipes: limits.maxPipes,
       owner: task.owner,
       workerId: task.id,
+      fixedBytes: CONTEXT_BYTES,
     });
     this.context = new Context(task, native, this.reactor);
     this.path = makeDataPath(this.context);
@@ -63,7 +65,10 @@ export class Worker {
   /** Serves until drained; the promise is the supervisor's sign of life. */
   async run(): Promise<void> {
     const { port, board, id } = this.task;
+    const large = isLarge(this.snapshot.services.map(({ endpoints }) => endpoints));
     this.configure(this.snapshot);
+    this.task.snapshot = this.snapshot;
+    if (large) await returnMemory();
     port.on('message', (message: ToWorker) => this.receive(message));
     const sampler = setInterval(() => this.sample(), SAMPLE_MS);
     const done = new Promise<void>((resolve) => {
@@ -133,7 +138,8 @@ export class Worker {
   }
 
   private configure(snapshot: Snapshot): void {
-    this.snapshot = snapshot;
+    // The tables have what is in it: it is not kept twice.
+    this.snapshot = { ...snapshot, listeners: [], services: [] };
     this.context.configure(snapshot);
     for (const { slot, endpoints } of snapshot.services) this.setEndpoints(slot, endpoints);
     this.acceptor.configure(snapshot.listeners);
@@ -200,7 +206,7 @@ export class Worker {
   }
 
   private sample(): void {
-    const { values, slab, splicer, sockets, balancer, endpoints, reactor } = this.context;
+    const { values, slab, splicer, sockets, reactor } = this.context;
     const now = reactor.clock();
     values[W.LOOP_TURNS] = reactor.turns;
     values[W.COMPLETIONS] = reactor.completions;
@@ -214,12 +220,7 @@ export class Worker {
     this.turnStarted = now;
     values[W.LOOP_LAG_MAX_US] = lag;
     this.context.metrics.record(this.turnHistogram, lag);
-    for (let endpoint = 1; endpoint < MAX_ENDPOINTS; endpoint++) {
-      if (endpoints.service[endpoint] < 0) continue;
-      const base = this.context.endpoints.base[endpoint];
-      values[base + E.STATE] = balancer.state(endpoint);
-      values[base + E.EWMA_MS] = balancer.ewma(endpoint, reactor.clockMs());
-    }
+    this.context.sampleEndpoints();
   }
 
   private send(message: FromWorker): void {

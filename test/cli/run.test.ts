@@ -128,8 +128,8 @@ test('a start that fails is the caller’s to report', async () => {
 test('SIGHUP loads anew, hands it to the engine and takes over the log level', async () => {
   const levels: LogLevel[] = ['warn', 'debug'];
   const { engine, code, signal, running, logger, lines } = harness(() => config(levels.shift()));
-  assert.equal(logger.level, 'warn');
   await running();
+  assert.equal(logger.level, 'warn');
   signal('SIGHUP');
   await settle();
   assert.deepEqual(engine.calls, ['reload debug']);

@@ -9,6 +9,7 @@ io: epoll
 coalesce: 0
 admin: { listen: "[::1]:4000" }
 log: { level: debug, access: true }
+metrics: { maxServices: 1024, maxEndpoints: 8192 }
 drain: { hold: 0, grace: 1s }
 limits:
   maxConnections: 10
@@ -64,6 +65,7 @@ services:
     coalesceUs: 0,
     admin: { host: '::1', port: 4000 },
     log: { level: 'debug', access: true },
+    metrics: { maxServices: 1024, maxEndpoints: 8192 },
     drain: { holdMs: 0, graceMs: 1000 },
     limits: {
       maxConnections: 10,

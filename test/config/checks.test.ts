@@ -158,17 +158,22 @@ test('an endpoint is listed once in its service', () => {
   assert.match(complaint(`${LISTENERS}services: { web: { endpoints: ["a.b:1", "A.B:1"] } }`), /listed twice/);
 });
 
-test('no more listeners, services and endpoints than the metrics have room for', () => {
+test('no more listeners, services and endpoints than the tables have room for', () => {
   const listeners = (count: number) =>
     `listeners:\n${Array.from({ length: count }, (_, i) => `  - { name: l${i}, listen: ":${i + 1}", service: web }`).join('\n')}\n${SERVICES}`;
   assert.equal(load(listeners(63)).listeners.length, 63);
   assert.match(complaint(listeners(64)), /^listeners: 64 listeners are too many; use at most 63/);
   const services = (count: number) =>
     `${LISTENERS}services:\n  web: { endpoints: ["a:1"] }\n${Array.from({ length: count - 1 }, (_, i) => `  s${i}: { endpoints: ["a:1"] }`).join('\n')}`;
-  assert.equal(load(services(127)).services.length, 127);
-  assert.match(complaint(services(128)), /^services: 128 services are too many; use at most 127/);
-  const endpoints = (count: number) =>
-    `${LISTENERS}services: { web: { endpoints: [${Array.from({ length: count }, (_, i) => `"a:${i + 1}"`)}] } }`;
-  assert.equal(load(endpoints(511)).services[0].endpoints.length, 511);
-  assert.match(complaint(endpoints(512)), /^services: 512 endpoints in all services are too many; use at most 511/);
+  assert.equal(load(services(8191)).services.length, 8191);
+  assert.match(complaint(services(8192)), /^services: 8192 services are too many; use at most 8191/);
+  const address = (i: number) => `"10.0.${i >> 8}.${i & 255}:80"`;
+  const endpoints = `${LISTENERS}services: { web: { endpoints: [${Array.from({ length: 65_536 }, (_, i) => address(i))}] } }`;
+  assert.match(complaint(endpoints), /^services: 65536 endpoints in all services are too many; use at most 65535/);
+});
+
+test('a message does not list the names of thousands of services', () => {
+  const many = Array.from({ length: 1000 }, (_, i) => `  s${i}: { endpoints: ["a:1"] }`).join('\n');
+  const text = complaint(`listeners: [{ name: a, listen: ":1", service: elsewhere }]\nservices:\n${many}`);
+  assert.match(text, /there is no service "elsewhere"; known are s0, s1, .*, s19 and 980 more$/);
 });

@@ -28,6 +28,7 @@ test('the minimal file gets every default', () => {
     coalesceUs: 50,
     admin: { host: '127.0.0.1', port: 4191 },
     log: { level: 'info', access: false },
+    metrics: { maxServices: 128, maxEndpoints: 512 },
     drain: { holdMs: 2000, graceMs: 30_000 },
     limits: {
       maxConnections: 50_000,

@@ -12,12 +12,13 @@ import {
   h2Base,
   L,
   listenerBase,
-  MAX_ENDPOINTS,
   MAX_LISTENERS,
+  S,
+  serviceBase,
   W,
   workerHistogram,
 } from '../../src/metrics/layout.js';
-import { MetricsReader, OVERFLOW } from '../../src/metrics/reader.js';
+import { MetricsReader, ORIGINAL_DESTINATION, OVERFLOW } from '../../src/metrics/reader.js';
 import { allocateWorkerMemory, slotOf, WorkerMetrics } from '../../src/metrics/shared.js';
 import { runs } from '../support/runs.js';
 
@@ -209,5 +210,28 @@ test('what finds no room counts in the overflow series', () => {
   assert.equal(overflows, 1);
   assert.equal(listeners.find(({ slot }) => slot === 0)?.info.name, OVERFLOW);
   assert.equal(listeners.find(({ slot }) => slot === 0)?.values[L.OPEN_TOTAL], 4);
-  assert.throws(() => reader.setEndpoint(MAX_ENDPOINTS, { service: '', address: '' }), RangeError);
+  assert.throws(() => reader.setEndpoint(reader.endpointSeries, { service: '', address: '' }), RangeError);
+});
+
+test('the number of series is configured, and what goes to its original destination has one beside them', () => {
+  const reader = new MetricsReader({ maxServices: 1, maxEndpoints: 2 });
+  assert.equal(reader.endpointSeries, 4);
+  const memory = allocateWorkerMemory(reader.endpointSeries);
+  reader.addWorker(0, memory);
+  assert.deepEqual([reader.services.acquire('a'), reader.services.acquire('b')], [1, 0]);
+  assert.deepEqual(
+    ['a', 'b', 'c'].map((key) => reader.endpoints.acquire(key)),
+    [1, 2, 0],
+  );
+  assert.deepEqual(reader.snapshot().homeless, { listener: 0, service: 1, endpoint: 1 });
+  const { service, endpoint } = reader.originalDestination();
+  const { values } = new WorkerMetrics(memory);
+  values[serviceBase(service) + S.REQUESTS] = 3;
+  values[endpointBase(endpoint) + E.REQUESTS] = 4;
+  const { services, endpoints } = reader.snapshot();
+  assert.equal(services.find(({ info }) => info.name === ORIGINAL_DESTINATION)?.values[S.REQUESTS], 3);
+  const shared = endpoints.find(({ info }) => info.service === ORIGINAL_DESTINATION);
+  assert.equal(shared?.values[E.REQUESTS], 4);
+  assert.equal(shared?.held, false, 'it is no endpoint, and has no state of its own');
+  assert.equal(values.length, endpointBase(4));
 });

@@ -50,10 +50,10 @@ export class Dialer {
   /** Starts connecting to `endpoint`; a socket, or a DIAL code. */
   dial(endpoint: number, purpose: number): number {
     const { context } = this;
-    const { endpoints, services, connections, values } = context;
+    const { endpoints, services, connections, balancer } = context;
     const service = endpoints.service[endpoint];
     if (service < 0) return DIAL.FAILED;
-    if (values[endpoints.base[endpoint] + E.OPEN] >= services.maxConnections[service]) {
+    if (balancer.connections(endpoint) >= services.maxConnections[service]) {
       context.limited(LIMIT_POOL);
       return DIAL.LIMIT;
     }
@@ -71,7 +71,7 @@ export class Dialer {
     const socket = slot as SocketSlot;
     this.purpose[socket] = purpose;
     connections.undecided[socket] = 1;
-    context.balancer.opened(endpoint);
+    balancer.opened(endpoint);
     context.sockets.connect(socket, endpoints.addressAt[endpoint], endpoints.addressLength[endpoint]);
     const deadline = this.deadline(socket);
     if (deadline !== NEVER) context.wheel.pull(socket, deadline);

@@ -1,12 +1,15 @@
 // Idle HTTP/1 connections to endpoints, last in, first out, so that surplus ones age out.
-import { E, MAX_ENDPOINTS } from '../../metrics/layout.js';
+import { E } from '../../metrics/layout.js';
+import { ENDPOINT_SLOTS } from '../capacity.js';
 import type { Context } from '../context.js';
 import type { SocketSlot } from '../slots.js';
 import { CLOSE } from './connections.js';
 
 export class IdlePool {
   /** The connection of an endpoint that was put in last, plus 1; 0 for none. */
-  private readonly head = new Int32Array(MAX_ENDPOINTS);
+  private readonly head = new Int32Array(ENDPOINT_SLOTS);
+  /** How many each endpoint has: the gauge may be that of many endpoints together. */
+  private readonly count = new Int32Array(ENDPOINT_SLOTS);
   /** Neighbours in that list, likewise. */
   private readonly next: Int32Array;
   private readonly prev: Int32Array;
@@ -33,7 +36,7 @@ export class IdlePool {
     const endpoint = connections.endpoint[socket];
     const service = endpoints.service[endpoint];
     const base = endpoints.base[endpoint];
-    if (service < 0 || draining || values[base + E.POOL_IDLE] >= services.maxIdle[service]) {
+    if (service < 0 || draining || this.count[endpoint] >= services.maxIdle[service]) {
       connections.close(socket, CLOSE.OK);
       return;
     }
@@ -43,6 +46,7 @@ export class IdlePool {
     if (head !== 0) this.prev[head - 1] = socket + 1;
     this.head[endpoint] = socket + 1;
     this.pooled[socket] = 1;
+    this.count[endpoint]++;
     values[base + E.POOL_IDLE]++;
     connections.active[socket] = reactor.now;
     const idle = services.poolIdleMs[service];
@@ -79,7 +83,7 @@ export class IdlePool {
 
   /** Closes all idle connections. */
   closeAll(): void {
-    for (let endpoint = 0; endpoint < MAX_ENDPOINTS; endpoint++) this.closeOf(endpoint);
+    for (let endpoint = 0; endpoint < ENDPOINT_SLOTS; endpoint++) this.closeOf(endpoint);
   }
 
   private unlink(socket: SocketSlot): void {
@@ -91,6 +95,7 @@ export class IdlePool {
     if (prev !== 0) this.next[prev - 1] = next;
     else this.head[endpoint] = next;
     this.pooled[socket] = 0;
+    this.count[endpoint]--;
     values[endpoints.base[endpoint] + E.POOL_IDLE]--;
   }
 }

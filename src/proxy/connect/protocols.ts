@@ -1,6 +1,7 @@
 // Which versions of HTTP endpoints speak, as far as they have been seen to. Each version for itself: an endpoint may speak both, and an
 // answer in one says nothing about the other.
-import { E, MAX_ENDPOINTS } from '../../metrics/layout.js';
+import { E } from '../../metrics/layout.js';
+import { ENDPOINT_SLOTS } from '../capacity.js';
 
 /** Versions of HTTP. */
 export const VERSION = { HTTP1: 1, HTTP2: 2 } as const;
@@ -19,13 +20,13 @@ interface Shared {
   readonly values: Float64Array;
   readonly reactor: { readonly now: number };
   readonly services: { readonly protocol: Uint8Array };
-  readonly endpoints: { readonly base: Int32Array };
+  readonly endpoints: { readonly base: Int32Array; hasOwnSeries(endpoint: number): boolean };
 }
 
 export class Protocols {
   /** KNOWN and since when, ms, by version - 1 and endpoint. */
-  private readonly known = [new Uint8Array(MAX_ENDPOINTS), new Uint8Array(MAX_ENDPOINTS)] as const;
-  private readonly since = [new Float64Array(MAX_ENDPOINTS), new Float64Array(MAX_ENDPOINTS)] as const;
+  private readonly known = [new Uint8Array(ENDPOINT_SLOTS), new Uint8Array(ENDPOINT_SLOTS)] as const;
+  private readonly since = [new Float64Array(ENDPOINT_SLOTS), new Float64Array(ENDPOINT_SLOTS)] as const;
 
   constructor(private readonly context: Shared) {}
 
@@ -35,6 +36,7 @@ export class Protocols {
     this.known[version - 1][endpoint] = known;
     this.since[version - 1][endpoint] = this.context.reactor.now;
     const { values, endpoints } = this.context;
+    if (!endpoints.hasOwnSeries(endpoint)) return;
     const one = this.known[0][endpoint] === KNOWN.SPOKEN;
     const two = this.known[1][endpoint] === KNOWN.SPOKEN;
     values[endpoints.base[endpoint] + E.PROTOCOL] = two ? VERSION.HTTP2 : one ? VERSION.HTTP1 : 0;
