@@ -1,0 +1,277 @@
+// The stage for what must be the same in all four combinations of HTTP versions: one Sluice, for each service one endpoint of each
+// version, and a listener for each combination. A `Cell` is one combination of one service.
+import { readdirSync, readFileSync } from 'node:fs';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { metrics } from '../support/http.js';
+import { availableExecutors, type Executor, eventually, type Sluice, startSluice } from '../support/sluice.js';
+import {
+  type Arrived,
+  type Call,
+  type Connection,
+  dial,
+  type Line,
+  listen,
+  type Origin,
+  type Version,
+  type Wish,
+} from './combinations-legs.js';
+
+const HOST = '127.0.0.1';
+export const VERSIONS: readonly Version[] = [1, 2];
+/** For a test that fails because nothing comes. */
+export const TEST_MS = 8000;
+/** How long counters may take to become what they should be: an exchange may be heard of before it is counted. */
+const COUNTING_MS = 3000;
+
+export interface Combination {
+  readonly client: Version;
+  readonly endpoint: Version;
+}
+
+export const COMBINATIONS: readonly Combination[] = VERSIONS.flatMap((client) =>
+  VERSIONS.map((endpoint) => ({ client, endpoint })),
+);
+
+export interface ServiceSetup {
+  /** YAML, lines indented by four. */
+  readonly yaml?: string;
+  /** Instead of an endpoint of the test's. */
+  readonly address?: string;
+}
+
+export interface Setup {
+  readonly services?: Readonly<Record<string, ServiceSetup>>;
+  /** Top level YAML. */
+  readonly top?: string;
+}
+
+/** What is counted of a service and its endpoint. */
+export const COUNTED = {
+  requests: 'sluice_service_requests_total',
+  sent: 'request_total',
+  responses: 'response_total',
+  failures: 'sluice_endpoint_failures_total',
+  abandoned: 'sluice_endpoint_abandoned_total',
+  own: 'sluice_service_proxy_response_total',
+  unanswered: 'sluice_service_unanswered_total',
+  retries: 'sluice_service_retries_total',
+  denied: 'sluice_service_retries_denied_total',
+} as const;
+
+export type Counts = { readonly [name in keyof typeof COUNTED]: number };
+
+const NOTHING: Counts = {
+  requests: 0,
+  sent: 0,
+  responses: 0,
+  failures: 0,
+  abandoned: 0,
+  own: 0,
+  unanswered: 0,
+  retries: 0,
+  denied: 0,
+};
+
+export class Stage {
+  private paths = 0;
+  private readonly lines = new Set<Line>();
+
+  private constructor(
+    readonly sluice: Sluice,
+    private readonly origins: ReadonlyMap<string, Origin>,
+  ) {}
+
+  static async start(io: Executor, { services = { web: {} }, top = '' }: Setup = {}): Promise<Stage> {
+    const origins = new Map<string, Origin>();
+    const listeners: string[] = [];
+    const named: string[] = [];
+    for (const [name, { yaml = '', address }] of Object.entries(services)) {
+      for (const endpoint of VERSIONS) {
+        const service = `${name}${endpoint}`;
+        const origin = address === undefined ? await listen(endpoint) : null;
+        if (origin !== null) origins.set(service, origin);
+        named.push(`  ${service}:`, `    protocol: http${endpoint}`);
+        named.push(`    endpoints: ["${origin?.address ?? address}"]`, yaml);
+        for (const client of VERSIONS) {
+          const what = `service: ${service}, protocol: http${client}`;
+          listeners.push(`  - { name: ${service}-${client}, listen: "${HOST}:0", ${what} }`);
+        }
+      }
+    }
+    const yaml = ['drain: { hold: 0 }', top, 'listeners:', ...listeners, 'services:', ...named, ''].join('\n');
+    return new Stage(await startSluice(yaml, io), origins);
+  }
+
+  cell({ client, endpoint }: Combination, name = 'web'): Cell {
+    return new Cell(this, client, `${name}${endpoint}`);
+  }
+
+  origin(service: string): Origin {
+    const origin = this.origins.get(service);
+    if (origin === undefined) throw new Error(`${service} has no endpoint of the test's`);
+    return origin;
+  }
+
+  async line(version: Version, listener: string): Promise<Line> {
+    const line = await dial(version, this.sluice.port(listener));
+    this.lines.add(line);
+    return line;
+  }
+
+  /** A path that no other request has. */
+  path(): string {
+    return `/case/${++this.paths}`;
+  }
+
+  /** Ends every connection of both sides, and waits until Sluice has nothing under way. */
+  async clear(): Promise<void> {
+    for (const line of this.lines) line.close();
+    this.lines.clear();
+    for (const origin of this.origins.values()) await origin.quiet();
+    let problem = '';
+    const whole = async (): Promise<boolean> => {
+      const value = await metrics(this.sluice);
+      // A buffer is kept at hand for small pieces.
+      const buffers = value('sluice_slab_buffers') - value('sluice_slab_free_buffers');
+      const left: readonly (readonly [string, number])[] = [
+        ['client connections', value('sluice_worker_connections')],
+        ['sockets', value('sluice_worker_sockets')],
+        ['open streams', value('sluice_http2_open_streams')],
+        ['in flight at endpoints', value('sluice_endpoint_in_flight')],
+        ['in flight at services', value('sluice_service_in_flight')],
+        ['buffers', Math.max(0, buffers - 1)],
+      ];
+      problem = left.flatMap(([what, count]) => (count === 0 ? [] : [`${what}: ${count}`])).join('; ');
+      return problem === '';
+    };
+    await eventually(whole, 'nothing under way').catch((error: unknown) => {
+      throw new Error(`${String(error)}: ${problem}`);
+    });
+  }
+
+  async stop(): Promise<void> {
+    for (const line of this.lines) line.close();
+    const code = await this.sluice.stop();
+    for (const origin of this.origins.values()) await origin.close();
+    if (code !== 0) throw new Error(`sluice exited with ${code}`);
+  }
+}
+
+/** One combination of versions, for one service. */
+export class Cell {
+  readonly sluice: Sluice;
+
+  constructor(
+    readonly stage: Stage,
+    readonly client: Version,
+    readonly service: string,
+  ) {
+    this.sluice = stage.sluice;
+  }
+
+  get origin(): Origin {
+    return this.stage.origin(this.service);
+  }
+
+  line(): Promise<Line> {
+    return this.stage.line(this.client, `${this.service}-${this.client}`);
+  }
+
+  /** Asks on a connection of its own. */
+  async call(wish: Wish): Promise<Call> {
+    return (await this.line()).ask(wish);
+  }
+
+  /** A request that has reached the endpoint. */
+  async exchange(wish: Wish): Promise<readonly [Call, Arrived]> {
+    const call = await this.call(wish);
+    return [call, await this.origin.next(wish.tunnel === 'CONNECT' ? null : (wish.path ?? '/'))];
+  }
+
+  /** Makes a connection to the endpoint that has served a request and is idle. Returns it. */
+  async pooled(): Promise<Connection> {
+    const [call, arrived] = await this.exchange({ path: this.stage.path() });
+    arrived.respond(200, {}, 'ok');
+    const { status } = await call.answer();
+    if (status !== 200) throw new Error(`${status} instead of 200`);
+    return arrived.connection;
+  }
+
+  async counts(): Promise<Counts> {
+    const value = await metrics(this.sluice);
+    const label = `service="${this.service}"`;
+    const entries = Object.entries(COUNTED).map(([key, name]) => [key, value(name, label)] as const);
+    return Object.fromEntries(entries) as Counts;
+  }
+
+  /** Waits until exactly this has been counted since `earlier`. */
+  async counted(earlier: Counts, expected: Partial<Counts>): Promise<void> {
+    const wanted = { ...NOTHING, ...expected };
+    let problem = '';
+    const same = async (): Promise<boolean> => {
+      const now = await this.counts();
+      problem = (Object.keys(COUNTED) as (keyof Counts)[])
+        .map((key) => [key, now[key] - earlier[key], wanted[key]] as const)
+        .filter(([, is, should]) => is !== should)
+        .map(([key, is, should]) => `${key}: ${is} instead of ${should}`)
+        .join('; ');
+      return problem === '';
+    };
+    await eventually(same, 'counted', COUNTING_MS).catch(() => {
+      throw new Error(`counted otherwise: ${problem}`);
+    });
+  }
+
+  limit(limit: string): Promise<number> {
+    return this.sluice.metric('sluice_limit_total', { limit });
+  }
+}
+
+/** Stops every thread of Sluice while `act` makes several things happen that it then finds all at once. */
+export async function frozen(sluice: Sluice, act: () => Promise<void>): Promise<void> {
+  const tasks = `/proc/${sluice.pid}/task`;
+  const stopped = (): boolean =>
+    readdirSync(tasks).every((task) => /\) [Tt] /.test(readFileSync(`${tasks}/${task}/stat`, 'latin1')));
+  process.kill(sluice.pid, 'SIGSTOP');
+  try {
+    await eventually(stopped, 'Sluice is stopped');
+    await act();
+  } finally {
+    process.kill(sluice.pid, 'SIGCONT');
+  }
+}
+
+export const title = ({ client, endpoint }: Combination): string => `HTTP/${client} → HTTP/${endpoint}`;
+
+/** A suite for each executor around a Stage, which has nothing under way after each test. */
+export async function onEachExecutor(
+  what: string,
+  setup: Setup,
+  declare: (stage: () => Stage, io: Executor) => void,
+): Promise<void> {
+  for (const io of await availableExecutors()) {
+    describe(`${what} on ${io}`, () => {
+      let stage: Stage | undefined;
+      before(async () => {
+        stage = await Stage.start(io, setup);
+      });
+      afterEach(() => stage?.clear());
+      after(() => stage?.stop());
+      declare(() => {
+        if (stage === undefined) throw new Error('Sluice has not started');
+        return stage;
+      }, io);
+    });
+  }
+}
+
+/** Declares one test for each of `combinations`. */
+export function inEach(
+  what: string,
+  test: (combination: Combination) => Promise<void>,
+  combinations: readonly Combination[] = COMBINATIONS,
+): void {
+  for (const combination of combinations) {
+    it(`${title(combination)}: ${what}`, { timeout: TEST_MS }, () => test(combination));
+  }
+}
