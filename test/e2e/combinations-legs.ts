@@ -190,6 +190,9 @@ class WireCall extends WireLeg implements Call {
       Object.assign(more, { 'sec-websocket-version': '13', 'sec-websocket-key': KEY });
     }
     const target = tunnel === 'CONNECT' ? AUTHORITY : path;
+    // What is said in one breath goes out in one piece.
+    wire.socket.cork();
+    process.nextTick(() => wire.socket.uncork());
     wire.write(`${this.method} ${target} HTTP/1.1\r\nhost: ${AUTHORITY}\r\n${lines(more)}\r\n`);
   }
 
