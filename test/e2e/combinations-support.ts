@@ -103,7 +103,7 @@ export class Stage {
   }
 
   cell({ client, endpoint }: Combination, name = 'web'): Cell {
-    return new Cell(this, client, `${name}${endpoint}`);
+    return new Cell(this, client, endpoint, `${name}${endpoint}`);
   }
 
   origin(service: string): Origin {
@@ -164,6 +164,8 @@ export class Cell {
   constructor(
     readonly stage: Stage,
     readonly client: Version,
+    readonly endpoint: Version,
+    /** Of the endpoint's version. */
     readonly service: string,
   ) {
     this.sluice = stage.sluice;
