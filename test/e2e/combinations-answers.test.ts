@@ -5,7 +5,8 @@ import { after, it } from 'node:test';
 import type { Sluice } from '../support/sluice.js';
 import { eventually } from '../support/sluice.js';
 import { deadPort, fullListener } from '../support/tcp.js';
-import { BROKEN, type Case, grpcClients, lineOf, OWN, PASSED } from './combinations-cases.js';
+import { BROKEN, type Case, grpcClients, lineOf, OWN } from './combinations-cases.js';
+import { PASSED } from './combinations-passed.js';
 import { type Cell, COMBINATIONS, inEach, onEachExecutor, TEST_MS, title } from './combinations-support.js';
 
 const full = await fullListener();

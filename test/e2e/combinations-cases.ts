@@ -26,13 +26,13 @@ export interface Case {
   readonly unread?: boolean;
 }
 
-const SERVED: Partial<Counts> = { sent: 1, responses: 1 };
+export const SERVED: Partial<Counts> = { sent: 1, responses: 1 };
 const FAILED: Partial<Counts> = { sent: 1, failures: 1, own: 1 };
 const CUT: Partial<Counts> = { sent: 1, failures: 1, unanswered: 1 };
 const LEFT: Partial<Counts> = { sent: 1, abandoned: 1, unanswered: 1 };
 
 /** POST, so that nothing is sent again. */
-const posted = (base: Wish): Wish => ({ method: 'POST', body: 4, ...base });
+export const posted = (base: Wish): Wish => ({ method: 'POST', body: 4, ...base });
 /** Larger than a head may be, and smaller than a frame. */
 const HUGE = 'x'.repeat(15_600);
 
@@ -46,154 +46,6 @@ async function delivered(cell: Cell, base: Wish): Promise<Awaited<ReturnType<Cel
   await pair[1].whole();
   return pair;
 }
-
-export const PASSED: readonly Case[] = [
-  {
-    what: 'a response with a length',
-    play: async (cell, base) => {
-      const [call, arrived] = await cell.exchange(base);
-      arrived.respond(200, {}, 'hello');
-      return await call.answer();
-    },
-    status: 200,
-    body: 'hello',
-    counts: SERVED,
-  },
-  {
-    what: 'a response without',
-    play: async (cell, base) => {
-      const [call, arrived] = await cell.exchange(base);
-      arrived.begin(200);
-      arrived.write('hel');
-      await call.seen('hel');
-      arrived.write('lo');
-      arrived.finish();
-      return await call.answer();
-    },
-    status: 200,
-    body: 'hello',
-    counts: SERVED,
-  },
-  {
-    what: 'HEAD, whose content-length is that of a GET',
-    play: async (cell, base) => {
-      const [call, arrived] = await cell.exchange({ ...base, method: 'HEAD' });
-      arrived.respond(200, { 'content-length': '1000' });
-      const answer = await call.answer();
-      assert.equal(answer.field('content-length'), '1000');
-      return answer;
-    },
-    status: 200,
-    body: '',
-    counts: SERVED,
-  },
-  ...[204, 304, 404, 500].map(
-    (status): Case => ({
-      what: `a response with status ${status}`,
-      play: async (cell, base) => {
-        const [call, arrived] = await cell.exchange(base);
-        arrived.respond(status, { 'x-own': 'yes' });
-        const answer = await call.answer();
-        assert.equal(answer.field('x-own'), 'yes');
-        return answer;
-      },
-      status,
-      body: '',
-      counts: SERVED,
-    }),
-  ),
-  {
-    what: 'interim responses, before the final one',
-    play: async (cell, base) => {
-      const [call, arrived] = await cell.exchange(base);
-      arrived.interim(103, { link: '</a.css>' });
-      arrived.interim(102);
-      arrived.respond(200, {}, 'ok');
-      const answer = await call.answer();
-      assert.deepEqual(answer.interim, [103, 102]);
-      return answer;
-    },
-    status: 200,
-    body: 'ok',
-    counts: SERVED,
-  },
-  {
-    what: 'trailers, both ways',
-    play: async (cell, base) => {
-      const fields = { te: 'trailers', trailer: 'x-sum' };
-      const [call, arrived] = await cell.exchange({ ...base, method: 'POST', body: 'chunked', fields });
-      call.write('body');
-      call.finish({ 'x-sum': '1' });
-      const { body, trailers } = await arrived.whole();
-      assert.deepEqual([body, trailers.get('x-sum')], ['body', '1']);
-      arrived.begin(200, { trailer: 'x-sum' });
-      arrived.write('back');
-      arrived.finish({ 'x-sum': '2' });
-      const answer = await call.answer();
-      assert.equal(answer.trailers.get('x-sum'), '2');
-      return answer;
-    },
-    status: 200,
-    body: 'back',
-    counts: SERVED,
-  },
-  {
-    what: 'Expect: 100-continue, which waits for the endpoint',
-    play: async (cell, base) => {
-      const [call, arrived] = await cell.exchange({ ...posted(base), fields: { expect: '100-continue' } });
-      assert.equal(arrived.field('expect'), '100-continue');
-      arrived.interim(100);
-      assert.equal(await call.interim(), 100);
-      call.write('body');
-      call.finish();
-      assert.equal((await arrived.whole()).body, 'body');
-      arrived.respond(200, {}, 'ok');
-      return await call.answer();
-    },
-    status: 200,
-    body: 'ok',
-    counts: SERVED,
-  },
-  {
-    what: 'Expect: 100-continue, which the endpoint turns down',
-    play: async (cell, base) => {
-      const [call, arrived] = await cell.exchange({ ...posted(base), fields: { expect: '100-continue' } });
-      arrived.respond(401, {}, 'who?');
-      return await call.answer();
-    },
-    status: 401,
-    body: 'who?',
-    counts: SERVED,
-  },
-  {
-    what: 'an answer to an upload that has not ended, which the endpoint is told to forget',
-    play: async (cell, base) => {
-      const [call, arrived] = await cell.exchange({ ...base, method: 'POST', body: 'chunked' });
-      call.write('some of it');
-      arrived.respond(413, {}, 'enough');
-      const answer = await call.answer();
-      await arrived.gone();
-      return answer;
-    },
-    status: 413,
-    body: 'enough',
-    counts: SERVED,
-  },
-  ...(['CONNECT', 'WebSocket'] as const).map(
-    (tunnel): Case => ({
-      what: `a ${tunnel} that the endpoint turns down`,
-      play: async (cell, base) => {
-        const [call, arrived] = await cell.exchange({ ...base, tunnel });
-        arrived.respond(403, {}, 'no');
-        return await call.answer();
-      },
-      status: 403,
-      body: 'no',
-      counts: SERVED,
-      unread: tunnel === 'CONNECT',
-    }),
-  ),
-];
 
 export const OWN: readonly Case[] = [
   {

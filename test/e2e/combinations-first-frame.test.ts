@@ -8,8 +8,8 @@ import { frame, MAGIC, settingsPayload } from '../support/h2-frames.js';
 import { answering, OK, type Upstream, upstream, type Wire } from '../support/http.js';
 import { content, digestOf, type Http2Endpoint, http2Endpoint, tearDown } from '../support/http2.js';
 import { availableExecutors, eventually, type Sluice, startSluice } from '../support/sluice.js';
-import { dial, type Version, type Wish } from './combinations-legs.js';
-import { TEST_MS, VERSIONS } from './combinations-support.js';
+import type { Version, Wish } from './combinations-legs.js';
+import { dial, TEST_MS, VERSIONS } from './combinations-support.js';
 
 after(tearDown);
 

@@ -1,7 +1,8 @@
 // What is sent again when a pooled connection is lost, or a request was not looked at, in all four combinations of HTTP versions.
 import assert from 'node:assert/strict';
 import { content } from '../support/http2.js';
-import { type Answer, type Arrived, type Call, http2Only, lose, type Wish } from './combinations-legs.js';
+import { http2Only } from './combinations-http2.js';
+import { type Answer, type Arrived, type Call, lose, type Wish } from './combinations-legs.js';
 import { type Cell, COMBINATIONS, frozen, inEach, onEachExecutor } from './combinations-support.js';
 
 const service = (retry: string): { yaml: string } => ({

@@ -2,19 +2,12 @@
 // version, and a listener for each combination. A `Cell` is one combination of one service.
 import { readdirSync, readFileSync } from 'node:fs';
 import { after, afterEach, before, describe, it } from 'node:test';
+import type { PeerOptions } from '../support/h2-peer.js';
 import { metrics } from '../support/http.js';
 import { availableExecutors, type Executor, eventually, type Sluice, startSluice } from '../support/sluice.js';
-import {
-  type Arrived,
-  type Call,
-  type Connection,
-  dial,
-  type Line,
-  listen,
-  type Origin,
-  type Version,
-  type Wish,
-} from './combinations-legs.js';
+import { dialHttp1, WireOrigin } from './combinations-http1.js';
+import { dialHttp2, StreamOrigin } from './combinations-http2.js';
+import type { Arrived, Call, Connection, Line, Origin, Version, Wish } from './combinations-legs.js';
 
 const HOST = '127.0.0.1';
 export const VERSIONS: readonly Version[] = [1, 2];
@@ -26,6 +19,15 @@ const COUNTING_MS = 3000;
 export interface Combination {
   readonly client: Version;
   readonly endpoint: Version;
+}
+
+/** A client's connection. */
+export function dial(version: Version, port: number, peers: PeerOptions = {}): Promise<Line> {
+  return version === 1 ? dialHttp1(port) : dialHttp2(port, peers);
+}
+
+function listen(version: Version, peers: PeerOptions): Promise<Origin> {
+  return version === 1 ? WireOrigin.listen() : StreamOrigin.listen(peers);
 }
 
 export const COMBINATIONS: readonly Combination[] = VERSIONS.flatMap((client) =>
@@ -43,6 +45,8 @@ export interface Setup {
   readonly services?: Readonly<Record<string, ServiceSetup>>;
   /** Top level YAML. */
   readonly top?: string;
+  /** Of the peers that speak HTTP/2. */
+  readonly peers?: PeerOptions;
 }
 
 /** What is counted of a service and its endpoint. */
@@ -56,6 +60,9 @@ export const COUNTED = {
   unanswered: 'sluice_service_unanswered_total',
   retries: 'sluice_service_retries_total',
   denied: 'sluice_service_retries_denied_total',
+  /** Latencies recorded: of every response of an endpoint, and of nothing else. */
+  latencies: 'response_latency_ms_count',
+  serviceLatencies: 'sluice_service_response_latency_ms_count',
 } as const;
 
 export type Counts = { readonly [name in keyof typeof COUNTED]: number };
@@ -70,6 +77,8 @@ const NOTHING: Counts = {
   unanswered: 0,
   retries: 0,
   denied: 0,
+  latencies: 0,
+  serviceLatencies: 0,
 };
 
 export class Stage {
@@ -79,16 +88,17 @@ export class Stage {
   private constructor(
     readonly sluice: Sluice,
     private readonly origins: ReadonlyMap<string, Origin>,
+    private readonly peers: PeerOptions,
   ) {}
 
-  static async start(io: Executor, { services = { web: {} }, top = '' }: Setup = {}): Promise<Stage> {
+  static async start(io: Executor, { services = { web: {} }, top = '', peers = {} }: Setup = {}): Promise<Stage> {
     const origins = new Map<string, Origin>();
     const listeners: string[] = [];
     const named: string[] = [];
     for (const [name, { yaml = '', address }] of Object.entries(services)) {
       for (const endpoint of VERSIONS) {
         const service = `${name}${endpoint}`;
-        const origin = address === undefined ? await listen(endpoint) : null;
+        const origin = address === undefined ? await listen(endpoint, peers) : null;
         if (origin !== null) origins.set(service, origin);
         named.push(`  ${service}:`, `    protocol: http${endpoint}`);
         named.push(`    endpoints: ["${origin?.address ?? address}"]`, yaml);
@@ -99,7 +109,7 @@ export class Stage {
       }
     }
     const yaml = ['drain: { hold: 0 }', top, 'listeners:', ...listeners, 'services:', ...named, ''].join('\n');
-    return new Stage(await startSluice(yaml, io), origins);
+    return new Stage(await startSluice(yaml, io), origins, peers);
   }
 
   cell({ client, endpoint }: Combination, name = 'web'): Cell {
@@ -113,7 +123,7 @@ export class Stage {
   }
 
   async line(version: Version, listener: string): Promise<Line> {
-    const line = await dial(version, this.sluice.port(listener));
+    const line = await dial(version, this.sluice.port(listener), this.peers);
     this.lines.add(line);
     return line;
   }
@@ -208,7 +218,8 @@ export class Cell {
 
   /** Waits until exactly this has been counted since `earlier`. */
   async counted(earlier: Counts, expected: Partial<Counts>): Promise<void> {
-    const wanted = { ...NOTHING, ...expected };
+    const { responses = 0 } = expected;
+    const wanted = { ...NOTHING, latencies: responses, serviceLatencies: responses, ...expected };
     let problem = '';
     const same = async (): Promise<boolean> => {
       const now = await this.counts();
