@@ -14,6 +14,7 @@ after(() => full.close());
 
 const dead = `127.0.0.1:${await deadPort()}`;
 const NO_BREAKER = '    breaker: { failures: 0 }';
+const NARROW = '{ maxConnections: 1, http2Connections: 1, maxStreams: 1 }';
 const SETUP = {
   top: 'log: { access: true }',
   services: {
@@ -21,6 +22,8 @@ const SETUP = {
     slow: { yaml: `${NO_BREAKER}\n    responseTimeout: 150ms` },
     refused: { yaml: NO_BREAKER, address: dead },
     full: { yaml: `${NO_BREAKER}\n    connectTimeout: 50ms`, address: full.address },
+    patient: { yaml: `${NO_BREAKER}\n    connectTimeout: 1s`, address: full.address },
+    narrow: { yaml: `${NO_BREAKER}\n    connectTimeout: 100ms\n    pool: ${NARROW}` },
     out: { yaml: '    breaker: { failures: 1, minBackoff: 60s }', address: dead },
   },
 };
@@ -94,6 +97,35 @@ await onEachExecutor('requests', SETUP, (stage) => {
       );
     }
   }
+
+  inEach('a request is in flight while it lasts', async (combination) => {
+    const cell = stage().cell(combination);
+    const [call, arrived] = await cell.exchange({ path: stage().path() });
+    assert.deepEqual(await cell.inFlight(), [1, 1]);
+    arrived.begin(200);
+    arrived.write('half');
+    await call.seen('half');
+    assert.deepEqual(await cell.inFlight(), [1, 1]);
+    arrived.finish();
+    await call.answer();
+    await eventually(async () => (await cell.inFlight()).every((count) => count === 0), 'it is over');
+  });
+
+  inEach('the response timeout begins when the request is whole', async (combination) => {
+    const cell = stage().cell(combination, 'slow');
+    const earlier = await cell.counts();
+    const [call, arrived] = await cell.exchange({ method: 'POST', path: stage().path(), body: 'chunked' });
+    call.write('so ');
+    // Another request tells the time.
+    const [other] = await cell.exchange({ path: stage().path() });
+    assert.equal((await other.answer()).status, 504);
+    call.write('far');
+    call.finish();
+    assert.equal((await arrived.whole()).body, 'so far');
+    arrived.respond(200, {}, 'in time');
+    assert.equal((await call.answer()).body, 'in time');
+    await cell.counted(earlier, { requests: 2, sent: 2, responses: 1, failures: 1, own: 1 });
+  });
 
   for (const combination of COMBINATIONS) {
     it(`${title(combination)}: the access log has one line for each of these`, { timeout: TEST_MS }, () =>

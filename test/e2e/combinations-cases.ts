@@ -1,6 +1,7 @@
 // What can become of a request, as a table: what is done, and what the client gets, what is counted, and what the access log says,
 // each of which must be the same in all four combinations of HTTP versions.
 import assert from 'node:assert/strict';
+import { eventually } from '../support/sluice.js';
 import type { Answer, Version, Wish } from './combinations-legs.js';
 import type { Cell, Counts } from './combinations-support.js';
 
@@ -89,6 +90,21 @@ export const OWN: readonly Case[] = [
     reason: 'response-timeout',
     counts: FAILED,
     grpc: 4,
+  },
+  {
+    what: 'an endpoint whose every connection is busy',
+    service: 'narrow',
+    play: async (cell, base) => {
+      const [first, arrived] = await cell.exchange({ path: cell.stage.path() });
+      const answer = await asked(cell, base);
+      arrived.respond(200);
+      assert.equal((await first.answer()).status, 200);
+      return answer;
+    },
+    status: 503,
+    reason: 'pool-exhausted',
+    counts: { requests: 2, sent: 1, responses: 1, own: 1 },
+    grpc: 8,
   },
   {
     what: 'an endpoint that breaks the exchange off',
@@ -226,6 +242,19 @@ export const BROKEN: readonly Case[] = [
       const [call, arrived] = await delivered(cell, base);
       call.abort();
       await arrived.gone();
+      return null;
+    },
+    status: 0,
+    counts: LEFT,
+  },
+  {
+    what: 'a client that leaves while its endpoint is dialled',
+    service: 'patient',
+    play: async (cell, base) => {
+      const { sent } = await cell.counts();
+      const call = await cell.call(base);
+      await eventually(async () => (await cell.counts()).sent > sent, 'it is dialled');
+      call.abort();
       return null;
     },
     status: 0,

@@ -1,6 +1,7 @@
 // Cases (see combinations-cases.ts) in which what the endpoint says reaches the client.
 import assert from 'node:assert/strict';
 import { type Case, posted, SERVED } from './combinations-cases.js';
+import { lose } from './combinations-legs.js';
 
 export const PASSED: readonly Case[] = [
   {
@@ -29,6 +30,25 @@ export const PASSED: readonly Case[] = [
     body: 'hello',
     counts: SERVED,
   },
+  ...([4, 'chunked'] as const).map(
+    (body): Case => ({
+      what: `a request whose length is ${body === 4 ? 'known' : 'not known'}, as it is`,
+      play: async (cell, base) => {
+        const [call, arrived] = await cell.exchange({ ...base, method: 'POST', body });
+        call.write('body');
+        call.finish();
+        assert.equal((await arrived.whole()).body, 'body');
+        assert.equal(arrived.field('content-length'), body === 4 ? '4' : null);
+        arrived.respond(200, {}, 'ok');
+        const answer = await call.answer();
+        assert.equal(answer.field('content-length'), cell.endpoint === 1 ? '2' : null);
+        return answer;
+      },
+      status: 200,
+      body: 'ok',
+      counts: SERVED,
+    }),
+  ),
   {
     what: 'HEAD, whose content-length is that of a GET',
     play: async (cell, base) => {
@@ -129,6 +149,19 @@ export const PASSED: readonly Case[] = [
       const answer = await call.answer();
       await arrived.gone();
       return answer;
+    },
+    status: 413,
+    body: 'enough',
+    counts: SERVED,
+  },
+  {
+    what: 'an answer to an upload that has not ended, whose endpoint then ends the connection',
+    play: async (cell, base) => {
+      const [call, arrived] = await cell.exchange({ ...base, method: 'POST', body: 'chunked' });
+      call.write('some of it');
+      arrived.respond(413, {}, 'enough');
+      await lose(arrived.connection, 'fin');
+      return await call.answer();
     },
     status: 413,
     body: 'enough',

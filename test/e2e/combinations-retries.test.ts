@@ -1,6 +1,7 @@
 // What is sent again when a pooled connection is lost, or a request was not looked at, in all four combinations of HTTP versions.
 import assert from 'node:assert/strict';
 import { content } from '../support/http2.js';
+import { deadPort } from '../support/tcp.js';
 import { http2Only } from './combinations-http2.js';
 import { type Answer, type Arrived, type Call, lose, type Wish } from './combinations-legs.js';
 import { type Cell, COMBINATIONS, frozen, inEach, onEachExecutor } from './combinations-support.js';
@@ -8,12 +9,15 @@ import { type Cell, COMBINATIONS, frozen, inEach, onEachExecutor } from './combi
 const service = (retry: string): { yaml: string } => ({
   yaml: `    breaker: { failures: 0 }\n    retry: { ${retry} }`,
 });
+const dead = `127.0.0.1:${await deadPort()}`;
 const SERVICES = {
   web: service('minPerSecond: 1000'),
   /** Keeps some. */
   some: service('minPerSecond: 1000, replayBytes: 32KiB'),
   /** Keeps only what has no body. */
   none: service('minPerSecond: 1000, replayBytes: 0'),
+  /** Half of what it gets goes to where nobody is first. */
+  half: { yaml: '    breaker: { failures: 0 }\n    balance: { policy: round-robin }', first: dead },
   /** Has no budget. */
   poor: service('minPerSecond: 0, budget: 0'),
 };
@@ -114,6 +118,45 @@ await onEachExecutor('requests sent again', { services: SERVICES }, (stage) => {
       retries: 1,
     });
   });
+
+  inEach('a GET is not sent again once an interim response has come', async (combination) => {
+    const on = cell(combination);
+    const path = stage().path();
+    const earlier = await on.counts();
+    const [call, arrived] = await onPooled(on, { path });
+    arrived.interim(103);
+    assert.equal(await call.interim(), 103);
+    await lose(arrived.connection, 'reset');
+    const { status, field } = await call.answer();
+    assert.deepEqual([status, field('sluice-error')], [502, 'upstream-reset']);
+    await on.counted(earlier, { requests: 2, sent: 2, responses: 1, failures: 1, own: 1 });
+  });
+
+  // More than replayBytes: what was not sent needs no copy.
+  for (const size of [0, 4, 200_000]) {
+    inEach(
+      `a POST of ${size} octets goes to another endpoint where the first takes no connection`,
+      async (combination) => {
+        const on = cell(combination, 'half');
+        const body = content(size);
+        const earlier = await on.counts();
+        const failed = await on.sluice.metric('tcp_close_total', { service: on.service, errno: 'refused' });
+        // In turn: one of the two meets the dead one.
+        for (let i = 0; i < 2; i++) {
+          const path = stage().path();
+          const call = await on.call({ method: 'POST', path, body: size });
+          const pouring = call.pour(body).then(() => call.finish());
+          const arrived = await on.origin.next(path);
+          await pouring;
+          assert.equal((await arrived.whole()).body, body.toString('latin1'));
+          arrived.respond(200, {}, 'somebody');
+          assert.equal((await call.answer()).body, 'somebody');
+        }
+        await on.counted(earlier, { requests: 2, sent: 3, responses: 2, abandoned: 1 });
+        assert.equal(await on.sluice.metric('tcp_close_total', { service: on.service, errno: 'refused' }), failed + 1);
+      },
+    );
+  }
 
   // The pooled connection is dead when the request comes, and Sluice learns of both at once.
   const untouched = async (on: Cell, wish: Wish, how: 'fin' | 'reset'): Promise<void> => {

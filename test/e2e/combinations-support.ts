@@ -12,7 +12,7 @@ import type { Arrived, Call, Connection, Line, Origin, Version, Wish } from './c
 const HOST = '127.0.0.1';
 export const VERSIONS: readonly Version[] = [1, 2];
 /** For a test that fails because nothing comes. */
-export const TEST_MS = 8000;
+export const TEST_MS = 6000;
 /** How long counters may take to become what they should be: an exchange may be heard of before it is counted. */
 const COUNTING_MS = 3000;
 
@@ -39,6 +39,8 @@ export interface ServiceSetup {
   readonly yaml?: string;
   /** Instead of an endpoint of the test's. */
   readonly address?: string;
+  /** Before it. */
+  readonly first?: string;
 }
 
 export interface Setup {
@@ -95,13 +97,14 @@ export class Stage {
     const origins = new Map<string, Origin>();
     const listeners: string[] = [];
     const named: string[] = [];
-    for (const [name, { yaml = '', address }] of Object.entries(services)) {
+    for (const [name, { yaml = '', address, first }] of Object.entries(services)) {
       for (const endpoint of VERSIONS) {
         const service = `${name}${endpoint}`;
         const origin = address === undefined ? await listen(endpoint, peers) : null;
         if (origin !== null) origins.set(service, origin);
         named.push(`  ${service}:`, `    protocol: http${endpoint}`);
-        named.push(`    endpoints: ["${origin?.address ?? address}"]`, yaml);
+        const endpoints = [...(first === undefined ? [] : [first]), origin?.address ?? address];
+        named.push(`    endpoints: ${JSON.stringify(endpoints)}`, yaml);
         for (const client of VERSIONS) {
           const what = `service: ${service}, protocol: http${client}`;
           listeners.push(`  - { name: ${service}-${client}, listen: "${HOST}:0", ${what} }`);
@@ -233,6 +236,13 @@ export class Cell {
     await eventually(same, 'counted', COUNTING_MS).catch(() => {
       throw new Error(`counted otherwise: ${problem}`);
     });
+  }
+
+  /** Requests under way, as the service and as its endpoints count them. */
+  async inFlight(): Promise<readonly [service: number, endpoints: number]> {
+    const value = await metrics(this.sluice);
+    const label = `service="${this.service}"`;
+    return [value('sluice_service_in_flight', label), value('sluice_endpoint_in_flight', label)];
   }
 
   limit(limit: string): Promise<number> {

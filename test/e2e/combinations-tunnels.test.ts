@@ -85,6 +85,14 @@ await onEachExecutor('tunnels', {}, (stage) => {
         assert.equal(await arrived.read(5), 'early');
       });
 
+      test('a tunnel is a request that is over once it is agreed to', async (cell) => {
+        const counted = await cell.counts();
+        const [call, arrived] = await open(cell, tunnel);
+        await cell.counted(counted, { requests: 1, sent: 1, responses: 1 });
+        assert.deepEqual(await cell.inFlight(), [0, 0]);
+        assert.deepEqual([call.over, arrived.over], [null, null]);
+      });
+
       for (const [who, hears] of [
         ['client', 'endpoint'],
         ['endpoint', 'client'],
