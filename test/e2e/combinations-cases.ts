@@ -36,6 +36,7 @@ const LEFT: Partial<Counts> = { sent: 1, abandoned: 1, unanswered: 1 };
 export const posted = (base: Wish): Wish => ({ method: 'POST', body: 4, ...base });
 /** Larger than a head may be, and smaller than a frame. */
 const HUGE = 'x'.repeat(15_600);
+const UPLOAD = Buffer.alloc(500_000);
 
 const asked = async (cell: Cell, wish: Wish): Promise<Answer> => (await cell.call(wish)).answer();
 
@@ -72,6 +73,21 @@ export const OWN: readonly Case[] = [
     service: 'out',
     prepare: async (cell) => void (await asked(cell, {})),
     play: asked,
+    status: 503,
+    reason: 'no-endpoint',
+    counts: { own: 1 },
+    grpc: 14,
+  },
+  {
+    what: 'an upload for which there is no endpoint in use',
+    service: 'out',
+    prepare: async (cell) => void (await asked(cell, {})),
+    play: async (cell, base) => {
+      const call = await cell.call({ ...base, method: 'POST', body: UPLOAD.length });
+      // Nobody takes all of it.
+      call.pour(UPLOAD).catch(() => undefined);
+      return await call.answer();
+    },
     status: 503,
     reason: 'no-endpoint',
     counts: { own: 1 },

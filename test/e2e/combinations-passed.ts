@@ -50,6 +50,39 @@ export const PASSED: readonly Case[] = [
     }),
   ),
   {
+    what: 'bodies with nothing in them',
+    play: async (cell, base) => {
+      const [call, arrived] = await cell.exchange({ ...base, method: 'POST', body: 'chunked' });
+      call.finish();
+      assert.equal((await arrived.whole()).body, '');
+      arrived.begin(200);
+      arrived.finish();
+      return await call.answer();
+    },
+    status: 200,
+    body: '',
+    counts: SERVED,
+  },
+  {
+    what: 'a response that begins before its request has ended, while both go on',
+    play: async (cell, base) => {
+      const [call, arrived] = await cell.exchange({ ...base, method: 'POST', body: 'chunked' });
+      call.write('one, ');
+      arrived.begin(200);
+      arrived.write('first, ');
+      await call.seen('first, ');
+      call.write('two');
+      call.finish();
+      assert.equal((await arrived.whole()).body, 'one, two');
+      arrived.write('second');
+      arrived.finish();
+      return await call.answer();
+    },
+    status: 200,
+    body: 'first, second',
+    counts: SERVED,
+  },
+  {
     what: 'HEAD, whose content-length is that of a GET',
     play: async (cell, base) => {
       const [call, arrived] = await cell.exchange({ ...base, method: 'HEAD' });
