@@ -89,10 +89,15 @@ class Turncoat {
     }
   }
 
+  private async open(): Promise<number> {
+    const clients = await this.sluice.metric('sluice_worker_connections');
+    return clients + (await this.sluice.metric('tcp_open_connections', { service: this.name }));
+  }
+
   /** Ends its connections, and waits until Sluice has heard. */
   async hangUp(): Promise<void> {
     for (const { socket } of this.server.connections) socket.destroy();
-    await eventually(async () => (await this.sluice.metric('sluice_worker_sockets')) === 0, 'no connections');
+    await eventually(async () => (await this.open()) === 0, 'no connections');
   }
 }
 

@@ -1,7 +1,6 @@
 // Slow readers in all four combinations of HTTP versions: whoever sends is held back, memory stays bounded, and nothing is lost.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { metrics } from '../support/http.js';
 import { content, digestOf } from '../support/http2.js';
 import { eventually } from '../support/sluice.js';
 import type { Leg } from './combinations-legs.js';
@@ -37,8 +36,7 @@ async function squeeze(cell: Cell, from: Leg, to: Leg): Promise<void> {
   });
   await held(cell);
   assert.ok(!sent, 'everything was taken');
-  const value = await metrics(cell.sluice);
-  const buffers = value('sluice_slab_buffers') - value('sluice_slab_free_buffers');
+  const buffers = await cell.stage.buffers();
   assert.ok(buffers * BUFFER_BYTES < HELD_BYTES, `${buffers} buffers are held`);
   const draining = to.drain();
   await pouring;

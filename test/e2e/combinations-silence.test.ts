@@ -89,7 +89,6 @@ for (const io of await availableExecutors()) {
           stage = await Stage.start(io, { top: LIMITS });
         });
         after(async () => {
-          await stage?.clear();
           await stage?.stop();
         });
         tunnels(() => stage?.cell(combination) ?? assert.fail('Sluice has not started'));

@@ -1,5 +1,6 @@
 // The stage for what must be the same in all four combinations of HTTP versions: one Sluice, for each service one endpoint of each
 // version, and a listener for each combination. A `Cell` is one combination of one service.
+import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { after, afterEach, before, describe, it } from 'node:test';
 import type { PeerOptions } from '../support/h2-peer.js';
@@ -141,32 +142,54 @@ export class Stage {
     for (const line of this.lines) line.close();
     this.lines.clear();
     for (const origin of this.origins.values()) await origin.quiet();
-    let problem = '';
-    const whole = async (): Promise<boolean> => {
-      const value = await metrics(this.sluice);
-      // A buffer is kept at hand for small pieces.
-      const buffers = value('sluice_slab_buffers') - value('sluice_slab_free_buffers');
-      const left: readonly (readonly [string, number])[] = [
-        ['client connections', value('sluice_worker_connections')],
-        ['sockets', value('sluice_worker_sockets')],
-        ['open streams', value('sluice_http2_open_streams')],
-        ['in flight at endpoints', value('sluice_endpoint_in_flight')],
-        ['in flight at services', value('sluice_service_in_flight')],
-        ['buffers', Math.max(0, buffers - 1)],
-      ];
-      problem = left.flatMap(([what, count]) => (count === 0 ? [] : [`${what}: ${count}`])).join('; ');
-      return problem === '';
-    };
-    await eventually(whole, 'nothing under way').catch((error: unknown) => {
-      throw new Error(`${String(error)}: ${problem}`);
-    });
+    await this.left([
+      ['client connections', 'sluice_worker_connections'],
+      ['connections', 'tcp_open_connections'],
+      ['open streams', 'sluice_http2_open_streams'],
+      ['in flight at endpoints', 'sluice_endpoint_in_flight'],
+      ['in flight at services', 'sluice_service_in_flight'],
+    ]);
   }
 
   async stop(): Promise<void> {
-    for (const line of this.lines) line.close();
-    const code = await this.sluice.stop();
-    for (const origin of this.origins.values()) await origin.close();
-    if (code !== 0) throw new Error(`sluice exited with ${code}`);
+    try {
+      await this.clear();
+      await this.left([['sockets', 'sluice_worker_sockets']]);
+      // A buffer is kept at hand for small pieces.
+      const held = (await this.buffers()) - 1;
+      if (held > 0) throw new Error(`${held} buffers have not come back`);
+    } finally {
+      const code = await this.sluice.stop();
+      for (const origin of this.origins.values()) await origin.close();
+      assert.equal(code, 0);
+    }
+  }
+
+  /** Buffers in use. They are looked at once in a while: by a look that begins after this call. */
+  async buffers(): Promise<number> {
+    const looked = 'sluice_worker_cpu_seconds_total';
+    const earlier = await this.sluice.metric(looked);
+    let buffers = 0;
+    await eventually(async () => {
+      const value = await metrics(this.sluice);
+      buffers = value('sluice_slab_buffers') - value('sluice_slab_free_buffers');
+      return value(looked) !== earlier;
+    }, 'buffers are counted');
+    return buffers;
+  }
+
+  /** Waits until these are 0. */
+  private async left(names: readonly (readonly [what: string, name: string])[]): Promise<void> {
+    let problem = '';
+    const none = async (): Promise<boolean> => {
+      const value = await metrics(this.sluice);
+      const counts = names.map(([what, name]) => [what, value(name)] as const);
+      problem = counts.flatMap(([what, count]) => (count === 0 ? [] : [`${what}: ${count}`])).join('; ');
+      return problem === '';
+    };
+    await eventually(none, 'nothing under way').catch((error: unknown) => {
+      throw new Error(`${String(error)}: ${problem}`);
+    });
   }
 }
 
