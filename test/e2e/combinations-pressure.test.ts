@@ -46,7 +46,9 @@ async function squeeze(cell: Cell, from: Leg, to: Leg): Promise<void> {
 
 await onEachExecutor('slow readers', { peers: { credit: false } }, (stage) => {
   for (const combination of COMBINATIONS) {
-    for (const framing of ['a length', 'chunks'] as const) {
+    // Between two of HTTP/1 a body of a known length is spliced.
+    const spliced = combination.client === 1 && combination.endpoint === 1;
+    for (const framing of spliced ? (['a length', 'chunks'] as const) : (['chunks'] as const)) {
       const known = framing === 'a length';
 
       it(`${title(combination)}: a client that does not read a response with ${framing}`, {

@@ -4,7 +4,7 @@ import { content } from '../support/http2.js';
 import { deadPort } from '../support/tcp.js';
 import { http2Only } from './combinations-http2.js';
 import { type Answer, type Arrived, type Call, lose, type Wish } from './combinations-legs.js';
-import { type Cell, COMBINATIONS, frozen, inEach, onEachExecutor } from './combinations-support.js';
+import { type Cell, COMBINATIONS, type Combination, frozen, inEach, onEachExecutor } from './combinations-support.js';
 
 const service = (retry: string): { yaml: string } => ({
   yaml: `    breaker: { failures: 0 }\n    retry: { ${retry} }`,
@@ -77,12 +77,36 @@ async function isNotSentAgain(cell: Cell, wish: Wish, how: 'fin' | 'reset', body
   assert.equal(cell.origin.requests - arrivals, 2);
 }
 
-await onEachExecutor('requests sent again', { services: SERVICES }, (stage) => {
-  const cell = (combination: (typeof COMBINATIONS)[number], name: keyof typeof SERVICES = 'web'): Cell =>
-    stage().cell(combination, name);
-  const http2 = COMBINATIONS.filter(({ endpoint }) => endpoint === 2);
-  const http1 = COMBINATIONS.filter(({ endpoint }) => endpoint === 1);
+/** The pooled connection is dead when the request comes, and Sluice learns of both at once. */
+async function untouched(on: Cell, wish: Wish, how: 'fin' | 'reset'): Promise<void> {
+  const path = on.stage.path();
+  const connection = await on.pooled();
+  const line = await on.line();
+  const arrivals = on.origin.requests;
+  let call: Call | undefined;
+  await frozen(on.sluice, async () => {
+    call = line.ask({ ...wish, path });
+    if (wish.body !== undefined) call.write('body');
+    if (wish.body !== undefined) call.finish();
+    await line.flushed();
+    await lose(connection, how);
+  });
+  const answer = (call as Call | undefined)?.answer() ?? assert.fail('nothing was asked');
+  const arrived = await again(on, path, answer);
+  assert.equal((await arrived.whole()).body, wish.body === undefined ? '' : 'body');
+  arrived.respond(200, {}, 'alive');
+  const { status, body } = await answer;
+  assert.deepEqual([status, body], [200, 'alive']);
+  assert.equal(on.origin.requests - arrivals, 1);
+}
 
+type CellOf = (combination: Combination, name?: keyof typeof SERVICES) => Cell;
+
+const TO_HTTP1 = COMBINATIONS.filter(({ endpoint }) => endpoint === 1);
+const TO_HTTP2 = COMBINATIONS.filter(({ endpoint }) => endpoint === 2);
+
+/** Pooled connections that are lost with a request on them. */
+function declareLost(cell: CellOf): void {
   for (const how of ['fin', 'reset'] as const) {
     inEach(`a GET whose pooled connection is lost (${how}) is sent again, unseen`, (combination) =>
       isSentAgain(cell(combination), {}, how),
@@ -99,7 +123,7 @@ await onEachExecutor('requests sent again', { services: SERVICES }, (stage) => {
 
   inEach('a GET is sent again once: the second connection is new, and its loss is an answer', async (combination) => {
     const on = cell(combination);
-    const path = stage().path();
+    const path = on.stage.path();
     const earlier = await on.counts();
     const [call, first] = await onPooled(on, { path });
     const answer = call.answer();
@@ -121,7 +145,7 @@ await onEachExecutor('requests sent again', { services: SERVICES }, (stage) => {
 
   inEach('a GET is not sent again once an interim response has come', async (combination) => {
     const on = cell(combination);
-    const path = stage().path();
+    const path = on.stage.path();
     const earlier = await on.counts();
     const [call, arrived] = await onPooled(on, { path });
     arrived.interim(103);
@@ -131,7 +155,10 @@ await onEachExecutor('requests sent again', { services: SERVICES }, (stage) => {
     assert.deepEqual([status, field('sluice-error')], [502, 'upstream-reset']);
     await on.counted(earlier, { requests: 2, sent: 2, responses: 1, failures: 1, own: 1 });
   });
+}
 
+/** Endpoints that take no connection. */
+function declareElsewhere(cell: CellOf): void {
   // More than replayBytes: what was not sent needs no copy.
   for (const size of [0, 4, 200_000]) {
     inEach(
@@ -143,7 +170,7 @@ await onEachExecutor('requests sent again', { services: SERVICES }, (stage) => {
         const failed = await on.sluice.metric('tcp_close_total', { service: on.service, errno: 'refused' });
         // In turn: one of the two meets the dead one.
         for (let i = 0; i < 2; i++) {
-          const path = stage().path();
+          const path = on.stage.path();
           const call = await on.call({ method: 'POST', path, body: size });
           const pouring = call.pour(body).then(() => call.finish());
           const arrived = await on.origin.next(path);
@@ -157,29 +184,10 @@ await onEachExecutor('requests sent again', { services: SERVICES }, (stage) => {
       },
     );
   }
+}
 
-  // The pooled connection is dead when the request comes, and Sluice learns of both at once.
-  const untouched = async (on: Cell, wish: Wish, how: 'fin' | 'reset'): Promise<void> => {
-    const path = stage().path();
-    const connection = await on.pooled();
-    const line = await on.line();
-    const arrivals = on.origin.requests;
-    let call: Call | undefined;
-    await frozen(on.sluice, async () => {
-      call = line.ask({ ...wish, path });
-      if (wish.body !== undefined) call.write('body');
-      if (wish.body !== undefined) call.finish();
-      await line.flushed();
-      await lose(connection, how);
-    });
-    const answer = (call as Call | undefined)?.answer() ?? assert.fail('nothing was asked');
-    const arrived = await again(on, path, answer);
-    assert.equal((await arrived.whole()).body, wish.body === undefined ? '' : 'body');
-    arrived.respond(200, {}, 'alive');
-    const { status, body } = await answer;
-    assert.deepEqual([status, body], [200, 'alive']);
-    assert.equal(on.origin.requests - arrivals, 1);
-  };
+/** Pooled connections that took nothing of the request. */
+function declareUntouched(cell: CellOf): void {
   for (const how of ['fin', 'reset'] as const) {
     inEach(`a GET that meets a connection which is dead already (${how}) is sent on another`, (combination) =>
       untouched(cell(combination), {}, how),
@@ -188,21 +196,24 @@ await onEachExecutor('requests sent again', { services: SERVICES }, (stage) => {
   inEach(
     'so is a POST, of which such a connection takes nothing',
     (combination) => untouched(cell(combination), { method: 'POST', body: 4 }, 'reset'),
-    http1,
+    TO_HTTP1,
   );
   inEach(
     'so is a POST that is not kept: nothing of it has left',
     (combination) => untouched(cell(combination, 'none'), { method: 'POST', body: 4 }, 'reset'),
-    http1,
+    TO_HTTP1,
   );
+}
 
+/** What an endpoint of HTTP/2 says that it has not looked at. */
+function declareUnprocessed(cell: CellOf): void {
   for (const how of ['refuse', 'goaway'] as const) {
     for (const method of ['GET', 'POST']) {
       inEach(
         `a ${method} that the endpoint did not look at (${how}) is sent again`,
         async (combination) => {
           const on = cell(combination);
-          const path = stage().path();
+          const path = on.stage.path();
           const body = method === 'POST' ? text(20_000) : '';
           const earlier = await on.counts();
           const wish: Wish = { method, path, ...(body === '' ? {} : { body: body.length }) };
@@ -216,11 +227,29 @@ await onEachExecutor('requests sent again', { services: SERVICES }, (stage) => {
           assert.deepEqual([status, said], [200, 'looked at']);
           await on.counted(earlier, { requests: 2, sent: 3, responses: 2, abandoned: 1, retries: 1 });
         },
-        http2,
+        TO_HTTP2,
       );
     }
   }
 
+  inEach(
+    'a POST that was refused and is not kept whole is answered',
+    async (combination) => {
+      const on = cell(combination, 'some');
+      const earlier = await on.counts();
+      const body = text(40_000);
+      const [call, arrived] = await onPooled(on, { method: 'POST', path: on.stage.path(), body: body.length }, body);
+      http2Only(arrived).refuse();
+      const { status, field } = await call.answer();
+      assert.deepEqual([status, field('sluice-error')], [502, 'stream-refused']);
+      await on.counted(earlier, { requests: 2, sent: 2, responses: 1, failures: 1, own: 1 });
+    },
+    TO_HTTP2,
+  );
+}
+
+/** How much of a request is kept. */
+function declareKept(cell: CellOf): void {
   for (const body of [4097, 20_000, 'chunked'] as const) {
     inEach(`retry.replayBytes keeps a PUT with a body (${body}) that fits`, (combination) =>
       isSentAgain(cell(combination, 'some'), { method: 'PUT', body }, 'fin', text(body === 'chunked' ? 20_000 : body)),
@@ -237,4 +266,13 @@ await onEachExecutor('requests sent again', { services: SERVICES }, (stage) => {
   inEach('retry.replayBytes: 0 keeps what has none', (combination) =>
     isSentAgain(cell(combination, 'none'), { method: 'DELETE' }, 'fin'),
   );
+}
+
+await onEachExecutor('requests sent again', { services: SERVICES }, (stage) => {
+  const cell: CellOf = (combination, name = 'web') => stage().cell(combination, name);
+  declareLost(cell);
+  declareElsewhere(cell);
+  declareUntouched(cell);
+  declareUnprocessed(cell);
+  declareKept(cell);
 });

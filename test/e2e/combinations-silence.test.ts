@@ -7,12 +7,12 @@ import { availableExecutors, eventually } from '../support/sluice.js';
 import type { Arrived, Call, Leg } from './combinations-legs.js';
 import { type Cell, COMBINATIONS, Stage, title } from './combinations-support.js';
 
-/** How long the tests wait for what a limit of at most 2.5 s must do. */
-const PATIENCE_MS = 6000;
+/** How long the tests wait for what a limit of at most 4 s must do. */
+const PATIENCE_MS = 8000;
 const LIMITS = [
   'limits:',
   '  slab: 8MiB',
-  '  opaque: { idleTimeout: 1s, halfCloseTimeout: 300ms, lifetime: 2500ms }',
+  '  opaque: { idleTimeout: 1500ms, halfCloseTimeout: 300ms, lifetime: 4s }',
   '  http1: { bodyTimeout: 200ms }',
   '  http2: { bodyTimeout: 200ms, stallTimeout: 200ms }',
 ].join('\n');
@@ -45,7 +45,7 @@ async function over(leg: Leg, what: string): Promise<void> {
 }
 
 function tunnels(cell: () => Cell): void {
-  it('a silent tunnel ends after opaque.idleTimeout, one that is used lives on', { timeout: 9000 }, async () => {
+  it('a silent tunnel ends after opaque.idleTimeout, one that is used lives on', { timeout: 12_000 }, async () => {
     const [silent, far] = await open(cell());
     const used = await open(cell());
     await converse(used, () => silent.over !== null);
@@ -55,7 +55,7 @@ function tunnels(cell: () => Cell): void {
     for (const limit of ['body-time', 'h2-stalled', 'idle-time']) assert.equal(await cell().limit(limit), 0, limit);
   });
 
-  it('one that is half closed and silent ends after opaque.halfCloseTimeout', { timeout: 9000 }, async () => {
+  it('one that is half closed and silent ends after opaque.halfCloseTimeout', { timeout: 12_000 }, async () => {
     for (const first of ['client', 'endpoint'] as const) {
       const earlier = await cell().limit('half-close');
       const [call, arrived] = await open(cell());
@@ -67,7 +67,7 @@ function tunnels(cell: () => Cell): void {
     }
   });
 
-  it('one that is used ends after opaque.lifetime', { timeout: 9000 }, async () => {
+  it('one that is used ends after opaque.lifetime', { timeout: 12_000 }, async () => {
     const [call, arrived] = await open(cell());
     // It may end in the middle of a word.
     await converse([call, arrived], () => call.over !== null || arrived.over !== null).catch((error: unknown) => {
