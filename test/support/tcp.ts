@@ -1,7 +1,11 @@
 // Plain TCP for end-to-end tests: servers on free ports, clients, and byte streams that can be checked at the far end.
+import { spawn } from 'node:child_process';
 import { createHash, type Hash } from 'node:crypto';
+import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { BLOCK_BYTES, slice } from './content.js';
+
+import { eventually } from './sluice.js';
 
 const HOST = '127.0.0.1';
 
@@ -69,6 +73,25 @@ export function refuses(port: number): Promise<boolean> {
     });
     socket.once('error', () => resolve(true));
   });
+}
+
+/** A listener whose accept queue is full, so that the kernel leaves connects without an answer. */
+export async function fullListener(): Promise<{ address: string; close(): void }> {
+  const program =
+    "const s = require('node:net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => { console.log(s.address().port); });";
+  const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [line] = (await once(child.stdout, 'data')) as [Buffer];
+  const port = Number(line.toString());
+  child.kill('SIGSTOP');
+  const fillers = Array.from({ length: 4 }, () => connect(port, '127.0.0.1').on('error', () => undefined));
+  await eventually(() => fillers.filter(({ readyState }) => readyState === 'open').length >= 2, 'a full accept queue');
+  return {
+    address: `127.0.0.1:${port}`,
+    close: () => {
+      for (const filler of fillers) filler.destroy();
+      child.kill('SIGKILL');
+    },
+  };
 }
 
 const dialled = new Set<Socket>();
