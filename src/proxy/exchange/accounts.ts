@@ -55,8 +55,10 @@ export class Accounts {
     budget.deposit(service, reactor.ms);
   }
 
-  /** It goes to its endpoint, or waits for a connection there. */
+  /** It goes to its endpoint, or waits for a connection that is dialled for it. */
   dispatched(x: ExchangeSlot): void {
+    if (this.exchanges.counted[x] === 1) return;
+    this.exchanges.counted[x] = 1;
     const { values, endpoints } = this.context;
     const base = endpoints.base[this.exchanges.endpoint[x]];
     values[base + E.REQUESTS]++;
@@ -104,14 +106,16 @@ export class Accounts {
     balancer.finish(endpoint, reactor.ms, reactor.now - exchanges.started[x], true);
   }
 
-  /** Takes the exchange back from its endpoint, which did nothing wrong. */
+  /** Takes the exchange back from its endpoint, which did nothing wrong. What has only waited for a place was not sent. */
   abandoned(x: ExchangeSlot): void {
     const { balancer, values, endpoints } = this.context;
-    const endpoint = this.exchanges.endpoint[x];
+    const { exchanges } = this;
+    const endpoint = exchanges.endpoint[x];
+    balancer.abandon(endpoint);
+    if (exchanges.counted[x] === 0) return;
     const base = endpoints.base[endpoint];
     this.left(x, base);
     values[base + E.ABANDONED]++;
-    balancer.abandon(endpoint);
   }
 
   /** The proxy has answered by itself. */
@@ -134,6 +138,7 @@ export class Accounts {
   }
 
   private left(x: ExchangeSlot, base: number): void {
+    this.exchanges.counted[x] = 0;
     this.context.values[base + E.IN_FLIGHT]--;
     if (this.onlyHttp1(x)) this.inHttp1--;
     else this.inHttp2--;

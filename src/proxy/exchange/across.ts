@@ -203,7 +203,7 @@ export class BytesAcross implements Across {
       error = responseFields.fromHead(x);
       if (error === 0) {
         control.responded(x, status);
-        if (!responseFields.final(x, !hasBody && !tunnel)) return NONE;
+        if (!responseFields.final(x, !hasBody && !tunnel, tunnel)) return NONE;
         control.answering(x);
       }
     } else {
@@ -254,6 +254,8 @@ export class BytesAcross implements Across {
     const { facts } = this.core.list;
     const { status } = facts;
     if (status < 200) {
+      // The endpoint has begun to process the request.
+      this.kept.forget(x);
       if (exchanges.isStream(x)) ways.responseFields.interim(x);
       else this.check(x, ways.responses.interimList(x));
       return;
@@ -264,7 +266,7 @@ export class BytesAcross implements Across {
     // RFC 9110 section 9.3.6: a length that a 2xx to CONNECT has means nothing.
     if (tunnel) this.core.streams.expected[exchanges.endpointStream(x)] = NONE;
     if (exchanges.isStream(x)) {
-      if (!ways.responseFields.final(x, end)) return;
+      if (!ways.responseFields.final(x, end, tunnel)) return;
     } else if (!this.check(x, ways.responses.finalList(x, end, tunnel))) return;
     control.answering(x);
     if (tunnel) control.agreed(x, end);

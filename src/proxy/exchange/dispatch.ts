@@ -88,7 +88,7 @@ export class Dispatcher {
 
   /** A connection is there for the request that waits in line. False as `send`. */
   leaveLine(x: ExchangeSlot): boolean {
-    const { exchanges, legs } = this;
+    const { legs } = this;
     this.core.clock[0] = this.context.reactor.now;
     const error = legs.prepare(x, VERSION.HTTP2, SOURCE.KEPT);
     if (error !== 0) {
@@ -102,10 +102,7 @@ export class Dispatcher {
       else this.fail(503, WHY.MEMORY);
       return false;
     }
-    exchanges.state[x] = STATE.SENT;
-    if (legs.send(x, SOURCE.KEPT, NONE)) return true;
-    this.fail(503, WHY.MEMORY);
-    return false;
+    return this.go(x, SOURCE.KEPT, NONE);
   }
 
   /** Picks an endpoint; -1 if there is none. */
@@ -130,14 +127,20 @@ export class Dispatcher {
 
   private leased(x: ExchangeSlot, result: number, from: number): boolean {
     const { exchanges, legs } = this;
-    this.accounts.dispatched(x);
     if (result === LEASE.WAITS) {
       legs.unprepare();
       exchanges.state[x] = STATE.WAITING;
+      if (legs.dialling(x)) this.accounts.dispatched(x);
       return true;
     }
-    exchanges.state[x] = STATE.SENT;
-    if (legs.send(x, this.source, from)) return true;
+    return this.go(x, this.source, from);
+  }
+
+  /** The request goes out on the leg that has been leased. False as `send`. */
+  private go(x: ExchangeSlot, source: number, from: number): boolean {
+    this.exchanges.state[x] = STATE.SENT;
+    this.accounts.dispatched(x);
+    if (this.legs.send(x, source, from)) return true;
     this.fail(503, WHY.MEMORY);
     return false;
   }

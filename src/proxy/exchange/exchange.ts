@@ -68,6 +68,8 @@ export class Exchanges {
   readonly attempts: Uint8Array;
   /** 1: counted as in flight with its service. */
   readonly pending: Uint8Array;
+  /** 1: counted as in flight with its endpoint. */
+  readonly counted: Uint8Array;
   /** Endpoint that was picked last, -1 before. */
   readonly endpoint: Int32Array;
   /** VERSION in which the request goes to its endpoint. */
@@ -107,6 +109,7 @@ export class Exchanges {
     this.started = new Float64Array(n);
     this.attempts = new Uint8Array(n);
     this.pending = new Uint8Array(n);
+    this.counted = new Uint8Array(n);
     this.endpoint = new Int32Array(n);
     this.version = new Uint8Array(n);
     this.kind = new Uint8Array(n);
@@ -174,6 +177,7 @@ export class Exchanges {
     this.upgrade[x] = UPGRADE.NONE;
     this.attempts[x] = 0;
     this.pending[x] = 0;
+    this.counted[x] = 0;
     this.kind[x] = LEG.NONE;
     this.endpoint[x] = NONE;
     this.status[x] = 0;

@@ -176,6 +176,7 @@ export class Legs {
   /** Whether the connection to the endpoint is still being made. */
   dialling(x: ExchangeSlot): boolean {
     const { exchanges } = this;
+    if (exchanges.kind[x] === LEG.LINE) return this.parts.connections.pool.dialing(exchanges.endpoint[x]);
     if (exchanges.kind[x] !== LEG.HTTP1) return false;
     return (this.context.sockets.flags[exchanges.endpointSocket(x)] & SOCKET.CONNECTING) !== 0;
   }

@@ -380,8 +380,8 @@ export class Http2Connections implements Caller, ConnectionEvents {
       }
       const x = this.streams.exchange(slot) as ExchangeSlot;
       const whole = (streams.state[slot] & STREAM.REMOTE_END) !== 0;
-      // Of a connection that had served before, and from which nothing has come since, the endpoint may have known nothing of the request.
-      const stale = connection.opened > 1 && connections.active[socket] <= streams.active[slot];
+      // One that had served before may have ended before the request reached its endpoint.
+      const stale = connection.opened > 1;
       this.streams.part(x);
       // An endpoint that has said all it had to say has not failed, though the client has not got all of it yet.
       if (whole && this.exchanges.state[x] !== STATE.TUNNEL) continue;

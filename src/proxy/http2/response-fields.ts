@@ -1,6 +1,7 @@
 // Responses to clients that speak HTTP/2: the list of fields, from what an endpoint said in HTTP/1 where it did, and its head on the stream.
 import type { Http2Machine } from '../../http2/machine.js';
 import type { Core } from '../../http2/shared-state.js';
+import { listWithoutLength } from '../../translate/fields.js';
 import { ResponseBridge } from '../../translate/response.js';
 import { type Exchanges, UPGRADE } from '../exchange/exchange.js';
 import type { Http1Sockets } from '../http1/sockets.js';
@@ -38,8 +39,13 @@ export class ResponseFields {
     if (!client.congested) this.machine.sender.headers(slot, core.list, false);
   }
 
-  /** Sends the final head in `core.list`. False if the client's connection has come to its end over it. */
-  final(x: ExchangeSlot, end: boolean): boolean {
-    return this.machine.sender.headers(this.exchanges.clientStream(x), this.core.list, end);
+  /** Sends the final head in `core.list`, which opens a tunnel if it is to. False if the client's connection has come to its end over it. */
+  final(x: ExchangeSlot, end: boolean, tunnel: boolean): boolean {
+    const { core } = this;
+    const slot = this.exchanges.clientStream(x);
+    if (!tunnel || core.list.facts.contentLength < 0) return this.machine.sender.headers(slot, core.list, end);
+    // RFC 9110 section 9.3.6: a length that a 2xx to CONNECT has means nothing.
+    listWithoutLength(core.list, core.spare);
+    return this.machine.sender.headers(slot, core.spare, end);
   }
 }
