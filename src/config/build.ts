@@ -1,5 +1,14 @@
 // From the validated tree to the model that the rest of Sluice reads.
-import type { Config, DetectConfig, Http2Limits, ListenerConfig, ListenerServices, ServiceConfig } from './model.js';
+import { dirname, resolve } from 'node:path';
+import type {
+  Config,
+  DetectConfig,
+  EndpointSource,
+  Http2Limits,
+  ListenerConfig,
+  ListenerServices,
+  ServiceConfig,
+} from './model.js';
 import { opaquePortSets } from './ports.js';
 import type { ConfigTree } from './schema.js';
 
@@ -20,6 +29,7 @@ function buildListener(listener: ListenerTree, detect: DetectConfig): ListenerCo
     listen: listener.listen,
     protocol: listener.protocol,
     services: listenerServices(listener),
+    originalDestination: listener.originalDestination,
     direction: listener.direction,
     detect: {
       timeoutMs: listener.detect.timeout ?? detect.timeoutMs,
@@ -39,7 +49,17 @@ function bounds(low: number, high: number, written: unknown, lowKey: string): { 
   return lowIsWritten ? { low, high: low } : { low: high, high };
 }
 
-function buildService(name: string, service: ServiceTree, written: Readonly<Record<string, unknown>>): ServiceConfig {
+/** Paths of files are relative to `directory`, the configuration's. */
+function endpointSource(source: EndpointSource, directory: string): EndpointSource {
+  return source.kind === 'file' ? { ...source, path: resolve(directory, source.path) } : source;
+}
+
+function buildService(
+  name: string,
+  service: ServiceTree,
+  written: Readonly<Record<string, unknown>>,
+  directory: string,
+): ServiceConfig {
   const backoff = bounds(service.breaker.minBackoff, service.breaker.maxBackoff, written.breaker, 'minBackoff');
   const ttl = bounds(service.dns.minTtl, service.dns.maxTtl, written.dns, 'minTtl');
   const pool = bounds(service.pool.maxIdle, service.pool.maxConnections, written.pool, 'maxIdle');
@@ -47,7 +67,8 @@ function buildService(name: string, service: ServiceTree, written: Readonly<Reco
   return {
     name,
     protocol: service.protocol,
-    endpoints: service.endpoints,
+    endpoints: service.endpoints.map((source) => endpointSource(source, directory)),
+    match: service.match,
     balance: {
       policy: service.balance.policy,
       decayMs: service.balance.decay,
@@ -141,9 +162,13 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
         halfCloseTimeoutMs: limits.opaque.halfCloseTimeout,
       },
     },
+    destinations: { resolveTimeoutMs: tree.destinations.resolveTimeout, idleTimeoutMs: tree.destinations.idleTimeout },
+    discovery: { maxFileBytes: tree.discovery.maxFileSize, pollMs: tree.discovery.pollInterval },
     opaquePorts: opaque,
     annotatedPorts: annotated,
     listeners: tree.listeners.map((listener) => buildListener(listener, detect)),
-    services: Object.entries(tree.services).map(([name, item]) => buildService(name, item, writtenServices[name])),
+    services: Object.entries(tree.services).map(([name, item]) =>
+      buildService(name, item, writtenServices[name], dirname(file)),
+    ),
   };
 }

@@ -60,6 +60,8 @@ export interface Snapshot {
   readonly access: boolean;
   /** How long a connection may wait for `resolved` before it goes where its client was going, ms. */
   readonly resolveTimeoutMs: number;
+  /** How long a destination that no connection uses is kept, ms. */
+  readonly destinationIdleMs: number;
   /** Original ports that are relayed without detection. */
   readonly opaquePorts: readonly number[];
 }

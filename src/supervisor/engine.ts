@@ -6,13 +6,13 @@ import { AdminServer } from '../admin/server.js';
 import type { Address, Config, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
 import { destinationKey, Learned } from '../detect/learned.js';
 import { Discovery } from '../discovery/discovery.js';
-import { DnsEndpointResolver } from '../discovery/resolver.js';
+import { standardSources } from '../discovery/sources.js';
 import { addressText } from '../discovery/text.js';
 import { native } from '../io/native.js';
 import type { Logger } from '../log/logger.js';
 import { REASONS, VERDICTS } from '../metrics/layout.js';
 import { MetricsReader } from '../metrics/reader.js';
-import { type Explanation, explain } from '../policy/explain.js';
+import { type Explanation, explain, type Live } from '../policy/explain.js';
 import { decide, race } from '../policy/policy.js';
 import {
   type EndpointSnapshot,
@@ -21,6 +21,7 @@ import {
   MODE,
   type Snapshot,
 } from '../proxy/snapshot.js';
+import { Destinations } from './destinations.js';
 import { ListenerSet, listenerKey } from './listeners.js';
 import { WorkerPool } from './workers.js';
 
@@ -42,6 +43,7 @@ export class Engine {
   private readonly learned: Learned;
   private readonly discovery: Discovery;
   private readonly listeners: ListenerSet;
+  private readonly destinations: Destinations;
   /** The worker threads. */
   readonly pool: WorkerPool;
   private admin: AdminServer | undefined;
@@ -64,15 +66,28 @@ export class Engine {
     const learned = Learned.allocate();
     this.learned = new Learned(learned);
     this.discovery = new Discovery({
-      resolver: new DnsEndpointResolver(),
+      sources: standardSources(logger, () => this.config.discovery),
+      onEndpoints: (service, endpoints) =>
+        this.onEndpoints(
+          service,
+          endpoints.map(({ address }) => address),
+        ),
+    });
+    this.destinations = new Destinations(config, {
       logger,
-      onEndpoints: (service, addresses) => this.onEndpoints(service, addresses),
+      resolvers: [],
+      listener: (slot) => this.config.listeners.find((listener) => this.listenerSlot(listener) === slot),
+      serviceSlot: (name) => this.serviceSlot(name),
+      send: (worker, message) => this.pool.send(worker, message),
     });
     this.listeners = new ListenerSet(native(), config.workers);
     this.pool = new WorkerPool(config.workers, config.io, learned, this.reader, logger, {
       snapshot: (worker) => this.snapshot(worker),
       message: (worker, message) => this.onMessage(worker, message),
-      died: (worker) => this.listeners.abandoned(worker),
+      died: (worker) => {
+        this.listeners.abandoned(worker);
+        this.destinations.died(worker);
+      },
     });
   }
 
@@ -133,7 +148,9 @@ export class Engine {
     };
     const keys = new Set(config.listeners.map(listenerKey));
     const gone = this.listeners.retire(keys);
+    this.destinations.configure(config);
     this.pool.configure();
+    this.pool.broadcast({ kind: 'unresolved' });
     await this.pool.applied(APPLY_MS);
     // Slots are released after the workers know: nothing new is counted there.
     for (const name of gone.map(nameOf)) {
@@ -221,7 +238,7 @@ export class Engine {
         return engine.executor;
       },
       ready: () => this.ready(),
-      explain: (host: string, port: number) => this.explain(host, port),
+      explain: (host: string, port: number, listener: string | null) => this.explain(host, port, listener),
       getLogLevel: (): LogLevel => logger.level,
       setLogLevel: (level: LogLevel) => {
         logger.level = level;
@@ -236,8 +253,8 @@ export class Engine {
     return { ok: reasons.length === 0, reasons };
   }
 
-  private explain(host: string, port: number): Explanation {
-    return explain(this.config, host, port, {
+  private explain(host: string, port: number, through: string | null): Explanation {
+    const live: Live = {
       learned: (name) => {
         const listener = this.config.listeners.find((candidate) => candidate.name === name);
         const opaque = listener?.services.opaque ?? null;
@@ -248,11 +265,13 @@ export class Engine {
         );
       },
       endpoints: (service) => (this.endpoints.get(service) ?? []).map(addressText),
-    });
+    };
+    return explain(this.config, host, port, live, through);
   }
 
   private onMessage(worker: number, message: FromWorker): void {
     if (message.kind === 'unlistened') for (const fd of message.fds) this.listeners.released(worker, fd);
+    else if (message.kind === 'resolve') void this.destinations.resolve(worker, message);
     else if (message.kind === 'log') this.logger[message.level](message.message, { worker, ...message.fields });
   }
 
@@ -306,13 +325,15 @@ export class Engine {
       listeners: config.listeners.map((listener) => this.listenerSnapshot(listener, worker)),
       services: config.services.map((service) => ({
         slot: this.serviceSlot(service.name),
-        config: service,
+        // Where endpoints come from, and who is matched, is not the workers' business: it would be copied to each of them.
+        config: { ...service, endpoints: [], match: [] },
         endpoints: this.endpoints.get(service.name) ?? [],
       })),
       limits: config.limits,
       coalesceUs: config.coalesceUs,
       access: config.log.access,
-      resolveTimeoutMs: 500,
+      resolveTimeoutMs: config.destinations.resolveTimeoutMs,
+      destinationIdleMs: config.destinations.idleTimeoutMs,
       opaquePorts: [...config.opaquePorts],
     };
   }
@@ -331,7 +352,7 @@ export class Engine {
       raceMs: decision.protocol === 'detect' ? (race(config, listener).delayMs ?? -1) : -1,
       timeoutMs: listener.detect.timeoutMs,
       learnTtlMs: listener.detect.learnTtlMs,
-      originalDestination: false,
+      originalDestination: listener.originalDestination,
       fd: this.listeners.fd(listenerKey(listener), worker),
     };
   }
