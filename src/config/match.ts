@@ -96,6 +96,10 @@ function fill(hex: string, prefix: number, ones: boolean): string {
 /** `10.1.2.3:80`, `10.0.0.0/8:5432`, `[fd00::1]:80` or `[fd00::/64]:443`. IPv4 within IPv6 is taken as IPv4. */
 export function parseMatch(input: unknown): MatchRange {
   const what = describe(input);
+  if (typeof input === 'object' && input !== null)
+    throw new ValueError(
+      `found ${what}; put each entry in quotes, as YAML takes brackets for a list: "[fd00::/64]:443"`,
+    );
   if (typeof input !== 'string' || input === '')
     throw new ValueError(`found ${what}; write an address or a range, and a port, such as ${EXAMPLE}`);
   if (/^[a-z]+:\/\//i.test(input))

@@ -120,7 +120,10 @@ test('a mistake in match has its place in the file', () => {
     complaint(services('  db: { endpoints: ["a:1"], match: "10.0.0.1:80" }\n')),
     /^services\.db\.match: found "10\.0\.0\.1:80"; write a list such as \["10\.0\.0\.0\/8:5432"\]$/,
   );
-  assert.match(complaints(match('[fd00::/64]:80'))[0], /brackets begin a list in YAML; put the IPv6 address in quotes/);
+  assert.match(
+    complaints(match('[fd00::/64]:80'))[0],
+    /found a map; put each entry in quotes, as YAML takes brackets for a list/,
+  );
 });
 
 test('entries that overlap are refused, with both keys and lines', () => {
