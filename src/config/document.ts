@@ -91,20 +91,64 @@ function duplicateKeys(document: Document): DuplicateKey[] {
 /** Aliases that name no anchor before them, or an anchor they are part of. */
 function badAliases(document: Document): { offset: number; message: string }[] {
   const bad: { offset: number; message: string }[] = [];
+  let count = 0;
   visit(document, {
     Alias(_key, alias, parents) {
+      // Each is looked up from the beginning.
+      if (++count > MAX_ALIASES) {
+        bad.push({ offset: alias.range?.[0] ?? 0, message: `is alias ${count}; write the values out` });
+        return visit.BREAK;
+      }
       const target = alias.resolve(document);
       const offset = alias.range?.[0] ?? 0;
       if (target === undefined)
         bad.push({ offset, message: `*${alias.source} names no anchor above; define &${alias.source} first` });
       else if (parents.includes(target))
         bad.push({ offset, message: `*${alias.source} contains itself; write the value out` });
+      return undefined;
     },
   });
   return bad;
 }
 
+const MAX_ALIASES = 1000;
+/** Brackets within brackets, and columns before the first word of a line: each may be a level. */
+const MAX_BRACKETS = 100;
+const MAX_INDENT = 200;
+
+/**
+ * The line from which on a text is nested too deeply; 0 where it is not. The parser calls itself for each level, and
+ * when that fills the stack V8 may end the process instead of throwing (in the compiler of regular expressions).
+ */
+function deepLine(text: string): number {
+  let line = 1;
+  let brackets = 0;
+  let indent = 0;
+  let leading = true;
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at];
+    if (character === '\n') {
+      line++;
+      indent = 0;
+      leading = true;
+      continue;
+    }
+    if (character === '[' || character === '{') brackets++;
+    else if (character === ']' || character === '}') brackets--;
+    leading &&= ' \t-?:'.includes(character);
+    if (leading) indent++;
+    if (brackets > MAX_BRACKETS || indent > MAX_INDENT) return line;
+  }
+  return 0;
+}
+
 export function readYaml(text: string): ReadText {
+  const deep = deepLine(text);
+  if (deep > 0) {
+    const place = { line: deep, column: 1 };
+    const problem = { ...place, path: '', message: 'is nested too deeply; write it flatter' };
+    return { value: null, problems: [problem], readable: false, locate: () => place };
+  }
   const lines = new LineCounter();
   const document: Document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
   const place = (offset: number): Place => {

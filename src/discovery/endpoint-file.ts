@@ -23,10 +23,12 @@ export interface EndpointLists {
   readonly byName: ReadonlyMap<string, readonly Endpoint[]>;
 }
 
-/** YAML takes a second and 100 MiB for each MiB of text. */
-const MAX_YAML_BYTES = 4 * 2 ** 20;
+/** A MiB of YAML takes a second and 100 MB to read; of what is no YAML, 15 seconds and 1 GB. */
+const MAX_YAML_BYTES = 2 ** 18;
 /** More mistakes than this are counted, not listed. */
 const MAX_PROBLEMS = 20;
+/** Of names in a message. */
+const MAX_NAMES = 20;
 const MAX_IDENTITY = 2048;
 const KEYS = ['address', 'weight', 'zone', 'protocol', 'identity', 'metadata'] as const;
 const DEFAULT_LIST = 'endpoints';
@@ -183,11 +185,12 @@ export function selectList({ only, byName }: EndpointLists, key: string | null):
   }
   if (only !== null) return only;
   if (byName.size === 0) return 'has no list; write one with an address a line';
-  return `has several lists; name one with key, ${suggestName('', [...byName.keys()])}`;
+  return `has several lists; name one with key: ${someNames([...byName.keys()])}`;
 }
 
 function suggestName(key: string, names: readonly string[]): string {
-  return names.length <= 20
-    ? suggest(key, names)
-    : `there are ${names.length}, such as ${names.slice(0, 3).join(', ')}`;
+  return names.length <= MAX_NAMES ? suggest(key, names) : `there are ${someNames(names)}`;
 }
+
+const someNames = (names: readonly string[]): string =>
+  names.length <= MAX_NAMES ? names.join(', ') : `${names.slice(0, 3).join(', ')} and ${names.length - 3} more`;

@@ -39,7 +39,7 @@ function check(stats: Stats, maxBytes: number): void {
 
 const tooLarge = (size: string, maxBytes: number): FileProblem =>
   new FileProblem(
-    `has ${size} bytes, more than discovery.maxFileSize (${formatSize(maxBytes)}); divide it, or raise the limit`,
+    `has ${size}, more than discovery.maxFileSize (${formatSize(maxBytes)}); divide it, or raise the limit`,
   );
 
 /** The signature of the file at `path` now; text of the problem where it has none. */
@@ -58,7 +58,7 @@ function readAll(fd: number, size: number, maxBytes: number): Buffer {
   for (;;) {
     const read = readSync(fd, buffer, length, buffer.length - length, null);
     length += read;
-    if (length > maxBytes) throw tooLarge('more', maxBytes);
+    if (length > maxBytes) throw tooLarge('more bytes than it says', maxBytes);
     if (read === 0) return buffer.subarray(0, length);
     if (length === buffer.length) buffer = Buffer.concat([buffer], Math.min(2 * length, maxBytes + 1));
   }
