@@ -10,11 +10,13 @@ import type { Slab } from '../io/slab.js';
 import type { Sockets } from '../io/sockets.js';
 import type { Splicer } from '../io/splice.js';
 import type { Wheel } from '../io/wheel.js';
-import { E, endpointBase, MAX_ENDPOINTS, MAX_LISTENERS, MAX_SERVICES, serviceBase, W } from '../metrics/layout.js';
+import { E, endpointBase, serviceBase, W } from '../metrics/layout.js';
 import { WorkerMetrics } from '../metrics/shared.js';
+import { Destinations } from './accept/destinations.js';
+import { ENDPOINT_SLOTS, LOCAL_DESTINATIONS, MAX_ENDPOINTS, MAX_SERVICES, SERVICE_SLOTS } from './capacity.js';
 import { Connections } from './connect/connections.js';
 import { AccessLog } from './exchange/access-log.js';
-import type { EndpointSnapshot, ListenerSnapshot, ServiceSnapshot, Snapshot, WorkerTask } from './snapshot.js';
+import type { EndpointSnapshot, PassthroughSnapshot, ServiceSnapshot, Snapshot, WorkerTask } from './snapshot.js';
 
 const SOCKADDR_BYTES = 32;
 const HOST_BYTES = 64;
@@ -30,54 +32,44 @@ const PROTOCOL_OF: Readonly<Record<ServiceProtocol, number>> = {
 
 /** Settings of a service as the data path reads them. */
 export class ServiceTable {
-  readonly connectTimeoutMs = new Float64Array(MAX_SERVICES);
-  readonly responseTimeoutMs = new Float64Array(MAX_SERVICES);
-  readonly poolIdleMs = new Float64Array(MAX_SERVICES);
-  readonly maxIdle = new Int32Array(MAX_SERVICES);
-  readonly maxConnections = new Int32Array(MAX_SERVICES);
+  readonly connectTimeoutMs = new Float64Array(SERVICE_SLOTS);
+  readonly responseTimeoutMs = new Float64Array(SERVICE_SLOTS);
+  readonly poolIdleMs = new Float64Array(SERVICE_SLOTS);
+  readonly maxIdle = new Int32Array(SERVICE_SLOTS);
+  readonly maxConnections = new Int32Array(SERVICE_SLOTS);
   /** Of HTTP/2 connections to one endpoint: streams on each, age (0 is none), kept beyond need, at most. */
-  readonly poolMaxStreams = new Int32Array(MAX_SERVICES);
-  readonly poolMaxAgeMs = new Int32Array(MAX_SERVICES);
-  readonly poolSpares = new Int32Array(MAX_SERVICES);
-  readonly http2Connections = new Int32Array(MAX_SERVICES);
+  readonly poolMaxStreams = new Int32Array(SERVICE_SLOTS);
+  readonly poolMaxAgeMs = new Int32Array(SERVICE_SLOTS);
+  readonly poolSpares = new Int32Array(SERVICE_SLOTS);
+  readonly http2Connections = new Int32Array(SERVICE_SLOTS);
   /** Bytes of a request kept for sending it again. */
-  readonly replayBytes = new Int32Array(MAX_SERVICES);
-  readonly keepAliveMs = new Int32Array(MAX_SERVICES);
-  readonly userTimeoutMs = new Int32Array(MAX_SERVICES);
+  readonly replayBytes = new Int32Array(SERVICE_SLOTS);
+  readonly keepAliveMs = new Int32Array(SERVICE_SLOTS);
+  readonly userTimeoutMs = new Int32Array(SERVICE_SLOTS);
   /** The service's name in the slab: the Host of requests that came without one. */
-  readonly hostAt = new Int32Array(MAX_SERVICES);
-  readonly hostLength = new Int32Array(MAX_SERVICES);
+  readonly hostAt = new Int32Array(SERVICE_SLOTS);
+  readonly hostLength = new Int32Array(SERVICE_SLOTS);
   /** 1: the endpoints don't speak HTTP, so that HTTP is relayed to them as it is. */
-  readonly opaque = new Uint8Array(MAX_SERVICES);
+  readonly opaque = new Uint8Array(SERVICE_SLOTS);
   /** One of PROTOCOL. */
-  readonly protocol = new Uint8Array(MAX_SERVICES);
+  readonly protocol = new Uint8Array(SERVICE_SLOTS);
   /** Slot of the service's series in the metrics, and first value of its block there. Several may share the overflow series. */
-  readonly series = new Int32Array(MAX_SERVICES);
-  readonly base = new Int32Array(MAX_SERVICES);
+  readonly series = new Int32Array(SERVICE_SLOTS);
+  readonly base = new Int32Array(SERVICE_SLOTS);
 }
 
 /** Where an endpoint is. */
 export class EndpointTable {
-  readonly service = new Int16Array(MAX_ENDPOINTS).fill(-1);
-  readonly family = new Uint8Array(MAX_ENDPOINTS);
-  readonly addressAt = new Int32Array(MAX_ENDPOINTS);
-  readonly addressLength = new Int32Array(MAX_ENDPOINTS);
-  readonly address: string[] = new Array<string>(MAX_ENDPOINTS).fill('');
+  readonly service = new Int32Array(ENDPOINT_SLOTS).fill(-1);
+  readonly family = new Uint8Array(ENDPOINT_SLOTS);
+  readonly addressAt = new Int32Array(ENDPOINT_SLOTS);
+  readonly addressLength = new Int32Array(ENDPOINT_SLOTS);
+  readonly address: string[] = new Array<string>(ENDPOINT_SLOTS).fill('');
   /** PROTOCOL that it has been seen to speak; AUTO while that is not known. */
-  readonly protocol = new Uint8Array(MAX_ENDPOINTS);
+  readonly protocol = new Uint8Array(ENDPOINT_SLOTS);
   /** Slot of the endpoint's series in the metrics, and first value of its block there. Several may share the overflow series. */
-  readonly series = new Int32Array(MAX_ENDPOINTS);
-  readonly base = new Int32Array(MAX_ENDPOINTS);
-}
-
-export class ListenerTable {
-  readonly mode = new Uint8Array(MAX_LISTENERS);
-  readonly reason = new Uint8Array(MAX_LISTENERS);
-  /** Service slot of verdict v on listener l at l * 4 + v. */
-  readonly service = new Int16Array(MAX_LISTENERS * 4).fill(-1);
-  readonly raceMs = new Float64Array(MAX_LISTENERS);
-  readonly timeoutMs = new Float64Array(MAX_LISTENERS);
-  readonly learnTtlMs = new Float64Array(MAX_LISTENERS);
+  readonly series = new Int32Array(ENDPOINT_SLOTS);
+  readonly base = new Int32Array(ENDPOINT_SLOTS);
 }
 
 export class Context {
@@ -101,7 +93,7 @@ export class Context {
   readonly workers: number;
   readonly services = new ServiceTable();
   readonly endpoints = new EndpointTable();
-  readonly listeners = new ListenerTable();
+  readonly destinations: Destinations;
   limits: LimitsConfig;
   /** Answer `Connection: close` and end what is idle. */
   draining = false;
@@ -117,33 +109,34 @@ export class Context {
     this.splicer = reactor.splicer;
     this.metrics = new WorkerMetrics(task.memory);
     this.values = this.metrics.values;
-    this.balancer = new Balancer(MAX_SERVICES, MAX_ENDPOINTS, task.id + 1 + ((Date.now() & 0xffffff) << 6));
-    this.budget = new RetryBudget(MAX_SERVICES);
+    this.balancer = new Balancer(SERVICE_SLOTS, ENDPOINT_SLOTS, task.id + 1 + ((Date.now() & 0xffffff) << 6));
+    this.budget = new RetryBudget(SERVICE_SLOTS);
     this.learned = new Learned(task.learned);
     this.board = new Int32Array(task.board);
     this.workerId = task.id;
     this.workers = task.workers;
     this.limits = task.snapshot.limits;
     this.inbox = new Inbox(this.slab, this.sockets.capacity);
+    this.destinations = new Destinations(this.sockets.capacity);
     this.connections = new Connections(this);
     this.accessLog = new AccessLog(this);
-    const cells = this.slab.fixed(MAX_ENDPOINTS * SOCKADDR_BYTES);
-    const names = this.slab.fixed(MAX_SERVICES * HOST_BYTES);
-    for (let i = 0; i < MAX_SERVICES; i++) {
+    const cells = this.slab.fixed(ENDPOINT_SLOTS * SOCKADDR_BYTES);
+    const names = this.slab.fixed(SERVICE_SLOTS * HOST_BYTES);
+    for (let i = 0; i < SERVICE_SLOTS; i++) {
       this.services.hostAt[i] = names + i * HOST_BYTES;
-      this.services.series[i] = i;
-      this.services.base[i] = serviceBase(i);
+      this.services.series[i] = i < MAX_SERVICES ? i : 0;
+      this.services.base[i] = serviceBase(this.services.series[i]);
     }
-    for (let i = 0; i < MAX_ENDPOINTS; i++) {
+    for (let i = 0; i < ENDPOINT_SLOTS; i++) {
       this.endpoints.addressAt[i] = cells + i * SOCKADDR_BYTES;
-      this.endpoints.series[i] = i;
-      this.endpoints.base[i] = endpointBase(i);
+      this.endpoints.series[i] = i < MAX_ENDPOINTS ? i : 0;
+      this.endpoints.base[i] = endpointBase(this.endpoints.series[i]);
     }
   }
 
   /** Service slot for traffic of `client` with this verdict, -1 where it is refused. Asked anew for each request: a reload may have changed it. */
   serviceFor(client: number, verdict: number): number {
-    return this.listeners.service[this.connections.listener[client] * 4 + verdict];
+    return this.destinations.service[this.connections.destination[client] * 4 + verdict];
   }
 
   /** Counts that a limit has fired. */
@@ -154,15 +147,15 @@ export class Context {
   /** The endpoint has been seen to speak `protocol`, or (AUTO) is not known any more. */
   learnProtocol(endpoint: number, protocol: number): void {
     this.endpoints.protocol[endpoint] = protocol;
-    this.values[endpointBase(endpoint) + E.PROTOCOL] = protocol;
+    this.values[this.endpoints.base[endpoint] + E.PROTOCOL] = protocol;
   }
 
-  /** Takes over new settings. Listening sockets are the acceptor's business. */
+  /** Takes over new settings. Listening sockets are the acceptor's business, destinations the router's. */
   configure(snapshot: Snapshot): void {
     this.limits = snapshot.limits;
     this.access = snapshot.access;
-    for (const listener of snapshot.listeners) this.configureListener(listener);
     for (const service of snapshot.services) this.configureService(service);
+    if (snapshot.passthrough !== null) this.configurePassthrough(snapshot.passthrough);
   }
 
   /** Replaces the endpoints of a service; returns those that are gone. */
@@ -193,22 +186,21 @@ export class Context {
     return gone;
   }
 
-  private configureListener(listener: ListenerSnapshot): void {
-    const table = this.listeners;
-    const { slot } = listener;
-    table.mode[slot] = listener.mode;
-    table.reason[slot] = listener.reason;
-    for (let verdict = 0; verdict < 4; verdict++) table.service[slot * 4 + verdict] = listener.services[verdict];
-    table.raceMs[slot] = listener.raceMs;
-    table.timeoutMs[slot] = listener.timeoutMs;
-    table.learnTtlMs[slot] = listener.learnTtlMs;
+  /** The Host of requests to service `slot` that came without one. */
+  setHost(slot: number, host: string): void {
+    const text = Buffer.from(host.slice(0, HOST_BYTES), 'latin1');
+    this.bytes.set(text, this.services.hostAt[slot]);
+    this.services.hostLength[slot] = text.length;
   }
 
-  private configureService({ slot, config }: ServiceSnapshot): void {
+  /** Settings and series of the slots that the worker gives out by itself. */
+  private configurePassthrough({ service }: PassthroughSnapshot): void {
+    for (let i = 0; i < LOCAL_DESTINATIONS; i++) this.configureService({ slot: MAX_SERVICES + i, config: service });
+  }
+
+  private configureService({ slot, config }: Pick<ServiceSnapshot, 'slot' | 'config'>): void {
     const table = this.services;
-    const name = Buffer.from(config.name.replace(/[^A-Za-z0-9._-]/g, '-').slice(0, HOST_BYTES), 'latin1');
-    this.bytes.set(name, table.hostAt[slot]);
-    table.hostLength[slot] = name.length;
+    this.setHost(slot, config.name.replace(/[^A-Za-z0-9._-]/g, '-'));
     table.connectTimeoutMs[slot] = config.connectTimeoutMs;
     table.responseTimeoutMs[slot] = config.responseTimeoutMs;
     table.poolIdleMs[slot] = config.pool.idleTimeoutMs;

@@ -170,13 +170,12 @@ export class RequestReader {
 
   /** The head in `exchanges.head` starts an exchange; [at, end) follows it. Returns how far bytes were used, -1 if it was refused. */
   private begin(client: number, bid: number, at: number, end: number): number {
-    const { bytes, slab, sockets, values, connections, listeners, reactor, limits, services, budget, balancer } =
-      this.context;
+    const { bytes, slab, sockets, values, connections, reactor, limits, services, budget, balancer } = this.context;
     const exchanges = this.exchanges;
     const { head } = exchanges;
     const listener = connections.listener[client];
     // Asked anew for each request: a reload may have given the listener another service.
-    const service = listeners.service[listener * 4 + VERDICT.HTTP1];
+    const service = this.context.serviceFor(client, VERDICT.HTTP1);
     exchanges.service[client] = service;
     values[listenerBase(listener) + L.REQUESTS]++;
     exchanges.method[client] = head.method;

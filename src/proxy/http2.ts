@@ -157,10 +157,10 @@ export class Http2 implements Http2Events {
   request(connection: Connection, slot: number, end: boolean): void {
     const { list, streams } = this.core;
     const { facts } = list;
-    const { connections, listeners, values, reactor, budget } = this.context;
+    const { connections, values, reactor, budget } = this.context;
     const { exchanges } = this;
     const listener = connections.listener[connection.socket];
-    const service = listeners.service[listener * 4 + VERDICT.HTTP2];
+    const service = this.context.serviceFor(connection.socket, VERDICT.HTTP2);
     exchanges.openClient(slot, service, facts.method, facts.grpc);
     exchanges.started[slot] = reactor.now;
     values[listenerBase(listener) + L.REQUESTS]++;
@@ -194,9 +194,9 @@ export class Http2 implements Http2Events {
   }
 
   requestTooLarge(connection: Connection, slot: number, _end: boolean): void {
-    const { connections, listeners, reactor } = this.context;
-    const listener = connections.listener[connection.socket];
-    this.exchanges.openClient(slot, listeners.service[listener * 4 + VERDICT.HTTP2], METHOD.GET, false);
+    const { reactor } = this.context;
+    const service = this.context.serviceFor(connection.socket, VERDICT.HTTP2);
+    this.exchanges.openClient(slot, service, METHOD.GET, false);
     this.exchanges.started[slot] = reactor.now;
     this.answers.respond(slot, 431, WHY.HEADER_TOO_LARGE);
   }

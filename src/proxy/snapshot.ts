@@ -37,6 +37,14 @@ export interface ServiceSnapshot {
   readonly endpoints: readonly EndpointSnapshot[];
 }
 
+/** How connections are treated that go where their clients were going, in slots that each worker gives out by itself. */
+export interface PassthroughSnapshot {
+  readonly service: ServiceConfig;
+  /** Series that all of these services, and all of their endpoints, share. */
+  readonly serviceSeries: number;
+  readonly endpointSeries: number;
+}
+
 /** What the main thread says of an address that a client was going to. */
 export interface DestinationSnapshot {
   /** A MODE. */
@@ -55,6 +63,8 @@ export interface DestinationSnapshot {
 export interface Snapshot {
   readonly listeners: readonly ListenerSnapshot[];
   readonly services: readonly ServiceSnapshot[];
+  /** null where no listener needs it. */
+  readonly passthrough: PassthroughSnapshot | null;
   readonly limits: LimitsConfig;
   readonly coalesceUs: number;
   readonly access: boolean;
@@ -62,6 +72,10 @@ export interface Snapshot {
   readonly resolveTimeoutMs: number;
   /** Original ports that are relayed without detection. */
   readonly opaquePorts: readonly number[];
+  /** Original destinations that a worker knows at most; one with open connections is never forgotten. */
+  readonly maxDestinations: number;
+  /** How long an original destination without connections is remembered, ms. */
+  readonly destinationIdleMs: number;
 }
 
 /** Int32 cells of the table that all workers share. */

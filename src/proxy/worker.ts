@@ -1,6 +1,6 @@
 // A worker: the data path, composed.
 //
-//   accept → hand over → policy → detect → { http1 | http2 | opaque } → balance → upstream → relay → account → close
+//   accept → hand over → route → detect → { http1 | http2 | opaque } → balance → upstream → relay → account → close
 //
 // Here its parts are put together, configured, drained and sampled; socket-events.ts has what happens on sockets.
 import { threadId } from 'node:worker_threads';
@@ -10,6 +10,8 @@ import { SOCKET } from '../io/sockets.js';
 import { E, LIMITS, MAX_ENDPOINTS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
 import { Acceptor } from './accept/acceptor.js';
 import { Detector } from './accept/detector.js';
+import { Passthrough } from './accept/passthrough.js';
+import { Router } from './accept/router.js';
 import { CLOSE, KIND } from './connect/connections.js';
 import { Upstreams } from './connect/upstreams.js';
 import { Context } from './context.js';
@@ -34,6 +36,8 @@ export class Worker {
   private readonly http1: Http1;
   private readonly http2: Http2;
   private readonly detector: Detector;
+  private readonly passthrough: Passthrough;
+  private readonly router: Router;
   private readonly acceptor: Acceptor;
   private readonly accessLog: AccessLog;
   private readonly events: SocketEvents;
@@ -65,10 +69,17 @@ export class Worker {
     this.http1 = new Http1(this.context, this.upstreams, this.opaque, this.accessLog);
     this.http2 = new Http2(this.context, this.upstreams, this.http1);
     this.detector = new Detector(this.context, this.upstreams, this.opaque, this.http1, this.http2);
+    this.passthrough = new Passthrough(this.context, (gone) => this.endpointGone(gone));
+    this.router = new Router(
+      this.context,
+      this.passthrough,
+      (client) => this.detector.open(client),
+      (message) => this.send(message),
+    );
     this.acceptor = new Acceptor(
       this.context,
       new Int32Array(task.owner),
-      (client) => this.detector.open(client),
+      (client) => this.router.open(client),
       (fd) => {
         this.send({ kind: 'unlistened', fds: [fd] });
         this.finishIfDone();
@@ -77,6 +88,7 @@ export class Worker {
     this.events = new SocketEvents(
       this.context,
       this.acceptor,
+      this.router,
       this.detector,
       this.http1,
       this.http2,
@@ -147,7 +159,10 @@ export class Worker {
         this.drain(message.phase);
         break;
       case 'resolved':
+        this.router.resolved(message.id, message.destination);
+        break;
       case 'unresolved':
+        this.router.unresolved();
         break;
       case 'ping':
         this.send({ kind: 'pong', id: message.id });
@@ -161,14 +176,18 @@ export class Worker {
     this.snapshot = snapshot;
     this.context.configure(snapshot);
     for (const { slot, endpoints } of snapshot.services) this.setEndpoints(slot, endpoints);
+    this.passthrough.configured();
+    this.router.configure(snapshot);
     this.acceptor.configure(snapshot.listeners);
   }
 
   private setEndpoints(service: number, endpoints: Parameters<Context['setEndpoints']>[1]): void {
-    for (const gone of this.context.setEndpoints(service, endpoints)) {
-      this.upstreams.closeIdle(gone);
-      this.http2.connections.endpointGone(gone);
-    }
+    for (const gone of this.context.setEndpoints(service, endpoints)) this.endpointGone(gone);
+  }
+
+  private endpointGone(endpoint: number): void {
+    this.upstreams.closeIdle(endpoint);
+    this.http2.connections.endpointGone(endpoint);
   }
 
   private drain(phase: 'hold' | 'stop' | 'force'): void {
@@ -214,6 +233,7 @@ export class Worker {
   private sample(): void {
     const { values, slab, splicer, sockets, balancer, endpoints, reactor } = this.context;
     const now = reactor.clock();
+    this.router.sweep();
     values[W.LOOP_TURNS] = reactor.turns;
     values[W.COMPLETIONS] = reactor.completions;
     values[W.SLAB_BUFFERS] = slab.buffers;

@@ -3,6 +3,7 @@
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from '../admin/server.js';
+import { defaultService } from '../config/defaults.js';
 import type { Address, Config, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
 import { destinationKey, Learned } from '../detect/learned.js';
 import { Discovery } from '../discovery/discovery.js';
@@ -28,6 +29,12 @@ import { WorkerPool } from './workers.js';
 const APPLY_MS = 1000;
 /** Changes of these need a restart: the workers' memory and threads are made for them. */
 const FIXED_KEYS = ['workers', 'io', 'admin'] as const;
+
+/** Original destinations: at most so many at once per worker, each remembered so long after its last connection (ms). */
+const MAX_DESTINATIONS = 1024;
+const DESTINATION_IDLE_MS = 300_000;
+/** How connections are served that go where their clients were going. */
+const PASSTHROUGH = defaultService('original-destination');
 
 const FIXED_LIMITS = ['slabBytes', 'maxPipes'] as const;
 
@@ -314,6 +321,9 @@ export class Engine {
       access: config.log.access,
       resolveTimeoutMs: 500,
       opaquePorts: [...config.opaquePorts],
+      maxDestinations: MAX_DESTINATIONS,
+      destinationIdleMs: DESTINATION_IDLE_MS,
+      passthrough: { service: PASSTHROUGH, serviceSeries: 0, endpointSeries: 0 },
     };
   }
 

@@ -2,7 +2,8 @@
 // they are old. Requests wait in line for a connection that is being made.
 import { type Connection, GOING } from '../../http2/connection.js';
 import { MAX_STREAM_ID } from '../../http2/frame.js';
-import { E, MAX_ENDPOINTS } from '../../metrics/layout.js';
+import { E } from '../../metrics/layout.js';
+import { ENDPOINT_SLOTS } from '../capacity.js';
 import type { Context } from '../context.js';
 import { type StreamExchanges, WAITING } from '../http2-exchange.js';
 
@@ -11,9 +12,9 @@ const NONE = -1;
 const AGE_JITTER = 0.2;
 
 export class Http2Pool {
-  private readonly connections: Connection[][] = Array.from({ length: MAX_ENDPOINTS }, () => []);
-  private readonly waitHead = new Int32Array(MAX_ENDPOINTS).fill(NONE);
-  private readonly waitTail = new Int32Array(MAX_ENDPOINTS).fill(NONE);
+  private readonly connections: Connection[][] = Array.from({ length: ENDPOINT_SLOTS }, () => []);
+  private readonly waitHead = new Int32Array(ENDPOINT_SLOTS).fill(NONE);
+  private readonly waitTail = new Int32Array(ENDPOINT_SLOTS).fill(NONE);
 
   constructor(
     private readonly context: Context,

@@ -1,6 +1,7 @@
 // Connections to endpoints: dialling, and the pool of idle HTTP connections (last in, first out, so that surplus ones age out).
 import { ERRNO } from '../../io/abi.js';
-import { E, ENDPOINT_HISTOGRAMS, endpointHistogram, LIMITS, MAX_ENDPOINTS } from '../../metrics/layout.js';
+import { E, ENDPOINT_HISTOGRAMS, endpointHistogram, LIMITS } from '../../metrics/layout.js';
+import { ENDPOINT_SLOTS } from '../capacity.js';
 import type { Context } from '../context.js';
 import { CLOSE, KIND } from './connections.js';
 
@@ -19,7 +20,7 @@ export const DIAL = {
 } as const;
 
 export class Upstreams {
-  private readonly idleHead = new Int32Array(MAX_ENDPOINTS).fill(NONE);
+  private readonly idleHead = new Int32Array(ENDPOINT_SLOTS).fill(NONE);
   private readonly next: Int32Array;
   private readonly prev: Int32Array;
   /** Of a slot: it lies idle in its endpoint's pool. */
@@ -31,8 +32,9 @@ export class Upstreams {
     this.next = new Int32Array(n);
     this.prev = new Int32Array(n);
     this.pooled = new Uint8Array(n);
-    this.histogram = new Int32Array(MAX_ENDPOINTS);
-    for (let i = 0; i < MAX_ENDPOINTS; i++) this.histogram[i] = endpointHistogram(i, CONNECT_US);
+    this.histogram = new Int32Array(ENDPOINT_SLOTS);
+    for (let i = 0; i < ENDPOINT_SLOTS; i++)
+      this.histogram[i] = endpointHistogram(context.endpoints.series[i], CONNECT_US);
   }
 
   /** Starts connecting to `endpoint`; a slot, or a DIAL code. The handler of `kind` hears of the outcome. */
@@ -161,7 +163,7 @@ export class Upstreams {
   }
 
   closeAllIdle(): void {
-    for (let endpoint = 0; endpoint < MAX_ENDPOINTS; endpoint++) this.closeIdle(endpoint);
+    for (let endpoint = 0; endpoint < ENDPOINT_SLOTS; endpoint++) this.closeIdle(endpoint);
   }
 
   /** A dialled connection that turned out to be wanted for HTTP: from here on HTTP/1 handles it. */
