@@ -36,7 +36,7 @@ export class StreamExchanges {
   readonly target: (string | undefined)[] = [];
 
   // By the endpoint's stream.
-  readonly endpoint: Int16Array;
+  readonly endpoint: Int32Array;
   readonly status: Uint16Array;
   /** -1 until it came. */
   readonly grpcStatus: Int8Array;
@@ -69,7 +69,7 @@ export class StreamExchanges {
     this.pending = new Uint8Array(slots);
     this.attempts = new Uint8Array(slots);
     this.client = new Int32Array(slots).fill(NONE);
-    this.endpoint = new Int16Array(slots);
+    this.endpoint = new Int32Array(slots);
     this.status = new Uint16Array(slots);
     this.grpcStatus = new Int8Array(slots);
     this.latencyUs = new Int32Array(slots);

@@ -44,7 +44,7 @@ export class Connections {
   /** Listener slot of a client connection, -1 for upstream connections. */
   readonly listener: Int16Array;
   /** Endpoint slot of an upstream connection, -1 for client connections. */
-  readonly endpoint: Int16Array;
+  readonly endpoint: Int32Array;
   /** First value of the listener's or endpoint's block in the metrics. */
   readonly meter: Int32Array;
   /** When the connection was accepted or dialled, ms. */
@@ -55,7 +55,7 @@ export class Connections {
   readonly read: Float64Array;
   readonly written: Float64Array;
   /** Endpoint that an opaque client was relayed to, -1 before; for the access log. */
-  readonly relayedTo: Int16Array;
+  readonly relayedTo: Int32Array;
   /** 1 once the connection is over for us. Its meter stays: the last bytes are still counted. */
   private readonly ended: Uint8Array;
   /** Client connections open. */
@@ -66,13 +66,13 @@ export class Connections {
     const n = context.sockets.capacity;
     this.context = context;
     this.listener = new Int16Array(n).fill(NONE);
-    this.endpoint = new Int16Array(n).fill(NONE);
+    this.endpoint = new Int32Array(n).fill(NONE);
     this.meter = new Int32Array(n);
     this.opened = new Float64Array(n);
     this.active = new Float64Array(n);
     this.read = new Float64Array(n);
     this.written = new Float64Array(n);
-    this.relayedTo = new Int16Array(n).fill(NONE);
+    this.relayedTo = new Int32Array(n).fill(NONE);
     this.ended = new Uint8Array(n).fill(1);
   }
 
