@@ -216,6 +216,12 @@ export interface LogConfig {
   readonly access: boolean;
 }
 
+/** What gets a series of its own in the metrics; what comes later counts in the series `overflow`. */
+export interface MetricsConfig {
+  readonly maxServices: number;
+  readonly maxEndpoints: number;
+}
+
 export interface Config {
   /** Absolute path, or `-` where there is no file. */
   readonly file: string;
@@ -225,6 +231,7 @@ export interface Config {
   readonly coalesceUs: number;
   readonly admin: Address | null;
   readonly log: LogConfig;
+  readonly metrics: MetricsConfig;
   readonly drain: DrainConfig;
   readonly limits: LimitsConfig;
   /** Ports relayed without detection. */

@@ -2,6 +2,7 @@
 // docs/configuration.md lists the same keys; a test compares the two.
 import { availableParallelism } from 'node:os';
 import * as v from 'valibot';
+import { MOST_ENDPOINTS, MOST_SERVICES } from '../metrics/layout.js';
 import { suggest } from './suggest.js';
 import type { DurationRange } from './values.js';
 import {
@@ -163,7 +164,7 @@ const listener = section({
 /** Latencies may be finer than a millisecond. */
 const latency = () => duration({ in: 'ms', step: 0, min: '1us' });
 
-const service = section({
+export const service = section({
   protocol: v.optional(choice('http1', 'http2', 'opaque', 'auto'), 'auto'),
   endpoints: v.pipe(
     v.array(value(parseEndpoint), found('a list such as ["127.0.0.1:9001"]')),
@@ -218,6 +219,10 @@ export const configSchema = section({
   log: optionalSection({
     level: v.optional(choice('error', 'warn', 'info', 'debug'), 'info'),
     access: v.optional(boolean(), false),
+  }),
+  metrics: optionalSection({
+    maxServices: v.optional(integer(1, MOST_SERVICES), 128),
+    maxEndpoints: v.optional(integer(1, MOST_ENDPOINTS), 512),
   }),
   drain: optionalSection({
     hold: v.optional(optionalTimeout(), '2s'),

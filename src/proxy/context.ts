@@ -16,10 +16,12 @@ import { Destinations } from './accept/destinations.js';
 import { ENDPOINT_SLOTS, LOCAL_DESTINATIONS, MAX_ENDPOINTS, MAX_SERVICES, SERVICE_SLOTS } from './capacity.js';
 import { Connections } from './connect/connections.js';
 import { AccessLog } from './exchange/access-log.js';
-import type { EndpointSnapshot, PassthroughSnapshot, ServiceSnapshot, Snapshot, WorkerTask } from './snapshot.js';
+import type { EndpointSnapshot, PassthroughSnapshot, ServiceSettings, Snapshot, WorkerTask } from './snapshot.js';
 
 const SOCKADDR_BYTES = 32;
 const HOST_BYTES = 64;
+/** What the context takes of the slab's fixed region. */
+export const CONTEXT_BYTES = ENDPOINT_SLOTS * SOCKADDR_BYTES + SERVICE_SLOTS * HOST_BYTES + 64;
 
 /** What the endpoints of a service speak: `ServiceTable.protocol`. AUTO is learned for each endpoint. */
 export const PROTOCOL = { AUTO: 0, HTTP1: 1, HTTP2: 2, OPAQUE: 3 } as const;
@@ -30,7 +32,7 @@ const PROTOCOL_OF: Readonly<Record<ServiceProtocol, number>> = {
   opaque: PROTOCOL.OPAQUE,
 };
 
-/** Settings of a service as the data path reads them. */
+/** Settings of a service as the data path reads them. A slot means nothing before it is configured. */
 export class ServiceTable {
   readonly connectTimeoutMs = new Float64Array(SERVICE_SLOTS);
   readonly responseTimeoutMs = new Float64Array(SERVICE_SLOTS);
@@ -58,7 +60,7 @@ export class ServiceTable {
   readonly base = new Int32Array(SERVICE_SLOTS);
 }
 
-/** Where an endpoint is. */
+/** Where an endpoint is. A slot means nothing before it is one of a service's. */
 export class EndpointTable {
   readonly service = new Int32Array(ENDPOINT_SLOTS).fill(-1);
   readonly family = new Uint8Array(ENDPOINT_SLOTS);
@@ -98,6 +100,9 @@ export class Context {
   /** Answer `Connection: close` and end what is idle. */
   draining = false;
   access = false;
+  /** Where in the slab the addresses of all endpoints and the names of all services are. */
+  private readonly addresses: number;
+  private readonly hosts: number;
 
   constructor(task: WorkerTask, native: Native, reactor: Reactor) {
     this.reactor = reactor;
@@ -109,7 +114,8 @@ export class Context {
     this.splicer = reactor.splicer;
     this.metrics = new WorkerMetrics(task.memory);
     this.values = this.metrics.values;
-    this.balancer = new Balancer(SERVICE_SLOTS, ENDPOINT_SLOTS, task.id + 1 + ((Date.now() & 0xffffff) << 6));
+    const seed = task.id + 1 + ((Date.now() & 0xffffff) << 6);
+    this.balancer = new Balancer(SERVICE_SLOTS, ENDPOINT_SLOTS, seed, task.load);
     this.budget = new RetryBudget(SERVICE_SLOTS);
     this.learned = new Learned(task.learned);
     this.board = new Int32Array(task.board);
@@ -120,18 +126,8 @@ export class Context {
     this.destinations = new Destinations(this.sockets.capacity);
     this.connections = new Connections(this);
     this.accessLog = new AccessLog(this);
-    const cells = this.slab.fixed(ENDPOINT_SLOTS * SOCKADDR_BYTES);
-    const names = this.slab.fixed(SERVICE_SLOTS * HOST_BYTES);
-    for (let i = 0; i < SERVICE_SLOTS; i++) {
-      this.services.hostAt[i] = names + i * HOST_BYTES;
-      this.services.series[i] = i < MAX_SERVICES ? i : 0;
-      this.services.base[i] = serviceBase(this.services.series[i]);
-    }
-    for (let i = 0; i < ENDPOINT_SLOTS; i++) {
-      this.endpoints.addressAt[i] = cells + i * SOCKADDR_BYTES;
-      this.endpoints.series[i] = i < MAX_ENDPOINTS ? i : 0;
-      this.endpoints.base[i] = endpointBase(this.endpoints.series[i]);
-    }
+    this.addresses = this.slab.fixed(ENDPOINT_SLOTS * SOCKADDR_BYTES);
+    this.hosts = this.slab.fixed(SERVICE_SLOTS * HOST_BYTES);
   }
 
   /** Service slot for traffic of `client` with this verdict, -1 where it is refused. Asked anew for each request: a reload may have changed it. */
@@ -147,43 +143,62 @@ export class Context {
   /** The endpoint has been seen to speak `protocol`, or (AUTO) is not known any more. */
   learnProtocol(endpoint: number, protocol: number): void {
     this.endpoints.protocol[endpoint] = protocol;
-    this.values[this.endpoints.base[endpoint] + E.PROTOCOL] = protocol;
+    if (this.hasOwnSeries(endpoint)) this.values[this.endpoints.base[endpoint] + E.PROTOCOL] = protocol;
+  }
+
+  /** Whether the endpoint shares its series with no other: what is one's state, and no sum, is shown of such a one only. */
+  hasOwnSeries(endpoint: number): boolean {
+    return this.endpoints.series[endpoint] > 0 && endpoint < MAX_ENDPOINTS;
   }
 
   /** Takes over new settings. Listening sockets are the acceptor's business, destinations the router's. */
   configure(snapshot: Snapshot): void {
     this.limits = snapshot.limits;
     this.access = snapshot.access;
-    for (const service of snapshot.services) this.configureService(service);
+    for (const { slot, series, config } of snapshot.services) this.configureService(slot, series, config);
     if (snapshot.passthrough !== null) this.configurePassthrough(snapshot.passthrough);
   }
 
-  /** Replaces the endpoints of a service; returns those that are gone. */
+  /** Replaces the endpoints of a service; returns those that are gone. Looks at the endpoints of this service only. */
   setEndpoints(service: number, endpoints: readonly EndpointSnapshot[]): number[] {
     const table = this.endpoints;
-    const now = this.reactor.clockMs();
-    const slots = endpoints.map((endpoint) => endpoint.slot);
-    const gone: number[] = [];
-    for (let slot = 0; slot < MAX_ENDPOINTS; slot++) {
-      if (table.service[slot] === service && !slots.includes(slot)) {
-        gone.push(slot);
-        table.service[slot] = -1;
-      }
-    }
-    for (const { slot, host, port } of endpoints) {
+    const before = this.balancer.membersOf(service).slice();
+    for (const slot of before) table.service[slot] = -1;
+    for (const { slot, series, host, port } of endpoints) {
       const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-      if (table.address[slot] !== address) {
+      table.series[slot] = series;
+      table.base[slot] = endpointBase(series);
+      if (table.address[slot] !== address || this.balancer.ownerOf(slot) !== service) {
         // The slot belonged to another endpoint before: nothing of its history is true here.
         this.balancer.reset(slot);
         table.address[slot] = address;
         this.learnProtocol(slot, PROTOCOL.AUTO);
         table.family[slot] = host.includes(':') ? 6 : 4;
+        table.addressAt[slot] = this.addresses + slot * SOCKADDR_BYTES;
         table.addressLength[slot] = this.native.sockaddr(host, port, this.bytes, table.addressAt[slot]);
       }
       table.service[slot] = service;
     }
-    this.balancer.setEndpoints(service, slots, now);
-    return gone;
+    const slots = endpoints.map((endpoint) => endpoint.slot);
+    this.balancer.setEndpoints(service, slots, this.reactor.clockMs());
+    return Array.from(before).filter((slot) => table.service[slot] !== service);
+  }
+
+  /** Brings the gauges up to date that nobody sets per event: of endpoints on which something has happened lately. */
+  sampleEndpoints(): void {
+    const { balancer, endpoints, values } = this;
+    const { recent } = balancer;
+    const now = this.reactor.clockMs();
+    // Downwards: when one is dropped, the last of those already seen takes its place.
+    for (let i = recent.count - 1; i >= 0; i--) {
+      const endpoint = recent.at(i);
+      if (endpoints.service[endpoint] >= 0 && this.hasOwnSeries(endpoint)) {
+        const base = endpoints.base[endpoint];
+        values[base + E.STATE] = balancer.state(endpoint);
+        values[base + E.EWMA_MS] = balancer.ewma(endpoint, now);
+      }
+      if (balancer.isSettled(endpoint, now)) recent.drop(i);
+    }
   }
 
   /** The Host of requests to service `slot` that came without one. */
@@ -194,12 +209,22 @@ export class Context {
   }
 
   /** Settings and series of the slots that the worker gives out by itself. */
-  private configurePassthrough({ service }: PassthroughSnapshot): void {
-    for (let i = 0; i < LOCAL_DESTINATIONS; i++) this.configureService({ slot: MAX_SERVICES + i, config: service });
+  private configurePassthrough({ service, serviceSeries, endpointSeries }: PassthroughSnapshot): void {
+    const { endpoints } = this;
+    for (let i = 0; i < LOCAL_DESTINATIONS; i++) {
+      this.configureService(MAX_SERVICES + i, serviceSeries, service);
+      const slot = MAX_ENDPOINTS + i;
+      endpoints.series[slot] = endpointSeries;
+      endpoints.base[slot] = endpointBase(endpointSeries);
+      endpoints.addressAt[slot] = this.addresses + slot * SOCKADDR_BYTES;
+    }
   }
 
-  private configureService({ slot, config }: Pick<ServiceSnapshot, 'slot' | 'config'>): void {
+  private configureService(slot: number, series: number, config: ServiceSettings): void {
     const table = this.services;
+    table.series[slot] = series;
+    table.base[slot] = serviceBase(series);
+    table.hostAt[slot] = this.hosts + slot * HOST_BYTES;
     this.setHost(slot, config.name.replace(/[^A-Za-z0-9._-]/g, '-'));
     table.connectTimeoutMs[slot] = config.connectTimeoutMs;
     table.responseTimeoutMs[slot] = config.responseTimeoutMs;

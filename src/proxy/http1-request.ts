@@ -5,7 +5,7 @@ import { ERROR } from '../http1/errors.js';
 import { FRAMING, headEnd, MORE, parseRequest } from '../http1/head.js';
 import { writeRequest } from '../http1/write.js';
 import { SOCKET } from '../io/sockets.js';
-import { L, LIMITS, listenerBase, S, serviceBase } from '../metrics/layout.js';
+import { L, LIMITS, listenerBase, S } from '../metrics/layout.js';
 import { CLOSE } from './connect/connections.js';
 import type { Context } from './context.js';
 import { type Exchanges, FLOW, REQUEST } from './exchange.js';
@@ -197,8 +197,8 @@ export class RequestReader {
       this.http1.answers.respond(client, 421, WHY.MISDIRECTED, null, CLOSE.PROTOCOL);
       return NONE;
     }
-    values[serviceBase(service) + S.REQUESTS]++;
-    values[serviceBase(service) + S.IN_FLIGHT]++;
+    values[this.context.services.base[service] + S.REQUESTS]++;
+    values[this.context.services.base[service] + S.IN_FLIGHT]++;
     exchanges.pending[client] = 1;
     budget.deposit(service, reactor.ms);
     const endpoint = this.http1.dispatcher.pick(client);

@@ -13,7 +13,7 @@ import { PEER, STREAM } from '../http2/streams.js';
 import { ERRNO } from '../io/abi.js';
 import { HEADER_MEMORY_BYTES } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
-import { L, listenerBase, S, serviceBase } from '../metrics/layout.js';
+import { L, listenerBase, S } from '../metrics/layout.js';
 import { FromHttp1 } from './bridge-from-http1.js';
 import { BridgeToHttp1 } from './bridge-to-http1.js';
 import { CLOSE, KIND } from './connect/connections.js';
@@ -169,7 +169,7 @@ export class Http2 implements Http2Events {
       this.answers.respond(slot, 421, WHY.MISDIRECTED);
       return;
     }
-    const base = serviceBase(service);
+    const base = this.context.services.base[service];
     values[base + S.REQUESTS]++;
     values[base + S.IN_FLIGHT]++;
     if (facts.grpc) values[base + S.GRPC_REQUESTS]++;

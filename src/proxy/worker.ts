@@ -7,14 +7,14 @@ import { threadId } from 'node:worker_threads';
 import type { Native } from '../io/native.js';
 import { Reactor } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
-import { E, LIMITS, MAX_ENDPOINTS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
+import { LIMITS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
 import { Acceptor } from './accept/acceptor.js';
 import { Detector } from './accept/detector.js';
 import { Passthrough } from './accept/passthrough.js';
 import { Router } from './accept/router.js';
 import { CLOSE, KIND } from './connect/connections.js';
 import { Upstreams } from './connect/upstreams.js';
-import { Context } from './context.js';
+import { CONTEXT_BYTES, Context } from './context.js';
 import type { AccessLog } from './exchange/access-log.js';
 import { Http1 } from './http1.js';
 import { completionsToAwait } from './http2/coalesce.js';
@@ -61,6 +61,7 @@ export class Worker {
       maxPipes: limits.maxPipes,
       owner: task.owner,
       workerId: task.id,
+      fixedBytes: CONTEXT_BYTES,
     });
     this.context = new Context(task, native, this.reactor);
     this.accessLog = this.context.accessLog;
@@ -102,6 +103,7 @@ export class Worker {
   async run(): Promise<void> {
     const { port, board, id } = this.task;
     this.configure(this.snapshot);
+    this.task.snapshot = this.snapshot;
     port.on('message', (message: ToWorker) => this.receive(message));
     const sampler = setInterval(() => this.sample(), SAMPLE_MS);
     const done = new Promise<void>((resolve) => {
@@ -173,7 +175,8 @@ export class Worker {
   }
 
   private configure(snapshot: Snapshot): void {
-    this.snapshot = snapshot;
+    // The tables have what is in it: it is not kept twice.
+    this.snapshot = { ...snapshot, listeners: [], services: [] };
     this.context.configure(snapshot);
     for (const { slot, endpoints } of snapshot.services) this.setEndpoints(slot, endpoints);
     this.passthrough.configured();
@@ -231,7 +234,7 @@ export class Worker {
   }
 
   private sample(): void {
-    const { values, slab, splicer, sockets, balancer, endpoints, reactor } = this.context;
+    const { values, slab, splicer, sockets, reactor } = this.context;
     const now = reactor.clock();
     this.router.sweep();
     values[W.LOOP_TURNS] = reactor.turns;
@@ -246,12 +249,7 @@ export class Worker {
     this.turnStarted = now;
     values[W.LOOP_LAG_MAX_US] = lag;
     this.context.metrics.record(this.turnHistogram, lag);
-    for (let endpoint = 1; endpoint < MAX_ENDPOINTS; endpoint++) {
-      if (endpoints.service[endpoint] < 0) continue;
-      const base = this.context.endpoints.base[endpoint];
-      values[base + E.STATE] = balancer.state(endpoint);
-      values[base + E.EWMA_MS] = balancer.ewma(endpoint, reactor.clockMs());
-    }
+    this.context.sampleEndpoints();
   }
 
   private send(message: FromWorker): void {

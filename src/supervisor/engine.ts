@@ -3,7 +3,7 @@
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from '../admin/server.js';
-import { defaultService } from '../config/defaults.js';
+import { defaultService } from '../config/build.js';
 import type { Address, Config, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
 import { destinationKey, Learned } from '../detect/learned.js';
 import { Discovery } from '../discovery/discovery.js';
@@ -12,7 +12,7 @@ import { addressText } from '../discovery/text.js';
 import { native } from '../io/native.js';
 import type { Logger } from '../log/logger.js';
 import { REASONS, VERDICTS } from '../metrics/layout.js';
-import { MetricsReader } from '../metrics/reader.js';
+import { MetricsReader, ORIGINAL_DESTINATION } from '../metrics/reader.js';
 import { type Explanation, explain } from '../policy/explain.js';
 import { decide, race } from '../policy/policy.js';
 import {
@@ -20,21 +20,22 @@ import {
   type FromWorker,
   type ListenerSnapshot,
   MODE,
+  type PassthroughSnapshot,
+  type ServiceSettings,
   type Snapshot,
 } from '../proxy/snapshot.js';
+import { Destinations } from './destinations.js';
 import { ListenerSet, listenerKey } from './listeners.js';
 import { WorkerPool } from './workers.js';
 
 /** How long a reload waits for the workers to have taken it over, ms. */
 const APPLY_MS = 1000;
 /** Changes of these need a restart: the workers' memory and threads are made for them. */
-const FIXED_KEYS = ['workers', 'io', 'admin'] as const;
+const FIXED_KEYS = ['workers', 'io', 'admin', 'metrics'] as const;
 
 /** Original destinations: at most so many at once per worker, each remembered so long after its last connection (ms). */
 const MAX_DESTINATIONS = 1024;
 const DESTINATION_IDLE_MS = 300_000;
-/** How connections are served that go where their clients were going. */
-const PASSTHROUGH = defaultService('original-destination');
 
 const FIXED_LIMITS = ['slabBytes', 'maxPipes'] as const;
 
@@ -45,7 +46,8 @@ interface DrainOptions {
 export class Engine {
   /** Resolves when everything is closed; code 1 if work had to be cut off. */
   readonly closed: Promise<{ readonly code: number }>;
-  private readonly reader = new MetricsReader();
+  private readonly reader: MetricsReader;
+  private readonly destinations: Destinations;
   private readonly learned: Learned;
   private readonly discovery: Discovery;
   private readonly listeners: ListenerSet;
@@ -53,7 +55,7 @@ export class Engine {
   readonly pool: WorkerPool;
   private admin: AdminServer | undefined;
   /** Endpoints of each service, by name, as the discovery gave them last. */
-  private readonly endpoints = new Map<string, EndpointSnapshot[]>();
+  private readonly endpoints = new Map<string, readonly EndpointSnapshot[]>();
   private config: Config;
   private draining = false;
   private ending = false;
@@ -65,6 +67,7 @@ export class Engine {
     private readonly logger: Logger,
   ) {
     this.config = config;
+    this.reader = new MetricsReader(config.metrics);
     this.closed = new Promise((resolve) => {
       this.settle = resolve;
     });
@@ -81,6 +84,7 @@ export class Engine {
       message: (worker, message) => this.onMessage(worker, message),
       died: (worker) => this.listeners.abandoned(worker),
     });
+    this.destinations = new Destinations(this.reader, { isIdle: (endpoint) => this.pool.isIdle(endpoint) });
   }
 
   /** Starts everything, or throws with nothing left behind. */
@@ -122,11 +126,14 @@ export class Engine {
       }
     }
     const added = this.listeners.add(config.listeners);
+    const comers = config.services.filter(({ name }) => this.destinations.service(name) === undefined);
     try {
+      this.addServices(comers);
       await this.discovery.update(config.services);
       if (this.draining) throw new Error('the proxy is draining');
     } catch (error) {
       for (const key of added) this.listeners.closeAll(key);
+      for (const { name } of comers) this.destinations.dropService(name);
       throw error;
     }
     const before = this.config;
@@ -136,6 +143,7 @@ export class Engine {
       workers: before.workers,
       io: before.io,
       admin: before.admin,
+      metrics: before.metrics,
       limits: { ...config.limits, slabBytes, maxPipes },
     };
     const keys = new Set(config.listeners.map(listenerKey));
@@ -143,12 +151,10 @@ export class Engine {
     this.pool.configure();
     await this.pool.applied(APPLY_MS);
     // Slots are released after the workers know: nothing new is counted there.
-    for (const name of gone.map(nameOf)) {
-      if (!config.listeners.some((listener) => listener.name === name)) this.reader.listeners.release(name);
-    }
-    for (const service of before.services) {
-      if (!config.services.some((candidate) => candidate.name === service.name)) this.dropService(service);
-    }
+    const listeners = new Set(config.listeners.map(({ name }) => name));
+    for (const name of gone.map(nameOf)) if (!listeners.has(name)) this.reader.listeners.release(name);
+    const services = new Set(config.services.map(({ name }) => name));
+    for (const { name } of before.services) if (!services.has(name)) this.dropService(name);
   }
 
   /** Ends in order: not ready, hold, no more connections, grace, then whatever is left is cut off. */
@@ -188,7 +194,7 @@ export class Engine {
     const { config, logger } = this;
     native().raiseFileLimit();
     for (const listener of config.listeners) this.listenerSlot(listener);
-    for (const service of config.services) this.serviceSlot(service.name);
+    this.addServices(config.services);
     this.listeners.add(config.listeners);
     await this.discovery.start(config.services);
     if (config.admin !== null) {
@@ -264,35 +270,32 @@ export class Engine {
   }
 
   private onEndpoints(service: string, addresses: readonly Address[]): void {
-    const before = this.endpoints.get(service) ?? [];
     const after: EndpointSnapshot[] = [];
-    for (const { host, port } of addresses) {
-      const key = endpointKey(service, { host, port });
-      const slot = this.reader.endpoints.acquire(key);
-      if (slot === 0) {
-        this.logger.error('too many endpoints: this one is not used', {
-          service,
-          endpoint: addressText({ host, port }),
-        });
-        continue;
-      }
-      this.reader.setEndpoint(slot, { service, address: addressText({ host, port }) });
-      after.push({ slot, host, port });
+    for (const address of addresses) {
+      const endpoint = this.destinations.addEndpoint(service, address);
+      if (endpoint !== undefined) after.push(endpoint);
+      else this.logger.error('too many endpoints: this one is not used', { service, endpoint: addressText(address) });
     }
-    this.endpoints.set(service, after);
-    this.pool.broadcast({ kind: 'endpoints', service: this.serviceSlot(service), endpoints: after });
-    for (const { slot, host, port } of before) {
-      if (!after.some((endpoint) => endpoint.slot === slot))
-        this.reader.endpoints.release(endpointKey(service, { host, port }));
-    }
+    this.replaceEndpoints(service, after);
   }
 
-  private dropService(service: ServiceConfig): void {
-    for (const { host, port } of this.endpoints.get(service.name) ?? []) {
-      this.reader.endpoints.release(endpointKey(service.name, { host, port }));
-    }
-    this.endpoints.delete(service.name);
-    this.reader.services.release(service.name);
+  private replaceEndpoints(service: string, after: readonly EndpointSnapshot[]): void {
+    const before = this.endpoints.get(service) ?? [];
+    this.endpoints.set(service, after);
+    this.pool.broadcast({ kind: 'endpoints', service: this.serviceSlot(service), endpoints: after });
+    const kept = new Set(after.map(({ slot }) => slot));
+    for (const endpoint of before) if (!kept.has(endpoint.slot)) this.destinations.dropEndpoint(service, endpoint);
+  }
+
+  private addServices(services: readonly ServiceConfig[]): void {
+    this.destinations.sweep();
+    for (const { name } of services) this.destinations.addService(name);
+  }
+
+  private dropService(name: string): void {
+    this.replaceEndpoints(name, []);
+    this.endpoints.delete(name);
+    this.destinations.dropService(name);
   }
 
   private listenerSlot(listener: ListenerConfig): number {
@@ -302,20 +305,22 @@ export class Engine {
   }
 
   private serviceSlot(name: string): number {
-    const slot = this.reader.services.acquire(name);
-    this.reader.setService(slot, { name });
-    return slot;
+    const place = this.destinations.service(name);
+    if (place === undefined) throw new Error(`service ${name} has no slot`);
+    return place.slot;
   }
 
   private snapshot(worker: number): Snapshot {
     const { config } = this;
+    const listeners = config.listeners.map((listener) => this.listenerSnapshot(listener, worker));
     return {
-      listeners: config.listeners.map((listener) => this.listenerSnapshot(listener, worker)),
-      services: config.services.map((service) => ({
-        slot: this.serviceSlot(service.name),
-        config: service,
-        endpoints: this.endpoints.get(service.name) ?? [],
-      })),
+      listeners,
+      services: config.services.flatMap((service) => {
+        const place = this.destinations.service(service.name);
+        const endpoints = this.endpoints.get(service.name) ?? [];
+        return place === undefined ? [] : [{ ...place, config: settingsOf(service), endpoints }];
+      }),
+      passthrough: listeners.some(({ originalDestination }) => originalDestination) ? this.passthrough() : null,
       limits: config.limits,
       coalesceUs: config.coalesceUs,
       access: config.log.access,
@@ -323,8 +328,13 @@ export class Engine {
       opaquePorts: [...config.opaquePorts],
       maxDestinations: MAX_DESTINATIONS,
       destinationIdleMs: DESTINATION_IDLE_MS,
-      passthrough: { service: PASSTHROUGH, serviceSeries: 0, endpointSeries: 0 },
     };
+  }
+
+  private passthrough(): PassthroughSnapshot {
+    const { service, endpoint } = this.reader.originalDestination();
+    const settings = settingsOf(defaultService(ORIGINAL_DESTINATION));
+    return { service: settings, serviceSeries: service, endpointSeries: endpoint };
   }
 
   private listenerSnapshot(listener: ListenerConfig, worker: number): ListenerSnapshot {
@@ -347,7 +357,24 @@ export class Engine {
   }
 }
 
-const endpointKey = (service: string, address: Address): string => `${service}|${addressText(address)}`;
+/** Parts that services have in common stay one object, of which a message carries one copy. */
+function settingsOf(service: ServiceConfig): ServiceSettings {
+  const { name, protocol, balance, breaker, pool, retry } = service;
+  const { connectTimeoutMs, responseTimeoutMs, keepAliveMs, userTimeoutMs } = service;
+  return {
+    name,
+    protocol,
+    balance,
+    breaker,
+    pool,
+    retry,
+    connectTimeoutMs,
+    responseTimeoutMs,
+    keepAliveMs,
+    userTimeoutMs,
+  };
+}
+
 const nameOf = (key: string): string => key.slice(0, key.indexOf('|'));
 
 function packageVersion(): string {
