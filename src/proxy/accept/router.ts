@@ -45,7 +45,7 @@ export class Router {
   private readonly question = new Float64Array(DESTINATION_SLOTS);
   /** `epoch` at the time of the last question; what was answered in an earlier one may be true no more. */
   private readonly askedIn = new Float64Array(DESTINATION_SLOTS);
-  private epoch = 0;
+  private epoch = 1;
   private questions = 0;
   private loggedAt = Number.NEGATIVE_INFINITY;
   private unlogged = 0;
@@ -59,6 +59,7 @@ export class Router {
     private readonly own = new OwnAddresses(),
   ) {}
 
+  /** Takes over new settings. `unresolved` follows if they may change where original destinations lead. */
   configure(snapshot: Snapshot): void {
     const { destinations, native } = this.context;
     this.listeners.clear();
@@ -71,7 +72,6 @@ export class Router {
     this.idleMs = snapshot.destinationIdleMs;
     destinations.capacity = Math.min(LOCAL_DESTINATIONS, snapshot.maxDestinations);
     this.own.configure(snapshot.listeners.filter(({ fd }) => fd >= 0).map(({ fd }) => native.localName(fd)));
-    this.unresolved();
   }
 
   /** A new client connection. */
