@@ -14,10 +14,10 @@ const GREETING = '220 hello\r\n';
 const text = (host: string, port: number): string => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);
 
 const listening = (server: Server, host: string, port: number): Promise<Server> =>
-  new Promise((resolve, reject) => server.once('error', reject).listen(port, host, () => resolve(server)));
+  new Promise((resolve, reject) => server.once('error', reject).listen(port, host, () => resolve(server.unref())));
 
-/** Servers of every kind on `host`. Each says where it is reached. */
-async function serve(host: string): Promise<Server[]> {
+/** Servers of every kind on `host`, until the process ends. Each says where it is reached. */
+async function serve(host: string): Promise<void> {
   const http1 = createHttp((asked, response) => {
     response.end(`${text(asked.socket.localAddress ?? '', asked.socket.localPort ?? 0)} ${asked.headers.host ?? ''}`);
   });
@@ -26,7 +26,7 @@ async function serve(host: string): Promise<Server[]> {
   });
   const greets = createServer((socket) => socket.on('error', () => undefined).end(GREETING));
   const echo = (): Server => createServer((socket) => socket.on('error', () => undefined).pipe(socket));
-  return Promise.all([
+  await Promise.all([
     listening(http1, host, PORT.HTTP1),
     listening(http2 as unknown as Server, host, PORT.HTTP2),
     listening(greets, host, PORT.GREETS),
@@ -36,10 +36,10 @@ async function serve(host: string): Promise<Server[]> {
   ]);
 }
 
-function get(host: string, port: number, agent: undefined | false = false): Promise<string> {
+function get(host: string, port: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const headers = { host: 'untouched.example' };
-    request({ host, port, headers, agent }, (response) => {
+    request({ host, port, headers, agent: false }, (response) => {
       let body = '';
       response.setEncoding('utf8').on('data', (chunk: string) => {
         body += chunk;
@@ -80,23 +80,32 @@ function dial(host: string, port: number): Promise<Socket> {
   });
 }
 
+/** How a connection ends on which nothing is sent; the RST may come before the client hears that it is connected. */
+async function refusal(host: string, port: number): Promise<string> {
+  try {
+    return await ended(await dial(host, port));
+  } catch (error) {
+    return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+  }
+}
+
 const config = (matched: number, more = ''): string => `
 opaquePorts: { add: [${PORT.OPAQUE}] }
 listeners:
   - { name: ipv4, listen: "0.0.0.0:${ADDRESSES[0].port}", originalDestination: true }
   - { name: ipv6, listen: "[::]:${ADDRESSES[1].port}", originalDestination: true }
 services:
-  named: { endpoints: ["127.0.0.1:${matched}"], match: ["10.77.0.2", "[fd77::2]"] }
+  named: { endpoints: ["127.0.0.1:${matched}"], match: ["10.77.0.0/24:${PORT.MATCHED}", "[fd77::2]:${PORT.MATCHED}"] }
 ${more}`;
+
+for (const { hosts } of ADDRESSES) await serve(hosts[0]);
 
 for (const io of await availableExecutors()) {
   describe(`${io}: redirected connections`, () => {
-    const servers: Server[] = [];
     let named: TcpServer;
     let sluice: Sluice;
 
     before(async () => {
-      for (const { hosts } of ADDRESSES) servers.push(...(await serve(hosts[0])));
       named = await listen((socket) => {
         socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nnamed'));
       });
@@ -109,7 +118,6 @@ for (const io of await availableExecutors()) {
     after(async () => {
       await sluice.stop();
       await named.close();
-      for (const server of servers) server.close();
     });
 
     for (const { tool, port: own, hosts } of ADDRESSES) {
@@ -159,8 +167,7 @@ for (const io of await availableExecutors()) {
         });
 
         it('what a service matches goes to its endpoints', async () => {
-          assert.equal(await get(matched, PORT.HTTP1), '200 named');
-          assert.equal(await get(matched, 7042), '200 named');
+          assert.equal(await get(matched, PORT.MATCHED), '200 named');
         });
 
         it('a server that is not there answers as it would without us', async () => {
@@ -171,18 +178,13 @@ for (const io of await availableExecutors()) {
 
         it('loops are refused and counted', async () => {
           const before = await sluice.metric('sluice_destination_loops_total');
-          const socket = await dial(host, own);
-          assert.equal(await ended(socket), 'ECONNRESET');
+          assert.equal(await refusal(host, own), 'ECONNRESET');
           assert.equal(await sluice.metric('sluice_destination_loops_total'), before + 1);
-          const line = await sluice.logged((line) => line.destination === text(host, own));
-          assert.equal(line.listener, listener);
-          assert.match(line.message, /loop/);
         });
 
         it('a connection that was not redirected is refused and counted', async () => {
           const before = await sluice.metric('sluice_destination_missing_total');
-          const socket = await dial(tool === 'iptables' ? '127.0.0.1' : '::1', own);
-          assert.equal(await ended(socket), 'ECONNRESET');
+          assert.equal(await refusal(tool === 'iptables' ? '127.0.0.1' : '::1', own), 'ECONNRESET');
           assert.equal(await sluice.metric('sluice_destination_missing_total'), before + 1);
         });
       });
@@ -190,15 +192,28 @@ for (const io of await availableExecutors()) {
 
     it('IPv4 by way of a listener for both families goes on as IPv4', async () => {
       const socket = await dial(ADDRESSES[0].hosts[0], WRAPPED_PORT);
-      socket.write('x');
-      assert.equal(String(await read(socket, 1)), 'x');
+      socket.write(Buffer.from([0]));
+      assert.deepEqual(await read(socket, 1), Buffer.from([0]));
     });
   });
 
   describe(`${io}: destinations over time`, () => {
+    it('the log says which connection was refused, and why', async () => {
+      const { hosts, port } = ADDRESSES[0];
+      const sluice = await startSluice(config(1), io, {}, UNDER);
+      try {
+        await refusal(hosts[0], port);
+        const line = await sluice.logged(({ level }) => level === 'warn');
+        assert.equal(line.listener, 'ipv4');
+        assert.equal(line.destination, text(hosts[0], port));
+        assert.match(line.message, /loop/);
+      } finally {
+        await sluice.stop();
+      }
+    });
+
     it('an open connection follows a reload; what nobody uses is forgotten', async () => {
       const [host] = ADDRESSES[0].hosts;
-      const servers = await serve(host);
       const named = await listen((socket) => {
         socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nnamed'));
       });
@@ -215,7 +230,7 @@ for (const io of await availableExecutors()) {
           'an answer of the address itself',
         );
         assert.equal(await sluice.metric('sluice_destinations'), 1);
-        sluice.reload(yaml.replace('"10.77.0.2"', `"10.77.0.1:${PORT.HTTP1}"`));
+        sluice.reload(yaml.replace(`"[fd77::2]:${PORT.MATCHED}"`, `"${host}:${PORT.HTTP1}"`));
         await eventually(async () => (await sluice.metric('sluice_destinations_asked_total')) === 2, 'asked anew');
         await eventually(() => {
           socket.write(asked);
@@ -228,7 +243,6 @@ for (const io of await availableExecutors()) {
       } finally {
         await sluice.stop();
         await named.close();
-        for (const server of servers) server.close();
       }
     });
   });

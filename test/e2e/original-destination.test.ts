@@ -62,11 +62,17 @@ process.once('exit', () => {
 
 test('redirected connections, in a network namespace', {
   skip: why === '' ? false : `original destinations need root, ip, iptables, ip6tables and setpriv: ${why}`,
-}, async () => {
+  timeout: 120_000,
+}, async (t) => {
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   const child = spawn('ip', ['netns', 'exec', NAMESPACE, process.execPath, '--test-reporter=tap', INSIDE], {
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
+    // A group of its own: Sluice is to go with it.
+    detached: true,
+  });
+  t.after(() => {
+    if (child.exitCode === null && child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
   });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
