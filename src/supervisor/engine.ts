@@ -7,14 +7,14 @@ import { defaultService } from '../config/build.js';
 import type { Address, Config, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
 import { destinationKey, Learned } from '../detect/learned.js';
 import { Discovery } from '../discovery/discovery.js';
-import { DnsEndpointResolver } from '../discovery/resolver.js';
+import { standardSources } from '../discovery/sources.js';
 import { addressText } from '../discovery/text.js';
 import { native } from '../io/native.js';
 import type { Logger } from '../log/logger.js';
 import { REASONS, VERDICTS } from '../metrics/layout.js';
 import { MetricsReader, ORIGINAL_DESTINATION } from '../metrics/reader.js';
-import { type Explanation, explain } from '../policy/explain.js';
-import { decide, race } from '../policy/policy.js';
+import { type Explanation, explain, type Live } from '../policy/explain.js';
+import { decide, race, raceTo } from '../policy/policy.js';
 import {
   type EndpointSnapshot,
   type FromWorker,
@@ -26,16 +26,13 @@ import {
 } from '../proxy/snapshot.js';
 import { Destinations } from './destinations.js';
 import { ListenerSet, listenerKey } from './listeners.js';
+import { OriginalDestinations } from './original-destinations.js';
 import { WorkerPool } from './workers.js';
 
 /** How long a reload waits for the workers to have taken it over, ms. */
 const APPLY_MS = 1000;
 /** Changes of these need a restart: the workers' memory and threads are made for them. */
 const FIXED_KEYS = ['workers', 'io', 'admin', 'metrics'] as const;
-
-/** Original destinations: at most so many at once per worker, each remembered so long after its last connection (ms). */
-const MAX_DESTINATIONS = 1024;
-const DESTINATION_IDLE_MS = 300_000;
 
 const FIXED_LIMITS = ['slabBytes', 'maxPipes'] as const;
 
@@ -51,6 +48,7 @@ export class Engine {
   private readonly learned: Learned;
   private readonly discovery: Discovery;
   private readonly listeners: ListenerSet;
+  private readonly originals: OriginalDestinations;
   /** The worker threads. */
   readonly pool: WorkerPool;
   private admin: AdminServer | undefined;
@@ -74,15 +72,28 @@ export class Engine {
     const learned = Learned.allocate();
     this.learned = new Learned(learned);
     this.discovery = new Discovery({
-      resolver: new DnsEndpointResolver(),
+      sources: standardSources(logger, () => this.config.discovery),
+      onEndpoints: (service, endpoints) =>
+        this.onEndpoints(
+          service,
+          endpoints.map(({ address }) => address),
+        ),
+    });
+    this.originals = new OriginalDestinations(config, {
       logger,
-      onEndpoints: (service, addresses) => this.onEndpoints(service, addresses),
+      resolvers: [],
+      listener: (slot) => this.config.listeners.find((listener) => this.listenerSlot(listener) === slot),
+      serviceSlot: (name) => this.serviceSlot(name),
+      send: (worker, message) => this.pool.send(worker, message),
     });
     this.listeners = new ListenerSet(native(), config.workers);
     this.pool = new WorkerPool(config.workers, config.io, learned, this.reader, logger, {
       snapshot: (worker) => this.snapshot(worker),
       message: (worker, message) => this.onMessage(worker, message),
-      died: (worker) => this.listeners.abandoned(worker),
+      died: (worker) => {
+        this.listeners.abandoned(worker);
+        this.originals.died(worker);
+      },
     });
     this.destinations = new Destinations(this.reader, { isIdle: (endpoint) => this.pool.isIdle(endpoint) });
   }
@@ -148,7 +159,9 @@ export class Engine {
     };
     const keys = new Set(config.listeners.map(listenerKey));
     const gone = this.listeners.retire(keys);
+    this.originals.configure(config);
     this.pool.configure();
+    this.pool.broadcast({ kind: 'unresolved' });
     await this.pool.applied(APPLY_MS);
     // Slots are released after the workers know: nothing new is counted there.
     const listeners = new Set(config.listeners.map(({ name }) => name));
@@ -234,7 +247,7 @@ export class Engine {
         return engine.executor;
       },
       ready: () => this.ready(),
-      explain: (host: string, port: number) => this.explain(host, port),
+      explain: (host: string, port: number, listener: string | null) => this.explain(host, port, listener),
       getLogLevel: (): LogLevel => logger.level,
       setLogLevel: (level: LogLevel) => {
         logger.level = level;
@@ -249,8 +262,8 @@ export class Engine {
     return { ok: reasons.length === 0, reasons };
   }
 
-  private explain(host: string, port: number): Explanation {
-    return explain(this.config, host, port, {
+  private explain(host: string, port: number, through: string | null): Explanation {
+    const live: Live = {
       learned: (name) => {
         const listener = this.config.listeners.find((candidate) => candidate.name === name);
         const opaque = listener?.services.opaque ?? null;
@@ -261,11 +274,13 @@ export class Engine {
         );
       },
       endpoints: (service) => (this.endpoints.get(service) ?? []).map(addressText),
-    });
+    };
+    return explain(this.config, host, port, live, through);
   }
 
   private onMessage(worker: number, message: FromWorker): void {
     if (message.kind === 'unlistened') for (const fd of message.fds) this.listeners.released(worker, fd);
+    else if (message.kind === 'resolve') void this.originals.resolve(worker, message);
     else if (message.kind === 'log') this.logger[message.level](message.message, { worker, ...message.fields });
   }
 
@@ -324,10 +339,10 @@ export class Engine {
       limits: config.limits,
       coalesceUs: config.coalesceUs,
       access: config.log.access,
-      resolveTimeoutMs: 500,
+      resolveTimeoutMs: config.destinations.resolveTimeoutMs,
+      destinationIdleMs: config.destinations.idleTimeoutMs,
       opaquePorts: [...config.opaquePorts],
-      maxDestinations: MAX_DESTINATIONS,
-      destinationIdleMs: DESTINATION_IDLE_MS,
+      maxDestinations: config.destinations.max,
     };
   }
 
@@ -340,6 +355,8 @@ export class Engine {
   private listenerSnapshot(listener: ListenerConfig, worker: number): ListenerSnapshot {
     const { config } = this;
     const decision = decide(config, listener);
+    // What holds of connections that go where their clients were going, until it is known better.
+    const { delayMs } = listener.originalDestination ? raceTo(listener, null) : race(config, listener);
     const slot = this.listenerSlot(listener);
     const serviceOf = (name: string | null): number => (name === null ? -1 : this.serviceSlot(name));
     return {
@@ -348,10 +365,10 @@ export class Engine {
       mode: { detect: MODE.DETECT, http1: MODE.HTTP1, http2: MODE.HTTP2, opaque: MODE.OPAQUE }[decision.protocol],
       reason: decision.reason === null ? 0 : REASONS.indexOf(decision.reason),
       services: VERDICTS.map((verdict) => serviceOf(listener.services[verdict])),
-      raceMs: decision.protocol === 'detect' ? (race(config, listener).delayMs ?? -1) : -1,
+      raceMs: decision.protocol === 'detect' || listener.originalDestination ? (delayMs ?? -1) : -1,
       timeoutMs: listener.detect.timeoutMs,
       learnTtlMs: listener.detect.learnTtlMs,
-      originalDestination: false,
+      originalDestination: listener.originalDestination,
       fd: this.listeners.fd(listenerKey(listener), worker),
     };
   }
