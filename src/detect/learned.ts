@@ -13,6 +13,9 @@ export function destinationKey(listenerSlot: number, serviceSlot: number): numbe
   return ((listenerSlot + 1) << 16) | (serviceSlot & 0xffff);
 }
 
+/** Int32 words of an address: a sockaddr_in6, or a sockaddr_in and zeros. */
+export const ADDRESS_WORDS = 7;
+
 /**
  * A key for `Learned` where the destination is an address that clients were going to, as the words of its sockaddr: a hash of
  * 31 bits, above the keys of services. Two addresses with one hash share an entry, which costs an early dial.

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from '../admin/server.js';
 import { defaultService } from '../config/build.js';
 import type { Address, Config, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
-import { destinationKey, Learned } from '../detect/learned.js';
+import { ADDRESS_WORDS, addressKey, destinationKey, Learned } from '../detect/learned.js';
 import { Discovery } from '../discovery/discovery.js';
 import { standardSources } from '../discovery/sources.js';
 import { addressText } from '../discovery/text.js';
@@ -266,16 +266,25 @@ export class Engine {
     const live: Live = {
       learned: (name) => {
         const listener = this.config.listeners.find((candidate) => candidate.name === name);
-        const opaque = listener?.services.opaque ?? null;
-        if (listener === undefined || opaque === null) return false;
-        return this.learned.has(
-          destinationKey(this.listenerSlot(listener), this.serviceSlot(opaque)),
-          Date.now() / 1000,
-        );
+        if (listener === undefined) return false;
+        const key = this.learnKey(listener, host, port);
+        return key !== 0 && this.learned.has(key, Date.now() / 1000);
       },
       endpoints: (service) => (this.endpoints.get(service) ?? []).map(addressText),
     };
     return explain(this.config, host, port, live, through);
+  }
+
+  /** Under which workers learn what a connection to an address meets; 0 where the listener refuses opaque traffic. */
+  private learnKey(listener: ListenerConfig, host: string, port: number): number {
+    const slot = this.listenerSlot(listener);
+    if (listener.originalDestination) {
+      const words = new Int32Array(ADDRESS_WORDS);
+      native().sockaddr(host, port, new Uint8Array(words.buffer), 0);
+      return addressKey(slot, words);
+    }
+    const { opaque } = listener.services;
+    return opaque === null ? 0 : destinationKey(slot, this.serviceSlot(opaque));
   }
 
   private onMessage(worker: number, message: FromWorker): void {

@@ -148,6 +148,12 @@ for (const io of await availableExecutors()) {
             assert.equal(await ended(socket), 'end');
           }
           assert.equal(await verdicts('opaque', 'learned'), known + 1);
+          const said = JSON.parse(
+            await sluice.admin(`/explain?listener=${listener}&dst=${text(host, PORT.GREETS)}`),
+          ) as {
+            reason: string;
+          };
+          assert.equal(said.reason, 'learned');
           // Another port of the same host has learned nothing from it.
           assert.equal(await get(host, PORT.HTTP1), `200 ${text(host, PORT.HTTP1)} untouched.example`);
         });

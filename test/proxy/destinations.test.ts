@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { addressKey } from '../../src/detect/learned.js';
+import { ADDRESS_WORDS, addressKey } from '../../src/detect/learned.js';
 import { VERDICT } from '../../src/detect/matcher.js';
 import { LIMITS, MAX_LISTENERS, REASONS, W } from '../../src/metrics/layout.js';
-import { ADDRESS_WORDS, Destinations, KNOWN } from '../../src/proxy/accept/destinations.js';
+import { Destinations, KNOWN } from '../../src/proxy/accept/destinations.js';
 import { OwnAddresses } from '../../src/proxy/accept/own-addresses.js';
 import { Router } from '../../src/proxy/accept/router.js';
 import { LOCAL_DESTINATIONS } from '../../src/proxy/capacity.js';

@@ -3,7 +3,7 @@
 // going to; those are found by address, and kept as long as somebody uses them and for a while after.
 //
 // Everything here is a few loads and stores: finding walks one short chain, and what nobody uses is in a list, oldest first.
-import { addressKey, destinationKey } from '../../detect/learned.js';
+import { ADDRESS_WORDS, addressKey, destinationKey } from '../../detect/learned.js';
 import { VERDICT } from '../../detect/matcher.js';
 import { MAX_LISTENERS } from '../../metrics/layout.js';
 import { LOCAL_DESTINATIONS } from '../capacity.js';
@@ -23,8 +23,6 @@ export const KNOWN = {
 
 /** One destination for each listener, at the listener's own slot, then the original ones. */
 export const DESTINATION_SLOTS = MAX_LISTENERS + LOCAL_DESTINATIONS;
-/** Int32 words of an address: a sockaddr_in6, or a sockaddr_in and zeros. */
-export const ADDRESS_WORDS = 7;
 const HASH_SLOTS = 2048;
 const NONE = -1;
 

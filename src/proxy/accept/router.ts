@@ -2,12 +2,13 @@
 // address that the client was going to (SO_ORIGINAL_DST): at once where the table of destinations knows it. Otherwise the main
 // thread is asked, once for all connections that wait for the same address, and their bytes stay in the kernel meanwhile. When it
 // has nothing to say, or does not say it in time, connections go where they were going: a redirect must not break what worked.
+import { ADDRESS_WORDS } from '../../detect/learned.js';
 import { LIMITS, REASONS, W } from '../../metrics/layout.js';
 import { LOCAL_DESTINATIONS } from '../capacity.js';
 import { CLOSE, KIND } from '../connect/connections.js';
 import type { Context } from '../context.js';
 import { type DestinationSnapshot, type FromWorker, type ListenerSnapshot, MODE, type Snapshot } from '../snapshot.js';
-import { ADDRESS_WORDS, DESTINATION_SLOTS, type Destinations, KNOWN } from './destinations.js';
+import { DESTINATION_SLOTS, type Destinations, KNOWN } from './destinations.js';
 import { OwnAddresses, splitAddress } from './own-addresses.js';
 import type { Passthrough } from './passthrough.js';
 
