@@ -72,8 +72,8 @@ export class Destinations {
 
   /** `sockets`: slots of the socket table. */
   constructor(sockets: number) {
-    this.waitNext = new Int32Array(sockets).fill(NONE);
-    this.waitPrev = new Int32Array(sockets).fill(NONE);
+    this.waitNext = new Int32Array(sockets);
+    this.waitPrev = new Int32Array(sockets);
     this.waits = new Uint8Array(sockets);
     for (let slot = DESTINATION_SLOTS - 1; slot >= MAX_LISTENERS; slot--) this.free[this.freeCount++] = slot;
   }

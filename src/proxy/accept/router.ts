@@ -3,7 +3,7 @@
 // thread is asked, once for all connections that wait for the same address, and their bytes stay in the kernel meanwhile. When it
 // has nothing to say, or does not say it in time, connections go where they were going: a redirect must not break what worked.
 import { ADDRESS_WORDS } from '../../detect/learned.js';
-import { LIMITS, REASONS, W } from '../../metrics/layout.js';
+import { LIMITS, MAX_LISTENERS, REASONS, W } from '../../metrics/layout.js';
 import { LOCAL_DESTINATIONS } from '../capacity.js';
 import { CLOSE, KIND } from '../connect/connections.js';
 import type { Context } from '../context.js';
@@ -32,6 +32,8 @@ export interface Surroundings {
 }
 
 export class Router {
+  /** 1 for listeners whose connections have an original destination. */
+  private readonly original = new Uint8Array(MAX_LISTENERS);
   private readonly listeners = new Map<number, ListenerSnapshot>();
   private opaquePorts: ReadonlySet<number> = new Set();
   private resolveTimeoutMs = 0;
@@ -64,9 +66,11 @@ export class Router {
   configure(snapshot: Snapshot): void {
     const { destinations, native } = this.context;
     this.listeners.clear();
+    this.original.fill(0);
     for (const listener of snapshot.listeners) {
       destinations.setListener(listener);
       this.listeners.set(listener.slot, listener);
+      if (listener.originalDestination) this.original[listener.slot] = 1;
     }
     this.opaquePorts = new Set(snapshot.opaquePorts);
     this.resolveTimeoutMs = snapshot.resolveTimeoutMs;
@@ -77,10 +81,7 @@ export class Router {
 
   /** A new client connection. */
   open(client: number): void {
-    const { connections } = this.context;
-    const listener = this.listeners.get(connections.listener[client]);
-    // One that was handed over as its listener went away goes by the listener's last settings.
-    if (listener?.originalDestination === true) this.openOriginal(client, listener);
+    if (this.original[this.context.connections.listener[client]] === 1) this.openOriginal(client);
     else this.opened(client);
   }
 
@@ -135,14 +136,15 @@ export class Router {
     }
   }
 
-  private openOriginal(client: number, listener: ListenerSnapshot): void {
+  private openOriginal(client: number): void {
     const { connections, sockets, native, destinations, reactor, values } = this.context;
+    const listener = connections.listener[client];
     const fd = sockets.fd[client];
     this.words.fill(0);
     const length = native.originalSockaddr(fd, this.sockaddr, 0);
     if (length === 0) {
       values[W.DESTINATIONS_MISSING]++;
-      this.refuse(client, listener, '', 'it was not redirected here, so that it has no original destination');
+      this.refuse(client, '', 'it was not redirected here, so that it has no original destination');
       return;
     }
     const port = (this.sockaddr[2] << 8) | this.sockaddr[3];
@@ -150,12 +152,12 @@ export class Router {
       const address = native.originalDestination(fd);
       if (this.own.includes(address, reactor.clock())) {
         values[W.DESTINATION_LOOPS]++;
-        this.refuse(client, listener, address, 'its original destination is a listener of this proxy: a loop');
+        this.refuse(client, address, 'its original destination is a listener of this proxy: a loop');
         return;
       }
     }
-    let slot = destinations.find(listener.slot, this.words);
-    if (slot < 0) slot = this.add(fd, listener.slot, port, length);
+    let slot = destinations.find(listener, this.words);
+    if (slot < 0) slot = this.add(fd, listener, port, length);
     if (slot < 0) {
       this.context.limited(LIMIT_DESTINATIONS);
       connections.abort(client, CLOSE.LIMIT);
@@ -224,14 +226,17 @@ export class Router {
     return count;
   }
 
-  private refuse(client: number, listener: ListenerSnapshot, destination: string, why: string): void {
-    const now = this.context.reactor.clock();
-    this.context.connections.abort(client, CLOSE.REFUSED);
+  private refuse(client: number, destination: string, why: string): void {
+    const { connections, reactor } = this.context;
+    const now = reactor.clock();
+    connections.abort(client, CLOSE.REFUSED);
     if (now < this.loggedAt + LOG_MS) {
       this.unlogged++;
       return;
     }
-    const fields: Record<string, string | number> = { listener: listener.name };
+    const fields: Record<string, string | number> = {
+      listener: this.listeners.get(connections.listener[client])?.name ?? '',
+    };
     if (destination !== '') fields.destination = destination;
     if (this.unlogged > 0) fields.alsoRefused = this.unlogged;
     this.send({ kind: 'log', level: 'warn', message: `refused a connection: ${why}`, fields });
