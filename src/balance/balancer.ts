@@ -2,7 +2,9 @@
 // flight, opaque connections what is open. A breaker takes endpoints out that keep failing. Struct of arrays, one
 // instance per worker, nothing allocated after configuration; time comes in as an argument, in ms.
 
+import { EndpointLoad } from './load.js';
 import { PeakEwma } from './peak-ewma.js';
+import { Recent } from './recent.js';
 
 /** Values of `Balancer.state`, as the metrics expose them. */
 export const ENDPOINT_STATE = { READY: 0, PROBATION: 1, PROBING: 2 } as const;
@@ -12,7 +14,8 @@ const { READY, PROBATION, PROBING } = ENDPOINT_STATE;
 
 /** Backoffs are spread over [1 - JITTER/2, 1 + JITTER/2], so that workers do not probe in step. */
 const JITTER = 0.5;
-const NOBODY = -1;
+/** Of `#place`: the endpoint is no service's. 0, so that a column of 65,000 costs nothing before it is used. */
+const NOBODY = 0;
 const FOR_REQUEST = 0;
 const FOR_CONNECTION = 1;
 const NOT_THERE = 0x7fffffff;
@@ -21,6 +24,7 @@ const NOT_THERE = 0x7fffffff;
  * traffic as soon as another one fails: every pair of the two goes to it. Above, two choices spread load as well and cost less.
  */
 const COMPARE_ALL = 4;
+const NO_MEMBERS = new Int32Array(0);
 
 export class Balancer {
   // Per service. Its endpoints are members[service][0..size): first the ready ones, from readyCount on the others.
@@ -39,8 +43,10 @@ export class Balancer {
   readonly #nextProbe: Float64Array;
 
   // Per endpoint.
+  /** The service that the endpoint is, or was last, one of. */
   readonly #owner: Int32Array;
-  readonly #position: Int32Array;
+  /** Its position among the members + 1, or NOBODY. */
+  readonly #place: Int32Array;
   readonly #mark: Int32Array;
   readonly #latency: PeakEwma;
   readonly #connect: PeakEwma;
@@ -57,11 +63,14 @@ export class Balancer {
   /** In probation: when to probe. Probing: when the probe counts as lost. */
   readonly #probeAt: Float64Array;
 
+  /** Endpoints whose state or estimate may have changed since they were last looked at. */
+  readonly recent: Recent;
+  readonly #load: EndpointLoad;
   #round = 0;
   #random: number;
 
-  constructor(maxServices: number, maxEndpoints: number, seed: number) {
-    this.#members = Array.from({ length: maxServices }, () => new Int32Array(0));
+  constructor(maxServices: number, maxEndpoints: number, seed: number, load = EndpointLoad.allocate(maxEndpoints)) {
+    this.#members = new Array<Int32Array>(maxServices).fill(NO_MEMBERS);
     this.#size = new Int32Array(maxServices);
     this.#ready = new Int32Array(maxServices);
     this.#policy = new Uint8Array(maxServices);
@@ -74,14 +83,16 @@ export class Balancer {
     this.#maxBackoffMs = new Float64Array(maxServices).fill(60_000);
     this.#nextProbe = new Float64Array(maxServices).fill(Number.POSITIVE_INFINITY);
 
-    this.#owner = new Int32Array(maxEndpoints).fill(NOBODY);
-    this.#position = new Int32Array(maxEndpoints).fill(NOBODY);
+    this.#owner = new Int32Array(maxEndpoints);
+    this.#place = new Int32Array(maxEndpoints);
     this.#mark = new Int32Array(maxEndpoints);
     this.#latency = new PeakEwma(maxEndpoints);
     this.#connect = new PeakEwma(maxEndpoints);
-    this.#inFlight = new Int32Array(maxEndpoints);
-    this.#connecting = new Int32Array(maxEndpoints);
-    this.#open = new Int32Array(maxEndpoints);
+    this.#load = new EndpointLoad(load);
+    this.#inFlight = this.#load.inFlight;
+    this.#connecting = this.#load.connecting;
+    this.#open = this.#load.open;
+    this.recent = new Recent(maxEndpoints);
     this.#state = new Uint8Array(maxEndpoints);
     this.#probePurpose = new Uint8Array(maxEndpoints);
     this.#requestFailures = new Int32Array(maxEndpoints);
@@ -128,14 +139,14 @@ export class Balancer {
     let size = 0;
     for (const endpoint of endpoints) {
       const owner = this.#owner[endpoint];
-      if (owner !== service && this.#position[endpoint] !== NOBODY) {
+      if (owner !== service && this.#place[endpoint] !== NOBODY) {
         throw new RangeError(`endpoint slot ${endpoint} belongs to service slot ${owner}`);
       }
       if (this.#mark[endpoint] === round) continue;
       this.#mark[endpoint] = round;
       members[size++] = endpoint;
     }
-    for (const endpoint of old) if (this.#mark[endpoint] !== round) this.#position[endpoint] = NOBODY;
+    for (const endpoint of old) if (this.#mark[endpoint] !== round) this.#place[endpoint] = NOBODY;
 
     // The ready ones first, in the given order, then the others.
     const sorted = new Int32Array(size);
@@ -143,13 +154,13 @@ export class Balancer {
     let last = size;
     for (let i = 0; i < size; i++) {
       const endpoint = members[i];
-      if (this.#position[endpoint] === NOBODY) this.#startOver(service, endpoint, now);
+      if (this.#place[endpoint] === NOBODY) this.#startOver(service, endpoint, now);
       if (this.#state[endpoint] === READY) {
-        this.#position[endpoint] = ready;
         sorted[ready++] = endpoint;
+        this.#place[endpoint] = ready;
       } else {
-        this.#position[endpoint] = --last;
-        sorted[last] = endpoint;
+        this.#place[endpoint] = last;
+        sorted[--last] = endpoint;
       }
     }
     this.#members[service] = sorted;
@@ -160,17 +171,15 @@ export class Balancer {
 
   /** The slot is about to mean another address: clears its history and everything counted on it. */
   reset(endpoint: number): void {
-    const position = this.#position[endpoint];
-    if (position !== NOBODY) {
+    if (this.#place[endpoint] !== NOBODY) {
       const service = this.#owner[endpoint];
       const last = this.#size[service] - 1;
       this.#makeReady(endpoint);
-      this.#swap(service, this.#position[endpoint], --this.#ready[service]);
-      this.#swap(service, this.#position[endpoint], last);
+      this.#swap(service, this.#place[endpoint] - 1, --this.#ready[service]);
+      this.#swap(service, this.#place[endpoint] - 1, last);
       this.#size[service] = last;
-      this.#position[endpoint] = NOBODY;
+      this.#place[endpoint] = NOBODY;
     }
-    this.#owner[endpoint] = NOBODY;
     this.#inFlight[endpoint] = 0;
     this.#connecting[endpoint] = 0;
     this.#open[endpoint] = 0;
@@ -196,6 +205,7 @@ export class Balancer {
   /** A request goes out to the endpoint. */
   begin(endpoint: number): void {
     this.#inFlight[endpoint]++;
+    this.recent.add(endpoint);
   }
 
   /** The outcome of a request is known. `failed` is the endpoint's fault, not the client's. */
@@ -206,7 +216,7 @@ export class Balancer {
   /** As `finish`, with a latency in whole µs and a time in whole ms: nothing of it is allocated. */
   finishUs(endpoint: number, now: number, latencyUs: number, failed: boolean): void {
     if (this.#inFlight[endpoint] > 0) this.#inFlight[endpoint]--;
-    if (this.#position[endpoint] === NOBODY) return;
+    if (this.#place[endpoint] === NOBODY) return;
     const service = this.#owner[endpoint];
     const sample = failed && latencyUs < this.#penaltyUs[service] ? this.#penaltyUs[service] : latencyUs;
     this.#latency.sample(endpoint, sample, now, this.#decayMs[service]);
@@ -230,11 +240,12 @@ export class Balancer {
   /** A connection to the endpoint is being dialled; connected, connectFailed or connectAbandoned follows. */
   connecting(endpoint: number): void {
     this.#connecting[endpoint]++;
+    this.recent.add(endpoint);
   }
 
   connected(endpoint: number, now: number, latencyMs: number): void {
     if (this.#connecting[endpoint] > 0) this.#connecting[endpoint]--;
-    if (this.#position[endpoint] === NOBODY) return;
+    if (this.#place[endpoint] === NOBODY) return;
     const service = this.#owner[endpoint];
     this.#connect.sample(endpoint, latencyMs * 1000, now, this.#decayMs[service]);
     if (this.#state[endpoint] === PROBATION) return;
@@ -247,7 +258,7 @@ export class Balancer {
   /** Refused, timed out or unreachable: a failure. */
   connectFailed(endpoint: number, now: number): void {
     if (this.#connecting[endpoint] > 0) this.#connecting[endpoint]--;
-    if (this.#position[endpoint] === NOBODY) return;
+    if (this.#place[endpoint] === NOBODY) return;
     const service = this.#owner[endpoint];
     const penalty = this.#penaltyUs[service];
     this.#connect.sample(endpoint, penalty, now, this.#decayMs[service]);
@@ -266,6 +277,7 @@ export class Balancer {
   /** An opaque connection to the endpoint is open: load until `closed`. */
   opened(endpoint: number): void {
     this.#open[endpoint]++;
+    this.recent.add(endpoint);
   }
 
   closed(endpoint: number): void {
@@ -288,21 +300,33 @@ export class Balancer {
 
   /** Whether the endpoint is one of a service's; false once it is removed. */
   isMember(endpoint: number): boolean {
-    return this.#position[endpoint] !== NOBODY;
+    return this.#place[endpoint] !== NOBODY;
+  }
+
+  /** The endpoints of a service. A view: it holds until they are replaced. */
+  membersOf(service: number): Int32Array {
+    return this.#members[service].subarray(0, this.#size[service]);
+  }
+
+  /** The service that the endpoint is, or was last, one of. */
+  ownerOf(endpoint: number): number {
+    return this.#owner[endpoint];
+  }
+
+  /** Whether nothing will change on the endpoint until it is used again: it is ready and idle and its estimate is down to 0. */
+  isSettled(endpoint: number, now: number): boolean {
+    if (this.#place[endpoint] === NOBODY) return true;
+    return this.#state[endpoint] === READY && this.isIdle(endpoint) && this.ewma(endpoint, now) === 0;
   }
 
   /** The latency estimate at `now`, ms. It decays towards 0, so that an endpoint nobody asks is asked again. */
   ewma(endpoint: number, now: number): number {
-    const owner = this.#owner[endpoint];
-    if (owner === NOBODY) return 0;
-    return this.#latency.read(endpoint, now, this.#decayMs[owner]) / 1000;
+    return this.#latency.read(endpoint, now, this.#decayMs[this.#owner[endpoint]]) / 1000;
   }
 
   /** The estimate of the time to connect at `now`, ms. */
   connectEwma(endpoint: number, now: number): number {
-    const owner = this.#owner[endpoint];
-    if (owner === NOBODY) return 0;
-    return this.#connect.read(endpoint, now, this.#decayMs[owner]) / 1000;
+    return this.#connect.read(endpoint, now, this.#decayMs[this.#owner[endpoint]]) / 1000;
   }
 
   inFlight(endpoint: number): number {
@@ -316,7 +340,7 @@ export class Balancer {
 
   /** Whether nothing counts on the endpoint any more: a removed one's slot may be used again. */
   isIdle(endpoint: number): boolean {
-    return this.#inFlight[endpoint] + this.#connecting[endpoint] + this.#open[endpoint] === 0;
+    return this.#load.isIdle(endpoint);
   }
 
   #pick(service: number, now: number, exclude: number, purpose: number): number {
@@ -375,8 +399,8 @@ export class Balancer {
   /** Where `exclude` is among the ready endpoints of the service; past all of them where it is not. */
   #readyPosition(service: number, exclude: number): number {
     if (exclude < 0 || this.#owner[exclude] !== service) return NOT_THERE;
-    const position = this.#position[exclude];
-    return position !== NOBODY && position < this.#ready[service] ? position : NOT_THERE;
+    const place = this.#place[exclude];
+    return place !== NOBODY && place <= this.#ready[service] ? place - 1 : NOT_THERE;
   }
 
   #nextInTurn(service: number, skip: number, choices: number): number {
@@ -396,6 +420,7 @@ export class Balancer {
       if (endpoint === exclude || this.#probeAt[endpoint] > now) continue;
       this.#state[endpoint] = PROBING;
       this.#probePurpose[endpoint] = purpose;
+      this.recent.add(endpoint);
       // One at a time; but a probe whose outcome is never told must not keep the endpoint out for ever.
       this.#probeAt[endpoint] = now + this.#maxBackoffMs[service];
       this.#scheduleProbe(service);
@@ -405,7 +430,7 @@ export class Balancer {
   }
 
   #returnProbe(endpoint: number): void {
-    if (this.#state[endpoint] !== PROBING || this.#position[endpoint] === NOBODY) return;
+    if (this.#state[endpoint] !== PROBING || this.#place[endpoint] === NOBODY) return;
     const service = this.#owner[endpoint];
     this.#state[endpoint] = PROBATION;
     this.#probeAt[endpoint] = 0;
@@ -417,12 +442,13 @@ export class Balancer {
     const state = this.#state[endpoint];
     if (state === READY) {
       if (limit === 0 || this.#requestFailures[endpoint] + this.#connectFailures[endpoint] < limit) return;
-      this.#swap(service, this.#position[endpoint], --this.#ready[service]);
+      this.#swap(service, this.#place[endpoint] - 1, --this.#ready[service]);
       this.#backoffMs[endpoint] = this.#minBackoffMs[service];
     } else if (state === PROBING) {
       this.#backoffMs[endpoint] = Math.min(this.#backoffMs[endpoint] * 2, this.#maxBackoffMs[service]);
     } else return; // in probation: a request from before, already accounted for
     this.#state[endpoint] = PROBATION;
+    this.recent.add(endpoint);
     const jitter = 1 + JITTER * ((this.#draw() >>> 8) / 0x1000000 - 0.5);
     this.#probeAt[endpoint] = now + this.#backoffMs[endpoint] * jitter;
     this.#scheduleProbe(service);
@@ -441,7 +467,7 @@ export class Balancer {
     this.#state[endpoint] = READY;
     this.#requestFailures[endpoint] = 0;
     this.#connectFailures[endpoint] = 0;
-    this.#swap(service, this.#position[endpoint], this.#ready[service]++);
+    this.#swap(service, this.#place[endpoint] - 1, this.#ready[service]++);
     this.#scheduleProbe(service);
   }
 
@@ -460,8 +486,8 @@ export class Balancer {
     const other = members[to];
     members[to] = moved;
     members[from] = other;
-    this.#position[moved] = to;
-    this.#position[other] = from;
+    this.#place[moved] = to + 1;
+    this.#place[other] = from + 1;
   }
 
   #scheduleProbe(service: number): void {

@@ -1,5 +1,7 @@
 // From the validated tree to the model that the rest of Sluice reads.
+
 import { dirname, resolve } from 'node:path';
+import * as v from 'valibot';
 import type {
   Config,
   DetectConfig,
@@ -10,7 +12,7 @@ import type {
   ServiceConfig,
 } from './model.js';
 import { opaquePortSets } from './ports.js';
-import type { ConfigTree } from './schema.js';
+import { type ConfigTree, service as serviceSchema } from './schema.js';
 
 type ListenerTree = ConfigTree['listeners'][number];
 type ServiceTree = ConfigTree['services'][string];
@@ -123,6 +125,30 @@ function buildHttp2({ http2: limits, slab }: ConfigTree['limits'], written: unkn
   };
 }
 
+/** The services with equal groups of settings made one object: most of thousands of services say the same. */
+function sharing(services: readonly ServiceConfig[]): ServiceConfig[] {
+  const groups = new Map<string, object>();
+  const share = <T extends object>(group: T): T => {
+    const text = JSON.stringify(group);
+    const first = groups.get(text);
+    if (first === undefined) groups.set(text, group);
+    return (first ?? group) as T;
+  };
+  return services.map((service) => ({
+    ...service,
+    balance: share(service.balance),
+    breaker: share(service.breaker),
+    pool: share(service.pool),
+    retry: share(service.retry),
+  }));
+}
+
+/** A service without endpoints of which the file says nothing. */
+export function defaultService(name: string): ServiceConfig {
+  const tree = v.parse(serviceSchema, { endpoints: ['127.0.0.1:1'] });
+  return { ...buildService(name, tree, {}, '/'), endpoints: [] };
+}
+
 /** `written` is the tree before defaults; `file` an absolute path. */
 export function buildConfig(file: string, tree: ConfigTree, written: unknown): Config {
   const { limits, drain } = tree;
@@ -139,6 +165,7 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
     coalesceUs: tree.coalesce,
     admin: tree.admin === null ? null : tree.admin.listen,
     log: tree.log,
+    metrics: tree.metrics,
     drain: { holdMs: drain.hold, graceMs: drain.grace },
     limits: {
       maxConnections: limits.maxConnections,
@@ -162,13 +189,19 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
         halfCloseTimeoutMs: limits.opaque.halfCloseTimeout,
       },
     },
-    destinations: { resolveTimeoutMs: tree.destinations.resolveTimeout, idleTimeoutMs: tree.destinations.idleTimeout },
+    destinations: {
+      max: tree.destinations.max,
+      resolveTimeoutMs: tree.destinations.resolveTimeout,
+      idleTimeoutMs: tree.destinations.idleTimeout,
+    },
     discovery: { maxFileBytes: tree.discovery.maxFileSize, pollMs: tree.discovery.pollInterval },
     opaquePorts: opaque,
     annotatedPorts: annotated,
     listeners: tree.listeners.map((listener) => buildListener(listener, detect)),
-    services: Object.entries(tree.services).map(([name, item]) =>
-      buildService(name, item, writtenServices[name], dirname(file)),
+    services: sharing(
+      Object.entries(tree.services).map(([name, item]) =>
+        buildService(name, item, writtenServices[name], dirname(file)),
+      ),
     ),
   };
 }

@@ -1,6 +1,7 @@
 // What a schema cannot say because it concerns two places at once. The checks read the raw tree, so that they find
 // their mistakes in files that have others too; what has the wrong shape is the schema's to report.
-import { MAX_ENDPOINTS, MAX_LISTENERS, MAX_SERVICES } from '../metrics/layout.js';
+import { MAX_LISTENERS } from '../metrics/layout.js';
+import { MAX_ENDPOINTS, MAX_SERVICES } from '../proxy/capacity.js';
 import type { Finding } from './finding.js';
 import { overlappingMatches } from './match-checks.js';
 import type { Address } from './model.js';
@@ -202,7 +203,7 @@ function http2(limits: Tree, services: Tree): Finding[] {
 
 function capacity(listeners: readonly unknown[], services: Tree): Finding[] {
   const findings: Finding[] = [];
-  // Slot 0 of each table is the overflow series.
+  // Slot 0 of each table is nobody's.
   const check = (path: KeyPath, count: number, slots: number, what: string): void => {
     if (count < slots) return;
     findings.push({

@@ -211,6 +211,8 @@ export interface LimitsConfig {
 }
 
 export interface DestinationsConfig {
+  /** Original destinations that a worker knows at once. */
+  readonly max: number;
   /** How long a connection may wait for word about where it was going, ms. */
   readonly resolveTimeoutMs: number;
   /** How long a destination without connections is remembered, ms. */
@@ -239,6 +241,12 @@ export interface LogConfig {
   readonly access: boolean;
 }
 
+/** What gets a series of its own in the metrics; what comes later counts in the series `overflow`. */
+export interface MetricsConfig {
+  readonly maxServices: number;
+  readonly maxEndpoints: number;
+}
+
 export interface Config {
   /** Absolute path, or `-` where there is no file. */
   readonly file: string;
@@ -248,6 +256,7 @@ export interface Config {
   readonly coalesceUs: number;
   readonly admin: Address | null;
   readonly log: LogConfig;
+  readonly metrics: MetricsConfig;
   readonly drain: DrainConfig;
   readonly limits: LimitsConfig;
   readonly destinations: DestinationsConfig;

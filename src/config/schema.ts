@@ -2,6 +2,8 @@
 // docs/configuration.md lists the same keys; a test compares the two.
 import { availableParallelism } from 'node:os';
 import * as v from 'valibot';
+import { MOST_ENDPOINTS, MOST_SERVICES } from '../metrics/layout.js';
+import { LOCAL_DESTINATIONS } from '../proxy/capacity.js';
 import { parseMatch } from './match.js';
 import { suggest } from './suggest.js';
 import type { DurationRange } from './values.js';
@@ -183,7 +185,7 @@ const onlyFile = v.pipe(
   v.transform((file) => [file]),
 );
 
-const service = section({
+export const service = section({
   protocol: v.optional(choice('http1', 'http2', 'opaque', 'auto'), 'auto'),
   endpoints: v.lazy((input) => (isFile(input) ? onlyFile : endpointList)),
   match: v.optional(v.array(value(parseMatch), found('a list such as ["10.0.0.0/8:5432"]')), []),
@@ -237,6 +239,10 @@ export const configSchema = section({
     level: v.optional(choice('error', 'warn', 'info', 'debug'), 'info'),
     access: v.optional(boolean(), false),
   }),
+  metrics: optionalSection({
+    maxServices: v.optional(integer(1, MOST_SERVICES), 128),
+    maxEndpoints: v.optional(integer(1, MOST_ENDPOINTS), 512),
+  }),
   drain: optionalSection({
     hold: v.optional(optionalTimeout(), '2s'),
     grace: v.optional(optionalTimeout(), '30s'),
@@ -287,6 +293,7 @@ export const configSchema = section({
     }),
   }),
   destinations: optionalSection({
+    max: v.optional(integer(1, LOCAL_DESTINATIONS), LOCAL_DESTINATIONS),
     resolveTimeout: v.optional(timeout(), '500ms'),
     idleTimeout: v.optional(timeout(), '5m'),
   }),

@@ -13,7 +13,7 @@ const ENTRIES = 4096;
 const MESSAGE_BLOCKS = 1024;
 /** What HTTP/2 needs for its header fields. */
 export const HEADER_MEMORY_BYTES = 4 * 1024 * 1024;
-/** Fixed region of the slab: message headers, header fields, endpoint addresses, canned bytes. */
+/** Fixed region of the slab: message headers, header fields, canned bytes; and what the options ask for. */
 const FIXED_BYTES = SendQueue.fixedBytes(MESSAGE_BLOCKS) + HEADER_MEMORY_BYTES + 256 * 1024;
 const ETIME = 62;
 const EINTR = 4;
@@ -56,6 +56,8 @@ export interface ReactorOptions {
   /** Which worker owns each fd (worker id + 1), so that a supervisor can close what a dead worker leaves. */
   readonly owner: SharedArrayBuffer;
   readonly workerId: number;
+  /** Room in the slab's fixed region beyond the reactor's own, e.g. for addresses. */
+  readonly fixedBytes?: number;
 }
 
 export class Reactor {
@@ -87,13 +89,14 @@ export class Reactor {
     private readonly native: Native,
     options: ReactorOptions,
   ) {
-    this.memory = native.create(options.io, ENTRIES, RING_BUFFERS, options.slabBytes + FIXED_BYTES);
+    const fixedBytes = FIXED_BYTES + (options.fixedBytes ?? 0);
+    this.memory = native.create(options.io, ENTRIES, RING_BUFFERS, options.slabBytes + fixedBytes);
     this.page = new Float64Array(this.memory.page);
     this.ring = new Ring(native, this.memory);
     native.enter(0, 0, 0, 0);
     this.now = this.page[0] / 1000;
     this.origin = Math.floor(this.now);
-    this.slab = new Slab(this.memory, FIXED_BYTES);
+    this.slab = new Slab(this.memory, fixedBytes);
     this.wheel = new Wheel(options.maxSockets, this.now);
     const owner = new Int32Array(options.owner);
     const id = options.workerId + 1;

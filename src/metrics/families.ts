@@ -541,7 +541,13 @@ export const FAMILIES: readonly Family[] = merged([
   {
     name: 'sluice_metrics_overflow_total',
     type: 'counter',
-    help: 'Names that found no room in the metrics tables and are counted in the series "overflow"',
+    help: 'Times that a name found no room in the metrics tables and went to the series "overflow"',
     samples: ({ overflows }) => [{ value: overflows, labels: NONE }],
+  },
+  {
+    name: 'sluice_series_overflow',
+    type: 'gauge',
+    help: 'Listeners, services and endpoints that have no series of their own and count in "overflow"',
+    samples: ({ homeless }) => Object.entries(homeless).map(([table, value]) => ({ value, labels: { table } })),
   },
 ]);

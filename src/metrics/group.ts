@@ -13,7 +13,10 @@ export interface WorkerView {
 
 /** Where the layout keeps a kind. */
 export interface SlotKind {
+  /** Slots that the table gives out, slot 0 included. */
   readonly capacity: number;
+  /** Slots above those, which are named without being given out. */
+  readonly extra: number;
   /** Fields of a slot. */
   readonly size: number;
   /** Fields that end with their worker. */
@@ -52,21 +55,27 @@ export class SlotGroup<Info> {
     this.#infos.set(0, overflow);
     this.table = new SlotTable(kind.capacity, {
       ...options,
-      isQuiet: (slot) => this.#isQuiet(slot),
+      isQuiet: (slot) => this.isQuiet(slot),
       clear: (slot) => this.#clear(slot),
     });
   }
 
   /** Names a slot. Slot 0 keeps its name. */
   name(slot: number, info: Info): void {
-    if (!Number.isInteger(slot) || slot < 0 || slot >= this.#kind.capacity) {
-      throw new RangeError(`slot ${slot} is outside of the metrics table of ${this.#kind.capacity}`);
+    const slots = this.#kind.capacity + this.#kind.extra;
+    if (!Number.isInteger(slot) || slot < 0 || slot >= slots) {
+      throw new RangeError(`slot ${slot} is outside of the metrics table of ${slots}`);
     }
     if (slot !== 0) this.#infos.set(slot, info);
   }
 
   named(): IterableIterator<[number, Info]> {
     return this.#infos.entries();
+  }
+
+  /** Whether the slot has a key that is there now. */
+  isHeld(slot: number): boolean {
+    return slot > 0 && slot < this.#kind.capacity && !this.table.isReleased(slot);
   }
 
   /** The slot's fields, summed over workers and their predecessors. */
@@ -83,6 +92,13 @@ export class SlotGroup<Info> {
   /** The slot's histograms, summed likewise. */
   histograms(slot: number): (HistogramData | null)[] {
     return this.#collect(slot).map((total) => total.data());
+  }
+
+  /** Whether no worker has anything open on it. */
+  isQuiet(slot: number): boolean {
+    const base = this.#kind.baseOf(slot);
+    for (const { values } of this.#views) if (this.#kind.busy.some((field) => values[base + field] !== 0)) return false;
+    return true;
   }
 
   /** Keeps what a worker that ends has counted. Call it while the worker is still among the views. */
@@ -108,12 +124,6 @@ export class SlotGroup<Info> {
       for (const view of this.#views) collect(total, view, this.#kind.histogramOf(slot, index));
     });
     return totals;
-  }
-
-  #isQuiet(slot: number): boolean {
-    const base = this.#kind.baseOf(slot);
-    for (const { values } of this.#views) if (this.#kind.busy.some((field) => values[base + field] !== 0)) return false;
-    return true;
   }
 
   #clear(slot: number): void {

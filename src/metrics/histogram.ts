@@ -81,7 +81,8 @@ interface Seen {
  * adds what has come since the last one, so that totals neither wrap nor end with a worker.
  */
 export class HistogramTotal {
-  readonly #counts = new Float64Array(HISTOGRAM_SLOTS);
+  /** Made with the first recording: most endpoints never have one, and each of these takes 25 KB. */
+  #counts: Float64Array | null = null;
   readonly #seen = new Map<object, Seen>();
   #count = 0;
   #sum = 0;
@@ -96,6 +97,7 @@ export class HistogramTotal {
       this.#seen.set(worker, seen);
     } else if (sum === seen.sum && counts[0] === seen.counts[0]) return;
     const before = seen.counts;
+    this.#counts ??= new Float64Array(HISTOGRAM_SLOTS);
     const totals = this.#counts;
     // No single recording is larger than what the sum grew by. The worker counts before it sums: a recording that is
     // seen without its share of the sum is found the next time.
@@ -122,6 +124,8 @@ export class HistogramTotal {
 
   /** The totals; null if nothing was ever recorded. */
   data(): HistogramData | null {
-    return this.#count === 0 ? null : { counts: this.#counts, count: this.#count, sum: this.#sum };
+    return this.#counts === null || this.#count === 0
+      ? null
+      : { counts: this.#counts, count: this.#count, sum: this.#sum };
   }
 }

@@ -2,10 +2,20 @@
 // Counters and gauges are Float64 (exact to 2^53); histograms are Uint32 slots in HdrHistogram's index layout.
 // The hot path adds to `values[base + FIELD]`; bases come from `h2Base`, `listenerBase`, `serviceBase` and `endpointBase`.
 
-/** Capacity; slot 0 of each table is the overflow series that takes what does not fit. */
+/** Listeners; slot 0 is the overflow series that takes what does not fit. */
 export const MAX_LISTENERS = 64;
-export const MAX_SERVICES = 128;
-export const MAX_ENDPOINTS = 512;
+/**
+ * Most series of services and endpoints that `metrics.maxServices` and `metrics.maxEndpoints` may ask for. Far more services and
+ * endpoints may be configured (src/proxy/capacity.ts): who gets no series of its own shares series 0, the overflow.
+ */
+export const MOST_SERVICES = 1024;
+export const MOST_ENDPOINTS = 8192;
+/** What they are where nothing is said. */
+export const DEFAULT_SERVICES = 128;
+export const DEFAULT_ENDPOINTS = 512;
+/** Room for those, the overflow and the series of what goes to its original destination. */
+export const MAX_SERVICE_SERIES = MOST_SERVICES + 2;
+export const MAX_ENDPOINT_SERIES = MOST_ENDPOINTS + 2;
 
 /** Verdicts of detection, in the order of their counters. */
 export const VERDICTS = ['http1', 'http2', 'tls', 'opaque'] as const;
@@ -125,6 +135,15 @@ export const W = {
   ACCESS_LOG_DROPPED: 25,
   /** Connections that this worker accepted, whoever serves them. */
   ACCEPTED: 26,
+  /** Original destinations in the worker's table. */
+  DESTINATIONS: 27,
+  /** Questions about them to the main thread. */
+  DESTINATIONS_ASKED: 28,
+  DESTINATIONS_EVICTED: 29,
+  /** Connections refused because they were going to a listener of this proxy. */
+  DESTINATION_LOOPS: 30,
+  /** Connections refused because they had no original destination. */
+  DESTINATIONS_MISSING: 31,
   /** Limits that fired, in the order of LIMITS. */
   LIMIT: 32,
   /** Responses made by the proxy, in the order of RESPONSE_REASONS. */
@@ -205,6 +224,8 @@ export const LIMITS = [
   'h2-idle-time',
   'h2-connection-age',
   'h2-replay',
+  'resolve-time',
+  'destinations',
 ] as const;
 
 /** Per-listener fields (`peer="src"`). */
@@ -296,28 +317,31 @@ export const LISTENER_HISTOGRAMS = ['detect_us'] as const;
 export const SERVICE_HISTOGRAMS = ['response_latency_us'] as const;
 export const ENDPOINT_HISTOGRAMS = ['response_latency_us', 'connect_us'] as const;
 
-const LISTENERS_AT = W.SIZE;
-const SERVICES_AT = LISTENERS_AT + MAX_LISTENERS * L.SIZE;
-const ENDPOINTS_AT = SERVICES_AT + MAX_SERVICES * S.SIZE;
-/** Sums of the recorded values, one per histogram, in the histograms' order. */
-export const SUMS_AT = ENDPOINTS_AT + MAX_ENDPOINTS * E.SIZE;
-
 const LISTENER_HISTOGRAMS_AT = WORKER_HISTOGRAMS.length;
 const SERVICE_HISTOGRAMS_AT = LISTENER_HISTOGRAMS_AT + MAX_LISTENERS * LISTENER_HISTOGRAMS.length;
-const ENDPOINT_HISTOGRAMS_AT = SERVICE_HISTOGRAMS_AT + MAX_SERVICES * SERVICE_HISTOGRAMS.length;
-/** Histograms of one worker. */
-export const HISTOGRAM_COUNT = ENDPOINT_HISTOGRAMS_AT + MAX_ENDPOINTS * ENDPOINT_HISTOGRAMS.length;
+const ENDPOINT_HISTOGRAMS_AT = SERVICE_HISTOGRAMS_AT + MAX_SERVICE_SERIES * SERVICE_HISTOGRAMS.length;
+const MAX_HISTOGRAMS = ENDPOINT_HISTOGRAMS_AT + MAX_ENDPOINT_SERIES * ENDPOINT_HISTOGRAMS.length;
 
-/** Float64 values of one worker. */
-export const VALUES_LENGTH = SUMS_AT + HISTOGRAM_COUNT;
+// Endpoints come last, in the values and among the histograms: the memory ends after as many series as are configured.
+const LISTENERS_AT = W.SIZE;
+const SERVICES_AT = LISTENERS_AT + MAX_LISTENERS * L.SIZE;
+/** Sums of the recorded values, one per histogram, in the histograms' order. */
+export const SUMS_AT = SERVICES_AT + MAX_SERVICE_SERIES * S.SIZE;
+const ENDPOINTS_AT = SUMS_AT + MAX_HISTOGRAMS;
+
+/** Float64 values of a worker with so many series of endpoints. */
+export const valuesLength = (endpointSeries: number): number => ENDPOINTS_AT + endpointSeries * E.SIZE;
+/** Histograms of a worker with so many series of endpoints. */
+export const histogramCount = (endpointSeries: number): number =>
+  ENDPOINT_HISTOGRAMS_AT + endpointSeries * ENDPOINT_HISTOGRAMS.length;
 
 /** First value of H of a role: 0 for the side towards clients (server), 1 towards endpoints (client). */
 export const h2Base = (role: number): number => W.HTTP2 + role * H.SIZE;
 /** First value of listener `slot`. */
 export const listenerBase = (slot: number): number => LISTENERS_AT + slot * L.SIZE;
-/** First value of service `slot`. */
+/** First value of the service series `slot`. */
 export const serviceBase = (slot: number): number => SERVICES_AT + slot * S.SIZE;
-/** First value of endpoint `slot`. */
+/** First value of the endpoint series `slot`. */
 export const endpointBase = (slot: number): number => ENDPOINTS_AT + slot * E.SIZE;
 
 /** Number of the worker's histogram `index` (into WORKER_HISTOGRAMS), for `WorkerMetrics.record`. */
@@ -325,9 +349,9 @@ export const workerHistogram = (index: number): number => index;
 /** Number of histogram `index` (into LISTENER_HISTOGRAMS) of listener `slot`. */
 export const listenerHistogram = (slot: number, index: number): number =>
   LISTENER_HISTOGRAMS_AT + slot * LISTENER_HISTOGRAMS.length + index;
-/** Number of histogram `index` (into SERVICE_HISTOGRAMS) of service `slot`. */
+/** Number of histogram `index` (into SERVICE_HISTOGRAMS) of the service series `slot`. */
 export const serviceHistogram = (slot: number, index: number): number =>
   SERVICE_HISTOGRAMS_AT + slot * SERVICE_HISTOGRAMS.length + index;
-/** Number of histogram `index` (into ENDPOINT_HISTOGRAMS) of endpoint `slot`. */
+/** Number of histogram `index` (into ENDPOINT_HISTOGRAMS) of the endpoint series `slot`. */
 export const endpointHistogram = (slot: number, index: number): number =>
   ENDPOINT_HISTOGRAMS_AT + slot * ENDPOINT_HISTOGRAMS.length + index;

@@ -14,6 +14,8 @@ import { collect, SlotGroup } from './group.js';
 import type { HistogramData } from './histogram.js';
 import { HistogramTotal } from './histogram.js';
 import {
+  DEFAULT_ENDPOINTS,
+  DEFAULT_SERVICES,
   E,
   ENDPOINT_HISTOGRAMS,
   endpointBase,
@@ -25,9 +27,7 @@ import {
   LISTENER_HISTOGRAMS,
   listenerBase,
   listenerHistogram,
-  MAX_ENDPOINTS,
   MAX_LISTENERS,
-  MAX_SERVICES,
   S,
   SERVICE_HISTOGRAMS,
   serviceBase,
@@ -100,11 +100,16 @@ export interface Snapshot {
   readonly listeners: readonly Series<ListenerInfo>[];
   readonly services: readonly Series<ServiceInfo>[];
   readonly endpoints: readonly EndpointSeries[];
-  /** Names that found no room in their table and count in the series `overflow`. */
+  /** Times that a name found no room in its table and went to the series `overflow`. */
   readonly overflows: number;
+  /** What is there now without a series of its own. */
+  readonly homeless: { readonly listener: number; readonly service: number; readonly endpoint: number };
 }
 
 export interface MetricsReaderOptions {
+  /** Services and endpoints that get a series of their own. */
+  readonly maxServices?: number;
+  readonly maxEndpoints?: number;
   /** Clock, ms. */
   readonly now?: () => number;
   /** How long the series of what is gone are kept, ms. */
@@ -127,6 +132,8 @@ const WORKER_GAUGES = [
 
 /** The name of slot 0 in each table. */
 export const OVERFLOW = 'overflow';
+/** The name of the service whose connections go where their clients were going, and of all its endpoints together. */
+export const ORIGINAL_DESTINATION = 'original-destination';
 
 export class MetricsReader {
   readonly #workers = new Map<number, WorkerRecord>();
@@ -134,11 +141,19 @@ export class MetricsReader {
   readonly #listeners: SlotGroup<ListenerInfo>;
   readonly #services: SlotGroup<ServiceInfo>;
   readonly #endpoints: SlotGroup<EndpointInfo>;
+  /** Series of endpoints that a worker's memory must have room for. */
+  readonly endpointSeries: number;
+  readonly #original: { readonly service: number; readonly endpoint: number };
 
   constructor(options: MetricsReaderOptions = {}) {
+    const services = (options.maxServices ?? DEFAULT_SERVICES) + 1;
+    const endpoints = (options.maxEndpoints ?? DEFAULT_ENDPOINTS) + 1;
+    this.#original = { service: services, endpoint: endpoints };
+    this.endpointSeries = endpoints + 1;
     this.#listeners = new SlotGroup(
       {
         capacity: MAX_LISTENERS,
+        extra: 0,
         size: L.SIZE,
         gauges: gaugesOf(L, LISTENER_FIELDS),
         busy: [L.OPEN],
@@ -152,7 +167,8 @@ export class MetricsReader {
     );
     this.#services = new SlotGroup(
       {
-        capacity: MAX_SERVICES,
+        capacity: services,
+        extra: 1,
         size: S.SIZE,
         gauges: gaugesOf(S, SERVICE_FIELDS),
         busy: [S.IN_FLIGHT],
@@ -166,7 +182,8 @@ export class MetricsReader {
     );
     this.#endpoints = new SlotGroup(
       {
-        capacity: MAX_ENDPOINTS,
+        capacity: endpoints,
+        extra: 1,
         size: E.SIZE,
         gauges: gaugesOf(E, ENDPOINT_FIELDS),
         busy: [E.OPEN, E.IN_FLIGHT, E.POOL_IDLE],
@@ -203,6 +220,18 @@ export class MetricsReader {
 
   setEndpoint(slot: number, info: EndpointInfo): void {
     this.#endpoints.name(slot, info);
+  }
+
+  /** Names the series of what goes to its original destination: one of services, one of endpoints, beside those that the tables give out. */
+  originalDestination(): { readonly service: number; readonly endpoint: number } {
+    this.#services.name(this.#original.service, { name: ORIGINAL_DESTINATION });
+    this.#endpoints.name(this.#original.endpoint, { service: ORIGINAL_DESTINATION, address: ORIGINAL_DESTINATION });
+    return this.#original;
+  }
+
+  /** Whether no worker has a request in flight that counts in this series of a service. */
+  isServiceQuiet(series: number): boolean {
+    return this.#services.isQuiet(series);
   }
 
   /** Starts to read a worker's memory. A worker with the id of one that was removed continues its series. */
@@ -254,6 +283,11 @@ export class MetricsReader {
       services: seriesOf(this.#services),
       endpoints: seriesOf(this.#endpoints).map((series) => this.#endpointSeries(series)),
       overflows: this.listeners.overflows + this.services.overflows + this.endpoints.overflows,
+      homeless: {
+        listener: this.listeners.homeless,
+        service: this.services.homeless,
+        endpoint: this.endpoints.homeless,
+      },
     };
   }
 
@@ -291,7 +325,7 @@ function seriesOf<Info>(group: SlotGroup<Info>): Series<Info>[] {
     const values = group.sum(slot);
     const histograms = group.histograms(slot);
     const touched = values.some((value) => value !== 0) || histograms.some((data) => data !== null);
-    return { slot, info, held: slot !== 0 && !group.table.isReleased(slot), touched, values, histograms };
+    return { slot, info, held: group.isHeld(slot), touched, values, histograms };
   });
 }
 

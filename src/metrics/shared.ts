@@ -1,19 +1,20 @@
 // A worker's memory and the recorder that writes it. The recorder runs per request: integers only, nothing allocated.
-import { HISTOGRAM, HISTOGRAM_COUNT, HISTOGRAM_SLOTS, SUMS_AT, VALUES_LENGTH } from './layout.js';
+import { DEFAULT_ENDPOINTS, HISTOGRAM, HISTOGRAM_SLOTS, histogramCount, SUMS_AT, valuesLength } from './layout.js';
 
 /** What a worker is handed: plain and cloneable, so that it can travel in a message. */
 export interface WorkerMemory {
-  /** VALUES_LENGTH Float64. */
+  /** Float64 in the order of layout.ts. */
   readonly values: SharedArrayBuffer;
-  /** HISTOGRAM_COUNT histograms of HISTOGRAM_SLOTS Uint32. */
+  /** Histograms of HISTOGRAM_SLOTS Uint32 each. */
   readonly histograms: SharedArrayBuffer;
 }
 
-/** Zeroed memory for one worker: 17 MB of address space, of which the kernel backs only the pages that are touched. */
-export function allocateWorkerMemory(): WorkerMemory {
+/** Zeroed memory for one worker: 30 MB of address space by default, of which the kernel backs only the pages that are touched. */
+export function allocateWorkerMemory(endpointSeries = DEFAULT_ENDPOINTS + 2): WorkerMemory {
+  const histograms = histogramCount(endpointSeries);
   return {
-    values: new SharedArrayBuffer(VALUES_LENGTH * Float64Array.BYTES_PER_ELEMENT),
-    histograms: new SharedArrayBuffer(HISTOGRAM_COUNT * HISTOGRAM_SLOTS * Uint32Array.BYTES_PER_ELEMENT),
+    values: new SharedArrayBuffer(valuesLength(endpointSeries) * Float64Array.BYTES_PER_ELEMENT),
+    histograms: new SharedArrayBuffer(histograms * HISTOGRAM_SLOTS * Uint32Array.BYTES_PER_ELEMENT),
   };
 }
 

@@ -1,9 +1,9 @@
-// Which key holds which slot of a bounded table. Slot 0 is the overflow series: it takes every key that finds no room.
+// Which key holds which slot of a bounded table. Slot 0 stands for all keys that find no room: among series, the overflow.
 
 export interface SlotTableOptions {
   /** Clock, ms. */
   readonly now?: () => number;
-  /** How long the series of a released key is kept, ms. */
+  /** How long a released key keeps its slot, ms. */
   readonly retainMs?: number;
   /** How long after its release a slot may be taken for another key if the table is full, ms. */
   readonly reuseMs?: number;
@@ -17,17 +17,20 @@ export interface SlotTableOptions {
 export const DEFAULT_RETAIN_MS = 600_000;
 const DEFAULT_REUSE_MS = 10_000;
 
-interface Holder {
-  readonly slot: number;
-  /** When it was released, ms; -1 while held. */
-  releasedAt: number;
+interface Released {
+  readonly key: string;
+  /** When, ms. */
+  readonly at: number;
 }
 
 export class SlotTable {
   /** Acquisitions that got slot 0. */
   overflows = 0;
-  readonly #holders = new Map<string, Holder>();
-  readonly #released = new Set<number>();
+  readonly #slots = new Map<string, number>();
+  /** Slots whose keys were let go, those released first in front: only these are looked through, never all of the table. */
+  readonly #released = new Map<number, Released>();
+  /** Keys that found no room and were not released since. */
+  readonly #homeless = new Set<string>();
   readonly #free: number[] = [];
   readonly #capacity: number;
   readonly #options: Required<SlotTableOptions>;
@@ -45,42 +48,57 @@ export class SlotTable {
     };
   }
 
-  /** The key's slot; 0 if the table is full. A key that is held, or whose series is still kept, gets the slot it had. */
-  acquire(key: string): number {
-    let holder = this.#holders.get(key);
-    if (holder === undefined) {
-      const slot = this.#takeFree() || this.#evict();
-      if (slot === 0) {
-        this.overflows++;
-        return 0;
-      }
-      holder = { slot, releasedAt: -1 };
-      this.#holders.set(key, holder);
-    }
-    holder.releasedAt = -1;
-    this.#released.delete(holder.slot);
-    return holder.slot;
+  /** Keys that are held but have no slot of their own. */
+  get homeless(): number {
+    return this.#homeless.size;
   }
 
-  /** Lets the key go. Its series stays for `retainMs` and as long as its slot is not quiet. */
+  /** The key's slot; 0 if the table is full. A key that is held, or whose slot is still kept for it, gets the slot it had. */
+  acquire(key: string): number {
+    const kept = this.#slots.get(key);
+    if (kept !== undefined) {
+      this.#released.delete(kept);
+      return kept;
+    }
+    const slot = this.#takeFree() || this.#evict();
+    if (slot === 0) {
+      return this.decline(key);
+    }
+    this.#homeless.delete(key);
+    this.#slots.set(key, slot);
+    return slot;
+  }
+
+  /** Gives the key no slot of its own, until it is released: 0. */
+  decline(key: string): number {
+    this.overflows++;
+    this.#homeless.add(key);
+    return 0;
+  }
+
+  /** The slot that the key holds, or that is kept for it; 0 if there is none. */
+  find(key: string): number {
+    return this.#slots.get(key) ?? 0;
+  }
+
+  /** Lets the key go. Its slot stays its own for `retainMs` and as long as it is not quiet. */
   release(key: string): void {
-    const holder = this.#holders.get(key);
-    if (holder === undefined || holder.releasedAt >= 0) return;
-    holder.releasedAt = this.#options.now();
-    this.#released.add(holder.slot);
+    this.#homeless.delete(key);
+    const slot = this.#slots.get(key);
+    if (slot === undefined || this.#released.has(slot)) return;
+    this.#released.set(slot, { key, at: this.#options.now() });
   }
 
   /** Frees the slots whose time is over. */
   sweep(): void {
     const before = this.#options.now() - this.#options.retainMs;
-    for (const [key, holder] of this.#holders) {
-      if (holder.releasedAt >= 0 && holder.releasedAt <= before && this.#options.isQuiet(holder.slot)) {
-        this.#free.push(this.#drop(key, holder));
-      }
+    for (const [slot, { key, at }] of this.#released) {
+      if (at > before) return;
+      if (this.#options.isQuiet(slot)) this.#free.push(this.#drop(key, slot));
     }
   }
 
-  /** Whether the key of `slot` was released and only its series is kept. */
+  /** Whether the key of `slot` was released and the slot is only kept for it. */
   isReleased(slot: number): boolean {
     return this.#released.has(slot);
   }
@@ -89,22 +107,20 @@ export class SlotTable {
     return this.#free.pop() ?? (this.#next < this.#capacity ? this.#next++ : 0);
   }
 
-  /** Takes the slot of the key that was released the longest ago; 0 if there is none to take. */
+  /** Takes the slot that was released the longest ago; 0 if there is none to take. */
   #evict(): number {
     const before = this.#options.now() - this.#options.reuseMs;
-    let oldest: [string, Holder] | undefined;
-    for (const entry of this.#holders) {
-      const { releasedAt, slot } = entry[1];
-      if (releasedAt < 0 || releasedAt > before || !this.#options.isQuiet(slot)) continue;
-      if (oldest === undefined || releasedAt < oldest[1].releasedAt) oldest = entry;
+    for (const [slot, { key, at }] of this.#released) {
+      if (at > before) return 0;
+      if (this.#options.isQuiet(slot)) return this.#drop(key, slot);
     }
-    return oldest === undefined ? 0 : this.#drop(...oldest);
+    return 0;
   }
 
-  #drop(key: string, holder: Holder): number {
-    this.#holders.delete(key);
-    this.#released.delete(holder.slot);
-    this.#options.clear(holder.slot);
-    return holder.slot;
+  #drop(key: string, slot: number): number {
+    this.#slots.delete(key);
+    this.#released.delete(slot);
+    this.#options.clear(slot);
+    return slot;
   }
 }

@@ -21,7 +21,7 @@ export interface Explanation {
 
 /** What only a running proxy knows. */
 export interface Live {
-  /** Whether a server behind the listener has spoken first lately. */
+  /** Whether the server that a connection through this listener would reach has spoken first lately. */
   learned?(listener: string): boolean;
   /** Addresses a service resolves to now. */
   endpoints?(service: string): readonly string[];
@@ -198,10 +198,10 @@ function detection(config: Config, way: Way, steps: string[], live: Live): Expla
   const opaque = services === null ? null : services.opaque;
   const refused = services !== null && opaque === null;
   const dialled = opaque === null ? destination : `an endpoint of service ${opaque}`;
-  const learned = opaque !== null && learnTtlMs > 0 && (live.learned?.(listener.name) ?? false);
+  const learned = !refused && learnTtlMs > 0 && (live.learned?.(listener.name) ?? false);
   if (learned) {
     steps.push(
-      `Its server has spoken first within the last ${duration(learnTtlMs)}, so service ${opaque} is dialled at once; ` +
+      `Its server has spoken first within the last ${duration(learnTtlMs)}, so ${opaque === null ? destination : `service ${opaque}`} is dialled at once; ` +
         'if the server speaks first again, the connection is opaque (reason learned).',
     );
   } else if (delayMs === null) {

@@ -11,7 +11,7 @@ import type { Connection } from '../http2/connection.js';
 import { ERROR } from '../http2/frame.js';
 import { PEER, STREAM } from '../http2/streams.js';
 import { SOCKET } from '../io/sockets.js';
-import { E, endpointBase, LIMITS, W } from '../metrics/layout.js';
+import { E, LIMITS, W } from '../metrics/layout.js';
 import { asksForWebSocket, RequestBridge } from '../translate/request.js';
 import { listTrailers } from '../translate/trailers.js';
 import { BridgeResponses } from './bridge-response.js';
@@ -312,7 +312,7 @@ export class FromHttp1 {
       context.balancer.abandon(endpoint);
       return http2.lifecycle.pick(slot, upstream, endpoint, kept, true);
     }
-    const base = endpointBase(endpoint);
+    const base = this.http2.context.endpoints.base[endpoint];
     context.values[base + E.REQUESTS]++;
     context.values[base + E.IN_FLIGHT]++;
     return connection;

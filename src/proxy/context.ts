@@ -10,14 +10,18 @@ import type { Slab } from '../io/slab.js';
 import type { Sockets } from '../io/sockets.js';
 import type { Splicer } from '../io/splice.js';
 import type { Wheel } from '../io/wheel.js';
-import { E, endpointBase, MAX_ENDPOINTS, MAX_LISTENERS, MAX_SERVICES, serviceBase, W } from '../metrics/layout.js';
+import { E, endpointBase, serviceBase, W } from '../metrics/layout.js';
 import { WorkerMetrics } from '../metrics/shared.js';
+import { Destinations } from './accept/destinations.js';
+import { ENDPOINT_SLOTS, LOCAL_DESTINATIONS, MAX_ENDPOINTS, MAX_SERVICES, SERVICE_SLOTS } from './capacity.js';
 import { Connections } from './connect/connections.js';
 import { AccessLog } from './exchange/access-log.js';
-import type { EndpointSnapshot, ListenerSnapshot, ServiceSnapshot, Snapshot, WorkerTask } from './snapshot.js';
+import type { EndpointSnapshot, PassthroughSnapshot, ServiceSettings, Snapshot, WorkerTask } from './snapshot.js';
 
 const SOCKADDR_BYTES = 32;
 const HOST_BYTES = 64;
+/** What the context takes of the slab's fixed region. */
+export const CONTEXT_BYTES = ENDPOINT_SLOTS * SOCKADDR_BYTES + SERVICE_SLOTS * HOST_BYTES + 64;
 
 /** What the endpoints of a service speak: `ServiceTable.protocol`. AUTO is learned for each endpoint. */
 export const PROTOCOL = { AUTO: 0, HTTP1: 1, HTTP2: 2, OPAQUE: 3 } as const;
@@ -28,56 +32,46 @@ const PROTOCOL_OF: Readonly<Record<ServiceProtocol, number>> = {
   opaque: PROTOCOL.OPAQUE,
 };
 
-/** Settings of a service as the data path reads them. */
+/** Settings of a service as the data path reads them. A slot means nothing before it is configured. */
 export class ServiceTable {
-  readonly connectTimeoutMs = new Float64Array(MAX_SERVICES);
-  readonly responseTimeoutMs = new Float64Array(MAX_SERVICES);
-  readonly poolIdleMs = new Float64Array(MAX_SERVICES);
-  readonly maxIdle = new Int32Array(MAX_SERVICES);
-  readonly maxConnections = new Int32Array(MAX_SERVICES);
+  readonly connectTimeoutMs = new Float64Array(SERVICE_SLOTS);
+  readonly responseTimeoutMs = new Float64Array(SERVICE_SLOTS);
+  readonly poolIdleMs = new Float64Array(SERVICE_SLOTS);
+  readonly maxIdle = new Int32Array(SERVICE_SLOTS);
+  readonly maxConnections = new Int32Array(SERVICE_SLOTS);
   /** Of HTTP/2 connections to one endpoint: streams on each, age (0 is none), kept beyond need, at most. */
-  readonly poolMaxStreams = new Int32Array(MAX_SERVICES);
-  readonly poolMaxAgeMs = new Int32Array(MAX_SERVICES);
-  readonly poolSpares = new Int32Array(MAX_SERVICES);
-  readonly http2Connections = new Int32Array(MAX_SERVICES);
+  readonly poolMaxStreams = new Int32Array(SERVICE_SLOTS);
+  readonly poolMaxAgeMs = new Int32Array(SERVICE_SLOTS);
+  readonly poolSpares = new Int32Array(SERVICE_SLOTS);
+  readonly http2Connections = new Int32Array(SERVICE_SLOTS);
   /** Bytes of a request kept for sending it again. */
-  readonly replayBytes = new Int32Array(MAX_SERVICES);
-  readonly keepAliveMs = new Int32Array(MAX_SERVICES);
-  readonly userTimeoutMs = new Int32Array(MAX_SERVICES);
+  readonly replayBytes = new Int32Array(SERVICE_SLOTS);
+  readonly keepAliveMs = new Int32Array(SERVICE_SLOTS);
+  readonly userTimeoutMs = new Int32Array(SERVICE_SLOTS);
   /** The service's name in the slab: the Host of requests that came without one. */
-  readonly hostAt = new Int32Array(MAX_SERVICES);
-  readonly hostLength = new Int32Array(MAX_SERVICES);
+  readonly hostAt = new Int32Array(SERVICE_SLOTS);
+  readonly hostLength = new Int32Array(SERVICE_SLOTS);
   /** 1: the endpoints don't speak HTTP, so that HTTP is relayed to them as it is. */
-  readonly opaque = new Uint8Array(MAX_SERVICES);
+  readonly opaque = new Uint8Array(SERVICE_SLOTS);
   /** One of PROTOCOL. */
-  readonly protocol = new Uint8Array(MAX_SERVICES);
+  readonly protocol = new Uint8Array(SERVICE_SLOTS);
   /** Slot of the service's series in the metrics, and first value of its block there. Several may share the overflow series. */
-  readonly series = new Int32Array(MAX_SERVICES);
-  readonly base = new Int32Array(MAX_SERVICES);
+  readonly series = new Int32Array(SERVICE_SLOTS);
+  readonly base = new Int32Array(SERVICE_SLOTS);
 }
 
-/** Where an endpoint is. */
+/** Where an endpoint is. A slot means nothing before it is one of a service's. */
 export class EndpointTable {
-  readonly service = new Int16Array(MAX_ENDPOINTS).fill(-1);
-  readonly family = new Uint8Array(MAX_ENDPOINTS);
-  readonly addressAt = new Int32Array(MAX_ENDPOINTS);
-  readonly addressLength = new Int32Array(MAX_ENDPOINTS);
-  readonly address: string[] = new Array<string>(MAX_ENDPOINTS).fill('');
+  readonly service = new Int32Array(ENDPOINT_SLOTS).fill(-1);
+  readonly family = new Uint8Array(ENDPOINT_SLOTS);
+  readonly addressAt = new Int32Array(ENDPOINT_SLOTS);
+  readonly addressLength = new Int32Array(ENDPOINT_SLOTS);
+  readonly address: string[] = new Array<string>(ENDPOINT_SLOTS).fill('');
   /** PROTOCOL that it has been seen to speak; AUTO while that is not known. */
-  readonly protocol = new Uint8Array(MAX_ENDPOINTS);
+  readonly protocol = new Uint8Array(ENDPOINT_SLOTS);
   /** Slot of the endpoint's series in the metrics, and first value of its block there. Several may share the overflow series. */
-  readonly series = new Int32Array(MAX_ENDPOINTS);
-  readonly base = new Int32Array(MAX_ENDPOINTS);
-}
-
-export class ListenerTable {
-  readonly mode = new Uint8Array(MAX_LISTENERS);
-  readonly reason = new Uint8Array(MAX_LISTENERS);
-  /** Service slot of verdict v on listener l at l * 4 + v. */
-  readonly service = new Int16Array(MAX_LISTENERS * 4).fill(-1);
-  readonly raceMs = new Float64Array(MAX_LISTENERS);
-  readonly timeoutMs = new Float64Array(MAX_LISTENERS);
-  readonly learnTtlMs = new Float64Array(MAX_LISTENERS);
+  readonly series = new Int32Array(ENDPOINT_SLOTS);
+  readonly base = new Int32Array(ENDPOINT_SLOTS);
 }
 
 export class Context {
@@ -101,11 +95,14 @@ export class Context {
   readonly workers: number;
   readonly services = new ServiceTable();
   readonly endpoints = new EndpointTable();
-  readonly listeners = new ListenerTable();
+  readonly destinations: Destinations;
   limits: LimitsConfig;
   /** Answer `Connection: close` and end what is idle. */
   draining = false;
   access = false;
+  /** Where in the slab the addresses of all endpoints and the names of all services are. */
+  private readonly addresses: number;
+  private readonly hosts: number;
 
   constructor(task: WorkerTask, native: Native, reactor: Reactor) {
     this.reactor = reactor;
@@ -117,33 +114,25 @@ export class Context {
     this.splicer = reactor.splicer;
     this.metrics = new WorkerMetrics(task.memory);
     this.values = this.metrics.values;
-    this.balancer = new Balancer(MAX_SERVICES, MAX_ENDPOINTS, task.id + 1 + ((Date.now() & 0xffffff) << 6));
-    this.budget = new RetryBudget(MAX_SERVICES);
+    const seed = task.id + 1 + ((Date.now() & 0xffffff) << 6);
+    this.balancer = new Balancer(SERVICE_SLOTS, ENDPOINT_SLOTS, seed, task.load);
+    this.budget = new RetryBudget(SERVICE_SLOTS);
     this.learned = new Learned(task.learned);
     this.board = new Int32Array(task.board);
     this.workerId = task.id;
     this.workers = task.workers;
     this.limits = task.snapshot.limits;
     this.inbox = new Inbox(this.slab, this.sockets.capacity);
+    this.destinations = new Destinations(this.sockets.capacity);
     this.connections = new Connections(this);
     this.accessLog = new AccessLog(this);
-    const cells = this.slab.fixed(MAX_ENDPOINTS * SOCKADDR_BYTES);
-    const names = this.slab.fixed(MAX_SERVICES * HOST_BYTES);
-    for (let i = 0; i < MAX_SERVICES; i++) {
-      this.services.hostAt[i] = names + i * HOST_BYTES;
-      this.services.series[i] = i;
-      this.services.base[i] = serviceBase(i);
-    }
-    for (let i = 0; i < MAX_ENDPOINTS; i++) {
-      this.endpoints.addressAt[i] = cells + i * SOCKADDR_BYTES;
-      this.endpoints.series[i] = i;
-      this.endpoints.base[i] = endpointBase(i);
-    }
+    this.addresses = this.slab.fixed(ENDPOINT_SLOTS * SOCKADDR_BYTES);
+    this.hosts = this.slab.fixed(SERVICE_SLOTS * HOST_BYTES);
   }
 
   /** Service slot for traffic of `client` with this verdict, -1 where it is refused. Asked anew for each request: a reload may have changed it. */
   serviceFor(client: number, verdict: number): number {
-    return this.listeners.service[this.connections.listener[client] * 4 + verdict];
+    return this.destinations.service[this.connections.destination[client] * 4 + verdict];
   }
 
   /** Counts that a limit has fired. */
@@ -154,61 +143,89 @@ export class Context {
   /** The endpoint has been seen to speak `protocol`, or (AUTO) is not known any more. */
   learnProtocol(endpoint: number, protocol: number): void {
     this.endpoints.protocol[endpoint] = protocol;
-    this.values[endpointBase(endpoint) + E.PROTOCOL] = protocol;
+    if (this.hasOwnSeries(endpoint)) this.values[this.endpoints.base[endpoint] + E.PROTOCOL] = protocol;
   }
 
-  /** Takes over new settings. Listening sockets are the acceptor's business. */
+  /** Whether the endpoint shares its series with no other: what is one's state, and no sum, is shown of such a one only. */
+  hasOwnSeries(endpoint: number): boolean {
+    return this.endpoints.series[endpoint] > 0 && endpoint < MAX_ENDPOINTS;
+  }
+
+  /** Takes over new settings. Listening sockets are the acceptor's business, destinations the router's. */
   configure(snapshot: Snapshot): void {
     this.limits = snapshot.limits;
     this.access = snapshot.access;
-    for (const listener of snapshot.listeners) this.configureListener(listener);
-    for (const service of snapshot.services) this.configureService(service);
+    for (const { slot, series, config } of snapshot.services) this.configureService(slot, series, config);
+    if (snapshot.passthrough !== null) this.configurePassthrough(snapshot.passthrough);
   }
 
-  /** Replaces the endpoints of a service; returns those that are gone. */
+  /** Replaces the endpoints of a service; returns those that are gone. Looks at the endpoints of this service only. */
   setEndpoints(service: number, endpoints: readonly EndpointSnapshot[]): number[] {
     const table = this.endpoints;
-    const now = this.reactor.clockMs();
-    const slots = endpoints.map((endpoint) => endpoint.slot);
-    const gone: number[] = [];
-    for (let slot = 0; slot < MAX_ENDPOINTS; slot++) {
-      if (table.service[slot] === service && !slots.includes(slot)) {
-        gone.push(slot);
-        table.service[slot] = -1;
-      }
-    }
-    for (const { slot, host, port } of endpoints) {
+    const before = this.balancer.membersOf(service).slice();
+    for (const slot of before) table.service[slot] = -1;
+    for (const { slot, series, host, port } of endpoints) {
       const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-      if (table.address[slot] !== address) {
+      table.series[slot] = series;
+      table.base[slot] = endpointBase(series);
+      if (table.address[slot] !== address || this.balancer.ownerOf(slot) !== service) {
         // The slot belonged to another endpoint before: nothing of its history is true here.
         this.balancer.reset(slot);
         table.address[slot] = address;
         this.learnProtocol(slot, PROTOCOL.AUTO);
         table.family[slot] = host.includes(':') ? 6 : 4;
+        table.addressAt[slot] = this.addresses + slot * SOCKADDR_BYTES;
         table.addressLength[slot] = this.native.sockaddr(host, port, this.bytes, table.addressAt[slot]);
       }
       table.service[slot] = service;
     }
-    this.balancer.setEndpoints(service, slots, now);
-    return gone;
+    const slots = endpoints.map((endpoint) => endpoint.slot);
+    this.balancer.setEndpoints(service, slots, this.reactor.clockMs());
+    return Array.from(before).filter((slot) => table.service[slot] !== service);
   }
 
-  private configureListener(listener: ListenerSnapshot): void {
-    const table = this.listeners;
-    const { slot } = listener;
-    table.mode[slot] = listener.mode;
-    table.reason[slot] = listener.reason;
-    for (let verdict = 0; verdict < 4; verdict++) table.service[slot * 4 + verdict] = listener.services[verdict];
-    table.raceMs[slot] = listener.raceMs;
-    table.timeoutMs[slot] = listener.timeoutMs;
-    table.learnTtlMs[slot] = listener.learnTtlMs;
+  /** Brings the gauges up to date that nobody sets per event: of endpoints on which something has happened lately. */
+  sampleEndpoints(): void {
+    const { balancer, endpoints, values } = this;
+    const { recent } = balancer;
+    const now = this.reactor.clockMs();
+    // Downwards: when one is dropped, the last of those already seen takes its place.
+    for (let i = recent.count - 1; i >= 0; i--) {
+      const endpoint = recent.at(i);
+      if (endpoints.service[endpoint] >= 0 && this.hasOwnSeries(endpoint)) {
+        const base = endpoints.base[endpoint];
+        values[base + E.STATE] = balancer.state(endpoint);
+        values[base + E.EWMA_MS] = balancer.ewma(endpoint, now);
+      }
+      if (balancer.isSettled(endpoint, now)) recent.drop(i);
+    }
   }
 
-  private configureService({ slot, config }: ServiceSnapshot): void {
+  /** The Host of requests to service `slot` that came without one. */
+  setHost(slot: number, host: string): void {
+    const text = Buffer.from(host.slice(0, HOST_BYTES), 'latin1');
+    this.bytes.set(text, this.services.hostAt[slot]);
+    this.services.hostLength[slot] = text.length;
+  }
+
+  /** Settings and series of the slots that the worker gives out by itself. */
+  private configurePassthrough({ service, serviceSeries, endpointSeries }: PassthroughSnapshot): void {
+    const { endpoints } = this;
+    for (let i = 0; i < LOCAL_DESTINATIONS; i++) {
+      this.configureService(MAX_SERVICES + i, serviceSeries, service);
+      const slot = MAX_ENDPOINTS + i;
+      endpoints.series[slot] = endpointSeries;
+      endpoints.base[slot] = endpointBase(endpointSeries);
+      endpoints.addressAt[slot] = this.addresses + slot * SOCKADDR_BYTES;
+    }
+  }
+
+  private configureService(slot: number, series: number, config: ServiceSettings): void {
     const table = this.services;
-    const name = Buffer.from(config.name.replace(/[^A-Za-z0-9._-]/g, '-').slice(0, HOST_BYTES), 'latin1');
-    this.bytes.set(name, table.hostAt[slot]);
-    table.hostLength[slot] = name.length;
+    table.series[slot] = series;
+    table.base[slot] = serviceBase(series);
+    table.hostAt[slot] = this.hosts + slot * HOST_BYTES;
+    this.setHost(slot, config.name.replace(/[^A-Za-z0-9._-]/g, '-'));
     table.connectTimeoutMs[slot] = config.connectTimeoutMs;
     table.responseTimeoutMs[slot] = config.responseTimeoutMs;
     table.poolIdleMs[slot] = config.pool.idleTimeoutMs;

@@ -32,7 +32,7 @@ export class Exchanges {
 
   // By client slot.
   readonly request: Uint8Array;
-  readonly service: Int16Array;
+  readonly service: Int32Array;
   readonly method: Uint8Array;
   /** Minor version of the request. */
   readonly minor: Uint8Array;
@@ -88,7 +88,7 @@ export class Exchanges {
     this.head = new Head(maxHeaders);
     this.bodies = new BodyReader(slots, maxTrailerBytes);
     this.request = new Uint8Array(slots);
-    this.service = new Int16Array(slots);
+    this.service = new Int32Array(slots);
     this.method = new Uint8Array(slots);
     this.minor = new Uint8Array(slots);
     this.keep = new Uint8Array(slots);

@@ -2,11 +2,9 @@
 import {
   E,
   ENDPOINT_HISTOGRAMS,
-  endpointBase,
   endpointHistogram,
   S,
   SERVICE_HISTOGRAMS,
-  serviceBase,
   serviceHistogram,
 } from '../metrics/layout.js';
 import type { Context } from './context.js';
@@ -30,7 +28,7 @@ export class Http1Accounts {
     const { balancer, reactor, values, connections, metrics } = this.context;
     const exchanges = this.exchanges;
     const endpoint = connections.endpoint[upstream];
-    const base = endpointBase(endpoint);
+    const base = this.context.endpoints.base[endpoint];
     const status = exchanges.status[upstream];
     values[base + E.IN_FLIGHT]--;
     this.inFlight--;
@@ -43,8 +41,8 @@ export class Http1Accounts {
     const latency = Math.min(exchanges.latency[upstream] * 1000, MAX_LATENCY_US) | 0;
     values[base + E.STATUS + status - 100]++;
     balancer.finishUs(endpoint, reactor.ms, latency, status >= 500);
-    metrics.record(serviceHistogram(exchanges.service[client], LATENCY_US), latency);
-    metrics.record(endpointHistogram(endpoint, ENDPOINT_LATENCY_US), latency);
+    metrics.record(serviceHistogram(this.context.services.series[exchanges.service[client]], LATENCY_US), latency);
+    metrics.record(endpointHistogram(this.context.endpoints.series[endpoint], ENDPOINT_LATENCY_US), latency);
     if (this.context.access) this.context.accessLog.request(client, endpoint, status, exchanges);
     this.ended(client, false);
   }
@@ -52,9 +50,9 @@ export class Http1Accounts {
   /** Takes an exchange back from `endpoint`, which did nothing wrong. */
   abandon(endpoint: number): void {
     const { balancer, values } = this.context;
-    values[endpointBase(endpoint) + E.IN_FLIGHT]--;
+    values[this.context.endpoints.base[endpoint] + E.IN_FLIGHT]--;
     this.inFlight--;
-    values[endpointBase(endpoint) + E.ABANDONED]++;
+    values[this.context.endpoints.base[endpoint] + E.ABANDONED]++;
     balancer.abandon(endpoint);
   }
 
@@ -64,7 +62,7 @@ export class Http1Accounts {
     const exchanges = this.exchanges;
     if (exchanges.pending[client] === 0) return;
     exchanges.pending[client] = 0;
-    const base = serviceBase(exchanges.service[client]);
+    const base = this.context.services.base[exchanges.service[client]];
     values[base + S.IN_FLIGHT]--;
     if (!unanswered) return;
     values[base + S.UNANSWERED]++;

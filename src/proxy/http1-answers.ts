@@ -3,7 +3,7 @@ import { ERRORS } from '../http1/errors.js';
 import { METHOD } from '../http1/head.js';
 import { writeOwnResponse } from '../http1/write.js';
 import { SOCKET } from '../io/sockets.js';
-import { RESPONSE_REASONS, S, serviceBase, W } from '../metrics/layout.js';
+import { RESPONSE_REASONS, S, W } from '../metrics/layout.js';
 import { CLOSE, KIND } from './connect/connections.js';
 import type { Context } from './context.js';
 import { type Exchanges, REQUEST } from './exchange.js';
@@ -79,7 +79,7 @@ export class OwnAnswers {
       sockets.queue(client, at, end - at, buffer);
     }
     values[W.RESPONSE + own]++;
-    if (service >= 0) values[serviceBase(service) + S.RESPONSE + own]++;
+    if (service >= 0) values[this.context.services.base[service] + S.RESPONSE + own]++;
     if (this.context.access) this.http1.accessLog.request(client, NONE, buffer < 0 ? 503 : status, exchanges);
     this.http1.accounts.ended(client, false);
     this.linger(client, reason);

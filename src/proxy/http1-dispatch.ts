@@ -1,5 +1,5 @@
 // Where a request goes: an endpoint is picked, and a connection found for it.
-import { E, endpointBase, S, serviceBase } from '../metrics/layout.js';
+import { E, S } from '../metrics/layout.js';
 import { CLOSE, KIND } from './connect/connections.js';
 import { DIAL } from './connect/upstreams.js';
 import type { Context } from './context.js';
@@ -26,7 +26,7 @@ export class Dispatcher {
     const endpoint = balancer.pickRequest(service, reactor.ms, NONE);
     if (endpoint >= 0) balancer.begin(endpoint);
     else {
-      values[serviceBase(service) + S.NO_ENDPOINT]++;
+      values[this.context.services.base[service] + S.NO_ENDPOINT]++;
       this.http1.answers.respond(client, 503, WHY.NO_ENDPOINT, null, CLOSE.OK);
     }
     return endpoint;
@@ -72,8 +72,8 @@ export class Dispatcher {
         }
         exchanges.openUpstream(upstream);
       }
-      values[endpointBase(endpoint) + E.REQUESTS]++;
-      values[endpointBase(endpoint) + E.IN_FLIGHT]++;
+      values[this.context.endpoints.base[endpoint] + E.REQUESTS]++;
+      values[this.context.endpoints.base[endpoint] + E.IN_FLIGHT]++;
       this.http1.accounts.inFlight++;
       exchanges.link(upstream);
       this.context.connections.active[upstream] = reactor.now;
@@ -81,7 +81,7 @@ export class Dispatcher {
       this.context.sockets.peer[upstream] = client;
       return upstream;
     }
-    if (why === WHY.NO_ENDPOINT) values[serviceBase(service) + S.NO_ENDPOINT]++;
+    if (why === WHY.NO_ENDPOINT) values[this.context.services.base[service] + S.NO_ENDPOINT]++;
     this.http1.answers.respond(client, 503, why, null, CLOSE.OK);
     return NONE;
   }

@@ -5,7 +5,7 @@ import { ERROR } from '../http1/errors.js';
 import { FRAMING, headEnd, MORE, parseRequest } from '../http1/head.js';
 import { writeRequest } from '../http1/write.js';
 import { SOCKET } from '../io/sockets.js';
-import { L, LIMITS, listenerBase, S, serviceBase } from '../metrics/layout.js';
+import { L, LIMITS, listenerBase, S } from '../metrics/layout.js';
 import { CLOSE } from './connect/connections.js';
 import type { Context } from './context.js';
 import { type Exchanges, FLOW, REQUEST } from './exchange.js';
@@ -170,13 +170,12 @@ export class RequestReader {
 
   /** The head in `exchanges.head` starts an exchange; [at, end) follows it. Returns how far bytes were used, -1 if it was refused. */
   private begin(client: number, bid: number, at: number, end: number): number {
-    const { bytes, slab, sockets, values, connections, listeners, reactor, limits, services, budget, balancer } =
-      this.context;
+    const { bytes, slab, sockets, values, connections, reactor, limits, services, budget, balancer } = this.context;
     const exchanges = this.exchanges;
     const { head } = exchanges;
     const listener = connections.listener[client];
     // Asked anew for each request: a reload may have given the listener another service.
-    const service = listeners.service[listener * 4 + VERDICT.HTTP1];
+    const service = this.context.serviceFor(client, VERDICT.HTTP1);
     exchanges.service[client] = service;
     values[listenerBase(listener) + L.REQUESTS]++;
     exchanges.method[client] = head.method;
@@ -198,8 +197,8 @@ export class RequestReader {
       this.http1.answers.respond(client, 421, WHY.MISDIRECTED, null, CLOSE.PROTOCOL);
       return NONE;
     }
-    values[serviceBase(service) + S.REQUESTS]++;
-    values[serviceBase(service) + S.IN_FLIGHT]++;
+    values[this.context.services.base[service] + S.REQUESTS]++;
+    values[this.context.services.base[service] + S.IN_FLIGHT]++;
     exchanges.pending[client] = 1;
     budget.deposit(service, reactor.ms);
     const endpoint = this.http1.dispatcher.pick(client);

@@ -2,7 +2,7 @@
 // not be dialled.
 import { ERROR, UPSTREAM } from '../http1/errors.js';
 import { SOCKET } from '../io/sockets.js';
-import { LIMITS, S, serviceBase, W } from '../metrics/layout.js';
+import { LIMITS, S, W } from '../metrics/layout.js';
 import { CLOSE } from './connect/connections.js';
 import { type Context, PROTOCOL } from './context.js';
 import { type Exchanges, FLOW } from './exchange.js';
@@ -38,11 +38,11 @@ export class Retries {
     if (!budget.tryWithdraw(service, reactor.ms)) {
       this.context.limited(LIMIT_RETRY_BUDGET);
       values[W.RETRIES_BUDGET]++;
-      values[serviceBase(service) + S.RETRIES_DENIED]++;
+      values[this.context.services.base[service] + S.RETRIES_DENIED]++;
       return false;
     }
     values[W.RETRIES]++;
-    values[serviceBase(service) + S.RETRIES]++;
+    values[this.context.services.base[service] + S.RETRIES]++;
     const endpoint = connections.endpoint[upstream];
     this.http1.accounts.abandon(endpoint);
     this.splitOff(client, upstream);

@@ -2,13 +2,11 @@
 import {
   E,
   ENDPOINT_HISTOGRAMS,
-  endpointBase,
   endpointHistogram,
   GRPC_CODES,
   isGrpcFailure,
   S,
   SERVICE_HISTOGRAMS,
-  serviceBase,
   serviceHistogram,
 } from '../metrics/layout.js';
 import type { Context } from './context.js';
@@ -35,7 +33,7 @@ export class Http2Accounts {
     const { balancer, reactor, values, metrics } = this.context;
     const { exchanges } = this;
     const endpoint = exchanges.endpoint[upstream];
-    const base = endpointBase(endpoint);
+    const base = this.context.endpoints.base[endpoint];
     const status = exchanges.status[upstream];
     this.inFlight--;
     values[base + E.IN_FLIGHT]--;
@@ -48,7 +46,7 @@ export class Http2Accounts {
     let bad = status >= 500;
     if (exchanges.grpc[slot] === 1 && status === 200) {
       const code = exchanges.grpcStatus[upstream];
-      const service = serviceBase(exchanges.service[slot]);
+      const service = this.context.services.base[exchanges.service[slot]];
       if (code >= 0 && code < GRPC_CODES) {
         values[base + E.GRPC_STATUS + code]++;
         values[service + S.GRPC_STATUS + code]++;
@@ -62,8 +60,8 @@ export class Http2Accounts {
       }
     } else values[base + E.STATUS + status - 100]++;
     balancer.finishUs(endpoint, reactor.ms, latency, bad);
-    metrics.record(serviceHistogram(exchanges.service[slot], LATENCY_US), latency);
-    metrics.record(endpointHistogram(endpoint, ENDPOINT_LATENCY_US), latency);
+    metrics.record(serviceHistogram(this.context.services.series[exchanges.service[slot]], LATENCY_US), latency);
+    metrics.record(endpointHistogram(this.context.endpoints.series[endpoint], ENDPOINT_LATENCY_US), latency);
     if (!this.context.access) return;
     const client = exchanges.client[slot];
     if (client >= 0) this.context.accessLog.request(client, endpoint, status, this.http2.http1.exchanges);
@@ -74,7 +72,7 @@ export class Http2Accounts {
   abandon(upstream: number): void {
     const { values, balancer } = this.context;
     const endpoint = this.exchanges.endpoint[upstream];
-    const base = endpointBase(endpoint);
+    const base = this.context.endpoints.base[endpoint];
     values[base + E.IN_FLIGHT]--;
     values[base + E.ABANDONED]++;
     balancer.abandon(endpoint);
@@ -86,7 +84,7 @@ export class Http2Accounts {
     const { exchanges } = this;
     if (exchanges.pending[slot] === 0) return;
     exchanges.pending[slot] = 0;
-    const base = serviceBase(exchanges.service[slot]);
+    const base = this.context.services.base[exchanges.service[slot]];
     values[base + S.IN_FLIGHT]--;
     if (!unanswered) return;
     values[base + S.UNANSWERED]++;

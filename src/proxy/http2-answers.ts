@@ -5,7 +5,7 @@ import { ascii } from '../http/octets.js';
 import { METHOD } from '../http1/head.js';
 import { ERROR } from '../http2/frame.js';
 import { STREAM } from '../http2/streams.js';
-import { RESPONSE_REASONS, S, serviceBase, W } from '../metrics/layout.js';
+import { RESPONSE_REASONS, S, W } from '../metrics/layout.js';
 import { WHY } from './http1-answers.js';
 import type { Http2 } from './http2.js';
 
@@ -81,13 +81,13 @@ export class Http2Answers {
     list.clear();
     list.addConstant(this.status.get(grpc ? 200 : status) ?? 0);
     context.values[W.RESPONSE + why]++;
-    if (service >= 0) context.values[serviceBase(service) + S.RESPONSE + why]++;
+    if (service >= 0) context.values[context.services.base[service] + S.RESPONSE + why]++;
     if (grpc) {
       const grpcCode = grpcStatus(status, why, code);
       list.addConstant(this.grpcType);
       list.addConstant(this.grpcCodes[grpcCode]);
       list.addConstant(this.messages[why]);
-      if (service >= 0) context.values[serviceBase(service) + S.GRPC_STATUS + grpcCode]++;
+      if (service >= 0) context.values[context.services.base[service] + S.GRPC_STATUS + grpcCode]++;
     } else list.addConstant(this.plain);
     list.addConstant(this.reasons[why]);
     const bare = grpc || exchanges.method[slot] === METHOD.HEAD;

@@ -19,7 +19,7 @@ export const WAITING = {
 
 export class StreamExchanges {
   // By the client's stream.
-  readonly service: Int16Array;
+  readonly service: Int32Array;
   readonly method: Uint8Array;
   readonly grpc: Uint8Array;
   /** When the request came, ms. */
@@ -36,7 +36,7 @@ export class StreamExchanges {
   readonly target: (string | undefined)[] = [];
 
   // By the endpoint's stream.
-  readonly endpoint: Int16Array;
+  readonly endpoint: Int32Array;
   readonly status: Uint16Array;
   /** -1 until it came. */
   readonly grpcStatus: Int8Array;
@@ -61,7 +61,7 @@ export class StreamExchanges {
     /** Requests as they came, until they need not be sent again. */
     readonly replay: Chains,
   ) {
-    this.service = new Int16Array(slots);
+    this.service = new Int32Array(slots);
     this.method = new Uint8Array(slots);
     this.grpc = new Uint8Array(slots);
     this.started = new Float64Array(slots);
@@ -69,7 +69,7 @@ export class StreamExchanges {
     this.pending = new Uint8Array(slots);
     this.attempts = new Uint8Array(slots);
     this.client = new Int32Array(slots).fill(NONE);
-    this.endpoint = new Int16Array(slots);
+    this.endpoint = new Int32Array(slots);
     this.status = new Uint16Array(slots);
     this.grpcStatus = new Int8Array(slots);
     this.latencyUs = new Int32Array(slots);

@@ -6,7 +6,7 @@ import { ERROR } from '../http2/frame.js';
 import type { Http2Machine } from '../http2/machine.js';
 import type { Core } from '../http2/shared-state.js';
 import { PEER, STREAM } from '../http2/streams.js';
-import { E, endpointBase, LIMITS, S, serviceBase } from '../metrics/layout.js';
+import { E, LIMITS, S } from '../metrics/layout.js';
 import type { Http2Pool } from './connect/http2-pool.js';
 import { DIAL } from './connect/upstreams.js';
 import type { Context } from './context.js';
@@ -68,12 +68,12 @@ export class Http2Lifecycle {
           continue;
         }
       }
-      values[endpointBase(endpoint) + E.REQUESTS]++;
-      values[endpointBase(endpoint) + E.IN_FLIGHT]++;
+      values[this.context.endpoints.base[endpoint] + E.REQUESTS]++;
+      values[this.context.endpoints.base[endpoint] + E.IN_FLIGHT]++;
       if (bridged && exchanges.waiting[upstream] === WAITING.NO) this.http2.bridge.requests.begin(upstream, listed);
       return connection;
     }
-    if (why === WHY.NO_ENDPOINT) values[serviceBase(service) + S.NO_ENDPOINT]++;
+    if (why === WHY.NO_ENDPOINT) values[this.context.services.base[service] + S.NO_ENDPOINT]++;
     this.accounts.inFlight--;
     this.part(slot, upstream);
     this.http2.answers.respond(slot, 503, why);
@@ -106,7 +106,7 @@ export class Http2Lifecycle {
     }
     sender.openStream(upstream, connection);
     this.http2.timers.used(connection);
-    this.context.values[endpointBase(exchanges.endpoint[upstream]) + E.H2_STREAMS]++;
+    this.context.values[this.context.endpoints.base[exchanges.endpoint[upstream]] + E.H2_STREAMS]++;
     core.streams.active[upstream] = this.context.reactor.now;
     if (exchanges.method[slot] === METHOD.HEAD) core.streams.state[upstream] |= STREAM.BODILESS;
     sender.headers(upstream, core.list, end);
@@ -154,7 +154,7 @@ export class Http2Lifecycle {
     const { values } = this.context;
     const { exchanges } = this;
     if ((streams.state[upstream] & STREAM.OPEN) !== 0) this.machine.sender.close(upstream);
-    if (streams.id[upstream] !== 0) values[endpointBase(exchanges.endpoint[upstream]) + E.H2_STREAMS]--;
+    if (streams.id[upstream] !== 0) values[this.context.endpoints.base[exchanges.endpoint[upstream]] + E.H2_STREAMS]--;
     if (exchanges.socket[upstream] !== NONE) this.http2.bridge.drop(upstream);
     this.pool.unwait(upstream);
     exchanges.forget(upstream);

@@ -6,7 +6,7 @@ import { METHOD } from '../http1/head.js';
 import type { Connection } from '../http2/connection.js';
 import { BLOCK_BYTES } from '../http2/small-buffers.js';
 import { STREAM } from '../http2/streams.js';
-import { E, endpointBase, H, LIMITS, S, serviceBase, W } from '../metrics/layout.js';
+import { E, H, LIMITS, S, W } from '../metrics/layout.js';
 import { WHY } from './http1-answers.js';
 import type { Http2 } from './http2.js';
 
@@ -107,7 +107,7 @@ export class Http2Retries {
     if (exchanges.saved[upstream] === 0 || exchanges.answered[slot] === 1) return false;
     if (exchanges.attempts[slot] >= MAX_ATTEMPTS) return false;
     const service = exchanges.service[slot];
-    const base = serviceBase(service);
+    const base = context.services.base[service];
     if (!budget.tryWithdraw(service, reactor.ms)) {
       context.limited(LIMIT_RETRY_BUDGET);
       values[W.RETRIES_BUDGET]++;
@@ -157,7 +157,7 @@ export class Http2Retries {
     core.memory.restore(at, at + saved, core.list);
     machine.sender.openStream(upstream, connection);
     http2.timers.used(connection);
-    http2.context.values[endpointBase(exchanges.endpoint[upstream]) + E.H2_STREAMS]++;
+    http2.context.values[http2.context.endpoints.base[exchanges.endpoint[upstream]] + E.H2_STREAMS]++;
     streams.active[upstream] = http2.context.reactor.now;
     if (exchanges.method[slot] === METHOD.HEAD) streams.state[upstream] |= STREAM.BODILESS;
     machine.sender.headers(upstream, core.list, whole && body === 0);
@@ -193,7 +193,7 @@ export class Http2Retries {
     const { exchanges, core, context } = http2;
     http2.accounts.abandon(upstream);
     if (core.streams.id[upstream] !== 0) {
-      context.values[endpointBase(exchanges.endpoint[upstream]) + E.H2_STREAMS]--;
+      context.values[context.endpoints.base[exchanges.endpoint[upstream]] + E.H2_STREAMS]--;
       core.streams.id[upstream] = 0;
     }
     // A new stream begins with new windows.

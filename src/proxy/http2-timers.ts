@@ -1,5 +1,6 @@
 // Deadlines of HTTP/2 connections and of the streams on them. A connection has one timer; when it fires all of its streams are
 // looked at, and it is armed for the earliest of what is left.
+import { VERDICT } from '../detect/matcher.js';
 import { type Connection, GOING, READING, ROLE } from '../http2/connection.js';
 import { ERROR } from '../http2/frame.js';
 import { STREAM } from '../http2/streams.js';
@@ -336,8 +337,8 @@ export class Http2Timers {
     let shortest = limits.stallTimeoutMs;
     if (limits.bodyTimeoutMs > 0) shortest = Math.min(shortest, limits.bodyTimeoutMs);
     if (connection.role === ROLE.SERVER) {
-      const { listeners, services, connections } = context;
-      const service = listeners.service[connections.listener[connection.socket] * 4 + 1];
+      const { services } = context;
+      const service = context.serviceFor(connection.socket, VERDICT.HTTP2);
       if (service >= 0) {
         const response = services.responseTimeoutMs[service];
         if (response > 0) shortest = Math.min(shortest, response);

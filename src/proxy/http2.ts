@@ -13,7 +13,7 @@ import { PEER, STREAM } from '../http2/streams.js';
 import { ERRNO } from '../io/abi.js';
 import { HEADER_MEMORY_BYTES } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
-import { L, listenerBase, S, serviceBase } from '../metrics/layout.js';
+import { L, listenerBase, S } from '../metrics/layout.js';
 import { FromHttp1 } from './bridge-from-http1.js';
 import { BridgeToHttp1 } from './bridge-to-http1.js';
 import { CLOSE, KIND } from './connect/connections.js';
@@ -157,10 +157,10 @@ export class Http2 implements Http2Events {
   request(connection: Connection, slot: number, end: boolean): void {
     const { list, streams } = this.core;
     const { facts } = list;
-    const { connections, listeners, values, reactor, budget } = this.context;
+    const { connections, values, reactor, budget } = this.context;
     const { exchanges } = this;
     const listener = connections.listener[connection.socket];
-    const service = listeners.service[listener * 4 + VERDICT.HTTP2];
+    const service = this.context.serviceFor(connection.socket, VERDICT.HTTP2);
     exchanges.openClient(slot, service, facts.method, facts.grpc);
     exchanges.started[slot] = reactor.now;
     values[listenerBase(listener) + L.REQUESTS]++;
@@ -169,7 +169,7 @@ export class Http2 implements Http2Events {
       this.answers.respond(slot, 421, WHY.MISDIRECTED);
       return;
     }
-    const base = serviceBase(service);
+    const base = this.context.services.base[service];
     values[base + S.REQUESTS]++;
     values[base + S.IN_FLIGHT]++;
     if (facts.grpc) values[base + S.GRPC_REQUESTS]++;
@@ -194,9 +194,9 @@ export class Http2 implements Http2Events {
   }
 
   requestTooLarge(connection: Connection, slot: number, _end: boolean): void {
-    const { connections, listeners, reactor } = this.context;
-    const listener = connections.listener[connection.socket];
-    this.exchanges.openClient(slot, listeners.service[listener * 4 + VERDICT.HTTP2], METHOD.GET, false);
+    const { reactor } = this.context;
+    const service = this.context.serviceFor(connection.socket, VERDICT.HTTP2);
+    this.exchanges.openClient(slot, service, METHOD.GET, false);
     this.exchanges.started[slot] = reactor.now;
     this.answers.respond(slot, 431, WHY.HEADER_TOO_LARGE);
   }

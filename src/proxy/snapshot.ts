@@ -27,14 +27,41 @@ export interface ListenerSnapshot {
 
 export interface EndpointSnapshot {
   readonly slot: number;
+  /** Its series in the metrics; 0 where it has none of its own. The same for as long as it has the slot. */
+  readonly series: number;
   readonly host: string;
   readonly port: number;
 }
 
+/** What the data path needs to know of a service. */
+export type ServiceSettings = Pick<
+  ServiceConfig,
+  | 'name'
+  | 'protocol'
+  | 'balance'
+  | 'breaker'
+  | 'pool'
+  | 'retry'
+  | 'connectTimeoutMs'
+  | 'responseTimeoutMs'
+  | 'keepAliveMs'
+  | 'userTimeoutMs'
+>;
+
 export interface ServiceSnapshot {
   readonly slot: number;
-  readonly config: ServiceConfig;
+  /** As of an endpoint. */
+  readonly series: number;
+  readonly config: ServiceSettings;
   readonly endpoints: readonly EndpointSnapshot[];
+}
+
+/** How connections are treated that go where their clients were going, in slots that each worker gives out by itself. */
+export interface PassthroughSnapshot {
+  readonly service: ServiceSettings;
+  /** Series that all of these services, and all of their endpoints, share. */
+  readonly serviceSeries: number;
+  readonly endpointSeries: number;
 }
 
 /** What the main thread says of an address that a client was going to. */
@@ -55,6 +82,8 @@ export interface DestinationSnapshot {
 export interface Snapshot {
   readonly listeners: readonly ListenerSnapshot[];
   readonly services: readonly ServiceSnapshot[];
+  /** null where no listener needs it. */
+  readonly passthrough: PassthroughSnapshot | null;
   readonly limits: LimitsConfig;
   readonly coalesceUs: number;
   readonly access: boolean;
@@ -64,6 +93,8 @@ export interface Snapshot {
   readonly destinationIdleMs: number;
   /** Original ports that are relayed without detection. */
   readonly opaquePorts: readonly number[];
+  /** Original destinations that a worker knows at most; one with open connections is never forgotten. */
+  readonly maxDestinations: number;
 }
 
 /** Int32 cells of the table that all workers share. */
@@ -88,7 +119,10 @@ export interface WorkerTask {
   readonly owner: SharedArrayBuffer;
   readonly board: SharedArrayBuffer;
   readonly learned: SharedArrayBuffer;
-  readonly snapshot: Snapshot;
+  /** An EndpointLoad: what is open on each endpoint, for the main thread. */
+  readonly load: SharedArrayBuffer;
+  /** The worker lets go of what is large in it: the task lives as long as the worker. */
+  snapshot: Snapshot;
 }
 
 export type ToWorker =

@@ -4,6 +4,7 @@ import type { Handlers } from '../io/reactor.js';
 import { L } from '../metrics/layout.js';
 import type { Acceptor } from './accept/acceptor.js';
 import type { Detector } from './accept/detector.js';
+import type { Router } from './accept/router.js';
 import { CLOSE, KIND } from './connect/connections.js';
 import type { Context } from './context.js';
 import type { Http1 } from './http1.js';
@@ -15,6 +16,7 @@ export class SocketEvents implements Handlers {
   constructor(
     private readonly context: Context,
     private readonly acceptor: Acceptor,
+    private readonly router: Router,
     private readonly detector: Detector,
     private readonly http1: Http1,
     private readonly http2: Http2,
@@ -273,6 +275,9 @@ export class SocketEvents implements Handlers {
         break;
       case KIND.RACE:
         this.detector.raceTimer(slot);
+        break;
+      case KIND.ROUTE:
+        this.router.timer(slot);
         break;
       default:
         connections.close(slot, CLOSE.OK);

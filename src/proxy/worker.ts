@@ -1,18 +1,20 @@
 // A worker: the data path, composed.
 //
-//   accept → hand over → policy → detect → { http1 | http2 | opaque } → balance → upstream → relay → account → close
+//   accept → hand over → route → detect → { http1 | http2 | opaque } → balance → upstream → relay → account → close
 //
 // Here its parts are put together, configured, drained and sampled; socket-events.ts has what happens on sockets.
 import { threadId } from 'node:worker_threads';
 import type { Native } from '../io/native.js';
 import { Reactor } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
-import { E, LIMITS, MAX_ENDPOINTS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
+import { LIMITS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
 import { Acceptor } from './accept/acceptor.js';
 import { Detector } from './accept/detector.js';
+import { Passthrough } from './accept/passthrough.js';
+import { Router } from './accept/router.js';
 import { CLOSE, KIND } from './connect/connections.js';
 import { Upstreams } from './connect/upstreams.js';
-import { Context } from './context.js';
+import { CONTEXT_BYTES, Context } from './context.js';
 import type { AccessLog } from './exchange/access-log.js';
 import { Http1 } from './http1.js';
 import { completionsToAwait } from './http2/coalesce.js';
@@ -34,6 +36,8 @@ export class Worker {
   private readonly http1: Http1;
   private readonly http2: Http2;
   private readonly detector: Detector;
+  private readonly passthrough: Passthrough;
+  private readonly router: Router;
   private readonly acceptor: Acceptor;
   private readonly accessLog: AccessLog;
   private readonly events: SocketEvents;
@@ -57,6 +61,7 @@ export class Worker {
       maxPipes: limits.maxPipes,
       owner: task.owner,
       workerId: task.id,
+      fixedBytes: CONTEXT_BYTES,
     });
     this.context = new Context(task, native, this.reactor);
     this.accessLog = this.context.accessLog;
@@ -65,10 +70,17 @@ export class Worker {
     this.http1 = new Http1(this.context, this.upstreams, this.opaque, this.accessLog);
     this.http2 = new Http2(this.context, this.upstreams, this.http1);
     this.detector = new Detector(this.context, this.upstreams, this.opaque, this.http1, this.http2);
+    this.passthrough = new Passthrough(this.context, (gone) => this.endpointGone(gone));
+    this.router = new Router(
+      this.context,
+      this.passthrough,
+      (client) => this.detector.open(client),
+      (message) => this.send(message),
+    );
     this.acceptor = new Acceptor(
       this.context,
       new Int32Array(task.owner),
-      (client) => this.detector.open(client),
+      (client) => this.router.open(client),
       (fd) => {
         this.send({ kind: 'unlistened', fds: [fd] });
         this.finishIfDone();
@@ -77,6 +89,7 @@ export class Worker {
     this.events = new SocketEvents(
       this.context,
       this.acceptor,
+      this.router,
       this.detector,
       this.http1,
       this.http2,
@@ -90,6 +103,7 @@ export class Worker {
   async run(): Promise<void> {
     const { port, board, id } = this.task;
     this.configure(this.snapshot);
+    this.task.snapshot = this.snapshot;
     port.on('message', (message: ToWorker) => this.receive(message));
     const sampler = setInterval(() => this.sample(), SAMPLE_MS);
     const done = new Promise<void>((resolve) => {
@@ -147,7 +161,10 @@ export class Worker {
         this.drain(message.phase);
         break;
       case 'resolved':
+        this.router.resolved(message.id, message.destination);
+        break;
       case 'unresolved':
+        this.router.unresolved();
         break;
       case 'ping':
         this.send({ kind: 'pong', id: message.id });
@@ -158,17 +175,22 @@ export class Worker {
   }
 
   private configure(snapshot: Snapshot): void {
-    this.snapshot = snapshot;
+    // The tables have what is in it: it is not kept twice.
+    this.snapshot = { ...snapshot, listeners: [], services: [] };
     this.context.configure(snapshot);
     for (const { slot, endpoints } of snapshot.services) this.setEndpoints(slot, endpoints);
+    this.passthrough.configured();
+    this.router.configure(snapshot);
     this.acceptor.configure(snapshot.listeners);
   }
 
   private setEndpoints(service: number, endpoints: Parameters<Context['setEndpoints']>[1]): void {
-    for (const gone of this.context.setEndpoints(service, endpoints)) {
-      this.upstreams.closeIdle(gone);
-      this.http2.connections.endpointGone(gone);
-    }
+    for (const gone of this.context.setEndpoints(service, endpoints)) this.endpointGone(gone);
+  }
+
+  private endpointGone(endpoint: number): void {
+    this.upstreams.closeIdle(endpoint);
+    this.http2.connections.endpointGone(endpoint);
   }
 
   private drain(phase: 'hold' | 'stop' | 'force'): void {
@@ -212,8 +234,9 @@ export class Worker {
   }
 
   private sample(): void {
-    const { values, slab, splicer, sockets, balancer, endpoints, reactor } = this.context;
+    const { values, slab, splicer, sockets, reactor } = this.context;
     const now = reactor.clock();
+    this.router.sweep();
     values[W.LOOP_TURNS] = reactor.turns;
     values[W.COMPLETIONS] = reactor.completions;
     values[W.SLAB_BUFFERS] = slab.buffers;
@@ -226,12 +249,7 @@ export class Worker {
     this.turnStarted = now;
     values[W.LOOP_LAG_MAX_US] = lag;
     this.context.metrics.record(this.turnHistogram, lag);
-    for (let endpoint = 1; endpoint < MAX_ENDPOINTS; endpoint++) {
-      if (endpoints.service[endpoint] < 0) continue;
-      const base = this.context.endpoints.base[endpoint];
-      values[base + E.STATE] = balancer.state(endpoint);
-      values[base + E.EWMA_MS] = balancer.ewma(endpoint, reactor.clockMs());
-    }
+    this.context.sampleEndpoints();
   }
 
   private send(message: FromWorker): void {

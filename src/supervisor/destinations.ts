@@ -1,119 +1,143 @@
-// Answers the workers' question where a connection goes whose client was going to an address: to the service that
-// somebody names for that address, or to the address itself.
-import type { Config, ListenerConfig, ServiceConfig } from '../config/model.js';
+// Which service and which endpoint has which slot of the workers' tables, and which series of the metrics. Slots are many and
+// cheap, series few: what comes when these are used up counts in the overflow series for as long as it stays.
+import type { Address } from '../config/model.js';
 import { addressText } from '../discovery/text.js';
-import { REASONS, VERDICTS } from '../metrics/layout.js';
-import { MatchTable } from '../policy/match-table.js';
-import { type Decision, decide, raceTo } from '../policy/policy.js';
-import { type DestinationSnapshot, type FromWorker, MODE, type ToWorker } from '../proxy/snapshot.js';
+import type { MetricsReader } from '../metrics/reader.js';
+import { SlotTable } from '../metrics/slots.js';
+import { MAX_ENDPOINTS, MAX_SERVICES } from '../proxy/capacity.js';
+import type { EndpointSnapshot } from '../proxy/snapshot.js';
 
-export type ResolveRequest = Extract<FromWorker, { kind: 'resolve' }>;
+/** How long what was dropped keeps its slot, ms: it may come back, as names in the DNS do. */
+const RETAIN_MS = 60_000;
 
-/** Somebody who may know what is behind an address. */
-export interface DestinationResolver {
-  /** The service for connections to `host` (numeric) and `port`; null where this one doesn't know. */
-  resolve(host: string, port: number): Promise<ServiceConfig | null>;
+/** A slot, and the series that it keeps for as long as it is held: what is in flight must not end in another series. */
+export interface Place {
+  readonly slot: number;
+  readonly series: number;
 }
 
-export interface DestinationsDeps {
-  readonly logger: { warn(message: string, fields?: Record<string, unknown>): void };
-  /** Asked in order after the `match` of the configuration; the first that knows decides. */
-  readonly resolvers: readonly DestinationResolver[];
-  /** The listener of a slot; undefined once it is gone. */
-  listener(slot: number): ListenerConfig | undefined;
-  serviceSlot(name: string): number;
-  send(worker: number, message: ToWorker): void;
+export interface DestinationsOptions {
+  /** Whether no worker has anything open on this endpoint slot. */
+  isIdle(endpoint: number): boolean;
+  /** Clock, ms. */
+  readonly now?: () => number;
 }
-
-const MODES: Readonly<Record<Decision['protocol'], number>> = {
-  detect: MODE.DETECT,
-  http1: MODE.HTTP1,
-  http2: MODE.HTTP2,
-  opaque: MODE.OPAQUE,
-};
 
 export class Destinations {
-  #config: Config;
-  #matches: MatchTable;
-  /** Counts configurations: an answer from an old one is not given. */
-  #generation = 0;
-  /** Counts the lives of each worker: a new one does not get the answers to the questions of the one before. */
-  readonly #lives: number[] = [];
-  /** Failures of resolvers that are in the log already. */
-  #complaint = '';
+  readonly #reader: MetricsReader;
+  readonly #isIdle: (endpoint: number) => boolean;
+  readonly #services: SlotTable;
+  readonly #endpoints: SlotTable;
+  readonly #serviceSeries = new Int32Array(MAX_SERVICES);
+  readonly #endpointSeries = new Int32Array(MAX_ENDPOINTS);
+  /** Service slot of each endpoint slot that is not free. */
+  readonly #serviceOf = new Int32Array(MAX_ENDPOINTS);
+  /** Endpoint slots of each service slot that are not free. */
+  readonly #endpointCount = new Int32Array(MAX_SERVICES);
 
-  constructor(
-    config: Config,
-    private readonly deps: DestinationsDeps,
-  ) {
-    this.#config = config;
-    this.#matches = new MatchTable(config.services);
-  }
-
-  /** Takes over a new configuration. Workers must be told `unresolved` after it. */
-  configure(config: Config): void {
-    this.#config = config;
-    this.#matches = new MatchTable(config.services);
-    this.#generation++;
-  }
-
-  died(worker: number): void {
-    this.#lives[worker] = this.#life(worker) + 1;
-  }
-
-  /** Answers with a `resolved` message. Never rejects. */
-  async resolve(worker: number, { id, listener, host, port }: ResolveRequest): Promise<void> {
-    const life = this.#life(worker);
-    let generation: number;
-    let service: ServiceConfig | null;
-    do {
-      generation = this.#generation;
-      service = await this.#ask(host, port);
-    } while (generation !== this.#generation);
-    if (life !== this.#life(worker)) return;
-    const config = this.deps.listener(listener);
-    if (config === undefined) return;
-    this.deps.send(worker, { kind: 'resolved', id, destination: this.#destination(config, port, service) });
-  }
-
-  #life(worker: number): number {
-    return this.#lives[worker] ?? 0;
-  }
-
-  async #ask(host: string, port: number): Promise<ServiceConfig | null> {
-    const match = this.#matches.lookup(host, port);
-    if (match !== null) return match.service;
-    for (const resolver of this.deps.resolvers) {
-      try {
-        const service = await resolver.resolve(host, port);
-        if (service !== null) return service;
-      } catch (error) {
-        this.#complain(host, port, error);
-      }
-    }
-    return null;
-  }
-
-  #complain(host: string, port: number, error: unknown): void {
-    const reason = error instanceof Error ? error.message : String(error);
-    if (reason === this.#complaint) return;
-    this.#complaint = reason;
-    this.deps.logger.warn('a destination could not be looked up; its connections go to the address itself', {
-      destination: addressText({ host, port }),
-      reason,
+  constructor(reader: MetricsReader, { isIdle, now = () => performance.now() }: DestinationsOptions) {
+    this.#reader = reader;
+    this.#isIdle = isIdle;
+    this.#endpoints = new SlotTable(MAX_ENDPOINTS, {
+      now,
+      retainMs: RETAIN_MS,
+      isQuiet: isIdle,
+      clear: (slot) => {
+        this.#endpointCount[this.#serviceOf[slot]]--;
+      },
+    });
+    this.#services = new SlotTable(MAX_SERVICES, {
+      now,
+      retainMs: RETAIN_MS,
+      reuseMs: RETAIN_MS,
+      isQuiet: (slot) => this.#isUnused(slot),
     });
   }
 
-  #destination(listener: ListenerConfig, port: number, service: ServiceConfig | null): DestinationSnapshot {
-    const { protocol, reason } = decide(this.#config, listener, { port, service });
-    const slot = service === null ? -1 : this.deps.serviceSlot(service.name);
-    return {
-      mode: MODES[protocol],
-      reason: reason === null ? 0 : REASONS.indexOf(reason),
-      services: service === null ? null : VERDICTS.map(() => slot),
-      raceMs: protocol === 'detect' ? (raceTo(listener, service).delayMs ?? -1) : -1,
-      timeoutMs: listener.detect.timeoutMs,
-      learnTtlMs: listener.detect.learnTtlMs,
-    };
+  /** Frees what nobody uses any more. */
+  sweep(): void {
+    this.#endpoints.sweep();
+    this.#services.sweep();
   }
+
+  /** Gives a service its slot, or lets it keep the one it has. Throws if there is none left. */
+  addService(name: string): Place {
+    const held = this.service(name);
+    if (held !== undefined) return held;
+    const kept = this.#services.find(name);
+    const unused = kept === 0 || this.#isUnused(kept);
+    const slot = this.#services.acquire(name);
+    if (slot === 0) {
+      this.#services.release(name);
+      throw new Error(
+        `there is no room for service ${name}: ${MAX_SERVICES - 1} services are there, those removed within the last ` +
+          `${RETAIN_MS / 1000} s included; try again later, or restart`,
+      );
+    }
+    const series = seriesFor(this.#reader.services, name, unused);
+    this.#reader.setService(series, { name });
+    this.#serviceSeries[slot] = series;
+    return { slot, series };
+  }
+
+  /** The place of a service; undefined if it was not added, or dropped. */
+  service(name: string): Place | undefined {
+    return held(this.#services, this.#serviceSeries, name);
+  }
+
+  /** Lets a service go. The workers have been told before that it has no endpoints any more. */
+  dropService(name: string): void {
+    this.#services.release(name);
+    this.#reader.services.release(name);
+  }
+
+  /** Gives an endpoint of a service its slot, or lets it keep the one it has; undefined if there is none left. */
+  addEndpoint(service: string, { host, port }: Address): EndpointSnapshot | undefined {
+    const address = addressText({ host, port });
+    const key = endpointKey(service, address);
+    const known = held(this.#endpoints, this.#endpointSeries, key);
+    if (known !== undefined) return { ...known, host, port };
+    const kept = this.#endpoints.find(key);
+    const unused = kept === 0 || this.#isIdle(kept);
+    const slot = this.#endpoints.acquire(key);
+    if (slot === 0) {
+      this.#endpoints.release(key);
+      return undefined;
+    }
+    if (kept === 0) this.#join(slot, this.#services.find(service));
+    const series = seriesFor(this.#reader.endpoints, key, unused);
+    this.#reader.setEndpoint(series, { service, address });
+    this.#endpointSeries[slot] = series;
+    return { slot, series, host, port };
+  }
+
+  /** Lets an endpoint go. The workers have been told before. */
+  dropEndpoint(service: string, address: Address): void {
+    const key = endpointKey(service, addressText(address));
+    this.#endpoints.release(key);
+    this.#reader.endpoints.release(key);
+  }
+
+  #join(endpoint: number, service: number): void {
+    this.#serviceOf[endpoint] = service;
+    this.#endpointCount[service]++;
+  }
+
+  /** A request in flight knows its service by the slot: it is on one of its endpoints, and counted in its series. */
+  #isUnused(service: number): boolean {
+    const series = this.#serviceSeries[service];
+    return this.#endpointCount[service] === 0 && (series === 0 || this.#reader.isServiceQuiet(series));
+  }
+}
+
+const endpointKey = (service: string, address: string): string => `${service}|${address}`;
+
+function held(table: SlotTable, series: Int32Array, key: string): Place | undefined {
+  const slot = table.find(key);
+  return slot === 0 || table.isReleased(slot) ? undefined : { slot, series: series[slot] };
+}
+
+/** The series for a key; where something is still open on its slot, the one that this counts in. */
+function seriesFor(table: SlotTable, key: string, unused: boolean): number {
+  return unused || table.find(key) !== 0 ? table.acquire(key) : table.decline(key);
 }

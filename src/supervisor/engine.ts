@@ -3,32 +3,36 @@
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from '../admin/server.js';
+import { defaultService } from '../config/build.js';
 import type { Address, Config, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
-import { destinationKey, Learned } from '../detect/learned.js';
+import { ADDRESS_WORDS, addressKey, destinationKey, Learned } from '../detect/learned.js';
 import { Discovery } from '../discovery/discovery.js';
 import { standardSources } from '../discovery/sources.js';
 import { addressText } from '../discovery/text.js';
 import { native } from '../io/native.js';
 import type { Logger } from '../log/logger.js';
 import { REASONS, VERDICTS } from '../metrics/layout.js';
-import { MetricsReader } from '../metrics/reader.js';
+import { MetricsReader, ORIGINAL_DESTINATION } from '../metrics/reader.js';
 import { type Explanation, explain, type Live } from '../policy/explain.js';
-import { decide, race } from '../policy/policy.js';
+import { decide, race, raceTo } from '../policy/policy.js';
 import {
   type EndpointSnapshot,
   type FromWorker,
   type ListenerSnapshot,
   MODE,
+  type PassthroughSnapshot,
+  type ServiceSettings,
   type Snapshot,
 } from '../proxy/snapshot.js';
 import { Destinations } from './destinations.js';
 import { ListenerSet, listenerKey } from './listeners.js';
+import { OriginalDestinations } from './original-destinations.js';
 import { WorkerPool } from './workers.js';
 
 /** How long a reload waits for the workers to have taken it over, ms. */
 const APPLY_MS = 1000;
 /** Changes of these need a restart: the workers' memory and threads are made for them. */
-const FIXED_KEYS = ['workers', 'io', 'admin'] as const;
+const FIXED_KEYS = ['workers', 'io', 'admin', 'metrics'] as const;
 
 const FIXED_LIMITS = ['slabBytes', 'maxPipes'] as const;
 
@@ -39,16 +43,17 @@ interface DrainOptions {
 export class Engine {
   /** Resolves when everything is closed; code 1 if work had to be cut off. */
   readonly closed: Promise<{ readonly code: number }>;
-  private readonly reader = new MetricsReader();
+  private readonly reader: MetricsReader;
+  private readonly destinations: Destinations;
   private readonly learned: Learned;
   private readonly discovery: Discovery;
   private readonly listeners: ListenerSet;
-  private readonly destinations: Destinations;
+  private readonly originals: OriginalDestinations;
   /** The worker threads. */
   readonly pool: WorkerPool;
   private admin: AdminServer | undefined;
   /** Endpoints of each service, by name, as the discovery gave them last. */
-  private readonly endpoints = new Map<string, EndpointSnapshot[]>();
+  private readonly endpoints = new Map<string, readonly EndpointSnapshot[]>();
   private config: Config;
   private draining = false;
   private ending = false;
@@ -60,6 +65,7 @@ export class Engine {
     private readonly logger: Logger,
   ) {
     this.config = config;
+    this.reader = new MetricsReader(config.metrics);
     this.closed = new Promise((resolve) => {
       this.settle = resolve;
     });
@@ -73,7 +79,7 @@ export class Engine {
           endpoints.map(({ address }) => address),
         ),
     });
-    this.destinations = new Destinations(config, {
+    this.originals = new OriginalDestinations(config, {
       logger,
       resolvers: [],
       listener: (slot) => this.config.listeners.find((listener) => this.listenerSlot(listener) === slot),
@@ -86,9 +92,10 @@ export class Engine {
       message: (worker, message) => this.onMessage(worker, message),
       died: (worker) => {
         this.listeners.abandoned(worker);
-        this.destinations.died(worker);
+        this.originals.died(worker);
       },
     });
+    this.destinations = new Destinations(this.reader, { isIdle: (endpoint) => this.pool.isIdle(endpoint) });
   }
 
   /** Starts everything, or throws with nothing left behind. */
@@ -130,11 +137,14 @@ export class Engine {
       }
     }
     const added = this.listeners.add(config.listeners);
+    const comers = config.services.filter(({ name }) => this.destinations.service(name) === undefined);
     try {
+      this.addServices(comers);
       await this.discovery.update(config.services);
       if (this.draining) throw new Error('the proxy is draining');
     } catch (error) {
       for (const key of added) this.listeners.closeAll(key);
+      for (const { name } of comers) this.destinations.dropService(name);
       throw error;
     }
     const before = this.config;
@@ -144,21 +154,20 @@ export class Engine {
       workers: before.workers,
       io: before.io,
       admin: before.admin,
+      metrics: before.metrics,
       limits: { ...config.limits, slabBytes, maxPipes },
     };
     const keys = new Set(config.listeners.map(listenerKey));
     const gone = this.listeners.retire(keys);
-    this.destinations.configure(config);
+    this.originals.configure(config);
     this.pool.configure();
     this.pool.broadcast({ kind: 'unresolved' });
     await this.pool.applied(APPLY_MS);
     // Slots are released after the workers know: nothing new is counted there.
-    for (const name of gone.map(nameOf)) {
-      if (!config.listeners.some((listener) => listener.name === name)) this.reader.listeners.release(name);
-    }
-    for (const service of before.services) {
-      if (!config.services.some((candidate) => candidate.name === service.name)) this.dropService(service);
-    }
+    const listeners = new Set(config.listeners.map(({ name }) => name));
+    for (const name of gone.map(nameOf)) if (!listeners.has(name)) this.reader.listeners.release(name);
+    const services = new Set(config.services.map(({ name }) => name));
+    for (const { name } of before.services) if (!services.has(name)) this.dropService(name);
   }
 
   /** Ends in order: not ready, hold, no more connections, grace, then whatever is left is cut off. */
@@ -198,7 +207,7 @@ export class Engine {
     const { config, logger } = this;
     native().raiseFileLimit();
     for (const listener of config.listeners) this.listenerSlot(listener);
-    for (const service of config.services) this.serviceSlot(service.name);
+    this.addServices(config.services);
     this.listeners.add(config.listeners);
     await this.discovery.start(config.services);
     if (config.admin !== null) {
@@ -257,54 +266,60 @@ export class Engine {
     const live: Live = {
       learned: (name) => {
         const listener = this.config.listeners.find((candidate) => candidate.name === name);
-        const opaque = listener?.services.opaque ?? null;
-        if (listener === undefined || opaque === null) return false;
-        return this.learned.has(
-          destinationKey(this.listenerSlot(listener), this.serviceSlot(opaque)),
-          Date.now() / 1000,
-        );
+        if (listener === undefined) return false;
+        const key = this.learnKey(listener, host, port);
+        return key !== 0 && this.learned.has(key, Date.now() / 1000);
       },
       endpoints: (service) => (this.endpoints.get(service) ?? []).map(addressText),
     };
     return explain(this.config, host, port, live, through);
   }
 
+  /** Under which workers learn what a connection to an address meets; 0 where the listener refuses opaque traffic. */
+  private learnKey(listener: ListenerConfig, host: string, port: number): number {
+    const slot = this.listenerSlot(listener);
+    if (listener.originalDestination) {
+      const words = new Int32Array(ADDRESS_WORDS);
+      native().sockaddr(host, port, new Uint8Array(words.buffer), 0);
+      return addressKey(slot, words);
+    }
+    const { opaque } = listener.services;
+    return opaque === null ? 0 : destinationKey(slot, this.serviceSlot(opaque));
+  }
+
   private onMessage(worker: number, message: FromWorker): void {
     if (message.kind === 'unlistened') for (const fd of message.fds) this.listeners.released(worker, fd);
-    else if (message.kind === 'resolve') void this.destinations.resolve(worker, message);
+    else if (message.kind === 'resolve') void this.originals.resolve(worker, message);
     else if (message.kind === 'log') this.logger[message.level](message.message, { worker, ...message.fields });
   }
 
   private onEndpoints(service: string, addresses: readonly Address[]): void {
-    const before = this.endpoints.get(service) ?? [];
     const after: EndpointSnapshot[] = [];
-    for (const { host, port } of addresses) {
-      const key = endpointKey(service, { host, port });
-      const slot = this.reader.endpoints.acquire(key);
-      if (slot === 0) {
-        this.logger.error('too many endpoints: this one is not used', {
-          service,
-          endpoint: addressText({ host, port }),
-        });
-        continue;
-      }
-      this.reader.setEndpoint(slot, { service, address: addressText({ host, port }) });
-      after.push({ slot, host, port });
+    for (const address of addresses) {
+      const endpoint = this.destinations.addEndpoint(service, address);
+      if (endpoint !== undefined) after.push(endpoint);
+      else this.logger.error('too many endpoints: this one is not used', { service, endpoint: addressText(address) });
     }
-    this.endpoints.set(service, after);
-    this.pool.broadcast({ kind: 'endpoints', service: this.serviceSlot(service), endpoints: after });
-    for (const { slot, host, port } of before) {
-      if (!after.some((endpoint) => endpoint.slot === slot))
-        this.reader.endpoints.release(endpointKey(service, { host, port }));
-    }
+    this.replaceEndpoints(service, after);
   }
 
-  private dropService(service: ServiceConfig): void {
-    for (const { host, port } of this.endpoints.get(service.name) ?? []) {
-      this.reader.endpoints.release(endpointKey(service.name, { host, port }));
-    }
-    this.endpoints.delete(service.name);
-    this.reader.services.release(service.name);
+  private replaceEndpoints(service: string, after: readonly EndpointSnapshot[]): void {
+    const before = this.endpoints.get(service) ?? [];
+    this.endpoints.set(service, after);
+    this.pool.broadcast({ kind: 'endpoints', service: this.serviceSlot(service), endpoints: after });
+    const kept = new Set(after.map(({ slot }) => slot));
+    for (const endpoint of before) if (!kept.has(endpoint.slot)) this.destinations.dropEndpoint(service, endpoint);
+  }
+
+  private addServices(services: readonly ServiceConfig[]): void {
+    this.destinations.sweep();
+    for (const { name } of services) this.destinations.addService(name);
+  }
+
+  private dropService(name: string): void {
+    this.replaceEndpoints(name, []);
+    this.endpoints.delete(name);
+    this.destinations.dropService(name);
   }
 
   private listenerSlot(listener: ListenerConfig): number {
@@ -314,33 +329,43 @@ export class Engine {
   }
 
   private serviceSlot(name: string): number {
-    const slot = this.reader.services.acquire(name);
-    this.reader.setService(slot, { name });
-    return slot;
+    const place = this.destinations.service(name);
+    if (place === undefined) throw new Error(`service ${name} has no slot`);
+    return place.slot;
   }
 
   private snapshot(worker: number): Snapshot {
     const { config } = this;
+    const listeners = config.listeners.map((listener) => this.listenerSnapshot(listener, worker));
     return {
-      listeners: config.listeners.map((listener) => this.listenerSnapshot(listener, worker)),
-      services: config.services.map((service) => ({
-        slot: this.serviceSlot(service.name),
-        // Where endpoints come from, and who is matched, is not the workers' business: it would be copied to each of them.
-        config: { ...service, endpoints: [], match: [] },
-        endpoints: this.endpoints.get(service.name) ?? [],
-      })),
+      listeners,
+      services: config.services.flatMap((service) => {
+        const place = this.destinations.service(service.name);
+        const endpoints = this.endpoints.get(service.name) ?? [];
+        return place === undefined ? [] : [{ ...place, config: settingsOf(service), endpoints }];
+      }),
+      passthrough: listeners.some(({ originalDestination }) => originalDestination) ? this.passthrough() : null,
       limits: config.limits,
       coalesceUs: config.coalesceUs,
       access: config.log.access,
       resolveTimeoutMs: config.destinations.resolveTimeoutMs,
       destinationIdleMs: config.destinations.idleTimeoutMs,
       opaquePorts: [...config.opaquePorts],
+      maxDestinations: config.destinations.max,
     };
+  }
+
+  private passthrough(): PassthroughSnapshot {
+    const { service, endpoint } = this.reader.originalDestination();
+    const settings = settingsOf(defaultService(ORIGINAL_DESTINATION));
+    return { service: settings, serviceSeries: service, endpointSeries: endpoint };
   }
 
   private listenerSnapshot(listener: ListenerConfig, worker: number): ListenerSnapshot {
     const { config } = this;
     const decision = decide(config, listener);
+    // What holds of connections that go where their clients were going, until it is known better.
+    const { delayMs } = listener.originalDestination ? raceTo(listener, null) : race(config, listener);
     const slot = this.listenerSlot(listener);
     const serviceOf = (name: string | null): number => (name === null ? -1 : this.serviceSlot(name));
     return {
@@ -349,7 +374,7 @@ export class Engine {
       mode: { detect: MODE.DETECT, http1: MODE.HTTP1, http2: MODE.HTTP2, opaque: MODE.OPAQUE }[decision.protocol],
       reason: decision.reason === null ? 0 : REASONS.indexOf(decision.reason),
       services: VERDICTS.map((verdict) => serviceOf(listener.services[verdict])),
-      raceMs: decision.protocol === 'detect' ? (race(config, listener).delayMs ?? -1) : -1,
+      raceMs: decision.protocol === 'detect' || listener.originalDestination ? (delayMs ?? -1) : -1,
       timeoutMs: listener.detect.timeoutMs,
       learnTtlMs: listener.detect.learnTtlMs,
       originalDestination: listener.originalDestination,
@@ -358,7 +383,24 @@ export class Engine {
   }
 }
 
-const endpointKey = (service: string, address: Address): string => `${service}|${addressText(address)}`;
+/** Parts that services have in common stay one object, of which a message carries one copy. */
+function settingsOf(service: ServiceConfig): ServiceSettings {
+  const { name, protocol, balance, breaker, pool, retry } = service;
+  const { connectTimeoutMs, responseTimeoutMs, keepAliveMs, userTimeoutMs } = service;
+  return {
+    name,
+    protocol,
+    balance,
+    breaker,
+    pool,
+    retry,
+    connectTimeoutMs,
+    responseTimeoutMs,
+    keepAliveMs,
+    userTimeoutMs,
+  };
+}
+
 const nameOf = (key: string): string => key.slice(0, key.indexOf('|'));
 
 function packageVersion(): string {

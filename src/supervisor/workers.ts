@@ -3,11 +3,13 @@
 import { fileURLToPath } from 'node:url';
 import { MessageChannel, type MessagePort, type Worker as Thread } from 'node:worker_threads';
 import { Piscina } from 'piscina';
+import { EndpointLoad } from '../balance/load.js';
 import { native } from '../io/native.js';
 import type { Logger } from '../log/logger.js';
-import { CLOSE_REASONS, E, endpointBase, L, listenerBase, MAX_ENDPOINTS, MAX_LISTENERS } from '../metrics/layout.js';
+import { CLOSE_REASONS, E, endpointBase, L, listenerBase, MAX_LISTENERS } from '../metrics/layout.js';
 import type { MetricsReader } from '../metrics/reader.js';
 import { allocateWorkerMemory, type WorkerMemory } from '../metrics/shared.js';
+import { ENDPOINT_SLOTS } from '../proxy/capacity.js';
 import {
   BOARD,
   type FromWorker,
@@ -29,6 +31,7 @@ const MAX_PAUSE_MS = 800;
 interface Live {
   readonly port: MessagePort;
   readonly memory: WorkerMemory;
+  readonly load: EndpointLoad;
   readonly startedAt: number;
   thread: Thread | undefined;
   ready: boolean;
@@ -114,6 +117,11 @@ export class WorkerPool {
     this.live[id]?.port.postMessage(message);
   }
 
+  /** Whether no worker has anything open on this endpoint slot. */
+  isIdle(endpoint: number): boolean {
+    return this.live.every((worker) => worker === undefined || worker.load.isIdle(endpoint));
+  }
+
   /** Sends every worker its snapshot anew. */
   configure(): void {
     for (let id = 0; id < this.count; id++) this.send(id, { kind: 'snapshot', snapshot: this.events.snapshot(id) });
@@ -152,8 +160,16 @@ export class WorkerPool {
 
   private launch(id: number): void {
     const { port1, port2 } = new MessageChannel();
-    const memory = allocateWorkerMemory();
-    const live: Live = { port: port1, memory, startedAt: performance.now(), thread: undefined, ready: false };
+    const memory = allocateWorkerMemory(this.reader.endpointSeries);
+    const load = EndpointLoad.allocate(ENDPOINT_SLOTS);
+    const live: Live = {
+      port: port1,
+      memory,
+      load: new EndpointLoad(load),
+      startedAt: performance.now(),
+      thread: undefined,
+      ready: false,
+    };
     this.live[id] = live;
     this.reader.addWorker(id, memory);
     if (this.phase !== undefined) port1.postMessage(this.phase);
@@ -167,6 +183,7 @@ export class WorkerPool {
       owner: this.owner,
       board: this.board,
       learned: this.learned,
+      load,
       snapshot: this.events.snapshot(id),
     };
     this.piscina.run(task, { transferList: [port2] }).then(
@@ -262,7 +279,7 @@ export class WorkerPool {
       values[base + L.CLOSE + CRASHED] += values[base + L.OPEN];
       values[base + L.OPEN] = 0;
     }
-    for (let slot = 0; slot < MAX_ENDPOINTS; slot++) {
+    for (let slot = 0; slot < this.reader.endpointSeries; slot++) {
       const base = endpointBase(slot);
       values[base + E.CLOSE + CRASHED] += values[base + E.OPEN];
       values[base + E.OPEN] = 0;

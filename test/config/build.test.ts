@@ -41,7 +41,7 @@ limits:
     maxContinuations: 0
     maxReplay: 1KiB
   opaque: { idleTimeout: 0, lifetime: 5ms, halfCloseTimeout: 6ms }
-destinations: { resolveTimeout: 31ms, idleTimeout: 32ms }
+destinations: { max: 33, resolveTimeout: 31ms, idleTimeout: 32ms }
 discovery: { maxFileSize: 1KiB, pollInterval: 100ms }
 detect: { timeout: 0, race: 5ms, learnTtl: 0 }
 listeners:
@@ -111,7 +111,7 @@ services:
       },
       opaque: { idleTimeoutMs: 0, lifetimeMs: 5, halfCloseTimeoutMs: 6 },
     },
-    destinations: { resolveTimeoutMs: 31, idleTimeoutMs: 32 },
+    destinations: { max: 33, resolveTimeoutMs: 31, idleTimeoutMs: 32 },
     discovery: { maxFileBytes: 1024, pollMs: 100 },
     listeners: [
       {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { destinationKey, Learned } from '../../src/detect/learned.js';
-import { MAX_LISTENERS, MAX_SERVICES } from '../../src/metrics/layout.js';
+import { MAX_LISTENERS } from '../../src/metrics/layout.js';
+import { SERVICE_SLOTS } from '../../src/proxy/capacity.js';
 import { runs } from '../support/runs.js';
 
 describe('destinations that spoke first', () => {
@@ -50,9 +51,9 @@ describe('destinations that spoke first', () => {
   it('have distinct keys, none of them 0', () => {
     const keys = new Set<number>();
     for (let listener = 0; listener < MAX_LISTENERS; listener++) {
-      for (let service = 0; service < MAX_SERVICES; service++) keys.add(destinationKey(listener, service));
+      for (let service = 0; service < SERVICE_SLOTS; service++) keys.add(destinationKey(listener, service));
     }
-    assert.equal(keys.size, MAX_LISTENERS * MAX_SERVICES);
+    assert.equal(keys.size, MAX_LISTENERS * SERVICE_SLOTS);
     assert.equal(keys.has(0), false);
   });
 

@@ -12,7 +12,6 @@ import {
   h2Base,
   L,
   listenerBase,
-  MAX_ENDPOINTS,
   MAX_LISTENERS,
   W,
   workerHistogram,
@@ -209,5 +208,5 @@ test('what finds no room counts in the overflow series', () => {
   assert.equal(overflows, 1);
   assert.equal(listeners.find(({ slot }) => slot === 0)?.info.name, OVERFLOW);
   assert.equal(listeners.find(({ slot }) => slot === 0)?.values[L.OPEN_TOTAL], 4);
-  assert.throws(() => reader.setEndpoint(MAX_ENDPOINTS, { service: '', address: '' }), RangeError);
+  assert.throws(() => reader.setEndpoint(reader.endpointSeries, { service: '', address: '' }), RangeError);
 });

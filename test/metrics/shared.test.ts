@@ -12,17 +12,17 @@ import {
   H2_ERRORS,
   H2_ROLES,
   HISTOGRAM,
-  HISTOGRAM_COUNT,
   HISTOGRAM_SLOTS,
   h2Base,
   h2Error,
+  histogramCount,
   isGrpcFailure,
   L,
   LIMITS,
   listenerHistogram,
-  MAX_ENDPOINTS,
+  MAX_ENDPOINT_SERIES,
   MAX_LISTENERS,
-  MAX_SERVICES,
+  MAX_SERVICE_SERIES,
   REASONS,
   RESPONSE_REASONS,
   S,
@@ -92,13 +92,13 @@ test('values that a clock should not give stay inside the histogram', () => {
 test('each histogram has a number of its own', () => {
   const numbers = new Set<number>(WORKER_HISTOGRAMS.map((_, index) => workerHistogram(index)));
   for (let slot = 0; slot < MAX_LISTENERS; slot++) numbers.add(listenerHistogram(slot, 0));
-  for (let slot = 0; slot < MAX_SERVICES; slot++) numbers.add(serviceHistogram(slot, 0));
-  for (let slot = 0; slot < MAX_ENDPOINTS; slot++) {
+  for (let slot = 0; slot < MAX_SERVICE_SERIES; slot++) numbers.add(serviceHistogram(slot, 0));
+  for (let slot = 0; slot < MAX_ENDPOINT_SERIES; slot++) {
     numbers.add(endpointHistogram(slot, 0));
     numbers.add(endpointHistogram(slot, 1));
   }
-  assert.equal(numbers.size, HISTOGRAM_COUNT);
-  assert.equal(Math.max(...numbers), HISTOGRAM_COUNT - 1);
+  assert.equal(numbers.size, histogramCount(MAX_ENDPOINT_SERIES));
+  assert.equal(Math.max(...numbers), histogramCount(MAX_ENDPOINT_SERIES) - 1);
 });
 
 test('the lists fit the room that the layout leaves them', () => {

@@ -60,6 +60,7 @@ export function config(overrides: Partial<Config> = {}): Config {
     io: 'auto',
     coalesceUs: 50,
     admin: null,
+    metrics: { maxServices: 128, maxEndpoints: 512 },
     log: { level: 'info', access: false },
     drain: { holdMs: 0, graceMs: 30_000 },
     limits: {
@@ -103,7 +104,7 @@ export function config(overrides: Partial<Config> = {}): Config {
       },
       opaque: { idleTimeoutMs: 3_600_000, lifetimeMs: 0, halfCloseTimeoutMs: 60_000 },
     },
-    destinations: { resolveTimeoutMs: 500, idleTimeoutMs: 300_000 },
+    destinations: { max: 1024, resolveTimeoutMs: 500, idleTimeoutMs: 300_000 },
     discovery: { maxFileBytes: 16 * 2 ** 20, pollMs: 5000 },
     opaquePorts: new Set([25, 587, 3306, 4444, 5432, 6379, 9300, 11211]),
     annotatedPorts: new Set(),

@@ -21,6 +21,8 @@ export const KIND = {
   BRIDGE_UPSTREAM: 9,
   /** A client of HTTP/1 whose bytes are the data of an endpoint's stream. */
   TUNNEL: 10,
+  /** A client whose destination is not known yet. */
+  ROUTE: 11,
 } as const;
 
 /** Indices into CLOSE_REASONS. */
@@ -43,8 +45,10 @@ const LAST_BYTES_MS = 60_000;
 export class Connections {
   /** Listener slot of a client connection, -1 for upstream connections. */
   readonly listener: Int16Array;
+  /** Destination slot of a client connection. */
+  readonly destination: Int32Array;
   /** Endpoint slot of an upstream connection, -1 for client connections. */
-  readonly endpoint: Int16Array;
+  readonly endpoint: Int32Array;
   /** First value of the listener's or endpoint's block in the metrics. */
   readonly meter: Int32Array;
   /** When the connection was accepted or dialled, ms. */
@@ -55,7 +59,7 @@ export class Connections {
   readonly read: Float64Array;
   readonly written: Float64Array;
   /** Endpoint that an opaque client was relayed to, -1 before; for the access log. */
-  readonly relayedTo: Int16Array;
+  readonly relayedTo: Int32Array;
   /** 1 once the connection is over for us. Its meter stays: the last bytes are still counted. */
   private readonly ended: Uint8Array;
   /** Client connections open. */
@@ -66,13 +70,14 @@ export class Connections {
     const n = context.sockets.capacity;
     this.context = context;
     this.listener = new Int16Array(n).fill(NONE);
-    this.endpoint = new Int16Array(n).fill(NONE);
+    this.destination = new Int32Array(n);
+    this.endpoint = new Int32Array(n).fill(NONE);
     this.meter = new Int32Array(n);
     this.opened = new Float64Array(n);
     this.active = new Float64Array(n);
     this.read = new Float64Array(n);
     this.written = new Float64Array(n);
-    this.relayedTo = new Int16Array(n).fill(NONE);
+    this.relayedTo = new Int32Array(n).fill(NONE);
     this.ended = new Uint8Array(n).fill(1);
   }
 
@@ -83,6 +88,8 @@ export class Connections {
     if (slot < 0) return NONE;
     const meter = listenerBase(listener);
     this.listener[slot] = listener;
+    // The listener's own, until the router says otherwise.
+    this.destination[slot] = listener;
     this.endpoint[slot] = NONE;
     this.meter[slot] = meter;
     this.opened[slot] = reactor.now;
@@ -159,7 +166,7 @@ export class Connections {
     if (this.ended[slot] === 1) return false;
     this.ended[slot] = 1;
     const meter = this.meter[slot];
-    const { values, board, workerId, splicer, inbox } = this.context;
+    const { values, board, workerId, splicer, inbox, destinations } = this.context;
     splicer.stop(slot);
     inbox.clear(slot);
     if (this.listener[slot] >= 0) {
@@ -170,6 +177,8 @@ export class Connections {
       values[meter + L.OPEN]--;
       values[W.CONNECTIONS_OPEN]--;
       this.clients--;
+      const destination = this.destination[slot];
+      if (destinations.isOriginal(destination)) destinations.release(destination, slot, this.context.reactor.now);
       Atomics.sub(board, workerId, 1);
     } else {
       const endpoint = this.endpoint[slot];

@@ -2,18 +2,24 @@
 // they are old. Requests wait in line for a connection that is being made.
 import { type Connection, GOING } from '../../http2/connection.js';
 import { MAX_STREAM_ID } from '../../http2/frame.js';
-import { E, MAX_ENDPOINTS } from '../../metrics/layout.js';
+import { E } from '../../metrics/layout.js';
+import { ENDPOINT_SLOTS } from '../capacity.js';
 import type { Context } from '../context.js';
 import { type StreamExchanges, WAITING } from '../http2-exchange.js';
 
 const NONE = -1;
 /** Of the age limit: connections made together are not to be replaced together. */
 const AGE_JITTER = 0.2;
+const NO_CONNECTIONS: readonly Connection[] = [];
 
 export class Http2Pool {
-  private readonly connections: Connection[][] = Array.from({ length: MAX_ENDPOINTS }, () => []);
-  private readonly waitHead = new Int32Array(MAX_ENDPOINTS).fill(NONE);
-  private readonly waitTail = new Int32Array(MAX_ENDPOINTS).fill(NONE);
+  /** A list of its own has only the endpoint that ever had a connection. */
+  private readonly connections = new Array<readonly Connection[]>(ENDPOINT_SLOTS).fill(NO_CONNECTIONS);
+  /** What the gauges of an endpoint were last brought up to: they may be those of many endpoints together. */
+  private readonly shownConnections = new Int32Array(ENDPOINT_SLOTS);
+  private readonly shownCapacity = new Int32Array(ENDPOINT_SLOTS);
+  private readonly waitHead = new Int32Array(ENDPOINT_SLOTS).fill(NONE);
+  private readonly waitTail = new Int32Array(ENDPOINT_SLOTS).fill(NONE);
 
   constructor(
     private readonly context: Context,
@@ -96,14 +102,12 @@ export class Http2Pool {
   }
 
   add(endpoint: number, connection: Connection): void {
-    this.connections[endpoint].push(connection);
+    this.connections[endpoint] = [...this.connections[endpoint], connection];
     this.gauge(endpoint);
   }
 
   remove(endpoint: number, connection: Connection): void {
-    const list = this.connections[endpoint];
-    const at = list.indexOf(connection);
-    if (at >= 0) list.splice(at, 1);
+    this.connections[endpoint] = this.connections[endpoint].filter((other) => other !== connection);
     this.gauge(endpoint);
   }
 
@@ -161,8 +165,10 @@ export class Http2Pool {
     for (let i = 0; i < list.length; i++) {
       if (list[i].settingsSeen && list[i].going === GOING.OPEN) capacity += this.capacity(list[i]);
     }
-    values[base + E.H2_CONNECTIONS] = list.length;
-    values[base + E.H2_STREAM_CAPACITY] = capacity;
+    values[base + E.H2_CONNECTIONS] += list.length - this.shownConnections[endpoint];
+    values[base + E.H2_STREAM_CAPACITY] += capacity - this.shownCapacity[endpoint];
+    this.shownConnections[endpoint] = list.length;
+    this.shownCapacity[endpoint] = capacity;
   }
 
   /** Connections that take streams, or will. */

@@ -1,6 +1,7 @@
 // Connections to endpoints: dialling, and the pool of idle HTTP connections (last in, first out, so that surplus ones age out).
 import { ERRNO } from '../../io/abi.js';
-import { E, ENDPOINT_HISTOGRAMS, endpointHistogram, LIMITS, MAX_ENDPOINTS } from '../../metrics/layout.js';
+import { E, ENDPOINT_HISTOGRAMS, endpointHistogram, LIMITS } from '../../metrics/layout.js';
+import { ENDPOINT_SLOTS } from '../capacity.js';
 import type { Context } from '../context.js';
 import { CLOSE, KIND } from './connections.js';
 
@@ -19,29 +20,28 @@ export const DIAL = {
 } as const;
 
 export class Upstreams {
-  private readonly idleHead = new Int32Array(MAX_ENDPOINTS).fill(NONE);
+  private readonly idleHead = new Int32Array(ENDPOINT_SLOTS).fill(NONE);
+  /** Idle connections of each endpoint. The gauge may be that of many endpoints together. */
+  private readonly idleCount = new Int32Array(ENDPOINT_SLOTS);
   private readonly next: Int32Array;
   private readonly prev: Int32Array;
   /** Of a slot: it lies idle in its endpoint's pool. */
   private readonly pooled: Uint8Array;
-  private readonly histogram: Int32Array;
 
   constructor(private readonly context: Context) {
     const n = context.sockets.capacity;
     this.next = new Int32Array(n);
     this.prev = new Int32Array(n);
     this.pooled = new Uint8Array(n);
-    this.histogram = new Int32Array(MAX_ENDPOINTS);
-    for (let i = 0; i < MAX_ENDPOINTS; i++) this.histogram[i] = endpointHistogram(i, CONNECT_US);
   }
 
   /** Starts connecting to `endpoint`; a slot, or a DIAL code. The handler of `kind` hears of the outcome. */
   dial(endpoint: number, kind: number): number {
     const context = this.context;
-    const { endpoints, services, connections, values } = context;
+    const { endpoints, services, connections, balancer } = context;
     const service = endpoints.service[endpoint];
     if (service < 0) return DIAL.FAILED;
-    if (values[this.context.endpoints.base[endpoint] + E.OPEN] >= services.maxConnections[service]) {
+    if (balancer.connections(endpoint) >= services.maxConnections[service]) {
       context.limited(LIMIT_POOL);
       return DIAL.LIMIT;
     }
@@ -57,7 +57,7 @@ export class Upstreams {
       return DIAL.FAILED;
     }
     this.pooled[slot] = 0;
-    context.balancer.opened(endpoint);
+    balancer.opened(endpoint);
     context.sockets.connect(slot, endpoints.addressAt[endpoint], endpoints.addressLength[endpoint]);
     const timeout = services.connectTimeoutMs[service];
     if (timeout > 0) context.wheel.pull(slot, context.reactor.now + timeout);
@@ -75,7 +75,7 @@ export class Upstreams {
       return false;
     }
     balancer.connected(endpoint, reactor.ms, elapsed);
-    metrics.record(this.histogram[endpoint], elapsed * 1000);
+    metrics.record(endpointHistogram(this.context.endpoints.series[endpoint], CONNECT_US), elapsed * 1000);
     return true;
   }
 
@@ -117,7 +117,7 @@ export class Upstreams {
     const endpoint = connections.endpoint[slot];
     const service = endpoints.service[endpoint];
     const base = this.context.endpoints.base[endpoint];
-    if (service < 0 || draining || values[base + E.POOL_IDLE] >= services.maxIdle[service]) {
+    if (service < 0 || draining || this.idleCount[endpoint] >= services.maxIdle[service]) {
       connections.close(slot, CLOSE.OK);
       return;
     }
@@ -127,6 +127,7 @@ export class Upstreams {
     if (head !== NONE) this.prev[head] = slot;
     this.idleHead[endpoint] = slot;
     this.pooled[slot] = 1;
+    this.idleCount[endpoint]++;
     values[base + E.POOL_IDLE]++;
     connections.active[slot] = reactor.now;
     const idle = services.poolIdleMs[service];
@@ -161,7 +162,7 @@ export class Upstreams {
   }
 
   closeAllIdle(): void {
-    for (let endpoint = 0; endpoint < MAX_ENDPOINTS; endpoint++) this.closeIdle(endpoint);
+    for (let endpoint = 0; endpoint < ENDPOINT_SLOTS; endpoint++) this.closeIdle(endpoint);
   }
 
   /** A dialled connection that turned out to be wanted for HTTP: from here on HTTP/1 handles it. */
@@ -177,6 +178,7 @@ export class Upstreams {
     if (prev !== NONE) this.next[prev] = next;
     else this.idleHead[endpoint] = next;
     this.pooled[slot] = 0;
+    this.idleCount[endpoint]--;
     this.context.values[this.context.endpoints.base[endpoint] + E.POOL_IDLE]--;
   }
 }

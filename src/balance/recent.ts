@@ -1,0 +1,31 @@
+// The endpoints on which something has happened lately. Whoever samples them looks at these, not at all that there are.
+
+export class Recent {
+  /** How many there are. They move when one is dropped. */
+  count = 0;
+  readonly #endpoints: Int32Array;
+  readonly #isIn: Uint8Array;
+
+  constructor(maxEndpoints: number) {
+    this.#endpoints = new Int32Array(maxEndpoints);
+    this.#isIn = new Uint8Array(maxEndpoints);
+  }
+
+  /** Something happens on the endpoint. */
+  add(endpoint: number): void {
+    if (this.#isIn[endpoint] !== 0) return;
+    this.#isIn[endpoint] = 1;
+    this.#endpoints[this.count++] = endpoint;
+  }
+
+  /** The endpoint at `index`, 0 to `count` - 1. */
+  at(index: number): number {
+    return this.#endpoints[index];
+  }
+
+  /** Takes out the endpoint at `index`; the last one takes its place. */
+  drop(index: number): void {
+    this.#isIn[this.#endpoints[index]] = 0;
+    this.#endpoints[index] = this.#endpoints[--this.count];
+  }
+}
