@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { defaultService } from '../../src/config/build.js';
 import { LISTENERS, load, SERVICES, withBasics } from './support.js';
 
 test('every key of the file reaches the model', () => {
@@ -217,4 +218,12 @@ test('windows that the file does not name give way to those it names', () => {
 test('what is held back is never more than there is memory for', () => {
   const { limits } = load(withBasics('limits: { slab: 1MiB }'));
   assert.equal(limits.http2.maxBufferedBytes, limits.slabBytes);
+});
+
+test('a service of which the file says nothing has every default and no endpoint', () => {
+  const service = defaultService('nobody');
+  const written = load(
+    'listeners: [{ name: a, listen: ":1", service: web }]\nservices: { web: { endpoints: ["10.0.0.1:1"] } }',
+  ).services[0];
+  assert.deepEqual(service, { ...written, name: 'nobody', endpoints: [] });
 });
