@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { defaultService } from '../../src/config/build.js';
 import { LISTENERS, load, SERVICES, scratch, withBasics } from './support.js';
 
 test('every key of the file reaches the model', () => {
@@ -255,4 +256,12 @@ test('endpoints: a file alone, or among others, relative to the configuration', 
     { kind: 'static', address: { host: '10.0.0.1', port: 80 } },
     { kind: 'file', path: '/abs/e.json', key: null },
   ]);
+});
+
+test('a service of which the file says nothing has every default and no endpoint', () => {
+  const service = defaultService('nobody');
+  const written = load(
+    'listeners: [{ name: a, listen: ":1", service: web }]\nservices: { web: { endpoints: ["10.0.0.1:1"] } }',
+  ).services[0];
+  assert.deepEqual(service, { ...written, name: 'nobody', endpoints: [] });
 });
