@@ -1,9 +1,10 @@
 # make run     the demo: installs, builds, starts; Ctrl-C ends it
 # make test    everything that is checked: installs, builds, lints, tests
-# make bench   Sluice against its rivals, with bars (make bench ARGS="h1-uring --rounds 5")
+# make bench   Sluice against its rivals, with bars (make bench ARGS="h1-uring --rounds 5"),
+#              or against an older build (make bench ARGS="--baseline DIR --no-rivals")
 # make soak    ten minutes of mixed traffic with aborts (make soak MINUTES=1)
 # make fuzz    long random runs of the protocol machines (make fuzz FACTOR=1000)
-# make allocations    what a request allocates, from V8's log over a million requests
+# make allocations    what a request allocates, from V8's log over a million requests (ARGS="--from DIR": another build)
 # make pictures    docs/bench.svg from the last bench, docs/balance.svg, docs/fairness.svg
 # make test-node NODE_VERSION=24    the quick tests on another Node.js, with this build
 SHELL := /bin/bash
@@ -25,7 +26,7 @@ endif
 .PHONY: help run build lint test test-native test-node packages bench allocations soak fuzz pictures clean FORCE
 
 help:
-	@sed -n 's/^# make/make/p' Makefile
+	@sed -n '/^# make/,/^[^#]/s/^# //p' Makefile
 
 # Tools that compile the native module, for a machine that has none. Only root can install them.
 .PHONY: toolchain
@@ -78,7 +79,7 @@ test-node: dist/.built
 	@PATH="$$(echo $(CURDIR)/$(OTHER_NODE)/node_modules/node-linux-*/bin):$$PATH" && node --version && \
 	  node --test --test-concurrency=2 --test-timeout=240000 $(ARGS) \
 	    $$(find dist/test -name '*.test.js' -not -path '*/e2e/*' | sort) \
-	    dist/test/e2e/{http1-forwarding,http2-conformance-frames,http2-bridge-exchange,grpc-calls}.test.js
+	    dist/test/e2e/{http1-forwarding,http2-conformance-frames,http2-to-http1,grpc-calls}.test.js
 
 bench: dist/.built
 	@bash bench/setup/packages.sh bench
@@ -94,8 +95,8 @@ allocations: dist/.built
 pictures: dist/.built
 	$(NODE) dist/bench/balance.js
 	$(NODE) dist/bench/fairness.js
+	$(NODE) dist/bench/picture.js $(firstword $(wildcard .bench/results.json) docs/bench.json)
 	@[ ! -e .bench/results.json ] || cp .bench/results.json docs/bench.json
-	$(NODE) dist/bench/picture.js docs/bench.json
 
 fuzz: dist/.built
 	FUZZ_FACTOR=$(FACTOR) $(NODE) --test --test-timeout=0 $$(grep -rl "support/runs.js" dist/test --include='*.test.js' | sort)

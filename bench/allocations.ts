@@ -1,9 +1,11 @@
 // What a request allocates: a million HTTP/2 requests through one worker, and V8's own log of collections meanwhile.
 //   node dist/bench/allocations.js [--requests 1000000] [--connections 10] [--streams 32] [--endpoint http2|http1] [--io auto]
-//     [--semi-space 1] [--limit BYTES] [--first-port 21000]
+//     [--semi-space 1] [--limit BYTES] [--first-port 21000] [--from DIR]
+// --from measures the build in another checkout.
 // Ends with 1 where a worker allocates more than --limit bytes a request.
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { builtCheckout } from './baseline.js';
 import { type Collections, GcLog } from './gc-log.js';
 import { h2load } from './load.js';
 import { sluiceCommand, startSluice } from './rivals/sluice.js';
@@ -21,6 +23,8 @@ interface Options {
   readonly streams: number;
   readonly endpoint: string;
   readonly io: string;
+  /** Starts what is measured. */
+  readonly program: readonly string[];
   /** MB: a smaller young generation is collected more often, and so its log counts more finely. */
   readonly semiSpace: number;
 }
@@ -33,7 +37,7 @@ function describe(name: string, { scavenges, marks, allocated, paused }: Collect
 
 /** Returns what the workers' isolate allocated, bytes a request. */
 async function run(session: Session, options: Options): Promise<number> {
-  const { requests, connections, streams, endpoint, io, semiSpace } = options;
+  const { requests, connections, streams, endpoint, io, program, semiSpace } = options;
   const upstream = await startUpstream(session, endpoint === 'http2' ? 'answer-h2' : 'answer');
   const [port, admin] = [await session.port(), await session.port()];
   const configuration = `admin: { listen: "127.0.0.1:${admin}" }
@@ -51,6 +55,7 @@ services:
     cores: '1',
     admin,
     configuration,
+    program,
     flags,
     // V8 writes its log through C's stdout, which collects pages of it where it is a pipe.
     wrapper: ['stdbuf', '-oL'],
@@ -93,10 +98,12 @@ async function main(): Promise<void> {
       io: { type: 'string', default: 'auto' },
       'semi-space': { type: 'string', default: '1' },
       limit: { type: 'string' },
+      from: { type: 'string' },
       'first-port': { type: 'string', default: '21000' },
     },
   });
-  if (sluiceCommand() === null) throw new Error('Sluice is not built (make build)');
+  const program = values.from === undefined ? sluiceCommand() : builtCheckout('--from', values.from);
+  if (program === null) throw new Error('Sluice is not built (make build)');
   for (const tool of ['h2load', 'stdbuf', 'taskset']) {
     if (which(tool) === null) throw new Error(`${tool} is needed and not installed`);
   }
@@ -109,6 +116,7 @@ async function main(): Promise<void> {
       streams: positive(values.streams, 'streams'),
       endpoint: values.endpoint,
       io: values.io,
+      program,
       semiSpace: positive(values['semi-space'], 'semi-space'),
     });
     const limit = values.limit === undefined ? Number.POSITIVE_INFINITY : Number(values.limit);

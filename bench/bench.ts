@@ -25,12 +25,23 @@ export interface Bar {
   readonly rivals: readonly string[];
 }
 
+/** How much more than an older build's the cost may be. */
+export type BaselineBar =
+  /** At most so many times the baseline's, in the median of the rounds. */
+  | { readonly kind: 'ratio'; readonly limit: number }
+  /** At most so much above it, in the benchmark's unit: where a sample may be nothing, or less, a ratio means nothing. */
+  | { readonly kind: 'difference'; readonly limit: number };
+
 export interface Bench {
   readonly name: string;
   readonly title: string;
   readonly unit: string;
   /** null: informational. */
   readonly bar: Bar | null;
+  /** What an older build is held against (`--baseline`); the other figures say nothing of a few percent. */
+  readonly measures: 'cpu' | 'memory' | 'latency';
+  /** Judges against the contender of the name `baseline`. */
+  readonly baselineBar?: BaselineBar;
   /** The contender that the bar is about comes first. */
   readonly contenders: readonly Contender[];
   readonly work: Omit<Work, 'upstream'>;

@@ -1,13 +1,18 @@
 // make bench: measures Sluice against its rivals and judges the bars.
 //   node dist/bench/main.js [names…] [--rounds 5] [--seconds 3] [--json FILE] [--first-port 21000]
+//     [--baseline DIR [--no-rivals]]
+// --baseline adds the build in another checkout to every bench of Sluice, and a bar: no dearer than that. With --no-rivals nobody
+// else takes part.
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { builtCheckout, comparable, withBaseline, withoutRivals } from './baseline.js';
 import type { Bench } from './bench.js';
 import { grpcUnary } from './benches/grpc.js';
-import { connect1, connect2, h1Epoll, h1Large, h1Uring, latency } from './benches/http.js';
+import { connect1, connect2, h1Epoll, h1Large, h1Uring, latency, manyServices } from './benches/http.js';
 import {
+  h1ToH2,
   h2Bulk,
   h2BusyMean,
   h2BusyP99,
@@ -29,6 +34,7 @@ const BENCHES: readonly Bench[] = [
   h1Uring,
   h1Epoll,
   h1Large,
+  manyServices,
   opaqueSmall,
   opaqueBulk,
   connect1,
@@ -40,6 +46,7 @@ const BENCHES: readonly Bench[] = [
   h2Single,
   h2Epoll,
   h2ToH1,
+  h1ToH2,
   h2Bulk,
   h2Mean,
   h2P99,
@@ -59,6 +66,23 @@ function chosen(names: readonly string[]): readonly Bench[] {
   });
 }
 
+interface Comparison {
+  readonly baseline: string | undefined;
+  readonly rivals: boolean;
+}
+
+/** `benches` as the options want them; of all, without rivals, those that are left something to judge. */
+function against(benches: readonly Bench[], all: boolean, { baseline, rivals }: Comparison): readonly Bench[] {
+  if (baseline === undefined) {
+    if (!rivals) throw new Error('--no-rivals leaves nothing to compare with; give --baseline DIR as well');
+    return benches;
+  }
+  const program = builtCheckout('--baseline', baseline);
+  if (rivals) return benches.map((bench) => withBaseline(bench, program));
+  const kept = all ? benches.filter(comparable) : benches;
+  return kept.map((bench) => withoutRivals(withBaseline(bench, program)));
+}
+
 function positive(text: string, option: string): number {
   const value = Number(text);
   if (!(value > 0)) throw new Error(`--${option}: expected a number above 0, got '${text}'`);
@@ -73,13 +97,17 @@ async function main(): Promise<number> {
       seconds: { type: 'string', default: '3' },
       json: { type: 'string' },
       'first-port': { type: 'string', default: '21000' },
+      baseline: { type: 'string' },
+      'no-rivals': { type: 'boolean', default: false },
     },
   });
-  const benches = chosen(positionals);
+  const rivals = !values['no-rivals'];
+  const benches = against(chosen(positionals), positionals.length === 0, { baseline: values.baseline, rivals });
   const rounds = Math.round(positive(values.rounds, 'rounds'));
   const seconds = positive(values.seconds, 'seconds');
   if (cpus().length < 2) throw new Error('two cores are needed: one for the proxy, one for the load');
-  for (const tool of ['taskset', 'wrk', 'h2load', 'nginx', process.env.CC ?? 'cc']) {
+  const tools = ['taskset', 'wrk', 'h2load', ...(rivals ? ['nginx'] : []), process.env.CC ?? 'cc'];
+  for (const tool of tools) {
     if (which(tool) === null) throw new Error(`${tool} is needed and not installed (see README, Benchmarks)`);
   }
   await lockMachine();
@@ -102,7 +130,8 @@ async function main(): Promise<number> {
     const about = { rounds, seconds, cpu: cpus()[0].model, node: process.version, date: new Date().toISOString() };
     writeFileSync(values.json, `${JSON.stringify({ ...about, results }, null, 1)}\n`);
   }
-  return results.some((result) => result.passed === false || result.errors > 0) ? 1 : 0;
+  const dearer = (result: BenchResult) => result.baseline === 'failed' || result.baseline?.passed === false;
+  return results.some((result) => result.passed === false || result.errors > 0 || dearer(result)) ? 1 : 0;
 }
 
 process.exitCode = await main().catch((error: unknown) => {

@@ -1,6 +1,7 @@
 // Interleaved rounds: every contender is measured once per round, so that what disturbs the machine disturbs all of them alike,
 // and the ratio is taken within the round.
-import type { Bench, Sample } from './bench.js';
+import { BASELINE } from './baseline.js';
+import type { BaselineBar, Bench, Sample } from './bench.js';
 import type { Contender, Running } from './rivals/contender.js';
 import type { Session, Started } from './session.js';
 import { median, spread } from './statistics.js';
@@ -21,6 +22,15 @@ export interface RatioResult {
   readonly spread: number;
 }
 
+/** New against old. */
+export interface BaselineResult {
+  readonly bar: BaselineBar;
+  readonly ratio: RatioResult;
+  /** New median less the old one, in the benchmark's unit. */
+  readonly difference: number;
+  readonly passed: boolean;
+}
+
 export interface BenchResult {
   readonly name: string;
   readonly title: string;
@@ -33,6 +43,8 @@ export interface BenchResult {
   readonly judged: RatioResult | null;
   /** null where there is no bar to judge. */
   readonly passed: boolean | null;
+  /** null without `--baseline`, or where nothing is asked of it; `failed` where one of both did not run to its end. */
+  readonly baseline: BaselineResult | 'failed' | null;
   readonly errors: number;
   /** Contenders that did not run, and why; and anything that casts doubt on the figures. */
   readonly notes: readonly string[];
@@ -112,7 +124,7 @@ function alive(started: Started): boolean {
   return started.child.exitCode === null && started.child.signalCode === null;
 }
 
-function judge(bench: Bench, samples: ReadonlyMap<string, readonly Sample[]>, notes: string[]): BenchResult {
+export function judge(bench: Bench, samples: ReadonlyMap<string, readonly Sample[]>, notes: string[]): BenchResult {
   const contenders: ContenderResult[] = [];
   for (const { name } of bench.contenders) {
     const list = samples.get(name);
@@ -138,8 +150,25 @@ function judge(bench: Bench, samples: ReadonlyMap<string, readonly Sample[]>, no
   const passed = bench.bar
     ? judged !== null && complete && judged.median <= bench.bar.limit && errors === 0 && !failed
     : null;
+  const baseline = againstBaseline(bench, contenders, errors > 0 || failed);
   const { name, title, unit, bar } = bench;
-  return { name, title, unit, bar, contenders, ratios, judged, passed, errors: errors + (failed ? 1 : 0), notes };
+  const all = errors + (failed ? 1 : 0);
+  return { name, title, unit, bar, contenders, ratios, judged, passed, baseline, errors: all, notes };
+}
+
+function againstBaseline(
+  { baselineBar: bar, contenders: [first] }: Bench,
+  contenders: readonly ContenderResult[],
+  failed: boolean,
+): BaselineResult | 'failed' | null {
+  if (!bar) return null;
+  const now = contenders.find(({ name }) => name === first.name);
+  const old = contenders.find(({ name }) => name === BASELINE);
+  if (!now || !old || failed) return 'failed';
+  const result = ratio(now, old);
+  const difference = now.value - old.value;
+  const passed = (bar.kind === 'ratio' ? result.median : difference) <= bar.limit;
+  return { bar, ratio: result, difference, passed };
 }
 
 function ratio(subject: ContenderResult, rival: ContenderResult): RatioResult {

@@ -17,6 +17,7 @@ export function draw(results: readonly BenchResult[]): string {
   const rows = results.flatMap(({ judged, bar, title, passed }) =>
     judged && bar && Number.isFinite(judged.median) ? [{ judged, bar, title, passed }] : [],
   );
+  if (rows.length === 0) throw new Error('no rival took part in that run: there is nothing to draw');
   const svg = new Svg(WIDTH, TOP + rows.length * ROW + 34);
   const longest = Math.max(1.1, ...rows.flatMap(({ judged, bar }) => [judged.median, bar.limit]));
   const x = (ratio: number) => LEFT + (ratio / longest) * (WIDTH - LEFT - RIGHT);

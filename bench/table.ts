@@ -1,5 +1,6 @@
 // The report for people.
-import type { BenchResult, ContenderResult } from './measure.js';
+import { BASELINE } from './baseline.js';
+import type { BaselineResult, BenchResult, ContenderResult } from './measure.js';
 import { direct } from './rivals/contender.js';
 import { median, spread } from './statistics.js';
 
@@ -63,18 +64,31 @@ export function report(result: BenchResult): string {
       `  ${result.passed ? 'PASS' : 'FAIL'}  ${got}; bar ≤ ${limit} × ${rivals.join(' or ')}, ambition ≤ ${ambition}`,
     );
   }
+  if (result.baseline) lines.push(`  ${againstBaseline(result.baseline, result.unit)}`);
   for (const note of result.notes) lines.push(`  note: ${note}`);
   return lines.join('\n');
 }
 
-/** The last lines: one per benchmark. */
+function againstBaseline(result: BaselineResult | 'failed', unit: string): string {
+  if (result === 'failed') return `FAIL  not measured against ${BASELINE}`;
+  const { bar, ratio, difference, passed } = result;
+  const sign = difference >= 0 ? '+' : '−';
+  const got = `${ratio.median.toFixed(3)} × ${BASELINE} (spread ${percent(ratio.spread)})`;
+  const more = `${sign}${figure(Math.abs(difference))} ${unit}`;
+  const most = bar.kind === 'ratio' ? `${bar.limit} × ${BASELINE}` : `${BASELINE} + ${bar.limit} ${unit}`;
+  return `${passed ? 'PASS' : 'FAIL'}  ${got}, ${more}; bar ≤ ${most}`;
+}
+
+/** The last lines: one per benchmark, and one more where there is a baseline. */
 export function summary(results: readonly BenchResult[]): string {
   const verdict = (result: BenchResult) => (result.passed === null ? 'info' : result.passed ? 'PASS' : 'FAIL');
   return results
-    .map((result) => {
+    .flatMap((result) => {
       const got = result.judged ? `${result.judged.median.toFixed(3)} × ${result.judged.rival}` : '';
       const bar = result.bar ? `bar ${result.bar.limit}` : '';
-      return `${verdict(result)}  ${result.name.padEnd(15)} ${got.padEnd(30)} ${bar.padEnd(9)} errors ${result.errors}`;
+      const line = `${verdict(result)}  ${result.name.padEnd(15)} ${got.padEnd(30)} ${bar.padEnd(9)} errors ${result.errors}`;
+      const baseline = result.baseline ? [`      ${againstBaseline(result.baseline, result.unit)}`] : [];
+      return [line, ...baseline];
     })
     .join('\n');
 }

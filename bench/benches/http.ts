@@ -21,6 +21,7 @@ function keepAlive(name: string, io: 'uring' | 'epoll', limit: number, ambition:
     name,
     title: `HTTP/1.1 keep-alive, ${CONNECTIONS} connections (${io})`,
     unit: 'µs CPU/request',
+    measures: 'cpu',
     bar: { limit, ambition, rivals: ['nginx'] },
     contenders: [sluice('sluice', io), nginx(), haproxy()],
     work,
@@ -32,6 +33,16 @@ function keepAlive(name: string, io: 'uring' | 'epoll', limit: number, ambition:
 
 export const h1Uring = keepAlive('h1-uring', 'uring', 0.9, 0.75);
 export const h1Epoll = keepAlive('h1-epoll', 'epoll', 1.05, 0.9);
+
+const SERVICES = 5000;
+
+/** What a table's size costs each request: nothing, if nothing loops over it and what is touched lies together. */
+export const manyServices: Bench = {
+  ...keepAlive('many-services', 'uring', 1.03, 1),
+  title: `HTTP/1.1 keep-alive, one of ${SERVICES} services in use`,
+  bar: { limit: 1.03, ambition: 1, rivals: ['one-service'] },
+  contenders: [sluice('sluice', 'uring', { idleServices: SERVICES - 1 }), sluice('one-service', 'uring')],
+};
 
 const LARGE_BYTES = 16 * 1024 * 1024;
 
@@ -47,6 +58,7 @@ export const h1Large: Bench = {
   name: 'h1-large',
   title: 'HTTP/1.1 response body of 16 MiB, 4 connections',
   unit: 'ms CPU/GB',
+  measures: 'cpu',
   bar: { limit: 0.6, ambition: 0.4, rivals: ['nginx', 'nginx-unbuffered'] },
   contenders: [
     sluice('sluice', 'auto'),
@@ -69,6 +81,7 @@ function connections(name: string, workers: number, cores: string): Bench {
     name,
     title: `New connections, one request each, ${workers} worker${workers > 1 ? 's' : ''}`,
     unit: 'µs CPU/connection',
+    measures: 'cpu',
     bar: { limit: 1.05, ambition: 0.8, rivals: ['haproxy'] },
     contenders: [sluice('sluice', 'auto'), nginx(), haproxy()],
     work,

@@ -1,6 +1,6 @@
 // HTTP/2 by prior knowledge: small bodies at several shapes of concurrency, towards HTTP/2 and HTTP/1.1 endpoints; bulk; latency.
 import { type Bench, cpuSample } from '../bench.js';
-import { fixedRateHttp2, h2load, h2loadBulk } from '../load.js';
+import { fixedRateHttp2, h2load, h2loadBulk, wrk } from '../load.js';
 import { direct } from '../rivals/contender.js';
 import { haproxy } from '../rivals/haproxy.js';
 import { nghttpx } from '../rivals/nghttpx.js';
@@ -18,7 +18,7 @@ interface Shape {
 
 const WIDE: Shape = { connections: 10, streams: 32 };
 
-function work(connections: number, http2: 'clients' | 'both') {
+function work(connections: number, http2: 'clients' | 'endpoint' | 'both') {
   return { kind: 'http', http2, workers: 1, cores: PROXY_CORE, connections } as const;
 }
 
@@ -27,6 +27,7 @@ function smallBodies(name: string, io: 'uring' | 'epoll', { connections, streams
     name,
     title: `HTTP/2, ${connections} connections × ${streams} stream${streams > 1 ? 's' : ''} (${io})`,
     unit: 'µs CPU/request',
+    measures: 'cpu',
     bar: { limit, ambition: limit - 0.1, rivals: ['haproxy'] },
     contenders: [sluice('sluice', io), haproxy(), nghttpx()],
     work: work(connections, 'both'),
@@ -49,6 +50,16 @@ export const h2ToH1: Bench = {
   upstream: (session) => startUpstream(session, 'answer'),
 };
 
+const HTTP1_CONNECTIONS = 64;
+
+export const h1ToH2: Bench = {
+  ...smallBodies('h1-to-h2', 'uring', WIDE, 0.9),
+  title: `HTTP/1.1 → HTTP/2, ${HTTP1_CONNECTIONS} connections`,
+  work: work(HTTP1_CONNECTIONS, 'endpoint'),
+  sample: (session, running, seconds) =>
+    cpuSample(running, PROXY_CORE, () => wrk(session, running.port, HTTP1_CONNECTIONS, seconds)),
+};
+
 const LARGE_BYTES = 16 * 1024 * 1024;
 const BULK: Shape = { connections: 4, streams: 4 };
 
@@ -56,6 +67,7 @@ export const h2Bulk: Bench = {
   name: 'h2-bulk',
   title: 'HTTP/2 responses of 16 MiB, 4 connections × 4',
   unit: 'ms CPU/GB',
+  measures: 'cpu',
   bar: { limit: 1, ambition: 0.9, rivals: ['haproxy'] },
   contenders: [
     sluice('sluice', 'uring'),

@@ -28,6 +28,7 @@ export function latencyBench({ figure, rate, load, ...bench }: LatencyBench): Be
   return {
     ...bench,
     unit: 'µs',
+    measures: 'latency',
     async calibrate(session, running, seconds) {
       if (typeof rate !== 'number') {
         const rates: number[] = [];

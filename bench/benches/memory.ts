@@ -19,6 +19,7 @@ export const idleMemory: Bench = {
   name: 'idle-memory',
   title: `User memory of an idle connection (${CONNECTIONS} held)`,
   unit: 'bytes/connection',
+  measures: 'memory',
   bar: { limit: 0.75, ambition: 0.5, rivals: ['haproxy'] },
   contenders: [sluice('sluice', 'auto'), nginx(), haproxy()],
   work: { kind: 'http', workers: 1, cores: PROXY_CORE, connections: CONNECTIONS },

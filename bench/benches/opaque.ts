@@ -15,6 +15,7 @@ export const opaqueSmall: Bench = {
   name: 'opaque-small',
   title: 'Opaque TCP, 64-byte messages, 64 connections',
   unit: 'µs CPU/round trip',
+  measures: 'cpu',
   bar: { limit: 1.05, ambition: 0.95, rivals: ['nginx', 'haproxy'] },
   contenders: [sluice('sluice', 'auto'), nginxStream(), haproxy()],
   work,
@@ -27,6 +28,7 @@ export const opaqueBulk: Bench = {
   name: 'opaque-bulk',
   title: 'Opaque TCP, bulk, 4 connections',
   unit: 'ms CPU/GB',
+  measures: 'cpu',
   bar: { limit: 0.35, ambition: 0.25, rivals: ['haproxy'] },
   contenders: [
     sluice('sluice', 'auto'),

@@ -3,8 +3,8 @@ import type { Session, Started } from '../session.js';
 
 export interface Work {
   readonly kind: 'http' | 'tcp';
-  /** Who speaks HTTP/2 by prior knowledge, where `kind` is http: nobody, clients, or clients and the endpoint. */
-  readonly http2?: 'clients' | 'both';
+  /** Who speaks HTTP/2 by prior knowledge, where `kind` is http; nobody where it is not set. */
+  readonly http2?: 'clients' | 'endpoint' | 'both';
   /** Port of the one endpoint on 127.0.0.1. */
   readonly upstream: number;
   readonly workers: number;
@@ -29,7 +29,14 @@ export interface Contender {
   /** Why it cannot run here, or null. */
   missing(): string | null;
   start(session: Session, work: Work): Promise<Running>;
+  /** Of Sluice: the same work and configuration for another build, started with `program`. */
+  build?(name: string, program: readonly string[]): Contender;
 }
+
+export const clientsSpeakHttp2 = ({ http2 }: Pick<Work, 'http2'>): boolean => http2 === 'clients' || http2 === 'both';
+
+export const endpointSpeaksHttp2 = ({ http2 }: Pick<Work, 'http2'>): boolean =>
+  http2 === 'endpoint' || http2 === 'both';
 
 /** No proxy at all: what the load generator and the upstream cost by themselves. */
 export const direct: Contender = {

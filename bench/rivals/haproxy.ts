@@ -1,6 +1,6 @@
 // HAProxy as a rival.
 import { which } from '../session.js';
-import type { Contender, Work } from './contender.js';
+import { type Contender, clientsSpeakHttp2, endpointSpeaksHttp2, type Work } from './contender.js';
 
 interface HaproxyOptions {
   /** `auto`: when HAProxy takes a flow for a stream; `always`: response and request forced; undefined: no splicing. */
@@ -39,9 +39,9 @@ defaults
   ${work.kind === 'http' ? 'timeout http-keep-alive 600s\n  http-reuse always' : ''}
   ${splicing[splice ?? 'off']}
 frontend edge
-  bind 127.0.0.1:${port} backlog 4096 ${work.workers > 1 ? 'shards by-thread' : ''} ${work.http2 ? 'proto h2' : ''}
+  bind 127.0.0.1:${port} backlog 4096 ${work.workers > 1 ? 'shards by-thread' : ''} ${clientsSpeakHttp2(work) ? 'proto h2' : ''}
   default_backend endpoints
 backend endpoints
-  server one 127.0.0.1:${work.upstream} ${work.http2 === 'both' ? 'proto h2' : ''}
+  server one 127.0.0.1:${work.upstream} ${endpointSpeaksHttp2(work) ? 'proto h2' : ''}
 `;
 }

@@ -1,6 +1,6 @@
 // nghttpx, the proxy of the nghttp2 library, as a rival for HTTP/2.
 import { which } from '../session.js';
-import type { Contender } from './contender.js';
+import { type Contender, endpointSpeaksHttp2 } from './contender.js';
 
 export function nghttpx(name = 'nghttpx'): Contender {
   return {
@@ -13,7 +13,7 @@ export function nghttpx(name = 'nghttpx'): Contender {
         '--conf=/dev/null',
         `--workers=${work.workers}`,
         `--frontend=127.0.0.1,${port};no-tls`,
-        `--backend=127.0.0.1,${work.upstream};;proto=${work.http2 === 'both' ? 'h2' : 'http/1.1'}`,
+        `--backend=127.0.0.1,${work.upstream};;proto=${endpointSpeaksHttp2(work) ? 'h2' : 'http/1.1'}`,
       ]);
       await session.listening(started, port);
       return { name, port, started };

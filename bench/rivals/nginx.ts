@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot, type Session, type Started, which } from '../session.js';
-import type { Contender, Running, Work } from './contender.js';
+import { type Contender, clientsSpeakHttp2, type Running, type Work } from './contender.js';
 
 /** Where the stream module may be: Debian ships it as libnginx-mod-stream; elsewhere it is often built in. */
 const STREAM_MODULE = [
@@ -97,7 +97,7 @@ ${httpCommon(session)}
     keepalive_timeout 600s;
   }
   server {
-    listen 127.0.0.1:${port} reuseport backlog=4096${work.http2 ? ' http2' : ''};
+    listen 127.0.0.1:${port} reuseport backlog=4096${clientsSpeakHttp2(work) ? ' http2' : ''};
     location / {
       proxy_pass http://endpoint;
       proxy_http_version 1.1;

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { outputRoot, packageRoot, type Session, type Started } from '../session.js';
-import type { Contender, Work } from './contender.js';
+import { type Contender, clientsSpeakHttp2, endpointSpeaksHttp2, type Work } from './contender.js';
 
 const MAIN = [join(outputRoot, 'src/cli/main.js'), join(packageRoot, 'dist/src/cli/main.js')].find((path) =>
   existsSync(path),
@@ -24,6 +24,8 @@ export interface SluiceOptions {
   readonly admin: number;
   /** YAML. */
   readonly configuration: string;
+  /** What starts another build; this one by default. */
+  readonly program?: readonly string[];
   /** Further flags of node. */
   readonly flags?: readonly string[];
   /** What to start it with, such as `stdbuf -oL`. */
@@ -33,8 +35,8 @@ export interface SluiceOptions {
 /** Starts Sluice; resolves once /ready answers 200. */
 export async function startSluice(session: Session, options: SluiceOptions): Promise<Started> {
   const { name, io, workers, cores, admin, flags = [], wrapper = [] } = options;
+  const [node, ...program] = options.program ?? sluiceCommand() ?? [];
   const file = session.write(`sluice-${admin}.yaml`, options.configuration);
-  const [node, ...program] = sluiceCommand() ?? [];
   const run = ['run', '-c', file, '--io', io, '--workers', String(workers)];
   const command = [...wrapper, node, ...flags, ...program, ...run];
   const started = session.start(name, cores, command);
@@ -42,26 +44,39 @@ export async function startSluice(session: Session, options: SluiceOptions): Pro
   return started;
 }
 
-export function sluice(name: string, io: 'uring' | 'epoll' | 'auto'): Contender {
+interface Variant {
+  /** Another build. */
+  readonly program?: readonly string[];
+  /** Services in the configuration beside the one in use; 0 by default. */
+  readonly idleServices?: number;
+}
+
+export function sluice(name: string, io: 'uring' | 'epoll' | 'auto', variant: Variant = {}): Contender {
+  const { program, idleServices = 0 } = variant;
   return {
     name,
-    missing: () => (sluiceCommand() === null ? 'Sluice is not built (make build)' : null),
+    missing: () => ((program ?? sluiceCommand()) === null ? 'Sluice is not built (make build)' : null),
     async start(session, work) {
       const port = await session.port();
       const admin = await session.port();
       const { workers, cores } = work;
-      const options = { name, io, workers, cores, admin, configuration: configuration(port, admin, work, io) };
-      const started = await startSluice(session, options);
-      return { name, port, started, ...(work.http2 ? { check: () => balancesHttp2(admin) } : {}) };
+      const text = configuration(port, admin, work, io) + idle(idleServices);
+      const options = { name, io, workers, cores, admin, configuration: text };
+      const started = await startSluice(session, program ? { ...options, program } : options);
+      return { name, port, started, ...(work.http2 ? { check: () => balancesHttp2(admin, work) } : {}) };
     },
+    build: (other, otherProgram) => sluice(other, io, { ...variant, program: otherProgram }),
   };
 }
 
 /** Relaying HTTP/2 as bytes would be cheap, and not what the others do. */
-async function balancesHttp2(admin: number): Promise<string | null> {
+async function balancesHttp2(admin: number, work: Work): Promise<string | null> {
   const response = await fetch(`http://127.0.0.1:${admin}/metrics`);
-  const streams = /^sluice_http2_streams_total\{[^}]*role="server"[^}]*\} [1-9]/m;
-  return streams.test(await response.text()) ? null : 'HTTP/2 was relayed as bytes, not balanced';
+  const text = await response.text();
+  const opened = (role: string) =>
+    new RegExp(`^sluice_http2_streams_total\\{[^}]*role="${role}"[^}]*\\} [1-9]`, 'm').test(text);
+  if (clientsSpeakHttp2(work) && !opened('server')) return 'HTTP/2 of the clients was relayed as bytes, not balanced';
+  return endpointSpeaksHttp2(work) && !opened('client') ? 'the endpoint was not spoken to by HTTP/2' : null;
 }
 
 /** Whether GET /ready on the admin port answers 200. */
@@ -76,9 +91,9 @@ export async function ready(admin: number): Promise<boolean> {
 }
 
 /** What the endpoint speaks. */
-function protocol({ kind, http2 }: Work): string {
-  if (kind === 'tcp') return 'opaque';
-  return http2 === 'both' ? 'http2' : 'http1';
+function protocol(work: Work): string {
+  if (work.kind === 'tcp') return 'opaque';
+  return endpointSpeaksHttp2(work) ? 'http2' : 'http1';
 }
 
 function configuration(port: number, admin: number, work: Work, io: string): string {
@@ -93,4 +108,18 @@ services:
     protocol: ${protocol(work)}
     endpoints: ["127.0.0.1:${work.upstream}"]
 `;
+}
+
+const ENDPOINTS_EACH = 10;
+
+/** YAML of so many services that no listener names, each with ten endpoints of its own where nobody listens. */
+function idle(services: number): string {
+  const lines = Array.from({ length: services }, (_, service) => {
+    const endpoints = Array.from({ length: ENDPOINTS_EACH }, (_, at) => {
+      const number = service * ENDPOINTS_EACH + at;
+      return `"127.${1 + (number >> 16)}.${(number >> 8) & 255}.${number & 255}:1"`;
+    });
+    return `  idle-${service}: { protocol: http1, endpoints: [${endpoints.join(', ')}] }\n`;
+  });
+  return lines.join('');
 }

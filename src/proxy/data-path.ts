@@ -82,7 +82,7 @@ export function makeDataPath(context: Context): DataPath {
   const endpoints = new Http1Endpoints(context, exchanges, http1, bodies, dialer, idle, reports);
 
   // HTTP/2.
-  const streams = new Http2Streams(context, core, exchanges, reports);
+  const streams = new Http2Streams(context, core, exchanges, kept, reports);
   const machine = new Http2Machine(core, streams);
   streams.machine = machine;
   const fields = new RequestFields(context, core, exchanges, kept, http1, streams);

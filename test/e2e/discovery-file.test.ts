@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { availableExecutors } from '../support/sluice.js';
-import { Connection, httpOrigin } from './lifecycle-support.js';
+import { httpOrigin, open } from './lifecycle-support.js';
 import { startEngine } from './workers-support.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'sluice-file-'));
@@ -24,10 +24,10 @@ for (const io of await availableExecutors()) {
       io,
     );
     const ask = async (): Promise<string> => {
-      const client = await Connection.open(port);
+      const client = await open(port);
       const { status, body } = await client.get();
-      client.socket.destroy();
-      return status === 200 ? body : String(status);
+      client.destroy();
+      return status === 200 ? body.toString() : String(status);
     };
     /** Asks until the answer is this one; only the answers given are allowed before it. */
     const becomes = async (wanted: string, ...before: string[]): Promise<void> => {

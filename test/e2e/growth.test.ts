@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { test } from 'node:test';
 import { availableExecutors, eventually, type Sluice, startSluice } from '../support/sluice.js';
-import { Connection, httpOrigin } from './lifecycle-support.js';
+import { httpOrigin, open } from './lifecycle-support.js';
 
 const SERVICES = 5000;
 const ENDPOINTS = 10;
@@ -30,10 +30,10 @@ const memory = ({ pid }: Sluice): number =>
   Number(/^Anonymous: +(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1]);
 
 async function ask(sluice: Sluice, listener: string): Promise<string> {
-  const client = await Connection.open(sluice.port(listener));
+  const client = await open(sluice.port(listener));
   const { body } = await client.get();
   client.socket.destroy();
-  return body;
+  return body.toString();
 }
 
 for (const io of await availableExecutors()) {
@@ -80,7 +80,7 @@ for (const io of await availableExecutors()) {
       io,
     );
     try {
-      const clients = await Promise.all(origins.map(() => Connection.open(sluice.port('edge'))));
+      const clients = await Promise.all(origins.map(() => open(sluice.port('edge'))));
       for (let round = 0; round < 2; round++) {
         const answers = clients.map((client) => client.get());
         await eventually(() => waiting.length === 3, 'each endpoint has one request');

@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Metadata, type StatusObject, status } from '@grpc/grpc-js';
+import { content, digestOf } from '../support/content.js';
+import { quiet, startGateway, tearDown } from '../support/gateway.js';
 import { GrpcClient, type GrpcEndpoint, grpcEndpoint, type Outcome, send, USUAL } from '../support/grpc.js';
-import { content, digestOf, Http2Client, http2Endpoint, quiet, startGateway, tearDown } from '../support/http2.js';
+import { Http2Client, http2Endpoint } from '../support/http2.js';
 import { availableExecutors, type Sluice } from '../support/sluice.js';
 
 const SIZES = [0, 1, 5, 16_379, 16_380, 65_530, 65_536, 1_000_003, 4 << 20];

@@ -4,8 +4,10 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, afterEach, describe, it } from 'node:test';
 import { Metadata, type ServerDuplexStream, type ServerWritableStream, status } from '@grpc/grpc-js';
+import { content, digestOf } from '../support/content.js';
+import { type Gateway, quiet, startGateway, tearDown } from '../support/gateway.js';
 import { GrpcClient, type GrpcEndpoint, grpcEndpoint, type Handlers, send, USUAL } from '../support/grpc.js';
-import { content, digestOf, type Gateway, http2Endpoint, quiet, startGateway, tearDown } from '../support/http2.js';
+import { http2Endpoint } from '../support/http2.js';
 import { availableExecutors, type Executor, eventually, type Sluice } from '../support/sluice.js';
 import { deadPort } from '../support/tcp.js';
 

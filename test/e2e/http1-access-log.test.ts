@@ -1,7 +1,8 @@
 // The access log: one line of JSON a request, whatever bytes the request was made of.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { answering, client, exchange, settled, startEdge, upstream } from '../support/http.js';
+import { settled, startEdge } from '../support/gateway.js';
+import { answering, client, exchange, upstream } from '../support/http.js';
 import { availableExecutors, eventually, type LogLine } from '../support/sluice.js';
 
 for (const io of await availableExecutors()) {

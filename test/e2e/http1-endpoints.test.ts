@@ -1,18 +1,8 @@
 // Endpoints that fail: stale pooled connections, retries, the breaker, balancing, and the counters that tell of them.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
-import {
-  answering,
-  client,
-  exchange,
-  metrics,
-  OK,
-  settled,
-  startEdge,
-  type Upstream,
-  upstream,
-  type Wire,
-} from '../support/http.js';
+import { settled, startEdge } from '../support/gateway.js';
+import { answering, client, exchange, metrics, OK, type Upstream, upstream, type Wire } from '../support/http.js';
 import { availableExecutors, eventually, type Sluice } from '../support/sluice.js';
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';

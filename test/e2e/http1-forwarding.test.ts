@@ -1,18 +1,8 @@
 // What a request and a response become on their way through: start lines, fields, hop-by-hop, versions, persistence.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
-import {
-  answering,
-  client,
-  exchange,
-  type Message,
-  metrics,
-  OK,
-  settled,
-  startEdge,
-  type Upstream,
-  upstream,
-} from '../support/http.js';
+import { settled, startEdge } from '../support/gateway.js';
+import { answering, client, exchange, type Message, metrics, OK, type Upstream, upstream } from '../support/http.js';
 import { availableExecutors, type Sluice } from '../support/sluice.js';
 
 const names = (message: Message): string[] => message.fields.map(([name]) => name.toLowerCase());

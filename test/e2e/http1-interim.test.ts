@@ -1,10 +1,10 @@
 // Interim responses without end, towards an HTTP/1 client that does not read: what waits for it is bounded.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { H2Endpoint } from '../support/h2-endpoint.js';
 import { END_HEADERS, frame } from '../support/h2-frames.js';
-import { encodeBlock } from '../support/h2-hpack.js';
-import { H2Endpoint } from '../support/h2-peer.js';
 import { client, metrics, type Upstream, upstream } from '../support/http.js';
+import { encodeBlock } from '../support/naive-hpack.js';
 import { availableExecutors, eventually, type Sluice, startSluice } from '../support/sluice.js';
 
 const LONG = 'l'.repeat(8000);

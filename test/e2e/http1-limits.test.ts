@@ -1,44 +1,13 @@
 // Every limit and timeout of HTTP/1: what the client gets, and the metric that says so.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { connect } from 'node:net';
 import { after, describe, it } from 'node:test';
-import {
-  answering,
-  client,
-  exchange,
-  metrics,
-  OK,
-  type Setup,
-  settled,
-  startEdge,
-  type Upstream,
-  upstream,
-} from '../support/http.js';
+import { type Gateway, settled, startEdge } from '../support/gateway.js';
+import { answering, client, exchange, metrics, OK, type Upstream, upstream } from '../support/http.js';
 import { availableExecutors, eventually, type Sluice } from '../support/sluice.js';
+import { fullListener } from '../support/tcp.js';
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 const REFUSING = '127.0.0.1:1';
-
-/** A listener whose accept queue is full, so that the kernel leaves connects without an answer. */
-async function fullListener(): Promise<{ address: string; close(): void }> {
-  const program =
-    "const s = require('node:net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => { console.log(s.address().port); });";
-  const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [line] = (await once(child.stdout, 'data')) as [Buffer];
-  const port = Number(line.toString());
-  child.kill('SIGSTOP');
-  const fillers = Array.from({ length: 4 }, () => connect(port, '127.0.0.1').on('error', () => undefined));
-  await eventually(() => fillers.filter(({ readyState }) => readyState === 'open').length >= 2, 'a full accept queue');
-  return {
-    address: `127.0.0.1:${port}`,
-    close: () => {
-      for (const filler of fillers) filler.destroy();
-      child.kill('SIGKILL');
-    },
-  };
-}
 
 for (const io of await availableExecutors()) {
   describe(`HTTP/1 limits on ${io}`, () => {
@@ -49,7 +18,7 @@ for (const io of await availableExecutors()) {
 
     /** Runs `play` against a Sluice with these settings, and checks that it is whole afterwards. */
     async function against(
-      setup: Setup & { readonly endpoints?: readonly string[]; readonly origin?: Parameters<typeof upstream>[0] },
+      setup: Gateway & { readonly endpoints?: readonly string[]; readonly origin?: Parameters<typeof upstream>[0] },
       play: (sluice: Sluice, origin: Upstream) => Promise<void>,
     ): Promise<void> {
       const origin = await upstream(setup.origin ?? answering(() => OK));
@@ -63,7 +32,7 @@ for (const io of await availableExecutors()) {
       }
     }
 
-    const http1 = (limits: string): Setup => ({ top: `limits: { http1: { ${limits} } }` });
+    const http1 = (limits: string): Gateway => ({ top: `limits: { http1: { ${limits} } }` });
     const fired = async (sluice: Sluice, limit: string, reason?: string): Promise<void> => {
       const value = await metrics(sluice);
       assert.ok(value('sluice_limit_total', `limit="${limit}"`) >= 1, `limit ${limit} counted`);

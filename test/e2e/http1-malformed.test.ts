@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { answering, client, OK, settled, startEdge, type Upstream, upstream } from '../support/http.js';
+import { settled, startEdge } from '../support/gateway.js';
+import { answering, client, OK, type Upstream, upstream } from '../support/http.js';
 import { availableExecutors, eventually, type Sluice } from '../support/sluice.js';
 
 const HOST = 'Host: a\r\n';

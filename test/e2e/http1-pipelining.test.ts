@@ -1,17 +1,8 @@
 // Requests that don't wait for their responses: answered in order, completely, and never held without bound.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
-import {
-  answering,
-  client,
-  metrics,
-  OK,
-  settled,
-  startEdge,
-  type Upstream,
-  upstream,
-  type Wire,
-} from '../support/http.js';
+import { settled, startEdge } from '../support/gateway.js';
+import { answering, client, metrics, OK, type Upstream, upstream, type Wire } from '../support/http.js';
 import { availableExecutors, eventually, type Sluice } from '../support/sluice.js';
 
 const MAX_PIPELINED = 16 * 1024;

@@ -7,7 +7,8 @@ import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { WebSocket, WebSocketServer } from 'ws';
-import { answering, client, metrics, OK, settled, startEdge, type Upstream, upstream } from '../support/http.js';
+import { settled, startEdge } from '../support/gateway.js';
+import { answering, client, metrics, OK, type Upstream, upstream } from '../support/http.js';
 import { which } from '../support/servers.js';
 import { availableExecutors, type Sluice } from '../support/sluice.js';
 
@@ -27,7 +28,7 @@ for (const io of await availableExecutors()) {
     before(async () => {
       server.listen(0, '127.0.0.1');
       await once(server, 'listening');
-      sluice = await startEdge(io, [`127.0.0.1:${(server.address() as AddressInfo).port}`], { protocol: 'detect' });
+      sluice = await startEdge(io, [`127.0.0.1:${(server.address() as AddressInfo).port}`], { listener: 'detect' });
     });
     after(async () => {
       await settled(sluice);

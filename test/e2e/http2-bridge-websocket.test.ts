@@ -1,22 +1,15 @@
 // WebSockets of `ws` whose two ends speak different versions of HTTP (RFC 8441), and the same one.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
-import type { IncomingHttpHeaders } from 'node:http2';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { constants, type IncomingHttpHeaders } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { WebSocket, WebSocketServer } from 'ws';
-import {
-  content,
-  Http2Client,
-  type Http2Endpoint,
-  hangUp,
-  http2Endpoint,
-  quiet,
-  startGateway,
-  tearDown,
-} from '../support/http2.js';
+import { content } from '../support/content.js';
+import { across, quiet, startGateway, tearDown } from '../support/gateway.js';
+import { Http2Client, type Http2Endpoint, hangUp, http2Endpoint } from '../support/http2.js';
 import { availableExecutors, eventually, type Sluice } from '../support/sluice.js';
 
 const SIZES = [0, 1, 125, 126, 65_536, 1_000_003, 5_000_000];
@@ -86,15 +79,19 @@ async function converse(socket: WebSocket, overStream = false): Promise<void> {
   if (!overStream) assert.equal(code, 1000);
 }
 
+const HANDSHAKE = {
+  ':method': 'CONNECT',
+  ':protocol': 'websocket',
+  ':scheme': 'http',
+  'sec-websocket-version': '13',
+} as const;
+
 /** Opens one by extended CONNECT. */
 async function connect(client: Http2Client, path = '/chat'): Promise<WebSocket> {
   const stream = client.session.request({
-    ':method': 'CONNECT',
-    ':protocol': 'websocket',
-    ':scheme': 'http',
+    ...HANDSHAKE,
     ':authority': 'peers.test',
     ':path': path,
-    'sec-websocket-version': '13',
     origin: 'http://peers.test',
   });
   const [headers] = (await once(stream, 'response')) as [IncomingHttpHeaders];
@@ -127,11 +124,6 @@ for (const io of await availableExecutors()) {
       http2 = await http2Endpoint(null, { settings: { enableConnectProtocol: true } });
       http2.server.on('stream', (stream, headers) => {
         asked.push(`${headers[':method']} ${headers[':path']} ${headers[':authority']} ${headers[':protocol']}`);
-        if (headers[':path'] === '/refused') {
-          stream.respond({ ':status': 403, 'content-length': '2' });
-          stream.end('no');
-          return;
-        }
         if (headers[':protocol'] !== 'websocket') {
           stream.respond({ ':status': 200 });
           stream.end('plain');
@@ -215,24 +207,73 @@ for (const io of await availableExecutors()) {
     }
 
     it('an endpoint that refuses says so to either client', async () => {
-      const sluice = await startGateway(io, [http2.address], { speaks: 'http2' });
-      const socket = new WebSocket(`ws://127.0.0.1:${sluice.port('edge')}/refused`);
-      socket.on('error', () => undefined);
-      const [, response] = (await once(socket, 'unexpected-response')) as [unknown, { statusCode: number }];
-      assert.equal(response.statusCode, 403);
-      socket.terminate();
-      const client = await Http2Client.open(sluice.port('edge'));
-      const { status, text } = await client.ask({
-        ':method': 'CONNECT',
-        ':protocol': 'websocket',
-        ':scheme': 'http',
-        ':path': '/refused',
-        'sec-websocket-version': '13',
+      await across(io, await refusing(), {}, async (sluice) => {
+        const { status, text } = await refusal(sluice, '/refused');
+        assert.deepEqual([status, text], [403, 'no']);
+        const client = await Http2Client.open(sluice.port('edge'));
+        const answer = await client.ask({ ...HANDSHAKE, ':path': '/refused' });
+        assert.deepEqual([answer.status, answer.text], [403, 'no']);
       });
-      assert.deepEqual([status, text], [403, 'no']);
-      hangUp();
-      await quiet(sluice);
-      assert.equal(await sluice.stop(), 0);
+    });
+
+    it('an endpoint that takes none has it answered with 501', async () => {
+      const endpoint = await http2Endpoint(null);
+      endpoint.server.on('stream', (stream) => stream.respond({ ':status': 200 }));
+      await across(io, endpoint, {}, async (sluice) => {
+        for (let i = 0; i < 2; i++) {
+          const { status, error } = await refusal(sluice, '/');
+          assert.deepEqual([status, error], [501, 'not-implemented']);
+        }
+      });
+    });
+
+    it('what a client of HTTP/2 says before an endpoint of HTTP/1.1 has agreed reaches it, and the end is clean', async () => {
+      const endpoint = { address: `127.0.0.1:${(http1.address() as AddressInfo).port}`, close: async () => undefined };
+      await across(io, endpoint, { speaks: 'http1' }, async (sluice) => {
+        const client = await Http2Client.open(sluice.port('edge'));
+        const stream = client.start({ ...HANDSHAKE, ':path': '/chat' });
+        // A masked text frame, mask 0.
+        const text = (words: string): Buffer =>
+          Buffer.concat([Buffer.from([0x81, 0x80 | words.length, 0, 0, 0, 0]), Buffer.from(words)]);
+        stream.write(text('early'));
+        const [headers] = (await once(stream, 'response')) as [IncomingHttpHeaders];
+        assert.equal(headers[':status'], 200);
+        assert.equal(headers['sec-websocket-accept'], undefined);
+        let got = Buffer.alloc(0);
+        stream.on('data', (chunk: Buffer) => {
+          got = Buffer.concat([got, chunk]);
+        });
+        await eventually(() => got.includes('early'), 'echo');
+        stream.write(text('later'));
+        await eventually(() => got.includes('later'), 'echo');
+        // Close frame 1000: the server answers with its own and ends the connection.
+        stream.write(Buffer.from([0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8]));
+        await eventually(() => got.includes(Buffer.from([0x88, 0x02, 0x03, 0xe8])), 'close');
+        stream.end();
+        await once(stream, 'close');
+        assert.equal(stream.rstCode, constants.NGHTTP2_NO_ERROR);
+      });
     });
   });
+}
+
+/** An endpoint of HTTP/2 that knows WebSockets and wants none. */
+async function refusing(): Promise<Http2Endpoint> {
+  const endpoint = await http2Endpoint(null, { settings: { enableConnectProtocol: true } });
+  endpoint.server.on('stream', (stream) => {
+    stream.respond({ ':status': 403, 'content-length': '2' });
+    stream.end('no');
+  });
+  return endpoint;
+}
+
+/** The response with which a client of HTTP/1.1 is refused. */
+async function refusal(sluice: Sluice, path: string): Promise<{ status: number; text: string; error: unknown }> {
+  const socket = new WebSocket(`ws://127.0.0.1:${sluice.port('edge')}${path}`);
+  const [, response] = (await once(socket, 'unexpected-response')) as [unknown, IncomingMessage];
+  const { socket: connection } = response;
+  let text = '';
+  for await (const chunk of response.setEncoding('latin1')) text += chunk;
+  connection.destroy();
+  return { status: response.statusCode ?? 0, text, error: response.headers['sluice-error'] };
 }

@@ -15,16 +15,16 @@ import {
   settingsPayload,
   u32,
 } from '../support/h2-frames.js';
-import { encodeBlock, type Field, indexed, literal } from '../support/h2-hpack.js';
 import { H2Peer, REQUEST } from '../support/h2-peer.js';
+import { encodeBlock, indexed, literal, type Pair } from '../support/naive-hpack.js';
 import { runs } from '../support/runs.js';
 import { type Bench, onEachExecutor } from './http2-conformance-support.js';
 
 const CONTENT = Buffer.from('0123456789abcdef'.repeat(40), 'latin1');
 const half = CONTENT.length >> 1;
 
-const head = (path: string, more: readonly Field[] = []): Buffer =>
-  encodeBlock([...REQUEST.map(([name, value]): Field => [name, name === ':path' ? path : value]), ...more]);
+const head = (path: string, more: readonly Pair[] = []): Buffer =>
+  encodeBlock([...REQUEST.map(([name, value]): Pair => [name, name === ':path' ? path : value]), ...more]);
 
 /** Everything that a client says in one conversation of five requests. */
 const ASKED = Buffer.concat([

@@ -2,10 +2,12 @@
 // misbehaves (or tries what must be borne), and the other is the witness of what Sluice makes of it.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { balanced } from '../support/gateway.js';
+import { H2Endpoint } from '../support/h2-endpoint.js';
 import { type Code, END_STREAM, type SettingValues } from '../support/h2-frames.js';
-import { H2Endpoint, H2Peer, type PeerOptions } from '../support/h2-peer.js';
-import { metrics } from '../support/http.js';
-import { availableExecutors, type Executor, eventually, type Sluice, startSluice } from '../support/sluice.js';
+import { H2Peer, type PeerOptions, REQUEST } from '../support/h2-peer.js';
+import { encodeBlock, type Pair } from '../support/naive-hpack.js';
+import { availableExecutors, type Executor, type Sluice, startSluice } from '../support/sluice.js';
 
 /** Who misbehaves: `server` tests Sluice as a server, towards a client; `client` tests it as a client of an endpoint. */
 export type Role = 'server' | 'client';
@@ -151,29 +153,17 @@ export class Bench {
     assert.deepEqual(wrong, [], 'Sluice logged errors');
     await this.endpoint.quiet();
     await this.calm.quiet();
-    let problem = '';
-    const whole = async (): Promise<boolean> => {
-      const value = await metrics(this.sluice);
-      const wanted: readonly (readonly [string, number, number])[] = [
-        ['client connections', value('sluice_worker_connections'), 0],
-        ['sockets', value('sluice_worker_sockets'), 0],
-        ['open streams', value('sluice_http2_open_streams'), 0],
-        ['open HTTP/2 connections', value('sluice_http2_open_connections'), 0],
-        // One buffer, cut into blocks for what waits, is kept for the next that does.
-        ['buffers in use', Math.max(1, value('sluice_slab_buffers') - value('sluice_slab_free_buffers')), 1],
-        ['in flight at endpoints', value('sluice_endpoint_in_flight'), 0],
-        ['in flight at services', value('sluice_service_in_flight'), 0],
-        ['streams at endpoints', value('sluice_endpoint_http2_streams'), 0],
-      ];
-      problem = wanted
-        .filter(([, is, should]) => is !== should)
-        .map(([what, is, should]) => `${what}: ${is} instead of ${should}`)
-        .join('; ');
-      return problem === '';
-    };
-    await eventually(whole, 'nothing under way').catch((error: unknown) => {
-      throw new Error(`${String(error)}: ${problem}`);
-    });
+    await balanced(this.sluice, (value) => [
+      ['client connections', value('sluice_worker_connections'), 0],
+      ['sockets', value('sluice_worker_sockets'), 0],
+      ['open streams', value('sluice_http2_open_streams'), 0],
+      ['open HTTP/2 connections', value('sluice_http2_open_connections'), 0],
+      // One buffer, cut into blocks for what waits, is kept for the next that does.
+      ['buffers in use', Math.max(1, value('sluice_slab_buffers') - value('sluice_slab_free_buffers')), 1],
+      ['in flight at endpoints', value('sluice_endpoint_in_flight'), 0],
+      ['in flight at services', value('sluice_service_in_flight'), 0],
+      ['streams at endpoints', value('sluice_endpoint_http2_streams'), 0],
+    ]);
   }
 
   async stop(): Promise<void> {
@@ -327,3 +317,33 @@ export function declareCases(cases: readonly Case[], bench: () => Bench): void {
     }
   }
 }
+
+// What the tables of cases are written with.
+
+export const PROTOCOL = { connection: ['PROTOCOL_ERROR'] } as const;
+export const FRAME_SIZE = { connection: ['FRAME_SIZE_ERROR'] } as const;
+export const FLOW = { connection: ['FLOW_CONTROL_ERROR'] } as const;
+export const GET = encodeBlock(REQUEST);
+export const MAX = 2 ** 31 - 1;
+
+/** A header block that is right for whoever sends it. */
+export const head = (role: Role, more: readonly Pair[] = []): Buffer =>
+  encodeBlock([...(role === 'server' ? REQUEST : [[':status', '200'] as Pair]), ...more]);
+/** A stream that the hostile peer has a right to send a head on: a client opens the next one, an endpoint answers. */
+export const headStream = ({ role, hostile, stream }: Stage): number => (role === 'server' ? hostile.next : stream);
+/** A stream that nobody has opened. */
+export const idle = ({ role, hostile, stream }: Stage): number =>
+  role === 'server' ? hostile.next + 100 : stream + 100;
+
+/** The usual request without the fields `without`, and with `more` behind. */
+export const requestFields = (more: readonly Pair[] = [], without: readonly string[] = []): readonly Pair[] => [
+  ...REQUEST.filter(([name]) => !without.includes(name)),
+  ...more,
+];
+export const WEBSOCKET = [
+  [':method', 'CONNECT'],
+  [':protocol', 'websocket'],
+  [':scheme', 'http'],
+  [':path', '/ok'],
+  [':authority', 'a.test'],
+] as const;

@@ -2,8 +2,8 @@
 // CVE-2024-27316): each kind has a limit, and ends in ENHANCE_YOUR_CALM.
 import assert from 'node:assert/strict';
 import { ACK, END_HEADERS, END_STREAM, frame, priorityFields, settingsPayload, u32 } from '../support/h2-frames.js';
-import { encodeBlock, type Field, literal } from '../support/h2-hpack.js';
 import { type H2Peer, REQUEST } from '../support/h2-peer.js';
+import { encodeBlock, literal, type Pair } from '../support/naive-hpack.js';
 import { type Bench, ROLES, type Role } from './http2-conformance-support.js';
 import { type Attack, declareAttacks, floodUntilCalm } from './http2-hostile-support.js';
 
@@ -16,7 +16,7 @@ interface Target {
 
 const times = (count: number, octets: Uint8Array): Buffer => Buffer.concat(Array.from({ length: count }, () => octets));
 /** The head that the hostile side may send next, without its end. */
-const head = (role: Role): Buffer => encodeBlock(role === 'server' ? REQUEST : [[':status', '200'] as Field]);
+const head = (role: Role): Buffer => encodeBlock(role === 'server' ? REQUEST : [[':status', '200'] as Pair]);
 const headStream = ({ role, hostile, stream }: Target): number => (role === 'server' ? hostile.next : stream);
 
 const FLOODS: readonly (readonly [

@@ -1,8 +1,8 @@
 // Header blocks made to cost: bombs that unfold, tables that are turned over, blocks that never end.
 import assert from 'node:assert/strict';
 import { END_HEADERS, END_STREAM, frame, MAGIC } from '../support/h2-frames.js';
-import { encodeBlock, type Field, indexed, integer, literal, sizeUpdate } from '../support/h2-hpack.js';
 import { H2Peer, REQUEST } from '../support/h2-peer.js';
+import { encodeBlock, indexed, integer, literal, type Pair, sizeUpdate } from '../support/naive-hpack.js';
 import { type Attack, declareAttacks } from './http2-hostile-support.js';
 
 const GET = encodeBlock(REQUEST);
@@ -166,7 +166,7 @@ const ATTACKS: readonly Attack[] = [
     limit: 'h2-header-bytes',
     play: async (on) => {
       const client = await on.client();
-      const large = encodeBlock(Array.from({ length: 15 }, (_, i): Field => [`x-${i}`, 'z'.repeat(1000)]));
+      const large = encodeBlock(Array.from({ length: 15 }, (_, i): Pair => [`x-${i}`, 'z'.repeat(1000)]));
       for (let i = 0; i < 200; i++) assert.ok([0, 431].includes(await ask(client, large)));
       assert.equal(await ask(client, Buffer.alloc(0)), 200);
     },

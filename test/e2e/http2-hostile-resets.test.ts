@@ -2,12 +2,12 @@
 // more streams than were allowed.
 import assert from 'node:assert/strict';
 import { END_HEADERS, END_STREAM, frame, u32 } from '../support/h2-frames.js';
-import { encodeBlock, type Field, literal } from '../support/h2-hpack.js';
 import { type H2Peer, REQUEST } from '../support/h2-peer.js';
+import { encodeBlock, literal, type Pair } from '../support/naive-hpack.js';
 import { type Attack, declareAttacks, floodUntilCalm } from './http2-hostile-support.js';
 
 /** Heads of requests that the endpoint leaves open. */
-const HELD = encodeBlock(REQUEST.map(([name, value]): Field => [name, name === ':path' ? '/held' : value]));
+const HELD = encodeBlock(REQUEST.map(([name, value]): Pair => [name, name === ':path' ? '/held' : value]));
 const MAX = 2 ** 31 - 1;
 
 /** Opens a stream and has it reset; `play` says what follows its head, which ends the request if `ended`. */

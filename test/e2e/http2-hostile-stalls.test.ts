@@ -1,8 +1,8 @@
 // Peers that take nothing: windows that stay shut, sockets that are not read. What waits for them is bounded, and not for ever.
 import assert from 'node:assert/strict';
 import { END_HEADERS, END_STREAM, frame, settingsPayload, u32 } from '../support/h2-frames.js';
-import { encodeBlock, type Field } from '../support/h2-hpack.js';
 import { REQUEST } from '../support/h2-peer.js';
+import { encodeBlock, type Pair } from '../support/naive-hpack.js';
 import { eventually } from '../support/sluice.js';
 import type { Bench } from './http2-conformance-support.js';
 import { type Attack, declareAttacks, floodUntilCalm, SLAB } from './http2-hostile-support.js';
@@ -80,7 +80,7 @@ const ATTACKS: readonly Attack[] = [
       const octets = Buffer.concat(Array.from({ length: 100 }, () => frame('WINDOW_UPDATE', 0, asked, u32(1))));
       await floodUntilCalm(client, () => {
         client.credited(asked, 100);
-        client.inbox = client.inbox.filter(({ type }) => type !== 'DATA');
+        client.inbox.frames = client.inbox.frames.filter(({ type }) => type !== 'DATA');
         return octets;
       });
       await endpoint.expect('RST_STREAM', { stream: arrived });
@@ -143,7 +143,7 @@ const ATTACKS: readonly Attack[] = [
     play: async (on) => {
       const client = await on.client();
       client.socket.pause();
-      const head = encodeBlock(REQUEST.map(([name, value]): Field => [name, value]));
+      const head = encodeBlock(REQUEST.map(([name, value]): Pair => [name, value]));
       let most = 0;
       for (let i = 0; i < 200 && client.end === null; i++) {
         const batch = Array.from({ length: 50 }, () => {

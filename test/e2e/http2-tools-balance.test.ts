@@ -1,20 +1,9 @@
 // Streams of one client connection over several endpoints, and endpoints that come, go, restart, refuse and say GOAWAY under load.
 import assert from 'node:assert/strict';
 import { after, afterEach, describe, it } from 'node:test';
-import {
-  content,
-  type Gateway,
-  gatewayConfig,
-  Http2Client,
-  type Http2Endpoint,
-  hangUp,
-  http2Endpoint,
-  load,
-  quiet,
-  startGateway,
-  tearDown,
-  usual,
-} from '../support/http2.js';
+import { content, usual } from '../support/content.js';
+import { type Gateway, gatewayConfig, quiet, startGateway, tearDown } from '../support/gateway.js';
+import { Http2Client, type Http2Endpoint, hangUp, http2Endpoint, load } from '../support/http2.js';
 import { availableExecutors, type Executor, eventually, type Sluice } from '../support/sluice.js';
 
 afterEach(hangUp);

@@ -7,19 +7,9 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { request } from 'http2-wrapper';
-import {
-  content,
-  digestOf,
-  Http2Client,
-  type Http2Endpoint,
-  hangUp,
-  http2Endpoint,
-  quiet,
-  sha1,
-  startGateway,
-  tearDown,
-  usual,
-} from '../support/http2.js';
+import { content, digestOf, sha1, usual } from '../support/content.js';
+import { quiet, startGateway, tearDown } from '../support/gateway.js';
+import { Http2Client, type Http2Endpoint, hangUp, http2Endpoint } from '../support/http2.js';
 import {
   h2load,
   orMissing,

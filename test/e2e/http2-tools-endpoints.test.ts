@@ -1,20 +1,9 @@
 // HTTP/2 servers that nobody here wrote, as endpoints: bodies both ways, HEAD, and h2load at several shapes.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
-import {
-  content,
-  type Digest,
-  digestOf,
-  type Endpoint,
-  Http2Client,
-  hangUp,
-  http1Endpoint,
-  http2Endpoint,
-  quiet,
-  sha1,
-  startGateway,
-  tearDown,
-} from '../support/http2.js';
+import { content, type Digest, digestOf, sha1 } from '../support/content.js';
+import { quiet, startGateway, tearDown } from '../support/gateway.js';
+import { type Endpoint, Http2Client, hangUp, http1Endpoint, http2Endpoint } from '../support/http2.js';
 import {
   h2load,
   orMissing,

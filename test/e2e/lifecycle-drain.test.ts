@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
+import { Wire } from '../support/http.js';
 import { availableExecutors, type Executor, eventually, startSluice } from '../support/sluice.js';
-import { basicConfig, Connection, dial, httpOrigin, listening, load } from './lifecycle-support.js';
+import { basicConfig, dial, httpOrigin, listening, load, open } from './lifecycle-support.js';
 
 const ready = async (port: number): Promise<number> =>
   (await fetch(`http://127.0.0.1:${port}/ready`, { headers: { connection: 'close' } })).status;
@@ -27,27 +28,27 @@ for (const io of await availableExecutors()) {
   test(`${io}: SIGTERM: not ready at once, accepting during the hold, closing answers, busy requests end, exit 0`, async () => {
     const { origin, sluice, release, waiting, port } = await harness(io, 'drain: { hold: 700ms, grace: 10s }\n');
     assert.equal(await ready(sluice.adminPort), 200);
-    const idle = await Connection.open(port);
+    const idle = await open(port);
     await idle.get();
-    const busy = await Connection.open(port);
+    const busy = await open(port);
     const slow = busy.get('/slow');
     await eventually(waiting, 'the slow request has reached its server');
 
     sluice.child.kill('SIGTERM');
     await sluice.logged((line) => line.message === 'drain: no longer ready');
     assert.equal(await ready(sluice.adminPort), 503);
-    const late = await Connection.open(port);
+    const late = await open(port);
     const answer = await late.get();
     assert.equal(answer.status, 200);
-    assert.match(answer.head, /^connection: close\r$/im);
-    await late.end();
+    assert.equal(answer.field('connection'), 'close');
+    await late.closed();
 
-    await idle.end();
+    await idle.closed();
     await sluice.logged((line) => line.message === 'drain: listeners closed; waiting for what is open');
     release();
     const last = await slow;
-    assert.equal(last.body, 'slow');
-    assert.match(last.head, /^connection: close\r$/im);
+    assert.equal(last.body.toString(), 'slow');
+    assert.equal(last.field('connection'), 'close');
     assert.equal(await sluice.exited, 0);
     await origin.close();
   });
@@ -60,19 +61,15 @@ for (const io of await availableExecutors()) {
         'drain: { hold: 0, grace: 600ms }\n',
       io,
     );
-    const stream = new Connection(await dial(sluice.port('raw')));
-    let text = '';
-    stream.socket.on('data', (chunk: string) => {
-      text += chunk;
-    });
+    const stream = new Wire(await dial(sluice.port('raw')));
     stream.write('before');
-    await eventually(() => text === 'before', 'the echo');
+    await stream.until(() => stream.text === 'before', 'the echo');
     sluice.child.kill('SIGTERM');
     await sluice.logged((line) => line.message === 'drain: listeners closed; waiting for what is open');
     stream.write(' and during');
-    await eventually(() => text === 'before and during', 'the echo during the drain');
+    await stream.until(() => stream.text === 'before and during', 'the echo during the drain');
     assert.equal(await sluice.exited, 1);
-    await stream.end();
+    await stream.closed();
     assert.ok(sluice.log.some((line) => line.message === 'drain: grace is over; closing what is left'));
     echo.close();
   });
@@ -89,7 +86,7 @@ for (const io of await availableExecutors()) {
         'drain: { hold: 0, grace: 20s }\n',
       io,
     );
-    const stream = await Connection.open(sluice.port('raw'));
+    const stream = await open(sluice.port('raw'));
     await eventually(() => sockets.size === 1, 'the tunnel stands');
     sluice.child.kill('SIGTERM');
     await sluice.logged((line) => line.message === 'drain: listeners closed; waiting for what is open');
@@ -100,7 +97,7 @@ for (const io of await availableExecutors()) {
 
   test(`${io}: a second signal ends everything at once with code 1`, async () => {
     const { origin, sluice, port, waiting } = await harness(io, 'drain: { hold: 1m, grace: 1m }\n');
-    const busy = await Connection.open(port);
+    const busy = await open(port);
     const cut = assert.rejects(busy.get('/slow'));
     await eventually(waiting, 'the slow request has reached its server');
     sluice.child.kill('SIGTERM');
@@ -113,11 +110,11 @@ for (const io of await availableExecutors()) {
 
   test(`${io}: SIGINT drains without the hold`, async () => {
     const { origin, sluice, port } = await harness(io, 'drain: { hold: 1m, grace: 10s }\n');
-    const idle = await Connection.open(port);
+    const idle = await open(port);
     await idle.get();
     sluice.child.kill('SIGINT');
     assert.equal(await sluice.exited, 0);
-    await idle.end();
+    await idle.closed();
     await origin.close();
   });
 
@@ -129,11 +126,11 @@ for (const io of await availableExecutors()) {
         'drain: { hold: 0, grace: 20s }\n',
       io,
     );
-    const silent = await Connection.open(sluice.port('edge'));
+    const silent = await open(sluice.port('edge'));
     await eventually(async () => (await sluice.metric('tcp_open_total', { peer: 'src' })) === 1, 'it is accepted');
     sluice.child.kill('SIGTERM');
     assert.equal(await sluice.exited, 0);
-    await silent.end();
+    await silent.closed();
     await origin.close();
   });
 

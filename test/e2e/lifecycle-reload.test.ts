@@ -2,21 +2,13 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
+import { Wire } from '../support/http.js';
 import { freePort } from '../support/servers.js';
 import { availableExecutors, eventually, type Sluice, startSluice } from '../support/sluice.js';
-import { Connection, dial, httpOrigin, listening, load } from './lifecycle-support.js';
+import { refuses } from '../support/tcp.js';
+import { dial, httpOrigin, listening, load, open } from './lifecycle-support.js';
 
 const fds = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
-
-const refuses = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(false);
-    });
-    socket.once('error', () => resolve(true));
-  });
 
 /** Reloads and waits for the proxy's word on it. */
 async function reload(
@@ -50,13 +42,13 @@ for (const io of await availableExecutors()) {
     const listeners = { edge: 0 };
     const sluice = await startSluice(yaml({ endpoints: [first.port], listeners }), io);
     const port = sluice.port('edge');
-    const client = await Connection.open(port);
-    assert.equal((await client.get()).body, 'first');
+    const client = await open(port);
+    assert.equal((await client.get()).body.toString(), 'first');
     const traffic = load(port, 6, true);
     await eventually(() => traffic.count() > 50, 'traffic flows');
     await reload(sluice, yaml({ endpoints: [second.port], listeners }), 'reloaded');
     await eventually(
-      async () => (await client.get()).body === 'second',
+      async () => (await client.get()).body.toString() === 'second',
       'requests of an old connection go to the new endpoint',
     );
     await reload(sluice, yaml({ endpoints: [first.port, second.port], listeners }), 'reloaded');
@@ -64,11 +56,11 @@ for (const io of await availableExecutors()) {
     await eventually(() => traffic.count() > seen + 50, 'traffic goes on');
     // Another service altogether, for connections that are open too; the old one is gone.
     await reload(sluice, yaml({ endpoints: [second.port], listeners }).replaceAll('web', 'shop'), 'reloaded');
-    await eventually(async () => (await client.get()).body === 'second', 'requests go to the new service');
-    for (let i = 0; i < 20; i++) assert.equal((await client.get()).body, 'second');
+    await eventually(async () => (await client.get()).body.toString() === 'second', 'requests go to the new service');
+    for (let i = 0; i < 20; i++) assert.equal((await client.get()).body.toString(), 'second');
     await traffic.stop();
     assert.deepEqual(traffic.failures, []);
-    client.close();
+    client.destroy();
     assert.equal(await sluice.stop(), 0);
     await Promise.all([first.close(), second.close()]);
   });
@@ -82,11 +74,11 @@ for (const io of await availableExecutors()) {
     const [here, there] = [await freePort(), await freePort()];
 
     await reload(sluice, yaml({ endpoints, listeners: { edge: 0, extra: here } }), 'reloaded');
-    const stays = new Connection(await dial(here));
+    const stays = new Wire(await dial(here));
     assert.equal((await stays.get()).status, 200);
 
     await reload(sluice, yaml({ endpoints, listeners: { edge: 0, extra: there } }), 'reloaded');
-    const moved = new Connection(await dial(there));
+    const moved = new Wire(await dial(there));
     assert.equal((await moved.get()).status, 200);
     await eventually(() => refuses(here), 'the old port is closed');
     assert.equal((await stays.get()).status, 200, 'a connection through the old port goes on');
@@ -97,10 +89,10 @@ for (const io of await availableExecutors()) {
 
     // Back again, on the port that it had.
     await reload(sluice, yaml({ endpoints, listeners: { edge: 0, extra: there } }), 'reloaded');
-    const again = new Connection(await dial(there));
+    const again = new Wire(await dial(there));
     assert.equal((await again.get()).status, 200);
 
-    for (const connection of [stays, moved, again]) connection.close();
+    for (const connection of [stays, moved, again]) connection.destroy();
     await Promise.all([traffic.stop(), kept.stop()]);
     assert.deepEqual([...traffic.failures, ...kept.failures], []);
     assert.equal(await sluice.stop(), 0);
@@ -168,17 +160,17 @@ for (const io of await availableExecutors()) {
       yaml({ ...shape, more: `limits: { http1: { maxTarget: 16 } }\nopaquePorts: []\n` }),
       'reloaded',
     );
-    const client = await Connection.open(extra);
+    const client = await open(extra);
     assert.equal((await client.get(`/${'long'.repeat(20)}`)).status, 414);
-    client.close();
+    client.destroy();
 
     await reload(sluice, yaml({ ...shape, more: `opaquePorts: { add: [${extra}] }\n` }), 'reloaded');
     // Opaque: what HTTP/1 would refuse reaches the server, which answers for itself.
-    const raw = await Connection.open(extra);
+    const raw = await open(extra);
     raw.write('GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n');
-    await raw.answer();
+    await raw.message();
     assert.equal(await sluice.metric('sluice_verdict_total', { reason: 'annotation' }), 1);
-    raw.close();
+    raw.destroy();
 
     reader.resume();
     await eventually(() => head > 0 && received >= size + head, 'the long transfer ends');
@@ -195,7 +187,7 @@ for (const io of await availableExecutors()) {
     const takenPort = await listening(taken);
     const free = await freePort();
     const sluice = await startSluice(yaml({ endpoints, listeners: { edge: 0 } }), io);
-    const client = await Connection.open(sluice.port('edge'));
+    const client = await open(sluice.port('edge'));
     assert.equal((await client.get()).status, 200);
 
     await reload(sluice, 'listeners: [\n', REFUSED);
@@ -212,8 +204,8 @@ for (const io of await availableExecutors()) {
     assert.equal(await refuses(free), true, 'nor before the endpoints are known');
 
     assert.equal((await client.get()).status, 200);
-    assert.equal((await (await Connection.open(sluice.port('edge'))).get('/', 'Connection: close\r\n')).status, 200);
-    client.close();
+    assert.equal((await (await open(sluice.port('edge'))).get('/', 'Connection: close\r\n')).status, 200);
+    client.destroy();
     assert.equal(await sluice.stop(), 0);
     taken.close();
     await origin.close();
@@ -228,9 +220,9 @@ for (const io of await availableExecutors()) {
     const sluice = await startSluice(small, io);
     const round = async (): Promise<void> => {
       await reload(sluice, large, 'reloaded');
-      const client = await Connection.open(extra);
+      const client = await open(extra);
       assert.equal((await client.get('/', 'Connection: close\r\n')).status, 200);
-      await client.end();
+      await client.closed();
       await reload(sluice, small, 'reloaded');
       await eventually(() => refuses(extra), 'the port is closed');
     };

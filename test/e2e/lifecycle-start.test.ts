@@ -2,14 +2,15 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../support/servers.js';
 import { availableExecutors, startSluice } from '../support/sluice.js';
-import { basicConfig, Connection, httpOrigin, listening } from './lifecycle-support.js';
+import { refuses } from '../support/tcp.js';
+import { basicConfig, httpOrigin, listening, open } from './lifecycle-support.js';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const NO_URING = fileURLToPath(new URL('../../../native/test/no-uring.c', import.meta.url));
@@ -42,15 +43,6 @@ async function run(
 
 const sluice = (...args: string[]) => run(process.execPath, [MAIN, ...args]);
 
-const refuses = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => {
-      socket.destroy();
-      resolve(false);
-    });
-    socket.once('error', () => resolve(true));
-  });
-
 const two = (first: number, second: number, endpoint = '127.0.0.1:9'): string =>
   `admin: { listen: "127.0.0.1:0" }\nlisteners:\n  - { name: first, listen: "127.0.0.1:${first}", service: web }\n` +
   `  - { name: second, listen: "127.0.0.1:${second}", service: web }\nservices: { web: { endpoints: ["${endpoint}"] } }\n`;
@@ -60,9 +52,9 @@ for (const io of await availableExecutors()) {
     const origin = await httpOrigin();
     const proxy = await startSluice(basicConfig(origin.port, 'workers: 2\n'), io);
     assert.equal((await fetch(`http://127.0.0.1:${proxy.adminPort}/ready`)).status, 200);
-    const client = await Connection.open(proxy.port('edge'));
+    const client = await open(proxy.port('edge'));
     assert.equal((await client.get()).status, 200);
-    client.close();
+    client.destroy();
     const accepting = proxy.log.find((line) => line.message === 'accepting');
     assert.equal(accepting?.executor, io);
     assert.equal(accepting?.workers, 2);
@@ -206,9 +198,9 @@ test('it serves as a user without privileges', {
       await once(child.stderr, 'data');
     }
     const port = Number(/edge=127\.0\.0\.1:(\d+)/.exec(text)?.[1]);
-    const client = await Connection.open(port);
+    const client = await open(port);
     assert.equal((await client.get()).status, 200);
-    client.close();
+    client.destroy();
     child.kill('SIGINT');
     assert.deepEqual(await once(child, 'exit'), [0, null]);
   }

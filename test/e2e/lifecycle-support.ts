@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Server, type Socket } from 'node:net';
+import { Wire } from '../support/http.js';
 
 export interface Origin {
   readonly port: number;
@@ -53,95 +54,8 @@ export async function dial(port: number, patienceMs = 10_000): Promise<Socket> {
   }
 }
 
-export interface Answer {
-  readonly status: number;
-  readonly head: string;
-  readonly body: string;
-}
-
-/** An HTTP/1 client on one raw connection: no retries, no pool. */
-export class Connection {
-  private buffered = '';
-  private ended = false;
-  private error: Error | undefined;
-  private wake: () => void = () => undefined;
-
-  constructor(readonly socket: Socket) {
-    socket.setEncoding('latin1');
-    const changed = (change: () => void) => () => {
-      change();
-      this.wake();
-    };
-    socket.on('data', (chunk: string) => {
-      this.buffered += chunk;
-      this.wake();
-    });
-    socket.on('error', (error) => {
-      this.error = error;
-      this.wake();
-    });
-    socket.on(
-      'end',
-      changed(() => (this.ended = true)),
-    );
-    socket.on(
-      'close',
-      changed(() => (this.ended = true)),
-    );
-  }
-
-  static async open(port: number): Promise<Connection> {
-    return new Connection(await dial(port));
-  }
-
-  /** The server has ended it. */
-  get over(): boolean {
-    return this.ended || this.error !== undefined;
-  }
-
-  write(text: string): void {
-    this.socket.write(text);
-  }
-
-  async until(condition: () => boolean, what: string): Promise<void> {
-    while (!condition()) {
-      if (this.over) throw this.error ?? new Error(`the connection ended before ${what}; got ${this.buffered}`);
-      await new Promise<void>((resolve) => {
-        this.wake = resolve;
-      });
-    }
-  }
-
-  /** The next answer; throws if the connection ends before it is whole. Understands Content-Length only. */
-  async answer(): Promise<Answer> {
-    await this.until(() => this.buffered.includes('\r\n\r\n'), 'the answer');
-    const end = this.buffered.indexOf('\r\n\r\n') + 4;
-    const head = this.buffered.slice(0, end);
-    const length = Number(/^content-length: *(\d+)/im.exec(head)?.[1] ?? 0);
-    await this.until(() => this.buffered.length >= end + length, 'the end of the body');
-    const body = this.buffered.slice(end, end + length);
-    this.buffered = this.buffered.slice(end + length);
-    return { status: Number(head.slice(9, 12)), head, body };
-  }
-
-  async get(path = '/', headers = ''): Promise<Answer> {
-    this.write(`GET ${path} HTTP/1.1\r\nHost: test\r\n${headers}\r\n`);
-    return this.answer();
-  }
-
-  /** Resolves when the server has ended the connection. */
-  async end(): Promise<void> {
-    while (!this.over) {
-      await new Promise<void>((resolve) => {
-        this.wake = resolve;
-      });
-    }
-  }
-
-  close(): void {
-    this.socket.destroy();
-  }
-}
+/** A raw HTTP/1 client: no retries, no pool. */
+export const open = async (port: number): Promise<Wire> => new Wire(await dial(port));
 
 export interface Load {
   readonly failures: string[];
@@ -161,33 +75,33 @@ export function load(port: number, clients: number, keepAlive: boolean): Load {
   let count = 0;
   let running = true;
   const run = async (): Promise<void> => {
-    let connection: Connection | undefined;
+    let connection: Wire | undefined;
     while (running) {
       try {
-        connection ??= await Connection.open(port);
+        connection ??= await open(port);
         // Whatever the server has said about this connection is heard before it is used again.
         await new Promise((resolve) => setImmediate(resolve));
-        if (connection.over) {
-          connection.close();
+        if (connection.end !== undefined) {
+          connection.destroy();
           connection = undefined;
           continue;
         }
-        const { status, head } = await connection.get('/', keepAlive ? '' : 'Connection: close\r\n');
-        if (status !== 200) failures.push(head);
+        const { start, status, field } = await connection.get('/', keepAlive ? '' : 'Connection: close\r\n');
+        if (status !== 200) failures.push(start);
         count++;
-        if (!keepAlive || /^connection: *close/im.test(head)) {
-          connection.close();
+        if (!keepAlive || field('connection')?.toLowerCase() === 'close') {
+          connection.destroy();
           connection = undefined;
         }
       } catch (error) {
         failures.push(
           error instanceof Error ? `${error.message} (${keepAlive ? 'kept alive' : 'new'})` : String(error),
         );
-        connection?.close();
+        connection?.destroy();
         connection = undefined;
       }
     }
-    connection?.close();
+    connection?.destroy();
   };
   const done = Promise.all(Array.from({ length: clients }, run));
   return {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
+import { Wire } from '../support/http.js';
 import { availableExecutors, eventually } from '../support/sluice.js';
-import { basicConfig, Connection, dial, httpOrigin, listening, load } from './lifecycle-support.js';
+import { basicConfig, dial, httpOrigin, listening, load, open } from './lifecycle-support.js';
 import { type Host, openFiles, startEngine } from './workers-support.js';
 
 const REPLACING = 'replacing the worker';
@@ -20,16 +21,19 @@ for (const io of await availableExecutors()) {
   test(`${io}: a worker that is killed takes only its own connections along, and is replaced`, async () => {
     const origin = await httpOrigin();
     const host = await startEngine(basicConfig(origin.port, 'workers: 2\n'), io);
-    const connections: Connection[] = [];
+    const connections: Wire[] = [];
     for (let i = 0; i < 8; i++) {
-      const connection = await Connection.open(host.port);
+      const connection = await open(host.port);
       await connection.get();
       connections.push(connection);
     }
     await host.engine.pool.terminate(0);
-    await eventually(() => connections.filter(({ over }) => over).length === 4, 'its four connections are closed');
+    await eventually(
+      () => connections.filter(({ end }) => end !== undefined).length === 4,
+      'its four connections are closed',
+    );
     await recovered(host, 1);
-    const rest = connections.filter(({ over }) => !over);
+    const rest = connections.filter(({ end }) => end === undefined);
     assert.equal(rest.length, 4);
     for (const connection of rest) assert.equal((await connection.get()).status, 200);
 
@@ -41,13 +45,13 @@ for (const io of await availableExecutors()) {
 
     // The replacement takes its share of what comes next.
     for (let i = 0; i < 4; i++) {
-      const connection = await Connection.open(host.port);
+      const connection = await open(host.port);
       await connection.get();
       rest.push(connection);
     }
     assert.equal(await host.metric('sluice_worker_connections', { worker: 0 }), 4);
     assert.equal(await host.metric('sluice_worker_connections', { worker: 1 }), 4);
-    for (const connection of rest) connection.close();
+    for (const connection of rest) connection.destroy();
     assert.equal(await host.stop(), 0);
     await origin.close();
   });
@@ -91,14 +95,14 @@ for (const io of await availableExecutors()) {
   test(`${io}: a connection that waits in the queue of a dead worker is served by its replacement`, async () => {
     const origin = await httpOrigin();
     const host = await startEngine(basicConfig(origin.port), io);
-    const early = await Connection.open(host.port);
+    const early = await open(host.port);
     await early.get();
     await host.engine.pool.terminate(0);
     // Nobody accepts now: the kernel completes the handshake.
-    const waiting = new Connection(await dial(host.port));
+    const waiting = new Wire(await dial(host.port));
     assert.equal((await waiting.get()).status, 200);
-    assert.equal(early.over, true);
-    waiting.close();
+    assert.notEqual(early.end, undefined);
+    waiting.destroy();
     assert.equal(await host.stop(), 0);
     await origin.close();
   });
@@ -112,9 +116,9 @@ for (const io of await availableExecutors()) {
     const line = host.log.find(({ message }) => message.startsWith('a worker died'));
     assert.equal(line?.worker, 1);
     assert.match(String(line?.reason), /null/);
-    const client = await Connection.open(host.port);
+    const client = await open(host.port);
     assert.equal((await client.get()).status, 200);
-    client.close();
+    client.destroy();
     assert.equal(await host.stop(), 0);
     await origin.close();
   });
@@ -140,7 +144,7 @@ for (const io of await availableExecutors()) {
         'drain: { grace: 20s }\n',
       io,
     );
-    const tunnels = [await Connection.open(host.port), await Connection.open(host.port)];
+    const tunnels = [await open(host.port), await open(host.port)];
     await eventually(
       async () => (await host.metric('tcp_open_connections', { peer: 'dst' })) === 2,
       'both tunnels stand',
@@ -148,8 +152,8 @@ for (const io of await availableExecutors()) {
     const stopped = host.stop();
     await eventually(() => host.log.some(({ message }) => message.startsWith('drain: listeners closed')), 'the drain');
     await host.engine.pool.terminate(0);
-    await eventually(() => tunnels.some(({ over }) => over), 'one tunnel is gone');
-    for (const tunnel of tunnels) tunnel.close();
+    await eventually(() => tunnels.some(({ end }) => end !== undefined), 'one tunnel is gone');
+    for (const tunnel of tunnels) tunnel.destroy();
     assert.equal(await stopped, 0);
     echo.close();
   });
@@ -172,7 +176,7 @@ for (const io of await availableExecutors()) {
   test(`${io}: an idle worker sleeps`, async () => {
     const origin = await httpOrigin();
     const host = await startEngine(basicConfig(origin.port), io);
-    const client = await Connection.open(host.port);
+    const client = await open(host.port);
     await client.get();
     const turns = (): Promise<number> => host.metric('sluice_loop_turns_total');
     // Eight samples of the worker's, four a second: that they are taken shows that it lives.
@@ -181,7 +185,7 @@ for (const io of await availableExecutors()) {
     const [first, ...later] = [...seen];
     const most = Math.max(...later) - first;
     assert.ok(most < 200, `${most} turns in two idle seconds`);
-    client.close();
+    client.destroy();
     assert.equal(await host.stop(), 0);
     await origin.close();
   });

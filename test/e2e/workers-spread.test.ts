@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Wire } from '../support/http.js';
 import { availableExecutors, eventually } from '../support/sluice.js';
-import { basicConfig, Connection, httpOrigin } from './lifecycle-support.js';
+import { basicConfig, httpOrigin, open } from './lifecycle-support.js';
 import { type Host, startEngine } from './workers-support.js';
 
 /** `name` of each worker. */
@@ -13,9 +14,9 @@ for (const io of await availableExecutors()) {
     test(`${io}: long-lived connections are spread exactly over ${workers} workers, and served where they are`, async () => {
       const origin = await httpOrigin();
       const host = await startEngine(basicConfig(origin.port, `workers: ${workers}\n`), io);
-      const connections: Connection[] = [];
+      const connections: Wire[] = [];
       for (let i = 0; i < 8; i++) {
-        const connection = await Connection.open(host.port);
+        const connection = await open(host.port);
         assert.equal((await connection.get()).status, 200);
         connections.push(connection);
       }
@@ -23,10 +24,10 @@ for (const io of await availableExecutors()) {
       assert.deepEqual(await perWorker(host, 'sluice_worker_connections', workers), expected);
 
       // Half of them leave, all from the same workers or not: who comes next fills the gaps.
-      for (const connection of connections.splice(0, 4)) connection.close();
+      for (const connection of connections.splice(0, 4)) connection.destroy();
       await eventually(async () => (await host.metric('sluice_worker_connections')) === 4, 'four are gone');
       for (let i = 0; i < 4; i++) {
-        const connection = await Connection.open(host.port);
+        const connection = await open(host.port);
         await connection.get();
         connections.push(connection);
       }
@@ -38,7 +39,7 @@ for (const io of await availableExecutors()) {
       // With four it is next to impossible that the kernel alone has spread them like this.
       if (workers === 4) assert.ok(over > 0);
       assert.equal(await host.metric('sluice_accepted_total'), 12);
-      for (const connection of connections) connection.close();
+      for (const connection of connections) connection.destroy();
       assert.equal(await host.stop(), 0);
       await origin.close();
     });
@@ -50,10 +51,10 @@ for (const io of await availableExecutors()) {
     let left = 10_000;
     const client = async (): Promise<void> => {
       while (left-- > 0) {
-        const connection = await Connection.open(host.port);
+        const connection = await open(host.port);
         assert.equal((await connection.get('/', 'Connection: close\r\n')).status, 200);
-        await connection.end();
-        connection.close();
+        await connection.closed();
+        connection.destroy();
       }
     };
     await Promise.all(Array.from({ length: 16 }, client));

@@ -3,9 +3,19 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { ROLE } from '../../src/http2/connection.js';
 import { H2_ERROR } from '../../src/http2/frame.js';
-import { END_HEADERS, END_STREAM, frame, MAGIC, PADDED, padded, settingsPayload, u32 } from '../support/h2-frames.js';
-import { encodeBlock } from '../support/h2-hpack.js';
-import { type Frame, newMachineMemory, OK, POST, type Wire, World } from '../support/http2-machine.js';
+import {
+  END_HEADERS,
+  END_STREAM,
+  frame,
+  MAGIC,
+  PADDED,
+  padded,
+  type RawFrame,
+  settingsPayload,
+  u32,
+} from '../support/h2-frames.js';
+import { newMachineMemory, OK, POST, type Wire, World } from '../support/http2-machine.js';
+import { encodeBlock } from '../support/naive-hpack.js';
 import { runs } from '../support/runs.js';
 
 const memory = newMachineMemory(1024);
@@ -15,7 +25,7 @@ const data = (id: number, length: number, end = false): Buffer =>
   frame('DATA', end ? END_STREAM : 0, id, Buffer.alloc(length, id));
 
 /** Window given back in `frames`, by stream; 0 is the connection. */
-function given(frames: readonly Frame[]): Map<number, number> {
+function given(frames: readonly RawFrame[]): Map<number, number> {
   const by = new Map<number, number>();
   for (const { type, stream, payload } of frames)
     if (type === 'WINDOW_UPDATE') by.set(stream, (by.get(stream) ?? 0) + payload.readUInt32BE());

@@ -4,21 +4,22 @@ import { once } from 'node:events';
 import { connect, createServer, type Http2Server } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { H2Endpoint } from '../support/h2-endpoint.js';
 import { END_STREAM } from '../support/h2-frames.js';
+import { H2Peer, hangUpPeers } from '../support/h2-peer.js';
 import {
   bitsToOctets,
-  HpackDecoder,
-  HpackError,
   huffmanBits,
-  huffmanDecode,
-  huffmanEncode,
   indexed,
   literal,
+  NaiveDecoder,
+  NaiveError,
+  naiveHuffman,
+  naiveUnhuffman,
   sizeUpdate,
-} from '../support/h2-hpack.js';
-import { H2Endpoint, H2Peer, hangUpPeers } from '../support/h2-peer.js';
+} from '../support/naive-hpack.js';
 
-const pairs = (decoder: HpackDecoder, hex: string): string[] =>
+const pairs = (decoder: NaiveDecoder, hex: string): string[] =>
   decoder.decode(Buffer.from(hex, 'hex')).map(({ name, value }) => `${name}: ${value}`);
 
 describe('the HPACK of the tests', () => {
@@ -29,48 +30,49 @@ describe('the HPACK of the tests', () => {
       ['828684410f7777772e6578616d706c652e636f6d', '828684be58086e6f2d6361636865'],
       ['828684418cf1e3c2e5f23a6ba0ab90f4ff', '828684be5886a8eb10649cbf'],
     ]) {
-      const decoder = new HpackDecoder();
+      const decoder = new NaiveDecoder();
       assert.deepEqual(pairs(decoder, blocks[0] ?? ''), first);
       assert.deepEqual(pairs(decoder, blocks[1] ?? ''), [...first, 'cache-control: no-cache']);
-      assert.equal(decoder.table.length, 2);
+      assert.equal(decoder.table.entries.length, 2);
     }
   });
 
   it('evicts as C.6 does', () => {
-    const decoder = new HpackDecoder(256);
+    const decoder = new NaiveDecoder(256);
     pairs(
       decoder,
       '488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad171863c78f0b97c8e9ae82ae43d3',
     );
     assert.deepEqual(
-      decoder.table.map(({ name }) => name),
+      decoder.table.entries.map(({ name }) => name),
       ['location', 'date', 'cache-control', ':status'],
     );
     pairs(decoder, '4883640effc1c0bf');
     assert.deepEqual(
-      decoder.table.map(({ value }) => value),
+      decoder.table.entries.map(({ value }) => value),
       ['307', 'https://www.example.com', 'Mon, 21 Oct 2013 20:13:21 GMT', 'private'],
     );
   });
 
   it('encodes and decodes every octet with Huffman codes', () => {
     const all = String.fromCharCode(...Array.from({ length: 256 }, (_, i) => i));
-    assert.equal(huffmanDecode(huffmanEncode(all)), all);
-    assert.equal(huffmanEncode('www.example.com').toString('hex'), 'f1e3c2e5f23a6ba0ab90f4ff');
+    assert.equal(naiveUnhuffman(naiveHuffman(all)), all);
+    assert.equal(Buffer.from(naiveHuffman('www.example.com')).toString('hex'), 'f1e3c2e5f23a6ba0ab90f4ff');
   });
 
   it('refuses what RFC 7541 refuses', () => {
-    const wrong = (what: string, block: Uint8Array, decoder = new HpackDecoder()): void => {
-      assert.throws(() => decoder.decode(block), HpackError, what);
+    const wrong = (what: string, block: Uint8Array, decoder = new NaiveDecoder()): void => {
+      assert.throws(() => decoder.decode(block), NaiveError, what);
     };
     wrong('index 0', indexed(0));
     wrong('an index beyond the table', indexed(62));
     wrong('a table above the limit', sizeUpdate(4097));
+    wrong('a third size update', Buffer.concat([sizeUpdate(0), sizeUpdate(1), sizeUpdate(2)]));
     wrong('a size update behind a field', Buffer.concat([indexed(2), sizeUpdate(0)]));
     wrong('EOS', Buffer.concat([Buffer.from([0x00, 0x84]), bitsToOctets(`${huffmanBits(256)}11`)]));
     wrong('padding of zeros', Buffer.from([0x00, 0x81, 0x18, 0x00]));
     wrong('a string that ends early', literal('a', 'bcd').subarray(0, 5));
-    const lowered = new HpackDecoder();
+    const lowered = new NaiveDecoder();
     lowered.announce(0);
     wrong('no size update where one is owed', indexed(2), lowered);
     assert.equal(lowered.decode(Buffer.concat([sizeUpdate(0), indexed(2)])).length, 1);
@@ -115,8 +117,8 @@ describe("the raw peer and Node's http2", () => {
     const { body, trailers } = await peer.response(peer.request({ ':path': '/trailers' }));
     assert.equal(body.toString(), 'body');
     assert.deepEqual(
-      trailers,
-      [{ name: 'x-end', value: 'yes', as: 'incremental' }].map((x) => ({ ...x, as: trailers[0]?.as })),
+      trailers.map(({ name, value }) => `${name}: ${value}`),
+      ['x-end: yes'],
     );
     await peer.sync();
     // Node ends the session over it with a code of its own choosing.

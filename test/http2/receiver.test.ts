@@ -15,8 +15,8 @@ import {
   settingsPayload,
   u32,
 } from '../support/h2-frames.js';
-import { encodeBlock } from '../support/h2-hpack.js';
 import { newMachineMemory, POST, type Wire, World } from '../support/http2-machine.js';
+import { encodeBlock } from '../support/naive-hpack.js';
 
 const memory = newMachineMemory(256);
 const request = encodeBlock(Object.entries(POST));

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ToWorker } from '../../src/proxy/snapshot.js';
-import { basicConfig, Connection, httpOrigin } from '../e2e/lifecycle-support.js';
+import { basicConfig, httpOrigin, open } from '../e2e/lifecycle-support.js';
 import { startEngine } from '../e2e/workers-support.js';
 import { config } from '../policy/fixture.js';
 
 test('a kill during a drain decides: one end, code 1', async () => {
   const origin = await httpOrigin(() => undefined);
   const { engine, log, port } = await startEngine(basicConfig(origin.port), 'epoll');
-  const client = await Connection.open(port);
+  const client = await open(port);
   const cut = assert.rejects(client.get());
   const drained = engine.drain({ holdMs: 0 });
   await engine.kill();

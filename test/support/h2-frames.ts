@@ -98,3 +98,64 @@ export const priorityFields = (dependency = 0, weight = 15): Buffer =>
   Buffer.concat([u32(dependency), Buffer.from([weight])]);
 
 export const codeName = (code: number): string => CODES[code] ?? `0x${code.toString(16)}`;
+export const codeNumber = (code: Code): number => CODES.indexOf(code);
+
+/** A frame as it lies on the wire. */
+export interface RawFrame {
+  /** The name in the RFC, or a number. */
+  readonly type: FrameType | `0x${string}`;
+  readonly flags: number;
+  /** With the reserved bit. */
+  readonly stream: number;
+  readonly payload: Buffer;
+}
+
+/** Cuts octets into frames, in whatever pieces they come. */
+export class FrameReader {
+  private pending: Buffer = Buffer.alloc(0);
+
+  /** With `magic`, the connection preface of a client comes first. */
+  constructor(private magic: boolean) {}
+
+  /** Octets that are not a whole frame yet. */
+  get rest(): number {
+    return this.pending.length;
+  }
+
+  /** The frames that `chunk` completes; null where something else comes instead of the preface. */
+  read(chunk: Buffer): RawFrame[] | null {
+    this.pending = this.pending.length === 0 ? chunk : Buffer.concat([this.pending, chunk]);
+    if (this.magic) {
+      if (this.pending.length < MAGIC.length) return [];
+      if (!this.pending.subarray(0, MAGIC.length).equals(MAGIC)) return null;
+      this.pending = this.pending.subarray(MAGIC.length);
+      this.magic = false;
+    }
+    const frames: RawFrame[] = [];
+    for (let end = this.end(); end <= this.pending.length; end = this.end()) {
+      const octets = this.pending.subarray(0, end);
+      this.pending = this.pending.subarray(end);
+      frames.push({
+        type: TYPES[octets[3]] ?? `0x${octets[3].toString(16)}`,
+        flags: octets[4],
+        stream: octets.readUInt32BE(5),
+        payload: octets.subarray(HEADER_OCTETS),
+      });
+    }
+    return frames;
+  }
+
+  /** Where the first frame ends. */
+  private end(): number {
+    const known = this.pending.length >= HEADER_OCTETS;
+    return known ? HEADER_OCTETS + this.pending.readUIntBE(0, 3) : Number.POSITIVE_INFINITY;
+  }
+}
+
+/** The frames of `octets`, which may begin with the connection preface; throws where the last one is cut. */
+export function framesOf(octets: Buffer): RawFrame[] {
+  const reader = new FrameReader(octets.subarray(0, MAGIC.length).equals(MAGIC));
+  const frames = reader.read(octets) ?? [];
+  if (reader.rest > 0) throw new Error('the last frame is cut');
+  return frames;
+}

@@ -1,7 +1,7 @@
 // What a sender may not do (RFC 9113), checked on everything that a test's peer hears: so that each test, whatever it is about,
 // is one of these rules as well.
 import { ACK, END_HEADERS, END_STREAM, type FrameType, PADDED, PRIORITY, SETTINGS } from './h2-frames.js';
-import { type DecodedField, HpackDecoder, HpackError } from './h2-hpack.js';
+import { type DecodedField, NaiveDecoder, NaiveError } from './naive-hpack.js';
 
 const MAX_WINDOW = 2 ** 31 - 1;
 const TOKEN = /^:?[!#$%&'*+\-.^_`|~0-9a-z]+$/;
@@ -40,7 +40,7 @@ interface Sending {
 /** One direction of one connection. `role` is the listening peer's. */
 export class Rules {
   readonly violations: string[] = [];
-  private readonly decoder = new HpackDecoder();
+  private readonly decoder = new NaiveDecoder();
   private readonly streams = new Map<number, Sending>();
   private first = true;
   private lastOpened = 0;
@@ -154,7 +154,7 @@ export class Rules {
     try {
       fields = this.decoder.decode(block);
     } catch (error) {
-      if (!(error instanceof HpackError)) throw error;
+      if (!(error instanceof NaiveError)) throw error;
       this.broken(`header block of stream ${stream}: ${error.message} (RFC 7541)`);
     }
     const state = this.stream(stream);

@@ -2,10 +2,13 @@
 // messages that shares no code with the codec under test.
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
-import { type Executor, eventually, type Sluice, startSluice } from './sluice.js';
+import { eventually, type Sluice } from './sluice.js';
+import { Waiting } from './waiting.js';
 
 const HOST = '127.0.0.1';
 const LARGE_BYTES = 1024 * 1024;
+/** Long: large bodies and limits of some seconds are waited for. */
+const PATIENCE_MS = 120_000;
 
 export interface Message {
   /** Request line or status line. */
@@ -122,7 +125,7 @@ export class Wire {
   end: 'fin' | 'reset' | undefined;
   /** Bytes received, ever. */
   total = 0;
-  private readonly waiting = new Set<() => void>();
+  private readonly waiting = new Waiting();
 
   constructor(readonly socket: Socket) {
     socket.setNoDelay(true);
@@ -130,7 +133,7 @@ export class Wire {
       this.chunks.push(chunk);
       this.size += chunk.length;
       this.total += chunk.length;
-      this.wake();
+      this.waiting.wake();
     });
     socket.on('end', () => this.finish('fin'));
     socket.on('error', () => this.finish('reset'));
@@ -174,13 +177,19 @@ export class Wire {
 
   /** Resolves once `look` returns something, which is asked after every event; rejects when the connection ends before. */
   async until<T>(look: () => T | null | undefined | false, what: string): Promise<T> {
-    for (;;) {
-      const found = look();
-      if (found !== null && found !== undefined && found !== false) return found;
-      if (this.end !== undefined)
-        throw new Error(`${this.end} before ${what}; received ${JSON.stringify(this.text.slice(0, 400))}`);
-      await this.event();
-    }
+    let found: T | null | undefined | false;
+    const received = (): string => `received ${JSON.stringify(this.text.slice(0, 400))}`;
+    await this.waiting.until(
+      () => {
+        found = look();
+        if (found !== null && found !== undefined && found !== false) return true;
+        if (this.end !== undefined) throw new Error(`${this.end} before ${what}; ${received()}`);
+        return false;
+      },
+      () => `${what} (${received()})`,
+      PATIENCE_MS,
+    );
+    return found as T;
   }
 
   /** The next message. */
@@ -201,6 +210,12 @@ export class Wire {
     return message;
   }
 
+  /** Sends a GET; its response. */
+  get(path = '/', fields = ''): Promise<Message> {
+    this.write(`GET ${path} HTTP/1.1\r\nHost: test\r\n${fields}\r\n`);
+    return this.message();
+  }
+
   /** Takes `length` bytes off. */
   take(length: number): Buffer {
     const { bytes } = this;
@@ -217,8 +232,12 @@ export class Wire {
 
   /** Resolves when the peer has ended the connection. */
   async closed(): Promise<'fin' | 'reset'> {
-    while (this.end === undefined) await this.event();
-    return this.end;
+    await this.waiting.until(
+      () => this.end !== undefined,
+      () => 'the end of the connection',
+      PATIENCE_MS,
+    );
+    return this.end ?? 'fin';
   }
 
   private get endsInBlankLine(): boolean {
@@ -226,23 +245,9 @@ export class Wire {
     return last !== undefined && (last.length < 4 || last.subarray(-4).toString('latin1') === '\r\n\r\n');
   }
 
-  private event(): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        this.waiting.delete(wake);
-        resolve();
-      };
-      this.waiting.add(wake);
-    });
-  }
-
   private finish(end: 'fin' | 'reset'): void {
     this.end ??= end;
-    this.wake();
-  }
-
-  private wake(): void {
-    for (const wake of [...this.waiting]) wake();
+    this.waiting.wake();
   }
 }
 
@@ -325,34 +330,18 @@ export function answering(answer: (request: Message) => string | Uint8Array): (w
   };
 }
 
+/** `bytes` in chunks of `step`. */
+export function inChunks(bytes: Buffer, step: number, trailers = ''): Buffer {
+  const parts: Buffer[] = [];
+  for (let at = 0; at < bytes.length; at += step) {
+    const piece = bytes.subarray(at, at + step);
+    parts.push(Buffer.from(`${piece.length.toString(16)}\r\n`), piece, Buffer.from('\r\n'));
+  }
+  parts.push(Buffer.from(`0\r\n${trailers}\r\n`));
+  return Buffer.concat(parts);
+}
+
 export const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
-
-export interface Setup {
-  /** Under `services: web:`, beside endpoints; YAML flow or indented by four. */
-  readonly service?: string;
-  /** Top level, such as `limits: ...`. */
-  readonly top?: string;
-  readonly protocol?: 'http1' | 'detect';
-}
-
-/** A Sluice with the listener `edge` for the service `web` at `endpoints`. */
-export function startEdge(io: Executor, endpoints: readonly string[], setup: Setup = {}): Promise<Sluice> {
-  return startSluice(
-    [
-      'drain: { hold: 0 }',
-      setup.top ?? '',
-      'listeners:',
-      `  - { name: edge, listen: "${HOST}:0", service: web, protocol: ${setup.protocol ?? 'http1'} }`,
-      'services:',
-      '  web:',
-      '    protocol: http1',
-      `    endpoints: [${endpoints.map((endpoint) => JSON.stringify(endpoint)).join(', ')}]`,
-      setup.service ?? '',
-      '',
-    ].join('\n'),
-    io,
-  );
-}
 
 /** Series of one page of metrics, summed by name. */
 export async function metrics(sluice: Sluice): Promise<(name: string, ...labels: string[]) => number> {
@@ -365,39 +354,4 @@ export async function metrics(sluice: Sluice): Promise<(name: string, ...labels:
     series
       .filter(([key, text]) => key === name && labels.every((label) => text.includes(label)))
       .reduce((sum, [, , value]) => sum + value, 0);
-}
-
-/**
- * Waits until nothing is under way any more, and checks that nothing was lost: every buffer is back, every connection that
- * was opened is closed or lies in a pool, and the counters of requests add up.
- */
-export async function settled(sluice: Sluice): Promise<void> {
-  let problem = '';
-  const whole = async (): Promise<boolean> => {
-    const value = await metrics(sluice);
-    const equal = (what: string, a: number, b: number): string => (a === b ? '' : `${what}: ${a} against ${b}; `);
-    problem = [
-      equal('client connections', value('sluice_worker_connections'), 0),
-      equal('free buffers', value('sluice_slab_free_buffers'), value('sluice_slab_buffers')),
-      equal('sockets and pooled connections', value('sluice_worker_sockets'), value('sluice_endpoint_pool_idle')),
-      equal('requests in flight at endpoints', value('sluice_endpoint_in_flight'), 0),
-      equal('requests in flight at services', value('sluice_service_in_flight'), 0),
-      ...['src', 'dst'].map((peer) =>
-        equal(
-          `${peer} connections opened, closed or open`,
-          value('tcp_open_total', `peer="${peer}"`),
-          value('tcp_close_total', `peer="${peer}"`) + value('tcp_open_connections', `peer="${peer}"`),
-        ),
-      ),
-      equal(
-        'requests at endpoints',
-        value('request_total'),
-        value('response_total') + value('sluice_endpoint_failures_total') + value('sluice_endpoint_abandoned_total'),
-      ),
-    ].join('');
-    return problem === '';
-  };
-  await eventually(whole, 'nothing under way').catch((error: unknown) => {
-    throw new Error(`${String(error)}: ${problem}\n${sluice.log.map((line) => JSON.stringify(line)).join('\n')}`);
-  });
 }

@@ -7,11 +7,11 @@ import { H, H2_ROLES } from '../../src/http2/counters.js';
 import { H2_LIMITS, type Http2Limits } from '../../src/http2/limits.js';
 import { Http2Machine } from '../../src/http2/machine.js';
 import { type CongestionSink, Core, type Http2Events } from '../../src/http2/shared-state.js';
-import { STREAM } from '../../src/http2/streams.js';
 import { BUFFER_CAPACITY, Slab } from '../../src/io/slab.js';
 import { fakeMemory } from '../io/slab-support.js';
-import { HEADER_OCTETS, MAGIC, TYPES } from './h2-frames.js';
+import { ACK, frame, framesOf, MAGIC, type RawFrame } from './h2-frames.js';
 import { fieldsOf } from './header-fixture.js';
+import { checkBooks } from './http2-books.js';
 
 const HEADER_MEMORY = 1024 * 1024;
 const STREAMS = 512;
@@ -107,31 +107,6 @@ interface Parts {
 }
 
 export const newMachineMemory = (buffers = 512): Memory => new Memory(buffers);
-
-export interface Frame {
-  readonly type: string;
-  readonly flags: number;
-  readonly stream: number;
-  readonly payload: Buffer;
-}
-
-/** Whole frames of `octets`; throws where the last one is cut. */
-export function framesOf(octets: Buffer): Frame[] {
-  const frames: Frame[] = [];
-  let at = octets.subarray(0, MAGIC.length).equals(MAGIC) ? MAGIC.length : 0;
-  while (at < octets.length) {
-    const end = at + HEADER_OCTETS + octets.readUIntBE(at, 3);
-    if (end > octets.length) throw new Error('the last frame is cut');
-    frames.push({
-      type: TYPES[octets[at + 3]] ?? String(octets[at + 3]),
-      flags: octets[at + 4],
-      stream: octets.readUInt32BE(at + 5),
-      payload: octets.subarray(at + HEADER_OCTETS, end),
-    });
-    at = end;
-  }
-  return frames;
-}
 
 /** What happened, in words: one record an event. Pieces of a stream's data that follow each other are one. */
 export interface Happened {
@@ -282,7 +257,7 @@ export class World implements Http2Events {
   }
 
   /** What the machine says up to now. */
-  said(wire: Wire): Frame[] {
+  said(wire: Wire): RawFrame[] {
     this.commit();
     return framesOf(wire.take());
   }
@@ -367,38 +342,12 @@ export class World implements Http2Events {
   /** Throws where the state of a connection contradicts itself. */
   check(wire: Wire): void {
     const { connection: c } = wire;
-    const { streams, pending } = this.core;
     if (wire.over) {
       if (c.reading !== READING.NOTHING) throw new Error('a connection that is over still reads');
       if (c.carry !== -1 || c.blockBuffer !== -1 || c.outBuffer !== -1) throw new Error('it holds buffers');
       return;
     }
-    let active = 0;
-    let held = 0;
-    let blocked = 0;
-    for (let slot = streams.first(c); slot >= 0; slot = streams.after(c, slot)) {
-      active++;
-      held += streams.held[slot];
-      const state = streams.state[slot];
-      const waits = !pending.empty(slot);
-      const window = c.peerWindow - streams.sendUsed[slot];
-      if ((state & STREAM.BLOCKED) !== 0) blocked++;
-      if (waits && (state & (STREAM.BLOCKED | STREAM.STALLED)) === 0) throw new Error('data waits and nobody knows');
-      if (waits && (state & STREAM.BLOCKED) === 0 && window > 0) throw new Error('data waits with its window open');
-      if (!waits && (state & STREAM.BLOCKED) !== 0) throw new Error('nothing waits and it is in the ring');
-      if (window > 0x7fffffff) throw new Error('a window beyond all bounds');
-    }
-    if (active !== c.active) throw new Error(`${active} streams, ${c.active} counted`);
-    if (held !== c.held) throw new Error(`${held} octets held, ${c.held} counted`);
-    let ring = 0;
-    for (let slot = c.blockedHead; slot >= 0; slot = streams.blockedNext[slot]) ring++;
-    if (ring !== blocked) throw new Error(`${blocked} streams wait, ${ring} in the ring`);
-    if (c.sendWindow > 0 && !c.congested && ring > 0) throw new Error('streams wait, and all windows are open');
-    // Every octet of the connection's window is the peer's, given back, kept back, or still to come in the frame being read.
-    const frame = c.reading === READING.DATA || c.reading === READING.PAD_LENGTH ? this.unread(c) : 0;
-    const window = Math.max(c.limits.connectionWindow, 65_535);
-    const sum = c.recvWindow + c.recvCredit + c.deferred + frame;
-    if (sum !== window) throw new Error(`${window - sum} octets of the connection's window are lost`);
+    checkBooks(this.core, c);
   }
 
   // Events.
@@ -489,10 +438,6 @@ export class World implements Http2Events {
       .join('\n');
   }
 
-  private unread(c: Connection): number {
-    return c.reading === READING.PAD_LENGTH ? c.length : c.left;
-  }
-
   private put(text: string): [at: number, length: number] {
     const at = this.text;
     this.memory.slab.bytes.set(Buffer.from(text, 'latin1'), at);
@@ -504,5 +449,5 @@ export class World implements Http2Events {
 export const POST = { ':method': 'POST', ':scheme': 'http', ':path': '/a', ':authority': 'a.example' } as const;
 export const OK = { ':status': '200' } as const;
 
-const SETTINGS_NONE = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
-const SETTINGS_ACK = Buffer.from([0, 0, 0, 4, 1, 0, 0, 0, 0]);
+const SETTINGS_NONE = frame('SETTINGS', 0, 0);
+const SETTINGS_ACK = frame('SETTINGS', ACK, 0);

@@ -1,6 +1,5 @@
-// HTTP/2 by Node's own `http2`: endpoints that count what reaches them, a client that keeps what it is told, and content
-// that can be checked at the far end. The endpoints' behaviour is the same for HTTP/1 (`http1Endpoint`).
-import { createHash } from 'node:crypto';
+// HTTP/2 by Node's own `http2`: endpoints that count what reaches them, and a client that keeps what it is told. The endpoints'
+// behaviour is the same for HTTP/1 (`http1Endpoint`).
 import { once } from 'node:events';
 import { createServer as createHttp1Server } from 'node:http';
 import {
@@ -16,94 +15,10 @@ import {
   type ServerOptions,
 } from 'node:http2';
 import type { AddressInfo, Server, Socket } from 'node:net';
-import { Readable, type Writable } from 'node:stream';
-import { metrics } from './http.js';
-import { type Executor, eventually, type Sluice, startSluice } from './sluice.js';
+import { Readable } from 'node:stream';
+import { type Answering, type Asked, type Behaviour, usual } from './content.js';
 
 const HOST = '127.0.0.1';
-
-const BLOCK = Buffer.alloc((1 << 20) + 4099);
-for (let i = 0, x = 0x2545f491; i < BLOCK.length; i++) {
-  x ^= x << 13;
-  x ^= x >>> 17;
-  x ^= x << 5;
-  BLOCK[i] = x;
-}
-
-/** `length` bytes that repeat nowhere near a frame's, a buffer's or a window's length. */
-export const content = (length: number): Buffer => (length === 0 ? Buffer.alloc(0) : Buffer.alloc(length, BLOCK));
-
-export const sha1 = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex');
-
-/** What `/digest` answers: what arrived, to be compared with what was sent. */
-export interface Digest {
-  readonly length: number;
-  readonly sha1: string;
-  readonly trailers: Readonly<Record<string, string>>;
-}
-
-export const digestOf = (bytes: Uint8Array, trailers: Readonly<Record<string, string>> = {}): Digest => ({
-  length: bytes.length,
-  sha1: sha1(bytes),
-  trailers,
-});
-
-/** A request as both versions' servers of Node show it. */
-export interface Asked extends Readable {
-  readonly method?: string | undefined;
-  readonly url?: string | undefined;
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  readonly trailers: Readonly<Record<string, unknown>>;
-}
-
-/** A response as both versions' servers of Node write it. */
-export interface Answering extends Writable {
-  statusCode: number;
-  setHeader(name: string, value: string | string[]): unknown;
-  addTrailers(trailers: Record<string, string>): void;
-}
-
-export type Behaviour = (request: Asked, response: Answering) => void;
-
-/**
- * The usual behaviour: `/echo` sends back what comes, as it comes; `/digest` says what came; `/bytes/N` sends N bytes, with their
- * length in front, with `?unknown` without; `?trailers` ends with trailers; everything else is `name`.
- */
-export function usual(name: string): Behaviour {
-  return (request, response) => {
-    const [path = '', query = ''] = (request.url ?? '').split('?');
-    if (query.includes('trailers')) response.setHeader('trailer', 'x-sum, x-last');
-    const end = (bytes: Buffer): void => {
-      if (query.includes('trailers')) {
-        response.addTrailers({ 'x-sum': sha1(bytes), 'x-last': 'yes' });
-        response.write(bytes);
-        response.end();
-      } else if (query.includes('unknown')) {
-        response.write(bytes);
-        response.end();
-      } else {
-        response.setHeader('content-length', String(bytes.length));
-        response.end(request.method === 'HEAD' ? undefined : bytes);
-      }
-    };
-    if (path === '/echo') {
-      request.pipe(response);
-    } else if (path === '/digest') {
-      const hash = createHash('sha1');
-      let length = 0;
-      request.on('data', (chunk: Buffer) => {
-        hash.update(chunk);
-        length += chunk.length;
-      });
-      request.once('end', () => {
-        end(Buffer.from(JSON.stringify({ length, sha1: hash.digest('hex'), trailers: request.trailers })));
-      });
-    } else {
-      request.resume();
-      end(path.startsWith('/bytes/') ? content(Number(path.slice(7))) : Buffer.from(name));
-    }
-  };
-}
 
 export interface Endpoint {
   readonly port: number;
@@ -322,6 +237,11 @@ const PIECE = 256 << 10;
 
 const clients = new Set<Http2Client>();
 
+/** Ends every endpoint that is not closed. */
+export async function closeEndpoints(): Promise<void> {
+  await Promise.all([...running].map((endpoint) => endpoint.close()));
+}
+
 /** Destroys every connection that a test has left open, so that one that failed leaves nothing. */
 export function hangUp(): void {
   for (const client of clients) client.close();
@@ -445,80 +365,4 @@ export function load(port: number, connections: number, streams: number, headers
       await done;
     },
   };
-}
-
-export interface Gateway {
-  /** What the endpoints speak. */
-  readonly speaks?: 'http1' | 'http2' | 'auto';
-  /** What the listener is told. */
-  readonly listener?: 'detect' | 'http1' | 'http2';
-  /** Under `services: web:`, beside endpoints; indented by four. */
-  readonly service?: string;
-  /** Top level, such as `limits: ...`. */
-  readonly top?: string;
-}
-
-/** Configuration of the listener `edge` for the service `web` at `endpoints`. */
-export const gatewayConfig = (
-  endpoints: readonly string[],
-  { speaks = 'http2', listener = 'detect', service = '', top = '' }: Gateway = {},
-): string =>
-  [
-    /^drain:/m.test(top) ? '' : 'drain: { hold: 0 }',
-    top,
-    'listeners:',
-    `  - { name: edge, listen: "${HOST}:0", service: web, protocol: ${listener} }`,
-    'services:',
-    '  web:',
-    `    protocol: ${speaks}`,
-    `    endpoints: [${endpoints.map((endpoint) => JSON.stringify(endpoint)).join(', ')}]`,
-    service,
-    '',
-  ].join('\n');
-
-const gateways = new Set<Sluice>();
-
-/** A Sluice with that configuration. */
-export async function startGateway(io: Executor, endpoints: readonly string[], gateway: Gateway = {}): Promise<Sluice> {
-  const sluice = await startSluice(gatewayConfig(endpoints, gateway), io);
-  gateways.add(sluice);
-  void sluice.exited.then(() => gateways.delete(sluice));
-  return sluice;
-}
-
-/** Ends what tests that failed have left running: for after the last test of a file. */
-export async function tearDown(): Promise<void> {
-  hangUp();
-  for (const { child } of gateways) child.kill('SIGKILL');
-  await Promise.all([...running].map((endpoint) => endpoint.close()));
-}
-
-/**
- * Waits until no client is connected and no stream is open any more, and checks that every buffer is back: but for one a worker,
- * which it keeps at hand for small pieces.
- */
-export async function quiet(sluice: Sluice): Promise<void> {
-  let problem = '';
-  const workers = Number(sluice.log.find(({ message }) => message === 'accepting')?.workers);
-  const whole = async (): Promise<boolean> => {
-    const value = await metrics(sluice);
-    const equal = (what: string, a: number, b: number): string => (a === b ? '' : `${what}: ${a} against ${b}; `);
-    const used = value('sluice_slab_buffers') - value('sluice_slab_free_buffers');
-    problem = [
-      equal('client connections', value('sluice_worker_connections'), 0),
-      equal('buffers in use', used > workers ? used : 0, 0),
-      equal('open streams', value('sluice_http2_streams'), 0),
-      equal('requests in flight at endpoints', value('sluice_endpoint_in_flight'), 0),
-      equal('requests in flight at services', value('sluice_service_in_flight'), 0),
-      equal(
-        'requests at endpoints',
-        value('request_total'),
-        value('response_total') + value('sluice_endpoint_failures_total') + value('sluice_endpoint_abandoned_total'),
-      ),
-    ].join('');
-    return problem === '';
-  };
-  await eventually(whole, 'nothing under way').catch((error: unknown) => {
-    throw new Error(`${String(error)}: ${problem}\n${sluice.log.map((line) => JSON.stringify(line)).join('\n')}`);
-  });
 }

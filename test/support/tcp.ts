@@ -1,6 +1,11 @@
 // Plain TCP for end-to-end tests: servers on free ports, clients, and byte streams that can be checked at the far end.
+import { spawn } from 'node:child_process';
 import { createHash, type Hash } from 'node:crypto';
+import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { BLOCK_BYTES, slice } from './content.js';
+
+import { eventually } from './sluice.js';
 
 const HOST = '127.0.0.1';
 
@@ -57,6 +62,36 @@ export async function deadPort(): Promise<number> {
   const server = await listen();
   await server.close();
   return server.port;
+}
+
+/** Whether `port` refuses a connection now. */
+export function refuses(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, HOST, () => {
+      socket.destroy();
+      resolve(false);
+    });
+    socket.once('error', () => resolve(true));
+  });
+}
+
+/** A listener whose accept queue is full, so that the kernel leaves connects without an answer. */
+export async function fullListener(): Promise<{ address: string; close(): void }> {
+  const program =
+    "const s = require('node:net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => { console.log(s.address().port); });";
+  const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [line] = (await once(child.stdout, 'data')) as [Buffer];
+  const port = Number(line.toString());
+  child.kill('SIGSTOP');
+  const fillers = Array.from({ length: 4 }, () => connect(port, '127.0.0.1').on('error', () => undefined));
+  await eventually(() => fillers.filter(({ readyState }) => readyState === 'open').length >= 2, 'a full accept queue');
+  return {
+    address: `127.0.0.1:${port}`,
+    close: () => {
+      for (const filler of fillers) filler.destroy();
+      child.kill('SIGKILL');
+    },
+  };
 }
 
 const dialled = new Set<Socket>();
@@ -132,28 +167,11 @@ export function read(socket: Socket, length: number): Promise<Buffer> {
   });
 }
 
-const BLOCK = 1 << 20;
-
-/** Deterministic bytes that repeat nowhere near a buffer's, a pipe's or a page's length. */
-const BYTES = Buffer.alloc(BLOCK + 4099);
-for (let i = 0, x = 0x2545f491; i < BYTES.length; i++) {
-  x ^= x << 13;
-  x ^= x >>> 17;
-  x ^= x << 5;
-  BYTES[i] = x;
-}
-
-/** `length` bytes of a stream named by `seed`, from `offset` on; at most a block. */
-function block(seed: number, offset: number, length: number): Buffer {
-  const start = (seed * 977 + offset / BLOCK) % 4099;
-  return BYTES.subarray(start, start + length);
-}
-
 /** Writes `length` bytes with respect for backpressure; resolves with their SHA-1 when all are handed to the kernel. */
 export async function pour(socket: Socket, seed: number, length: number): Promise<string> {
   const hash = createHash('sha1');
-  for (let at = 0; at < length; at += BLOCK) {
-    const bytes = block(seed, at, Math.min(BLOCK, length - at));
+  for (let at = 0; at < length; at += BLOCK_BYTES) {
+    const bytes = slice(seed, at, Math.min(BLOCK_BYTES, length - at));
     hash.update(bytes);
     await new Promise<void>((resolve, reject) => socket.write(bytes, (error) => (error ? reject(error) : resolve())));
   }

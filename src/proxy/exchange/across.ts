@@ -4,6 +4,7 @@ import { BODY } from '../../http1/body.js';
 import type { Core } from '../../http2/shared-state.js';
 import { STREAM } from '../../http2/streams.js';
 import { listTrailers } from '../../translate/trailers.js';
+import { KNOWN, VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
 import type { BodyRelay } from '../http1/bodies.js';
 import { NO_BUFFER, type PieceWriter } from '../http1/piece-writer.js';
@@ -195,6 +196,7 @@ export class BytesAcross implements Across {
     const socket = exchanges.endpointSocket(x);
     const { status, hasBody } = http1.head;
     const tunnel = http1.response[socket] === RESPONSE.TUNNEL;
+    context.protocols.learn(exchanges.endpoint[x], VERSION.HTTP1, KNOWN.SPOKEN);
     let error = 0;
     let used = at;
     if (exchanges.isStream(x)) {
@@ -208,7 +210,10 @@ export class BytesAcross implements Across {
       control.responded(x, status);
       error = responses.finalHead(x, socket, bid, at, end, tunnel);
       used = responses.used;
-      if (responses.began) control.answering(x);
+      if (responses.began) {
+        control.answering(x);
+        control.progress(x);
+      }
     }
     if (error !== 0) {
       if (error === NO_BUFFER) control.outOfMemory(x);

@@ -4,6 +4,7 @@
 import { SOCKET } from '../../io/sockets.js';
 import { LIMITS } from '../../metrics/layout.js';
 import type { Http2Pool } from '../connect/http2-pool.js';
+import { VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
 import type { ExchangeSlot } from '../slots.js';
 import { type Exchanges, STATE } from './exchange.js';
@@ -55,7 +56,7 @@ export class Deadlines {
     let timeout = 0;
     if (exchanges.state[x] === STATE.WAITING) timeout = context.services.connectTimeoutMs[exchanges.service[x]];
     else if (this.awaitsResponse(x)) timeout = this.responseTimeout(x);
-    else timeout = context.limits.http1.bodyTimeoutMs;
+    else timeout = this.bodyTimeout(x);
     if (timeout > 0) context.wheel.pull(exchanges.clientSocket(x), context.reactor.now + timeout);
   }
 
@@ -124,8 +125,7 @@ export class Deadlines {
 
   private body(x: ExchangeSlot): number {
     const { context, legs, exchanges } = this;
-    const { limits } = context;
-    const timeout = exchanges.isStream(x) ? limits.http2.bodyTimeoutMs : limits.http1.bodyTimeoutMs;
+    const timeout = this.bodyTimeout(x);
     this.next = NEVER;
     // Calls that stream may be silent for as long as they like (a watch): keepalive finds those that are dead.
     if (timeout === 0 || exchanges.grpc[x] === 1) return OVERDUE.NO;
@@ -133,6 +133,15 @@ export class Deadlines {
     if (context.reactor.now < this.next) return OVERDUE.NO;
     context.limited(LIMIT.BODY_TIME);
     return OVERDUE.BODY;
+  }
+
+  /** How long neither side may move in a body, ms: each version has a bound for its side. 0: as long as they like. */
+  private bodyTimeout(x: ExchangeSlot): number {
+    const { exchanges } = this;
+    const { http1, http2 } = this.context.limits;
+    const client = exchanges.isStream(x) ? http2.bodyTimeoutMs : http1.bodyTimeoutMs;
+    const endpoint = exchanges.version[x] === VERSION.HTTP2 ? http2.bodyTimeoutMs : http1.bodyTimeoutMs;
+    return client === 0 || endpoint === 0 ? Math.max(client, endpoint) : Math.min(client, endpoint);
   }
 
   /** A tunnel is an opaque connection, whatever carries its two sides. */

@@ -405,7 +405,7 @@ export class Lifecycle implements Control {
     legs.reuse(connection);
   }
 
-  /** Something has taken too long. Silence in a body says nothing about the endpoint. */
+  /** Something has taken too long. */
   private expire(x: ExchangeSlot, what: number): void {
     const { exchanges, legs, tunnels } = this.organs;
     switch (what) {
@@ -420,9 +420,11 @@ export class Lifecycle implements Control {
       case OVERDUE.BODY:
         if (exchanges.state[x] === STATE.OWN) this.left(x, CLOSE.TIMEOUT);
         else {
+          // The blame is with the side that was to send or to take some.
+          const held = legs.endpointHolds(x);
           this.reason = CLOSE.TIMEOUT;
-          this.tell(legs.endpointHolds(x) ? 504 : 408, WHY.BODY_TIMEOUT, H2_ERROR.CANCEL);
-          this.step(x, EVENT.GIVE_UP);
+          this.tell(held ? 504 : 408, WHY.BODY_TIMEOUT, H2_ERROR.CANCEL);
+          this.step(x, held ? EVENT.FAILED : EVENT.GIVE_UP);
         }
         break;
       case OVERDUE.TUNNEL:

@@ -143,9 +143,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     this.context.protocols.learn(endpoint, VERSION.HTTP2, KNOWN.SPOKEN);
     connection.timerAt = 0;
     this.timers.start(connection);
-    this.pool.gauge(endpoint);
-    this.serve(endpoint);
-    this.pool.spare(endpoint);
+    this.takes(endpoint);
   }
 
   /** The connection could not be made, or its endpoint does not speak HTTP/2: nothing was sent on it that was processed. */
@@ -183,10 +181,11 @@ export class Http2Connections implements Caller, ConnectionEvents {
   // What the protocol reports of connections.
 
   settings(connection: Connection): void {
-    if (connection.role === ROLE.CLIENT) {
-      if (this.context.sockets.kind[connection.socket] === SOCKET_KIND.DIALLING)
-        this.dialer.settle(connection.socket as SocketSlot);
-    } else if (this.context.draining) this.machine.sender.warn(connection);
+    const socket = connection.socket as SocketSlot;
+    if (connection.role === ROLE.SERVER) {
+      if (this.context.draining) this.machine.sender.warn(connection);
+    } else if (this.context.sockets.kind[socket] === SOCKET_KIND.DIALLING) this.dialer.settle(socket);
+    else this.takes(this.context.connections.endpoint[socket]);
   }
 
   reuse(connection: Connection): void {
@@ -239,11 +238,8 @@ export class Http2Connections implements Caller, ConnectionEvents {
       // Anything may have ended meanwhile: the walk begins anew.
       slot = streams.first(connection);
     }
-    const endpoint = this.context.connections.endpoint[connection.socket];
-    this.pool.gauge(endpoint);
-    this.serve(endpoint);
+    this.takes(this.context.connections.endpoint[connection.socket]);
     this.leaveIfDone(connection);
-    this.pool.spare(endpoint);
   }
 
   /** The peer has broken the rules: GOAWAY is queued, and the streams are still on the connection. */
@@ -323,6 +319,13 @@ export class Http2Connections implements Caller, ConnectionEvents {
     this.pool.add(endpoint, connection);
     this.machine.sender.open(connection);
     return 0;
+  }
+
+  /** What `endpoint` takes has changed: those in line may have a place, or need another connection. */
+  private takes(endpoint: number): void {
+    this.pool.gauge(endpoint);
+    this.serve(endpoint);
+    this.pool.spare(endpoint);
   }
 
   /**

@@ -13,6 +13,7 @@ import { E } from '../../metrics/layout.js';
 import { CLOSE } from '../connect/connections.js';
 import type { Context } from '../context.js';
 import { type Exchanges, LEG, STATE, UPGRADE } from '../exchange/exchange.js';
+import type { KeptRequests } from '../exchange/kept.js';
 import { WHY } from '../exchange/reasons.js';
 import type { Reports } from '../exchange/reports.js';
 import type { ExchangeSlot, StreamSlot } from '../slots.js';
@@ -46,6 +47,7 @@ export class Http2Streams implements Http2Events {
     private readonly context: Context,
     private readonly core: Core,
     private readonly exchanges: Exchanges,
+    private readonly kept: KeptRequests,
     private readonly reports: Reports,
   ) {
     this.serving = new Int32Array(core.streams.capacity);
@@ -61,6 +63,7 @@ export class Http2Streams implements Http2Events {
     exchanges.whole[x] = end ? 1 : 0;
     if (facts.protocol !== MESSAGE_PROTOCOL.NONE)
       exchanges.upgrade[x] = facts.protocol === MESSAGE_PROTOCOL.WEBSOCKET ? UPGRADE.WEBSOCKET : UPGRADE.OTHER;
+    this.kept.keepFields(x, this.core.list, end);
     this.reports.control.request(x, 0);
     if (exchanges.kind[x] !== LEG.NONE) this.connections.asked(connection, exchanges.service[x]);
   }
