@@ -279,6 +279,17 @@ static napi_value peer_name(struct call *call) { return name_with(call, sluice_p
 static napi_value local_name(struct call *call) { return name_with(call, sluice_local_name); }
 static napi_value original_destination(struct call *call) { return name_with(call, sluice_original_destination); }
 
+static napi_value original_sockaddr(struct call *call) {
+  size_t length;
+  uint8_t *into = array_arg(call, 1, napi_uint8_array, &length);
+  uint32_t at = uint_arg(call, 2);
+  struct sockaddr_storage address;
+  socklen_t size = sluice_original_sockaddr(int_arg(call, 0), &address);
+  if (into == NULL || at > length || size > length - at) return reply(call, 0);
+  memcpy(into + at, &address, size);
+  return reply(call, (int32_t)size);
+}
+
 static napi_value peek(struct call *call) {
   size_t length;
   uint8_t *into = array_arg(call, 1, napi_uint8_array, &length);
@@ -368,6 +379,7 @@ NAPI_MODULE_INIT() {
       {"peerName", peer_name},
       {"localName", local_name},
       {"originalDestination", original_destination},
+      {"originalSockaddr", original_sockaddr},
       {"peek", peek},
       {"pipe", open_pipe},
       {"pump", pump},

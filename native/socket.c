@@ -191,19 +191,28 @@ void sluice_local_name(int fd, char name[SLUICE_NAME_MAX]) {
   if (SYS(getsockname, fd, (struct sockaddr *)&address, &length) == 0) format_name(&address, name);
 }
 
-void sluice_original_destination(int fd, char name[SLUICE_NAME_MAX]) {
-  struct sockaddr_storage local = {0}, original = {0};
+socklen_t sluice_original_sockaddr(int fd, struct sockaddr_storage *original) {
+  struct sockaddr_storage local = {0};
   socklen_t length = sizeof local;
-  name[0] = '\0';
-  if (SYS(getsockname, fd, (struct sockaddr *)&local, &length) < 0) return;
+  memset(original, 0, sizeof *original);
+  if (SYS(getsockname, fd, (struct sockaddr *)&local, &length) < 0) return 0;
   const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&local;
   bool is_v6 = local.ss_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr);
-  length = sizeof original;
-  if (SYS(getsockopt, fd, is_v6 ? IPPROTO_IPV6 : IPPROTO_IP, ORIGINAL_DESTINATION, &original, &length) < 0) return;
+  length = sizeof *original;
+  if (SYS(getsockopt, fd, is_v6 ? IPPROTO_IPV6 : IPPROTO_IP, ORIGINAL_DESTINATION, original, &length) < 0) return 0;
+  // The kernel fills in the flow label of this very connection: no part of an address.
+  if (original->ss_family == AF_INET6) ((struct sockaddr_in6 *)original)->sin6_flowinfo = 0;
   // With connection tracking on, the kernel answers for every connection; where it names this very socket, nothing was
   // redirected.
-  char here[SLUICE_NAME_MAX];
+  char here[SLUICE_NAME_MAX], there[SLUICE_NAME_MAX];
   format_name(&local, here);
-  format_name(&original, name);
-  if (strcmp(here, name) == 0) name[0] = '\0';
+  format_name(original, there);
+  if (strcmp(here, there) == 0) return 0;
+  return original->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+}
+
+void sluice_original_destination(int fd, char name[SLUICE_NAME_MAX]) {
+  struct sockaddr_storage original;
+  name[0] = '\0';
+  if (sluice_original_sockaddr(fd, &original) > 0) format_name(&original, name);
 }

@@ -27,7 +27,9 @@ int sluice_peek(int fd, void *into, size_t length);
 // Each writes "ip:port" or "[ip6]:port"; "" where there is none. IPv4 mapped into IPv6 is written as IPv4.
 void sluice_peer_name(int fd, char name[SLUICE_NAME_MAX]);
 void sluice_local_name(int fd, char name[SLUICE_NAME_MAX]);
-// Where the connection was going before netfilter redirected it here; "" if it was not redirected.
+// Where the connection was going before netfilter redirected it here, as a sockaddr; its length, 0 if it was not redirected.
+socklen_t sluice_original_sockaddr(int fd, struct sockaddr_storage *original);
+// The same as a name; "" if it was not redirected.
 void sluice_original_destination(int fd, char name[SLUICE_NAME_MAX]);
 
 #endif

@@ -25,7 +25,7 @@ export interface RouteDeps {
   readonly ready: () => { readonly ok: boolean; readonly reasons: readonly string[] };
   readonly reader: MetricsReader;
   /** Anything that JSON can say. */
-  readonly explain: (host: string, port: number) => unknown;
+  readonly explain: (host: string, port: number, listener: string | null) => unknown;
   readonly getLogLevel: () => LogLevel;
   readonly setLogLevel: (level: LogLevel) => void;
   readonly version: string;
@@ -115,7 +115,7 @@ export class Routes {
         methods: ['GET'],
         summary: 'how a connection to a destination is treated, and why',
         example: "curl 'localhost:4191/explain?dst=127.0.0.1:8080'",
-        answer: ({ query }) => this.#explain(query.get('dst')),
+        answer: ({ query }) => this.#explain(query.get('dst'), query.get('listener')),
       },
       {
         path: '/loglevel',
@@ -156,13 +156,13 @@ export class Routes {
     return text(400, `format "${format}" is not known; there are ${FORMATS.join(', ')}.`);
   }
 
-  async #explain(destination: string | null): Promise<Answer> {
+  async #explain(destination: string | null, listener: string | null): Promise<Answer> {
     const hint = 'Ask for a destination like this: /explain?dst=10.0.0.7:5432 or /explain?dst=[::1]:8080';
     if (destination === null) return text(400, hint);
     try {
       const { host, port } = parseHostPort(destination, '10.0.0.7:5432');
       if (host === '') return text(400, `"${destination}" has no host\n${hint}`);
-      return json(await this.#deps.explain(host, port));
+      return json(await this.#deps.explain(host, port, listener));
     } catch (error) {
       if (error instanceof ValueError) return text(400, `${error.message}\n${hint}`);
       throw error;

@@ -1,4 +1,6 @@
-import { loadConfig } from '../config/load.js';
+import { readConfig } from '../config/load.js';
+import { ConfigError } from '../config/problem.js';
+import { endpointFileProblems } from '../discovery/check-files.js';
 import type { Command } from './usage.js';
 import { configFile, parseArguments, print } from './usage.js';
 
@@ -9,7 +11,8 @@ export const checkCommand: Command = {
   summary: 'validate a configuration and list every mistake in it',
   help: `Usage: sluice check -c FILE
 
-Reads FILE as \`sluice run\` would, SLUICE_ variables included, and starts nothing. Every mistake gets a line on stderr:
+Reads FILE as \`sluice run\` would, SLUICE_ variables included, and the files of endpoints that it names, and starts
+nothing. Every mistake gets a line on stderr:
 
   sluice.yaml:4:14: listeners[0].listen: "localhost" is not numeric; write "127.0.0.1:8080"
 
@@ -24,7 +27,10 @@ Exit codes: 0 the file is right, 1 it is not, 2 wrong usage.`,
   async run(args) {
     const { values } = parseArguments(args, { config: { type: 'string', short: 'c' } }, 0);
     const file = configFile(values);
-    const { listeners, services } = loadConfig(file, process.env);
+    const loaded = readConfig(file, process.env);
+    const problems = endpointFileProblems(file, loaded);
+    if (problems.length > 0) throw new ConfigError(problems);
+    const { listeners, services } = loaded.config;
     print(`${file}: ok (${plural(listeners.length, 'listener')}, ${plural(services.length, 'service')})`);
     return 0;
   },

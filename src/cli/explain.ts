@@ -21,13 +21,15 @@ export function formatExplanation(explanation: Explanation): string {
 export const explainCommand: Command = {
   name: 'explain',
   summary: 'say how a connection to HOST:PORT would be treated, and why',
-  help: `Usage: sluice explain -c FILE [--json] HOST:PORT
+  help: `Usage: sluice explain -c FILE [--listener NAME] [--json] HOST:PORT
 
 Says, without any traffic, which listener takes a connection to HOST:PORT, whether its bytes are looked at, which
 service it goes to, and the steps that lead there.
 
 Options:
   -c, --config FILE   the configuration
+      --listener NAME a listener with originalDestination that the connection is redirected to; without it, the one that
+                      listens there, or else the first with originalDestination
       --json          one JSON object instead of text
   -h, --help          this text
 
@@ -35,15 +37,21 @@ Examples:
   sluice explain -c sluice.yaml 10.0.0.7:5432      why is this opaque?
   sluice explain -c sluice.yaml '[::1]:8080'
   sluice explain -c sluice.yaml --json 10.0.0.7:80 | jq -r .verdict
+  sluice explain -c sluice.yaml --listener outbound 10.0.0.7:80
 
 Exit codes: 0 explained, 1 bad configuration, 2 wrong usage.`,
   async run(args) {
-    const options = { config: { type: 'string', short: 'c' }, json: { type: 'boolean' } } as const;
+    const options = {
+      config: { type: 'string', short: 'c' },
+      listener: { type: 'string' },
+      json: { type: 'boolean' },
+    } as const;
     const { values, positionals } = parseArguments(args, options, 1);
     const file = configFile(values);
     const { host, port } = destination(positionals[0]);
     const config = loadConfig(file, process.env);
-    const explanation = explain(config, host, port);
+    const through = typeof values.listener === 'string' ? values.listener : null;
+    const explanation = explain(config, host, port, {}, through);
     print(values.json === true ? JSON.stringify(explanation) : formatExplanation(explanation));
     return 0;
   },

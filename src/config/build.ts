@@ -1,7 +1,8 @@
 // From the validated tree to the model that the rest of Sluice reads.
+import { dirname, resolve } from 'node:path';
 import * as v from 'valibot';
 import type { Http2Limits } from '../http2/limits.js';
-import type { Config, DetectConfig, ListenerConfig, ListenerServices, ServiceConfig } from './model.js';
+import type { Config, DetectConfig, EndpointSource, ListenerConfig, ListenerServices, ServiceConfig } from './model.js';
 import { opaquePortSets } from './ports.js';
 import { type ConfigTree, service as serviceSchema } from './schema.js';
 
@@ -22,6 +23,7 @@ function buildListener(listener: ListenerTree, detect: DetectConfig): ListenerCo
     listen: listener.listen,
     protocol: listener.protocol,
     services: listenerServices(listener),
+    originalDestination: listener.originalDestination,
     direction: listener.direction,
     detect: {
       timeoutMs: listener.detect.timeout ?? detect.timeoutMs,
@@ -41,7 +43,17 @@ function bounds(low: number, high: number, written: unknown, lowKey: string): { 
   return lowIsWritten ? { low, high: low } : { low: high, high };
 }
 
-function buildService(name: string, service: ServiceTree, written: Readonly<Record<string, unknown>>): ServiceConfig {
+/** Paths of files are relative to `directory`, the configuration's. */
+function endpointSource(source: EndpointSource, directory: string): EndpointSource {
+  return source.kind === 'file' ? { ...source, path: resolve(directory, source.path) } : source;
+}
+
+function buildService(
+  name: string,
+  service: ServiceTree,
+  written: Readonly<Record<string, unknown>>,
+  directory: string,
+): ServiceConfig {
   const backoff = bounds(service.breaker.minBackoff, service.breaker.maxBackoff, written.breaker, 'minBackoff');
   const ttl = bounds(service.dns.minTtl, service.dns.maxTtl, written.dns, 'minTtl');
   const pool = bounds(service.pool.maxIdle, service.pool.maxConnections, written.pool, 'maxIdle');
@@ -49,7 +61,8 @@ function buildService(name: string, service: ServiceTree, written: Readonly<Reco
   return {
     name,
     protocol: service.protocol,
-    endpoints: service.endpoints,
+    endpoints: service.endpoints.map((source) => endpointSource(source, directory)),
+    match: service.match,
     balance: {
       policy: service.balance.policy,
       decayMs: service.balance.decay,
@@ -125,7 +138,7 @@ function sharing(services: readonly ServiceConfig[]): ServiceConfig[] {
 /** A service without endpoints of which the file says nothing. */
 export function defaultService(name: string): ServiceConfig {
   const tree = v.parse(serviceSchema, { endpoints: ['127.0.0.1:1'] });
-  return { ...buildService(name, tree, {}), endpoints: [] };
+  return { ...buildService(name, tree, {}, '/'), endpoints: [] };
 }
 
 /** `written` is the tree before defaults; `file` an absolute path. */
@@ -168,11 +181,19 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
         halfCloseTimeoutMs: limits.opaque.halfCloseTimeout,
       },
     },
+    destinations: {
+      max: tree.destinations.max,
+      resolveTimeoutMs: tree.destinations.resolveTimeout,
+      idleTimeoutMs: tree.destinations.idleTimeout,
+    },
+    discovery: { maxFileBytes: tree.discovery.maxFileSize, pollMs: tree.discovery.pollInterval },
     opaquePorts: opaque,
     annotatedPorts: annotated,
     listeners: tree.listeners.map((listener) => buildListener(listener, detect)),
     services: sharing(
-      Object.entries(tree.services).map(([name, item]) => buildService(name, item, writtenServices[name])),
+      Object.entries(tree.services).map(([name, item]) =>
+        buildService(name, item, writtenServices[name], dirname(file)),
+      ),
     ),
   };
 }

@@ -2,34 +2,30 @@
 // their mistakes in files that have others too; what has the wrong shape is the schema's to report.
 import { MAX_LISTENERS } from '../metrics/layout.js';
 import { MAX_ENDPOINTS, MAX_SERVICES } from '../proxy/capacity.js';
+import type { Finding } from './finding.js';
+import { overlappingMatches } from './match-checks.js';
 import type { Address } from './model.js';
 import { defaultOpaquePorts } from './ports.js';
 import type { KeyPath } from './problem.js';
 import { formatPath } from './problem.js';
 import { suggest } from './suggest.js';
 import type { PortRange } from './values.js';
-import { parseDuration, parseEndpoint, parseListen, parseName, parsePorts, parseSize, ValueError } from './values.js';
-
-export interface Finding {
-  readonly path: KeyPath;
-  readonly message: string;
-  readonly at: 'key' | 'value';
-}
+import {
+  attempt,
+  parseDuration,
+  parseEndpoint,
+  parseListen,
+  parseName,
+  parsePorts,
+  parseSize,
+  ValueError,
+} from './values.js';
 
 type Tree = Readonly<Record<string, unknown>>;
 
 const isMap = (value: unknown): value is Tree => typeof value === 'object' && value !== null && !Array.isArray(value);
 const asMap = (value: unknown): Tree => (isMap(value) ? value : {});
 const asList = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-
-function attempt<T>(parse: () => T): T | undefined {
-  try {
-    return parse();
-  } catch (error) {
-    if (error instanceof ValueError) return undefined;
-    throw error;
-  }
-}
 
 const isIPv6 = (address: Address): boolean => address.host.includes(':');
 
@@ -96,11 +92,22 @@ function listenerServices(listener: Tree, index: number, known: ReadonlySet<stri
       at: 'value',
     });
   };
+  // What is neither true nor false is the schema's to report.
+  if (listener.originalDestination !== undefined && listener.originalDestination !== false) {
+    const key = ['service', 'services'].find((name) => listener[name] !== undefined);
+    if (key === undefined) return [];
+    const message =
+      'stands beside originalDestination, which takes connections where their clients were going; ' +
+      'remove it, and name the addresses of a service in services.NAME.match';
+    return [{ path: [...path, key], message, at: 'key' }];
+  }
   if (listener.service === undefined && listener.services === undefined) {
     return [
       {
         path,
-        message: 'has no service; add service: NAME for all traffic, or services: with one for each protocol',
+        message:
+          'has no service; add service: NAME for all traffic, services: with one for each protocol, ' +
+          'or originalDestination: true',
         at: 'value',
       },
     ];
@@ -160,9 +167,9 @@ function service(name: string, value: unknown): Finding[] {
   }
   const seen = new Map<string, number>();
   for (const [index, text] of asList(map.endpoints).entries()) {
-    const endpoint = attempt(() => parseEndpoint(text));
+    const endpoint = isMap(text) ? text : attempt(() => parseEndpoint(text));
     if (endpoint === undefined) continue;
-    const identity = JSON.stringify(endpoint).toLowerCase();
+    const identity = isMap(text) ? JSON.stringify([text.file, text.key]) : JSON.stringify(endpoint).toLowerCase();
     const first = seen.get(identity);
     if (first === undefined) seen.set(identity, index);
     else {
@@ -245,7 +252,8 @@ function opaquePorts(value: unknown): Finding[] {
   return findings;
 }
 
-export function crossChecks(tree: unknown): Finding[] {
+/** `line` tells where in the file a key stands. */
+export function crossChecks(tree: unknown, line: (path: KeyPath) => number): Finding[] {
   const root = asMap(tree);
   const listeners = asList(root.listeners);
   const services = asMap(root.services);
@@ -256,6 +264,10 @@ export function crossChecks(tree: unknown): Finding[] {
     ...listenAddresses(root, listeners),
     ...listeners.flatMap((item, index) => (isMap(item) ? listenerServices(item, index, known) : [])),
     ...Object.entries(services).flatMap(([name, value]) => service(name, value)),
+    ...overlappingMatches(
+      Object.entries(services).map(([name, value]) => [name, asList(asMap(value).match)] as const),
+      line,
+    ),
     ...capacity(listeners, services),
     ...opaquePorts(root.opaquePorts),
     ...ordered(root.limits, ['limits'], 'maxBuffered', 'slab', bytes),

@@ -1,5 +1,5 @@
 // The YAML text: its plain value, its own errors, and the line and column of every key in it.
-import type { Document, Node, Pair, YAMLError } from 'yaml';
+import type { Document, Node, Pair, YAMLError, YAMLMap } from 'yaml';
 import { isAlias, isMap, isNode, isSeq, LineCounter, parseDocument, visit } from 'yaml';
 import type { KeyPath } from './problem.js';
 import { formatPath } from './problem.js';
@@ -14,7 +14,8 @@ export interface TextProblem extends Place {
   readonly message: string;
 }
 
-export interface YamlText {
+/** A text as its reader understood it. */
+export interface ReadText {
   /** Plain maps, lists and scalars; null where the text is empty. */
   readonly value: unknown;
   readonly problems: readonly TextProblem[];
@@ -30,7 +31,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   RESOURCE_EXHAUSTION: 'aliases unfold to too much; write the values out',
 };
 
-const LOOKS_LIKE_IPV6 = /(?<!["'])\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]:\d/;
+const LOOKS_LIKE_IPV6 = /(?<!["'])\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:\/\d+)?\]:\d/;
 
 function advice(error: YAMLError, line: string): string {
   if (ADVICE[error.code] !== undefined) return ADVICE[error.code];
@@ -51,45 +52,105 @@ function keyText(pair: Pair): string {
   return key === null ? '' : String(key);
 }
 
-/** Paths of all keys that repeat an earlier key of their map, by the offset of the repetition. */
-function duplicateKeys(document: Document): Map<number, { path: string; first: number }> {
-  const found = new Map<number, { path: string; first: number }>();
-  const walk = (node: unknown, path: KeyPath): void => {
-    if (isSeq(node)) for (const [index, item] of node.items.entries()) walk(item, [...path, index]);
+interface DuplicateKey {
+  readonly path: string;
+  /** Offsets of the repetition, and of the key that it repeats. */
+  readonly offset: number;
+  readonly first: number;
+}
+
+/** All keys that repeat an earlier key of their map. (The parser's own check compares each key with each other one.) */
+function duplicateKeys(document: Document): DuplicateKey[] {
+  const found: DuplicateKey[] = [];
+  const path: (string | number)[] = [];
+  const walk = (node: unknown): void => {
+    if (isSeq(node)) {
+      for (const [index, item] of node.items.entries()) {
+        path.push(index);
+        walk(item);
+        path.pop();
+      }
+    }
     if (!isMap(node)) return;
     const seen = new Map<string, number>();
     for (const pair of node.items) {
       const key = keyText(pair);
-      const start = isNode(pair.key) ? (pair.key.range?.[0] ?? 0) : 0;
+      const offset = isNode(pair.key) ? (pair.key.range?.[0] ?? 0) : 0;
       const first = seen.get(key);
-      if (first !== undefined) found.set(start, { path: formatPath([...path, key]), first });
-      else seen.set(key, start);
-      walk(pair.value, [...path, key]);
+      path.push(key);
+      if (first !== undefined) found.push({ path: formatPath(path), offset, first });
+      else seen.set(key, offset);
+      walk(pair.value);
+      path.pop();
     }
   };
-  walk(document.contents, []);
+  walk(document.contents);
   return found;
 }
 
 /** Aliases that name no anchor before them, or an anchor they are part of. */
 function badAliases(document: Document): { offset: number; message: string }[] {
   const bad: { offset: number; message: string }[] = [];
+  let count = 0;
   visit(document, {
     Alias(_key, alias, parents) {
+      // Each is looked up from the beginning.
+      if (++count > MAX_ALIASES) {
+        bad.push({ offset: alias.range?.[0] ?? 0, message: `is alias ${count}; write the values out` });
+        return visit.BREAK;
+      }
       const target = alias.resolve(document);
       const offset = alias.range?.[0] ?? 0;
       if (target === undefined)
         bad.push({ offset, message: `*${alias.source} names no anchor above; define &${alias.source} first` });
       else if (parents.includes(target))
         bad.push({ offset, message: `*${alias.source} contains itself; write the value out` });
+      return undefined;
     },
   });
   return bad;
 }
 
-export function readYaml(text: string): YamlText {
+const MAX_ALIASES = 1000;
+/** Brackets within brackets, and columns before the first word of a line: each may be a level. */
+const MAX_BRACKETS = 100;
+const MAX_INDENT = 200;
+
+/**
+ * The line from which on a text is nested too deeply; 0 where it is not. The parser calls itself for each level, and
+ * when that fills the stack V8 may end the process instead of throwing (in the compiler of regular expressions).
+ */
+function deepLine(text: string): number {
+  let line = 1;
+  let brackets = 0;
+  let indent = 0;
+  let leading = true;
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at];
+    if (character === '\n') {
+      line++;
+      indent = 0;
+      leading = true;
+      continue;
+    }
+    if (character === '[' || character === '{') brackets++;
+    else if (character === ']' || character === '}') brackets--;
+    leading &&= ' \t-?:'.includes(character);
+    if (leading) indent++;
+    if (brackets > MAX_BRACKETS || indent > MAX_INDENT) return line;
+  }
+  return 0;
+}
+
+export function readYaml(text: string): ReadText {
+  const deep = deepLine(text);
+  if (deep > 0) {
+    const place = { line: deep, column: 1 };
+    const problem = { ...place, path: '', message: 'is nested too deeply; write it flatter' };
+    return { value: null, problems: [problem], readable: false, locate: () => place };
+  }
   const lines = new LineCounter();
-  const document: Document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const document: Document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
   const place = (offset: number): Place => {
     const { line, col } = lines.linePos(offset);
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
@@ -97,19 +158,23 @@ export function readYaml(text: string): YamlText {
 
   const problems: TextProblem[] = [];
   let readable = true;
-  const duplicates = duplicateKeys(document);
+  for (const { path, offset, first } of duplicateKeys(document)) {
+    problems.push({
+      ...place(offset),
+      path,
+      message: `is written twice, first on line ${place(first).line}; keep one`,
+    });
+  }
+  const upset = new Set(problems.map(({ line }) => line));
   for (const error of [...document.errors, ...document.warnings]) {
-    const at = place(error.pos[0]);
-    const duplicate = duplicates.get(error.pos[0]);
-    if (error.code === 'DUPLICATE_KEY' && duplicate !== undefined) {
-      const first = place(duplicate.first).line;
-      problems.push({ ...at, path: duplicate.path, message: `is written twice, first on line ${first}; keep one` });
-      continue;
-    }
     readable = false;
+    const at = place(error.pos[0]);
     // One mistake often upsets the parser several times on its line.
-    if (problems.some((earlier) => earlier.line === at.line)) continue;
-    problems.push({ ...at, path: '', message: advice(error, text.split('\n')[at.line - 1] ?? '') });
+    if (upset.has(at.line)) continue;
+    upset.add(at.line);
+    const lineEnd = text.indexOf('\n', lines.lineStarts[at.line - 1]);
+    const line = text.slice(lines.lineStarts[at.line - 1], lineEnd < 0 ? undefined : lineEnd);
+    problems.push({ ...at, path: '', message: advice(error, line) });
   }
   for (const { offset, message } of badAliases(document)) {
     readable = false;
@@ -127,6 +192,16 @@ export function readYaml(text: string): YamlText {
     }
   }
 
+  // By key, so that a thousand problems in a map of a thousand keys don't take a million steps.
+  const pairs = new Map<YAMLMap, Map<string, Pair>>();
+  const pairOf = (map: YAMLMap, key: string): Pair | undefined => {
+    let byKey = pairs.get(map);
+    if (byKey === undefined) {
+      byKey = new Map(map.items.map((item) => [keyText(item), item]));
+      pairs.set(map, byKey);
+    }
+    return byKey.get(key);
+  };
   const locate = (path: KeyPath, at: 'key' | 'value'): Place => {
     let node = resolve(document.contents, document);
     let offset = node?.range?.[0] ?? 0;
@@ -134,7 +209,7 @@ export function readYaml(text: string): YamlText {
       let key: unknown;
       let child: unknown;
       if (isMap(node)) {
-        const pair = node.items.findLast((item) => keyText(item) === String(part));
+        const pair = pairOf(node, String(part));
         key = pair?.key;
         child = pair?.value;
       } else if (isSeq(node) && typeof part === 'number') {

@@ -22,6 +22,16 @@ interface SchemaNode {
   readonly pipe?: readonly SchemaNode[];
 }
 
+/** The part of a schema that has children: the schema itself, or a step of its pipe. */
+function withChildren(node: SchemaNode): SchemaNode | undefined {
+  if ((node.entries ?? node.item ?? node.value) !== undefined) return node;
+  for (const step of node.pipe ?? []) {
+    const found = withChildren(step);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
 function walk(node: SchemaNode, path: readonly string[], fallback: unknown, keys: SchemaKey[]): void {
   // A lazy schema has a short form as well; the long one, a map, is what it shows to an empty map.
   const inner = node.wrapped ?? node.getter?.({});
@@ -29,7 +39,7 @@ function walk(node: SchemaNode, path: readonly string[], fallback: unknown, keys
     walk(inner, path, node.wrapped === undefined ? fallback : node.default, keys);
     return;
   }
-  const { entries, item, value } = node.pipe?.find((step) => step.entries ?? step.item ?? step.value) ?? node;
+  const { entries, item, value } = withChildren(node) ?? node;
   const scalar = entries === undefined && item === undefined && value === undefined;
   if (path.length > 0) keys.push({ path, scalar, fallback: scalar ? fallback : undefined });
   for (const [key, child] of Object.entries(entries ?? {})) walk(child, [...path, key], undefined, keys);

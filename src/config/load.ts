@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import * as v from 'valibot';
 import { buildConfig } from './build.js';
-import type { Finding } from './checks.js';
 import { crossChecks } from './checks.js';
-import { readYaml } from './document.js';
+import { type Place, readYaml } from './document.js';
+import type { Finding } from './finding.js';
 import type { Config } from './model.js';
 import type { Override } from './overrides.js';
 import { applyOverrides, readEnvironment } from './overrides.js';
@@ -53,11 +53,24 @@ function schemaFindings(issues: readonly v.BaseIssue<unknown>[]): Finding[] {
 
 const startsWith = (path: KeyPath, start: KeyPath): boolean => start.every((part, index) => path[index] === part);
 
+/** A configuration that is right, and where its keys stand. */
+export interface LoadedConfig {
+  readonly config: Config;
+  /** The tree as the file has it. */
+  readonly tree: unknown;
+  locate(path: KeyPath): Place;
+}
+
 /**
  * Reads `file`, applies the SLUICE_ variables of `env` and then `flags` (the command line's own overrides).
  * Throws a ConfigError with all problems, in the order of the file.
  */
 export function loadConfig(file: string, env: NodeJS.ProcessEnv, flags: readonly Override[] = []): Config {
+  return readConfig(file, env, flags).config;
+}
+
+/** The same, for those who have more to say about the file. */
+export function readConfig(file: string, env: NodeJS.ProcessEnv, flags: readonly Override[] = []): LoadedConfig {
   const text = readYaml(readText(file));
   const problems: Problem[] = text.problems.map((problem) => ({ file, ...problem }));
   const environment = readEnvironment(env);
@@ -73,16 +86,21 @@ export function loadConfig(file: string, env: NodeJS.ProcessEnv, flags: readonly
   const overrides = [...environment.overrides, ...flags];
   const tree = applyOverrides(text.value, overrides);
   const result = v.safeParse(configSchema, tree);
-  const found: Problem[] = [...schemaFindings(result.issues ?? []), ...crossChecks(tree)].map(
-    ({ path, message, at }) => {
-      const origin = overrides.findLast((override) => startsWith(path, override.path));
-      if (origin !== undefined) return { file: origin.source, line: 0, column: 0, path: origin.name, message };
-      return { file, ...text.locate(path, at), path: formatPath(path), message };
-    },
-  );
+  const found: Problem[] = [
+    ...schemaFindings(result.issues ?? []),
+    ...crossChecks(tree, (path) => text.locate(path, 'value').line),
+  ].map(({ path, message, at }) => {
+    const origin = overrides.findLast((override) => startsWith(path, override.path));
+    if (origin !== undefined) return { file: origin.source, line: 0, column: 0, path: origin.name, message };
+    return { file, ...text.locate(path, at), path: formatPath(path), message };
+  });
   problems.push(...found);
   if (!result.success || problems.length > 0) {
     throw new ConfigError(problems.sort((a, b) => a.line - b.line || a.column - b.column));
   }
-  return buildConfig(resolve(file), result.output, tree);
+  return {
+    config: buildConfig(resolve(file), result.output, tree),
+    tree,
+    locate: (path) => text.locate(path, 'value'),
+  };
 }

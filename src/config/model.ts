@@ -2,6 +2,7 @@
 // This is what the rest of Sluice reads; the YAML text and its errors end in src/config.
 
 import type { Http2Limits } from '../http2/limits.js';
+import type { MatchRange } from './match.js';
 
 /** What a listener is told about its traffic. `detect` looks at the first bytes. */
 export type ListenerProtocol = 'detect' | 'http1' | 'http2' | 'opaque';
@@ -40,6 +41,8 @@ export interface ListenerConfig {
   readonly listen: Address;
   readonly protocol: ListenerProtocol;
   readonly services: ListenerServices;
+  /** Connections go where their clients were going, or to the service whose `match` names that; `services` are all null. */
+  readonly originalDestination: boolean;
   /** The `direction` label of the metrics. */
   readonly direction: 'inbound' | 'outbound';
   readonly detect: DetectConfig;
@@ -50,11 +53,15 @@ export interface ListenerConfig {
   readonly userTimeoutMs: number;
 }
 
-/** Where an endpoint comes from. `dns` is A/AAAA of a name, `srv` a service record that brings its own ports. */
+/**
+ * Where endpoints come from. `dns` is A/AAAA of a name, `srv` a service record that brings its own ports, `file` the
+ * list at `key` of a file (the file's only list where that is null).
+ */
 export type EndpointSource =
   | { readonly kind: 'static'; readonly address: Address }
   | { readonly kind: 'dns'; readonly name: string; readonly port: number }
-  | { readonly kind: 'srv'; readonly name: string };
+  | { readonly kind: 'srv'; readonly name: string }
+  | { readonly kind: 'file'; readonly path: string; readonly key: string | null };
 
 export interface BalanceConfig {
   readonly policy: 'ewma' | 'round-robin';
@@ -103,6 +110,8 @@ export interface ServiceConfig {
   readonly name: string;
   readonly protocol: ServiceProtocol;
   readonly endpoints: readonly EndpointSource[];
+  /** Original destinations that this service stands for; none of them overlap. */
+  readonly match: readonly MatchRange[];
   readonly balance: BalanceConfig;
   readonly breaker: BreakerConfig;
   readonly pool: PoolConfig;
@@ -157,6 +166,22 @@ export interface LimitsConfig {
   readonly opaque: OpaqueLimits;
 }
 
+export interface DestinationsConfig {
+  /** Original destinations that a worker knows at once. */
+  readonly max: number;
+  /** How long a connection may wait for word about where it was going, ms. */
+  readonly resolveTimeoutMs: number;
+  /** How long a destination without connections is remembered, ms. */
+  readonly idleTimeoutMs: number;
+}
+
+export interface DiscoveryConfig {
+  /** Size of a file of endpoints beyond which it is not read, bytes. */
+  readonly maxFileBytes: number;
+  /** How often files of endpoints are looked at where the kernel reports no change, ms. */
+  readonly pollMs: number;
+}
+
 export interface DrainConfig {
   /** After SIGTERM: how long listeners go on accepting while /ready says no, ms. */
   readonly holdMs: number;
@@ -190,6 +215,8 @@ export interface Config {
   readonly metrics: MetricsConfig;
   readonly drain: DrainConfig;
   readonly limits: LimitsConfig;
+  readonly destinations: DestinationsConfig;
+  readonly discovery: DiscoveryConfig;
   /** Ports relayed without detection. */
   readonly opaquePorts: ReadonlySet<number>;
   /** Those of `opaquePorts` that the file (not the default list) names. */

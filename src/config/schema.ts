@@ -3,6 +3,8 @@
 import { availableParallelism } from 'node:os';
 import * as v from 'valibot';
 import { MOST_ENDPOINTS, MOST_SERVICES } from '../metrics/layout.js';
+import { LOCAL_DESTINATIONS } from '../proxy/capacity.js';
+import { parseMatch } from './match.js';
 import { suggest } from './suggest.js';
 import type { DurationRange } from './values.js';
 import {
@@ -11,6 +13,7 @@ import {
   parseChoice,
   parseDuration,
   parseEndpoint,
+  parseFilePath,
   parseInteger,
   parseListen,
   parseName,
@@ -150,6 +153,7 @@ const listener = section({
       default: verdictService(),
     }),
   ),
+  originalDestination: v.optional(boolean(), false),
   direction: v.optional(choice('inbound', 'outbound'), 'inbound'),
   backlog: v.optional(integer(1, 65_535), 4096),
   keepAlive: v.optional(keepAlive(), '10s'),
@@ -164,12 +168,27 @@ const listener = section({
 /** Latencies may be finer than a millisecond. */
 const latency = () => duration({ in: 'ms', step: 0, min: '1us' });
 
+const isFile = (input: unknown): boolean => typeof input === 'object' && input !== null && !Array.isArray(input);
+const endpointFile = v.pipe(
+  section({ file: value(parseFilePath), key: v.optional(value(parseName)) }),
+  v.transform(({ file, key }) => ({ kind: 'file' as const, path: file, key: key ?? null })),
+);
+const endpointList = v.pipe(
+  v.array(
+    v.lazy((input) => (isFile(input) ? endpointFile : value(parseEndpoint))),
+    found('a list such as ["127.0.0.1:9001"], or { file: PATH }'),
+  ),
+  v.minLength(1, 'is empty; list at least one endpoint, such as "127.0.0.1:9001"'),
+);
+const onlyFile = v.pipe(
+  endpointFile,
+  v.transform((file) => [file]),
+);
+
 export const service = section({
   protocol: v.optional(choice('http1', 'http2', 'opaque', 'auto'), 'auto'),
-  endpoints: v.pipe(
-    v.array(value(parseEndpoint), found('a list such as ["127.0.0.1:9001"]')),
-    v.minLength(1, 'is empty; list at least one endpoint, such as "127.0.0.1:9001"'),
-  ),
+  endpoints: v.lazy((input) => (isFile(input) ? onlyFile : endpointList)),
+  match: v.optional(v.array(value(parseMatch), found('a list such as ["10.0.0.0/8:5432"]')), []),
   balance: optionalSection({
     policy: v.optional(choice('ewma', 'round-robin'), 'ewma'),
     decay: v.optional(latency(), '10s'),
@@ -272,6 +291,15 @@ export const configSchema = section({
       lifetime: v.optional(optionalTimeout(), 0),
       halfCloseTimeout: v.optional(optionalTimeout(), '5m'),
     }),
+  }),
+  destinations: optionalSection({
+    max: v.optional(integer(1, LOCAL_DESTINATIONS), LOCAL_DESTINATIONS),
+    resolveTimeout: v.optional(timeout(), '500ms'),
+    idleTimeout: v.optional(timeout(), '5m'),
+  }),
+  discovery: optionalSection({
+    maxFileSize: v.optional(size(KiB, 256 * MiB), '16MiB'),
+    pollInterval: v.optional(duration({ in: 'ms', step: 1, min: '100ms' }), '5s'),
   }),
   opaquePorts: v.nullish(
     v.lazy((input) => (Array.isArray(input) ? portList : portChanges)),

@@ -8,6 +8,16 @@ export class ValueError extends Error {
   override readonly name = 'ValueError';
 }
 
+/** What `parse` returns; undefined where it throws a ValueError, which somebody else reports. */
+export function attempt<T>(parse: () => T): T | undefined {
+  try {
+    return parse();
+  } catch (error) {
+    if (error instanceof ValueError) return undefined;
+    throw error;
+  }
+}
+
 /** What was found, for messages. */
 export function describe(input: unknown): string {
   if (input === null || input === undefined) return 'nothing';
@@ -140,7 +150,7 @@ export function parseName(input: unknown): string {
   return text;
 }
 
-function parsePort(text: string, lowest: number): number {
+export function parsePort(text: string, lowest: number): number {
   const port = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN;
   if (!(port >= lowest && port <= 65535)) {
     throw new ValueError(`${describe(text)} is no port; write a number from ${lowest} to 65535`);
@@ -210,6 +220,16 @@ function parseHostName(host: string): string {
   return host;
 }
 
+/** A numeric address with a port, `10.0.0.1:80` or `[::1]:80`. */
+export function parseAddress(input: unknown): Address {
+  const { host, port } = parseHostPort(input, '10.0.0.1:80');
+  if (host === '') throw new ValueError(`${describe(input)} has no host; write "127.0.0.1:${port}"`);
+  const numeric = numericHost(host);
+  if (numeric === undefined)
+    throw new ValueError(`${describe(host)} is no numeric address; write one such as "10.0.0.1:${port}"`);
+  return { host: numeric, port };
+}
+
 /** `127.0.0.1:9001`, `[::1]:80`, `name.example:80` or `srv:_http._tcp.name.example`. */
 export function parseEndpoint(input: unknown): EndpointSource {
   if (typeof input === 'string' && input.startsWith('srv:')) {
@@ -223,6 +243,14 @@ export function parseEndpoint(input: unknown): EndpointSource {
   const numeric = numericHost(host);
   if (numeric !== undefined) return { kind: 'static', address: { host: numeric, port } };
   return { kind: 'dns', name: parseHostName(host), port };
+}
+
+/** A path as the file has it; it is relative to the file. */
+export function parseFilePath(input: unknown): string {
+  if (typeof input !== 'string' || input === '')
+    throw new ValueError(`found ${describe(input)}; write the path of a file, such as "endpoints.yaml"`);
+  if (input.includes('\0')) throw new ValueError(`${describe(input)} is no path; remove the zero byte`);
+  return input;
 }
 
 export interface PortRange {

@@ -8,9 +8,25 @@ const WINDOW = 8;
 const KEYS = 0;
 const EXPIRY = CAPACITY;
 
-/** A key for `Learned`, from 1 up. Listener slots are below 32767, service slots below 65536. */
+/** A key for `Learned`, from 1 to 2^31 - 1. Listener slots are below 32767, service slots below 65536. */
 export function destinationKey(listenerSlot: number, serviceSlot: number): number {
   return ((listenerSlot + 1) << 16) | (serviceSlot & 0xffff);
+}
+
+/** Int32 words of an address: a sockaddr_in6, or a sockaddr_in and zeros. */
+export const ADDRESS_WORDS = 7;
+
+/**
+ * A key for `Learned` where the destination is an address that clients were going to, as the words of its sockaddr: a hash of
+ * 31 bits, above the keys of services. Two addresses with one hash share an entry, which costs an early dial.
+ */
+export function addressKey(listenerSlot: number, words: Int32Array): number {
+  let hash = Math.imul(listenerSlot + 1, 0x9e3779b1);
+  for (let i = 0; i < words.length; i++) {
+    hash = Math.imul(hash ^ words[i], 0x85ebca6b);
+    hash ^= hash >>> 15;
+  }
+  return (hash | 0x80000000) >>> 0;
 }
 
 export class Learned {

@@ -1,22 +1,14 @@
-// Keeps the addresses of every service: resolves all of them at the start, follows the TTLs, keeps the last known good
-// ones when the DNS fails. Main thread, cold.
-import type { Address, EndpointSource, ServiceConfig } from '../config/model.js';
-import { DEFAULT_TTL_MS, type EndpointResolver, type Resolution, unique } from './resolver.js';
-import { addressText, sourceText } from './text.js';
-
-export interface DiscoveryLogger {
-  info(message: string, fields?: Record<string, unknown>): void;
-  warn(message: string, fields?: Record<string, unknown>): void;
-}
+// The endpoints of every service: watches the sources that the configuration names, merges what they report, and
+// publishes what has changed. Main thread, cold.
+import type { EndpointSource, ServiceConfig } from '../config/model.js';
+import { type Endpoint, mergeEndpoints, sameEndpoints } from './endpoint.js';
+import type { EndpointUpdate, Report, Sources, Watch, WatchSpec } from './source.js';
+import { sourceText } from './text.js';
 
 export interface DiscoveryDeps {
-  readonly resolver: EndpointResolver;
-  readonly logger: DiscoveryLogger;
-  /** Called with all addresses of a service, sorted, first at the start and then on each change. Never for removed services. */
-  onEndpoints(service: string, addresses: readonly Address[]): void;
-  /** Default: a timer of Node's that does not keep the process alive. */
-  setTimer?(callback: () => void, delayMs: number): unknown;
-  clearTimer?(timer: unknown): void;
+  readonly sources: Sources;
+  /** Called with all endpoints of a service, first at the start and then on each change. Never for removed services. */
+  onEndpoints(service: string, endpoints: readonly Endpoint[]): void;
 }
 
 export interface Unresolvable {
@@ -44,20 +36,28 @@ export class DiscoveryError extends Error {
   }
 }
 
+/** A source of a service, and what it has reported last. */
 interface Entry {
   readonly source: EndpointSource;
-  addresses: readonly Address[];
-  ttlMs: number | null;
-  failures: number;
-  lastFailure: string;
-  timer: unknown;
+  readonly minTtlMs: number;
+  readonly maxTtlMs: number;
+  endpoints: readonly Endpoint[];
+  watch: Watch | null;
+  /** The service that its reports are for; null until that is taken over, and after it is gone. */
+  service: Service | null;
+  /** Called with its first report. */
+  first: Report | null;
 }
 
 interface Service {
-  readonly config: ServiceConfig;
+  readonly name: string;
   readonly entries: readonly Entry[];
-  published: string;
+  published: readonly Endpoint[];
 }
+
+/** What makes two watches of a service the same. */
+const watchKey = (source: EndpointSource, minTtlMs: number, maxTtlMs: number): string =>
+  `${minTtlMs} ${maxTtlMs} ${sourceText(source)}`;
 
 export class Discovery {
   readonly #deps: DiscoveryDeps;
@@ -69,7 +69,7 @@ export class Discovery {
     this.#deps = deps;
   }
 
-  /** Resolves every endpoint, then reports each service. Rejects with a DiscoveryError that lists all failures. */
+  /** Watches every source, then reports each service. Rejects with a DiscoveryError that lists all failures. */
   start(services: readonly ServiceConfig[]): Promise<void> {
     return this.update(services);
   }
@@ -81,164 +81,149 @@ export class Discovery {
     return turn;
   }
 
-  /** Ends all refreshing; answers under way are dropped. */
+  /** Ends all watching; answers under way are dropped. */
   stop(): void {
     this.#stopped = true;
-    for (const service of this.#services.values()) this.#clearTimers(service);
+    for (const { entries } of this.#services.values()) for (const entry of entries) end(entry);
     this.#services.clear();
   }
 
-  /** The addresses of a service as last reported; empty where it is not known. */
-  endpoints(service: string): readonly Address[] {
-    const known = this.#services.get(service);
-    return known === undefined ? [] : addressesOf(known);
+  /** The endpoints of a service as last reported; empty where it is not known. */
+  endpoints(service: string): readonly Endpoint[] {
+    return this.#services.get(service)?.published ?? [];
   }
 
   async #replace(configs: readonly ServiceConfig[]): Promise<void> {
+    if (this.#stopped) return;
     const failures: Unresolvable[] = [];
     const known = this.#lastKnown();
-    const services = await Promise.all(
-      configs.map(async (config): Promise<Service> => {
-        const entries = await Promise.all(
-          // An address is known at once: a promise for each of 50,000 takes more memory than all the rest.
-          config.endpoints.map((source) =>
-            source.kind === 'static' ? staticEntry(source) : this.#enter(config, source, known, failures),
-          ),
-        );
-        return { config, entries, published: '' };
-      }),
-    );
-    if (failures.length > 0) throw new DiscoveryError(failures);
-    if (this.#stopped) return;
+    const started: Entry[] = [];
+    const waits: Promise<void>[] = [];
+    const kept = new Set<Entry>();
+    const services = configs.map((config): Service => {
+      const before = this.#watchesOf(config.name);
+      const entries = config.endpoints.map((source) => {
+        // A watch that goes on has nothing to find out.
+        const key = source.kind === 'static' ? '' : watchKey(source, config.dnsMinTtlMs, config.dnsMaxTtlMs);
+        const running = before.get(key);
+        if (running !== undefined) {
+          kept.add(running);
+          return running;
+        }
+        const entry = this.#enter(config, source, known, failures, waits);
+        started.push(entry);
+        return entry;
+      });
+      return { name: config.name, entries, published: this.#services.get(config.name)?.published ?? [] };
+    });
+    await Promise.all(waits);
+    if (failures.length > 0 || this.#stopped) {
+      for (const entry of started) end(entry);
+      if (failures.length > 0) throw new DiscoveryError(failures);
+      return;
+    }
+    this.#takeOver(services, kept);
+  }
 
+  #takeOver(services: readonly Service[], kept: ReadonlySet<Entry>): void {
+    for (const { entries } of this.#services.values()) for (const entry of entries) if (!kept.has(entry)) end(entry);
     const previous = this.#services;
-    for (const service of previous.values()) this.#clearTimers(service);
-    this.#services = new Map(services.map((service) => [service.config.name, service]));
+    this.#services = new Map(services.map((service) => [service.name, service]));
     for (const service of services) {
-      service.published = previous.get(service.config.name)?.published ?? '';
+      // Since the services were put together, a watch that goes on may have reported to the one before.
+      service.published = previous.get(service.name)?.published ?? [];
+      for (const entry of service.entries) entry.service = service;
       this.#publish(service);
-      for (const entry of service.entries) this.#schedule(service, entry);
     }
   }
 
+  #watchesOf(name: string): Map<string, Entry> {
+    const watches = new Map<string, Entry>();
+    for (const entry of this.#services.get(name)?.entries ?? []) {
+      const { source, minTtlMs, maxTtlMs } = entry;
+      if (source.kind !== 'static') watches.set(watchKey(source, minTtlMs, maxTtlMs), entry);
+    }
+    return watches;
+  }
+
   /** What is known of each source, so that a reload does not fail where a refresh would not. */
-  #lastKnown(): Map<string, Entry> {
-    const known = new Map<string, Entry>();
-    for (const { entries } of this.#services.values())
-      for (const entry of entries) if (entry.source.kind !== 'static') known.set(sourceText(entry.source), entry);
+  #lastKnown(): Map<string, readonly Endpoint[]> {
+    const known = new Map<string, readonly Endpoint[]>();
+    for (const { entries } of this.#services.values()) {
+      for (const { source, endpoints } of entries)
+        if (source.kind !== 'static') known.set(sourceText(source), endpoints);
+    }
     return known;
   }
 
-  async #enter(
+  #enter(
     config: ServiceConfig,
     source: EndpointSource,
-    known: ReadonlyMap<string, Entry>,
+    known: ReadonlyMap<string, readonly Endpoint[]>,
     failures: Unresolvable[],
-  ): Promise<Entry> {
-    const entry: Entry = { source, addresses: [], ttlMs: null, failures: 0, lastFailure: '', timer: null };
-    const before = known.get(sourceText(source));
-    if (before !== undefined) return Object.assign(entry, { addresses: before.addresses, ttlMs: before.ttlMs });
-    try {
-      const resolution = await this.#deps.resolver.resolve(source);
-      entry.addresses = resolution.addresses;
-      entry.ttlMs = resolution.ttlMs;
-    } catch (error) {
-      failures.push({ service: config.name, endpoint: sourceText(source), reason: explainFailure(error) });
+    waits: Promise<void>[],
+  ): Entry {
+    const { name, dnsMinTtlMs: minTtlMs, dnsMaxTtlMs: maxTtlMs } = config;
+    const entry: Entry = { source, minTtlMs, maxTtlMs, endpoints: [], watch: null, service: null, first: null };
+    let reported = false;
+    let settle: () => void = () => undefined;
+    entry.first = (update) => {
+      reported = true;
+      if (update.kind === 'failed')
+        failures.push({ service: name, endpoint: sourceText(source), reason: update.reason });
+      settle();
+    };
+    const lastKnown = source.kind === 'static' ? null : (known.get(sourceText(source)) ?? null);
+    entry.watch = this.#watch({ service: name, source, minTtlMs, maxTtlMs, known: lastKnown }, (update) =>
+      this.#receive(entry, update),
+    );
+    if (!reported) {
+      waits.push(
+        new Promise<void>((resolve) => {
+          settle = resolve;
+        }),
+      );
     }
     return entry;
   }
 
-  #schedule(service: Service, entry: Entry): void {
-    if (entry.source.kind === 'static') return;
-    const { dnsMinTtlMs, dnsMaxTtlMs } = service.config;
-    const wanted =
-      entry.failures === 0 ? (entry.ttlMs ?? DEFAULT_TTL_MS) : dnsMinTtlMs * 2 ** Math.min(entry.failures - 1, 30);
-    const delayMs = Math.min(Math.max(wanted, dnsMinTtlMs), dnsMaxTtlMs);
-    const setTimer = this.#deps.setTimer ?? setNodeTimer;
-    entry.timer = setTimer(() => void this.#refresh(service, entry), delayMs);
-  }
-
-  async #refresh(service: Service, entry: Entry): Promise<void> {
-    entry.timer = null;
-    const fields = { service: service.config.name, endpoint: sourceText(entry.source) };
-    let resolution: Resolution | undefined;
-    let reason = '';
-    try {
-      resolution = await this.#deps.resolver.resolve(entry.source);
-    } catch (error) {
-      reason = explainFailure(error);
-    }
-    // Stopped, or replaced by an update meanwhile.
-    if (this.#services.get(service.config.name) !== service) return;
-
-    if (resolution !== undefined) {
-      if (entry.failures > 0) this.#deps.logger.info('endpoint resolves again', fields);
-      entry.failures = 0;
-      entry.ttlMs = resolution.ttlMs;
-      entry.addresses = keepUnknown(entry.addresses, resolution);
-      this.#publish(service);
-    } else {
-      entry.failures++;
-      if (reason !== entry.lastFailure) {
-        const more = { ...fields, reason, kept: entry.addresses.length };
-        this.#deps.logger.warn('endpoint no longer resolves; its last known addresses stay in use', more);
+  #watch(spec: WatchSpec, report: Report): Watch {
+    const { sources } = this.#deps;
+    const { source } = spec;
+    switch (source.kind) {
+      case 'static':
+        return sources.static.watch({ ...spec, source }, report);
+      case 'dns':
+        return sources.dns.watch({ ...spec, source }, report);
+      case 'srv':
+        return sources.srv.watch({ ...spec, source }, report);
+      case 'file':
+        return sources.file.watch({ ...spec, source }, report);
+      default: {
+        const unknown: never = source;
+        return unknown;
       }
     }
-    entry.lastFailure = reason;
-    this.#schedule(service, entry);
+  }
+
+  #receive(entry: Entry, update: EndpointUpdate): void {
+    if (update.kind === 'endpoints') entry.endpoints = update.endpoints;
+    const { first } = entry;
+    entry.first = null;
+    first?.(update);
+    if (entry.service !== null) this.#publish(entry.service);
   }
 
   #publish(service: Service): void {
-    const addresses = addressesOf(service);
-    const text = addresses.map(addressText).join(' ');
-    if (text === service.published) return;
-    service.published = text;
-    this.#deps.onEndpoints(service.config.name, addresses);
-  }
-
-  #clearTimers(service: Service): void {
-    const clearTimer = this.#deps.clearTimer ?? clearNodeTimer;
-    for (const entry of service.entries) {
-      if (entry.timer !== null) clearTimer(entry.timer);
-      entry.timer = null;
-    }
+    const endpoints = mergeEndpoints(service.entries.map((entry) => entry.endpoints));
+    if (sameEndpoints(endpoints, service.published)) return;
+    service.published = endpoints;
+    this.#deps.onEndpoints(service.name, endpoints);
   }
 }
 
-function staticEntry(source: EndpointSource & { readonly kind: 'static' }): Entry {
-  return { source, addresses: [source.address], ttlMs: null, failures: 0, lastFailure: '', timer: null };
-}
-
-function setNodeTimer(callback: () => void, delayMs: number): unknown {
-  return setTimeout(callback, delayMs).unref();
-}
-
-function clearNodeTimer(timer: unknown): void {
-  clearTimeout(timer as NodeJS.Timeout);
-}
-
-const addressesOf = (service: Service): Address[] => unique(service.entries.flatMap((entry) => entry.addresses));
-
-/** Addresses of families that the answer says nothing about stay. */
-function keepUnknown(before: readonly Address[], resolution: Resolution): readonly Address[] {
-  const { addresses, unknownFamilies } = resolution;
-  if (unknownFamilies.length === 0) return addresses;
-  const kept = before.filter(({ host }) => unknownFamilies.includes(host.includes(':') ? 6 : 4));
-  return unique([...addresses, ...kept]);
-}
-
-const WORDS: Readonly<Record<string, string>> = {
-  ENOTFOUND: 'there is no such name',
-  ENODATA: 'the name exists, but has no such record',
-  ESERVFAIL: 'the DNS server failed',
-  ETIMEOUT: 'the DNS server did not answer in time',
-  ECONNREFUSED: 'no DNS server listens at the configured address',
-  EREFUSED: 'the DNS server refuses to answer',
-  EAI_AGAIN: 'name resolution failed for now; the DNS server may be unreachable',
-};
-
-function explainFailure(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const code = 'code' in error ? String(error.code) : '';
-  return code in WORDS ? `${WORDS[code]} (${code})` : error.message;
+function end(entry: Entry): void {
+  entry.service = null;
+  entry.watch?.stop();
+  entry.watch = null;
 }

@@ -16,9 +16,12 @@ export interface Resolution {
   readonly unknownFamilies: readonly (4 | 6)[];
 }
 
-/** What discovery needs; throws an Error whose message says why a source has no addresses. */
+/** What is asked of the DNS. */
+export type DnsName = Extract<EndpointSource, { kind: 'dns' | 'srv' }>;
+
+/** What the DNS source needs; throws an Error whose message says why a name has no addresses. */
 export interface EndpointResolver {
-  resolve(source: EndpointSource): Promise<Resolution>;
+  resolve(source: DnsName): Promise<Resolution>;
 }
 
 /** The part of node:dns's Resolver that is used. */
@@ -43,8 +46,7 @@ export class DnsEndpointResolver implements EndpointResolver {
     this.#lookup = systemLookup;
   }
 
-  async resolve(source: EndpointSource): Promise<Resolution> {
-    if (source.kind === 'static') return { addresses: [source.address], ttlMs: null, unknownFamilies: [] };
+  async resolve(source: DnsName): Promise<Resolution> {
     if (source.kind === 'srv') return this.#service(source.name);
     const { hosts, ttlMs, unknownFamilies } = await this.#host(source.name);
     return { addresses: unique(hosts.map((host) => ({ host, port: source.port }))), ttlMs, unknownFamilies };

@@ -100,6 +100,8 @@ export interface Native {
   localName(fd: number): string;
   /** SO_ORIGINAL_DST of IPv4 or IPv6 as `ip:port`, '' where the connection was not redirected. */
   originalDestination(fd: number): string;
+  /** The same as sockaddr bytes into `into` at `at`: 16 (IPv4) or 28 (IPv6) bytes, 0 where the connection was not redirected. */
+  originalSockaddr(fd: number, into: Uint8Array, at: number): number;
   /** MSG_PEEK into `into`. Bytes, 0 at end of stream, or -errno (-11 nothing there). */
   peek(fd: number, into: Uint8Array): number;
   /** A non-blocking, close-on-exec pipe grown to `bytes` where allowed; its read and write end in `ends`. 0 or -errno. */

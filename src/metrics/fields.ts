@@ -51,6 +51,17 @@ export const WORKER_FIELDS: Fields<typeof W, 'LIMIT' | 'RESPONSE' | 'HTTP2'> = {
   RACES_POOLED: counter('sluice_races_pooled_total', 'Raced connections that joined the HTTP pool'),
   ACCESS_LOG_DROPPED: counter('sluice_access_log_dropped_total', 'Access log lines dropped'),
   ACCEPTED: counter('sluice_accepted_total', 'Connections that the worker accepted, those given away included'),
+  DESTINATIONS: gauge('sluice_destinations', 'Original destinations that the worker knows'),
+  DESTINATIONS_ASKED: counter('sluice_destinations_asked_total', 'Times that it was asked what becomes of one'),
+  DESTINATIONS_EVICTED: counter('sluice_destinations_evicted_total', 'Original destinations forgotten'),
+  DESTINATION_LOOPS: counter(
+    'sluice_destination_loops_total',
+    'Connections refused because they were going to a listener of this proxy',
+  ),
+  DESTINATIONS_MISSING: counter(
+    'sluice_destination_missing_total',
+    'Connections refused because they had not been redirected, and so had no original destination',
+  ),
 };
 
 /** Labelled with `role` and `worker`. */

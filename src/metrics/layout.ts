@@ -89,6 +89,15 @@ export const W = {
   ACCESS_LOG_DROPPED: 25,
   /** Connections that this worker accepted, whoever serves them. */
   ACCEPTED: 26,
+  /** Original destinations in the worker's table. */
+  DESTINATIONS: 27,
+  /** Questions about them to the main thread. */
+  DESTINATIONS_ASKED: 28,
+  DESTINATIONS_EVICTED: 29,
+  /** Connections refused because they were going to a listener of this proxy. */
+  DESTINATION_LOOPS: 30,
+  /** Connections refused because they had no original destination. */
+  DESTINATIONS_MISSING: 31,
   /** Limits that fired, in the order of LIMITS. */
   LIMIT: 32,
   /** Responses made by the proxy, in the order of RESPONSE_REASONS. */
@@ -129,6 +138,8 @@ export const LIMITS = [
   'h2-idle-time',
   'h2-connection-age',
   'h2-replay',
+  'resolve-time',
+  'destinations',
 ] as const;
 
 /** Per-listener fields (`peer="src"`). */

@@ -2,14 +2,15 @@
 import type { Config, ListenerConfig, ListenerServices, ServiceConfig } from '../config/model.js';
 import { addressText, sourceText } from '../discovery/text.js';
 import { listenerFor } from './listeners.js';
-import { decide, race } from './policy.js';
+import { type Match, MatchTable } from './match-table.js';
+import { type Decision, decide, type Original, type Race, race, raceTo } from './policy.js';
 
 export interface Explanation {
   readonly destination: string;
-  /** Name of the listener that takes it; null where none does. */
+  /** Name of the listener that takes it, directly or redirected; null where none does. */
   readonly listener: string | null;
   readonly verdict: 'opaque' | 'http1' | 'http2' | 'detect' | 'none';
-  /** A reason of the metrics (`hint`, `annotation`, `default-port`, `learned`), `detect`, or `no-listener`. */
+  /** A reason of the metrics (`hint`, `annotation`, `default-port`, `learned`), `detect`, `no-listener`, or `loop`. */
   readonly reason: string;
   /** Service that gets the connection; null where that depends on what is detected, or where it is refused. */
   readonly service: string | null;
@@ -20,29 +21,113 @@ export interface Explanation {
 
 /** What only a running proxy knows. */
 export interface Live {
-  /** Whether a server behind the listener has spoken first lately. */
+  /** Whether the server that a connection through this listener would reach has spoken first lately. */
   learned?(listener: string): boolean;
   /** Addresses a service resolves to now. */
   endpoints?(service: string): readonly string[];
 }
 
-export function explain(config: Config, host: string, port: number, live: Live = {}): Explanation {
-  const destination = addressText({ host: host.replace(/^\[(.*)\]$/, '$1'), port });
-  const taken = listenerFor(config, host, port);
-  if (taken === null) return nobody(config, destination, port);
+/** What a connection to `destination` meets. */
+interface Way {
+  readonly destination: string;
+  readonly port: number;
+  readonly listener: ListenerConfig;
+  /** A service per verdict; null where they all go to the address itself. */
+  readonly services: ListenerServices | null;
+  readonly decision: Decision;
+  readonly race: Race;
+}
+
+/** `through` names a listener with originalDestination that the connection is redirected to. */
+export function explain(
+  config: Config,
+  host: string,
+  port: number,
+  live: Live = {},
+  through: string | null = null,
+): Explanation {
+  const bare = host.replace(/^\[(.*)\]$/, '$1');
+  const destination = addressText({ host: bare, port });
+  const taken = through === null ? listenerFor(config, host, port) : null;
+  if (taken === null) {
+    const redirected = config.listeners.find(
+      ({ name, originalDestination }) => originalDestination && (through === null || name === through),
+    );
+    return redirected === undefined
+      ? nobody(config, destination, port, through)
+      : explainRedirected(config, redirected, bare, port, live);
+  }
 
   const { listener, match } = taken;
   const at = addressText(listener.listen);
+  if (listener.originalDestination)
+    return loop(destination, listener, 'A connection made to it has no other destination');
   const steps = [
     match === 'exact'
       ? `Listener ${listener.name} (${at}) takes it.`
       : `Listener ${listener.name} (${at}) takes it, as it listens on every address of this machine.`,
   ];
+  const { services } = listener;
   const decision = decide(config, listener);
-  if (decision.protocol === 'detect') return detection(config, destination, listener, steps, live);
+  return walk(config, { destination, port, listener, services, decision, race: race(config, listener) }, steps, live);
+}
+
+/** A connection that a rule of the firewall has sent to a listener with originalDestination. */
+function explainRedirected(
+  config: Config,
+  listener: ListenerConfig,
+  host: string,
+  port: number,
+  live: Live,
+): Explanation {
+  const destination = addressText({ host, port });
+  const own = listenerFor(config, host, port);
+  if (own?.match === 'exact') return loop(destination, listener, `Listener ${own.listener.name} has this address`);
+  const match = new MatchTable(config.services).lookup(host, port);
+  const original: Original = { port, service: match?.service ?? null };
+  const name = match?.service.name ?? null;
+  const steps = [
+    `Listener ${listener.name} (${addressText(listener.listen)}) takes it where it is redirected there, and asks where it was going.`,
+    matchStep(destination, match),
+  ];
+  const services = name === null ? null : { http1: name, http2: name, tls: name, opaque: name };
+  const decision = decide(config, listener, original);
+  return walk(
+    config,
+    { destination, port, listener, services, decision, race: raceTo(listener, original.service) },
+    steps,
+    live,
+  );
+}
+
+function matchStep(destination: string, match: Match | null): string {
+  return match === null
+    ? `No service's match names ${destination}, so it goes to that address itself.`
+    : `It belongs to service ${match.service.name}, whose match has ${match.range.text}.`;
+}
+
+function loop(destination: string, listener: ListenerConfig, why: string): Explanation {
+  return {
+    destination,
+    listener: listener.name,
+    verdict: 'none',
+    reason: 'loop',
+    service: null,
+    endpoints: [],
+    steps: [
+      `Listener ${listener.name} (${addressText(listener.listen)}) sends connections where their clients were going. ` +
+        `${why}: it would come back for ever, and is refused.`,
+    ],
+  };
+}
+
+function walk(config: Config, way: Way, steps: string[], live: Live): Explanation {
+  const { destination, port, listener, services, decision } = way;
+  if (decision.protocol === 'detect') return detection(config, way, steps, live);
 
   if (decision.reason === 'hint') {
-    steps.push(`The listener says protocol: ${decision.protocol}, so the first bytes decide nothing (reason hint).`);
+    const who = listener.protocol === 'detect' ? 'service' : 'listener';
+    steps.push(`The ${who} says protocol: ${decision.protocol}, so the first bytes decide nothing (reason hint).`);
   } else if (decision.reason === 'annotation') {
     steps.push(
       `The configuration names port ${port} as opaque, so it is relayed without detection (reason annotation).`,
@@ -53,10 +138,10 @@ export function explain(config: Config, host: string, port: number, live: Live =
         'without detection (reason default-port).',
     );
   }
-  const service = listener.services[decision.protocol];
-  steps.push(...route(config, decision.protocol, service, live));
+  const service = services === null ? null : services[decision.protocol];
+  steps.push(...route(config, decision.protocol, way, live));
   steps.push(...ending(config, decision.protocol));
-  const endpoints = service === null ? [] : endpointTexts(config, service, live);
+  const endpoints = services === null ? [destination] : service === null ? [] : endpointTexts(config, service, live);
   return {
     destination,
     listener: listener.name,
@@ -68,13 +153,15 @@ export function explain(config: Config, host: string, port: number, live: Live =
   };
 }
 
-function nobody(config: Config, destination: string, port: number): Explanation {
+function nobody(config: Config, destination: string, port: number, through: string | null): Explanation {
   const known = config.listeners.map((listener) => `${listener.name} (${addressText(listener.listen)})`).join(', ');
   const samePort = config.listeners.filter((listener) => listener.listen.port === port);
   const hint =
-    samePort.length > 0
-      ? `Port ${port} is listened on, but at ${samePort.map((listener) => addressText(listener.listen)).join(', ')} only.`
-      : `No listener has port ${port}.`;
+    through !== null
+      ? `No listener with originalDestination is called ${through}.`
+      : samePort.length > 0
+        ? `Port ${port} is listened on, but at ${samePort.map((listener) => addressText(listener.listen)).join(', ')} only.`
+        : `No listener has port ${port}.`;
   return {
     destination,
     listener: null,
@@ -101,23 +188,20 @@ const ENDPOINTS_SPEAK: Readonly<Record<ServiceConfig['protocol'], string>> = {
 };
 const VERDICT_ORDER: readonly Verdict[] = ['http1', 'http2', 'tls', 'opaque'];
 
-function detection(
-  config: Config,
-  destination: string,
-  listener: ListenerConfig,
-  steps: string[],
-  live: Live,
-): Explanation {
+function detection(config: Config, way: Way, steps: string[], live: Live): Explanation {
+  const { destination, listener, services } = way;
   steps.push(
     "The port is not marked opaque and the listener has no hint: the client's first bytes decide (reason matched).",
   );
   const { timeoutMs, learnTtlMs } = listener.detect;
-  const { delayMs, why } = race(config, listener);
-  const opaque = listener.services.opaque;
-  const learned = opaque !== null && learnTtlMs > 0 && (live.learned?.(listener.name) ?? false);
+  const { delayMs, why } = way.race;
+  const opaque = services === null ? null : services.opaque;
+  const refused = services !== null && opaque === null;
+  const dialled = opaque === null ? destination : `an endpoint of service ${opaque}`;
+  const learned = !refused && learnTtlMs > 0 && (live.learned?.(listener.name) ?? false);
   if (learned) {
     steps.push(
-      `Its server has spoken first within the last ${duration(learnTtlMs)}, so service ${opaque} is dialled at once; ` +
+      `Its server has spoken first within the last ${duration(learnTtlMs)}, so ${opaque === null ? destination : `service ${opaque}`} is dialled at once; ` +
         'if the server speaks first again, the connection is opaque (reason learned).',
     );
   } else if (delayMs === null) {
@@ -125,7 +209,7 @@ function detection(
   } else {
     const remembered = learnTtlMs > 0 ? ` and the destination is remembered for ${duration(learnTtlMs)}` : '';
     steps.push(
-      `If the client is silent for ${duration(delayMs)}, an endpoint of service ${opaque} is dialled (that soon because ` +
+      `If the client is silent for ${duration(delayMs)}, ${dialled} is dialled (that soon because ` +
         `${why}); if its server speaks first, the connection is opaque (reason server-first)${remembered}.`,
     );
   }
@@ -133,28 +217,30 @@ function detection(
     timeoutMs === 0
       ? 'There is no detection timeout: a silent connection waits for as long as both sides keep it.'
       : `After ${duration(timeoutMs)} without an answer the connection ${
-          opaque === null ? 'is closed, as the listener has no service for it' : 'is relayed as opaque'
+          refused ? 'is closed, as the listener has no service for it' : 'is relayed as opaque'
         } (reason timeout).`,
   );
-  for (const verdict of VERDICT_ORDER) steps.push(...route(config, verdict, listener.services[verdict], live));
+  for (const verdict of VERDICT_ORDER) steps.push(...route(config, verdict, way, live));
   steps.push(...ending(config, 'detect'));
 
-  const services = new Set(VERDICT_ORDER.map((verdict) => listener.services[verdict]));
-  const only = services.size === 1 ? listener.services.opaque : null;
-  const names = [...services].filter((name) => name !== null);
+  const names = new Set(services === null ? [] : VERDICT_ORDER.map((verdict) => services[verdict]));
+  const only = names.size === 1 ? opaque : null;
+  const endpoints = [...names].flatMap((name) => (name === null ? [] : endpointTexts(config, name, live)));
   return {
     destination,
     listener: listener.name,
     verdict: 'detect',
     reason: learned ? 'learned' : 'detect',
     service: only,
-    endpoints: [...new Set(names.flatMap((name) => endpointTexts(config, name, live)))],
+    endpoints: services === null ? [destination] : [...new Set(endpoints)],
     steps,
   };
 }
 
-function route(config: Config, verdict: Verdict, name: string | null, live: Live): string[] {
+function route(config: Config, verdict: Verdict, { services, destination }: Way, live: Live): string[] {
   const what = VERDICT_WORDS[verdict];
+  if (services === null) return [`${capitalised(what)} goes to ${destination} itself.`];
+  const name = services[verdict];
   if (name === null) return [`${capitalised(what)} is refused: the listener has no service for it.`];
   const service = serviceNamed(config, name);
   if (service === undefined) return [`${capitalised(what)} goes to service ${name}, which is not configured.`];

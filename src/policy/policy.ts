@@ -1,5 +1,5 @@
 // What a listener does with a connection before a byte is read. The data path and `explain` both ask here.
-import type { Config, ListenerConfig, ListenerProtocol } from '../config/model.js';
+import type { Config, ListenerConfig, ListenerProtocol, ServiceConfig } from '../config/model.js';
 
 /** Delays of the race where the listener leaves the choice to us, ms. */
 export const RACE_SINGLE_MS = 3;
@@ -13,14 +13,22 @@ export type Decision =
   | { readonly protocol: Exclude<ListenerProtocol, 'detect'>; readonly reason: 'hint' }
   | { readonly protocol: 'opaque'; readonly reason: 'annotation' | 'default-port' };
 
+/** Where a client was going, as far as it decides how its connection starts. */
+export interface Original {
+  readonly port: number;
+  /** The service whose `match` names the address; null where none does. */
+  readonly service: ServiceConfig | null;
+}
+
 /**
- * How a listener's connections start. The listener's own `protocol:` wins, then a port that the file names as opaque,
- * then the default opaque ports; the port is the one the listener is bound to. `reason` is null for `detect`: detection
- * will give its own.
+ * How a listener's connections start. The listener's own `protocol:` wins, then a service that is opaque as a whole,
+ * then a port that the file names as opaque, then the default opaque ports. The port is the one that the client was
+ * going to where that is known, otherwise the one the listener is bound to. `reason` is null for `detect`: detection will give its own.
  */
-export function decide(config: Config, listener: ListenerConfig): Decision {
+export function decide(config: Config, listener: ListenerConfig, original?: Original): Decision {
   if (listener.protocol !== 'detect') return { protocol: listener.protocol, reason: 'hint' };
-  const port = listener.listen.port;
+  if (original?.service?.protocol === 'opaque') return { protocol: 'opaque', reason: 'hint' };
+  const port = original?.port ?? listener.listen.port;
   if (config.annotatedPorts.has(port)) return { protocol: 'opaque', reason: 'annotation' };
   if (config.opaquePorts.has(port)) return { protocol: 'opaque', reason: 'default-port' };
   return { protocol: 'detect', reason: null };
@@ -33,17 +41,26 @@ export interface Race {
   readonly why: string;
 }
 
-/** The race of a listener that detects. */
+/** The race of a listener that detects, for the services it names. */
 export function race(config: Config, listener: ListenerConfig): Race {
-  const { raceMs } = listener.detect;
   const name = listener.services.opaque;
   if (name === null) return { delayMs: null, why: 'the listener has no service for opaque traffic to dial' };
+  const service = config.services.find((candidate) => candidate.name === name);
+  return raceTo(listener, service ?? null);
+}
+
+/** The race of a listener that detects, to a service; null stands for the address that the client was going to. */
+export function raceTo(listener: ListenerConfig, service: ServiceConfig | null): Race {
+  const { raceMs } = listener.detect;
   if (raceMs === RACE_OFF) return { delayMs: null, why: 'the listener turns it off' };
   if (raceMs >= 0) return { delayMs: raceMs, why: 'the listener sets it' };
-  const service = config.services.find((candidate) => candidate.name === name);
-  if (service?.protocol === 'http2')
+  if (service === null) {
+    return { delayMs: RACE_SINGLE_MS, why: 'there is one address, so no choice is lost by dialling it early' };
+  }
+  const { name, protocol, endpoints } = service;
+  if (protocol === 'http2')
     return { delayMs: null, why: `service ${name} speaks HTTP/2, in which servers do not greet` };
-  const sole = service?.endpoints.length === 1 && service.endpoints[0].kind === 'static';
+  const sole = endpoints.length === 1 && endpoints[0].kind === 'static';
   return sole
     ? {
         delayMs: RACE_SINGLE_MS,

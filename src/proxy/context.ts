@@ -10,20 +10,14 @@ import type { Slab } from '../io/slab.js';
 import type { Sockets } from '../io/sockets.js';
 import type { Splicer } from '../io/splice.js';
 import type { Wheel } from '../io/wheel.js';
-import { E, endpointBase, MAX_LISTENERS, serviceBase, W } from '../metrics/layout.js';
+import { E, endpointBase, serviceBase, W } from '../metrics/layout.js';
 import { WorkerMetrics } from '../metrics/shared.js';
+import { Destinations } from './accept/destinations.js';
 import { ENDPOINT_SLOTS, LOCAL_DESTINATIONS, MAX_ENDPOINTS, MAX_SERVICES, SERVICE_SLOTS } from './capacity.js';
 import { Connections } from './connect/connections.js';
 import { Protocols, SERVICE_PROTOCOL } from './connect/protocols.js';
 import { AccessLog } from './exchange/access-log.js';
-import type {
-  EndpointSnapshot,
-  ListenerSnapshot,
-  PassthroughSnapshot,
-  ServiceSettings,
-  Snapshot,
-  WorkerTask,
-} from './snapshot.js';
+import type { EndpointSnapshot, PassthroughSnapshot, ServiceSettings, Snapshot, WorkerTask } from './snapshot.js';
 
 const SOCKADDR_BYTES = 32;
 const HOST_BYTES = 64;
@@ -67,7 +61,7 @@ export class ServiceTable {
 
 /** Where an endpoint is. A slot means nothing before it is one of a service's. */
 export class EndpointTable {
-  readonly service = new Int16Array(ENDPOINT_SLOTS).fill(-1);
+  readonly service = new Int32Array(ENDPOINT_SLOTS).fill(-1);
   readonly family = new Uint8Array(ENDPOINT_SLOTS);
   readonly addressAt = new Int32Array(ENDPOINT_SLOTS);
   readonly addressLength = new Int32Array(ENDPOINT_SLOTS);
@@ -80,16 +74,6 @@ export class EndpointTable {
   hasOwnSeries(endpoint: number): boolean {
     return this.series[endpoint] > 0 && endpoint < MAX_ENDPOINTS;
   }
-}
-
-export class ListenerTable {
-  readonly mode = new Uint8Array(MAX_LISTENERS);
-  readonly reason = new Uint8Array(MAX_LISTENERS);
-  /** Service slot of verdict v on listener l at l * 4 + v. */
-  readonly service = new Int16Array(MAX_LISTENERS * 4).fill(-1);
-  readonly raceMs = new Float64Array(MAX_LISTENERS);
-  readonly timeoutMs = new Float64Array(MAX_LISTENERS);
-  readonly learnTtlMs = new Float64Array(MAX_LISTENERS);
 }
 
 export class Context {
@@ -115,7 +99,7 @@ export class Context {
   readonly workers: number;
   readonly services = new ServiceTable();
   readonly endpoints = new EndpointTable();
-  readonly listeners = new ListenerTable();
+  readonly destinations: Destinations;
   limits: LimitsConfig;
   /** Answer `Connection: close` and end what is idle. */
   draining = false;
@@ -143,6 +127,7 @@ export class Context {
     this.workers = task.workers;
     this.limits = task.snapshot.limits;
     this.inbox = new Inbox(this.slab, this.sockets.capacity);
+    this.destinations = new Destinations(this.sockets.capacity);
     this.connections = new Connections(this);
     this.accessLog = new AccessLog(this);
     this.protocols = new Protocols(this);
@@ -152,7 +137,7 @@ export class Context {
 
   /** Service slot for traffic of `client` with this verdict, -1 where it is refused. Asked anew for each request: a reload may have changed it. */
   serviceFor(client: number, verdict: number): number {
-    return this.listeners.service[this.connections.listener[client] * 4 + verdict];
+    return this.destinations.service[this.connections.destination[client] * 4 + verdict];
   }
 
   /** Counts that a limit has fired. */
@@ -160,11 +145,10 @@ export class Context {
     this.values[W.LIMIT + limit]++;
   }
 
-  /** Takes over new settings. Listening sockets are the acceptor's business. */
+  /** Takes over new settings. Listening sockets are the acceptor's business, destinations the router's. */
   configure(snapshot: Snapshot): void {
     this.limits = snapshot.limits;
     this.access = snapshot.access;
-    for (const listener of snapshot.listeners) this.configureListener(listener);
     for (const { slot, series, config } of snapshot.services) this.configureService(slot, series, config);
     if (snapshot.passthrough !== null) this.configurePassthrough(snapshot.passthrough);
   }
@@ -211,15 +195,11 @@ export class Context {
     }
   }
 
-  private configureListener(listener: ListenerSnapshot): void {
-    const table = this.listeners;
-    const { slot } = listener;
-    table.mode[slot] = listener.mode;
-    table.reason[slot] = listener.reason;
-    for (let verdict = 0; verdict < 4; verdict++) table.service[slot * 4 + verdict] = listener.services[verdict];
-    table.raceMs[slot] = listener.raceMs;
-    table.timeoutMs[slot] = listener.timeoutMs;
-    table.learnTtlMs[slot] = listener.learnTtlMs;
+  /** The Host of requests to service `slot` that came without one. */
+  setHost(slot: number, host: string): void {
+    const text = Buffer.from(host.slice(0, HOST_BYTES), 'latin1');
+    this.bytes.set(text, this.services.hostAt[slot]);
+    this.services.hostLength[slot] = text.length;
   }
 
   /** Settings and series of the slots that the worker gives out by itself. */
@@ -239,9 +219,7 @@ export class Context {
     table.series[slot] = series;
     table.base[slot] = serviceBase(series);
     table.hostAt[slot] = this.hosts + slot * HOST_BYTES;
-    const name = Buffer.from(config.name.replace(/[^A-Za-z0-9._-]/g, '-').slice(0, HOST_BYTES), 'latin1');
-    this.bytes.set(name, table.hostAt[slot]);
-    table.hostLength[slot] = name.length;
+    this.setHost(slot, config.name.replace(/[^A-Za-z0-9._-]/g, '-'));
     table.connectTimeoutMs[slot] = config.connectTimeoutMs;
     table.responseTimeoutMs[slot] = config.responseTimeoutMs;
     table.poolIdleMs[slot] = config.pool.idleTimeoutMs;

@@ -90,8 +90,12 @@ export interface Snapshot {
   readonly access: boolean;
   /** How long a connection may wait for `resolved` before it goes where its client was going, ms. */
   readonly resolveTimeoutMs: number;
+  /** How long a destination that no connection uses is kept, ms. */
+  readonly destinationIdleMs: number;
   /** Original ports that are relayed without detection. */
   readonly opaquePorts: readonly number[];
+  /** Original destinations that a worker knows at most; one with open connections is never forgotten. */
+  readonly maxDestinations: number;
 }
 
 /** Int32 cells of the table that all workers share. */

@@ -4,6 +4,7 @@ import type { Handlers } from '../io/reactor.js';
 import { L } from '../metrics/layout.js';
 import type { Acceptor } from './accept/acceptor.js';
 import type { Detector } from './accept/detector.js';
+import type { Router } from './accept/router.js';
 import { CLOSE, SOCKET_KIND } from './connect/connections.js';
 import type { Dialer } from './connect/dialer.js';
 import type { Context } from './context.js';
@@ -21,6 +22,7 @@ import type { SocketSlot } from './slots.js';
 export interface Handled {
   readonly context: Context;
   readonly acceptor: Acceptor;
+  readonly router: Router;
   readonly detector: Detector;
   readonly dialer: Dialer;
   readonly clients: Http1Clients;
@@ -286,6 +288,9 @@ export class SocketEvents implements Handlers {
         break;
       case SOCKET_KIND.DETECT:
         this.to.detector.timer(socket);
+        break;
+      case SOCKET_KIND.ROUTE:
+        this.to.router.timer(socket);
         break;
       // It has no deadline: its client has.
       case SOCKET_KIND.RACE:

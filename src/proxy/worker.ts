@@ -6,6 +6,8 @@ import { Reactor } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
 import { LIMITS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
 import { Acceptor } from './accept/acceptor.js';
+import { Passthrough } from './accept/passthrough.js';
+import { Router } from './accept/router.js';
 import { CLOSE, SOCKET_KIND } from './connect/connections.js';
 import { CONTEXT_BYTES, Context } from './context.js';
 import { type DataPath, makeDataPath } from './data-path.js';
@@ -23,6 +25,8 @@ export class Worker {
   private readonly reactor: Reactor;
   private readonly context: Context;
   private readonly path: DataPath;
+  private readonly passthrough: Passthrough;
+  private readonly router: Router;
   private readonly acceptor: Acceptor;
   private readonly events: SocketEvents;
   private snapshot: Snapshot;
@@ -49,16 +53,28 @@ export class Worker {
     });
     this.context = new Context(task, native, this.reactor);
     this.path = makeDataPath(this.context);
+    this.passthrough = new Passthrough(this.context, (gone) => this.endpointGone(gone));
+    this.router = new Router(
+      this.context,
+      this.passthrough,
+      (client) => this.path.detector.open(client as SocketSlot),
+      (message) => this.send(message),
+    );
     this.acceptor = new Acceptor(
       this.context,
       new Int32Array(task.owner),
-      (client) => this.path.detector.open(client as SocketSlot),
+      (client) => this.router.open(client),
       (fd) => {
         this.send({ kind: 'unlistened', fds: [fd] });
         this.finishIfDone();
       },
     );
-    this.events = new SocketEvents({ ...this.path, acceptor: this.acceptor, turned: () => this.turned() });
+    this.events = new SocketEvents({
+      ...this.path,
+      acceptor: this.acceptor,
+      router: this.router,
+      turned: () => this.turned(),
+    });
     this.turnStarted = this.reactor.now;
   }
 
@@ -127,7 +143,10 @@ export class Worker {
         this.drain(message.phase);
         break;
       case 'resolved':
+        this.router.resolved(message.id, message.destination);
+        break;
       case 'unresolved':
+        this.router.unresolved();
         break;
       case 'ping':
         this.send({ kind: 'pong', id: message.id });
@@ -142,14 +161,18 @@ export class Worker {
     this.snapshot = { ...snapshot, listeners: [], services: [] };
     this.context.configure(snapshot);
     for (const { slot, endpoints } of snapshot.services) this.setEndpoints(slot, endpoints);
+    this.passthrough.configured();
+    this.router.configure(snapshot);
     this.acceptor.configure(snapshot.listeners);
   }
 
   private setEndpoints(service: number, endpoints: Parameters<Context['setEndpoints']>[1]): void {
-    for (const gone of this.context.setEndpoints(service, endpoints)) {
-      this.path.idle.closeOf(gone);
-      this.path.http2.endpointGone(gone);
-    }
+    for (const gone of this.context.setEndpoints(service, endpoints)) this.endpointGone(gone);
+  }
+
+  private endpointGone(endpoint: number): void {
+    this.path.idle.closeOf(endpoint);
+    this.path.http2.endpointGone(endpoint);
   }
 
   private drain(phase: 'hold' | 'stop' | 'force'): void {
@@ -208,6 +231,7 @@ export class Worker {
   private sample(): void {
     const { values, slab, splicer, sockets, reactor } = this.context;
     const now = reactor.clock();
+    this.router.sweep();
     values[W.LOOP_TURNS] = reactor.turns;
     values[W.COMPLETIONS] = reactor.completions;
     values[W.SLAB_BUFFERS] = slab.buffers;

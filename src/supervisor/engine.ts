@@ -5,17 +5,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from '../admin/server.js';
 import { defaultService } from '../config/build.js';
 import type { Address, Config, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
-import { destinationKey, Learned } from '../detect/learned.js';
+import { ADDRESS_WORDS, addressKey, destinationKey, Learned } from '../detect/learned.js';
 import { Discovery } from '../discovery/discovery.js';
-import { DnsEndpointResolver } from '../discovery/resolver.js';
+import { standardSources } from '../discovery/sources.js';
 import { addressText } from '../discovery/text.js';
 import { isLarge, returnMemory } from '../io/heap.js';
 import { native } from '../io/native.js';
 import type { Logger } from '../log/logger.js';
 import { REASONS, VERDICTS } from '../metrics/layout.js';
 import { MetricsReader, ORIGINAL_DESTINATION } from '../metrics/reader.js';
-import { type Explanation, explain } from '../policy/explain.js';
-import { decide, race } from '../policy/policy.js';
+import { type Explanation, explain, type Live } from '../policy/explain.js';
+import { decide, race, raceTo } from '../policy/policy.js';
 import {
   type EndpointSnapshot,
   type FromWorker,
@@ -27,6 +27,7 @@ import {
 } from '../proxy/snapshot.js';
 import { Destinations } from './destinations.js';
 import { ListenerSet, listenerKey } from './listeners.js';
+import { OriginalDestinations } from './original-destinations.js';
 import { WorkerPool } from './workers.js';
 
 /** How long a reload waits for the workers to have taken it over, ms. */
@@ -48,6 +49,7 @@ export class Engine {
   private readonly learned: Learned;
   private readonly discovery: Discovery;
   private readonly listeners: ListenerSet;
+  private readonly originals: OriginalDestinations;
   /** The worker threads. */
   readonly pool: WorkerPool;
   private admin: AdminServer | undefined;
@@ -73,15 +75,28 @@ export class Engine {
     const learned = Learned.allocate();
     this.learned = new Learned(learned);
     this.discovery = new Discovery({
-      resolver: new DnsEndpointResolver(),
+      sources: standardSources(logger, () => this.config.discovery),
+      onEndpoints: (service, endpoints) =>
+        this.onEndpoints(
+          service,
+          endpoints.map(({ address }) => address),
+        ),
+    });
+    this.originals = new OriginalDestinations(config, {
       logger,
-      onEndpoints: (service, addresses) => this.onEndpoints(service, addresses),
+      resolvers: [],
+      listener: (slot) => this.config.listeners.find((listener) => this.listenerSlot(listener) === slot),
+      serviceSlot: (name) => this.serviceSlot(name),
+      send: (worker, message) => this.pool.send(worker, message),
     });
     this.listeners = new ListenerSet(native(), config.workers);
     this.pool = new WorkerPool(config.workers, config.io, learned, this.reader, logger, {
       snapshot: (worker, changed) => this.snapshot(worker, changed),
       message: (worker, message) => this.onMessage(worker, message),
-      died: (worker) => this.listeners.abandoned(worker),
+      died: (worker) => {
+        this.listeners.abandoned(worker);
+        this.originals.died(worker);
+      },
     });
     this.destinations = new Destinations(this.reader, { isIdle: (endpoint) => this.pool.isIdle(endpoint) });
   }
@@ -150,7 +165,9 @@ export class Engine {
     const services = new Set(config.services.map(({ name }) => name));
     this.known = services;
     // A worker stands still while it takes over a service, 20 µs with ten endpoints: those that stay the same are not sent.
+    this.originals.configure(config);
     this.pool.configure(changedServices(before.services, config.services));
+    this.pool.broadcast({ kind: 'unresolved' });
     await this.pool.applied(APPLY_MS);
     // Slots are released after the workers know: nothing new is counted there.
     const listeners = new Set(config.listeners.map(({ name }) => name));
@@ -238,7 +255,7 @@ export class Engine {
         return engine.executor;
       },
       ready: () => this.ready(),
-      explain: (host: string, port: number) => this.explain(host, port),
+      explain: (host: string, port: number, listener: string | null) => this.explain(host, port, listener),
       getLogLevel: (): LogLevel => logger.level,
       setLogLevel: (level: LogLevel) => {
         logger.level = level;
@@ -253,23 +270,34 @@ export class Engine {
     return { ok: reasons.length === 0, reasons };
   }
 
-  private explain(host: string, port: number): Explanation {
-    return explain(this.config, host, port, {
+  private explain(host: string, port: number, through: string | null): Explanation {
+    const live: Live = {
       learned: (name) => {
         const listener = this.config.listeners.find((candidate) => candidate.name === name);
-        const opaque = listener?.services.opaque ?? null;
-        if (listener === undefined || opaque === null) return false;
-        return this.learned.has(
-          destinationKey(this.listenerSlot(listener), this.serviceSlot(opaque)),
-          Date.now() / 1000,
-        );
+        if (listener === undefined) return false;
+        const key = this.learnKey(listener, host, port);
+        return key !== 0 && this.learned.has(key, Date.now() / 1000);
       },
       endpoints: (service) => (this.endpoints.get(service) ?? []).map(addressText),
-    });
+    };
+    return explain(this.config, host, port, live, through);
+  }
+
+  /** Under which workers learn what a connection to an address meets; 0 where the listener refuses opaque traffic. */
+  private learnKey(listener: ListenerConfig, host: string, port: number): number {
+    const slot = this.listenerSlot(listener);
+    if (listener.originalDestination) {
+      const words = new Int32Array(ADDRESS_WORDS);
+      native().sockaddr(host, port, new Uint8Array(words.buffer), 0);
+      return addressKey(slot, words);
+    }
+    const { opaque } = listener.services;
+    return opaque === null ? 0 : destinationKey(slot, this.serviceSlot(opaque));
   }
 
   private onMessage(worker: number, message: FromWorker): void {
     if (message.kind === 'unlistened') for (const fd of message.fds) this.listeners.released(worker, fd);
+    else if (message.kind === 'resolve') void this.originals.resolve(worker, message);
     else if (message.kind === 'log') this.logger[message.level](message.message, { worker, ...message.fields });
   }
 
@@ -331,8 +359,10 @@ export class Engine {
       limits: config.limits,
       coalesceUs: config.coalesceUs,
       access: config.log.access,
-      resolveTimeoutMs: 500,
+      resolveTimeoutMs: config.destinations.resolveTimeoutMs,
+      destinationIdleMs: config.destinations.idleTimeoutMs,
       opaquePorts: [...config.opaquePorts],
+      maxDestinations: config.destinations.max,
     };
   }
 
@@ -349,6 +379,8 @@ export class Engine {
   private listenerSnapshot(listener: ListenerConfig, worker: number): ListenerSnapshot {
     const { config } = this;
     const decision = decide(config, listener);
+    // What holds of connections that go where their clients were going, until it is known better.
+    const { delayMs } = listener.originalDestination ? raceTo(listener, null) : race(config, listener);
     const slot = this.listenerSlot(listener);
     const serviceOf = (name: string | null): number => (name === null ? -1 : this.serviceSlot(name));
     return {
@@ -357,10 +389,10 @@ export class Engine {
       mode: { detect: MODE.DETECT, http1: MODE.HTTP1, http2: MODE.HTTP2, opaque: MODE.OPAQUE }[decision.protocol],
       reason: decision.reason === null ? 0 : REASONS.indexOf(decision.reason),
       services: VERDICTS.map((verdict) => serviceOf(listener.services[verdict])),
-      raceMs: decision.protocol === 'detect' ? (race(config, listener).delayMs ?? -1) : -1,
+      raceMs: decision.protocol === 'detect' || listener.originalDestination ? (delayMs ?? -1) : -1,
       timeoutMs: listener.detect.timeoutMs,
       learnTtlMs: listener.detect.learnTtlMs,
-      originalDestination: false,
+      originalDestination: listener.originalDestination,
       fd: this.listeners.fd(listenerKey(listener), worker),
     };
   }

@@ -34,7 +34,10 @@ async function admin(t: TestContext, changes: Partial<AdminDeps> = {}, limits: P
     logger: { warn: (message) => logged.push(message), error: (message) => logged.push(message) },
     ready: () => ({ ok: true, reasons: [] }),
     reader,
-    explain: (host, port) => ({ destination: `${host}:${port}` }),
+    explain: (host, port, listener) => ({
+      destination: `${host}:${port}`,
+      ...(listener === null ? {} : { listener }),
+    }),
     getLogLevel: () => level,
     setLogLevel: (to) => {
       level = to;
@@ -159,6 +162,10 @@ test('explain passes the destination on and refuses what is none', async (t) => 
   const { ask } = await admin(t);
   assert.deepEqual(JSON.parse((await ask('/explain?dst=10.0.0.7:5432')).body), { destination: '10.0.0.7:5432' });
   assert.deepEqual(JSON.parse((await ask('/explain?dst=%5B::1%5D:80')).body), { destination: '::1:80' });
+  assert.deepEqual(JSON.parse((await ask('/explain?dst=10.0.0.7:80&listener=out')).body), {
+    destination: '10.0.0.7:80',
+    listener: 'out',
+  });
   for (const query of ['', '?dst=', '?dst=nope', '?dst=10.0.0.7:99999', '?dst=:80', '?dst=::1']) {
     const { status, body } = await ask(`/explain${query}`);
     assert.equal(status, 400, query);

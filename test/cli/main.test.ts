@@ -66,6 +66,51 @@ test('check reads the environment as run does', () => {
   );
 });
 
+test('check reads the files of endpoints, and places what is wrong with them', () => {
+  write('right.yaml', 'web:\n- 10.0.0.1:80\n');
+  write('wrong.yaml', '- 10.0.0.1:80\n- { address: "10.0.0.2" }\n');
+  const listeners = 'listeners: [{ name: out, listen: "127.0.0.1:20500", originalDestination: true }]\n';
+  const files = write(
+    'files.yaml',
+    `${listeners}services:
+  a: { endpoints: { file: right.yaml, key: web } }
+  b: { endpoints: ["10.0.0.1:1", { file: wrong.yaml }] }
+  c: { endpoints: ["10.0.0.1:1", { file: missing.yaml }] }
+  d: { endpoints: { file: right.yaml, key: wep } }
+  e: { endpoints: { file: wrong.yaml } }
+`,
+  );
+  const { status, stderr } = sluice(['check', '-c', files]);
+  assert.equal(status, 1);
+  assert.deepEqual(stderr.trimEnd().split('\n'), [
+    'wrong.yaml:2:3: [1].address: "10.0.0.2" has no port; write "10.0.0.2:8080"',
+    'files.yaml:5:42: services.c.endpoints[1].file: missing.yaml does not exist; create it, or correct the path',
+    'files.yaml:6:44: services.d.endpoints.key: right.yaml has no list "wep"; did you mean "web"?',
+  ]);
+  const right = write(
+    'files-right.yaml',
+    `${listeners}services: { a: { endpoints: { file: right.yaml, key: web } } }\n`,
+  );
+  assert.equal(sluice(['check', '-c', right]).status, 0);
+});
+
+test('explain says where a redirected connection goes', () => {
+  const redirecting = write(
+    'redirect.yaml',
+    `listeners: [{ name: out, listen: "127.0.0.1:20500", originalDestination: true }]
+services: { web: { match: ["10.0.0.0/8:80"], endpoints: ["127.0.0.1:20501"] } }
+`,
+  );
+  assert.match(
+    sluice(['explain', '-c', redirecting, '10.0.0.7:80']).stdout,
+    /^10\.0\.0\.7:80: detect\n {2}listener {3}out\n {2}service {4}web\n {2}endpoints {2}127\.0\.0\.1:20501\n/,
+  );
+  assert.match(
+    sluice(['explain', '-c', redirecting, '--listener', 'out', '192.0.2.1:5432']).stdout,
+    /^192\.0\.2\.1:5432: opaque \(default-port\)\n {2}listener {3}out\n {2}service {4}none\n {2}endpoints {2}192\.0\.2\.1:5432\n/,
+  );
+});
+
 test('a missing file is one clear line', () => {
   assert.deepEqual(sluice(['check', '-c', 'nowhere.yaml']), {
     status: 1,

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { LISTENERS, load, SERVICES, withBasics } from './support.js';
+import { defaultService } from '../../src/config/build.js';
+import { LISTENERS, load, SERVICES, scratch, withBasics } from './support.js';
 
 test('every key of the file reaches the model', () => {
   const config = load(`
@@ -41,13 +43,17 @@ limits:
     maxContinuations: 0
     maxReplay: 1KiB
   opaque: { idleTimeout: 0, lifetime: 5ms, halfCloseTimeout: 6ms }
+destinations: { max: 33, resolveTimeout: 31ms, idleTimeout: 32ms }
+discovery: { maxFileSize: 1KiB, pollInterval: 100ms }
 detect: { timeout: 0, race: 5ms, learnTtl: 0 }
 listeners:
+  - { name: b, listen: ":81", originalDestination: true }
   - { name: a, listen: ":80", protocol: opaque, service: s, direction: outbound, backlog: 7, keepAlive: 0, userTimeout: 8ms }
 services:
   s:
     protocol: opaque
-    endpoints: ["name.example:80"]
+    endpoints: ["name.example:80", { file: sub/e.yaml, key: k }]
+    match: ["10.0.0.0/8:5432"]
     balance: { policy: round-robin, decay: 1ms, defaultRtt: 500us, failurePenalty: 0 }
     breaker: { failures: 0, minBackoff: 9ms, maxBackoff: 10ms }
     pool: { maxIdle: 0, maxConnections: 1, idleTimeout: 11ms, maxStreams: 2, maxAge: 0, spares: 3, http2Connections: 4 }
@@ -108,12 +114,27 @@ services:
       },
       opaque: { idleTimeoutMs: 0, lifetimeMs: 5, halfCloseTimeoutMs: 6 },
     },
+    destinations: { max: 33, resolveTimeoutMs: 31, idleTimeoutMs: 32 },
+    discovery: { maxFileBytes: 1024, pollMs: 100 },
     listeners: [
+      {
+        name: 'b',
+        listen: { host: '::', port: 81 },
+        protocol: 'detect',
+        services: { http1: null, http2: null, tls: null, opaque: null },
+        originalDestination: true,
+        direction: 'inbound',
+        detect: { timeoutMs: 0, raceMs: 5, learnTtlMs: 0 },
+        backlog: 4096,
+        keepAliveMs: 10_000,
+        userTimeoutMs: 30_000,
+      },
       {
         name: 'a',
         listen: { host: '::', port: 80 },
         protocol: 'opaque',
         services: { http1: 's', http2: 's', tls: 's', opaque: 's' },
+        originalDestination: false,
         direction: 'outbound',
         detect: { timeoutMs: 0, raceMs: 5, learnTtlMs: 0 },
         backlog: 7,
@@ -125,7 +146,13 @@ services:
       {
         name: 's',
         protocol: 'opaque',
-        endpoints: [{ kind: 'dns', name: 'name.example', port: 80 }],
+        endpoints: [
+          { kind: 'dns', name: 'name.example', port: 80 },
+          { kind: 'file', path: join(scratch(), 'sub/e.yaml'), key: 'k' },
+        ],
+        match: [
+          { text: '10.0.0.0/8:5432', family: 4, prefix: 8, port: 5432, first: '415380a000000', last: '415380affffff' },
+        ],
         balance: { policy: 'round-robin', decayMs: 1, defaultRttMs: 0.5, failurePenaltyMs: 0 },
         breaker: { failures: 0, minBackoffMs: 9, maxBackoffMs: 10 },
         pool: {
@@ -217,4 +244,24 @@ test('windows that the file does not name give way to those it names', () => {
 test('what is held back is never more than there is memory for', () => {
   const { limits } = load(withBasics('limits: { slab: 1MiB }'));
   assert.equal(limits.http2.maxBufferedBytes, limits.slabBytes);
+});
+
+test('endpoints: a file alone, or among others, relative to the configuration', () => {
+  const path = join(scratch(), 'e.yaml');
+  const endpoints = (text: string) =>
+    load(`${LISTENERS}services: { web: { endpoints: ${text} } }`).services[0].endpoints;
+  assert.deepEqual(endpoints('{ file: e.yaml }'), [{ kind: 'file', path, key: null }]);
+  assert.deepEqual(endpoints('[{ file: ./e.yaml, key: web }, "10.0.0.1:80", { file: /abs/e.json }]'), [
+    { kind: 'file', path, key: 'web' },
+    { kind: 'static', address: { host: '10.0.0.1', port: 80 } },
+    { kind: 'file', path: '/abs/e.json', key: null },
+  ]);
+});
+
+test('a service of which the file says nothing has every default and no endpoint', () => {
+  const service = defaultService('nobody');
+  const written = load(
+    'listeners: [{ name: a, listen: ":1", service: web }]\nservices: { web: { endpoints: ["10.0.0.1:1"] } }',
+  ).services[0];
+  assert.deepEqual(service, { ...written, name: 'nobody', endpoints: [] });
 });

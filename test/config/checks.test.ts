@@ -177,3 +177,56 @@ test('a message does not list the names of thousands of services', () => {
   const text = complaint(`listeners: [{ name: a, listen: ":1", service: elsewhere }]\nservices:\n${many}`);
   assert.match(text, /there is no service "elsewhere"; known are s0, s1, .*, s19 and 980 more$/);
 });
+
+test('a listener with original destinations names no services', () => {
+  const message = (text: string) => complaint(`listeners: [{ name: a, listen: ":1", ${text} }]\n${SERVICES}`);
+  const config = load(`listeners: [{ name: a, listen: ":1", originalDestination: true }]\n${SERVICES}`);
+  assert.equal(config.listeners[0].originalDestination, true);
+  assert.match(
+    message('originalDestination: true, service: web'),
+    /^listeners\[0\]\.service: stands beside originalDestination, which takes connections where their clients were going; remove it, and name the addresses of a service in services\.NAME\.match$/,
+  );
+  assert.match(
+    message('originalDestination: true, services: { http1: web }'),
+    /^listeners\[0\]\.services: stands beside/,
+  );
+  assert.match(
+    message('originalDestination: yes'),
+    /^listeners\[0\]\.originalDestination: found "yes"; write true or false/,
+  );
+  assert.match(message('originalDestination: false'), /has no service; add .*, or originalDestination: true$/);
+});
+
+test('a file of endpoints needs a path, and is named once in its service', () => {
+  const message = (text: string) => complaint(`${LISTENERS}services: { web: { endpoints: ${text} } }`);
+  assert.match(message('{}'), /^services\.web\.endpoints\.file: is missing; add it$/);
+  assert.match(message('{ file: "" }'), /^services\.web\.endpoints\.file: found ""; write the path of a file/);
+  assert.match(message('[{ file: 5 }]'), /^services\.web\.endpoints\[0\]\.file: found 5; write the path of a file/);
+  assert.match(message('{ fiel: a, file: b }'), /^services\.web\.endpoints\.fiel: unknown key; did you mean "file"\?$/);
+  assert.match(message('[{ file: a, key: "x y" }]'), /^services\.web\.endpoints\[0\]\.key: "x y" is no name/);
+  assert.match(
+    message('[{ file: a, key: b }, { file: a }, { key: b, file: a }]'),
+    /endpoints\[2\]: .*listed twice, first as endpoints\[0\]/,
+  );
+  assert.match(
+    message('5'),
+    /^services\.web\.endpoints: found 5; write a list such as \["127\.0\.0\.1:9001"\], or \{ file: PATH \}$/,
+  );
+});
+
+test('limits of destinations and of files of endpoints have bounds', () => {
+  assert.match(
+    complaint(withBasics('destinations: { resolveTimeout: 0 }')),
+    /^destinations\.resolveTimeout: 0 is too short/,
+  );
+  assert.match(complaint(withBasics('destinations: { idleTimeout: 5 }')), /^destinations\.idleTimeout: 5 has no unit/);
+  assert.match(complaint(withBasics('destinations: { max: 1025 }')), /^destinations\.max: /);
+  assert.match(
+    complaint(withBasics('discovery: { maxFileSize: 1GiB }')),
+    /^discovery\.maxFileSize: 1GiB is too large; write at most 256MiB/,
+  );
+  assert.match(
+    complaint(withBasics('discovery: { pollInterval: 1ms }')),
+    /^discovery\.pollInterval: 1ms is too short; write at least 100ms/,
+  );
+});

@@ -56,3 +56,17 @@ test('duplicate keys are reported with their path and the first line, beside all
 test('a byte order mark and Windows line ends do no harm', () => {
   assert.equal(load(`\uFEFF${withBasics('workers: 2').replaceAll('\n', '\r\n')}`).workers, 2);
 });
+
+test('nesting without end is refused before it fills the stack', () => {
+  for (const text of ['['.repeat(10_000), '{a: '.repeat(10_000), '- '.repeat(10_000), '? '.repeat(10_000)]) {
+    assert.match(complaint(`workers: 1\nlog:\n ${text}`), /^: is nested too deeply; write it flatter$/);
+  }
+  const steps = Array.from({ length: 300 }, (_, i) => `${' '.repeat(i)}a:`).join('\n');
+  assert.match(complaints(steps)[0], /^202:1 : is nested too deeply/);
+});
+
+test('more aliases than anybody writes are refused', () => {
+  const aliases = (count: number) => complaints(`log: &a {}\nx: [${Array(count).fill('*a').join(', ')}]\n`);
+  assert.match(aliases(1001)[0], /^2:\d+ : is alias 1001; write the values out$/);
+  assert.doesNotMatch(aliases(1000).join('\n'), /is alias/);
+});

@@ -71,6 +71,8 @@ test('the minimal file gets every default', () => {
       },
       opaque: { idleTimeoutMs: 3_600_000, lifetimeMs: 0, halfCloseTimeoutMs: 300_000 },
     },
+    destinations: { max: 1024, resolveTimeoutMs: 500, idleTimeoutMs: 300_000 },
+    discovery: { maxFileBytes: 16_777_216, pollMs: 5000 },
     opaquePorts: new Set([25, 587, 3306, 4444, 5432, 6379, 9300, 11211]),
     annotatedPorts: new Set(),
     listeners: [
@@ -79,6 +81,7 @@ test('the minimal file gets every default', () => {
         listen: { host: '127.0.0.1', port: 8080 },
         protocol: 'detect',
         services: { http1: 'web', http2: 'web', tls: 'web', opaque: 'web' },
+        originalDestination: false,
         direction: 'inbound',
         detect: { timeoutMs: 10_000, raceMs: -1, learnTtlMs: 600_000 },
         backlog: 4096,
@@ -94,6 +97,7 @@ test('the minimal file gets every default', () => {
           { kind: 'static', address: { host: '127.0.0.1', port: 9001 } },
           { kind: 'static', address: { host: '127.0.0.1', port: 9002 } },
         ],
+        match: [],
         balance: { policy: 'ewma', decayMs: 10_000, defaultRttMs: 30, failurePenaltyMs: 5000 },
         breaker: { failures: 7, minBackoffMs: 1000, maxBackoffMs: 60_000 },
         pool: {

@@ -21,8 +21,13 @@ function documented(): Map<string, string> {
 /** Keys of the schema as the manual spells them: `listeners[].name`, `services.*.endpoints`. */
 function inSchema(): Map<string, unknown> {
   const scalars = schemaKeys().filter(({ scalar }) => scalar);
+  // Written as a list, or as a map with the keys below it.
+  const both = schemaKeys().filter(({ path }) => path.join('.') === 'services.*.endpoints');
   return new Map(
-    scalars.map(({ path, fallback }) => [path.join('.').replaceAll('.[]', '[]').replace(/\[\]$/, ''), fallback]),
+    [...scalars, ...both].map(({ path, fallback }) => [
+      path.join('.').replaceAll('.[]', '[]').replace(/\[\]$/, ''),
+      fallback,
+    ]),
   );
 }
 

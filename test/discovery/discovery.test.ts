@@ -2,7 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Address, EndpointSource, ServiceConfig } from '../../src/config/model.js';
 import { Discovery, DiscoveryError } from '../../src/discovery/discovery.js';
+import { DnsSource } from '../../src/discovery/dns-source.js';
+import { type Endpoint, endpointAt } from '../../src/discovery/endpoint.js';
 import { DnsEndpointResolver, type EndpointResolver, type Resolution } from '../../src/discovery/resolver.js';
+import type { DiscoveryLogger, Report, Source, Sources, Timers, WatchSpec } from '../../src/discovery/source.js';
+import { StaticSource } from '../../src/discovery/static-source.js';
 import { addressText, sourceText } from '../../src/discovery/text.js';
 import { fixed, service } from '../policy/fixture.js';
 import { startDnsServer } from './dns-server.js';
@@ -10,6 +14,20 @@ import { startDnsServer } from './dns-server.js';
 const dns = (name: string, port = 80): EndpointSource => ({ kind: 'dns', name, port });
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+const texts = (endpoints: readonly Endpoint[]): string =>
+  endpoints.map(({ address }) => addressText(address)).join(' ');
+
+const noFiles: Source = {
+  watch: () => {
+    throw new Error('there are no files here');
+  },
+};
+
+const dnsSources = (resolver: EndpointResolver, logger: DiscoveryLogger, timers?: Timers): Sources => {
+  const source = new DnsSource({ resolver, logger, ...(timers === undefined ? {} : { timers }) });
+  return { static: new StaticSource(), dns: source, srv: source, file: noFiles };
+};
 
 /** Discovery with a scripted resolver and timers that fire on demand. */
 function setUp() {
@@ -21,7 +39,6 @@ function setUp() {
   const timers: { callback: () => void; delayMs: number }[] = [];
   const resolver: EndpointResolver = {
     resolve: async (source) => {
-      if (source.kind === 'static') return { addresses: [source.address], ttlMs: null, unknownFamilies: [] };
       asked.push(sourceText(source));
       const answer = answers.get(source.name) ?? Object.assign(new Error('no'), { code: 'ENOTFOUND' });
       if (answer instanceof Error) throw answer;
@@ -30,22 +47,25 @@ function setUp() {
       return { addresses, ttlMs: null, unknownFamilies: [], ...extra.get(source.name) };
     },
   };
-  const discovery = new Discovery({
-    resolver,
-    logger: {
-      info: (message) => logs.push(`info ${message}`),
-      warn: (message, fields) => logs.push(`warn ${message}: ${fields?.reason}`),
-    },
-    onEndpoints: (name, addresses) => reports.push(`${name}: ${addresses.map(addressText).join(' ')}`),
-    setTimer: (callback, delayMs) => {
+  const logger: DiscoveryLogger = {
+    info: (message) => logs.push(`info ${message}`),
+    warn: (message, fields) => logs.push(`warn ${message}: ${fields?.reason}`),
+    error: (message) => logs.push(`error ${message}`),
+  };
+  const sources = dnsSources(resolver, logger, {
+    set: (callback, delayMs) => {
       const timer = { callback, delayMs };
       timers.push(timer);
       return timer;
     },
-    clearTimer: (timer) => {
+    clear: (timer) => {
       const at = (timers as unknown[]).indexOf(timer);
       if (at >= 0) timers.splice(at, 1);
     },
+  });
+  const discovery = new Discovery({
+    sources,
+    onEndpoints: (name, endpoints) => reports.push(`${name}: ${texts(endpoints)}`),
   });
   /** Fires the next timer; returns the delay it had. */
   const fire = async (): Promise<number> => {
@@ -62,15 +82,15 @@ const web = (endpoints: readonly EndpointSource[], overrides: Partial<ServiceCon
   service('web', endpoints, overrides);
 
 describe('discovery', () => {
-  it('reports every service once at the start, endpoints sorted and each once', async () => {
+  it('reports every service once at the start, endpoints in the order of the sources and each once', async () => {
     const { discovery, answers, reports } = setUp();
     answers.set('a.example', ['10.0.0.3', '10.0.0.1']);
     await discovery.start([
       web([dns('a.example'), fixed('10.0.0.2', 80), fixed('10.0.0.1', 80)]),
       service('db', [fixed('10.0.0.9', 5432)]),
     ]);
-    assert.deepEqual(reports, ['web: 10.0.0.1:80 10.0.0.2:80 10.0.0.3:80', 'db: 10.0.0.9:5432']);
-    assert.deepEqual(discovery.endpoints('db'), [{ host: '10.0.0.9', port: 5432 }]);
+    assert.deepEqual(reports, ['web: 10.0.0.3:80 10.0.0.1:80 10.0.0.2:80', 'db: 10.0.0.9:5432']);
+    assert.deepEqual(discovery.endpoints('db'), [endpointAt({ host: '10.0.0.9', port: 5432 })]);
     assert.deepEqual(discovery.endpoints('unknown'), []);
   });
 
@@ -121,7 +141,6 @@ describe('discovery', () => {
     const { discovery, answers, reports, fire } = setUp();
     answers.set('a.example', ['10.0.0.1', '10.0.0.2']);
     await discovery.start([web([dns('a.example')])]);
-    answers.set('a.example', ['10.0.0.2', '10.0.0.1']);
     await fire();
     assert.equal(reports.length, 1);
     answers.set('a.example', ['10.0.0.3']);
@@ -144,7 +163,7 @@ describe('discovery', () => {
     await fire();
     assert.equal(logs.length, 2);
     assert.deepEqual(reports, ['web: 10.0.0.1:80']);
-    assert.deepEqual(discovery.endpoints('web'), [{ host: '10.0.0.1', port: 80 }]);
+    assert.deepEqual(discovery.endpoints('web'), [endpointAt({ host: '10.0.0.1', port: 80 })]);
 
     answers.set('a.example', ['10.0.0.2']);
     await fire();
@@ -229,10 +248,13 @@ describe('discovery', () => {
     const reports: string[] = [];
     let onReport: () => void = () => {};
     const discovery = new Discovery({
-      resolver: new DnsEndpointResolver(server.client),
-      logger: { info: () => {}, warn: () => {} },
-      onEndpoints: (name, addresses) => {
-        reports.push(`${name}: ${addresses.map(addressText).join(' ')}`);
+      sources: dnsSources(new DnsEndpointResolver(server.client), {
+        info: () => {},
+        warn: () => {},
+        error: () => {},
+      }),
+      onEndpoints: (name, endpoints) => {
+        reports.push(`${name}: ${texts(endpoints)}`);
         onReport();
       },
     });
@@ -242,7 +264,7 @@ describe('discovery', () => {
     assert.deepEqual(reports, ['web: 10.0.0.1:80 10.0.0.1:8080']);
     const changed = new Promise<void>((resolve) => {
       onReport = () => {
-        if (reports.at(-1) === 'web: 10.0.0.2:80 10.0.0.2:8080 [2001:db8::2]:80 [2001:db8::2]:8080') resolve();
+        if (reports.at(-1) === 'web: 10.0.0.2:80 [2001:db8::2]:80 10.0.0.2:8080 [2001:db8::2]:8080') resolve();
       };
     });
     server.zone['web.example'] = { ttl: 0, a: ['10.0.0.2'], aaaa: ['2001:db8::2'] };
@@ -252,5 +274,109 @@ describe('discovery', () => {
     clearInterval(alive);
     discovery.stop();
     server.close();
+  });
+
+  /** A source whose reports the test makes. */
+  class Scripted implements Source {
+    readonly watches: { readonly spec: WatchSpec; readonly report: Report; stopped: boolean }[] = [];
+
+    watch(spec: WatchSpec, report: Report) {
+      const watch = { spec, report, stopped: false };
+      this.watches.push(watch);
+      return {
+        stop: () => {
+          watch.stopped = true;
+        },
+      };
+    }
+  }
+
+  const scripted = () => {
+    const source = new Scripted();
+    const reports: string[] = [];
+    const discovery = new Discovery({
+      sources: { static: new StaticSource(), dns: source, srv: source, file: source },
+      onEndpoints: (name, endpoints) => reports.push(`${name}: ${texts(endpoints)}`),
+    });
+    const say = (watch: number, ...hosts: string[]): void =>
+      source.watches[watch].report({
+        kind: 'endpoints',
+        endpoints: hosts.map((host) => endpointAt({ host, port: 80 })),
+      });
+    return { source, reports, discovery, say };
+  };
+
+  it('waits for the first report of every source, and publishes each later one', async () => {
+    const { source, reports, discovery, say } = scripted();
+    const starting = discovery.start([web([dns('a'), dns('b'), fixed('10.0.0.9', 80)])]);
+    await settled();
+    say(0, '10.0.0.1');
+    await settled();
+    assert.deepEqual(reports, []);
+    say(1, '10.0.0.2');
+    await starting;
+    say(1, '10.0.0.3', '10.0.0.1');
+    say(1, '10.0.0.3', '10.0.0.1');
+    say(0);
+    assert.deepEqual(reports, [
+      'web: 10.0.0.1:80 10.0.0.2:80 10.0.0.9:80',
+      'web: 10.0.0.1:80 10.0.0.3:80 10.0.0.9:80',
+      'web: 10.0.0.3:80 10.0.0.1:80 10.0.0.9:80',
+    ]);
+    assert.deepEqual(
+      source.watches.map(({ stopped }) => stopped),
+      [false, false],
+    );
+    discovery.stop();
+    assert.deepEqual(
+      source.watches.map(({ stopped }) => stopped),
+      [true, true],
+    );
+  });
+
+  it('goes on with the watches that a new configuration needs, and hands on what is known to new ones', async () => {
+    const { source, reports, discovery, say } = scripted();
+    const starting = discovery.start([web([dns('a'), dns('b')])]);
+    await settled();
+    say(0, '10.0.0.1');
+    say(1, '10.0.0.2');
+    await starting;
+    const updating = discovery.update([web([dns('a')]), service('other', [dns('b')])]);
+    await settled();
+    assert.equal(source.watches.length, 3);
+    assert.deepEqual(source.watches[2].spec.known, [endpointAt({ host: '10.0.0.2', port: 80 })]);
+    // What goes on reports to the old configuration for as long as that is in use.
+    say(0, '10.0.0.7');
+    assert.equal(reports.at(-1), 'web: 10.0.0.7:80 10.0.0.2:80');
+    say(2, '10.0.0.2');
+    await updating;
+    assert.deepEqual(reports.slice(2), ['web: 10.0.0.7:80', 'other: 10.0.0.2:80']);
+    assert.deepEqual(
+      source.watches.map(({ stopped }) => stopped),
+      [false, true, false],
+    );
+    say(0, '10.0.0.8');
+    assert.equal(reports.at(-1), 'web: 10.0.0.8:80');
+  });
+
+  it('publishes what is known of an endpoint beside its address', async () => {
+    const { source, reports, discovery, say } = scripted();
+    const starting = discovery.start([web([dns('a')])]);
+    await settled();
+    say(0, '10.0.0.1');
+    await starting;
+    const address = { host: '10.0.0.1', port: 80 };
+    for (const known of [
+      { weight: 2 },
+      { zone: 'b' },
+      { protocol: 'http2' },
+      { identity: 'x' },
+      { metadata: { a: 'b' } },
+    ] as const) {
+      source.watches[0].report({ kind: 'endpoints', endpoints: [endpointAt(address, known)] });
+      source.watches[0].report({ kind: 'endpoints', endpoints: [endpointAt(address, structuredClone(known))] });
+      assert.deepEqual(discovery.endpoints('web'), [endpointAt(address, known)]);
+    }
+    assert.equal(reports.length, 6);
   });
 });

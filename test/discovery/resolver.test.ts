@@ -33,8 +33,6 @@ describe('an endpoint is resolved', () => {
   };
 
   it('to itself where it is an address', async () => {
-    const address = { host: '10.0.0.1', port: 80 };
-    assert.deepEqual((await resolver.resolve({ kind: 'static', address })).addresses, [address]);
     assert.deepEqual((await dns('10.0.0.2')).addresses, ['10.0.0.2:80']);
     assert.deepEqual(server.questions, []);
   });

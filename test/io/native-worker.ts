@@ -1,4 +1,5 @@
 // Threads and processes of native.test.ts. `role` names what this one does.
+import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
@@ -104,6 +105,12 @@ async function redirected(): Promise<void> {
     const client = connect(port, host);
     const { result } = await ring.take(ACCEPT);
     seen[`${host} ${port}`] = result < 0 ? `errno ${result}` : native().originalDestination(result);
+    const original = new Uint8Array(28);
+    const wanted = new Uint8Array(28);
+    if (native().originalSockaddr(result, original, 0) > 0) {
+      assert.equal(native().originalSockaddr(result, original, 0), native().sockaddr(host, port, wanted, 0));
+      assert.deepEqual(original, wanted);
+    } else assert.equal(native().originalDestination(result), '');
     client.destroy();
   }
   process.stdout.write(JSON.stringify(seen));

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { parseMatch } from '../../src/config/match.js';
 import type { ListenerConfig } from '../../src/config/model.js';
 import { explain } from '../../src/policy/explain.js';
 import { canonicalHost, listenerFor } from '../../src/policy/listeners.js';
@@ -130,5 +131,72 @@ describe('the explanation of a destination', () => {
     assert.equal(result.reason, 'learned');
     assert.deepEqual(result.endpoints, ['10.1.1.1:80']);
     assert.match(all(result), /spoken first within the last 1m, so service web is dialled at once/);
+  });
+});
+
+describe('the explanation of a destination that connections are redirected from', () => {
+  const all = (explanation: { steps: readonly string[] }): string => explanation.steps.join('\n');
+  const nowhere = { http1: null, http2: null, tls: null, opaque: null };
+  const outbound = (name = 'out', port = 15_001, overrides: Partial<ListenerConfig> = {}) =>
+    listener(at('0.0.0.0', port), { name, services: nowhere, originalDestination: true, ...overrides });
+  const web = service('web', [fixed('127.0.0.1', 9001)], { match: [parseMatch('10.0.0.0/8:80')] });
+  const bytes = service('bytes', [fixed('127.0.0.1', 9002)], {
+    match: [parseMatch('10.0.0.1:81')],
+    protocol: 'opaque',
+  });
+  const redirecting = config({
+    listeners: [listener(at('127.0.0.1', 8080)), outbound(), outbound('hinted', 15_002, { protocol: 'http1' })],
+    services: [web, bytes],
+  });
+
+  it('names the service whose match has it, and why', () => {
+    const result = explain(redirecting, '10.1.2.3', 80);
+    assert.deepEqual([result.listener, result.verdict, result.service], ['out', 'detect', 'web']);
+    assert.deepEqual(result.endpoints, ['127.0.0.1:9001']);
+    assert.match(all(result), /Listener out \(0\.0\.0\.0:15001\) takes it where it is redirected there/);
+    assert.match(all(result), /It belongs to service web, whose match has 10\.0\.0\.0\/8:80\./);
+    assert.match(all(result), /an endpoint of service web is dialled/);
+  });
+
+  it('says that it goes where it was going', () => {
+    const result = explain(redirecting, '192.0.2.1', 8000);
+    assert.deepEqual([result.verdict, result.service, result.endpoints], ['detect', null, ['192.0.2.1:8000']]);
+    assert.match(all(result), /No service's match names 192\.0\.2\.1:8000, so it goes to that address itself/);
+    assert.match(all(result), /silent for 3ms, 192\.0\.2\.1:8000 is dialled/);
+    assert.match(all(result), /HTTP\/1 goes to 192\.0\.2\.1:8000 itself/);
+    assert.match(all(result), /After 10s without an answer the connection is relayed as opaque/);
+  });
+
+  it('goes by the original port, and by a service that is opaque', () => {
+    const result = explain(redirecting, '2001:db8::1', 5432);
+    assert.deepEqual(
+      [result.verdict, result.reason, result.endpoints],
+      ['opaque', 'default-port', ['[2001:db8::1]:5432']],
+    );
+    assert.match(all(result), /Anything else goes to \[2001:db8::1\]:5432 itself/);
+    const opaque = explain(redirecting, '10.0.0.1', 81);
+    assert.deepEqual([opaque.verdict, opaque.reason, opaque.service], ['opaque', 'hint', 'bytes']);
+    assert.match(all(opaque), /The service says protocol: opaque/);
+  });
+
+  it('asks the listener that is named', () => {
+    const result = explain(redirecting, '192.0.2.1', 8000, {}, 'hinted');
+    assert.deepEqual([result.listener, result.verdict, result.reason], ['hinted', 'http1', 'hint']);
+    assert.match(
+      all(explain(redirecting, '192.0.2.1', 80, {}, 'edge')),
+      /No listener with originalDestination is called edge/,
+    );
+  });
+
+  it('leaves what another listener takes to that, unless one is named', () => {
+    assert.equal(explain(redirecting, '127.0.0.1', 8080).listener, 'edge');
+    const loop = explain(redirecting, '127.0.0.1', 8080, {}, 'out');
+    assert.deepEqual([loop.verdict, loop.reason, loop.listener], ['none', 'loop', 'out']);
+    assert.match(all(loop), /Listener edge has this address: it would come back for ever, and is refused/);
+  });
+
+  it('says that a connection made to the listener itself leads nowhere', () => {
+    const result = explain(redirecting, '127.0.0.1', 15_001);
+    assert.deepEqual([result.verdict, result.reason], ['none', 'loop']);
   });
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { decide, RACE_MS, RACE_SINGLE_MS, race } from '../../src/policy/policy.js';
+import type { EndpointSource, ListenerConfig, ServiceConfig } from '../../src/config/model.js';
+import { decide, RACE_MS, RACE_SINGLE_MS, race, raceTo } from '../../src/policy/policy.js';
 import { at, config, fixed, listener, service } from './fixture.js';
 
 const host = '127.0.0.1';
@@ -22,6 +23,27 @@ describe('what a listener does before a byte is read', () => {
     for (const port of [5432, 7000]) {
       assert.deepEqual(decide(asked, listener(at(host, port))), { protocol: 'opaque', reason: 'annotation' });
     }
+  });
+
+  it('depends on the port that the client was going to, and on a service that is opaque as a whole', () => {
+    const asked = config({ opaquePorts: new Set([5432, 7000, 8080]), annotatedPorts: new Set([7000]) });
+    const edge = listener(at(host, 8080));
+    const how = (port: number, protocol?: ServiceConfig['protocol'], hint: ListenerConfig['protocol'] = 'detect') =>
+      decide(
+        asked,
+        { ...edge, protocol: hint },
+        {
+          port,
+          service: protocol === undefined ? null : service('db', [], { protocol }),
+        },
+      );
+    assert.deepEqual(how(80), { protocol: 'detect', reason: null });
+    assert.deepEqual(how(5432), { protocol: 'opaque', reason: 'default-port' });
+    assert.deepEqual(how(7000, 'auto'), { protocol: 'opaque', reason: 'annotation' });
+    assert.deepEqual(how(80, 'opaque'), { protocol: 'opaque', reason: 'hint' });
+    assert.deepEqual(how(7000, 'opaque'), { protocol: 'opaque', reason: 'hint' });
+    for (const protocol of ['http1', 'http2', 'auto'] as const) assert.equal(how(80, protocol).protocol, 'detect');
+    assert.deepEqual(how(5432, 'opaque', 'http1'), { protocol: 'http1', reason: 'hint' });
   });
 
   it('is opaque on the default ports', () => {
@@ -62,5 +84,15 @@ describe('the race against a server that may speak first', () => {
   it('does not take place where the endpoints speak HTTP/2, whose servers do not greet', () => {
     const services = [service('web', [fixed(host, 9001)], { protocol: 'http2' })];
     assert.equal(race(config({ services }), listener(at(host, 8080))).delayMs, null);
+  });
+
+  it('to the address that the client was going to starts soon, as there is no other', () => {
+    const detect = { timeoutMs: 10_000, raceMs: -1, learnTtlMs: 60_000 };
+    const edge = (raceMs: number) => listener(at(host, 8080), { detect: { ...detect, raceMs } });
+    assert.equal(raceTo(edge(-1), null).delayMs, RACE_SINGLE_MS);
+    assert.equal(raceTo(edge(-2), null).delayMs, null);
+    assert.equal(raceTo(edge(70), null).delayMs, 70);
+    const file: EndpointSource = { kind: 'file', path: '/e.yaml', key: null };
+    assert.equal(raceTo(edge(-1), service('web', [file])).delayMs, RACE_MS);
   });
 });

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { ToWorker } from '../../src/proxy/snapshot.js';
 import { basicConfig, httpOrigin, open } from '../e2e/lifecycle-support.js';
 import { startEngine } from '../e2e/workers-support.js';
+import { config } from '../policy/fixture.js';
 
 test('a kill during a drain decides: one end, code 1', async () => {
   const origin = await httpOrigin(() => undefined);
@@ -25,4 +27,35 @@ test('a reload during a drain is refused', async () => {
   await drained;
   assert.deepEqual(await engine.closed, { code: 0 });
   await origin.close();
+});
+
+test('a reload tells the workers to ask for their destinations anew, after they have the new configuration', async () => {
+  const { engine, stop } = await startEngine(
+    `listeners:\n  - { name: edge, listen: "127.0.0.1:0", originalDestination: true }\n` +
+      `destinations: { max: 1024, resolveTimeout: 123ms, idleTimeout: 7s }\n` +
+      `services:\n  web: { match: ["10.0.0.0/8:80"], endpoints: ["127.0.0.1:1"] }\n`,
+    'epoll',
+  );
+  const sent: ToWorker[] = [];
+  const { pool } = engine;
+  const send = pool.send.bind(pool);
+  const broadcast = pool.broadcast.bind(pool);
+  pool.send = (worker, message) => {
+    sent.push(message);
+    send(worker, message);
+  };
+  pool.broadcast = (message) => {
+    sent.push(message);
+    broadcast(message);
+  };
+  await engine.reload(
+    config({ admin: null, listeners: [], destinations: { max: 1024, resolveTimeoutMs: 123, idleTimeoutMs: 7000 } }),
+  );
+  const kinds = sent.map(({ kind }) => kind).filter((kind) => kind === 'snapshot' || kind === 'unresolved');
+  assert.deepEqual(kinds, ['snapshot', 'unresolved']);
+  const snapshot = sent.find((message) => message.kind === 'snapshot');
+  assert.ok(snapshot?.kind === 'snapshot');
+  assert.equal(snapshot.snapshot.resolveTimeoutMs, 123);
+  assert.equal(snapshot.snapshot.destinationIdleMs, 7000);
+  assert.equal(await stop(), 0);
 });

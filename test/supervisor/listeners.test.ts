@@ -11,6 +11,7 @@ const listener = (name: string, port: number): ListenerConfig => ({
   listen: { host: '127.0.0.1', port },
   protocol: 'http1',
   services: { http1: 'web', http2: null, tls: null, opaque: null },
+  originalDestination: false,
   direction: 'inbound',
   detect: { timeoutMs: 0, raceMs: -2, learnTtlMs: 0 },
   backlog: 16,

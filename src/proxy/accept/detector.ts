@@ -1,7 +1,6 @@
 // Detection: a client connection until its protocol is known. Bytes go through the matcher as they arrive; when none come, the
 // endpoint is dialled and may speak first (the race); a destination that did so before is dialled at once; and at the last
 // timeout the connection is relayed as it is: detection never closes a connection that might have worked.
-import { destinationKey } from '../../detect/learned.js';
 import { match, START, VERDICT, verdictOf } from '../../detect/matcher.js';
 import { FIRST, firstFrame } from '../../http2/first-frame.js';
 import { BUFFER_CAPACITY } from '../../io/slab.js';
@@ -71,20 +70,21 @@ export class Detector implements Caller {
 
   /** A new client connection: policy first, then its bytes. */
   open(client: SocketSlot): void {
-    const { connections, listeners, sockets, wheel, reactor } = this.context;
+    const { connections, destinations, sockets, wheel, reactor } = this.context;
     const listener = connections.listener[client];
-    switch (listeners.mode[listener]) {
+    const destination = connections.destination[client];
+    switch (destinations.mode[destination]) {
       case MODE.HTTP1:
-        this.count(listener, VERDICT.HTTP1, listeners.reason[listener]);
+        this.count(listener, VERDICT.HTTP1, destinations.reason[destination]);
         this.toHttp1(client, NONE);
         return;
       case MODE.HTTP2:
-        this.count(listener, VERDICT.HTTP2, listeners.reason[listener]);
-        if (this.opaqueEndpoints(listener, VERDICT.HTTP2)) this.toOpaque(client, VERDICT.HTTP2, NONE);
+        this.count(listener, VERDICT.HTTP2, destinations.reason[destination]);
+        if (this.opaqueEndpoints(client, VERDICT.HTTP2)) this.toOpaque(client, VERDICT.HTTP2, NONE);
         else this.toHttp2(client, NONE);
         return;
       case MODE.OPAQUE:
-        this.count(listener, VERDICT.OPAQUE, listeners.reason[listener]);
+        this.count(listener, VERDICT.OPAQUE, destinations.reason[destination]);
         this.toOpaque(client, VERDICT.OPAQUE, NONE);
         return;
       default:
@@ -94,9 +94,10 @@ export class Detector implements Caller {
     this.learned[client] = 0;
     // The first receive alone: a client that asks for one answer and leaves is never armed, and so never cancelled.
     sockets.receiveOnce(client);
-    const race = listeners.raceMs[listener];
-    const opaque = listeners.service[listener * 4 + VERDICT.OPAQUE];
-    if (race >= 0 && opaque >= 0 && this.context.learned.has(destinationKey(listener, opaque), Date.now() / 1000)) {
+    const race = destinations.raceMs[destination];
+    const opaque = this.context.serviceFor(client, VERDICT.OPAQUE);
+    const key = destinations.learnKey[destination];
+    if (race >= 0 && opaque >= 0 && this.context.learned.has(key, Date.now() / 1000)) {
       this.learned[client] = 1;
       this.race(client, NONE);
     }
@@ -135,9 +136,9 @@ export class Detector implements Caller {
   }
 
   timer(client: SocketSlot): void {
-    const { reactor, connections, listeners, wheel } = this.context;
+    const { reactor, connections, destinations, wheel } = this.context;
     const listener = connections.listener[client];
-    const timeout = listeners.timeoutMs[listener];
+    const timeout = destinations.timeoutMs[connections.destination[client]];
     if (timeout > 0 && reactor.now >= connections.opened[client] + timeout) {
       this.context.limited(LIMIT_DETECT);
       this.decide(client, listener, VERDICT.OPAQUE, REASON.TIMEOUT);
@@ -179,7 +180,7 @@ export class Detector implements Caller {
 
   /** The server speaks first. */
   raceData(upstream: SocketSlot, bid: number, at: number, length: number): void {
-    const { sockets, inbox, connections, values, listeners, slab } = this.context;
+    const { sockets, inbox, connections, values, destinations, slab } = this.context;
     const client = sockets.peer[upstream] as SocketSlot;
     if (this.http2First(upstream, at, length)) {
       slab.release(bid);
@@ -192,10 +193,10 @@ export class Detector implements Caller {
       return;
     }
     const listener = connections.listener[client];
-    const opaque = listeners.service[listener * 4 + VERDICT.OPAQUE];
-    const ttl = listeners.learnTtlMs[listener];
+    const destination = connections.destination[client];
+    const ttl = destinations.learnTtlMs[destination];
     if (ttl > 0) {
-      this.context.learned.remember(destinationKey(listener, opaque), Date.now() / 1000, ttl / 1000);
+      this.context.learned.remember(destinations.learnKey[destination], Date.now() / 1000, ttl / 1000);
       values[W.LEARNED]++;
     }
     values[W.RACES_SERVER_FIRST]++;
@@ -221,7 +222,7 @@ export class Detector implements Caller {
   }
 
   private decide(client: SocketSlot, listener: number, verdict: number, reason: number): void {
-    const { connections, reactor, metrics, sockets, learned, listeners } = this.context;
+    const { connections, reactor, metrics, sockets, learned, destinations } = this.context;
     this.count(listener, verdict, reason);
     metrics.record(this.histogram[listener], (reactor.now - connections.opened[client]) * 1000);
     const upstream = sockets.peer[client];
@@ -229,10 +230,10 @@ export class Detector implements Caller {
     if (upstream >= 0) sockets.peer[upstream] = NONE;
     if (reason === REASON.MATCHED && this.learned[client] === 1 && verdict !== VERDICT.OPAQUE) {
       // It spoke last time, but this client spoke before it: not a server-first protocol any more.
-      learned.forget(destinationKey(listener, listeners.service[listener * 4 + VERDICT.OPAQUE]));
+      learned.forget(destinations.learnKey[connections.destination[client]]);
     }
-    if (verdict === VERDICT.HTTP1 && !this.opaqueEndpoints(listener, verdict)) this.toHttp1(client, upstream);
-    else if (verdict === VERDICT.HTTP2 && !this.opaqueEndpoints(listener, verdict)) this.toHttp2(client, upstream);
+    if (verdict === VERDICT.HTTP1 && !this.opaqueEndpoints(client, verdict)) this.toHttp1(client, upstream);
+    else if (verdict === VERDICT.HTTP2 && !this.opaqueEndpoints(client, verdict)) this.toHttp2(client, upstream);
     else this.toOpaque(client, verdict, upstream);
   }
 
@@ -241,8 +242,8 @@ export class Detector implements Caller {
   }
 
   private toHttp1(client: SocketSlot, raced: number): void {
-    const { connections, listeners, endpoints, values, protocols } = this.context;
-    const service = listeners.service[connections.listener[client] * 4 + VERDICT.HTTP1];
+    const { connections, endpoints, values, protocols } = this.context;
+    const service = this.context.serviceFor(client, VERDICT.HTTP1);
     if (raced >= 0) {
       const endpoint = connections.endpoint[raced];
       const mine = service >= 0 && endpoints.service[endpoint] === service;
@@ -256,8 +257,8 @@ export class Detector implements Caller {
   }
 
   private toOpaque(client: SocketSlot, verdict: number, raced: number): void {
-    const { connections, listeners, endpoints } = this.context;
-    const service = listeners.service[connections.listener[client] * 4 + verdict];
+    const { connections, endpoints } = this.context;
+    const service = this.context.serviceFor(client, verdict);
     if (service < 0) {
       if (raced >= 0) this.closeRaced(raced as SocketSlot);
       connections.close(client, CLOSE.PROTOCOL);
@@ -277,26 +278,26 @@ export class Detector implements Caller {
     this.protocols.http2.open(client);
   }
 
-  /** Whether the service for HTTP (of the version of `verdict`) on this listener is declared opaque. */
-  private opaqueEndpoints(listener: number, verdict: number): boolean {
-    const service = this.context.listeners.service[listener * 4 + verdict];
+  /** Whether the client's service for HTTP (of the version of `verdict`) is declared opaque. */
+  private opaqueEndpoints(client: SocketSlot, verdict: number): boolean {
+    const service = this.context.serviceFor(client, verdict);
     return service >= 0 && this.context.services.opaque[service] === 1;
   }
 
   private raceDue(client: SocketSlot): boolean {
-    const { connections, listeners, reactor } = this.context;
-    const race = listeners.raceMs[connections.listener[client]];
+    const { connections, destinations, reactor } = this.context;
+    const race = destinations.raceMs[connections.destination[client]];
     return race >= 0 && reactor.now >= connections.opened[client] + race;
   }
 
   /** When the timer of `client` has something to do next, ms. */
   private deadline(client: SocketSlot): number {
-    const { connections, listeners } = this.context;
-    const listener = connections.listener[client];
+    const { connections, destinations } = this.context;
+    const destination = connections.destination[client];
     const opened = connections.opened[client];
-    const timeout = listeners.timeoutMs[listener];
+    const timeout = destinations.timeoutMs[destination];
     let deadline = timeout > 0 ? opened + timeout : NEVER;
-    const race = listeners.raceMs[listener];
+    const race = destinations.raceMs[destination];
     if (this.raced[client] === 0 && race >= 0 && this.context.inbox.empty(client)) {
       deadline = Math.min(deadline, opened + race);
     }
@@ -306,9 +307,9 @@ export class Detector implements Caller {
   }
 
   private race(client: SocketSlot, exclude: number): void {
-    const { connections, listeners, balancer, reactor, sockets, values } = this.context;
+    const { balancer, reactor, sockets, values } = this.context;
     this.raced[client]++;
-    const service = listeners.service[connections.listener[client] * 4 + VERDICT.OPAQUE];
+    const service = this.context.serviceFor(client, VERDICT.OPAQUE);
     if (service < 0) return;
     const endpoint = balancer.pickConnection(service, reactor.ms, exclude);
     if (endpoint < 0) return;

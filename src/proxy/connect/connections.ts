@@ -28,6 +28,8 @@ export const SOCKET_KIND = {
   DIALLING: 9,
   /** A socket whose bytes are the data of a stream, one side of a tunnel. */
   TUNNEL: 10,
+  /** A client whose destination is not known yet. */
+  ROUTE: 11,
 } as const;
 
 /** Indices into CLOSE_REASONS. */
@@ -60,6 +62,10 @@ interface Shared {
   readonly board: Int32Array;
   readonly workerId: number;
   readonly endpoints: { readonly base: Int32Array };
+  readonly destinations: {
+    isOriginal(destination: number): boolean;
+    release(destination: number, client: number, now: number): void;
+  };
   /** Told of the end of connections that were relayed, while the access log is on. */
   readonly access: boolean;
   readonly accessLog: { connection(client: number, reason: number): void };
@@ -68,6 +74,8 @@ interface Shared {
 export class Connections {
   /** Listener slot of a client connection, -1 for upstream connections. */
   readonly listener: Int16Array;
+  /** Destination slot of a client connection. */
+  readonly destination: Int32Array;
   /** Endpoint slot of an upstream connection, -1 for client connections. */
   readonly endpoint: Int32Array;
   /** First value of the listener's or endpoint's block in the metrics. */
@@ -93,6 +101,7 @@ export class Connections {
     const n = context.sockets.capacity;
     this.context = context;
     this.listener = new Int16Array(n).fill(NONE);
+    this.destination = new Int32Array(n);
     this.endpoint = new Int32Array(n).fill(NONE);
     this.meter = new Int32Array(n);
     this.opened = new Float64Array(n);
@@ -111,6 +120,8 @@ export class Connections {
     if (slot < 0) return NONE;
     const meter = listenerBase(listener);
     this.listener[slot] = listener;
+    // The listener's own, until the router says otherwise.
+    this.destination[slot] = listener;
     this.endpoint[slot] = NONE;
     this.meter[slot] = meter;
     this.opened[slot] = reactor.now;
@@ -187,7 +198,7 @@ export class Connections {
     if (this.ended[slot] === 1) return false;
     this.ended[slot] = 1;
     const meter = this.meter[slot];
-    const { values, board, workerId, splicer, inbox } = this.context;
+    const { values, board, workerId, splicer, inbox, destinations } = this.context;
     splicer.stop(slot);
     inbox.clear(slot);
     if (this.listener[slot] >= 0) {
@@ -198,6 +209,8 @@ export class Connections {
       values[meter + L.OPEN]--;
       values[W.CONNECTIONS_OPEN]--;
       this.clients--;
+      const destination = this.destination[slot];
+      if (destinations.isOriginal(destination)) destinations.release(destination, slot, this.context.reactor.now);
       Atomics.sub(board, workerId, 1);
     } else {
       const endpoint = this.endpoint[slot];

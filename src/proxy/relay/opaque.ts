@@ -35,7 +35,7 @@ export class OpaqueRelay implements Caller {
   private readonly throttled: Uint8Array;
   private readonly attempts: Uint8Array;
   /** Service that a client is relayed to. */
-  private readonly service: Int16Array;
+  private readonly service: Int32Array;
   /** errno of a socket that takes nothing more, while what it sent before is still being read; else 0. */
   private readonly broken: Uint8Array;
 
@@ -48,7 +48,7 @@ export class OpaqueRelay implements Caller {
     this.run = new Uint8Array(n);
     this.throttled = new Uint8Array(n);
     this.attempts = new Uint8Array(n);
-    this.service = new Int16Array(n);
+    this.service = new Int32Array(n);
     this.broken = new Uint8Array(n);
     dialer.serve(PURPOSE.OPAQUE, this);
   }

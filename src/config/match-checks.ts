@@ -1,0 +1,63 @@
+// No two `match` entries may take the same address and port: which service gets it must not depend on an order.
+import type { Finding } from './finding.js';
+import type { MatchRange } from './match.js';
+import { parseMatch } from './match.js';
+import type { KeyPath } from './problem.js';
+import { formatPath } from './problem.js';
+import { attempt } from './values.js';
+
+/** More overlaps than this are counted, not listed. */
+const MAX_FINDINGS = 20;
+
+interface Entry {
+  readonly service: string;
+  readonly index: number;
+  /** Place in the file, in its order. */
+  readonly order: number;
+  readonly range: MatchRange;
+}
+
+const pathOf = ({ service, index }: Entry): KeyPath => ['services', service, 'match', index];
+
+function describeOverlap(entry: Entry, other: Entry, line: (path: KeyPath) => number): string {
+  const where = `${formatPath(pathOf(other))} (${JSON.stringify(other.range.text)}, line ${line(pathOf(other))})`;
+  const text = JSON.stringify(entry.range.text);
+  const same = entry.range.first === other.range.first && entry.range.last === other.range.last;
+  if (!same) return `${text} overlaps ${where}; let each address and port be matched once`;
+  return entry.service === other.service
+    ? `${text} is listed twice, first as ${where}; remove one`
+    : `${text} is taken by ${where}; keep one of the two`;
+}
+
+/**
+ * Entries that another one overlaps. Ranges are either apart or one within the other, so that in their order an entry
+ * overlaps an earlier one only if it overlaps the one that reaches furthest: O(n log n).
+ */
+export function overlappingMatches(
+  matches: Iterable<readonly [service: string, match: readonly unknown[]]>,
+  line: (path: KeyPath) => number,
+): Finding[] {
+  const entries: Entry[] = [];
+  for (const [service, match] of matches) {
+    for (const [index, text] of match.entries()) {
+      const range = attempt(() => parseMatch(text));
+      if (range !== undefined) entries.push({ service, index, order: entries.length, range });
+    }
+  }
+  entries.sort((a, b) => (a.range.first < b.range.first ? -1 : a.range.first > b.range.first ? 1 : a.order - b.order));
+  const findings: Finding[] = [];
+  let furthest: Entry | undefined;
+  let more = 0;
+  for (const entry of entries) {
+    if (furthest !== undefined && entry.range.first <= furthest.range.last) {
+      // The later one of the file is the mistake.
+      const [kept, late] = furthest.order < entry.order ? [furthest, entry] : [entry, furthest];
+      if (findings.length < MAX_FINDINGS) {
+        findings.push({ path: pathOf(late), message: describeOverlap(late, kept, line), at: 'value' });
+      } else more++;
+    }
+    if (furthest === undefined || entry.range.last > furthest.range.last) furthest = entry;
+  }
+  if (more > 0) findings.push({ path: ['services'], message: `${more} more entries of match overlap`, at: 'key' });
+  return findings;
+}

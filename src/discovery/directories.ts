@@ -1,0 +1,131 @@
+// Which files have changed, as the kernel tells: one watch a directory, however many files of it are followed. A watched
+// directory (not file) also sees a file that is replaced by rename, and one that does not exist yet.
+import { type FSWatcher, statSync, watch } from 'node:fs';
+import type { DiscoveryLogger, Timers } from './source.js';
+
+/** Watches of the kernel that we take at most; what is beyond them is polled. */
+const MAX_DIRECTORIES = 256;
+/** A file that is being written is read when nothing has changed for QUIET_MS, but after LATEST_MS in any case. */
+const QUIET_MS = 50;
+const LATEST_MS = 500;
+
+/** A file that is followed, in one of its directories. */
+export interface Follower {
+  /**
+   * Something has happened in its directory. `named`: to the file itself; otherwise to something else, which matters
+   * where the file is reached through a symbolic link.
+   */
+  changed(named: boolean): void;
+}
+
+interface Directory {
+  readonly watcher: FSWatcher;
+  readonly inode: number;
+  readonly followers: Map<Follower, string>;
+  /** Names that have changed; null stands for any. */
+  readonly pending: Set<string | null>;
+  timer: unknown;
+  since: number;
+}
+
+export class Directories {
+  readonly #open = new Map<string, Directory>();
+  readonly #logger: DiscoveryLogger;
+  readonly #timers: Timers;
+  #complained = false;
+
+  constructor(logger: DiscoveryLogger, timers: Timers) {
+    this.#logger = logger;
+    this.#timers = timers;
+  }
+
+  /** Number of watches of the kernel. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Follows the file `name` of a directory. Does nothing where that is so already; renews what has become useless. */
+  follow(path: string, name: string, follower: Follower): void {
+    const inode = inodeOf(path);
+    let directory = this.#open.get(path);
+    if (directory !== undefined && directory.inode !== inode) {
+      // It has been replaced: the watch is one of the old directory.
+      const { followers } = directory;
+      this.#close(path, directory);
+      directory = this.#watch(path, inode);
+      for (const [other, otherName] of followers) directory?.followers.set(other, otherName);
+    }
+    directory ??= this.#watch(path, inode);
+    directory?.followers.set(follower, name);
+  }
+
+  unfollow(path: string, follower: Follower): void {
+    const directory = this.#open.get(path);
+    if (directory === undefined) return;
+    directory.followers.delete(follower);
+    if (directory.followers.size === 0) this.#close(path, directory);
+  }
+
+  close(): void {
+    for (const [path, directory] of this.#open) this.#close(path, directory);
+  }
+
+  #watch(path: string, inode: number): Directory | undefined {
+    if (inode < 0 || this.#open.size >= MAX_DIRECTORIES) return undefined;
+    let watcher: FSWatcher;
+    try {
+      watcher = watch(path, { persistent: false });
+    } catch (error) {
+      this.#complain(path, error);
+      return undefined;
+    }
+    const directory: Directory = { watcher, inode, followers: new Map(), pending: new Set(), timer: null, since: 0 };
+    watcher.on('change', (_kind, name) => this.#changed(directory, typeof name === 'string' ? name : null));
+    watcher.on('error', (error) => {
+      this.#complain(path, error);
+      if (this.#open.get(path) === directory) this.#close(path, directory);
+    });
+    this.#open.set(path, directory);
+    return directory;
+  }
+
+  #changed(directory: Directory, name: string | null): void {
+    const now = performance.now();
+    if (directory.pending.size === 0) directory.since = now;
+    directory.pending.add(name);
+    if (directory.timer !== null) this.#timers.clear(directory.timer);
+    const delayMs = Math.max(0, Math.min(QUIET_MS, directory.since + LATEST_MS - now));
+    directory.timer = this.#timers.set(() => this.#tell(directory), delayMs);
+  }
+
+  #tell(directory: Directory): void {
+    const { pending } = directory;
+    const names = new Set(pending);
+    directory.timer = null;
+    pending.clear();
+    for (const [follower, name] of [...directory.followers]) follower.changed(names.has(name) || names.has(null));
+  }
+
+  #close(path: string, directory: Directory): void {
+    this.#open.delete(path);
+    if (directory.timer !== null) this.#timers.clear(directory.timer);
+    directory.watcher.close();
+  }
+
+  #complain(path: string, error: unknown): void {
+    if (this.#complained) return;
+    this.#complained = true;
+    this.#logger.warn('a directory cannot be watched; its files are looked at every discovery.pollInterval', {
+      directory: path,
+      reason: error instanceof Error ? error.message : String(error),
+    });
+  }
+}
+
+function inodeOf(path: string): number {
+  try {
+    return statSync(path).ino;
+  } catch {
+    return -1;
+  }
+}

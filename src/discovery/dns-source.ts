@@ -1,0 +1,139 @@
+// Names in the DNS: asked again when their TTL is over, with the last known addresses kept while the DNS fails.
+import type { Address } from '../config/model.js';
+import { type Endpoint, endpointAt } from './endpoint.js';
+import { DEFAULT_TTL_MS, type DnsName, type EndpointResolver, type Resolution, unique } from './resolver.js';
+import type { DiscoveryLogger, Report, Source, Timers, Watch, WatchSpec } from './source.js';
+import { nodeTimers } from './source.js';
+import { sourceText } from './text.js';
+
+export interface DnsSourceDeps {
+  readonly resolver: EndpointResolver;
+  readonly logger: DiscoveryLogger;
+  readonly timers?: Timers;
+}
+
+/** Of both kinds, `dns` and `srv`. */
+export class DnsSource implements Source<DnsName> {
+  readonly #deps: DnsSourceDeps;
+
+  constructor(deps: DnsSourceDeps) {
+    this.#deps = deps;
+  }
+
+  watch(spec: WatchSpec<DnsName>, report: Report): Watch {
+    const watch = new DnsWatch(this.#deps, spec, report);
+    watch.start();
+    return watch;
+  }
+}
+
+class DnsWatch implements Watch {
+  readonly #deps: DnsSourceDeps;
+  readonly #timers: Timers;
+  readonly #spec: WatchSpec<DnsName>;
+  readonly #report: Report;
+  #addresses: readonly Address[] | null = null;
+  #ttlMs: number | null = null;
+  #failures = 0;
+  #lastFailure = '';
+  #timer: unknown = null;
+  #stopped = false;
+
+  constructor(deps: DnsSourceDeps, spec: WatchSpec<DnsName>, report: Report) {
+    this.#deps = deps;
+    this.#timers = deps.timers ?? nodeTimers;
+    this.#spec = spec;
+    this.#report = report;
+  }
+
+  start(): void {
+    const { known } = this.#spec;
+    if (known === null) {
+      void this.#ask();
+      return;
+    }
+    this.#addresses = known.map(({ address }) => address);
+    this.#report({ kind: 'endpoints', endpoints: known });
+    this.#schedule();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    if (this.#timer !== null) this.#timers.clear(this.#timer);
+    this.#timer = null;
+  }
+
+  #schedule(): void {
+    const { minTtlMs, maxTtlMs } = this.#spec;
+    const wanted =
+      this.#failures === 0 ? (this.#ttlMs ?? DEFAULT_TTL_MS) : minTtlMs * 2 ** Math.min(this.#failures - 1, 30);
+    this.#timer = this.#timers.set(() => void this.#ask(), Math.min(Math.max(wanted, minTtlMs), maxTtlMs));
+  }
+
+  async #ask(): Promise<void> {
+    this.#timer = null;
+    let resolution: Resolution | undefined;
+    let reason = '';
+    try {
+      resolution = await this.#deps.resolver.resolve(this.#spec.source);
+    } catch (error) {
+      reason = explainFailure(error);
+    }
+    if (this.#stopped) return;
+    if (resolution === undefined) this.#failed(reason);
+    else this.#resolved(resolution);
+    this.#lastFailure = reason;
+    if (!this.#stopped) this.#schedule();
+  }
+
+  #resolved(resolution: Resolution): void {
+    const { service, source } = this.#spec;
+    const fields = { service, endpoint: sourceText(source) };
+    if (this.#failures > 0) this.#deps.logger.info('endpoint resolves again', fields);
+    this.#failures = 0;
+    this.#ttlMs = resolution.ttlMs;
+    this.#addresses = keepUnknown(this.#addresses ?? [], resolution);
+    const endpoints: Endpoint[] = this.#addresses.map((address) => endpointAt(address));
+    this.#report({ kind: 'endpoints', endpoints });
+  }
+
+  #failed(reason: string): void {
+    this.#failures++;
+    if (this.#addresses === null) {
+      this.#report({ kind: 'failed', reason });
+      return;
+    }
+    if (reason === this.#lastFailure) return;
+    const { service, source } = this.#spec;
+    this.#deps.logger.warn('endpoint no longer resolves; its last known addresses stay in use', {
+      service,
+      endpoint: sourceText(source),
+      reason,
+      kept: this.#addresses.length,
+    });
+  }
+}
+
+/** Addresses of families that the answer says nothing about stay. */
+function keepUnknown(before: readonly Address[], resolution: Resolution): readonly Address[] {
+  const { addresses, unknownFamilies } = resolution;
+  if (unknownFamilies.length === 0) return addresses;
+  const kept = before.filter(({ host }) => unknownFamilies.includes(host.includes(':') ? 6 : 4));
+  return unique([...addresses, ...kept]);
+}
+
+const WORDS: Readonly<Record<string, string>> = {
+  ENOTFOUND: 'there is no such name',
+  ENODATA: 'the name exists, but has no such record',
+  ESERVFAIL: 'the DNS server failed',
+  ETIMEOUT: 'the DNS server did not answer in time',
+  ECONNREFUSED: 'no DNS server listens at the configured address',
+  EREFUSED: 'the DNS server refuses to answer',
+  EAI_AGAIN: 'name resolution failed for now; the DNS server may be unreachable',
+};
+
+function explainFailure(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = 'code' in error ? String(error.code) : '';
+  return code in WORDS ? `${WORDS[code]} (${code})` : error.message;
+}

@@ -1,0 +1,62 @@
+// An endpoint as sources tell of it, with everything that may be known beside its address.
+import type { Address, ServiceProtocol } from '../config/model.js';
+
+export interface Endpoint {
+  readonly address: Address;
+  /** Where it runs; empty where that is not known. */
+  readonly zone: string;
+  /** Its share of the traffic, relative to its siblings. */
+  readonly weight: number;
+  /** What it speaks; `auto` where nobody has said. */
+  readonly protocol: ServiceProtocol;
+  /** The name that its certificate must carry; empty where none is asked for. */
+  readonly identity: string;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+const NO_METADATA: Readonly<Record<string, string>> = Object.freeze({});
+
+type Known = { readonly [K in Exclude<keyof Endpoint, 'address'>]?: Endpoint[K] | undefined };
+
+/** An endpoint of which nothing but what is given is known. */
+export function endpointAt(address: Address, known: Known = {}): Endpoint {
+  const { zone = '', weight = 1, protocol = 'auto', identity = '', metadata = NO_METADATA } = known;
+  return { address, zone, weight, protocol, identity, metadata };
+}
+
+function sameMetadata(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
+  if (a === b) return true;
+  const keys = Object.keys(a);
+  return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key]);
+}
+
+function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
+  return (
+    a === b ||
+    (a.address.host === b.address.host &&
+      a.address.port === b.address.port &&
+      a.zone === b.zone &&
+      a.weight === b.weight &&
+      a.protocol === b.protocol &&
+      a.identity === b.identity &&
+      sameMetadata(a.metadata, b.metadata))
+  );
+}
+
+/** Whether both lists have the same endpoints in the same order. */
+export function sameEndpoints(a: readonly Endpoint[], b: readonly Endpoint[]): boolean {
+  return a === b || (a.length === b.length && a.every((endpoint, index) => sameEndpoint(endpoint, b[index])));
+}
+
+/** The endpoints of all lists in their order; of several with the same address the first. */
+export function mergeEndpoints(lists: readonly (readonly Endpoint[])[]): readonly Endpoint[] {
+  if (lists.length === 1) return lists[0];
+  const byAddress = new Map<string, Endpoint>();
+  for (const list of lists) {
+    for (const endpoint of list) {
+      const key = `${endpoint.address.host} ${endpoint.address.port}`;
+      if (!byAddress.has(key)) byAddress.set(key, endpoint);
+    }
+  }
+  return [...byAddress.values()];
+}

@@ -1,0 +1,218 @@
+// Files of endpoints: read once for all services that name them, watched, and read again when they change. A file that
+// can't be read, or has a mistake, leaves what it said last in use.
+import { realpathSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import type { EndpointSource } from '../config/model.js';
+import { ConfigError, formatProblem } from '../config/problem.js';
+import { Directories, type Follower } from './directories.js';
+import { type EndpointLists, parseEndpointFile, selectList } from './endpoint-file.js';
+import { FileProblem, fileSignature, readFile } from './read-file.js';
+import type { DiscoveryLogger, Report, Source, Timers, Watch, WatchSpec } from './source.js';
+import { nodeTimers } from './source.js';
+
+type FileSpec = Extract<EndpointSource, { kind: 'file' }>;
+
+/** Files that one poll looks at: more of them take turns. */
+const FILES_PER_POLL = 256;
+
+export interface FileSourceDeps {
+  readonly logger: DiscoveryLogger;
+  /** As the configuration has it now. */
+  limits(): { readonly maxFileBytes: number; readonly pollMs: number };
+  readonly timers?: Timers;
+}
+
+interface Subscriber {
+  readonly service: string;
+  readonly key: string | null;
+  readonly report: Report;
+  /** What was wrong with its list when that was looked for last. */
+  problem: string;
+  /** It has had a report. */
+  heard: boolean;
+}
+
+export class FileSource implements Source<FileSpec> {
+  readonly #deps: FileSourceDeps;
+  readonly #timers: Timers;
+  readonly #directories: Directories;
+  readonly #files = new Map<string, WatchedFile>();
+  /** Those that this round of polling has not looked at yet. */
+  #round: WatchedFile[] = [];
+  #timer: unknown = null;
+
+  constructor(deps: FileSourceDeps) {
+    this.#deps = deps;
+    this.#timers = deps.timers ?? nodeTimers;
+    this.#directories = new Directories(deps.logger, this.#timers);
+  }
+
+  /** Number of directories watched, for tests. */
+  get directories(): number {
+    return this.#directories.size;
+  }
+
+  watch({ service, source }: WatchSpec<FileSpec>, report: Report): Watch {
+    const subscriber: Subscriber = { service, key: source.key, report, problem: '', heard: false };
+    let file = this.#files.get(source.path);
+    if (file === undefined) {
+      file = new WatchedFile(source.path, this.#deps, this.#directories);
+      this.#files.set(source.path, file);
+      file.load();
+    }
+    const watched = file;
+    watched.add(subscriber);
+    this.#poll();
+    return {
+      stop: () => {
+        if (!watched.remove(subscriber)) return;
+        watched.close();
+        this.#files.delete(source.path);
+        if (this.#files.size > 0 || this.#timer === null) return;
+        this.#timers.clear(this.#timer);
+        this.#timer = null;
+      },
+    };
+  }
+
+  #poll(): void {
+    if (this.#timer !== null) return;
+    this.#timer = this.#timers.set(() => {
+      this.#timer = null;
+      if (this.#round.length === 0) this.#round = [...this.#files.values()];
+      for (const file of this.#round.splice(0, FILES_PER_POLL)) file.poll();
+      if (this.#files.size > 0) this.#poll();
+    }, this.#deps.limits().pollMs);
+  }
+}
+
+class WatchedFile implements Follower {
+  readonly #subscribers = new Set<Subscriber>();
+  /** What it said when it was right last. */
+  #lists: EndpointLists | null = null;
+  #signature = '';
+  #problem = '';
+  /** Directories that are watched for it: the one in its path, and the one that the path leads to through links. */
+  #followed: readonly string[] = [];
+  /** A link is part of the path, so that it may come to mean another file. */
+  #linked = false;
+  #closed = false;
+
+  constructor(
+    private readonly path: string,
+    private readonly deps: FileSourceDeps,
+    private readonly directories: Directories,
+  ) {}
+
+  add(subscriber: Subscriber): void {
+    this.#subscribers.add(subscriber);
+    this.#tell(subscriber);
+  }
+
+  /** Whether that was the last one. */
+  remove(subscriber: Subscriber): boolean {
+    return this.#subscribers.delete(subscriber) && this.#subscribers.size === 0;
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const directory of this.#followed) this.directories.unfollow(directory, this);
+    this.#followed = [];
+  }
+
+  changed(named: boolean): void {
+    if (this.#closed) return;
+    // Read without a look at its times: two changes within one tick of the file system's clock leave the same ones.
+    if (named) this.load();
+    else if (this.#linked) this.poll();
+  }
+
+  poll(): void {
+    if (this.#closed) return;
+    if (this.#current() !== this.#signature) this.load();
+    else this.#follow();
+  }
+
+  load(): void {
+    // Before the file is read: a change in between is seen.
+    this.#follow();
+    const { maxFileBytes } = this.deps.limits();
+    try {
+      const { text, signature } = readFile(this.path, maxFileBytes);
+      this.#signature = `${maxFileBytes} ${signature}`;
+      this.#lists = parseEndpointFile(this.path, text);
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    if (this.#problem !== '') this.deps.logger.info('file of endpoints is right again', { file: this.path });
+    this.#problem = '';
+    for (const subscriber of [...this.#subscribers]) this.#tell(subscriber);
+  }
+
+  #failed(error: unknown): void {
+    let problems: readonly string[];
+    if (error instanceof ConfigError) problems = error.problems.map(formatProblem);
+    else if (error instanceof FileProblem) {
+      this.#signature = this.#current();
+      problems = [`${this.path}: ${error.message}`];
+    } else throw error;
+    const text = problems.join('\n');
+    if (text === this.#problem) return;
+    this.#problem = text;
+    const kept =
+      this.#lists === null
+        ? 'its services have no endpoints from it until it is'
+        : 'the endpoints that it named last stay in use';
+    for (const problem of problems) {
+      this.deps.logger.error(`file of endpoints is not right; ${kept}`, { file: this.path, problem });
+    }
+  }
+
+  /** What decides whether it must be read again. */
+  #current(): string {
+    return `${this.deps.limits().maxFileBytes} ${fileSignature(this.path)}`;
+  }
+
+  #tell(subscriber: Subscriber): void {
+    const { service, key, report } = subscriber;
+    const list = this.#lists === null ? null : selectList(this.#lists, key);
+    if (list !== null && typeof list !== 'string') {
+      subscriber.problem = '';
+      subscriber.heard = true;
+      report({ kind: 'endpoints', endpoints: list });
+      return;
+    }
+    // A service that has had endpoints keeps them; a new one is told that there are none yet.
+    if (!subscriber.heard) report({ kind: 'endpoints', endpoints: [] });
+    subscriber.heard = true;
+    if (list === null) return;
+    if (list !== subscriber.problem) {
+      const problem = `${this.path}: ${list}`;
+      this.deps.logger.error('file of endpoints has no list for a service; its last endpoints stay in use', {
+        file: this.path,
+        service,
+        problem,
+      });
+    }
+    subscriber.problem = list;
+  }
+
+  #follow(): void {
+    const places = new Map([[dirname(this.path), basename(this.path)]]);
+    const real = realPath(this.path);
+    this.#linked = real !== this.path;
+    if (real !== null && !places.has(dirname(real))) places.set(dirname(real), basename(real));
+    for (const directory of this.#followed) if (!places.has(directory)) this.directories.unfollow(directory, this);
+    for (const [directory, name] of places) this.directories.follow(directory, name, this);
+    this.#followed = [...places.keys()];
+  }
+}
+
+function realPath(path: string): string | null {
+  try {
+    return realpathSync(path);
+  } catch {
+    return null;
+  }
+}

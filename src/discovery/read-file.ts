@@ -1,0 +1,91 @@
+// Reads a file of endpoints without being harmed by it: what is no file, too large or no text is refused before it can
+// block or fill the memory.
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
+import { formatSize } from '../config/values.js';
+
+export interface FileText {
+  readonly text: string;
+  /** Changes whenever the file does. */
+  readonly signature: string;
+}
+
+/** What is wrong with a file as a whole; what to do. */
+export class FileProblem extends Error {
+  override readonly name = 'FileProblem';
+}
+
+const UNREADABLE: Readonly<Record<string, string>> = {
+  ENOENT: 'does not exist; create it, or correct the path',
+  EACCES: 'may not be read by this user; give it read permission',
+  EPERM: 'may not be read by this user; give it read permission',
+  ENOTDIR: 'lies below something that is no directory; correct the path',
+  ELOOP: 'is a symbolic link that leads back to itself; correct the link',
+};
+
+function explain(error: unknown): FileProblem {
+  if (error instanceof FileProblem) return error;
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  return new FileProblem(UNREADABLE[code] ?? `cannot be read: ${message}; check the path`);
+}
+
+const signatureOf = ({ dev, ino, size, mtimeMs, ctimeMs }: Stats): string =>
+  `${dev} ${ino} ${size} ${mtimeMs} ${ctimeMs}`;
+
+function check(stats: Stats, maxBytes: number): void {
+  if (stats.isDirectory()) throw new FileProblem('is a directory; name the file in it');
+  if (!stats.isFile()) throw new FileProblem('is a device, a pipe or a socket; name a regular file');
+  if (stats.size > maxBytes) throw tooLarge(formatSize(stats.size), maxBytes);
+}
+
+const tooLarge = (size: string, maxBytes: number): FileProblem =>
+  new FileProblem(
+    `has ${size}, more than discovery.maxFileSize (${formatSize(maxBytes)}); divide it, or raise the limit`,
+  );
+
+/** The signature of the file at `path` now; text of the problem where it has none. */
+export function fileSignature(path: string): string {
+  try {
+    return signatureOf(statSync(path));
+  } catch (error) {
+    return explain(error).message;
+  }
+}
+
+/** At most `maxBytes`; files of /proc and those that grow have more than their size says. */
+function readAll(fd: number, size: number, maxBytes: number): Buffer {
+  let buffer = Buffer.allocUnsafe(Math.min(size, maxBytes) + 1);
+  let length = 0;
+  for (;;) {
+    const read = readSync(fd, buffer, length, buffer.length - length, null);
+    length += read;
+    if (length > maxBytes) throw tooLarge('more bytes than it says', maxBytes);
+    if (read === 0) return buffer.subarray(0, length);
+    if (length === buffer.length) buffer = Buffer.concat([buffer], Math.min(2 * length, maxBytes + 1));
+  }
+}
+
+/** Throws a FileProblem. */
+export function readFile(path: string, maxBytes: number): FileText {
+  let fd = -1;
+  try {
+    // Opening alone may have effects on a device, and blocks on a pipe that nobody writes to.
+    check(statSync(path), maxBytes);
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stats = fstatSync(fd);
+    check(stats, maxBytes);
+    const bytes = readAll(fd, stats.size, maxBytes);
+    return { text: decode(bytes), signature: signatureOf(stats) };
+  } catch (error) {
+    throw explain(error);
+  } finally {
+    if (fd >= 0) closeSync(fd);
+  }
+}
+
+function decode(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new FileProblem('is not UTF-8 text; save it as UTF-8');
+  }
+}

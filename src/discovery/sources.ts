@@ -1,0 +1,14 @@
+// The sources of a running proxy. A new kind of endpoint is one more line here.
+import { DnsSource } from './dns-source.js';
+import { FileSource } from './file-source.js';
+import { DnsEndpointResolver } from './resolver.js';
+import type { DiscoveryLogger, Sources } from './source.js';
+import { StaticSource } from './static-source.js';
+
+export function standardSources(
+  logger: DiscoveryLogger,
+  limits: () => { readonly maxFileBytes: number; readonly pollMs: number },
+): Sources {
+  const dns = new DnsSource({ resolver: new DnsEndpointResolver(), logger });
+  return { static: new StaticSource(), dns, srv: dns, file: new FileSource({ logger, limits }) };
+}

@@ -1,0 +1,15 @@
+// Addresses that the configuration gives: known at once, and for good.
+import type { EndpointSource } from '../config/model.js';
+import { endpointAt } from './endpoint.js';
+import type { Report, Source, Watch, WatchSpec } from './source.js';
+
+type Static = Extract<EndpointSource, { kind: 'static' }>;
+
+const NOTHING_TO_STOP: Watch = { stop: () => undefined };
+
+export class StaticSource implements Source<Static> {
+  watch({ source }: WatchSpec<Static>, report: Report): Watch {
+    report({ kind: 'endpoints', endpoints: [endpointAt(source.address)] });
+    return NOTHING_TO_STOP;
+  }
+}

@@ -1,0 +1,234 @@
+// Where connections go, and how they are treated on the way: a table of destinations. A listener with services of its own has one
+// destination, at the listener's slot. A listener with `originalDestination: true` has one for each address that its clients were
+// going to; those are found by address, and kept as long as somebody uses them and for a while after.
+//
+// Everything here is a few loads and stores: finding walks one short chain, and what nobody uses is in a list, oldest first.
+import { ADDRESS_WORDS, addressKey, destinationKey } from '../../detect/learned.js';
+import { VERDICT } from '../../detect/matcher.js';
+import { MAX_LISTENERS } from '../../metrics/layout.js';
+import { LOCAL_DESTINATIONS } from '../capacity.js';
+import { type DestinationSnapshot, type ListenerSnapshot, MODE } from '../snapshot.js';
+
+/** What is known of an original destination: `Destinations.state`. */
+export const DESTINATION = {
+  /** The slot is free. */
+  FREE: 0,
+  /** The main thread has been asked; new connections wait for its answer. */
+  ASKED: 1,
+  /** It has answered. */
+  KNOWN: 2,
+  /** It has not answered in time: connections go where they were going, until it does. */
+  LATE: 3,
+} as const;
+
+/** One destination for each listener, at the listener's own slot, then the original ones. */
+export const DESTINATION_SLOTS = MAX_LISTENERS + LOCAL_DESTINATIONS;
+const HASH_SLOTS = 2048;
+const NONE = -1;
+
+export class Destinations {
+  /** A MODE, and why (index into REASONS) unless it is DETECT. */
+  readonly mode = new Uint8Array(DESTINATION_SLOTS);
+  readonly reason = new Uint8Array(DESTINATION_SLOTS);
+  /** Service slot of verdict v at slot * 4 + v; -1 refuses. */
+  readonly service = new Int32Array(DESTINATION_SLOTS * 4).fill(NONE);
+  readonly raceMs = new Float64Array(DESTINATION_SLOTS);
+  readonly timeoutMs = new Float64Array(DESTINATION_SLOTS);
+  readonly learnTtlMs = new Float64Array(DESTINATION_SLOTS);
+  /** Key of what is learned about its server (src/detect/learned.ts); 0 where a listener refuses opaque traffic. */
+  readonly learnKey = new Uint32Array(DESTINATION_SLOTS);
+
+  // Of original destinations only:
+  readonly listener = new Int32Array(DESTINATION_SLOTS).fill(NONE);
+  readonly port = new Uint16Array(DESTINATION_SLOTS);
+  /** A DESTINATION. */
+  readonly state = new Uint8Array(DESTINATION_SLOTS);
+  /** Connections that are open. */
+  readonly users = new Int32Array(DESTINATION_SLOTS);
+  /** When the last of them closed, ms. */
+  readonly lastUsed = new Float64Array(DESTINATION_SLOTS);
+  /** Original destinations in the table. */
+  count = 0;
+  /** At most so many of them. */
+  capacity = LOCAL_DESTINATIONS;
+
+  private readonly words = new Int32Array(DESTINATION_SLOTS * ADDRESS_WORDS);
+  /** Slots with the same hash. */
+  private readonly chainHead = new Int32Array(HASH_SLOTS).fill(NONE);
+  private readonly chainNext = new Int32Array(DESTINATION_SLOTS).fill(NONE);
+  /** Those without users, in the order in which they lost the last. */
+  private readonly idleNext = new Int32Array(DESTINATION_SLOTS).fill(NONE);
+  private readonly idlePrev = new Int32Array(DESTINATION_SLOTS).fill(NONE);
+  private idleHead = NONE;
+  private idleTail = NONE;
+  private readonly free = new Int32Array(LOCAL_DESTINATIONS);
+  private freeCount = 0;
+  /** Clients that wait for the answer, for each destination in the order in which they came. */
+  private readonly waitHead = new Int32Array(DESTINATION_SLOTS).fill(NONE);
+  private readonly waitTail = new Int32Array(DESTINATION_SLOTS).fill(NONE);
+  private readonly waitNext: Int32Array;
+  private readonly waitPrev: Int32Array;
+  private readonly waits: Uint8Array;
+
+  /** `sockets`: slots of the socket table. */
+  constructor(sockets: number) {
+    this.waitNext = new Int32Array(sockets);
+    this.waitPrev = new Int32Array(sockets);
+    this.waits = new Uint8Array(sockets);
+    for (let slot = DESTINATION_SLOTS - 1; slot >= MAX_LISTENERS; slot--) this.free[this.freeCount++] = slot;
+  }
+
+  /** Whether the slot is an original destination's rather than a listener's own. */
+  isOriginal(slot: number): boolean {
+    return slot >= MAX_LISTENERS;
+  }
+
+  /** The destination of a listener with services of its own. */
+  setListener(listener: ListenerSnapshot): void {
+    this.assign(listener.slot, listener, listener.services);
+  }
+
+  /** What the main thread has said of an original destination; `services` in the order of VERDICTS. */
+  setAnswer(slot: number, answer: DestinationSnapshot, services: readonly number[]): void {
+    this.assign(slot, answer, services);
+    this.state[slot] = DESTINATION.KNOWN;
+  }
+
+  /** Nobody has said anything in time: everything goes to `service`, by what is known here. */
+  setLate(slot: number, listener: ListenerSnapshot, mode: number, reason: number, service: number): void {
+    this.assign(slot, { ...listener, mode, reason }, [service, service, service, service]);
+    this.state[slot] = DESTINATION.LATE;
+  }
+
+  /** The original destination with the address `words`, or -1. */
+  find(listener: number, words: Int32Array): number {
+    let slot = this.chainHead[bucket(listener, words)];
+    while (slot !== NONE && !this.is(slot, listener, words)) slot = this.chainNext[slot];
+    return slot;
+  }
+
+  /** A slot for a new original destination, without users; -1 when there is none left. */
+  add(listener: number, words: Int32Array, port: number, now: number): number {
+    if (this.freeCount === 0 || this.count >= this.capacity) return NONE;
+    const slot = this.free[--this.freeCount];
+    const home = bucket(listener, words);
+    this.words.set(words, slot * ADDRESS_WORDS);
+    this.listener[slot] = listener;
+    this.port[slot] = port;
+    this.learnKey[slot] = addressKey(listener, words);
+    this.chainNext[slot] = this.chainHead[home];
+    this.chainHead[home] = slot;
+    this.users[slot] = 0;
+    this.lastUsed[slot] = now;
+    this.state[slot] = DESTINATION.FREE;
+    this.service.fill(NONE, slot * 4, slot * 4 + 4);
+    this.count++;
+    this.linkIdle(slot);
+    return slot;
+  }
+
+  /** Forgets an original destination that nobody uses. */
+  remove(slot: number): void {
+    const words = this.words.subarray(slot * ADDRESS_WORDS, (slot + 1) * ADDRESS_WORDS);
+    const home = bucket(this.listener[slot], words);
+    let at = this.chainHead[home];
+    if (at === slot) this.chainHead[home] = this.chainNext[slot];
+    else {
+      while (this.chainNext[at] !== slot) at = this.chainNext[at];
+      this.chainNext[at] = this.chainNext[slot];
+    }
+    this.unlinkIdle(slot);
+    this.state[slot] = DESTINATION.FREE;
+    this.listener[slot] = NONE;
+    this.count--;
+    this.free[this.freeCount++] = slot;
+  }
+
+  /** A connection goes there. */
+  use(slot: number): void {
+    if (this.users[slot]++ === 0) this.unlinkIdle(slot);
+  }
+
+  /** The connection of `client`, that went there, has closed. */
+  release(slot: number, client: number, now: number): void {
+    this.unwait(slot, client);
+    if (--this.users[slot] > 0) return;
+    this.lastUsed[slot] = now;
+    this.linkIdle(slot);
+  }
+
+  /** The original destination that has been without users for longest, or -1. */
+  oldestIdle(): number {
+    return this.idleHead;
+  }
+
+  /** Puts a client in line for the answer. */
+  wait(slot: number, client: number): void {
+    const last = this.waitTail[slot];
+    this.waits[client] = 1;
+    this.waitPrev[client] = last;
+    this.waitNext[client] = NONE;
+    if (last === NONE) this.waitHead[slot] = client;
+    else this.waitNext[last] = client;
+    this.waitTail[slot] = client;
+  }
+
+  /** The first in line, or -1. */
+  firstWaiting(slot: number): number {
+    return this.waitHead[slot];
+  }
+
+  /** Takes a client out of the line, if it is in it. */
+  unwait(slot: number, client: number): void {
+    if (this.waits[client] === 0) return;
+    this.waits[client] = 0;
+    const next = this.waitNext[client];
+    const prev = this.waitPrev[client];
+    if (next === NONE) this.waitTail[slot] = prev;
+    else this.waitPrev[next] = prev;
+    if (prev === NONE) this.waitHead[slot] = next;
+    else this.waitNext[prev] = next;
+  }
+
+  private assign(
+    slot: number,
+    from: Pick<DestinationSnapshot, 'mode' | 'reason' | 'raceMs' | 'timeoutMs' | 'learnTtlMs'>,
+    services: readonly number[],
+  ): void {
+    this.mode[slot] = from.mode;
+    this.reason[slot] = from.reason;
+    for (let verdict = 0; verdict < 4; verdict++) this.service[slot * 4 + verdict] = services[verdict];
+    this.raceMs[slot] = from.mode === MODE.DETECT ? from.raceMs : NONE;
+    this.timeoutMs[slot] = from.timeoutMs;
+    this.learnTtlMs[slot] = from.learnTtlMs;
+    if (this.isOriginal(slot)) return;
+    const opaque = services[VERDICT.OPAQUE];
+    this.learnKey[slot] = opaque < 0 ? 0 : destinationKey(slot, opaque);
+  }
+
+  private is(slot: number, listener: number, words: Int32Array): boolean {
+    if (this.listener[slot] !== listener) return false;
+    const at = slot * ADDRESS_WORDS;
+    for (let i = 0; i < ADDRESS_WORDS; i++) if (this.words[at + i] !== words[i]) return false;
+    return true;
+  }
+
+  private linkIdle(slot: number): void {
+    this.idlePrev[slot] = this.idleTail;
+    this.idleNext[slot] = NONE;
+    if (this.idleTail === NONE) this.idleHead = slot;
+    else this.idleNext[this.idleTail] = slot;
+    this.idleTail = slot;
+  }
+
+  private unlinkIdle(slot: number): void {
+    const next = this.idleNext[slot];
+    const prev = this.idlePrev[slot];
+    if (next === NONE) this.idleTail = prev;
+    else this.idlePrev[next] = prev;
+    if (prev === NONE) this.idleHead = next;
+    else this.idleNext[prev] = next;
+  }
+}
+
+const bucket = (listener: number, words: Int32Array): number => addressKey(listener, words) & (HASH_SLOTS - 1);

@@ -1,0 +1,58 @@
+// Going where the client was going: the worker's own services, one for each original destination that no configured service
+// answers for. Each has one endpoint, the address itself, so that HTTP to it is pooled, retried and accounted like any other.
+import { MAX_LISTENERS } from '../../metrics/layout.js';
+import { LOCAL_DESTINATIONS, MAX_ENDPOINTS, MAX_SERVICES } from '../capacity.js';
+import type { Context } from '../context.js';
+
+const IPV6_BYTES = 28;
+
+export class Passthrough {
+  private readonly used = new Uint8Array(LOCAL_DESTINATIONS);
+
+  /** `gone` hears of an endpoint that is no more: whatever is kept open to it can go. */
+  constructor(
+    private readonly context: Context,
+    private readonly gone: (endpoint: number) => void,
+  ) {}
+
+  /** Settings have changed, and with them what is set for each. */
+  configured(): void {
+    for (let i = 0; i < LOCAL_DESTINATIONS; i++) if (this.used[i] === 1) this.name(i);
+  }
+
+  /** The service for a destination slot, whose address is `sockaddr` (28 bytes for IPv6, else 16), or `text`. */
+  open(destination: number, sockaddr: Uint8Array, text: string): number {
+    const i = destination - MAX_LISTENERS;
+    const service = MAX_SERVICES + i;
+    if (this.used[i] === 1) return service;
+    this.used[i] = 1;
+    const { endpoints, balancer, bytes, reactor } = this.context;
+    const endpoint = MAX_ENDPOINTS + i;
+    // The slot may have been another address before: nothing of its history is true here.
+    balancer.reset(endpoint);
+    endpoints.address[endpoint] = text;
+    endpoints.family[endpoint] = sockaddr.length === IPV6_BYTES ? 6 : 4;
+    endpoints.addressLength[endpoint] = sockaddr.length;
+    bytes.set(sockaddr, endpoints.addressAt[endpoint]);
+    endpoints.service[endpoint] = service;
+    this.context.protocols.forget(endpoint);
+    this.name(i);
+    balancer.setEndpoints(service, [endpoint], reactor.clockMs());
+    return service;
+  }
+
+  /** The destination is forgotten. */
+  close(destination: number): void {
+    const i = destination - MAX_LISTENERS;
+    if (this.used[i] === 0) return;
+    this.used[i] = 0;
+    const endpoint = MAX_ENDPOINTS + i;
+    this.context.endpoints.service[endpoint] = -1;
+    this.context.balancer.setEndpoints(MAX_SERVICES + i, [], this.context.reactor.clockMs());
+    this.gone(endpoint);
+  }
+
+  private name(i: number): void {
+    this.context.setHost(MAX_SERVICES + i, this.context.endpoints.address[MAX_ENDPOINTS + i]);
+  }
+}

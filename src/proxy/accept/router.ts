@@ -1,0 +1,246 @@
+// Where a new connection goes. Most listeners say so themselves. On one with `originalDestination: true` it is decided by the
+// address that the client was going to (SO_ORIGINAL_DST): at once where the table of destinations knows it. Otherwise the main
+// thread is asked, once for all connections that wait for the same address, and their bytes stay in the kernel meanwhile. When it
+// has nothing to say, or does not say it in time, connections go where they were going: a redirect must not break what worked.
+import { ADDRESS_WORDS } from '../../detect/learned.js';
+import { LIMITS, MAX_LISTENERS, REASONS, W } from '../../metrics/layout.js';
+import { LOCAL_DESTINATIONS } from '../capacity.js';
+import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
+import type { Context } from '../context.js';
+import { type DestinationSnapshot, type FromWorker, type ListenerSnapshot, MODE, type Snapshot } from '../snapshot.js';
+import { DESTINATION, DESTINATION_SLOTS, type Destinations } from './destinations.js';
+import { OwnAddresses, splitAddress } from './own-addresses.js';
+import type { Passthrough } from './passthrough.js';
+
+const LIMIT_RESOLVE = LIMITS.indexOf('resolve-time');
+const LIMIT_DESTINATIONS = LIMITS.indexOf('destinations');
+const HINT = REASONS.indexOf('hint');
+const DEFAULT_PORT = REASONS.indexOf('default-port');
+/** Refused connections are logged at most so often, ms. */
+const LOG_MS = 1000;
+
+/** What the router needs of a worker. */
+export interface Surroundings {
+  readonly connections: Pick<Context['connections'], 'listener' | 'destination' | 'abort'>;
+  readonly sockets: Pick<Context['sockets'], 'fd' | 'kind'>;
+  readonly wheel: Pick<Context['wheel'], 'schedule' | 'cancel'>;
+  readonly reactor: Pick<Context['reactor'], 'clock'>;
+  readonly native: Pick<Context['native'], 'originalSockaddr' | 'originalDestination' | 'localName'>;
+  readonly values: Float64Array;
+  readonly destinations: Destinations;
+  limited(limit: number): void;
+}
+
+export class Router {
+  /** 1 for listeners whose connections have an original destination. */
+  private readonly original = new Uint8Array(MAX_LISTENERS);
+  private readonly listeners = new Map<number, ListenerSnapshot>();
+  private opaquePorts: ReadonlySet<number> = new Set();
+  private resolveTimeoutMs = 0;
+  private idleMs = 0;
+  /** The address at hand, as words and as the bytes of a sockaddr. */
+  private readonly words = new Int32Array(ADDRESS_WORDS);
+  private readonly sockaddr = new Uint8Array(this.words.buffer);
+  // Of original destinations:
+  private readonly address: string[] = new Array<string>(DESTINATION_SLOTS).fill('');
+  private readonly bytes: Uint8Array[] = [];
+  /** Id of the question that is open, 0: none. The slot is its remainder. */
+  private readonly question = new Float64Array(DESTINATION_SLOTS);
+  /** `epoch` at the time of the last question; what was answered in an earlier one may be true no more. */
+  private readonly askedIn = new Float64Array(DESTINATION_SLOTS);
+  private epoch = 1;
+  private questions = 0;
+  private loggedAt = Number.NEGATIVE_INFINITY;
+  private unlogged = 0;
+
+  /** `opened` takes a connection whose destination is known. */
+  constructor(
+    private readonly context: Surroundings,
+    private readonly passthrough: Pick<Passthrough, 'open' | 'close'>,
+    private readonly opened: (client: number) => void,
+    private readonly send: (message: FromWorker) => void,
+    private readonly own = new OwnAddresses(),
+  ) {}
+
+  /** Takes over new settings. `unresolved` follows if they may change where original destinations lead. */
+  configure(snapshot: Snapshot): void {
+    const { destinations, native } = this.context;
+    this.listeners.clear();
+    this.original.fill(0);
+    for (const listener of snapshot.listeners) {
+      destinations.setListener(listener);
+      this.listeners.set(listener.slot, listener);
+      if (listener.originalDestination) this.original[listener.slot] = 1;
+    }
+    this.opaquePorts = new Set(snapshot.opaquePorts);
+    this.resolveTimeoutMs = snapshot.resolveTimeoutMs;
+    this.idleMs = snapshot.destinationIdleMs;
+    destinations.capacity = Math.min(LOCAL_DESTINATIONS, snapshot.maxDestinations);
+    this.own.configure(snapshot.listeners.filter(({ fd }) => fd >= 0).map(({ fd }) => native.localName(fd)));
+  }
+
+  /** A new client connection. */
+  open(client: number): void {
+    if (this.original[this.context.connections.listener[client]] === 1) this.openOriginal(client);
+    else this.opened(client);
+  }
+
+  /** The main thread has answered question `id`. */
+  resolved(id: number, answer: DestinationSnapshot): void {
+    const slot = id % DESTINATION_SLOTS;
+    // About an address that was forgotten, or asked about anew, meanwhile.
+    if (this.question[slot] !== id) return;
+    this.question[slot] = 0;
+    let { services } = answer;
+    if (services === null) {
+      const service = this.passthrough.open(slot, this.bytes[slot], this.address[slot]);
+      services = [service, service, service, service];
+    }
+    this.context.destinations.setAnswer(slot, answer, services);
+    this.letGo(slot);
+  }
+
+  /** What the main thread has said may be true no more. It is asked anew now about addresses in use, later about the others. */
+  unresolved(): void {
+    const { destinations } = this.context;
+    this.epoch++;
+    for (let slot = 0; slot < DESTINATION_SLOTS; slot++)
+      if (destinations.isOriginal(slot) && destinations.users[slot] > 0) this.ask(slot);
+  }
+
+  /** A connection has waited for an answer. */
+  timer(client: number): void {
+    const { connections, destinations } = this.context;
+    const slot = connections.destination[client];
+    const listener = this.listeners.get(destinations.listener[slot]);
+    if (listener === undefined) {
+      connections.abort(client, CLOSE.REFUSED);
+      return;
+    }
+    const service = this.passthrough.open(slot, this.bytes[slot], this.address[slot]);
+    const hinted = listener.mode !== MODE.DETECT && listener.reason === HINT;
+    const opaque = this.opaquePorts.has(destinations.port[slot]);
+    const mode = hinted ? listener.mode : opaque ? MODE.OPAQUE : MODE.DETECT;
+    destinations.setLate(slot, listener, mode, hinted ? HINT : DEFAULT_PORT, service);
+    for (let waits = this.letGo(slot); waits > 0; waits--) this.context.limited(LIMIT_RESOLVE);
+  }
+
+  /** Forgets what nobody has used for long. */
+  sweep(): void {
+    const { destinations, reactor } = this.context;
+    const before = reactor.clock() - this.idleMs;
+    for (;;) {
+      const slot = destinations.oldestIdle();
+      if (slot < 0 || destinations.lastUsed[slot] > before) return;
+      this.evict(slot);
+    }
+  }
+
+  private openOriginal(client: number): void {
+    const { connections, sockets, native, destinations, reactor, values } = this.context;
+    const listener = connections.listener[client];
+    const fd = sockets.fd[client];
+    this.words.fill(0);
+    const length = native.originalSockaddr(fd, this.sockaddr, 0);
+    if (length === 0) {
+      values[W.DESTINATIONS_MISSING]++;
+      this.refuse(client, '', 'it was not redirected here, so that it has no original destination');
+      return;
+    }
+    const port = (this.sockaddr[2] << 8) | this.sockaddr[3];
+    if (this.own.hasPort(port)) {
+      const address = native.originalDestination(fd);
+      if (this.own.includes(address, reactor.clock())) {
+        values[W.DESTINATION_LOOPS]++;
+        this.refuse(client, address, 'its original destination is a listener of this proxy: a loop');
+        return;
+      }
+    }
+    let slot = destinations.find(listener, this.words);
+    if (slot < 0) slot = this.add(fd, listener, port, length);
+    if (slot < 0) {
+      this.context.limited(LIMIT_DESTINATIONS);
+      connections.abort(client, CLOSE.LIMIT);
+      return;
+    }
+    destinations.use(slot);
+    connections.destination[client] = slot;
+    if (this.askedIn[slot] !== this.epoch) this.ask(slot);
+    if (destinations.state[slot] !== DESTINATION.ASKED) {
+      this.opened(client);
+      return;
+    }
+    sockets.kind[client] = SOCKET_KIND.ROUTE;
+    destinations.wait(slot, client);
+    this.context.wheel.schedule(client, reactor.clock() + this.resolveTimeoutMs);
+  }
+
+  /** A slot for an address that is not known, in the place of one that nobody uses if need be; -1 when all are in use. */
+  private add(fd: number, listener: number, port: number, length: number): number {
+    const { destinations, native, reactor, values } = this.context;
+    let slot = destinations.add(listener, this.words, port, reactor.clock());
+    if (slot < 0 && destinations.oldestIdle() >= 0) {
+      this.evict(destinations.oldestIdle());
+      slot = destinations.add(listener, this.words, port, reactor.clock());
+    }
+    if (slot < 0) return slot;
+    this.address[slot] = native.originalDestination(fd);
+    this.bytes[slot] = this.sockaddr.slice(0, length);
+    // Of no epoch: the first connection asks.
+    this.askedIn[slot] = 0;
+    values[W.DESTINATIONS] = destinations.count;
+    return slot;
+  }
+
+  private evict(slot: number): void {
+    const { destinations, values } = this.context;
+    this.question[slot] = 0;
+    this.passthrough.close(slot);
+    destinations.remove(slot);
+    values[W.DESTINATIONS_EVICTED]++;
+    values[W.DESTINATIONS] = destinations.count;
+  }
+
+  private ask(slot: number): void {
+    const { destinations, values } = this.context;
+    const id = ++this.questions * DESTINATION_SLOTS + slot;
+    this.question[slot] = id;
+    this.askedIn[slot] = this.epoch;
+    destinations.state[slot] = DESTINATION.ASKED;
+    values[W.DESTINATIONS_ASKED]++;
+    const { host, port } = splitAddress(this.address[slot]);
+    this.send({ kind: 'resolve', id, listener: destinations.listener[slot], host, port });
+  }
+
+  /** The destination is known: whoever waited for that goes on. Returns how many. */
+  private letGo(slot: number): number {
+    const { destinations, sockets, wheel } = this.context;
+    let count = 0;
+    for (let client = destinations.firstWaiting(slot); client >= 0; client = destinations.firstWaiting(slot)) {
+      destinations.unwait(slot, client);
+      wheel.cancel(client);
+      sockets.kind[client] = SOCKET_KIND.DETECT;
+      count++;
+      this.opened(client);
+    }
+    return count;
+  }
+
+  private refuse(client: number, destination: string, why: string): void {
+    const { connections, reactor } = this.context;
+    const now = reactor.clock();
+    connections.abort(client, CLOSE.REFUSED);
+    if (now < this.loggedAt + LOG_MS) {
+      this.unlogged++;
+      return;
+    }
+    const fields: Record<string, string | number> = {
+      listener: this.listeners.get(connections.listener[client])?.name ?? '',
+    };
+    if (destination !== '') fields.destination = destination;
+    if (this.unlogged > 0) fields.alsoRefused = this.unlogged;
+    this.send({ kind: 'log', level: 'warn', message: `refused a connection: ${why}`, fields });
+    this.loggedAt = now;
+    this.unlogged = 0;
+  }
+}

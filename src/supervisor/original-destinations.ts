@@ -1,0 +1,119 @@
+// Answers the workers' question where a connection goes whose client was going to an address: to the service that
+// somebody names for that address, or to the address itself.
+import type { Config, ListenerConfig, ServiceConfig } from '../config/model.js';
+import { addressText } from '../discovery/text.js';
+import { REASONS, VERDICTS } from '../metrics/layout.js';
+import { MatchTable } from '../policy/match-table.js';
+import { type Decision, decide, raceTo } from '../policy/policy.js';
+import { type DestinationSnapshot, type FromWorker, MODE, type ToWorker } from '../proxy/snapshot.js';
+
+export type ResolveRequest = Extract<FromWorker, { kind: 'resolve' }>;
+
+/** Somebody who may know what is behind an address. */
+export interface DestinationResolver {
+  /** The service for connections to `host` (numeric) and `port`; null where this one doesn't know. */
+  resolve(host: string, port: number): Promise<ServiceConfig | null>;
+}
+
+export interface DestinationsDeps {
+  readonly logger: { warn(message: string, fields?: Record<string, unknown>): void };
+  /** Asked in order after the `match` of the configuration; the first that knows decides. */
+  readonly resolvers: readonly DestinationResolver[];
+  /** The listener of a slot; undefined once it is gone. */
+  listener(slot: number): ListenerConfig | undefined;
+  serviceSlot(name: string): number;
+  send(worker: number, message: ToWorker): void;
+}
+
+const MODES: Readonly<Record<Decision['protocol'], number>> = {
+  detect: MODE.DETECT,
+  http1: MODE.HTTP1,
+  http2: MODE.HTTP2,
+  opaque: MODE.OPAQUE,
+};
+
+export class OriginalDestinations {
+  #config: Config;
+  #matches: MatchTable;
+  /** Counts configurations: an answer from an old one is not given. */
+  #generation = 0;
+  /** Counts the lives of each worker: a new one does not get the answers to the questions of the one before. */
+  readonly #lives: number[] = [];
+  /** Failures of resolvers that are in the log already. */
+  #complaint = '';
+
+  constructor(
+    config: Config,
+    private readonly deps: DestinationsDeps,
+  ) {
+    this.#config = config;
+    this.#matches = new MatchTable(config.services);
+  }
+
+  /** Takes over a new configuration. Workers must be told `unresolved` after it. */
+  configure(config: Config): void {
+    this.#config = config;
+    this.#matches = new MatchTable(config.services);
+    this.#generation++;
+  }
+
+  died(worker: number): void {
+    this.#lives[worker] = this.#life(worker) + 1;
+  }
+
+  /** Answers with a `resolved` message. Never rejects. */
+  async resolve(worker: number, { id, listener, host, port }: ResolveRequest): Promise<void> {
+    const life = this.#life(worker);
+    let generation: number;
+    let service: ServiceConfig | null;
+    do {
+      generation = this.#generation;
+      service = await this.#ask(host, port);
+    } while (generation !== this.#generation);
+    if (life !== this.#life(worker)) return;
+    const config = this.deps.listener(listener);
+    if (config === undefined) return;
+    this.deps.send(worker, { kind: 'resolved', id, destination: this.#destination(config, port, service) });
+  }
+
+  #life(worker: number): number {
+    return this.#lives[worker] ?? 0;
+  }
+
+  async #ask(host: string, port: number): Promise<ServiceConfig | null> {
+    const match = this.#matches.lookup(host, port);
+    if (match !== null) return match.service;
+    for (const resolver of this.deps.resolvers) {
+      try {
+        const service = await resolver.resolve(host, port);
+        if (service !== null) return service;
+      } catch (error) {
+        this.#complain(host, port, error);
+      }
+    }
+    return null;
+  }
+
+  #complain(host: string, port: number, error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (reason === this.#complaint) return;
+    this.#complaint = reason;
+    this.deps.logger.warn('a destination could not be looked up; its connections go to the address itself', {
+      destination: addressText({ host, port }),
+      reason,
+    });
+  }
+
+  #destination(listener: ListenerConfig, port: number, service: ServiceConfig | null): DestinationSnapshot {
+    const { protocol, reason } = decide(this.#config, listener, { port, service });
+    const slot = service === null ? -1 : this.deps.serviceSlot(service.name);
+    return {
+      mode: MODES[protocol],
+      reason: reason === null ? 0 : REASONS.indexOf(reason),
+      services: service === null ? null : VERDICTS.map(() => slot),
+      raceMs: protocol === 'detect' ? (raceTo(listener, service).delayMs ?? -1) : -1,
+      timeoutMs: listener.detect.timeoutMs,
+      learnTtlMs: listener.detect.learnTtlMs,
+    };
+  }
+}
