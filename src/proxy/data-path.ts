@@ -110,18 +110,18 @@ export function makeDataPath(context: Context): DataPath {
   const across = { ...parts, bodies, pieces, responses, responseFields, tunnels, backpressure };
   reports.across = new BytesAcross(context, core, exchanges, kept, across, reports);
   const accounts = new Accounts(context, exchanges, new RequestLines(context, core, exchanges, http1));
-  const control = new Lifecycle({
+  const control = new Lifecycle(
     context,
     exchanges,
     kept,
     legs,
     accounts,
-    answers: new Answers(context, core, machine, exchanges, http1, responses),
-    dispatcher: new Dispatcher(context, core, exchanges, legs, accounts),
-    retries: new Retries(context, exchanges, kept, legs),
-    deadlines: new Deadlines(context, exchanges, legs, http2.pool),
+    new Answers(context, core, machine, exchanges, http1, responses),
+    new Dispatcher(context, core, exchanges, legs, accounts),
+    new Retries(context, exchanges, kept, legs),
+    new Deadlines(context, exchanges, legs, http2.pool),
     tunnels,
-  });
+  );
   reports.control = control;
 
   const detector = new Detector(context, dialer, opaque, { http1: clients, http2, pool: endpoints });

@@ -56,19 +56,35 @@ export interface Parts {
 }
 
 export class Legs {
+  private readonly http1: Http1Sockets;
+  private readonly clients: Http1Clients;
+  private readonly endpoints: Http1Endpoints;
+  private readonly requests: RequestWriter;
+  private readonly streams: Http2Streams;
+  private readonly connections: Http2Connections;
+  private readonly fields: RequestFields;
+
   constructor(
     private readonly context: Context,
     private readonly core: Core,
     private readonly exchanges: Exchanges,
     private readonly kept: KeptRequests,
-    private readonly parts: Parts,
-  ) {}
+    parts: Parts,
+  ) {
+    this.http1 = parts.http1;
+    this.clients = parts.clients;
+    this.endpoints = parts.endpoints;
+    this.requests = parts.requests;
+    this.streams = parts.streams;
+    this.connections = parts.connections;
+    this.fields = parts.fields;
+  }
 
   // The endpoint's leg.
 
   /** Translates the head of the request for `version`. 0, NO_BUFFER or -H2_ERROR; NOT_KEPT if there is none. */
   prepare(x: ExchangeSlot, version: number, source: number): number {
-    const { requests, fields } = this.parts;
+    const { requests, fields } = this;
     if (source === SOURCE.QUEUED) return 0;
     if (version === VERSION.HTTP1) {
       if (source === SOURCE.KEPT) return requests.fromKept(x);
@@ -80,7 +96,7 @@ export class Legs {
 
   /** Gives up what `prepare` has made. */
   unprepare(): void {
-    this.parts.requests.drop();
+    this.requests.drop();
   }
 
   /** Whether a request that is at `source` can be sent in `version`. */
@@ -96,7 +112,7 @@ export class Legs {
 
   /** Gets a connection to `endpoint`, or a place in the line for one. A LEASE, or a DIAL code. */
   lease(x: ExchangeSlot, endpoint: number, version: number, fresh: boolean): number {
-    const { connections, endpoints } = this.parts;
+    const { connections, endpoints } = this;
     if (version === VERSION.HTTP1) return endpoints.lease(x, endpoint, fresh);
     const connection = connections.pool.ready(endpoint);
     if (connection !== null) return this.open(x, connection);
@@ -107,7 +123,7 @@ export class Legs {
 
   /** Leaves the line for a connection that is ready. A LEASE; LEASE.WAITS where there is none. */
   leaveLine(x: ExchangeSlot): number {
-    const { pool } = this.parts.connections;
+    const { pool } = this.connections;
     const connection = pool.ready(this.exchanges.endpoint[x]);
     if (connection === null) return LEASE.WAITS;
     pool.leave(x);
@@ -117,7 +133,7 @@ export class Legs {
   /** Sends the request on the leg that has been leased. `from`: the connection it is queued on. False if the slab is out. */
   send(x: ExchangeSlot, source: number, from: number): boolean {
     const { exchanges, kept } = this;
-    const { requests, http1, fields } = this.parts;
+    const { requests, http1, fields } = this;
     if (exchanges.kind[x] === LEG.HTTP2) return fields.send(x, source === SOURCE.KEPT);
     const socket = exchanges.endpointSocket(x);
     if (source === SOURCE.QUEUED) {
@@ -139,9 +155,9 @@ export class Legs {
   /** Takes the exchange off an endpoint that has not processed it. Returns the socket that it was queued on, or -1. */
   takeBack(x: ExchangeSlot): SocketSlot | -1 {
     const { exchanges, context } = this;
-    const { http1, endpoints } = this.parts;
+    const { http1, endpoints } = this;
     const socket = exchanges.kind[x] === LEG.HTTP1 ? exchanges.endpointSocket(x) : NONE;
-    if (socket === NONE) this.parts.connections.pool.leave(x);
+    if (socket === NONE) this.connections.pool.leave(x);
     else endpoints.part(x, socket as SocketSlot);
     if (!exchanges.isStream(x)) {
       // Whoever the client waited for will not report to it any more; if the next is as slow, it is held back anew.
@@ -157,12 +173,12 @@ export class Legs {
     const { exchanges } = this;
     switch (exchanges.kind[x]) {
       case LEG.HTTP1:
-        this.parts.endpoints.drop(x, exchanges.endpointSocket(x), reason);
+        this.endpoints.drop(x, exchanges.endpointSocket(x), reason);
         return null;
       case LEG.HTTP2:
-        return this.parts.streams.leave(x, code);
+        return this.streams.leave(x, code);
       case LEG.LINE:
-        this.parts.connections.pool.leave(x);
+        this.connections.pool.leave(x);
         return null;
       default:
         return null;
@@ -170,13 +186,13 @@ export class Legs {
   }
 
   reuse(connection: Connection | null): void {
-    if (connection !== null) this.parts.connections.reuse(connection);
+    if (connection !== null) this.connections.reuse(connection);
   }
 
   /** Whether the connection to the endpoint is still being made. */
   dialling(x: ExchangeSlot): boolean {
     const { exchanges } = this;
-    if (exchanges.kind[x] === LEG.LINE) return this.parts.connections.pool.dialing(exchanges.endpoint[x]);
+    if (exchanges.kind[x] === LEG.LINE) return this.connections.pool.dialing(exchanges.endpoint[x]);
     if (exchanges.kind[x] !== LEG.HTTP1) return false;
     return (this.context.sockets.flags[exchanges.endpointSocket(x)] & SOCKET.CONNECTING) !== 0;
   }
@@ -186,7 +202,7 @@ export class Legs {
     const { exchanges, context } = this;
     if (exchanges.kind[x] !== LEG.HTTP1) return false;
     const socket = exchanges.endpointSocket(x);
-    return this.parts.http1.sent[socket] === 0 && (context.sockets.flags[socket] & SOCKET.SENDING) === 0;
+    return this.http1.sent[socket] === 0 && (context.sockets.flags[socket] & SOCKET.SENDING) === 0;
   }
 
   /** Whether a send is under way, so that it is not known how much of the request has gone. */
@@ -212,12 +228,12 @@ export class Legs {
   /** Whether any byte of the response has come from an endpoint that speaks HTTP/1. */
   heard(x: ExchangeSlot): boolean {
     const { exchanges } = this;
-    return exchanges.kind[x] === LEG.HTTP1 && this.parts.http1.heard[exchanges.endpointSocket(x)] === 1;
+    return exchanges.kind[x] === LEG.HTTP1 && this.http1.heard[exchanges.endpointSocket(x)] === 1;
   }
 
   /** Closes the idle connections of an endpoint that is not what they were made for. */
   closeIdle(endpoint: number): void {
-    this.parts.endpoints.idle.closeOf(endpoint);
+    this.endpoints.idle.closeOf(endpoint);
   }
 
   /** Whether a body that does not move is held up by the endpoint: it takes nothing of a request, or gives nothing of a response. */
@@ -235,14 +251,6 @@ export class Legs {
 
   // The client's leg.
 
-  /** First value in the metrics of the listener that the client has come by. */
-  meter(x: ExchangeSlot): number {
-    const { exchanges, core, context } = this;
-    if (!exchanges.isStream(x)) return context.connections.meter[exchanges.clientSocket(x)];
-    const connection = core.streams.connection[exchanges.clientStream(x)];
-    return connection === null ? 0 : context.connections.meter[connection.socket];
-  }
-
   activeClient(x: ExchangeSlot): number {
     const { exchanges } = this;
     return exchanges.isStream(x)
@@ -252,40 +260,40 @@ export class Legs {
 
   /** Whether the client has been given all of its response, and it is on its way. */
   clientEnded(x: ExchangeSlot): boolean {
-    return this.exchanges.isStream(x) ? this.parts.streams.ended(x) : true;
+    return this.exchanges.isStream(x) ? this.streams.ended(x) : true;
   }
 
   /** The client has its response: its stream ends, or its connection goes on to the next request. */
   next(x: ExchangeSlot): void {
-    const { exchanges, parts } = this;
+    const { exchanges } = this;
     if (!exchanges.isStream(x)) {
-      parts.clients.next(exchanges.clientSocket(x));
+      this.clients.next(exchanges.clientSocket(x));
       return;
     }
     // Without memory for what it should have got, its end has not gone out.
-    parts.streams.finish(x, parts.streams.ended(x) ? H2_ERROR.NO_ERROR : H2_ERROR.INTERNAL_ERROR);
+    this.streams.finish(x, this.streams.ended(x) ? H2_ERROR.NO_ERROR : H2_ERROR.INTERNAL_ERROR);
   }
 
   /** A response that can't be brought to its end: the client must not take it for whole. */
   cut(x: ExchangeSlot, code: number, reason: number): void {
-    const { exchanges, context, parts } = this;
+    const { exchanges, context } = this;
     if (exchanges.isStream(x)) {
-      parts.streams.finish(x, code);
+      this.streams.finish(x, code);
       return;
     }
     const client = exchanges.clientSocket(x);
-    parts.http1.keep[client] = 0;
+    this.http1.keep[client] = 0;
     exchanges.state[x] = STATE.OWN;
     // Chunked or with a length the missing end shows; a body that ends with the connection needs a reset.
-    if (reason === CLOSE.TIMEOUT || parts.http1.framingOut[client] === FRAMING.CLOSE)
+    if (reason === CLOSE.TIMEOUT || this.http1.framingOut[client] === FRAMING.CLOSE)
       context.connections.abort(client, reason);
     else context.connections.closeWhenSent(client, reason);
   }
 
   /** The client has left. */
   close(x: ExchangeSlot, reason: number): void {
-    const { exchanges, context, parts } = this;
-    if (exchanges.isStream(x)) parts.streams.finish(x, H2_ERROR.CANCEL);
+    const { exchanges, context } = this;
+    if (exchanges.isStream(x)) this.streams.finish(x, H2_ERROR.CANCEL);
     else {
       exchanges.state[x] = STATE.OWN;
       context.connections.close(exchanges.clientSocket(x), reason);
@@ -294,10 +302,10 @@ export class Legs {
 
   /** The proxy's own answer has been queued: the client's connection ends, or its stream once that is sent. */
   afterAnswer(x: ExchangeSlot, reason: number): void {
-    const { exchanges, parts } = this;
+    const { exchanges } = this;
     exchanges.state[x] = STATE.OWN;
-    if (!exchanges.isStream(x)) parts.clients.linger(exchanges.clientSocket(x), reason);
-    else if (parts.streams.ended(x)) this.next(x);
+    if (!exchanges.isStream(x)) this.clients.linger(exchanges.clientSocket(x), reason);
+    else if (this.streams.ended(x)) this.next(x);
   }
 
   // Both.
@@ -315,7 +323,7 @@ export class Legs {
   private open(x: ExchangeSlot, connection: Connection): number {
     if (this.exchanges.upgrade[x] !== UPGRADE.NONE && this.exchanges.tunnelsInHttp2(x) && !connection.peerConnect)
       return LEASE.NO_WEBSOCKETS;
-    return this.parts.streams.open(x, connection) ? LEASE.OK : LEASE.MEMORY;
+    return this.streams.open(x, connection) ? LEASE.OK : LEASE.MEMORY;
   }
 
   /** Whether a splice is held up by its destination: of the request, or of the response. */

@@ -18,24 +18,10 @@ import { type Legs, SOURCE } from './legs.js';
 import { WHY } from './reasons.js';
 import type { Control } from './reports.js';
 import type { Retries } from './retry.js';
-import { ACTION, EVENT, EVENTS, TABLE } from './table.js';
+import { ACTION, EVENT, EVENT_COUNT, EVENTS, TABLE } from './table.js';
 
 const NONE = -1;
 const LIMIT_SLAB = LIMITS.indexOf('slab');
-
-/** What the life of an exchange is made of. */
-export interface Organs {
-  readonly context: Context;
-  readonly exchanges: Exchanges;
-  readonly kept: KeptRequests;
-  readonly legs: Legs;
-  readonly accounts: Accounts;
-  readonly answers: Answers;
-  readonly dispatcher: Dispatcher;
-  readonly retries: Retries;
-  readonly deadlines: Deadlines;
-  readonly tunnels: Tunnels;
-}
 
 export class Lifecycle implements Control {
   // What the last event brought with it. Fields, as an object for each would be allocated.
@@ -46,13 +32,24 @@ export class Lifecycle implements Control {
   private reason = 0;
   private stale = false;
 
-  constructor(private readonly organs: Organs) {}
+  constructor(
+    private readonly context: Context,
+    private readonly exchanges: Exchanges,
+    private readonly kept: KeptRequests,
+    private readonly legs: Legs,
+    private readonly accounts: Accounts,
+    private readonly answers: Answers,
+    private readonly dispatcher: Dispatcher,
+    private readonly retries: Retries,
+    private readonly deadlines: Deadlines,
+    private readonly tunnels: Tunnels,
+  ) {}
 
   // Reports of the legs.
 
-  request(x: ExchangeSlot, error: number): void {
-    const { exchanges, accounts } = this.organs;
-    accounts.begun(x, this.organs.legs.meter(x));
+  request(x: ExchangeSlot, meter: number, error: number): void {
+    const { exchanges, accounts } = this;
+    accounts.begun(x, meter);
     if (exchanges.service[x] < 0) this.giveUp(x, 421, WHY.MISDIRECTED);
     else if (error !== 0) this.reject(x, error);
     else this.step(x, EVENT.REQUEST);
@@ -71,7 +68,7 @@ export class Lifecycle implements Control {
   }
 
   outOfMemory(x: ExchangeSlot): void {
-    this.organs.context.limited(LIMIT_SLAB);
+    this.context.limited(LIMIT_SLAB);
     this.tell(503, WHY.MEMORY, H2_ERROR.ENHANCE_YOUR_CALM);
     this.step(x, EVENT.GIVE_UP);
   }
@@ -86,11 +83,11 @@ export class Lifecycle implements Control {
   }
 
   uploaded(x: ExchangeSlot): void {
-    this.organs.deadlines.arm(x);
+    this.deadlines.arm(x);
   }
 
   progress(x: ExchangeSlot): void {
-    this.organs.deadlines.arm(x);
+    this.deadlines.arm(x);
   }
 
   ready(x: ExchangeSlot): void {
@@ -121,7 +118,7 @@ export class Lifecycle implements Control {
 
   retry(x: ExchangeSlot): boolean {
     this.stale = true;
-    return this.organs.exchanges.state[x] === STATE.SENT && this.retryLost(x);
+    return this.exchanges.state[x] === STATE.SENT && this.retryLost(x);
   }
 
   failed(x: ExchangeSlot, why: number, code: number): void {
@@ -144,12 +141,12 @@ export class Lifecycle implements Control {
   }
 
   answering(x: ExchangeSlot): void {
-    this.organs.exchanges.state[x] = STATE.ANSWERING;
+    this.exchanges.state[x] = STATE.ANSWERING;
   }
 
   agreed(x: ExchangeSlot, ended: boolean): void {
     this.step(x, EVENT.AGREED);
-    if (ended && this.organs.exchanges.state[x] === STATE.TUNNEL) this.organs.tunnels.fromEndpoint(x, 0, 0, true);
+    if (ended && this.exchanges.state[x] === STATE.TUNNEL) this.tunnels.fromEndpoint(x, 0, 0, true);
   }
 
   ended(x: ExchangeSlot): void {
@@ -167,13 +164,13 @@ export class Lifecycle implements Control {
   }
 
   overdue(x: ExchangeSlot): boolean {
-    const what = this.organs.deadlines.check(x);
+    const what = this.deadlines.check(x);
     if (what !== OVERDUE.NO) this.expire(x, what);
     return what !== OVERDUE.NO;
   }
 
   timer(x: ExchangeSlot): void {
-    const { deadlines, exchanges, context } = this.organs;
+    const { deadlines, exchanges, context } = this;
     if (this.overdue(x) || deadlines.next === Number.POSITIVE_INFINITY) return;
     context.wheel.schedule(exchanges.clientSocket(x), Math.max(deadlines.next, context.reactor.now + 1));
   }
@@ -181,19 +178,19 @@ export class Lifecycle implements Control {
   // What is done.
 
   private step(x: ExchangeSlot, event: number): void {
-    const { exchanges, legs } = this.organs;
-    const action = TABLE[exchanges.state[x] * EVENTS.length + event];
+    const { exchanges, legs } = this;
+    const action = TABLE[exchanges.state[x] * EVENT_COUNT + event];
     switch (action) {
       case ACTION.DISPATCH:
         this.dispatch(x, SOURCE.FRESH, NONE, NONE, NONE, false);
         break;
       case ACTION.SEND:
-        if (!this.organs.dispatcher.leaveLine(x)) this.undispatched(x);
+        if (!this.dispatcher.leaveLine(x)) this.undispatched(x);
         break;
       case ACTION.BEGIN:
-        this.organs.accounts.responded(x, this.status);
+        this.accounts.responded(x, this.status);
         // What waits for a tunnel to be agreed to is still to be sent.
-        if (!exchanges.asksForTunnel(x)) this.organs.kept.forget(x);
+        if (!exchanges.asksForTunnel(x)) this.kept.forget(x);
         break;
       case ACTION.FLUSH:
         exchanges.state[x] = STATE.FLUSHING;
@@ -212,7 +209,7 @@ export class Lifecycle implements Control {
         if (!this.retryRefused(x)) this.blame(x);
         break;
       case ACTION.RETRY_OR_BLAME:
-        if (this.organs.retries.isMisunderstanding(x)) this.translate(x);
+        if (this.retries.isMisunderstanding(x)) this.translate(x);
         else if (!this.retryLost(x)) this.blame(x);
         break;
       default:
@@ -222,7 +219,7 @@ export class Lifecycle implements Control {
 
   /** The actions that end an exchange, and those of tunnels. */
   private finish(x: ExchangeSlot, action: number, event: number): void {
-    const { legs, accounts, tunnels } = this.organs;
+    const { legs, accounts, tunnels } = this;
     switch (action) {
       case ACTION.NONE:
         break;
@@ -261,7 +258,7 @@ export class Lifecycle implements Control {
         legs.next(x);
         break;
       default:
-        throw new Error(`an exchange in state ${this.organs.exchanges.state[x]} can't have event ${EVENTS[event]}`);
+        throw new Error(`an exchange in state ${this.exchanges.state[x]} can't have event ${EVENTS[event]}`);
     }
   }
 
@@ -274,12 +271,12 @@ export class Lifecycle implements Control {
     first: number,
     fresh: boolean,
   ): void {
-    if (!this.organs.dispatcher.send(x, source, from, exclude, first, fresh)) this.undispatched(x);
+    if (!this.dispatcher.send(x, source, from, exclude, first, fresh)) this.undispatched(x);
   }
 
   /** Tells the client why its request could not be sent. */
   private undispatched(x: ExchangeSlot): void {
-    const { dispatcher } = this.organs;
+    const { dispatcher } = this;
     this.tell(dispatcher.status, dispatcher.why, H2_ERROR.NO_ERROR);
     this.detail = dispatcher.detail;
     this.answer(x);
@@ -287,7 +284,7 @@ export class Lifecycle implements Control {
 
   /** No connection could be made: the request goes elsewhere, whatever its method. */
   private failover(x: ExchangeSlot): void {
-    const { exchanges, accounts, legs } = this.organs;
+    const { exchanges, accounts, legs } = this;
     const endpoint = exchanges.endpoint[x];
     accounts.abandoned(x);
     const from = legs.takeBack(x);
@@ -298,7 +295,7 @@ export class Lifecycle implements Control {
 
   /** The endpoint does not speak the version in which it was asked: it is asked again in the other. */
   private translate(x: ExchangeSlot): void {
-    const { exchanges, accounts, legs, kept, retries, context } = this.organs;
+    const { exchanges, accounts, legs, kept, retries, context } = this;
     const endpoint = exchanges.endpoint[x];
     const waited = exchanges.state[x] === STATE.WAITING;
     if ((!waited && !retries.learnHttp2(x)) || !kept.keeps(x)) {
@@ -320,7 +317,7 @@ export class Lifecycle implements Control {
 
   /** Sends a request to another endpoint than the one that has refused it. False if that may not be. */
   private retryRefused(x: ExchangeSlot): boolean {
-    const { exchanges, accounts, legs, retries } = this.organs;
+    const { exchanges, accounts, legs, retries } = this;
     if (!retries.mayAfterRefusal(x)) return false;
     const endpoint = exchanges.endpoint[x];
     accounts.abandoned(x);
@@ -332,7 +329,7 @@ export class Lifecycle implements Control {
 
   /** Sends a request again whose connection was lost. False if that may not be. */
   private retryLost(x: ExchangeSlot): boolean {
-    const { exchanges, accounts, legs, retries, context } = this.organs;
+    const { exchanges, accounts, legs, retries, context } = this;
     const { stale } = this;
     if (!retries.mayAfterLoss(x, stale)) return false;
     const source = legs.untouched(x) ? SOURCE.QUEUED : SOURCE.KEPT;
@@ -346,7 +343,7 @@ export class Lifecycle implements Control {
 
   /** The endpoint has not brought its response to an end, and nothing of it has gone to the client. */
   private blame(x: ExchangeSlot): void {
-    const { accounts, legs } = this.organs;
+    const { accounts, legs } = this;
     accounts.failed(x);
     const connection = legs.leave(x, H2_ERROR.CANCEL, this.reason);
     this.sendAnswer(x);
@@ -355,7 +352,7 @@ export class Lifecycle implements Control {
 
   /** Answers in the proxy's own name; an endpoint that has the request did nothing wrong. */
   private answer(x: ExchangeSlot): void {
-    const { legs } = this.organs;
+    const { legs } = this;
     this.disengage(x);
     const connection = legs.leave(x, H2_ERROR.CANCEL, CLOSE.OK);
     this.sendAnswer(x);
@@ -363,7 +360,7 @@ export class Lifecycle implements Control {
   }
 
   private sendAnswer(x: ExchangeSlot): void {
-    const { accounts, answers, legs } = this.organs;
+    const { accounts, answers, legs } = this;
     this.forget(x);
     const { why } = this;
     const status = answers.send(x, this.status, why, this.detail, this.code);
@@ -373,7 +370,7 @@ export class Lifecycle implements Control {
 
   /** The client's response ends too early; what the endpoint has to do with it is accounted for. */
   private cut(x: ExchangeSlot): void {
-    const { accounts, legs } = this.organs;
+    const { accounts, legs } = this;
     const connection = legs.leave(x, H2_ERROR.CANCEL, this.reason);
     accounts.ended(x, false);
     this.forget(x);
@@ -383,7 +380,7 @@ export class Lifecycle implements Control {
 
   /** The client has left. */
   private abandon(x: ExchangeSlot): void {
-    const { accounts, legs } = this.organs;
+    const { accounts, legs } = this;
     const { reason } = this;
     this.disengage(x);
     const connection = legs.leave(x, H2_ERROR.CANCEL, CLOSE.OK);
@@ -395,7 +392,7 @@ export class Lifecycle implements Control {
 
   /** The client has all of the response. */
   private complete(x: ExchangeSlot): void {
-    const { accounts, legs } = this.organs;
+    const { accounts, legs } = this;
     accounts.succeeded(x);
     accounts.ended(x, true);
     // An endpoint that has answered before it had the whole request wants no more of it (RFC 9113 section 8.1).
@@ -407,7 +404,7 @@ export class Lifecycle implements Control {
 
   /** Something has taken too long. */
   private expire(x: ExchangeSlot, what: number): void {
-    const { exchanges, legs, tunnels } = this.organs;
+    const { exchanges, legs, tunnels } = this;
     switch (what) {
       case OVERDUE.LINE:
         this.giveUp(x, 503, WHY.POOL_EXHAUSTED);
@@ -435,14 +432,14 @@ export class Lifecycle implements Control {
 
   /** Takes the exchange from its endpoint, if one has it. */
   private disengage(x: ExchangeSlot): void {
-    const { exchanges, accounts } = this.organs;
+    const { exchanges, accounts } = this;
     const state = exchanges.state[x];
     if (state >= STATE.WAITING && state <= STATE.FLUSHING) accounts.abandoned(x);
   }
 
   /** What was kept for the exchange is given up. */
   private forget(x: ExchangeSlot): void {
-    const { kept, exchanges } = this.organs;
+    const { kept, exchanges } = this;
     kept.forget(x);
     kept.dropTrailers(x);
     if (exchanges.keys.size > 0) exchanges.keys.delete(x);

@@ -6,9 +6,9 @@ import type { ExchangeSlot, SocketSlot } from '../slots.js';
 export interface Control {
   /**
    * A request has come: its head is in `Http1Sockets.head` (HTTP/1 clients) or in `Core.list`. `Exchanges.begin` was called for it.
-   * `error`: 0, or the ERROR of the codec for which it is to be rejected.
+   * `meter`: where its listener's block in the metrics begins. `error`: 0, or the ERROR of the codec for which it is to be rejected.
    */
-  request(x: ExchangeSlot, error: number): void;
+  request(x: ExchangeSlot, meter: number, error: number): void;
   /** The client's request breaks HTTP: `error` is an ERROR of the codec. */
   reject(x: ExchangeSlot, error: number): void;
   /** The request is answered by the proxy itself, for a reason that is not the endpoint's. */

@@ -32,6 +32,7 @@ export const EVENT = {
   GIVE_UP: 12,
 } as const;
 export const EVENTS = Object.keys(EVENT) as (keyof typeof EVENT)[];
+export const EVENT_COUNT = EVENTS.length;
 
 /** What is done. */
 export const ACTION = {
@@ -133,7 +134,7 @@ const ROWS: Readonly<Record<keyof typeof STATE, Row>> = {
 
 const STATES = Object.keys(STATE) as (keyof typeof STATE)[];
 
-/** `TABLE[state * EVENTS.length + event]` is an ACTION. */
+/** `TABLE[state * EVENT_COUNT + event]` is an ACTION. */
 export const TABLE = Uint8Array.from(
   STATES.flatMap((state) => EVENTS.map((event) => ACTION[ROWS[state][event] ?? 'IMPOSSIBLE'])),
 );

@@ -66,7 +66,7 @@ export class Http1Clients {
     }
     http1.keep[client] = 0;
     if (http1.request[client] === REQUEST.HEAD && inbox.empty(client)) {
-      connections.close(client, CLOSE.OK);
+      connections.closeWhenSent(client, CLOSE.OK);
       return;
     }
     control.truncated(x);

@@ -192,7 +192,7 @@ export class RequestReader {
     const rest = head.hasBody && !bad && (bodies.dataEnd > bodies.dataStart || bodies.trailerEnd > bodies.trailerStart);
     exchanges.bare[x] = whole && !rest ? 1 : 0;
     const hasBody = head.hasBody;
-    control.request(x, bad ? -result : 0);
+    control.request(x, this.context.connections.meter[client], bad ? -result : 0);
     if (exchanges.state[x] !== STATE.SENT && exchanges.state[x] !== STATE.WAITING) return NONE;
     // A small body went with the head. An empty one has no end to be sent, unless it is chunked.
     const inlined = exchanges.kind[x] === LEG.HTTP1 && this.writer.inlined;

@@ -64,7 +64,7 @@ export class Http2Streams implements Http2Events {
     if (facts.protocol !== MESSAGE_PROTOCOL.NONE)
       exchanges.upgrade[x] = facts.protocol === MESSAGE_PROTOCOL.WEBSOCKET ? UPGRADE.WEBSOCKET : UPGRADE.OTHER;
     this.kept.keepFields(x, this.core.list, end);
-    this.reports.control.request(x, 0);
+    this.reports.control.request(x, this.context.connections.meter[connection.socket], 0);
     if (exchanges.kind[x] !== LEG.NONE) this.connections.asked(connection, exchanges.service[x]);
   }
 
