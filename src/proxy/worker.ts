@@ -7,6 +7,7 @@ import { threadId } from 'node:worker_threads';
 import type { Native } from '../io/native.js';
 import { Reactor } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
+import type { MakeTransport } from '../io/transport.js';
 import { E, LIMITS, MAX_ENDPOINTS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
 import { Acceptor } from './accept/acceptor.js';
 import { Detector } from './accept/detector.js';
@@ -46,6 +47,7 @@ export class Worker {
   constructor(
     private readonly task: WorkerTask,
     private readonly native: Native,
+    transport?: MakeTransport,
   ) {
     this.snapshot = task.snapshot;
     const { limits } = task.snapshot;
@@ -57,6 +59,7 @@ export class Worker {
       maxPipes: limits.maxPipes,
       owner: task.owner,
       workerId: task.id,
+      transport,
     });
     this.context = new Context(task, native, this.reactor);
     this.accessLog = this.context.accessLog;

@@ -1,4 +1,5 @@
 // What the protocols know of every connection beside its socket: whose it is, since when, and its place in the metrics.
+import { SOCKET } from '../../io/sockets.js';
 import { CLOSE_REASONS, E, L, listenerBase, W } from '../../metrics/layout.js';
 import type { Context } from '../context.js';
 
@@ -95,6 +96,8 @@ export class Connections {
     values[meter + L.OPEN_TOTAL]++;
     values[meter + L.OPEN]++;
     values[W.CONNECTIONS_OPEN]++;
+    const layer = reactor.transport?.accepts(listener) ?? 0;
+    if (layer !== 0) sockets.attach(slot, layer, true);
     return slot;
   }
 
@@ -111,6 +114,8 @@ export class Connections {
     this.ended[slot] = 0;
     values[meter + E.OPEN_TOTAL]++;
     values[meter + E.OPEN]++;
+    const layer = reactor.transport?.dials(endpoint) ?? 0;
+    if (layer !== 0) sockets.attach(slot, layer, false);
     return slot;
   }
 
@@ -127,7 +132,7 @@ export class Connections {
   /** Closes with RST when what is queued has been sent: the peer gets what came before the RST, as it would have without us. */
   abortWhenSent(slot: number, reason: number): void {
     if (this.over(slot)) return;
-    this.context.native.resetOnClose(this.context.sockets.fd[slot]);
+    this.context.sockets.resetOnClose(slot);
     this.closeWhenSent(slot, reason);
   }
 
@@ -137,8 +142,8 @@ export class Connections {
       const { sockets, wheel, reactor } = this.context;
       sockets.pause(slot);
       this.active[slot] = reactor.now;
-      if (sockets.queued[slot] > 0) wheel.schedule(slot, reactor.now + LAST_BYTES_MS);
       sockets.closeWhenSent(slot);
+      if ((sockets.flags[slot] & SOCKET.CLOSED) === 0) wheel.schedule(slot, reactor.now + LAST_BYTES_MS);
     }
   }
 

@@ -75,7 +75,9 @@ export class BodyRelay {
     if (
       exchanges.flow[source] === FLOW.COPY &&
       limits.maxPipes > 0 &&
-      this.exchanges.bodies.remaining(source) >= SPLICE_BYTES
+      this.exchanges.bodies.remaining(source) >= SPLICE_BYTES &&
+      sockets.spliceable(source) &&
+      sockets.spliceable(destination)
     ) {
       exchanges.flow[source] = FLOW.PAUSING;
       if (sockets.pause(source)) this.paused(source, destination);
