@@ -146,7 +146,7 @@ export class Reactor {
       const deadline = Math.min(uvDeadline, this.wheel.nextMs());
       let timeoutUs = -1;
       if (deadline !== Number.POSITIVE_INFINITY) timeoutUs = Math.max(0, Math.ceil((deadline - this.now) * 1000));
-      const idle = this.splicer.runnable === 0 && this.layered?.pending !== true;
+      const idle = this.splicer.runnable === 0;
       this.turn(handlers, idle ? this.waitFor : 0, idle ? timeoutUs : 0);
       if (this.uvReady) {
         this.uvReady = false;
@@ -164,9 +164,12 @@ export class Reactor {
   private turn(handlers: Handlers, minComplete: number, timeoutUs: number): void {
     const sends = this.sockets.flush();
     this.slab.lend();
+    // Asked after the flush, in which a transport may have put something off.
+    const sleep = this.layered?.pending !== true;
+    const wait = sleep ? minComplete : 0;
     // A send completes while it is submitted: it is not one of those that are waited for.
-    const coalesce = minComplete > 1;
-    const result = this.ring.enter(coalesce ? minComplete + sends : minComplete, timeoutUs, coalesce ? this.waitUs : 0);
+    const coalesce = wait > 1;
+    const result = this.ring.enter(coalesce ? wait + sends : wait, sleep ? timeoutUs : 0, coalesce ? this.waitUs : 0);
     if (result < 0 && result !== -ETIME && result !== -EINTR && result !== -EBUSY) {
       throw new Error(`the ring failed: errno ${-result}`);
     }

@@ -56,6 +56,7 @@ export class Engine {
   private constructor(
     config: Config,
     private readonly logger: Logger,
+    workerFile: string | undefined,
   ) {
     this.config = config;
     this.closed = new Promise((resolve) => {
@@ -69,16 +70,24 @@ export class Engine {
       onEndpoints: (service, addresses) => this.onEndpoints(service, addresses),
     });
     this.listeners = new ListenerSet(native(), config.workers);
-    this.pool = new WorkerPool(config.workers, config.io, learned, this.reader, logger, {
-      snapshot: (worker) => this.snapshot(worker),
-      message: (worker, message) => this.onMessage(worker, message),
-      died: (worker) => this.listeners.abandoned(worker),
-    });
+    this.pool = new WorkerPool(
+      config.workers,
+      config.io,
+      learned,
+      this.reader,
+      logger,
+      {
+        snapshot: (worker) => this.snapshot(worker),
+        message: (worker, message) => this.onMessage(worker, message),
+        died: (worker) => this.listeners.abandoned(worker),
+      },
+      workerFile,
+    );
   }
 
-  /** Starts everything, or throws with nothing left behind. */
-  static async start(config: Config, logger: Logger): Promise<Engine> {
-    const engine = new Engine(config, logger);
+  /** Starts everything, or throws with nothing left behind. The threads run `workerFile`, by default the data path. */
+  static async start(config: Config, logger: Logger, workerFile?: string): Promise<Engine> {
+    const engine = new Engine(config, logger, workerFile);
     try {
       await engine.begin();
     } catch (error) {
