@@ -167,8 +167,9 @@ export class Layered implements Layering, Channel {
     const flags = this.sockets.flags[slot];
     if ((state & (STATE.OPEN | STATE.RECEIVED_ALL)) !== STATE.OPEN) return;
     if ((flags & (SOCKET.RECEIVING | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) !== 0) return;
-    if ((state & STATE.READY) !== 0 && ((flags & SOCKET.PAUSED) !== 0 || !this.incoming.empty(slot))) return;
-    this.sockets.arm(slot);
+    // Until it is ready a peer gets no more in than a receive at a time: nothing of it can be passed on.
+    if ((state & STATE.READY) === 0) this.sockets.armOnce(slot);
+    else if ((flags & SOCKET.PAUSED) === 0 && this.incoming.empty(slot)) this.sockets.arm(slot);
   }
 
   /** Has the transport take payload, and sends what it has written. Returns how many sends. */

@@ -89,10 +89,7 @@ export class Sockets extends SocketTable {
       return;
     }
     this.flags[slot] &= ~SOCKET.PAUSED;
-    if ((this.flags[slot] & (SOCKET.RECEIVING | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) !== 0) return;
-    this.flags[slot] |= SOCKET.RECEIVING | SOCKET.ONCE;
-    this.pending[slot]++;
-    this.ring.receiveOnce(this.fd[slot], slot, this.generation[slot]);
+    if ((this.flags[slot] & (SOCKET.RECEIVING | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) === 0) this.armOnce(slot);
   }
 
   /** Wants no data. What is already on its way is still delivered; true once nothing more can come. */
@@ -399,6 +396,13 @@ export class Sockets extends SocketTable {
    */
   finish(slot: number): void {
     this.native.shutdown(this.fd[slot], SHUT_WR);
+  }
+
+  /** Arms one receive. */
+  armOnce(slot: number): void {
+    this.flags[slot] |= SOCKET.RECEIVING | SOCKET.ONCE;
+    this.pending[slot]++;
+    this.ring.receiveOnce(this.fd[slot], slot, this.generation[slot]);
   }
 
   /** Arms the receive. */

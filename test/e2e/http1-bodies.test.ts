@@ -6,7 +6,7 @@ import { Agent, createServer, type IncomingMessage, request, type Server } from 
 import type { AddressInfo } from 'node:net';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { client, metrics, OK, settled, startEdge, type Upstream, upstream, type Wire } from '../support/http.js';
-import { availableExecutors, eventually, type Sluice } from '../support/sluice.js';
+import { availableExecutors, eventually, plainSockets, type Sluice } from '../support/sluice.js';
 
 const MiB = 1024 * 1024;
 const block = randomBytes(MiB);
@@ -129,7 +129,7 @@ for (const io of await availableExecutors()) {
       await roundTrip(64 * MiB, 64 * MiB, '', false);
       const value = await metrics(sluice);
       const spliced = value('sluice_spliced_bytes_total') - before('sluice_spliced_bytes_total');
-      assert.ok(spliced > 100 * MiB, `${spliced} bytes spliced`);
+      if (plainSockets) assert.ok(spliced > 100 * MiB, `${spliced} bytes spliced`);
       await roundTrip(64 * MiB, 64 * MiB, '&chunked', true);
     });
 
@@ -185,7 +185,7 @@ for (const io of await availableExecutors()) {
         assert.equal((await wire.message()).body.toString(), 'abc');
       }
       assert.equal(origin.connections.length - first, 1);
-      assert.ok((await metrics(own))('sluice_spliced_bytes_total') > 6 * MiB);
+      if (plainSockets) assert.ok((await metrics(own))('sluice_spliced_bytes_total') > 6 * MiB);
       wire.destroy();
       assert.equal(await own.stop(), 0);
     });

@@ -8,7 +8,6 @@ import type { Channel, Transport } from '../../src/io/transport.js';
 const SIZES = [1, 2, 3, 7, 100, 1460, 4096, 15000];
 /** With more than this waiting, several pieces are delivered in a turn. */
 const BACKLOG_BYTES = 16 * 1024;
-const MAX_PIECES = 8;
 /** Turns that readiness, the ends and, at times, what is sent are held back at most. */
 const MAX_TURNS = 4;
 
@@ -72,6 +71,7 @@ export class RechunkingTransport implements Transport {
 
   received(slot: number, bid: number, at: number, length: number): void {
     this.inbox.push(slot, bid, at, at + length);
+    if (this.phase[slot] === PHASE.OPEN) this.relieve(slot);
     this.wake(slot);
   }
 
@@ -150,16 +150,18 @@ export class RechunkingTransport implements Transport {
       return;
     }
     this.output(slot);
-    for (let pieces = 0; pieces < MAX_PIECES && channel.wants(slot) && !this.inbox.empty(slot); pieces++) {
-      if (pieces > 0 && this.inbox.bytes[slot] < BACKLOG_BYTES) break;
-      if (!this.piece(slot)) break;
-    }
+    if (channel.wants(slot) && !this.inbox.empty(slot) && this.piece(slot)) this.relieve(slot);
     if (this.phase[slot] !== PHASE.OPEN || !channel.wants(slot)) return;
     if (!this.inbox.empty(slot)) this.wake(slot);
     else if (this.ending[slot] >= 0) {
       if (this.ending[slot]-- > 0) this.wake(slot);
       else this.finish(slot);
     }
+  }
+
+  /** Delivers pieces until little is left. */
+  private relieve(slot: number): void {
+    while (this.inbox.bytes[slot] > BACKLOG_BYTES && this.channel.wants(slot)) if (!this.piece(slot)) return;
   }
 
   /** Goes on with what is held back on the way out. */

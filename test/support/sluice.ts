@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 
-/** Whether connections may be spliced: not under the transport that `make test-transport` puts under all of them. */
-export const spliceable = process.env.TEST_TRANSPORT === undefined;
-const MAIN = fileURLToPath(new URL(spliceable ? '../../src/cli/main.js' : './rechunking-main.js', import.meta.url));
+/** Whether sockets carry plain bytes, which may be spliced: not under the transport that `make test-transport` puts on all of them. */
+export const plainSockets = process.env.TEST_TRANSPORT === undefined;
+const MAIN = fileURLToPath(new URL(plainSockets ? '../../src/cli/main.js' : './rechunking-main.js', import.meta.url));
 const NATIVE = new URL('../../src/io/native.js', import.meta.url).href;
 
 export type Executor = 'uring' | 'epoll';
