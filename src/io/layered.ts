@@ -169,7 +169,7 @@ export class Layered implements Layering, Channel {
     if ((flags & (SOCKET.RECEIVING | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) !== 0) return;
     // Until it is ready a peer gets no more in than a receive at a time: nothing of it can be passed on.
     if ((state & STATE.READY) === 0) this.sockets.armOnce(slot);
-    else if ((flags & SOCKET.PAUSED) === 0 && this.incoming.empty(slot)) this.sockets.arm(slot);
+    else if (this.wants(slot) && !this.transport.full(slot)) this.sockets.arm(slot);
   }
 
   /** Has the transport take payload, and sends what it has written. Returns how many sends. */
@@ -275,6 +275,10 @@ export class Layered implements Layering, Channel {
       this.incoming.push(slot, bid, at, at + length);
       if ((this.sockets.flags[slot] & SOCKET.PAUSED) === 0) this.serveSoon(slot);
     }
+  }
+
+  receive(slot: number): void {
+    this.rearm(slot);
   }
 
   end(slot: number): void {

@@ -29,6 +29,8 @@ export interface Transport {
   opened(slot: number): void;
   /** Bytes of the peer; takes over the reference to `bid`. */
   received(slot: number, bid: number, at: number, length: number): void;
+  /** Whether it keeps enough of what was received: nothing more is, until `Channel.receive` asks for it. */
+  full(slot: number): boolean;
   /** The peer has ended its direction. Where that truncates the stream, the answer is `Channel.fail`, else `Channel.end`. */
   ended(slot: number): void;
   /** Nothing more can be received. The answer is `Channel.fail`, after what came before. */
@@ -55,6 +57,8 @@ export interface Channel {
   wants(slot: number): boolean;
   /** Plain bytes of the peer, in a buffer of their own within `dataStart` and `dataEnd`; takes over the reference. */
   deliver(slot: number, bid: number, at: number, length: number): void;
+  /** `Transport.full` is no longer true. */
+  receive(slot: number): void;
   /** The peer has ended its stream, properly. */
   end(slot: number): void;
   /** The connection can't go on, or can't begin. Told a turn later, so that what was written before it (an alert) has left. */

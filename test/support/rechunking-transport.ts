@@ -75,6 +75,10 @@ export class RechunkingTransport implements Transport {
     this.wake(slot);
   }
 
+  full(slot: number): boolean {
+    return this.inbox.bytes[slot] > BACKLOG_BYTES;
+  }
+
   ended(slot: number): void {
     this.over(slot, INPUT.END);
   }
@@ -161,7 +165,8 @@ export class RechunkingTransport implements Transport {
 
   /** Delivers pieces until little is left. */
   private relieve(slot: number): void {
-    while (this.inbox.bytes[slot] > BACKLOG_BYTES && this.channel.wants(slot)) if (!this.piece(slot)) return;
+    while (this.full(slot) && this.channel.wants(slot)) if (!this.piece(slot)) return;
+    if (!this.full(slot)) this.channel.receive(slot);
   }
 
   /** Goes on with what is held back on the way out. */
