@@ -55,7 +55,10 @@ export interface Channel {
   established(slot: number): void;
   /** Whether the protocols take data now. What is delivered nevertheless waits. */
   wants(slot: number): boolean;
-  /** Plain bytes of the peer, in a buffer of their own within `dataStart` and `dataEnd`; takes over the reference. */
+  /**
+   * Plain bytes of the peer, in a buffer of their own (`Slab.takeForInput`) within `dataStart` and `dataEnd`: protocols write
+   * around them. Takes over the reference.
+   */
   deliver(slot: number, bid: number, at: number, length: number): void;
   /** `Transport.full` is no longer true. */
   receive(slot: number): void;

@@ -13,7 +13,7 @@ import {
   type Upstream,
   upstream,
 } from '../support/http.js';
-import { availableExecutors, type Sluice } from '../support/sluice.js';
+import { availableExecutors, plainSockets, type Sluice } from '../support/sluice.js';
 
 const names = (message: Message): string[] => message.fields.map(([name]) => name.toLowerCase());
 
@@ -189,7 +189,8 @@ for (const io of await availableExecutors()) {
       wire.fin();
       const response = await wire.message();
       assert.equal(response.body.toString(), 'ok');
-      assert.equal(response.field('connection'), 'close');
+      // A transport may report the end after the response has begun.
+      if (plainSockets) assert.equal(response.field('connection'), 'close');
       assert.equal(await wire.closed(), 'fin');
       wire.destroy();
     });

@@ -184,7 +184,7 @@ export class RechunkingTransport implements Transport {
   /** Delivers the next piece; false if there is no buffer for it. */
   private piece(slot: number): boolean {
     const { slab, inbox } = this;
-    const to = slab.take();
+    const to = slab.takeForInput();
     if (to < 0) return false;
     const first = inbox.shift(slot);
     const at = inbox.startOf(first);
