@@ -252,7 +252,7 @@ export class Layered implements Layering, Channel {
     if ((flags[slot] & SOCKET.CONNECTING) !== 0) {
       flags[slot] &= ~SOCKET.CONNECTING;
       this.events?.connected(slot, 0);
-    }
+    } else this.events?.ready(slot);
     if ((flags[slot] & SOCKET.CLOSED) !== 0) return;
     sockets.start(slot);
     // Nobody wants data: until now the transport did.

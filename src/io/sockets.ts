@@ -50,6 +50,11 @@ export class Sockets extends SocketTable {
     this.parked = new Int32Array(capacity);
   }
 
+  /** Whether payload can pass, as far as what lies between the socket and the protocols is concerned. */
+  ready(slot: number): boolean {
+    return this.layer[slot] === 0 || this.layered?.ready(slot) === true;
+  }
+
   /** Puts a transport's `layer` between the socket and the protocols; `stands`: the connection has been made already. */
   attach(slot: number, layer: number, stands: boolean): void {
     this.layer[slot] = layer;
@@ -97,7 +102,7 @@ export class Sockets extends SocketTable {
     const flags = this.flags[slot] | SOCKET.PAUSED;
     this.flags[slot] = flags;
     if ((flags & SOCKET.RECEIVING) === 0) return true;
-    if ((flags & SOCKET.CANCELLING) === 0 && (this.layer[slot] === 0 || this.layered?.ready(slot) === true)) {
+    if ((flags & SOCKET.CANCELLING) === 0 && this.ready(slot)) {
       this.flags[slot] = flags | SOCKET.CANCELLING;
       this.ring.cancel(slot, OP.RECV, this.generation[slot]);
       if ((flags & SOCKET.POLLED) !== 0) this.ring.cancel(slot, OP.POLL_IN, this.generation[slot]);

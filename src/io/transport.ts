@@ -10,6 +10,8 @@ import type { Slab } from './slab.js';
 export interface ConnectionEvents {
   /** The connection stands and its transport is ready, or `result` is -errno. */
   connected(slot: number, result: number): void;
+  /** The transport of an accepted connection is ready; not told of plain ones, which always are. */
+  ready(slot: number): void;
   /** `length` bytes at slab offset `at` in buffer `bid`; the handler takes over the buffer's reference. */
   data(slot: number, bid: number, at: number, length: number): void;
   eof(slot: number): void;

@@ -55,6 +55,10 @@ export class SocketEvents implements Handlers {
     }
   }
 
+  ready(slot: number): void {
+    if (this.context.sockets.kind[slot] === KIND.DETECT) this.detector.ready(slot);
+  }
+
   data(slot: number, bid: number, at: number, length: number): void {
     const { connections, values, sockets, slab } = this.context;
     if (connections.over(slot)) {

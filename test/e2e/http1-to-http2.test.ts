@@ -363,8 +363,11 @@ for (const io of await availableExecutors()) {
         const server = await listen((socket) => {
           socket.on('error', () => undefined);
           socket.write(frame(SETTINGS, 0, 0, []));
+          let seen = Buffer.alloc(0);
           socket.on('data', (bytes: Buffer) => {
-            if (!bytes.includes(Buffer.from([HEADERS, END_STREAM | END_HEADERS, 0, 0, 0, 1]))) return;
+            seen = Buffer.concat([seen, bytes]);
+            if (!seen.includes(Buffer.from([HEADERS, END_STREAM | END_HEADERS, 0, 0, 0, 1]))) return;
+            seen = Buffer.alloc(0);
             if (first) socket.end(frame(GOAWAY, 0, 0, [0, 0, 0, 0, 0, 0, 0, 0]));
             else socket.write(frame(HEADERS, END_STREAM | END_HEADERS, 1, [STATUS_200]));
             first = false;

@@ -149,9 +149,8 @@ export class RechunkingTransport implements Transport {
       else {
         this.phase[slot] = PHASE.OPEN;
         channel.established(slot);
-        if (this.phase[slot] === PHASE.OPEN) this.wake(slot);
       }
-      return;
+      if (this.phase[slot] !== PHASE.OPEN) return;
     }
     this.output(slot);
     if (channel.wants(slot) && !this.inbox.empty(slot) && this.piece(slot)) this.relieve(slot);
