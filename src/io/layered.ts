@@ -156,7 +156,7 @@ export class Layered implements Layering, Channel {
   /** The protocols want data; `paused`: they did not before. Nothing is delivered from in here: they may be anywhere. */
   resumed(slot: number, paused: boolean): void {
     const state = this.state[slot];
-    if ((state & STATE.READY) === 0) return;
+    if ((state & STATE.READY) === 0 || (this.sockets.flags[slot] & SOCKET.EOF) !== 0) return;
     if (paused || (state & (STATE.END | STATE.FAILED)) !== 0) this.serveSoon(slot);
     this.rearm(slot);
   }

@@ -1,58 +1,46 @@
-// What every protocol needs of a socket: the armed receive, the queue of slices to send (one send in flight, the rest vectored
-// into the next), flushing once a loop turn, and a close that leaves nothing behind: the slot is free again only when every
-// operation on it has completed.
+// What every protocol needs of a socket: the armed receive (receives.ts), the queue of slices to send (one send in flight, the
+// rest vectored into the next), flushing once a loop turn, and a close that leaves nothing behind: the slot is free again only
+// when every operation on it has completed.
 //
 // Protocols see plain bytes. Where a transport lies between them and the socket (`layer` is not 0) layered.ts takes over; the
 // plain socket pays one branch on a byte for that.
-import { ERRNO, OP, POLLIN, POLLOUT, SHUT_WR } from './abi.js';
+import { ERRNO, OP, POLLOUT, SHUT_WR } from './abi.js';
 import type { Native } from './native.js';
+import { Receives } from './receives.js';
 import type { Ring } from './ring.js';
 import { SendQueue } from './send-queue.js';
 import type { Slab } from './slab.js';
-import { FREE, SOCKET, SocketTable } from './socket-table.js';
-import type { Layering } from './transport.js';
+import { FREE, SOCKET } from './socket-table.js';
 import type { Wheel } from './wheel.js';
 
 export { FREE, SOCKET };
 
-export class Sockets extends SocketTable {
+export class Sockets extends Receives {
   /** Bytes queued and not yet taken by the kernel; with a transport, those that it wrote included. */
   readonly queued: Int32Array;
   /** Slices queued: each may hold a whole buffer, however few bytes of it are left to send. */
   readonly slices: Int32Array;
   /** Payload that waits to be sent: by the kernel, or by the transport. */
   readonly payload: SendQueue;
-  /** What handles sockets with a transport, where there is one. */
-  layered: Layering | undefined;
-  /** Receives parked for want of buffers, ever. */
-  parks = 0;
 
   private readonly dirty: Int32Array;
   private dirtyCount = 0;
-  private readonly parked: Int32Array;
-  private parkedCount = 0;
 
   constructor(
     private readonly native: Native,
-    private readonly ring: Ring,
-    private readonly slab: Slab,
+    ring: Ring,
+    slab: Slab,
     private readonly wheel: Wheel,
     owner: Int32Array,
     ownerId: number,
     capacity: number,
     messageBlocks: number,
   ) {
-    super(owner, ownerId, capacity);
+    super(ring, slab, owner, ownerId, capacity);
     this.payload = new SendQueue(slab, capacity, messageBlocks);
     this.queued = this.payload.bytes;
     this.slices = this.payload.slices;
     this.dirty = new Int32Array(capacity);
-    this.parked = new Int32Array(capacity);
-  }
-
-  /** Whether payload can pass, as far as what lies between the socket and the protocols is concerned. */
-  ready(slot: number): boolean {
-    return this.layer[slot] === 0 || this.layered?.ready(slot) === true;
   }
 
   /** Puts a transport's `layer` between the socket and the protocols; `stands`: the connection has been made already. */
@@ -63,56 +51,11 @@ export class Sockets extends SocketTable {
     if (stands) this.layered?.opened(slot);
   }
 
-  /** Whether bytes may pass between this socket and another without being seen here. */
-  spliceable(slot: number): boolean {
-    return this.layer[slot] === 0;
-  }
-
   /** Starts connecting to the sockaddr at slab offset `at`. */
   connect(slot: number, at: number, length: number): void {
     this.flags[slot] |= SOCKET.CONNECTING;
     this.pending[slot]++;
     this.ring.connect(this.fd[slot], slot, this.generation[slot], at, length);
-  }
-
-  /** Wants data: arms the receive unless one is armed. */
-  resume(slot: number): void {
-    const before = this.flags[slot];
-    const flags = before & ~SOCKET.PAUSED;
-    this.flags[slot] = flags;
-    if (this.layer[slot] !== 0) this.layered?.resumed(slot, flags !== before);
-    else if ((flags & (SOCKET.RECEIVING | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) === 0) this.arm(slot);
-  }
-
-  /**
-   * Wants one receive only; the next is asked for with `resume` or `receiveOnce`. For sockets of which more may be ready than
-   * is to pass through the slab: a multishot receive would bring in all of it before it could be stopped.
-   */
-  receiveOnce(slot: number): void {
-    if (this.layer[slot] !== 0) {
-      this.resume(slot);
-      return;
-    }
-    this.flags[slot] &= ~SOCKET.PAUSED;
-    if ((this.flags[slot] & (SOCKET.RECEIVING | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) === 0) this.armOnce(slot);
-  }
-
-  /** Wants no data. What is already on its way is still delivered; true once nothing more can come. */
-  pause(slot: number): boolean {
-    const flags = this.flags[slot] | SOCKET.PAUSED;
-    this.flags[slot] = flags;
-    if ((flags & SOCKET.RECEIVING) === 0) return true;
-    if ((flags & SOCKET.CANCELLING) === 0 && this.ready(slot)) {
-      this.flags[slot] = flags | SOCKET.CANCELLING;
-      this.ring.cancel(slot, OP.RECV, this.generation[slot]);
-      if ((flags & SOCKET.POLLED) !== 0) this.ring.cancel(slot, OP.POLL_IN, this.generation[slot]);
-    }
-    return false;
-  }
-
-  /** True while a receive is armed or being cancelled: data may still arrive. */
-  receiving(slot: number): boolean {
-    return (this.flags[slot] & SOCKET.RECEIVING) !== 0;
   }
 
   /** Queues `length` bytes at slab offset `at`; takes over one reference to `bid` (-1: nobody's buffer). */
@@ -225,67 +168,6 @@ export class Sockets extends SocketTable {
     }
     this.dirtyCount = 0;
     return sends;
-  }
-
-  /** Arms parked receives again while there are buffers for them. */
-  unpark(): void {
-    // Lent buffers count: what was released outside a turn has been lent before this looks.
-    if (this.parkedCount === 0 || !this.slab.lendable) return;
-    const n = this.parkedCount;
-    this.parkedCount = 0;
-    for (let i = 0; i < n; i++) {
-      const slot = this.parked[i];
-      if ((this.flags[slot] & SOCKET.PARKED) === 0) continue;
-      this.flags[slot] &= ~SOCKET.PARKED;
-      if ((this.flags[slot] & SOCKET.CLOSED) !== 0) this.releaseIfDone(slot);
-      else if (this.layer[slot] !== 0) this.layered?.rearm(slot);
-      else if ((this.flags[slot] & (SOCKET.PAUSED | SOCKET.RECEIVING | SOCKET.EOF)) === 0) this.arm(slot);
-    }
-  }
-
-  /**
-   * Bookkeeping of a receive completion, before its data is handed on. Returns the errno that the owner must hear of,
-   * 0 for data or end of stream, -1 where there is nothing to tell, or -2 where a pause has taken effect.
-   */
-  received(slot: number, result: number, more: boolean): number {
-    if (more) return 0;
-    const flags = this.flags[slot] & ~(SOCKET.RECEIVING | SOCKET.CANCELLING | SOCKET.ONCE);
-    this.flags[slot] = flags;
-    this.pending[slot]--;
-    if ((flags & SOCKET.CLOSED) !== 0) {
-      this.releaseIfDone(slot);
-      return -1;
-    }
-    // With data: ended by the executor (buffers ran low) or by a cancel that lost the race. Armed again by `rearm`.
-    if (result >= 0) return 0;
-    if (result === -ERRNO.ECANCELED || result === -ERRNO.EINTR) {
-      if ((flags & SOCKET.PAUSED) !== 0) return -2;
-      this.arm(slot);
-      return -1;
-    }
-    if (result === -ERRNO.ENOBUFS) {
-      if ((flags & SOCKET.PAUSED) !== 0) return -2;
-      this.slab.grow();
-      this.flags[slot] |= SOCKET.PARKED;
-      this.parked[this.parkedCount++] = slot;
-      this.parks++;
-      return -1;
-    }
-    if (result === -ERRNO.EAGAIN) {
-      if ((flags & SOCKET.PAUSED) !== 0) return -2;
-      // O_NONBLOCK while splicing the other direction: wait for data, then arm.
-      this.flags[slot] |= SOCKET.RECEIVING | SOCKET.POLLED;
-      this.pending[slot]++;
-      this.ring.poll(this.fd[slot], slot, this.generation[slot], POLLIN, OP.POLL_IN);
-      return -1;
-    }
-    return -result;
-  }
-
-  /** After data was delivered: arms the receive again if the executor ended it and it is wanted. */
-  rearm(slot: number): void {
-    if ((this.flags[slot] & (SOCKET.RECEIVING | SOCKET.PAUSED | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) === 0)
-      this.arm(slot);
   }
 
   /** The poll that stands for a receive on an O_NONBLOCK socket has fired or was cancelled; true where a pause has taken effect. */
@@ -401,20 +283,6 @@ export class Sockets extends SocketTable {
    */
   finish(slot: number): void {
     this.native.shutdown(this.fd[slot], SHUT_WR);
-  }
-
-  /** Arms one receive. */
-  armOnce(slot: number): void {
-    this.flags[slot] |= SOCKET.RECEIVING | SOCKET.ONCE;
-    this.pending[slot]++;
-    this.ring.receiveOnce(this.fd[slot], slot, this.generation[slot]);
-  }
-
-  /** Arms the receive. */
-  arm(slot: number): void {
-    this.flags[slot] |= SOCKET.RECEIVING;
-    this.pending[slot]++;
-    this.ring.receive(this.fd[slot], slot, this.generation[slot]);
   }
 
   private markDirty(slot: number): void {
