@@ -146,6 +146,21 @@ function flags(values: Readonly<Record<string, string | boolean | undefined>>): 
   return overrides;
 }
 
+/** Runs what `start` starts, with the arguments of `sluice run`; returns the exit code. */
+export async function runProxy(args: readonly string[], start: StartEngine): Promise<number> {
+  const options = {
+    config: { type: 'string', short: 'c' },
+    io: { type: 'string' },
+    workers: { type: 'string' },
+  } as const;
+  const { values } = parseArguments(args, options, 0);
+  const file = configFile(values);
+  const overrides = flags(values);
+  const logger = createLogger();
+  dieLogged(logger);
+  return supervise(() => loadConfigApart(file, process.env, overrides), start, process, logger);
+}
+
 export const runCommand: Command = {
   name: 'run',
   summary: 'start the proxy',
@@ -173,17 +188,5 @@ Examples:
   SLUICE_LOG_LEVEL=debug sluice run -c sluice.yaml
 
 Exit codes: 0 drained, 1 failed or cut off, 2 wrong usage.`,
-  async run(args) {
-    const options = {
-      config: { type: 'string', short: 'c' },
-      io: { type: 'string' },
-      workers: { type: 'string' },
-    } as const;
-    const { values } = parseArguments(args, options, 0);
-    const file = configFile(values);
-    const overrides = flags(values);
-    const logger = createLogger();
-    dieLogged(logger);
-    return supervise(() => loadConfigApart(file, process.env, overrides), startEngine, process, logger);
-  },
+  run: (args) => runProxy(args, startEngine),
 };

@@ -1,12 +1,14 @@
 // The loop of a worker: ring first, libuv as a guest. It blocks in the ring and returns to libuv only when libuv has work
 // (its backend fd became readable, a timer is due, watchers wait to be registered) or when promises are due.
 import { CQE_F, OP, OP_SHIFT, POLLIN, passing, SLOT_MASK } from './abi.js';
+import { Layered, WIRE_MESSAGE_BLOCKS } from './layered.js';
 import type { Native, RingMemory } from './native.js';
 import { Ring, ringFailure } from './ring.js';
 import { SendQueue } from './send-queue.js';
 import { RING_BUFFERS, Slab } from './slab.js';
 import { FREE, SOCKET, Sockets } from './sockets.js';
 import { Splicer } from './splice.js';
+import type { ConnectionEvents, MakeTransport, Transport } from './transport.js';
 import { Wheel } from './wheel.js';
 
 const ENTRIES = 4096;
@@ -19,25 +21,17 @@ const FIXED_BYTES = SendQueue.fixedBytes(MESSAGE_BLOCKS) + HEADER_MEMORY_BYTES +
 const UV_RETRY_MS = 10;
 
 /** What the protocols implement. One object per worker; every call is about a slot of the socket table. */
-export interface Handlers {
+export interface Handlers extends ConnectionEvents {
   /** A connection from a listening socket of this worker (result >= 0) or an errno (< 0); `more` false: arm it again. */
   accepted(listener: number, result: number, more: boolean): void;
   /** A connection that another worker accepted. */
   handedIn(listener: number, fd: number): void;
   /** A hand-over has completed: `result` < 0 means that the fd is still ours. */
   handedOver(listener: number, fd: number, result: number): void;
-  connected(slot: number, result: number): void;
-  /** `length` bytes at slab offset `at` in buffer `bid`; the handler takes over the buffer's reference. */
-  data(slot: number, bid: number, at: number, length: number): void;
-  eof(slot: number): void;
-  /** A receive or connect failed: nothing more comes from the peer. */
-  failed(slot: number, errno: number): void;
-  /** The kernel took `bytes` of the queue. */
+  /** The kernel took `bytes` of the payload queued. */
   sent(slot: number, bytes: number): void;
   /** A send failed: the peer takes nothing more. What it sent before may still arrive. */
   sendFailed(slot: number, errno: number): void;
-  /** `pause` has taken effect: no more data comes. */
-  paused(slot: number): void;
   /** The send queue is empty (after `notifyDrained`). */
   drained(slot: number): void;
   /** A poll of a splice from `slot` has fired, or it is its turn again. */
@@ -57,6 +51,8 @@ export interface ReactorOptions {
   readonly workerId: number;
   /** Room in the slab's fixed region beyond the reactor's own, e.g. for addresses. */
   readonly fixedBytes?: number;
+  /** Makes what comes between sockets and protocols where it wants to; none: all sockets are plain. */
+  readonly transport?: MakeTransport | undefined;
 }
 
 export class Reactor {
@@ -80,6 +76,7 @@ export class Reactor {
 
   private readonly origin: number;
   private readonly page: Float64Array;
+  private readonly layered: Layered | undefined;
   private handlers: Handlers | undefined;
   private uvArmed = false;
   private uvReady = false;
@@ -89,7 +86,9 @@ export class Reactor {
     private readonly native: Native,
     options: ReactorOptions,
   ) {
-    const fixedBytes = FIXED_BYTES + (options.fixedBytes ?? 0);
+    const { transport } = options;
+    const wireBytes = transport === undefined ? 0 : SendQueue.fixedBytes(WIRE_MESSAGE_BLOCKS);
+    const fixedBytes = FIXED_BYTES + wireBytes + (options.fixedBytes ?? 0);
     this.memory = native.create(options.io, ENTRIES, RING_BUFFERS, options.slabBytes + fixedBytes);
     this.page = new Float64Array(this.memory.page);
     this.ring = new Ring(native, this.memory);
@@ -101,12 +100,19 @@ export class Reactor {
     const owner = new Int32Array(options.owner);
     const id = options.workerId + 1;
     this.sockets = new Sockets(native, this.ring, this.slab, this.wheel, owner, id, options.maxSockets, MESSAGE_BLOCKS);
+    this.layered = transport === undefined ? undefined : new Layered(this.sockets, this.slab, transport);
     this.splicer = new Splicer(native, this.ring, this.sockets, owner, id, options.maxPipes, this.memory.page);
+  }
+
+  /** What may come between sockets and protocols. */
+  get transport(): Transport | undefined {
+    return this.layered?.transport;
   }
 
   /** Starts the loop. Returns at once: the loop is hosted by the thread's own event loop. */
   run(handlers: Handlers): void {
     this.handlers = handlers;
+    if (this.layered !== undefined) this.layered.events = handlers;
     this.native.run(() => this.step());
   }
 
@@ -162,9 +168,12 @@ export class Reactor {
   private turn(handlers: Handlers, minComplete: number, timeoutUs: number): void {
     const sends = this.sockets.flush();
     this.slab.lend();
+    // Asked after the flush, in which a transport may have put something off.
+    const sleep = this.layered?.pending !== true;
+    const wait = sleep ? minComplete : 0;
     // A send completes while it is submitted: it is not one of those that are waited for.
-    const coalesce = minComplete > 1;
-    const result = this.ring.enter(coalesce ? minComplete + sends : minComplete, timeoutUs, coalesce ? this.waitUs : 0);
+    const coalesce = wait > 1;
+    const result = this.ring.enter(coalesce ? wait + sends : wait, sleep ? timeoutUs : 0, coalesce ? this.waitUs : 0);
     if (result < 0 && !passing(result)) throw ringFailure(result);
     this.now = this.page[0] / 1000;
     this.ms = Math.floor(this.now) - this.origin;
@@ -183,6 +192,7 @@ export class Reactor {
       const slot = this.wheel.expired(i);
       if ((this.sockets.flags[slot] & SOCKET.CLOSED) === 0 && this.sockets.kind[slot] !== FREE) handlers.timer(slot);
     }
+    this.layered?.turn();
     this.sockets.unpark();
     handlers.turn();
   }
@@ -212,7 +222,7 @@ export class Reactor {
           break;
         case OP.SEND:
           if (generations[slot] === (high & 0xffff)) {
-            if (result > 0) handlers.sent(slot, result);
+            if (result > 0) handlers.sent(slot, this.payloadSent(slot, result));
             const sent = sockets.sent(slot, result);
             if (sent < 0) handlers.sendFailed(slot, -sent);
             else if (sockets.takeDrained(slot)) handlers.drained(slot);
@@ -220,6 +230,10 @@ export class Reactor {
           break;
         case OP.CONNECT:
           if (generations[slot] === (high & 0xffff) && sockets.connected(slot)) {
+            if (result >= 0 && sockets.layer[slot] !== 0) {
+              this.layered?.connected(slot);
+              break;
+            }
             handlers.connected(slot, result);
             if (result >= 0 && (sockets.flags[slot] & SOCKET.CLOSED) === 0) sockets.start(slot);
           }
@@ -230,7 +244,8 @@ export class Reactor {
         case OP.POLL_IN:
           if (generations[slot] === (high & 0xffff)) {
             const verdict = sockets.polledIn(slot, result);
-            if (verdict > 0) handlers.failed(slot, verdict);
+            if (sockets.layer[slot] !== 0) this.receivedBelow(slot, verdict, result, 0);
+            else if (verdict > 0) handlers.failed(slot, verdict);
             else if (verdict === -2) handlers.paused(slot);
           }
           break;
@@ -273,6 +288,10 @@ export class Reactor {
       if ((flags & CQE_F.BUFFER) !== 0) this.dropBuffer(flags);
       return;
     }
+    if (sockets.layer[slot] !== 0) {
+      this.receivedBelow(slot, verdict, result, flags);
+      return;
+    }
     if (verdict === 0) {
       if (result > 0) {
         const bid = flags >>> 16;
@@ -284,6 +303,7 @@ export class Reactor {
         }
       } else {
         if ((flags & CQE_F.BUFFER) !== 0) this.dropBuffer(flags);
+        sockets.flags[slot] |= SOCKET.EOF;
         handlers.eof(slot);
       }
     } else {
@@ -291,6 +311,29 @@ export class Reactor {
       if (verdict > 0) handlers.failed(slot, verdict);
       else if (verdict === -2) handlers.paused(slot);
     }
+  }
+
+  /** A receive on a socket that has a transport. */
+  private receivedBelow(slot: number, verdict: number, result: number, flags: number): void {
+    const { layered } = this;
+    if (layered === undefined) return;
+    if (verdict === 0 && result > 0) {
+      const bid = flags >>> 16;
+      this.slab.received(bid);
+      layered.received(slot, bid, this.slab.dataStart(bid), result);
+      if ((flags & CQE_F.MORE) === 0) layered.receiveEnded(slot);
+      return;
+    }
+    if ((flags & CQE_F.BUFFER) !== 0) this.dropBuffer(flags);
+    if (verdict === 0) layered.ended(slot);
+    else if (verdict > 0) layered.failed(slot, verdict);
+    else if (verdict === -2) layered.receiveEnded(slot);
+  }
+
+  /** How much payload is in `bytes` that the kernel has taken. */
+  private payloadSent(slot: number, bytes: number): number {
+    const { layered } = this;
+    return layered === undefined || this.sockets.layer[slot] === 0 ? bytes : layered.sent(slot, bytes);
   }
 
   private dropBuffer(flags: number): void {

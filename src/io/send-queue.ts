@@ -32,9 +32,11 @@ export class SendQueue {
     private readonly slab: Slab,
     slots: number,
     messageBlocks: number,
+    /** A queue in whose `bytes` and `slices` this one is counted too. */
+    counted?: SendQueue,
   ) {
-    this.bytes = new Int32Array(slots);
-    this.slices = new Int32Array(slots);
+    this.bytes = counted?.bytes ?? new Int32Array(slots);
+    this.slices = counted?.slices ?? new Int32Array(slots);
     this.head = new Int32Array(slots).fill(NONE);
     this.tail = new Int32Array(slots).fill(NONE);
     this.message = new Int32Array(slots).fill(NONE);
@@ -81,19 +83,33 @@ export class SendQueue {
   move(from: number, to: number): void {
     const head = this.head[from];
     if (head === NONE) return;
+    let bytes = 0;
+    let slices = 0;
+    for (let slice = head; slice !== NONE; slice = this.next[slice]) {
+      bytes += this.length[slice];
+      slices++;
+    }
     if (this.head[to] === NONE) this.head[to] = head;
     else this.next[this.tail[to]] = head;
     this.tail[to] = this.tail[from];
-    this.bytes[to] += this.bytes[from];
-    this.slices[to] += this.slices[from];
-    this.forget(from);
+    this.bytes[to] += bytes;
+    this.slices[to] += slices;
+    this.bytes[from] -= bytes;
+    this.slices[from] -= slices;
+    this.head[from] = NONE;
+    this.tail[from] = NONE;
   }
 
   /** Releases everything that is queued. */
   clear(slot: number): void {
     let slice = this.head[slot];
-    while (slice !== NONE) slice = this.drop(slice);
-    this.forget(slot);
+    while (slice !== NONE) {
+      this.bytes[slot] -= this.length[slice];
+      this.slices[slot]--;
+      slice = this.drop(slice);
+    }
+    this.head[slot] = NONE;
+    this.tail[slot] = NONE;
   }
 
   /** Takes `count` sent bytes off the front. */
@@ -123,6 +139,10 @@ export class SendQueue {
 
   firstLength(slot: number): number {
     return this.length[this.head[slot]];
+  }
+
+  firstBuffer(slot: number): number {
+    return this.buffer[this.head[slot]];
   }
 
   /** Writes a message header for the first slices; its slab offset, or -1 where one slice is all or no header is free. */
@@ -158,13 +178,6 @@ export class SendQueue {
     if (at === NONE) return;
     this.messages[this.messageCount++] = at;
     this.message[slot] = NONE;
-  }
-
-  private forget(slot: number): void {
-    this.head[slot] = NONE;
-    this.tail[slot] = NONE;
-    this.bytes[slot] = 0;
-    this.slices[slot] = 0;
   }
 
   private drop(slice: number): number {

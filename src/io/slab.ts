@@ -95,6 +95,11 @@ export class Slab {
     return bid;
   }
 
+  /** The same for what a transport hands to the protocols: it leaves the buffers that output needs, as receives do. */
+  takeForInput(): number {
+    return this.free > this.reserve ? this.take() : -1;
+  }
+
   /** Notes that the kernel filled `bid`: it comes back from the ring with one reference. */
   received(bid: number): void {
     this.lent--;

@@ -60,6 +60,10 @@ export class SocketEvents implements Handlers {
     this.to.dialer.connected(slot as SocketSlot, result);
   }
 
+  ready(slot: number): void {
+    if (this.context.sockets.kind[slot] === SOCKET_KIND.DETECT) this.to.detector.couldSpeak(slot as SocketSlot);
+  }
+
   data(slot: number, bid: number, at: number, length: number): void {
     const { connections, values, sockets, slab } = this.context;
     const socket = slot as SocketSlot;

@@ -4,6 +4,7 @@ import { isLarge, returnMemory } from '../io/heap.js';
 import type { Native } from '../io/native.js';
 import { Reactor } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
+import type { MakeTransport } from '../io/transport.js';
 import { LIMITS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
 import { Acceptor } from './accept/acceptor.js';
 import { Passthrough } from './accept/passthrough.js';
@@ -38,6 +39,7 @@ export class Worker {
   constructor(
     private readonly task: WorkerTask,
     private readonly native: Native,
+    transport?: MakeTransport,
   ) {
     this.snapshot = task.snapshot;
     const { limits } = task.snapshot;
@@ -50,6 +52,7 @@ export class Worker {
       owner: task.owner,
       workerId: task.id,
       fixedBytes: CONTEXT_BYTES,
+      transport,
     });
     this.context = new Context(task, native, this.reactor);
     this.path = makeDataPath(this.context);

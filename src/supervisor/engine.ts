@@ -66,6 +66,7 @@ export class Engine {
   private constructor(
     config: Config,
     private readonly logger: Logger,
+    workerFile: string | undefined,
   ) {
     this.config = config;
     this.reader = new MetricsReader(config.metrics);
@@ -90,20 +91,28 @@ export class Engine {
       send: (worker, message) => this.pool.send(worker, message),
     });
     this.listeners = new ListenerSet(native(), config.workers);
-    this.pool = new WorkerPool(config.workers, config.io, learned, this.reader, logger, {
-      snapshot: (worker, changed) => this.snapshot(worker, changed),
-      message: (worker, message) => this.onMessage(worker, message),
-      died: (worker) => {
-        this.listeners.abandoned(worker);
-        this.originals.died(worker);
+    this.pool = new WorkerPool(
+      config.workers,
+      config.io,
+      learned,
+      this.reader,
+      logger,
+      {
+        snapshot: (worker, changed) => this.snapshot(worker, changed),
+        message: (worker, message) => this.onMessage(worker, message),
+        died: (worker) => {
+          this.listeners.abandoned(worker);
+          this.originals.died(worker);
+        },
       },
-    });
+      workerFile,
+    );
     this.destinations = new Destinations(this.reader, { isIdle: (endpoint) => this.pool.isIdle(endpoint) });
   }
 
-  /** Starts everything, or throws with nothing left behind. */
-  static async start(config: Config, logger: Logger): Promise<Engine> {
-    const engine = new Engine(config, logger);
+  /** Starts everything, or throws with nothing left behind. The threads run `workerFile`, by default the data path. */
+  static async start(config: Config, logger: Logger, workerFile?: string): Promise<Engine> {
+    const engine = new Engine(config, logger, workerFile);
     try {
       await engine.begin();
     } catch (error) {

@@ -20,6 +20,7 @@ import {
 } from '../proxy/snapshot.js';
 import { keepCode } from './compiler.js';
 
+/** What the threads run. */
 const WORKER_FILE = fileURLToPath(new URL('../../workers/data-path.js', import.meta.url));
 const CRASHED = CLOSE_REASONS.indexOf('worker_crash');
 /** A worker that dies within this time of its start may do so again. */
@@ -74,13 +75,14 @@ export class WorkerPool {
     private readonly reader: MetricsReader,
     private readonly logger: Logger,
     private readonly events: PoolEvents,
+    workerFile = WORKER_FILE,
   ) {
     // One cell per fd that the process may ever have.
     this.owner = new SharedArrayBuffer(Math.min(native().raiseFileLimit(), 1 << 20) * 4);
     new Int32Array(this.board).fill(-1, BOARD.RING, BOARD.RING + MAX_WORKERS);
     keepCode();
     this.piscina = new Piscina({
-      filename: WORKER_FILE,
+      filename: workerFile,
       name: 'serve',
       minThreads: count,
       maxThreads: count,

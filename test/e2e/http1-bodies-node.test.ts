@@ -8,7 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import { content, sha1 } from '../support/content.js';
 import { settled, startEdge } from '../support/gateway.js';
 import { metrics } from '../support/http.js';
-import { availableExecutors, type Sluice } from '../support/sluice.js';
+import { availableExecutors, plainSockets, type Sluice } from '../support/sluice.js';
 
 const MiB = 1024 * 1024;
 
@@ -93,7 +93,7 @@ for (const io of await availableExecutors()) {
       await roundTrip(64 * MiB, 64 * MiB, '', false);
       const value = await metrics(sluice);
       const spliced = value('sluice_spliced_bytes_total') - before('sluice_spliced_bytes_total');
-      assert.ok(spliced > 100 * MiB, `${spliced} bytes spliced`);
+      if (plainSockets) assert.ok(spliced > 100 * MiB, `${spliced} bytes spliced`);
       await roundTrip(64 * MiB, 64 * MiB, '&chunked', true);
     });
 

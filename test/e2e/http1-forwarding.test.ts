@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { settled, startEdge } from '../support/gateway.js';
 import { answering, client, exchange, type Message, metrics, OK, type Upstream, upstream } from '../support/http.js';
-import { availableExecutors, type Sluice } from '../support/sluice.js';
+import { availableExecutors, plainSockets, type Sluice } from '../support/sluice.js';
 
 const names = (message: Message): string[] => message.fields.map(([name]) => name.toLowerCase());
 
@@ -179,7 +179,8 @@ for (const io of await availableExecutors()) {
       wire.fin();
       const response = await wire.message();
       assert.equal(response.body.toString(), 'ok');
-      assert.equal(response.field('connection'), 'close');
+      // A transport may report the end after the response has begun.
+      if (plainSockets) assert.equal(response.field('connection'), 'close');
       assert.equal(await wire.closed(), 'fin');
       wire.destroy();
     });

@@ -269,6 +269,7 @@ await onEachExecutor('HTTP/2 connections and streams', {}, (bench) => {
     const { client, asked, endpoint, arrived } = await on.exchange();
     const debug = Buffer.from('max_age');
     endpoint.frame('GOAWAY', 0, 0, Buffer.concat([u32(2 ** 31 - 1), u32(0), debug]));
+    await endpoint.sync();
     const next = await on.exchange({ client });
     assert.notEqual(next.endpoint, endpoint);
     endpoint.goaway(arrived);

@@ -36,6 +36,7 @@ const echo: Handlers = {
   handedIn: () => undefined,
   handedOver: () => undefined,
   connected: () => undefined,
+  ready: () => undefined,
   data: (slot, bid, at, length) => sockets.queue(slot, at, length, bid),
   eof: (slot) => sockets.close(slot),
   failed: (slot) => sockets.close(slot),

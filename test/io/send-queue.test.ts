@@ -57,6 +57,25 @@ describe('SendQueue', () => {
     assert.equal(q.bytes[SLOT], 120);
   });
 
+  test('two queues may be counted in one: each takes off what is its own', () => {
+    const { slab, queue: q } = queue();
+    const wire = new SendQueue(slab, 8, 0, q);
+    const at = slab.fixed(64);
+    q.push(SLOT, at, 10, -1);
+    q.push(SLOT, at + 20, 5, -1);
+    wire.push(SLOT, at, 7, -1);
+    assert.equal(q.bytes[SLOT], 22);
+    assert.equal(q.slices[SLOT], 3);
+    q.move(SLOT, SLOT + 1);
+    assert.equal(q.bytes[SLOT], 7);
+    assert.equal(q.slices[SLOT], 1);
+    assert.equal(q.bytes[SLOT + 1], 15);
+    wire.push(SLOT + 1, at, 1, -1);
+    q.clear(SLOT + 1);
+    assert.equal(q.bytes[SLOT + 1], 1);
+    assert.equal(q.slices[SLOT + 1], 1);
+  });
+
   test('constants that are nobody’s buffer are never joined', () => {
     const { slab, queue: q } = queue();
     const at = slab.fixed(64);

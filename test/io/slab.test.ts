@@ -123,6 +123,7 @@ test('receives leave buffers for what is to be sent, and a slab that is out says
   } while (slab.lent > 0);
   assert.equal(slab.lendable, false);
   assert.ok(slab.free >= 16, `${slab.free} buffers are left`);
+  assert.equal(slab.takeForInput(), -1, 'nor has a transport any for what it received');
   const bid = slab.take();
   assert.notEqual(bid, -1);
   while (slab.free > 0) assert.notEqual(slab.take(), -1);

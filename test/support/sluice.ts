@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+/** Whether sockets carry plain bytes, which may be spliced: not under the transport that `make test-transport` puts on all of them. */
+export const plainSockets = process.env.TEST_TRANSPORT === undefined;
+const MAIN = fileURLToPath(new URL(plainSockets ? '../../src/cli/main.js' : './rechunking-main.js', import.meta.url));
 const NATIVE = new URL('../../src/io/native.js', import.meta.url).href;
 
 export type Executor = 'uring' | 'epoll';
@@ -41,9 +43,14 @@ export interface Sluice {
 
 let executors: Promise<readonly Executor[]> | undefined;
 
-/** The executors that this kernel offers; says so, by name, where io_uring is refused. */
+/** The executors that this kernel offers; says so, by name, where io_uring is refused. TEST_EXECUTORS=epoll asks for fewer. */
 export function availableExecutors(): Promise<readonly Executor[]> {
   executors ??= new Promise((resolve) => {
+    const { TEST_EXECUTORS: wanted } = process.env;
+    if (wanted !== undefined) {
+      resolve(wanted.split(',').filter((io) => io === 'uring' || io === 'epoll'));
+      return;
+    }
     const probe = new Worker(
       `import(${JSON.stringify(NATIVE)}).then(({ native }) => { native().create('uring', 8, 8, 65536); }).catch((error) => { console.error(error.message); process.exit(1); })`,
       { eval: true },

@@ -51,6 +51,8 @@ export class Detector implements Caller {
   /** How often an endpoint was dialled for a client that is silent. */
   private readonly raced: Uint8Array;
   private readonly learned: Uint8Array;
+  /** Since when a client could have spoken, ms: its transport is ready. */
+  private readonly since: Float64Array;
   private readonly histogram: Int32Array;
 
   constructor(
@@ -63,6 +65,7 @@ export class Detector implements Caller {
     this.state = new Int32Array(n);
     this.raced = new Uint8Array(n);
     this.learned = new Uint8Array(n);
+    this.since = new Float64Array(n);
     this.histogram = new Int32Array(MAX_LISTENERS);
     for (let i = 0; i < MAX_LISTENERS; i++) this.histogram[i] = listenerHistogram(i, DETECT_US);
     dialer.serve(PURPOSE.RACE, this);
@@ -92,6 +95,7 @@ export class Detector implements Caller {
     this.state[client] = START;
     this.raced[client] = 0;
     this.learned[client] = 0;
+    this.since[client] = sockets.ready(client) ? reactor.now : NEVER;
     // The first receive alone: a client that asks for one answer and leaves is never armed, and so never cancelled.
     sockets.receiveOnce(client);
     const race = destinations.raceMs[destination];
@@ -122,6 +126,13 @@ export class Detector implements Caller {
   eof(client: SocketSlot): void {
     // Also without a word: the server may have something to say to a client that only listens.
     this.decide(client, this.context.connections.listener[client], VERDICT.OPAQUE, REASON.EOF);
+  }
+
+  /** What the client's bytes pass through is ready: silence counts from now on. */
+  couldSpeak(client: SocketSlot): void {
+    this.since[client] = this.context.reactor.now;
+    const deadline = this.deadline(client);
+    if (deadline !== NEVER) this.context.wheel.pull(client, deadline);
   }
 
   /** A drain began: a client that stays silent is not waited for. */
@@ -287,7 +298,7 @@ export class Detector implements Caller {
   private raceDue(client: SocketSlot): boolean {
     const { connections, destinations, reactor } = this.context;
     const race = destinations.raceMs[connections.destination[client]];
-    return race >= 0 && reactor.now >= connections.opened[client] + race;
+    return race >= 0 && reactor.now >= this.since[client] + race;
   }
 
   /** When the timer of `client` has something to do next, ms. */
@@ -299,7 +310,7 @@ export class Detector implements Caller {
     let deadline = timeout > 0 ? opened + timeout : NEVER;
     const race = destinations.raceMs[destination];
     if (this.raced[client] === 0 && race >= 0 && this.context.inbox.empty(client)) {
-      deadline = Math.min(deadline, opened + race);
+      deadline = Math.min(deadline, this.since[client] + race);
     }
     if (this.context.draining && this.context.inbox.empty(client))
       deadline = Math.min(deadline, opened + DRAIN_SILENT_MS);

@@ -3,7 +3,7 @@ import type { Balancer } from '../../balance/balancer.js';
 import type { Inbox } from '../../io/inbox.js';
 import type { Native } from '../../io/native.js';
 import type { Reactor } from '../../io/reactor.js';
-import type { Sockets } from '../../io/sockets.js';
+import { SOCKET, type Sockets } from '../../io/sockets.js';
 import type { Splicer } from '../../io/splice.js';
 import type { Wheel } from '../../io/wheel.js';
 import { CLOSE_REASONS, E, L, listenerBase, W } from '../../metrics/layout.js';
@@ -134,6 +134,8 @@ export class Connections {
     values[meter + L.OPEN_TOTAL]++;
     values[meter + L.OPEN]++;
     values[W.CONNECTIONS_OPEN]++;
+    const layer = reactor.transport?.accepts(listener) ?? 0;
+    if (layer !== 0) sockets.attach(slot, layer, true);
     return slot as SocketSlot;
   }
 
@@ -150,6 +152,8 @@ export class Connections {
     this.ended[slot] = 0;
     values[meter + E.OPEN_TOTAL]++;
     values[meter + E.OPEN]++;
+    const layer = reactor.transport?.dials(endpoint) ?? 0;
+    if (layer !== 0) sockets.attach(slot, layer, false);
     return slot as SocketSlot;
   }
 
@@ -166,7 +170,7 @@ export class Connections {
   /** Closes with RST when what is queued has been sent: the peer gets what came before the RST, as it would have without us. */
   abortWhenSent(slot: number, reason: number): void {
     if (this.closed(slot)) return;
-    this.context.native.resetOnClose(this.context.sockets.fd[slot]);
+    this.context.sockets.resetOnClose(slot);
     this.closeWhenSent(slot, reason);
   }
 
@@ -176,8 +180,8 @@ export class Connections {
       const { sockets, wheel, reactor } = this.context;
       sockets.pause(slot);
       this.active[slot] = reactor.now;
-      if (sockets.queued[slot] > 0) wheel.schedule(slot, reactor.now + LAST_BYTES_MS);
       sockets.closeWhenSent(slot);
+      if ((sockets.flags[slot] & SOCKET.CLOSED) === 0) wheel.schedule(slot, reactor.now + LAST_BYTES_MS);
     }
   }
 

@@ -71,7 +71,9 @@ export class BodyRelay {
       http1.flow[source] === FLOW.COPY &&
       maySplice &&
       limits.maxPipes > 0 &&
-      this.http1.bodies.remaining(source) >= SPLICE_BYTES
+      this.http1.bodies.remaining(source) >= SPLICE_BYTES &&
+      sockets.spliceable(source) &&
+      sockets.spliceable(destination)
     ) {
       http1.flow[source] = FLOW.PAUSING;
       if (sockets.pause(source)) this.paused(source, destination);

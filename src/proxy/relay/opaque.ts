@@ -336,6 +336,7 @@ export class OpaqueRelay implements Caller {
 
   private beginSplice(slot: number, peer: number): void {
     const { sockets, limits, splicer, values } = this.context;
+    if (!sockets.spliceable(slot) || !sockets.spliceable(peer)) return;
     if (limits.maxPipes === 0 || (sockets.flags[peer] & (SOCKET.CONNECTING | SOCKET.SHUT)) !== 0) return;
     if (splicer.exhausted) {
       values[W.PIPE_LIMITED]++;

@@ -1,0 +1,389 @@
+// Sockets with a transport: what `Sockets` and the loop do otherwise for them. Payload waits in the sockets' own queue, so that it can
+// be moved to another connection until it has been taken; what the transport writes waits in a queue of its own. What it delivers
+// while nobody wants data waits here, and is handed on by the loop.
+import { Inbox } from './inbox.js';
+import { SendQueue } from './send-queue.js';
+import type { Slab } from './slab.js';
+import { SOCKET } from './socket-table.js';
+import type { Sockets } from './sockets.js';
+import type { Channel, ConnectionEvents, Layering, MakeTransport, Transport } from './transport.js';
+
+/** Where a connection's transport stands. */
+const STATE = {
+  /** The connection has been made. */
+  OPEN: 1,
+  /** Payload can pass. */
+  READY: 2,
+  /** Nothing more is received. */
+  RECEIVED_ALL: 4,
+  /** The peer has ended its stream. */
+  END: 8,
+  FAILED: 16,
+  /** The transport is to write the end of the stream ... */
+  ENDING: 32,
+  /** ... and has done so. */
+  ENDED: 64,
+  /** The close is an abort: no end is written. */
+  RESET: 128,
+  /** Some of what was written since the payload was last taken has been sent. */
+  TOUCHED: 256,
+  /** In the list of sockets to serve at the end of this turn. */
+  LISTED: 512,
+} as const;
+
+/** The transport takes no more payload while so much that it wrote waits for the kernel. */
+const WIRE_BYTES = 64 * 1024;
+/** Message headers for vectored sends. */
+export const WIRE_MESSAGE_BLOCKS = 256;
+
+export class Layered implements Layering, Channel {
+  readonly wire: SendQueue;
+  readonly transport: Transport;
+  /** The protocols. */
+  events: ConnectionEvents | undefined;
+  /** Payload that was taken, until what carries it has been sent: should nothing be sent, it is payload again. */
+  private readonly taken: SendQueue;
+  private readonly incoming: Inbox;
+  private readonly state: Uint16Array;
+  private readonly errno: Uint8Array;
+  /** Bytes in `wire`. */
+  private readonly written: Int32Array;
+  /** Payload that was taken, and that the protocols have not been told to be sent. */
+  private readonly owed: Int32Array;
+  private readonly list: Int32Array;
+  private listed = 0;
+  /** The socket whose payload the transport takes just now. */
+  private flushing = -1;
+
+  constructor(
+    private readonly sockets: Sockets,
+    private readonly slab: Slab,
+    make: MakeTransport,
+  ) {
+    const n = sockets.capacity;
+    this.wire = new SendQueue(slab, n, WIRE_MESSAGE_BLOCKS, sockets.payload);
+    this.taken = new SendQueue(slab, n, 0);
+    this.incoming = new Inbox(slab, n);
+    this.state = new Uint16Array(n);
+    this.errno = new Uint8Array(n);
+    this.written = new Int32Array(n);
+    this.owed = new Int32Array(n);
+    // A socket may be listed once more while it is served.
+    this.list = new Int32Array(2 * n);
+    sockets.layered = this;
+    this.transport = make(this, slab, n);
+  }
+
+  /** Something waits for nothing but the next turn: the loop must not sleep. */
+  get pending(): boolean {
+    return this.listed > 0 || this.transport.pending > 0;
+  }
+
+  // What the loop tells.
+
+  /** The connection has been made. One that was dialled stays CONNECTING until its transport is ready. */
+  opened(slot: number): void {
+    this.state[slot] |= STATE.OPEN;
+    this.transport.opened(slot);
+    this.rearm(slot);
+  }
+
+  connected(slot: number): void {
+    this.sockets.flags[slot] |= SOCKET.CONNECTING;
+    this.opened(slot);
+  }
+
+  received(slot: number, bid: number, at: number, length: number): void {
+    this.transport.received(slot, bid, at, length);
+  }
+
+  /** The receive has ended: it is armed again where it is wanted. */
+  receiveEnded(slot: number): void {
+    const { flags } = this.sockets;
+    if ((flags[slot] & SOCKET.CLOSED) !== 0) return;
+    this.rearm(slot);
+    if ((flags[slot] & (SOCKET.PAUSED | SOCKET.RECEIVING)) === SOCKET.PAUSED) this.events?.paused(slot);
+  }
+
+  ended(slot: number): void {
+    this.state[slot] |= STATE.RECEIVED_ALL;
+    this.transport.ended(slot);
+  }
+
+  failed(slot: number, errno: number): void {
+    this.state[slot] |= STATE.RECEIVED_ALL;
+    this.transport.failed(slot, errno);
+  }
+
+  /** The kernel has taken `bytes` of what was written. Returns how much payload that is: all that was taken once all is sent. */
+  sent(slot: number, bytes: number): number {
+    const left = this.written[slot] - bytes;
+    const owed = this.owed[slot];
+    this.written[slot] = left;
+    if (left === 0) {
+      this.owed[slot] = 0;
+      this.state[slot] &= ~STATE.TOUCHED;
+      this.taken.clear(slot);
+      return owed;
+    }
+    if (owed === 0) return 0;
+    const payload = Math.min(owed, bytes);
+    this.owed[slot] = owed - payload;
+    this.state[slot] |= STATE.TOUCHED;
+    return payload;
+  }
+
+  /** Once a loop turn: hands on what waits for those who want data again. */
+  turn(): void {
+    this.transport.turn();
+    const n = this.listed;
+    if (n === 0) return;
+    for (let i = 0; i < n; i++) {
+      const slot = this.list[i];
+      this.state[slot] &= ~STATE.LISTED;
+      if ((this.sockets.flags[slot] & SOCKET.CLOSED) === 0) this.serve(slot);
+    }
+    this.list.copyWithin(0, n, this.listed);
+    this.listed -= n;
+  }
+
+  // What `Sockets` leaves to this.
+
+  ready(slot: number): boolean {
+    return (this.state[slot] & STATE.READY) !== 0;
+  }
+
+  /** The protocols want data; `paused`: they did not before. Nothing is delivered from in here: they may be anywhere. */
+  resumed(slot: number, paused: boolean): void {
+    const state = this.state[slot];
+    if ((state & STATE.READY) === 0 || (this.sockets.flags[slot] & SOCKET.EOF) !== 0) return;
+    if (paused || (state & (STATE.END | STATE.FAILED)) !== 0) this.serveSoon(slot);
+    this.rearm(slot);
+  }
+
+  /** Arms the receive where the transport needs it, or the protocols want data and none waits here. */
+  rearm(slot: number): void {
+    const state = this.state[slot];
+    const flags = this.sockets.flags[slot];
+    if ((state & (STATE.OPEN | STATE.RECEIVED_ALL)) !== STATE.OPEN) return;
+    if ((flags & (SOCKET.RECEIVING | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) !== 0) return;
+    // Until it is ready a peer gets no more in than a receive at a time: nothing of it can be passed on.
+    if ((state & STATE.READY) === 0) this.sockets.armOnce(slot);
+    else if (this.wants(slot) && !this.transport.full(slot)) this.sockets.arm(slot);
+  }
+
+  /** Has the transport take payload, and sends what it has written. Returns how many sends. */
+  flush(slot: number): number {
+    const { sockets } = this;
+    const { flags, payload } = sockets;
+    if ((flags[slot] & (SOCKET.SENDING | SOCKET.CLOSED)) !== 0) return 0;
+    if ((this.state[slot] & STATE.READY) !== 0) {
+      this.flushing = slot;
+      if (!payload.empty(slot) && this.written[slot] < WIRE_BYTES) this.transport.send(slot);
+      const ending = (flags[slot] & SOCKET.SHUT_PENDING) !== 0 && payload.empty(slot);
+      if (ending && (this.state[slot] & (STATE.ENDING | STATE.RESET)) === 0) {
+        this.state[slot] |= STATE.ENDING;
+        this.transport.shutdown(slot);
+      }
+      this.flushing = -1;
+    }
+    if (!this.wire.empty(slot)) {
+      sockets.send(slot);
+      return 1;
+    }
+    if (payload.empty(slot) && (this.state[slot] & (STATE.ENDED | STATE.RESET)) !== 0) this.finish(slot);
+    return 0;
+  }
+
+  /** Payload that was taken and of which nothing can have been sent is payload again. The connection is of no more use. */
+  takeBack(slot: number): void {
+    const { taken, wire } = this;
+    const { payload } = this.sockets;
+    if (taken.empty(slot) || (this.state[slot] & STATE.TOUCHED) !== 0) return;
+    wire.clear(slot);
+    this.written[slot] = 0;
+    this.owed[slot] = 0;
+    // Behind it comes what has been queued since.
+    while (!payload.empty(slot)) this.shift(slot, payload, taken, payload.firstLength(slot));
+    while (!taken.empty(slot)) this.shift(slot, taken, payload, taken.firstLength(slot));
+  }
+
+  /** Forgets what was taken and written. */
+  drop(slot: number): void {
+    this.wire.clear(slot);
+    this.taken.clear(slot);
+    this.written[slot] = 0;
+    this.owed[slot] = 0;
+  }
+
+  /** Closes when everything is sent, the end of the stream included. */
+  closeWhenSent(slot: number): void {
+    const { flags, payload, queued } = this.sockets;
+    const state = this.state[slot];
+    const before = flags[slot];
+    if ((before & SOCKET.CLOSED) !== 0) return;
+    const reset = (state & STATE.RESET) !== 0 && queued[slot] === 0;
+    const ended = (before & (SOCKET.SHUT | SOCKET.SHUT_PENDING)) === SOCKET.SHUT;
+    if (reset || ended || ((state & STATE.READY) === 0 && payload.empty(slot))) {
+      this.sockets.close(slot);
+      return;
+    }
+    flags[slot] = before | SOCKET.SHUT | SOCKET.SHUT_PENDING | SOCKET.CLOSE_PENDING;
+    this.sockets.flushSoon(slot);
+  }
+
+  resetOnClose(slot: number): void {
+    this.state[slot] |= STATE.RESET;
+  }
+
+  /** What is being sent is dropped when the send has completed. */
+  closed(slot: number): void {
+    this.transport.closed(slot);
+    this.incoming.clear(slot);
+    this.state[slot] &= STATE.LISTED;
+  }
+
+  // What the transport calls.
+
+  established(slot: number): void {
+    const { sockets } = this;
+    const { flags } = sockets;
+    this.state[slot] |= STATE.READY;
+    if ((flags[slot] & SOCKET.CONNECTING) !== 0) {
+      flags[slot] &= ~SOCKET.CONNECTING;
+      this.events?.connected(slot, 0);
+    } else this.events?.ready(slot);
+    if ((flags[slot] & SOCKET.CLOSED) !== 0) return;
+    sockets.start(slot);
+    // Nobody wants data: until now the transport did.
+    if ((flags[slot] & SOCKET.PAUSED) !== 0) sockets.pause(slot);
+    else if (!this.incoming.empty(slot)) this.serveSoon(slot);
+  }
+
+  wants(slot: number): boolean {
+    const flags = this.sockets.flags[slot];
+    return this.ready(slot) && (flags & (SOCKET.PAUSED | SOCKET.CLOSED)) === 0 && this.incoming.empty(slot);
+  }
+
+  deliver(slot: number, bid: number, at: number, length: number): void {
+    if ((this.sockets.flags[slot] & SOCKET.CLOSED) !== 0) {
+      this.slab.release(bid);
+      return;
+    }
+    if (this.wants(slot)) this.events?.data(slot, bid, at, length);
+    else {
+      this.incoming.push(slot, bid, at, at + length);
+      if ((this.sockets.flags[slot] & SOCKET.PAUSED) === 0) this.serveSoon(slot);
+    }
+  }
+
+  receive(slot: number): void {
+    this.rearm(slot);
+  }
+
+  end(slot: number): void {
+    this.state[slot] |= STATE.END;
+    this.serveSoon(slot);
+  }
+
+  fail(slot: number, errno: number): void {
+    this.state[slot] |= STATE.FAILED | STATE.RECEIVED_ALL;
+    this.errno[slot] = errno;
+    this.serveSoon(slot);
+  }
+
+  payloadAt(slot: number): number {
+    return this.sockets.payload.empty(slot) ? 0 : this.sockets.payload.firstAt(slot);
+  }
+
+  payloadLength(slot: number): number {
+    return this.sockets.payload.empty(slot) ? 0 : this.sockets.payload.firstLength(slot);
+  }
+
+  take(slot: number, length: number): void {
+    this.shift(slot, this.sockets.payload, this.taken, length);
+    this.owed[slot] += length;
+  }
+
+  write(slot: number, at: number, length: number, bid: number): void {
+    if ((this.sockets.flags[slot] & SOCKET.CLOSED) !== 0) {
+      if (bid >= 0) this.slab.release(bid);
+      return;
+    }
+    this.wire.push(slot, at, length, bid);
+    this.written[slot] += length;
+    this.flushSoon(slot);
+  }
+
+  endWire(slot: number): void {
+    this.state[slot] |= STATE.ENDED;
+    this.flushSoon(slot);
+  }
+
+  flushSoon(slot: number): void {
+    if (slot !== this.flushing) this.sockets.flushSoon(slot);
+  }
+
+  /** Hands on what waits for `slot`, as long as it is wanted; behind it the end, or the failure. */
+  private serve(slot: number): void {
+    const { flags } = this.sockets;
+    const { incoming } = this;
+    if ((this.state[slot] & STATE.READY) === 0) {
+      if ((this.state[slot] & STATE.FAILED) !== 0) this.tellFailure(slot);
+      return;
+    }
+    while ((flags[slot] & (SOCKET.PAUSED | SOCKET.CLOSED)) === 0 && !incoming.empty(slot)) {
+      const bid = incoming.shift(slot);
+      const at = incoming.startOf(bid);
+      this.events?.data(slot, bid, at, incoming.endOf(bid) - at);
+    }
+    if (!this.wants(slot)) return;
+    this.transport.resumed(slot);
+    if (!this.wants(slot)) return;
+    if ((this.state[slot] & STATE.FAILED) !== 0) this.tellFailure(slot);
+    else if ((this.state[slot] & STATE.END) !== 0) {
+      if ((flags[slot] & SOCKET.EOF) !== 0) return;
+      flags[slot] |= SOCKET.EOF;
+      this.events?.eof(slot);
+    } else this.rearm(slot);
+  }
+
+  private tellFailure(slot: number): void {
+    const { flags } = this.sockets;
+    if ((flags[slot] & SOCKET.DIRTY) !== 0) {
+      this.serveSoon(slot);
+      return;
+    }
+    this.state[slot] &= ~STATE.FAILED;
+    if ((flags[slot] & SOCKET.CONNECTING) === 0) {
+      this.events?.failed(slot, this.errno[slot]);
+      return;
+    }
+    flags[slot] &= ~SOCKET.CONNECTING;
+    this.events?.connected(slot, -this.errno[slot]);
+  }
+
+  /** All is sent, the end of the stream included. */
+  private finish(slot: number): void {
+    const { sockets } = this;
+    const flags = sockets.flags[slot];
+    if ((flags & SOCKET.CLOSE_PENDING) !== 0) sockets.close(slot);
+    else if ((flags & SOCKET.SHUT_PENDING) !== 0) {
+      sockets.flags[slot] = flags & ~SOCKET.SHUT_PENDING;
+      sockets.finish(slot);
+    }
+  }
+
+  private shift(slot: number, from: SendQueue, to: SendQueue, length: number): void {
+    const bid = from.firstBuffer(slot);
+    if (bid >= 0) this.slab.retain(bid);
+    to.push(slot, from.firstAt(slot), length, bid);
+    from.consume(slot, length);
+  }
+
+  private serveSoon(slot: number): void {
+    if ((this.state[slot] & STATE.LISTED) !== 0 || (this.sockets.flags[slot] & SOCKET.CLOSED) !== 0) return;
+    this.state[slot] |= STATE.LISTED;
+    this.list[this.listed++] = slot;
+  }
+}

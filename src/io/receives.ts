@@ -1,0 +1,151 @@
+// The receive of a socket: armed while its owner wants data, cancelled when it does not, parked while there are no buffers.
+import { ERRNO, OP, POLLIN } from './abi.js';
+import type { Ring } from './ring.js';
+import type { Slab } from './slab.js';
+import { SOCKET, SocketTable } from './socket-table.js';
+import type { Layering } from './transport.js';
+
+export class Receives extends SocketTable {
+  /** What handles sockets with a transport, where there is one. */
+  layered: Layering | undefined;
+  /** Receives parked for want of buffers, ever. */
+  parks = 0;
+  private readonly parked: Int32Array;
+  private parkedCount = 0;
+
+  constructor(
+    protected readonly ring: Ring,
+    protected readonly slab: Slab,
+    owner: Int32Array,
+    ownerId: number,
+    capacity: number,
+  ) {
+    super(owner, ownerId, capacity);
+    this.parked = new Int32Array(capacity);
+  }
+
+  /** Whether payload can pass, as far as what lies between the socket and the protocols is concerned. */
+  ready(slot: number): boolean {
+    return this.layer[slot] === 0 || this.layered?.ready(slot) === true;
+  }
+
+  /** Whether bytes may pass between this socket and another without being seen here. */
+  spliceable(slot: number): boolean {
+    return this.layer[slot] === 0;
+  }
+
+  /** Wants data: arms the receive unless one is armed. */
+  resume(slot: number): void {
+    const before = this.flags[slot];
+    const flags = before & ~SOCKET.PAUSED;
+    this.flags[slot] = flags;
+    if (this.layer[slot] !== 0) this.layered?.resumed(slot, flags !== before);
+    else if ((flags & (SOCKET.RECEIVING | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) === 0) this.arm(slot);
+  }
+
+  /**
+   * Wants one receive only; the next is asked for with `resume` or `receiveOnce`. For sockets of which more may be ready than
+   * is to pass through the slab: a multishot receive would bring in all of it before it could be stopped.
+   */
+  receiveOnce(slot: number): void {
+    if (this.layer[slot] !== 0) {
+      this.resume(slot);
+      return;
+    }
+    this.flags[slot] &= ~SOCKET.PAUSED;
+    if ((this.flags[slot] & (SOCKET.RECEIVING | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) === 0) this.armOnce(slot);
+  }
+
+  /** Wants no data. What is already on its way is still delivered; true once nothing more can come. */
+  pause(slot: number): boolean {
+    const flags = this.flags[slot] | SOCKET.PAUSED;
+    this.flags[slot] = flags;
+    if ((flags & SOCKET.RECEIVING) === 0) return true;
+    if ((flags & SOCKET.CANCELLING) === 0 && this.ready(slot)) {
+      this.flags[slot] = flags | SOCKET.CANCELLING;
+      this.ring.cancel(slot, OP.RECV, this.generation[slot]);
+      if ((flags & SOCKET.POLLED) !== 0) this.ring.cancel(slot, OP.POLL_IN, this.generation[slot]);
+    }
+    return false;
+  }
+
+  /** True while a receive is armed or being cancelled: data may still arrive. */
+  receiving(slot: number): boolean {
+    return (this.flags[slot] & SOCKET.RECEIVING) !== 0;
+  }
+
+  /** Arms parked receives again while there are buffers for them. */
+  unpark(): void {
+    // Lent buffers count: what was released outside a turn has been lent before this looks.
+    if (this.parkedCount === 0 || !this.slab.lendable) return;
+    const n = this.parkedCount;
+    this.parkedCount = 0;
+    for (let i = 0; i < n; i++) {
+      const slot = this.parked[i];
+      if ((this.flags[slot] & SOCKET.PARKED) === 0) continue;
+      this.flags[slot] &= ~SOCKET.PARKED;
+      if ((this.flags[slot] & SOCKET.CLOSED) !== 0) this.releaseIfDone(slot);
+      else if (this.layer[slot] !== 0) this.layered?.rearm(slot);
+      else if ((this.flags[slot] & (SOCKET.PAUSED | SOCKET.RECEIVING | SOCKET.EOF)) === 0) this.arm(slot);
+    }
+  }
+
+  /**
+   * Bookkeeping of a receive completion, before its data is handed on. Returns the errno that the owner must hear of,
+   * 0 for data or end of stream, -1 where there is nothing to tell, or -2 where a pause has taken effect.
+   */
+  received(slot: number, result: number, more: boolean): number {
+    if (more) return 0;
+    const flags = this.flags[slot] & ~(SOCKET.RECEIVING | SOCKET.CANCELLING | SOCKET.ONCE);
+    this.flags[slot] = flags;
+    this.pending[slot]--;
+    if ((flags & SOCKET.CLOSED) !== 0) {
+      this.releaseIfDone(slot);
+      return -1;
+    }
+    // With data: ended by the executor (buffers ran low) or by a cancel that lost the race. Armed again by `rearm`.
+    if (result >= 0) return 0;
+    if (result === -ERRNO.ECANCELED || result === -ERRNO.EINTR) {
+      if ((flags & SOCKET.PAUSED) !== 0) return -2;
+      this.arm(slot);
+      return -1;
+    }
+    if (result === -ERRNO.ENOBUFS) {
+      if ((flags & SOCKET.PAUSED) !== 0 && this.ready(slot)) return -2;
+      this.slab.grow();
+      this.flags[slot] |= SOCKET.PARKED;
+      this.parked[this.parkedCount++] = slot;
+      this.parks++;
+      return -1;
+    }
+    if (result === -ERRNO.EAGAIN) {
+      if ((flags & SOCKET.PAUSED) !== 0) return -2;
+      // O_NONBLOCK while splicing the other direction: wait for data, then arm.
+      this.flags[slot] |= SOCKET.RECEIVING | SOCKET.POLLED;
+      this.pending[slot]++;
+      this.ring.poll(this.fd[slot], slot, this.generation[slot], POLLIN, OP.POLL_IN);
+      return -1;
+    }
+    return -result;
+  }
+
+  /** After data was delivered: arms the receive again if the executor ended it and it is wanted. */
+  rearm(slot: number): void {
+    if ((this.flags[slot] & (SOCKET.RECEIVING | SOCKET.PAUSED | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) === 0)
+      this.arm(slot);
+  }
+
+  /** Arms one receive. */
+  armOnce(slot: number): void {
+    this.flags[slot] |= SOCKET.RECEIVING | SOCKET.ONCE;
+    this.pending[slot]++;
+    this.ring.receiveOnce(this.fd[slot], slot, this.generation[slot]);
+  }
+
+  /** Arms the receive. */
+  arm(slot: number): void {
+    this.flags[slot] |= SOCKET.RECEIVING;
+    this.pending[slot]++;
+    this.ring.receive(this.fd[slot], slot, this.generation[slot]);
+  }
+}

@@ -1,0 +1,102 @@
+// The columns of the socket table: one slot a socket, struct of arrays; and which slots are free.
+
+/** Flags of a slot. */
+export const SOCKET = {
+  /** A receive is armed. */
+  RECEIVING: 1,
+  /** Its cancellation is under way. */
+  CANCELLING: 2,
+  /** The owner does not want data now. */
+  PAUSED: 4,
+  /** Waits for buffers to come back. */
+  PARKED: 8,
+  /** A send (or the poll before it is tried again) is in flight. */
+  SENDING: 16,
+  /** In the list of sockets to flush at the end of this turn. */
+  DIRTY: 32,
+  CONNECTING: 64,
+  /** Nothing more comes from the peer. */
+  EOF: 128,
+  /** We have shut our direction down, or will once the queue is sent. */
+  SHUT: 256,
+  /** SHUT_WR is to be done when the queue is empty. */
+  SHUT_PENDING: 512,
+  /** The owner wants `onDrained` when the queue is empty. */
+  NOTIFY_DRAINED: 1024,
+  /** `close` was called: the fd is gone, completions are reaped. */
+  CLOSED: 2048,
+  /** O_NONBLOCK is set (splicing), so operations answer EAGAIN instead of waiting. */
+  NONBLOCK: 4096,
+  /** To be closed when the queue is sent. */
+  CLOSE_PENDING: 8192,
+  /** One receive at a time: the owner asks for each. */
+  ONCE: 16384,
+  /** A poll has stood for a receive or a send (EAGAIN while O_NONBLOCK); O_NONBLOCK may be off again while it waits. */
+  POLLED: 32768,
+} as const;
+
+/** Kind of a slot in nobody's use. */
+export const FREE = 0;
+const NONE = -1;
+
+export class SocketTable {
+  readonly fd: Int32Array;
+  readonly kind: Uint8Array;
+  readonly flags: Uint16Array;
+  readonly generation: Uint16Array;
+  /** The other socket of a relay, or -1. Owned by the protocols. */
+  readonly peer: Int32Array;
+  /** What lies between the socket and the protocols: 0 nothing, else a layer of the transport's (see transport.ts). */
+  readonly layer: Uint8Array;
+  /** Sockets in use. */
+  open = 0;
+
+  /** Operations outstanding. */
+  protected readonly pending: Uint8Array;
+  private readonly freeSlots: Int32Array;
+  private freeCount = 0;
+  private nextFresh = 0;
+
+  constructor(
+    protected readonly owner: Int32Array,
+    private readonly ownerId: number,
+    readonly capacity: number,
+  ) {
+    this.fd = new Int32Array(capacity);
+    this.kind = new Uint8Array(capacity);
+    this.flags = new Uint16Array(capacity);
+    this.generation = new Uint16Array(capacity);
+    this.peer = new Int32Array(capacity);
+    this.layer = new Uint8Array(capacity);
+    this.pending = new Uint8Array(capacity);
+    this.freeSlots = new Int32Array(capacity);
+  }
+
+  /** A slot for `fd`, or -1 when the table is full. The fd is this worker's from here on. */
+  adopt(fd: number, kind: number): number {
+    let slot: number;
+    if (this.freeCount > 0) slot = this.freeSlots[--this.freeCount];
+    else if (this.nextFresh < this.capacity) slot = this.nextFresh++;
+    else return NONE;
+    this.fd[slot] = fd;
+    this.kind[slot] = kind;
+    this.flags[slot] = 0;
+    this.peer[slot] = NONE;
+    this.layer[slot] = 0;
+    this.pending[slot] = 0;
+    if (fd < this.owner.length) this.owner[fd] = this.ownerId;
+    this.open++;
+    return slot;
+  }
+
+  /** Frees the slot of a closed socket once every operation on it has completed. */
+  protected releaseIfDone(slot: number): void {
+    // A slot still listed as dirty or parked is released when that list is next walked.
+    if (this.pending[slot] !== 0 || (this.flags[slot] & (SOCKET.DIRTY | SOCKET.PARKED)) !== 0) return;
+    if (this.kind[slot] === FREE) return;
+    this.kind[slot] = FREE;
+    this.generation[slot]++;
+    this.freeSlots[this.freeCount++] = slot;
+    this.open--;
+  }
+}

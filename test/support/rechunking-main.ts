@@ -1,0 +1,8 @@
+// `sluice run` with workers that have a transport under every connection.
+import { fileURLToPath } from 'node:url';
+import { runProxy } from '../../src/cli/run.js';
+import { Engine } from '../../src/supervisor/engine.js';
+
+const WORKER_FILE = fileURLToPath(new URL('./rechunking-worker.js', import.meta.url));
+const [, , , ...args] = process.argv;
+process.exit(await runProxy(args, (config, logger) => Engine.start(config, logger, WORKER_FILE)));
