@@ -18,6 +18,7 @@ import { Answers } from './exchange/answers.js';
 import { Backpressure } from './exchange/backpressure.js';
 import { Deadlines } from './exchange/deadlines.js';
 import { Dispatcher } from './exchange/dispatch.js';
+import { Endings } from './exchange/endings.js';
 import { Exchanges } from './exchange/exchange.js';
 import { KeptRequests } from './exchange/kept.js';
 import { Legs } from './exchange/legs.js';
@@ -33,7 +34,8 @@ import { RequestReader } from './http1/request-reader.js';
 import { RequestWriter } from './http1/request-writer.js';
 import { ResponseWriter } from './http1/response-writer.js';
 import { Http1Sockets } from './http1/sockets.js';
-import { congestionSink, Http2Connections } from './http2/connections.js';
+import { congestionSink } from './http2/congestion.js';
+import { Http2Connections } from './http2/connections.js';
 import { RequestFields } from './http2/request-fields.js';
 import { ResponseFields } from './http2/response-fields.js';
 import { Http2Streams } from './http2/streams.js';
@@ -110,15 +112,16 @@ export function makeDataPath(context: Context): DataPath {
   const across = { ...parts, bodies, pieces, responses, responseFields, tunnels, backpressure };
   reports.across = new BytesAcross(context, core, exchanges, kept, across, reports);
   const accounts = new Accounts(context, exchanges, new RequestLines(context, core, exchanges, http1));
+  const answers = new Answers(context, core, machine, exchanges, http1, responses);
   const control = new Lifecycle(
     context,
     exchanges,
     kept,
     legs,
     accounts,
-    new Answers(context, core, machine, exchanges, http1, responses),
+    new Endings(exchanges, kept, legs, accounts, answers),
     new Dispatcher(context, core, exchanges, legs, accounts),
-    new Retries(context, exchanges, kept, legs),
+    new Retries(context, exchanges, kept, legs, accounts),
     new Deadlines(context, exchanges, legs, http2.pool),
     tunnels,
   );

@@ -1,5 +1,6 @@
 // Why the proxy answers in its own name.
 import { RESPONSE_REASONS } from '../../http/response-reasons.js';
+import { CLOSE } from '../connect/connections.js';
 
 /** Indices into RESPONSE_REASONS. */
 export const WHY = {
@@ -19,3 +20,25 @@ export const WHY = {
   NOT_IMPLEMENTED: RESPONSE_REASONS.indexOf('not-implemented'),
   STREAM_REFUSED: RESPONSE_REASONS.indexOf('stream-refused'),
 } as const;
+
+/** CLOSE of the connection of an HTTP/1 client that is told WHY. */
+export function closeReason(why: number): number {
+  switch (why) {
+    case WHY.HEADER_TIMEOUT:
+    case WHY.BODY_TIMEOUT:
+    case WHY.RESPONSE_TIMEOUT:
+      return CLOSE.TIMEOUT;
+    case WHY.MEMORY:
+      return CLOSE.LIMIT;
+    case WHY.UPSTREAM_RESET:
+    case WHY.STREAM_REFUSED:
+      return CLOSE.ERROR;
+    case WHY.NO_ENDPOINT:
+    case WHY.POOL_EXHAUSTED:
+    case WHY.CONNECT_FAILED:
+    case WHY.CONNECT_TIMEOUT:
+      return CLOSE.OK;
+    default:
+      return CLOSE.PROTOCOL;
+  }
+}

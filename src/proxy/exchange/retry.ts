@@ -4,40 +4,95 @@ import { isIdempotent } from '../../http/methods.js';
 import { ROLE } from '../../http2/connection.js';
 import { H } from '../../http2/counters.js';
 import { h2Base, LIMITS, S, W } from '../../metrics/layout.js';
+import { CLOSE } from '../connect/connections.js';
 import { KNOWN, SERVICE_PROTOCOL, VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
-import type { ExchangeSlot } from '../slots.js';
+import type { ExchangeSlot, SocketSlot } from '../slots.js';
+import type { Accounts } from './accounts.js';
 import { MAX_ATTEMPTS } from './dispatch.js';
-import type { Exchanges } from './exchange.js';
+import { type Exchanges, STATE } from './exchange.js';
 import type { KeptRequests } from './kept.js';
-import type { Legs } from './legs.js';
+import { type Legs, SOURCE } from './legs.js';
 
+const NONE = -1;
 const LIMIT_RETRY_BUDGET = LIMITS.indexOf('retry-budget');
 
 export class Retries {
+  // How the request is to be sent, as `Dispatcher.send` has it.
+  source: number = SOURCE.KEPT;
+  /** The socket that it was on, -1 if it was on none. */
+  from: SocketSlot | -1 = NONE;
+  exclude = NONE;
+  first = NONE;
+  fresh = false;
+  /** Whether that socket is to be closed, and its CLOSE. */
+  ended = true;
+  reason = 0;
+
   constructor(
     private readonly context: Context,
     private readonly exchanges: Exchanges,
     private readonly kept: KeptRequests,
     private readonly legs: Legs,
+    private readonly accounts: Accounts,
   ) {}
 
-  /** Whether a request that its endpoint has refused unprocessed may be sent to another one. Then it is taken from the budget. */
-  mayAfterRefusal(x: ExchangeSlot): boolean {
+  /** No connection could be made, so nothing was processed: another endpoint is tried, whatever the method. False after too many. */
+  elsewhere(x: ExchangeSlot): boolean {
+    const endpoint = this.exchanges.endpoint[x];
+    const again = this.left(x);
+    this.takeBack(x);
+    this.plan(this.from < 0 ? SOURCE.KEPT : SOURCE.QUEUED, endpoint, NONE, false);
+    // The socket of a dial that has failed is the dialer's to close.
+    this.ended = false;
+    return again;
+  }
+
+  /** The endpoint has refused the request unprocessed: another one is tried, within the budget. False if that may not be. */
+  afterRefusal(x: ExchangeSlot): boolean {
     if (!this.left(x) || !this.kept.keeps(x) || !this.paid(x)) return false;
     this.context.values[h2Base(ROLE.CLIENT) + H.RETRIES_REFUSED]++;
+    const endpoint = this.exchanges.endpoint[x];
+    this.takeBack(x);
+    this.plan(SOURCE.KEPT, endpoint, NONE, false);
     return true;
   }
 
   /**
-   * Whether a request may be sent again whose connection was lost before any of the response. `stale`: the connection had served before,
-   * so that it may have been closed before the request reached it. Then it is taken from the budget.
+   * The connection was lost before any of the response: the request is sent again on a new one if nothing of it has gone, or processing
+   * it twice does no harm, within the budget. `stale`: the connection had served before, so that it may have been closed before the
+   * request reached it. False if that may not be.
    */
-  mayAfterLoss(x: ExchangeSlot, stale: boolean): boolean {
+  afterLoss(x: ExchangeSlot, stale: boolean): boolean {
     const { exchanges, legs } = this;
     if (!stale || !this.left(x) || legs.sending(x)) return false;
-    const again = legs.untouched(x) || (this.kept.keeps(x) && isIdempotent(exchanges.method[x]));
-    return again && this.paid(x);
+    const untouched = legs.untouched(x);
+    if (!untouched && !(this.kept.keeps(x) && isIdempotent(exchanges.method[x]))) return false;
+    if (!this.paid(x)) return false;
+    this.takeBack(x);
+    this.plan(untouched ? SOURCE.QUEUED : SOURCE.KEPT, NONE, NONE, true);
+    this.reason = CLOSE.RESET;
+    return true;
+  }
+
+  /**
+   * The endpoint can't have processed what it could not read: it is asked again in the other version. False if the service says what its
+   * endpoints speak, or the request is not at hand any more.
+   */
+  otherVersion(x: ExchangeSlot): boolean {
+    const { exchanges, context, kept } = this;
+    const endpoint = exchanges.endpoint[x];
+    // Of those that wait in line it has been learned already.
+    if (exchanges.state[x] !== STATE.WAITING) {
+      if (context.services.protocol[exchanges.service[x]] !== SERVICE_PROTOCOL.AUTO) return false;
+      context.protocols.learn(endpoint, VERSION.HTTP1, KNOWN.REFUSED);
+      context.protocols.learn(endpoint, VERSION.HTTP2, KNOWN.SPOKEN);
+    }
+    if (!kept.keeps(x)) return false;
+    this.takeBack(x);
+    this.plan(SOURCE.KEPT, NONE, endpoint, true);
+    this.reason = CLOSE.PROTOCOL;
+    return true;
   }
 
   /**
@@ -59,14 +114,19 @@ export class Retries {
     );
   }
 
-  /** Notes that the endpoint of the exchange does not speak HTTP/1 but HTTP/2. False where the service says what its endpoints speak. */
-  learnHttp2(x: ExchangeSlot): boolean {
-    const { context, exchanges } = this;
-    if (context.services.protocol[exchanges.service[x]] !== SERVICE_PROTOCOL.AUTO) return false;
-    const endpoint = exchanges.endpoint[x];
-    context.protocols.learn(endpoint, VERSION.HTTP1, KNOWN.REFUSED);
-    context.protocols.learn(endpoint, VERSION.HTTP2, KNOWN.SPOKEN);
-    return true;
+  /** Takes the exchange from its endpoint, which did nothing wrong. */
+  private takeBack(x: ExchangeSlot): void {
+    this.accounts.abandoned(x);
+    this.from = this.legs.takeBack(x);
+    this.exchanges.state[x] = STATE.FREE;
+  }
+
+  private plan(source: number, exclude: number, first: number, fresh: boolean): void {
+    this.source = source;
+    this.exclude = exclude;
+    this.first = first;
+    this.fresh = fresh;
+    this.ended = true;
   }
 
   private left(x: ExchangeSlot): boolean {

@@ -4,11 +4,11 @@ import { Connection, GOING, ROLE } from '../../http2/connection.js';
 import { H } from '../../http2/counters.js';
 import { H2_ERROR } from '../../http2/frame.js';
 import type { Http2Machine } from '../../http2/machine.js';
-import type { CongestionSink, Core } from '../../http2/shared-state.js';
+import type { Core } from '../../http2/shared-state.js';
 import { STREAM } from '../../http2/streams.js';
 import { ERRNO } from '../../io/abi.js';
 import { SOCKET } from '../../io/sockets.js';
-import { h2Base, W, WORKER_HISTOGRAMS, workerHistogram } from '../../metrics/layout.js';
+import { h2Base, WORKER_HISTOGRAMS, workerHistogram } from '../../metrics/layout.js';
 import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import { type Caller, type Dialer, PURPOSE } from '../connect/dialer.js';
 import { Http2Pool } from '../connect/http2-pool.js';
@@ -22,8 +22,6 @@ import type { ConnectionEvents, Http2Streams } from './streams.js';
 import { ConnectionTimers } from './timers.js';
 
 const NONE = -1;
-/** Output beyond this much stops the reading of requests: their answers would only add to it. */
-const OUTPUT_FACTOR = 4;
 const CONNECTION_STREAMS = workerHistogram(WORKER_HISTOGRAMS.indexOf('h2_connection_streams'));
 
 export class Http2Connections implements Caller, ConnectionEvents {
@@ -400,26 +398,4 @@ export class Http2Connections implements Caller, ConnectionEvents {
 /** Whether what came in place of the first frame header was the beginning of `HTTP/1.x`. */
 function saysHttp1(connection: Connection): boolean {
   return connection.length === 0x485454 && connection.type === 0x50 && connection.flags === 0x2f;
-}
-
-/** How the protocol's output reaches sockets, and how it learns that one has enough. */
-export function congestionSink(context: Context): CongestionSink {
-  const { sockets, values } = context;
-  return {
-    queue: (socket, at, length, bid) => {
-      sockets.queue(socket, at, length, bid);
-      const hard = OUTPUT_FACTOR * context.limits.maxBufferedBytes;
-      if (sockets.queued[socket] > hard && context.connections.listener[socket] >= 0) {
-        sockets.pause(socket);
-        sockets.notifyDrained(socket);
-      }
-    },
-    sending: (socket) => (sockets.flags[socket] & SOCKET.SENDING) !== 0,
-    congested: (socket, unsent) => {
-      if (sockets.queued[socket] + unsent <= context.limits.maxBufferedBytes) return false;
-      values[W.BACKPRESSURE]++;
-      sockets.notifyDrained(socket);
-      return true;
-    },
-  };
 }

@@ -1,0 +1,111 @@
+// How exchanges end, well or badly: what is accounted for, what becomes of the endpoint's leg, and what the client is told. The order
+// matters: the endpoint's leg goes first, so that its place is free when the client's next request is read.
+import { H2_ERROR } from '../../http2/frame.js';
+import { CLOSE } from '../connect/connections.js';
+import type { ExchangeSlot } from '../slots.js';
+import type { Accounts } from './accounts.js';
+import type { Answers } from './answers.js';
+import { type Exchanges, STATE } from './exchange.js';
+import type { KeptRequests } from './kept.js';
+import type { Legs } from './legs.js';
+import { closeReason, WHY } from './reasons.js';
+
+/** What an event has brought with it. One object for all, as one for each would be allocated. */
+export interface Outcome {
+  /** Of the response, or of an answer in the proxy's own name, with its WHY and a detail for its body. */
+  status: number;
+  why: number;
+  detail: Uint8Array | null;
+  /** H2_ERROR for a client's stream. */
+  code: number;
+  /** CLOSE of the connection that is to blame. */
+  reason: number;
+}
+
+export class Endings {
+  readonly outcome: Outcome = { status: 0, why: 0, detail: null, code: H2_ERROR.NO_ERROR, reason: 0 };
+
+  constructor(
+    private readonly exchanges: Exchanges,
+    private readonly kept: KeptRequests,
+    private readonly legs: Legs,
+    private readonly accounts: Accounts,
+    private readonly answers: Answers,
+  ) {}
+
+  /** The endpoint has not brought its response to an end, and nothing of it has gone to the client. */
+  blame(x: ExchangeSlot): void {
+    const { accounts, legs } = this;
+    accounts.failed(x);
+    const connection = legs.leave(x, H2_ERROR.CANCEL, this.outcome.reason);
+    this.sendAnswer(x);
+    legs.reuse(connection);
+  }
+
+  /** Answers in the proxy's own name; an endpoint that has the request did nothing wrong. */
+  answer(x: ExchangeSlot): void {
+    const { legs } = this;
+    this.disengage(x);
+    const connection = legs.leave(x, H2_ERROR.CANCEL, CLOSE.OK);
+    this.sendAnswer(x);
+    legs.reuse(connection);
+  }
+
+  private sendAnswer(x: ExchangeSlot): void {
+    const { accounts, answers, legs } = this;
+    this.forget(x);
+    const { why } = this.outcome;
+    const status = answers.send(x, this.outcome.status, why, this.outcome.detail, this.outcome.code);
+    accounts.answered(x, status);
+    legs.afterAnswer(x, closeReason(why));
+  }
+
+  /** The client's response ends too early; what the endpoint has to do with it is accounted for. */
+  cut(x: ExchangeSlot): void {
+    const { accounts, legs } = this;
+    const connection = legs.leave(x, H2_ERROR.CANCEL, this.outcome.reason);
+    accounts.ended(x, false);
+    this.forget(x);
+    legs.cut(x, this.outcome.code, this.outcome.why === WHY.BODY_TIMEOUT ? CLOSE.TIMEOUT : CLOSE.ERROR);
+    legs.reuse(connection);
+  }
+
+  /** The client has left. */
+  abandon(x: ExchangeSlot): void {
+    const { accounts, legs } = this;
+    const { reason } = this.outcome;
+    this.disengage(x);
+    const connection = legs.leave(x, H2_ERROR.CANCEL, CLOSE.OK);
+    accounts.ended(x, false);
+    this.forget(x);
+    legs.close(x, reason);
+    legs.reuse(connection);
+  }
+
+  /** The client has all of the response. */
+  complete(x: ExchangeSlot): void {
+    const { accounts, legs } = this;
+    accounts.succeeded(x);
+    accounts.ended(x, true);
+    // An endpoint that has answered before it had the whole request wants no more of it (RFC 9113 section 8.1).
+    const connection = legs.leave(x, H2_ERROR.NO_ERROR, CLOSE.OK);
+    this.forget(x);
+    legs.next(x);
+    legs.reuse(connection);
+  }
+
+  /** Takes the exchange from its endpoint, if one has it. */
+  private disengage(x: ExchangeSlot): void {
+    const { exchanges, accounts } = this;
+    const state = exchanges.state[x];
+    if (state >= STATE.WAITING && state <= STATE.FLUSHING) accounts.abandoned(x);
+  }
+
+  /** What was kept for the exchange is given up. */
+  private forget(x: ExchangeSlot): void {
+    const { kept, exchanges } = this;
+    kept.forget(x);
+    kept.dropTrailers(x);
+    if (exchanges.keys.size > 0) exchanges.keys.delete(x);
+  }
+}

@@ -1,0 +1,29 @@
+// How the output of HTTP/2 connections reaches sockets, and how it learns that one has enough.
+import type { CongestionSink } from '../../http2/shared-state.js';
+import { SOCKET } from '../../io/sockets.js';
+import { W } from '../../metrics/layout.js';
+import type { Context } from '../context.js';
+
+/** Output beyond this much stops the reading of requests: their answers would only add to it. */
+const OUTPUT_FACTOR = 4;
+
+export function congestionSink(context: Context): CongestionSink {
+  const { sockets, values } = context;
+  return {
+    queue: (socket, at, length, bid) => {
+      sockets.queue(socket, at, length, bid);
+      const hard = OUTPUT_FACTOR * context.limits.maxBufferedBytes;
+      if (sockets.queued[socket] > hard && context.connections.listener[socket] >= 0) {
+        sockets.pause(socket);
+        sockets.notifyDrained(socket);
+      }
+    },
+    sending: (socket) => (sockets.flags[socket] & SOCKET.SENDING) !== 0,
+    congested: (socket, unsent) => {
+      if (sockets.queued[socket] + unsent <= context.limits.maxBufferedBytes) return false;
+      values[W.BACKPRESSURE]++;
+      sockets.notifyDrained(socket);
+      return true;
+    },
+  };
+}
