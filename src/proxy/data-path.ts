@@ -13,7 +13,6 @@ import { Dialer } from './connect/dialer.js';
 import { IdlePool } from './connect/idle-pool.js';
 import type { Context } from './context.js';
 import { Accounts } from './exchange/accounts.js';
-import { BytesAcross } from './exchange/across.js';
 import { Answers } from './exchange/answers.js';
 import { Backpressure } from './exchange/backpressure.js';
 import { Deadlines } from './exchange/deadlines.js';
@@ -24,7 +23,9 @@ import { KeptRequests } from './exchange/kept.js';
 import { Legs } from './exchange/legs.js';
 import { Lifecycle } from './exchange/lifecycle.js';
 import { Reports } from './exchange/reports.js';
+import { RequestBytes } from './exchange/request-bytes.js';
 import { RequestLines } from './exchange/request-log.js';
+import { ResponseBytes } from './exchange/response-bytes.js';
 import { Retries } from './exchange/retry.js';
 import { BodyRelay } from './http1/bodies.js';
 import { Http1Clients } from './http1/clients.js';
@@ -109,8 +110,9 @@ export function makeDataPath(context: Context): DataPath {
     opaque,
     reports,
   });
-  const across = { ...parts, bodies, pieces, responses, responseFields, tunnels, backpressure };
-  reports.across = new BytesAcross(context, core, exchanges, kept, across, reports);
+  const ways = { ...parts, bodies, pieces, responses, responseFields, tunnels, backpressure };
+  reports.requests = new RequestBytes(context, core, exchanges, kept, ways, reports);
+  reports.responses = new ResponseBytes(context, core, exchanges, kept, ways, reports);
   const accounts = new Accounts(context, exchanges, new RequestLines(context, core, exchanges, http1));
   const answers = new Answers(context, core, machine, exchanges, http1, responses);
   const control = new Lifecycle(

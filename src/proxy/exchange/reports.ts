@@ -1,5 +1,5 @@
 // What legs report upward, and what they hand across. Legs know these interfaces and neither each other nor who decides: lifecycle.ts
-// implements `Control`, legs.ts `Across`.
+// implements `Control`, request-bytes.ts and response-bytes.ts the two ways.
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 
 /** What has happened to an exchange. A leg that reports the end of its part has let go of its socket or stream before. */
@@ -60,24 +60,28 @@ export interface Control {
   overdue(x: ExchangeSlot): boolean;
 }
 
-/** What goes from one leg to the other. */
-export interface Across {
+/** What goes from the client's leg to the endpoint's. */
+export interface RequestWay {
   /** A piece of a request: what `BodyReader.read` has just found in buffer `bid`, with its `result`. False if the exchange is over. */
-  requestPiece(x: ExchangeSlot, bid: number, result: number): boolean;
+  piece(x: ExchangeSlot, bid: number, result: number): boolean;
   /** A piece of a request that came as DATA. */
-  requestData(x: ExchangeSlot, at: number, length: number, end: boolean): void;
+  data(x: ExchangeSlot, at: number, length: number, end: boolean): void;
   /** The trailers in `Core.list` end the request. */
-  requestTrailers(x: ExchangeSlot): void;
+  trailers(x: ExchangeSlot): void;
   /** The endpoint takes no more of the request. */
-  requestRefused(x: ExchangeSlot): void;
+  refused(x: ExchangeSlot): void;
   /** All that was queued for an endpoint that speaks HTTP/1 is sent. */
-  requestDrained(x: ExchangeSlot): void;
+  drained(x: ExchangeSlot): void;
   /** Octets of the request that had waited at an endpoint's window are on their way. */
-  requestMoved(x: ExchangeSlot, count: number): void;
+  moved(x: ExchangeSlot, count: number): void;
   /** The socket at the other end of an exchange between HTTP/1 sockets, -1 where that is something else. */
   facing(socket: SocketSlot): SocketSlot | -1;
   /** The endpoint's socket took no more of a request that was spliced to it. */
   endpointSendFailed(endpoint: SocketSlot): void;
+}
+
+/** What goes from the endpoint's leg to the client's. */
+export interface ResponseWay {
   /** A response head as HTTP/1 reads it, in `Http1Sockets.head`; interim if its status is below 200, but for 101. */
   interimHead(x: ExchangeSlot): void;
   /**
@@ -85,20 +89,21 @@ export interface Across {
    * `ended`: there is no body.
    */
   finalHead(x: ExchangeSlot, bid: number, at: number, end: number): number;
-  /** As `requestPiece`, the other way. */
-  responsePiece(x: ExchangeSlot, bid: number, result: number): boolean;
+  /** As `RequestWay.piece`, the other way. */
+  piece(x: ExchangeSlot, bid: number, result: number): boolean;
   /** A response head in `Core.list`, interim or final. */
-  responseHead(x: ExchangeSlot, end: boolean): void;
-  responseData(x: ExchangeSlot, at: number, length: number, end: boolean): void;
-  responseTrailers(x: ExchangeSlot): void;
+  head(x: ExchangeSlot, end: boolean): void;
+  data(x: ExchangeSlot, at: number, length: number, end: boolean): void;
+  trailers(x: ExchangeSlot): void;
   /** All that was queued for a client that speaks HTTP/1 is sent. */
-  responseDrained(x: ExchangeSlot): void;
+  drained(x: ExchangeSlot): void;
   /** Octets of the response that had waited at a client's window are on their way. */
-  responseMoved(x: ExchangeSlot, count: number): void;
+  moved(x: ExchangeSlot, count: number): void;
 }
 
-/** Both, for those who are made before they are. */
+/** All of them, for those who are made before they are. */
 export class Reports {
   declare control: Control;
-  declare across: Across;
+  declare requests: RequestWay;
+  declare responses: ResponseWay;
 }

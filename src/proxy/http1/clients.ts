@@ -78,19 +78,18 @@ export class Http1Clients {
   }
 
   paused(client: SocketSlot): void {
-    const endpoint = this.reports.across.facing(client);
+    const endpoint = this.reports.requests.facing(client);
     if (endpoint >= 0) this.bodies.paused(client, endpoint as SocketSlot);
   }
 
   /** All that was queued is sent. */
   drained(client: SocketSlot): void {
-    this.reports.across.responseDrained(this.exchanges.ofSocket(client));
+    this.reports.responses.drained(this.exchanges.ofSocket(client));
   }
 
   /** Spliced bytes of a request are to be moved. */
   pump(client: SocketSlot): void {
-    const { across } = this.reports;
-    const endpoint = across.facing(client);
+    const endpoint = this.reports.requests.facing(client);
     if (endpoint < 0) return;
     switch (this.bodies.pump(client, endpoint as SocketSlot)) {
       case PUMP.WAIT:
@@ -104,7 +103,7 @@ export class Http1Clients {
         this.eof(client);
         return;
       case PUMP.DESTINATION_FAILED:
-        across.endpointSendFailed(endpoint as SocketSlot);
+        this.reports.requests.endpointSendFailed(endpoint as SocketSlot);
         return;
       default:
         this.failed(client, this.context.splicer.errno);

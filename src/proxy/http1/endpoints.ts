@@ -163,14 +163,14 @@ export class Http1Endpoints implements Caller {
     http1.sending[socket] = SENDING.REFUSED;
     if ((sockets.flags[socket] & SOCKET.EOF) !== 0 || http1.ended[socket] !== ENDED.NO) this.ended(socket, CLOSE.RESET);
     else {
-      this.reports.across.requestRefused(x as ExchangeSlot);
+      this.reports.requests.refused(x as ExchangeSlot);
       if (http1.flow[socket] === FLOW.COPY) sockets.resume(socket);
     }
   }
 
   /** The receive of a connection whose body is to be spliced is off. */
   paused(socket: SocketSlot): void {
-    const client = this.reports.across.facing(socket);
+    const client = this.reports.requests.facing(socket);
     if (client >= 0) this.bodies.paused(socket, client as SocketSlot);
   }
 
@@ -180,13 +180,13 @@ export class Http1Endpoints implements Caller {
     const x = this.http1.exchange(socket);
     if (x < 0) return;
     if (ended[socket] !== ENDED.NO) this.ended(socket, ended[socket] === ENDED.CLOSED ? CLOSE.OK : CLOSE.RESET);
-    else this.reports.across.requestDrained(x as ExchangeSlot);
+    else this.reports.requests.drained(x as ExchangeSlot);
   }
 
   /** Spliced bytes of a response are to be moved. */
   pump(socket: SocketSlot): void {
-    const { control, across } = this.reports;
-    const client = across.facing(socket);
+    const { control } = this.reports;
+    const client = this.reports.requests.facing(socket);
     if (client < 0) return;
     const x = this.http1.exchange(socket) as ExchangeSlot;
     const result = this.bodies.pump(socket, client as SocketSlot);

@@ -197,7 +197,7 @@ export class RequestReader {
     // A small body went with the head. An empty one has no end to be sent, unless it is chunked.
     const inlined = exchanges.kind[x] === LEG.HTTP1 && this.writer.inlined;
     const pieces = hasBody && !inlined && (rest || exchanges.kind[x] === LEG.HTTP1 || !whole);
-    if (pieces && !this.reports.across.requestPiece(x, bid, result)) return NONE;
+    if (pieces && !this.reports.requests.piece(x, bid, result)) return NONE;
     // Nothing more is wanted from this client; an armed receive stays as it is.
     if (whole && http1.keep[client] === 0 && !sockets.receiving(client)) sockets.pause(client);
     control.uploaded(x);
@@ -223,7 +223,7 @@ export class RequestReader {
   private body(client: SocketSlot, bid: number, start: number, end: number): number {
     const { http1 } = this;
     const { bodies } = http1;
-    const { control, across } = this.reports;
+    const { control } = this.reports;
     const x: ExchangeSlot = this.exchanges.ofSocket(client);
     if (this.exchanges.kind[x] === LEG.NONE) return NONE;
     const result = bodies.read(client, this.context.bytes, start, end);
@@ -233,7 +233,7 @@ export class RequestReader {
     }
     const { consumed } = bodies;
     // The response may have ended the exchange while this was sent.
-    if (!across.requestPiece(x, bid, result)) return NONE;
+    if (!this.reports.requests.piece(x, bid, result)) return NONE;
     if (result === BODY.DONE) this.complete(client);
     return consumed;
   }

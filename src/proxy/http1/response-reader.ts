@@ -90,7 +90,7 @@ export class ResponseReader {
   private heads(socket: SocketSlot, x: ExchangeSlot, bid: number, start: number, end: number): number {
     const { bytes, limits } = this.context;
     const { heard, scanned, head } = this.http1;
-    const { control, across } = this.reports;
+    const { control } = this.reports;
     for (let at = start; at < end; ) {
       if (bytes[at] === 0 && heard[socket] === 0) {
         const first = firstFrame(bytes, at, end);
@@ -114,7 +114,7 @@ export class ResponseReader {
       }
       scanned[socket] = 0;
       if (head.status >= 200 || head.status === 101) return this.final(socket, x, bid, next, end);
-      across.interimHead(x);
+      this.reports.responses.interimHead(x);
       if (!this.serves(socket, x)) return NONE;
       at = next;
     }
@@ -125,7 +125,7 @@ export class ResponseReader {
   private final(socket: SocketSlot, x: ExchangeSlot, bid: number, at: number, end: number): number {
     const { exchanges, http1 } = this;
     const { head, bodies } = http1;
-    const { control, across } = this.reports;
+    const { control } = this.reports;
     const switching = head.status === 101;
     const asked = exchanges.upgrade[x] !== UPGRADE.NONE;
     if (switching && !asked) {
@@ -136,12 +136,12 @@ export class ResponseReader {
     if (switching || (exchanges.methodInHttp1(x) === METHOD.CONNECT && head.status < 300)) {
       http1.response[socket] = RESPONSE.TUNNEL;
       http1.reusable[socket] = 0;
-      return across.finalHead(x, bid, at, end);
+      return this.reports.responses.finalHead(x, bid, at, end);
     }
     http1.response[socket] = RESPONSE.BODY;
     bodies.begin(socket, head.framing, head.contentLength);
     if (!head.hasBody && at < end) http1.reusable[socket] = 0;
-    const used = across.finalHead(x, bid, at, end);
+    const used = this.reports.responses.finalHead(x, bid, at, end);
     if (used < 0) return NONE;
     if (!head.hasBody) {
       this.release(socket);
@@ -157,7 +157,7 @@ export class ResponseReader {
   /** More of the body, or of what comes through a tunnel. Returns as `heads`. */
   private body(socket: SocketSlot, x: ExchangeSlot, bid: number, start: number, end: number): number {
     const { bodies } = this.http1;
-    const { control, across } = this.reports;
+    const { control } = this.reports;
     const result = bodies.read(socket, this.context.bytes, start, end);
     if (result < 0) {
       control.malformed(x, -result + UPSTREAM);
@@ -170,13 +170,13 @@ export class ResponseReader {
       this.finish(socket, x, bid);
       return NONE;
     }
-    if (!across.responsePiece(x, bid, result)) return NONE;
+    if (!this.reports.responses.piece(x, bid, result)) return NONE;
     return this.serves(socket, x) ? consumed : NONE;
   }
 
   /** The last piece, in buffer `bid` (-1: it is empty), goes across, and the connection back to the pool. */
   private finish(socket: SocketSlot, x: ExchangeSlot, bid: number): void {
-    if (!this.reports.across.responsePiece(x, bid, BODY.DONE) || !this.serves(socket, x)) return;
+    if (!this.reports.responses.piece(x, bid, BODY.DONE) || !this.serves(socket, x)) return;
     this.release(socket);
     this.reports.control.ended(x);
   }

@@ -76,25 +76,25 @@ export class Http2Streams implements Http2Events {
 
   response(_connection: Connection, slot: number, end: boolean): void {
     const x = this.exchange(slot);
-    if (x >= 0) this.reports.across.responseHead(x as ExchangeSlot, end);
+    if (x >= 0) this.reports.responses.head(x as ExchangeSlot, end);
   }
 
   trailers(connection: Connection, slot: number): void {
     if (connection.role === ROLE.CLIENT) {
       const x = this.exchange(slot);
-      if (x >= 0) this.reports.across.responseTrailers(x as ExchangeSlot);
+      if (x >= 0) this.reports.responses.trailers(x as ExchangeSlot);
       return;
     }
     const x = this.exchanges.ofStream(slot as StreamSlot);
     if (this.exchanges.kind[x] === LEG.NONE) return;
     this.exchanges.whole[x] = 1;
-    this.reports.across.requestTrailers(x);
+    this.reports.requests.trailers(x);
   }
 
   data(connection: Connection, slot: number, at: number, length: number, end: boolean): void {
     if (connection.role === ROLE.CLIENT) {
       const x = this.exchange(slot);
-      if (x >= 0) this.reports.across.responseData(x as ExchangeSlot, at, length, end);
+      if (x >= 0) this.reports.responses.data(x as ExchangeSlot, at, length, end);
       return;
     }
     const x = this.exchanges.ofStream(slot as StreamSlot);
@@ -104,7 +104,7 @@ export class Http2Streams implements Http2Events {
       return;
     }
     if (end) this.exchanges.whole[x] = 1;
-    this.reports.across.requestData(x, at, length, end);
+    this.reports.requests.data(x, at, length, end);
   }
 
   reset(connection: Connection, slot: number, code: number): void {
@@ -154,11 +154,11 @@ export class Http2Streams implements Http2Events {
     const connection = this.core.streams.connection[slot];
     if (connection === null) return;
     if (connection.role === ROLE.SERVER) {
-      this.reports.across.responseMoved(this.exchanges.ofStream(slot as StreamSlot), count);
+      this.reports.responses.moved(this.exchanges.ofStream(slot as StreamSlot), count);
       return;
     }
     const x = this.exchange(slot);
-    if (x >= 0) this.reports.across.requestMoved(x as ExchangeSlot, count);
+    if (x >= 0) this.reports.requests.moved(x as ExchangeSlot, count);
   }
 
   flushed(slot: number): void {

@@ -1,0 +1,207 @@
+// Requests on their way from the client's leg to the endpoint's: which it is, what of them is kept, whether the client may send more. What the
+// versions of HTTP make of them is in the folders http1, http2 and translate.
+import { BODY } from '../../http1/body.js';
+import type { Core } from '../../http2/shared-state.js';
+import { STREAM } from '../../http2/streams.js';
+import { listTrailers } from '../../translate/trailers.js';
+import type { Context } from '../context.js';
+import type { BodyRelay } from '../http1/bodies.js';
+import type { PieceWriter } from '../http1/piece-writer.js';
+import type { ResponseWriter } from '../http1/response-writer.js';
+import { SENDING } from '../http1/sockets.js';
+import type { ResponseFields } from '../http2/response-fields.js';
+import type { Tunnels } from '../relay/tunnel.js';
+import type { ExchangeSlot, SocketSlot } from '../slots.js';
+import type { Backpressure } from './backpressure.js';
+import { type Exchanges, LEG, STATE } from './exchange.js';
+import type { KeptRequests } from './kept.js';
+import type { Parts } from './legs.js';
+import type { Reports, RequestWay } from './reports.js';
+
+const NONE = -1;
+
+/** What this needs beside the legs. */
+export interface Ways extends Parts {
+  readonly bodies: BodyRelay;
+  readonly pieces: PieceWriter;
+  readonly responses: ResponseWriter;
+  readonly responseFields: ResponseFields;
+  readonly tunnels: Tunnels;
+  readonly backpressure: Backpressure;
+}
+
+export class RequestBytes implements RequestWay {
+  constructor(
+    private readonly context: Context,
+    private readonly core: Core,
+    private readonly exchanges: Exchanges,
+    private readonly kept: KeptRequests,
+    private readonly ways: Ways,
+    private readonly reports: Reports,
+  ) {}
+
+  piece(x: ExchangeSlot, bid: number, result: number): boolean {
+    const { exchanges, kept } = this;
+    const { http1, bodies } = this.ways;
+    const done = result === BODY.DONE;
+    const { dataStart, dataEnd, trailerStart, trailerEnd } = http1.bodies;
+    const trailers = done && trailerEnd > trailerStart;
+    const length = dataEnd - dataStart;
+    if (exchanges.kind[x] === LEG.NONE) return false;
+    const socket = exchanges.endpointSocket(x);
+    if (exchanges.kind[x] !== LEG.HTTP1 || http1.sending[socket] !== SENDING.DONE) {
+      if (length > 0 || (done && !trailers)) this.data(x, dataStart, length, done && !trailers);
+      return (!trailers || this.listedTrailers(x, trailerStart, trailerEnd)) && exchanges.kind[x] !== LEG.NONE;
+    }
+    if (trailers) kept.forget(x);
+    else kept.keepData(x, dataStart, length, done);
+    const client = exchanges.clientSocket(x);
+    if (!bodies.forward(socket, bid, http1.bodies.remaining(client) < 0, done)) {
+      this.reports.control.outOfMemory(x);
+      return false;
+    }
+    bodies.pace(client, socket, result, !kept.keeps(x));
+    return true;
+  }
+
+  data(x: ExchangeSlot, at: number, length: number, end: boolean): void {
+    const { exchanges, kept } = this;
+    if (exchanges.state[x] === STATE.TUNNEL) {
+      this.ways.tunnels.fromClient(x, at, length, end);
+      return;
+    }
+    this.core.clock[0] = this.context.reactor.now;
+    const isKept = kept.keepData(x, at, length, end);
+    let sent = true;
+    switch (exchanges.kind[x]) {
+      case LEG.HTTP1:
+        sent = this.toHttp1(x, at, length, end, isKept);
+        break;
+      case LEG.HTTP2: {
+        const slot = exchanges.endpointStream(x);
+        this.core.streams.active[slot] = this.context.reactor.now;
+        const moved = this.ways.streams.sendData(x, at, length, end);
+        sent = moved >= 0;
+        if (sent) this.took(x, moved);
+        break;
+      }
+      case LEG.LINE:
+        sent = isKept;
+        if (sent && !exchanges.isStream(x)) this.ways.backpressure.holdClient(x, kept.body.bytes[x]);
+        break;
+      default:
+    }
+    if (!sent) this.reports.control.outOfMemory(x);
+  }
+
+  trailers(x: ExchangeSlot): void {
+    const { exchanges, kept, core } = this;
+    const { list, streams } = core;
+    if (exchanges.state[x] === STATE.TUNNEL) {
+      this.ways.tunnels.fromClient(x, 0, 0, true);
+      return;
+    }
+    let sent = true;
+    switch (exchanges.kind[x]) {
+      case LEG.HTTP1: {
+        const socket = exchanges.endpointSocket(x);
+        if (this.ways.http1.sending[socket] === SENDING.AGREEING) {
+          kept.keepData(x, 0, 0, true);
+          break;
+        }
+        kept.forget(x);
+        sent = this.ways.requests.trailers(socket, list) === 0;
+        break;
+      }
+      case LEG.HTTP2: {
+        const slot = exchanges.endpointStream(x);
+        kept.forget(x);
+        sent = this.ways.streams.machine.sender.trailers(slot, list) || (streams.state[slot] & STREAM.OPEN) === 0;
+        break;
+      }
+      case LEG.LINE:
+        sent = kept.keepTrailers(x, list);
+        break;
+      default:
+    }
+    if (!sent) this.reports.control.outOfMemory(x);
+  }
+
+  moved(x: ExchangeSlot, count: number): void {
+    const { exchanges, core } = this;
+    if (exchanges.isStream(x)) {
+      this.ways.streams.machine.frames.credit(exchanges.clientStream(x), count);
+      return;
+    }
+    const slot = exchanges.endpointStream(x);
+    core.streams.active[slot] = this.context.reactor.now;
+    this.ways.backpressure.resumeClient(x, core.pending.bytes[slot]);
+  }
+
+  refused(x: ExchangeSlot): void {
+    const { exchanges, core } = this;
+    if (!exchanges.isStream(x)) return;
+    const slot = exchanges.clientStream(x);
+    this.ways.streams.machine.frames.credit(slot, core.streams.held[slot]);
+  }
+
+  drained(x: ExchangeSlot): void {
+    const { exchanges, core } = this;
+    if (exchanges.isStream(x)) {
+      core.clock[0] = this.context.reactor.now;
+      this.refused(x);
+      return;
+    }
+    const client = exchanges.clientSocket(x);
+    const socket = exchanges.endpointSocket(x);
+    this.ways.bodies.drained(client, socket);
+    // What came as a list of fields is held back here, as a body that is relayed is there.
+    if (this.ways.http1.sending[socket] !== SENDING.DONE) this.ways.backpressure.resumeClient(x, 0);
+  }
+
+  facing(socket: SocketSlot): SocketSlot | -1 {
+    const { exchanges } = this;
+    if (this.context.connections.listener[socket] >= 0) {
+      const x = exchanges.ofSocket(socket);
+      return exchanges.kind[x] === LEG.HTTP1 ? exchanges.endpointSocket(x) : NONE;
+    }
+    const x = this.ways.http1.exchange(socket);
+    return x >= 0 && !exchanges.isStream(x as ExchangeSlot) ? exchanges.clientSocket(x as ExchangeSlot) : NONE;
+  }
+
+  endpointSendFailed(endpoint: SocketSlot): void {
+    this.ways.endpoints.sendFailed(endpoint);
+  }
+
+  /** Octets of a request have gone to a stream: its client may send as many more. */
+  private took(x: ExchangeSlot, moved: number): void {
+    const { exchanges, core } = this;
+    if (!exchanges.isStream(x)) this.ways.backpressure.holdClient(x, core.pending.bytes[exchanges.endpointStream(x)]);
+    else if (moved > 0) this.ways.streams.machine.frames.credit(exchanges.clientStream(x), moved);
+  }
+
+  /** A piece that came as DATA, or whose request came as a list of fields, to an endpoint that speaks HTTP/1. */
+  private toHttp1(x: ExchangeSlot, at: number, length: number, end: boolean, isKept: boolean): boolean {
+    const { exchanges, ways } = this;
+    const socket = exchanges.endpointSocket(x);
+    if (ways.http1.sending[socket] === SENDING.AGREEING) return isKept;
+    if (!ways.requests.data(socket, at, length, end)) return false;
+    const fast = ways.pieces.keepsUp(socket);
+    if (!exchanges.isStream(x)) {
+      if (!fast) this.ways.backpressure.holdClient(x, this.context.sockets.queued[socket]);
+    } else if (fast) ways.streams.machine.frames.credit(exchanges.clientStream(x), length);
+    return true;
+  }
+
+  /** Trailers that `BodyReader` has found end a request whose endpoint gets them as a list. False if the exchange is over. */
+  private listedTrailers(x: ExchangeSlot, start: number, end: number): boolean {
+    const count = listTrailers(this.core.bytes, start, end, this.core.list);
+    if (count < 0) {
+      this.reports.control.reject(x, -count);
+      return false;
+    }
+    if (count > 0) this.trailers(x);
+    else this.data(x, end, 0, true);
+    return true;
+  }
+}

@@ -1,0 +1,237 @@
+// Responses on their way from the endpoint's leg to the client's: whether the endpoint may send more, and who is told of what. What the
+// versions of HTTP make of them is in the folders http1, http2 and translate.
+import { BODY } from '../../http1/body.js';
+import type { Core } from '../../http2/shared-state.js';
+import { listTrailers } from '../../translate/trailers.js';
+import { KNOWN, VERSION } from '../connect/protocols.js';
+import type { Context } from '../context.js';
+import { NO_BUFFER } from '../http1/piece-writer.js';
+import { RESPONSE } from '../http1/sockets.js';
+import type { ExchangeSlot, SocketSlot } from '../slots.js';
+import { type Exchanges, LEG, STATE } from './exchange.js';
+import type { KeptRequests } from './kept.js';
+import type { Reports, ResponseWay } from './reports.js';
+
+import type { Ways } from './request-bytes.js';
+
+const NONE = -1;
+
+export class ResponseBytes implements ResponseWay {
+  constructor(
+    private readonly context: Context,
+    private readonly core: Core,
+    private readonly exchanges: Exchanges,
+    private readonly kept: KeptRequests,
+    private readonly ways: Ways,
+    private readonly reports: Reports,
+  ) {}
+
+  // Responses of endpoints that speak HTTP/1.
+
+  interimHead(x: ExchangeSlot): void {
+    const { exchanges } = this;
+    if (!exchanges.isStream(x)) {
+      if (!this.ways.responses.interimHead(exchanges.clientSocket(x))) this.reports.control.outOfMemory(x);
+      return;
+    }
+    const error = this.ways.responseFields.fromHead(x);
+    if (error === 0) this.ways.responseFields.interim(x);
+    else this.reports.control.malformed(x, -error);
+  }
+
+  finalHead(x: ExchangeSlot, bid: number, at: number, end: number): number {
+    const { exchanges, context } = this;
+    const { control } = this.reports;
+    const { responses, responseFields, http1 } = this.ways;
+    const socket = exchanges.endpointSocket(x);
+    const { status, hasBody } = http1.head;
+    const tunnel = http1.response[socket] === RESPONSE.TUNNEL;
+    context.protocols.learn(exchanges.endpoint[x], VERSION.HTTP1, KNOWN.SPOKEN);
+    let error = 0;
+    let used = at;
+    if (exchanges.isStream(x)) {
+      error = responseFields.fromHead(x);
+      if (error === 0) {
+        control.responded(x, status);
+        if (!responseFields.final(x, !hasBody && !tunnel, tunnel)) return NONE;
+        control.answering(x);
+      }
+    } else {
+      control.responded(x, status);
+      error = responses.finalHead(x, socket, bid, at, end, tunnel);
+      used = responses.used;
+      if (responses.began) {
+        control.answering(x);
+        control.progress(x);
+      }
+    }
+    if (error !== 0) {
+      if (error === NO_BUFFER) control.outOfMemory(x);
+      else control.malformed(x, -error);
+      return NONE;
+    }
+    if (!tunnel) return exchanges.kind[x] === LEG.NONE ? NONE : used;
+    if (at < end) {
+      context.slab.retain(bid);
+      context.inbox.push(socket, bid, at, end);
+    }
+    control.agreed(x, false);
+    return NONE;
+  }
+
+  piece(x: ExchangeSlot, bid: number, result: number): boolean {
+    const { exchanges } = this;
+    const { http1, bodies } = this.ways;
+    const done = result === BODY.DONE;
+    const socket = exchanges.endpointSocket(x);
+    if (exchanges.isStream(x)) return this.responseToStream(x, socket, done);
+    const client = exchanges.clientSocket(x);
+    if (!bodies.forward(client, bid, http1.chunkedOut(client), done)) {
+      this.reports.control.outOfMemory(x);
+      return false;
+    }
+    if (done) return true;
+    bodies.pace(socket, client, result, true);
+    this.reports.control.progress(x);
+    return true;
+  }
+
+  // Responses of endpoints that speak HTTP/2.
+
+  head(x: ExchangeSlot, end: boolean): void {
+    const { exchanges, ways } = this;
+    const { control } = this.reports;
+    const { facts } = this.core.list;
+    const { status } = facts;
+    if (status < 200) {
+      // The endpoint has begun to process the request.
+      this.kept.forget(x);
+      if (exchanges.isStream(x)) ways.responseFields.interim(x);
+      else this.check(x, ways.responses.interimList(x));
+      return;
+    }
+    const tunnel = status < 300 && exchanges.tunnelsInHttp2(x);
+    if (end) exchanges.grpcStatus[x] = facts.grpcStatus;
+    control.responded(x, status);
+    // RFC 9110 section 9.3.6: a length that a 2xx to CONNECT has means nothing.
+    if (tunnel) this.core.streams.expected[exchanges.endpointStream(x)] = NONE;
+    if (exchanges.isStream(x)) {
+      if (!ways.responseFields.final(x, end, tunnel)) return;
+    } else if (!this.check(x, ways.responses.finalList(x, end, tunnel))) return;
+    control.answering(x);
+    if (tunnel) control.agreed(x, end);
+    else if (end) control.ended(x);
+    else control.progress(x);
+  }
+
+  data(x: ExchangeSlot, at: number, length: number, end: boolean): void {
+    const { exchanges, ways } = this;
+    const { control } = this.reports;
+    if (exchanges.state[x] === STATE.TUNNEL) {
+      ways.tunnels.fromEndpoint(x, at, length, end);
+      return;
+    }
+    const slot = exchanges.endpointStream(x);
+    const { frames, sender } = ways.streams.machine;
+    if (exchanges.isStream(x)) {
+      const moved = sender.data(exchanges.clientStream(x), at, length, end);
+      if (moved < 0) {
+        control.outOfMemory(x);
+        return;
+      }
+      if (moved > 0) frames.credit(slot, moved);
+    } else {
+      const client = exchanges.clientSocket(x);
+      if (!ways.responses.data(client, at, length, end)) {
+        control.outOfMemory(x);
+        return;
+      }
+      if (!end && ways.pieces.keepsUp(client)) frames.credit(slot, length);
+    }
+    if (end) control.ended(x);
+  }
+
+  trailers(x: ExchangeSlot): void {
+    const { exchanges, ways, core } = this;
+    const { control } = this.reports;
+    if (exchanges.state[x] === STATE.TUNNEL) {
+      ways.tunnels.fromEndpoint(x, 0, 0, true);
+      return;
+    }
+    exchanges.grpcStatus[x] = core.list.facts.grpcStatus;
+    if (exchanges.isStream(x)) {
+      if (!ways.streams.machine.sender.trailers(exchanges.clientStream(x), core.list)) {
+        control.outOfMemory(x);
+        return;
+      }
+    } else if (!this.check(x, ways.responses.trailers(exchanges.clientSocket(x)))) return;
+    control.ended(x);
+  }
+
+  // Who may send more of a response.
+
+  moved(x: ExchangeSlot, count: number): void {
+    const { exchanges } = this;
+    switch (exchanges.kind[x]) {
+      case LEG.HTTP2:
+        this.ways.streams.machine.frames.credit(exchanges.endpointStream(x), count);
+        break;
+      case LEG.HTTP1:
+        this.ways.backpressure.resumeEndpoint(x, exchanges.endpointSocket(x));
+        break;
+      default:
+    }
+  }
+
+  drained(x: ExchangeSlot): void {
+    const { exchanges, core } = this;
+    switch (exchanges.kind[x]) {
+      case LEG.HTTP1:
+        this.ways.bodies.drained(exchanges.endpointSocket(x), exchanges.clientSocket(x));
+        break;
+      case LEG.HTTP2: {
+        const slot = exchanges.endpointStream(x);
+        core.clock[0] = this.context.reactor.now;
+        this.ways.streams.machine.frames.credit(slot, core.streams.held[slot]);
+        break;
+      }
+      default:
+    }
+  }
+
+  /** A piece of a response that was read as HTTP/1, to a client's stream. False if the exchange is over. */
+  private responseToStream(x: ExchangeSlot, socket: SocketSlot, done: boolean): boolean {
+    const { exchanges, core, context } = this;
+    const { dataStart, dataEnd, trailerStart, trailerEnd } = this.ways.http1.bodies;
+    const { sender } = this.ways.streams.machine;
+    const slot = exchanges.clientStream(x);
+    const trailers = done && trailerEnd > trailerStart;
+    const length = dataEnd - dataStart;
+    core.clock[0] = context.reactor.now;
+    core.streams.active[slot] = context.reactor.now;
+    if ((length > 0 || (done && !trailers)) && sender.data(slot, dataStart, length, done && !trailers) < 0) {
+      this.reports.control.outOfMemory(x);
+      return false;
+    }
+    if (!trailers) {
+      if (!done) this.ways.backpressure.holdEndpoint(x, socket);
+      return true;
+    }
+    const count = listTrailers(context.bytes, trailerStart, trailerEnd, core.list);
+    if (count < 0) {
+      this.reports.control.malformed(x, -count);
+      return false;
+    }
+    const sent = count > 0 ? sender.trailers(slot, core.list) : sender.data(slot, trailerEnd, 0, true) >= 0;
+    if (!sent) this.reports.control.outOfMemory(x);
+    return sent;
+  }
+
+  /** Tells of what a writer says; true if it is well. */
+  private check(x: ExchangeSlot, error: number): boolean {
+    if (error === 0) return true;
+    if (error === NO_BUFFER) this.reports.control.outOfMemory(x);
+    else this.reports.control.malformed(x, -error);
+    return false;
+  }
+}
