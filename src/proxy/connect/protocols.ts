@@ -35,6 +35,9 @@ export class Protocols {
     if (this.known[version - 1][endpoint] === known && known !== KNOWN.REFUSED) return;
     this.known[version - 1][endpoint] = known;
     this.since[version - 1][endpoint] = this.context.reactor.now;
+    // It speaks one of them. Whoever is sent over to the other version because of this must not be sent back.
+    const others = this.known[2 - version];
+    if (known === KNOWN.REFUSED && others[endpoint] === KNOWN.REFUSED) others[endpoint] = KNOWN.UNKNOWN;
     const { values, endpoints } = this.context;
     if (!endpoints.hasOwnSeries(endpoint)) return;
     const one = this.known[0][endpoint] === KNOWN.SPOKEN;
