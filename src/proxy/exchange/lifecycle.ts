@@ -289,7 +289,8 @@ export class Lifecycle implements Control {
     this.dispatch(x, retries.source, from, retries.exclude, first, retries.fresh);
     // What was queued on the connection has moved, or is dropped with it.
     if (from >= 0 && retries.ended) context.connections.close(from, retries.reason);
-    if (first >= 0) legs.closeIdle(endpoint);
+    // The endpoint does not speak the version that they are for. What has waited in line was on none of its connections.
+    if (from >= 0 && first >= 0) legs.closeIdle(endpoint);
   }
 
   /** The endpoint does not speak the version in which it was asked: it is asked again in the other, if that can be. */
