@@ -65,6 +65,7 @@ export class Lifecycle implements Control {
   outOfMemory(x: ExchangeSlot): void {
     this.context.limited(LIMIT_SLAB);
     this.tell(503, WHY.MEMORY, H2_ERROR.ENHANCE_YOUR_CALM);
+    this.endings.outcome.reason = CLOSE.LIMIT;
     this.step(x, EVENT.GIVE_UP);
   }
 
@@ -314,8 +315,8 @@ export class Lifecycle implements Control {
         this.giveUp(x, 503, WHY.POOL_EXHAUSTED);
         break;
       case OVERDUE.RESPONSE:
-        this.endings.outcome.reason = CLOSE.TIMEOUT;
         this.tell(504, WHY.RESPONSE_TIMEOUT, H2_ERROR.CANCEL);
+        this.endings.outcome.reason = CLOSE.TIMEOUT;
         this.step(x, EVENT.FAILED);
         break;
       case OVERDUE.BODY:
@@ -323,8 +324,8 @@ export class Lifecycle implements Control {
         else {
           // The blame is with the side that was to send or to take some.
           const held = legs.endpointHolds(x);
-          this.endings.outcome.reason = CLOSE.TIMEOUT;
           this.tell(held ? 504 : 408, WHY.BODY_TIMEOUT, H2_ERROR.CANCEL);
+          this.endings.outcome.reason = CLOSE.TIMEOUT;
           this.step(x, held ? EVENT.FAILED : EVENT.GIVE_UP);
         }
         break;
@@ -340,5 +341,7 @@ export class Lifecycle implements Control {
     outcome.why = why;
     outcome.detail = null;
     outcome.code = code;
+    // Whoever has a reason to close says so after this; that of an event before, of another exchange even, is none.
+    outcome.reason = CLOSE.OK;
   }
 }
