@@ -18,7 +18,7 @@ import { type Legs, SOURCE } from './legs.js';
 import { WHY } from './reasons.js';
 import type { Control } from './reports.js';
 import type { Retries } from './retry.js';
-import { ACTION, EVENT, EVENT_COUNT, EVENTS, TABLE } from './table.js';
+import { ACTION, EVENT, EVENT_COUNT, EVENTS, STATES, TABLE } from './table.js';
 
 const NONE = -1;
 const LIMIT_SLAB = LIMITS.indexOf('slab');
@@ -258,7 +258,9 @@ export class Lifecycle implements Control {
         legs.next(x);
         break;
       default:
-        throw new Error(`an exchange in state ${this.exchanges.state[x]} can't have event ${EVENTS[event]}`);
+        throw new Error(
+          `exchange ${x} is in state ${STATES[this.exchanges.state[x]]}, which can't have event ${EVENTS[event]}`,
+        );
     }
   }
 
