@@ -190,37 +190,7 @@ export class World {
 
   /** Reports `event` as legs do. */
   report(event: Event): void {
-    const { control, x } = this;
-    switch (event) {
-      case 'REQUEST':
-        return control.request(x, METER, 0);
-      case 'READY':
-        return control.ready(x);
-      case 'UNDIALLED':
-        return control.undialled(x, WHY.CONNECT_FAILED);
-      case 'MISUNDERSTOOD':
-        return control.misunderstood(x);
-      case 'REFUSED':
-        return control.refused(x, H2_ERROR.REFUSED_STREAM);
-      case 'LOST':
-        return control.lost(x, CLOSE.RESET, true);
-      case 'FAILED':
-        return control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.PROTOCOL_ERROR);
-      case 'RESPONDED':
-        return control.responded(x, 200);
-      case 'AGREED':
-        return control.agreed(x, false);
-      case 'ENDED':
-        return control.ended(x);
-      case 'FLUSHED':
-        return control.flushed(x);
-      case 'LEFT':
-        return control.left(x, CLOSE.RESET);
-      case 'GIVE_UP':
-        return control.outOfMemory(x);
-      default:
-        return unheardOf(event);
-    }
+    REPORTS[event](this.control, this.x);
   }
 
   /** Each thing is counted once, and whoever is not under way holds nothing. */
@@ -397,9 +367,22 @@ export class World {
   }
 }
 
-function unheardOf(event: never): never {
-  throw new Error(`event ${event} is not one that legs report`);
-}
+/** How legs report each event. */
+const REPORTS: Readonly<Record<Event, (control: Lifecycle, x: ExchangeSlot) => void>> = {
+  REQUEST: (control, x) => control.request(x, METER, 0),
+  READY: (control, x) => control.ready(x),
+  UNDIALLED: (control, x) => control.undialled(x, WHY.CONNECT_FAILED),
+  MISUNDERSTOOD: (control, x) => control.misunderstood(x),
+  REFUSED: (control, x) => control.refused(x, H2_ERROR.REFUSED_STREAM),
+  LOST: (control, x) => control.lost(x, CLOSE.RESET, true),
+  FAILED: (control, x) => control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.PROTOCOL_ERROR),
+  RESPONDED: (control, x) => control.responded(x, 200),
+  AGREED: (control, x) => control.agreed(x, false),
+  ENDED: (control, x) => control.ended(x),
+  FLUSHED: (control, x) => control.flushed(x),
+  LEFT: (control, x) => control.left(x, CLOSE.RESET),
+  GIVE_UP: (control, x) => control.outOfMemory(x),
+};
 
 /** The exchange of a client that speaks HTTP/1, and of one's stream. */
 export const OF_SOCKET = 1 as ExchangeSlot;
