@@ -3,7 +3,7 @@ import { HistogramLogWriter } from 'hdr-histogram-js';
 import type { HistogramData } from '../metrics/histogram.js';
 import { toHistogram } from '../metrics/histogram.js';
 import { ENDPOINT_HISTOGRAMS, LISTENER_HISTOGRAMS, SERVICE_HISTOGRAMS, WORKER_HISTOGRAMS } from '../metrics/layout.js';
-import type { Snapshot } from '../metrics/reader.js';
+import type { MetricsSnapshot } from '../metrics/reader.js';
 
 export interface NamedHistogram {
   /** `kind.name.histogram`, e.g. `service.web.response_latency_us`. */
@@ -20,7 +20,7 @@ export type Format = (typeof FORMATS)[number];
 const PERCENTILES = [50, 75, 90, 95, 99, 99.9, 99.99, 99.999];
 
 /** Every histogram in which something was recorded. */
-export function histogramsOf(snapshot: Snapshot): NamedHistogram[] {
+export function histogramsOf(snapshot: MetricsSnapshot): NamedHistogram[] {
   const all: NamedHistogram[] = [];
   const add = (
     kind: NamedHistogram['kind'],

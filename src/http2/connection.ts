@@ -32,7 +32,7 @@ export const GOING = {
   /** Streams are opened. */
   OPEN: 0,
   /** Our GOAWAY with the highest stream id is out: new streams are still taken (RFC 9113 section 6.8). */
-  WARNED: 1,
+  SHUTTING_DOWN: 1,
   /** A final GOAWAY was sent or received: no new streams. */
   LEAVING: 2,
   /** A connection error: nothing but our GOAWAY is still sent. */

@@ -287,7 +287,7 @@ export class FrameHandler {
   private ping(c: Connection, at: number): void {
     if ((c.flags & FLAG.ACK) !== 0) {
       if (this.bytes[at] === PING.KEEPALIVE) c.pingPending = false;
-      else if (this.bytes[at] === PING.LEAVING) this.events.warned(c);
+      else if (this.bytes[at] === PING.LEAVING) this.events.shutdownRead(c);
       return;
     }
     this.core.values[c.meter + H.PINGS_RECEIVED]++;

@@ -178,9 +178,9 @@ export class Sender {
   }
 
   /** The first of the two steps in which a server leaves: new streams are still taken (RFC 9113 section 6.8). */
-  warn(connection: Connection): void {
+  beginShutdown(connection: Connection): void {
     if (connection.going !== GOING.OPEN) return;
-    connection.going = GOING.WARNED;
+    connection.going = GOING.SHUTTING_DOWN;
     this.frames.goaway(connection, MAX_STREAM_ID, H2_ERROR.NO_ERROR);
     this.frames.ping(connection, PING.LEAVING);
   }

@@ -76,8 +76,8 @@ export interface Http2Events {
   settings(connection: Connection): void;
   /** The peer will not look at streams above `last`. */
   goaway(connection: Connection, last: number, code: number): void;
-  /** The peer has read what came before the PING of `Sender.warn`. */
-  warned(connection: Connection): void;
+  /** The peer has read what came before the PING of `Sender.beginShutdown`. */
+  shutdownRead(connection: Connection): void;
   /** `count` octets of the stream's data that had waited are on their way. */
   moved(slot: number, count: number): void;
   /** So is its END_STREAM. */

@@ -3,7 +3,7 @@ import type { Metric, OpenMetricsContentType, PrometheusContentType } from 'prom
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { Family, Labels, Sample } from './families.js';
 import { FAMILIES } from './families.js';
-import type { MetricsReader, Snapshot } from './reader.js';
+import type { MetricsReader, MetricsSnapshot } from './reader.js';
 
 export interface BuildInfo {
   readonly version: string;
@@ -30,7 +30,7 @@ const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total',
 export class Exposition {
   readonly #reader: MetricsReader;
   readonly #families: readonly Family[];
-  #snapshot: Snapshot;
+  #snapshot: MetricsSnapshot;
   #prometheus: Registry<PrometheusContentType> | undefined;
   #openMetrics: Registry<OpenMetricsContentType> | undefined;
 

@@ -27,7 +27,7 @@ import {
   W,
   WORKER_HISTOGRAMS,
 } from './layout.js';
-import type { Direction, EndpointInfo, EndpointSeries, Series, Snapshot } from './reader.js';
+import type { Direction, EndpointInfo, EndpointSeries, MetricsSnapshot, Series } from './reader.js';
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -44,7 +44,7 @@ export interface Family {
   readonly name: string;
   readonly type: 'counter' | 'gauge' | 'histogram';
   readonly help: string;
-  samples(snapshot: Snapshot): Sample[];
+  samples(snapshot: MetricsSnapshot): Sample[];
 }
 
 /** Bucket bounds of Linkerd's `response_latency_ms`. */
@@ -76,16 +76,16 @@ function remembered<Info extends object>(make: (info: Info) => Labels): (series:
 
 const direction = (info: { readonly direction?: Direction }): Direction => info.direction ?? 'outbound';
 
-const listenerLabels = remembered((info: Snapshot['listeners'][number]['info']) => ({
+const listenerLabels = remembered((info: MetricsSnapshot['listeners'][number]['info']) => ({
   direction: info.direction,
   listener: info.name,
 }));
-const sourceLabels = remembered((info: Snapshot['listeners'][number]['info']) => ({
+const sourceLabels = remembered((info: MetricsSnapshot['listeners'][number]['info']) => ({
   direction: info.direction,
   peer: 'src',
   listener: info.name,
 }));
-const serviceLabels = remembered((info: Snapshot['services'][number]['info']) => ({
+const serviceLabels = remembered((info: MetricsSnapshot['services'][number]['info']) => ({
   direction: direction(info),
   service: info.name,
 }));
@@ -103,15 +103,15 @@ const targetLabels = remembered((info: EndpointInfo) => ({
 
 /** Listeners and services that are there show zeros; endpoints, and what is gone or overflow, show only what they counted. */
 const isShown = (series: Series<unknown>): boolean => series.held || series.touched;
-const listenersOf = (snapshot: Snapshot) => snapshot.listeners.filter(isShown);
-const servicesOf = (snapshot: Snapshot) => snapshot.services.filter(isShown);
-const endpointsOf = (snapshot: Snapshot) => snapshot.endpoints.filter((series) => series.touched);
+const listenersOf = (snapshot: MetricsSnapshot) => snapshot.listeners.filter(isShown);
+const servicesOf = (snapshot: MetricsSnapshot) => snapshot.services.filter(isShown);
+const endpointsOf = (snapshot: MetricsSnapshot) => snapshot.endpoints.filter((series) => series.touched);
 
 /** Series of one field of a kind of slots. */
 function fieldFamily<Info>(
   metric: FieldMetric,
   index: number,
-  seriesOf: (snapshot: Snapshot) => readonly Series<Info>[],
+  seriesOf: (snapshot: MetricsSnapshot) => readonly Series<Info>[],
   labelsOf: (series: Series<Info>) => Labels,
 ): Family {
   const scale = metric.scale ?? 1;
@@ -171,7 +171,7 @@ function histogramFamily<Info>(
   bounds: readonly number[],
   unit: number,
   index: number,
-  seriesOf: (snapshot: Snapshot) => readonly Series<Info>[],
+  seriesOf: (snapshot: MetricsSnapshot) => readonly Series<Info>[],
   labelsOf: (series: Series<Info>) => Labels,
 ): Family {
   return {
@@ -270,7 +270,7 @@ const VERDICT_FAMILY: Family = {
 };
 
 function detectFamilies(of: Direction): Family[] {
-  const listeners = (snapshot: Snapshot) => snapshot.listeners.filter((series) => series.info.direction === of);
+  const listeners = (snapshot: MetricsSnapshot) => snapshot.listeners.filter((series) => series.info.direction === of);
   return [
     {
       name: `${of}_tcp_detect_http_results_total`,
@@ -381,7 +381,7 @@ function workerFamilies(): Family[] {
 
 /** Once for every worker and role. */
 const perRole = (
-  { workers }: Snapshot,
+  { workers }: MetricsSnapshot,
   samplesOf: (values: Float64Array, base: number, labels: Labels) => Sample[],
 ): Sample[] =>
   workers.flatMap(({ id, values }) =>

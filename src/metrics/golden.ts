@@ -2,7 +2,7 @@
 import { RESPONSE_REASONS, type ResponseReason } from '../http/response-reasons.js';
 import { countOf, intervalOf, toHistogram } from './histogram.js';
 import { E, GRPC_CODES, isGrpcFailure, L, REASONS, S, VERDICTS } from './layout.js';
-import type { Snapshot } from './reader.js';
+import type { MetricsSnapshot } from './reader.js';
 
 /** Totals of a service up to one moment. */
 export interface ServiceTotals {
@@ -105,7 +105,7 @@ const NO_LISTENER: ListenerTotals = { connections: 0, open: 0, verdicts: {} };
 const NO_ENDPOINT: EndpointTotals = { requests: 0, open: 0, estimateMs: 0 };
 
 /** Totals by name from a snapshot. */
-export function totalsOf(snapshot: Snapshot): GoldenTotals {
+export function totalsOf(snapshot: MetricsSnapshot): GoldenTotals {
   const services = new Map<string, ServiceTotals>();
   for (const { info, values, histograms } of snapshot.services) {
     const totals = { ...NO_SERVICE, requests: values[S.REQUESTS], latency: histograms[0]?.counts.slice() ?? null };

@@ -92,7 +92,7 @@ export interface WorkerSeries {
   readonly histograms: readonly (HistogramData | null)[];
 }
 
-export interface Snapshot {
+export interface MetricsSnapshot {
   /** Milliseconds since the epoch. */
   readonly atMs: number;
   readonly workers: readonly WorkerSeries[];
@@ -273,7 +273,7 @@ export class MetricsReader {
    * All numbers as they are now. A worker goes on counting meanwhile, so numbers of one snapshot may differ by what
    * happened while it was taken. Take one at least daily: 32-bit counts wrap after 4.3 billion recordings of one value.
    */
-  snapshot(): Snapshot {
+  snapshot(): MetricsSnapshot {
     this.sweep();
     return {
       atMs: Date.now(),

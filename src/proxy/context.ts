@@ -94,7 +94,7 @@ export class Context {
   readonly balancer: Balancer;
   readonly budget: RetryBudget;
   readonly learned: Learned;
-  readonly board: Int32Array;
+  readonly loadBoard: Int32Array;
   readonly workerId: number;
   readonly workers: number;
   readonly services = new ServiceTable();
@@ -122,7 +122,7 @@ export class Context {
     this.balancer = new Balancer(SERVICE_SLOTS, ENDPOINT_SLOTS, seed, task.load);
     this.budget = new RetryBudget(SERVICE_SLOTS);
     this.learned = new Learned(task.learned);
-    this.board = new Int32Array(task.board);
+    this.loadBoard = new Int32Array(task.loadBoard);
     this.workerId = task.id;
     this.workers = task.workers;
     this.limits = task.snapshot.limits;

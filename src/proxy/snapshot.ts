@@ -99,7 +99,7 @@ export interface Snapshot {
 }
 
 /** Int32 cells of the table that all workers share. */
-export const BOARD = {
+export const LOAD_BOARD = {
   /** LOAD + worker: live client connections, those on their way to it included. */
   LOAD: 0,
   /** RING + worker: id of its ring, -1 while it has none. */
@@ -107,7 +107,7 @@ export const BOARD = {
   SIZE: 128,
 } as const;
 
-/** Most workers that the board has room for. */
+/** Most workers that the loadBoard has room for. */
 export const MAX_WORKERS = 64;
 
 export interface WorkerTask {
@@ -118,7 +118,7 @@ export interface WorkerTask {
   readonly memory: WorkerMemory;
   /** Int32 per fd: worker id + 1 of the thread that must close it. */
   readonly owner: SharedArrayBuffer;
-  readonly board: SharedArrayBuffer;
+  readonly loadBoard: SharedArrayBuffer;
   readonly learned: SharedArrayBuffer;
   /** An EndpointLoad: what is open on each endpoint, for the main thread. */
   readonly load: SharedArrayBuffer;

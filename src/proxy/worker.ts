@@ -14,7 +14,7 @@ import { CONTEXT_BYTES, Context } from './context.js';
 import { type DataPath, makeDataPath } from './data-path.js';
 import { completionsToAwait } from './http2/coalesce.js';
 import type { SocketSlot } from './slots.js';
-import { BOARD, type FromWorker, type Snapshot, type ToWorker, type WorkerTask } from './snapshot.js';
+import { type FromWorker, LOAD_BOARD, type Snapshot, type ToWorker, type WorkerTask } from './snapshot.js';
 import { SocketEvents } from './socket-events.js';
 
 /** Gauges that nobody updates per event are sampled so often, ms. */
@@ -83,7 +83,7 @@ export class Worker {
 
   /** Serves until drained; the promise is the supervisor's sign of life. */
   async run(): Promise<void> {
-    const { port, board, id } = this.task;
+    const { port, loadBoard, id } = this.task;
     const large = isLarge(this.snapshot.services.map(({ endpoints }) => endpoints));
     this.configure(this.snapshot);
     this.task.snapshot = this.snapshot;
@@ -94,7 +94,7 @@ export class Worker {
       this.resolve = resolve;
     });
     this.reactor.run(this.events);
-    Atomics.store(new Int32Array(board), BOARD.RING + id, this.reactor.ring.ringId);
+    Atomics.store(new Int32Array(loadBoard), LOAD_BOARD.RING + id, this.reactor.ring.ringId);
     this.context.values[W.READY] = 1;
     const { executor, reason } = this.reactor.memory;
     this.send({ kind: 'ready', executor, reason, threadId });
@@ -102,7 +102,7 @@ export class Worker {
     clearInterval(sampler);
     this.context.accessLog.flush(true);
     this.sample();
-    Atomics.store(new Int32Array(board), BOARD.RING + id, -1);
+    Atomics.store(new Int32Array(loadBoard), LOAD_BOARD.RING + id, -1);
     this.context.values[W.READY] = 0;
     this.acceptor.stop();
     // The thread may go on to another task: nothing else would close the idle pipes.

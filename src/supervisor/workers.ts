@@ -11,8 +11,8 @@ import type { MetricsReader } from '../metrics/reader.js';
 import { allocateWorkerMemory, type WorkerMemory } from '../metrics/shared.js';
 import { ENDPOINT_SLOTS } from '../proxy/capacity.js';
 import {
-  BOARD,
   type FromWorker,
+  LOAD_BOARD,
   MAX_WORKERS,
   type Snapshot,
   type ToWorker,
@@ -51,7 +51,7 @@ export class WorkerPool {
   readonly done: Promise<void>;
   private readonly piscina: Piscina;
   private readonly owner: SharedArrayBuffer;
-  private readonly board = new SharedArrayBuffer(BOARD.SIZE * 4);
+  private readonly loadBoard = new SharedArrayBuffer(LOAD_BOARD.SIZE * 4);
   private readonly live: (Live | undefined)[] = [];
   private readonly finished = new Set<number>();
   private readonly pending = new Map<number, () => void>();
@@ -79,7 +79,7 @@ export class WorkerPool {
   ) {
     // One cell per fd that the process may ever have.
     this.owner = new SharedArrayBuffer(Math.min(native().raiseFileLimit(), 1 << 20) * 4);
-    new Int32Array(this.board).fill(-1, BOARD.RING, BOARD.RING + MAX_WORKERS);
+    new Int32Array(this.loadBoard).fill(-1, LOAD_BOARD.RING, LOAD_BOARD.RING + MAX_WORKERS);
     keepCode();
     this.piscina = new Piscina({
       filename: workerFile,
@@ -186,7 +186,7 @@ export class WorkerPool {
       port: port2,
       memory,
       owner: this.owner,
-      board: this.board,
+      loadBoard: this.loadBoard,
       learned: this.learned,
       load,
       snapshot: this.events.snapshot(id),
@@ -224,8 +224,8 @@ export class WorkerPool {
 
   private crashed(id: number, live: Live, error: unknown): void {
     if (this.closing) return;
-    const board = new Int32Array(this.board);
-    Atomics.store(board, BOARD.RING + id, -1);
+    const loadBoard = new Int32Array(this.loadBoard);
+    Atomics.store(loadBoard, LOAD_BOARD.RING + id, -1);
     if (this.started !== undefined && !this.up) {
       // It never served: what is wrong will not go away by itself.
       this.started.reject(error);
@@ -251,7 +251,7 @@ export class WorkerPool {
     const orphans = this.closeOrphans(id);
     this.writeOff(live.memory);
     this.reader.removeWorker(id);
-    Atomics.store(new Int32Array(this.board), BOARD.LOAD + id, 0);
+    Atomics.store(new Int32Array(this.loadBoard), LOAD_BOARD.LOAD + id, 0);
     this.events.died(id);
     const young = performance.now() - live.startedAt < HEALTHY_MS;
     const deaths = young ? (this.earlyDeaths[id] ?? 0) + 1 : 0;

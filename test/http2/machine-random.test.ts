@@ -130,7 +130,7 @@ function perform(world: World, wire: Wire, what: string, n: number): void {
   if (wire.over) return;
   if (what === 'leave') {
     if (n > 90) sender.leave(connection);
-    else if (n > 80) sender.warn(connection);
+    else if (n > 80) sender.beginShutdown(connection);
     return;
   }
   if (what === 'open') {

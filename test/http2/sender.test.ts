@@ -344,7 +344,7 @@ test('leaving: a warning that still takes streams, then the last stream; an erro
   const world = new World(memory);
   const wire = world.ready(ROLE.SERVER);
   const { sender } = world.machine;
-  sender.warn(wire.connection);
+  sender.beginShutdown(wire.connection);
   assert.deepEqual(
     world.said(wire).map(({ type, payload }) => `${type} ${payload.toString('hex')}`),
     ['GOAWAY 7fffffff00000000', 'PING 0200000000000000'],

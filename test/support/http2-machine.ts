@@ -414,7 +414,7 @@ export class World implements Http2Events {
     this.behaviour.goaway?.(connection, last, code);
   }
 
-  warned(): void {
+  shutdownRead(): void {
     this.happened.push({ what: 'warned', id: 0 });
   }
 

@@ -5,7 +5,7 @@ import { ERRNO } from '../../io/abi.js';
 import { LIMITS, W } from '../../metrics/layout.js';
 import { SOCKET_KIND } from '../connect/connections.js';
 import type { Context } from '../context.js';
-import { BOARD, type ListenerSnapshot } from '../snapshot.js';
+import { type ListenerSnapshot, LOAD_BOARD } from '../snapshot.js';
 
 /** Up to this load connections are spread exactly; above, a sibling must be lighter by an eighth to be worth the trip. */
 const EXACT_LOAD = 16;
@@ -26,7 +26,7 @@ const STATE = {
 } as const;
 
 /** A listening socket. A listener that moves to another address has two for a while. */
-interface Door {
+interface ListeningSocket {
   readonly fd: number;
   readonly listener: number;
   armed: boolean;
@@ -37,7 +37,7 @@ interface Door {
 
 export class Acceptor {
   /** The index is what the ring's entries carry. */
-  private readonly doors: (Door | undefined)[] = [];
+  private readonly listeningSockets: (ListeningSocket | undefined)[] = [];
   /** Sockets that still accept. */
   listening = 0;
   /** No more hand-overs: the siblings are about to leave too. */
@@ -54,14 +54,14 @@ export class Acceptor {
 
   /** Accepts on the sockets of these listeners and on no others. */
   configure(listeners: readonly ListenerSnapshot[]): void {
-    this.doors.forEach((door, index) => {
-      if (door !== undefined && !listeners.some(({ fd }) => fd === door.fd)) this.close(index);
+    this.listeningSockets.forEach((socket, index) => {
+      if (socket !== undefined && !listeners.some(({ fd }) => fd === socket.fd)) this.close(index);
     });
     for (const { slot, fd } of listeners) {
-      if (fd < 0 || this.doors.some((door) => door?.fd === fd)) continue;
-      const free = this.doors.indexOf(undefined);
-      const index = free < 0 ? this.doors.length : free;
-      this.doors[index] = { fd, listener: slot, armed: false, state: STATE.ACCEPTING, found: 0 };
+      if (fd < 0 || this.listeningSockets.some((socket) => socket?.fd === fd)) continue;
+      const free = this.listeningSockets.indexOf(undefined);
+      const index = free < 0 ? this.listeningSockets.length : free;
+      this.listeningSockets[index] = { fd, listener: slot, armed: false, state: STATE.ACCEPTING, found: 0 };
       this.listening++;
       this.arm(index);
     }
@@ -69,10 +69,10 @@ export class Acceptor {
 
   /** Refuses new connections everywhere and accepts those that are queued; `unlistened` is called as each queue is empty. */
   leave(): void {
-    const { board, workerId } = this.context;
+    const { loadBoard, workerId } = this.context;
     this.leaving = true;
-    Atomics.store(board, BOARD.RING + workerId, -1);
-    for (let index = 0; index < this.doors.length; index++) this.close(index);
+    Atomics.store(loadBoard, LOAD_BOARD.RING + workerId, -1);
+    for (let index = 0; index < this.listeningSockets.length; index++) this.close(index);
   }
 
   /** The ring is about to go: nothing is armed any more. */
@@ -81,13 +81,13 @@ export class Acceptor {
   }
 
   accepted(index: number, result: number, more: boolean): void {
-    const door = this.doors[index];
-    if (door === undefined) return;
-    if (!more) door.armed = false;
+    const socket = this.listeningSockets[index];
+    if (socket === undefined) return;
+    if (!more) socket.armed = false;
     if (result >= 0) {
-      door.found++;
+      socket.found++;
       this.context.values[W.ACCEPTED]++;
-      this.place(door.listener, result);
+      this.place(socket.listener, result);
     } else if (result !== -ERRNO.ECANCELED && result !== -ERRNO.ECONNABORTED && result !== -ERRNO.EINTR) {
       this.context.values[W.ACCEPT_ERRORS]++;
       if (result === -ERRNO.EMFILE || result === -ERRNO.ENFILE) this.context.limited(LIMIT_FILES);
@@ -106,31 +106,31 @@ export class Acceptor {
 
   handedOver(listener: number, fd: number, result: number): void {
     if (result >= 0) return;
-    const { board, workerId } = this.context;
+    const { loadBoard, workerId } = this.context;
     const target = this.owner[fd] - 1;
     // The sibling is gone. The fd is ours again, unless the supervisor has closed it along with the sibling's own.
     if (target < 0 || Atomics.compareExchange(this.owner, fd, target + 1, workerId + 1) !== target + 1) return;
-    Atomics.sub(board, BOARD.LOAD + target, 1);
-    Atomics.add(board, BOARD.LOAD + workerId, 1);
+    Atomics.sub(loadBoard, LOAD_BOARD.LOAD + target, 1);
+    Atomics.add(loadBoard, LOAD_BOARD.LOAD + workerId, 1);
     this.open(listener, fd);
   }
 
   private place(listener: number, fd: number): void {
-    const { board, workerId, workers, values, reactor } = this.context;
+    const { loadBoard, workerId, workers, values, reactor } = this.context;
     let target = workerId;
     if (workers > 1 && !this.leaving) {
-      const own = board[BOARD.LOAD + workerId];
+      const own = loadBoard[LOAD_BOARD.LOAD + workerId];
       let best = own <= EXACT_LOAD ? own : own - (own >> 3);
       for (let worker = 0; worker < workers; worker++) {
-        if (worker === workerId || board[BOARD.RING + worker] < 0) continue;
-        const load = board[BOARD.LOAD + worker];
+        if (worker === workerId || loadBoard[LOAD_BOARD.RING + worker] < 0) continue;
+        const load = loadBoard[LOAD_BOARD.LOAD + worker];
         if (load < best) {
           best = load;
           target = worker;
         }
       }
     }
-    Atomics.add(board, BOARD.LOAD + target, 1);
+    Atomics.add(loadBoard, LOAD_BOARD.LOAD + target, 1);
     // Told before anything else: should this worker or its sibling die now, the supervisor closes it.
     this.owner[fd] = target + 1;
     if (target === workerId) {
@@ -138,16 +138,16 @@ export class Acceptor {
       return;
     }
     values[W.HANDED_OVER]++;
-    reactor.ring.handOver(board[BOARD.RING + target], fd, listener);
+    reactor.ring.handOver(loadBoard[LOAD_BOARD.RING + target], fd, listener);
   }
 
   private open(listener: number, fd: number): void {
-    const { connections, limits, native, board, workerId, reactor } = this.context;
+    const { connections, limits, native, loadBoard, workerId, reactor } = this.context;
     const client =
       connections.clients >= limits.maxConnections ? -1 : connections.openClient(fd, listener, SOCKET_KIND.DETECT);
     if (client < 0) {
       this.context.limited(LIMIT_CONNECTIONS);
-      Atomics.sub(board, BOARD.LOAD + workerId, 1);
+      Atomics.sub(loadBoard, LOAD_BOARD.LOAD + workerId, 1);
       native.resetOnClose(fd);
       this.owner[fd] = 0;
       reactor.ring.close(fd);
@@ -157,29 +157,29 @@ export class Acceptor {
   }
 
   private arm(index: number): void {
-    const door = this.doors[index];
-    if (door === undefined || door.armed) return;
-    door.armed = true;
-    door.found = 0;
-    this.context.reactor.ring.accept(door.fd, index);
+    const socket = this.listeningSockets[index];
+    if (socket === undefined || socket.armed) return;
+    socket.armed = true;
+    socket.found = 0;
+    this.context.reactor.ring.accept(socket.fd, index);
   }
 
   private close(index: number): void {
-    const door = this.doors[index];
-    if (door === undefined || door.state !== STATE.ACCEPTING) return;
-    door.state = STATE.REFUSING;
-    this.context.native.refuse(door.fd);
+    const socket = this.listeningSockets[index];
+    if (socket === undefined || socket.state !== STATE.ACCEPTING) return;
+    socket.state = STATE.REFUSING;
+    this.context.native.refuse(socket.fd);
     this.later(REFUSE_MS, index);
   }
 
   private later(delayMs: number, index: number): void {
     setTimeout(() => {
-      const door = this.doors[index];
-      if (this.stopped || door === undefined) return;
-      if (door.state === STATE.REFUSING) {
-        door.state = STATE.EMPTYING;
-        door.found = 1;
-        if (door.armed) this.context.reactor.ring.cancelAccept(index);
+      const socket = this.listeningSockets[index];
+      if (this.stopped || socket === undefined) return;
+      if (socket.state === STATE.REFUSING) {
+        socket.state = STATE.EMPTYING;
+        socket.found = 1;
+        if (socket.armed) this.context.reactor.ring.cancelAccept(index);
       }
       this.next(index);
       this.context.reactor.wantMicrotasks = true;
@@ -188,18 +188,18 @@ export class Acceptor {
 
   /** Arms again what is not armed. A queue that is emptied is looked at until there was nothing in it. */
   private next(index: number): void {
-    const door = this.doors[index];
-    if (door === undefined || door.armed) return;
-    if (door.state !== STATE.EMPTYING) {
+    const socket = this.listeningSockets[index];
+    if (socket === undefined || socket.armed) return;
+    if (socket.state !== STATE.EMPTYING) {
       this.arm(index);
-    } else if (door.found > 0) {
+    } else if (socket.found > 0) {
       // Accepts what is there, then is cancelled: both in one batch, in this order.
       this.arm(index);
       this.context.reactor.ring.cancelAccept(index);
     } else {
-      this.doors[index] = undefined;
+      this.listeningSockets[index] = undefined;
       this.listening--;
-      this.unlistened(door.fd);
+      this.unlistened(socket.fd);
     }
   }
 }

@@ -59,7 +59,7 @@ interface Shared {
   readonly native: Native;
   readonly balancer: Balancer;
   readonly values: Float64Array;
-  readonly board: Int32Array;
+  readonly loadBoard: Int32Array;
   readonly workerId: number;
   readonly endpoints: { readonly base: Int32Array };
   readonly destinations: {
@@ -202,7 +202,7 @@ export class Connections {
     if (this.ended[slot] === 1) return false;
     this.ended[slot] = 1;
     const meter = this.meter[slot];
-    const { values, board, workerId, splicer, inbox, destinations } = this.context;
+    const { values, loadBoard, workerId, splicer, inbox, destinations } = this.context;
     splicer.stop(slot);
     inbox.clear(slot);
     if (this.listener[slot] >= 0) {
@@ -215,7 +215,7 @@ export class Connections {
       this.clients--;
       const destination = this.destination[slot];
       if (destinations.isOriginal(destination)) destinations.release(destination, slot, this.context.reactor.now);
-      Atomics.sub(board, workerId, 1);
+      Atomics.sub(loadBoard, workerId, 1);
     } else {
       const endpoint = this.endpoint[slot];
       if (this.undecided[slot] === 1) {

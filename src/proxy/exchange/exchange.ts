@@ -6,7 +6,7 @@
 import { METHOD } from '../../http/methods.js';
 import type { ExchangeSlot, SocketSlot, StreamSlot } from '../slots.js';
 
-/** How far an exchange has come. lifecycle.ts has the table of what follows what. */
+/** How far an exchange has come. table.ts says what follows what. */
 export const STATE = {
   /** Nothing is under way. */
   FREE: 0,

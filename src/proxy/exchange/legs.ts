@@ -136,6 +136,8 @@ export class Legs {
     const { requests, http1, fields } = this;
     if (exchanges.kind[x] === LEG.HTTP2) return fields.send(x, source === SOURCE.KEPT);
     const socket = exchanges.endpointSocket(x);
+    // What the first connection would have given back to the client's window when it had sent it, this one has to.
+    if (source !== SOURCE.FRESH && exchanges.isStream(x)) this.context.sockets.notifyDrained(socket);
     if (source === SOURCE.QUEUED) {
       this.context.sockets.moveQueue(from, socket);
       http1.sending[socket] = http1.sending[from];

@@ -197,7 +197,7 @@ export class Lifecycle implements Control {
         this.endings.complete(x);
         break;
       case ACTION.FAILOVER:
-        if (this.retries.elsewhere(x)) this.resend(x);
+        if (this.retries.failover(x)) this.resend(x);
         else this.endings.answer(x);
         break;
       case ACTION.TRANSLATE:

@@ -38,7 +38,7 @@ export class Retries {
   ) {}
 
   /** No connection could be made, so nothing was processed: another endpoint is tried, whatever the method. False after too many. */
-  elsewhere(x: ExchangeSlot): boolean {
+  failover(x: ExchangeSlot): boolean {
     const endpoint = this.exchanges.endpoint[x];
     const again = this.left(x);
     this.takeBack(x);

@@ -181,7 +181,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
   settings(connection: Connection): void {
     const socket = connection.socket as SocketSlot;
     if (connection.role === ROLE.SERVER) {
-      if (this.context.draining) this.machine.sender.warn(connection);
+      if (this.context.draining) this.machine.sender.beginShutdown(connection);
     } else if (this.context.sockets.kind[socket] === SOCKET_KIND.DIALLING) this.dialer.settle(socket);
     else this.takes(this.context.connections.endpoint[socket]);
   }
@@ -204,10 +204,10 @@ export class Http2Connections implements Caller, ConnectionEvents {
     this.timers.exchange(connection, service);
   }
 
-  /** The peer has read what came before the PING of `Sender.warn`. */
-  warned(connection: Connection): void {
+  /** The peer has read what came before the PING of `Sender.beginShutdown`. */
+  shutdownRead(connection: Connection): void {
     // The second step of leaving: what the client sent before it saw the first has arrived.
-    if (connection.role === ROLE.SERVER && connection.going === GOING.WARNED) {
+    if (connection.role === ROLE.SERVER && connection.going === GOING.SHUTTING_DOWN) {
       this.machine.sender.leave(connection);
       this.leaveIfDone(connection);
     }
@@ -258,7 +258,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
 
   /** Starts to leave: a client is warned first, an endpoint gets no more streams. */
   retire(connection: Connection): void {
-    if (connection.role === ROLE.SERVER) this.machine.sender.warn(connection);
+    if (connection.role === ROLE.SERVER) this.machine.sender.beginShutdown(connection);
     else {
       this.machine.sender.leave(connection);
       this.pool.gauge(this.context.connections.endpoint[connection.socket]);

@@ -26,7 +26,7 @@ export interface ConnectionEvents {
   violated(connection: Connection, code: number): void;
   settings(connection: Connection): void;
   goaway(connection: Connection, last: number, code: number): void;
-  warned(connection: Connection): void;
+  shutdownRead(connection: Connection): void;
   /** A place on an endpoint's connection has become free. */
   reuse(connection: Connection): void;
   /** The connection is closed if nothing is left on it. */
@@ -146,8 +146,8 @@ export class Http2Streams implements Http2Events {
     this.connections.goaway(connection, last, code);
   }
 
-  warned(connection: Connection): void {
-    this.connections.warned(connection);
+  shutdownRead(connection: Connection): void {
+    this.connections.shutdownRead(connection);
   }
 
   moved(slot: number, count: number): void {

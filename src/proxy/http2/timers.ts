@@ -24,7 +24,7 @@ const LOOK_MS = 100;
 /** Endpoints take PINGs on silent connections no oftener than this as flooding: gRPC's own bound (gRFC A8), ms. */
 const ENDPOINT_PING_MS = 300_000;
 /** The second GOAWAY follows when the PING is answered, or after this, ms. */
-const WARNED_MS = 1000;
+const SHUTDOWN_MS = 1000;
 /** A connection without streams is let go this soon while draining, ms. */
 const DRAIN_IDLE_MS = 1000;
 
@@ -95,7 +95,7 @@ export class ConnectionTimers {
   reconsider(connection: Connection): void {
     const { context } = this;
     if (context.draining) {
-      if (connection.role === ROLE.SERVER) this.machine.sender.warn(connection);
+      if (connection.role === ROLE.SERVER) this.machine.sender.beginShutdown(connection);
       else if (connection.active === 0 && connection.settingsSeen) {
         this.owner.retire(connection);
         return;
@@ -132,16 +132,16 @@ export class ConnectionTimers {
       machine.sender.fail(connection, H2_ERROR.ENHANCE_YOUR_CALM);
       return true;
     }
-    if (connection.going === GOING.WARNED && now >= connection.pingSentAt + WARNED_MS) {
+    if (connection.going === GOING.SHUTTING_DOWN && now >= connection.pingSentAt + SHUTDOWN_MS) {
       machine.sender.leave(connection);
     }
     if (connection.going === GOING.OPEN) {
       if (limits.maxAgeMs > 0 && now >= connection.since + limits.maxAgeMs) {
         context.limited(LIMIT.AGE);
-        machine.sender.warn(connection);
+        machine.sender.beginShutdown(connection);
       } else if (connection.active === 0 && now >= connections.active[socket] + this.idleMs(connection)) {
         if (!context.draining) context.limited(LIMIT.IDLE_TIME);
-        machine.sender.warn(connection);
+        machine.sender.beginShutdown(connection);
       }
     } else if (
       limits.maxAgeMs > 0 &&
@@ -177,7 +177,7 @@ export class ConnectionTimers {
     const heard = context.connections.active[socket];
     if (connection.pingPending) {
       const asked = Math.max(heard, connection.pingSentAt);
-      if (now < asked + limits.keepAliveTimeoutMs || connection.going === GOING.WARNED) return false;
+      if (now < asked + limits.keepAliveTimeoutMs || connection.going === GOING.SHUTTING_DOWN) return false;
       context.limited(LIMIT.KEEPALIVE);
       this.owner.gone(socket as SocketSlot, CLOSE.TIMEOUT);
       return true;
@@ -258,7 +258,7 @@ export class ConnectionTimers {
       if (connection.reading === READING.PREFACE || !connection.settingsSeen)
         return connection.since + limits.headerTimeoutMs;
       if (connection.partial) at = connection.blockSince + limits.headerTimeoutMs;
-      if (connection.going === GOING.WARNED) at = Math.min(at, connection.pingSentAt + WARNED_MS);
+      if (connection.going === GOING.SHUTTING_DOWN) at = Math.min(at, connection.pingSentAt + SHUTDOWN_MS);
       if (connection.active === 0) at = Math.min(at, heard + this.idleMs(connection));
       if (limits.maxAgeMs > 0) {
         const age = connection.since + limits.maxAgeMs;
