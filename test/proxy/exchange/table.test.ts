@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import type { FieldList } from '../../../src/hpack/field-list.js';
 import { METHOD } from '../../../src/http/methods.js';
 import { H2_ERROR } from '../../../src/http2/frame.js';
 import { SERVICE_PROTOCOL, VERSION } from '../../../src/proxy/connect/protocols.js';
@@ -240,6 +241,16 @@ describe('the end of an exchange', () => {
     assert.deepEqual(world.calls, ['legs.leave(NO_ERROR, ok)', 'legs.next()']);
     assert.equal(world.state, 'FREE');
     world.check();
+  });
+
+  it('gives up the trailers of a request that waited', () => {
+    for (const event of ['LEFT', 'GIVE_UP'] as const) {
+      const world = at('WAITING');
+      const none = { count: 0, bound: 0, template: null, memory: { epoch: 0 } } as unknown as FieldList;
+      assert.equal(world.kept.keepTrailers(world.x, none), true);
+      world.report(event);
+      world.check();
+    }
   });
 
   it('is counted under its own reason, not under what another had', () => {
