@@ -346,8 +346,11 @@ export class Http2Connections implements Caller, ConnectionEvents {
 
   /** Whoever waits for a connection of `endpoint` goes there by HTTP/1. */
   private overHttp1(endpoint: number): void {
-    for (let x = this.pool.first(endpoint); x >= 0; x = this.pool.first(endpoint))
+    const last = this.pool.last(endpoint);
+    for (let x = this.pool.first(endpoint); x >= 0; x = this.pool.first(endpoint)) {
       this.reports.control.misunderstood(x as ExchangeSlot);
+      if (x === last) return;
+    }
   }
 
   /** Whoever waits for a connection of `endpoint` is sent to another one. */
