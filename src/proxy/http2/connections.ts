@@ -349,6 +349,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     const last = this.pool.last(endpoint);
     for (let x = this.pool.first(endpoint); x >= 0; x = this.pool.first(endpoint)) {
       this.reports.control.misunderstood(x as ExchangeSlot);
+      // Should any come back to this line, they wait for the connection that is dialled next.
       if (x === last) return;
     }
   }
