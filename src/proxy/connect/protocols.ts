@@ -33,6 +33,9 @@ export class Protocols {
   /** Notes what was seen of `endpoint`. */
   learn(endpoint: number, version: number, known: number): void {
     if (this.known[version - 1][endpoint] === known && known !== KNOWN.REFUSED) return;
+    // An endpoint that had refused the other version, and refuses this one now, is another program: the other is to be tried again.
+    if (known === KNOWN.REFUSED && this.known[2 - version][endpoint] === KNOWN.REFUSED)
+      this.known[2 - version][endpoint] = KNOWN.UNKNOWN;
     this.known[version - 1][endpoint] = known;
     this.since[version - 1][endpoint] = this.context.reactor.now;
     const { values, endpoints } = this.context;

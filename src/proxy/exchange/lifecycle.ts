@@ -287,17 +287,20 @@ export class Lifecycle implements Control {
   /** Sends a request again, as `retries` has found that it may be. */
   private resend(x: ExchangeSlot): void {
     const { retries, context, legs, exchanges } = this;
-    const { from, first } = retries;
+    // Read before anything else is sent again.
+    const { source, from, exclude, first, fresh, ended, reason } = retries;
     const endpoint = exchanges.endpoint[x];
-    this.dispatch(x, retries.source, from, retries.exclude, first, retries.fresh);
+    this.dispatch(x, source, from, exclude, first, fresh);
+    if (from < 0) return;
     // What was queued on the connection has moved, or is dropped with it.
-    if (from >= 0 && retries.ended) context.connections.close(from, retries.reason);
+    if (ended) context.connections.close(from, reason);
     // The endpoint does not speak the version that they are for. What has waited in line was on none of its connections.
-    if (from >= 0 && first >= 0) legs.closeIdle(endpoint);
+    if (first >= 0) legs.closeIdle(endpoint);
   }
 
   /** The endpoint does not speak the version in which it was asked: it is asked again in the other, if that can be. */
   private translate(x: ExchangeSlot): void {
+    const waited = this.exchanges.state[x] === STATE.WAITING;
     if (this.retries.otherVersion(x)) {
       this.resend(x);
       return;
@@ -306,7 +309,8 @@ export class Lifecycle implements Control {
     this.tell(info.status, info.reasonIndex, H2_ERROR.INTERNAL_ERROR);
     this.endings.outcome.detail = info.detailBytes;
     this.endings.outcome.reason = CLOSE.PROTOCOL;
-    this.endings.blame(x);
+    if (waited) this.endings.answer(x);
+    else this.endings.blame(x);
   }
 
   /** Something has taken too long. */

@@ -158,7 +158,8 @@ export class Http1Clients {
     const { slab, connections } = this.context;
     slab.release(bid);
     this.lingered[client] += length;
-    if (this.lingered[client] > LINGER_BYTES) connections.close(client, CLOSE.OK);
+    // Not before the answer is out: reading on was for its sake.
+    if (this.lingered[client] > LINGER_BYTES) connections.closeWhenSent(client, CLOSE.OK);
   }
 
   /** The timer of a client between requests. Armed again unless its time is over. */

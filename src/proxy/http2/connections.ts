@@ -346,8 +346,12 @@ export class Http2Connections implements Caller, ConnectionEvents {
 
   /** Whoever waits for a connection of `endpoint` goes there by HTTP/1. */
   private overHttp1(endpoint: number): void {
-    for (let x = this.pool.first(endpoint); x >= 0; x = this.pool.first(endpoint))
+    const last = this.pool.last(endpoint);
+    for (let x = this.pool.first(endpoint); x >= 0; x = this.pool.first(endpoint)) {
       this.reports.control.misunderstood(x as ExchangeSlot);
+      // Should any come back to this line, they wait for the connection that is dialled next.
+      if (x === last) return;
+    }
   }
 
   /** Whoever waits for a connection of `endpoint` is sent to another one. */

@@ -97,15 +97,16 @@ describe('the version in which a request goes', () => {
     assert.equal(world.choose(HTTP2), HTTP2);
   });
 
-  it('is the other where the endpoint has refused it, and no better where it has refused both', () => {
+  it('is the other where the endpoint has refused it, and the one refused first where it has refused both since', () => {
     const world = new World();
     world.protocols.learn(ENDPOINT, HTTP2, KNOWN.REFUSED);
     assert.equal(world.choose(HTTP2), HTTP1);
     assert.equal(world.choose(HTTP1), HTTP1);
     assert.equal(world.choose(HTTP2, OTHER), HTTP2);
+    // Whoever goes over to the other version because of this must not be sent back.
     world.protocols.learn(ENDPOINT, HTTP1, KNOWN.REFUSED);
     assert.equal(world.choose(HTTP2), HTTP2);
-    assert.equal(world.choose(HTTP1), HTTP1);
+    assert.equal(world.choose(HTTP1), HTTP2);
   });
 
   it('is asked for again ten minutes after the last refusal', () => {
