@@ -5,7 +5,7 @@ import { L } from '../metrics/layout.js';
 import type { Acceptor } from './accept/acceptor.js';
 import type { Detector } from './accept/detector.js';
 import type { Router } from './accept/router.js';
-import { CLOSE, SOCKET_KIND } from './connect/connections.js';
+import { CLOSE, SOCKET_KIND, type SocketKind } from './connect/connections.js';
 import type { Dialer } from './connect/dialer.js';
 import type { Context } from './context.js';
 import type { Control } from './exchange/reports.js';
@@ -17,6 +17,7 @@ import type { Http2Connections } from './http2/connections.js';
 import type { OpaqueRelay } from './relay/opaque.js';
 import type { Tunnels } from './relay/tunnel.js';
 import type { SocketSlot } from './slots.js';
+import { unreachable } from './unreachable.js';
 
 /** Who handles what happens on sockets. */
 export interface Handled {
@@ -73,7 +74,8 @@ export class SocketEvents implements Handlers {
     }
     values[connections.meter[socket] + L.READ_BYTES] += length;
     if (this.context.access) connections.read[socket] += length;
-    switch (sockets.kind[socket]) {
+    const kind = sockets.kind[socket] as SocketKind;
+    switch (kind) {
       case SOCKET_KIND.HTTP1_CLIENT:
         this.to.clients.data(socket, bid, at, length);
         break;
@@ -101,8 +103,12 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.LINGER:
         this.to.clients.lingerData(socket, bid, length);
         break;
-      default:
+      case SOCKET_KIND.FREE:
+      case SOCKET_KIND.ROUTE:
         slab.release(bid);
+        break;
+      default:
+        unreachable(kind);
     }
   }
 
@@ -110,7 +116,8 @@ export class SocketEvents implements Handlers {
     const { connections, sockets } = this.context;
     const socket = slot as SocketSlot;
     if (connections.closed(socket)) return;
-    switch (sockets.kind[socket]) {
+    const kind = sockets.kind[socket] as SocketKind;
+    switch (kind) {
       case SOCKET_KIND.HTTP1_CLIENT:
         this.to.clients.eof(socket);
         break;
@@ -136,8 +143,13 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.RACE:
         this.to.detector.raceEnded(socket, CLOSE.OK);
         break;
-      default:
+      case SOCKET_KIND.FREE:
+      case SOCKET_KIND.LINGER:
+      case SOCKET_KIND.ROUTE:
         connections.closeWhenSent(socket, CLOSE.OK);
+        break;
+      default:
+        unreachable(kind);
     }
   }
 
@@ -149,7 +161,8 @@ export class SocketEvents implements Handlers {
       return;
     }
     const reason = errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET;
-    switch (sockets.kind[socket]) {
+    const kind = sockets.kind[socket] as SocketKind;
+    switch (kind) {
       case SOCKET_KIND.HTTP1_CLIENT:
         this.to.clients.failed(socket, errno);
         break;
@@ -175,8 +188,13 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.RACE:
         this.to.detector.raceEnded(socket, reason);
         break;
-      default:
+      case SOCKET_KIND.FREE:
+      case SOCKET_KIND.LINGER:
+      case SOCKET_KIND.ROUTE:
         connections.close(socket, reason);
+        break;
+      default:
+        unreachable(kind);
     }
   }
 
@@ -195,21 +213,35 @@ export class SocketEvents implements Handlers {
       sockets.close(socket);
       return;
     }
-    switch (sockets.kind[socket]) {
+    const kind = sockets.kind[socket] as SocketKind;
+    switch (kind) {
       case SOCKET_KIND.HTTP1_ENDPOINT:
         this.to.endpoints.sendFailed(socket);
         break;
       case SOCKET_KIND.OPAQUE:
         this.to.opaque.sendFailed(socket, errno);
         break;
-      default:
+      case SOCKET_KIND.FREE:
+      case SOCKET_KIND.DETECT:
+      case SOCKET_KIND.RACE:
+      case SOCKET_KIND.HTTP1_CLIENT:
+      case SOCKET_KIND.LINGER:
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_ENDPOINT:
+      case SOCKET_KIND.DIALLING:
+      case SOCKET_KIND.TUNNEL:
+      case SOCKET_KIND.ROUTE:
         this.failed(socket, errno);
+        break;
+      default:
+        unreachable(kind);
     }
   }
 
   paused(slot: number): void {
     const socket = slot as SocketSlot;
-    switch (this.context.sockets.kind[socket]) {
+    const kind = this.context.sockets.kind[socket] as SocketKind;
+    switch (kind) {
       case SOCKET_KIND.HTTP1_CLIENT:
         this.to.clients.paused(socket);
         break;
@@ -219,13 +251,25 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.OPAQUE:
         this.to.opaque.paused(socket);
         break;
+      case SOCKET_KIND.FREE:
+      case SOCKET_KIND.DETECT:
+      case SOCKET_KIND.RACE:
+      case SOCKET_KIND.LINGER:
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_ENDPOINT:
+      case SOCKET_KIND.DIALLING:
+      case SOCKET_KIND.TUNNEL:
+      case SOCKET_KIND.ROUTE:
+        break;
       default:
+        unreachable(kind);
     }
   }
 
   drained(slot: number): void {
     const socket = slot as SocketSlot;
-    switch (this.context.sockets.kind[socket]) {
+    const kind = this.context.sockets.kind[socket] as SocketKind;
+    switch (kind) {
       case SOCKET_KIND.HTTP1_CLIENT:
         this.to.clients.drained(socket);
         break;
@@ -242,13 +286,22 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.OPAQUE:
         this.to.opaque.drained(socket);
         break;
+      case SOCKET_KIND.FREE:
+      case SOCKET_KIND.DETECT:
+      case SOCKET_KIND.RACE:
+      case SOCKET_KIND.LINGER:
+      case SOCKET_KIND.DIALLING:
+      case SOCKET_KIND.ROUTE:
+        break;
       default:
+        unreachable(kind);
     }
   }
 
   pump(slot: number): void {
     const socket = slot as SocketSlot;
-    switch (this.context.sockets.kind[socket]) {
+    const kind = this.context.sockets.kind[socket] as SocketKind;
+    switch (kind) {
       case SOCKET_KIND.OPAQUE:
         this.to.opaque.pump(socket);
         break;
@@ -258,7 +311,18 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.HTTP1_ENDPOINT:
         this.to.endpoints.pump(socket);
         break;
+      case SOCKET_KIND.FREE:
+      case SOCKET_KIND.DETECT:
+      case SOCKET_KIND.RACE:
+      case SOCKET_KIND.LINGER:
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_ENDPOINT:
+      case SOCKET_KIND.DIALLING:
+      case SOCKET_KIND.TUNNEL:
+      case SOCKET_KIND.ROUTE:
+        break;
       default:
+        unreachable(kind);
     }
   }
 
@@ -269,7 +333,8 @@ export class SocketEvents implements Handlers {
       connections.lastBytesTimer(socket);
       return;
     }
-    switch (sockets.kind[socket]) {
+    const kind = sockets.kind[socket] as SocketKind;
+    switch (kind) {
       case SOCKET_KIND.HTTP1_CLIENT:
         if (this.to.clients.between(socket)) this.to.clients.timer(socket);
         else this.to.control.timer(this.to.clients.exchange(socket));
@@ -299,8 +364,12 @@ export class SocketEvents implements Handlers {
       // It has no deadline: its client has.
       case SOCKET_KIND.RACE:
         break;
-      default:
+      case SOCKET_KIND.FREE:
+      case SOCKET_KIND.LINGER:
         connections.close(socket, CLOSE.OK);
+        break;
+      default:
+        unreachable(kind);
     }
   }
 

@@ -9,13 +9,14 @@ import { LIMITS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout
 import { Acceptor } from './accept/acceptor.js';
 import { Passthrough } from './accept/passthrough.js';
 import { Router } from './accept/router.js';
-import { CLOSE, SOCKET_KIND } from './connect/connections.js';
+import { CLOSE, SOCKET_KIND, type SocketKind } from './connect/connections.js';
 import { CONTEXT_BYTES, Context } from './context.js';
 import { type DataPath, makeDataPath } from './data-path.js';
 import { completionsToAwait } from './http2/coalesce.js';
 import type { SocketSlot } from './slots.js';
 import { type FromWorker, LOAD_BOARD, type Snapshot, type ToWorker, type WorkerTask } from './snapshot.js';
 import { SocketEvents } from './socket-events.js';
+import { unreachable } from './unreachable.js';
 
 /** Gauges that nobody updates per event are sampled so often, ms. */
 const SAMPLE_MS = 250;
@@ -202,7 +203,8 @@ export class Worker {
   /** A drain began: who is silent is not waited for. */
   private reconsider(socket: SocketSlot): void {
     const { clients, detector, http2 } = this.path;
-    switch (this.context.sockets.kind[socket]) {
+    const kind = this.context.sockets.kind[socket] as SocketKind;
+    switch (kind) {
       case SOCKET_KIND.HTTP1_CLIENT:
         clients.reconsider(socket);
         break;
@@ -213,7 +215,17 @@ export class Worker {
       case SOCKET_KIND.HTTP2_ENDPOINT:
         http2.reconsider(socket);
         break;
+      case SOCKET_KIND.FREE:
+      case SOCKET_KIND.RACE:
+      case SOCKET_KIND.HTTP1_ENDPOINT:
+      case SOCKET_KIND.OPAQUE:
+      case SOCKET_KIND.LINGER:
+      case SOCKET_KIND.DIALLING:
+      case SOCKET_KIND.TUNNEL:
+      case SOCKET_KIND.ROUTE:
+        break;
       default:
+        unreachable(kind);
     }
   }
 

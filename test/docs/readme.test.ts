@@ -1,7 +1,7 @@
 // The README is run: its configurations are checked, its commands executed in order, their output compared with what it shows.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -144,29 +144,6 @@ test('every configuration in the README is valid', () => {
     assert.ok(loadConfig(file, {}).listeners.length > 0);
   }
   rmSync(directory, { recursive: true });
-});
-
-test('the files that the pages link to exist', () => {
-  const pages = [
-    'README.md',
-    'k8s/README.md',
-    ...[
-      'balancing',
-      'configuration',
-      'data-path',
-      'detection',
-      'drain',
-      'http1',
-      'metrics',
-      'ring',
-      'threat-model',
-    ].map((name) => `docs/${name}.md`),
-  ];
-  for (const path of pages) {
-    for (const [, target] of page(path).matchAll(/\]\(([^)#:]+)\)/g)) {
-      assert.ok(existsSync(new URL(target, repository(path))), `${path} links to ${target}`);
-    }
-  }
 });
 
 test('the make targets that the pages name exist', () => {

@@ -97,7 +97,7 @@ export class Router {
       services = [service, service, service, service];
     }
     this.context.destinations.setAnswer(slot, answer, services);
-    this.letGo(slot);
+    this.releaseWaiting(slot);
   }
 
   /** What the main thread has said may be true no more. It is asked anew now about addresses in use, later about the others. */
@@ -122,7 +122,7 @@ export class Router {
     const opaque = this.opaquePorts.has(destinations.port[slot]);
     const mode = hinted ? listener.mode : opaque ? MODE.OPAQUE : MODE.DETECT;
     destinations.setLate(slot, listener, mode, hinted ? HINT : DEFAULT_PORT, service);
-    for (let waits = this.letGo(slot); waits > 0; waits--) this.context.limited(LIMIT_RESOLVE);
+    for (let waits = this.releaseWaiting(slot); waits > 0; waits--) this.context.limited(LIMIT_RESOLVE);
   }
 
   /** Forgets what nobody has used for long. */
@@ -213,7 +213,7 @@ export class Router {
   }
 
   /** The destination is known: whoever waited for that goes on. Returns how many. */
-  private letGo(slot: number): number {
+  private releaseWaiting(slot: number): number {
     const { destinations, sockets, wheel } = this.context;
     let count = 0;
     for (let client = destinations.firstWaiting(slot); client >= 0; client = destinations.firstWaiting(slot)) {

@@ -31,6 +31,7 @@ export const SOCKET_KIND = {
   /** A client whose destination is not known yet. */
   ROUTE: 11,
 } as const;
+export type SocketKind = (typeof SOCKET_KIND)[keyof typeof SOCKET_KIND];
 
 /** Indices into CLOSE_REASONS. */
 export const CLOSE = {

@@ -33,11 +33,11 @@ export class Protocols {
   /** Notes what was seen of `endpoint`. */
   learn(endpoint: number, version: number, known: number): void {
     if (this.known[version - 1][endpoint] === known && known !== KNOWN.REFUSED) return;
+    // An endpoint that had refused the other version, and refuses this one now, is another program: the other is to be tried again.
+    if (known === KNOWN.REFUSED && this.known[2 - version][endpoint] === KNOWN.REFUSED)
+      this.known[2 - version][endpoint] = KNOWN.UNKNOWN;
     this.known[version - 1][endpoint] = known;
     this.since[version - 1][endpoint] = this.context.reactor.now;
-    // It speaks one of them. Whoever is sent over to the other version because of this must not be sent back.
-    const others = this.known[2 - version];
-    if (known === KNOWN.REFUSED && others[endpoint] === KNOWN.REFUSED) others[endpoint] = KNOWN.UNKNOWN;
     const { values, endpoints } = this.context;
     if (!endpoints.hasOwnSeries(endpoint)) return;
     const one = this.known[0][endpoint] === KNOWN.SPOKEN;

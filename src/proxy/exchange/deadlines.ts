@@ -7,7 +7,8 @@ import type { Http2Pool } from '../connect/http2-pool.js';
 import { VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
 import type { ExchangeSlot } from '../slots.js';
-import { type Exchanges, STATE } from './exchange.js';
+import { unreachable } from '../unreachable.js';
+import { type Exchanges, STATE, type StateKind } from './exchange.js';
 import type { Legs } from './legs.js';
 
 const NEVER = Number.POSITIVE_INFINITY;
@@ -62,7 +63,8 @@ export class Deadlines {
 
   /** Whether something has taken too long, as an OVERDUE, which is counted. If not, `next` says when to look again. */
   check(x: ExchangeSlot): number {
-    switch (this.exchanges.state[x]) {
+    const state = this.exchanges.state[x] as StateKind;
+    switch (state) {
       case STATE.WAITING:
         return this.line(x);
       case STATE.TUNNEL:
@@ -73,9 +75,11 @@ export class Deadlines {
       case STATE.FLUSHING:
       case STATE.OWN:
         return this.body(x);
-      default:
+      case STATE.FREE:
         this.next = NEVER;
         return OVERDUE.NO;
+      default:
+        return unreachable(state);
     }
   }
 

@@ -6,7 +6,7 @@
 import { METHOD } from '../../http/methods.js';
 import type { ExchangeSlot, SocketSlot, StreamSlot } from '../slots.js';
 
-/** How far an exchange has come. lifecycle.ts has the table of what follows what. */
+/** How far an exchange has come. table.ts says what follows what. */
 export const STATE = {
   /** Nothing is under way. */
   FREE: 0,
@@ -23,6 +23,7 @@ export const STATE = {
   /** The proxy has answered in its own name. Some of that is still on its way. */
   OWN: 6,
 } as const;
+export type StateKind = (typeof STATE)[keyof typeof STATE];
 
 /** What an endpoint's leg is: `Exchanges.kind`. */
 export const LEG = {
@@ -34,6 +35,7 @@ export const LEG = {
   /** A place in the line of those that wait for an HTTP/2 connection. */
   LINE: 3,
 } as const;
+export type LegKind = (typeof LEG)[keyof typeof LEG];
 
 /** What a request asks its connection to become: `Exchanges.upgrade`. */
 export const UPGRADE = {

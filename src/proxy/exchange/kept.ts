@@ -59,6 +59,8 @@ export class KeptRequests {
 
   /** Keeps a head that was written for HTTP/1 at [at, at + length) of `buffer`, which the caller holds, too. `whole`: with all of its body. */
   keepWritten(x: ExchangeSlot, buffer: number, at: number, length: number, whole: boolean): void {
+    // One that could not be leased a connection is written anew for the next endpoint.
+    this.forget(x);
     this.context.slab.retain(buffer);
     this.form[x] = FORM.HTTP1;
     this.buffer[x] = buffer;

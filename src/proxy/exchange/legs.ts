@@ -18,7 +18,8 @@ import type { Http2Connections } from '../http2/connections.js';
 import type { RequestFields } from '../http2/request-fields.js';
 import type { Http2Streams } from '../http2/streams.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
-import { type Exchanges, LEG, STATE, UPGRADE } from './exchange.js';
+import { unreachable } from '../unreachable.js';
+import { type Exchanges, LEG, type LegKind, STATE, UPGRADE } from './exchange.js';
 import { FORM, type KeptRequests } from './kept.js';
 
 const NONE = -1;
@@ -173,7 +174,8 @@ export class Legs {
   /** Ends the endpoint's leg, whatever it is at. Returns an HTTP/2 connection that has one place more, for `reuse`. */
   leave(x: ExchangeSlot, code: number, reason: number): Connection | null {
     const { exchanges } = this;
-    switch (exchanges.kind[x]) {
+    const kind = exchanges.kind[x] as LegKind;
+    switch (kind) {
       case LEG.HTTP1:
         this.endpoints.drop(x, exchanges.endpointSocket(x), reason);
         return null;
@@ -182,8 +184,10 @@ export class Legs {
       case LEG.LINE:
         this.connections.pool.leave(x);
         return null;
-      default:
+      case LEG.NONE:
         return null;
+      default:
+        return unreachable(kind);
     }
   }
 
@@ -217,13 +221,17 @@ export class Legs {
   /** When anything last came from the endpoint or went there, ms. */
   activeEndpoint(x: ExchangeSlot): number {
     const { exchanges } = this;
-    switch (exchanges.kind[x]) {
+    const kind = exchanges.kind[x] as LegKind;
+    switch (kind) {
       case LEG.HTTP1:
         return this.context.connections.active[exchanges.id[x]];
       case LEG.HTTP2:
         return this.core.streams.active[exchanges.id[x]];
-      default:
+      case LEG.LINE:
+      case LEG.NONE:
         return 0;
+      default:
+        return unreachable(kind);
     }
   }
 

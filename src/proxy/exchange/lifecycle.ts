@@ -18,7 +18,7 @@ import { type Legs, SOURCE } from './legs.js';
 import { WHY } from './reasons.js';
 import type { Control } from './reports.js';
 import type { Retries } from './retry.js';
-import { ACTION, EVENT, EVENT_COUNT, EVENTS, TABLE } from './table.js';
+import { ACTION, EVENT, EVENT_COUNT, EVENTS, STATES, TABLE } from './table.js';
 
 const NONE = -1;
 const LIMIT_SLAB = LIMITS.indexOf('slab');
@@ -65,6 +65,7 @@ export class Lifecycle implements Control {
   outOfMemory(x: ExchangeSlot): void {
     this.context.limited(LIMIT_SLAB);
     this.tell(503, WHY.MEMORY, H2_ERROR.ENHANCE_YOUR_CALM);
+    this.endings.outcome.reason = CLOSE.LIMIT;
     this.step(x, EVENT.GIVE_UP);
   }
 
@@ -257,7 +258,9 @@ export class Lifecycle implements Control {
         legs.next(x);
         break;
       default:
-        throw new Error(`an exchange in state ${this.exchanges.state[x]} can't have event ${EVENTS[event]}`);
+        throw new Error(
+          `exchange ${x} is in state ${STATES[this.exchanges.state[x]]}, which can't have event ${EVENTS[event]}`,
+        );
     }
   }
 
@@ -284,16 +287,20 @@ export class Lifecycle implements Control {
   /** Sends a request again, as `retries` has found that it may be. */
   private resend(x: ExchangeSlot): void {
     const { retries, context, legs, exchanges } = this;
-    const { from, first } = retries;
+    // Read before anything else is sent again.
+    const { source, from, exclude, first, fresh, ended, reason } = retries;
     const endpoint = exchanges.endpoint[x];
-    this.dispatch(x, retries.source, from, retries.exclude, first, retries.fresh);
+    this.dispatch(x, source, from, exclude, first, fresh);
+    if (from < 0) return;
     // What was queued on the connection has moved, or is dropped with it.
-    if (from >= 0 && retries.ended) context.connections.close(from, retries.reason);
+    if (ended) context.connections.close(from, reason);
+    // The endpoint does not speak the version that they are for. What has waited in line was on none of its connections.
     if (first >= 0) legs.closeIdle(endpoint);
   }
 
   /** The endpoint does not speak the version in which it was asked: it is asked again in the other, if that can be. */
   private translate(x: ExchangeSlot): void {
+    const waited = this.exchanges.state[x] === STATE.WAITING;
     if (this.retries.otherVersion(x)) {
       this.resend(x);
       return;
@@ -302,7 +309,8 @@ export class Lifecycle implements Control {
     this.tell(info.status, info.reasonIndex, H2_ERROR.INTERNAL_ERROR);
     this.endings.outcome.detail = info.detailBytes;
     this.endings.outcome.reason = CLOSE.PROTOCOL;
-    this.endings.blame(x);
+    if (waited) this.endings.answer(x);
+    else this.endings.blame(x);
   }
 
   /** Something has taken too long. */
@@ -313,8 +321,8 @@ export class Lifecycle implements Control {
         this.giveUp(x, 503, WHY.POOL_EXHAUSTED);
         break;
       case OVERDUE.RESPONSE:
-        this.endings.outcome.reason = CLOSE.TIMEOUT;
         this.tell(504, WHY.RESPONSE_TIMEOUT, H2_ERROR.CANCEL);
+        this.endings.outcome.reason = CLOSE.TIMEOUT;
         this.step(x, EVENT.FAILED);
         break;
       case OVERDUE.BODY:
@@ -322,8 +330,8 @@ export class Lifecycle implements Control {
         else {
           // The blame is with the side that was to send or to take some.
           const held = legs.endpointHolds(x);
-          this.endings.outcome.reason = CLOSE.TIMEOUT;
           this.tell(held ? 504 : 408, WHY.BODY_TIMEOUT, H2_ERROR.CANCEL);
+          this.endings.outcome.reason = CLOSE.TIMEOUT;
           this.step(x, held ? EVENT.FAILED : EVENT.GIVE_UP);
         }
         break;
@@ -339,5 +347,7 @@ export class Lifecycle implements Control {
     outcome.why = why;
     outcome.detail = null;
     outcome.code = code;
+    // Whoever has a reason to close says so after this; that of an event before, of another exchange even, is none.
+    outcome.reason = CLOSE.OK;
   }
 }

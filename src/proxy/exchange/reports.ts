@@ -21,7 +21,7 @@ export interface Control {
   outOfMemory(x: ExchangeSlot): void;
   /** All of the request has come. */
   uploaded(x: ExchangeSlot): void;
-  /** A connection for the request that waits in the line is to be had now: `Legs.open` takes it. */
+  /** A connection for the request that waits in the line is to be had now: `Legs.leaveLine` takes it. */
   ready(x: ExchangeSlot): void;
   /** No connection could be made: nothing was processed. */
   undialled(x: ExchangeSlot, why: number): void;

@@ -12,8 +12,9 @@ import { SENDING } from '../http1/sockets.js';
 import type { ResponseFields } from '../http2/response-fields.js';
 import type { Tunnels } from '../relay/tunnel.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
+import { unreachable } from '../unreachable.js';
 import type { Backpressure } from './backpressure.js';
-import { type Exchanges, LEG, STATE } from './exchange.js';
+import { type Exchanges, LEG, type LegKind, STATE } from './exchange.js';
 import type { KeptRequests } from './kept.js';
 import type { Parts } from './legs.js';
 import type { Reports, RequestWay } from './reports.js';
@@ -73,7 +74,8 @@ export class RequestBytes implements RequestWay {
     this.core.clock[0] = this.context.reactor.now;
     const isKept = kept.keepData(x, at, length, end);
     let sent = true;
-    switch (exchanges.kind[x]) {
+    const kind = exchanges.kind[x] as LegKind;
+    switch (kind) {
       case LEG.HTTP1:
         sent = this.toHttp1(x, at, length, end, isKept);
         break;
@@ -89,7 +91,11 @@ export class RequestBytes implements RequestWay {
         sent = isKept;
         if (sent && !exchanges.isStream(x)) this.ways.backpressure.holdClient(x, kept.body.bytes[x]);
         break;
+      // The endpoint has let go of it: the rest is not needed.
+      case LEG.NONE:
+        break;
       default:
+        unreachable(kind);
     }
     if (!sent) this.reports.control.outOfMemory(x);
   }
@@ -102,7 +108,8 @@ export class RequestBytes implements RequestWay {
       return;
     }
     let sent = true;
-    switch (exchanges.kind[x]) {
+    const kind = exchanges.kind[x] as LegKind;
+    switch (kind) {
       case LEG.HTTP1: {
         const socket = exchanges.endpointSocket(x);
         if (this.ways.http1.sending[socket] === SENDING.AGREEING) {
@@ -122,7 +129,11 @@ export class RequestBytes implements RequestWay {
       case LEG.LINE:
         sent = kept.keepTrailers(x, list);
         break;
+      // The endpoint has let go of it: the rest is not needed.
+      case LEG.NONE:
+        break;
       default:
+        unreachable(kind);
     }
     if (!sent) this.reports.control.outOfMemory(x);
   }

@@ -8,10 +8,10 @@ import type { Context } from '../context.js';
 import { NO_BUFFER } from '../http1/piece-writer.js';
 import { RESPONSE } from '../http1/sockets.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
-import { type Exchanges, LEG, STATE } from './exchange.js';
+import { unreachable } from '../unreachable.js';
+import { type Exchanges, LEG, type LegKind, STATE } from './exchange.js';
 import type { KeptRequests } from './kept.js';
 import type { Reports, ResponseWay } from './reports.js';
-
 import type { Ways } from './request-bytes.js';
 
 const NONE = -1;
@@ -172,20 +172,27 @@ export class ResponseBytes implements ResponseWay {
 
   moved(x: ExchangeSlot, count: number): void {
     const { exchanges } = this;
-    switch (exchanges.kind[x]) {
+    const kind = exchanges.kind[x] as LegKind;
+    switch (kind) {
       case LEG.HTTP2:
         this.ways.streams.machine.frames.credit(exchanges.endpointStream(x), count);
         break;
       case LEG.HTTP1:
         this.ways.backpressure.resumeEndpoint(x, exchanges.endpointSocket(x));
         break;
+      // The endpoint has said all.
+      case LEG.LINE:
+      case LEG.NONE:
+        break;
       default:
+        unreachable(kind);
     }
   }
 
   drained(x: ExchangeSlot): void {
     const { exchanges, core } = this;
-    switch (exchanges.kind[x]) {
+    const kind = exchanges.kind[x] as LegKind;
+    switch (kind) {
       case LEG.HTTP1:
         this.ways.bodies.drained(exchanges.endpointSocket(x), exchanges.clientSocket(x));
         break;
@@ -195,7 +202,12 @@ export class ResponseBytes implements ResponseWay {
         this.ways.streams.machine.frames.credit(slot, core.streams.held[slot]);
         break;
       }
+      // The endpoint has said all.
+      case LEG.LINE:
+      case LEG.NONE:
+        break;
       default:
+        unreachable(kind);
     }
   }
 

@@ -88,7 +88,9 @@ export class Retries {
       context.protocols.learn(endpoint, VERSION.HTTP1, KNOWN.REFUSED);
       context.protocols.learn(endpoint, VERSION.HTTP2, KNOWN.SPOKEN);
     }
-    if (!kept.keeps(x)) return false;
+    // An endpoint that refuses both is not asked for ever.
+    if (!kept.keeps(x) || !this.left(x)) return false;
+    exchanges.attempts[x]++;
     this.takeBack(x);
     this.plan(SOURCE.KEPT, NONE, endpoint, true);
     this.reason = CLOSE.PROTOCOL;

@@ -1,7 +1,7 @@
 // What may happen to an exchange, and what is to be done then.
 //
-// A request comes (REQUEST) and is dispatched: an endpoint is picked, a connection leased or dialled, or the request waits in line for
-// one (WAITING). Once it is on its way (SENT) five things can go wrong, which differ in what they say:
+// A request comes (REQUEST) and is dispatched: an endpoint is picked, a connection leased or dialled, or the request waits in line
+// for one (WAITING) until that is there (READY). Once it is on its way (SENT) five things can go wrong, which differ in what they say:
 //
 //   UNDIALLED      no connection could be made: nothing was processed, so the request goes elsewhere, whatever its method
 //   MISUNDERSTOOD  the endpoint speaks the other version: nothing was processed, so the same endpoint is asked again
@@ -132,7 +132,7 @@ const ROWS: Readonly<Record<keyof typeof STATE, Row>> = {
   OWN: { FLUSHED: 'END', LEFT: 'ABANDON', GIVE_UP: 'NONE', ENDED: 'NONE' },
 };
 
-const STATES = Object.keys(STATE) as (keyof typeof STATE)[];
+export const STATES = Object.keys(STATE) as (keyof typeof STATE)[];
 
 /** `TABLE[state * EVENT_COUNT + event]` is an ACTION. */
 export const TABLE = Uint8Array.from(

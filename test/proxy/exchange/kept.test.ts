@@ -1,0 +1,302 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { FieldList } from '../../../src/hpack/field-list.js';
+import { HeaderMemory } from '../../../src/hpack/memory/header-memory.js';
+import { METHOD } from '../../../src/http/methods.js';
+import type { Core } from '../../../src/http2/shared-state.js';
+import { BLOCK_BYTES, Blocks } from '../../../src/http2/small-buffers.js';
+import { BUFFER_CAPACITY, Slab } from '../../../src/io/slab.js';
+import { LIMITS } from '../../../src/metrics/layout.js';
+import type { Context } from '../../../src/proxy/context.js';
+import { Exchanges, STATE, UPGRADE } from '../../../src/proxy/exchange/exchange.js';
+import { FORM, KeptRequests } from '../../../src/proxy/exchange/kept.js';
+import type { ExchangeSlot } from '../../../src/proxy/slots.js';
+import { fakeMemory } from '../../io/slab-support.js';
+
+const HEADER_MEMORY = 1 << 20;
+const TEXT = 64 * 1024;
+const REPLAY_BYTES = 4096;
+const SERVICE = 1;
+const X = 0 as ExchangeSlot;
+const OTHER = 1 as ExchangeSlot;
+const HEAD = 'GET /it HTTP/1.1\r\nhost: b.example\r\n\r\n';
+
+type Fields = readonly (readonly [name: string, value: string])[];
+const FIELDS: Fields = [
+  [':method', 'POST'],
+  [':path', '/it'],
+  ['x-long', 'y'.repeat(100)],
+];
+
+class World {
+  readonly limits: string[] = [];
+  readonly slab: Slab;
+  readonly blocks: Blocks;
+  readonly list: FieldList;
+  readonly exchanges = new Exchanges(4, 0);
+  readonly kept: KeptRequests;
+  readonly http2 = { maxReplayBytes: 1 << 20 };
+  readonly free: number;
+  private readonly memory: HeaderMemory;
+  private readonly text: number;
+
+  constructor(buffers = 32) {
+    const slab = new Slab(fakeMemory(buffers, HEADER_MEMORY + TEXT), HEADER_MEMORY + TEXT);
+    this.slab = slab;
+    this.memory = new HeaderMemory(slab.bytes, slab.fixed(HEADER_MEMORY), HEADER_MEMORY);
+    this.text = slab.fixed(TEXT);
+    this.list = new FieldList(this.memory);
+    this.blocks = new Blocks(slab);
+    const context = {
+      slab,
+      limits: { http2: this.http2 },
+      services: { replayBytes: new Int32Array(4).fill(REPLAY_BYTES) },
+      limited: (limit: number) => this.limits.push(LIMITS[limit]),
+    } as unknown as Context;
+    this.kept = new KeptRequests(context, { slab, blocks: this.blocks } as unknown as Core, this.exchanges);
+    for (const x of [X, OTHER]) {
+      this.exchanges.begin(x, SERVICE, METHOD.POST, false);
+      this.exchanges.state[x] = STATE.SENT;
+    }
+    this.free = slab.free;
+  }
+
+  /** Keeps HEAD as it was written for HTTP/1. */
+  written(x = X, whole = false): void {
+    const { slab } = this;
+    const buffer = slab.take();
+    const at = slab.dataStart(buffer);
+    slab.bytes.set(Buffer.from(HEAD, 'latin1'), at);
+    this.kept.keepWritten(x, buffer, at, HEAD.length, whole);
+    slab.release(buffer);
+  }
+
+  fill(fields: Fields): FieldList {
+    const { list, slab } = this;
+    let at = this.text;
+    const put = (text: string): number => {
+      slab.bytes.set(Buffer.from(text, 'latin1'), at);
+      at += text.length;
+      return at - text.length;
+    };
+    list.clear();
+    for (const [name, value] of fields) list.add(put(name), name.length, put(value), value.length);
+    list.finish();
+    return list;
+  }
+
+  /** What `list` says, read from where its text lies. */
+  said(): Fields {
+    const { list } = this;
+    const text = (at: number, length: number): string =>
+      Buffer.from(this.slab.bytes.subarray(at, at + length)).toString('latin1');
+    list.expand();
+    return Array.from({ length: list.count }, (_, i) => [
+      text(list.nameAt[i], list.nameLength[i]),
+      text(list.valueAt[i], list.valueLength[i]),
+    ]);
+  }
+
+  /** Keeps `length` octets of body from a buffer that is released afterwards, as one of a receive is. */
+  data(length: number, end = false, x = X): boolean {
+    const { slab } = this;
+    const buffer = slab.take();
+    const isKept = this.kept.keepData(x, slab.dataStart(buffer), length, end);
+    slab.release(buffer);
+    return isKept;
+  }
+
+  /** All buffers are back. */
+  checkEmpty(): void {
+    this.blocks.trim();
+    assert.equal(this.blocks.used, 0);
+    assert.equal(this.slab.free, this.free);
+    assert.equal(this.kept.body.total, 0);
+  }
+}
+
+describe('a request that is kept', () => {
+  it('as it was written for HTTP/1 holds its buffer until it is forgotten', () => {
+    const world = new World();
+    const { kept, slab } = world;
+    world.written(X, true);
+    assert.equal(kept.form[X], FORM.HTTP1);
+    assert.equal(kept.keeps(X), true);
+    assert.equal(kept.keeps(OTHER), false);
+    assert.equal(kept.whole[X], 1);
+    assert.equal(slab.free, world.free - 1);
+    const head = slab.bytes.subarray(kept.at[X], kept.at[X] + kept.length[X]);
+    assert.equal(Buffer.from(head).toString('latin1'), HEAD);
+    // Whoever sends it has a hold of its own.
+    const buffer = kept.retainHead(X);
+    kept.forget(X);
+    assert.equal(kept.keeps(X), false);
+    assert.equal(slab.free, world.free - 1);
+    slab.release(buffer);
+    kept.forget(X);
+    world.checkEmpty();
+  });
+
+  it('as a list of fields comes back as it was, out of a block or a buffer of its own', () => {
+    const long: Fields = [...FIELDS, ['x-longer', 'z'.repeat(2 * BLOCK_BYTES)]];
+    for (const fields of [FIELDS, long]) {
+      const world = new World();
+      const { kept } = world;
+      assert.equal(kept.keepFields(X, world.fill(fields), true), true);
+      assert.equal(kept.form[X], FORM.FIELDS);
+      assert.equal(kept.whole[X], 1);
+      assert.equal(world.blocks.used, fields === FIELDS ? 1 : 0);
+      world.fill([['other', 'list']]);
+      kept.restore(X, world.list);
+      assert.deepEqual(world.said(), fields);
+      kept.forget(X);
+      world.checkEmpty();
+    }
+  });
+
+  it('is none if its fields fit nowhere', () => {
+    const world = new World();
+    const fields: Fields = [['x', 'y'.repeat(BUFFER_CAPACITY + 1000)]];
+    assert.equal(world.kept.keepFields(X, world.fill(fields), true), false);
+    assert.equal(world.kept.keeps(X), false);
+    world.checkEmpty();
+  });
+
+  it('is none if there is no memory', () => {
+    const world = new World();
+    while (world.slab.take() >= 0);
+    assert.equal(world.kept.keepFields(X, world.fill(FIELDS), true), false);
+    assert.equal(world.kept.keepTrailers(X, world.fill(FIELDS)), false);
+    assert.equal(world.kept.keeps(X), false);
+    assert.equal(world.kept.hasTrailers(X), false);
+  });
+
+  it('is kept once, however often it is written anew', () => {
+    const world = new World();
+    assert.equal(world.kept.keepFields(X, world.fill(FIELDS), true), true);
+    world.written();
+    world.written();
+    world.kept.forget(X);
+    world.checkEmpty();
+  });
+});
+
+describe('the body of a request that is kept', () => {
+  it('is what came, in its order, whole when its end has come', () => {
+    const world = new World();
+    const { kept, slab } = world;
+    world.written();
+    assert.equal(world.data(10), true);
+    assert.equal(kept.whole[X], 0);
+    assert.equal(world.data(3000), true);
+    assert.equal(world.data(0, true), true);
+    assert.equal(kept.whole[X], 1);
+    assert.equal(kept.body.bytes[X], 3010);
+    // The large piece stays where it was received, beside the head's buffer and the one of the blocks.
+    assert.equal(slab.free, world.free - 3);
+    kept.forget(X);
+    assert.equal(kept.body.bytes[X], 0);
+    world.checkEmpty();
+  });
+
+  it('is not kept of a request that is not', () => {
+    const world = new World();
+    assert.equal(world.data(10), false);
+    world.checkEmpty();
+  });
+
+  it('is kept up to what its service says; with one octet more nothing is', () => {
+    const world = new World();
+    const { kept } = world;
+    assert.equal(kept.roomFor(X, REPLAY_BYTES), true);
+    assert.equal(kept.roomFor(X, REPLAY_BYTES + 1), false);
+    assert.equal(kept.roomFor(X, -1), true);
+    world.written();
+    assert.equal(world.data(REPLAY_BYTES), true);
+    assert.equal(world.data(1), false);
+    assert.equal(kept.keeps(X), false);
+    assert.deepEqual(world.limits, []);
+    world.checkEmpty();
+  });
+
+  it('is kept beyond that while it waits, for a connection or for a tunnel to be agreed to', () => {
+    const waits: readonly ((exchanges: Exchanges) => void)[] = [
+      (exchanges) => {
+        exchanges.state[X] = STATE.WAITING;
+      },
+      (exchanges) => {
+        exchanges.method[X] = METHOD.CONNECT;
+      },
+      (exchanges) => {
+        exchanges.upgrade[X] = UPGRADE.WEBSOCKET;
+      },
+    ];
+    for (const wait of waits) {
+      const world = new World();
+      wait(world.exchanges);
+      world.http2.maxReplayBytes = 1;
+      world.written();
+      for (let i = 0; i < 4; i++) assert.equal(world.data(REPLAY_BYTES), true);
+      assert.equal(world.kept.body.bytes[X], 4 * REPLAY_BYTES);
+      assert.deepEqual(world.limits, []);
+      world.kept.forget(X);
+      world.checkEmpty();
+    }
+  });
+
+  it('of all requests is bounded, heads counted, and the bound is a limit that is counted', () => {
+    const world = new World();
+    world.http2.maxReplayBytes = 2 * HEAD.length + 100;
+    world.written(X);
+    world.written(OTHER);
+    assert.equal(world.data(100, false, OTHER), true);
+    assert.equal(world.data(1, false, X), true);
+    assert.equal(world.data(1, false, X), false);
+    assert.deepEqual(world.limits, ['h2-replay']);
+    assert.equal(world.kept.keeps(X), false);
+    assert.equal(world.kept.keeps(OTHER), true);
+    // What was given back is room for others again.
+    assert.equal(world.data(1, false, OTHER), true);
+    world.kept.forget(OTHER);
+    world.checkEmpty();
+  });
+
+  it('that there is no memory for is not kept, nor is the request; one that waits is its owner’s to give up', () => {
+    for (const waits of [false, true]) {
+      const world = new World();
+      const { slab, kept } = world;
+      if (waits) world.exchanges.state[X] = STATE.WAITING;
+      world.written();
+      const buffer = slab.take();
+      const rest: number[] = [];
+      for (let bid = slab.take(); bid >= 0; bid = slab.take()) rest.push(bid);
+      assert.equal(kept.keepData(X, slab.dataStart(buffer), 10, false), false);
+      assert.equal(kept.keeps(X), waits);
+      for (const bid of [buffer, ...rest]) slab.release(bid);
+      kept.forget(X);
+      world.checkEmpty();
+    }
+  });
+});
+
+describe('trailers of a request that waits', () => {
+  it('come back as they were, and go when they are dropped', () => {
+    const world = new World();
+    const { kept } = world;
+    const trailers: Fields = [
+      ['x-sum', '12'],
+      ['x-more', '34'],
+    ];
+    assert.equal(kept.hasTrailers(X), false);
+    assert.equal(kept.keepTrailers(X, world.fill(trailers)), true);
+    assert.equal(kept.hasTrailers(X), true);
+    assert.equal(kept.hasTrailers(OTHER), false);
+    world.fill(FIELDS);
+    kept.restoreTrailers(X, world.list);
+    assert.deepEqual(world.said(), trailers);
+    kept.dropTrailers(X);
+    kept.dropTrailers(X);
+    assert.equal(kept.hasTrailers(X), false);
+    world.checkEmpty();
+  });
+});

@@ -1,0 +1,389 @@
+// A `Lifecycle` whose exchanges, accounts, kept requests, dispatcher and balancer are real. Legs, answers and tunnels are stand-ins that do
+// to the exchange what the real ones do, and write down what they were asked for.
+import assert from 'node:assert/strict';
+import { Balancer, POLICY } from '../../../src/balance/balancer.js';
+import { METHOD } from '../../../src/http/methods.js';
+import { RESPONSE_REASONS } from '../../../src/http/response-reasons.js';
+import type { Connection } from '../../../src/http2/connection.js';
+import { H2_ERROR } from '../../../src/http2/frame.js';
+import type { Core } from '../../../src/http2/shared-state.js';
+import { Blocks } from '../../../src/http2/small-buffers.js';
+import { Slab } from '../../../src/io/slab.js';
+import { CLOSE_REASONS, E, endpointBase, S, serviceBase } from '../../../src/metrics/layout.js';
+import { allocateWorkerMemory, WorkerMetrics } from '../../../src/metrics/shared.js';
+import { CLOSE } from '../../../src/proxy/connect/connections.js';
+import { SERVICE_PROTOCOL, VERSION } from '../../../src/proxy/connect/protocols.js';
+import type { Context } from '../../../src/proxy/context.js';
+import { Accounts } from '../../../src/proxy/exchange/accounts.js';
+import type { Answers } from '../../../src/proxy/exchange/answers.js';
+import { type Deadlines, OVERDUE } from '../../../src/proxy/exchange/deadlines.js';
+import { Dispatcher } from '../../../src/proxy/exchange/dispatch.js';
+import { Endings } from '../../../src/proxy/exchange/endings.js';
+import { Exchanges, LEG, STATE } from '../../../src/proxy/exchange/exchange.js';
+import { KeptRequests } from '../../../src/proxy/exchange/kept.js';
+import { LEASE, type Legs, SOURCE } from '../../../src/proxy/exchange/legs.js';
+import { Lifecycle } from '../../../src/proxy/exchange/lifecycle.js';
+import { WHY } from '../../../src/proxy/exchange/reasons.js';
+import { Retries } from '../../../src/proxy/exchange/retry.js';
+import { type EVENT, STATES } from '../../../src/proxy/exchange/table.js';
+import type { Tunnels } from '../../../src/proxy/relay/tunnel.js';
+import type { ExchangeSlot } from '../../../src/proxy/slots.js';
+import { fakeMemory } from '../../io/slab-support.js';
+
+const SOCKETS = 4;
+const STREAMS = 4;
+const SERVICE = 1;
+const ENDPOINTS = [1, 2, 3];
+const METER = 0;
+/** Socket of an endpoint that speaks HTTP/1. */
+const ENDPOINT_SOCKET = 3;
+
+export type Event = keyof typeof EVENT;
+export type State = keyof typeof STATE;
+const nameOf = (names: Readonly<Record<string, number>>, value: number): string =>
+  Object.keys(names).find((name) => names[name] === value) ?? `${value}`;
+
+/** What the stand-ins answer. */
+export interface Knobs {
+  /** What `lease` and `leaveLine` return. */
+  lease: number;
+  /** Version of HTTP in which requests go to their endpoints. */
+  version: number;
+  dialling: boolean;
+  sends: boolean;
+  /** Whether requests are kept. */
+  keeps: boolean;
+  retries: boolean;
+  misunderstanding: boolean;
+  untouched: boolean;
+  clientEnded: boolean;
+  /** Whether a tunnel ends when something was flushed. */
+  tunnelEnded: boolean;
+  endpointHolds: boolean;
+  overdue: number;
+}
+
+const usual = (): Knobs => ({
+  lease: LEASE.OK,
+  version: VERSION.HTTP1,
+  dialling: false,
+  sends: true,
+  keeps: true,
+  retries: false,
+  misunderstanding: false,
+  untouched: false,
+  clientEnded: false,
+  tunnelEnded: false,
+  endpointHolds: false,
+  overdue: OVERDUE.NO,
+});
+
+export class World {
+  readonly calls: string[] = [];
+  readonly knobs = usual();
+  readonly exchanges = new Exchanges(SOCKETS, STREAMS);
+  readonly slab = new Slab(fakeMemory(32), 0);
+  readonly blocks = new Blocks(this.slab);
+  readonly balancer = new Balancer(4, 8, 1);
+  readonly metrics = new WorkerMetrics(allocateWorkerMemory(8));
+  readonly values = this.metrics.values;
+  readonly kept: KeptRequests;
+  readonly accounts: Accounts;
+  readonly control: Lifecycle;
+  /** Answers in the proxy's own name, and limits that have fired. */
+  answers = 0;
+  limits = 0;
+  /** What services say that their endpoints speak. */
+  readonly declared = new Uint8Array(4).fill(SERVICE_PROTOCOL.AUTO);
+  private readonly free = this.slab.free;
+
+  constructor(readonly x: ExchangeSlot) {
+    const { exchanges, balancer, values, metrics, slab, knobs, calls } = this;
+    balancer.configure(SERVICE, POLICY.ROUND_ROBIN, 1000, 10, 1000, 1_000_000, 1000, 1000);
+    balancer.setEndpoints(SERVICE, ENDPOINTS, 0);
+    const context = {
+      balancer,
+      values,
+      metrics,
+      slab,
+      bytes: slab.bytes,
+      access: false,
+      reactor: { now: 5, ms: 5 },
+      budget: { deposit: () => undefined, tryWithdraw: () => knobs.retries },
+      limits: { http2: { maxReplayBytes: 1 << 20 } },
+      services: {
+        base: new Int32Array(4).map((_, slot) => serviceBase(slot)),
+        series: new Int32Array(4).map((_, slot) => slot),
+        protocol: this.declared,
+        replayBytes: new Int32Array(4).fill(1 << 16),
+      },
+      endpoints: {
+        base: new Int32Array(8).map((_, slot) => endpointBase(slot)),
+        series: new Int32Array(8).map((_, slot) => slot),
+      },
+      protocols: {
+        choose: () => knobs.version,
+        learn: () => undefined,
+        unknown: () => true,
+        spoken: () => knobs.misunderstanding,
+      },
+      connections: {
+        close: (_socket: number, reason: number) => calls.push(`connections.close(${CLOSE_REASONS[reason]})`),
+      },
+      limited: () => this.limits++,
+    } as unknown as Context;
+    const core = { slab, blocks: this.blocks, clock: new Float64Array(1) } as unknown as Core;
+    this.kept = new KeptRequests(context, core, exchanges);
+    this.accounts = new Accounts(context, exchanges, { target: () => undefined, request: () => undefined });
+    const legs = this.legs();
+    this.control = new Lifecycle(
+      context,
+      exchanges,
+      this.kept,
+      legs,
+      this.accounts,
+      new Endings(exchanges, this.kept, legs, this.accounts, this.answersOf()),
+      new Dispatcher(context, core, exchanges, legs, this.accounts),
+      new Retries(context, exchanges, this.kept, legs, this.accounts),
+      { arm: () => undefined, check: () => knobs.overdue, next: 0 } as unknown as Deadlines,
+      this.tunnels(),
+    );
+  }
+
+  get state(): State {
+    return STATES[this.exchanges.state[this.x]];
+  }
+
+  /** A request begins: the columns of the exchange are as a reader leaves them. */
+  begin(method: number = METHOD.GET): void {
+    const { exchanges, x } = this;
+    exchanges.begin(x, SERVICE, method, false);
+    exchanges.whole[x] = 1;
+    exchanges.started[x] = 1;
+  }
+
+  /** Brings the exchange to `state` by events. */
+  reach(state: State): void {
+    const { control, x, knobs } = this;
+    this.begin();
+    if (state === 'FREE') return;
+    if (state === 'OWN') control.giveUp(x, 503, WHY.NO_ENDPOINT);
+    else if (state === 'WAITING') {
+      const { version } = knobs;
+      knobs.lease = LEASE.WAITS;
+      knobs.version = VERSION.HTTP2;
+      control.request(x, METER, 0);
+      knobs.lease = LEASE.OK;
+      knobs.version = version;
+    } else {
+      control.request(x, METER, 0);
+      if (state !== 'SENT') {
+        control.responded(x, 200);
+        control.answering(x);
+      }
+      if (state === 'FLUSHING') control.ended(x);
+      if (state === 'TUNNEL') control.agreed(x, false);
+    }
+    assert.equal(this.state, state);
+    this.calls.splice(0);
+  }
+
+  /** Reports `event` as legs do. */
+  report(event: Event): void {
+    REPORTS[event](this.control, this.x);
+  }
+
+  /** Each thing is counted once, and whoever is not under way holds nothing. */
+  check(): void {
+    const { exchanges, x, values, balancer, accounts, state } = this;
+    const sum = (field: number): number =>
+      ENDPOINTS.reduce((total, slot) => total + values[endpointBase(slot) + field], 0);
+    const service = (field: number): number => values[serviceBase(SERVICE) + field];
+    const engaged = ['WAITING', 'SENT', 'ANSWERING', 'FLUSHING'].includes(state);
+    const counted = exchanges.counted[x];
+    assert.equal(
+      ENDPOINTS.reduce((total, slot) => total + balancer.inFlight(slot), 0),
+      engaged ? 1 : 0,
+      `in flight for the balancer in ${state}`,
+    );
+    assert.equal(exchanges.pending[x], engaged ? 1 : 0, `pending in ${state}`);
+    assert.equal(service(S.IN_FLIGHT), exchanges.pending[x], `in flight with the service in ${state}`);
+    assert.equal(sum(E.IN_FLIGHT), counted, `in flight with an endpoint in ${state}`);
+    assert.equal(accounts.inHttp1 + accounts.inHttp2, counted, `under way in ${state}`);
+    assert.ok(accounts.inHttp1 >= 0 && accounts.inHttp2 >= 0);
+    if (!engaged) assert.equal(counted, 0, `counted in ${state}`);
+    else if (state !== 'WAITING') assert.equal(counted, 1, `not counted in ${state}`);
+    // What has come has ended in one way, or is under way.
+    const statuses = sum(E.STATUS + 100);
+    assert.equal(sum(E.REQUESTS), counted + statuses + sum(E.FAILURES) + sum(E.ABANDONED), 'requests of endpoints');
+    assert.equal(
+      service(S.REQUESTS),
+      service(S.IN_FLIGHT) + statuses + this.answers + service(S.UNANSWERED),
+      'requests of the service',
+    );
+    if (engaged) return;
+    assert.equal(this.kept.keeps(x), false, `kept in ${state}`);
+    assert.equal(this.kept.hasTrailers(x), false, `trailers in ${state}`);
+    assert.equal(this.blocks.used, 0);
+    assert.equal(this.slab.free, this.free, `buffers held in ${state}`);
+    if (state !== 'TUNNEL') assert.equal(exchanges.kind[x], LEG.NONE, `a leg in ${state}`);
+  }
+
+  private legs(): Legs {
+    const { calls, knobs, exchanges } = this;
+    const note = (call: string): number => calls.push(`legs.${call}`);
+    const part = (x: ExchangeSlot): void => {
+      exchanges.kind[x] = LEG.NONE;
+    };
+    const end = (x: ExchangeSlot): void => {
+      part(x);
+      exchanges.state[x] = exchanges.isStream(x) ? STATE.FREE : STATE.OWN;
+    };
+    return {
+      canSend: (x: ExchangeSlot, _version: number, source: number) => source !== SOURCE.KEPT || this.kept.keeps(x),
+      prepare: (x: ExchangeSlot, _version: number, source: number) => {
+        if (source === SOURCE.FRESH && knobs.keeps) this.keep(x);
+        return 0;
+      },
+      unprepare: () => undefined,
+      lease: (x: ExchangeSlot, _endpoint: number, version: number, fresh: boolean) => {
+        note(`lease(${nameOf(VERSION, version)}${fresh ? ', fresh' : ''})`);
+        return this.lease(x, version);
+      },
+      leaveLine: (x: ExchangeSlot) => {
+        note('leaveLine()');
+        if (knobs.lease === LEASE.WAITS) return LEASE.WAITS;
+        part(x);
+        return this.lease(x, VERSION.HTTP2);
+      },
+      send: (_x: ExchangeSlot, source: number) => {
+        note(`send(${nameOf(SOURCE, source)})`);
+        return knobs.sends;
+      },
+      takeBack: (x: ExchangeSlot) => {
+        note('takeBack()');
+        const socket = exchanges.kind[x] === LEG.HTTP1 ? ENDPOINT_SOCKET : -1;
+        part(x);
+        return socket;
+      },
+      leave: (x: ExchangeSlot, code: number, reason: number) => {
+        note(`leave(${nameOf(H2_ERROR, code)}, ${CLOSE_REASONS[reason]})`);
+        const connection = exchanges.kind[x] === LEG.HTTP2 ? ({} as Connection) : null;
+        part(x);
+        return connection;
+      },
+      reuse: (connection: Connection | null) => {
+        if (connection !== null) note('reuse()');
+      },
+      dialling: () => knobs.dialling,
+      untouched: () => knobs.untouched,
+      sending: () => false,
+      heard: () => false,
+      closeIdle: () => note('closeIdle()'),
+      endpointHolds: () => knobs.endpointHolds,
+      clientEnded: () => knobs.clientEnded,
+      next: (x: ExchangeSlot) => {
+        note('next()');
+        exchanges.state[x] = STATE.FREE;
+      },
+      cut: (x: ExchangeSlot, code: number, reason: number) => {
+        note(`cut(${nameOf(H2_ERROR, code)}, ${CLOSE_REASONS[reason]})`);
+        end(x);
+      },
+      close: (x: ExchangeSlot, reason: number) => {
+        note(`close(${CLOSE_REASONS[reason]})`);
+        end(x);
+      },
+      afterAnswer: (x: ExchangeSlot, reason: number) => {
+        note(`afterAnswer(${CLOSE_REASONS[reason]})`);
+        exchanges.state[x] = STATE.OWN;
+      },
+    } as unknown as Legs;
+  }
+
+  private lease(x: ExchangeSlot, version: number): number {
+    const { knobs, exchanges } = this;
+    if (knobs.lease < 0) return knobs.lease;
+    exchanges.id[x] = ENDPOINT_SOCKET;
+    if (version === VERSION.HTTP1) exchanges.kind[x] = LEG.HTTP1;
+    else if (knobs.lease === LEASE.OK) exchanges.kind[x] = LEG.HTTP2;
+    else {
+      // Only what is kept can wait.
+      if (!this.kept.keeps(x)) return LEASE.MEMORY;
+      exchanges.kind[x] = LEG.LINE;
+      return LEASE.WAITS;
+    }
+    return LEASE.OK;
+  }
+
+  private keep(x: ExchangeSlot): void {
+    const { slab } = this;
+    const buffer = slab.take();
+    this.kept.keepWritten(x, buffer, slab.dataStart(buffer), 100, true);
+    slab.release(buffer);
+  }
+
+  private answersOf(): Answers {
+    return {
+      send: (_x: ExchangeSlot, status: number, why: number, _detail: unknown, code: number) => {
+        this.calls.push(`answers.send(${status}, ${RESPONSE_REASONS[why]}, ${nameOf(H2_ERROR, code)})`);
+        if (this.exchanges.pending[this.x] === 1) this.answers++;
+        return status;
+      },
+    } as unknown as Answers;
+  }
+
+  private tunnels(): Tunnels {
+    const { calls, exchanges, knobs } = this;
+    const end = (x: ExchangeSlot): void => {
+      exchanges.kind[x] = LEG.NONE;
+      exchanges.state[x] = STATE.OWN;
+    };
+    return {
+      open: (x: ExchangeSlot) => {
+        calls.push('tunnels.open()');
+        exchanges.state[x] = STATE.TUNNEL;
+        this.kept.forget(x);
+      },
+      fromEndpoint: (_x: ExchangeSlot, _at: number, length: number, last: boolean) =>
+        calls.push(`tunnels.fromEndpoint(${length}, ${last})`),
+      flushed: (x: ExchangeSlot) => {
+        calls.push('tunnels.flushed()');
+        if (knobs.tunnelEnded) end(x);
+      },
+      broken: (x: ExchangeSlot, code: number, reason: number) => {
+        calls.push(`tunnels.broken(${nameOf(H2_ERROR, code)}, ${CLOSE_REASONS[reason]})`);
+        end(x);
+      },
+      left: (x: ExchangeSlot, reason: number) => {
+        calls.push(`tunnels.left(${CLOSE_REASONS[reason]})`);
+        end(x);
+      },
+      expired: (x: ExchangeSlot) => {
+        calls.push('tunnels.expired()');
+        end(x);
+      },
+    } as unknown as Tunnels;
+  }
+}
+
+/** How legs report each event. */
+const REPORTS: Readonly<Record<Event, (control: Lifecycle, x: ExchangeSlot) => void>> = {
+  REQUEST: (control, x) => control.request(x, METER, 0),
+  READY: (control, x) => control.ready(x),
+  UNDIALLED: (control, x) => control.undialled(x, WHY.CONNECT_FAILED),
+  MISUNDERSTOOD: (control, x) => control.misunderstood(x),
+  REFUSED: (control, x) => control.refused(x, H2_ERROR.REFUSED_STREAM),
+  LOST: (control, x) => control.lost(x, CLOSE.RESET, true),
+  FAILED: (control, x) => control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.PROTOCOL_ERROR),
+  RESPONDED: (control, x) => control.responded(x, 200),
+  AGREED: (control, x) => control.agreed(x, false),
+  ENDED: (control, x) => control.ended(x),
+  FLUSHED: (control, x) => control.flushed(x),
+  LEFT: (control, x) => control.left(x, CLOSE.RESET),
+  GIVE_UP: (control, x) => control.outOfMemory(x),
+};
+
+/** The exchange of a client that speaks HTTP/1, and of one's stream. */
+export const OF_SOCKET = 1 as ExchangeSlot;
+export const OF_STREAM = (SOCKETS + 2) as ExchangeSlot;

@@ -1,0 +1,361 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import type { FieldList } from '../../../src/hpack/field-list.js';
+import { H2_ERROR } from '../../../src/http2/frame.js';
+import { SERVICE_PROTOCOL, VERSION } from '../../../src/proxy/connect/protocols.js';
+import { OVERDUE } from '../../../src/proxy/exchange/deadlines.js';
+import { MAX_ATTEMPTS } from '../../../src/proxy/exchange/dispatch.js';
+import { STATE } from '../../../src/proxy/exchange/exchange.js';
+import { LEASE } from '../../../src/proxy/exchange/legs.js';
+import { WHY } from '../../../src/proxy/exchange/reasons.js';
+import { ACTION, ACTIONS, EVENT, EVENT_COUNT, EVENTS, STATES, TABLE } from '../../../src/proxy/exchange/table.js';
+import { type Event, type Knobs, OF_SOCKET, OF_STREAM, type State, World } from './lifecycle-world.js';
+
+const actionOf = (state: State, event: Event): number => TABLE[STATE[state] * EVENT_COUNT + EVENT[event]];
+const isPossible = (state: State, event: Event): boolean => actionOf(state, event) !== ACTION.IMPOSSIBLE;
+
+interface Outcome {
+  /** What is asked of legs, answers and tunnels, in this order. */
+  readonly calls: readonly string[];
+  readonly then: State;
+}
+
+const nothing = (then: State): Outcome => ({ calls: [], then });
+const does = (then: State, ...calls: string[]): Outcome => ({ calls, then });
+/** The request is sent to an endpoint that speaks HTTP/1. */
+const sent = (source: string, before: string[] = [], fresh = false, after: string[] = []): Outcome =>
+  does('SENT', ...before, `legs.lease(HTTP1${fresh ? ', fresh' : ''})`, `legs.send(${source})`, ...after);
+/** The client has left. */
+const abandoned = does('OWN', 'legs.leave(CANCEL, ok)', 'legs.close(reset)');
+/** There was no memory: the proxy answers. */
+const answered = does(
+  'OWN',
+  'legs.leave(CANCEL, ok)',
+  'answers.send(503, memory, ENHANCE_YOUR_CALM)',
+  'legs.afterAnswer(limit)',
+);
+const blamed = (leave: string, answer: string, close: string): Outcome =>
+  does('OWN', `legs.leave(CANCEL, ${leave})`, `answers.send(${answer})`, `legs.afterAnswer(${close})`);
+const cut = (leave: string, code: string): Outcome =>
+  does('OWN', `legs.leave(CANCEL, ${leave})`, `legs.cut(${code}, error)`);
+
+/** What each pair leads to for a client of HTTP/1, where there is no budget for retries. What is not named can't happen. */
+const EXPECTED: Readonly<Record<State, Partial<Record<Event, Outcome>>>> = {
+  FREE: { REQUEST: sent('FRESH'), LEFT: abandoned, GIVE_UP: answered, FLUSHED: nothing('FREE') },
+  WAITING: {
+    READY: does('SENT', 'legs.leaveLine()', 'legs.send(KEPT)'),
+    UNDIALLED: sent('KEPT', ['legs.takeBack()']),
+    MISUNDERSTOOD: sent('KEPT', ['legs.takeBack()'], true),
+    LEFT: abandoned,
+    GIVE_UP: answered,
+  },
+  SENT: {
+    UNDIALLED: sent('QUEUED', ['legs.takeBack()']),
+    MISUNDERSTOOD: sent('KEPT', ['legs.takeBack()'], true, ['connections.close(protocol)', 'legs.closeIdle()']),
+    REFUSED: blamed('error', '502, stream-refused, REFUSED_STREAM', 'error'),
+    LOST: blamed('reset', '502, upstream-reset, INTERNAL_ERROR', 'error'),
+    FAILED: blamed('protocol', '502, upstream-protocol, PROTOCOL_ERROR', 'protocol'),
+    RESPONDED: nothing('SENT'),
+    LEFT: abandoned,
+    GIVE_UP: answered,
+  },
+  ANSWERING: {
+    REFUSED: cut('error', 'REFUSED_STREAM'),
+    LOST: cut('reset', 'INTERNAL_ERROR'),
+    FAILED: cut('protocol', 'PROTOCOL_ERROR'),
+    AGREED: does('TUNNEL', 'tunnels.open()'),
+    ENDED: nothing('FLUSHING'),
+    FLUSHED: nothing('ANSWERING'),
+    LEFT: abandoned,
+    GIVE_UP: cut('limit', 'ENHANCE_YOUR_CALM'),
+  },
+  FLUSHING: {
+    REFUSED: nothing('FLUSHING'),
+    LOST: nothing('FLUSHING'),
+    FAILED: nothing('FLUSHING'),
+    FLUSHED: does('FREE', 'legs.leave(NO_ERROR, ok)', 'legs.next()'),
+    LEFT: abandoned,
+    GIVE_UP: cut('limit', 'ENHANCE_YOUR_CALM'),
+  },
+  TUNNEL: {
+    REFUSED: does('OWN', 'tunnels.broken(REFUSED_STREAM, error)'),
+    LOST: does('OWN', 'tunnels.broken(INTERNAL_ERROR, reset)'),
+    FAILED: does('OWN', 'tunnels.broken(PROTOCOL_ERROR, protocol)'),
+    FLUSHED: does('TUNNEL', 'tunnels.flushed()'),
+    LEFT: does('OWN', 'tunnels.left(reset)'),
+    GIVE_UP: does('OWN', 'tunnels.broken(ENHANCE_YOUR_CALM, limit)'),
+  },
+  OWN: { FLUSHED: does('FREE', 'legs.next()'), LEFT: abandoned, GIVE_UP: nothing('OWN'), ENDED: nothing('OWN') },
+};
+
+/** An exchange of a client of HTTP/1 that was brought to `state`. */
+function at(state: State, knobs: Partial<Knobs> = {}, x = OF_SOCKET): World {
+  const world = new World(x);
+  world.reach(state);
+  Object.assign(world.knobs, knobs);
+  return world;
+}
+
+describe('the table of states and events', () => {
+  for (const state of STATES) {
+    for (const event of EVENTS) {
+      const expected = EXPECTED[state][event];
+      if (expected === undefined) {
+        it(`${state}, ${event}: can't happen`, () => {
+          assert.equal(isPossible(state, event), false);
+          const world = at(state);
+          // The lifecycle has no other way to it than its report.
+          assert.throws(
+            () => world.report(event),
+            (error: Error) => error.message.includes(state) && error.message.includes(event),
+          );
+        });
+        continue;
+      }
+      it(`${state}, ${event}: ${ACTIONS[actionOf(state, event)]}, then ${expected.then}`, () => {
+        assert.equal(isPossible(state, event), true);
+        const world = at(state);
+        world.report(event);
+        assert.deepEqual(world.calls, expected.calls);
+        assert.equal(world.state, expected.then);
+        world.check();
+      });
+    }
+  }
+
+  it('has an action for each pair, and a pair for each action', () => {
+    assert.equal(TABLE.length, STATES.length * EVENT_COUNT);
+    assert.deepEqual(
+      ACTIONS.filter((_, action) => !TABLE.includes(action)),
+      [],
+    );
+  });
+
+  it('is told in the essay above it, which names each event', () => {
+    const file = new URL('../../../../src/proxy/exchange/table.ts', import.meta.url);
+    const essay = readFileSync(file, 'utf8').split('\nimport ')[0];
+    assert.deepEqual(
+      EVENTS.filter((event) => !new RegExp(`\\b${event}\\b`).test(essay)),
+      [],
+    );
+  });
+});
+
+describe('a request that is sent again', () => {
+  it('goes to another endpoint when one has refused it, if that is paid for', () => {
+    const world = at('SENT', { retries: true });
+    const before = world.exchanges.endpoint[world.x];
+    world.report('REFUSED');
+    assert.deepEqual(world.calls, ['legs.takeBack()', 'legs.lease(HTTP1)', 'legs.send(KEPT)', 'connections.close(ok)']);
+    assert.equal(world.state, 'SENT');
+    assert.notEqual(world.exchanges.endpoint[world.x], before);
+    world.check();
+  });
+
+  it('goes out on a new connection when its own was lost', () => {
+    for (const untouched of [false, true]) {
+      const world = at('SENT', { retries: true, untouched });
+      world.report('LOST');
+      assert.deepEqual(world.calls, [
+        'legs.takeBack()',
+        'legs.lease(HTTP1, fresh)',
+        `legs.send(${untouched ? 'QUEUED' : 'KEPT'})`,
+        'connections.close(reset)',
+      ]);
+      world.check();
+    }
+  });
+
+  it('goes in the other version to an endpoint that closes without a word and is known to speak it', () => {
+    const world = at('SENT', { misunderstanding: true, version: VERSION.HTTP1 });
+    const before = world.exchanges.endpoint[world.x];
+    world.knobs.version = VERSION.HTTP2;
+    world.report('LOST');
+    assert.equal(world.exchanges.endpoint[world.x], before);
+    assert.equal(world.state, 'SENT');
+    assert.ok(world.calls.includes('legs.lease(HTTP2, fresh)'));
+    world.check();
+  });
+
+  it('does not if its service says what its endpoints speak: the endpoint is to blame', () => {
+    const world = at('SENT');
+    world.declared.fill(SERVICE_PROTOCOL.HTTP1);
+    world.report('MISUNDERSTOOD');
+    assert.deepEqual(world.calls, [
+      'legs.leave(CANCEL, protocol)',
+      'answers.send(502, upstream-protocol, INTERNAL_ERROR)',
+      'legs.afterAnswer(protocol)',
+    ]);
+    world.check();
+  });
+
+  it('does not go to and fro for ever where an endpoint understands neither version', () => {
+    for (const [state, calls] of [
+      ['SENT', ['legs.leave(CANCEL, protocol)', 'answers.send(502, upstream-protocol, INTERNAL_ERROR)']],
+      ['WAITING', ['legs.leave(CANCEL, ok)', 'answers.send(502, upstream-protocol, INTERNAL_ERROR)']],
+    ] as const) {
+      const world = at(state);
+      world.exchanges.attempts[world.x] = MAX_ATTEMPTS;
+      world.report('MISUNDERSTOOD');
+      assert.deepEqual(world.calls.slice(0, 2), calls);
+      assert.equal(world.state, 'OWN');
+      world.check();
+    }
+  });
+
+  it('is answered after as many attempts as there may be', () => {
+    const world = at('SENT');
+    world.report('UNDIALLED');
+    world.report('UNDIALLED');
+    assert.equal(world.state, 'SENT');
+    world.calls.splice(0);
+    world.report('UNDIALLED');
+    assert.deepEqual(world.calls, [
+      'legs.takeBack()',
+      'legs.leave(CANCEL, ok)',
+      'answers.send(502, connect-failed, INTERNAL_ERROR)',
+      'legs.afterAnswer(ok)',
+    ]);
+    world.check();
+  });
+
+  it('is answered if there is no connection to be had', () => {
+    const world = at('SENT', { lease: LEASE.MEMORY });
+    world.report('UNDIALLED');
+    assert.equal(world.calls.at(-2), 'answers.send(503, memory, NO_ERROR)');
+    assert.equal(world.state, 'OWN');
+    world.check();
+  });
+});
+
+describe('the end of an exchange', () => {
+  it('gives the place on a connection away when the client has been told', () => {
+    for (const [state, event] of [
+      ['SENT', 'FAILED'],
+      ['ANSWERING', 'FAILED'],
+      ['SENT', 'LEFT'],
+      ['SENT', 'GIVE_UP'],
+    ] as const) {
+      const world = new World(OF_STREAM);
+      world.knobs.version = VERSION.HTTP2;
+      world.reach(state);
+      world.report(event);
+      assert.equal(world.calls.at(-1), 'legs.reuse()', `${state}, ${event}`);
+      world.check();
+    }
+  });
+
+  it('comes at once when the client has all of the response', () => {
+    const world = at('ANSWERING', { clientEnded: true });
+    world.report('ENDED');
+    assert.deepEqual(world.calls, ['legs.leave(NO_ERROR, ok)', 'legs.next()']);
+    assert.equal(world.state, 'FREE');
+    world.check();
+  });
+
+  it('gives up the trailers of a request that waited', () => {
+    for (const event of ['LEFT', 'GIVE_UP'] as const) {
+      const world = at('WAITING');
+      const none = { count: 0, bound: 0, template: null, memory: { epoch: 0 } } as unknown as FieldList;
+      assert.equal(world.kept.keepTrailers(world.x, none), true);
+      world.report(event);
+      world.check();
+    }
+  });
+
+  it('is counted under its own reason, not under what another had', () => {
+    const world = at('SENT');
+    world.report('FAILED');
+    world.reach('ANSWERING');
+    world.control.truncated(world.x);
+    assert.equal(world.calls[0], 'legs.leave(CANCEL, ok)');
+  });
+
+  it('comes before its beginning where the request can not be served', () => {
+    const misdirected = at('FREE');
+    misdirected.exchanges.service[misdirected.x] = -1;
+    misdirected.control.request(misdirected.x, 0, 0);
+    assert.equal(misdirected.calls[1], 'answers.send(421, misdirected, NO_ERROR)');
+    const malformed = at('FREE');
+    malformed.control.request(malformed.x, 0, 1);
+    assert.equal(malformed.calls[1], 'answers.send(400, bad-request, INTERNAL_ERROR)');
+    malformed.check();
+  });
+
+  it('of a tunnel whose endpoint has nothing to say is that of its client', () => {
+    const world = at('ANSWERING');
+    world.control.agreed(world.x, true);
+    assert.deepEqual(world.calls, ['tunnels.open()', 'tunnels.fromEndpoint(0, true)']);
+  });
+});
+
+describe('an exchange that takes too long', () => {
+  const overdue = (state: State, what: number, knobs: Partial<Knobs> = {}): World => {
+    const world = at(state, { overdue: what, ...knobs });
+    assert.equal(world.control.overdue(world.x), what !== OVERDUE.NO);
+    world.check();
+    return world;
+  };
+
+  it('is left alone before its time', () => {
+    assert.deepEqual(overdue('SENT', OVERDUE.NO).calls, []);
+  });
+
+  it('is answered, and its endpoint blamed for what the endpoint did not do', () => {
+    assert.deepEqual(overdue('WAITING', OVERDUE.LINE).calls, [
+      'legs.leave(CANCEL, ok)',
+      'answers.send(503, pool-exhausted, NO_ERROR)',
+      'legs.afterAnswer(ok)',
+    ]);
+    assert.deepEqual(overdue('SENT', OVERDUE.RESPONSE).calls, [
+      'legs.leave(CANCEL, timeout)',
+      'answers.send(504, response-timeout, CANCEL)',
+      'legs.afterAnswer(timeout)',
+    ]);
+    assert.deepEqual(overdue('SENT', OVERDUE.BODY, { endpointHolds: true }).calls, [
+      'legs.leave(CANCEL, timeout)',
+      'answers.send(504, body-timeout, CANCEL)',
+      'legs.afterAnswer(timeout)',
+    ]);
+    assert.deepEqual(overdue('SENT', OVERDUE.BODY).calls, [
+      'legs.leave(CANCEL, ok)',
+      'answers.send(408, body-timeout, CANCEL)',
+      'legs.afterAnswer(timeout)',
+    ]);
+  });
+
+  it('is cut off where a response has begun', () => {
+    for (const endpointHolds of [false, true])
+      assert.deepEqual(overdue('ANSWERING', OVERDUE.BODY, { endpointHolds }).calls, [
+        'legs.leave(CANCEL, timeout)',
+        'legs.cut(CANCEL, timeout)',
+      ]);
+    assert.deepEqual(overdue('OWN', OVERDUE.BODY).calls, ['legs.leave(CANCEL, ok)', 'legs.close(timeout)']);
+  });
+
+  it('is a tunnel that nobody makes use of', () => {
+    assert.deepEqual(overdue('TUNNEL', OVERDUE.TUNNEL).calls, ['tunnels.expired()']);
+  });
+});
+
+describe('what went wrong', () => {
+  it('is 504 where time ran out', () => {
+    for (const why of [WHY.RESPONSE_TIMEOUT, WHY.BODY_TIMEOUT]) {
+      const world = at('SENT');
+      world.control.failed(world.x, why, H2_ERROR.CANCEL);
+      assert.match(world.calls[1], /^answers\.send\(504, /);
+    }
+    const world = at('SENT', { lease: LEASE.MEMORY });
+    world.exchanges.attempts[world.x] = MAX_ATTEMPTS;
+    world.control.undialled(world.x, WHY.CONNECT_TIMEOUT);
+    assert.equal(world.calls[2], 'answers.send(504, connect-timeout, INTERNAL_ERROR)');
+  });
+
+  it('ends the connection of a client that sends more than there is memory for', () => {
+    const world = at('SENT');
+    world.control.overrun(world.x);
+    assert.equal(world.calls.at(-1), 'legs.close(limit)');
+    world.check();
+  });
+});
