@@ -218,6 +218,9 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.HTTP1_ENDPOINT:
         this.to.endpoints.sendFailed(socket);
         break;
+      case SOCKET_KIND.HTTP2_ENDPOINT:
+        this.to.http2.sendFailed(socket, errno);
+        break;
       case SOCKET_KIND.OPAQUE:
         this.to.opaque.sendFailed(socket, errno);
         break;
@@ -227,7 +230,6 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.HTTP1_CLIENT:
       case SOCKET_KIND.LINGER:
       case SOCKET_KIND.HTTP2_CLIENT:
-      case SOCKET_KIND.HTTP2_ENDPOINT:
       case SOCKET_KIND.DIALLING:
       case SOCKET_KIND.TUNNEL:
       case SOCKET_KIND.ROUTE:

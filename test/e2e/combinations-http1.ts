@@ -137,7 +137,8 @@ class WireCall extends WireLeg implements Call {
   }
 
   async seen(text: string): Promise<void> {
-    await this.wire.until(() => this.wire.text.includes(text), text);
+    // It may have come in several chunks.
+    await this.wire.until(() => this.wire.text.replace(/\r\n[0-9a-f]+\r\n/g, '').includes(text), text);
   }
 
   private all({ status, body, trailers, field }: Message): Answer {

@@ -92,6 +92,24 @@ export class Http2Connections implements Caller, ConnectionEvents {
     this.gone(socket, errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET);
   }
 
+  /**
+   * An endpoint takes nothing more. What it said before is still to be heard, as a response may be among it that leaves the rest of its
+   * request unread; what tells of the end of its direction comes behind that.
+   */
+  sendFailed(socket: SocketSlot, errno: number): void {
+    const { sockets, connections } = this.context;
+    const connection = this.bySocket[socket];
+    const ended = errno === ERRNO.EPIPE || errno === ERRNO.ECONNRESET;
+    if (!ended || connection === undefined || connection.active === 0 || (sockets.flags[socket] & SOCKET.EOF) !== 0) {
+      this.broken(socket, errno);
+      return;
+    }
+    sockets.dropQueue(socket);
+    connection.going = Math.max(connection.going, GOING.LEAVING);
+    this.pool.gauge(connections.endpoint[socket]);
+    sockets.resume(socket);
+  }
+
   /** All that was queued is sent. */
   drained(socket: SocketSlot): void {
     const connection = this.bySocket[socket];
