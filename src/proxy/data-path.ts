@@ -63,19 +63,28 @@ export interface DataPath {
   readonly control: Lifecycle;
 }
 
-export function makeDataPath(context: Context): DataPath {
-  const { sockets, slab, values, limits } = context;
-  const reports = new Reports();
+/** What the versions of HTTP and the relay are built on. */
+function makeGround(context: Context) {
+  const { sockets, slab, values } = context;
   const memory = new HeaderMemory(slab.bytes, slab.fixed(HEADER_MEMORY_BYTES), HEADER_MEMORY_BYTES);
   const core = new Core(slab, memory, congestionSink(context), values, H2_LIMITS_AT, MAX_STREAMS);
   const exchanges = new Exchanges(sockets.capacity, MAX_STREAMS);
-  const kept = new KeptRequests(context, core, exchanges);
   const dialer = new Dialer(context);
-  const idle = new IdlePool(context);
-  const opaque = new OpaqueRelay(context, dialer);
+  return {
+    context,
+    core,
+    exchanges,
+    kept: new KeptRequests(context, core, exchanges),
+    dialer,
+    idle: new IdlePool(context),
+    opaque: new OpaqueRelay(context, dialer),
+    reports: new Reports(),
+  };
+}
+type Ground = ReturnType<typeof makeGround>;
 
-  // HTTP/1.
-  const http1 = new Http1Sockets(sockets.capacity, limits.http1.maxHeaderBytes);
+function makeHttp1({ context, core, exchanges, kept, dialer, idle, reports }: Ground) {
+  const http1 = new Http1Sockets(context.sockets.capacity, context.limits.http1.maxHeaderBytes);
   const bodies = new BodyRelay(context, http1);
   const pieces = new PieceWriter(context, core);
   const requests = new RequestWriter(context, core, exchanges, kept, http1, pieces);
@@ -83,38 +92,38 @@ export function makeDataPath(context: Context): DataPath {
   const reader = new RequestReader(context, exchanges, http1, requests, reports);
   const clients = new Http1Clients(context, exchanges, http1, reader, bodies, reports);
   const endpoints = new Http1Endpoints(context, exchanges, http1, bodies, dialer, idle, reports);
+  return { http1, bodies, pieces, requests, responses, clients, endpoints };
+}
+type Http1 = ReturnType<typeof makeHttp1>;
 
-  // HTTP/2.
+function makeHttp2({ context, core, exchanges, kept, dialer, reports }: Ground, { http1, clients }: Http1) {
   const streams = new Http2Streams(context, core, exchanges, kept, reports);
   const machine = new Http2Machine(core, streams);
   streams.machine = machine;
   const fields = new RequestFields(context, core, exchanges, kept, http1, streams);
   const responseFields = new ResponseFields(core, machine, exchanges, http1);
   const linger = clients.linger.bind(clients);
-  const http2 = new Http2Connections(context, core, machine, exchanges, streams, dialer, reports, linger);
-  streams.connections = http2;
+  const connections = new Http2Connections(context, core, machine, exchanges, streams, dialer, reports, linger);
+  streams.connections = connections;
+  return { streams, machine, fields, responseFields, connections };
+}
 
-  // Exchanges.
-  const parts = { http1, clients, endpoints, requests, streams, connections: http2, fields };
+export function makeDataPath(context: Context): DataPath {
+  const ground = makeGround(context);
+  const { core, exchanges, kept, dialer, opaque, reports } = ground;
+  const one = makeHttp1(ground);
+  const two = makeHttp2(ground, one);
+  const { http1, clients, endpoints } = one;
+  const parts = { ...one, ...two };
+
   const legs = new Legs(context, core, exchanges, kept, parts);
   const backpressure = new Backpressure(context, core, exchanges, http1);
-  const tunnels = new Tunnels({
-    context,
-    core,
-    exchanges,
-    kept,
-    legs,
-    ...parts,
-    pieces,
-    backpressure,
-    opaque,
-    reports,
-  });
-  const ways = { ...parts, bodies, pieces, responses, responseFields, tunnels, backpressure };
+  const tunnels = new Tunnels({ ...ground, ...parts, legs, backpressure });
+  const ways = { ...parts, tunnels, backpressure };
   reports.requests = new RequestBytes(context, core, exchanges, kept, ways, reports);
   reports.responses = new ResponseBytes(context, core, exchanges, kept, ways, reports);
   const accounts = new Accounts(context, exchanges, new RequestLines(context, core, exchanges, http1));
-  const answers = new Answers(context, core, machine, exchanges, http1, responses);
+  const answers = new Answers(context, core, two.machine, exchanges, http1, one.responses);
   const control = new Lifecycle(
     context,
     exchanges,
@@ -124,26 +133,10 @@ export function makeDataPath(context: Context): DataPath {
     new Endings(exchanges, kept, legs, accounts, answers),
     new Dispatcher(context, core, exchanges, legs, accounts),
     new Retries(context, exchanges, kept, legs, accounts),
-    new Deadlines(context, exchanges, legs, http2.pool),
+    new Deadlines(context, exchanges, legs, two.connections.pool),
     tunnels,
   );
   reports.control = control;
-
-  const detector = new Detector(context, dialer, opaque, { http1: clients, http2, pool: endpoints });
-  return {
-    context,
-    core,
-    dialer,
-    idle,
-    detector,
-    opaque,
-    http1,
-    clients,
-    endpoints,
-    pieces,
-    http2,
-    tunnels,
-    accounts,
-    control,
-  };
+  const detector = new Detector(context, dialer, opaque, { http1: clients, http2: two.connections, pool: endpoints });
+  return { ...ground, ...one, http2: two.connections, detector, tunnels, accounts, control };
 }
