@@ -76,7 +76,7 @@ export class Engine {
     const learned = Learned.allocate();
     this.learned = new Learned(learned);
     this.discovery = new Discovery({
-      sources: standardSources(logger, () => this.config.discovery),
+      sources: standardSources(logger, () => this.config.discovery, this.reader.endpointFiles),
       onEndpoints: (service, endpoints) =>
         this.onEndpoints(
           service,
