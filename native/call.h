@@ -79,7 +79,7 @@ static inline void set(napi_env env, napi_value object, const char *key, napi_va
 
 // Throws like Node's own system errors: "listen tcp 127.0.0.1:80: EACCES (permission denied)", code, syscall, errno.
 static inline napi_value throw_system(napi_env env, const char *what, const char *call, int error) {
-  char name[64], reason[128], message[320];
+  char name[64], reason[128], message[384];
   uv_err_name_r(error, name, sizeof name);
   uv_strerror_r(error, reason, sizeof reason);
   snprintf(message, sizeof message, "%s: %s (%s)", what, name, reason);
