@@ -1,4 +1,5 @@
 // `sluice run`: the configuration, the engine, and the signals between them.
+import { refuseToReadAgain } from '../config/load.js';
 import { loadConfigApart } from '../config/load-apart.js';
 import type { Config } from '../config/model.js';
 import type { Override } from '../config/overrides.js';
@@ -158,7 +159,13 @@ export async function runProxy(args: readonly string[], start: StartEngine): Pro
   const overrides = flags(values);
   const logger = createLogger();
   dieLogged(logger);
-  return supervise(() => loadConfigApart(file, process.env, overrides), start, process, logger);
+  let loaded = false;
+  const load = (): Promise<Config> => {
+    if (loaded) refuseToReadAgain(file);
+    loaded = true;
+    return loadConfigApart(file, process.env, overrides);
+  };
+  return supervise(load, start, process, logger);
 }
 
 export const runCommand: Command = {

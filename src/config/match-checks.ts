@@ -1,7 +1,7 @@
 // No two `match` entries may take the same address and port: which service gets it must not depend on an order.
 import type { Finding } from './finding.js';
-import type { MatchRange } from './match.js';
 import { parseMatch } from './match.js';
+import type { MatchRange } from './model.js';
 import type { KeyPath } from './problem.js';
 import { formatPath } from './problem.js';
 import { attempt } from './values.js';

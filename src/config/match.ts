@@ -1,20 +1,8 @@
 // `match` of a service: the addresses, and ranges of addresses, that clients go to and that the service stands for.
-import type { AddressBits, Family } from './addresses.js';
+import type { AddressBits } from './addresses.js';
 import { addressBits, formatBits, MAPPED_PREFIX } from './addresses.js';
+import type { MatchRange } from './model.js';
 import { describe, parsePort, ValueError } from './values.js';
-
-/** Addresses of one port, from `first` to `last`. */
-export interface MatchRange {
-  /** As the file has it. */
-  readonly text: string;
-  readonly family: Family;
-  /** Bits that all addresses of the range share. */
-  readonly prefix: number;
-  readonly port: number;
-  /** Keys (see `matchKey`) of the lowest and highest address: both are in the range. */
-  readonly first: string;
-  readonly last: string;
-}
 
 const EXAMPLE = '"10.0.0.0/8:5432" or "[fd00::1]:80"';
 

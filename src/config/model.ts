@@ -2,7 +2,7 @@
 // This is what the rest of Sluice reads; the YAML text and its errors end in src/config.
 
 import type { Http2Limits } from '../http2/limits.js';
-import type { MatchRange } from './match.js';
+import type { Family } from './addresses.js';
 
 /** What a listener is told about its traffic. `detect` looks at the first bytes. */
 export type ListenerProtocol = 'detect' | 'http1' | 'http2' | 'opaque';
@@ -62,6 +62,19 @@ export type EndpointSource =
   | { readonly kind: 'dns'; readonly name: string; readonly port: number }
   | { readonly kind: 'srv'; readonly name: string }
   | { readonly kind: 'file'; readonly path: string; readonly key: string | null };
+
+/** Addresses of one port, from `first` to `last`. */
+export interface MatchRange {
+  /** As the file has it. */
+  readonly text: string;
+  readonly family: Family;
+  /** Bits that all addresses of the range share. */
+  readonly prefix: number;
+  readonly port: number;
+  /** Keys (see `matchKey` in match.ts) of the lowest and highest address: both are in the range. */
+  readonly first: string;
+  readonly last: string;
+}
 
 export interface BalanceConfig {
   readonly policy: 'ewma' | 'round-robin';

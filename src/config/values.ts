@@ -23,8 +23,10 @@ export function describe(input: unknown): string {
   if (input === null || input === undefined) return 'nothing';
   if (Array.isArray(input)) return 'a list';
   if (typeof input === 'object') return 'a map';
-  if (typeof input === 'string') return JSON.stringify(input.length > 80 ? `${input.slice(0, 77)}...` : input);
-  return String(input);
+  if (typeof input !== 'string') return String(input);
+  const text = JSON.stringify(input.length > 80 ? `${input.slice(0, 77)}...` : input);
+  // Control characters are written with six others each.
+  return text.length <= 160 ? text : JSON.stringify(`${input.slice(0, 20)}...`);
 }
 
 const MICROSECONDS: Readonly<Record<string, number>> = { us: 1, ms: 1e3, s: 1e6, m: 60e6, h: 3600e6 };

@@ -24,6 +24,8 @@ function keyOf(tree: unknown, service: string, index: number, key: 'file' | 'key
 /** `file` is the configuration as the user named it: a file that can't be read is a mistake of the key that names it. */
 export function endpointFileProblems(file: string, { config, tree, locate }: LoadedConfig): Problem[] {
   const problems: Problem[] = [];
+  /** Files that cannot be read: said once of each, however many thousand services name it. */
+  const reported = new Set<string>();
   const read = new Map<string, EndpointLists | FileProblem | null>();
   const listsOf = (path: string): EndpointLists | FileProblem | null => {
     try {
@@ -39,6 +41,10 @@ export function endpointFileProblems(file: string, { config, tree, locate }: Loa
     if (!read.has(source.path)) read.set(source.path, listsOf(source.path));
     const lists = read.get(source.path) ?? null;
     if (lists === null) return;
+    if (lists instanceof FileProblem) {
+      if (reported.has(source.path)) return;
+      reported.add(source.path);
+    }
     const list = lists instanceof FileProblem ? lists.message : selectList(lists, source.key);
     if (typeof list !== 'string') return;
     const key = keyOf(tree, service, index, lists instanceof FileProblem || source.key === null ? 'file' : 'key');

@@ -6,7 +6,7 @@ import type { EndpointSource } from '../config/model.js';
 import { ConfigError, formatProblem } from '../config/problem.js';
 import { Directories, type Follower } from './directories.js';
 import { type EndpointLists, parseEndpointFile, selectList } from './endpoint-file.js';
-import { FileProblem, fileSignature, readFile } from './read-file.js';
+import { FileProblem, FileTooLarge, fileSignature, readFile } from './read-file.js';
 import type { DiscoveryLogger, Report, Source, Timers, Watch, WatchSpec } from './source.js';
 import { nodeTimers } from './source.js';
 
@@ -15,10 +15,21 @@ type FileSpec = Extract<EndpointSource, { kind: 'file' }>;
 /** Files that one poll looks at: more of them take turns. */
 const FILES_PER_POLL = 256;
 
+/** For the metrics. */
+export interface FileCounts {
+  /** Files that are watched. */
+  watched: number;
+  /** Those of them that cannot be used as they are, or lack a list that a service names. */
+  broken: number;
+  /** Times that one was not read for its size. */
+  tooLarge: number;
+}
+
 export interface FileSourceDeps {
   readonly logger: DiscoveryLogger;
   /** As the configuration has it now. */
   limits(): { readonly maxFileBytes: number; readonly pollMs: number };
+  readonly counts: FileCounts;
   readonly timers?: Timers;
 }
 
@@ -58,6 +69,7 @@ export class FileSource implements Source<FileSpec> {
     if (file === undefined) {
       file = new WatchedFile(source.path, this.#deps, this.#directories);
       this.#files.set(source.path, file);
+      this.#deps.counts.watched++;
       file.load();
     }
     const watched = file;
@@ -68,6 +80,7 @@ export class FileSource implements Source<FileSpec> {
         if (!watched.remove(subscriber)) return;
         watched.close();
         this.#files.delete(source.path);
+        this.#deps.counts.watched--;
         if (this.#files.size > 0 || this.#timer === null) return;
         this.#timers.clear(this.#timer);
         this.#timer = null;
@@ -97,6 +110,8 @@ class WatchedFile implements Follower {
   /** A link is part of the path, so that it may come to mean another file. */
   #linked = false;
   #closed = false;
+  /** It is one of those that count as broken. */
+  #broken = false;
 
   constructor(
     private readonly path: string,
@@ -107,15 +122,19 @@ class WatchedFile implements Follower {
   add(subscriber: Subscriber): void {
     this.#subscribers.add(subscriber);
     this.#tell(subscriber);
+    if (subscriber.problem !== '') this.#count();
   }
 
   /** Whether that was the last one. */
   remove(subscriber: Subscriber): boolean {
-    return this.#subscribers.delete(subscriber) && this.#subscribers.size === 0;
+    const last = this.#subscribers.delete(subscriber) && this.#subscribers.size === 0;
+    if (subscriber.problem !== '') this.#count();
+    return last;
   }
 
   close(): void {
     this.#closed = true;
+    this.#count();
     for (const directory of this.#followed) this.directories.unfollow(directory, this);
     this.#followed = [];
   }
@@ -143,17 +162,27 @@ class WatchedFile implements Follower {
       this.#lists = parseEndpointFile(this.path, text);
     } catch (error) {
       this.#failed(error);
+      this.#count();
       return;
     }
     if (this.#problem !== '') this.deps.logger.info('file of endpoints is right again', { file: this.path });
     this.#problem = '';
     for (const subscriber of [...this.#subscribers]) this.#tell(subscriber);
+    this.#count();
+  }
+
+  #count(): void {
+    const missing = (): boolean => [...this.#subscribers].some(({ problem }) => problem !== '');
+    const broken = !this.#closed && (this.#problem !== '' || missing());
+    if (broken !== this.#broken) this.deps.counts.broken += broken ? 1 : -1;
+    this.#broken = broken;
   }
 
   #failed(error: unknown): void {
     let problems: readonly string[];
     if (error instanceof ConfigError) problems = error.problems.map(formatProblem);
     else if (error instanceof FileProblem) {
+      if (error instanceof FileTooLarge) this.deps.counts.tooLarge++;
       this.#signature = this.#current();
       problems = [`${this.path}: ${error.message}`];
     } else throw error;

@@ -11,7 +11,12 @@ export interface FileText {
 
 /** What is wrong with a file as a whole; what to do. */
 export class FileProblem extends Error {
-  override readonly name = 'FileProblem';
+  override readonly name: string = 'FileProblem';
+}
+
+/** It is larger than `discovery.maxFileSize`. */
+export class FileTooLarge extends FileProblem {
+  override readonly name = 'FileTooLarge';
 }
 
 const UNREADABLE: Readonly<Record<string, string>> = {
@@ -37,8 +42,8 @@ function check(stats: Stats, maxBytes: number): void {
   if (stats.size > maxBytes) throw tooLarge(formatSize(stats.size), maxBytes);
 }
 
-const tooLarge = (size: string, maxBytes: number): FileProblem =>
-  new FileProblem(
+const tooLarge = (size: string, maxBytes: number): FileTooLarge =>
+  new FileTooLarge(
     `has ${size}, more than discovery.maxFileSize (${formatSize(maxBytes)}); divide it, or raise the limit`,
   );
 

@@ -1,6 +1,6 @@
 // The sources of a running proxy. A new kind of endpoint is one more line here.
 import { DnsSource } from './dns-source.js';
-import { FileSource } from './file-source.js';
+import { type FileCounts, FileSource } from './file-source.js';
 import { DnsEndpointResolver } from './resolver.js';
 import type { DiscoveryLogger, Sources } from './source.js';
 import { StaticSource } from './static-source.js';
@@ -8,7 +8,8 @@ import { StaticSource } from './static-source.js';
 export function standardSources(
   logger: DiscoveryLogger,
   limits: () => { readonly maxFileBytes: number; readonly pollMs: number },
+  counts: FileCounts,
 ): Sources {
   const dns = new DnsSource({ resolver: new DnsEndpointResolver(), logger });
-  return { static: new StaticSource(), dns, srv: dns, file: new FileSource({ logger, limits }) };
+  return { static: new StaticSource(), dns, srv: dns, file: new FileSource({ logger, limits, counts }) };
 }

@@ -1,8 +1,8 @@
 // The Prometheus page. prom-client keeps the registry and formats; the numbers come from a snapshot at scrape time.
 import type { Metric, OpenMetricsContentType, PrometheusContentType } from 'prom-client';
 import { collectDefaultMetrics, Registry } from 'prom-client';
-import type { Family, Labels, Sample } from './families.js';
 import { FAMILIES } from './families.js';
+import type { Family, Labels, Sample } from './family.js';
 import type { MetricsReader, MetricsSnapshot } from './reader.js';
 
 export interface BuildInfo {

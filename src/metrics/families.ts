@@ -1,23 +1,28 @@
 // Which series a snapshot makes: Linkerd's names and labels where Linkerd has them, `sluice_` for the rest.
 import { RESPONSE_REASONS } from '../http/response-reasons.js';
-import { H, H2_ERRORS, H2_ROLES } from '../http2/counters.js';
-import type { FieldMetric } from './fields.js';
 import {
-  ENDPOINT_FIELDS,
-  ENDPOINT_PROTOCOLS,
-  ENDPOINT_STATES,
-  HTTP2_FIELDS,
-  LISTENER_FIELDS,
-  SERVICE_FIELDS,
-  WORKER_FIELDS,
-} from './fields.js';
-import type { HistogramData } from './histogram.js';
-import { bucketsOf } from './histogram.js';
+  blockSamples,
+  direction,
+  endpointLabels,
+  endpointsOf,
+  type Family,
+  fieldFamily,
+  histogramFamily,
+  listenerLabels,
+  listenersOf,
+  NONE,
+  type Sample,
+  serviceLabels,
+  servicesOf,
+  sourceLabels,
+  targetLabels,
+} from './family.js';
+import type { FieldMetric } from './fields.js';
+import { ENDPOINT_FIELDS, ENDPOINT_PROTOCOLS, ENDPOINT_STATES, LISTENER_FIELDS, SERVICE_FIELDS } from './fields.js';
 import {
   CLOSE_REASONS,
   E,
   GRPC_CODES,
-  h2Base,
   isGrpcFailure,
   L,
   LIMITS,
@@ -27,25 +32,8 @@ import {
   W,
   WORKER_HISTOGRAMS,
 } from './layout.js';
-import type { Direction, EndpointInfo, EndpointSeries, MetricsSnapshot, Series } from './reader.js';
-
-export type Labels = Readonly<Record<string, string>>;
-
-/** A sample as prom-client's formatter takes it. `sharedLabels` are formatted once per object and then cached. */
-export interface Sample {
-  readonly value: number;
-  readonly labels: Readonly<Record<string, string | number>>;
-  readonly sharedLabels?: Labels;
-  /** Where it differs from the family's: `_bucket`, `_sum`, `_count`. */
-  readonly metricName?: string;
-}
-
-export interface Family {
-  readonly name: string;
-  readonly type: 'counter' | 'gauge' | 'histogram';
-  readonly help: string;
-  samples(snapshot: MetricsSnapshot): Sample[];
-}
+import type { Direction, EndpointSeries, MetricsSnapshot } from './reader.js';
+import { http2Families, workerBlockFamily, workerFamilies, workerHistogramFamily } from './worker-families.js';
 
 /** Bucket bounds of Linkerd's `response_latency_ms`. */
 export const LATENCY_BOUNDS_MS = [
@@ -59,132 +47,6 @@ const STREAM_BOUNDS = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000];
 const LOOP_BOUNDS_S = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1];
 
 const DIRECTIONS: readonly Direction[] = ['inbound', 'outbound'];
-const NONE: Labels = {};
-
-/** Labels made once per named slot: as long as a slot keeps its name they are the same object, which keeps them cached. */
-function remembered<Info extends object>(make: (info: Info) => Labels): (series: Series<Info>) => Labels {
-  const made = new WeakMap<Info, Labels>();
-  return ({ info }) => {
-    let labels = made.get(info);
-    if (labels === undefined) {
-      labels = make(info);
-      made.set(info, labels);
-    }
-    return labels;
-  };
-}
-
-const direction = (info: { readonly direction?: Direction }): Direction => info.direction ?? 'outbound';
-
-const listenerLabels = remembered((info: MetricsSnapshot['listeners'][number]['info']) => ({
-  direction: info.direction,
-  listener: info.name,
-}));
-const sourceLabels = remembered((info: MetricsSnapshot['listeners'][number]['info']) => ({
-  direction: info.direction,
-  peer: 'src',
-  listener: info.name,
-}));
-const serviceLabels = remembered((info: MetricsSnapshot['services'][number]['info']) => ({
-  direction: direction(info),
-  service: info.name,
-}));
-const endpointLabels = remembered((info: EndpointInfo) => ({
-  direction: direction(info),
-  service: info.service,
-  target_addr: info.address,
-}));
-const targetLabels = remembered((info: EndpointInfo) => ({
-  direction: direction(info),
-  peer: 'dst',
-  service: info.service,
-  target_addr: info.address,
-}));
-
-/** Listeners and services that are there show zeros; endpoints, and what is gone or overflow, show only what they counted. */
-const isShown = (series: Series<unknown>): boolean => series.held || series.touched;
-const listenersOf = (snapshot: MetricsSnapshot) => snapshot.listeners.filter(isShown);
-const servicesOf = (snapshot: MetricsSnapshot) => snapshot.services.filter(isShown);
-const endpointsOf = (snapshot: MetricsSnapshot) => snapshot.endpoints.filter((series) => series.touched);
-
-/** Series of one field of a kind of slots. */
-function fieldFamily<Info>(
-  metric: FieldMetric,
-  index: number,
-  seriesOf: (snapshot: MetricsSnapshot) => readonly Series<Info>[],
-  labelsOf: (series: Series<Info>) => Labels,
-): Family {
-  const scale = metric.scale ?? 1;
-  return {
-    ...metric,
-    samples: (snapshot) =>
-      seriesOf(snapshot).map((series) => ({
-        value: series.values[index] * scale,
-        labels: NONE,
-        sharedLabels: labelsOf(series),
-      })),
-  };
-}
-
-/** Series of a block of fields, one for each name of a list; what is 0 is left out. */
-function blockSamples<Info>(
-  all: readonly Series<Info>[],
-  labelsOf: (series: Series<Info>) => Labels,
-  at: number,
-  names: readonly string[],
-  label: string,
-): Sample[] {
-  return all.flatMap((series) =>
-    names.flatMap((name, index) => {
-      const value = series.values[at + index];
-      return value === 0 ? [] : [{ value, labels: { [label]: name }, sharedLabels: labelsOf(series) }];
-    }),
-  );
-}
-
-/** `bounds` and the sum are in units of `unit` recorded ones, mostly µs. */
-function histogramSamples(
-  name: string,
-  data: HistogramData,
-  sharedLabels: Labels,
-  bounds: readonly number[],
-  unit: number,
-): Sample[] {
-  const metricName = `${name}_bucket`;
-  return [
-    ...bucketsOf(data.counts, bounds, unit).map((value, index) => ({
-      metricName,
-      value,
-      labels: { le: bounds[index] },
-      sharedLabels,
-    })),
-    { metricName, value: data.count, labels: { le: '+Inf' }, sharedLabels },
-    { metricName: `${name}_sum`, value: data.sum / unit, labels: NONE, sharedLabels },
-    { metricName: `${name}_count`, value: data.count, labels: NONE, sharedLabels },
-  ];
-}
-
-/** Series of the histogram `index` of a kind of slots. */
-function histogramFamily<Info>(
-  name: string,
-  help: string,
-  bounds: readonly number[],
-  unit: number,
-  index: number,
-  seriesOf: (snapshot: MetricsSnapshot) => readonly Series<Info>[],
-  labelsOf: (series: Series<Info>) => Labels,
-): Family {
-  return {
-    name,
-    type: 'histogram',
-    help,
-    samples: (snapshot) =>
-      seriesOf(snapshot).flatMap((series) => {
-        const data = series.histograms[index];
-        return data === null ? [] : histogramSamples(name, data, labelsOf(series), bounds, unit);
-      }),
-  };
-}
 
 const CLOSE_FAMILY: Family = {
   name: 'tcp_close_total',
@@ -353,91 +215,16 @@ const PROTOCOL_FAMILY: Family = {
       ),
 };
 
-/** Sums over the workers of a block of W, one series for each name; zeros are shown, so that a rate sees the first. */
-function workerBlockFamily(name: string, help: string, at: number, names: readonly string[], label: string): Family {
-  return {
-    name,
-    type: 'counter',
-    help,
-    samples: ({ workers }) =>
-      names.map((entry, index) => ({
-        value: workers.reduce((sum, { values }) => sum + values[at + index], 0),
-        labels: { [label]: entry },
-      })),
-  };
-}
+const WORKER_LIMITS = workerBlockFamily('sluice_limit_total', 'Times a limit fired', W.LIMIT, LIMITS, 'limit');
 
-function workerFamilies(): Family[] {
-  const keys = Object.keys(WORKER_FIELDS) as (keyof typeof WORKER_FIELDS)[];
-  return keys.map((key) => {
-    const { scale = 1, ...metric } = WORKER_FIELDS[key];
-    return {
-      ...metric,
-      samples: ({ workers }) =>
-        workers.map(({ id, values }) => ({ value: values[W[key]] * scale, labels: { worker: id } })),
-    };
-  });
-}
-
-/** Once for every worker and role. */
-const perRole = (
-  { workers }: MetricsSnapshot,
-  samplesOf: (values: Float64Array, base: number, labels: Labels) => Sample[],
-): Sample[] =>
-  workers.flatMap(({ id, values }) =>
-    H2_ROLES.flatMap((role, index) => samplesOf(values, h2Base(index), { role, worker: String(id) })),
-  );
-
-function http2Families(): Family[] {
-  const keys = Object.keys(HTTP2_FIELDS) as (keyof typeof HTTP2_FIELDS)[];
-  const fields = keys.map((key): Family => {
-    const { scale = 1, ...metric } = HTTP2_FIELDS[key];
-    return {
-      ...metric,
-      samples: (snapshot) =>
-        perRole(snapshot, (values, base, labels) => [{ value: values[base + H[key]] * scale, labels }]),
-    };
-  });
-  const codes = (name: string, help: string, at: number): Family => ({
-    name,
-    type: 'counter',
-    help,
-    samples: (snapshot) =>
-      perRole(snapshot, (values, base, shared) =>
-        H2_ERRORS.flatMap((code, index) => {
-          const value = values[base + at + index];
-          return value === 0 ? [] : [{ value, labels: { code, ...shared } }];
-        }),
-      ),
-  });
-  return [
-    ...fields,
-    codes('sluice_http2_resets_sent_total', 'Streams that Sluice reset', H.RESET_SENT),
-    codes('sluice_http2_resets_received_total', 'Streams that the peer reset', H.RESET_RECEIVED),
-    codes('sluice_http2_goaways_sent_total', 'GOAWAY frames sent', H.GOAWAY_SENT),
-    codes('sluice_http2_goaways_received_total', 'GOAWAY frames that the peer sent', H.GOAWAY_RECEIVED),
-  ];
-}
-
-/** A histogram of the workers. */
-function workerHistogramFamily(
-  name: string,
-  help: string,
-  bounds: readonly number[],
-  unit: number,
-  index: number,
-): Family {
-  return {
-    name,
-    type: 'histogram',
-    help,
-    samples: ({ workers }) =>
-      workers.flatMap(({ id, histograms }) => {
-        const data = histograms[index];
-        return data === null ? [] : histogramSamples(name, data, { worker: String(id) }, bounds, unit);
-      }),
-  };
-}
+/** The workers' limits, and the one of the main thread. */
+const LIMIT_FAMILY: Family = {
+  ...WORKER_LIMITS,
+  samples: (snapshot) => [
+    ...WORKER_LIMITS.samples(snapshot),
+    { value: snapshot.endpointFiles.tooLarge, labels: { limit: 'file-size' } },
+  ],
+};
 
 /** Families of listeners and endpoints share tcp_*: their samples are put together by name. */
 function merged(families: readonly Family[]): Family[] {
@@ -519,7 +306,7 @@ export const FAMILIES: readonly Family[] = merged([
     RESPONSE_REASONS,
     'reason',
   ),
-  workerBlockFamily('sluice_limit_total', 'Times a limit fired', W.LIMIT, LIMITS, 'limit'),
+  LIMIT_FAMILY,
   ...workerFamilies(),
   workerHistogramFamily(
     'sluice_loop_turn_seconds',
@@ -547,5 +334,17 @@ export const FAMILIES: readonly Family[] = merged([
     type: 'gauge',
     help: 'Listeners, services and endpoints that have no series of their own and count in "overflow"',
     samples: ({ homeless }) => Object.entries(homeless).map(([table, value]) => ({ value, labels: { table } })),
+  },
+  {
+    name: 'sluice_endpoint_files',
+    type: 'gauge',
+    help: 'Files of endpoints that services name',
+    samples: ({ endpointFiles }) => [{ value: endpointFiles.watched, labels: NONE }],
+  },
+  {
+    name: 'sluice_endpoint_files_broken',
+    type: 'gauge',
+    help: 'Those that cannot be read, have a mistake, or lack a list that a service names: what they said last stays in use',
+    samples: ({ endpointFiles }) => [{ value: endpointFiles.broken, labels: NONE }],
   },
 ]);

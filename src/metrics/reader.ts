@@ -103,6 +103,16 @@ export interface MetricsSnapshot {
   readonly overflows: number;
   /** What is there now without a series of its own. */
   readonly homeless: { readonly listener: number; readonly service: number; readonly endpoint: number };
+  readonly endpointFiles: Readonly<EndpointFileCounts>;
+}
+
+/** What the main thread counts of files of endpoints. */
+export interface EndpointFileCounts {
+  watched: number;
+  /** Those that cannot be used as they are. */
+  broken: number;
+  /** Times that one was not read for its size. */
+  tooLarge: number;
 }
 
 export interface MetricsReaderOptions {
@@ -142,6 +152,7 @@ export class MetricsReader {
   readonly #endpoints: SlotGroup<EndpointInfo>;
   /** Series of endpoints that a worker's memory must have room for. */
   readonly endpointSeries: number;
+  readonly endpointFiles: EndpointFileCounts = { watched: 0, broken: 0, tooLarge: 0 };
   readonly #original: { readonly service: number; readonly endpoint: number };
 
   constructor(options: MetricsReaderOptions = {}) {
@@ -287,6 +298,7 @@ export class MetricsReader {
         service: this.services.homeless,
         endpoint: this.endpoints.homeless,
       },
+      endpointFiles: { ...this.endpointFiles },
     };
   }
 

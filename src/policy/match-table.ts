@@ -1,7 +1,7 @@
 // Which service an address that a client was going to belongs to, by the services' `match`.
 import { plainAddressBits } from '../config/addresses.js';
-import { type MatchRange, matchKey } from '../config/match.js';
-import type { ServiceConfig } from '../config/model.js';
+import { matchKey } from '../config/match.js';
+import type { MatchRange, ServiceConfig } from '../config/model.js';
 
 export interface Match {
   readonly service: ServiceConfig;

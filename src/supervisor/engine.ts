@@ -3,7 +3,6 @@
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from '../admin/server.js';
-import { defaultService } from '../config/build.js';
 import type { Address, Config, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
 import { ADDRESS_WORDS, addressKey, destinationKey, Learned } from '../detect/learned.js';
 import { Discovery } from '../discovery/discovery.js';
@@ -12,22 +11,13 @@ import { addressText } from '../discovery/text.js';
 import { isLarge, returnMemory } from '../io/heap.js';
 import { native } from '../io/native.js';
 import type { Logger } from '../log/logger.js';
-import { REASONS, VERDICTS } from '../metrics/layout.js';
-import { MetricsReader, ORIGINAL_DESTINATION } from '../metrics/reader.js';
+import { MetricsReader } from '../metrics/reader.js';
 import { type Explanation, explain, type Live } from '../policy/explain.js';
-import { decide, race, raceTo } from '../policy/policy.js';
-import {
-  type EndpointSnapshot,
-  type FromWorker,
-  type ListenerSnapshot,
-  MODE,
-  type PassthroughSnapshot,
-  type ServiceSettings,
-  type Snapshot,
-} from '../proxy/snapshot.js';
+import type { EndpointSnapshot, FromWorker } from '../proxy/snapshot.js';
 import { Destinations } from './destinations.js';
 import { ListenerSet, listenerKey } from './listeners.js';
 import { OriginalDestinations } from './original-destinations.js';
+import { changedServices, Snapshots } from './snapshots.js';
 import { WorkerPool } from './workers.js';
 
 /** How long a reload waits for the workers to have taken it over, ms. */
@@ -50,6 +40,7 @@ export class Engine {
   private readonly discovery: Discovery;
   private readonly listeners: ListenerSet;
   private readonly originals: OriginalDestinations;
+  private readonly snapshots: Snapshots;
   /** The worker threads. */
   readonly pool: WorkerPool;
   private admin: AdminServer | undefined;
@@ -76,7 +67,7 @@ export class Engine {
     const learned = Learned.allocate();
     this.learned = new Learned(learned);
     this.discovery = new Discovery({
-      sources: standardSources(logger, () => this.config.discovery),
+      sources: standardSources(logger, () => this.config.discovery, this.reader.endpointFiles),
       onEndpoints: (service, endpoints) =>
         this.onEndpoints(
           service,
@@ -98,7 +89,7 @@ export class Engine {
       this.reader,
       logger,
       {
-        snapshot: (worker, changed) => this.snapshot(worker, changed),
+        snapshot: (worker, changed) => this.snapshots.of(this.config, worker, changed),
         message: (worker, message) => this.onMessage(worker, message),
         died: (worker) => {
           this.listeners.abandoned(worker);
@@ -108,6 +99,13 @@ export class Engine {
       workerFile,
     );
     this.destinations = new Destinations(this.reader, { isIdle: (endpoint) => this.pool.isIdle(endpoint) });
+    this.snapshots = new Snapshots({
+      place: (service) => this.destinations.service(service),
+      endpoints: (service) => this.endpoints.get(service) ?? [],
+      listenerSlot: (listener) => this.listenerSlot(listener),
+      fd: (listener, worker) => this.listeners.fd(listenerKey(listener), worker),
+      originalDestination: () => this.reader.originalDestination(),
+    });
   }
 
   /** Starts everything, or throws with nothing left behind. The threads run `workerFile`, by default the data path. */
@@ -353,83 +351,9 @@ export class Engine {
     return place.slot;
   }
 
-  private snapshot(worker: number, changed?: ReadonlySet<string>): Snapshot {
-    const { config } = this;
-    const listeners = config.listeners.map((listener) => this.listenerSnapshot(listener, worker));
-    return {
-      listeners,
-      services: config.services.flatMap((service) => {
-        if (changed?.has(service.name) === false) return [];
-        const place = this.destinations.service(service.name);
-        const endpoints = this.endpoints.get(service.name) ?? [];
-        return place === undefined ? [] : [{ ...place, config: settingsOf(service), endpoints }];
-      }),
-      passthrough: listeners.some(({ originalDestination }) => originalDestination) ? this.passthrough() : null,
-      limits: config.limits,
-      coalesceUs: config.coalesceUs,
-      access: config.log.access,
-      resolveTimeoutMs: config.destinations.resolveTimeoutMs,
-      destinationIdleMs: config.destinations.idleTimeoutMs,
-      opaquePorts: [...config.opaquePorts],
-      maxDestinations: config.destinations.max,
-    };
-  }
-
   private isLarge(): boolean {
     return isLarge([...this.endpoints.values()]);
   }
-
-  private passthrough(): PassthroughSnapshot {
-    const { service, endpoint } = this.reader.originalDestination();
-    const settings = settingsOf(defaultService(ORIGINAL_DESTINATION));
-    return { service: settings, serviceSeries: service, endpointSeries: endpoint };
-  }
-
-  private listenerSnapshot(listener: ListenerConfig, worker: number): ListenerSnapshot {
-    const { config } = this;
-    const decision = decide(config, listener);
-    // What holds of connections that go where their clients were going, until it is known better.
-    const { delayMs } = listener.originalDestination ? raceTo(listener, null) : race(config, listener);
-    const slot = this.listenerSlot(listener);
-    const serviceOf = (name: string | null): number => (name === null ? -1 : this.serviceSlot(name));
-    return {
-      slot,
-      name: listener.name,
-      mode: { detect: MODE.DETECT, http1: MODE.HTTP1, http2: MODE.HTTP2, opaque: MODE.OPAQUE }[decision.protocol],
-      reason: decision.reason === null ? 0 : REASONS.indexOf(decision.reason),
-      services: VERDICTS.map((verdict) => serviceOf(listener.services[verdict])),
-      raceMs: decision.protocol === 'detect' || listener.originalDestination ? (delayMs ?? -1) : -1,
-      timeoutMs: listener.detect.timeoutMs,
-      learnTtlMs: listener.detect.learnTtlMs,
-      originalDestination: listener.originalDestination,
-      fd: this.listeners.fd(listenerKey(listener), worker),
-    };
-  }
-}
-
-/** Names of the services that are new or have other settings. (Endpoints are told as they change.) */
-function changedServices(before: readonly ServiceConfig[], after: readonly ServiceConfig[]): Set<string> {
-  const known = new Map(before.map((service) => [service.name, JSON.stringify(settingsOf(service))]));
-  const changed = after.filter((service) => known.get(service.name) !== JSON.stringify(settingsOf(service)));
-  return new Set(changed.map(({ name }) => name));
-}
-
-/** Parts that services have in common stay one object, of which a message carries one copy. */
-function settingsOf(service: ServiceConfig): ServiceSettings {
-  const { name, protocol, balance, breaker, pool, retry } = service;
-  const { connectTimeoutMs, responseTimeoutMs, keepAliveMs, userTimeoutMs } = service;
-  return {
-    name,
-    protocol,
-    balance,
-    breaker,
-    pool,
-    retry,
-    connectTimeoutMs,
-    responseTimeoutMs,
-    keepAliveMs,
-    userTimeoutMs,
-  };
 }
 
 const nameOf = (key: string): string => key.slice(0, key.indexOf('|'));

@@ -1,61 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Balancer, ENDPOINT_STATE, POLICY } from '../../src/balance/balancer.js';
+import { POLICY } from '../../src/balance/balancer.js';
 import { runs } from '../support/runs.js';
-
-const SERVICE = 1;
-const DEFAULT_RTT = 30;
-const PENALTY = 5000;
-const { READY, PROBATION, PROBING } = ENDPOINT_STATE;
-
-function balancerOf(endpoints: readonly number[], policy: number = POLICY.EWMA, failures = 7, seed = 1): Balancer {
-  const balancer = new Balancer(4, 64, seed);
-  balancer.configure(SERVICE, policy, 10_000, DEFAULT_RTT, PENALTY, failures, 1000, 60_000);
-  balancer.setEndpoints(SERVICE, endpoints, 0);
-  return balancer;
-}
-
-interface Behaviour {
-  latencyMs: number;
-  fails: boolean;
-}
-
-/** `count` requests at the given rate; answers arrive after their latency. Picks by endpoint, and unplaced requests. */
-function simulate(
-  balancer: Balancer,
-  behaviours: ReadonlyMap<number, Behaviour>,
-  count: number,
-  everyMs: number,
-  startMs = 0,
-): Map<number, number> {
-  const picks = new Map<number, number>();
-  let pending: { endpoint: number; at: number; behaviour: Behaviour }[] = [];
-  for (let i = 0; i < count; i++) {
-    const now = startMs + i * everyMs;
-    for (const { endpoint, at, behaviour } of pending.filter((answer) => answer.at <= now)) {
-      balancer.finish(endpoint, at, behaviour.latencyMs, behaviour.fails);
-    }
-    pending = pending.filter((answer) => answer.at > now);
-    const endpoint = balancer.pickRequest(SERVICE, now, -1);
-    picks.set(endpoint, (picks.get(endpoint) ?? 0) + 1);
-    const behaviour = behaviours.get(endpoint);
-    if (behaviour === undefined) continue;
-    balancer.begin(endpoint);
-    pending.push({ endpoint, at: now + behaviour.latencyMs, behaviour });
-  }
-  return picks;
-}
-
-/** Trips the breaker of an endpoint with failures at `now`. */
-function trip(balancer: Balancer, endpoint: number, now: number, failures = 7): void {
-  for (let i = 0; i < failures; i++) {
-    balancer.begin(endpoint);
-    balancer.finish(endpoint, now, 1, true);
-  }
-}
-
-const good = { latencyMs: 5, fails: false };
+import {
+  balancerOf,
+  DEFAULT_RTT,
+  good,
+  PENALTY,
+  PROBATION,
+  PROBING,
+  READY,
+  SERVICE,
+  simulate,
+  trip,
+} from './balancer-support.js';
 
 describe('request balancing by peak EWMA', () => {
   it('spreads requests over equal endpoints', () => {
@@ -328,169 +287,6 @@ describe('endpoints of a service', () => {
     balancer.setEndpoints(SERVICE, [0, 1, 2], 0);
     assert.equal(balancer.readyCount(SERVICE), 2);
     assert.equal(balancer.ewma(1, 0), DEFAULT_RTT);
-  });
-});
-
-describe('the breaker', () => {
-  it('takes an endpoint out after consecutive failures, not before', () => {
-    const balancer = balancerOf([0, 1]);
-    trip(balancer, 0, 0, 6);
-    assert.equal(balancer.state(0), READY);
-    balancer.finish(0, 0, 1, false);
-    trip(balancer, 0, 0, 6);
-    assert.equal(balancer.state(0), READY);
-    trip(balancer, 0, 0, 1);
-    assert.equal(balancer.state(0), PROBATION);
-    assert.equal(balancer.readyCount(SERVICE), 1);
-  });
-
-  it('stays closed where it is turned off', () => {
-    const balancer = balancerOf([0], POLICY.EWMA, 0);
-    trip(balancer, 0, 0, 1000);
-    assert.equal(balancer.pickRequest(SERVICE, 0, -1), 0);
-  });
-
-  it('counts failed connects, and a connect that works does not excuse failed requests', () => {
-    const balancer = balancerOf([0, 1]);
-    for (let i = 0; i < 7; i++) {
-      balancer.connecting(0);
-      balancer.connectFailed(0, 0);
-    }
-    assert.equal(balancer.state(0), PROBATION);
-    for (let i = 0; i < 7; i++) {
-      balancer.connecting(1);
-      balancer.connected(1, 0, 1);
-      trip(balancer, 1, 0, 1);
-    }
-    assert.equal(balancer.state(1), PROBATION);
-  });
-
-  it('forgives failed connects to an opaque endpoint once one works', () => {
-    const balancer = balancerOf([0]);
-    for (let i = 0; i < 20; i++) {
-      balancer.connecting(0);
-      if (i % 5 === 4) balancer.connected(0, i, 1);
-      else balancer.connectFailed(0, i);
-    }
-    assert.equal(balancer.state(0), READY);
-  });
-
-  it('fails fast when every endpoint is in probation', () => {
-    const balancer = balancerOf([0, 1]);
-    trip(balancer, 0, 0);
-    trip(balancer, 1, 0);
-    assert.equal(balancer.pickRequest(SERVICE, 1, -1), -1);
-    assert.equal(balancer.pickConnection(SERVICE, 1, -1), -1);
-  });
-
-  it('sends one probe at a time after the backoff, and readmits the endpoint when it succeeds', () => {
-    const balancer = balancerOf([0]);
-    trip(balancer, 0, 0);
-    assert.equal(balancer.pickRequest(SERVICE, 749, -1), -1, 'not before the shortest backoff');
-    assert.equal(balancer.pickRequest(SERVICE, 1250, -1), 0, 'at the longest backoff');
-    assert.equal(balancer.state(0), PROBING);
-    balancer.begin(0);
-    assert.equal(balancer.pickRequest(SERVICE, 1251, -1), -1, 'one at a time');
-    balancer.finish(0, 1300, 5, false);
-    assert.equal(balancer.state(0), READY);
-    assert.equal(balancer.pickRequest(SERVICE, 1300, -1), 0);
-    trip(balancer, 0, 1300, 6);
-    assert.equal(balancer.state(0), READY, 'it has all its failures again');
-  });
-
-  it('doubles the backoff with each failed probe up to its maximum, spread by the jitter', () => {
-    const balancer = balancerOf([0]);
-    trip(balancer, 0, 0);
-    let now = 0;
-    const backoffs = [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000];
-    for (const backoff of backoffs) {
-      assert.equal(balancer.pickRequest(SERVICE, now + backoff * 0.75 - 1, -1), -1, `before ${backoff}`);
-      now += backoff * 1.25;
-      assert.equal(balancer.pickRequest(SERVICE, now, -1), 0, `after ${backoff}`);
-      balancer.begin(0);
-      balancer.finish(0, now, 1, true);
-    }
-  });
-
-  it('gives the probe back when its request is abandoned', () => {
-    const balancer = balancerOf([0]);
-    trip(balancer, 0, 0);
-    assert.equal(balancer.pickRequest(SERVICE, 2000, -1), 0);
-    balancer.begin(0);
-    balancer.abandon(0);
-    assert.equal(balancer.state(0), PROBATION);
-    assert.equal(balancer.pickRequest(SERVICE, 2000, -1), 0);
-  });
-
-  it('tries again when the outcome of a probe is never told', () => {
-    const balancer = balancerOf([0]);
-    trip(balancer, 0, 0);
-    assert.equal(balancer.pickRequest(SERVICE, 2000, -1), 0);
-    assert.equal(balancer.pickRequest(SERVICE, 2000 + 59_999, -1), -1);
-    assert.equal(balancer.pickRequest(SERVICE, 2000 + 60_000, -1), 0);
-  });
-
-  it('is not closed by a connect alone when the probe is a request, but when it is a connection', () => {
-    const balancer = balancerOf([0]);
-    trip(balancer, 0, 0);
-    balancer.pickRequest(SERVICE, 2000, -1);
-    balancer.connecting(0);
-    balancer.connected(0, 2001, 1);
-    assert.equal(balancer.state(0), PROBING);
-    balancer.connecting(0);
-    balancer.connectFailed(0, 2002);
-    assert.equal(balancer.state(0), PROBATION);
-    assert.equal(balancer.pickConnection(SERVICE, 10_000, -1), 0);
-    balancer.connecting(0);
-    balancer.connected(0, 10_001, 1);
-    assert.equal(balancer.state(0), READY);
-  });
-
-  it('ignores requests from before: they neither close it nor lengthen the backoff', () => {
-    const balancer = balancerOf([0]);
-    balancer.begin(0);
-    balancer.begin(0);
-    trip(balancer, 0, 0);
-    balancer.finish(0, 1, 5, false);
-    assert.equal(balancer.state(0), PROBATION);
-    balancer.finish(0, 2, 5, true);
-    assert.equal(balancer.pickRequest(SERVICE, 1250, -1), 0);
-  });
-
-  it('does not make a retry the probe where another endpoint is ready', () => {
-    const balancer = balancerOf([0, 1, 2]);
-    trip(balancer, 0, 0);
-    assert.equal(balancer.pickRequest(SERVICE, 5000, 1), 2);
-    assert.equal(balancer.state(0), PROBATION);
-    trip(balancer, 2, 5000);
-    trip(balancer, 1, 5000);
-    assert.equal(balancer.pickRequest(SERVICE, 5000, 1), 0, 'nothing else is left');
-    assert.equal(balancer.pickRequest(SERVICE, 5000, 0), -1, 'an excluded one is no probe');
-  });
-
-  it('lets an endpoint that fails fast have nothing but probes', () => {
-    const balancer = balancerOf([0, 1]);
-    const behaviours = new Map([
-      [0, good],
-      [1, { latencyMs: 0.5, fails: true }],
-    ]);
-    trip(balancer, 1, 0);
-    const picks = simulate(balancer, behaviours, 100_000, 1);
-    assert.ok((picks.get(1) ?? 0) <= 8, `had ${picks.get(1)} of 100000`);
-    assert.equal(picks.get(-1), undefined);
-  });
-
-  it('gives an endpoint that works again its share within seconds', () => {
-    const balancer = balancerOf([0, 1]);
-    trip(balancer, 1, 0);
-    const behaviours = new Map([
-      [0, good],
-      [1, good],
-    ]);
-    simulate(balancer, behaviours, 2000, 1);
-    assert.equal(balancer.state(1), READY);
-    const later = simulate(balancer, behaviours, 20_000, 1, 2000).get(1) ?? 0;
-    assert.ok(later > 3000, `had ${later} of 20000`);
   });
 });
 

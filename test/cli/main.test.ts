@@ -78,6 +78,7 @@ test('check reads the files of endpoints, and places what is wrong with them', (
   c: { endpoints: ["10.0.0.1:1", { file: missing.yaml }] }
   d: { endpoints: { file: right.yaml, key: wep } }
   e: { endpoints: { file: wrong.yaml } }
+  f: { endpoints: { file: missing.yaml } }
 `,
   );
   const { status, stderr } = sluice(['check', '-c', files]);

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { loadConfig } from '../../src/config/load.js';
+import { loadConfig, refuseToReadAgain } from '../../src/config/load.js';
 import { ConfigError, formatProblem } from '../../src/config/problem.js';
 import { runs } from '../support/runs.js';
 import { load, problemsOf, scratch, write } from './support.js';
@@ -160,6 +161,27 @@ test('a file that cannot be read says why', () => {
   assert.equal(text(join(scratch(), 'directory')), 'DIR/directory: is a directory; name the file in it');
   assert.match(text(join(write('x', 'plain'), 'below')), /lies below something that is no directory/);
   assert.match(text(write(new Uint8Array([0x61, 0xff, 0xfe]), 'latin')), /is not UTF-8 text; save it as UTF-8/);
+  assert.equal(
+    text('/dev/zero'),
+    '/dev/zero: has more than 64MiB, which no configuration has; check the path given with -c',
+  );
+  const zeros = text(write(new Uint8Array(1000), 'zeros'));
+  assert.match(zeros, /found "(\\u0000){20}\.\.\."; write a map/);
+});
+
+test('what may be no file is not read a second time', () => {
+  const fifo = join(scratch(), 'fifo');
+  execFileSync('mkfifo', [fifo]);
+  for (const file of [fifo, '/dev/null']) {
+    assert.match(
+      formatProblem(problemsOf(() => refuseToReadAgain(file))[0]),
+      /: is a device, a pipe or a socket, which may/,
+    );
+  }
+  refuseToReadAgain(write('x', 'regular'));
+  // Their own messages come from the reading.
+  refuseToReadAgain(join(scratch(), 'missing.yaml'));
+  refuseToReadAgain(scratch());
 });
 
 test('a file without read permission says so', { skip: process.getuid?.() === 0 && 'root may read everything' }, () => {

@@ -29,6 +29,7 @@ test('lists and maps of lists are read', () => {
 
 test('what is more than that is left to YAML', () => {
   for (const text of [
+    'x:[]',
     '',
     '# nothing\n',
     'a:\n',

@@ -36,9 +36,11 @@ function setUp(pollMs = 3_600_000, maxFileBytes = 2 ** 20) {
     tell();
   };
   const limits = { maxFileBytes, pollMs };
+  const counts = { watched: 0, broken: 0, tooLarge: 0 };
   const source = new FileSource({
     logger: { info: log('info'), warn: log('warn'), error: log('error') },
     limits: () => limits,
+    counts,
   });
   const watch = (path: string, key: string | null = null, service = 'web') =>
     source.watch({ service, source: { kind: 'file', path, key }, minTtlMs: 1, maxTtlMs: 1, known: null }, (update) => {
@@ -53,7 +55,7 @@ function setUp(pollMs = 3_600_000, maxFileBytes = 2 ** 20) {
   };
   const reported = (text: string) => until(() => reports.at(-1) === text);
   const logged = (pattern: RegExp) => until(() => logs.some((line) => pattern.test(line)));
-  return { source, reports, logs, watch, until, reported, logged, limits };
+  return { source, reports, logs, watch, until, reported, logged, limits, counts };
 }
 
 describe('a file of endpoints that is watched', () => {
@@ -110,10 +112,12 @@ describe('a file of endpoints that is watched', () => {
   it('keeps its last good content while it is wrong or gone, and says why once', async () => {
     const { file, at } = directory();
     const path = file('e.yaml', '- 10.0.0.1:80\n');
-    const { reports, watch, reported, logged, logs } = setUp();
+    const { reports, watch, reported, logged, logs, counts, until } = setUp();
     const { stop } = watch(path);
+    assert.deepEqual(counts, { watched: 1, broken: 0, tooLarge: 0 });
     writeFileSync(path, '- 10.0.0.1:80\n- 10.0.0.2:99999\n');
     await logged(/e\.yaml:2:3: \[1\]: "99999" is no port/);
+    assert.deepEqual(counts, { watched: 1, broken: 1, tooLarge: 0 });
     writeFileSync(path, '');
     await logged(/e\.yaml:1:1: is empty; write \[\] for no endpoints/);
     rmSync(path);
@@ -126,13 +130,20 @@ describe('a file of endpoints that is watched', () => {
     await logged(/e\.yaml: is not UTF-8 text/);
     writeFileSync(path, `# ${'x'.repeat(2 ** 20)}\n`);
     await logged(/e\.yaml: has \d+, more than discovery\.maxFileSize \(1MiB\)/);
+    assert.equal(counts.broken, 1);
+    assert.ok(counts.tooLarge > 0);
     assert.deepEqual(reports, ['web: 10.0.0.1:80']);
     for (const line of logs)
       assert.match(line, /^error file of endpoints is not right; the endpoints that it named last stay in use: /);
     writeFileSync(path, '- 10.0.0.3:80\n');
     await reported('web: 10.0.0.3:80');
     assert.match(logs.at(-1) ?? '', /^info file of endpoints is right again/);
+    assert.equal(counts.broken, 0);
+    rmSync(path);
+    await until(() => counts.broken === 1);
     stop();
+    assert.equal(counts.watched, 0);
+    assert.equal(counts.broken, 0);
   });
 
   it('may be missing, or wrong, at the start: there are no endpoints until it is right', async () => {
@@ -170,18 +181,23 @@ describe('a file of endpoints that is watched', () => {
   it('is read once for all services that share it, each with its list', async () => {
     const { file } = directory();
     const path = file('e.yaml', 'a:\n- 10.0.0.1:80\nb:\n- 10.0.0.2:80\n');
-    const { reports, watch, until, logged, logs, source } = setUp();
+    const { reports, watch, until, logged, logs, source, counts } = setUp();
     const stops = [watch(path, 'a', 'a'), watch(path, 'b', 'b'), watch(path, 'c', 'c')];
     assert.deepEqual(reports, ['a: 10.0.0.1:80', 'b: 10.0.0.2:80', 'c: ']);
     assert.equal(source.directories, 1);
     assert.match(logs[0], /has no list for a service.*e\.yaml: has no list "c"; did you mean "a"\?$/);
+    assert.deepEqual(counts, { watched: 1, broken: 1, tooLarge: 0 });
     // Only b's list goes: the others are not harmed, and b keeps what it had.
     writeFileSync(path, 'a:\n- 10.0.0.3:80\nc: []\n');
     await logged(/has no list "b"/);
     await until(() => reports.length === 5);
     assert.deepEqual(reports.slice(3), ['a: 10.0.0.3:80', 'c: ']);
+    assert.equal(counts.broken, 1);
+    stops[1].stop();
+    assert.equal(counts.broken, 0);
     for (const { stop } of stops) stop();
     assert.equal(source.directories, 0);
+    assert.deepEqual(counts, { watched: 0, broken: 0, tooLarge: 0 });
   });
 
   it('is not reported any more after it is stopped', async () => {
@@ -228,6 +244,7 @@ describe('a file of endpoints that is watched', () => {
     const source = new FileSource({
       logger: { info: () => {}, warn: () => {}, error: () => {} },
       limits: () => ({ maxFileBytes: 1000, pollMs: 77 }),
+      counts: { watched: 0, broken: 0, tooLarge: 0 },
       timers: {
         set: (callback, delayMs) => {
           if (delayMs === 77) polls.push(callback);

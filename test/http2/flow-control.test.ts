@@ -14,7 +14,8 @@ import {
   settingsPayload,
   u32,
 } from '../support/h2-frames.js';
-import { newMachineMemory, OK, POST, type Wire, World } from '../support/http2-machine.js';
+import { OK, POST, type Wire, World } from '../support/http2-machine.js';
+import { newMachineMemory } from '../support/http2-memory.js';
 import { encodeBlock } from '../support/naive-hpack.js';
 import { runs } from '../support/runs.js';
 

@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { GOING, READING, ROLE } from '../../src/http2/connection.js';
 import { STREAM } from '../../src/http2/streams.js';
 import { END_HEADERS, END_STREAM, frame, MAGIC, PADDED, padded, settingsPayload, u32 } from '../support/h2-frames.js';
-import { newMachineMemory, OK, POST, type Wire, World } from '../support/http2-machine.js';
+import { OK, POST, type Wire, World } from '../support/http2-machine.js';
+import { newMachineMemory } from '../support/http2-memory.js';
 import { encodeBlock } from '../support/naive-hpack.js';
 import { runs } from '../support/runs.js';
 

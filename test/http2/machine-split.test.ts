@@ -16,7 +16,8 @@ import {
   settingsPayload,
   u32,
 } from '../support/h2-frames.js';
-import { type Happened, newMachineMemory, OK, POST, World } from '../support/http2-machine.js';
+import { type Happened, OK, POST, World } from '../support/http2-machine.js';
+import { newMachineMemory } from '../support/http2-memory.js';
 import { encodeBlock, literal, NaiveDecoder, type Pair } from '../support/naive-hpack.js';
 import { runs } from '../support/runs.js';
 

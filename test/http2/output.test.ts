@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { ROLE } from '../../src/http2/connection.js';
 import { BUFFER_CAPACITY } from '../../src/io/slab.js';
-import { newMachineMemory, type Wire, World } from '../support/http2-machine.js';
+import { type Wire, World } from '../support/http2-machine.js';
+import { newMachineMemory } from '../support/http2-memory.js';
 import { runs } from '../support/runs.js';
 
 const memory = newMachineMemory(128);

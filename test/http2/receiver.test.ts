@@ -15,7 +15,8 @@ import {
   settingsPayload,
   u32,
 } from '../support/h2-frames.js';
-import { newMachineMemory, POST, type Wire, World } from '../support/http2-machine.js';
+import { POST, type Wire, World } from '../support/http2-machine.js';
+import { newMachineMemory } from '../support/http2-memory.js';
 import { encodeBlock } from '../support/naive-hpack.js';
 
 const memory = newMachineMemory(256);

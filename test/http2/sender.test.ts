@@ -5,7 +5,8 @@ import { H } from '../../src/http2/counters.js';
 import { H2_ERROR } from '../../src/http2/frame.js';
 import { STREAM } from '../../src/http2/streams.js';
 import { END_STREAM, frame, framesOf, MAGIC, type RawFrame, settingsPayload, u32 } from '../support/h2-frames.js';
-import { meterOf, newMachineMemory, OK, World } from '../support/http2-machine.js';
+import { OK, World } from '../support/http2-machine.js';
+import { meterOf, newMachineMemory } from '../support/http2-memory.js';
 import { NaiveDecoder } from '../support/naive-hpack.js';
 
 const memory = newMachineMemory(256);

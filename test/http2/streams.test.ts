@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { Connection, ROLE } from '../../src/http2/connection.js';
 import { STREAM, Streams } from '../../src/http2/streams.js';
-import { LIMITS, newMachineMemory } from '../support/http2-machine.js';
+import { LIMITS, newMachineMemory } from '../support/http2-memory.js';
 import { runs } from '../support/runs.js';
 
 const { headers } = newMachineMemory(64);

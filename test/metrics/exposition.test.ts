@@ -98,6 +98,15 @@ test('every field of the layout is exposed', async () => {
   assert.deepEqual(missing, []);
 });
 
+test('files of endpoints are counted by the main thread', async () => {
+  const { reader, exposition } = proxy();
+  Object.assign(reader.endpointFiles, { watched: 5, broken: 2, tooLarge: 3 });
+  const { body } = await exposition.page('');
+  assert.equal(valueIn(body, 'sluice_endpoint_files'), 5);
+  assert.equal(valueIn(body, 'sluice_endpoint_files_broken'), 2);
+  assert.equal(valueIn(body, 'sluice_limit_total{limit="file-size"}'), 3);
+});
+
 test('every limit and every reason has its counter', async () => {
   for (const [index, limit] of LIMITS.entries()) {
     assert.ok((await visible(() => W.LIMIT + index)).includes(`sluice_limit_total{limit="${limit}"} 1`), limit);

@@ -1,0 +1,150 @@
+// What a family of series is, and how the numbers of listeners, services and endpoints become samples.
+import type { FieldMetric } from './fields.js';
+import type { HistogramData } from './histogram.js';
+import { bucketsOf } from './histogram.js';
+import type { Direction, EndpointInfo, MetricsSnapshot, Series } from './reader.js';
+
+export type Labels = Readonly<Record<string, string>>;
+
+/** A sample as prom-client's formatter takes it. `sharedLabels` are formatted once per object and then cached. */
+export interface Sample {
+  readonly value: number;
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly sharedLabels?: Labels;
+  /** Where it differs from the family's: `_bucket`, `_sum`, `_count`. */
+  readonly metricName?: string;
+}
+
+export interface Family {
+  readonly name: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly help: string;
+  samples(snapshot: MetricsSnapshot): Sample[];
+}
+
+export const NONE: Labels = {};
+
+/** Labels made once per named slot: as long as a slot keeps its name they are the same object, which keeps them cached. */
+function remembered<Info extends object>(make: (info: Info) => Labels): (series: Series<Info>) => Labels {
+  const made = new WeakMap<Info, Labels>();
+  return ({ info }) => {
+    let labels = made.get(info);
+    if (labels === undefined) {
+      labels = make(info);
+      made.set(info, labels);
+    }
+    return labels;
+  };
+}
+
+export const direction = (info: { readonly direction?: Direction }): Direction => info.direction ?? 'outbound';
+
+export const listenerLabels = remembered((info: MetricsSnapshot['listeners'][number]['info']) => ({
+  direction: info.direction,
+  listener: info.name,
+}));
+export const sourceLabels = remembered((info: MetricsSnapshot['listeners'][number]['info']) => ({
+  direction: info.direction,
+  peer: 'src',
+  listener: info.name,
+}));
+export const serviceLabels = remembered((info: MetricsSnapshot['services'][number]['info']) => ({
+  direction: direction(info),
+  service: info.name,
+}));
+export const endpointLabels = remembered((info: EndpointInfo) => ({
+  direction: direction(info),
+  service: info.service,
+  target_addr: info.address,
+}));
+export const targetLabels = remembered((info: EndpointInfo) => ({
+  direction: direction(info),
+  peer: 'dst',
+  service: info.service,
+  target_addr: info.address,
+}));
+
+/** Listeners and services that are there show zeros; endpoints, and what is gone or overflow, show only what they counted. */
+const isShown = (series: Series<unknown>): boolean => series.held || series.touched;
+export const listenersOf = (snapshot: MetricsSnapshot) => snapshot.listeners.filter(isShown);
+export const servicesOf = (snapshot: MetricsSnapshot) => snapshot.services.filter(isShown);
+export const endpointsOf = (snapshot: MetricsSnapshot) => snapshot.endpoints.filter((series) => series.touched);
+
+/** Series of one field of a kind of slots. */
+export function fieldFamily<Info>(
+  metric: FieldMetric,
+  index: number,
+  seriesOf: (snapshot: MetricsSnapshot) => readonly Series<Info>[],
+  labelsOf: (series: Series<Info>) => Labels,
+): Family {
+  const scale = metric.scale ?? 1;
+  return {
+    ...metric,
+    samples: (snapshot) =>
+      seriesOf(snapshot).map((series) => ({
+        value: series.values[index] * scale,
+        labels: NONE,
+        sharedLabels: labelsOf(series),
+      })),
+  };
+}
+
+/** Series of a block of fields, one for each name of a list; what is 0 is left out. */
+export function blockSamples<Info>(
+  all: readonly Series<Info>[],
+  labelsOf: (series: Series<Info>) => Labels,
+  at: number,
+  names: readonly string[],
+  label: string,
+): Sample[] {
+  return all.flatMap((series) =>
+    names.flatMap((name, index) => {
+      const value = series.values[at + index];
+      return value === 0 ? [] : [{ value, labels: { [label]: name }, sharedLabels: labelsOf(series) }];
+    }),
+  );
+}
+
+/** `bounds` and the sum are in units of `unit` recorded ones, mostly µs. */
+export function histogramSamples(
+  name: string,
+  data: HistogramData,
+  sharedLabels: Labels,
+  bounds: readonly number[],
+  unit: number,
+): Sample[] {
+  const metricName = `${name}_bucket`;
+  return [
+    ...bucketsOf(data.counts, bounds, unit).map((value, index) => ({
+      metricName,
+      value,
+      labels: { le: bounds[index] },
+      sharedLabels,
+    })),
+    { metricName, value: data.count, labels: { le: '+Inf' }, sharedLabels },
+    { metricName: `${name}_sum`, value: data.sum / unit, labels: NONE, sharedLabels },
+    { metricName: `${name}_count`, value: data.count, labels: NONE, sharedLabels },
+  ];
+}
+
+/** Series of the histogram `index` of a kind of slots. */
+export function histogramFamily<Info>(
+  name: string,
+  help: string,
+  bounds: readonly number[],
+  unit: number,
+  index: number,
+  seriesOf: (snapshot: MetricsSnapshot) => readonly Series<Info>[],
+  labelsOf: (series: Series<Info>) => Labels,
+): Family {
+  return {
+    name,
+    type: 'histogram',
+    help,
+    samples: (snapshot) =>
+      seriesOf(snapshot).flatMap((series) => {
+        const data = series.histograms[index];
+        return data === null ? [] : histogramSamples(name, data, labelsOf(series), bounds, unit);
+      }),
+  };
+}

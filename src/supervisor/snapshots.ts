@@ -1,0 +1,113 @@
+// What a worker is told: the configuration, with slots for names and descriptors for addresses.
+import { defaultService } from '../config/build.js';
+import type { Config, ListenerConfig, ServiceConfig } from '../config/model.js';
+import { REASONS, VERDICTS } from '../metrics/layout.js';
+import { ORIGINAL_DESTINATION } from '../metrics/reader.js';
+import { decide, race, raceTo } from '../policy/policy.js';
+import {
+  type EndpointSnapshot,
+  type ListenerSnapshot,
+  MODE,
+  type PassthroughSnapshot,
+  type ServiceSettings,
+  type Snapshot,
+} from '../proxy/snapshot.js';
+import type { Place } from './destinations.js';
+
+export interface SnapshotDeps {
+  /** Slot and series of a service; undefined where the tables have no room for it. */
+  place(service: string): Place | undefined;
+  /** Its endpoints now. */
+  endpoints(service: string): readonly EndpointSnapshot[];
+  listenerSlot(listener: ListenerConfig): number;
+  /** The worker's own socket of a listener. */
+  fd(listener: ListenerConfig, worker: number): number;
+  /** Series of what goes to its original destination. */
+  originalDestination(): { readonly service: number; readonly endpoint: number };
+}
+
+export class Snapshots {
+  readonly #deps: SnapshotDeps;
+
+  constructor(deps: SnapshotDeps) {
+    this.#deps = deps;
+  }
+
+  /** For a worker; of the services only those that have changed, where that is known. */
+  of(config: Config, worker: number, changed?: ReadonlySet<string>): Snapshot {
+    const listeners = config.listeners.map((listener) => this.#listener(config, listener, worker));
+    return {
+      listeners,
+      services: config.services.flatMap((service) => {
+        if (changed?.has(service.name) === false) return [];
+        const place = this.#deps.place(service.name);
+        const endpoints = this.#deps.endpoints(service.name);
+        return place === undefined ? [] : [{ ...place, config: settingsOf(service), endpoints }];
+      }),
+      passthrough: listeners.some(({ originalDestination }) => originalDestination) ? this.#passthrough() : null,
+      limits: config.limits,
+      coalesceUs: config.coalesceUs,
+      access: config.log.access,
+      resolveTimeoutMs: config.destinations.resolveTimeoutMs,
+      destinationIdleMs: config.destinations.idleTimeoutMs,
+      opaquePorts: [...config.opaquePorts],
+      maxDestinations: config.destinations.max,
+    };
+  }
+
+  #passthrough(): PassthroughSnapshot {
+    const { service, endpoint } = this.#deps.originalDestination();
+    const settings = settingsOf(defaultService(ORIGINAL_DESTINATION));
+    return { service: settings, serviceSeries: service, endpointSeries: endpoint };
+  }
+
+  #listener(config: Config, listener: ListenerConfig, worker: number): ListenerSnapshot {
+    const decision = decide(config, listener);
+    // What holds of connections that go where their clients were going, until it is known better.
+    const { delayMs } = listener.originalDestination ? raceTo(listener, null) : race(config, listener);
+    return {
+      slot: this.#deps.listenerSlot(listener),
+      name: listener.name,
+      mode: { detect: MODE.DETECT, http1: MODE.HTTP1, http2: MODE.HTTP2, opaque: MODE.OPAQUE }[decision.protocol],
+      reason: decision.reason === null ? 0 : REASONS.indexOf(decision.reason),
+      services: VERDICTS.map((verdict) => this.#serviceSlot(listener.services[verdict])),
+      raceMs: decision.protocol === 'detect' || listener.originalDestination ? (delayMs ?? -1) : -1,
+      timeoutMs: listener.detect.timeoutMs,
+      learnTtlMs: listener.detect.learnTtlMs,
+      originalDestination: listener.originalDestination,
+      fd: this.#deps.fd(listener, worker),
+    };
+  }
+
+  #serviceSlot(name: string | null): number {
+    if (name === null) return -1;
+    const place = this.#deps.place(name);
+    if (place === undefined) throw new Error(`service ${name} has no slot`);
+    return place.slot;
+  }
+}
+
+/** Names of the services that are new or have other settings. (Endpoints are told as they change.) */
+export function changedServices(before: readonly ServiceConfig[], after: readonly ServiceConfig[]): Set<string> {
+  const known = new Map(before.map((service) => [service.name, JSON.stringify(settingsOf(service))]));
+  const changed = after.filter((service) => known.get(service.name) !== JSON.stringify(settingsOf(service)));
+  return new Set(changed.map(({ name }) => name));
+}
+
+/** Parts that services have in common stay one object, of which a message carries one copy. */
+function settingsOf(service: ServiceConfig): ServiceSettings {
+  const { name, protocol, balance, breaker, pool, retry } = service;
+  const { connectTimeoutMs, responseTimeoutMs, keepAliveMs, userTimeoutMs } = service;
+  return {
+    name,
+    protocol,
+    balance,
+    breaker,
+    pool,
+    retry,
+    connectTimeoutMs,
+    responseTimeoutMs,
+    keepAliveMs,
+    userTimeoutMs,
+  };
+}
