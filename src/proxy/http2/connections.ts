@@ -12,7 +12,8 @@ import { h2Base, WORKER_HISTOGRAMS, workerHistogram } from '../../metrics/layout
 import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import { type Caller, type Dialer, PURPOSE } from '../connect/dialer.js';
 import { Http2Pool } from '../connect/http2-pool.js';
-import { KNOWN, SERVICE_PROTOCOL, VERSION } from '../connect/protocols.js';
+import { KNOWN, VERSION } from '../connect/protocols.js';
+import { WaitingLine } from '../connect/waiting-line.js';
 import type { Context } from '../context.js';
 import { type Exchanges, STATE } from '../exchange/exchange.js';
 import { WHY } from '../exchange/reasons.js';
@@ -27,6 +28,7 @@ const CONNECTION_STREAMS = workerHistogram(WORKER_HISTOGRAMS.indexOf('h2_connect
 export class Http2Connections implements Caller, ConnectionEvents {
   readonly pool: Http2Pool;
   readonly timers: ConnectionTimers;
+  private readonly line: WaitingLine;
   /** The connection that a socket carries. */
   private readonly bySocket: (Connection | undefined)[] = [];
 
@@ -42,6 +44,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     private readonly linger: (client: SocketSlot, reason: number) => void,
   ) {
     this.pool = new Http2Pool(context, exchanges, (endpoint) => this.dial(endpoint));
+    this.line = new WaitingLine(context, this.pool, dialer, reports);
     this.timers = new ConnectionTimers(context, core, machine, exchanges, streams, this.pool, reports, this);
     dialer.serve(PURPOSE.HTTP2, this);
   }
@@ -119,7 +122,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     connection.congested = false;
     if ((sockets.flags[socket] & SOCKET.PAUSED) !== 0) sockets.resume(socket);
     this.machine.sender.pump(connection);
-    if (connection.role === ROLE.CLIENT) this.serve(connections.endpoint[socket]);
+    if (connection.role === ROLE.CLIENT) this.line.serve(connections.endpoint[socket]);
   }
 
   timer(socket: SocketSlot): void {
@@ -159,7 +162,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     this.context.protocols.learn(endpoint, VERSION.HTTP2, KNOWN.SPOKEN);
     connection.timerAt = 0;
     this.timers.start(connection);
-    this.takes(endpoint);
+    this.line.takes(endpoint);
   }
 
   /** The connection could not be made, or its endpoint does not speak HTTP/2: nothing was sent on it that was processed. */
@@ -172,26 +175,15 @@ export class Http2Connections implements Caller, ConnectionEvents {
     let why: number = reason === CLOSE.TIMEOUT ? WHY.CONNECT_TIMEOUT : WHY.CONNECT_FAILED;
     if (stood && (reason === CLOSE.OK || reason === CLOSE.RESET || reason === CLOSE.PROTOCOL)) {
       why = reason === CLOSE.PROTOCOL ? WHY.UPSTREAM_PROTOCOL : WHY.UPSTREAM_RESET;
-      if (this.unspoken(endpoint, reason === CLOSE.PROTOCOL && connection !== undefined && saysHttp1(connection))) {
-        this.overHttp1(endpoint);
+      if (
+        this.line.unspoken(endpoint, reason === CLOSE.PROTOCOL && connection !== undefined && saysHttp1(connection))
+      ) {
+        this.line.overHttp1(endpoint);
         return;
       }
     }
     // Those in line wait for another dial if there is one; else they go elsewhere.
-    if (!this.pool.of(endpoint).some((other) => other.going === GOING.OPEN)) this.disband(endpoint, why);
-  }
-
-  /** Streams that wait for a connection of `endpoint` get one, as far as there are any. */
-  serve(endpoint: number): void {
-    for (;;) {
-      const x = this.pool.first(endpoint);
-      if (x < 0) return;
-      if (this.pool.ready(endpoint) === null) {
-        this.pool.ensure(endpoint);
-        return;
-      }
-      this.reports.control.ready(x as ExchangeSlot);
-    }
+    if (!this.pool.of(endpoint).some((other) => other.going === GOING.OPEN)) this.line.disband(endpoint, why);
   }
 
   // What the protocol reports of connections.
@@ -201,12 +193,12 @@ export class Http2Connections implements Caller, ConnectionEvents {
     if (connection.role === ROLE.SERVER) {
       if (this.context.draining) this.machine.sender.beginShutdown(connection);
     } else if (this.context.sockets.kind[socket] === SOCKET_KIND.DIALLING) this.dialer.settle(socket);
-    else this.takes(this.context.connections.endpoint[socket]);
+    else this.line.takes(this.context.connections.endpoint[socket]);
   }
 
   reuse(connection: Connection): void {
     const endpoint = this.context.connections.endpoint[connection.socket];
-    if (this.pool.first(endpoint) >= 0) this.serve(endpoint);
+    if (this.pool.first(endpoint) >= 0) this.line.serve(endpoint);
     if (connection.active === 0) {
       if (connection.closing) this.leaveIfDone(connection);
       else if (this.context.draining) this.retire(connection);
@@ -254,7 +246,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
       // Anything may have ended meanwhile: the walk begins anew.
       slot = streams.first(connection);
     }
-    this.takes(this.context.connections.endpoint[connection.socket]);
+    this.line.takes(this.context.connections.endpoint[connection.socket]);
     this.leaveIfDone(connection);
   }
 
@@ -305,7 +297,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
         this.context.connections.close(socket, CLOSE.OK);
       }
     }
-    this.disband(endpoint, WHY.CONNECT_FAILED);
+    this.line.disband(endpoint, WHY.CONNECT_FAILED);
   }
 
   /** The connection has ended or broken: so have its streams. */
@@ -335,51 +327,6 @@ export class Http2Connections implements Caller, ConnectionEvents {
     this.pool.add(endpoint, connection);
     this.machine.sender.open(connection);
     return 0;
-  }
-
-  /** What `endpoint` takes has changed: those in line may have a place, or need another connection. */
-  private takes(endpoint: number): void {
-    this.pool.gauge(endpoint);
-    this.serve(endpoint);
-    this.pool.spare(endpoint);
-  }
-
-  /**
-   * `endpoint` has closed, or `said` something in HTTP/1, before its SETTINGS. True if it is taken from now on for one that does not
-   * speak HTTP/2, and may be asked by HTTP/1.
-   */
-  private unspoken(endpoint: number, said: boolean): boolean {
-    const { services, endpoints, protocols } = this.context;
-    const service = endpoints.service[endpoint];
-    if (service < 0) return false;
-    if (services.protocol[service] !== SERVICE_PROTOCOL.AUTO) {
-      this.dialer.unusable(endpoint);
-      return false;
-    }
-    // One that has spoken HTTP/2 until now may only be on its way out, and is to be asked again.
-    const leaving = !said && protocols.spoken(endpoint, VERSION.HTTP2);
-    protocols.learn(endpoint, VERSION.HTTP2, leaving ? KNOWN.UNKNOWN : KNOWN.REFUSED);
-    return !leaving;
-  }
-
-  /** Whoever waits for a connection of `endpoint` goes there by HTTP/1. */
-  private overHttp1(endpoint: number): void {
-    const last = this.pool.last(endpoint);
-    for (let x = this.pool.first(endpoint); x >= 0; x = this.pool.first(endpoint)) {
-      this.reports.control.misunderstood(x as ExchangeSlot);
-      // Should any come back to this line, they wait for the connection that is dialled next.
-      if (x === last) return;
-    }
-  }
-
-  /** Whoever waits for a connection of `endpoint` is sent to another one. */
-  private disband(endpoint: number, why: number): void {
-    // Where there is no other endpoint they come back to the end of this line, for the connection that is dialled next.
-    const last = this.pool.last(endpoint);
-    for (let x = this.pool.first(endpoint); x >= 0; x = this.pool.first(endpoint)) {
-      this.reports.control.undialled(x as ExchangeSlot, why);
-      if (x === last) return;
-    }
   }
 
   /** Ends every stream of a connection, and forgets it. */
@@ -413,7 +360,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     metrics.record(CONNECTION_STREAMS, connection.opened);
     // Who waits for a connection that never came to be is `failed`'s: dialled from here, it would be again and again.
     if (connection.role === ROLE.CLIENT && connection.settingsSeen && this.pool.first(endpoint) >= 0)
-      this.serve(endpoint);
+      this.line.serve(endpoint);
   }
 }
 
