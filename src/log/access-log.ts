@@ -1,7 +1,7 @@
 // The access log: one JSON line a request or opaque connection, off by default. Lines are collected and written once in a
 // while, off the path of the request; what the reader does not take waits, and beyond a bound is dropped and counted.
 import { writeSync } from 'node:fs';
-import { CLOSE_REASONS, W } from '../../metrics/layout.js';
+import { CLOSE_REASONS, W } from '../metrics/layout.js';
 
 const FLUSH_MS = 200;
 /** When a full pipe is tried again. */
