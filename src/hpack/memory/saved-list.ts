@@ -7,6 +7,7 @@ import { Cursor, putInteger, readInteger } from '../integer.js';
 import { LAST_STATIC } from '../static-table.js';
 import { putPlain } from '../string-literal.js';
 import type { HeaderMemory } from './header-memory.js';
+import type { Template } from './template.js';
 
 const cursor = new Cursor();
 
@@ -23,17 +24,19 @@ export function saveList(list: FieldList, at: number, limit: number): number {
       const ref = current ? list.ref[i] : -1;
       p = saveField(memory, p, -1, ref, nameAt[i], nameLength[i], valueAt[i], valueLength[i], never[i]);
     }
-    for (let k = 0; k < template.count; k++) {
-      const ref = current ? template.ref[k] : -1;
-      const { atom, nameAt, nameLength, valueAt, valueLength, never } = template;
-      p = saveField(memory, p, atom[k], ref, nameAt[k], nameLength[k], valueAt[k], valueLength[k], never[k]);
-    }
+    p = saveFields(memory, p, template, current);
   }
   for (; i < list.count; i++) {
     const ref = current ? list.ref[i] : -1;
     p = saveField(memory, p, atom[i], ref, nameAt[i], nameLength[i], valueAt[i], valueLength[i], never[i]);
   }
   return p;
+}
+
+/** As `saveList`, for a list that is `template` and nothing else, of the memory's present epoch. */
+export function saveTemplate(memory: HeaderMemory, template: Template, at: number, limit: number): number {
+  // No form of a field is longer than its size, which counts 32 octets for what goes with it (RFC 9113 section 6.5.2).
+  return at + template.size > limit ? -1 : saveFields(memory, at, template, true);
 }
 
 /** Reads what `saveList` wrote. The list's text is that of [at, end), which must stay. Throws if it is something else. */
@@ -66,6 +69,16 @@ export function restoreList(list: FieldList, at: number, end: number): void {
     else list.addNamed(names.staticRef[index], valueAt, valueLength, never);
   }
   list.finish();
+}
+
+function saveFields(memory: HeaderMemory, at: number, template: Template, current: boolean): number {
+  const { atom, ref, nameAt, nameLength, valueAt, valueLength, never } = template;
+  let p = at;
+  for (let k = 0; k < template.count; k++) {
+    const name = current ? ref[k] : -1;
+    p = saveField(memory, p, atom[k], name, nameAt[k], nameLength[k], valueAt[k], valueLength[k], never[k]);
+  }
+  return p;
 }
 
 function saveField(

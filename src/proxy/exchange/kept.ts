@@ -1,7 +1,8 @@
 // Requests kept until their response begins, so that what an endpoint has not processed can be sent to another one. It is also how a
 // request waits for a connection. The head is kept as it was written for HTTP/1, or as a list of fields; the body as it came, unframed.
 import type { FieldList } from '../../hpack/field-list.js';
-import { restoreList, saveList } from '../../hpack/memory/saved-list.js';
+import { restoreList, saveList, saveTemplate } from '../../hpack/memory/saved-list.js';
+import type { Template } from '../../hpack/memory/template.js';
 import { Chains } from '../../http2/chains.js';
 import type { Core } from '../../http2/shared-state.js';
 import { BLOCK_BYTES } from '../../http2/small-buffers.js';
@@ -18,6 +19,11 @@ export const FORM = {
   HTTP1: 1,
   /** A list of fields, as the header memory saves it. */
   FIELDS: 2,
+  /**
+   * A list of fields that the header memory knows as a whole, by reference: true until the memory begins a new epoch. `secure` makes
+   * FIELDS of it before it is used. Most requests are never sent again, and this is the cheapest way to keep one that came before.
+   */
+  TEMPLATE: 3,
 } as const;
 
 const NONE = -1;
@@ -35,6 +41,8 @@ export class KeptRequests {
   readonly body: Chains;
   /** Buffer of the head; -1: it lies in a block. */
   private readonly buffer: Int32Array;
+  /** By client's stream: what FORM.TEMPLATE refers to. */
+  private readonly templates: (Template | null)[] = [];
   /** Octets of all heads. */
   private heads = 0;
   /** Trailers of a request whose head is still to go: saved form, in buffer `trailersBuffer` - 1; 0 for none. */
@@ -72,30 +80,26 @@ export class KeptRequests {
 
   /** Keeps the fields in `list`. `whole`: the request has no body. False if there is no memory for it. */
   keepFields(x: ExchangeSlot, list: FieldList, whole: boolean): boolean {
-    const { blocks, slab } = this.core;
-    const block = blocks.take();
-    if (block < 0) return false;
-    let at = block;
-    let buffer = NONE;
-    let to = saveList(list, block, block + BLOCK_BYTES);
-    if (to < 0) {
-      blocks.release(block);
-      buffer = slab.take();
-      if (buffer < 0) return false;
-      at = slab.dataStart(buffer);
-      to = saveList(list, at, slab.dataEnd(buffer));
-      if (to < 0) {
-        slab.release(buffer);
-        return false;
-      }
-    }
-    this.form[x] = FORM.FIELDS;
-    this.buffer[x] = buffer;
-    this.at[x] = at;
-    this.length[x] = to - at;
+    const { template } = list;
     this.whole[x] = whole ? 1 : 0;
-    this.heads += to - at;
+    if (template === null || list.count > 0 || list.epoch !== this.core.memory.epoch || !this.exchanges.isStream(x))
+      return this.save(x, list, null);
+    const stream = this.exchanges.clientStream(x);
+    while (this.templates.length <= stream) this.templates.push(null);
+    this.templates[stream] = template;
+    this.form[x] = FORM.TEMPLATE;
+    this.at[x] = list.epoch;
+    this.length[x] = 0;
     return true;
+  }
+
+  /** Makes sure of what is kept, before it is used. False if the request can't be sent again. */
+  secure(x: ExchangeSlot): boolean {
+    if (this.form[x] !== FORM.TEMPLATE) return this.form[x] !== FORM.NONE;
+    const template = this.templates[this.exchanges.clientStream(x)];
+    if (template !== null && this.at[x] === this.core.memory.epoch && this.save(x, null, template)) return true;
+    this.forget(x);
+    return false;
   }
 
   /** Keeps a piece of the body, in a buffer that the caller holds. False if the request can't be sent again from here on. */
@@ -134,10 +138,12 @@ export class KeptRequests {
 
   /** The request will not be sent again. */
   forget(x: ExchangeSlot): void {
-    if (this.form[x] === FORM.NONE) return;
+    const form = this.form[x];
+    if (form === FORM.NONE) return;
     this.form[x] = FORM.NONE;
     this.heads -= this.length[x];
-    if (this.buffer[x] === NONE) this.core.blocks.release(this.at[x]);
+    if (form === FORM.TEMPLATE) this.templates[this.exchanges.clientStream(x)] = null;
+    else if (this.buffer[x] === NONE) this.core.blocks.release(this.at[x]);
     else this.context.slab.release(this.buffer[x]);
     if (!this.body.empty(x)) this.body.clear(x);
   }
@@ -185,5 +191,38 @@ export class KeptRequests {
     if (this.trailersBuffer[x] === 0) return;
     this.context.slab.release(this.trailersBuffer[x] - 1);
     this.trailersBuffer[x] = 0;
+  }
+
+  /** Saves the fields of `list`, or of `template`, in a block if they fit, else in a buffer. False if there is no memory for them. */
+  private save(x: ExchangeSlot, list: FieldList | null, template: Template | null): boolean {
+    const { blocks, slab } = this.core;
+    const block = blocks.take();
+    if (block < 0) return false;
+    let at = block;
+    let buffer = NONE;
+    let to = this.write(list, template, block, block + BLOCK_BYTES);
+    if (to < 0) {
+      blocks.release(block);
+      buffer = slab.take();
+      if (buffer < 0) return false;
+      at = slab.dataStart(buffer);
+      to = this.write(list, template, at, slab.dataEnd(buffer));
+      if (to < 0) {
+        slab.release(buffer);
+        return false;
+      }
+    }
+    if (template !== null) this.templates[this.exchanges.clientStream(x)] = null;
+    this.form[x] = FORM.FIELDS;
+    this.buffer[x] = buffer;
+    this.at[x] = at;
+    this.length[x] = to - at;
+    this.heads += to - at;
+    return true;
+  }
+
+  private write(list: FieldList | null, template: Template | null, at: number, limit: number): number {
+    if (list !== null) return saveList(list, at, limit);
+    return template === null ? NONE : saveTemplate(this.core.memory, template, at, limit);
   }
 }

@@ -105,7 +105,7 @@ export class Legs {
     const { kept } = this;
     if (source === SOURCE.FRESH) return true;
     if (source === SOURCE.QUEUED && version === VERSION.HTTP1) return true;
-    if (kept.form[x] === FORM.NONE) return false;
+    if (!kept.secure(x)) return false;
     // An upgrade is said again as its client has said it.
     const other = kept.form[x] === FORM.FIELDS && version === VERSION.HTTP1 && !this.exchanges.isStream(x);
     return !other || this.exchanges.upgrade[x] === UPGRADE.NONE;
@@ -117,7 +117,7 @@ export class Legs {
     if (version === VERSION.HTTP1) return endpoints.lease(x, endpoint, fresh);
     const connection = connections.pool.ready(endpoint);
     if (connection !== null) return this.open(x, connection);
-    if (this.kept.form[x] === FORM.NONE) return LEASE.MEMORY;
+    if (!this.kept.secure(x)) return LEASE.MEMORY;
     const result = connections.pool.wait(x, endpoint);
     return result < 0 ? result : LEASE.WAITS;
   }

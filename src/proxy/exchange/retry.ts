@@ -50,7 +50,7 @@ export class Retries {
 
   /** The endpoint has refused the request unprocessed: another one is tried, within the budget. False if that may not be. */
   afterRefusal(x: ExchangeSlot): boolean {
-    if (!this.left(x) || !this.kept.keeps(x) || !this.paid(x)) return false;
+    if (!this.left(x) || !this.kept.secure(x) || !this.paid(x)) return false;
     this.context.values[h2Base(ROLE.CLIENT) + H.RETRIES_REFUSED]++;
     const endpoint = this.exchanges.endpoint[x];
     this.takeBack(x);
@@ -67,7 +67,7 @@ export class Retries {
     const { exchanges, legs } = this;
     if (!stale || !this.left(x) || legs.sending(x)) return false;
     const untouched = legs.untouched(x);
-    if (!untouched && !(this.kept.keeps(x) && isIdempotent(exchanges.method[x]))) return false;
+    if (!untouched && !(isIdempotent(exchanges.method[x]) && this.kept.secure(x))) return false;
     if (!this.paid(x)) return false;
     this.takeBack(x);
     this.plan(untouched ? SOURCE.QUEUED : SOURCE.KEPT, NONE, NONE, true);
@@ -89,7 +89,7 @@ export class Retries {
       context.protocols.learn(endpoint, VERSION.HTTP2, KNOWN.SPOKEN);
     }
     // An endpoint that refuses both is not asked for ever.
-    if (!kept.keeps(x) || !this.left(x)) return false;
+    if (!kept.secure(x) || !this.left(x)) return false;
     exchanges.attempts[x]++;
     this.takeBack(x);
     this.plan(SOURCE.KEPT, NONE, endpoint, true);

@@ -19,6 +19,8 @@ const REPLAY_BYTES = 4096;
 const SERVICE = 1;
 const X = 0 as ExchangeSlot;
 const OTHER = 1 as ExchangeSlot;
+/** The exchange of a client's stream. */
+const STREAM = 5 as ExchangeSlot;
 const HEAD = 'GET /it HTTP/1.1\r\nhost: b.example\r\n\r\n';
 
 type Fields = readonly (readonly [name: string, value: string])[];
@@ -33,11 +35,11 @@ class World {
   readonly slab: Slab;
   readonly blocks: Blocks;
   readonly list: FieldList;
-  readonly exchanges = new Exchanges(4, 0);
+  readonly exchanges = new Exchanges(4, 4);
   readonly kept: KeptRequests;
   readonly http2 = { maxReplayBytes: 1 << 20 };
   readonly free: number;
-  private readonly memory: HeaderMemory;
+  readonly memory: HeaderMemory;
   private readonly text: number;
 
   constructor(buffers = 32) {
@@ -53,8 +55,12 @@ class World {
       services: { replayBytes: new Int32Array(4).fill(REPLAY_BYTES) },
       limited: (limit: number) => this.limits.push(LIMITS[limit]),
     } as unknown as Context;
-    this.kept = new KeptRequests(context, { slab, blocks: this.blocks } as unknown as Core, this.exchanges);
-    for (const x of [X, OTHER]) {
+    this.kept = new KeptRequests(
+      context,
+      { slab, blocks: this.blocks, memory: this.memory } as unknown as Core,
+      this.exchanges,
+    );
+    for (const x of [X, OTHER, STREAM]) {
       this.exchanges.begin(x, SERVICE, METHOD.POST, false);
       this.exchanges.state[x] = STATE.SENT;
     }
@@ -298,5 +304,47 @@ describe('trailers of a request that waits', () => {
     kept.dropTrailers(X);
     assert.equal(kept.hasTrailers(X), false);
     world.checkEmpty();
+  });
+});
+
+describe('a list of fields that the header memory knows as a whole', () => {
+  /** As often as it takes to be learned. */
+  const learned = (world: World): FieldList => {
+    for (let i = 0; i < 4; i++) world.fill(FIELDS);
+    const list = world.fill(FIELDS);
+    assert.notEqual(list.template, null);
+    assert.equal(list.count, 0);
+    return list;
+  };
+
+  it('is kept by reference for a client of HTTP/2, and written down before it is used', () => {
+    const world = new World();
+    assert.ok(world.kept.keepFields(STREAM, learned(world), true));
+    assert.equal(world.kept.form[STREAM], FORM.TEMPLATE);
+    assert.equal(world.slab.free, world.free);
+    assert.ok(world.kept.secure(STREAM));
+    assert.equal(world.kept.form[STREAM], FORM.FIELDS);
+    world.fill([[':method', 'GET']]);
+    world.kept.restore(STREAM, world.list);
+    assert.deepEqual(world.said(), FIELDS);
+    assert.equal(world.kept.whole[STREAM], 1);
+    world.kept.forget(STREAM);
+    world.blocks.trim();
+    assert.equal(world.slab.free, world.free);
+  });
+
+  it('is not kept any more when the memory has forgotten it', () => {
+    const world = new World();
+    assert.ok(world.kept.keepFields(STREAM, learned(world), false));
+    world.memory.newEpoch();
+    assert.equal(world.kept.secure(STREAM), false);
+    assert.equal(world.kept.form[STREAM], FORM.NONE);
+    assert.equal(world.slab.free, world.free);
+  });
+
+  it('is written down at once for a client of HTTP/1', () => {
+    const world = new World();
+    assert.ok(world.kept.keepFields(X, learned(world), true));
+    assert.equal(world.kept.form[X], FORM.FIELDS);
   });
 });
