@@ -53,7 +53,7 @@ export const comparable = (bench: Bench): boolean => bench.contenders[0].build !
 /** `bench` with the build that `program` starts, next to the new one. Where Sluice is compared with itself it stays as it is. */
 export function withBaseline(bench: Bench, program: readonly string[]): Bench {
   const [subject, ...rivals] = bench.contenders;
-  if (subject.build === undefined) return bench;
+  if (subject.build === undefined || rivals.some(({ build }) => build !== undefined)) return bench;
   const bar = barOf(bench);
   const contenders = [subject, subject.build(BASELINE, program), ...rivals];
   return { ...bench, contenders, ...(bar ? { baselineBar: bar } : {}) };
