@@ -62,7 +62,7 @@ export class ResponseBytes implements ResponseWay {
       used = responses.used;
       if (responses.began) {
         control.answering(x);
-        control.progress(x);
+        if (hasBody && !http1.bodies.finished(socket)) control.progress(x);
       }
     }
     if (error !== 0) {
