@@ -57,11 +57,19 @@ export async function listen(onConnection: (socket: Socket) => void = () => unde
   };
 }
 
-/** A port on which nobody listens. */
+/**
+ * A port on which nobody listens, nor can while this process lives. It is the local port of an open connection: the kernel refuses
+ * connections to it and gives it to no listener. A port that was only free a moment ago goes to the next server that asks for any port.
+ */
 export async function deadPort(): Promise<number> {
   const server = await listen();
-  await server.close();
-  return server.port;
+  const holder = connect(server.port, HOST);
+  await once(holder, 'connect');
+  const accepted = await server.next();
+  for (const handle of [holder, accepted, server.server]) handle.unref();
+  const { localPort } = holder;
+  if (localPort === undefined) throw new Error('a connection to a local server has no local port');
+  return localPort;
 }
 
 /** Whether `port` refuses a connection now. */
