@@ -1,5 +1,6 @@
 # make run     the demo: installs, builds, starts; Ctrl-C ends it
 # make test    everything that is checked: installs, builds, lints, tests
+# make peers   builds the servers and clients in other languages that tests meet; kept in ~/.cache (make test does it)
 # make test-transport    the end-to-end tests of the data path, with a transport under every connection
 # make bench   Sluice against its rivals, with bars (make bench ARGS="h1-uring --rounds 5"),
 #              or against an older build (make bench ARGS="--baseline DIR --no-rivals")
@@ -24,7 +25,7 @@ ifneq ($(wildcard $(HEADERS)/include/node/node_api.h),)
 export npm_config_nodedir := $(HEADERS)
 endif
 
-.PHONY: help run build lint test test-native test-transport test-node packages bench allocations soak fuzz pictures clean FORCE
+.PHONY: help run build lint test test-native test-transport test-node packages peers bench allocations soak fuzz pictures clean FORCE
 
 help:
 	@sed -n '/^# make/,/^[^#]/s/^# //p' Makefile
@@ -67,6 +68,9 @@ lint: node_modules/.installed
 packages:
 	@bash bench/setup/packages.sh test
 
+peers:
+	@bash test/interop/peers/setup.sh
+
 test-native:
 	$(MAKE) --no-print-directory -C native/test
 
@@ -83,7 +87,7 @@ test-transport: dist/.built packages
 	TEST_TRANSPORT=rechunking TEST_EXECUTORS=$${TEST_EXECUTORS:-epoll} \
 	  $(NODE) --test --test-concurrency=2 --test-timeout=240000 $(UNDER_TRANSPORT:%=dist/test/e2e/%.test.js)
 
-test: dist/.built packages lint test-native test-transport
+test: dist/.built packages peers lint test-native test-transport
 	$(NODE) --test --test-concurrency=2 --test-timeout=240000 $(ARGS) $$(find dist/test -name '*.test.js' | sort)
 
 # Everything but the end-to-end tests, of which a few are enough to see the data paths on both executors.

@@ -7,10 +7,12 @@ case "${1:-}" in
   test)
     wanted=(curl:curl wrk:wrk nginx:nginx psql:postgresql-client mariadb:mariadb-client mariadbd:mariadb-server redis-server:redis-server
       redis-cli:redis-tools memcached:memcached openssl:openssl ip:iproute2 iptables:iptables h2load:nghttp2-client prlimit:util-linux
-      ssh-keyscan:openssh-client smtpd:opensmtpd nghttpd:nghttp2-server nghttpx:nghttp2-proxy haproxy:haproxy)
+      ssh-keyscan:openssh-client smtpd:opensmtpd nghttpd:nghttp2-server nghttpx:nghttp2-proxy haproxy:haproxy chromium-headless-shell:chromium-headless-shell
+      flock:util-linux)
     ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || wanted+=(postgres-server:postgresql)
     [ -x /usr/sbin/sshd ] || wanted+=(sshd-server:openssh-server)
     /usr/bin/python3 -c 'import h2' 2>/dev/null || wanted+=(python-h2:python3-h2)
+    /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || wanted+=(python-venv:python3-venv)
     ;;
   bench) wanted=(nginx:nginx haproxy:haproxy wrk:wrk h2load:nghttp2-client nghttpx:nghttp2-proxy taskset:util-linux cc:build-essential) ;;
   *) echo "usage: packages.sh toolchain|test|bench" >&2; exit 0 ;;
