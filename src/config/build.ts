@@ -164,6 +164,7 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
       slabBytes: limits.slab,
       maxBufferedBytes: Math.min(limits.maxBuffered, limits.slab),
       maxPipes: limits.maxPipes,
+      protocolExpiryMs: limits.protocolExpiry,
       http1: {
         maxHeaderBytes: limits.http1.maxHeaderBytes,
         maxHeaders: limits.http1.maxHeaders,

@@ -174,6 +174,8 @@ export interface LimitsConfig {
   readonly maxBufferedBytes: number;
   /** Pipes that splicing may hold per worker; 0 turns splicing off. */
   readonly maxPipes: number;
+  /** How long it is remembered what an endpoint speaks, ms. */
+  readonly protocolExpiryMs: number;
   readonly http1: Http1Limits;
   readonly http2: Http2Limits;
   readonly opaque: OpaqueLimits;

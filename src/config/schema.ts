@@ -252,6 +252,7 @@ export const configSchema = section({
     slab: v.optional(size(MiB, GiB), '64MiB'),
     maxBuffered: v.optional(size(16 * KiB, 256 * MiB), '256KiB'),
     maxPipes: v.optional(integer(0, 65_536), 256),
+    protocolExpiry: v.optional(timeout(), '10m'),
     http1: optionalSection({
       maxHeaderBytes: v.optional(size(256, MAX_HEADER_BYTES), '15KiB'),
       maxHeaders: v.optional(integer(1, 1024), 128),

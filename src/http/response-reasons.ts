@@ -21,6 +21,7 @@ export const RESPONSE_REASONS = [
   'draining',
   'expectation',
   'stream-refused',
+  'http2-refused',
 ] as const;
 
 export type ResponseReason = (typeof RESPONSE_REASONS)[number];

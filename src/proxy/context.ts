@@ -148,6 +148,7 @@ export class Context {
   /** Takes over new settings. Listening sockets are the acceptor's business, destinations the router's. */
   configure(snapshot: Snapshot): void {
     this.limits = snapshot.limits;
+    this.protocols.expiryMs = snapshot.limits.protocolExpiryMs;
     this.access = snapshot.access;
     for (const { slot, series, config } of snapshot.services) this.configureService(slot, series, config);
     if (snapshot.passthrough !== null) this.configurePassthrough(snapshot.passthrough);

@@ -18,6 +18,7 @@ limits:
   slab: 1MiB
   maxBuffered: 16KiB
   maxPipes: 0
+  protocolExpiry: 90s
   http1: { maxHeaderBytes: 16128, maxHeaders: 1, maxTarget: 16, headerTimeout: 1ms, bodyTimeout: 2ms, idleTimeout: 3ms, maxRequests: 4, maxPipelined: 16KiB }
   http2:
     maxStreams: 10000
@@ -78,6 +79,7 @@ services:
       slabBytes: 1_048_576,
       maxBufferedBytes: 16_384,
       maxPipes: 0,
+      protocolExpiryMs: 90_000,
       http1: {
         maxHeaderBytes: 16_128,
         maxHeaders: 1,

@@ -36,6 +36,7 @@ test('the minimal file gets every default', () => {
       slabBytes: 67_108_864,
       maxBufferedBytes: 262_144,
       maxPipes: 256,
+      protocolExpiryMs: 600_000,
       http1: {
         maxHeaderBytes: 15_360,
         maxHeaders: 128,

@@ -68,6 +68,7 @@ export function config(overrides: Partial<Config> = {}): Config {
       slabBytes: 64 * 2 ** 20,
       maxBufferedBytes: 2 ** 20,
       maxPipes: 256,
+      protocolExpiryMs: 600_000,
       http1: {
         maxHeaderBytes: 16_128,
         maxHeaders: 100,

@@ -12,8 +12,14 @@ export const KNOWN = { UNKNOWN: 0, SPOKEN: 1, REFUSED: 2 } as const;
 /** What the endpoints of a service speak. AUTO is found out for each endpoint. */
 export const SERVICE_PROTOCOL = { AUTO: 0, HTTP1: 1, HTTP2: 2, OPAQUE: 3 } as const;
 
-/** What was refused is asked for again after this, ms: the endpoint may be another program by then. */
-const REFUSED_MS = 600_000;
+/** How long what is known holds, ms, where nothing else is configured: the endpoint may be another program by then. */
+const EXPIRY_MS = 600_000;
+/**
+ * How long a refusal holds that may have been an accident, ms: a connection that ended without a word, as those of an endpoint that
+ * restarts do. Twice as long each time it is repeated, up to the expiry.
+ */
+const DOUBTFUL_MS = 5000;
+const CERTAIN = Number.POSITIVE_INFINITY;
 
 /** What this needs of the worker's context. */
 interface Shared {
@@ -24,15 +30,26 @@ interface Shared {
 }
 
 export class Protocols {
+  /** `limits.protocolExpiry`, ms. */
+  expiryMs = EXPIRY_MS;
   /** KNOWN and since when, ms, by version - 1 and endpoint. */
   private readonly known = [new Uint8Array(ENDPOINT_SLOTS), new Uint8Array(ENDPOINT_SLOTS)] as const;
   private readonly since = [new Float64Array(ENDPOINT_SLOTS), new Float64Array(ENDPOINT_SLOTS)] as const;
+  /** How long a refusal holds, ms, by version - 1 and endpoint. 0: it has none. */
+  private readonly holds = [new Float64Array(ENDPOINT_SLOTS), new Float64Array(ENDPOINT_SLOTS)] as const;
 
   constructor(private readonly context: Shared) {}
 
-  /** Notes what was seen of `endpoint`. */
-  learn(endpoint: number, version: number, known: number): void {
-    if (this.known[version - 1][endpoint] === known && known !== KNOWN.REFUSED) return;
+  /** Notes what was seen of `endpoint`. `doubtful`: a refusal that may have been an accident. */
+  learn(endpoint: number, version: number, known: number, doubtful = false): void {
+    if (this.known[version - 1][endpoint] === known && known !== KNOWN.REFUSED) {
+      this.since[version - 1][endpoint] = this.context.reactor.now;
+      return;
+    }
+    const holds = this.holds[version - 1];
+    if (known === KNOWN.SPOKEN) holds[endpoint] = 0;
+    else if (known === KNOWN.REFUSED)
+      holds[endpoint] = doubtful ? Math.min(Math.max(holds[endpoint] * 2, DOUBTFUL_MS), this.expiryMs) : CERTAIN;
     // An endpoint that had refused the other version, and refuses this one now, is another program: the other is to be tried again.
     if (known === KNOWN.REFUSED && this.known[2 - version][endpoint] === KNOWN.REFUSED)
       this.known[2 - version][endpoint] = KNOWN.UNKNOWN;
@@ -49,6 +66,8 @@ export class Protocols {
   forget(endpoint: number): void {
     this.learn(endpoint, VERSION.HTTP1, KNOWN.UNKNOWN);
     this.learn(endpoint, VERSION.HTTP2, KNOWN.UNKNOWN);
+    this.holds[0][endpoint] = 0;
+    this.holds[1][endpoint] = 0;
   }
 
   spoken(endpoint: number, version: number): boolean {
@@ -59,15 +78,28 @@ export class Protocols {
     return this.known[version - 1][endpoint] === KNOWN.UNKNOWN;
   }
 
-  /** The version in which a request of `service` that would like `wanted` goes to `endpoint`. */
-  choose(service: number, endpoint: number, wanted: number): number {
+  /** Whether it is not known what `endpoint` makes of `version` now: it was never seen, or long ago. */
+  uncertain(endpoint: number, version: number): boolean {
+    if (this.known[version - 1][endpoint] === KNOWN.SPOKEN) return this.expired(endpoint, version, CERTAIN);
+    return !this.refused(endpoint, version);
+  }
+
+  /**
+   * The version in which a request of `service` that would like `wanted` goes to `endpoint`. `light`: it is easily sent again, so that it may
+   * find out whether HTTP/1 is refused still. HTTP/2 is asked for without a request.
+   */
+  choose(service: number, endpoint: number, wanted: number, light = true): number {
     switch (this.context.services.protocol[service]) {
       case SERVICE_PROTOCOL.HTTP1:
         return VERSION.HTTP1;
       case SERVICE_PROTOCOL.HTTP2:
         return VERSION.HTTP2;
-      default:
-        return this.refused(endpoint, wanted) && !this.refused(endpoint, 3 - wanted) ? 3 - wanted : wanted;
+      default: {
+        const other = 3 - wanted;
+        if (this.refused(endpoint, wanted)) return this.refused(endpoint, other) ? wanted : other;
+        const refusedOnce = this.known[wanted - 1][endpoint] === KNOWN.REFUSED;
+        return refusedOnce && wanted === VERSION.HTTP1 && !light && this.spoken(endpoint, other) ? other : wanted;
+      }
     }
   }
 
@@ -82,6 +114,10 @@ export class Protocols {
 
   private refused(endpoint: number, version: number): boolean {
     if (this.known[version - 1][endpoint] !== KNOWN.REFUSED) return false;
-    return this.context.reactor.now < this.since[version - 1][endpoint] + REFUSED_MS;
+    return !this.expired(endpoint, version, this.holds[version - 1][endpoint]);
+  }
+
+  private expired(endpoint: number, version: number, holds: number): boolean {
+    return this.context.reactor.now >= this.since[version - 1][endpoint] + Math.min(this.expiryMs, holds);
   }
 }

@@ -49,7 +49,7 @@ export class WaitingLine {
     }
     // One that has spoken HTTP/2 until now may only be on its way out, and is to be asked again.
     const leaving = !said && protocols.spoken(endpoint, VERSION.HTTP2);
-    protocols.learn(endpoint, VERSION.HTTP2, leaving ? KNOWN.UNKNOWN : KNOWN.REFUSED);
+    protocols.learn(endpoint, VERSION.HTTP2, leaving ? KNOWN.UNKNOWN : KNOWN.REFUSED, !said);
     return !leaving;
   }
 

@@ -3,7 +3,7 @@
 import { MESSAGE_ERRORS } from '../../http1/errors.js';
 import { S } from '../../metrics/layout.js';
 import { DIAL } from '../connect/dialer.js';
-import { VERSION } from '../connect/protocols.js';
+import { SERVICE_PROTOCOL, VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
 import { NO_BUFFER } from '../http1/piece-writer.js';
 import type { ExchangeSlot } from '../slots.js';
@@ -122,7 +122,11 @@ export class Dispatcher {
     let wanted: number = exchanges.isStream(x) ? VERSION.HTTP2 : VERSION.HTTP1;
     // Every server of HTTP/1 knows Upgrade and CONNECT; of HTTP/2 few take them.
     if (exchanges.asksForTunnel(x)) wanted = VERSION.HTTP1;
-    return this.context.protocols.choose(exchanges.service[x], endpoint, wanted);
+    const { protocols, services } = this.context;
+    const service = exchanges.service[x];
+    // A call is never translated unless its service says so: what answers it by HTTP/1 is no gRPC server. One that waits loses nothing.
+    if (exchanges.grpc[x] === 1 && services.protocol[service] === SERVICE_PROTOCOL.AUTO) return VERSION.HTTP2;
+    return protocols.choose(service, endpoint, wanted, exchanges.bare[x] === 1);
   }
 
   private leased(x: ExchangeSlot, result: number, from: number): boolean {

@@ -201,14 +201,14 @@ export class Lifecycle implements Control {
         else this.endings.answer(x);
         break;
       case ACTION.TRANSLATE:
-        this.translate(x);
+        this.translate(x, false);
         break;
       case ACTION.RETRY:
         if (this.retries.afterRefusal(x)) this.resend(x);
         else this.endings.blame(x);
         break;
       case ACTION.RETRY_OR_BLAME:
-        if (this.retries.isMisunderstanding(x)) this.translate(x);
+        if (this.retries.isMisunderstanding(x)) this.translate(x, true);
         else if (this.retries.afterLoss(x, this.stale)) this.resend(x);
         else this.endings.blame(x);
         break;
@@ -299,9 +299,14 @@ export class Lifecycle implements Control {
   }
 
   /** The endpoint does not speak the version in which it was asked: it is asked again in the other, if that can be. */
-  private translate(x: ExchangeSlot): void {
+  private translate(x: ExchangeSlot, guessed: boolean): void {
     const waited = this.exchanges.state[x] === STATE.WAITING;
-    if (this.retries.otherVersion(x)) {
+    if (waited && this.exchanges.grpc[x] === 1) {
+      // gRPC is HTTP/2: a server that speaks HTTP/1 has nothing to say to such a call. Another endpoint may, or this one later.
+      this.undialled(x, WHY.HTTP2_REFUSED);
+      return;
+    }
+    if (this.retries.otherVersion(x, guessed)) {
       this.resend(x);
       return;
     }

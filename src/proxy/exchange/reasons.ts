@@ -19,6 +19,7 @@ export const WHY = {
   UPSTREAM_PROTOCOL: RESPONSE_REASONS.indexOf('upstream-protocol'),
   NOT_IMPLEMENTED: RESPONSE_REASONS.indexOf('not-implemented'),
   STREAM_REFUSED: RESPONSE_REASONS.indexOf('stream-refused'),
+  HTTP2_REFUSED: RESPONSE_REASONS.indexOf('http2-refused'),
 } as const;
 
 /** CLOSE of the connection of an HTTP/1 client that is told WHY. */
@@ -37,6 +38,7 @@ export function closeReason(why: number): number {
     case WHY.POOL_EXHAUSTED:
     case WHY.CONNECT_FAILED:
     case WHY.CONNECT_TIMEOUT:
+    case WHY.HTTP2_REFUSED:
       return CLOSE.OK;
     default:
       return CLOSE.PROTOCOL;

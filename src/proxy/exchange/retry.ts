@@ -77,15 +77,16 @@ export class Retries {
 
   /**
    * The endpoint can't have processed what it could not read: it is asked again in the other version. False if the service says what its
-   * endpoints speak, or the request is not at hand any more.
+   * endpoints speak, or the request is not at hand any more. `guessed`: see `isMisunderstanding`.
    */
-  otherVersion(x: ExchangeSlot): boolean {
+  otherVersion(x: ExchangeSlot, guessed: boolean): boolean {
     const { exchanges, context, kept } = this;
     const endpoint = exchanges.endpoint[x];
     // Of those that wait in line it has been learned already.
     if (exchanges.state[x] !== STATE.WAITING) {
       if (context.services.protocol[exchanges.service[x]] !== SERVICE_PROTOCOL.AUTO) return false;
-      context.protocols.learn(endpoint, VERSION.HTTP1, KNOWN.REFUSED);
+      // Without a word of it this is but a guess.
+      context.protocols.learn(endpoint, VERSION.HTTP1, KNOWN.REFUSED, guessed);
       context.protocols.learn(endpoint, VERSION.HTTP2, KNOWN.SPOKEN);
     }
     // An endpoint that refuses both is not asked for ever.
@@ -108,7 +109,7 @@ export class Retries {
     return (
       services.protocol[exchanges.service[x]] === SERVICE_PROTOCOL.AUTO &&
       exchanges.version[x] === VERSION.HTTP1 &&
-      protocols.unknown(endpoint, VERSION.HTTP1) &&
+      protocols.uncertain(endpoint, VERSION.HTTP1) &&
       protocols.spoken(endpoint, VERSION.HTTP2) &&
       !legs.heard(x) &&
       this.kept.keeps(x) &&

@@ -126,6 +126,54 @@ describe('the version in which a request goes', () => {
   });
 });
 
+describe('a refusal that may have been an accident', () => {
+  it('holds for 5 s, for twice as long each time it is repeated, and never longer than any other', () => {
+    const world = new World();
+    const { protocols, reactor } = world;
+    for (const seconds of [5, 10, 20, 40, 80, 160, 320, 600, 600]) {
+      protocols.learn(ENDPOINT, HTTP2, KNOWN.REFUSED, true);
+      reactor.now += seconds * 1000 - 1;
+      assert.equal(world.choose(HTTP2), HTTP1, `${seconds} s`);
+      reactor.now += 1;
+      assert.equal(world.choose(HTTP2), HTTP2, `${seconds} s`);
+    }
+    protocols.learn(ENDPOINT, HTTP2, KNOWN.SPOKEN);
+    protocols.learn(ENDPOINT, HTTP2, KNOWN.REFUSED, true);
+    reactor.now += 5000;
+    assert.equal(world.choose(HTTP2), HTTP2);
+  });
+
+  it('is put to the test, where it is of HTTP/1, by what is easily sent again', () => {
+    const world = new World();
+    const { protocols, reactor } = world;
+    protocols.learn(ENDPOINT, HTTP2, KNOWN.SPOKEN);
+    protocols.learn(ENDPOINT, HTTP1, KNOWN.REFUSED);
+    reactor.now += TEN_MINUTES;
+    assert.equal(protocols.choose(SERVICE, ENDPOINT, HTTP1, false), HTTP2);
+    assert.equal(protocols.choose(SERVICE, ENDPOINT, HTTP1, true), HTTP1);
+  });
+});
+
+describe('what an endpoint makes of a version', () => {
+  it('is uncertain before it was seen, when that is long ago, and not while it has refused it', () => {
+    const world = new World();
+    const { protocols, reactor } = world;
+    protocols.expiryMs = 1000;
+    assert.equal(protocols.uncertain(ENDPOINT, HTTP1), true);
+    protocols.learn(ENDPOINT, HTTP1, KNOWN.SPOKEN);
+    reactor.now += 999;
+    protocols.learn(ENDPOINT, HTTP1, KNOWN.SPOKEN);
+    reactor.now += 999;
+    assert.equal(protocols.uncertain(ENDPOINT, HTTP1), false);
+    reactor.now += 1;
+    assert.equal(protocols.uncertain(ENDPOINT, HTTP1), true);
+    protocols.learn(ENDPOINT, HTTP1, KNOWN.REFUSED);
+    assert.equal(protocols.uncertain(ENDPOINT, HTTP1), false);
+    reactor.now += 1000;
+    assert.equal(protocols.uncertain(ENDPOINT, HTTP1), true);
+  });
+});
+
 describe('an endpoint that greets nobody', () => {
   it('speaks HTTP/2, because its service says so or because it was seen to', () => {
     const world = new World();
