@@ -124,7 +124,7 @@ export class World {
       protocols: {
         choose: () => knobs.version,
         learn: () => undefined,
-        unknown: () => true,
+        uncertain: () => true,
         spoken: () => knobs.misunderstanding,
       },
       connections: {
