@@ -41,8 +41,6 @@ export const GOING = {
 
 /** Both settings of HPACK tables: the default, which every peer has agreed to before it says anything. */
 export const TABLE_BYTES = 4096;
-/** Payloads of no more than this that do not end their stream are tiny. */
-export const TINY_BYTES = 8;
 const BUCKETS = 64;
 const NONE = -1;
 
@@ -111,6 +109,8 @@ export class Connection {
   /** Ids of streams that we reset, as what was under way may still come: a ring, made at the first reset. */
   resetIds: Int32Array | undefined;
   resetAt = 0;
+  /** Highest id that was in the ring and is no more: of those up to it nobody knows. */
+  resetsForgotten = 0;
 
   /** Since when it has had no stream, ms; kept by its owner. */
   idleSince: number;
@@ -132,17 +132,21 @@ export class Connection {
   /** The socket has as much as it should hold. */
   congested = false;
 
-  // Abuse, counted per period.
+  // Allowances (abuse.ts), counted per period.
   periodStart = 0;
-  /** Streams opened before this period. */
-  openedBefore = 0;
+  wanted = 0;
+  answered = 0;
   resets = 0;
   provoked = 0;
   controls = 0;
   empties = 0;
   tinies = 0;
-  /** Updates of windows by as little that are answers to what we have sent. */
-  tiniesSent = 0;
+  /** It has gone beyond one, and gets no more streams: for endpoints. */
+  excessive = false;
+  /** Octets that the peer has reason to give back to its windows: those of DATA, once for the stream and once for the connection. */
+  windowDue = 0;
+  /** Answers to PING and SETTINGS that were queued while the socket was busy. */
+  answersQueued = 0;
 
   constructor(
     /** Slot of the socket in the sockets' table: the name under which output is queued. */
@@ -175,9 +179,9 @@ export class Connection {
     return this.blockStream !== 0 || this.carry !== NONE;
   }
 
-  /** Whether we have reset stream `id` lately. */
+  /** Whether we have reset stream `id`, as far as that is known: what was under way on it may still come. */
   wasReset(id: number): boolean {
-    return this.resetIds?.includes(id) ?? false;
+    return id <= this.resetsForgotten || (this.resetIds?.includes(id) ?? false);
   }
 }
 

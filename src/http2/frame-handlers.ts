@@ -1,13 +1,13 @@
 // What frames mean (RFC 9113 sections 5 and 6): one method a frame type, each with the rules of its section.
 
-import type { Abuse } from './abuse.js';
-import { type Connection, GOING, ROLE, TINY_BYTES } from './connection.js';
+import { type Abuse, TINY_BYTES } from './abuse.js';
+import { type Connection, GOING, ROLE } from './connection.js';
 import { H, h2Error } from './counters.js';
 import { FLAG, FRAME, get31, get32, H2_ERROR, MAX_FRAME_BYTES, MAX_WINDOW, PRIORITY_BYTES, SETTING } from './frame.js';
 import { PING } from './frame-writer.js';
 import type { HeadersIn } from './header-blocks.js';
 import { LIMIT } from './limits.js';
-import type { Sender } from './sender.js';
+import { CRUMB_BYTES, type Sender } from './sender.js';
 import type { Core, Http2Events } from './shared-state.js';
 import { STREAM } from './streams.js';
 
@@ -45,6 +45,7 @@ export class FrameHandler {
     } else {
       streams.recvWindow[slot] -= c.length;
       if (streams.recvWindow[slot] < 0) this.streamError(c, slot, H2_ERROR.FLOW_CONTROL_ERROR);
+      else if (c.length > TINY_BYTES) c.wanted++;
     }
     if ((c.flags & FLAG.END_STREAM) === 0 && c.length <= TINY_BYTES) {
       if (c.length === 0) this.abuse.empty(c);
@@ -204,9 +205,13 @@ export class FrameHandler {
     }
     const code = get32(this.bytes, at);
     values[c.meter + H.RESET_RECEIVED + h2Error(code)]++;
-    // Also where we have forgotten the stream already: opening and resetting is what costs.
-    this.abuse.reset(c);
-    if (slot === NONE || (c.going as number) === GOING.FAILED) return;
+    if (slot === NONE) {
+      // It has ended, or we have reset it.
+      this.control(c);
+      return;
+    }
+    this.abuse.reset(c, slot, (streams.state[slot] & STREAM.HEAD_OUT) !== 0);
+    if ((c.going as number) === GOING.FAILED) return;
     this.sender.close(slot);
     this.events.reset(c, slot, code);
   }
@@ -232,10 +237,14 @@ export class FrameHandler {
       // A frame may say it thousands of times, and each would be a walk over all streams: the last one counts.
       if (id === SETTING.INITIAL_WINDOW_SIZE) window = value;
     }
-    if (window !== NONE && !this.initialWindow(c, window)) {
-      this.fail(c, H2_ERROR.FLOW_CONTROL_ERROR);
-      return;
+    if (window !== NONE) {
+      this.abuse.walk(c);
+      if (!this.initialWindow(c, window)) {
+        this.fail(c, H2_ERROR.FLOW_CONTROL_ERROR);
+        return;
+      }
     }
+    if (!this.abuse.answer(c)) return;
     c.settingsSeen = true;
     this.sender.frames.settingsAck(c);
     this.events.settings(c);
@@ -291,7 +300,7 @@ export class FrameHandler {
       return;
     }
     this.core.values[c.meter + H.PINGS_RECEIVED]++;
-    this.sender.frames.pong(c, at);
+    if (this.abuse.answer(c)) this.sender.frames.pong(c, at);
   }
 
   /** Section 6.8. */
@@ -305,12 +314,11 @@ export class FrameHandler {
   private windowUpdate(c: Connection, at: number): void {
     const { streams } = this.core;
     const count = get31(this.bytes, at);
-    // A peer that opens its windows an octet at a time has us send an octet at a time (CVE-2019-9511), unless it answers
-    // pieces that were as small when they left: two updates each, for stream and connection.
-    if (count <= TINY_BYTES) {
-      if (c.tiniesSent > 0) c.tiniesSent--;
-      else this.abuse.tiny(c);
-    }
+    // A peer that opens its windows an octet at a time has us send an octet at a time (CVE-2019-9511), and one that opens them for
+    // nothing has us read: what is given back is what was sent, for stream and connection, in pieces that are not smaller than it was.
+    const cost = Math.max(count, CRUMB_BYTES);
+    if (c.windowDue >= cost) c.windowDue -= cost;
+    else this.abuse.tiny(c);
     if (c.going === GOING.FAILED) return;
     if (c.stream === 0) {
       if (count === 0) {

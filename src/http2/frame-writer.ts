@@ -98,6 +98,7 @@ export class FrameWriter {
   /** RST_STREAM. What still comes for it is ignored (RFC 9113 section 5.1, closed). */
   reset(connection: Connection, id: number, code: number): void {
     connection.resetIds ??= new Int32Array(RESET_IDS);
+    connection.resetsForgotten = Math.max(connection.resetsForgotten, connection.resetIds[connection.resetAt]);
     connection.resetIds[connection.resetAt] = id;
     connection.resetAt = (connection.resetAt + 1) & (RESET_IDS - 1);
     this.core.values[connection.meter + H.RESET_SENT + h2Error(code)]++;

@@ -79,7 +79,7 @@ export class HeadersIn {
   streamError(c: Connection, slot: number, code: number): void {
     this.sender.reset(slot, code);
     this.events.streamFailed(c, slot, code);
-    this.abuse.provoked(c);
+    if (c.role === ROLE.SERVER) this.abuse.provoked(c);
   }
 
   /** Adds [start, end) to the block under way. False if the connection has failed. */
@@ -153,6 +153,7 @@ export class HeadersIn {
         return;
       }
       streams.state[slot] = state | STREAM.REMOTE_END;
+      c.wanted++;
       this.events.trailers(c, slot);
       return;
     }
@@ -162,6 +163,7 @@ export class HeadersIn {
       return;
     }
     if (status >= 200) {
+      c.wanted++;
       let next = state | STREAM.HEAD_IN;
       if (ended) next |= STREAM.REMOTE_END;
       const bodiless = (state & STREAM.BODILESS) !== 0 || status === 204 || status === 304;
@@ -189,11 +191,15 @@ export class HeadersIn {
     }
     if (id <= c.lastPeerId) {
       if (id <= c.goawayLast && !c.wasReset(id)) this.sender.fail(c, H2_ERROR.STREAM_CLOSED);
+      else this.abuse.control(c);
       return;
     }
     c.lastPeerId = id;
     // Section 6.8: what comes after our last GOAWAY is ignored, with all that follows on its stream.
-    if (c.going >= GOING.LEAVING) return;
+    if (c.going >= GOING.LEAVING) {
+      this.abuse.control(c);
+      return;
+    }
     if (c.active >= c.limits.maxStreams) {
       this.abuse.limited(LIMIT.STREAMS);
       // Before it has seen our SETTINGS the client can't know how many it may have.
@@ -219,6 +225,7 @@ export class HeadersIn {
     values[c.meter + H.STREAMS]++;
     streams.state[slot] |= ended ? STREAM.HEAD_IN | STREAM.REMOTE_END : STREAM.HEAD_IN;
     streams.active[slot] = this.core.clock[0];
+    streams.since[slot] = this.core.clock[0];
     if (result === DECODE.TOO_LARGE) {
       this.abuse.limited(LIMIT.HEADER_BYTES);
       this.events.requestTooLarge(c, slot, ended);
@@ -232,6 +239,7 @@ export class HeadersIn {
   private unasked(c: Connection, id: number): void {
     if ((id & 1) === 0 || id >= c.nextId) this.sender.fail(c, H2_ERROR.PROTOCOL_ERROR);
     else if (!c.wasReset(id)) this.sender.fail(c, H2_ERROR.STREAM_CLOSED);
+    else this.abuse.control(c);
   }
 
   private refuse(c: Connection, id: number, code: number): void {

@@ -87,6 +87,8 @@ export class Output {
       if (this.sink.sending(connection.socket)) dirty[kept++] = connection;
       else {
         connection.dirty = false;
+        // The socket has taken all that was queued before.
+        connection.answersQueued = 0;
         this.flush(connection);
       }
     }

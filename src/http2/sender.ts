@@ -3,7 +3,7 @@
 
 import type { FieldList } from '../hpack/field-list.js';
 import { restoreList, saveList } from '../hpack/memory/saved-list.js';
-import { type Connection, GOING, READING, TINY_BYTES } from './connection.js';
+import { type Connection, GOING, READING } from './connection.js';
 import { H } from './counters.js';
 import { DEFAULT_WINDOW, H2_ERROR, MAX_FRAME_BYTES, MAX_STREAM_ID } from './frame.js';
 import { FrameWriter, PING } from './frame-writer.js';
@@ -11,6 +11,10 @@ import type { Core, Http2Events } from './shared-state.js';
 import { STREAM } from './streams.js';
 
 const NONE = -1;
+/** A piece of no more than this that a window has cut off is not what its peer has waited for; one that was as short by itself is. */
+export const CRUMB_BYTES = 64;
+/** More that a peer may have to give back to windows is not remembered: twice what any has under way. */
+const MAX_WINDOW_DUE = 32 * 1024 * 1024;
 
 export class Sender {
   /** How it is written. What needs neither window nor state is sent with this alone. */
@@ -49,6 +53,10 @@ export class Sender {
     const connection = streams.connection[slot];
     if (connection === null || (streams.state[slot] & STREAM.OPEN) === 0) return false;
     if (!this.frames.headers(connection, streams.id[slot], list, end)) return false;
+    if (connection.server) {
+      connection.wanted++;
+      if ((streams.state[slot] & STREAM.HEAD_OUT) === 0) connection.answered++;
+    }
     streams.state[slot] |= end ? STREAM.HEAD_OUT | STREAM.LOCAL_END : STREAM.HEAD_OUT;
     return true;
   }
@@ -69,7 +77,7 @@ export class Sender {
         sent = length <= window || length === 0 ? length : window;
         const last = end && sent === length;
         if (sent > 0 || last) this.frame(connection, slot, at, sent, last, true);
-        if (sent === length && length <= TINY_BYTES && length > 0) connection.tiniesSent += 2;
+        if (sent > 0) this.counted(connection, sent, sent < length);
         if (sent === length) return sent;
       }
     }
@@ -223,9 +231,11 @@ export class Sender {
         this.stall(slot, connection);
         continue;
       }
-      if (count > window) count = window;
+      const cut = count > window;
+      if (cut) count = window;
       const end = count === pending.bytes[slot] && (streams.state[slot] & STREAM.END_PENDING) !== 0;
       this.frame(connection, slot, pending.firstAt(slot), count, end, false);
+      this.counted(connection, count, cut);
       pending.consume(slot, count);
       // First, as `flushed` may end the stream; and this may, too.
       this.events.moved(slot, count);
@@ -256,6 +266,13 @@ export class Sender {
     streams.sendUsed[slot] += length;
     c.sendWindow -= length;
     if (end) streams.state[slot] |= STREAM.LOCAL_END;
+  }
+
+  /** DATA of `length` octets is out, which its peer has wanted and will give back to its windows. `cut`: by a window. */
+  private counted(c: Connection, length: number, cut: boolean): void {
+    if (cut && length <= CRUMB_BYTES) return;
+    c.wanted++;
+    c.windowDue = Math.min(c.windowDue + 2 * Math.max(length, CRUMB_BYTES), MAX_WINDOW_DUE);
   }
 
   /** All of the data that had waited is out. */

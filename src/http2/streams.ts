@@ -65,6 +65,8 @@ export class Streams {
   readonly blockedSince: Float64Array;
   /** Last time that anything of it came or went, ms. */
   readonly active: Float64Array;
+  /** When a stream of a client's was opened, ms. */
+  readonly since: Float64Array;
   readonly blockedNext: Int32Array;
   readonly blockedPrev: Int32Array;
   /** Trailers that wait: saved form, in a buffer of its own. */
@@ -95,6 +97,7 @@ export class Streams {
     this.expected = new Float64Array(capacity);
     this.blockedSince = new Float64Array(capacity);
     this.active = new Float64Array(capacity);
+    this.since = new Float64Array(capacity);
     this.blockedNext = new Int32Array(capacity);
     this.blockedPrev = new Int32Array(capacity);
     this.trailersBuffer = new Int32Array(capacity);

@@ -12,6 +12,12 @@ const SLAB_BYTES = 16 * 2 ** 20;
 /** What code, maps and garbage not yet collected may add. */
 const SLACK_BYTES = 64 * 2 ** 20;
 
+/** CPU time that Sluice has used, ms. */
+function used({ sluice }: Bench): number {
+  const fields = readFileSync(`/proc/${sluice.pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? [];
+  return 10 * (Number(fields[11]) + Number(fields[12]));
+}
+
 /** Resident memory of Sluice, bytes. */
 function resident({ sluice }: Bench): number {
   return Number(readFileSync(`/proc/${sluice.pid}/statm`, 'latin1').split(' ')[1]) * 4096;
@@ -35,7 +41,7 @@ export async function declareAttacks(
   let first = 0;
   await onEachExecutor(title, complete, (bench: () => Bench, _io: Executor) => {
     for (const { name, limit, play } of attacks) {
-      it(name, async () => {
+      it(name, async (t) => {
         const on = bench();
         if (attacks[0]?.name === name) {
           await on.play(() => on.serves());
@@ -44,10 +50,14 @@ export async function declareAttacks(
         const fired = async (): Promise<number> =>
           limit === null ? 0 : on.sluice.metric('sluice_limit_total', { limit });
         const before = await fired();
+        const cpu = used(on);
         await on.play(() => meanwhile(on, () => play(on)));
         if (limit !== null) await eventually(async () => (await fired()) > before, `limit ${limit} counted`);
         await on.settled();
         const grown = resident(on) - first;
+        t.diagnostic(
+          `cost ${used(on) - cpu} ms of CPU, ${Math.max(0, grown) >> 20} MiB, the other clients' requests included`,
+        );
         assert.ok(grown < SLAB_BYTES + SLACK_BYTES, `grown by ${grown} bytes`);
       });
     }

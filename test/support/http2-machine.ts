@@ -75,6 +75,7 @@ export class World implements Http2Events {
     memory.world = this;
     this.core = memory.core;
     this.core.clock[0] = 0;
+    this.core.excessive.length = 0;
     this.values = this.core.values;
     this.values.fill(0);
     this.slabFree = memory.slab.free;

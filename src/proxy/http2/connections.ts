@@ -132,11 +132,15 @@ export class Http2Connections implements Caller, ConnectionEvents {
 
   /** Once a loop turn: what was written goes to the sockets. */
   turn(): void {
-    const { lost, output } = this.core;
+    const { lost, excessive, output } = this.core;
     while (lost.length > 0) {
       const connection = lost.pop();
       if (connection !== undefined && this.bySocket[connection.socket] === connection)
         this.gone(connection.socket as SocketSlot, CLOSE.LIMIT);
+    }
+    while (excessive.length > 0) {
+      const connection = excessive.pop();
+      if (connection !== undefined && this.bySocket[connection.socket] === connection) this.shun(connection);
     }
     output.commit();
     this.core.blocks.trim();
@@ -276,12 +280,21 @@ export class Http2Connections implements Caller, ConnectionEvents {
     }
   }
 
+  /** An endpoint's connection gets no more streams. It is told when those that it has are over: what it does meanwhile may still be cut. */
+  private shun(connection: Connection): void {
+    if (connection.going !== GOING.OPEN) return;
+    connection.going = GOING.LEAVING;
+    this.line.takes(this.context.connections.endpoint[connection.socket]);
+    this.leaveIfDone(connection);
+  }
+
   /** A connection on which nothing is begun any more, and nothing is left, is closed. */
   leaveIfDone(connection: Connection): void {
     if (connection.going !== GOING.LEAVING || connection.active > 0) return;
     const { connections } = this.context;
     const { socket } = connection;
     if (connections.closed(socket) || this.bySocket[socket] !== connection) return;
+    if (connection.excessive) this.machine.sender.frames.goaway(connection, 0, H2_ERROR.ENHANCE_YOUR_CALM);
     this.core.output.flush(connection);
     this.release(connection, CLOSE.OK);
     connections.closeWhenSent(socket, this.context.draining ? CLOSE.DRAIN : CLOSE.OK);
