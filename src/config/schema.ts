@@ -284,7 +284,7 @@ export const configSchema = section({
       maxControlFrames: v.optional(integer(1, MAX_FRAMES), 2000),
       maxEmptyFrames: v.optional(integer(1, MAX_FRAMES), 200),
       maxTinyFrames: v.optional(integer(1, MAX_FRAMES), 10_000),
-      maxContinuations: v.optional(integer(0, 1024), 16),
+      maxContinuations: v.optional(integer(0, 1024), 64),
       maxReplay: v.optional(size(0, GiB), '8MiB'),
     }),
     opaque: optionalSection({

@@ -15,7 +15,7 @@ import { LAST_STATIC } from './static-table.js';
 
 export const DECODE = {
   OK: 0,
-  /** The list exceeds a limit. The block was read to its end, the table is right: refuse the message, go on. */
+  /** The list exceeds a limit. The block was read to its end, the table is right: refuse the message, go on. `list.facts` are of the fields up to there. */
   TOO_LARGE: 1,
   /** COMPRESSION_ERROR: the connection is of no more use (RFC 9113 section 4.3). */
   ERROR: 2,
@@ -90,11 +90,7 @@ export class Decoder {
    */
   decode(start: number, end: number, list: FieldList, maxBytes: number, maxFields: number): number {
     const { memory, table } = this;
-    list.empty();
-    if (this.epoch !== memory.epoch) {
-      this.epoch = memory.epoch;
-      table.forget();
-    }
+    this.begin(list);
     const version = table.version;
     const length = end - start;
     if (this.cached === version && length <= RECEIVED_BYTES && this.demanded < 0) {
@@ -107,7 +103,7 @@ export class Decoder {
     }
     memory.misses++;
     memory.learning.grant();
-    const result = this.read(start, end, list, maxBytes, Math.min(maxFields, MAX_FIELDS));
+    const result = this.read(start, end, list, maxBytes, Math.min(maxFields, MAX_FIELDS), true);
     if (result !== DECODE.OK) {
       list.void();
       return result;
@@ -121,14 +117,50 @@ export class Decoder {
     return DECODE.OK;
   }
 
-  private read(start: number, end: number, list: FieldList, maxBytes: number, maxFields: number): number {
+  /**
+   * Reads [start, end), whole fields of a block that is too large for its list, for the sake of the table. `first`: it begins here; then
+   * `list.facts` are those of the fields that `list` had room for. Returns TOO_LARGE or ERROR.
+   */
+  skim(start: number, end: number, list: FieldList, first: boolean): number {
+    this.begin(list);
+    const result = this.read(start, end, list, first ? list.scratchEnd - list.scratchStart : 0, MAX_FIELDS, first);
+    if (result === DECODE.OK) list.sketch();
+    list.void();
+    return result === DECODE.ERROR ? result : DECODE.TOO_LARGE;
+  }
+
+  /** Whether an entry of at least `length` octets of name and value is too large for the table. If so it empties it (section 4.4). */
+  overflows(length: number): boolean {
+    const { table } = this;
+    if (OVERHEAD + length <= table.max) return false;
+    table.insert(0, length, 0, 0, -1, -1);
+    return true;
+  }
+
+  private begin(list: FieldList): void {
+    list.empty();
+    if (this.epoch === this.memory.epoch) return;
+    this.epoch = this.memory.epoch;
+    this.table.forget();
+  }
+
+  /** `first`: a block begins here. */
+  private read(
+    start: number,
+    end: number,
+    list: FieldList,
+    maxBytes: number,
+    maxFields: number,
+    first: boolean,
+  ): number {
     const { memory, table } = this;
     const { bytes, names, atoms } = memory;
     let over = false;
+    let sketched = false;
     let updates = 0;
     let p = start;
     // Size updates come first, and nowhere else (section 4.2).
-    while (p < end && (bytes[p] & 0xe0) === 0x20) {
+    while (first && p < end && (bytes[p] & 0xe0) === 0x20) {
       let size = bytes[p++] & 0x1f;
       if (size === 0x1f) {
         cursor.at = p;
@@ -142,9 +174,9 @@ export class Decoder {
     }
     if (this.demanded >= 0) return DECODE.ERROR;
     while (p < end) {
-      const first = bytes[p++];
-      if (first >= 0x80) {
-        let index = first & 0x7f;
+      const octet = bytes[p++];
+      if (octet >= 0x80) {
+        let index = octet & 0x7f;
         if (index === 0x7f) {
           cursor.at = p;
           if (!readInteger(bytes, end, index, cursor)) return DECODE.ERROR;
@@ -170,13 +202,17 @@ export class Decoder {
         } else if (!this.pushEntry(place, list, maxBytes)) over = true;
         continue;
       }
-      if ((first & 0xe0) === 0x20) return DECODE.ERROR;
-      // After a limit was hit the list's text is void, and the scratch free for what the table needs.
-      if (over) list.scratch = list.scratchStart;
-      const indexing = first >= 0x40;
-      const never = !indexing && (first & 0x10) !== 0;
+      if ((octet & 0xe0) === 0x20) return DECODE.ERROR;
+      if (over) {
+        // After a limit was hit the list's text is void, and the scratch free for what the table needs.
+        if (!sketched) list.sketch();
+        sketched = true;
+        list.scratch = list.scratchStart;
+      }
+      const indexing = octet >= 0x40;
+      const never = !indexing && (octet & 0x10) !== 0;
       const mask = indexing ? 0x3f : 0x0f;
-      let index = first & mask;
+      let index = octet & mask;
       if (index === mask) {
         cursor.at = p;
         if (!readInteger(bytes, end, index, cursor)) return DECODE.ERROR;
@@ -274,6 +310,7 @@ export class Decoder {
       }
       p += length;
     }
+    if (over && !sketched) list.sketch();
     return over ? DECODE.TOO_LARGE : DECODE.OK;
   }
 

@@ -289,14 +289,23 @@ export class FieldList {
     facts.close(bytes);
   }
 
-  /** For the decoder: the list is of no use, its block having been too large. */
+  /** For the decoder: what the fields so far say, if there is more than the list may have. Its answer depends on who asks, and for what. */
+  sketch(): void {
+    const { own, name, valueAt, valueLength } = this;
+    own.reset();
+    for (let i = 0; i < this.count; i++) {
+      if (this.atom[i] >= 0) this.fill(i);
+      own.add(this.memory.bytes, name[i], valueAt[i], valueLength[i]);
+    }
+  }
+
+  /** For the decoder: the list is of no use, its block having been too large. What `sketch` has found out stays. */
   void(): void {
     this.count = 0;
     this.size = 0;
     this.bound = 0;
     this.template = null;
     this.facts = this.own;
-    this.own.reset();
   }
 
   private begin(): void {

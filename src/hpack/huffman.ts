@@ -23,6 +23,8 @@ const LENGTH = Uint8Array.from([
   30,
 ]);
 const LONGEST = 30;
+/** Bits that fill up the last octet, at most. */
+const PADDING = 7;
 
 const CODE = new Uint32Array(EOS + 1);
 {
@@ -81,8 +83,9 @@ const FINAL: Uint8Array = new Uint8Array(256);
   }
 }
 
-/** What `length` octets of code can decode to at most. */
+/** What `length` octets of code can decode to at most, and at least. */
 export const longestText = (length: number): number => Math.floor((length * 8) / 5);
+export const leastText = (length: number): number => Math.floor((length * 8 - PADDING) / LONGEST);
 
 /**
  * Decodes [from, end) of `bytes` to `at` of `out`, where `longestText` octets must be free. Returns the position after

@@ -54,7 +54,7 @@ export const MESSAGE_ERROR = {
   NOT_SWITCHED: 51,
 } as const;
 
-/** Added to a code where the offender is the upstream: 502, `upstream-protocol`, the same detail. */
+/** Added to a code where the offender is the upstream: 502 with the same detail. */
 export const UPSTREAM = 64;
 
 export interface ErrorInfo {
@@ -65,9 +65,12 @@ export interface ErrorInfo {
   readonly detail: string;
   /** `detail` in ASCII. */
   readonly detailBytes: Uint8Array;
+  /** A limit of ours, and no rule of HTTP: whoever has sent the message did nothing wrong. */
+  readonly limit: boolean;
 }
 
 const info = (status: number, reason: ResponseReason, detail: string): ErrorInfo => ({
+  limit: reason === 'header-too-large',
   status,
   reason,
   reasonIndex: RESPONSE_REASONS.indexOf(reason),
@@ -127,8 +130,8 @@ const REQUEST_ERRORS: Readonly<Record<number, ErrorInfo>> = {
 
 const UNKNOWN = bad('malformed message');
 
-/** By code: what to answer. Codes with UPSTREAM added are 502 with the same detail. */
+/** By code: what to answer. Codes with UPSTREAM added are 502 with the same detail; what is too large for us alone says so. */
 export const MESSAGE_ERRORS: readonly ErrorInfo[] = Array.from({ length: 2 * UPSTREAM }, (_, code) => {
   const request = REQUEST_ERRORS[code % UPSTREAM] ?? UNKNOWN;
-  return code < UPSTREAM ? request : info(502, 'upstream-protocol', request.detail);
+  return code < UPSTREAM ? request : info(502, request.limit ? request.reason : 'upstream-protocol', request.detail);
 });

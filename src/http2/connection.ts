@@ -3,6 +3,7 @@
 import { Decoder } from '../hpack/decoder.js';
 import { Encoder } from '../hpack/encoder.js';
 import type { HeaderMemory } from '../hpack/memory/header-memory.js';
+import type { Skimmer } from '../hpack/skimmer.js';
 import { H2_ROLES } from './counters.js';
 import { DEFAULT_WINDOW, FRAME_HEADER_BYTES, PREFACE } from './frame.js';
 import type { Http2Limits } from './limits.js';
@@ -69,7 +70,14 @@ export class Connection {
   blockStream = 0;
   blockFlags = 0;
   blockBuffer = NONE;
+  /** Octets of the block in its buffer. */
   blockLength = 0;
+  /** All octets of the block that have come. */
+  blockTotal = 0;
+  /** Reads the block where it is too large to be kept. What it says, as far as that was looked at, is in the two below. */
+  skimmer: Skimmer | undefined;
+  blockMethod = 0;
+  blockGrpc = false;
   blockSince = 0;
   continuations = 0;
   settingsSeen = false;

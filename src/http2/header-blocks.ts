@@ -1,6 +1,7 @@
 // Header blocks that come in (RFC 9113 sections 4.3, 5.1, 6.2, 6.10, 8.1): put together, decoded, checked, handed on.
 
 import { DECODE } from '../hpack/decoder.js';
+import { Skimmer } from '../hpack/skimmer.js';
 import { checkRequest, checkResponse, checkTrailers } from '../http/message.js';
 import type { Abuse } from './abuse.js';
 import { type Connection, GOING, ROLE } from './connection.js';
@@ -14,6 +15,8 @@ import { STREAM } from './streams.js';
 const NONE = -1;
 /** Beside the flags of a block: its priority names its own stream as what it depends on. */
 const SELF_DEPENDENT = 0x100;
+/** The largest block that is read to its end, whatever becomes of its message. One that goes on is an attack. */
+export const MAX_BLOCK_BYTES = 1024 * 1024;
 
 export class HeadersIn {
   constructor(
@@ -51,6 +54,7 @@ export class HeadersIn {
     c.blockStream = c.stream;
     c.blockFlags = flags;
     c.blockLength = 0;
+    c.blockTotal = 0;
     c.continuations = 0;
     c.blockSince = this.core.clock[0];
     if (end === start) this.abuse.empty(c);
@@ -68,10 +72,12 @@ export class HeadersIn {
     const { slab } = this.core;
     const buffer = c.blockBuffer;
     const id = c.blockStream;
-    const start = slab.bufferStart(buffer);
     c.blockBuffer = NONE;
     c.blockStream = 0;
-    this.block(c, id, c.blockFlags, start, start + c.blockLength);
+    if (c.skimmer === undefined) {
+      const start = slab.bufferStart(buffer);
+      this.block(c, id, c.blockFlags, start, start + c.blockLength);
+    } else this.skimmed(c, c.skimmer, id);
     slab.release(buffer);
   }
 
@@ -93,21 +99,64 @@ export class HeadersIn {
         return false;
       }
     }
-    const base = slab.bufferStart(c.blockBuffer);
-    if (c.blockLength + end - start > slab.bufferBytes) {
-      this.abuse.calm(c, LIMIT.HEADER_BYTES);
+    const count = end - start;
+    c.blockTotal += count;
+    if (c.blockTotal > MAX_BLOCK_BYTES) {
+      this.abuse.calm(c, LIMIT.CONTINUATIONS);
       return false;
     }
-    bytes.copyWithin(base + c.blockLength, start, end);
-    c.blockLength += end - start;
+    if (c.skimmer === undefined && c.blockLength + count > slab.bufferBytes) {
+      c.skimmer = new Skimmer(c.decoder, this.core.list);
+      if (!this.skim(c, c.skimmer)) return false;
+      const { facts } = this.core.list;
+      c.blockMethod = facts.method;
+      c.blockGrpc = facts.grpc;
+    }
+    const base = slab.bufferStart(c.blockBuffer);
+    for (let from = start; from < end; ) {
+      const part = Math.min(end - from, slab.bufferBytes - c.blockLength);
+      bytes.copyWithin(base + c.blockLength, from, from + part);
+      c.blockLength += part;
+      from += part;
+      if (c.skimmer !== undefined && !this.skim(c, c.skimmer)) return false;
+    }
     return true;
+  }
+
+  /** Reads what has come of a block that is too large. False if the connection has failed. */
+  private skim(c: Connection, skimmer: Skimmer): boolean {
+    const { slab, bytes } = this.core;
+    const base = slab.bufferStart(c.blockBuffer);
+    const end = base + c.blockLength;
+    const used = skimmer.read(base, end);
+    if (used < 0 || end - used === slab.bufferBytes) {
+      this.sender.fail(c, H2_ERROR.COMPRESSION_ERROR);
+      return false;
+    }
+    bytes.copyWithin(base, used, end);
+    c.blockLength = end - used;
+    return true;
+  }
+
+  /** A block that was too large has been read to its end. */
+  private skimmed(c: Connection, skimmer: Skimmer, id: number): void {
+    const { list, values } = this.core;
+    c.skimmer = undefined;
+    values[c.meter + H.HEADER_BLOCKS]++;
+    if (c.blockLength > 0 || !skimmer.whole) {
+      this.sender.fail(c, H2_ERROR.COMPRESSION_ERROR);
+      return;
+    }
+    list.clear();
+    list.facts.method = c.blockMethod;
+    list.facts.grpc = c.blockGrpc;
+    this.decoded(c, id, c.blockFlags, DECODE.TOO_LARGE);
   }
 
   /** A whole block of stream `id`. Whatever becomes of the stream, the decoder must have seen it (section 4.3). */
   private block(c: Connection, id: number, flags: number, start: number, end: number): void {
-    const { streams, list, values, memory } = this.core;
+    const { list, values, memory } = this.core;
     const { limits } = c;
-    const slot = streams.find(c, id);
     const blockHits = memory.hits;
     const fields = memory.fieldHits + memory.fieldMisses;
     const fieldHits = memory.fieldHits;
@@ -121,6 +170,12 @@ export class HeadersIn {
       this.sender.fail(c, H2_ERROR.COMPRESSION_ERROR);
       return;
     }
+    this.decoded(c, id, flags, result);
+  }
+
+  /** The decoder has seen the block, with this result (DECODE): its fields are in `core.list`. */
+  private decoded(c: Connection, id: number, flags: number, result: number): void {
+    const slot = this.core.streams.find(c, id);
     const ended = (flags & FLAG.END_STREAM) !== 0;
     // RFC 7540 section 5.3.1 had it as an error of the stream, and a sound peer never sends it.
     const selfDependent = (flags & SELF_DEPENDENT) !== 0;
@@ -143,7 +198,7 @@ export class HeadersIn {
     streams.active[slot] = this.core.clock[0];
     if (result === DECODE.TOO_LARGE) {
       this.abuse.limited(LIMIT.HEADER_BYTES);
-      this.streamError(c, slot, H2_ERROR.PROTOCOL_ERROR);
+      this.tooLarge(c, slot, ended);
       return;
     }
     if ((state & STREAM.HEAD_IN) !== 0) {
@@ -178,6 +233,19 @@ export class HeadersIn {
       streams.state[slot] = next;
     }
     this.events.response(c, slot, ended);
+  }
+
+  /** A head or trailers beyond what we take: our limit, and no mistake of the peer's. Only this message is affected. */
+  private tooLarge(c: Connection, slot: number, ended: boolean): void {
+    const { streams } = this.core;
+    if (c.role === ROLE.SERVER) {
+      if (!ended) {
+        this.streamError(c, slot, H2_ERROR.PROTOCOL_ERROR);
+        return;
+      }
+      streams.state[slot] |= STREAM.REMOTE_END;
+    } else this.sender.reset(slot, H2_ERROR.CANCEL);
+    this.events.tooLarge(c, slot);
   }
 
   /** A request: the first block of a stream that the client opens. */

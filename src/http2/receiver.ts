@@ -115,6 +115,7 @@ export class Receiver {
     if (c.blockBuffer !== NONE) slab.release(c.blockBuffer);
     c.carry = NONE;
     c.blockBuffer = NONE;
+    c.skimmer = undefined;
   }
 
   /** After a frame header: where its payload goes. */

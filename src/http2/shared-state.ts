@@ -61,8 +61,13 @@ export interface CongestionSink extends Sink {
 export interface Http2Events {
   /** A request on a new stream, which is its callee's from here on. `end`: it has no body. */
   request(connection: Connection, slot: number, end: boolean): void;
-  /** As `request`, but its fields are more than the limits allow; `core.list` holds nothing. */
+  /** As `request`, but its fields are more than the limits allow; `core.list` holds no fields, its facts are of some of them. */
   requestTooLarge(connection: Connection, slot: number, end: boolean): void;
+  /**
+   * A later block of a stream is more than the limits allow: a request's trailers, which end it; or a response's head or trailers, whose
+   * stream is off its connection.
+   */
+  tooLarge(connection: Connection, slot: number): void;
   /** A response head, interim (1xx) or final. */
   response(connection: Connection, slot: number, end: boolean): void;
   /** Trailers; they end the stream. */

@@ -68,7 +68,7 @@ test('the minimal file gets every default', () => {
         maxControlFrames: 2000,
         maxEmptyFrames: 200,
         maxTinyFrames: 10_000,
-        maxContinuations: 16,
+        maxContinuations: 64,
         maxReplayBytes: 8_388_608,
       },
       opaque: { idleTimeoutMs: 3_600_000, lifetimeMs: 0, halfCloseTimeoutMs: 300_000 },

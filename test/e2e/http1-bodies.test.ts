@@ -242,7 +242,7 @@ for (const io of await availableExecutors()) {
         ['HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n', 'upstream-protocol'],
         ['HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n', 'upstream-protocol'],
         ['HTTP/1.1 200 OK\r\nA: b\nC: d\r\n\r\n', 'upstream-protocol'],
-        [`HTTP/1.1 200 OK\r\n${'A: b\r\n'.repeat(5000)}\r\n`, 'upstream-protocol'],
+        [`HTTP/1.1 200 OK\r\n${'A: b\r\n'.repeat(5000)}\r\n`, 'header-too-large'],
       ] as const) {
         const { text } = await truncated('1.1', response, 'fin');
         assert.match(text, /^HTTP\/1.1 502 /, response.slice(0, 60));

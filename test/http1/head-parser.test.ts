@@ -321,7 +321,10 @@ describe('limits of a head', () => {
     for (const [code, error] of MESSAGE_ERRORS.entries()) {
       assert.equal(RESPONSE_REASONS[error.reasonIndex], error.reason);
       assert.equal(text(error.detailBytes, 0, error.detailBytes.length), error.detail);
-      if (code >= UPSTREAM) assert.deepEqual([error.status, error.reason], [502, 'upstream-protocol']);
+      if (code >= UPSTREAM) {
+        const reason = error.limit ? 'header-too-large' : 'upstream-protocol';
+        assert.deepEqual([error.status, error.reason], [502, reason]);
+      }
     }
   });
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { READING, ROLE } from '../../src/http2/connection.js';
 import { H2_ERROR } from '../../src/http2/frame.js';
+import { MAX_BLOCK_BYTES } from '../../src/http2/header-blocks.js';
 import { H2_LIMITS, LIMIT } from '../../src/http2/limits.js';
 import {
   END_HEADERS,
@@ -17,7 +18,7 @@ import {
 } from '../support/h2-frames.js';
 import { POST, type Wire, World } from '../support/http2-machine.js';
 import { newMachineMemory } from '../support/http2-memory.js';
-import { encodeBlock } from '../support/naive-hpack.js';
+import { encodeBlock, indexed, literal } from '../support/naive-hpack.js';
 
 const memory = newMachineMemory(256);
 const request = encodeBlock(Object.entries(POST));
@@ -30,6 +31,16 @@ const served = (octets: Uint8Array, limits = {}): { world: World; wire: Wire } =
   world.check(wire);
   return { world, wire };
 };
+
+/** A header block in as many frames as it takes. */
+function framed(id: number, block: Buffer): Buffer {
+  const frames: Buffer[] = [];
+  for (let at = 0; at === 0 || at < block.length; at += 16_384) {
+    const last = at + 16_384 >= block.length ? END_HEADERS : 0;
+    frames.push(frame(at === 0 ? 'HEADERS' : 'CONTINUATION', last, id, block.subarray(at, at + 16_384)));
+  }
+  return Buffer.concat(frames);
+}
 
 /** What a client's octets end in: the code of the connection error, or of each stream's. */
 const outcomes: readonly (readonly [
@@ -289,24 +300,32 @@ test('floods end in ENHANCE_YOUR_CALM: one more than the limit of a period does,
   }
 });
 
-test('a header block beyond a buffer ends the connection, and one beyond the list limit its stream', () => {
-  const piece = encodeBlock([['x-a', 'b'.repeat(9000)]]);
-  const long = served(
-    Buffer.concat([
-      frame('HEADERS', 0, 1, request),
-      frame('CONTINUATION', 0, 1, piece),
-      frame('CONTINUATION', 4, 1, piece),
-    ]),
-  );
-  assert.equal(long.wire.failed, H2_ERROR.ENHANCE_YOUR_CALM);
-  long.world.endAll();
-  const large = served(
-    frame('HEADERS', END_HEADERS, 1, Buffer.concat([request, encodeBlock([['x-a', 'b'.repeat(2000)]])])),
-    { maxHeaderBytes: 1000 },
-  );
-  assert.deepEqual(large.world.happened, [{ what: 'too large', id: 1, end: false }]);
-  assert.equal(large.wire.failed, -1);
-  large.world.endAll();
+test('a header block beyond the list limit ends its message and nothing else', () => {
+  const indexedTwice = literal('x-kept', 'in the table', 'incremental');
+  for (const size of [2000, 20_000, 100_000, 900_000]) {
+    const block = Buffer.concat([request, indexedTwice, literal('x-a', 'b'.repeat(size))]);
+    const { world, wire }: { world: World; wire: Wire } = served(framed(1, block), {
+      maxHeaderBytes: 1000,
+      maxContinuations: 64,
+    });
+    assert.deepEqual([...world.happened], [{ what: 'too large', id: 1, end: false }], `${size} octets`);
+    // What the block has put into the table is still there.
+    world.feed(wire, frame('HEADERS', END_HEADERS, 3, Buffer.concat([request, indexed(62)])));
+    assert.match(`${world.happened.at(-1)?.fields}`, /x-kept: in the table/);
+    assert.equal(wire.failed, -1);
+    world.endAll();
+  }
+});
+
+test('a header block without end, or one that is none, ends the connection', () => {
+  const endless = served(framed(1, literal('x-a', 'b'.repeat(MAX_BLOCK_BYTES))), { maxContinuations: 1024 });
+  assert.equal(endless.wire.failed, H2_ERROR.ENHANCE_YOUR_CALM);
+  endless.world.endAll();
+  for (const tail of [indexed(100), Buffer.of(0x00, 0x01, 0x61, 0x05)]) {
+    const broken = served(framed(1, Buffer.concat([request, literal('x-a', 'b'.repeat(40_000)), tail])));
+    assert.equal(broken.wire.failed, H2_ERROR.COMPRESSION_ERROR);
+    broken.world.endAll();
+  }
 });
 
 test('a connection says when a frame or block of it is not whole', () => {

@@ -268,6 +268,13 @@ export class World implements Http2Events {
     this.core.streams.release(slot);
   }
 
+  tooLarge(connection: Connection, slot: number): void {
+    this.happened.push({ what: 'too large', id: this.id(slot) });
+    if (connection.role === ROLE.SERVER) return;
+    this.behaviour.gone?.(slot);
+    this.core.streams.release(slot);
+  }
+
   response(_connection: Connection, slot: number, end: boolean): void {
     this.happened.push({ what: 'response', id: this.id(slot), end, fields: this.fieldText() });
     this.behaviour.response?.(slot, end);

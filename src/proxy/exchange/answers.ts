@@ -36,7 +36,7 @@ function grpcStatus(status: number, why: number, code: number): number {
   }
   if (status === 504) return GRPC.DEADLINE_EXCEEDED;
   if (status === 421) return GRPC.UNIMPLEMENTED;
-  if (status === 431 || why === WHY.MEMORY || why === WHY.POOL_EXHAUSTED) return GRPC.RESOURCE_EXHAUSTED;
+  if (why === WHY.HEADER_TOO_LARGE || why === WHY.MEMORY || why === WHY.POOL_EXHAUSTED) return GRPC.RESOURCE_EXHAUSTED;
   if (why === WHY.UPSTREAM_PROTOCOL || status < 500) return GRPC.INTERNAL;
   return GRPC.UNAVAILABLE;
 }

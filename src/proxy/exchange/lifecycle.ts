@@ -129,7 +129,8 @@ export class Lifecycle implements Control {
     this.tell(info.status, info.reasonIndex, H2_ERROR.INTERNAL_ERROR);
     this.endings.outcome.detail = info.detailBytes;
     this.endings.outcome.reason = CLOSE.PROTOCOL;
-    this.step(x, EVENT.FAILED);
+    // What is too large for us alone says nothing of the endpoint.
+    this.step(x, info.limit ? EVENT.GIVE_UP : EVENT.FAILED);
   }
 
   responded(x: ExchangeSlot, status: number): void {

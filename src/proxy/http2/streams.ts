@@ -3,6 +3,7 @@
 import { VERDICT } from '../../detect/matcher.js';
 import { CONNECT_PROTOCOL as MESSAGE_PROTOCOL } from '../../http/facts.js';
 import { METHOD } from '../../http/methods.js';
+import { MESSAGE_ERROR, UPSTREAM } from '../../http1/errors.js';
 import type { Chains } from '../../http2/chains.js';
 import { type Connection, ROLE } from '../../http2/connection.js';
 import { H2_ERROR } from '../../http2/frame.js';
@@ -69,9 +70,27 @@ export class Http2Streams implements Http2Events {
   }
 
   requestTooLarge(connection: Connection, slot: number, end: boolean): void {
-    const x = this.begin(connection, slot, METHOD.GET, false);
+    const { facts } = this.core.list;
+    const x = this.begin(connection, slot, facts.method, facts.grpc);
     this.exchanges.whole[x] = end ? 1 : 0;
-    this.reports.control.giveUp(x, 431, WHY.HEADER_TOO_LARGE);
+    this.reports.control.reject(x, MESSAGE_ERROR.HEADER_TOO_LARGE);
+  }
+
+  tooLarge(connection: Connection, slot: number): void {
+    const { control } = this.reports;
+    if (connection.role === ROLE.SERVER) {
+      const x = this.exchanges.ofStream(slot as StreamSlot);
+      // Answered already: nobody waits for them.
+      if (this.exchanges.kind[x] === LEG.NONE) return;
+      this.exchanges.whole[x] = 1;
+      control.reject(x, MESSAGE_ERROR.TRAILER_TOO_LARGE);
+      return;
+    }
+    const x = this.exchange(slot);
+    if (x < 0) return;
+    this.part(x as ExchangeSlot);
+    this.connections.reuse(connection);
+    control.malformed(x as ExchangeSlot, MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM);
   }
 
   response(_connection: Connection, slot: number, end: boolean): void {

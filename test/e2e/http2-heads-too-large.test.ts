@@ -1,0 +1,152 @@
+// Header blocks of HTTP/2 beyond the limit, of any size: the message fails, and neither its connection nor anybody else's stream on it.
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { END_HEADERS, END_STREAM } from '../support/h2-frames.js';
+import { type H2Peer, REQUEST } from '../support/h2-peer.js';
+import { encodeBlock, indexed, literal, type Pair } from '../support/naive-hpack.js';
+import { eventually } from '../support/sluice.js';
+import { type Bench, type Exchange, onEachExecutor } from './http2-conformance-support.js';
+
+const FRAME_BYTES = 16_384;
+const SIZES = [9000, 20_000, 70_000, 300_000, 900_000];
+const OK = encodeBlock([[':status', '200']]);
+/** Left in the table by a block that is too large. */
+const KEPT: Pair = ['x-kept', 'in the table'];
+
+/** Sends a block in as many frames as it takes. */
+function block(peer: H2Peer, stream: number, octets: Buffer, flags = 0): void {
+  for (let at = 0; at === 0 || at < octets.length; at += FRAME_BYTES) {
+    const last = at + FRAME_BYTES >= octets.length ? END_HEADERS : 0;
+    const piece = octets.subarray(at, at + FRAME_BYTES);
+    peer.frame(at === 0 ? 'HEADERS' : 'CONTINUATION', last | (at === 0 ? flags : 0), stream, piece);
+  }
+}
+
+const tooLarge = (begin: Buffer, size: number): Buffer =>
+  Buffer.concat([begin, literal(...KEPT, 'incremental'), literal('x-large', 'v'.repeat(size))]);
+
+/** Ten requests of others, under way on the connection to the endpoint on which `one` is. */
+async function strangers(on: Bench, one: Exchange): Promise<Exchange[]> {
+  const client = await on.client();
+  const all: Exchange[] = [];
+  for (let i = 0; i < 10; i++) all.push(await on.exchange({ client }));
+  assert.ok(
+    all.every(({ endpoint }) => endpoint === one.endpoint),
+    'they share a connection',
+  );
+  return all;
+}
+
+/** All of them are answered, and the endpoint's table is what it says it is. */
+async function served(all: readonly Exchange[]): Promise<void> {
+  for (const { client, asked, endpoint, arrived } of all) {
+    endpoint.frame('HEADERS', END_HEADERS, arrived, Buffer.concat([OK, indexed(62)]));
+    endpoint.data(arrived, 'whole', END_STREAM);
+    const { status, body, fields } = await client.response(asked);
+    assert.equal(status, 200);
+    assert.equal(body.toString(), 'whole');
+    assert.equal(fields.find(({ name }) => name === KEPT[0])?.value, KEPT[1]);
+  }
+}
+
+const reason = (fields: readonly { name: string; value: string }[]): string | undefined =>
+  fields.find(({ name }) => name === 'sluice-error')?.value;
+
+const setup = { limits: 'maxHeaderBytes: 8KiB, maxContinuations: 128' };
+await onEachExecutor('HTTP/2 heads that are too large', setup, (bench) => {
+  for (const size of SIZES) {
+    it(`a response of ${size} octets of fields is 502, and its neighbours are served`, () =>
+      bench().play(async () => {
+        const on = bench();
+        const one = await on.exchange();
+        const others = await strangers(on, one);
+        block(one.endpoint, one.arrived, tooLarge(OK, size), END_STREAM);
+        const { status, fields } = await one.client.response(one.asked);
+        assert.deepEqual([status, reason(fields)], [502, 'header-too-large']);
+        await served(others);
+      }));
+
+    it(`an interim response of ${size} octets likewise`, () =>
+      bench().play(async () => {
+        const on = bench();
+        const one = await on.exchange();
+        const others = await strangers(on, one);
+        block(one.endpoint, one.arrived, tooLarge(encodeBlock([[':status', '103']]), size));
+        assert.equal((await one.client.response(one.asked)).status, 502);
+        await one.endpoint.expect('RST_STREAM', { stream: one.arrived });
+        await served(others);
+      }));
+
+    it(`trailers of ${size} octets cut off their response alone`, () =>
+      bench().play(async () => {
+        const on = bench();
+        const one = await on.exchange();
+        const others = await strangers(on, one);
+        one.endpoint.frame('HEADERS', END_HEADERS, one.arrived, OK);
+        one.endpoint.data(one.arrived, 'some');
+        await one.client.expect('DATA', { stream: one.asked });
+        block(one.endpoint, one.arrived, tooLarge(Buffer.alloc(0), size), END_STREAM);
+        const { reset } = await one.client.response(one.asked);
+        assert.notEqual(reset, null);
+        await served(others);
+      }));
+
+    it(`a request of ${size} octets is 431, and those of its client go on`, () =>
+      bench().play(async () => {
+        const on = bench();
+        const other = await on.exchange();
+        const { client } = other;
+        const id = client.next;
+        client.skipTo(id + 2);
+        block(client, id, tooLarge(encodeBlock(REQUEST), size), END_STREAM);
+        const { status, fields } = await client.response(id);
+        assert.deepEqual([status, reason(fields)], [431, 'header-too-large']);
+        const next = client.next;
+        client.skipTo(next + 2);
+        client.frame('HEADERS', END_HEADERS | END_STREAM, next, Buffer.concat([encodeBlock(REQUEST), indexed(62)]));
+        assert.equal((await client.response(next)).status, 200);
+        other.endpoint.headers(other.arrived, { ':status': '200' }, END_STREAM);
+        assert.equal((await client.response(other.asked)).status, 200);
+      }));
+
+    it(`trailers of a request of ${size} octets are 431`, () =>
+      bench().play(async () => {
+        const { client, asked, endpoint, arrived } = await bench().exchange({ body: 'open' });
+        block(client, asked, tooLarge(Buffer.alloc(0), size), END_STREAM);
+        assert.equal((await client.response(asked)).status, 431);
+        await endpoint.expect('RST_STREAM', { stream: arrived });
+      }));
+
+    it(`a gRPC call of ${size} octets of metadata is RESOURCE_EXHAUSTED, either way`, () =>
+      bench().play(async () => {
+        const on = bench();
+        const grpc = { 'content-type': 'application/grpc', te: 'trailers' };
+        const one = await on.exchange({ fields: grpc });
+        const { client } = one;
+        block(one.endpoint, one.arrived, tooLarge(OK, size), END_STREAM);
+        const id = client.next;
+        client.skipTo(id + 2);
+        const head: Pair[] = [
+          [':method', 'POST'],
+          [':path', '/a.B/C'],
+          [':scheme', 'http'],
+          [':authority', 'a'],
+        ];
+        block(client, id, tooLarge(encodeBlock([...head, ...Object.entries(grpc)]), size), END_STREAM);
+        for (const stream of [one.asked, id]) {
+          const { status, fields } = await client.response(stream);
+          assert.equal(status, 200);
+          assert.equal(fields.find(({ name }) => name === 'grpc-status')?.value, '8');
+        }
+      }));
+  }
+
+  it('endpoints are held responsible for none of it', () =>
+    bench().play(async () => {
+      await eventually(
+        async () => (await bench().sluice.metric('sluice_endpoint_failures_total', { service: 'web' })) === 0,
+        'no failure is counted',
+      );
+      await bench().serves();
+    }));
+});
