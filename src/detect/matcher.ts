@@ -1,9 +1,19 @@
 // What a connection speaks, from its first bytes. The machine advances one byte at a time and its whole memory is
 // one integer, so the verdict cannot depend on how the bytes were split, and a connection costs no allocation.
-import { advance, isRegistered, ROOT } from './methods.js';
+import { advance, DEAD, isRegistered, LONGEST_METHOD, ROOT } from './methods.js';
 
 /** Answers of `verdictOf`; from 0 up they are indices into VERDICTS of the metrics. */
 export const VERDICT = { MORE: -1, HTTP1: 0, HTTP2: 1, TLS: 2, OPAQUE: 3 } as const;
+
+/** Answers of `outlook`: whether what has come may yet become HTTP. */
+export const OUTLOOK = {
+  /** It is the beginning of HTTP or TLS as far as anybody can tell, or nothing at all. */
+  LIKELY: 0,
+  /** A method that nobody has registered, in capitals as methods are, or an empty line. */
+  POSSIBLE: 1,
+  /** Such words are what other protocols begin with: `ruok`, `JDWP-Handshake`. */
+  HARDLY: 2,
+} as const;
 
 /** The state of a connection that has sent nothing. */
 export const START = 0;
@@ -15,9 +25,9 @@ export const MAX_TARGET_BYTES = 8192;
 
 // A state below 0 is final: the complement of its verdict. Otherwise bits 0..3 hold the phase and the rest its counters:
 //   EMPTY_LINE  4..6 bytes of leading CRLFs seen
-//   METHOD      4..9 length, 10..18 node in the trie of registered methods
-//   TARGET      4..17 length, 18..19 PREFIX_* of its beginning, 20 method is registered
-//   VERSION     4..6 bytes of `HTTP/1.` seen
+//   METHOD      4..9 length, 10..18 node in the trie of registered methods, 19 MUTED
+//   TARGET      4..17 length, 18..19 PREFIX_* of its beginning, 20 method is registered, 21 method does not look like one
+//   VERSION     4..6 bytes of `HTTP/1.` seen, 7 method is registered
 //   PREFACE     4..8 bytes of the HTTP/2 preface seen
 //   TLS         4..6 bytes of the record seen, 7..14 high byte of its length
 const EMPTY_LINE = 0;
@@ -38,6 +48,11 @@ const SP = 0x20;
 
 // RFC 9112 section 2.2: a server should ignore at least one empty line before the request line. Two are ignored.
 const MAX_EMPTY_LINE_BYTES = 4;
+
+/** Of METHOD: a byte has come that no method in use has. */
+const MUTED = 1 << 19;
+/** Of TARGET: the method had such a byte, or was too long for one. */
+const ODD = 1 << 21;
 
 const PREFIX_NONE = 0;
 const PREFIX_HTTP_BEGUN = 1; // 'h', 'ht', 'htt'
@@ -68,18 +83,26 @@ function emptyLine(state: number, byte: number): number {
 
 function method(state: number, byte: number): number {
   const length = (state >> 4) & 0x3f;
-  const node = state >> 10;
+  const node = (state >> 10) & 0x1ff;
+  const muted = state & MUTED;
   if (TCHAR[byte] === 1) {
-    return length < MAX_METHOD_BYTES ? METHOD | ((length + 1) << 4) | (advance(node, byte) << 10) : DONE_OPAQUE;
+    if (length === MAX_METHOD_BYTES) return DONE_OPAQUE;
+    return METHOD | ((length + 1) << 4) | (advance(node, byte) << 10) | muted | (inMethods(byte) ? 0 : MUTED);
   }
-  return byte === SP && length > 0 ? TARGET | (isRegistered(node) << 20) : DONE_OPAQUE;
+  if (byte !== SP || length === 0) return DONE_OPAQUE;
+  const odd = muted !== 0 || length > LONGEST_METHOD ? ODD : 0;
+  return TARGET | (isRegistered(node) << 20) | odd;
 }
+
+/** Methods are tokens of any kind, but those that are in use are written in capitals and hyphens. */
+const inMethods = (byte: number): boolean => (byte >= 0x41 && byte <= 0x5a) || byte === 0x2d;
 
 // Bytes from 0x80 up are not allowed in a target, yet a client that sends them in one speaks HTTP: they are for the
 // HTTP/1 codec to refuse.
 function target(state: number, byte: number): number {
   const length = (state >> 4) & 0x3fff;
-  if (byte === SP) return length > 0 ? VERSION : DONE_OPAQUE;
+  const registered = (state >> 20) & 1;
+  if (byte === SP) return length > 0 ? VERSION | (registered << 7) : DONE_OPAQUE;
   if (byte < SP || byte === 0x7f) return DONE_OPAQUE;
   let prefix = (state >> 18) & 3;
   if (length === 0 && byte === 0x2f) prefix = PREFIX_WEB;
@@ -88,14 +111,14 @@ function target(state: number, byte: number): number {
     if ((byte | 0x20) !== HTTP_SCHEME[length]) prefix = PREFIX_NONE;
     else prefix = length === HTTP_SCHEME.length - 1 ? PREFIX_WEB : PREFIX_HTTP_BEGUN;
   }
-  if (length === MAX_TARGET_BYTES) return state >> 20 === 1 && prefix === PREFIX_WEB ? DONE_HTTP1 : DONE_OPAQUE;
-  return TARGET | ((length + 1) << 4) | (prefix << 18) | (state & (1 << 20));
+  if (length === MAX_TARGET_BYTES) return registered === 1 && prefix === PREFIX_WEB ? DONE_HTTP1 : DONE_OPAQUE;
+  return TARGET | ((length + 1) << 4) | (prefix << 18) | (state & (ODD | (1 << 20)));
 }
 
 function version(state: number, byte: number): number {
-  const seen = state >> 4;
+  const seen = (state >> 4) & 7;
   if (byte !== HTTP_1[seen]) return DONE_OPAQUE;
-  return seen === HTTP_1.length - 1 ? DONE_HTTP1 : VERSION | ((seen + 1) << 4);
+  return seen === HTTP_1.length - 1 ? DONE_HTTP1 : VERSION | ((seen + 1) << 4) | (state & (1 << 7));
 }
 
 // PREFACE_AS_HTTP1[n]: the state HTTP/1 would be in after n bytes of the preface, for a client whose method merely
@@ -164,4 +187,30 @@ export function match(state: number, bytes: Uint8Array, start: number, end: numb
 /** VERDICT.MORE while the bytes seen leave it open, else the verdict, which is final. */
 export function verdictOf(state: number): number {
   return state < 0 ? ~state : VERDICT.MORE;
+}
+
+/** An OUTLOOK: what to think of a client that has stopped in `state`, which has no verdict. */
+export function outlook(state: number): number {
+  switch (state & 15) {
+    case METHOD:
+      if (((state >> 10) & 0x1ff) !== DEAD) return OUTLOOK.LIKELY;
+      return (state & MUTED) !== 0 || ((state >> 4) & 0x3f) > LONGEST_METHOD ? OUTLOOK.HARDLY : OUTLOOK.POSSIBLE;
+    case TARGET: {
+      if (((state >> 20) & 1) !== 0) return OUTLOOK.LIKELY;
+      const web = ((state >> 18) & 3) !== PREFIX_NONE;
+      return (state & ODD) !== 0 && !web ? OUTLOOK.HARDLY : OUTLOOK.POSSIBLE;
+    }
+    case VERSION:
+      // `HTTP/1.` has begun, or a method that is one has a target.
+      return state >> 4 !== 0 ? OUTLOOK.LIKELY : OUTLOOK.POSSIBLE;
+    case EMPTY_LINE:
+      return state >> 4 !== 0 ? OUTLOOK.POSSIBLE : OUTLOOK.LIKELY;
+    default:
+      return OUTLOOK.LIKELY;
+  }
+}
+
+/** Whether a client in `state`, which has no verdict, may yet turn out to speak TLS. */
+export function mayBeTls(state: number): boolean {
+  return state === START || (state & 15) === TLS;
 }

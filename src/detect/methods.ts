@@ -44,6 +44,9 @@ export const REGISTERED_METHODS = [
   'VERSION-CONTROL',
 ] as const;
 
+/** Bytes of the longest of them. */
+export const LONGEST_METHOD = REGISTERED_METHODS.reduce((longest, { length }) => Math.max(longest, length), 0);
+
 /** Node of a prefix that no registered method has. */
 export const DEAD = 0;
 export const ROOT = 1;

@@ -29,6 +29,7 @@ import {
   REASONS,
   S,
   VERDICTS,
+  verdictField,
   W,
   WORKER_HISTOGRAMS,
 } from './layout.js';
@@ -124,7 +125,7 @@ const VERDICT_FAMILY: Family = {
     snapshot.listeners.flatMap((series) =>
       VERDICTS.flatMap((verdict, row) =>
         REASONS.flatMap((reason, column) => {
-          const value = series.values[L.VERDICT + row * 8 + column];
+          const value = series.values[verdictField(row, column)];
           return value === 0 ? [] : [{ value, labels: { verdict, reason }, sharedLabels: listenerLabels(series) }];
         }),
       ),
@@ -144,7 +145,7 @@ function detectFamilies(of: Direction): Family[] {
           VERDICTS.forEach((verdict, row) => {
             REASONS.forEach((reason, column) => {
               const result = detectResult(verdict, reason);
-              const value = series.values[L.VERDICT + row * 8 + column];
+              const value = series.values[verdictField(row, column)];
               if (result !== null && value > 0) results.set(result, (results.get(result) ?? 0) + value);
             });
           });

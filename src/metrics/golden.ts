@@ -1,7 +1,7 @@
 // Golden metrics between two moments: rates, success, latency and traffic per service, verdicts per listener.
 import { RESPONSE_REASONS, type ResponseReason } from '../http/response-reasons.js';
 import { countOf, intervalOf, toHistogram } from './histogram.js';
-import { E, GRPC_CODES, isGrpcFailure, L, REASONS, S, VERDICTS } from './layout.js';
+import { E, GRPC_CODES, isGrpcFailure, L, REASONS, S, VERDICTS, verdictField } from './layout.js';
 import type { MetricsSnapshot } from './reader.js';
 
 /** Totals of a service up to one moment. */
@@ -138,7 +138,7 @@ export function totalsOf(snapshot: MetricsSnapshot): GoldenTotals {
   for (const { info, values } of snapshot.listeners) {
     const verdicts: Record<string, number> = {};
     VERDICTS.forEach((verdict, row) => {
-      const at = L.VERDICT + row * 8;
+      const at = verdictField(row, 0);
       verdicts[verdict] = countOf(values.subarray(at, at + REASONS.length));
     });
     listeners.set(info.name, { connections: values[L.OPEN_TOTAL], open: values[L.OPEN], verdicts });

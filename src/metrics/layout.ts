@@ -31,6 +31,7 @@ export const REASONS = [
   'learned',
   'timeout',
   'eof',
+  'unlikely',
 ] as const;
 
 /** How a connection ended. `ok` is an orderly end; `reset` a RST from that side. */
@@ -150,11 +151,14 @@ export const L = {
   WRITE_BYTES: 3,
   /** CLOSE + index into CLOSE_REASONS. */
   CLOSE: 4,
-  /** VERDICT + verdict * 8 + reason. */
+  /** `verdictField` says which of them. */
   VERDICT: 16,
-  REQUESTS: 48,
+  REQUESTS: 56,
   SIZE: 64,
 } as const;
+
+/** Field of L that counts a verdict (index into VERDICTS) for a reason (index into REASONS). */
+export const verdictField = (verdict: number, reason: number): number => L.VERDICT + verdict * REASONS.length + reason;
 
 /** Per-service fields. */
 export const S = {

@@ -213,6 +213,12 @@ function detection(config: Config, way: Way, steps: string[], live: Live): Expla
         `${why}); if its server speaks first, the connection is opaque (reason server-first)${remembered}.`,
     );
   }
+  if (!refused) {
+    steps.push(
+      'A client that stops in the middle of words that can hardly become HTTP is relayed as opaque after as short a silence ' +
+        '(reason unlikely).',
+    );
+  }
   steps.push(
     timeoutMs === 0
       ? 'There is no detection timeout: a silent connection waits for as long as both sides keep it.'

@@ -20,14 +20,23 @@ export interface Original {
   readonly service: ServiceConfig | null;
 }
 
+/** The opaque service that gets a listener's connections whatever they speak, so that there is nothing to detect; else undefined. */
+function opaqueThroughout(config: Config, { services }: ListenerConfig): ServiceConfig | undefined {
+  const { http1, http2, tls, opaque } = services;
+  if (opaque === null || http1 !== opaque || http2 !== opaque || tls !== opaque) return undefined;
+  const service = config.services.find(({ name }) => name === opaque);
+  return service?.protocol === 'opaque' ? service : undefined;
+}
+
 /**
- * How a listener's connections start. The listener's own `protocol:` wins, then a service that is opaque as a whole,
+ * How a listener's connections start. The listener's own `protocol:` wins, then a service that is opaque and gets all of them,
  * then a port that the file names as opaque, then the default opaque ports. The port is the one that the client was
  * going to where that is known, otherwise the one the listener is bound to. `reason` is null for `detect`: detection will give its own.
  */
 export function decide(config: Config, listener: ListenerConfig, original?: Original): Decision {
   if (listener.protocol !== 'detect') return { protocol: listener.protocol, reason: 'hint' };
-  if (original?.service?.protocol === 'opaque') return { protocol: 'opaque', reason: 'hint' };
+  const whole = original === undefined ? opaqueThroughout(config, listener) : original.service;
+  if (whole?.protocol === 'opaque') return { protocol: 'opaque', reason: 'hint' };
   const port = original?.port ?? listener.listen.port;
   if (config.annotatedPorts.has(port)) return { protocol: 'opaque', reason: 'annotation' };
   if (config.opaquePorts.has(port)) return { protocol: 'opaque', reason: 'default-port' };

@@ -9,6 +9,7 @@ import { Core } from '../http2/shared-state.js';
 import { HEADER_MEMORY_BYTES } from '../io/reactor.js';
 import { H2_LIMITS_AT } from '../metrics/layout.js';
 import { Detector } from './accept/detector.js';
+import { Races } from './accept/races.js';
 import { Dialer } from './connect/dialer.js';
 import { IdlePool } from './connect/idle-pool.js';
 import type { Context } from './context.js';
@@ -52,6 +53,7 @@ export interface DataPath {
   readonly dialer: Dialer;
   readonly idle: IdlePool;
   readonly detector: Detector;
+  readonly races: Races;
   readonly opaque: OpaqueRelay;
   readonly http1: Http1Sockets;
   readonly clients: Http1Clients;
@@ -137,6 +139,7 @@ export function makeDataPath(context: Context): DataPath {
     tunnels,
   );
   reports.control = control;
-  const detector = new Detector(context, dialer, opaque, { http1: clients, http2: two.connections, pool: endpoints });
-  return { ...ground, ...one, http2: two.connections, detector, tunnels, accounts, control };
+  const races = new Races(context, dialer);
+  const detector = new Detector(context, races, opaque, { http1: clients, http2: two.connections, pool: endpoints });
+  return { ...ground, ...one, http2: two.connections, races, detector, tunnels, accounts, control };
 }

@@ -4,6 +4,7 @@ import type { Handlers } from '../io/reactor.js';
 import { L } from '../metrics/layout.js';
 import type { Acceptor } from './accept/acceptor.js';
 import type { Detector } from './accept/detector.js';
+import type { Races } from './accept/races.js';
 import type { Router } from './accept/router.js';
 import { CLOSE, SOCKET_KIND, type SocketKind } from './connect/connections.js';
 import type { Dialer } from './connect/dialer.js';
@@ -25,6 +26,7 @@ export interface Handled {
   readonly acceptor: Acceptor;
   readonly router: Router;
   readonly detector: Detector;
+  readonly races: Races;
   readonly dialer: Dialer;
   readonly clients: Http1Clients;
   readonly endpoints: Http1Endpoints;
@@ -98,7 +100,7 @@ export class SocketEvents implements Handlers {
         this.to.detector.data(socket, bid, at, length);
         break;
       case SOCKET_KIND.RACE:
-        this.to.detector.raceData(socket, bid, at, length);
+        this.to.races.data(socket, bid, at, length);
         break;
       case SOCKET_KIND.LINGER:
         this.to.clients.lingerData(socket, bid, length);
@@ -141,7 +143,7 @@ export class SocketEvents implements Handlers {
         this.to.detector.eof(socket);
         break;
       case SOCKET_KIND.RACE:
-        this.to.detector.raceEnded(socket, CLOSE.OK);
+        this.to.races.ended(socket, CLOSE.OK);
         break;
       case SOCKET_KIND.FREE:
       case SOCKET_KIND.LINGER:
@@ -186,7 +188,7 @@ export class SocketEvents implements Handlers {
         this.to.detector.left(socket, reason);
         break;
       case SOCKET_KIND.RACE:
-        this.to.detector.raceEnded(socket, reason);
+        this.to.races.ended(socket, reason);
         break;
       case SOCKET_KIND.FREE:
       case SOCKET_KIND.LINGER:

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { MAX_TARGET_BYTES, match, START, VERDICT, verdictOf } from '../../src/detect/matcher.js';
+import { MAX_TARGET_BYTES, match, OUTLOOK, outlook, START, VERDICT, verdictOf } from '../../src/detect/matcher.js';
 import { REGISTERED_METHODS } from '../../src/detect/methods.js';
 import { VERDICTS } from '../../src/metrics/layout.js';
 import { runs } from '../support/runs.js';
@@ -121,6 +121,47 @@ describe('protocol detection', () => {
     }
     assert.equal(verdict('GE'), VERDICT.OPAQUE);
     assert.equal(verdict('UPDATERED'), VERDICT.OPAQUE);
+  });
+
+  it('expects HTTP of the beginning of every registered method, and of TLS and HTTP/2', () => {
+    const beginnings = [
+      ...REGISTERED_METHODS.map((method) => `${method} /path HTTP/1.`),
+      'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
+      '\x16\x03\x01\x00\xc2\x01',
+    ];
+    for (const text of beginnings) {
+      for (let length = 0; length < text.length; length++) {
+        const state = whole(Buffer.from(text.slice(0, length), 'latin1'));
+        if (verdictOf(state) === VERDICT.MORE) assert.equal(outlook(state), OUTLOOK.LIKELY, text.slice(0, length));
+      }
+    }
+  });
+
+  it('tells words that can hardly become HTTP from those that possibly do', () => {
+    const cases: readonly (readonly [number, ...string[]])[] = [
+      [OUTLOOK.HARDLY, 'ruok', 'JDWP-Handshake', 'x', 'get', 'get key', 'ceph v0', 'a ', 'GET2', 'Get', 'A'.repeat(18)],
+      [
+        OUTLOOK.POSSIBLE,
+        'PURGE',
+        'FOOBAR',
+        'FOOBAR ',
+        'FOOBAR /a',
+        'FOOBAR x',
+        'foo /a',
+        'foo /a ',
+        '\r\n',
+        '\r',
+        'A'.repeat(17),
+      ],
+      [OUTLOOK.LIKELY, 'GET x', 'GET ', 'M', 'foo / H', 'PURGE / HTTP/1', 'GET / ', 'PRI * HTT', 'PROP', '\x16\x03'],
+    ];
+    for (const [expected, ...texts] of cases) {
+      for (const text of texts) {
+        const state = whole(Buffer.from(text, 'latin1'));
+        assert.equal(verdictOf(state), VERDICT.MORE, text);
+        assert.equal(outlook(state), expected, text);
+      }
+    }
   });
 
   it('looks only at the range it is given', () => {

@@ -27,6 +27,7 @@ import {
   serviceBase,
   serviceHistogram,
   VERDICTS,
+  verdictField,
   W,
   workerHistogram,
 } from '../../src/metrics/layout.js';
@@ -135,7 +136,7 @@ test('every verdict is counted with its reason, and as the outcome that Linkerd 
   const results: Record<string, string> = {};
   for (const [row, verdict] of VERDICTS.entries()) {
     for (const [column, reason] of REASONS.entries()) {
-      const lines = await visible(() => listenerBase(1) + L.VERDICT + row * 8 + column);
+      const lines = await visible(() => listenerBase(1) + verdictField(row, column));
       const line = `sluice_verdict_total{verdict="${verdict}",reason="${reason}",direction="inbound",listener="edge"} 1`;
       assert.ok(lines.includes(line), `${verdict} ${reason}`);
       const result = /inbound_tcp_detect_http_results_total\{result="([^"]+)"/.exec(lines.join('\n'))?.[1];

@@ -2,7 +2,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RESPONSE_REASONS } from '../../src/http/response-reasons.js';
 import { goldenMetrics, totalsOf } from '../../src/metrics/golden.js';
-import { E, endpointBase, L, listenerBase, S, serviceBase, serviceHistogram } from '../../src/metrics/layout.js';
+import {
+  E,
+  endpointBase,
+  L,
+  listenerBase,
+  S,
+  serviceBase,
+  serviceHistogram,
+  verdictField,
+} from '../../src/metrics/layout.js';
 import { MetricsReader } from '../../src/metrics/reader.js';
 import { allocateWorkerMemory, WorkerMetrics } from '../../src/metrics/shared.js';
 
@@ -36,7 +45,7 @@ test('golden metrics tell what happened between two snapshots only', () => {
   values[listenerBase(1) + L.OPEN_TOTAL] += 6;
   values[listenerBase(1) + L.OPEN] = 3;
   values[listenerBase(1) + L.VERDICT] += 4;
-  values[listenerBase(1) + L.VERDICT + 3 * 8 + 4] += 2;
+  values[listenerBase(1) + verdictField(3, 4)] += 2;
   for (let count = 0; count < 99; count++) metrics.record(serviceHistogram(1, 0), 1000);
   metrics.record(serviceHistogram(1, 0), 100_000);
 

@@ -26,6 +26,7 @@ import {
   SUMS_AT,
   serviceHistogram,
   VERDICTS,
+  verdictField,
   W,
   WORKER_HISTOGRAMS,
   workerHistogram,
@@ -103,7 +104,7 @@ test('the lists fit the room that the layout leaves them', () => {
   assert.ok(W.RESPONSE + RESPONSE_REASONS.length <= W.HTTP2);
   assert.ok(W.HTTP2 + H2_ROLES.length * H.SIZE <= W.SIZE);
   assert.ok(L.CLOSE + CLOSE_REASONS.length <= L.VERDICT);
-  assert.ok(REASONS.length <= 8 && L.VERDICT + VERDICTS.length * 8 <= L.REQUESTS);
+  assert.ok(verdictField(VERDICTS.length, 0) <= L.REQUESTS);
   assert.ok(S.RESPONSE + RESPONSE_REASONS.length <= S.GRPC_STATUS);
   assert.ok(S.GRPC_STATUS + GRPC_CODES <= S.SIZE);
   assert.ok(E.CLOSE + CLOSE_REASONS.length <= E.REQUESTS);
@@ -121,7 +122,7 @@ test('no two fields share a place', () => {
     'H.GOAWAY_SENT': H2_ERRORS.length,
     'H.GOAWAY_RECEIVED': H2_ERRORS.length,
     'L.CLOSE': CLOSE_REASONS.length,
-    'L.VERDICT': VERDICTS.length * 8,
+    'L.VERDICT': VERDICTS.length * REASONS.length,
     'S.RESPONSE': RESPONSE_REASONS.length,
     'S.GRPC_STATUS': GRPC_CODES,
     'E.CLOSE': CLOSE_REASONS.length,

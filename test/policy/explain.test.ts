@@ -104,7 +104,7 @@ describe('the explanation of a destination', () => {
     );
     assert.match(how('http1'), /HTTP\/2 goes to service web .*each request is balanced .*, over HTTP\/1/);
     assert.match(how('auto'), /HTTP\/2 goes to service web .*over what each endpoint is found to speak/);
-    assert.match(how('opaque'), /HTTP\/2 goes to service web .*each connection is balanced by open connections/);
+    assert.match(how('opaque'), /Anything else goes to service web .*each connection is balanced by open connections/);
     assert.match(how('http2'), /An HTTP\/2 client may have \d+ streams open at once/);
   });
 

@@ -46,6 +46,21 @@ describe('what a listener does before a byte is read', () => {
     assert.deepEqual(how(5432, 'opaque', 'http1'), { protocol: 'http1', reason: 'hint' });
   });
 
+  it('is opaque where all traffic goes to one service that is opaque', () => {
+    const opaque = service('db', [], { protocol: 'opaque' });
+    const asked = config({ services: [opaque, service('web', []), { ...opaque, name: 'queue' }] });
+    const how = (services: Partial<ListenerConfig['services']>) =>
+      decide(
+        asked,
+        listener(at(host, 8080), { services: { http1: 'db', http2: 'db', tls: 'db', opaque: 'db', ...services } }),
+      );
+    assert.deepEqual(how({}), { protocol: 'opaque', reason: 'hint' });
+    // What is refused, or goes elsewhere, has to be told apart.
+    for (const services of [{ tls: null }, { opaque: null }, { http1: 'web' }, { http2: 'queue' }]) {
+      assert.deepEqual(how(services), { protocol: 'detect', reason: null });
+    }
+  });
+
   it('is opaque on the default ports', () => {
     for (const port of [25, 587, 3306, 4444, 5432, 6379, 9300, 11211]) {
       assert.deepEqual(decide(config(), listener(at(host, port))), { protocol: 'opaque', reason: 'default-port' });

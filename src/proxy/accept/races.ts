@@ -1,0 +1,162 @@
+// The race: an endpoint is dialled for a client that is silent, or has said what can hardly become HTTP, and may speak before it
+// does. Whoever asked hears that the connection stands, that the server has spoken, or that there is none.
+
+import { VERDICT } from '../../detect/matcher.js';
+import { FIRST, firstFrame } from '../../http2/first-frame.js';
+import { W } from '../../metrics/layout.js';
+import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
+import { type Caller, type Dialer, PURPOSE } from '../connect/dialer.js';
+import { KNOWN, SERVICE_PROTOCOL, VERSION } from '../connect/protocols.js';
+import type { Context } from '../context.js';
+import { DIAL_ATTEMPTS } from '../relay/opaque.js';
+import type { SocketSlot } from '../slots.js';
+
+const NONE = -1;
+
+/** Who asks for races. */
+export interface Racer {
+  /** Whether another endpoint is to be dialled for `client` after one has failed. */
+  waits(client: SocketSlot): boolean;
+  /** The connection for `client` stands. */
+  stands(client: SocketSlot): void;
+  /** The server speaks before its client: what it has said is in the inbox of the connection. */
+  greeted(client: SocketSlot): void;
+  /**
+   * There is no connection for `client` any more: the endpoints (of which `endpoint` was the last) did not answer, or have ended it
+   * without a word, for this CLOSE reason.
+   */
+  over(client: SocketSlot, endpoint: number, reason: number): void;
+}
+
+export class Races implements Caller {
+  /** Who hears what becomes of a race. */
+  racer: Racer | undefined;
+  /** How often an endpoint was dialled for a client. */
+  private readonly dials: Uint8Array;
+
+  constructor(
+    private readonly context: Context,
+    private readonly dialer: Dialer,
+  ) {
+    this.dials = new Uint8Array(context.sockets.capacity);
+    dialer.serve(PURPOSE.RACE, this);
+  }
+
+  /** A client of which nothing is known. */
+  reset(client: SocketSlot): void {
+    this.dials[client] = 0;
+  }
+
+  /** Whether an endpoint was dialled for the client, or would have been. */
+  begun(client: SocketSlot): boolean {
+    return this.dials[client] > 0;
+  }
+
+  /** Whether the connection for the client is still being made. */
+  dialling(client: SocketSlot): boolean {
+    const { sockets } = this.context;
+    const upstream = sockets.peer[client];
+    return upstream >= 0 && sockets.kind[upstream] === SOCKET_KIND.DIALLING;
+  }
+
+  /** Dials an endpoint for the client, not `exclude`. False where there is none to dial. */
+  begin(client: SocketSlot, exclude: number): boolean {
+    const { balancer, reactor, sockets, values } = this.context;
+    const service = this.context.serviceFor(client, VERDICT.OPAQUE);
+    this.dials[client]++;
+    if (service < 0) return false;
+    const endpoint = balancer.pickConnection(service, reactor.ms, exclude);
+    if (endpoint < 0) return false;
+    // Who speaks HTTP/2 doesn't greet, and the connection would be of no use to its pool.
+    const upstream = this.context.protocols.onlyHttp2(service, endpoint)
+      ? NONE
+      : this.dialer.dial(endpoint, PURPOSE.RACE);
+    if (upstream < 0) {
+      balancer.connectAbandoned(endpoint);
+      return false;
+    }
+    values[W.RACES_STARTED]++;
+    sockets.peer[client] = upstream;
+    sockets.peer[upstream] = client;
+    return true;
+  }
+
+  /** The connection that was made, or is being made, for the client: its taker's from here on. -1 where there is none. */
+  take(client: SocketSlot): SocketSlot | -1 {
+    const { sockets } = this.context;
+    const upstream = sockets.peer[client] as SocketSlot | -1;
+    sockets.peer[client] = NONE;
+    if (upstream >= 0) sockets.peer[upstream] = NONE;
+    return upstream;
+  }
+
+  /** The client is gone. */
+  drop(client: SocketSlot, reason: number): void {
+    const upstream = this.take(client as SocketSlot);
+    if (upstream >= 0) this.context.connections.close(upstream, reason);
+  }
+
+  ready(upstream: SocketSlot): void {
+    const { sockets, connections } = this.context;
+    const client = sockets.peer[upstream];
+    if (client < 0) {
+      connections.close(upstream, CLOSE.OK);
+      return;
+    }
+    sockets.kind[upstream] = SOCKET_KIND.RACE;
+    sockets.resume(upstream);
+    this.racer?.stands(client as SocketSlot);
+  }
+
+  /** The dialled endpoint did not answer: another one may. */
+  failed(upstream: SocketSlot, reason: number): void {
+    const { sockets, connections } = this.context;
+    const client = sockets.peer[upstream] as SocketSlot;
+    if (client < 0) return;
+    this.take(client);
+    const endpoint = connections.endpoint[upstream];
+    const again = this.dials[client] < DIAL_ATTEMPTS && this.racer?.waits(client) === true;
+    if (!again || !this.begin(client, endpoint)) this.racer?.over(client as SocketSlot, endpoint, reason);
+  }
+
+  /** The server speaks first. */
+  data(upstream: SocketSlot, bid: number, at: number, length: number): void {
+    const { sockets, inbox, connections, values, slab } = this.context;
+    const client = sockets.peer[upstream] as SocketSlot | -1;
+    if (this.http2First(upstream, at, length)) {
+      slab.release(bid);
+      if (client >= 0) this.take(client as SocketSlot);
+      connections.close(upstream, CLOSE.OK);
+      return;
+    }
+    inbox.push(upstream, bid, at, at + length);
+    if (client < 0) {
+      connections.close(upstream, CLOSE.OK);
+      return;
+    }
+    values[W.RACES_SERVER_FIRST]++;
+    this.racer?.greeted(client as SocketSlot);
+  }
+
+  /** The server closed without a word, or broke: the client may still speak, to another connection. */
+  ended(upstream: SocketSlot, reason: number): void {
+    const { sockets, connections } = this.context;
+    const client = sockets.peer[upstream] as SocketSlot | -1;
+    if (client >= 0) this.take(client as SocketSlot);
+    const endpoint = connections.endpoint[upstream];
+    connections.close(upstream, reason);
+    if (client >= 0) this.racer?.over(client as SocketSlot, endpoint, reason);
+  }
+
+  /** HTTP/2 servers speak first as well, but to clients that have said a preface: this one's client has said none. */
+  private http2First(upstream: SocketSlot, at: number, length: number): boolean {
+    const { bytes, connections, endpoints, services, protocols } = this.context;
+    const endpoint = connections.endpoint[upstream];
+    const service = endpoints.service[endpoint];
+    if (service < 0 || firstFrame(bytes, at, at + length) !== FIRST.YES) return false;
+    const protocol = services.protocol[service];
+    if (protocol !== SERVICE_PROTOCOL.AUTO && protocol !== SERVICE_PROTOCOL.HTTP2) return false;
+    protocols.learn(endpoint, VERSION.HTTP2, KNOWN.SPOKEN);
+    return true;
+  }
+}
