@@ -82,6 +82,8 @@ function buildService(
     retry: service.retry,
     connectTimeoutMs: service.connectTimeout,
     responseTimeoutMs: service.responseTimeout,
+    bodyTimeoutMs: service.bodyTimeout ?? -1,
+    streamTimeoutMs: service.streamTimeout,
     keepAliveMs: service.keepAlive,
     userTimeoutMs: service.userTimeout,
     dnsMinTtlMs: ttl.low,

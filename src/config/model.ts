@@ -132,6 +132,10 @@ export interface ServiceConfig {
   readonly connectTimeoutMs: number;
   /** From the whole request sent to the first byte of its response, ms. 0 is none. */
   readonly responseTimeoutMs: number;
+  /** Silence inside a body, ms. 0 is none; -1: as `limits` say of the versions. */
+  readonly bodyTimeoutMs: number;
+  /** Silence of a gRPC call or an event stream, ms. 0 is none. */
+  readonly streamTimeoutMs: number;
   readonly keepAliveMs: number;
   readonly userTimeoutMs: number;
   /** Bounds of the DNS refresh interval, ms. */

@@ -219,6 +219,8 @@ export const service = section({
   }),
   connectTimeout: v.optional(timeout(), '1s'),
   responseTimeout: v.optional(optionalTimeout(), 0),
+  bodyTimeout: v.optional(optionalTimeout()),
+  streamTimeout: v.optional(optionalTimeout(), 0),
   keepAlive: v.optional(keepAlive(), '10s'),
   userTimeout: v.optional(optionalTimeout(), '30s'),
   dns: optionalSection({
@@ -258,7 +260,7 @@ export const configSchema = section({
       maxHeaders: v.optional(integer(1, 1024), 128),
       maxTarget: v.optional(size(16, MAX_HEADER_BYTES), '8KiB'),
       headerTimeout: v.optional(timeout(), '10s'),
-      bodyTimeout: v.optional(timeout(), '60s'),
+      bodyTimeout: v.optional(optionalTimeout(), '5m'),
       idleTimeout: v.optional(timeout(), '60s'),
       maxRequests: v.optional(integer(0, 2 ** 31 - 1), 0),
       maxPipelined: v.optional(size(16 * KiB, 16 * MiB), '64KiB'),

@@ -1,6 +1,7 @@
 // What the fields of a list say, gathered one by one, with the errors that show in a field whatever message it is in.
 
 import { validAuthority } from './authority.js';
+import { isEventStream } from './content-type.js';
 import { FIRST_REGULAR, NAME } from './field-names.js';
 import { grpcStatus, grpcTimeout, isGrpc } from './grpc-fields.js';
 import { MALFORMED } from './malformed.js';
@@ -48,6 +49,8 @@ export class Facts {
   contentLength = -1;
   /** content-type is application/grpc, or that with a +suffix or parameters. */
   grpc = false;
+  /** content-type is text/event-stream, with or without parameters. */
+  eventStream = false;
   /** 0 to 16; -1 where there is none. Any other value is 2, UNKNOWN. */
   grpcStatus = -1;
   /** grpc-timeout in ms, rounded up, at most 2^31-1; -1 where there is none or it is not one. */
@@ -82,6 +85,7 @@ export class Facts {
     this.protocol = 0;
     this.contentLength = -1;
     this.grpc = false;
+    this.eventStream = false;
     this.grpcStatus = -1;
     this.grpcTimeoutMs = -1;
     this.teTrailers = false;
@@ -109,6 +113,7 @@ export class Facts {
     this.protocol = other.protocol;
     this.contentLength = other.contentLength;
     this.grpc = other.grpc;
+    this.eventStream = other.eventStream;
     this.grpcStatus = other.grpcStatus;
     this.grpcTimeoutMs = other.grpcTimeoutMs;
     this.teTrailers = other.teTrailers;
@@ -238,6 +243,7 @@ export class Facts {
       }
       case NAME.CONTENT_TYPE:
         this.grpc = isGrpc(bytes, at, end);
+        this.eventStream = isEventStream(bytes, at, end);
         return;
       case NAME.EXPECT:
         if (equals(bytes, at, end, CONTINUE)) this.expectContinue = true;

@@ -1,6 +1,7 @@
 // Field lines of a head (RFC 9112 section 5), and the few fields that a proxy has to understand.
 
 import { validAuthority } from '../http/authority.js';
+import { EVENT_STREAM, isEventStream } from '../http/content-type.js';
 import { ascii, equals, HEX, HT, SP, same, skipSpace, skipToken, skipValue, trimEnd } from '../http/octets.js';
 import { connectionOptions } from './connection-options.js';
 import { MESSAGE_ERROR } from './errors.js';
@@ -27,6 +28,7 @@ const CONNECTION = ascii('connection');
 const KEEP_ALIVE = ascii('keep-alive');
 const HTTP2_SETTINGS = ascii('http2-settings');
 const PROXY_CONNECTION = ascii('proxy-connection');
+const CONTENT_TYPE = ascii('content-type');
 const CONTENT = ascii('content');
 const LENGTH = ascii('length');
 const TRANSFER = ascii('transfer');
@@ -36,7 +38,7 @@ const CHUNKED = ascii('chunked');
 const CONTINUE = ascii('100-continue');
 
 /** Bit per length of the names above: every other field is forwarded without looking at its name again. */
-const KNOWN_LENGTHS = [2, 4, 6, 7, 10, 14, 16, 17].reduce((bits, length) => bits | (1 << length), 0);
+const KNOWN_LENGTHS = [2, 4, 6, 7, 10, 12, 14, 16, 17].reduce((bits, length) => bits | (1 << length), 0);
 const LONGEST_KNOWN = 17;
 
 /**
@@ -117,6 +119,11 @@ function recognise(
     case 10:
       if (same(bytes, name, CONNECTION)) return connection(bytes, start, end, head);
       return same(bytes, name, KEEP_ALIVE) ? FIELD_KIND.HOP : FIELD_KIND.FORWARD;
+    case 12:
+      // Most content types are shorter, and need no comparison.
+      if (end - start >= EVENT_STREAM.length && head.status !== 0 && same(bytes, name, CONTENT_TYPE))
+        head.eventStream = isEventStream(bytes, start, end);
+      return FIELD_KIND.FORWARD;
     case 14:
       if (same(bytes, name, CONTENT) && same(bytes, name + 8, LENGTH)) {
         if (bytes[name + 7] === HYPHEN) return contentLength(bytes, start, end, head);

@@ -95,6 +95,7 @@ function reset(head: Head): void {
   head.expectContinue = false;
   head.trailer = false;
   head.te = false;
+  head.eventStream = false;
 }
 
 function requestHead(bytes: Uint8Array, start: number, stop: number, head: Head, limits: HeadLimits): number {

@@ -72,6 +72,8 @@ export class Head {
   trailer = false;
   /** `TE: trailers`, which is forwarded. */
   te = false;
+  /** A response whose content type is text/event-stream. */
+  eventStream = false;
   /** Position after the head. */
   end = 0;
 

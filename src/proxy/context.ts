@@ -35,6 +35,9 @@ const PROTOCOL_OF: Readonly<Record<ServiceProtocol, number>> = {
 export class ServiceTable {
   readonly connectTimeoutMs = new Float64Array(SERVICE_SLOTS);
   readonly responseTimeoutMs = new Float64Array(SERVICE_SLOTS);
+  /** Silence in a body, -1 where the limits of the versions hold; and in a stream of events or calls. 0 is none. */
+  readonly bodyTimeoutMs = new Float64Array(SERVICE_SLOTS);
+  readonly streamTimeoutMs = new Float64Array(SERVICE_SLOTS);
   readonly poolIdleMs = new Float64Array(SERVICE_SLOTS);
   readonly maxIdle = new Int32Array(SERVICE_SLOTS);
   readonly maxConnections = new Int32Array(SERVICE_SLOTS);
@@ -74,6 +77,11 @@ export class EndpointTable {
   hasOwnSeries(endpoint: number): boolean {
     return this.series[endpoint] > 0 && endpoint < MAX_ENDPOINTS;
   }
+}
+
+/** The shorter of two times of which 0 is none. */
+function shorter(a: number, b: number): number {
+  return a === 0 || b === 0 ? Math.max(a, b) : Math.min(a, b);
 }
 
 export class Context {
@@ -138,6 +146,14 @@ export class Context {
   /** Service slot for traffic of `client` with this verdict, -1 where it is refused. Asked anew for each request: a reload may have changed it. */
   serviceFor(client: number, verdict: number): number {
     return this.destinations.service[this.connections.destination[client] * 4 + verdict];
+  }
+
+  /** The shortest silence in a body, of any message, that `service` does not bear, ms; 0: there is none. */
+  bodyTimeout(service: number): number {
+    const { http1, http2 } = this.limits;
+    const own = service < 0 ? -1 : this.services.bodyTimeoutMs[service];
+    const body = own >= 0 ? own : shorter(http1.bodyTimeoutMs, http2.bodyTimeoutMs);
+    return service < 0 ? body : shorter(body, this.services.streamTimeoutMs[service]);
   }
 
   /** Counts that a limit has fired. */
@@ -223,6 +239,8 @@ export class Context {
     this.setHost(slot, config.name.replace(/[^A-Za-z0-9._-]/g, '-'));
     table.connectTimeoutMs[slot] = config.connectTimeoutMs;
     table.responseTimeoutMs[slot] = config.responseTimeoutMs;
+    table.bodyTimeoutMs[slot] = config.bodyTimeoutMs;
+    table.streamTimeoutMs[slot] = config.streamTimeoutMs;
     table.poolIdleMs[slot] = config.pool.idleTimeoutMs;
     table.maxIdle[slot] = config.pool.maxIdle;
     table.opaque[slot] = config.protocol === 'opaque' ? 1 : 0;

@@ -44,6 +44,8 @@ export type ServiceSettings = Pick<
   | 'retry'
   | 'connectTimeoutMs'
   | 'responseTimeoutMs'
+  | 'bodyTimeoutMs'
+  | 'streamTimeoutMs'
   | 'keepAliveMs'
   | 'userTimeoutMs'
 >;

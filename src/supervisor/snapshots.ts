@@ -97,7 +97,7 @@ export function changedServices(before: readonly ServiceConfig[], after: readonl
 /** Parts that services have in common stay one object, of which a message carries one copy. */
 function settingsOf(service: ServiceConfig): ServiceSettings {
   const { name, protocol, balance, breaker, pool, retry } = service;
-  const { connectTimeoutMs, responseTimeoutMs, keepAliveMs, userTimeoutMs } = service;
+  const { connectTimeoutMs, responseTimeoutMs, bodyTimeoutMs, streamTimeoutMs, keepAliveMs, userTimeoutMs } = service;
   return {
     name,
     protocol,
@@ -107,6 +107,8 @@ function settingsOf(service: ServiceConfig): ServiceSettings {
     retry,
     connectTimeoutMs,
     responseTimeoutMs,
+    bodyTimeoutMs,
+    streamTimeoutMs,
     keepAliveMs,
     userTimeoutMs,
   };

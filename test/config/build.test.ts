@@ -61,6 +61,8 @@ services:
     retry: { budget: 1, minPerSecond: 0, replayBytes: 0 }
     connectTimeout: 12ms
     responseTimeout: 13ms
+    bodyTimeout: 0
+    streamTimeout: 17ms
     keepAlive: 14s
     userTimeout: 0
     dns: { minTtl: 15ms, maxTtl: 16ms }
@@ -169,6 +171,8 @@ services:
         retry: { budget: 1, minPerSecond: 0, replayBytes: 0 },
         connectTimeoutMs: 12,
         responseTimeoutMs: 13,
+        bodyTimeoutMs: 0,
+        streamTimeoutMs: 17,
         keepAliveMs: 14_000,
         userTimeoutMs: 0,
         dnsMinTtlMs: 15,

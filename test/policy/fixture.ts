@@ -29,6 +29,8 @@ export function service(
     retry: { budget: 0.2, minPerSecond: 10, replayBytes: 65_536 },
     connectTimeoutMs: 1000,
     responseTimeoutMs: 0,
+    bodyTimeoutMs: -1,
+    streamTimeoutMs: 0,
     keepAliveMs: 10_000,
     userTimeoutMs: 30_000,
     dnsMinTtlMs: 1000,

@@ -128,21 +128,26 @@ export class Deadlines {
   }
 
   private body(x: ExchangeSlot): number {
-    const { context, legs, exchanges } = this;
+    const { context, legs } = this;
     const timeout = this.bodyTimeout(x);
     this.next = NEVER;
-    // Calls that stream may be silent for as long as they like (a watch): keepalive finds those that are dead.
-    if (timeout === 0 || exchanges.grpc[x] === 1) return OVERDUE.NO;
+    if (timeout === 0) return OVERDUE.NO;
     this.next = Math.max(legs.activeClient(x), legs.activeEndpoint(x)) + timeout;
     if (context.reactor.now < this.next) return OVERDUE.NO;
     context.limited(LIMIT.BODY_TIME);
     return OVERDUE.BODY;
   }
 
-  /** How long neither side may move in a body, ms: each version has a bound for its side. 0: as long as they like. */
+  /** How long neither side may move in a body, ms: the service's bound, else each version has one for its side. 0: as long as they like. */
   private bodyTimeout(x: ExchangeSlot): number {
     const { exchanges } = this;
-    const { http1, http2 } = this.context.limits;
+    const { services, limits } = this.context;
+    const service = exchanges.service[x];
+    // What streams may be silent for as long as it likes (a watch, events): keepalive finds peers that are dead.
+    if (exchanges.grpc[x] === 1 || exchanges.eventStream[x] === 1) return services.streamTimeoutMs[service];
+    const own = services.bodyTimeoutMs[service];
+    if (own >= 0) return own;
+    const { http1, http2 } = limits;
     const client = exchanges.isStream(x) ? http2.bodyTimeoutMs : http1.bodyTimeoutMs;
     const endpoint = exchanges.version[x] === VERSION.HTTP2 ? http2.bodyTimeoutMs : http1.bodyTimeoutMs;
     return client === 0 || endpoint === 0 ? Math.max(client, endpoint) : Math.min(client, endpoint);

@@ -58,6 +58,8 @@ export class Exchanges {
   readonly method: Uint8Array;
   /** 1: the client speaks gRPC. */
   readonly grpc: Uint8Array;
+  /** 1: the response is a stream of events, which may be silent for as long as it likes. */
+  readonly eventStream: Uint8Array;
   /** One of UPGRADE. */
   readonly upgrade: Uint8Array;
   /** 1: the request ends with its head. */
@@ -105,6 +107,7 @@ export class Exchanges {
     this.service = new Int32Array(n);
     this.method = new Uint8Array(n);
     this.grpc = new Uint8Array(n);
+    this.eventStream = new Uint8Array(n);
     this.upgrade = new Uint8Array(n);
     this.bare = new Uint8Array(n);
     this.whole = new Uint8Array(n);
@@ -176,6 +179,7 @@ export class Exchanges {
     this.service[x] = service;
     this.method[x] = method;
     this.grpc[x] = grpc ? 1 : 0;
+    this.eventStream[x] = 0;
     this.upgrade[x] = UPGRADE.NONE;
     this.attempts[x] = 0;
     this.pending[x] = 0;

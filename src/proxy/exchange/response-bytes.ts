@@ -46,6 +46,7 @@ export class ResponseBytes implements ResponseWay {
     const socket = exchanges.endpointSocket(x);
     const { status, hasBody } = http1.head;
     const tunnel = http1.response[socket] === RESPONSE.TUNNEL;
+    if (http1.head.eventStream) exchanges.eventStream[x] = 1;
     context.protocols.learn(exchanges.endpoint[x], VERSION.HTTP1, KNOWN.SPOKEN);
     let error = 0;
     let used = at;
@@ -112,6 +113,7 @@ export class ResponseBytes implements ResponseWay {
     }
     const tunnel = status < 300 && exchanges.tunnelsInHttp2(x);
     if (end) exchanges.grpcStatus[x] = facts.grpcStatus;
+    if (facts.eventStream) exchanges.eventStream[x] = 1;
     control.responded(x, status);
     // RFC 9110 section 9.3.6: a length that a 2xx to CONNECT has means nothing.
     if (tunnel) this.core.streams.expected[exchanges.endpointStream(x)] = NONE;

@@ -69,7 +69,7 @@ export class ConnectionTimers {
     let wait = limits.http2.stallTimeoutMs;
     const response = services.responseTimeoutMs[service];
     if (response > 0 && response < wait) wait = response;
-    const body = limits.http2.bodyTimeoutMs;
+    const body = context.bodyTimeout(service);
     if (body > 0 && body < wait) wait = body;
     const connect = services.connectTimeoutMs[service];
     if (connect > 0 && connect < wait) wait = connect;
@@ -285,10 +285,11 @@ export class ConnectionTimers {
     const { context } = this;
     const { limits } = connection;
     let shortest = limits.stallTimeoutMs;
-    if (limits.bodyTimeoutMs > 0) shortest = Math.min(shortest, limits.bodyTimeoutMs);
     if (connection.role === ROLE.SERVER) {
       const { services } = context;
       const service = context.serviceFor(connection.socket, VERDICT.HTTP2);
+      const body = context.bodyTimeout(service);
+      if (body > 0) shortest = Math.min(shortest, body);
       if (service >= 0) {
         const response = services.responseTimeoutMs[service];
         if (response > 0) shortest = Math.min(shortest, response);

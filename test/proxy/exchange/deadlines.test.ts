@@ -30,6 +30,8 @@ class World {
   readonly services = {
     connectTimeoutMs: new Float64Array(4).fill(100),
     responseTimeoutMs: new Float64Array(4).fill(500),
+    bodyTimeoutMs: new Float64Array(4).fill(-1),
+    streamTimeoutMs: new Float64Array(4),
   };
   readonly flags = new Int32Array(SOCKETS);
   readonly exchanges = new Exchanges(SOCKETS, 2);
@@ -179,11 +181,29 @@ describe('a body on which neither side moves', () => {
     assert.equal(due(OF_SOCKET, HTTP2, 0, 0), NEVER);
   });
 
-  it('may be silent for as long as it likes in gRPC', () => {
-    const world = new World('ANSWERING', OF_STREAM);
-    world.exchanges.grpc[OF_STREAM] = 1;
-    assert.equal(world.after(1e9), OVERDUE.NO);
-    assert.equal(world.deadlines.next, NEVER);
+  it('may be silent for as long as it likes in gRPC, and as a stream of events', () => {
+    for (const column of ['grpc', 'eventStream'] as const) {
+      const world = new World('ANSWERING', OF_STREAM);
+      world.exchanges[column][OF_STREAM] = 1;
+      assert.equal(world.after(1e9), OVERDUE.NO);
+      assert.equal(world.deadlines.next, NEVER);
+    }
+  });
+
+  it('has a bound of its service where that has one; streams have theirs', () => {
+    for (const x of [OF_SOCKET, OF_STREAM]) {
+      const world = new World('ANSWERING', x);
+      world.services.bodyTimeoutMs.fill(700);
+      world.expect(OVERDUE.BODY, 700, 'body-time');
+      const patient = new World('ANSWERING', x);
+      patient.services.bodyTimeoutMs.fill(0);
+      assert.equal(patient.after(1e9), OVERDUE.NO);
+      assert.equal(patient.deadlines.next, NEVER);
+      const stream = new World('ANSWERING', x);
+      stream.services.streamTimeoutMs.fill(900);
+      stream.exchanges.eventStream[x] = 1;
+      stream.expect(OVERDUE.BODY, 900, 'body-time');
+    }
   });
 });
 
