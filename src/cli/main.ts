@@ -1,80 +1,8 @@
 #!/usr/bin/env node
-// The `sluice` command: picks the sub-command, turns what it throws into a message and an exit code.
-import { ConfigError } from '../config/problem.js';
-import { suggest } from '../config/suggest.js';
-import { checkCommand } from './check.js';
-import { explainCommand } from './explain.js';
-import { runCommand } from './run.js';
-import type { Command } from './usage.js';
-import { complain, FAILURE, messageOf, print, USAGE, UsageError } from './usage.js';
-import { versionCommand } from './version.js';
+// The `sluice` command. The first import claims the signals; the rest is loaded after that.
+import './claim-process.js';
 
-const commands: readonly Command[] = [runCommand, checkCommand, explainCommand, versionCommand];
-
-const HELP = `Sluice: a sidecar proxy that looks at the first bytes of every TCP connection. HTTP is balanced per
-request; everything else is relayed as it is.
-
-Usage: sluice COMMAND [OPTIONS]
-
-Commands:
-${commands.map(({ name, summary }) => `  ${name.padEnd(9)} ${summary}`).join('\n')}
-
-\`sluice COMMAND --help\` explains a command. To begin with:
-
-  sluice check -c sluice.yaml     is the file right?
-  sluice run -c sluice.yaml       start; Ctrl-C drains and stops
-
-Exit codes: 0 done, 1 failed, 2 wrong usage.`;
-
-function findCommand(name: string): Command {
-  const command = commands.find((known) => known.name === name);
-  if (command !== undefined) return command;
-  const what = name.startsWith('-') ? 'option' : 'command';
-  throw new UsageError(
-    `unknown ${what} ${name}; ${suggest(
-      name,
-      commands.map((known) => known.name),
-    )}`,
-  );
-}
-
-async function main(args: readonly string[]): Promise<number> {
-  const [first, ...rest] = args;
-  let topic = '';
-  try {
-    if (first === '--help' || first === '-h' || (first === 'help' && rest.length === 0)) {
-      print(HELP);
-      return 0;
-    }
-    if (first === undefined) {
-      complain(HELP);
-      return USAGE;
-    }
-    if (first === 'help') {
-      print(findCommand(rest[0]).help);
-      return 0;
-    }
-    const command = findCommand(first === '--version' || first === '-v' ? 'version' : first);
-    topic = ` ${command.name}`;
-    if (rest.includes('--help') || rest.includes('-h')) {
-      print(command.help);
-      return 0;
-    }
-    return await command.run(rest);
-  } catch (error) {
-    if (error instanceof UsageError) {
-      complain(`sluice${topic}: ${error.message}\nTry: sluice${topic} --help`);
-      return USAGE;
-    }
-    if (error instanceof ConfigError) {
-      complain(error.message);
-      return error.problems.every(({ file }) => file === 'command line') ? USAGE : FAILURE;
-    }
-    const causes = error instanceof AggregateError ? error.errors : [error];
-    for (const cause of causes) complain(`sluice${topic}: ${messageOf(cause)}`);
-    return FAILURE;
-  }
-}
+const { main } = await import('./commands.js');
 
 // `sluice explain ... | head` closes the pipe early; that is no failure.
 process.stdout.on('error', () => undefined);

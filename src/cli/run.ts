@@ -4,8 +4,9 @@ import { loadConfigApart } from '../config/load-apart.js';
 import type { Config } from '../config/model.js';
 import type { Override } from '../config/overrides.js';
 import { ConfigError, formatProblem } from '../config/problem.js';
-import type { Logger } from '../log/logger.js';
+import type { LogFields, Logger } from '../log/logger.js';
 import { createLogger } from '../log/logger.js';
+import { processState } from '../log/process-state.js';
 import type { Command } from './usage.js';
 import { configFile, FAILURE, messageOf, parseArguments } from './usage.js';
 
@@ -17,6 +18,8 @@ export interface EngineHandle {
   drain(options?: { readonly holdMs?: number }): Promise<void>;
   /** Closes at once. */
   kill(): Promise<void>;
+  /** What somebody asks for by SIGUSR1. */
+  state(): LogFields;
   /** Resolves when everything is closed; `code` is 1 if work had to be cut off. */
   readonly closed: Promise<{ readonly code: number }>;
 }
@@ -29,7 +32,7 @@ async function startEngine(config: Config, logger: Logger): Promise<EngineHandle
   return Engine.start(config, logger);
 }
 
-export type SignalName = 'SIGTERM' | 'SIGINT' | 'SIGHUP';
+export type SignalName = 'SIGTERM' | 'SIGINT' | 'SIGQUIT' | 'SIGHUP' | 'SIGUSR1' | 'SIGUSR2';
 
 export interface Signals {
   on(name: SignalName, listener: () => void): unknown;
@@ -45,8 +48,8 @@ function logReloadFailure(logger: Logger, error: unknown): void {
 }
 
 /**
- * Runs an engine until it has closed and returns the exit code. SIGTERM drains; SIGINT drains without the hold;
- * a second one of either kills, code 1; SIGHUP reloads. `load` reads the configuration anew.
+ * Runs an engine until it has closed and returns the exit code. SIGTERM and SIGQUIT drain; SIGINT drains without the hold;
+ * a second one of these kills, code 1; SIGHUP reloads; SIGUSR1 logs the state. `load` reads the configuration anew.
  */
 export async function supervise(
   load: () => Config | Promise<Config>,
@@ -108,9 +111,15 @@ export async function supervise(
   };
   signals.on('SIGTERM', () => stop('SIGTERM'));
   signals.on('SIGINT', () => stop('SIGINT'));
+  signals.on('SIGQUIT', () => stop('SIGQUIT'));
   signals.on('SIGHUP', () => {
-    if (engine !== undefined && stopping === undefined) void reload(engine);
+    if (stopping !== undefined) return;
+    // While it starts: the file may have been read before it was changed.
+    if (engine === undefined) reloadAgain = true;
+    else void reload(engine);
   });
+  signals.on('SIGUSR1', () => logger.report('state', engine === undefined ? stateAtStart(stopping) : engine.state()));
+  signals.on('SIGUSR2', () => logger.report('SIGUSR2 does nothing here; SIGUSR1 logs the state, SIGHUP reloads'));
 
   const begin = async (): Promise<EngineHandle> => {
     const first = await load();
@@ -121,8 +130,14 @@ export async function supervise(
   if (started === 'abandoned') return FAILURE;
   engine = started;
   if (stopping !== undefined) drain(stopping, engine, true);
+  else if (reloadAgain) void reload(engine);
   const { code } = await engine.closed;
   return killed ? FAILURE : code;
+}
+
+/** What can be said before there is an engine. */
+function stateAtStart(stopping: SignalName | undefined): LogFields {
+  return { ...processState(), phase: stopping === undefined ? 'starting' : 'starting, to end at once' };
 }
 
 /** What nobody caught is logged like everything else, and ends the process. */
@@ -185,9 +200,13 @@ Flags win over SLUICE_ variables (SLUICE_LOG_LEVEL for log.level), and those ove
 
 Signals:
   SIGTERM             stop accepting after drain.hold, let open work end within drain.grace, exit
+  SIGQUIT             the same
   SIGINT (Ctrl-C)     the same without the hold
   a second one        close everything at once, exit 1
   SIGHUP              read FILE again; a file with mistakes is refused and the running configuration stays
+  SIGUSR1             log a summary: phase, workers, connections, services, memory, file descriptors
+
+The process is called sluice: pkill -HUP -x sluice, kill -USR1 $(pidof sluice).
 
 Examples:
   sluice run -c sluice.yaml

@@ -1,13 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { native } from '../io/native.js';
+import { sluiceVersion } from '../log/process-state.js';
 import type { Command } from './usage.js';
 import { messageOf, parseArguments, print } from './usage.js';
-
-/** The version in package.json. */
-export function sluiceVersion(): string {
-  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
-  return String((JSON.parse(text) as { version: unknown }).version);
-}
 
 /** Which executor `io: auto` takes here: found by making the smallest ring there is. */
 function executor(): string {

@@ -11,6 +11,8 @@ export interface Logger {
   warn(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
   debug(message: string, fields?: LogFields): void;
+  /** What somebody has just asked for: an info that is written at every level. */
+  report(message: string, fields?: LogFields): void;
 }
 
 export interface LoggerOptions {
@@ -57,9 +59,12 @@ export function createLogger(options: LoggerOptions = {}): Logger {
     warn: (message, fields) => log('warn', message, fields),
     info: (message, fields) => log('info', message, fields),
     debug: (message, fields) => log('debug', message, fields),
+    report: (message, fields) => put('info', message, fields),
   };
+  const put = (level: LogLevel, message: string, fields: LogFields | undefined): void =>
+    write(`${formatLine(now(), level, message, fields)}\n`);
   const log = (level: LogLevel, message: string, fields: LogFields | undefined): void => {
-    if (SEVERITY[level] <= SEVERITY[logger.level]) write(`${formatLine(now(), level, message, fields)}\n`);
+    if (SEVERITY[level] <= SEVERITY[logger.level]) put(level, message, fields);
   };
   return logger;
 }

@@ -1,6 +1,5 @@
 // The main thread of a running proxy: opens the sockets, runs the workers, follows the endpoints, serves the admin port.
 // It never sees a byte of payload.
-import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from '../admin/server.js';
 import type { Address, Config, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
@@ -10,7 +9,8 @@ import { standardSources } from '../discovery/sources.js';
 import { addressText } from '../discovery/text.js';
 import { isLarge, returnMemory } from '../io/heap.js';
 import { native } from '../io/native.js';
-import type { Logger } from '../log/logger.js';
+import type { LogFields, Logger } from '../log/logger.js';
+import { sluiceVersion } from '../log/process-state.js';
 import { MetricsReader } from '../metrics/reader.js';
 import { type Explanation, explain, type Live } from '../policy/explain.js';
 import type { EndpointSnapshot, FromWorker } from '../proxy/snapshot.js';
@@ -18,6 +18,7 @@ import { Destinations } from './destinations.js';
 import { ListenerSet, listenerKey } from './listeners.js';
 import { OriginalDestinations } from './original-destinations.js';
 import { changedServices, Snapshots } from './snapshots.js';
+import { stateOf } from './state.js';
 import { WorkerPool } from './workers.js';
 
 /** How long a reload waits for the workers to have taken it over, ms. */
@@ -206,6 +207,19 @@ export class Engine {
     await this.end(1);
   }
 
+  /** A summary, for the log. */
+  state(): LogFields {
+    const { config, executor, draining, endpoints } = this;
+    return stateOf({
+      phase: draining ? 'draining' : 'serving',
+      executor,
+      workers: { ready: this.pool.readyCount, of: config.workers },
+      listeners: config.listeners.length,
+      services: { ready: [...endpoints.values()].filter((of) => of.length > 0).length, of: config.services.length },
+      snapshot: this.reader.snapshot(),
+    });
+  }
+
   private async end(code: number): Promise<void> {
     if (this.ending) return;
     this.ending = true;
@@ -257,7 +271,7 @@ export class Engine {
     return new AdminServer({
       logger,
       reader,
-      version: packageVersion(),
+      version: sluiceVersion(),
       get executor() {
         return engine.executor;
       },
@@ -357,8 +371,3 @@ export class Engine {
 }
 
 const nameOf = (key: string): string => key.slice(0, key.indexOf('|'));
-
-function packageVersion(): string {
-  const require = createRequire(import.meta.url);
-  return (require('../../../package.json') as { version: string }).version;
-}

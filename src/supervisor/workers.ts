@@ -103,6 +103,11 @@ export class WorkerPool {
     return this.live.length === this.count && this.live.every((worker) => worker?.ready === true);
   }
 
+  /** How many workers accept. */
+  get readyCount(): number {
+    return this.live.filter((worker) => worker?.ready === true).length;
+  }
+
   /** Starts all workers; resolves when every one accepts, rejects if one can't. */
   start(): Promise<{ executor: string; reason: string }> {
     return new Promise((resolve, reject) => {

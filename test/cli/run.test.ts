@@ -31,6 +31,9 @@ class FakeEngine implements EngineHandle {
     this.calls.push(`drain ${options.holdMs ?? 'default'}`);
     return this.onDrain();
   }
+  state(): { phase: string } {
+    return { phase: 'serving' };
+  }
   async kill(): Promise<void> {
     this.calls.push('kill');
     this.close({ code: 0 });
@@ -135,6 +138,42 @@ test('SIGHUP loads anew, hands it to the engine and takes over the log level', a
   assert.deepEqual(engine.calls, ['reload debug']);
   assert.equal(logger.level, 'debug');
   assert.ok(lines.some(({ message }) => message === 'reloaded'));
+  engine.close({ code: 0 });
+  assert.equal(await code, 0);
+});
+
+test('SIGHUP during the start reloads once it is over: the file may have been read before it was changed', async () => {
+  const { engine, code, signal, running } = harness();
+  signal('SIGHUP');
+  signal('SIGHUP');
+  await running();
+  assert.deepEqual(engine.calls, ['reload info']);
+  engine.close({ code: 0 });
+  assert.equal(await code, 0);
+});
+
+test('SIGQUIT drains as SIGTERM does', async () => {
+  const { engine, code, signal, running } = harness();
+  await running();
+  signal('SIGQUIT');
+  engine.close({ code: 0 });
+  assert.equal(await code, 0);
+  assert.deepEqual(engine.calls, ['drain default']);
+});
+
+test('SIGUSR1 logs the state whatever the log level, during the start too; SIGUSR2 does nothing', async () => {
+  const { engine, code, signal, running, lines } = harness(() => config('error'));
+  signal('SIGUSR1');
+  const [atStart] = lines;
+  assert.equal(atStart.message, 'state');
+  assert.equal(atStart.phase, 'starting');
+  assert.ok(Number(atStart.uptimeSeconds) >= 0);
+  await running();
+  signal('SIGUSR1');
+  signal('SIGUSR2');
+  assert.equal(lines[1].phase, 'serving');
+  assert.match(lines[2].message, /SIGUSR2 does nothing/);
+  assert.deepEqual(engine.calls, []);
   engine.close({ code: 0 });
   assert.equal(await code, 0);
 });
