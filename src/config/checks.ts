@@ -194,6 +194,7 @@ function http2(limits: Tree, services: Tree): Finding[] {
   findings.push(...ordered(buffered, path, 'maxBuffered', 'limits.slab', bytes));
   for (const [name, service] of Object.entries(services)) {
     const { replayBytes } = asMap(asMap(service).retry);
+    if (replayBytes === 'auto') continue;
     // The memory of a worker is not raised for what a service asks, so that the default counts as well.
     const both = { replayBytes, 'limits.http2.maxReplay': map.maxReplay ?? '8MiB' };
     findings.push(...ordered(both, ['services', name, 'retry'], 'replayBytes', 'limits.http2.maxReplay', bytes));

@@ -115,7 +115,7 @@ export interface RetryConfig {
   readonly budget: number;
   /** Retries a second that are always allowed. */
   readonly minPerSecond: number;
-  /** Bytes of a request kept for sending it again; 0 retries only what has no body. */
+  /** Bytes of a request kept for sending it again; 0 retries only what has no body, -1 is as many as memory allows. */
   readonly replayBytes: number;
 }
 

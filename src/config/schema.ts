@@ -106,6 +106,17 @@ function parseRace(input: unknown): number {
   }
 }
 
+/** Bytes of a request that are kept: -1 as memory allows. */
+function parseReplay(input: unknown): number {
+  if (input === 'auto') return -1;
+  try {
+    return parseSize(input, 0, 16 * MiB);
+  } catch (error) {
+    if (!(error instanceof ValueError)) throw error;
+    throw new ValueError(`${error.message}, or auto`);
+  }
+}
+
 function parseWorkers(input: unknown): number {
   if (input === 'auto') return Math.min(availableParallelism(), MAX_WORKERS);
   try {
@@ -215,7 +226,7 @@ export const service = section({
       0.2,
     ),
     minPerSecond: v.optional(integer(0, 1_000_000), 10),
-    replayBytes: v.optional(size(0, 16 * MiB), '64KiB'),
+    replayBytes: v.optional(value(parseReplay), 'auto'),
   }),
   connectTimeout: v.optional(timeout(), '1s'),
   responseTimeout: v.optional(optionalTimeout(), 0),

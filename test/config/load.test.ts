@@ -111,7 +111,7 @@ test('the minimal file gets every default', () => {
           spares: 0,
           http2Connections: 16,
         },
-        retry: { budget: 0.2, minPerSecond: 10, replayBytes: 65_536 },
+        retry: { budget: 0.2, minPerSecond: 10, replayBytes: -1 },
         connectTimeoutMs: 1000,
         responseTimeoutMs: 0,
         bodyTimeoutMs: -1,

@@ -143,13 +143,21 @@ class WireCall extends WireLeg implements Call {
 
   private all({ status, body, trailers, field }: Message): Answer {
     const text = body.toString('latin1');
-    return { status, interim: this.heard, body: text, trailers: lower(trailers), whole: true, field };
+    return { status, interim: this.heard, body: text, trailers: lower(trailers), whole: true, code: null, field };
   }
 
   private cut(): Answer {
     const { text } = this.wire;
     const status = Number(/^HTTP\/1\.1 (\d+)/.exec(text)?.[1] ?? 0);
-    return { status, interim: this.heard, body: text, trailers: new Map(), whole: false, field: () => null };
+    return {
+      status,
+      interim: this.heard,
+      body: text,
+      trailers: new Map(),
+      whole: false,
+      code: null,
+      field: () => null,
+    };
   }
 }
 

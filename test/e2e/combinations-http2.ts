@@ -136,6 +136,7 @@ class StreamCall extends StreamLeg implements Call {
       body: this.body.toString('latin1'),
       trailers: new Map((at < 0 ? [] : (heads[at + 1] ?? [])).map(({ name, value }) => [name, value])),
       whole: this.remoteEnd,
+      code: peer.arrived('RST_STREAM', stream)[0]?.code ?? null,
       field: (name) => fieldOf(final, name),
     };
   }

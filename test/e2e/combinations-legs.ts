@@ -26,6 +26,8 @@ export interface Answer {
   readonly trailers: ReadonlyMap<string, string>;
   /** False where the response was cut off, so that nobody can take it for complete. */
   readonly whole: boolean;
+  /** That of RST_STREAM, if that is how it ended. */
+  readonly code: string | null;
   field(name: string): string | null;
 }
 

@@ -233,19 +233,68 @@ function declareUnprocessed(cell: CellOf): void {
   }
 
   inEach(
-    'a POST that was refused and is not kept whole is answered',
+    'a POST whose connection leaves is sent again though the budget allows none',
     async (combination) => {
-      const on = cell(combination, 'some');
+      const on = cell(combination, 'poor');
+      const path = on.stage.path();
       const earlier = await on.counts();
-      const body = text(40_000);
-      const [call, arrived] = await onPooled(on, { method: 'POST', path: on.stage.path(), body: body.length }, body);
-      http2Only(arrived).refuse();
-      const { status, field } = await call.answer();
-      assert.deepEqual([status, field('sluice-error')], [502, 'stream-refused']);
-      await on.counted(earlier, { requests: 2, sent: 2, responses: 1, failures: 1, own: 1 });
+      const [call, first] = await onPooled(on, { method: 'POST', path, body: 4 }, 'body');
+      const answer = call.answer();
+      http2Only(first).goaway();
+      const second = await again(on, path, answer);
+      assert.equal((await second.whole()).body, 'body');
+      second.respond(200, {}, 'looked at');
+      assert.equal((await answer).status, 200);
+      await on.counted(earlier, { requests: 2, sent: 3, responses: 2, abandoned: 1, retries: 1 });
     },
     TO_HTTP2,
   );
+
+  for (const how of ['refuse', 'goaway'] as const) {
+    inEach(
+      `a POST that was not looked at (${how}) and is not kept whole is answered, or given back as REFUSED_STREAM`,
+      async (combination) => {
+        const on = cell(combination, 'some');
+        const earlier = await on.counts();
+        const body = text(40_000);
+        const [call, arrived] = await onPooled(on, { method: 'POST', path: on.stage.path(), body: body.length }, body);
+        http2Only(arrived)[how]();
+        if (combination.client === 1) {
+          const { status, field } = await call.answer();
+          assert.deepEqual([status, field('sluice-error')], [502, 'stream-refused']);
+          await on.counted(earlier, { requests: 2, sent: 2, responses: 1, failures: 1, own: 1 });
+          return;
+        }
+        const { status, code } = await call.answer();
+        assert.deepEqual([status, code], [0, 'REFUSED_STREAM']);
+        await on.counted(earlier, { requests: 2, sent: 2, responses: 1, abandoned: 1, unanswered: 1 });
+      },
+      TO_HTTP2,
+    );
+
+    inEach(
+      `a POST of 400 KB that was not looked at (${how}) is sent again while memory is plentiful`,
+      async (combination) => {
+        const on = cell(combination);
+        const path = on.stage.path();
+        const earlier = await on.counts();
+        const sent = content(400_000);
+        const call = await on.call({ method: 'POST', path, body: sent.length });
+        const answer = call.answer();
+        const pouring = call.pour(sent).then(() => call.finish());
+        const first = await on.origin.next(path);
+        await pouring;
+        assert.equal((await first.whole()).body, sent.toString('latin1'));
+        http2Only(first)[how]();
+        const second = await again(on, path, answer);
+        assert.equal((await second.whole()).body, sent.toString('latin1'));
+        second.respond(200, {}, 'looked at');
+        assert.equal((await answer).status, 200);
+        await on.counted(earlier, { requests: 1, sent: 2, responses: 1, abandoned: 1, retries: 1 });
+      },
+      TO_HTTP2,
+    );
+  }
 }
 
 /** How much of a request is kept. */

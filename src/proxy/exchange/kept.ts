@@ -7,6 +7,7 @@ import { Chains } from '../../http2/chains.js';
 import type { Core } from '../../http2/shared-state.js';
 import { BLOCK_BYTES } from '../../http2/small-buffers.js';
 import { LIMITS } from '../../metrics/layout.js';
+import { VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
 import type { ExchangeSlot } from '../slots.js';
 import { type Exchanges, STATE } from './exchange.js';
@@ -26,6 +27,9 @@ export const FORM = {
   TEMPLATE: 3,
 } as const;
 
+/** Of a service that does not say how much is kept: so many octets of a body for sure, and at most. */
+const SURE_BYTES = 64 * 1024;
+const MOST_BYTES = 1024 * 1024;
 const NONE = -1;
 const LIMIT_REPLAY = LIMITS.indexOf('h2-replay');
 
@@ -105,15 +109,15 @@ export class KeptRequests {
   /** Keeps a piece of the body, in a buffer that the caller holds. False if the request can't be sent again from here on. */
   keepData(x: ExchangeSlot, at: number, length: number, end: boolean): boolean {
     if (this.form[x] === FORM.NONE) return false;
-    const { limits, services } = this.context;
     const { body } = this;
     // What waits, for a connection or for a tunnel to be agreed to, has no other place; it is bounded by its stream's window, or by
     // holding its client back.
     const bounded = this.exchanges.state[x] !== STATE.WAITING && !this.exchanges.asksForTunnel(x);
     if (bounded) {
-      const full = body.total + this.heads > limits.http2.maxReplayBytes;
+      const plenty = this.plenty(x);
+      const full = !plenty && body.total + this.heads > this.context.limits.http2.maxReplayBytes;
       if (full) this.context.limited(LIMIT_REPLAY);
-      if (full || body.bytes[x] + length > services.replayBytes[this.exchanges.service[x]]) {
+      if (full || body.bytes[x] + length > (plenty ? MOST_BYTES : this.sure(x))) {
         this.forget(x);
         return false;
       }
@@ -126,9 +130,14 @@ export class KeptRequests {
     return true;
   }
 
-  /** Whether a body of `length` octets may be kept; -1: of a length that is not known. */
+  /** Whether a body of `length` octets may be kept for an endpoint that speaks HTTP/1; -1: of a length that is not known. */
   roomFor(x: ExchangeSlot, length: number): boolean {
-    return length <= this.context.services.replayBytes[this.exchanges.service[x]];
+    return length <= this.sure(x);
+  }
+
+  /** Whether as much of the body as is kept may go on to be. */
+  hasRoom(x: ExchangeSlot): boolean {
+    return this.body.bytes[x] <= (this.plenty(x) ? MOST_BYTES : this.sure(x));
   }
 
   /** Whether anything is kept. */
@@ -191,6 +200,24 @@ export class KeptRequests {
     if (this.trailersBuffer[x] === 0) return;
     this.context.slab.release(this.trailersBuffer[x] - 1);
     this.trailersBuffer[x] = 0;
+  }
+
+  /** Octets of a body that are kept, as long as there is memory for requests at all. */
+  private sure(x: ExchangeSlot): number {
+    const own = this.context.services.replayBytes[this.exchanges.service[x]];
+    return own < 0 ? SURE_BYTES : own;
+  }
+
+  /**
+   * Whether more than that may be kept: half of all buffers are free, and the endpoint speaks HTTP/2, which can refuse what it has been
+   * sent. HTTP/1 can't, and what is kept can't be spliced.
+   */
+  private plenty(x: ExchangeSlot): boolean {
+    const { exchanges } = this;
+    if (this.context.services.replayBytes[exchanges.service[x]] >= 0 || exchanges.version[x] !== VERSION.HTTP2)
+      return false;
+    const { slab } = this.context;
+    return slab.free * 2 >= slab.buffers;
   }
 
   /** Saves the fields of `list`, or of `template`, in a block if they fit, else in a buffer. False if there is no memory for them. */

@@ -26,6 +26,8 @@ const LIMIT_SLAB = LIMITS.indexOf('slab');
 export class Lifecycle implements Control {
   /** Of a connection that was lost: see `lost`. */
   private stale = false;
+  /** Of a request that was refused: see `refused`. */
+  private leaving = false;
 
   constructor(
     private readonly context: Context,
@@ -100,7 +102,8 @@ export class Lifecycle implements Control {
   }
 
   refused(x: ExchangeSlot, code: number): void {
-    this.tell(502, WHY.STREAM_REFUSED, code);
+    this.tell(502, WHY.STREAM_REFUSED, H2_ERROR.REFUSED_STREAM);
+    this.leaving = code === H2_ERROR.NO_ERROR;
     this.endings.outcome.reason = CLOSE.ERROR;
     this.step(x, EVENT.REFUSED);
   }
@@ -205,7 +208,8 @@ export class Lifecycle implements Control {
         this.translate(x, false);
         break;
       case ACTION.RETRY:
-        if (this.retries.afterRefusal(x)) this.resend(x);
+        if (this.retries.afterRefusal(x, this.leaving)) this.resend(x);
+        else if (this.exchanges.isStream(x) && !this.kept.keeps(x)) this.finish(x, ACTION.CUT_ABANDONED, event);
         else this.endings.blame(x);
         break;
       case ACTION.RETRY_OR_BLAME:

@@ -25,7 +25,10 @@ export interface Control {
   ready(x: ExchangeSlot): void;
   /** No connection could be made: nothing was processed. */
   undialled(x: ExchangeSlot, why: number): void;
-  /** The endpoint says that it has not processed the request, and will not. `code`: HTTP/2's, for the client if it must know. */
+  /**
+   * The endpoint says that it has not processed the request, and will not. `code`: of the RST_STREAM, or of the GOAWAY (NO_ERROR: only its
+   * connection comes to its end).
+   */
   refused(x: ExchangeSlot, code: number): void;
   /**
    * The endpoint's connection ended before its response did: `reason` is its CLOSE. `stale`: it had served before and nothing of the

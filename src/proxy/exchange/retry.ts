@@ -48,9 +48,15 @@ export class Retries {
     return again;
   }
 
-  /** The endpoint has refused the request unprocessed: another one is tried, within the budget. False if that may not be. */
-  afterRefusal(x: ExchangeSlot): boolean {
-    if (!this.left(x) || !this.kept.secure(x) || !this.paid(x)) return false;
+  /**
+   * The endpoint has refused the request unprocessed: another one is tried, within the budget. A connection that comes to its end refuses
+   * whatever was on its way to it, which says nothing of how much its endpoint can do: that is `leaving`, and costs nothing. False if it
+   * may not be tried.
+   */
+  afterRefusal(x: ExchangeSlot, leaving: boolean): boolean {
+    if (!this.left(x) || !this.kept.secure(x)) return false;
+    if (leaving) this.counted(x);
+    else if (!this.paid(x)) return false;
     this.context.values[h2Base(ROLE.CLIENT) + H.RETRIES_REFUSED]++;
     const endpoint = this.exchanges.endpoint[x];
     this.takeBack(x);
@@ -146,8 +152,13 @@ export class Retries {
       values[base + S.RETRIES_DENIED]++;
       return false;
     }
-    values[W.RETRIES]++;
-    values[base + S.RETRIES]++;
+    this.counted(x);
     return true;
+  }
+
+  private counted(x: ExchangeSlot): void {
+    const { values, services } = this.context;
+    values[W.RETRIES]++;
+    values[services.base[this.exchanges.service[x]] + S.RETRIES]++;
   }
 }

@@ -48,7 +48,7 @@ export const ACTION = {
   FAILOVER: 4,
   /** Send it to the same endpoint, in the other version. */
   TRANSLATE: 5,
-  /** Send it again if the budget allows, else tell the client that it was refused. */
+  /** Send it again if the budget allows. If it is not kept, a client that speaks HTTP/2 is told that it may do so; any other gets an answer. */
   RETRY: 6,
   /** Send it again if it may be, else blame the endpoint. */
   RETRY_OR_BLAME: 7,

@@ -246,7 +246,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
       const x = this.streams.exchange(slot) as ExchangeSlot;
       this.machine.sender.close(slot);
       this.streams.part(x);
-      this.reports.control.refused(x, code === H2_ERROR.NO_ERROR ? H2_ERROR.REFUSED_STREAM : code);
+      this.reports.control.refused(x, code);
       // Anything may have ended meanwhile: the walk begins anew.
       slot = streams.first(connection);
     }

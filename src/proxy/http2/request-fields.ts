@@ -75,7 +75,7 @@ export class RequestFields {
       streams.machine.sender.trailers(exchanges.endpointStream(x), core.spare);
       kept.dropTrailers(x);
       kept.forget(x);
-    } else if (!this.kept.roomFor(x, kept.body.bytes[x])) kept.forget(x);
+    } else if (!kept.hasRoom(x)) kept.forget(x);
     return true;
   }
 

@@ -7,6 +7,7 @@ import type { Core } from '../../../src/http2/shared-state.js';
 import { BLOCK_BYTES, Blocks } from '../../../src/http2/small-buffers.js';
 import { BUFFER_CAPACITY, Slab } from '../../../src/io/slab.js';
 import { LIMITS } from '../../../src/metrics/layout.js';
+import { VERSION } from '../../../src/proxy/connect/protocols.js';
 import type { Context } from '../../../src/proxy/context.js';
 import { Exchanges, STATE, UPGRADE } from '../../../src/proxy/exchange/exchange.js';
 import { FORM, KeptRequests } from '../../../src/proxy/exchange/kept.js';
@@ -38,6 +39,7 @@ class World {
   readonly exchanges = new Exchanges(4, 4);
   readonly kept: KeptRequests;
   readonly http2 = { maxReplayBytes: 1 << 20 };
+  readonly services = { replayBytes: new Int32Array(4).fill(REPLAY_BYTES) };
   readonly free: number;
   readonly memory: HeaderMemory;
   private readonly text: number;
@@ -52,7 +54,7 @@ class World {
     const context = {
       slab,
       limits: { http2: this.http2 },
-      services: { replayBytes: new Int32Array(4).fill(REPLAY_BYTES) },
+      services: this.services,
       limited: (limit: number) => this.limits.push(LIMITS[limit]),
     } as unknown as Context;
     this.kept = new KeptRequests(
@@ -183,6 +185,63 @@ describe('a request that is kept', () => {
     world.written();
     world.written();
     world.kept.forget(X);
+    world.checkEmpty();
+  });
+});
+
+describe('what is kept where nothing is said', () => {
+  const PIECE = 16_000;
+  const auto = (version: number, buffers = 512): World => {
+    const world = new World(buffers);
+    world.services.replayBytes.fill(-1);
+    world.exchanges.version[X] = version;
+    assert.equal(world.kept.keepFields(X, world.fill(FIELDS), false), true);
+    return world;
+  };
+  /** Octets that are kept before the copy is given up. */
+  const most = (world: World, x = X): number => {
+    let kept = 0;
+    while (world.data(PIECE, false, x)) kept += PIECE;
+    return kept;
+  };
+
+  it('is 64 KiB of a body for an endpoint that speaks HTTP/1', () => {
+    const world = auto(VERSION.HTTP1);
+    assert.equal(world.kept.roomFor(X, 65_536), true);
+    assert.equal(world.kept.roomFor(X, 65_537), false);
+    assert.equal(most(world), 4 * PIECE);
+    world.checkEmpty();
+  });
+
+  it('is 1 MiB for one that speaks HTTP/2, which may refuse it', () => {
+    const world = auto(VERSION.HTTP2);
+    assert.equal(most(world), 65 * PIECE);
+    world.checkEmpty();
+  });
+
+  it('is more than all requests may keep, as long as half of the buffers are free', () => {
+    const world = auto(VERSION.HTTP2);
+    world.http2.maxReplayBytes = 100_000;
+    assert.equal(world.data(PIECE), true);
+    for (let i = 0; i < 10; i++) assert.equal(world.data(PIECE), true);
+    assert.equal(world.kept.hasRoom(X), true);
+    assert.deepEqual(world.limits, []);
+    // Half of them.
+    const taken: number[] = [];
+    while (world.slab.free * 2 >= world.slab.buffers) taken.push(world.slab.take());
+    assert.equal(world.kept.hasRoom(X), false);
+    assert.equal(world.data(PIECE), false);
+    assert.deepEqual(world.limits, ['h2-replay']);
+    for (const buffer of taken) world.slab.release(buffer);
+    world.checkEmpty();
+  });
+
+  it('is 64 KiB again where they are not', () => {
+    const world = auto(VERSION.HTTP2);
+    const taken: number[] = [];
+    while (world.slab.free * 2 >= world.slab.buffers) taken.push(world.slab.take());
+    assert.equal(most(world), 4 * PIECE);
+    for (const buffer of taken) world.slab.release(buffer);
     world.checkEmpty();
   });
 });
