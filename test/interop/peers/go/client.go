@@ -15,7 +15,6 @@ import (
 
 	"github.com/gorilla/websocket"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -143,8 +142,8 @@ func size(fields metadata.MD) int {
 	return total
 }
 
-// call ADDR [-method Echo] [-send N] [-metadata N] [-trailers N] [-status CODE] [-message N] [-strangers N]: one call with so much
-// metadata in each direction, beside strangers on the same connection.
+// call ADDR [-send N] [-metadata N] [-trailers N] [-status CODE] [-message N] [-strangers N] [-times N]: calls with so much metadata
+// in each direction, beside strangers on the same connection.
 func call(args []string) any {
 	flags := flag.NewFlagSet("call", flag.ExitOnError)
 	send := flags.Int("send", 0, "")
@@ -165,7 +164,7 @@ func call(args []string) any {
 		ready.Add(1)
 		go func() {
 			defer group.Done()
-			listen(ctx, connection, 100, 20, beside, &ready)
+			chat(ctx, connection, pattern(100, uint64(i)), 20, beside, &ready)
 		}()
 	}
 	ready.Wait()
@@ -198,30 +197,63 @@ func call(args []string) any {
 	return map[string]any{"calls": outcomes, "strangers": beside}
 }
 
-// listen reads a stream that never ends until `ctx` does; its end before that is counted with its status.
-func listen(ctx context.Context, connection *grpc.ClientConn, size, pause int, seen *tally, ready *sync.WaitGroup) {
-	call, err := opened(ctx, connection, 1<<30, size, pause)
-	for first := true; err == nil; first = false {
-		var message []byte
-		if err = call.RecvMsg(&message); err == nil {
-			seen.add(len(message))
-			if first && ready != nil {
-				ready.Done()
-				ready = nil
-			}
+// lasting ends after so long: by a deadline, of which the server is told (grpc-timeout), or by a cancel.
+func lasting(seconds float64, deadline bool) (context.Context, context.CancelFunc) {
+	duration := time.Duration(seconds * float64(time.Second))
+	if deadline {
+		return context.WithTimeout(context.Background(), duration)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(duration, cancel)
+	return ctx, cancel
+}
+
+// chat says `message` again and again on one stream, and hears it each time, until `ctx` ends; its end before that is counted
+// with its status. `ready` hears of the first time.
+func chat(ctx context.Context, connection *grpc.ClientConn, message []byte, every int, seen *tally, ready *sync.WaitGroup) {
+	call, err := connection.NewStream(ctx, &stream, "/interop.Peer/Chat")
+	for err == nil {
+		var reply []byte
+		if err = call.SendMsg(&message); err == nil || err == io.EOF {
+			err = call.RecvMsg(&reply)
 		}
+		if err == nil && !bytes.Equal(reply, message) {
+			seen.count("wrong", "")
+		}
+		if ready != nil {
+			ready.Done()
+			ready = nil
+		}
+		seen.add(len(reply))
+		time.Sleep(time.Duration(every) * time.Millisecond)
 	}
 	if ready != nil {
 		ready.Done()
 	}
-	if ctx.Err() != nil {
-		seen.count("lived", "")
-		return
-	}
-	seen.count(status.Code(err).String(), status.Convert(err).Message())
+	ended(ctx, err, seen)
 }
 
-// pour ADDR [-streams N] [-size N] [-up] [-seconds S]: streams with large messages, which make grpc-go measure the bandwidth.
+func ended(ctx context.Context, err error, seen *tally) {
+	if ctx.Err() != nil {
+		seen.count("lived", "")
+	} else {
+		seen.count(status.Code(err).String(), status.Convert(err).Message())
+	}
+}
+
+// listen reads a stream that never ends until `ctx` does.
+func listen(ctx context.Context, connection *grpc.ClientConn, size, pause int, seen *tally) {
+	call, err := opened(ctx, connection, 1<<30, size, pause)
+	for err == nil {
+		var message []byte
+		if err = call.RecvMsg(&message); err == nil {
+			seen.add(len(message))
+		}
+	}
+	ended(ctx, err, seen)
+}
+
+// pour ADDR [-streams N] [-size N] [-up] [-seconds S] [-deadline]: streams with large messages, which make grpc-go measure the bandwidth.
 func pour(args []string) any {
 	flags := flag.NewFlagSet("pour", flag.ExitOnError)
 	streams := flags.Int("streams", 8, "")
@@ -229,8 +261,9 @@ func pour(args []string) any {
 	pause := flags.Int("pause", 0, "")
 	up := flags.Bool("up", false, "")
 	seconds := flags.Float64("seconds", 5, "")
+	deadline := flags.Bool("deadline", false, "")
 	must(flags.Parse(args[1:]))
-	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(*seconds*float64(time.Second)))
+	ctx, cancel := lasting(*seconds, *deadline)
 	defer cancel()
 	connection := channel(args[0])
 	defer connection.Close()
@@ -241,7 +274,7 @@ func pour(args []string) any {
 		go func() {
 			defer group.Done()
 			if !*up {
-				listen(ctx, connection, *size, *pause, seen, nil)
+				listen(ctx, connection, *size, *pause, seen)
 				return
 			}
 			call, err := connection.NewStream(ctx, &stream, "/interop.Peer/Sink")
@@ -252,28 +285,27 @@ func pour(args []string) any {
 				}
 				time.Sleep(time.Duration(*pause) * time.Millisecond)
 			}
-			if ctx.Err() != nil {
-				seen.count("lived", "")
-				return
+			if err == io.EOF {
+				var reply []byte
+				err = call.RecvMsg(&reply)
 			}
-			var reply []byte
-			err = call.RecvMsg(&reply)
-			seen.count(status.Code(err).String(), status.Convert(err).Message())
+			ended(ctx, err, seen)
 		}()
 	}
 	group.Wait()
 	return seen
 }
 
-// ticks ADDR [-streams N] [-every MS] [-size N] [-seconds S]: streams that say a few octets in both directions, often.
+// ticks ADDR [-streams N] [-every MS] [-size N] [-seconds S] [-deadline]: streams that say a few octets in both directions, often.
 func ticks(args []string) any {
 	flags := flag.NewFlagSet("ticks", flag.ExitOnError)
 	streams := flags.Int("streams", 60, "")
 	every := flags.Int("every", 33, "")
 	size := flags.Int("size", 7, "")
 	seconds := flags.Float64("seconds", 5, "")
+	deadline := flags.Bool("deadline", false, "")
 	must(flags.Parse(args[1:]))
-	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(*seconds*float64(time.Second)))
+	ctx, cancel := lasting(*seconds, *deadline)
 	defer cancel()
 	connection := channel(args[0])
 	defer connection.Close()
@@ -283,42 +315,23 @@ func ticks(args []string) any {
 		group.Add(1)
 		go func() {
 			defer group.Done()
-			call, err := connection.NewStream(ctx, &stream, "/interop.Peer/Chat")
-			message := pattern(*size, uint64(i))
-			for err == nil {
-				var reply []byte
-				if err = call.SendMsg(&message); err == nil {
-					err = call.RecvMsg(&reply)
-				} else if err == io.EOF {
-					err = call.RecvMsg(&reply)
-				}
-				if err == nil && !bytes.Equal(reply, message) {
-					seen.count("wrong", string(reply))
-					return
-				}
-				seen.add(len(reply))
-				time.Sleep(time.Duration(*every) * time.Millisecond)
-			}
-			if ctx.Err() != nil {
-				seen.count("lived", "")
-			} else {
-				seen.count(status.Code(err).String(), status.Convert(err).Message())
-			}
+			chat(ctx, connection, pattern(*size, uint64(i)), *every, seen, nil)
 		}()
 	}
 	group.Wait()
 	return seen
 }
 
-// cancels ADDR [-rate N] [-strangers N] [-seconds S]: so many streams a second are cancelled after their first message, beside
+// cancels ADDR [-rate N] [-strangers N] [-seconds S] [-deadline]: so many streams a second are cancelled after their first message, beside
 // streams and calls on the same connection.
 func cancels(args []string) any {
 	flags := flag.NewFlagSet("cancels", flag.ExitOnError)
 	rate := flags.Int("rate", 70, "")
 	strangers := flags.Int("strangers", 10, "")
 	seconds := flags.Float64("seconds", 5, "")
+	deadline := flags.Bool("deadline", false, "")
 	must(flags.Parse(args[1:]))
-	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(*seconds*float64(time.Second)))
+	ctx, cancel := lasting(*seconds, *deadline)
 	defer cancel()
 	connection := channel(args[0])
 	defer connection.Close()
@@ -328,7 +341,7 @@ func cancels(args []string) any {
 		group.Add(1)
 		go func() {
 			defer group.Done()
-			listen(ctx, connection, 100, 50, beside, nil)
+			chat(ctx, connection, pattern(100, uint64(i)), 50, beside, nil)
 		}()
 	}
 	group.Add(1)
@@ -488,5 +501,3 @@ func (c counter) Write(p []byte) (int, error) {
 	c.total.Add(int64(len(p)))
 	return len(p), nil
 }
-
-var _ = codes.OK
