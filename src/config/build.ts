@@ -101,6 +101,7 @@ function buildHttp2({ http2: limits, slab }: ConfigTree['limits'], written: unkn
     idleTimeoutMs: limits.idleTimeout,
     bodyTimeoutMs: limits.bodyTimeout,
     stallTimeoutMs: limits.stallTimeout,
+    windowTimeoutMs: limits.windowTimeout,
     streamWindow: Math.min(window.low, limits.connectionWindow),
     maxStreamWindow: Math.min(window.high, limits.connectionWindow),
     connectionWindow: limits.connectionWindow,

@@ -284,6 +284,7 @@ export const configSchema = section({
       idleTimeout: v.optional(timeout(), '1h'),
       bodyTimeout: v.optional(optionalTimeout(), '5m'),
       stallTimeout: v.optional(timeout(), '60s'),
+      windowTimeout: v.optional(optionalTimeout(), '1s'),
       streamWindow: v.optional(size(16 * KiB, 16 * MiB), '64KiB'),
       maxStreamWindow: v.optional(size(16 * KiB, 16 * MiB), '1MiB'),
       connectionWindow: v.optional(size(64 * KiB, MAX_WINDOW), '16MiB'),

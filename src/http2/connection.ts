@@ -95,6 +95,8 @@ export class Connection {
   deferred = 0;
   /** Since when data waits at a zero connection window, ms; 0: it doesn't. */
   stalledSince = 0;
+  /** Since when our window on it is used up, ms; 0: it is not. */
+  emptySince = 0;
 
   // What the peer has set.
   peerWindow = DEFAULT_WINDOW;

@@ -15,6 +15,8 @@ export interface Http2Limits {
   readonly bodyTimeoutMs: number;
   /** How long data may wait at a zero window, ms. */
   readonly stallTimeoutMs: number;
+  /** How long the window of an endpoint's connection may stand at zero before it gets no more streams, ms; 0 is for ever. */
+  readonly windowTimeoutMs: number;
   /** Window that a stream begins with, bytes. */
   readonly streamWindow: number;
   /** Window that a stream which flows is widened up to, bytes. */

@@ -213,15 +213,12 @@ export class Sender {
 
   /** Sends what may go now of the data that waits. */
   pump(connection: Connection): void {
-    const { streams, pending, values, clock } = this.core;
+    const { streams, pending } = this.core;
     while (connection.blockedHead !== NONE && connection.going !== GOING.FAILED) {
       if (connection.congested) return;
       const slot = connection.blockedHead;
       if (connection.sendWindow <= 0) {
-        if (connection.stalledSince === 0) {
-          connection.stalledSince = clock[0];
-          values[connection.meter + H.CONNECTION_STALLS]++;
-        }
+        this.stallConnection(connection);
         return;
       }
       let count = pending.firstLength(slot);
@@ -255,6 +252,7 @@ export class Sender {
 
   /** The connection's window is open again. */
   connectionWidened(connection: Connection): void {
+    if (connection.sendWindow > 0) connection.emptySince = 0;
     this.unstallConnection(connection);
     this.pump(connection);
   }
@@ -265,6 +263,7 @@ export class Sender {
     if (!this.frames.data(c, streams.id[slot], at, length, end, free)) return;
     streams.sendUsed[slot] += length;
     c.sendWindow -= length;
+    if (c.sendWindow <= 0 && c.emptySince === 0) c.emptySince = this.core.clock[0];
     if (end) streams.state[slot] |= STREAM.LOCAL_END;
   }
 
@@ -286,17 +285,14 @@ export class Sender {
   }
 
   private wait(slot: number, connection: Connection): void {
-    const { streams, pending, values, clock } = this.core;
+    const { streams, pending, clock } = this.core;
     if (pending.empty(slot)) return;
     if (connection.peerWindow - streams.sendUsed[slot] <= 0) {
       this.stall(slot, connection);
       return;
     }
     streams.block(slot, connection, clock[0]);
-    if (connection.sendWindow <= 0 && connection.stalledSince === 0) {
-      connection.stalledSince = clock[0];
-      values[connection.meter + H.CONNECTION_STALLS]++;
-    }
+    if (connection.sendWindow <= 0) this.stallConnection(connection);
   }
 
   /** Its own window is used up: it waits outside of the ring. */
@@ -313,6 +309,14 @@ export class Sender {
     if ((streams.state[slot] & STREAM.STALLED) === 0) return;
     streams.state[slot] &= ~STREAM.STALLED;
     values[connection.meter + H.STREAM_STALL_US] += (clock[0] - streams.blockedSince[slot]) * 1000;
+  }
+
+  /** Data waits, and its window is used up. */
+  private stallConnection(connection: Connection): void {
+    if (connection.stalledSince !== 0) return;
+    connection.stalledSince = this.core.clock[0];
+    this.core.values[connection.meter + H.CONNECTION_STALLS]++;
+    if (!connection.server) this.core.stalled.push(connection);
   }
 
   /** Its window is open, or nothing waits for that any more. */

@@ -23,6 +23,8 @@ export class Core {
   readonly clock = new Float64Array(1);
   /** Connections that ran out of memory: their owner closes them at the end of the turn. */
   readonly lost: Connection[] = [];
+  /** Endpoints' connections at whose window data has begun to wait: their owner looks after them. */
+  readonly stalled: Connection[] = [];
   /** Endpoints' connections that have gone beyond an allowance: their owner opens no more streams on them. */
   readonly excessive: Connection[] = [];
 

@@ -135,6 +135,7 @@ export const LIMITS = [
   ...H2_LIMITS,
   'h2-header-time',
   'h2-stalled',
+  'h2-window',
   'h2-keepalive',
   'h2-idle-time',
   'h2-connection-age',

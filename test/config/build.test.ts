@@ -28,6 +28,7 @@ limits:
     idleTimeout: 22ms
     bodyTimeout: 0
     stallTimeout: 23ms
+    windowTimeout: 24ms
     streamWindow: 16KiB
     maxStreamWindow: 32KiB
     connectionWindow: 64KiB
@@ -100,6 +101,7 @@ services:
         idleTimeoutMs: 22,
         bodyTimeoutMs: 0,
         stallTimeoutMs: 23,
+        windowTimeoutMs: 24,
         streamWindow: 16_384,
         maxStreamWindow: 32_768,
         connectionWindow: 65_536,

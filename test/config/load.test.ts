@@ -55,6 +55,7 @@ test('the minimal file gets every default', () => {
         idleTimeoutMs: 3_600_000,
         bodyTimeoutMs: 300_000,
         stallTimeoutMs: 60_000,
+        windowTimeoutMs: 1000,
         streamWindow: 65_536,
         maxStreamWindow: 1_048_576,
         connectionWindow: 16_777_216,

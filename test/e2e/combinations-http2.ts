@@ -220,13 +220,18 @@ class StreamArrived extends StreamLeg implements Arrived {
     this.peer.reset(this.stream, 'REFUSED_STREAM');
   }
 
+  /** Resolves when its connection has been said goodbye to. */
+  async left(): Promise<void> {
+    await this.peer.expect('GOAWAY', { code: 'NO_ERROR' });
+  }
+
   private head(status: number, fields: Readonly<Record<string, string>>, flags = 0): void {
     this.peer.headers(this.stream, { ':status': String(status), ...fields }, flags);
   }
 }
 
 /** What only an endpoint of HTTP/2 can say. */
-export type Unprocessed = Pick<StreamArrived, 'goaway' | 'refuse'>;
+export type Unprocessed = Pick<StreamArrived, 'goaway' | 'refuse' | 'left'>;
 
 export function http2Only(arrived: Arrived): Unprocessed {
   if (arrived instanceof StreamArrived) return arrived;

@@ -89,6 +89,7 @@ export function config(overrides: Partial<Config> = {}): Config {
         idleTimeoutMs: 3_600_000,
         bodyTimeoutMs: 60_000,
         stallTimeoutMs: 60_000,
+        windowTimeoutMs: 1000,
         streamWindow: 65_536,
         maxStreamWindow: 1_048_576,
         connectionWindow: 16_777_216,

@@ -25,6 +25,7 @@ export const LIMITS: Http2Limits = {
   idleTimeoutMs: 3_600_000,
   bodyTimeoutMs: 60_000,
   stallTimeoutMs: 60_000,
+  windowTimeoutMs: 1000,
   streamWindow: 65_536,
   maxStreamWindow: 1024 * 1024,
   connectionWindow: 16 * 1024 * 1024,

@@ -211,6 +211,12 @@ export class Legs {
     return this.http1.sent[socket] === 0 && (context.sockets.flags[socket] & SOCKET.SENDING) === 0;
   }
 
+  /** Whether nothing of the body has gone to an endpoint that speaks HTTP/2. */
+  unfed(x: ExchangeSlot): boolean {
+    if (this.exchanges.kind[x] !== LEG.HTTP2) return false;
+    return this.core.pending.bytes[this.exchanges.endpointStream(x)] === this.kept.body.bytes[x];
+  }
+
   /** Whether a send is under way, so that it is not known how much of the request has gone. */
   sending(x: ExchangeSlot): boolean {
     const { exchanges, context } = this;

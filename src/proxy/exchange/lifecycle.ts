@@ -121,6 +121,12 @@ export class Lifecycle implements Control {
     return true;
   }
 
+  stuck(x: ExchangeSlot): boolean {
+    if (this.exchanges.state[x] !== STATE.SENT || !this.retries.afterStall(x)) return false;
+    this.resend(x);
+    return true;
+  }
+
   failed(x: ExchangeSlot, why: number, code: number): void {
     this.tell(why === WHY.RESPONSE_TIMEOUT || why === WHY.BODY_TIMEOUT ? 504 : 502, why, code);
     this.endings.outcome.reason = why === WHY.UPSTREAM_PROTOCOL ? CLOSE.PROTOCOL : CLOSE.RESET;

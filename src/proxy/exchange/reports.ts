@@ -37,6 +37,8 @@ export interface Control {
   lost(x: ExchangeSlot, reason: number, stale: boolean): void;
   /** Sends the request again, if that may be done where the connection may not have taken it. False if nothing was done. */
   retry(x: ExchangeSlot): boolean;
+  /** The endpoint's connection takes nothing more of the request: it is sent again on another if it may be. False if nothing was done. */
+  stuck(x: ExchangeSlot): boolean;
   /** The endpoint speaks the other version of HTTP: it can't have processed what it could not read. */
   misunderstood(x: ExchangeSlot): void;
   /** The endpoint broke the exchange off, or the rules. `code`: HTTP/2's, for the client if it must know. */

@@ -3,6 +3,7 @@
 import { isIdempotent } from '../../http/methods.js';
 import { ROLE } from '../../http2/connection.js';
 import { H } from '../../http2/counters.js';
+import { H2_ERROR } from '../../http2/frame.js';
 import { h2Base, LIMITS, S, W } from '../../metrics/layout.js';
 import { CLOSE } from '../connect/connections.js';
 import { KNOWN, SERVICE_PROTOCOL, VERSION } from '../connect/protocols.js';
@@ -78,6 +79,21 @@ export class Retries {
     this.takeBack(x);
     this.plan(untouched ? SOURCE.QUEUED : SOURCE.KEPT, NONE, NONE, true);
     this.reason = CLOSE.RESET;
+    return true;
+  }
+
+  /**
+   * The endpoint's connection has taken the head of the request, and takes nothing more: it is taken back, and sent on another. The endpoint
+   * can't have done much without the body; if some of that has gone, processing it twice must do no harm. False if that may not be.
+   */
+  afterStall(x: ExchangeSlot): boolean {
+    const { exchanges, legs, kept } = this;
+    if (!this.left(x) || !(legs.unfed(x) || isIdempotent(exchanges.method[x])) || !kept.secure(x)) return false;
+    this.counted(x);
+    const connection = legs.leave(x, H2_ERROR.CANCEL, CLOSE.OK);
+    this.takeBack(x);
+    legs.reuse(connection);
+    this.plan(SOURCE.KEPT, NONE, NONE, false);
     return true;
   }
 

@@ -132,7 +132,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
 
   /** Once a loop turn: what was written goes to the sockets. */
   turn(): void {
-    const { lost, excessive, output } = this.core;
+    const { lost, excessive, stalled, output } = this.core;
     while (lost.length > 0) {
       const connection = lost.pop();
       if (connection !== undefined && this.bySocket[connection.socket] === connection)
@@ -141,6 +141,10 @@ export class Http2Connections implements Caller, ConnectionEvents {
     while (excessive.length > 0) {
       const connection = excessive.pop();
       if (connection !== undefined && this.bySocket[connection.socket] === connection) this.shun(connection);
+    }
+    while (stalled.length > 0) {
+      const connection = stalled.pop();
+      if (connection !== undefined && this.bySocket[connection.socket] === connection) this.timers.stalled(connection);
     }
     output.commit();
     this.core.blocks.trim();
@@ -278,6 +282,24 @@ export class Http2Connections implements Caller, ConnectionEvents {
       this.pool.gauge(this.context.connections.endpoint[connection.socket]);
       this.leaveIfDone(connection);
     }
+  }
+
+  /**
+   * An endpoint has left the window of a connection shut, as one does that answers uploads early and forgets what they have used up: the
+   * connection gets no more streams, and what has sent none of its body into it goes out on another.
+   */
+  forsake(connection: Connection): void {
+    const { streams } = this.core;
+    this.machine.sender.leave(connection);
+    for (let slot = streams.first(connection); slot !== NONE; ) {
+      const next = streams.after(connection, slot);
+      const waits = (streams.state[slot] & STREAM.BLOCKED) !== 0;
+      const moved = waits && this.reports.control.stuck(this.streams.exchange(slot) as ExchangeSlot);
+      // Anything may have ended meanwhile: the walk begins anew.
+      slot = moved ? streams.first(connection) : next;
+    }
+    this.line.takes(this.context.connections.endpoint[connection.socket]);
+    this.leaveIfDone(connection);
   }
 
   /** An endpoint's connection gets no more streams. It is told when those that it has are over: what it does meanwhile may still be cut. */

@@ -31,6 +31,7 @@ const DRAIN_IDLE_MS = 1000;
 const LIMIT = {
   HEADER_TIME: LIMITS.indexOf('h2-header-time'),
   STALLED: LIMITS.indexOf('h2-stalled'),
+  WINDOW: LIMITS.indexOf('h2-window'),
   KEEPALIVE: LIMITS.indexOf('h2-keepalive'),
   IDLE_TIME: LIMITS.indexOf('h2-idle-time'),
   AGE: LIMITS.indexOf('h2-connection-age'),
@@ -40,6 +41,7 @@ const LIMIT = {
 interface Owner {
   of(socket: number): Connection | undefined;
   retire(connection: Connection): void;
+  forsake(connection: Connection): void;
   gone(socket: SocketSlot, reason: number): void;
   leaveIfDone(connection: Connection): void;
   reuse(connection: Connection): void;
@@ -89,6 +91,11 @@ export class ConnectionTimers {
     const { reactor } = this.context;
     connection.idleSince = reactor.now;
     this.arm(connection, reactor.now + this.idleMs(connection));
+  }
+
+  /** Data has begun to wait at the window of an endpoint's connection. */
+  stalled(connection: Connection): void {
+    this.arm(connection, this.next(connection));
   }
 
   /** A drain began or the configuration changed. */
@@ -163,6 +170,10 @@ export class ConnectionTimers {
       const idle = connection.active === 0 && reactor.now >= connection.idleSince + this.idleMs(connection);
       if (idle && !this.pool.isSpare(connection)) this.owner.retire(connection);
       else if (reactor.now >= this.pool.expires(connection)) this.owner.retire(connection);
+      else if (reactor.now >= this.shutUntil(connection)) {
+        this.context.limited(LIMIT.WINDOW);
+        this.owner.forsake(connection);
+      }
     }
     return this.owner.of(socket) !== connection;
   }
@@ -202,7 +213,7 @@ export class ConnectionTimers {
   /** True if the stream has ended. */
   private stream(connection: Connection, slot: number): boolean {
     const { streams } = this.core;
-    if (this.stalled(connection, slot)) {
+    if (this.waitsTooLong(connection, slot)) {
       this.context.limited(LIMIT.STALLED);
       this.machine.sender.reset(slot, H2_ERROR.CANCEL);
       if (connection.role === ROLE.SERVER) {
@@ -220,7 +231,7 @@ export class ConnectionTimers {
   }
 
   /** Whether data of the stream has waited too long for the peer's windows. */
-  private stalled(connection: Connection, slot: number): boolean {
+  private waitsTooLong(connection: Connection, slot: number): boolean {
     const { streams } = this.core;
     const state = streams.state[slot];
     if ((state & (STREAM.STALLED | STREAM.BLOCKED)) === 0) return false;
@@ -229,6 +240,13 @@ export class ConnectionTimers {
     if ((state & STREAM.STALLED) === 0)
       since = connection.stalledSince === 0 ? 0 : Math.max(since, connection.stalledSince);
     return since !== 0 && this.context.reactor.now >= since + connection.limits.stallTimeoutMs;
+  }
+
+  /** When an endpoint's connection is to be left because its window stays shut while data waits, ms; Infinity for never. */
+  private shutUntil(connection: Connection): number {
+    const { windowTimeoutMs } = connection.limits;
+    if (windowTimeoutMs === 0 || connection.stalledSince === 0 || connection.going !== GOING.OPEN) return NEVER;
+    return connection.emptySince + windowTimeoutMs;
   }
 
   private idleMs(connection: Connection): number {
@@ -265,7 +283,7 @@ export class ConnectionTimers {
         at = Math.min(at, now < age ? age : age + limits.ageGraceMs);
       }
     } else {
-      at = pool.expires(connection);
+      at = Math.min(pool.expires(connection), this.shutUntil(connection));
       if (connection.active === 0) at = Math.min(at, connection.idleSince + this.idleMs(connection));
     }
     if (connection.active > 0) {
