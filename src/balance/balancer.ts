@@ -2,6 +2,7 @@
 // flight, opaque connections what is open. A breaker takes endpoints out that keep failing. Struct of arrays, one
 // instance per worker, nothing allocated after configuration; time comes in as an argument, in ms.
 
+import { Dials } from './dials.js';
 import { EndpointLoad } from './load.js';
 import { PeakEwma } from './peak-ewma.js';
 import { Recent } from './recent.js';
@@ -65,6 +66,8 @@ export class Balancer {
 
   /** Endpoints whose state or estimate may have changed since they were last looked at. */
   readonly recent: Recent;
+  /** Dials under way and those that failed lately: the dialer keeps it. */
+  readonly dials: Dials;
   readonly #load: EndpointLoad;
   #round = 0;
   #random: number;
@@ -93,6 +96,7 @@ export class Balancer {
     this.#connecting = this.#load.connecting;
     this.#open = this.#load.open;
     this.recent = new Recent(maxEndpoints);
+    this.dials = new Dials(maxEndpoints);
     this.#state = new Uint8Array(maxEndpoints);
     this.#probePurpose = new Uint8Array(maxEndpoints);
     this.#requestFailures = new Int32Array(maxEndpoints);
@@ -183,6 +187,7 @@ export class Balancer {
     this.#inFlight[endpoint] = 0;
     this.#connecting[endpoint] = 0;
     this.#open[endpoint] = 0;
+    this.dials.reset(endpoint);
   }
 
   /**
@@ -195,7 +200,7 @@ export class Balancer {
   }
 
   /**
-   * As pickRequest, for an opaque connection: fewer connections win, then the lower connect latency. Each pick must be
+   * As pickRequest, for an opaque connection: one whose dials are not in doubt wins, then fewer connections, then the lower connect latency. Each pick must be
    * followed by connecting and connected, connectFailed or connectAbandoned.
    */
   pickConnection(service: number, now: number, exclude: number): number {
@@ -356,7 +361,10 @@ export class Balancer {
     if (this.#policy[service] === POLICY.ROUND_ROBIN) return this.#nextInTurn(service, skip, choices);
 
     const random = this.#draw();
-    if (purpose === FOR_REQUEST && choices <= COMPARE_ALL) return this.#cheapest(service, now, skip, random);
+    if (choices <= COMPARE_ALL)
+      return purpose === FOR_REQUEST
+        ? this.#cheapest(service, now, skip, random)
+        : this.#emptiest(service, now, skip, random);
     let first = ((random >>> 16) * choices) >>> 16;
     let second = ((random & 0xffff) * (choices - 1)) >>> 16;
     if (second >= first) second++;
@@ -365,9 +373,31 @@ export class Balancer {
     const a = members[first];
     const b = members[second];
     if (purpose === FOR_REQUEST) return this.#cost(a, now) <= this.#cost(b, now) ? a : b;
+    return this.#emptier(a, b, now);
+  }
+
+  /** Which of two endpoints is to get a connection. */
+  #emptier(a: number, b: number, now: number): number {
+    const usualA = this.connectEwma(a, now);
+    const usualB = this.connectEwma(b, now);
+    const doubt = this.dials.doubt(a, now, usualA) - this.dials.doubt(b, now, usualB);
+    if (doubt !== 0) return doubt < 0 ? a : b;
     const difference = this.connections(a) - this.connections(b);
     if (difference !== 0) return difference < 0 ? a : b;
-    return this.connectEwma(a, now) <= this.connectEwma(b, now) ? a : b;
+    return usualA <= usualB ? a : b;
+  }
+
+  /** Which of all ready endpoints is to get a connection; a random one of equals. */
+  #emptiest(service: number, now: number, skip: number, random: number): number {
+    const members = this.#members[service];
+    const ready = this.#ready[service];
+    let position = ((random >>> 16) * ready) >>> 16;
+    let best = -1;
+    for (let i = 0; i < ready; i++) {
+      if (position !== skip) best = best < 0 ? members[position] : this.#emptier(best, members[position], now);
+      if (++position === ready) position = 0;
+    }
+    return best;
   }
 
   /** The ready endpoint with the lowest cost; a random one of equals. */

@@ -81,6 +81,7 @@ function buildService(
     },
     retry: service.retry,
     connectTimeoutMs: service.connectTimeout,
+    hedgeDelayMs: service.hedgeDelay,
     responseTimeoutMs: service.responseTimeout,
     bodyTimeoutMs: service.bodyTimeout ?? -1,
     streamTimeoutMs: service.streamTimeout,

@@ -130,6 +130,8 @@ export interface ServiceConfig {
   readonly pool: PoolConfig;
   readonly retry: RetryConfig;
   readonly connectTimeoutMs: number;
+  /** How long a dial may take before a second endpoint races it, ms. 0 is off. */
+  readonly hedgeDelayMs: number;
   /** From the whole request sent to the first byte of its response, ms. 0 is none. */
   readonly responseTimeoutMs: number;
   /** Silence inside a body, ms. 0 is none; -1: as `limits` say of the versions. */

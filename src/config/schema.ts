@@ -229,6 +229,7 @@ export const service = section({
     replayBytes: v.optional(value(parseReplay), 'auto'),
   }),
   connectTimeout: v.optional(timeout(), '1s'),
+  hedgeDelay: v.optional(optionalTimeout(), '250ms'),
   responseTimeout: v.optional(optionalTimeout(), 0),
   bodyTimeout: v.optional(optionalTimeout()),
   streamTimeout: v.optional(optionalTimeout(), 0),

@@ -49,6 +49,8 @@ export const WORKER_FIELDS: Fields<typeof W, 'LIMIT' | 'RESPONSE' | 'HTTP2'> = {
   RACES_STARTED: counter('sluice_races_started_total', 'Endpoints dialled while the client was silent'),
   RACES_SERVER_FIRST: counter('sluice_races_server_first_total', 'Races in which the server spoke first'),
   RACES_POOLED: counter('sluice_races_pooled_total', 'Raced connections that joined the HTTP pool'),
+  HEDGES: counter('sluice_hedges_total', 'Dials that took long and were raced by a second one, to another endpoint'),
+  HEDGES_WON: counter('sluice_hedges_won_total', 'Second dials that came first'),
   ACCESS_LOG_DROPPED: counter('sluice_access_log_dropped_total', 'Access log lines dropped'),
   ACCEPTED: counter('sluice_accepted_total', 'Connections that the worker accepted, those given away included'),
   DESTINATIONS: gauge('sluice_destinations', 'Original destinations that the worker knows'),

@@ -105,7 +105,10 @@ export const W = {
   RESPONSE: 96,
   /** Blocks of H, in the order of H2_ROLES; `h2Base` gives their first values. */
   HTTP2: 128,
-  SIZE: 288,
+  /** Dials raced by a second one, and second ones that came first. */
+  HEDGES: 288,
+  HEDGES_WON: 289,
+  SIZE: 304,
 } as const;
 
 /** Limits with a counter each. */

@@ -34,6 +34,7 @@ const PROTOCOL_OF: Readonly<Record<ServiceProtocol, number>> = {
 /** Settings of a service as the data path reads them. A slot means nothing before it is configured. */
 export class ServiceTable {
   readonly connectTimeoutMs = new Float64Array(SERVICE_SLOTS);
+  readonly hedgeDelayMs = new Float64Array(SERVICE_SLOTS);
   readonly responseTimeoutMs = new Float64Array(SERVICE_SLOTS);
   /** Silence in a body, -1 where the limits of the versions hold; and in a stream of events or calls. 0 is none. */
   readonly bodyTimeoutMs = new Float64Array(SERVICE_SLOTS);
@@ -238,6 +239,7 @@ export class Context {
     table.hostAt[slot] = this.hosts + slot * HOST_BYTES;
     this.setHost(slot, config.name.replace(/[^A-Za-z0-9._-]/g, '-'));
     table.connectTimeoutMs[slot] = config.connectTimeoutMs;
+    table.hedgeDelayMs[slot] = config.hedgeDelayMs;
     table.responseTimeoutMs[slot] = config.responseTimeoutMs;
     table.bodyTimeoutMs[slot] = config.bodyTimeoutMs;
     table.streamTimeoutMs[slot] = config.streamTimeoutMs;

@@ -43,6 +43,7 @@ export type ServiceSettings = Pick<
   | 'pool'
   | 'retry'
   | 'connectTimeoutMs'
+  | 'hedgeDelayMs'
   | 'responseTimeoutMs'
   | 'bodyTimeoutMs'
   | 'streamTimeoutMs'

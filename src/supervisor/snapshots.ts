@@ -97,7 +97,15 @@ export function changedServices(before: readonly ServiceConfig[], after: readonl
 /** Parts that services have in common stay one object, of which a message carries one copy. */
 function settingsOf(service: ServiceConfig): ServiceSettings {
   const { name, protocol, balance, breaker, pool, retry } = service;
-  const { connectTimeoutMs, responseTimeoutMs, bodyTimeoutMs, streamTimeoutMs, keepAliveMs, userTimeoutMs } = service;
+  const {
+    connectTimeoutMs,
+    hedgeDelayMs,
+    responseTimeoutMs,
+    bodyTimeoutMs,
+    streamTimeoutMs,
+    keepAliveMs,
+    userTimeoutMs,
+  } = service;
   return {
     name,
     protocol,
@@ -106,6 +114,7 @@ function settingsOf(service: ServiceConfig): ServiceSettings {
     pool,
     retry,
     connectTimeoutMs,
+    hedgeDelayMs,
     responseTimeoutMs,
     bodyTimeoutMs,
     streamTimeoutMs,

@@ -196,6 +196,21 @@ describe('connection balancing', () => {
     for (let i = 0; i < 50; i++) assert.equal(balancer.pickConnection(SERVICE, 0, -1), 1);
   });
 
+  it('prefers an endpoint whose dials are not in doubt, whatever it has open', () => {
+    const balancer = balancerOf([0, 1, 2]);
+    for (let i = 0; i < 100; i++) for (const endpoint of [1, 2]) balancer.opened(endpoint);
+    assert.equal(balancer.pickConnection(SERVICE, 0, -1), 0);
+    balancer.dials.begun(0, 0);
+    for (let i = 0; i < 50; i++) assert.notEqual(balancer.pickConnection(SERVICE, 1000, -1), 0);
+    balancer.dials.failed(0, 1000);
+    for (let i = 0; i < 50; i++) assert.notEqual(balancer.pickConnection(SERVICE, 1001, -1), 0);
+    // After a while it is tried again.
+    assert.equal(balancer.pickConnection(SERVICE, 60_000, -1), 0);
+    // Where all are in doubt, one of them is better than none.
+    for (const endpoint of [0, 1, 2]) balancer.dials.failed(endpoint, 60_000);
+    assert.equal(balancer.pickConnection(SERVICE, 60_001, -1), 0);
+  });
+
   it('is not influenced by request latencies', () => {
     const balancer = balancerOf([0, 1]);
     balancer.finish(0, 0, 10_000, false);

@@ -61,6 +61,7 @@ services:
     pool: { maxIdle: 0, maxConnections: 1, idleTimeout: 11ms, maxStreams: 2, maxAge: 0, spares: 3, http2Connections: 4 }
     retry: { budget: 1, minPerSecond: 0, replayBytes: 0 }
     connectTimeout: 12ms
+    hedgeDelay: 5ms
     responseTimeout: 13ms
     bodyTimeout: 0
     streamTimeout: 17ms
@@ -172,6 +173,7 @@ services:
         },
         retry: { budget: 1, minPerSecond: 0, replayBytes: 0 },
         connectTimeoutMs: 12,
+        hedgeDelayMs: 5,
         responseTimeoutMs: 13,
         bodyTimeoutMs: 0,
         streamTimeoutMs: 17,

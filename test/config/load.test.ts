@@ -114,6 +114,7 @@ test('the minimal file gets every default', () => {
         },
         retry: { budget: 0.2, minPerSecond: 10, replayBytes: -1 },
         connectTimeoutMs: 1000,
+        hedgeDelayMs: 250,
         responseTimeoutMs: 0,
         bodyTimeoutMs: -1,
         streamTimeoutMs: 0,

@@ -28,6 +28,7 @@ export function service(
     },
     retry: { budget: 0.2, minPerSecond: 10, replayBytes: -1 },
     connectTimeoutMs: 1000,
+    hedgeDelayMs: 250,
     responseTimeoutMs: 0,
     bodyTimeoutMs: -1,
     streamTimeoutMs: 0,

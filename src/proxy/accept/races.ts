@@ -119,6 +119,19 @@ export class Races implements Caller {
     if (!again || !this.begin(client, endpoint)) this.racer?.over(client as SocketSlot, endpoint, reason);
   }
 
+  mayHedge(): boolean {
+    return true;
+  }
+
+  overtaken(upstream: SocketSlot, next: SocketSlot): boolean {
+    const { sockets } = this.context;
+    const client = sockets.peer[upstream];
+    sockets.peer[upstream] = NONE;
+    sockets.peer[next] = client;
+    if (client >= 0) sockets.peer[client] = next;
+    return true;
+  }
+
   /** The server speaks first. */
   data(upstream: SocketSlot, bid: number, at: number, length: number): void {
     const { sockets, inbox, connections, values, slab } = this.context;

@@ -92,6 +92,8 @@ export class Connections {
   readonly relayedTo: Int32Array;
   /** 1 while the outcome of a dial is open: kept by the dialer. */
   readonly undecided: Uint8Array;
+  /** Told of dials that end undecided, because nobody wants them any more: the dialer. */
+  unwanted: ((socket: SocketSlot) => void) | undefined;
   /** 1 once the connection is over for us. Its meter stays: the last bytes are still counted. */
   private readonly ended: Uint8Array;
   /** Client connections open. */
@@ -223,6 +225,7 @@ export class Connections {
         // Nobody wants it any more: that says nothing about the endpoint.
         this.undecided[slot] = 0;
         this.context.balancer.connectAbandoned(endpoint);
+        this.unwanted?.(slot as SocketSlot);
       }
       values[meter + E.CLOSE + reason]++;
       values[meter + E.OPEN]--;

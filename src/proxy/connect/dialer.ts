@@ -2,10 +2,11 @@
 // the balancer learns and what is counted are here; so is all that has to happen before the first byte of payload, which for HTTP/2
 // is that the endpoint has said its SETTINGS. Payload may be queued meanwhile, and moved to the next dial.
 import { ERRNO } from '../../io/abi.js';
-import { E, ENDPOINT_HISTOGRAMS, endpointHistogram, LIMITS } from '../../metrics/layout.js';
+import { E, ENDPOINT_HISTOGRAMS, endpointHistogram, LIMITS, W } from '../../metrics/layout.js';
 import type { Context } from '../context.js';
 import type { EndpointSlot, SocketSlot } from '../slots.js';
 import { CLOSE, SOCKET_KIND } from './connections.js';
+import { Hedges } from './hedges.js';
 
 const LIMIT_POOL = LIMITS.indexOf('pool-connections');
 const LIMIT_FILES = LIMITS.indexOf('file-descriptors');
@@ -32,14 +33,24 @@ export interface Caller {
   ready(socket: SocketSlot): void;
   /** There will be none, for this CLOSE reason. What was queued on the socket is there until this returns; then it is closed. */
   failed(socket: SocketSlot, reason: number): void;
+  /** Whether a dial that takes long may be raced by a second one. Where it is not there, none is. */
+  mayHedge?(socket: SocketSlot): boolean;
+  /**
+   * `next`, a dial to another endpoint, has raced `socket`, and has come first or goes on alone. True where it takes the place of `socket`,
+   * which is closed then; otherwise `next` is a connection that was asked for by nobody, and a `socket` that has failed is told to have done so.
+   */
+  overtaken?(socket: SocketSlot, next: SocketSlot): boolean;
 }
 
 export class Dialer {
   private readonly purpose: Uint8Array;
   private readonly callers: Caller[] = [];
+  private readonly hedges: Hedges;
 
   constructor(private readonly context: Context) {
     this.purpose = new Uint8Array(context.sockets.capacity);
+    this.hedges = new Hedges(context.sockets.capacity);
+    context.connections.unwanted = (socket) => this.unwanted(socket);
   }
 
   /** Tells `caller` of the connections that are made for `purpose`. */
@@ -71,9 +82,11 @@ export class Dialer {
     const socket = slot as SocketSlot;
     this.purpose[socket] = purpose;
     connections.undecided[socket] = 1;
+    this.hedges.reset(socket);
     balancer.opened(endpoint);
+    balancer.dials.begun(endpoint, context.reactor.ms);
     context.sockets.connect(socket, endpoints.addressAt[endpoint], endpoints.addressLength[endpoint]);
-    const deadline = this.deadline(socket);
+    const deadline = Math.min(this.deadline(socket), this.hedgeAt(socket));
     if (deadline !== NEVER) context.wheel.pull(socket, deadline);
     return socket;
   }
@@ -81,6 +94,8 @@ export class Dialer {
   /** A connection that is being made is for something else from here on. */
   reassign(socket: SocketSlot, purpose: number): void {
     this.purpose[socket] = purpose;
+    const rival = this.hedges.rival(socket);
+    if (rival >= 0) this.purpose[rival] = purpose;
   }
 
   /** The handshake of TCP has ended. */
@@ -94,6 +109,7 @@ export class Dialer {
     const elapsed = reactor.now - connections.opened[socket];
     connections.undecided[socket] = 0;
     balancer.connected(endpoint, reactor.ms, elapsed);
+    balancer.dials.worked(endpoint, reactor.ms);
     metrics.record(endpointHistogram(endpoints.series[endpoint], CONNECT_US), elapsed * 1000);
     if (this.purpose[socket] === PURPOSE.HTTP2) sockets.resume(socket);
     else this.settle(socket);
@@ -102,12 +118,13 @@ export class Dialer {
   /** The connection can carry payload. HTTP/2 says so when it has seen SETTINGS. */
   settle(socket: SocketSlot): void {
     this.context.wheel.cancel(socket);
+    this.won(socket);
     this.callers[this.purpose[socket]].ready(socket);
   }
 
   /** A connection that stood was of no use: closed or broken, or its endpoint did not say what it had to. */
   lost(socket: SocketSlot, reason: number): void {
-    this.callers[this.purpose[socket]].failed(socket, reason);
+    if (!this.replaced(socket)) this.callers[this.purpose[socket]].failed(socket, reason);
     this.context.connections.close(socket, reason);
   }
 
@@ -121,7 +138,9 @@ export class Dialer {
     const { reactor, wheel } = this.context;
     const deadline = this.deadline(socket);
     if (reactor.now < deadline) {
-      if (deadline !== NEVER) wheel.schedule(socket, deadline);
+      if (reactor.now >= this.hedgeAt(socket)) this.hedge(socket);
+      const next = Math.min(deadline, this.hedgeAt(socket));
+      if (next !== NEVER) wheel.schedule(socket, next);
       return;
     }
     this.context.limited(LIMIT_CONNECT);
@@ -133,6 +152,7 @@ export class Dialer {
     const { balancer, reactor, values, endpoints } = this.context;
     values[endpoints.base[endpoint] + E.CONNECT_FAILURES]++;
     balancer.connectFailed(endpoint, reactor.ms);
+    balancer.dials.failed(endpoint, reactor.ms);
   }
 
   private fail(socket: SocketSlot, reason: number): void {
@@ -140,6 +160,77 @@ export class Dialer {
     connections.undecided[socket] = 0;
     this.unusable(connections.endpoint[socket]);
     this.lost(socket, reason);
+  }
+
+  /** Has another endpoint race this dial, which takes long. */
+  private hedge(socket: SocketSlot): void {
+    const { balancer, connections, endpoints, reactor, values } = this.context;
+    this.hedges.ask(socket);
+    const endpoint = connections.endpoint[socket];
+    const service = endpoints.service[endpoint];
+    const purpose = this.purpose[socket];
+    const caller = this.callers[purpose];
+    if (service < 0 || caller.overtaken === undefined || caller.mayHedge?.(socket) !== true) return;
+    const other = balancer.pickConnection(service, reactor.ms, endpoint);
+    if (other < 0) return;
+    const second = this.dial(other, purpose);
+    if (second < 0) {
+      balancer.connectAbandoned(other);
+      return;
+    }
+    values[W.HEDGES]++;
+    this.hedges.join(socket, second as SocketSlot);
+  }
+
+  /** The dial has come to its end first. */
+  private won(socket: SocketSlot): void {
+    const { connections, values, balancer, reactor } = this.context;
+    const rival = this.hedges.rival(socket);
+    if (rival < 0) return;
+    const second = this.hedges.isSecond(socket);
+    if (second) {
+      values[W.HEDGES_WON]++;
+      this.callers[this.purpose[socket]].overtaken?.(rival as SocketSlot, socket);
+    }
+    this.hedges.part(socket);
+    if (connections.undecided[rival] === 1) {
+      connections.undecided[rival] = 0;
+      const endpoint = connections.endpoint[rival];
+      balancer.connectAbandoned(endpoint);
+      balancer.dials.abandoned(endpoint, reactor.ms, second);
+    }
+    connections.close(rival, CLOSE.OK);
+  }
+
+  /** Whether a dial that has failed has a rival, which goes on in its place; or is itself one that nobody knows. */
+  private replaced(socket: SocketSlot): boolean {
+    const rival = this.hedges.rival(socket);
+    if (rival < 0) return false;
+    const second = this.hedges.isSecond(socket);
+    this.hedges.part(socket);
+    if (second) return true;
+    if (this.callers[this.purpose[socket]].overtaken?.(socket, rival as SocketSlot) !== true) return false;
+    const at = this.hedgeAt(rival as SocketSlot);
+    if (at !== NEVER) this.context.wheel.pull(rival, at);
+    return true;
+  }
+
+  /** A dial is closed undecided: so is its rival. */
+  private unwanted(socket: SocketSlot): void {
+    const { balancer, connections, reactor } = this.context;
+    balancer.dials.abandoned(connections.endpoint[socket], reactor.ms, false);
+    const rival = this.hedges.rival(socket);
+    if (rival < 0) return;
+    this.hedges.part(socket);
+    connections.close(rival, CLOSE.OK);
+  }
+
+  /** When a second dial is to race this one, ms. */
+  private hedgeAt(socket: SocketSlot): number {
+    const { connections, services, endpoints } = this.context;
+    const service = endpoints.service[connections.endpoint[socket]];
+    const delay = service < 0 ? 0 : services.hedgeDelayMs[service];
+    return delay > 0 && this.hedges.open(socket) ? connections.opened[socket] + delay : NEVER;
   }
 
   /** When the dial times out, ms. */

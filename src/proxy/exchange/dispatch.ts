@@ -8,13 +8,11 @@ import type { Context } from '../context.js';
 import { NO_BUFFER } from '../http1/piece-writer.js';
 import type { ExchangeSlot } from '../slots.js';
 import type { Accounts } from './accounts.js';
-import { type Exchanges, STATE } from './exchange.js';
+import { type Exchanges, MAX_ATTEMPTS, STATE } from './exchange.js';
 import { LEASE, type Legs, SOURCE } from './legs.js';
 import { WHY } from './reasons.js';
 
 const NONE = -1;
-/** Endpoints tried for one request, connect failures included. */
-export const MAX_ATTEMPTS = 3;
 
 export class Dispatcher {
   // Why `send` has not sent: what the client is to be told.

@@ -25,6 +25,9 @@ export const STATE = {
 } as const;
 export type StateKind = (typeof STATE)[keyof typeof STATE];
 
+/** Endpoints tried for one request, connect failures included. */
+export const MAX_ATTEMPTS = 3;
+
 /** What an endpoint's leg is: `Exchanges.kind`. */
 export const LEG = {
   NONE: 0,

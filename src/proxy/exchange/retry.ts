@@ -10,8 +10,7 @@ import { KNOWN, SERVICE_PROTOCOL, VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import type { Accounts } from './accounts.js';
-import { MAX_ATTEMPTS } from './dispatch.js';
-import { type Exchanges, STATE } from './exchange.js';
+import { type Exchanges, MAX_ATTEMPTS, STATE } from './exchange.js';
 import type { KeptRequests } from './kept.js';
 import { type Legs, SOURCE } from './legs.js';
 

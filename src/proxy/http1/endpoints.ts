@@ -7,7 +7,7 @@ import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import { type Caller, type Dialer, PURPOSE } from '../connect/dialer.js';
 import type { IdlePool } from '../connect/idle-pool.js';
 import type { Context } from '../context.js';
-import { type Exchanges, LEG, STATE } from '../exchange/exchange.js';
+import { type Exchanges, LEG, MAX_ATTEMPTS, STATE } from '../exchange/exchange.js';
 import { WHY } from '../exchange/reasons.js';
 import type { Reports } from '../exchange/reports.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
@@ -111,7 +111,24 @@ export class Http1Endpoints implements Caller {
     const { sockets } = this.context;
     sockets.kind[socket] = SOCKET_KIND.HTTP1_ENDPOINT;
     sockets.resume(socket);
-    if (this.http1.exchange(socket) < 0) this.idle.release(socket);
+    if (this.http1.exchange(socket) < 0 && !this.idle.holds(socket)) this.idle.release(socket);
+  }
+
+  mayHedge(socket: SocketSlot): boolean {
+    const x = this.http1.exchange(socket);
+    return x >= 0 && this.exchanges.attempts[x] < MAX_ATTEMPTS;
+  }
+
+  /** Another endpoint was faster: the request goes there by way of the pool, as after a dial that failed. */
+  overtaken(socket: SocketSlot, next: SocketSlot): boolean {
+    const { connections } = this.context;
+    const x = this.http1.exchange(socket);
+    this.http1.openEndpoint(next);
+    // It is still being made: it joins the pool when it stands.
+    if (connections.undecided[next] === 1) return false;
+    this.ready(next);
+    if (x >= 0) this.reports.control.undialled(x as ExchangeSlot, WHY.CONNECT_TIMEOUT);
+    return true;
   }
 
   failed(socket: SocketSlot, reason: number): void {

@@ -104,6 +104,23 @@ export class OpaqueRelay implements Caller {
     this.throttle(client, next);
   }
 
+  mayHedge(): boolean {
+    return true;
+  }
+
+  /** Another endpoint was faster: it gets everything that the client has sent so far. */
+  overtaken(upstream: SocketSlot, next: SocketSlot): boolean {
+    const { sockets } = this.context;
+    const client = sockets.peer[upstream];
+    if (client < 0) return true;
+    sockets.peer[upstream] = NONE;
+    // Before the client's end, which may have come already.
+    sockets.moveQueue(upstream, next);
+    this.join(client, next);
+    this.throttle(client, next);
+    return true;
+  }
+
   data(slot: number, bid: number, at: number, length: number): void {
     const { sockets, connections, reactor, values } = this.context;
     const peer = sockets.peer[slot];

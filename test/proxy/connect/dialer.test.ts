@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { Dials } from '../../../src/balance/dials.js';
 import { ERRNO } from '../../../src/io/abi.js';
 import { CLOSE_REASONS, E, LIMITS } from '../../../src/metrics/layout.js';
 import { CLOSE, Connections, SOCKET_KIND } from '../../../src/proxy/connect/connections.js';
@@ -17,13 +18,14 @@ const FD = 70;
 /** A dialer between stand-ins for the kernel, the wheel and the balancer; connections are real. */
 class World {
   readonly calls: string[] = [];
-  readonly values = new Float64Array(64);
+  readonly values = new Float64Array(304);
   readonly limits: string[] = [];
   readonly kind = new Uint8Array(SOCKETS);
   readonly reactor = { now: 100, ms: 100, transport: null };
   readonly services = {
     maxConnections: new Int32Array(4).fill(2),
     connectTimeoutMs: new Float64Array(4).fill(TIMEOUT_MS),
+    hedgeDelayMs: new Float64Array(4),
     keepAliveMs: new Int32Array(4),
     userTimeoutMs: new Int32Array(4),
   };
@@ -72,6 +74,7 @@ class World {
           connectAbandoned: nothing,
         }),
         connections: () => this.open,
+        dials: new Dials(4),
       },
       sockets: {
         capacity: SOCKETS,

@@ -1,0 +1,70 @@
+// Dials under way to each endpoint, and those that have failed or took too long lately: an endpoint that does not answer has the
+// fewest connections, and would attract every new one. It is in doubt while it keeps a dial waiting, and for a while after one has
+// failed or was given up for a faster one; a dial that works ends all doubt. A breaker counts failures; this only prefers others.
+
+/** A dial is late when it has been under way for this many times as long as is usual, and this much longer, ms. */
+const USUAL_TIMES = 2;
+const USUAL_MORE_MS = 10;
+/** How long the first dial without success puts an endpoint in doubt, ms; each further one doubles it, up to ... */
+const DOUBT_MS = 1000;
+const MAX_DOUBLINGS = 5;
+
+export class Dials {
+  /** Dials under way. */
+  readonly underWay: Int32Array;
+  /** When the dials under way began to wait, or the last of them was decided, ms. */
+  private readonly since: Float64Array;
+  /** Dials without success in a row, and until when they put the endpoint in doubt, ms. */
+  private readonly misses: Uint8Array;
+  private readonly until: Float64Array;
+
+  constructor(endpoints: number) {
+    this.underWay = new Int32Array(endpoints);
+    this.since = new Float64Array(endpoints);
+    this.misses = new Uint8Array(endpoints);
+    this.until = new Float64Array(endpoints);
+  }
+
+  begun(endpoint: number, now: number): void {
+    if (this.underWay[endpoint]++ === 0) this.since[endpoint] = now;
+  }
+
+  worked(endpoint: number, now: number): void {
+    this.decided(endpoint, now);
+    this.misses[endpoint] = 0;
+  }
+
+  failed(endpoint: number, now: number): void {
+    this.decided(endpoint, now);
+    this.miss(endpoint, now);
+  }
+
+  /** Nobody wants it any more. `overtaken`: because another endpoint was faster. */
+  abandoned(endpoint: number, now: number, overtaken: boolean): void {
+    if (this.underWay[endpoint] > 0) this.underWay[endpoint]--;
+    if (overtaken) this.miss(endpoint, now);
+  }
+
+  /** 1 while another endpoint is to be preferred, else 0. `usualMs`: how long a dial takes. */
+  doubt(endpoint: number, now: number, usualMs: number): number {
+    const waiting = this.underWay[endpoint] > 0;
+    if (this.misses[endpoint] > 0) return waiting || now < this.until[endpoint] ? 1 : 0;
+    return waiting && now - this.since[endpoint] > USUAL_TIMES * usualMs + USUAL_MORE_MS ? 1 : 0;
+  }
+
+  /** The slot is to mean another endpoint. */
+  reset(endpoint: number): void {
+    this.underWay[endpoint] = 0;
+    this.misses[endpoint] = 0;
+  }
+
+  private decided(endpoint: number, now: number): void {
+    if (this.underWay[endpoint] > 0) this.underWay[endpoint]--;
+    this.since[endpoint] = now;
+  }
+
+  private miss(endpoint: number, now: number): void {
+    this.until[endpoint] = now + DOUBT_MS * 2 ** Math.min(this.misses[endpoint], MAX_DOUBLINGS);
+    if (this.misses[endpoint] < 255) this.misses[endpoint]++;
+  }
+}

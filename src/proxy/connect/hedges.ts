@@ -1,0 +1,64 @@
+// A dial that takes long is raced by a second one, to another endpoint (a hedged connect). Who asked for the first knows nothing of the
+// second until that one wins. The loser is closed: that it was slower is neither a failure nor a success of its endpoint.
+import type { SocketSlot } from '../slots.js';
+
+const NONE = -1;
+const ROLE = { ALONE: 0, FIRST: 1, SECOND: 2 } as const;
+
+export class Hedges {
+  private readonly other: Int32Array;
+  private readonly role: Uint8Array;
+  /** 1 once a second one was asked for, whether there was one or not. */
+  private readonly asked: Uint8Array;
+
+  constructor(sockets: number) {
+    this.other = new Int32Array(sockets).fill(NONE);
+    this.role = new Uint8Array(sockets);
+    this.asked = new Uint8Array(sockets);
+  }
+
+  /** A dial begins. */
+  reset(socket: SocketSlot): void {
+    this.other[socket] = NONE;
+    this.role[socket] = ROLE.ALONE;
+    this.asked[socket] = 0;
+  }
+
+  /** Whether a second one may still be asked for. */
+  open(socket: SocketSlot): boolean {
+    return this.asked[socket] === 0;
+  }
+
+  ask(socket: SocketSlot): void {
+    this.asked[socket] = 1;
+  }
+
+  join(first: SocketSlot, second: SocketSlot): void {
+    this.other[first] = second;
+    this.other[second] = first;
+    this.role[first] = ROLE.FIRST;
+    this.role[second] = ROLE.SECOND;
+    // It has its own time when it is alone.
+    this.asked[second] = 1;
+  }
+
+  /** The dial that races this one, or -1. */
+  rival(socket: SocketSlot): SocketSlot | -1 {
+    return this.other[socket] as SocketSlot | -1;
+  }
+
+  isSecond(socket: SocketSlot): boolean {
+    return this.role[socket] === ROLE.SECOND;
+  }
+
+  /** The race between the two is over: each is alone. */
+  part(socket: SocketSlot): void {
+    const other = this.other[socket];
+    this.other[socket] = NONE;
+    this.role[socket] = ROLE.ALONE;
+    if (other < 0) return;
+    this.other[other] = NONE;
+    this.role[other] = ROLE.ALONE;
+    this.asked[other] = 0;
+  }
+}
