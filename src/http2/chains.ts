@@ -1,5 +1,5 @@
 // Bytes that wait, one chain a stream: large pieces stay where they were received, small ones are gathered in blocks, so that a
-// peer that sends an octet at a time can't hold a buffer with each.
+// peer that sends an octet at a time can't hold a buffer with each. What a chain costs is counted beside what is in it.
 import { BLOCK_BYTES, type Blocks, type Buffers } from './small-buffers.js';
 
 /** Below this a piece is copied; above, holding on to its buffer is cheaper. */
@@ -9,8 +9,14 @@ const NONE = -1;
 export class Chains {
   /** Bytes by chain. */
   readonly bytes: Int32Array;
+  /** Memory that a chain holds, in blocks: 1 for a block, a whole buffer for the pieces that lie in one. */
+  readonly pinned: Int32Array;
   /** All bytes of all chains. */
   total = 0;
+  /** All memory of all chains, in blocks. */
+  pinnedTotal = 0;
+  /** Blocks in a buffer. */
+  private readonly bufferBlocks: number;
   private readonly first: Int32Array;
   private readonly last: Int32Array;
 
@@ -27,9 +33,16 @@ export class Chains {
     chains: number,
   ) {
     this.bytes = new Int32Array(chains);
+    this.pinned = new Int32Array(chains);
+    this.bufferBlocks = slab.bufferBytes / BLOCK_BYTES;
     this.first = new Int32Array(chains).fill(NONE);
     this.last = new Int32Array(chains).fill(NONE);
     this.link(0);
+  }
+
+  /** All memory of all chains, in buffers. */
+  get pinnedBuffers(): number {
+    return Math.ceil(this.pinnedTotal / this.bufferBlocks);
   }
 
   empty(chain: number): boolean {
@@ -98,7 +111,7 @@ export class Chains {
     }
     this.first[chain] = this.next[piece];
     if (this.first[chain] === NONE) this.last[chain] = NONE;
-    this.drop(piece);
+    this.drop(chain, piece);
   }
 
   /** The first piece, for walking with `following`, `pieceAt` and `pieceLength`; -1 for none. */
@@ -123,7 +136,7 @@ export class Chains {
     if (piece === NONE) return;
     while (piece !== NONE) {
       const next = this.next[piece];
-      this.drop(piece);
+      this.drop(chain, piece);
       piece = next;
     }
     this.first[chain] = NONE;
@@ -141,17 +154,32 @@ export class Chains {
     this.length[piece] = length;
     this.buffer[piece] = bid;
     this.next[piece] = NONE;
-    if (this.first[chain] === NONE) this.first[chain] = piece;
-    else this.next[this.last[chain]] = piece;
+    const last = this.last[chain];
+    if (last === NONE) this.first[chain] = piece;
+    else this.next[last] = piece;
     this.last[chain] = piece;
+    if (bid === NONE) this.pin(chain, 1);
+    else if (last === NONE || this.buffer[last] !== bid) this.pin(chain, this.bufferBlocks);
     this.bytes[chain] += length;
     this.total += length;
   }
 
-  private drop(piece: number): void {
+  private pin(chain: number, blocks: number): void {
+    this.pinned[chain] += blocks;
+    this.pinnedTotal += blocks;
+  }
+
+  /** Gives up the first piece of a chain. */
+  private drop(chain: number, piece: number): void {
     const bid = this.buffer[piece];
-    if (bid >= 0) this.slab.release(bid);
-    else this.blocks.release(this.at[piece]);
+    const next = this.next[piece];
+    if (bid >= 0) {
+      if (next === NONE || this.buffer[next] !== bid) this.pin(chain, -this.bufferBlocks);
+      this.slab.release(bid);
+    } else {
+      this.pin(chain, -1);
+      this.blocks.release(this.at[piece]);
+    }
     this.next[piece] = this.free;
     this.free = piece;
   }

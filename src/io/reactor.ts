@@ -37,6 +37,8 @@ export interface Handlers extends ConnectionEvents {
   /** A poll of a splice from `slot` has fired, or it is its turn again. */
   pump(slot: number): void;
   timer(slot: number): void;
+  /** There was no buffer for what the peer has sent, and there is one now: `pause` leaves it with the kernel. */
+  starved(slot: number): void;
   /** Once a loop turn, after all completions. */
   turn(): void;
 }
@@ -167,9 +169,11 @@ export class Reactor {
   /** Submits, waits, handles what completed, fires timers. */
   private turn(handlers: Handlers, minComplete: number, timeoutUs: number): void {
     const sends = this.sockets.flush();
+    // A relay has two sockets, and data waits in one direction of it at a time, mostly.
+    this.slab.promise(this.sockets.open >> 1);
     this.slab.lend();
     // Asked after the flush, in which a transport may have put something off.
-    const sleep = this.layered?.pending !== true;
+    const sleep = this.layered?.pending !== true && !this.sockets.starved;
     const wait = sleep ? minComplete : 0;
     // A send completes while it is submitted: it is not one of those that are waited for.
     const coalesce = wait > 1;
@@ -193,7 +197,8 @@ export class Reactor {
       if ((this.sockets.flags[slot] & SOCKET.CLOSED) === 0 && this.sockets.kind[slot] !== FREE) handlers.timer(slot);
     }
     this.layered?.turn();
-    this.sockets.unpark();
+    this.sockets.unpark(handlers);
+    this.sockets.sweep();
     handlers.turn();
   }
 

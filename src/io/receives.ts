@@ -5,6 +5,14 @@ import type { Slab } from './slab.js';
 import { SOCKET, SocketTable } from './socket-table.js';
 import type { Layering } from './transport.js';
 
+/** So many receives one by one, without being held back again, make a socket one that may receive as it likes. */
+const CALM_RECEIVES = 16;
+/** Sockets looked at in a turn while memory is short. */
+const SWEEP = 256;
+
+/** Receives that are not to be ended: of one buffer, or on their way out, or polls. */
+const SWEPT = SOCKET.ONCE | SOCKET.SLOW | SOCKET.CANCELLING | SOCKET.PAUSED | SOCKET.CLOSED | SOCKET.POLLED;
+
 export class Receives extends SocketTable {
   /** What handles sockets with a transport, where there is one. */
   layered: Layering | undefined;
@@ -12,6 +20,10 @@ export class Receives extends SocketTable {
   parks = 0;
   private readonly parked: Int32Array;
   private parkedCount = 0;
+  /** Of SLOW sockets: receives until they are no more. */
+  private readonly calm: Uint8Array;
+  /** Where the next look at the sockets begins. */
+  private sweptTo = 0;
 
   constructor(
     protected readonly ring: Ring,
@@ -22,6 +34,7 @@ export class Receives extends SocketTable {
   ) {
     super(owner, ownerId, capacity);
     this.parked = new Int32Array(capacity);
+    this.calm = new Uint8Array(capacity);
   }
 
   /** Whether payload can pass, as far as what lies between the socket and the protocols is concerned. */
@@ -56,6 +69,38 @@ export class Receives extends SocketTable {
     if ((this.flags[slot] & (SOCKET.RECEIVING | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) === 0) this.armOnce(slot);
   }
 
+  /**
+   * Wants data again, after its reader was too slow for it: one receive at a time. A multishot receive brings in half a megabyte before
+   * it can be stopped, and a thousand of them all of the slab.
+   */
+  resumeSlowly(slot: number): void {
+    this.slowDown(slot);
+    this.resume(slot);
+  }
+
+  /**
+   * Once a turn. While memory is short each socket receives one buffer at a time: multishot receives are ended, some of them each turn.
+   * Who is being read when it gets short is not known to be slow, and would take what is left before it is.
+   */
+  sweep(): void {
+    if (this.slab.share > 0) return;
+    const n = Math.min(SWEEP, this.nextFresh);
+    for (let i = 0; i < n; i++) {
+      if (this.sweptTo >= this.nextFresh) this.sweptTo = 0;
+      const slot = this.sweptTo++;
+      const flags = this.flags[slot];
+      if ((flags & (SOCKET.RECEIVING | SWEPT)) !== SOCKET.RECEIVING || this.layer[slot] !== 0) continue;
+      this.slowDown(slot);
+      // It is armed again, for one receive, when this one has ended.
+      this.ring.cancel(slot, OP.RECV, this.generation[slot]);
+    }
+  }
+
+  private slowDown(slot: number): void {
+    this.flags[slot] |= SOCKET.SLOW;
+    this.calm[slot] = CALM_RECEIVES;
+  }
+
   /** Wants no data. What is already on its way is still delivered; true once nothing more can come. */
   pause(slot: number): boolean {
     const flags = this.flags[slot] | SOCKET.PAUSED;
@@ -74,20 +119,37 @@ export class Receives extends SocketTable {
     return (this.flags[slot] & SOCKET.RECEIVING) !== 0;
   }
 
-  /** Arms parked receives again while there are buffers for them. */
-  unpark(): void {
-    // Lent buffers count: what was released outside a turn has been lent before this looks.
-    if (this.parkedCount === 0 || !this.slab.lendable) return;
+  /** Whether parked receives are to be armed next turn, for which there are buffers: the loop must not sleep. */
+  get starved(): boolean {
+    return this.parkedCount > 0 && this.slab.receivable > 0;
+  }
+
+  /**
+   * Arms parked receives again while there are buffers for them, in the order in which they were parked. `starved` is asked before: it
+   * may pause one whose data would only wait.
+   */
+  unpark(starved: { starved(slot: number): void }): void {
+    let left = this.parkedCount === 0 ? 0 : this.slab.receivable;
+    if (left === 0) return;
+    const { parked } = this;
     const n = this.parkedCount;
-    this.parkedCount = 0;
-    for (let i = 0; i < n; i++) {
-      const slot = this.parked[i];
+    let i = 0;
+    for (; i < n && left > 0; i++) {
+      const slot = parked[i];
       if ((this.flags[slot] & SOCKET.PARKED) === 0) continue;
       this.flags[slot] &= ~SOCKET.PARKED;
       if ((this.flags[slot] & SOCKET.CLOSED) !== 0) this.releaseIfDone(slot);
-      else if (this.layer[slot] !== 0) this.layered?.rearm(slot);
-      else if ((this.flags[slot] & (SOCKET.PAUSED | SOCKET.RECEIVING | SOCKET.EOF)) === 0) this.arm(slot);
+      else {
+        starved.starved(slot);
+        left--;
+        if (this.layer[slot] !== 0) this.layered?.rearm(slot);
+        else if ((this.flags[slot] & (SOCKET.PAUSED | SOCKET.RECEIVING | SOCKET.EOF | SOCKET.CLOSED)) === 0)
+          this.arm(slot);
+        else left++;
+      }
     }
+    parked.copyWithin(0, i, this.parkedCount);
+    this.parkedCount -= i;
   }
 
   /**
@@ -131,8 +193,13 @@ export class Receives extends SocketTable {
 
   /** After data was delivered: arms the receive again if the executor ended it and it is wanted. */
   rearm(slot: number): void {
-    if ((this.flags[slot] & (SOCKET.RECEIVING | SOCKET.PAUSED | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) === 0)
-      this.arm(slot);
+    const flags = this.flags[slot];
+    if ((flags & (SOCKET.RECEIVING | SOCKET.PAUSED | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) !== 0) return;
+    if ((flags & SOCKET.SLOW) !== 0 && --this.calm[slot] === 0) {
+      if (this.slab.share > 0) this.flags[slot] = flags & ~SOCKET.SLOW;
+      else this.calm[slot] = CALM_RECEIVES;
+    }
+    this.arm(slot);
   }
 
   /** Arms one receive. */
@@ -144,6 +211,10 @@ export class Receives extends SocketTable {
 
   /** Arms the receive. */
   arm(slot: number): void {
+    if ((this.flags[slot] & SOCKET.SLOW) !== 0 || this.slab.share === 0) {
+      this.armOnce(slot);
+      return;
+    }
     this.flags[slot] |= SOCKET.RECEIVING;
     this.pending[slot]++;
     this.ring.receive(this.fd[slot], slot, this.generation[slot]);

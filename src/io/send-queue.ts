@@ -1,5 +1,6 @@
 // What waits to be sent, per slot: slices of buffers in linked lists over typed arrays, and the message headers that turn
-// several slices into one vectored send.
+// several slices into one vectored send. A slice holds its whole buffer, so what is counted is buffers; and small pieces that come
+// while others wait are gathered behind them, or a peer that sends an octet at a time would hold a buffer with each.
 import type { Slab } from './slab.js';
 
 const NONE = -1;
@@ -7,12 +8,18 @@ const NONE = -1;
 const MAX_SLICES = 16;
 const MSGHDR_BYTES = 56;
 const MESSAGE_BYTES = (MSGHDR_BYTES + MAX_SLICES * 16 + 15) & ~15;
+/** Pieces up to this size are copied behind what waits already ... */
+const GATHER_BYTES = 4096;
+/** ... and any that fits where so many buffers wait: its reader is slow, and memory is worth more than the copy. */
+const GATHER_ALL = 4;
 
 export class SendQueue {
   /** Bytes per slot. */
   readonly bytes: Int32Array;
-  /** Slices per slot: each may hold a whole buffer, however few bytes of it are left to send. */
-  readonly slices: Int32Array;
+  /** Buffers that a slot holds, however few bytes of them are left to send. */
+  readonly pinned: Int32Array;
+  /** The same of all slots. */
+  pinnedTotal = 0;
   private readonly head: Int32Array;
   private readonly tail: Int32Array;
   /** The header that the send in flight uses, -1 for none. */
@@ -32,11 +39,13 @@ export class SendQueue {
     private readonly slab: Slab,
     slots: number,
     messageBlocks: number,
-    /** A queue in whose `bytes` and `slices` this one is counted too. */
+    /** A queue in whose `bytes` and `pinned` this one is counted too. */
     counted?: SendQueue,
+    /** Whether small pieces are copied: not where somebody else refers to them as long as they are queued. */
+    private readonly gathers = false,
   ) {
     this.bytes = counted?.bytes ?? new Int32Array(slots);
-    this.slices = counted?.slices ?? new Int32Array(slots);
+    this.pinned = counted?.pinned ?? new Int32Array(slots);
     this.head = new Int32Array(slots).fill(NONE);
     this.tail = new Int32Array(slots).fill(NONE);
     this.message = new Int32Array(slots).fill(NONE);
@@ -65,6 +74,7 @@ export class SendQueue {
       this.slab.release(bid);
       return;
     }
+    if (last !== NONE && this.gathers && this.gather(slot, last, at, length, bid)) return;
     if (this.free === NONE) this.grow();
     const slice = this.free;
     this.free = this.next[slice];
@@ -76,7 +86,7 @@ export class SendQueue {
     else this.next[this.tail[slot]] = slice;
     this.tail[slot] = slice;
     this.bytes[slot] += length;
-    this.slices[slot]++;
+    if (bid >= 0 && (last === NONE || this.buffer[last] !== bid)) this.pin(slot, 1);
   }
 
   /** Moves everything of `from`, of which nothing is in flight, to the end of the queue of `to`. */
@@ -84,18 +94,23 @@ export class SendQueue {
     const head = this.head[from];
     if (head === NONE) return;
     let bytes = 0;
-    let slices = 0;
+    let pinned = 0;
+    let before = NONE;
     for (let slice = head; slice !== NONE; slice = this.next[slice]) {
       bytes += this.length[slice];
-      slices++;
+      const bid = this.buffer[slice];
+      if (bid >= 0 && bid !== before) pinned++;
+      before = bid;
     }
-    if (this.head[to] === NONE) this.head[to] = head;
-    else this.next[this.tail[to]] = head;
+    const last = this.tail[to];
+    const joined = last !== NONE && this.buffer[head] >= 0 && this.buffer[last] === this.buffer[head];
+    if (last === NONE) this.head[to] = head;
+    else this.next[last] = head;
     this.tail[to] = this.tail[from];
     this.bytes[to] += bytes;
-    this.slices[to] += slices;
     this.bytes[from] -= bytes;
-    this.slices[from] -= slices;
+    this.pin(to, joined ? pinned - 1 : pinned);
+    this.pin(from, -pinned);
     this.head[from] = NONE;
     this.tail[from] = NONE;
   }
@@ -105,8 +120,7 @@ export class SendQueue {
     let slice = this.head[slot];
     while (slice !== NONE) {
       this.bytes[slot] -= this.length[slice];
-      this.slices[slot]--;
-      slice = this.drop(slice);
+      slice = this.drop(slot, slice);
     }
     this.head[slot] = NONE;
     this.tail[slot] = NONE;
@@ -125,8 +139,7 @@ export class SendQueue {
         break;
       }
       left -= length;
-      slice = this.drop(slice);
-      this.slices[slot]--;
+      slice = this.drop(slot, slice);
     }
     this.head[slot] = slice;
     if (slice === NONE) this.tail[slot] = NONE;
@@ -180,9 +193,34 @@ export class SendQueue {
     this.message[slot] = NONE;
   }
 
-  private drop(slice: number): number {
+  /** Copies a small piece behind the last slice, if that is all there is in its buffer. It may grow while it is being sent. */
+  private gather(slot: number, last: number, at: number, length: number, bid: number): boolean {
+    const { slab } = this;
+    if (length > GATHER_BYTES && this.pinned[slot] < GATHER_ALL) return false;
+    const tail = this.buffer[last];
+    if (tail < 0 || !slab.exclusive(tail)) return false;
+    const to = this.at[last] + this.length[last];
+    if (slab.dataEnd(tail) - to < length) return false;
+    slab.bytes.copyWithin(to, at, at + length);
+    this.length[last] += length;
+    this.bytes[slot] += length;
+    if (bid >= 0) slab.release(bid);
+    return true;
+  }
+
+  private pin(slot: number, buffers: number): void {
+    this.pinned[slot] += buffers;
+    this.pinnedTotal += buffers;
+  }
+
+  /** Gives up the first slice of a slot; returns the next. */
+  private drop(slot: number, slice: number): number {
     const next = this.next[slice];
-    if (this.buffer[slice] >= 0) this.slab.release(this.buffer[slice]);
+    const bid = this.buffer[slice];
+    if (bid >= 0) {
+      if (next === NONE || this.buffer[next] !== bid) this.pin(slot, -1);
+      this.slab.release(bid);
+    }
     this.next[slice] = this.free;
     this.free = slice;
     return next;

@@ -19,6 +19,10 @@ export const RING_BUFFERS = 1024;
 const RING_START = 64;
 /** Buffers that receives leave for what is to be sent, so that input can't keep output from being written; less in a small slab. */
 const RESERVE = 64;
+/** What is kept for those who move, beyond the reserve: an eighth of the slab is not given to those who wait ... */
+const KEPT_SHIFT = 3;
+/** ... and of what is free beyond that, one who waits may hold a quarter. */
+const SHARE_SHIFT = 2;
 
 export class Slab {
   readonly bytes: Uint8Array;
@@ -34,6 +38,9 @@ export class Slab {
   lent = 0;
   private target: number;
   private readonly reserve: number;
+  private readonly kept: number;
+  /** Buffers that are promised: one to each connection, as far as half of the slab goes. */
+  private promised = 0;
   private readonly stack: Int32Array;
   private readonly refs: Uint16Array;
   private readonly ring32: Uint32Array;
@@ -50,6 +57,7 @@ export class Slab {
     this.buffers = Math.min(65536, Math.floor((memory.slab.byteLength - fixedBytes) / BUFFER_SIZE));
     this.fixedAt = this.buffers * BUFFER_SIZE;
     this.reserve = Math.min(RESERVE, this.buffers >> 3);
+    this.kept = this.reserve + (this.buffers >> KEPT_SHIFT);
     this.target = Math.min(RING_START, this.buffers >> 1);
     this.stack = new Int32Array(this.buffers);
     this.refs = new Uint16Array(this.buffers);
@@ -87,6 +95,21 @@ export class Slab {
     return at >>> BUFFER_SHIFT;
   }
 
+  /**
+   * How many buffers may be held now by one connection, stream or queue whose reader is slow; 0 where those who move need what is left. A
+   * fraction of what is free: the more there are who wait, the less each may hold, as with the dynamic thresholds of switches
+   * (Choudhury and Hahne, 1998).
+   */
+  get share(): number {
+    const left = this.free + this.lent - this.kept - this.promised;
+    return left > 0 ? left >> SHARE_SHIFT : 0;
+  }
+
+  /** Says how many connections there are: each is sure of a buffer, which others don't get. Called once a loop turn. */
+  promise(connections: number): void {
+    this.promised = Math.min(connections, this.buffers >> 1);
+  }
+
   /** A buffer with one reference, or -1 when the slab is out. */
   take(): number {
     if (this.free === 0) return -1;
@@ -122,11 +145,16 @@ export class Slab {
     if (refs === 0) this.stack[this.free++] = bid;
   }
 
-  /** Fills the ring up to what is lent at a time. Called once a loop turn. */
+  /**
+   * Fills the ring up to what is lent at a time, which is less where less is left: whoever has much to read may take in a turn all that is
+   * lent, before it can be stopped. Called once a loop turn.
+   */
   lend(): void {
     let n = this.target - this.lent;
     const free = this.free - this.reserve;
     if (n <= 0 || free <= 0) return;
+    const half = Math.max((this.free + this.lent - this.kept) >> 1, (this.kept + 8) >> 3) - this.lent;
+    if (n > half) n = half;
     if (n > free) n = free;
     let tail = this.ringTail;
     for (; n > 0; n--) {
@@ -144,9 +172,9 @@ export class Slab {
     this.ring16[7] = tail;
   }
 
-  /** Whether the kernel has, or gets this turn, a buffer to receive into. */
-  get lendable(): boolean {
-    return this.lent > 0 || this.free > this.reserve;
+  /** Buffers that the kernel has to receive into, or could be lent. */
+  get receivable(): number {
+    return this.free > this.reserve ? this.lent + this.free - this.reserve : this.lent;
   }
 
   /** The kernel ran out of lent buffers: lend more at a time. */

@@ -33,6 +33,8 @@ export const SOCKET = {
   ONCE: 16384,
   /** A poll has stood for a receive or a send (EAGAIN while O_NONBLOCK); O_NONBLOCK may be off again while it waits. */
   POLLED: 32768,
+  /** Its reader was too slow for it: one receive at a time until that has kept up for a while. */
+  SLOW: 65536,
 } as const;
 
 /** Kind of a slot in nobody's use. */
@@ -42,7 +44,7 @@ const NONE = -1;
 export class SocketTable {
   readonly fd: Int32Array;
   readonly kind: Uint8Array;
-  readonly flags: Uint16Array;
+  readonly flags: Int32Array;
   readonly generation: Uint16Array;
   /** The other socket of a relay, or -1. Owned by the protocols. */
   readonly peer: Int32Array;
@@ -55,7 +57,8 @@ export class SocketTable {
   protected readonly pending: Uint8Array;
   private readonly freeSlots: Int32Array;
   private freeCount = 0;
-  private nextFresh = 0;
+  /** Slots from here on have never been used. */
+  protected nextFresh = 0;
 
   constructor(
     protected readonly owner: Int32Array,
@@ -64,7 +67,7 @@ export class SocketTable {
   ) {
     this.fd = new Int32Array(capacity);
     this.kind = new Uint8Array(capacity);
-    this.flags = new Uint16Array(capacity);
+    this.flags = new Int32Array(capacity);
     this.generation = new Uint16Array(capacity);
     this.peer = new Int32Array(capacity);
     this.layer = new Uint8Array(capacity);

@@ -18,8 +18,8 @@ export { FREE, SOCKET };
 export class Sockets extends Receives {
   /** Bytes queued and not yet taken by the kernel; with a transport, those that it wrote included. */
   readonly queued: Int32Array;
-  /** Slices queued: each may hold a whole buffer, however few bytes of it are left to send. */
-  readonly slices: Int32Array;
+  /** Buffers that what is queued holds. */
+  readonly pinned: Int32Array;
   /** Payload that waits to be sent: by the kernel, or by the transport. */
   readonly payload: SendQueue;
 
@@ -37,9 +37,9 @@ export class Sockets extends Receives {
     messageBlocks: number,
   ) {
     super(ring, slab, owner, ownerId, capacity);
-    this.payload = new SendQueue(slab, capacity, messageBlocks);
+    this.payload = new SendQueue(slab, capacity, messageBlocks, undefined, true);
     this.queued = this.payload.bytes;
-    this.slices = this.payload.slices;
+    this.pinned = this.payload.pinned;
     this.dirty = new Int32Array(capacity);
   }
 

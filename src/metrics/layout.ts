@@ -99,8 +99,12 @@ export const W = {
   DESTINATION_LOOPS: 30,
   /** Connections refused because they had no original destination. */
   DESTINATIONS_MISSING: 31,
-  /** Limits that fired, in the order of LIMITS. */
+  /** Limits that fired, in the order of LIMITS: room for 48. */
   LIMIT: 32,
+  /** Buffers held by what waits to be sent. */
+  SLAB_QUEUED: 80,
+  /** Buffers that what waits for one slow reader may hold now. */
+  SLAB_SHARE: 81,
   /** Responses made by the proxy, in the order of RESPONSE_REASONS. */
   RESPONSE: 96,
   /** Blocks of H, in the order of H2_ROLES; `h2Base` gives their first values. */

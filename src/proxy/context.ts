@@ -17,6 +17,7 @@ import { Destinations } from './accept/destinations.js';
 import { ENDPOINT_SLOTS, LOCAL_DESTINATIONS, MAX_ENDPOINTS, MAX_SERVICES, SERVICE_SLOTS } from './capacity.js';
 import { Connections } from './connect/connections.js';
 import { Protocols, SERVICE_PROTOCOL } from './connect/protocols.js';
+import { Pressure } from './pressure.js';
 import type { EndpointSnapshot, PassthroughSnapshot, ServiceSettings, Snapshot, WorkerTask } from './snapshot.js';
 
 const SOCKADDR_BYTES = 32;
@@ -95,6 +96,7 @@ export class Context {
   readonly splicer: Splicer;
   readonly inbox: Inbox;
   readonly connections: Connections;
+  readonly pressure: Pressure;
   readonly accessLog: AccessLog;
   /** What endpoints have been seen to speak. */
   readonly protocols: Protocols;
@@ -138,6 +140,7 @@ export class Context {
     this.inbox = new Inbox(this.slab, this.sockets.capacity);
     this.destinations = new Destinations(this.sockets.capacity);
     this.connections = new Connections(this);
+    this.pressure = new Pressure(this);
     this.accessLog = new AccessLog(this);
     this.protocols = new Protocols(this);
     this.addresses = this.slab.fixed(ENDPOINT_SLOTS * SOCKADDR_BYTES);

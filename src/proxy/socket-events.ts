@@ -330,6 +330,34 @@ export class SocketEvents implements Handlers {
     }
   }
 
+  starved(slot: number): void {
+    const socket = slot as SocketSlot;
+    const kind = this.context.sockets.kind[socket] as SocketKind;
+    switch (kind) {
+      case SOCKET_KIND.OPAQUE:
+        this.to.opaque.starved(socket);
+        break;
+      case SOCKET_KIND.HTTP1_CLIENT:
+        this.to.clients.starved(socket);
+        break;
+      case SOCKET_KIND.HTTP1_ENDPOINT:
+        this.to.endpoints.starved(socket);
+        break;
+      case SOCKET_KIND.FREE:
+      case SOCKET_KIND.DETECT:
+      case SOCKET_KIND.RACE:
+      case SOCKET_KIND.LINGER:
+      case SOCKET_KIND.HTTP2_CLIENT:
+      case SOCKET_KIND.HTTP2_ENDPOINT:
+      case SOCKET_KIND.DIALLING:
+      case SOCKET_KIND.TUNNEL:
+      case SOCKET_KIND.ROUTE:
+        break;
+      default:
+        unreachable(kind);
+    }
+  }
+
   timer(slot: number): void {
     const { connections, sockets } = this.context;
     const socket = slot as SocketSlot;

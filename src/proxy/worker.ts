@@ -252,6 +252,8 @@ export class Worker {
     values[W.SLAB_BUFFERS] = slab.buffers;
     values[W.SLAB_FREE] = slab.free + slab.lent;
     values[W.SLAB_PARKS] = sockets.parks;
+    values[W.SLAB_QUEUED] = sockets.payload.pinnedTotal + this.path.core.pending.pinnedBuffers;
+    values[W.SLAB_SHARE] = this.context.pressure.mark;
     values[W.PIPES_OPEN] = splicer.open;
     values[W.SOCKETS_OPEN] = sockets.open;
     values[W.CPU_US] = this.native.threadCpu();

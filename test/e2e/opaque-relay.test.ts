@@ -244,16 +244,13 @@ for (const io of await availableExecutors()) {
             sent += 64 * 1024;
           }
         }
-        // On a busy machine some of them arrive together: as many as it takes.
-        let heldUp = false;
-        for (let batch = 0; batch < 200 && !heldUp; batch++) {
-          for (let i = 0; i < 500; i++, sent++) {
-            upstream.write('.');
-            await new Promise((resolve) => setImmediate(resolve));
-          }
-          heldUp = (await sluice.metric('sluice_backpressure_total')) > 0;
+        for (let i = 0; i < 3000; i++, sent++) {
+          upstream.write('.');
+          await new Promise((resolve) => setImmediate(resolve));
         }
-        assert.ok(heldUp, 'the writer is held up');
+        const buffers = await sluice.metric('sluice_slab_buffers');
+        const free = await sluice.metric('sluice_slab_free_buffers');
+        assert.ok(buffers - free <= 24, `${buffers - free} buffers are held`);
         await drink(client, sent);
         assert.equal(await sluice.metric('sluice_slab_parks_total'), 0);
         client.end();

@@ -29,6 +29,7 @@ const { sockets, slab } = reactor;
 
 /** Echoes; the tests override what they look at. */
 const echo: Handlers = {
+  starved: () => undefined,
   accepted: (listener, fd) => {
     if (listener !== LISTENER || fd < 0) throw new Error(`accepted ${fd} on ${listener}`);
     sockets.resume(sockets.adopt(fd, KIND));

@@ -1,14 +1,13 @@
 // Who is not read because the other side is slow: sockets of exchanges whose other leg is a stream, or whose request waits. Between two
 // sockets http1/bodies.ts does it, between two streams their windows do.
+import type { Chains } from '../../http2/chains.js';
 import type { Core } from '../../http2/shared-state.js';
+import { BLOCK_BYTES } from '../../http2/small-buffers.js';
 import { SOCKET } from '../../io/sockets.js';
-import { LIMITS, W } from '../../metrics/layout.js';
 import type { Context } from '../context.js';
 import type { Http1Sockets } from '../http1/sockets.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import type { Exchanges } from './exchange.js';
-
-const LIMIT_BUFFERED = LIMITS.indexOf('buffered-bytes');
 
 export class Backpressure {
   constructor(
@@ -18,48 +17,56 @@ export class Backpressure {
     private readonly http1: Http1Sockets,
   ) {}
 
-  /** Holds a client's socket back while too much of what it sent waits. */
-  holdClient(x: ExchangeSlot, waits: number): void {
-    const { context } = this;
+  /** Holds a client's socket back while too much of what it sent waits in `chain` of `waits`. */
+  holdClient(x: ExchangeSlot, waits: Chains, chain: number): void {
+    const { pressure, limits } = this.context;
+    const costs = waits.pinned[chain] * BLOCK_BYTES;
+    if (costs > 0 && costs > pressure.bytes(limits.maxBufferedBytes)) this.stopClient(x);
+  }
+
+  /** Holds it back: the socket that it sends to is full. */
+  stopClient(x: ExchangeSlot): void {
+    const { pressure, sockets } = this.context;
     const { throttled } = this.http1;
     const client = this.exchanges.clientSocket(x);
-    if (waits <= context.limits.maxBufferedBytes || throttled[client] === 1) return;
+    if (throttled[client] === 1) return;
     throttled[client] = 1;
-    this.count();
-    context.sockets.pause(client);
+    pressure.count();
+    sockets.pause(client);
   }
 
   /** Reads on from it once little waits. */
-  resumeClient(x: ExchangeSlot, waits: number): void {
-    const { context } = this;
+  resumeClient(x: ExchangeSlot, waits: Chains, chain: number): void {
+    const { pressure, limits } = this.context;
+    const costs = waits.pinned[chain] * BLOCK_BYTES;
+    if (costs <= pressure.bytes(limits.maxBufferedBytes) >> 1) this.startClient(x);
+  }
+
+  /** Reads on from it: nothing waits. */
+  startClient(x: ExchangeSlot): void {
     const { throttled } = this.http1;
     const client = this.exchanges.clientSocket(x);
-    if (throttled[client] === 0 || waits > context.limits.maxBufferedBytes >> 1) return;
+    if (throttled[client] === 0) return;
     throttled[client] = 0;
-    context.sockets.resume(client);
+    this.context.sockets.resumeSlowly(client);
   }
 
   /** Holds an endpoint's socket back: no more waits for its client's stream than a stream of HTTP/2 may have under way. */
   holdEndpoint(x: ExchangeSlot, socket: SocketSlot): void {
     const { core, context } = this;
-    const { sockets, limits } = context;
-    const waits = core.pending.bytes[this.exchanges.clientStream(x)];
+    const { sockets, limits, pressure } = context;
+    const waits = core.pending.pinned[this.exchanges.clientStream(x)] * BLOCK_BYTES;
     if (waits === 0 || (sockets.flags[socket] & SOCKET.PAUSED) !== 0) return;
-    if (waits < limits.http2.streamWindow && core.pending.total <= limits.http2.maxBufferedBytes) return;
-    this.count();
+    if (waits < pressure.bytes(limits.http2.streamWindow)) return;
+    pressure.count();
     sockets.pause(socket);
   }
 
   /** Reads on from it once little waits. */
   resumeEndpoint(x: ExchangeSlot, socket: SocketSlot): void {
-    const { sockets, limits } = this.context;
+    const { sockets, limits, pressure } = this.context;
     if ((sockets.flags[socket] & SOCKET.PAUSED) === 0) return;
-    if (this.core.pending.bytes[this.exchanges.clientStream(x)] <= limits.http2.streamWindow >> 1)
-      sockets.resume(socket);
-  }
-
-  private count(): void {
-    this.context.values[W.BACKPRESSURE]++;
-    this.context.limited(LIMIT_BUFFERED);
+    const waits = this.core.pending.pinned[this.exchanges.clientStream(x)] * BLOCK_BYTES;
+    if (waits <= pressure.bytes(limits.http2.streamWindow) >> 1) sockets.resumeSlowly(socket);
   }
 }

@@ -89,7 +89,7 @@ export class RequestBytes implements RequestWay {
       }
       case LEG.LINE:
         sent = isKept;
-        if (sent && !exchanges.isStream(x)) this.ways.backpressure.holdClient(x, kept.body.bytes[x]);
+        if (sent && !exchanges.isStream(x)) this.ways.backpressure.holdClient(x, kept.body, x);
         break;
       // The endpoint has let go of it: the rest is not needed.
       case LEG.NONE:
@@ -146,7 +146,7 @@ export class RequestBytes implements RequestWay {
     }
     const slot = exchanges.endpointStream(x);
     core.streams.active[slot] = this.context.reactor.now;
-    this.ways.backpressure.resumeClient(x, core.pending.bytes[slot]);
+    this.ways.backpressure.resumeClient(x, core.pending, slot);
   }
 
   refused(x: ExchangeSlot): void {
@@ -167,7 +167,7 @@ export class RequestBytes implements RequestWay {
     const socket = exchanges.endpointSocket(x);
     this.ways.bodies.drained(client, socket);
     // What came as a list of fields is held back here, as a body that is relayed is there.
-    if (this.ways.http1.sending[socket] !== SENDING.DONE) this.ways.backpressure.resumeClient(x, 0);
+    if (this.ways.http1.sending[socket] !== SENDING.DONE) this.ways.backpressure.startClient(x);
   }
 
   facing(socket: SocketSlot): SocketSlot | -1 {
@@ -187,7 +187,7 @@ export class RequestBytes implements RequestWay {
   /** Octets of a request have gone to a stream: its client may send as many more. */
   private took(x: ExchangeSlot, moved: number): void {
     const { exchanges, core } = this;
-    if (!exchanges.isStream(x)) this.ways.backpressure.holdClient(x, core.pending.bytes[exchanges.endpointStream(x)]);
+    if (!exchanges.isStream(x)) this.ways.backpressure.holdClient(x, core.pending, exchanges.endpointStream(x));
     else if (moved > 0) this.ways.streams.machine.frames.credit(exchanges.clientStream(x), moved);
   }
 
@@ -199,7 +199,7 @@ export class RequestBytes implements RequestWay {
     if (!ways.requests.data(socket, at, length, end)) return false;
     const fast = ways.pieces.keepsUp(socket);
     if (!exchanges.isStream(x)) {
-      if (!fast) this.ways.backpressure.holdClient(x, this.context.sockets.queued[socket]);
+      if (!fast) this.ways.backpressure.stopClient(x);
     } else if (fast) ways.streams.machine.frames.credit(exchanges.clientStream(x), length);
     return true;
   }

@@ -10,9 +10,6 @@ import { FLOW, type Http1Sockets } from './sockets.js';
 
 /** Bodies with at least so much to come are spliced: below, switching costs more than copying. */
 export const SPLICE_BYTES = 256 * 1024;
-/** What a queued piece counts at least: a peer that sends an octet at a time must not hold the slab with little data. */
-const SLICE_BYTES = 4096;
-const LIMIT_BUFFERED = LIMITS.indexOf('buffered-bytes');
 const LIMIT_PIPES = LIMITS.indexOf('pipes');
 
 export class BodyRelay {
@@ -64,7 +61,7 @@ export class BodyRelay {
 
   /** After data was queued: holds the source back if the destination is slow, or begins to splice if that `maySplice`. */
   pace(source: SocketSlot, destination: SocketSlot, result: number, maySplice: boolean): void {
-    const { sockets, limits, values } = this.context;
+    const { sockets, limits } = this.context;
     const { http1 } = this;
     if (result !== BODY.MORE) return;
     if (
@@ -79,16 +76,12 @@ export class BodyRelay {
       if (sockets.pause(source)) this.paused(source, destination);
       return;
     }
-    const { maxBufferedBytes } = limits;
-    const slow =
-      sockets.queued[destination] > maxBufferedBytes || sockets.slices[destination] * SLICE_BYTES > maxBufferedBytes;
-    if (slow && http1.throttled[source] === 0) {
-      http1.throttled[source] = 1;
-      values[W.BACKPRESSURE]++;
-      this.context.limited(LIMIT_BUFFERED);
-      sockets.pause(source);
-      sockets.notifyDrained(destination);
-    }
+    this.throttle(source, destination);
+  }
+
+  /** The receive of `source` has found no buffer. What would only wait for a slow reader is left where it is. */
+  starved(source: SocketSlot, destination: SocketSlot): void {
+    if (this.http1.flow[source] === FLOW.COPY) this.throttle(source, destination);
   }
 
   /** The source's receive is off: splicing begins when the destination has everything. */
@@ -105,7 +98,7 @@ export class BodyRelay {
     if (http1.flow[source] === FLOW.DRAINING) this.trySplice(source, destination);
     else if (http1.throttled[source] === 1) {
       http1.throttled[source] = 0;
-      if (http1.flow[source] === FLOW.COPY) this.context.sockets.resume(source);
+      if (http1.flow[source] === FLOW.COPY) this.context.sockets.resumeSlowly(source);
     }
   }
 
@@ -129,6 +122,14 @@ export class BodyRelay {
       else if (result === PUMP.SLOW) sockets.resume(source);
     }
     return result;
+  }
+
+  private throttle(source: SocketSlot, destination: SocketSlot): void {
+    const { throttled } = this.http1;
+    const { pressure } = this.context;
+    if (throttled[source] === 1 || !pressure.full(destination)) return;
+    throttled[source] = 1;
+    pressure.hold(source, destination);
   }
 
   private trySplice(source: SocketSlot, destination: SocketSlot): void {

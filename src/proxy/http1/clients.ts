@@ -82,6 +82,12 @@ export class Http1Clients {
     if (endpoint >= 0) this.bodies.paused(client, endpoint as SocketSlot);
   }
 
+  starved(client: SocketSlot): void {
+    const endpoint = this.reports.requests.facing(client);
+    if (endpoint >= 0 && this.http1.request[client] === REQUEST.BODY)
+      this.bodies.starved(client, endpoint as SocketSlot);
+  }
+
   /** All that was queued is sent. */
   drained(client: SocketSlot): void {
     this.reports.responses.drained(this.exchanges.ofSocket(client));

@@ -191,6 +191,11 @@ export class Http1Endpoints implements Caller {
     if (client >= 0) this.bodies.paused(socket, client as SocketSlot);
   }
 
+  starved(socket: SocketSlot): void {
+    const client = this.reports.requests.facing(socket);
+    if (client >= 0 && this.http1.response[socket] === RESPONSE.BODY) this.bodies.starved(socket, client as SocketSlot);
+  }
+
   /** All that was queued is sent. */
   drained(socket: SocketSlot): void {
     const { ended } = this.http1;

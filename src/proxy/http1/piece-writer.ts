@@ -5,7 +5,6 @@ import { ascii } from '../../http/octets.js';
 import { chunkSizeBefore } from '../../http1/body.js';
 import type { Core } from '../../http2/shared-state.js';
 import { SOCKET } from '../../io/sockets.js';
-import { LIMITS, W } from '../../metrics/layout.js';
 import { writeEnd } from '../../translate/trailers.js';
 import type { Context } from '../context.js';
 import type { SocketSlot } from '../slots.js';
@@ -13,11 +12,8 @@ import type { SocketSlot } from '../slots.js';
 const NONE = -1;
 /** Pieces of at least so much are sent from where they were received; below, a copy is cheaper than one more slice. */
 const SLICE_BYTES = 2048;
-/** What a queued piece counts at least towards the bound of what may wait: little data must not hold many buffers. */
-export const PIECE_BYTES = 4096;
 const CHUNK_ROOM = 16;
 const SIZE_ROOM = 8;
-const LIMIT_BUFFERED = LIMITS.indexOf('buffered-bytes');
 const AFTER_CHUNK = ascii('\r\n0\r\n\r\n');
 const CRLF_LENGTH = 2;
 
@@ -132,18 +128,15 @@ export class PieceWriter {
 
   /** Whether as much waits for the socket as should. */
   full(socket: SocketSlot): boolean {
-    const { sockets, limits } = this.context;
-    const { maxBufferedBytes } = limits;
-    return sockets.queued[socket] > maxBufferedBytes || sockets.slices[socket] * PIECE_BYTES > maxBufferedBytes;
+    return this.context.pressure.full(socket);
   }
 
   /** Whether what the socket takes may go on coming; if not, `drained` is to give back the rest. */
   keepsUp(socket: SocketSlot): boolean {
     if (!this.full(socket)) return true;
-    const { sockets, values } = this.context;
+    const { sockets, pressure } = this.context;
     if ((sockets.flags[socket] & SOCKET.NOTIFY_DRAINED) === 0) {
-      values[W.BACKPRESSURE]++;
-      this.context.limited(LIMIT_BUFFERED);
+      pressure.count();
       sockets.notifyDrained(socket);
     }
     return false;

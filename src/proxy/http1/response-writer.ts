@@ -12,12 +12,10 @@ import { type Exchanges, UPGRADE } from '../exchange/exchange.js';
 import { WHY } from '../exchange/reasons.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import type { BodyRelay } from './bodies.js';
-import { NO_BUFFER, PIECE_BYTES, type PieceWriter } from './piece-writer.js';
+import { NO_BUFFER, type PieceWriter } from './piece-writer.js';
 import { type Http1Sockets, REQUEST } from './sockets.js';
 
 const NONE = -1;
-/** Interim responses that may wait to be sent; each has a buffer. */
-const MAX_INTERIM = 16;
 /** Bodies up to this size are sent in one piece with the head. */
 const INLINE_BYTES = 4096;
 /** Status line and the fields that are ours. */
@@ -55,9 +53,9 @@ export class ResponseWriter {
 
   /** An interim response that was read as HTTP/1. False if the slab is out. */
   interimHead(client: SocketSlot): boolean {
-    const { slab, bytes, sockets } = this.context;
+    const { slab, bytes, sockets, pressure } = this.context;
     // HTTP/1.0 knows none (RFC 9110 section 15.2). There may be any number of them: a client that does not read gets no more.
-    if (this.http1.minor[client] !== 1 || sockets.slices[client] >= MAX_INTERIM) return true;
+    if (this.http1.minor[client] !== 1 || pressure.full(client)) return true;
     const buffer = slab.take();
     if (buffer < 0) return false;
     const from = slab.dataStart(buffer);
@@ -120,10 +118,8 @@ export class ResponseWriter {
 
   /** An interim response in `core.list`. 0, NO_BUFFER or -MESSAGE_ERROR. */
   interimList(x: ExchangeSlot): number {
-    const { sockets, limits } = this.context;
     const client = this.exchanges.clientSocket(x);
-    const waiting = Math.max(sockets.queued[client], sockets.slices[client] * PIECE_BYTES);
-    if (this.http1.minor[client] !== 1 || waiting > limits.maxBufferedBytes) return 0;
+    if (this.http1.minor[client] !== 1 || this.context.pressure.full(client)) return 0;
     return this.write(client, FRAMING.NONE, NONE, CONNECTION.NONE, NO_KEY);
   }
 

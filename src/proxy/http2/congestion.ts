@@ -12,15 +12,16 @@ export function congestionSink(context: Context): CongestionSink {
   return {
     queue: (socket, at, length, bid) => {
       sockets.queue(socket, at, length, bid);
-      const hard = OUTPUT_FACTOR * context.limits.maxBufferedBytes;
-      if (sockets.queued[socket] > hard && context.connections.listener[socket] >= 0) {
+      const hard = OUTPUT_FACTOR * context.pressure.mark;
+      if (sockets.pinned[socket] > hard && context.connections.listener[socket] >= 0) {
         sockets.pause(socket);
         sockets.notifyDrained(socket);
       }
     },
     sending: (socket) => (sockets.flags[socket] & SOCKET.SENDING) !== 0,
     congested: (socket, unsent) => {
-      if (sockets.queued[socket] + unsent <= context.limits.maxBufferedBytes) return false;
+      const bytes = sockets.queued[socket] + unsent;
+      if (bytes <= context.limits.maxBufferedBytes && !context.pressure.full(socket)) return false;
       values[W.BACKPRESSURE]++;
       sockets.notifyDrained(socket);
       return true;

@@ -18,11 +18,8 @@ const BULK_BYTES = BUFFER_CAPACITY >> 1;
 /** ... and so many in a row make the direction one: about 128 KiB. */
 const BULK_RUN = 8;
 export const DIAL_ATTEMPTS = 3;
-/** Queued slices, each of which may hold a whole buffer, count at least so many bytes towards the high-water mark. */
-const SLICE_BYTES = 4096;
 const NONE = -1;
 
-const LIMIT_BUFFERED = LIMITS.indexOf('buffered-bytes');
 const LIMIT_PIPES = LIMITS.indexOf('pipes');
 const LIMIT_IDLE = LIMITS.indexOf('opaque-idle');
 const LIMIT_LIFETIME = LIMITS.indexOf('opaque-lifetime');
@@ -206,8 +203,14 @@ export class OpaqueRelay implements Caller {
     }
     if (this.throttled[source] === 1) {
       this.throttled[source] = 0;
-      if (this.flow[source] === FLOW.COPY) sockets.resume(source);
+      if (this.flow[source] === FLOW.COPY) sockets.resumeSlowly(source);
     }
+  }
+
+  /** Its receive has found no buffer. What would only wait for a slow reader is left where it is. */
+  starved(slot: number): void {
+    const peer = this.context.sockets.peer[slot];
+    if (peer >= 0 && this.flow[slot] === FLOW.COPY && this.throttled[slot] === 0) this.throttle(slot, peer);
   }
 
   pump(slot: number): void {
@@ -333,14 +336,10 @@ export class OpaqueRelay implements Caller {
 
   /** Stops reading from `slot` while too much waits for its peer. */
   private throttle(slot: number, peer: number): void {
-    const { sockets, limits, values } = this.context;
-    const { maxBufferedBytes } = limits;
-    if (sockets.queued[peer] <= maxBufferedBytes && sockets.slices[peer] * SLICE_BYTES <= maxBufferedBytes) return;
+    const { pressure } = this.context;
+    if (!pressure.full(peer)) return;
     this.throttled[slot] = 1;
-    values[W.BACKPRESSURE]++;
-    this.context.limited(LIMIT_BUFFERED);
-    sockets.pause(slot);
-    sockets.notifyDrained(peer);
+    pressure.hold(slot, peer);
   }
 
   private unlink(slot: number, peer: number): void {

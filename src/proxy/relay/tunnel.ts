@@ -79,7 +79,7 @@ export class Tunnels {
         return;
       }
       if (exchanges.isStream(x)) frames.credit(exchanges.clientStream(x), moved);
-      else backpressure.holdClient(x, core.pending.bytes[slot]);
+      else backpressure.holdClient(x, core.pending, slot);
     }
     if (end) this.halfEnded(x);
   }
