@@ -1,6 +1,6 @@
 """Servers and clients of the Python ecosystem, for tests.
 
-`peers.py hypercorn` prints {"listening":PORT} and serves both versions of HTTP; `peers.py upload CLIENT PORT SIZE TIMES` prints
+`peers.py hypercorn` prints {"listening":PORT} and serves both versions of HTTP; `peers.py upload CLIENT PORT PATH SIZE TIMES` prints
 {"statuses": [...]}: what httpx or http.client was answered to a large upload that is refused early.
 """
 import asyncio
@@ -54,14 +54,14 @@ def hypercorn():
     asyncio.run(serve(app, config))
 
 
-def upload(client, port, size, times):
+def upload(client, port, path, size, times):
     block = bytes(65536)
 
     def body():
         for _ in range(size // len(block)):
             yield block
 
-    url = f"http://127.0.0.1:{port}/early?status=413"
+    url = f"http://127.0.0.1:{port}{path}"
     statuses = []
     for _ in range(times):
         try:
@@ -70,13 +70,13 @@ def upload(client, port, size, times):
 
                 connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
                 # Sends all of it before it looks at the answer, as most simple clients do.
-                connection.request("POST", "/early?status=413", body=body(), headers={"Content-Length": str(size)})
+                connection.request("POST", path, body=body(), headers={"Content-Length": str(size)})
                 statuses.append(connection.getresponse().status)
             else:
                 import httpx
 
                 second = client == "httpx2"
-                with httpx.Client(http1=not second, http2=second, timeout=20) as session:
+                with httpx.Client(http1=not second, http2=second, timeout=6) as session:
                     statuses.append(session.post(url, content=body()).status_code)
         except Exception as error:  # Whatever went wrong is the result.
             statuses.append(f"{type(error).__name__}: {error}")
@@ -87,4 +87,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "hypercorn":
         hypercorn()
     else:
-        upload(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))
+        upload(sys.argv[2], int(sys.argv[3]), sys.argv[4], int(sys.argv[5]), int(sys.argv[6]))
