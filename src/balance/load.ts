@@ -20,6 +20,17 @@ export class EndpointLoad {
     this.open = new Int32Array(memory, 2 * bytes, length);
   }
 
+  /** Connections that are open or being dialled. */
+  connections(endpoint: number): number {
+    return this.open[endpoint] + this.connecting[endpoint];
+  }
+
+  clear(endpoint: number): void {
+    this.inFlight[endpoint] = 0;
+    this.connecting[endpoint] = 0;
+    this.open[endpoint] = 0;
+  }
+
   /** Whether nothing counts on the endpoint. */
   isIdle(endpoint: number): boolean {
     return this.inFlight[endpoint] === 0 && this.connecting[endpoint] === 0 && this.open[endpoint] === 0;

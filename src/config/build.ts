@@ -69,7 +69,12 @@ function buildService(
       defaultRttMs: service.balance.defaultRtt,
       failurePenaltyMs: service.balance.failurePenalty,
     },
-    breaker: { failures: service.breaker.failures, minBackoffMs: backoff.low, maxBackoffMs: backoff.high },
+    breaker: {
+      failures: service.breaker.failures,
+      minBackoffMs: backoff.low,
+      maxBackoffMs: backoff.high,
+      dialIntervalMs: service.breaker.dialInterval,
+    },
     pool: {
       maxIdle: pool.low,
       maxConnections: pool.high,

@@ -91,6 +91,8 @@ export interface BreakerConfig {
   readonly failures: number;
   readonly minBackoffMs: number;
   readonly maxBackoffMs: number;
+  /** How often an endpoint that is out is dialled at most while its connects fail, ms. 0: as often as it is wanted. */
+  readonly dialIntervalMs: number;
 }
 
 export interface PoolConfig {

@@ -210,6 +210,7 @@ export const service = section({
     failures: v.optional(integer(0, 1_000_000), 7),
     minBackoff: v.optional(timeout(), '1s'),
     maxBackoff: v.optional(timeout(), '60s'),
+    dialInterval: v.optional(optionalTimeout(), '50ms'),
   }),
   pool: optionalSection({
     maxIdle: v.optional(integer(0, 65_535), 1024),

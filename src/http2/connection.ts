@@ -127,6 +127,8 @@ export class Connection {
   /** When its owner looks at it next, ms; 0: not armed. */
   timerAt = 0;
   going: number = GOING.OPEN;
+  /** The peer has said that we broke its rules. */
+  complained = false;
   /** Last stream id of our final GOAWAY. */
   goawayLast = 0x7fffffff;
   /** A PING of ours waits for its answer. */

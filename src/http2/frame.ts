@@ -34,6 +34,19 @@ export const H2_ERROR = {
   HTTP_1_1_REQUIRED: 13,
 } as const;
 
+/** Whether a peer that gives this code has something to say against what it was sent, rather than trouble of its own. */
+export function isComplaint(code: number): boolean {
+  switch (code) {
+    case H2_ERROR.NO_ERROR:
+    case H2_ERROR.INTERNAL_ERROR:
+    case H2_ERROR.CANCEL:
+    case H2_ERROR.REFUSED_STREAM:
+      return false;
+    default:
+      return code <= H2_ERROR.HTTP_1_1_REQUIRED;
+  }
+}
+
 /** Settings (RFC 9113 section 6.5.2; RFC 8441 section 3). */
 export const SETTING = {
   HEADER_TABLE_SIZE: 1,

@@ -122,6 +122,10 @@ export const SERVICE_FIELDS: Fields<typeof S, 'RESPONSE' | 'GRPC_STATUS' | 'GRPC
   NO_ENDPOINT: counter('sluice_service_no_endpoint_total', 'Times the service had no endpoint to choose'),
   IN_FLIGHT: gauge('sluice_service_in_flight', 'Requests of the service that wait for the end of their response'),
   UNANSWERED: counter('sluice_service_unanswered_total', 'Requests that ended without a whole response'),
+  PANIC_PICKS: counter(
+    'sluice_service_panic_picks_total',
+    'Times an endpoint was tried that the breaker had taken out, as none was ready',
+  ),
   GRPC_REQUESTS: counter('sluice_grpc_requests_total', 'gRPC calls routed to the service, retries not counted'),
 };
 
@@ -138,6 +142,10 @@ export const ENDPOINT_FIELDS: Fields<typeof E, 'CLOSE' | 'STATUS' | 'GRPC_STATUS
   POOL_IDLE: gauge('sluice_endpoint_pool_idle', 'Idle pooled connections'),
   CONNECT_FAILURES: counter('sluice_endpoint_connect_failures_total', 'Connection attempts that failed'),
   BREAKER_OPENED: counter('sluice_endpoint_breaker_opened_total', 'Times the circuit breaker took the endpoint out'),
+  DIALS_PACED: counter(
+    'sluice_endpoint_dials_paced_total',
+    'Connection attempts left out because the endpoint is out and was dialled just before',
+  ),
   FAILURES: counter('sluice_endpoint_failures_total', 'Responses lost before their end'),
   ABANDONED: counter(
     'sluice_endpoint_abandoned_total',

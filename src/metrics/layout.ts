@@ -185,6 +185,8 @@ export const S = {
   RESPONSE: 8,
   /** GRPC_STATUS + code 0..16: what clients were told in the end, by the proxy itself included. */
   GRPC_STATUS: 32,
+  /** Picks of an endpoint that was out, as none was ready. */
+  PANIC_PICKS: 49,
   SIZE: 56,
 } as const;
 
@@ -219,6 +221,8 @@ export const E = {
   PROTOCOL: 28,
   /** gRPC responses that ended without a grpc-status. */
   GRPC_MISSING: 29,
+  /** Dials that were not made, as the endpoint is out and had been dialled just before. */
+  DIALS_PACED: 30,
   /**
    * STATUS + (code - 100): responses by status code 100..599. A gRPC response (status 200 and a gRPC content type) is
    * not counted here but once it has ended, by its grpc-status, in GRPC_STATUS or GRPC_MISSING: response_total shows both.

@@ -11,7 +11,7 @@ import type { Sockets } from '../io/sockets.js';
 import type { Splicer } from '../io/splice.js';
 import type { Wheel } from '../io/wheel.js';
 import { AccessLog } from '../log/access-log.js';
-import { E, endpointBase, serviceBase, W } from '../metrics/layout.js';
+import { E, endpointBase, S, serviceBase, W } from '../metrics/layout.js';
 import { WorkerMetrics } from '../metrics/shared.js';
 import { Destinations } from './accept/destinations.js';
 import { ENDPOINT_SLOTS, LOCAL_DESTINATIONS, MAX_ENDPOINTS, MAX_SERVICES, SERVICE_SLOTS } from './capacity.js';
@@ -131,6 +131,15 @@ export class Context {
     this.values = this.metrics.values;
     const seed = task.id + 1 + ((Date.now() & 0xffffff) << 6);
     this.balancer = new Balancer(SERVICE_SLOTS, ENDPOINT_SLOTS, seed, task.load);
+    this.balancer.watch({
+      out: (endpoint) => {
+        this.values[this.endpoints.base[endpoint] + E.BREAKER_OPENED]++;
+      },
+      back: () => undefined,
+      anyway: (service) => {
+        this.values[this.services.base[service] + S.PANIC_PICKS]++;
+      },
+    });
     this.budget = new RetryBudget(SERVICE_SLOTS);
     this.learned = new Learned(task.learned);
     this.loadBoard = new Int32Array(task.loadBoard);
@@ -268,6 +277,7 @@ export class Context {
       breaker.failures,
       breaker.minBackoffMs,
       breaker.maxBackoffMs,
+      breaker.dialIntervalMs,
     );
     this.budget.configure(slot, config.retry.budget, config.retry.minPerSecond);
   }

@@ -1,4 +1,6 @@
-import { Balancer, ENDPOINT_STATE, POLICY } from '../../src/balance/balancer.js';
+import { Balancer, POLICY } from '../../src/balance/balancer.js';
+import { ENDPOINT_STATE } from '../../src/balance/breaker.js';
+import { SIGN } from '../../src/balance/signs.js';
 
 export const SERVICE = 1;
 export const DEFAULT_RTT = 30;
@@ -12,9 +14,29 @@ export function balancerOf(
   seed = 1,
 ): Balancer {
   const balancer = new Balancer(4, 64, seed);
-  balancer.configure(SERVICE, policy, 10_000, DEFAULT_RTT, PENALTY, failures, 1000, 60_000);
+  balancer.configure(SERVICE, policy, 10_000, DEFAULT_RTT, PENALTY, failures, 1000, 60_000, 0);
   balancer.setEndpoints(SERVICE, endpoints, 0);
   return balancer;
+}
+
+/** A request that was begun during `stay`, by default the present one, is over: its response came, or it failed. */
+export function finish(
+  balancer: Balancer,
+  endpoint: number,
+  now: number,
+  latencyMs: number,
+  fails: boolean,
+  stay = stayOf(balancer, endpoint),
+): void {
+  balancer.heard(endpoint, now, Math.round(latencyMs * 1000), fails ? SIGN.ERROR : SIGN.WORKS, stay);
+  balancer.ended(endpoint);
+}
+
+/** What `begin` gives at present. */
+export function stayOf(balancer: Balancer, endpoint: number): number {
+  const stay = balancer.begin(endpoint);
+  balancer.ended(endpoint);
+  return stay;
 }
 
 export interface Behaviour {
@@ -35,7 +57,7 @@ export function simulate(
   for (let i = 0; i < count; i++) {
     const now = startMs + i * everyMs;
     for (const { endpoint, at, behaviour } of pending.filter((answer) => answer.at <= now)) {
-      balancer.finish(endpoint, at, behaviour.latencyMs, behaviour.fails);
+      finish(balancer, endpoint, at, behaviour.latencyMs, behaviour.fails);
     }
     pending = pending.filter((answer) => answer.at > now);
     const endpoint = balancer.pickRequest(SERVICE, now, -1);
@@ -52,7 +74,7 @@ export function simulate(
 export function trip(balancer: Balancer, endpoint: number, now: number, failures = 7): void {
   for (let i = 0; i < failures; i++) {
     balancer.begin(endpoint);
-    balancer.finish(endpoint, now, 1, true);
+    finish(balancer, endpoint, now, 1, true);
   }
 }
 

@@ -2,17 +2,19 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { POLICY } from '../../src/balance/balancer.js';
+import { SIGN } from '../../src/balance/signs.js';
 import { runs } from '../support/runs.js';
 import {
   balancerOf,
   DEFAULT_RTT,
+  finish,
   good,
   PENALTY,
   PROBATION,
-  PROBING,
   READY,
   SERVICE,
   simulate,
+  stayOf,
   trip,
 } from './balancer-support.js';
 
@@ -67,7 +69,7 @@ describe('request balancing by peak EWMA', () => {
   it('does not send more to an endpoint that refuses connections fast', () => {
     const balancer = balancerOf([0, 1], POLICY.EWMA, 0);
     balancer.connecting(1);
-    balancer.connectFailed(1, 0);
+    balancer.connectFailed(1, 0, SIGN.REFUSED);
     assert.equal(balancer.ewma(1, 0), PENALTY);
     for (let i = 0; i < 100; i++) assert.equal(balancer.pickRequest(SERVICE, 1, -1), 0);
   });
@@ -76,31 +78,31 @@ describe('request balancing by peak EWMA', () => {
     const balancer = balancerOf([0, 1]);
     balancer.begin(0);
     for (let i = 0; i < 100; i++) assert.equal(balancer.pickRequest(SERVICE, 0, -1), 1);
-    balancer.abandon(0);
+    balancer.abandon(0, stayOf(balancer, 0));
     assert.equal(balancer.inFlight(0), 0);
   });
 
   it('takes over a higher sample at once and approaches a lower one with the time passed', () => {
     const balancer = balancerOf([0]);
-    const finish = (now: number, latency: number) => {
+    const answer = (now: number, latency: number) => {
       balancer.begin(0);
-      balancer.finish(0, now, latency, false);
+      finish(balancer, 0, now, latency, false);
     };
-    finish(0, 100);
+    answer(0, 100);
     assert.equal(balancer.ewma(0, 0), 100);
-    finish(5000, 20);
+    answer(5000, 20);
     const expected = 100 * Math.exp(-0.5) + 20 * (1 - Math.exp(-0.5));
     assert.ok(Math.abs(balancer.ewma(0, 5000) - expected) < 0.01);
-    finish(5000, 20);
+    answer(5000, 20);
     assert.ok(Math.abs(balancer.ewma(0, 5000) - expected) < 0.01, 'no time passed, nothing changes');
-    finish(5001, 300);
+    answer(5001, 300);
     assert.equal(balancer.ewma(0, 5001), 300);
   });
 
   it('approaches a lower latency also when samples come every 10 microseconds', () => {
     const balancer = balancerOf([0]);
-    balancer.finish(0, 0, 100, false);
-    for (let i = 1; i <= 1_000_000; i++) balancer.finish(0, i * 0.01, 20, false);
+    finish(balancer, 0, 0, 100, false);
+    for (let i = 1; i <= 1_000_000; i++) finish(balancer, 0, i * 0.01, 20, false);
     const expected = 20 + 80 * Math.exp(-1);
     assert.ok(Math.abs(balancer.ewma(0, 10_000) - expected) < 0.5, `${balancer.ewma(0, 10_000)} is not ${expected}`);
   });
@@ -116,14 +118,14 @@ describe('request balancing by peak EWMA', () => {
   it('records no sample for an abandoned request', () => {
     const balancer = balancerOf([0]);
     balancer.begin(0);
-    balancer.abandon(0);
+    balancer.abandon(0, stayOf(balancer, 0));
     assert.equal(balancer.ewma(0, 0), DEFAULT_RTT);
   });
 
   it('records failures with the penalty, or with their own latency where that is longer', () => {
     const balancer = balancerOf([0, 1]);
-    balancer.finish(0, 0, 1, true);
-    balancer.finish(1, 0, PENALTY + 1, true);
+    finish(balancer, 0, 0, 1, true);
+    finish(balancer, 1, 0, PENALTY + 1, true);
     assert.equal(balancer.ewma(0, 0), PENALTY);
     assert.equal(balancer.ewma(1, 0), PENALTY + 1);
   });
@@ -172,7 +174,7 @@ describe('connection balancing', () => {
     for (let i = 0; i < 400; i++) {
       const endpoint = balancer.pickConnection(SERVICE, i, -1);
       balancer.connecting(endpoint);
-      balancer.connected(endpoint, i, 1);
+      balancer.connected(endpoint, i, 1 * 1000, true);
       balancer.opened(endpoint);
     }
     for (const endpoint of [0, 1, 2, 3]) {
@@ -192,7 +194,7 @@ describe('connection balancing', () => {
   it('prefers the endpoint that connects faster where connections are equal', () => {
     const balancer = balancerOf([0, 1]);
     balancer.connecting(0);
-    balancer.connected(0, 0, 200);
+    balancer.connected(0, 0, 200 * 1000, true);
     for (let i = 0; i < 50; i++) assert.equal(balancer.pickConnection(SERVICE, 0, -1), 1);
   });
 
@@ -213,7 +215,7 @@ describe('connection balancing', () => {
 
   it('is not influenced by request latencies', () => {
     const balancer = balancerOf([0, 1]);
-    balancer.finish(0, 0, 10_000, false);
+    finish(balancer, 0, 0, 10_000, false);
     const picks = new Set(Array.from({ length: 100 }, () => balancer.pickConnection(SERVICE, 0, -1)));
     assert.deepEqual([...picks].sort(), [0, 1]);
   });
@@ -248,7 +250,7 @@ describe('endpoints of a service', () => {
 
   it('keep their history when others come and go', () => {
     const balancer = balancerOf([0, 1]);
-    balancer.finish(0, 0, 100, false);
+    finish(balancer, 0, 0, 100, false);
     balancer.setEndpoints(SERVICE, [2, 0], 0);
     assert.equal(balancer.ewma(0, 0), 100);
     assert.equal(balancer.ewma(2, 0), DEFAULT_RTT);
@@ -270,7 +272,7 @@ describe('endpoints of a service', () => {
     balancer.begin(0);
     balancer.setEndpoints(SERVICE, [1], 0);
     assert.equal(balancer.isIdle(0), false);
-    balancer.finish(0, 1, 900, false);
+    finish(balancer, 0, 1, 900, false);
     assert.equal(balancer.isIdle(0), true);
     balancer.setEndpoints(SERVICE, [0, 1], 2);
     assert.equal(balancer.ewma(0, 2), DEFAULT_RTT);
@@ -314,7 +316,7 @@ describe('any sequence of events', () => {
     fc.record({ what: fc.constant('wait'), ms: fc.nat(3000) }),
   );
 
-  it('never yields an endpoint that is removed, excluded, or in probation before its backoff', () => {
+  it('never yields an endpoint that is removed or excluded, nor one that is out before its time where another is ready', () => {
     fc.assert(
       fc.property(
         fc.array(event, { maxLength: 120 }),
@@ -335,23 +337,27 @@ describe('any sequence of events', () => {
                   : balancer.pickConnection(SERVICE, now, one.exclude);
               const readyElsewhere = [...before].some(([member, state]) => state === READY && member !== one.exclude);
               if (pick === -1) {
-                assert.equal(readyElsewhere, false, 'a ready endpoint was not picked');
+                assert.deepEqual(
+                  [...members].filter((member) => member !== one.exclude),
+                  [],
+                  'somebody could be picked',
+                );
                 continue;
               }
               assert.ok(members.has(pick));
               assert.notEqual(pick, one.exclude);
-              if (before.get(pick) === PROBATION) assert.ok(now >= (since.get(pick) ?? 0) + 750, 'too early a probe');
-              if (before.get(pick) === PROBING) assert.ok(now >= (since.get(pick) ?? 0) + 60_000, 'a second probe');
+              const out = before.get(pick) !== READY && readyElsewhere;
+              if (out) assert.ok(now >= (since.get(pick) ?? 0) + 750, 'one that is out, before its time');
             } else if ('endpoints' in one) {
               balancer.setEndpoints(SERVICE, one.endpoints, now);
               members = new Set(one.endpoints);
             } else if ('ms' in one) {
               now += one.ms;
             } else {
-              if (one.what === 'finish') balancer.finish(one.endpoint, now, 3, false);
-              else if (one.what === 'fail') balancer.finish(one.endpoint, now, 3, true);
-              else if (one.what === 'connected') balancer.connected(one.endpoint, now, 3);
-              else if (one.what === 'connectFailed') balancer.connectFailed(one.endpoint, now);
+              if (one.what === 'finish') finish(balancer, one.endpoint, now, 3, false);
+              else if (one.what === 'fail') finish(balancer, one.endpoint, now, 3, true);
+              else if (one.what === 'connected') balancer.connected(one.endpoint, now, 3 * 1000, true);
+              else if (one.what === 'connectFailed') balancer.connectFailed(one.endpoint, now, SIGN.REFUSED);
               else if (one.what === 'reset') {
                 balancer.reset(one.endpoint);
                 members.delete(one.endpoint);

@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { POLICY } from '../../src/balance/balancer.js';
-import { balancerOf, good, PROBATION, PROBING, READY, SERVICE, simulate, trip } from './balancer-support.js';
+import { type Balancer, POLICY } from '../../src/balance/balancer.js';
+import { SIGN } from '../../src/balance/signs.js';
+import { balancerOf, finish, good, PROBATION, PROBING, READY, SERVICE, simulate, trip } from './balancer-support.js';
+
+/** A request that is under way on an endpoint, begun now. */
+const begin = (balancer: Balancer, endpoint: number): number => balancer.begin(endpoint);
 
 describe('the breaker', () => {
   it('takes an endpoint out after consecutive failures, not before', () => {
     const balancer = balancerOf([0, 1]);
     trip(balancer, 0, 0, 6);
     assert.equal(balancer.state(0), READY);
-    balancer.finish(0, 0, 1, false);
+    finish(balancer, 0, 0, 1, false);
     trip(balancer, 0, 0, 6);
     assert.equal(balancer.state(0), READY);
     trip(balancer, 0, 0, 1);
@@ -20,18 +24,33 @@ describe('the breaker', () => {
     const balancer = balancerOf([0], POLICY.EWMA, 0);
     trip(balancer, 0, 0, 1000);
     assert.equal(balancer.pickRequest(SERVICE, 0, -1), 0);
+    assert.equal(balancer.state(0), READY);
+  });
+
+  it('takes no notice of what is no sign, however often: neither in its count nor in the latency', () => {
+    const balancer = balancerOf([0, 1]);
+    trip(balancer, 0, 0, 6);
+    const before = balancer.ewma(0, 0);
+    for (let i = 0; i < 100; i++) {
+      balancer.judge(0, 0, SIGN.NONE, begin(balancer, 0));
+      balancer.abandon(0, 0);
+    }
+    assert.equal(balancer.state(0), READY);
+    assert.equal(balancer.ewma(0, 0), before);
+    trip(balancer, 0, 0, 1);
+    assert.equal(balancer.state(0), PROBATION, 'it was no success either');
   });
 
   it('counts failed connects, and a connect that works does not excuse failed requests', () => {
     const balancer = balancerOf([0, 1]);
     for (let i = 0; i < 7; i++) {
       balancer.connecting(0);
-      balancer.connectFailed(0, 0);
+      balancer.connectFailed(0, 0, SIGN.REFUSED);
     }
     assert.equal(balancer.state(0), PROBATION);
     for (let i = 0; i < 7; i++) {
       balancer.connecting(1);
-      balancer.connected(1, 0, 1);
+      balancer.connected(1, 0, 1000, true);
       trip(balancer, 1, 0, 1);
     }
     assert.equal(balancer.state(1), PROBATION);
@@ -41,92 +60,99 @@ describe('the breaker', () => {
     const balancer = balancerOf([0]);
     for (let i = 0; i < 20; i++) {
       balancer.connecting(0);
-      if (i % 5 === 4) balancer.connected(0, i, 1);
-      else balancer.connectFailed(0, i);
+      if (i % 5 === 4) balancer.connected(0, i, 1000, true);
+      else balancer.connectFailed(0, i, SIGN.REFUSED);
     }
     assert.equal(balancer.state(0), READY);
   });
 
-  it('fails fast when every endpoint is in probation', () => {
+  it('sends one probe at a time after the backoff, and readmits the endpoint when it succeeds', () => {
     const balancer = balancerOf([0, 1]);
     trip(balancer, 0, 0);
-    trip(balancer, 1, 0);
-    assert.equal(balancer.pickRequest(SERVICE, 1, -1), -1);
-    assert.equal(balancer.pickConnection(SERVICE, 1, -1), -1);
-  });
-
-  it('sends one probe at a time after the backoff, and readmits the endpoint when it succeeds', () => {
-    const balancer = balancerOf([0]);
-    trip(balancer, 0, 0);
-    assert.equal(balancer.pickRequest(SERVICE, 749, -1), -1, 'not before the shortest backoff');
+    assert.equal(balancer.pickRequest(SERVICE, 749, -1), 1, 'not before the shortest backoff');
     assert.equal(balancer.pickRequest(SERVICE, 1250, -1), 0, 'at the longest backoff');
     assert.equal(balancer.state(0), PROBING);
-    balancer.begin(0);
-    assert.equal(balancer.pickRequest(SERVICE, 1251, -1), -1, 'one at a time');
-    balancer.finish(0, 1300, 5, false);
+    const stay = begin(balancer, 0);
+    assert.equal(balancer.pickRequest(SERVICE, 1251, -1), 1, 'one at a time');
+    finish(balancer, 0, 1300, 5, false, stay);
     assert.equal(balancer.state(0), READY);
-    assert.equal(balancer.pickRequest(SERVICE, 1300, -1), 0);
     trip(balancer, 0, 1300, 6);
     assert.equal(balancer.state(0), READY, 'it has all its failures again');
   });
 
   it('doubles the backoff with each failed probe up to its maximum, spread by the jitter', () => {
-    const balancer = balancerOf([0]);
+    const balancer = balancerOf([0, 1]);
     trip(balancer, 0, 0);
     let now = 0;
     const backoffs = [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000];
     for (const backoff of backoffs) {
-      assert.equal(balancer.pickRequest(SERVICE, now + backoff * 0.75 - 1, -1), -1, `before ${backoff}`);
+      assert.equal(balancer.pickRequest(SERVICE, now + backoff * 0.75 - 1, -1), 1, `before ${backoff}`);
       now += backoff * 1.25;
       assert.equal(balancer.pickRequest(SERVICE, now, -1), 0, `after ${backoff}`);
-      balancer.begin(0);
-      balancer.finish(0, now, 1, true);
+      finish(balancer, 0, now, 1, true);
     }
   });
 
-  it('gives the probe back when its request is abandoned', () => {
-    const balancer = balancerOf([0]);
+  it('gives the probe back when its request is abandoned: the next one goes at once, as often as that happens', () => {
+    const balancer = balancerOf([0, 1]);
     trip(balancer, 0, 0);
-    assert.equal(balancer.pickRequest(SERVICE, 2000, -1), 0);
-    balancer.begin(0);
-    balancer.abandon(0);
-    assert.equal(balancer.state(0), PROBATION);
-    assert.equal(balancer.pickRequest(SERVICE, 2000, -1), 0);
+    for (let i = 0; i < 50; i++) {
+      assert.equal(balancer.pickRequest(SERVICE, 2000, -1), 0);
+      balancer.abandon(0, begin(balancer, 0));
+      balancer.ended(0);
+      assert.equal(balancer.state(0), PROBATION);
+    }
   });
 
-  it('tries again when the outcome of a probe is never told', () => {
-    const balancer = balancerOf([0]);
+  it('does not take a request from before for the probe', () => {
+    const balancer = balancerOf([0, 1]);
+    const before = begin(balancer, 0);
     trip(balancer, 0, 0);
     assert.equal(balancer.pickRequest(SERVICE, 2000, -1), 0);
-    assert.equal(balancer.pickRequest(SERVICE, 2000 + 59_999, -1), -1);
-    assert.equal(balancer.pickRequest(SERVICE, 2000 + 60_000, -1), 0);
+    balancer.abandon(0, before);
+    assert.equal(balancer.state(0), PROBING);
+  });
+
+  it('lets another probe go where nothing is heard of one: after the shortest backoff, then ever later', () => {
+    const balancer = balancerOf([0, 1]);
+    trip(balancer, 0, 0);
+    let now = 2000;
+    assert.equal(balancer.pickRequest(SERVICE, now, -1), 0);
+    for (const wait of [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]) {
+      assert.equal(balancer.pickRequest(SERVICE, now + wait - 1, -1), 1, `before ${wait}`);
+      now += wait;
+      assert.equal(balancer.pickRequest(SERVICE, now, -1), 0, `after ${wait}`);
+    }
+    finish(balancer, 0, now, 5, false);
+    assert.equal(balancer.state(0), READY, 'any of them may decide');
   });
 
   it('is not closed by a connect alone when the probe is a request, but when it is a connection', () => {
     const balancer = balancerOf([0]);
     trip(balancer, 0, 0);
     balancer.pickRequest(SERVICE, 2000, -1);
-    balancer.connecting(0);
-    balancer.connected(0, 2001, 1);
+    balancer.connected(0, 2001, 1000, false);
     assert.equal(balancer.state(0), PROBING);
-    balancer.connecting(0);
-    balancer.connectFailed(0, 2002);
+    balancer.connectFailed(0, 2002, SIGN.REFUSED);
     assert.equal(balancer.state(0), PROBATION);
     assert.equal(balancer.pickConnection(SERVICE, 10_000, -1), 0);
-    balancer.connecting(0);
-    balancer.connected(0, 10_001, 1);
+    balancer.connected(0, 10_001, 1000, true);
     assert.equal(balancer.state(0), READY);
   });
 
-  it('ignores requests from before: they neither close it nor lengthen the backoff', () => {
-    const balancer = balancerOf([0]);
-    balancer.begin(0);
-    balancer.begin(0);
-    trip(balancer, 0, 0);
-    balancer.finish(0, 1, 5, false);
+  it('ignores requests from before: they neither close it, nor lengthen the backoff, nor count when it is back', () => {
+    const balancer = balancerOf([0, 1], POLICY.EWMA, 2);
+    const before = begin(balancer, 0);
+    trip(balancer, 0, 0, 2);
+    finish(balancer, 0, 1, 5, false, before);
     assert.equal(balancer.state(0), PROBATION);
-    balancer.finish(0, 2, 5, true);
+    finish(balancer, 0, 2, 5, true, before);
     assert.equal(balancer.pickRequest(SERVICE, 1250, -1), 0);
+    finish(balancer, 0, 1260, 5, true, before);
+    assert.equal(balancer.state(0), PROBING, 'it was not the probe that failed');
+    finish(balancer, 0, 1270, 5, false);
+    for (let i = 0; i < 5; i++) finish(balancer, 0, 1300, 5, true, before);
+    assert.equal(balancer.state(0), READY);
   });
 
   it('does not make a retry the probe where another endpoint is ready', () => {
@@ -137,7 +163,6 @@ describe('the breaker', () => {
     trip(balancer, 2, 5000);
     trip(balancer, 1, 5000);
     assert.equal(balancer.pickRequest(SERVICE, 5000, 1), 0, 'nothing else is left');
-    assert.equal(balancer.pickRequest(SERVICE, 5000, 0), -1, 'an excluded one is no probe');
   });
 
   it('lets an endpoint that fails fast have nothing but probes', () => {
@@ -163,5 +188,147 @@ describe('the breaker', () => {
     assert.equal(balancer.state(1), READY);
     const later = simulate(balancer, behaviours, 20_000, 1, 2000).get(1) ?? 0;
     assert.ok(later > 3000, `had ${later} of 20000`);
+  });
+
+  it('tells who is out, for what, and who is back', () => {
+    const balancer = balancerOf([0, 1], POLICY.EWMA, 2);
+    const told: string[] = [];
+    balancer.watch({
+      out: (endpoint, failures, sign) => told.push(`out ${endpoint} ${failures} ${sign}`),
+      back: (endpoint) => told.push(`back ${endpoint}`),
+      anyway: () => told.push('anyway'),
+    });
+    trip(balancer, 0, 0, 2);
+    finish(balancer, 0, 1, 1, true);
+    balancer.pickRequest(SERVICE, 5000, -1);
+    finish(balancer, 0, 5001, 1, true);
+    balancer.connectFailed(1, 5002, SIGN.REFUSED);
+    balancer.connectFailed(1, 5002, SIGN.UNREACHED);
+    assert.equal(balancer.lastFailure(1), SIGN.UNREACHED);
+    balancer.pickRequest(SERVICE, 5003, -1);
+    finish(balancer, 1, 5004, 1, false);
+    assert.deepEqual(told, [`out 0 2 ${SIGN.ERROR}`, `out 1 2 ${SIGN.UNREACHED}`, 'anyway', 'back 1']);
+  });
+});
+
+describe('where nobody is ready', () => {
+  const outOf = (endpoints: readonly number[], seed = 1): Balancer => {
+    const balancer = balancerOf(endpoints, POLICY.EWMA, 1, seed);
+    for (const endpoint of endpoints) balancer.connectFailed(endpoint, 0, SIGN.REFUSED);
+    assert.equal(balancer.readyCount(SERVICE), 0);
+    return balancer;
+  };
+
+  it('those that are out are tried, requests and connections', () => {
+    const balancer = outOf([0, 1]);
+    for (let i = 0; i < 20; i++) {
+      assert.ok(balancer.pickRequest(SERVICE, 1, -1) >= 0);
+      assert.ok(balancer.pickConnection(SERVICE, 1, -1) >= 0);
+      assert.equal(balancer.pickRequest(SERVICE, 1, 0), 1);
+      assert.equal(balancer.pickConnection(SERVICE, 1, 1), 0);
+    }
+    assert.equal(outOf([5]).pickRequest(SERVICE, 1, 5), -1, 'not the one that is excluded');
+  });
+
+  it('one that is out is tried before a retry goes to the only ready one, which has just failed', () => {
+    const balancer = balancerOf([0, 1], POLICY.EWMA, 2);
+    trip(balancer, 0, 0, 2);
+    assert.equal(balancer.pickRequest(SERVICE, 1, 1), 0);
+  });
+
+  it('each is tried in its turn, so that one that works again is soon found', () => {
+    for (const seed of [1, 2, 3]) {
+      const balancer = outOf([0, 1, 2, 3, 4], seed);
+      for (let round = 0; round < 4; round++) {
+        const picks = Array.from({ length: 5 }, () => balancer.pickRequest(SERVICE, 1, -1));
+        assert.equal(new Set(picks).size, 5, picks.join());
+      }
+    }
+    const many = Array.from({ length: 60 }, (_, index) => index);
+    const balancer = outOf(many);
+    const seen = new Set(Array.from({ length: 300 }, () => balancer.pickRequest(SERVICE, 1, -1)));
+    assert.equal(seen.size, 60);
+  });
+
+  it('a request that succeeds is as good as a probe, at any time', () => {
+    const balancer = outOf([0, 1]);
+    // Its backoff has grown.
+    for (let now = 2000; now < 200_000; now += 70_000) {
+      balancer.pickRequest(SERVICE, now, -1);
+      balancer.connectFailed(0, now, SIGN.REFUSED);
+    }
+    const now = 200_001;
+    const stay = begin(balancer, 0);
+    balancer.connected(0, now, 500, false);
+    assert.notEqual(balancer.state(0), READY, 'the response decides');
+    finish(balancer, 0, now, 5, false, stay);
+    assert.equal(balancer.state(0), READY);
+  });
+
+  it('an opaque connection that stands brings its endpoint back, at any time', () => {
+    const balancer = outOf([0]);
+    balancer.connected(0, 1, 500, true);
+    assert.equal(balancer.state(0), READY);
+  });
+
+  it('an opaque connection does not bring back one that is out for its responses', () => {
+    const balancer = balancerOf([0]);
+    trip(balancer, 0, 0);
+    balancer.connected(0, 1, 500, true);
+    assert.equal(balancer.state(0), PROBATION);
+  });
+
+  it('a probe that is undecided keeps nobody waiting', () => {
+    const balancer = outOf([0]);
+    assert.equal(balancer.pickRequest(SERVICE, 5000, -1), 0);
+    assert.equal(balancer.state(0), PROBING);
+    assert.equal(balancer.pickRequest(SERVICE, 5001, -1), 0);
+  });
+});
+
+describe('dials', () => {
+  const INTERVAL = 50;
+  const paced = (failures: number): Balancer => {
+    const balancer = balancerOf([0, 1], POLICY.EWMA, failures);
+    balancer.configure(SERVICE, POLICY.EWMA, 10_000, 30, 5000, failures, 1000, 60_000, INTERVAL);
+    return balancer;
+  };
+
+  it('are paced while an endpoint is out and its connects fail', () => {
+    const balancer = paced(2);
+    for (let i = 0; i < 2; i++) {
+      assert.equal(balancer.mayDial(0, 0), true);
+      balancer.connectFailed(0, 0, SIGN.REFUSED);
+    }
+    const dialled = Array.from({ length: 1000 }, (_, now) => now).filter((now) => {
+      if (!balancer.mayDial(0, now)) return false;
+      balancer.connectFailed(0, now, SIGN.REFUSED);
+      return true;
+    });
+    assert.deepEqual(
+      dialled,
+      Array.from({ length: 19 }, (_, index) => (index + 1) * INTERVAL),
+    );
+    assert.equal(balancer.mayDial(1, 0), true, 'the other one is not');
+  });
+
+  it('are free again as soon as one works, which need not bring the endpoint back', () => {
+    const balancer = paced(1);
+    balancer.connectFailed(0, 0, SIGN.REFUSED);
+    assert.equal(balancer.mayDial(0, INTERVAL), true);
+    balancer.connected(0, INTERVAL, 500, false);
+    assert.equal(balancer.state(0), PROBATION);
+    for (let i = 0; i < 10; i++) assert.equal(balancer.mayDial(0, INTERVAL), true);
+  });
+
+  it('are not paced where connects are not what fails, nor where the breaker is off', () => {
+    const balancer = paced(1);
+    trip(balancer, 0, 0, 1);
+    for (let i = 0; i < 10; i++) assert.equal(balancer.mayDial(0, 0), true);
+    const off = paced(0);
+    for (let i = 0; i < 10; i++) {
+      assert.equal(off.mayDial(0, 0), true);
+      off.connectFailed(0, 0, SIGN.REFUSED);
+    }
   });
 });

@@ -57,7 +57,7 @@ services:
     endpoints: ["name.example:80", { file: sub/e.yaml, key: k }]
     match: ["10.0.0.0/8:5432"]
     balance: { policy: round-robin, decay: 1ms, defaultRtt: 500us, failurePenalty: 0 }
-    breaker: { failures: 0, minBackoff: 9ms, maxBackoff: 10ms }
+    breaker: { failures: 0, minBackoff: 9ms, maxBackoff: 10ms, dialInterval: 0 }
     pool: { maxIdle: 0, maxConnections: 1, idleTimeout: 11ms, maxStreams: 2, maxAge: 0, spares: 3, http2Connections: 4 }
     retry: { budget: 1, minPerSecond: 0, replayBytes: 0 }
     connectTimeout: 12ms
@@ -161,7 +161,7 @@ services:
           { text: '10.0.0.0/8:5432', family: 4, prefix: 8, port: 5432, first: '415380a000000', last: '415380affffff' },
         ],
         balance: { policy: 'round-robin', decayMs: 1, defaultRttMs: 0.5, failurePenaltyMs: 0 },
-        breaker: { failures: 0, minBackoffMs: 9, maxBackoffMs: 10 },
+        breaker: { failures: 0, minBackoffMs: 9, maxBackoffMs: 10, dialIntervalMs: 0 },
         pool: {
           maxIdle: 0,
           maxConnections: 1,

@@ -102,7 +102,7 @@ test('the minimal file gets every default', () => {
         ],
         match: [],
         balance: { policy: 'ewma', decayMs: 10_000, defaultRttMs: 30, failurePenaltyMs: 5000 },
-        breaker: { failures: 7, minBackoffMs: 1000, maxBackoffMs: 60_000 },
+        breaker: { failures: 7, minBackoffMs: 1000, maxBackoffMs: 60_000, dialIntervalMs: 50 },
         pool: {
           maxIdle: 1024,
           maxConnections: 1024,

@@ -24,7 +24,7 @@ const SETUP = {
     full: { yaml: `${NO_BREAKER}\n    connectTimeout: 50ms`, address: full.address },
     patient: { yaml: `${NO_BREAKER}\n    connectTimeout: 1s`, address: full.address },
     narrow: { yaml: `${NO_BREAKER}\n    connectTimeout: 100ms\n    pool: ${NARROW}` },
-    out: { yaml: '    breaker: { failures: 1, minBackoff: 60s }', address: dead },
+    out: { yaml: '    breaker: { failures: 1, minBackoff: 60s, dialInterval: 60s }', address: dead },
   },
 };
 

@@ -2,6 +2,7 @@
 // of its own in a row, and after nothing else.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import { http2Only } from './combinations-http2.js';
 import type { Arrived, Call, Version } from './combinations-legs.js';
 import { type Cell, COMBINATIONS, onEachExecutor, TEST_MS, title, VERSIONS } from './combinations-support.js';
 
@@ -11,14 +12,21 @@ interface Kind {
   readonly name: string;
   readonly what: string;
   readonly blamed: boolean;
+  /** Versions of endpoints that can do that; by default both. */
+  readonly only?: readonly Version[];
   /** The request has reached the endpoint with its body. */
-  readonly end: (call: Call, arrived: Arrived) => Promise<unknown> | undefined;
+  readonly end: (call: Call, arrived: Arrived, cell: Cell) => Promise<unknown> | undefined;
 }
 
-const answered = (status: number) => (call: Call, arrived: Arrived) => {
-  arrived.respond(status, {}, 'so it is');
-  return call.answer();
-};
+/** What only some endpoints can do. */
+const ONLY_HTTP2: readonly Version[] = [2];
+
+const answered =
+  (status: number, fields: Readonly<Record<string, string>> = {}) =>
+  (call: Call, arrived: Arrived) => {
+    arrived.respond(status, fields, 'so it is');
+    return call.answer();
+  };
 
 async function begin(call: Call, arrived: Arrived): Promise<void> {
   arrived.begin(200, { 'content-length': '100' });
@@ -38,10 +46,11 @@ const KINDS: readonly Kind[] = [
       return call.answer();
     },
   },
+  { name: 'slow', what: 'does not answer in the time that is configured', blamed: true, end: (call) => call.answer() },
   {
     name: 'cut',
-    what: 'breaks responses off',
-    blamed: true,
+    what: 'breaks responses off that had begun',
+    blamed: false,
     end: async (call, arrived) => {
       await begin(call, arrived);
       arrived.abort();
@@ -49,15 +58,51 @@ const KINDS: readonly Kind[] = [
     },
   },
   {
+    name: 'silent',
+    what: 'is silent in a response for bodyTimeout',
+    blamed: false,
+    end: async (call, arrived) => {
+      await begin(call, arrived);
+      await call.answer();
+    },
+  },
+  {
     name: 'garbage',
-    what: 'says what nobody understands',
-    blamed: true,
+    what: 'says what Sluice refuses',
+    blamed: false,
     end: (call, arrived) => {
       arrived.garbage();
       return call.answer();
     },
   },
-  { name: 'slow', what: 'does not answer in time', blamed: true, end: (call) => call.answer() },
+  {
+    name: 'large',
+    what: 'sends larger heads than are allowed',
+    blamed: false,
+    end: answered(200, { 'x-large': 'x'.repeat(9000) }),
+  },
+  {
+    name: 'refused',
+    what: 'refuses requests unprocessed',
+    blamed: false,
+    only: ONLY_HTTP2,
+    end: (call, arrived) => {
+      http2Only(arrived).refuse();
+      return call.answer();
+    },
+  },
+  {
+    name: 'leaving',
+    what: 'says goodbye before it looks at requests',
+    blamed: false,
+    only: ONLY_HTTP2,
+    end: async (call, arrived, { origin }) => {
+      const over = call.answer().then(() => null);
+      // It is sent again, some times.
+      for (let one: Arrived | null = arrived; one !== null; one = await Promise.race([origin.next(arrived.path), over]))
+        http2Only(one).goaway();
+    },
+  },
   {
     name: 'left',
     what: 'has clients that leave before it answers',
@@ -81,7 +126,14 @@ const KINDS: readonly Kind[] = [
 
 /** For each version of client an endpoint of its own: nobody is to find what another has brought about. */
 const nameOf = ({ name }: Kind, client: Version): string => `${name}-${client}-`;
-const yaml = `    breaker: { failures: ${FAILURES}, minBackoff: 60s }\n    responseTimeout: 300ms`;
+const yaml = [
+  `    breaker: { failures: ${FAILURES}, minBackoff: 60s }`,
+  '    responseTimeout: 300ms',
+  // What may be tried again would hide what is not held against anybody.
+  '    retry: { budget: 0, minPerSecond: 0 }',
+].join('\n');
+const top =
+  'limits: { http1: { bodyTimeout: 300ms, maxHeaderBytes: 8KiB }, http2: { bodyTimeout: 300ms, maxHeaderBytes: 8KiB } }';
 
 async function blame(cell: Cell, kind: Kind): Promise<void> {
   for (let i = 0; i < FAILURES; i++) {
@@ -89,22 +141,28 @@ async function blame(cell: Cell, kind: Kind): Promise<void> {
     call.write('body');
     call.finish();
     await arrived.whole();
-    await kind.end(call, arrived);
+    await kind.end(call, arrived, cell);
   }
+  const opened = await cell.sluice.metric('sluice_endpoint_breaker_opened_total', {
+    service: cell.service,
+    target_addr: cell.origin.address,
+  });
+  // In or out, it is the only one there is.
   const path = cell.stage.path();
   const call = await cell.call({ path });
-  if (!kind.blamed) (await cell.origin.next(path)).respond(200, {}, 'still here');
-  const { status, field } = await call.answer();
-  assert.deepEqual([status, field('sluice-error')], kind.blamed ? [503, 'no-endpoint'] : [200, null]);
+  (await cell.origin.next(path)).respond(200, {}, 'still here');
+  const { status } = await call.answer();
+  assert.deepEqual([opened, status], [kind.blamed ? 1 : 0, 200]);
 }
 
-for (const kinds of [KINDS.slice(0, 4), KINDS.slice(4)]) {
+for (const kinds of [KINDS.slice(0, 4), KINDS.slice(4, 8), KINDS.slice(8)]) {
   const services = Object.fromEntries(
     kinds.flatMap((kind) => VERSIONS.map((client) => [nameOf(kind, client), { yaml }] as const)),
   );
-  await onEachExecutor('what endpoints are blamed for', { services }, (stage) => {
+  await onEachExecutor('what endpoints are blamed for', { services, top }, (stage) => {
     for (const kind of kinds) {
-      for (const combination of COMBINATIONS) {
+      const { only = VERSIONS } = kind;
+      for (const combination of COMBINATIONS.filter(({ endpoint }) => only.includes(endpoint))) {
         it(
           `${title(combination)}: one that ${kind.what} is ${kind.blamed ? '' : 'not '}taken out`,
           { timeout: TEST_MS },

@@ -69,17 +69,17 @@ export const OWN: readonly Case[] = [
     grpc: 4,
   },
   {
-    what: 'a service without an endpoint that is in use',
+    what: 'endpoints that are out, and were dialled just before',
     service: 'out',
     prepare: async (cell) => void (await asked(cell, {})),
     play: asked,
-    status: 503,
-    reason: 'no-endpoint',
+    status: 502,
+    reason: 'connect-failed',
     counts: { own: 1 },
     grpc: 14,
   },
   {
-    what: 'an upload for which there is no endpoint in use',
+    what: 'an upload to endpoints that are out',
     service: 'out',
     prepare: async (cell) => void (await asked(cell, {})),
     play: async (cell, base) => {
@@ -88,8 +88,8 @@ export const OWN: readonly Case[] = [
       call.pour(UPLOAD).catch(() => undefined);
       return await call.answer();
     },
-    status: 503,
-    reason: 'no-endpoint',
+    status: 502,
+    reason: 'connect-failed',
     counts: { own: 1 },
     grpc: 14,
   },

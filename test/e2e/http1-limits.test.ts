@@ -196,16 +196,22 @@ for (const io of await availableExecutors()) {
       }
     });
 
-    it('answers 502 where the only endpoint refuses, 503 once the breaker has taken it out', () =>
-      against({ endpoints: [REFUSING], service: '    breaker: { failures: 3, minBackoff: 60s }' }, async (sluice) => {
-        const first = await exchange(sluice.port('edge'), GET);
-        assert.equal(first.status, 502);
-        assert.equal(first.field('sluice-error'), 'connect-failed');
-        const second = await exchange(sluice.port('edge'), GET);
-        assert.equal(second.status, 503);
-        assert.equal(second.field('sluice-error'), 'no-endpoint');
-        assert.equal(await sluice.metric('sluice_service_no_endpoint_total'), 1);
-      }));
+    it('breaker.dialInterval: 502 at once where the only endpoint is out and was dialled just before', () =>
+      against(
+        { endpoints: [REFUSING], service: '    breaker: { failures: 3, minBackoff: 60s, dialInterval: 60s }' },
+        async (sluice) => {
+          for (let i = 0; i < 3; i++) {
+            const response = await exchange(sluice.port('edge'), GET);
+            assert.equal(response.status, 502);
+            assert.equal(response.field('sluice-error'), 'connect-failed');
+          }
+          assert.equal(await sluice.metric('sluice_endpoint_connect_failures_total'), 3);
+          assert.ok((await sluice.metric('sluice_endpoint_dials_paced_total')) >= 2);
+          assert.ok((await sluice.metric('sluice_service_panic_picks_total')) >= 2);
+          assert.equal(await sluice.metric('sluice_endpoint_breaker_opened_total'), 1);
+          assert.equal(await sluice.metric('sluice_service_no_endpoint_total'), 0);
+        },
+      ));
 
     it('pool.maxConnections: 503 while every connection is busy', () =>
       against(

@@ -16,7 +16,7 @@ export function service(
     endpoints,
     match: [],
     balance: { policy: 'ewma', decayMs: 10_000, defaultRttMs: 30, failurePenaltyMs: 5000 },
-    breaker: { failures: 7, minBackoffMs: 1000, maxBackoffMs: 60_000 },
+    breaker: { failures: 7, minBackoffMs: 1000, maxBackoffMs: 60_000, dialIntervalMs: 50 },
     pool: {
       maxIdle: 100,
       maxConnections: 1000,

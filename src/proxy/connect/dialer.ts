@@ -1,10 +1,11 @@
 // Connections to endpoints, until they can carry payload. Whoever asks for one hears once: ready, or failed. The connect timeout, what
 // the balancer learns and what is counted are here; so is all that has to happen before the first byte of payload, which for HTTP/2
 // is that the endpoint has said its SETTINGS. Payload may be queued meanwhile, and moved to the next dial.
+import { SIGN } from '../../balance/signs.js';
 import { ERRNO } from '../../io/abi.js';
 import { E, ENDPOINT_HISTOGRAMS, endpointHistogram, LIMITS, W } from '../../metrics/layout.js';
 import type { Context } from '../context.js';
-import type { EndpointSlot, SocketSlot } from '../slots.js';
+import type { SocketSlot } from '../slots.js';
 import { CLOSE, SOCKET_KIND } from './connections.js';
 import { Hedges } from './hedges.js';
 
@@ -25,6 +26,8 @@ export const DIAL = {
   LIMIT: -1,
   /** No file descriptor or slot is left, or the address family is not to be had. */
   FAILED: -2,
+  /** It is out, its connects fail, and it has been dialled just now. (-3 and -4 are of LEASE.) */
+  PACED: -5,
 } as const;
 
 /** Who asks for connections. */
@@ -68,6 +71,10 @@ export class Dialer {
       context.limited(LIMIT_POOL);
       return DIAL.LIMIT;
     }
+    if (!balancer.mayDial(endpoint, context.reactor.ms)) {
+      context.values[endpoints.base[endpoint] + E.DIALS_PACED]++;
+      return DIAL.PACED;
+    }
     const family = endpoints.family[endpoint] === 6 ? 6 : 4;
     const fd = context.native.socket(family, services.keepAliveMs[service], services.userTimeoutMs[service]);
     if (fd < 0) {
@@ -100,24 +107,29 @@ export class Dialer {
 
   /** The handshake of TCP has ended. */
   connected(socket: SocketSlot, result: number): void {
-    const { connections, balancer, reactor, metrics, endpoints, sockets } = this.context;
+    const { connections, reactor, metrics, endpoints, sockets } = this.context;
     if (result < 0) {
-      this.fail(socket, result === -ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.REFUSED);
+      if (isOurs(-result)) this.failHere(socket);
+      else this.fail(socket, result === -ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.REFUSED);
       return;
     }
-    const endpoint = connections.endpoint[socket];
-    const elapsed = reactor.now - connections.opened[socket];
-    connections.undecided[socket] = 0;
-    balancer.connected(endpoint, reactor.ms, elapsed);
-    balancer.dials.worked(endpoint, reactor.ms);
-    metrics.record(endpointHistogram(endpoints.series[endpoint], CONNECT_US), elapsed * 1000);
+    const series = endpoints.series[connections.endpoint[socket]];
+    metrics.record(endpointHistogram(series, CONNECT_US), (reactor.now - connections.opened[socket]) * 1000);
     if (this.purpose[socket] === PURPOSE.HTTP2) sockets.resume(socket);
     else this.settle(socket);
   }
 
   /** The connection can carry payload. HTTP/2 says so when it has seen SETTINGS. */
   settle(socket: SocketSlot): void {
-    this.context.wheel.cancel(socket);
+    const { connections, balancer, reactor, wheel } = this.context;
+    wheel.cancel(socket);
+    if (connections.undecided[socket] === 1) {
+      connections.undecided[socket] = 0;
+      const elapsedUs = Math.round((reactor.now - connections.opened[socket]) * 1000);
+      const decides = this.purpose[socket] === PURPOSE.OPAQUE || this.purpose[socket] === PURPOSE.RACE;
+      balancer.connected(connections.endpoint[socket], reactor.ms, elapsedUs, decides);
+      balancer.dials.worked(connections.endpoint[socket], reactor.ms);
+    }
     this.won(socket);
     this.callers[this.purpose[socket]].ready(socket);
   }
@@ -148,18 +160,29 @@ export class Dialer {
   }
 
   /** The endpoint did not speak what it is said to speak: as good as no connection. */
-  unusable(endpoint: EndpointSlot | number): void {
-    const { balancer, reactor, values, endpoints } = this.context;
-    values[endpoints.base[endpoint] + E.CONNECT_FAILURES]++;
-    balancer.connectFailed(endpoint, reactor.ms);
-    balancer.dials.failed(endpoint, reactor.ms);
+  unusable(socket: SocketSlot): void {
+    this.failed(socket, SIGN.BROKEN);
   }
 
   private fail(socket: SocketSlot, reason: number): void {
-    const { connections } = this.context;
-    connections.undecided[socket] = 0;
-    this.unusable(connections.endpoint[socket]);
+    this.failed(socket, reason === CLOSE.TIMEOUT ? SIGN.UNREACHED : SIGN.REFUSED);
     this.lost(socket, reason);
+  }
+
+  private failed(socket: SocketSlot, sign: number): void {
+    const { balancer, reactor, values, endpoints, connections } = this.context;
+    const endpoint = connections.endpoint[socket];
+    connections.undecided[socket] = 0;
+    values[endpoints.base[endpoint] + E.CONNECT_FAILURES]++;
+    balancer.connectFailed(endpoint, reactor.ms, sign);
+    balancer.dials.failed(endpoint, reactor.ms);
+  }
+
+  /** The dial has failed on this side, which says nothing about the endpoint: closing it tells the balancer so. */
+  private failHere(socket: SocketSlot): void {
+    const { values, endpoints, connections } = this.context;
+    values[endpoints.base[connections.endpoint[socket]] + E.CONNECT_FAILURES]++;
+    this.lost(socket, CLOSE.ERROR);
   }
 
   /** Has another endpoint race this dial, which takes long. */
@@ -241,5 +264,20 @@ export class Dialer {
     const timeout = service < 0 ? 1 : services.connectTimeoutMs[service];
     if (timeout > 0) return connections.opened[socket] + timeout;
     return this.purpose[socket] === PURPOSE.HTTP2 ? connections.opened[socket] + SETTINGS_MS : NEVER;
+  }
+}
+
+/** Whether a connect failed for want of something on this side: ports, memory, descriptors. */
+function isOurs(errno: number): boolean {
+  switch (errno) {
+    case ERRNO.EADDRNOTAVAIL:
+    case ERRNO.EAGAIN:
+    case ERRNO.ENOBUFS:
+    case ERRNO.ENOMEM:
+    case ERRNO.EMFILE:
+    case ERRNO.ENFILE:
+      return true;
+    default:
+      return false;
   }
 }

@@ -1,8 +1,9 @@
 // The line of requests that wait for an HTTP/2 connection of an endpoint: who leaves it for a connection, for another endpoint, or for the
 // other version of HTTP.
 import type { Context } from '../context.js';
+import { WHY } from '../exchange/reasons.js';
 import type { Reports } from '../exchange/reports.js';
-import type { ExchangeSlot } from '../slots.js';
+import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import type { Dialer } from './dialer.js';
 import type { Http2Pool } from './http2-pool.js';
 import { KNOWN, SERVICE_PROTOCOL, VERSION } from './protocols.js';
@@ -21,7 +22,8 @@ export class WaitingLine {
       const x = this.pool.first(endpoint);
       if (x < 0) return;
       if (this.pool.ready(endpoint) === null) {
-        this.pool.ensure(endpoint);
+        const result = this.pool.ensure(endpoint);
+        if (result < 0 && this.pool.of(endpoint).length === 0) this.disband(endpoint, WHY.CONNECT_FAILED);
         return;
       }
       this.reports.control.ready(x as ExchangeSlot);
@@ -36,15 +38,16 @@ export class WaitingLine {
   }
 
   /**
-   * `endpoint` has closed, or `said` something in HTTP/1, before its SETTINGS. True if it is taken from now on for one that does not
-   * speak HTTP/2, and may be asked by HTTP/1.
+   * The endpoint of `socket` has closed, or `said` something in HTTP/1, before its SETTINGS. True if it is taken from now on for one
+   * that does not speak HTTP/2, and may be asked by HTTP/1.
    */
-  unspoken(endpoint: number, said: boolean): boolean {
-    const { services, endpoints, protocols } = this.context;
+  unspoken(socket: SocketSlot, said: boolean): boolean {
+    const { services, endpoints, protocols, connections } = this.context;
+    const endpoint = connections.endpoint[socket];
     const service = endpoints.service[endpoint];
     if (service < 0) return false;
     if (services.protocol[service] !== SERVICE_PROTOCOL.AUTO) {
-      this.dialer.unusable(endpoint);
+      this.dialer.unusable(socket);
       return false;
     }
     // One that has spoken HTTP/2 until now may only be on its way out, and is to be asked again.

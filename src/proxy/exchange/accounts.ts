@@ -1,4 +1,5 @@
 // What is counted of exchanges, what the balancer learns from them, and what the access log says of them. Each once.
+import { isFailure, SIGN } from '../../balance/signs.js';
 import {
   E,
   ENDPOINT_HISTOGRAMS,
@@ -15,6 +16,9 @@ import type { Context } from '../context.js';
 import type { ExchangeSlot } from '../slots.js';
 import { type Exchanges, MAX_LATENCY_US } from './exchange.js';
 
+/** A client may have set a deadline that is too short ... */
+const GRPC_DEADLINE_EXCEEDED = 4;
+/** ... and may not do what it asks for: the endpoint has answered. */
 const GRPC_PERMISSION_DENIED = 7;
 const NONE = -1;
 const LATENCY_US = SERVICE_HISTOGRAMS.indexOf('response_latency_us');
@@ -67,18 +71,33 @@ export class Accounts {
     else this.inHttp2++;
   }
 
-  /** The head of its response has come. */
+  /** The head of its response has come. That is what an endpoint is held to, but for gRPC, which says later how it went. */
   responded(x: ExchangeSlot, status: number): void {
     const { exchanges } = this;
+    const { balancer, reactor } = this.context;
     exchanges.status[x] = status;
     // In place and in whole µs: a fraction that is handed on is allocated.
     const latency = (this.context.reactor.now - exchanges.started[x]) * 1000;
     exchanges.latencyUs[x] = Math.min(latency, MAX_LATENCY_US) | 0;
+    let sign: number = status >= 500 && status < 600 ? SIGN.ERROR : SIGN.WORKS;
+    if (status === 200 && exchanges.grpc[x] === 1) {
+      exchanges.silent[x] = 1;
+      sign = SIGN.NONE;
+    }
+    balancer.heard(exchanges.endpoint[x], reactor.ms, exchanges.latencyUs[x], sign, exchanges.stay[x]);
+  }
+
+  /** The first message of a gRPC response has come. */
+  spoke(x: ExchangeSlot): void {
+    const { balancer, reactor } = this.context;
+    const { exchanges } = this;
+    exchanges.silent[x] = 0;
+    balancer.judge(exchanges.endpoint[x], reactor.ms, SIGN.WORKS, exchanges.stay[x]);
   }
 
   /** The endpoint has brought its response to an end. */
   succeeded(x: ExchangeSlot): void {
-    const { balancer, reactor, values, metrics, services, endpoints } = this.context;
+    const { balancer, values, metrics, services, endpoints } = this.context;
     const { exchanges } = this;
     const endpoint = exchanges.endpoint[x];
     const service = exchanges.service[x];
@@ -86,24 +105,31 @@ export class Accounts {
     const status = exchanges.status[x];
     const latency = exchanges.latencyUs[x];
     this.left(x, base);
-    let bad = status >= 500;
-    if (exchanges.grpc[x] === 1 && status === 200) bad = this.grpc(x, base, services.base[service]);
-    else values[base + E.STATUS + status - 100]++;
-    balancer.finishUs(endpoint, reactor.ms, latency, bad);
+    if (exchanges.grpc[x] === 1 && status === 200) this.judge(x, this.grpc(x, base, services.base[service]));
+    else {
+      values[base + E.STATUS + status - 100]++;
+      balancer.ended(endpoint);
+    }
     metrics.record(serviceHistogram(services.series[service], LATENCY_US), latency);
     metrics.record(endpointHistogram(endpoints.series[endpoint], ENDPOINT_LATENCY_US), latency);
     if (this.context.access) this.log.request(x, endpoint, status, true);
   }
 
-  /** The endpoint has not. */
-  failed(x: ExchangeSlot): void {
+  /** The endpoint has not. `sign`: the SIGN that this is; after the head of its response it is none. */
+  failed(x: ExchangeSlot, sign: number): void {
     const { balancer, reactor, values, endpoints } = this.context;
     const { exchanges } = this;
     const endpoint = exchanges.endpoint[x];
     const base = endpoints.base[endpoint];
     this.left(x, base);
     values[base + E.FAILURES]++;
-    balancer.finish(endpoint, reactor.ms, reactor.now - exchanges.started[x], true);
+    if (!isFailure(sign) || exchanges.status[x] !== 0) {
+      balancer.abandon(endpoint, exchanges.stay[x]);
+      return;
+    }
+    const latency = (reactor.now - exchanges.started[x]) * 1000;
+    balancer.heard(endpoint, reactor.ms, Math.min(latency, MAX_LATENCY_US) | 0, sign, exchanges.stay[x]);
+    balancer.ended(endpoint);
   }
 
   /** Takes the exchange back from its endpoint, which did nothing wrong. What has only waited for a place was not sent. */
@@ -111,7 +137,7 @@ export class Accounts {
     const { balancer, values, endpoints } = this.context;
     const { exchanges } = this;
     const endpoint = exchanges.endpoint[x];
-    balancer.abandon(endpoint);
+    balancer.abandon(endpoint, exchanges.stay[x]);
     if (exchanges.counted[x] === 0) return;
     const base = endpoints.base[endpoint];
     this.left(x, base);
@@ -148,19 +174,33 @@ export class Accounts {
     return this.exchanges.version[x] === VERSION.HTTP1 && !this.exchanges.isStream(x);
   }
 
-  /** Counts how a gRPC call ended. True if that is held against the endpoint. */
-  private grpc(x: ExchangeSlot, endpoint: number, service: number): boolean {
+  /** A gRPC call has ended, with this SIGN. */
+  private judge(x: ExchangeSlot, sign: number): void {
+    const { balancer, reactor } = this.context;
+    const { exchanges } = this;
+    const endpoint = exchanges.endpoint[x];
+    if (sign === SIGN.NONE) {
+      balancer.abandon(endpoint, exchanges.stay[x]);
+      return;
+    }
+    if (isFailure(sign)) balancer.failed(endpoint, reactor.ms, sign, exchanges.stay[x]);
+    else balancer.judge(endpoint, reactor.ms, sign, exchanges.stay[x]);
+    balancer.ended(endpoint);
+  }
+
+  /** Counts how a gRPC call ended, and returns what SIGN that is. */
+  private grpc(x: ExchangeSlot, endpoint: number, service: number): number {
     const { values } = this.context;
     const code = this.exchanges.grpcStatus[x];
     if (code >= 0 && code < GRPC_CODES) {
       values[endpoint + E.GRPC_STATUS + code]++;
       values[service + S.GRPC_STATUS + code]++;
-      // A caller that may not do what it asks for says nothing about the endpoint.
-      return isGrpcFailure(code) && code !== GRPC_PERMISSION_DENIED;
+      if (code === GRPC_DEADLINE_EXCEEDED) return SIGN.NONE;
+      return isGrpcFailure(code) && code !== GRPC_PERMISSION_DENIED ? SIGN.ERROR : SIGN.WORKS;
     }
     // Whatever it said, it did not say how it ended.
     values[endpoint + E.GRPC_MISSING]++;
     values[service + S.GRPC_MISSING]++;
-    return true;
+    return SIGN.ERROR;
   }
 }

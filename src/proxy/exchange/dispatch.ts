@@ -1,5 +1,6 @@
 // Where a request goes: an endpoint is picked, the head translated to what it speaks, and a connection leased or dialled; or the request
 // waits in line for one.
+import { SIGN } from '../../balance/signs.js';
 import { MESSAGE_ERRORS } from '../../http1/errors.js';
 import { S } from '../../metrics/layout.js';
 import { DIAL } from '../connect/dialer.js';
@@ -45,19 +46,19 @@ export class Dispatcher {
       const endpoint = picked >= 0 ? picked : this.pick(x, avoid, exclude);
       picked = NONE;
       if (endpoint < 0) break;
-      balancer.begin(endpoint);
+      exchanges.stay[x] = balancer.begin(endpoint);
       const version = this.version(x, endpoint);
       this.source = source;
       if (!legs.canSend(x, version, source)) {
         // What is left of the request has the other version's framing around it.
-        balancer.abandon(endpoint);
+        balancer.abandon(endpoint, exchanges.stay[x]);
         avoid = endpoint;
         continue;
       }
       if (source === SOURCE.QUEUED && version === VERSION.HTTP2) this.source = SOURCE.KEPT;
       const error = legs.prepare(x, version, this.source);
       if (error !== 0) {
-        balancer.abandon(endpoint);
+        balancer.abandon(endpoint, exchanges.stay[x]);
         this.untranslated(error);
         return false;
       }
@@ -66,15 +67,12 @@ export class Dispatcher {
       const result = legs.lease(x, endpoint, version, fresh);
       if (result >= 0) return this.leased(x, result, from);
       legs.unprepare();
-      balancer.abandon(endpoint);
+      balancer.abandon(endpoint, exchanges.stay[x]);
       if (result === LEASE.NO_WEBSOCKETS) {
         this.fail(501, WHY.NOT_IMPLEMENTED);
         return false;
       }
-      this.fail(
-        503,
-        result === LEASE.MEMORY ? WHY.MEMORY : result === DIAL.LIMIT ? WHY.POOL_EXHAUSTED : WHY.CONNECT_FAILED,
-      );
+      this.notLeased(result, endpoint);
       avoid = endpoint;
     }
     if (this.why === WHY.NO_ENDPOINT) {
@@ -145,6 +143,16 @@ export class Dispatcher {
     if (this.legs.send(x, source, from)) return true;
     this.fail(503, WHY.MEMORY);
     return false;
+  }
+
+  /** `endpoint` could not be had, for the reason that `lease` gave. */
+  private notLeased(result: number, endpoint: number): void {
+    if (result === LEASE.MEMORY) this.fail(503, WHY.MEMORY);
+    else if (result === DIAL.LIMIT) this.fail(503, WHY.POOL_EXHAUSTED);
+    else if (result !== DIAL.PACED) this.fail(503, WHY.CONNECT_FAILED);
+    // As whoever dialled it last was told.
+    else if (this.context.balancer.lastFailure(endpoint) === SIGN.UNREACHED) this.fail(504, WHY.CONNECT_TIMEOUT);
+    else this.fail(502, WHY.CONNECT_FAILED);
   }
 
   private untranslated(error: number): void {

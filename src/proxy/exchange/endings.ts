@@ -20,10 +20,12 @@ export interface Outcome {
   code: number;
   /** CLOSE of the connection that is to blame. */
   reason: number;
+  /** SIGN of the endpoint's health that it is. */
+  sign: number;
 }
 
 export class Endings {
-  readonly outcome: Outcome = { status: 0, why: 0, detail: null, code: H2_ERROR.NO_ERROR, reason: 0 };
+  readonly outcome: Outcome = { status: 0, why: 0, detail: null, code: H2_ERROR.NO_ERROR, reason: 0, sign: 0 };
 
   constructor(
     private readonly exchanges: Exchanges,
@@ -36,7 +38,7 @@ export class Endings {
   /** The endpoint has not brought its response to an end, and nothing of it has gone to the client. */
   blame(x: ExchangeSlot): void {
     const { accounts, legs } = this;
-    accounts.failed(x);
+    accounts.failed(x, this.outcome.sign);
     const connection = legs.leave(x, H2_ERROR.CANCEL, this.outcome.reason);
     this.sendAnswer(x);
     legs.reuse(connection);

@@ -79,6 +79,10 @@ export class Exchanges {
   readonly counted: Uint8Array;
   /** Endpoint that was picked last, -1 before. */
   readonly endpoint: Int32Array;
+  /** What the balancer gave for it when it was begun there: see `Balancer.begin`. */
+  readonly stay: Int32Array;
+  /** 1: a gRPC call whose response has begun, but has brought no message yet. */
+  readonly silent: Uint8Array;
   /** VERSION in which the request goes to its endpoint. */
   readonly version: Uint8Array;
   /** One of LEG, and which. */
@@ -119,6 +123,8 @@ export class Exchanges {
     this.pending = new Uint8Array(n);
     this.counted = new Uint8Array(n);
     this.endpoint = new Int32Array(n);
+    this.stay = new Int32Array(n);
+    this.silent = new Uint8Array(n);
     this.version = new Uint8Array(n);
     this.kind = new Uint8Array(n);
     this.id = new Int32Array(n);
@@ -192,6 +198,7 @@ export class Exchanges {
     this.status[x] = 0;
     this.grpcStatus[x] = NONE;
     this.latencyUs[x] = NONE;
+    this.silent[x] = 0;
   }
 
   /** Whether the request asks for a tunnel: its body, or what looks like one, waits until the endpoint has agreed. */

@@ -1,6 +1,7 @@
 // The life of an exchange, from its request to its end. Legs report what happens; table.ts says what is to be done then, and here it is
 // done: picking and sending in dispatch.ts, what is counted in accounts.ts, what the proxy says itself in answers.ts.
 
+import { SIGN } from '../../balance/signs.js';
 import { MESSAGE_ERROR, MESSAGE_ERRORS, UPSTREAM } from '../../http1/errors.js';
 import { H2_ERROR } from '../../http2/frame.js';
 import { LIMITS } from '../../metrics/layout.js';
@@ -108,9 +109,10 @@ export class Lifecycle implements Control {
     this.step(x, EVENT.REFUSED);
   }
 
-  lost(x: ExchangeSlot, reason: number, stale: boolean): void {
+  lost(x: ExchangeSlot, reason: number, stale: boolean, sign: number): void {
     this.tell(502, WHY.UPSTREAM_RESET, H2_ERROR.INTERNAL_ERROR);
     this.endings.outcome.reason = reason;
+    this.endings.outcome.sign = sign;
     this.stale = stale;
     this.step(x, EVENT.LOST);
   }
@@ -127,9 +129,10 @@ export class Lifecycle implements Control {
     return true;
   }
 
-  failed(x: ExchangeSlot, why: number, code: number): void {
+  failed(x: ExchangeSlot, why: number, code: number, sign: number): void {
     this.tell(why === WHY.RESPONSE_TIMEOUT || why === WHY.BODY_TIMEOUT ? 504 : 502, why, code);
     this.endings.outcome.reason = why === WHY.UPSTREAM_PROTOCOL ? CLOSE.PROTOCOL : CLOSE.RESET;
+    this.endings.outcome.sign = sign;
     this.step(x, EVENT.FAILED);
   }
 
@@ -140,6 +143,10 @@ export class Lifecycle implements Control {
     this.endings.outcome.reason = CLOSE.PROTOCOL;
     // What is too large for us alone says nothing of the endpoint.
     this.step(x, info.limit ? EVENT.GIVE_UP : EVENT.FAILED);
+  }
+
+  spoke(x: ExchangeSlot): void {
+    this.accounts.spoke(x);
   }
 
   responded(x: ExchangeSlot, status: number): void {
@@ -238,7 +245,7 @@ export class Lifecycle implements Control {
         this.endings.blame(x);
         break;
       case ACTION.CUT:
-        accounts.failed(x);
+        accounts.failed(x, SIGN.NONE);
         this.endings.cut(x);
         break;
       case ACTION.CUT_ABANDONED:
@@ -331,7 +338,7 @@ export class Lifecycle implements Control {
 
   /** Something has taken too long. */
   private expire(x: ExchangeSlot, what: number): void {
-    const { exchanges, legs, tunnels } = this;
+    const { exchanges, legs, tunnels, context } = this;
     switch (what) {
       case OVERDUE.LINE:
         this.giveUp(x, 503, WHY.POOL_EXHAUSTED);
@@ -339,6 +346,8 @@ export class Lifecycle implements Control {
       case OVERDUE.RESPONSE:
         this.tell(504, WHY.RESPONSE_TIMEOUT, H2_ERROR.CANCEL);
         this.endings.outcome.reason = CLOSE.TIMEOUT;
+        // Silence is held against an endpoint only where somebody has said how long it may take.
+        if (context.services.responseTimeoutMs[exchanges.service[x]] > 0) this.endings.outcome.sign = SIGN.LATE;
         this.step(x, EVENT.FAILED);
         break;
       case OVERDUE.BODY:
@@ -365,5 +374,6 @@ export class Lifecycle implements Control {
     outcome.code = code;
     // Whoever has a reason to close says so after this; that of an event before, of another exchange even, is none.
     outcome.reason = CLOSE.OK;
+    outcome.sign = SIGN.NONE;
   }
 }

@@ -32,21 +32,23 @@ export interface Control {
   refused(x: ExchangeSlot, code: number): void;
   /**
    * The endpoint's connection ended before its response did: `reason` is its CLOSE. `stale`: it had served before and nothing of the
-   * response had come, so that it may have ended before the request reached it.
+   * response had come, so that it may have ended before the request reached it. `sign`: the SIGN that this is of the endpoint.
    */
-  lost(x: ExchangeSlot, reason: number, stale: boolean): void;
+  lost(x: ExchangeSlot, reason: number, stale: boolean, sign: number): void;
   /** Sends the request again, if that may be done where the connection may not have taken it. False if nothing was done. */
   retry(x: ExchangeSlot): boolean;
   /** The endpoint's connection takes nothing more of the request: it is sent again on another if it may be. False if nothing was done. */
   stuck(x: ExchangeSlot): boolean;
   /** The endpoint speaks the other version of HTTP: it can't have processed what it could not read. */
   misunderstood(x: ExchangeSlot): void;
-  /** The endpoint broke the exchange off, or the rules. `code`: HTTP/2's, for the client if it must know. */
-  failed(x: ExchangeSlot, why: number, code: number): void;
+  /** The endpoint broke the exchange off, or the rules. `code`: HTTP/2's, for the client if it must know; `sign`: as of `lost`. */
+  failed(x: ExchangeSlot, why: number, code: number, sign: number): void;
   /** As `failed`, for a response that can't be read: `error` is an ERROR of the codec. */
   malformed(x: ExchangeSlot, error: number): void;
   /** The head of the final response has come, with this status. */
   responded(x: ExchangeSlot, status: number): void;
+  /** The first message of a gRPC response has come (`Exchanges.silent`). */
+  spoke(x: ExchangeSlot): void;
   /** It is on its way to the client. */
   answering(x: ExchangeSlot): void;
   /** More of the response is on its way: its deadline moves. */

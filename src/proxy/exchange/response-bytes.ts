@@ -85,6 +85,7 @@ export class ResponseBytes implements ResponseWay {
     const { http1, bodies } = this.ways;
     const done = result === BODY.DONE;
     const socket = exchanges.endpointSocket(x);
+    if (exchanges.silent[x] === 1 && http1.bodies.dataEnd > http1.bodies.dataStart) this.reports.control.spoke(x);
     if (exchanges.isStream(x)) return this.responseToStream(x, socket, done);
     const client = exchanges.clientSocket(x);
     if (!bodies.forward(client, bid, http1.chunkedOut(client), done)) {
@@ -133,6 +134,7 @@ export class ResponseBytes implements ResponseWay {
       ways.tunnels.fromEndpoint(x, at, length, end);
       return;
     }
+    if (exchanges.silent[x] === 1 && length > 0) control.spoke(x);
     const slot = exchanges.endpointStream(x);
     const { frames, sender } = ways.streams.machine;
     if (exchanges.isStream(x)) {

@@ -1,5 +1,6 @@
 // Connections to endpoints that speak HTTP/1: leased from the pool of idle ones or dialled, given back or closed. What happens on them
 // while they serve an exchange is told to whoever decides.
+import { SIGN } from '../../balance/signs.js';
 import { ERRNO } from '../../io/abi.js';
 import { SOCKET } from '../../io/sockets.js';
 import { PUMP } from '../../io/splice.js';
@@ -260,6 +261,6 @@ export class Http1Endpoints implements Caller {
       sockets.notifyDrained(socket);
       return;
     }
-    this.reports.control.lost(x as ExchangeSlot, reason, this.stale(socket));
+    this.reports.control.lost(x as ExchangeSlot, reason, this.stale(socket), SIGN.BROKEN);
   }
 }

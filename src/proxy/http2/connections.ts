@@ -1,8 +1,9 @@
 // HTTP/2 connections as sockets: how they begin, how they are left, and what becomes of those who used or awaited one that has ended.
 
+import { SIGN } from '../../balance/signs.js';
 import { Connection, GOING, ROLE } from '../../http2/connection.js';
 import { H } from '../../http2/counters.js';
-import { H2_ERROR } from '../../http2/frame.js';
+import { H2_ERROR, isComplaint } from '../../http2/frame.js';
 import type { Http2Machine } from '../../http2/machine.js';
 import type { Core } from '../../http2/shared-state.js';
 import { STREAM } from '../../http2/streams.js';
@@ -88,10 +89,12 @@ export class Http2Connections implements Caller, ConnectionEvents {
   }
 
   eof(socket: SocketSlot): void {
+    this.brokenOff(socket);
     this.gone(socket, CLOSE.OK);
   }
 
   broken(socket: SocketSlot, errno: number): void {
+    this.brokenOff(socket);
     this.gone(socket, errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET);
   }
 
@@ -183,9 +186,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     let why: number = reason === CLOSE.TIMEOUT ? WHY.CONNECT_TIMEOUT : WHY.CONNECT_FAILED;
     if (stood && (reason === CLOSE.OK || reason === CLOSE.RESET || reason === CLOSE.PROTOCOL)) {
       why = reason === CLOSE.PROTOCOL ? WHY.UPSTREAM_PROTOCOL : WHY.UPSTREAM_RESET;
-      if (
-        this.line.unspoken(endpoint, reason === CLOSE.PROTOCOL && connection !== undefined && saysHttp1(connection))
-      ) {
+      if (this.line.unspoken(socket, reason === CLOSE.PROTOCOL && connection !== undefined && saysHttp1(connection))) {
         this.line.overHttp1(endpoint);
         return;
       }
@@ -241,6 +242,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     }
     const { streams } = this.core;
     connection.going = Math.max(connection.going, GOING.LEAVING);
+    if (isComplaint(code)) connection.complained = true;
     // Streams above `last` were not and will not be processed (RFC 9113 section 6.8).
     for (let slot = streams.first(connection); slot !== NONE; ) {
       if (streams.id[slot] <= last) {
@@ -364,6 +366,21 @@ export class Http2Connections implements Caller, ConnectionEvents {
     return 0;
   }
 
+  /** The peer has ended the connection. An endpoint that owed responses has failed: once, however many they were. */
+  private brokenOff(socket: SocketSlot): void {
+    const connection = this.bySocket[socket];
+    if (connection === undefined || connection.role === ROLE.SERVER || connection.complained) return;
+    const { streams } = this.core;
+    const { exchanges } = this;
+    const { balancer, connections, reactor } = this.context;
+    let stay = NONE;
+    for (let slot = streams.first(connection); slot !== NONE; slot = streams.after(connection, slot)) {
+      const x = this.streams.exchange(slot) as ExchangeSlot;
+      if (exchanges.status[x] === 0) stay = Math.max(stay, exchanges.stay[x]);
+    }
+    if (stay !== NONE) balancer.failed(connections.endpoint[socket], reactor.ms, SIGN.BROKEN, stay);
+  }
+
   /** Ends every stream of a connection, and forgets it. */
   private release(connection: Connection, reason: number): void {
     const { streams } = this.core;
@@ -387,8 +404,9 @@ export class Http2Connections implements Caller, ConnectionEvents {
       this.streams.part(x);
       // An endpoint that has said all it had to say has not failed, though the client has not got all of it yet.
       if (whole && this.exchanges.state[x] !== STATE.TUNNEL) continue;
-      if (reason === CLOSE.PROTOCOL) this.reports.control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.INTERNAL_ERROR);
-      else this.reports.control.lost(x, reason, stale);
+      if (reason === CLOSE.PROTOCOL)
+        this.reports.control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.INTERNAL_ERROR, SIGN.NONE);
+      else this.reports.control.lost(x, reason, stale, SIGN.NONE);
     }
     this.machine.drop(connection);
     values[connection.meter + H.CONNECTIONS]--;

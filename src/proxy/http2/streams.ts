@@ -1,12 +1,13 @@
 // Streams as legs of exchanges: what the protocol reports of them goes to whoever decides, or across; what they can do is here.
 
+import { SIGN } from '../../balance/signs.js';
 import { VERDICT } from '../../detect/matcher.js';
 import { CONNECT_PROTOCOL as MESSAGE_PROTOCOL } from '../../http/facts.js';
 import { METHOD } from '../../http/methods.js';
 import { MESSAGE_ERROR, UPSTREAM } from '../../http1/errors.js';
 import type { Chains } from '../../http2/chains.js';
 import { type Connection, ROLE } from '../../http2/connection.js';
-import { H2_ERROR } from '../../http2/frame.js';
+import { H2_ERROR, isComplaint } from '../../http2/frame.js';
 import type { Http2Machine } from '../../http2/machine.js';
 import type { Core, Http2Events } from '../../http2/shared-state.js';
 import { STREAM } from '../../http2/streams.js';
@@ -138,8 +139,11 @@ export class Http2Streams implements Http2Events {
     // RFC 9113 section 8.1: the response is whole, and no more of the request is wanted. `flushed` ends the exchange.
     if (whole && this.exchanges.state[x] !== STATE.TUNNEL) return;
     if (code === H2_ERROR.REFUSED_STREAM) this.reports.control.refused(x, code);
-    else
-      this.reports.control.failed(x, WHY.UPSTREAM_RESET, code === H2_ERROR.NO_ERROR ? H2_ERROR.INTERNAL_ERROR : code);
+    else {
+      const seen = code === H2_ERROR.NO_ERROR ? H2_ERROR.INTERNAL_ERROR : code;
+      // What an endpoint has to say against a request says nothing about the endpoint.
+      this.reports.control.failed(x, WHY.UPSTREAM_RESET, seen, isComplaint(code) ? SIGN.NONE : SIGN.BROKEN);
+    }
   }
 
   streamFailed(connection: Connection, slot: number, _code: number): void {
@@ -150,7 +154,7 @@ export class Http2Streams implements Http2Events {
     const x = this.exchange(slot) as ExchangeSlot;
     this.part(x);
     this.connections.reuse(connection);
-    this.reports.control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.INTERNAL_ERROR);
+    this.reports.control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.INTERNAL_ERROR, SIGN.NONE);
   }
 
   connectionFailed(connection: Connection, code: number): void {

@@ -1,6 +1,7 @@
 // Deadlines of HTTP/2 connections and of the streams on them. A connection has one timer; when it fires all of its streams are
 // looked at, and it is armed for the earliest of what is left.
 
+import { SIGN } from '../../balance/signs.js';
 import { VERDICT } from '../../detect/matcher.js';
 import { type Connection, GOING, READING, ROLE } from '../../http2/connection.js';
 import { H2_ERROR } from '../../http2/frame.js';
@@ -222,7 +223,7 @@ export class ConnectionTimers {
       }
       const x = this.streams.exchange(slot) as ExchangeSlot;
       this.streams.part(x);
-      this.reports.control.failed(x, WHY.BODY_TIMEOUT, H2_ERROR.INTERNAL_ERROR);
+      this.reports.control.failed(x, WHY.BODY_TIMEOUT, H2_ERROR.INTERNAL_ERROR, SIGN.NONE);
       this.owner.reuse(connection);
       return true;
     }

@@ -294,7 +294,7 @@ export class OpaqueRelay implements Caller {
       }
       // The pick must be answered, or a probe would be lost.
       balancer.connectAbandoned(endpoint);
-      if (upstream === DIAL.LIMIT) exclude = endpoint;
+      if (upstream === DIAL.LIMIT || upstream === DIAL.PACED) exclude = endpoint;
     }
     if (exclude >= 0 && this.attempts[client] < DIAL_ATTEMPTS) {
       // Nobody but the one that has just failed.

@@ -1,6 +1,7 @@
 // Tunnels of which at least one side is a stream (RFC 9113 section 8.5, RFC 8441): the bytes of a socket are the DATA of a stream, or those
 // of one stream the DATA of another. Each direction ends by itself. Between two sockets a tunnel is an opaque relay. The exchange that
 // opened it has been accounted for.
+import { SIGN } from '../../balance/signs.js';
 import { H2_ERROR } from '../../http2/frame.js';
 import type { Core } from '../../http2/shared-state.js';
 import { ERRNO } from '../../io/abi.js';
@@ -170,7 +171,7 @@ export class Tunnels {
     const x = this.of(socket);
     this.parts.core.clock[0] = this.parts.context.reactor.now;
     if (this.isClient(socket)) this.parts.reports.control.left(x, reason);
-    else this.parts.reports.control.lost(x, reason, false);
+    else this.parts.reports.control.lost(x, reason, false, SIGN.NONE);
   }
 
   /** All that was queued is sent: the other side may say more. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Dials } from '../../../src/balance/dials.js';
+import { SIGN } from '../../../src/balance/signs.js';
 import { ERRNO } from '../../../src/io/abi.js';
 import { CLOSE_REASONS, E, LIMITS } from '../../../src/metrics/layout.js';
 import { CLOSE, Connections, SOCKET_KIND } from '../../../src/proxy/connect/connections.js';
@@ -41,6 +42,7 @@ class World {
   fd = FD;
   open = 0;
   room = SOCKETS;
+  mayDial = true;
   /** Whether the queue of the socket was there when its caller was told. */
   closedWhenTold = false;
   readonly connections: Connections;
@@ -75,6 +77,7 @@ class World {
         }),
         connections: () => this.open,
         dials: new Dials(4),
+        mayDial: () => this.mayDial,
       },
       sockets: {
         capacity: SOCKETS,
@@ -150,9 +153,9 @@ describe('a dial', () => {
     world.reactor.now = world.reactor.ms = 107;
     world.dialer.connected(socket, 0);
     assert.deepEqual(world.calls, [
-      `balancer.connected(${ENDPOINT}, 107, 7)`,
       'record(7000)',
       `wheel.cancel(${socket})`,
+      `balancer.connected(${ENDPOINT}, 107, 7000, true)`,
       `OPAQUE.ready(${socket})`,
     ]);
     assert.equal(world.connections.undecided[socket], 0);
@@ -164,22 +167,34 @@ describe('a dial', () => {
   });
 
   it('that fails is told of once, while what is queued is still there, and counted', () => {
-    for (const [result, reason] of [
-      [-ERRNO.ECONNREFUSED, 'refused'],
-      [-ERRNO.EHOSTUNREACH, 'refused'],
-      [-ERRNO.ETIMEDOUT, 'timeout'],
+    for (const [result, reason, sign] of [
+      [-ERRNO.ECONNREFUSED, 'refused', SIGN.REFUSED],
+      [-ERRNO.EHOSTUNREACH, 'refused', SIGN.REFUSED],
+      [-ERRNO.ETIMEDOUT, 'timeout', SIGN.UNREACHED],
     ] as const) {
       const world = new World();
       const socket = world.dial(PURPOSE.HTTP1);
       world.dialer.connected(socket, result);
       assert.deepEqual(world.told(), [`HTTP1.failed(${socket}, ${reason})`]);
       assert.equal(world.closedWhenTold, false);
-      assert.deepEqual(world.learned(), [`balancer.connectFailed(${ENDPOINT}, 100)`]);
+      assert.deepEqual(world.learned(), [`balancer.connectFailed(${ENDPOINT}, 100, ${sign})`]);
       assert.equal(world.connections.closed(socket), true);
       assert.equal(world.values[E.CONNECT_FAILURES], 1);
       assert.equal(world.values[E.CLOSE + CLOSE_REASONS.indexOf(reason)], 1);
       assert.equal(world.open, 0);
       assert.deepEqual(world.limits, []);
+    }
+  });
+
+  it('that fails for want of something on this side says nothing about its endpoint', () => {
+    for (const errno of [ERRNO.EADDRNOTAVAIL, ERRNO.EAGAIN, ERRNO.ENOBUFS, ERRNO.ENOMEM, ERRNO.EMFILE, ERRNO.ENFILE]) {
+      const world = new World();
+      const socket = world.dial(PURPOSE.HTTP1);
+      world.dialer.connected(socket, -errno);
+      assert.deepEqual(world.told(), [`HTTP1.failed(${socket}, error)`]);
+      assert.deepEqual(world.learned(), [`balancer.connectAbandoned(${ENDPOINT})`]);
+      assert.equal(world.values[E.CONNECT_FAILURES], 1);
+      assert.equal(world.open, 0);
     }
   });
 
@@ -192,7 +207,7 @@ describe('a dial', () => {
     world.reactor.now = world.reactor.ms = 100 + TIMEOUT_MS;
     world.dialer.timer(socket);
     assert.deepEqual(world.told(), [`HTTP1.failed(${socket}, timeout)`]);
-    assert.deepEqual(world.learned(), [`balancer.connectFailed(${ENDPOINT}, ${100 + TIMEOUT_MS})`]);
+    assert.deepEqual(world.learned(), [`balancer.connectFailed(${ENDPOINT}, ${100 + TIMEOUT_MS}, ${SIGN.UNREACHED})`]);
     assert.deepEqual(world.limits, ['connect-time']);
   });
 
@@ -257,6 +272,15 @@ describe('a dial that gives no connection', () => {
     assert.equal(world.open, 2);
   });
 
+  it('is PACED, and counted, where the endpoint is out and was dialled just before', () => {
+    const world = new World();
+    world.mayDial = false;
+    assert.equal(world.dialer.dial(ENDPOINT, PURPOSE.HTTP1), DIAL.PACED);
+    assert.deepEqual(world.calls, []);
+    assert.equal(world.values[E.DIALS_PACED], 1);
+    assert.equal(world.open, 0);
+  });
+
   it('is FAILED without a file descriptor, and counted where there are none left', () => {
     for (const [errno, limits] of [
       [ERRNO.EMFILE, ['file-descriptors']],
@@ -291,10 +315,14 @@ describe('a dial for HTTP/2', () => {
     const world = new World();
     const socket = world.dial(PURPOSE.HTTP2);
     world.dialer.connected(socket, 0);
-    assert.deepEqual(world.learned(), [`balancer.connected(${ENDPOINT}, 100, 0)`]);
+    assert.deepEqual(world.learned(), []);
     assert.equal(taken(world.calls).at(-1), `sockets.resume(${socket})`);
     world.dialer.settle(socket);
-    assert.deepEqual(world.calls, [`wheel.cancel(${socket})`, `HTTP2.ready(${socket})`]);
+    assert.deepEqual(world.calls, [
+      `wheel.cancel(${socket})`,
+      `balancer.connected(${ENDPOINT}, 100, 0, false)`,
+      `HTTP2.ready(${socket})`,
+    ]);
   });
 
   it('fails once where the endpoint closes or says something else first', () => {
@@ -322,6 +350,7 @@ describe('a dial for HTTP/2', () => {
     world.reactor.now = 100 + TIMEOUT_MS;
     world.dialer.timer(socket);
     assert.deepEqual(world.told(), [`HTTP2.failed(${socket}, timeout)`]);
+    assert.deepEqual(world.learned(), [`balancer.connectFailed(${ENDPOINT}, 100, ${SIGN.UNREACHED})`]);
     const unbounded = new World();
     unbounded.services.connectTimeoutMs.fill(0);
     const other = unbounded.dialer.dial(ENDPOINT, PURPOSE.HTTP2) as SocketSlot;

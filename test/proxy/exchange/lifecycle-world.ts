@@ -2,6 +2,7 @@
 // to the exchange what the real ones do, and write down what they were asked for.
 import assert from 'node:assert/strict';
 import { Balancer, POLICY } from '../../../src/balance/balancer.js';
+import { SIGN } from '../../../src/balance/signs.js';
 import { METHOD } from '../../../src/http/methods.js';
 import { RESPONSE_REASONS } from '../../../src/http/response-reasons.js';
 import type { Connection } from '../../../src/http2/connection.js';
@@ -99,7 +100,7 @@ export class World {
 
   constructor(readonly x: ExchangeSlot) {
     const { exchanges, balancer, values, metrics, slab, knobs, calls } = this;
-    balancer.configure(SERVICE, POLICY.ROUND_ROBIN, 1000, 10, 1000, 1_000_000, 1000, 1000);
+    balancer.configure(SERVICE, POLICY.ROUND_ROBIN, 1000, 10, 1000, 1_000_000, 1000, 1000, 0);
     balancer.setEndpoints(SERVICE, ENDPOINTS, 0);
     const context = {
       balancer,
@@ -116,6 +117,7 @@ export class World {
         series: new Int32Array(4).map((_, slot) => slot),
         protocol: this.declared,
         replayBytes: new Int32Array(4).fill(1 << 16),
+        responseTimeoutMs: new Float64Array(4),
       },
       endpoints: {
         base: new Int32Array(8).map((_, slot) => endpointBase(slot)),
@@ -374,8 +376,8 @@ const REPORTS: Readonly<Record<Event, (control: Lifecycle, x: ExchangeSlot) => v
   UNDIALLED: (control, x) => control.undialled(x, WHY.CONNECT_FAILED),
   MISUNDERSTOOD: (control, x) => control.misunderstood(x),
   REFUSED: (control, x) => control.refused(x, H2_ERROR.REFUSED_STREAM),
-  LOST: (control, x) => control.lost(x, CLOSE.RESET, true),
-  FAILED: (control, x) => control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.PROTOCOL_ERROR),
+  LOST: (control, x) => control.lost(x, CLOSE.RESET, true, SIGN.BROKEN),
+  FAILED: (control, x) => control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.PROTOCOL_ERROR, SIGN.NONE),
   RESPONDED: (control, x) => control.responded(x, 200),
   AGREED: (control, x) => control.agreed(x, false),
   ENDED: (control, x) => control.ended(x),

@@ -1,0 +1,145 @@
+// Which of the ready endpoints. Requests: the lowest cost, that is latency times what is in flight; opaque connections: the fewest that
+// are open. Endpoints that are as good as each other, as far as can be measured, share: the one with less to do, else a random one.
+import type { Dials } from './dials.js';
+import type { EndpointLoad } from './load.js';
+import type { Members } from './members.js';
+import type { PeakEwma } from './peak-ewma.js';
+import type { Random } from './random.js';
+import type { Scatter } from './scatter.js';
+
+/**
+ * With so few endpoints all of them are compared instead of two. Two choices of three leave a slow endpoint a third of the
+ * traffic as soon as another one fails: every pair of the two goes to it. Above, two choices spread load as well and cost less.
+ */
+const COMPARE_ALL = 4;
+
+/** Estimates of how long something takes, with how exact they are, and how fast they decay. */
+export interface Estimates {
+  readonly peak: PeakEwma;
+  readonly scatter: Scatter;
+}
+
+export class Choice {
+  readonly #cursor: Int32Array;
+
+  constructor(
+    maxServices: number,
+    private readonly members: Members,
+    private readonly load: EndpointLoad,
+    private readonly latency: Estimates,
+    private readonly connect: Estimates,
+    private readonly dials: Dials,
+    private readonly decayMs: Float64Array,
+    private readonly random: Random,
+  ) {
+    this.#cursor = new Int32Array(maxServices);
+  }
+
+  // The ready endpoints but for the one at position `skip`: `choices` of them, at least two.
+
+  inTurn(service: number, skip: number, choices: number): number {
+    const { members } = this;
+    let turn = this.#cursor[service];
+    if (turn >= members.ready[service]) turn = 0;
+    if (turn === skip) turn = turn === choices ? 0 : turn + 1;
+    this.#cursor[service] = turn + 1;
+    return members.lists[service][turn];
+  }
+
+  forRequest(service: number, now: number, skip: number, choices: number): number {
+    const random = this.random.draw();
+    if (choices <= COMPARE_ALL) return this.#best(service, now, skip, random);
+    const list = this.members.lists[service];
+    const first = firstOf(random, skip, choices);
+    const a = list[first];
+    const b = list[secondOf(random, first, skip, choices)];
+    const { inFlight } = this.load;
+    if (this.latency.scatter.alike(a, b)) return inFlight[a] <= inFlight[b] ? a : b;
+    return this.#cost(service, a, now) <= this.#cost(service, b, now) ? a : b;
+  }
+
+  forConnection(service: number, now: number, skip: number, choices: number): number {
+    const random = this.random.draw();
+    const list = this.members.lists[service];
+    if (choices <= COMPARE_ALL) return this.#emptiest(service, now, skip, random);
+    const first = firstOf(random, skip, choices);
+    return this.#emptier(service, list[first], list[secondOf(random, first, skip, choices)], now);
+  }
+
+  /** Which of two endpoints is to get a connection: the first, where they are alike. */
+  #emptier(service: number, a: number, b: number, now: number): number {
+    const { peak, scatter } = this.connect;
+    const { dials, load } = this;
+    const decayMs = this.decayMs[service];
+    const usualA = peak.read(a, now, decayMs);
+    const usualB = peak.read(b, now, decayMs);
+    const doubt = dials.doubt(a, now, usualA / 1000) - dials.doubt(b, now, usualB / 1000);
+    if (doubt !== 0) return doubt < 0 ? a : b;
+    const difference = load.connections(a) - load.connections(b);
+    if (difference !== 0) return difference < 0 ? a : b;
+    return usualA <= usualB || scatter.alike(a, b) ? a : b;
+  }
+
+  /** Which of all ready endpoints is to get a connection; a random one of equals. */
+  #emptiest(service: number, now: number, skip: number, random: number): number {
+    const list = this.members.lists[service];
+    const ready = this.members.ready[service];
+    let position = ((random >>> 16) * ready) >>> 16;
+    let best = -1;
+    for (let i = 0; i < ready; i++) {
+      if (position !== skip) best = best < 0 ? list[position] : this.#emptier(service, best, list[position], now);
+      if (++position === ready) position = 0;
+    }
+    return best;
+  }
+
+  /** Of all: the one with the lowest cost, or of those that are like it the one with the least in flight. */
+  #best(service: number, now: number, skip: number, random: number): number {
+    const list = this.members.lists[service];
+    const ready = this.members.ready[service];
+    const start = ((random >>> 16) * ready) >>> 16;
+    let best = -1;
+    let lowest = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < ready; i++) {
+      if (i === skip) continue;
+      const cost = this.#cost(service, list[i], now);
+      if (cost >= lowest) continue;
+      lowest = cost;
+      best = list[i];
+    }
+    const { scatter } = this.latency;
+    const { inFlight } = this.load;
+    let chosen = best;
+    let least = Number.POSITIVE_INFINITY;
+    let position = start;
+    for (let i = 0; i < ready; i++) {
+      const endpoint = list[position];
+      if (position !== skip && inFlight[endpoint] < least && scatter.alike(endpoint, best)) {
+        least = inFlight[endpoint];
+        chosen = endpoint;
+      }
+      if (++position === ready) position = 0;
+    }
+    return chosen;
+  }
+
+  /** Whole µs. */
+  #cost(service: number, endpoint: number, now: number): number {
+    return this.latency.peak.read(endpoint, now, this.decayMs[service]) * (this.load.inFlight[endpoint] + 1);
+  }
+}
+
+// Two different positions out of one random number.
+
+function firstOf(random: number, skip: number, choices: number): number {
+  const first = ((random >>> 16) * choices) >>> 16;
+  return first >= skip ? first + 1 : first;
+}
+
+function secondOf(random: number, first: number, skip: number, choices: number): number {
+  // Counted without `skip`, as `first` was.
+  const taken = first > skip ? first - 1 : first;
+  let second = ((random & 0xffff) * (choices - 1)) >>> 16;
+  if (second >= taken) second++;
+  return second >= skip ? second + 1 : second;
+}
