@@ -27,8 +27,8 @@ const KiB = 2 ** 10;
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
 export const MAX_WORKERS = 64;
-/** Receive buffers hold 16 KiB; a head must fit one, with room for what the proxy adds. */
-const MAX_HEADER_BYTES = 16_128;
+/** What a head is put together in where it is larger than a buffer (`MAX_HEAD_BYTES` of src/http/areas.ts). */
+const MAX_HEADER_BYTES = 256 * KiB;
 const MAX_STREAMS = 10_000;
 /** Windows are signed 32-bit numbers (RFC 9113 section 6.9.1). */
 const MAX_WINDOW = 2 ** 31 - 1;
@@ -269,8 +269,8 @@ export const configSchema = section({
     maxPipes: v.optional(integer(0, 65_536), 256),
     protocolExpiry: v.optional(timeout(), '10m'),
     http1: optionalSection({
-      maxHeaderBytes: v.optional(size(256, MAX_HEADER_BYTES), '15KiB'),
-      maxHeaders: v.optional(integer(1, 1024), 128),
+      maxHeaderBytes: v.optional(size(256, MAX_HEADER_BYTES), '64KiB'),
+      maxHeaders: v.optional(integer(1, 1024), 256),
       maxTarget: v.optional(size(16, MAX_HEADER_BYTES), '8KiB'),
       headerTimeout: v.optional(timeout(), '10s'),
       bodyTimeout: v.optional(optionalTimeout(), '5m'),
@@ -280,8 +280,8 @@ export const configSchema = section({
     }),
     http2: optionalSection({
       maxStreams: v.optional(integer(1, MAX_STREAMS), 128),
-      maxHeaderBytes: v.optional(size(256, MAX_HEADER_BYTES), '15KiB'),
-      maxHeaders: v.optional(integer(1, 1024), 128),
+      maxHeaderBytes: v.optional(size(256, MAX_HEADER_BYTES), '64KiB'),
+      maxHeaders: v.optional(integer(1, 1024), 256),
       headerTimeout: v.optional(timeout(), '10s'),
       idleTimeout: v.optional(timeout(), '1h'),
       bodyTimeout: v.optional(optionalTimeout(), '5m'),

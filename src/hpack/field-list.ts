@@ -70,14 +70,18 @@ export class FieldList {
   private stableNames = 0;
   private namesBefore = 0;
 
-  /** Takes SCRATCH_BYTES of the memory for good. */
-  constructor(readonly memory: HeaderMemory) {
+  /** Its scratch is [scratchAt, scratchAt + scratchBytes) of `memory.bytes`; without that it takes SCRATCH_BYTES of the memory, for good. */
+  constructor(
+    readonly memory: HeaderMemory,
+    scratchAt = -1,
+    scratchBytes = SCRATCH_BYTES,
+  ) {
     this.facts = this.own;
     this.epoch = memory.epoch;
     this.names = memory.names;
     this.atoms = memory.atoms;
-    this.scratchStart = memory.text.takeScratch();
-    this.scratchEnd = this.scratchStart + SCRATCH_BYTES;
+    this.scratchStart = scratchAt >= 0 ? scratchAt : memory.text.takeScratch();
+    this.scratchEnd = this.scratchStart + scratchBytes;
     this.scratch = this.scratchStart;
   }
 

@@ -57,6 +57,11 @@ export class Chains {
       this.adopt(chain, at, length, bid);
       return true;
     }
+    return this.copy(chain, at, length);
+  }
+
+  /** As `append`, wherever it lies, which is free for something else afterwards. */
+  copy(chain: number, at: number, length: number): boolean {
     let from = at;
     const end = at + length;
     while (from < end) {
@@ -129,6 +134,18 @@ export class Chains {
 
   pieceLength(piece: number): number {
     return this.length[piece];
+  }
+
+  /** Copies all of the chain to `to`, where there must be room. Returns the position after it. */
+  gather(chain: number, to: number): number {
+    const { bytes } = this.slab;
+    let p = to;
+    for (let piece = this.first[chain]; piece !== NONE; piece = this.next[piece]) {
+      const at = this.at[piece];
+      bytes.copyWithin(p, at, at + this.length[piece]);
+      p += this.length[piece];
+    }
+    return p;
   }
 
   clear(chain: number): void {

@@ -70,7 +70,10 @@ export class Connection {
   blockStream = 0;
   blockFlags = 0;
   blockBuffer = NONE;
-  /** Octets of the block in its buffer. */
+  /** Further buffers, which are full but for the last; made when first needed. */
+  blockMore: Int32Array | undefined;
+  blockMoreCount = 0;
+  /** Octets of the block in its buffers. */
   blockLength = 0;
   /** All octets of the block that have come. */
   blockTotal = 0;
@@ -78,6 +81,8 @@ export class Connection {
   skimmer: Skimmer | undefined;
   blockMethod = 0;
   blockGrpc = false;
+  /** It is within the limits, as far as that is known, but there was no memory for it. */
+  blockStarved = false;
   blockSince = 0;
   continuations = 0;
   settingsSeen = false;

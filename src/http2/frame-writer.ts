@@ -11,6 +11,8 @@ const NONE = -1;
 const SLICE_BYTES = 2048;
 const RESET_IDS = 1024;
 const ENCODE_SLACK = 16;
+/** Payload of the frames of a large header block: one fits in a buffer. */
+const BLOCK_FRAME_BYTES = 15 * 1024;
 
 /** What a PING of ours is for: its first octet, which comes back in the answer. */
 export const PING = { KEEPALIVE: 1, LEAVING: 2 } as const;
@@ -52,13 +54,39 @@ export class FrameWriter {
 
   /** A head, or trailers, on stream `id`. False if there is no room for it, and so no connection any more. */
   headers(connection: Connection, id: number, list: FieldList, end: boolean): boolean {
-    const at = this.room(connection, FRAME_HEADER_BYTES + list.bound + ENCODE_SLACK);
+    const most = FRAME_HEADER_BYTES + list.bound + ENCODE_SLACK;
+    if (most > this.core.slab.bufferBytes) return this.largeHeaders(connection, id, list, end);
+    const at = this.room(connection, most);
     if (at < 0) return false;
     const to = connection.encoder.encode(list, at + FRAME_HEADER_BYTES);
     const length = to - at - FRAME_HEADER_BYTES;
     const flags = end ? FLAG.END_HEADERS | FLAG.END_STREAM : FLAG.END_HEADERS;
     putFrameHeader(this.bytes, at, length, FRAME.HEADERS, flags, id);
     this.core.output.wrote(connection, to);
+    return true;
+  }
+
+  /** As `headers`, for a block that may be larger than a frame. */
+  private largeHeaders(connection: Connection, id: number, list: FieldList, end: boolean): boolean {
+    const { bytes } = this;
+    const { output, areas } = this.core;
+    if (connection.going === GOING.FAILED) return false;
+    let from = areas.written;
+    const to = connection.encoder.encode(list, from);
+    let type: number = FRAME.HEADERS;
+    let flags: number = end ? FLAG.END_STREAM : 0;
+    do {
+      const length = Math.min(to - from, BLOCK_FRAME_BYTES);
+      const at = this.room(connection, FRAME_HEADER_BYTES + length);
+      if (at < 0) return false;
+      if (from + length === to) flags |= FLAG.END_HEADERS;
+      putFrameHeader(bytes, at, length, type, flags, id);
+      bytes.copyWithin(at + FRAME_HEADER_BYTES, from, from + length);
+      output.wrote(connection, at + FRAME_HEADER_BYTES + length);
+      from += length;
+      type = FRAME.CONTINUATION;
+      flags = 0;
+    } while (from < to);
     return true;
   }
 

@@ -2,6 +2,7 @@
 
 import { DECODE } from '../hpack/decoder.js';
 import { Skimmer } from '../hpack/skimmer.js';
+import { MAX_HEAD_BYTES } from '../http/areas.js';
 import { checkRequest, checkResponse, checkTrailers } from '../http/message.js';
 import type { Abuse } from './abuse.js';
 import { type Connection, GOING, ROLE } from './connection.js';
@@ -17,6 +18,8 @@ const NONE = -1;
 const SELF_DEPENDENT = 0x100;
 /** The largest block that is read to its end, whatever becomes of its message. One that goes on is an attack. */
 export const MAX_BLOCK_BYTES = 1024 * 1024;
+/** What may come on top of the fields: updates of the table's size. */
+const BLOCK_SLACK = 64;
 
 export class HeadersIn {
   constructor(
@@ -47,6 +50,7 @@ export class HeadersIn {
       return;
     }
     if (start > priority && get31(bytes, priority) === c.stream) flags |= SELF_DEPENDENT;
+    c.blockStarved = false;
     if ((flags & FLAG.END_HEADERS) !== 0) {
       this.block(c, c.stream, flags, start, end);
       return;
@@ -69,11 +73,16 @@ export class HeadersIn {
     }
     if (c.length === 0) this.abuse.empty(c);
     if (!this.gather(c, at, at + c.length) || (c.flags & FLAG.END_HEADERS) === 0) return;
-    const { slab } = this.core;
-    const buffer = c.blockBuffer;
+    const { slab, areas } = this.core;
     const id = c.blockStream;
-    c.blockBuffer = NONE;
     c.blockStream = 0;
+    if (c.skimmer === undefined && c.blockMoreCount > 0) {
+      const end = this.join(c, areas.arrived);
+      this.block(c, id, c.blockFlags, areas.arrived, end);
+      return;
+    }
+    const buffer = c.blockBuffer;
+    c.blockBuffer = NONE;
     if (c.skimmer === undefined) {
       const start = slab.bufferStart(buffer);
       this.block(c, id, c.blockFlags, start, start + c.blockLength);
@@ -91,40 +100,111 @@ export class HeadersIn {
   /** Adds [start, end) to the block under way. False if the connection has failed. */
   private gather(c: Connection, start: number, end: number): boolean {
     if ((c.going as number) === GOING.FAILED) return false;
-    const { slab, bytes } = this.core;
-    if (c.blockBuffer === NONE) {
-      c.blockBuffer = slab.take();
-      if (c.blockBuffer === NONE) {
-        this.core.starved(c);
-        return false;
-      }
-    }
-    const count = end - start;
-    c.blockTotal += count;
+    c.blockTotal += end - start;
     if (c.blockTotal > MAX_BLOCK_BYTES) {
       this.abuse.calm(c, LIMIT.CONTINUATIONS);
       return false;
     }
-    if (c.skimmer === undefined && c.blockLength + count > slab.bufferBytes) {
-      c.skimmer = new Skimmer(c.decoder, this.core.list);
-      if (!this.skim(c, c.skimmer)) return false;
-      const { facts } = this.core.list;
-      c.blockMethod = facts.method;
-      c.blockGrpc = facts.grpc;
+    let from = start;
+    let { skimmer } = c;
+    if (skimmer === undefined) {
+      from = this.keep(c, start, end);
+      if (from === end) return true;
+      if (from < 0) return false;
+      skimmer = new Skimmer(c.decoder, this.core.list);
+      c.skimmer = skimmer;
+      if (!this.skimKept(c, skimmer)) return false;
     }
+    return this.skim(c, skimmer, from, end);
+  }
+
+  /** Keeps [start, end). Returns how far there was room for it; -1 if the connection has failed. */
+  private keep(c: Connection, start: number, end: number): number {
+    const { slab, bytes } = this.core;
+    const { bufferBytes } = slab;
+    if (c.blockBuffer === NONE) {
+      c.blockBuffer = slab.take();
+      if (c.blockBuffer === NONE) {
+        this.core.starved(c);
+        return NONE;
+      }
+    }
+    // Encoded it is no larger than its list, unless it was encoded to be large; what is in one buffer is decoded anyway.
+    const room = Math.max(bufferBytes, c.limits.maxHeaderBytes + BLOCK_SLACK);
+    for (let from = start; ; ) {
+      const within = c.blockLength - c.blockMoreCount * bufferBytes;
+      const buffer = c.blockMoreCount === 0 ? c.blockBuffer : (c.blockMore?.[c.blockMoreCount - 1] ?? NONE);
+      const count = Math.min(end - from, bufferBytes - within);
+      bytes.copyWithin(slab.bufferStart(buffer) + within, from, from + count);
+      c.blockLength += count;
+      from += count;
+      if (from === end || c.blockLength + end - from > room || !this.extend(c)) return from;
+    }
+  }
+
+  /** Takes another buffer for the block. False if there is none for it. */
+  private extend(c: Connection): boolean {
+    const { slab } = this.core;
+    const buffer = slab.affords(c.blockMoreCount + 2) ? slab.take() : NONE;
+    c.blockStarved = buffer === NONE;
+    if (c.blockStarved) return false;
+    c.blockMore ??= new Int32Array(Math.ceil((MAX_HEAD_BYTES + BLOCK_SLACK) / slab.bufferBytes));
+    c.blockMore[c.blockMoreCount++] = buffer;
+    return true;
+  }
+
+  /** Puts the block together at `to`, and gives its buffers back. Returns where it ends. */
+  private join(c: Connection, to: number): number {
+    const { slab, bytes } = this.core;
+    const end = to + c.blockLength;
+    for (let i = -1, p = to; p < end; i++) {
+      const buffer = i < 0 ? c.blockBuffer : (c.blockMore?.[i] ?? NONE);
+      const at = slab.bufferStart(buffer);
+      const count = Math.min(slab.bufferBytes, end - p);
+      bytes.copyWithin(p, at, at + count);
+      slab.release(buffer);
+      p += count;
+    }
+    c.blockBuffer = NONE;
+    c.blockMoreCount = 0;
+    return end;
+  }
+
+  /** Reads what was kept of a block that turns out to be too large. False as `gather`. */
+  private skimKept(c: Connection, skimmer: Skimmer): boolean {
+    const { slab, list } = this.core;
+    const { bufferBytes } = slab;
+    let left = c.blockLength - bufferBytes;
+    c.blockLength = Math.min(c.blockLength, bufferBytes);
+    let sound = this.window(c, skimmer);
+    c.blockMethod = list.facts.method;
+    c.blockGrpc = list.facts.grpc;
+    for (let i = 0; i < c.blockMoreCount; i++, left -= bufferBytes) {
+      const buffer = c.blockMore?.[i] ?? NONE;
+      const at = slab.bufferStart(buffer);
+      sound = sound && this.skim(c, skimmer, at, at + Math.min(left, bufferBytes));
+      slab.release(buffer);
+    }
+    c.blockMoreCount = 0;
+    return sound;
+  }
+
+  /** Reads [start, end) of a block that is too large. False as `gather`. */
+  private skim(c: Connection, skimmer: Skimmer, start: number, end: number): boolean {
+    const { slab, bytes } = this.core;
     const base = slab.bufferStart(c.blockBuffer);
     for (let from = start; from < end; ) {
-      const part = Math.min(end - from, slab.bufferBytes - c.blockLength);
-      bytes.copyWithin(base + c.blockLength, from, from + part);
-      c.blockLength += part;
-      from += part;
-      if (c.skimmer !== undefined && !this.skim(c, c.skimmer)) return false;
+      const count = Math.min(end - from, slab.bufferBytes - c.blockLength);
+      bytes.copyWithin(base + c.blockLength, from, from + count);
+      c.blockLength += count;
+      from += count;
+      if (!this.window(c, skimmer)) return false;
     }
     return true;
   }
 
-  /** Reads what has come of a block that is too large. False if the connection has failed. */
-  private skim(c: Connection, skimmer: Skimmer): boolean {
+  /** Reads what is in the first buffer of such a block, and keeps there what can't be read yet. False as `gather`. */
+  private window(c: Connection, skimmer: Skimmer): boolean {
     const { slab, bytes } = this.core;
     const base = slab.bufferStart(c.blockBuffer);
     const end = base + c.blockLength;

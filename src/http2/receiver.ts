@@ -116,6 +116,8 @@ export class Receiver {
     c.carry = NONE;
     c.blockBuffer = NONE;
     c.skimmer = undefined;
+    for (let i = 0; i < c.blockMoreCount; i++) slab.release(c.blockMore?.[i] ?? NONE);
+    c.blockMoreCount = 0;
   }
 
   /** After a frame header: where its payload goes. */

@@ -2,7 +2,6 @@
 // stream, and goes out in turns of a frame each.
 
 import type { FieldList } from '../hpack/field-list.js';
-import { restoreList, saveList } from '../hpack/memory/saved-list.js';
 import { type Connection, GOING, READING } from './connection.js';
 import { H } from './counters.js';
 import { DEFAULT_WINDOW, H2_ERROR, MAX_FRAME_BYTES, MAX_STREAM_ID } from './frame.js';
@@ -104,32 +103,20 @@ export class Sender {
 
   /** Sends trailers, behind the data that waits. False as `headers`. */
   trailers(slot: number, list: FieldList): boolean {
-    const { streams, pending, slab } = this.core;
+    const { streams, pending, heldTrailers } = this.core;
     if (pending.empty(slot)) return this.headers(slot, list, true);
-    const bid = slab.take();
-    if (bid < 0) return false;
-    const at = slab.dataStart(bid);
-    const end = saveList(list, at, slab.dataEnd(bid));
-    if (end < 0) {
-      slab.release(bid);
-      return false;
-    }
-    streams.trailersBuffer[slot] = bid;
-    streams.trailersLength[slot] = end - at;
+    if (!heldTrailers.save(slot, list)) return false;
     streams.state[slot] |= STREAM.TRAILERS_PENDING;
     return true;
   }
 
   /** Sends the trailers that had to wait. */
   heldTrailers(slot: number): void {
-    const { streams, slab, spare } = this.core;
-    const bid = streams.trailersBuffer[slot];
-    const at = slab.dataStart(bid);
-    restoreList(spare, at, at + streams.trailersLength[slot]);
+    const { streams, heldTrailers, spare } = this.core;
+    heldTrailers.restore(slot, spare);
     this.headers(slot, spare, true);
-    streams.trailersBuffer[slot] = NONE;
     streams.state[slot] &= ~STREAM.TRAILERS_PENDING;
-    slab.release(bid);
+    heldTrailers.drop(slot);
   }
 
   /** RST_STREAM for a stream that is on a connection, and takes it off. */
@@ -143,16 +130,13 @@ export class Sender {
 
   /** Takes a stream off its connection, with what waits on it. */
   close(slot: number): void {
-    const { streams, pending, slab, values } = this.core;
+    const { streams, pending, heldTrailers, values } = this.core;
     const connection = streams.connection[slot];
     if (connection === null || (streams.state[slot] & STREAM.OPEN) === 0) return;
     this.unstall(slot, connection);
     streams.close(slot);
     pending.clear(slot);
-    if (streams.trailersBuffer[slot] !== NONE) {
-      slab.release(streams.trailersBuffer[slot]);
-      streams.trailersBuffer[slot] = NONE;
-    }
+    heldTrailers.drop(slot);
     connection.held -= streams.held[slot];
     streams.held[slot] = 0;
     this.settleDeferred(connection);

@@ -2,9 +2,11 @@
 
 import { FieldList } from '../hpack/field-list.js';
 import type { HeaderMemory } from '../hpack/memory/header-memory.js';
+import { AREA_BYTES, Areas } from '../http/areas.js';
 import { Chains } from './chains.js';
 import { type Connection, GOING, READING } from './connection.js';
 import { Output, type Sink } from './output.js';
+import { SavedLists } from './saved-lists.js';
 import { Blocks, type Buffers } from './small-buffers.js';
 import { Streams } from './streams.js';
 
@@ -15,6 +17,10 @@ export class Core {
   readonly blocks: Blocks;
   /** Data that waits to be sent, by stream. */
   readonly pending: Chains;
+  /** Trailers that wait behind that, by stream. */
+  readonly heldTrailers: SavedLists;
+  /** Where what is larger than a buffer is put together. */
+  readonly areas: Areas;
   /** The fields of the block that was read last, and what is about to be written. */
   readonly list: FieldList;
   /** For fields that are written while those in `list` are in use. */
@@ -36,13 +42,17 @@ export class Core {
     readonly values: Float64Array,
     readonly limitsAt: number,
     maxStreams: number,
+    /** AREAS_BYTES of `slab.bytes`. */
+    areasAt: number,
   ) {
     this.bytes = slab.bytes;
     this.streams = new Streams(maxStreams);
     this.output = new Output(slab, sink);
     this.blocks = new Blocks(slab);
     this.pending = new Chains(slab, this.blocks, maxStreams);
-    this.list = new FieldList(memory);
+    this.areas = new Areas(areasAt);
+    this.heldTrailers = new SavedLists(slab, this.blocks, this.areas, maxStreams);
+    this.list = new FieldList(memory, this.areas.decoded, AREA_BYTES);
     this.spare = new FieldList(memory);
   }
 

@@ -19,6 +19,8 @@ export interface Buffers {
   /** Offset of the whole of `bid`, head and tail room included; `bufferBytes` long. */
   bufferStart(bid: number): number;
   readonly bufferBytes: number;
+  /** Whether one peer may hold so many buffers. */
+  affords(count: number): boolean;
 }
 
 export class Blocks {

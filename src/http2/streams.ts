@@ -69,9 +69,6 @@ export class Streams {
   readonly since: Float64Array;
   readonly blockedNext: Int32Array;
   readonly blockedPrev: Int32Array;
-  /** Trailers that wait: saved form, in a buffer of its own. */
-  readonly trailersBuffer: Int32Array;
-  readonly trailersLength: Int32Array;
   /** Its connection; meaningful while OPEN. */
   readonly connection: (Connection | null)[] = [];
   /** Slots in use. */
@@ -100,8 +97,6 @@ export class Streams {
     this.since = new Float64Array(capacity);
     this.blockedNext = new Int32Array(capacity);
     this.blockedPrev = new Int32Array(capacity);
-    this.trailersBuffer = new Int32Array(capacity);
-    this.trailersLength = new Int32Array(capacity);
     this.bucketNext = new Int32Array(capacity);
     this.free = new Int32Array(capacity);
   }
@@ -123,7 +118,6 @@ export class Streams {
     this.recvCredit[slot] = 0;
     this.held[slot] = 0;
     this.expected[slot] = NONE;
-    this.trailersBuffer[slot] = NONE;
     return slot as StreamSlot;
   }
 

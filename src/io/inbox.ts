@@ -76,6 +76,41 @@ export class Inbox {
     return bid;
   }
 
+  /** The first buffer, for walking with `following`; -1 if there is none. */
+  first(slot: number): number {
+    return this.head[slot];
+  }
+
+  following(bid: number): number {
+    return this.next[bid];
+  }
+
+  /** Buffers held for `slot`. */
+  count(slot: number): number {
+    let count = 0;
+    for (let bid = this.head[slot]; bid !== NONE; bid = this.next[bid]) count++;
+    return count;
+  }
+
+  /** Copies the first `length` bytes to `to` of the slab, and drops them here. */
+  take(slot: number, length: number, to: number): void {
+    const { slab } = this;
+    let left = length;
+    for (let bid = this.head[slot]; left > 0 && bid !== NONE; bid = this.head[slot]) {
+      const start = this.start[bid];
+      const count = Math.min(left, this.end[bid] - start);
+      slab.bytes.copyWithin(to + length - left, start, start + count);
+      left -= count;
+      if (start + count === this.end[bid]) {
+        this.shift(slot);
+        slab.release(bid);
+      } else {
+        this.start[bid] = start + count;
+        this.bytes[slot] -= count;
+      }
+    }
+  }
+
   startOf(bid: number): number {
     return this.start[bid];
   }

@@ -138,6 +138,11 @@ export class Slab {
     return this.refs[bid] === 1;
   }
 
+  /** Whether one peer may hold `count` buffers with something that is not whole: one always, more only within its share. */
+  affords(count: number): boolean {
+    return count <= 1 || count <= this.share;
+  }
+
   release(bid: number): void {
     const refs = this.refs[bid] - 1;
     if (refs < 0) throw new Error(`buffer ${bid} released twice`);

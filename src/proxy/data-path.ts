@@ -4,6 +4,7 @@
 //
 // Everything knows what is above it here. What is below is told by interfaces (`Reports`, `Caller`), which are filled in at the end.
 import { HeaderMemory } from '../hpack/memory/header-memory.js';
+import { AREAS_BYTES } from '../http/areas.js';
 import { Http2Machine } from '../http2/machine.js';
 import { Core } from '../http2/shared-state.js';
 import { HEADER_MEMORY_BYTES } from '../io/reactor.js';
@@ -31,6 +32,7 @@ import { Retries } from './exchange/retry.js';
 import { BodyRelay } from './http1/bodies.js';
 import { Http1Clients } from './http1/clients.js';
 import { Http1Endpoints } from './http1/endpoints.js';
+import { LargeInput } from './http1/large-input.js';
 import { PieceWriter } from './http1/piece-writer.js';
 import { RequestReader } from './http1/request-reader.js';
 import { RequestWriter } from './http1/request-writer.js';
@@ -69,7 +71,15 @@ export interface DataPath {
 function makeGround(context: Context) {
   const { sockets, slab, values } = context;
   const memory = new HeaderMemory(slab.bytes, slab.fixed(HEADER_MEMORY_BYTES), HEADER_MEMORY_BYTES);
-  const core = new Core(slab, memory, congestionSink(context), values, H2_LIMITS_AT, MAX_STREAMS);
+  const core = new Core(
+    slab,
+    memory,
+    congestionSink(context),
+    values,
+    H2_LIMITS_AT,
+    MAX_STREAMS,
+    slab.fixed(AREAS_BYTES),
+  );
   const exchanges = new Exchanges(sockets.capacity, MAX_STREAMS);
   const dialer = new Dialer(context);
   return {
@@ -87,13 +97,14 @@ type Ground = ReturnType<typeof makeGround>;
 
 function makeHttp1({ context, core, exchanges, kept, dialer, idle, reports }: Ground) {
   const http1 = new Http1Sockets(context.sockets.capacity, context.limits.http1.maxHeaderBytes);
-  const bodies = new BodyRelay(context, http1);
   const pieces = new PieceWriter(context, core);
+  const bodies = new BodyRelay(context, http1, pieces.large);
+  const input = new LargeInput(context, core, http1);
   const requests = new RequestWriter(context, core, exchanges, kept, http1, pieces);
   const responses = new ResponseWriter(context, core, exchanges, http1, bodies, pieces);
-  const reader = new RequestReader(context, exchanges, http1, requests, reports);
+  const reader = new RequestReader(context, exchanges, http1, requests, input, reports);
   const clients = new Http1Clients(context, exchanges, http1, reader, bodies, reports);
-  const endpoints = new Http1Endpoints(context, exchanges, http1, bodies, dialer, idle, reports);
+  const endpoints = new Http1Endpoints(context, exchanges, http1, bodies, dialer, idle, input, reports);
   return { http1, bodies, pieces, requests, responses, clients, endpoints };
 }
 type Http1 = ReturnType<typeof makeHttp1>;

@@ -1,5 +1,6 @@
 // A worker: its data path (data-path.ts), configured, drained and sampled.
 import { threadId } from 'node:worker_threads';
+import { AREAS_BYTES } from '../http/areas.js';
 import { isLarge, returnMemory } from '../io/heap.js';
 import type { Native } from '../io/native.js';
 import { Reactor } from '../io/reactor.js';
@@ -52,7 +53,7 @@ export class Worker {
       maxPipes: limits.maxPipes,
       owner: task.owner,
       workerId: task.id,
-      fixedBytes: CONTEXT_BYTES,
+      fixedBytes: CONTEXT_BYTES + AREAS_BYTES,
       transport,
     });
     this.context = new Context(task, native, this.reactor);

@@ -19,7 +19,7 @@ limits:
   maxBuffered: 16KiB
   maxPipes: 0
   protocolExpiry: 90s
-  http1: { maxHeaderBytes: 16128, maxHeaders: 1, maxTarget: 16, headerTimeout: 1ms, bodyTimeout: 2ms, idleTimeout: 3ms, maxRequests: 4, maxPipelined: 16KiB }
+  http1: { maxHeaderBytes: 256KiB, maxHeaders: 1, maxTarget: 16, headerTimeout: 1ms, bodyTimeout: 2ms, idleTimeout: 3ms, maxRequests: 4, maxPipelined: 16KiB }
   http2:
     maxStreams: 10000
     maxHeaderBytes: 256
@@ -85,7 +85,7 @@ services:
       maxPipes: 0,
       protocolExpiryMs: 90_000,
       http1: {
-        maxHeaderBytes: 16_128,
+        maxHeaderBytes: 262_144,
         maxHeaders: 1,
         maxTargetBytes: 16,
         headerTimeoutMs: 1,

@@ -81,7 +81,7 @@ test('HTTP/2 limits that would end every connection, or that the protocol does n
   );
   assert.match(message('streamWindow: 8KiB'), /^limits.http2.streamWindow: 8KiB is too small; write at least 16KiB/);
   assert.match(message('connectionWindow: 2GiB'), /^limits.http2.connectionWindow: 2GiB is too large/);
-  assert.match(message('maxHeaderBytes: 16KiB'), /^limits.http2.maxHeaderBytes: 16KiB is too large/);
+  assert.match(message('maxHeaderBytes: 257KiB'), /^limits.http2.maxHeaderBytes: 257KiB is too large/);
   assert.match(message('maxStream: 1'), /^limits.http2.maxStream: unknown key; did you mean "maxStreams"\?/);
 });
 

@@ -38,8 +38,8 @@ test('the minimal file gets every default', () => {
       maxPipes: 256,
       protocolExpiryMs: 600_000,
       http1: {
-        maxHeaderBytes: 15_360,
-        maxHeaders: 128,
+        maxHeaderBytes: 65_536,
+        maxHeaders: 256,
         maxTargetBytes: 8192,
         headerTimeoutMs: 10_000,
         bodyTimeoutMs: 300_000,
@@ -49,8 +49,8 @@ test('the minimal file gets every default', () => {
       },
       http2: {
         maxStreams: 128,
-        maxHeaderBytes: 15_360,
-        maxHeaders: 128,
+        maxHeaderBytes: 65_536,
+        maxHeaders: 256,
         headerTimeoutMs: 10_000,
         idleTimeoutMs: 3_600_000,
         bodyTimeoutMs: 300_000,

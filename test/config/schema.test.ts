@@ -56,8 +56,8 @@ test('wrong types are refused at every level', () => {
     [withBasics('limits: { slab: 1KiB }'), /^limits.slab: 1KiB is too small; write at least 1MiB$/],
     [withBasics('limits: { slab: 2GiB }'), /^limits.slab: 2GiB is too large; write at most 1GiB$/],
     [
-      withBasics('limits: { http1: { maxHeaderBytes: 16KiB } }'),
-      /^limits.http1.maxHeaderBytes: 16KiB is too large; write at most 16128$/,
+      withBasics('limits: { http1: { maxHeaderBytes: 257KiB } }'),
+      /^limits.http1.maxHeaderBytes: 257KiB is too large; write at most 256KiB$/,
     ],
     [
       withBasics('limits: { http1: { headerTimeout: 0 } }'),

@@ -2,25 +2,15 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { END_HEADERS, END_STREAM } from '../support/h2-frames.js';
-import { type H2Peer, REQUEST } from '../support/h2-peer.js';
+import { REQUEST } from '../support/h2-peer.js';
 import { encodeBlock, indexed, literal, type Pair } from '../support/naive-hpack.js';
 import { eventually } from '../support/sluice.js';
 import { type Bench, type Exchange, onEachExecutor } from './http2-conformance-support.js';
 
-const FRAME_BYTES = 16_384;
 const SIZES = [9000, 20_000, 70_000, 300_000, 900_000];
 const OK = encodeBlock([[':status', '200']]);
 /** Left in the table by a block that is too large. */
 const KEPT: Pair = ['x-kept', 'in the table'];
-
-/** Sends a block in as many frames as it takes. */
-function block(peer: H2Peer, stream: number, octets: Buffer, flags = 0): void {
-  for (let at = 0; at === 0 || at < octets.length; at += FRAME_BYTES) {
-    const last = at + FRAME_BYTES >= octets.length ? END_HEADERS : 0;
-    const piece = octets.subarray(at, at + FRAME_BYTES);
-    peer.frame(at === 0 ? 'HEADERS' : 'CONTINUATION', last | (at === 0 ? flags : 0), stream, piece);
-  }
-}
 
 const tooLarge = (begin: Buffer, size: number): Buffer =>
   Buffer.concat([begin, literal(...KEPT, 'incremental'), literal('x-large', 'v'.repeat(size))]);
@@ -60,7 +50,7 @@ await onEachExecutor('HTTP/2 heads that are too large', setup, (bench) => {
         const on = bench();
         const one = await on.exchange();
         const others = await strangers(on, one);
-        block(one.endpoint, one.arrived, tooLarge(OK, size), END_STREAM);
+        one.endpoint.block(one.arrived, tooLarge(OK, size), END_STREAM);
         const { status, fields } = await one.client.response(one.asked);
         assert.deepEqual([status, reason(fields)], [502, 'header-too-large']);
         await served(others);
@@ -71,7 +61,7 @@ await onEachExecutor('HTTP/2 heads that are too large', setup, (bench) => {
         const on = bench();
         const one = await on.exchange();
         const others = await strangers(on, one);
-        block(one.endpoint, one.arrived, tooLarge(encodeBlock([[':status', '103']]), size));
+        one.endpoint.block(one.arrived, tooLarge(encodeBlock([[':status', '103']]), size));
         assert.equal((await one.client.response(one.asked)).status, 502);
         await one.endpoint.expect('RST_STREAM', { stream: one.arrived });
         await served(others);
@@ -85,7 +75,7 @@ await onEachExecutor('HTTP/2 heads that are too large', setup, (bench) => {
         one.endpoint.frame('HEADERS', END_HEADERS, one.arrived, OK);
         one.endpoint.data(one.arrived, 'some');
         await one.client.expect('DATA', { stream: one.asked });
-        block(one.endpoint, one.arrived, tooLarge(Buffer.alloc(0), size), END_STREAM);
+        one.endpoint.block(one.arrived, tooLarge(Buffer.alloc(0), size), END_STREAM);
         const { reset } = await one.client.response(one.asked);
         assert.notEqual(reset, null);
         await served(others);
@@ -98,7 +88,7 @@ await onEachExecutor('HTTP/2 heads that are too large', setup, (bench) => {
         const { client } = other;
         const id = client.next;
         client.skipTo(id + 2);
-        block(client, id, tooLarge(encodeBlock(REQUEST), size), END_STREAM);
+        client.block(id, tooLarge(encodeBlock(REQUEST), size), END_STREAM);
         const { status, fields } = await client.response(id);
         assert.deepEqual([status, reason(fields)], [431, 'header-too-large']);
         const next = client.next;
@@ -112,7 +102,7 @@ await onEachExecutor('HTTP/2 heads that are too large', setup, (bench) => {
     it(`trailers of a request of ${size} octets are 431`, () =>
       bench().play(async () => {
         const { client, asked, endpoint, arrived } = await bench().exchange({ body: 'open' });
-        block(client, asked, tooLarge(Buffer.alloc(0), size), END_STREAM);
+        client.block(asked, tooLarge(Buffer.alloc(0), size), END_STREAM);
         assert.equal((await client.response(asked)).status, 431);
         await endpoint.expect('RST_STREAM', { stream: arrived });
       }));
@@ -123,7 +113,7 @@ await onEachExecutor('HTTP/2 heads that are too large', setup, (bench) => {
         const grpc = { 'content-type': 'application/grpc', te: 'trailers' };
         const one = await on.exchange({ fields: grpc });
         const { client } = one;
-        block(one.endpoint, one.arrived, tooLarge(OK, size), END_STREAM);
+        one.endpoint.block(one.arrived, tooLarge(OK, size), END_STREAM);
         const id = client.next;
         client.skipTo(id + 2);
         const head: Pair[] = [
@@ -132,7 +122,7 @@ await onEachExecutor('HTTP/2 heads that are too large', setup, (bench) => {
           [':scheme', 'http'],
           [':authority', 'a'],
         ];
-        block(client, id, tooLarge(encodeBlock([...head, ...Object.entries(grpc)]), size), END_STREAM);
+        client.block(id, tooLarge(encodeBlock([...head, ...Object.entries(grpc)]), size), END_STREAM);
         for (const stream of [one.asked, id]) {
           const { status, fields } = await client.response(stream);
           assert.equal(status, 200);

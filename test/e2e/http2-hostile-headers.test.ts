@@ -12,7 +12,7 @@ const times = (count: number, octets: Uint8Array): Buffer => Buffer.concat(Array
 async function ask(client: H2Peer, block: Uint8Array): Promise<number> {
   const id = client.next;
   client.skipTo(id + 2);
-  client.frame('HEADERS', END_HEADERS | END_STREAM, id, Buffer.concat([GET, block]));
+  client.block(id, Buffer.concat([GET, block]), END_STREAM);
   return (await client.response(id)).status;
 }
 
@@ -166,7 +166,7 @@ const ATTACKS: readonly Attack[] = [
     limit: 'h2-header-bytes',
     play: async (on) => {
       const client = await on.client();
-      const large = encodeBlock(Array.from({ length: 15 }, (_, i): Pair => [`x-${i}`, 'z'.repeat(1000)]));
+      const large = encodeBlock(Array.from({ length: 75 }, (_, i): Pair => [`x-${i}`, 'z'.repeat(1000)]));
       for (let i = 0; i < 200; i++) assert.ok([0, 431].includes(await ask(client, large)));
       assert.equal(await ask(client, Buffer.alloc(0)), 200);
     },

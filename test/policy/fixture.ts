@@ -73,7 +73,7 @@ export function config(overrides: Partial<Config> = {}): Config {
       maxPipes: 256,
       protocolExpiryMs: 600_000,
       http1: {
-        maxHeaderBytes: 16_128,
+        maxHeaderBytes: 65_536,
         maxHeaders: 100,
         maxTargetBytes: 8192,
         headerTimeoutMs: 10_000,

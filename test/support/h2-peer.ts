@@ -29,6 +29,8 @@ import { Windows } from './h2-windows.js';
 import { encodeBlock, type Pair } from './naive-hpack.js';
 
 const HOST = '127.0.0.1';
+/** What a frame may hold where nothing else was agreed (RFC 9113 section 4.2). */
+const FRAME_OCTETS = 16_384;
 
 export interface PeerOptions {
   /** Acknowledges SETTINGS; yes by default. */
@@ -164,7 +166,16 @@ export class H2Peer {
   }
 
   headers(stream: number, fields: Fields, flags = 0): void {
-    this.frame('HEADERS', flags | END_HEADERS, stream, encodeBlock(fieldList(fields)));
+    this.block(stream, encodeBlock(fieldList(fields)), flags);
+  }
+
+  /** A header block, in as many frames as it takes. */
+  block(stream: number, octets: Buffer, flags = 0): void {
+    for (let at = 0; at === 0 || at < octets.length; at += FRAME_OCTETS) {
+      const last = at + FRAME_OCTETS >= octets.length ? END_HEADERS : 0;
+      const piece = octets.subarray(at, at + FRAME_OCTETS);
+      this.frame(at === 0 ? 'HEADERS' : 'CONTINUATION', last | (at === 0 ? flags : 0), stream, piece);
+    }
   }
 
   /** Sends a request on a stream of its own, and returns that. Without END_STREAM in `flags` it goes on. */

@@ -1,6 +1,7 @@
 // What machines of the tests live in: slab, header memory and counters, made once for many of them.
 import { FieldList } from '../../src/hpack/field-list.js';
 import { HeaderMemory } from '../../src/hpack/memory/header-memory.js';
+import { AREAS_BYTES } from '../../src/http/areas.js';
 import { H, H2_ROLES } from '../../src/http2/counters.js';
 import { H2_LIMITS, type Http2Limits } from '../../src/http2/limits.js';
 import { type CongestionSink, Core } from '../../src/http2/shared-state.js';
@@ -9,6 +10,7 @@ import { fakeMemory } from '../io/slab-support.js';
 
 const HEADER_MEMORY = 1024 * 1024;
 const STREAMS = 512;
+const TEXT_BYTES = 512 * 1024;
 
 // Where counters begin is the owner's business, so here they lie elsewhere than in a worker.
 const LIMITS_AT = 7;
@@ -80,7 +82,7 @@ export class Memory {
   }
 
   private make(): Parts {
-    const fixed = HEADER_MEMORY + 64 * 1024;
+    const fixed = HEADER_MEMORY + AREAS_BYTES + TEXT_BYTES + 4096;
     const slab = new Slab(fakeMemory(this.buffers, fixed), fixed);
     const headers = new HeaderMemory(slab.bytes, slab.fixed(HEADER_MEMORY), HEADER_MEMORY);
     const sink: CongestionSink = {
@@ -88,8 +90,8 @@ export class Memory {
       sending: (socket) => this.world?.sending(socket) ?? false,
       congested: (socket, unsent) => this.world?.congested(socket, unsent) ?? false,
     };
-    const core = new Core(slab, headers, sink, new Float64Array(COUNTERS), LIMITS_AT, STREAMS);
-    return { slab, headers, core, list: new FieldList(headers), text: slab.fixed(32 * 1024) };
+    const core = new Core(slab, headers, sink, new Float64Array(COUNTERS), LIMITS_AT, STREAMS, slab.fixed(AREAS_BYTES));
+    return { slab, headers, core, list: new FieldList(headers), text: slab.fixed(TEXT_BYTES) };
   }
 }
 

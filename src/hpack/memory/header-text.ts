@@ -3,7 +3,7 @@
 // while another one is decoded keeps its text.
 import { encodeHuffman } from '../huffman.js';
 
-/** For the text of one FieldList; more than the largest header list that can be configured (16128 octets). */
+/** For the text of one FieldList that has no place of its own. */
 export const SCRATCH_BYTES = 32 * 1024;
 /** Text of permanent names and of constants. */
 const CONSTANT_BYTES = 32 * 1024;

@@ -3,7 +3,9 @@
 import type { FieldList } from '../../hpack/field-list.js';
 import { restoreList, saveList, saveTemplate } from '../../hpack/memory/saved-list.js';
 import type { Template } from '../../hpack/memory/template.js';
+import { AREA_BYTES } from '../../http/areas.js';
 import { Chains } from '../../http2/chains.js';
+import { SavedLists } from '../../http2/saved-lists.js';
 import type { Core } from '../../http2/shared-state.js';
 import { BLOCK_BYTES } from '../../http2/small-buffers.js';
 import { LIMITS } from '../../metrics/layout.js';
@@ -31,6 +33,8 @@ export const FORM = {
 const SURE_BYTES = 64 * 1024;
 const MOST_BYTES = 1024 * 1024;
 const NONE = -1;
+const LARGE = -2;
+const BUFFER_SHIFT = 14;
 const LIMIT_REPLAY = LIMITS.indexOf('h2-replay');
 
 export class KeptRequests {
@@ -43,15 +47,16 @@ export class KeptRequests {
   readonly whole: Uint8Array;
   /** Octets of body behind the head. */
   readonly body: Chains;
-  /** Buffer of the head; -1: it lies in a block. */
+  /** Buffer of the head; -1: it lies in a block; LARGE. */
   private readonly buffer: Int32Array;
+  /** Heads that are larger than a buffer. */
+  private readonly large: Chains;
   /** By client's stream: what FORM.TEMPLATE refers to. */
   private readonly templates: (Template | null)[] = [];
   /** Octets of all heads. */
   private heads = 0;
-  /** Trailers of a request whose head is still to go: saved form, in buffer `trailersBuffer` - 1; 0 for none. */
-  private readonly trailersBuffer: Int32Array;
-  private readonly trailersLength: Int32Array;
+  /** Trailers of requests whose head is still to go. */
+  private readonly trailers: SavedLists;
 
   constructor(
     private readonly context: Context,
@@ -64,9 +69,9 @@ export class KeptRequests {
     this.length = new Int32Array(n);
     this.whole = new Uint8Array(n);
     this.buffer = new Int32Array(n);
-    this.trailersBuffer = new Int32Array(n);
-    this.trailersLength = new Int32Array(n);
     this.body = new Chains(core.slab, core.blocks, n);
+    this.large = new Chains(core.slab, core.blocks, n);
+    this.trailers = new SavedLists(core.slab, core.blocks, core.areas, n);
   }
 
   /** Keeps a head that was written for HTTP/1 at [at, at + length) of `buffer`, which the caller holds, too. `whole`: with all of its body. */
@@ -115,7 +120,7 @@ export class KeptRequests {
     const bounded = this.exchanges.state[x] !== STATE.WAITING && !this.exchanges.asksForTunnel(x);
     if (bounded) {
       const plenty = this.plenty(x);
-      const full = !plenty && body.total + this.heads > this.context.limits.http2.maxReplayBytes;
+      const full = !plenty && this.outgrown(0);
       if (full) this.context.limited(LIMIT_REPLAY);
       if (full || body.bytes[x] + length > (plenty ? MOST_BYTES : this.sure(x))) {
         this.forget(x);
@@ -128,6 +133,14 @@ export class KeptRequests {
     }
     if (end) this.whole[x] = 1;
     return true;
+  }
+
+  /** The request has been sent: a large head is kept on if there is room for it. */
+  settle(x: ExchangeSlot): void {
+    if (this.form[x] === FORM.NONE || this.buffer[x] !== LARGE || !this.outgrown(0)) return;
+    if (this.plenty(x) || this.exchanges.asksForTunnel(x)) return;
+    this.context.limited(LIMIT_REPLAY);
+    this.forget(x);
   }
 
   /** Whether a body of `length` octets may be kept for an endpoint that speaks HTTP/1; -1: of a length that is not known. */
@@ -152,54 +165,53 @@ export class KeptRequests {
     this.form[x] = FORM.NONE;
     this.heads -= this.length[x];
     if (form === FORM.TEMPLATE) this.templates[this.exchanges.clientStream(x)] = null;
+    else if (this.buffer[x] === LARGE) this.large.clear(x);
     else if (this.buffer[x] === NONE) this.core.blocks.release(this.at[x]);
     else this.context.slab.release(this.buffer[x]);
     if (!this.body.empty(x)) this.body.clear(x);
   }
 
-  /** A reference to the buffer of a head that was written for HTTP/1, for sending it. */
+  /** A reference to the buffer of a head that was written for HTTP/1, for sending it. Not of one that `isLarge`. */
   retainHead(x: ExchangeSlot): number {
     const buffer = this.buffer[x];
     this.context.slab.retain(buffer);
     return buffer;
   }
 
+  isLarge(x: ExchangeSlot): boolean {
+    return this.buffer[x] === LARGE;
+  }
+
+  /** Where the head lies in one piece, `length` octets; of a large one until another is asked for. */
+  place(x: ExchangeSlot): number {
+    if (this.buffer[x] !== LARGE) return this.at[x];
+    const { areas } = this.core;
+    this.large.gather(x, areas.kept);
+    return areas.kept;
+  }
+
   /** The fields that are kept go to `list`. */
   restore(x: ExchangeSlot, list: FieldList): void {
-    restoreList(list, this.at[x], this.at[x] + this.length[x]);
+    const at = this.place(x);
+    restoreList(list, at, at + this.length[x]);
   }
 
   /** Trailers of a request that waits. False if there is no memory for them. */
   keepTrailers(x: ExchangeSlot, list: FieldList): boolean {
-    const { slab } = this.core;
-    const buffer = slab.take();
-    if (buffer < 0) return false;
-    const at = slab.dataStart(buffer);
-    const end = saveList(list, at, slab.dataEnd(buffer));
-    if (end < 0) {
-      slab.release(buffer);
-      return false;
-    }
-    this.trailersBuffer[x] = buffer + 1;
-    this.trailersLength[x] = end - at;
-    return true;
+    return this.trailers.save(x, list);
   }
 
   hasTrailers(x: ExchangeSlot): boolean {
-    return this.trailersBuffer[x] !== 0;
+    return this.trailers.has(x);
   }
 
-  /** The trailers that waited go to `list`, which refers to where they lie until `dropTrailers`. */
+  /** The trailers that waited go to `list`, which refers to where they lie. */
   restoreTrailers(x: ExchangeSlot, list: FieldList): void {
-    const { slab } = this.core;
-    const at = slab.dataStart(this.trailersBuffer[x] - 1);
-    restoreList(list, at, at + this.trailersLength[x]);
+    this.trailers.restore(x, list);
   }
 
   dropTrailers(x: ExchangeSlot): void {
-    if (this.trailersBuffer[x] === 0) return;
-    this.context.slab.release(this.trailersBuffer[x] - 1);
-    this.trailersBuffer[x] = 0;
+    this.trailers.drop(x);
   }
 
   /** Octets of a body that are kept, as long as there is memory for requests at all. */
@@ -220,7 +232,7 @@ export class KeptRequests {
     return slab.free * 2 >= slab.buffers;
   }
 
-  /** Saves the fields of `list`, or of `template`, in a block if they fit, else in a buffer. False if there is no memory for them. */
+  /** Saves the fields of `list`, or of `template`, in a block if they fit, else in a buffer or several. False if there is no memory for them. */
   private save(x: ExchangeSlot, list: FieldList | null, template: Template | null): boolean {
     const { blocks, slab } = this.core;
     const block = blocks.take();
@@ -236,7 +248,11 @@ export class KeptRequests {
       to = this.write(list, template, at, slab.dataEnd(buffer));
       if (to < 0) {
         slab.release(buffer);
-        return false;
+        const { written } = this.core.areas;
+        to = this.write(list, template, written, written + AREA_BYTES);
+        if (to < 0 || !this.keepLarge(x, FORM.FIELDS, written, to)) return false;
+        if (template !== null) this.templates[this.exchanges.clientStream(x)] = null;
+        return true;
       }
     }
     if (template !== null) this.templates[this.exchanges.clientStream(x)] = null;
@@ -246,6 +262,30 @@ export class KeptRequests {
     this.length[x] = to - at;
     this.heads += to - at;
     return true;
+  }
+
+  /** Keeps a head that is larger than a buffer, wherever it lies. False if there is no memory for it. */
+  keepLarge(x: ExchangeSlot, form: number, at: number, end: number): boolean {
+    const length = end - at;
+    // Until it has been sent for the first time it may have no other place. See `settle`.
+    if (this.outgrown(length) && !this.core.slab.affords((length >> BUFFER_SHIFT) + 1)) {
+      this.context.limited(LIMIT_REPLAY);
+      return false;
+    }
+    if (!this.large.copy(x, at, length)) {
+      this.large.clear(x);
+      return false;
+    }
+    this.form[x] = form;
+    this.buffer[x] = LARGE;
+    this.at[x] = NONE;
+    this.length[x] = length;
+    this.heads += length;
+    return true;
+  }
+
+  private outgrown(more: number): boolean {
+    return this.body.total + this.heads + more > this.context.limits.http2.maxReplayBytes;
   }
 
   private write(list: FieldList | null, template: Template | null, at: number, limit: number): number {

@@ -135,7 +135,11 @@ export class Legs {
   send(x: ExchangeSlot, source: number, from: number): boolean {
     const { exchanges, kept } = this;
     const { requests, http1, fields } = this;
-    if (exchanges.kind[x] === LEG.HTTP2) return fields.send(x, source === SOURCE.KEPT);
+    if (exchanges.kind[x] === LEG.HTTP2) {
+      const sent = fields.send(x, source === SOURCE.KEPT);
+      kept.settle(x);
+      return sent;
+    }
     const socket = exchanges.endpointSocket(x);
     // What the first connection would have given back to the client's window when it had sent it, this one has to.
     if (source !== SOURCE.FRESH && exchanges.isStream(x)) this.context.sockets.notifyDrained(socket);
@@ -145,7 +149,10 @@ export class Legs {
       return true;
     }
     requests.send(socket);
-    if (source !== SOURCE.KEPT) return true;
+    if (source !== SOURCE.KEPT) {
+      kept.settle(x);
+      return true;
+    }
     if (!requests.sendKept(x, socket)) return false;
     if (!kept.hasTrailers(x)) return true;
     kept.restoreTrailers(x, this.core.spare);

@@ -6,6 +6,7 @@ import { PUMP } from '../../io/splice.js';
 import { L, LIMITS, W } from '../../metrics/layout.js';
 import type { Context } from '../context.js';
 import type { SocketSlot } from '../slots.js';
+import type { LargeOutput } from './large-output.js';
 import { FLOW, type Http1Sockets } from './sockets.js';
 
 /** Bodies with at least so much to come are spliced: below, switching costs more than copying. */
@@ -16,6 +17,7 @@ export class BodyRelay {
   constructor(
     private readonly context: Context,
     private readonly http1: Http1Sockets,
+    private readonly large: LargeOutput,
   ) {}
 
   /**
@@ -48,7 +50,9 @@ export class BodyRelay {
     const end = writeLastChunk(bytes, at, bodies.trailerStart, bodies.trailerEnd, slab.dataEnd(buffer));
     if (end < 0) {
       slab.release(buffer);
-      return false;
+      const { large } = this;
+      const to = writeLastChunk(bytes, large.at, bodies.trailerStart, bodies.trailerEnd, large.limit);
+      return to >= 0 && large.send(destination, to);
     }
     sockets.queue(destination, at, end - at, buffer);
     return true;

@@ -13,6 +13,7 @@ import { WHY } from '../exchange/reasons.js';
 import type { Reports } from '../exchange/reports.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import type { BodyRelay } from './bodies.js';
+import type { LargeInput } from './large-input.js';
 import { ResponseReader } from './response-reader.js';
 import { ENDED, FLOW, type Http1Sockets, RESPONSE, SENDING } from './sockets.js';
 
@@ -28,9 +29,10 @@ export class Http1Endpoints implements Caller {
     private readonly bodies: BodyRelay,
     private readonly dialer: Dialer,
     readonly idle: IdlePool,
+    input: LargeInput,
     private readonly reports: Reports,
   ) {
-    this.reader = new ResponseReader(context, exchanges, http1, reports, (socket) => this.release(socket));
+    this.reader = new ResponseReader(context, exchanges, http1, input, reports, (socket) => this.release(socket));
     dialer.serve(PURPOSE.HTTP1, this);
   }
 

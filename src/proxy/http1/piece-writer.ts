@@ -4,10 +4,12 @@ import type { FieldList } from '../../hpack/field-list.js';
 import { ascii } from '../../http/octets.js';
 import { chunkSizeBefore } from '../../http1/body.js';
 import type { Core } from '../../http2/shared-state.js';
+import { BUFFER_CAPACITY } from '../../io/slab.js';
 import { SOCKET } from '../../io/sockets.js';
 import { writeEnd } from '../../translate/trailers.js';
 import type { Context } from '../context.js';
 import type { SocketSlot } from '../slots.js';
+import { LargeOutput } from './large-output.js';
 
 const NONE = -1;
 /** Pieces of at least so much are sent from where they were received; below, a copy is cheaper than one more slice. */
@@ -25,6 +27,8 @@ export class PieceWriter {
   private buffer = NONE;
   private at = 0;
   limit = 0;
+  /** For what is larger than a buffer. */
+  readonly large: LargeOutput;
   /** What follows a chunk, and the last one: AFTER_CHUNK in the slab. */
   private readonly afterChunk: number;
 
@@ -32,6 +36,7 @@ export class PieceWriter {
     private readonly context: Context,
     private readonly core: Core,
   ) {
+    this.large = new LargeOutput(context, core);
     this.afterChunk = context.slab.fixed(AFTER_CHUNK.length);
     context.bytes.set(AFTER_CHUNK, this.afterChunk);
   }
@@ -118,6 +123,12 @@ export class PieceWriter {
 
   /** The last chunk with the trailers in `list`. 0, NO_BUFFER, or -ERROR. */
   trailers(socket: SocketSlot, list: FieldList): number {
+    if (list.size + CHUNK_ROOM > BUFFER_CAPACITY) {
+      const { large } = this;
+      const to = writeEnd(this.core.bytes, list, large.at, large.limit);
+      if (to < 0) return to;
+      return large.send(socket, to) ? 0 : NO_BUFFER;
+    }
     const at = this.room(list.size + CHUNK_ROOM);
     if (at < 0) return NO_BUFFER;
     const to = writeEnd(this.core.bytes, list, at, this.limit);

@@ -11,6 +11,7 @@ import type { Context } from '../context.js';
 import { type Exchanges, LEG, STATE, UPGRADE } from '../exchange/exchange.js';
 import type { Reports } from '../exchange/reports.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
+import { GATHER, type LargeInput } from './large-input.js';
 import type { RequestWriter } from './request-writer.js';
 import { FLOW, type Http1Sockets, REQUEST } from './sockets.js';
 
@@ -33,6 +34,7 @@ export class RequestReader {
     private readonly exchanges: Exchanges,
     private readonly http1: Http1Sockets,
     private readonly writer: RequestWriter,
+    private readonly input: LargeInput,
     private readonly reports: Reports,
   ) {}
 
@@ -54,6 +56,10 @@ export class RequestReader {
     for (;;) {
       if (this.over(client)) return;
       if (http1.request[client] === REQUEST.COMPLETE) break;
+      if (http1.large[client] === 1) {
+        if (this.gathered(client)) continue;
+        return;
+      }
       const bid = inbox.shift(client);
       if (bid < 0) {
         // `readAhead` may have stopped the client while this request waited for its turn.
@@ -64,12 +70,41 @@ export class RequestReader {
       if (http1.request[client] === REQUEST.COMPLETE) break;
       const merged = inbox.merge(client);
       if (merged === 1) continue;
-      if (merged === -1) this.refuse(client, MESSAGE_ERROR.HEADER_TOO_LARGE);
-      else if (merged === -2) this.reports.control.outOfMemory(this.exchanges.ofSocket(client));
+      if (merged === -1) {
+        if (this.gathered(client)) continue;
+      } else if (merged === -2) this.reports.control.outOfMemory(this.exchanges.ofSocket(client));
       else this.hold(client);
       return;
     }
     this.readAhead(client);
+  }
+
+  /** A head or trailer section that is larger than a buffer. False if it waits for more, or is refused. */
+  private gathered(client: SocketSlot): boolean {
+    const { bytes, limits } = this.context;
+    const { http1, input } = this;
+    const head = http1.request[client] === REQUEST.HEAD;
+    const end = input.gather(client);
+    switch (end) {
+      case GATHER.MORE:
+        this.hold(client);
+        return false;
+      case GATHER.TOO_LARGE:
+        this.refuse(client, head ? MESSAGE_ERROR.HEADER_TOO_LARGE : MESSAGE_ERROR.TRAILER_TOO_LARGE);
+        return false;
+      case GATHER.MEMORY:
+        this.context.limited(LIMIT.SLAB);
+        this.reports.control.outOfMemory(this.exchanges.ofSocket(client));
+        return false;
+      default:
+    }
+    if (!head) this.body(client, NONE, input.at, end);
+    else {
+      const at = parseRequest(bytes, input.at, end, http1.head, limits.http1);
+      if (at <= 0) this.refuse(client, at === MORE ? MESSAGE_ERROR.HEADER_TOO_LARGE : -at);
+      else this.begin(client, NONE, at, end);
+    }
+    return true;
   }
 
   /** The body has been sent (spliced, or its last byte came). */
@@ -160,7 +195,9 @@ export class RequestReader {
   }
 
   private refuse(client: SocketSlot, error: number): void {
-    if (error === MESSAGE_ERROR.HEADER_TOO_LARGE) this.context.limited(LIMIT.HEADER_BYTES);
+    this.http1.large[client] = 0;
+    if (error === MESSAGE_ERROR.HEADER_TOO_LARGE || error === MESSAGE_ERROR.TRAILER_TOO_LARGE)
+      this.context.limited(LIMIT.HEADER_BYTES);
     else if (error === MESSAGE_ERROR.TOO_MANY_FIELDS) this.context.limited(LIMIT.HEADERS);
     else if (error === MESSAGE_ERROR.TARGET_TOO_LONG) this.context.limited(LIMIT.TARGET);
     this.reports.control.reject(this.exchanges.ofSocket(client), error);

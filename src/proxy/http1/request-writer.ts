@@ -10,15 +10,18 @@ import { FRAMING } from '../../http1/head.js';
 import { parseRequest } from '../../http1/head-parser.js';
 import { writeRequest } from '../../http1/write.js';
 import type { Core } from '../../http2/shared-state.js';
+import { NO_ROOM } from '../../translate/fields.js';
 import { RequestBridge, requestFraming } from '../../translate/request.js';
 import type { Context } from '../context.js';
 import type { Exchanges } from '../exchange/exchange.js';
 import { FORM, type KeptRequests } from '../exchange/kept.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
+import { LargeOutput } from './large-output.js';
 import { NO_BUFFER, type PieceWriter } from './piece-writer.js';
 import { type Http1Sockets, SENDING } from './sockets.js';
 
 const NONE = -1;
+const LARGE = -2;
 /** Bodies up to this size are sent in one piece with the head. */
 const INLINE_BYTES = 4096;
 const NO_KEY = new Uint8Array(KEY_LENGTH);
@@ -29,6 +32,8 @@ export class RequestWriter {
   private readonly bridge: RequestBridge;
   /** A head that is written and not yet sent, its buffer -1 for none. */
   private buffer = NONE;
+  /** Holds one that is larger than a buffer; `buffer` is LARGE then. */
+  private readonly large: LargeOutput;
   private from = 0;
   private to = 0;
   private sending: number = SENDING.DONE;
@@ -42,33 +47,23 @@ export class RequestWriter {
     private readonly pieces: PieceWriter,
   ) {
     this.bridge = new RequestBridge(core.memory);
+    this.large = new LargeOutput(context, core);
   }
 
   /** Writes the head of the request that was parsed last, with a small body that is complete. 0, NO_BUFFER or -MESSAGE_ERROR. */
   fromHead(x: ExchangeSlot): number {
-    const { slab, bytes, services } = this.context;
+    const { slab, bytes } = this.context;
     const { head, bodies } = this.http1;
     const buffer = slab.take();
     if (buffer < 0) return NO_BUFFER;
-    const service = this.exchanges.service[x];
     const from = slab.dataStart(buffer);
     const limit = slab.dataEnd(buffer);
-    let to = writeRequest(
-      bytes,
-      head,
-      from,
-      limit,
-      head.framing,
-      head.contentLength,
-      head.upgrade,
-      services.hostAt[service],
-      services.hostLength[service],
-    );
+    this.inlined = false;
+    let to = this.writeHead(x, from, limit);
     if (to < 0) {
       slab.release(buffer);
-      return -MESSAGE_ERROR.HEADER_TOO_LARGE;
+      return this.fromLargeHead(x);
     }
-    this.inlined = false;
     const whole = this.exchanges.whole[x] === 1;
     if (whole && head.hasBody && head.framing !== FRAMING.CHUNKED) {
       const length = bodies.dataEnd - bodies.dataStart;
@@ -86,26 +81,23 @@ export class RequestWriter {
 
   /** Writes the head of the request in `list`. Returns as `fromHead`. */
   fromList(x: ExchangeSlot, list: FieldList): number {
-    const { slab, services } = this.context;
+    const { slab } = this.context;
     const { facts } = list;
-    const buffer = slab.take();
-    if (buffer < 0) return NO_BUFFER;
-    const service = this.exchanges.service[x];
     const end = this.exchanges.bare[x] === 1;
-    const from = slab.dataStart(buffer);
     const key = facts.protocol === MESSAGE_PROTOCOL.WEBSOCKET ? this.key(x) : NO_KEY;
-    const to = this.bridge.write(
-      list,
-      from,
-      slab.dataEnd(buffer),
-      end,
-      key,
-      0,
-      services.hostAt[service],
-      services.hostLength[service],
-    );
-    if (to < 0) {
+    let buffer = slab.take();
+    if (buffer < 0) return NO_BUFFER;
+    let from = slab.dataStart(buffer);
+    let to = this.writeList(x, list, from, slab.dataEnd(buffer), end, key);
+    if (to === NO_ROOM) {
       slab.release(buffer);
+      buffer = LARGE;
+      from = this.large.at;
+      to = this.writeList(x, list, from, this.large.limit, end, key);
+      if (to >= 0 && !this.large.hold(from, to)) return NO_BUFFER;
+    }
+    if (to < 0) {
+      if (buffer >= 0) slab.release(buffer);
       return to;
     }
     let sending: number = SENDING.PLAIN;
@@ -124,7 +116,7 @@ export class RequestWriter {
       kept.restore(x, this.core.list);
       return this.fromList(x, this.core.list);
     }
-    const from = kept.at[x];
+    const from = kept.place(x);
     const to = from + kept.length[x];
     let sending: number = SENDING.DONE;
     if (!kept.body.empty(x) || kept.whole[x] === 0) {
@@ -132,21 +124,24 @@ export class RequestWriter {
       parseRequest(bytes, from, to, this.http1.head, limits.http1);
       sending = this.http1.head.framing === FRAMING.CHUNKED ? SENDING.CHUNKED : SENDING.PLAIN;
     }
-    this.hold(kept.retainHead(x), from, to, sending);
+    if (!kept.isLarge(x)) this.hold(kept.retainHead(x), from, to, sending);
+    else if (this.large.hold(from, to)) this.hold(LARGE, from, to, sending);
+    else return NO_BUFFER;
     return 0;
   }
 
   /** Sends the head that was written last on a connection, which may still be dialled. */
   send(socket: SocketSlot): void {
     this.http1.sending[socket] = this.sending;
-    this.context.sockets.queue(socket, this.from, this.to - this.from, this.buffer);
+    if (this.buffer === LARGE) this.large.queue(socket);
+    else this.context.sockets.queue(socket, this.from, this.to - this.from, this.buffer);
     this.buffer = NONE;
   }
 
   /** Gives up the head that was written last. */
   drop(): void {
-    if (this.buffer === NONE) return;
-    this.context.slab.release(this.buffer);
+    if (this.buffer === LARGE) this.large.drop();
+    else if (this.buffer !== NONE) this.context.slab.release(this.buffer);
     this.buffer = NONE;
   }
 
@@ -199,6 +194,50 @@ export class RequestWriter {
     this.from = from;
     this.to = to;
     this.sending = sending;
+  }
+
+  /** As `fromHead`, for a head that is larger than a buffer. */
+  private fromLargeHead(x: ExchangeSlot): number {
+    const { large, kept } = this;
+    const { head } = this.http1;
+    const to = this.writeHead(x, large.at, large.limit);
+    if (to < 0) return -MESSAGE_ERROR.HEADER_TOO_LARGE;
+    if (!large.hold(large.at, to)) return NO_BUFFER;
+    this.hold(LARGE, large.at, to, SENDING.DONE);
+    kept.forget(x);
+    if (head.hasBody && !kept.roomFor(x, head.contentLength)) return 0;
+    if (kept.keepLarge(x, FORM.HTTP1, large.at, to)) kept.whole[x] = head.hasBody ? 0 : 1;
+    return 0;
+  }
+
+  private writeHead(x: ExchangeSlot, from: number, limit: number): number {
+    const { services, bytes } = this.context;
+    const { head } = this.http1;
+    const service = this.exchanges.service[x];
+    return writeRequest(
+      bytes,
+      head,
+      from,
+      limit,
+      head.framing,
+      head.contentLength,
+      head.upgrade,
+      services.hostAt[service],
+      services.hostLength[service],
+    );
+  }
+
+  private writeList(
+    x: ExchangeSlot,
+    list: FieldList,
+    from: number,
+    limit: number,
+    end: boolean,
+    key: Uint8Array,
+  ): number {
+    const { services } = this.context;
+    const service = this.exchanges.service[x];
+    return this.bridge.write(list, from, limit, end, key, 0, services.hostAt[service], services.hostLength[service]);
   }
 
   /** Makes the key of a WebSocket. */

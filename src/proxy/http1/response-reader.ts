@@ -9,6 +9,7 @@ import type { Context } from '../context.js';
 import { type Exchanges, UPGRADE } from '../exchange/exchange.js';
 import type { Reports } from '../exchange/reports.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
+import { GATHER, type LargeInput } from './large-input.js';
 import { type Http1Sockets, RESPONSE } from './sockets.js';
 
 const NONE = -1;
@@ -18,6 +19,7 @@ export class ResponseReader {
     private readonly context: Context,
     private readonly exchanges: Exchanges,
     private readonly http1: Http1Sockets,
+    private readonly input: LargeInput,
     private readonly reports: Reports,
     /** The exchange has all that it wants of the connection. */
     private readonly release: (socket: SocketSlot) => void,
@@ -31,20 +33,45 @@ export class ResponseReader {
       return;
     }
     inbox.push(socket, bid, at, at + length);
-    let merged = inbox.merge(socket);
+    let merged = this.http1.large[socket] === 1 ? -1 : inbox.merge(socket);
     for (;;) {
-      if (merged < 0) {
-        if (merged === -1) this.reports.control.malformed(x, MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM);
-        else this.reports.control.outOfMemory(x);
+      if (merged === -2) {
+        this.reports.control.outOfMemory(x);
         return;
+      }
+      if (merged === -1) {
+        if (!this.gathered(socket, x)) return;
+        merged = 1;
       }
       const first = inbox.shift(socket);
       if (first < 0) return;
       const used = this.consume(socket, x, first, inbox.startOf(first), inbox.endOf(first));
-      if (!this.serves(socket, x)) return;
+      if (!this.serves(socket, x) || this.http1.response[socket] === RESPONSE.TUNNEL) return;
       merged = used ? 1 : inbox.merge(socket);
       if (merged === 0) return;
     }
+  }
+
+  /** A head or trailer section that is larger than a buffer. False if it waits for more, or the exchange is over. */
+  private gathered(socket: SocketSlot, x: ExchangeSlot): boolean {
+    const { control } = this.reports;
+    const { input } = this;
+    const head = this.http1.response[socket] === RESPONSE.HEAD;
+    const end = input.gather(socket);
+    switch (end) {
+      case GATHER.MORE:
+        return false;
+      case GATHER.TOO_LARGE:
+        control.malformed(x, (head ? MESSAGE_ERROR.HEADER_TOO_LARGE : MESSAGE_ERROR.TRAILER_TOO_LARGE) + UPSTREAM);
+        return false;
+      case GATHER.MEMORY:
+        control.outOfMemory(x);
+        return false;
+      default:
+    }
+    if (head) this.heads(socket, x, NONE, input.at, end);
+    else this.body(socket, x, NONE, input.at, end);
+    return this.serves(socket, x) && this.http1.response[socket] !== RESPONSE.TUNNEL;
   }
 
   /** The endpoint has ended its direction. True if that ends its response well. */

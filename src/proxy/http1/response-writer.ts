@@ -5,6 +5,7 @@ import { MESSAGE_ERROR, UPSTREAM } from '../../http1/errors.js';
 import { FRAMING } from '../../http1/head.js';
 import { CONNECTION, writeOwnResponse, writeResponse } from '../../http1/write.js';
 import type { Core } from '../../http2/shared-state.js';
+import { BUFFER_CAPACITY } from '../../io/slab.js';
 import { SOCKET } from '../../io/sockets.js';
 import { ResponseBridge, responseFraming, responseLength } from '../../translate/response.js';
 import type { Context } from '../context.js';
@@ -60,8 +61,13 @@ export class ResponseWriter {
     if (buffer < 0) return false;
     const from = slab.dataStart(buffer);
     const to = writeResponse(bytes, this.http1.head, from, slab.dataEnd(buffer), FRAMING.NONE, NONE, CONNECTION.NONE);
-    if (to < 0) slab.release(buffer);
-    else sockets.queue(client, from, to - from, buffer);
+    if (to < 0) {
+      slab.release(buffer);
+      const { large } = this.pieces;
+      const end = writeResponse(bytes, this.http1.head, large.at, large.limit, FRAMING.NONE, NONE, CONNECTION.NONE);
+      return end < 0 || large.send(client, end);
+    }
+    sockets.queue(client, from, to - from, buffer);
     return true;
   }
 
@@ -87,11 +93,11 @@ export class ResponseWriter {
     const from = slab.dataStart(buffer);
     const limit = slab.dataEnd(buffer);
     let to = writeResponse(bytes, head, from, limit, framing, head.contentLength, connection);
+    http1.framingOut[client] = framing;
     if (to < 0) {
       slab.release(buffer);
-      return -(MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM);
+      return this.largeHead(client, connection);
     }
-    http1.framingOut[client] = framing;
     this.began = true;
     if (tunnel || !head.hasBody) {
       sockets.queue(client, from, to - from, buffer);
@@ -113,6 +119,18 @@ export class ResponseWriter {
     sockets.queue(client, from, to - from, buffer);
     if (!inline && !this.bodies.forward(client, bid, chunked, result === BODY.DONE)) return NO_BUFFER;
     this.bodies.pace(endpoint, client, result, true);
+    return 0;
+  }
+
+  /** The final head, where it is larger than a buffer; what follows it goes by itself. Returns as `finalHead`. */
+  private largeHead(client: SocketSlot, connection: number): number {
+    const { large } = this.pieces;
+    const { head, framingOut } = this.http1;
+    const framing = framingOut[client];
+    const to = writeResponse(this.context.bytes, head, large.at, large.limit, framing, head.contentLength, connection);
+    if (to < 0) return -(MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM);
+    if (!large.send(client, to)) return NO_BUFFER;
+    this.began = true;
     return 0;
   }
 
@@ -187,9 +205,16 @@ export class ResponseWriter {
   private write(client: SocketSlot, framing: number, length: number, connection: number, key: Uint8Array): number {
     const { list, bytes } = this.core;
     const { pieces } = this;
+    const { large } = pieces;
+    const keys = key.length > 0 ? key : bytes;
+    if (list.size + HEAD_ROOM > BUFFER_CAPACITY) {
+      const end = this.bridge.write(list, large.at, large.limit, framing, length, connection, keys, 0);
+      if (end < 0) return end;
+      return large.send(client, end) ? 0 : NO_BUFFER;
+    }
     const at = pieces.room(list.size + HEAD_ROOM);
     if (at < 0) return NO_BUFFER;
-    const to = this.bridge.write(list, at, pieces.limit, framing, length, connection, key.length > 0 ? key : bytes, 0);
+    const to = this.bridge.write(list, at, pieces.limit, framing, length, connection, keys, 0);
     if (to < 0) return to;
     pieces.wrote(client, to);
     return 0;

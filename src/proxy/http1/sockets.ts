@@ -78,6 +78,8 @@ export class Http1Sockets {
   // By source.
   /** Bytes of an incomplete head that were already searched for its end. */
   readonly scanned: Int32Array;
+  /** 1: that head, or trailer section, is larger than a buffer. */
+  readonly large: Uint8Array;
   /** One of FLOW. */
   readonly flow: Uint8Array;
   /** 1: it is not read because its reader is slow. */
@@ -100,6 +102,7 @@ export class Http1Sockets {
     this.sent = new Float64Array(slots);
     this.reusable = new Uint8Array(slots);
     this.scanned = new Int32Array(slots);
+    this.large = new Uint8Array(slots);
     this.flow = new Uint8Array(slots);
     this.throttled = new Uint8Array(slots);
   }
@@ -111,6 +114,7 @@ export class Http1Sockets {
     this.keep[client] = 1;
     this.headSince[client] = 0;
     this.scanned[client] = 0;
+    this.large[client] = 0;
     this.resetFlow(client);
   }
 
@@ -130,6 +134,7 @@ export class Http1Sockets {
     this.ended[endpoint] = ENDED.NO;
     this.sent[endpoint] = 0;
     this.scanned[endpoint] = 0;
+    this.large[endpoint] = 0;
     this.reusable[endpoint] = 0;
   }
 

@@ -47,7 +47,7 @@ export class RequestFields {
       kept.restore(x, this.core.list);
       return 0;
     }
-    const from = kept.at[x];
+    const from = kept.place(x);
     const end = from + kept.length[x];
     const at = parseRequest(this.context.bytes, from, end, this.http1.head, this.context.limits.http1);
     if (at < 0) return -MESSAGE_ERROR.MALFORMED;

@@ -74,7 +74,8 @@ export class Http2Streams implements Http2Events {
     const { facts } = this.core.list;
     const x = this.begin(connection, slot, facts.method, facts.grpc);
     this.exchanges.whole[x] = end ? 1 : 0;
-    this.reports.control.reject(x, MESSAGE_ERROR.HEADER_TOO_LARGE);
+    if (connection.blockStarved) this.reports.control.outOfMemory(x);
+    else this.reports.control.reject(x, MESSAGE_ERROR.HEADER_TOO_LARGE);
   }
 
   tooLarge(connection: Connection, slot: number): void {
@@ -84,14 +85,16 @@ export class Http2Streams implements Http2Events {
       // Answered already: nobody waits for them.
       if (this.exchanges.kind[x] === LEG.NONE) return;
       this.exchanges.whole[x] = 1;
-      control.reject(x, MESSAGE_ERROR.TRAILER_TOO_LARGE);
+      if (connection.blockStarved) control.outOfMemory(x);
+      else control.reject(x, MESSAGE_ERROR.TRAILER_TOO_LARGE);
       return;
     }
     const x = this.exchange(slot);
     if (x < 0) return;
     this.part(x as ExchangeSlot);
     this.connections.reuse(connection);
-    control.malformed(x as ExchangeSlot, MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM);
+    if (connection.blockStarved) control.outOfMemory(x as ExchangeSlot);
+    else control.malformed(x as ExchangeSlot, MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM);
   }
 
   response(_connection: Connection, slot: number, end: boolean): void {

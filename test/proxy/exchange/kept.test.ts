@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { FieldList } from '../../../src/hpack/field-list.js';
 import { HeaderMemory } from '../../../src/hpack/memory/header-memory.js';
+import { AREAS_BYTES, Areas } from '../../../src/http/areas.js';
 import { METHOD } from '../../../src/http/methods.js';
 import type { Core } from '../../../src/http2/shared-state.js';
 import { BLOCK_BYTES, Blocks } from '../../../src/http2/small-buffers.js';
@@ -15,7 +16,7 @@ import type { ExchangeSlot } from '../../../src/proxy/slots.js';
 import { fakeMemory } from '../../io/slab-support.js';
 
 const HEADER_MEMORY = 1 << 20;
-const TEXT = 64 * 1024;
+const TEXT = 128 * 1024;
 const REPLAY_BYTES = 4096;
 const SERVICE = 1;
 const X = 0 as ExchangeSlot;
@@ -45,7 +46,8 @@ class World {
   private readonly text: number;
 
   constructor(buffers = 32) {
-    const slab = new Slab(fakeMemory(buffers, HEADER_MEMORY + TEXT), HEADER_MEMORY + TEXT);
+    const fixed = HEADER_MEMORY + TEXT + AREAS_BYTES;
+    const slab = new Slab(fakeMemory(buffers, fixed), fixed);
     this.slab = slab;
     this.memory = new HeaderMemory(slab.bytes, slab.fixed(HEADER_MEMORY), HEADER_MEMORY);
     this.text = slab.fixed(TEXT);
@@ -57,11 +59,9 @@ class World {
       services: this.services,
       limited: (limit: number) => this.limits.push(LIMITS[limit]),
     } as unknown as Context;
-    this.kept = new KeptRequests(
-      context,
-      { slab, blocks: this.blocks, memory: this.memory } as unknown as Core,
-      this.exchanges,
-    );
+    const areas = new Areas(slab.fixed(AREAS_BYTES));
+    const core = { slab, blocks: this.blocks, memory: this.memory, areas } as unknown as Core;
+    this.kept = new KeptRequests(context, core, this.exchanges);
     for (const x of [X, OTHER, STREAM]) {
       this.exchanges.begin(x, SERVICE, METHOD.POST, false);
       this.exchanges.state[x] = STATE.SENT;
@@ -162,9 +162,29 @@ describe('a request that is kept', () => {
     }
   });
 
-  it('is none if its fields fit nowhere', () => {
-    const world = new World();
-    const fields: Fields = [['x', 'y'.repeat(BUFFER_CAPACITY + 1000)]];
+  it('is kept in pieces where it is larger than a buffer', () => {
+    const fields: Fields = [['x', 'y'.repeat(BUFFER_CAPACITY + 1000)], ...FIELDS];
+    const world = new World(100);
+    const { kept } = world;
+    assert.equal(kept.keepFields(X, world.fill(fields), true), true);
+    assert.equal(kept.isLarge(X), true);
+    world.fill([['other', 'list']]);
+    kept.restore(X, world.list);
+    assert.deepEqual(world.said(), fields);
+    kept.settle(X);
+    assert.equal(kept.keeps(X), true);
+    // What has been sent is given up if too much is kept.
+    world.http2.maxReplayBytes = 1000;
+    kept.settle(X);
+    assert.equal(kept.keeps(X), false);
+    assert.deepEqual(world.limits, ['h2-replay']);
+    world.checkEmpty();
+  });
+
+  it('is none if it is large, and neither the limit nor the slab has room for it', () => {
+    const world = new World(10);
+    world.http2.maxReplayBytes = 1000;
+    const fields: Fields = [['x', 'y'.repeat(3 * BUFFER_CAPACITY)]];
     assert.equal(world.kept.keepFields(X, world.fill(fields), true), false);
     assert.equal(world.kept.keeps(X), false);
     world.checkEmpty();

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { Balancer, POLICY } from '../../../src/balance/balancer.js';
 import { SIGN } from '../../../src/balance/signs.js';
+import { AREAS_BYTES, Areas } from '../../../src/http/areas.js';
 import { METHOD } from '../../../src/http/methods.js';
 import { RESPONSE_REASONS } from '../../../src/http/response-reasons.js';
 import type { Connection } from '../../../src/http2/connection.js';
@@ -83,7 +84,7 @@ export class World {
   readonly calls: string[] = [];
   readonly knobs = usual();
   readonly exchanges = new Exchanges(SOCKETS, STREAMS);
-  readonly slab = new Slab(fakeMemory(32), 0);
+  readonly slab = new Slab(fakeMemory(32, AREAS_BYTES), AREAS_BYTES);
   readonly blocks = new Blocks(this.slab);
   readonly balancer = new Balancer(4, 8, 1);
   readonly metrics = new WorkerMetrics(allocateWorkerMemory(8));
@@ -134,7 +135,8 @@ export class World {
       },
       limited: () => this.limits++,
     } as unknown as Context;
-    const core = { slab, blocks: this.blocks, clock: new Float64Array(1) } as unknown as Core;
+    const areas = new Areas(slab.fixed(AREAS_BYTES));
+    const core = { slab, blocks: this.blocks, areas, clock: new Float64Array(1) } as unknown as Core;
     this.kept = new KeptRequests(context, core, exchanges);
     this.accounts = new Accounts(context, exchanges, { target: () => undefined, request: () => undefined });
     const legs = this.legs();

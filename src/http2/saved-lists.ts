@@ -1,0 +1,51 @@
+// Lists of fields that wait, each under a number: trailers behind data that is not sent yet, and what may have to be sent again.
+import type { FieldList } from '../hpack/field-list.js';
+import { restoreList, saveList } from '../hpack/memory/saved-list.js';
+import { AREA_BYTES, type Areas } from '../http/areas.js';
+import { Chains } from './chains.js';
+import type { Blocks, Buffers } from './small-buffers.js';
+
+export class SavedLists {
+  /** 1: a list is saved; one without fields is one, too. */
+  private readonly saved: Uint8Array;
+  private readonly chains: Chains;
+
+  constructor(
+    slab: Buffers,
+    blocks: Blocks,
+    private readonly areas: Areas,
+    count: number,
+  ) {
+    this.saved = new Uint8Array(count);
+    this.chains = new Chains(slab, blocks, count);
+  }
+
+  has(id: number): boolean {
+    return this.saved[id] === 1;
+  }
+
+  /** False if there is no memory for it. */
+  save(id: number, list: FieldList): boolean {
+    const at = this.areas.written;
+    const end = saveList(list, at, at + AREA_BYTES);
+    if (end < 0) return false;
+    if (end > at && !this.chains.copy(id, at, end - at)) {
+      this.chains.clear(id);
+      return false;
+    }
+    this.saved[id] = 1;
+    return true;
+  }
+
+  /** The list goes to `list`, which refers to where it lies until another is restored. */
+  restore(id: number, list: FieldList): void {
+    const at = this.areas.kept;
+    restoreList(list, at, this.chains.gather(id, at));
+  }
+
+  drop(id: number): void {
+    if (this.saved[id] === 0) return;
+    this.saved[id] = 0;
+    this.chains.clear(id);
+  }
+}

@@ -1,0 +1,70 @@
+// Heads and trailer sections that are larger than a buffer: they come to the inbox, and are put together once their end is there.
+import { MAX_HEAD_BYTES } from '../../http/areas.js';
+import { BlankLine } from '../../http1/blank-line.js';
+import type { Core } from '../../http2/shared-state.js';
+import type { Context } from '../context.js';
+import type { SocketSlot } from '../slots.js';
+import type { Http1Sockets } from './sockets.js';
+
+/** Octets before those that are new, which may be part of the blank line. */
+const OVERLAP = 3;
+
+/** What `gather` returns where the end has not come. */
+export const GATHER = { MORE: 0, TOO_LARGE: -1, MEMORY: -2 } as const;
+
+export class LargeInput {
+  private readonly blankLine = new BlankLine();
+
+  constructor(
+    private readonly context: Context,
+    private readonly core: Core,
+    private readonly http1: Http1Sockets,
+  ) {}
+
+  /** Where what has been gathered begins. */
+  get at(): number {
+    return this.core.areas.arrived;
+  }
+
+  /**
+   * Takes a head or trailer section that ends in the socket's inbox out of it. Returns the position after it, or a GATHER. A socket for which
+   * this was called once goes on here until it has its end: `http1.large`.
+   */
+  gather(socket: SocketSlot): number {
+    const { inbox, slab } = this.context;
+    const { http1 } = this;
+    const length = this.search(socket, http1.scanned[socket]);
+    const most = Math.min(this.context.limits.http1.maxHeaderBytes, MAX_HEAD_BYTES);
+    if (length > most) return GATHER.TOO_LARGE;
+    if (length > 0) {
+      http1.large[socket] = 0;
+      http1.scanned[socket] = 0;
+      inbox.take(socket, length, this.at);
+      return this.at + length;
+    }
+    http1.scanned[socket] = inbox.bytes[socket];
+    if (inbox.bytes[socket] > most) return GATHER.TOO_LARGE;
+    http1.large[socket] = 1;
+    return slab.affords(inbox.count(socket)) ? GATHER.MORE : GATHER.MEMORY;
+  }
+
+  /** Length of what ends with a blank line, 0 if there is none. The first `searched` octets have been searched. */
+  private search(socket: SocketSlot, searched: number): number {
+    const { inbox, bytes } = this.context;
+    const { blankLine } = this;
+    blankLine.reset();
+    const skip = Math.max(0, searched - OVERLAP);
+    let before = 0;
+    for (let bid = inbox.first(socket); bid >= 0; bid = inbox.following(bid)) {
+      const start = inbox.startOf(bid);
+      const end = inbox.endOf(bid);
+      const from = start + Math.max(0, skip - before);
+      if (from < end) {
+        const found = blankLine.find(bytes, from, end);
+        if (found >= 0) return before + found - start;
+      }
+      before += end - start;
+    }
+    return 0;
+  }
+}
