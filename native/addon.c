@@ -167,7 +167,7 @@ static napi_value listen_on(struct call *call) {
   uint32_t port = uint_arg(call, 1);
   const char *failed = "bind";
   int fd = port > UINT16_MAX ? -EINVAL
-                             : sluice_listen(host, (uint16_t)port, int_arg(call, 2), bool_arg(call, 3),
+                             : sluice_listen(host, (uint16_t)port, int_arg(call, 2), uint_arg(call, 3),
                                              uint_arg(call, 4), uint_arg(call, 5), &failed);
   if (fd >= 0) return reply(call, fd);
   snprintf(what, sizeof what, strchr(host, ':') != NULL ? "listen tcp [%s]:%u" : "listen tcp %s:%u", host, port);

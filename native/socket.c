@@ -53,6 +53,8 @@ static int set_option(int fd, int level, int name, int value) {
 // Small writes go out at once, dead peers are found. Set on a listener, accepted sockets inherit all of it.
 static int set_stream_options(int fd, uint32_t keep_alive_ms, uint32_t user_timeout_ms) {
   if (set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) < 0) return -1;
+  // Urgent data stays where it is in the stream: otherwise its byte would be missing from what is relayed.
+  if (set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1) < 0) return -1;
   if (keep_alive_ms > 0) {
     int seconds = (int)((keep_alive_ms + UINT64_C(999)) / 1000);
     if (seconds > 32767) seconds = 32767;  // the kernel's MAX_TCP_KEEPIDLE
@@ -72,7 +74,11 @@ static int abandon(int fd) {
 
 // Blocking on purpose: io_uring fails an ACCEPT on a non-blocking listener with EAGAIN instead of waiting. The epoll
 // executor sets O_NONBLOCK itself when it first accepts.
-int sluice_listen(const char *host, uint16_t port, int backlog, bool reuse_port, uint32_t keep_alive_ms,
+//
+// A socket that has SO_REUSEPORT shares its port with every other one of this user that has it, also of another process.
+// So the first is bound without: its bind fails if anybody has the port. It gets the option before it listens, so that
+// our next ones can join it.
+int sluice_listen(const char *host, uint16_t port, int backlog, uint32_t sharing, uint32_t keep_alive_ms,
                   uint32_t user_timeout_ms, const char **call) {
   struct sockaddr_storage address;
   socklen_t length = sluice_parse_address(host, port, &address);
@@ -84,7 +90,7 @@ int sluice_listen(const char *host, uint16_t port, int backlog, bool reuse_port,
   sluice_fd_renew(fd);
   *call = "setsockopt";
   if (set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0) return abandon(fd);
-  if (reuse_port && set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0) return abandon(fd);
+  if (sharing == SLUICE_PORT_SHARED && set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0) return abandon(fd);
   if (set_stream_options(fd, keep_alive_ms, user_timeout_ms) < 0) return abandon(fd);
   // "::" means every address of both families, whatever net.ipv6.bindv6only says.
   const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address;
@@ -94,6 +100,7 @@ int sluice_listen(const char *host, uint16_t port, int backlog, bool reuse_port,
   }
   *call = "bind";
   if (SYS(bind, fd, (const struct sockaddr *)&address, length) < 0) return abandon(fd);
+  if (sharing == SLUICE_PORT_FIRST && set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0) return abandon(fd);
   *call = "listen";
   if (SYS(listen, fd, backlog) < 0) return abandon(fd);
   return fd;

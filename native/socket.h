@@ -13,8 +13,13 @@
 
 // Address bytes of a numeric host; an IPv6 host may name its scope ("fe80::1%eth0"). 0 if it is no numeric address.
 socklen_t sluice_parse_address(const char *host, uint16_t port, struct sockaddr_storage *into);
+enum {
+  SLUICE_PORT_ALONE,   // nobody shares the port, nor will
+  SLUICE_PORT_SHARED,  // with those that share it already, and with later ones
+  SLUICE_PORT_FIRST,   // nobody shares it yet, later ones may
+};
 // `call` receives the system call that failed. `keep_alive_ms` and `user_timeout_ms` of 0 leave the defaults.
-int sluice_listen(const char *host, uint16_t port, int backlog, bool reuse_port, uint32_t keep_alive_ms,
+int sluice_listen(const char *host, uint16_t port, int backlog, uint32_t sharing, uint32_t keep_alive_ms,
                   uint32_t user_timeout_ms, const char **call);
 int sluice_refuse(int fd);
 int sluice_socket(int family, uint32_t keep_alive_ms, uint32_t user_timeout_ms);

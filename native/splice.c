@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "sys.h"
@@ -25,6 +26,31 @@ static int drain(struct sluice_pump *pump) {
   return 0;
 }
 
+// splice(2) stops before urgent data, and answers 0 as at the end of the stream. recv(2) tells the two apart, and goes on
+// (tcp(7), SO_OOBINLINE). Returns 0 if a byte has passed, else the flags to return with. The pipe is empty.
+static int pass_urgent(struct sluice_pump *pump) {
+  char byte;
+  ssize_t got;
+  do {
+    got = SYS(recv, pump->source, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  } while (got < 0 && errno == EINTR);
+  if (got == 0) return PUMP_SOURCE_ENDED;
+  if (got < 0) return errno == EAGAIN ? PUMP_SOURCE_BLOCKS : PUMP_SOURCE_FAILED | errno << 8;
+  ssize_t put;
+  do {
+    put = SYS(write, pump->pipe_write, &byte, 1);
+  } while (put < 0 && errno == EINTR);
+  if (put < 0) return PUMP_SOURCE_FAILED | errno << 8;
+  do {
+    got = SYS(recv, pump->source, &byte, 1, MSG_DONTWAIT);
+  } while (got < 0 && errno == EINTR);
+  if (got < 0) return PUMP_SOURCE_FAILED | errno << 8;
+  pump->in_pipe++;
+  pump->in++;
+  pump->limit--;
+  return 0;
+}
+
 // The pipe is always empty when the source is read. EAGAIN of that splice could mean "socket empty" or "pipe full";
 // this way it can only mean the former. It also means that the source's end is reported after its last byte is out.
 int sluice_pump(struct sluice_pump *pump) {
@@ -39,7 +65,11 @@ int sluice_pump(struct sluice_pump *pump) {
     if (moved < 0 && errno == EINTR) continue;
     if (moved < 0 && errno == EAGAIN) return PUMP_SOURCE_BLOCKS;
     if (moved < 0) return PUMP_SOURCE_FAILED | errno << 8;
-    if (moved == 0) return PUMP_SOURCE_ENDED;
+    if (moved == 0) {
+      int end = pass_urgent(pump);
+      if (end != 0) return end;
+      continue;
+    }
     pump->in_pipe += moved;
     pump->in += moved;
     pump->limit -= moved;

@@ -165,7 +165,7 @@ static void scenario(enum sluice_executor executor, bool undisturbed) {
   int fds[64], count = 0, clients[2];
   int64_t pumped = 0;
   if (driver_open(d, executor) < 0) return;
-  int listener = sluice_listen("127.0.0.1", 0, 16, true, 1000, 1000, &call);
+  int listener = sluice_listen("127.0.0.1", 0, 16, SLUICE_PORT_FIRST, 1000, 1000, &call);
   int port = listener < 0 ? -1 : sluice_local_port(listener);
   if (port > 0) {
     for (int i = 0; i < 2; i++) clients[i] = dial(port);

@@ -186,6 +186,7 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
       },
       http2: buildHttp2(limits, writtenLimits?.http2),
       opaque: {
+        maxConnections: limits.opaque.maxConnections,
         idleTimeoutMs: limits.opaque.idleTimeout,
         lifetimeMs: limits.opaque.lifetime,
         halfCloseTimeoutMs: limits.opaque.halfCloseTimeout,

@@ -165,6 +165,8 @@ export interface Http1Limits {
 }
 
 export interface OpaqueLimits {
+  /** Connections to one endpoint, per worker; 0 is no limit. */
+  readonly maxConnections: number;
   /** Silence in both directions, ms; 0 is none. */
   readonly idleTimeoutMs: number;
   /** Age of a connection, ms; 0 is none. */

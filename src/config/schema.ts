@@ -304,6 +304,7 @@ export const configSchema = section({
       maxReplay: v.optional(size(0, GiB), '8MiB'),
     }),
     opaque: optionalSection({
+      maxConnections: v.optional(integer(0, 1_000_000), 0),
       idleTimeout: v.optional(optionalTimeout(), '1h'),
       lifetime: v.optional(optionalTimeout(), 0),
       halfCloseTimeout: v.optional(optionalTimeout(), '5m'),

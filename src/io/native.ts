@@ -31,6 +31,16 @@ export interface RingMemory {
   readonly cqEntries: number;
 }
 
+/** Who else may listen on a port. */
+export const PORT = {
+  /** Nobody. */
+  ALONE: 0,
+  /** Those that share it already, and later ones (SO_REUSEPORT). */
+  SHARED: 1,
+  /** Nobody so far, later ones may. */
+  FIRST: 2,
+} as const;
+
 export interface Native {
   /**
    * Creates this thread's only ring (another one only after `destroy`). `ringBuffers` is a power of two up to 32768,
@@ -69,13 +79,13 @@ export interface Native {
   /**
    * Listening socket on a numeric address, not yet accepting for anyone; '::' takes both families. Accepted sockets inherit
    * TCP_NODELAY and the timeouts (0 leaves the system's). It is blocking, as io_uring needs it; the epoll executor sets
-   * O_NONBLOCK when it first accepts. Throws with `code`, `syscall` and `errno`.
+   * O_NONBLOCK when it first accepts. `sharing` is a PORT. Throws with `code`, `syscall` and `errno`.
    */
   listen(
     host: string,
     port: number,
     backlog: number,
-    reusePort: boolean,
+    sharing: number,
     keepAliveMs: number,
     userTimeoutMs: number,
   ): number;

@@ -135,6 +135,7 @@ export const LIMITS = [
   'pipes',
   'slab',
   'pool-connections',
+  'opaque-connections',
   'detect-time',
   'retry-budget',
   'drain-grace',

@@ -1,11 +1,12 @@
 // The listening sockets: one per listener and worker (SO_REUSEPORT), owned here, so that a dead worker's queue waits for its
-// replacement.
+// replacement. The port is shared among them, and with nobody else.
 import type { ListenerConfig } from '../config/model.js';
-import type { Native } from '../io/native.js';
+import { type Native, PORT } from '../io/native.js';
 
 interface Sockets {
   /** One per worker; -1 once closed. */
   readonly fds: number[];
+  readonly host: string;
   /** The port that is really bound (a configured 0 is any). */
   readonly port: number;
 }
@@ -28,10 +29,10 @@ export class ListenerSet {
   add(configs: readonly ListenerConfig[]): string[] {
     const added: string[] = [];
     try {
-      for (const config of configs) {
+      for (const [index, config] of configs.entries()) {
         const key = listenerKey(config);
         if (this.open.has(key)) continue;
-        this.open.set(key, this.bind(config));
+        this.open.set(key, this.bind(config, `listeners[${index}].listen`));
         added.push(key);
       }
     } catch (error) {
@@ -87,22 +88,35 @@ export class ListenerSet {
     this.closing.clear();
   }
 
-  private bind(config: ListenerConfig): Sockets {
+  private bind(config: ListenerConfig, path: string): Sockets {
     const { host } = config.listen;
     let { port } = config.listen;
     const fds: number[] = [];
+    // A listener that gets another name, or one that was taken out and is not empty yet, has sockets on this very port.
+    let sharing: number = this.isOurs(host, port) ? PORT.SHARED : PORT.FIRST;
     try {
       for (let worker = 0; worker < this.workers; worker++) {
-        const fd = this.native.listen(host, port, config.backlog, true, config.keepAliveMs, config.userTimeoutMs);
+        const fd = this.native.listen(host, port, config.backlog, sharing, config.keepAliveMs, config.userTimeoutMs);
         fds.push(fd);
+        sharing = PORT.SHARED;
         if (port === 0) port = this.native.localPort(fd);
       }
     } catch (error) {
       for (const fd of fds) this.native.close(fd);
       const code = (error as NodeJS.ErrnoException).code ?? '';
-      throw Object.assign(new Error(`listener ${config.name}: ${explainListen(host, port, code, error)}`), { code });
+      throw Object.assign(new Error(`listener ${config.name}: ${explainListen(host, port, path, code, error)}`), {
+        code,
+      });
     }
-    return { fds, port };
+    return { fds, host, port };
+  }
+
+  /** Whether a socket of ours takes connections to that address. */
+  private isOurs(host: string, port: number): boolean {
+    if (port === 0) return false;
+    for (const sockets of this.open.values()) if (sockets.port === port && overlap(sockets.host, host)) return true;
+    for (const sockets of this.closing) if (sockets.port === port && overlap(sockets.host, host)) return true;
+    return false;
   }
 
   private closeOne(sockets: Sockets, worker: number): void {
@@ -118,11 +132,21 @@ export class ListenerSet {
   }
 }
 
-function explainListen(host: string, port: number, code: string, error: unknown): string {
+/** Whether listening on one host and port keeps the other from doing so. `::` takes IPv4 too. */
+function overlap(a: string, b: string): boolean {
+  if (a === b || a === '::' || b === '::') return true;
+  if (a.includes(':') || b.includes(':')) return false;
+  return a === '0.0.0.0' || b === '0.0.0.0';
+}
+
+function explainListen(host: string, port: number, path: string, code: string, error: unknown): string {
   const at = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
   switch (code) {
     case 'EADDRINUSE':
-      return `${at} is in use by another process; stop it (ss -ltnp shows it) or choose another port`;
+      return (
+        `${at} is in use by another process; ss -tanp 'sport = :${port}' shows it, also where the port is but the ` +
+        `near end of a connection; stop it, or write another port in ${path}`
+      );
     case 'EACCES':
       return `${at} may not be bound by this user; choose a port above 1023 or grant CAP_NET_BIND_SERVICE`;
     case 'EADDRNOTAVAIL':

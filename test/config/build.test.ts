@@ -44,7 +44,7 @@ limits:
     maxTinyFrames: 7
     maxContinuations: 0
     maxReplay: 1KiB
-  opaque: { idleTimeout: 0, lifetime: 5ms, halfCloseTimeout: 6ms }
+  opaque: { maxConnections: 3, idleTimeout: 0, lifetime: 5ms, halfCloseTimeout: 6ms }
 destinations: { max: 33, resolveTimeout: 31ms, idleTimeout: 32ms }
 discovery: { maxFileSize: 1KiB, pollInterval: 100ms }
 detect: { timeout: 0, race: 5ms, learnTtl: 0 }
@@ -119,7 +119,7 @@ services:
         maxContinuations: 0,
         maxReplayBytes: 1024,
       },
-      opaque: { idleTimeoutMs: 0, lifetimeMs: 5, halfCloseTimeoutMs: 6 },
+      opaque: { maxConnections: 3, idleTimeoutMs: 0, lifetimeMs: 5, halfCloseTimeoutMs: 6 },
     },
     destinations: { max: 33, resolveTimeoutMs: 31, idleTimeoutMs: 32 },
     discovery: { maxFileBytes: 1024, pollMs: 100 },

@@ -72,7 +72,7 @@ test('the minimal file gets every default', () => {
         maxContinuations: 64,
         maxReplayBytes: 8_388_608,
       },
-      opaque: { idleTimeoutMs: 3_600_000, lifetimeMs: 0, halfCloseTimeoutMs: 300_000 },
+      opaque: { maxConnections: 0, idleTimeoutMs: 3_600_000, lifetimeMs: 0, halfCloseTimeoutMs: 300_000 },
     },
     destinations: { max: 1024, resolveTimeoutMs: 500, idleTimeoutMs: 300_000 },
     discovery: { maxFileBytes: 16_777_216, pollMs: 5000 },

@@ -1,9 +1,9 @@
 // Where nothing is left to decide nobody waits: there is no timeout of detection here, so that what waits for it waits for ever.
 import assert from 'node:assert/strict';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { afterEach, describe, test } from 'node:test';
 import { availableExecutors, type Executor, eventually, type Sluice, startSluice } from '../support/sluice.js';
-import { deadPort, dial, ended, hangUp, listen, read, readAll, type TcpServer } from '../support/tcp.js';
+import { deadPort, dial, ended, fate, hangUp, listen, read, readAll, type TcpServer } from '../support/tcp.js';
 
 afterEach(hangUp);
 
@@ -38,16 +38,6 @@ async function spoken(port: number, ...pieces: string[]): Promise<Socket> {
   }
   return client;
 }
-
-/** How a connection ends that says `words` and no more: `end`, or the code of its error. It may end before it stands. */
-const fate = (port: number, words = ''): Promise<string> =>
-  new Promise((resolve) => {
-    const client = connect(port, '127.0.0.1');
-    client.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'));
-    client.once('end', () => resolve('end'));
-    client.resume();
-    if (words !== '') client.write(words);
-  });
 
 /** An HTTP/1 server in a few lines, which also takes what is no HTTP. */
 const anything = (): Promise<TcpServer> =>

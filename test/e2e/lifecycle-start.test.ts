@@ -70,7 +70,7 @@ for (const io of await availableExecutors()) {
       'a port in use': {
         yaml: two(free, takenPort),
         says: new RegExp(
-          `^sluice run: listener second: 127\\.0\\.0\\.1:${takenPort} is in use by another process; .*\\n$`,
+          `^sluice run: listener second: 127\\.0\\.0\\.1:${takenPort} is in use by another process; .*listeners\\[1\\]\\.listen\\n$`,
         ),
       },
       'a port of the admin server in use': {

@@ -4,38 +4,41 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { native } from '../../src/io/native.js';
+import { native, PORT } from '../../src/io/native.js';
 import { CANCELLED, CLOSED, LISTENER, RECEIVED } from './native-support.js';
 import { CLOSE, TestRing } from './test-ring.js';
 
 describe('native sockets', () => {
   it('explains a listener that can not be had', (t) => {
-    const taken = native().listen('127.0.0.1', 0, 1, false, 0, 0);
+    const taken = native().listen('127.0.0.1', 0, 1, PORT.ALONE, 0, 0);
     t.after(() => native().close(taken));
     const port = native().localPort(taken);
-    assert.throws(() => native().listen('127.0.0.1', port, 1, false, 0, 0), {
+    assert.throws(() => native().listen('127.0.0.1', port, 1, PORT.ALONE, 0, 0), {
       message: `listen tcp 127.0.0.1:${port}: EADDRINUSE (address already in use)`,
       code: 'EADDRINUSE',
       syscall: 'bind',
       errno: -98,
     });
-    assert.throws(() => native().listen('203.0.113.1', 0, 1, false, 0, 0), { code: 'EADDRNOTAVAIL', syscall: 'bind' });
-    assert.throws(() => native().listen('localhost', 0, 1, false, 0, 0), { code: 'EINVAL' });
-    assert.throws(() => native().listen('::1', 70_000, 1, false, 0, 0), {
+    assert.throws(() => native().listen('203.0.113.1', 0, 1, PORT.ALONE, 0, 0), {
+      code: 'EADDRNOTAVAIL',
+      syscall: 'bind',
+    });
+    assert.throws(() => native().listen('localhost', 0, 1, PORT.ALONE, 0, 0), { code: 'EINVAL' });
+    assert.throws(() => native().listen('::1', 70_000, 1, PORT.ALONE, 0, 0), {
       message: 'listen tcp [::1]:70000: EINVAL (invalid argument)',
     });
   });
 
   it('shares a port where asked', (t) => {
-    const first = native().listen('127.0.0.1', 0, 1, true, 0, 0);
+    const first = native().listen('127.0.0.1', 0, 1, PORT.SHARED, 0, 0);
     t.after(() => native().close(first));
-    const second = native().listen('127.0.0.1', native().localPort(first), 1, true, 0, 0);
+    const second = native().listen('127.0.0.1', native().localPort(first), 1, PORT.SHARED, 0, 0);
     native().close(second);
   });
 
   it('listens on both families for ::, and names IPv4 peers as such', async (t) => {
     const ring = new TestRing('epoll');
-    const listener = native().listen('::', 0, 16, false, 0, 0);
+    const listener = native().listen('::', 0, 16, PORT.ALONE, 0, 0);
     const port = native().localPort(listener);
     t.after(() => {
       ring.destroy();
@@ -58,7 +61,7 @@ describe('native sockets', () => {
 
   it('refuses new connections, keeps those in the queue', async (t) => {
     const ring = new TestRing('epoll');
-    const listener = native().listen('127.0.0.1', 0, 16, false, 0, 0);
+    const listener = native().listen('127.0.0.1', 0, 16, PORT.ALONE, 0, 0);
     const port = native().localPort(listener);
     const queued = [1, 2, 3].map(() => connect(port, '127.0.0.1'));
     await Promise.all(queued.map((socket) => once(socket, 'connect')));

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { describe, type TestContext } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { native } from '../../src/io/native.js';
+import { native, PORT } from '../../src/io/native.js';
 import { CLOSE, type Executor, refusal, TestRing } from './test-ring.js';
 
 export const LISTENER = 1;
@@ -64,7 +64,7 @@ export class Stage {
 
   constructor(t: TestContext, executor: Executor, buffers = 16) {
     this.ring = new TestRing(executor, buffers);
-    this.listener = native().listen('127.0.0.1', 0, 128, false, 0, 0);
+    this.listener = native().listen('127.0.0.1', 0, 128, PORT.ALONE, 0, 0);
     this.port = native().localPort(this.listener);
     this.ring.accept(this.listener, LISTENER);
     t.after(() => {

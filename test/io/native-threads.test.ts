@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { native } from '../../src/io/native.js';
+import { native, PORT } from '../../src/io/native.js';
 import {
   CANCELLED,
   CLOSED,
@@ -81,7 +81,7 @@ function suite(executor: Executor): void {
     const before = openDescriptors();
     for (let i = 0; i < 20; i++) {
       const ring = new TestRing(executor);
-      const listener = native().listen('127.0.0.1', 0, 16, false, 0, 0);
+      const listener = native().listen('127.0.0.1', 0, 16, PORT.ALONE, 0, 0);
       ring.accept(listener, LISTENER);
       const client = connect(native().localPort(listener), '127.0.0.1');
       client.on('error', () => undefined);

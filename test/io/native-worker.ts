@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
-import { native } from '../../src/io/native.js';
+import { native, PORT } from '../../src/io/native.js';
 import { ACCEPT, type Executor, POLL_ADD, TestRing } from './test-ring.js';
 
 interface Work {
@@ -47,7 +47,7 @@ function mailbox(executor: Executor): void {
 // Accepts and echoes for ever; is terminated in the middle of it.
 function traffic(executor: Executor): void {
   const ring = new TestRing(executor, 64);
-  const listener = native().listen('127.0.0.1', 0, 64, false, 0, 0);
+  const listener = native().listen('127.0.0.1', 0, 64, PORT.ALONE, 0, 0);
   const fds: number[] = [];
   const sending = new Map<number, number>();
   ring.accept(listener, ACCEPT);
@@ -92,7 +92,7 @@ function throwing(executor: Executor): void {
 
 // Run as a process inside a network namespace whose netfilter redirects port 20401 to 20400.
 async function redirected(): Promise<void> {
-  const listener = native().listen('::', 20400, 16, false, 0, 0);
+  const listener = native().listen('::', 20400, 16, PORT.ALONE, 0, 0);
   const ring = new TestRing('epoll');
   ring.accept(listener, ACCEPT);
   const seen: Record<string, string> = {};

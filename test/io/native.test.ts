@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { it } from 'node:test';
-import { native } from '../../src/io/native.js';
+import { native, PORT } from '../../src/io/native.js';
 import {
   CANCELLED,
   CLOSED,
@@ -226,7 +226,7 @@ function suite(executor: Executor): void {
   it('cancels a connection attempt that gets no answer', async (t) => {
     const stage = new Stage(t, executor);
     // A listener whose queue is full drops SYNs: the connection neither succeeds nor fails.
-    const full = stage.own(native().listen('127.0.0.1', 0, 1, false, 0, 0));
+    const full = stage.own(native().listen('127.0.0.1', 0, 1, PORT.ALONE, 0, 0));
     assert.equal(native().refuse(full), 0);
     const fd = stage.own(native().socket(4, 0, 0));
     stage.ring.connect(fd, OTHER, '127.0.0.1', native().localPort(full));

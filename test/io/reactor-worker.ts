@@ -2,7 +2,7 @@
 import { connect, Socket } from 'node:net';
 import { MessageChannel, parentPort, workerData } from 'node:worker_threads';
 import { ERRNO } from '../../src/io/abi.js';
-import { type Native, native } from '../../src/io/native.js';
+import { type Native, native, PORT } from '../../src/io/native.js';
 import { type Handlers, Reactor } from '../../src/io/reactor.js';
 
 const { role, io } = workerData as { role: string; io: 'uring' | 'epoll' };
@@ -51,7 +51,7 @@ const echo: Handlers = {
 };
 
 function listen(): number {
-  const fd = native().listen('127.0.0.1', 0, 64, false, 0, 0);
+  const fd = native().listen('127.0.0.1', 0, 64, PORT.ALONE, 0, 0);
   reactor.ring.accept(fd, LISTENER);
   return native().localPort(fd);
 }

@@ -107,7 +107,7 @@ export function config(overrides: Partial<Config> = {}): Config {
         maxContinuations: 16,
         maxReplayBytes: 8_388_608,
       },
-      opaque: { idleTimeoutMs: 3_600_000, lifetimeMs: 0, halfCloseTimeoutMs: 60_000 },
+      opaque: { maxConnections: 0, idleTimeoutMs: 3_600_000, lifetimeMs: 0, halfCloseTimeoutMs: 60_000 },
     },
     destinations: { max: 1024, resolveTimeoutMs: 500, idleTimeoutMs: 300_000 },
     discovery: { maxFileBytes: 16 * 2 ** 20, pollMs: 5000 },

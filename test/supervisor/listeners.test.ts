@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ListenerConfig } from '../../src/config/model.js';
-import type { Native } from '../../src/io/native.js';
+import { type Native, PORT } from '../../src/io/native.js';
 import { ListenerSet, listenerKey } from '../../src/supervisor/listeners.js';
 
 const WORKERS = 2;
@@ -25,8 +25,9 @@ function fakeNative(taken: ReadonlySet<number> = new Set()) {
   let next = 100;
   let ephemeral = 40_000;
   const native = {
-    listen: (_host: string, port: number) => {
-      if (taken.has(port)) throw Object.assign(new Error('listen'), { code: 'EADDRINUSE' });
+    listen: (_host: string, port: number, _backlog: number, sharing: number) => {
+      const foreign = taken.has(port) || (sharing === PORT.FIRST && port !== 0 && [...open.values()].includes(port));
+      if (foreign) throw Object.assign(new Error('listen'), { code: 'EADDRINUSE' });
       open.set(next, port === 0 ? ephemeral++ : port);
       return next++;
     },
@@ -54,7 +55,8 @@ test('if one of several can’t be bound, none stays open', () => {
   const set = new ListenerSet(native, WORKERS);
   const kept = set.add([listener('kept', 79)]);
   assert.throws(() => set.add([listener('kept', 79), listener('free', 80), listener('busy', 81)]), {
-    message: /^listener busy: 127\.0\.0\.1:81 is in use/,
+    message:
+      /^listener busy: 127\.0\.0\.1:81 is in use by another process; ss -tanp 'sport = :81' shows it.*listeners\[2\]\.listen$/,
     code: 'EADDRINUSE',
   });
   assert.deepEqual([...open.values()], [79, 79]);
@@ -92,4 +94,15 @@ test('a worker that dies leaves no retired socket behind; its share of the other
   assert.ok(set.fd(stays, 1) >= 0);
   set.close();
   assert.equal(open.size, 0);
+});
+
+test('a listener that gets another name keeps its address, also while the old one is being emptied', () => {
+  const { native, open } = fakeNative();
+  const set = new ListenerSet(native, WORKERS);
+  set.add([listener('old', 80)]);
+  const [key] = set.add([listener('new', 80)]);
+  set.retire(new Set([key]));
+  set.retire(new Set());
+  set.add([listener('newest', 80)]);
+  assert.deepEqual([...open.values()], [80, 80, 80, 80, 80, 80]);
 });

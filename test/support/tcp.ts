@@ -146,6 +146,16 @@ export async function wasReset(socket: Socket): Promise<boolean> {
   return new Promise((resolve) => socket.write('?', (error) => resolve(error instanceof Error)));
 }
 
+/** How a connection ends that says `words` and no more: `end`, or the code of its error. It may end before it stands. */
+export const fate = (port: number, words = ''): Promise<string> =>
+  new Promise((resolve) => {
+    const client = connect(port, HOST);
+    client.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'));
+    client.once('end', () => resolve('end'));
+    client.resume();
+    if (words !== '') client.write(words);
+  });
+
 /** Everything until the FIN; rejects on an error. */
 export function readAll(socket: Socket): Promise<Buffer> {
   return new Promise((resolve, reject) => {

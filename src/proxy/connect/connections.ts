@@ -7,6 +7,7 @@ import { SOCKET, type Sockets } from '../../io/sockets.js';
 import type { Splicer } from '../../io/splice.js';
 import type { Wheel } from '../../io/wheel.js';
 import { CLOSE_REASONS, E, L, listenerBase, W } from '../../metrics/layout.js';
+import { ENDPOINT_SLOTS } from '../capacity.js';
 import type { SocketSlot } from '../slots.js';
 
 /** What a socket is doing, and so who handles its events. 0 is a free slot. */
@@ -90,6 +91,9 @@ export class Connections {
   readonly written: Float64Array;
   /** Endpoint that an opaque client was relayed to, -1 before; for the access log. */
   readonly relayedTo: Int32Array;
+  /** 1 where the connection to an endpoint carries an opaque one, and is counted as such; how many each endpoint has. */
+  private readonly opaque: Uint8Array;
+  private readonly opaqueOf = new Int32Array(ENDPOINT_SLOTS);
   /** 1 while the outcome of a dial is open: kept by the dialer. */
   readonly undecided: Uint8Array;
   /** Told of dials that end undecided, because nobody wants them any more: the dialer. */
@@ -113,6 +117,7 @@ export class Connections {
     this.written = new Float64Array(n);
     this.relayedTo = new Int32Array(n).fill(NONE);
     this.undecided = new Uint8Array(n);
+    this.opaque = new Uint8Array(n);
     this.ended = new Uint8Array(n).fill(1);
   }
 
@@ -158,6 +163,18 @@ export class Connections {
     const layer = reactor.transport?.dials(endpoint) ?? 0;
     if (layer !== 0) sockets.attach(slot, layer, false);
     return slot as SocketSlot;
+  }
+
+  /** Says whether a connection to an endpoint carries an opaque one, or may come to do so: it is no part of the pool then. */
+  setOpaque(slot: number, opaque: boolean): void {
+    const value = opaque ? 1 : 0;
+    this.opaqueOf[this.endpoint[slot]] += value - this.opaque[slot];
+    this.opaque[slot] = value;
+  }
+
+  /** Opaque connections to `endpoint`, those that are being made included. */
+  opaqueTo(endpoint: number): number {
+    return this.opaqueOf[endpoint];
   }
 
   /** Closes the connection now, counted under `reason` (a CLOSE). Safe to call twice. */
@@ -221,6 +238,7 @@ export class Connections {
       Atomics.sub(loadBoard, workerId, 1);
     } else {
       const endpoint = this.endpoint[slot];
+      this.setOpaque(slot, false);
       if (this.undecided[slot] === 1) {
         // Nobody wants it any more: that says nothing about the endpoint.
         this.undecided[slot] = 0;

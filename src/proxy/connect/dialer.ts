@@ -10,6 +10,7 @@ import { CLOSE, SOCKET_KIND } from './connections.js';
 import { Hedges } from './hedges.js';
 
 const LIMIT_POOL = LIMITS.indexOf('pool-connections');
+const LIMIT_OPAQUE = LIMITS.indexOf('opaque-connections');
 const LIMIT_FILES = LIMITS.indexOf('file-descriptors');
 const LIMIT_CONNECT = LIMITS.indexOf('connect-time');
 const CONNECT_US = ENDPOINT_HISTOGRAMS.indexOf('connect_us');
@@ -19,6 +20,8 @@ const NEVER = Number.POSITIVE_INFINITY;
 
 /** What a connection is made for; who asked. */
 export const PURPOSE = { RACE: 0, OPAQUE: 1, HTTP1: 2, HTTP2: 3 } as const;
+
+const isOpaque = (purpose: number): boolean => purpose === PURPOSE.RACE || purpose === PURPOSE.OPAQUE;
 
 /** Why `dial` gave no connection. */
 export const DIAL = {
@@ -67,10 +70,7 @@ export class Dialer {
     const { endpoints, services, connections, balancer } = context;
     const service = endpoints.service[endpoint];
     if (service < 0) return DIAL.FAILED;
-    if (balancer.connections(endpoint) >= services.maxConnections[service]) {
-      context.limited(LIMIT_POOL);
-      return DIAL.LIMIT;
-    }
+    if (this.full(endpoint, service, purpose)) return DIAL.LIMIT;
     if (!balancer.mayDial(endpoint, context.reactor.ms)) {
       context.values[endpoints.base[endpoint] + E.DIALS_PACED]++;
       return DIAL.PACED;
@@ -89,6 +89,7 @@ export class Dialer {
     const socket = slot as SocketSlot;
     this.purpose[socket] = purpose;
     connections.undecided[socket] = 1;
+    connections.setOpaque(socket, isOpaque(purpose));
     this.hedges.reset(socket);
     balancer.opened(endpoint);
     balancer.dials.begun(endpoint, context.reactor.ms);
@@ -101,8 +102,11 @@ export class Dialer {
   /** A connection that is being made is for something else from here on. */
   reassign(socket: SocketSlot, purpose: number): void {
     this.purpose[socket] = purpose;
+    this.context.connections.setOpaque(socket, isOpaque(purpose));
     const rival = this.hedges.rival(socket);
-    if (rival >= 0) this.purpose[rival] = purpose;
+    if (rival < 0) return;
+    this.purpose[rival] = purpose;
+    this.context.connections.setOpaque(rival, isOpaque(purpose));
   }
 
   /** The handshake of TCP has ended. */
@@ -254,6 +258,21 @@ export class Dialer {
     const service = endpoints.service[connections.endpoint[socket]];
     const delay = service < 0 ? 0 : services.hedgeDelayMs[service];
     return delay > 0 && this.hedges.open(socket) ? connections.opened[socket] + delay : NEVER;
+  }
+
+  /** Whether the endpoint has as many connections of this kind as it may. */
+  private full(endpoint: number, service: number, purpose: number): boolean {
+    const { services, connections, balancer, limits } = this.context;
+    const opaque = connections.opaqueTo(endpoint);
+    if (isOpaque(purpose)) {
+      const { maxConnections } = limits.opaque;
+      if (maxConnections === 0 || opaque < maxConnections) return false;
+      this.context.limited(LIMIT_OPAQUE);
+      return true;
+    }
+    if (balancer.connections(endpoint) - opaque < services.maxConnections[service]) return false;
+    this.context.limited(LIMIT_POOL);
+    return true;
   }
 
   /** When the dial times out, ms. */

@@ -57,6 +57,7 @@ export class Http1Endpoints implements Caller {
     const { sockets } = this.context;
     sockets.peer[socket] = NONE;
     this.http1.openEndpoint(socket);
+    this.context.connections.setOpaque(socket, false);
     // By the time a request comes it has been idle, and may be stale, like one that has served.
     this.http1.served[socket] = 1;
     if (sockets.kind[socket] === SOCKET_KIND.DIALLING) this.dialer.reassign(socket, PURPOSE.HTTP1);

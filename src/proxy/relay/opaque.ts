@@ -282,6 +282,7 @@ export class OpaqueRelay implements Caller {
   private dial(client: number, exclude: number): void {
     const { balancer, reactor, connections, sockets } = this.context;
     const service = this.service[client];
+    let why: number = CLOSE.NO_ENDPOINT;
     while (this.attempts[client] < DIAL_ATTEMPTS) {
       this.attempts[client]++;
       const endpoint = balancer.pickConnection(service, reactor.ms, exclude);
@@ -294,7 +295,9 @@ export class OpaqueRelay implements Caller {
       }
       // The pick must be answered, or a probe would be lost.
       balancer.connectAbandoned(endpoint);
-      if (upstream === DIAL.LIMIT || upstream === DIAL.PACED) exclude = endpoint;
+      if (upstream === DIAL.LIMIT) why = CLOSE.LIMIT;
+      else if (upstream === DIAL.FAILED) why = CLOSE.ERROR;
+      if (upstream !== DIAL.FAILED) exclude = endpoint;
     }
     if (exclude >= 0 && this.attempts[client] < DIAL_ATTEMPTS) {
       // Nobody but the one that has just failed.
@@ -303,7 +306,7 @@ export class OpaqueRelay implements Caller {
     }
     // What a client of a dead endpoint sees without us.
     sockets.peer[client] = NONE;
-    connections.abort(client, CLOSE.NO_ENDPOINT);
+    connections.abort(client, why);
   }
 
   private join(client: number, upstream: number): void {

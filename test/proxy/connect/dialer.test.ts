@@ -23,6 +23,7 @@ class World {
   readonly limits: string[] = [];
   readonly kind = new Uint8Array(SOCKETS);
   readonly reactor = { now: 100, ms: 100, transport: null };
+  readonly opaque = { maxConnections: 0 };
   readonly services = {
     maxConnections: new Int32Array(4).fill(2),
     connectTimeoutMs: new Float64Array(4).fill(TIMEOUT_MS),
@@ -60,6 +61,7 @@ class World {
       board: new Int32Array(1),
       workerId: 0,
       access: false,
+      limits: { opaque: this.opaque },
       limited: (limit: number) => this.limits.push(LIMITS[limit]),
       metrics: { record: (_histogram: number, value: number) => calls.push(`record(${value})`) },
       native: recording(calls, 'native', { socket: () => this.fd, close: nothing }),
@@ -265,7 +267,7 @@ describe('a dial that gives no connection', () => {
   it('is LIMIT, and counted, where the endpoint has as many as it may', () => {
     const world = new World();
     world.dial(PURPOSE.HTTP1);
-    world.dial(PURPOSE.OPAQUE);
+    world.dial(PURPOSE.HTTP2);
     assert.equal(world.dialer.dial(ENDPOINT, PURPOSE.HTTP1), DIAL.LIMIT);
     assert.deepEqual(world.calls, []);
     assert.deepEqual(world.limits, ['pool-connections']);
@@ -279,6 +281,23 @@ describe('a dial that gives no connection', () => {
     assert.deepEqual(world.calls, []);
     assert.equal(world.values[E.DIALS_PACED], 1);
     assert.equal(world.open, 0);
+  });
+
+  it('is bounded apart for opaque connections, and for those of HTTP', () => {
+    const world = new World();
+    for (let i = 0; i < 3; i++) world.dial(PURPOSE.OPAQUE);
+    world.dial(PURPOSE.HTTP1);
+    const bounded = new World();
+    bounded.opaque.maxConnections = 2;
+    const first = bounded.dial(PURPOSE.OPAQUE);
+    const raced = bounded.dial(PURPOSE.RACE);
+    assert.equal(bounded.dialer.dial(ENDPOINT, PURPOSE.OPAQUE), DIAL.LIMIT);
+    assert.deepEqual(bounded.limits, ['opaque-connections']);
+    // What serves HTTP after all is one of the pool.
+    bounded.dialer.reassign(raced, PURPOSE.HTTP1);
+    bounded.connections.close(first, 0);
+    bounded.dial(PURPOSE.OPAQUE);
+    assert.equal(bounded.connections.opaqueTo(ENDPOINT), 1);
   });
 
   it('is FAILED without a file descriptor, and counted where there are none left', () => {
