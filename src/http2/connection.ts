@@ -108,6 +108,8 @@ export class Connection {
   /** Unlimited until it says so; the pool asks `settingsSeen` first. */
   peerStreams = 0x7fffffff;
   peerConnect = false;
+  /** The largest list of fields that it takes. Advice only (RFC 9113 section 6.5.2), but many end the connection over one that is larger. */
+  peerHeaderBytes = 0x7fffffff;
 
   // Streams.
   readonly buckets = new Int32Array(BUCKETS).fill(NONE);

@@ -271,6 +271,9 @@ export class FrameHandler {
         // We send no frame larger than every peer must take, whatever is allowed.
         if (value < MAX_FRAME_BYTES || value > 0xffffff) return H2_ERROR.PROTOCOL_ERROR;
         break;
+      case SETTING.MAX_HEADER_LIST_SIZE:
+        c.peerHeaderBytes = Math.min(value, MAX_WINDOW);
+        break;
       case SETTING.ENABLE_CONNECT_PROTOCOL:
         // RFC 8441 section 3: never back to 0.
         if (value > 1 || (value === 0 && c.peerConnect)) return H2_ERROR.PROTOCOL_ERROR;

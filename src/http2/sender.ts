@@ -46,6 +46,12 @@ export class Sender {
     values[connection.meter + H.STREAMS]++;
   }
 
+  /** Whether the peer takes a head, or trailers, of this size. */
+  fits(slot: number, list: FieldList): boolean {
+    const connection = this.core.streams.connection[slot];
+    return connection === null || list.size <= connection.peerHeaderBytes;
+  }
+
   /** Sends a head, or trailers. False if the connection has come to its end over it. */
   headers(slot: number, list: FieldList, end: boolean): boolean {
     const { streams } = this.core;

@@ -141,6 +141,7 @@ export const LIMITS = [
   'drain-grace',
   'file-descriptors',
   ...H2_LIMITS,
+  'h2-peer-header-bytes',
   'h2-header-time',
   'h2-stalled',
   'h2-window',

@@ -6,8 +6,8 @@ import { CLOSE_REASONS, LIMITS, REASONS, VERDICTS } from '../../src/metrics/layo
 import { page } from './fences.js';
 
 const rows = [...page('docs/threat-model.md').matchAll(/^\| `([a-z0-9-]+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$/gm)];
-/** Bounds that are the system's, not the configuration's. */
-const WITHOUT_KEY = ['file-descriptors'];
+/** Bounds that are the system's or a peer's, not the configuration's. */
+const WITHOUT_KEY = ['file-descriptors', 'h2-peer-header-bytes'];
 
 test('every limit is in the threat model, with the key that sets it', () => {
   // The size of files is a limit of the main thread; the others are the workers'.

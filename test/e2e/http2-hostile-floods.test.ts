@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { ACK, END_HEADERS, END_STREAM, frame, priorityFields, settingsPayload, u32 } from '../support/h2-frames.js';
 import { type H2Peer, REQUEST } from '../support/h2-peer.js';
-import { encodeBlock, literal, type Pair } from '../support/naive-hpack.js';
+import { encodeBlock, indexed, literal, type Pair } from '../support/naive-hpack.js';
 import { type Bench, ROLES, type Role } from './http2-conformance-support.js';
 import { type Attack, declareAttacks, floodUntilCalm } from './http2-hostile-support.js';
 
@@ -81,11 +81,11 @@ const FLOODS: readonly (readonly [
   ],
   [
     'CONTINUATION as large as may be',
-    'h2-header-bytes',
+    'h2-continuations',
     (target, i) => {
       const id = headStream(target);
       if (i === 0) return frame('HEADERS', END_STREAM, id, head(target.role));
-      return frame('CONTINUATION', 0, id, Buffer.alloc(16_384, literal('x', 'y'.repeat(100))));
+      return frame('CONTINUATION', 0, id, Buffer.alloc(16_384, indexed(16)));
     },
   ],
 ];

@@ -1,8 +1,9 @@
 // Where a request goes: an endpoint is picked, the head translated to what it speaks, and a connection leased or dialled; or the request
 // waits in line for one.
 import { SIGN } from '../../balance/signs.js';
+import { ascii } from '../../http/octets.js';
 import { MESSAGE_ERRORS } from '../../http1/errors.js';
-import { S } from '../../metrics/layout.js';
+import { LIMITS, S } from '../../metrics/layout.js';
 import { DIAL } from '../connect/dialer.js';
 import { SERVICE_PROTOCOL, VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
@@ -14,6 +15,8 @@ import { LEASE, type Legs, SOURCE } from './legs.js';
 import { WHY } from './reasons.js';
 
 const NONE = -1;
+const LIMIT_PEER_HEADER_BYTES = LIMITS.indexOf('h2-peer-header-bytes');
+const TOO_LARGE = ascii('fields larger than the endpoint takes');
 
 export class Dispatcher {
   // Why `send` has not sent: what the client is to be told.
@@ -95,7 +98,7 @@ export class Dispatcher {
     if (result === LEASE.WAITS) return true;
     if (result < 0) {
       if (result === LEASE.NO_WEBSOCKETS) this.fail(501, WHY.NOT_IMPLEMENTED);
-      else this.fail(503, WHY.MEMORY);
+      else this.notLeased(result, this.exchanges.endpoint[x]);
       return false;
     }
     return this.go(x, SOURCE.KEPT, NONE);
@@ -141,13 +144,22 @@ export class Dispatcher {
     this.exchanges.state[x] = STATE.SENT;
     this.accounts.dispatched(x);
     if (this.legs.send(x, source, from)) return true;
-    this.fail(503, WHY.MEMORY);
+    if (this.legs.trailersFit) this.fail(503, WHY.MEMORY);
+    else this.tooLarge();
     return false;
+  }
+
+  /** The endpoint has said that it takes no fields of this size: it is not asked, and did nothing wrong. */
+  private tooLarge(): void {
+    this.context.limited(LIMIT_PEER_HEADER_BYTES);
+    this.fail(431, WHY.HEADER_TOO_LARGE);
+    this.detail = TOO_LARGE;
   }
 
   /** `endpoint` could not be had, for the reason that `lease` gave. */
   private notLeased(result: number, endpoint: number): void {
     if (result === LEASE.MEMORY) this.fail(503, WHY.MEMORY);
+    else if (result === LEASE.TOO_LARGE) this.tooLarge();
     else if (result === DIAL.LIMIT) this.fail(503, WHY.POOL_EXHAUSTED);
     else if (result !== DIAL.PACED) this.fail(503, WHY.CONNECT_FAILED);
     // As whoever dialled it last was told.

@@ -43,6 +43,8 @@ export const LEASE = {
   NO_WEBSOCKETS: -3,
   /** There is no memory for it. */
   MEMORY: -4,
+  /** Its head is larger than the endpoint takes. */
+  TOO_LARGE: -5,
 } as const;
 
 /** The folders that know how. */
@@ -160,6 +162,11 @@ export class Legs {
     kept.dropTrailers(x);
     kept.forget(x);
     return sent === 0;
+  }
+
+  /** After `send`: it has not failed for kept trailers that are larger than the endpoint takes. */
+  get trailersFit(): boolean {
+    return this.fields.trailersFit;
   }
 
   /** Takes the exchange off an endpoint that has not processed it. Returns the socket that it was queued on, or -1. */
@@ -346,6 +353,7 @@ export class Legs {
   private open(x: ExchangeSlot, connection: Connection): number {
     if (this.exchanges.upgrade[x] !== UPGRADE.NONE && this.exchanges.tunnelsInHttp2(x) && !connection.peerConnect)
       return LEASE.NO_WEBSOCKETS;
+    if (this.core.list.size > connection.peerHeaderBytes) return LEASE.TOO_LARGE;
     return this.streams.open(x, connection) ? LEASE.OK : LEASE.MEMORY;
   }
 

@@ -1,8 +1,10 @@
 // Requests on their way from the client's leg to the endpoint's: which it is, what of them is kept, whether the client may send more. What the
 // versions of HTTP make of them is in the folders http1, http2 and translate.
 import { BODY } from '../../http1/body.js';
+import { MESSAGE_ERROR } from '../../http1/errors.js';
 import type { Core } from '../../http2/shared-state.js';
 import { STREAM } from '../../http2/streams.js';
+import { LIMITS } from '../../metrics/layout.js';
 import { listTrailers } from '../../translate/trailers.js';
 import type { Context } from '../context.js';
 import type { BodyRelay } from '../http1/bodies.js';
@@ -20,6 +22,7 @@ import type { Parts } from './legs.js';
 import type { Reports, RequestWay } from './reports.js';
 
 const NONE = -1;
+const LIMIT_PEER_HEADER_BYTES = LIMITS.indexOf('h2-peer-header-bytes');
 
 /** What this needs beside the legs. */
 export interface Ways extends Parts {
@@ -122,6 +125,11 @@ export class RequestBytes implements RequestWay {
       }
       case LEG.HTTP2: {
         const slot = exchanges.endpointStream(x);
+        if (!this.ways.streams.machine.sender.fits(slot, list)) {
+          this.context.limited(LIMIT_PEER_HEADER_BYTES);
+          this.reports.control.reject(x, MESSAGE_ERROR.TRAILER_TOO_LARGE);
+          return;
+        }
         kept.forget(x);
         sent = this.ways.streams.machine.sender.trailers(slot, list) || (streams.state[slot] & STREAM.OPEN) === 0;
         break;

@@ -1,7 +1,9 @@
 // Responses on their way from the endpoint's leg to the client's: whether the endpoint may send more, and who is told of what. What the
 // versions of HTTP make of them is in the folders http1, http2 and translate.
 import { BODY } from '../../http1/body.js';
+import { MESSAGE_ERROR, UPSTREAM } from '../../http1/errors.js';
 import type { Core } from '../../http2/shared-state.js';
+import { LIMITS } from '../../metrics/layout.js';
 import { listTrailers } from '../../translate/trailers.js';
 import { KNOWN, VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
@@ -15,6 +17,10 @@ import type { Reports, ResponseWay } from './reports.js';
 import type { Ways } from './request-bytes.js';
 
 const NONE = -1;
+const LIMIT_PEER_HEADER_BYTES = LIMITS.indexOf('h2-peer-header-bytes');
+/** Of a head or trailers that the client takes none as large of. */
+const HEAD_TOO_LARGE = -(MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM);
+const TRAILERS_TOO_LARGE = MESSAGE_ERROR.TRAILER_TOO_LARGE + UPSTREAM;
 
 export class ResponseBytes implements ResponseWay {
   constructor(
@@ -52,6 +58,7 @@ export class ResponseBytes implements ResponseWay {
     let used = at;
     if (exchanges.isStream(x)) {
       error = responseFields.fromHead(x);
+      if (error === 0 && !this.fits(x)) error = HEAD_TOO_LARGE;
       if (error === 0) {
         control.responded(x, status);
         if (!responseFields.final(x, !hasBody && !tunnel, tunnel)) return NONE;
@@ -112,6 +119,10 @@ export class ResponseBytes implements ResponseWay {
       else this.check(x, ways.responses.interimList(x));
       return;
     }
+    if (!this.fits(x)) {
+      control.malformed(x, -HEAD_TOO_LARGE);
+      return;
+    }
     const tunnel = status < 300 && exchanges.tunnelsInHttp2(x);
     if (end) exchanges.grpcStatus[x] = facts.grpcStatus;
     if (facts.eventStream) exchanges.eventStream[x] = 1;
@@ -163,6 +174,10 @@ export class ResponseBytes implements ResponseWay {
       return;
     }
     exchanges.grpcStatus[x] = core.list.facts.grpcStatus;
+    if (!this.fits(x)) {
+      control.malformed(x, TRAILERS_TOO_LARGE);
+      return;
+    }
     if (exchanges.isStream(x)) {
       if (!ways.streams.machine.sender.trailers(exchanges.clientStream(x), core.list)) {
         control.outOfMemory(x);
@@ -238,9 +253,23 @@ export class ResponseBytes implements ResponseWay {
       this.reports.control.malformed(x, -count);
       return false;
     }
+    if (!this.fits(x)) {
+      this.reports.control.malformed(x, TRAILERS_TOO_LARGE);
+      return false;
+    }
     const sent = count > 0 ? sender.trailers(slot, core.list) : sender.data(slot, trailerEnd, 0, true) >= 0;
     if (!sent) this.reports.control.outOfMemory(x);
     return sent;
+  }
+
+  /** Whether the client has said that it takes fields of the size of those in `core.list`. */
+  private fits(x: ExchangeSlot): boolean {
+    const { exchanges } = this;
+    if (!exchanges.isStream(x)) return true;
+    const { sender } = this.ways.streams.machine;
+    if (sender.fits(exchanges.clientStream(x), this.core.list)) return true;
+    this.context.limited(LIMIT_PEER_HEADER_BYTES);
+    return false;
   }
 
   /** Tells of what a writer says; true if it is well. */

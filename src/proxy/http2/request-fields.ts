@@ -17,6 +17,8 @@ export class RequestFields {
   /** Body that is kept in one piece with an HTTP/1 head. */
   private restAt = 0;
   private restLength = 0;
+  /** After `send`: trailers that are kept, if there are any, are not larger than the endpoint takes. */
+  trailersFit = true;
 
   constructor(
     private readonly context: Context,
@@ -59,11 +61,17 @@ export class RequestFields {
   /** Sends the head in `core.list` on the exchange's stream; of a kept request, the body and the trailers as well. False if the slab is out. */
   send(x: ExchangeSlot, fromKept: boolean): boolean {
     const { exchanges, kept, core, streams } = this;
+    this.trailersFit = true;
     if (!fromKept) {
       streams.sendHead(x, exchanges.bare[x] === 1 && !exchanges.tunnelsInHttp2(x));
       return true;
     }
     const trailers = kept.hasTrailers(x);
+    if (trailers) {
+      kept.restoreTrailers(x, core.spare);
+      this.trailersFit = streams.machine.sender.fits(exchanges.endpointStream(x), core.spare);
+      if (!this.trailersFit) return false;
+    }
     const whole = kept.whole[x] === 1 && !exchanges.tunnelsInHttp2(x);
     const body = this.restLength > 0 || !kept.body.empty(x);
     streams.sendHead(x, whole && !body && !trailers);

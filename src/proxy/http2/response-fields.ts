@@ -34,7 +34,7 @@ export class ResponseFields {
     const { core } = this;
     const slot = this.exchanges.clientStream(x);
     const client = core.streams.connection[slot];
-    if (client === null || client.congested) return;
+    if (client === null || client.congested || core.list.size > client.peerHeaderBytes) return;
     client.congested = core.sink.congested(client.socket, core.output.unsent(client));
     if (!client.congested) this.machine.sender.headers(slot, core.list, false);
   }
