@@ -216,10 +216,12 @@ export interface DrainConfig {
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
 
+/** Which requests and connections the access log has: all, none, or those that failed. */
+export type AccessMode = boolean | 'errors';
+
 export interface LogConfig {
   readonly level: LogLevel;
-  /** One line a request or opaque connection. */
-  readonly access: boolean;
+  readonly access: AccessMode;
 }
 
 /** What gets a series of its own in the metrics; what comes later counts in the series `overflow`. */

@@ -9,6 +9,7 @@ import { suggest } from './suggest.js';
 import type { DurationRange } from './values.js';
 import {
   describe,
+  parseAccess,
   parseBoolean,
   parseChoice,
   parseDuration,
@@ -252,7 +253,7 @@ export const configSchema = section({
   ),
   log: optionalSection({
     level: v.optional(choice('error', 'warn', 'info', 'debug'), 'info'),
-    access: v.optional(boolean(), false),
+    access: v.optional(value(parseAccess), false),
   }),
   metrics: optionalSection({
     maxServices: v.optional(integer(1, MOST_SERVICES), 128),

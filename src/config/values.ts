@@ -130,6 +130,12 @@ export function parseBoolean(input: unknown): boolean {
   return input;
 }
 
+/** Which requests the access log has. */
+export function parseAccess(input: unknown): boolean | 'errors' {
+  if (typeof input === 'boolean' || input === 'errors') return input;
+  throw new ValueError(`found ${describe(input)}; write true, false or errors, without quotes around true and false`);
+}
+
 export function parseChoice<const T extends string>(input: unknown, choices: readonly T[]): T {
   const choice = choices.find((known) => known === input);
   if (choice !== undefined) return choice;

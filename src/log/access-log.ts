@@ -1,7 +1,7 @@
-// The access log: one JSON line a request or opaque connection, off by default. Lines are collected and written once in a
-// while, off the path of the request; what the reader does not take waits, and beyond a bound is dropped and counted.
+// Writes the access log: lines of JSON, off by default. They are collected and written once in a while, off the path of the request;
+// what the reader does not take waits, and beyond a bound is dropped and counted.
 import { writeSync } from 'node:fs';
-import { CLOSE_REASONS, W } from '../metrics/layout.js';
+import { W } from '../metrics/layout.js';
 
 const FLUSH_MS = 200;
 /** When a full pipe is tried again. */
@@ -15,78 +15,60 @@ const PIECE_BYTES = 4096;
 /** How often the rest of a line that a full pipe took half of is tried again. */
 const MAX_TRIES = 1000;
 
-/** What this needs of the worker's context. */
-interface Shared {
-  readonly values: Float64Array;
-  readonly reactor: { readonly now: number };
-  readonly native: { peerName(fd: number): string };
-  readonly sockets: { readonly fd: Int32Array };
-  readonly endpoints: { readonly address: readonly string[] };
-  readonly connections: {
-    readonly relayedTo: ArrayLike<number>;
-    readonly read: Float64Array;
-    readonly written: Float64Array;
-    readonly opened: Float64Array;
-  };
-}
-
 export class AccessLog {
   private lines: string[] = [];
+  /** Of each line, bytes. */
+  private sizes: number[] = [];
   private pending = 0;
   private timer: NodeJS.Timeout | undefined;
   private readonly never = new Int32Array(new SharedArrayBuffer(4));
 
-  constructor(private readonly context: Shared) {}
-
-  /** An opaque connection has ended. */
-  connection(client: number, reason: number): void {
-    const { reactor, endpoints, native, sockets, connections } = this.context;
-    const endpoint = connections.relayedTo[client];
-    const upstream = endpoint < 0 ? '' : endpoints.address[endpoint];
-    this.write(
-      `{"time":"${new Date().toISOString()}","level":"info","message":"connection","client":"${native.peerName(sockets.fd[client])}",` +
-        `"upstream":"${upstream}","closed":"${CLOSE_REASONS[reason]}","received":${connections.read[client]},` +
-        `"sent":${connections.written[client]},"ms":${(reactor.now - connections.opened[client]).toFixed(3)}}\n`,
-    );
-  }
+  constructor(private readonly values: Float64Array) {}
 
   /** Writes what is pending, as far as the reader takes it. `last`: there is no later, what is not taken soon is dropped. */
   flush(last = false): void {
     if (this.timer !== undefined) clearTimeout(this.timer);
     this.timer = undefined;
-    const { lines } = this;
+    const { lines, sizes } = this;
     let done = 0;
     for (let tries = 0; done < lines.length; ) {
       let next = done;
       let piece = '';
-      do piece += lines[next++];
-      while (next < lines.length && piece.length + lines[next].length <= PIECE_BYTES);
+      let size = 0;
+      do {
+        piece += lines[next];
+        size += sizes[next++];
+      } while (next < lines.length && size + sizes[next] <= PIECE_BYTES);
       if (this.put(piece)) {
         done = next;
-        this.pending -= piece.length;
+        this.pending -= size;
       } else if (last && tries++ < LAST_TRIES) Atomics.wait(this.never, 0, 0, 1);
       else break;
     }
     this.lines = done === lines.length ? [] : lines.slice(done);
+    this.sizes = done === lines.length ? [] : sizes.slice(done);
     if (this.lines.length === 0) return;
-    if (last) this.context.values[W.ACCESS_LOG_DROPPED] += this.lines.length;
+    if (last) this.values[W.ACCESS_LOG_DROPPED] += this.lines.length;
     else this.timer = setTimeout(() => this.flush(), RETRY_MS).unref();
   }
 
-  /** An exchange has ended. `what`: its method, target and host; `more`: further members, each after a comma. */
-  request(socket: number, what: string, status: number, endpoint: number, elapsed: number, more: string): void {
-    const { endpoints, native, sockets } = this.context;
-    const upstream = endpoint < 0 ? '' : endpoints.address[endpoint];
-    const client = socket < 0 ? '' : native.peerName(sockets.fd[socket]);
-    this.write(
-      `{"time":"${new Date().toISOString()}","level":"info","message":"request","client":"${client}",` +
-        `${what},"status":${status},"upstream":"${upstream}","ms":${elapsed.toFixed(3)}${more}}\n`,
-    );
+  /** Adds a line: the members of an object, without its braces, time and level. */
+  write(members: string): void {
+    if (this.pending > MAX_PENDING) {
+      this.values[W.ACCESS_LOG_DROPPED]++;
+      return;
+    }
+    const line = `{"time":"${new Date().toISOString()}","level":"info",${members}}\n`;
+    const bytes = Buffer.byteLength(line);
+    this.lines.push(line);
+    this.sizes.push(bytes);
+    this.pending += bytes;
+    this.timer ??= setTimeout(() => this.flush(), FLUSH_MS).unref();
   }
 
   /** Writes whole lines; false if none of it was taken. What was begun is finished, or the next line would be joined to half of one. */
   private put(piece: string): boolean {
-    const bytes = Buffer.from(piece, 'latin1');
+    const bytes = Buffer.from(piece);
     let at = 0;
     for (let tries = 0; at < bytes.length && tries < MAX_TRIES; ) {
       try {
@@ -98,15 +80,5 @@ export class AccessLog {
       }
     }
     return true;
-  }
-
-  private write(line: string): void {
-    if (this.pending > MAX_PENDING) {
-      this.context.values[W.ACCESS_LOG_DROPPED]++;
-      return;
-    }
-    this.lines.push(line);
-    this.pending += line.length;
-    this.timer ??= setTimeout(() => this.flush(), FLUSH_MS).unref();
   }
 }

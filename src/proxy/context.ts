@@ -11,17 +11,20 @@ import type { Sockets } from '../io/sockets.js';
 import type { Splicer } from '../io/splice.js';
 import type { Wheel } from '../io/wheel.js';
 import { AccessLog } from '../log/access-log.js';
+import { quoted } from '../log/json-text.js';
 import { E, endpointBase, S, serviceBase, W } from '../metrics/layout.js';
 import { WorkerMetrics } from '../metrics/shared.js';
 import { Destinations } from './accept/destinations.js';
 import { ENDPOINT_SLOTS, LOCAL_DESTINATIONS, MAX_ENDPOINTS, MAX_SERVICES, SERVICE_SLOTS } from './capacity.js';
-import { Connections } from './connect/connections.js';
+import { type ClientLog, Connections } from './connect/connections.js';
 import { Protocols, SERVICE_PROTOCOL } from './connect/protocols.js';
 import { Pressure } from './pressure.js';
 import type { EndpointSnapshot, PassthroughSnapshot, ServiceSettings, Snapshot, WorkerTask } from './snapshot.js';
 
 const SOCKADDR_BYTES = 32;
 const HOST_BYTES = 64;
+/** Bytes of a name in the access log. */
+export const MOST_NAME = 128;
 /** What the context takes of the slab's fixed region. */
 export const CONTEXT_BYTES = ENDPOINT_SLOTS * SOCKADDR_BYTES + SERVICE_SLOTS * HOST_BYTES + 64;
 
@@ -55,6 +58,8 @@ export class ServiceTable {
   /** The service's name in the slab: the Host of requests that came without one. */
   readonly hostAt = new Int32Array(SERVICE_SLOTS);
   readonly hostLength = new Int32Array(SERVICE_SLOTS);
+  /** As configured. */
+  readonly name: string[] = new Array<string>(SERVICE_SLOTS).fill('');
   /** 1: the endpoints don't speak HTTP, so that HTTP is relayed to them as it is. */
   readonly opaque = new Uint8Array(SERVICE_SLOTS);
   /** One of SERVICE_PROTOCOL. */
@@ -98,6 +103,8 @@ export class Context {
   readonly connections: Connections;
   readonly pressure: Pressure;
   readonly accessLog: AccessLog;
+  /** Set when the data path is put together. */
+  declare connectionLog: ClientLog;
   /** What endpoints have been seen to speak. */
   readonly protocols: Protocols;
   readonly metrics: WorkerMetrics;
@@ -114,7 +121,11 @@ export class Context {
   limits: LimitsConfig;
   /** Answer `Connection: close` and end what is idle. */
   draining = false;
+  /** Exchanges and connections are logged when they end; those that went well only if `accessAll`. */
   access = false;
+  accessAll = false;
+  /** Names of listeners, by slot. */
+  readonly listenerNames: string[] = [];
   /** Where in the slab the addresses of all endpoints and the names of all services are. */
   private readonly addresses: number;
   private readonly hosts: number;
@@ -150,7 +161,7 @@ export class Context {
     this.destinations = new Destinations(this.sockets.capacity);
     this.connections = new Connections(this);
     this.pressure = new Pressure(this);
-    this.accessLog = new AccessLog(this);
+    this.accessLog = new AccessLog(this.values);
     this.protocols = new Protocols(this);
     this.addresses = this.slab.fixed(ENDPOINT_SLOTS * SOCKADDR_BYTES);
     this.hosts = this.slab.fixed(SERVICE_SLOTS * HOST_BYTES);
@@ -169,6 +180,14 @@ export class Context {
     return service < 0 ? body : shorter(body, this.services.streamTimeoutMs[service]);
   }
 
+  /** Who is at the other end of a client's connection, and where it came in: members of a record of the access log. */
+  who(client: number): string {
+    const { connections } = this;
+    const listener = client < 0 ? -1 : connections.listener[client];
+    const name = listener < 0 ? '' : (this.listenerNames[listener] ?? '');
+    return `"client":"${connections.peerName(client)}","listener":${quoted(name, MOST_NAME)}`;
+  }
+
   /** Counts that a limit has fired. */
   limited(limit: number): void {
     this.values[W.LIMIT + limit]++;
@@ -178,7 +197,9 @@ export class Context {
   configure(snapshot: Snapshot): void {
     this.limits = snapshot.limits;
     this.protocols.expiryMs = snapshot.limits.protocolExpiryMs;
-    this.access = snapshot.access;
+    this.access = snapshot.access !== false;
+    this.accessAll = snapshot.access === true;
+    for (const { slot, name } of snapshot.listeners) this.listenerNames[slot] = name;
     for (const { slot, series, config } of snapshot.services) this.configureService(slot, series, config);
     if (snapshot.passthrough !== null) this.configurePassthrough(snapshot.passthrough);
   }
@@ -248,6 +269,7 @@ export class Context {
     const table = this.services;
     table.series[slot] = series;
     table.base[slot] = serviceBase(series);
+    table.name[slot] = config.name;
     table.hostAt[slot] = this.hosts + slot * HOST_BYTES;
     this.setHost(slot, config.name.replace(/[^A-Za-z0-9._-]/g, '-'));
     table.connectTimeoutMs[slot] = config.connectTimeoutMs;

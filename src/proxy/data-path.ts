@@ -11,6 +11,7 @@ import { HEADER_MEMORY_BYTES } from '../io/reactor.js';
 import { H2_LIMITS_AT } from '../metrics/layout.js';
 import { Detector } from './accept/detector.js';
 import { Races } from './accept/races.js';
+import { ConnectionLog } from './connect/connection-log.js';
 import { Dialer } from './connect/dialer.js';
 import { IdlePool } from './connect/idle-pool.js';
 import type { Context } from './context.js';
@@ -26,7 +27,7 @@ import { Legs } from './exchange/legs.js';
 import { Lifecycle } from './exchange/lifecycle.js';
 import { Reports } from './exchange/reports.js';
 import { RequestBytes } from './exchange/request-bytes.js';
-import { RequestLines } from './exchange/request-log.js';
+import { RequestLog } from './exchange/request-log.js';
 import { ResponseBytes } from './exchange/response-bytes.js';
 import { Retries } from './exchange/retry.js';
 import { BodyRelay } from './http1/bodies.js';
@@ -98,7 +99,7 @@ type Ground = ReturnType<typeof makeGround>;
 function makeHttp1({ context, core, exchanges, kept, dialer, idle, reports }: Ground) {
   const http1 = new Http1Sockets(context.sockets.capacity, context.limits.http1.maxHeaderBytes);
   const pieces = new PieceWriter(context, core);
-  const bodies = new BodyRelay(context, http1, pieces.large);
+  const bodies = new BodyRelay(context, http1, pieces.large, exchanges);
   const input = new LargeInput(context, core, http1);
   const requests = new RequestWriter(context, core, exchanges, kept, http1, pieces);
   const responses = new ResponseWriter(context, core, exchanges, http1, bodies, pieces);
@@ -131,11 +132,13 @@ export function makeDataPath(context: Context): DataPath {
 
   const legs = new Legs(context, core, exchanges, kept, parts);
   const backpressure = new Backpressure(context, core, exchanges, http1);
-  const tunnels = new Tunnels({ ...ground, ...parts, legs, backpressure });
+  const requestLog = new RequestLog(context, core, exchanges, http1);
+  context.connectionLog = new ConnectionLog(context, opaque, requestLog);
+  const tunnels = new Tunnels({ ...ground, ...parts, legs, backpressure, requestLog });
   const ways = { ...parts, tunnels, backpressure };
   reports.requests = new RequestBytes(context, core, exchanges, kept, ways, reports);
   reports.responses = new ResponseBytes(context, core, exchanges, kept, ways, reports);
-  const accounts = new Accounts(context, exchanges, new RequestLines(context, core, exchanges, http1));
+  const accounts = new Accounts(context, exchanges, requestLog);
   const answers = new Answers(context, core, two.machine, exchanges, http1, one.responses);
   const control = new Lifecycle(
     context,

@@ -1,5 +1,5 @@
 // What the main thread tells a worker: plain data with every name replaced by a slot of the shared-memory tables.
-import type { LimitsConfig, ServiceConfig } from '../config/model.js';
+import type { AccessMode, LimitsConfig, ServiceConfig } from '../config/model.js';
 import type { WorkerMemory } from '../metrics/shared.js';
 
 /** How a listener's connections are treated before any byte is seen. */
@@ -90,7 +90,7 @@ export interface Snapshot {
   readonly passthrough: PassthroughSnapshot | null;
   readonly limits: LimitsConfig;
   readonly coalesceUs: number;
-  readonly access: boolean;
+  readonly access: AccessMode;
   /** How long a connection may wait for `resolved` before it goes where its client was going, ms. */
   readonly resolveTimeoutMs: number;
   /** How long a destination that no connection uses is kept, ms. */

@@ -50,7 +50,7 @@ test('wrong types are refused at every level', () => {
     [withBasics('log: info'), /^log: found "info"; write a map with the keys level, access$/],
     [withBasics('log: []'), /^log: found a list; write a map/],
     [withBasics('drain: 5'), /^drain: found 5; write a map with the keys hold, grace$/],
-    [withBasics('log: { access: "yes" }'), /^log.access: found "yes"; write true or false/],
+    [withBasics('log: { access: "yes" }'), /^log.access: found "yes"; write true, false or errors/],
     [withBasics('coalesce: 11ms'), /^coalesce: 11ms is too long; write at most 10ms$/],
     [withBasics('limits: { slab: 64MB }'), /^limits.slab: found "64MB"; write a size/],
     [withBasics('limits: { slab: 1KiB }'), /^limits.slab: 1KiB is too small; write at least 1MiB$/],

@@ -51,6 +51,14 @@ const NONE = -1;
 /** How long a peer may take none of the last bytes of a connection that is over for us. */
 const LAST_BYTES_MS = 60_000;
 
+/** Is told of the ends of clients' connections, while the access log is on. */
+export interface ClientLog {
+  /** It has ended; `reason` is its CLOSE. */
+  ended(client: SocketSlot, reason: number): void;
+  /** It has broken HTTP/2: what it asked for is lost with the connection. */
+  violated(client: SocketSlot, reason: number): void;
+}
+
 /** What this needs of the worker's context. */
 interface Shared {
   readonly sockets: Sockets;
@@ -68,9 +76,8 @@ interface Shared {
     isOriginal(destination: number): boolean;
     release(destination: number, client: number, now: number): void;
   };
-  /** Told of the end of connections that were relayed, while the access log is on. */
   readonly access: boolean;
-  readonly accessLog: { connection(client: number, reason: number): void };
+  readonly connectionLog: ClientLog;
 }
 
 export class Connections {
@@ -89,6 +96,8 @@ export class Connections {
   /** Bytes received and sent, counted while the access log is on. */
   readonly read: Float64Array;
   readonly written: Float64Array;
+  /** Addresses of clients, read while they are there, as the kernel forgets that of a peer who resets. */
+  private readonly peers: (string | undefined)[] = [];
   /** Endpoint that an opaque client was relayed to, -1 before; for the access log. */
   readonly relayedTo: Int32Array;
   /** 1 where the connection to an endpoint carries an opaque one, and is counted as such; how many each endpoint has. */
@@ -138,6 +147,7 @@ export class Connections {
     this.read[slot] = 0;
     this.written[slot] = 0;
     this.relayedTo[slot] = NONE;
+    this.peers[slot] = this.context.access ? this.context.native.peerName(fd) : undefined;
     this.clients++;
     values[meter + L.OPEN_TOTAL]++;
     values[meter + L.OPEN]++;
@@ -145,6 +155,14 @@ export class Connections {
     const layer = reactor.transport?.accepts(listener) ?? 0;
     if (layer !== 0) sockets.attach(slot, layer, true);
     return slot as SocketSlot;
+  }
+
+  /** Address of the peer of a connection that is open; '' where it can't be told. */
+  peerName(slot: number): string {
+    if (slot < 0) return '';
+    const { native, sockets } = this.context;
+    this.peers[slot] ??= native.peerName(sockets.fd[slot]);
+    return this.peers[slot] ?? '';
   }
 
   openEndpoint(fd: number, endpoint: number, kind: number): SocketSlot | -1 {
@@ -226,9 +244,7 @@ export class Connections {
     splicer.stop(slot);
     inbox.clear(slot);
     if (this.listener[slot] >= 0) {
-      const kind = this.context.sockets.kind[slot];
-      if (this.context.access && (kind === SOCKET_KIND.OPAQUE || kind === SOCKET_KIND.TUNNEL))
-        this.context.accessLog.connection(slot, reason);
+      if (this.context.access) this.context.connectionLog.ended(slot as SocketSlot, reason);
       values[meter + L.CLOSE + reason]++;
       values[meter + L.OPEN]--;
       values[W.CONNECTIONS_OPEN]--;

@@ -15,22 +15,14 @@ import { VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
 import type { ExchangeSlot } from '../slots.js';
 import { type Exchanges, MAX_LATENCY_US } from './exchange.js';
+import { OUTCOME, type RequestLog } from './request-log.js';
 
 /** A client may have set a deadline that is too short ... */
 const GRPC_DEADLINE_EXCEEDED = 4;
 /** ... and may not do what it asks for: the endpoint has answered. */
 const GRPC_PERMISSION_DENIED = 7;
-const NONE = -1;
 const LATENCY_US = SERVICE_HISTOGRAMS.indexOf('response_latency_us');
 const ENDPOINT_LATENCY_US = ENDPOINT_HISTOGRAMS.indexOf('response_latency_us');
-
-/** Writes the access log. */
-export interface RequestLog {
-  /** Keeps method, target and host of a request that has come. */
-  target(x: ExchangeSlot): void;
-  /** The exchange is over; `endpoint` -1: answered by the proxy. `whole`: the client has got a whole response. */
-  request(x: ExchangeSlot, endpoint: number, status: number, whole: boolean): void;
-}
 
 export class Accounts {
   /** Exchanges under way in which both sides speak HTTP/1, and all others. */
@@ -40,7 +32,7 @@ export class Accounts {
   constructor(
     private readonly context: Context,
     private readonly exchanges: Exchanges,
-    private readonly log: RequestLog,
+    private readonly log: Pick<RequestLog, 'begun' | 'ended'>,
   ) {}
 
   /** A request has come on `listener`. */
@@ -49,7 +41,7 @@ export class Accounts {
     const { exchanges } = this;
     const service = exchanges.service[x];
     values[listenerMeter + L.REQUESTS]++;
-    if (this.context.access) this.log.target(x);
+    if (this.context.access) this.log.begun(x);
     if (service < 0) return;
     const base = services.base[service];
     values[base + S.REQUESTS]++;
@@ -95,8 +87,8 @@ export class Accounts {
     balancer.judge(exchanges.endpoint[x], reactor.ms, SIGN.WORKS, exchanges.stay[x]);
   }
 
-  /** The endpoint has brought its response to an end. */
-  succeeded(x: ExchangeSlot): void {
+  /** The endpoint has brought its response to an end, or agreed to a `tunnel`: that is logged when it ends. */
+  succeeded(x: ExchangeSlot, tunnel = false): void {
     const { balancer, values, metrics, services, endpoints } = this.context;
     const { exchanges } = this;
     const endpoint = exchanges.endpoint[x];
@@ -112,7 +104,7 @@ export class Accounts {
     }
     metrics.record(serviceHistogram(services.series[service], LATENCY_US), latency);
     metrics.record(endpointHistogram(endpoints.series[endpoint], ENDPOINT_LATENCY_US), latency);
-    if (this.context.access) this.log.request(x, endpoint, status, true);
+    if (this.context.access && !tunnel) this.log.ended(x, OUTCOME.WHOLE, status, 0);
   }
 
   /** The endpoint has not. `sign`: the SIGN that this is; after the head of its response it is none. */
@@ -144,23 +136,23 @@ export class Accounts {
     values[base + E.ABANDONED]++;
   }
 
-  /** The proxy has answered by itself. */
-  answered(x: ExchangeSlot, status: number): void {
-    if (this.context.access) this.log.request(x, NONE, status, true);
-    this.ended(x, true);
+  /** The proxy has answered by itself: `why` is an index into RESPONSE_REASONS. */
+  answered(x: ExchangeSlot, status: number, why: number): void {
+    if (this.context.access) this.log.ended(x, OUTCOME.ANSWERED, status, why);
+    this.ended(x, OUTCOME.WHOLE, why);
   }
 
-  /** The request is over, if one is under way. `whole`: the client has got a whole response. */
-  ended(x: ExchangeSlot, whole: boolean): void {
+  /** The request is over, if one is under way. `why`: as OUTCOME says. */
+  ended(x: ExchangeSlot, outcome: number, why: number): void {
     const { values, services } = this.context;
     const { exchanges } = this;
     if (exchanges.pending[x] === 0) return;
     exchanges.pending[x] = 0;
     const base = services.base[exchanges.service[x]];
     values[base + S.IN_FLIGHT]--;
-    if (whole) return;
+    if (outcome === OUTCOME.WHOLE) return;
     values[base + S.UNANSWERED]++;
-    if (this.context.access) this.log.request(x, NONE, 0, false);
+    if (this.context.access) this.log.ended(x, outcome, exchanges.answered(x) ? exchanges.status[x] : 0, why);
   }
 
   private left(x: ExchangeSlot, base: number): void {

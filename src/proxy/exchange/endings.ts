@@ -9,6 +9,7 @@ import { type Exchanges, STATE } from './exchange.js';
 import type { KeptRequests } from './kept.js';
 import type { Legs } from './legs.js';
 import { closeReason, WHY } from './reasons.js';
+import { OUTCOME } from './request-log.js';
 
 /** What an event has brought with it. One object for all, as one for each would be allocated. */
 export interface Outcome {
@@ -58,7 +59,7 @@ export class Endings {
     this.forget(x);
     const { why } = this.outcome;
     const status = answers.send(x, this.outcome.status, why, this.outcome.detail, this.outcome.code);
-    accounts.answered(x, status);
+    accounts.answered(x, status, why);
     legs.afterAnswer(x, closeReason(why));
   }
 
@@ -66,7 +67,7 @@ export class Endings {
   cut(x: ExchangeSlot): void {
     const { accounts, legs } = this;
     const connection = legs.leave(x, H2_ERROR.CANCEL, this.outcome.reason);
-    accounts.ended(x, false);
+    accounts.ended(x, OUTCOME.CUT, this.outcome.why);
     this.forget(x);
     legs.cut(x, this.outcome.code, this.outcome.why === WHY.BODY_TIMEOUT ? CLOSE.TIMEOUT : CLOSE.ERROR);
     legs.reuse(connection);
@@ -78,7 +79,7 @@ export class Endings {
     const { reason } = this.outcome;
     this.disengage(x);
     const connection = legs.leave(x, H2_ERROR.CANCEL, CLOSE.OK);
-    accounts.ended(x, false);
+    accounts.ended(x, OUTCOME.LEFT, reason);
     this.forget(x);
     legs.close(x, reason);
     legs.reuse(connection);
@@ -88,7 +89,7 @@ export class Endings {
   complete(x: ExchangeSlot): void {
     const { accounts, legs } = this;
     accounts.succeeded(x);
-    accounts.ended(x, true);
+    accounts.ended(x, OUTCOME.WHOLE, 0);
     // An endpoint that has answered before it had the whole request wants no more of it (RFC 9113 section 8.1).
     const connection = legs.leave(x, H2_ERROR.NO_ERROR, CLOSE.OK);
     this.forget(x);

@@ -98,7 +98,9 @@ export class Exchanges {
   readonly lineNext: Int32Array;
   readonly linePrev: Int32Array;
   readonly lineSince: Float64Array;
-  /** Method, target and host for the access log, where it is on. */
+  /** For the access log, counted and kept while it is on: bytes of the client's and the endpoint's content; who asks for what. */
+  readonly received: Float64Array;
+  readonly sent: Float64Array;
   readonly target: (string | undefined)[] = [];
   /** Sec-WebSocket-Key: the client's, or the one made for the endpoint, of WebSockets whose versions of HTTP differ. */
   readonly keys = new Map<ExchangeSlot, Uint8Array>();
@@ -134,6 +136,8 @@ export class Exchanges {
     this.lineNext = new Int32Array(n);
     this.linePrev = new Int32Array(n);
     this.lineSince = new Float64Array(n);
+    this.received = new Float64Array(n);
+    this.sent = new Float64Array(n);
   }
 
   /** All exchanges there can be. */
@@ -199,6 +203,8 @@ export class Exchanges {
     this.grpcStatus[x] = NONE;
     this.latencyUs[x] = NONE;
     this.silent[x] = 0;
+    this.received[x] = 0;
+    this.sent[x] = 0;
   }
 
   /** Whether the request asks for a tunnel: its body, or what looks like one, waits until the endpoint has agreed. */

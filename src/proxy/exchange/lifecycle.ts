@@ -18,6 +18,7 @@ import type { KeptRequests } from './kept.js';
 import { type Legs, SOURCE } from './legs.js';
 import { WHY } from './reasons.js';
 import type { Control } from './reports.js';
+import { OUTCOME } from './request-log.js';
 import type { Retries } from './retry.js';
 import { ACTION, EVENT, EVENT_COUNT, EVENTS, STATES, TABLE } from './table.js';
 
@@ -259,8 +260,8 @@ export class Lifecycle implements Control {
         this.endings.answer(x);
         break;
       case ACTION.TUNNEL:
-        accounts.succeeded(x);
-        accounts.ended(x, true);
+        accounts.succeeded(x, true);
+        accounts.ended(x, OUTCOME.WHOLE, 0);
         tunnels.open(x);
         break;
       case ACTION.TUNNEL_FLUSHED:

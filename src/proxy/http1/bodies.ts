@@ -5,6 +5,7 @@ import { SOCKET } from '../../io/sockets.js';
 import { PUMP } from '../../io/splice.js';
 import { L, LIMITS, W } from '../../metrics/layout.js';
 import type { Context } from '../context.js';
+import type { Exchanges } from '../exchange/exchange.js';
 import type { SocketSlot } from '../slots.js';
 import type { LargeOutput } from './large-output.js';
 import { FLOW, type Http1Sockets } from './sockets.js';
@@ -18,6 +19,7 @@ export class BodyRelay {
     private readonly context: Context,
     private readonly http1: Http1Sockets,
     private readonly large: LargeOutput,
+    private readonly exchanges: Exchanges,
   ) {}
 
   /**
@@ -118,6 +120,11 @@ export class BodyRelay {
       values[connections.meter[source] + L.READ_BYTES] += splicer.bytesIn;
       values[connections.meter[destination] + L.WRITE_BYTES] += splicer.bytesOut;
       values[W.SPLICED_BYTES] += splicer.bytesOut;
+      if (this.context.access) {
+        // A client's socket has its exchange's slot.
+        if (connections.listener[source] >= 0) this.exchanges.received[source] += splicer.bytesIn;
+        else this.exchanges.sent[destination] += splicer.bytesOut;
+      }
     }
     if (result !== PUMP.WAIT) {
       http1.flow[source] = FLOW.COPY;

@@ -32,7 +32,8 @@ export class OpaqueRelay implements Caller {
   private readonly throttled: Uint8Array;
   private readonly attempts: Uint8Array;
   /** Service that a client is relayed to. */
-  private readonly service: Int32Array;
+  /** Service of a client that is relayed. */
+  readonly service: Int32Array;
   /** errno of a socket that takes nothing more, while what it sent before is still being read; else 0. */
   private readonly broken: Uint8Array;
 

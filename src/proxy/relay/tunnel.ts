@@ -13,6 +13,7 @@ import { type Exchanges, LEG, STATE } from '../exchange/exchange.js';
 import type { KeptRequests } from '../exchange/kept.js';
 import type { Legs } from '../exchange/legs.js';
 import type { Reports } from '../exchange/reports.js';
+import { OUTCOME, type RequestLog } from '../exchange/request-log.js';
 import type { Http1Endpoints } from '../http1/endpoints.js';
 import type { PieceWriter } from '../http1/piece-writer.js';
 import { type Http1Sockets, SENDING } from '../http1/sockets.js';
@@ -36,6 +37,7 @@ export interface TunnelParts {
   readonly backpressure: Backpressure;
   readonly opaque: OpaqueRelay;
   readonly reports: Reports;
+  readonly requestLog: RequestLog;
 }
 
 export class Tunnels {
@@ -49,6 +51,7 @@ export class Tunnels {
       endpoints.part(x, socket as SocketSlot);
       exchanges.state[x] = STATE.OWN;
       this.forget(x);
+      if (this.parts.context.access) this.parts.requestLog.tunnelBegun(exchanges.clientSocket(x));
       opaque.tunnel(exchanges.clientSocket(x), socket);
       return;
     }
@@ -63,6 +66,7 @@ export class Tunnels {
     const { exchanges, core, streams, pieces, backpressure, context } = this.parts;
     const { frames, sender } = streams.machine;
     core.clock[0] = context.reactor.now;
+    if (context.access) exchanges.received[x] += length;
     if (exchanges.kind[x] === LEG.HTTP1) {
       const socket = exchanges.endpointSocket(x);
       if (!pieces.put(socket, at, length)) {
@@ -90,6 +94,7 @@ export class Tunnels {
     const { exchanges, core, streams, pieces, backpressure, context } = this.parts;
     const { frames, sender } = streams.machine;
     core.clock[0] = context.reactor.now;
+    if (context.access) exchanges.sent[x] += length;
     if (!exchanges.isStream(x)) {
       const client = exchanges.clientSocket(x);
       if (!pieces.put(client, at, length)) {
@@ -114,7 +119,7 @@ export class Tunnels {
   flushed(x: ExchangeSlot): void {
     const { exchanges, context, legs } = this.parts;
     if (!legs.tunnelEnded(x)) return;
-    const socket = this.part(x, H2_ERROR.NO_ERROR);
+    const socket = this.part(x, H2_ERROR.NO_ERROR, CLOSE.OK);
     if (socket >= 0) context.connections.closeWhenSent(socket, CLOSE.OK);
     if (exchanges.isStream(x)) this.parts.streams.finish(x, H2_ERROR.NO_ERROR);
     else context.connections.closeWhenSent(exchanges.clientSocket(x), CLOSE.OK);
@@ -123,7 +128,7 @@ export class Tunnels {
   /** The endpoint's side is broken: the client hears of it, by a reset after what came before. */
   broken(x: ExchangeSlot, code: number, reason: number): void {
     const { exchanges, context } = this.parts;
-    const socket = this.part(x, H2_ERROR.CANCEL);
+    const socket = this.part(x, H2_ERROR.CANCEL, reason);
     if (socket >= 0) context.connections.close(socket, reason);
     if (exchanges.isStream(x)) this.parts.streams.finish(x, code);
     else context.connections.abortWhenSent(exchanges.clientSocket(x), CLOSE.RESET);
@@ -132,7 +137,7 @@ export class Tunnels {
   /** The client has left: the endpoint hears of it likewise. */
   left(x: ExchangeSlot, reason: number): void {
     const { exchanges, context } = this.parts;
-    const socket = this.part(x, H2_ERROR.CANCEL);
+    const socket = this.part(x, H2_ERROR.CANCEL, reason);
     if (socket >= 0) context.connections.abortWhenSent(socket, reason);
     if (exchanges.isStream(x)) this.parts.streams.finish(x, H2_ERROR.CANCEL);
     else context.connections.close(exchanges.clientSocket(x), reason);
@@ -141,7 +146,7 @@ export class Tunnels {
   /** It has been silent, half closed or open for too long. */
   expired(x: ExchangeSlot): void {
     const { exchanges, context } = this.parts;
-    const socket = this.part(x, H2_ERROR.CANCEL);
+    const socket = this.part(x, H2_ERROR.CANCEL, CLOSE.TIMEOUT);
     if (socket >= 0) context.connections.closeWhenSent(socket, CLOSE.TIMEOUT);
     if (exchanges.isStream(x)) this.parts.streams.finish(x, H2_ERROR.CANCEL);
     else context.connections.closeWhenSent(exchanges.clientSocket(x), CLOSE.TIMEOUT);
@@ -242,8 +247,9 @@ export class Tunnels {
   }
 
   /** Takes the endpoint's leg from the exchange, which ends with it. Returns its socket, if it is one. */
-  private part(x: ExchangeSlot, code: number): SocketSlot | -1 {
-    const { exchanges, endpoints, streams, legs } = this.parts;
+  private part(x: ExchangeSlot, code: number, reason: number): SocketSlot | -1 {
+    const { exchanges, endpoints, streams, legs, context, requestLog } = this.parts;
+    if (context.access) requestLog.ended(x, OUTCOME.TUNNEL, exchanges.status[x], reason);
     const socket = exchanges.kind[x] === LEG.HTTP1 ? exchanges.endpointSocket(x) : NONE;
     exchanges.state[x] = STATE.OWN;
     this.forget(x);

@@ -138,7 +138,7 @@ export class World {
     const areas = new Areas(slab.fixed(AREAS_BYTES));
     const core = { slab, blocks: this.blocks, areas, clock: new Float64Array(1) } as unknown as Core;
     this.kept = new KeptRequests(context, core, exchanges);
-    this.accounts = new Accounts(context, exchanges, { target: () => undefined, request: () => undefined });
+    this.accounts = new Accounts(context, exchanges, { begun: () => undefined, ended: () => undefined });
     const legs = this.legs();
     this.control = new Lifecycle(
       context,
