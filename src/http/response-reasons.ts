@@ -22,6 +22,8 @@ export const RESPONSE_REASONS = [
   'expectation',
   'stream-refused',
   'http2-refused',
+  'unresolved',
+  'file-descriptors',
 ] as const;
 
 export type ResponseReason = (typeof RESPONSE_REASONS)[number];

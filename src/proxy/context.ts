@@ -19,6 +19,7 @@ import { ENDPOINT_SLOTS, LOCAL_DESTINATIONS, MAX_ENDPOINTS, MAX_SERVICES, SERVIC
 import { type ClientLog, Connections } from './connect/connections.js';
 import { Protocols, SERVICE_PROTOCOL } from './connect/protocols.js';
 import { Pressure } from './pressure.js';
+import { Refusals } from './refusals.js';
 import type { EndpointSnapshot, PassthroughSnapshot, ServiceSettings, Snapshot, WorkerTask } from './snapshot.js';
 
 const SOCKADDR_BYTES = 32;
@@ -102,6 +103,8 @@ export class Context {
   readonly inbox: Inbox;
   readonly connections: Connections;
   readonly pressure: Pressure;
+  /** What is refused, for the log. */
+  readonly refusals: Refusals;
   readonly accessLog: AccessLog;
   /** Set when the data path is put together. */
   declare connectionLog: ClientLog;
@@ -161,6 +164,7 @@ export class Context {
     this.destinations = new Destinations(this.sockets.capacity);
     this.connections = new Connections(this);
     this.pressure = new Pressure(this);
+    this.refusals = new Refusals(this);
     this.accessLog = new AccessLog(this.values);
     this.protocols = new Protocols(this);
     this.addresses = this.slab.fixed(ENDPOINT_SLOTS * SOCKADDR_BYTES);

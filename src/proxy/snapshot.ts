@@ -1,6 +1,7 @@
 // What the main thread tells a worker: plain data with every name replaced by a slot of the shared-memory tables.
 import type { AccessMode, LimitsConfig, ServiceConfig } from '../config/model.js';
 import type { WorkerMemory } from '../metrics/shared.js';
+import type { Refused } from './refusals.js';
 
 /** How a listener's connections are treated before any byte is seen. */
 export const MODE = { DETECT: 0, HTTP1: 1, HTTP2: 2, OPAQUE: 3 } as const;
@@ -147,6 +148,7 @@ export type FromWorker =
   /** Nothing is open any more (after `stop`). */
   | { readonly kind: 'drained' }
   | { readonly kind: 'pong'; readonly id: number }
+  | { readonly kind: 'refused'; readonly refused: readonly Refused[] }
   /** What becomes of connections on listener slot `listener` whose clients were going to `host` (numeric) and `port`? */
   | {
       readonly kind: 'resolve';

@@ -263,6 +263,8 @@ export class Worker {
     values[W.LOOP_LAG_MAX_US] = lag;
     this.context.metrics.record(this.turnHistogram, lag);
     this.context.sampleEndpoints();
+    const refused = this.context.refusals.take();
+    if (refused.length > 0) this.send({ kind: 'refused', refused });
   }
 
   private send(message: FromWorker): void {

@@ -17,6 +17,7 @@ import type { EndpointSnapshot, FromWorker } from '../proxy/snapshot.js';
 import { Destinations } from './destinations.js';
 import { ListenerSet, listenerKey } from './listeners.js';
 import { OriginalDestinations } from './original-destinations.js';
+import { RefusalLog } from './refusal-log.js';
 import { changedServices, Snapshots } from './snapshots.js';
 import { stateOf } from './state.js';
 import { WorkerPool } from './workers.js';
@@ -41,6 +42,7 @@ export class Engine {
   private readonly discovery: Discovery;
   private readonly listeners: ListenerSet;
   private readonly originals: OriginalDestinations;
+  private readonly refusals: RefusalLog;
   private readonly snapshots: Snapshots;
   /** The worker threads. */
   readonly pool: WorkerPool;
@@ -82,6 +84,7 @@ export class Engine {
       serviceSlot: (name) => this.serviceSlot(name),
       send: (worker, message) => this.pool.send(worker, message),
     });
+    this.refusals = new RefusalLog(logger);
     this.listeners = new ListenerSet(native(), config.workers);
     this.pool = new WorkerPool(
       config.workers,
@@ -319,6 +322,7 @@ export class Engine {
   private onMessage(worker: number, message: FromWorker): void {
     if (message.kind === 'unlistened') for (const fd of message.fds) this.listeners.released(worker, fd);
     else if (message.kind === 'resolve') void this.originals.resolve(worker, message);
+    else if (message.kind === 'refused') this.refusals.add(message.refused);
     else if (message.kind === 'log') this.logger[message.level](message.message, { worker, ...message.fields });
   }
 

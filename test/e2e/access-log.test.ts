@@ -122,6 +122,7 @@ for (const io of await availableExecutors()) {
         // Reset at once, it may never have been connected for the client.
         if (client !== '') assert.equal(line.client, client);
         assert.equal(line.closed, closed[name]);
+        assert.equal(line.reason, name === 'none' ? 'connect-failed' : undefined);
         assert.equal(line.service, name);
         assert.equal(line.endpoint, `127.0.0.1:${ports[name]}`);
         if (name === 'echo') assert.deepEqual([line.received, line.sent], [5, 5]);

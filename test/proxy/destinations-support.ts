@@ -93,6 +93,7 @@ export class Fake {
         get destinations() {
           return fake.destinations;
         },
+        refusals: { note: () => undefined },
         limited: (limit) => this.limits.push(LIMITS[limit]),
       },
       { open: (slot) => LOCAL + slot, close: (slot) => this.closedServices.push(LOCAL + slot) },

@@ -5,6 +5,7 @@ import { ERRNO } from '../../io/abi.js';
 import { LIMITS, W } from '../../metrics/layout.js';
 import { SOCKET_KIND } from '../connect/connections.js';
 import type { Context } from '../context.js';
+import { REFUSED } from '../refusals.js';
 import { type ListenerSnapshot, LOAD_BOARD } from '../snapshot.js';
 
 /** Up to this load connections are spread exactly; above, a sibling must be lighter by an eighth to be worth the trip. */
@@ -147,6 +148,7 @@ export class Acceptor {
       connections.clients >= limits.maxConnections ? -1 : connections.openClient(fd, listener, SOCKET_KIND.DETECT);
     if (client < 0) {
       this.context.limited(LIMIT_CONNECTIONS);
+      this.context.refusals.note(REFUSED.MAX_CONNECTIONS, -1, -1, -1);
       Atomics.sub(loadBoard, LOAD_BOARD.LOAD + workerId, 1);
       native.resetOnClose(fd);
       this.owner[fd] = 0;

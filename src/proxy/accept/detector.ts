@@ -16,6 +16,7 @@ import {
 } from '../../metrics/layout.js';
 import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import type { Context } from '../context.js';
+import { REFUSED } from '../refusals.js';
 import type { OpaqueRelay } from '../relay/opaque.js';
 import type { SocketSlot } from '../slots.js';
 import { MODE } from '../snapshot.js';
@@ -262,6 +263,7 @@ export class Detector implements Racer {
     const { connections, sockets } = this.context;
     this.judged(client, connections.listener[client], VERDICT.OPAQUE, REASON.LEARNED);
     sockets.kind[client] = SOCKET_KIND.OPAQUE;
+    this.opaque.unserved(client, this.context.serviceFor(client, VERDICT.OPAQUE), reason === CLOSE.NO_ENDPOINT);
     if (reason === CLOSE.OK) connections.close(client, reason);
     else connections.abort(client, reason);
   }
@@ -286,6 +288,7 @@ export class Detector implements Racer {
     const service = this.context.serviceFor(client, verdict);
     if (service < 0) {
       if (raced >= 0) connections.close(raced, CLOSE.OK);
+      this.context.refusals.note(REFUSED.NO_SERVICE, client, -1, -1);
       connections.close(client, CLOSE.PROTOCOL);
       return;
     }

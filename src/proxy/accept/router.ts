@@ -7,6 +7,7 @@ import { LIMITS, MAX_LISTENERS, REASONS, W } from '../../metrics/layout.js';
 import { LOCAL_DESTINATIONS } from '../capacity.js';
 import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import type { Context } from '../context.js';
+import { REFUSED } from '../refusals.js';
 import { type DestinationSnapshot, type FromWorker, type ListenerSnapshot, MODE, type Snapshot } from '../snapshot.js';
 import { DESTINATION, DESTINATION_SLOTS, type Destinations } from './destinations.js';
 import { OwnAddresses, splitAddress } from './own-addresses.js';
@@ -28,6 +29,7 @@ export interface Surroundings {
   readonly native: Pick<Context['native'], 'originalSockaddr' | 'originalDestination' | 'localName'>;
   readonly values: Float64Array;
   readonly destinations: Destinations;
+  readonly refusals: Pick<Context['refusals'], 'note'>;
   limited(limit: number): void;
 }
 
@@ -160,6 +162,7 @@ export class Router {
     if (slot < 0) slot = this.add(fd, listener, port, length);
     if (slot < 0) {
       this.context.limited(LIMIT_DESTINATIONS);
+      this.context.refusals.note(REFUSED.DESTINATIONS, client, -1, -1);
       connections.abort(client, CLOSE.LIMIT);
       return;
     }

@@ -27,10 +27,12 @@ const isOpaque = (purpose: number): boolean => purpose === PURPOSE.RACE || purpo
 export const DIAL = {
   /** The endpoint has as many connections as it may. */
   LIMIT: -1,
-  /** No file descriptor or slot is left, or the address family is not to be had. */
+  /** No slot is left, or the address family is not to be had. */
   FAILED: -2,
   /** It is out, its connects fail, and it has been dialled just now. (-3 and -4 are of LEASE.) */
   PACED: -5,
+  /** No file descriptor is left. */
+  FILES: -6,
 } as const;
 
 /** Who asks for connections. */
@@ -78,8 +80,9 @@ export class Dialer {
     const family = endpoints.family[endpoint] === 6 ? 6 : 4;
     const fd = context.native.socket(family, services.keepAliveMs[service], services.userTimeoutMs[service]);
     if (fd < 0) {
-      if (fd === -ERRNO.EMFILE || fd === -ERRNO.ENFILE) context.limited(LIMIT_FILES);
-      return DIAL.FAILED;
+      if (fd !== -ERRNO.EMFILE && fd !== -ERRNO.ENFILE) return DIAL.FAILED;
+      context.limited(LIMIT_FILES);
+      return DIAL.FILES;
     }
     const slot = connections.openEndpoint(fd, endpoint, SOCKET_KIND.DIALLING);
     if (slot < 0) {

@@ -93,9 +93,16 @@ export class Answers {
         sent = 503;
       }
     }
+    this.context.refusals.note(reason, this.clientOf(x), service, this.exchanges.endpoint[x]);
     values[W.RESPONSE + reason]++;
     if (service >= 0) values[services.base[service] + S.RESPONSE + reason]++;
     return sent;
+  }
+
+  private clientOf(x: ExchangeSlot): number {
+    const { exchanges, core } = this;
+    if (!exchanges.isStream(x)) return exchanges.clientSocket(x);
+    return core.streams.connection[exchanges.clientStream(x)]?.socket ?? -1;
   }
 
   private stream(x: ExchangeSlot, status: number, why: number, code: number): number {

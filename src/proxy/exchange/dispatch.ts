@@ -1,6 +1,5 @@
 // Where a request goes: an endpoint is picked, the head translated to what it speaks, and a connection leased or dialled; or the request
 // waits in line for one.
-import { SIGN } from '../../balance/signs.js';
 import { ascii } from '../../http/octets.js';
 import { MESSAGE_ERRORS } from '../../http1/errors.js';
 import { LIMITS, S } from '../../metrics/layout.js';
@@ -12,7 +11,7 @@ import type { ExchangeSlot } from '../slots.js';
 import type { Accounts } from './accounts.js';
 import { type Exchanges, MAX_ATTEMPTS, STATE } from './exchange.js';
 import { LEASE, type Legs, SOURCE } from './legs.js';
-import { WHY } from './reasons.js';
+import { undialled, WHY } from './reasons.js';
 
 const NONE = -1;
 const LIMIT_PEER_HEADER_BYTES = LIMITS.indexOf('h2-peer-header-bytes');
@@ -160,11 +159,10 @@ export class Dispatcher {
   private notLeased(result: number, endpoint: number): void {
     if (result === LEASE.MEMORY) this.fail(503, WHY.MEMORY);
     else if (result === LEASE.TOO_LARGE) this.tooLarge();
-    else if (result === DIAL.LIMIT) this.fail(503, WHY.POOL_EXHAUSTED);
-    else if (result !== DIAL.PACED) this.fail(503, WHY.CONNECT_FAILED);
-    // As whoever dialled it last was told.
-    else if (this.context.balancer.lastFailure(endpoint) === SIGN.UNREACHED) this.fail(504, WHY.CONNECT_TIMEOUT);
-    else this.fail(502, WHY.CONNECT_FAILED);
+    else {
+      const why = undialled(result, this.context.balancer.lastFailure(endpoint));
+      this.fail(result !== DIAL.PACED ? 503 : why === WHY.CONNECT_TIMEOUT ? 504 : 502, why);
+    }
   }
 
   private untranslated(error: number): void {

@@ -1,6 +1,9 @@
 // Why the proxy answers in its own name.
+
+import { SIGN } from '../../balance/signs.js';
 import { RESPONSE_REASONS } from '../../http/response-reasons.js';
 import { CLOSE } from '../connect/connections.js';
+import { DIAL } from '../connect/dialer.js';
 
 /** Indices into RESPONSE_REASONS. */
 export const WHY = {
@@ -20,7 +23,17 @@ export const WHY = {
   NOT_IMPLEMENTED: RESPONSE_REASONS.indexOf('not-implemented'),
   STREAM_REFUSED: RESPONSE_REASONS.indexOf('stream-refused'),
   HTTP2_REFUSED: RESPONSE_REASONS.indexOf('http2-refused'),
+  UNRESOLVED: RESPONSE_REASONS.indexOf('unresolved'),
+  FILE_DESCRIPTORS: RESPONSE_REASONS.indexOf('file-descriptors'),
 } as const;
+
+/** WHY of a dial that could not begin, for a DIAL; `lastFailure` is the endpoint's, a SIGN. */
+export function undialled(result: number, lastFailure: number): number {
+  if (result === DIAL.LIMIT) return WHY.POOL_EXHAUSTED;
+  if (result === DIAL.FILES) return WHY.FILE_DESCRIPTORS;
+  // As whoever dialled it last was told.
+  return result === DIAL.PACED && lastFailure === SIGN.UNREACHED ? WHY.CONNECT_TIMEOUT : WHY.CONNECT_FAILED;
+}
 
 /** CLOSE of the connection of an HTTP/1 client that is told WHY. */
 export function closeReason(why: number): number {
@@ -39,6 +52,8 @@ export function closeReason(why: number): number {
     case WHY.CONNECT_FAILED:
     case WHY.CONNECT_TIMEOUT:
     case WHY.HTTP2_REFUSED:
+    case WHY.UNRESOLVED:
+    case WHY.FILE_DESCRIPTORS:
       return CLOSE.OK;
     default:
       return CLOSE.PROTOCOL;

@@ -10,6 +10,7 @@ import { L, LIMITS, W } from '../../metrics/layout.js';
 import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import { type Caller, DIAL, type Dialer, PURPOSE } from '../connect/dialer.js';
 import type { Context } from '../context.js';
+import { undialled, WHY } from '../exchange/reasons.js';
 import { FLOW } from '../http1/sockets.js';
 import type { SocketSlot } from '../slots.js';
 
@@ -25,6 +26,9 @@ const LIMIT_IDLE = LIMITS.indexOf('opaque-idle');
 const LIMIT_LIFETIME = LIMITS.indexOf('opaque-lifetime');
 const LIMIT_HALF_CLOSE = LIMITS.indexOf('half-close');
 
+/** Nothing has kept a client from an endpoint: `OpaqueRelay.why`. */
+export const SERVED = 255;
+
 export class OpaqueRelay implements Caller {
   private readonly flow: Uint8Array;
   private readonly run: Uint8Array;
@@ -34,6 +38,8 @@ export class OpaqueRelay implements Caller {
   /** Service that a client is relayed to. */
   /** Service of a client that is relayed. */
   readonly service: Int32Array;
+  /** WHY of what has kept a client from an endpoint last, or SERVED. */
+  readonly why: Uint8Array;
   /** errno of a socket that takes nothing more, while what it sent before is still being read; else 0. */
   private readonly broken: Uint8Array;
 
@@ -48,6 +54,7 @@ export class OpaqueRelay implements Caller {
     this.attempts = new Uint8Array(n);
     this.service = new Int32Array(n);
     this.broken = new Uint8Array(n);
+    this.why = new Uint8Array(n);
     dialer.serve(PURPOSE.OPAQUE, this);
   }
 
@@ -60,14 +67,25 @@ export class OpaqueRelay implements Caller {
     sockets.kind[client] = SOCKET_KIND.OPAQUE;
     this.reset(client);
     this.attempts[client] = 0;
+    this.why[client] = WHY.NO_ENDPOINT;
     this.service[client] = service;
     wheel.cancel(client);
     if (upstream >= 0) {
+      this.why[client] = SERVED;
       this.join(client, upstream);
       this.scheduleIdle(client);
       return;
     }
     this.dial(client, NONE);
+  }
+
+  /** A silent client has waited in vain for an endpoint of `service`; `unreached`: which was not there. */
+  unserved(client: number, service: number, unreached: boolean): void {
+    this.service[client] = service;
+    this.why[client] = WHY.CONNECT_FAILED;
+    if (!unreached) return;
+    const { refusals, connections } = this.context;
+    refusals.note(WHY.CONNECT_FAILED, client, service, connections.relayedTo[client]);
   }
 
   /** Makes a tunnel of two sockets that another protocol has finished with; their inboxes are delivered. */
@@ -84,16 +102,20 @@ export class OpaqueRelay implements Caller {
   ready(upstream: SocketSlot): void {
     const { sockets } = this.context;
     sockets.kind[upstream] = SOCKET_KIND.OPAQUE;
-    if (sockets.peer[upstream] >= 0) sockets.resume(upstream);
+    const client = sockets.peer[upstream];
+    if (client < 0) return;
+    this.why[client] = SERVED;
+    sockets.resume(upstream);
   }
 
   /** The endpoint did not answer: the next one, with everything the client has sent so far. */
-  failed(upstream: SocketSlot, _reason: number): void {
+  failed(upstream: SocketSlot, reason: number): void {
     const { connections, sockets } = this.context;
     const client = sockets.peer[upstream];
     if (client < 0) return;
     sockets.peer[client] = NONE;
     sockets.peer[upstream] = NONE;
+    this.why[client] = reason === CLOSE.TIMEOUT ? WHY.CONNECT_TIMEOUT : WHY.CONNECT_FAILED;
     this.dial(client, connections.endpoint[upstream]);
     const next = sockets.peer[client];
     if (next < 0) return;
@@ -296,9 +318,11 @@ export class OpaqueRelay implements Caller {
       }
       // The pick must be answered, or a probe would be lost.
       balancer.connectAbandoned(endpoint);
+      this.why[client] = undialled(upstream, balancer.lastFailure(endpoint));
+      connections.relayedTo[client] = endpoint;
       if (upstream === DIAL.LIMIT) why = CLOSE.LIMIT;
-      else if (upstream === DIAL.FAILED) why = CLOSE.ERROR;
-      if (upstream !== DIAL.FAILED) exclude = endpoint;
+      else if (upstream === DIAL.FAILED || upstream === DIAL.FILES) why = CLOSE.ERROR;
+      if (upstream !== DIAL.FAILED && upstream !== DIAL.FILES) exclude = endpoint;
     }
     if (exclude >= 0 && this.attempts[client] < DIAL_ATTEMPTS) {
       // Nobody but the one that has just failed.
@@ -307,6 +331,7 @@ export class OpaqueRelay implements Caller {
     }
     // What a client of a dead endpoint sees without us.
     sockets.peer[client] = NONE;
+    this.context.refusals.note(this.why[client], client, service, connections.relayedTo[client]);
     connections.abort(client, why);
   }
 

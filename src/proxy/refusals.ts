@@ -1,0 +1,65 @@
+// What a worker refuses, counted by reason until the main thread is told of it: the log has a line a second for each reason at most,
+// however much is refused. Nothing is allocated here but for the first of a reason.
+import { RESPONSE_REASONS } from '../http/response-reasons.js';
+import type { Connections } from './connect/connections.js';
+
+/** Why requests and connections are refused: first the reasons of responses. */
+export const REFUSALS = [...RESPONSE_REASONS, 'max-connections', 'no-service', 'destinations'] as const;
+
+/** Those that RESPONSE_REASONS has not. */
+export const REFUSED = {
+  /** The worker has as many clients as it may. */
+  MAX_CONNECTIONS: REFUSALS.indexOf('max-connections'),
+  /** The listener has no service for what the client speaks. */
+  NO_SERVICE: REFUSALS.indexOf('no-service'),
+  /** The table of original destinations is full of such as are in use. */
+  DESTINATIONS: REFUSALS.indexOf('destinations'),
+} as const;
+
+/** What was refused for one reason, and who was the first. Names that are not known are empty. */
+export interface Refused {
+  /** Index into REFUSALS. */
+  readonly reason: number;
+  readonly count: number;
+  readonly listener: string;
+  readonly client: string;
+  readonly service: string;
+  readonly endpoint: string;
+}
+
+/** What this needs of the worker's context. */
+interface Shared {
+  readonly connections: Connections;
+  readonly listenerNames: readonly string[];
+  readonly services: { readonly name: readonly string[] };
+  readonly endpoints: { readonly address: readonly string[] };
+}
+
+export class Refusals {
+  private readonly counts = new Int32Array(REFUSALS.length);
+  private readonly first: Omit<Refused, 'count'>[] = [];
+
+  constructor(private readonly context: Shared) {}
+
+  /** Somebody was refused for REFUSALS[reason]; -1: there is no such client, service or endpoint, or it is not known. */
+  note(reason: number, client: number, service: number, endpoint: number): void {
+    if (this.counts[reason]++ > 0) return;
+    const { connections, listenerNames, services, endpoints } = this.context;
+    const listener = client < 0 ? -1 : connections.listener[client];
+    this.first.push({
+      reason,
+      listener: listener < 0 ? '' : (listenerNames[listener] ?? ''),
+      client: connections.peerName(client),
+      service: service < 0 ? '' : services.name[service],
+      endpoint: endpoint < 0 ? '' : endpoints.address[endpoint],
+    });
+  }
+
+  /** What was refused since it was asked last. */
+  take(): Refused[] {
+    const all = this.first.map((first) => ({ ...first, count: this.counts[first.reason] }));
+    this.first.length = 0;
+    this.counts.fill(0);
+    return all;
+  }
+}

@@ -1,0 +1,79 @@
+// The lines of the log that tell of refusals: for each reason one a second at most, with the number of those that it stands for.
+import type { LogFields, Logger } from '../log/logger.js';
+import { REFUSALS, type Refused } from '../proxy/refusals.js';
+
+/** How long after a line for a reason comes the next, ms. */
+const PAUSE_MS = 1000;
+/** What clients get wrong is worth a line, but nobody need be called for it. */
+const CLIENTS = new Set<string>([
+  'bad-request',
+  'header-too-large',
+  'target-too-long',
+  'version-not-supported',
+  'header-timeout',
+  'body-timeout',
+  'not-implemented',
+  'misdirected',
+  'draining',
+  'expectation',
+]);
+
+interface Line {
+  /** Before this time nothing more is said of the reason, ms. */
+  quietUntil: number;
+  /** What has come meanwhile. */
+  waiting: Refused | null;
+  count: number;
+}
+
+export class RefusalLog {
+  private readonly lines = new Map<number, Line>();
+  private timer: unknown = null;
+
+  constructor(
+    private readonly logger: Pick<Logger, 'info' | 'warn'>,
+    private readonly now: () => number = () => performance.now(),
+    private readonly later: (run: () => void, ms: number) => unknown = (run, ms) => setTimeout(run, ms).unref(),
+  ) {}
+
+  /** A worker has refused these. */
+  add(refused: readonly Refused[]): void {
+    for (const entry of refused) {
+      const line = this.lines.get(entry.reason) ?? { quietUntil: 0, waiting: null, count: 0 };
+      this.lines.set(entry.reason, line);
+      line.waiting ??= entry;
+      line.count += entry.count;
+    }
+    this.write();
+  }
+
+  private write(): void {
+    const now = this.now();
+    let next = Number.POSITIVE_INFINITY;
+    for (const [reason, line] of this.lines) {
+      const { waiting } = line;
+      if (waiting === null) continue;
+      if (now < line.quietUntil) {
+        next = Math.min(next, line.quietUntil);
+        continue;
+      }
+      this.put(REFUSALS[reason], waiting, line.count);
+      line.quietUntil = now + PAUSE_MS;
+      line.waiting = null;
+      line.count = 0;
+    }
+    if (next === Number.POSITIVE_INFINITY || this.timer !== null) return;
+    this.timer = this.later(() => {
+      this.timer = null;
+      this.write();
+    }, next - now);
+  }
+
+  private put(reason: string, { listener, client, service, endpoint }: Refused, count: number): void {
+    const fields: LogFields = Object.fromEntries(
+      Object.entries({ reason, count, listener, client, service, endpoint }).filter(([, value]) => value !== ''),
+    );
+    if (CLIENTS.has(reason)) this.logger.info('refused', fields);
+    else this.logger.warn('refused', fields);
+  }
+}
