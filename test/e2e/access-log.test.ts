@@ -90,7 +90,7 @@ for (const io of await availableExecutors()) {
     it('has a record of each relayed connection, with both sides and how it ended', async () => {
       const servers = {
         echo: createServer((socket) => socket.pipe(socket)),
-        rude: createServer((socket) => socket.resetAndDestroy()),
+        rude: createServer((socket) => socket.once('data', () => socket.resetAndDestroy())),
       };
       const ports = { echo: await listening(servers.echo), rude: await listening(servers.rude), none: 9 };
       const names = ['echo', 'rude', 'none'] as const;
