@@ -29,7 +29,7 @@ export const DIAL = {
   LIMIT: -1,
   /** No slot is left, or the address family is not to be had. */
   FAILED: -2,
-  /** It is out, its connects fail, and it has been dialled just now. (-3 and -4 are of LEASE.) */
+  /** It is out, its connects fail, and it has been dialled just now. (-3, -4 and -7 are of LEASE.) */
   PACED: -5,
   /** No file descriptor is left. */
   FILES: -6,

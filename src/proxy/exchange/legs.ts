@@ -44,7 +44,7 @@ export const LEASE = {
   /** There is no memory for it. */
   MEMORY: -4,
   /** Its head is larger than the endpoint takes. */
-  TOO_LARGE: -5,
+  TOO_LARGE: -7,
 } as const;
 
 /** The folders that know how. */
