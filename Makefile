@@ -76,10 +76,10 @@ test-native:
 
 # The protocols see plain bytes, whatever carries them: with a transport that is late, cuts everything to pieces and holds ends
 # back, they do as without. One executor is enough, as what is tested lies above it: the first run has had both.
-UNDER_TRANSPORT = http1-bodies http1-bodies-node http1-forwarding http1-interim http1-limits http1-pipelining \
+UNDER_TRANSPORT = http1-bodies http1-bodies-node http1-forwarding http1-interim http1-large-heads http1-limits http1-pipelining \
   http1-to-http2 http1-to-http2-trouble http2-to-http1 http2-to-http1-trouble grpc-calls \
   opaque-endpoints opaque-relay opaque-servers \
-  combinations-answers combinations-bodies combinations-pressure combinations-retries combinations-tunnels \
+  combinations-answers combinations-bodies combinations-large-heads combinations-pressure combinations-retries combinations-tunnels \
   http2-conformance-concurrency http2-conformance-connection-frames http2-conformance-flow http2-conformance-frames \
   http2-conformance-hpack http2-conformance-malformed http2-conformance-messages http2-conformance-split \
   http2-conformance-stream-frames http2-conformance-streams

@@ -165,7 +165,15 @@ await onEachExecutor('large heads', { peers, services }, (stage) => {
 });
 
 const LARGEST =
-  'limits: { http1: { maxHeaderBytes: 256KiB }, http2: { maxHeaderBytes: 256KiB, maxContinuations: 1024 } }';
+  'limits: { http1: { maxHeaderBytes: 256KiB, maxTarget: 64KiB }, http2: { maxHeaderBytes: 256KiB, maxContinuations: 1024 } }';
 await onEachExecutor('the largest heads', { top: LARGEST }, (stage) => {
+  inEach('a target of 40 KiB', async (c) => {
+    const cell = stage().cell(c);
+    const path = `${cell.stage.path()}?q=${'q'.repeat(40_000)}`;
+    const [call, arrived] = await cell.exchange({ path, fields: one(20_000) });
+    assert.equal(arrived.path, path);
+    arrived.respond(200, {}, 'ok');
+    assert.equal((await call.answer()).status, 200);
+  });
   inEach('255 KiB', (c) => passes(stage().cell(c), one(261_000), one(261_000)));
 });

@@ -95,6 +95,16 @@ for (const io of await availableExecutors()) {
         },
       ));
 
+    it('as the first thing that is said where the protocol is detected', () =>
+      against({ listener: 'detect' }, async (sluice) => {
+        for (const size of [16_384, 999]) {
+          const wire = await client(sluice.port('edge'));
+          await dribble(wire, Buffer.from(get('/', 50_000)), size);
+          assert.equal((await wire.message()).body.toString(), '/ 50000 0');
+          wire.destroy();
+        }
+      }));
+
     it('with the blank line cut at the end of a buffer', () =>
       against({}, async (sluice) => {
         for (let cut = 0; cut < 6; cut++) {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { END_HEADERS, END_STREAM } from '../support/h2-frames.js';
-import { REQUEST } from '../support/h2-peer.js';
+import { type H2Peer, REQUEST } from '../support/h2-peer.js';
 import { encodeBlock, indexed, literal, type Pair } from '../support/naive-hpack.js';
 import { eventually } from '../support/sluice.js';
 import { type Bench, type Exchange, onEachExecutor } from './http2-conformance-support.js';
@@ -41,6 +41,41 @@ async function served(all: readonly Exchange[]): Promise<void> {
 
 const reason = (fields: readonly { name: string; value: string }[]): string | undefined =>
   fields.find(({ name }) => name === 'sluice-error')?.value;
+
+/** Sends a request of `size` octets in many frames, but for the last octet of its block. Returns that. */
+function unfinished(client: H2Peer, size: number): Buffer {
+  const octets = Buffer.concat([encodeBlock(REQUEST), literal('x-large', 'v'.repeat(size))]);
+  client.skipTo(client.next + 2);
+  for (let at = 0; at < octets.length - 1; at += 8000) {
+    const piece = octets.subarray(at, Math.min(at + 8000, octets.length - 1));
+    client.frame(at === 0 ? 'HEADERS' : 'CONTINUATION', at === 0 ? END_STREAM : 0, 1, piece);
+  }
+  return octets.subarray(-1);
+}
+
+const SMALL_SLAB = { limits: null, top: 'limits: { slab: 8MiB, http2: { maxHeaderBytes: 256KiB } }' };
+await onEachExecutor('HTTP/2 heads that never end', SMALL_SLAB, (bench) => {
+  it('leave room for the rest, and those for which there is none are 503', () =>
+    bench().play(async () => {
+      const on = bench();
+      const slow: (readonly [H2Peer, Buffer])[] = [];
+      for (let i = 0; i < 60; i++) {
+        const client = await on.client();
+        slow.push([client, unfinished(client, 200_000)]);
+        await client.written(Buffer.alloc(0));
+      }
+      const bystander = await on.bystander();
+      for (let i = 0; i < 20; i++)
+        assert.equal((await bystander.response(bystander.request({ 'x-some': 'v'.repeat(10_000) }))).status, 200);
+      const statuses = new Map<number, number>();
+      for (const [client, last] of slow) {
+        client.frame('CONTINUATION', END_HEADERS, 1, last);
+        const { status } = await client.response(1);
+        statuses.set(status, (statuses.get(status) ?? 0) + 1);
+      }
+      assert.deepEqual([...statuses.keys()].sort(), [200, 503]);
+    }));
+});
 
 const setup = { limits: 'maxHeaderBytes: 8KiB, maxContinuations: 128' };
 await onEachExecutor('HTTP/2 heads that are too large', setup, (bench) => {
