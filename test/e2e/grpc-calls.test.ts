@@ -141,6 +141,20 @@ for (const io of await availableExecutors()) {
       checkMetadata(await chat.outcome);
     });
 
+    it('passes 50 KB of metadata and of trailers', async () => {
+      const metadata = new Metadata();
+      // The official client and server take 64 KiB of it.
+      metadata.set('x-large', 'l'.repeat(25_000));
+      metadata.set('x-bytes-bin', content(18_000));
+      for (let i = 0; i < 3; i++) {
+        const { status: end, metadata: early } = await client.unary(content(10), metadata);
+        assert.equal(end.code, status.OK);
+        assert.deepEqual(early.get('x-large'), metadata.get('x-large'));
+        assert.deepEqual(end.metadata.get('x-large-trailing'), metadata.get('x-large'));
+        assert.deepEqual(end.metadata.get('x-bytes-trailing-bin'), metadata.get('x-bytes-bin'));
+      }
+    });
+
     it('passes every status, its message and its trailers, before and after the headers', async () => {
       for (const code of codes) {
         for (const early of [false, true]) {
