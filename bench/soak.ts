@@ -13,15 +13,19 @@ import { check } from './soak/checks.js';
 import { parseExposition, type Series, sum } from './soak/exposition.js';
 import { Channels, GrpcUpstream } from './soak/grpc.js';
 import { GRPC_ACTORS } from './soak/grpc-actors.js';
+import { HOSTILE_ACTORS } from './soak/hostile-actors.js';
 import { BRIDGE_ACTORS, HTTP2_ACTORS } from './soak/http2-actors.js';
 import { Sessions } from './soak/http2-client.js';
 import { Http2Upstream } from './soak/http2-upstreams.js';
+import { restartInTurn } from './soak/rolling.js';
 import { type Actor, LISTENERS, type Listener, PATIENCE_MS, type Stage } from './soak/stage.js';
 import { httpUpstream, listen, tcpUpstream } from './soak/upstreams.js';
 
 /** How long pooled connections, drains and timers may take until all is quiet. */
 const QUIET_MS = 30_000;
 const EXIT_MS = 15_000;
+/** Endpoints that restart one after the other. */
+const ROLLING = 3;
 
 interface Tally {
   done: number;
@@ -68,7 +72,7 @@ async function quiet(admin: number): Promise<Series[]> {
   }
 }
 
-const ALL_ACTORS = [...ACTORS, ...HTTP2_ACTORS, ...GRPC_ACTORS, ...BRIDGE_ACTORS];
+const ALL_ACTORS = [...ACTORS, ...HTTP2_ACTORS, ...GRPC_ACTORS, ...BRIDGE_ACTORS, ...HOSTILE_ACTORS];
 
 interface Upstream {
   readonly service: Listener;
@@ -100,6 +104,11 @@ async function startUpstreams(session: Session, random: Random): Promise<Upstrea
       upstreams.push({ service, port, close: () => upstream.close() });
     }
   }
+  for (const service of ['rolling', 'rolling-h2'] as const) {
+    const ports = await session.ports(ROLLING);
+    const close = await restartInTurn(ports, service === 'rolling-h2', random);
+    for (const port of ports) upstreams.push({ service, port, close });
+  }
   return upstreams;
 }
 
@@ -111,6 +120,8 @@ const PROTOCOL: Readonly<Record<Listener, string>> = {
   'h2-rough': 'http2',
   grpc: 'http2',
   'grpc-rough': 'http2',
+  rolling: 'http1',
+  'rolling-h2': 'http2',
 };
 
 function configuration(admin: number, ports: Stage['ports'], upstreams: readonly Upstream[]): string {
@@ -182,8 +193,14 @@ async function main(): Promise<number> {
   const asked = { requests: 0, whole: 0 };
   const stage: Stage = { ports, random, clean, asked, agent, sessions, channels };
   const tallies = new Map<string, Tally>();
-  const complaints: string[] = [];
-  const complain = (text: string): void => void (complaints.length < 20 && complaints.push(text));
+  // The first of each kind: those that differ in their numbers alone are one.
+  const complaints = new Map<string, { text: string; times: number }>();
+  const complain = (text: string): void => {
+    const kind = text.replace(/\d+/g, '0');
+    const known = complaints.get(kind);
+    if (known) known.times++;
+    else if (complaints.size < 40) complaints.set(kind, { text, times: 1 });
+  };
   const endsAt = Date.now() + minutes * 60_000;
   let ended = false;
   started.child.once('exit', () => {
@@ -212,7 +229,8 @@ async function main(): Promise<number> {
 
   for (const [name, { done, errors }] of tallies)
     process.stdout.write(`  ${name.padEnd(18)} ${done} done, ${errors} errors\n`);
-  for (const complaint of complaints) process.stdout.write(`  ! ${complaint}\n`);
+  for (const { text, times } of complaints.values())
+    process.stdout.write(`  ! ${text}${times > 1 ? ` (and ${times - 1} like it)` : ''}\n`);
   if (ended) throw new Error(`Sluice ended during the soak: ${started.stderr().trim()}`);
   const series = await quiet(admin);
   await delay(500);

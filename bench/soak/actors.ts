@@ -3,6 +3,7 @@
 import type { EventEmitter } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PatternCheck, patternAt } from '../pattern.js';
 import { type Actor, KIB, type Listener, MIB, PATIENCE_MS, type Stage } from './stage.js';
@@ -167,6 +168,28 @@ export async function echo(
     write(chunk);
     at += chunk.length;
   }
+  await arrived;
+}
+
+/** One piece there and back, whatever was said before. */
+export async function echoOnce(stream: Duplex, size: number): Promise<void> {
+  let got = 0;
+  const arrived = new Promise<void>((resolve, reject) => {
+    const end = (error?: Error): void => {
+      stream.off('data', take).off('error', end).off('close', closed);
+      if (error) reject(error);
+      else resolve();
+    };
+    const take = (chunk: Buffer): void => {
+      const same = chunk.equals(patternAt(got, chunk.length));
+      got += chunk.length;
+      if (!same) end(new Error('the payload came back changed'));
+      else if (got >= size) end();
+    };
+    const closed = (): void => end(new Error(`closed ${size - got} bytes early`));
+    stream.on('data', take).once('error', end).once('close', closed);
+  });
+  stream.write(patternAt(0, size));
   await arrived;
 }
 

@@ -103,6 +103,16 @@ function nobodyTakenForHostile(series: readonly Series[]): Check {
   return { what: 'no HTTP/2 limit fired', passed: fired.length === 0, detail };
 }
 
+/** At any time at least one endpoint of each service accepts. */
+function alwaysAnEndpoint(series: readonly Series[]): Check {
+  const refused = series.filter(
+    ({ name, labels, value }) =>
+      name === 'sluice_service_proxy_response_total' && labels.reason === 'no-endpoint' && value > 0,
+  );
+  const detail = refused.map(({ labels, value }) => `${labels.service} ${value}`).join(', ') || 'none';
+  return { what: 'no request was answered no-endpoint', passed: refused.length === 0, detail };
+}
+
 /** Each worker keeps one buffer at hand for small pieces once it has needed one. */
 function slabWhole({ series, workers }: Observed): Check {
   const buffers = sum(series, 'sluice_slab_buffers');
@@ -151,7 +161,7 @@ export function check(observed: Observed): Check[] {
       'of endpoints': sum(series, 'sluice_endpoint_http2_streams'),
       expected: 0,
     }),
-    ...['web', 'h2', 'h2-rough', 'grpc', 'grpc-rough'].flatMap((service) => [
+    ...['web', 'h2', 'h2-rough', 'grpc', 'grpc-rough', 'rolling', 'rolling-h2'].flatMap((service) => [
       answered(series, service),
       attempted(series, service),
     ]),
@@ -165,5 +175,6 @@ export function check(observed: Observed): Check[] {
       ),
     }),
     nobodyTakenForHostile(series),
+    alwaysAnEndpoint(series),
   ];
 }

@@ -4,8 +4,21 @@ import type { Random } from '../random.js';
 import type { Channels } from './grpc.js';
 import type { Sessions } from './http2-client.js';
 
-/** Each has a service of the same name. What is rough is also aborted, by clients and by endpoints. */
-export const LISTENERS = ['web', 'clean', 'rough', 'h2', 'h2-rough', 'grpc', 'grpc-rough'] as const;
+/**
+ * Each has a service of the same name. What is rough is also aborted, by clients and by endpoints; the endpoints of what is rolling
+ * restart one after the other.
+ */
+export const LISTENERS = [
+  'web',
+  'clean',
+  'rough',
+  'h2',
+  'h2-rough',
+  'grpc',
+  'grpc-rough',
+  'rolling',
+  'rolling-h2',
+] as const;
 export type Listener = (typeof LISTENERS)[number];
 
 /** What the clients of the clean listener have sent and received themselves. */

@@ -29,7 +29,7 @@ interface Request extends Readable {
   readonly url?: string | undefined;
 }
 interface Response extends Writable {
-  writeHead(status: number, headers?: Record<string, number>): unknown;
+  writeHead(status: number, headers?: Record<string, number | string>): unknown;
 }
 
 /** `breakOff` cuts the response short. */
@@ -49,6 +49,25 @@ export function respond(request: Request, response: Response, breakOff: () => vo
       response.writeHead(200);
       request.pipe(response);
       return;
+    case '/ticks':
+      response.writeHead(200);
+      pour(response, size, 200, () => response.end());
+      return;
+    case '/events':
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write(patternAt(0, 100));
+      return;
+    case '/slow':
+      setTimeout(() => response.end(), Number(url.searchParams.get('ms')));
+      return;
+    case '/early':
+      response.writeHead(413);
+      response.end();
+      return;
+    case '/head':
+      response.writeHead(200, { 'x-large': 'v'.repeat(size), 'content-length': 0 });
+      response.end();
+      return;
     case '/reset':
       // Promises more than it sends, then resets: whoever reads must notice.
       response.writeHead(200, { 'content-length': size * 2 + 1 });
@@ -60,10 +79,11 @@ export function respond(request: Request, response: Response, breakOff: () => vo
   }
 }
 
-/** `/`, `/bytes?n=`, `/chunked?n=`, `/echo`, `/reset?n=`, and `Upgrade` to an echo. */
+/** `/`, `/bytes?n=`, `/chunked?n=`, `/ticks?n=`, `/events`, `/slow?ms=`, `/early`, `/head?n=`, `/echo`, `/reset?n=`, and `Upgrade` to an echo. */
 export function httpUpstream(): Server {
-  const server = createHttpServer({ keepAliveTimeout: 0, requestTimeout: 0 }, (request, response) =>
-    respond(request, response, () => request.socket.resetAndDestroy()),
+  const server = createHttpServer(
+    { keepAliveTimeout: 0, requestTimeout: 0, maxHeaderSize: 128 * 1024 },
+    (request, response) => respond(request, response, () => request.socket.resetAndDestroy()),
   );
   server.on('upgrade', (_request, socket: Socket, head: Buffer) => {
     socket.on('error', () => socket.destroy());
