@@ -30,6 +30,7 @@ function buildListener(listener: ListenerTree, detect: DetectConfig): ListenerCo
       raceMs: listener.detect.race ?? detect.raceMs,
       learnTtlMs: listener.detect.learnTtl ?? detect.learnTtlMs,
     },
+    halfClose: listener.halfClose,
     backlog: listener.backlog,
     keepAliveMs: listener.keepAlive,
     userTimeoutMs: listener.userTimeout,

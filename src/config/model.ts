@@ -46,6 +46,8 @@ export interface ListenerConfig {
   /** The `direction` label of the metrics. */
   readonly direction: 'inbound' | 'outbound';
   readonly detect: DetectConfig;
+  /** Clients that end their direction may still wait for their response. */
+  readonly halfClose: boolean;
   readonly backlog: number;
   /** TCP keepalive idle and interval, ms; 0 is off. */
   readonly keepAliveMs: number;

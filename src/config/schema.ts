@@ -167,6 +167,7 @@ const listener = section({
   ),
   originalDestination: v.optional(boolean(), false),
   direction: v.optional(choice('inbound', 'outbound'), 'inbound'),
+  halfClose: v.optional(boolean(), false),
   backlog: v.optional(integer(1, 65_535), 4096),
   keepAlive: v.optional(keepAlive(), '10s'),
   userTimeout: v.optional(optionalTimeout(), '30s'),

@@ -29,6 +29,8 @@ export const MSG_WAITALL = 0x100;
 
 export const POLLIN = 1;
 export const POLLOUT = 4;
+export const POLLERR = 8;
+export const POLLHUP = 16;
 export const POLLRDHUP = 0x2000;
 
 export const SHUT_WR = 1;
@@ -82,6 +84,7 @@ export const OP = {
   UV: 9,
   PUMP_IN: 10,
   PUMP_OUT: 11,
+  POLL_HUP: 12,
 } as const;
 
 export const OP_SHIFT = 24;

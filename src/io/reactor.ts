@@ -1,6 +1,6 @@
 // The loop of a worker: ring first, libuv as a guest. It blocks in the ring and returns to libuv only when libuv has work
 // (its backend fd became readable, a timer is due, watchers wait to be registered) or when promises are due.
-import { CQE_F, OP, OP_SHIFT, POLLIN, passing, SLOT_MASK } from './abi.js';
+import { CQE_F, OP, OP_SHIFT, POLLERR, POLLHUP, POLLIN, passing, SLOT_MASK } from './abi.js';
 import { Layered, WIRE_MESSAGE_BLOCKS } from './layered.js';
 import type { Native, RingMemory } from './native.js';
 import { Ring, ringFailure } from './ring.js';
@@ -34,6 +34,8 @@ export interface Handlers extends ConnectionEvents {
   sendFailed(slot: number, errno: number): void;
   /** The send queue is empty (after `notifyDrained`). */
   drained(slot: number): void;
+  /** The peer of a watched socket has ended its direction, or the connection is `broken`. What came before may not have been read. */
+  hungUp(slot: number, broken: boolean): void;
   /** A poll of a splice from `slot` has fired, or it is its turn again. */
   pump(slot: number): void;
   timer(slot: number): void;
@@ -259,6 +261,10 @@ export class Reactor {
             const errno = sockets.polledOut(slot, result);
             if (errno > 0) handlers.sendFailed(slot, errno);
           }
+          break;
+        case OP.POLL_HUP:
+          if (generations[slot] === (high & 0xffff) && sockets.watchEnded(slot, result))
+            handlers.hungUp(slot, (result & (POLLERR | POLLHUP)) !== 0);
           break;
         case OP.PUMP_IN:
         case OP.PUMP_OUT:

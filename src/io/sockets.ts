@@ -4,7 +4,7 @@
 //
 // Protocols see plain bytes. Where a transport lies between them and the socket (`layer` is not 0) layered.ts takes over; the
 // plain socket pays one branch on a byte for that.
-import { ERRNO, OP, POLLOUT, SHUT_WR } from './abi.js';
+import { ERRNO, OP, POLLOUT, POLLRDHUP, SHUT_WR } from './abi.js';
 import type { Native } from './native.js';
 import { Receives } from './receives.js';
 import type { Ring } from './ring.js';
@@ -23,6 +23,8 @@ export class Sockets extends Receives {
   /** Payload that waits to be sent: by the kernel, or by the transport. */
   readonly payload: SendQueue;
 
+  /** 1: a poll watches for the end of a peer that is not read. */
+  private readonly watched: Uint8Array;
   private readonly dirty: Int32Array;
   private dirtyCount = 0;
 
@@ -40,6 +42,7 @@ export class Sockets extends Receives {
     this.payload = new SendQueue(slab, capacity, messageBlocks, undefined, true);
     this.queued = this.payload.bytes;
     this.pinned = this.payload.pinned;
+    this.watched = new Uint8Array(capacity);
     this.dirty = new Int32Array(capacity);
   }
 
@@ -49,6 +52,28 @@ export class Sockets extends Receives {
     // Until somebody asks for data. The transport receives all the same until it is ready.
     this.flags[slot] |= SOCKET.PAUSED;
     if (stands) this.layered?.opened(slot);
+  }
+
+  /**
+   * Watches for the end of a peer that is not read: its FIN shows though what came before lies in the kernel. `fin` false: only a
+   * connection that is broken shows. Once; safe to call while a watch is on.
+   */
+  watch(slot: number, fin: boolean): void {
+    if (this.watched[slot] === 1 || (this.flags[slot] & (SOCKET.CLOSED | SOCKET.EOF)) !== 0) return;
+    this.watched[slot] = 1;
+    this.pending[slot]++;
+    this.ring.poll(this.fd[slot], slot, this.generation[slot], fin ? POLLRDHUP : 0, OP.POLL_HUP);
+  }
+
+  /** The watch has ended. True if there is something to tell. */
+  watchEnded(slot: number, result: number): boolean {
+    this.watched[slot] = 0;
+    this.pending[slot]--;
+    if ((this.flags[slot] & SOCKET.CLOSED) !== 0) {
+      this.releaseIfDone(slot);
+      return false;
+    }
+    return result > 0;
   }
 
   /** Starts connecting to the sockaddr at slab offset `at`. */
@@ -133,6 +158,7 @@ export class Sockets extends Receives {
       this.ring.cancel(slot, OP.POLL_IN, generation);
       this.ring.cancel(slot, OP.POLL_OUT, generation);
     }
+    if (this.watched[slot] === 1) this.ring.cancel(slot, OP.POLL_HUP, generation);
     const fd = this.fd[slot];
     // Before the entry, not after: a worker that dies in between leaks one fd at worst, and closes no stranger's.
     if (fd < this.owner.length) this.owner[fd] = 0;

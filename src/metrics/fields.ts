@@ -126,6 +126,7 @@ export const SERVICE_FIELDS: Fields<typeof S, 'RESPONSE' | 'GRPC_STATUS' | 'GRPC
     'sluice_service_panic_picks_total',
     'Times an endpoint was tried that the breaker had taken out, as none was ready',
   ),
+  CLIENT_LEFT: counter('sluice_service_client_left_total', 'Requests whose client left before its response was whole'),
   GRPC_REQUESTS: counter('sluice_grpc_requests_total', 'gRPC calls routed to the service, retries not counted'),
 };
 

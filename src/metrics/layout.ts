@@ -189,6 +189,8 @@ export const S = {
   GRPC_STATUS: 32,
   /** Picks of an endpoint that was out, as none was ready. */
   PANIC_PICKS: 49,
+  /** Of UNANSWERED, those whose client left (509 elsewhere). */
+  CLIENT_LEFT: 50,
   SIZE: 56,
 } as const;
 

@@ -12,7 +12,7 @@ import type { Splicer } from '../io/splice.js';
 import type { Wheel } from '../io/wheel.js';
 import { AccessLog } from '../log/access-log.js';
 import { quoted } from '../log/json-text.js';
-import { E, endpointBase, S, serviceBase, W } from '../metrics/layout.js';
+import { E, endpointBase, MAX_LISTENERS, S, serviceBase, W } from '../metrics/layout.js';
 import { WorkerMetrics } from '../metrics/shared.js';
 import { Destinations } from './accept/destinations.js';
 import { ENDPOINT_SLOTS, LOCAL_DESTINATIONS, MAX_ENDPOINTS, MAX_SERVICES, SERVICE_SLOTS } from './capacity.js';
@@ -26,6 +26,8 @@ const SOCKADDR_BYTES = 32;
 const HOST_BYTES = 64;
 /** Bytes of a name in the access log. */
 export const MOST_NAME = 128;
+/** How soon the end of a client is looked for that is not read, ms. */
+const WATCH_MS = 50;
 /** What the context takes of the slab's fixed region. */
 export const CONTEXT_BYTES = ENDPOINT_SLOTS * SOCKADDR_BYTES + SERVICE_SLOTS * HOST_BYTES + 64;
 
@@ -124,6 +126,8 @@ export class Context {
   limits: LimitsConfig;
   /** Answer `Connection: close` and end what is idle. */
   draining = false;
+  /** By listener: 1 if its clients may end their direction and wait. */
+  private readonly halfClose = new Uint8Array(MAX_LISTENERS);
   /** Exchanges and connections are logged when they end; those that went well only if `accessAll`. */
   access = false;
   accessAll = false;
@@ -192,6 +196,19 @@ export class Context {
     return `"client":"${connections.peerName(client)}","listener":${quoted(name, MOST_NAME)}`;
   }
 
+  /** Whether a client that has ended its direction may still wait for what it has asked for. */
+  waitsForHalfClosed(client: number): boolean {
+    return this.halfClose[this.connections.listener[client]] === 1;
+  }
+
+  /**
+   * A client with an exchange is not read for now: the end of its connection is looked for, unless it is read again soon. Not at once, as most
+   * are, and each poll is an operation of the ring. A socket of an endpoint is not looked at: what it says before it ends is wanted.
+   */
+  watchSoon(client: number): void {
+    if (this.connections.listener[client] >= 0) this.wheel.pull(client, this.reactor.now + WATCH_MS);
+  }
+
   /** Counts that a limit has fired. */
   limited(limit: number): void {
     this.values[W.LIMIT + limit]++;
@@ -204,6 +221,7 @@ export class Context {
     this.access = snapshot.access !== false;
     this.accessAll = snapshot.access === true;
     for (const { slot, name } of snapshot.listeners) this.listenerNames[slot] = name;
+    for (const { slot, halfClose } of snapshot.listeners) this.halfClose[slot] = halfClose ? 1 : 0;
     for (const { slot, series, config } of snapshot.services) this.configureService(slot, series, config);
     if (snapshot.passthrough !== null) this.configurePassthrough(snapshot.passthrough);
   }

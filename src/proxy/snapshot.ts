@@ -22,6 +22,7 @@ export interface ListenerSnapshot {
   readonly learnTtlMs: number;
   /** Connections go where the client was going (SO_ORIGINAL_DST), or to what `resolve` says of that address. */
   readonly originalDestination: boolean;
+  readonly halfClose: boolean;
   /** The listening socket of the worker that receives this; -1 where it accepts nothing (any more). */
   readonly fd: number;
 }

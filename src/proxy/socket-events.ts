@@ -302,6 +302,34 @@ export class SocketEvents implements Handlers {
     }
   }
 
+  hungUp(slot: number, broken: boolean): void {
+    const { connections, sockets } = this.context;
+    const socket = slot as SocketSlot;
+    if (connections.closed(socket)) return;
+    const kind = sockets.kind[socket] as SocketKind;
+    switch (kind) {
+      case SOCKET_KIND.HTTP1_CLIENT:
+        this.to.clients.hungUp(socket, broken);
+        break;
+      case SOCKET_KIND.HTTP2_CLIENT:
+        this.to.http2.hungUp(socket, broken);
+        break;
+      case SOCKET_KIND.FREE:
+      case SOCKET_KIND.DETECT:
+      case SOCKET_KIND.RACE:
+      case SOCKET_KIND.LINGER:
+      case SOCKET_KIND.HTTP1_ENDPOINT:
+      case SOCKET_KIND.HTTP2_ENDPOINT:
+      case SOCKET_KIND.OPAQUE:
+      case SOCKET_KIND.DIALLING:
+      case SOCKET_KIND.TUNNEL:
+      case SOCKET_KIND.ROUTE:
+        break;
+      default:
+        unreachable(kind);
+    }
+  }
+
   pump(slot: number): void {
     const socket = slot as SocketSlot;
     const kind = this.context.sockets.kind[socket] as SocketKind;
@@ -369,7 +397,10 @@ export class SocketEvents implements Handlers {
     switch (kind) {
       case SOCKET_KIND.HTTP1_CLIENT:
         if (this.to.clients.between(socket)) this.to.clients.timer(socket);
-        else this.to.control.timer(this.to.clients.exchange(socket));
+        else {
+          this.to.clients.watch(socket);
+          this.to.control.timer(this.to.clients.exchange(socket));
+        }
         break;
       case SOCKET_KIND.HTTP1_ENDPOINT:
         this.to.endpoints.timer(socket);

@@ -75,6 +75,7 @@ export class Snapshots {
       timeoutMs: listener.detect.timeoutMs,
       learnTtlMs: listener.detect.learnTtlMs,
       originalDestination: listener.originalDestination,
+      halfClose: listener.halfClose,
       fd: this.#deps.fd(listener, worker),
     };
   }

@@ -49,7 +49,7 @@ destinations: { max: 33, resolveTimeout: 31ms, idleTimeout: 32ms }
 discovery: { maxFileSize: 1KiB, pollInterval: 100ms }
 detect: { timeout: 0, race: 5ms, learnTtl: 0 }
 listeners:
-  - { name: b, listen: ":81", originalDestination: true }
+  - { name: b, listen: ":81", originalDestination: true, halfClose: true }
   - { name: a, listen: ":80", protocol: opaque, service: s, direction: outbound, backlog: 7, keepAlive: 0, userTimeout: 8ms }
 services:
   s:
@@ -130,6 +130,7 @@ services:
         protocol: 'detect',
         services: { http1: null, http2: null, tls: null, opaque: null },
         originalDestination: true,
+        halfClose: true,
         direction: 'inbound',
         detect: { timeoutMs: 0, raceMs: 5, learnTtlMs: 0 },
         backlog: 4096,
@@ -142,6 +143,7 @@ services:
         protocol: 'opaque',
         services: { http1: 's', http2: 's', tls: 's', opaque: 's' },
         originalDestination: false,
+        halfClose: false,
         direction: 'outbound',
         detect: { timeoutMs: 0, raceMs: 5, learnTtlMs: 0 },
         backlog: 7,

@@ -85,6 +85,7 @@ test('the minimal file gets every default', () => {
         protocol: 'detect',
         services: { http1: 'web', http2: 'web', tls: 'web', opaque: 'web' },
         originalDestination: false,
+        halfClose: false,
         direction: 'inbound',
         detect: { timeoutMs: 10_000, raceMs: -1, learnTtlMs: 600_000 },
         backlog: 4096,

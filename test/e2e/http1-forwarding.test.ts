@@ -21,7 +21,7 @@ for (const io of await availableExecutors()) {
 
     before(async () => {
       origin = await upstream(plain);
-      sluice = await startEdge(io, [origin.address]);
+      sluice = await startEdge(io, [origin.address], { halfClose: true });
     });
     afterEach(async () => {
       await settled(sluice);

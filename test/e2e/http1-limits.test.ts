@@ -136,7 +136,7 @@ for (const io of await availableExecutors()) {
       ));
 
     it('bodyTimeout: bounds the wait for a response whose client has ended its direction', () =>
-      against({ ...http1('bodyTimeout: 100ms'), origin: () => undefined }, async (sluice) => {
+      against({ ...http1('bodyTimeout: 100ms'), halfClose: true, origin: () => undefined }, async (sluice) => {
         const wire = await client(sluice.port('edge'));
         wire.socket.end(GET);
         assert.equal((await wire.message()).status, 504);

@@ -32,7 +32,7 @@ for (const io of await availableExecutors()) {
       let wire: Wire;
       before(async () => {
         endpoint = await http2Endpoint();
-        sluice = await startGateway(io, [endpoint.address]);
+        sluice = await startGateway(io, [endpoint.address], { halfClose: true });
       });
       after(async () => {
         await sluice.stop();

@@ -44,6 +44,7 @@ const echo: Handlers = {
   sent: () => undefined,
   sendFailed: (slot) => sockets.close(slot),
   paused: () => undefined,
+  hungUp: () => undefined,
   drained: () => undefined,
   pump: () => undefined,
   timer: () => undefined,

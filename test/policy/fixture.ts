@@ -47,6 +47,7 @@ export function listener(listen: Address, overrides: Partial<ListenerConfig> = {
     protocol: 'detect',
     services: { http1: 'web', http2: 'web', tls: 'web', opaque: 'web' },
     originalDestination: false,
+    halfClose: false,
     direction: 'inbound',
     detect: { timeoutMs: 10_000, raceMs: -1, learnTtlMs: 60_000 },
     backlog: 4096,

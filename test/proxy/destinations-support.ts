@@ -31,6 +31,7 @@ export const listener = (slot: number, more: Partial<ListenerSnapshot> = {}): Li
   timeoutMs: 10_000,
   learnTtlMs: 600_000,
   originalDestination: slot === ORIGINAL,
+  halfClose: false,
   fd: slot,
   ...more,
 });

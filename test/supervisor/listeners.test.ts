@@ -12,6 +12,7 @@ const listener = (name: string, port: number): ListenerConfig => ({
   protocol: 'http1',
   services: { http1: 'web', http2: null, tls: null, opaque: null },
   originalDestination: false,
+  halfClose: false,
   direction: 'inbound',
   detect: { timeoutMs: 0, raceMs: -2, learnTtlMs: 0 },
   backlog: 16,

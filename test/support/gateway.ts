@@ -10,6 +10,8 @@ export interface Gateway {
   readonly speaks?: 'http1' | 'http2' | 'auto';
   /** What the listener is told. */
   readonly listener?: 'detect' | 'http1' | 'http2';
+  /** Clients may end their direction and wait. */
+  readonly halfClose?: boolean;
   /** Under `services: web:`, beside endpoints; indented by four. */
   readonly service?: string;
   /** Top level, such as `limits: ...`. */
@@ -19,13 +21,13 @@ export interface Gateway {
 /** Configuration of the listener `edge` for the service `web` at `endpoints`. */
 export const gatewayConfig = (
   endpoints: readonly string[],
-  { speaks = 'http2', listener = 'detect', service = '', top = '' }: Gateway = {},
+  { speaks = 'http2', listener = 'detect', halfClose = false, service = '', top = '' }: Gateway = {},
 ): string =>
   [
     /^drain:/m.test(top) ? '' : 'drain: { hold: 0 }',
     top,
     'listeners:',
-    `  - { name: edge, listen: "${HOST}:0", service: web, protocol: ${listener} }`,
+    `  - { name: edge, listen: "${HOST}:0", service: web, protocol: ${listener}, halfClose: ${halfClose} }`,
     'services:',
     '  web:',
     `    protocol: ${speaks}`,

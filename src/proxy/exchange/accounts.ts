@@ -142,6 +142,13 @@ export class Accounts {
     this.ended(x, OUTCOME.WHOLE, why);
   }
 
+  /** The client has left before its response was whole. */
+  clientLeft(x: ExchangeSlot): void {
+    const { values, services } = this.context;
+    const { exchanges } = this;
+    if (exchanges.pending[x] === 1) values[services.base[exchanges.service[x]] + S.CLIENT_LEFT]++;
+  }
+
   /** The request is over, if one is under way. `why`: as OUTCOME says. */
   ended(x: ExchangeSlot, outcome: number, why: number): void {
     const { values, services } = this.context;

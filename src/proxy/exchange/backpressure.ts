@@ -33,6 +33,7 @@ export class Backpressure {
     throttled[client] = 1;
     pressure.count();
     sockets.pause(client);
+    this.context.watchSoon(client);
   }
 
   /** Reads on from it once little waits. */

@@ -293,6 +293,15 @@ export class Legs {
     return this.exchanges.isStream(x) ? this.streams.ended(x) : true;
   }
 
+  /** Whether a client of HTTP/1 has been sent all of its response, though its endpoint's stream has not ended. */
+  clientHasAll(x: ExchangeSlot): boolean {
+    const { exchanges, core } = this;
+    if (exchanges.state[x] !== STATE.ANSWERING || exchanges.kind[x] !== LEG.HTTP2) return false;
+    const framing = this.http1.framingOut[exchanges.clientSocket(x)];
+    if (framing === FRAMING.NONE) return true;
+    return framing === FRAMING.LENGTH && core.streams.expected[exchanges.endpointStream(x)] === 0;
+  }
+
   /** The client has its response: its stream ends, or its connection goes on to the next request. */
   next(x: ExchangeSlot): void {
     const { exchanges } = this;

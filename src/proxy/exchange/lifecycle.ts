@@ -178,6 +178,11 @@ export class Lifecycle implements Control {
     this.step(x, EVENT.LEFT);
   }
 
+  hungUp(x: ExchangeSlot, reason: number): void {
+    if (this.legs.clientHasAll(x)) this.deadlines.arm(x);
+    else this.left(x, reason);
+  }
+
   overdue(x: ExchangeSlot): boolean {
     const what = this.deadlines.check(x);
     if (what !== OVERDUE.NO) this.expire(x, what);

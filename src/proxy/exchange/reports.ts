@@ -61,6 +61,8 @@ export interface Control {
   flushed(x: ExchangeSlot): void;
   /** The client has left, or takes its request back. `reason`: the CLOSE of its connection where it is one of HTTP/1. */
   left(x: ExchangeSlot, reason: number): void;
+  /** A client of HTTP/1 has ended its direction while it waits for its response: it has left, unless it has got all of that. */
+  hungUp(x: ExchangeSlot, reason: number): void;
   /** The time of a client's socket has come, or changed, while it has an exchange. */
   timer(x: ExchangeSlot): void;
   /** Looks at the deadlines of an exchange whose client's leg is a stream; true if it has ended over one. */

@@ -79,6 +79,7 @@ export class BodyRelay {
       sockets.spliceable(destination)
     ) {
       http1.flow[source] = FLOW.PAUSING;
+      this.context.watchSoon(source);
       if (sockets.pause(source)) this.paused(source, destination);
       return;
     }
@@ -141,6 +142,7 @@ export class BodyRelay {
     if (throttled[source] === 1 || !pressure.full(destination)) return;
     throttled[source] = 1;
     pressure.hold(source, destination);
+    this.context.watchSoon(source);
   }
 
   private trySplice(source: SocketSlot, destination: SocketSlot): void {

@@ -59,9 +59,11 @@ export class Http1Clients {
     const { http1, exchanges } = this;
     const { control } = this.reports;
     const x = exchanges.ofSocket(client);
-    // It still wants its response, and those to the requests that it sent before it ended.
     if (http1.request[client] === REQUEST.COMPLETE) {
-      control.uploaded(x);
+      // As other proxies do: most who end their direction have left. Where they may not have (`halfClose`) they still get their response,
+      // and those to the requests that they sent before.
+      if (this.context.waitsForHalfClosed(client)) control.uploaded(x);
+      else control.hungUp(x, CLOSE.OK);
       return;
     }
     http1.keep[client] = 0;
@@ -75,6 +77,21 @@ export class Http1Clients {
   /** The client is gone, or takes nothing more. */
   failed(client: SocketSlot, errno: number): void {
     this.reports.control.left(this.exchanges.ofSocket(client), errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET);
+  }
+
+  /** Looks for the end of a client that has an exchange and is not read: a timer for it comes soon after reading has stopped. */
+  watch(client: SocketSlot): void {
+    const { sockets } = this.context;
+    if (!sockets.receiving(client)) sockets.watch(client, !this.context.waitsForHalfClosed(client));
+  }
+
+  /** The end of a client that was watched, behind what has not been read. One that is read meets it there. */
+  hungUp(client: SocketSlot, broken: boolean): void {
+    if (this.between(client) || this.context.sockets.receiving(client)) return;
+    const { control } = this.reports;
+    const x = this.exchanges.ofSocket(client);
+    if (broken) control.left(x, CLOSE.RESET);
+    else control.hungUp(x, CLOSE.OK);
   }
 
   paused(client: SocketSlot): void {

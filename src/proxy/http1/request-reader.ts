@@ -125,6 +125,7 @@ export class RequestReader {
     if ((sockets.flags[client] & SOCKET.PAUSED) === 0) {
       this.context.limited(LIMIT.PIPELINED);
       sockets.pause(client);
+      this.context.watchSoon(client);
     }
     if (slab.free + slab.lent < slab.buffers >> 2) {
       this.context.limited(LIMIT.SLAB);
@@ -237,7 +238,10 @@ export class RequestReader {
     const pieces = hasBody && !inlined && (rest || exchanges.kind[x] === LEG.HTTP1 || !whole);
     if (pieces && !this.reports.requests.piece(x, bid, result)) return NONE;
     // Nothing more is wanted from this client; an armed receive stays as it is.
-    if (whole && http1.keep[client] === 0 && !sockets.receiving(client)) sockets.pause(client);
+    if (whole && http1.keep[client] === 0 && !sockets.receiving(client)) {
+      sockets.pause(client);
+      this.context.watchSoon(client);
+    }
     control.uploaded(x);
     return consumed;
   }

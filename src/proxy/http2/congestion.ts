@@ -16,6 +16,8 @@ export function congestionSink(context: Context): CongestionSink {
       if (sockets.pinned[socket] > hard && context.connections.listener[socket] >= 0) {
         sockets.pause(socket);
         sockets.notifyDrained(socket);
+        // It is not read now, but its end is to be heard of.
+        sockets.watch(socket, true);
       }
     },
     sending: (socket) => (sockets.flags[socket] & SOCKET.SENDING) !== 0,

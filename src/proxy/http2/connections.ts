@@ -98,6 +98,11 @@ export class Http2Connections implements Caller, ConnectionEvents {
     this.gone(socket, errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET);
   }
 
+  /** The end of a client that was not read as it takes nothing. One that is read meets it there. */
+  hungUp(socket: SocketSlot, broken: boolean): void {
+    if (!this.context.sockets.receiving(socket)) this.gone(socket, broken ? CLOSE.RESET : CLOSE.OK);
+  }
+
   /**
    * An endpoint takes nothing more. What it said before is still to be heard, as a response may be among it that leaves the rest of its
    * request unread; what tells of the end of its direction comes behind that.
