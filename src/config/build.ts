@@ -109,6 +109,8 @@ function buildHttp2({ http2: limits, slab }: ConfigTree['limits'], written: unkn
     bodyTimeoutMs: limits.bodyTimeout,
     stallTimeoutMs: limits.stallTimeout,
     windowTimeoutMs: limits.windowTimeout,
+    discardTimeoutMs: limits.discardTimeout,
+    maxDiscardBytes: limits.maxDiscard,
     streamWindow: Math.min(window.low, limits.connectionWindow),
     maxStreamWindow: Math.min(window.high, limits.connectionWindow),
     connectionWindow: limits.connectionWindow,

@@ -289,6 +289,8 @@ export const configSchema = section({
       bodyTimeout: v.optional(optionalTimeout(), '5m'),
       stallTimeout: v.optional(timeout(), '60s'),
       windowTimeout: v.optional(optionalTimeout(), '1s'),
+      discardTimeout: v.optional(optionalTimeout(), '5s'),
+      maxDiscard: v.optional(size(0, GiB), '64MiB'),
       streamWindow: v.optional(size(16 * KiB, 16 * MiB), '64KiB'),
       maxStreamWindow: v.optional(size(16 * KiB, 16 * MiB), '1MiB'),
       connectionWindow: v.optional(size(64 * KiB, MAX_WINDOW), '16MiB'),

@@ -129,6 +129,8 @@ export class Connection {
   /** Highest id that was in the ring and is no more: of those up to it nobody knows. */
   resetsForgotten = 0;
 
+  /** Until when the rest of a request may still be taken, for the last stream of which that holds, ms; kept by its owner. */
+  discardsUntil = 0;
   /** Since when it has had no stream, ms; kept by its owner. */
   idleSince: number;
   /** When its owner looks at it next, ms; 0: not armed. */

@@ -17,6 +17,9 @@ export interface Http2Limits {
   readonly stallTimeoutMs: number;
   /** How long the window of an endpoint's connection may stand at zero before it gets no more streams, ms; 0 is for ever. */
   readonly windowTimeoutMs: number;
+  /** The rest of a request that is answered is taken and thrown away: until it has been silent for so long, ms, and so many bytes of it. */
+  readonly discardTimeoutMs: number;
+  readonly maxDiscardBytes: number;
   /** Window that a stream begins with, bytes. */
   readonly streamWindow: number;
   /** Window that a stream which flows is widened up to, bytes. */

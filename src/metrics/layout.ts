@@ -145,6 +145,7 @@ export const LIMITS = [
   'h2-header-time',
   'h2-stalled',
   'h2-window',
+  'h2-discard',
   'h2-keepalive',
   'h2-idle-time',
   'h2-connection-age',

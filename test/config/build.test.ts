@@ -29,6 +29,8 @@ limits:
     bodyTimeout: 0
     stallTimeout: 23ms
     windowTimeout: 24ms
+    discardTimeout: 25ms
+    maxDiscard: 26KiB
     streamWindow: 16KiB
     maxStreamWindow: 32KiB
     connectionWindow: 64KiB
@@ -103,6 +105,8 @@ services:
         bodyTimeoutMs: 0,
         stallTimeoutMs: 23,
         windowTimeoutMs: 24,
+        discardTimeoutMs: 25,
+        maxDiscardBytes: 26 * 1024,
         streamWindow: 16_384,
         maxStreamWindow: 32_768,
         connectionWindow: 65_536,

@@ -92,6 +92,8 @@ export function config(overrides: Partial<Config> = {}): Config {
         bodyTimeoutMs: 60_000,
         stallTimeoutMs: 60_000,
         windowTimeoutMs: 1000,
+        discardTimeoutMs: 5000,
+        maxDiscardBytes: 64 * 1024 * 1024,
         streamWindow: 65_536,
         maxStreamWindow: 1_048_576,
         connectionWindow: 16_777_216,

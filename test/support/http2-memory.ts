@@ -28,6 +28,8 @@ export const LIMITS: Http2Limits = {
   bodyTimeoutMs: 60_000,
   stallTimeoutMs: 60_000,
   windowTimeoutMs: 1000,
+  discardTimeoutMs: 5000,
+  maxDiscardBytes: 64 * 1024 * 1024,
   streamWindow: 65_536,
   maxStreamWindow: 1024 * 1024,
   connectionWindow: 16 * 1024 * 1024,

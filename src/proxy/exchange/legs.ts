@@ -310,7 +310,8 @@ export class Legs {
       return;
     }
     // Without memory for what it should have got, its end has not gone out.
-    this.streams.finish(x, this.streams.ended(x) ? H2_ERROR.NO_ERROR : H2_ERROR.INTERNAL_ERROR);
+    if (this.streams.ended(x)) this.streams.conclude(x);
+    else this.streams.finish(x, H2_ERROR.INTERNAL_ERROR);
   }
 
   /** A response that can't be brought to its end: the client must not take it for whole. */

@@ -228,6 +228,10 @@ export class Http2Connections implements Caller, ConnectionEvents {
     this.timers.exchange(connection, service);
   }
 
+  discards(connection: Connection): void {
+    this.timers.discards(connection);
+  }
+
   /** The peer has read what came before the PING of `Sender.beginShutdown`. */
   shutdownRead(connection: Connection): void {
     // The second step of leaving: what the client sent before it saw the first has arrived.

@@ -11,7 +11,7 @@ import { H2_ERROR, isComplaint } from '../../http2/frame.js';
 import type { Http2Machine } from '../../http2/machine.js';
 import type { Core, Http2Events } from '../../http2/shared-state.js';
 import { STREAM } from '../../http2/streams.js';
-import { E } from '../../metrics/layout.js';
+import { E, LIMITS } from '../../metrics/layout.js';
 import { CLOSE } from '../connect/connections.js';
 import type { Context } from '../context.js';
 import { type Exchanges, LEG, STATE, UPGRADE } from '../exchange/exchange.js';
@@ -21,6 +21,9 @@ import type { Reports } from '../exchange/reports.js';
 import type { ExchangeSlot, StreamSlot } from '../slots.js';
 
 const NONE = -1;
+const LIMIT_DISCARD = LIMITS.indexOf('h2-discard');
+/** The rest of a request may come for as long as so many times the silence that would end it. */
+export const DISCARD_SILENCES = 12;
 const BOTH_ENDS = STREAM.LOCAL_END | STREAM.REMOTE_END;
 
 /** What connections do for streams, and are told by the protocol. */
@@ -37,6 +40,8 @@ export interface ConnectionEvents {
   used(connection: Connection): void;
   /** A client's connection has got a stream, for `service`. */
   asked(connection: Connection, service: number): void;
+  /** A stream of it is answered, and its request goes on. */
+  discards(connection: Connection): void;
 }
 
 export class Http2Streams implements Http2Events {
@@ -44,6 +49,9 @@ export class Http2Streams implements Http2Events {
   declare connections: ConnectionEvents;
   /** By an endpoint's stream: its exchange, plus 1; 0 for none. */
   private readonly serving: Int32Array;
+  /** By a client's stream that is answered before its request was whole: since when the rest is thrown away, ms, and how much was; 0 for none. */
+  private readonly discardsSince: Float64Array;
+  private readonly discarded: Int32Array;
 
   constructor(
     private readonly context: Context,
@@ -53,6 +61,8 @@ export class Http2Streams implements Http2Events {
     private readonly reports: Reports,
   ) {
     this.serving = new Int32Array(core.streams.capacity);
+    this.discardsSince = new Float64Array(core.streams.capacity);
+    this.discarded = new Int32Array(core.streams.capacity);
   }
 
   // What the protocol reports.
@@ -109,9 +119,9 @@ export class Http2Streams implements Http2Events {
       return;
     }
     const x = this.exchanges.ofStream(slot as StreamSlot);
-    if (this.exchanges.kind[x] === LEG.NONE) return;
     this.exchanges.whole[x] = 1;
-    this.reports.requests.trailers(x);
+    if (this.exchanges.kind[x] !== LEG.NONE) this.reports.requests.trailers(x);
+    else if (this.discardsSince[slot] > 0) this.finish(x, H2_ERROR.NO_ERROR);
   }
 
   data(connection: Connection, slot: number, at: number, length: number, end: boolean): void {
@@ -124,6 +134,7 @@ export class Http2Streams implements Http2Events {
     if (this.exchanges.kind[x] === LEG.NONE) {
       // Answered already: the rest of the request is not wanted.
       this.machine.frames.credit(slot, length);
+      if (this.discardsSince[slot] > 0) this.discard(x, slot, length, end);
       return;
     }
     if (end) this.exchanges.whole[x] = 1;
@@ -280,8 +291,52 @@ export class Http2Streams implements Http2Events {
       else sender.close(slot);
     }
     this.exchanges.state[x] = STATE.FREE;
+    this.discardsSince[slot] = 0;
     streams.release(slot);
     if (connection !== null) this.connections.leaveIfDone(connection);
+  }
+
+  /**
+   * The client has all of its response. If its request is not whole it may be one that reads no answer before it has sent all: the rest is
+   * taken and thrown away, for a while, before the stream is reset (RFC 9113 section 8.1).
+   */
+  conclude(x: ExchangeSlot): void {
+    const { streams } = this.core;
+    const slot = this.exchanges.clientStream(x);
+    const connection = streams.connection[slot];
+    const open = (streams.state[slot] & (STREAM.OPEN | STREAM.REMOTE_END)) === STREAM.OPEN;
+    if (!open || connection === null || connection.limits.discardTimeoutMs === 0) {
+      this.finish(x, H2_ERROR.NO_ERROR);
+      return;
+    }
+    this.exchanges.state[x] = STATE.OWN;
+    this.discardsSince[slot] = this.context.reactor.now;
+    streams.active[slot] = this.context.reactor.now;
+    this.discarded[slot] = 0;
+    // What waits for nobody any more; the window is open again.
+    this.machine.frames.credit(slot, streams.held[slot]);
+    this.connections.discards(connection);
+  }
+
+  /** Whether the rest of a client's request that is thrown away does not come, or has been coming for too long. */
+  discardsTooLong(connection: Connection, slot: number): boolean {
+    const since = this.discardsSince[slot];
+    const { now } = this.context.reactor;
+    const silence = connection.limits.discardTimeoutMs;
+    return since > 0 && now >= Math.min(this.core.streams.active[slot] + silence, since + DISCARD_SILENCES * silence);
+  }
+
+  /** So much of a request came that nobody wants. */
+  private discard(x: ExchangeSlot, slot: number, length: number, end: boolean): void {
+    this.discarded[slot] += length;
+    if (end) this.finish(x, H2_ERROR.NO_ERROR);
+    else if (this.discarded[slot] > this.context.limits.http2.maxDiscardBytes) this.refuseRest(x);
+  }
+
+  /** A client is told that nobody wants the rest of its request. */
+  refuseRest(x: ExchangeSlot): void {
+    this.context.limited(LIMIT_DISCARD);
+    this.finish(x, H2_ERROR.NO_ERROR);
   }
 
   /** Whether the client has all that was to be sent on its stream. */

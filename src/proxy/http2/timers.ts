@@ -16,7 +16,7 @@ import type { Exchanges } from '../exchange/exchange.js';
 import { WHY } from '../exchange/reasons.js';
 import type { Reports } from '../exchange/reports.js';
 import type { ExchangeSlot, SocketSlot, StreamSlot } from '../slots.js';
-import type { Http2Streams } from './streams.js';
+import { DISCARD_SILENCES, type Http2Streams } from './streams.js';
 
 const NONE = -1;
 const NEVER = Number.POSITIVE_INFINITY;
@@ -26,6 +26,8 @@ const LOOK_MS = 100;
 const ENDPOINT_PING_MS = 300_000;
 /** The second GOAWAY follows when the PING is answered, or after this, ms. */
 const SHUTDOWN_MS = 1000;
+/** Looks at streams whose rest is thrown away, in the time of one silence. */
+const DISCARD_LOOKS = 5;
 /** A connection without streams is let go this soon while draining, ms. */
 const DRAIN_IDLE_MS = 1000;
 
@@ -85,6 +87,13 @@ export class ConnectionTimers {
     const { reactor } = this.context;
     const wait = connection.limits.stallTimeoutMs;
     if (connection.timerAt === 0 || connection.timerAt > reactor.now + wait) this.arm(connection, reactor.now + wait);
+  }
+
+  /** The rest of a request is thrown away, for a while. */
+  discards(connection: Connection): void {
+    const { reactor } = this.context;
+    connection.discardsUntil = reactor.now + DISCARD_SILENCES * connection.limits.discardTimeoutMs;
+    this.arm(connection, reactor.now + connection.limits.discardTimeoutMs);
   }
 
   /** A pooled connection has no stream. */
@@ -228,6 +237,10 @@ export class ConnectionTimers {
       return true;
     }
     if (connection.role !== ROLE.SERVER || (streams.state[slot] & STREAM.OPEN) === 0) return false;
+    if (this.streams.discardsTooLong(connection, slot)) {
+      this.streams.refuseRest(this.exchanges.ofStream(slot as StreamSlot));
+      return true;
+    }
     return this.reports.control.overdue(this.exchanges.ofStream(slot as StreamSlot));
   }
 
@@ -289,6 +302,7 @@ export class ConnectionTimers {
     }
     if (connection.active > 0) {
       at = Math.min(at, now + this.streamMs(connection));
+      if (connection.discardsUntil > now) at = Math.min(at, now + limits.discardTimeoutMs / DISCARD_LOOKS);
       if (limits.keepAliveMs > 0) {
         const ping = connection.pingPending
           ? Math.max(heard, connection.pingSentAt) + limits.keepAliveTimeoutMs
