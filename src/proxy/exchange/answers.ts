@@ -26,16 +26,29 @@ const GRPC = {
 } as const;
 const STATUSES = [200, 400, 408, 414, 417, 421, 431, 501, 502, 503, 504, 505];
 
-/** What a gRPC client is told where a reason is not just UNAVAILABLE. `code` is the endpoint's, where it has reset the stream. */
-function grpcStatus(status: number, why: number, code: number): number {
-  if (why === WHY.UPSTREAM_RESET) {
-    // gRPC over HTTP/2, section "Errors": what the client would make of that code if it saw it.
-    if (code === H2_ERROR.CANCEL) return GRPC.CANCELLED;
-    if (code === H2_ERROR.ENHANCE_YOUR_CALM) return GRPC.RESOURCE_EXHAUSTED;
-    if (code === H2_ERROR.INADEQUATE_SECURITY) return GRPC.PERMISSION_DENIED;
+/** What a client would make of RST_STREAM with `code` if it saw it (gRPC over HTTP/2, section "Errors"). */
+function ofReset(code: number): number {
+  switch (code) {
+    case H2_ERROR.REFUSED_STREAM:
+      return GRPC.UNAVAILABLE;
+    case H2_ERROR.CANCEL:
+      return GRPC.CANCELLED;
+    case H2_ERROR.ENHANCE_YOUR_CALM:
+      return GRPC.RESOURCE_EXHAUSTED;
+    case H2_ERROR.INADEQUATE_SECURITY:
+      return GRPC.PERMISSION_DENIED;
+    default:
+      return GRPC.INTERNAL;
   }
+}
+
+/** What a gRPC client is told where a reason is not just UNAVAILABLE. `reset`: the endpoint has reset its stream with `code`. */
+function grpcStatus(status: number, why: number, code: number, reset: boolean): number {
+  if (reset) return ofReset(code);
+  // Nothing was processed, and nobody's deadline has passed.
+  if (why === WHY.CONNECT_TIMEOUT) return GRPC.UNAVAILABLE;
   if (status === 504) return GRPC.DEADLINE_EXCEEDED;
-  if (status === 421) return GRPC.UNIMPLEMENTED;
+  if (status === 421 || why === WHY.NOT_IMPLEMENTED) return GRPC.UNIMPLEMENTED;
   if (why === WHY.HEADER_TOO_LARGE || why === WHY.MEMORY || why === WHY.POOL_EXHAUSTED) return GRPC.RESOURCE_EXHAUSTED;
   if (why === WHY.UPSTREAM_PROTOCOL || status < 500) return GRPC.INTERNAL;
   return GRPC.UNAVAILABLE;
@@ -77,13 +90,16 @@ export class Answers {
     this.messages = RESPONSE_REASONS.map((reason) => memory.constant('grpc-message', `sluice: ${reason}`));
   }
 
-  /** Sends an answer to the client of the exchange, and counts it. Returns the status that it has got. `code`: see `grpcStatus`. */
-  send(x: ExchangeSlot, status: number, why: number, detail: Uint8Array | null, code: number): number {
+  /**
+   * Sends an answer to the client of the exchange, and counts it. Returns the status that it has got. `code` and `reset`: see
+   * `grpcStatus`.
+   */
+  send(x: ExchangeSlot, status: number, why: number, detail: Uint8Array | null, code: number, reset: boolean): number {
     const { values, services } = this.context;
     const service = this.exchanges.service[x];
     let reason = why;
     let sent = status;
-    if (this.exchanges.isStream(x)) sent = this.stream(x, status, why, code);
+    if (this.exchanges.isStream(x)) sent = this.stream(x, status, why, code, reset);
     else {
       const client = this.exchanges.clientSocket(x);
       this.http1.keep[client] = 0;
@@ -105,23 +121,41 @@ export class Answers {
     return core.streams.connection[exchanges.clientStream(x)]?.socket ?? -1;
   }
 
-  private stream(x: ExchangeSlot, status: number, why: number, code: number): number {
-    const { exchanges, core, context } = this;
+  /**
+   * Ends a gRPC call whose response has begun: a client would take RST_STREAM for INTERNAL, whatever the reason. False if there is no
+   * memory for that. `code` and `reset`: see `grpcStatus`.
+   */
+  endCall(x: ExchangeSlot, status: number, why: number, code: number, reset: boolean): boolean {
+    const { spare: list } = this.core;
+    list.clear();
+    this.addGrpc(x, grpcStatus(status, why, code, reset), why);
+    list.addConstant(this.reasons[why]);
+    list.finish();
+    return this.machine.sender.trailers(this.exchanges.clientStream(x), list);
+  }
+
+  /** Adds the outcome of a call to `core.spare`, and counts it. */
+  private addGrpc(x: ExchangeSlot, grpcCode: number, why: number): void {
+    const { exchanges, context, core } = this;
+    const service = exchanges.service[x];
+    core.spare.addConstant(this.grpcCodes[grpcCode]);
+    core.spare.addConstant(this.messages[why]);
+    exchanges.grpcStatus[x] = grpcCode;
+    if (service >= 0) context.values[context.services.base[service] + S.GRPC_STATUS + grpcCode]++;
+  }
+
+  private stream(x: ExchangeSlot, status: number, why: number, code: number, reset: boolean): number {
+    const { exchanges, core } = this;
     const { spare: list } = core;
     const { sender } = this.machine;
     const slot = exchanges.clientStream(x);
-    const service = exchanges.service[x];
     const grpc = exchanges.grpc[x] === 1;
     const sent = grpc ? 200 : status;
     list.clear();
     list.addConstant(this.status.get(sent) ?? 0);
     if (grpc) {
-      const grpcCode = grpcStatus(status, why, code);
       list.addConstant(this.grpcType);
-      list.addConstant(this.grpcCodes[grpcCode]);
-      list.addConstant(this.messages[why]);
-      exchanges.grpcStatus[x] = grpcCode;
-      if (service >= 0) context.values[context.services.base[service] + S.GRPC_STATUS + grpcCode]++;
+      this.addGrpc(x, grpcStatus(status, why, code, reset), why);
     } else list.addConstant(this.plain);
     list.addConstant(this.reasons[why]);
     const bare = grpc || exchanges.method[x] === METHOD.HEAD;

@@ -19,6 +19,8 @@ export interface Outcome {
   detail: Uint8Array | null;
   /** H2_ERROR for a client's stream. */
   code: number;
+  /** The endpoint has reset its stream with it. */
+  reset: boolean;
   /** CLOSE of the connection that is to blame. */
   reason: number;
   /** SIGN of the endpoint's health that it is. */
@@ -26,7 +28,15 @@ export interface Outcome {
 }
 
 export class Endings {
-  readonly outcome: Outcome = { status: 0, why: 0, detail: null, code: H2_ERROR.NO_ERROR, reason: 0, sign: 0 };
+  readonly outcome: Outcome = {
+    status: 0,
+    why: 0,
+    detail: null,
+    code: H2_ERROR.NO_ERROR,
+    reset: false,
+    reason: 0,
+    sign: 0,
+  };
 
   constructor(
     private readonly exchanges: Exchanges,
@@ -57,8 +67,8 @@ export class Endings {
   private sendAnswer(x: ExchangeSlot): void {
     const { accounts, answers, legs } = this;
     this.forget(x);
-    const { why } = this.outcome;
-    const status = answers.send(x, this.outcome.status, why, this.outcome.detail, this.outcome.code);
+    const { why, detail, code, reset } = this.outcome;
+    const status = answers.send(x, this.outcome.status, why, detail, code, reset);
     accounts.answered(x, status, why);
     legs.afterAnswer(x, closeReason(why));
   }
@@ -66,10 +76,13 @@ export class Endings {
   /** The client's response ends too early; what the endpoint has to do with it is accounted for. */
   cut(x: ExchangeSlot): void {
     const { accounts, legs } = this;
+    const { status, why, code, reset } = this.outcome;
     const connection = legs.leave(x, H2_ERROR.CANCEL, this.outcome.reason);
     accounts.ended(x, OUTCOME.CUT, this.outcome.why);
     this.forget(x);
-    legs.cut(x, this.outcome.code, this.outcome.why === WHY.BODY_TIMEOUT ? CLOSE.TIMEOUT : CLOSE.ERROR);
+    const reason = why === WHY.BODY_TIMEOUT ? CLOSE.TIMEOUT : CLOSE.ERROR;
+    if (this.isCall(x) && this.answers.endCall(x, status, why, code, reset)) legs.afterAnswer(x, reason);
+    else legs.cut(x, code, reason);
     legs.reuse(connection);
   }
 
@@ -97,6 +110,13 @@ export class Endings {
     this.forget(x);
     legs.next(x);
     legs.reuse(connection);
+  }
+
+  /** Whether the client is in the middle of a gRPC call: it can be told in trailers how that ends. */
+  private isCall(x: ExchangeSlot): boolean {
+    const { exchanges } = this;
+    const answering = exchanges.state[x] === STATE.ANSWERING && exchanges.status[x] === 200;
+    return answering && exchanges.grpc[x] === 1 && exchanges.isStream(x);
   }
 
   /** Takes the exchange from its endpoint, if one has it. */

@@ -318,7 +318,9 @@ export class Legs {
   cut(x: ExchangeSlot, code: number, reason: number): void {
     const { exchanges, context } = this;
     if (exchanges.isStream(x)) {
-      this.streams.finish(x, code);
+      // What has been answered has been processed, whatever the endpoint says.
+      const processed = code === H2_ERROR.REFUSED_STREAM && exchanges.answered(x);
+      this.streams.finish(x, processed ? H2_ERROR.INTERNAL_ERROR : code);
       return;
     }
     const client = exchanges.clientSocket(x);

@@ -132,6 +132,7 @@ export class Lifecycle implements Control {
 
   failed(x: ExchangeSlot, why: number, code: number, sign: number): void {
     this.tell(why === WHY.RESPONSE_TIMEOUT || why === WHY.BODY_TIMEOUT ? 504 : 502, why, code);
+    this.endings.outcome.reset = why === WHY.UPSTREAM_RESET;
     this.endings.outcome.reason = why === WHY.UPSTREAM_PROTOCOL ? CLOSE.PROTOCOL : CLOSE.RESET;
     this.endings.outcome.sign = sign;
     this.step(x, EVENT.FAILED);
@@ -378,6 +379,7 @@ export class Lifecycle implements Control {
     outcome.why = why;
     outcome.detail = null;
     outcome.code = code;
+    outcome.reset = false;
     // Whoever has a reason to close says so after this; that of an event before, of another exchange even, is none.
     outcome.reason = CLOSE.OK;
     outcome.sign = SIGN.NONE;
