@@ -36,6 +36,12 @@ export class Pressure {
     return this.context.sockets.pinned[reader] > this.mark;
   }
 
+  /** Whether `length` octets more may wait for `reader`: where that takes more than a buffer, within its share only. */
+  affords(reader: number, length: number): boolean {
+    const { slab, sockets } = this.context;
+    return length <= BUFFER_SIZE || slab.affords(sockets.pinned[reader] + (length >> BUFFER_SHIFT) + 1);
+  }
+
   /** Stops reading from `source` until `reader`, a socket, has been sent all: `drained` tells. */
   hold(source: number, reader: number): void {
     const { sockets } = this.context;

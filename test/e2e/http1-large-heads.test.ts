@@ -161,6 +161,38 @@ for (const io of await availableExecutors()) {
         },
       ));
 
+    it('of responses that are not read: a client gets no more answers than it has room for, and all of them once it reads', {
+      skip: !plainSockets,
+    }, async () => {
+      const head = `HTTP/1.1 200 OK\r\nX-Long: ${long(50_000)}\r\ncontent-length: 0\r\n\r\n`;
+      const origin = await upstream(answering(({ target }) => (target === '/' ? head : OK)));
+      origins.push(origin);
+      const top = 'limits: { slab: 8MiB, maxBuffered: 256KiB }';
+      const sluice = await startGateway(io, [origin.address], { top, speaks: 'http1', listener: 'http1' });
+      try {
+        const deaf = await client(sluice.port('edge'));
+        deaf.socket.pause();
+        const requests = 600;
+        for (let i = 0; i < requests; i++) await deaf.sent(get('/', 0));
+        let asked = -1;
+        // Until nothing moves any more.
+        await eventually(async () => {
+          const before = asked;
+          asked = await sluice.metric('sluice_service_requests_total', { service: 'web' });
+          return asked > 0 && asked === before;
+        }, 'the client is held back');
+        assert.ok(asked < requests, `${asked} requests are answered`);
+        for (let i = 0; i < 20; i++)
+          assert.equal((await exchange(sluice.port('edge'), get('/other', 40_000))).status, 200);
+        deaf.socket.resume();
+        for (let i = 0; i < requests; i++) assert.equal((await deaf.message()).field('x-long')?.length, 50_000);
+        deaf.destroy();
+        await settled(sluice);
+      } finally {
+        await sluice.stop();
+      }
+    });
+
     it('of many who never finish leave room for the rest', { skip: !plainSockets }, async () => {
       const origin = await upstream(answering(() => OK));
       origins.push(origin);

@@ -267,11 +267,8 @@ export class KeptRequests {
   /** Keeps a head that is larger than a buffer, wherever it lies. False if there is no memory for it. */
   keepLarge(x: ExchangeSlot, form: number, at: number, end: number): boolean {
     const length = end - at;
-    // Until it has been sent for the first time it may have no other place. See `settle`.
-    if (this.outgrown(length) && !this.core.slab.affords((length >> BUFFER_SHIFT) + 1)) {
-      this.context.limited(LIMIT_REPLAY);
-      return false;
-    }
+    // `h2-replay` does not count here: until it has been sent for the first time it may have no other place. See `settle`.
+    if (!this.core.slab.affords((length >> BUFFER_SHIFT) + 1)) return false;
     if (!this.large.copy(x, at, length)) {
       this.large.clear(x);
       return false;

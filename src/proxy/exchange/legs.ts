@@ -365,7 +365,9 @@ export class Legs {
   private open(x: ExchangeSlot, connection: Connection): number {
     if (this.exchanges.upgrade[x] !== UPGRADE.NONE && this.exchanges.tunnelsInHttp2(x) && !connection.peerConnect)
       return LEASE.NO_WEBSOCKETS;
-    if (this.core.list.size > connection.peerHeaderBytes) return LEASE.TOO_LARGE;
+    const { size } = this.core.list;
+    if (size > connection.peerHeaderBytes) return LEASE.TOO_LARGE;
+    if (!this.context.pressure.affords(connection.socket, size)) return LEASE.MEMORY;
     return this.streams.open(x, connection) ? LEASE.OK : LEASE.MEMORY;
   }
 

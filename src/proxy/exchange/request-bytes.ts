@@ -131,6 +131,11 @@ export class RequestBytes implements RequestWay {
           this.reports.control.reject(x, MESSAGE_ERROR.TRAILER_TOO_LARGE);
           return;
         }
+        const connection = streams.connection[slot];
+        if (connection !== null && !this.context.pressure.affords(connection.socket, list.size)) {
+          sent = false;
+          break;
+        }
         kept.forget(x);
         sent = this.ways.streams.machine.sender.trailers(slot, list) || (streams.state[slot] & STREAM.OPEN) === 0;
         break;

@@ -18,9 +18,7 @@ import type { Ways } from './request-bytes.js';
 
 const NONE = -1;
 const LIMIT_PEER_HEADER_BYTES = LIMITS.indexOf('h2-peer-header-bytes');
-/** Of a head or trailers that the client takes none as large of. */
-const HEAD_TOO_LARGE = -(MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM);
-const TRAILERS_TOO_LARGE = MESSAGE_ERROR.TRAILER_TOO_LARGE + UPSTREAM;
+const FIELDS_TOO_LARGE = -(MESSAGE_ERROR.HEADER_TOO_LARGE + UPSTREAM);
 
 export class ResponseBytes implements ResponseWay {
   constructor(
@@ -58,7 +56,7 @@ export class ResponseBytes implements ResponseWay {
     let used = at;
     if (exchanges.isStream(x)) {
       error = responseFields.fromHead(x);
-      if (error === 0 && !this.fits(x)) error = HEAD_TOO_LARGE;
+      if (error === 0) error = this.unfit(x);
       if (error === 0) {
         control.responded(x, status);
         if (!responseFields.final(x, !hasBody && !tunnel, tunnel)) return NONE;
@@ -120,10 +118,7 @@ export class ResponseBytes implements ResponseWay {
       else this.check(x, ways.responses.interimList(x));
       return;
     }
-    if (!this.fits(x)) {
-      control.malformed(x, -HEAD_TOO_LARGE);
-      return;
-    }
+    if (!this.check(x, this.unfit(x))) return;
     const tunnel = status < 300 && exchanges.tunnelsInHttp2(x);
     if (end) exchanges.grpcStatus[x] = facts.grpcStatus;
     if (facts.eventStream) exchanges.eventStream[x] = 1;
@@ -176,10 +171,7 @@ export class ResponseBytes implements ResponseWay {
       return;
     }
     exchanges.grpcStatus[x] = core.list.facts.grpcStatus;
-    if (!this.fits(x)) {
-      control.malformed(x, TRAILERS_TOO_LARGE);
-      return;
-    }
+    if (!this.check(x, this.unfit(x))) return;
     if (exchanges.isStream(x)) {
       if (!ways.streams.machine.sender.trailers(exchanges.clientStream(x), core.list)) {
         control.outOfMemory(x);
@@ -255,23 +247,22 @@ export class ResponseBytes implements ResponseWay {
       this.reports.control.malformed(x, -count);
       return false;
     }
-    if (!this.fits(x)) {
-      this.reports.control.malformed(x, TRAILERS_TOO_LARGE);
-      return false;
-    }
+    if (!this.check(x, this.unfit(x))) return false;
     const sent = count > 0 ? sender.trailers(slot, core.list) : sender.data(slot, trailerEnd, 0, true) >= 0;
     if (!sent) this.reports.control.outOfMemory(x);
     return sent;
   }
 
-  /** Whether the client has said that it takes fields of the size of those in `core.list`. */
-  private fits(x: ExchangeSlot): boolean {
-    const { exchanges } = this;
-    if (!exchanges.isStream(x)) return true;
-    const { sender } = this.ways.streams.machine;
-    if (sender.fits(exchanges.clientStream(x), this.core.list)) return true;
-    this.context.limited(LIMIT_PEER_HEADER_BYTES);
-    return false;
+  /** Why the client gets no fields of the size of those in `core.list`: it takes none, or reads too little. 0, NO_BUFFER or -MESSAGE_ERROR. */
+  private unfit(x: ExchangeSlot): number {
+    const { exchanges, core, context } = this;
+    if (!exchanges.isStream(x)) return 0;
+    const { size } = core.list;
+    const client = core.streams.connection[exchanges.clientStream(x)];
+    if (client === null || (size <= client.peerHeaderBytes && context.pressure.affords(client.socket, size))) return 0;
+    if (size <= client.peerHeaderBytes) return NO_BUFFER;
+    context.limited(LIMIT_PEER_HEADER_BYTES);
+    return FIELDS_TOO_LARGE;
   }
 
   /** Tells of what a writer says; true if it is well. */

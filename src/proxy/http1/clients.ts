@@ -66,6 +66,8 @@ export class Http1Clients {
       else control.hungUp(x, CLOSE.OK);
       return;
     }
+    // It reads slowly: what it has asked is answered once it has read.
+    if (!inbox.empty(client) && this.requests.waits(client)) return;
     http1.keep[client] = 0;
     if (http1.request[client] === REQUEST.HEAD && inbox.empty(client)) {
       connections.closeWhenSent(client, CLOSE.OK);
@@ -107,7 +109,8 @@ export class Http1Clients {
 
   /** All that was queued is sent. */
   drained(client: SocketSlot): void {
-    this.reports.responses.drained(this.exchanges.ofSocket(client));
+    if (this.between(client) && !this.context.inbox.empty(client)) this.goOn(client);
+    else this.reports.responses.drained(this.exchanges.ofSocket(client));
   }
 
   /** Spliced bytes of a request are to be moved. */
@@ -148,9 +151,7 @@ export class Http1Clients {
       connections.active[client] = reactor.now;
       http1.resetFlow(client);
       if (!inbox.empty(client)) {
-        this.requests.advance(client);
-        // What is left is the beginning of a request that will never be whole.
-        if (ended && sockets.kind[client] === SOCKET_KIND.HTTP1_CLIENT && !connections.closed(client)) this.eof(client);
+        this.goOn(client);
       } else {
         this.armIdle(client);
         sockets.resume(client);
@@ -160,6 +161,16 @@ export class Http1Clients {
     exchanges.state[x] = STATE.OWN;
     if (whole && inbox.empty(client)) connections.closeWhenSent(client, CLOSE.OK);
     else this.linger(client, CLOSE.OK);
+  }
+
+  /** On to what is in the inbox: the next request, if it is whole. */
+  private goOn(client: SocketSlot): void {
+    const { sockets, connections } = this.context;
+    this.requests.advance(client);
+    if (this.requests.waits(client)) this.armIdle(client);
+    const ended = (sockets.flags[client] & SOCKET.EOF) !== 0;
+    // What is left is the beginning of a request that will never be whole.
+    if (ended && sockets.kind[client] === SOCKET_KIND.HTTP1_CLIENT && !connections.closed(client)) this.eof(client);
   }
 
   /** Reads on from a client that was answered early, so that a reset does not take the answer away (RFC 9112 section 9.6). */
@@ -190,7 +201,7 @@ export class Http1Clients {
     const { reactor, connections, inbox, limits, wheel, draining } = this.context;
     const { http1 } = limits;
     let deadline: number;
-    if (inbox.empty(client)) {
+    if (inbox.empty(client) || this.requests.waits(client)) {
       const idle = draining ? Math.min(DRAIN_IDLE_MS, http1.idleTimeoutMs || DRAIN_IDLE_MS) : http1.idleTimeoutMs;
       if (idle === 0) return;
       deadline = connections.active[client] + idle;

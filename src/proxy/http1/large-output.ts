@@ -22,10 +22,11 @@ export class LargeOutput {
     this.limit = this.at + AREA_BYTES;
   }
 
-  /** Moves [from, to) to buffers, where it may wait. False if the slab is out. */
+  /** Moves [from, to) to buffers, where it may wait. False if there are not enough that one may hold. */
   hold(from: number, to: number): boolean {
     const { slab, bytes } = this.context;
     this.drop();
+    if (!slab.affords(Math.ceil((to - from) / BUFFER_CAPACITY))) return false;
     for (let at = from; at < to; at += BUFFER_CAPACITY) {
       const buffer = slab.take();
       if (buffer < 0) {

@@ -40,13 +40,19 @@ export class RequestReader {
 
   data(client: SocketSlot, bid: number, at: number, length: number): void {
     const { inbox } = this.context;
-    if (inbox.empty(client) && this.http1.request[client] !== REQUEST.COMPLETE) {
+    if (inbox.empty(client) && this.http1.request[client] !== REQUEST.COMPLETE && !this.waits(client)) {
       this.consume(client, bid, at, at + length);
       if (!inbox.empty(client)) this.hold(client);
       return;
     }
     inbox.push(client, bid, at, at + length);
     this.advance(client);
+  }
+
+  /** Whether the client's next request is not looked at before the client has read more of what it has been answered. */
+  waits(client: SocketSlot): boolean {
+    const { sockets, pressure } = this.context;
+    return sockets.queued[client] > 0 && this.http1.request[client] === REQUEST.HEAD && pressure.full(client);
   }
 
   /** Goes on with what is in the inbox, as far as it can be used now. */
@@ -56,6 +62,11 @@ export class RequestReader {
     for (;;) {
       if (this.over(client)) return;
       if (http1.request[client] === REQUEST.COMPLETE) break;
+      if (this.waits(client)) {
+        if (inbox.empty(client)) return;
+        this.context.pressure.hold(client, client);
+        break;
+      }
       if (http1.large[client] === 1) {
         if (this.gathered(client)) continue;
         return;
