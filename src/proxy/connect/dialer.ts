@@ -29,10 +29,10 @@ export const DIAL = {
   LIMIT: -1,
   /** No slot is left, or the address family is not to be had. */
   FAILED: -2,
-  /** It is out, its connects fail, and it has been dialled just now. (-3, -4 and -7 are of LEASE.) */
-  PACED: -5,
+  /** It is out, its connects fail, and it has been dialled just now. */
+  PACED: -3,
   /** No file descriptor is left. */
-  FILES: -6,
+  FILES: -4,
 } as const;
 
 /** Who asks for connections. */

@@ -34,17 +34,17 @@ export const SOURCE = {
   QUEUED: 2,
 } as const;
 
-/** What `lease` returns beside DIAL codes. */
+/** What `lease` returns beside DIAL codes, which are above -10. */
 export const LEASE = {
   OK: 0,
   /** The request waits in line. */
   WAITS: 1,
   /** The endpoint has not said that it takes WebSockets (RFC 8441 section 3). */
-  NO_WEBSOCKETS: -3,
+  NO_WEBSOCKETS: -11,
   /** There is no memory for it. */
-  MEMORY: -4,
+  MEMORY: -12,
   /** Its head is larger than the endpoint takes. */
-  TOO_LARGE: -7,
+  TOO_LARGE: -13,
 } as const;
 
 /** The folders that know how. */

@@ -7,6 +7,7 @@ import { CLOSE_REASONS, E, LIMITS } from '../../../src/metrics/layout.js';
 import { CLOSE, Connections, SOCKET_KIND } from '../../../src/proxy/connect/connections.js';
 import { DIAL, Dialer, PURPOSE } from '../../../src/proxy/connect/dialer.js';
 import type { Context } from '../../../src/proxy/context.js';
+import { LEASE } from '../../../src/proxy/exchange/legs.js';
 import type { SocketSlot } from '../../../src/proxy/slots.js';
 import { recording, taken } from '../recording.js';
 
@@ -380,4 +381,9 @@ describe('a dial for HTTP/2', () => {
     assert.deepEqual(unbounded.told(), [`HTTP2.failed(${other}, timeout)`]);
     assert.deepEqual(unbounded.limits, ['connect-time']);
   });
+});
+
+it('what a dial and a lease return are different things', () => {
+  const codes = [...Object.values(DIAL), ...Object.values(LEASE)];
+  assert.equal(new Set<number>(codes).size, codes.length);
 });
