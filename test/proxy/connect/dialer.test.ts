@@ -301,15 +301,15 @@ describe('a dial that gives no connection', () => {
     assert.equal(bounded.connections.opaqueTo(ENDPOINT), 1);
   });
 
-  it('is FAILED without a file descriptor, and counted where there are none left', () => {
-    for (const [errno, limits] of [
-      [ERRNO.EMFILE, ['file-descriptors']],
-      [ERRNO.ENFILE, ['file-descriptors']],
-      [ERRNO.EBADF, []],
+  it('is FAILED without a socket, FILES and counted where no file descriptor is left', () => {
+    for (const [errno, code, limits] of [
+      [ERRNO.EMFILE, DIAL.FILES, ['file-descriptors']],
+      [ERRNO.ENFILE, DIAL.FILES, ['file-descriptors']],
+      [ERRNO.EBADF, DIAL.FAILED, []],
     ] as const) {
       const world = new World();
       world.fd = -errno;
-      assert.equal(world.dialer.dial(ENDPOINT, PURPOSE.HTTP1), DIAL.FAILED);
+      assert.equal(world.dialer.dial(ENDPOINT, PURPOSE.HTTP1), code);
       assert.deepEqual(world.limits, limits);
       assert.equal(world.open, 0);
     }
