@@ -8,49 +8,46 @@ const FAR = 4;
 /** Turns of the loops and slices of the schedulers on the way are no difference, µs. */
 const NOISE_US = 1000;
 
-/** What is known of an index. */
-const KNOWN = {
-  NOTHING: 0,
-  /** One sample, which tells little: a connection was made for it, and a program that has just started was cold. */
-  FIRST: 1,
-  MEASURED: 2,
-  /** As before; the last sample was far off. */
-  DOUBTED: 3,
-} as const;
+/**
+ * So few samples tell little: for the first one a connection was made, a program that has just started was cold, and something else may have
+ * had the processor. The least of them is what there is to go by.
+ */
+const FIRST = 3;
+/** Of `#known`, which counts samples up to FIRST: the last sample was far off. */
+const DOUBTED = FIRST + 1;
 
 export class Scatter {
   readonly #mean: Float64Array;
   readonly #deviation: Float64Array;
-  /** One of KNOWN. */
+  /** Of the first ones. */
+  readonly #least: Float64Array;
   readonly #known: Uint8Array;
 
   constructor(size: number) {
     this.#mean = new Float64Array(size);
     this.#deviation = new Float64Array(size);
+    this.#least = new Float64Array(size);
     this.#known = new Uint8Array(size);
   }
 
-  /** Nothing is known: anything up to `assumed` is as likely. */
-  start(index: number, assumed: number): void {
+  /** Little or nothing is known: anything up to `assumed` is as likely. */
+  start(index: number, assumed: number, known = 0): void {
     this.#mean[index] = assumed / 2;
     this.#deviation[index] = assumed / 2;
-    this.#known[index] = KNOWN.NOTHING;
+    this.#known[index] = known;
   }
 
   sample(index: number, sample: number): void {
     const known = this.#known[index];
-    if (known < KNOWN.MEASURED) {
-      this.#known[index] = known + 1;
-      if (known === KNOWN.NOTHING) return;
-      this.#mean[index] = sample;
-      this.#deviation[index] = sample / 2;
+    if (known < FIRST) {
+      this.#first(index, sample, known + 1);
       return;
     }
     let taken = sample;
     const most = this.#mean[index] + FAR * this.#deviation[index] + NOISE_US;
-    if (sample <= most) this.#known[index] = KNOWN.MEASURED;
-    else if (known === KNOWN.MEASURED) {
-      this.#known[index] = KNOWN.DOUBTED;
+    if (sample <= most) this.#known[index] = FIRST;
+    else if (known === FIRST) {
+      this.#known[index] = DOUBTED;
       taken = most;
     }
     const off = taken - this.#mean[index];
@@ -60,7 +57,7 @@ export class Scatter {
 
   /** It counts as exactly that, for now: a failure is no noise. */
   fix(index: number, value: number): void {
-    this.#known[index] = KNOWN.DOUBTED;
+    this.#known[index] = DOUBTED;
     this.#mean[index] = value;
     this.#deviation[index] = 0;
   }
@@ -68,5 +65,15 @@ export class Scatter {
   alike(a: number, b: number): boolean {
     const apart = Math.abs(this.#mean[a] - this.#mean[b]);
     return apart <= this.#deviation[a] + this.#deviation[b] + NOISE_US;
+  }
+
+  #first(index: number, sample: number, known: number): void {
+    this.#known[index] = known;
+    const least = known === 1 ? sample : Math.min(sample, this.#least[index]);
+    this.#least[index] = least;
+    if (known === FIRST) {
+      this.#mean[index] = least;
+      this.#deviation[index] = least / 2;
+    } else if (sample > 2 * this.#mean[index]) this.start(index, sample, known);
   }
 }

@@ -193,7 +193,7 @@ describe('connection balancing', () => {
 
   it('prefers the endpoint that connects faster where connections are equal', () => {
     const balancer = balancerOf([0, 1]);
-    for (let i = 0; i < 2; i++) {
+    for (let i = 0; i < 3; i++) {
       balancer.connecting(0);
       balancer.connected(0, 0, 200 * 1000, true);
     }
