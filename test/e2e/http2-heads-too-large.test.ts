@@ -116,6 +116,20 @@ await onEachExecutor('HTTP/2 heads that are too large', setup, (bench) => {
         await served(others);
       }));
 
+    it(`trailers of ${size} octets of a gRPC call are RESOURCE_EXHAUSTED`, () =>
+      bench().play(async () => {
+        const { client, asked, endpoint, arrived } = await bench().exchange({
+          fields: { 'content-type': 'application/grpc', te: 'trailers' },
+        });
+        endpoint.frame('HEADERS', END_HEADERS, arrived, OK);
+        endpoint.data(arrived, 'a message');
+        await client.expect('DATA', { stream: asked });
+        endpoint.block(arrived, tooLarge(encodeBlock([['grpc-status', '3']]), size), END_STREAM);
+        const { trailers } = await client.response(asked);
+        assert.equal(trailers.find(({ name }) => name === 'grpc-status')?.value, '8');
+        await endpoint.expect('RST_STREAM', { stream: arrived });
+      }));
+
     it(`a request of ${size} octets is 431, and those of its client go on`, () =>
       bench().play(async () => {
         const on = bench();
