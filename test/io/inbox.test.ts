@@ -8,6 +8,8 @@ import { fakeMemory } from './slab-support.js';
 
 const BUFFERS = 24;
 const SLOTS = 2;
+/** Where what is taken goes. */
+const AREA_BYTES = BUFFERS * BUFFER_CAPACITY + 16;
 
 /** The pieces held for a slot; they stay. */
 function content(inbox: Inbox, slab: Slab, slot: number): string[] {
@@ -32,6 +34,11 @@ const action = fc.oneof(
     shared: fc.boolean(),
   }),
   fc.record({
+    kind: fc.constant('take' as const),
+    slot: fc.nat(SLOTS - 1),
+    part: fc.double({ min: 0, max: 1, noNaN: true }),
+  }),
+  fc.record({
     kind: fc.constantFrom('shift' as const, 'merge' as const, 'merge' as const, 'clear' as const),
     slot: fc.nat(SLOTS - 1),
   }),
@@ -40,7 +47,8 @@ const action = fc.oneof(
 test('whatever is pushed, put back, merged and taken: the bytes keep their order, and no buffer is lost', () => {
   fc.assert(
     fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
-      const slab = new Slab(fakeMemory(BUFFERS), 0);
+      const slab = new Slab(fakeMemory(BUFFERS, AREA_BYTES), AREA_BYTES);
+      const area = slab.fixed(AREA_BYTES - 16);
       const available = slab.free;
       const inbox = new Inbox(slab, SLOTS);
       const model = ['', ''];
@@ -63,6 +71,15 @@ test('whatever is pushed, put back, merged and taken: the bytes keep their order
           }
           inbox[step.kind](slot, bid, from + used, from + step.length);
           model[slot] = step.kind === 'push' ? model[slot] + text.slice(used) : text.slice(used) + model[slot];
+        } else if (step.kind === 'take') {
+          assert.equal(inbox.count(slot), pieces.length);
+          const count = Math.floor(step.part * model[slot].length);
+          inbox.take(slot, count, area);
+          assert.equal(
+            Buffer.from(slab.bytes.subarray(area, area + count)).toString('latin1'),
+            model[slot].slice(0, count),
+          );
+          model[slot] = model[slot].slice(count);
         } else if (step.kind === 'shift') {
           const bid = inbox.shift(slot);
           assert.equal(bid >= 0, pieces.length > 0);
