@@ -183,6 +183,8 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
         maxTargetBytes: limits.http1.maxTarget,
         headerTimeoutMs: limits.http1.headerTimeout,
         bodyTimeoutMs: limits.http1.bodyTimeout,
+        lingerTimeoutMs: limits.http1.lingerTimeout,
+        maxLingerBytes: limits.http1.maxLinger,
         idleTimeoutMs: limits.http1.idleTimeout,
         maxRequests: limits.http1.maxRequests,
         maxPipelinedBytes: limits.http1.maxPipelined,

@@ -158,6 +158,9 @@ export interface Http1Limits {
   readonly headerTimeoutMs: number;
   /** Silence inside a request or response body, ms. */
   readonly bodyTimeoutMs: number;
+  /** How long and how much is read from a client that has been answered before it finished its request. */
+  readonly lingerTimeoutMs: number;
+  readonly maxLingerBytes: number;
   /** Silence of a client connection between requests, ms. */
   readonly idleTimeoutMs: number;
   /** Requests served on one client connection; 0 is no limit. */

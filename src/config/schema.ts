@@ -276,6 +276,8 @@ export const configSchema = section({
       maxTarget: v.optional(size(16, MAX_HEADER_BYTES), '8KiB'),
       headerTimeout: v.optional(timeout(), '10s'),
       bodyTimeout: v.optional(optionalTimeout(), '5m'),
+      lingerTimeout: v.optional(timeout(), '30s'),
+      maxLinger: v.optional(size(0, GiB), '256MiB'),
       idleTimeout: v.optional(timeout(), '60s'),
       maxRequests: v.optional(integer(0, 2 ** 31 - 1), 0),
       maxPipelined: v.optional(size(16 * KiB, 16 * MiB), '64KiB'),

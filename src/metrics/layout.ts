@@ -125,6 +125,7 @@ export const LIMITS = [
   'body-time',
   'idle-time',
   'requests',
+  'linger',
   'pipelined-bytes',
   'opaque-idle',
   'opaque-lifetime',

@@ -314,10 +314,12 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.HTTP2_CLIENT:
         this.to.http2.hungUp(socket, broken);
         break;
+      case SOCKET_KIND.LINGER:
+        connections.close(socket, broken ? CLOSE.RESET : CLOSE.OK);
+        break;
       case SOCKET_KIND.FREE:
       case SOCKET_KIND.DETECT:
       case SOCKET_KIND.RACE:
-      case SOCKET_KIND.LINGER:
       case SOCKET_KIND.HTTP1_ENDPOINT:
       case SOCKET_KIND.HTTP2_ENDPOINT:
       case SOCKET_KIND.OPAQUE:
@@ -427,8 +429,10 @@ export class SocketEvents implements Handlers {
       // It has no deadline: its client has.
       case SOCKET_KIND.RACE:
         break;
-      case SOCKET_KIND.FREE:
       case SOCKET_KIND.LINGER:
+        this.to.clients.lingerTimer(socket);
+        break;
+      case SOCKET_KIND.FREE:
         connections.close(socket, CLOSE.OK);
         break;
       default:

@@ -19,7 +19,7 @@ limits:
   maxBuffered: 16KiB
   maxPipes: 0
   protocolExpiry: 90s
-  http1: { maxHeaderBytes: 256KiB, maxHeaders: 1, maxTarget: 16, headerTimeout: 1ms, bodyTimeout: 2ms, idleTimeout: 3ms, maxRequests: 4, maxPipelined: 16KiB }
+  http1: { maxHeaderBytes: 256KiB, maxHeaders: 1, maxTarget: 16, headerTimeout: 1ms, bodyTimeout: 2ms, lingerTimeout: 7ms, maxLinger: 5KiB, idleTimeout: 3ms, maxRequests: 4, maxPipelined: 16KiB }
   http2:
     maxStreams: 10000
     maxHeaderBytes: 256
@@ -92,6 +92,8 @@ services:
         maxTargetBytes: 16,
         headerTimeoutMs: 1,
         bodyTimeoutMs: 2,
+        lingerTimeoutMs: 7,
+        maxLingerBytes: 5120,
         idleTimeoutMs: 3,
         maxRequests: 4,
         maxPipelinedBytes: 16_384,

@@ -43,6 +43,8 @@ test('the minimal file gets every default', () => {
         maxTargetBytes: 8192,
         headerTimeoutMs: 10_000,
         bodyTimeoutMs: 300_000,
+        lingerTimeoutMs: 30_000,
+        maxLingerBytes: 268_435_456,
         idleTimeoutMs: 60_000,
         maxRequests: 0,
         maxPipelinedBytes: 65_536,

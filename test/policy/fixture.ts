@@ -79,6 +79,8 @@ export function config(overrides: Partial<Config> = {}): Config {
         maxTargetBytes: 8192,
         headerTimeoutMs: 10_000,
         bodyTimeoutMs: 60_000,
+        lingerTimeoutMs: 30_000,
+        maxLingerBytes: 268_435_456,
         idleTimeoutMs: 120_000,
         maxRequests: 0,
         maxPipelinedBytes: 65_536,

@@ -145,6 +145,8 @@ export class Deadlines {
     const service = exchanges.service[x];
     // What streams may be silent for as long as it likes (a watch, events): keepalive finds peers that are dead.
     if (exchanges.grpc[x] === 1 || exchanges.eventStream[x] === 1) return services.streamTimeoutMs[service];
+    // The client has got its response. What is left of the request is not waited for as long.
+    if (this.legs.answeredEarly(x)) return limits.http1.lingerTimeoutMs;
     const own = services.bodyTimeoutMs[service];
     if (own >= 0) return own;
     const { http1, http2 } = limits;

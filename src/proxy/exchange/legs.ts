@@ -255,6 +255,26 @@ export class Legs {
     }
   }
 
+  /** Whether the response is whole and has gone to the client, while the endpoint still takes the request. */
+  answeredEarly(x: ExchangeSlot): boolean {
+    return this.endpoints.answeredEarly(x);
+  }
+
+  /** Ends such an exchange, when the endpoint has been sent all of the request. True if it was one. */
+  uploaded(x: ExchangeSlot): boolean {
+    const { exchanges, context } = this;
+    if (!this.endpoints.answeredEarly(x) || exchanges.whole[x] === 0) return false;
+    const socket = exchanges.endpointSocket(x);
+    if (context.sockets.queued[socket] === 0) return this.endpoints.endEarly(x);
+    context.sockets.notifyDrained(socket);
+    return true;
+  }
+
+  /** Ends it now. False if it is no such one. */
+  endEarly(x: ExchangeSlot): boolean {
+    return this.endpoints.endEarly(x);
+  }
+
   /** Whether any byte of the response has come from an endpoint that speaks HTTP/1. */
   heard(x: ExchangeSlot): boolean {
     const { exchanges } = this;

@@ -83,7 +83,7 @@ export class Lifecycle implements Control {
   }
 
   uploaded(x: ExchangeSlot): void {
-    this.deadlines.arm(x);
+    if (!this.legs.uploaded(x)) this.deadlines.arm(x);
   }
 
   progress(x: ExchangeSlot): void {
@@ -358,6 +358,7 @@ export class Lifecycle implements Control {
         this.step(x, EVENT.FAILED);
         break;
       case OVERDUE.BODY:
+        if (legs.endEarly(x)) break;
         if (exchanges.state[x] === STATE.OWN) this.left(x, CLOSE.TIMEOUT);
         else {
           // The blame is with the side that was to send or to take some.

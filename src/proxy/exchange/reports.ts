@@ -79,6 +79,8 @@ export interface RequestWay {
   trailers(x: ExchangeSlot): void;
   /** The endpoint takes no more of the request. */
   refused(x: ExchangeSlot): void;
+  /** Ends an exchange whose response is whole, though its endpoint still takes the request. False if it is no such one. */
+  endEarly(x: ExchangeSlot): boolean;
   /** All that was queued for an endpoint that speaks HTTP/1 is sent. */
   drained(x: ExchangeSlot): void;
   /** Octets of the request that had waited at an endpoint's window are on their way. */

@@ -170,6 +170,10 @@ export class RequestBytes implements RequestWay {
     this.ways.streams.machine.frames.credit(slot, core.streams.held[slot]);
   }
 
+  endEarly(x: ExchangeSlot): boolean {
+    return this.ways.endpoints.endEarly(x);
+  }
+
   drained(x: ExchangeSlot): void {
     const { exchanges, core } = this;
     if (exchanges.isStream(x)) {

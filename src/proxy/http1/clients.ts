@@ -16,16 +16,18 @@ import { type Http1Sockets, REQUEST } from './sockets.js';
 
 /** While draining, a connection idle for this long is ended: a client that was about to send would have. */
 const DRAIN_IDLE_MS = 1000;
-/** How long and how much is read from a client that has been answered before it finished its request. */
-const LINGER_MS = 2000;
-const LINGER_BYTES = 1024 * 1024;
+/** Who has been answered early, and has been silent for so long, has nothing more on its way that could destroy the answer, ms. */
+const LINGER_SILENCE_MS = 2000;
 const LIMIT = {
   HEADER_TIME: LIMITS.indexOf('header-time'),
   IDLE_TIME: LIMITS.indexOf('idle-time'),
+  LINGER: LIMITS.indexOf('linger'),
 } as const;
 
 export class Http1Clients {
-  private readonly lingered: Int32Array;
+  /** Of a client that was answered before it had finished its request: bytes thrown away since, and since when, ms. */
+  private readonly lingered: Float64Array;
+  private readonly lingersSince: Float64Array;
 
   constructor(
     private readonly context: Context,
@@ -35,7 +37,8 @@ export class Http1Clients {
     private readonly bodies: BodyRelay,
     private readonly reports: Reports,
   ) {
-    this.lingered = new Int32Array(context.sockets.capacity);
+    this.lingered = new Float64Array(context.sockets.capacity);
+    this.lingersSince = new Float64Array(context.sockets.capacity);
   }
 
   /** A client's connection that speaks HTTP/1; what it has sent is in its inbox. */
@@ -69,6 +72,7 @@ export class Http1Clients {
     // It reads slowly: what it has asked is answered once it has read.
     if (!inbox.empty(client) && this.requests.waits(client)) return;
     http1.keep[client] = 0;
+    if (this.reports.requests.endEarly(x)) return;
     if (http1.request[client] === REQUEST.HEAD && inbox.empty(client)) {
       connections.closeWhenSent(client, CLOSE.OK);
       return;
@@ -78,6 +82,7 @@ export class Http1Clients {
 
   /** The client is gone, or takes nothing more. */
   failed(client: SocketSlot, errno: number): void {
+    if (this.reports.requests.endEarly(this.exchanges.ofSocket(client))) return;
     this.reports.control.left(this.exchanges.ofSocket(client), errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET);
   }
 
@@ -90,8 +95,9 @@ export class Http1Clients {
   /** The end of a client that was watched, behind what has not been read. One that is read meets it there. */
   hungUp(client: SocketSlot, broken: boolean): void {
     if (this.between(client) || this.context.sockets.receiving(client)) return;
-    const { control } = this.reports;
+    const { control, requests } = this.reports;
     const x = this.exchanges.ofSocket(client);
+    if (requests.endEarly(x)) return;
     if (broken) control.left(x, CLOSE.RESET);
     else control.hungUp(x, CLOSE.OK);
   }
@@ -173,7 +179,10 @@ export class Http1Clients {
     if (ended && sockets.kind[client] === SOCKET_KIND.HTTP1_CLIENT && !connections.closed(client)) this.eof(client);
   }
 
-  /** Reads on from a client that was answered early, so that a reset does not take the answer away (RFC 9112 section 9.6). */
+  /**
+   * Reads on from a client that was answered early, and ends our direction only: the close of a socket with unread bytes is a reset, which
+   * takes the answer away if it gets there first (RFC 9112 section 9.6). Many clients write all of a request before they read.
+   */
   linger(client: SocketSlot, reason: number): void {
     const { sockets, inbox, wheel, reactor, connections } = this.context;
     inbox.clear(client);
@@ -183,17 +192,38 @@ export class Http1Clients {
     }
     sockets.kind[client] = SOCKET_KIND.LINGER;
     this.lingered[client] = 0;
+    this.lingersSince[client] = reactor.now;
+    connections.active[client] = reactor.now;
     sockets.shutdown(client);
     sockets.resume(client);
-    wheel.schedule(client, reactor.now + LINGER_MS);
+    wheel.schedule(client, reactor.now + Math.min(LINGER_SILENCE_MS, this.context.limits.http1.lingerTimeoutMs));
   }
 
   lingerData(client: SocketSlot, bid: number, length: number): void {
-    const { slab, connections } = this.context;
+    const { slab, connections, sockets, limits, reactor } = this.context;
     slab.release(bid);
     this.lingered[client] += length;
-    // Not before the answer is out: reading on was for its sake.
-    if (this.lingered[client] > LINGER_BYTES) connections.closeWhenSent(client, CLOSE.OK);
+    connections.active[client] = reactor.now;
+    if (this.lingered[client] < limits.http1.maxLingerBytes || (sockets.flags[client] & SOCKET.PAUSED) !== 0) return;
+    // Enough is read. The answer may still be on its way: the socket stays, until the client has ended it or the time is up.
+    this.context.limited(LIMIT.LINGER);
+    sockets.pause(client);
+    sockets.watch(client, true);
+  }
+
+  /** The timer of a client that was answered early: closes it when nothing more comes, or when its time is up. */
+  lingerTimer(client: SocketSlot): void {
+    const { connections, sockets, limits, reactor, wheel } = this.context;
+    const end = this.lingersSince[client] + limits.http1.lingerTimeoutMs;
+    const paused = (sockets.flags[client] & SOCKET.PAUSED) !== 0;
+    const silent = connections.active[client] + LINGER_SILENCE_MS;
+    const due = paused ? end : Math.min(end, silent);
+    if (reactor.now < due) {
+      wheel.schedule(client, due);
+      return;
+    }
+    if (!paused && due === end && due < silent) this.context.limited(LIMIT.LINGER);
+    connections.closeWhenSent(client, CLOSE.OK);
   }
 
   /** The timer of a client between requests. Armed again unless its time is over. */

@@ -32,7 +32,7 @@ export class Http1Endpoints implements Caller {
     input: LargeInput,
     private readonly reports: Reports,
   ) {
-    this.reader = new ResponseReader(context, exchanges, http1, input, reports, (socket) => this.release(socket));
+    this.reader = new ResponseReader(context, exchanges, http1, input, reports, (socket, x) => this.done(socket, x));
     dialer.serve(PURPOSE.HTTP1, this);
   }
 
@@ -65,6 +65,45 @@ export class Http1Endpoints implements Caller {
       sockets.kind[socket] = SOCKET_KIND.HTTP1_ENDPOINT;
       this.idle.release(socket);
     }
+  }
+
+  /**
+   * The response is whole. An endpoint that has answered before it had the whole request, not with an error, and keeps its connection, reads on: it
+   * gets the rest (RFC 9112 section 9.3).
+   */
+  done(socket: SocketSlot, x: ExchangeSlot): void {
+    const { exchanges, http1, context } = this;
+    const taken = exchanges.whole[x] === 1 && context.sockets.queued[socket] === 0;
+    const readsOn = !taken && http1.reusable[socket] === 1 && !exchanges.isStream(x);
+    if (readsOn && http1.readOn[exchanges.clientSocket(x)] === 1) {
+      http1.response[socket] = RESPONSE.DONE;
+      if (exchanges.whole[x] === 1) context.sockets.notifyDrained(socket);
+      this.reports.control.progress(x);
+      return;
+    }
+    this.release(socket);
+    this.reports.control.ended(x);
+  }
+
+  /** Ends an exchange that was answered early, if it is one, whose endpoint takes no more of the request. */
+  private giveUpEarly(socket: SocketSlot, x: ExchangeSlot): boolean {
+    if (!this.answeredEarly(x)) return false;
+    this.http1.reusable[socket] = 0;
+    return this.endEarly(x);
+  }
+
+  /** Whether the response of the exchange is whole, and its request is not. */
+  answeredEarly(x: ExchangeSlot): boolean {
+    const { exchanges, http1 } = this;
+    return exchanges.kind[x] === LEG.HTTP1 && http1.response[exchanges.endpointSocket(x)] === RESPONSE.DONE;
+  }
+
+  /** Ends an exchange that was answered early: its endpoint has all of the request, or is to get no more. False if it is no such one. */
+  endEarly(x: ExchangeSlot): boolean {
+    if (!this.answeredEarly(x)) return false;
+    this.release(this.exchanges.endpointSocket(x));
+    this.reports.control.ended(x);
+    return true;
   }
 
   /** The exchange has had its response: the connection goes back to the pool if it can be used again. */
@@ -149,7 +188,14 @@ export class Http1Endpoints implements Caller {
   data(socket: SocketSlot, bid: number, at: number, length: number): void {
     const { connections, reactor, slab } = this.context;
     connections.active[socket] = reactor.now;
-    if (this.http1.exchange(socket) < 0) {
+    const x = this.http1.exchange(socket);
+    if (x >= 0 && this.answeredEarly(x as ExchangeSlot)) {
+      // It said more than its response: that belongs to no request.
+      slab.release(bid);
+      this.giveUpEarly(socket, x as ExchangeSlot);
+      return;
+    }
+    if (x < 0) {
       // Nobody asked: this connection can't be trusted with a request.
       slab.release(bid);
       this.idle.remove(socket);
@@ -179,6 +225,7 @@ export class Http1Endpoints implements Caller {
     // What can be sent again need not wait for a response that is not likely to come.
     if (this.stale(socket) && exchanges.state[x] === STATE.SENT && this.reports.control.retry(x as ExchangeSlot))
       return;
+    if (this.giveUpEarly(socket, x as ExchangeSlot)) return;
     sockets.dropQueue(socket);
     http1.reusable[socket] = 0;
     http1.sending[socket] = SENDING.REFUSED;
@@ -206,7 +253,8 @@ export class Http1Endpoints implements Caller {
     const x = this.http1.exchange(socket);
     if (x < 0) return;
     if (ended[socket] !== ENDED.NO) this.ended(socket, ended[socket] === ENDED.CLOSED ? CLOSE.OK : CLOSE.RESET);
-    else this.reports.requests.drained(x as ExchangeSlot);
+    else if (this.exchanges.whole[x] === 0 || !this.endEarly(x as ExchangeSlot))
+      this.reports.requests.drained(x as ExchangeSlot);
   }
 
   /** Spliced bytes of a response are to be moved. */
@@ -221,8 +269,7 @@ export class Http1Endpoints implements Caller {
       case PUMP.SLOW:
         return;
       case PUMP.DONE:
-        this.release(socket);
-        control.ended(x);
+        this.done(socket, x);
         return;
       case PUMP.EOF:
         this.context.sockets.flags[socket] |= SOCKET.EOF;
@@ -256,6 +303,7 @@ export class Http1Endpoints implements Caller {
       connections.close(socket, reason);
       return;
     }
+    if (this.giveUpEarly(socket, x as ExchangeSlot)) return;
     if (reason === CLOSE.OK && this.reader.ended(socket, x as ExchangeSlot)) return;
     const sending = (sockets.flags[socket] & SOCKET.SENDING) !== 0;
     if (sending && http1.response[socket] === RESPONSE.HEAD && this.stale(socket)) {

@@ -263,6 +263,7 @@ export class RequestReader {
     const { limits } = this.context;
     const { head } = http1;
     http1.minor[client] = head.minor;
+    http1.expects[client] = head.expectContinue ? 1 : 0;
     http1.headSince[client] = 0;
     http1.scanned[client] = 0;
     if (!head.keepAlive) http1.keep[client] = 0;

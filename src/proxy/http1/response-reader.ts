@@ -22,7 +22,7 @@ export class ResponseReader {
     private readonly input: LargeInput,
     private readonly reports: Reports,
     /** The exchange has all that it wants of the connection. */
-    private readonly release: (socket: SocketSlot) => void,
+    private readonly done: (socket: SocketSlot, x: ExchangeSlot) => void,
   ) {}
 
   data(socket: SocketSlot, bid: number, at: number, length: number): void {
@@ -171,8 +171,7 @@ export class ResponseReader {
     const used = this.reports.responses.finalHead(x, bid, at, end);
     if (used < 0) return NONE;
     if (!head.hasBody) {
-      this.release(socket);
-      control.ended(x);
+      this.done(socket, x);
       return NONE;
     }
     // What was read with the head has been passed on with it.
@@ -204,15 +203,13 @@ export class ResponseReader {
   /** The last piece, in buffer `bid` (-1: it is empty), goes across, and the connection back to the pool. */
   private finish(socket: SocketSlot, x: ExchangeSlot, bid: number): void {
     if (!this.reports.responses.piece(x, bid, BODY.DONE) || !this.serves(socket, x)) return;
-    this.release(socket);
-    this.reports.control.ended(x);
+    this.done(socket, x);
   }
 
   private after(socket: SocketSlot, x: ExchangeSlot, used: number, end: number): number {
     if (!this.http1.bodies.finished(socket)) return used;
     if (used < end) this.http1.reusable[socket] = 0;
-    this.release(socket);
-    this.reports.control.ended(x);
+    this.done(socket, x);
     return NONE;
   }
 }

@@ -17,6 +17,9 @@ import { NO_BUFFER, type PieceWriter } from './piece-writer.js';
 import { type Http1Sockets, REQUEST } from './sockets.js';
 
 const NONE = -1;
+/** Of statuses: a request that is answered so is not wanted. */
+const FIRST_ERROR = 400;
+const CONTINUE = 100;
 /** Bodies up to this size are sent in one piece with the head. */
 const INLINE_BYTES = 4096;
 /** Status line and the fields that are ours. */
@@ -55,6 +58,7 @@ export class ResponseWriter {
   /** An interim response that was read as HTTP/1. False if the slab is out. */
   interimHead(client: SocketSlot): boolean {
     const { slab, bytes, sockets, pressure } = this.context;
+    if (this.http1.head.status === CONTINUE) this.http1.expects[client] = 0;
     // HTTP/1.0 knows none (RFC 9110 section 15.2). There may be any number of them: a client that does not read gets no more.
     if (this.http1.minor[client] !== 1 || pressure.full(client)) return true;
     const buffer = slab.take();
@@ -88,7 +92,8 @@ export class ResponseWriter {
     let framing = head.framing;
     if (framing === FRAMING.CHUNKED || framing === FRAMING.CLOSE)
       framing = http1.minor[client] === 1 ? FRAMING.CHUNKED : FRAMING.CLOSE;
-    this.settle(client, framing);
+    // An endpoint that answers early and keeps its connection reads on: so does the client's (see `Http1Endpoints.done`).
+    this.settle(client, framing, head.keepAlive && head.status < FIRST_ERROR);
     const connection = this.connection(client, tunnel, head.status === 101);
     const from = slab.dataStart(buffer);
     const limit = slab.dataEnd(buffer);
@@ -150,7 +155,7 @@ export class ResponseWriter {
     const webSocket = tunnel && exchanges.upgrade[x] === UPGRADE.WEBSOCKET;
     const method = tunnel ? METHOD.CONNECT : exchanges.method[x];
     const framing = responseFraming(facts, method, http1.minor[client], end);
-    this.settle(client, framing);
+    this.settle(client, framing, false);
     const connection = this.connection(client, tunnel, webSocket);
     const key = webSocket ? (exchanges.keys.get(x) ?? NO_KEY) : NO_KEY;
     const error = this.write(client, framing, responseLength(facts, method, end), connection, key);
@@ -184,13 +189,15 @@ export class ResponseWriter {
     return true;
   }
 
-  /** Decides whether the client's connection outlives this response. */
-  private settle(client: SocketSlot, framing: number): void {
+  /** Decides whether the client's connection outlives this response. `readsOn`: it does though the request is not whole. */
+  private settle(client: SocketSlot, framing: number, readsOn: boolean): void {
     const { sockets, inbox, draining } = this.context;
     const { http1 } = this;
     const last = (sockets.flags[client] & SOCKET.EOF) !== 0 && inbox.empty(client);
-    if (last || framing === FRAMING.CLOSE || draining || http1.request[client] !== REQUEST.COMPLETE)
-      http1.keep[client] = 0;
+    const goesOn = readsOn && http1.expects[client] === 0;
+    http1.readOn[client] = goesOn ? 1 : 0;
+    const cut = http1.request[client] !== REQUEST.COMPLETE && !goesOn;
+    if (last || framing === FRAMING.CLOSE || draining || cut) http1.keep[client] = 0;
     this.context.connections.active[client] = this.context.reactor.now;
   }
 

@@ -15,7 +15,13 @@ export const REQUEST = {
 } as const;
 
 /** Of an endpoint's connection in an exchange. */
-export const RESPONSE = { HEAD: 0, BODY: 1, TUNNEL: 2 } as const;
+export const RESPONSE = {
+  HEAD: 0,
+  BODY: 1,
+  TUNNEL: 2,
+  /** It is whole, but the endpoint still reads the request, which is not. */
+  DONE: 3,
+} as const;
 
 /** How DATA of an HTTP/2 client goes on to an endpoint, and whether the request is complete. */
 export const SENDING = {
@@ -57,6 +63,10 @@ export class Http1Sockets {
   readonly requests: Int32Array;
   /** FRAMING of the response as the client gets it. */
   readonly framingOut: Uint8Array;
+  /** 1: the client waits for 100 before it sends its body. Told otherwise it may send none, and its next request instead. */
+  readonly expects: Uint8Array;
+  /** 1: the endpoint has answered early, and goes on reading. */
+  readonly readOn: Uint8Array;
 
   // By endpoint.
   /** The exchange that the connection serves, plus 1; 0 for none. */
@@ -93,6 +103,8 @@ export class Http1Sockets {
     this.headSince = new Float64Array(slots);
     this.requests = new Int32Array(slots);
     this.framingOut = new Uint8Array(slots);
+    this.expects = new Uint8Array(slots);
+    this.readOn = new Uint8Array(slots);
     this.serving = new Int32Array(slots);
     this.response = new Uint8Array(slots);
     this.sending = new Uint8Array(slots);

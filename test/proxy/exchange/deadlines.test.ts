@@ -59,6 +59,7 @@ class World {
       activeEndpoint: () => this.activeEndpoint,
       dialling: () => this.dialling,
       halfClosed: () => this.halfClosed,
+      answeredEarly: () => false,
     } as unknown as Legs;
     const pool = { dialing: () => this.poolDials } as unknown as Http2Pool;
     this.deadlines = new Deadlines(context, this.exchanges, legs, pool);

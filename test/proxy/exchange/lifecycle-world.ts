@@ -283,6 +283,8 @@ export class World {
       untouched: () => knobs.untouched,
       sending: () => false,
       heard: () => false,
+      uploaded: () => false,
+      endEarly: () => false,
       closeIdle: () => note('closeIdle()'),
       endpointHolds: () => knobs.endpointHolds,
       clientEnded: () => knobs.clientEnded,
