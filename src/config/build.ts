@@ -2,7 +2,15 @@
 import { dirname, resolve } from 'node:path';
 import * as v from 'valibot';
 import type { Http2Limits } from '../http2/limits.js';
-import type { Config, DetectConfig, EndpointSource, ListenerConfig, ListenerServices, ServiceConfig } from './model.js';
+import type {
+  Config,
+  DetectConfig,
+  EndpointSource,
+  ListenerConfig,
+  ListenerServices,
+  ProxyHeaderConfig,
+  ServiceConfig,
+} from './model.js';
 import { opaquePortSets } from './ports.js';
 import { type ConfigTree, service as serviceSchema } from './schema.js';
 
@@ -17,6 +25,11 @@ function listenerServices(listener: ListenerTree): ListenerServices {
   return { http1: pick(http1), http2: pick(http2), tls: pick(tls), opaque: pick(opaque) };
 }
 
+function proxyHeader(written: ListenerTree['proxyProtocol']): ProxyHeaderConfig | null {
+  if (written === undefined) return null;
+  return { from: written.from ?? null, timeoutMs: written.timeout, maxBytes: written.maxBytes };
+}
+
 function buildListener(listener: ListenerTree, detect: DetectConfig): ListenerConfig {
   return {
     name: listener.name,
@@ -24,6 +37,7 @@ function buildListener(listener: ListenerTree, detect: DetectConfig): ListenerCo
     protocol: listener.protocol,
     services: listenerServices(listener),
     originalDestination: listener.originalDestination,
+    proxyProtocol: proxyHeader(listener.proxyProtocol),
     direction: listener.direction,
     detect: {
       timeoutMs: listener.detect.timeout ?? detect.timeoutMs,
@@ -62,6 +76,7 @@ function buildService(
   return {
     name,
     protocol: service.protocol,
+    proxyProtocol: service.proxyProtocol ?? null,
     endpoints: service.endpoints.map((source) => endpointSource(source, directory)),
     match: service.match,
     balance: {

@@ -159,6 +159,12 @@ function service(name: string, value: unknown): Finding[] {
     ...ordered(map.pool, [...path, 'pool'], 'maxIdle', 'maxConnections', Number),
     ...ordered(map.pool, [...path, 'pool'], 'spares', 'http2Connections', Number),
   ];
+  if (map.proxyProtocol !== undefined && map.protocol !== 'opaque') {
+    const message =
+      'stands without protocol: opaque; a PROXY header belongs to one client, and connections of HTTP are shared by many. ' +
+      'Add protocol: opaque, or remove it';
+    findings.push({ path: [...path, 'proxyProtocol'], message, at: 'key' });
+  }
   try {
     parseName(name);
   } catch (error) {

@@ -3,6 +3,7 @@
 
 import type { Http2Limits } from '../http2/limits.js';
 import type { Family } from './addresses.js';
+import type { Network } from './networks.js';
 
 /** What a listener is told about its traffic. `detect` looks at the first bytes. */
 export type ListenerProtocol = 'detect' | 'http1' | 'http2' | 'opaque';
@@ -36,6 +37,16 @@ export interface ListenerServices {
   readonly opaque: string | null;
 }
 
+/** The PROXY header that each connection of a listener begins with. */
+export interface ProxyHeaderConfig {
+  /** Who may connect, as everybody who may says whose connection it is; null is anybody. */
+  readonly from: readonly Network[] | null;
+  /** Time for the header, ms. */
+  readonly timeoutMs: number;
+  /** Longest header. */
+  readonly maxBytes: number;
+}
+
 export interface ListenerConfig {
   readonly name: string;
   readonly listen: Address;
@@ -43,6 +54,8 @@ export interface ListenerConfig {
   readonly services: ListenerServices;
   /** Connections go where their clients were going, or to the service whose `match` names that; `services` are all null. */
   readonly originalDestination: boolean;
+  /** null: connections begin with their clients' own bytes. */
+  readonly proxyProtocol: ProxyHeaderConfig | null;
   /** The `direction` label of the metrics. */
   readonly direction: 'inbound' | 'outbound';
   readonly detect: DetectConfig;
@@ -126,6 +139,8 @@ export interface RetryConfig {
 export interface ServiceConfig {
   readonly name: string;
   readonly protocol: ServiceProtocol;
+  /** The version of the PROXY header that endpoints are sent first; null for none. */
+  readonly proxyProtocol: 'v1' | 'v2' | null;
   readonly endpoints: readonly EndpointSource[];
   /** Original destinations that this service stands for; none of them overlap. */
   readonly match: readonly MatchRange[];

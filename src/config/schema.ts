@@ -5,6 +5,7 @@ import * as v from 'valibot';
 import { MOST_ENDPOINTS, MOST_SERVICES } from '../metrics/layout.js';
 import { LOCAL_DESTINATIONS } from '../proxy/capacity.js';
 import { parseMatch } from './match.js';
+import { parseNetwork } from './networks.js';
 import { suggest } from './suggest.js';
 import type { DurationRange } from './values.js';
 import {
@@ -148,6 +149,29 @@ const portList = v.pipe(
 );
 const portChanges = section({ only: v.optional(ports()), add: v.optional(ports()), remove: v.optional(ports()) });
 
+/** A header of version 1, or the fixed part of version 2 with two addresses of IPv6, is not to be too long. */
+const MIN_PROXY_HEADER = 108;
+const MAX_PROXY_HEADER = 15 * KiB;
+const proxyNetworks = v.pipe(
+  v.array(value(parseNetwork), found('a list of networks, such as ["10.0.0.0/8"]')),
+  v.minLength(1, 'is empty, so that nobody could connect; list the networks of your proxies, such as "10.0.0.0/8"'),
+);
+const proxyHeaders = section({
+  from: v.optional(proxyNetworks),
+  timeout: v.optional(timeout(), '5s'),
+  maxBytes: v.optional(size(MIN_PROXY_HEADER, MAX_PROXY_HEADER), '4KiB'),
+});
+const isMap = (input: unknown): boolean => typeof input === 'object' && input !== null && !Array.isArray(input);
+/** `true` is all of the defaults. */
+const proxyProtocol = v.lazy((input) =>
+  isMap(input)
+    ? proxyHeaders
+    : v.pipe(
+        value(parseBoolean),
+        v.transform((on) => (on ? v.parse(proxyHeaders, {}) : undefined)),
+      ),
+);
+
 const serviceName = () => value(parseName);
 const verdictService = () => v.optional(value((input) => (input === null ? null : parseName(input))));
 
@@ -166,6 +190,7 @@ const listener = section({
     }),
   ),
   originalDestination: v.optional(boolean(), false),
+  proxyProtocol: v.optional(proxyProtocol),
   direction: v.optional(choice('inbound', 'outbound'), 'inbound'),
   halfClose: v.optional(boolean(), false),
   backlog: v.optional(integer(1, 65_535), 4096),
@@ -200,6 +225,7 @@ const onlyFile = v.pipe(
 
 export const service = section({
   protocol: v.optional(choice('http1', 'http2', 'opaque', 'auto'), 'auto'),
+  proxyProtocol: v.optional(choice('v1', 'v2')),
   endpoints: v.lazy((input) => (isFile(input) ? onlyFile : endpointList)),
   match: v.optional(v.array(value(parseMatch), found('a list such as ["10.0.0.0/8:5432"]')), []),
   balance: optionalSection({

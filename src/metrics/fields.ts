@@ -51,6 +51,12 @@ export const WORKER_FIELDS: Fields<typeof W, 'LIMIT' | 'RESPONSE' | 'HTTP2'> = {
   RACES_STARTED: counter('sluice_races_started_total', 'Endpoints dialled while the client was silent'),
   RACES_SERVER_FIRST: counter('sluice_races_server_first_total', 'Races in which the server spoke first'),
   RACES_POOLED: counter('sluice_races_pooled_total', 'Raced connections that joined the HTTP pool'),
+  PROXY_HEADERS: counter('sluice_proxy_headers_total', 'PROXY headers that connections of clients began with'),
+  PROXY_REFUSED: counter('sluice_proxy_header_refused_total', 'Connections refused for want of a valid PROXY header'),
+  PROXY_STRANGERS: counter(
+    'sluice_proxy_header_strangers_total',
+    'Connections refused because they came from no network of proxyProtocol.from',
+  ),
   HEDGES: counter('sluice_hedges_total', 'Dials that took long and were raced by a second one, to another endpoint'),
   HEDGES_WON: counter('sluice_hedges_won_total', 'Second dials that came first'),
   ACCESS_LOG_DROPPED: counter('sluice_access_log_dropped_total', 'Access log lines dropped'),

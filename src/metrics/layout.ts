@@ -112,6 +112,10 @@ export const W = {
   /** Dials raced by a second one, and second ones that came first. */
   HEDGES: 288,
   HEDGES_WON: 289,
+  /** PROXY headers that were read; connections refused for want of a valid one, or because of where they came from. */
+  PROXY_HEADERS: 290,
+  PROXY_REFUSED: 291,
+  PROXY_STRANGERS: 292,
   SIZE: 304,
 } as const;
 
@@ -138,6 +142,8 @@ export const LIMITS = [
   'pool-connections',
   'opaque-connections',
   'detect-time',
+  'proxy-header-time',
+  'proxy-header-bytes',
   'retry-budget',
   'drain-grace',
   'file-descriptors',

@@ -67,6 +67,7 @@ export function explain(
       ? `Listener ${listener.name} (${at}) takes it.`
       : `Listener ${listener.name} (${at}) takes it, as it listens on every address of this machine.`,
   ];
+  steps.push(...headerSteps(listener));
   const { services } = listener;
   const decision = decide(config, listener);
   return walk(config, { destination, port, listener, services, decision, race: race(config, listener) }, steps, live);
@@ -88,6 +89,7 @@ function explainRedirected(
   const name = match?.service.name ?? null;
   const steps = [
     `Listener ${listener.name} (${addressText(listener.listen)}) takes it where it is redirected there, and asks where it was going.`,
+    ...headerSteps(listener),
     matchStep(destination, match),
   ];
   const services = name === null ? null : { http1: name, http2: name, tls: name, opaque: name };
@@ -98,6 +100,13 @@ function explainRedirected(
     steps,
     live,
   );
+}
+
+function headerSteps({ proxyProtocol }: ListenerConfig): string[] {
+  if (proxyProtocol === null) return [];
+  const { from, timeoutMs } = proxyProtocol;
+  const who = from === null ? '' : ` It has to come from ${from.map(({ text }) => text).join(', ')}.`;
+  return [`It has to begin with a PROXY header, within ${duration(timeoutMs)}, that says who its client is.${who}`];
 }
 
 function matchStep(destination: string, match: Match | null): string {

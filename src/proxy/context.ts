@@ -65,6 +65,8 @@ export class ServiceTable {
   readonly name: string[] = new Array<string>(SERVICE_SLOTS).fill('');
   /** 1: the endpoints don't speak HTTP, so that HTTP is relayed to them as it is. */
   readonly opaque = new Uint8Array(SERVICE_SLOTS);
+  /** Version of the PROXY header that endpoints are sent first; 0 for none. */
+  readonly proxyProtocol = new Uint8Array(SERVICE_SLOTS);
   /** One of SERVICE_PROTOCOL. */
   readonly protocol = new Uint8Array(SERVICE_SLOTS);
   /** Slot of the service's series in the metrics, and first value of its block there. Several may share the overflow series. */
@@ -302,6 +304,7 @@ export class Context {
     table.poolIdleMs[slot] = config.pool.idleTimeoutMs;
     table.maxIdle[slot] = config.pool.maxIdle;
     table.opaque[slot] = config.protocol === 'opaque' ? 1 : 0;
+    table.proxyProtocol[slot] = config.proxyProtocol === null ? 0 : config.proxyProtocol === 'v1' ? 1 : 2;
     table.protocol[slot] = PROTOCOL_OF[config.protocol];
     table.maxConnections[slot] = config.pool.maxConnections;
     table.poolMaxStreams[slot] = config.pool.maxStreams;

@@ -14,6 +14,7 @@ import { Races } from './accept/races.js';
 import { ConnectionLog } from './connect/connection-log.js';
 import { Dialer } from './connect/dialer.js';
 import { IdlePool } from './connect/idle-pool.js';
+import { Introductions } from './connect/introductions.js';
 import type { Context } from './context.js';
 import { Accounts } from './exchange/accounts.js';
 import { Answers } from './exchange/answers.js';
@@ -83,14 +84,16 @@ function makeGround(context: Context) {
   );
   const exchanges = new Exchanges(sockets.capacity, MAX_STREAMS);
   const dialer = new Dialer(context);
+  const introductions = new Introductions(context);
   return {
     context,
     core,
     exchanges,
     kept: new KeptRequests(context, core, exchanges),
     dialer,
+    introductions,
     idle: new IdlePool(context),
-    opaque: new OpaqueRelay(context, dialer),
+    opaque: new OpaqueRelay(context, dialer, introductions),
     reports: new Reports(),
   };
 }
@@ -124,7 +127,7 @@ function makeHttp2({ context, core, exchanges, kept, dialer, reports }: Ground, 
 
 export function makeDataPath(context: Context): DataPath {
   const ground = makeGround(context);
-  const { core, exchanges, kept, dialer, opaque, reports } = ground;
+  const { core, exchanges, kept, dialer, introductions, opaque, reports } = ground;
   const one = makeHttp1(ground);
   const two = makeHttp2(ground, one);
   const { http1, clients, endpoints } = one;
@@ -153,7 +156,7 @@ export function makeDataPath(context: Context): DataPath {
     tunnels,
   );
   reports.control = control;
-  const races = new Races(context, dialer);
+  const races = new Races(context, dialer, introductions);
   const detector = new Detector(context, races, opaque, { http1: clients, http2: two.connections, pool: endpoints });
   return { ...ground, ...one, http2: two.connections, races, detector, tunnels, accounts, control };
 }

@@ -4,7 +4,18 @@ import { RESPONSE_REASONS } from '../http/response-reasons.js';
 import type { Connections } from './connect/connections.js';
 
 /** Why requests and connections are refused: first the reasons of responses. */
-export const REFUSALS = [...RESPONSE_REASONS, 'max-connections', 'no-service', 'destinations'] as const;
+export const REFUSALS = [
+  ...RESPONSE_REASONS,
+  'max-connections',
+  'no-service',
+  'destinations',
+  'proxy-header-missing',
+  'proxy-header-malformed',
+  'proxy-header-checksum',
+  'proxy-header-too-long',
+  'proxy-header-late',
+  'proxy-stranger',
+] as const;
 
 /** Those that RESPONSE_REASONS has not. */
 export const REFUSED = {
@@ -14,6 +25,14 @@ export const REFUSED = {
   NO_SERVICE: REFUSALS.indexOf('no-service'),
   /** The table of original destinations is full of such as are in use. */
   DESTINATIONS: REFUSALS.indexOf('destinations'),
+  /** Of a listener with `proxyProtocol`: the first bytes are something else than a header; it is not as it should be, or not in time. */
+  PROXY_MISSING: REFUSALS.indexOf('proxy-header-missing'),
+  PROXY_MALFORMED: REFUSALS.indexOf('proxy-header-malformed'),
+  PROXY_CHECKSUM: REFUSALS.indexOf('proxy-header-checksum'),
+  PROXY_TOO_LONG: REFUSALS.indexOf('proxy-header-too-long'),
+  PROXY_LATE: REFUSALS.indexOf('proxy-header-late'),
+  /** It comes from no network of `proxyProtocol.from`. */
+  PROXY_STRANGER: REFUSALS.indexOf('proxy-stranger'),
 } as const;
 
 /** What was refused for one reason, and who was the first. Names that are not known are empty. */

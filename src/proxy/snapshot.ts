@@ -1,5 +1,5 @@
 // What the main thread tells a worker: plain data with every name replaced by a slot of the shared-memory tables.
-import type { AccessMode, LimitsConfig, ServiceConfig } from '../config/model.js';
+import type { AccessMode, LimitsConfig, ProxyHeaderConfig, ServiceConfig } from '../config/model.js';
 import type { WorkerMemory } from '../metrics/shared.js';
 import type { Refused } from './refusals.js';
 
@@ -23,6 +23,8 @@ export interface ListenerSnapshot {
   /** Connections go where the client was going (SO_ORIGINAL_DST), or to what `resolve` says of that address. */
   readonly originalDestination: boolean;
   readonly halfClose: boolean;
+  /** The PROXY header that each connection begins with; null where none does. */
+  readonly proxyProtocol: ProxyHeaderConfig | null;
   /** The listening socket of the worker that receives this; -1 where it accepts nothing (any more). */
   readonly fd: number;
 }
@@ -40,6 +42,7 @@ export type ServiceSettings = Pick<
   ServiceConfig,
   | 'name'
   | 'protocol'
+  | 'proxyProtocol'
   | 'balance'
   | 'breaker'
   | 'pool'

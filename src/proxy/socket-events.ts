@@ -4,6 +4,7 @@ import type { Handlers } from '../io/reactor.js';
 import { L } from '../metrics/layout.js';
 import type { Acceptor } from './accept/acceptor.js';
 import type { Detector } from './accept/detector.js';
+import type { ProxyHeaders } from './accept/proxy-headers.js';
 import type { Races } from './accept/races.js';
 import type { Router } from './accept/router.js';
 import { CLOSE, SOCKET_KIND, type SocketKind } from './connect/connections.js';
@@ -25,6 +26,7 @@ export interface Handled {
   readonly context: Context;
   readonly acceptor: Acceptor;
   readonly router: Router;
+  readonly proxyHeaders: ProxyHeaders;
   readonly detector: Detector;
   readonly races: Races;
   readonly dialer: Dialer;
@@ -102,6 +104,9 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.RACE:
         this.to.races.data(socket, bid, at, length);
         break;
+      case SOCKET_KIND.PROXY_HEADER:
+        this.to.proxyHeaders.data(socket, bid, at, length);
+        break;
       case SOCKET_KIND.LINGER:
         this.to.clients.lingerData(socket, bid, length);
         break;
@@ -144,6 +149,9 @@ export class SocketEvents implements Handlers {
         break;
       case SOCKET_KIND.RACE:
         this.to.races.ended(socket, CLOSE.OK);
+        break;
+      case SOCKET_KIND.PROXY_HEADER:
+        this.to.proxyHeaders.eof(socket);
         break;
       case SOCKET_KIND.FREE:
       case SOCKET_KIND.LINGER:
@@ -193,6 +201,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.FREE:
       case SOCKET_KIND.LINGER:
       case SOCKET_KIND.ROUTE:
+      case SOCKET_KIND.PROXY_HEADER:
         connections.close(socket, reason);
         break;
       default:
@@ -235,6 +244,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.DIALLING:
       case SOCKET_KIND.TUNNEL:
       case SOCKET_KIND.ROUTE:
+      case SOCKET_KIND.PROXY_HEADER:
         this.failed(socket, errno);
         break;
       default:
@@ -264,6 +274,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.DIALLING:
       case SOCKET_KIND.TUNNEL:
       case SOCKET_KIND.ROUTE:
+      case SOCKET_KIND.PROXY_HEADER:
         break;
       default:
         unreachable(kind);
@@ -296,6 +307,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.LINGER:
       case SOCKET_KIND.DIALLING:
       case SOCKET_KIND.ROUTE:
+      case SOCKET_KIND.PROXY_HEADER:
         break;
       default:
         unreachable(kind);
@@ -326,6 +338,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.DIALLING:
       case SOCKET_KIND.TUNNEL:
       case SOCKET_KIND.ROUTE:
+      case SOCKET_KIND.PROXY_HEADER:
         break;
       default:
         unreachable(kind);
@@ -354,6 +367,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.DIALLING:
       case SOCKET_KIND.TUNNEL:
       case SOCKET_KIND.ROUTE:
+      case SOCKET_KIND.PROXY_HEADER:
         break;
       default:
         unreachable(kind);
@@ -382,6 +396,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.DIALLING:
       case SOCKET_KIND.TUNNEL:
       case SOCKET_KIND.ROUTE:
+      case SOCKET_KIND.PROXY_HEADER:
         break;
       default:
         unreachable(kind);
@@ -425,6 +440,9 @@ export class SocketEvents implements Handlers {
         break;
       case SOCKET_KIND.ROUTE:
         this.to.router.timer(socket);
+        break;
+      case SOCKET_KIND.PROXY_HEADER:
+        this.to.proxyHeaders.timer(socket);
         break;
       // It has no deadline: its client has.
       case SOCKET_KIND.RACE:

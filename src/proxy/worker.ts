@@ -9,6 +9,7 @@ import type { MakeTransport } from '../io/transport.js';
 import { LIMITS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
 import { Acceptor } from './accept/acceptor.js';
 import { Passthrough } from './accept/passthrough.js';
+import { ProxyHeaders } from './accept/proxy-headers.js';
 import { Router } from './accept/router.js';
 import { CLOSE, SOCKET_KIND, type SocketKind } from './connect/connections.js';
 import { CONTEXT_BYTES, Context } from './context.js';
@@ -30,6 +31,7 @@ export class Worker {
   private readonly path: DataPath;
   private readonly passthrough: Passthrough;
   private readonly router: Router;
+  private readonly proxyHeaders: ProxyHeaders;
   private readonly acceptor: Acceptor;
   private readonly events: SocketEvents;
   private snapshot: Snapshot;
@@ -65,10 +67,11 @@ export class Worker {
       (client) => this.path.detector.open(client as SocketSlot),
       (message) => this.send(message),
     );
+    this.proxyHeaders = new ProxyHeaders(this.context, (client) => this.router.open(client));
     this.acceptor = new Acceptor(
       this.context,
       new Int32Array(task.owner),
-      (client) => this.router.open(client),
+      (client) => this.proxyHeaders.open(client as SocketSlot),
       (fd) => {
         this.send({ kind: 'unlistened', fds: [fd] });
         this.finishIfDone();
@@ -78,6 +81,7 @@ export class Worker {
       ...this.path,
       acceptor: this.acceptor,
       router: this.router,
+      proxyHeaders: this.proxyHeaders,
       turned: () => this.turned(),
     });
     this.turnStarted = this.reactor.now;
@@ -168,6 +172,7 @@ export class Worker {
     for (const { slot, endpoints } of snapshot.services) this.setEndpoints(slot, endpoints);
     this.passthrough.configured();
     this.router.configure(snapshot);
+    this.proxyHeaders.configure(snapshot);
     this.acceptor.configure(snapshot.listeners);
   }
 
@@ -211,6 +216,9 @@ export class Worker {
         break;
       case SOCKET_KIND.DETECT:
         detector.reconsider(socket);
+        break;
+      case SOCKET_KIND.PROXY_HEADER:
+        this.proxyHeaders.reconsider(socket);
         break;
       case SOCKET_KIND.HTTP2_CLIENT:
       case SOCKET_KIND.HTTP2_ENDPOINT:

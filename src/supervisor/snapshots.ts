@@ -76,6 +76,7 @@ export class Snapshots {
       learnTtlMs: listener.detect.learnTtlMs,
       originalDestination: listener.originalDestination,
       halfClose: listener.halfClose,
+      proxyProtocol: listener.proxyProtocol,
       fd: this.#deps.fd(listener, worker),
     };
   }
@@ -97,7 +98,7 @@ export function changedServices(before: readonly ServiceConfig[], after: readonl
 
 /** Parts that services have in common stay one object, of which a message carries one copy. */
 function settingsOf(service: ServiceConfig): ServiceSettings {
-  const { name, protocol, balance, breaker, pool, retry } = service;
+  const { name, protocol, proxyProtocol, balance, breaker, pool, retry } = service;
   const {
     connectTimeoutMs,
     hedgeDelayMs,
@@ -110,6 +111,7 @@ function settingsOf(service: ServiceConfig): ServiceSettings {
   return {
     name,
     protocol,
+    proxyProtocol,
     balance,
     breaker,
     pool,

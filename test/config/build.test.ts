@@ -51,11 +51,12 @@ destinations: { max: 33, resolveTimeout: 31ms, idleTimeout: 32ms }
 discovery: { maxFileSize: 1KiB, pollInterval: 100ms }
 detect: { timeout: 0, race: 5ms, learnTtl: 0 }
 listeners:
-  - { name: b, listen: ":81", originalDestination: true, halfClose: true }
+  - { name: b, listen: ":81", originalDestination: true, halfClose: true, proxyProtocol: { from: ["10.0.0.0/8"], timeout: 18ms, maxBytes: 200B } }
   - { name: a, listen: ":80", protocol: opaque, service: s, direction: outbound, backlog: 7, keepAlive: 0, userTimeout: 8ms }
 services:
   s:
     protocol: opaque
+    proxyProtocol: v2
     endpoints: ["name.example:80", { file: sub/e.yaml, key: k }]
     match: ["10.0.0.0/8:5432"]
     balance: { policy: round-robin, decay: 1ms, defaultRtt: 500us, failurePenalty: 0 }
@@ -137,6 +138,11 @@ services:
         services: { http1: null, http2: null, tls: null, opaque: null },
         originalDestination: true,
         halfClose: true,
+        proxyProtocol: {
+          from: [{ text: '10.0.0.0/8', family: 4, first: '0a000000', last: '0affffff' }],
+          timeoutMs: 18,
+          maxBytes: 200,
+        },
         direction: 'inbound',
         detect: { timeoutMs: 0, raceMs: 5, learnTtlMs: 0 },
         backlog: 4096,
@@ -150,6 +156,7 @@ services:
         services: { http1: 's', http2: 's', tls: 's', opaque: 's' },
         originalDestination: false,
         halfClose: false,
+        proxyProtocol: null,
         direction: 'outbound',
         detect: { timeoutMs: 0, raceMs: 5, learnTtlMs: 0 },
         backlog: 7,
@@ -161,6 +168,7 @@ services:
       {
         name: 's',
         protocol: 'opaque',
+        proxyProtocol: 'v2',
         endpoints: [
           { kind: 'dns', name: 'name.example', port: 80 },
           { kind: 'file', path: join(scratch(), 'sub/e.yaml'), key: 'k' },

@@ -230,3 +230,21 @@ test('limits of destinations and of files of endpoints have bounds', () => {
     /^discovery\.pollInterval: 1ms is too short; write at least 100ms/,
   );
 });
+
+test('PROXY headers are for opaque services, and ask for networks that are some', () => {
+  const service = (text: string) => complaint(`${LISTENERS}services: { web: { endpoints: ["a:1"], ${text} } }`);
+  for (const text of ['proxyProtocol: v1', 'proxyProtocol: v2, protocol: http1', 'proxyProtocol: v2, protocol: auto'])
+    assert.match(service(text), /^services\.web\.proxyProtocol: stands without protocol: opaque/);
+  assert.match(
+    service('proxyProtocol: v3, protocol: opaque'),
+    /^services\.web\.proxyProtocol: "v3" is not known; did you mean "v1"/,
+  );
+  const listener = (value: string) =>
+    `listeners: [{ name: a, listen: ":80", service: web, proxyProtocol: ${value} }]\n${SERVICES}`;
+  assert.match(complaint(listener('{ from: [] }')), /^listeners\[0\]\.proxyProtocol\.from: is empty/);
+  assert.match(complaint(listener('{ from: ["10.0.0.1/8"] }')), /write "10\.0\.0\.0\/8"/);
+  assert.match(complaint(listener('{ maxBytes: 100 }')), /^listeners\[0\]\.proxyProtocol\.maxBytes: /);
+  assert.match(complaint(listener('v2')), /^listeners\[0\]\.proxyProtocol: /);
+  assert.deepEqual(load(listener('true')).listeners[0].proxyProtocol, { from: null, timeoutMs: 5000, maxBytes: 4096 });
+  assert.equal(load(listener('false')).listeners[0].proxyProtocol, null);
+});

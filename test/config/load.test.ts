@@ -90,6 +90,7 @@ test('the minimal file gets every default', () => {
         services: { http1: 'web', http2: 'web', tls: 'web', opaque: 'web' },
         originalDestination: false,
         halfClose: false,
+        proxyProtocol: null,
         direction: 'inbound',
         detect: { timeoutMs: 10_000, raceMs: -1, learnTtlMs: 600_000 },
         backlog: 4096,
@@ -101,6 +102,7 @@ test('the minimal file gets every default', () => {
       {
         name: 'web',
         protocol: 'http1',
+        proxyProtocol: null,
         endpoints: [
           { kind: 'static', address: { host: '127.0.0.1', port: 9001 } },
           { kind: 'static', address: { host: '127.0.0.1', port: 9002 } },

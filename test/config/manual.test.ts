@@ -22,7 +22,9 @@ function documented(): Map<string, string> {
 function inSchema(): Map<string, unknown> {
   const scalars = schemaKeys().filter(({ scalar }) => scalar);
   // Written as a list, or as a map with the keys below it.
-  const both = schemaKeys().filter(({ path }) => path.join('.') === 'services.*.endpoints');
+  const both = schemaKeys().filter(({ path }) =>
+    ['services.*.endpoints', 'listeners.[].proxyProtocol'].includes(path.join('.')),
+  );
   return new Map(
     [...scalars, ...both].map(({ path, fallback }) => [
       path.join('.').replaceAll('.[]', '[]').replace(/\[\]$/, ''),

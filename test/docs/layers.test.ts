@@ -14,6 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/http2': ['src/http', 'src/hpack'],
   'src/translate': ['src/http', 'src/http1', 'src/hpack'],
   'src/detect': [],
+  'src/proxy-protocol': [],
 };
 
 const filesOf = (folder: string): string[] =>

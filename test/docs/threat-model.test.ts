@@ -15,7 +15,7 @@ test('every limit is in the threat model, with the key that sets it', () => {
   const keys = new Set(schemaKeys().map(({ path }) => path.join('.')));
   for (const [, limit, , key] of rows) {
     if (WITHOUT_KEY.includes(limit)) continue;
-    const name = /^`([a-zA-Z0-9.*]+)`$/.exec(key)?.[1] ?? '';
+    const name = /^`([a-zA-Z0-9.*[\]]+)`$/.exec(key)?.[1].replaceAll('[]', '.[]') ?? '';
     assert.ok(keys.has(name), `${limit}: no key ${key}`);
   }
 });

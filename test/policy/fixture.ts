@@ -13,6 +13,7 @@ export function service(
   return {
     name,
     protocol: 'auto',
+    proxyProtocol: null,
     endpoints,
     match: [],
     balance: { policy: 'ewma', decayMs: 10_000, defaultRttMs: 30, failurePenaltyMs: 5000 },
@@ -48,6 +49,7 @@ export function listener(listen: Address, overrides: Partial<ListenerConfig> = {
     services: { http1: 'web', http2: 'web', tls: 'web', opaque: 'web' },
     originalDestination: false,
     halfClose: false,
+    proxyProtocol: null,
     direction: 'inbound',
     detect: { timeoutMs: 10_000, raceMs: -1, learnTtlMs: 60_000 },
     backlog: 4096,

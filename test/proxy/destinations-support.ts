@@ -32,6 +32,7 @@ export const listener = (slot: number, more: Partial<ListenerSnapshot> = {}): Li
   learnTtlMs: 600_000,
   originalDestination: slot === ORIGINAL,
   halfClose: false,
+  proxyProtocol: null,
   fd: slot,
   ...more,
 });

@@ -13,6 +13,7 @@ const listener = (name: string, port: number): ListenerConfig => ({
   services: { http1: 'web', http2: null, tls: null, opaque: null },
   originalDestination: false,
   halfClose: false,
+  proxyProtocol: null,
   direction: 'inbound',
   detect: { timeoutMs: 0, raceMs: -2, learnTtlMs: 0 },
   backlog: 16,

@@ -147,13 +147,13 @@ export async function wasReset(socket: Socket): Promise<boolean> {
 }
 
 /** How a connection ends that says `words` and no more: `end`, or the code of its error. It may end before it stands. */
-export const fate = (port: number, words = ''): Promise<string> =>
+export const fate = (port: number, words: string | Buffer = ''): Promise<string> =>
   new Promise((resolve) => {
     const client = connect(port, HOST);
     client.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'));
     client.once('end', () => resolve('end'));
     client.resume();
-    if (words !== '') client.write(words);
+    if (words.length > 0) client.write(words);
   });
 
 /** Everything until the FIN; rejects on an error. */

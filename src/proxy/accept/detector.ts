@@ -4,6 +4,7 @@
 // have worked.
 import { match, mayBeTls, OUTLOOK, outlook, START, VERDICT, verdictOf } from '../../detect/matcher.js';
 import { BUFFER_CAPACITY } from '../../io/slab.js';
+import { SOCKET } from '../../io/sockets.js';
 import {
   LIMITS,
   LISTENER_HISTOGRAMS,
@@ -86,7 +87,8 @@ export class Detector implements Racer {
     switch (destinations.mode[destination]) {
       case MODE.HTTP1:
         this.count(listener, VERDICT.HTTP1, destinations.reason[destination]);
-        this.toHttp1(client, NONE);
+        if (this.opaqueEndpoints(client, VERDICT.HTTP1)) this.toOpaque(client, VERDICT.HTTP1, NONE);
+        else this.toHttp1(client, NONE);
         return;
       case MODE.HTTP2:
         this.count(listener, VERDICT.HTTP2, destinations.reason[destination]);
@@ -104,21 +106,16 @@ export class Detector implements Racer {
 
   data(client: SocketSlot, bid: number, at: number, length: number): void {
     const { inbox, bytes, connections, reactor, wheel } = this.context;
-    const state = match(this.state[client], bytes, at, at + length);
-    this.state[client] = state;
+    this.state[client] = match(this.state[client], bytes, at, at + length);
     inbox.push(client, bid, at, at + length);
-    let verdict: number = verdictOf(state);
-    if (verdict === VERDICT.MORE) {
-      // Beyond the buffer cannot happen with the matcher's own bounds; memory stays bounded all the same.
-      if (inbox.bytes[client] < BUFFER_CAPACITY && !this.opaqueUnlessTls(client, state)) {
-        this.since[client] = reactor.now;
-        const deadline = this.deadline(client);
-        if (deadline !== NEVER) wheel.pull(client, deadline);
-        return;
-      }
-      verdict = VERDICT.OPAQUE;
+    const verdict = this.verdict(client);
+    if (verdict !== VERDICT.MORE) {
+      this.decide(client, connections.listener[client], verdict, REASON.MATCHED);
+      return;
     }
-    this.decide(client, connections.listener[client], verdict, REASON.MATCHED);
+    this.since[client] = reactor.now;
+    const deadline = this.deadline(client);
+    if (deadline !== NEVER) wheel.pull(client, deadline);
   }
 
   eof(client: SocketSlot): void {
@@ -212,6 +209,7 @@ export class Detector implements Racer {
     this.learned[client] = 0;
     this.ending[client] = STAYS;
     this.since[client] = sockets.ready(client) ? reactor.now : NEVER;
+    if (this.heard(client)) return;
     // The first receive alone: a client that asks for one answer and leaves is never armed, and so never cancelled.
     sockets.receiveOnce(client);
     const destination = connections.destination[client];
@@ -223,6 +221,30 @@ export class Detector implements Racer {
     }
     const deadline = this.deadline(client);
     if (deadline !== NEVER) wheel.schedule(client, Math.max(deadline, reactor.now));
+  }
+
+  /** Matches what has come already, behind a PROXY header. True where that has decided. */
+  private heard(client: SocketSlot): boolean {
+    const { inbox, bytes, connections } = this.context;
+    let state = this.state[client];
+    for (let bid = inbox.first(client); bid >= 0; bid = inbox.following(bid))
+      state = match(state, bytes, inbox.startOf(bid), inbox.endOf(bid));
+    this.state[client] = state;
+    const verdict = this.verdict(client);
+    if (verdict === VERDICT.MORE) return false;
+    this.decide(client, connections.listener[client], verdict, REASON.MATCHED);
+    return true;
+  }
+
+  /** What is to be thought of what has come. */
+  private verdict(client: SocketSlot): number {
+    const { inbox } = this.context;
+    const state = this.state[client];
+    const verdict = verdictOf(state);
+    if (verdict !== VERDICT.MORE || inbox.empty(client)) return verdict;
+    // Beyond the buffer cannot happen with the matcher's own bounds; memory stays bounded all the same.
+    const enough = inbox.bytes[client] >= BUFFER_CAPACITY || this.opaqueUnlessTls(client, state);
+    return enough ? VERDICT.OPAQUE : VERDICT.MORE;
   }
 
   private race(client: SocketSlot): void {
@@ -280,6 +302,9 @@ export class Detector implements Racer {
         this.protocols.pool.adopt(raced as SocketSlot);
       } else connections.close(raced, CLOSE.OK);
     }
+    const { sockets, inbox } = this.context;
+    // What came behind a PROXY header may not be all.
+    if ((sockets.flags[client] & SOCKET.PAUSED) !== 0 && !inbox.empty(client)) sockets.resume(client);
     this.protocols.http1.open(client);
   }
 

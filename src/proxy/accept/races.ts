@@ -6,6 +6,7 @@ import { FIRST, firstFrame } from '../../http2/first-frame.js';
 import { W } from '../../metrics/layout.js';
 import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import { type Caller, type Dialer, PURPOSE } from '../connect/dialer.js';
+import type { Introductions } from '../connect/introductions.js';
 import { KNOWN, SERVICE_PROTOCOL, VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
 import { DIAL_ATTEMPTS } from '../relay/opaque.js';
@@ -37,6 +38,7 @@ export class Races implements Caller {
   constructor(
     private readonly context: Context,
     private readonly dialer: Dialer,
+    private readonly introductions: Introductions,
   ) {
     this.dials = new Uint8Array(context.sockets.capacity);
     dialer.serve(PURPOSE.RACE, this);
@@ -73,6 +75,12 @@ export class Races implements Caller {
       : this.dialer.dial(endpoint, PURPOSE.RACE);
     if (upstream < 0) {
       balancer.connectAbandoned(endpoint);
+      return false;
+    }
+    // Its server speaks only when it knows to whom.
+    this.introductions.reset(upstream);
+    if (!this.introductions.make(client, upstream)) {
+      this.context.connections.close(upstream, CLOSE.OK);
       return false;
     }
     values[W.RACES_STARTED]++;
@@ -128,6 +136,8 @@ export class Races implements Caller {
     const client = sockets.peer[upstream];
     sockets.peer[upstream] = NONE;
     sockets.peer[next] = client;
+    sockets.moveQueue(upstream, next);
+    this.introductions.inherited(next);
     if (client >= 0) sockets.peer[client] = next;
     return true;
   }

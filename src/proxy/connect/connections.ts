@@ -31,6 +31,8 @@ export const SOCKET_KIND = {
   TUNNEL: 10,
   /** A client whose destination is not known yet. */
   ROUTE: 11,
+  /** A client that is to say a PROXY header first. */
+  PROXY_HEADER: 12,
 } as const;
 export type SocketKind = (typeof SOCKET_KIND)[keyof typeof SOCKET_KIND];
 
@@ -100,6 +102,8 @@ export class Connections {
   private readonly peers: (string | undefined)[] = [];
   /** Endpoint that an opaque client was relayed to, -1 before; for the access log. */
   readonly relayedTo: Int32Array;
+  /** Where clients were going, as a PROXY header has said. */
+  private readonly goals: (string | undefined)[] = [];
   /** 1 where the connection to an endpoint carries an opaque one, and is counted as such; how many each endpoint has. */
   private readonly opaque: Uint8Array;
   private readonly opaqueOf = new Int32Array(ENDPOINT_SLOTS);
@@ -149,6 +153,7 @@ export class Connections {
     this.relayedTo[slot] = NONE;
     this.peers[slot] = this.context.access ? this.context.native.peerName(fd) : undefined;
     this.clients++;
+    this.goals[slot] = undefined;
     values[meter + L.OPEN_TOTAL]++;
     values[meter + L.OPEN]++;
     values[W.CONNECTIONS_OPEN]++;
@@ -181,6 +186,17 @@ export class Connections {
     const layer = reactor.transport?.dials(endpoint) ?? 0;
     if (layer !== 0) sockets.attach(slot, layer, false);
     return slot as SocketSlot;
+  }
+
+  /** A PROXY header says for whom the connection was made, and where that client was going. */
+  introduce(slot: number, source: string, destination: string): void {
+    this.peers[slot] = source;
+    this.goals[slot] = destination;
+  }
+
+  /** Where the client was going, as a PROXY header has said; '' where none has. */
+  destinationName(slot: number): string {
+    return this.goals[slot] ?? '';
   }
 
   /** Says whether a connection to an endpoint carries an opaque one, or may come to do so: it is no part of the pool then. */

@@ -9,6 +9,7 @@ import { PUMP } from '../../io/splice.js';
 import { L, LIMITS, W } from '../../metrics/layout.js';
 import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import { type Caller, DIAL, type Dialer, PURPOSE } from '../connect/dialer.js';
+import type { Introductions } from '../connect/introductions.js';
 import type { Context } from '../context.js';
 import { undialled, WHY } from '../exchange/reasons.js';
 import { FLOW } from '../http1/sockets.js';
@@ -46,6 +47,7 @@ export class OpaqueRelay implements Caller {
   constructor(
     private readonly context: Context,
     private readonly dialer: Dialer,
+    private readonly introductions: Introductions,
   ) {
     const n = context.sockets.capacity;
     this.flow = new Uint8Array(n);
@@ -76,7 +78,7 @@ export class OpaqueRelay implements Caller {
       this.scheduleIdle(client);
       return;
     }
-    this.dial(client, NONE);
+    this.dial(client, NONE, false);
   }
 
   /** A silent client has waited in vain for an endpoint of `service`; `unreached`: which was not there. */
@@ -116,7 +118,7 @@ export class OpaqueRelay implements Caller {
     sockets.peer[client] = NONE;
     sockets.peer[upstream] = NONE;
     this.why[client] = reason === CLOSE.TIMEOUT ? WHY.CONNECT_TIMEOUT : WHY.CONNECT_FAILED;
-    this.dial(client, connections.endpoint[upstream]);
+    this.dial(client, connections.endpoint[upstream], true);
     const next = sockets.peer[client];
     if (next < 0) return;
     sockets.moveQueue(upstream, next);
@@ -136,6 +138,7 @@ export class OpaqueRelay implements Caller {
     sockets.peer[upstream] = NONE;
     // Before the client's end, which may have come already.
     sockets.moveQueue(upstream, next);
+    this.introductions.inherited(next);
     this.join(client, next);
     this.throttle(client, next);
     return true;
@@ -302,7 +305,8 @@ export class OpaqueRelay implements Caller {
     connections.closeWhenSent(slot, reason);
   }
 
-  private dial(client: number, exclude: number): void {
+  /** `inherits`: what was queued for an endpoint before is queued for the next one, its introduction included. */
+  private dial(client: number, exclude: number, inherits: boolean): void {
     const { balancer, reactor, connections, sockets } = this.context;
     const service = this.service[client];
     let why: number = CLOSE.NO_ENDPOINT;
@@ -312,6 +316,13 @@ export class OpaqueRelay implements Caller {
       if (endpoint < 0) break;
       const upstream = this.dialer.dial(endpoint, PURPOSE.OPAQUE);
       if (upstream >= 0) {
+        if (inherits) this.introductions.inherited(upstream);
+        else this.introductions.reset(upstream);
+        if (!this.introductions.make(client, upstream)) {
+          connections.close(upstream, CLOSE.OK);
+          why = CLOSE.LIMIT;
+          break;
+        }
         this.join(client, upstream);
         this.scheduleIdle(client);
         return;
@@ -326,7 +337,7 @@ export class OpaqueRelay implements Caller {
     }
     if (exclude >= 0 && this.attempts[client] < DIAL_ATTEMPTS) {
       // Nobody but the one that has just failed.
-      this.dial(client, NONE);
+      this.dial(client, NONE, inherits);
       return;
     }
     // What a client of a dead endpoint sees without us.

@@ -1,0 +1,135 @@
+// The PROXY header that each connection of a listener with `proxyProtocol` begins with: read before anything else, so that what follows
+// finds a client like any other. Who does not come from a trusted network, or does not say a valid header in time, is refused: a
+// header that may be left out could be forged by leaving it out.
+import { inNetworks } from '../../config/networks.js';
+import { BUFFER_CAPACITY } from '../../io/slab.js';
+import { LIMITS, MAX_LISTENERS, W } from '../../metrics/layout.js';
+import { parseName } from '../../proxy-protocol/addresses.js';
+import { HEADER, type Header, readHeader } from '../../proxy-protocol/read.js';
+import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
+import type { Context } from '../context.js';
+import { REFUSED } from '../refusals.js';
+import type { SocketSlot } from '../slots.js';
+import type { ListenerSnapshot, Snapshot } from '../snapshot.js';
+
+const LIMIT_TIME = LIMITS.indexOf('proxy-header-time');
+const LIMIT_BYTES = LIMITS.indexOf('proxy-header-bytes');
+/** While draining, a client that has said nothing for this long after it connected is let go, ms. */
+const DRAIN_SILENT_MS = 1000;
+/** Time that a client has for its header where a reload has turned that off, ms. */
+const LATE_MS = 1000;
+
+const WHY: Readonly<Record<number, number>> = {
+  [HEADER.NONE]: REFUSED.PROXY_MISSING,
+  [HEADER.MALFORMED]: REFUSED.PROXY_MALFORMED,
+  [HEADER.CHECKSUM]: REFUSED.PROXY_CHECKSUM,
+  [HEADER.TOO_LONG]: REFUSED.PROXY_TOO_LONG,
+};
+
+export class ProxyHeaders {
+  /** Listeners whose connections begin with a header. */
+  private readonly listeners: (ListenerSnapshot | undefined)[] = [];
+  private readonly header: Header = { source: '', destination: '' };
+
+  /** `opened` takes a client whose header has been read. */
+  constructor(
+    private readonly context: Context,
+    private readonly opened: (client: SocketSlot) => void,
+  ) {}
+
+  configure({ listeners }: Snapshot): void {
+    for (let slot = 0; slot < MAX_LISTENERS; slot++) this.listeners[slot] = undefined;
+    for (const listener of listeners) if (listener.proxyProtocol !== null) this.listeners[listener.slot] = listener;
+  }
+
+  /** A new client connection. */
+  open(client: SocketSlot): void {
+    const { connections, sockets, wheel, values } = this.context;
+    const config = this.listeners[connections.listener[client]]?.proxyProtocol;
+    if (config === undefined || config === null) {
+      this.opened(client);
+      return;
+    }
+    if (config.from !== null) {
+      if (!inNetworks(config.from, parseName(connections.peerName(client))?.host ?? '')) {
+        values[W.PROXY_STRANGERS]++;
+        this.refuse(client, CLOSE.REFUSED, REFUSED.PROXY_STRANGER);
+        return;
+      }
+    }
+    sockets.kind[client] = SOCKET_KIND.PROXY_HEADER;
+    // One receive at a time: what follows the header is for somebody else to ask for.
+    sockets.receiveOnce(client);
+    wheel.schedule(client, connections.opened[client] + config.timeoutMs);
+  }
+
+  data(client: SocketSlot, bid: number, at: number, length: number): void {
+    const { inbox, bytes, connections, sockets } = this.context;
+    inbox.push(client, bid, at, at + length);
+    while (inbox.merge(client) === 1);
+    const first = inbox.first(client);
+    const limit = this.listeners[connections.listener[client]]?.proxyProtocol?.maxBytes ?? BUFFER_CAPACITY;
+    const read = readHeader(bytes, inbox.startOf(first), inbox.endOf(first), limit, this.header);
+    if (read === HEADER.MORE) sockets.receiveOnce(client);
+    else if (read > 0) this.accept(client, read);
+    else this.reject(client, read);
+  }
+
+  eof(client: SocketSlot): void {
+    // Somebody who only looks whether anybody listens is no event.
+    if (this.context.inbox.empty(client)) this.context.connections.close(client, CLOSE.OK);
+    else this.reject(client, HEADER.MALFORMED);
+  }
+
+  timer(client: SocketSlot): void {
+    const { reactor, connections, draining, inbox, wheel } = this.context;
+    const due = this.deadline(client);
+    const opened = connections.opened[client];
+    const silent = inbox.empty(client);
+    if (reactor.now >= due) {
+      this.context.limited(LIMIT_TIME);
+      this.context.values[W.PROXY_REFUSED]++;
+      this.refuse(client, CLOSE.TIMEOUT, REFUSED.PROXY_LATE);
+    } else if (draining && silent && reactor.now >= opened + DRAIN_SILENT_MS) connections.close(client, CLOSE.DRAIN);
+    else wheel.schedule(client, draining && silent ? Math.min(due, opened + DRAIN_SILENT_MS) : due);
+  }
+
+  /** A drain began: a client that stays silent is not waited for. */
+  reconsider(client: SocketSlot): void {
+    this.context.wheel.pull(client, this.context.reactor.clock() + 1);
+  }
+
+  private deadline(client: SocketSlot): number {
+    const { connections } = this.context;
+    const config = this.listeners[connections.listener[client]]?.proxyProtocol;
+    // A reload may have turned it off: who connected before is still to say a header.
+    return connections.opened[client] + (config?.timeoutMs ?? LATE_MS);
+  }
+
+  private accept(client: SocketSlot, length: number): void {
+    const { inbox, slab, sockets, wheel, connections, values } = this.context;
+    const { source, destination } = this.header;
+    values[W.PROXY_HEADERS]++;
+    const bid = inbox.shift(client);
+    const start = inbox.startOf(bid) + length;
+    if (start < inbox.endOf(bid)) inbox.unshift(client, bid, start, inbox.endOf(bid));
+    else slab.release(bid);
+    if (source !== '') connections.introduce(client, source, destination);
+    wheel.cancel(client);
+    // Nothing is received until somebody asks for it.
+    sockets.pause(client);
+    sockets.kind[client] = SOCKET_KIND.DETECT;
+    this.opened(client);
+  }
+
+  private reject(client: SocketSlot, problem: number): void {
+    if (problem === HEADER.TOO_LONG) this.context.limited(LIMIT_BYTES);
+    this.context.values[W.PROXY_REFUSED]++;
+    this.refuse(client, CLOSE.PROTOCOL, WHY[problem]);
+  }
+
+  private refuse(client: SocketSlot, reason: number, why: number): void {
+    this.context.refusals.note(why, client, -1, -1);
+    this.context.connections.abort(client, reason);
+  }
+}
