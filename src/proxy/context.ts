@@ -1,5 +1,6 @@
 // What the parts of a worker's data path share.
 import { Balancer, POLICY } from '../balance/balancer.js';
+import { ENDPOINT_STATE } from '../balance/breaker.js';
 import { RetryBudget } from '../balance/budget.js';
 import type { LimitsConfig, ServiceProtocol } from '../config/model.js';
 import { Learned } from '../detect/learned.js';
@@ -18,6 +19,7 @@ import { Destinations } from './accept/destinations.js';
 import { ENDPOINT_SLOTS, LOCAL_DESTINATIONS, MAX_ENDPOINTS, MAX_SERVICES, SERVICE_SLOTS } from './capacity.js';
 import { type ClientLog, Connections } from './connect/connections.js';
 import { Protocols, SERVICE_PROTOCOL } from './connect/protocols.js';
+import { HealthNews } from './health-news.js';
 import { Pressure } from './pressure.js';
 import { Refusals } from './refusals.js';
 import type { EndpointSnapshot, PassthroughSnapshot, ServiceSettings, Snapshot, WorkerTask } from './snapshot.js';
@@ -117,6 +119,8 @@ export class Context {
   readonly metrics: WorkerMetrics;
   readonly values: Float64Array;
   readonly balancer: Balancer;
+  /** Endpoints that went out or came back, for the log. */
+  readonly news = new HealthNews();
   readonly budget: RetryBudget;
   readonly learned: Learned;
   readonly loadBoard: Int32Array;
@@ -152,10 +156,15 @@ export class Context {
     const seed = task.id + 1 + ((Date.now() & 0xffffff) << 6);
     this.balancer = new Balancer(SERVICE_SLOTS, ENDPOINT_SLOTS, seed, task.load);
     this.balancer.watch({
-      out: (endpoint) => {
+      out: (endpoint, failures, sign) => {
         this.values[this.endpoints.base[endpoint] + E.BREAKER_OPENED]++;
+        const { service, address } = this.endpoints;
+        this.news.out(endpoint, service[endpoint], address[endpoint], failures, sign);
       },
-      back: () => undefined,
+      back: (endpoint) => {
+        const { service, address } = this.endpoints;
+        this.news.back(endpoint, service[endpoint], address[endpoint], false);
+      },
       anyway: (service) => {
         this.values[this.services.base[service] + S.PANIC_PICKS]++;
       },
@@ -234,6 +243,11 @@ export class Context {
     const slots = endpoints.map((endpoint) => endpoint.slot);
     const before = this.balancer.membersOf(service).slice();
     for (const slot of before) table.service[slot] = -1;
+    const kept = new Set(slots);
+    for (const slot of before) {
+      if (!kept.has(slot) && this.balancer.state(slot) !== ENDPOINT_STATE.READY)
+        this.news.back(slot, service, table.address[slot], true);
+    }
     for (const { slot, series, host, port } of endpoints) {
       const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
       table.series[slot] = series;

@@ -1,6 +1,7 @@
 // What the main thread tells a worker: plain data with every name replaced by a slot of the shared-memory tables.
 import type { AccessMode, LimitsConfig, ProxyHeaderConfig, ServiceConfig } from '../config/model.js';
 import type { WorkerMemory } from '../metrics/shared.js';
+import type { HealthChange } from './health-news.js';
 import type { Refused } from './refusals.js';
 
 /** How a listener's connections are treated before any byte is seen. */
@@ -153,6 +154,7 @@ export type FromWorker =
   | { readonly kind: 'drained' }
   | { readonly kind: 'pong'; readonly id: number }
   | { readonly kind: 'refused'; readonly refused: readonly Refused[] }
+  | { readonly kind: 'health'; readonly changes: readonly HealthChange[] }
   /** What becomes of connections on listener slot `listener` whose clients were going to `host` (numeric) and `port`? */
   | {
       readonly kind: 'resolve';

@@ -15,6 +15,7 @@ import { MetricsReader } from '../metrics/reader.js';
 import { type Explanation, explain, type Live } from '../policy/explain.js';
 import type { EndpointSnapshot, FromWorker } from '../proxy/snapshot.js';
 import { Destinations } from './destinations.js';
+import { HealthLog } from './health-log.js';
 import { ListenerSet, listenerKey } from './listeners.js';
 import { OriginalDestinations } from './original-destinations.js';
 import { RefusalLog } from './refusal-log.js';
@@ -42,6 +43,7 @@ export class Engine {
   private readonly discovery: Discovery;
   private readonly listeners: ListenerSet;
   private readonly originals: OriginalDestinations;
+  private readonly health: HealthLog;
   private readonly refusals: RefusalLog;
   private readonly snapshots: Snapshots;
   /** The worker threads. */
@@ -85,6 +87,7 @@ export class Engine {
       send: (worker, message) => this.pool.send(worker, message),
     });
     this.refusals = new RefusalLog(logger);
+    this.health = new HealthLog({ logger, service: (slot) => this.serviceOf(slot) });
     this.listeners = new ListenerSet(native(), config.workers);
     this.pool = new WorkerPool(
       config.workers,
@@ -98,6 +101,7 @@ export class Engine {
         died: (worker) => {
           this.listeners.abandoned(worker);
           this.originals.died(worker);
+          this.health.died(worker);
         },
       },
       workerFile,
@@ -319,10 +323,16 @@ export class Engine {
     return opaque === null ? 0 : destinationKey(slot, this.serviceSlot(opaque));
   }
 
+  /** Name of the service in a slot. */
+  private serviceOf(slot: number): string | undefined {
+    return this.config.services.find(({ name }) => this.destinations.service(name)?.slot === slot)?.name;
+  }
+
   private onMessage(worker: number, message: FromWorker): void {
     if (message.kind === 'unlistened') for (const fd of message.fds) this.listeners.released(worker, fd);
     else if (message.kind === 'resolve') void this.originals.resolve(worker, message);
     else if (message.kind === 'refused') this.refusals.add(message.refused);
+    else if (message.kind === 'health') this.health.changed(worker, message.changes);
     else if (message.kind === 'log') this.logger[message.level](message.message, { worker, ...message.fields });
   }
 

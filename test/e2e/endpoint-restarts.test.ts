@@ -82,6 +82,16 @@ for (const io of await availableExecutors()) {
             // From then on all is well.
             for (let i = 0; i < 5; i++) assert.equal((await ask(speaks, port)).status, 200);
             await eventually(async () => (await ready(sluice)) === 1, 'it is ready');
+            const told = await sluice.logged(
+              ({ message, endpoint }) => message.startsWith('an endpoint is out') && endpoint === first?.address,
+            );
+            assert.deepEqual(
+              [told.level, told.service, told.reason, told.failures],
+              ['warn', 'web', 'refused connects', 1],
+            );
+            await sluice.logged(
+              ({ message, endpoint }) => message === 'an endpoint is back' && endpoint === first?.address,
+            );
           }),
         );
       }
