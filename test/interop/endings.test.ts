@@ -5,7 +5,7 @@ import { after, describe, it } from 'node:test';
 import { usual } from '../support/content.js';
 import { startGateway, tearDown } from '../support/gateway.js';
 import { http2Endpoint } from '../support/http2.js';
-import { availableExecutors, type Sluice } from '../support/sluice.js';
+import { availableExecutors, eventually, type Sluice } from '../support/sluice.js';
 import { lacking, peerClient, peerServer, stopPeers, type Tally } from './peers.js';
 
 const SECONDS = 3;
@@ -60,6 +60,19 @@ for (const io of await availableExecutors()) {
         await endpoint.close();
       });
     }
+
+    it('a server that is killed under streams makes them UNAVAILABLE', async () => {
+      const server = await peerServer('go', 'serve', 'grpc');
+      const sluice = await startGateway(io, [server.address]);
+      const seen = peerClient<Tally>('go', 'ticks', `127.0.0.1:${sluice.port('edge')}`, '-streams', 20, '-seconds', 8);
+      await eventually(
+        async () => (await sluice.metric('sluice_http2_open_streams', { role: 'client' })) === 20,
+        'streams',
+      );
+      await server.stop();
+      assert.deepEqual((await seen).counts, { Unavailable: 20 });
+      assert.equal(await sluice.stop(), 0);
+    });
 
     it('a server that is gone makes calls UNAVAILABLE', async () => {
       const endpoint = await http2Endpoint();

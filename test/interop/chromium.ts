@@ -1,0 +1,29 @@
+// Chromium without a window. It is given a page, whose script does the rest; the page's own server hears of everything.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { temporary, which } from '../support/servers.js';
+
+const PROGRAMS = ['chromium-headless-shell', 'chromium'];
+const program = PROGRAMS.map((name) => which(name)).find((path) => path !== null) ?? null;
+
+export const lackingChromium: string | false = program === null && `${PROGRAMS.join(' or ')} is not installed`;
+
+export interface Browser {
+  close(): Promise<void>;
+}
+
+export function openPage(url: string): Browser {
+  const directory = temporary('chromium', null);
+  const args = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run'];
+  // Without a port for debugging it would leave as soon as the page is loaded.
+  const more = [`--user-data-dir=${directory}`, '--remote-debugging-port=0', '--disable-background-networking', url];
+  const child: ChildProcess = spawn(program ?? '', [...args, ...more], { stdio: 'ignore' });
+  const ended = new Promise((resolve) => child.once('close', resolve));
+  return {
+    close: async () => {
+      child.kill('SIGKILL');
+      await ended;
+      rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
