@@ -59,10 +59,10 @@ export class BodyReader {
   /** Bytes of the chunk-size line so far; in TRAILER bytes already searched for its end. */
   private readonly line: Int32Array;
 
-  /** `capacity` is the number of slots, `maxTrailerBytes` the bound of a trailer section. */
+  /** `capacity` is the number of slots, `maxTrailerBytes` the bound of a trailer section, which may change. */
   constructor(
     capacity: number,
-    private readonly maxTrailerBytes = MAX_TRAILER_BYTES,
+    public maxTrailerBytes = MAX_TRAILER_BYTES,
   ) {
     this.states = new Uint8Array(capacity);
     this.framings = new Uint8Array(capacity);

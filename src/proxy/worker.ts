@@ -169,6 +169,7 @@ export class Worker {
     // The tables have what is in it: it is not kept twice.
     this.snapshot = { ...snapshot, listeners: [], services: [] };
     this.context.configure(snapshot);
+    this.path.http1.bodies.maxTrailerBytes = snapshot.limits.http1.maxHeaderBytes;
     for (const { slot, endpoints } of snapshot.services) this.setEndpoints(slot, endpoints);
     this.passthrough.configured();
     this.router.configure(snapshot);

@@ -157,12 +157,17 @@ for (const io of await availableExecutors()) {
 
     await reload(
       sluice,
-      yaml({ ...shape, more: `limits: { http1: { maxTarget: 16 } }\nopaquePorts: []\n` }),
+      yaml({ ...shape, more: `limits: { http1: { maxTarget: 16, maxHeaderBytes: 1000 } }\nopaquePorts: []\n` }),
       'reloaded',
     );
     const client = await open(extra);
     assert.equal((await client.get(`/${'long'.repeat(20)}`)).status, 414);
     client.destroy();
+    const trailing = await open(extra);
+    const trailers = `x-trailer: ${'t'.repeat(2000)}\r\n`;
+    trailing.write(`POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n${trailers}\r\n`);
+    assert.equal((await trailing.message()).status, 431);
+    trailing.destroy();
 
     await reload(sluice, yaml({ ...shape, more: `opaquePorts: { add: [${extra}] }\n` }), 'reloaded');
     // Opaque: what HTTP/1 would refuse reaches the server, which answers for itself.
