@@ -69,8 +69,11 @@ export class Http1Clients {
       else control.hungUp(x, CLOSE.OK);
       return;
     }
-    // It reads slowly: what it has asked is answered once it has read.
-    if (!inbox.empty(client) && this.requests.waits(client)) return;
+    if (!inbox.empty(client) && this.requests.waits(client)) {
+      // It reads slowly: what it has asked is answered once it has read, unless it has left.
+      if (this.context.waitsForHalfClosed(client)) return;
+      inbox.clear(client);
+    }
     http1.keep[client] = 0;
     if (this.reports.requests.endEarly(x)) return;
     if (http1.request[client] === REQUEST.HEAD && inbox.empty(client)) {
