@@ -51,6 +51,56 @@ await onEachExecutor(
       FROM_HTTP2,
     );
 
+    for (const size of [100, 2 * MIB]) {
+      inEach(`an endpoint that says 202 and reads on gets the rest (${size})`, async (combination) => {
+        const on = stage().cell(combination);
+        const earlier = await on.counts();
+        const body = content(size);
+        const [call, arrived] = await on.exchange({ method: 'POST', path: on.stage.path(), body: size });
+        call.write(body.subarray(0, 10));
+        arrived.respond(202, {}, 'reading on');
+        const { status, body: said, whole } = await call.answer();
+        assert.deepEqual([status, said, whole], [202, 'reading on', true]);
+        const read = arrived.whole();
+        await call.pour(body.subarray(10));
+        call.finish();
+        assert.equal((await read).body === body.toString('latin1'), true);
+        await on.counted(earlier, { requests: 1, sent: 1, responses: 1 });
+        // The connection serves the next request.
+        assert.equal(await on.pooled(), arrived.connection);
+      });
+    }
+
+    inEach('so does one whose response has no body, and a request of unknown length', async (combination) => {
+      const on = stage().cell(combination);
+      const earlier = await on.counts();
+      const [call, arrived] = await on.exchange({ method: 'POST', path: on.stage.path(), body: 'chunked' });
+      call.write('some');
+      arrived.respond(204);
+      assert.equal((await call.answer()).status, 204);
+      call.write(' more');
+      call.finish({ 'x-end': 'yes' });
+      const { body, trailers } = await arrived.whole();
+      assert.deepEqual([body, trailers.get('x-end')], ['some more', 'yes']);
+      await on.counted(earlier, { requests: 1, sent: 1, responses: 1 });
+    });
+
+    for (const how of ['leaves', 'ends']) {
+      inEach(`a client or an endpoint that ${how} in the middle of the rest ends it well`, async (combination) => {
+        const on = stage().cell(combination);
+        const earlier = await on.counts();
+        const [call, arrived] = await on.exchange({ method: 'POST', path: on.stage.path(), body: 100 });
+        call.write('some');
+        arrived.respond(202, {}, 'reading on');
+        assert.equal((await call.answer()).status, 202);
+        if (how === 'leaves') {
+          call.abort();
+          await arrived.gone();
+        } else arrived.connection.socket.destroy();
+        await on.counted(earlier, { requests: 1, sent: 1, responses: 1 });
+      });
+    }
+
     inEach(
       'or be silent, and is told after a while that the rest is not wanted',
       async (combination) => {

@@ -69,6 +69,8 @@ export class Exchanges {
   readonly bare: Uint8Array;
   /** 1: all of the request has come. */
   readonly whole: Uint8Array;
+  /** 1: an endpoint that speaks HTTP/2 has said all of its response, and goes on taking the request. */
+  readonly over: Uint8Array;
   /** When the head of the request had come, ms. */
   readonly started: Float64Array;
   /** Endpoints tried. */
@@ -120,6 +122,7 @@ export class Exchanges {
     this.upgrade = new Uint8Array(n);
     this.bare = new Uint8Array(n);
     this.whole = new Uint8Array(n);
+    this.over = new Uint8Array(n);
     this.started = new Float64Array(n);
     this.attempts = new Uint8Array(n);
     this.pending = new Uint8Array(n);
@@ -197,6 +200,7 @@ export class Exchanges {
     this.attempts[x] = 0;
     this.pending[x] = 0;
     this.counted[x] = 0;
+    this.over[x] = 0;
     this.kind[x] = LEG.NONE;
     this.endpoint[x] = NONE;
     this.status[x] = 0;
@@ -215,6 +219,15 @@ export class Exchanges {
   /** Whether a 2xx of an endpoint that speaks HTTP/2 opens a tunnel; then the request must not end with its head. */
   tunnelsInHttp2(x: ExchangeSlot): boolean {
     return this.method[x] === METHOD.CONNECT || this.upgrade[x] === UPGRADE.WEBSOCKET;
+  }
+
+  /**
+   * Whether an endpoint whose response is complete may want the rest of the request: one that says 202 and reads on. An error is said
+   * instead of reading on, a call of gRPC is over with its status, and a tunnel is no message.
+   */
+  goesOn(x: ExchangeSlot): boolean {
+    const answering = this.state[x] === STATE.ANSWERING && this.status[x] < 400;
+    return answering && this.whole[x] === 0 && this.grpc[x] === 0 && !this.asksForTunnel(x);
   }
 
   /** Whether the client has got the head of a response, or is to get no more than it has. */

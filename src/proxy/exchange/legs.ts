@@ -209,6 +209,14 @@ export class Legs {
     if (connection !== null) this.connections.reuse(connection);
   }
 
+  /** Whether the whole request is on its way to an endpoint that speaks HTTP/2. If not it is heard of when it is. */
+  requestOut(x: ExchangeSlot): boolean {
+    const { exchanges, core } = this;
+    if (exchanges.kind[x] !== LEG.HTTP2) return true;
+    const slot = exchanges.endpointStream(x);
+    return (core.streams.state[slot] & STREAM.LOCAL_END) !== 0 && core.pending.empty(slot);
+  }
+
   /** Whether the connection to the endpoint is still being made. */
   dialling(x: ExchangeSlot): boolean {
     const { exchanges } = this;

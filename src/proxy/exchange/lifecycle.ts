@@ -74,6 +74,7 @@ export class Lifecycle implements Control {
   }
 
   truncated(x: ExchangeSlot): void {
+    if (this.over(x)) return;
     this.tell(400, WHY.BAD_REQUEST, H2_ERROR.NO_ERROR);
     this.step(x, EVENT.GIVE_UP);
   }
@@ -83,7 +84,12 @@ export class Lifecycle implements Control {
   }
 
   uploaded(x: ExchangeSlot): void {
-    if (!this.legs.uploaded(x)) this.deadlines.arm(x);
+    const { exchanges, legs } = this;
+    if (exchanges.over[x] === 1 && exchanges.whole[x] === 1 && exchanges.state[x] === STATE.ANSWERING) {
+      if (legs.requestOut(x)) this.over(x);
+      return;
+    }
+    if (!legs.uploaded(x)) this.deadlines.arm(x);
   }
 
   progress(x: ExchangeSlot): void {
@@ -104,6 +110,7 @@ export class Lifecycle implements Control {
   }
 
   refused(x: ExchangeSlot, code: number): void {
+    if (this.over(x)) return;
     this.tell(502, WHY.STREAM_REFUSED, H2_ERROR.REFUSED_STREAM);
     this.leaving = code === H2_ERROR.NO_ERROR;
     this.endings.outcome.reason = CLOSE.ERROR;
@@ -111,6 +118,7 @@ export class Lifecycle implements Control {
   }
 
   lost(x: ExchangeSlot, reason: number, stale: boolean, sign: number): void {
+    if (this.over(x)) return;
     this.tell(502, WHY.UPSTREAM_RESET, H2_ERROR.INTERNAL_ERROR);
     this.endings.outcome.reason = reason;
     this.endings.outcome.sign = sign;
@@ -131,6 +139,7 @@ export class Lifecycle implements Control {
   }
 
   failed(x: ExchangeSlot, why: number, code: number, sign: number): void {
+    if (this.over(x)) return;
     this.tell(why === WHY.RESPONSE_TIMEOUT || why === WHY.BODY_TIMEOUT ? 504 : 502, why, code);
     this.endings.outcome.reset = why === WHY.UPSTREAM_RESET;
     this.endings.outcome.reason = why === WHY.UPSTREAM_PROTOCOL ? CLOSE.PROTOCOL : CLOSE.RESET;
@@ -174,6 +183,8 @@ export class Lifecycle implements Control {
   }
 
   left(x: ExchangeSlot, reason: number): void {
+    // It has got all of its response.
+    if (this.over(x) && this.exchanges.isStream(x) && this.exchanges.state[x] === STATE.FREE) return;
     this.endings.outcome.reason = reason;
     this.endings.outcome.code = H2_ERROR.CANCEL;
     this.step(x, EVENT.LEFT);
@@ -289,6 +300,16 @@ export class Lifecycle implements Control {
     }
   }
 
+  /** If only the rest of the request was still on its way, behind a complete response, that is over now. False if it was not so. */
+  private over(x: ExchangeSlot): boolean {
+    const { exchanges, legs } = this;
+    if (exchanges.state[x] !== STATE.ANSWERING) return false;
+    if (exchanges.over[x] === 0) return legs.endEarly(x);
+    exchanges.over[x] = 0;
+    this.step(x, EVENT.ENDED);
+    return true;
+  }
+
   /** Sends the request, or answers it. */
   private dispatch(
     x: ExchangeSlot,
@@ -358,7 +379,7 @@ export class Lifecycle implements Control {
         this.step(x, EVENT.FAILED);
         break;
       case OVERDUE.BODY:
-        if (legs.endEarly(x)) break;
+        if (this.over(x)) return;
         if (exchanges.state[x] === STATE.OWN) this.left(x, CLOSE.TIMEOUT);
         else {
           // The blame is with the side that was to send or to take some.

@@ -130,7 +130,7 @@ export class ResponseBytes implements ResponseWay {
     } else if (!this.check(x, ways.responses.finalList(x, end, tunnel))) return;
     control.answering(x);
     if (tunnel) control.agreed(x, end);
-    else if (end) control.ended(x);
+    else if (end) this.ended(x);
     else control.progress(x);
   }
 
@@ -160,7 +160,7 @@ export class ResponseBytes implements ResponseWay {
       }
       if (!end && ways.pieces.keepsUp(client)) frames.credit(slot, length);
     }
-    if (end) control.ended(x);
+    if (end) this.ended(x);
   }
 
   trailers(x: ExchangeSlot): void {
@@ -178,7 +178,14 @@ export class ResponseBytes implements ResponseWay {
         return;
       }
     } else if (!this.check(x, ways.responses.trailers(exchanges.clientSocket(x)))) return;
-    control.ended(x);
+    this.ended(x);
+  }
+
+  /** The response of an endpoint that speaks HTTP/2 is complete: so is the exchange, unless the endpoint may want more of the request. */
+  private ended(x: ExchangeSlot): void {
+    const { exchanges } = this;
+    if (exchanges.kind[x] === LEG.HTTP2 && exchanges.goesOn(x)) exchanges.over[x] = 1;
+    else this.reports.control.ended(x);
   }
 
   // Who may send more of a response.

@@ -74,8 +74,8 @@ export class Http1Endpoints implements Caller {
   done(socket: SocketSlot, x: ExchangeSlot): void {
     const { exchanges, http1, context } = this;
     const taken = exchanges.whole[x] === 1 && context.sockets.queued[socket] === 0;
-    const readsOn = !taken && http1.reusable[socket] === 1 && !exchanges.isStream(x);
-    if (readsOn && http1.readOn[exchanges.clientSocket(x)] === 1) {
+    const readsOn = !taken && http1.reusable[socket] === 1;
+    if (readsOn && (exchanges.isStream(x) ? exchanges.goesOn(x) : http1.readOn[exchanges.clientSocket(x)] === 1)) {
       http1.response[socket] = RESPONSE.DONE;
       if (exchanges.whole[x] === 1) context.sockets.notifyDrained(socket);
       this.reports.control.progress(x);

@@ -413,7 +413,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
       const stale = connection.opened > 1;
       this.streams.part(x);
       // An endpoint that has said all it had to say has not failed, though the client has not got all of it yet.
-      if (whole && this.exchanges.state[x] !== STATE.TUNNEL) continue;
+      if (whole && this.exchanges.state[x] !== STATE.TUNNEL && this.exchanges.over[x] === 0) continue;
       if (reason === CLOSE.PROTOCOL)
         this.reports.control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.INTERNAL_ERROR, SIGN.NONE);
       else this.reports.control.lost(x, reason, stale, SIGN.NONE);

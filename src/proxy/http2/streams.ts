@@ -120,8 +120,10 @@ export class Http2Streams implements Http2Events {
     }
     const x = this.exchanges.ofStream(slot as StreamSlot);
     this.exchanges.whole[x] = 1;
-    if (this.exchanges.kind[x] !== LEG.NONE) this.reports.requests.trailers(x);
-    else if (this.discardsSince[slot] > 0) this.finish(x, H2_ERROR.NO_ERROR);
+    if (this.exchanges.kind[x] !== LEG.NONE) {
+      this.reports.requests.trailers(x);
+      if (this.exchanges.state[x] === STATE.ANSWERING) this.reports.control.uploaded(x);
+    } else if (this.discardsSince[slot] > 0) this.finish(x, H2_ERROR.NO_ERROR);
   }
 
   data(connection: Connection, slot: number, at: number, length: number, end: boolean): void {
@@ -139,6 +141,7 @@ export class Http2Streams implements Http2Events {
     }
     if (end) this.exchanges.whole[x] = 1;
     this.reports.requests.data(x, at, length, end);
+    if (end && this.exchanges.state[x] === STATE.ANSWERING) this.reports.control.uploaded(x);
   }
 
   reset(connection: Connection, slot: number, code: number): void {
@@ -151,7 +154,10 @@ export class Http2Streams implements Http2Events {
     this.part(x);
     this.connections.reuse(connection);
     // RFC 9113 section 8.1: the response is whole, and no more of the request is wanted. `flushed` ends the exchange.
-    if (whole && this.exchanges.state[x] !== STATE.TUNNEL) return;
+    if (whole && this.exchanges.state[x] !== STATE.TUNNEL) {
+      if (this.exchanges.over[x] === 1) this.reports.control.lost(x, CLOSE.OK, false, SIGN.NONE);
+      return;
+    }
     if (code === H2_ERROR.REFUSED_STREAM) this.reports.control.refused(x, code);
     else {
       const seen = code === H2_ERROR.NO_ERROR ? H2_ERROR.INTERNAL_ERROR : code;
@@ -204,7 +210,9 @@ export class Http2Streams implements Http2Events {
     if (connection.role === ROLE.SERVER) this.reports.control.flushed(this.exchanges.ofStream(slot as StreamSlot));
     else {
       const x = this.exchange(slot);
-      if (x >= 0 && this.exchanges.state[x] === STATE.TUNNEL) this.reports.control.flushed(x as ExchangeSlot);
+      if (x < 0) return;
+      if (this.exchanges.state[x] === STATE.TUNNEL) this.reports.control.flushed(x as ExchangeSlot);
+      else if (this.exchanges.over[x] === 1) this.reports.control.uploaded(x as ExchangeSlot);
     }
   }
 
