@@ -132,9 +132,9 @@ export class Balancer {
     return this.#pick(service, now, exclude, PICKED_FOR.CONNECTION);
   }
 
-  /** Whether the endpoint may be dialled now; if so, it is taken as done. */
+  /** Whether the endpoint may be dialled now. */
   mayDial(endpoint: number, now: number): boolean {
-    return this.#breaker.mayDial(endpoint, now);
+    return this.#breaker.mayDial(endpoint, now, this.dials.underWay[endpoint]);
   }
 
   /** A request goes out to the endpoint. Returns its `stay`, which what is said of the request later has to bring along. */

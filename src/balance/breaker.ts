@@ -18,6 +18,8 @@ const { READY, PROBATION, PROBING } = ENDPOINT_STATE;
 const JITTER = 0.5;
 /** Where nobody is ready, so many of those that are out are looked at for one pick. */
 const LOOKED_AT = 16;
+/** Dials under way to an endpoint that is out and can't be connected to, as far as is known. */
+const MOST_DIALS = 64;
 const NEVER = Number.POSITIVE_INFINITY;
 
 /** Is told what becomes of endpoints. */
@@ -59,8 +61,8 @@ export class Breaker {
   readonly #probeAt: Float64Array;
   /** Grows with each attempt and each failure: the lowest was tried longest ago. */
   readonly #tried: Float64Array;
-  /** When it was dialled last, while it is out and its connects fail. */
-  readonly #dialledAt: Float64Array;
+  /** When a connect has failed last. */
+  readonly #connectFailedAt: Float64Array;
   #attempts = 0;
 
   constructor(
@@ -85,7 +87,7 @@ export class Breaker {
     this.#backoffMs = new Float64Array(maxEndpoints);
     this.#probeAt = new Float64Array(maxEndpoints);
     this.#tried = new Float64Array(maxEndpoints);
-    this.#dialledAt = new Float64Array(maxEndpoints);
+    this.#connectFailedAt = new Float64Array(maxEndpoints);
   }
 
   /** In ms. `failures` 0 turns the breaker of the service off. */
@@ -165,14 +167,13 @@ export class Breaker {
   }
 
   /**
-   * Whether the endpoint may be dialled now, which is then taken as done. Those that are out and can't be connected to are dialled at
-   * an interval only.
+   * Whether the endpoint may be dialled now, with so many dials `underWay`. Those that are out are left alone for a while after each
+   * connect that fails. Who comes while it is being found out whether one works again need not go away: the first that does is not alone.
    */
-  mayDial(endpoint: number, now: number): boolean {
+  mayDial(endpoint: number, now: number, underWay: number): boolean {
     if (this.state[endpoint] === READY || this.#connectFailures[endpoint] === 0) return true;
-    if (now < this.#dialledAt[endpoint] + this.#dialIntervalMs[this.members.owner[endpoint]]) return false;
-    this.#dialledAt[endpoint] = now;
-    return true;
+    const interval = this.#dialIntervalMs[this.members.owner[endpoint]];
+    return interval === 0 || (underWay < MOST_DIALS && now >= this.#connectFailedAt[endpoint] + interval);
   }
 
   /** A request has shown that the endpoint works. True if that brings it back. `stay`: see `stay`, when it was begun. */
@@ -200,6 +201,7 @@ export class Breaker {
 
   connectFailed(endpoint: number, now: number, sign: number): void {
     this.#connectFailures[endpoint]++;
+    this.#connectFailedAt[endpoint] = now;
     this.#count(endpoint, now, sign);
   }
 
@@ -235,8 +237,6 @@ export class Breaker {
       members.takeOut(endpoint);
       this.stay[endpoint]++;
       this.#backoffMs[endpoint] = this.#minBackoffMs[service];
-      // It was dialled just now, or its connects are not what fails.
-      this.#dialledAt[endpoint] = now;
       this.watcher?.out(endpoint, failures, sign);
     } else if (state === PROBING) {
       this.#backoffMs[endpoint] = Math.min(this.#backoffMs[endpoint] * 2, this.#maxBackoffMs[service]);

@@ -106,7 +106,7 @@ export interface BreakerConfig {
   readonly failures: number;
   readonly minBackoffMs: number;
   readonly maxBackoffMs: number;
-  /** How often an endpoint that is out is dialled at most while its connects fail, ms. 0: as often as it is wanted. */
+  /** How long an endpoint that is out is not dialled after a connect that failed, ms. 0: it is, as often as it is wanted. */
   readonly dialIntervalMs: number;
 }
 

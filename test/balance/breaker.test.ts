@@ -312,6 +312,17 @@ describe('dials', () => {
     assert.equal(balancer.mayDial(1, 0), true, 'the other one is not');
   });
 
+  it('go on while one that may work is under way: who comes then is not sent away', () => {
+    const balancer = paced(1);
+    balancer.connectFailed(0, 0, SIGN.REFUSED);
+    assert.equal(balancer.mayDial(0, INTERVAL - 1), false);
+    for (let i = 0; i < 64; i++) {
+      assert.equal(balancer.mayDial(0, INTERVAL), true, `${i} are under way`);
+      balancer.dials.begun(0, INTERVAL);
+    }
+    assert.equal(balancer.mayDial(0, INTERVAL), false, 'but not without bound');
+  });
+
   it('are free again as soon as one works, which need not bring the endpoint back', () => {
     const balancer = paced(1);
     balancer.connectFailed(0, 0, SIGN.REFUSED);
