@@ -5,8 +5,14 @@ const hex = HEX;
 const OPEN = 0x5b;
 const CLOSE = 0x5d;
 
-/** Whether [start, end) is a host with an optional port. No userinfo; the host is not empty. */
-export function validAuthority(bytes: Uint8Array, start: number, end: number, portRequired: boolean): boolean {
+/** Whether [start, end) is a host with an optional port. No userinfo; the host is not empty. `raw`: it may have octets that are not ASCII. */
+export function validAuthority(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  portRequired: boolean,
+  raw = false,
+): boolean {
   let p = start;
   if (p === end) return false;
   if (bytes[p] === OPEN) {
@@ -15,6 +21,7 @@ export function validAuthority(bytes: Uint8Array, start: number, end: number, po
     p++;
   } else {
     p = skipHost(bytes, p, end, false);
+    while (raw && p < end && bytes[p] > 0x7f) p = skipHost(bytes, p + 1, end, false);
     if (p === start) return false;
   }
   if (p === end) return !portRequired;

@@ -39,7 +39,7 @@ export class Facts {
   pseudo = 0;
   /** METHOD. */
   method = 0;
-  /** 100 to 599; 0 where there is none. */
+  /** 100 to 999; 0 where there is none. */
   status = 0;
   /** SCHEME. */
   scheme = 0;
@@ -286,7 +286,7 @@ function statusOf(bytes: Uint8Array, at: number, length: number): number {
   const hundreds = HEX[bytes[at]];
   const tens = HEX[bytes[at + 1]];
   const ones = HEX[bytes[at + 2]];
-  if (hundreds < 1 || hundreds > 5 || tens > 9 || ones > 9) return 0;
+  if (hundreds < 1 || hundreds > 9 || tens > 9 || ones > 9) return 0;
   return hundreds * 100 + tens * 10 + ones;
 }
 

@@ -44,7 +44,7 @@ export const MALFORMED_TEXT: readonly string[] = [
   ':authority is not host[:port]',
   'host is not host[:port], or there are several',
   ':authority and host differ',
-  ':status is not a number from 100 to 599, or it is 101',
+  ':status is not a number from 100 to 999, or it is 101',
   'content-length is no number',
   'content-length differs from another one',
   'CONNECT must have :authority with a port, and neither :scheme nor :path',

@@ -58,6 +58,8 @@ export class BodyReader {
   private readonly left: Float64Array;
   /** Bytes of the chunk-size line so far; in TRAILER bytes already searched for its end. */
   private readonly line: Int32Array;
+  /** 1: whitespace may stand between the size of a chunk and its CRLF. */
+  private readonly padded: Uint8Array;
 
   /** `capacity` is the number of slots, `maxTrailerBytes` the bound of a trailer section, which may change. */
   constructor(
@@ -68,10 +70,15 @@ export class BodyReader {
     this.framings = new Uint8Array(capacity);
     this.left = new Float64Array(capacity);
     this.line = new Int32Array(capacity);
+    this.padded = new Uint8Array(capacity);
   }
 
-  /** Starts a body; `contentLength` counts for FRAMING.LENGTH only. */
-  begin(slot: number, framing: number, contentLength: number): void {
+  /**
+   * Starts a body; `contentLength` counts for FRAMING.LENGTH only. `padded`: of a response. Some servers pad the sizes of chunks to a fixed
+   * width; in requests that is a way to be read differently by the next parser.
+   */
+  begin(slot: number, framing: number, contentLength: number, padded = false): void {
+    this.padded[slot] = padded ? 1 : 0;
     this.framings[slot] = framing;
     this.line[slot] = 0;
     this.left[slot] = 0;
@@ -180,6 +187,7 @@ export class BodyReader {
           break;
         case GAP:
           if (octet === SEMICOLON) state = EXTENSION;
+          else if (octet === CR && this.padded[slot] === 1) state = SIZE_LF;
           else if (octet !== SP && octet !== HT) error = MESSAGE_ERROR.CHUNK_SIZE;
           line++;
           break;

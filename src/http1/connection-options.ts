@@ -11,6 +11,7 @@ export const OPTION = { CLOSE: 1, KEEP_ALIVE: 2, UPGRADE: 4, NAMED: 8 } as const
 const HOP = 1;
 const COMMA = 0x2c;
 const SLASH = 0x2f;
+const SEMICOLON = 0x3b;
 /** Options looked at in one head: each unknown one is compared with every field. */
 const MAX_OPTIONS = 32;
 
@@ -21,6 +22,9 @@ const TE = ascii('te');
 const CONNECTION = ascii('connection');
 const TRAILER = ascii('trailer');
 const H2C = ascii('h2c');
+const TLS = ascii('tls');
+/** A request that asks for an upgrade is sent in one piece with its body, which is whole by then: what comes behind it is the other protocol's. */
+const MAX_UPGRADE_BODY = 4096;
 
 /**
  * Fields meant for the recipient of the content or for routing. A client that could have them removed on the way could
@@ -54,7 +58,15 @@ export function connectionOptions(bytes: Uint8Array, start: number, end: number,
     const first = optionStart(bytes, p, end);
     if (first === end) break;
     const last = optionEnd(bytes, first, end);
-    if (last < 0 || ++head.optionCount > MAX_OPTIONS) return -MESSAGE_ERROR.CONNECTION_INVALID;
+    if (last < 0) {
+      // Parameters of keep-alive belong into the field of that name; some clients put them here.
+      const after = keepAliveParameters(bytes, first, end);
+      if (after < 0 || ++head.optionCount > MAX_OPTIONS) return -MESSAGE_ERROR.CONNECTION_INVALID;
+      options |= OPTION.KEEP_ALIVE;
+      p = after;
+      continue;
+    }
+    if (++head.optionCount > MAX_OPTIONS) return -MESSAGE_ERROR.CONNECTION_INVALID;
     if (equals(bytes, first, last, CLOSE)) options |= OPTION.CLOSE;
     else if (equals(bytes, first, last, KEEP_ALIVE)) options |= OPTION.KEEP_ALIVE;
     else if (equals(bytes, first, last, UPGRADE)) options |= OPTION.UPGRADE;
@@ -70,18 +82,21 @@ export function connectionMeaning(bytes: Uint8Array, head: Head): number {
   if ((options & OPTION.CLOSE) !== 0) head.keepAlive = false;
   else head.keepAlive = minor === 1 || (options & OPTION.KEEP_ALIVE) !== 0;
   head.upgrade = head.upgrades === 1 && upgradeAllowed(bytes, head);
+  if (head.upgrade && head.hasBody && (head.chunked || head.contentLength > MAX_UPGRADE_BODY))
+    return MESSAGE_ERROR.UPGRADE_BODY;
   if (head.trailer && !head.chunked) dropFields(bytes, head, TRAILER);
   return (options & OPTION.NAMED) !== 0 ? dropAllNamed(bytes, head) : 0;
 }
 
 function upgradeAllowed(bytes: Uint8Array, head: Head): boolean {
   if ((head.options & OPTION.UPGRADE) === 0 || head.minor === 0) return false;
-  if (head.hasBody || head.upgradeStart === head.upgradeEnd) return false;
-  // An h2c upgrade would carry requests past us inside the tunnel; HTTP/2 is spoken with prior knowledge only.
+  if ((head.hasBody && head.status !== 0) || head.upgradeStart === head.upgradeEnd) return false;
+  // An h2c upgrade would carry requests past us inside the tunnel; HTTP/2 is spoken with prior knowledge only. An offer of TLS that comes with every
+  // request, with bodies too (RFC 2817; Apache's client makes it), is ignored there.
   for (let p = head.upgradeStart; p < head.upgradeEnd; ) {
     const first = p;
     p = skipToken(bytes, p, head.upgradeEnd);
-    if (equals(bytes, first, p, H2C)) return false;
+    if (equals(bytes, first, p, H2C) || (head.hasBody && equals(bytes, first, p, TLS))) return false;
     if (p === first) {
       if (bytes[p] !== COMMA && bytes[p] !== SP && bytes[p] !== SLASH) return false;
       p++;
@@ -114,7 +129,11 @@ function dropNamed(bytes: Uint8Array, start: number, end: number, head: Head): n
     const first = optionStart(bytes, p, end);
     if (first === end) break;
     const last = optionEnd(bytes, first, end);
-    if (last < 0) return -MESSAGE_ERROR.CONNECTION_INVALID;
+    if (last < 0) {
+      p = keepAliveParameters(bytes, first, end);
+      if (p < 0) return -MESSAGE_ERROR.CONNECTION_INVALID;
+      continue;
+    }
     if (isEndToEnd(bytes, first, last)) {
       if (head.status === 0) return -MESSAGE_ERROR.CONNECTION_NAMES;
     } else if (!equals(bytes, first, last, TE)) {
@@ -141,6 +160,16 @@ function optionEnd(bytes: Uint8Array, start: number, end: number): number {
   if (p === start) return -1;
   const next = skipSpace(bytes, p, end);
   return next === end || bytes[next] === COMMA ? p : -1;
+}
+
+/** End of `keep-alive` with parameters at `start`, before the next comma; -1 where it is something else. */
+function keepAliveParameters(bytes: Uint8Array, start: number, end: number): number {
+  const name = skipToken(bytes, start, end);
+  if (!equals(bytes, start, name, KEEP_ALIVE)) return -1;
+  let p = skipSpace(bytes, name, end);
+  if (p === end || bytes[p] !== SEMICOLON) return -1;
+  while (p < end && bytes[p] !== COMMA) p++;
+  return p;
 }
 
 function isEndToEnd(bytes: Uint8Array, start: number, end: number): boolean {

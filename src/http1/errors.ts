@@ -52,6 +52,7 @@ export const MESSAGE_ERROR = {
   WEBSOCKET_KEY: 49,
   WEBSOCKET_ACCEPT: 50,
   NOT_SWITCHED: 51,
+  UPGRADE_BODY: 52,
 } as const;
 
 /** Added to a code where the offender is the upstream: 502 with the same detail. */
@@ -112,6 +113,7 @@ const REQUEST_ERRORS: Readonly<Record<number, ErrorInfo>> = {
   [MESSAGE_ERROR.CONNECTION_NAMES]: bad('Connection names an end-to-end field'),
   [MESSAGE_ERROR.EXPECTATION]: info(417, 'expectation', 'expectation other than 100-continue'),
   [MESSAGE_ERROR.CONNECT_IN_1_0]: bad('CONNECT in an HTTP/1.0 request'),
+  [MESSAGE_ERROR.UPGRADE_BODY]: info(501, 'not-implemented', 'Upgrade with a large body, or one in chunks'),
   [MESSAGE_ERROR.STATUS_LINE]: bad('malformed status line'),
   [MESSAGE_ERROR.SWITCHING]: bad('101 without Upgrade'),
   [MESSAGE_ERROR.CHUNK_SIZE]: bad('invalid chunk size'),

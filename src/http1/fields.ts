@@ -108,7 +108,7 @@ function recognise(
 ): number {
   switch (length) {
     case 2:
-      return same(bytes, name, TE) ? te(bytes, start, end, head) : FIELD_KIND.FORWARD;
+      return same(bytes, name, TE) ? te(bytes, start, end, head, index) : FIELD_KIND.FORWARD;
     case 4:
       return head.status === 0 && same(bytes, name, HOST) ? host(bytes, start, end, head, index) : FIELD_KIND.FORWARD;
     case 6:
@@ -146,7 +146,8 @@ function recognise(
 function host(bytes: Uint8Array, start: number, end: number, head: Head, index: number): number {
   if (head.hostStart >= 0) return -MESSAGE_ERROR.HOST_DUPLICATE;
   // An empty Host is what a target without authority calls for (RFC 9112 section 3.2).
-  if (start !== end && !validAuthority(bytes, start, end, false)) return -MESSAGE_ERROR.HOST_INVALID;
+  // Names in raw UTF-8 pass, as other proxies let them.
+  if (start !== end && !validAuthority(bytes, start, end, false, true)) return -MESSAGE_ERROR.HOST_INVALID;
   head.hostStart = start;
   head.hostEnd = end;
   head.hostIndex = index;
@@ -208,10 +209,24 @@ function upgrade(start: number, end: number, head: Head): number {
 }
 
 /** `TE: trailers` is true of us, since trailers are forwarded; other codings we don't decode. */
-function te(bytes: Uint8Array, start: number, end: number, head: Head): number {
-  if (head.status !== 0 || head.te || !equals(bytes, start, end, TRAILERS)) return FIELD_KIND.HOP;
-  head.te = true;
-  return FIELD_KIND.FORWARD;
+function te(bytes: Uint8Array, start: number, end: number, head: Head, index: number): number {
+  if (head.status !== 0 || head.te) return FIELD_KIND.HOP;
+  for (let p = start; p < end; ) {
+    const first = p;
+    p = skipToken(bytes, first, end);
+    const last = p;
+    p = skipSpace(bytes, p, end);
+    if ((p === end || bytes[p] === COMMA) && equals(bytes, first, last, TRAILERS)) {
+      // Of a list this element is all that goes on.
+      head.fields[4 * index + 2] = first;
+      head.fields[4 * index + 3] = last;
+      head.te = true;
+      return FIELD_KIND.FORWARD;
+    }
+    while (p < end && bytes[p] !== COMMA) p++;
+    p = skipSpace(bytes, p + 1, end);
+  }
+  return FIELD_KIND.HOP;
 }
 
 /** Variants of Expect that parsers read differently are a way to desynchronise two of them: exactly one is forwarded. */

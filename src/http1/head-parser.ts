@@ -93,6 +93,7 @@ function reset(head: Head): void {
   head.upgradeStart = -1;
   head.upgradeEnd = -1;
   head.expectContinue = false;
+  head.continueNow = false;
   head.trailer = false;
   head.te = false;
   head.eventStream = false;
@@ -183,6 +184,7 @@ function requestMeaning(bytes: Uint8Array, head: Head): number {
   if (head.expectContinue && (minor === 0 || !head.hasBody)) {
     // RFC 9110 section 10.1.1: ignored in HTTP/1.0; without a body there is nothing to continue with.
     head.expectContinue = false;
+    head.continueNow = minor === 1 && head.framing === FRAMING.LENGTH;
     dropFields(bytes, head, EXPECT);
   }
   if (head.te && minor === 0) {
@@ -214,7 +216,8 @@ function responseHead(
     if (value > 9) return -MESSAGE_ERROR.STATUS_LINE;
     status = status * 10 + value;
   }
-  if (status < 100 || status > 599) return -MESSAGE_ERROR.STATUS_LINE;
+  // RFC 9110 section 15: what has no class is treated as an error of its sender's, but passed on.
+  if (status < 100) return -MESSAGE_ERROR.STATUS_LINE;
   if (++p === stop) return MORE;
   const reasonStart = bytes[p] === SP ? p + 1 : p;
   if (reasonStart > p) p = skipValue(bytes, reasonStart, stop);

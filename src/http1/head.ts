@@ -38,7 +38,7 @@ export class Head {
   lineEnd = 0;
   /** 0 for HTTP/1.0; 1 for HTTP/1.1 and up to 1.9. */
   minor = 0;
-  /** Status of a response, 100 to 599; 0 in a request. */
+  /** Status of a response, 100 to 999; 0 in a request. */
   status = 0;
   reasonStart = 0;
   reasonEnd = 0;
@@ -68,6 +68,8 @@ export class Head {
   upgradeEnd = -1;
   /** `Expect: 100-continue` of an HTTP/1.1 request with a body. */
   expectContinue = false;
+  /** `Expect: 100-continue` of one without, whose length is said to be 0: its client waits all the same. */
+  continueNow = false;
   /** A Trailer field. */
   trailer = false;
   /** `TE: trailers`, which is forwarded. */

@@ -12,6 +12,7 @@ export const CONNECTION = { NONE: 0, CLOSE: 1, KEEP_ALIVE: 2, UPGRADE: 3 } as co
 
 const QUESTION = 0x3f;
 const ONE = 0x31;
+const UPGRADE_REQUIRED = 426;
 
 const CRLF = ascii('\r\n');
 const SEPARATOR = ascii(': ');
@@ -26,6 +27,7 @@ const CHUNKED = ascii('transfer-encoding: chunked\r\n');
 const UPGRADE = ascii('upgrade: ');
 const CONNECTION_CLOSE = ascii('connection: close\r\n');
 const CONNECTION_KEEP_ALIVE = ascii('connection: keep-alive\r\n');
+const CONNECTION_CLOSE_UPGRADE = ascii('connection: close, upgrade\r\n');
 const CONNECTION_UPGRADE = ascii('connection: upgrade\r\n');
 const CONNECTION_TE = ascii('connection: te\r\n');
 const CONNECTION_UPGRADE_TE = ascii('connection: upgrade, te\r\n');
@@ -91,7 +93,12 @@ export function writeResponse(
     p = put(bytes, CRLF, p, limit);
   }
   p = writeFields(bytes, head, from, p, limit);
-  if (connection === CONNECTION.CLOSE) p = put(bytes, CONNECTION_CLOSE, p, limit);
+  // RFC 9110 section 15.5.22: it says which protocols it would rather speak.
+  const wants = head.status === UPGRADE_REQUIRED && head.upgrades === 1;
+  if (wants) {
+    p = put(bytes, connection === CONNECTION.CLOSE ? CONNECTION_CLOSE_UPGRADE : CONNECTION_UPGRADE, p, limit);
+    p = writeUpgrade(bytes, head, p, limit);
+  } else if (connection === CONNECTION.CLOSE) p = put(bytes, CONNECTION_CLOSE, p, limit);
   else if (connection === CONNECTION.KEEP_ALIVE) p = put(bytes, CONNECTION_KEEP_ALIVE, p, limit);
   else if (connection === CONNECTION.UPGRADE) {
     p = put(bytes, CONNECTION_UPGRADE, p, limit);

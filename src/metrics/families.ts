@@ -73,6 +73,9 @@ const RESPONSE_FAMILY: Family = {
         const labels = { status_code: String(code), classification: code < 500 ? 'success' : 'failure' };
         samples.push({ value, labels, sharedLabels });
       }
+      const beyond = series.values[E.STATUS_BEYOND];
+      if (beyond > 0)
+        samples.push({ value: beyond, labels: { status_code: 'other', classification: 'success' }, sharedLabels });
       for (const { grpc_status, value } of grpcCounts(series.values, E.GRPC_STATUS, E.GRPC_MISSING)) {
         const failed = grpc_status === MISSING || isGrpcFailure(Number(grpc_status));
         const labels = { status_code: '200', classification: failed ? 'failure' : 'success', grpc_status };

@@ -119,7 +119,7 @@ export function totalsOf(snapshot: MetricsSnapshot): GoldenTotals {
     const numbers = { requests: values[E.REQUESTS], open: values[E.OPEN], estimateMs: values[E.EWMA_MS] };
     endpoints.set(`${info.service} ${info.address}`, numbers);
     const before = services.get(info.service) ?? NO_SERVICE;
-    let successes = countOf(values.subarray(E.STATUS, E.STATUS + 400));
+    let successes = countOf(values.subarray(E.STATUS, E.STATUS + 400)) + values[E.STATUS_BEYOND];
     let failures = countOf(values.subarray(E.STATUS + 400, E.STATUS + 500)) + values[E.GRPC_MISSING];
     for (let code = 0; code < GRPC_CODES; code++) {
       if (isGrpcFailure(code)) failures += values[E.GRPC_STATUS + code];

@@ -242,6 +242,8 @@ export const E = {
   STATUS: 32,
   /** GRPC_STATUS + code 0..16. */
   GRPC_STATUS: 532,
+  /** Responses by status code 600..999, which have no class. */
+  STATUS_BEYOND: 549,
   SIZE: 552,
 } as const;
 

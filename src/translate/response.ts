@@ -26,7 +26,7 @@ const WEBSOCKET = ascii('websocket');
 const ACCEPT_NAME = ascii('sec-websocket-accept');
 
 const FIRST_STATUS = 100;
-const LAST_STATUS = 599;
+const LAST_STATUS = 999;
 /** `HTTP/1.1 ` and three digits: where the status is in a status line. */
 const STATUS_AT = 9;
 const STATUS_LENGTH = 3;

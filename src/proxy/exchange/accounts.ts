@@ -99,7 +99,7 @@ export class Accounts {
     this.left(x, base);
     if (exchanges.grpc[x] === 1 && status === 200) this.judge(x, this.grpc(x, base, services.base[service]));
     else {
-      values[base + E.STATUS + status - 100]++;
+      values[base + (status < 600 ? E.STATUS + status - 100 : E.STATUS_BEYOND)]++;
       balancer.ended(endpoint);
     }
     metrics.record(serviceHistogram(services.series[service], LATENCY_US), latency);

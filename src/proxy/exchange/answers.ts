@@ -6,6 +6,7 @@ import { RESPONSE_REASONS } from '../../http/response-reasons.js';
 import { H2_ERROR } from '../../http2/frame.js';
 import type { Http2Machine } from '../../http2/machine.js';
 import type { Core } from '../../http2/shared-state.js';
+import { SOCKET } from '../../io/sockets.js';
 import { S, W } from '../../metrics/layout.js';
 import type { Context } from '../context.js';
 import type { ResponseWriter } from '../http1/response-writer.js';
@@ -24,6 +25,7 @@ const GRPC = {
   INTERNAL: 13,
   UNAVAILABLE: 14,
 } as const;
+const BAD_GATEWAY = 502;
 const STATUSES = [200, 400, 408, 414, 417, 421, 431, 501, 502, 503, 504, 505];
 
 /** What a client would make of RST_STREAM with `code` if it saw it (gRPC over HTTP/2, section "Errors"). */
@@ -102,9 +104,11 @@ export class Answers {
     if (this.exchanges.isStream(x)) sent = this.stream(x, status, why, code, reset);
     else {
       const client = this.exchanges.clientSocket(x);
-      this.http1.keep[client] = 0;
+      const stays = this.stays(x, client, status, why);
+      if (!stays) this.http1.keep[client] = 0;
       const headOnly = this.exchanges.method[x] === METHOD.HEAD && this.http1.request[client] !== REQUEST.HEAD;
-      if (!this.writer.own(client, status, why, detail, headOnly)) {
+      if (!this.writer.own(client, status, why, detail, headOnly, !stays)) {
+        this.http1.keep[client] = 0;
         reason = WHY.MEMORY;
         sent = 503;
       }
@@ -113,6 +117,15 @@ export class Answers {
     values[W.RESPONSE + reason]++;
     if (service >= 0) values[services.base[service] + S.RESPONSE + reason]++;
     return sent;
+  }
+
+  /** Whether the client's connection outlives the answer: its request was whole and in order, and what failed is behind us. */
+  private stays(x: ExchangeSlot, client: number, status: number, why: number): boolean {
+    const { http1, exchanges, context } = this;
+    if (http1.keep[client] === 0 || http1.request[client] !== REQUEST.COMPLETE || http1.beginning === client)
+      return false;
+    if (status < BAD_GATEWAY || why === WHY.MEMORY || exchanges.asksForTunnel(x) || context.draining) return false;
+    return (context.sockets.flags[client] & SOCKET.EOF) === 0;
   }
 
   private clientOf(x: ExchangeSlot): number {

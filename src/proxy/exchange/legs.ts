@@ -374,8 +374,13 @@ export class Legs {
   afterAnswer(x: ExchangeSlot, reason: number): void {
     const { exchanges } = this;
     exchanges.state[x] = STATE.OWN;
-    if (!exchanges.isStream(x)) this.clients.linger(exchanges.clientSocket(x), reason);
-    else if (this.streams.ended(x)) this.next(x);
+    if (exchanges.isStream(x)) {
+      if (this.streams.ended(x)) this.next(x);
+      return;
+    }
+    const client = exchanges.clientSocket(x);
+    if (this.http1.keep[client] === 1) this.clients.next(client);
+    else this.clients.linger(client, reason);
   }
 
   // Both.

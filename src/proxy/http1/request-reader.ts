@@ -1,6 +1,7 @@
 // Requests of clients that speak HTTP/1: read one at a time, what comes behind waits in the inbox.
 
 import { VERDICT } from '../../detect/matcher.js';
+import { ascii } from '../../http/octets.js';
 import { BODY } from '../../http1/body.js';
 import { MESSAGE_ERROR } from '../../http1/errors.js';
 import { headEnd, MORE, parseRequest } from '../../http1/head-parser.js';
@@ -16,6 +17,7 @@ import type { RequestWriter } from './request-writer.js';
 import { FLOW, type Http1Sockets, REQUEST } from './sockets.js';
 
 const NONE = -1;
+const CONTINUE = ascii('HTTP/1.1 100 Continue\r\n\r\n');
 /** A head or trailer that has to wait for more may not take the last buffers: they keep complete requests going. */
 const RESERVE_BUFFERS = 128;
 
@@ -29,6 +31,7 @@ const LIMIT = {
 } as const;
 
 export class RequestReader {
+  private readonly continueAt: number;
   constructor(
     private readonly context: Context,
     private readonly exchanges: Exchanges,
@@ -36,7 +39,10 @@ export class RequestReader {
     private readonly writer: RequestWriter,
     private readonly input: LargeInput,
     private readonly reports: Reports,
-  ) {}
+  ) {
+    this.continueAt = context.slab.fixed(CONTINUE.length);
+    context.bytes.set(CONTINUE, this.continueAt);
+  }
 
   data(client: SocketSlot, bid: number, at: number, length: number): void {
     const { inbox } = this.context;
@@ -112,7 +118,8 @@ export class RequestReader {
     if (!head) this.body(client, NONE, input.at, end);
     else {
       const at = parseRequest(bytes, input.at, end, http1.head, limits.http1);
-      if (at <= 0) this.refuse(client, at === MORE ? MESSAGE_ERROR.HEADER_TOO_LARGE : -at);
+      if (at > 0 && this.awaitsBody(at, end)) this.refuse(client, MESSAGE_ERROR.UPGRADE_BODY);
+      else if (at <= 0) this.refuse(client, at === MORE ? MESSAGE_ERROR.HEADER_TOO_LARGE : -at);
       else this.begin(client, NONE, at, end);
     }
     return true;
@@ -191,6 +198,11 @@ export class RequestReader {
         this.refuse(client, -at);
         return true;
       }
+      if (this.awaitsBody(at, end)) {
+        http1.scanned[client] = 0;
+        inbox.unshift(client, bid, start, end);
+        return false;
+      }
       at = this.begin(client, bid, at, end);
     } else at = this.body(client, bid, start, end);
     if (at < 0 || at === end) {
@@ -199,6 +211,12 @@ export class RequestReader {
     }
     inbox.unshift(client, bid, at, end);
     return false;
+  }
+
+  /** Whether the request in `http1.head` asks for an upgrade, and its body, which has to be whole first, is not all in [at, end). */
+  private awaitsBody(at: number, end: number): boolean {
+    const { head } = this.http1;
+    return head.upgrade && head.hasBody && end - at < head.contentLength;
   }
 
   /** Whether the client has been answered in the proxy's own name: it is not read any further. */
@@ -225,8 +243,11 @@ export class RequestReader {
     // Asked anew for each request: a reload may have given the listener another service.
     exchanges.begin(x, this.context.serviceFor(client, VERDICT.HTTP1), head.method, false);
     exchanges.started[x] = reactor.now;
-    if (head.upgrade) exchanges.upgrade[x] = asksForWebSocket(bytes, head) ? UPGRADE.WEBSOCKET : UPGRADE.OTHER;
+    if (head.upgrade)
+      exchanges.upgrade[x] = asksForWebSocket(bytes, head) && !head.hasBody ? UPGRADE.WEBSOCKET : UPGRADE.OTHER;
     this.count(client);
+    // Nothing will come behind this head, but its client waits for leave to send it.
+    if (head.continueNow) sockets.queue(client, this.continueAt, CONTINUE.length, NONE);
     let consumed = at;
     let result: number = BODY.DONE;
     bodies.begin(client, head.framing, head.contentLength);
@@ -242,7 +263,9 @@ export class RequestReader {
     const rest = head.hasBody && !bad && (bodies.dataEnd > bodies.dataStart || bodies.trailerEnd > bodies.trailerStart);
     exchanges.bare[x] = whole && !rest ? 1 : 0;
     const hasBody = head.hasBody;
+    http1.beginning = client;
     control.request(x, this.context.connections.meter[client], bad ? -result : 0);
+    http1.beginning = NONE;
     if (exchanges.state[x] !== STATE.SENT && exchanges.state[x] !== STATE.WAITING) return NONE;
     // A small body went with the head. An empty one has no end to be sent, unless it is chunked.
     const inlined = exchanges.kind[x] === LEG.HTTP1 && this.writer.inlined;

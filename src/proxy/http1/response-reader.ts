@@ -166,7 +166,7 @@ export class ResponseReader {
       return this.reports.responses.finalHead(x, bid, at, end);
     }
     http1.response[socket] = RESPONSE.BODY;
-    bodies.begin(socket, head.framing, head.contentLength);
+    bodies.begin(socket, head.framing, head.contentLength, true);
     if (!head.hasBody && at < end) http1.reusable[socket] = 0;
     const used = this.reports.responses.finalHead(x, bid, at, end);
     if (used < 0) return NONE;

@@ -176,7 +176,14 @@ export class ResponseWriter {
   }
 
   /** The proxy's own answer. False if it had to be 503, `memory`, since the slab is out. */
-  own(client: SocketSlot, status: number, why: number, detail: Uint8Array | null, headOnly: boolean): boolean {
+  own(
+    client: SocketSlot,
+    status: number,
+    why: number,
+    detail: Uint8Array | null,
+    headOnly: boolean,
+    close: boolean,
+  ): boolean {
     const { slab, sockets, bytes } = this.context;
     const buffer = slab.take();
     if (buffer < 0) {
@@ -184,7 +191,7 @@ export class ResponseWriter {
       return false;
     }
     const at = slab.dataStart(buffer);
-    const end = writeOwnResponse(bytes, at, slab.dataEnd(buffer), status, why, detail, true, headOnly);
+    const end = writeOwnResponse(bytes, at, slab.dataEnd(buffer), status, why, detail, close, headOnly);
     sockets.queue(client, at, end - at, buffer);
     return true;
   }

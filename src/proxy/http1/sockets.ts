@@ -51,6 +51,9 @@ export class Http1Sockets {
   /** Bodies as they are read, by source. */
   readonly bodies: BodyReader;
 
+  /** The client whose request is just being begun, -1 for none: what answers it now must not go on with the next. */
+  beginning = -1;
+
   // By client.
   readonly request: Uint8Array;
   /** Minor version of the request. */
