@@ -21,7 +21,11 @@ export function validAuthority(
     p++;
   } else {
     p = skipHost(bytes, p, end, false);
-    while (raw && p < end && bytes[p] > 0x7f) p = skipHost(bytes, p + 1, end, false);
+    while (raw && p < end && bytes[p] > 0x7f) {
+      const next = skipUtf8(bytes, p, end);
+      if (next === p) return false;
+      p = skipHost(bytes, next, end, false);
+    }
     if (p === start) return false;
   }
   if (p === end) return !portRequired;
@@ -36,4 +40,17 @@ export function validAuthority(
     if (port > 65535) return false;
   }
   return true;
+}
+
+/** Position after the character of more than one octet at `p`; `p` where it is no well-formed UTF-8 (RFC 3629 section 4). */
+function skipUtf8(bytes: Uint8Array, p: number, end: number): number {
+  const first = bytes[p];
+  const length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4 || p + length > end) return p;
+  const second = bytes[p + 1];
+  // Neither longer than it need be, nor a surrogate, nor past the last character.
+  if ((first === 0xe0 && second < 0xa0) || (first === 0xed && second > 0x9f)) return p;
+  if ((first === 0xf0 && second < 0x90) || (first === 0xf4 && second > 0x8f)) return p;
+  for (let i = 1; i < length; i++) if ((bytes[p + i] & 0xc0) !== 0x80) return p;
+  return p + length;
 }

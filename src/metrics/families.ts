@@ -248,7 +248,7 @@ function merged(families: readonly Family[]): Family[] {
 const listenerKeys = Object.keys(LISTENER_FIELDS) as (keyof typeof LISTENER_FIELDS)[];
 const serviceKeys = Object.keys(SERVICE_FIELDS) as (keyof typeof SERVICE_FIELDS)[];
 const endpointKeys = (Object.keys(ENDPOINT_FIELDS) as (keyof typeof ENDPOINT_FIELDS)[]).filter(
-  (key) => key !== 'STATE' && key !== 'PROTOCOL',
+  (key) => key !== 'STATE' && key !== 'PROTOCOL' && key !== 'STATUS_BEYOND',
 );
 const isTcp = (metric: FieldMetric): boolean => metric.name.startsWith('tcp_');
 

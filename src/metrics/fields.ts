@@ -137,36 +137,37 @@ export const SERVICE_FIELDS: Fields<typeof S, 'RESPONSE' | 'GRPC_STATUS' | 'GRPC
 };
 
 /** Labelled with `direction`, `service`, `target_addr` and, for tcp_*, `peer="dst"`. STATE and PROTOCOL are shown by value. */
-export const ENDPOINT_FIELDS: Fields<typeof E, 'CLOSE' | 'STATUS' | 'STATUS_BEYOND' | 'GRPC_STATUS' | 'GRPC_MISSING'> =
-  {
-    OPEN_TOTAL: TCP_OPEN_TOTAL,
-    OPEN: TCP_OPEN,
-    READ_BYTES: TCP_READ,
-    WRITE_BYTES: TCP_WRITE,
-    REQUESTS: counter('request_total', 'Requests sent to the endpoint'),
-    IN_FLIGHT: gauge('sluice_endpoint_in_flight', 'Requests or opaque connections that the endpoint is busy with'),
-    STATE: gauge('sluice_endpoint_state', 'Workers that see the endpoint in this state'),
-    EWMA_MS: gauge('sluice_endpoint_ewma_milliseconds', 'Latency estimate of the balancer, mean over the workers'),
-    POOL_IDLE: gauge('sluice_endpoint_pool_idle', 'Idle pooled connections'),
-    CONNECT_FAILURES: counter('sluice_endpoint_connect_failures_total', 'Connection attempts that failed'),
-    BREAKER_OPENED: counter('sluice_endpoint_breaker_opened_total', 'Times the circuit breaker took the endpoint out'),
-    DIALS_PACED: counter(
-      'sluice_endpoint_dials_paced_total',
-      'Connection attempts left out because the endpoint is out and was dialled just before',
-    ),
-    FAILURES: counter('sluice_endpoint_failures_total', 'Responses lost before their end'),
-    ABANDONED: counter(
-      'sluice_endpoint_abandoned_total',
-      'Requests taken back: their client left, or they were sent elsewhere',
-    ),
-    H2_CONNECTIONS: gauge('sluice_endpoint_http2_connections', 'HTTP/2 connections to the endpoint'),
-    H2_STREAMS: gauge('sluice_endpoint_http2_streams', 'Streams open on the HTTP/2 connections to the endpoint'),
-    H2_STREAM_CAPACITY: gauge(
-      'sluice_endpoint_http2_stream_capacity',
-      'Streams that the HTTP/2 connections to the endpoint allow, open ones included',
-    ),
-    PROTOCOL: gauge('sluice_endpoint_protocol', 'Workers that know the endpoint to speak this protocol'),
-  };
+export const ENDPOINT_FIELDS: Fields<typeof E, 'CLOSE' | 'STATUS' | 'GRPC_STATUS' | 'GRPC_MISSING'> = {
+  OPEN_TOTAL: TCP_OPEN_TOTAL,
+  OPEN: TCP_OPEN,
+  READ_BYTES: TCP_READ,
+  WRITE_BYTES: TCP_WRITE,
+  REQUESTS: counter('request_total', 'Requests sent to the endpoint'),
+  IN_FLIGHT: gauge('sluice_endpoint_in_flight', 'Requests or opaque connections that the endpoint is busy with'),
+  STATE: gauge('sluice_endpoint_state', 'Workers that see the endpoint in this state'),
+  EWMA_MS: gauge('sluice_endpoint_ewma_milliseconds', 'Latency estimate of the balancer, mean over the workers'),
+  POOL_IDLE: gauge('sluice_endpoint_pool_idle', 'Idle pooled connections'),
+  CONNECT_FAILURES: counter('sluice_endpoint_connect_failures_total', 'Connection attempts that failed'),
+  BREAKER_OPENED: counter('sluice_endpoint_breaker_opened_total', 'Times the circuit breaker took the endpoint out'),
+  DIALS_PACED: counter(
+    'sluice_endpoint_dials_paced_total',
+    'Connection attempts left out because the endpoint is out and was dialled just before',
+  ),
+  FAILURES: counter('sluice_endpoint_failures_total', 'Responses lost before their end'),
+  ABANDONED: counter(
+    'sluice_endpoint_abandoned_total',
+    'Requests taken back: their client left, or they were sent elsewhere',
+  ),
+  H2_CONNECTIONS: gauge('sluice_endpoint_http2_connections', 'HTTP/2 connections to the endpoint'),
+  H2_STREAMS: gauge('sluice_endpoint_http2_streams', 'Streams open on the HTTP/2 connections to the endpoint'),
+  H2_STREAM_CAPACITY: gauge(
+    'sluice_endpoint_http2_stream_capacity',
+    'Streams that the HTTP/2 connections to the endpoint allow, open ones included',
+  ),
+  /** Shown with those that have a class. */
+  STATUS_BEYOND: counter('response_total', 'Responses of endpoints'),
+  PROTOCOL: gauge('sluice_endpoint_protocol', 'Workers that know the endpoint to speak this protocol'),
+};
 
 /** Values of E.STATE. */
 export const ENDPOINT_STATES = ['ready', 'probation', 'probing'] as const;

@@ -70,7 +70,7 @@ describe('pseudo-header fields (section 8.3)', () => {
   it('wants one :status of a response, of three digits (section 8.3.2)', () => {
     assert.equal(response([]), MALFORMED.PSEUDO_MISSING);
     assert.equal(response([['server', 'x']]), MALFORMED.PSEUDO_MISSING);
-    for (const status of ['', '20', '2000', 'abc', '099', '600', '+20', '2 0']) {
+    for (const status of ['', '20', '2000', 'abc', '099', '+20', '2 0']) {
       assert.equal(response([[':status', status]]), MALFORMED.STATUS, status);
     }
     for (const status of ['100', '200', '404', '599']) {

@@ -179,7 +179,8 @@ describe('what a request asks of its connection', () => {
   it('keeps TE: trailers, and nothing else of TE', () => {
     assert.deepEqual(forwarded('TE: trailers\r\nConnection: TE\r\n'), ['Host', 'TE']);
     assert.deepEqual(forwarded('te: Trailers\r\n'), ['Host', 'te']);
-    assert.deepEqual(forwarded('TE: trailers, deflate\r\n'), ['Host']);
+    assert.deepEqual(forwarded('TE: trailers, deflate\r\n'), ['Host', 'TE']);
+    assert.deepEqual(forwarded('TE: deflate, x-trailers\r\n'), ['Host']);
     assert.deepEqual(forwarded('TE: trailers\r\n', 'GET', '1.0'), ['Host']);
   });
 
@@ -195,7 +196,7 @@ describe('what a request asks of its connection', () => {
     assert.deepEqual(forwarded('Expect: 100-continue\r\nContent-Length: 1\r\n', 'POST', '1.0'), ['Host']);
   });
 
-  it('upgrades with one Upgrade that Connection announces, without a body, never to h2c', () => {
+  it('upgrades with one Upgrade that Connection announces, never to h2c', () => {
     const upgrade = (lines: string, start = 'GET / HTTP/1.1'): string | null => {
       const parsed = request(`${start}\r\nHost: a\r\n${lines}\r\n`);
       assert.equal(outcome(parsed.result), 'ok', lines);
@@ -212,10 +213,8 @@ describe('what a request asks of its connection', () => {
     assert.equal(upgrade('Connection: upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n'), null);
     assert.equal(upgrade('Connection: upgrade\r\nUpgrade: websocket\r\n', 'GET / HTTP/1.0'), null);
     assert.equal(upgrade('Connection: upgrade\r\nUpgrade: x\r\n', 'CONNECT a:1 HTTP/1.1'), null);
-    assert.equal(
-      upgrade('Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n', 'POST / HTTP/1.1'),
-      null,
-    );
+    assert.equal(upgrade('Connection: upgrade\r\nUpgrade: tcp\r\nContent-Length: 1\r\n', 'POST / HTTP/1.1'), 'tcp');
+    assert.equal(upgrade('Connection: upgrade\r\nUpgrade: TLS/1.2\r\nContent-Length: 1\r\n', 'POST / HTTP/1.1'), null);
     assert.equal(upgrade('Connection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\n'), null);
     assert.equal(upgrade('Connection: upgrade\r\nUpgrade: websocket, H2C\r\n'), null);
   });
