@@ -1,4 +1,4 @@
-// Metadata and trailers of 20 KiB with grpc-go on both sides: one call's head is nobody else's trouble.
+// Metadata and trailers of 20 KiB with grpc-go on both sides, and servers that take less: one call's head is nobody else's trouble.
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { startGateway, tearDown } from '../support/gateway.js';
@@ -20,6 +20,8 @@ interface Called {
 const STRANGERS = 10;
 const TIMES = 8;
 const LARGE = 20 << 10;
+/** More than Sluice takes, whatever it was told. */
+const HUGE = 300 << 10;
 
 after(tearDown);
 after(stopPeers);
@@ -47,6 +49,7 @@ for (const io of await availableExecutors()) {
   const is = (expected: Partial<Outcome>) => (outcome: Outcome) => {
     assert.deepEqual(outcome, { ...outcome, ...expected });
   };
+  const fails = (outcome: Outcome) => assert.notEqual(outcome.code, 'OK');
 
   describe(`gRPC with large heads on ${io}`, { skip: lacking('go') }, () => {
     it('20 KiB of metadata pass in both directions, and of trailers and status messages', () =>
@@ -63,5 +66,27 @@ for (const io of await availableExecutors()) {
           [['-status', 5, '-message', LARGE], is({ code: 'NotFound', message: `${LARGE} octets` })],
         ],
       ));
+
+    it('what is too large for Sluice fails alone', () =>
+      across(
+        ['go', 'serve', 'grpc'],
+        [
+          [['-metadata', HUGE, '-times', 2], fails],
+          [['-trailers', HUGE, '-times', 2], fails],
+        ],
+      ));
+
+    it('what is too large for grpc-go as server fails alone', () =>
+      across(['go', 'serve', 'grpc', '-head', '8192'], [[['-send', 12_000], is({ code: 'ResourceExhausted' })]]));
+
+    it('what is too large for grpc-java as server fails alone', { skip: lacking('java') }, () =>
+      across(
+        ['java', 'grpc'],
+        [
+          [['-send', 4000], is({ code: 'OK' })],
+          [['-send', 12_000], is({ code: 'ResourceExhausted' })],
+        ],
+      ),
+    );
   });
 }
