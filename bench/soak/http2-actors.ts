@@ -41,8 +41,9 @@ async function whole(
   const counted = listener === 'h2';
   if (counted) stage.asked.requests++;
   const { status, reason, received, failure } = await outcome(open(session, path, body), pause);
-  // Refused, and too long to be kept for sending it again.
-  if (reason === 'stream-refused' && (body?.size ?? 0) > REPLAYED_BYTES) return;
+  // Refused, and too long to be kept for sending it again: that is the client's to do.
+  const refused = reason === 'stream-refused' || (status === 0 && failure.includes('REFUSED_STREAM'));
+  if (refused && (body?.size ?? 0) > REPLAYED_BYTES) return;
   if (status !== 200 || received !== size || failure !== '') {
     throw new Error(`${path}: status ${status} ${reason}, ${received} bytes of ${size} ${failure}`);
   }

@@ -17,11 +17,12 @@ export function openPage(url: string): Browser {
   const args = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run'];
   // Without a port for debugging it would leave as soon as the page is loaded.
   const more = [`--user-data-dir=${directory}`, '--remote-debugging-port=0', '--disable-background-networking', url];
-  const child: ChildProcess = spawn(program ?? '', [...args, ...more], { stdio: 'ignore' });
+  const child: ChildProcess = spawn(program ?? '', [...args, ...more], { stdio: 'ignore', detached: true });
   const ended = new Promise((resolve) => child.once('close', resolve));
   return {
     close: async () => {
-      child.kill('SIGKILL');
+      // The program is a script around the browser, which has processes of its own: all of the group.
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
       await ended;
       rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
     },
