@@ -63,17 +63,17 @@ async function playGrpc(cell: Cell, given: Case): Promise<void> {
 async function logged(sluice: Sluice, played: Played, name: string): Promise<void> {
   const cases = (played.get(name) ?? []).filter(({ given }) => given.unread !== true);
   assert.ok(cases.length > 0);
-  const linesOf = (path: string) =>
-    sluice.log.filter(({ message, target }) => message === 'request' && target === path);
+  const linesOf = (path: string) => sluice.log.filter(({ message, path: of }) => message === 'request' && of === path);
   await eventually(() => cases.every(({ path }) => linesOf(path).length > 0), 'a line for each', 2000).catch(
     () => undefined,
   );
   const wrong: string[] = [];
   for (const { given, path } of cases) {
-    const lines = linesOf(path).map(({ status, unanswered, upstream }) => ({
+    const lines = linesOf(path).map(({ status, unanswered, endpoint, reason }) => ({
       status,
       unanswered: unanswered === true,
-      upstream: upstream !== '',
+      endpoint: endpoint !== '',
+      reason: reason ?? null,
     }));
     const wanted = [lineOf(given)];
     if (JSON.stringify(lines) !== JSON.stringify(wanted)) {

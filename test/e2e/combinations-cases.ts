@@ -23,19 +23,23 @@ export interface Case {
   readonly counts: Partial<Counts>;
   /** The `grpc-status` where the request is one of gRPC; it may differ by what the endpoint speaks. */
   readonly grpc?: number | readonly [http1: number, http2: number];
+  /** The status of its record in the access log, where the client has left. */
+  readonly logged?: number;
   /** The target can't be logged: it was not read. */
   readonly unread?: boolean;
 }
 
 export const SERVED: Partial<Counts> = { sent: 1, responses: 1 };
 const FAILED: Partial<Counts> = { sent: 1, failures: 1, own: 1 };
+/** By a limit of the proxy's own, which is not held against the endpoint. */
+const LIMITED: Partial<Counts> = { sent: 1, abandoned: 1, own: 1 };
 const CUT: Partial<Counts> = { sent: 1, failures: 1, unanswered: 1 };
 const LEFT: Partial<Counts> = { sent: 1, abandoned: 1, unanswered: 1 };
 
 /** POST, so that nothing is sent again. */
 export const posted = (base: Wish): Wish => ({ method: 'POST', body: 4, ...base });
-/** Larger than a head may be, and smaller than a frame. */
-const HUGE = 'x'.repeat(15_600);
+/** Larger than a head may be. */
+const HUGE = 'x'.repeat(70_000);
 const UPLOAD = Buffer.alloc(500_000);
 
 const asked = async (cell: Cell, wish: Wish): Promise<Answer> => (await cell.call(wish)).answer();
@@ -185,9 +189,9 @@ export const OWN: readonly Case[] = [
       return answer;
     },
     status: 502,
-    reason: 'upstream-protocol',
-    counts: FAILED,
-    grpc: 13,
+    reason: 'header-too-large',
+    counts: LIMITED,
+    grpc: 8,
   },
   {
     what: 'a request whose head is too large',
@@ -236,6 +240,7 @@ export const BROKEN: readonly Case[] = [
           return null;
         },
         status: 0,
+        logged: 200,
         counts: LEFT,
       },
     ];
@@ -296,18 +301,21 @@ export const BROKEN: readonly Case[] = [
 export interface Line {
   readonly status: number;
   readonly unanswered: boolean;
+  /** Why it is no whole response of an endpoint. */
+  readonly reason: string | null;
   /** Whether it names an endpoint. */
-  readonly upstream: boolean;
+  readonly endpoint: boolean;
 }
 
-export const lineOf = (given: Case): Line => {
-  const unanswered = (given.counts.unanswered ?? 0) > 0;
+export function lineOf(given: Case): Line {
+  const left = given.status === 0;
   return {
-    status: unanswered ? 0 : given.status,
-    unanswered,
-    upstream: !unanswered && given.reason === undefined,
+    status: left ? (given.logged ?? 499) : given.status,
+    unanswered: (given.counts.unanswered ?? 0) > 0,
+    endpoint: true,
+    reason: given.reason ?? (left ? 'client-left' : given.cut === true ? 'upstream-reset' : null),
   };
-};
+}
 
 /** Clients that can play it as gRPC. */
 export const grpcClients = (given: Case): readonly Version[] => (given.grpc === undefined ? [] : [2]);
