@@ -315,7 +315,7 @@ export const configSchema = section({
       headerTimeout: v.optional(timeout(), '10s'),
       idleTimeout: v.optional(timeout(), '1h'),
       bodyTimeout: v.optional(optionalTimeout(), '5m'),
-      stallTimeout: v.optional(timeout(), '60s'),
+      stallTimeout: v.optional(timeout(), '5m'),
       windowTimeout: v.optional(optionalTimeout(), '1s'),
       discardTimeout: v.optional(optionalTimeout(), '5s'),
       maxDiscard: v.optional(size(0, GiB), '64MiB'),

@@ -96,8 +96,10 @@ export class Connection {
   recvCredit = 0;
   /** Octets received that wait for a slow reader. */
   held = 0;
-  /** Octets received while too much was held: they are given back when that has gone. */
+  /** Octets of these that were not given back to the peer, as memory was short. */
   deferred = 0;
+  /** It has been noted that too much is held. */
+  overBudget = false;
   /** Since when data waits at a zero connection window, ms; 0: it doesn't. */
   stalledSince = 0;
   /** Since when our window on it is used up, ms; 0: it is not. */
@@ -188,6 +190,11 @@ export class Connection {
 
   get server(): boolean {
     return this.role === ROLE.SERVER;
+  }
+
+  /** As much is held for slow readers as should be on one connection. */
+  get crowded(): boolean {
+    return this.held > this.limits.maxBufferedBytes;
   }
 
   /** No stream can be opened on it any more, by whoever opens them. */

@@ -12,6 +12,8 @@ import type { Core, Http2Events } from './shared-state.js';
 import { STREAM } from './streams.js';
 
 const NONE = -1;
+/** A window is widened only to a part of what one who is slow may hold. */
+const WIDENED_SHARES = 4;
 
 export class FrameHandler {
   private readonly bytes: Uint8Array;
@@ -62,7 +64,7 @@ export class FrameHandler {
     this.sender.connectionCredit(c, padding);
     // What nobody wants is given back as it comes: a stream may also end while a frame of it is read.
     if (slot === NONE) return;
-    if (padding > 0) this.streamCredit(c, slot, padding);
+    if (padding > 0) this.streamCredit(c, slot, padding, true);
     // Section 8.1.1: content-length and body must agree.
     const expected = streams.expected[slot];
     if (expected >= 0) {
@@ -91,10 +93,14 @@ export class FrameHandler {
     streams.active[slot] = this.core.clock[0];
     streams.held[slot] += length;
     c.held += length;
-    if (c.held > c.limits.maxBufferedBytes) {
-      if (c.deferred === 0) this.abuse.limited(LIMIT.BUFFERED);
-      c.deferred += length;
-    } else this.sender.connectionCredit(c, length);
+    // Strangers share the connection: its window is given back at once, whoever of its streams is slow. A stream is held by its own window.
+    // While memory is short what is held stays owed; what goes on is given back all the same.
+    if (this.core.slab.share === 0 && c.held > c.limits.streamWindow) c.deferred += length;
+    else this.sender.connectionCredit(c, length);
+    if (c.crowded && !c.overBudget) {
+      c.overBudget = true;
+      this.abuse.limited(LIMIT.BUFFERED);
+    }
     this.events.data(c, slot, at, length, end);
   }
 
@@ -105,10 +111,12 @@ export class FrameHandler {
     if (c === null || (streams.state[slot] & STREAM.OPEN) === 0) return;
     const count = Math.min(octets, streams.held[slot]);
     if (count === 0) return;
+    // More than a piece that has just come: it has waited.
+    const wasSlow = streams.held[slot] > Math.max(streams.recvTarget[slot] >> 1, MAX_FRAME_BYTES);
     streams.held[slot] -= count;
     c.held -= count;
-    this.sender.settleDeferred(c);
-    this.streamCredit(c, slot, count);
+    this.sender.repay(c, count);
+    this.streamCredit(c, slot, wasSlow ? count - this.narrow(c, slot, count) : count, !wasSlow);
   }
 
   /** Rules of a frame's header, before its payload has come. False if the connection has failed. */
@@ -359,7 +367,7 @@ export class FrameHandler {
    * Gives octets back to a stream's window. A stream that has used half of it while nothing of it waits is a flow, and gets
    * twice the window: a stalled one holds no more memory than it had at first.
    */
-  private streamCredit(c: Connection, slot: number, count: number): void {
+  private streamCredit(c: Connection, slot: number, count: number, mayWiden: boolean): void {
     const { streams } = this.core;
     const credit = streams.recvCredit[slot] + count;
     const target = streams.recvTarget[slot];
@@ -368,14 +376,27 @@ export class FrameHandler {
       return;
     }
     let grant = credit;
-    if (streams.held[slot] === 0 && target < c.limits.maxStreamWindow) {
+    if (mayWiden && streams.held[slot] === 0 && target < c.limits.maxStreamWindow) {
       const wider = Math.min(target * 2, c.limits.maxStreamWindow);
-      streams.recvTarget[slot] = wider;
-      grant += wider - target;
+      // It may come to hold all of it.
+      if (this.core.slab.share * this.core.slab.bufferBytes >= WIDENED_SHARES * wider) {
+        streams.recvTarget[slot] = wider;
+        grant += wider - target;
+      }
     }
     streams.recvCredit[slot] = 0;
     streams.recvWindow[slot] += grant;
     this.sender.frames.windowUpdate(c, streams.id[slot], grant);
+  }
+
+  /** A stream of which more than half of a window has waited is slow: its window becomes smaller. Returns how much of `count` is not given back. */
+  private narrow(c: Connection, slot: number, count: number): number {
+    const { recvTarget } = this.core.streams;
+    const target = recvTarget[slot];
+    const less = Math.min(count, target - Math.max(target >> 1, c.limits.streamWindow));
+    if (less <= 0) return 0;
+    recvTarget[slot] = target - less;
+    return less;
   }
 
   /** Frames that cost their sender nothing are counted. False if there were too many. */

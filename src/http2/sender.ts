@@ -143,9 +143,10 @@ export class Sender {
     streams.close(slot);
     pending.clear(slot);
     heldTrailers.drop(slot);
-    connection.held -= streams.held[slot];
+    const held = streams.held[slot];
+    connection.held -= held;
     streams.held[slot] = 0;
-    this.settleDeferred(connection);
+    this.repay(connection, held);
     if (connection.blockedHead === NONE) this.unstallConnection(connection);
     values[connection.meter + H.STREAMS]--;
   }
@@ -159,13 +160,14 @@ export class Sender {
     c.recvCredit = 0;
   }
 
-  /** What was held back for the connection is given back once little is held. */
-  settleDeferred(c: Connection): void {
-    if (c.deferred > 0 && c.held <= c.limits.maxBufferedBytes >> 1) {
-      const { deferred } = c;
-      c.deferred = 0;
-      this.connectionCredit(c, deferred);
-    }
+  /** `count` octets that were held have gone on: as many of those that are owed to the peer are given back, or all once there is memory. */
+  repay(c: Connection, count: number): void {
+    if (c.overBudget && c.held <= c.limits.maxBufferedBytes >> 1) c.overBudget = false;
+    if (c.deferred === 0) return;
+    const all = this.core.slab.share > 0 || count >= c.deferred;
+    const back = all ? c.deferred : count;
+    c.deferred -= back;
+    this.connectionCredit(c, back);
   }
 
   /** Asks whether the peer is there. */

@@ -21,6 +21,8 @@ export interface Buffers {
   readonly bufferBytes: number;
   /** Whether one peer may hold so many buffers. */
   affords(count: number): boolean;
+  /** Buffers that one who is slow may hold now; 0: memory is short. */
+  readonly share: number;
 }
 
 export class Blocks {

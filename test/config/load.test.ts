@@ -56,7 +56,7 @@ test('the minimal file gets every default', () => {
         headerTimeoutMs: 10_000,
         idleTimeoutMs: 3_600_000,
         bodyTimeoutMs: 300_000,
-        stallTimeoutMs: 60_000,
+        stallTimeoutMs: 300_000,
         windowTimeoutMs: 1000,
         discardTimeoutMs: 5000,
         maxDiscardBytes: 64 * 1024 * 1024,

@@ -21,6 +21,15 @@ import { runs } from '../support/runs.js';
 
 const memory = newMachineMemory(1024);
 
+/** Does it while others hold what of the slab may be held. */
+function whileShort(what: () => void): void {
+  const { slab } = memory;
+  const taken: number[] = [];
+  while (slab.share > 0) taken.push(slab.take());
+  what();
+  for (const bid of taken) slab.release(bid);
+}
+
 const head = (id: number): Buffer => frame('HEADERS', END_HEADERS, id, encodeBlock(Object.entries(POST)));
 const data = (id: number, length: number, end = false): Buffer =>
   frame('DATA', end ? END_STREAM : 0, id, Buffer.alloc(length, id));
@@ -92,8 +101,10 @@ test('more than a window is an error: of the stream, and of the connection', () 
   for (const id of [3, 5, 7, 9]) world.feed(wire, Buffer.concat([head(id), data(id, 16_000)]));
   world.check(wire);
   assert.equal(wire.failed, -1);
-  const other = world.ready(ROLE.SERVER, { connectionWindow: 65_535, maxBufferedBytes: 10_000 });
-  for (const id of [1, 3, 5, 7, 9]) world.feed(other, Buffer.concat([head(id), data(id, 16_000)]));
+  const other = world.ready(ROLE.SERVER, { connectionWindow: 65_535, streamWindow: 16_384 });
+  whileShort(() => {
+    for (const id of [1, 3, 5, 7, 9, 11]) world.feed(other, Buffer.concat([head(id), data(id, 16_000)]));
+  });
   assert.equal(other.failed, H2_ERROR.FLOW_CONTROL_ERROR);
   world.endAll();
 });
@@ -144,15 +155,49 @@ test('a stream that ends in the middle of a frame of its DATA takes nothing of t
   world.endAll();
 });
 
-test('what was kept back because too much was held is given back when the streams have ended', () => {
+test('while memory is short what is held stays owed, and no more than that: who moves on is given back at once', () => {
   const world = new World(memory);
   holding(world);
-  const wire = world.ready(ROLE.SERVER, { connectionWindow: 200_000, maxBufferedBytes: 65_536, streamWindow: 65_536 });
-  for (const id of [1, 3, 5]) world.feed(wire, Buffer.concat([head(id), data(id, 16_000), data(id, 16_000)]));
-  assert.equal(wire.connection.deferred, 32_000);
-  world.check(wire);
+  const wire = world.ready(ROLE.SERVER, { connectionWindow: 200_000, streamWindow: 65_536 });
+  const { connection } = wire;
+  world.feed(wire, Buffer.concat([head(1), data(1, 16_000), data(1, 16_000), data(1, 16_000), data(1, 16_000)]));
+  assert.equal(connection.deferred, 0, 'what is held costs the connection nothing while there is memory');
+  whileShort(() => {
+    world.feed(wire, Buffer.concat([head(3), data(3, 16_000), data(3, 16_000)]));
+    const { deferred } = connection;
+    assert.ok(deferred > 0);
+    // A stranger on the same connection, whose data goes on as it comes: many times the window.
+    world.feed(wire, head(5));
+    const slot = world.slot(wire, 5);
+    for (let i = 0; i < 100; i++) {
+      world.feed(wire, data(5, 16_000));
+      world.machine.frames.credit(slot, 16_000);
+      assert.equal(connection.deferred <= connection.held, true);
+      world.check(wire);
+    }
+    assert.equal(wire.failed, -1);
+  });
   for (const id of [1, 3, 5]) world.finish(world.slot(wire, id));
-  assert.equal(wire.connection.deferred, 0);
+  assert.equal(connection.deferred, 0);
+  world.check(wire);
+  world.endAll();
+});
+
+test('the window of a stream that is slow becomes smaller again', () => {
+  const world = new World(memory);
+  holding(world);
+  const wire = world.ready(ROLE.SERVER, { streamWindow: 20_000, maxStreamWindow: 80_000 });
+  world.feed(wire, head(1));
+  const slot = world.slot(wire, 1);
+  const { recvTarget } = world.core.streams;
+  for (let i = 0; i < 8; i++) {
+    world.feed(wire, data(1, 16_000));
+    world.machine.frames.credit(slot, 16_000);
+  }
+  assert.equal(recvTarget[slot], 80_000);
+  world.feed(wire, Buffer.concat([data(1, 16_000), data(1, 16_000), data(1, 16_000)]));
+  world.machine.frames.credit(slot, 48_000);
+  assert.equal(recvTarget[slot], 40_000);
   world.check(wire);
   world.endAll();
 });

@@ -94,7 +94,7 @@ export function config(overrides: Partial<Config> = {}): Config {
         headerTimeoutMs: 10_000,
         idleTimeoutMs: 3_600_000,
         bodyTimeoutMs: 60_000,
-        stallTimeoutMs: 60_000,
+        stallTimeoutMs: 300_000,
         windowTimeoutMs: 1000,
         discardTimeoutMs: 5000,
         maxDiscardBytes: 64 * 1024 * 1024,

@@ -37,7 +37,8 @@ export class Http2Pool {
 
   /** Streams that a connection could take now. */
   open(connection: Connection): number {
-    if (!connection.settingsSeen || connection.going !== GOING.OPEN || connection.congested) return 0;
+    if (!connection.settingsSeen || connection.going !== GOING.OPEN || connection.congested || connection.crowded)
+      return 0;
     if (connection.nextId >= MAX_STREAM_ID - 2) return 0;
     return this.capacity(connection) - connection.active;
   }
@@ -174,11 +175,16 @@ export class Http2Pool {
     this.shownCapacity[endpoint] = capacity;
   }
 
-  /** Connections that take streams, or will. */
+  /** Connections that take streams, or will; of those that are full of what slow readers leave, every second counts. */
   private taking(endpoint: number): number {
     let count = 0;
+    let crowded = 0;
     const list = this.connections[endpoint];
-    for (let i = 0; i < list.length; i++) if (list[i].going === GOING.OPEN) count++;
-    return count;
+    for (let i = 0; i < list.length; i++) {
+      if (list[i].going !== GOING.OPEN) continue;
+      if (list[i].crowded) crowded++;
+      else count++;
+    }
+    return count + (crowded >> 1);
   }
 }

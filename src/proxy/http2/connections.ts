@@ -20,6 +20,7 @@ import { type Exchanges, STATE } from '../exchange/exchange.js';
 import { WHY } from '../exchange/reasons.js';
 import type { Reports } from '../exchange/reports.js';
 import type { ExchangeSlot, SocketSlot, StreamSlot } from '../slots.js';
+import { Crowded } from './crowded.js';
 import type { ConnectionEvents, Http2Streams } from './streams.js';
 import { ConnectionTimers } from './timers.js';
 
@@ -30,6 +31,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
   readonly pool: Http2Pool;
   readonly timers: ConnectionTimers;
   private readonly line: WaitingLine;
+  private readonly crowded: Crowded;
   /** The connection that a socket carries. */
   private readonly bySocket: (Connection | undefined)[] = [];
 
@@ -46,6 +48,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
   ) {
     this.pool = new Http2Pool(context, exchanges, (endpoint) => this.dial(endpoint));
     this.line = new WaitingLine(context, this.pool, dialer, reports);
+    this.crowded = new Crowded(context, (socket) => this.bySocket[socket]);
     this.timers = new ConnectionTimers(context, core, machine, exchanges, streams, this.pool, reports, this);
     dialer.serve(PURPOSE.HTTP2, this);
   }
@@ -84,6 +87,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
       this.machine.receive(connection, at, at + length);
       // A header block or a frame that is not whole has a deadline of its own.
       if (connection.role === ROLE.SERVER && connection.partial) this.timers.start(connection);
+      this.crowded.look(connection);
     }
     slab.release(bid);
   }
@@ -155,6 +159,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
       if (connection !== undefined && this.bySocket[connection.socket] === connection) this.timers.stalled(connection);
     }
     output.commit();
+    this.crowded.turn();
     this.core.blocks.trim();
   }
 

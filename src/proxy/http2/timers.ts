@@ -126,6 +126,7 @@ export class ConnectionTimers {
   fired(connection: Connection): void {
     this.core.clock[0] = this.context.reactor.now;
     connection.timerAt = 0;
+    this.machine.sender.repay(connection, 0);
     if (connection.role === ROLE.SERVER ? this.client(connection) : this.endpoint(connection)) return;
     if (this.keepAlive(connection)) return;
     this.walk(connection);

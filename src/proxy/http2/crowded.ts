@@ -1,0 +1,40 @@
+// The last resort where memory is short: a connection on which more is held for slow readers than should be is not read until some of it has
+// gone on, or there is memory again. Windows that were given can't be taken back.
+import type { Connection } from '../../http2/connection.js';
+import { SOCKET } from '../../io/sockets.js';
+import type { Context } from '../context.js';
+
+export class Crowded {
+  /** Connections that are not read. */
+  private readonly stopped: Connection[] = [];
+
+  constructor(
+    private readonly context: Context,
+    private readonly of: (socket: number) => Connection | undefined,
+  ) {}
+
+  /** After something was received on a connection. */
+  look(connection: Connection): void {
+    if (!connection.crowded || this.context.slab.share > 0) return;
+    const { sockets, pressure } = this.context;
+    if ((sockets.flags[connection.socket] & SOCKET.PAUSED) !== 0) return;
+    pressure.count();
+    sockets.pause(connection.socket);
+    this.stopped.push(connection);
+  }
+
+  /** Once a loop turn. */
+  turn(): void {
+    const { stopped } = this;
+    if (stopped.length === 0) return;
+    const { slab, sockets } = this.context;
+    for (let i = stopped.length - 1; i >= 0; i--) {
+      const connection = stopped[i];
+      const { socket } = connection;
+      const there = this.of(socket) === connection;
+      if (there && slab.share === 0 && connection.crowded) continue;
+      stopped.splice(i, 1);
+      if (there) sockets.resumeSlowly(socket);
+    }
+  }
+}
