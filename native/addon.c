@@ -188,6 +188,7 @@ static napi_value reset_on_close(struct call *call) { return reply(call, sluice_
 static napi_value nonblock(struct call *call) {
   return reply(call, sluice_nonblock(int_arg(call, 0), bool_arg(call, 1)));
 }
+static napi_value unanswered(struct call *call) { return reply(call, sluice_unanswered(int_arg(call, 0))); }
 static napi_value local_port(struct call *call) { return reply(call, sluice_local_port(int_arg(call, 0))); }
 
 static napi_value name_with(const struct call *call, void (*lookup)(int, char[SLUICE_NAME_MAX])) {
@@ -295,6 +296,7 @@ NAPI_MODULE_INIT() {
       {"shutdown", shutdown_fd},
       {"resetOnClose", reset_on_close},
       {"nonblock", nonblock},
+      {"unanswered", unanswered},
       {"localPort", local_port},
       {"peerName", peer_name},
       {"localName", local_name},

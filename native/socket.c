@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+
+#include <linux/sockios.h>
 
 #include "ring.h"
 #include "sys.h"
@@ -51,6 +54,10 @@ static int set_option(int fd, int level, int name, int value) {
 }
 
 // Small writes go out at once, dead peers are found. Set on a listener, accepted sockets inherit all of it.
+//
+// TCP_USER_TIMEOUT is not set: the kernel holds it against a peer whose window is zero as well, however faithfully that answers its probes,
+// and so it ends readers that only pause. `sluice_unanswered` is what asks instead. Of an idle connection the number of keep-alive probes
+// says when it is given up: as many as the user timeout allows, as it was with that option.
 static int set_stream_options(int fd, uint32_t keep_alive_ms, uint32_t user_timeout_ms) {
   if (set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) < 0) return -1;
   // Urgent data stays where it is in the stream: otherwise its byte would be missing from what is relayed.
@@ -61,9 +68,11 @@ static int set_stream_options(int fd, uint32_t keep_alive_ms, uint32_t user_time
     if (set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) < 0) return -1;
     if (set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds) < 0) return -1;
     if (set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, seconds) < 0) return -1;
+    uint64_t probes = (user_timeout_ms + (uint64_t)seconds * 1000 - 1) / ((uint64_t)seconds * 1000);
+    if (probes > 127) probes = 127;  // the kernel's MAX_TCP_KEEPCNT
+    if (probes > 0 && set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, (int)probes) < 0) return -1;
   }
-  if (user_timeout_ms == 0) return 0;
-  return set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, user_timeout_ms > INT32_MAX ? INT32_MAX : (int)user_timeout_ms);
+  return 0;
 }
 
 static int abandon(int fd) {
@@ -147,6 +156,21 @@ int sluice_nonblock(int fd, bool on) {
   if (flags < 0) return -errno;
   int wanted = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
   return wanted == flags || SYS(fcntl, fd, F_SETFL, wanted) == 0 ? 0 : -errno;
+}
+
+// Segments that are not acknowledged are retransmitted within the retransmission timeout, and a closed window is probed: in both cases
+// every answer counts as heard. Between two probes (up to two minutes) there is nothing to be answered.
+int sluice_unanswered(int fd) {
+  struct tcp_info info;
+  socklen_t length = sizeof info;
+  memset(&info, 0, sizeof info);
+  if (SYS(getsockopt, fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0) return SLUICE_ALL_ACKNOWLEDGED;
+  if (info.tcpi_unacked > 0 || info.tcpi_probes > 0) {
+    return info.tcpi_last_ack_recv > INT32_MAX ? INT32_MAX : (int)info.tcpi_last_ack_recv;
+  }
+  int waiting = 0;
+  if (SYS(ioctl, fd, SIOCOUTQ, &waiting) < 0 || waiting == 0) return SLUICE_ALL_ACKNOWLEDGED;
+  return SLUICE_WINDOW_CLOSED;
 }
 
 int sluice_peek(int fd, void *into, size_t length) {

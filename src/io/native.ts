@@ -94,6 +94,11 @@ export interface Native {
    * in flight still complete. 0 or -errno.
    */
   refuse(fd: number): number;
+  /**
+   * Milliseconds since the peer last acknowledged anything, while something that was sent to it has not been answered. -1: nothing is
+   * waiting to be answered or sent; -2: data waits at the peer's closed window, and it has answered every probe.
+   */
+  unanswered(fd: number): number;
   /** Stream socket for CONNECT, with TCP_NODELAY, close-on-exec and what the executor needs. fd or -errno. */
   socket(family: 4 | 6, keepAliveMs: number, userTimeoutMs: number): number;
   close(fd: number): number;

@@ -50,6 +50,8 @@ export class SocketTable {
   readonly peer: Int32Array;
   /** What lies between the socket and the protocols: 0 nothing, else a layer of the transport's (see transport.ts). */
   readonly layer: Uint8Array;
+  /** 1: something was sent, and the peer has not been seen to have acknowledged all of it. */
+  readonly owes: Uint8Array;
   /** Sockets in use. */
   open = 0;
 
@@ -57,7 +59,6 @@ export class SocketTable {
   protected readonly pending: Uint8Array;
   private readonly freeSlots: Int32Array;
   private freeCount = 0;
-  /** Slots from here on have never been used. */
   protected nextFresh = 0;
 
   constructor(
@@ -71,6 +72,7 @@ export class SocketTable {
     this.generation = new Uint16Array(capacity);
     this.peer = new Int32Array(capacity);
     this.layer = new Uint8Array(capacity);
+    this.owes = new Uint8Array(capacity);
     this.pending = new Uint8Array(capacity);
     this.freeSlots = new Int32Array(capacity);
   }
@@ -86,10 +88,16 @@ export class SocketTable {
     this.flags[slot] = 0;
     this.peer[slot] = NONE;
     this.layer[slot] = 0;
+    this.owes[slot] = 0;
     this.pending[slot] = 0;
     if (fd < this.owner.length) this.owner[fd] = this.ownerId;
     this.open++;
     return slot;
+  }
+
+  /** Slots from here on have never been used. */
+  get used(): number {
+    return this.nextFresh;
   }
 
   /** Frees the slot of a closed socket once every operation on it has completed. */

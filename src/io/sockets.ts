@@ -326,6 +326,7 @@ export class Sockets extends Receives {
   /** Sends what is first in line: payload, or with a transport what it has written. */
   send(slot: number): void {
     this.flags[slot] |= SOCKET.SENDING;
+    this.owes[slot] = 1;
     this.pending[slot]++;
     const fd = this.fd[slot];
     const generation = this.generation[slot];

@@ -171,6 +171,7 @@ export class Splicer {
     this.bytesIn = bytesIn;
     this.bytesOut = bytesOut;
     this.spliced += bytesOut;
+    if (bytesOut > 0) sockets.owes[destination] = 1;
     const inPipe = held + bytesIn - bytesOut;
     this.inPipe[source] = inPipe;
     this.limit[source] = limit - bytesIn;

@@ -146,6 +146,7 @@ export const LIMITS = [
   'proxy-header-bytes',
   'retry-budget',
   'drain-grace',
+  'user-timeout',
   'file-descriptors',
   ...H2_LIMITS,
   'h2-peer-header-bytes',

@@ -129,6 +129,8 @@ export class Context {
   readonly services = new ServiceTable();
   readonly endpoints = new EndpointTable();
   readonly destinations: Destinations;
+  /** By listener: how long something that was sent to a client may stay unanswered, ms; 0: for ever. */
+  readonly userTimeoutMs = new Int32Array(MAX_LISTENERS);
   limits: LimitsConfig;
   /** Answer `Connection: close` and end what is idle. */
   draining = false;
@@ -233,6 +235,7 @@ export class Context {
     this.accessAll = snapshot.access === true;
     for (const { slot, name } of snapshot.listeners) this.listenerNames[slot] = name;
     for (const { slot, halfClose } of snapshot.listeners) this.halfClose[slot] = halfClose ? 1 : 0;
+    for (const { slot, userTimeoutMs } of snapshot.listeners) this.userTimeoutMs[slot] = userTimeoutMs;
     for (const { slot, series, config } of snapshot.services) this.configureService(slot, series, config);
     if (snapshot.passthrough !== null) this.configurePassthrough(snapshot.passthrough);
   }

@@ -8,6 +8,8 @@ import type { Refused } from './refusals.js';
 export const MODE = { DETECT: 0, HTTP1: 1, HTTP2: 2, OPAQUE: 3 } as const;
 
 export interface ListenerSnapshot {
+  /** How long something that was sent to a client may stay unanswered, ms; 0: for ever. */
+  readonly userTimeoutMs: number;
   readonly slot: number;
   readonly name: string;
   /** A MODE. */

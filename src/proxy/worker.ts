@@ -12,6 +12,7 @@ import { Passthrough } from './accept/passthrough.js';
 import { ProxyHeaders } from './accept/proxy-headers.js';
 import { Router } from './accept/router.js';
 import { CLOSE, SOCKET_KIND, type SocketKind } from './connect/connections.js';
+import { SilentPeers } from './connect/silence.js';
 import { CONTEXT_BYTES, Context } from './context.js';
 import { type DataPath, makeDataPath } from './data-path.js';
 import { completionsToAwait } from './http2/coalesce.js';
@@ -34,6 +35,7 @@ export class Worker {
   private readonly proxyHeaders: ProxyHeaders;
   private readonly acceptor: Acceptor;
   private readonly events: SocketEvents;
+  private readonly silent: SilentPeers;
   private snapshot: Snapshot;
   private stopping = false;
   private resolve: (() => void) | undefined;
@@ -84,6 +86,7 @@ export class Worker {
       proxyHeaders: this.proxyHeaders,
       turned: () => this.turned(),
     });
+    this.silent = new SilentPeers(this.context, (slot, errno) => this.events.failed(slot, errno));
     this.turnStarted = this.reactor.now;
   }
 
@@ -257,6 +260,7 @@ export class Worker {
     const { values, slab, splicer, sockets, reactor } = this.context;
     const now = reactor.clock();
     this.router.sweep();
+    this.silent.look(now);
     values[W.LOOP_TURNS] = reactor.turns;
     values[W.COMPLETIONS] = reactor.completions;
     values[W.SLAB_BUFFERS] = slab.buffers;

@@ -77,6 +77,7 @@ export class Snapshots {
       originalDestination: listener.originalDestination,
       halfClose: listener.halfClose,
       proxyProtocol: listener.proxyProtocol,
+      userTimeoutMs: listener.userTimeoutMs,
       fd: this.#deps.fd(listener, worker),
     };
   }

@@ -33,6 +33,7 @@ export const listener = (slot: number, more: Partial<ListenerSnapshot> = {}): Li
   originalDestination: slot === ORIGINAL,
   halfClose: false,
   proxyProtocol: null,
+  userTimeoutMs: 0,
   fd: slot,
   ...more,
 });

@@ -51,7 +51,7 @@ export const CLOSE = {
 
 const NONE = -1;
 /** How long a peer may take none of the last bytes of a connection that is over for us. */
-const LAST_BYTES_MS = 60_000;
+const LAST_BYTES_MS = 300_000;
 
 /** Is told of the ends of clients' connections, while the access log is on. */
 export interface ClientLog {
