@@ -1,10 +1,18 @@
 // Input that arrived before it could be used: an incomplete head, a pipelined request. Per slot a list of received buffers,
 // linked through columns indexed by buffer id, so that holding input allocates nothing.
-import { BUFFER_CAPACITY, type Slab } from './slab.js';
+import { BUFFER_CAPACITY, BUFFER_SIZE, HEADROOM, type Slab, TAILROOM } from './slab.js';
 
 const NONE = -1;
 /** Pieces up to this size are copied behind what is held already. */
 const GATHER_BYTES = 4096;
+/** So little may rest in a small block: as much as fits before whatever comes next, in the buffer in which that comes. */
+const REST_BYTES = BUFFER_SIZE - HEADROOM - TAILROOM - BUFFER_CAPACITY;
+
+/** Small pieces of memory. */
+interface SmallBlocks {
+  take(): number;
+  release(at: number): void;
+}
 
 export class Inbox {
   /** Bytes held per slot. */
@@ -14,6 +22,10 @@ export class Inbox {
   private readonly next: Int32Array;
   private readonly start: Int32Array;
   private readonly end: Int32Array;
+  /** Where what rests is, plus 1; 0: nothing rests. */
+  private readonly resting: Int32Array;
+  /** Where little input rests, so that it does not hold a buffer; none: it stays where it is. */
+  blocks: SmallBlocks | undefined;
 
   constructor(
     private readonly slab: Slab,
@@ -25,10 +37,37 @@ export class Inbox {
     this.next = new Int32Array(slab.buffers);
     this.start = new Int32Array(slab.buffers);
     this.end = new Int32Array(slab.buffers);
+    this.resting = new Int32Array(slots);
   }
 
   empty(slot: number): boolean {
-    return this.head[slot] === NONE;
+    return this.head[slot] === NONE && this.resting[slot] === 0;
+  }
+
+  /** More is to come before what is here can be used. While memory is not plentiful, little of it gives its buffer up. */
+  rest(slot: number): void {
+    const { slab, blocks } = this;
+    const bid = this.head[slot];
+    if (bid === NONE || blocks === undefined || slab.plentiful) return;
+    const length = this.end[bid] - this.start[bid];
+    if (this.next[bid] !== NONE || length > REST_BYTES) return;
+    const at = blocks.take();
+    if (at < 0) return;
+    slab.bytes.copyWithin(at, this.start[bid], this.end[bid]);
+    this.head[slot] = NONE;
+    this.tail[slot] = NONE;
+    this.resting[slot] = at + 1;
+    slab.release(bid);
+  }
+
+  /** What rests is put into a buffer. False if there is none; nothing is lost then. To be called before anything but `push` and `clear`. */
+  wake(slot: number): boolean {
+    if (this.resting[slot] === 0) return true;
+    const bid = this.slab.take();
+    if (bid < 0) return false;
+    const start = this.slab.dataStart(bid);
+    this.rise(slot, bid, start, start);
+    return true;
   }
 
   /**
@@ -36,6 +75,13 @@ export class Inbox {
    * an octet at a time must not hold a buffer for each.
    */
   push(slot: number, bid: number, start: number, end: number): void {
+    if (this.resting[slot] !== 0) {
+      if (this.slab.exclusive(bid)) {
+        this.rise(slot, bid, start, end);
+        return;
+      }
+      if (!this.wake(slot)) throw new Error('input that others refer to, and no buffer for what came before');
+    }
     const last = this.tail[slot];
     if (last !== NONE && end - start <= GATHER_BYTES && this.slab.exclusive(last)) {
       const at = this.end[last];
@@ -170,8 +216,33 @@ export class Inbox {
     return 1;
   }
 
+  /** Puts what rests before [start, end) of `bid`, which is nobody else's and becomes all that is held. */
+  private rise(slot: number, bid: number, start: number, end: number): void {
+    const { slab } = this;
+    const at = this.resting[slot] - 1;
+    const rested = this.bytes[slot];
+    const from = slab.bufferStart(bid) + HEADROOM;
+    slab.bytes.copyWithin(from + rested, start, end);
+    slab.bytes.copyWithin(from, at, at + rested);
+    this.drop(slot);
+    this.start[bid] = from;
+    this.end[bid] = from + rested + end - start;
+    this.next[bid] = NONE;
+    this.head[slot] = bid;
+    this.tail[slot] = bid;
+    this.bytes[slot] = rested + end - start;
+  }
+
+  private drop(slot: number): void {
+    const at = this.resting[slot] - 1;
+    if (at < 0) return;
+    this.resting[slot] = 0;
+    this.blocks?.release(at);
+  }
+
   /** Drops everything held for `slot`. */
   clear(slot: number): void {
+    this.drop(slot);
     let bid = this.head[slot];
     while (bid !== NONE) {
       const next = this.next[bid];

@@ -105,6 +105,11 @@ export class Slab {
     return left > 0 ? left >> SHARE_SHIFT : 0;
   }
 
+  /** Whether there is so much that a copy is not worth what it would save. */
+  get plentiful(): boolean {
+    return this.free + this.lent > this.buffers - (this.buffers >> 2);
+  }
+
   /** Says how many connections there are: each is sure of a buffer, which others don't get. Called once a loop turn. */
   promise(connections: number): void {
     this.promised = Math.min(connections, this.buffers >> 1);

@@ -82,6 +82,7 @@ function makeGround(context: Context) {
     MAX_STREAMS,
     slab.fixed(AREAS_BYTES),
   );
+  context.inbox.blocks = core.blocks;
   const exchanges = new Exchanges(sockets.capacity, MAX_STREAMS);
   const dialer = new Dialer(context);
   const introductions = new Introductions(context);

@@ -129,3 +129,49 @@ test('a full buffer of which much is used has room for the rest of a message', (
   assert.equal(inbox.merge(0), 1);
   assert.deepEqual(content(inbox, slab, 0), ['A'.repeat(100) + 'B'.repeat(300)]);
 });
+
+test('little that waits for more rests in a small block, and comes before what follows', () => {
+  const slab = new Slab(fakeMemory(BUFFERS), 0);
+  const inbox = new Inbox(slab, SLOTS);
+  const blocks = slab.take();
+  let used = 0;
+  inbox.blocks = {
+    take: () => (used++ === 0 ? slab.bufferStart(blocks) : -1),
+    release: () => {
+      used--;
+    },
+  };
+  const push = (text: string): void => {
+    const bid = slab.take();
+    const at = slab.dataStart(bid);
+    slab.bytes.set(Buffer.from(text, 'latin1'), at);
+    inbox.push(0, bid, at, at + text.length);
+  };
+  // While memory is plentiful it is not worth a copy.
+  push('a');
+  inbox.rest(0);
+  assert.equal(used, 0);
+  const others: number[] = [];
+  while (slab.plentiful) others.push(slab.take());
+  const { free } = slab;
+  inbox.rest(0);
+  assert.equal(used, 1);
+  assert.equal(slab.free, free + 1);
+  assert.equal(inbox.empty(0), false);
+  push('b'.repeat(BUFFER_CAPACITY));
+  assert.equal(used, 0);
+  assert.equal(inbox.bytes[0], BUFFER_CAPACITY + 1);
+  assert.deepEqual(content(inbox, slab, 0), [`a${'b'.repeat(BUFFER_CAPACITY)}`]);
+  inbox.clear(0);
+  push('c');
+  inbox.rest(0);
+  assert.equal(inbox.wake(0), true);
+  assert.deepEqual(content(inbox, slab, 0), ['c']);
+  inbox.rest(0);
+  inbox.clear(0);
+  assert.equal(used, 0);
+  assert.equal(inbox.empty(0), true);
+  for (const bid of others) slab.release(bid);
+  slab.release(blocks);
+  assert.equal(slab.free + slab.lent, BUFFERS);
+});

@@ -116,6 +116,7 @@ export class Detector implements Racer {
     this.since[client] = reactor.now;
     const deadline = this.deadline(client);
     if (deadline !== NEVER) wheel.pull(client, deadline);
+    inbox.rest(client);
   }
 
   eof(client: SocketSlot): void {
@@ -258,7 +259,11 @@ export class Detector implements Racer {
   }
 
   private decide(client: SocketSlot, listener: number, verdict: number, reason: number): void {
-    const { connections, learned, destinations } = this.context;
+    const { connections, learned, destinations, inbox } = this.context;
+    if (!inbox.wake(client)) {
+      this.left(client, CLOSE.LIMIT);
+      return;
+    }
     this.judged(client, listener, verdict, reason);
     const upstream = this.races.take(client);
     if (reason === REASON.MATCHED && this.learned[client] === 1 && verdict !== VERDICT.OPAQUE) {

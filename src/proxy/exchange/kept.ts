@@ -78,10 +78,15 @@ export class KeptRequests {
   keepWritten(x: ExchangeSlot, buffer: number, at: number, length: number, whole: boolean): void {
     // One that could not be leased a connection is written anew for the next endpoint.
     this.forget(x);
-    this.context.slab.retain(buffer);
+    const { slab, bytes } = this.context;
+    // Requests that wait long for their responses must not hold a buffer each.
+    const block = slab.plentiful || length > BLOCK_BYTES ? NONE : this.core.blocks.take();
+    if (block >= 0) bytes.copyWithin(block, at, at + length);
+    else if (slab.plentiful || slab.share > 0) slab.retain(buffer);
+    else return;
     this.form[x] = FORM.HTTP1;
-    this.buffer[x] = buffer;
-    this.at[x] = at;
+    this.buffer[x] = block >= 0 ? NONE : buffer;
+    this.at[x] = block >= 0 ? block : at;
     this.length[x] = length;
     this.whole[x] = whole ? 1 : 0;
     this.heads += length;

@@ -153,14 +153,14 @@ export class RequestReader {
 
   /** What is in the inbox waits for more: not for ever, and not with the last buffers. */
   private hold(client: SocketSlot): void {
-    const { slab, wheel, reactor, limits, sockets } = this.context;
+    const { slab, wheel, reactor, limits, sockets, inbox } = this.context;
     const { http1 } = this;
     if (this.over(client)) return;
     if (http1.request[client] === REQUEST.COMPLETE) {
       this.readAhead(client);
       return;
     }
-    if (slab.free + slab.lent < Math.min(RESERVE_BUFFERS, slab.buffers >> 2)) {
+    if (slab.free + slab.lent < Math.max(Math.min(RESERVE_BUFFERS, slab.buffers >> 2), slab.buffers >> 4)) {
       this.context.limited(LIMIT.SLAB);
       this.reports.control.outOfMemory(this.exchanges.ofSocket(client));
       return;
@@ -169,6 +169,7 @@ export class RequestReader {
       if (http1.headSince[client] === 0) http1.headSince[client] = reactor.now;
       if (limits.http1.headerTimeoutMs > 0) wheel.pull(client, http1.headSince[client] + limits.http1.headerTimeoutMs);
     }
+    inbox.rest(client);
     sockets.resume(client);
   }
 
