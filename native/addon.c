@@ -135,6 +135,14 @@ static napi_value enter(struct call *call) {
                                          long_arg(call, 2), uint_arg(call, 3)));
 }
 
+static napi_value discard(struct call *call) {
+  size_t length;
+  const int32_t *numbers = array_arg(call, 0, napi_int32_array, &length);
+  uint32_t from = uint_arg(call, 1), count = uint_arg(call, 2), bytes = uint_arg(call, 3);
+  if (!call->thread->has_ring || numbers == NULL || from > length || count > length - from) return reply(call, 0);
+  return reply(call, (int32_t)sluice_ring_discard(&call->thread->ring, numbers + from, count, bytes));
+}
+
 static napi_value destroy(struct call *call) {
   destroy_ring(call->env, call->thread);
   return NULL;
@@ -289,6 +297,7 @@ NAPI_MODULE_INIT() {
       {"uvTimeout", uv_timeout},
       {"uvFd", uv_fd},
       {"destroy", destroy},
+      {"discard", discard},
       {"listen", listen_on},
       {"refuse", refuse},
       {"socket", open_socket},

@@ -131,6 +131,22 @@ void sluice_ring_close_queued(struct sluice_ring *ring) {
   }
 }
 
+uint32_t sluice_ring_discard(const struct sluice_ring *ring, const int32_t *numbers, uint32_t count, size_t bytes) {
+  uint32_t given = 0;
+  if (bytes == 0 || bytes % (size_t)sysconf(_SC_PAGESIZE) != 0) return 0;
+  size_t places = ring->slab_size / bytes;
+  for (uint32_t i = 0; i < count;) {
+    size_t first = (size_t)(uint32_t)numbers[i];
+    size_t run = 1;
+    // Neighbours go together.
+    while (i + run < count && (size_t)(uint32_t)numbers[i + run] == first + run) run++;
+    i += (uint32_t)run;
+    if (first >= places || run > places - first) continue;
+    if (SYS(madvise, ring->slab + first * bytes, run * bytes, MADV_DONTNEED) == 0) given += (uint32_t)run;
+  }
+  return given;
+}
+
 void sluice_ring_destroy(struct sluice_ring *ring) {
   if (ring->rings == NULL) return;
   if (ring->executor == SLUICE_EPOLL) {

@@ -67,6 +67,9 @@ int sluice_ring_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_co
                       uint32_t min_wait_us);
 // Submits what is queued (so that queued closes happen), cancels everything and unmaps. The slab stays mapped, for good,
 // where the kernel would not let go of an operation: it may still write there. Safe to call twice.
+// Gives the pages of buffers back to the system: `count` places of `bytes` each in the slab, named by number. What is in them is lost. How many
+// were given back: none where a page is larger than a buffer.
+uint32_t sluice_ring_discard(const struct sluice_ring *ring, const int32_t *numbers, uint32_t count, size_t bytes);
 void sluice_ring_destroy(struct sluice_ring *ring);
 
 // Monotonic clock, µs.

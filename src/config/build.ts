@@ -189,6 +189,7 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
     limits: {
       maxConnections: limits.maxConnections,
       slabBytes: limits.slab,
+      slabIdleMs: limits.slabIdle,
       maxBufferedBytes: Math.min(limits.maxBuffered, limits.slab),
       maxPipes: limits.maxPipes,
       protocolExpiryMs: limits.protocolExpiry,

@@ -200,6 +200,8 @@ export interface LimitsConfig {
   readonly maxConnections: number;
   /** Buffer memory per worker, bytes. */
   readonly slabBytes: number;
+  /** Buffers that nobody has used for so long are given back to the system, ms; 0: never. */
+  readonly slabIdleMs: number;
   /** Bytes queued to a slow reader before its source is no longer read. */
   readonly maxBufferedBytes: number;
   /** Pipes that splicing may hold per worker; 0 turns splicing off. */

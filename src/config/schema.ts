@@ -293,6 +293,7 @@ export const configSchema = section({
   limits: optionalSection({
     maxConnections: v.optional(integer(1, 1_000_000), 50_000),
     slab: v.optional(size(MiB, GiB), '64MiB'),
+    slabIdle: v.optional(optionalTimeout(), '10s'),
     maxBuffered: v.optional(size(16 * KiB, 256 * MiB), '256KiB'),
     maxPipes: v.optional(integer(0, 65_536), 256),
     protocolExpiry: v.optional(timeout(), '10m'),

@@ -71,6 +71,11 @@ export interface Native {
   /** libuv's own epoll fd: readable when libuv has I/O to handle. */
   uvFd(): number;
   /**
+   * Gives the pages of places in the slab back to the system: `numbers[from]` and `count` - 1 more, each of `bytes`. Returns how many
+   * were given back.
+   */
+  discard(numbers: Int32Array, from: number, count: number, bytes: number): number;
+  /**
    * Tears the ring down: submits what is queued, cancels, reaps, unmaps. The slab stays mapped where the kernel would not let
    * go of an operation, which might still write there. The env's cleanup hook does the same.
    */

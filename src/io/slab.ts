@@ -23,6 +23,8 @@ const RESERVE = 64;
 const KEPT_SHIFT = 3;
 /** ... and of what is free beyond that, one who waits may hold a quarter. */
 const SHARE_SHIFT = 2;
+/** Buffers whose pages are given back at a time: 8 MiB, which takes the kernel about a millisecond. */
+const SHRINK_BUFFERS = 512;
 
 export class Slab {
   readonly bytes: Uint8Array;
@@ -37,10 +39,20 @@ export class Slab {
   /** Buffers lent to the kernel. */
   lent = 0;
   private target: number;
+  /** Buffers whose pages were given back to the system, ever. */
+  discarded = 0;
   private readonly reserve: number;
   private readonly kept: number;
   /** Buffers that are promised: one to each connection, as far as half of the slab goes. */
   private promised = 0;
+  /** Buffers that were free all the time since `settle`: the lowest of the stack. */
+  private lowest: number;
+  /** Of these, those that have no pages. */
+  private bare = 0;
+  private ranOut = false;
+  private cold = 0;
+  private shrunkAt = -1;
+  private readonly lentBids = new Int32Array(RING_BUFFERS);
   private readonly stack: Int32Array;
   private readonly refs: Uint16Array;
   private readonly ring32: Uint32Array;
@@ -65,6 +77,9 @@ export class Slab {
     this.ring16 = new Uint16Array(memory.bufferRing);
     for (let bid = this.buffers - 1; bid >= 0; bid--) this.stack[this.free++] = bid;
     this.lend();
+    this.lowest = this.free;
+    // Nothing has been touched yet.
+    this.bare = this.free;
   }
 
   /** Takes `length` bytes of the fixed region for good; returns their offset. Throws when it is used up. */
@@ -161,6 +176,7 @@ export class Slab {
    */
   lend(): void {
     let n = this.target - this.lent;
+    if (this.free < this.lowest) this.lowest = this.free;
     const free = this.free - this.reserve;
     if (n <= 0 || free <= 0) return;
     const half = Math.max((this.free + this.lent - this.kept) >> 1, (this.kept + 8) >> 3) - this.lent;
@@ -178,8 +194,46 @@ export class Slab {
       tail = (tail + 1) & 0xffff;
       this.lent++;
     }
+    if (this.free < this.lowest) this.lowest = this.free;
     this.ringTail = tail;
     this.ring16[7] = tail;
+  }
+
+  /** A time has passed after which what nobody has touched is cold: what is lent at a time becomes less unless the kernel ran out. */
+  settle(): void {
+    if (this.bare > this.lowest) this.bare = this.lowest;
+    this.cold = this.lowest;
+    this.lowest = this.free;
+    if (!this.ranOut && this.target > RING_START) this.target >>= 1;
+    this.ranOut = false;
+  }
+
+  /**
+   * Has `discard` give back the pages of some buffers that are cold. They are on the stack, so nobody refers to them, and neither does the
+   * kernel: it has no more than the addresses of those that are lent.
+   */
+  shrink(discard: (bids: Int32Array, from: number, count: number, bytes: number) => number): void {
+    const cold = Math.min(this.cold, this.free);
+    const count = Math.min(cold - this.bare, SHRINK_BUFFERS);
+    if (count <= 0) return;
+    // Which of them is where is all the same; neighbours are given back together.
+    this.stack.subarray(this.bare, cold).sort();
+    this.discarded += discard(this.stack, this.bare, count, BUFFER_SIZE);
+    this.bare += count;
+  }
+
+  /** The same for what is lent beyond what is lent now that it is quiet. */
+  shrinkLent(discard: (bids: Int32Array, from: number, count: number, bytes: number) => number): void {
+    const count = this.lent - this.target;
+    // Nothing was lent since: they have no pages.
+    if (count <= RING_START || this.shrunkAt === this.ringTail) return;
+    this.shrunkAt = this.ringTail;
+    for (let i = 0; i < count; i++) {
+      const entry = ((this.ringTail - 1 - i) & (RING_BUFFERS - 1)) << 2;
+      this.lentBids[i] = this.ring16[(entry << 1) + 6];
+    }
+    this.lentBids.subarray(0, count).sort();
+    this.discarded += discard(this.lentBids, 0, count, BUFFER_SIZE);
   }
 
   /** Buffers that the kernel has to receive into, or could be lent. */
@@ -189,6 +243,7 @@ export class Slab {
 
   /** The kernel ran out of lent buffers: lend more at a time. */
   grow(): void {
+    this.ranOut = true;
     if (this.target < RING_BUFFERS && this.target << 1 <= this.buffers >> 1) this.target <<= 1;
   }
 }

@@ -35,6 +35,7 @@ export const WORKER_FIELDS: Fields<typeof W, 'LIMIT' | 'RESPONSE' | 'HTTP2'> = {
   SLAB_FREE: gauge('sluice_slab_free_buffers', 'Receive buffers that are free'),
   SLAB_PARKS: counter('sluice_slab_parks_total', 'Receives parked because no buffer was free'),
   SLAB_QUEUED: gauge('sluice_slab_queued_buffers', 'Buffers held by what waits for slow readers'),
+  SLAB_DISCARDED: counter('sluice_slab_discarded_total', 'Buffers whose memory was given back to the system'),
   SLAB_SHARE: gauge('sluice_slab_share_buffers', 'Buffers that what waits for one slow reader may hold now'),
   PIPES_OPEN: gauge('sluice_pipes_open', 'Pipes held for splicing'),
   PIPE_LIMITED: counter('sluice_pipe_limited_total', 'Bulk flows copied because no pipe was to be had'),

@@ -105,6 +105,8 @@ export const W = {
   SLAB_QUEUED: 80,
   /** Buffers that what waits for one slow reader may hold now. */
   SLAB_SHARE: 81,
+  /** Buffers whose pages were given back to the system. */
+  SLAB_DISCARDED: 82,
   /** Responses made by the proxy, in the order of RESPONSE_REASONS. */
   RESPONSE: 96,
   /** Blocks of H, in the order of H2_ROLES; `h2Base` gives their first values. */

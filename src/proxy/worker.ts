@@ -40,6 +40,7 @@ export class Worker {
   private stopping = false;
   private resolve: (() => void) | undefined;
   private turnStarted: number;
+  private settledAt = 0;
   private readonly turnHistogram = workerHistogram(LOOP_TURN_US);
 
   constructor(
@@ -261,11 +262,13 @@ export class Worker {
     const now = reactor.clock();
     this.router.sweep();
     this.silent.look(now);
+    this.shrink(now);
     values[W.LOOP_TURNS] = reactor.turns;
     values[W.COMPLETIONS] = reactor.completions;
     values[W.SLAB_BUFFERS] = slab.buffers;
     values[W.SLAB_FREE] = slab.free + slab.lent;
     values[W.SLAB_PARKS] = sockets.parks;
+    values[W.SLAB_DISCARDED] = slab.discarded;
     values[W.SLAB_QUEUED] = sockets.payload.pinnedTotal + this.path.core.pending.pinnedBuffers;
     values[W.SLAB_SHARE] = this.context.pressure.mark;
     values[W.PIPES_OPEN] = splicer.open;
@@ -280,6 +283,19 @@ export class Worker {
     if (health.length > 0) this.send({ kind: 'health', changes: health });
     const refused = this.context.refusals.take();
     if (refused.length > 0) this.send({ kind: 'refused', refused });
+  }
+
+  /** Gives the memory of a burst back. */
+  private shrink(now: number): void {
+    const { slab, limits } = this.context;
+    const { slabIdleMs } = limits;
+    if (slabIdleMs === 0) return;
+    if (now >= this.settledAt + slabIdleMs) {
+      this.settledAt = now;
+      slab.settle();
+      slab.shrinkLent(this.native.discard);
+    }
+    slab.shrink(this.native.discard);
   }
 
   private send(message: FromWorker): void {

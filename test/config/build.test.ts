@@ -84,6 +84,7 @@ services:
     limits: {
       maxConnections: 10,
       slabBytes: 1_048_576,
+      slabIdleMs: 10_000,
       maxBufferedBytes: 16_384,
       maxPipes: 0,
       protocolExpiryMs: 90_000,

@@ -34,6 +34,7 @@ test('the minimal file gets every default', () => {
     limits: {
       maxConnections: 50_000,
       slabBytes: 67_108_864,
+      slabIdleMs: 10_000,
       maxBufferedBytes: 262_144,
       maxPipes: 256,
       protocolExpiryMs: 600_000,

@@ -153,3 +153,42 @@ test('fixed regions are aligned, apart from each other and from the buffers, and
   assert.ok(a >= 2 * BUFFER_SIZE && a % 16 === 0 && b % 16 === 0 && b >= a + 10);
   assert.throws(() => slab.fixed(4096), /used up/);
 });
+
+test('what has been free for a while is given back once, what is used is not, and what was lent beyond need is', () => {
+  const memory = fakeMemory(256);
+  const slab = new Slab(memory, 0);
+  const kernel = new Borrower(memory);
+  const given: number[] = [];
+  const discard = (bids: Int32Array, from: number, count: number): number => {
+    given.push(...bids.subarray(from, from + count));
+    return count;
+  };
+  const pass = (): number[] => {
+    slab.settle();
+    slab.shrinkLent(discard);
+    slab.shrink(discard);
+    return given.splice(0);
+  };
+  assert.deepEqual(pass(), [], 'nothing has been touched');
+  const taken = Array.from({ length: 100 }, () => slab.take());
+  slab.lend();
+  assert.deepEqual(pass(), []);
+  for (const bid of taken) slab.release(bid);
+  slab.lend();
+  assert.deepEqual(pass(), [], 'they were in use a moment ago');
+  assert.deepEqual(new Set(pass()), new Set(taken));
+  assert.deepEqual(pass(), [], 'once');
+  const [again] = [slab.take()];
+  slab.lend();
+  slab.release(again);
+  pass();
+  assert.deepEqual(pass(), [again], 'one that was used since');
+  for (let i = 0; i < 4; i++) slab.grow();
+  slab.lend();
+  const { lent } = slab;
+  pass();
+  for (let i = 0; i < 3; i++) pass();
+  assert.ok(lent > 64);
+  assert.equal(slab.lent, lent, 'what is lent stays lent');
+  assert.equal(kernel.available, lent);
+});

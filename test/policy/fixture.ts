@@ -72,6 +72,7 @@ export function config(overrides: Partial<Config> = {}): Config {
     limits: {
       maxConnections: 10_000,
       slabBytes: 64 * 2 ** 20,
+      slabIdleMs: 10_000,
       maxBufferedBytes: 2 ** 20,
       maxPipes: 256,
       protocolExpiryMs: 600_000,
