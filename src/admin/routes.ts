@@ -22,7 +22,12 @@ export interface AdminRequest {
 }
 
 export interface RouteDeps {
-  readonly ready: () => { readonly ok: boolean; readonly reasons: readonly string[] };
+  /** `notes`: what is worth knowing though it is ready. */
+  readonly ready: () => {
+    readonly ok: boolean;
+    readonly reasons: readonly string[];
+    readonly notes?: readonly string[];
+  };
   readonly reader: MetricsReader;
   /** Anything that JSON can say. */
   readonly explain: (host: string, port: number, listener: string | null) => unknown;
@@ -82,11 +87,14 @@ export class Routes {
       {
         path: '/ready',
         methods: ['GET'],
-        summary: '200 once all listeners accept; 503 with the reasons before, and while draining',
+        summary:
+          '200 once all workers accept and a service has endpoints; 503 with the reasons before, and while draining',
         example: 'curl -f localhost:4191/ready',
         answer: () => {
-          const { ok, reasons } = this.#deps.ready();
-          return ok ? text(200, 'ready') : text(503, ['not ready', ...reasons].join('\n'));
+          const { ok, reasons, notes = [] } = this.#deps.ready();
+          return ok
+            ? text(200, ['ready', ...notes].join('\n'))
+            : text(503, ['not ready', ...reasons, ...notes].join('\n'));
         },
       },
       {

@@ -218,7 +218,11 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
       resolveTimeoutMs: tree.destinations.resolveTimeout,
       idleTimeoutMs: tree.destinations.idleTimeout,
     },
-    discovery: { maxFileBytes: tree.discovery.maxFileSize, pollMs: tree.discovery.pollInterval },
+    discovery: {
+      maxFileBytes: tree.discovery.maxFileSize,
+      pollMs: tree.discovery.pollInterval,
+      startWaitMs: tree.discovery.startWait,
+    },
     opaquePorts: opaque,
     annotatedPorts: annotated,
     listeners: tree.listeners.map((listener) => buildListener(listener, detect)),

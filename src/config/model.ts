@@ -227,6 +227,8 @@ export interface DiscoveryConfig {
   readonly maxFileBytes: number;
   /** How often files of endpoints are looked at where the kernel reports no change, ms. */
   readonly pollMs: number;
+  /** How long a start or reload waits for names to resolve, ms. */
+  readonly startWaitMs: number;
 }
 
 export interface DrainConfig {

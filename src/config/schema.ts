@@ -351,6 +351,7 @@ export const configSchema = section({
   discovery: optionalSection({
     maxFileSize: v.optional(size(KiB, 256 * MiB), '16MiB'),
     pollInterval: v.optional(duration({ in: 'ms', step: 1, min: '100ms' }), '5s'),
+    startWait: v.optional(optionalTimeout(), '500ms'),
   }),
   opaquePorts: v.nullish(
     v.lazy((input) => (Array.isArray(input) ? portList : portChanges)),

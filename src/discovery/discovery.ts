@@ -2,38 +2,27 @@
 // publishes what has changed. Main thread, cold.
 import type { EndpointSource, ServiceConfig } from '../config/model.js';
 import { type Endpoint, mergeEndpoints, sameEndpoints } from './endpoint.js';
-import type { EndpointUpdate, Report, Sources, Watch, WatchSpec } from './source.js';
+import {
+  type EndpointUpdate,
+  nodeTimers,
+  type Report,
+  type Sources,
+  type Timers,
+  type Watch,
+  type WatchSpec,
+} from './source.js';
 import { sourceText } from './text.js';
 
 export interface DiscoveryDeps {
   readonly sources: Sources;
-  /** Called with all endpoints of a service, first at the start and then on each change. Never for removed services. */
-  onEndpoints(service: string, endpoints: readonly Endpoint[]): void;
-}
-
-export interface Unresolvable {
-  readonly service: string;
-  readonly endpoint: string;
-  readonly reason: string;
-}
-
-/** Endpoints that have no address at the start or in a new configuration. */
-export class DiscoveryError extends Error {
-  readonly failures: readonly Unresolvable[];
-
-  constructor(failures: readonly Unresolvable[]) {
-    const lines = failures.map(
-      ({ service, endpoint, reason }) => `  service ${service}, endpoint ${endpoint}: ${reason}`,
-    );
-    super(
-      `${failures.length === 1 ? 'an endpoint' : `${failures.length} endpoints`} could not be resolved:\n` +
-        `${lines.join('\n')}\n` +
-        'Check the spelling and that the name resolves on this machine (getent hosts NAME, or dig NAME SRV), ' +
-        'or give the endpoint as IP:PORT.',
-    );
-    this.name = 'DiscoveryError';
-    this.failures = failures;
-  }
+  /**
+   * Called with all endpoints of a service, first at the start and then on each change. Never for removed services. `resolved`: false
+   * where there are none because nothing has been heard of them yet.
+   */
+  onEndpoints(service: string, endpoints: readonly Endpoint[], resolved: boolean): void;
+  /** How long a new set of services waits for what is heard of its sources, ms. */
+  readonly startWaitMs: () => number;
+  readonly timers?: Timers;
 }
 
 /** A source of a service, and what it has reported last. */
@@ -41,18 +30,23 @@ interface Entry {
   readonly source: EndpointSource;
   readonly minTtlMs: number;
   readonly maxTtlMs: number;
-  endpoints: readonly Endpoint[];
+  /** Null: none has been reported yet. */
+  endpoints: readonly Endpoint[] | null;
+  /** Why not, as far as that is known. */
+  failure: string;
   watch: Watch | null;
   /** The service that its reports are for; null until that is taken over, and after it is gone. */
   service: Service | null;
-  /** Called with its first report. */
-  first: Report | null;
+  /** Called at its first report. */
+  first: (() => void) | null;
 }
 
 interface Service {
   readonly name: string;
   readonly entries: readonly Entry[];
   published: readonly Endpoint[];
+  /** What was said of it last; null before anything was. */
+  resolved: boolean | null;
 }
 
 /** What makes two watches of a service the same. */
@@ -69,12 +63,12 @@ export class Discovery {
     this.#deps = deps;
   }
 
-  /** Watches every source, then reports each service. Rejects with a DiscoveryError that lists all failures. */
+  /** Watches every source, and reports each service when all have been heard of, or after a while with what is known then. */
   start(services: readonly ServiceConfig[]): Promise<void> {
     return this.update(services);
   }
 
-  /** Takes over a new set of services. When it rejects (DiscoveryError), nothing has changed. */
+  /** Takes over a new set of services, in the same way. What can't be resolved is asked for again, and holds up nobody. */
   update(services: readonly ServiceConfig[]): Promise<void> {
     const turn = this.#queue.then(() => this.#replace(services));
     this.#queue = turn.catch(() => {});
@@ -93,9 +87,31 @@ export class Discovery {
     return this.#services.get(service)?.published ?? [];
   }
 
+  /** Services that have no endpoint, and why, as far as that is known. */
+  unready(): { readonly service: string; readonly reasons: readonly string[] }[] {
+    return [...this.#services.values()]
+      .filter(({ published }) => published.length === 0)
+      .map(({ name, entries }) => ({
+        service: name,
+        reasons: entries
+          .filter(({ endpoints }) => endpoints === null)
+          .map(({ source, failure }) => `${sourceText(source)}: ${failure === '' ? 'no answer yet' : failure}`),
+      }));
+  }
+
+  /** Waits for `heard`, but not for long. */
+  async #atMost(heard: Promise<unknown>): Promise<void> {
+    const { startWaitMs, timers = nodeTimers } = this.#deps;
+    let timer: unknown;
+    const late = new Promise<void>((resolve) => {
+      timer = timers.set(resolve, startWaitMs());
+    });
+    await Promise.race([heard, late]);
+    timers.clear(timer);
+  }
+
   async #replace(configs: readonly ServiceConfig[]): Promise<void> {
     if (this.#stopped) return;
-    const failures: Unresolvable[] = [];
     const known = this.#lastKnown();
     const started: Entry[] = [];
     const waits: Promise<void>[] = [];
@@ -110,16 +126,13 @@ export class Discovery {
           kept.add(running);
           return running;
         }
-        const entry = this.#enter(config, source, known, failures, waits);
-        started.push(entry);
-        return entry;
+        return this.#enter(config, source, known, waits, started);
       });
-      return { name: config.name, entries, published: this.#services.get(config.name)?.published ?? [] };
+      return { name: config.name, entries, published: [], resolved: null };
     });
-    await Promise.all(waits);
-    if (failures.length > 0 || this.#stopped) {
+    if (waits.length > 0) await this.#atMost(Promise.all(waits));
+    if (this.#stopped) {
       for (const entry of started) end(entry);
-      if (failures.length > 0) throw new DiscoveryError(failures);
       return;
     }
     this.#takeOver(services, kept);
@@ -131,7 +144,9 @@ export class Discovery {
     this.#services = new Map(services.map((service) => [service.name, service]));
     for (const service of services) {
       // Since the services were put together, a watch that goes on may have reported to the one before.
-      service.published = previous.get(service.name)?.published ?? [];
+      const before = previous.get(service.name);
+      service.published = before?.published ?? [];
+      service.resolved = before?.resolved ?? null;
       for (const entry of service.entries) entry.service = service;
       this.#publish(service);
     }
@@ -151,7 +166,7 @@ export class Discovery {
     const known = new Map<string, readonly Endpoint[]>();
     for (const { entries } of this.#services.values()) {
       for (const { source, endpoints } of entries)
-        if (source.kind !== 'static') known.set(sourceText(source), endpoints);
+        if (source.kind !== 'static' && endpoints !== null) known.set(sourceText(source), endpoints);
     }
     return known;
   }
@@ -160,17 +175,25 @@ export class Discovery {
     config: ServiceConfig,
     source: EndpointSource,
     known: ReadonlyMap<string, readonly Endpoint[]>,
-    failures: Unresolvable[],
     waits: Promise<void>[],
+    started: Entry[],
   ): Entry {
     const { name, dnsMinTtlMs: minTtlMs, dnsMaxTtlMs: maxTtlMs } = config;
-    const entry: Entry = { source, minTtlMs, maxTtlMs, endpoints: [], watch: null, service: null, first: null };
+    const entry: Entry = {
+      source,
+      minTtlMs,
+      maxTtlMs,
+      endpoints: null,
+      failure: '',
+      watch: null,
+      service: null,
+      first: null,
+    };
+    started.push(entry);
     let reported = false;
     let settle: () => void = () => undefined;
-    entry.first = (update) => {
+    entry.first = () => {
       reported = true;
-      if (update.kind === 'failed')
-        failures.push({ service: name, endpoint: sourceText(source), reason: update.reason });
       settle();
     };
     const lastKnown = source.kind === 'static' ? null : (known.get(sourceText(source)) ?? null);
@@ -208,17 +231,21 @@ export class Discovery {
 
   #receive(entry: Entry, update: EndpointUpdate): void {
     if (update.kind === 'endpoints') entry.endpoints = update.endpoints;
+    entry.failure = update.kind === 'failed' ? update.reason : '';
     const { first } = entry;
     entry.first = null;
-    first?.(update);
+    first?.();
     if (entry.service !== null) this.#publish(entry.service);
   }
 
   #publish(service: Service): void {
-    const endpoints = mergeEndpoints(service.entries.map((entry) => entry.endpoints));
-    if (sameEndpoints(endpoints, service.published)) return;
+    const endpoints = mergeEndpoints(service.entries.map((entry) => entry.endpoints ?? []));
+    const resolved = endpoints.length > 0 || service.entries.every((entry) => entry.endpoints !== null);
+    const known = resolved === service.resolved || (resolved && service.resolved === null && endpoints.length === 0);
+    service.resolved = resolved;
+    if (known && sameEndpoints(endpoints, service.published)) return;
     service.published = endpoints;
-    this.#deps.onEndpoints(service.name, endpoints);
+    this.#deps.onEndpoints(service.name, endpoints, resolved);
   }
 }
 

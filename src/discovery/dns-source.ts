@@ -9,7 +9,18 @@ import { sourceText } from './text.js';
 export interface DnsSourceDeps {
   readonly resolver: EndpointResolver;
   readonly logger: DiscoveryLogger;
+  /** Of all names that are watched. */
+  readonly counts?: Set<NameCounts>;
   readonly timers?: Timers;
+}
+
+/** What the metrics tell of a name that a service has. */
+export interface NameCounts {
+  readonly service: string;
+  readonly name: string;
+  failures: number;
+  /** When it resolved last, seconds since 1970; 0: never. */
+  lastSuccess: number;
 }
 
 /** Of both kinds, `dns` and `srv`. */
@@ -35,7 +46,7 @@ class DnsWatch implements Watch {
   #addresses: readonly Address[] | null = null;
   #ttlMs: number | null = null;
   #failures = 0;
-  #lastFailure = '';
+  readonly #counts: NameCounts;
   #timer: unknown = null;
   #stopped = false;
 
@@ -44,6 +55,8 @@ class DnsWatch implements Watch {
     this.#timers = deps.timers ?? nodeTimers;
     this.#spec = spec;
     this.#report = report;
+    this.#counts = { service: spec.service, name: sourceText(spec.source), failures: 0, lastSuccess: 0 };
+    deps.counts?.add(this.#counts);
   }
 
   start(): void {
@@ -59,6 +72,7 @@ class DnsWatch implements Watch {
 
   stop(): void {
     this.#stopped = true;
+    this.#deps.counts?.delete(this.#counts);
     if (this.#timer !== null) this.#timers.clear(this.#timer);
     this.#timer = null;
   }
@@ -82,35 +96,38 @@ class DnsWatch implements Watch {
     if (this.#stopped) return;
     if (resolution === undefined) this.#failed(reason);
     else this.#resolved(resolution);
-    this.#lastFailure = reason;
     if (!this.#stopped) this.#schedule();
   }
 
   #resolved(resolution: Resolution): void {
     const { service, source } = this.#spec;
     const fields = { service, endpoint: sourceText(source) };
-    if (this.#failures > 0) this.#deps.logger.info('endpoint resolves again', fields);
+    if (this.#failures > 0)
+      this.#deps.logger.info(this.#addresses === null ? 'endpoint resolves now' : 'endpoint resolves again', fields);
     this.#failures = 0;
+    this.#counts.lastSuccess = Math.round(Date.now() / 1000);
     this.#ttlMs = resolution.ttlMs;
     this.#addresses = keepUnknown(this.#addresses ?? [], resolution);
     const endpoints: Endpoint[] = this.#addresses.map((address) => endpointAt(address));
     this.#report({ kind: 'endpoints', endpoints });
   }
 
+  /** Said once, whatever other reasons there are until it resolves again. */
   #failed(reason: string): void {
     this.#failures++;
-    if (this.#addresses === null) {
-      this.#report({ kind: 'failed', reason });
-      return;
-    }
-    if (reason === this.#lastFailure) return;
+    this.#counts.failures++;
+    const kept = this.#addresses;
+    if (kept === null) this.#report({ kind: 'failed', reason });
+    if (this.#failures > 1) return;
     const { service, source } = this.#spec;
-    this.#deps.logger.warn('endpoint no longer resolves; its last known addresses stay in use', {
-      service,
-      endpoint: sourceText(source),
-      reason,
-      kept: this.#addresses.length,
-    });
+    const fields = { service, endpoint: sourceText(source), reason };
+    if (kept === null)
+      this.#deps.logger.warn('endpoint does not resolve; its service goes without it until it does', fields);
+    else
+      this.#deps.logger.warn('endpoint no longer resolves; its last known addresses stay in use', {
+        ...fields,
+        kept: kept.length,
+      });
   }
 }
 

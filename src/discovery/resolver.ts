@@ -38,11 +38,18 @@ interface HostResolution {
 const ABSENT = new Set(['ENODATA', 'ENOTFOUND']);
 
 export class DnsEndpointResolver implements EndpointResolver {
-  readonly #client: DnsClient;
+  readonly #makeClient: () => DnsClient;
   readonly #lookup: SystemLookup;
 
-  constructor(client: DnsClient = new Resolver({ timeout: 2000, tries: 2 }), systemLookup: SystemLookup = lookupAll) {
-    this.#client = client;
+  /**
+   * A client for each name: Node ends the questions that are under way on one (EDESTRUCTION) when it starts it anew, as it does after a
+   * question that has failed. One made later knows an /etc/resolv.conf that has changed, too.
+   */
+  constructor(
+    makeClient: () => DnsClient = () => new Resolver({ timeout: 2000, tries: 2 }),
+    systemLookup: SystemLookup = lookupAll,
+  ) {
+    this.#makeClient = makeClient;
     this.#lookup = systemLookup;
   }
 
@@ -55,7 +62,7 @@ export class DnsEndpointResolver implements EndpointResolver {
   // RFC 2782: the targets with the lowest priority value; the others are for when these are gone for good. Weights are
   // not used: the balancer measures.
   async #service(name: string): Promise<Resolution> {
-    const records = await this.#client.resolveSrv(name);
+    const records = await this.#makeClient().resolveSrv(name);
     const offered = records.filter((record) => record.name !== '' && record.name !== '.');
     if (offered.length === 0) throw new Error(`the SRV record says that ${name} is not offered here`);
     const priority = Math.min(...offered.map((record) => record.priority));
@@ -92,9 +99,10 @@ export class DnsEndpointResolver implements EndpointResolver {
     // RFC 6761 section 6.3: names under localhost are not to be asked of the DNS.
     if (isLocalhost(host)) return { hosts: oneLoopback(await this.#lookup(host)), ttlMs: null, unknownFamilies: [] };
 
+    const client = this.#makeClient();
     const [v4, v6] = await Promise.allSettled([
-      this.#client.resolve4(host, { ttl: true }),
-      this.#client.resolve6(host, { ttl: true }),
+      client.resolve4(host, { ttl: true }),
+      client.resolve6(host, { ttl: true }),
     ]);
     const records = [...(v4.status === 'fulfilled' ? v4.value : []), ...(v6.status === 'fulfilled' ? v6.value : [])];
     if (records.length === 0) return this.#fromSystem(host, v4.status === 'rejected' ? v4.reason : null);
@@ -136,7 +144,21 @@ function oneLoopback(hosts: readonly string[]): readonly string[] {
   return hosts.some((host) => host.startsWith('127.')) ? hosts.filter((host) => host !== '::1') : hosts;
 }
 
+/** Each takes one of the four threads that Node has for files and compression too, and may take it for long. */
+const LOOKUPS_AT_ONCE = 2;
+let lookups = 0;
+const waiting: (() => void)[] = [];
+
 async function lookupAll(name: string): Promise<readonly string[]> {
-  const found = await lookup(name, { all: true, verbatim: true });
-  return found.map((entry) => entry.address);
+  // Who leaves hands the place on.
+  if (lookups >= LOOKUPS_AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve));
+  else lookups++;
+  try {
+    const found = await lookup(name, { all: true, verbatim: true });
+    return found.map((entry) => entry.address);
+  } finally {
+    const next = waiting.shift();
+    if (next === undefined) lookups--;
+    else next();
+  }
 }

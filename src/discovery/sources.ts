@@ -1,5 +1,5 @@
 // The sources of a running proxy. A new kind of endpoint is one more line here.
-import { DnsSource } from './dns-source.js';
+import { DnsSource, type NameCounts } from './dns-source.js';
 import { type FileCounts, FileSource } from './file-source.js';
 import { DnsEndpointResolver } from './resolver.js';
 import type { DiscoveryLogger, Sources } from './source.js';
@@ -9,7 +9,8 @@ export function standardSources(
   logger: DiscoveryLogger,
   limits: () => { readonly maxFileBytes: number; readonly pollMs: number },
   counts: FileCounts,
+  names: Set<NameCounts>,
 ): Sources {
-  const dns = new DnsSource({ resolver: new DnsEndpointResolver(), logger });
+  const dns = new DnsSource({ resolver: new DnsEndpointResolver(), logger, counts: names });
   return { static: new StaticSource(), dns, srv: dns, file: new FileSource({ logger, limits, counts }) };
 }

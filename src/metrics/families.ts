@@ -8,6 +8,7 @@ import {
   type Family,
   fieldFamily,
   histogramFamily,
+  type Labels,
   listenerLabels,
   listenersOf,
   NONE,
@@ -33,7 +34,7 @@ import {
   W,
   WORKER_HISTOGRAMS,
 } from './layout.js';
-import type { Direction, EndpointSeries, MetricsSnapshot } from './reader.js';
+import type { Direction, EndpointSeries, MetricsSnapshot, NameCounts } from './reader.js';
 import { http2Families, workerBlockFamily, workerFamilies, workerHistogramFamily } from './worker-families.js';
 
 /** Bucket bounds of Linkerd's `response_latency_ms`. */
@@ -230,6 +231,22 @@ const LIMIT_FAMILY: Family = {
   ],
 };
 
+/** One for each name of a service: it may be watched twice while a reload is under way. */
+function nameSamples(
+  { names }: MetricsSnapshot,
+  value: (counts: Readonly<NameCounts>) => number,
+  join: (a: number, b: number) => number,
+): Sample[] {
+  const samples = new Map<string, { value: number; labels: Labels }>();
+  for (const counts of names) {
+    const { service, name } = counts;
+    const key = `${service}\n${name}`;
+    const before = samples.get(key)?.value ?? 0;
+    samples.set(key, { value: join(before, value(counts)), labels: { service, name } });
+  }
+  return [...samples.values()];
+}
+
 /** Families of listeners and endpoints share tcp_*: their samples are put together by name. */
 function merged(families: readonly Family[]): Family[] {
   const byName = new Map<string, Family>();
@@ -350,5 +367,28 @@ export const FAMILIES: readonly Family[] = merged([
     type: 'gauge',
     help: 'Those that cannot be read, have a mistake, or lack a list that a service names: what they said last stays in use',
     samples: ({ endpointFiles }) => [{ value: endpointFiles.broken, labels: NONE }],
+  },
+  {
+    name: 'sluice_services_unready',
+    type: 'gauge',
+    help: 'Services that have no endpoint',
+    samples: ({ unready }) => [{ value: unready, labels: NONE }],
+  },
+  {
+    name: 'sluice_dns_failures_total',
+    type: 'counter',
+    help: 'Times that a name which a service has could not be resolved',
+    samples: (snapshot) =>
+      nameSamples(
+        snapshot,
+        ({ failures }) => failures,
+        (a, b) => a + b,
+      ),
+  },
+  {
+    name: 'sluice_dns_last_success_timestamp_seconds',
+    type: 'gauge',
+    help: 'When a name which a service has resolved last, 0 if never',
+    samples: (snapshot) => nameSamples(snapshot, ({ lastSuccess }) => lastSuccess, Math.max),
   },
 ]);

@@ -104,6 +104,19 @@ export interface MetricsSnapshot {
   /** What is there now without a series of its own. */
   readonly homeless: { readonly listener: number; readonly service: number; readonly endpoint: number };
   readonly endpointFiles: Readonly<EndpointFileCounts>;
+  /** Names of the DNS that services have. */
+  readonly names: readonly Readonly<NameCounts>[];
+  /** Services without any endpoint. */
+  readonly unready: number;
+}
+
+/** What the main thread counts of a name. */
+export interface NameCounts {
+  readonly service: string;
+  readonly name: string;
+  failures: number;
+  /** When it resolved last, seconds since 1970; 0: never. */
+  lastSuccess: number;
 }
 
 /** What the main thread counts of files of endpoints. */
@@ -152,6 +165,9 @@ export class MetricsReader {
   readonly #endpoints: SlotGroup<EndpointInfo>;
   /** Series of endpoints that a worker's memory must have room for. */
   readonly endpointSeries: number;
+  readonly names = new Set<NameCounts>();
+  /** Set by whoever knows. */
+  unready: () => number = () => 0;
   readonly endpointFiles: EndpointFileCounts = { watched: 0, broken: 0, tooLarge: 0 };
   readonly #original: { readonly service: number; readonly endpoint: number };
 
@@ -299,6 +315,8 @@ export class MetricsReader {
         endpoint: this.endpoints.homeless,
       },
       endpointFiles: { ...this.endpointFiles },
+      names: [...this.names].map((counts) => ({ ...counts })),
+      unready: this.unready(),
     };
   }
 

@@ -63,6 +63,8 @@ export class ServiceTable {
   /** The service's name in the slab: the Host of requests that came without one. */
   readonly hostAt = new Int32Array(SERVICE_SLOTS);
   readonly hostLength = new Int32Array(SERVICE_SLOTS);
+  /** 1: nothing has been heard yet of the endpoints that the service should have. */
+  readonly unresolved = new Uint8Array(SERVICE_SLOTS);
   /** As configured. */
   readonly name: string[] = new Array<string>(SERVICE_SLOTS).fill('');
   /** 1: the endpoints don't speak HTTP, so that HTTP is relayed to them as it is. */

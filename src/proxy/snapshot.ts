@@ -65,6 +65,8 @@ export interface ServiceSnapshot {
   readonly series: number;
   readonly config: ServiceSettings;
   readonly endpoints: readonly EndpointSnapshot[];
+  /** False: there are none because nothing has been heard of them yet. */
+  readonly resolved: boolean;
 }
 
 /** How connections are treated that go where their clients were going, in slots that each worker gives out by itself. */
@@ -139,7 +141,12 @@ export interface WorkerTask {
 
 export type ToWorker =
   | { readonly kind: 'snapshot'; readonly snapshot: Snapshot }
-  | { readonly kind: 'endpoints'; readonly service: number; readonly endpoints: readonly EndpointSnapshot[] }
+  | {
+      readonly kind: 'endpoints';
+      readonly service: number;
+      readonly endpoints: readonly EndpointSnapshot[];
+      readonly resolved: boolean;
+    }
   /** `hold`: answer `Connection: close` but go on accepting. `stop`: accept what is queued, then no more. `force`: close all. */
   | { readonly kind: 'drain'; readonly phase: 'hold' | 'stop' | 'force' }
   /** The answer to `resolve` with the same id. */

@@ -150,6 +150,7 @@ export class Worker {
         this.configure(message.snapshot);
         break;
       case 'endpoints':
+        this.context.services.unresolved[message.service] = message.resolved ? 0 : 1;
         this.setEndpoints(message.service, message.endpoints);
         break;
       case 'drain':
@@ -174,7 +175,10 @@ export class Worker {
     this.snapshot = { ...snapshot, listeners: [], services: [] };
     this.context.configure(snapshot);
     this.path.http1.bodies.maxTrailerBytes = snapshot.limits.http1.maxHeaderBytes;
-    for (const { slot, endpoints } of snapshot.services) this.setEndpoints(slot, endpoints);
+    for (const { slot, endpoints, resolved } of snapshot.services) {
+      this.context.services.unresolved[slot] = resolved ? 0 : 1;
+      this.setEndpoints(slot, endpoints);
+    }
     this.passthrough.configured();
     this.router.configure(snapshot);
     this.proxyHeaders.configure(snapshot);

@@ -30,6 +30,9 @@ const FIXED_KEYS = ['workers', 'io', 'admin', 'metrics'] as const;
 
 const FIXED_LIMITS = ['slabBytes', 'maxPipes'] as const;
 
+/** Services without endpoints that /ready names. */
+const MAX_NOTES = 20;
+
 interface DrainOptions {
   readonly holdMs?: number;
 }
@@ -54,6 +57,9 @@ export class Engine {
   private config: Config;
   /** Services that the workers have been told of. */
   private known = new Set<string>();
+  private startWaitMs: number;
+  /** Services of which no endpoint has been heard of yet. */
+  private readonly unresolved = new Set<string>();
   private draining = false;
   private ending = false;
   private executor = '';
@@ -72,13 +78,17 @@ export class Engine {
     const learned = Learned.allocate();
     this.learned = new Learned(learned);
     this.discovery = new Discovery({
-      sources: standardSources(logger, () => this.config.discovery, this.reader.endpointFiles),
-      onEndpoints: (service, endpoints) =>
+      sources: standardSources(logger, () => this.config.discovery, this.reader.endpointFiles, this.reader.names),
+      startWaitMs: () => this.startWaitMs,
+      onEndpoints: (service, endpoints, resolved) =>
         this.onEndpoints(
           service,
           endpoints.map(({ address }) => address),
+          resolved,
         ),
     });
+    this.startWaitMs = config.discovery.startWaitMs;
+    this.reader.unready = () => this.discovery.unready().length;
     this.originals = new OriginalDestinations(config, {
       logger,
       resolvers: [],
@@ -110,6 +120,7 @@ export class Engine {
     this.snapshots = new Snapshots({
       place: (service) => this.destinations.service(service),
       endpoints: (service) => this.endpoints.get(service) ?? [],
+      resolved: (service) => !this.unresolved.has(service),
       listenerSlot: (listener) => this.listenerSlot(listener),
       fd: (listener, worker) => this.listeners.fd(listenerKey(listener), worker),
       originalDestination: () => this.reader.originalDestination(),
@@ -158,6 +169,7 @@ export class Engine {
     const comers = config.services.filter(({ name }) => this.destinations.service(name) === undefined);
     try {
       this.addServices(comers);
+      this.startWaitMs = config.discovery.startWaitMs;
       await this.discovery.update(config.services);
       if (this.draining) throw new Error('the proxy is draining');
     } catch (error) {
@@ -291,11 +303,21 @@ export class Engine {
     });
   }
 
-  private ready(): { ok: boolean; reasons: string[] } {
+  /** Ready is who accepts and can serve something: a service without endpoints is told of, all of them without are too many. */
+  private ready(): { ok: boolean; reasons: string[]; notes: string[] } {
     const reasons: string[] = [];
+    const unready = this.discovery.unready();
+    const notes = unready
+      .slice(0, MAX_NOTES)
+      .map(({ service, reasons: why }) => [`service ${service} has no endpoint`, ...why].join('; '));
+    if (unready.length > MAX_NOTES) notes.push(`and ${unready.length - MAX_NOTES} more services`);
     if (this.draining) reasons.push('draining');
     if (!this.pool.ready) reasons.push('not every worker accepts');
-    return { ok: reasons.length === 0, reasons };
+    const { services, listeners } = this.config;
+    const elsewhere = listeners.some(({ originalDestination }) => originalDestination);
+    if (services.length > 0 && unready.length === services.length && !elsewhere)
+      reasons.push('no service has an endpoint');
+    return { ok: reasons.length === 0, reasons, notes };
   }
 
   private explain(host: string, port: number, through: string | null): Explanation {
@@ -336,7 +358,9 @@ export class Engine {
     else if (message.kind === 'log') this.logger[message.level](message.message, { worker, ...message.fields });
   }
 
-  private onEndpoints(service: string, addresses: readonly Address[]): void {
+  private onEndpoints(service: string, addresses: readonly Address[], resolved: boolean): void {
+    if (resolved) this.unresolved.delete(service);
+    else this.unresolved.add(service);
     const after: EndpointSnapshot[] = [];
     for (const address of addresses) {
       const endpoint = this.destinations.addEndpoint(service, address);
@@ -360,11 +384,13 @@ export class Engine {
     this.tellEndpoints(name, []);
     for (const endpoint of this.endpoints.get(name) ?? []) this.destinations.dropEndpoint(name, endpoint);
     this.endpoints.delete(name);
+    this.unresolved.delete(name);
     this.destinations.dropService(name);
   }
 
   private tellEndpoints(service: string, endpoints: readonly EndpointSnapshot[]): void {
-    this.pool.broadcast({ kind: 'endpoints', service: this.serviceSlot(service), endpoints });
+    const resolved = !this.unresolved.has(service);
+    this.pool.broadcast({ kind: 'endpoints', service: this.serviceSlot(service), endpoints, resolved });
   }
 
   private listenerSlot(listener: ListenerConfig): number {

@@ -19,6 +19,8 @@ export interface SnapshotDeps {
   place(service: string): Place | undefined;
   /** Its endpoints now. */
   endpoints(service: string): readonly EndpointSnapshot[];
+  /** Whether anything has been heard of them. */
+  resolved(service: string): boolean;
   listenerSlot(listener: ListenerConfig): number;
   /** The worker's own socket of a listener. */
   fd(listener: ListenerConfig, worker: number): number;
@@ -42,7 +44,8 @@ export class Snapshots {
         if (changed?.has(service.name) === false) return [];
         const place = this.#deps.place(service.name);
         const endpoints = this.#deps.endpoints(service.name);
-        return place === undefined ? [] : [{ ...place, config: settingsOf(service), endpoints }];
+        const resolved = this.#deps.resolved(service.name);
+        return place === undefined ? [] : [{ ...place, config: settingsOf(service), endpoints, resolved }];
       }),
       passthrough: listeners.some(({ originalDestination }) => originalDestination) ? this.#passthrough() : null,
       limits: config.limits,

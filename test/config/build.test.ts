@@ -48,7 +48,7 @@ limits:
     maxReplay: 1KiB
   opaque: { maxConnections: 3, idleTimeout: 0, lifetime: 5ms, halfCloseTimeout: 6ms }
 destinations: { max: 33, resolveTimeout: 31ms, idleTimeout: 32ms }
-discovery: { maxFileSize: 1KiB, pollInterval: 100ms }
+discovery: { maxFileSize: 1KiB, pollInterval: 100ms, startWait: 0 }
 detect: { timeout: 0, race: 5ms, learnTtl: 0 }
 listeners:
   - { name: b, listen: ":81", originalDestination: true, halfClose: true, proxyProtocol: { from: ["10.0.0.0/8"], timeout: 18ms, maxBytes: 200B } }
@@ -130,7 +130,7 @@ services:
       opaque: { maxConnections: 3, idleTimeoutMs: 0, lifetimeMs: 5, halfCloseTimeoutMs: 6 },
     },
     destinations: { max: 33, resolveTimeoutMs: 31, idleTimeoutMs: 32 },
-    discovery: { maxFileBytes: 1024, pollMs: 100 },
+    discovery: { maxFileBytes: 1024, pollMs: 100, startWaitMs: 0 },
     listeners: [
       {
         name: 'b',

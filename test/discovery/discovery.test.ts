@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Address, EndpointSource, ServiceConfig } from '../../src/config/model.js';
-import { Discovery, DiscoveryError } from '../../src/discovery/discovery.js';
-import { DnsSource } from '../../src/discovery/dns-source.js';
+import { Discovery } from '../../src/discovery/discovery.js';
+import { DnsSource, type NameCounts } from '../../src/discovery/dns-source.js';
 import { type Endpoint, endpointAt } from '../../src/discovery/endpoint.js';
 import { DnsEndpointResolver, type EndpointResolver, type Resolution } from '../../src/discovery/resolver.js';
 import type { DiscoveryLogger, Report, Source, Sources, Timers, WatchSpec } from '../../src/discovery/source.js';
@@ -24,8 +24,13 @@ const noFiles: Source = {
   },
 };
 
-const dnsSources = (resolver: EndpointResolver, logger: DiscoveryLogger, timers?: Timers): Sources => {
-  const source = new DnsSource({ resolver, logger, ...(timers === undefined ? {} : { timers }) });
+const dnsSources = (
+  resolver: EndpointResolver,
+  logger: DiscoveryLogger,
+  timers?: Timers,
+  counts = new Set<NameCounts>(),
+): Sources => {
+  const source = new DnsSource({ resolver, logger, counts, ...(timers === undefined ? {} : { timers }) });
   return { static: new StaticSource(), dns: source, srv: source, file: noFiles };
 };
 
@@ -37,10 +42,12 @@ function setUp() {
   const reports: string[] = [];
   const logs: string[] = [];
   const timers: { callback: () => void; delayMs: number }[] = [];
+  /** Ends of the wait for names. */
+  const waits: (() => void)[] = [];
   const resolver: EndpointResolver = {
     resolve: async (source) => {
       asked.push(sourceText(source));
-      const answer = answers.get(source.name) ?? Object.assign(new Error('no'), { code: 'ENOTFOUND' });
+      const answer = (await answers.get(source.name)) ?? Object.assign(new Error('no'), { code: 'ENOTFOUND' });
       if (answer instanceof Error) throw answer;
       const port = source.kind === 'dns' ? source.port : 1;
       const addresses: Address[] = answer.map((host) => ({ host, port }));
@@ -52,20 +59,28 @@ function setUp() {
     warn: (message, fields) => logs.push(`warn ${message}: ${fields?.reason}`),
     error: (message) => logs.push(`error ${message}`),
   };
-  const sources = dnsSources(resolver, logger, {
-    set: (callback, delayMs) => {
-      const timer = { callback, delayMs };
-      timers.push(timer);
-      return timer;
+  const counts = new Set<NameCounts>();
+  const sources = dnsSources(
+    resolver,
+    logger,
+    {
+      set: (callback, delayMs) => {
+        const timer = { callback, delayMs };
+        timers.push(timer);
+        return timer;
+      },
+      clear: (timer) => {
+        const at = (timers as unknown[]).indexOf(timer);
+        if (at >= 0) timers.splice(at, 1);
+      },
     },
-    clear: (timer) => {
-      const at = (timers as unknown[]).indexOf(timer);
-      if (at >= 0) timers.splice(at, 1);
-    },
-  });
+    counts,
+  );
   const discovery = new Discovery({
     sources,
-    onEndpoints: (name, endpoints) => reports.push(`${name}: ${texts(endpoints)}`),
+    startWaitMs: () => 500,
+    timers: { set: (callback) => waits.push(callback), clear: () => undefined },
+    onEndpoints: (name, endpoints, resolved) => reports.push(`${name}: ${resolved ? texts(endpoints) : 'unresolved'}`),
   });
   /** Fires the next timer; returns the delay it had. */
   const fire = async (): Promise<number> => {
@@ -75,7 +90,7 @@ function setUp() {
     await settled();
     return timer.delayMs;
   };
-  return { discovery, answers, extra, asked, reports, logs, timers, fire };
+  return { discovery, answers, extra, asked, reports, logs, timers, waits, counts, fire };
 }
 
 const web = (endpoints: readonly EndpointSource[], overrides: Partial<ServiceConfig> = {}) =>
@@ -94,26 +109,47 @@ describe('discovery', () => {
     assert.deepEqual(discovery.endpoints('unknown'), []);
   });
 
-  it('refuses to start with endpoints that do not resolve, and lists all of them', async () => {
-    const { discovery, answers, reports, timers } = setUp();
+  it('starts without what does not resolve, says so once, and takes it when it does', async () => {
+    const { discovery, answers, reports, logs, fire, counts } = setUp();
     answers.set('a.example', ['10.0.0.1']);
     answers.set('slow.example', Object.assign(new Error('queryA ETIMEOUT'), { code: 'ETIMEOUT' }));
-    const starting = discovery.start([
-      web([dns('a.example'), dns('typo.example')]),
-      service('db', [dns('slow.example', 5432), { kind: 'srv', name: '_db._tcp.example' }]),
+    await discovery.start([web([dns('a.example'), dns('typo.example')]), service('db', [dns('slow.example', 5432)])]);
+    assert.deepEqual(reports, ['web: 10.0.0.1:80', 'db: unresolved']);
+    assert.deepEqual(
+      logs.map((line) => line.slice(0, 70)),
+      Array(2).fill('warn endpoint does not resolve; its service goes without it until it does'.slice(0, 70)),
+    );
+    assert.deepEqual(discovery.unready(), [
+      { service: 'db', reasons: ['slow.example:5432: the DNS server did not answer in time (ETIMEOUT)'] },
     ]);
-    await assert.rejects(starting, (error: unknown) => {
-      assert.ok(error instanceof DiscoveryError);
-      assert.equal(error.failures.length, 3);
-      assert.match(error.message, /3 endpoints could not be resolved/);
-      assert.match(error.message, /service web, endpoint typo\.example:80: there is no such name/);
-      assert.match(error.message, /service db, endpoint slow\.example:5432: the DNS server did not answer in time/);
-      assert.match(error.message, /endpoint srv:_db\._tcp\.example/);
-      assert.match(error.message, /Check the spelling/);
-      return true;
+    answers.set('slow.example', Object.assign(new Error('queryA EDESTRUCTION'), { code: 'EDESTRUCTION' }));
+    for (let i = 0; i < 3; i++) await fire();
+    assert.equal(logs.length, 2, 'another reason is no other outage');
+    answers.set('slow.example', ['10.0.0.9']);
+    for (let i = 0; i < 3; i++) await fire();
+    assert.deepEqual(logs.slice(2), ['info endpoint resolves now']);
+    assert.deepEqual(reports.slice(2), ['db: 10.0.0.9:5432']);
+    assert.deepEqual(discovery.unready(), []);
+    const slow = [...counts].find(({ name }) => name === 'slow.example:5432');
+    assert.ok(slow !== undefined && slow.failures === 2 && slow.lastSuccess > 1_700_000_000);
+  });
+
+  it('does not wait long for a name that nobody answers for', async () => {
+    const { discovery, answers, reports, asked, waits } = setUp();
+    answers.set('a.example', ['10.0.0.1']);
+    const silent = new Promise<string[]>(() => undefined);
+    answers.set('silent.example', silent as unknown as string[]);
+    let started = false;
+    const starting = discovery.start([web([dns('a.example')]), service('db', [dns('silent.example')])]).then(() => {
+      started = true;
     });
-    assert.deepEqual(reports, []);
-    assert.equal(timers.length, 0);
+    await settled();
+    assert.equal(started, false);
+    assert.deepEqual(asked, ['a.example:80', 'silent.example:80']);
+    waits[0]();
+    await starting;
+    assert.deepEqual(reports, ['web: 10.0.0.1:80', 'db: unresolved']);
+    assert.deepEqual(discovery.unready(), [{ service: 'db', reasons: ['silent.example:80: no answer yet'] }]);
   });
 
   it('asks again after the TTL, within the bounds of the service', async () => {
@@ -148,7 +184,7 @@ describe('discovery', () => {
     assert.deepEqual(reports.slice(1), ['web: 10.0.0.3:80']);
   });
 
-  it('keeps the last known addresses when a name fails, with backoff and one warning per cause', async () => {
+  it('keeps the last known addresses when a name fails, with backoff and one warning', async () => {
     const { discovery, answers, reports, logs, fire, timers } = setUp();
     answers.set('a.example', ['10.0.0.1']);
     await discovery.start([web([dns('a.example')])]);
@@ -161,13 +197,13 @@ describe('discovery', () => {
     assert.match(logs[0], /^warn .*last known addresses stay in use: there is no such name/);
     answers.set('a.example', Object.assign(new Error('x'), { code: 'ESERVFAIL' }));
     await fire();
-    assert.equal(logs.length, 2);
+    assert.equal(logs.length, 1, 'another reason is no other outage');
     assert.deepEqual(reports, ['web: 10.0.0.1:80']);
     assert.deepEqual(discovery.endpoints('web'), [endpointAt({ host: '10.0.0.1', port: 80 })]);
 
     answers.set('a.example', ['10.0.0.2']);
     await fire();
-    assert.deepEqual(logs.slice(2), ['info endpoint resolves again']);
+    assert.deepEqual(logs.slice(1), ['info endpoint resolves again']);
     assert.deepEqual(reports.slice(1), ['web: 10.0.0.2:80']);
     assert.equal(timers[0].delayMs, 5000);
   });
@@ -197,15 +233,12 @@ describe('discovery', () => {
     assert.deepEqual(discovery.endpoints('db'), []);
   });
 
-  it('changes nothing when the new set does not resolve', async () => {
-    const { discovery, answers, reports, fire, timers } = setUp();
+  it('takes over a new set that does not resolve, without what does not', async () => {
+    const { discovery, answers, reports } = setUp();
     answers.set('a.example', ['10.0.0.1']);
     await discovery.start([web([dns('a.example')])]);
-    await assert.rejects(discovery.update([web([dns('typo.example')])]), /an endpoint could not be resolved/);
-    assert.equal(timers.length, 1);
-    answers.set('a.example', ['10.0.0.5']);
-    await fire();
-    assert.deepEqual(reports, ['web: 10.0.0.1:80', 'web: 10.0.0.5:80']);
+    await discovery.update([web([dns('typo.example')]), service('db', [fixed('10.0.0.9', 1)])]);
+    assert.deepEqual(reports, ['web: 10.0.0.1:80', 'web: unresolved', 'db: 10.0.0.9:1']);
   });
 
   it('does not fail a reload for a name that fails only now', async () => {
@@ -225,7 +258,7 @@ describe('discovery', () => {
       discovery.update([web([dns('typo.example')])]),
       discovery.update([web([fixed('10.0.0.7', 80)])]),
     ]);
-    assert.deepEqual(reports, ['web: 10.0.0.1:80', 'web: 10.0.0.7:80']);
+    assert.deepEqual(reports, ['web: 10.0.0.1:80', 'web: unresolved', 'web: 10.0.0.7:80']);
   });
 
   it('is silent after stop, whatever is under way', async () => {
@@ -248,11 +281,12 @@ describe('discovery', () => {
     const reports: string[] = [];
     let onReport: () => void = () => {};
     const discovery = new Discovery({
-      sources: dnsSources(new DnsEndpointResolver(server.client), {
+      sources: dnsSources(new DnsEndpointResolver(() => server.client), {
         info: () => {},
         warn: () => {},
         error: () => {},
       }),
+      startWaitMs: () => 10_000,
       onEndpoints: (name, endpoints) => {
         reports.push(`${name}: ${texts(endpoints)}`);
         onReport();
@@ -296,6 +330,7 @@ describe('discovery', () => {
     const reports: string[] = [];
     const discovery = new Discovery({
       sources: { static: new StaticSource(), dns: source, srv: source, file: source },
+      startWaitMs: () => 10_000,
       onEndpoints: (name, endpoints) => reports.push(`${name}: ${texts(endpoints)}`),
     });
     const say = (watch: number, ...hosts: string[]): void =>

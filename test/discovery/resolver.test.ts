@@ -16,11 +16,14 @@ describe('an endpoint is resolved', () => {
   beforeEach(() => {
     server.questions.length = 0;
     hosts = {};
-    resolver = new DnsEndpointResolver(server.client, async (name) => {
-      if (hosts[name] === undefined)
-        throw Object.assign(new Error(`getaddrinfo ENOTFOUND ${name}`), { code: 'ENOTFOUND' });
-      return hosts[name];
-    });
+    resolver = new DnsEndpointResolver(
+      () => server.client,
+      async (name) => {
+        if (hosts[name] === undefined)
+          throw Object.assign(new Error(`getaddrinfo ENOTFOUND ${name}`), { code: 'ENOTFOUND' });
+        return hosts[name];
+      },
+    );
   });
 
   const dns = async (name: string, port = 80) => {
@@ -71,7 +74,7 @@ describe('an endpoint is resolved', () => {
   });
 
   it("by the real system's lookup", async () => {
-    const real = new DnsEndpointResolver(server.client);
+    const real = new DnsEndpointResolver(() => server.client);
     const { addresses } = await real.resolve({ kind: 'dns', name: 'localhost', port: 80 });
     assert.equal(addresses.length, 1);
   });

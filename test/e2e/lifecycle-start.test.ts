@@ -81,10 +81,6 @@ for (const io of await availableExecutors()) {
         yaml: two(free, free + 1).replace(`127.0.0.1:${free + 1}`, `192.0.2.1:${free + 1}`),
         says: /^sluice run: listener second: 192\.0\.2\.1:\d+: this address is not one of this machine's\n$/,
       },
-      'an endpoint without address': {
-        yaml: two(free, 0, 'no-such-name.invalid:80'),
-        says: /^sluice run: an endpoint could not be resolved:\n {2}service web, endpoint no-such-name\.invalid:80: .*\n.*\n$/,
-      },
     };
     for (const [name, { yaml, says }] of Object.entries(cases)) {
       await t.test(name, async () => {

@@ -118,7 +118,7 @@ export function config(overrides: Partial<Config> = {}): Config {
       opaque: { maxConnections: 0, idleTimeoutMs: 3_600_000, lifetimeMs: 0, halfCloseTimeoutMs: 60_000 },
     },
     destinations: { max: 1024, resolveTimeoutMs: 500, idleTimeoutMs: 300_000 },
-    discovery: { maxFileBytes: 16 * 2 ** 20, pollMs: 5000 },
+    discovery: { maxFileBytes: 16 * 2 ** 20, pollMs: 5000, startWaitMs: 0 },
     opaquePorts: new Set([25, 587, 3306, 4444, 5432, 6379, 9300, 11211]),
     annotatedPorts: new Set(),
     listeners: [listener(at('127.0.0.1', 8080))],

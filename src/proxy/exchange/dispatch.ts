@@ -79,7 +79,9 @@ export class Dispatcher {
     }
     if (this.why === WHY.NO_ENDPOINT) {
       const { services, values } = context;
-      values[services.base[exchanges.service[x]] + S.NO_ENDPOINT]++;
+      const service = exchanges.service[x];
+      values[services.base[service] + S.NO_ENDPOINT]++;
+      if (services.unresolved[service] === 1) this.why = WHY.UNRESOLVED;
     }
     return false;
   }

@@ -69,7 +69,7 @@ export class OpaqueRelay implements Caller {
     sockets.kind[client] = SOCKET_KIND.OPAQUE;
     this.reset(client);
     this.attempts[client] = 0;
-    this.why[client] = WHY.NO_ENDPOINT;
+    this.why[client] = this.context.services.unresolved[service] === 1 ? WHY.UNRESOLVED : WHY.NO_ENDPOINT;
     this.service[client] = service;
     wheel.cancel(client);
     if (upstream >= 0) {
