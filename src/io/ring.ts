@@ -92,9 +92,10 @@ export class Ring {
     return this.cqesAt + ((head & this.cqMask) << 2);
   }
 
-  accept(fd: number, listener: number): void {
+  /** Accepts until it is cancelled; not `many`: once. */
+  accept(fd: number, listener: number, many = true): void {
     const e = this.entry(IORING_OP.ACCEPT, fd, listener | (OP.ACCEPT << OP_SHIFT), 0);
-    this.halves[(e << 1) + 1] = ACCEPT_MULTISHOT;
+    if (many) this.halves[(e << 1) + 1] = ACCEPT_MULTISHOT;
   }
 
   /** Multishot receive into provided buffers. */

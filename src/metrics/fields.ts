@@ -47,6 +47,10 @@ export const WORKER_FIELDS: Fields<typeof W, 'LIMIT' | 'RESPONSE' | 'HTTP2'> = {
   CPU_US: counter('sluice_worker_cpu_seconds_total', 'CPU time of the worker thread', 1e-6),
   SOCKETS_OPEN: gauge('sluice_worker_sockets', 'Sockets that the worker holds, clients and endpoints'),
   ACCEPT_ERRORS: counter('sluice_accept_errors_total', 'Accepts that failed'),
+  ACCEPT_PAUSES: counter(
+    'sluice_accept_pauses_total',
+    'Times that accepting paused because the rest of the file descriptors is for endpoints',
+  ),
   BACKPRESSURE: counter('sluice_backpressure_total', 'Reads paused because the other side reads slowly'),
   LEARNED: counter('sluice_learned_total', 'Destinations learned to speak first'),
   RACES_STARTED: counter('sluice_races_started_total', 'Endpoints dialled while the client was silent'),

@@ -118,6 +118,8 @@ export const W = {
   PROXY_HEADERS: 290,
   PROXY_REFUSED: 291,
   PROXY_STRANGERS: 292,
+  /** Times that accepting paused for want of file descriptors. */
+  ACCEPT_PAUSES: 293,
   SIZE: 304,
 } as const;
 

@@ -136,6 +136,9 @@ export class Context {
   limits: LimitsConfig;
   /** Answer `Connection: close` and end what is idle. */
   draining = false;
+  /** Clients that all workers together may have; and whether they have, so that idle ones have to make room. */
+  maxClients = Number.POSITIVE_INFINITY;
+  crowded = false;
   /** By listener: 1 if its clients may end their direction and wait. */
   private readonly halfClose = new Uint8Array(MAX_LISTENERS);
   /** Exchanges and connections are logged when they end; those that went well only if `accessAll`. */
@@ -232,6 +235,7 @@ export class Context {
   /** Takes over new settings. Listening sockets are the acceptor's business, destinations the router's. */
   configure(snapshot: Snapshot): void {
     this.limits = snapshot.limits;
+    this.maxClients = snapshot.maxClients;
     this.protocols.expiryMs = snapshot.limits.protocolExpiryMs;
     this.access = snapshot.access !== false;
     this.accessAll = snapshot.access === true;

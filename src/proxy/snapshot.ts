@@ -99,6 +99,8 @@ export interface Snapshot {
   /** null where no listener needs it. */
   readonly passthrough: PassthroughSnapshot | null;
   readonly limits: LimitsConfig;
+  /** Clients that all workers together may have, by the limit of file descriptors. */
+  readonly maxClients: number;
   readonly coalesceUs: number;
   readonly access: AccessMode;
   /** How long a connection may wait for `resolved` before it goes where its client was going, ms. */

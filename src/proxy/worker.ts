@@ -79,6 +79,7 @@ export class Worker {
         this.send({ kind: 'unlistened', fds: [fd] });
         this.finishIfDone();
       },
+      () => this.makeRoom(),
     );
     this.events = new SocketEvents({
       ...this.path,
@@ -213,6 +214,13 @@ export class Worker {
       }
     }
     if (phase === 'force') this.finish();
+  }
+
+  /** Clients wait for those who are idle to leave. */
+  private makeRoom(): void {
+    const { sockets } = this.context;
+    for (let slot = 0; slot < sockets.capacity; slot++)
+      if (sockets.kind[slot] === SOCKET_KIND.HTTP1_CLIENT) this.path.clients.reconsider(slot as SocketSlot);
   }
 
   /** A drain began: who is silent is not waited for. */

@@ -10,10 +10,11 @@ import { addressText } from '../discovery/text.js';
 import { isLarge, returnMemory } from '../io/heap.js';
 import { native } from '../io/native.js';
 import type { LogFields, Logger } from '../log/logger.js';
-import { sluiceVersion } from '../log/process-state.js';
+import { descriptors, sluiceVersion } from '../log/process-state.js';
 import { MetricsReader } from '../metrics/reader.js';
 import { type Explanation, explain, type Live } from '../policy/explain.js';
 import type { EndpointSnapshot, FromWorker } from '../proxy/snapshot.js';
+import { type ClientShare, clientShare } from './descriptors.js';
 import { Destinations } from './destinations.js';
 import { HealthLog } from './health-log.js';
 import { ListenerSet, listenerKey } from './listeners.js';
@@ -60,6 +61,8 @@ export class Engine {
   private startWaitMs: number;
   /** Services of which no endpoint has been heard of yet. */
   private readonly unresolved = new Set<string>();
+  /** File descriptors open before the workers started. */
+  private openAtStart = 0;
   private draining = false;
   private ending = false;
   private executor = '';
@@ -121,6 +124,10 @@ export class Engine {
       place: (service) => this.destinations.service(service),
       endpoints: (service) => this.endpoints.get(service) ?? [],
       resolved: (service) => !this.unresolved.has(service),
+      maxClients: () => {
+        const { clients, short } = this.clientShare();
+        return short ? clients : Number.MAX_SAFE_INTEGER;
+      },
       listenerSlot: (listener) => this.listenerSlot(listener),
       fd: (listener, worker) => this.listeners.fd(listenerKey(listener), worker),
       originalDestination: () => this.reader.originalDestination(),
@@ -193,6 +200,7 @@ export class Engine {
     this.known = services;
     // A worker stands still while it takes over a service, 20 µs with ten endpoints: those that stay the same are not sent.
     this.originals.configure(config);
+    this.warnOfDescriptors();
     this.pool.configure(changedServices(before.services, config.services));
     this.pool.broadcast({ kind: 'unresolved' });
     await this.pool.applied(APPLY_MS);
@@ -251,7 +259,6 @@ export class Engine {
 
   private async begin(): Promise<void> {
     const { config, logger } = this;
-    native().raiseFileLimit();
     for (const listener of config.listeners) this.listenerSlot(listener);
     this.addServices(config.services);
     this.known = new Set(config.services.map(({ name }) => name));
@@ -262,6 +269,8 @@ export class Engine {
       await admin.listen(config.admin);
       this.admin = admin;
     }
+    this.openAtStart = descriptors().open;
+    this.warnOfDescriptors();
     const { executor, reason } = await this.pool.start();
     this.executor = executor;
     if (this.isLarge()) void returnMemory();
@@ -273,6 +282,22 @@ export class Engine {
         ({ name, listen }) => `${name}=${addressText({ host: listen.host, port: this.listenerPort(name) })}`,
       ),
       ...(config.admin === null ? {} : { admin: addressText({ host: config.admin.host, port: this.adminPort }) }),
+    });
+  }
+
+  private clientShare(): ClientShare {
+    const { workers, limits } = this.config;
+    return clientShare(native().raiseFileLimit(), this.openAtStart, workers, limits.maxConnections);
+  }
+
+  private warnOfDescriptors(): void {
+    const { clients, needed, short } = this.clientShare();
+    if (!short) return;
+    this.logger.warn('limits.maxConnections is more than the limit of file descriptors allows', {
+      limit: native().raiseFileLimit(),
+      clients,
+      needed,
+      help: `start it with ulimit -n ${needed} or LimitNOFILE=${needed}, or lower limits.maxConnections`,
     });
   }
 

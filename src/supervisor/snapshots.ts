@@ -21,6 +21,8 @@ export interface SnapshotDeps {
   endpoints(service: string): readonly EndpointSnapshot[];
   /** Whether anything has been heard of them. */
   resolved(service: string): boolean;
+  /** Clients that all workers together may have. */
+  maxClients(): number;
   listenerSlot(listener: ListenerConfig): number;
   /** The worker's own socket of a listener. */
   fd(listener: ListenerConfig, worker: number): number;
@@ -49,6 +51,7 @@ export class Snapshots {
       }),
       passthrough: listeners.some(({ originalDestination }) => originalDestination) ? this.#passthrough() : null,
       limits: config.limits,
+      maxClients: this.#deps.maxClients(),
       coalesceUs: config.coalesceUs,
       access: config.log.access,
       resolveTimeoutMs: config.destinations.resolveTimeoutMs,

@@ -5,6 +5,7 @@ import { ERRNO } from '../../io/abi.js';
 import { LIMITS, W } from '../../metrics/layout.js';
 import { SOCKET_KIND } from '../connect/connections.js';
 import type { Context } from '../context.js';
+import { WHY } from '../exchange/reasons.js';
 import { REFUSED } from '../refusals.js';
 import { type ListenerSnapshot, LOAD_BOARD } from '../snapshot.js';
 
@@ -12,6 +13,10 @@ import { type ListenerSnapshot, LOAD_BOARD } from '../snapshot.js';
 const EXACT_LOAD = 16;
 /** After running out of descriptors: how long until accepting is tried again, ms. */
 const RETRY_MS = 100;
+/** How often is looked whether clients have left, while accepting pauses, ms. */
+const PAUSE_MS = 20;
+/** With less room than the longest queue (net.core.somaxconn) may hold, clients are accepted one by one. */
+const MANY = 4096;
 /** How long handshakes that had begun before `refuse` may take to complete, ms. */
 const REFUSE_MS = 100;
 
@@ -31,6 +36,8 @@ interface ListeningSocket {
   readonly fd: number;
   readonly listener: number;
   armed: boolean;
+  /** The accept of many that is armed is being cancelled. */
+  cancelled: boolean;
   state: number;
   /** Connections found since the socket was last armed. */
   found: number;
@@ -44,6 +51,8 @@ export class Acceptor {
   /** No more hand-overs: the siblings are about to leave too. */
   private leaving = false;
   private stopped = false;
+  /** File descriptors are scarce: clients wait in the kernel's queue. */
+  private paused = false;
 
   /** `opened` takes a new client over; `unlistened` hears of each listening socket whose queue is empty for good. */
   constructor(
@@ -51,6 +60,8 @@ export class Acceptor {
     private readonly owner: Int32Array,
     private readonly opened: (client: number) => void,
     private readonly unlistened: (fd: number) => void,
+    /** Asks idle clients to leave. */
+    private readonly makeRoom: () => void,
   ) {}
 
   /** Accepts on the sockets of these listeners and on no others. */
@@ -62,7 +73,14 @@ export class Acceptor {
       if (fd < 0 || this.listeningSockets.some((socket) => socket?.fd === fd)) continue;
       const free = this.listeningSockets.indexOf(undefined);
       const index = free < 0 ? this.listeningSockets.length : free;
-      this.listeningSockets[index] = { fd, listener: slot, armed: false, state: STATE.ACCEPTING, found: 0 };
+      this.listeningSockets[index] = {
+        fd,
+        listener: slot,
+        armed: false,
+        cancelled: false,
+        state: STATE.ACCEPTING,
+        found: 0,
+      };
       this.listening++;
       this.arm(index);
     }
@@ -88,10 +106,15 @@ export class Acceptor {
     if (result >= 0) {
       socket.found++;
       this.context.values[W.ACCEPTED]++;
-      this.place(socket.listener, result);
+      const room = this.room();
+      // As many as there are workers may be too many: each may have accepted one at the same time.
+      if (room <= -this.context.workers) this.turnAway(result);
+      else this.place(socket.listener, result);
+      if (room <= 1 && !this.paused) this.pause();
+      else if (more && room < MANY && !socket.cancelled) this.cancel(index, socket);
     } else if (result !== -ERRNO.ECANCELED && result !== -ERRNO.ECONNABORTED && result !== -ERRNO.EINTR) {
       this.context.values[W.ACCEPT_ERRORS]++;
-      if (result === -ERRNO.EMFILE || result === -ERRNO.ENFILE) this.context.limited(LIMIT_FILES);
+      if (result === -ERRNO.EMFILE || result === -ERRNO.ENFILE) this.outOfFiles();
       // Not at once: whatever it is, it may last.
       if (!more) this.later(RETRY_MS, index);
       return;
@@ -114,6 +137,65 @@ export class Acceptor {
     Atomics.sub(loadBoard, LOAD_BOARD.LOAD + target, 1);
     Atomics.add(loadBoard, LOAD_BOARD.LOAD + workerId, 1);
     this.open(listener, fd);
+  }
+
+  /** Clients that all workers together may still have: as many as the file descriptors allow, with one for the endpoint of each. */
+  private room(): number {
+    const { loadBoard, workers, maxClients } = this.context;
+    let clients = 0;
+    for (let worker = 0; worker < workers; worker++) clients += loadBoard[LOAD_BOARD.LOAD + worker];
+    return maxClients - clients;
+  }
+
+  private outOfFiles(): void {
+    this.context.limited(LIMIT_FILES);
+    this.context.refusals.note(WHY.FILE_DESCRIPTORS, -1, -1, -1);
+  }
+
+  /** Was accepted before the pause took effect. */
+  private turnAway(fd: number): void {
+    const { native, reactor } = this.context;
+    this.outOfFiles();
+    native.resetOnClose(fd);
+    reactor.ring.close(fd);
+  }
+
+  /** Leaves clients in the kernel's queue until others have left. */
+  private pause(): void {
+    const { context } = this;
+    this.paused = true;
+    context.values[W.ACCEPT_PAUSES]++;
+    context.limited(LIMIT_FILES);
+    context.refusals.note(WHY.FILE_DESCRIPTORS, -1, -1, -1);
+    this.listeningSockets.forEach((socket, index) => {
+      if (socket?.armed === true && socket.state === STATE.ACCEPTING) this.cancel(index, socket);
+    });
+    this.crowded(true);
+    this.retry();
+  }
+
+  private cancel(index: number, socket: ListeningSocket): void {
+    socket.cancelled = true;
+    this.context.reactor.ring.cancelAccept(index);
+  }
+
+  private retry(): void {
+    setTimeout(() => {
+      if (this.stopped) return;
+      if (this.room() <= 0) {
+        this.retry();
+        return;
+      }
+      this.paused = false;
+      this.crowded(false);
+      for (let index = 0; index < this.listeningSockets.length; index++) this.next(index);
+      this.context.reactor.wantMicrotasks = true;
+    }, PAUSE_MS).unref();
+  }
+
+  private crowded(yes: boolean): void {
+    this.context.crowded = yes;
+    if (yes) this.makeRoom();
   }
 
   private place(listener: number, fd: number): void {
@@ -160,10 +242,12 @@ export class Acceptor {
 
   private arm(index: number): void {
     const socket = this.listeningSockets[index];
-    if (socket === undefined || socket.armed) return;
+    if (socket === undefined || socket.armed || (this.paused && socket.state === STATE.ACCEPTING)) return;
     socket.armed = true;
+    socket.cancelled = false;
     socket.found = 0;
-    this.context.reactor.ring.accept(socket.fd, index);
+    // What an accept of many finds before it can be cancelled is as long as a queue.
+    this.context.reactor.ring.accept(socket.fd, index, this.room() >= MANY);
   }
 
   private close(index: number): void {

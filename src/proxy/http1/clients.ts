@@ -14,7 +14,7 @@ import type { BodyRelay } from './bodies.js';
 import type { RequestReader } from './request-reader.js';
 import { type Http1Sockets, REQUEST } from './sockets.js';
 
-/** While draining, a connection idle for this long is ended: a client that was about to send would have. */
+/** While draining, or while others wait for a file descriptor, a connection idle for this long is ended: a client that was about to send would have. */
 const DRAIN_IDLE_MS = 1000;
 /** Who has been answered early, and has been silent for so long, has nothing more on its way that could destroy the answer, ms. */
 const LINGER_SILENCE_MS = 2000;
@@ -231,16 +231,17 @@ export class Http1Clients {
 
   /** The timer of a client between requests. Armed again unless its time is over. */
   timer(client: SocketSlot): void {
-    const { reactor, connections, inbox, limits, wheel, draining } = this.context;
+    const { reactor, connections, inbox, limits, wheel, draining, crowded } = this.context;
     const { http1 } = limits;
     let deadline: number;
     if (inbox.empty(client) || this.requests.waits(client)) {
-      const idle = draining ? Math.min(DRAIN_IDLE_MS, http1.idleTimeoutMs || DRAIN_IDLE_MS) : http1.idleTimeoutMs;
+      const idle =
+        draining || crowded ? Math.min(DRAIN_IDLE_MS, http1.idleTimeoutMs || DRAIN_IDLE_MS) : http1.idleTimeoutMs;
       if (idle === 0) return;
       deadline = connections.active[client] + idle;
       if (reactor.now >= deadline) {
-        if (!draining) this.context.limited(LIMIT.IDLE_TIME);
-        connections.close(client, draining ? CLOSE.DRAIN : CLOSE.TIMEOUT);
+        if (!draining && !crowded) this.context.limited(LIMIT.IDLE_TIME);
+        connections.close(client, draining ? CLOSE.DRAIN : crowded ? CLOSE.LIMIT : CLOSE.TIMEOUT);
         return;
       }
     } else {
@@ -279,7 +280,7 @@ export class Http1Clients {
   /** Arms the idle deadline; a later one is found when the timer fires. */
   private armIdle(client: SocketSlot): void {
     const { wheel, reactor, limits } = this.context;
-    const idle = this.context.draining ? DRAIN_IDLE_MS : limits.http1.idleTimeoutMs;
+    const idle = this.context.draining || this.context.crowded ? DRAIN_IDLE_MS : limits.http1.idleTimeoutMs;
     if (idle > 0) wheel.pull(client, reactor.now + idle);
   }
 }

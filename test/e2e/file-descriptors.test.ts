@@ -1,0 +1,62 @@
+// Few file descriptors: whoever is accepted is served, the others wait, and the log says why.
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import { after, test } from 'node:test';
+import { client, type Wire } from '../support/http.js';
+import { availableExecutors, eventually, type Sluice, startSluice } from '../support/sluice.js';
+import { listening } from './lifecycle-support.js';
+
+const LIMIT = 256;
+const CLIENTS = 400;
+const started: Sluice[] = [];
+after(() => {
+  for (const { child } of started) child.kill('SIGKILL');
+});
+
+const yaml = (port: number): string => `
+drain: { hold: 0 }
+workers: 2
+listeners:
+  - { name: edge, listen: "127.0.0.1:0", protocol: http1, service: web }
+services:
+  web: { protocol: http1, endpoints: ["127.0.0.1:${port}"] }
+`;
+
+for (const io of await availableExecutors()) {
+  test(`${io}: ${CLIENTS} clients at ${LIMIT} descriptors are all served, in turns`, async () => {
+    // Slow, so that all want a connection of their own at once.
+    const origin = createServer((_, response) => setTimeout(() => response.end('ok'), 30));
+    const port = await listening(origin);
+    const sluice = await startSluice(yaml(port), io, {}, ['prlimit', `--nofile=${LIMIT}:${LIMIT}`, '--']);
+    started.push(sluice);
+    const warning = sluice.log.find(({ message }) => /limits\.maxConnections is more than/.test(message));
+    assert.equal(warning?.limit, LIMIT);
+    assert.ok(Number(warning?.clients) >= 50 && Number(warning?.clients) < LIMIT / 2);
+    assert.ok(Number(warning?.needed) > 200_000);
+    assert.match(String(warning?.help), /ulimit -n \d+/);
+    const wires: Wire[] = [];
+    const ask = async (i: number): Promise<number> => {
+      const wire = await client(sluice.port('edge'));
+      wires.push(wire);
+      // Some stay, as clients with pools do, and are asked to leave for those who wait.
+      wire.write(`GET /${i} HTTP/1.1\r\nHost: a\r\n\r\n`);
+      const { status } = await wire.message();
+      if (i % 4 !== 0) wire.destroy();
+      return status;
+    };
+    const statuses = await Promise.all(Array.from({ length: CLIENTS }, (_, i) => ask(i)));
+    assert.deepEqual([...new Set(statuses)], [200]);
+    assert.ok((await sluice.metric('sluice_accept_pauses_total')) > 0);
+    assert.ok((await sluice.metric('sluice_limit_total', { limit: 'file-descriptors' })) > 0);
+    const refused = await sluice.logged(
+      ({ message, reason }) => message === 'refused' && reason === 'file-descriptors',
+    );
+    assert.equal(refused.level, 'warn');
+    for (const wire of wires) wire.destroy();
+    await eventually(async () => (await sluice.metric('sluice_worker_connections')) === 0, 'all have left');
+    assert.equal(await ask(1), 200);
+    assert.equal(await sluice.stop(), 0);
+    origin.closeAllConnections();
+    origin.close();
+  });
+}
