@@ -117,6 +117,7 @@ export class World {
         base: new Int32Array(4).map((_, slot) => serviceBase(slot)),
         series: new Int32Array(4).map((_, slot) => slot),
         protocol: this.declared,
+        unresolved: new Uint8Array(4),
         replayBytes: new Int32Array(4).fill(1 << 16),
         responseTimeoutMs: new Float64Array(4),
       },
