@@ -29,13 +29,35 @@ const asList = (value: unknown): readonly unknown[] => (Array.isArray(value) ? v
 
 const isIPv6 = (address: Address): boolean => address.host.includes(':');
 
-// Listening sockets have SO_REUSEPORT, so the kernel would not refuse the second one but share connections out.
-/** Whether both would take the same connection. `[::]` takes IPv4 too (net.ipv6.bindv6only is 0). */
-function overlaps(a: Address, b: Address): boolean {
-  if (a.port !== b.port || a.port === 0) return false;
-  if (a.host === b.host || a.host === '::' || b.host === '::') return true;
-  if (isIPv6(a) !== isIPv6(b)) return false;
-  return a.host === '0.0.0.0' || b.host === '0.0.0.0';
+interface Place {
+  readonly path: KeyPath;
+  readonly text: unknown;
+}
+
+/**
+ * Who listens on a port. Listening sockets have SO_REUSEPORT, so the kernel would not refuse the second one but share connections out.
+ * `[::]` takes IPv4 too (net.ipv6.bindv6only is 0), `0.0.0.0` all of IPv4.
+ */
+class Port {
+  private readonly byHost = new Map<string, Place>();
+  private first: Place | undefined;
+  private firstIPv4: Place | undefined;
+
+  /** Whoever would take a connection to `address` as well. */
+  taker(address: Address): Place | undefined {
+    const { byHost } = this;
+    const other = byHost.get(address.host) ?? byHost.get('::');
+    if (other !== undefined) return other;
+    if (address.host === '::') return this.first;
+    if (isIPv6(address)) return undefined;
+    return address.host === '0.0.0.0' ? this.firstIPv4 : byHost.get('0.0.0.0');
+  }
+
+  add(address: Address, place: Place): void {
+    this.byHost.set(address.host, place);
+    this.first ??= place;
+    if (!isIPv6(address)) this.firstIPv4 ??= place;
+  }
 }
 
 function listenerNames(listeners: readonly unknown[]): Finding[] {
@@ -56,8 +78,8 @@ function listenerNames(listeners: readonly unknown[]): Finding[] {
 
 function listenAddresses(root: Tree, listeners: readonly unknown[]): Finding[] {
   const findings: Finding[] = [];
-  const taken: { path: KeyPath; text: unknown; address: Address }[] = [];
-  const places: { path: KeyPath; text: unknown }[] = listeners.map((item, index) => ({
+  const ports = new Map<number, Port>();
+  const places: Place[] = listeners.map((item, index) => ({
     path: ['listeners', index, 'listen'],
     text: asMap(item).listen,
   }));
@@ -67,9 +89,11 @@ function listenAddresses(root: Tree, listeners: readonly unknown[]): Finding[] {
   }
   for (const { path, text } of places) {
     const address = attempt(() => parseListen(text));
-    if (address === undefined) continue;
-    const other = taken.find((earlier) => overlaps(earlier.address, address));
-    if (other === undefined) taken.push({ path, text, address });
+    if (address === undefined || address.port === 0) continue;
+    const port = ports.get(address.port) ?? new Port();
+    ports.set(address.port, port);
+    const other = port.taker(address);
+    if (other === undefined) port.add(address, { path, text });
     else {
       const message = `${JSON.stringify(text)} collides with ${formatPath(other.path)} (${String(other.text)}); use another port`;
       findings.push({ path, message, at: 'value' });
