@@ -270,8 +270,8 @@ export class Engine {
       this.admin = admin;
     }
     this.openAtStart = descriptors().open;
-    this.warnOfDescriptors();
     const { executor, reason } = await this.pool.start();
+    this.warnOfDescriptors();
     this.executor = executor;
     if (this.isLarge()) void returnMemory();
     logger.info('accepting', {
