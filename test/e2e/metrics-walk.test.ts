@@ -36,6 +36,9 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   sluice_endpoint_http2_streams: 'e2e/http2-conformance-support.ts',
   sluice_http2_resets_sent_total: 'e2e/combinations-tunnels.test.ts',
   sluice_http2_refused_retries_total: 'e2e/http2-ages.test.ts',
+  sluice_proxy_headers_total: 'e2e/proxy-protocol.test.ts',
+  sluice_proxy_header_refused_total: 'e2e/proxy-protocol.test.ts',
+  sluice_proxy_header_strangers_total: 'e2e/proxy-protocol.test.ts',
   sluice_http2_goaways_received_total: 'e2e/grpc-lifetime.test.ts',
 };
 /** What no test shows, and why. */
