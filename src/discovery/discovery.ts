@@ -2,15 +2,7 @@
 // publishes what has changed. Main thread, cold.
 import type { EndpointSource, ServiceConfig } from '../config/model.js';
 import { type Endpoint, mergeEndpoints, sameEndpoints } from './endpoint.js';
-import {
-  type EndpointUpdate,
-  nodeTimers,
-  type Report,
-  type Sources,
-  type Timers,
-  type Watch,
-  type WatchSpec,
-} from './source.js';
+import type { EndpointUpdate, Report, Sources, Timers, Watch, WatchSpec } from './source.js';
 import { sourceText } from './text.js';
 
 export interface DiscoveryDeps {
@@ -52,6 +44,12 @@ interface Service {
 /** What makes two watches of a service the same. */
 const watchKey = (source: EndpointSource, minTtlMs: number, maxTtlMs: number): string =>
   `${minTtlMs} ${maxTtlMs} ${sourceText(source)}`;
+
+/** They keep the process alive, unlike those of sources. */
+const lastingTimers: Timers = {
+  set: (callback, delayMs) => setTimeout(callback, delayMs),
+  clear: (timer) => clearTimeout(timer as NodeJS.Timeout),
+};
 
 export class Discovery {
   readonly #deps: DiscoveryDeps;
@@ -99,9 +97,9 @@ export class Discovery {
       }));
   }
 
-  /** Waits for `heard`, but not for long. */
+  /** Waits for `heard`, but not for long. The timer keeps the process alive: where nothing else does yet, it would end in the middle of its start. */
   async #atMost(heard: Promise<unknown>): Promise<void> {
-    const { startWaitMs, timers = nodeTimers } = this.#deps;
+    const { startWaitMs, timers = lastingTimers } = this.#deps;
     let timer: unknown;
     const late = new Promise<void>((resolve) => {
       timer = timers.set(resolve, startWaitMs());
