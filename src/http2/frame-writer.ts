@@ -4,6 +4,7 @@ import type { FieldList } from '../hpack/field-list.js';
 import { type Connection, GOING, ROLE } from './connection.js';
 import { H, h2Error } from './counters.js';
 import { DEFAULT_WINDOW, FLAG, FRAME, FRAME_HEADER_BYTES, PREFACE, put32, putFrameHeader, SETTING } from './frame.js';
+import { MAX_BLOCK_BYTES } from './limits.js';
 import type { Core } from './shared-state.js';
 
 const NONE = -1;
@@ -47,7 +48,9 @@ export class FrameWriter {
       p = this.setting(p, SETTING.MAX_CONCURRENT_STREAMS, 0);
     }
     if (limits.streamWindow !== DEFAULT_WINDOW) p = this.setting(p, SETTING.INITIAL_WINDOW_SIZE, limits.streamWindow);
-    p = this.setting(p, SETTING.MAX_HEADER_LIST_SIZE, limits.maxHeaderBytes);
+    // An endpoint that is told of our limit keeps to it by resetting its streams, which looks like any other trouble of its own. So it is
+    // told only how large a block is read to its end (a block is never larger than its list): what is too large for us fails here.
+    p = this.setting(p, SETTING.MAX_HEADER_LIST_SIZE, server ? limits.maxHeaderBytes : MAX_BLOCK_BYTES);
     putFrameHeader(bytes, frame, p - frame - FRAME_HEADER_BYTES, FRAME.SETTINGS, 0, 0);
     this.core.output.wrote(connection, p);
   }

@@ -8,7 +8,7 @@ import type { Abuse } from './abuse.js';
 import { type Connection, GOING, ROLE } from './connection.js';
 import { H } from './counters.js';
 import { FLAG, get31, H2_ERROR, PRIORITY_BYTES } from './frame.js';
-import { LIMIT } from './limits.js';
+import { LIMIT, MAX_BLOCK_BYTES } from './limits.js';
 import type { Sender } from './sender.js';
 import type { Core, Http2Events } from './shared-state.js';
 import { STREAM } from './streams.js';
@@ -16,8 +16,6 @@ import { STREAM } from './streams.js';
 const NONE = -1;
 /** Beside the flags of a block: its priority names its own stream as what it depends on. */
 const SELF_DEPENDENT = 0x100;
-/** The largest block that is read to its end, whatever becomes of its message. One that goes on is an attack. */
-export const MAX_BLOCK_BYTES = 1024 * 1024;
 /** What may come on top of the fields: updates of the table's size. */
 const BLOCK_SLACK = 64;
 

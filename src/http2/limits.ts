@@ -1,5 +1,8 @@
 // How much a peer may ask for, and the names under which it is counted that one asked for more.
 
+/** The largest block that is read to its end, whatever becomes of its message. One that goes on is an attack. */
+export const MAX_BLOCK_BYTES = 1024 * 1024;
+
 /** Per connection, where nothing else is said. Floods are counted in windows of 10 s. */
 export interface Http2Limits {
   /** Streams that a client may have open at once; announced to it. */

@@ -1,7 +1,7 @@
 // Header blocks of HTTP/2 beyond the limit, of any size: the message fails, and neither its connection nor anybody else's stream on it.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { END_HEADERS, END_STREAM } from '../support/h2-frames.js';
+import { END_HEADERS, END_STREAM, SETTINGS } from '../support/h2-frames.js';
 import { type H2Peer, REQUEST } from '../support/h2-peer.js';
 import { encodeBlock, indexed, literal, type Pair } from '../support/naive-hpack.js';
 import { eventually } from '../support/sluice.js';
@@ -179,6 +179,23 @@ await onEachExecutor('HTTP/2 heads that are too large', setup, (bench) => {
         }
       }));
   }
+
+  // As gRPC's Go server does, with INTERNAL_ERROR.
+  it('an endpoint that keeps to the size it was told of has not been told of ours', () =>
+    bench().play(async () => {
+      const on = bench();
+      for (const fields of [{}, { 'content-type': 'application/grpc', te: 'trailers' }]) {
+        for (let i = 0; i < 10; i++) {
+          const one = await on.exchange({ fields });
+          const told = one.endpoint.theirs.get(SETTINGS.MAX_HEADER_LIST_SIZE) ?? Number.POSITIVE_INFINITY;
+          if (300_000 > told) one.endpoint.reset(one.arrived, 'INTERNAL_ERROR');
+          else one.endpoint.block(one.arrived, tooLarge(OK, 300_000), END_STREAM);
+          const { field } = await one.client.response(one.asked);
+          assert.equal(field('sluice-error'), 'header-too-large');
+        }
+      }
+      assert.equal(await on.sluice.metric('sluice_endpoint_breaker_opened_total'), 0);
+    }));
 
   it('endpoints are held responsible for none of it', () =>
     bench().play(async () => {

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { READING, ROLE } from '../../src/http2/connection.js';
 import { H2_ERROR } from '../../src/http2/frame.js';
-import { MAX_BLOCK_BYTES } from '../../src/http2/header-blocks.js';
-import { H2_LIMITS, LIMIT } from '../../src/http2/limits.js';
+import { H2_LIMITS, LIMIT, MAX_BLOCK_BYTES } from '../../src/http2/limits.js';
 import {
   END_HEADERS,
   END_STREAM,

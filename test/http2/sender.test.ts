@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { GOING, ROLE } from '../../src/http2/connection.js';
 import { H } from '../../src/http2/counters.js';
 import { H2_ERROR } from '../../src/http2/frame.js';
+import { MAX_BLOCK_BYTES } from '../../src/http2/limits.js';
 import { STREAM } from '../../src/http2/streams.js';
 import { END_STREAM, frame, framesOf, MAGIC, type RawFrame, settingsPayload, u32 } from '../support/h2-frames.js';
 import { OK, World } from '../support/http2-machine.js';
@@ -50,7 +51,7 @@ test('a client begins with the preface, and wants no pushes', () => {
   const settings = settingsPayload([
     [2, 0],
     [3, 0],
-    [6, 15_360],
+    [6, MAX_BLOCK_BYTES],
   ]);
   assert.equal(wire.take().toString('hex'), Buffer.concat([MAGIC, frame('SETTINGS', 0, 0, settings)]).toString('hex'));
   world.endAll();

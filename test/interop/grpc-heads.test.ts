@@ -49,7 +49,6 @@ for (const io of await availableExecutors()) {
   const is = (expected: Partial<Outcome>) => (outcome: Outcome) => {
     assert.deepEqual(outcome, { ...outcome, ...expected });
   };
-  const fails = (outcome: Outcome) => assert.notEqual(outcome.code, 'OK');
 
   describe(`gRPC with large heads on ${io}`, { skip: lacking('go') }, () => {
     it('20 KiB of metadata pass in both directions, and of trailers and status messages', () =>
@@ -71,8 +70,8 @@ for (const io of await availableExecutors()) {
       across(
         ['go', 'serve', 'grpc'],
         [
-          [['-metadata', HUGE, '-times', 2], fails],
-          [['-trailers', HUGE, '-times', 2], fails],
+          [['-metadata', HUGE], is({ code: 'ResourceExhausted' })],
+          [['-trailers', HUGE], is({ code: 'ResourceExhausted' })],
         ],
       ));
 
