@@ -45,6 +45,8 @@ function buildListener(listener: ListenerTree, detect: DetectConfig): ListenerCo
       learnTtlMs: listener.detect.learnTtl ?? detect.learnTtlMs,
     },
     halfClose: listener.halfClose,
+    via: listener.via,
+    date: listener.date,
     backlog: listener.backlog,
     keepAliveMs: listener.keepAlive,
     userTimeoutMs: listener.userTimeout,

@@ -61,6 +61,10 @@ export interface ListenerConfig {
   readonly detect: DetectConfig;
   /** Clients that end their direction may still wait for their response. */
   readonly halfClose: boolean;
+  /** Name under which this proxy enters itself in Via (RFC 9110 section 7.6.3); null: it does not. */
+  readonly via: string | null;
+  /** Final responses without Date get one (section 6.6.1). */
+  readonly date: boolean;
   readonly backlog: number;
   /** TCP keepalive idle and interval, ms; 0 is off. */
   readonly keepAliveMs: number;

@@ -3,7 +3,7 @@
 import { availableParallelism } from 'node:os';
 import * as v from 'valibot';
 import { MOST_ENDPOINTS, MOST_SERVICES } from '../metrics/layout.js';
-import { LOCAL_DESTINATIONS } from '../proxy/capacity.js';
+import { LOCAL_DESTINATIONS, MOST_PSEUDONYM } from '../proxy/capacity.js';
 import { parseMatch } from './match.js';
 import { parseNetwork } from './networks.js';
 import { suggest } from './suggest.js';
@@ -54,6 +54,8 @@ function value<T>(parse: (input: unknown) => T) {
     }),
   );
 }
+
+const PSEUDONYM = new RegExp(`^[A-Za-z0-9._:-]{1,${MOST_PSEUDONYM}}$`);
 
 const duration = (range: DurationRange) => value((input) => parseDuration(input, range));
 /** A timeout: whole milliseconds, at least one. */
@@ -117,6 +119,15 @@ function parseReplay(input: unknown): number {
     if (!(error instanceof ValueError)) throw error;
     throw new ValueError(`${error.message}, or auto`);
   }
+}
+
+/** A name for Via; null where it is off. */
+function parseVia(input: unknown): string | null {
+  if (isOff(input)) return null;
+  if (typeof input === 'string' && PSEUDONYM.test(input) && input !== 'on') return input;
+  throw new ValueError(
+    `found ${describe(input)}; write off, or a name of 1 to ${MOST_PSEUDONYM} letters, digits and . _ : -, such as sluice`,
+  );
 }
 
 function parseWorkers(input: unknown): number {
@@ -193,6 +204,8 @@ const listener = section({
   proxyProtocol: v.optional(proxyProtocol),
   direction: v.optional(choice('inbound', 'outbound'), 'inbound'),
   halfClose: v.optional(boolean(), false),
+  via: v.optional(value(parseVia), 'off'),
+  date: v.optional(boolean(), false),
   backlog: v.optional(integer(1, 65_535), 4096),
   keepAlive: v.optional(keepAlive(), '10s'),
   userTimeout: v.optional(optionalTimeout(), '30s'),

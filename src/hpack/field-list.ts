@@ -24,6 +24,8 @@ const COLON = 0x3a;
  * - templated: `template` holds the fields that were seen before, in their order, and 0 to `count` are the others only,
  *   pseudo-header fields before regular ones. No name is among both.
  *
+ * But what `append` adds may have the name of others: it comes last.
+ *
  * Text is at positions in `memory.bytes`. It may lie in the decoded block itself, so it is valid as long as the block stays
  * where it is, until this list is used again, and until memory has begun two more epochs (thousands of blocks).
  */
@@ -167,6 +169,38 @@ export class FieldList {
       }
     }
     this.settle();
+  }
+
+  /**
+   * Adds a field for a NAME that has text, and of which no fact is known, to a list that is complete. It comes after all others, in
+   * both forms. Not where the list is full. Its text must stay as that of `add`.
+   */
+  append(name: number, valueAt: number, valueLength: number): void {
+    const before = this.template === null ? 0 : this.template.count;
+    if (this.count + before >= MAX_FIELDS || !this.addKnown(name, valueAt, valueLength)) return;
+    const size = OVERHEAD + this.nameLength[this.count - 1] + valueLength;
+    this.size += size;
+    this.bound += size - SPARE;
+  }
+
+  /** Gives field `i` of a list that is complete, and in the plain form, another value. No fact may be known of the field. */
+  replace(i: number, valueAt: number, valueLength: number): void {
+    const change = valueLength - this.valueLength[i];
+    this.atom[i] = -1;
+    this.codeAt[i] = -1;
+    this.valueAt[i] = valueAt;
+    this.valueLength[i] = valueLength;
+    this.size += change;
+    this.bound += change;
+  }
+
+  /** Whether a field has this NAME, in either form. */
+  has(name: number): boolean {
+    const { template, count } = this;
+    for (let i = 0; i < count; i++) if (this.name[i] === name) return true;
+    if (template === null) return false;
+    for (let k = 0; k < template.count; k++) if (template.name[k] === name) return true;
+    return false;
   }
 
   /** To the plain form. */

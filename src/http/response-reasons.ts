@@ -24,6 +24,7 @@ export const RESPONSE_REASONS = [
   'http2-refused',
   'unresolved',
   'file-descriptors',
+  'max-forwards',
 ] as const;
 
 export type ResponseReason = (typeof RESPONSE_REASONS)[number];

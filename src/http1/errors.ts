@@ -53,6 +53,11 @@ export const MESSAGE_ERROR = {
   WEBSOCKET_ACCEPT: 50,
   NOT_SWITCHED: 51,
   UPGRADE_BODY: 52,
+  /** Max-Forwards is no number, or there are several. */
+  MAX_FORWARDS: 53,
+  /** It says that we are the last to whom the request goes. No error, but as good a reason to answer it here. */
+  LAST_OPTIONS: 54,
+  LAST_TRACE: 55,
 } as const;
 
 /** Added to a code where the offender is the upstream: 502 with the same detail. */
@@ -114,6 +119,9 @@ const REQUEST_ERRORS: Readonly<Record<number, ErrorInfo>> = {
   [MESSAGE_ERROR.EXPECTATION]: info(417, 'expectation', 'expectation other than 100-continue'),
   [MESSAGE_ERROR.CONNECT_IN_1_0]: bad('CONNECT in an HTTP/1.0 request'),
   [MESSAGE_ERROR.UPGRADE_BODY]: info(501, 'not-implemented', 'Upgrade with a large body, or one in chunks'),
+  [MESSAGE_ERROR.MAX_FORWARDS]: bad('invalid Max-Forwards'),
+  [MESSAGE_ERROR.LAST_OPTIONS]: info(200, 'max-forwards', ''),
+  [MESSAGE_ERROR.LAST_TRACE]: info(501, 'max-forwards', 'TRACE ends here, and is not answered'),
   [MESSAGE_ERROR.STATUS_LINE]: bad('malformed status line'),
   [MESSAGE_ERROR.SWITCHING]: bad('101 without Upgrade'),
   [MESSAGE_ERROR.CHUNK_SIZE]: bad('invalid chunk size'),

@@ -83,4 +83,17 @@ export class Head {
     this.fields = new Int32Array(4 * maxHeaders);
     this.kind = new Uint8Array(maxHeaders);
   }
+
+  /** Adds a field, written as `name: value` CRLF somewhere in the parsed bytes, behind all others. Not beyond what it was made for. */
+  append(nameStart: number, nameEnd: number, valueEnd: number): void {
+    const { fields, kind, count } = this;
+    if (count === kind.length) return;
+    const field = count << 2;
+    fields[field] = nameStart;
+    fields[field + 1] = nameEnd;
+    fields[field + 2] = nameEnd + 2;
+    fields[field + 3] = valueEnd;
+    kind[count] = 0;
+    this.count = count + 1;
+  }
 }

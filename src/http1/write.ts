@@ -202,6 +202,8 @@ const OTHER_PHRASE = 'Error';
 const STATUS_LINES = Array.from({ length: 200 }, (_, i) =>
   ascii(`HTTP/1.1 ${400 + i} ${PHRASES[400 + i] ?? OTHER_PHRASE}\r\n`),
 );
+const OK = 200;
+const OK_LINE = ascii('HTTP/1.1 200 OK\r\n');
 const REASON_FIELDS = RESPONSE_REASONS.map((reason) =>
   ascii(`sluice-error: ${reason}\r\ncontent-type: text/plain\r\n`),
 );
@@ -209,8 +211,8 @@ const REASON_TEXTS = RESPONSE_REASONS.map(ascii);
 const NEWLINE = ascii('\n');
 
 /**
- * Writes a response that the proxy makes: status 400 to 599, the reason header, and `detail` (or the reason) as its text.
- * `headOnly` leaves the body out (HEAD). `out` need not be the slab.
+ * Writes a response that the proxy makes: status 400 to 599, the reason header, and `detail` (or the reason) as its text; or an empty
+ * 200. `headOnly` leaves the body out (HEAD). `date` is the line of that field, where there is to be one. `out` need not be the slab.
  */
 export function writeOwnResponse(
   out: Uint8Array,
@@ -221,14 +223,17 @@ export function writeOwnResponse(
   detail: Uint8Array | null,
   close: boolean,
   headOnly: boolean,
+  date: Uint8Array | null = null,
 ): number {
+  const empty = status === OK;
   const text = detail === null ? REASON_TEXTS[reasonIndex] : detail;
-  let p = put(out, STATUS_LINES[status - 400], at, limit);
-  p = put(out, REASON_FIELDS[reasonIndex], p, limit);
+  let p = put(out, empty ? OK_LINE : STATUS_LINES[status - 400], at, limit);
+  if (!empty) p = put(out, REASON_FIELDS[reasonIndex], p, limit);
+  if (date !== null) p = put(out, date, p, limit);
   if (close) p = put(out, CONNECTION_CLOSE, p, limit);
-  p = writeLength(out, text.length + NEWLINE.length, p, limit);
+  p = writeLength(out, empty ? 0 : text.length + NEWLINE.length, p, limit);
   p = put(out, CRLF, p, limit);
-  if (headOnly) return p;
+  if (headOnly || empty) return p;
   p = put(out, text, p, limit);
   return put(out, NEWLINE, p, limit);
 }

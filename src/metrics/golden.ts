@@ -90,6 +90,7 @@ export const CLIENT_REASONS: ReadonlySet<ResponseReason> = new Set([
   'not-implemented',
   'misdirected',
   'expectation',
+  'max-forwards',
 ] as const);
 
 const NO_SERVICE: ServiceTotals = {

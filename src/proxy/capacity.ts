@@ -9,6 +9,9 @@ export const MAX_ENDPOINTS = 65_536;
 /** Slots above those, which each worker gives out by itself to clients that go where they were going. */
 export const LOCAL_DESTINATIONS = 1024;
 
+/** Octets of the name that a listener enters in Via. */
+export const MOST_PSEUDONYM = 64;
+
 /** Lengths of a worker's columns. The worker's own slots are MAX_SERVICES + i and MAX_ENDPOINTS + i. */
 export const SERVICE_SLOTS = MAX_SERVICES + LOCAL_DESTINATIONS;
 export const ENDPOINT_SLOTS = MAX_ENDPOINTS + LOCAL_DESTINATIONS;

@@ -16,6 +16,7 @@ import { quoted } from '../log/json-text.js';
 import { E, endpointBase, MAX_LISTENERS, S, serviceBase, W } from '../metrics/layout.js';
 import { WorkerMetrics } from '../metrics/shared.js';
 import { Destinations } from './accept/destinations.js';
+import { ADDED_FIELDS_BYTES, AddedFields } from './added-fields.js';
 import { ENDPOINT_SLOTS, LOCAL_DESTINATIONS, MAX_ENDPOINTS, MAX_SERVICES, SERVICE_SLOTS } from './capacity.js';
 import { type ClientLog, Connections } from './connect/connections.js';
 import { Protocols, SERVICE_PROTOCOL } from './connect/protocols.js';
@@ -31,7 +32,7 @@ export const MOST_NAME = 128;
 /** How soon the end of a client is looked for that is not read, ms. */
 const WATCH_MS = 50;
 /** What the context takes of the slab's fixed region. */
-export const CONTEXT_BYTES = ENDPOINT_SLOTS * SOCKADDR_BYTES + SERVICE_SLOTS * HOST_BYTES + 64;
+export const CONTEXT_BYTES = ENDPOINT_SLOTS * SOCKADDR_BYTES + SERVICE_SLOTS * HOST_BYTES + ADDED_FIELDS_BYTES + 64;
 
 const PROTOCOL_OF: Readonly<Record<ServiceProtocol, number>> = {
   auto: SERVICE_PROTOCOL.AUTO,
@@ -114,6 +115,8 @@ export class Context {
   /** What is refused, for the log. */
   readonly refusals: Refusals;
   readonly accessLog: AccessLog;
+  /** What listeners add to messages. */
+  readonly added: AddedFields;
   /** Set when the data path is put together. */
   declare connectionLog: ClientLog;
   /** What endpoints have been seen to speak. */
@@ -188,6 +191,7 @@ export class Context {
     this.pressure = new Pressure(this);
     this.refusals = new Refusals(this);
     this.accessLog = new AccessLog(this.values);
+    this.added = new AddedFields(this);
     this.protocols = new Protocols(this);
     this.addresses = this.slab.fixed(ENDPOINT_SLOTS * SOCKADDR_BYTES);
     this.hosts = this.slab.fixed(SERVICE_SLOTS * HOST_BYTES);
@@ -240,6 +244,7 @@ export class Context {
     this.access = snapshot.access !== false;
     this.accessAll = snapshot.access === true;
     for (const { slot, name } of snapshot.listeners) this.listenerNames[slot] = name;
+    this.added.configure(snapshot.listeners);
     for (const { slot, halfClose } of snapshot.listeners) this.halfClose[slot] = halfClose ? 1 : 0;
     for (const { slot, userTimeoutMs } of snapshot.listeners) this.userTimeoutMs[slot] = userTimeoutMs;
     for (const { slot, series, config } of snapshot.services) this.configureService(slot, series, config);

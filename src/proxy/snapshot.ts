@@ -26,6 +26,9 @@ export interface ListenerSnapshot {
   /** Connections go where the client was going (SO_ORIGINAL_DST), or to what `resolve` says of that address. */
   readonly originalDestination: boolean;
   readonly halfClose: boolean;
+  /** Name for Via; null: none is added. */
+  readonly via: string | null;
+  readonly date: boolean;
   /** The PROXY header that each connection begins with; null where none does. */
   readonly proxyProtocol: ProxyHeaderConfig | null;
   /** The listening socket of the worker that receives this; -1 where it accepts nothing (any more). */

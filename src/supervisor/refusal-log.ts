@@ -16,6 +16,7 @@ const CLIENTS = new Set<string>([
   'misdirected',
   'draining',
   'expectation',
+  'max-forwards',
 ]);
 
 interface Line {

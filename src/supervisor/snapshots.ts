@@ -82,6 +82,8 @@ export class Snapshots {
       learnTtlMs: listener.detect.learnTtlMs,
       originalDestination: listener.originalDestination,
       halfClose: listener.halfClose,
+      via: listener.via,
+      date: listener.date,
       proxyProtocol: listener.proxyProtocol,
       userTimeoutMs: listener.userTimeoutMs,
       fd: this.#deps.fd(listener, worker),

@@ -91,6 +91,8 @@ test('the minimal file gets every default', () => {
         services: { http1: 'web', http2: 'web', tls: 'web', opaque: 'web' },
         originalDestination: false,
         halfClose: false,
+        via: null,
+        date: false,
         proxyProtocol: null,
         direction: 'inbound',
         detect: { timeoutMs: 10_000, raceMs: -1, learnTtlMs: 600_000 },

@@ -167,6 +167,8 @@ function errorsOnly(stage: () => Stage): void {
       assert.equal((await call.answer()).status, status);
     };
     await answer(good, 404);
+    const options = { method: 'OPTIONS', path: good, fields: { 'max-forwards': '0' } };
+    assert.equal((await (await cell.call(options)).answer()).status, 200);
     await answer(bad, 500);
     assert.equal((await record(cell, bad)).status, 500);
     const [call, arrived] = await cell.exchange({ path: last });

@@ -14,6 +14,7 @@ import {
   type Leg,
   type Line,
   type Origin,
+  valuesOf,
   type Wish,
 } from './combinations-legs.js';
 
@@ -141,9 +142,17 @@ class WireCall extends WireLeg implements Call {
     await this.wire.until(() => this.wire.text.replace(/\r\n[0-9a-f]+\r\n/g, '').includes(text), text);
   }
 
-  private all({ status, body, trailers, field }: Message): Answer {
-    const text = body.toString('latin1');
-    return { status, interim: this.heard, body: text, trailers: lower(trailers), whole: true, code: null, field };
+  private all({ status, body, trailers, field, fields }: Message): Answer {
+    return {
+      status,
+      interim: this.heard,
+      body: body.toString('latin1'),
+      trailers: lower(trailers),
+      whole: true,
+      code: null,
+      field,
+      values: (name) => valuesOf(fields, name),
+    };
   }
 
   private cut(): Answer {
@@ -157,6 +166,7 @@ class WireCall extends WireLeg implements Call {
       whole: false,
       code: null,
       field: () => null,
+      values: () => [],
     };
   }
 }
@@ -164,6 +174,7 @@ class WireCall extends WireLeg implements Call {
 interface Head {
   readonly start: string;
   readonly fields: ReadonlyMap<string, string>;
+  readonly pairs: readonly (readonly [string, string])[];
   readonly length: number;
 }
 
@@ -175,7 +186,7 @@ function headOf(bytes: Buffer): Head | null {
     const colon = line.indexOf(':');
     return [line.slice(0, colon), line.slice(colon + 1).trim()];
   });
-  return { start, fields: lower(pairs), length: end + 4 };
+  return { start, fields: lower(pairs), pairs, length: end + 4 };
 }
 
 class WireArrived extends WireLeg implements Arrived {
@@ -209,6 +220,10 @@ class WireArrived extends WireLeg implements Arrived {
 
   field(name: string): string | null {
     return this.head.fields.get(name) ?? null;
+  }
+
+  values(name: string): readonly string[] {
+    return valuesOf(this.head.pairs, name);
   }
 
   async whole(): Promise<{ body: string; trailers: ReadonlyMap<string, string> }> {

@@ -118,6 +118,9 @@ abstract class StreamLeg implements Leg {
   }
 }
 
+const valuesIn = (fields: readonly { readonly name: string; readonly value: string }[], wanted: string): string[] =>
+  fields.filter(({ name }) => name === wanted).map(({ value }) => value);
+
 class StreamCall extends StreamLeg implements Call {
   private told = 0;
 
@@ -138,6 +141,7 @@ class StreamCall extends StreamLeg implements Call {
       whole: this.remoteEnd,
       code: peer.arrived('RST_STREAM', stream)[0]?.code ?? null,
       field: (name) => fieldOf(final, name),
+      values: (name) => valuesIn(final, name),
     };
   }
 
@@ -175,6 +179,10 @@ class StreamArrived extends StreamLeg implements Arrived {
 
   field(name: string): string | null {
     return fieldOf(this.request.fields, name);
+  }
+
+  values(name: string): readonly string[] {
+    return valuesIn(this.request.fields, name);
   }
 
   async whole(): Promise<{ body: string; trailers: ReadonlyMap<string, string> }> {

@@ -29,6 +29,8 @@ export interface Answer {
   /** That of RST_STREAM, if that is how it ended. */
   readonly code: string | null;
   field(name: string): string | null;
+  /** The values of all lines of a field. */
+  values(name: string): readonly string[];
 }
 
 export interface Digest {
@@ -92,6 +94,8 @@ export interface Arrived extends Leg {
   readonly path: string;
   readonly connection: Connection;
   field(name: string): string | null;
+  /** The values of all lines of a field. */
+  values(name: string): readonly string[];
   /** The rest of the request; rejects where it is cut off. */
   whole(): Promise<{ readonly body: string; readonly trailers: ReadonlyMap<string, string> }>;
   interim(status: number, fields?: Readonly<Record<string, string>>): void;
@@ -121,6 +125,9 @@ export interface Origin {
 export const AUTHORITY = 'combinations.test:80';
 export const bytesOf = (octets: string | Uint8Array): Buffer =>
   typeof octets === 'string' ? Buffer.from(octets, 'latin1') : Buffer.from(octets);
+export const valuesOf = (fields: readonly (readonly [string, string])[], wanted: string): string[] =>
+  fields.filter(([name]) => name.toLowerCase() === wanted).map(([, value]) => value);
+
 /** Ends a connection, and resolves when the kernel has it closed. */
 export function lose({ socket }: Connection, how: 'fin' | 'reset'): Promise<void> {
   return new Promise((resolve) => {

@@ -46,6 +46,8 @@ export interface ServiceSetup {
 
 export interface Setup {
   readonly services?: Readonly<Record<string, ServiceSetup>>;
+  /** More keys of every listener. */
+  readonly listener?: string;
   /** Top level YAML. */
   readonly top?: string;
   /** Of the peers that speak HTTP/2. */
@@ -94,7 +96,10 @@ export class Stage {
     private readonly peers: PeerOptions,
   ) {}
 
-  static async start(io: Executor, { services = { web: {} }, top = '', peers = {} }: Setup = {}): Promise<Stage> {
+  static async start(
+    io: Executor,
+    { services = { web: {} }, listener = '', top = '', peers = {} }: Setup = {},
+  ): Promise<Stage> {
     const origins = new Map<string, Origin>();
     const listeners: string[] = [];
     const named: string[] = [];
@@ -108,7 +113,7 @@ export class Stage {
         named.push(`    endpoints: ${JSON.stringify(endpoints)}`, yaml);
         for (const client of VERSIONS) {
           const what = `service: ${service}, protocol: http${client}`;
-          listeners.push(`  - { name: ${service}-${client}, listen: "${HOST}:0", ${what} }`);
+          listeners.push(`  - { name: ${service}-${client}, listen: "${HOST}:0", ${what}${listener} }`);
         }
       }
     }

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { Encoder } from '../../src/hpack/encoder.js';
 import { FieldList, MAX_FIELDS } from '../../src/hpack/field-list.js';
 import { NAME } from '../../src/http/field-names.js';
-import { build, fieldsOf, grouped, newMemory, TEXT, textAt, write } from '../support/header-fixture.js';
+import { build, fieldsOf, grouped, newMemory, OUTPUT, TEXT, textAt, write } from '../support/header-fixture.js';
+import { NaiveDecoder } from '../support/naive-hpack.js';
 
 const of = (...lines: [name: string, value: string][]) => lines.map(([name, value]) => ({ name, value, never: false }));
 const GRPC = of(
@@ -73,6 +75,48 @@ describe('field list', () => {
       build(list, lines);
       assert.deepEqual(grouped(fieldsOf(list)), grouped(lines));
     }
+  });
+
+  it('takes a field behind all others, and another value, in either form', () => {
+    const memory = newMemory();
+    const list = new FieldList(memory);
+    const encoder = new Encoder(memory);
+    const decoder = new NaiveDecoder();
+    const at = (i: number) => [...GRPC, ...of(['via', 'first'], ['x-request-id', `${i}`])];
+    const value = TEXT + 5000;
+    write(memory, Buffer.from('second and last'), value);
+    for (let i = 0; i < 6; i++) {
+      build(list, at(i));
+      assert.deepEqual([list.has(NAME.VIA), list.has(NAME.TE), list.has(NAME.DATE)], [true, true, false]);
+      list.append(NAME.VIA, value, 6);
+      list.append(NAME.DATE, value, 3);
+      const expected = grouped([...at(i), ...of(['via', 'second'], ['date', 'sec'])]);
+      assert.ok(list.has(NAME.DATE));
+      assert.deepEqual(grouped(fieldsOf(list)), expected);
+      const { size, bound } = list;
+      const end = encoder.encode(list, OUTPUT);
+      assert.ok(end - OUTPUT <= bound + 16);
+      assert.deepEqual(grouped(decoder.decode(memory.bytes.subarray(OUTPUT, end))), expected);
+      const via = list.find(NAME.VIA);
+      list.replace(via, value, 15);
+      assert.deepEqual([list.size, list.bound], [size + 10, bound + 10]);
+      const again = encoder.encode(list, OUTPUT);
+      const replaced = grouped([...at(i), ...of(['via', 'second'], ['date', 'sec'])]);
+      replaced[':via'] = ['second and last', 'second'];
+      assert.deepEqual(grouped(decoder.decode(memory.bytes.subarray(OUTPUT, again))), replaced);
+    }
+    // What was added is not taken for what a list like it has.
+    build(list, at(7));
+    assert.deepEqual(grouped(fieldsOf(list)), grouped(at(7)));
+  });
+
+  it('that is full takes nothing more', () => {
+    const list = new FieldList(newMemory());
+    build(list, GRPC);
+    const { size } = list;
+    while (list.count < MAX_FIELDS) assert.ok(list.addKnown(NAME.HOST, TEXT, 0));
+    list.append(NAME.VIA, TEXT, 1);
+    assert.deepEqual([list.count, list.size], [MAX_FIELDS, size]);
   });
 
   it('gives malformed lists no template', () => {

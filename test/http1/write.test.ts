@@ -207,6 +207,8 @@ describe("the proxy's own response", () => {
   it('carries its reason, for every error there is', () => {
     const bytes = new Uint8Array(OUT + 1000);
     for (const error of MESSAGE_ERRORS) {
+      // It has none: see below.
+      if (error.status === 200) continue;
       const written = exactly(bytes, (limit) =>
         writeOwnResponse(bytes, OUT, limit, error.status, error.reasonIndex, error.detailBytes, true, false),
       );
@@ -219,6 +221,15 @@ describe("the proxy's own response", () => {
       assert.equal(text(parsed.bytes, parsed.result, parsed.result + parsed.head.contentLength), `${error.detail}\n`);
       assert.equal(parsed.result + parsed.head.contentLength - AT, written.length);
     }
+  });
+
+  it('is empty and without a reason where it is no refusal; Date is as it is given', () => {
+    const bytes = new Uint8Array(OUT + 1000);
+    const date = latin1('date: now\r\n');
+    const write = (status: number) =>
+      exactly(bytes, (limit) => writeOwnResponse(bytes, OUT, limit, status, 0, null, true, false, date));
+    assert.equal(write(200), lines('HTTP/1.1 200 OK', 'date: now', 'connection: close', 'content-length: 0'));
+    assert.match(write(400), /\r\nsluice-error: bad-request\r\n.*\r\ndate: now\r\n/);
   });
 
   it('has its reason as text where there is no detail, and no body for HEAD', () => {

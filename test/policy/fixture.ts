@@ -49,6 +49,8 @@ export function listener(listen: Address, overrides: Partial<ListenerConfig> = {
     services: { http1: 'web', http2: 'web', tls: 'web', opaque: 'web' },
     originalDestination: false,
     halfClose: false,
+    via: null,
+    date: false,
     proxyProtocol: null,
     direction: 'inbound',
     detect: { timeoutMs: 10_000, raceMs: -1, learnTtlMs: 60_000 },

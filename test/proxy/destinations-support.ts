@@ -32,6 +32,8 @@ export const listener = (slot: number, more: Partial<ListenerSnapshot> = {}): Li
   learnTtlMs: 600_000,
   originalDestination: slot === ORIGINAL,
   halfClose: false,
+  via: null,
+  date: false,
   proxyProtocol: null,
   userTimeoutMs: 0,
   fd: slot,

@@ -13,6 +13,8 @@ const listener = (name: string, port: number): ListenerConfig => ({
   services: { http1: 'web', http2: null, tls: null, opaque: null },
   originalDestination: false,
   halfClose: false,
+  via: null,
+  date: false,
   proxyProtocol: null,
   direction: 'inbound',
   detect: { timeoutMs: 0, raceMs: -2, learnTtlMs: 0 },

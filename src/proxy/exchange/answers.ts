@@ -25,6 +25,8 @@ const GRPC = {
   INTERNAL: 13,
   UNAVAILABLE: 14,
 } as const;
+/** Of an answer that is no refusal: an OPTIONS was for this proxy. */
+const OK = 200;
 const BAD_GATEWAY = 502;
 const STATUSES = [200, 400, 408, 414, 417, 421, 431, 501, 502, 503, 504, 505];
 
@@ -62,6 +64,7 @@ export class Answers {
   private readonly textLength: number[];
   private readonly reasons: number[];
   private readonly plain: number;
+  private readonly empty: number;
   private readonly grpcType: number;
   private readonly status = new Map<number, number>();
   private readonly grpcCodes: number[];
@@ -86,6 +89,7 @@ export class Answers {
     });
     this.reasons = RESPONSE_REASONS.map((reason) => memory.constant('sluice-error', reason));
     this.plain = memory.constant('content-type', 'text/plain');
+    this.empty = memory.constant('content-length', '0');
     this.grpcType = memory.constant('content-type', 'application/grpc');
     for (const status of STATUSES) this.status.set(status, memory.constant(':status', String(status)));
     this.grpcCodes = Array.from({ length: 17 }, (_, code) => memory.constant('grpc-status', String(code)));
@@ -113,7 +117,8 @@ export class Answers {
         sent = 503;
       }
     }
-    this.context.refusals.note(reason, this.clientOf(x), service, this.exchanges.endpoint[x]);
+    const client = this.exchanges.client(x, this.core);
+    if (why !== WHY.MAX_FORWARDS) this.context.refusals.note(reason, client, service, this.exchanges.endpoint[x]);
     values[W.RESPONSE + reason]++;
     if (service >= 0) values[services.base[service] + S.RESPONSE + reason]++;
     return sent;
@@ -126,12 +131,6 @@ export class Answers {
       return false;
     if (status < BAD_GATEWAY || why === WHY.MEMORY || exchanges.asksForTunnel(x) || context.draining) return false;
     return (context.sockets.flags[client] & SOCKET.EOF) === 0;
-  }
-
-  private clientOf(x: ExchangeSlot): number {
-    const { exchanges, core } = this;
-    if (!exchanges.isStream(x)) return exchanges.clientSocket(x);
-    return core.streams.connection[exchanges.clientStream(x)]?.socket ?? -1;
   }
 
   /**
@@ -169,9 +168,10 @@ export class Answers {
     if (grpc) {
       list.addConstant(this.grpcType);
       this.addGrpc(x, grpcStatus(status, why, code, reset), why);
-    } else list.addConstant(this.plain);
-    list.addConstant(this.reasons[why]);
-    const bare = grpc || exchanges.method[x] === METHOD.HEAD;
+    } else list.addConstant(status === OK ? this.empty : this.plain);
+    if (status !== OK || grpc) list.addConstant(this.reasons[why]);
+    const bare = grpc || status === OK || exchanges.method[x] === METHOD.HEAD;
+    this.context.added.dateInto(list, exchanges.client(x, core));
     list.finish();
     sender.headers(slot, list, bare);
     // Where the window is closed the text waits; `flushed` goes on.

@@ -53,6 +53,11 @@ export const UPGRADE = {
 export const MAX_LATENCY_US = 0x7fffffff;
 const NONE = -1;
 
+/** Which connections clients' streams are on. */
+interface ClientStreams {
+  readonly streams: { readonly connection: readonly ({ readonly socket: number } | null)[] };
+}
+
 export class Exchanges {
   /** One of STATE. */
   readonly state: Uint8Array;
@@ -169,6 +174,11 @@ export class Exchanges {
   /** The client's stream, where it speaks HTTP/2. */
   clientStream(x: ExchangeSlot): StreamSlot {
     return (x - this.sockets) as StreamSlot;
+  }
+
+  /** The socket of the client's connection, whichever version it speaks; -1 where its stream is off it. */
+  client(x: ExchangeSlot, core: ClientStreams): number {
+    return this.isStream(x) ? (core.streams.connection[this.clientStream(x)]?.socket ?? -1) : this.clientSocket(x);
   }
 
   /** The endpoint's socket; meaningful where `kind` is LEG.HTTP1. */

@@ -25,6 +25,7 @@ export const WHY = {
   HTTP2_REFUSED: RESPONSE_REASONS.indexOf('http2-refused'),
   UNRESOLVED: RESPONSE_REASONS.indexOf('unresolved'),
   FILE_DESCRIPTORS: RESPONSE_REASONS.indexOf('file-descriptors'),
+  MAX_FORWARDS: RESPONSE_REASONS.indexOf('max-forwards'),
 } as const;
 
 /** WHY of a dial that could not begin, for a DIAL; `lastFailure` is the endpoint's, a SIGN. */
@@ -54,6 +55,7 @@ export function closeReason(why: number): number {
     case WHY.HTTP2_REFUSED:
     case WHY.UNRESOLVED:
     case WHY.FILE_DESCRIPTORS:
+    case WHY.MAX_FORWARDS:
       return CLOSE.OK;
     default:
       return CLOSE.PROTOCOL;

@@ -13,6 +13,7 @@ import { type Context, MOST_NAME } from '../context.js';
 import type { Http1Sockets } from '../http1/sockets.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import type { Exchanges } from './exchange.js';
+import { WHY } from './reasons.js';
 
 /** Bytes of each text that a record holds at most. */
 const MOST = { METHOD: 32, PATH: 1536, AUTHORITY: 256, USER_AGENT: 256, REQUEST_ID: 128 } as const;
@@ -99,6 +100,9 @@ export class RequestLog {
         return status === LEFT;
       case OUTCOME.TUNNEL:
         return why !== CLOSE.OK && why !== CLOSE.DRAIN;
+      // An OPTIONS that was for this proxy has got what it asked for.
+      case OUTCOME.ANSWERED:
+        return why !== WHY.MAX_FORWARDS || status !== 200;
       default:
         return true;
     }

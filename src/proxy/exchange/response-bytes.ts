@@ -44,7 +44,7 @@ export class ResponseBytes implements ResponseWay {
   }
 
   finalHead(x: ExchangeSlot, bid: number, at: number, end: number): number {
-    const { exchanges, context } = this;
+    const { exchanges, context, core } = this;
     const { control } = this.reports;
     const { responses, responseFields, http1 } = this.ways;
     const socket = exchanges.endpointSocket(x);
@@ -52,6 +52,7 @@ export class ResponseBytes implements ResponseWay {
     const tunnel = http1.response[socket] === RESPONSE.TUNNEL;
     if (http1.head.eventStream) exchanges.eventStream[x] = 1;
     context.protocols.learn(exchanges.endpoint[x], VERSION.HTTP1, KNOWN.SPOKEN);
+    if (context.added.active) context.added.toResponse(http1.head, exchanges.client(x, core));
     let error = 0;
     let used = at;
     if (exchanges.isStream(x)) {
@@ -118,6 +119,8 @@ export class ResponseBytes implements ResponseWay {
       else this.check(x, ways.responses.interimList(x));
       return;
     }
+    const { added } = this.context;
+    if (added.active) added.toListedResponse(this.core.list, exchanges.client(x, this.core));
     if (!this.check(x, this.unfit(x))) return;
     const tunnel = status < 300 && exchanges.tunnelsInHttp2(x);
     if (end) exchanges.grpcStatus[x] = facts.grpcStatus;

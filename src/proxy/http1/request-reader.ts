@@ -7,6 +7,7 @@ import { MESSAGE_ERROR } from '../../http1/errors.js';
 import { headEnd, MORE, parseRequest } from '../../http1/head-parser.js';
 import { SOCKET } from '../../io/sockets.js';
 import { LIMITS } from '../../metrics/layout.js';
+import { countsForwards, spendForward } from '../../translate/max-forwards.js';
 import { asksForWebSocket } from '../../translate/request.js';
 import type { Context } from '../context.js';
 import { type Exchanges, LEG, STATE, UPGRADE } from '../exchange/exchange.js';
@@ -264,8 +265,12 @@ export class RequestReader {
     const rest = head.hasBody && !bad && (bodies.dataEnd > bodies.dataStart || bodies.trailerEnd > bodies.trailerStart);
     exchanges.bare[x] = whole && !rest ? 1 : 0;
     const hasBody = head.hasBody;
+    let error = bad ? -result : 0;
+    if (!bad && countsForwards(head.method)) error = spendForward(bytes, head);
+    const { added, connections } = this.context;
+    if (added.active) added.toRequest(head, client);
     http1.beginning = client;
-    control.request(x, this.context.connections.meter[client], bad ? -result : 0);
+    control.request(x, connections.meter[client], error);
     http1.beginning = NONE;
     if (exchanges.state[x] !== STATE.SENT && exchanges.state[x] !== STATE.WAITING) return NONE;
     // A small body went with the head. An empty one has no end to be sent, unless it is chunked.

@@ -184,14 +184,15 @@ export class ResponseWriter {
     headOnly: boolean,
     close: boolean,
   ): boolean {
-    const { slab, sockets, bytes } = this.context;
+    const { slab, sockets, bytes, added } = this.context;
     const buffer = slab.take();
     if (buffer < 0) {
       sockets.queue(client, this.memoryAt, headOnly ? this.memoryHead : this.memoryLength, NONE);
       return false;
     }
     const at = slab.dataStart(buffer);
-    const end = writeOwnResponse(bytes, at, slab.dataEnd(buffer), status, why, detail, close, headOnly);
+    const date = added.dateOf(client);
+    const end = writeOwnResponse(bytes, at, slab.dataEnd(buffer), status, why, detail, close, headOnly, date);
     sockets.queue(client, at, end - at, buffer);
     return true;
   }

@@ -43,7 +43,8 @@ export const ENDED = { NO: 0, CLOSED: 1, BROKEN: 2 } as const;
 /** Where a direction, named by its source, is on the way from copy to splice. */
 export const FLOW = { COPY: 0, PAUSING: 1, DRAINING: 2, SPLICE: 3 } as const;
 
-const MAX_HEADERS = 1024;
+/** Of a message, and two that may be added to it. */
+const MAX_HEADERS = 1024 + 2;
 
 export class Http1Sockets {
   /** Parsed last; valid until the next parse. */

@@ -12,6 +12,7 @@ import type { Http2Machine } from '../../http2/machine.js';
 import type { Core, Http2Events } from '../../http2/shared-state.js';
 import { STREAM } from '../../http2/streams.js';
 import { E, LIMITS } from '../../metrics/layout.js';
+import { countsForwards, spendListed } from '../../translate/max-forwards.js';
 import { CLOSE } from '../connect/connections.js';
 import type { Context } from '../context.js';
 import { type Exchanges, LEG, STATE, UPGRADE } from '../exchange/exchange.js';
@@ -69,14 +70,19 @@ export class Http2Streams implements Http2Events {
 
   request(connection: Connection, slot: number, end: boolean): void {
     const { exchanges } = this;
-    const { facts } = this.core.list;
+    const { list } = this.core;
+    const { facts } = list;
     const x = this.begin(connection, slot, facts.method, facts.grpc);
+    const { added } = this.context;
+    let error = 0;
+    if (countsForwards(facts.method)) error = spendListed(this.core.bytes, list, added.forwardsAt);
+    if (added.active) added.toListedRequest(list, connection.socket);
     exchanges.bare[x] = end ? 1 : 0;
     exchanges.whole[x] = end ? 1 : 0;
     if (facts.protocol !== MESSAGE_PROTOCOL.NONE)
       exchanges.upgrade[x] = facts.protocol === MESSAGE_PROTOCOL.WEBSOCKET ? UPGRADE.WEBSOCKET : UPGRADE.OTHER;
-    this.kept.keepFields(x, this.core.list, end);
-    this.reports.control.request(x, this.context.connections.meter[connection.socket], 0);
+    this.kept.keepFields(x, list, end);
+    this.reports.control.request(x, this.context.connections.meter[connection.socket], error);
     if (exchanges.kind[x] !== LEG.NONE) this.connections.asked(connection, exchanges.service[x]);
   }
 
