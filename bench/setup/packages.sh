@@ -8,7 +8,7 @@ case "${1:-}" in
     wanted=(curl:curl wrk:wrk nginx:nginx psql:postgresql-client mariadb:mariadb-client mariadbd:mariadb-server redis-server:redis-server
       redis-cli:redis-tools memcached:memcached openssl:openssl ip:iproute2 iptables:iptables h2load:nghttp2-client prlimit:util-linux
       ssh-keyscan:openssh-client smtpd:opensmtpd nghttpd:nghttp2-server nghttpx:nghttp2-proxy haproxy:haproxy chromium-headless-shell:chromium-headless-shell
-      flock:util-linux)
+      flock:util-linux promtool:prometheus)
     ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || wanted+=(postgres-server:postgresql)
     [ -x /usr/sbin/sshd ] || wanted+=(sshd-server:openssh-server)
     /usr/bin/python3 -c 'import h2' 2>/dev/null || wanted+=(python-h2:python3-h2)

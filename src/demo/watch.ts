@@ -79,7 +79,7 @@ export function totalsOfPage(
       const of = endpoint(`${labels.service} ${labels.target_addr}`);
       if (name === 'request_total') of.requests += value;
       if (name === 'tcp_open_connections') of.open += value;
-      if (name === 'sluice_endpoint_ewma_milliseconds') of.estimateMs += value;
+      if (name === 'sluice_endpoint_ewma_seconds') of.estimateMs += value * 1000;
     }
     if (labels.service !== undefined) {
       if (name === 'sluice_service_requests_total') service(labels.service).requests += value;

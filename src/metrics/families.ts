@@ -44,7 +44,9 @@ export const LATENCY_BOUNDS_MS = [
 ];
 /** Bucket bounds of Linkerd's `*_tcp_detect_http_duration_seconds`. */
 export const DETECT_BOUNDS_S = [0.001, 0.1];
-const CONNECT_BOUNDS_MS = [1, 5, 10, 50, 100, 500, 1000, 5000, 10_000];
+/** The same bounds, for names of our own: these are in base units. */
+const LATENCY_BOUNDS_S = LATENCY_BOUNDS_MS.map((bound) => bound / 1000);
+const CONNECT_BOUNDS_S = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10];
 const STREAM_BOUNDS = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000];
 const LOOP_BOUNDS_S = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1];
 
@@ -286,10 +288,10 @@ export const FAMILIES: readonly Family[] = merged([
     endpointLabels,
   ),
   histogramFamily(
-    'sluice_connect_latency_ms',
+    'sluice_connect_latency_seconds',
     'Time to connect to the endpoint',
-    CONNECT_BOUNDS_MS,
-    1000,
+    CONNECT_BOUNDS_S,
+    1e6,
     1,
     endpointsOf,
     endpointLabels,
@@ -305,10 +307,10 @@ export const FAMILIES: readonly Family[] = merged([
   ...DIRECTIONS.flatMap(detectFamilies),
   ...serviceKeys.map((key) => fieldFamily(SERVICE_FIELDS[key], S[key], servicesOf, serviceLabels)),
   histogramFamily(
-    'sluice_service_response_latency_ms',
+    'sluice_service_response_latency_seconds',
     'Time from a request to the first byte of its response as the client sees it, retries included',
-    LATENCY_BOUNDS_MS,
-    1000,
+    LATENCY_BOUNDS_S,
+    1e6,
     0,
     servicesOf,
     serviceLabels,

@@ -150,7 +150,7 @@ export const ENDPOINT_FIELDS: Fields<typeof E, 'CLOSE' | 'STATUS' | 'GRPC_STATUS
   REQUESTS: counter('request_total', 'Requests sent to the endpoint'),
   IN_FLIGHT: gauge('sluice_endpoint_in_flight', 'Requests or opaque connections that the endpoint is busy with'),
   STATE: gauge('sluice_endpoint_state', 'Workers that see the endpoint in this state'),
-  EWMA_MS: gauge('sluice_endpoint_ewma_milliseconds', 'Latency estimate of the balancer, mean over the workers'),
+  EWMA_MS: gauge('sluice_endpoint_ewma_seconds', 'Latency estimate of the balancer, mean over the workers', 1e-3),
   POOL_IDLE: gauge('sluice_endpoint_pool_idle', 'Idle pooled connections'),
   CONNECT_FAILURES: counter('sluice_endpoint_connect_failures_total', 'Connection attempts that failed'),
   BREAKER_OPENED: counter('sluice_endpoint_breaker_opened_total', 'Times the circuit breaker took the endpoint out'),

@@ -67,7 +67,7 @@ export const COUNTED = {
   denied: 'sluice_service_retries_denied_total',
   /** Latencies recorded: of every response of an endpoint, and of nothing else. */
   latencies: 'response_latency_ms_count',
-  serviceLatencies: 'sluice_service_response_latency_ms_count',
+  serviceLatencies: 'sluice_service_response_latency_seconds_count',
 } as const;
 
 export type Counts = { readonly [name in keyof typeof COUNTED]: number };

@@ -205,7 +205,7 @@ for (const io of await availableExecutors()) {
       assert.equal(value('sluice_service_requests_total'), count);
       assert.equal(value('response_total'), count);
       assert.equal(value('response_latency_ms_count'), count);
-      assert.equal(value('sluice_service_response_latency_ms_count'), count);
+      assert.equal(value('sluice_service_response_latency_seconds_count'), count);
       await eventually(
         async () => (await metrics(sluice))('sluice_endpoint_state', 'state="probation"') === 2,
         'two endpoints in probation',

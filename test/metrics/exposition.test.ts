@@ -246,8 +246,8 @@ test('the other histograms are exposed too', async () => {
   assert.equal(valueIn(body, 'sluice_http2_connection_streams_sum{worker="0"}'), 5011);
   assert.equal(valueIn(body, `inbound_tcp_detect_http_duration_seconds_bucket{le="0.001",${edge}}`), 0);
   assert.equal(valueIn(body, `inbound_tcp_detect_http_duration_seconds_bucket{le="0.1",${edge}}`), 1);
-  assert.equal(valueIn(body, 'sluice_service_response_latency_ms_sum{direction="outbound",service="web"}'), 3);
-  assert.equal(valueIn(body, `sluice_connect_latency_ms_count{${TARGET}}`), 1);
+  assert.equal(valueIn(body, 'sluice_service_response_latency_seconds_sum{direction="outbound",service="web"}'), 0.003);
+  assert.equal(valueIn(body, `sluice_connect_latency_seconds_count{${TARGET}}`), 1);
 });
 
 test('the balancer counts its ready and pending endpoints, without those that are gone', async () => {
@@ -263,7 +263,7 @@ test('the balancer counts its ready and pending endpoints, without those that ar
   assert.equal(valueIn(body, 'outbound_http_balancer_endpoints{service="web",endpoint_state="ready"}'), 1);
   assert.equal(valueIn(body, 'outbound_http_balancer_endpoints{service="web",endpoint_state="pending"}'), 1);
   assert.equal(valueIn(body, `sluice_endpoint_state{state="ready",${TARGET}}`), 1);
-  assert.equal(valueIn(body, `sluice_endpoint_ewma_milliseconds{${TARGET}}`), 12.5);
+  assert.equal(valueIn(body, `sluice_endpoint_ewma_seconds{${TARGET}}`), 0.0125);
 });
 
 test('a page says what runs, and names are escaped', async () => {
