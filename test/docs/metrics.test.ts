@@ -15,6 +15,7 @@ test('every metric that the pages name exists', () => {
   for (const path of [
     'README.md',
     'docs/metrics.md',
+    'docs/prometheus.md',
     'docs/detection.md',
     'docs/balancing.md',
     'docs/threat-model.md',
