@@ -65,6 +65,37 @@ for (const io of await availableExecutors()) {
     await Promise.all([first.close(), second.close()]);
   });
 
+  test(`${io}: what a listener adds to messages changes, for open connections too`, async () => {
+    const seen: (string | undefined)[] = [];
+    const origin = await httpOrigin((request, response) => {
+      seen.push(request.headers.via);
+      response.sendDate = false;
+      response.end('ok');
+    });
+    const adding = (more: string): string =>
+      yaml({ endpoints: [origin.port], listeners: { edge: 0 } }).replace('service: web', `service: web${more}`);
+    const sluice = await startSluice(adding(''), io);
+    const client = await open(sluice.port('edge'));
+    const added = async (via: string | null, dated: boolean): Promise<void> => {
+      const answer = await client.get();
+      assert.deepEqual([answer.field('via'), answer.field('date') !== null], [via, dated]);
+      assert.equal(seen.at(-1), via ?? undefined);
+    };
+    await added(null, false);
+    await reload(sluice, adding(', via: edge, date: true'), 'reloaded');
+    await eventually(async () => (await client.get()).field('via') !== null, 'the worker knows of it');
+    await added('1.1 edge', true);
+    await reload(sluice, adding(', via: other'), 'reloaded');
+    await eventually(async () => (await client.get()).field('via') === '1.1 other', 'the worker knows of it');
+    await added('1.1 other', false);
+    await reload(sluice, adding(', via: off'), 'reloaded');
+    await eventually(async () => (await client.get()).field('via') === null, 'the worker knows of it');
+    await added(null, false);
+    client.destroy();
+    assert.equal(await sluice.stop(), 0);
+    await origin.close();
+  });
+
   test(`${io}: a listener is added, moved to another port and removed; others do not notice`, async () => {
     const origin = await httpOrigin();
     const endpoints = [origin.port];
