@@ -7,7 +7,15 @@ import { eventually } from '../support/sluice.js';
 import { deadPort, fullListener } from '../support/tcp.js';
 import { BROKEN, type Case, grpcClients, lineOf, OWN } from './combinations-cases.js';
 import { PASSED } from './combinations-passed.js';
-import { type Cell, COMBINATIONS, inEach, onEachExecutor, TEST_MS, title } from './combinations-support.js';
+import {
+  type Cell,
+  COMBINATIONS,
+  type Combination,
+  inEach,
+  onEachExecutor,
+  TEST_MS,
+  title,
+} from './combinations-support.js';
 
 const full = await fullListener();
 after(() => full.close());
@@ -60,8 +68,8 @@ async function playGrpc(cell: Cell, given: Case): Promise<void> {
   assert.ok(answer.whole);
 }
 
-async function logged(sluice: Sluice, played: Played, name: string): Promise<void> {
-  const cases = (played.get(name) ?? []).filter(({ given }) => given.unread !== true);
+async function logged(sluice: Sluice, played: Played, combination: Combination): Promise<void> {
+  const cases = (played.get(title(combination)) ?? []).filter(({ given }) => given.unread !== true);
   assert.ok(cases.length > 0);
   const linesOf = (path: string) => sluice.log.filter(({ message, path: of }) => message === 'request' && of === path);
   await eventually(() => cases.every(({ path }) => linesOf(path).length > 0), 'a line for each', 2000).catch(
@@ -75,7 +83,7 @@ async function logged(sluice: Sluice, played: Played, name: string): Promise<voi
       endpoint: endpoint !== '',
       reason: reason ?? null,
     }));
-    const wanted = [lineOf(given)];
+    const wanted = [lineOf(given, combination.endpoint)];
     if (JSON.stringify(lines) !== JSON.stringify(wanted)) {
       wrong.push(`${given.what}: ${JSON.stringify(lines)} instead of ${JSON.stringify(wanted)}`);
     }
@@ -132,7 +140,7 @@ await onEachExecutor('requests', SETUP, (stage) => {
 
   for (const combination of COMBINATIONS) {
     it(`${title(combination)}: the access log has one line for each of these`, { timeout: TEST_MS }, () =>
-      logged(stage().sluice, played, title(combination)),
+      logged(stage().sluice, played, combination),
     );
   }
 });

@@ -25,6 +25,8 @@ export interface Case {
   readonly grpc?: number | readonly [http1: number, http2: number];
   /** The status of its record in the access log, where the client has left. */
   readonly logged?: number;
+  /** The reason in it, of an endpoint that speaks HTTP/2, where it differs. */
+  readonly reasonOfStream?: string;
   /** The target can't be logged: it was not read. */
   readonly unread?: boolean;
 }
@@ -255,6 +257,8 @@ export const BROKEN: readonly Case[] = [
     },
     status: 200,
     cut: true,
+    // RFC 9113 section 8.1.1: such a message is malformed. In HTTP/1 it may as well be that the connection was lost.
+    reasonOfStream: 'upstream-protocol',
     counts: CUT,
   },
   {
@@ -307,13 +311,14 @@ export interface Line {
   readonly endpoint: boolean;
 }
 
-export function lineOf(given: Case): Line {
+export function lineOf(given: Case, endpoint: Version): Line {
   const left = given.status === 0;
+  const reason = endpoint === 2 ? (given.reasonOfStream ?? given.reason) : given.reason;
   return {
     status: left ? (given.logged ?? 499) : given.status,
     unanswered: (given.counts.unanswered ?? 0) > 0,
     endpoint: true,
-    reason: given.reason ?? (left ? 'client-left' : given.cut === true ? 'upstream-reset' : null),
+    reason: reason ?? (left ? 'client-left' : given.cut === true ? 'upstream-reset' : null),
   };
 }
 
