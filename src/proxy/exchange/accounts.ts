@@ -100,6 +100,8 @@ export class Accounts {
     if (exchanges.grpc[x] === 1 && status === 200) this.judge(x, this.grpc(x, base, services.base[service]));
     else {
       values[base + (status < 600 ? E.STATUS + status - 100 : E.STATUS_BEYOND)]++;
+      // The client of a call has heard nothing of how that has ended.
+      if (exchanges.grpc[x] === 1) values[services.base[service] + S.GRPC_MISSING]++;
       balancer.ended(endpoint);
     }
     metrics.record(serviceHistogram(services.series[service], LATENCY_US), latency);

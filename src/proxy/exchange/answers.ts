@@ -101,8 +101,6 @@ export class Answers {
    * `grpcStatus`.
    */
   send(x: ExchangeSlot, status: number, why: number, detail: Uint8Array | null, code: number, reset: boolean): number {
-    const { values, services } = this.context;
-    const service = this.exchanges.service[x];
     let reason = why;
     let sent = status;
     if (this.exchanges.isStream(x)) sent = this.stream(x, status, why, code, reset);
@@ -117,11 +115,18 @@ export class Answers {
         sent = 503;
       }
     }
-    const client = this.exchanges.client(x, this.core);
-    if (why !== WHY.MAX_FORWARDS) this.context.refusals.note(reason, client, service, this.exchanges.endpoint[x]);
+    this.count(x, reason);
+    return sent;
+  }
+
+  private count(x: ExchangeSlot, reason: number): void {
+    const { exchanges } = this;
+    const { values, services, refusals } = this.context;
+    const service = exchanges.service[x];
+    if (reason !== WHY.MAX_FORWARDS)
+      refusals.note(reason, exchanges.client(x, this.core), service, exchanges.endpoint[x]);
     values[W.RESPONSE + reason]++;
     if (service >= 0) values[services.base[service] + S.RESPONSE + reason]++;
-    return sent;
   }
 
   /** Whether the client's connection outlives the answer: its request was whole and in order, and what failed is behind us. */
@@ -140,20 +145,30 @@ export class Answers {
   endCall(x: ExchangeSlot, status: number, why: number, code: number, reset: boolean): boolean {
     const { spare: list } = this.core;
     list.clear();
-    this.addGrpc(x, grpcStatus(status, why, code, reset), why);
-    list.addConstant(this.reasons[why]);
+    const grpcCode = grpcStatus(status, why, code, reset);
+    this.addGrpc(grpcCode, why);
     list.finish();
-    return this.machine.sender.trailers(this.exchanges.clientStream(x), list);
+    if (!this.machine.sender.trailers(this.exchanges.clientStream(x), list)) return false;
+    this.told(x, grpcCode);
+    this.count(x, why);
+    return true;
   }
 
-  /** Adds the outcome of a call to `core.spare`, and counts it. */
-  private addGrpc(x: ExchangeSlot, grpcCode: number, why: number): void {
-    const { exchanges, context, core } = this;
-    const service = exchanges.service[x];
-    core.spare.addConstant(this.grpcCodes[grpcCode]);
-    core.spare.addConstant(this.messages[why]);
+  /** Adds the outcome of a call to `core.spare`. */
+  private addGrpc(grpcCode: number, why: number): void {
+    const { spare } = this.core;
+    spare.addConstant(this.grpcCodes[grpcCode]);
+    spare.addConstant(this.messages[why]);
+    spare.addConstant(this.reasons[why]);
+  }
+
+  /** The client of a call is told how that has ended. */
+  private told(x: ExchangeSlot, grpcCode: number): void {
+    const { exchanges, context } = this;
     exchanges.grpcStatus[x] = grpcCode;
-    if (service >= 0) context.values[context.services.base[service] + S.GRPC_STATUS + grpcCode]++;
+    // What could not be read was not counted as a call either.
+    if (exchanges.pending[x] === 1)
+      context.values[context.services.base[exchanges.service[x]] + S.GRPC_STATUS + grpcCode]++;
   }
 
   private stream(x: ExchangeSlot, status: number, why: number, code: number, reset: boolean): number {
@@ -166,10 +181,15 @@ export class Answers {
     list.clear();
     list.addConstant(this.status.get(sent) ?? 0);
     if (grpc) {
+      const grpcCode = grpcStatus(status, why, code, reset);
       list.addConstant(this.grpcType);
-      this.addGrpc(x, grpcStatus(status, why, code, reset), why);
-    } else list.addConstant(status === OK ? this.empty : this.plain);
-    if (status !== OK || grpc) list.addConstant(this.reasons[why]);
+      this.addGrpc(grpcCode, why);
+      this.told(x, grpcCode);
+    } else if (status === OK) list.addConstant(this.empty);
+    else {
+      list.addConstant(this.plain);
+      list.addConstant(this.reasons[why]);
+    }
     const bare = grpc || status === OK || exchanges.method[x] === METHOD.HEAD;
     this.context.added.dateInto(list, exchanges.client(x, core));
     list.finish();

@@ -75,14 +75,19 @@ export class Endings {
 
   /** The client's response ends too early; what the endpoint has to do with it is accounted for. */
   cut(x: ExchangeSlot): void {
-    const { accounts, legs } = this;
+    const { accounts, exchanges, legs } = this;
     const { status, why, code, reset } = this.outcome;
     const connection = legs.leave(x, H2_ERROR.CANCEL, this.outcome.reason);
-    accounts.ended(x, OUTCOME.CUT, this.outcome.why);
     this.forget(x);
     const reason = why === WHY.BODY_TIMEOUT ? CLOSE.TIMEOUT : CLOSE.ERROR;
-    if (this.isCall(x) && this.answers.endCall(x, status, why, code, reset)) legs.afterAnswer(x, reason);
-    else legs.cut(x, code, reason);
+    if (this.isCall(x) && this.answers.endCall(x, status, why, code, reset)) {
+      // Of a call the status is the answer, wherever it comes.
+      accounts.answered(x, exchanges.status[x], why);
+      legs.afterAnswer(x, reason);
+    } else {
+      accounts.ended(x, OUTCOME.CUT, why);
+      legs.cut(x, code, reason);
+    }
     legs.reuse(connection);
   }
 
