@@ -322,7 +322,7 @@ for (const io of await availableExecutors()) {
 
     it('a list beyond the limit is refused, and the connection goes on', async () => {
       const endpoint = await http2Endpoint();
-      const sluice = await gateway(io, [endpoint]);
+      const sluice = await gateway(io, [endpoint], { top: 'limits: { http2: { maxHeaderBytes: 15KiB } }' });
       const client = await Http2Client.open(sluice.port('edge'));
       const { status, headers } = await client.ask({ 'x-long': 'l'.repeat(15_500) });
       assert.deepEqual([status, headers['sluice-error']], [431, 'header-too-large']);
