@@ -7,6 +7,8 @@
 # make soak    ten minutes of mixed traffic with aborts (make soak MINUTES=1)
 # make fuzz    long random runs of the protocol machines (make fuzz FACTOR=1000)
 # make allocations    what a request allocates, from V8's log over a million requests (ARGS="--from DIR": another build)
+# make prebuilds    the native module for x64 and arm64, glibc and musl, in prebuilds/; zig compiles it, and is kept in ~/.cache
+# make package    the package to release, with these
 # make pictures    docs/bench.svg from the last bench, docs/balance.svg, docs/fairness.svg
 # make test-node NODE_VERSION=24    the quick tests on another Node.js, with this build
 SHELL := /bin/bash
@@ -25,7 +27,7 @@ ifneq ($(wildcard $(HEADERS)/include/node/node_api.h),)
 export npm_config_nodedir := $(HEADERS)
 endif
 
-.PHONY: help run build lint test test-native test-transport test-node packages peers bench allocations soak fuzz pictures clean FORCE
+.PHONY: help run build lint test test-native test-transport test-node packages peers bench allocations soak fuzz pictures prebuilds package clean FORCE
 
 help:
 	@sed -n '/^# make/,/^[^#]/s/^# //p' Makefile
@@ -115,6 +117,12 @@ pictures: dist/.built
 	$(NODE) dist/bench/fairness.js
 	$(NODE) dist/bench/picture.js $(firstword $(wildcard .bench/results.json) docs/bench.json)
 	@[ ! -e .bench/results.json ] || cp .bench/results.json docs/bench.json
+
+prebuilds:
+	@native/prebuilds.sh
+
+package: dist/.built prebuilds
+	npm pack --ignore-scripts
 
 fuzz: dist/.built
 	FUZZ_FACTOR=$(FACTOR) $(NODE) --test --test-timeout=0 $$(grep -rl "support/runs.js" dist/test --include='*.test.js' | sort)

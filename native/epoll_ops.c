@@ -114,7 +114,7 @@ static ssize_t send_rest(const struct op *op, int flags) {
   if (op->done == 0) return SYS(sendmsg, op->sqe.fd, message, flags);
   struct iovec rest[SLICES];
   size_t count = 0, skip = op->done;
-  for (size_t i = 0; i < message->msg_iovlen && count < SLICES; i++) {
+  for (size_t i = 0; i < (size_t)message->msg_iovlen && count < SLICES; i++) {
     struct iovec slice = message->msg_iov[i];
     if (skip >= slice.iov_len) {
       skip -= slice.iov_len;
@@ -131,7 +131,7 @@ static size_t send_length(const struct op *op) {
   if (op->sqe.opcode == IORING_OP_SEND) return op->sqe.len;
   const struct msghdr *message = pointer(op->sqe.addr);
   size_t total = 0;
-  for (size_t i = 0; i < message->msg_iovlen; i++) total += message->msg_iov[i].iov_len;
+  for (size_t i = 0; i < (size_t)message->msg_iovlen; i++) total += message->msg_iov[i].iov_len;
   return total;
 }
 
