@@ -27,6 +27,8 @@ export interface Case {
   readonly logged?: number;
   /** The reason in it, of an endpoint that speaks HTTP/2, where it differs. */
   readonly reasonOfStream?: string;
+  /** Why its record says that it was cut off, if not `upstream-reset`; it may differ by what the endpoint speaks. */
+  readonly because?: readonly [http1: string, http2: string];
   /** The target can't be logged: it was not read. */
   readonly unread?: boolean;
 }
