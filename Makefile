@@ -32,10 +32,15 @@ endif
 help:
 	@sed -n '/^# make/,/^[^#]/s/^# //p' Makefile
 
-# Tools that compile the native module, for a machine that has none. Only root can install them.
-.PHONY: toolchain
-toolchain:
+# Tools that compile the native module, for a machine that has none. Only root can install them. Where they are still missing and
+# there is something to compile, what make says last is what to install: not what failed for want of it, a screen earlier.
+COMPILED = $(shell [ -e $(ADDON) ] && [ -z "$$(find native binding.gyp -newer $(ADDON))" ] && echo yes)
+LACKING = $(shell bash bench/setup/packages.sh toolchain lacking)
+.PHONY: toolchain toolchain-installed
+toolchain-installed:
 	@bash bench/setup/packages.sh toolchain
+toolchain: toolchain-installed
+	$(if $(COMPILED),,$(if $(LACKING),$(error Sluice cannot compile its native module. Install $(LACKING) and run make again)))
 	@$(NODE) -e '[a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' || \
 	  { echo 'Sluice needs Node.js 20.19 or later as "$(NODE)" (make NODE=/path/to/node)' >&2; exit 1; }
 

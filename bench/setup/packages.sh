@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Debian packages that building, testing or measuring wants. Installs them where it runs as root; says by name what is missing
 # where it can't. Never fails: what needs a missing program says so itself.
+#   packages.sh KIND            installs
+#   packages.sh KIND lacking    prints what is missing, and what to install for it; nothing if all is there
 set -u
 case "${1:-}" in
-  toolchain) wanted=(cc:build-essential make:make python3:python3) ;;
+  toolchain) wanted=(cc:build-essential c++:build-essential make:make python3:python3) ;;
   test)
     wanted=(curl:curl wrk:wrk nginx:nginx psql:postgresql-client mariadb:mariadb-client mariadbd:mariadb-server redis-server:redis-server
       redis-cli:redis-tools memcached:memcached openssl:openssl ip:iproute2 iptables:iptables h2load:nghttp2-client prlimit:util-linux
@@ -15,13 +17,20 @@ case "${1:-}" in
     /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || wanted+=(python-venv:python3-venv)
     ;;
   bench) wanted=(nginx:nginx haproxy:haproxy wrk:wrk h2load:nghttp2-client nghttpx:nghttp2-proxy taskset:util-linux cc:build-essential) ;;
-  *) echo "usage: packages.sh toolchain|test|bench" >&2; exit 0 ;;
+  *) echo "usage: packages.sh toolchain|test|bench [lacking]" >&2; exit 0 ;;
 esac
+programs=()
 packages=()
 for pair in "${wanted[@]}"; do
-  PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null 2>&1 || packages+=("${pair#*:}")
+  PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null 2>&1 && continue
+  programs+=("${pair%%:*}")
+  [[ " ${packages[*]-} " == *" ${pair#*:} "* ]] || packages+=("${pair#*:}")
 done
 [ ${#packages[@]} -eq 0 ] && exit 0
+if [ "${2:-}" = lacking ]; then
+  echo "${programs[*]} (as root on Debian: apt-get install ${packages[*]})"
+  exit 0
+fi
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
   echo "MISSING (install as root: apt-get install ${packages[*]})" >&2
   exit 0
