@@ -16,17 +16,19 @@ command -v node >/dev/null || missing 'node'
 zig() {
   [ -n "${ZIG:-}" ] && return
   ZIG=$kept/ziglang/zig
-  mkdir -p "$kept"
+  mkdir -p "$(dirname "$kept")"
   exec 9>"$kept.lock"
   flock 9
-  [ -x "$ZIG" ] && return
+  [ -e "$kept/.fetched" ] && return
   command -v python3 >/dev/null || missing 'python3, which fetches zig'
   echo "fetching zig" >&2
+  rm -rf "$kept" && mkdir "$kept"
   local python=python3 said
   python3 -m pip --version >/dev/null 2>&1 || { python3 -m venv "$kept/venv" >/dev/null 2>&1 && python=$kept/venv/bin/python; } ||
     missing 'pip, which fetches zig (Debian: apt-get install python3-pip)'
   said=$("$python" -m pip install -q --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: --target "$kept" -r native/zig.txt 2>&1) ||
     missing "zig ($(tail -n 1 <<<"$said"))"
+  touch "$kept/.fetched"
 }
 
 # Headers that came with this Node.js, else those that node-gyp keeps.

@@ -122,3 +122,65 @@ test('promtool checks the queries', { skip: noPromtool }, (t) => {
   const { status, lines } = promtool(['check', 'rules', file]);
   assert.equal(status, 0, lines.join('\n'));
 });
+
+/** Ten minutes of a counter that grows by `step` every 15 s. */
+const grows = (series: string, step: number): { series: string; values: string } => ({
+  series,
+  values: `0+${step}x40`,
+});
+
+/** Alerts of the service `web` that fire, and those that must not, after ten minutes of these series. */
+function unit(input: readonly { series: string; values: string }[], failing: boolean, ratio: number): object {
+  const labels = 'instance="a",job="sluice"';
+  const requests = grows(`sluice_service_requests_total{${labels},direction="outbound",service="web"}`, 150);
+  return {
+    interval: '15s',
+    input_series: [requests, ...input],
+    promql_expr_test: [
+      {
+        expr: 'round(service:sluice_failures:ratio5m, 0.001)',
+        eval_time: '10m',
+        exp_samples: [{ labels: '{service="web"}', value: ratio }],
+      },
+    ],
+    alert_rule_test: [
+      {
+        eval_time: '10m',
+        alertname: 'SluiceServiceFailing',
+        exp_alerts: failing
+          ? [
+              {
+                exp_labels: { severity: 'critical', service: 'web' },
+                exp_annotations: { summary: `${ratio * 100}% of the requests of web fail` },
+              },
+            ]
+          : [],
+      },
+    ],
+  };
+}
+
+test('a service that fails is told of, by endpoints and by Sluice itself, and one whose clients fail is not', {
+  skip: noPromtool,
+}, (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'sluice-promql-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const file = join(directory, 'tests.yml');
+  const labels = 'instance="a",job="sluice",direction="outbound",service="web"';
+  const endpoint = `${labels},target_addr="10.0.0.1:80"`;
+  const ok = grows(`response_total{${endpoint},status_code="200",classification="success"}`, 150);
+  const failed = grows(`response_total{${endpoint},status_code="500",classification="failure"}`, 15);
+  const refused = (reason: string) => grows(`sluice_service_proxy_response_total{${labels},reason="${reason}"}`, 15);
+  const other = grows('response_total{job="linkerd",service="web",status_code="500",classification="failure"}', 150);
+  const tests = [
+    unit([ok], false, 0),
+    unit([ok, failed], true, 0.1),
+    unit([ok, refused('connect-failed')], true, 0.1),
+    unit([ok, failed, refused('no-endpoint')], true, 0.2),
+    unit([ok, refused('bad-request')], false, 0),
+    unit([ok, other], false, 0),
+  ];
+  writeFileSync(file, stringify({ rule_files: [fileURLToPath(repository(FILE))], evaluation_interval: '15s', tests }));
+  const { status, lines } = promtool(['test', 'rules', file]);
+  assert.equal(status, 0, lines.join('\n'));
+});

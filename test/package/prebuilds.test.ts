@@ -145,7 +145,7 @@ test('without zig, and without what could fetch it, the command says so and make
   const folder = join(scratch, 'none');
   const PATH = fewPrograms();
   const cut = mkdtempSync(join(scratch, 'cut-'));
-  for (const name of ['dirname', 'sha256sum', 'cut', 'mkdir', 'flock', 'bash'])
+  for (const name of ['dirname', 'sha256sum', 'cut', 'mkdir', 'flock', 'bash', 'rm'])
     symlinkSync(spawnSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).stdout.trim(), join(cut, name));
   const { status, stderr } = spawnSync(join(cut, 'bash'), [join(root, 'native/prebuilds.sh'), folder], {
     env: { PATH: `${PATH}:${cut}`, HOME: scratch },

@@ -6,6 +6,7 @@ export const noPromtool: string | false =
   spawnSync('promtool', ['--version']).error === undefined
     ? false
     : 'promtool is not installed (Debian: apt-get install prometheus)';
+if (noPromtool !== false) console.error(`SKIPPED: ${noPromtool}`);
 
 export interface Checked {
   readonly status: number | null;
