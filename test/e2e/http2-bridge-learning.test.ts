@@ -6,6 +6,7 @@ import { across, quiet, startGateway, tearDown } from '../support/gateway.js';
 import { client as dialHttp1, exchange, OK, upstream, type Wire } from '../support/http.js';
 import { type Endpoint, Http2Client, hangUp, http1Endpoint, http2Endpoint } from '../support/http2.js';
 import { availableExecutors, eventually, type Sluice } from '../support/sluice.js';
+import { deadPort } from '../support/tcp.js';
 
 afterEach(hangUp);
 after(tearDown);
@@ -134,6 +135,31 @@ for (const io of await availableExecutors()) {
       assert.equal((await client.ask({ ':path': '/' })).status, 502);
       assert.equal(await sluice.metric('sluice_endpoint_protocol'), 0);
       await finish(sluice, []);
+    });
+
+    it('tells why a request was not sent that is no more what the endpoints left could read', async () => {
+      const modern = [await http2Endpoint(), await http2Endpoint()];
+      const addresses = [`127.0.0.1:${await deadPort()}`, ...modern.map(({ address }) => address)];
+      const sluice = await startGateway(io, addresses, {
+        ...ONE_WORKER,
+        service: [
+          '    balance: { policy: round-robin }',
+          '    breaker: { failures: 0 }',
+          '    retry: { replayBytes: 0 }',
+        ].join('\n'),
+      });
+      const port = sluice.port('edge');
+      const learned = () => sluice.metric('sluice_endpoint_protocol', { protocol: 'http2' });
+      await eventually(async () => (await exchange(port, GET)).status === 200 && (await learned()) === 2, 'both known');
+      const seen = new Set<unknown>();
+      for (let i = 0; i < 10; i++) {
+        const { status, field } = await exchange(port, ECHO);
+        seen.add(`${status} ${field('sluice-error') ?? ''}`);
+      }
+      // Each takes three turns, so that the next begins where this one did.
+      assert.deepEqual([...seen], ['502 connect-failed']);
+      assert.equal(await sluice.metric('sluice_service_no_endpoint_total'), 0);
+      await finish(sluice, modern);
     });
 
     describe('asked by clients of HTTP/1', () => {

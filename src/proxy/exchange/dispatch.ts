@@ -22,6 +22,8 @@ export class Dispatcher {
   status = 503;
   why: number = WHY.NO_ENDPOINT;
   detail: Uint8Array | null = null;
+  /** It is because what is left of the request is framed for the other version than those speak that might have it. */
+  unsendable = false;
   /** Where the request is; a copy that has to be translated is sent from what is kept. */
   private source: number = SOURCE.FRESH;
 
@@ -55,6 +57,7 @@ export class Dispatcher {
         // What is left of the request has the other version's framing around it.
         balancer.abandon(endpoint, exchanges.stay[x]);
         avoid = endpoint;
+        this.unsendable = this.why === WHY.NO_ENDPOINT;
         continue;
       }
       if (source === SOURCE.QUEUED && version === VERSION.HTTP2) this.source = SOURCE.KEPT;
@@ -77,7 +80,7 @@ export class Dispatcher {
       this.notLeased(result, endpoint);
       avoid = endpoint;
     }
-    if (this.why === WHY.NO_ENDPOINT) {
+    if (this.why === WHY.NO_ENDPOINT && !this.unsendable) {
       const { services, values } = context;
       const service = exchanges.service[x];
       values[services.base[service] + S.NO_ENDPOINT]++;
@@ -89,6 +92,7 @@ export class Dispatcher {
   /** A connection is there for the request that waits in line. False as `send`. */
   leaveLine(x: ExchangeSlot): boolean {
     const { legs } = this;
+    this.unsendable = false;
     this.core.clock[0] = this.context.reactor.now;
     const error = legs.prepare(x, VERSION.HTTP2, SOURCE.KEPT);
     if (error !== 0) {
@@ -181,5 +185,6 @@ export class Dispatcher {
     this.status = status;
     this.why = why;
     this.detail = null;
+    this.unsendable = false;
   }
 }

@@ -128,12 +128,14 @@ export class Lifecycle implements Control {
 
   retry(x: ExchangeSlot): boolean {
     if (this.exchanges.state[x] !== STATE.SENT || !this.retries.afterLoss(x, true)) return false;
+    this.tell(502, WHY.UPSTREAM_RESET, H2_ERROR.INTERNAL_ERROR);
     this.resend(x);
     return true;
   }
 
   stuck(x: ExchangeSlot): boolean {
     if (this.exchanges.state[x] !== STATE.SENT || !this.retries.afterStall(x)) return false;
+    this.tell(504, WHY.RESPONSE_TIMEOUT, H2_ERROR.CANCEL);
     this.resend(x);
     return true;
   }
@@ -322,11 +324,13 @@ export class Lifecycle implements Control {
     if (!this.dispatcher.send(x, source, from, exclude, first, fresh)) this.undispatched(x);
   }
 
-  /** Tells the client why its request could not be sent. */
+  /** Tells the client why its request could not be sent; of one that nobody can have any more, what became of it where it was. */
   private undispatched(x: ExchangeSlot): void {
     const { dispatcher } = this;
-    this.tell(dispatcher.status, dispatcher.why, H2_ERROR.NO_ERROR);
-    this.endings.outcome.detail = dispatcher.detail;
+    if (!dispatcher.unsendable) {
+      this.tell(dispatcher.status, dispatcher.why, H2_ERROR.NO_ERROR);
+      this.endings.outcome.detail = dispatcher.detail;
+    }
     this.endings.answer(x);
   }
 
@@ -352,15 +356,12 @@ export class Lifecycle implements Control {
       this.undialled(x, WHY.HTTP2_REFUSED);
       return;
     }
-    if (this.retries.otherVersion(x, guessed)) {
-      this.resend(x);
-      return;
-    }
     const info = MESSAGE_ERRORS[MESSAGE_ERROR.STATUS_LINE + UPSTREAM];
     this.tell(info.status, info.reasonIndex, H2_ERROR.INTERNAL_ERROR);
     this.endings.outcome.detail = info.detailBytes;
     this.endings.outcome.reason = CLOSE.PROTOCOL;
-    if (waited) this.endings.answer(x);
+    if (this.retries.otherVersion(x, guessed)) this.resend(x);
+    else if (waited) this.endings.answer(x);
     else this.endings.blame(x);
   }
 

@@ -53,6 +53,8 @@ export interface Knobs {
   version: number;
   dialling: boolean;
   sends: boolean;
+  /** Whether what is queued of a request can be sent in the version of another endpoint. */
+  fits: boolean;
   /** Whether requests are kept. */
   keeps: boolean;
   retries: boolean;
@@ -70,6 +72,7 @@ const usual = (): Knobs => ({
   version: VERSION.HTTP1,
   dialling: false,
   sends: true,
+  fits: true,
   keeps: true,
   retries: false,
   misunderstanding: false,
@@ -245,7 +248,8 @@ export class World {
       exchanges.state[x] = exchanges.isStream(x) ? STATE.FREE : STATE.OWN;
     };
     return {
-      canSend: (x: ExchangeSlot, _version: number, source: number) => source !== SOURCE.KEPT || this.kept.keeps(x),
+      canSend: (x: ExchangeSlot, _version: number, source: number) =>
+        source === SOURCE.KEPT ? this.kept.keeps(x) : source === SOURCE.FRESH || knobs.fits,
       prepare: (x: ExchangeSlot, _version: number, source: number) => {
         if (source === SOURCE.FRESH && knobs.keeps) this.keep(x);
         return 0;

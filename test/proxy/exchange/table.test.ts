@@ -220,6 +220,18 @@ describe('a request that is sent again', () => {
     world.check();
   });
 
+  it('is answered with what became of it where nobody else can have what is left of it', () => {
+    const world = at('SENT', { fits: false });
+    world.report('UNDIALLED');
+    assert.equal(world.calls.at(-2), 'answers.send(502, connect-failed, INTERNAL_ERROR)');
+    assert.equal(world.state, 'OWN');
+    world.check();
+    const lost = at('SENT', { fits: false, retries: true, untouched: true });
+    lost.report('LOST');
+    assert.ok(lost.calls.includes('answers.send(502, upstream-reset, INTERNAL_ERROR)'));
+    lost.check();
+  });
+
   it('is answered if there is no connection to be had', () => {
     const world = at('SENT', { lease: LEASE.MEMORY });
     world.report('UNDIALLED');
