@@ -215,7 +215,7 @@ const PROTOCOL_FAMILY: Family = {
       .filter((series) => series.held)
       .flatMap((series) =>
         series.protocols.flatMap((value, index) =>
-          value === 0 || index === 0
+          value === 0
             ? []
             : [{ value, labels: { protocol: ENDPOINT_PROTOCOLS[index] }, sharedLabels: endpointLabels(series) }],
         ),

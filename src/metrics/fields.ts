@@ -176,8 +176,8 @@ export const ENDPOINT_FIELDS: Fields<typeof E, 'CLOSE' | 'STATUS' | 'GRPC_STATUS
 
 /** Values of E.STATE. */
 export const ENDPOINT_STATES = ['ready', 'probation', 'probing'] as const;
-/** Values of E.PROTOCOL; 0 is shown by nothing. */
-export const ENDPOINT_PROTOCOLS = ['unknown', 'http1', 'http2'] as const;
+/** Bits of E.PROTOCOL, the lowest first: an endpoint may speak both. */
+export const ENDPOINT_PROTOCOLS = ['http1', 'http2'] as const;
 
 /** Indexes of the gauges among `fields`: what ends with a worker. */
 export function gaugesOf<Key extends string>(

@@ -76,7 +76,7 @@ export interface Series<Info> {
 
 /**
  * `values[E.STATE]` is the best state that a worker sees, `values[E.EWMA_MS]` the mean of the workers' estimates,
- * `values[E.PROTOCOL]` the highest that a worker knows.
+ * `values[E.PROTOCOL]` has all bits that a worker has.
  */
 export interface EndpointSeries extends Series<EndpointInfo> {
   /** Workers that see the endpoint in each of ENDPOINT_STATES. */
@@ -329,8 +329,7 @@ export class MetricsReader {
     for (const { values } of this.#views) {
       const state = values[base + E.STATE];
       if (state < states.length) states[state]++;
-      const protocol = values[base + E.PROTOCOL];
-      if (protocol < protocols.length) protocols[protocol]++;
+      for (let i = 0; i < protocols.length; i++) protocols[i] += (values[base + E.PROTOCOL] >> i) & 1;
       if (values[base + E.EWMA_MS] > 0) {
         estimates += values[base + E.EWMA_MS];
         workers++;
@@ -340,10 +339,7 @@ export class MetricsReader {
       0,
       states.findIndex((count) => count > 0),
     );
-    series.values[E.PROTOCOL] = Math.max(
-      0,
-      protocols.findLastIndex((count) => count > 0),
-    );
+    series.values[E.PROTOCOL] = protocols.reduce((bits, count, i) => (count > 0 ? bits | (1 << i) : bits), 0);
     series.values[E.EWMA_MS] = workers === 0 ? 0 : estimates / workers;
     return { ...series, states, protocols };
   }

@@ -115,6 +115,8 @@ for (const io of await availableExecutors()) {
           got,
           letters.map((letter) => GETS[letter]),
         );
+        for (const protocol of ['http1', 'http2'])
+          assert.equal(await sluice.metric('sluice_endpoint_protocol', { protocol }), 1, protocol);
       }));
 
     it('is not misread for a while in which it ended connections of one version without a word', () =>

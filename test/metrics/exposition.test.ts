@@ -207,8 +207,9 @@ test('what an endpoint speaks is shown once it is known, by how many workers kno
   reader.addWorker(1, memory);
   assert.doesNotMatch((await exposition.page('')).body, /^sluice_endpoint_protocol\{/m);
   metrics.values[endpointBase(endpoint) + E.PROTOCOL] = 2;
-  new WorkerMetrics(memory).values[endpointBase(endpoint) + E.PROTOCOL] = 2;
+  new WorkerMetrics(memory).values[endpointBase(endpoint) + E.PROTOCOL] = 3;
   const { body } = await exposition.page('');
+  assert.equal(valueIn(body, `sluice_endpoint_protocol{protocol="http1",${TARGET}}`), 1);
   assert.equal(valueIn(body, `sluice_endpoint_protocol{protocol="http2",${TARGET}}`), 2);
 });
 

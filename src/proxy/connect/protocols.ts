@@ -57,9 +57,10 @@ export class Protocols {
     this.since[version - 1][endpoint] = this.context.reactor.now;
     const { values, endpoints } = this.context;
     if (!endpoints.hasOwnSeries(endpoint)) return;
-    const one = this.known[0][endpoint] === KNOWN.SPOKEN;
-    const two = this.known[1][endpoint] === KNOWN.SPOKEN;
-    values[endpoints.base[endpoint] + E.PROTOCOL] = two ? VERSION.HTTP2 : one ? VERSION.HTTP1 : 0;
+    // A bit for each version, which is its value: see ENDPOINT_PROTOCOLS.
+    const one = this.spoken(endpoint, VERSION.HTTP1) ? VERSION.HTTP1 : 0;
+    const two = this.spoken(endpoint, VERSION.HTTP2) ? VERSION.HTTP2 : 0;
+    values[endpoints.base[endpoint] + E.PROTOCOL] = one | two;
   }
 
   /** The slot means another endpoint from here on. */

@@ -60,7 +60,7 @@ describe('what endpoints are known to speak', () => {
     protocols.learn(ENDPOINT, HTTP1, KNOWN.SPOKEN);
     assert.equal(values[E.PROTOCOL], HTTP1);
     protocols.learn(ENDPOINT, HTTP2, KNOWN.SPOKEN);
-    assert.equal(values[E.PROTOCOL], HTTP2);
+    assert.equal(values[E.PROTOCOL], HTTP1 | HTTP2);
     protocols.learn(ENDPOINT, HTTP2, KNOWN.REFUSED);
     assert.equal(values[E.PROTOCOL], HTTP1);
     world.ownSeries = false;
