@@ -118,12 +118,12 @@ export class Decoder {
   }
 
   /**
-   * Reads [start, end), whole fields of a block that is too large for its list, for the sake of the table. `first`: it begins here; then
-   * `list.facts` are those of the fields that `list` had room for. Returns TOO_LARGE or ERROR.
+   * Reads [start, end), whole fields of a block that is too large for its list, for the sake of the table. `first`: it begins here.
+   * `list.facts` are those of the fields among them that `list` had room for. Returns TOO_LARGE or ERROR.
    */
   skim(start: number, end: number, list: FieldList, first: boolean): number {
     this.begin(list);
-    const result = this.read(start, end, list, first ? list.scratchEnd - list.scratchStart : 0, MAX_FIELDS, first);
+    const result = this.read(start, end, list, list.scratchEnd - list.scratchStart, MAX_FIELDS, first);
     if (result === DECODE.OK) list.sketch();
     list.void();
     return result === DECODE.ERROR ? result : DECODE.TOO_LARGE;

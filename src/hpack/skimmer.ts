@@ -19,6 +19,8 @@ const VALUE = 1;
 const cursor = new Cursor();
 
 export class Skimmer {
+  /** The fields that were read are those of a gRPC call. */
+  grpc = false;
   /** Octets that are still to be passed over, of a string that the table has no room for. */
   private left = 0;
   private next = FIELD;
@@ -76,6 +78,8 @@ export class Skimmer {
       if (p > from) {
         if (this.decoder.skim(from, p, this.list, this.first) !== DECODE.TOO_LARGE) return -1;
         this.first = false;
+        // Some clients say this behind all else.
+        if (this.list.facts.grpc) this.grpc = true;
       }
       if (extent !== MORE || !this.passOver(p)) return p;
       p = this.named ? this.valueAt : this.nameEnd;

@@ -77,10 +77,9 @@ export class Connection {
   blockLength = 0;
   /** All octets of the block that have come. */
   blockTotal = 0;
-  /** Reads the block where it is too large to be kept. What it says, as far as that was looked at, is in the two below. */
+  /** Reads the block where it is too large to be kept. Its method, as far as that was looked at, is below. */
   skimmer: Skimmer | undefined;
   blockMethod = 0;
-  blockGrpc = false;
   /** It is within the limits, as far as that is known, but there was no memory for it. */
   blockStarved = false;
   blockSince = 0;

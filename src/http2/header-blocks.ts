@@ -176,7 +176,6 @@ export class HeadersIn {
     c.blockLength = Math.min(c.blockLength, bufferBytes);
     let sound = this.window(c, skimmer);
     c.blockMethod = list.facts.method;
-    c.blockGrpc = list.facts.grpc;
     for (let i = 0; i < c.blockMoreCount; i++, left -= bufferBytes) {
       const buffer = c.blockMore?.[i] ?? NONE;
       const at = slab.bufferStart(buffer);
@@ -227,7 +226,7 @@ export class HeadersIn {
     }
     list.clear();
     list.facts.method = c.blockMethod;
-    list.facts.grpc = c.blockGrpc;
+    list.facts.grpc = skimmer.grpc;
     this.decoded(c, id, c.blockFlags, DECODE.TOO_LARGE);
   }
 

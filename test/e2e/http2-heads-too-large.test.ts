@@ -172,7 +172,12 @@ await onEachExecutor('HTTP/2 heads that are too large', setup, (bench) => {
           [':authority', 'a'],
         ];
         client.block(id, tooLarge(encodeBlock([...head, ...Object.entries(grpc)]), size), END_STREAM);
-        for (const stream of [one.asked, id]) {
+        // As clients in JavaScript say it: the content type comes last. It is seen where the block is read piece by piece.
+        const late = client.next;
+        client.skipTo(late + 2);
+        const begin = tooLarge(encodeBlock(head), size);
+        client.block(late, Buffer.concat([begin, encodeBlock(Object.entries(grpc))]), END_STREAM);
+        for (const stream of size > 9000 ? [one.asked, id, late] : [one.asked, id]) {
           const { status, fields } = await client.response(stream);
           assert.equal(status, 200);
           assert.equal(fields.find(({ name }) => name === 'grpc-status')?.value, '8');
