@@ -53,3 +53,11 @@ export function formatBits({ family, hex }: AddressBits): string {
   if (family === 4) return (hex.match(/../g) ?? []).map((pair) => Number.parseInt(pair, 16)).join('.');
   return new SocketAddress({ address: (hex.match(/.{4}/g) ?? []).join(':'), family: 'ipv6' }).address;
 }
+
+/** A range of addresses, both ends included, as hexadecimal digits of one length. */
+export interface Network {
+  readonly text: string;
+  readonly family: Family;
+  readonly first: string;
+  readonly last: string;
+}

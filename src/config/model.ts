@@ -2,8 +2,7 @@
 // This is what the rest of Sluice reads; the YAML text and its errors end in src/config.
 
 import type { Http2Limits } from '../http2/limits.js';
-import type { Family } from './addresses.js';
-import type { Network } from './networks.js';
+import type { Family, Network } from './addresses.js';
 
 /** What a listener is told about its traffic. `detect` looks at the first bytes. */
 export type ListenerProtocol = 'detect' | 'http1' | 'http2' | 'opaque';

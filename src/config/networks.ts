@@ -1,17 +1,9 @@
 // Networks: addresses and ranges of addresses, without a port.
-import type { Family } from './addresses.js';
+import type { Network } from './addresses.js';
 import { addressBits, formatBits, MAPPED_PREFIX, plainAddressBits } from './addresses.js';
 import { describe, ValueError } from './values.js';
 
 const EXAMPLE = '"10.0.0.0/8" or "fd00::/8"';
-
-/** A range of addresses, both ends included, as hexadecimal digits of one length. */
-export interface Network {
-  readonly text: string;
-  readonly family: Family;
-  readonly first: string;
-  readonly last: string;
-}
 
 /** `10.1.2.3`, `10.0.0.0/8`, `fd00::1` or `fd00::/8`. IPv4 within IPv6 is taken as IPv4. */
 export function parseNetwork(input: unknown): Network {
