@@ -5,6 +5,7 @@
 # make bench   Sluice against its rivals, with bars (make bench ARGS="h1-uring --rounds 5"),
 #              or against an older build (make bench ARGS="--baseline DIR --no-rivals")
 # make soak    ten minutes of mixed traffic with aborts (make soak MINUTES=1)
+# make stalled    what a thousand stalled readers cost their neighbours, with a bar (needs root)
 # make fuzz    long random runs of the protocol machines (make fuzz FACTOR=1000)
 # make allocations    what a request allocates, from V8's log over a million requests (ARGS="--from DIR": another build)
 # make prebuilds    the native module for x64 and arm64, glibc and musl, in prebuilds/; zig compiles it, and is kept in ~/.cache
@@ -27,7 +28,7 @@ ifneq ($(wildcard $(HEADERS)/include/node/node_api.h),)
 export npm_config_nodedir := $(HEADERS)
 endif
 
-.PHONY: help run build lint test test-native test-transport test-node packages peers bench allocations soak fuzz pictures prebuilds package clean FORCE
+.PHONY: help run build lint test test-native test-transport test-node packages peers bench allocations soak stalled fuzz pictures prebuilds package clean FORCE
 
 help:
 	@sed -n '/^# make/,/^[^#]/s/^# //p' Makefile
@@ -113,6 +114,9 @@ bench: dist/.built
 
 soak: dist/.built
 	$(NODE) dist/bench/soak.js --minutes $(MINUTES) $(ARGS)
+
+stalled: dist/.built
+	$(NODE) dist/bench/stalled.js $(ARGS)
 
 allocations: dist/.built
 	$(NODE) dist/bench/allocations.js $(ARGS)

@@ -173,7 +173,7 @@ export class Reactor {
     const sends = this.sockets.flush();
     // A relay has two sockets, and data waits in one direction of it at a time, mostly.
     this.slab.promise(this.sockets.open >> 1);
-    this.slab.lend();
+    this.slab.lend(this.sockets.multishots > 0);
     // Asked after the flush, in which a transport may have put something off.
     const sleep = this.layered?.pending !== true && !this.sockets.starved;
     const wait = sleep ? minComplete : 0;

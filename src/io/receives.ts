@@ -8,7 +8,7 @@ import type { Layering } from './transport.js';
 /** So many receives one by one, without being held back again, make a socket one that may receive as it likes. */
 const CALM_RECEIVES = 16;
 /** Sockets looked at in a turn while memory is short. */
-const SWEEP = 256;
+const SWEEP = 1024;
 
 /** Receives that are not to be ended: of one buffer, or on their way out, or polls. */
 const SWEPT = SOCKET.ONCE | SOCKET.SLOW | SOCKET.CANCELLING | SOCKET.PAUSED | SOCKET.CLOSED | SOCKET.POLLED;
@@ -18,6 +18,8 @@ export class Receives extends SocketTable {
   layered: Layering | undefined;
   /** Receives parked for want of buffers, ever. */
   parks = 0;
+  /** Armed receives that may take more than one buffer. Those of a transport are not counted, and not ended by `sweep`. */
+  multishots = 0;
   private readonly parked: Int32Array;
   private parkedCount = 0;
   /** Of SLOW sockets: receives until they are no more. */
@@ -158,7 +160,8 @@ export class Receives extends SocketTable {
    */
   received(slot: number, result: number, more: boolean): number {
     if (more) return 0;
-    const flags = this.flags[slot] & ~(SOCKET.RECEIVING | SOCKET.CANCELLING | SOCKET.ONCE);
+    if ((this.flags[slot] & SOCKET.MULTISHOT) !== 0) this.multishots--;
+    const flags = this.flags[slot] & ~(SOCKET.RECEIVING | SOCKET.CANCELLING | SOCKET.ONCE | SOCKET.MULTISHOT);
     this.flags[slot] = flags;
     this.pending[slot]--;
     if ((flags & SOCKET.CLOSED) !== 0) {
@@ -214,6 +217,10 @@ export class Receives extends SocketTable {
     if ((this.flags[slot] & SOCKET.SLOW) !== 0 || this.slab.share === 0) {
       this.armOnce(slot);
       return;
+    }
+    if (this.layer[slot] === 0) {
+      this.multishots++;
+      this.flags[slot] |= SOCKET.MULTISHOT;
     }
     this.flags[slot] |= SOCKET.RECEIVING;
     this.pending[slot]++;

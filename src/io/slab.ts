@@ -172,9 +172,12 @@ export class Slab {
 
   /**
    * Fills the ring up to what is lent at a time, which is less where less is left: whoever has much to read may take in a turn all that is
-   * lent, before it can be stopped. Called once a loop turn.
+   * lent, before it can be stopped. Called once a loop turn. `greedy`: there are receives that may take more than one buffer each. While memory
+   * is short they get none, or a thousand readers that stall would have all of it before they are known; they end for want of buffers, and those
+   * that take their place bring in one.
    */
-  lend(): void {
+  lend(greedy = false): void {
+    if (greedy && this.share === 0) return;
     let n = this.target - this.lent;
     if (this.free < this.lowest) this.lowest = this.free;
     const free = this.free - this.reserve;

@@ -35,6 +35,8 @@ export const SOCKET = {
   POLLED: 32768,
   /** Its reader was too slow for it: one receive at a time until that has kept up for a while. */
   SLOW: 65536,
+  /** The receive that is armed goes on by itself: it may take any number of buffers before it can be stopped. */
+  MULTISHOT: 131072,
 } as const;
 
 /** Kind of a slot in nobody's use. */

@@ -1,0 +1,165 @@
+// What stalled readers cost their neighbours: the latency of busy connections alone, and beside 1,000 readers that have stopped reading while
+// their server goes on publishing small messages. Both executors; fails where the 99th percentile is more than twice what it is alone.
+//
+//   node dist/bench/stalled.js [seconds]
+//
+// It needs root: in a network namespace of its own, sockets have small buffers, so that a thousand of them don't fill the kernel's memory first.
+import { type ChildProcess, fork, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttp } from 'node:http';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const READERS = 1000;
+const BUSY = 64;
+const FACTOR = 2;
+const MESSAGE = Buffer.alloc(200, 'm');
+/** Fills the kernel's buffers on the way, which small messages would take minutes for. */
+const FLOOD = Buffer.alloc(160 * 1024, 'f');
+const INSIDE = 'STALLED_INSIDE';
+const HERE = fileURLToPath(import.meta.url);
+const MAIN = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
+const BUFFERS = ['net.ipv4.tcp_wmem=4096 16384 65536', 'net.ipv4.tcp_rmem=4096 16384 65536'];
+
+const port = (server: Server): number => (server.address() as AddressInfo).port;
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** The other process: publishes to readers that never read, and answers the busy ones. */
+async function publish(): Promise<void> {
+  const subscribers: Socket[] = [];
+  const publisher = createServer((socket) => {
+    socket.on('error', () => undefined);
+    subscribers.push(socket);
+  });
+  const web = createHttp((_, response) => response.end('ok'));
+  for (const server of [publisher, web]) await once(server.listen(0, '127.0.0.1', 4096), 'listening');
+  process.send?.({ publisher: port(publisher), web: port(web) });
+  const readers: Socket[] = [];
+  process.on('message', async (listener: number) => {
+    for (let i = 0; i < READERS; i++) {
+      const reader = connect(listener, '127.0.0.1').on('error', () => undefined);
+      readers.push(reader.pause());
+      await once(reader, 'connect');
+    }
+    while (subscribers.length < READERS) await pause(10);
+    process.send?.('subscribed');
+    for (const subscriber of subscribers) subscriber.write(FLOOD);
+    await pause(2000);
+    for (;;) {
+      for (const subscriber of subscribers) if (subscriber.writableLength < MESSAGE.length) subscriber.write(MESSAGE);
+      await pause(1);
+    }
+  });
+}
+
+/** 99th percentile of requests over `BUSY` connections, ms. */
+async function busy(listener: number, seconds: number): Promise<{ p99: number; failed: number; count: number }> {
+  const times: number[] = [];
+  let failed = 0;
+  const end = performance.now() + seconds * 1000;
+  const one = async (): Promise<void> => {
+    const socket = connect({ port: listener, host: '127.0.0.1', noDelay: true });
+    await once(socket, 'connect');
+    while (performance.now() < end) {
+      const began = performance.now();
+      socket.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
+      const answer = await Promise.race([once(socket, 'data'), pause(5000)]);
+      if (answer === undefined) failed++;
+      times.push(performance.now() - began);
+      // Ten a second each: the figure is the latency, not the throughput.
+      await pause(100 * Math.random());
+    }
+    socket.destroy();
+  };
+  await Promise.all(Array.from({ length: BUSY }, one));
+  times.sort((a, b) => a - b);
+  return { p99: times[Math.floor(times.length * 0.99)] ?? Number.NaN, failed, count: times.length };
+}
+
+async function start(io: string, ports: { publisher: number; web: number }, directory: string): Promise<ChildProcess> {
+  const file = join(directory, 'sluice.yaml');
+  writeFileSync(
+    file,
+    `admin: { listen: "127.0.0.1:9901" }
+workers: 1
+listeners:
+  - { name: stalled, listen: "127.0.0.1:9001", service: publisher, protocol: opaque }
+  - { name: busy, listen: "127.0.0.1:9002", service: web }
+services:
+  publisher: { endpoints: ["127.0.0.1:${ports.publisher}"], pool: { maxConnections: 2000 } }
+  web: { endpoints: ["127.0.0.1:${ports.web}"] }
+`,
+  );
+  const child = spawn(process.execPath, [MAIN, 'run', '-c', file, '--io', io], {
+    stdio: ['ignore', 'inherit', 'pipe'],
+  });
+  let said = '';
+  await new Promise<void>((resolve, reject) => {
+    child.stderr?.on('data', (chunk: Buffer) => {
+      said += String(chunk);
+      if (said.includes('"accepting"')) resolve();
+    });
+    child.once('exit', () => reject(new Error(said)));
+  });
+  return child;
+}
+
+async function metric(name: string): Promise<number> {
+  const page = await (await fetch('http://127.0.0.1:9901/metrics')).text();
+  return Number(new RegExp(`^${name}\\{[^}]*\\} (\\S+)`, 'm').exec(page)?.[1]);
+}
+
+async function measure(io: string, seconds: number): Promise<boolean> {
+  const directory = mkdtempSync(join(tmpdir(), 'sluice-stalled-'));
+  const publisher = fork(HERE, ['publish']);
+  const [ports] = (await once(publisher, 'message')) as [{ publisher: number; web: number }];
+  const sluice = await start(io, ports, directory);
+  try {
+    await busy(9002, seconds);
+    const alone = await busy(9002, seconds);
+    publisher.send(9001);
+    await once(publisher, 'message');
+    // All of them stall.
+    for (let last = -1; ; ) {
+      const queued = await metric('sluice_slab_queued_buffers');
+      if (queued > READERS / 2 && queued === last) break;
+      last = queued;
+      await pause(1000);
+    }
+    const beside = await busy(9002, seconds);
+    const free = await metric('sluice_slab_free_buffers');
+    const good = beside.failed === 0 && beside.p99 <= FACTOR * alone.p99;
+    console.log(
+      `${io}: p99 ${alone.p99.toFixed(2)} ms alone, ${beside.p99.toFixed(2)} ms beside ${READERS} stalled readers ` +
+        `(${(beside.p99 / alone.p99).toFixed(2)} ×, ${beside.failed} of ${beside.count} failed, ${free} buffers free): ${good ? 'good' : 'BAD'}`,
+    );
+    return good;
+  } finally {
+    sluice.kill('SIGKILL');
+    publisher.kill('SIGKILL');
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+if (process.argv[2] === 'publish') await publish();
+else if (process.env[INSIDE] === undefined) {
+  const set = BUFFERS.map((line) => `sysctl -qw "${line}"`).join(' && ');
+  const script = `ip link set lo up && ${set} && exec "$0" "$@"`;
+  const { status } = spawnSync(
+    'unshare',
+    ['-n', 'sh', '-c', script, process.execPath, HERE, ...process.argv.slice(2)],
+    {
+      stdio: 'inherit',
+      env: { ...process.env, [INSIDE]: '1' },
+    },
+  );
+  process.exitCode = status ?? 1;
+} else {
+  const seconds = Number(process.argv[2] ?? 5);
+  let good = true;
+  for (const io of ['uring', 'epoll']) good = (await measure(io, seconds)) && good;
+  process.exitCode = good ? 0 : 1;
+}
