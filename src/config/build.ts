@@ -45,6 +45,7 @@ function buildListener(listener: ListenerTree, detect: DetectConfig): ListenerCo
       learnTtlMs: listener.detect.learnTtl ?? detect.learnTtlMs,
     },
     halfClose: listener.halfClose,
+    shared: listener.shared,
     via: listener.via,
     date: listener.date,
     backlog: listener.backlog,

@@ -60,6 +60,8 @@ export interface ListenerConfig {
   readonly detect: DetectConfig;
   /** Clients that end their direction may still wait for their response. */
   readonly halfClose: boolean;
+  /** Another process may listen on the same port, as the successor does in a restart. */
+  readonly shared: boolean;
   /** Name under which this proxy enters itself in Via (RFC 9110 section 7.6.3); null: it does not. */
   readonly via: string | null;
   /** Final responses without Date get one (section 6.6.1). */

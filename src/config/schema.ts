@@ -204,6 +204,7 @@ const listener = section({
   proxyProtocol: v.optional(proxyProtocol),
   direction: v.optional(choice('inbound', 'outbound'), 'inbound'),
   halfClose: v.optional(boolean(), false),
+  shared: v.optional(boolean(), false),
   via: v.optional(value(parseVia), 'off'),
   date: v.optional(boolean(), false),
   backlog: v.optional(integer(1, 65_535), 4096),

@@ -1,5 +1,5 @@
 // The listening sockets: one per listener and worker (SO_REUSEPORT), owned here, so that a dead worker's queue waits for its
-// replacement. The port is shared among them, and with nobody else.
+// replacement. The port is shared among them, and with nobody else unless the listener says so.
 import type { ListenerConfig } from '../config/model.js';
 import { type Native, PORT } from '../io/native.js';
 
@@ -93,7 +93,7 @@ export class ListenerSet {
     let { port } = config.listen;
     const fds: number[] = [];
     // A listener that gets another name, or one that was taken out and is not empty yet, has sockets on this very port.
-    let sharing: number = this.isOurs(host, port) ? PORT.SHARED : PORT.FIRST;
+    let sharing: number = config.shared || this.isOurs(host, port) ? PORT.SHARED : PORT.FIRST;
     try {
       for (let worker = 0; worker < this.workers; worker++) {
         const fd = this.native.listen(host, port, config.backlog, sharing, config.keepAliveMs, config.userTimeoutMs);

@@ -51,7 +51,7 @@ destinations: { max: 33, resolveTimeout: 31ms, idleTimeout: 32ms }
 discovery: { maxFileSize: 1KiB, pollInterval: 100ms, startWait: 0 }
 detect: { timeout: 0, race: 5ms, learnTtl: 0 }
 listeners:
-  - { name: b, listen: ":81", originalDestination: true, halfClose: true, via: edge-1, date: true, proxyProtocol: { from: ["10.0.0.0/8"], timeout: 18ms, maxBytes: 200B } }
+  - { name: b, listen: ":81", originalDestination: true, halfClose: true, shared: true, via: edge-1, date: true, proxyProtocol: { from: ["10.0.0.0/8"], timeout: 18ms, maxBytes: 200B } }
   - { name: a, listen: ":80", protocol: opaque, service: s, direction: outbound, backlog: 7, keepAlive: 0, userTimeout: 8ms }
 services:
   s:
@@ -139,6 +139,7 @@ services:
         services: { http1: null, http2: null, tls: null, opaque: null },
         originalDestination: true,
         halfClose: true,
+        shared: true,
         via: 'edge-1',
         date: true,
         proxyProtocol: {
@@ -159,6 +160,7 @@ services:
         services: { http1: 's', http2: 's', tls: 's', opaque: 's' },
         originalDestination: false,
         halfClose: false,
+        shared: false,
         via: null,
         date: false,
         proxyProtocol: null,

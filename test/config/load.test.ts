@@ -91,6 +91,7 @@ test('the minimal file gets every default', () => {
         services: { http1: 'web', http2: 'web', tls: 'web', opaque: 'web' },
         originalDestination: false,
         halfClose: false,
+        shared: false,
         via: null,
         date: false,
         proxyProtocol: null,

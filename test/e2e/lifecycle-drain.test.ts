@@ -167,7 +167,8 @@ for (const io of await availableExecutors()) {
       for (let round = 0; round < 3; round++) {
         const before = loads.map(({ count }) => count());
         await eventually(() => loads.every(({ count }, i) => count() > before[i] + 100), 'the clients are served');
-        const next = await startSluice(config.replace('127.0.0.1:0', `127.0.0.1:${port}`), io);
+        const successor = config.replace('listen: "127.0.0.1:0"', `shared: true, listen: "127.0.0.1:${port}"`);
+        const next = await startSluice(successor, io);
         current.child.kill('SIGTERM');
         assert.equal(await current.exited, 0);
         current = next;

@@ -119,8 +119,10 @@ services:
 
       const ask = async (): Promise<number> =>
         (await fetch(`http://127.0.0.1:${sluice.port('beside')}/`, { signal: AbortSignal.timeout(5000) })).status;
-      /** Whether Sluice holds something for everybody: the kernel takes no more. */
-      const holds = async (): Promise<boolean> => (await sluice.metric('sluice_slab_queued_buffers')) >= READERS;
+      /** Whether Sluice holds something for everybody, and publishers back: the kernel takes no more. */
+      const holds = async (): Promise<boolean> =>
+        (await sluice.metric('sluice_slab_queued_buffers')) >= READERS &&
+        (await sluice.metric('sluice_backpressure_total')) > 0;
 
       test('hold a share of the slab each, cost their neighbours no buffer, and miss nothing', async () => {
         const readers: Subscription[] = [];

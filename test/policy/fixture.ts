@@ -49,6 +49,7 @@ export function listener(listen: Address, overrides: Partial<ListenerConfig> = {
     services: { http1: 'web', http2: 'web', tls: 'web', opaque: 'web' },
     originalDestination: false,
     halfClose: false,
+    shared: false,
     via: null,
     date: false,
     proxyProtocol: null,

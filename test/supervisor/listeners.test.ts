@@ -13,6 +13,7 @@ const listener = (name: string, port: number): ListenerConfig => ({
   services: { http1: 'web', http2: null, tls: null, opaque: null },
   originalDestination: false,
   halfClose: false,
+  shared: false,
   via: null,
   date: false,
   proxyProtocol: null,
