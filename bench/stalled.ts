@@ -16,6 +16,8 @@ import { fileURLToPath } from 'node:url';
 const READERS = 1000;
 const BUSY = 64;
 const FACTOR = 2;
+/** Readers that are sent a message at a time, each ms: all at once would be a burst of a thousand, which costs the time of a thousand. */
+const SOME = 20;
 const MESSAGE = Buffer.alloc(200, 'm');
 /** Fills the kernel's buffers on the way, which small messages would take minutes for. */
 const FLOOD = Buffer.alloc(160 * 1024, 'f');
@@ -27,16 +29,22 @@ const BUFFERS = ['net.ipv4.tcp_wmem=4096 16384 65536', 'net.ipv4.tcp_rmem=4096 1
 const port = (server: Server): number => (server.address() as AddressInfo).port;
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** The other process: publishes to readers that never read, and answers the busy ones. */
+/** A process of its own: answers the busy ones. */
+async function serve(): Promise<void> {
+  const web = createHttp((_, response) => response.end('ok'));
+  await once(web.listen(0, '127.0.0.1', 4096), 'listening');
+  process.send?.(port(web));
+}
+
+/** Another one: publishes to readers that never read. */
 async function publish(): Promise<void> {
   const subscribers: Socket[] = [];
   const publisher = createServer((socket) => {
     socket.on('error', () => undefined);
     subscribers.push(socket);
   });
-  const web = createHttp((_, response) => response.end('ok'));
-  for (const server of [publisher, web]) await once(server.listen(0, '127.0.0.1', 4096), 'listening');
-  process.send?.({ publisher: port(publisher), web: port(web) });
+  await once(publisher.listen(0, '127.0.0.1', 4096), 'listening');
+  process.send?.(port(publisher));
   const readers: Socket[] = [];
   process.on('message', async (listener: number) => {
     for (let i = 0; i < READERS; i++) {
@@ -48,8 +56,9 @@ async function publish(): Promise<void> {
     process.send?.('subscribed');
     for (const subscriber of subscribers) subscriber.write(FLOOD);
     await pause(2000);
-    for (;;) {
-      for (const subscriber of subscribers) if (subscriber.writableLength < MESSAGE.length) subscriber.write(MESSAGE);
+    for (let at = 0; ; at = (at + SOME) % READERS) {
+      for (const subscriber of subscribers.slice(at, at + SOME))
+        if (subscriber.writableLength < MESSAGE.length) subscriber.write(MESSAGE);
       await pause(1);
     }
   });
@@ -115,7 +124,9 @@ async function metric(name: string): Promise<number> {
 async function measure(io: string, seconds: number): Promise<boolean> {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-stalled-'));
   const publisher = fork(HERE, ['publish']);
-  const [ports] = (await once(publisher, 'message')) as [{ publisher: number; web: number }];
+  const web = fork(HERE, ['serve']);
+  const [[published], [served]] = await Promise.all([once(publisher, 'message'), once(web, 'message')]);
+  const ports = { publisher: Number(published), web: Number(served) };
   const sluice = await start(io, ports, directory);
   try {
     await busy(9002, seconds);
@@ -140,11 +151,13 @@ async function measure(io: string, seconds: number): Promise<boolean> {
   } finally {
     sluice.kill('SIGKILL');
     publisher.kill('SIGKILL');
+    web.kill('SIGKILL');
     rmSync(directory, { recursive: true, force: true });
   }
 }
 
 if (process.argv[2] === 'publish') await publish();
+else if (process.argv[2] === 'serve') await serve();
 else if (process.env[INSIDE] === undefined) {
   const set = BUFFERS.map((line) => `sysctl -qw "${line}"`).join(' && ');
   const script = `ip link set lo up && ${set} && exec "$0" "$@"`;
