@@ -10,8 +10,8 @@ const CALM_RECEIVES = 16;
 /** Sockets looked at in a turn while memory is short. */
 const SWEEP = 1024;
 
-/** Receives that are not to be ended: of one buffer, or on their way out, or polls. */
-const SWEPT = SOCKET.ONCE | SOCKET.SLOW | SOCKET.CANCELLING | SOCKET.PAUSED | SOCKET.CLOSED | SOCKET.POLLED;
+/** Of a receive that is to be ended while memory is short, the first alone. POLLED is no sign of anything here: it stays once it is set. */
+const SWEPT = SOCKET.MULTISHOT | SOCKET.CANCELLING | SOCKET.CLOSED;
 
 export class Receives extends SocketTable {
   /** What handles sockets with a transport, where there is one. */
@@ -90,9 +90,9 @@ export class Receives extends SocketTable {
     for (let i = 0; i < n; i++) {
       if (this.sweptTo >= this.nextFresh) this.sweptTo = 0;
       const slot = this.sweptTo++;
-      const flags = this.flags[slot];
-      if ((flags & (SOCKET.RECEIVING | SWEPT)) !== SOCKET.RECEIVING || this.layer[slot] !== 0) continue;
+      if ((this.flags[slot] & SWEPT) !== SOCKET.MULTISHOT) continue;
       this.slowDown(slot);
+      this.flags[slot] |= SOCKET.CANCELLING;
       // It is armed again, for one receive, when this one has ended.
       this.ring.cancel(slot, OP.RECV, this.generation[slot]);
     }

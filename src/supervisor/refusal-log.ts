@@ -1,23 +1,12 @@
 // The lines of the log that tell of refusals: for each reason one a second at most, with the number of those that it stands for.
 import type { LogFields, Logger } from '../log/logger.js';
+import { CLIENT_REASONS } from '../metrics/golden.js';
 import { REFUSALS, type Refused } from '../proxy/refusals.js';
 
 /** How long after a line for a reason comes the next, ms. */
 const PAUSE_MS = 1000;
-/** What clients get wrong is worth a line, but nobody need be called for it. */
-const CLIENTS = new Set<string>([
-  'bad-request',
-  'header-too-large',
-  'target-too-long',
-  'version-not-supported',
-  'header-timeout',
-  'body-timeout',
-  'not-implemented',
-  'misdirected',
-  'draining',
-  'expectation',
-  'max-forwards',
-]);
+/** What clients get wrong is worth a line, but nobody need be called for it; nor for a drain, which somebody has asked for. */
+const MILD: ReadonlySet<string> = new Set<string>([...CLIENT_REASONS, 'draining']);
 
 interface Line {
   /** Before this time nothing more is said of the reason, ms. */
@@ -74,7 +63,7 @@ export class RefusalLog {
     const fields: LogFields = Object.fromEntries(
       Object.entries({ reason, count, listener, client, service, endpoint }).filter(([, value]) => value !== ''),
     );
-    if (CLIENTS.has(reason)) this.logger.info('refused', fields);
+    if (MILD.has(reason)) this.logger.info('refused', fields);
     else this.logger.warn('refused', fields);
   }
 }
