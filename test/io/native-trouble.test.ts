@@ -75,9 +75,15 @@ function suite(executor: Executor): void {
     const stage = new Stage(t, executor);
     const now = new Float64Array(stage.ring.memory.page);
     stage.ring.enter();
+    // A signal, or being stopped and continued, ends a wait early (signal(7), EINTR), so one of several has to be whole.
     let start = now[0];
-    assert.equal(stage.ring.enter(1, 3000), 0);
-    assert.ok(now[0] - start >= 3000, `waited ${now[0] - start} µs`);
+    let waited = 0;
+    for (let tries = 0; tries < 5 && waited < 3000; tries++) {
+      start = now[0];
+      assert.equal(stage.ring.enter(1, 3000), 0);
+      waited = now[0] - start;
+    }
+    assert.ok(waited >= 3000, `waited ${waited} µs`);
     stage.ring.entry(NOP, -1, OTHER);
     start = now[0];
     assert.equal(stage.ring.enter(1, -1), 1);
