@@ -1,0 +1,66 @@
+// Who is at the other end of each socket, as its certificate has said, as small numbers: authorization, headers and metrics compare
+// numbers, and no name is made on the hot path.
+
+/** Of `identity`: no TLS, or no certificate. */
+export const NOBODY = 0;
+
+/** Names that are remembered while nobody is connected under them; beyond it the oldest are forgotten. */
+const MAX_UNUSED = 1024;
+
+export class TlsPeers {
+  /** By socket: its peer's identity, NOBODY without one. */
+  readonly identity: Int32Array;
+  private readonly numbers = new Map<string, number>();
+  private readonly names: (string | undefined)[] = [''];
+  private readonly uses: number[] = [0];
+  private readonly free: number[] = [];
+  private unused = 0;
+
+  constructor(sockets: number) {
+    this.identity = new Int32Array(sockets);
+  }
+
+  /** A handshake has shown that `name` is at the other end of `slot`. */
+  identified(slot: number, name: string): void {
+    this.forget(slot);
+    let number = this.numbers.get(name);
+    if (number === undefined) {
+      number = this.free.pop() ?? this.names.length;
+      this.numbers.set(name, number);
+      this.names[number] = name;
+      this.uses[number] = 0;
+    } else if (this.uses[number] === 0) this.unused--;
+    this.uses[number]++;
+    this.identity[slot] = number;
+  }
+
+  /** The connection is over. */
+  forget(slot: number): void {
+    const number = this.identity[slot];
+    if (number === NOBODY) return;
+    this.identity[slot] = NOBODY;
+    if (--this.uses[number] > 0) return;
+    this.unused++;
+    if (this.unused > MAX_UNUSED) this.sweep();
+  }
+
+  /** The name behind a number; empty for NOBODY. */
+  nameOf(identity: number): string {
+    return this.names[identity] ?? '';
+  }
+
+  /** How many names are known: numbers are below `limit`. */
+  get limit(): number {
+    return this.names.length;
+  }
+
+  private sweep(): void {
+    for (const [name, number] of this.numbers) {
+      if (this.uses[number] > 0) continue;
+      this.numbers.delete(name);
+      this.names[number] = undefined;
+      this.free.push(number);
+    }
+    this.unused = 0;
+  }
+}
