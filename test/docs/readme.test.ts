@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/load.js';
 import { freePort } from '../support/servers.js';
-import { availableExecutors, eventually } from '../support/sluice.js';
+import { availableExecutors, eventually, inherited } from '../support/sluice.js';
 import { type Fence, fences, page, repository } from './fences.js';
 
 const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
@@ -57,7 +57,7 @@ class Desk {
     const path = `${this.directory}:${join(process.execPath, '..')}:${process.env.PATH}`;
     return spawn('bash', ['-euo', 'pipefail', '-c', this.moved(command)], {
       cwd: this.directory,
-      env: { ...process.env, PATH: path, SLUICE_IO: this.#io, SLUICE_LOG_ACCESS: 'true' },
+      env: { ...inherited(), PATH: path, SLUICE_IO: this.#io, SLUICE_LOG_ACCESS: 'true' },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
     });

@@ -64,6 +64,10 @@ export function availableExecutors(): Promise<readonly Executor[]> {
   return executors;
 }
 
+/** The environment without SLUICE_ variables of whoever runs the tests: each would be a key of the configuration. */
+export const inherited = (): NodeJS.ProcessEnv =>
+  Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SLUICE_')));
+
 /**
  * Starts Sluice with this configuration; listeners should listen on 127.0.0.1:0. `admin` is put on a free port unless the text
  * names one. `under` is a command that runs it, such as prlimit. Rejects with what the program said if it doesn't start.
@@ -81,7 +85,7 @@ export async function startSluice(
   const [program, ...args] = [...under, process.execPath, MAIN, 'run', '-c', file, '--io', io];
   const child = spawn(program, args, {
     stdio: ['ignore', 'inherit', 'pipe'],
-    env: { ...process.env, ...env },
+    env: { ...inherited(), ...env },
   });
   const log: LogLine[] = [];
   const waiting = new Set<() => void>();
