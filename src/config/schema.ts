@@ -6,13 +6,25 @@ import { MOST_ENDPOINTS, MOST_SERVICES } from '../metrics/layout.js';
 import { LOCAL_DESTINATIONS, MOST_PSEUDONYM } from '../proxy/capacity.js';
 import { parseMatch } from './match.js';
 import { parseNetwork } from './networks.js';
-import { suggest } from './suggest.js';
-import type { DurationRange } from './values.js';
+import {
+  boolean,
+  choice,
+  duration,
+  found,
+  integer,
+  keepAlive,
+  map,
+  optionalSection,
+  optionalTimeout,
+  section,
+  size,
+  timeout,
+  value,
+} from './schema-parts.js';
 import {
   describe,
   parseAccess,
   parseBoolean,
-  parseChoice,
   parseDuration,
   parseEndpoint,
   parseFilePath,
@@ -36,67 +48,8 @@ const MAX_STREAMS = 10_000;
 const MAX_WINDOW = 2 ** 31 - 1;
 /** Of the floods: 0 would end every connection at its first such frame, so that there is no 0. */
 const MAX_FRAMES = 1_000_000;
-/** What TCP_KEEPIDLE and TCP_KEEPINTVL take (the kernel's MAX_TCP_KEEPIDLE). */
-const MAX_KEEP_ALIVE = '32767s';
-
-/** A single value, as one of the parsers of values.ts reads it. */
-function value<T>(parse: (input: unknown) => T) {
-  return v.pipe(
-    v.unknown(),
-    v.rawTransform<unknown, T>(({ dataset, addIssue, NEVER }) => {
-      try {
-        return parse(dataset.value);
-      } catch (error) {
-        if (!(error instanceof ValueError)) throw error;
-        addIssue({ message: error.message });
-        return NEVER;
-      }
-    }),
-  );
-}
 
 const PSEUDONYM = new RegExp(`^[A-Za-z0-9._:-]{1,${MOST_PSEUDONYM}}$`);
-
-const duration = (range: DurationRange) => value((input) => parseDuration(input, range));
-/** A timeout: whole milliseconds, at least one. */
-const timeout = () => duration({ in: 'ms', step: 1, min: '1ms' });
-/** A timeout that 0 turns off. */
-const optionalTimeout = () => duration({ in: 'ms', step: 1, min: '1ms', orZero: true });
-const keepAlive = () => duration({ in: 'ms', step: 1000, min: '1s', max: MAX_KEEP_ALIVE, orZero: true });
-const integer = (min: number, max: number) => value((input) => parseInteger(input, min, max));
-const size = (min: number, max: number) => value((input) => parseSize(input, min, max));
-const choice = <const T extends string>(...choices: readonly T[]) => value((input) => parseChoice(input, choices));
-const boolean = () => value(parseBoolean);
-
-const found = (what: string) => (issue: v.BaseIssue<unknown>) => `found ${describe(issue.input)}; write ${what}`;
-
-/** Valibot takes a list for an object. */
-const map = (what: string) =>
-  v.custom<Record<string, unknown>>(
-    (input) => typeof input === 'object' && input !== null && !Array.isArray(input),
-    found(what),
-  );
-
-/** A map with these keys only. (A strict object would stop at its first unknown key.) */
-function section<const E extends v.ObjectEntries>(entries: E) {
-  const known = Object.keys(entries);
-  return v.pipe(
-    map(`a map with the keys ${known.join(', ')}`),
-    v.looseObject(entries, 'is missing; add it'),
-    v.rawCheck(({ dataset, addIssue }) => {
-      const input = dataset.value as Record<string, unknown>;
-      for (const [key, value] of Object.entries(input)) {
-        if (known.includes(key)) continue;
-        const message = `unknown key; ${suggest(key, known)}`;
-        addIssue({ message, path: [{ type: 'object', origin: 'key', input, key, value }] });
-      }
-    }),
-    v.transform((tree) => tree as v.InferOutput<v.ObjectSchema<E, undefined>>),
-  );
-}
-
-/** A section that may be left out, or left empty. */
-const optionalSection = <const E extends v.ObjectEntries>(entries: E) => v.nullish(section(entries), {} as never);
 
 /** Silence after which the endpoint is dialled: -1 chooses, -2 never races. */
 function parseRace(input: unknown): number {
