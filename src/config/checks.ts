@@ -197,13 +197,14 @@ function service(name: string, value: unknown): Finding[] {
   }
   const seen = new Map<string, number>();
   for (const [index, text] of asList(map.endpoints).entries()) {
-    const endpoint = isMap(text) ? text : attempt(() => parseEndpoint(text));
+    const isFile = isMap(text) && text.address === undefined;
+    const endpoint = isFile ? text : attempt(() => parseEndpoint(isMap(text) ? text.address : text));
     if (endpoint === undefined) continue;
-    const identity = isMap(text) ? JSON.stringify([text.file, text.key]) : JSON.stringify(endpoint).toLowerCase();
+    const identity = isFile ? JSON.stringify([text.file, text.key]) : JSON.stringify(endpoint).toLowerCase();
     const first = seen.get(identity);
     if (first === undefined) seen.set(identity, index);
     else {
-      const message = `${JSON.stringify(text)} is listed twice, first as ${formatPath(['endpoints', first])}; remove one`;
+      const message = `${JSON.stringify(isFile || !isMap(text) ? text : text.address)} is listed twice, first as ${formatPath(['endpoints', first])}; remove one`;
       findings.push({ path: [...path, 'endpoints', index], message, at: 'value' });
     }
   }

@@ -73,14 +73,19 @@ export interface ListenerConfig {
   readonly userTimeoutMs: number;
 }
 
+interface Identified {
+  /** The name that the certificates of the endpoints must be for. */
+  readonly identity?: string;
+}
+
 /**
  * Where endpoints come from. `dns` is A/AAAA of a name, `srv` a service record that brings its own ports, `file` the
  * list at `key` of a file (the file's only list where that is null).
  */
 export type EndpointSource =
-  | { readonly kind: 'static'; readonly address: Address }
-  | { readonly kind: 'dns'; readonly name: string; readonly port: number }
-  | { readonly kind: 'srv'; readonly name: string }
+  | ({ readonly kind: 'static'; readonly address: Address } & Identified)
+  | ({ readonly kind: 'dns'; readonly name: string; readonly port: number } & Identified)
+  | ({ readonly kind: 'srv'; readonly name: string } & Identified)
   | { readonly kind: 'file'; readonly path: string; readonly key: string | null };
 
 /** Addresses of one port, from `first` to `last`. */

@@ -28,6 +28,7 @@ import {
   parseDuration,
   parseEndpoint,
   parseFilePath,
+  parseIdentity,
   parseInteger,
   parseListen,
   parseName,
@@ -178,9 +179,14 @@ const endpointFile = v.pipe(
   section({ file: value(parseFilePath), key: v.optional(value(parseName)) }),
   v.transform(({ file, key }) => ({ kind: 'file' as const, path: file, key: key ?? null })),
 );
+const identifiedEndpoint = v.pipe(
+  section({ address: value(parseEndpoint), identity: v.optional(value(parseIdentity)) }),
+  v.transform(({ address, identity }) => (identity === undefined ? address : { ...address, identity })),
+);
+const hasAddress = (input: unknown): boolean => isFile(input) && 'address' in (input as object);
 const endpointList = v.pipe(
   v.array(
-    v.lazy((input) => (isFile(input) ? endpointFile : value(parseEndpoint))),
+    v.lazy((input) => (hasAddress(input) ? identifiedEndpoint : isFile(input) ? endpointFile : value(parseEndpoint))),
     found('a list such as ["127.0.0.1:9001"], or { file: PATH }'),
   ),
   v.minLength(1, 'is empty; list at least one endpoint, such as "127.0.0.1:9001"'),

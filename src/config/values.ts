@@ -253,6 +253,16 @@ export function parseEndpoint(input: unknown): EndpointSource {
   return { kind: 'dns', name: parseHostName(host), port };
 }
 
+/** A SPIFFE ID may have so many bytes (SPIFFE-ID section 2.3); a name of the DNS 253. */
+const MAX_IDENTITY = 2048;
+
+/** The name of who is at the other end of a connection, as its certificate has it. */
+export function parseIdentity(input: unknown): string {
+  if (typeof input !== 'string' || !/^[\x21-\x7e]+$/.test(input) || input.length > MAX_IDENTITY)
+    throw new ValueError(`found ${describe(input)}; write a name such as "web.default" or "spiffe://example/web"`);
+  return input;
+}
+
 /** A path as the file has it; it is relative to the file. */
 export function parseFilePath(input: unknown): string {
   if (typeof input !== 'string' || input === '')

@@ -18,7 +18,7 @@ export interface DiscoveryDeps {
 }
 
 /** A source of a service, and what it has reported last. */
-interface Entry {
+interface Entry extends Named {
   readonly source: EndpointSource;
   readonly minTtlMs: number;
   readonly maxTtlMs: number;
@@ -42,8 +42,21 @@ interface Service {
 }
 
 /** What makes two watches of a service the same. */
-const watchKey = (source: EndpointSource, minTtlMs: number, maxTtlMs: number): string =>
-  `${minTtlMs} ${maxTtlMs} ${sourceText(source)}`;
+const watchKey = ({ source, minTtlMs, maxTtlMs, identity }: Omit<WatchSpec, 'service' | 'known'> & Named): string =>
+  `${minTtlMs} ${maxTtlMs} ${identity ?? ''} ${sourceText(source)}`;
+
+interface Named {
+  /** What its endpoints are called, as the configuration says; null where the source itself knows. */
+  readonly identity: string | null;
+}
+
+const identityOf = (source: EndpointSource): string | null =>
+  source.kind === 'file' ? null : (source.identity ?? null);
+
+const named = (endpoints: readonly Endpoint[], identity: string | null): readonly Endpoint[] =>
+  identity === null
+    ? endpoints
+    : endpoints.map((endpoint) => (endpoint.identity === identity ? endpoint : { ...endpoint, identity }));
 
 /** They keep the process alive, unlike those of sources. */
 const lastingTimers: Timers = {
@@ -118,7 +131,8 @@ export class Discovery {
       const before = this.#watchesOf(config.name);
       const entries = config.endpoints.map((source) => {
         // A watch that goes on has nothing to find out.
-        const key = source.kind === 'static' ? '' : watchKey(source, config.dnsMinTtlMs, config.dnsMaxTtlMs);
+        const spec = { source, minTtlMs: config.dnsMinTtlMs, maxTtlMs: config.dnsMaxTtlMs };
+        const key = source.kind === 'static' ? '' : watchKey({ ...spec, identity: identityOf(source) });
         const running = before.get(key);
         if (running !== undefined) {
           kept.add(running);
@@ -153,8 +167,7 @@ export class Discovery {
   #watchesOf(name: string): Map<string, Entry> {
     const watches = new Map<string, Entry>();
     for (const entry of this.#services.get(name)?.entries ?? []) {
-      const { source, minTtlMs, maxTtlMs } = entry;
-      if (source.kind !== 'static') watches.set(watchKey(source, minTtlMs, maxTtlMs), entry);
+      if (entry.source.kind !== 'static') watches.set(watchKey(entry), entry);
     }
     return watches;
   }
@@ -181,6 +194,7 @@ export class Discovery {
       source,
       minTtlMs,
       maxTtlMs,
+      identity: identityOf(source),
       endpoints: null,
       failure: '',
       watch: null,
@@ -228,7 +242,7 @@ export class Discovery {
   }
 
   #receive(entry: Entry, update: EndpointUpdate): void {
-    if (update.kind === 'endpoints') entry.endpoints = update.endpoints;
+    if (update.kind === 'endpoints') entry.endpoints = named(update.endpoints, entry.identity);
     entry.failure = update.kind === 'failed' ? update.reason : '';
     const { first } = entry;
     entry.first = null;

@@ -66,7 +66,8 @@ class DnsWatch implements Watch {
       return;
     }
     this.#addresses = known.map(({ address }) => address);
-    this.#report({ kind: 'endpoints', endpoints: known });
+    // Their names are the configuration's to give, and may have changed.
+    this.#report({ kind: 'endpoints', endpoints: this.#addresses.map((address) => endpointAt(address)) });
     this.#schedule();
   }
 

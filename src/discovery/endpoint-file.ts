@@ -11,6 +11,7 @@ import {
   formatSize,
   parseAddress,
   parseChoice,
+  parseIdentity,
   parseInteger,
   parseName,
   ValueError,
@@ -29,7 +30,6 @@ const MAX_YAML_BYTES = 2 ** 18;
 const MAX_PROBLEMS = 20;
 /** Of names in a message. */
 const MAX_NAMES = 20;
-const MAX_IDENTITY = 2048;
 const KEYS = ['address', 'weight', 'zone', 'protocol', 'identity', 'metadata'] as const;
 const DEFAULT_LIST = 'endpoints';
 
@@ -127,12 +127,6 @@ class Reader {
     this.count++;
     if (this.mistakes.length < MAX_PROBLEMS) this.mistakes.push({ path, message });
   }
-}
-
-function parseIdentity(input: unknown): string {
-  if (typeof input !== 'string' || !/^[\x21-\x7e]+$/.test(input) || input.length > MAX_IDENTITY)
-    throw new ValueError(`found ${describe(input)}; write a name such as "web.default" or "spiffe://example/web"`);
-  return input;
 }
 
 function parseMetadata(input: unknown): Readonly<Record<string, string>> {

@@ -89,6 +89,8 @@ export class EndpointTable {
   /** Slot of the endpoint's series in the metrics, and first value of its block there. Several may share the overflow series. */
   readonly series = new Int32Array(ENDPOINT_SLOTS);
   readonly base = new Int32Array(ENDPOINT_SLOTS);
+  /** The name that its certificate must be for, where the TLS profile has none; empty where nobody has said. */
+  readonly identity: string[] = new Array<string>(ENDPOINT_SLOTS).fill('');
 
   /** Whether the endpoint shares its series with no other: what is one's state, and no sum, is shown of such a one only. */
   hasOwnSeries(endpoint: number): boolean {
@@ -251,7 +253,7 @@ export class Context {
     if (snapshot.passthrough !== null) this.configurePassthrough(snapshot.passthrough);
   }
 
-  /** Replaces the endpoints of a service; returns those that are gone. Looks at the endpoints of this service only. */
+  /** Replaces the endpoints of a service; returns those that are gone, or are somebody else now: no connection to them is used again. Looks at the endpoints of this service only. */
   setEndpoints(service: number, endpoints: readonly EndpointSnapshot[]): number[] {
     const table = this.endpoints;
     const slots = endpoints.map((endpoint) => endpoint.slot);
@@ -262,7 +264,8 @@ export class Context {
       if (!kept.has(slot) && this.balancer.state(slot) !== ENDPOINT_STATE.READY)
         this.news.back(slot, service, table.address[slot], true);
     }
-    for (const { slot, series, host, port } of endpoints) {
+    const renamed = new Set<number>();
+    for (const { slot, series, host, port, identity } of endpoints) {
       const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
       table.series[slot] = series;
       table.base[slot] = endpointBase(series);
@@ -274,11 +277,12 @@ export class Context {
         table.family[slot] = host.includes(':') ? 6 : 4;
         table.addressAt[slot] = this.addresses + slot * SOCKADDR_BYTES;
         table.addressLength[slot] = this.native.sockaddr(host, port, this.bytes, table.addressAt[slot]);
-      }
+      } else if (table.identity[slot] !== identity) renamed.add(slot);
+      table.identity[slot] = identity;
       table.service[slot] = service;
     }
     this.balancer.setEndpoints(service, slots, this.reactor.clockMs());
-    return Array.from(before).filter((slot) => table.service[slot] !== service);
+    return Array.from(before).filter((slot) => table.service[slot] !== service || renamed.has(slot));
   }
 
   /** Brings the gauges up to date that nobody sets per event: of endpoints on which something has happened lately. */

@@ -1,6 +1,7 @@
 // What the main thread tells a worker: plain data with every name replaced by a slot of the shared-memory tables.
 import type { AccessMode, LimitsConfig, ProxyHeaderConfig, ServiceConfig } from '../config/model.js';
 import type { WorkerMemory } from '../metrics/shared.js';
+import type { TlsProfile } from '../tls/profile.js';
 import type { HealthChange } from './health-news.js';
 import type { Refused } from './refusals.js';
 
@@ -31,6 +32,8 @@ export interface ListenerSnapshot {
   readonly date: boolean;
   /** The PROXY header that each connection begins with; null where none does. */
   readonly proxyProtocol: ProxyHeaderConfig | null;
+  /** Slot of the TLS profile that its connections begin with, after a PROXY header; 0: plain text. */
+  readonly tls: number;
   /** The listening socket of the worker that receives this; -1 where it accepts nothing (any more). */
   readonly fd: number;
 }
@@ -41,6 +44,8 @@ export interface EndpointSnapshot {
   readonly series: number;
   readonly host: string;
   readonly port: number;
+  /** The name that its certificate must be for, where its TLS profile has none; empty where nobody has said. */
+  readonly identity: string;
 }
 
 /** What the data path needs to know of a service. */
@@ -60,7 +65,10 @@ export type ServiceSettings = Pick<
   | 'streamTimeoutMs'
   | 'keepAliveMs'
   | 'userTimeoutMs'
->;
+> & {
+  /** Slot of the TLS profile that its endpoints are dialled with, whoever they are; 0: none. */
+  readonly tls: number;
+};
 
 export interface ServiceSnapshot {
   readonly slot: number;
@@ -114,6 +122,11 @@ export interface Snapshot {
   readonly opaquePorts: readonly number[];
   /** Original destinations that a worker knows at most; one with open connections is never forgotten. */
   readonly maxDestinations: number;
+  /** All profiles there are now. */
+  readonly tls: readonly TlsProfile[];
+  /** Slots of the profiles of this proxy's own identity, as a client and as a server; 0 without one. */
+  readonly meshClient: number;
+  readonly meshServer: number;
 }
 
 /** Int32 cells of the table that all workers share. */

@@ -92,11 +92,11 @@ export class Destinations {
   }
 
   /** Gives an endpoint of a service its slot, or lets it keep the one it has; undefined if there is none left. */
-  addEndpoint(service: string, { host, port }: Address): EndpointSnapshot | undefined {
+  addEndpoint(service: string, { host, port }: Address, identity = ''): EndpointSnapshot | undefined {
     const address = addressText({ host, port });
     const key = endpointKey(service, address);
     const known = held(this.#endpoints, this.#endpointSeries, key);
-    if (known !== undefined) return { ...known, host, port };
+    if (known !== undefined) return { ...known, host, port, identity };
     const kept = this.#endpoints.find(key);
     const unused = kept === 0 || this.#isIdle(kept);
     const slot = this.#endpoints.acquire(key);
@@ -108,7 +108,7 @@ export class Destinations {
     const series = seriesFor(this.#reader.endpoints, key, unused);
     this.#reader.setEndpoint(series, { service, address });
     this.#endpointSeries[slot] = series;
-    return { slot, series, host, port };
+    return { slot, series, host, port, identity };
   }
 
   /** Lets an endpoint go. The workers have been told before. */

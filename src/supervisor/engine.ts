@@ -2,9 +2,10 @@
 // It never sees a byte of payload.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from '../admin/server.js';
-import type { Address, Config, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
+import type { Config, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
 import { ADDRESS_WORDS, addressKey, destinationKey, Learned } from '../detect/learned.js';
 import { Discovery } from '../discovery/discovery.js';
+import type { Endpoint } from '../discovery/endpoint.js';
 import { standardSources } from '../discovery/sources.js';
 import { addressText } from '../discovery/text.js';
 import { isLarge, returnMemory } from '../io/heap.js';
@@ -83,12 +84,7 @@ export class Engine {
     this.discovery = new Discovery({
       sources: standardSources(logger, () => this.config.discovery, this.reader.endpointFiles, this.reader.names),
       startWaitMs: () => this.startWaitMs,
-      onEndpoints: (service, endpoints, resolved) =>
-        this.onEndpoints(
-          service,
-          endpoints.map(({ address }) => address),
-          resolved,
-        ),
+      onEndpoints: (service, endpoints, resolved) => this.onEndpoints(service, endpoints, resolved),
     });
     this.startWaitMs = config.discovery.startWaitMs;
     this.reader.unready = () => this.discovery.unready().length;
@@ -383,12 +379,12 @@ export class Engine {
     else if (message.kind === 'log') this.logger[message.level](message.message, { worker, ...message.fields });
   }
 
-  private onEndpoints(service: string, addresses: readonly Address[], resolved: boolean): void {
+  private onEndpoints(service: string, endpoints: readonly Endpoint[], resolved: boolean): void {
     if (resolved) this.unresolved.delete(service);
     else this.unresolved.add(service);
     const after: EndpointSnapshot[] = [];
-    for (const address of addresses) {
-      const endpoint = this.destinations.addEndpoint(service, address);
+    for (const { address, identity } of endpoints) {
+      const endpoint = this.destinations.addEndpoint(service, address, identity);
       if (endpoint !== undefined) after.push(endpoint);
       else this.logger.error('too many endpoints: this one is not used', { service, endpoint: addressText(address) });
     }

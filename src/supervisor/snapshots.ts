@@ -58,6 +58,9 @@ export class Snapshots {
       destinationIdleMs: config.destinations.idleTimeoutMs,
       opaquePorts: [...config.opaquePorts],
       maxDestinations: config.destinations.max,
+      tls: [],
+      meshClient: 0,
+      meshServer: 0,
     };
   }
 
@@ -86,6 +89,7 @@ export class Snapshots {
       date: listener.date,
       proxyProtocol: listener.proxyProtocol,
       userTimeoutMs: listener.userTimeoutMs,
+      tls: 0,
       fd: this.#deps.fd(listener, worker),
     };
   }
@@ -132,5 +136,6 @@ function settingsOf(service: ServiceConfig): ServiceSettings {
     streamTimeoutMs,
     keepAliveMs,
     userTimeoutMs,
+    tls: 0,
   };
 }

@@ -291,6 +291,21 @@ test('endpoints: a file alone, or among others, relative to the configuration', 
   ]);
 });
 
+test('endpoints: an address may come with the name that its certificate is for', () => {
+  const endpoints = (text: string) =>
+    load(`${LISTENERS}services: { web: { endpoints: ${text} } }`).services[0].endpoints;
+  assert.deepEqual(
+    endpoints(
+      '[{ address: "10.0.0.1:80", identity: "spiffe://a/b" }, { address: "a.example:80", identity: web.default }, { address: "10.0.0.2:80" }]',
+    ),
+    [
+      { kind: 'static', address: { host: '10.0.0.1', port: 80 }, identity: 'spiffe://a/b' },
+      { kind: 'dns', name: 'a.example', port: 80, identity: 'web.default' },
+      { kind: 'static', address: { host: '10.0.0.2', port: 80 } },
+    ],
+  );
+});
+
 test('a service of which the file says nothing has every default and no endpoint', () => {
   const service = defaultService('nobody');
   const written = load(

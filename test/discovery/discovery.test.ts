@@ -109,6 +109,24 @@ describe('discovery', () => {
     assert.deepEqual(discovery.endpoints('unknown'), []);
   });
 
+  it('gives endpoints the name that the configuration has for them, and takes a change of it at once', async () => {
+    const { discovery, answers } = setUp();
+    answers.set('a.example', ['10.0.0.1']);
+    const identities = () => discovery.endpoints('web').map(({ identity }) => identity);
+    await discovery.start([
+      web([
+        { kind: 'dns', name: 'a.example', port: 80, identity: 'web.default' },
+        { kind: 'static', address: { host: '10.0.0.2', port: 80 }, identity: 'spiffe://a/b' },
+        fixed('10.0.0.3', 80),
+      ]),
+    ]);
+    assert.deepEqual(identities(), ['web.default', 'spiffe://a/b', '']);
+    await discovery.update([web([{ kind: 'dns', name: 'a.example', port: 80, identity: 'other' }])]);
+    assert.deepEqual(identities(), ['other']);
+    await discovery.update([web([dns('a.example')])]);
+    assert.deepEqual(identities(), ['']);
+  });
+
   it('starts without what does not resolve, says so once, and takes it when it does', async () => {
     const { discovery, answers, reports, logs, fire, counts } = setUp();
     answers.set('a.example', ['10.0.0.1']);

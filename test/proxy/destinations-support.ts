@@ -35,6 +35,7 @@ export const listener = (slot: number, more: Partial<ListenerSnapshot> = {}): Li
   via: null,
   date: false,
   proxyProtocol: null,
+  tls: 0,
   userTimeoutMs: 0,
   fd: slot,
   ...more,

@@ -23,8 +23,9 @@ test('what is there keeps its slot and its series', () => {
   assert.deepEqual(destinations.addService('web'), service);
   assert.deepEqual(destinations.service('web'), service);
   const endpoint = destinations.addEndpoint('web', at(1));
-  assert.deepEqual(endpoint, { slot: 1, series: 1, ...at(1) });
+  assert.deepEqual(endpoint, { slot: 1, series: 1, ...at(1), identity: '' });
   assert.deepEqual(destinations.addEndpoint('web', at(1)), endpoint);
+  assert.equal(destinations.addEndpoint('web', at(1), 'web.default')?.identity, 'web.default');
   assert.equal(destinations.service('other'), undefined);
 });
 
