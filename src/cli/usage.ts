@@ -13,6 +13,8 @@ export interface Command {
   readonly summary: string;
   /** The whole text of `--help`. */
   readonly help: string;
+  /** Where its first argument picks one of several, these: they have help of their own. */
+  readonly commands?: readonly Command[];
   /** Arguments after the command's name; returns the exit code. May throw a UsageError. */
   run(args: readonly string[]): Promise<number>;
 }
@@ -20,6 +22,8 @@ export interface Command {
 /** A wrong call: exit code 2, with a pointer to the help. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
+  /** The command whose help is pointed at; empty: the one that was called. */
+  topic = '';
 }
 
 export const print = (text: string): void => {

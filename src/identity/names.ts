@@ -94,6 +94,11 @@ export function accountName({ account, namespace, mesh, trustDomain }: ServiceAc
   return `${account}.${namespace}${ACCOUNT}${mesh}.${trustDomain}`;
 }
 
+/** The same account as a SPIFFE ID, as Kubernetes meshes write it. */
+export function accountSpiffe({ account, namespace, trustDomain }: ServiceAccount): string {
+  return `spiffe://${trustDomain}/ns/${namespace}/sa/${account}`;
+}
+
 /** The trust domain that a name is of; null where its form has none. */
 export function trustDomainOf(name: WorkloadName): string | null {
   return name.kind === 'spiffe' ? name.trustDomain : (name.account?.trustDomain ?? null);

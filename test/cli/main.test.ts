@@ -123,6 +123,10 @@ test('a missing file is one clear line', () => {
 test('wrong usage exits 2 and points at the help', () => {
   const cases: [string[], RegExp][] = [
     [['chek'], /^sluice: unknown command chek; did you mean "check"\?\nTry: sluice --help\n$/],
+    [
+      ['identity', 'dve'],
+      /^sluice identity: unknown command dve; did you mean "dev"\?\nTry: sluice identity --help\n$/,
+    ],
     [['--verbose'], /^sluice: unknown option --verbose; /],
     [['check'], /^sluice check: which configuration\? add -c FILE\nTry: sluice check --help\n$/],
     [['check', '-c'], /^sluice check: -c needs a value\n/],
@@ -157,17 +161,21 @@ test('the help of every command teaches with examples, on stdout', () => {
   for (const args of [['--help'], ['-h'], ['help']]) {
     const { status, stdout } = sluice(args);
     assert.equal(status, 0);
-    for (const command of ['run', 'check', 'explain', 'version'])
+    for (const command of ['run', 'check', 'explain', 'identity', 'version'])
       assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
   }
-  for (const command of ['run', 'check', 'explain', 'version']) {
-    const long = sluice([command, '--help']);
+  for (const command of ['run', 'check', 'explain', 'identity', 'identity dev', 'version']) {
+    const long = sluice([...command.split(' '), '--help']);
     assert.equal(long.status, 0);
     assert.match(long.stdout, new RegExp(`^Usage: sluice ${command}`));
     assert.match(long.stdout, /^Examples?:\n {2}\S/m);
     assert.ok(long.stdout.split('\n').every((line) => line.length <= 120));
   }
   assert.equal(sluice(['help', 'run']).stdout, sluice(['run', '-h']).stdout);
+  assert.equal(sluice(['help', 'identity', 'dev']).stdout, sluice(['identity', 'dev', '-h']).stdout);
+  const incomplete = sluice(['identity']);
+  assert.deepEqual([incomplete.status, incomplete.stdout], [2, '']);
+  assert.match(incomplete.stderr, /^Usage: sluice identity COMMAND/);
 });
 
 test('run prints mistakes of the configuration for people, not as JSON', () => {

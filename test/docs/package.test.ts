@@ -29,7 +29,7 @@ test('what runs imports nothing but its dependencies, and each of them is needed
     for (const file of readdirSync(repository(folder), { recursive: true, encoding: 'utf8' })) {
       if (!file.endsWith('.ts') || file.startsWith('demo/')) continue;
       const text = page(`${folder}/${file}`);
-      for (const [, name] of text.matchAll(/(?:from|import\(|require\()\s*'((?:@[^/']+\/)?[a-z][^/']*)[^']*'/g))
+      for (const [, name] of text.matchAll(/(?:from|import|import\(|require\()\s*'((?:@[^/']+\/)?[a-z][^/']*)[^']*'/g))
         if (!name.startsWith('node:') && !builtinModules.includes(name)) used.add(name);
     }
   assert.deepEqual([...used].sort(), Object.keys(dependencies).sort());

@@ -1,0 +1,88 @@
+// `sluice identity dev`: certificates to try mutual TLS out with.
+import { join } from 'node:path';
+import type { DevName } from '../identity/issuing/dev.js';
+import { parseLifetime } from '../identity/issuing/lifetime.js';
+import { parseWorkloadName, trustDomainProblem } from '../identity/names.js';
+import type { Command } from './usage.js';
+import { parseArguments, print, UsageError } from './usage.js';
+
+const DEFAULT_NAMES = 'default/web,default/client,localhost';
+const MAX_NAMES = 100;
+
+/** `NAMESPACE/ACCOUNT`, or a server's name. */
+function parseName(text: string, mesh: string, trustDomain: string): DevName {
+  const [namespace, account, more] = text.split('/');
+  const server = account === undefined;
+  const whole = server ? text : `${account}.${namespace}.serviceaccount.identity.${mesh}.${trustDomain}`;
+  const name = parseWorkloadName(server ? whole.replace(/^\*\./, '') : whole);
+  if (more !== undefined || typeof name === 'string' || name.kind === 'spiffe' || /[\s:@]/.test(text))
+    throw new UsageError(`--names: ${JSON.stringify(text)} is neither NAMESPACE/ACCOUNT nor a DNS name`);
+  if (server) return { server: text.toLowerCase() };
+  if (name.account === null || name.account.namespace !== namespace)
+    throw new UsageError(`--names: ${JSON.stringify(text)} has a namespace that is no DNS label`);
+  return { account: name.account };
+}
+
+function parseNames(text: string, mesh: string, trustDomain: string): DevName[] {
+  const names = [...new Set(text.split(',').map((name) => name.trim()))].filter((name) => name !== '');
+  if (names.length === 0) throw new UsageError('--names: no name in it; write for example default/web');
+  if (names.length > MAX_NAMES) throw new UsageError(`--names: ${names.length} names; at most ${MAX_NAMES}`);
+  return names.map((name) => parseName(name, mesh, trustDomain));
+}
+
+export const identityDevCommand: Command = {
+  name: 'dev',
+  summary: 'make a root, an issuer and certificates, to try mutual TLS out',
+  help: `Usage: sluice identity dev DIR [OPTIONS]
+
+Writes to DIR what a mesh needs to be tried out, and overwrites nothing:
+
+  anchors.pem, anchors-key.pem   the root that everybody trusts
+  issuer.pem, issuer-key.pem     what issues leaves, for \`sluice identity serve\`
+  NAME.pem, NAME-key.pem         for each name a certificate with its chain, and its key
+  NAME.token, tokens             for each account a token that \`sluice identity serve --tokens\` knows
+
+The keys lie there unprotected: this is for trying out.
+
+Options:
+      --names LIST         accounts as NAMESPACE/ACCOUNT, and names of servers, separated by commas
+                           (default ${DEFAULT_NAMES})
+      --lifetime TIME      of the certificates: 12h, 30d (default 30d)
+      --trust-domain NAME  default cluster.local
+      --mesh NAME          the namespace of the mesh, a part of accounts' names (default sluice)
+      --keys KIND          ecdsa (P-256, the default) or rsa (2048 bits)
+  -h, --help               this text
+
+Examples:
+  sluice identity dev certificates
+  sluice identity dev certificates --names shop/web,shop/cart,shop.example --lifetime 2h
+
+Exit codes: 0 made, 1 a file is there already or can't be written, 2 wrong usage.`,
+  async run(args) {
+    const options = {
+      names: { type: 'string' },
+      lifetime: { type: 'string' },
+      'trust-domain': { type: 'string' },
+      mesh: { type: 'string' },
+      keys: { type: 'string' },
+    } as const;
+    const { values, positionals } = parseArguments(args, options, 1);
+    const [directory] = positionals;
+    if (directory === undefined || directory === '') throw new UsageError('to which directory? add DIR');
+    const { 'trust-domain': trustDomain = 'cluster.local', mesh = 'sluice', keys = 'ecdsa' } = values;
+    const { names = DEFAULT_NAMES, lifetime = '30d' } = values;
+    const lifetimeMs = parseLifetime(String(lifetime));
+    if (lifetimeMs === null) throw new UsageError(`--lifetime: ${lifetime} is no time; write for example 12h or 30d`);
+    const domainProblem = trustDomainProblem(String(trustDomain));
+    if (domainProblem !== null) throw new UsageError(`--trust-domain: it ${domainProblem}`);
+    if (keys !== 'ecdsa' && keys !== 'rsa') throw new UsageError(`--keys: ${keys} is not known; known are ecdsa, rsa`);
+    const wanted = parseNames(String(names), String(mesh), String(trustDomain));
+    // Loaded only now: the other commands do without the library for certificates.
+    const { makeDevFiles } = await import('../identity/issuing/dev.js');
+    const leaves = await makeDevFiles({ directory, names: wanted, keys, lifetimeMs, nowMs: Date.now() });
+    const until = new Date(Date.now() + lifetimeMs).toISOString().slice(0, 10);
+    const lines = leaves.map((leaf) => `  ${join(directory, `${leaf.file}.pem`)}  ${leaf.names.join(', ')}`);
+    print([`Made in ${directory}, good until ${until}:`, ...lines].join('\n'));
+    return 0;
+  },
+};

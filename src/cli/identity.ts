@@ -1,0 +1,26 @@
+// `sluice identity`: what gives proxies their certificates.
+import { identityDevCommand } from './identity-dev.js';
+import type { Command } from './usage.js';
+import { complain, USAGE } from './usage.js';
+
+const commands: readonly Command[] = [identityDevCommand];
+
+export const identityCommand: Command = {
+  name: 'identity',
+  summary: 'give proxies their certificates',
+  help: `Usage: sluice identity COMMAND [OPTIONS]
+
+Commands:
+${commands.map(({ name, summary }) => `  ${name.padEnd(9)} ${summary}`).join('\n')}
+
+\`sluice identity COMMAND --help\` explains a command.
+
+Example:
+  sluice identity dev certificates`,
+  commands,
+  // Called without the name of one of them.
+  run() {
+    complain(this.help);
+    return Promise.resolve(USAGE);
+  },
+};

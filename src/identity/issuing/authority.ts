@@ -1,0 +1,202 @@
+// An authority: a certificate that may sign others, with its key. What it signs is fixed here, whatever a request may ask for.
+import 'reflect-metadata';
+import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto';
+import * as x509 from '@peculiar/x509';
+import type { CryptoKey, KeyKind, KeyPair } from './keys.js';
+import { keyPem, makeKeys, signingAlgorithm, signingKey } from './keys.js';
+
+export interface Lifetime {
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+}
+
+export interface AuthorityRequest extends Lifetime {
+  /** The common name. */
+  readonly name: string;
+  readonly keys: KeyKind;
+}
+
+export interface LeafRequest extends Lifetime {
+  /** DER of the public key (SubjectPublicKeyInfo). */
+  readonly publicKey: Uint8Array;
+  readonly dns: readonly string[];
+  readonly uris: readonly string[];
+}
+
+export interface Leaf {
+  readonly certificate: X509Certificate;
+  readonly serial: string;
+  readonly notAfter: Date;
+}
+
+type CreateParams = Extract<Parameters<typeof x509.X509CertificateGenerator.create>[0], { signingKey: unknown }>;
+type LibraryKey = CreateParams['signingKey'];
+
+/** RFC 5280, appendix A.1: ub-common-name. */
+const MAX_COMMON_NAME = 64;
+/** Below the 20 octets of RFC 5280, 4.1.2.2, and above the 64 random bits that the CA/Browser Forum asks for. */
+const SERIAL_BYTES = 16;
+
+export class Authority {
+  private constructor(
+    /** Its own certificate, then what signed that; a root is not among them, unless it is the authority itself. */
+    readonly chain: readonly X509Certificate[],
+    private readonly key: CryptoKey,
+    readonly keyIdentifier: string,
+  ) {}
+
+  /** PEM texts, as files have them. Throws an Error that says what is wrong with them. */
+  static async load(chain: string, key: string): Promise<Authority> {
+    const certificates = certificatesOf(chain);
+    const [own] = certificates;
+    const privateKey = createPrivateKey(key);
+    if (!own.ca) throw new Error('the certificate is not an authority (CA:TRUE is missing): it may not sign others');
+    if (!own.checkPrivateKey(privateKey)) throw new Error('the key is not the key of the certificate');
+    const parsed = new x509.X509Certificate(own.raw);
+    const usages = parsed.getExtension(x509.KeyUsagesExtension)?.usages;
+    if (usages !== undefined && (usages & x509.KeyUsageFlags.keyCertSign) === 0)
+      throw new Error('the key usage of the certificate does not allow to sign others (keyCertSign)');
+    const behind = certificates.slice(1).filter((certificate) => !selfSigned(certificate));
+    return new Authority([own, ...behind], await signingKey(privateKey), await identifierOf(parsed));
+  }
+
+  /** A root, which signs itself. */
+  static async root(request: AuthorityRequest): Promise<{ authority: Authority; key: string }> {
+    return Authority.create(request, null);
+  }
+
+  /** An authority below this one that signs leaves only. */
+  subordinate(request: AuthorityRequest): Promise<{ authority: Authority; key: string }> {
+    return Authority.create(request, this);
+  }
+
+  private static async create(
+    { name, keys: kind, ...lifetime }: AuthorityRequest,
+    by: Authority | null,
+  ): Promise<{ authority: Authority; key: string }> {
+    const keys = await makeKeys(kind);
+    const certificate = await x509.X509CertificateGenerator.create({
+      ...(await common(keys.publicKey as LibraryKey, lifetime)),
+      subject: [{ CN: [name] }],
+      issuer: by?.certificate.subject ?? [{ CN: [name] }],
+      ...signing(by?.key ?? keys.privateKey),
+      extensions: await authorityExtensions(keys, by),
+    });
+    const own = nodeCertificate(certificate);
+    const chain = by === null || selfSigned(by.own) ? [own] : [own, ...by.chain];
+    const authority = new Authority(chain, keys.privateKey, await identifierOf(certificate));
+    return { authority, key: await keyPem(keys.privateKey) };
+  }
+
+  get own(): X509Certificate {
+    return this.chain[0];
+  }
+
+  private get certificate(): x509.X509Certificate {
+    return new x509.X509Certificate(this.own.raw);
+  }
+
+  /** The chain as PEM, as a file has it. */
+  get pem(): string {
+    return this.chain.map(String).join('');
+  }
+
+  /** When the first certificate of the chain ends: what it signs can't be good for longer. */
+  get notAfter(): Date {
+    return new Date(Math.min(...this.chain.map(({ validTo }) => Date.parse(validTo))));
+  }
+
+  /** When all of the chain has begun. */
+  get notBefore(): Date {
+    return new Date(Math.max(...this.chain.map(({ validFrom }) => Date.parse(validFrom))));
+  }
+
+  /** What is sent after a leaf: the way to the root, without it. */
+  get intermediates(): readonly X509Certificate[] {
+    return this.chain.filter((certificate) => !selfSigned(certificate));
+  }
+
+  /** Signs a leaf, which may serve and call under its names and nothing else, and ends no later than the authority. */
+  async issue({ publicKey, dns, uris, notBefore, notAfter }: LeafRequest): Promise<Leaf> {
+    const end = new Date(Math.min(notAfter.getTime(), this.notAfter.getTime()));
+    const key = await x509.PublicKey.create(Buffer.from(publicKey));
+    const named = dns.length > 0 && dns[0].length <= MAX_COMMON_NAME;
+    const certificate = await x509.X509CertificateGenerator.create({
+      ...(await common(key, { notBefore, notAfter: end })),
+      subject: named ? [{ CN: [dns[0]] }] : '',
+      issuer: this.certificate.subject,
+      ...signing(this.key),
+      extensions: [
+        new x509.BasicConstraintsExtension(false, undefined, true),
+        new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature | usageOf(key), true),
+        new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
+        new x509.SubjectAlternativeNameExtension(
+          [
+            ...dns.map((value) => ({ type: 'dns' as const, value })),
+            ...uris.map((value) => ({ type: 'url' as const, value })),
+          ],
+          // RFC 5280, 4.2.1.6: critical where there is no subject.
+          !named,
+        ),
+        await x509.SubjectKeyIdentifierExtension.create(key),
+        new x509.AuthorityKeyIdentifierExtension(this.keyIdentifier),
+      ],
+    });
+    return { certificate: nodeCertificate(certificate), serial: certificate.serialNumber, notAfter: end };
+  }
+}
+
+/** PEM, one certificate or more. */
+export function certificatesOf(pem: string): X509Certificate[] {
+  const texts = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  if (texts.length === 0) throw new Error('there is no certificate in it; it must be PEM');
+  return texts.map((text, index) => {
+    try {
+      return new X509Certificate(text);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new Error(`certificate ${index + 1} of ${texts.length} can't be read: ${reason}`, { cause: error });
+    }
+  });
+}
+
+export const selfSigned = (certificate: X509Certificate): boolean =>
+  certificate.checkIssued(certificate) && certificate.verify(certificate.publicKey);
+
+const nodeCertificate = (certificate: x509.X509Certificate): X509Certificate =>
+  new X509Certificate(Buffer.from(certificate.rawData));
+
+/** TLS 1.2 encrypts to an RSA key in its older suites; nothing encrypts to an ECDSA key. */
+const usageOf = ({ algorithm }: x509.PublicKey): number =>
+  algorithm.name.startsWith('RSA') ? x509.KeyUsageFlags.keyEncipherment : 0;
+
+const signing = (key: CryptoKey): { signingKey: LibraryKey; signingAlgorithm: { name: string; hash: string } } => ({
+  signingKey: key as LibraryKey,
+  signingAlgorithm: signingAlgorithm(key),
+});
+
+async function common<Key>(publicKey: Key, { notBefore, notAfter }: Lifetime) {
+  const serial = randomBytes(SERIAL_BYTES);
+  // Positive, and of full length.
+  serial[0] = (serial[0] & 0x7f) | 0x40;
+  return { publicKey, serialNumber: serial.toString('hex'), notBefore: whole(notBefore), notAfter: whole(notAfter) };
+}
+
+/** Certificates know whole seconds. */
+const whole = (date: Date): Date => new Date(Math.floor(date.getTime() / 1000) * 1000);
+
+async function authorityExtensions(keys: KeyPair, by: Authority | null): Promise<x509.Extension[]> {
+  const own = await x509.SubjectKeyIdentifierExtension.create(keys.publicKey as LibraryKey);
+  return [
+    new x509.BasicConstraintsExtension(true, by === null ? undefined : 0, true),
+    new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+    own,
+    new x509.AuthorityKeyIdentifierExtension(by?.keyIdentifier ?? own.keyId),
+  ];
+}
+
+/** What leaves name their issuer by: the issuer's own word for it, as others compute it in other ways. */
+async function identifierOf(certificate: x509.X509Certificate): Promise<string> {
+  const own = certificate.getExtension(x509.SubjectKeyIdentifierExtension);
+  return (own ?? (await x509.SubjectKeyIdentifierExtension.create(certificate.publicKey))).keyId;
+}
