@@ -1,4 +1,4 @@
-// Reads a file of endpoints without being harmed by it: what is no file, too large or no text is refused before it can
+// Reads a file that others write without being harmed by it: what is no file, too large or no text is refused before it can
 // block or fill the memory.
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
 import { formatSize } from '../config/values.js';
@@ -8,6 +8,16 @@ export interface FileText {
   /** Changes whenever the file does. */
   readonly signature: string;
 }
+
+export interface FileBytes {
+  readonly bytes: Uint8Array;
+  readonly signature: string;
+  /** Permission bits. */
+  readonly mode: number;
+}
+
+/** What is said of a file that has more bytes than are read, given how many. */
+export type SayTooLarge = (size: string) => FileTooLarge;
 
 /** What is wrong with a file as a whole; what to do. */
 export class FileProblem extends Error {
@@ -36,13 +46,13 @@ function explain(error: unknown): FileProblem {
 const signatureOf = ({ dev, ino, size, mtimeMs, ctimeMs }: Stats): string =>
   `${dev} ${ino} ${size} ${mtimeMs} ${ctimeMs}`;
 
-function check(stats: Stats, maxBytes: number): void {
+function check(stats: Stats, maxBytes: number, tooLarge: SayTooLarge): void {
   if (stats.isDirectory()) throw new FileProblem('is a directory; name the file in it');
   if (!stats.isFile()) throw new FileProblem('is a device, a pipe or a socket; name a regular file');
-  if (stats.size > maxBytes) throw tooLarge(formatSize(stats.size), maxBytes);
+  if (stats.size > maxBytes) throw tooLarge(formatSize(stats.size));
 }
 
-const tooLarge = (size: string, maxBytes: number): FileTooLarge =>
+const tooManyEndpoints = (size: string, maxBytes: number): FileTooLarge =>
   new FileTooLarge(
     `has ${size}, more than discovery.maxFileSize (${formatSize(maxBytes)}); divide it, or raise the limit`,
   );
@@ -57,29 +67,35 @@ export function fileSignature(path: string): string {
 }
 
 /** At most `maxBytes`; files of /proc and those that grow have more than their size says. */
-function readAll(fd: number, size: number, maxBytes: number): Buffer {
+function readAll(fd: number, size: number, maxBytes: number, tooLarge: SayTooLarge): Buffer {
   let buffer = Buffer.allocUnsafe(Math.min(size, maxBytes) + 1);
   let length = 0;
   for (;;) {
     const read = readSync(fd, buffer, length, buffer.length - length, null);
     length += read;
-    if (length > maxBytes) throw tooLarge('more bytes than it says', maxBytes);
+    if (length > maxBytes) throw tooLarge('more bytes than it says');
     if (read === 0) return buffer.subarray(0, length);
     if (length === buffer.length) buffer = Buffer.concat([buffer], Math.min(2 * length, maxBytes + 1));
   }
 }
 
-/** Throws a FileProblem. */
+/** The text of a file of endpoints. Throws a FileProblem. */
 export function readFile(path: string, maxBytes: number): FileText {
+  const { bytes, signature } = readBytes(path, maxBytes, (size) => tooManyEndpoints(size, maxBytes));
+  return { text: decode(bytes), signature };
+}
+
+/** Throws a FileProblem. */
+export function readBytes(path: string, maxBytes: number, tooLarge: SayTooLarge): FileBytes {
   let fd = -1;
   try {
     // Opening alone may have effects on a device, and blocks on a pipe that nobody writes to.
-    check(statSync(path), maxBytes);
+    check(statSync(path), maxBytes, tooLarge);
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const stats = fstatSync(fd);
-    check(stats, maxBytes);
-    const bytes = readAll(fd, stats.size, maxBytes);
-    return { text: decode(bytes), signature: signatureOf(stats) };
+    check(stats, maxBytes, tooLarge);
+    const bytes = readAll(fd, stats.size, maxBytes, tooLarge);
+    return { bytes, signature: signatureOf(stats), mode: stats.mode & 0o777 };
   } catch (error) {
     throw explain(error);
   } finally {

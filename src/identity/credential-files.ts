@@ -1,0 +1,47 @@
+// Certificates, keys and bundles in files.
+import { FileProblem, FileTooLarge, readBytes } from '../discovery/read-file.js';
+import {
+  type CertificateChecks,
+  type CheckedAnchors,
+  type CheckedCertificate,
+  checkAnchors,
+  checkCertificate,
+} from './credentials.js';
+import { CredentialProblem, type Part } from './problem.js';
+
+/** The bundle of a whole system has a quarter of it. */
+const MAX_BYTES = 2 ** 20;
+/** Read permission of everybody. */
+const OTHERS_READ = 0o004;
+
+export interface CertificateFiles {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+function read(file: string): Part & { readonly mode: number } {
+  try {
+    const tooLarge = (size: string): FileTooLarge =>
+      new FileTooLarge(`has ${size}, more than the 1MiB that a file of certificates may have; name the right file`);
+    const { bytes, mode } = readBytes(file, MAX_BYTES, tooLarge);
+    return { file, bytes, mode };
+  } catch (error) {
+    if (error instanceof FileProblem) throw new CredentialProblem(file, error.message);
+    throw error;
+  }
+}
+
+/** Throws a CredentialProblem. */
+export function readCertificate(files: CertificateFiles, checks: CertificateChecks): CheckedCertificate {
+  const certificate = read(files.certificate);
+  const key = read(files.key);
+  const checked = checkCertificate(certificate, key, checks);
+  if ((key.mode & OTHERS_READ) === 0) return checked;
+  const warning = `${files.key} may be read by every user of this machine (mode ${key.mode.toString(8)}); chmod 600, and let this user own it`;
+  return { ...checked, warnings: [...checked.warnings, warning] };
+}
+
+/** Throws a CredentialProblem. */
+export function readAnchors(file: string, nowMs = Date.now()): CheckedAnchors {
+  return checkAnchors(read(file), nowMs);
+}

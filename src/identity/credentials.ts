@@ -1,0 +1,168 @@
+// Whether a certificate with its key, or a bundle of authorities, can be used: checked before anything of it goes to a worker, so that
+// what is wrong is said once, in words, and the one before serves on.
+import { X509Certificate } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
+import { certificateAt, isSelfSigned, orderProblem, readCertificates, subjectOf, trustProblem } from './chain.js';
+import { type AlternativeNames, alternativeNames, KEY_USAGE, keyUsage } from './der.js';
+import { readPrivateKey, weakness } from './private-key.js';
+import { CredentialProblem, orProblem, type Part } from './problem.js';
+
+/** What a certificate is for: one side of connections, or as a workload of the mesh for both. */
+export type Purpose = 'server' | 'client' | 'workload';
+
+export interface CertificateChecks {
+  readonly purpose: Purpose;
+  /** PEM, one each, that the chain must lead to, and where they come from; without them nobody knows what peers trust. */
+  readonly anchors?: { readonly pem: readonly string[]; readonly from: string };
+  /** ms since 1970. */
+  readonly nowMs?: number;
+}
+
+export interface CheckedCertificate {
+  /** PEM: the leaf, then what signed it, in order. */
+  readonly chain: string;
+  /** PEM. */
+  readonly key: string;
+  readonly subject: string;
+  /** Whom the leaf is for. */
+  readonly names: AlternativeNames;
+  readonly notBeforeMs: number;
+  /** When the first of the chain ends, roots not counted. */
+  readonly notAfterMs: number;
+  /** What is worth knowing though it can be used. */
+  readonly warnings: readonly string[];
+}
+
+export interface CheckedAnchors {
+  /** PEM, one each. */
+  readonly anchors: readonly string[];
+  /** When the last of them ends. */
+  readonly notAfterMs: number;
+  readonly warnings: readonly string[];
+}
+
+const EXTENDED = { server: '1.3.6.1.5.5.7.3.1', client: '1.3.6.1.5.5.7.3.2', any: '2.5.29.37.0' } as const;
+const EXTENDED_WORDS = { server: 'servers (serverAuth)', client: 'clients (clientAuth)' } as const;
+/** 112 bits, which Node.js and OpenSSL ask for by default from 24 and 3.5 on. */
+const CIPHERS = 'DEFAULT@SECLEVEL=2';
+
+const beginMs = (certificate: X509Certificate): number => Date.parse(certificate.validFrom);
+const endMs = (certificate: X509Certificate): number => Date.parse(certificate.validTo);
+const dateText = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;
+
+function datesProblem(chain: readonly X509Certificate[], nowMs: number): string | null {
+  for (const [index, certificate] of chain.entries()) {
+    if (endMs(certificate) < nowMs && !(index > 0 && isSelfSigned(certificate)))
+      return `${certificateAt(chain, index)} expired on ${dateText(endMs(certificate))}; renew it`;
+    if (beginMs(certificate) > nowMs)
+      return `${certificateAt(chain, index)} is not valid before ${dateText(beginMs(certificate))}; is the clock of this machine right? If so, wait, or use another one until then`;
+  }
+  return null;
+}
+
+function usageProblem(leaf: X509Certificate, purpose: Purpose): string | null {
+  const usage = keyUsage(leaf.raw);
+  if (usage !== null && (usage & KEY_USAGE.DIGITAL_SIGNATURE) === 0)
+    return `certificate 1 (${subjectOf(leaf)}) has a key usage without digitalSignature, so that TLS 1.3 can't use it; have it issued anew`;
+  const sides = purpose === 'workload' ? (['server', 'client'] as const) : [purpose];
+  // Node's `keyUsage` is the extended one.
+  const extended = (leaf.keyUsage as readonly string[] | undefined) ?? null;
+  for (const side of sides) {
+    if (extended === null || extended.includes(EXTENDED[side]) || extended.includes(EXTENDED.any)) continue;
+    return `certificate 1 (${subjectOf(leaf)}) is not for ${EXTENDED_WORDS[side]} by its extended key usage; have it issued anew, or use another one`;
+  }
+  return null;
+}
+
+function authorityProblem(leaf: X509Certificate, purpose: Purpose): string | null {
+  // What `openssl req -x509` makes says so of itself, and peers that trust it take it.
+  if (!leaf.ca || (purpose !== 'workload' && isSelfSigned(leaf))) return null;
+  return `certificate 1 (${subjectOf(leaf)}) is an authority's; use a certificate that it has issued, with that one's key`;
+}
+
+function strengthProblem(chain: readonly X509Certificate[]): string | null {
+  for (const [index, { publicKey }] of chain.entries()) {
+    const problem = weakness(publicKey, 'key');
+    if (problem !== null) return `${certificateAt(chain, index)} ${problem}`;
+  }
+  return null;
+}
+
+/** What OpenSSL itself says, for what nobody has thought of above. */
+function openSslProblem(chain: string, key: string): string | null {
+  try {
+    createSecureContext({ cert: chain, key, ciphers: CIPHERS });
+    return null;
+  } catch (error) {
+    const { reason, message } = error as Error & { reason?: string };
+    return `OpenSSL does not take it: ${reason ?? message}; have it issued anew`;
+  }
+}
+
+const pemOf = (certificates: readonly X509Certificate[]): string =>
+  certificates.map((certificate) => certificate.toString()).join('');
+
+/** A certificate with its chain, and its key. Throws a CredentialProblem that names the file at fault. */
+export function checkCertificate(certificate: Part, key: Part, checks: CertificateChecks): CheckedCertificate {
+  const { purpose, anchors, nowMs = Date.now() } = checks;
+  const { file } = certificate;
+  const chain = orProblem(file, readCertificates(certificate.bytes));
+  const privateKey = readPrivateKey(key);
+  const [leaf] = chain;
+  const text = pemOf(chain);
+  const problem =
+    orderProblem(chain, privateKey.key)?.replace('the key', `the key of ${key.file}`) ??
+    authorityProblem(leaf, purpose) ??
+    datesProblem(chain, nowMs) ??
+    usageProblem(leaf, purpose) ??
+    strengthProblem(chain) ??
+    (anchors === undefined ? null : trustProblem(chain, parseAnchors(anchors.pem), anchors.from)) ??
+    openSslProblem(text, privateKey.pem);
+  if (problem !== null) throw new CredentialProblem(file, problem);
+  const warnings: string[] = [];
+  if (leaf.ca)
+    warnings.push(`certificate 1 (${subjectOf(leaf)}) says that it is an authority, which some clients refuse`);
+  const names = alternativeNames(leaf.raw);
+  if (purpose === 'server' && names.dns.length + names.uris.length + names.addresses.length === 0)
+    warnings.push(`certificate 1 (${subjectOf(leaf)}) has no subjectAltName: clients have no name to compare`);
+  const mortal = chain.filter((one, index) => index === 0 || !isSelfSigned(one));
+  return {
+    chain: text,
+    key: privateKey.pem,
+    subject: subjectOf(leaf),
+    names,
+    notBeforeMs: Math.max(...mortal.map(beginMs)),
+    notAfterMs: Math.min(...mortal.map(endMs)),
+    warnings,
+  };
+}
+
+const parseAnchors = (pem: readonly string[]): X509Certificate[] => pem.map((text) => new X509Certificate(text));
+
+/** A bundle of authorities that peers' chains may end in. Throws a CredentialProblem. */
+export function checkAnchors({ file, bytes }: Part, nowMs = Date.now()): CheckedAnchors {
+  const found = orProblem(file, readCertificates(bytes));
+  const seen = new Set<string>();
+  const live: X509Certificate[] = [];
+  const warnings: string[] = [];
+  for (const [index, certificate] of found.entries()) {
+    if (seen.has(certificate.fingerprint256)) continue;
+    seen.add(certificate.fingerprint256);
+    const place = certificateAt(found, index);
+    // A server's own certificate, signed by itself, may be trusted as it is.
+    if (!certificate.ca && !isSelfSigned(certificate))
+      throw new CredentialProblem(file, `${place} is no authority's; name the certificate of who signed it`);
+    const weak = weakness(certificate.publicKey, 'key');
+    if (weak !== null) throw new CredentialProblem(file, `${place} ${weak}`);
+    if (endMs(certificate) < nowMs)
+      warnings.push(`${place} expired on ${dateText(endMs(certificate))} and is left out; remove it`);
+    else live.push(certificate);
+  }
+  if (live.length === 0)
+    throw new CredentialProblem(file, `has ${found.length} certificates, and all of them have expired; update it`);
+  return {
+    anchors: live.map((certificate) => certificate.toString()),
+    notAfterMs: Math.max(...live.map(endMs)),
+    warnings,
+  };
+}

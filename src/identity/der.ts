@@ -1,0 +1,91 @@
+// What node:crypto does not tell of a certificate: its extensions, read from the DER (RFC 5280 section 4.1). The certificate has been
+// parsed by OpenSSL before, so that its outer form is right; what is not as expected is read as absent.
+
+const SEQUENCE = 0x30;
+const BOOLEAN = 0x01;
+const BIT_STRING = 0x03;
+/** `[3]` of a certificate: its extensions. */
+const EXTENSIONS = 0xa3;
+
+interface Element {
+  readonly tag: number;
+  /** Its content. */
+  readonly bytes: Uint8Array;
+}
+
+/** The elements that follow each other in `bytes`. */
+function elements(bytes: Uint8Array): Element[] {
+  const found: Element[] = [];
+  let at = 0;
+  while (at + 2 <= bytes.length) {
+    const tag = bytes[at];
+    let length = bytes[at + 1];
+    at += 2;
+    if (length > 0x80) {
+      const digits = length & 0x7f;
+      length = 0;
+      for (let i = 0; i < digits; i++) length = length * 256 + (bytes[at + i] ?? 0);
+      at += digits;
+    }
+    if (at + length > bytes.length) break;
+    found.push({ tag, bytes: bytes.subarray(at, at + length) });
+    at += length;
+  }
+  return found;
+}
+
+/** Object identifiers as they are in DER. */
+const OID = { keyUsage: '551d0f', subjectAltName: '551d11' } as const;
+
+/** The content of an extension; undefined where a certificate does not have it. */
+function extension(certificate: Uint8Array, oid: string): Uint8Array | undefined {
+  const [outer] = elements(certificate);
+  const [body] = outer === undefined ? [] : elements(outer.bytes);
+  const list = body === undefined ? undefined : elements(body.bytes).find(({ tag }) => tag === EXTENSIONS);
+  const [sequence] = list === undefined ? [] : elements(list.bytes);
+  for (const item of sequence === undefined ? [] : elements(sequence.bytes)) {
+    if (item.tag !== SEQUENCE) continue;
+    const [id, second, third] = elements(item.bytes);
+    if (id === undefined || Buffer.from(id.bytes).toString('hex') !== oid) continue;
+    // `critical` may stand before the content.
+    return (second?.tag === BOOLEAN ? third : second)?.bytes;
+  }
+  return undefined;
+}
+
+/** Bits of the first octet of a key's usage (RFC 5280 section 4.2.1.3). */
+export const KEY_USAGE = { DIGITAL_SIGNATURE: 0x80, KEY_ENCIPHERMENT: 0x20, CERTIFICATES: 0x04 } as const;
+
+/** What the key of a certificate is for; null where it does not say. */
+export function keyUsage(certificate: Uint8Array): number | null {
+  const content = extension(certificate, OID.keyUsage);
+  const [bits] = content === undefined ? [] : elements(content);
+  return bits?.tag === BIT_STRING ? (bits.bytes[1] ?? 0) : null;
+}
+
+export interface AlternativeNames {
+  /** In lower case. */
+  readonly dns: readonly string[];
+  readonly uris: readonly string[];
+  /** Octets of addresses, 4 or 16. */
+  readonly addresses: readonly Uint8Array[];
+}
+
+/** Tags of a GeneralName (section 4.2.1.6). */
+const DNS_NAME = 0x82;
+const URI = 0x86;
+const IP_ADDRESS = 0x87;
+
+/** Whom a certificate is for. */
+export function alternativeNames(certificate: Uint8Array): AlternativeNames {
+  const content = extension(certificate, OID.subjectAltName);
+  const [sequence] = content === undefined ? [] : elements(content);
+  const names = sequence === undefined ? [] : elements(sequence.bytes);
+  const of = (wanted: number): Uint8Array[] => names.filter(({ tag }) => tag === wanted).map(({ bytes }) => bytes);
+  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
+  return {
+    dns: of(DNS_NAME).map((bytes) => text(bytes).toLowerCase()),
+    uris: of(URI).map(text),
+    addresses: of(IP_ADDRESS),
+  };
+}
