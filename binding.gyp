@@ -12,7 +12,15 @@
         "native/epoll_ops.c",
         "native/registry.c",
         "native/socket.c",
-        "native/splice.c"
+        "native/splice.c",
+        "native/tls.c",
+        "native/tls_call.c",
+        "native/tls_connection.c",
+        "native/tls_context.c",
+        "native/tls_hello.c",
+        "native/tls_openssl.c",
+        "native/tls_peer.c",
+        "native/tls_verify.c"
       ],
       "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],
       "cflags": ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"]

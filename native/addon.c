@@ -14,6 +14,7 @@
 #include "ring.h"
 #include "socket.h"
 #include "splice.h"
+#include "tls_call.h"
 
 enum { RINGS, ENTRIES, BUFFER_RING, SLAB, PAGE, BUFFERS };
 
@@ -23,11 +24,7 @@ struct thread {
   bool has_ring;
   napi_ref buffers[BUFFERS];
   struct sluice_host *host;
-};
-
-struct function {
-  const char *name;
-  napi_value (*body)(struct call *call);
+  struct tls_thread *tls;
 };
 
 // Entry of every function; its body comes as the function's data.
@@ -273,6 +270,13 @@ static napi_value sockaddr_bytes(struct call *call) {
   return reply(call, (int32_t)size);
 }
 
+struct tls_thread **tls_of(struct thread *thread) { return &thread->tls; }
+
+uint8_t *slab_of(struct thread *thread, size_t *length) {
+  *length = thread->has_ring ? thread->ring.slab_size : 0;
+  return thread->has_ring ? thread->ring.slab : NULL;
+}
+
 // Runs when the environment ends, also by Worker.terminate(): no JavaScript from here on.
 static void cleanup(void *data) {
   struct thread *thread = data;
@@ -280,12 +284,21 @@ static void cleanup(void *data) {
   // The isolate's last garbage collection does not look into external memory, so it may go now.
   if (thread->has_ring) sluice_ring_destroy(&thread->ring);
   thread->has_ring = false;
+  tls_cleanup(thread);
 }
 
 static void free_thread(napi_env env, void *data, void *hint) {
   (void)env;
   (void)hint;
   free(data);
+}
+
+static void offer(napi_env env, napi_value exports, const struct function *functions, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    napi_value function = NULL;
+    napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, enter_body, (void *)&functions[i], &function);
+    set(env, exports, functions[i].name, function);
+  }
 }
 
 NAPI_MODULE_INIT() {
@@ -326,10 +339,7 @@ NAPI_MODULE_INIT() {
     return NULL;
   }
   napi_add_env_cleanup_hook(env, cleanup, thread);
-  for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
-    napi_value function = NULL;
-    napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, enter_body, (void *)&functions[i], &function);
-    set(env, exports, functions[i].name, function);
-  }
+  offer(env, exports, functions, sizeof functions / sizeof *functions);
+  offer(env, exports, tls_functions, TLS_FUNCTIONS);
   return exports;
 }

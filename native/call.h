@@ -10,13 +10,18 @@
 
 struct thread;
 
-#define MAX_ARGS 6
+#define MAX_ARGS 7
 
 // Arguments of a call, all read leniently: what is no number reads as 0, what is no string as "".
 struct call {
   napi_env env;
   struct thread *thread;
   napi_value values[MAX_ARGS];
+};
+
+struct function {
+  const char *name;
+  napi_value (*body)(struct call *call);
 };
 
 static inline int32_t int_arg(const struct call *call, int index) {

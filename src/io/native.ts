@@ -1,6 +1,7 @@
 // The native module: the only door to system calls. Everything here is integers and shared memory.
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import type { NativeTls } from './native-tls.js';
 
 /** What `create` maps. All buffers are external memory; exactly one ArrayBuffer exists per mapping and isolate. */
 export interface RingMemory {
@@ -41,7 +42,7 @@ export const PORT = {
   FIRST: 2,
 } as const;
 
-export interface Native {
+export interface Native extends NativeTls {
   /**
    * Creates this thread's only ring (another one only after `destroy`). `ringBuffers` is a power of two up to 32768,
    * `slabBytes` at most 2 GiB; the provided buffers are the caller's to fill in. The completion ring is four times as

@@ -1,0 +1,389 @@
+// One connection: OpenSSL between two windows of memory. What it reads comes from the input of the call, what it writes goes to the place
+// that the call gives; only what does not fit there is kept, until the next call.
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "tls_internal.h"
+
+#ifdef SLUICE_HAS_OPENSSL
+
+// Post-handshake messages and warnings in advance of payload: each costs more than its few octets. One more is allowed with every
+// 16 KiB of payload.
+#define ALLOWANCE 32
+#define ALLOWANCE_BYTES 16384
+// Of the output of one call: the longest flight of a handshake, certificates included.
+#define KEPT_MAX 131072
+#define HELD_MAX 65536
+// What a record has beyond its payload, rounded up: 22 octets in TLS 1.3, 29 in TLS 1.2.
+#define RECORD_OVERHEAD 32
+// A record that would be smaller, for want of room, waits for the next place.
+#define RECORD_WORTHWHILE 1024
+// AES-GCM is good for 2^24.5 records under one key (RFC 8446 5.5).
+#define KEY_RECORDS (UINT64_C(1) << 23)
+
+static BIO_METHOD *method;
+static pthread_once_t method_once = PTHREAD_ONCE_INIT;
+
+static bool push(struct sluice_tls_queue *queue, const uint8_t *bytes, size_t length, size_t max) {
+  size_t waiting = queue->end - queue->at;
+  if (length > max - waiting) return false;
+  if (queue->at > 0) memmove(queue->bytes, queue->bytes + queue->at, waiting);
+  queue->at = 0;
+  queue->end = waiting;
+  if (waiting + length > queue->capacity) {
+    uint8_t *grown = SYS_ALLOC(realloc, queue->bytes, waiting + length);
+    if (grown == NULL) return false;
+    queue->bytes = grown;
+    queue->capacity = waiting + length;
+  }
+  memcpy(queue->bytes + waiting, bytes, length);
+  queue->end += length;
+  return true;
+}
+
+static void pull(struct sluice_tls_queue *queue, size_t length) {
+  queue->at += length;
+  if (queue->at < queue->end) return;
+  free(queue->bytes);
+  memset(queue, 0, sizeof *queue);
+}
+
+static bool is_empty(const struct sluice_tls_queue *queue) { return queue->at == queue->end; }
+
+static int bio_read(BIO *bio, char *into, int length) {
+  struct sluice_tls_connection *connection = BIO_get_data(bio);
+  BIO_clear_retry_flags(bio);
+  if (connection->flooded || connection->too_much) return -1;
+  if (connection->in_left == 0 || length <= 0) {
+    BIO_set_retry_read(bio);
+    return -1;
+  }
+  size_t n = least((size_t)length, connection->in_left);
+  memcpy(into, connection->in, n);
+  connection->in += n;
+  connection->in_left -= n;
+  return (int)n;
+}
+
+static int bio_write(BIO *bio, const char *from, int length) {
+  struct sluice_tls_connection *connection = BIO_get_data(bio);
+  BIO_clear_retry_flags(bio);
+  if (length <= 0) return 0;
+  size_t room = is_empty(&connection->kept) ? connection->out_capacity - connection->out_used : 0;
+  size_t n = least((size_t)length, room), rest = (size_t)length - n;
+  if (rest > 0 && !push(&connection->kept, (const uint8_t *)from + n, rest, KEPT_MAX)) {
+    connection->too_much = true;
+    return -1;
+  }
+  if (n > 0) memcpy(connection->out + connection->out_used, from, n);
+  connection->out_used += n;
+  return length;
+}
+
+static long bio_control(BIO *bio, int command, long number, void *pointer) {
+  (void)bio;
+  (void)number;
+  (void)pointer;
+  return command == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+static int bio_create(BIO *bio) {
+  BIO_set_init(bio, 1);
+  return 1;
+}
+
+// For all threads, until the process ends.
+static void make_method(void) {
+  BIO_METHOD *made = TRY_NEW(BIO_meth_new, BIO_TYPE_SOURCE_SINK, "sluice");
+  if (made == NULL) return;
+  BIO_meth_set_read(made, bio_read);
+  BIO_meth_set_write(made, bio_write);
+  BIO_meth_set_ctrl(made, bio_control);
+  BIO_meth_set_create(made, bio_create);
+  method = made;
+}
+
+void sluice_tls_info(const SSL *ssl, int where, int value) {
+  struct sluice_tls_connection *connection = SSL_get_ex_data(ssl, 0);
+  if (connection == NULL) return;
+  bool alert = (where & SSL_CB_ALERT) != 0;
+  if (alert && (value & 0xff) != SSL_AD_CLOSE_NOTIFY) {
+    connection->alert = (value & 0xff) + ((where & SSL_CB_WRITE) != 0 ? SLUICE_TLS_ALERT_SENT : 0);
+  }
+  // Behind the handshake: new keys, tickets, warnings. bio_read ends it.
+  if (!connection->done || !(alert || (where & SSL_CB_LOOP) != 0)) return;
+  if (connection->allowance == 0) connection->flooded = true;
+  else connection->allowance--;
+}
+
+int sluice_tls_alpn(SSL *ssl, const unsigned char **chosen, unsigned char *length, const unsigned char *offered,
+                    unsigned int offered_length, void *data) {
+  (void)ssl;
+  const struct sluice_tls_context *context = data;
+  for (uint32_t ours = 0; ours < context->alpn_length; ours += context->alpn[ours] + 1u) {
+    for (unsigned int theirs = 0; theirs < offered_length; theirs += offered[theirs] + 1u) {
+      uint8_t name = offered[theirs];
+      if (name != context->alpn[ours] || name >= offered_length - theirs) continue;
+      if (memcmp(offered + theirs + 1, context->alpn + ours + 1, name) != 0) continue;
+      *chosen = context->alpn + ours + 1;
+      *length = name;
+      return SSL_TLSEXT_ERR_OK;
+    }
+  }
+  return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+static bool make_ssl(struct sluice_tls_connection *connection) {
+  ERR_clear_error();
+  BIO *bio = TRY_NEW(BIO_new, method);
+  SSL *ssl = bio == NULL ? NULL : TRY_NEW(SSL_new, connection->context->ssl);
+  if (ssl == NULL || TRY(SSL_set_ex_data, ssl, 0, connection) != 1) {
+    SSL_free(ssl);
+    BIO_free(bio);
+    ERR_clear_error();
+    return false;
+  }
+  BIO_set_data(bio, connection);
+  SSL_set_bio(ssl, bio, bio);
+  connection->ssl = ssl;
+  return true;
+}
+
+struct sluice_tls_connection *sluice_tls_connection_make(struct sluice_tls_context *context, const char *server_name,
+                                                         const char *expected) {
+  pthread_once(&method_once, make_method);
+  struct sluice_tls_connection *connection = method == NULL ? NULL : SYS_ALLOC(calloc, 1, sizeof *connection);
+  if (connection == NULL) return NULL;
+  connection->context = context;
+  context->uses++;
+  connection->allowance = ALLOWANCE;
+  connection->gate.open = !context->server;
+  if (expected != NULL && (connection->expected = SYS_ALLOC(strdup, expected)) == NULL) goto failed;
+  if (!context->server) {
+    if (!make_ssl(connection)) goto failed;
+    // RFC 6066 3: literal addresses are no server names.
+    if (server_name != NULL && *server_name != '\0' && !sluice_tls_is_address(server_name) &&
+        TRY(SSL_set_tlsext_host_name, connection->ssl, server_name) != 1) {
+      goto failed;
+    }
+    SSL_set_connect_state(connection->ssl);
+  }
+  return connection;
+failed:
+  ERR_clear_error();
+  sluice_tls_connection_free(connection);
+  return NULL;
+}
+
+void sluice_tls_connection_free(struct sluice_tls_connection *connection) {
+  SSL_free(connection->ssl);
+  free(connection->expected);
+  free(connection->held.bytes);
+  free(connection->kept.bytes);
+  sluice_tls_context_release(connection->context);
+  free(connection);
+  ERR_clear_error();
+}
+
+static void set_out(struct sluice_tls_connection *connection, struct sluice_tls_bytes wire) {
+  connection->out = wire.at;
+  connection->out_used = 0;
+  connection->out_capacity = wire.length;
+  struct sluice_tls_queue *kept = &connection->kept;
+  if (is_empty(kept)) return;
+  size_t n = least(kept->end - kept->at, wire.length);
+  memcpy(wire.at, kept->bytes + kept->at, n);
+  connection->out_used = n;
+  pull(kept, n);
+}
+
+static int32_t finish(struct sluice_tls_connection *connection, int32_t status, int32_t *page) {
+  if (connection->failed) status |= SLUICE_TLS_FAILED;
+  else if (!connection->done) status |= SLUICE_TLS_HANDSHAKING;
+  if (connection->ended) status |= SLUICE_TLS_END;
+  if (!is_empty(&connection->kept)) status |= SLUICE_TLS_MORE_WIRE;
+  page[SLUICE_TLS_WIRE] = (int32_t)connection->out_used;
+  page[SLUICE_TLS_REASON] = connection->reason;
+  page[SLUICE_TLS_VERIFY] = connection->verify;
+  page[SLUICE_TLS_ALERT] = connection->alert;
+  connection->in = NULL;
+  connection->out = NULL;
+  connection->in_left = connection->out_used = connection->out_capacity = 0;
+  return status;
+}
+
+static void fail(struct sluice_tls_connection *connection, int32_t reason) {
+  connection->failed = true;
+  connection->reason = reason;
+}
+
+// OpenSSL has failed: nothing may be asked of it any more.
+static void fail_with_openssl(struct sluice_tls_connection *connection) {
+  unsigned long error = ERR_peek_error();
+  int reason = ERR_GET_REASON(error);
+  if (connection->flooded) fail(connection, SLUICE_TLS_FLOODED);
+  else if (connection->too_much) fail(connection, SLUICE_TLS_OUTPUT_TOO_LARGE);
+  else if (error == 0 || reason == ERR_R_MALLOC_FAILURE) fail(connection, SLUICE_TLS_NO_MEMORY);
+  else if (ERR_GET_LIB(error) == ERR_LIB_SSL) fail(connection, reason);
+  else fail(connection, (int32_t)(error & INT32_MAX));
+  ERR_clear_error();
+}
+
+// An alert before OpenSSL knows of the connection.
+static void refuse(struct sluice_tls_connection *connection, int32_t reason, uint8_t alert) {
+  const uint8_t record[7] = {21, 3, 1, 0, 2, 2, alert};
+  fail(connection, reason);
+  connection->alert = alert + SLUICE_TLS_ALERT_SENT;
+  size_t n = least(sizeof record, connection->out_capacity - connection->out_used);
+  if (n == sizeof record && is_empty(&connection->kept)) {
+    memcpy(connection->out + connection->out_used, record, n);
+    connection->out_used += n;
+  }
+}
+
+static void payload_received(struct sluice_tls_connection *connection, size_t bytes) {
+  connection->received += (uint32_t)bytes;
+  if (connection->received < ALLOWANCE_BYTES) return;
+  size_t more = connection->allowance + connection->received / ALLOWANCE_BYTES;
+  connection->received %= ALLOWANCE_BYTES;
+  connection->allowance = (uint8_t)least(more, ALLOWANCE);
+}
+
+// Has OpenSSL read what is in the window.
+static int32_t read_window(struct sluice_tls_connection *connection, struct sluice_tls_bytes plain, size_t *got) {
+  int32_t status = 0;
+  SSL *ssl = connection->ssl;
+  ERR_clear_error();
+  while (!connection->failed && !connection->ended) {
+    if (connection->done && *got == plain.length) {
+      if (connection->in_left > 0 || SSL_pending(ssl) > 0) status |= SLUICE_TLS_MORE_PLAIN;
+      break;
+    }
+    size_t n = 0;
+    int result = connection->done ? TRY(SSL_read_ex, ssl, plain.at + *got, plain.length - *got, &n)
+                                  : TRY(SSL_do_handshake, ssl);
+    if (result == 1 && !connection->done) {
+      connection->done = true;
+      status |= SLUICE_TLS_HANDSHAKE_DONE;
+    } else if (result == 1) {
+      *got += n;
+      payload_received(connection, n);
+    } else {
+      int error = SSL_get_error(ssl, result);
+      if (error == SSL_ERROR_WANT_READ && !connection->flooded) break;
+      if (error == SSL_ERROR_ZERO_RETURN) connection->ended = true;
+      else fail_with_openssl(connection);
+      break;
+    }
+    // There is nothing for it: a read that must fail would only take a buffer and give it back.
+    if (connection->done && connection->in_left == 0 && SSL_pending(ssl) == 0) break;
+  }
+  return status;
+}
+
+// `bytes` go to OpenSSL, as far as the gate lets them; returns how many were read.
+static size_t read_bytes(struct sluice_tls_connection *connection, struct sluice_tls_bytes bytes, struct sluice_tls_bytes plain,
+                         size_t *got, int32_t *status) {
+  size_t used = 0;
+  do {
+    size_t pass = 0;
+    switch (sluice_tls_gate(&connection->gate, bytes.at + used, bytes.length - used, &pass)) {
+      case SLUICE_TLS_WAIT:
+        return used;
+      case SLUICE_TLS_TOO_LARGE:
+        refuse(connection, SLUICE_TLS_HELLO_TOO_LARGE, SSL_AD_ILLEGAL_PARAMETER);
+        return used;
+      case SLUICE_TLS_EMPTY:
+        refuse(connection, SLUICE_TLS_EMPTY_RECORD, SSL_AD_UNEXPECTED_MESSAGE);
+        return used;
+      case SLUICE_TLS_PASS:
+        break;
+    }
+    if (connection->ssl == NULL) {
+      if (!make_ssl(connection)) {
+        refuse(connection, SLUICE_TLS_NO_MEMORY, SSL_AD_INTERNAL_ERROR);
+        return used;
+      }
+      SSL_set_accept_state(connection->ssl);
+    }
+    connection->in = bytes.at + used;
+    connection->in_left = pass;
+    *status |= read_window(connection, plain, got);
+    used += pass - connection->in_left;
+    if (connection->in_left > 0) return used;
+  } while (used < bytes.length && !connection->failed && !connection->ended);
+  return used;
+}
+
+int32_t sluice_tls_connection_receive(struct sluice_tls_connection *connection, struct sluice_tls_bytes in,
+                                      struct sluice_tls_bytes plain, struct sluice_tls_bytes wire, int32_t *page) {
+  int32_t status = 0;
+  size_t got = 0;
+  struct sluice_tls_queue *held = &connection->held;
+  set_out(connection, wire);
+  page[SLUICE_TLS_CONSUMED] = page[SLUICE_TLS_PLAIN] = 0;
+  if (connection->failed || !is_empty(&connection->kept)) return finish(connection, 0, page);
+  if (connection->ended) {
+    // Nothing that comes behind close_notify counts (RFC 8446 6.1).
+    page[SLUICE_TLS_CONSUMED] = (int32_t)in.length;
+    return finish(connection, 0, page);
+  }
+  if (is_empty(held)) {
+    size_t used = read_bytes(connection, in, plain, &got, &status);
+    // What the gate keeps waiting is held here.
+    if (!connection->failed && !connection->gate.open && used < in.length) {
+      if (push(held, in.at + used, in.length - used, HELD_MAX)) used = in.length;
+      else refuse(connection, SLUICE_TLS_NO_MEMORY, SSL_AD_INTERNAL_ERROR);
+    }
+    page[SLUICE_TLS_CONSUMED] = (int32_t)used;
+  } else if (in.length == 0 || push(held, in.at, in.length, HELD_MAX)) {
+    struct sluice_tls_bytes bytes = {held->bytes + held->at, held->end - held->at};
+    page[SLUICE_TLS_CONSUMED] = (int32_t)in.length;
+    pull(held, read_bytes(connection, bytes, plain, &got, &status));
+  } else refuse(connection, SLUICE_TLS_NO_MEMORY, SSL_AD_INTERNAL_ERROR);
+  if (connection->ended) page[SLUICE_TLS_CONSUMED] = (int32_t)in.length;
+  page[SLUICE_TLS_PLAIN] = (int32_t)got;
+  return finish(connection, status, page);
+}
+
+int32_t sluice_tls_connection_send(struct sluice_tls_connection *connection, struct sluice_tls_bytes plain,
+                                   struct sluice_tls_bytes wire, int32_t *page) {
+  int32_t status = 0;
+  size_t taken = 0;
+  set_out(connection, wire);
+  page[SLUICE_TLS_PLAIN] = 0;
+  ERR_clear_error();
+  while (connection->done && !connection->failed && !connection->shut && taken < plain.length) {
+    size_t room = connection->out_capacity - connection->out_used, rest = plain.length - taken;
+    size_t n = room <= RECORD_OVERHEAD ? 0 : least(least(rest, RECORD_MAX), room - RECORD_OVERHEAD);
+    if (!is_empty(&connection->kept) || n == 0 || (n < rest && n < RECORD_WORTHWHILE && connection->out_used > 0)) {
+      status |= SLUICE_TLS_MORE_WIRE;
+      break;
+    }
+    if (++connection->records == KEY_RECORDS) {
+      connection->records = 0;
+      if (SSL_version(connection->ssl) == TLS1_3_VERSION) TRY(SSL_key_update, connection->ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
+    }
+    size_t written = 0;
+    if (TRY(SSL_write_ex, connection->ssl, plain.at + taken, n, &written) != 1) {
+      fail_with_openssl(connection);
+      break;
+    }
+    taken += written;
+  }
+  page[SLUICE_TLS_CONSUMED] = (int32_t)taken;
+  return finish(connection, status, page);
+}
+
+int32_t sluice_tls_connection_shutdown(struct sluice_tls_connection *connection, struct sluice_tls_bytes wire, int32_t *page) {
+  set_out(connection, wire);
+  page[SLUICE_TLS_CONSUMED] = page[SLUICE_TLS_PLAIN] = 0;
+  if (connection->done && !connection->failed && !connection->shut) {
+    ERR_clear_error();
+    connection->shut = true;
+    if (TRY_SIGN(SSL_shutdown, connection->ssl) < 0) fail_with_openssl(connection);
+  }
+  return finish(connection, 0, page);
+}
+
+#endif

@@ -1,0 +1,115 @@
+// What the files of the TLS engine share.
+#ifndef SLUICE_TLS_INTERNAL_H
+#define SLUICE_TLS_INTERNAL_H
+
+#include <string.h>
+
+#include "tls.h"
+#include "tls_openssl.h"
+
+#ifdef SLUICE_HAS_OPENSSL
+
+#define RECORD_HEADER 5
+#define RECORD_MAX 16384
+
+// A server's certificate: what is sent where a client asks for one of its names.
+struct sluice_tls_identity {
+  X509 *leaf;
+  STACK_OF(X509) *chain;
+  EVP_PKEY *key;
+  char **names;
+  uint32_t name_count;
+};
+
+struct sluice_tls_context {
+  SSL_CTX *ssl;
+  uint32_t uses;  // one for the handle, one for each connection
+  bool server, whole_names;
+  struct sluice_tls_identity *identities;
+  uint32_t identity_count;
+  // As it goes on the wire: each name behind its length.
+  uint8_t *alpn;
+  uint32_t alpn_length;
+};
+
+// Bytes that wait, in memory of their own.
+struct sluice_tls_queue {
+  uint8_t *bytes;
+  size_t at, end, capacity;
+};
+
+// What a server has seen of a client's first messages; see tls_hello.c.
+struct sluice_tls_gate {
+  uint32_t next;         // where the next record begins
+  uint32_t seen, wanted;  // of the message: bytes in whole records, and how many there are (0: not known yet)
+  uint8_t head[4];
+  uint8_t head_length;
+  uint8_t flight;
+  bool open;
+};
+
+enum sluice_tls_verdict { SLUICE_TLS_WAIT, SLUICE_TLS_PASS, SLUICE_TLS_TOO_LARGE, SLUICE_TLS_EMPTY };
+
+struct sluice_tls_connection {
+  SSL *ssl;  // of a server NULL until there is a ClientHello
+  struct sluice_tls_context *context;
+  char *expected;
+  // What OpenSSL may read now, and where it may write.
+  const uint8_t *in;
+  size_t in_left;
+  uint8_t *out;
+  size_t out_used, out_capacity;
+  struct sluice_tls_queue held;  // input that OpenSSL has not read
+  struct sluice_tls_queue kept;  // output that did not fit
+  struct sluice_tls_gate gate;
+  uint64_t records;              // sent under the present key
+  uint32_t received;             // payload since the allowance last grew
+  int32_t reason, verify, alert;
+  uint8_t allowance;
+  bool done, failed, ended, shut;
+  bool flooded, no_memory, too_much;
+};
+
+// tls_context.c: NULL, and what is wrong in `message`.
+struct sluice_tls_context *sluice_tls_context_make(const struct sluice_tls_options *options, char message[SLUICE_TLS_MESSAGE]);
+void sluice_tls_context_release(struct sluice_tls_context *context);
+// A description of OpenSSL's first error since the queue was cleared; the queue is empty afterwards.
+void sluice_tls_openssl_error(char *into, size_t size);
+
+// tls_openssl.c: whether Node.js exports an OpenSSL that can be used.
+bool sluice_tls_usable(void);
+
+// tls_verify.c
+bool sluice_tls_is_address(const char *text);
+int sluice_tls_verify(X509_STORE_CTX *store, void *unused);
+// The certificates for the client's server name.
+int sluice_tls_choose(SSL *ssl, void *context);
+// The text of a name in a certificate, NULL where it is none that can be compared or shown.
+const char *sluice_tls_text(const ASN1_STRING *string, size_t *length);
+
+// tls_peer.c
+void sluice_tls_connection_peer(const struct sluice_tls_connection *connection, struct sluice_tls_peer *peer,
+                                sluice_tls_on_name *on_name, void *data);
+
+// tls_hello.c: how much of `bytes`, from the first unread one on, may be given to OpenSSL.
+enum sluice_tls_verdict sluice_tls_gate(struct sluice_tls_gate *gate, const uint8_t *bytes, size_t length, size_t *pass);
+
+// tls_connection.c
+struct sluice_tls_connection *sluice_tls_connection_make(struct sluice_tls_context *context, const char *server_name,
+                                                         const char *expected);
+void sluice_tls_connection_free(struct sluice_tls_connection *connection);
+int32_t sluice_tls_connection_receive(struct sluice_tls_connection *connection, struct sluice_tls_bytes in,
+                                      struct sluice_tls_bytes plain, struct sluice_tls_bytes wire, int32_t *page);
+int32_t sluice_tls_connection_send(struct sluice_tls_connection *connection, struct sluice_tls_bytes plain,
+                                   struct sluice_tls_bytes wire, int32_t *page);
+int32_t sluice_tls_connection_shutdown(struct sluice_tls_connection *connection, struct sluice_tls_bytes wire, int32_t *page);
+// Callbacks of a context.
+int sluice_tls_alpn(SSL *ssl, const unsigned char **chosen, unsigned char *length, const unsigned char *offered,
+                    unsigned int offered_length, void *context);
+void sluice_tls_info(const SSL *ssl, int where, int value);
+
+static inline size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+#endif
+
+#endif
