@@ -29,6 +29,8 @@ const STATE = {
   TOUCHED: 256,
   /** In the list of sockets to serve at the end of this turn. */
   LISTED: 512,
+  /** A poll stands for the receive. */
+  WATCHING: 1024,
 } as const;
 
 /** The transport takes no more payload while so much that it wrote waits for the kernel. */
@@ -101,6 +103,11 @@ export class Layered implements Layering, Channel {
   receiveEnded(slot: number): void {
     const { flags } = this.sockets;
     if ((flags[slot] & SOCKET.CLOSED) !== 0) return;
+    if ((this.state[slot] & STATE.WATCHING) !== 0) {
+      this.state[slot] &= ~STATE.WATCHING;
+      this.transport.readable(slot);
+      if ((flags[slot] & SOCKET.CLOSED) !== 0) return;
+    }
     this.rearm(slot);
     if ((flags[slot] & (SOCKET.PAUSED | SOCKET.RECEIVING)) === SOCKET.PAUSED) this.events?.paused(slot);
   }
@@ -168,8 +175,9 @@ export class Layered implements Layering, Channel {
     if ((state & (STATE.OPEN | STATE.RECEIVED_ALL)) !== STATE.OPEN) return;
     if ((flags & (SOCKET.RECEIVING | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) !== 0) return;
     // Until it is ready a peer gets no more in than a receive at a time: nothing of it can be passed on.
+    if (this.transport.full(slot)) return;
     if ((state & STATE.READY) === 0) this.sockets.armOnce(slot);
-    else if (this.wants(slot) && !this.transport.full(slot)) this.sockets.arm(slot);
+    else if (this.wants(slot)) this.sockets.arm(slot);
   }
 
   /** Has the transport take payload, and sends what it has written. Returns how many sends. */
@@ -281,6 +289,11 @@ export class Layered implements Layering, Channel {
     this.rearm(slot);
   }
 
+  watchInput(slot: number): void {
+    this.state[slot] |= STATE.WATCHING;
+    this.sockets.armPoll(slot);
+  }
+
   end(slot: number): void {
     this.state[slot] |= STATE.END;
     this.serveSoon(slot);
@@ -320,6 +333,10 @@ export class Layered implements Layering, Channel {
     this.flushSoon(slot);
   }
 
+  unsent(slot: number): number {
+    return this.written[slot];
+  }
+
   flushSoon(slot: number): void {
     if (slot !== this.flushing) this.sockets.flushSoon(slot);
   }
@@ -330,6 +347,11 @@ export class Layered implements Layering, Channel {
     const { incoming } = this;
     if ((this.state[slot] & STATE.READY) === 0) {
       if ((this.state[slot] & STATE.FAILED) !== 0) this.tellFailure(slot);
+      return;
+    }
+    // Who is to be closed when all is sent, or has payload that nobody takes any more, reads nothing and would not hear of it.
+    if ((this.state[slot] & STATE.FAILED) !== 0 && (flags[slot] & SOCKET.PAUSED) !== 0 && this.stuck(slot)) {
+      this.tellFailure(slot);
       return;
     }
     while ((flags[slot] & (SOCKET.PAUSED | SOCKET.CLOSED)) === 0 && !incoming.empty(slot)) {
@@ -346,6 +368,10 @@ export class Layered implements Layering, Channel {
       flags[slot] |= SOCKET.EOF;
       this.events?.eof(slot);
     } else this.rearm(slot);
+  }
+
+  private stuck(slot: number): boolean {
+    return (this.sockets.flags[slot] & SOCKET.CLOSE_PENDING) !== 0 || !this.sockets.payload.empty(slot);
   }
 
   private tellFailure(slot: number): void {

@@ -186,9 +186,7 @@ export class Receives extends SocketTable {
     if (result === -ERRNO.EAGAIN) {
       if ((flags & SOCKET.PAUSED) !== 0) return -2;
       // O_NONBLOCK while splicing the other direction: wait for data, then arm.
-      this.flags[slot] |= SOCKET.RECEIVING | SOCKET.POLLED;
-      this.pending[slot]++;
-      this.ring.poll(this.fd[slot], slot, this.generation[slot], POLLIN, OP.POLL_IN);
+      this.armPoll(slot);
       return -1;
     }
     return -result;
@@ -210,6 +208,13 @@ export class Receives extends SocketTable {
     this.flags[slot] |= SOCKET.RECEIVING | SOCKET.ONCE;
     this.pending[slot]++;
     this.ring.receiveOnce(this.fd[slot], slot, this.generation[slot]);
+  }
+
+  /** Waits for something to receive, and leaves it in the kernel. */
+  armPoll(slot: number): void {
+    this.flags[slot] |= SOCKET.RECEIVING | SOCKET.POLLED;
+    this.pending[slot]++;
+    this.ring.poll(this.fd[slot], slot, this.generation[slot], POLLIN, OP.POLL_IN);
   }
 
   /** Arms the receive. */

@@ -143,6 +143,19 @@ export class Slab {
     return this.free > this.reserve ? this.take() : -1;
   }
 
+  /**
+   * The same for input that takes the place of a buffer which is given back right after, as plain text does of what it was decrypted from: half
+   * of the reserve is there for that too, or all memory could be full of what waits to be decrypted.
+   */
+  takeToReplace(): number {
+    return this.free > this.reserve >> 1 ? this.take() : -1;
+  }
+
+  /** Whether `takeToReplace` has a buffer. */
+  get replaceable(): boolean {
+    return this.free > this.reserve >> 1;
+  }
+
   /** Notes that the kernel filled `bid`: it comes back from the ring with one reference. */
   received(bid: number): void {
     this.lent--;

@@ -210,6 +210,8 @@ export class Sockets extends Receives {
     if ((this.flags[slot] & SOCKET.PAUSED) !== 0) return -2;
     // Trying again at once would spin for as long as memory is short.
     if (result < 0 && result !== -ERRNO.ECANCELED) return -result;
+    // Whether it is armed again is for the transport to say.
+    if (this.layer[slot] !== 0) return -2;
     this.arm(slot);
     return -1;
   }

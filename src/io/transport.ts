@@ -23,12 +23,14 @@ export interface ConnectionEvents {
 
 /** What a transport implements: one object per worker, for all sockets that have one. Nothing here may allocate per call but `opened`. */
 export interface Transport {
-  /** The layer for a connection accepted on `listener` (its slot): 0 leaves it plain, any other byte is the transport's to choose. */
-  accepts(listener: number): number;
+  /** The layer for connection `slot` accepted on `listener` (its slot): 0 leaves it plain, any other byte is the transport's to choose. */
+  accepts(listener: number, slot: number): number;
   /** The same for a connection that is dialled to `endpoint` (its slot). */
-  dials(endpoint: number): number;
+  dials(endpoint: number, slot: number): number;
   /** The connection stands; `Channel.established` is to be called once payload can pass. It may be written to from now on. */
   opened(slot: number): void;
+  /** Something has come that has not been received (after `Channel.watchInput`). */
+  readable(slot: number): void;
   /** Bytes of the peer; takes over the reference to `bid`. */
   received(slot: number, bid: number, at: number, length: number): void;
   /** Whether it keeps enough of what was received: nothing more is, until `Channel.receive` asks for it. */
@@ -64,6 +66,8 @@ export interface Channel {
   deliver(slot: number, bid: number, at: number, length: number): void;
   /** `Transport.full` is no longer true. */
   receive(slot: number): void;
+  /** Has `Transport.readable` called when something has come, and leaves it where it is; nothing is received meanwhile. Before `established` only. */
+  watchInput(slot: number): void;
   /** The peer has ended its stream, properly. */
   end(slot: number): void;
   /** The connection can't go on, or can't begin. Told a turn later, so that what was written before it (an alert) has left. */
@@ -78,6 +82,8 @@ export interface Channel {
   write(slot: number, at: number, length: number, bid: number): void;
   /** Nothing more is written: the connection's own end may follow. */
   endWire(slot: number): void;
+  /** Bytes that were written and that the kernel has not taken. */
+  unsent(slot: number): number;
   /** Has `Transport.send` called at the end of this turn, after it took nothing. */
   flushSoon(slot: number): void;
 }

@@ -41,6 +41,7 @@ function framing(made: Channel, from: Slab): Transport {
     accepts: () => LAYER,
     dials: () => LAYER,
     opened: (slot) => write(slot, 3, 0),
+    readable: (slot) => note(`readable ${slot}`),
     received: (slot, bid, at, length) => made.deliver(slot, bid, at, length),
     full: () => full,
     ended: (slot) => made.end(slot),

@@ -69,6 +69,8 @@ export class RechunkingTransport implements Transport {
     this.wake(slot);
   }
 
+  readable(): void {}
+
   received(slot: number, bid: number, at: number, length: number): void {
     this.inbox.push(slot, bid, at, at + length);
     if (this.phase[slot] === PHASE.OPEN) this.relieve(slot);

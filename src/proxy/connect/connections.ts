@@ -157,7 +157,7 @@ export class Connections {
     values[meter + L.OPEN_TOTAL]++;
     values[meter + L.OPEN]++;
     values[W.CONNECTIONS_OPEN]++;
-    const layer = reactor.transport?.accepts(listener) ?? 0;
+    const layer = reactor.transport?.accepts(listener, slot) ?? 0;
     if (layer !== 0) sockets.attach(slot, layer, true);
     return slot as SocketSlot;
   }
@@ -183,7 +183,7 @@ export class Connections {
     this.ended[slot] = 0;
     values[meter + E.OPEN_TOTAL]++;
     values[meter + E.OPEN]++;
-    const layer = reactor.transport?.dials(endpoint) ?? 0;
+    const layer = reactor.transport?.dials(endpoint, slot) ?? 0;
     if (layer !== 0) sockets.attach(slot, layer, false);
     return slot as SocketSlot;
   }

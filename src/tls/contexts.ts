@@ -1,0 +1,83 @@
+// What a worker has made of the profiles that it was told: contexts of OpenSSL. A profile that changes gets new ones for new connections; those
+// that stand hold on to theirs.
+import { OFFERS, offered } from './alpn.js';
+import type { TlsContextOptions, TlsEngine } from './engine.js';
+import type { TlsProfile } from './profile.js';
+
+const CLIENT_CERTIFICATE = { none: 0, optional: 1, required: 2 } as const;
+
+interface Entry {
+  readonly profile: TlsProfile;
+  /** By OFFER; 0 where it has not been made. */
+  readonly contexts: Int32Array;
+}
+
+export class Contexts {
+  private entries = new Map<number, Entry>();
+
+  constructor(private readonly engine: Pick<TlsEngine, 'tlsContext' | 'tlsContextFree'>) {}
+
+  /**
+   * Takes over new settings. Returns what OpenSSL says of profiles that it does not take: what there was in their slots serves on.
+   */
+  configure(profiles: readonly TlsProfile[]): string[] {
+    const entries = new Map<number, Entry>();
+    const problems: string[] = [];
+    for (const profile of profiles) {
+      const before = this.entries.get(profile.slot);
+      let entry = before?.profile.generation === profile.generation ? before : undefined;
+      if (entry === undefined) {
+        try {
+          entry = this.make(profile);
+        } catch (error) {
+          problems.push(error instanceof Error ? error.message : String(error));
+          entry = before;
+        }
+      }
+      if (entry !== undefined) entries.set(profile.slot, entry);
+    }
+    for (const [slot, entry] of this.entries) if (entries.get(slot) !== entry) this.free(entry);
+    this.entries = entries;
+    return problems;
+  }
+
+  profile(slot: number): TlsProfile | undefined {
+    return this.entries.get(slot)?.profile;
+  }
+
+  /** The context for a connection that offers OFFER; 0 if there is none. */
+  of(slot: number, offer: number): number {
+    const entry = this.entries.get(slot);
+    if (entry === undefined) return 0;
+    const { contexts, profile } = entry;
+    const which = profile.role === 'server' || profile.alpn.length === 0 ? 0 : offer;
+    if (contexts[which] === 0) contexts[which] = this.engine.tlsContext(optionsOf(profile, which));
+    return contexts[which];
+  }
+
+  private make(profile: TlsProfile): Entry {
+    const contexts = new Int32Array(OFFERS);
+    contexts[0] = this.engine.tlsContext(optionsOf(profile, 0));
+    return { profile, contexts };
+  }
+
+  private free({ contexts }: Entry): void {
+    for (const context of contexts) if (context !== 0) this.engine.tlsContextFree(context);
+  }
+}
+
+function optionsOf(profile: TlsProfile, offer: number): TlsContextOptions {
+  const { role, certificates, anchors, clientCertificate, minVersion, tickets, serverName } = profile;
+  return {
+    server: role === 'server',
+    certificates,
+    anchors,
+    systemTrust: role === 'client' && anchors.length === 0,
+    clientCertificate: CLIENT_CERTIFICATE[clientCertificate],
+    minVersion: minVersion === '1.2' ? 0x0303 : 0x0304,
+    alpn: offered(profile.alpn, offer),
+    tickets,
+    // Names of the mesh are identities.
+    wholeNames: serverName === null,
+  };
+}

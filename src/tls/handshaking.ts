@@ -1,0 +1,225 @@
+// What a handshake does when it is its turn: OpenSSL gets what has come, and what it writes is sent. Nothing is made for a stranger before the
+// whole of his first record is here.
+import { ERRNO } from '../io/abi.js';
+import { BUFFER_CAPACITY } from '../io/slab.js';
+import { PAGE, STATUS, type TlsPeer } from './engine.js';
+import { causeOf, FAILURE } from './failures.js';
+import { Handshakes } from './handshakes.js';
+import { FLAG, PHASE, type TlsSockets, WIRE_BYTES } from './sockets.js';
+
+/** Types of records that may come in a handshake: alert and handshake. */
+const ALERT_RECORD = 21;
+const HANDSHAKE_RECORD = 22;
+const RECORD_HEADER = 5;
+/** The most that a record may hold while nothing is encrypted (RFC 8446 section 5.1). */
+const MAX_RECORD = 16_384;
+/** Buffers that there have to be for a step: what it writes, and what comes with the end of a handshake. */
+const STEP_BUFFERS = 3;
+
+/** What the proxy says of connections that are to be secured. */
+export interface Handshaker {
+  /** Opens the engine's connection: a handle, or below 0 where it can't be. */
+  connect(slot: number): number;
+  /** The handshake is over, and payload may pass from the next call on. `took`: ms. */
+  finished(slot: number, peer: TlsPeer, took: number): void;
+  /** Reads what has come behind it. */
+  read(slot: number): void;
+}
+
+export class Handshaking {
+  readonly handshakes: Handshakes;
+  /** FAILURE of the last handshake. */
+  readonly cause: Int8Array;
+
+  constructor(
+    private readonly sockets: TlsSockets,
+    private readonly handshaker: Handshaker,
+    clock: () => number,
+  ) {
+    this.cause = new Int8Array(sockets.capacity);
+    this.handshakes = new Handshakes(sockets.capacity, this, clock);
+  }
+
+  /** The connection stands. `heard`: something has come, and is here already. */
+  begin(slot: number, server: boolean, heard: boolean): void {
+    const { phase, channel } = this.sockets;
+    this.cause[slot] = FAILURE.NONE;
+    this.handshakes.begin(slot, !server);
+    if (server && !heard) {
+      phase[slot] = PHASE.QUIET;
+      channel.watchInput(slot);
+      return;
+    }
+    phase[slot] = PHASE.LINE;
+    this.handshakes.ask(slot);
+  }
+
+  /** Whether nothing is to be received now. */
+  full(slot: number): boolean {
+    return this.sockets.phase[slot] !== PHASE.HANDSHAKE || this.handshakes.queued(slot);
+  }
+
+  /** The first bytes are there, in the kernel. */
+  readable(slot: number): void {
+    if (this.sockets.phase[slot] !== PHASE.QUIET) return;
+    this.sockets.phase[slot] = PHASE.LINE;
+    this.handshakes.ask(slot);
+  }
+
+  received(slot: number, bid: number, at: number, length: number): void {
+    const { sockets } = this;
+    this.look(slot, sockets.slab.bytes[at]);
+    sockets.inbox.push(slot, bid, at, at + length);
+    this.advance(slot);
+  }
+
+  /** Notes what the first byte that has come looks like. */
+  look(slot: number, byte: number): void {
+    const { sockets } = this;
+    if (sockets.has(slot, FLAG.HEARD)) return;
+    sockets.flags[slot] |= byte === HANDSHAKE_RECORD || byte === ALERT_RECORD ? FLAG.HEARD | FLAG.TLS : FLAG.HEARD;
+  }
+
+  /** The peer has ended its direction, or the connection is broken: what has come is looked at first. */
+  ended(slot: number, errno: number): void {
+    const { sockets } = this;
+    sockets.errno[slot] = errno;
+    if (!this.handshakes.queued(slot)) this.left(slot);
+  }
+
+  admitted(slot: number): void {
+    const { sockets } = this;
+    sockets.phase[slot] = PHASE.HANDSHAKE;
+    if (!sockets.isServer(slot)) this.handshakes.queue(slot);
+    else if (sockets.inbox.empty(slot)) sockets.channel.receive(slot);
+    else this.advance(slot);
+  }
+
+  late(slot: number): void {
+    this.give(slot, FAILURE.TIMEOUT, ERRNO.ETIMEDOUT);
+  }
+
+  displaced(slot: number): void {
+    this.give(slot, FAILURE.DISPLACED, ERRNO.ETIMEDOUT);
+  }
+
+  step(slot: number): void {
+    const { sockets } = this;
+    if (sockets.phase[slot] !== PHASE.HANDSHAKE) return;
+    if (sockets.slab.free < STEP_BUFFERS) {
+      sockets.starve(slot, FLAG.READ);
+      return;
+    }
+    if (sockets.handle[slot] === 0) {
+      const handle = this.handshaker.connect(slot);
+      if (handle < 0) {
+        this.give(slot, FAILURE.INTERNAL, ERRNO.ENOMEM);
+        return;
+      }
+      sockets.handle[slot] = handle + 1;
+    }
+    this.call(slot);
+  }
+
+  /** A step, if there is something that OpenSSL can use. */
+  private advance(slot: number): void {
+    const { sockets } = this;
+    if (sockets.handle[slot] !== 0 || !sockets.isServer(slot) || this.whole(slot)) this.handshakes.queue(slot);
+    else {
+      sockets.inbox.rest(slot);
+      sockets.channel.receive(slot);
+    }
+  }
+
+  /** Whether OpenSSL has a use for what has come first: a record that is whole, or something that is none. */
+  private whole(slot: number): boolean {
+    const { inbox, slab } = this.sockets;
+    if (!this.sockets.has(slot, FLAG.TLS)) return true;
+    const bid = inbox.first(slot);
+    // A little that rests.
+    if (bid < 0) return false;
+    const at = inbox.startOf(bid);
+    if (inbox.endOf(bid) - at < RECORD_HEADER) return inbox.bytes[slot] >= RECORD_HEADER;
+    const length = (slab.bytes[at + 3] << 8) | slab.bytes[at + 4];
+    return length > MAX_RECORD || inbox.bytes[slot] >= RECORD_HEADER + length;
+  }
+
+  private call(slot: number): void {
+    const { sockets } = this;
+    const { slab, inbox, engine } = sockets;
+    if (!inbox.wake(slot)) {
+      sockets.starve(slot, FLAG.READ);
+      return;
+    }
+    const bid = inbox.shift(slot);
+    const at = bid < 0 ? 0 : inbox.startOf(bid);
+    const length = bid < 0 ? 0 : inbox.endOf(bid) - at;
+    const handle = sockets.handle[slot] - 1;
+    const status = engine.tlsReceive(
+      handle,
+      at,
+      length,
+      sockets.scratchAt,
+      BUFFER_CAPACITY,
+      sockets.wireAt,
+      WIRE_BYTES,
+    );
+    const { page } = sockets;
+    const consumed = page[PAGE.CONSUMED];
+    sockets.writeWire(slot);
+    if (bid >= 0) {
+      if (consumed < length && (status & STATUS.FAILED) === 0) inbox.unshift(slot, bid, at + consumed, at + length);
+      else slab.release(bid);
+    }
+    if ((status & STATUS.FAILED) !== 0) this.give(slot, causeOf(page, this.spokeTls(slot)), ERRNO.EPROTO);
+    else if ((status & STATUS.HANDSHAKE_DONE) !== 0) this.finish(slot, status, page[PAGE.PLAIN]);
+    else if ((status & STATUS.MORE_WIRE) !== 0 || (consumed > 0 && !inbox.empty(slot))) this.handshakes.queue(slot);
+    else if (sockets.has(slot, FLAG.FIN | FLAG.BROKEN)) this.left(slot);
+    else sockets.channel.receive(slot);
+  }
+
+  private spokeTls(slot: number): boolean {
+    return this.sockets.has(slot, FLAG.TLS) || !this.sockets.has(slot, FLAG.HEARD);
+  }
+
+  private finish(slot: number, status: number, plain: number): void {
+    const { sockets } = this;
+    const { slab, channel, engine, phase } = sockets;
+    const bid = plain > 0 ? slab.take() : -1;
+    const start = plain > 0 ? slab.dataStart(bid) : 0;
+    if (plain > 0) slab.bytes.copyWithin(start, sockets.scratchAt, sockets.scratchAt + plain);
+    if ((status & (STATUS.MORE_PLAIN | STATUS.MORE_WIRE)) !== 0) sockets.flags[slot] |= FLAG.MORE;
+    phase[slot] = PHASE.OPEN;
+    const took = this.handshakes.done(slot);
+    this.handshaker.finished(slot, engine.tlsPeer(sockets.handle[slot] - 1), took);
+    channel.established(slot);
+    if (phase[slot] !== PHASE.OPEN) {
+      if (bid >= 0) slab.release(bid);
+      return;
+    }
+    if (bid >= 0) channel.deliver(slot, bid, start, plain);
+    if (phase[slot] !== PHASE.OPEN) return;
+    if ((status & STATUS.END) !== 0) {
+      sockets.flags[slot] |= FLAG.ENDED;
+      sockets.inbox.clear(slot);
+      channel.end(slot);
+    } else this.handshaker.read(slot);
+  }
+
+  /** The peer is gone. One that has never said a word was only looking whether anybody listens. */
+  private left(slot: number): void {
+    const { sockets } = this;
+    const silent = sockets.isServer(slot) && !sockets.has(slot, FLAG.HEARD) && sockets.has(slot, FLAG.FIN);
+    const errno = sockets.has(slot, FLAG.BROKEN) ? sockets.errno[slot] : ERRNO.ECONNRESET;
+    if (silent) this.give(slot, FAILURE.NONE, 0);
+    else this.give(slot, this.spokeTls(slot) ? FAILURE.LEFT : FAILURE.PLAIN, errno);
+  }
+
+  private give(slot: number, cause: number, errno: number): void {
+    const { sockets } = this;
+    this.cause[slot] = cause;
+    this.handshakes.done(slot);
+    if (cause !== FAILURE.NONE) sockets.reports?.failed(slot, sockets.isServer(slot), cause);
+    sockets.fail(slot, errno);
+  }
+}

@@ -1,0 +1,109 @@
+// Connections that stand: what comes in is decrypted as far as the protocols want it, and kept as it came otherwise.
+import { ERRNO } from '../io/abi.js';
+import { PAGE, STATUS } from './engine.js';
+import { FLAG, PHASE, type TlsSockets, WIRE_BYTES } from './sockets.js';
+
+/** With more than this waiting nothing is received. */
+const BACKLOG_BYTES = 16 * 1024;
+/** So much may come in a row without payload: a record that is not whole, tickets, changes of keys. */
+const MAX_BARREN_BYTES = 64 * 1024;
+/** A peer that makes us answer and does not read may have so much waiting for it. */
+const MAX_UNSENT_BYTES = 512 * 1024;
+
+export class RecordsIn {
+  /** Bytes that have come since the last payload. */
+  private readonly barren: Int32Array;
+
+  constructor(private readonly sockets: TlsSockets) {
+    this.barren = new Int32Array(sockets.capacity);
+  }
+
+  reset(slot: number): void {
+    this.barren[slot] = 0;
+  }
+
+  full(slot: number): boolean {
+    return this.sockets.inbox.bytes[slot] > BACKLOG_BYTES || this.sockets.has(slot, FLAG.READ);
+  }
+
+  /** Decrypts what is there while it is wanted; behind it comes the end of the stream. */
+  read(slot: number): void {
+    const { channel, inbox, phase } = this.sockets;
+    while (phase[slot] === PHASE.OPEN && channel.wants(slot)) {
+      if (this.sockets.has(slot, FLAG.MORE) || !inbox.empty(slot)) {
+        if (!this.piece(slot)) return;
+        continue;
+      }
+      this.finish(slot);
+      return;
+    }
+  }
+
+  /** Nothing waits for being decrypted: was this all? */
+  private finish(slot: number): void {
+    const { sockets } = this;
+    if (sockets.has(slot, FLAG.ENDED) || !sockets.has(slot, FLAG.FIN | FLAG.BROKEN)) return;
+    const cut = sockets.has(slot, FLAG.FIN);
+    if (cut) sockets.reports?.broken(slot, sockets.isServer(slot), true);
+    sockets.fail(slot, cut ? ERRNO.EPROTO : sockets.errno[slot]);
+  }
+
+  /** One call of the engine. False where there is no memory for it, or nothing left to do. */
+  private piece(slot: number): boolean {
+    const { sockets } = this;
+    const { slab, inbox, engine, channel, flags } = sockets;
+    const to = sockets.buffer();
+    if (to < 0) {
+      sockets.starve(slot, FLAG.READ);
+      return false;
+    }
+    const bid = inbox.shift(slot);
+    const at = bid < 0 ? 0 : inbox.startOf(bid);
+    const length = bid < 0 ? 0 : inbox.endOf(bid) - at;
+    const start = slab.dataStart(to);
+    // What can't be written now is asked for once more.
+    const room = slab.free > 0 ? WIRE_BYTES : 0;
+    const handle = sockets.handle[slot] - 1;
+    const status = engine.tlsReceive(handle, at, length, start, slab.dataEnd(to) - start, sockets.wireAt, room);
+    const { page } = sockets;
+    const consumed = page[PAGE.CONSUMED];
+    const plain = page[PAGE.PLAIN];
+    const wire = page[PAGE.WIRE];
+    const more = (status & (STATUS.MORE_PLAIN | STATUS.MORE_WIRE)) !== 0 && consumed + plain + wire > 0;
+    if (more) flags[slot] |= FLAG.MORE;
+    else flags[slot] &= ~FLAG.MORE;
+    if (wire > 0) sockets.writeWire(slot);
+    if (bid >= 0) {
+      if (consumed < length && (status & (STATUS.END | STATUS.FAILED)) === 0 && (consumed > 0 || more))
+        inbox.unshift(slot, bid, at + consumed, at + length);
+      else slab.release(bid);
+    }
+    this.barren[slot] = plain > 0 ? 0 : this.barren[slot] + consumed;
+    if (plain > 0) channel.deliver(slot, to, start, plain);
+    else slab.release(to);
+    return sockets.phase[slot] === PHASE.OPEN && this.goOn(slot, status, wire);
+  }
+
+  private goOn(slot: number, status: number, wire: number): boolean {
+    const { sockets } = this;
+    if ((status & STATUS.FAILED) !== 0) {
+      sockets.reports?.broken(slot, sockets.isServer(slot), false);
+      sockets.fail(slot, ERRNO.EPROTO);
+      return false;
+    }
+    if ((status & STATUS.END) !== 0) {
+      // Whatever comes behind it is nothing (RFC 8446 section 6.1).
+      sockets.flags[slot] = (sockets.flags[slot] & ~FLAG.MORE) | FLAG.ENDED;
+      sockets.inbox.clear(slot);
+      sockets.channel.end(slot);
+      return false;
+    }
+    const flood = wire > 0 && sockets.channel.unsent(slot) > MAX_UNSENT_BYTES;
+    if (flood || this.barren[slot] > MAX_BARREN_BYTES) {
+      sockets.reports?.broken(slot, sockets.isServer(slot), false);
+      sockets.fail(slot, ERRNO.EPROTO);
+      return false;
+    }
+    return true;
+  }
+}

@@ -1,0 +1,167 @@
+// What TLS knows of each socket: columns, as in the socket table.
+import { Inbox } from '../io/inbox.js';
+import type { Slab } from '../io/slab.js';
+import type { Channel } from '../io/transport.js';
+import { PAGE, type TlsEngine, type TlsPeer } from './engine.js';
+
+/** How far a connection has come. */
+export const PHASE = {
+  /** It is none of ours. */
+  NONE: 0,
+  /** Accepted; nothing has come, or it waits to be received. */
+  QUIET: 1,
+  /** Waits for its place among the handshakes. */
+  LINE: 2,
+  HANDSHAKE: 3,
+  OPEN: 4,
+  /** Nothing more comes of it. */
+  FAILED: 5,
+} as const;
+
+export const FLAG = {
+  /** It is we who were dialled. */
+  SERVER: 1,
+  /** OpenSSL has more for us, without input. */
+  MORE: 2,
+  /** Nothing more comes from the socket: it has ended ... */
+  FIN: 4,
+  /** ... or is broken. */
+  BROKEN: 8,
+  /** The peer has said close_notify. */
+  ENDED: 16,
+  /** Waits for memory: to go on with a handshake or input, to send payload, to write close_notify. */
+  READ: 32,
+  SEND: 64,
+  SHUT: 128,
+  STARVED: 32 | 64 | 128,
+  /** The first byte that came was one of TLS. */
+  TLS: 256,
+  /** Something has come. */
+  HEARD: 512,
+  /** It stood before it was to be secured: what has come is handed on. */
+  LATE: 1024,
+} as const;
+
+/** Wire of one call that is not payload: a flight of a handshake, an answer to KeyUpdate, an alert. */
+export const WIRE_BYTES = 16 * 1024;
+/** Plain text of a handshake's last call, and payload that is joined. */
+export const SCRATCH_BYTES = 16 * 1024;
+
+/** Who hears of handshakes: the proxy's metrics and log. */
+export interface TlsReports {
+  established(slot: number, server: boolean, peer: TlsPeer, ms: number): void;
+  /** `cause` is a FAILURE. */
+  failed(slot: number, server: boolean, cause: number): void;
+  /** A connection that stood has ended without close_notify (`truncated`), or with something that is no TLS. */
+  broken(slot: number, server: boolean, truncated: boolean): void;
+}
+
+export class TlsSockets {
+  /** What the engine says of its last call. */
+  readonly page: Int32Array;
+  readonly phase: Uint8Array;
+  readonly flags: Uint16Array;
+  /** The engine's connection plus 1; 0: there is none. */
+  readonly handle: Int32Array;
+  readonly profile: Int32Array;
+  readonly errno: Uint8Array;
+  /** What was received and not decrypted. */
+  readonly inbox: Inbox;
+  /** Where the engine writes what is not payload, and what is not bulk. */
+  readonly wireAt: number;
+  readonly scratchAt: number;
+  reports: TlsReports | undefined;
+  /** Sockets that have a connection. */
+  open = 0;
+  private readonly list: Int32Array;
+  private readonly listed: Uint8Array;
+  private starved = 0;
+
+  constructor(
+    readonly channel: Channel,
+    readonly slab: Slab,
+    readonly engine: TlsEngine,
+    readonly capacity: number,
+  ) {
+    this.page = engine.tlsPage();
+    this.phase = new Uint8Array(capacity);
+    this.flags = new Uint16Array(capacity);
+    this.handle = new Int32Array(capacity);
+    this.profile = new Int32Array(capacity);
+    this.errno = new Uint8Array(capacity);
+    this.inbox = new Inbox(slab, capacity);
+    this.list = new Int32Array(2 * capacity);
+    this.listed = new Uint8Array(capacity);
+    this.wireAt = slab.fixed(WIRE_BYTES);
+    this.scratchAt = slab.fixed(SCRATCH_BYTES);
+  }
+
+  has(slot: number, flag: number): boolean {
+    return (this.flags[slot] & flag) !== 0;
+  }
+
+  isServer(slot: number): boolean {
+    return this.has(slot, FLAG.SERVER);
+  }
+
+  /** Has to wait for memory with `flag`. */
+  starve(slot: number, flag: number): void {
+    this.flags[slot] |= flag;
+    if (this.listed[slot] === 1) return;
+    this.listed[slot] = 1;
+    this.list[this.starved++] = slot;
+  }
+
+  /** Those that wait for memory, while there is some. */
+  get fed(): number {
+    return this.starved > 0 && this.slab.replaceable ? this.starved : 0;
+  }
+
+  /** Takes those off that wait for memory, one after the other. */
+  feed(go: { fed(slot: number, flags: number): void }): void {
+    const n = this.starved;
+    for (let i = 0; i < n; i++) {
+      const slot = this.list[i];
+      this.listed[slot] = 0;
+      const waits = this.flags[slot] & FLAG.STARVED;
+      this.flags[slot] &= ~FLAG.STARVED;
+      if (waits !== 0 && this.phase[slot] !== PHASE.NONE) go.fed(slot, waits);
+    }
+    this.list.copyWithin(0, n, this.starved);
+    this.starved -= n;
+  }
+
+  /** A buffer for plain text, or -1. */
+  buffer(): number {
+    const bid = this.slab.takeForInput();
+    return bid >= 0 ? bid : this.slab.takeToReplace();
+  }
+
+  /** Sends what the engine has written to `wireAt`. There is a buffer: that was looked at before. */
+  writeWire(slot: number): void {
+    const length = this.page[PAGE.WIRE];
+    if (length === 0) return;
+    const { slab } = this;
+    const bid = slab.take();
+    if (bid < 0) throw new Error('no buffer for what TLS has to say');
+    const at = slab.bufferStart(bid);
+    slab.bytes.copyWithin(at, this.wireAt, this.wireAt + length);
+    this.channel.write(slot, at, length, bid);
+  }
+
+  /** The connection can't go on: what it holds is given back, and the protocols are told in the end. */
+  fail(slot: number, errno: number): void {
+    this.phase[slot] = PHASE.FAILED;
+    this.release(slot);
+    this.channel.fail(slot, errno);
+  }
+
+  /** Gives back what a connection holds. */
+  release(slot: number): void {
+    this.inbox.clear(slot);
+    const handle = this.handle[slot] - 1;
+    if (handle < 0) return;
+    this.handle[slot] = 0;
+    this.engine.tlsClose(handle);
+  }
+}

@@ -1,0 +1,256 @@
+// TLS between sockets and protocols: one for all sockets of a worker that speak it. OpenSSL does the work, over buffers of the slab
+// (engine.ts); when it may is decided here, and in handshakes.ts.
+import { isIP } from 'node:net';
+import type { Slab } from '../io/slab.js';
+import type { Channel, Transport } from '../io/transport.js';
+import { ALPN, alpnOf } from './alpn.js';
+import { Contexts } from './contexts.js';
+import type { TlsEngine, TlsPeer } from './engine.js';
+import type { HandshakeLimits, Handshakes } from './handshakes.js';
+import { Handshaking } from './handshaking.js';
+import { TlsPeers } from './peers.js';
+import type { TlsProfile } from './profile.js';
+import { RecordsIn } from './records-in.js';
+import { RecordsOut } from './records-out.js';
+import { FLAG, PHASE, SCRATCH_BYTES, type TlsReports, TlsSockets, WIRE_BYTES } from './sockets.js';
+
+/** What this takes of the slab's fixed region. */
+export const TLS_BYTES = WIRE_BYTES + SCRATCH_BYTES + 64;
+/** The layer of sockets that speak TLS. */
+export const TLS_LAYER = 1;
+
+/** What the proxy says of connections. Profiles are slots; 0 is plain text. */
+export interface TlsTargets {
+  /** Of connections accepted on a listener: TLS from their first byte. */
+  accepts(listener: number): number;
+  /** Of connections dialled to an endpoint. */
+  dials(endpoint: number): number;
+  /** The name that the certificate of an endpoint must be for; empty: the name in the profile. */
+  identityOf(endpoint: number): string;
+  /** The OFFER of a connection that was dialled; asked when its handshake begins. */
+  offer(slot: number): number;
+}
+
+export class TlsTransport implements Transport {
+  readonly peers: TlsPeers;
+  /** By socket: what was agreed on, an ALPN. */
+  readonly alpn: Uint8Array;
+  /** By socket: why its handshake has failed, a FAILURE. */
+  readonly cause: Int8Array;
+  readonly contexts: Contexts;
+  targets: TlsTargets | undefined;
+  private readonly sockets: TlsSockets;
+  private readonly handshaking: Handshaking;
+  private readonly input: RecordsIn;
+  private readonly output: RecordsOut;
+  /** By socket that was dialled: its endpoint plus 1. */
+  private readonly endpoint: Int32Array;
+  /** What the proxy has said by itself of a socket that is to be secured: see `secure`. */
+  private readonly expected: (string | null | undefined)[] = [];
+
+  constructor(
+    channel: Channel,
+    slab: Slab,
+    capacity: number,
+    engine: TlsEngine,
+    private readonly clock: () => number = () => performance.now(),
+  ) {
+    this.sockets = new TlsSockets(channel, slab, engine, capacity);
+    this.peers = new TlsPeers(capacity);
+    this.alpn = new Uint8Array(capacity);
+    this.endpoint = new Int32Array(capacity);
+    this.contexts = new Contexts(engine);
+    this.input = new RecordsIn(this.sockets);
+    this.output = new RecordsOut(this.sockets);
+    this.handshaking = new Handshaking(this.sockets, this, clock);
+    this.cause = this.handshaking.cause;
+  }
+
+  set reports(reports: TlsReports) {
+    this.sockets.reports = reports;
+  }
+
+  get handshakes(): Handshakes {
+    return this.handshaking.handshakes;
+  }
+
+  /** Takes over new settings: returns what is wrong with profiles that can't be used. */
+  configure(profiles: readonly TlsProfile[], limits: HandshakeLimits): string[] {
+    this.handshakes.limits = limits;
+    return this.contexts.configure(profiles);
+  }
+
+  // What the sockets tell.
+
+  accepts(listener: number, slot: number): number {
+    return this.choose(slot, this.targets?.accepts(listener) ?? 0, true);
+  }
+
+  dials(endpoint: number, slot: number): number {
+    this.endpoint[slot] = endpoint + 1;
+    return this.choose(slot, this.targets?.dials(endpoint) ?? 0, false);
+  }
+
+  /**
+   * A plain connection that stands is to be secured with `profile`; it is the caller who attaches the layer then, and hands on what has come.
+   * `expected`: as in `TlsTargets.identityOf`; null where the peer's name does not matter.
+   */
+  prepare(slot: number, profile: number, server: boolean, expected: string | null): number {
+    const layer = this.choose(slot, profile, server);
+    this.sockets.flags[slot] |= FLAG.LATE;
+    this.expected[slot] = expected;
+    return layer;
+  }
+
+  opened(slot: number): void {
+    const { sockets } = this;
+    sockets.open++;
+    this.input.reset(slot);
+    this.output.reset(slot);
+    this.handshaking.begin(slot, sockets.isServer(slot), sockets.has(slot, FLAG.LATE));
+  }
+
+  readable(slot: number): void {
+    this.handshaking.readable(slot);
+  }
+
+  received(slot: number, bid: number, at: number, length: number): void {
+    const { sockets } = this;
+    const phase = sockets.phase[slot];
+    if (phase === PHASE.OPEN && !sockets.has(slot, FLAG.ENDED)) {
+      sockets.inbox.push(slot, bid, at, at + length);
+      this.input.read(slot);
+    } else if (phase === PHASE.OPEN || phase === PHASE.FAILED || phase === PHASE.NONE) sockets.slab.release(bid);
+    else this.handshaking.received(slot, bid, at, length);
+  }
+
+  full(slot: number): boolean {
+    return this.sockets.phase[slot] === PHASE.OPEN ? this.input.full(slot) : this.handshaking.full(slot);
+  }
+
+  ended(slot: number): void {
+    this.over(slot, FLAG.FIN, 0);
+  }
+
+  failed(slot: number, errno: number): void {
+    this.over(slot, FLAG.BROKEN, errno);
+  }
+
+  resumed(slot: number): void {
+    this.input.read(slot);
+  }
+
+  send(slot: number): void {
+    if (this.sockets.phase[slot] === PHASE.OPEN) this.output.send(slot);
+  }
+
+  shutdown(slot: number): void {
+    const { sockets } = this;
+    if (sockets.phase[slot] === PHASE.OPEN && !this.output.shutdown(slot)) sockets.starve(slot, FLAG.SHUT);
+    else sockets.channel.endWire(slot);
+  }
+
+  closed(slot: number): void {
+    const { sockets } = this;
+    if (sockets.phase[slot] !== PHASE.NONE) {
+      this.handshakes.done(slot);
+      sockets.phase[slot] = PHASE.NONE;
+      sockets.open--;
+    }
+    sockets.release(slot);
+    this.peers.forget(slot);
+    this.alpn[slot] = ALPN.NONE;
+  }
+
+  turn(): void {
+    const { sockets } = this;
+    if (sockets.open === 0) return;
+    this.output.ms = Math.floor(this.clock());
+    if (sockets.fed > 0) sockets.feed(this);
+    this.handshakes.turn();
+  }
+
+  get pending(): number {
+    return this.handshakes.runnable + this.sockets.fed;
+  }
+
+  // What those below tell.
+
+  /** There is memory again for what `flags` say. */
+  fed(slot: number, flags: number): void {
+    const { sockets } = this;
+    if (sockets.phase[slot] === PHASE.HANDSHAKE) {
+      this.handshakes.queue(slot);
+      return;
+    }
+    if (sockets.phase[slot] !== PHASE.OPEN) return;
+    if ((flags & FLAG.SHUT) !== 0) this.shutdown(slot);
+    if ((flags & FLAG.SEND) !== 0) sockets.channel.flushSoon(slot);
+    if ((flags & FLAG.READ) === 0) return;
+    this.input.read(slot);
+    if (sockets.phase[slot] === PHASE.OPEN) sockets.channel.receive(slot);
+  }
+
+  connect(slot: number): number {
+    const { sockets } = this;
+    const slotOfProfile = sockets.profile[slot];
+    const server = sockets.isServer(slot);
+    const context = this.contexts.of(slotOfProfile, server ? 0 : (this.targets?.offer(slot) ?? 0));
+    if (context === 0) return -1;
+    if (server) return sockets.engine.tlsOpen(context, null, null);
+    const name = this.contexts.profile(slotOfProfile)?.serverName ?? null;
+    const expected = this.expectedOf(slot, name);
+    // Whoever answers would do: that is not what TLS is for.
+    if (expected === '') return -1;
+    const asked = name ?? expected;
+    return sockets.engine.tlsOpen(context, isHostName(asked) ? asked : null, expected);
+  }
+
+  finished(slot: number, peer: TlsPeer, took: number): void {
+    const { sockets } = this;
+    this.alpn[slot] = alpnOf(peer.alpn);
+    const name = identityIn(peer.names);
+    if (name !== '') this.peers.identified(slot, name);
+    sockets.reports?.established(slot, sockets.isServer(slot), peer, took);
+  }
+
+  read(slot: number): void {
+    this.input.read(slot);
+  }
+
+  private choose(slot: number, profile: number, server: boolean): number {
+    const { sockets } = this;
+    sockets.profile[slot] = profile;
+    sockets.flags[slot] = server ? FLAG.SERVER : 0;
+    this.expected[slot] = undefined;
+    return profile === 0 ? 0 : TLS_LAYER;
+  }
+
+  private expectedOf(slot: number, serverName: string | null): string | null {
+    const said = this.expected[slot];
+    if (said !== undefined) return said;
+    const endpoint = this.endpoint[slot] - 1;
+    const identity = endpoint < 0 ? '' : (this.targets?.identityOf(endpoint) ?? '');
+    return identity === '' ? (serverName ?? '') : identity;
+  }
+
+  private over(slot: number, flag: number, errno: number): void {
+    const { sockets } = this;
+    sockets.flags[slot] |= flag;
+    const phase = sockets.phase[slot];
+    if (phase === PHASE.OPEN) {
+      sockets.errno[slot] = errno;
+      this.input.read(slot);
+    } else if (phase !== PHASE.FAILED && phase !== PHASE.NONE) this.handshaking.ended(slot, errno);
+  }
+}
+
+/** Who a certificate says to be: its SPIFFE ID, or else its first name. */
+function identityIn(names: readonly string[]): string {
+  return names.find((name) => name.startsWith('spiffe://')) ?? names[0] ?? '';
+}
+
+/** Whether SNI has room for it (RFC 6066 section 3): no addresses, and no URIs. */
+function isHostName(name: string | null): boolean {
+  return name !== null && isIP(name) === 0 && !name.includes('/');
+}
