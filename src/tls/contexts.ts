@@ -1,7 +1,9 @@
 // What a worker has made of the profiles that it was told: contexts of OpenSSL. A profile that changes gets new ones for new connections; those
 // that stand hold on to theirs.
+
+import type { TlsContextOptions } from '../io/native-tls.js';
 import { OFFERS, offered } from './alpn.js';
-import type { TlsContextOptions, TlsEngine } from './engine.js';
+import type { TlsEngine } from './engine.js';
 import type { TlsProfile } from './profile.js';
 
 const CLIENT_CERTIFICATE = { none: 0, optional: 1, required: 2 } as const;

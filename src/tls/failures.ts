@@ -1,5 +1,5 @@
 // Why handshakes fail, in the words of the metrics and of the log.
-import { PAGE } from './engine.js';
+import { TLS_PAGE } from '../io/native-tls.js';
 
 export const TLS_FAILURES = [
   'timeout',
@@ -132,8 +132,8 @@ function namedAlert(alert: number): number {
 /** What the last call says about a handshake that has failed; `tls`: the first byte that came was one of TLS. */
 export function causeOf(page: Int32Array, tls: boolean): number {
   if (!tls) return FAILURE.PLAIN;
-  const reason = page[PAGE.REASON];
-  const verify = page[PAGE.VERIFY];
+  const reason = page[TLS_PAGE.REASON];
+  const verify = page[TLS_PAGE.VERIFY];
   if (reason === VERIFY_FAILED || (verify !== 0 && reason < ALERT_REASONS))
     return VERIFY[verify] ?? FAILURE.CERTIFICATE;
   if (reason >= ALERT_REASONS && reason < ALERT_REASONS + 256) return causeOfAlert(reason - ALERT_REASONS);

@@ -1,8 +1,8 @@
 // What a handshake does when it is its turn: OpenSSL gets what has come, and what it writes is sent. Nothing is made for a stranger before the
 // whole of his first record is here.
 import { ERRNO } from '../io/abi.js';
+import { TLS, TLS_PAGE, type TlsPeer } from '../io/native-tls.js';
 import { BUFFER_CAPACITY } from '../io/slab.js';
-import { PAGE, STATUS, type TlsPeer } from './engine.js';
 import { causeOf, FAILURE } from './failures.js';
 import { Handshakes } from './handshakes.js';
 import { FLAG, PHASE, type TlsSockets, WIRE_BYTES } from './sockets.js';
@@ -165,15 +165,15 @@ export class Handshaking {
       WIRE_BYTES,
     );
     const { page } = sockets;
-    const consumed = page[PAGE.CONSUMED];
+    const consumed = page[TLS_PAGE.CONSUMED];
     sockets.writeWire(slot);
     if (bid >= 0) {
-      if (consumed < length && (status & STATUS.FAILED) === 0) inbox.unshift(slot, bid, at + consumed, at + length);
+      if (consumed < length && (status & TLS.FAILED) === 0) inbox.unshift(slot, bid, at + consumed, at + length);
       else slab.release(bid);
     }
-    if ((status & STATUS.FAILED) !== 0) this.give(slot, causeOf(page, this.spokeTls(slot)), ERRNO.EPROTO);
-    else if ((status & STATUS.HANDSHAKE_DONE) !== 0) this.finish(slot, status, page[PAGE.PLAIN]);
-    else if ((status & STATUS.MORE_WIRE) !== 0 || (consumed > 0 && !inbox.empty(slot))) this.handshakes.queue(slot);
+    if ((status & TLS.FAILED) !== 0) this.give(slot, causeOf(page, this.spokeTls(slot)), ERRNO.EPROTO);
+    else if ((status & TLS.HANDSHAKE_DONE) !== 0) this.finish(slot, status, page[TLS_PAGE.PLAIN]);
+    else if ((status & TLS.MORE_WIRE) !== 0 || (consumed > 0 && !inbox.empty(slot))) this.handshakes.queue(slot);
     else if (sockets.has(slot, FLAG.FIN | FLAG.BROKEN)) this.left(slot);
     else sockets.channel.receive(slot);
   }
@@ -188,7 +188,7 @@ export class Handshaking {
     const bid = plain > 0 ? slab.take() : -1;
     const start = plain > 0 ? slab.dataStart(bid) : 0;
     if (plain > 0) slab.bytes.copyWithin(start, sockets.scratchAt, sockets.scratchAt + plain);
-    if ((status & (STATUS.MORE_PLAIN | STATUS.MORE_WIRE)) !== 0) sockets.flags[slot] |= FLAG.MORE;
+    if ((status & (TLS.MORE_PLAIN | TLS.MORE_WIRE)) !== 0) sockets.flags[slot] |= FLAG.MORE;
     phase[slot] = PHASE.OPEN;
     const took = this.handshakes.done(slot);
     this.handshaker.finished(slot, engine.tlsPeer(sockets.handle[slot] - 1), took);
@@ -199,7 +199,7 @@ export class Handshaking {
     }
     if (bid >= 0) channel.deliver(slot, bid, start, plain);
     if (phase[slot] !== PHASE.OPEN) return;
-    if ((status & STATUS.END) !== 0) {
+    if ((status & TLS.END) !== 0) {
       sockets.flags[slot] |= FLAG.ENDED;
       sockets.inbox.clear(slot);
       channel.end(slot);

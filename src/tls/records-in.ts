@@ -1,6 +1,6 @@
 // Connections that stand: what comes in is decrypted as far as the protocols want it, and kept as it came otherwise.
 import { ERRNO } from '../io/abi.js';
-import { PAGE, STATUS } from './engine.js';
+import { TLS, TLS_PAGE } from '../io/native-tls.js';
 import { FLAG, PHASE, type TlsSockets, WIRE_BYTES } from './sockets.js';
 
 /** With more than this waiting nothing is received. */
@@ -66,15 +66,15 @@ export class RecordsIn {
     const handle = sockets.handle[slot] - 1;
     const status = engine.tlsReceive(handle, at, length, start, slab.dataEnd(to) - start, sockets.wireAt, room);
     const { page } = sockets;
-    const consumed = page[PAGE.CONSUMED];
-    const plain = page[PAGE.PLAIN];
-    const wire = page[PAGE.WIRE];
-    const more = (status & (STATUS.MORE_PLAIN | STATUS.MORE_WIRE)) !== 0 && consumed + plain + wire > 0;
+    const consumed = page[TLS_PAGE.CONSUMED];
+    const plain = page[TLS_PAGE.PLAIN];
+    const wire = page[TLS_PAGE.WIRE];
+    const more = (status & (TLS.MORE_PLAIN | TLS.MORE_WIRE)) !== 0 && consumed + plain + wire > 0;
     if (more) flags[slot] |= FLAG.MORE;
     else flags[slot] &= ~FLAG.MORE;
     if (wire > 0) sockets.writeWire(slot);
     if (bid >= 0) {
-      if (consumed < length && (status & (STATUS.END | STATUS.FAILED)) === 0 && (consumed > 0 || more))
+      if (consumed < length && (status & (TLS.END | TLS.FAILED)) === 0 && (consumed > 0 || more))
         inbox.unshift(slot, bid, at + consumed, at + length);
       else slab.release(bid);
     }
@@ -86,12 +86,12 @@ export class RecordsIn {
 
   private goOn(slot: number, status: number, wire: number): boolean {
     const { sockets } = this;
-    if ((status & STATUS.FAILED) !== 0) {
+    if ((status & TLS.FAILED) !== 0) {
       sockets.reports?.broken(slot, sockets.isServer(slot), false);
       sockets.fail(slot, ERRNO.EPROTO);
       return false;
     }
-    if ((status & STATUS.END) !== 0) {
+    if ((status & TLS.END) !== 0) {
       // Whatever comes behind it is nothing (RFC 8446 section 6.1).
       sockets.flags[slot] = (sockets.flags[slot] & ~FLAG.MORE) | FLAG.ENDED;
       sockets.inbox.clear(slot);

@@ -1,8 +1,8 @@
 // Payload on its way out: small pieces of a turn leave in one record, bulk in records as large as a buffer takes, and what follows a pause begins
 // with a record that fits in one packet, so that a reader has something to work on before all of a large record has come.
 import { ERRNO } from '../io/abi.js';
+import { TLS, TLS_PAGE } from '../io/native-tls.js';
 import { BUFFER_SIZE } from '../io/slab.js';
-import { PAGE, STATUS } from './engine.js';
 import { FLAG, SCRATCH_BYTES, type TlsSockets } from './sockets.js';
 
 /** Header, tag and padding of a record in any version and cipher that OpenSSL may choose. */
@@ -106,23 +106,23 @@ export class RecordsOut {
       }
       const wire = slab.bufferStart(bid);
       const status = engine.tlsSend(sockets.handle[slot] - 1, at, left, wire, BUFFER_SIZE);
-      const consumed = sockets.page[PAGE.CONSUMED];
+      const consumed = sockets.page[TLS_PAGE.CONSUMED];
       at += consumed;
       left -= consumed;
-      const progress = consumed + sockets.page[PAGE.WIRE] > 0;
+      const progress = consumed + sockets.page[TLS_PAGE.WIRE] > 0;
       this.write(slot, bid, wire);
-      if ((status & STATUS.FAILED) !== 0 || !progress) {
+      if ((status & TLS.FAILED) !== 0 || !progress) {
         sockets.reports?.broken(slot, sockets.isServer(slot), false);
         sockets.fail(slot, ERRNO.EPROTO);
         return false;
       }
-      if (left === 0 && (status & STATUS.MORE_WIRE) === 0) return true;
+      if (left === 0 && (status & TLS.MORE_WIRE) === 0) return true;
     }
   }
 
   private write(slot: number, bid: number, at: number): void {
     const { channel, slab, page } = this.sockets;
-    const length = page[PAGE.WIRE];
+    const length = page[TLS_PAGE.WIRE];
     if (length > 0) channel.write(slot, at, length, bid);
     else slab.release(bid);
   }

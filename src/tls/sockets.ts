@@ -1,8 +1,9 @@
 // What TLS knows of each socket: columns, as in the socket table.
 import { Inbox } from '../io/inbox.js';
+import { TLS_PAGE, type TlsPeer } from '../io/native-tls.js';
 import type { Slab } from '../io/slab.js';
 import type { Channel } from '../io/transport.js';
-import { PAGE, type TlsEngine, type TlsPeer } from './engine.js';
+import type { TlsEngine } from './engine.js';
 
 /** How far a connection has come. */
 export const PHASE = {
@@ -139,7 +140,7 @@ export class TlsSockets {
 
   /** Sends what the engine has written to `wireAt`. There is a buffer: that was looked at before. */
   writeWire(slot: number): void {
-    const length = this.page[PAGE.WIRE];
+    const length = this.page[TLS_PAGE.WIRE];
     if (length === 0) return;
     const { slab } = this;
     const bid = slab.take();

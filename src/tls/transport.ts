@@ -1,11 +1,12 @@
 // TLS between sockets and protocols: one for all sockets of a worker that speak it. OpenSSL does the work, over buffers of the slab
 // (engine.ts); when it may is decided here, and in handshakes.ts.
 import { isIP } from 'node:net';
+import type { TlsPeer } from '../io/native-tls.js';
 import type { Slab } from '../io/slab.js';
 import type { Channel, Transport } from '../io/transport.js';
 import { ALPN, alpnOf } from './alpn.js';
 import { Contexts } from './contexts.js';
-import type { TlsEngine, TlsPeer } from './engine.js';
+import type { TlsEngine } from './engine.js';
 import type { HandshakeLimits, Handshakes } from './handshakes.js';
 import { Handshaking } from './handshaking.js';
 import { TlsPeers } from './peers.js';

@@ -1,6 +1,8 @@
 // An engine that speaks something like TLS and encrypts nothing: a hello each way and a "finished" of the client, then records of 5 octets more
 // than their payload. It counts its calls.
-import { PAGE, STATUS, type TlsEngine, type TlsPeer } from '../../src/tls/engine.js';
+
+import { TLS, TLS_PAGE, type TlsPeer } from '../../src/io/native-tls.js';
+import type { TlsEngine } from '../../src/tls/engine.js';
 
 const HANDSHAKE = 22;
 const DATA = 23;
@@ -73,7 +75,15 @@ export class FakeEngine implements TlsEngine {
   }
 
   tlsPeer(): TlsPeer {
-    const all = { version: 'TLSv1.3', group: 'x25519', cipher: '', alpn: '', serverName: '', names: [], resumed: false };
+    const all = {
+      version: 'TLSv1.3',
+      group: 'x25519',
+      cipher: '',
+      alpn: '',
+      serverName: '',
+      names: [],
+      resumed: false,
+    };
     return { ...all, ...this.peer };
   }
 
@@ -92,21 +102,21 @@ export class FakeEngine implements TlsEngine {
     let status = 0;
     if (!it.server && !it.begun) it.wire = Buffer.concat([it.wire, hello('client')]);
     it.begun = true;
-    while (it.input.length >= HEADER && (status & (STATUS.END | STATUS.FAILED)) === 0) {
+    while (it.input.length >= HEADER && (status & (TLS.END | TLS.FAILED)) === 0) {
       const end = HEADER + it.input.readUInt16BE(3);
-      if (it.input[0] < ALERT || it.input[0] > DATA) status |= STATUS.FAILED;
+      if (it.input[0] < ALERT || it.input[0] > DATA) status |= TLS.FAILED;
       if (it.input.length < end) break;
       status |= this.take(it, it.input[0], it.input.subarray(HEADER, end));
       it.input = it.input.subarray(end);
     }
-    if ((status & STATUS.FAILED) !== 0) it.wire = record(ALERT, 'no');
+    if ((status & TLS.FAILED) !== 0) it.wire = record(ALERT, 'no');
     const plain = this.put(it.plain, plainAt, plainCapacity);
     it.plain = it.plain.subarray(plain);
-    if (it.plain.length > 0) status |= STATUS.MORE_PLAIN;
+    if (it.plain.length > 0) status |= TLS.MORE_PLAIN;
     // What comes behind the plain text is told with the last of it.
-    if ((status & STATUS.MORE_PLAIN) === 0 && !it.done) status |= STATUS.HANDSHAKING;
-    this.page[PAGE.CONSUMED] = inLength;
-    this.page[PAGE.PLAIN] = plain;
+    if ((status & TLS.MORE_PLAIN) === 0 && !it.done) status |= TLS.HANDSHAKING;
+    this.page[TLS_PAGE.CONSUMED] = inLength;
+    this.page[TLS_PAGE.PLAIN] = plain;
     return status | this.flush(it, wireAt, wireCapacity);
   }
 
@@ -115,7 +125,7 @@ export class FakeEngine implements TlsEngine {
     const length = Math.min(plainLength, MOST);
     this.sends.push(length);
     it.wire = Buffer.concat([it.wire, data(this.slab().subarray(plainAt, plainAt + length))]);
-    this.page[PAGE.CONSUMED] = length;
+    this.page[TLS_PAGE.CONSUMED] = length;
     return this.flush(it, wireAt, wireCapacity);
   }
 
@@ -132,17 +142,17 @@ export class FakeEngine implements TlsEngine {
   }
 
   private take(it: Connection, type: number, body: Buffer): number {
-    if (type === ALERT) return STATUS.END;
+    if (type === ALERT) return TLS.END;
     if (type === DATA) {
       it.plain = Buffer.concat([it.plain, body]);
-      return it.done ? 0 : STATUS.FAILED;
+      return it.done ? 0 : TLS.FAILED;
     }
     it.heard++;
     if (it.server && it.heard === 1) it.wire = Buffer.concat([it.wire, hello('server')]);
     if (!it.server) it.wire = Buffer.concat([it.wire, hello('finished')]);
     if (it.server && it.heard === 1) return 0;
     it.done = true;
-    return STATUS.HANDSHAKE_DONE;
+    return TLS.HANDSHAKE_DONE;
   }
 
   private put(bytes: Buffer, at: number, capacity: number): number {
@@ -154,7 +164,7 @@ export class FakeEngine implements TlsEngine {
   private flush(it: Connection, at: number, capacity: number): number {
     const n = this.put(it.wire, at, capacity);
     it.wire = it.wire.subarray(n);
-    this.page[PAGE.WIRE] = n;
-    return it.wire.length > 0 ? STATUS.MORE_WIRE : 0;
+    this.page[TLS_PAGE.WIRE] = n;
+    return it.wire.length > 0 ? TLS.MORE_WIRE : 0;
   }
 }

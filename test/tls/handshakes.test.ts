@@ -82,7 +82,10 @@ describe('Handshakes', () => {
       assert.ok(did.filter((what) => what.startsWith('step')).length <= 8, `turn ${i}`);
       order.push(...did.filter((what) => what.startsWith('step')));
     }
-    assert.deepEqual(order, Array.from({ length: 2000 }, (_, slot) => `step ${slot}`));
+    assert.deepEqual(
+      order,
+      Array.from({ length: 2000 }, (_, slot) => `step ${slot}`),
+    );
   });
 
   test('steps that take long end the turn sooner, but one is taken always', () => {

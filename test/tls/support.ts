@@ -53,8 +53,7 @@ export class Bench {
       receive: () => undefined,
       receiveOnce: () => undefined,
       poll: () => undefined,
-      send: (_fd: number, slot: number, _generation: number, at: number, length: number) =>
-        this.sent(slot, at, length),
+      send: (_fd: number, slot: number, _generation: number, at: number, length: number) => this.sent(slot, at, length),
       sendMessage: (_fd: number, slot: number, _generation: number, message: number) => this.sentAll(slot, message),
       connect: () => undefined,
       cancel: () => undefined,
