@@ -200,6 +200,11 @@ function service(name: string, value: unknown): Finding[] {
     const isFile = isMap(text) && text.address === undefined;
     const endpoint = isFile ? text : attempt(() => parseEndpoint(isMap(text) ? text.address : text));
     if (endpoint === undefined) continue;
+    if (isMap(text) && text.proxy !== undefined && text.identity === undefined) {
+      const message =
+        'stands without identity: to a proxy of the mesh goes who knows its name. Add identity, or remove it';
+      findings.push({ path: [...path, 'endpoints', index, 'proxy'], message, at: 'key' });
+    }
     const identity = isFile ? JSON.stringify([text.file, text.key]) : JSON.stringify(endpoint).toLowerCase();
     const first = seen.get(identity);
     if (first === undefined) seen.set(identity, index);

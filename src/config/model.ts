@@ -73,9 +73,18 @@ export interface ListenerConfig {
   readonly userTimeoutMs: number;
 }
 
+/** What is known of the proxy in front of an endpoint, which has its identity. */
+export interface PeerProxy {
+  /** Its own port, to which every connection goes by the opaque transport; 0: connections go to the endpoint's port. */
+  readonly port: number;
+  /** It carries HTTP/1 over HTTP/2, and restores it (`l5d-orig-proto`). */
+  readonly http2: boolean;
+}
+
 interface Identified {
   /** The name that the certificates of the endpoints must be for. */
   readonly identity?: string;
+  readonly proxy?: PeerProxy;
 }
 
 /**

@@ -33,6 +33,7 @@ import {
   parseListen,
   parseName,
   parseNumber,
+  parsePeerProxy,
   parsePorts,
   parseSize,
   ValueError,
@@ -180,8 +181,16 @@ const endpointFile = v.pipe(
   v.transform(({ file, key }) => ({ kind: 'file' as const, path: file, key: key ?? null })),
 );
 const identifiedEndpoint = v.pipe(
-  section({ address: value(parseEndpoint), identity: v.optional(value(parseIdentity)) }),
-  v.transform(({ address, identity }) => (identity === undefined ? address : { ...address, identity })),
+  section({
+    address: value(parseEndpoint),
+    identity: v.optional(value(parseIdentity)),
+    proxy: v.optional(value(parsePeerProxy)),
+  }),
+  v.transform(({ address, identity, proxy }) => ({
+    ...address,
+    ...(identity === undefined ? {} : { identity }),
+    ...(proxy === undefined ? {} : { proxy }),
+  })),
 );
 const hasAddress = (input: unknown): boolean => isFile(input) && 'address' in (input as object);
 const endpointList = v.pipe(

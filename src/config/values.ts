@@ -1,7 +1,7 @@
 // The text forms of single values: durations, sizes, addresses, ports. Each parser takes what YAML gave and returns
 // the value or throws a ValueError whose message says what is wrong and what to write instead.
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
-import type { Address, EndpointSource } from './model.js';
+import type { Address, EndpointSource, PeerProxy } from './model.js';
 import { suggest } from './suggest.js';
 
 export class ValueError extends Error {
@@ -261,6 +261,27 @@ export function parseIdentity(input: unknown): string {
   if (typeof input !== 'string' || !/^[\x21-\x7e]+$/.test(input) || input.length > MAX_IDENTITY)
     throw new ValueError(`found ${describe(input)}; write a name such as "web.default" or "spiffe://example/web"`);
   return input;
+}
+
+/** What is known of the proxy in front of an endpoint. */
+export function parsePeerProxy(input: unknown): PeerProxy {
+  if (typeof input !== 'object' || input === null || Array.isArray(input))
+    throw new ValueError(`found ${describe(input)}; write a map such as { port: 4143, http2: true }`);
+  const { port, http2, ...others } = input as Record<string, unknown>;
+  const [other] = Object.keys(others);
+  if (other !== undefined) throw new ValueError(`has the key ${JSON.stringify(other)}; it has port and http2`);
+  const at = <T>(key: string, read: () => T): T => {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof ValueError)) throw error;
+      throw new ValueError(`${key}: ${error.message}`);
+    }
+  };
+  return {
+    port: port === undefined ? 0 : at('port', () => parseInteger(port, 1, 65_535)),
+    http2: http2 === undefined ? false : at('http2', () => parseBoolean(http2)),
+  };
 }
 
 /** A path as the file has it; it is relative to the file. */

@@ -1,7 +1,7 @@
 // The endpoints of every service: watches the sources that the configuration names, merges what they report, and
 // publishes what has changed. Main thread, cold.
 import type { EndpointSource, ServiceConfig } from '../config/model.js';
-import { type Endpoint, mergeEndpoints, sameEndpoints } from './endpoint.js';
+import { type Endpoint, mergeEndpoints, NO_PROXY, sameEndpoints } from './endpoint.js';
 import type { EndpointUpdate, Report, Sources, Timers, Watch, WatchSpec } from './source.js';
 import { sourceText } from './text.js';
 
@@ -42,21 +42,23 @@ interface Service {
 }
 
 /** What makes two watches of a service the same. */
-const watchKey = ({ source, minTtlMs, maxTtlMs, identity }: Omit<WatchSpec, 'service' | 'known'> & Named): string =>
-  `${minTtlMs} ${maxTtlMs} ${identity ?? ''} ${sourceText(source)}`;
+const watchKey = ({ source, minTtlMs, maxTtlMs, said }: Omit<WatchSpec, 'service' | 'known'> & Named): string =>
+  `${minTtlMs} ${maxTtlMs} ${JSON.stringify(said)} ${sourceText(source)}`;
+
+type Said = Pick<Endpoint, 'identity' | 'proxy'>;
 
 interface Named {
-  /** What its endpoints are called, as the configuration says; null where the source itself knows. */
-  readonly identity: string | null;
+  /** What its endpoints are called, and who is in front of them, as the configuration says; null where the source itself knows. */
+  readonly said: Said | null;
 }
 
-const identityOf = (source: EndpointSource): string | null =>
-  source.kind === 'file' ? null : (source.identity ?? null);
+const saidOf = (source: EndpointSource): Said | null =>
+  source.kind === 'file' || source.identity === undefined
+    ? null
+    : { identity: source.identity, proxy: source.proxy ?? NO_PROXY };
 
-const named = (endpoints: readonly Endpoint[], identity: string | null): readonly Endpoint[] =>
-  identity === null
-    ? endpoints
-    : endpoints.map((endpoint) => (endpoint.identity === identity ? endpoint : { ...endpoint, identity }));
+const named = (endpoints: readonly Endpoint[], said: Said | null): readonly Endpoint[] =>
+  said === null ? endpoints : endpoints.map((endpoint) => ({ ...endpoint, ...said }));
 
 /** They keep the process alive, unlike those of sources. */
 const lastingTimers: Timers = {
@@ -132,7 +134,7 @@ export class Discovery {
       const entries = config.endpoints.map((source) => {
         // A watch that goes on has nothing to find out.
         const spec = { source, minTtlMs: config.dnsMinTtlMs, maxTtlMs: config.dnsMaxTtlMs };
-        const key = source.kind === 'static' ? '' : watchKey({ ...spec, identity: identityOf(source) });
+        const key = source.kind === 'static' ? '' : watchKey({ ...spec, said: saidOf(source) });
         const running = before.get(key);
         if (running !== undefined) {
           kept.add(running);
@@ -194,7 +196,7 @@ export class Discovery {
       source,
       minTtlMs,
       maxTtlMs,
-      identity: identityOf(source),
+      said: saidOf(source),
       endpoints: null,
       failure: '',
       watch: null,
@@ -242,7 +244,7 @@ export class Discovery {
   }
 
   #receive(entry: Entry, update: EndpointUpdate): void {
-    if (update.kind === 'endpoints') entry.endpoints = named(update.endpoints, entry.identity);
+    if (update.kind === 'endpoints') entry.endpoints = named(update.endpoints, entry.said);
     entry.failure = update.kind === 'failed' ? update.reason : '';
     const { first } = entry;
     entry.first = null;

@@ -14,6 +14,7 @@ import {
   parseIdentity,
   parseInteger,
   parseName,
+  parsePeerProxy,
   ValueError,
 } from '../config/values.js';
 import { type Endpoint, endpointAt } from './endpoint.js';
@@ -30,7 +31,7 @@ const MAX_YAML_BYTES = 2 ** 18;
 const MAX_PROBLEMS = 20;
 /** Of names in a message. */
 const MAX_NAMES = 20;
-const KEYS = ['address', 'weight', 'zone', 'protocol', 'identity', 'metadata'] as const;
+const KEYS = ['address', 'weight', 'zone', 'protocol', 'identity', 'proxy', 'metadata'] as const;
 const DEFAULT_LIST = 'endpoints';
 
 interface Mistake {
@@ -108,9 +109,12 @@ class Reader {
     const weight = optional('weight', (value) => parseInteger(value, 1, 65_535));
     const protocol = optional('protocol', (value) => parseChoice(value, ['http1', 'http2', 'opaque', 'auto']));
     const identity = optional('identity', parseIdentity);
+    const proxy = optional('proxy', parsePeerProxy);
+    if (item.proxy !== undefined && item.identity === undefined)
+      this.#note(at('proxy'), 'stands without identity; add identity, or remove it');
     const metadata = optional('metadata', parseMetadata);
     if (address === null || this.count > before) return null;
-    return endpointAt(address, { zone, weight, protocol, identity, metadata });
+    return endpointAt(address, { zone, weight, protocol, identity, proxy, metadata });
   }
 
   #attempt<T>(path: KeyPath, parse: () => T): T | null {

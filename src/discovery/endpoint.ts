@@ -1,5 +1,5 @@
 // An endpoint as sources tell of it, with everything that may be known beside its address.
-import type { Address, ServiceProtocol } from '../config/model.js';
+import type { Address, PeerProxy, ServiceProtocol } from '../config/model.js';
 
 export interface Endpoint {
   readonly address: Address;
@@ -11,17 +11,20 @@ export interface Endpoint {
   readonly protocol: ServiceProtocol;
   /** The name that its certificate must carry; empty where none is asked for. */
   readonly identity: string;
+  readonly proxy: PeerProxy;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+/** None is known. */
+export const NO_PROXY: PeerProxy = Object.freeze({ port: 0, http2: false });
 const NO_METADATA: Readonly<Record<string, string>> = Object.freeze({});
 
 type Known = { readonly [K in Exclude<keyof Endpoint, 'address'>]?: Endpoint[K] | undefined };
 
 /** An endpoint of which nothing but what is given is known. */
 export function endpointAt(address: Address, known: Known = {}): Endpoint {
-  const { zone = '', weight = 1, protocol = 'auto', identity = '', metadata = NO_METADATA } = known;
-  return { address, zone, weight, protocol, identity, metadata };
+  const { zone = '', weight = 1, protocol = 'auto', identity = '', proxy = NO_PROXY, metadata = NO_METADATA } = known;
+  return { address, zone, weight, protocol, identity, proxy, metadata };
 }
 
 function sameMetadata(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
@@ -39,6 +42,8 @@ function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
       a.weight === b.weight &&
       a.protocol === b.protocol &&
       a.identity === b.identity &&
+      a.proxy.port === b.proxy.port &&
+      a.proxy.http2 === b.proxy.http2 &&
       sameMetadata(a.metadata, b.metadata))
   );
 }

@@ -62,6 +62,18 @@ export const WORKER_FIELDS: Fields<typeof W, 'LIMIT' | 'RESPONSE' | 'HTTP2'> = {
     'sluice_proxy_header_strangers_total',
     'Connections refused because they came from no network of proxyProtocol.from',
   ),
+  TRANSPORT_HEADERS: counter(
+    'sluice_transport_headers_total',
+    'Headers of the opaque transport that connections of peers began with',
+  ),
+  TRANSPORT_REFUSED: counter(
+    'sluice_transport_header_refused_total',
+    'Connections of the opaque transport refused: no client identity, no valid header in time, or a port of this proxy',
+  ),
+  HELLOS_UNREADABLE: counter(
+    'sluice_hellos_unreadable_total',
+    'ClientHellos on listeners of the mesh whose server name could not be read, so that they were relayed as they are',
+  ),
   HEDGES: counter('sluice_hedges_total', 'Dials that took long and were raced by a second one, to another endpoint'),
   HEDGES_WON: counter('sluice_hedges_won_total', 'Second dials that came first'),
   ACCESS_LOG_DROPPED: counter('sluice_access_log_dropped_total', 'Access log lines dropped'),

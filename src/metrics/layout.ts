@@ -120,6 +120,11 @@ export const W = {
   PROXY_STRANGERS: 292,
   /** Times that accepting paused for want of file descriptors. */
   ACCEPT_PAUSES: 293,
+  /** Headers of the opaque transport that were read; connections refused for theirs. */
+  TRANSPORT_HEADERS: 294,
+  TRANSPORT_REFUSED: 295,
+  /** ClientHellos on listeners of the mesh of which the server name could not be read. */
+  HELLOS_UNREADABLE: 296,
   SIZE: 304,
 } as const;
 

@@ -11,6 +11,8 @@ import { HEADER_MEMORY_BYTES } from '../io/reactor.js';
 import { H2_LIMITS_AT } from '../metrics/layout.js';
 import { Detector } from './accept/detector.js';
 import { Races } from './accept/races.js';
+import { TlsPeek } from './accept/tls-peek.js';
+import { TransportHeaders } from './accept/transport-headers.js';
 import { ConnectionLog } from './connect/connection-log.js';
 import { Dialer } from './connect/dialer.js';
 import { IdlePool } from './connect/idle-pool.js';
@@ -58,6 +60,8 @@ export interface DataPath {
   readonly idle: IdlePool;
   readonly detector: Detector;
   readonly races: Races;
+  readonly peek: TlsPeek;
+  readonly transportHeaders: TransportHeaders;
   readonly opaque: OpaqueRelay;
   readonly http1: Http1Sockets;
   readonly clients: Http1Clients;
@@ -158,6 +162,15 @@ export function makeDataPath(context: Context): DataPath {
   );
   reports.control = control;
   const races = new Races(context, dialer, introductions);
-  const detector = new Detector(context, races, opaque, { http1: clients, http2: two.connections, pool: endpoints });
-  return { ...ground, ...one, http2: two.connections, races, detector, tunnels, accounts, control };
+  const peek = new TlsPeek(context);
+  const transportHeaders = new TransportHeaders(context, new Int32Array(context.sockets.capacity));
+  const detector = new Detector(context, races, opaque, peek, {
+    http1: clients,
+    http2: two.connections,
+    pool: endpoints,
+    secured: { open: () => false, alpn: () => '' },
+    transport: transportHeaders,
+  });
+  const accept = { races, peek, transportHeaders, detector };
+  return { ...ground, ...one, ...accept, http2: two.connections, tunnels, accounts, control };
 }

@@ -15,6 +15,11 @@ export const REFUSALS = [
   'proxy-header-too-long',
   'proxy-header-late',
   'proxy-stranger',
+  'transport-stranger',
+  'transport-header',
+  'transport-port',
+  'transport-loop',
+  'transport-late',
 ] as const;
 
 /** Those that RESPONSE_REASONS has not. */
@@ -33,6 +38,12 @@ export const REFUSED = {
   PROXY_LATE: REFUSALS.indexOf('proxy-header-late'),
   /** It comes from no network of `proxyProtocol.from`. */
   PROXY_STRANGER: REFUSALS.indexOf('proxy-stranger'),
+  /** Of the opaque transport: who asks for it has no certificate; its header is none, names no port, or one of ours, or does not come in time. */
+  TRANSPORT_STRANGER: REFUSALS.indexOf('transport-stranger'),
+  TRANSPORT_HEADER: REFUSALS.indexOf('transport-header'),
+  TRANSPORT_PORT: REFUSALS.indexOf('transport-port'),
+  TRANSPORT_LOOP: REFUSALS.indexOf('transport-loop'),
+  TRANSPORT_LATE: REFUSALS.indexOf('transport-late'),
 } as const;
 
 /** What was refused for one reason, and who was the first. Names that are not known are empty. */

@@ -1,5 +1,5 @@
 // What the main thread tells a worker: plain data with every name replaced by a slot of the shared-memory tables.
-import type { AccessMode, LimitsConfig, ProxyHeaderConfig, ServiceConfig } from '../config/model.js';
+import type { AccessMode, LimitsConfig, PeerProxy, ProxyHeaderConfig, ServiceConfig } from '../config/model.js';
 import type { WorkerMemory } from '../metrics/shared.js';
 import type { TlsProfile } from '../tls/profile.js';
 import type { HealthChange } from './health-news.js';
@@ -34,6 +34,8 @@ export interface ListenerSnapshot {
   readonly proxyProtocol: ProxyHeaderConfig | null;
   /** Slot of the TLS profile that its connections begin with, after a PROXY header; 0: plain text. */
   readonly tls: number;
+  /** TLS that asks for us by name ends here, all other is relayed as it is. */
+  readonly mesh: boolean;
   /** The listening socket of the worker that receives this; -1 where it accepts nothing (any more). */
   readonly fd: number;
 }
@@ -46,6 +48,7 @@ export interface EndpointSnapshot {
   readonly port: number;
   /** The name that its certificate must be for, where its TLS profile has none; empty where nobody has said. */
   readonly identity: string;
+  readonly proxy: PeerProxy;
 }
 
 /** What the data path needs to know of a service. */

@@ -7,6 +7,7 @@ import type { Detector } from './accept/detector.js';
 import type { ProxyHeaders } from './accept/proxy-headers.js';
 import type { Races } from './accept/races.js';
 import type { Router } from './accept/router.js';
+import type { TransportHeaders } from './accept/transport-headers.js';
 import { CLOSE, SOCKET_KIND, type SocketKind } from './connect/connections.js';
 import type { Dialer } from './connect/dialer.js';
 import type { Context } from './context.js';
@@ -27,6 +28,7 @@ export interface Handled {
   readonly acceptor: Acceptor;
   readonly router: Router;
   readonly proxyHeaders: ProxyHeaders;
+  readonly transportHeaders: TransportHeaders;
   readonly detector: Detector;
   readonly races: Races;
   readonly dialer: Dialer;
@@ -107,6 +109,9 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.PROXY_HEADER:
         this.to.proxyHeaders.data(socket, bid, at, length);
         break;
+      case SOCKET_KIND.TRANSPORT_HEADER:
+        this.to.transportHeaders.data(socket, bid, at, length);
+        break;
       case SOCKET_KIND.LINGER:
         this.to.clients.lingerData(socket, bid, length);
         break;
@@ -152,6 +157,9 @@ export class SocketEvents implements Handlers {
         break;
       case SOCKET_KIND.PROXY_HEADER:
         this.to.proxyHeaders.eof(socket);
+        break;
+      case SOCKET_KIND.TRANSPORT_HEADER:
+        this.to.transportHeaders.eof(socket);
         break;
       case SOCKET_KIND.FREE:
       case SOCKET_KIND.LINGER:
@@ -202,6 +210,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.LINGER:
       case SOCKET_KIND.ROUTE:
       case SOCKET_KIND.PROXY_HEADER:
+      case SOCKET_KIND.TRANSPORT_HEADER:
         connections.close(socket, reason);
         break;
       default:
@@ -245,6 +254,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.TUNNEL:
       case SOCKET_KIND.ROUTE:
       case SOCKET_KIND.PROXY_HEADER:
+      case SOCKET_KIND.TRANSPORT_HEADER:
         this.failed(socket, errno);
         break;
       default:
@@ -275,6 +285,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.TUNNEL:
       case SOCKET_KIND.ROUTE:
       case SOCKET_KIND.PROXY_HEADER:
+      case SOCKET_KIND.TRANSPORT_HEADER:
         break;
       default:
         unreachable(kind);
@@ -308,6 +319,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.DIALLING:
       case SOCKET_KIND.ROUTE:
       case SOCKET_KIND.PROXY_HEADER:
+      case SOCKET_KIND.TRANSPORT_HEADER:
         break;
       default:
         unreachable(kind);
@@ -339,6 +351,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.TUNNEL:
       case SOCKET_KIND.ROUTE:
       case SOCKET_KIND.PROXY_HEADER:
+      case SOCKET_KIND.TRANSPORT_HEADER:
         break;
       default:
         unreachable(kind);
@@ -368,6 +381,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.TUNNEL:
       case SOCKET_KIND.ROUTE:
       case SOCKET_KIND.PROXY_HEADER:
+      case SOCKET_KIND.TRANSPORT_HEADER:
         break;
       default:
         unreachable(kind);
@@ -397,6 +411,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.TUNNEL:
       case SOCKET_KIND.ROUTE:
       case SOCKET_KIND.PROXY_HEADER:
+      case SOCKET_KIND.TRANSPORT_HEADER:
         break;
       default:
         unreachable(kind);
@@ -443,6 +458,9 @@ export class SocketEvents implements Handlers {
         break;
       case SOCKET_KIND.PROXY_HEADER:
         this.to.proxyHeaders.timer(socket);
+        break;
+      case SOCKET_KIND.TRANSPORT_HEADER:
+        this.to.transportHeaders.timer(socket);
         break;
       // It has no deadline: its client has.
       case SOCKET_KIND.RACE:

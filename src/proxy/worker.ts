@@ -70,6 +70,7 @@ export class Worker {
       (client) => this.path.detector.open(client as SocketSlot),
       (message) => this.send(message),
     );
+    this.path.transportHeaders.forward = (client, port) => this.router.forward(client, port);
     this.proxyHeaders = new ProxyHeaders(this.context, (client) => this.router.open(client));
     this.acceptor = new Acceptor(
       this.context,
@@ -183,6 +184,7 @@ export class Worker {
     this.passthrough.configured();
     this.router.configure(snapshot);
     this.proxyHeaders.configure(snapshot);
+    this.path.peek.configure(snapshot);
     this.acceptor.configure(snapshot.listeners);
   }
 
@@ -225,7 +227,7 @@ export class Worker {
 
   /** A drain began: who is silent is not waited for. */
   private reconsider(socket: SocketSlot): void {
-    const { clients, detector, http2 } = this.path;
+    const { clients, detector, http2, transportHeaders } = this.path;
     const kind = this.context.sockets.kind[socket] as SocketKind;
     switch (kind) {
       case SOCKET_KIND.HTTP1_CLIENT:
@@ -236,6 +238,9 @@ export class Worker {
         break;
       case SOCKET_KIND.PROXY_HEADER:
         this.proxyHeaders.reconsider(socket);
+        break;
+      case SOCKET_KIND.TRANSPORT_HEADER:
+        transportHeaders.reconsider(socket);
         break;
       case SOCKET_KIND.HTTP2_CLIENT:
       case SOCKET_KIND.HTTP2_ENDPOINT:

@@ -1,6 +1,7 @@
 // Which service and which endpoint has which slot of the workers' tables, and which series of the metrics. Slots are many and
 // cheap, series few: what comes when these are used up counts in the overflow series for as long as it stays.
-import type { Address } from '../config/model.js';
+import type { Address, PeerProxy } from '../config/model.js';
+import { NO_PROXY } from '../discovery/endpoint.js';
 import { addressText } from '../discovery/text.js';
 import type { MetricsReader } from '../metrics/reader.js';
 import { SlotTable } from '../metrics/slots.js';
@@ -92,11 +93,16 @@ export class Destinations {
   }
 
   /** Gives an endpoint of a service its slot, or lets it keep the one it has; undefined if there is none left. */
-  addEndpoint(service: string, { host, port }: Address, identity = ''): EndpointSnapshot | undefined {
+  addEndpoint(
+    service: string,
+    { host, port }: Address,
+    identity = '',
+    proxy: PeerProxy = NO_PROXY,
+  ): EndpointSnapshot | undefined {
     const address = addressText({ host, port });
     const key = endpointKey(service, address);
     const known = held(this.#endpoints, this.#endpointSeries, key);
-    if (known !== undefined) return { ...known, host, port, identity };
+    if (known !== undefined) return { ...known, host, port, identity, proxy };
     const kept = this.#endpoints.find(key);
     const unused = kept === 0 || this.#isIdle(kept);
     const slot = this.#endpoints.acquire(key);
@@ -108,7 +114,7 @@ export class Destinations {
     const series = seriesFor(this.#reader.endpoints, key, unused);
     this.#reader.setEndpoint(series, { service, address });
     this.#endpointSeries[slot] = series;
-    return { slot, series, host, port, identity };
+    return { slot, series, host, port, identity, proxy };
   }
 
   /** Lets an endpoint go. The workers have been told before. */

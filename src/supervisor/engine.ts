@@ -383,8 +383,8 @@ export class Engine {
     if (resolved) this.unresolved.delete(service);
     else this.unresolved.add(service);
     const after: EndpointSnapshot[] = [];
-    for (const { address, identity } of endpoints) {
-      const endpoint = this.destinations.addEndpoint(service, address, identity);
+    for (const { address, identity, proxy } of endpoints) {
+      const endpoint = this.destinations.addEndpoint(service, address, identity, proxy);
       if (endpoint !== undefined) after.push(endpoint);
       else this.logger.error('too many endpoints: this one is not used', { service, endpoint: addressText(address) });
     }

@@ -88,6 +88,7 @@ export class Snapshots {
       via: listener.via,
       date: listener.date,
       proxyProtocol: listener.proxyProtocol,
+      mesh: false,
       userTimeoutMs: listener.userTimeoutMs,
       tls: 0,
       fd: this.#deps.fd(listener, worker),

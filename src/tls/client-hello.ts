@@ -78,7 +78,7 @@ export class ClientHellos {
   private readonly name = Buffer.alloc(MAX_NAME_BYTES);
   private nameLength = 0;
 
-  /** `slots`: of connections. There is one more, `spare`, to read a hello again in one go. */
+  /** Slots below `spare` are for connections. That one is for reading a hello again, in one go. */
   constructor(readonly spare: number) {
     this.state = new Int32Array((spare + 1) * INTEGERS);
   }
@@ -89,6 +89,11 @@ export class ClientHellos {
     this.state.fill(0, base, base + INTEGERS);
     this.state[base + LEFT] = WIDTH[NEXT.TYPE];
     this.nameLength = 0;
+  }
+
+  /** A HELLO. */
+  verdict(slot: number): number {
+    return this.state[slot * INTEGERS + VERDICT];
   }
 
   /** Reads the next bytes of the connection; a HELLO. After a verdict nothing more is looked at. */

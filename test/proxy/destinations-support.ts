@@ -16,6 +16,8 @@ import {
 } from '../../src/proxy/snapshot.js';
 
 export const SOCKETS = 2048;
+/** Descriptors of clients; below are those of listeners, at their slots. */
+const CLIENT_FDS = 100;
 export const FIXED = 1;
 export const ORIGINAL = 2;
 /** Service that the fake passthrough gives destination slot 0; the next ones follow. */
@@ -36,6 +38,7 @@ export const listener = (slot: number, more: Partial<ListenerSnapshot> = {}): Li
   date: false,
   proxyProtocol: null,
   tls: 0,
+  mesh: false,
   userTimeoutMs: 0,
   fd: slot,
   ...more,
@@ -84,7 +87,7 @@ export class Fake {
     this.router = new Router(
       {
         connections: { listener: this.listener, destination: this.destination, abort: (c, why) => this.close(c, why) },
-        sockets: { fd: Int32Array.from({ length: SOCKETS }, (_, i) => i), kind: this.kind },
+        sockets: { fd: Int32Array.from({ length: SOCKETS }, (_, i) => i + CLIENT_FDS), kind: this.kind },
         wheel: {
           schedule: (client, at) => this.deadlines.set(client, at),
           cancel: (client) => this.deadlines.delete(client),
@@ -93,7 +96,8 @@ export class Fake {
         native: {
           originalSockaddr: (fd, into) => sockaddr(this.originals.get(fd) ?? '', into),
           originalDestination: (fd) => this.originals.get(fd) ?? '',
-          localName: (fd) => (fd === FIXED ? '127.0.0.1:8080' : '[::]:15001'),
+          sockaddr: (host, port, into) => sockaddr(host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`, into),
+          localName: (fd) => (this.slotOf(fd) === FIXED ? '127.0.0.1:8080' : '[::]:15001'),
         },
         values: this.values,
         get destinations() {
@@ -131,9 +135,13 @@ export class Fake {
     this.listener[client] = slot;
     this.destination[client] = slot;
     this.kind[client] = SOCKET_KIND.DETECT;
-    this.originals.set(client, address);
+    this.originals.set(client + CLIENT_FDS, address);
     this.router.open(client);
     return client;
+  }
+
+  private slotOf(fd: number): number {
+    return fd < CLIENT_FDS ? fd : this.listener[fd - CLIENT_FDS];
   }
 
   close(client: number, reason: number = CLOSE.OK): void {

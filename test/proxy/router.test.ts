@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { VERDICT } from '../../src/detect/matcher.js';
 import { MAX_LISTENERS, REASONS, W } from '../../src/metrics/layout.js';
+import { FORWARD } from '../../src/proxy/accept/transport-headers.js';
 import { CLOSE, SOCKET_KIND } from '../../src/proxy/connect/connections.js';
 import { MODE } from '../../src/proxy/snapshot.js';
 import { answer, Fake, FIXED, LOCAL, listener, ORIGINAL } from './destinations-support.js';
@@ -217,5 +218,43 @@ describe('the router', () => {
     assert.equal(fake.values[W.DESTINATIONS], 2);
     fake.accept(ORIGINAL, '10.0.0.1:80');
     assert.equal(fake.asked.length, 3);
+  });
+
+  it('takes a client of the opaque transport to a port of the address where it was accepted', () => {
+    const fake = new Fake();
+    const client = fake.accept(FIXED, '');
+    assert.deepEqual(fake.routed, [client]);
+    assert.equal(fake.router.forward(client, 5432), FORWARD.GOES);
+    assert.deepEqual(
+      fake.asked.map(({ listener: slot, host, port }) => [slot, host, port]),
+      [[FIXED, '127.0.0.1', 5432]],
+    );
+    fake.router.resolved(fake.asked[0].id, answer(null));
+    assert.deepEqual(fake.routed, [client, client]);
+    const local = LOCAL + fake.destination[client];
+    assert.deepEqual(fake.services(client), [local, local, local, local]);
+    assert.equal(fake.destinations.users[fake.destination[client]], 1);
+  });
+
+  it('takes it from where it was going first', () => {
+    const fake = new Fake();
+    const client = fake.accept(ORIGINAL, '10.0.0.1:80');
+    fake.router.resolved(fake.asked[0].id, answer([1, 1, 1, 1]));
+    const before = fake.destination[client];
+    assert.equal(fake.router.forward(client, 80), FORWARD.GOES);
+    assert.notEqual(fake.destination[client], before);
+    assert.equal(fake.destinations.users[before], 0);
+  });
+
+  it('takes nobody to a listener of this proxy', () => {
+    const fake = new Fake();
+    assert.equal(fake.router.forward(fake.accept(FIXED, ''), 8080), FORWARD.LOOP);
+  });
+
+  it('finds no loop where a peer connects to a listener of the mesh itself', () => {
+    const fake = new Fake({}, [listener(FIXED), listener(ORIGINAL, { mesh: true })]);
+    const client = fake.accept(ORIGINAL, '10.0.0.9:15001');
+    assert.deepEqual(fake.routed, [client]);
+    assert.deepEqual(fake.services(client), [-1, -1, -1, -1]);
   });
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { NO_PROXY } from '../../src/discovery/endpoint.js';
 import { MetricsReader, OVERFLOW } from '../../src/metrics/reader.js';
 import { MAX_ENDPOINTS, MAX_SERVICES } from '../../src/proxy/capacity.js';
 import { Destinations } from '../../src/supervisor/destinations.js';
@@ -23,7 +24,7 @@ test('what is there keeps its slot and its series', () => {
   assert.deepEqual(destinations.addService('web'), service);
   assert.deepEqual(destinations.service('web'), service);
   const endpoint = destinations.addEndpoint('web', at(1));
-  assert.deepEqual(endpoint, { slot: 1, series: 1, ...at(1), identity: '' });
+  assert.deepEqual(endpoint, { slot: 1, series: 1, ...at(1), identity: '', proxy: NO_PROXY });
   assert.deepEqual(destinations.addEndpoint('web', at(1)), endpoint);
   assert.equal(destinations.addEndpoint('web', at(1), 'web.default')?.identity, 'web.default');
   assert.equal(destinations.service('other'), undefined);

@@ -2,7 +2,7 @@
 // those that came can hardly become HTTP, an endpoint is dialled and may speak first (the race); a destination that did so before
 // is dialled at once; and at the last timeout the connection is relayed as it is: detection never closes a connection that might
 // have worked.
-import { match, mayBeTls, OUTLOOK, outlook, START, VERDICT, verdictOf } from '../../detect/matcher.js';
+import { match, mayBeTls, START, VERDICT, verdictOf } from '../../detect/matcher.js';
 import { BUFFER_CAPACITY } from '../../io/slab.js';
 import { SOCKET } from '../../io/sockets.js';
 import {
@@ -15,13 +15,16 @@ import {
   verdictField,
   W,
 } from '../../metrics/layout.js';
+import { TRANSPORT_ALPN } from '../../tls/transport-header.js';
 import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import type { Context } from '../context.js';
 import { REFUSED } from '../refusals.js';
 import type { OpaqueRelay } from '../relay/opaque.js';
 import type { SocketSlot } from '../slots.js';
 import { MODE } from '../snapshot.js';
+import { DRAIN_SILENT_MS, NEVER, Patience, STAYS } from './patience.js';
 import type { Racer, Races } from './races.js';
+import { PEEK, type TlsPeek } from './tls-peek.js';
 
 const NONE = -1;
 const REASON = {
@@ -30,19 +33,13 @@ const REASON = {
   LEARNED: REASONS.indexOf('learned'),
   TIMEOUT: REASONS.indexOf('timeout'),
   EOF: REASONS.indexOf('eof'),
+  HINT: REASONS.indexOf('hint'),
   UNLIKELY: REASONS.indexOf('unlikely'),
 } as const;
 const LIMIT_DETECT = LIMITS.indexOf('detect-time');
 const DETECT_US = LISTENER_HISTOGRAMS.indexOf('detect_us');
-/** While draining, a client that has said nothing for this long after it connected is let go, ms. */
-const DRAIN_SILENT_MS = 1000;
-/** Silence after words that can hardly become HTTP where there is no race to wait for, ms. */
-const HARDLY_MS = 50;
-/** Silence after words that possibly become HTTP, ms: more than lies between the segments of one request line. */
-const POSSIBLE_MS = 250;
-/** Of `ending`: nothing ends. */
-const STAYS = -1;
-const NEVER = Number.POSITIVE_INFINITY;
+
+const isHttp = (mode: number): boolean => mode === MODE.HTTP1 || mode === MODE.HTTP2;
 
 /** Who takes a client over once its protocol is known. */
 interface Protocols {
@@ -52,28 +49,35 @@ interface Protocols {
   readonly http2: { open(client: SocketSlot): void };
   /** Connections that were made for a silent client, and may serve requests. */
   readonly pool: { adopt(socket: SocketSlot): void };
+  /** Clients whose TLS ends here: what they say next is inside of it. */
+  readonly secured: { open(client: SocketSlot): boolean; alpn(client: SocketSlot): string };
+  /** Clients of the opaque transport; and the mode of what follows their headers, plus 1. */
+  readonly transport: { open(client: SocketSlot): void; readonly told: Uint8Array };
 }
 
 export class Detector implements Racer {
   private readonly state: Int32Array;
   private readonly learned: Uint8Array;
-  /** Since when a client is silent, ms: its transport is ready, or it has last said something. */
+  private readonly began: Float64Array;
   private readonly since: Float64Array;
-  /** CLOSE reason for which a client that stays silent is let go: the server that speaks first is not there. STAYS otherwise. */
   private readonly ending: Int8Array;
+  private readonly patience: Patience;
   private readonly histogram: Int32Array;
 
   constructor(
     private readonly context: Context,
     private readonly races: Races,
     private readonly opaque: OpaqueRelay,
+    private readonly peek: TlsPeek,
     private readonly protocols: Protocols,
   ) {
     const n = context.sockets.capacity;
-    this.state = new Int32Array(n);
+    this.patience = new Patience(context, races);
+    this.state = this.patience.state;
+    this.began = this.patience.began;
+    this.since = this.patience.since;
+    this.ending = this.patience.ending;
     this.learned = new Uint8Array(n);
-    this.since = new Float64Array(n);
-    this.ending = new Int8Array(n);
     this.histogram = new Int32Array(MAX_LISTENERS);
     for (let i = 0; i < MAX_LISTENERS; i++) this.histogram[i] = listenerHistogram(i, DETECT_US);
     races.racer = this;
@@ -82,52 +86,50 @@ export class Detector implements Racer {
   /** A new client connection: policy first, then its bytes. */
   open(client: SocketSlot): void {
     const { connections, destinations } = this.context;
-    const listener = connections.listener[client];
-    const destination = connections.destination[client];
-    switch (destinations.mode[destination]) {
-      case MODE.HTTP1:
-        this.count(listener, VERDICT.HTTP1, destinations.reason[destination]);
-        if (this.opaqueEndpoints(client, VERDICT.HTTP1)) this.toOpaque(client, VERDICT.HTTP1, NONE);
-        else this.toHttp1(client, NONE);
-        return;
-      case MODE.HTTP2:
-        this.count(listener, VERDICT.HTTP2, destinations.reason[destination]);
-        if (this.opaqueEndpoints(client, VERDICT.HTTP2)) this.toOpaque(client, VERDICT.HTTP2, NONE);
-        else this.toHttp2(client, NONE);
-        return;
-      case MODE.OPAQUE:
-        this.count(listener, VERDICT.OPAQUE, destinations.reason[destination]);
-        this.toOpaque(client, VERDICT.OPAQUE, NONE);
-        return;
-      default:
-        this.listen(client);
-    }
+    const mode = destinations.mode[connections.destination[client]];
+    const { told } = this.protocols.transport;
+    if (told[client] > 0) {
+      const session = told[client] - 1;
+      told[client] = 0;
+      this.byMode(client, session, REASON.HINT);
+    } else if (mode === MODE.DETECT || (isHttp(mode) && this.peek.looks(client))) {
+      // Who speaks HTTP speaks first, and may do so inside TLS that is for us.
+      this.listen(client);
+    } else this.byMode(client, mode, destinations.reason[connections.destination[client]]);
   }
 
   data(client: SocketSlot, bid: number, at: number, length: number): void {
-    const { inbox, bytes, connections, reactor, wheel } = this.context;
+    const { inbox, bytes, connections, reactor, wheel, sockets } = this.context;
+    if (this.peek.isReading(client)) this.peek.read(client, at, at + length);
     this.state[client] = match(this.state[client], bytes, at, at + length);
     inbox.push(client, bid, at, at + length);
-    const verdict = this.verdict(client);
+    const verdict = this.peeked(client, this.verdict(client));
     if (verdict !== VERDICT.MORE) {
       this.decide(client, connections.listener[client], verdict, REASON.MATCHED);
       return;
     }
-    this.since[client] = reactor.now;
-    const deadline = this.deadline(client);
+    if (connections.closed(client)) return;
+    this.since[client] = sockets.ready(client) ? reactor.now : NEVER;
+    const deadline = this.patience.deadline(client);
     if (deadline !== NEVER) wheel.pull(client, deadline);
     inbox.rest(client);
   }
 
   eof(client: SocketSlot): void {
     // Also without a word: the server may have something to say to a client that only listens.
-    this.decide(client, this.context.connections.listener[client], VERDICT.OPAQUE, REASON.EOF);
+    this.decide(client, this.context.connections.listener[client], this.unfinished(client), REASON.EOF);
   }
 
   /** What the client's bytes pass through is ready: silence counts from now on. */
   couldSpeak(client: SocketSlot): void {
+    if (this.protocols.secured.alpn(client) === TRANSPORT_ALPN) {
+      this.races.drop(client, CLOSE.OK);
+      this.protocols.transport.open(client);
+      return;
+    }
+    this.began[client] = this.context.reactor.now;
     this.since[client] = this.context.reactor.now;
-    const deadline = this.deadline(client);
+    const deadline = this.patience.deadline(client);
     if (deadline !== NEVER) this.context.wheel.pull(client, deadline);
   }
 
@@ -146,9 +148,9 @@ export class Detector implements Racer {
     const { reactor, connections, wheel, inbox } = this.context;
     const listener = connections.listener[client];
     const { now } = reactor;
-    if (now >= this.lastCall(client)) {
+    if (now >= this.patience.lastCall(client)) {
       this.context.limited(LIMIT_DETECT);
-      this.decide(client, listener, VERDICT.OPAQUE, REASON.TIMEOUT);
+      this.decide(client, listener, this.unfinished(client), REASON.TIMEOUT);
       return;
     }
     const silent = inbox.empty(client);
@@ -156,22 +158,22 @@ export class Detector implements Racer {
       this.left(client, CLOSE.DRAIN);
       return;
     }
-    if (silent && this.ending[client] !== STAYS && this.raceDue(client)) {
+    if (silent && this.ending[client] !== STAYS && this.patience.raceDue(client)) {
       this.end(client, this.ending[client]);
       return;
     }
     // A client whose words may be those of HTTP goes on with them.
-    if (!this.races.begun(client) && this.raceDue(client) && this.waits(client)) this.race(client);
-    if (now >= this.settled(client)) {
+    if (!this.races.begun(client) && this.patience.raceDue(client) && this.waits(client)) this.race(client);
+    if (now >= this.patience.settled(client)) {
       this.decide(client, listener, VERDICT.OPAQUE, REASON.UNLIKELY);
       return;
     }
-    const deadline = this.deadline(client);
+    const deadline = this.patience.deadline(client);
     if (deadline !== NEVER) wheel.schedule(client, deadline);
   }
 
   waits(client: SocketSlot): boolean {
-    return this.context.inbox.empty(client) || outlook(this.state[client]) !== OUTLOOK.LIKELY;
+    return this.patience.waits(client);
   }
 
   stands(client: SocketSlot): void {
@@ -206,9 +208,11 @@ export class Detector implements Racer {
   private listen(client: SocketSlot): void {
     const { connections, destinations, sockets, wheel, reactor } = this.context;
     this.state[client] = START;
+    this.peek.begin(client);
     this.races.reset(client);
     this.learned[client] = 0;
     this.ending[client] = STAYS;
+    this.began[client] = connections.opened[client];
     this.since[client] = sockets.ready(client) ? reactor.now : NEVER;
     if (this.heard(client)) return;
     // The first receive alone: a client that asks for one answer and leaves is never armed, and so never cancelled.
@@ -220,7 +224,7 @@ export class Detector implements Racer {
       this.learned[client] = 1;
       this.race(client);
     }
-    const deadline = this.deadline(client);
+    const deadline = this.patience.deadline(client);
     if (deadline !== NEVER) wheel.schedule(client, Math.max(deadline, reactor.now));
   }
 
@@ -231,10 +235,40 @@ export class Detector implements Racer {
     for (let bid = inbox.first(client); bid >= 0; bid = inbox.following(bid))
       state = match(state, bytes, inbox.startOf(bid), inbox.endOf(bid));
     this.state[client] = state;
-    const verdict = this.verdict(client);
-    if (verdict === VERDICT.MORE) return false;
+    const verdict = this.peeked(client, this.verdict(client));
+    if (verdict === VERDICT.MORE) return connections.closed(client);
     this.decide(client, connections.listener[client], verdict, REASON.MATCHED);
     return true;
+  }
+
+  /** The verdict once its TLS has been looked at, where it is to be. MORE also where that ends here, so that it is about what is inside. */
+  private peeked(client: SocketSlot, verdict: number): number {
+    if (verdict !== VERDICT.TLS || !this.peek.looks(client)) return verdict;
+    switch (this.peek.verdict(client)) {
+      case PEEK.MORE:
+        return VERDICT.MORE;
+      case PEEK.OURS:
+        this.secure(client);
+        return VERDICT.MORE;
+      default:
+        return verdict;
+    }
+  }
+
+  /** The verdict on a client that says no more: it is TLS if its hello has begun. */
+  private unfinished(client: SocketSlot): number {
+    return this.peek.isReading(client) ? VERDICT.TLS : VERDICT.OPAQUE;
+  }
+
+  /** The client's TLS ends here: what it says inside of that is looked at anew. */
+  private secure(client: SocketSlot): void {
+    this.races.drop(client, CLOSE.OK);
+    this.races.reset(client);
+    this.state[client] = START;
+    this.learned[client] = 0;
+    this.ending[client] = STAYS;
+    this.since[client] = NEVER;
+    if (!this.protocols.secured.open(client)) this.left(client, CLOSE.ERROR);
   }
 
   /** What is to be thought of what has come. */
@@ -254,7 +288,7 @@ export class Detector implements Racer {
 
   /** What became of the race may change what is waited for. */
   private reconsiderRace(client: SocketSlot): void {
-    const deadline = this.deadline(client);
+    const deadline = this.patience.deadline(client);
     if (deadline !== NEVER) this.context.wheel.pull(client, deadline);
   }
 
@@ -264,15 +298,29 @@ export class Detector implements Racer {
       this.left(client, CLOSE.LIMIT);
       return;
     }
+    const destination = connections.destination[client];
+    if (isHttp(destinations.mode[destination]) && verdict !== VERDICT.TLS) {
+      this.byMode(client, destinations.mode[destination], destinations.reason[destination]);
+      return;
+    }
     this.judged(client, listener, verdict, reason);
     const upstream = this.races.take(client);
     if (reason === REASON.MATCHED && this.learned[client] === 1 && verdict !== VERDICT.OPAQUE) {
       // It spoke last time, but this client spoke before it: not a server-first protocol any more.
-      learned.forget(destinations.learnKey[connections.destination[client]]);
+      learned.forget(destinations.learnKey[destination]);
     }
     if (verdict === VERDICT.HTTP1 && !this.opaqueEndpoints(client, verdict)) this.toHttp1(client, upstream);
     else if (verdict === VERDICT.HTTP2 && !this.opaqueEndpoints(client, verdict)) this.toHttp2(client, upstream);
     else this.toOpaque(client, verdict, upstream);
+  }
+
+  /** What the client speaks has been said. */
+  private byMode(client: SocketSlot, mode: number, reason: number): void {
+    const verdict = mode === MODE.HTTP1 ? VERDICT.HTTP1 : mode === MODE.HTTP2 ? VERDICT.HTTP2 : VERDICT.OPAQUE;
+    this.count(this.context.connections.listener[client], verdict, reason);
+    if (verdict === VERDICT.OPAQUE || this.opaqueEndpoints(client, verdict)) this.toOpaque(client, verdict, NONE);
+    else if (verdict === VERDICT.HTTP1) this.toHttp1(client, NONE);
+    else this.toHttp2(client, NONE);
   }
 
   private judged(client: SocketSlot, listener: number, verdict: number, reason: number): void {
@@ -350,43 +398,5 @@ export class Detector implements Racer {
       this.context.serviceFor(client, VERDICT.HTTP1) === service &&
       this.context.serviceFor(client, VERDICT.HTTP2) === service
     );
-  }
-
-  private raceDue(client: SocketSlot): boolean {
-    const { connections, destinations, reactor } = this.context;
-    const race = destinations.raceMs[connections.destination[client]];
-    return race >= 0 && reactor.now >= this.since[client] + race;
-  }
-
-  /** When detection gives up, ms. */
-  private lastCall(client: SocketSlot): number {
-    const { connections, destinations } = this.context;
-    const timeout = destinations.timeoutMs[connections.destination[client]];
-    return timeout > 0 ? connections.opened[client] + timeout : NEVER;
-  }
-
-  /** When a client whose words are not those of HTTP has been silent for long enough to be relayed, ms. */
-  private settled(client: SocketSlot): number {
-    const { connections, destinations, inbox } = this.context;
-    if (inbox.empty(client)) return NEVER;
-    const hope = outlook(this.state[client]);
-    // Where nothing takes opaque traffic, relaying would be closing.
-    if (hope === OUTLOOK.LIKELY || this.context.serviceFor(client, VERDICT.OPAQUE) < 0) return NEVER;
-    const race = destinations.raceMs[connections.destination[client]];
-    if (hope === OUTLOOK.POSSIBLE) return this.since[client] + Math.max(race, POSSIBLE_MS);
-    // The race is decided when the connection stands, or when there is none to be had.
-    return this.races.dialling(client) ? NEVER : this.since[client] + (race >= 0 ? race : HARDLY_MS);
-  }
-
-  /** When the timer of `client` has something to do next, ms. */
-  private deadline(client: SocketSlot): number {
-    const { connections, destinations, draining, inbox } = this.context;
-    let deadline = Math.min(this.lastCall(client), this.settled(client));
-    const race = destinations.raceMs[connections.destination[client]];
-    const ending = this.ending[client] !== STAYS && inbox.empty(client);
-    if (race >= 0 && (ending || (!this.races.begun(client) && this.waits(client))))
-      deadline = Math.min(deadline, this.since[client] + race);
-    if (draining && inbox.empty(client)) deadline = Math.min(deadline, connections.opened[client] + DRAIN_SILENT_MS);
-    return deadline;
   }
 }

@@ -12,6 +12,7 @@ import { type DestinationSnapshot, type FromWorker, type ListenerSnapshot, MODE,
 import { DESTINATION, DESTINATION_SLOTS, type Destinations } from './destinations.js';
 import { OwnAddresses, splitAddress } from './own-addresses.js';
 import type { Passthrough } from './passthrough.js';
+import { FORWARD } from './transport-headers.js';
 
 const LIMIT_RESOLVE = LIMITS.indexOf('resolve-time');
 const LIMIT_DESTINATIONS = LIMITS.indexOf('destinations');
@@ -26,7 +27,7 @@ export interface Surroundings {
   readonly sockets: Pick<Context['sockets'], 'fd' | 'kind'>;
   readonly wheel: Pick<Context['wheel'], 'schedule' | 'cancel'>;
   readonly reactor: Pick<Context['reactor'], 'clock'>;
-  readonly native: Pick<Context['native'], 'originalSockaddr' | 'originalDestination' | 'localName'>;
+  readonly native: Pick<Context['native'], 'originalSockaddr' | 'originalDestination' | 'localName' | 'sockaddr'>;
   readonly values: Float64Array;
   readonly destinations: Destinations;
   readonly refusals: Pick<Context['refusals'], 'note'>;
@@ -85,6 +86,31 @@ export class Router {
   open(client: number): void {
     if (this.original[this.context.connections.listener[client]] === 1) this.openOriginal(client);
     else this.opened(client);
+  }
+
+  /**
+   * A client of the opaque transport is going to `port` of this machine, at the address where it was accepted. A FORWARD; unless that
+   * is GOES it is to be refused.
+   */
+  forward(client: number, port: number): number {
+    const { connections, destinations, native, sockets, reactor } = this.context;
+    const { host } = splitAddress(native.localName(sockets.fd[client]));
+    const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+    if (this.own.hasPort(port) && this.own.includes(address, reactor.clock())) return FORWARD.LOOP;
+    this.words.fill(0);
+    const length = native.sockaddr(host, port, this.sockaddr, 0);
+    if (length === 0) return FORWARD.LOOP;
+    const before = connections.destination[client];
+    const listener = connections.listener[client];
+    let slot = destinations.find(listener, this.words);
+    if (slot < 0) slot = this.add(address, listener, port, length);
+    if (slot < 0) {
+      this.context.limited(LIMIT_DESTINATIONS);
+      return FORWARD.FULL;
+    }
+    if (destinations.isOriginal(before)) destinations.release(before, client, reactor.clock());
+    this.go(client, slot);
+    return FORWARD.GOES;
   }
 
   /** The main thread has answered question `id`. */
@@ -153,19 +179,30 @@ export class Router {
     if (this.own.hasPort(port)) {
       const address = native.originalDestination(fd);
       if (this.own.includes(address, reactor.clock())) {
+        // On a listener of the mesh it says inside of TLS where it is going, or it goes nowhere.
+        if (this.listeners.get(listener)?.mesh === true) {
+          this.opened(client);
+          return;
+        }
         values[W.DESTINATION_LOOPS]++;
         this.refuse(client, address, 'its original destination is a listener of this proxy: a loop');
         return;
       }
     }
     let slot = destinations.find(listener, this.words);
-    if (slot < 0) slot = this.add(fd, listener, port, length);
+    if (slot < 0) slot = this.add(native.originalDestination(fd), listener, port, length);
     if (slot < 0) {
       this.context.limited(LIMIT_DESTINATIONS);
       this.context.refusals.note(REFUSED.DESTINATIONS, client, -1, -1);
       connections.abort(client, CLOSE.LIMIT);
       return;
     }
+    this.go(client, slot);
+  }
+
+  /** `client` goes to the original destination `slot`, once it is known what is there. */
+  private go(client: number, slot: number): void {
+    const { connections, sockets, destinations, reactor } = this.context;
     destinations.use(slot);
     connections.destination[client] = slot;
     if (this.askedIn[slot] !== this.epoch) this.ask(slot);
@@ -179,15 +216,15 @@ export class Router {
   }
 
   /** A slot for an address that is not known, in the place of one that nobody uses if need be; -1 when all are in use. */
-  private add(fd: number, listener: number, port: number, length: number): number {
-    const { destinations, native, reactor, values } = this.context;
+  private add(address: string, listener: number, port: number, length: number): number {
+    const { destinations, reactor, values } = this.context;
     let slot = destinations.add(listener, this.words, port, reactor.clock());
     if (slot < 0 && destinations.oldestIdle() >= 0) {
       this.evict(destinations.oldestIdle());
       slot = destinations.add(listener, this.words, port, reactor.clock());
     }
     if (slot < 0) return slot;
-    this.address[slot] = native.originalDestination(fd);
+    this.address[slot] = address;
     this.bytes[slot] = this.sockaddr.slice(0, length);
     // Of no epoch: the first connection asks.
     this.askedIn[slot] = 0;

@@ -33,6 +33,8 @@ export const SOCKET_KIND = {
   ROUTE: 11,
   /** A client that is to say a PROXY header first. */
   PROXY_HEADER: 12,
+  /** A client that is to say a header of the opaque transport first. */
+  TRANSPORT_HEADER: 13,
 } as const;
 export type SocketKind = (typeof SOCKET_KIND)[keyof typeof SOCKET_KIND];
 

@@ -1,0 +1,82 @@
+// How long detection waits for a client that says nothing, or nothing that decides.
+import { OUTLOOK, outlook, VERDICT } from '../../detect/matcher.js';
+import type { Context } from '../context.js';
+import type { SocketSlot } from '../slots.js';
+import type { Races } from './races.js';
+
+/** While draining, a client that has said nothing for this long after it connected is let go, ms. */
+export const DRAIN_SILENT_MS = 1000;
+/** Silence after words that can hardly become HTTP where there is no race to wait for, ms. */
+const HARDLY_MS = 50;
+/** Silence after words that possibly become HTTP, ms: more than lies between the segments of one request line. */
+const POSSIBLE_MS = 250;
+/** Of `ending`: nothing ends. */
+export const STAYS = -1;
+export const NEVER = Number.POSITIVE_INFINITY;
+
+export class Patience {
+  /** Of the matcher. */
+  readonly state: Int32Array;
+  /** When detection began, ms: with the connection, or with what is inside of its TLS. */
+  readonly began: Float64Array;
+  /** Since when a client is silent, ms: its transport is ready, or it has last said something. NEVER: it could not speak yet. */
+  readonly since: Float64Array;
+  /** CLOSE reason for which a client that stays silent is let go: the server that speaks first is not there. STAYS otherwise. */
+  readonly ending: Int8Array;
+
+  constructor(
+    private readonly context: Context,
+    private readonly races: Pick<Races, 'begun' | 'dialling'>,
+  ) {
+    const n = context.sockets.capacity;
+    this.state = new Int32Array(n);
+    this.began = new Float64Array(n);
+    this.since = new Float64Array(n);
+    this.ending = new Int8Array(n);
+  }
+
+  /** Whether the client has said nothing that is likely to become HTTP. */
+  waits(client: SocketSlot): boolean {
+    return this.context.inbox.empty(client) || outlook(this.state[client]) !== OUTLOOK.LIKELY;
+  }
+
+  /** Whether it has been silent for long enough to dial for it. */
+  raceDue(client: SocketSlot): boolean {
+    const { connections, destinations, reactor } = this.context;
+    const race = destinations.raceMs[connections.destination[client]];
+    return race >= 0 && reactor.now >= this.since[client] + race;
+  }
+
+  /** When detection gives up, ms. */
+  lastCall(client: SocketSlot): number {
+    const { connections, destinations } = this.context;
+    const timeout = destinations.timeoutMs[connections.destination[client]];
+    // What lies between the client and its words has a timeout of its own.
+    return timeout > 0 && this.since[client] !== NEVER ? this.began[client] + timeout : NEVER;
+  }
+
+  /** When a client whose words are not those of HTTP has been silent for long enough to be relayed, ms. */
+  settled(client: SocketSlot): number {
+    const { connections, destinations, inbox } = this.context;
+    if (inbox.empty(client)) return NEVER;
+    const hope = outlook(this.state[client]);
+    // Where nothing takes opaque traffic, relaying would be closing.
+    if (hope === OUTLOOK.LIKELY || this.context.serviceFor(client, VERDICT.OPAQUE) < 0) return NEVER;
+    const race = destinations.raceMs[connections.destination[client]];
+    if (hope === OUTLOOK.POSSIBLE) return this.since[client] + Math.max(race, POSSIBLE_MS);
+    // The race is decided when the connection stands, or when there is none to be had.
+    return this.races.dialling(client) ? NEVER : this.since[client] + (race >= 0 ? race : HARDLY_MS);
+  }
+
+  /** When the timer of `client` has something to do next, ms. */
+  deadline(client: SocketSlot): number {
+    const { connections, destinations, draining, inbox } = this.context;
+    let deadline = Math.min(this.lastCall(client), this.settled(client));
+    const race = destinations.raceMs[connections.destination[client]];
+    const ending = this.ending[client] !== STAYS && inbox.empty(client);
+    if (race >= 0 && (ending || (!this.races.begun(client) && this.waits(client))))
+      deadline = Math.min(deadline, this.since[client] + race);
+    if (draining && inbox.empty(client)) deadline = Math.min(deadline, connections.opened[client] + DRAIN_SILENT_MS);
+    return deadline;
+  }
+}

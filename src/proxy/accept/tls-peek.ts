@@ -1,0 +1,100 @@
+// Looks at the ClientHello of a client on a listener of the mesh. Where it asks for us by name its TLS ends here, and detection goes on with
+// what is inside. All else is somebody else's TLS and is relayed as it is, whatever it looks like: nothing is refused for its hello.
+import { MAX_LISTENERS, W } from '../../metrics/layout.js';
+import { ClientHellos, HELLO } from '../../tls/client-hello.js';
+import type { Context } from '../context.js';
+import type { SocketSlot } from '../slots.js';
+import type { Snapshot } from '../snapshot.js';
+
+export const PEEK = { MORE: 0, OURS: 1, OTHERS: 2 } as const;
+
+/** What this needs of a worker. */
+export interface Surroundings {
+  readonly connections: Pick<Context['connections'], 'listener'>;
+  readonly sockets: Pick<Context['sockets'], 'capacity' | 'layer'>;
+  readonly inbox: Pick<Context['inbox'], 'first' | 'following' | 'startOf' | 'endOf'>;
+  readonly bytes: Uint8Array;
+  readonly values: Float64Array;
+}
+
+export class TlsPeek {
+  /** Told of names of others that were asked for; '' for none. */
+  named: ((name: string) => void) | undefined;
+  private readonly hellos: ClientHellos;
+  /** 1 while the hello of a client is being read. */
+  private readonly reading: Uint8Array;
+  private readonly mesh = new Uint8Array(MAX_LISTENERS);
+  private names: ReadonlySet<string> = new Set();
+
+  constructor(private readonly context: Surroundings) {
+    this.hellos = new ClientHellos(context.sockets.capacity);
+    this.reading = new Uint8Array(context.sockets.capacity);
+  }
+
+  configure({ listeners, tls, meshServer }: Pick<Snapshot, 'listeners' | 'tls' | 'meshServer'>): void {
+    this.mesh.fill(0);
+    for (const { slot, mesh } of listeners) if (mesh) this.mesh[slot] = 1;
+    const profile = tls.find(({ slot }) => slot === meshServer && slot !== 0);
+    this.names = new Set(profile?.certificates.flatMap(({ names }) => names) ?? []);
+  }
+
+  /** A client of which nothing is known. */
+  begin(client: SocketSlot): void {
+    this.reading[client] = 0;
+  }
+
+  /** Whether the hello of a client that speaks TLS is to be looked at: what lies inside of TLS that has ended here is not. */
+  looks(client: SocketSlot): boolean {
+    return this.mesh[this.context.connections.listener[client]] === 1 && this.context.sockets.layer[client] === 0;
+  }
+
+  /** Whether it is being looked at: the next bytes go to `read`. */
+  isReading(client: SocketSlot): boolean {
+    return this.reading[client] === 1;
+  }
+
+  /** More of the hello, before it is put into the inbox. */
+  read(client: SocketSlot, start: number, end: number): void {
+    this.hellos.read(client, this.context.bytes, start, end);
+  }
+
+  /** What is to be thought of the hello; everything that has come is in the inbox. */
+  verdict(client: SocketSlot): number {
+    if (this.reading[client] === 0) {
+      this.reading[client] = 1;
+      this.hellos.begin(client);
+      this.readAll(client, client);
+    }
+    switch (this.hellos.verdict(client)) {
+      case HELLO.MORE:
+        return PEEK.MORE;
+      case HELLO.NAMED:
+        this.reading[client] = 0;
+        return this.isOurs(client) ? PEEK.OURS : PEEK.OTHERS;
+      case HELLO.NAMELESS:
+        this.named?.('');
+        break;
+      default:
+        this.context.values[W.HELLOS_UNREADABLE]++;
+    }
+    this.reading[client] = 0;
+    return PEEK.OTHERS;
+  }
+
+  private isOurs(client: SocketSlot): boolean {
+    const { hellos } = this;
+    // Once more, in one go: the name was read in pieces, and kept nowhere.
+    hellos.begin(hellos.spare);
+    this.readAll(client, hellos.spare);
+    const name = hellos.lastName();
+    if (this.names.has(name)) return true;
+    this.named?.(name);
+    return false;
+  }
+
+  private readAll(client: SocketSlot, slot: number): void {
+    const { inbox, bytes } = this.context;
+    for (let bid = inbox.first(client); bid >= 0; bid = inbox.following(bid))
+      this.hellos.read(slot, bytes, inbox.startOf(bid), inbox.endOf(bid));
+  }
+}

@@ -1,0 +1,129 @@
+// The header that a connection of the opaque transport begins with, inside TLS that ends here: it says to which port of this machine the
+// client is going, and what it speaks. Only who has shown who he is may say so.
+import { LIMITS, W } from '../../metrics/layout.js';
+import { NOBODY } from '../../tls/peers.js';
+import { HEADER_ERROR, SESSION, TransportHeaderReader } from '../../tls/transport-header.js';
+import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
+import type { Context } from '../context.js';
+import { REFUSED } from '../refusals.js';
+import type { SocketSlot } from '../slots.js';
+import { MODE } from '../snapshot.js';
+
+const LIMIT_TIME = LIMITS.indexOf('detect-time');
+/** Time that a client has for its header where detection waits for ever, ms. */
+const USUAL_MS = 10_000;
+const MODES = { [SESSION.OPAQUE]: MODE.OPAQUE, [SESSION.HTTP1]: MODE.HTTP1, [SESSION.HTTP2]: MODE.HTTP2 } as const;
+
+/** What became of a client that says where it is going. */
+export const FORWARD = { GOES: 0, LOOP: 1, FULL: 2 } as const;
+
+export class TransportHeaders {
+  private readonly header = new TransportHeaderReader();
+  private readonly began: Float64Array;
+  /** MODE of what follows a client's header, plus 1; 0: detection finds out. */
+  readonly told: Uint8Array;
+  /** Takes a client to a port of this machine; a FORWARD. Unless it is GOES the client is to be refused. */
+  forward: ((client: SocketSlot, port: number) => number) | undefined;
+
+  constructor(
+    private readonly context: Context,
+    private readonly identities: Int32Array,
+  ) {
+    this.began = new Float64Array(context.sockets.capacity);
+    this.told = new Uint8Array(context.sockets.capacity);
+  }
+
+  /** The client has agreed on the opaque transport in its handshake. */
+  open(client: SocketSlot): void {
+    const { sockets, wheel, reactor, inbox } = this.context;
+    if (this.identities[client] === NOBODY) {
+      this.refuse(client, CLOSE.REFUSED, REFUSED.TRANSPORT_STRANGER);
+      return;
+    }
+    sockets.kind[client] = SOCKET_KIND.TRANSPORT_HEADER;
+    this.began[client] = reactor.now;
+    wheel.pull(client, this.deadline(client));
+    if (inbox.empty(client)) sockets.receiveOnce(client);
+    else this.read(client);
+  }
+
+  data(client: SocketSlot, bid: number, at: number, length: number): void {
+    this.context.inbox.push(client, bid, at, at + length);
+    this.read(client);
+  }
+
+  eof(client: SocketSlot): void {
+    // Somebody who only looks whether anybody listens is no event.
+    if (this.context.inbox.empty(client)) this.context.connections.close(client, CLOSE.OK);
+    else this.reject(client);
+  }
+
+  timer(client: SocketSlot): void {
+    const { reactor, connections, draining, inbox, wheel } = this.context;
+    if (reactor.now >= this.deadline(client)) {
+      this.context.limited(LIMIT_TIME);
+      this.context.values[W.TRANSPORT_REFUSED]++;
+      this.refuse(client, CLOSE.TIMEOUT, REFUSED.TRANSPORT_LATE);
+    } else if (draining && inbox.empty(client)) connections.close(client, CLOSE.DRAIN);
+    else wheel.schedule(client, this.deadline(client));
+  }
+
+  /** A drain began: a client that has not begun is not waited for. */
+  reconsider(client: SocketSlot): void {
+    this.context.wheel.pull(client, this.context.reactor.clock() + 1);
+  }
+
+  private read(client: SocketSlot): void {
+    const { inbox, bytes, sockets } = this.context;
+    while (inbox.merge(client) === 1);
+    const first = inbox.first(client);
+    const read = this.header.read(bytes, inbox.startOf(first), inbox.endOf(first));
+    if (read > 0) this.accept(client, read);
+    else if (read < 0 || inbox.following(first) >= 0) this.reject(client, read);
+    else sockets.receiveOnce(client);
+  }
+
+  private accept(client: SocketSlot, length: number): void {
+    const { inbox, slab, sockets, wheel, values } = this.context;
+    const bid = inbox.shift(client);
+    const start = inbox.startOf(bid) + length;
+    if (start < inbox.endOf(bid)) inbox.unshift(client, bid, start, inbox.endOf(bid));
+    else slab.release(bid);
+    wheel.cancel(client);
+    // Nothing is received until somebody asks for it.
+    sockets.pause(client);
+    sockets.kind[client] = SOCKET_KIND.DETECT;
+    values[W.TRANSPORT_HEADERS]++;
+    this.told[client] = MODES[this.header.session as 0 | 1 | 2] + 1;
+    switch (this.forward?.(client, this.header.port)) {
+      case FORWARD.GOES:
+        return;
+      case FORWARD.FULL:
+        this.refuse(client, CLOSE.LIMIT, REFUSED.DESTINATIONS);
+        return;
+      default:
+        values[W.TRANSPORT_REFUSED]++;
+        this.refuse(client, CLOSE.REFUSED, REFUSED.TRANSPORT_LOOP);
+    }
+  }
+
+  private deadline(client: SocketSlot): number {
+    const { destinations, connections } = this.context;
+    const timeout = destinations.timeoutMs[connections.listener[client]];
+    return this.began[client] + (timeout > 0 ? timeout : USUAL_MS);
+  }
+
+  private reject(client: SocketSlot, problem: number = HEADER_ERROR.MALFORMED): void {
+    this.context.values[W.TRANSPORT_REFUSED]++;
+    this.refuse(
+      client,
+      CLOSE.PROTOCOL,
+      problem === HEADER_ERROR.PORT ? REFUSED.TRANSPORT_PORT : REFUSED.TRANSPORT_HEADER,
+    );
+  }
+
+  private refuse(client: SocketSlot, reason: number, why: number): void {
+    this.context.refusals.note(why, client, -1, -1);
+    this.context.connections.close(client, reason);
+  }
+}

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { W } from '../../src/metrics/layout.js';
+import { PEEK, TlsPeek } from '../../src/proxy/accept/tls-peek.js';
+import type { SocketSlot } from '../../src/proxy/slots.js';
+import type { TlsProfile } from '../../src/tls/profile.js';
+import { hello, padding, records, serverName } from '../tls/hellos.js';
+import { listener } from './destinations-support.js';
+
+const OURS = 'web.default.serviceaccount.identity.mesh.example';
+const CLIENT = 0 as SocketSlot;
+const MESH = 1;
+const PLAIN = 2;
+
+const profile = (names: readonly string[]): TlsProfile => ({
+  slot: 5,
+  generation: 1,
+  role: 'server',
+  certificates: [{ chain: '', key: '', names }],
+  anchors: [],
+  clientCertificate: 'optional',
+  minVersion: '1.3',
+  alpn: [],
+  tickets: false,
+  serverName: null,
+});
+
+/** A client whose bytes come in pieces, each in a buffer of its own. */
+class Client {
+  readonly values = new Float64Array(W.SIZE);
+  readonly layer = new Uint8Array(1);
+  readonly listener = new Int16Array([MESH]);
+  readonly named: string[] = [];
+  readonly peek: TlsPeek;
+  private readonly bytes = new Uint8Array(1 << 17);
+  private readonly ends: number[] = [0];
+
+  constructor(meshServer = 5) {
+    this.peek = new TlsPeek({
+      connections: { listener: this.listener },
+      sockets: { capacity: 1, layer: this.layer },
+      inbox: {
+        first: () => (this.ends.length > 1 ? 0 : -1),
+        following: (bid) => (bid + 2 < this.ends.length ? bid + 1 : -1),
+        startOf: (bid) => this.ends[bid],
+        endOf: (bid) => this.ends[bid + 1],
+      },
+      bytes: this.bytes,
+      values: this.values,
+    });
+    this.peek.named = (name) => this.named.push(name);
+    this.peek.configure({
+      listeners: [listener(MESH, { mesh: true }), listener(PLAIN)],
+      tls: [profile([OURS])],
+      meshServer,
+    });
+    this.peek.begin(CLIENT);
+  }
+
+  /** What is thought of it after each piece. */
+  say(bytes: Uint8Array, size = bytes.length): number {
+    let verdict: number = PEEK.MORE;
+    for (let at = 0; at < bytes.length && verdict === PEEK.MORE; at += size) {
+      const start = this.ends[this.ends.length - 1];
+      const piece = bytes.subarray(at, at + size);
+      this.bytes.set(piece, start);
+      if (this.peek.isReading(CLIENT)) this.peek.read(CLIENT, start, start + piece.length);
+      this.ends.push(start + piece.length);
+      verdict = this.peek.verdict(CLIENT);
+    }
+    return verdict;
+  }
+}
+
+describe('a look at the ClientHello', () => {
+  for (const size of [1, 7, 100, 100_000]) {
+    it(`finds our name, whatever its case, in pieces of ${size} octets`, () => {
+      assert.equal(new Client().say(records(hello([padding(50), serverName(OURS)])), size), PEEK.OURS);
+      assert.equal(new Client().say(records(hello([serverName(OURS.toUpperCase())]), 20), size), PEEK.OURS);
+    });
+
+    it(`leaves all other TLS alone, in pieces of ${size} octets`, () => {
+      const others = new Client();
+      assert.equal(others.say(records(hello([serverName('Web.example')])), size), PEEK.OTHERS);
+      assert.deepEqual(others.named, ['web.example']);
+      const nobody = new Client();
+      assert.equal(nobody.say(records(hello([])), size), PEEK.OTHERS);
+      assert.deepEqual(nobody.named, ['']);
+      const unreadable = new Client();
+      assert.equal(unreadable.say(Buffer.from([22, 3, 1, 0, 0]), size), PEEK.OTHERS);
+      assert.equal(unreadable.values[W.HELLOS_UNREADABLE], 1);
+    });
+  }
+
+  it('waits for the rest of a hello', () => {
+    const client = new Client();
+    assert.equal(client.say(records(hello([serverName(OURS)])).subarray(0, 60)), PEEK.MORE);
+    assert.ok(client.peek.isReading(CLIENT));
+  });
+
+  it('finds nobody while there is no identity', () => {
+    const client = new Client(0);
+    assert.equal(client.say(records(hello([serverName(OURS)]))), PEEK.OTHERS);
+    assert.deepEqual(client.named, [OURS]);
+  });
+
+  it('is for listeners of the mesh, and not for TLS inside of TLS', () => {
+    const client = new Client();
+    assert.ok(client.peek.looks(CLIENT));
+    client.layer[0] = 1;
+    assert.ok(!client.peek.looks(CLIENT));
+    client.layer[0] = 0;
+    client.listener[0] = PLAIN;
+    assert.ok(!client.peek.looks(CLIENT));
+  });
+});
