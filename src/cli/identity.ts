@@ -1,9 +1,10 @@
 // `sluice identity`: what gives proxies their certificates.
 import { identityDevCommand } from './identity-dev.js';
+import { identityServeCommand } from './identity-serve.js';
 import type { Command } from './usage.js';
 import { complain, USAGE } from './usage.js';
 
-const commands: readonly Command[] = [identityDevCommand];
+const commands: readonly Command[] = [identityServeCommand, identityDevCommand];
 
 export const identityCommand: Command = {
   name: 'identity',
@@ -15,8 +16,9 @@ ${commands.map(({ name, summary }) => `  ${name.padEnd(9)} ${summary}`).join('\n
 
 \`sluice identity COMMAND --help\` explains a command.
 
-Example:
-  sluice identity dev certificates`,
+Examples:
+  sluice identity dev certificates
+  sluice identity serve --issuer issuer.pem --issuer-key issuer-key.pem --kubernetes`,
   commands,
   // Called without the name of one of them.
   run() {

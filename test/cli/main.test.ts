@@ -164,7 +164,7 @@ test('the help of every command teaches with examples, on stdout', () => {
     for (const command of ['run', 'check', 'explain', 'identity', 'version'])
       assert.match(stdout, new RegExp(`^  ${command} `, 'm'));
   }
-  for (const command of ['run', 'check', 'explain', 'identity', 'identity dev', 'version']) {
+  for (const command of ['run', 'check', 'explain', 'identity', 'identity dev', 'identity serve', 'version']) {
     const long = sluice([...command.split(' '), '--help']);
     assert.equal(long.status, 0);
     assert.match(long.stdout, new RegExp(`^Usage: sluice ${command}`));

@@ -55,6 +55,8 @@ describe('the test PKI', () => {
     assert.match(await verdict(lone), /unable to get local issuer certificate/);
     const other = (await Pki.make({ name: 'other' })).writeAnchor(directory, 'other');
     assert.match(await verdict(await pki.workload('web'), other), /unable to get local issuer certificate/);
+    const namesake = (await Pki.make()).writeAnchor(directory, 'namesake');
+    assert.notEqual(await verdict(await pki.workload('web'), namesake), '');
     const client = await pki.leaf({ dns: ['a.test'], usages: ['client'] });
     assert.match(await verdict(client, undefined, '-purpose', 'sslserver'), /certificate purpose/);
   });

@@ -8,7 +8,7 @@ import * as x509 from '@peculiar/x509';
 
 const HOUR = 3_600_000;
 
-/** P-256 is made in no time; an RSA key takes some 100 ms, so a test file makes each kind of RSA key once. */
+/** P-256 is made in no time; an RSA key takes some 100 ms, so all leaves of a test file share one. */
 export type KeyKind = 'p256' | 'p384' | 'rsa' | 'rsa3072';
 
 export interface Dates {
@@ -70,7 +70,7 @@ interface Signer {
   readonly keys: crypto.CryptoKeyPair;
 }
 
-const keysOf = new Map<string, Promise<crypto.CryptoKeyPair>>();
+const rsaKeys = new Map<KeyKind, Promise<crypto.CryptoKeyPair>>();
 
 /** The name of an account in a mesh, as Linkerd writes it. */
 export const meshName = (account: string, namespace = 'test', trustDomain = 'cluster.local'): string =>
@@ -95,7 +95,7 @@ export class Pki {
   ) {}
 
   static async make({ name = 'test', kind = 'p256', ...dates }: PkiOptions = {}): Promise<Pki> {
-    const keys = await makeKeys(kind, `root ${name}`);
+    const keys = await makeKeys(kind);
     const certificate = await sign({
       subject: `CN=root.${name}`,
       keys,
@@ -143,7 +143,7 @@ export class Pki {
   async leaf(options: LeafOptions): Promise<Certified> {
     const { dns = [], uris = [], ips = [], kind = 'p256', dates = DATES.usual(), byRoot = false } = options;
     const by = byRoot ? this.root : this.signer;
-    const keys = await makeKeys(kind, kind.startsWith('rsa') ? 'leaf' : null);
+    const keys = await leafKeys(kind);
     const names: x509.JsonGeneralNames = [
       ...dns.map((value) => ({ type: 'dns' as const, value })),
       ...uris.map((value) => ({ type: 'url' as const, value })),
@@ -191,7 +191,7 @@ export async function signingRequest(
     authority = false,
   }: { uris?: readonly string[]; kind?: KeyKind; authority?: boolean } = {},
 ): Promise<{ request: string; der: Buffer; key: string }> {
-  const keys = await makeKeys(kind, kind.startsWith('rsa') ? 'leaf' : null);
+  const keys = await leafKeys(kind);
   const extensions: x509.Extension[] = [];
   if (authority) extensions.push(new x509.BasicConstraintsExtension(true, undefined, true));
   if (dns.length + uris.length > 0)
@@ -211,7 +211,7 @@ export async function signingRequest(
 }
 
 function intermediate(root: Signer, name: string, kind: KeyKind, dates = DATES.usual()): Promise<Signer> {
-  return makeKeys(kind, `issuer ${name}`).then(async (keys) => ({
+  return makeKeys(kind).then(async (keys) => ({
     keys,
     certificate: await sign({
       subject: `CN=issuer.${name}`,
@@ -235,13 +235,16 @@ const ALGORITHMS = {
   },
 } as const;
 
-/** With `use`, the same keys for the same use in this process. */
-function makeKeys(kind: KeyKind, use: string | null): Promise<crypto.CryptoKeyPair> {
-  const make = (): Promise<crypto.CryptoKeyPair> =>
-    webcrypto.subtle.generateKey(ALGORITHMS[kind], true, ['sign', 'verify']) as Promise<crypto.CryptoKeyPair>;
-  if (use === null) return make();
-  const known = keysOf.get(`${kind} ${use}`) ?? make();
-  keysOf.set(`${kind} ${use}`, known);
+/** Of authorities always new ones, or two of them would be the same. */
+function makeKeys(kind: KeyKind): Promise<crypto.CryptoKeyPair> {
+  return webcrypto.subtle.generateKey(ALGORITHMS[kind], true, ['sign', 'verify']) as Promise<crypto.CryptoKeyPair>;
+}
+
+/** Leaves with RSA keys share one in this process, as it takes long to make. */
+function leafKeys(kind: KeyKind): Promise<crypto.CryptoKeyPair> {
+  if (!kind.startsWith('rsa')) return makeKeys(kind);
+  const known = rsaKeys.get(kind) ?? makeKeys(kind);
+  rsaKeys.set(kind, known);
   return known;
 }
 

@@ -1,0 +1,220 @@
+// `sluice identity serve`: the identity service of a mesh.
+
+import type { LogLevel } from '../config/model.js';
+import { parseDuration, parseInteger, parseListen, ValueError } from '../config/values.js';
+import { parseLifetime } from '../identity/issuing/lifetime.js';
+import type { ServeOptions } from '../identity/issuing/serve.js';
+import { accountName, parseWorkloadName, trustDomainProblem } from '../identity/names.js';
+import { createLogger } from '../log/logger.js';
+import { dieLogged } from './run.js';
+import type { Command } from './usage.js';
+import { type Arguments, parseArguments, UsageError } from './usage.js';
+
+const OPTIONS = {
+  issuer: { type: 'string' },
+  'issuer-key': { type: 'string' },
+  anchors: { type: 'string' },
+  tokens: { type: 'string' },
+  kubernetes: { type: 'boolean' },
+  'api-server': { type: 'string' },
+  'api-token': { type: 'string' },
+  'api-ca': { type: 'string' },
+  'api-timeout': { type: 'string' },
+  audience: { type: 'string' },
+  listen: { type: 'string' },
+  admin: { type: 'string' },
+  tls: { type: 'boolean' },
+  'tls-name': { type: 'string' },
+  'trust-domain': { type: 'string' },
+  mesh: { type: 'string' },
+  lifetime: { type: 'string' },
+  skew: { type: 'string' },
+  'max-concurrent': { type: 'string' },
+  'max-rate': { type: 'string' },
+  'log-level': { type: 'string' },
+} as const;
+
+/** Where Kubernetes puts what a pod needs to speak to it. */
+const IN_CLUSTER = '/var/run/secrets/kubernetes.io/serviceaccount';
+const MIN_LIFETIME_MS = 60_000;
+const MAX_LIFETIME_MS = 366 * 86_400_000;
+const LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
+
+/** The options as they were given, with their defaults. */
+class Given {
+  constructor(private readonly values: Arguments['values']) {}
+
+  text(name: keyof typeof OPTIONS, fallback: string): string {
+    const value = this.values[name];
+    return typeof value === 'string' ? value : fallback;
+  }
+
+  optional(name: keyof typeof OPTIONS): string | null {
+    const value = this.values[name];
+    return typeof value === 'string' ? value : null;
+  }
+
+  required(name: keyof typeof OPTIONS, question: string): string {
+    const value = this.values[name];
+    if (typeof value !== 'string' || value === '') throw new UsageError(`${question} add --${name} FILE`);
+    return value;
+  }
+
+  flag(name: keyof typeof OPTIONS): boolean {
+    return this.values[name] === true;
+  }
+
+  /** What `parse` makes of the text; what it finds wrong names the option. */
+  parsed<T>(name: keyof typeof OPTIONS, fallback: string, parse: (text: string) => T): T {
+    try {
+      return parse(this.text(name, fallback));
+    } catch (error) {
+      if (error instanceof ValueError) throw new UsageError(`--${name}: ${error.message}`);
+      throw error;
+    }
+  }
+
+  integer(name: keyof typeof OPTIONS, fallback: number, max: number): number {
+    return this.parsed(name, String(fallback), (text) =>
+      parseInteger(/^\d+$/.test(text) ? Number(text) : text, 1, max),
+    );
+  }
+}
+
+function lifetimeOf(text: string): number {
+  const lifetimeMs = parseLifetime(text);
+  if (lifetimeMs === null) throw new ValueError(`${text} is no time; write for example 12h or 1d`);
+  if (lifetimeMs < MIN_LIFETIME_MS) throw new ValueError(`${text} is too short; write at least 1m`);
+  if (lifetimeMs > MAX_LIFETIME_MS) throw new ValueError(`${text} is too long; write at most 366d`);
+  return lifetimeMs;
+}
+
+function tokensOf(given: Given, env: NodeJS.ProcessEnv): ServeOptions['tokens'] {
+  const file = given.optional('tokens');
+  const kubernetes = given.flag('kubernetes');
+  if (file !== null && kubernetes) throw new UsageError('--tokens and --kubernetes exclude each other');
+  if (file !== null) return { file };
+  if (!kubernetes) throw new UsageError('who vouches for tokens? add --kubernetes, or --tokens FILE to try it out');
+  const { KUBERNETES_SERVICE_HOST: host = '', KUBERNETES_SERVICE_PORT: port = '443' } = env;
+  const inCluster = host === '' ? '' : `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const server = given.text('api-server', inCluster);
+  if (server === '')
+    throw new UsageError('KUBERNETES_SERVICE_HOST is not set, so this is no pod; add --api-server https://HOST:PORT');
+  if (!URL.canParse(server) || !/^https:\/\/[^/?#@]+\/?$/.test(server))
+    throw new UsageError(`--api-server: ${JSON.stringify(server)} is not https://HOST:PORT`);
+  return {
+    review: {
+      server,
+      tokenFile: given.text('api-token', `${IN_CLUSTER}/token`),
+      authorityFile: given.text('api-ca', `${IN_CLUSTER}/ca.crt`),
+      audience: given.text('audience', 'identity.l5d.io'),
+      timeoutMs: given.parsed('api-timeout', '5s', (text) =>
+        parseDuration(text, { in: 'ms', step: 1, min: '100ms', max: '1m' }),
+      ),
+    },
+  };
+}
+
+/** The name of the service's own certificate; null: plain text. */
+function tlsNameOf(given: Given, mesh: string, trustDomain: string): string | null {
+  const name = given.optional('tls-name');
+  if (!given.flag('tls')) {
+    if (name !== null) throw new UsageError('--tls-name says nothing without --tls');
+    return null;
+  }
+  const usual = accountName({ account: 'sluice-identity', namespace: mesh, mesh, trustDomain });
+  const parsed = parseWorkloadName(name ?? usual);
+  if (typeof parsed === 'string') throw new UsageError(`--tls-name: it ${parsed}`);
+  if (parsed.kind !== 'dns') throw new UsageError('--tls-name: callers ask for a DNS name; write one');
+  return parsed.text;
+}
+
+export function serveOptions(values: Arguments['values'], env: NodeJS.ProcessEnv): ServeOptions {
+  const given = new Given(values);
+  const trustDomain = given.text('trust-domain', 'cluster.local');
+  const domainProblem = trustDomainProblem(trustDomain);
+  if (domainProblem !== null) throw new UsageError(`--trust-domain: it ${domainProblem}`);
+  const mesh = given.text('mesh', 'sluice');
+  if (!/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(mesh))
+    throw new UsageError(`--mesh: ${JSON.stringify(mesh)} is no name of a namespace`);
+  return {
+    issuer: {
+      certificate: given.required('issuer', 'which certificate issues?'),
+      key: given.required('issuer-key', 'which key has the issuer?'),
+      anchors: given.optional('anchors'),
+    },
+    tokens: tokensOf(given, env),
+    listen: given.parsed('listen', '0.0.0.0:8080', parseListen),
+    admin: given.parsed('admin', '127.0.0.1:9990', parseListen),
+    mesh,
+    trustDomain,
+    tlsName: tlsNameOf(given, mesh, trustDomain),
+    lifetimeMs: given.parsed('lifetime', '24h', lifetimeOf),
+    skewMs: given.parsed('skew', '20s', (text) =>
+      parseDuration(text, { in: 'ms', step: 1000, min: '1s', max: '10m', orZero: true }),
+    ),
+    maxConcurrent: given.integer('max-concurrent', 100, 10_000),
+    maxRate: given.integer('max-rate', 200, 100_000),
+  };
+}
+
+export const identityServeCommand: Command = {
+  name: 'serve',
+  summary: 'issue certificates to proxies that show a token',
+  help: `Usage: sluice identity serve --issuer FILE --issuer-key FILE (--kubernetes | --tokens FILE) [OPTIONS]
+
+Serves io.linkerd.proxy.identity.Identity/Certify (gRPC): who shows the token of an account gets a certificate for the
+name of that account, ACCOUNT.NAMESPACE.serviceaccount.identity.MESH.TRUST-DOMAIN, and for no other. Logs are one JSON
+object a line on stderr, one for each certificate that is issued or refused.
+
+What issues:
+      --issuer FILE        the issuer's certificate, PEM, with what signed it; read again when it changes
+      --issuer-key FILE    its key
+      --anchors FILE       what proxies trust; an issuer that does not lead there is refused
+      --lifetime TIME      of certificates, never beyond the issuer's (default 24h)
+      --skew TIME          certificates begin that much earlier, for clocks that go behind (default 20s)
+      --trust-domain NAME  default cluster.local
+      --mesh NAME          the namespace of the mesh (default sluice)
+
+Who vouches for tokens:
+      --kubernetes         Kubernetes, by TokenReview
+      --tokens FILE        lines of TOKEN NAMESPACE/ACCOUNT, to try it out; read again when it changes
+      --audience NAME      what tokens must be made for (default identity.l5d.io)
+      --api-server URL     the API server; in a pod it is known
+      --api-token FILE     our own token for it (default ${IN_CLUSTER}/token)
+      --api-ca FILE        what its certificate is from (default ${IN_CLUSTER}/ca.crt)
+      --api-timeout TIME   for its answer (default 5s)
+
+Where:
+      --listen ADDRESS     default 0.0.0.0:8080
+      --admin ADDRESS      /metrics, /ready, /live (default 127.0.0.1:9990)
+      --tls                serve in TLS, with a certificate of its own from the issuer
+      --tls-name NAME      its name (default sluice-identity.MESH.serviceaccount.identity.MESH.TRUST-DOMAIN)
+
+Bounds:
+      --max-concurrent N   requests that are worked on (default 100)
+      --max-rate N         requests begun in a second (default 200)
+
+      --log-level LEVEL    error, warn, info (default) or debug
+  -h, --help               this text
+
+Signals: SIGTERM and SIGINT let open requests end, 10 s at most; SIGHUP reads the files again.
+
+Examples:
+  sluice identity serve --issuer issuer.pem --issuer-key issuer-key.pem --anchors anchors.pem --kubernetes
+  sluice identity serve --issuer issuer.pem --issuer-key issuer-key.pem --tokens tokens --tls --listen 127.0.0.1:8080
+
+Exit codes: 0 ended, 1 failed or cut off, 2 wrong usage.`,
+  async run(args) {
+    const { values } = parseArguments(args, OPTIONS, 0);
+    const options = serveOptions(values, process.env);
+    const level = LEVELS.find((known) => known === (values['log-level'] ?? 'info'));
+    if (level === undefined)
+      throw new UsageError(`--log-level: ${values['log-level']} is not known; known are ${LEVELS.join(', ')}`);
+    const logger = createLogger({ level });
+    dieLogged(logger);
+    // Loaded only now: the other commands do without gRPC and the library for certificates.
+    const { serveIdentities } = await import('../identity/issuing/serve.js');
+    return serveIdentities(options, logger, process);
+  },
+};

@@ -1,0 +1,178 @@
+// The identity service on its port: gRPC over connections that are counted, idle ones closed, in plain text (a proxy stands before it)
+// or in TLS with a certificate that it has signed for itself.
+import { createServer, type Server as NetServer, type Socket } from 'node:net';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
+import { fileURLToPath } from 'node:url';
+import {
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServiceDefinition,
+  type sendUnaryData,
+  status,
+} from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import type { Address } from '../../config/model.js';
+import type { Certifier } from './certifier.js';
+import { REFUSAL_STATUS, Refusal } from './refusal.js';
+
+/** PEM of a certificate with its chain, and its key. */
+export interface ServingCertificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
+export interface ServiceLimits {
+  readonly maxConnections: number;
+  /** Without a call; and from its begin to the end of a TLS handshake. */
+  readonly idleMs: number;
+  readonly handshakeMs: number;
+  /** After it a connection is replaced by a new one, so that callers spread over replicas. */
+  readonly maxAgeMs: number;
+  /** From SIGTERM to the end of what is open. */
+  readonly graceMs: number;
+}
+
+export const SERVICE_LIMITS: ServiceLimits = {
+  maxConnections: 1024,
+  idleMs: 60_000,
+  handshakeMs: 10_000,
+  maxAgeMs: 600_000,
+  graceMs: 10_000,
+};
+
+/** A request with all that it may have is smaller. */
+export const MAX_MESSAGE_BYTES = 32_768;
+/** On one connection. */
+const MAX_CALLS = 100;
+
+interface CertifyRequest {
+  readonly identity: string;
+  readonly token: Buffer;
+  readonly certificate_signing_request: Buffer;
+}
+
+interface CertifyResponse {
+  readonly leaf_certificate: Uint8Array;
+  readonly intermediate_certificates: readonly Uint8Array[];
+  readonly valid_until: { readonly seconds: number; readonly nanos: number };
+}
+
+const PROTO = fileURLToPath(new URL('../../../../proto/identity.proto', import.meta.url));
+const SERVICE = 'io.linkerd.proxy.identity.Identity';
+
+export class IdentityService {
+  readonly #grpc: Server;
+  readonly #sockets = new Set<Socket>();
+  readonly #listener: NetServer | TlsServer;
+  readonly #limits: ServiceLimits;
+
+  /** `serving`: null for plain text. */
+  constructor(certifier: Certifier, serving: ServingCertificate | null, limits: ServiceLimits = SERVICE_LIMITS) {
+    this.#limits = limits;
+    this.#grpc = new Server({
+      'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+      'grpc.max_concurrent_streams': MAX_CALLS,
+      'grpc.max_connection_idle_ms': limits.idleMs,
+      'grpc.max_connection_age_ms': limits.maxAgeMs,
+      'grpc.max_connection_age_grace_ms': limits.graceMs,
+      'grpc.keepalive_time_ms': 30_000,
+      'grpc.keepalive_timeout_ms': 10_000,
+      'grpc.enable_channelz': 0,
+    });
+    const definition = loadSync(PROTO, { keepCase: true, longs: Number, defaults: true });
+    this.#grpc.addService(definition[SERVICE] as ServiceDefinition, {
+      Certify: (call: Call, answer: Answer) => void certify(certifier, call, answer),
+    });
+    const injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
+    this.#listener =
+      serving === null
+        ? createServer({ noDelay: true }, (socket) => injector.injectConnection(socket))
+        : createTlsServer(
+            { ...serving, minVersion: 'TLSv1.3', ALPNProtocols: ['h2'], handshakeTimeout: limits.handshakeMs },
+            (socket) => injector.injectConnection(socket),
+          );
+    this.#listener.maxConnections = limits.maxConnections;
+    this.#listener.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+      // Nobody else listens before there is a session; what goes wrong is the caller's own business.
+      socket.on('error', () => undefined);
+    });
+    this.#listener.on('tlsClientError', (_error, socket: Socket) => socket.destroy());
+  }
+
+  /** Connections that are open. */
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  get port(): number {
+    const address = this.#listener.address();
+    return typeof address === 'object' && address !== null ? address.port : 0;
+  }
+
+  listen({ host, port }: Address): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const failed = (error: NodeJS.ErrnoException): void =>
+        reject(new Error(`cannot listen on ${host}:${port}: ${error.code ?? error.message}`, { cause: error }));
+      this.#listener.once('error', failed);
+      this.#listener.listen(port, host, () => {
+        this.#listener.off('error', failed);
+        this.#listener.on('error', () => undefined);
+        resolve();
+      });
+    });
+  }
+
+  /** New connections get this certificate. */
+  serve(serving: ServingCertificate): void {
+    if ('setSecureContext' in this.#listener) this.#listener.setSecureContext({ ...serving, minVersion: 'TLSv1.3' });
+  }
+
+  /** Lets what is open end, within the grace; true if nothing had to be cut off. */
+  async close(): Promise<boolean> {
+    this.#listener.close();
+    let clean = true;
+    await new Promise<void>((resolve) => {
+      const cut = setTimeout(() => {
+        clean = false;
+        resolve();
+      }, this.#limits.graceMs);
+      this.#grpc.tryShutdown(() => {
+        clearTimeout(cut);
+        resolve();
+      });
+    });
+    this.#grpc.forceShutdown();
+    for (const socket of this.#sockets) socket.destroy();
+    return clean;
+  }
+}
+
+type Call = ServerUnaryCall<CertifyRequest, CertifyResponse>;
+type Answer = sendUnaryData<CertifyResponse>;
+
+async function certify(certifier: Certifier, call: Call, answer: Answer): Promise<void> {
+  const { identity, token, certificate_signing_request: signingRequest } = call.request;
+  try {
+    const { leaf, intermediates, notAfter } = await certifier.certify({
+      identity,
+      token,
+      signingRequest,
+      peer: addressOf(call.getPeer()),
+      cancelled: () => call.cancelled,
+    });
+    answer(null, {
+      leaf_certificate: leaf.raw,
+      intermediate_certificates: intermediates.map(({ raw }) => raw),
+      valid_until: { seconds: Math.floor(notAfter.getTime() / 1000), nanos: 0 },
+    });
+  } catch (error) {
+    const refusal = error instanceof Refusal ? error : new Refusal('internal', 'internal error');
+    answer({ code: status[REFUSAL_STATUS[refusal.reason]], details: refusal.message });
+  }
+}
+
+/** Without the port. */
+const addressOf = (peer: string): string => peer.slice(0, peer.lastIndexOf(':')) || peer;
