@@ -19,7 +19,8 @@ export interface CertificateFiles {
   readonly key: string;
 }
 
-function read(file: string): Part & { readonly mode: number } {
+/** Throws a CredentialProblem. */
+export function readPart(file: string): Part & { readonly mode: number } {
   try {
     const tooLarge = (size: string): FileTooLarge =>
       new FileTooLarge(`has ${size}, more than the 1MiB that a file of certificates may have; name the right file`);
@@ -33,8 +34,8 @@ function read(file: string): Part & { readonly mode: number } {
 
 /** Throws a CredentialProblem. */
 export function readCertificate(files: CertificateFiles, checks: CertificateChecks): CheckedCertificate {
-  const certificate = read(files.certificate);
-  const key = read(files.key);
+  const certificate = readPart(files.certificate);
+  const key = readPart(files.key);
   const checked = checkCertificate(certificate, key, checks);
   if ((key.mode & OTHERS_READ) === 0) return checked;
   const warning = `${files.key} may be read by every user of this machine (mode ${key.mode.toString(8)}); chmod 600, and let this user own it`;
@@ -43,5 +44,5 @@ export function readCertificate(files: CertificateFiles, checks: CertificateChec
 
 /** Throws a CredentialProblem. */
 export function readAnchors(file: string, nowMs = Date.now()): CheckedAnchors {
-  return checkAnchors(read(file), nowMs);
+  return checkAnchors(readPart(file), nowMs);
 }

@@ -1,9 +1,13 @@
 // An authority: a certificate that may sign others, with its key. What it signs is fixed here, whatever a request may ask for.
 import 'reflect-metadata';
-import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto';
+import { randomBytes, X509Certificate } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
+import { isSelfSigned, orderProblem, readCertificates, subjectOf } from '../chain.js';
+import { KEY_USAGE, keyUsage } from '../der.js';
+import { readPrivateKey } from '../private-key.js';
+import { CredentialProblem, orProblem, type Part } from '../problem.js';
 import type { CryptoKey, KeyKind, KeyPair } from './keys.js';
-import { keyPem, makeKeys, signingAlgorithm, signingKey } from './keys.js';
+import { keyPem, keyProblem, makeKeys, signingAlgorithm, signingKey } from './keys.js';
 
 export interface Lifetime {
   readonly notBefore: Date;
@@ -45,19 +49,20 @@ export class Authority {
     readonly keyIdentifier: string,
   ) {}
 
-  /** PEM texts, as files have them. Throws an Error that says what is wrong with them. */
-  static async load(chain: string, key: string): Promise<Authority> {
-    const certificates = certificatesOf(chain);
-    const [own] = certificates;
-    const privateKey = createPrivateKey(key);
-    if (!own.ca) throw new Error('the certificate is not an authority (CA:TRUE is missing): it may not sign others');
-    if (!own.checkPrivateKey(privateKey)) throw new Error('the key is not the key of the certificate');
-    const parsed = new x509.X509Certificate(own.raw);
-    const usages = parsed.getExtension(x509.KeyUsagesExtension)?.usages;
-    if (usages !== undefined && (usages & x509.KeyUsageFlags.keyCertSign) === 0)
-      throw new Error('the key usage of the certificate does not allow to sign others (keyCertSign)');
-    const behind = certificates.slice(1).filter((certificate) => !selfSigned(certificate));
-    return new Authority([own, ...behind], await signingKey(privateKey), await identifierOf(parsed));
+  /** Rejects with a CredentialProblem that says what is wrong with which of them. */
+  static async load(certificate: Part, key: Part): Promise<Authority> {
+    const { file, bytes } = certificate;
+    const certificates = orProblem(file, readCertificates(bytes));
+    const privateKey = readPrivateKey(key).key;
+    const problem =
+      orderProblem(certificates, privateKey)?.replace('the key', `the key of ${key.file}`) ??
+      authorityProblem(certificates[0]);
+    if (problem !== null) throw new CredentialProblem(file, problem);
+    const weak = keyProblem(privateKey);
+    if (weak !== null) throw new CredentialProblem(key.file, `has ${weak}`);
+    const behind = certificates.slice(1).filter((one) => !isSelfSigned(one));
+    const identifier = await identifierOf(new x509.X509Certificate(certificates[0].raw));
+    return new Authority([certificates[0], ...behind], await signingKey(privateKey), identifier);
   }
 
   /** A root, which signs itself. */
@@ -83,7 +88,7 @@ export class Authority {
       extensions: await authorityExtensions(keys, by),
     });
     const own = nodeCertificate(certificate);
-    const chain = by === null || selfSigned(by.own) ? [own] : [own, ...by.chain];
+    const chain = by === null || isSelfSigned(by.own) ? [own] : [own, ...by.chain];
     const authority = new Authority(chain, keys.privateKey, await identifierOf(certificate));
     return { authority, key: await keyPem(keys.privateKey) };
   }
@@ -113,7 +118,7 @@ export class Authority {
 
   /** What is sent after a leaf: the way to the root, without it. */
   get intermediates(): readonly X509Certificate[] {
-    return this.chain.filter((certificate) => !selfSigned(certificate));
+    return this.chain.filter((certificate) => !isSelfSigned(certificate));
   }
 
   /** Signs a leaf, which may serve and call under its names and nothing else, and ends no later than the authority. */
@@ -146,22 +151,14 @@ export class Authority {
   }
 }
 
-/** PEM, one certificate or more. */
-export function certificatesOf(pem: string): X509Certificate[] {
-  const texts = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
-  if (texts.length === 0) throw new Error('there is no certificate in it; it must be PEM');
-  return texts.map((text, index) => {
-    try {
-      return new X509Certificate(text);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new Error(`certificate ${index + 1} of ${texts.length} can't be read: ${reason}`, { cause: error });
-    }
-  });
+/** Why a certificate may not sign others; null: it may. */
+function authorityProblem(certificate: X509Certificate): string | null {
+  if (!certificate.ca)
+    return `certificate 1 (${subjectOf(certificate)}) is no authority's (CA:TRUE is missing): it may not sign others; name the issuer's`;
+  const usage = keyUsage(certificate.raw);
+  if (usage === null || (usage & KEY_USAGE.CERTIFICATES) !== 0) return null;
+  return `certificate 1 (${subjectOf(certificate)}) has a key usage without keyCertSign: it may not sign others; have it issued anew`;
 }
-
-export const selfSigned = (certificate: X509Certificate): boolean =>
-  certificate.checkIssued(certificate) && certificate.verify(certificate.publicKey);
 
 const nodeCertificate = (certificate: x509.X509Certificate): X509Certificate =>
   new X509Certificate(Buffer.from(certificate.rawData));

@@ -1,9 +1,12 @@
 // The issuer: an authority from files, checked before it is used, and loaded again when they change. Files that are wrong leave the
 // one of before in use.
-import type { X509Certificate } from 'node:crypto';
-import { fileSignature, readFile } from '../../discovery/read-file.js';
+import { X509Certificate } from 'node:crypto';
+import { fileSignature } from '../../discovery/read-file.js';
 import type { Logger } from '../../log/logger.js';
-import { Authority, certificatesOf, selfSigned } from './authority.js';
+import { trustProblem } from '../chain.js';
+import { readAnchors, readPart } from '../credential-files.js';
+import { CredentialProblem } from '../problem.js';
+import { Authority } from './authority.js';
 
 export interface IssuerFiles {
   readonly certificate: string;
@@ -18,8 +21,6 @@ export interface IssuerDeps {
   /** For the metrics: `ok`, or `refused`. */
   readonly loaded: (result: 'ok' | 'refused') => void;
 }
-
-const MAX_FILE_BYTES = 1 << 20;
 
 export class Issuer {
   #signature: string;
@@ -97,45 +98,14 @@ export class Issuer {
 const signatureOf = ({ certificate, key, anchors }: IssuerFiles): string =>
   [certificate, key, ...(anchors === null ? [] : [anchors])].map(fileSignature).join('\n');
 
-/** What `read` returns; what it throws, with the file's name before it. */
-async function of<T>(file: string, read: () => T | Promise<T>): Promise<T> {
-  try {
-    return await read();
-  } catch (error) {
-    throw new Error(`${file}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-  }
-}
-
 async function loadFiles({ certificate, key, anchors }: IssuerFiles, now: number): Promise<Authority> {
-  const chain = await of(certificate, () => readFile(certificate, MAX_FILE_BYTES).text);
-  const keyText = await of(key, () => readFile(key, MAX_FILE_BYTES).text);
-  if (/ENCRYPTED/.test(keyText)) throw new Error(`${key}: the key has a passphrase; store it without one`);
-  const authority = await of(certificate, () => Authority.load(chain, keyText));
+  const authority = await Authority.load(readPart(certificate), readPart(key));
   const ended = authority.notAfter.getTime() <= now;
-  if (ended) throw new Error(`${certificate}: it ended at ${authority.notAfter.toISOString()}; a new issuer is due`);
+  if (ended)
+    throw new CredentialProblem(certificate, `ended at ${authority.notAfter.toISOString()}; a new issuer is due`);
   if (anchors === null) return authority;
-  const trusted = await of(anchors, () => certificatesOf(readFile(anchors, MAX_FILE_BYTES).text));
-  const problem = chainProblem(authority.chain, trusted, now);
-  if (problem !== null) throw new Error(`${certificate}: ${problem} ${anchors}`);
+  const trusted = readAnchors(anchors, now).anchors.map((text) => new X509Certificate(text));
+  const problem = trustProblem(authority.chain, trusted, anchors);
+  if (problem !== null) throw new CredentialProblem(certificate, problem);
   return authority;
-}
-
-const issued = (certificate: X509Certificate, by: X509Certificate): boolean =>
-  certificate.checkIssued(by) && certificate.verify(by.publicKey);
-
-/** Why a chain does not end in one of the anchors; null if it does. */
-function chainProblem(
-  chain: readonly X509Certificate[],
-  anchors: readonly X509Certificate[],
-  now: number,
-): string | null {
-  for (const [index, certificate] of chain.slice(0, -1).entries())
-    if (!issued(certificate, chain[index + 1]))
-      return `certificate ${index + 1} of its chain is not signed by the next one, so it does not lead to`;
-  const last = chain[chain.length - 1];
-  const good = anchors.filter((anchor) => Date.parse(anchor.validTo) > now);
-  const found = good.some((anchor) =>
-    selfSigned(last) ? anchor.fingerprint256 === last.fingerprint256 : issued(last, anchor),
-  );
-  return found ? null : 'it is not signed by a certificate that is good now in';
 }

@@ -39,10 +39,8 @@ export function keyProblem(key: KeyObject): string | null {
   return (details?.publicExponent ?? 0n) < 65537n ? 'an RSA key with a small exponent; 65537 is usual' : null;
 }
 
-/** A private key that the library can sign with, from PEM in any of the forms that OpenSSL writes. Throws where that can't be. */
+/** A private key without a `keyProblem`, as the library signs with it. */
 export async function signingKey(key: KeyObject): Promise<CryptoKey> {
-  const problem = keyProblem(key);
-  if (problem !== null) throw new Error(problem);
   const curve = CURVES[key.asymmetricKeyDetails?.namedCurve ?? ''];
   const algorithm = key.asymmetricKeyType === 'ec' ? { name: 'ECDSA', namedCurve: curve } : RSA;
   const der = key.export({ type: 'pkcs8', format: 'der' });
