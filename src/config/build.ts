@@ -8,8 +8,10 @@ import type {
   EndpointSource,
   ListenerConfig,
   ListenerServices,
+  ListenerTlsConfig,
   ProxyHeaderConfig,
   ServiceConfig,
+  ServiceTlsConfig,
 } from './model.js';
 import { opaquePortSets } from './ports.js';
 import { type ConfigTree, service as serviceSchema } from './schema.js';
@@ -30,7 +32,39 @@ function proxyHeader(written: ListenerTree['proxyProtocol']): ProxyHeaderConfig 
   return { from: written.from ?? null, timeoutMs: written.timeout, maxBytes: written.maxBytes };
 }
 
-function buildListener(listener: ListenerTree, detect: DetectConfig): ListenerConfig {
+function listenerTls(written: ListenerTree['tls'], directory: string): ListenerTlsConfig | null {
+  if (written === undefined) return null;
+  const { certificates, minVersion, alpn, clientAuthority, clientCertificate, tickets } = written;
+  return {
+    certificates: certificates.map(({ certificate, key, names }) => ({
+      certificate: resolve(directory, certificate),
+      key: resolve(directory, key),
+      names: names ?? null,
+    })),
+    minVersion,
+    alpn: alpn ?? null,
+    clientAuthority: clientAuthority === undefined ? null : resolve(directory, clientAuthority),
+    clientCertificate: clientCertificate ?? (clientAuthority === undefined ? 'none' : 'required'),
+    tickets,
+  };
+}
+
+function serviceTls(written: ServiceTree['tls'], directory: string): ServiceTlsConfig | null {
+  if (written === undefined) return null;
+  const { serverName = null, ca, certificate, key, minVersion, alpn = null } = written;
+  return {
+    serverName,
+    ca: ca === undefined ? null : resolve(directory, ca),
+    certificate:
+      certificate === undefined || key === undefined
+        ? null
+        : { certificate: resolve(directory, certificate), key: resolve(directory, key), names: null },
+    minVersion,
+    alpn,
+  };
+}
+
+function buildListener(listener: ListenerTree, detect: DetectConfig, directory: string): ListenerConfig {
   return {
     name: listener.name,
     listen: listener.listen,
@@ -48,6 +82,7 @@ function buildListener(listener: ListenerTree, detect: DetectConfig): ListenerCo
     shared: listener.shared,
     via: listener.via,
     date: listener.date,
+    tls: listenerTls(listener.tls, directory),
     backlog: listener.backlog,
     keepAliveMs: listener.keepAlive,
     userTimeoutMs: listener.userTimeout,
@@ -81,6 +116,7 @@ function buildService(
     protocol: service.protocol,
     proxyProtocol: service.proxyProtocol ?? null,
     endpoints: service.endpoints.map((source) => endpointSource(source, directory)),
+    tls: serviceTls(service.tls, directory),
     match: service.match,
     balance: {
       policy: service.balance.policy,
@@ -228,7 +264,7 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
     },
     opaquePorts: opaque,
     annotatedPorts: annotated,
-    listeners: tree.listeners.map((listener) => buildListener(listener, detect)),
+    listeners: tree.listeners.map((listener) => buildListener(listener, detect, dirname(file))),
     services: sharing(
       Object.entries(tree.services).map(([name, item]) =>
         buildService(name, item, writtenServices[name], dirname(file)),

@@ -9,6 +9,7 @@ import { defaultOpaquePorts } from './ports.js';
 import type { KeyPath } from './problem.js';
 import { formatPath } from './problem.js';
 import { suggest } from './suggest.js';
+import { listenerTlsFindings, serviceTlsFindings } from './tls-checks.js';
 import type { PortRange } from './values.js';
 import {
   attempt,
@@ -189,6 +190,7 @@ function service(name: string, value: unknown): Finding[] {
       'Add protocol: opaque, or remove it';
     findings.push({ path: [...path, 'proxyProtocol'], message, at: 'key' });
   }
+  findings.push(...serviceTlsFindings(name, map));
   try {
     parseName(name);
   } catch (error) {
@@ -300,6 +302,7 @@ export function crossChecks(tree: unknown, line: (path: KeyPath) => number): Fin
     ...listenerNames(listeners),
     ...listenAddresses(root, listeners),
     ...listeners.flatMap((item, index) => (isMap(item) ? listenerServices(item, index, known) : [])),
+    ...listeners.flatMap((item, index) => (isMap(item) ? listenerTlsFindings(item, index) : [])),
     ...Object.entries(services).flatMap(([name, value]) => service(name, value)),
     ...overlappingMatches(
       Object.entries(services).map(([name, value]) => [name, asList(asMap(value).match)] as const),

@@ -46,6 +46,41 @@ export interface ProxyHeaderConfig {
   readonly maxBytes: number;
 }
 
+export type TlsVersion = '1.2' | '1.3';
+
+/** Absolute paths. */
+export interface CertificateConfig {
+  readonly certificate: string;
+  readonly key: string;
+  /** Server names that it is for; null: as the certificate says. */
+  readonly names: readonly string[] | null;
+}
+
+/** TLS that a listener ends. */
+export interface ListenerTlsConfig {
+  /** The first is for clients that name no server that is known. */
+  readonly certificates: readonly CertificateConfig[];
+  readonly minVersion: TlsVersion;
+  /** null: what the listener can serve. */
+  readonly alpn: readonly string[] | null;
+  /** Path of who signs clients' certificates. */
+  readonly clientAuthority: string | null;
+  readonly clientCertificate: 'none' | 'optional' | 'required';
+  readonly tickets: boolean;
+}
+
+/** TLS that endpoints are dialled with. */
+export interface ServiceTlsConfig {
+  /** Whom their certificates must be for; null: each for its endpoint's own name. */
+  readonly serverName: string | null;
+  /** Path of the authorities; null: those of the system. */
+  readonly ca: string | null;
+  readonly certificate: CertificateConfig | null;
+  readonly minVersion: TlsVersion;
+  /** null: what the service speaks. */
+  readonly alpn: readonly string[] | null;
+}
+
 export interface ListenerConfig {
   readonly name: string;
   readonly listen: Address;
@@ -66,6 +101,8 @@ export interface ListenerConfig {
   readonly via: string | null;
   /** Final responses without Date get one (section 6.6.1). */
   readonly date: boolean;
+  /** null: no TLS is ended here. */
+  readonly tls: ListenerTlsConfig | null;
   readonly backlog: number;
   /** TCP keepalive idle and interval, ms; 0 is off. */
   readonly keepAliveMs: number;
@@ -161,6 +198,8 @@ export interface ServiceConfig {
   /** The version of the PROXY header that endpoints are sent first; null for none. */
   readonly proxyProtocol: 'v1' | 'v2' | null;
   readonly endpoints: readonly EndpointSource[];
+  /** null: what is sent to them is sent as it is, or as the mesh has it. */
+  readonly tls: ServiceTlsConfig | null;
   /** Original destinations that this service stands for; none of them overlap. */
   readonly match: readonly MatchRange[];
   readonly balance: BalanceConfig;

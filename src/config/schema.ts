@@ -21,6 +21,7 @@ import {
   timeout,
   value,
 } from './schema-parts.js';
+import { listenerTls, serviceTls } from './tls-schema.js';
 import {
   describe,
   parseAccess,
@@ -162,6 +163,7 @@ const listener = section({
   shared: v.optional(boolean(), false),
   via: v.optional(value(parseVia), 'off'),
   date: v.optional(boolean(), false),
+  tls: v.optional(listenerTls),
   backlog: v.optional(integer(1, 65_535), 4096),
   keepAlive: v.optional(keepAlive(), '10s'),
   userTimeout: v.optional(optionalTimeout(), '30s'),
@@ -209,6 +211,7 @@ export const service = section({
   protocol: v.optional(choice('http1', 'http2', 'opaque', 'auto'), 'auto'),
   proxyProtocol: v.optional(choice('v1', 'v2')),
   endpoints: v.lazy((input) => (isFile(input) ? onlyFile : endpointList)),
+  tls: v.optional(serviceTls),
   match: v.optional(v.array(value(parseMatch), found('a list such as ["10.0.0.0/8:5432"]')), []),
   balance: optionalSection({
     policy: v.optional(choice('ewma', 'round-robin'), 'ewma'),

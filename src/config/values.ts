@@ -214,7 +214,7 @@ export function parseListen(input: unknown): Address {
   return { host: numeric, port };
 }
 
-function parseHostName(host: string): string {
+export function parseHostName(host: string): string {
   const name = host.endsWith('.') ? host.slice(0, -1) : host;
   const labels = name.split('.');
   if (/^\d+$/.test(labels[labels.length - 1])) {

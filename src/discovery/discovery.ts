@@ -52,10 +52,13 @@ interface Named {
   readonly said: Said | null;
 }
 
-const saidOf = (source: EndpointSource): Said | null =>
-  source.kind === 'file' || source.identity === undefined
-    ? null
-    : { identity: source.identity, proxy: source.proxy ?? NO_PROXY };
+/** Where the service is dialled with TLS, a name of the DNS says whom to expect. */
+function saidOf(source: EndpointSource, { tls }: ServiceConfig): Said | null {
+  if (source.kind === 'file') return null;
+  if (source.identity !== undefined) return { identity: source.identity, proxy: source.proxy ?? NO_PROXY };
+  if (source.kind !== 'dns' || tls === null || tls.serverName !== null) return null;
+  return { identity: source.name.toLowerCase().replace(/\.$/, ''), proxy: NO_PROXY };
+}
 
 const named = (endpoints: readonly Endpoint[], said: Said | null): readonly Endpoint[] =>
   said === null ? endpoints : endpoints.map((endpoint) => ({ ...endpoint, ...said }));
@@ -134,7 +137,7 @@ export class Discovery {
       const entries = config.endpoints.map((source) => {
         // A watch that goes on has nothing to find out.
         const spec = { source, minTtlMs: config.dnsMinTtlMs, maxTtlMs: config.dnsMaxTtlMs };
-        const key = source.kind === 'static' ? '' : watchKey({ ...spec, said: saidOf(source) });
+        const key = source.kind === 'static' ? '' : watchKey({ ...spec, said: saidOf(source, config) });
         const running = before.get(key);
         if (running !== undefined) {
           kept.add(running);
@@ -196,7 +199,7 @@ export class Discovery {
       source,
       minTtlMs,
       maxTtlMs,
-      said: saidOf(source),
+      said: saidOf(source, config),
       endpoints: null,
       failure: '',
       watch: null,

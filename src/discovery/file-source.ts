@@ -1,11 +1,10 @@
 // Files of endpoints: read once for all services that name them, watched, and read again when they change. A file that
 // can't be read, or has a mistake, leaves what it said last in use.
-import { realpathSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
 import type { EndpointSource } from '../config/model.js';
 import { ConfigError, formatProblem } from '../config/problem.js';
-import { Directories, type Follower } from './directories.js';
+import { Directories } from './directories.js';
 import { type EndpointLists, parseEndpointFile, selectList } from './endpoint-file.js';
+import { FollowedFile } from './followed-file.js';
 import { FileProblem, FileTooLarge, fileSignature, readFile } from './read-file.js';
 import type { DiscoveryLogger, Report, Source, Timers, Watch, WatchSpec } from './source.js';
 import { nodeTimers } from './source.js';
@@ -99,16 +98,13 @@ export class FileSource implements Source<FileSpec> {
   }
 }
 
-class WatchedFile implements Follower {
+class WatchedFile {
   readonly #subscribers = new Set<Subscriber>();
   /** What it said when it was right last. */
   #lists: EndpointLists | null = null;
   #signature = '';
   #problem = '';
-  /** Directories that are watched for it: the one in its path, and the one that the path leads to through links. */
-  #followed: readonly string[] = [];
-  /** A link is part of the path, so that it may come to mean another file. */
-  #linked = false;
+  readonly #file: FollowedFile;
   #closed = false;
   /** It is one of those that count as broken. */
   #broken = false;
@@ -116,8 +112,10 @@ class WatchedFile implements Follower {
   constructor(
     private readonly path: string,
     private readonly deps: FileSourceDeps,
-    private readonly directories: Directories,
-  ) {}
+    directories: Directories,
+  ) {
+    this.#file = new FollowedFile(path, directories, (named) => this.#changed(named));
+  }
 
   add(subscriber: Subscriber): void {
     this.#subscribers.add(subscriber);
@@ -135,26 +133,23 @@ class WatchedFile implements Follower {
   close(): void {
     this.#closed = true;
     this.#count();
-    for (const directory of this.#followed) this.directories.unfollow(directory, this);
-    this.#followed = [];
+    this.#file.close();
   }
 
-  changed(named: boolean): void {
-    if (this.#closed) return;
+  #changed(named: boolean): void {
     // Read without a look at its times: two changes within one tick of the file system's clock leave the same ones.
     if (named) this.load();
-    else if (this.#linked) this.poll();
+    else this.poll();
   }
 
   poll(): void {
     if (this.#closed) return;
     if (this.#current() !== this.#signature) this.load();
-    else this.#follow();
+    else this.#file.follow();
   }
 
   load(): void {
-    // Before the file is read: a change in between is seen.
-    this.#follow();
+    this.#file.follow();
     const { maxFileBytes } = this.deps.limits();
     try {
       const { text, signature } = readFile(this.path, maxFileBytes);
@@ -225,23 +220,5 @@ class WatchedFile implements Follower {
       });
     }
     subscriber.problem = list;
-  }
-
-  #follow(): void {
-    const places = new Map([[dirname(this.path), basename(this.path)]]);
-    const real = realPath(this.path);
-    this.#linked = real !== this.path;
-    if (real !== null && !places.has(dirname(real))) places.set(dirname(real), basename(real));
-    for (const directory of this.#followed) if (!places.has(directory)) this.directories.unfollow(directory, this);
-    for (const [directory, name] of places) this.directories.follow(directory, name, this);
-    this.#followed = [...places.keys()];
-  }
-}
-
-function realPath(path: string): string | null {
-  try {
-    return realpathSync(path);
-  } catch {
-    return null;
   }
 }

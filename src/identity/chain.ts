@@ -6,8 +6,8 @@ import { instead, isCertificate, pemBlocks } from './pem.js';
 /** More would not fit into what peers read of a handshake. */
 const MAX_CHAIN = 10;
 
-/** The certificates of a file in its order; text: what is wrong. */
-export function readCertificates(bytes: Uint8Array): readonly X509Certificate[] | string {
+/** The certificates of a file in its order; text: what is wrong. `tolerant`: those that can't be read are left out. */
+export function readCertificates(bytes: Uint8Array, tolerant = false): readonly X509Certificate[] | string {
   const blocks = pemBlocks(bytes);
   if (typeof blocks === 'string') return blocks;
   const found = blocks.filter(isCertificate);
@@ -17,6 +17,7 @@ export function readCertificates(bytes: Uint8Array): readonly X509Certificate[] 
     try {
       certificates.push(new X509Certificate(text));
     } catch {
+      if (tolerant) continue;
       return `certificate ${index + 1} of ${found.length} (from line ${line}) can't be read: it is damaged; replace it`;
     }
   }

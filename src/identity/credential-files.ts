@@ -42,7 +42,7 @@ export function readCertificate(files: CertificateFiles, checks: CertificateChec
   return { ...checked, warnings: [...checked.warnings, warning] };
 }
 
-/** Throws a CredentialProblem. */
-export function readAnchors(file: string, nowMs = Date.now()): CheckedAnchors {
-  return checkAnchors(readPart(file), nowMs);
+/** Throws a CredentialProblem. `tolerant` as of `checkAnchors`. */
+export function readAnchors(file: string, nowMs = Date.now(), tolerant = false): CheckedAnchors {
+  return checkAnchors(readPart(file), nowMs, tolerant);
 }

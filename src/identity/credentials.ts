@@ -14,6 +14,8 @@ export interface CertificateChecks {
   readonly purpose: Purpose;
   /** PEM, one each, that the chain must lead to, and where they come from; without them nobody knows what peers trust. */
   readonly anchors?: { readonly pem: readonly string[]; readonly from: string };
+  /** Server names that it is to be used for, in lower case; null: for its own. */
+  readonly names?: readonly string[] | null;
   /** ms since 1970. */
   readonly nowMs?: number;
 }
@@ -88,6 +90,20 @@ function strengthProblem(chain: readonly X509Certificate[]): string | null {
   return null;
 }
 
+/** Whether one of a certificate's names is `name`, or a wildcard that has it. */
+function covers(names: readonly string[], name: string): boolean {
+  const domain = name.slice(name.indexOf('.'));
+  return names.some((known) => known === name || (known.startsWith('*.') && known.slice(1) === domain));
+}
+
+function nameProblem(leaf: X509Certificate, names: readonly string[] | null): string | null {
+  const { dns } = alternativeNames(leaf.raw);
+  const missing = names?.find((name) => !covers(dns, name));
+  if (missing === undefined) return null;
+  const has = dns.length === 0 ? 'no DNS name' : dns.join(', ');
+  return `certificate 1 (${subjectOf(leaf)}) is not for ${missing}, as \`names\` says: it has ${has}; correct names, or have it issued anew`;
+}
+
 /** What OpenSSL itself says, for what nobody has thought of above. */
 function openSslProblem(chain: string, key: string): string | null {
   try {
@@ -104,7 +120,7 @@ const pemOf = (certificates: readonly X509Certificate[]): string =>
 
 /** A certificate with its chain, and its key. Throws a CredentialProblem that names the file at fault. */
 export function checkCertificate(certificate: Part, key: Part, checks: CertificateChecks): CheckedCertificate {
-  const { purpose, anchors, nowMs = Date.now() } = checks;
+  const { purpose, anchors, names: wanted = null, nowMs = Date.now() } = checks;
   const { file } = certificate;
   const chain = orProblem(file, readCertificates(certificate.bytes));
   const privateKey = readPrivateKey(key);
@@ -115,6 +131,7 @@ export function checkCertificate(certificate: Part, key: Part, checks: Certifica
     authorityProblem(leaf, purpose) ??
     datesProblem(chain, nowMs) ??
     usageProblem(leaf, purpose) ??
+    nameProblem(leaf, wanted) ??
     strengthProblem(chain) ??
     (anchors === undefined ? null : trustProblem(chain, parseAnchors(anchors.pem), anchors.from)) ??
     openSslProblem(text, privateKey.pem);
@@ -139,9 +156,18 @@ export function checkCertificate(certificate: Part, key: Part, checks: Certifica
 
 const parseAnchors = (pem: readonly string[]): X509Certificate[] => pem.map((text) => new X509Certificate(text));
 
-/** A bundle of authorities that peers' chains may end in. Throws a CredentialProblem. */
-export function checkAnchors({ file, bytes }: Part, nowMs = Date.now()): CheckedAnchors {
-  const found = orProblem(file, readCertificates(bytes));
+function anchorProblem(certificate: X509Certificate): string | null {
+  // A server's own certificate, signed by itself, may be trusted as it is.
+  if (!certificate.ca && !isSelfSigned(certificate)) return "is no authority's; name the certificate of who signed it";
+  return weakness(certificate.publicKey, 'key');
+}
+
+/**
+ * A bundle of authorities that peers' chains may end in. Throws a CredentialProblem. `tolerant`: what is wrong is left out, as nobody here
+ * has put it there.
+ */
+export function checkAnchors({ file, bytes }: Part, nowMs = Date.now(), tolerant = false): CheckedAnchors {
+  const found = orProblem(file, readCertificates(bytes, tolerant));
   const seen = new Set<string>();
   const live: X509Certificate[] = [];
   const warnings: string[] = [];
@@ -149,17 +175,20 @@ export function checkAnchors({ file, bytes }: Part, nowMs = Date.now()): Checked
     if (seen.has(certificate.fingerprint256)) continue;
     seen.add(certificate.fingerprint256);
     const place = certificateAt(found, index);
-    // A server's own certificate, signed by itself, may be trusted as it is.
-    if (!certificate.ca && !isSelfSigned(certificate))
-      throw new CredentialProblem(file, `${place} is no authority's; name the certificate of who signed it`);
-    const weak = weakness(certificate.publicKey, 'key');
-    if (weak !== null) throw new CredentialProblem(file, `${place} ${weak}`);
+    const problem = anchorProblem(certificate);
+    if (problem !== null) {
+      if (tolerant) continue;
+      throw new CredentialProblem(file, `${place} ${problem}`);
+    }
     if (endMs(certificate) < nowMs)
       warnings.push(`${place} expired on ${dateText(endMs(certificate))} and is left out; remove it`);
     else live.push(certificate);
   }
   if (live.length === 0)
-    throw new CredentialProblem(file, `has ${found.length} certificates, and all of them have expired; update it`);
+    throw new CredentialProblem(
+      file,
+      `has ${found.length} certificates, and none of them can be used any more; update it`,
+    );
   return {
     anchors: live.map((certificate) => certificate.toString()),
     notAfterMs: Math.max(...live.map(endMs)),

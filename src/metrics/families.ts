@@ -1,5 +1,7 @@
 // Which series a snapshot makes: Linkerd's names and labels where Linkerd has them, `sluice_` for the rest.
+
 import { RESPONSE_REASONS } from '../http/response-reasons.js';
+import { CERTIFICATE_FAMILIES } from './certificate-families.js';
 import {
   blockSamples,
   direction,
@@ -370,6 +372,7 @@ export const FAMILIES: readonly Family[] = merged([
     help: 'Those that cannot be read, have a mistake, or lack a list that a service names: what they said last stays in use',
     samples: ({ endpointFiles }) => [{ value: endpointFiles.broken, labels: NONE }],
   },
+  ...CERTIFICATE_FAMILIES,
   {
     name: 'sluice_services_unready',
     type: 'gauge',

@@ -104,6 +104,7 @@ export interface MetricsSnapshot {
   /** What is there now without a series of its own. */
   readonly homeless: { readonly listener: number; readonly service: number; readonly endpoint: number };
   readonly endpointFiles: Readonly<EndpointFileCounts>;
+  readonly certificates: Readonly<CertificateCounts>;
   /** Names of the DNS that services have. */
   readonly names: readonly Readonly<NameCounts>[];
   /** Services without any endpoint. */
@@ -117,6 +118,26 @@ export interface NameCounts {
   failures: number;
   /** When it resolved last, seconds since 1970; 0: never. */
   lastSuccess: number;
+}
+
+/** What the main thread counts of certificates. */
+export interface CertificateCounts {
+  /** Times that files were read, and could be used or not. */
+  loaded: number;
+  failed: number;
+  /** Certificates and bundles of which the files as they are now can't be used. */
+  broken: number;
+  /** Those that are used. */
+  used: readonly UsedCertificate[];
+}
+
+export interface UsedCertificate {
+  readonly use: 'listener' | 'service';
+  /** Of the listener or service. */
+  readonly name: string;
+  /** Its number in `certificates`, from 0; `client-authority`, `certificate` or `ca`. */
+  readonly certificate: string;
+  readonly notAfterMs: number;
 }
 
 /** What the main thread counts of files of endpoints. */
@@ -168,6 +189,7 @@ export class MetricsReader {
   readonly names = new Set<NameCounts>();
   /** Set by whoever knows. */
   unready: () => number = () => 0;
+  readonly certificates: CertificateCounts = { loaded: 0, failed: 0, broken: 0, used: [] };
   readonly endpointFiles: EndpointFileCounts = { watched: 0, broken: 0, tooLarge: 0 };
   readonly #original: { readonly service: number; readonly endpoint: number };
 
@@ -315,6 +337,7 @@ export class MetricsReader {
         endpoint: this.endpoints.homeless,
       },
       endpointFiles: { ...this.endpointFiles },
+      certificates: { ...this.certificates },
       names: [...this.names].map((counts) => ({ ...counts })),
       unready: this.unready(),
     };

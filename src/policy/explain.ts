@@ -67,7 +67,7 @@ export function explain(
       ? `Listener ${listener.name} (${at}) takes it.`
       : `Listener ${listener.name} (${at}) takes it, as it listens on every address of this machine.`,
   ];
-  steps.push(...headerSteps(listener));
+  steps.push(...headerSteps(listener), ...tlsSteps(listener));
   const { services } = listener;
   const decision = decide(config, listener);
   return walk(config, { destination, port, listener, services, decision, race: race(config, listener) }, steps, live);
@@ -107,6 +107,20 @@ function headerSteps({ proxyProtocol }: ListenerConfig): string[] {
   const { from, timeoutMs } = proxyProtocol;
   const who = from === null ? '' : ` It has to come from ${from.map(({ text }) => text).join(', ')}.`;
   return [`It has to begin with a PROXY header, within ${duration(timeoutMs)}, that says who its client is.${who}`];
+}
+
+/** The TLS that a listener ends. */
+function tlsSteps({ tls }: ListenerConfig): string[] {
+  if (tls === null) return [];
+  const { certificates, minVersion, clientCertificate } = tls;
+  const count = certificates.length === 1 ? 'one certificate' : `${certificates.length} certificates by server name`;
+  const client = {
+    none: 'Clients need no certificate.',
+    optional: "A client's certificate is checked if it has one.",
+    required: 'A client needs a certificate.',
+  }[clientCertificate];
+  const versions = minVersion === '1.3' ? 'TLS 1.3' : 'TLS 1.2 and 1.3';
+  return [`${versions} is ended here, with ${count}: what follows holds for what is inside. ${client}`];
 }
 
 function matchStep(destination: string, match: Match | null): string {
@@ -268,7 +282,12 @@ function route(config: Config, verdict: Verdict, { services, destination }: Way,
       `connect timeout ${duration(service.connectTimeoutMs)}, response timeout ${orNone(service.responseTimeoutMs)}`
     : `each connection is balanced ${service.balance.policy === 'ewma' ? 'by open connections' : 'in turn'}; ` +
       `connect timeout ${duration(service.connectTimeoutMs)}`;
-  return [`${capitalised(what)} goes to service ${name} (endpoints: ${endpoints}); ${how}.`];
+  return [`${capitalised(what)} goes to service ${name} (endpoints: ${endpoints})${overTls(service)}; ${how}.`];
+}
+
+function overTls({ tls }: ServiceConfig): string {
+  if (tls === null) return '';
+  return tls.serverName === null ? ' over TLS, each under its own name' : ` over TLS as ${tls.serverName}`;
 }
 
 function ending(config: Config, verdict: 'opaque' | 'http1' | 'http2' | 'detect'): string[] {

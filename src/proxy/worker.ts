@@ -175,6 +175,7 @@ export class Worker {
   private configure(snapshot: Snapshot): void {
     // The tables have what is in it: it is not kept twice.
     this.snapshot = { ...snapshot, listeners: [], services: [] };
+    this.leavePooled(snapshot);
     this.context.configure(snapshot);
     this.path.http1.bodies.maxTrailerBytes = snapshot.limits.http1.maxHeaderBytes;
     for (const { slot, endpoints, resolved } of snapshot.services) {
@@ -186,6 +187,14 @@ export class Worker {
     this.proxyHeaders.configure(snapshot);
     this.path.peek.configure(snapshot);
     this.acceptor.configure(snapshot.listeners);
+  }
+
+  /** What is dialled with TLS from here on, or with other TLS, is dialled anew. */
+  private leavePooled({ services }: Snapshot): void {
+    for (const { slot, config } of services) {
+      if (this.context.services.tls[slot] === config.tls) continue;
+      for (const endpoint of Array.from(this.context.balancer.membersOf(slot))) this.endpointGone(endpoint);
+    }
   }
 
   private setEndpoints(service: number, endpoints: Parameters<Context['setEndpoints']>[1]): void {

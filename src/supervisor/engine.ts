@@ -23,6 +23,7 @@ import { OriginalDestinations } from './original-destinations.js';
 import { RefusalLog } from './refusal-log.js';
 import { changedServices, Snapshots } from './snapshots.js';
 import { stateOf } from './state.js';
+import { TlsProfiles } from './tls-profiles.js';
 import { WorkerPool } from './workers.js';
 
 /** How long a reload waits for the workers to have taken it over, ms. */
@@ -51,6 +52,7 @@ export class Engine {
   private readonly health: HealthLog;
   private readonly refusals: RefusalLog;
   private readonly snapshots: Snapshots;
+  private readonly tls: TlsProfiles;
   /** The worker threads. */
   readonly pool: WorkerPool;
   private admin: AdminServer | undefined;
@@ -95,6 +97,14 @@ export class Engine {
       serviceSlot: (name) => this.serviceSlot(name),
       send: (worker, message) => this.pool.send(worker, message),
     });
+    this.tls = new TlsProfiles({
+      logger,
+      pollMs: () => this.config.discovery.pollMs,
+      counts: this.reader.certificates,
+      changed: () => {
+        if (this.executor !== '' && !this.ending) this.pool.configure(new Set());
+      },
+    });
     this.refusals = new RefusalLog(logger);
     this.health = new HealthLog({ logger, service: (slot) => this.serviceOf(slot) });
     this.listeners = new ListenerSet(native(), config.workers);
@@ -126,6 +136,7 @@ export class Engine {
       },
       listenerSlot: (listener) => this.listenerSlot(listener),
       fd: (listener, worker) => this.listeners.fd(listenerKey(listener), worker),
+      tls: this.tls,
       originalDestination: () => this.reader.originalDestination(),
     });
   }
@@ -168,7 +179,8 @@ export class Engine {
         });
       }
     }
-    const added = this.listeners.add(config.listeners);
+    const tls = this.tls.prepare(config);
+    const added = this.addListeners(config);
     const comers = config.services.filter(({ name }) => this.destinations.service(name) === undefined);
     try {
       this.addServices(comers);
@@ -176,6 +188,7 @@ export class Engine {
       await this.discovery.update(config.services);
       if (this.draining) throw new Error('the proxy is draining');
     } catch (error) {
+      this.tls.discard();
       for (const key of added) this.listeners.closeAll(key);
       for (const { name } of comers) this.destinations.dropService(name);
       throw error;
@@ -190,6 +203,7 @@ export class Engine {
       metrics: before.metrics,
       limits: { ...config.limits, slabBytes, maxPipes },
     };
+    this.tls.commit(tls);
     const keys = new Set(config.listeners.map(listenerKey));
     const gone = this.listeners.retire(keys);
     const services = new Set(config.services.map(({ name }) => name));
@@ -256,6 +270,7 @@ export class Engine {
   private async begin(): Promise<void> {
     const { config, logger } = this;
     for (const listener of config.listeners) this.listenerSlot(listener);
+    this.tls.commit(this.tls.prepare(config));
     this.addServices(config.services);
     this.known = new Set(config.services.map(({ name }) => name));
     this.listeners.add(config.listeners);
@@ -299,6 +314,7 @@ export class Engine {
 
   private async cleanUp(): Promise<void> {
     this.discovery.stop();
+    this.tls.close();
     await this.pool.close();
     this.listeners.close();
     await this.admin?.close();
@@ -334,6 +350,8 @@ export class Engine {
     if (unready.length > MAX_NOTES) notes.push(`and ${unready.length - MAX_NOTES} more services`);
     if (this.draining) reasons.push('draining');
     if (!this.pool.ready) reasons.push('not every worker accepts');
+    reasons.push(...this.tls.unready());
+    notes.push(...this.tls.notes());
     const { services, listeners } = this.config;
     const elsewhere = listeners.some(({ originalDestination }) => originalDestination);
     if (services.length > 0 && unready.length === services.length && !elsewhere)
@@ -394,6 +412,15 @@ export class Engine {
     if (this.known.has(service)) this.tellEndpoints(service, after);
     const kept = new Set(after.map(({ slot }) => slot));
     for (const endpoint of before) if (!kept.has(endpoint.slot)) this.destinations.dropEndpoint(service, endpoint);
+  }
+
+  private addListeners(config: Config): readonly string[] {
+    try {
+      return this.listeners.add(config.listeners);
+    } catch (error) {
+      this.tls.discard();
+      throw error;
+    }
   }
 
   private addServices(services: readonly ServiceConfig[]): void {

@@ -13,6 +13,7 @@ import {
   type Snapshot,
 } from '../proxy/snapshot.js';
 import type { Place } from './destinations.js';
+import type { TlsProfiles } from './tls-profiles.js';
 
 export interface SnapshotDeps {
   /** Slot and series of a service; undefined where the tables have no room for it. */
@@ -26,6 +27,7 @@ export interface SnapshotDeps {
   listenerSlot(listener: ListenerConfig): number;
   /** The worker's own socket of a listener. */
   fd(listener: ListenerConfig, worker: number): number;
+  readonly tls: Pick<TlsProfiles, 'profiles' | 'listener' | 'service' | 'meshClient' | 'meshServer'>;
   /** Series of what goes to its original destination. */
   originalDestination(): { readonly service: number; readonly endpoint: number };
 }
@@ -39,6 +41,7 @@ export class Snapshots {
 
   /** For a worker; of the services only those that have changed, where that is known. */
   of(config: Config, worker: number, changed?: ReadonlySet<string>): Snapshot {
+    const { tls } = this.#deps;
     const listeners = config.listeners.map((listener) => this.#listener(config, listener, worker));
     return {
       listeners,
@@ -47,7 +50,9 @@ export class Snapshots {
         const place = this.#deps.place(service.name);
         const endpoints = this.#deps.endpoints(service.name);
         const resolved = this.#deps.resolved(service.name);
-        return place === undefined ? [] : [{ ...place, config: settingsOf(service), endpoints, resolved }];
+        return place === undefined
+          ? []
+          : [{ ...place, config: settingsOf(service, this.#deps.tls.service(service.name)), endpoints, resolved }];
       }),
       passthrough: listeners.some(({ originalDestination }) => originalDestination) ? this.#passthrough() : null,
       limits: config.limits,
@@ -58,15 +63,15 @@ export class Snapshots {
       destinationIdleMs: config.destinations.idleTimeoutMs,
       opaquePorts: [...config.opaquePorts],
       maxDestinations: config.destinations.max,
-      tls: [],
-      meshClient: 0,
-      meshServer: 0,
+      tls: tls.profiles,
+      meshClient: tls.meshClient,
+      meshServer: tls.meshServer,
     };
   }
 
   #passthrough(): PassthroughSnapshot {
     const { service, endpoint } = this.#deps.originalDestination();
-    const settings = settingsOf(defaultService(ORIGINAL_DESTINATION));
+    const settings = settingsOf(defaultService(ORIGINAL_DESTINATION), 0);
     return { service: settings, serviceSeries: service, endpointSeries: endpoint };
   }
 
@@ -90,7 +95,7 @@ export class Snapshots {
       proxyProtocol: listener.proxyProtocol,
       mesh: false,
       userTimeoutMs: listener.userTimeoutMs,
-      tls: 0,
+      tls: this.#deps.tls.listener(listener.name),
       fd: this.#deps.fd(listener, worker),
     };
   }
@@ -105,13 +110,15 @@ export class Snapshots {
 
 /** Names of the services that are new or have other settings. (Endpoints are told as they change.) */
 export function changedServices(before: readonly ServiceConfig[], after: readonly ServiceConfig[]): Set<string> {
-  const known = new Map(before.map((service) => [service.name, JSON.stringify(settingsOf(service))]));
-  const changed = after.filter((service) => known.get(service.name) !== JSON.stringify(settingsOf(service)));
+  // What is made of `tls` has the same slot as long as it says the same.
+  const text = (service: ServiceConfig): string => JSON.stringify([settingsOf(service, 0), service.tls]);
+  const known = new Map(before.map((service) => [service.name, text(service)]));
+  const changed = after.filter((service) => known.get(service.name) !== text(service));
   return new Set(changed.map(({ name }) => name));
 }
 
 /** Parts that services have in common stay one object, of which a message carries one copy. */
-function settingsOf(service: ServiceConfig): ServiceSettings {
+function settingsOf(service: ServiceConfig, tls: number): ServiceSettings {
   const { name, protocol, proxyProtocol, balance, breaker, pool, retry } = service;
   const {
     connectTimeoutMs,
@@ -137,6 +144,6 @@ function settingsOf(service: ServiceConfig): ServiceSettings {
     streamTimeoutMs,
     keepAliveMs,
     userTimeoutMs,
-    tls: 0,
+    tls,
   };
 }

@@ -69,7 +69,7 @@ export class Contexts {
 }
 
 function optionsOf(profile: TlsProfile, offer: number): TlsContextOptions {
-  const { role, certificates, anchors, clientCertificate, minVersion, tickets, serverName } = profile;
+  const { role, certificates, anchors, clientCertificate, minVersion, tickets, wholeNames } = profile;
   return {
     server: role === 'server',
     certificates,
@@ -79,7 +79,6 @@ function optionsOf(profile: TlsProfile, offer: number): TlsContextOptions {
     minVersion: minVersion === '1.2' ? 0x0303 : 0x0304,
     alpn: offered(profile.alpn, offer),
     tickets,
-    // Names of the mesh are identities.
-    wholeNames: serverName === null,
+    wholeNames,
   };
 }

@@ -29,4 +29,6 @@ export interface TlsProfile {
   readonly tickets: boolean;
   /** Of a client: the name it asks for, which the certificate must be for. null: the endpoint's identity (of the mesh). */
   readonly serverName: string | null;
+  /** Names are compared whole, as identities of the mesh are: a wildcard in a certificate is for nobody. */
+  readonly wholeNames: boolean;
 }

@@ -142,6 +142,7 @@ services:
         shared: true,
         via: 'edge-1',
         date: true,
+        tls: null,
         proxyProtocol: {
           from: [{ text: '10.0.0.0/8', family: 4, first: '0a000000', last: '0affffff' }],
           timeoutMs: 18,
@@ -163,6 +164,7 @@ services:
         shared: false,
         via: null,
         date: false,
+        tls: null,
         proxyProtocol: null,
         direction: 'outbound',
         detect: { timeoutMs: 0, raceMs: 5, learnTtlMs: 0 },
@@ -176,6 +178,7 @@ services:
         name: 's',
         protocol: 'opaque',
         proxyProtocol: 'v2',
+        tls: null,
         endpoints: [
           { kind: 'dns', name: 'name.example', port: 80 },
           { kind: 'file', path: join(scratch(), 'sub/e.yaml'), key: 'k' },

@@ -94,6 +94,7 @@ test('the minimal file gets every default', () => {
         shared: false,
         via: null,
         date: false,
+        tls: null,
         proxyProtocol: null,
         direction: 'inbound',
         detect: { timeoutMs: 10_000, raceMs: -1, learnTtlMs: 600_000 },
@@ -107,6 +108,7 @@ test('the minimal file gets every default', () => {
         name: 'web',
         protocol: 'http1',
         proxyProtocol: null,
+        tls: null,
         endpoints: [
           { kind: 'static', address: { host: '127.0.0.1', port: 9001 } },
           { kind: 'static', address: { host: '127.0.0.1', port: 9002 } },

@@ -71,7 +71,7 @@ test('rules and queries ask for series that there are', () => {
 
 test('rules and queries use labels and values that there are', () => {
   const labels = new Set(
-    'job instance service target_addr listener worker limit reason state verdict grpc_status classification errno le'.split(
+    'job instance service target_addr listener worker limit reason state verdict grpc_status classification errno le use name certificate'.split(
       ' ',
     ),
   );

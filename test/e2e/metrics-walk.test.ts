@@ -41,6 +41,9 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   sluice_proxy_header_refused_total: 'e2e/proxy-protocol.test.ts',
   sluice_proxy_header_strangers_total: 'e2e/proxy-protocol.test.ts',
   sluice_http2_goaways_received_total: 'e2e/grpc-lifetime.test.ts',
+  sluice_certificate_expires_in_seconds: 'e2e/tls-files.test.ts',
+  sluice_certificate_loads_total: 'e2e/tls-files.test.ts',
+  sluice_certificates_broken: 'e2e/tls-files.test.ts',
 };
 /** What no test shows, and why. */
 const UNMOVED: Readonly<Record<string, string>> = {

@@ -23,6 +23,7 @@ const profile = (names: readonly string[]): TlsProfile => ({
   alpn: [],
   tickets: false,
   serverName: null,
+  wholeNames: true,
 });
 
 /** A client whose bytes come in pieces, each in a buffer of its own. */

@@ -16,6 +16,7 @@ const listener = (name: string, port: number): ListenerConfig => ({
   shared: false,
   via: null,
   date: false,
+  tls: null,
   proxyProtocol: null,
   direction: 'inbound',
   detect: { timeoutMs: 0, raceMs: -2, learnTtlMs: 0 },

@@ -27,6 +27,7 @@ export function profile(slot: number, role: 'server' | 'client', generation = 1)
     alpn: [],
     tickets: false,
     serverName: role === 'client' ? 'service.example' : null,
+    wholeNames: false,
   };
 }
 

@@ -113,8 +113,7 @@ export class Protocols {
     );
   }
 
-  /** Whether `endpoint` is known not to speak `version`. */
-  refused(endpoint: number, version: number): boolean {
+  private refused(endpoint: number, version: number): boolean {
     if (this.known[version - 1][endpoint] !== KNOWN.REFUSED) return false;
     return !this.expired(endpoint, version, this.holds[version - 1][endpoint]);
   }

@@ -94,9 +94,7 @@ export class Legs {
       return this.exchanges.isStream(x) ? requests.fromList(x, this.core.list) : requests.fromHead(x);
     }
     if (source === SOURCE.KEPT) return fields.fromKept(x);
-    if (!this.exchanges.isStream(x)) return fields.fromHead(x);
-    fields.fromList();
-    return 0;
+    return this.exchanges.isStream(x) ? 0 : fields.fromHead(x);
   }
 
   /** Gives up what `prepare` has made. */

@@ -1,0 +1,91 @@
+// What contradicts in `tls` of listeners and services.
+import type { Finding } from './finding.js';
+import type { KeyPath } from './problem.js';
+import { attempt, parseEndpoint } from './values.js';
+
+type Tree = Readonly<Record<string, unknown>>;
+
+const isMap = (value: unknown): value is Tree => typeof value === 'object' && value !== null && !Array.isArray(value);
+const asList = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+
+/** The name of a version of HTTP in ALPN. */
+const NAMES: Readonly<Record<string, string>> = { http1: 'http/1.1', http2: 'h2' };
+
+/** A version of HTTP that is spoken alone, against the list of ALPN. */
+function alpnFindings({ alpn }: Tree, protocol: unknown, path: KeyPath): Finding[] {
+  const name = NAMES[String(protocol)];
+  const list = asList(alpn);
+  if (name === undefined || list.length === 0) return [];
+  const other = name === 'h2' ? 'http/1.1' : 'h2';
+  const at = list.indexOf(other);
+  if (at >= 0) {
+    const message = `offers ${other} beside protocol: ${String(protocol)}, so that what speaks it would be misunderstood; remove ${other}`;
+    return [{ path: [...path, 'alpn', at], message, at: 'value' }];
+  }
+  if (list.includes(name)) return [];
+  return [
+    { path: [...path, 'alpn'], message: `lacks ${name} beside protocol: ${String(protocol)}; add it`, at: 'value' },
+  ];
+}
+
+export function listenerTlsFindings(listener: Tree, index: number): Finding[] {
+  const { tls } = listener;
+  if (!isMap(tls)) return [];
+  const path = ['listeners', index, 'tls'];
+  const findings = alpnFindings(tls, listener.protocol, path);
+  if (listener.originalDestination === true) {
+    const message =
+      'stands beside originalDestination: connections that go to all kinds of addresses would all get these certificates; ' +
+      'use a listener with a service for what is ended here';
+    findings.push({ path, message, at: 'key' });
+  }
+  const { clientAuthority, clientCertificate } = tls;
+  if (clientAuthority === undefined && (clientCertificate === 'optional' || clientCertificate === 'required')) {
+    const message = `asks for certificates that nobody could check; add clientAuthority: FILE with who signs them`;
+    findings.push({ path: [...path, 'clientCertificate'], message, at: 'value' });
+  }
+  if (clientAuthority !== undefined && clientCertificate === 'none') {
+    const message = 'is for certificates that clientCertificate: none does not ask for; remove one of the two';
+    findings.push({ path: [...path, 'clientAuthority'], message, at: 'key' });
+  }
+  return findings;
+}
+
+export function serviceTlsFindings(name: string, service: Tree): Finding[] {
+  const { tls } = service;
+  if (!isMap(tls)) return [];
+  const path = ['services', name, 'tls'];
+  const findings = alpnFindings(tls, service.protocol, path);
+  for (const [one, other] of [
+    ['certificate', 'key'],
+    ['key', 'certificate'],
+  ]) {
+    if (tls[one] === undefined || tls[other] !== undefined) continue;
+    findings.push({ path: [...path, one], message: `stands without ${other}; add it, or remove both`, at: 'key' });
+  }
+  if (service.proxyProtocol !== undefined) {
+    const message = 'stands beside proxyProtocol, which is not sent to endpoints that speak TLS; remove one of the two';
+    findings.push({ path, message, at: 'key' });
+  }
+  if (tls.serverName === undefined) findings.push(...unnamed(service.endpoints, name, path));
+  return findings;
+}
+
+/** Endpoints of which nobody says whose certificate they must have. */
+function unnamed(endpoints: unknown, service: string, path: KeyPath): Finding[] {
+  const list = isMap(endpoints) ? [endpoints] : asList(endpoints);
+  for (const [index, item] of list.entries()) {
+    if (isMap(item) && item.identity !== undefined) continue;
+    const source = isMap(item) ? (item.address === undefined ? null : item.address) : item;
+    const endpoint = source === null ? undefined : attempt(() => parseEndpoint(source));
+    if (source !== null && (endpoint === undefined || endpoint.kind === 'dns')) continue;
+    const what =
+      endpoint === undefined ? 'a file of endpoints' : endpoint.kind === 'srv' ? 'a service record' : 'an address';
+    const where = isMap(endpoints) ? 'endpoints' : `endpoints[${index}]`;
+    const message =
+      `has no serverName, and ${where} of ${service} is ${what}, which does not say whose certificate to expect; ` +
+      'add serverName: NAME';
+    return [{ path, message, at: 'key' }];
+  }
+  return [];
+}

@@ -1,0 +1,152 @@
+// Certificates, keys and bundles in files that are followed: what is there now is used if it is right, otherwise the last one that was.
+import type { Directories } from '../discovery/directories.js';
+import { FollowedFile } from '../discovery/followed-file.js';
+import { fileSignature } from '../discovery/read-file.js';
+import type { DiscoveryLogger, Timers } from '../discovery/source.js';
+import { CredentialProblem } from './problem.js';
+
+/** What all of them have. */
+export interface Credential {
+  readonly notAfterMs: number;
+  readonly warnings: readonly string[];
+}
+
+export interface WatchDeps {
+  readonly directories: Directories;
+  readonly timers: Timers;
+  readonly logger: DiscoveryLogger;
+  now(): number;
+  /** A reading of files has ended. */
+  loaded(ok: boolean): void;
+  /** What is wrong, or whether anything is, may be something else now. */
+  settled(): void;
+  /** Another one is used from here on. */
+  changed(): void;
+}
+
+const date = (ms: number): string => new Date(ms).toISOString();
+
+export class WatchedCredential<T extends Credential> {
+  /** The last one that was right. */
+  #value: T;
+  #text: string;
+  /** What is wrong with the files as they are now; empty if nothing is. */
+  #problem = '';
+  #signature = '';
+  #timer: unknown = null;
+  #expired = false;
+  readonly #said = new Set<string>();
+  readonly #files: readonly FollowedFile[];
+
+  /** Throws a CredentialProblem where the files can't be used. */
+  constructor(
+    readonly paths: readonly string[],
+    private readonly load: () => T,
+    private readonly deps: WatchDeps,
+  ) {
+    this.#files = [...new Set(paths)].map((path) => new FollowedFile(path, deps.directories, () => this.#soon()));
+    try {
+      this.#value = this.#read();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    this.#text = JSON.stringify(this.#value);
+    this.#warn();
+  }
+
+  get value(): T {
+    return this.#value;
+  }
+
+  get problem(): string {
+    return this.#problem;
+  }
+
+  get expired(): boolean {
+    return this.#value.notAfterMs <= this.deps.now();
+  }
+
+  /** Looks whether there is something else. What could not be used is tried again: it may have had to wait for its time. */
+  poll(): void {
+    if (this.#problem !== '' || this.#current() !== this.#signature) this.refresh();
+    else for (const file of this.#files) file.follow();
+    if (this.expired === this.#expired) return;
+    this.#expired = this.expired;
+    if (this.#expired)
+      this.deps.logger.error('a certificate has expired: peers refuse it', {
+        file: this.paths[0],
+        notAfter: date(this.#value.notAfterMs),
+      });
+  }
+
+  refresh(): void {
+    let value: T;
+    try {
+      value = this.#read();
+    } catch (error) {
+      if (!(error instanceof CredentialProblem)) throw error;
+      if (error.message !== this.#problem)
+        this.deps.logger.error('a certificate cannot be used; the last one that could serves on', {
+          file: error.file,
+          problem: error.reason,
+          until: date(this.#value.notAfterMs),
+        });
+      this.#problem = error.message;
+      this.deps.settled();
+      return;
+    }
+    const text = JSON.stringify(value);
+    const { logger } = this.deps;
+    if (text !== this.#text) {
+      logger.info('certificate taken over', { file: this.paths[0], notAfter: date(value.notAfterMs) });
+    } else if (this.#problem !== '') logger.info('certificate is right again', { file: this.paths[0] });
+    this.#problem = '';
+    this.deps.settled();
+    if (text === this.#text) return;
+    this.#value = value;
+    this.#text = text;
+    this.#warn();
+    this.deps.changed();
+  }
+
+  close(): void {
+    for (const file of this.#files) file.close();
+    if (this.#timer !== null) this.deps.timers.clear(this.#timer);
+    this.#timer = null;
+  }
+
+  /** Several files that changed together are read once. */
+  #soon(): void {
+    this.#timer ??= this.deps.timers.set(() => {
+      this.#timer = null;
+      this.refresh();
+    }, 0);
+  }
+
+  #read(): T {
+    for (const file of this.#files) file.follow();
+    // Before they are read: a change in between is seen.
+    this.#signature = this.#current();
+    try {
+      const value = this.load();
+      this.deps.loaded(true);
+      return value;
+    } catch (error) {
+      this.deps.loaded(false);
+      throw error;
+    }
+  }
+
+  #current(): string {
+    return this.paths.map(fileSignature).join('\n');
+  }
+
+  #warn(): void {
+    for (const problem of this.#value.warnings) {
+      if (this.#said.has(problem)) continue;
+      this.#said.add(problem);
+      this.deps.logger.warn('a certificate is used, but not all of it is right', { file: this.paths[0], problem });
+    }
+  }
+}

@@ -1,0 +1,37 @@
+// Families of certificates, keys and authorities in files, which the main thread reads.
+import { type Family, NONE } from './family.js';
+import type { UsedCertificate } from './reader.js';
+
+/** Series of single certificates: of more than these, those that end first. */
+const MOST = 256;
+
+const firstToEnd = (used: readonly UsedCertificate[]): readonly UsedCertificate[] =>
+  used.length <= MOST ? used : [...used].sort((a, b) => a.notAfterMs - b.notAfterMs).slice(0, MOST);
+
+export const CERTIFICATE_FAMILIES: readonly Family[] = [
+  {
+    name: 'sluice_certificate_expires_in_seconds',
+    type: 'gauge',
+    help: `Time to the end of a certificate (of its chain, what ends first) or of a bundle of authorities; at most ${MOST}, those that end first`,
+    samples: ({ atMs, certificates }) =>
+      firstToEnd(certificates.used).map(({ use, name, certificate, notAfterMs }) => ({
+        value: Math.round((notAfterMs - atMs) / 1000),
+        labels: { use, name, certificate },
+      })),
+  },
+  {
+    name: 'sluice_certificate_loads_total',
+    type: 'counter',
+    help: 'Times that files of certificates were read, by whether they could be used',
+    samples: ({ certificates: { loaded, failed } }) => [
+      { value: loaded, labels: { result: 'ok' } },
+      { value: failed, labels: { result: 'failed' } },
+    ],
+  },
+  {
+    name: 'sluice_certificates_broken',
+    type: 'gauge',
+    help: 'Certificates, keys and bundles whose files cannot be used as they are now: the last ones that could serve on',
+    samples: ({ certificates }) => [{ value: certificates.broken, labels: NONE }],
+  },
+];
