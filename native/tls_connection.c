@@ -1,6 +1,6 @@
 // One connection: OpenSSL between two windows of memory. What it reads comes from the input of the call, what it writes goes to the place
 // that the call gives; only what does not fit there is kept, until the next call.
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "tls_internal.h"
@@ -21,8 +21,8 @@
 // AES-GCM is good for 2^24.5 records under one key (RFC 8446 5.5).
 #define KEY_RECORDS (UINT64_C(1) << 23)
 
-static BIO_METHOD *method;
-static pthread_once_t method_once = PTHREAD_ONCE_INIT;
+// For all threads, until the process ends.
+static _Atomic(BIO_METHOD *) method;
 
 static bool push(struct sluice_tls_queue *queue, const uint8_t *bytes, size_t length, size_t max) {
   size_t waiting = queue->end - queue->at;
@@ -92,15 +92,19 @@ static int bio_create(BIO *bio) {
   return 1;
 }
 
-// For all threads, until the process ends.
-static void make_method(void) {
-  BIO_METHOD *made = TRY_NEW(BIO_meth_new, BIO_TYPE_SOURCE_SINK, "sluice");
-  if (made == NULL) return;
+static BIO_METHOD *the_method(void) {
+  BIO_METHOD *made = method, *none = NULL;
+  if (made != NULL) return made;
+  made = TRY_NEW(BIO_meth_new, BIO_TYPE_SOURCE_SINK, "sluice");
+  if (made == NULL) return NULL;
   BIO_meth_set_read(made, bio_read);
   BIO_meth_set_write(made, bio_write);
   BIO_meth_set_ctrl(made, bio_control);
   BIO_meth_set_create(made, bio_create);
-  method = made;
+  // Another thread may have been quicker.
+  if (atomic_compare_exchange_strong(&method, &none, made)) return made;
+  BIO_meth_free(made);
+  return none;
 }
 
 void sluice_tls_info(const SSL *ssl, int where, int value) {
@@ -135,7 +139,8 @@ int sluice_tls_alpn(SSL *ssl, const unsigned char **chosen, unsigned char *lengt
 
 static bool make_ssl(struct sluice_tls_connection *connection) {
   ERR_clear_error();
-  BIO *bio = TRY_NEW(BIO_new, method);
+  BIO_METHOD *slab = the_method();
+  BIO *bio = slab == NULL ? NULL : TRY_NEW(BIO_new, slab);
   SSL *ssl = bio == NULL ? NULL : TRY_NEW(SSL_new, connection->context->ssl);
   if (ssl == NULL || TRY(SSL_set_ex_data, ssl, 0, connection) != 1) {
     SSL_free(ssl);
@@ -151,8 +156,7 @@ static bool make_ssl(struct sluice_tls_connection *connection) {
 
 struct sluice_tls_connection *sluice_tls_connection_make(struct sluice_tls_context *context, const char *server_name,
                                                          const char *expected) {
-  pthread_once(&method_once, make_method);
-  struct sluice_tls_connection *connection = method == NULL ? NULL : SYS_ALLOC(calloc, 1, sizeof *connection);
+  struct sluice_tls_connection *connection = SYS_ALLOC(calloc, 1, sizeof *connection);
   if (connection == NULL) return NULL;
   connection->context = context;
   context->uses++;

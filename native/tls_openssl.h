@@ -30,7 +30,7 @@
 // Everything that is called, also by macros and inline functions of the headers.
 #define SLUICE_OPENSSL_SYMBOLS(each) \
   each(ASN1_STRING_get0_data) each(ASN1_STRING_length) each(BIO_clear_flags) each(BIO_free) each(BIO_get_data) \
-  each(BIO_meth_new) each(BIO_meth_set_create) each(BIO_meth_set_ctrl) each(BIO_meth_set_read) each(BIO_meth_set_write) \
+  each(BIO_meth_free) each(BIO_meth_new) each(BIO_meth_set_create) each(BIO_meth_set_ctrl) each(BIO_meth_set_read) each(BIO_meth_set_write) \
   each(BIO_new) each(BIO_new_mem_buf) each(BIO_set_data) each(BIO_set_flags) each(BIO_set_init) each(ERR_clear_error) \
   each(ERR_error_string_n) each(ERR_peek_error) each(ERR_reason_error_string) each(EVP_PKEY_free) each(GENERAL_NAMES_free) \
   each(OPENSSL_cleanse) each(OPENSSL_sk_new_null) each(OPENSSL_sk_num) each(OPENSSL_sk_pop_free) each(OPENSSL_sk_push) \

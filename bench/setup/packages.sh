@@ -12,6 +12,7 @@ case "${1:-}" in
       ssh-keyscan:openssh-client smtpd:opensmtpd nghttpd:nghttp2-server nghttpx:nghttp2-proxy haproxy:haproxy chromium-headless-shell:chromium-headless-shell
       flock:util-linux promtool:prometheus)
     ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || wanted+=(postgres-server:postgresql)
+    [ -e /usr/include/openssl/ssl.h ] || wanted+=(openssl-headers:libssl-dev)
     [ -x /usr/sbin/sshd ] || wanted+=(sshd-server:openssh-server)
     /usr/bin/python3 -c 'import h2' 2>/dev/null || wanted+=(python-h2:python3-h2)
     /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || wanted+=(python-venv:python3-venv)
