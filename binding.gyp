@@ -18,8 +18,10 @@
         "native/tls_connection.c",
         "native/tls_context.c",
         "native/tls_hello.c",
+        "native/tls_keys.c",
         "native/tls_openssl.c",
         "native/tls_peer.c",
+        "native/tls_records.c",
         "native/tls_verify.c"
       ],
       "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],

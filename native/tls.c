@@ -142,7 +142,7 @@ void sluice_tls_close(struct sluice_tls *tls, uint32_t number) {
 bool sluice_tls_peer(struct sluice_tls *tls, uint32_t number, struct sluice_tls_peer *peer, sluice_tls_on_name *on_name,
                      void *data) {
   struct sluice_tls_connection *connection = table_get(&tls->connections, number);
-  if (connection == NULL || !connection->done) return false;
+  if (connection == NULL || !connection->done || connection->ssl == NULL) return false;
   sluice_tls_connection_peer(connection, peer, on_name, data);
   return true;
 }

@@ -1,9 +1,8 @@
 // One connection: OpenSSL between two windows of memory. What it reads comes from the input of the call, what it writes goes to the place
 // that the call gives; only what does not fit there is kept, until the next call.
-#include <stdatomic.h>
 #include <stdlib.h>
 
-#include "tls_internal.h"
+#include "tls_records.h"
 
 #ifdef SLUICE_HAS_OPENSSL
 
@@ -65,19 +64,22 @@ static int bio_read(BIO *bio, char *into, int length) {
   return (int)n;
 }
 
+bool sluice_tls_put(struct sluice_tls_connection *connection, const uint8_t *bytes, size_t length) {
+  size_t room = is_empty(&connection->kept) ? connection->out_capacity - connection->out_used : 0;
+  size_t n = least(length, room);
+  if (n < length && !push(&connection->kept, bytes + n, length - n, KEPT_MAX)) {
+    connection->too_much = true;
+    return false;
+  }
+  if (n > 0) memcpy(connection->out + connection->out_used, bytes, n);
+  connection->out_used += n;
+  return true;
+}
+
 static int bio_write(BIO *bio, const char *from, int length) {
-  struct sluice_tls_connection *connection = BIO_get_data(bio);
   BIO_clear_retry_flags(bio);
   if (length <= 0) return 0;
-  size_t room = is_empty(&connection->kept) ? connection->out_capacity - connection->out_used : 0;
-  size_t n = least((size_t)length, room), rest = (size_t)length - n;
-  if (rest > 0 && !push(&connection->kept, (const uint8_t *)from + n, rest, KEPT_MAX)) {
-    connection->too_much = true;
-    return -1;
-  }
-  if (n > 0) memcpy(connection->out + connection->out_used, from, n);
-  connection->out_used += n;
-  return length;
+  return sluice_tls_put(BIO_get_data(bio), (const uint8_t *)from, (size_t)length) ? length : -1;
 }
 
 static long bio_control(BIO *bio, int command, long number, void *pointer) {
@@ -181,6 +183,7 @@ failed:
 
 void sluice_tls_connection_free(struct sluice_tls_connection *connection) {
   SSL_free(connection->ssl);
+  sluice_tls_records_free(connection->records);
   free(connection->expected);
   free(connection->held.bytes);
   free(connection->kept.bytes);
@@ -245,7 +248,7 @@ static void refuse(struct sluice_tls_connection *connection, int32_t reason, uin
   }
 }
 
-static void payload_received(struct sluice_tls_connection *connection, size_t bytes) {
+void sluice_tls_payload_received(struct sluice_tls_connection *connection, size_t bytes) {
   connection->received += (uint32_t)bytes;
   if (connection->received < ALLOWANCE_BYTES) return;
   size_t more = connection->allowance + connection->received / ALLOWANCE_BYTES;
@@ -253,12 +256,26 @@ static void payload_received(struct sluice_tls_connection *connection, size_t by
   connection->allowance = (uint8_t)least(more, ALLOWANCE);
 }
 
-// Has OpenSSL read what is in the window.
+static bool has_records(const struct sluice_tls_connection *connection) {
+  return connection->records != NULL && connection->records->active;
+}
+
+// OpenSSL's connection is of no more use once it has told what there is to tell.
+static void let_go(struct sluice_tls_connection *connection) {
+  if (!connection->told || connection->ssl == NULL || !has_records(connection)) return;
+  SSL_free(connection->ssl);
+  connection->ssl = NULL;
+  free(connection->expected);
+  connection->expected = NULL;
+}
+
+// Has OpenSSL read what is in the window, until the handshake is done.
 static int32_t read_window(struct sluice_tls_connection *connection, struct sluice_tls_bytes plain, size_t *got) {
   int32_t status = 0;
   SSL *ssl = connection->ssl;
   ERR_clear_error();
   while (!connection->failed && !connection->ended) {
+    if (has_records(connection)) return status | sluice_tls_records_receive(connection, plain, got);
     if (connection->done && *got == plain.length) {
       if (connection->in_left > 0 || SSL_pending(ssl) > 0) status |= SLUICE_TLS_MORE_PLAIN;
       break;
@@ -269,9 +286,13 @@ static int32_t read_window(struct sluice_tls_connection *connection, struct slui
     if (result == 1 && !connection->done) {
       connection->done = true;
       status |= SLUICE_TLS_HANDSHAKE_DONE;
+      if (!sluice_tls_records_begin(connection)) {
+        sluice_tls_records_free(connection->records);
+        connection->records = NULL;
+      }
     } else if (result == 1) {
       *got += n;
-      payload_received(connection, n);
+      sluice_tls_payload_received(connection, n);
     } else {
       int error = SSL_get_error(ssl, result);
       if (error == SSL_ERROR_WANT_READ && !connection->flooded) break;
@@ -280,7 +301,7 @@ static int32_t read_window(struct sluice_tls_connection *connection, struct slui
       break;
     }
     // There is nothing for it: a read that must fail would only take a buffer and give it back.
-    if (connection->done && connection->in_left == 0 && SSL_pending(ssl) == 0) break;
+    if (connection->done && !has_records(connection) && connection->in_left == 0 && SSL_pending(ssl) == 0) break;
   }
   return status;
 }
@@ -303,7 +324,7 @@ static size_t read_bytes(struct sluice_tls_connection *connection, struct sluice
       case SLUICE_TLS_PASS:
         break;
     }
-    if (connection->ssl == NULL) {
+    if (connection->ssl == NULL && !connection->done) {
       if (!make_ssl(connection)) {
         refuse(connection, SLUICE_TLS_NO_MEMORY, SSL_AD_INTERNAL_ERROR);
         return used;
@@ -324,6 +345,7 @@ int32_t sluice_tls_connection_receive(struct sluice_tls_connection *connection, 
   int32_t status = 0;
   size_t got = 0;
   struct sluice_tls_queue *held = &connection->held;
+  let_go(connection);
   set_out(connection, wire);
   page[SLUICE_TLS_CONSUMED] = page[SLUICE_TLS_PLAIN] = 0;
   if (connection->failed || !is_empty(&connection->kept)) return finish(connection, 0, page);
@@ -350,26 +372,32 @@ int32_t sluice_tls_connection_receive(struct sluice_tls_connection *connection, 
   return finish(connection, status, page);
 }
 
+static bool seal(struct sluice_tls_connection *connection, const uint8_t *payload, size_t length, size_t *written) {
+  if (connection->records->write.sequence >= KEY_RECORDS && !sluice_tls_records_update(connection, false)) return false;
+  // The new key may have taken the room.
+  if (connection->out_capacity - connection->out_used < length + RECORD_OVERHEAD) return true;
+  *written = length;
+  return sluice_tls_records_send(connection, payload, length);
+}
+
 int32_t sluice_tls_connection_send(struct sluice_tls_connection *connection, struct sluice_tls_bytes plain,
                                    struct sluice_tls_bytes wire, int32_t *page) {
   int32_t status = 0;
-  size_t taken = 0;
+  size_t taken = 0, longest = has_records(connection) ? connection->records->payload_max : RECORD_MAX;
+  let_go(connection);
   set_out(connection, wire);
   page[SLUICE_TLS_PLAIN] = 0;
   ERR_clear_error();
   while (connection->done && !connection->failed && !connection->shut && taken < plain.length) {
     size_t room = connection->out_capacity - connection->out_used, rest = plain.length - taken;
-    size_t n = room <= RECORD_OVERHEAD ? 0 : least(least(rest, RECORD_MAX), room - RECORD_OVERHEAD);
+    size_t n = room <= RECORD_OVERHEAD ? 0 : least(least(rest, longest), room - RECORD_OVERHEAD);
     if (!is_empty(&connection->kept) || n == 0 || (n < rest && n < RECORD_WORTHWHILE && connection->out_used > 0)) {
       status |= SLUICE_TLS_MORE_WIRE;
       break;
     }
-    if (++connection->records == KEY_RECORDS) {
-      connection->records = 0;
-      if (SSL_version(connection->ssl) == TLS1_3_VERSION) TRY(SSL_key_update, connection->ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
-    }
     size_t written = 0;
-    if (TRY(SSL_write_ex, connection->ssl, plain.at + taken, n, &written) != 1) {
+    if (!(has_records(connection) ? seal(connection, plain.at + taken, n, &written)
+                                  : TRY(SSL_write_ex, connection->ssl, plain.at + taken, n, &written) == 1)) {
       fail_with_openssl(connection);
       break;
     }
@@ -380,12 +408,16 @@ int32_t sluice_tls_connection_send(struct sluice_tls_connection *connection, str
 }
 
 int32_t sluice_tls_connection_shutdown(struct sluice_tls_connection *connection, struct sluice_tls_bytes wire, int32_t *page) {
+  let_go(connection);
   set_out(connection, wire);
   page[SLUICE_TLS_CONSUMED] = page[SLUICE_TLS_PLAIN] = 0;
   if (connection->done && !connection->failed && !connection->shut) {
     ERR_clear_error();
     connection->shut = true;
-    if (TRY_SIGN(SSL_shutdown, connection->ssl) < 0) fail_with_openssl(connection);
+    if (has_records(connection) ? !sluice_tls_records_alert(connection, 1, SSL_AD_CLOSE_NOTIFY)
+                                : TRY_SIGN(SSL_shutdown, connection->ssl) < 0) {
+      fail_with_openssl(connection);
+    }
   }
   return finish(connection, 0, page);
 }

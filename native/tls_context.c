@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tls_internal.h"
+#include "tls_records.h"
 
 #ifdef SLUICE_HAS_OPENSSL
 
@@ -243,6 +243,8 @@ static bool set_manners(struct making *making, const struct sluice_tls_options *
   SSL_CTX_set_verify(ssl, verify, NULL);
   SSL_CTX_set_cert_verify_callback(ssl, sluice_tls_verify, NULL);
   SSL_CTX_set_info_callback(ssl, sluice_tls_info);
+  SSL_CTX_set_keylog_callback(ssl, sluice_tls_records_secret);
+  SSL_CTX_set_msg_callback(ssl, sluice_tls_records_message);
   return true;
 }
 

@@ -62,11 +62,12 @@ struct sluice_tls_connection {
   struct sluice_tls_queue held;  // input that OpenSSL has not read
   struct sluice_tls_queue kept;  // output that did not fit
   struct sluice_tls_gate gate;
-  uint64_t records;              // sent under the present key
+  struct sluice_tls_records *records;  // of TLS 1.3, once the handshake is done
   uint32_t received;             // payload since the allowance last grew
+  uint32_t sealed;               // records that OpenSSL has sent behind our Finished: tickets
   int32_t reason, verify, alert;
   uint8_t allowance;
-  bool done, failed, ended, shut;
+  bool done, failed, ended, shut, told, finished;
   bool flooded, no_memory, too_much;
 };
 
@@ -88,7 +89,7 @@ int sluice_tls_choose(SSL *ssl, void *context);
 const char *sluice_tls_text(const ASN1_STRING *string, size_t *length);
 
 // tls_peer.c
-void sluice_tls_connection_peer(const struct sluice_tls_connection *connection, struct sluice_tls_peer *peer,
+void sluice_tls_connection_peer(struct sluice_tls_connection *connection, struct sluice_tls_peer *peer,
                                 sluice_tls_on_name *on_name, void *data);
 
 // tls_hello.c: how much of `bytes`, from the first unread one on, may be given to OpenSSL.
@@ -103,6 +104,9 @@ int32_t sluice_tls_connection_receive(struct sluice_tls_connection *connection, 
 int32_t sluice_tls_connection_send(struct sluice_tls_connection *connection, struct sluice_tls_bytes plain,
                                    struct sluice_tls_bytes wire, int32_t *page);
 int32_t sluice_tls_connection_shutdown(struct sluice_tls_connection *connection, struct sluice_tls_bytes wire, int32_t *page);
+// Output: into the place for it, or kept.
+bool sluice_tls_put(struct sluice_tls_connection *connection, const uint8_t *bytes, size_t length);
+void sluice_tls_payload_received(struct sluice_tls_connection *connection, size_t bytes);
 // Callbacks of a context.
 int sluice_tls_alpn(SSL *ssl, const unsigned char **chosen, unsigned char *length, const unsigned char *offered,
                     unsigned int offered_length, void *context);

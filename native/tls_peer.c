@@ -25,9 +25,10 @@ static void tell_names(X509 *leaf, sluice_tls_on_name *on_name, void *data) {
   GENERAL_NAMES_free(names);
 }
 
-void sluice_tls_connection_peer(const struct sluice_tls_connection *connection, struct sluice_tls_peer *peer,
+void sluice_tls_connection_peer(struct sluice_tls_connection *connection, struct sluice_tls_peer *peer,
                                 sluice_tls_on_name *on_name, void *data) {
   SSL *ssl = connection->ssl;
+  connection->told = true;
   memset(peer, 0, sizeof *peer);
   ERR_clear_error();
   peer->version = SSL_get_version(ssl);

@@ -1,0 +1,135 @@
+// Keys of a direction of TLS 1.3 (RFC 8446 7.3), and its records (5.2), with OpenSSL's ciphers.
+#include <stdlib.h>
+
+#include "tls_records.h"
+
+#ifdef SLUICE_HAS_OPENSSL
+
+#define TAG 16
+#define KEY_MAX 32
+
+static const struct suite {
+  const char *name;
+  uint32_t key_length, secret_length;
+} suites[] = {{"AES-128-GCM", 16, 32}, {"AES-256-GCM", 32, 48}, {"ChaCha20-Poly1305", 32, 32}};
+#define FIRST_SUITE 0x1301
+#define SUITES (sizeof suites / sizeof *suites)
+
+// For all threads, until the process ends: a look-up each time would cost more than the keys.
+static _Atomic(EVP_CIPHER *) ciphers[SUITES];
+
+static const EVP_CIPHER *the_cipher(uint32_t suite) {
+  EVP_CIPHER *found = ciphers[suite], *none = NULL;
+  if (found != NULL) return found;
+  found = TRY_NEW(EVP_CIPHER_fetch, NULL, suites[suite].name, NULL);
+  if (found == NULL) return NULL;
+  if (atomic_compare_exchange_strong(&ciphers[suite], &none, found)) return found;
+  EVP_CIPHER_free(found);
+  return none;
+}
+
+// HKDF-Expand-Label with an empty context, for at most as many octets as the digest has.
+static bool expand(const struct sluice_tls_direction *direction, const char *label, uint8_t *into, uint32_t length) {
+  uint8_t info[32] = {0, (uint8_t)length, (uint8_t)(strlen(label) + 6), 't', 'l', 's', '1', '3', ' '}, out[EVP_MAX_MD_SIZE];
+  size_t used = 9 + strlen(label);
+  memcpy(info + 9, label, strlen(label));
+  info[used++] = 0;
+  info[used++] = 1;
+  uint32_t secret = suites[direction->suite].secret_length;
+  const EVP_MD *digest = secret == 48 ? EVP_sha384() : EVP_sha256();
+  bool made = TRY_NEW(HMAC, digest, direction->secret, (int)secret, info, used, out, NULL) != NULL;
+  if (made) memcpy(into, out, length);
+  OPENSSL_cleanse(out, sizeof out);
+  return made;
+}
+
+static bool derive(struct sluice_tls_direction *direction) {
+  uint8_t key[KEY_MAX];
+  const EVP_CIPHER *cipher = the_cipher(direction->suite);
+  if (cipher == NULL || !expand(direction, "key", key, suites[direction->suite].key_length)) return false;
+  direction->sequence = 0;
+  bool made = expand(direction, "iv", direction->iv, sizeof direction->iv) &&
+              TRY(EVP_CipherInit_ex, direction->cipher, cipher, NULL, key, NULL, direction->seals) == 1;
+  OPENSSL_cleanse(key, sizeof key);
+  return made;
+}
+
+bool sluice_tls_direction_begin(struct sluice_tls_direction *direction, uint32_t protocol_id, bool seals) {
+  if (protocol_id < FIRST_SUITE || protocol_id >= FIRST_SUITE + SUITES) return false;
+  direction->suite = (uint8_t)(protocol_id - FIRST_SUITE);
+  direction->seals = seals;
+  if (direction->secret_length != suites[direction->suite].secret_length) return false;
+  direction->cipher = TRY_NEW(EVP_CIPHER_CTX_new);
+  return direction->cipher != NULL && derive(direction);
+}
+
+bool sluice_tls_direction_update(struct sluice_tls_direction *direction) {
+  return expand(direction, "traffic upd", direction->secret, direction->secret_length) && derive(direction);
+}
+
+static bool begin_record(struct sluice_tls_direction *direction, const uint8_t header[RECORD_HEADER]) {
+  uint8_t nonce[sizeof direction->iv];
+  int length;
+  memcpy(nonce, direction->iv, sizeof nonce);
+  for (int i = 0; i < 8; i++) nonce[sizeof nonce - 1 - (size_t)i] ^= (uint8_t)(direction->sequence >> (8 * i));
+  direction->sequence++;
+  return TRY(EVP_CipherInit_ex, direction->cipher, NULL, NULL, NULL, nonce, -1) == 1 &&
+         TRY(EVP_CipherUpdate, direction->cipher, NULL, &length, header, RECORD_HEADER) == 1;
+}
+
+size_t sluice_tls_seal(struct sluice_tls_direction *direction, uint8_t type, const uint8_t *payload, size_t length, uint8_t *into) {
+  size_t inner = length + 1 + TAG;
+  const uint8_t header[RECORD_HEADER] = {23, 3, 3, (uint8_t)(inner >> 8), (uint8_t)inner};
+  uint8_t *at = into + RECORD_HEADER;
+  int written, last;
+  memcpy(into, header, sizeof header);
+  if (!begin_record(direction, header) ||
+      TRY(EVP_CipherUpdate, direction->cipher, at, &written, payload, (int)length) != 1 ||
+      TRY(EVP_CipherUpdate, direction->cipher, at + length, &last, &type, 1) != 1 ||
+      TRY(EVP_CipherFinal_ex, direction->cipher, at + length + 1, &last) != 1 ||
+      TRY(EVP_CIPHER_CTX_ctrl, direction->cipher, EVP_CTRL_AEAD_GET_TAG, TAG, at + length + 1) != 1) {
+    return 0;
+  }
+  return RECORD_HEADER + inner;
+}
+
+// Both the record and the place for it come in two parts; the cipher takes them one after the other.
+bool sluice_tls_open_record(struct sluice_tls_direction *direction, const uint8_t header[RECORD_HEADER],
+                            struct sluice_tls_bytes from[2], struct sluice_tls_bytes into[2]) {
+  uint8_t tag[TAG];
+  size_t inner = into[0].length + into[1].length, in = 0, out = 0;
+  if (!begin_record(direction, header)) return false;
+  for (size_t done = 0; done < inner;) {
+    while (from[0].length == in) {
+      from[0] = from[1];
+      from[1].length = 0;
+      in = 0;
+    }
+    struct sluice_tls_bytes *place = out < into[0].length ? &into[0] : &into[1];
+    size_t at = place == &into[0] ? out : out - into[0].length;
+    size_t n = least(least(from[0].length - in, place->length - at), inner - done);
+    int written;
+    if (TRY(EVP_CipherUpdate, direction->cipher, place->at + at, &written, from[0].at + in, (int)n) != 1) return false;
+    in += n;
+    out += n;
+    done += n;
+  }
+  for (size_t i = 0; i < TAG; i++) {
+    if (from[0].length == in) {
+      from[0] = from[1];
+      in = 0;
+    }
+    tag[i] = from[0].at[in++];
+  }
+  int last;
+  uint8_t none[TAG];
+  return TRY(EVP_CIPHER_CTX_ctrl, direction->cipher, EVP_CTRL_AEAD_SET_TAG, TAG, tag) == 1 &&
+         TRY(EVP_CipherFinal_ex, direction->cipher, none, &last) == 1;
+}
+
+void sluice_tls_direction_end(struct sluice_tls_direction *direction) {
+  EVP_CIPHER_CTX_free(direction->cipher);
+  OPENSSL_cleanse(direction, sizeof *direction);
+}
+
+#endif
