@@ -30,7 +30,9 @@ const MAX_SUBJECT = 100;
 export function subjectOf(certificate: X509Certificate): string {
   const { dns, uris } = alternativeNames(certificate.raw);
   const text = certificate.subject?.replaceAll('\n', ', ') || uris[0] || dns[0] || 'no subject';
-  return text.length <= MAX_SUBJECT ? text : `${text.slice(0, MAX_SUBJECT)}...`;
+  const short = text.length <= MAX_SUBJECT ? text : `${text.slice(0, MAX_SUBJECT)}...`;
+  // Anything may stand there, and a terminal may show it.
+  return short.replace(/\p{C}/gu, '?');
 }
 
 /** `certificate 2 of 3 (CN=issuer)`. */
@@ -44,6 +46,15 @@ export function signedBy(certificate: X509Certificate, issuer: X509Certificate):
     return certificate.verify(issuer.publicKey);
   } catch {
     return false;
+  }
+}
+
+/** null: of a kind that is not known here. */
+export function publicKeyOf(certificate: X509Certificate): KeyObject | null {
+  try {
+    return certificate.publicKey;
+  } catch {
+    return null;
   }
 }
 

@@ -2,7 +2,15 @@
 // what is wrong is said once, in words, and the one before serves on.
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
-import { certificateAt, isSelfSigned, orderProblem, readCertificates, subjectOf, trustProblem } from './chain.js';
+import {
+  certificateAt,
+  isSelfSigned,
+  orderProblem,
+  publicKeyOf,
+  readCertificates,
+  subjectOf,
+  trustProblem,
+} from './chain.js';
 import { type AlternativeNames, alternativeNames, KEY_USAGE, keyUsage } from './der.js';
 import { readPrivateKey, weakness } from './private-key.js';
 import { CredentialProblem, orProblem, type Part } from './problem.js';
@@ -82,9 +90,14 @@ function authorityProblem(leaf: X509Certificate, purpose: Purpose): string | nul
   return `certificate 1 (${subjectOf(leaf)}) is an authority's; use a certificate that it has issued, with that one's key`;
 }
 
+function keyProblem(certificate: X509Certificate): string | null {
+  const key = publicKeyOf(certificate);
+  return key === null ? 'has a key that is not known here; use EC with P-256, or RSA' : weakness(key, 'key');
+}
+
 function strengthProblem(chain: readonly X509Certificate[]): string | null {
-  for (const [index, { publicKey }] of chain.entries()) {
-    const problem = weakness(publicKey, 'key');
+  for (const [index, certificate] of chain.entries()) {
+    const problem = keyProblem(certificate);
     if (problem !== null) return `${certificateAt(chain, index)} ${problem}`;
   }
   return null;
@@ -159,7 +172,7 @@ const parseAnchors = (pem: readonly string[]): X509Certificate[] => pem.map((tex
 function anchorProblem(certificate: X509Certificate): string | null {
   // A server's own certificate, signed by itself, may be trusted as it is.
   if (!certificate.ca && !isSelfSigned(certificate)) return "is no authority's; name the certificate of who signed it";
-  return weakness(certificate.publicKey, 'key');
+  return keyProblem(certificate);
 }
 
 /**

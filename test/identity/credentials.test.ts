@@ -7,7 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { readAnchors, readCertificate } from '../../src/identity/credential-files.js';
-import { type CheckedCertificate, checkCertificate, type Purpose } from '../../src/identity/credentials.js';
+import {
+  type CheckedCertificate,
+  checkAnchors,
+  checkCertificate,
+  type Purpose,
+} from '../../src/identity/credentials.js';
 import { CredentialProblem } from '../../src/identity/problem.js';
 import { type Certified, DATES, meshName, Pki, signingRequest, spiffeName } from '../support/pki.js';
 
@@ -405,6 +410,36 @@ describe('a leaf', () => {
       anchors('weak-bundle.pem'),
       /^weak-bundle\.pem: certificate 1 of 1 \(CN=weak\) has an RSA key of 1024 bits/,
     );
+  });
+});
+
+describe('whatever is in a file', () => {
+  it('is used or refused in words', async () => {
+    const rsa = await pki.leaf({ dns: ['a.test'], kind: 'rsa' });
+    // A generator of its own, so that what fails once fails again.
+    let state = 7;
+    const random = (below: number): number => {
+      state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+      return Math.floor((state / 2 ** 32) * below);
+    };
+    const mutate = (text: string): Uint8Array => {
+      const changed = Buffer.from(text);
+      for (let i = random(3); i >= 0; i--)
+        changed[random(changed.length)] = random(4) === 0 ? random(256) : 65 + random(26);
+      return random(10) === 0 ? changed.subarray(0, random(changed.length)) : changed;
+    };
+    const ders = [...(rsa.chain + good.chain).matchAll(/-----BEGIN CERTIFICATE-----([^-]+)/g)].map(([, body]) =>
+      Buffer.from(body, 'base64'),
+    );
+    for (let i = 0; i < 400; i++) {
+      const one = i % 2 === 0 ? rsa : good;
+      said(mutate(one.chain), i % 3 === 0 ? mutate(one.key) : one.key, 'workload', [pki.anchor]);
+      const der = Buffer.from(ders[i % ders.length]);
+      der[random(der.length)] ^= 1 << random(8);
+      const text = `-----BEGIN CERTIFICATE-----\n${der.toString('base64').replace(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`;
+      said(text, one.key);
+      saidOf(() => checkAnchors({ file: 'b', bytes: bytes(text + pki.anchor) }));
+    }
   });
 });
 

@@ -108,6 +108,39 @@ describe('the explanation of a destination', () => {
     assert.match(how('http2'), /An HTTP\/2 client may have \d+ streams open at once/);
   });
 
+  it('says what TLS is ended, and what is dialled with it', () => {
+    const one = { certificate: '/a.pem', key: '/b.pem', names: null };
+    const tls = {
+      certificates: [one, one],
+      minVersion: '1.2' as const,
+      alpn: null,
+      clientAuthority: '/ca.pem',
+      clientCertificate: 'required' as const,
+      tickets: false,
+    };
+    const out = { serverName: null, ca: null, certificate: null, minVersion: '1.3' as const, alpn: null };
+    const told = (serverName: string | null) =>
+      all(
+        explain(
+          config({
+            listeners: [listener(at('127.0.0.1', 8080), { tls })],
+            services: [service('web', [fixed('127.0.0.1', 9001)], { tls: { ...out, serverName } })],
+          }),
+          '127.0.0.1',
+          8080,
+        ),
+      );
+    assert.match(
+      told(null),
+      /TLS 1\.2 and 1\.3 is ended here, with 2 certificates by server name: .* A client needs a certificate\./,
+    );
+    assert.match(
+      told(null),
+      /HTTP\/1 goes to service web \(endpoints: 127\.0\.0\.1:9001\) over TLS, each under its own name;/,
+    );
+    assert.match(told('web.example'), /over TLS as web\.example;/);
+  });
+
   it('names the one service where all verdicts share it', () => {
     assert.equal(explain(config(), '127.0.0.1', 8080).service, 'web');
   });
