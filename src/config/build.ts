@@ -2,6 +2,8 @@
 import { dirname, resolve } from 'node:path';
 import * as v from 'valibot';
 import type { Http2Limits } from '../http2/limits.js';
+import { bounds } from './bounds.js';
+import { buildIdentity } from './identity.js';
 import type {
   Config,
   DetectConfig,
@@ -87,13 +89,6 @@ function buildListener(listener: ListenerTree, detect: DetectConfig, directory: 
     keepAliveMs: listener.keepAlive,
     userTimeoutMs: listener.userTimeout,
   };
-}
-
-// Where the file sets one of a pair of bounds beyond the other's default, the default gives way; `written` tells which.
-function bounds(low: number, high: number, written: unknown, lowKey: string): { low: number; high: number } {
-  if (low <= high) return { low, high };
-  const lowIsWritten = typeof written === 'object' && written !== null && lowKey in written;
-  return lowIsWritten ? { low, high: low } : { low: high, high };
 }
 
 /** Paths of files are relative to `directory`, the configuration's. */
@@ -212,8 +207,13 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
   const { limits, drain } = tree;
   const detect = { timeoutMs: tree.detect.timeout, raceMs: tree.detect.race, learnTtlMs: tree.detect.learnTtl };
   const { opaque, annotated } = opaquePortSets(tree.opaquePorts);
-  const { services: writtenServices, limits: writtenLimits } = written as {
+  const {
+    services: writtenServices,
+    limits: writtenLimits,
+    identity: writtenIdentity,
+  } = written as {
     readonly services: Readonly<Record<string, Record<string, unknown>>>;
+    readonly identity?: Readonly<Record<string, unknown>>;
     readonly limits?: Readonly<Record<string, unknown>> | null;
   };
   return {
@@ -262,6 +262,7 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
       pollMs: tree.discovery.pollInterval,
       startWaitMs: tree.discovery.startWait,
     },
+    identity: tree.identity === undefined ? null : buildIdentity(tree.identity, writtenIdentity, dirname(file)),
     opaquePorts: opaque,
     annotatedPorts: annotated,
     listeners: tree.listeners.map((listener) => buildListener(listener, detect, dirname(file))),

@@ -3,6 +3,7 @@
 import { MAX_LISTENERS } from '../metrics/layout.js';
 import { MAX_ENDPOINTS, MAX_SERVICES } from '../proxy/capacity.js';
 import type { Finding } from './finding.js';
+import { identityChecks } from './identity.js';
 import { overlappingMatches } from './match-checks.js';
 import type { Address } from './model.js';
 import { defaultOpaquePorts } from './ports.js';
@@ -240,6 +241,15 @@ function http2(limits: Tree, services: Tree): Finding[] {
   return findings;
 }
 
+function identity(value: unknown): Finding[] {
+  if (!isMap(value)) return [];
+  return [
+    ...identityChecks(value),
+    ...ordered(value, ['identity'], 'minBackoff', 'maxBackoff', milliseconds),
+    ...ordered(value.linkerd, ['identity', 'linkerd'], 'minRefresh', 'maxRefresh', milliseconds),
+  ];
+}
+
 function capacity(listeners: readonly unknown[], services: Tree): Finding[] {
   const findings: Finding[] = [];
   // Slot 0 of each table is nobody's.
@@ -309,6 +319,7 @@ export function crossChecks(tree: unknown, line: (path: KeyPath) => number): Fin
       line,
     ),
     ...capacity(listeners, services),
+    ...identity(root.identity),
     ...opaquePorts(root.opaquePorts),
     ...ordered(root.limits, ['limits'], 'maxBuffered', 'slab', bytes),
     ...http2(asMap(root.limits), services),

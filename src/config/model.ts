@@ -289,6 +289,44 @@ export interface DiscoveryConfig {
   readonly startWaitMs: number;
 }
 
+/** Where an identity comes from; paths are absolute. */
+export type IdentitySourceConfig =
+  | { readonly kind: 'files'; readonly certificate: string; readonly key: string; readonly anchors: string }
+  | {
+      readonly kind: 'spiffe';
+      /** Path of the Workload API's socket. */
+      readonly socket: string;
+    }
+  | {
+      readonly kind: 'linkerd';
+      /** `host:port` of the identity service. */
+      readonly address: string;
+      /** The name that its certificate must have. */
+      readonly serverName: string;
+      /** Files. */
+      readonly token: string;
+      readonly anchors: string;
+      /** Bounds of the time from one certificate to the request for the next, ms. */
+      readonly minRefreshMs: number;
+      readonly maxRefreshMs: number;
+    };
+
+/** Who this proxy is to others. */
+export interface IdentityConfig {
+  /** The name that the certificate must have; null: any. */
+  readonly name: string | null;
+  /** The name that peers ask for this proxy by; null: as its names say. */
+  readonly serverName: string | null;
+  /** The trust domain that its name must be of; null: any. */
+  readonly trustDomain: string | null;
+  /** How long an answer may take, ms. */
+  readonly timeoutMs: number;
+  /** Bounds of the wait after a failure, ms. */
+  readonly minBackoffMs: number;
+  readonly maxBackoffMs: number;
+  readonly source: IdentitySourceConfig;
+}
+
 export interface DrainConfig {
   /** After SIGTERM: how long listeners go on accepting while /ready says no, ms. */
   readonly holdMs: number;
@@ -326,6 +364,8 @@ export interface Config {
   readonly limits: LimitsConfig;
   readonly destinations: DestinationsConfig;
   readonly discovery: DiscoveryConfig;
+  /** null: this proxy has none. */
+  readonly identity: IdentityConfig | null;
   /** Ports relayed without detection. */
   readonly opaquePorts: ReadonlySet<number>;
   /** Those of `opaquePorts` that the file (not the default list) names. */

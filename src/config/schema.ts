@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import * as v from 'valibot';
 import { MOST_ENDPOINTS, MOST_SERVICES } from '../metrics/layout.js';
 import { LOCAL_DESTINATIONS, MOST_PSEUDONYM } from '../proxy/capacity.js';
+import { identity } from './identity-schema.js';
 import { parseMatch } from './match.js';
 import { parseNetwork } from './networks.js';
 import {
@@ -338,6 +339,7 @@ export const configSchema = section({
     pollInterval: v.optional(duration({ in: 'ms', step: 1, min: '100ms' }), '5s'),
     startWait: v.optional(optionalTimeout(), '500ms'),
   }),
+  identity: v.optional(identity),
   opaquePorts: v.nullish(
     v.lazy((input) => (Array.isArray(input) ? portList : portChanges)),
     {},

@@ -22,6 +22,7 @@ import {
 } from './family.js';
 import type { FieldMetric } from './fields.js';
 import { ENDPOINT_FIELDS, ENDPOINT_PROTOCOLS, ENDPOINT_STATES, LISTENER_FIELDS, SERVICE_FIELDS } from './fields.js';
+import { identityFamilies } from './identity-families.js';
 import {
   CLOSE_REASONS,
   E,
@@ -341,6 +342,7 @@ export const FAMILIES: readonly Family[] = merged([
     WORKER_HISTOGRAMS.indexOf('loop_turn_us'),
   ),
   ...http2Families(),
+  ...identityFamilies(),
   workerHistogramFamily(
     'sluice_http2_connection_streams',
     'Streams that an HTTP/2 connection had served when it closed',

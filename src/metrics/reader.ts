@@ -1,5 +1,6 @@
 // The main thread's view: what all workers counted, by name. Reads the workers' memory without stopping them.
 import { H, H2_ROLES } from '../http2/counters.js';
+import { type IdentityCounts, noCounts } from '../identity/counts.js';
 import {
   ENDPOINT_FIELDS,
   ENDPOINT_PROTOCOLS,
@@ -109,6 +110,7 @@ export interface MetricsSnapshot {
   readonly names: readonly Readonly<NameCounts>[];
   /** Services without any endpoint. */
   readonly unready: number;
+  readonly identity: Readonly<IdentityCounts>;
 }
 
 /** What the main thread counts of a name. */
@@ -190,6 +192,7 @@ export class MetricsReader {
   /** Set by whoever knows. */
   unready: () => number = () => 0;
   readonly certificates: CertificateCounts = { loaded: 0, failed: 0, broken: 0, used: [] };
+  readonly identity: IdentityCounts = noCounts();
   readonly endpointFiles: EndpointFileCounts = { watched: 0, broken: 0, tooLarge: 0 };
   readonly #original: { readonly service: number; readonly endpoint: number };
 
@@ -340,6 +343,7 @@ export class MetricsReader {
       certificates: { ...this.certificates },
       names: [...this.names].map((counts) => ({ ...counts })),
       unready: this.unready(),
+      identity: { ...this.identity, failures: { ...this.identity.failures } },
     };
   }
 

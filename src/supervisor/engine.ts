@@ -8,6 +8,7 @@ import { Discovery } from '../discovery/discovery.js';
 import type { Endpoint } from '../discovery/endpoint.js';
 import { standardSources } from '../discovery/sources.js';
 import { addressText } from '../discovery/text.js';
+import { Identity } from '../identity/identity.js';
 import { isLarge, returnMemory } from '../io/heap.js';
 import { native } from '../io/native.js';
 import type { LogFields, Logger } from '../log/logger.js';
@@ -47,6 +48,7 @@ export class Engine {
   private readonly destinations: Destinations;
   private readonly learned: Learned;
   private readonly discovery: Discovery;
+  private readonly identity: Identity;
   private readonly listeners: ListenerSet;
   private readonly originals: OriginalDestinations;
   private readonly health: HealthLog;
@@ -90,6 +92,12 @@ export class Engine {
     });
     this.startWaitMs = config.discovery.startWaitMs;
     this.reader.unready = () => this.discovery.unready().length;
+    this.identity = new Identity({
+      logger,
+      counts: this.reader.identity,
+      pollMs: () => this.config.discovery.pollMs,
+      changed: (material) => this.tls.setIdentity(material),
+    });
     this.originals = new OriginalDestinations(config, {
       logger,
       resolvers: [],
@@ -210,6 +218,7 @@ export class Engine {
     this.known = services;
     // A worker stands still while it takes over a service, 20 µs with ten endpoints: those that stay the same are not sent.
     this.originals.configure(config);
+    this.identity.configure(config.identity);
     this.warnOfDescriptors();
     this.pool.configure(changedServices(before.services, config.services));
     this.pool.broadcast({ kind: 'unresolved' });
@@ -274,6 +283,7 @@ export class Engine {
     this.addServices(config.services);
     this.known = new Set(config.services.map(({ name }) => name));
     this.listeners.add(config.listeners);
+    this.identity.configure(config.identity);
     await this.discovery.start(config.services);
     if (config.admin !== null) {
       const admin = this.makeAdmin();
@@ -315,6 +325,7 @@ export class Engine {
   private async cleanUp(): Promise<void> {
     this.discovery.stop();
     this.tls.close();
+    this.identity.stop();
     await this.pool.close();
     this.listeners.close();
     await this.admin?.close();
@@ -348,6 +359,10 @@ export class Engine {
       .slice(0, MAX_NOTES)
       .map(({ service, reasons: why }) => [`service ${service} has no endpoint`, ...why].join('; '));
     if (unready.length > MAX_NOTES) notes.push(`and ${unready.length - MAX_NOTES} more services`);
+    const anonymous = this.identity.unready();
+    if (anonymous !== null) reasons.push(anonymous);
+    const stale = this.identity.note();
+    if (stale !== null) notes.push(stale);
     if (this.draining) reasons.push('draining');
     if (!this.pool.ready) reasons.push('not every worker accepts');
     reasons.push(...this.tls.unready());

@@ -44,6 +44,12 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   sluice_certificate_expires_in_seconds: 'e2e/tls-files.test.ts',
   sluice_certificate_loads_total: 'e2e/tls-files.test.ts',
   sluice_certificates_broken: 'e2e/tls-files.test.ts',
+  control_identity_cert_expiration_timestamp_seconds: 'e2e/identity-files.test.ts',
+  control_identity_cert_refresh_timestamp_seconds: 'e2e/identity-files.test.ts',
+  control_identity_cert_refreshes_total: 'e2e/identity-files.test.ts',
+  sluice_identity_expires_in_seconds: 'e2e/identity-files.test.ts',
+  sluice_identity_anchors: 'e2e/identity-files.test.ts',
+  sluice_identity_failures_total: 'e2e/identity-files.test.ts',
 };
 /** What no test shows, and why. */
 const UNMOVED: Readonly<Record<string, string>> = {

@@ -72,6 +72,7 @@ export function config(overrides: Partial<Config> = {}): Config {
     coalesceUs: 50,
     admin: null,
     metrics: { maxServices: 128, maxEndpoints: 512 },
+    identity: null,
     log: { level: 'info', access: false },
     drain: { holdMs: 0, graceMs: 30_000 },
     limits: {

@@ -1,0 +1,49 @@
+// The text forms of what `identity` has: names of workloads, sockets, addresses of services.
+import { parseWorkloadName, trustDomainProblem } from '../identity/names.js';
+import { describe, parseEndpoint, ValueError } from './values.js';
+
+/** A SPIFFE ID or a DNS name, in canonical form. */
+export function parseWorkload(input: unknown): string {
+  const example =
+    'write one such as "web.shop.serviceaccount.identity.linkerd.cluster.local" or "spiffe://example.org/ns/shop/sa/web"';
+  if (typeof input !== 'string' || input === '') throw new ValueError(`found ${describe(input)}; ${example}`);
+  const name = parseWorkloadName(input);
+  if (typeof name === 'string') throw new ValueError(`${describe(input)} ${name}; ${example}`);
+  return name.text;
+}
+
+/** A DNS name, in lower case. */
+export function parseServerName(input: unknown): string {
+  const name = typeof input === 'string' ? parseWorkloadName(input) : '';
+  if (typeof name !== 'string' && name.kind === 'dns') return name.text;
+  throw new ValueError(
+    `${typeof input === 'string' ? `${describe(input)} is no DNS name` : `found ${describe(input)}`}; write a name such as "web.example"`,
+  );
+}
+
+export function parseTrustDomain(input: unknown): string {
+  if (typeof input !== 'string' || input === '')
+    throw new ValueError(`found ${describe(input)}; write a trust domain such as "cluster.local"`);
+  const problem = trustDomainProblem(input);
+  if (problem !== null)
+    throw new ValueError(
+      `${describe(input)} is no trust domain; use lower-case letters, digits and . _ -, such as "cluster.local"`,
+    );
+  return input;
+}
+
+/** `unix:///run/agent.sock`, `unix:/run/agent.sock` or the path alone; the path. */
+export function parseUnixSocket(input: unknown): string {
+  const example = 'write one such as "unix:///run/spire/sockets/agent.sock"';
+  if (typeof input !== 'string' || input === '') throw new ValueError(`found ${describe(input)}; ${example}`);
+  const match = /^(?:unix:(?:\/\/)?)?(\/[^\0]+)$/.exec(input);
+  if (match === null) throw new ValueError(`${describe(input)} is no absolute path of a Unix socket; ${example}`);
+  return match[1];
+}
+
+/** `host:port`, the host a name or numeric. */
+export function parseHostAddress(input: unknown): string {
+  const endpoint = parseEndpoint(input);
+  if (endpoint.kind === 'static' || endpoint.kind === 'dns') return String(input);
+  throw new ValueError(`${describe(input)} is no address; write a host and a port, such as "identity.example:8080"`);
+}
