@@ -71,6 +71,7 @@ export class Engine {
   private draining = false;
   private ending = false;
   private executor = '';
+  private tlsUntold = false;
   private settle: (result: { code: number }) => void = () => undefined;
 
   private constructor(
@@ -109,9 +110,7 @@ export class Engine {
       logger,
       pollMs: () => this.config.discovery.pollMs,
       counts: this.reader.certificates,
-      changed: () => {
-        if (this.executor !== '' && !this.ending) this.pool.configure(new Set());
-      },
+      changed: () => this.tellTls(),
     });
     this.refusals = new RefusalLog(logger);
     this.health = new HealthLog({ logger, service: (slot) => this.serviceOf(slot) });
@@ -291,9 +290,11 @@ export class Engine {
       this.admin = admin;
     }
     this.openAtStart = descriptors().open;
+    this.tlsUntold = false;
     const { executor, reason } = await this.pool.start();
     this.warnOfDescriptors();
     this.executor = executor;
+    if (this.tlsUntold) this.tellTls();
     if (this.isLarge()) void returnMemory();
     logger.info('accepting', {
       executor,
@@ -304,6 +305,12 @@ export class Engine {
       ),
       ...(config.admin === null ? {} : { admin: addressText({ host: config.admin.host, port: this.adminPort }) }),
     });
+  }
+
+  /** Certificates, or the identity, are others now. While the workers start, some have been told what they were before. */
+  private tellTls(): void {
+    if (this.executor === '') this.tlsUntold = true;
+    else if (!this.ending) this.pool.configure(new Set());
   }
 
   private clientShare(): ClientShare {
