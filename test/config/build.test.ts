@@ -131,6 +131,7 @@ services:
     },
     destinations: { max: 33, resolveTimeoutMs: 31, idleTimeoutMs: 32 },
     discovery: { maxFileBytes: 1024, pollMs: 100, startWaitMs: 0 },
+    identity: null,
     listeners: [
       {
         name: 'b',

@@ -81,6 +81,7 @@ test('the minimal file gets every default', () => {
     },
     destinations: { max: 1024, resolveTimeoutMs: 500, idleTimeoutMs: 300_000 },
     discovery: { maxFileBytes: 16_777_216, pollMs: 5000, startWaitMs: 500 },
+    identity: null,
     opaquePorts: new Set([25, 587, 3306, 4444, 5432, 6379, 9300, 11211]),
     annotatedPorts: new Set(),
     listeners: [
