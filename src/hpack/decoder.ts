@@ -90,7 +90,8 @@ export class Decoder {
    */
   decode(start: number, end: number, list: FieldList, maxBytes: number, maxFields: number): number {
     const { memory, table } = this;
-    this.begin(list);
+    if (memory.learning.full) memory.newEpoch();
+    if (this.epoch !== memory.epoch) this.forget();
     const version = table.version;
     const length = end - start;
     if (this.cached === version && length <= RECEIVED_BYTES && this.demanded < 0) {
@@ -102,6 +103,7 @@ export class Decoder {
       }
     }
     memory.misses++;
+    list.empty();
     memory.learning.grant();
     const result = this.read(start, end, list, maxBytes, Math.min(maxFields, MAX_FIELDS), true);
     if (result !== DECODE.OK) {
@@ -139,7 +141,11 @@ export class Decoder {
 
   private begin(list: FieldList): void {
     list.empty();
-    if (this.epoch === this.memory.epoch) return;
+    if (this.epoch !== this.memory.epoch) this.forget();
+  }
+
+  /** The memory has begun a new epoch. */
+  private forget(): void {
     this.epoch = this.memory.epoch;
     this.table.forget();
   }

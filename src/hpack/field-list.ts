@@ -242,7 +242,7 @@ export class FieldList {
     this.finish();
   }
 
-  /** For the decoder: the whole list is this template. */
+  /** For the decoder: the whole list is this template, whatever was in it before. */
   take(template: Template): void {
     this.template = template;
     this.count = 0;
@@ -250,6 +250,8 @@ export class FieldList {
     this.bound = template.size - SPARE * template.count;
     this.facts = template.facts;
     this.epoch = this.memory.epoch;
+    this.scratch = this.scratchStart;
+    this.begin();
   }
 
   /** For the decoder: a field with an atom. */

@@ -95,7 +95,7 @@ export class FrameHandler {
     c.held += length;
     // Strangers share the connection: its window is given back at once, whoever of its streams is slow. A stream is held by its own window.
     // While memory is short what is held stays owed; what goes on is given back all the same.
-    if (this.core.slab.share === 0 && c.held > c.limits.streamWindow) c.deferred += length;
+    if (c.held > c.limits.streamWindow && this.core.slab.share === 0) c.deferred += length;
     else this.sender.connectionCredit(c, length);
     if (c.crowded && !c.overBudget) {
       c.overBudget = true;
@@ -109,10 +109,11 @@ export class FrameHandler {
     const { streams } = this.core;
     const c = streams.connection[slot];
     if (c === null || (streams.state[slot] & STREAM.OPEN) === 0) return;
-    const count = Math.min(octets, streams.held[slot]);
+    const held = streams.held[slot];
+    const count = Math.min(octets, held);
     if (count === 0) return;
     // More than a piece that has just come: it has waited.
-    const wasSlow = streams.held[slot] > Math.max(streams.recvTarget[slot] >> 1, MAX_FRAME_BYTES);
+    const wasSlow = held > MAX_FRAME_BYTES && held > streams.recvTarget[slot] >> 1;
     streams.held[slot] -= count;
     c.held -= count;
     this.sender.repay(c, count);

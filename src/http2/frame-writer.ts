@@ -1,6 +1,7 @@
 // Frames of ours, as octets at the end of what their connection has written. What may be sent, and when, is the sender's.
 
 import type { FieldList } from '../hpack/field-list.js';
+import { moveWords, WORDS_BYTES } from '../http/octets.js';
 import { type Connection, GOING, ROLE } from './connection.js';
 import { H, h2Error } from './counters.js';
 import { DEFAULT_WINDOW, FLAG, FRAME, FRAME_HEADER_BYTES, PREFACE, put32, putFrameHeader, SETTING } from './frame.js';
@@ -20,9 +21,12 @@ export const PING = { KEEPALIVE: 1, LEAVING: 2 } as const;
 
 export class FrameWriter {
   private readonly bytes: Uint8Array;
+  private readonly view: DataView;
 
   constructor(private readonly core: Core) {
-    this.bytes = core.bytes;
+    const { bytes } = core;
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   /** Connection preface and SETTINGS (RFC 9113 section 3.4). */
@@ -101,7 +105,9 @@ export class FrameWriter {
       const to = this.room(c, FRAME_HEADER_BYTES + length);
       if (to < 0) return false;
       putFrameHeader(this.bytes, to, length, FRAME.DATA, flags, id);
-      if (length > 0) this.bytes.copyWithin(to + FRAME_HEADER_BYTES, at, at + length);
+      const payload = to + FRAME_HEADER_BYTES;
+      if (length <= WORDS_BYTES) moveWords(this.bytes, this.view, at, at + length, payload);
+      else this.bytes.copyWithin(payload, at, at + length);
       output.wrote(c, to + FRAME_HEADER_BYTES + length);
       // The first in a new buffer: where all frames are small, the socket is looked at once a buffer.
       if (to === c.outStart && !c.congested) c.congested = this.core.sink.congested(c.socket, 0);

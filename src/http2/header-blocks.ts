@@ -240,9 +240,12 @@ export class HeadersIn {
     const result = c.decoder.decode(start, end, list, limits.maxHeaderBytes, limits.maxHeaders);
     const { meter } = c;
     values[meter + H.HEADER_BLOCKS]++;
-    values[meter + H.HEADER_BLOCK_HITS] += memory.hits - blockHits;
-    values[meter + H.HEADER_FIELDS] += memory.fieldHits + memory.fieldMisses - fields;
-    values[meter + H.HEADER_FIELD_HITS] += memory.fieldHits - fieldHits;
+    // Of a block that is found whole no field was looked at.
+    if (memory.hits !== blockHits) values[meter + H.HEADER_BLOCK_HITS]++;
+    else {
+      values[meter + H.HEADER_FIELDS] += memory.fieldHits + memory.fieldMisses - fields;
+      values[meter + H.HEADER_FIELD_HITS] += memory.fieldHits - fieldHits;
+    }
     if (result === DECODE.ERROR) {
       this.sender.fail(c, H2_ERROR.COMPRESSION_ERROR);
       return;

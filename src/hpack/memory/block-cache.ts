@@ -9,6 +9,9 @@ import type { Template } from './template.js';
 export const RECEIVED_BYTES = 256;
 export const READY_BYTES = 512;
 
+/** As in octets.ts: below this a loop beats a call of copyWithin. A block is mostly some indices, an octet or two each. */
+const LOOP_BYTES = 15;
+
 const mix = (owner: number, version: number): number => Math.imul(owner, 0x2545f491) ^ version;
 
 /** Received blocks, and the templates they are of. */
@@ -93,9 +96,11 @@ export class ReadyBlocks {
 
   /** Copies the slot's octets to `to`; returns the position after them. */
   copy(slot: number, to: number): number {
+    const { bytes } = this;
     const length = this.length[slot];
     const from = this.base + slot * READY_BYTES;
-    this.bytes.copyWithin(to, from, from + length);
+    if (length < LOOP_BYTES) for (let i = 0; i < length; i++) bytes[to + i] = bytes[from + i];
+    else bytes.copyWithin(to, from, from + length);
     return to + length;
   }
 

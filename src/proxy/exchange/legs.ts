@@ -6,6 +6,7 @@ import type { Connection } from '../../http2/connection.js';
 import { H2_ERROR } from '../../http2/frame.js';
 import type { Core } from '../../http2/shared-state.js';
 import { STREAM } from '../../http2/streams.js';
+import { BUFFER_SIZE } from '../../io/slab.js';
 import { SOCKET } from '../../io/sockets.js';
 import { CLOSE } from '../connect/connections.js';
 import { VERSION } from '../connect/protocols.js';
@@ -400,7 +401,7 @@ export class Legs {
       return LEASE.NO_WEBSOCKETS;
     const { size } = this.core.list;
     if (size > connection.peerHeaderBytes) return LEASE.TOO_LARGE;
-    if (!this.context.pressure.affords(connection.socket, size)) return LEASE.MEMORY;
+    if (size > BUFFER_SIZE && !this.context.pressure.affords(connection.socket, size)) return LEASE.MEMORY;
     return this.streams.open(x, connection) ? LEASE.OK : LEASE.MEMORY;
   }
 

@@ -3,6 +3,7 @@
 import { BODY } from '../../http1/body.js';
 import { MESSAGE_ERROR, UPSTREAM } from '../../http1/errors.js';
 import type { Core } from '../../http2/shared-state.js';
+import { BUFFER_SIZE } from '../../io/slab.js';
 import { LIMITS } from '../../metrics/layout.js';
 import { listTrailers } from '../../translate/trailers.js';
 import { KNOWN, VERSION } from '../connect/protocols.js';
@@ -269,8 +270,9 @@ export class ResponseBytes implements ResponseWay {
     if (!exchanges.isStream(x)) return 0;
     const { size } = core.list;
     const client = core.streams.connection[exchanges.clientStream(x)];
-    if (client === null || (size <= client.peerHeaderBytes && context.pressure.affords(client.socket, size))) return 0;
-    if (size <= client.peerHeaderBytes) return NO_BUFFER;
+    if (client === null) return 0;
+    if (size <= client.peerHeaderBytes)
+      return size <= BUFFER_SIZE || context.pressure.affords(client.socket, size) ? 0 : NO_BUFFER;
     context.limited(LIMIT_PEER_HEADER_BYTES);
     return FIELDS_TOO_LARGE;
   }
