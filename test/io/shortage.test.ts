@@ -12,6 +12,7 @@ import { Wheel } from '../../src/io/wheel.js';
 import { fakeMemory } from './slab-support.js';
 
 const ENTRIES = 8;
+const BUFFERS = 32;
 const KIND = 1;
 const SOURCE_BLOCKS = 1;
 const DESTINATION_BLOCKS = 2;
@@ -20,7 +21,7 @@ const DESTINATION_BLOCKS = 2;
 function ringMemory(): RingMemory {
   const cqEntries = ENTRIES * 4;
   return {
-    ...fakeMemory(32, SendQueue.fixedBytes(4)),
+    ...fakeMemory(BUFFERS, SendQueue.fixedBytes(4)),
     rings: new ArrayBuffer(64 + cqEntries * 16),
     entries: new ArrayBuffer(ENTRIES * 64),
     sqTail: 4,
@@ -85,6 +86,7 @@ describe('a ring that is full', () => {
 
 interface Stage {
   readonly sockets: Sockets;
+  readonly slab: Slab;
   readonly splicer: Splicer;
   readonly state: { pump: number; moved: number; nonblock: number };
   /** The operations queued and not looked at so far. */
@@ -121,7 +123,7 @@ function stage(): Stage {
     for (; seen < ring.queued; seen++) kinds.push(words[seen * 16 + 8] >>> OP_SHIFT);
     return kinds;
   };
-  return { sockets, splicer, state, operations };
+  return { sockets, slab, splicer, state, operations };
 }
 
 describe('a poll that fails', () => {
@@ -176,6 +178,44 @@ describe('a poll that fails', () => {
       assert.equal(splicer.step(source), PUMP.WAIT);
     });
   }
+});
+
+describe('while memory is short', () => {
+  /** Nothing is left to share. */
+  function exhaust(slab: Slab): void {
+    slab.promise(BUFFERS);
+    while (slab.share > 0) assert.ok(slab.take() >= 0);
+  }
+
+  test('receives that may take more than one buffer are ended, once each, and armed again for one', () => {
+    const { sockets, slab, operations } = stage();
+    const slot = sockets.adopt(10, KIND);
+    sockets.resume(slot);
+    sockets.sweep();
+    assert.deepEqual([operations(), sockets.multishots], [[OP.RECV], 1], 'memory is not short yet');
+    exhaust(slab);
+    sockets.sweep();
+    sockets.sweep();
+    assert.deepEqual(operations(), [OP.NONE], 'one cancel');
+    assert.equal(sockets.received(slot, -ERRNO.ECANCELED, false), -1);
+    assert.deepEqual([operations(), sockets.multishots], [[OP.RECV], 0]);
+    sockets.sweep();
+    assert.deepEqual(operations(), [], 'a receive of one buffer stands');
+  });
+
+  test('so is one of a socket that has waited by a poll before', () => {
+    const { sockets, slab, operations } = stage();
+    const slot = sockets.adopt(10, KIND);
+    sockets.resume(slot);
+    sockets.received(slot, -ERRNO.EAGAIN, false);
+    assert.equal(sockets.polledIn(slot, 1), -1);
+    assert.deepEqual([operations(), sockets.multishots], [[OP.RECV, OP.POLL_IN, OP.RECV], 1]);
+    exhaust(slab);
+    sockets.sweep();
+    assert.deepEqual(operations(), [OP.NONE]);
+    assert.equal(sockets.received(slot, -ERRNO.ECANCELED, false), -1);
+    assert.equal(sockets.multishots, 0, 'nothing keeps buffers from being lent');
+  });
 });
 
 test('a socket that can not be made non-blocking is not spliced: it would block the thread', () => {
