@@ -110,6 +110,7 @@ function buildService(
     name,
     protocol: service.protocol,
     proxyProtocol: service.proxyProtocol ?? null,
+    applicationTls: service.applicationTls,
     endpoints: service.endpoints.map((source) => endpointSource(source, directory)),
     tls: serviceTls(service.tls, directory),
     match: service.match,

@@ -195,6 +195,8 @@ export interface RetryConfig {
 export interface ServiceConfig {
   readonly name: string;
   readonly protocol: ServiceProtocol;
+  /** What becomes of TLS that clients bring, on its way to an endpoint with an identity: it goes there as it is, or inside of ours. */
+  readonly applicationTls: 'pass' | 'wrap';
   /** The version of the PROXY header that endpoints are sent first; null for none. */
   readonly proxyProtocol: 'v1' | 'v2' | null;
   readonly endpoints: readonly EndpointSource[];

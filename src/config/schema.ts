@@ -211,6 +211,7 @@ const onlyFile = v.pipe(
 export const service = section({
   protocol: v.optional(choice('http1', 'http2', 'opaque', 'auto'), 'auto'),
   proxyProtocol: v.optional(choice('v1', 'v2')),
+  applicationTls: v.optional(choice('pass', 'wrap'), 'pass'),
   endpoints: v.lazy((input) => (isFile(input) ? onlyFile : endpointList)),
   tls: v.optional(serviceTls),
   match: v.optional(v.array(value(parseMatch), found('a list such as ["10.0.0.0/8:5432"]')), []),

@@ -89,6 +89,21 @@ export class SendQueue {
     if (bid >= 0 && (last === NONE || this.buffer[last] !== bid)) this.pin(slot, 1);
   }
 
+  /** Puts `length` bytes before everything else; nothing of the slot is in flight. Takes over one reference to `bid`, a buffer of their own. */
+  unshift(slot: number, at: number, length: number, bid: number): void {
+    if (this.free === NONE) this.grow();
+    const slice = this.free;
+    this.free = this.next[slice];
+    this.at[slice] = at;
+    this.length[slice] = length;
+    this.buffer[slice] = bid;
+    this.next[slice] = this.head[slot];
+    if (this.head[slot] === NONE) this.tail[slot] = slice;
+    this.head[slot] = slice;
+    this.bytes[slot] += length;
+    this.pin(slot, 1);
+  }
+
   /** Moves everything of `from`, of which nothing is in flight, to the end of the queue of `to`. */
   move(from: number, to: number): void {
     const head = this.head[from];

@@ -94,6 +94,13 @@ export class Sockets extends Receives {
     if ((flags & (SOCKET.DIRTY | SOCKET.SENDING | SOCKET.CONNECTING)) === 0) this.markDirty(slot);
   }
 
+  /** Queues before everything else, of which nothing has been sent; otherwise as `queue`. */
+  queueFirst(slot: number, at: number, length: number, bid: number): void {
+    this.payload.unshift(slot, at, length, bid);
+    if ((this.flags[slot] & (SOCKET.DIRTY | SOCKET.SENDING | SOCKET.CONNECTING | SOCKET.CLOSED)) === 0)
+      this.markDirty(slot);
+  }
+
   /** Moves everything queued on `from`, of which nothing is in flight, to the end of the queue of `to`. */
   moveQueue(from: number, to: number): void {
     if (this.layer[from] !== 0) this.layered?.takeBack(from);

@@ -74,6 +74,8 @@ export class ServiceTable {
   readonly proxyProtocol = new Uint8Array(SERVICE_SLOTS);
   /** Slot of the TLS profile that its endpoints are dialled with; 0: none. */
   readonly tls = new Int32Array(SERVICE_SLOTS);
+  /** 1: TLS that clients bring goes to endpoints with an identity inside of ours. */
+  readonly wrapsTls = new Uint8Array(SERVICE_SLOTS);
   /** One of SERVICE_PROTOCOL. */
   readonly protocol = new Uint8Array(SERVICE_SLOTS);
   /** Slot of the service's series in the metrics, and first value of its block there. Several may share the overflow series. */
@@ -340,6 +342,7 @@ export class Context {
     table.opaque[slot] = config.protocol === 'opaque' ? 1 : 0;
     table.proxyProtocol[slot] = config.proxyProtocol === null ? 0 : config.proxyProtocol === 'v1' ? 1 : 2;
     table.tls[slot] = config.tls;
+    table.wrapsTls[slot] = config.applicationTls === 'wrap' ? 1 : 0;
     table.protocol[slot] = PROTOCOL_OF[config.protocol];
     table.maxConnections[slot] = config.pool.maxConnections;
     table.poolMaxStreams[slot] = config.pool.maxStreams;

@@ -57,6 +57,7 @@ export type ServiceSettings = Pick<
   | 'name'
   | 'protocol'
   | 'proxyProtocol'
+  | 'applicationTls'
   | 'balance'
   | 'breaker'
   | 'pool'

@@ -119,7 +119,7 @@ export function changedServices(before: readonly ServiceConfig[], after: readonl
 
 /** Parts that services have in common stay one object, of which a message carries one copy. */
 function settingsOf(service: ServiceConfig, tls: number): ServiceSettings {
-  const { name, protocol, proxyProtocol, balance, breaker, pool, retry } = service;
+  const { name, protocol, proxyProtocol, applicationTls, balance, breaker, pool, retry } = service;
   const {
     connectTimeoutMs,
     hedgeDelayMs,
@@ -133,6 +133,7 @@ function settingsOf(service: ServiceConfig, tls: number): ServiceSettings {
     name,
     protocol,
     proxyProtocol,
+    applicationTls,
     balance,
     breaker,
     pool,

@@ -55,6 +55,24 @@ describe('SendQueue', () => {
     assert.equal(slab.free, free);
   });
 
+  test('what is put before everything else is sent first, and counted', () => {
+    const { slab, queue: q } = queue();
+    const free = slab.free;
+    const put = (length: number, first: boolean): void => {
+      const bid = slab.take();
+      if (first) q.unshift(SLOT, slab.dataStart(bid), length, bid);
+      else q.push(SLOT, slab.dataStart(bid), length, bid);
+    };
+    put(7, true);
+    put(100, false);
+    put(30, true);
+    assert.equal(q.bytes[SLOT], 137);
+    assert.equal(q.pinned[SLOT], 3);
+    assert.equal(lengths(q), '30 7 100');
+    assert.equal(q.pinned[SLOT], 0);
+    assert.equal(slab.free, free);
+  });
+
   test('neither a gap nor another buffer is joined', () => {
     const { slab, queue: q } = queue();
     const first = slab.take();

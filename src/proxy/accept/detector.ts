@@ -349,7 +349,8 @@ export class Detector implements Racer {
     if (raced >= 0) {
       const endpoint = connections.endpoint[raced];
       const mine = service >= 0 && endpoints.service[endpoint] === service;
-      if (mine && !protocols.onlyHttp2(service, endpoint)) {
+      // What goes to a proxy of the mesh has said there that it is bytes.
+      if (mine && !protocols.onlyHttp2(service, endpoint) && endpoints.proxyPort[endpoint] === 0) {
         // The connection is as good as any for HTTP.
         values[W.RACES_POOLED]++;
         this.protocols.pool.adopt(raced as SocketSlot);
@@ -362,7 +363,7 @@ export class Detector implements Racer {
   }
 
   private toOpaque(client: SocketSlot, verdict: number, raced: SocketSlot | -1): void {
-    const { connections, endpoints } = this.context;
+    const { connections, endpoints, services } = this.context;
     const service = this.context.serviceFor(client, verdict);
     if (service < 0) {
       if (raced >= 0) connections.close(raced, CLOSE.OK);
@@ -370,12 +371,17 @@ export class Detector implements Racer {
       connections.close(client, CLOSE.PROTOCOL);
       return;
     }
+    // TLS that the client has brought is not encrypted again, unless its service says so.
+    const plain = verdict === VERDICT.TLS && services.wrapsTls[service] === 0;
     let upstream = raced;
-    if (raced >= 0 && endpoints.service[connections.endpoint[raced]] !== service) {
+    if (
+      raced >= 0 &&
+      (endpoints.service[connections.endpoint[raced]] !== service || (plain && this.opaque.wraps(raced)))
+    ) {
       connections.close(raced, CLOSE.OK);
       upstream = NONE;
     }
-    this.opaque.open(client, service, upstream);
+    this.opaque.open(client, service, upstream, plain);
   }
 
   private toHttp2(client: SocketSlot, raced: SocketSlot | -1): void {

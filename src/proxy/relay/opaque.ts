@@ -36,6 +36,8 @@ export class OpaqueRelay implements Caller {
   /** The source was paused because its reader is slow. */
   private readonly throttled: Uint8Array;
   private readonly attempts: Uint8Array;
+  /** 1: the client has brought its own TLS, which goes to its endpoint as it is. */
+  private readonly plain: Uint8Array;
   /** Service that a client is relayed to. */
   /** Service of a client that is relayed. */
   readonly service: Int32Array;
@@ -54,6 +56,7 @@ export class OpaqueRelay implements Caller {
     this.run = new Uint8Array(n);
     this.throttled = new Uint8Array(n);
     this.attempts = new Uint8Array(n);
+    this.plain = new Uint8Array(n);
     this.service = new Int32Array(n);
     this.broken = new Uint8Array(n);
     this.why = new Uint8Array(n);
@@ -62,13 +65,14 @@ export class OpaqueRelay implements Caller {
 
   /**
    * Relays the client to an endpoint of `service`. `upstream` is a connection that was dialled already, or -1.
-   * What the client sent so far is in its inbox.
+   * What the client sent so far is in its inbox. `plain`: it is TLS, which the mesh does not encrypt again.
    */
-  open(client: number, service: number, upstream: number): void {
+  open(client: number, service: number, upstream: number, plain = false): void {
     const { sockets, wheel } = this.context;
     sockets.kind[client] = SOCKET_KIND.OPAQUE;
     this.reset(client);
     this.attempts[client] = 0;
+    this.plain[client] = plain ? 1 : 0;
     this.why[client] = this.context.services.unresolved[service] === 1 ? WHY.UNRESOLVED : WHY.NO_ENDPOINT;
     this.service[client] = service;
     wheel.cancel(client);
@@ -79,6 +83,12 @@ export class OpaqueRelay implements Caller {
       return;
     }
     this.dial(client, NONE, false);
+  }
+
+  /** Whether what goes over a connection to an endpoint is encrypted because of who the endpoint is. */
+  wraps(upstream: number): boolean {
+    const { sockets, connections, endpoints } = this.context;
+    return sockets.layer[upstream] !== 0 && endpoints.identity[connections.endpoint[upstream]] !== '';
   }
 
   /** A silent client has waited in vain for an endpoint of `service`; `unreached`: which was not there. */
@@ -314,7 +324,7 @@ export class OpaqueRelay implements Caller {
       this.attempts[client]++;
       const endpoint = balancer.pickConnection(service, reactor.ms, exclude);
       if (endpoint < 0) break;
-      const upstream = this.dialer.dial(endpoint, PURPOSE.OPAQUE);
+      const upstream = this.dialer.dial(endpoint, PURPOSE.OPAQUE, this.plain[client] === 1);
       if (upstream >= 0) {
         if (inherits) this.introductions.inherited(upstream);
         else this.introductions.reset(upstream);
