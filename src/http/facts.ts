@@ -7,6 +7,7 @@ import { grpcStatus, grpcTimeout, isGrpc } from './grpc-fields.js';
 import { MALFORMED } from './malformed.js';
 import { METHOD, methodOf } from './methods.js';
 import { ascii, equals, HEX, skipTarget, skipToken } from './octets.js';
+import { ORIGIN, originOf } from './orig-proto.js';
 
 /** Bits of `facts.pseudo`: 1 << (NAME - 1). */
 export const PSEUDO = { METHOD: 1, SCHEME: 2, AUTHORITY: 4, PATH: 8, STATUS: 16, PROTOCOL: 32 } as const;
@@ -62,6 +63,8 @@ export class Facts {
   hasHost = false;
   /** A Trailer field. */
   trailer = false;
+  /** ORIGIN: which HTTP/1 it is that is carried over HTTP/2. */
+  origin: number = ORIGIN.NONE;
   /** Cookie fields; HTTP/1 wants them as one (RFC 9113 section 8.2.3). */
   cookies = 0;
   /** Positions of values in memory.bytes, valid as long as the list's; -1 where there is none. */
@@ -92,6 +95,7 @@ export class Facts {
     this.expectContinue = false;
     this.hasHost = false;
     this.trailer = false;
+    this.origin = ORIGIN.NONE;
     this.cookies = 0;
     this.methodAt = -1;
     this.methodLength = 0;
@@ -120,6 +124,7 @@ export class Facts {
     this.expectContinue = other.expectContinue;
     this.hasHost = other.hasHost;
     this.trailer = other.trailer;
+    this.origin = other.origin;
     this.cookies = other.cookies;
     this.methodAt = other.methodAt;
     this.methodLength = other.methodLength;
@@ -250,6 +255,9 @@ export class Facts {
         return;
       case NAME.TRAILER:
         this.trailer = true;
+        return;
+      case NAME.ORIG_PROTO:
+        this.origin = this.origin === ORIGIN.NONE ? originOf(bytes, at, length) : ORIGIN.OTHER;
         return;
       case NAME.GRPC_STATUS:
         this.grpcStatus = grpcStatus(bytes, at, end);

@@ -61,6 +61,7 @@ export const NAME = {
   CLOUD_TRACE_CONTEXT: 55,
   CORRELATION_ID: 56,
   CF_RAY: 57,
+  ORIG_PROTO: 58,
 } as const;
 
 /** The first id that is no pseudo-header field's. */
@@ -126,6 +127,7 @@ export const NAME_TEXT: readonly string[] = [
   'x-cloud-trace-context',
   'x-correlation-id',
   'cf-ray',
+  'l5d-orig-proto',
 ];
 
 /** Names whose value is another one in almost every message: interning it would be for nothing. */

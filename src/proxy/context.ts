@@ -2,7 +2,7 @@
 import { Balancer, POLICY } from '../balance/balancer.js';
 import { ENDPOINT_STATE } from '../balance/breaker.js';
 import { RetryBudget } from '../balance/budget.js';
-import type { LimitsConfig, ServiceProtocol } from '../config/model.js';
+import type { LimitsConfig, PeerProxy, ServiceProtocol } from '../config/model.js';
 import { Learned } from '../detect/learned.js';
 import { Inbox } from '../io/inbox.js';
 import type { Native } from '../io/native.js';
@@ -32,7 +32,8 @@ export const MOST_NAME = 128;
 /** How soon the end of a client is looked for that is not read, ms. */
 const WATCH_MS = 50;
 /** What the context takes of the slab's fixed region. */
-export const CONTEXT_BYTES = ENDPOINT_SLOTS * SOCKADDR_BYTES + SERVICE_SLOTS * HOST_BYTES + ADDED_FIELDS_BYTES + 64;
+export const CONTEXT_BYTES =
+  (ENDPOINT_SLOTS + MAX_ENDPOINTS) * SOCKADDR_BYTES + SERVICE_SLOTS * HOST_BYTES + ADDED_FIELDS_BYTES + 64;
 
 const PROTOCOL_OF: Readonly<Record<ServiceProtocol, number>> = {
   auto: SERVICE_PROTOCOL.AUTO,
@@ -95,12 +96,23 @@ export class EndpointTable {
   readonly base = new Int32Array(ENDPOINT_SLOTS);
   /** The name that its certificate must be for, where the TLS profile has none; empty where nobody has said. */
   readonly identity: string[] = new Array<string>(ENDPOINT_SLOTS).fill('');
+  /** 1: a proxy of the mesh is in front of it that carries HTTP/1 over HTTP/2. */
+  readonly carries = new Uint8Array(ENDPOINT_SLOTS);
+  /** Port of that proxy, to which every connection goes by the opaque transport; 0: they go to the endpoint's own. */
+  readonly proxyPort = new Uint16Array(ENDPOINT_SLOTS);
+  /** Port of the endpoint itself. */
+  readonly port = new Uint16Array(ENDPOINT_SLOTS);
+  /** Where in the slab the address of that proxy is, as `addressAt`. */
+  readonly proxyAt = new Int32Array(ENDPOINT_SLOTS);
 
   /** Whether the endpoint shares its series with no other: what is one's state, and no sum, is shown of such a one only. */
   hasOwnSeries(endpoint: number): boolean {
     return this.series[endpoint] > 0 && endpoint < MAX_ENDPOINTS;
   }
 }
+
+const sameProxy = (table: EndpointTable, slot: number, { port, http2 }: PeerProxy): boolean =>
+  table.proxyPort[slot] === port && (table.carries[slot] === 1) === http2;
 
 /** The shorter of two times of which 0 is none. */
 function shorter(a: number, b: number): number {
@@ -157,6 +169,7 @@ export class Context {
   readonly listenerNames: string[] = [];
   /** Where in the slab the addresses of all endpoints and the names of all services are. */
   private readonly addresses: number;
+  private readonly proxies: number;
   private readonly hosts: number;
 
   constructor(task: WorkerTask, native: Native, reactor: Reactor) {
@@ -200,6 +213,7 @@ export class Context {
     this.added = new AddedFields(this);
     this.protocols = new Protocols(this);
     this.addresses = this.slab.fixed(ENDPOINT_SLOTS * SOCKADDR_BYTES);
+    this.proxies = this.slab.fixed(MAX_ENDPOINTS * SOCKADDR_BYTES);
     this.hosts = this.slab.fixed(SERVICE_SLOTS * HOST_BYTES);
   }
 
@@ -237,6 +251,11 @@ export class Context {
     if (this.connections.listener[client] >= 0) this.wheel.pull(client, this.reactor.now + WATCH_MS);
   }
 
+  /** Whether a certificate has shown who is at the other end of `socket`. */
+  isPeer(_socket: number): boolean {
+    return false;
+  }
+
   /** Counts that a limit has fired. */
   limited(limit: number): void {
     this.values[W.LIMIT + limit]++;
@@ -269,7 +288,7 @@ export class Context {
         this.news.back(slot, service, table.address[slot], true);
     }
     const renamed = new Set<number>();
-    for (const { slot, series, host, port, identity } of endpoints) {
+    for (const { slot, series, host, port, identity, proxy } of endpoints) {
       const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
       table.series[slot] = series;
       table.base[slot] = endpointBase(series);
@@ -281,8 +300,15 @@ export class Context {
         table.family[slot] = host.includes(':') ? 6 : 4;
         table.addressAt[slot] = this.addresses + slot * SOCKADDR_BYTES;
         table.addressLength[slot] = this.native.sockaddr(host, port, this.bytes, table.addressAt[slot]);
-      } else if (table.identity[slot] !== identity) renamed.add(slot);
+      } else if (table.identity[slot] !== identity || !sameProxy(table, slot, proxy)) renamed.add(slot);
       table.identity[slot] = identity;
+      table.carries[slot] = proxy.http2 ? 1 : 0;
+      table.proxyPort[slot] = proxy.port;
+      table.port[slot] = port;
+      if (proxy.port > 0) {
+        table.proxyAt[slot] = this.proxies + slot * SOCKADDR_BYTES;
+        this.native.sockaddr(host, proxy.port, this.bytes, table.proxyAt[slot]);
+      }
       table.service[slot] = service;
     }
     this.balancer.setEndpoints(service, slots, this.reactor.clockMs());

@@ -100,11 +100,16 @@ export function skipZeros(bytes: Uint8Array, start: number, end: number): number
 
 /** Copies `list`, which this may expand, to `into`, which this finishes, without its content-length. */
 export function listWithoutLength(list: FieldList, into: FieldList): void {
+  listWithout(list, NAME.CONTENT_LENGTH, into);
+}
+
+/** The same without fields of the name `without`. */
+export function listWithout(list: FieldList, without: number, into: FieldList): void {
   list.expand();
   into.clear();
   for (let i = 0; i < list.count; i++) {
     const name = list.name[i];
-    if (name === NAME.CONTENT_LENGTH) continue;
+    if (name === without) continue;
     const never = list.never[i] === 1;
     if (name === NAME.STATUS) into.addKnown(name, list.valueAt[i], list.valueLength[i], never);
     else into.add(list.nameAt[i], list.nameLength[i], list.valueAt[i], list.valueLength[i], never);

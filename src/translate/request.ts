@@ -9,6 +9,7 @@ import { NAME } from '../http/field-names.js';
 import { checkRequest } from '../http/message.js';
 import { METHOD } from '../http/methods.js';
 import { ascii, equals, put, skipTarget, skipToken, skipValue } from '../http/octets.js';
+import { ORIG_PROTO, ORIG_PROTO_VALUES } from '../http/orig-proto.js';
 import { KEY_LENGTH, validKey } from '../http/web-socket.js';
 import { MESSAGE_ERROR } from '../http1/errors.js';
 import { FIELD_KIND } from '../http1/fields.js';
@@ -29,6 +30,8 @@ const SCHEME_S_AT = 4;
 
 const GET = ascii('GET');
 const VERSION_AND_HOST = ascii(' HTTP/1.1\r\nHost: ');
+const SCHEMES = [ascii('http://'), ascii('https://')] as const;
+const NO_SCHEME = ascii('');
 const CRLF = ascii('\r\n');
 const COOKIE_NAME = ascii('cookie: ');
 const CHUNKED = ascii('transfer-encoding: chunked\r\n');
@@ -52,6 +55,8 @@ const ACTIONS = new Uint8Array(256);
 for (const id of [NAME.METHOD, NAME.SCHEME, NAME.AUTHORITY, NAME.PATH, NAME.PROTOCOL]) ACTIONS[id] = SKIP;
 // Content-Length and TE are written anew; HTTP2-Settings belongs to an upgrade to h2c.
 for (const id of [NAME.CONTENT_LENGTH, NAME.TE, NAME.HTTP2_SETTINGS]) ACTIONS[id] = SKIP;
+// Between proxies only.
+ACTIONS[NAME.ORIG_PROTO] = SKIP;
 for (const id of [NAME.STATUS, NAME.UNKNOWN_PSEUDO, NAME.CONNECTION, NAME.KEEP_ALIVE]) ACTIONS[id] = REFUSE;
 for (const id of [NAME.PROXY_CONNECTION, NAME.TRANSFER_ENCODING, NAME.UPGRADE]) ACTIONS[id] = REFUSE;
 ACTIONS[NAME.HOST] = HOST;
@@ -85,6 +90,8 @@ export class RequestBridge {
   private readonly asterisk: number;
   private readonly websocket: number;
   private readonly te: number;
+  /** `l5d-orig-proto`, as ORIG_PROTO_VALUES. */
+  private readonly origins: readonly (readonly number[])[];
 
   constructor(memory: HeaderMemory) {
     this.bytes = memory.bytes;
@@ -96,12 +103,13 @@ export class RequestBridge {
     this.asterisk = memory.constant(':path', '*');
     this.websocket = memory.constant(':protocol', 'websocket');
     this.te = memory.constant('te', 'trailers');
+    this.origins = ORIG_PROTO_VALUES.map((values) => values.map((value) => memory.constant(ORIG_PROTO, value)));
   }
 
   /**
    * Writes the request in `list` (which this may expand) as an HTTP/1.1 head at [at, limit). `endStream`: END_STREAM came with
    * it. `requestFraming` tells how the body is framed. A WebSocket gets the key at `keys[keyAt]`, KEY_LENGTH octets made by
-   * `putKey`. [hostAt, hostAt + hostLength) is the Host of a request that names none.
+   * `putKey`. [hostAt, hostAt + hostLength) is the Host of a request that names none; `absolute`: the target is in absolute form.
    * Returns the position after the head or -MESSAGE_ERROR.
    */
   write(
@@ -113,6 +121,7 @@ export class RequestBridge {
     keyAt: number,
     hostAt = 0,
     hostLength = 0,
+    absolute = false,
   ): number {
     const { bytes } = this;
     const { facts } = list;
@@ -122,7 +131,7 @@ export class RequestBridge {
     const webSocket = facts.protocol === CONNECT_PROTOCOL.WEBSOCKET;
     const hasBody = !connect && !endStream && facts.contentLength !== 0;
     const chunked = hasBody && facts.contentLength < 0;
-    let p = writeStart(bytes, facts, at, limit, hostAt, hostLength);
+    let p = writeStart(bytes, facts, at, limit, hostAt, hostLength, absolute);
     if (p < 0) return p;
     const ready = list.template === null || webSocket ? null : this.cache.lines(list.template);
     if (ready === null) list.expand();
@@ -152,9 +161,10 @@ export class RequestBridge {
    * Makes `list` (finished by this) of the request in `head`. `webSocket` turns an upgrade to WebSocket into an extended
    * CONNECT, for endpoints that have SETTINGS_ENABLE_CONNECT_PROTOCOL; every other upgrade is left out, which asks for the
    * resource without it (RFC 9110 section 7.8). [hostAt, hostAt + hostLength) is the authority of a request that names none.
+   * `carried`: the next proxy is told which version of HTTP/1 it is, and makes it that again.
    * Names are lower-cased in place; the head's bytes must stay until the list is encoded. Returns 0 or -MESSAGE_ERROR.
    */
-  list(head: Head, list: FieldList, webSocket: boolean, hostAt = 0, hostLength = 0): number {
+  list(head: Head, list: FieldList, webSocket: boolean, hostAt = 0, hostLength = 0, carried = false): number {
     const { bytes } = this;
     const extended = webSocket && asksForWebSocket(bytes, head);
     const connect = head.method === METHOD.CONNECT;
@@ -173,8 +183,14 @@ export class RequestBridge {
     const error = this.addFields(head, list, extended, connect);
     if (error !== 0) return -error;
     if (extended && this.keyAt < 0) return -MESSAGE_ERROR.WEBSOCKET_KEY;
+    if (carried && !this.carry(list, head.minor, head.form === FORM.ABSOLUTE)) return -MESSAGE_ERROR.TOO_MANY_FIELDS;
     list.finish();
     return checkRequest(list.facts) === 0 ? 0 : -MESSAGE_ERROR.MALFORMED;
+  }
+
+  /** Says in `list` which version of HTTP/1 it carries. False where it is full. It is to be finished after that. */
+  carry(list: FieldList, minor: number, absolute: boolean): boolean {
+    return list.addConstant(this.origins[minor === 0 ? 0 : 1][absolute ? 1 : 0]);
   }
 
   /** The fields that no template has made ready. Returns the position after them or -MESSAGE_ERROR. */
@@ -264,6 +280,8 @@ export class RequestBridge {
       }
       lowerName(bytes, nameAt, nameEnd);
       fits = list.add(nameAt, nameEnd - nameAt, valueAt, valueEnd - valueAt) && fits;
+      // It is between proxies only, and none of the client's.
+      if (list.name[list.count - 1] === NAME.ORIG_PROTO) list.count--;
     }
     return fits ? 0 : MESSAGE_ERROR.TOO_MANY_FIELDS;
   }
@@ -296,6 +314,7 @@ function writeStart(
   limit: number,
   hostAt: number,
   hostLength: number,
+  absolute: boolean,
 ): number {
   const connect = facts.method === METHOD.CONNECT && facts.protocol === CONNECT_PROTOCOL.NONE;
   let host = hostAt;
@@ -316,12 +335,16 @@ function writeStart(
   const method = facts.methodAt;
   const methodEnd = method + facts.methodLength;
   if (methodEnd <= method || skipToken(bytes, method, methodEnd) !== methodEnd) return -MESSAGE_ERROR.METHOD;
-  const constants = 1 + VERSION_AND_HOST.length + CRLF.length;
+  const scheme = absolute && !connect ? SCHEMES[facts.scheme === SCHEME.HTTPS ? 1 : 0] : NO_SCHEME;
+  const prefix = scheme.length === 0 ? 0 : scheme.length + (hostEnd - host);
+  const constants = 1 + VERSION_AND_HOST.length + CRLF.length + prefix;
   if (at + (methodEnd - method) + (targetEnd - target) + (hostEnd - host) + constants > limit) return NO_ROOM;
   let p =
     facts.protocol === CONNECT_PROTOCOL.NONE ? copyText(bytes, method, methodEnd, at) : put(bytes, GET, at, limit);
   bytes[p++] = SP;
-  p = copyText(bytes, target, targetEnd, p);
+  if (prefix > 0) p = copyText(bytes, host, hostEnd, put(bytes, scheme, p, limit));
+  // OPTIONS of the server as a whole has no path in absolute form.
+  if (prefix === 0 || bytes[target] !== ASTERISK) p = copyText(bytes, target, targetEnd, p);
   p = put(bytes, VERSION_AND_HOST, p, limit);
   p = copyText(bytes, host, hostEnd, p);
   bytes[p++] = CR;

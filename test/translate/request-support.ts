@@ -32,12 +32,12 @@ export const start = (method: string, path = '/', authority = 'x'): Field[] => [
 ];
 
 /** The message written, which must be the same once its fields have become a template with lines that are ready. */
-export function toHttp1(fields: readonly Field[], endStream = true): string {
+export function toHttp1(fields: readonly Field[], endStream = true, absolute = false): string {
   let first = '';
   for (let time = 0; time < TIMES; time++) {
     const list = bench.list(fields);
     const message = bench.exactly(
-      (at, limit) => bridge.write(list, at, limit, endStream, keys, KEY_AT),
+      (at, limit) => bridge.write(list, at, limit, endStream, keys, KEY_AT, 0, 0, absolute),
       -MESSAGE_ERROR.HEADER_TOO_LARGE,
     );
     if (time === 0) first = message;
@@ -60,11 +60,11 @@ export function refused(fields: readonly Field[], error: number, endStream = tru
   );
 }
 
-export function toHttp2(message: string, webSocket = false, host = ''): Field[] {
+export function toHttp2(message: string, webSocket = false, host = '', carried = false): Field[] {
   const head = bench.request(message);
   const list = bench.list([]);
   const hostAt = bench.put(host);
-  assert.equal(bridge.list(head, list, webSocket, hostAt, host.length), 0);
+  assert.equal(bridge.list(head, list, webSocket, hostAt, host.length, carried), 0);
   return bench.fields();
 }
 

@@ -43,6 +43,16 @@ describe('an HTTP/2 request for an HTTP/1 endpoint', () => {
     for (const method of ['', 'G T', 'GET\r\n', 'G\0', 'GET /']) refused(start(method), MESSAGE_ERROR.MALFORMED);
   });
 
+  it('has its target in absolute form again where a proxy of the mesh has carried it', () => {
+    const carried: Field[] = [...GET, ['l5d-orig-proto', 'HTTP/1.1; absolute-form'], ['a', 'b']];
+    sameMessage(toHttp1(carried), lines('GET /a?b HTTP/1.1', 'Host: example.org', 'a: b'));
+    sameMessage(
+      toHttp1(carried, true, true),
+      lines('GET http://example.org/a?b HTTP/1.1', 'Host: example.org', 'a: b'),
+    );
+    sameMessage(toHttp1(start('OPTIONS', '*'), true, true), lines('OPTIONS http://x HTTP/1.1', 'Host: x'));
+  });
+
   it('is OPTIONS * for the server as a whole, and for OPTIONS only (RFC 9113 section 8.3.1)', () => {
     sameMessage(toHttp1(start('OPTIONS', '*')), lines('OPTIONS * HTTP/1.1', 'Host: x'));
     refused(start('GET', '*'), MESSAGE_ERROR.MALFORMED);
@@ -396,5 +406,26 @@ describe('an HTTP/1 request for an HTTP/2 endpoint', () => {
       ),
       [['a', 'b']],
     );
+  });
+});
+
+describe('an HTTP/1 request that is carried over HTTP/2', () => {
+  const origin = (message: string): string | undefined =>
+    toHttp2(message, false, '', true).find(([name]) => name === 'l5d-orig-proto')?.[1];
+
+  it('says which version it is, and whether its target is in absolute form', () => {
+    assert.equal(origin('GET / HTTP/1.1\r\nHost: x\r\n\r\n'), 'HTTP/1.1');
+    assert.equal(origin('GET / HTTP/1.0\r\n\r\n'), 'HTTP/1.0');
+    assert.equal(origin('GET http://x/a HTTP/1.1\r\nHost: x\r\n\r\n'), 'HTTP/1.1; absolute-form');
+    assert.equal(origin('GET http://x/a HTTP/1.0\r\n\r\n'), 'HTTP/1.0; absolute-form');
+  });
+
+  it('says nothing that its client says of it', () => {
+    const forged = 'GET / HTTP/1.1\r\nHost: x\r\nL5d-Orig-Proto: HTTP/1.0; absolute-form\r\nA: b\r\n\r\n';
+    assert.deepEqual(toHttp2(forged, false, '', true).filter(regular), [
+      ['a', 'b'],
+      ['l5d-orig-proto', 'HTTP/1.1'],
+    ]);
+    assert.deepEqual(toHttp2(forged).filter(regular), [['a', 'b']]);
   });
 });

@@ -113,7 +113,8 @@ export class Protocols {
     );
   }
 
-  private refused(endpoint: number, version: number): boolean {
+  /** Whether `endpoint` is known not to speak `version`. */
+  refused(endpoint: number, version: number): boolean {
     if (this.known[version - 1][endpoint] !== KNOWN.REFUSED) return false;
     return !this.expired(endpoint, version, this.holds[version - 1][endpoint]);
   }

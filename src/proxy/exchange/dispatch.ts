@@ -1,6 +1,7 @@
 // Where a request goes: an endpoint is picked, the head translated to what it speaks, and a connection leased or dialled; or the request
 // waits in line for one.
 import { ascii } from '../../http/octets.js';
+import { ORIGIN } from '../../http/orig-proto.js';
 import { MESSAGE_ERRORS } from '../../http1/errors.js';
 import { LIMITS, S } from '../../metrics/layout.js';
 import { DIAL } from '../connect/dialer.js';
@@ -123,14 +124,24 @@ export class Dispatcher {
   /** The version of HTTP in which the request goes to `endpoint`: its client's, unless that is known not to work. */
   private version(x: ExchangeSlot, endpoint: number): number {
     const { exchanges } = this;
-    let wanted: number = exchanges.isStream(x) ? VERSION.HTTP2 : VERSION.HTTP1;
+    exchanges.carried[x] = 0;
+    let wanted: number = exchanges.isStream(x) && exchanges.origin[x] === ORIGIN.NONE ? VERSION.HTTP2 : VERSION.HTTP1;
     // Every server of HTTP/1 knows Upgrade and CONNECT; of HTTP/2 few take them.
     if (exchanges.asksForTunnel(x)) wanted = VERSION.HTTP1;
     const { protocols, services } = this.context;
     const service = exchanges.service[x];
+    if (this.context.endpoints.carries[endpoint] === 1 && this.carries(x, endpoint)) {
+      exchanges.carried[x] = exchanges.isStream(x) ? 0 : 1;
+      return VERSION.HTTP2;
+    }
     // A call is never translated unless its service says so: what answers it by HTTP/1 is no gRPC server. One that waits loses nothing.
     if (exchanges.grpc[x] === 1 && services.protocol[service] === SERVICE_PROTOCOL.AUTO) return VERSION.HTTP2;
     return protocols.choose(service, endpoint, wanted, exchanges.bare[x] === 1);
+  }
+
+  /** Whether a request goes to the proxy in front of `endpoint` over HTTP/2, whatever version it is: what asks for a tunnel does not. */
+  private carries(x: ExchangeSlot, endpoint: number): boolean {
+    return !this.exchanges.asksForTunnel(x) && !this.context.protocols.refused(endpoint, VERSION.HTTP2);
   }
 
   private leased(x: ExchangeSlot, result: number, from: number): boolean {

@@ -92,6 +92,10 @@ export class Exchanges {
   readonly silent: Uint8Array;
   /** VERSION in which the request goes to its endpoint. */
   readonly version: Uint8Array;
+  /** ORIGIN of a request that a proxy of the mesh has carried over HTTP/2: what it is made again. */
+  readonly origin: Uint8Array;
+  /** 1: the request is HTTP/1, and is carried over HTTP/2 to a proxy that makes it that again. */
+  readonly carried: Uint8Array;
   /** One of LEG, and which. */
   readonly kind: Uint8Array;
   readonly id: Int32Array;
@@ -136,6 +140,8 @@ export class Exchanges {
     this.stay = new Int32Array(n);
     this.silent = new Uint8Array(n);
     this.version = new Uint8Array(n);
+    this.origin = new Uint8Array(n);
+    this.carried = new Uint8Array(n);
     this.kind = new Uint8Array(n);
     this.id = new Int32Array(n);
     this.status = new Uint16Array(n);
@@ -211,6 +217,8 @@ export class Exchanges {
     this.pending[x] = 0;
     this.counted[x] = 0;
     this.over[x] = 0;
+    this.origin[x] = 0;
+    this.carried[x] = 0;
     this.kind[x] = LEG.NONE;
     this.endpoint[x] = NONE;
     this.status[x] = 0;

@@ -95,7 +95,9 @@ export class Legs {
       return this.exchanges.isStream(x) ? requests.fromList(x, this.core.list) : requests.fromHead(x);
     }
     if (source === SOURCE.KEPT) return fields.fromKept(x);
-    return this.exchanges.isStream(x) ? 0 : fields.fromHead(x);
+    if (!this.exchanges.isStream(x)) return fields.fromHead(x);
+    fields.fromList();
+    return 0;
   }
 
   /** Gives up what `prepare` has made. */

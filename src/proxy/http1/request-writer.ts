@@ -4,6 +4,7 @@ import { randomFillSync } from 'node:crypto';
 import type { FieldList } from '../../hpack/field-list.js';
 import { CONNECT_PROTOCOL as MESSAGE_PROTOCOL } from '../../http/facts.js';
 import { METHOD } from '../../http/methods.js';
+import { ORIGIN } from '../../http/orig-proto.js';
 import { KEY_LENGTH, NONCE_LENGTH, putKey } from '../../http/web-socket.js';
 import { MESSAGE_ERROR } from '../../http1/errors.js';
 import { FRAMING } from '../../http1/head.js';
@@ -237,7 +238,9 @@ export class RequestWriter {
   ): number {
     const { services } = this.context;
     const service = this.exchanges.service[x];
-    return this.bridge.write(list, from, limit, end, key, 0, services.hostAt[service], services.hostLength[service]);
+    const { hostAt, hostLength } = services;
+    const absolute = this.exchanges.origin[x] === ORIGIN.ABSOLUTE;
+    return this.bridge.write(list, from, limit, end, key, 0, hostAt[service], hostLength[service], absolute);
   }
 
   /** Makes the key of a WebSocket. */

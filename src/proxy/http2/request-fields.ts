@@ -1,9 +1,12 @@
 // Requests to endpoints that speak HTTP/2: the list of fields, from what a client of HTTP/1 said or from the kept copy, and the kept body.
 
+import { NAME } from '../../http/field-names.js';
+import { ORIGIN } from '../../http/orig-proto.js';
 import { KEY_LENGTH } from '../../http/web-socket.js';
 import { MESSAGE_ERROR } from '../../http1/errors.js';
 import { parseRequest } from '../../http1/head-parser.js';
 import type { Core } from '../../http2/shared-state.js';
+import { listWithout } from '../../translate/fields.js';
 import { RequestBridge } from '../../translate/request.js';
 import type { Context } from '../context.js';
 import { type Exchanges, UPGRADE } from '../exchange/exchange.js';
@@ -47,6 +50,7 @@ export class RequestFields {
     this.restLength = 0;
     if (kept.form[x] === FORM.FIELDS) {
       kept.restore(x, this.core.list);
+      this.mark(x);
       return 0;
     }
     const from = kept.place(x);
@@ -56,6 +60,11 @@ export class RequestFields {
     this.restAt = at;
     this.restLength = end - at;
     return this.list(x);
+  }
+
+  /** What came over HTTP/2 goes on as it is, but for what was for this proxy only. */
+  fromList(): void {
+    if (this.core.list.facts.origin !== ORIGIN.NONE) this.unmark();
   }
 
   /** Sends the head in `core.list` on the exchange's stream; of a kept request, the body and the trailers as well. False if the slab is out. */
@@ -87,6 +96,26 @@ export class RequestFields {
     return true;
   }
 
+  /** A kept list is told what it carries, or is not, as whoever gets it now is to know. */
+  private mark(x: ExchangeSlot): void {
+    const { list } = this.core;
+    const carried = this.exchanges.carried[x] === 1;
+    if (carried === (list.facts.origin !== ORIGIN.NONE)) return;
+    if (!carried) {
+      this.unmark();
+      return;
+    }
+    list.expand();
+    this.bridge.carry(list, 1, false);
+    list.finish();
+  }
+
+  private unmark(): void {
+    const { core } = this;
+    listWithout(core.list, NAME.ORIG_PROTO, core.spare);
+    listWithout(core.spare, NAME.ORIG_PROTO, core.list);
+  }
+
   private list(x: ExchangeSlot): number {
     const { exchanges, http1 } = this;
     const { services, bytes } = this.context;
@@ -99,6 +128,7 @@ export class RequestFields {
       webSocket,
       services.hostAt[service],
       services.hostLength[service],
+      exchanges.carried[x] === 1,
     );
     if (error !== 0) return error;
     if (webSocket) exchanges.keys.set(x, bytes.slice(bridge.keyAt, bridge.keyAt + KEY_LENGTH));

@@ -4,6 +4,7 @@ import { SIGN } from '../../balance/signs.js';
 import { VERDICT } from '../../detect/matcher.js';
 import { CONNECT_PROTOCOL as MESSAGE_PROTOCOL } from '../../http/facts.js';
 import { METHOD } from '../../http/methods.js';
+import { ORIGIN } from '../../http/orig-proto.js';
 import { MESSAGE_ERROR, UPSTREAM } from '../../http1/errors.js';
 import type { Chains } from '../../http2/chains.js';
 import { type Connection, ROLE } from '../../http2/connection.js';
@@ -77,6 +78,8 @@ export class Http2Streams implements Http2Events {
     let error = 0;
     if (countsForwards(facts.method)) error = spendListed(this.core.bytes, list, added.forwardsAt);
     if (added.active) added.toListedRequest(list, connection.socket);
+    // Only a peer whose certificate is of the mesh is believed.
+    if (facts.origin !== ORIGIN.NONE && this.context.isPeer(connection.socket)) exchanges.origin[x] = facts.origin;
     exchanges.bare[x] = end ? 1 : 0;
     exchanges.whole[x] = end ? 1 : 0;
     if (facts.protocol !== MESSAGE_PROTOCOL.NONE)
