@@ -57,6 +57,7 @@ services:
   s:
     protocol: opaque
     proxyProtocol: v2
+    applicationTls: wrap
     endpoints: ["name.example:80", { file: sub/e.yaml, key: k }]
     match: ["10.0.0.0/8:5432"]
     balance: { policy: round-robin, decay: 1ms, defaultRtt: 500us, failurePenalty: 0 }
@@ -178,6 +179,7 @@ services:
       {
         name: 's',
         protocol: 'opaque',
+        applicationTls: 'wrap',
         proxyProtocol: 'v2',
         tls: null,
         endpoints: [

@@ -108,6 +108,7 @@ test('the minimal file gets every default', () => {
       {
         name: 'web',
         protocol: 'http1',
+        applicationTls: 'pass',
         proxyProtocol: null,
         tls: null,
         endpoints: [

@@ -14,6 +14,7 @@ export function service(
     name,
     protocol: 'auto',
     proxyProtocol: null,
+    applicationTls: 'pass',
     tls: null,
     endpoints,
     match: [],

@@ -172,7 +172,8 @@ export class Connections {
     return this.peers[slot] ?? '';
   }
 
-  openEndpoint(fd: number, endpoint: number, kind: number): SocketSlot | -1 {
+  /** `bare`: nothing lies between the socket and the protocols, whatever the endpoint. */
+  openEndpoint(fd: number, endpoint: number, kind: number, bare = false): SocketSlot | -1 {
     const { sockets, values, reactor } = this.context;
     const slot = sockets.adopt(fd, kind);
     if (slot < 0) return NONE;
@@ -185,7 +186,7 @@ export class Connections {
     this.ended[slot] = 0;
     values[meter + E.OPEN_TOTAL]++;
     values[meter + E.OPEN]++;
-    const layer = reactor.transport?.dials(endpoint, slot) ?? 0;
+    const layer = bare ? 0 : (reactor.transport?.dials(endpoint, slot) ?? 0);
     if (layer !== 0) sockets.attach(slot, layer, false);
     return slot as SocketSlot;
   }

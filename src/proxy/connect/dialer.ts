@@ -52,11 +52,14 @@ export interface Caller {
 
 export class Dialer {
   private readonly purpose: Uint8Array;
+  /** 1: what is to be sent is encrypted already. */
+  private readonly plain: Uint8Array;
   private readonly callers: Caller[] = [];
   private readonly hedges: Hedges;
 
   constructor(private readonly context: Context) {
     this.purpose = new Uint8Array(context.sockets.capacity);
+    this.plain = new Uint8Array(context.sockets.capacity);
     this.hedges = new Hedges(context.sockets.capacity);
     context.connections.unwanted = (socket) => this.unwanted(socket);
   }
@@ -66,8 +69,8 @@ export class Dialer {
     this.callers[purpose] = caller;
   }
 
-  /** Starts connecting to `endpoint`; a socket, or a DIAL code. */
-  dial(endpoint: number, purpose: number): number {
+  /** Starts connecting to `endpoint`; a socket, or a DIAL code. `plain`: what is to be sent is encrypted, and the mesh leaves it as it is. */
+  dial(endpoint: number, purpose: number, plain = false): number {
     const { context } = this;
     const { endpoints, services, connections, balancer } = context;
     const service = endpoints.service[endpoint];
@@ -84,13 +87,15 @@ export class Dialer {
       context.limited(LIMIT_FILES);
       return DIAL.FILES;
     }
-    const slot = connections.openEndpoint(fd, endpoint, SOCKET_KIND.DIALLING);
+    const bare = plain && endpoints.identity[endpoint] !== '' && services.tls[service] === 0;
+    const slot = connections.openEndpoint(fd, endpoint, SOCKET_KIND.DIALLING, bare);
     if (slot < 0) {
       context.native.close(fd);
       return DIAL.FAILED;
     }
     const socket = slot as SocketSlot;
     this.purpose[socket] = purpose;
+    this.plain[socket] = plain ? 1 : 0;
     connections.undecided[socket] = 1;
     connections.setOpaque(socket, isOpaque(purpose));
     this.hedges.reset(socket);
@@ -203,7 +208,7 @@ export class Dialer {
     if (service < 0 || caller.overtaken === undefined || caller.mayHedge?.(socket) !== true) return;
     const other = balancer.pickConnection(service, reactor.ms, endpoint);
     if (other < 0) return;
-    const second = this.dial(other, purpose);
+    const second = this.dial(other, purpose, this.plain[socket] === 1);
     if (second < 0) {
       balancer.connectAbandoned(other);
       return;
