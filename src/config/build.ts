@@ -2,6 +2,7 @@
 import { dirname, resolve } from 'node:path';
 import * as v from 'valibot';
 import type { Http2Limits } from '../http2/limits.js';
+import { type AuthorizationTree, buildAuthorization } from './authorization.js';
 import { bounds } from './bounds.js';
 import { buildIdentity } from './identity.js';
 import type {
@@ -66,7 +67,12 @@ function serviceTls(written: ServiceTree['tls'], directory: string): ServiceTlsC
   };
 }
 
-function buildListener(listener: ListenerTree, detect: DetectConfig, directory: string): ListenerConfig {
+function buildListener(
+  listener: ListenerTree,
+  detect: DetectConfig,
+  authorization: AuthorizationTree | undefined,
+  directory: string,
+): ListenerConfig {
   return {
     name: listener.name,
     listen: listener.listen,
@@ -75,6 +81,7 @@ function buildListener(listener: ListenerTree, detect: DetectConfig, directory: 
     originalDestination: listener.originalDestination,
     proxyProtocol: proxyHeader(listener.proxyProtocol),
     direction: listener.direction,
+    authorization: buildAuthorization(listener.authorization, authorization, listener.direction),
     detect: {
       timeoutMs: listener.detect.timeout ?? detect.timeoutMs,
       raceMs: listener.detect.race ?? detect.raceMs,
@@ -266,7 +273,7 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
     identity: tree.identity === undefined ? null : buildIdentity(tree.identity, writtenIdentity, dirname(file)),
     opaquePorts: opaque,
     annotatedPorts: annotated,
-    listeners: tree.listeners.map((listener) => buildListener(listener, detect, dirname(file))),
+    listeners: tree.listeners.map((listener) => buildListener(listener, detect, tree.authorization, dirname(file))),
     services: sharing(
       Object.entries(tree.services).map(([name, item]) =>
         buildService(name, item, writtenServices[name], dirname(file)),

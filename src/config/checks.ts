@@ -2,16 +2,16 @@
 // their mistakes in files that have others too; what has the wrong shape is the schema's to report.
 import { MAX_LISTENERS } from '../metrics/layout.js';
 import { MAX_ENDPOINTS, MAX_SERVICES } from '../proxy/capacity.js';
+import { checkAuthorization } from './authorization.js';
 import type { Finding } from './finding.js';
 import { identityChecks } from './identity.js';
 import { overlappingMatches } from './match-checks.js';
-import type { Address } from './model.js';
+import type { Address, PortRange } from './model.js';
 import { defaultOpaquePorts } from './ports.js';
 import type { KeyPath } from './problem.js';
 import { formatPath } from './problem.js';
 import { suggest } from './suggest.js';
 import { listenerTlsFindings, serviceTlsFindings } from './tls-checks.js';
-import type { PortRange } from './values.js';
 import {
   attempt,
   parseDuration,
@@ -313,6 +313,10 @@ export function crossChecks(tree: unknown, line: (path: KeyPath) => number): Fin
     ...listenAddresses(root, listeners),
     ...listeners.flatMap((item, index) => (isMap(item) ? listenerServices(item, index, known) : [])),
     ...listeners.flatMap((item, index) => (isMap(item) ? listenerTlsFindings(item, index) : [])),
+    ...checkAuthorization(root.authorization, ['authorization']),
+    ...listeners.flatMap((item, index) =>
+      checkAuthorization(asMap(item).authorization, ['listeners', index, 'authorization']),
+    ),
     ...Object.entries(services).flatMap(([name, value]) => service(name, value)),
     ...overlappingMatches(
       Object.entries(services).map(([name, value]) => [name, asList(asMap(value).match)] as const),

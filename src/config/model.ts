@@ -81,6 +81,52 @@ export interface ServiceTlsConfig {
   readonly alpn: readonly string[] | null;
 }
 
+/** Both ends included. */
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** Who may do what where no rule says otherwise. `cluster-` is from `clusterNetworks` only, `authenticated` is with a verified identity only. */
+export const AUTHORIZATION_DEFAULTS = [
+  'all-unauthenticated',
+  'all-authenticated',
+  'cluster-authenticated',
+  'cluster-unauthenticated',
+  'deny',
+  'audit',
+] as const;
+export type AuthorizationDefault = (typeof AUTHORIZATION_DEFAULTS)[number];
+
+/** Under this name the default of a listener is counted; no rule may have it. */
+export const DEFAULT_RULE = 'default';
+
+/** All of its conditions hold of what it matches; null is no condition. */
+export interface AuthorizationRule {
+  readonly name: string;
+  /** `audit` allows, and tells of it. */
+  readonly action: 'allow' | 'deny' | 'audit';
+  /** Where the client was going, or else the listener's. */
+  readonly ports: readonly PortRange[] | null;
+  /** Names as they are, `*.` and the end of a name, the beginning of a SPIFFE ID and `/*`, or `*`. */
+  readonly identities: readonly string[] | null;
+  readonly networks: readonly { readonly cidr: Network; readonly except: readonly Network[] }[] | null;
+  readonly methods: readonly string[] | null;
+  /** A path, or the segments that it begins with. */
+  readonly path: string | null;
+  readonly exactPath: boolean;
+}
+
+export interface AuthorizationConfig {
+  readonly default: AuthorizationDefault;
+  readonly clusterNetworks: readonly Network[];
+  /** The first that matches decides. */
+  readonly rules: readonly AuthorizationRule[];
+}
+
+/** The `direction` label of the metrics. */
+export type Direction = 'inbound' | 'outbound';
+
 export interface ListenerConfig {
   readonly name: string;
   readonly listen: Address;
@@ -90,8 +136,9 @@ export interface ListenerConfig {
   readonly originalDestination: boolean;
   /** null: connections begin with their clients' own bytes. */
   readonly proxyProtocol: ProxyHeaderConfig | null;
-  /** The `direction` label of the metrics. */
-  readonly direction: 'inbound' | 'outbound';
+  readonly direction: Direction;
+  /** Null: everybody may do everything. */
+  readonly authorization: AuthorizationConfig | null;
   readonly detect: DetectConfig;
   /** Clients that end their direction may still wait for their response. */
   readonly halfClose: boolean;

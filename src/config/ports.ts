@@ -1,5 +1,5 @@
 // The set of ports relayed without detection: a default list and what the file changes in it.
-import type { PortRange } from './values.js';
+import type { PortRange } from './model.js';
 
 /** Protocols whose server speaks first, or that look like nothing: SMTP, submission, MySQL, Galera, PostgreSQL, Redis, Elasticsearch, memcached. */
 export const defaultOpaquePorts: readonly number[] = [25, 587, 3306, 4444, 5432, 6379, 9300, 11211];

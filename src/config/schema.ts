@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import * as v from 'valibot';
 import { MOST_ENDPOINTS, MOST_SERVICES } from '../metrics/layout.js';
 import { LOCAL_DESTINATIONS, MOST_PSEUDONYM } from '../proxy/capacity.js';
+import { authorization } from './authorization.js';
 import { identity } from './identity-schema.js';
 import { parseMatch } from './match.js';
 import { parseNetwork } from './networks.js';
@@ -160,6 +161,7 @@ const listener = section({
   originalDestination: v.optional(boolean(), false),
   proxyProtocol: v.optional(proxyProtocol),
   direction: v.optional(choice('inbound', 'outbound'), 'inbound'),
+  authorization: v.optional(authorization),
   halfClose: v.optional(boolean(), false),
   shared: v.optional(boolean(), false),
   via: v.optional(value(parseVia), 'off'),
@@ -340,6 +342,7 @@ export const configSchema = section({
     pollInterval: v.optional(duration({ in: 'ms', step: 1, min: '100ms' }), '5s'),
     startWait: v.optional(optionalTimeout(), '500ms'),
   }),
+  authorization: v.optional(authorization),
   identity: v.optional(identity),
   opaquePorts: v.nullish(
     v.lazy((input) => (Array.isArray(input) ? portList : portChanges)),

@@ -1,7 +1,7 @@
 // The text forms of single values: durations, sizes, addresses, ports. Each parser takes what YAML gave and returns
 // the value or throws a ValueError whose message says what is wrong and what to write instead.
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
-import type { Address, EndpointSource, PeerProxy } from './model.js';
+import type { Address, EndpointSource, PeerProxy, PortRange } from './model.js';
 import { suggest } from './suggest.js';
 
 export class ValueError extends Error {
@@ -290,11 +290,6 @@ export function parseFilePath(input: unknown): string {
     throw new ValueError(`found ${describe(input)}; write the path of a file, such as "endpoints.yaml"`);
   if (input.includes('\0')) throw new ValueError(`${describe(input)} is no path; remove the zero byte`);
   return input;
-}
-
-export interface PortRange {
-  readonly first: number;
-  readonly last: number;
 }
 
 /** A port or a range such as `4000-4010`, both ends included. */

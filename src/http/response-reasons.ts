@@ -25,6 +25,7 @@ export const RESPONSE_REASONS = [
   'unresolved',
   'file-descriptors',
   'max-forwards',
+  'unauthorized',
 ] as const;
 
 export type ResponseReason = (typeof RESPONSE_REASONS)[number];

@@ -180,6 +180,7 @@ function writeLength(bytes: Uint8Array, contentLength: number, at: number, limit
 /** Statuses that the proxy answers with itself (RFC 9110 section 15, RFC 6585). */
 const PHRASES: Readonly<Record<number, string>> = {
   400: 'Bad Request',
+  403: 'Forbidden',
   404: 'Not Found',
   408: 'Request Timeout',
   413: 'Content Too Large',

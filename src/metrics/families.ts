@@ -30,6 +30,7 @@ import {
   isGrpcFailure,
   L,
   LIMITS,
+  R,
   REASONS,
   S,
   VERDICTS,
@@ -236,6 +237,24 @@ const LIMIT_FAMILY: Family = {
   ],
 };
 
+/** Decisions of the rules of authorization, of requests and of connections. */
+function ruleFamily(name: string, help: string, fields: Readonly<Record<string, number>>): Family {
+  return {
+    name,
+    type: 'counter',
+    help,
+    samples: ({ rules }) =>
+      rules
+        .filter(({ slot, touched }) => slot > 0 || touched)
+        .flatMap(({ info: { listener, rule }, values }) =>
+          Object.entries(fields).map(([kind, field]) => ({
+            value: values[field],
+            labels: kind === '' ? { listener, rule } : { listener, rule, kind },
+          })),
+        ),
+  };
+}
+
 /** One for each name of a service: it may be watched twice while a reload is under way. */
 function nameSamples(
   { names }: MetricsSnapshot,
@@ -331,6 +350,19 @@ export const FAMILIES: readonly Family[] = merged([
     W.RESPONSE,
     RESPONSE_REASONS,
     'reason',
+  ),
+  ruleFamily('sluice_authorization_allowed_total', 'Requests and connections that a rule has allowed', {
+    http: R.HTTP_ALLOWED,
+    tcp: R.TCP_ALLOWED,
+  }),
+  ruleFamily('sluice_authorization_denied_total', 'Requests and connections that a rule has denied', {
+    http: R.HTTP_DENIED,
+    tcp: R.TCP_DENIED,
+  }),
+  ruleFamily(
+    'sluice_authorization_terminated_total',
+    'Opaque connections and tunnels that a change of the rules has ended',
+    { '': R.TERMINATED },
   ),
   LIMIT_FAMILY,
   ...workerFamilies(),

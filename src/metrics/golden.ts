@@ -91,6 +91,7 @@ export const CLIENT_REASONS: ReadonlySet<ResponseReason> = new Set([
   'misdirected',
   'expectation',
   'max-forwards',
+  'unauthorized',
 ] as const);
 
 const NO_SERVICE: ServiceTotals = {

@@ -18,6 +18,8 @@ export const DEFAULT_ENDPOINTS = 512;
 /** Room for those, the overflow and the series of what goes to its original destination. */
 export const MAX_SERVICE_SERIES = MOST_SERVICES + 2;
 export const MAX_ENDPOINT_SERIES = MOST_ENDPOINTS + 2;
+/** Rules of authorization, of all listeners together; slot 0 is the overflow. */
+export const MAX_RULE_SERIES = 513;
 
 /** Verdicts of detection, in the order of their counters. */
 export const VERDICTS = ['http1', 'http2', 'tls', 'opaque'] as const;
@@ -46,6 +48,7 @@ export const CLOSE_REASONS = [
   'limit',
   'worker_crash',
   'no-endpoint',
+  'unauthorized',
 ] as const;
 
 /** gRPC has the status codes 0 (OK) to 16 (UNAUTHENTICATED). */
@@ -188,6 +191,17 @@ export const L = {
 /** Field of L that counts a verdict (index into VERDICTS) for a reason (index into REASONS). */
 export const verdictField = (verdict: number, reason: number): number => L.VERDICT + verdict * REASONS.length + reason;
 
+/** Per-rule fields: requests, and connections of which nothing else is known. */
+export const R = {
+  HTTP_ALLOWED: 0,
+  HTTP_DENIED: 1,
+  TCP_ALLOWED: 2,
+  TCP_DENIED: 3,
+  /** Connections and tunnels that a change of the rules has ended. */
+  TERMINATED: 4,
+  SIZE: 8,
+} as const;
+
 /** Per-service fields. */
 export const S = {
   REQUESTS: 0,
@@ -204,12 +218,12 @@ export const S = {
   /** RESPONSE + index into RESPONSE_REASONS: what the proxy answered itself. */
   RESPONSE: 8,
   /** GRPC_STATUS + code 0..16: what clients were told in the end, by the proxy itself included. */
-  GRPC_STATUS: 32,
+  GRPC_STATUS: 40,
   /** Picks of an endpoint that was out, as none was ready. */
-  PANIC_PICKS: 49,
+  PANIC_PICKS: 57,
   /** Of UNANSWERED, those whose client left (509 elsewhere). */
-  CLIENT_LEFT: 50,
-  SIZE: 56,
+  CLIENT_LEFT: 58,
+  SIZE: 64,
 } as const;
 
 /** Per-endpoint fields (`peer="dst"`). */
@@ -279,8 +293,9 @@ const MAX_HISTOGRAMS = ENDPOINT_HISTOGRAMS_AT + MAX_ENDPOINT_SERIES * ENDPOINT_H
 // Endpoints come last, in the values and among the histograms: the memory ends after as many series as are configured.
 const LISTENERS_AT = W.SIZE;
 const SERVICES_AT = LISTENERS_AT + MAX_LISTENERS * L.SIZE;
+const RULES_AT = SERVICES_AT + MAX_SERVICE_SERIES * S.SIZE;
 /** Sums of the recorded values, one per histogram, in the histograms' order. */
-export const SUMS_AT = SERVICES_AT + MAX_SERVICE_SERIES * S.SIZE;
+export const SUMS_AT = RULES_AT + MAX_RULE_SERIES * R.SIZE;
 const ENDPOINTS_AT = SUMS_AT + MAX_HISTOGRAMS;
 
 /** Float64 values of a worker with so many series of endpoints. */
@@ -297,6 +312,8 @@ export const h2Base = (role: number): number => W.HTTP2 + role * H.SIZE;
 export const listenerBase = (slot: number): number => LISTENERS_AT + slot * L.SIZE;
 /** First value of the service series `slot`. */
 export const serviceBase = (slot: number): number => SERVICES_AT + slot * S.SIZE;
+/** First value of the rule series `slot`. */
+export const ruleBase = (slot: number): number => RULES_AT + slot * R.SIZE;
 /** First value of the endpoint series `slot`. */
 export const endpointBase = (slot: number): number => ENDPOINTS_AT + slot * E.SIZE;
 

@@ -28,6 +28,9 @@ import {
   listenerBase,
   listenerHistogram,
   MAX_LISTENERS,
+  MAX_RULE_SERIES,
+  R,
+  ruleBase,
   S,
   SERVICE_HISTOGRAMS,
   serviceBase,
@@ -44,6 +47,12 @@ export type Direction = 'inbound' | 'outbound';
 export interface ListenerInfo {
   readonly name: string;
   readonly direction: Direction;
+}
+
+/** A rule of authorization, or the default of a listener. */
+export interface RuleInfo {
+  readonly listener: string;
+  readonly rule: string;
 }
 
 export interface ServiceInfo {
@@ -100,10 +109,11 @@ export interface MetricsSnapshot {
   readonly listeners: readonly Series<ListenerInfo>[];
   readonly services: readonly Series<ServiceInfo>[];
   readonly endpoints: readonly EndpointSeries[];
+  readonly rules: readonly Series<RuleInfo>[];
   /** Times that a name found no room in its table and went to the series `overflow`. */
   readonly overflows: number;
   /** What is there now without a series of its own. */
-  readonly homeless: { readonly listener: number; readonly service: number; readonly endpoint: number };
+  readonly homeless: Readonly<Record<'listener' | 'service' | 'endpoint' | 'rule', number>>;
   readonly endpointFiles: Readonly<EndpointFileCounts>;
   readonly certificates: Readonly<CertificateCounts>;
   /** Names of the DNS that services have. */
@@ -186,6 +196,7 @@ export class MetricsReader {
   readonly #listeners: SlotGroup<ListenerInfo>;
   readonly #services: SlotGroup<ServiceInfo>;
   readonly #endpoints: SlotGroup<EndpointInfo>;
+  readonly #rules: SlotGroup<RuleInfo>;
   /** Series of endpoints that a worker's memory must have room for. */
   readonly endpointSeries: number;
   readonly names = new Set<NameCounts>();
@@ -246,6 +257,26 @@ export class MetricsReader {
       { service: OVERFLOW, address: OVERFLOW },
       options,
     );
+    this.#rules = new SlotGroup(
+      {
+        capacity: MAX_RULE_SERIES,
+        extra: 0,
+        size: R.SIZE,
+        gauges: [],
+        busy: [],
+        histograms: 0,
+        baseOf: ruleBase,
+        histogramOf: () => 0,
+      },
+      this.#views,
+      { listener: OVERFLOW, rule: OVERFLOW },
+      options,
+    );
+  }
+
+  /** Which rule has which slot. */
+  get rules(): SlotTable {
+    return this.#rules.table;
   }
 
   /** Which listener has which slot. Release a key after the workers were told that it is gone. */
@@ -263,6 +294,10 @@ export class MetricsReader {
 
   setListener(slot: number, info: ListenerInfo): void {
     this.#listeners.name(slot, info);
+  }
+
+  setRule(slot: number, info: RuleInfo): void {
+    this.#rules.name(slot, info);
   }
 
   setService(slot: number, info: ServiceInfo): void {
@@ -305,7 +340,7 @@ export class MetricsReader {
     const record = this.#workers.get(id);
     if (record?.live == null) return;
     const { live, retired, totals } = record;
-    for (const group of [this.#listeners, this.#services, this.#endpoints]) group.retire(live);
+    for (const group of [this.#listeners, this.#services, this.#endpoints, this.#rules]) group.retire(live);
     totals.forEach((total, index) => {
       collect(total, live, workerHistogram(index));
       total.forget(live);
@@ -318,7 +353,7 @@ export class MetricsReader {
 
   /** Drops the series whose time is over. Runs with every snapshot. */
   sweep(): void {
-    for (const { table } of [this.#listeners, this.#services, this.#endpoints]) table.sweep();
+    for (const { table } of [this.#listeners, this.#services, this.#endpoints, this.#rules]) table.sweep();
   }
 
   /**
@@ -333,11 +368,13 @@ export class MetricsReader {
       listeners: seriesOf(this.#listeners),
       services: seriesOf(this.#services),
       endpoints: seriesOf(this.#endpoints).map((series) => this.#endpointSeries(series)),
-      overflows: this.listeners.overflows + this.services.overflows + this.endpoints.overflows,
+      rules: seriesOf(this.#rules),
+      overflows: this.listeners.overflows + this.services.overflows + this.endpoints.overflows + this.rules.overflows,
       homeless: {
         listener: this.listeners.homeless,
         service: this.services.homeless,
         endpoint: this.endpoints.homeless,
+        rule: this.rules.homeless,
       },
       endpointFiles: { ...this.endpointFiles },
       certificates: { ...this.certificates },

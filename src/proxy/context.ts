@@ -15,8 +15,11 @@ import { AccessLog } from '../log/access-log.js';
 import { quoted } from '../log/json-text.js';
 import { E, endpointBase, MAX_LISTENERS, S, serviceBase, W } from '../metrics/layout.js';
 import { WorkerMetrics } from '../metrics/shared.js';
+import { NOBODY, TlsPeers } from '../tls/peers.js';
+import { TlsTransport } from '../tls/transport.js';
 import { Destinations } from './accept/destinations.js';
 import { ADDED_FIELDS_BYTES, AddedFields } from './added-fields.js';
+import { Authorization } from './authorization.js';
 import { ENDPOINT_SLOTS, LOCAL_DESTINATIONS, MAX_ENDPOINTS, MAX_SERVICES, SERVICE_SLOTS } from './capacity.js';
 import { type ClientLog, Connections } from './connect/connections.js';
 import { Protocols, SERVICE_PROTOCOL } from './connect/protocols.js';
@@ -29,6 +32,8 @@ const SOCKADDR_BYTES = 32;
 const HOST_BYTES = 64;
 /** Bytes of a name in the access log. */
 export const MOST_NAME = 128;
+/** Bytes of a name by certificate there. */
+const MOST_IDENTITY = 256;
 /** How soon the end of a client is looked for that is not read, ms. */
 const WATCH_MS = 50;
 /** What the context takes of the slab's fixed region. */
@@ -133,6 +138,9 @@ export class Context {
   /** What is refused, for the log. */
   readonly refusals: Refusals;
   readonly accessLog: AccessLog;
+  /** Who is at the other end of each socket, as its certificate says. */
+  readonly peers: TlsPeers;
+  readonly authorization: Authorization;
   /** What listeners add to messages. */
   readonly added: AddedFields;
   /** Set when the data path is put together. */
@@ -206,9 +214,12 @@ export class Context {
     this.limits = task.snapshot.limits;
     this.inbox = new Inbox(this.slab, this.sockets.capacity);
     this.destinations = new Destinations(this.sockets.capacity);
+    const { transport } = reactor;
+    this.peers = transport instanceof TlsTransport ? transport.peers : new TlsPeers(this.sockets.capacity);
     this.connections = new Connections(this);
     this.pressure = new Pressure(this);
     this.refusals = new Refusals(this);
+    this.authorization = new Authorization(this);
     this.accessLog = new AccessLog(this.values);
     this.added = new AddedFields(this);
     this.protocols = new Protocols(this);
@@ -235,7 +246,9 @@ export class Context {
     const { connections } = this;
     const listener = client < 0 ? -1 : connections.listener[client];
     const name = listener < 0 ? '' : (this.listenerNames[listener] ?? '');
-    return `"client":"${connections.peerName(client)}","listener":${quoted(name, MOST_NAME)}`;
+    const identity = client < 0 ? NOBODY : this.peers.identity[client];
+    const who = identity === NOBODY ? '' : `,"identity":${quoted(this.peers.nameOf(identity), MOST_IDENTITY)}`;
+    return `"client":"${connections.peerName(client)}"${who},"listener":${quoted(name, MOST_NAME)}`;
   }
 
   /** Whether a client that has ended its direction may still wait for what it has asked for. */

@@ -28,6 +28,7 @@ import { Exchanges } from './exchange/exchange.js';
 import { KeptRequests } from './exchange/kept.js';
 import { Legs } from './exchange/legs.js';
 import { Lifecycle } from './exchange/lifecycle.js';
+import { Permissions } from './exchange/permissions.js';
 import { Reports } from './exchange/reports.js';
 import { RequestBytes } from './exchange/request-bytes.js';
 import { RequestLog } from './exchange/request-log.js';
@@ -56,6 +57,7 @@ const MAX_STREAMS = 65_536;
 export interface DataPath {
   readonly context: Context;
   readonly core: Core;
+  readonly exchanges: Exchanges;
   readonly dialer: Dialer;
   readonly idle: IdlePool;
   readonly detector: Detector;
@@ -71,6 +73,7 @@ export interface DataPath {
   readonly tunnels: Tunnels;
   readonly accounts: Accounts;
   readonly control: Lifecycle;
+  readonly permissions: Permissions;
 }
 
 /** What the versions of HTTP and the relay are built on. */
@@ -140,9 +143,10 @@ export function makeDataPath(context: Context): DataPath {
 
   const legs = new Legs(context, core, exchanges, kept, parts);
   const backpressure = new Backpressure(context, core, exchanges, http1);
-  const requestLog = new RequestLog(context, core, exchanges, http1);
+  const permissions = new Permissions(context, core, exchanges, http1);
+  const requestLog = new RequestLog(context, core, exchanges, http1, permissions);
   context.connectionLog = new ConnectionLog(context, opaque, requestLog);
-  const tunnels = new Tunnels({ ...ground, ...parts, legs, backpressure, requestLog });
+  const tunnels = new Tunnels({ ...ground, ...parts, legs, backpressure, requestLog, permissions });
   const ways = { ...parts, tunnels, backpressure };
   reports.requests = new RequestBytes(context, core, exchanges, kept, ways, reports);
   reports.responses = new ResponseBytes(context, core, exchanges, kept, ways, reports);
@@ -154,11 +158,12 @@ export function makeDataPath(context: Context): DataPath {
     kept,
     legs,
     accounts,
-    new Endings(exchanges, kept, legs, accounts, answers),
+    new Endings(exchanges, kept, legs, accounts, answers, context.authorization),
     new Dispatcher(context, core, exchanges, legs, accounts),
     new Retries(context, exchanges, kept, legs, accounts),
     new Deadlines(context, exchanges, legs, two.connections.pool),
     tunnels,
+    permissions,
   );
   reports.control = control;
   const races = new Races(context, dialer, introductions);
@@ -172,5 +177,5 @@ export function makeDataPath(context: Context): DataPath {
     transport: transportHeaders,
   });
   const accept = { races, peek, transportHeaders, detector };
-  return { ...ground, ...one, ...accept, http2: two.connections, tunnels, accounts, control };
+  return { ...ground, ...one, ...accept, http2: two.connections, tunnels, accounts, control, permissions };
 }

@@ -1,6 +1,7 @@
 // What a worker refuses, counted by reason until the main thread is told of it: the log has a line a second for each reason at most,
 // however much is refused. Nothing is allocated here but for the first of a reason.
 import { RESPONSE_REASONS } from '../http/response-reasons.js';
+import type { TlsPeers } from '../tls/peers.js';
 import type { Connections } from './connect/connections.js';
 
 /** Why requests and connections are refused: first the reasons of responses. */
@@ -20,6 +21,7 @@ export const REFUSALS = [
   'transport-port',
   'transport-loop',
   'transport-late',
+  'audit',
 ] as const;
 
 /** Those that RESPONSE_REASONS has not. */
@@ -44,6 +46,9 @@ export const REFUSED = {
   TRANSPORT_PORT: REFUSALS.indexOf('transport-port'),
   TRANSPORT_LOOP: REFUSALS.indexOf('transport-loop'),
   TRANSPORT_LATE: REFUSALS.indexOf('transport-late'),
+  /** No rule of authorization allows it; and what is allowed, but to be told of. */
+  UNAUTHORIZED: REFUSALS.indexOf('unauthorized'),
+  AUDIT: REFUSALS.indexOf('audit'),
 } as const;
 
 /** What was refused for one reason, and who was the first. Names that are not known are empty. */
@@ -55,6 +60,9 @@ export interface Refused {
   readonly client: string;
   readonly service: string;
   readonly endpoint: string;
+  /** The rule of authorization that has decided, and who the client is by its certificate. */
+  readonly rule: string;
+  readonly identity: string;
 }
 
 /** What this needs of the worker's context. */
@@ -63,6 +71,7 @@ interface Shared {
   readonly listenerNames: readonly string[];
   readonly services: { readonly name: readonly string[] };
   readonly endpoints: { readonly address: readonly string[] };
+  readonly peers: Pick<TlsPeers, 'identity' | 'nameOf'>;
 }
 
 export class Refusals {
@@ -72,9 +81,9 @@ export class Refusals {
   constructor(private readonly context: Shared) {}
 
   /** Somebody was refused for REFUSALS[reason]; -1: there is no such client, service or endpoint, or it is not known. */
-  note(reason: number, client: number, service: number, endpoint: number): void {
+  note(reason: number, client: number, service: number, endpoint: number, rule = ''): void {
     if (this.counts[reason]++ > 0) return;
-    const { connections, listenerNames, services, endpoints } = this.context;
+    const { connections, listenerNames, services, endpoints, peers } = this.context;
     const listener = client < 0 ? -1 : connections.listener[client];
     this.first.push({
       reason,
@@ -82,6 +91,8 @@ export class Refusals {
       client: connections.peerName(client),
       service: service < 0 ? '' : services.name[service],
       endpoint: endpoint < 0 ? '' : endpoints.address[endpoint],
+      rule,
+      identity: client < 0 ? '' : peers.nameOf(peers.identity[client]),
     });
   }
 

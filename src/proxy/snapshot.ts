@@ -1,5 +1,12 @@
 // What the main thread tells a worker: plain data with every name replaced by a slot of the shared-memory tables.
-import type { AccessMode, LimitsConfig, PeerProxy, ProxyHeaderConfig, ServiceConfig } from '../config/model.js';
+import type {
+  AccessMode,
+  AuthorizationConfig,
+  LimitsConfig,
+  PeerProxy,
+  ProxyHeaderConfig,
+  ServiceConfig,
+} from '../config/model.js';
 import type { WorkerMemory } from '../metrics/shared.js';
 import type { TlsProfile } from '../tls/profile.js';
 import type { HealthChange } from './health-news.js';
@@ -30,6 +37,8 @@ export interface ListenerSnapshot {
   /** Name for Via; null: none is added. */
   readonly via: string | null;
   readonly date: boolean;
+  /** Null: everybody may do everything. */
+  readonly authorization: AuthorizationSnapshot | null;
   /** The PROXY header that each connection begins with; null where none does. */
   readonly proxyProtocol: ProxyHeaderConfig | null;
   /** Slot of the TLS profile that its connections begin with, after a PROXY header; 0: plain text. */
@@ -38,6 +47,14 @@ export interface ListenerSnapshot {
   readonly mesh: boolean;
   /** The listening socket of the worker that receives this; -1 where it accepts nothing (any more). */
   readonly fd: number;
+}
+
+export interface AuthorizationSnapshot {
+  readonly config: AuthorizationConfig;
+  /** Port of the listener, for connections without an original destination. */
+  readonly port: number;
+  /** Series in the metrics of each rule, and last of the default. */
+  readonly series: readonly number[];
 }
 
 export interface EndpointSnapshot {

@@ -15,8 +15,9 @@ import { CLOSE, SOCKET_KIND, type SocketKind } from './connect/connections.js';
 import { SilentPeers } from './connect/silence.js';
 import { CONTEXT_BYTES, Context } from './context.js';
 import { type DataPath, makeDataPath } from './data-path.js';
+import { STATE } from './exchange/exchange.js';
 import { completionsToAwait } from './http2/coalesce.js';
-import type { SocketSlot } from './slots.js';
+import type { ExchangeSlot, SocketSlot } from './slots.js';
 import { type FromWorker, LOAD_BOARD, type Snapshot, type ToWorker, type WorkerTask } from './snapshot.js';
 import { SocketEvents } from './socket-events.js';
 import { unreachable } from './unreachable.js';
@@ -187,6 +188,27 @@ export class Worker {
     this.proxyHeaders.configure(snapshot);
     this.path.peek.configure(snapshot);
     this.acceptor.configure(snapshot.listeners);
+    if (this.context.authorization.configure(snapshot.listeners, this.native.localPort)) this.reauthorize();
+  }
+
+  /** The rules have changed: what they forbid now of what nobody reads any more is ended. Requests are asked about one by one. */
+  private reauthorize(): void {
+    const { authorization, sockets, connections } = this.context;
+    const { exchanges, opaque, tunnels, permissions } = this.path;
+    if (!authorization.active) return;
+    for (let slot = 0; slot < sockets.capacity; slot++) {
+      if (sockets.kind[slot] !== SOCKET_KIND.OPAQUE || connections.listener[slot] < 0 || connections.closed(slot))
+        continue;
+      const x = exchanges.ofSocket(slot as SocketSlot);
+      if (authorization.wanted.has(x)) {
+        if (permissions.lost(x)) tunnels.forbid(x);
+      } else if (!authorization.wouldPermitBytes(slot)) {
+        authorization.terminated(slot, authorization.codeOfBytes(slot));
+        opaque.forbid(slot);
+      }
+    }
+    for (let x = 0 as ExchangeSlot; x < exchanges.capacity; x++)
+      if (exchanges.state[x] === STATE.TUNNEL && permissions.lost(x)) tunnels.forbid(x);
   }
 
   /** What is dialled with TLS from here on, or with other TLS, is dialled anew. */

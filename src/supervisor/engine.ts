@@ -22,7 +22,7 @@ import { HealthLog } from './health-log.js';
 import { ListenerSet, listenerKey } from './listeners.js';
 import { OriginalDestinations } from './original-destinations.js';
 import { RefusalLog } from './refusal-log.js';
-import { changedServices, Snapshots } from './snapshots.js';
+import { changedServices, ruleNames, Snapshots } from './snapshots.js';
 import { stateOf } from './state.js';
 import { TlsProfiles } from './tls-profiles.js';
 import { WorkerPool } from './workers.js';
@@ -145,6 +145,11 @@ export class Engine {
       fd: (listener, worker) => this.listeners.fd(listenerKey(listener), worker),
       tls: this.tls,
       originalDestination: () => this.reader.originalDestination(),
+      ruleSeries: (listener, rule) => {
+        const slot = this.reader.rules.acquire(ruleKey(listener, rule));
+        this.reader.setRule(slot, { listener, rule });
+        return slot;
+      },
     });
   }
 
@@ -225,6 +230,8 @@ export class Engine {
     // Slots are released after the workers know: nothing new is counted there.
     const listeners = new Set(config.listeners.map(({ name }) => name));
     for (const name of gone.map(nameOf)) if (!listeners.has(name)) this.reader.listeners.release(name);
+    const rules = ruleKeys(config);
+    for (const key of ruleKeys(before)) if (!rules.has(key)) this.reader.rules.release(key);
     for (const { name } of before.services) if (!services.has(name)) this.dropService(name);
     if (this.isLarge()) void returnMemory();
   }
@@ -479,5 +486,14 @@ export class Engine {
     return isLarge([...this.endpoints.values()]);
   }
 }
+
+const ruleKey = (listener: string, rule: string): string => `${listener}|${rule}`;
+
+const ruleKeys = ({ listeners }: Config): Set<string> =>
+  new Set(
+    listeners.flatMap(({ name, authorization }) =>
+      authorization === null ? [] : ruleNames(authorization).map((rule) => ruleKey(name, rule)),
+    ),
+  );
 
 const nameOf = (key: string): string => key.slice(0, key.indexOf('|'));

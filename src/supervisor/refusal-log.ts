@@ -6,6 +6,7 @@ import { REFUSALS, type Refused } from '../proxy/refusals.js';
 /** How long after a line for a reason comes the next, ms. */
 const PAUSE_MS = 1000;
 /** What clients get wrong is worth a line, but nobody need be called for it; nor for a drain, which somebody has asked for. */
+const AUDIT = 'audit';
 const MILD: ReadonlySet<string> = new Set<string>([...CLIENT_REASONS, 'draining']);
 
 interface Line {
@@ -59,11 +60,15 @@ export class RefusalLog {
     }, next - now);
   }
 
-  private put(reason: string, { listener, client, service, endpoint }: Refused, count: number): void {
+  private put(reason: string, refused: Refused, count: number): void {
+    const { listener, client, service, endpoint, rule, identity } = refused;
     const fields: LogFields = Object.fromEntries(
-      Object.entries({ reason, count, listener, client, service, endpoint }).filter(([, value]) => value !== ''),
+      Object.entries({ reason, count, listener, client, identity, service, endpoint, rule }).filter(
+        ([, value]) => value !== '',
+      ),
     );
-    if (MILD.has(reason)) this.logger.info('refused', fields);
+    if (reason === AUDIT) this.logger.info('audited', fields);
+    else if (MILD.has(reason)) this.logger.info('refused', fields);
     else this.logger.warn('refused', fields);
   }
 }

@@ -1,10 +1,17 @@
 // What a worker is told: the configuration, with slots for names and descriptors for addresses.
 import { defaultService } from '../config/build.js';
-import type { Config, ListenerConfig, ServiceConfig } from '../config/model.js';
+import {
+  type AuthorizationConfig,
+  type Config,
+  DEFAULT_RULE,
+  type ListenerConfig,
+  type ServiceConfig,
+} from '../config/model.js';
 import { REASONS, VERDICTS } from '../metrics/layout.js';
 import { ORIGINAL_DESTINATION } from '../metrics/reader.js';
 import { decide, race, raceTo } from '../policy/policy.js';
 import {
+  type AuthorizationSnapshot,
   type EndpointSnapshot,
   type ListenerSnapshot,
   MODE,
@@ -28,6 +35,8 @@ export interface SnapshotDeps {
   /** The worker's own socket of a listener. */
   fd(listener: ListenerConfig, worker: number): number;
   readonly tls: Pick<TlsProfiles, 'profiles' | 'listener' | 'service' | 'meshClient' | 'meshServer'>;
+  /** Series of a rule of a listener, or of its default. */
+  ruleSeries(listener: string, rule: string): number;
   /** Series of what goes to its original destination. */
   originalDestination(): { readonly service: number; readonly endpoint: number };
 }
@@ -92,12 +101,19 @@ export class Snapshots {
       halfClose: listener.halfClose,
       via: listener.via,
       date: listener.date,
+      authorization: this.#authorization(listener),
       proxyProtocol: listener.proxyProtocol,
       mesh: false,
       userTimeoutMs: listener.userTimeoutMs,
       tls: this.#deps.tls.listener(listener.name),
       fd: this.#deps.fd(listener, worker),
     };
+  }
+
+  #authorization({ name, authorization, listen }: ListenerConfig): AuthorizationSnapshot | null {
+    if (authorization === null) return null;
+    const series = ruleNames(authorization).map((rule) => this.#deps.ruleSeries(name, rule));
+    return { config: authorization, port: listen.port, series };
   }
 
   #serviceSlot(name: string | null): number {
@@ -107,6 +123,9 @@ export class Snapshots {
     return place.slot;
   }
 }
+
+/** Names under which decisions are counted: of the rules in their order, and of the default. */
+export const ruleNames = ({ rules }: AuthorizationConfig): string[] => [...rules.map(({ name }) => name), DEFAULT_RULE];
 
 /** Names of the services that are new or have other settings. (Endpoints are told as they change.) */
 export function changedServices(before: readonly ServiceConfig[], after: readonly ServiceConfig[]): Set<string> {

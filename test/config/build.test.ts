@@ -145,6 +145,7 @@ services:
         via: 'edge-1',
         date: true,
         tls: null,
+        authorization: null,
         proxyProtocol: {
           from: [{ text: '10.0.0.0/8', family: 4, first: '0a000000', last: '0affffff' }],
           timeoutMs: 18,
@@ -167,6 +168,7 @@ services:
         via: null,
         date: false,
         tls: null,
+        authorization: null,
         proxyProtocol: null,
         direction: 'outbound',
         detect: { timeoutMs: 0, raceMs: 5, learnTtlMs: 0 },

@@ -96,6 +96,7 @@ test('the minimal file gets every default', () => {
         via: null,
         date: false,
         tls: null,
+        authorization: null,
         proxyProtocol: null,
         direction: 'inbound',
         detect: { timeoutMs: 10_000, raceMs: -1, learnTtlMs: 600_000 },

@@ -92,6 +92,8 @@ export class Stage {
 
   private constructor(
     readonly sluice: Sluice,
+    /** What it was started with. */
+    readonly yaml: string,
     private readonly origins: ReadonlyMap<string, Origin>,
     private readonly peers: PeerOptions,
   ) {}
@@ -118,7 +120,7 @@ export class Stage {
       }
     }
     const yaml = ['drain: { hold: 0 }', top, 'listeners:', ...listeners, 'services:', ...named, ''].join('\n');
-    return new Stage(await startSluice(yaml, io), origins, peers);
+    return new Stage(await startSluice(yaml, io), yaml, origins, peers);
   }
 
   cell({ client, endpoint }: Combination, name = 'web'): Cell {

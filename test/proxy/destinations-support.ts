@@ -36,6 +36,7 @@ export const listener = (slot: number, more: Partial<ListenerSnapshot> = {}): Li
   halfClose: false,
   via: null,
   date: false,
+  authorization: null,
   proxyProtocol: null,
   tls: 0,
   mesh: false,

@@ -19,6 +19,7 @@ const listener = (name: string, port: number): ListenerConfig => ({
   tls: null,
   proxyProtocol: null,
   direction: 'inbound',
+  authorization: null,
   detect: { timeoutMs: 0, raceMs: -2, learnTtlMs: 0 },
   backlog: 16,
   keepAliveMs: 0,

@@ -36,6 +36,8 @@ const refused = (reason: (typeof REFUSALS)[number], count: number, more: Partial
   client: '',
   service: '',
   endpoint: '',
+  rule: '',
+  identity: '',
   ...more,
 });
 

@@ -85,7 +85,11 @@ export class Detector implements Racer {
 
   /** A new client connection: policy first, then its bytes. */
   open(client: SocketSlot): void {
-    const { connections, destinations } = this.context;
+    const { connections, destinations, authorization } = this.context;
+    if (authorization.active && !authorization.admits(client)) {
+      connections.abort(client, CLOSE.UNAUTHORIZED);
+      return;
+    }
     const mode = destinations.mode[connections.destination[client]];
     const { told } = this.protocols.transport;
     if (told[client] > 0) {
@@ -220,7 +224,7 @@ export class Detector implements Racer {
     const destination = connections.destination[client];
     const opaque = this.context.serviceFor(client, VERDICT.OPAQUE);
     const key = destinations.learnKey[destination];
-    if (destinations.raceMs[destination] >= 0 && opaque >= 0 && this.context.learned.has(key, Date.now() / 1000)) {
+    if (this.patience.raceMs(client) >= 0 && opaque >= 0 && this.context.learned.has(key, Date.now() / 1000)) {
       this.learned[client] = 1;
       this.race(client);
     }

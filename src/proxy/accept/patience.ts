@@ -12,6 +12,7 @@ const HARDLY_MS = 50;
 const POSSIBLE_MS = 250;
 /** Of `ending`: nothing ends. */
 export const STAYS = -1;
+const NONE = -1;
 export const NEVER = Number.POSITIVE_INFINITY;
 
 export class Patience {
@@ -40,11 +41,17 @@ export class Patience {
     return this.context.inbox.empty(client) || outlook(this.state[client]) !== OUTLOOK.LIKELY;
   }
 
+  /** Silence after which an endpoint is dialled, -1 for none: nobody is dialled for whom the rules would not relay. */
+  raceMs(client: SocketSlot): number {
+    const { connections, destinations, authorization } = this.context;
+    if (authorization.active && !authorization.wouldPermitBytes(client)) return NONE;
+    return destinations.raceMs[connections.destination[client]];
+  }
+
   /** Whether it has been silent for long enough to dial for it. */
   raceDue(client: SocketSlot): boolean {
-    const { connections, destinations, reactor } = this.context;
-    const race = destinations.raceMs[connections.destination[client]];
-    return race >= 0 && reactor.now >= this.since[client] + race;
+    const race = this.raceMs(client);
+    return race >= 0 && this.context.reactor.now >= this.since[client] + race;
   }
 
   /** When detection gives up, ms. */
@@ -57,12 +64,12 @@ export class Patience {
 
   /** When a client whose words are not those of HTTP has been silent for long enough to be relayed, ms. */
   settled(client: SocketSlot): number {
-    const { connections, destinations, inbox } = this.context;
+    const { inbox } = this.context;
     if (inbox.empty(client)) return NEVER;
     const hope = outlook(this.state[client]);
     // Where nothing takes opaque traffic, relaying would be closing.
     if (hope === OUTLOOK.LIKELY || this.context.serviceFor(client, VERDICT.OPAQUE) < 0) return NEVER;
-    const race = destinations.raceMs[connections.destination[client]];
+    const race = this.raceMs(client);
     if (hope === OUTLOOK.POSSIBLE) return this.since[client] + Math.max(race, POSSIBLE_MS);
     // The race is decided when the connection stands, or when there is none to be had.
     return this.races.dialling(client) ? NEVER : this.since[client] + (race >= 0 ? race : HARDLY_MS);
@@ -70,9 +77,9 @@ export class Patience {
 
   /** When the timer of `client` has something to do next, ms. */
   deadline(client: SocketSlot): number {
-    const { connections, destinations, draining, inbox } = this.context;
+    const { connections, draining, inbox } = this.context;
     let deadline = Math.min(this.lastCall(client), this.settled(client));
-    const race = destinations.raceMs[connections.destination[client]];
+    const race = this.raceMs(client);
     const ending = this.ending[client] !== STAYS && inbox.empty(client);
     if (race >= 0 && (ending || (!this.races.begun(client) && this.waits(client))))
       deadline = Math.min(deadline, this.since[client] + race);

@@ -7,7 +7,7 @@ import type { SocketSlot } from '../slots.js';
 import { CLOSE, type ClientLog, SOCKET_KIND } from './connections.js';
 
 /** CLOSE of clients for whom no endpoint was found. */
-const UNSERVED: readonly number[] = [CLOSE.NO_ENDPOINT, CLOSE.LIMIT, CLOSE.ERROR];
+const UNSERVED: readonly number[] = [CLOSE.NO_ENDPOINT, CLOSE.LIMIT, CLOSE.ERROR, CLOSE.UNAUTHORIZED];
 
 /** Who knows whether a connection is a tunnel that a request has opened: that is one record, the request's. */
 export interface TunnelRecords {
@@ -46,9 +46,11 @@ export class ConnectionLog implements ClientLog {
     const known = protocol === 'opaque' ? (RESPONSE_REASONS[this.opaque.why[client]] ?? '') : '';
     const why = known !== '' && UNSERVED.includes(reason) ? `,"reason":"${known}"` : '';
     const name = service < 0 ? '' : services.name[service];
+    const rule = context.authorization.active && protocol === 'opaque' ? context.authorization.ruleOfBytes(client) : '';
+    const decided = rule === '' ? '' : `,"rule":${quoted(rule, MOST_NAME)}`;
     context.accessLog.write(
       `"message":"connection",${context.who(client)},"service":${quoted(name, MOST_NAME)},"clientProtocol":"${protocol}",` +
-        `"closed":"${CLOSE_REASONS[reason]}"${why},"endpoint":"${address}","received":${connections.read[client]},` +
+        `"closed":"${CLOSE_REASONS[reason]}"${why}${decided},"endpoint":"${address}","received":${connections.read[client]},` +
         `"sent":${connections.written[client]},"durationMs":${(context.reactor.now - connections.opened[client]).toFixed(3)}`,
     );
   }

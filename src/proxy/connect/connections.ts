@@ -49,6 +49,7 @@ export const CLOSE = {
   DRAIN: CLOSE_REASONS.indexOf('drain'),
   LIMIT: CLOSE_REASONS.indexOf('limit'),
   NO_ENDPOINT: CLOSE_REASONS.indexOf('no-endpoint'),
+  UNAUTHORIZED: CLOSE_REASONS.indexOf('unauthorized'),
 } as const;
 
 const NONE = -1;
@@ -81,6 +82,7 @@ interface Shared {
     release(destination: number, client: number, now: number): void;
   };
   readonly access: boolean;
+  readonly authorization: { forget(exchange: number): void };
   readonly connectionLog: ClientLog;
 }
 
@@ -268,6 +270,7 @@ export class Connections {
       values[meter + L.OPEN]--;
       values[W.CONNECTIONS_OPEN]--;
       this.clients--;
+      this.context.authorization.forget(slot);
       const destination = this.destination[slot];
       if (destinations.isOriginal(destination)) destinations.release(destination, slot, this.context.reactor.now);
       Atomics.sub(loadBoard, workerId, 1);

@@ -28,7 +28,7 @@ const GRPC = {
 /** Of an answer that is no refusal: an OPTIONS was for this proxy. */
 const OK = 200;
 const BAD_GATEWAY = 502;
-const STATUSES = [200, 400, 408, 414, 417, 421, 431, 501, 502, 503, 504, 505];
+const STATUSES = [200, 400, 403, 408, 414, 417, 421, 431, 501, 502, 503, 504, 505];
 
 /** What a client would make of RST_STREAM with `code` if it saw it (gRPC over HTTP/2, section "Errors"). */
 function ofReset(code: number): number {
@@ -51,6 +51,7 @@ function grpcStatus(status: number, why: number, code: number, reset: boolean): 
   if (reset) return ofReset(code);
   // Nothing was processed, and nobody's deadline has passed.
   if (why === WHY.CONNECT_TIMEOUT) return GRPC.UNAVAILABLE;
+  if (status === 403) return GRPC.PERMISSION_DENIED;
   if (status === 504) return GRPC.DEADLINE_EXCEEDED;
   if (status === 421 || why === WHY.NOT_IMPLEMENTED) return GRPC.UNIMPLEMENTED;
   if (why === WHY.HEADER_TOO_LARGE || why === WHY.MEMORY || why === WHY.POOL_EXHAUSTED) return GRPC.RESOURCE_EXHAUSTED;
@@ -134,7 +135,13 @@ export class Answers {
     const { http1, exchanges, context } = this;
     if (http1.keep[client] === 0 || http1.request[client] !== REQUEST.COMPLETE || http1.beginning === client)
       return false;
-    if (status < BAD_GATEWAY || why === WHY.MEMORY || exchanges.asksForTunnel(x) || context.draining) return false;
+    if (
+      (status < BAD_GATEWAY && why !== WHY.UNAUTHORIZED) ||
+      why === WHY.MEMORY ||
+      exchanges.asksForTunnel(x) ||
+      context.draining
+    )
+      return false;
     return (context.sockets.flags[client] & SOCKET.EOF) === 0;
   }
 

@@ -44,6 +44,7 @@ export class Endings {
     private readonly legs: Legs,
     private readonly accounts: Accounts,
     private readonly answers: Answers,
+    private readonly authorization: { forget(exchange: number): void },
   ) {}
 
   /** The endpoint has not brought its response to an end, and nothing of it has gone to the client. */
@@ -137,5 +138,6 @@ export class Endings {
     kept.forget(x);
     kept.dropTrailers(x);
     if (exchanges.keys.size > 0) exchanges.keys.delete(x);
+    this.authorization.forget(x);
   }
 }

@@ -16,6 +16,7 @@ import type { Endings } from './endings.js';
 import { type Exchanges, STATE } from './exchange.js';
 import type { KeptRequests } from './kept.js';
 import { type Legs, SOURCE } from './legs.js';
+import type { Permissions } from './permissions.js';
 import { WHY } from './reasons.js';
 import type { Control } from './reports.js';
 import { OUTCOME } from './request-log.js';
@@ -42,14 +43,16 @@ export class Lifecycle implements Control {
     private readonly retries: Retries,
     private readonly deadlines: Deadlines,
     private readonly tunnels: Tunnels,
+    private readonly permissions: Permissions,
   ) {}
 
   // Reports of the legs.
 
   request(x: ExchangeSlot, meter: number, error: number): void {
-    const { exchanges, accounts } = this;
+    const { exchanges, accounts, context, permissions } = this;
     accounts.begun(x, meter);
-    if (exchanges.service[x] < 0) this.giveUp(x, 421, WHY.MISDIRECTED);
+    if (context.authorization.active && !permissions.permits(x)) this.giveUp(x, 403, WHY.UNAUTHORIZED);
+    else if (exchanges.service[x] < 0) this.giveUp(x, 421, WHY.MISDIRECTED);
     else if (error !== 0) this.reject(x, error);
     else this.step(x, EVENT.REQUEST);
   }
@@ -282,6 +285,7 @@ export class Lifecycle implements Control {
         accounts.succeeded(x, true);
         accounts.ended(x, OUTCOME.WHOLE, 0);
         tunnels.open(x);
+        if (this.context.authorization.active && this.permissions.lost(x)) tunnels.forbid(x);
         break;
       case ACTION.TUNNEL_FLUSHED:
         tunnels.flushed(x);

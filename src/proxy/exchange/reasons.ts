@@ -26,6 +26,7 @@ export const WHY = {
   UNRESOLVED: RESPONSE_REASONS.indexOf('unresolved'),
   FILE_DESCRIPTORS: RESPONSE_REASONS.indexOf('file-descriptors'),
   MAX_FORWARDS: RESPONSE_REASONS.indexOf('max-forwards'),
+  UNAUTHORIZED: RESPONSE_REASONS.indexOf('unauthorized'),
 } as const;
 
 /** WHY of a dial that could not begin, for a DIAL; `lastFailure` is the endpoint's, a SIGN. */
@@ -56,6 +57,7 @@ export function closeReason(why: number): number {
     case WHY.UNRESOLVED:
     case WHY.FILE_DESCRIPTORS:
     case WHY.MAX_FORWARDS:
+    case WHY.UNAUTHORIZED:
       return CLOSE.OK;
     default:
       return CLOSE.PROTOCOL;

@@ -45,6 +45,7 @@ export class RequestLog {
     private readonly core: Core,
     private readonly exchanges: Exchanges,
     private readonly http1: Http1Sockets,
+    private readonly permissions: { readonly code: Int32Array },
   ) {}
 
   /** Keeps what is known of a request that has come: its head is still where it was read. */
@@ -66,7 +67,7 @@ export class RequestLog {
       line += `,"grpcStatus":${exchanges.grpcStatus[x]}`;
     const reason = reasonOf(outcome, why);
     if (reason !== '') line += `,"reason":"${reason}"`;
-    line += head === undefined ? ',"endpoint":""' : this.course(x);
+    line += head === undefined ? ',"endpoint":""' : this.rule(x) + this.course(x);
     if (outcome === OUTCOME.CUT || outcome === OUTCOME.LEFT) line += ',"unanswered":true';
     context.accessLog.write(line);
   }
@@ -106,6 +107,14 @@ export class RequestLog {
       default:
         return true;
     }
+  }
+
+  /** The rule of authorization that has decided, where there was one. */
+  private rule(x: ExchangeSlot): string {
+    const { authorization } = this.context;
+    if (!authorization.active) return '';
+    const name = authorization.ruleName(this.exchanges.client(x, this.core), this.permissions.code[x]);
+    return name === '' ? '' : `,"rule":${quoted(name, MOST_NAME)}`;
   }
 
   /** Endpoint, attempts, bytes and times. */

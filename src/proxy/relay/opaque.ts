@@ -70,11 +70,16 @@ export class OpaqueRelay implements Caller {
   open(client: number, service: number, upstream: number, plain = false): void {
     const { sockets, wheel } = this.context;
     sockets.kind[client] = SOCKET_KIND.OPAQUE;
+    this.service[client] = service;
+    const { authorization } = this.context;
+    if (authorization.active && !authorization.permitsBytes(client, service)) {
+      this.refuse(client, upstream);
+      return;
+    }
     this.reset(client);
     this.attempts[client] = 0;
     this.plain[client] = plain ? 1 : 0;
     this.why[client] = this.context.services.unresolved[service] === 1 ? WHY.UNRESOLVED : WHY.NO_ENDPOINT;
-    this.service[client] = service;
     wheel.cancel(client);
     if (upstream >= 0) {
       this.why[client] = SERVED;
@@ -313,6 +318,26 @@ export class OpaqueRelay implements Caller {
     if ((sockets.flags[peer] & SOCKET.CONNECTING) !== 0) connections.close(peer, reason);
     else connections.closeWhenSent(peer, reason);
     connections.closeWhenSent(slot, reason);
+  }
+
+  /** The rules forbid it now: both sides are cut off. */
+  forbid(client: number): void {
+    const { connections, sockets } = this.context;
+    const peer = sockets.peer[client];
+    this.why[client] = WHY.UNAUTHORIZED;
+    if (peer >= 0) {
+      this.unlink(client, peer);
+      connections.abort(peer, CLOSE.UNAUTHORIZED);
+    }
+    connections.abort(client, CLOSE.UNAUTHORIZED);
+  }
+
+  /** The client may not be relayed. */
+  private refuse(client: number, upstream: number): void {
+    const { connections } = this.context;
+    this.why[client] = WHY.UNAUTHORIZED;
+    if (upstream >= 0) connections.close(upstream, CLOSE.OK);
+    connections.abort(client, CLOSE.UNAUTHORIZED);
   }
 
   /** `inherits`: what was queued for an endpoint before is queued for the next one, its introduction included. */

@@ -12,6 +12,7 @@ import type { Backpressure } from '../exchange/backpressure.js';
 import { type Exchanges, LEG, STATE } from '../exchange/exchange.js';
 import type { KeptRequests } from '../exchange/kept.js';
 import type { Legs } from '../exchange/legs.js';
+import type { Permissions } from '../exchange/permissions.js';
 import type { Reports } from '../exchange/reports.js';
 import { OUTCOME, type RequestLog } from '../exchange/request-log.js';
 import type { Http1Endpoints } from '../http1/endpoints.js';
@@ -38,6 +39,7 @@ export interface TunnelParts {
   readonly opaque: OpaqueRelay;
   readonly reports: Reports;
   readonly requestLog: RequestLog;
+  readonly permissions: Permissions;
 }
 
 export class Tunnels {
@@ -152,6 +154,22 @@ export class Tunnels {
     else context.connections.closeWhenSent(exchanges.clientSocket(x), CLOSE.TIMEOUT);
   }
 
+  /** The rules forbid it now: both sides are cut off. */
+  forbid(x: ExchangeSlot): void {
+    const { exchanges, context, opaque, permissions } = this.parts;
+    const client = exchanges.client(x, this.parts.core);
+    context.authorization.terminated(client, permissions.codeOfTunnel(x));
+    if (exchanges.state[x] !== STATE.TUNNEL) {
+      // Between two sockets it is an opaque relay.
+      opaque.forbid(client);
+      return;
+    }
+    const socket = this.part(x, H2_ERROR.CANCEL, CLOSE.UNAUTHORIZED);
+    if (socket >= 0) context.connections.abort(socket, CLOSE.UNAUTHORIZED);
+    if (exchanges.isStream(x)) this.parts.streams.finish(x, H2_ERROR.CANCEL);
+    else context.connections.abort(client, CLOSE.UNAUTHORIZED);
+  }
+
   // Events of sockets that are one side of a tunnel.
 
   data(socket: SocketSlot, bid: number, at: number, length: number): void {
@@ -253,6 +271,7 @@ export class Tunnels {
     const socket = exchanges.kind[x] === LEG.HTTP1 ? exchanges.endpointSocket(x) : NONE;
     exchanges.state[x] = STATE.OWN;
     this.forget(x);
+    context.authorization.forget(x);
     if (socket >= 0) endpoints.part(x, socket as SocketSlot);
     else if (exchanges.kind[x] === LEG.HTTP2) legs.reuse(streams.leave(x, code));
     return socket as SocketSlot | -1;

@@ -1,5 +1,6 @@
 // A `Lifecycle` whose exchanges, accounts, kept requests, dispatcher and balancer are real. Legs, answers and tunnels are stand-ins that do
 // to the exchange what the real ones do, and write down what they were asked for.
+
 import assert from 'node:assert/strict';
 import { Balancer, POLICY } from '../../../src/balance/balancer.js';
 import { SIGN } from '../../../src/balance/signs.js';
@@ -25,6 +26,7 @@ import { Exchanges, LEG, STATE } from '../../../src/proxy/exchange/exchange.js';
 import { KeptRequests } from '../../../src/proxy/exchange/kept.js';
 import { LEASE, type Legs, SOURCE } from '../../../src/proxy/exchange/legs.js';
 import { Lifecycle } from '../../../src/proxy/exchange/lifecycle.js';
+import type { Permissions } from '../../../src/proxy/exchange/permissions.js';
 import { WHY } from '../../../src/proxy/exchange/reasons.js';
 import { Retries } from '../../../src/proxy/exchange/retry.js';
 import { type EVENT, STATES } from '../../../src/proxy/exchange/table.js';
@@ -138,6 +140,7 @@ export class World {
         close: (_socket: number, reason: number) => calls.push(`connections.close(${CLOSE_REASONS[reason]})`),
       },
       limited: () => this.limits++,
+      authorization: { active: false },
     } as unknown as Context;
     const areas = new Areas(slab.fixed(AREAS_BYTES));
     const core = { slab, blocks: this.blocks, areas, clock: new Float64Array(1) } as unknown as Core;
@@ -150,11 +153,12 @@ export class World {
       this.kept,
       legs,
       this.accounts,
-      new Endings(exchanges, this.kept, legs, this.accounts, this.answersOf()),
+      new Endings(exchanges, this.kept, legs, this.accounts, this.answersOf(), { forget: () => undefined }),
       new Dispatcher(context, core, exchanges, legs, this.accounts),
       new Retries(context, exchanges, this.kept, legs, this.accounts),
       { arm: () => undefined, check: () => knobs.overdue, next: 0 } as unknown as Deadlines,
       this.tunnels(),
+      { permits: () => true, lost: () => false } as unknown as Permissions,
     );
   }
 

@@ -1,0 +1,100 @@
+// What requests may do, by the rules of their listener; and what a tunnel was asked for, so that it can be asked again when they change.
+import { CONNECT_PROTOCOL } from '../../http/facts.js';
+import { METHOD } from '../../http/methods.js';
+import { FORM } from '../../http1/head.js';
+import type { Core } from '../../http2/shared-state.js';
+import { type Asked, DECISION, decisionOf } from '../../policy/rules.js';
+import type { Context } from '../context.js';
+import type { Http1Sockets } from '../http1/sockets.js';
+import type { ExchangeSlot } from '../slots.js';
+import type { Exchanges } from './exchange.js';
+
+const NONE = -1;
+
+export class Permissions {
+  /** Code of the rule that has decided, for the access log; -1: none has. */
+  readonly code: Int32Array;
+  private readonly asked: Asked = { method: 0, methodStart: 0, methodEnd: 0, pathStart: NONE, pathEnd: NONE };
+
+  constructor(
+    private readonly context: Context,
+    private readonly core: Core,
+    private readonly exchanges: Exchanges,
+    private readonly http1: Http1Sockets,
+  ) {
+    this.code = new Int32Array(exchanges.capacity);
+  }
+
+  /** Whether the request that has just been read may be sent on; noted. */
+  permits(x: ExchangeSlot): boolean {
+    const { context, exchanges, asked } = this;
+    const { authorization } = context;
+    const client = exchanges.client(x, this.core);
+    authorization.forget(x);
+    const tunnel = exchanges.asksForTunnel(x);
+    if (tunnel || authorization.dependsOnRequest(client)) this.read(x);
+    if (tunnel) this.keep(x);
+    const code = authorization.codeOf(client, context.bytes, asked);
+    this.code[x] = code;
+    return code < 0 || authorization.judgeRequest(client, exchanges.service[x], code);
+  }
+
+  /** The code for a tunnel by the rules as they are now; -1 where there are none. Nothing is noted. */
+  codeOfTunnel(x: ExchangeSlot): number {
+    const { authorization } = this.context;
+    const client = this.exchanges.client(x, this.core);
+    const wanted = authorization.wanted.get(x);
+    if (wanted !== undefined) return authorization.codeOf(client, wanted.bytes, wanted.asked);
+    // Of one that was opened when there were no rules only this is known.
+    return authorization.codeOfBytes(client);
+  }
+
+  /** Whether the rules have changed since the tunnel was asked for, and forbid it now. */
+  lost(x: ExchangeSlot): boolean {
+    const { authorization } = this.context;
+    if ((authorization.wanted.get(x)?.epoch ?? 0) === authorization.epoch) return false;
+    return decisionOf(Math.max(0, this.codeOfTunnel(x))) === DECISION.DENY;
+  }
+
+  /** Finds method and path where they were read. */
+  private read(x: ExchangeSlot): void {
+    const { asked, exchanges } = this;
+    asked.method = exchanges.methodInHttp1(x);
+    if (exchanges.isStream(x)) {
+      const { facts } = this.core.list;
+      asked.methodStart = facts.methodAt;
+      asked.methodEnd = facts.methodAt + facts.methodLength;
+      asked.pathStart =
+        facts.method === METHOD.CONNECT && facts.protocol === CONNECT_PROTOCOL.NONE ? NONE : facts.pathAt;
+      asked.pathEnd = facts.pathAt + facts.pathLength;
+      return;
+    }
+    const { head } = this.http1;
+    asked.methodStart = head.methodStart;
+    asked.methodEnd = head.methodEnd;
+    const absolute = head.form === FORM.ABSOLUTE;
+    asked.pathStart = absolute ? head.pathStart : head.targetStart;
+    asked.pathEnd = absolute ? head.pathEnd : head.targetEnd;
+    // CONNECT; and what the endpoint will read as `*` (RFC 9112 section 3.2.4).
+    const whole = absolute && head.method === METHOD.OPTIONS && head.pathStart === head.pathEnd;
+    if (head.form === FORM.AUTHORITY || whole) asked.pathStart = NONE;
+  }
+
+  private keep(x: ExchangeSlot): void {
+    const { asked } = this;
+    const method = asked.methodEnd - asked.methodStart;
+    const path = asked.pathStart < 0 ? 0 : asked.pathEnd - asked.pathStart;
+    const { bytes, authorization } = this.context;
+    const copy = new Uint8Array(method + path);
+    copy.set(bytes.subarray(asked.methodStart, asked.methodEnd));
+    if (path > 0) copy.set(bytes.subarray(asked.pathStart, asked.pathEnd), method);
+    const kept: Asked = {
+      method: asked.method,
+      methodStart: 0,
+      methodEnd: method,
+      pathStart: asked.pathStart < 0 ? NONE : method,
+      pathEnd: method + path,
+    };
+    authorization.wanted.set(x, { epoch: authorization.epoch, bytes: copy, asked: kept });
+  }
+}
