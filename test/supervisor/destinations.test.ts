@@ -43,7 +43,7 @@ test('beyond the configured series there are slots, and the overflow says how ma
       [3, 0],
     ],
   );
-  assert.deepEqual(reader.snapshot().homeless, { listener: 0, service: 2, endpoint: 1 });
+  assert.deepEqual(reader.snapshot().homeless, { listener: 0, service: 2, endpoint: 1, rule: 0 });
   assert.deepEqual(
     reader.snapshot().services.map(({ info }) => info.name),
     [OVERFLOW, 'a', 'b'],
