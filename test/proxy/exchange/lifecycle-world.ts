@@ -129,6 +129,7 @@ export class World {
       endpoints: {
         base: new Int32Array(8).map((_, slot) => endpointBase(slot)),
         series: new Int32Array(8).map((_, slot) => slot),
+        carries: new Uint8Array(8),
       },
       protocols: {
         choose: () => knobs.version,
