@@ -50,7 +50,7 @@ test('beyond the configured series there are slots, and the overflow says how ma
   );
   destinations.dropEndpoint('d', at(3));
   destinations.dropService('d');
-  assert.deepEqual(reader.snapshot().homeless, { listener: 0, service: 1, endpoint: 0 });
+  assert.deepEqual(reader.snapshot().homeless, { listener: 0, service: 1, endpoint: 0, rule: 0 });
 });
 
 test('a series that becomes free is not given to what counts elsewhere already', () => {
