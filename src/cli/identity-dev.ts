@@ -1,6 +1,6 @@
 // `sluice identity dev`: certificates to try mutual TLS out with.
-import { join } from 'node:path';
-import type { DevName } from '../identity/issuing/dev.js';
+import { join, resolve } from 'node:path';
+import type { DevLeaf, DevName } from '../identity/issuing/dev.js';
 import { parseLifetime } from '../identity/issuing/lifetime.js';
 import { parseWorkloadName, trustDomainProblem } from '../identity/names.js';
 import type { Command } from './usage.js';
@@ -28,6 +28,28 @@ function parseNames(text: string, mesh: string, trustDomain: string): DevName[] 
   if (names.length === 0) throw new UsageError('--names: no name in it; write for example default/web');
   if (names.length > MAX_NAMES) throw new UsageError(`--names: ${names.length} names; at most ${MAX_NAMES}`);
   return names.map((name) => parseName(name, mesh, trustDomain));
+}
+
+/** A configuration that works with the first account and the first server among them. */
+function snippet(directory: string, leaves: readonly DevLeaf[]): string[] {
+  const quoted = (name: string): string => JSON.stringify(join(resolve(directory), name));
+  const files = ({ file }: DevLeaf): string =>
+    `certificate: ${quoted(`${file}.pem`)}, key: ${quoted(`${file}-key.pem`)}`;
+  const account = leaves.find((leaf) => leaf.account !== null);
+  const server = leaves.find((leaf) => leaf.account === null);
+  const identity = account && ['identity:', `  files: { ${files(account)}, anchors: ${quoted('anchors.pem')} }`];
+  return [
+    'To try them, in sluice.yaml:',
+    '',
+    ...(identity ?? []),
+    'listeners:',
+    '  - name: edge',
+    '    listen: "127.0.0.1:8443"',
+    '    service: web',
+    ...(server === undefined ? [] : ['    tls:', `      certificates: [{ ${files(server)} }]`]),
+    'services:',
+    '  web: { endpoints: ["127.0.0.1:9001"] }',
+  ];
 }
 
 export const identityDevCommand: Command = {
@@ -82,7 +104,7 @@ Exit codes: 0 made, 1 a file is there already or can't be written, 2 wrong usage
     const leaves = await makeDevFiles({ directory, names: wanted, keys, lifetimeMs, nowMs: Date.now() });
     const until = new Date(Date.now() + lifetimeMs).toISOString().slice(0, 10);
     const lines = leaves.map((leaf) => `  ${join(directory, `${leaf.file}.pem`)}  ${leaf.names.join(', ')}`);
-    print([`Made in ${directory}, good until ${until}:`, ...lines].join('\n'));
+    print([`Made in ${directory}, good until ${until}:`, ...lines, '', ...snippet(directory, leaves)].join('\n'));
     return 0;
   },
 };

@@ -115,18 +115,21 @@ function tokensOf(given: Given, env: NodeJS.ProcessEnv): ServeOptions['tokens'] 
   };
 }
 
-/** The name of the service's own certificate; null: plain text. */
-function tlsNameOf(given: Given, mesh: string, trustDomain: string): string | null {
+/** Accounts that proxies expect the service to be: ours, and Linkerd's unless they are told otherwise. */
+const TLS_ACCOUNTS = ['sluice-identity', 'linkerd-identity'];
+
+/** The names of the service's own certificate; null: plain text. */
+function tlsNamesOf(given: Given, mesh: string, trustDomain: string): string[] | null {
   const name = given.optional('tls-name');
   if (!given.flag('tls')) {
     if (name !== null) throw new UsageError('--tls-name says nothing without --tls');
     return null;
   }
-  const usual = accountName({ account: 'sluice-identity', namespace: mesh, mesh, trustDomain });
-  const parsed = parseWorkloadName(name ?? usual);
+  if (name === null) return TLS_ACCOUNTS.map((account) => accountName({ account, namespace: mesh, mesh, trustDomain }));
+  const parsed = parseWorkloadName(name);
   if (typeof parsed === 'string') throw new UsageError(`--tls-name: it ${parsed}`);
   if (parsed.kind !== 'dns') throw new UsageError('--tls-name: callers ask for a DNS name; write one');
-  return parsed.text;
+  return [parsed.text];
 }
 
 export function serveOptions(values: Arguments['values'], env: NodeJS.ProcessEnv): ServeOptions {
@@ -148,7 +151,7 @@ export function serveOptions(values: Arguments['values'], env: NodeJS.ProcessEnv
     admin: given.parsed('admin', '127.0.0.1:9990', parseListen),
     mesh,
     trustDomain,
-    tlsName: tlsNameOf(given, mesh, trustDomain),
+    tlsNames: tlsNamesOf(given, mesh, trustDomain),
     lifetimeMs: given.parsed('lifetime', '24h', lifetimeOf),
     skewMs: given.parsed('skew', '20s', (text) =>
       parseDuration(text, { in: 'ms', step: 1000, min: '1s', max: '10m', orZero: true }),
@@ -189,7 +192,8 @@ Where:
       --listen ADDRESS     default 0.0.0.0:8080
       --admin ADDRESS      /metrics, /ready, /live (default 127.0.0.1:9990)
       --tls                serve in TLS, with a certificate of its own from the issuer
-      --tls-name NAME      its name (default sluice-identity.MESH.serviceaccount.identity.MESH.TRUST-DOMAIN)
+      --tls-name NAME      its name (default sluice-identity.MESH.serviceaccount.identity.MESH.TRUST-DOMAIN, and the
+                           same with linkerd-identity)
 
 Bounds:
       --max-concurrent N   requests that are worked on (default 100)

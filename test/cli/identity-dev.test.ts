@@ -7,6 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { identityDevCommand } from '../../src/cli/identity-dev.js';
+import { UsageError } from '../../src/cli/usage.js';
 import { inherited } from '../support/sluice.js';
 
 const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
@@ -50,6 +52,18 @@ describe('sluice identity dev', () => {
     assert.ok(read('made/tokens').includes(`${read('made/web.default.token').trim()} default/web\n`));
   });
 
+  it('shows a configuration that works with them', () => {
+    for (const names of ['shop/web,localhost', 'shop/web', 'localhost']) {
+      const { stdout } = dev(`with ${names.replace('/', ' ')}`, '--names', names);
+      writeFileSync(join(directory, 'sluice.yaml'), stdout.slice(stdout.indexOf('sluice.yaml:\n') + 13));
+      const options = { cwd: directory, encoding: 'utf8', env: inherited() } as const;
+      const { status, stderr } = spawnSync(process.execPath, [main, 'check', '-c', 'sluice.yaml'], options);
+      assert.deepEqual([status, stderr], [0, ''], stdout);
+      rmSync(join(directory, `with ${names.replace('/', ' ')}`), { recursive: true });
+    }
+    rmSync(join(directory, 'sluice.yaml'));
+  });
+
   it('takes names, lifetime, domain, mesh and kind of key', () => {
     const options = ['--trust-domain', 'example.org', '--mesh', 'linkerd', '--keys', 'rsa', '--lifetime', '2h'];
     const { status, stderr } = dev('other', '--names', 'shop/web,*.shop.example', ...options);
@@ -74,9 +88,9 @@ describe('sluice identity dev', () => {
     assert.equal(read('taken/web.default-key.pem'), 'precious');
   });
 
-  it('says what is wrong with a call', () => {
+  it('says what is wrong with a call', async () => {
     const cases: [string[], RegExp][] = [
-      [[], /to which directory\? add DIR\nTry: sluice identity dev --help/],
+      [[], /to which directory\? add DIR/],
       [['x', '--names', 'a/b/c'], /"a\/b\/c" is neither NAMESPACE\/ACCOUNT nor a DNS name/],
       [['x', '--names', 'two words'], /"two words" is neither/],
       [['x', '--names', 'spiffe://a/b'], /is neither NAMESPACE\/ACCOUNT nor a DNS name/],
@@ -89,12 +103,15 @@ describe('sluice identity dev', () => {
       [['x', '--keys', 'dsa'], /--keys: dsa is not known; known are ecdsa, rsa/],
       [['x', '--lifetme', '1h'], /unknown option --lifetme; did you mean "--lifetime"\?/],
     ];
-    for (const [args, expected] of cases) {
-      const { status, stdout, stderr } = dev(...args);
-      assert.match(stderr, expected);
-      assert.equal(status, 2, args.join(' '));
-      assert.equal(stdout, '');
-    }
+    for (const [args, expected] of cases)
+      await assert.rejects(identityDevCommand.run(args), (error) => {
+        assert.ok(error instanceof UsageError, String(error));
+        assert.match(error.message, expected);
+        return true;
+      });
+    const { status, stdout, stderr } = dev();
+    assert.deepEqual([status, stdout], [2, '']);
+    assert.match(stderr, /^sluice identity dev: .*\nTry: sluice identity dev --help/);
     assert.deepEqual(readdirSync(directory).sort(), ['made', 'other', 'taken']);
   });
 });

@@ -22,8 +22,8 @@ export interface ServeOptions {
   readonly tokens: { readonly file: string } | { readonly review: TokenReviewOptions };
   readonly lifetimeMs: number;
   readonly skewMs: number;
-  /** The name of its own certificate; null: plain text. */
-  readonly tlsName: string | null;
+  /** The names of its own certificate; null: plain text. */
+  readonly tlsNames: readonly string[] | null;
   readonly maxConcurrent: number;
   readonly maxRate: number;
 }
@@ -50,7 +50,7 @@ export async function serveIdentities(options: ServeOptions, logger: Logger, sig
     { mesh, trustDomain, lifetimeMs, skewMs },
     { issuer, authenticator, admission, metrics, logger, now },
   );
-  const own = options.tlsName === null ? null : new OwnCertificate(options.tlsName, issuer, options);
+  const own = options.tlsNames === null ? null : new OwnCertificate(options.tlsNames, issuer, options);
   const service = new IdentityService(certifier, own === null ? null : await own.make());
   metrics.watch({
     concurrent: () => admission.concurrent,
@@ -78,7 +78,7 @@ export async function serveIdentities(options: ServeOptions, logger: Logger, sig
   logger.info('identity service started', {
     port: service.port,
     adminPort: admin.port,
-    tls: options.tlsName ?? 'off',
+    tls: options.tlsNames ?? 'off',
     issuerUntil: issuer.authority.notAfter.toISOString(),
   });
   const signal = await stopped(signals, () => void watch.look(true));
@@ -159,7 +159,7 @@ class OwnCertificate {
   #dueMs = 0;
 
   constructor(
-    private readonly name: string,
+    private readonly names: readonly string[],
     private readonly issuer: Issuer,
     private readonly options: Pick<ServeOptions, 'lifetimeMs' | 'skewMs'>,
   ) {}
@@ -174,7 +174,7 @@ class OwnCertificate {
     const { authority } = this.issuer;
     const leaf = await authority.issue({
       publicKey: await publicKeyDer(keys.publicKey),
-      dns: [this.name],
+      dns: this.names,
       uris: [],
       notBefore: new Date(nowMs - this.options.skewMs),
       notAfter: new Date(nowMs + this.options.lifetimeMs),

@@ -17,6 +17,7 @@ var commands = map[string]func(args []string) any{
 	"pour":    pour,
 	"ticks":   ticks,
 	"cancels": cancels,
+	"certify": certify,
 	"unary":   unary,
 	"posts":   posts,
 	"upload":  upload,
