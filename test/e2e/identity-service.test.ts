@@ -18,7 +18,7 @@ describe('a proxy and our identity service', () => {
   let service: IdentityProcess;
   let sluice: Sluice;
 
-  const serve = (): Promise<IdentityProcess> => {
+  const serve = (at = '127.0.0.1:0'): Promise<IdentityProcess> => {
     const files = [
       '--issuer',
       path('issuer.pem'),
@@ -27,7 +27,7 @@ describe('a proxy and our identity service', () => {
       '--anchors',
       path('anchors.pem'),
     ];
-    return startIdentityService([...files, '--tokens', path('tokens'), '--tls', '--lifetime', '1m']);
+    return startIdentityService([...files, '--tokens', path('tokens'), '--tls', '--lifetime', '1m', '--listen', at]);
   };
   const config = (port: number, account = 'web'): string => `
 drain: { hold: 0 }
@@ -85,9 +85,14 @@ services:
     }
   });
 
-  it('keeps what it has while the service is away', async () => {
+  it('keeps what it has while the service is away, and is renewed when that is back', async () => {
+    const { port } = service;
     await service.stop();
     await eventually(async () => (await sluice.admin('/ready')).includes('is not renewed'), 'the note');
     assert.match(await sluice.admin('/ready'), /^ready\n/);
+    const before = await taken(sluice);
+    service = await serve(`127.0.0.1:${port}`);
+    await eventually(async () => (await taken(sluice)) > before, 'a renewal');
+    assert.equal((await sluice.admin('/ready')).trim(), 'ready');
   });
 });

@@ -27,12 +27,13 @@ export interface IdentityProcess {
   stop(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
-/** Starts it on free ports; rejects with what it says where it doesn't start. */
+/** Starts it on free ports, or where `--listen` says; rejects with what it says where it doesn't start. */
 export async function startIdentityService(
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
 ): Promise<IdentityProcess> {
-  const ports = ['--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0'];
+  const listen = args.includes('--listen') ? [] : ['--listen', '127.0.0.1:0'];
+  const ports = [...listen, '--admin', '127.0.0.1:0'];
   const child = spawn(process.execPath, [MAIN, 'identity', 'serve', ...ports, ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { ...inherited(), ...env },

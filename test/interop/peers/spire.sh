@@ -9,7 +9,9 @@ kept=${SLUICE_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice/peers}
 folder=$kept/spire-$version
 [ "${1:-}" = where ] && { echo "$folder"; exit 0; }
 [ -x "$folder/spire-agent" ] && [ -x "$folder/spire-server" ] && exit 0
-command -v go >/dev/null || { echo "MISSING: go: SPIRE can't be built; tests that need it are skipped" >&2; exit 0; }
+for program in go gcc; do
+  command -v "$program" >/dev/null || { echo "MISSING: $program: SPIRE can't be built; tests that need it are skipped" >&2; exit 0; }
+done
 mkdir -p "$kept"
 exec 9>"$kept/spire.lock"
 flock 9
@@ -33,6 +35,7 @@ mkdir -p "$folder"
 cd "$sources"
 for program in spire-server spire-agent; do
   echo "building $program $version" >&2
-  CGO_ENABLED=0 nice -n 19 go build -mod=mod -trimpath -ldflags='-s -w' -o "$folder/$program.new" "github.com/spiffe/spire/cmd/$program"
+  # The server keeps its entries in SQLite, which is C.
+  CGO_ENABLED=1 nice -n 19 go build -mod=mod -trimpath -ldflags='-s -w' -o "$folder/$program.new" "github.com/spiffe/spire/cmd/$program"
   mv "$folder/$program.new" "$folder/$program"
 done
