@@ -285,6 +285,7 @@ static int32_t read_window(struct sluice_tls_connection *connection, struct slui
                                   : TRY(SSL_do_handshake, ssl);
     if (result == 1 && !connection->done) {
       connection->done = true;
+      SSL_CTX_set_keylog_callback(connection->context->ssl, NULL);
       status |= SLUICE_TLS_HANDSHAKE_DONE;
       if (!sluice_tls_records_begin(connection)) {
         sluice_tls_records_free(connection->records);

@@ -243,7 +243,6 @@ static bool set_manners(struct making *making, const struct sluice_tls_options *
   SSL_CTX_set_verify(ssl, verify, NULL);
   SSL_CTX_set_cert_verify_callback(ssl, sluice_tls_verify, NULL);
   SSL_CTX_set_info_callback(ssl, sluice_tls_info);
-  SSL_CTX_set_keylog_callback(ssl, sluice_tls_records_secret);
   SSL_CTX_set_msg_callback(ssl, sluice_tls_records_message);
   return true;
 }

@@ -46,7 +46,7 @@ bool sluice_tls_open_record(struct sluice_tls_direction *direction, const uint8_
 // The handshake is done: from here on, where this gives true, OpenSSL is not asked any more.
 bool sluice_tls_records_begin(struct sluice_tls_connection *connection);
 void sluice_tls_records_free(struct sluice_tls_records *records);
-// Callbacks of a context: secrets, and how many records OpenSSL has sent under the last key.
+// Callbacks of a context: its secrets, and how many records OpenSSL has sent under the last key.
 void sluice_tls_records_secret(const SSL *ssl, const char *line);
 void sluice_tls_records_message(int sent, int version, int type, const void *bytes, size_t length, SSL *ssl, void *unused);
 
