@@ -20,6 +20,8 @@ export const SIGN = {
   REFUSED: 5,
   /** It did not answer a connection attempt in time. */
   UNREACHED: 6,
+  /** Its TLS handshake failed: it speaks none, or is not who it should be. */
+  UNTRUSTED: 7,
 } as const;
 
 /** What the log says of failures; indices are SIGN. */
@@ -31,6 +33,7 @@ export const SIGN_TEXTS: readonly string[] = [
   'response timeouts',
   'refused connects',
   'connect timeouts',
+  'failed TLS handshakes',
 ];
 
 export const isFailure = (sign: number): boolean => sign >= SIGN.ERROR;

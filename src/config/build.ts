@@ -259,6 +259,11 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
         lifetimeMs: limits.opaque.lifetime,
         halfCloseTimeoutMs: limits.opaque.halfCloseTimeout,
       },
+      tls: {
+        handshakeTimeoutMs: limits.tls.handshakeTimeout,
+        maxHandshakes: limits.tls.maxHandshakes,
+        handshakesPerTurn: limits.tls.handshakesPerTurn,
+      },
     },
     destinations: {
       max: tree.destinations.max,

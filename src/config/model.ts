@@ -302,6 +302,15 @@ export interface OpaqueLimits {
   readonly halfCloseTimeoutMs: number;
 }
 
+export interface TlsLimits {
+  /** For all of a handshake, ms. */
+  readonly handshakeTimeoutMs: number;
+  /** Handshakes under way per worker, with clients, and as many with endpoints. */
+  readonly maxHandshakes: number;
+  /** Steps of handshakes in a turn of the event loop. */
+  readonly handshakesPerTurn: number;
+}
+
 export interface LimitsConfig {
   /** Open client connections per worker. */
   readonly maxConnections: number;
@@ -318,6 +327,7 @@ export interface LimitsConfig {
   readonly http1: Http1Limits;
   readonly http2: Http2Limits;
   readonly opaque: OpaqueLimits;
+  readonly tls: TlsLimits;
 }
 
 export interface DestinationsConfig {

@@ -331,6 +331,11 @@ export const configSchema = section({
       lifetime: v.optional(optionalTimeout(), 0),
       halfCloseTimeout: v.optional(optionalTimeout(), '5m'),
     }),
+    tls: optionalSection({
+      handshakeTimeout: v.optional(timeout(), '10s'),
+      maxHandshakes: v.optional(integer(1, 65_536), 1024),
+      handshakesPerTurn: v.optional(integer(1, 1024), 8),
+    }),
   }),
   destinations: optionalSection({
     max: v.optional(integer(1, LOCAL_DESTINATIONS), LOCAL_DESTINATIONS),

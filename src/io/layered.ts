@@ -240,6 +240,14 @@ export class Layered implements Layering, Channel {
     this.sockets.flushSoon(slot);
   }
 
+  /** A stream that is cut off must not look like one that has come to its end: only where nothing is left to send. */
+  saysGoodbye(slot: number): boolean {
+    const state = this.state[slot];
+    const { flags, queued } = this.sockets;
+    const over = (flags[slot] & (SOCKET.CLOSED | SOCKET.SHUT)) !== 0;
+    return (state & (STATE.READY | STATE.FAILED | STATE.RESET)) === STATE.READY && !over && queued[slot] === 0;
+  }
+
   resetOnClose(slot: number): void {
     this.state[slot] |= STATE.RESET;
   }

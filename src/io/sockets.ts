@@ -139,6 +139,11 @@ export class Sockets extends Receives {
     else this.flags[slot] |= SOCKET.CLOSE_PENDING;
   }
 
+  /** Whether a close that is no abort has something to write first, which is all there is to write. */
+  saysGoodbye(slot: number): boolean {
+    return this.layer[slot] !== 0 && this.layered?.saysGoodbye(slot) === true;
+  }
+
   /** Makes the close of this socket an abort (RST). */
   abort(slot: number): void {
     if ((this.flags[slot] & SOCKET.CLOSED) !== 0) return;

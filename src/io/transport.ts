@@ -96,6 +96,10 @@ export interface Layering {
   /** What the transport has written and the kernel has not taken. */
   readonly wire: SendQueue;
   opened(slot: number): void;
+  received(slot: number, bid: number, at: number, length: number): void;
+  ended(slot: number): void;
+  /** Whether an orderly close has something to write first. */
+  saysGoodbye(slot: number): boolean;
   ready(slot: number): boolean;
   resumed(slot: number, paused: boolean): void;
   rearm(slot: number): void;

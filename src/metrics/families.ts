@@ -39,6 +39,7 @@ import {
   WORKER_HISTOGRAMS,
 } from './layout.js';
 import type { Direction, EndpointSeries, MetricsSnapshot, NameCounts } from './reader.js';
+import { TLS_FAMILIES } from './tls-families.js';
 import { http2Families, workerBlockFamily, workerFamilies, workerHistogramFamily } from './worker-families.js';
 
 /** Bucket bounds of Linkerd's `response_latency_ms`. */
@@ -382,6 +383,7 @@ export const FAMILIES: readonly Family[] = merged([
     1,
     WORKER_HISTOGRAMS.indexOf('h2_connection_streams'),
   ),
+  ...TLS_FAMILIES,
   {
     name: 'sluice_metrics_overflow_total',
     type: 'counter',

@@ -23,7 +23,10 @@ const TCP_READ = counter('tcp_read_bytes_total', 'Bytes read from the peer');
 const TCP_WRITE = counter('tcp_write_bytes_total', 'Bytes written to the peer');
 
 /** Labelled with `worker`. */
-export const WORKER_FIELDS: Fields<typeof W, 'LIMIT' | 'RESPONSE' | 'HTTP2'> = {
+export const WORKER_FIELDS: Fields<
+  typeof W,
+  'LIMIT' | 'RESPONSE' | 'HTTP2' | 'TLS_RESUMED' | 'TLS_TRUNCATED' | 'TLS_BROKEN' | 'TLS_DONE' | 'TLS_FAILED'
+> = {
   READY: gauge('sluice_worker_ready', '1 once the worker accepts connections'),
   CONNECTIONS_OPEN: gauge('sluice_worker_connections', 'Client connections that the worker holds'),
   HANDED_OVER: counter('sluice_handed_over_total', 'Accepted connections given to a less loaded worker'),
@@ -76,6 +79,9 @@ export const WORKER_FIELDS: Fields<typeof W, 'LIMIT' | 'RESPONSE' | 'HTTP2'> = {
   ),
   HEDGES: counter('sluice_hedges_total', 'Dials that took long and were raced by a second one, to another endpoint'),
   HEDGES_WON: counter('sluice_hedges_won_total', 'Second dials that came first'),
+  TLS_OPEN: gauge('sluice_tls_open_connections', 'Connections that speak TLS, those included that shake hands still'),
+  TLS_HANDSHAKING: gauge('sluice_tls_handshakes', 'TLS handshakes under way'),
+  TLS_WAITING: gauge('sluice_tls_handshakes_waiting', 'TLS handshakes that wait for a place'),
   ACCESS_LOG_DROPPED: counter('sluice_access_log_dropped_total', 'Access log lines dropped'),
   ACCEPTED: counter('sluice_accepted_total', 'Connections that the worker accepted, those given away included'),
   DESTINATIONS: gauge('sluice_destinations', 'Original destinations that the worker knows'),

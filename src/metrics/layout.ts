@@ -3,6 +3,7 @@
 // The hot path adds to `values[base + FIELD]`; bases come from `h2Base`, `listenerBase`, `serviceBase` and `endpointBase`.
 import { H } from '../http2/counters.js';
 import { H2_LIMITS } from '../http2/limits.js';
+import { TLS_FAILURES } from '../tls/failures.js';
 
 /** Listeners; slot 0 is the overflow series that takes what does not fit. */
 export const MAX_LISTENERS = 64;
@@ -34,6 +35,7 @@ export const REASONS = [
   'timeout',
   'eof',
   'unlikely',
+  'alpn',
 ] as const;
 
 /** How a connection ended. `ok` is an orderly end; `reset` a RST from that side. */
@@ -49,7 +51,14 @@ export const CLOSE_REASONS = [
   'worker_crash',
   'no-endpoint',
   'unauthorized',
+  'tls',
 ] as const;
+
+/** Who is who in a TLS handshake: the server towards clients, the client towards endpoints. */
+export const TLS_ROLES = ['server', 'client'] as const;
+export const TLS_VERSIONS = ['1.2', '1.3'] as const;
+/** Of the key exchange. */
+export const TLS_GROUPS = ['X25519MLKEM768', 'X25519', 'P-256', 'P-384', 'P-521', 'other'] as const;
 
 /** gRPC has the status codes 0 (OK) to 16 (UNAUTHENTICATED). */
 export const GRPC_CODES = 17;
@@ -102,14 +111,14 @@ export const W = {
   DESTINATION_LOOPS: 30,
   /** Connections refused because they had no original destination. */
   DESTINATIONS_MISSING: 31,
-  /** Limits that fired, in the order of LIMITS: room for 48. */
+  /** Limits that fired, in the order of LIMITS: room for 58. */
   LIMIT: 32,
   /** Buffers held by what waits to be sent. */
-  SLAB_QUEUED: 80,
+  SLAB_QUEUED: 90,
   /** Buffers that what waits for one slow reader may hold now. */
-  SLAB_SHARE: 81,
+  SLAB_SHARE: 91,
   /** Buffers whose pages were given back to the system. */
-  SLAB_DISCARDED: 82,
+  SLAB_DISCARDED: 92,
   /** Responses made by the proxy, in the order of RESPONSE_REASONS. */
   RESPONSE: 96,
   /** Blocks of H, in the order of H2_ROLES; `h2Base` gives their first values. */
@@ -128,8 +137,29 @@ export const W = {
   TRANSPORT_REFUSED: 295,
   /** ClientHellos on listeners of the mesh of which the server name could not be read. */
   HELLOS_UNREADABLE: 296,
-  SIZE: 304,
+  /** Connections that speak TLS, or are to. */
+  TLS_OPEN: 297,
+  /** TLS handshakes that have begun, and those that wait for a place. */
+  TLS_HANDSHAKING: 298,
+  TLS_WAITING: 299,
+  // Blocks by TLS_ROLES:
+  /** Of those that were done, those that went on with an earlier session. */
+  TLS_RESUMED: 300,
+  /** Connections cut off without close_notify, and those that broke TLS. */
+  TLS_TRUNCATED: 302,
+  TLS_BROKEN: 304,
+  /** `tlsDoneField` and `tlsFailedField` say which of them. */
+  TLS_DONE: 320,
+  TLS_FAILED: 352,
+  SIZE: 384,
 } as const;
+
+/** Field of W that counts handshakes that were done: places in TLS_ROLES, TLS_VERSIONS and TLS_GROUPS. */
+export const tlsDoneField = (role: number, version: number, group: number): number =>
+  W.TLS_DONE + (role * TLS_VERSIONS.length + version) * TLS_GROUPS.length + group;
+/** Field of W that counts those that failed for TLS_FAILURES[cause]. */
+export const tlsFailedField = (role: number, cause: number): number =>
+  W.TLS_FAILED + role * TLS_FAILURES.length + cause;
 
 /** Limits with a counter each. */
 export const LIMITS = [
@@ -172,6 +202,9 @@ export const LIMITS = [
   'h2-replay',
   'resolve-time',
   'destinations',
+  'tls-handshakes',
+  'tls-handshake-time',
+  'tls-handshakes-per-turn',
 ] as const;
 
 /** Per-listener fields (`peer="src"`). */
@@ -280,7 +313,7 @@ export const HISTOGRAM = { lowest: 1, highest: 2_147_483_647, digits: 2 } as con
 export const HISTOGRAM_SLOTS = 3200;
 
 /** `h2_connection_streams`: streams that an HTTP/2 connection had served when it closed. */
-export const WORKER_HISTOGRAMS = ['loop_turn_us', 'h2_connection_streams'] as const;
+export const WORKER_HISTOGRAMS = ['loop_turn_us', 'h2_connection_streams', 'tls_accept_us', 'tls_dial_us'] as const;
 export const LISTENER_HISTOGRAMS = ['detect_us'] as const;
 export const SERVICE_HISTOGRAMS = ['response_latency_us'] as const;
 export const ENDPOINT_HISTOGRAMS = ['response_latency_us', 'connect_us'] as const;

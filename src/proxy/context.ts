@@ -162,6 +162,10 @@ export class Context {
   readonly destinations: Destinations;
   /** By listener: how long something that was sent to a client may stay unanswered, ms; 0: for ever. */
   readonly userTimeoutMs = new Int32Array(MAX_LISTENERS);
+  /** By listener: slot of the TLS profile that connections begin with; 0: none, or a PROXY header comes first. */
+  readonly listenerTls = new Int32Array(MAX_LISTENERS);
+  /** What speaks TLS for sockets that are to; not there under the transports of tests. */
+  readonly tls: TlsTransport | undefined;
   limits: LimitsConfig;
   /** Answer `Connection: close` and end what is idle. */
   draining = false;
@@ -223,6 +227,7 @@ export class Context {
     this.accessLog = new AccessLog(this.values);
     this.added = new AddedFields(this);
     this.protocols = new Protocols(this);
+    this.tls = reactor.transport instanceof TlsTransport ? reactor.transport : undefined;
     this.addresses = this.slab.fixed(ENDPOINT_SLOTS * SOCKADDR_BYTES);
     this.proxies = this.slab.fixed(MAX_ENDPOINTS * SOCKADDR_BYTES);
     this.hosts = this.slab.fixed(SERVICE_SLOTS * HOST_BYTES);
@@ -284,6 +289,8 @@ export class Context {
     for (const { slot, name } of snapshot.listeners) this.listenerNames[slot] = name;
     this.added.configure(snapshot.listeners);
     for (const { slot, halfClose } of snapshot.listeners) this.halfClose[slot] = halfClose ? 1 : 0;
+    for (const { slot, tls, proxyProtocol } of snapshot.listeners)
+      this.listenerTls[slot] = proxyProtocol === null ? tls : 0;
     for (const { slot, userTimeoutMs } of snapshot.listeners) this.userTimeoutMs[slot] = userTimeoutMs;
     for (const { slot, series, config } of snapshot.services) this.configureService(slot, series, config);
     if (snapshot.passthrough !== null) this.configurePassthrough(snapshot.passthrough);

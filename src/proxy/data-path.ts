@@ -9,8 +9,10 @@ import { Http2Machine } from '../http2/machine.js';
 import { Core } from '../http2/shared-state.js';
 import { HEADER_MEMORY_BYTES } from '../io/reactor.js';
 import { H2_LIMITS_AT } from '../metrics/layout.js';
+import { ALPN } from '../tls/alpn.js';
 import { Detector } from './accept/detector.js';
 import { Races } from './accept/races.js';
+import { Securing } from './accept/securing.js';
 import { TlsPeek } from './accept/tls-peek.js';
 import { TransportHeaders } from './accept/transport-headers.js';
 import { ConnectionLog } from './connect/connection-log.js';
@@ -61,6 +63,7 @@ export interface DataPath {
   readonly dialer: Dialer;
   readonly idle: IdlePool;
   readonly detector: Detector;
+  readonly securing: Securing;
   readonly races: Races;
   readonly peek: TlsPeek;
   readonly transportHeaders: TransportHeaders;
@@ -168,14 +171,18 @@ export function makeDataPath(context: Context): DataPath {
   reports.control = control;
   const races = new Races(context, dialer, introductions);
   const peek = new TlsPeek(context);
+  const securing = new Securing(context);
   const transportHeaders = new TransportHeaders(context, new Int32Array(context.sockets.capacity));
   const detector = new Detector(context, races, opaque, peek, {
     http1: clients,
     http2: two.connections,
     pool: endpoints,
-    secured: { open: () => false, alpn: () => '' },
+    secured: {
+      open: (client) => securing.secure(client),
+      transports: (client) => context.tls?.alpn[client] === ALPN.TRANSPORT,
+    },
     transport: transportHeaders,
   });
-  const accept = { races, peek, transportHeaders, detector };
+  const accept = { races, peek, securing, transportHeaders, detector };
   return { ...ground, ...one, ...accept, http2: two.connections, tunnels, accounts, control, permissions };
 }

@@ -1,8 +1,17 @@
 // What a worker refuses, counted by reason until the main thread is told of it: the log has a line a second for each reason at most,
 // however much is refused. Nothing is allocated here but for the first of a reason.
 import { RESPONSE_REASONS } from '../http/response-reasons.js';
+import { TLS_FAILURES } from '../tls/failures.js';
 import type { TlsPeers } from '../tls/peers.js';
 import type { Connections } from './connect/connections.js';
+
+/** The names of failed TLS handshakes, with clients and with endpoints. */
+export function tlsRefusal(cause: (typeof TLS_FAILURES)[number]): string {
+  return `tls-${cause}`;
+}
+export function tlsDialRefusal(cause: (typeof TLS_FAILURES)[number]): string {
+  return `endpoint-tls-${cause}`;
+}
 
 /** Why requests and connections are refused: first the reasons of responses. */
 export const REFUSALS = [
@@ -22,7 +31,14 @@ export const REFUSALS = [
   'transport-loop',
   'transport-late',
   'audit',
+  ...TLS_FAILURES.map((cause) => tlsRefusal(cause)),
+  ...TLS_FAILURES.map((cause) => tlsDialRefusal(cause)),
 ] as const;
+
+const TLS_AT = REFUSALS.length - 2 * TLS_FAILURES.length;
+/** The refusal of a TLS handshake for TLS_FAILURES[cause]: with a client, or with an endpoint. */
+export const tlsRefused = (dialled: boolean, cause: number): number =>
+  TLS_AT + (dialled ? TLS_FAILURES.length : 0) + cause;
 
 /** Those that RESPONSE_REASONS has not. */
 export const REFUSED = {

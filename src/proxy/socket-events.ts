@@ -1,5 +1,4 @@
 // What happens on sockets, handed to whoever a socket's SOCKET_KIND names.
-import { ERRNO } from '../io/abi.js';
 import type { Handlers } from '../io/reactor.js';
 import { L } from '../metrics/layout.js';
 import type { Acceptor } from './accept/acceptor.js';
@@ -7,8 +6,9 @@ import type { Detector } from './accept/detector.js';
 import type { ProxyHeaders } from './accept/proxy-headers.js';
 import type { Races } from './accept/races.js';
 import type { Router } from './accept/router.js';
+import type { Securing } from './accept/securing.js';
 import type { TransportHeaders } from './accept/transport-headers.js';
-import { CLOSE, SOCKET_KIND, type SocketKind } from './connect/connections.js';
+import { CLOSE, closeOf, SOCKET_KIND, type SocketKind } from './connect/connections.js';
 import type { Dialer } from './connect/dialer.js';
 import type { Context } from './context.js';
 import type { Control } from './exchange/reports.js';
@@ -29,6 +29,7 @@ export interface Handled {
   readonly router: Router;
   readonly proxyHeaders: ProxyHeaders;
   readonly transportHeaders: TransportHeaders;
+  readonly securing: Securing;
   readonly detector: Detector;
   readonly races: Races;
   readonly dialer: Dialer;
@@ -68,7 +69,9 @@ export class SocketEvents implements Handlers {
   }
 
   ready(slot: number): void {
-    if (this.context.sockets.kind[slot] === SOCKET_KIND.DETECT) this.to.detector.couldSpeak(slot as SocketSlot);
+    const kind = this.context.sockets.kind[slot];
+    if (kind === SOCKET_KIND.SECURING) this.to.securing.ready(slot as SocketSlot);
+    else if (kind === SOCKET_KIND.DETECT) this.to.detector.couldSpeak(slot as SocketSlot);
   }
 
   data(slot: number, bid: number, at: number, length: number): void {
@@ -117,6 +120,7 @@ export class SocketEvents implements Handlers {
         break;
       case SOCKET_KIND.FREE:
       case SOCKET_KIND.ROUTE:
+      case SOCKET_KIND.SECURING:
         slab.release(bid);
         break;
       default:
@@ -164,6 +168,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.FREE:
       case SOCKET_KIND.LINGER:
       case SOCKET_KIND.ROUTE:
+      case SOCKET_KIND.SECURING:
         connections.closeWhenSent(socket, CLOSE.OK);
         break;
       default:
@@ -178,7 +183,7 @@ export class SocketEvents implements Handlers {
       sockets.close(socket);
       return;
     }
-    const reason = errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET;
+    const reason = closeOf(errno);
     const kind = sockets.kind[socket] as SocketKind;
     switch (kind) {
       case SOCKET_KIND.HTTP1_CLIENT:
@@ -205,6 +210,9 @@ export class SocketEvents implements Handlers {
         break;
       case SOCKET_KIND.RACE:
         this.to.races.ended(socket, reason);
+        break;
+      case SOCKET_KIND.SECURING:
+        this.to.securing.failed(socket, errno);
         break;
       case SOCKET_KIND.FREE:
       case SOCKET_KIND.LINGER:
@@ -253,6 +261,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.DIALLING:
       case SOCKET_KIND.TUNNEL:
       case SOCKET_KIND.ROUTE:
+      case SOCKET_KIND.SECURING:
       case SOCKET_KIND.PROXY_HEADER:
       case SOCKET_KIND.TRANSPORT_HEADER:
         this.failed(socket, errno);
@@ -284,6 +293,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.DIALLING:
       case SOCKET_KIND.TUNNEL:
       case SOCKET_KIND.ROUTE:
+      case SOCKET_KIND.SECURING:
       case SOCKET_KIND.PROXY_HEADER:
       case SOCKET_KIND.TRANSPORT_HEADER:
         break;
@@ -318,6 +328,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.LINGER:
       case SOCKET_KIND.DIALLING:
       case SOCKET_KIND.ROUTE:
+      case SOCKET_KIND.SECURING:
       case SOCKET_KIND.PROXY_HEADER:
       case SOCKET_KIND.TRANSPORT_HEADER:
         break;
@@ -350,6 +361,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.DIALLING:
       case SOCKET_KIND.TUNNEL:
       case SOCKET_KIND.ROUTE:
+      case SOCKET_KIND.SECURING:
       case SOCKET_KIND.PROXY_HEADER:
       case SOCKET_KIND.TRANSPORT_HEADER:
         break;
@@ -380,6 +392,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.DIALLING:
       case SOCKET_KIND.TUNNEL:
       case SOCKET_KIND.ROUTE:
+      case SOCKET_KIND.SECURING:
       case SOCKET_KIND.PROXY_HEADER:
       case SOCKET_KIND.TRANSPORT_HEADER:
         break;
@@ -410,6 +423,7 @@ export class SocketEvents implements Handlers {
       case SOCKET_KIND.DIALLING:
       case SOCKET_KIND.TUNNEL:
       case SOCKET_KIND.ROUTE:
+      case SOCKET_KIND.SECURING:
       case SOCKET_KIND.PROXY_HEADER:
       case SOCKET_KIND.TRANSPORT_HEADER:
         break;
@@ -461,6 +475,9 @@ export class SocketEvents implements Handlers {
         break;
       case SOCKET_KIND.TRANSPORT_HEADER:
         this.to.transportHeaders.timer(socket);
+        break;
+      case SOCKET_KIND.SECURING:
+        this.to.securing.timer(socket);
         break;
       // It has no deadline: its client has.
       case SOCKET_KIND.RACE:

@@ -7,6 +7,7 @@ import { Reactor } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
 import type { MakeTransport } from '../io/transport.js';
 import { LIMITS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
+import { TLS_BYTES, TlsTransport } from '../tls/transport.js';
 import { Acceptor } from './accept/acceptor.js';
 import { Passthrough } from './accept/passthrough.js';
 import { ProxyHeaders } from './accept/proxy-headers.js';
@@ -20,6 +21,7 @@ import { completionsToAwait } from './http2/coalesce.js';
 import type { ExchangeSlot, SocketSlot } from './slots.js';
 import { type FromWorker, LOAD_BOARD, type Snapshot, type ToWorker, type WorkerTask } from './snapshot.js';
 import { SocketEvents } from './socket-events.js';
+import { TlsNews, TlsWays } from './tls-reports.js';
 import { unreachable } from './unreachable.js';
 
 /** Gauges that nobody updates per event are sampled so often, ms. */
@@ -34,6 +36,7 @@ export class Worker {
   private readonly passthrough: Passthrough;
   private readonly router: Router;
   private readonly proxyHeaders: ProxyHeaders;
+  private readonly tlsNews: TlsNews;
   private readonly acceptor: Acceptor;
   private readonly events: SocketEvents;
   private readonly silent: SilentPeers;
@@ -59,8 +62,8 @@ export class Worker {
       maxPipes: limits.maxPipes,
       owner: task.owner,
       workerId: task.id,
-      fixedBytes: CONTEXT_BYTES + AREAS_BYTES,
-      transport,
+      fixedBytes: CONTEXT_BYTES + AREAS_BYTES + TLS_BYTES,
+      transport: transport ?? ((channel, slab, sockets) => new TlsTransport(channel, slab, sockets, native)),
     });
     this.context = new Context(task, native, this.reactor);
     this.path = makeDataPath(this.context);
@@ -72,7 +75,11 @@ export class Worker {
       (message) => this.send(message),
     );
     this.path.transportHeaders.forward = (client, port) => this.router.forward(client, port);
-    this.proxyHeaders = new ProxyHeaders(this.context, (client) => this.router.open(client));
+    this.path.securing.opened = (client) => this.router.open(client);
+    this.path.securing.inside = (client) => this.path.detector.couldSpeak(client);
+    this.proxyHeaders = new ProxyHeaders(this.context, (client) => this.path.securing.open(client));
+    this.tlsNews = new TlsNews(this.context);
+    this.connectTls();
     this.acceptor = new Acceptor(
       this.context,
       new Int32Array(task.owner),
@@ -92,6 +99,14 @@ export class Worker {
     });
     this.silent = new SilentPeers(this.context, (slot, errno) => this.events.failed(slot, errno));
     this.turnStarted = this.reactor.now;
+  }
+
+  private connectTls(): void {
+    const { tls } = this.context;
+    if (tls === undefined) return;
+    tls.reports = this.tlsNews;
+    tls.targets = new TlsWays(this.context, this.path.dialer);
+    tls.blocks = this.path.core.blocks;
   }
 
   /** Serves until drained; the promise is the supervisor's sign of life. */
@@ -187,6 +202,8 @@ export class Worker {
     this.router.configure(snapshot);
     this.proxyHeaders.configure(snapshot);
     this.path.peek.configure(snapshot);
+    this.path.securing.configure(snapshot);
+    this.configureTls(snapshot);
     this.acceptor.configure(snapshot.listeners);
     if (this.context.authorization.configure(snapshot.listeners, this.native.localPort)) this.reauthorize();
   }
@@ -217,6 +234,13 @@ export class Worker {
       if (this.context.services.tls[slot] === config.tls) continue;
       for (const endpoint of Array.from(this.context.balancer.membersOf(slot))) this.endpointGone(endpoint);
     }
+  }
+
+  private configureTls({ tls, limits }: Snapshot): void {
+    const { handshakeTimeoutMs, maxHandshakes, handshakesPerTurn } = limits.tls;
+    const bounds = { timeoutMs: handshakeTimeoutMs, max: maxHandshakes, perTurn: handshakesPerTurn };
+    for (const problem of this.context.tls?.configure(tls, bounds) ?? [])
+      this.send({ kind: 'log', level: 'error', message: 'TLS settings are refused', fields: { problem } });
   }
 
   private setEndpoints(service: number, endpoints: Parameters<Context['setEndpoints']>[1]): void {
@@ -273,6 +297,9 @@ export class Worker {
       case SOCKET_KIND.TRANSPORT_HEADER:
         transportHeaders.reconsider(socket);
         break;
+      case SOCKET_KIND.SECURING:
+        this.path.securing.reconsider(socket);
+        break;
       case SOCKET_KIND.HTTP2_CLIENT:
       case SOCKET_KIND.HTTP2_ENDPOINT:
         http2.reconsider(socket);
@@ -321,6 +348,7 @@ export class Worker {
     values[W.SLAB_SHARE] = this.context.pressure.mark;
     values[W.PIPES_OPEN] = splicer.open;
     values[W.SOCKETS_OPEN] = sockets.open;
+    if (this.context.tls !== undefined) this.tlsNews.sample(this.context.tls);
     values[W.CPU_US] = this.native.threadCpu();
     const lag = Math.max(0, (now - this.turnStarted - SAMPLE_MS) * 1000);
     this.turnStarted = now;

@@ -1,13 +1,14 @@
 // The lines of the log that tell of refusals: for each reason one a second at most, with the number of those that it stands for.
 import type { LogFields, Logger } from '../log/logger.js';
 import { CLIENT_REASONS } from '../metrics/golden.js';
-import { REFUSALS, type Refused } from '../proxy/refusals.js';
+import { REFUSALS, type Refused, tlsRefusal } from '../proxy/refusals.js';
+import { TLS_FAILURES } from '../tls/failures.js';
 
 /** How long after a line for a reason comes the next, ms. */
 const PAUSE_MS = 1000;
 /** What clients get wrong is worth a line, but nobody need be called for it; nor for a drain, which somebody has asked for. */
 const AUDIT = 'audit';
-const MILD: ReadonlySet<string> = new Set<string>([...CLIENT_REASONS, 'draining']);
+const MILD: ReadonlySet<string> = new Set<string>([...CLIENT_REASONS, 'draining', ...TLS_FAILURES.map(tlsRefusal)]);
 
 interface Line {
   /** Before this time nothing more is said of the reason, ms. */

@@ -33,6 +33,8 @@ const TURN_MS = 1;
 const PATIENCE_MS = 1000;
 
 export class Handshakes {
+  /** Turns that left some of them for the next. */
+  deferrals = 0;
   limits: HandshakeLimits = { timeoutMs: 10_000, max: 1024, perTurn: 8 };
   private readonly all: SlotList;
   private readonly strangers: SlotList;
@@ -127,10 +129,11 @@ export class Handshakes {
     const end = now + TURN_MS;
     for (let n = Math.min(this.steps.size, this.limits.perTurn); n > 0; n--) {
       const slot = this.steps.shift();
-      if (slot < 0) return;
+      if (slot < 0) break;
       this.work.step(slot);
-      if (this.clock() >= end) return;
+      if (this.clock() >= end) break;
     }
+    if (this.steps.size > 0 || this.runnable > 0) this.deferrals++;
   }
 
   private expire(now: number): void {

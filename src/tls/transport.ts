@@ -4,9 +4,10 @@ import { isIP } from 'node:net';
 import type { TlsPeer } from '../io/native-tls.js';
 import type { Slab } from '../io/slab.js';
 import type { Channel, Transport } from '../io/transport.js';
-import { ALPN, alpnOf } from './alpn.js';
+import { ALPN, ALPN_NAMES, alpnOf } from './alpn.js';
 import { Contexts } from './contexts.js';
 import type { TlsEngine } from './engine.js';
+import { FAILURE } from './failures.js';
 import type { HandshakeLimits, Handshakes } from './handshakes.js';
 import { Handshaking } from './handshaking.js';
 import { TlsPeers } from './peers.js';
@@ -69,6 +70,30 @@ export class TlsTransport implements Transport {
 
   set reports(reports: TlsReports) {
     this.sockets.reports = reports;
+  }
+
+  /** Where little input rests that has to wait for more. */
+  set blocks(blocks: TlsSockets['inbox']['blocks']) {
+    this.sockets.inbox.blocks = blocks;
+  }
+
+  /** Connections that speak TLS, or are to. */
+  get open(): number {
+    return this.sockets.open;
+  }
+
+  /** Whether HTTP/2 was offered to the endpoint of `slot`, and not agreed on. */
+  withoutHttp2(slot: number): boolean {
+    const offers = this.contexts.profile(this.sockets.profile[slot])?.alpn.includes(ALPN_NAMES.HTTP2) === true;
+    return offers && this.alpn[slot] !== ALPN.HTTP2;
+  }
+
+  /** The proxy gives up waiting for the handshake of `slot`, where that is what it has waited for. */
+  gaveUp(slot: number): void {
+    const { sockets } = this;
+    const phase = sockets.phase[slot];
+    if (phase === PHASE.LINE || phase === PHASE.HANDSHAKE)
+      sockets.reports?.failed(slot, sockets.isServer(slot), FAILURE.TIMEOUT);
   }
 
   get handshakes(): Handshakes {

@@ -78,6 +78,7 @@ test('the minimal file gets every default', () => {
         maxReplayBytes: 8_388_608,
       },
       opaque: { maxConnections: 0, idleTimeoutMs: 3_600_000, lifetimeMs: 0, halfCloseTimeoutMs: 300_000 },
+      tls: { handshakeTimeoutMs: 10_000, maxHandshakes: 1024, handshakesPerTurn: 8 },
     },
     destinations: { max: 1024, resolveTimeoutMs: 500, idleTimeoutMs: 300_000 },
     discovery: { maxFileBytes: 16_777_216, pollMs: 5000, startWaitMs: 500 },

@@ -70,11 +70,23 @@ async function visible(field: (setup: ReturnType<typeof proxy>) => number): Prom
     );
 }
 
+const W_BLOCKS = [
+  'LIMIT',
+  'RESPONSE',
+  'HTTP2',
+  'TLS_RESUMED',
+  'TLS_TRUNCATED',
+  'TLS_BROKEN',
+  'TLS_DONE',
+  'TLS_FAILED',
+  'SIZE',
+];
+
 test('every field of the layout is exposed', async () => {
   const named = new Set(FAMILIES.map(({ name }) => name));
   const missing: string[] = [];
   const tables = [
-    ['W', W, WORKER_FIELDS, ['LIMIT', 'RESPONSE', 'HTTP2', 'SIZE']],
+    ['W', W, WORKER_FIELDS, W_BLOCKS],
     ['H', H, HTTP2_FIELDS, ['RESET_SENT', 'RESET_RECEIVED', 'GOAWAY_SENT', 'GOAWAY_RECEIVED', 'SIZE']],
     ['L', L, LISTENER_FIELDS, ['CLOSE', 'VERDICT', 'SIZE']],
     ['S', S, SERVICE_FIELDS, ['RESPONSE', 'GRPC_STATUS', 'GRPC_MISSING', 'SIZE']],

@@ -124,6 +124,7 @@ export function config(overrides: Partial<Config> = {}): Config {
         maxReplayBytes: 8_388_608,
       },
       opaque: { maxConnections: 0, idleTimeoutMs: 3_600_000, lifetimeMs: 0, halfCloseTimeoutMs: 60_000 },
+      tls: { handshakeTimeoutMs: 10_000, maxHandshakes: 1024, handshakesPerTurn: 8 },
     },
     destinations: { max: 1024, resolveTimeoutMs: 500, idleTimeoutMs: 300_000 },
     discovery: { maxFileBytes: 16 * 2 ** 20, pollMs: 5000, startWaitMs: 0 },

@@ -15,7 +15,7 @@ import {
   verdictField,
   W,
 } from '../../metrics/layout.js';
-import { TRANSPORT_ALPN } from '../../tls/transport-header.js';
+import { ALPN } from '../../tls/alpn.js';
 import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import type { Context } from '../context.js';
 import { REFUSED } from '../refusals.js';
@@ -35,6 +35,7 @@ const REASON = {
   EOF: REASONS.indexOf('eof'),
   HINT: REASONS.indexOf('hint'),
   UNLIKELY: REASONS.indexOf('unlikely'),
+  ALPN: REASONS.indexOf('alpn'),
 } as const;
 const LIMIT_DETECT = LIMITS.indexOf('detect-time');
 const DETECT_US = LISTENER_HISTOGRAMS.indexOf('detect_us');
@@ -50,7 +51,7 @@ interface Protocols {
   /** Connections that were made for a silent client, and may serve requests. */
   readonly pool: { adopt(socket: SocketSlot): void };
   /** Clients whose TLS ends here: what they say next is inside of it. */
-  readonly secured: { open(client: SocketSlot): boolean; alpn(client: SocketSlot): string };
+  readonly secured: { open(client: SocketSlot): boolean; transports(client: SocketSlot): boolean };
   /** Clients of the opaque transport; and the mode of what follows their headers, plus 1. */
   readonly transport: { open(client: SocketSlot): void; readonly told: Uint8Array };
 }
@@ -126,11 +127,12 @@ export class Detector implements Racer {
 
   /** What the client's bytes pass through is ready: silence counts from now on. */
   couldSpeak(client: SocketSlot): void {
-    if (this.protocols.secured.alpn(client) === TRANSPORT_ALPN) {
+    if (this.protocols.secured.transports(client)) {
       this.races.drop(client, CLOSE.OK);
       this.protocols.transport.open(client);
       return;
     }
+    if (this.agreed(client)) return;
     this.began[client] = this.context.reactor.now;
     this.since[client] = this.context.reactor.now;
     const deadline = this.patience.deadline(client);
@@ -216,9 +218,9 @@ export class Detector implements Racer {
     this.races.reset(client);
     this.learned[client] = 0;
     this.ending[client] = STAYS;
-    this.began[client] = connections.opened[client];
+    this.began[client] = sockets.layer[client] === 0 ? connections.opened[client] : reactor.now;
     this.since[client] = sockets.ready(client) ? reactor.now : NEVER;
-    if (this.heard(client)) return;
+    if ((sockets.ready(client) && this.agreed(client)) || this.heard(client)) return;
     // The first receive alone: a client that asks for one answer and leaves is never armed, and so never cancelled.
     sockets.receiveOnce(client);
     const destination = connections.destination[client];
@@ -230,6 +232,17 @@ export class Detector implements Racer {
     }
     const deadline = this.patience.deadline(client);
     if (deadline !== NEVER) wheel.schedule(client, Math.max(deadline, reactor.now));
+  }
+
+  /** True where the client's TLS handshake has said what it speaks. */
+  private agreed(client: SocketSlot): boolean {
+    const { tls, sockets, connections } = this.context;
+    if (tls === undefined || sockets.layer[client] === 0) return false;
+    const alpn = tls.alpn[client];
+    if (alpn !== ALPN.HTTP1 && alpn !== ALPN.HTTP2) return false;
+    const verdict = alpn === ALPN.HTTP2 ? VERDICT.HTTP2 : VERDICT.HTTP1;
+    this.decide(client, connections.listener[client], verdict, REASON.ALPN);
+    return true;
   }
 
   /** Matches what has come already, behind a PROXY header. True where that has decided. */

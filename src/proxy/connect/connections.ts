@@ -1,5 +1,6 @@
 // What the protocols know of every connection beside its socket: whose it is, since when, and its place in the metrics.
 import type { Balancer } from '../../balance/balancer.js';
+import { ERRNO } from '../../io/abi.js';
 import type { Inbox } from '../../io/inbox.js';
 import type { Native } from '../../io/native.js';
 import type { Reactor } from '../../io/reactor.js';
@@ -35,6 +36,8 @@ export const SOCKET_KIND = {
   PROXY_HEADER: 12,
   /** A client that is to say a header of the opaque transport first. */
   TRANSPORT_HEADER: 13,
+  /** A client whose connection is not ready to carry payload: its TLS handshake is under way. */
+  SECURING: 14,
 } as const;
 export type SocketKind = (typeof SOCKET_KIND)[keyof typeof SOCKET_KIND];
 
@@ -50,7 +53,21 @@ export const CLOSE = {
   LIMIT: CLOSE_REASONS.indexOf('limit'),
   NO_ENDPOINT: CLOSE_REASONS.indexOf('no-endpoint'),
   UNAUTHORIZED: CLOSE_REASONS.indexOf('unauthorized'),
+  /** Its TLS handshake failed, or it broke the rules of TLS; an end without close_notify is one that does. */
+  TLS: CLOSE_REASONS.indexOf('tls'),
 } as const;
+
+/** The CLOSE of a connection that has failed with `errno`. */
+export function closeOf(errno: number): number {
+  switch (errno) {
+    case ERRNO.ETIMEDOUT:
+      return CLOSE.TIMEOUT;
+    case ERRNO.EPROTO:
+      return CLOSE.TLS;
+    default:
+      return CLOSE.RESET;
+  }
+}
 
 const NONE = -1;
 /** How long a peer may take none of the last bytes of a connection that is over for us. */
@@ -218,7 +235,9 @@ export class Connections {
 
   /** Closes the connection now, counted under `reason` (a CLOSE). Safe to call twice. */
   close(slot: number, reason: number): void {
-    if (this.account(slot, reason)) this.context.sockets.close(slot);
+    if (!this.account(slot, reason)) return;
+    if (this.context.sockets.saysGoodbye(slot)) this.leave(slot);
+    else this.context.sockets.close(slot);
   }
 
   /** Closes with RST. */
@@ -235,13 +254,7 @@ export class Connections {
 
   /** Closes when what is queued has been sent; nothing is received any more. */
   closeWhenSent(slot: number, reason: number): void {
-    if (this.account(slot, reason)) {
-      const { sockets, wheel, reactor } = this.context;
-      sockets.pause(slot);
-      this.active[slot] = reactor.now;
-      sockets.closeWhenSent(slot);
-      if ((sockets.flags[slot] & SOCKET.CLOSED) === 0) wheel.schedule(slot, reactor.now + LAST_BYTES_MS);
-    }
+    if (this.account(slot, reason)) this.leave(slot);
   }
 
   /** True once the connection is over for us: only what is queued is still sent. */
@@ -255,6 +268,15 @@ export class Connections {
     const due = this.active[slot] + LAST_BYTES_MS;
     if (reactor.now < due) wheel.schedule(slot, due);
     else sockets.close(slot);
+  }
+
+  /** Closes when everything is sent. */
+  private leave(slot: number): void {
+    const { sockets, wheel, reactor } = this.context;
+    sockets.pause(slot);
+    this.active[slot] = reactor.now;
+    sockets.closeWhenSent(slot);
+    if ((sockets.flags[slot] & SOCKET.CLOSED) === 0) wheel.schedule(slot, reactor.now + LAST_BYTES_MS);
   }
 
   private account(slot: number, reason: number): boolean {

@@ -4,10 +4,12 @@
 import { SIGN } from '../../balance/signs.js';
 import { ERRNO } from '../../io/abi.js';
 import { E, ENDPOINT_HISTOGRAMS, endpointHistogram, LIMITS, W } from '../../metrics/layout.js';
+import { FAILURE } from '../../tls/failures.js';
 import type { Context } from '../context.js';
 import type { SocketSlot } from '../slots.js';
 import { CLOSE, SOCKET_KIND } from './connections.js';
 import { Hedges } from './hedges.js';
+import { KNOWN, SERVICE_PROTOCOL, VERSION } from './protocols.js';
 
 const LIMIT_POOL = LIMITS.indexOf('pool-connections');
 const LIMIT_OPAQUE = LIMITS.indexOf('opaque-connections');
@@ -17,6 +19,9 @@ const CONNECT_US = ENDPOINT_HISTOGRAMS.indexOf('connect_us');
 /** How long an endpoint may take to say its SETTINGS where there is no connect timeout, ms. */
 const SETTINGS_MS = 10_000;
 const NEVER = Number.POSITIVE_INFINITY;
+
+/** SIGN of a dial that failed for a CLOSE; where there is none it was refused. */
+const SIGN_OF: Readonly<Record<number, number>> = { [CLOSE.TIMEOUT]: SIGN.UNREACHED, [CLOSE.TLS]: SIGN.UNTRUSTED };
 
 /** What a connection is made for; who asked. */
 export const PURPOSE = { RACE: 0, OPAQUE: 1, HTTP1: 2, HTTP2: 3 } as const;
@@ -121,14 +126,20 @@ export class Dialer {
   connected(socket: SocketSlot, result: number): void {
     const { connections, reactor, metrics, endpoints, sockets } = this.context;
     if (result < 0) {
-      if (isOurs(-result)) this.failHere(socket);
+      if (result === -ERRNO.EPROTO) this.unsecured(socket);
+      else if (isOurs(-result)) this.failHere(socket);
       else this.fail(socket, result === -ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.REFUSED);
       return;
     }
     const series = endpoints.series[connections.endpoint[socket]];
     metrics.record(endpointHistogram(series, CONNECT_US), (reactor.now - connections.opened[socket]) * 1000);
-    if (this.purpose[socket] === PURPOSE.HTTP2) sockets.resume(socket);
-    else this.settle(socket);
+    if (this.purpose[socket] !== PURPOSE.HTTP2) this.settle(socket);
+    else if (this.agreedOnLess(socket)) this.lost(socket, CLOSE.PROTOCOL);
+    else sockets.resume(socket);
+  }
+
+  purposeOf(socket: number): number {
+    return this.purpose[socket];
   }
 
   /** The connection can carry payload. HTTP/2 says so when it has seen SETTINGS. */
@@ -168,6 +179,7 @@ export class Dialer {
       return;
     }
     this.context.limited(LIMIT_CONNECT);
+    this.context.tls?.gaveUp(socket);
     this.fail(socket, CLOSE.TIMEOUT);
   }
 
@@ -177,8 +189,35 @@ export class Dialer {
   }
 
   private fail(socket: SocketSlot, reason: number): void {
-    this.failed(socket, reason === CLOSE.TIMEOUT ? SIGN.UNREACHED : SIGN.REFUSED);
+    this.failed(socket, SIGN_OF[reason] ?? SIGN.REFUSED);
     this.lost(socket, reason);
+  }
+
+  /** The handshake of TLS has failed: the connection is of no use to anybody. */
+  private unsecured(socket: SocketSlot): void {
+    const { tls, connections, services, endpoints, protocols } = this.context;
+    const cause = tls?.cause[socket] ?? FAILURE.INTERNAL;
+    if (cause === FAILURE.INTERNAL) {
+      this.failHere(socket);
+      return;
+    }
+    const endpoint = connections.endpoint[socket];
+    const service = endpoints.service[endpoint];
+    if (cause !== FAILURE.ALPN || service < 0 || services.protocol[service] !== SERVICE_PROTOCOL.AUTO) {
+      this.fail(socket, CLOSE.TLS);
+      return;
+    }
+    // It speaks another version than was offered; of HTTP/2 its own part learns that.
+    if (this.purpose[socket] === PURPOSE.HTTP1) protocols.learn(endpoint, VERSION.HTTP1, KNOWN.REFUSED);
+    this.lost(socket, CLOSE.PROTOCOL);
+  }
+
+  /** Whether HTTP/2 was offered to an endpoint of which nothing else is known, and not agreed on. */
+  private agreedOnLess(socket: SocketSlot): boolean {
+    const { tls, sockets, connections, services, endpoints } = this.context;
+    if (tls === undefined || sockets.layer[socket] === 0) return false;
+    const service = endpoints.service[connections.endpoint[socket]];
+    return service >= 0 && services.protocol[service] === SERVICE_PROTOCOL.AUTO && tls.withoutHttp2(socket);
   }
 
   private failed(socket: SocketSlot, sign: number): void {

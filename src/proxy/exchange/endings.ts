@@ -99,7 +99,7 @@ export class Endings {
     this.disengage(x);
     const connection = legs.leave(x, H2_ERROR.CANCEL, CLOSE.OK);
     // Anything else is a reason of ours.
-    if (reason === CLOSE.OK || reason === CLOSE.RESET) accounts.clientLeft(x);
+    if (reason === CLOSE.OK || reason === CLOSE.RESET || reason === CLOSE.TLS) accounts.clientLeft(x);
     accounts.ended(x, OUTCOME.LEFT, reason);
     this.forget(x);
     legs.close(x, reason);

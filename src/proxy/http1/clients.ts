@@ -1,10 +1,9 @@
 // Clients that speak HTTP/1: what happens on their sockets, and what becomes of a connection when an exchange is over.
 import { VERDICT } from '../../detect/matcher.js';
-import { ERRNO } from '../../io/abi.js';
 import { SOCKET } from '../../io/sockets.js';
 import { PUMP } from '../../io/splice.js';
 import { LIMITS } from '../../metrics/layout.js';
-import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
+import { CLOSE, closeOf, SOCKET_KIND } from '../connect/connections.js';
 import type { Context } from '../context.js';
 import { type Exchanges, STATE } from '../exchange/exchange.js';
 import { WHY } from '../exchange/reasons.js';
@@ -86,7 +85,7 @@ export class Http1Clients {
   /** The client is gone, or takes nothing more. */
   failed(client: SocketSlot, errno: number): void {
     if (this.reports.requests.endEarly(this.exchanges.ofSocket(client))) return;
-    this.reports.control.left(this.exchanges.ofSocket(client), errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET);
+    this.reports.control.left(this.exchanges.ofSocket(client), closeOf(errno));
   }
 
   /** Looks for the end of a client that has an exchange and is not read: a timer for it comes soon after reading has stopped. */

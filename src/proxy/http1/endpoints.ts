@@ -1,10 +1,9 @@
 // Connections to endpoints that speak HTTP/1: leased from the pool of idle ones or dialled, given back or closed. What happens on them
 // while they serve an exchange is told to whoever decides.
 import { SIGN } from '../../balance/signs.js';
-import { ERRNO } from '../../io/abi.js';
 import { SOCKET } from '../../io/sockets.js';
 import { PUMP } from '../../io/splice.js';
-import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
+import { CLOSE, closeOf, SOCKET_KIND } from '../connect/connections.js';
 import { type Caller, type Dialer, PURPOSE } from '../connect/dialer.js';
 import type { IdlePool } from '../connect/idle-pool.js';
 import type { Context } from '../context.js';
@@ -210,7 +209,7 @@ export class Http1Endpoints implements Caller {
   }
 
   broken(socket: SocketSlot, errno: number): void {
-    this.ended(socket, errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET);
+    this.ended(socket, closeOf(errno));
   }
 
   /** The endpoint takes no more of the request; a response may still come. */

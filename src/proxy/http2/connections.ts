@@ -10,7 +10,7 @@ import { STREAM } from '../../http2/streams.js';
 import { ERRNO } from '../../io/abi.js';
 import { SOCKET } from '../../io/sockets.js';
 import { h2Base, WORKER_HISTOGRAMS, workerHistogram } from '../../metrics/layout.js';
-import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
+import { CLOSE, closeOf, SOCKET_KIND } from '../connect/connections.js';
 import { type Caller, type Dialer, PURPOSE } from '../connect/dialer.js';
 import { Http2Pool } from '../connect/http2-pool.js';
 import { KNOWN, VERSION } from '../connect/protocols.js';
@@ -99,7 +99,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
 
   broken(socket: SocketSlot, errno: number): void {
     this.brokenOff(socket);
-    this.gone(socket, errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET);
+    this.gone(socket, closeOf(errno));
   }
 
   /** The end of a client that was not read as it takes nothing. One that is read meets it there. */
@@ -196,13 +196,20 @@ export class Http2Connections implements Caller, ConnectionEvents {
     let why: number = reason === CLOSE.TIMEOUT ? WHY.CONNECT_TIMEOUT : WHY.CONNECT_FAILED;
     if (stood && (reason === CLOSE.OK || reason === CLOSE.RESET || reason === CLOSE.PROTOCOL)) {
       why = reason === CLOSE.PROTOCOL ? WHY.UPSTREAM_PROTOCOL : WHY.UPSTREAM_RESET;
-      if (this.line.unspoken(socket, reason === CLOSE.PROTOCOL && connection !== undefined && saysHttp1(connection))) {
+      if (this.line.unspoken(socket, reason === CLOSE.PROTOCOL && this.saysSo(socket, connection))) {
         this.line.overHttp1(endpoint);
         return;
       }
     }
     // Those in line wait for another dial if there is one; else they go elsewhere.
     if (!this.pool.of(endpoint).some((other) => other.going === GOING.OPEN)) this.line.disband(endpoint, why);
+  }
+
+  /** Whether the endpoint has said that it does not speak HTTP/2: in HTTP/1, or in its TLS handshake. */
+  private saysSo(socket: SocketSlot, connection: Connection | undefined): boolean {
+    const { tls, sockets } = this.context;
+    const agreed = tls === undefined || sockets.layer[socket] === 0 || !tls.withoutHttp2(socket);
+    return !agreed || (connection !== undefined && saysHttp1(connection));
   }
 
   // What the protocol reports of connections.

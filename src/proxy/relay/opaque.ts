@@ -7,7 +7,7 @@ import { BUFFER_CAPACITY } from '../../io/slab.js';
 import { SOCKET } from '../../io/sockets.js';
 import { PUMP } from '../../io/splice.js';
 import { L, LIMITS, W } from '../../metrics/layout.js';
-import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
+import { CLOSE, closeOf, SOCKET_KIND } from '../connect/connections.js';
 import { type Caller, DIAL, type Dialer, PURPOSE } from '../connect/dialer.js';
 import type { Introductions } from '../connect/introductions.js';
 import type { Context } from '../context.js';
@@ -203,8 +203,8 @@ export class OpaqueRelay implements Caller {
     const reason =
       errno === ERRNO.ECONNRESET || errno === ERRNO.EPIPE
         ? CLOSE.RESET
-        : errno === ERRNO.ETIMEDOUT
-          ? CLOSE.TIMEOUT
+        : errno === ERRNO.ETIMEDOUT || errno === ERRNO.EPROTO
+          ? closeOf(errno)
           : CLOSE.ERROR;
     if (peer >= 0) {
       this.unlink(slot, peer);

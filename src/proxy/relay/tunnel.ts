@@ -4,9 +4,8 @@
 import { SIGN } from '../../balance/signs.js';
 import { H2_ERROR } from '../../http2/frame.js';
 import type { Core } from '../../http2/shared-state.js';
-import { ERRNO } from '../../io/abi.js';
 import { SOCKET } from '../../io/sockets.js';
-import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
+import { CLOSE, closeOf, SOCKET_KIND } from '../connect/connections.js';
 import type { Context } from '../context.js';
 import type { Backpressure } from '../exchange/backpressure.js';
 import { type Exchanges, LEG, STATE } from '../exchange/exchange.js';
@@ -190,7 +189,7 @@ export class Tunnels {
   }
 
   failed(socket: SocketSlot, errno: number): void {
-    const reason = errno === ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.RESET;
+    const reason = closeOf(errno);
     const x = this.of(socket);
     this.parts.core.clock[0] = this.parts.context.reactor.now;
     if (this.isClient(socket)) this.parts.reports.control.left(x, reason);

@@ -86,6 +86,7 @@ class World {
         capacity: SOCKETS,
         kind: this.kind,
         flags,
+        saysGoodbye: () => false,
         adopt: (_fd: number, kind: number) => {
           if (this.room === 0) return -1;
           this.room--;

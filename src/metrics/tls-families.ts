@@ -1,0 +1,89 @@
+// Families of TLS: of both roles, that of the server towards clients and that of the client towards endpoints.
+import { TLS_FAILURES } from '../tls/failures.js';
+import { type Family, histogramSamples, type Sample } from './family.js';
+import {
+  TLS_GROUPS,
+  TLS_ROLES,
+  TLS_VERSIONS,
+  tlsDoneField,
+  tlsFailedField,
+  W,
+  WORKER_HISTOGRAMS,
+  workerHistogram,
+} from './layout.js';
+import type { MetricsSnapshot } from './reader.js';
+import { workerBlockFamily } from './worker-families.js';
+
+const HANDSHAKE_BOUNDS_S = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 10];
+const DURATIONS = [WORKER_HISTOGRAMS.indexOf('tls_accept_us'), WORKER_HISTOGRAMS.indexOf('tls_dial_us')];
+
+const total = ({ workers }: MetricsSnapshot, field: number): number =>
+  workers.reduce((sum, { values }) => sum + values[field], 0);
+
+/** Only what has happened: there are many combinations that never do. */
+const counted = (value: number, labels: Sample['labels']): Sample[] => (value === 0 ? [] : [{ value, labels }]);
+
+const DONE: Family = {
+  name: 'sluice_tls_handshakes_total',
+  type: 'counter',
+  help: 'TLS handshakes that were done, by role, version and group of the key exchange',
+  samples: (snapshot) =>
+    TLS_ROLES.flatMap((role, r) =>
+      TLS_VERSIONS.flatMap((version, v) =>
+        TLS_GROUPS.flatMap((group, g) => counted(total(snapshot, tlsDoneField(r, v, g)), { role, version, group })),
+      ),
+    ),
+};
+
+const FAILED: Family = {
+  name: 'sluice_tls_handshake_failures_total',
+  type: 'counter',
+  help: 'TLS handshakes that failed, by role and cause',
+  samples: (snapshot) =>
+    TLS_ROLES.flatMap((role, r) =>
+      TLS_FAILURES.flatMap((cause, c) => counted(total(snapshot, tlsFailedField(r, c)), { role, cause })),
+    ),
+};
+
+const DURATION: Family = {
+  name: 'sluice_tls_handshake_seconds',
+  type: 'histogram',
+  help: 'Time from the connection to the end of the TLS handshake',
+  samples: ({ workers }) =>
+    workers.flatMap(({ id, histograms }) =>
+      TLS_ROLES.flatMap((role, r) => {
+        const data = histograms[workerHistogram(DURATIONS[r])];
+        const labels = { role, worker: String(id) };
+        return data === null
+          ? []
+          : histogramSamples('sluice_tls_handshake_seconds', data, labels, HANDSHAKE_BOUNDS_S, 1e6);
+      }),
+    ),
+};
+
+export const TLS_FAMILIES: readonly Family[] = [
+  DONE,
+  FAILED,
+  DURATION,
+  workerBlockFamily(
+    'sluice_tls_resumed_total',
+    'TLS handshakes, of those done, that went on with an earlier session',
+    W.TLS_RESUMED,
+    TLS_ROLES,
+    'role',
+  ),
+  workerBlockFamily(
+    'sluice_tls_truncated_total',
+    'Connections that ended without the close_notify of TLS',
+    W.TLS_TRUNCATED,
+    TLS_ROLES,
+    'role',
+  ),
+  workerBlockFamily(
+    'sluice_tls_broken_total',
+    'Connections that broke the rules of TLS after their handshake',
+    W.TLS_BROKEN,
+    TLS_ROLES,
+    'role',
+  ),
+];

@@ -1,0 +1,110 @@
+// Clients whose connections are not ready to carry payload: TLS has to be agreed on first. They are routed, and their protocol is found out, when it
+// has been: who they are may matter for where they go.
+
+import { SOCKET } from '../../io/sockets.js';
+import { MAX_LISTENERS } from '../../metrics/layout.js';
+import { CLOSE, closeOf, SOCKET_KIND } from '../connect/connections.js';
+import type { Context } from '../context.js';
+import type { SocketSlot } from '../slots.js';
+import type { Snapshot } from '../snapshot.js';
+
+/** While draining, a client whose handshake has not come to its end for so long is let go, ms. */
+const DRAIN_MS = 1000;
+
+export class Securing {
+  /** Takes a client that is ready: the router. */
+  declare opened: (client: SocketSlot) => void;
+  /** Takes one that was routed before it turned out to speak TLS with us, and asks for its data: the detector. */
+  declare inside: (client: SocketSlot) => void;
+  /** The TLS profile of the mesh. */
+  private mesh = 0;
+  /** By listener: the TLS profile of connections that begin with a PROXY header. */
+  private readonly behindHeader = new Int32Array(MAX_LISTENERS);
+  /** 1 for clients whose destination is known already. */
+  private readonly routed: Uint8Array;
+
+  constructor(private readonly context: Context) {
+    this.routed = new Uint8Array(context.sockets.capacity);
+  }
+
+  configure({ listeners, meshServer }: Snapshot): void {
+    this.mesh = meshServer;
+    this.behindHeader.fill(0);
+    for (const { slot, tls, proxyProtocol } of listeners) if (proxyProtocol !== null) this.behindHeader[slot] = tls;
+  }
+
+  /** A new client connection, behind its PROXY header if there is one. */
+  open(client: SocketSlot): void {
+    const { sockets, connections } = this.context;
+    this.routed[client] = 0;
+    const profile = this.behindHeader[connections.listener[client]];
+    if (profile !== 0) this.attach(client, profile);
+    else if (sockets.ready(client)) this.opened(client);
+    else this.wait(client);
+  }
+
+  /**
+   * A client that was routed speaks TLS with us, as its first bytes say, which are in the inbox. What it says inside of that is looked at when the
+   * handshake is over. False where that can't be.
+   */
+  secure(client: SocketSlot): boolean {
+    if (this.mesh === 0 || this.context.tls === undefined) return false;
+    this.context.wheel.cancel(client);
+    this.routed[client] = 1;
+    this.attach(client, this.mesh);
+    return true;
+  }
+
+  ready(client: SocketSlot): void {
+    const { sockets, wheel } = this.context;
+    wheel.cancel(client);
+    // Whoever takes it over asks for data.
+    sockets.pause(client);
+    sockets.kind[client] = SOCKET_KIND.DETECT;
+    if (this.routed[client] === 0) this.opened(client);
+    else {
+      sockets.resume(client);
+      this.inside(client);
+    }
+  }
+
+  /** The handshake has failed, or the client is gone. One that never said a word is no event. */
+  failed(client: SocketSlot, errno: number): void {
+    this.context.connections.close(client, errno === 0 ? CLOSE.OK : closeOf(errno));
+  }
+
+  /** A drain began: a client that takes long is not waited for. */
+  reconsider(client: SocketSlot): void {
+    const { wheel, connections, reactor } = this.context;
+    wheel.pull(client, Math.max(reactor.clock() + 1, connections.opened[client] + DRAIN_MS));
+  }
+
+  timer(client: SocketSlot): void {
+    if (this.context.draining) this.context.connections.close(client, CLOSE.DRAIN);
+  }
+
+  private wait(client: SocketSlot): void {
+    this.context.sockets.kind[client] = SOCKET_KIND.SECURING;
+    if (this.context.draining) this.reconsider(client);
+  }
+
+  /** Puts TLS between the client and everything else. What has come already is the beginning of it. */
+  private attach(client: SocketSlot, profile: number): void {
+    const { sockets, inbox, tls, connections } = this.context;
+    const { layered } = sockets;
+    if (tls === undefined || layered === undefined || !inbox.wake(client)) {
+      connections.close(client, CLOSE.LIMIT);
+      return;
+    }
+    this.wait(client);
+    sockets.pause(client);
+    sockets.attach(client, tls.prepare(client, profile, true, null), true);
+    for (let bid = inbox.shift(client); bid >= 0; bid = inbox.shift(client)) {
+      const at = inbox.startOf(bid);
+      layered.received(client, bid, at, inbox.endOf(bid) - at);
+    }
+    if ((sockets.flags[client] & SOCKET.EOF) === 0) return;
+    sockets.flags[client] &= ~SOCKET.EOF;
+    layered.ended(client);
+  }
+}
