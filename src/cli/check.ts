@@ -2,6 +2,7 @@ import { readConfig } from '../config/load.js';
 import { ConfigError, formatProblem } from '../config/problem.js';
 import { endpointFileProblems } from '../discovery/check-files.js';
 import { credentialFindings } from '../identity/check-files.js';
+import { identityFindings } from '../identity/check-identity.js';
 import type { Command } from './usage.js';
 import { complain, configFile, parseArguments, print } from './usage.js';
 
@@ -29,11 +30,12 @@ Exit codes: 0 the file is right, 1 it is not, 2 wrong usage.`,
     const { values } = parseArguments(args, { config: { type: 'string', short: 'c' } }, 0);
     const file = configFile(values);
     const loaded = readConfig(file, process.env);
-    const credentials = credentialFindings(file, loaded);
-    const problems = [...endpointFileProblems(file, loaded), ...credentials.problems].sort(
-      (a, b) => a.line - b.line || a.column - b.column,
-    );
-    for (const warning of credentials.warnings) complain(`${formatProblem(warning)} (a warning)`);
+    const findings = [credentialFindings(file, loaded), identityFindings(file, loaded)];
+    const problems = [endpointFileProblems(file, loaded), ...findings.map(({ problems: some }) => some)]
+      .flat()
+      .sort((a, b) => a.line - b.line || a.column - b.column);
+    for (const warning of findings.flatMap(({ warnings }) => warnings))
+      complain(`${formatProblem(warning)} (a warning)`);
     if (problems.length > 0) throw new ConfigError(problems);
     const { listeners, services } = loaded.config;
     print(`${file}: ok (${plural(listeners.length, 'listener')}, ${plural(services.length, 'service')})`);

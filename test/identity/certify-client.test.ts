@@ -9,7 +9,15 @@ import * as x509 from '@peculiar/x509';
 import { expiredSince, refreshDelay } from '../../src/identity/certify-client.js';
 import { scratchDirectory } from '../discovery/scratch.js';
 import { DATES, meshName, Pki } from '../support/pki.js';
-import { type Answering, type CertifyDouble, certifyDouble, issue, Refusal, SERVICE } from './certify-double.js';
+import {
+  type Answering,
+  type CertifyDouble,
+  certifyDouble,
+  issue,
+  Refusal,
+  SERVICE,
+  withoutAlpn,
+} from './certify-double.js';
 import { Watched } from './watched.js';
 
 const HOUR = 3_600_000;
@@ -150,6 +158,14 @@ describe('an identity service', () => {
     const { watched } = watch(t, address);
     await watched.changed(1);
     assert.ok(Math.abs(watched.clock.waits[0] - 0.7 * 24 * HOUR) < 5000);
+  });
+
+  it('may stand behind a TLS server that knows no ALPN', async (t) => {
+    const double = await withoutAlpn(await pki.leaf({ dns: [SERVICE] }), (request) => issue(pki, request));
+    started.add(double);
+    const { watched } = watch(t, double.address);
+    await watched.changed(1);
+    assert.equal(watched.identity.material?.name, NAME);
   });
 
   it('that is away at the start is asked again, less and less often, until it is there', async (t) => {

@@ -1,5 +1,8 @@
 // An identity service that does what a test wants, by the official gRPC library.
 import 'reflect-metadata';
+import { performServerHandshake } from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:tls';
 import {
   Server,
   ServerCredentials,
@@ -66,6 +69,41 @@ export class Refusal extends Error {
   }
 }
 
+const methods = (): ServiceDefinition =>
+  loadSync(new URL('../../../proto/identity.proto', import.meta.url).pathname, {
+    keepCase: true,
+    longs: Number,
+    defaults: true,
+  })['io.linkerd.proxy.identity.Identity'] as unknown as ServiceDefinition;
+
+/**
+ * A service behind a TLS server that knows no ALPN, as Linkerd's proxies in front of their identity service. One answer, to the first
+ * request whose message is all there.
+ */
+export async function withoutAlpn(own: Certified, answering: Answering): Promise<{ address: string; close(): void }> {
+  const { requestDeserialize, responseSerialize } = methods().Certify;
+  const server = createServer({ cert: own.chain, key: own.key, minVersion: 'TLSv1.3' }, (socket) => {
+    socket.on('error', () => undefined);
+    const session = performServerHandshake(socket);
+    session.on('error', () => undefined);
+    session.on('stream', (stream) => {
+      const chunks: Buffer[] = [];
+      stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+      stream.on('end', async () => {
+        const answer = await answering(requestDeserialize(Buffer.concat(chunks).subarray(5)) as CertifyRequest);
+        const message = responseSerialize(answer);
+        const prefix = Buffer.alloc(5);
+        prefix.writeUInt32BE(message.length, 1);
+        stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+        stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+        stream.end(Buffer.concat([prefix, message]));
+      });
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, close: () => server.close() };
+}
+
 export interface CertifyDouble {
   readonly address: string;
   readonly port: number;
@@ -76,15 +114,10 @@ export interface CertifyDouble {
 }
 
 export async function certifyDouble(own: Certified, answering: Answering, at = 0): Promise<CertifyDouble> {
-  const definition = loadSync(new URL('../../../proto/identity.proto', import.meta.url).pathname, {
-    keepCase: true,
-    longs: Number,
-    defaults: true,
-  });
   const server = new Server();
   const requests: CertifyRequest[] = [];
   const double = { requests, answering };
-  server.addService(definition['io.linkerd.proxy.identity.Identity'] as unknown as ServiceDefinition, {
+  server.addService(methods(), {
     Certify: (call: ServerUnaryCall<CertifyRequest, CertifyAnswer>, done: sendUnaryData<CertifyAnswer>) => {
       requests.push(call.request);
       double.answering(call.request).then(
