@@ -81,6 +81,7 @@ function buildListener(
     originalDestination: listener.originalDestination,
     proxyProtocol: proxyHeader(listener.proxyProtocol),
     direction: listener.direction,
+    meshHeaders: listener.meshHeaders,
     authorization: buildAuthorization(listener.authorization, authorization, listener.direction),
     detect: {
       timeoutMs: listener.detect.timeout ?? detect.timeoutMs,

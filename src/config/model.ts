@@ -137,6 +137,8 @@ export interface ListenerConfig {
   /** null: connections begin with their clients' own bytes. */
   readonly proxyProtocol: ProxyHeaderConfig | null;
   readonly direction: Direction;
+  /** Whether fields `l5d-…` of requests are taken out, and `l5d-client-id` is put in. `auto`: where clients show certificates. */
+  readonly meshHeaders: boolean | 'auto';
   /** Null: everybody may do everything. */
   readonly authorization: AuthorizationConfig | null;
   readonly detect: DetectConfig;

@@ -79,6 +79,11 @@ function parseReplay(input: unknown): number {
   }
 }
 
+function parseMeshHeaders(input: unknown): boolean | 'auto' {
+  if (typeof input === 'boolean' || input === 'auto') return input;
+  throw new ValueError(`found ${describe(input)}; write true, false or auto, without quotes`);
+}
+
 /** A name for Via; null where it is off. */
 function parseVia(input: unknown): string | null {
   if (isOff(input)) return null;
@@ -162,6 +167,7 @@ const listener = section({
   proxyProtocol: v.optional(proxyProtocol),
   direction: v.optional(choice('inbound', 'outbound'), 'inbound'),
   authorization: v.optional(authorization),
+  meshHeaders: v.optional(value(parseMeshHeaders), 'auto'),
   halfClose: v.optional(boolean(), false),
   shared: v.optional(boolean(), false),
   via: v.optional(value(parseVia), 'off'),

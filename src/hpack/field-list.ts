@@ -194,6 +194,15 @@ export class FieldList {
     this.bound += change;
   }
 
+  /** Takes field `i` out of a list that is complete, and in the plain form. No fact may be known of the field that matters yet. */
+  drop(i: number): void {
+    const size = OVERHEAD + this.nameLength[i] + this.valueLength[i];
+    this.size -= size;
+    this.bound -= size - SPARE;
+    this.count--;
+    for (let k = i; k < this.count; k++) this.move(k + 1, k);
+  }
+
   /** Whether a field has this NAME, in either form. */
   has(name: number): boolean {
     const { template, count } = this;

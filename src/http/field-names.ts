@@ -62,6 +62,7 @@ export const NAME = {
   CORRELATION_ID: 56,
   CF_RAY: 57,
   ORIG_PROTO: 58,
+  CLIENT_ID: 59,
 } as const;
 
 /** The first id that is no pseudo-header field's. */
@@ -128,6 +129,7 @@ export const NAME_TEXT: readonly string[] = [
   'x-correlation-id',
   'cf-ray',
   'l5d-orig-proto',
+  'l5d-client-id',
 ];
 
 /** Names whose value is another one in almost every message: interning it would be for nothing. */

@@ -4,7 +4,7 @@ import { ascii, COLON, CR, LF, SP, skipSpace, skipToken, skipValue, trimEnd } fr
 import { MESSAGE_ERROR } from './errors.js';
 import { nameError } from './fields.js';
 
-/** Fields that act on a message before its end is seen: framing, routing, control, authentication, content (section 6.5.1). */
+/** Fields that act on a message before its end is seen: framing, routing, control, authentication, content (section 6.5.1); and what proxies of a mesh say. */
 const FORBIDDEN = [
   'age',
   'authorization',
@@ -33,7 +33,7 @@ const FORBIDDEN = [
   'www-authenticate',
   'x-real-ip',
 ].map(ascii);
-const FORBIDDEN_PREFIXES = ['content-', 'if-', 'proxy-', 'x-forwarded-'].map(ascii);
+const FORBIDDEN_PREFIXES = ['content-', 'if-', 'l5d-', 'proxy-', 'x-forwarded-'].map(ascii);
 
 const HYPHEN = 0x2d;
 const UNDERSCORE = 0x5f;

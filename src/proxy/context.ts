@@ -24,6 +24,7 @@ import { ENDPOINT_SLOTS, LOCAL_DESTINATIONS, MAX_ENDPOINTS, MAX_SERVICES, SERVIC
 import { type ClientLog, Connections } from './connect/connections.js';
 import { Protocols, SERVICE_PROTOCOL } from './connect/protocols.js';
 import { HealthNews } from './health-news.js';
+import { MESH_FIELDS_BYTES, MeshFields } from './mesh-fields.js';
 import { Pressure } from './pressure.js';
 import { Refusals } from './refusals.js';
 import type { EndpointSnapshot, PassthroughSnapshot, ServiceSettings, Snapshot, WorkerTask } from './snapshot.js';
@@ -38,7 +39,11 @@ const MOST_IDENTITY = 256;
 const WATCH_MS = 50;
 /** What the context takes of the slab's fixed region. */
 export const CONTEXT_BYTES =
-  (ENDPOINT_SLOTS + MAX_ENDPOINTS) * SOCKADDR_BYTES + SERVICE_SLOTS * HOST_BYTES + ADDED_FIELDS_BYTES + 64;
+  (ENDPOINT_SLOTS + MAX_ENDPOINTS) * SOCKADDR_BYTES +
+  SERVICE_SLOTS * HOST_BYTES +
+  ADDED_FIELDS_BYTES +
+  MESH_FIELDS_BYTES +
+  64;
 
 const PROTOCOL_OF: Readonly<Record<ServiceProtocol, number>> = {
   auto: SERVICE_PROTOCOL.AUTO,
@@ -141,6 +146,8 @@ export class Context {
   /** Who is at the other end of each socket, as its certificate says. */
   readonly peers: TlsPeers;
   readonly authorization: Authorization;
+  /** What proxies of a mesh say in requests. */
+  readonly meshFields: MeshFields;
   /** What listeners add to messages. */
   readonly added: AddedFields;
   /** Set when the data path is put together. */
@@ -226,6 +233,7 @@ export class Context {
     this.authorization = new Authorization(this);
     this.accessLog = new AccessLog(this.values);
     this.added = new AddedFields(this);
+    this.meshFields = new MeshFields(this);
     this.protocols = new Protocols(this);
     this.tls = reactor.transport instanceof TlsTransport ? reactor.transport : undefined;
     this.addresses = this.slab.fixed(ENDPOINT_SLOTS * SOCKADDR_BYTES);
@@ -288,6 +296,7 @@ export class Context {
     this.accessAll = snapshot.access === true;
     for (const { slot, name } of snapshot.listeners) this.listenerNames[slot] = name;
     this.added.configure(snapshot.listeners);
+    this.meshFields.configure(snapshot.listeners);
     for (const { slot, halfClose } of snapshot.listeners) this.halfClose[slot] = halfClose ? 1 : 0;
     for (const { slot, tls, proxyProtocol } of snapshot.listeners)
       this.listenerTls[slot] = proxyProtocol === null ? tls : 0;

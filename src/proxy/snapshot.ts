@@ -39,6 +39,8 @@ export interface ListenerSnapshot {
   readonly date: boolean;
   /** Null: everybody may do everything. */
   readonly authorization: AuthorizationSnapshot | null;
+  /** Fields `l5d-…` of requests are taken out, and `l5d-client-id` is put in. */
+  readonly meshHeaders: boolean;
   /** The PROXY header that each connection begins with; null where none does. */
   readonly proxyProtocol: ProxyHeaderConfig | null;
   /** Slot of the TLS profile that its connections begin with, after a PROXY header; 0: plain text. */

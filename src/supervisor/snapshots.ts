@@ -102,6 +102,7 @@ export class Snapshots {
       via: listener.via,
       date: listener.date,
       authorization: this.#authorization(listener),
+      meshHeaders: guardsMeshHeaders(listener),
       proxyProtocol: listener.proxyProtocol,
       mesh: false,
       userTimeoutMs: listener.userTimeoutMs,
@@ -122,6 +123,12 @@ export class Snapshots {
     if (place === undefined) throw new Error(`service ${name} has no slot`);
     return place.slot;
   }
+}
+
+/** What is said of itself, or that it is for others than the application and may know who they are. */
+function guardsMeshHeaders({ meshHeaders, direction, tls }: ListenerConfig): boolean {
+  if (meshHeaders !== 'auto') return meshHeaders;
+  return direction === 'inbound' && tls !== null && tls.clientAuthority !== null;
 }
 
 /** Names under which decisions are counted: of the rules in their order, and of the default. */

@@ -148,6 +148,7 @@ services:
         date: true,
         tls: null,
         authorization: null,
+        meshHeaders: 'auto',
         proxyProtocol: {
           from: [{ text: '10.0.0.0/8', family: 4, first: '0a000000', last: '0affffff' }],
           timeoutMs: 18,
@@ -171,6 +172,7 @@ services:
         date: false,
         tls: null,
         authorization: null,
+        meshHeaders: 'auto',
         proxyProtocol: null,
         direction: 'outbound',
         detect: { timeoutMs: 0, raceMs: 5, learnTtlMs: 0 },

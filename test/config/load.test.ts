@@ -98,6 +98,7 @@ test('the minimal file gets every default', () => {
         date: false,
         tls: null,
         authorization: null,
+        meshHeaders: 'auto',
         proxyProtocol: null,
         direction: 'inbound',
         detect: { timeoutMs: 10_000, raceMs: -1, learnTtlMs: 600_000 },

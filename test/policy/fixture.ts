@@ -58,6 +58,7 @@ export function listener(listen: Address, overrides: Partial<ListenerConfig> = {
     tls: null,
     direction: 'inbound',
     authorization: null,
+    meshHeaders: 'auto',
     detect: { timeoutMs: 10_000, raceMs: -1, learnTtlMs: 60_000 },
     backlog: 4096,
     keepAliveMs: 10_000,

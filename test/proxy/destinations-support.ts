@@ -37,6 +37,7 @@ export const listener = (slot: number, more: Partial<ListenerSnapshot> = {}): Li
   via: null,
   date: false,
   authorization: null,
+  meshHeaders: false,
   proxyProtocol: null,
   tls: 0,
   mesh: false,

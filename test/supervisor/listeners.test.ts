@@ -20,6 +20,7 @@ const listener = (name: string, port: number): ListenerConfig => ({
   proxyProtocol: null,
   direction: 'inbound',
   authorization: null,
+  meshHeaders: 'auto',
   detect: { timeoutMs: 0, raceMs: -2, learnTtlMs: 0 },
   backlog: 16,
   keepAliveMs: 0,

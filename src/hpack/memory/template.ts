@@ -21,6 +21,8 @@ export class Template {
   readonly never: Uint8Array;
   /** List size (RFC 9113 section 6.5.2). */
   size = 0;
+  /** Whether a field has a name of the mesh: 1 or 0, -1 while nobody has looked. */
+  meshNames = -1;
 
   constructor(
     readonly id: number,

@@ -74,9 +74,10 @@ export class Http2Streams implements Http2Events {
     const { list } = this.core;
     const { facts } = list;
     const x = this.begin(connection, slot, facts.method, facts.grpc);
-    const { added } = this.context;
+    const { added, meshFields } = this.context;
     let error = 0;
     if (countsForwards(facts.method)) error = spendListed(this.core.bytes, list, added.forwardsAt);
+    if (meshFields.active) meshFields.inList(list, connection.socket);
     if (added.active) added.toListedRequest(list, connection.socket);
     // Only a peer whose certificate is of the mesh is believed.
     if (facts.origin !== ORIGIN.NONE && this.context.isPeer(connection.socket)) exchanges.origin[x] = facts.origin;
@@ -130,6 +131,8 @@ export class Http2Streams implements Http2Events {
     const x = this.exchanges.ofStream(slot as StreamSlot);
     this.exchanges.whole[x] = 1;
     if (this.exchanges.kind[x] !== LEG.NONE) {
+      const { meshFields } = this.context;
+      if (meshFields.active) meshFields.inTrailers(this.core.list, connection.socket);
       this.reports.requests.trailers(x);
       if (this.exchanges.state[x] === STATE.ANSWERING) this.reports.control.uploaded(x);
     } else if (this.discardsSince[slot] > 0) this.finish(x, H2_ERROR.NO_ERROR);
