@@ -1,8 +1,11 @@
-// One file that is followed, wherever its path leads: the directory in the path is watched, and the one that the path leads to through
-// links. Kubernetes replaces a link in a directory of its own, so that the file itself never changes.
-import { realpathSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+// One file that is followed, wherever its path leads: the directory in the path is watched, and those of all links on the way to the
+// file. Kubernetes replaces a link in a directory of its own, so that the file itself never changes; others replace a link to a directory.
+import { lstatSync, readlinkSync } from 'node:fs';
+import { basename, dirname, isAbsolute, join } from 'node:path';
 import type { Directories, Follower } from './directories.js';
+
+/** As many as the kernel follows. */
+const MAX_LINKS = 40;
 
 export class FollowedFile implements Follower {
   #followed: readonly string[] = [];
@@ -24,9 +27,9 @@ export class FollowedFile implements Follower {
   /** Begins, or renews what has become useless. Before the file is read: a change in between is seen. */
   follow(): void {
     const places = new Map([[dirname(this.path), basename(this.path)]]);
-    const real = realPath(this.path);
-    this.#linked = real !== this.path;
-    if (real !== null && !places.has(dirname(real))) places.set(dirname(real), basename(real));
+    const way = placesOn(this.path);
+    this.#linked = way.length !== 1;
+    for (const place of way) if (!places.has(dirname(place))) places.set(dirname(place), basename(place));
     for (const directory of this.#followed) if (!places.has(directory)) this.directories.unfollow(directory, this);
     for (const [directory, name] of places) this.directories.follow(directory, name, this);
     this.#followed = [...places.keys()];
@@ -39,10 +42,34 @@ export class FollowedFile implements Follower {
   }
 }
 
-function realPath(path: string): string | null {
+/** The links on the way of a path, as paths without links before them, and the file at its end; without that where the way ends early. */
+function placesOn(path: string): string[] {
+  const places: string[] = [];
+  let parts = path.split('/');
+  let at = '/';
   try {
-    return realpathSync(path);
+    while (parts.length > 0) {
+      const [part, ...rest] = parts;
+      parts = rest;
+      if (part === '' || part === '.') continue;
+      if (part === '..') {
+        at = dirname(at);
+        continue;
+      }
+      const next = join(at, part);
+      if (!lstatSync(next).isSymbolicLink()) {
+        at = next;
+        continue;
+      }
+      places.push(next);
+      if (places.length > MAX_LINKS) return places;
+      const target = readlinkSync(next);
+      if (isAbsolute(target)) at = '/';
+      parts = [...target.split('/'), ...parts];
+    }
+    places.push(at);
   } catch {
-    return null;
+    // Something on the way does not exist, or is no directory.
   }
+  return places;
 }

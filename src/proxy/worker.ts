@@ -190,7 +190,7 @@ export class Worker {
 
   private configure(snapshot: Snapshot): void {
     // The tables have what is in it: it is not kept twice.
-    this.snapshot = { ...snapshot, listeners: [], services: [] };
+    this.snapshot = { ...snapshot, listeners: [], services: [], tls: [] };
     this.leavePooled(snapshot);
     this.context.configure(snapshot);
     this.path.http1.bodies.maxTrailerBytes = snapshot.limits.http1.maxHeaderBytes;

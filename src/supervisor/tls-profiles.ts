@@ -194,8 +194,8 @@ export class TlsProfiles {
       contents.set(MESH_SERVER, meshProfile(this.#identity, 'server'));
     }
     const before = this.#profiles;
-    const taken = new Set<number>();
-    for (const key of contents.keys()) taken.add(before.get(key)?.profile.slot ?? 0);
+    // A slot that becomes free now is not given out again at once: what is dialled with another profile is to be seen by its slot.
+    const taken = new Set([...before.values()].map(({ profile }) => profile.slot));
     let free = 1;
     const after: typeof before = new Map();
     for (const [key, content] of contents) {

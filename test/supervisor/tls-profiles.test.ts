@@ -198,7 +198,7 @@ describe('profiles of TLS', () => {
     apply(withServices(null, null, serviceTls({ serverName: 'x.test' }), serviceTls({ minVersion: '1.2' })));
     assert.deepEqual(
       ['s0', 's2', 's3'].map((name) => profiles.service(name)),
-      [0, 2, 1],
+      [0, 2, 3],
     );
     assert.equal(
       profiles.profiles.find(({ slot }) => slot === 2),
@@ -360,6 +360,24 @@ describe('files that change', () => {
     }
     assert.deepEqual(world.logs, Array(2).fill('info certificate taken over'));
     assert.equal(world.changes(), 2);
+  });
+
+  it('are reached by a link to a directory, which is replaced', async () => {
+    const world = setUp();
+    const root = scratch.path(`d${directories++}`);
+    const point = (name: string, from: Certified): void => {
+      from.write(`${root}/releases/${name}`, 'tls');
+      symlinkSync(`releases/${name}`, `${root}/next`);
+      renameSync(`${root}/next`, `${root}/current`);
+    };
+    mkdirSync(root);
+    point('1', first);
+    const certificates = [{ certificate: `${root}/current/tls.pem`, key: `${root}/current/tls-key.pem`, names: null }];
+    world.apply(withListeners(listenerTls({ certificates })));
+    for (const from of [second, first]) {
+      point(from === first ? '3' : '2', from);
+      await world.until(() => leafOf(world.profiles.profiles[0]) === fingerprint(from));
+    }
   });
 
   it('of authorities may have several, while they are rotated', async () => {
