@@ -14,6 +14,7 @@
         "native/socket.c",
         "native/splice.c",
         "native/tls.c",
+        "native/tls_bio.c",
         "native/tls_call.c",
         "native/tls_connection.c",
         "native/tls_context.c",
@@ -22,6 +23,7 @@
         "native/tls_openssl.c",
         "native/tls_peer.c",
         "native/tls_records.c",
+        "native/tls_trust.c",
         "native/tls_verify.c"
       ],
       "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],

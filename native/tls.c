@@ -18,6 +18,7 @@ struct table {
 
 struct sluice_tls {
   struct table contexts, connections;
+  struct sluice_tls_trust *trusts;
   int32_t page[SLUICE_TLS_PAGE];
 };
 
@@ -82,7 +83,7 @@ uint32_t sluice_tls_context(struct sluice_tls *tls, const struct sluice_tls_opti
     snprintf(message, SLUICE_TLS_MESSAGE, "this Node.js exports no OpenSSL 3");
     return 0;
   }
-  struct sluice_tls_context *context = sluice_tls_context_make(options, message);
+  struct sluice_tls_context *context = sluice_tls_context_make(&tls->trusts, options, message);
   uint32_t number = 0;
   if (context == NULL) return 0;
   if (table_add(&tls->contexts, context, &number)) return number + 1;

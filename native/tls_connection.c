@@ -10,8 +10,6 @@
 // 16 KiB of payload.
 #define ALLOWANCE 32
 #define ALLOWANCE_BYTES 16384
-// Of the output of one call: the longest flight of a handshake, certificates included.
-#define KEPT_MAX 131072
 #define HELD_MAX 65536
 // What a record has beyond its payload, rounded up: 22 octets in TLS 1.3, 29 in TLS 1.2.
 #define RECORD_OVERHEAD 32
@@ -19,95 +17,6 @@
 #define RECORD_WORTHWHILE 1024
 // AES-GCM is good for 2^24.5 records under one key (RFC 8446 5.5).
 #define KEY_RECORDS (UINT64_C(1) << 23)
-
-// For all threads, until the process ends.
-static _Atomic(BIO_METHOD *) method;
-
-static bool push(struct sluice_tls_queue *queue, const uint8_t *bytes, size_t length, size_t max) {
-  size_t waiting = queue->end - queue->at;
-  if (length > max - waiting) return false;
-  if (queue->at > 0) memmove(queue->bytes, queue->bytes + queue->at, waiting);
-  queue->at = 0;
-  queue->end = waiting;
-  if (waiting + length > queue->capacity) {
-    uint8_t *grown = SYS_ALLOC(realloc, queue->bytes, waiting + length);
-    if (grown == NULL) return false;
-    queue->bytes = grown;
-    queue->capacity = waiting + length;
-  }
-  memcpy(queue->bytes + waiting, bytes, length);
-  queue->end += length;
-  return true;
-}
-
-static void pull(struct sluice_tls_queue *queue, size_t length) {
-  queue->at += length;
-  if (queue->at < queue->end) return;
-  free(queue->bytes);
-  memset(queue, 0, sizeof *queue);
-}
-
-static bool is_empty(const struct sluice_tls_queue *queue) { return queue->at == queue->end; }
-
-static int bio_read(BIO *bio, char *into, int length) {
-  struct sluice_tls_connection *connection = BIO_get_data(bio);
-  BIO_clear_retry_flags(bio);
-  if (connection->flooded || connection->too_much) return -1;
-  if (connection->in_left == 0 || length <= 0) {
-    BIO_set_retry_read(bio);
-    return -1;
-  }
-  size_t n = least((size_t)length, connection->in_left);
-  memcpy(into, connection->in, n);
-  connection->in += n;
-  connection->in_left -= n;
-  return (int)n;
-}
-
-bool sluice_tls_put(struct sluice_tls_connection *connection, const uint8_t *bytes, size_t length) {
-  size_t room = is_empty(&connection->kept) ? connection->out_capacity - connection->out_used : 0;
-  size_t n = least(length, room);
-  if (n < length && !push(&connection->kept, bytes + n, length - n, KEPT_MAX)) {
-    connection->too_much = true;
-    return false;
-  }
-  if (n > 0) memcpy(connection->out + connection->out_used, bytes, n);
-  connection->out_used += n;
-  return true;
-}
-
-static int bio_write(BIO *bio, const char *from, int length) {
-  BIO_clear_retry_flags(bio);
-  if (length <= 0) return 0;
-  return sluice_tls_put(BIO_get_data(bio), (const uint8_t *)from, (size_t)length) ? length : -1;
-}
-
-static long bio_control(BIO *bio, int command, long number, void *pointer) {
-  (void)bio;
-  (void)number;
-  (void)pointer;
-  return command == BIO_CTRL_FLUSH ? 1 : 0;
-}
-
-static int bio_create(BIO *bio) {
-  BIO_set_init(bio, 1);
-  return 1;
-}
-
-static BIO_METHOD *the_method(void) {
-  BIO_METHOD *made = method, *none = NULL;
-  if (made != NULL) return made;
-  made = TRY_NEW(BIO_meth_new, BIO_TYPE_SOURCE_SINK, "sluice");
-  if (made == NULL) return NULL;
-  BIO_meth_set_read(made, bio_read);
-  BIO_meth_set_write(made, bio_write);
-  BIO_meth_set_ctrl(made, bio_control);
-  BIO_meth_set_create(made, bio_create);
-  // Another thread may have been quicker.
-  if (atomic_compare_exchange_strong(&method, &none, made)) return made;
-  BIO_meth_free(made);
-  return none;
-}
 
 void sluice_tls_info(const SSL *ssl, int where, int value) {
   struct sluice_tls_connection *connection = SSL_get_ex_data(ssl, 0);
@@ -141,8 +50,7 @@ int sluice_tls_alpn(SSL *ssl, const unsigned char **chosen, unsigned char *lengt
 
 static bool make_ssl(struct sluice_tls_connection *connection) {
   ERR_clear_error();
-  BIO_METHOD *slab = the_method();
-  BIO *bio = slab == NULL ? NULL : TRY_NEW(BIO_new, slab);
+  BIO *bio = sluice_tls_bio(connection);
   SSL *ssl = bio == NULL ? NULL : TRY_NEW(SSL_new, connection->context->ssl);
   if (ssl == NULL || TRY(SSL_set_ex_data, ssl, 0, connection) != 1) {
     SSL_free(ssl);
@@ -150,7 +58,6 @@ static bool make_ssl(struct sluice_tls_connection *connection) {
     ERR_clear_error();
     return false;
   }
-  BIO_set_data(bio, connection);
   SSL_set_bio(ssl, bio, bio);
   connection->ssl = ssl;
   return true;
@@ -197,18 +104,18 @@ static void set_out(struct sluice_tls_connection *connection, struct sluice_tls_
   connection->out_used = 0;
   connection->out_capacity = wire.length;
   struct sluice_tls_queue *kept = &connection->kept;
-  if (is_empty(kept)) return;
+  if (sluice_tls_is_empty(kept)) return;
   size_t n = least(kept->end - kept->at, wire.length);
   memcpy(wire.at, kept->bytes + kept->at, n);
   connection->out_used = n;
-  pull(kept, n);
+  sluice_tls_pull(kept, n);
 }
 
 static int32_t finish(struct sluice_tls_connection *connection, int32_t status, int32_t *page) {
   if (connection->failed) status |= SLUICE_TLS_FAILED;
   else if (!connection->done) status |= SLUICE_TLS_HANDSHAKING;
   if (connection->ended) status |= SLUICE_TLS_END;
-  if (!is_empty(&connection->kept)) status |= SLUICE_TLS_MORE_WIRE;
+  if (!sluice_tls_is_empty(&connection->kept)) status |= SLUICE_TLS_MORE_WIRE;
   page[SLUICE_TLS_WIRE] = (int32_t)connection->out_used;
   page[SLUICE_TLS_REASON] = connection->reason;
   page[SLUICE_TLS_VERIFY] = connection->verify;
@@ -242,7 +149,7 @@ static void refuse(struct sluice_tls_connection *connection, int32_t reason, uin
   fail(connection, reason);
   connection->alert = alert + SLUICE_TLS_ALERT_SENT;
   size_t n = least(sizeof record, connection->out_capacity - connection->out_used);
-  if (n == sizeof record && is_empty(&connection->kept)) {
+  if (n == sizeof record && sluice_tls_is_empty(&connection->kept)) {
     memcpy(connection->out + connection->out_used, record, n);
     connection->out_used += n;
   }
@@ -349,24 +256,24 @@ int32_t sluice_tls_connection_receive(struct sluice_tls_connection *connection, 
   let_go(connection);
   set_out(connection, wire);
   page[SLUICE_TLS_CONSUMED] = page[SLUICE_TLS_PLAIN] = 0;
-  if (connection->failed || !is_empty(&connection->kept)) return finish(connection, 0, page);
+  if (connection->failed || !sluice_tls_is_empty(&connection->kept)) return finish(connection, 0, page);
   if (connection->ended) {
     // Nothing that comes behind close_notify counts (RFC 8446 6.1).
     page[SLUICE_TLS_CONSUMED] = (int32_t)in.length;
     return finish(connection, 0, page);
   }
-  if (is_empty(held)) {
+  if (sluice_tls_is_empty(held)) {
     size_t used = read_bytes(connection, in, plain, &got, &status);
     // What the gate keeps waiting is held here.
     if (!connection->failed && !connection->gate.open && used < in.length) {
-      if (push(held, in.at + used, in.length - used, HELD_MAX)) used = in.length;
+      if (sluice_tls_push(held, in.at + used, in.length - used, HELD_MAX)) used = in.length;
       else refuse(connection, SLUICE_TLS_NO_MEMORY, SSL_AD_INTERNAL_ERROR);
     }
     page[SLUICE_TLS_CONSUMED] = (int32_t)used;
-  } else if (in.length == 0 || push(held, in.at, in.length, HELD_MAX)) {
+  } else if (in.length == 0 || sluice_tls_push(held, in.at, in.length, HELD_MAX)) {
     struct sluice_tls_bytes bytes = {held->bytes + held->at, held->end - held->at};
     page[SLUICE_TLS_CONSUMED] = (int32_t)in.length;
-    pull(held, read_bytes(connection, bytes, plain, &got, &status));
+    sluice_tls_pull(held, read_bytes(connection, bytes, plain, &got, &status));
   } else refuse(connection, SLUICE_TLS_NO_MEMORY, SSL_AD_INTERNAL_ERROR);
   if (connection->ended) page[SLUICE_TLS_CONSUMED] = (int32_t)in.length;
   page[SLUICE_TLS_PLAIN] = (int32_t)got;
@@ -392,7 +299,7 @@ int32_t sluice_tls_connection_send(struct sluice_tls_connection *connection, str
   while (connection->done && !connection->failed && !connection->shut && taken < plain.length) {
     size_t room = connection->out_capacity - connection->out_used, rest = plain.length - taken;
     size_t n = room <= RECORD_OVERHEAD ? 0 : least(least(rest, longest), room - RECORD_OVERHEAD);
-    if (!is_empty(&connection->kept) || n == 0 || (n < rest && n < RECORD_WORTHWHILE && connection->out_used > 0)) {
+    if (!sluice_tls_is_empty(&connection->kept) || n == 0 || (n < rest && n < RECORD_WORTHWHILE && connection->out_used > 0)) {
       status |= SLUICE_TLS_MORE_WIRE;
       break;
     }

@@ -1,6 +1,5 @@
 // What connections of one kind have in common: certificates, anchors, versions, ALPN. Made once, of texts that were checked before;
 // what is wrong nevertheless is told in words.
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,8 +12,6 @@
 // The peer's Certificate message, for which OpenSSL makes room as soon as it is announced. Chains of the web have 2 to 10 KiB.
 #define SERVER_CHAIN_MAX 65536
 #define CLIENT_CHAIN_MAX 32768
-// Authorities that a server names when it asks for a certificate; more would only make the message long.
-#define MAX_NAMED_AUTHORITIES 32
 
 #define CIPHERS_13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define CIPHERS_12 \
@@ -24,78 +21,21 @@
 // need not ask again.
 static const char *const groups[] = {"*X25519MLKEM768:*X25519:P-256:P-384", "X25519:P-256:P-384", "P-256:P-384"};
 
-void sluice_tls_openssl_error(char *into, size_t size) {
-  unsigned long error = ERR_peek_error();
-  const char *reason = error == 0 ? NULL : ERR_reason_error_string(error);
-  if (error == 0) {
-    snprintf(into, size, "out of memory, or not supported");
-  } else if (reason != NULL) {
-    snprintf(into, size, "%s", reason);
-  } else {
-    ERR_error_string_n(error, into, size);
-  }
-  ERR_clear_error();
-}
-
 struct making {
   struct sluice_tls_context *context;
+  struct sluice_tls_trust **trusts;
   char *message;
 };
 
-// "WHAT: OpenSSL's reason"
-static bool fail(struct making *making, const char *what, ...) {
-  char reason[160];
-  sluice_tls_openssl_error(reason, sizeof reason);
-  va_list arguments;
-  va_start(arguments, what);
-  int length = vsnprintf(making->message, SLUICE_TLS_MESSAGE, what, arguments);
-  va_end(arguments);
-  if (length >= 0 && length < SLUICE_TLS_MESSAGE) {
-    snprintf(making->message + length, SLUICE_TLS_MESSAGE - (size_t)length, ": %s", reason);
-  }
-  return false;
-}
-
-static bool refuse(struct making *making, const char *what, ...) {
-  ERR_clear_error();
-  va_list arguments;
-  va_start(arguments, what);
-  vsnprintf(making->message, SLUICE_TLS_MESSAGE, what, arguments);
-  va_end(arguments);
-  return false;
-}
-
-// Without it OpenSSL would ask at the terminal.
-static int no_passphrase(char *into, int size, int writing, void *asked) {
-  (void)into;
-  (void)size;
-  (void)writing;
-  *(bool *)asked = true;
-  return -1;
-}
-
-static BIO *text_bio(const char *text) {
-  size_t length = strlen(text);
-  return length == 0 || length > INT32_MAX ? NULL : TRY_NEW(BIO_new_mem_buf, text, (int)length);
-}
-
-// The next certificate of `bio`; NULL at its end, and then, where `*bad` is set, because of an error.
-static X509 *next_certificate(BIO *bio, bool *bad) {
-  bool asked = false;
-  ERR_clear_error();
-  X509 *certificate = TRY_NEW(PEM_read_bio_X509, bio, NULL, no_passphrase, &asked);
-  if (certificate == NULL) {
-    *bad = ERR_GET_LIB(ERR_peek_error()) != ERR_LIB_PEM || ERR_GET_REASON(ERR_peek_error()) != PEM_R_NO_START_LINE;
-  }
-  return certificate;
-}
+#define fail(making, ...) sluice_tls_fail((making)->message, __VA_ARGS__)
+#define refuse(making, ...) sluice_tls_refuse((making)->message, __VA_ARGS__)
 
 static bool read_chain(struct making *making, struct sluice_tls_identity *identity, uint32_t index, const char *pem) {
-  BIO *bio = text_bio(pem);
+  BIO *bio = sluice_tls_text_bio(pem);
   if (bio == NULL) return refuse(making, "certificate %u: its file is empty", index + 1);
   bool bad = false, stored = true;
   uint32_t count = 0;
-  for (X509 *one; stored && (one = next_certificate(bio, &bad)) != NULL; count++) {
+  for (X509 *one; stored && (one = sluice_tls_next_certificate(bio, &bad)) != NULL; count++) {
     if (count == 0) {
       identity->leaf = one;
       stored = (identity->chain = (STACK_OF(X509) *)TRY_NEW(OPENSSL_sk_new_null)) != NULL;
@@ -111,10 +51,10 @@ static bool read_chain(struct making *making, struct sluice_tls_identity *identi
 }
 
 static bool read_key(struct making *making, struct sluice_tls_identity *identity, uint32_t index, const char *pem) {
-  BIO *bio = text_bio(pem);
+  BIO *bio = sluice_tls_text_bio(pem);
   bool asked = false;
   if (bio == NULL) return refuse(making, "certificate %u: the file of its key is empty", index + 1);
-  identity->key = TRY_NEW(PEM_read_bio_PrivateKey, bio, NULL, no_passphrase, &asked);
+  identity->key = TRY_NEW(PEM_read_bio_PrivateKey, bio, NULL, sluice_tls_no_passphrase, &asked);
   BIO_free(bio);
   if (asked) return refuse(making, "certificate %u: its key has a passphrase; give one without", index + 1);
   if (identity->key == NULL) return fail(making, "certificate %u: its key is not valid", index + 1);
@@ -154,30 +94,17 @@ static bool add_certificates(struct making *making, const struct sluice_tls_opti
 }
 
 static bool add_anchors(struct making *making, const struct sluice_tls_options *options) {
-  SSL_CTX *ssl = making->context->ssl;
-  X509_STORE *store = SSL_CTX_get_cert_store(ssl);
-  uint32_t total = 0;
-  for (uint32_t i = 0; i < options->anchor_count; i++) {
-    BIO *bio = text_bio(options->anchors[i]);
-    if (bio == NULL) return refuse(making, "anchor %u is empty", i + 1);
-    bool bad = false, stored = true;
-    uint32_t count = 0;
-    for (X509 *one; stored && (one = next_certificate(bio, &bad)) != NULL; count++, total++) {
-      stored = TRY(X509_STORE_add_cert, store, one) == 1;
-      if (stored && options->server && total < MAX_NAMED_AUTHORITIES) stored = TRY(SSL_CTX_add_client_CA, ssl, one) == 1;
-      X509_free(one);
-    }
-    BIO_free(bio);
-    if (!stored) return fail(making, "anchor %u", i + 1);
-    if (bad) return fail(making, "anchor %u: its certificate %u is not valid", i + 1, count + 1);
-    if (count == 0) return refuse(making, "anchor %u: there is no certificate in it (PEM is wanted)", i + 1);
-  }
-  ERR_clear_error();
-  if (options->system_trust && TRY(X509_STORE_set_default_paths, store) != 1) return fail(making, "what the system trusts");
-  // Whoever is named as an anchor is one, whether its own issuer is known or not.
-  if (TRY(X509_STORE_set_flags, store, X509_V_FLAG_PARTIAL_CHAIN) != 1) return fail(making, "anchors");
+  struct sluice_tls_context *context = making->context;
   bool verifies = !options->server || options->client_certificate != SLUICE_TLS_NO_CERTIFICATE;
-  if (verifies && total == 0 && !options->system_trust) return refuse(making, "there are no trust anchors");
+  if (!verifies) return true;
+  if (options->anchor_count == 0 && !options->system_trust) return refuse(making, "there are no trust anchors");
+  context->trust = sluice_tls_trust_get(making->trusts, options, making->message);
+  if (context->trust == NULL) return false;
+  if (TRY(X509_STORE_up_ref, context->trust->store) != 1) return fail(making, "anchors");
+  SSL_CTX_set_cert_store(context->ssl, context->trust->store);
+  for (uint32_t i = 0; options->server && i < context->trust->named_count; i++) {
+    if (TRY(SSL_CTX_add_client_CA, context->ssl, context->trust->named[i]) != 1) return fail(making, "names of anchors");
+  }
   return true;
 }
 
@@ -260,8 +187,9 @@ static bool make(struct making *making, const struct sluice_tls_options *options
          add_anchors(making, options) && add_alpn(making, options);
 }
 
-struct sluice_tls_context *sluice_tls_context_make(const struct sluice_tls_options *options, char message[SLUICE_TLS_MESSAGE]) {
-  struct making making = {.context = SYS_ALLOC(calloc, 1, sizeof *making.context), .message = message};
+struct sluice_tls_context *sluice_tls_context_make(struct sluice_tls_trust **trusts, const struct sluice_tls_options *options,
+                                                  char message[SLUICE_TLS_MESSAGE]) {
+  struct making making = {.context = SYS_ALLOC(calloc, 1, sizeof *making.context), .trusts = trusts, .message = message};
   if (making.context == NULL) {
     snprintf(message, SLUICE_TLS_MESSAGE, "out of memory");
     return NULL;
@@ -288,6 +216,7 @@ void sluice_tls_context_release(struct sluice_tls_context *context) {
   free(context->identities);
   free(context->alpn);
   SSL_CTX_free(context->ssl);
+  sluice_tls_trust_release(context->trust);
   free(context);
 }
 

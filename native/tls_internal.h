@@ -21,10 +21,25 @@ struct sluice_tls_identity {
   uint32_t name_count;
 };
 
+#define SLUICE_TLS_TRUST_DIGEST 32
+// Authorities that a server names when it asks for a certificate; more would only make the message long.
+#define SLUICE_TLS_NAMED 32
+
+// Anchors, for all contexts of a thread that were told the same.
+struct sluice_tls_trust {
+  struct sluice_tls_trust *next, **list;
+  uint32_t uses;
+  uint8_t digest[SLUICE_TLS_TRUST_DIGEST];
+  X509_STORE *store;
+  X509 *named[SLUICE_TLS_NAMED];
+  uint32_t named_count;
+};
+
 struct sluice_tls_context {
   SSL_CTX *ssl;
   uint32_t uses;  // one for the handle, one for each connection
   bool server, whole_names;
+  struct sluice_tls_trust *trust;  // NULL: no certificate is asked for
   struct sluice_tls_identity *identities;
   uint32_t identity_count;
   // As it goes on the wire: each name behind its length.
@@ -72,10 +87,22 @@ struct sluice_tls_connection {
 };
 
 // tls_context.c: NULL, and what is wrong in `message`.
-struct sluice_tls_context *sluice_tls_context_make(const struct sluice_tls_options *options, char message[SLUICE_TLS_MESSAGE]);
+struct sluice_tls_context *sluice_tls_context_make(struct sluice_tls_trust **trusts, const struct sluice_tls_options *options,
+                                                   char message[SLUICE_TLS_MESSAGE]);
 void sluice_tls_context_release(struct sluice_tls_context *context);
-// A description of OpenSSL's first error since the queue was cleared; the queue is empty afterwards.
-void sluice_tls_openssl_error(char *into, size_t size);
+
+// tls_trust.c: NULL, and what is wrong in `message`.
+struct sluice_tls_trust *sluice_tls_trust_get(struct sluice_tls_trust **list, const struct sluice_tls_options *options,
+                                              char message[SLUICE_TLS_MESSAGE]);
+void sluice_tls_trust_release(struct sluice_tls_trust *trust);
+// Both return false: "WHAT: OpenSSL's first reason", or what is wrong in our own words. OpenSSL's queue of errors is empty afterwards.
+__attribute__((format(printf, 2, 3))) bool sluice_tls_fail(char message[SLUICE_TLS_MESSAGE], const char *what, ...);
+__attribute__((format(printf, 2, 3))) bool sluice_tls_refuse(char message[SLUICE_TLS_MESSAGE], const char *what, ...);
+BIO *sluice_tls_text_bio(const char *text);
+// The next certificate of `bio`; NULL at its end, and then, where `*bad` is set, because of an error.
+X509 *sluice_tls_next_certificate(BIO *bio, bool *bad);
+// Without this one OpenSSL would ask for passphrases at the terminal.
+int sluice_tls_no_passphrase(char *into, int size, int writing, void *asked);
 
 // tls_openssl.c: whether Node.js exports an OpenSSL that can be used.
 bool sluice_tls_usable(void);
@@ -95,6 +122,15 @@ void sluice_tls_connection_peer(struct sluice_tls_connection *connection, struct
 // tls_hello.c: how much of `bytes`, from the first unread one on, may be given to OpenSSL.
 enum sluice_tls_verdict sluice_tls_gate(struct sluice_tls_gate *gate, const uint8_t *bytes, size_t length, size_t *pass);
 
+// tls_bio.c
+BIO *sluice_tls_bio(struct sluice_tls_connection *connection);
+// Output: into the place for it, or kept.
+bool sluice_tls_put(struct sluice_tls_connection *connection, const uint8_t *bytes, size_t length);
+// False where there would be more than `max`, or no memory.
+bool sluice_tls_push(struct sluice_tls_queue *queue, const uint8_t *bytes, size_t length, size_t max);
+void sluice_tls_pull(struct sluice_tls_queue *queue, size_t length);
+static inline bool sluice_tls_is_empty(const struct sluice_tls_queue *queue) { return queue->at == queue->end; }
+
 // tls_connection.c
 struct sluice_tls_connection *sluice_tls_connection_make(struct sluice_tls_context *context, const char *server_name,
                                                          const char *expected);
@@ -104,8 +140,6 @@ int32_t sluice_tls_connection_receive(struct sluice_tls_connection *connection, 
 int32_t sluice_tls_connection_send(struct sluice_tls_connection *connection, struct sluice_tls_bytes plain,
                                    struct sluice_tls_bytes wire, int32_t *page);
 int32_t sluice_tls_connection_shutdown(struct sluice_tls_connection *connection, struct sluice_tls_bytes wire, int32_t *page);
-// Output: into the place for it, or kept.
-bool sluice_tls_put(struct sluice_tls_connection *connection, const uint8_t *bytes, size_t length);
 void sluice_tls_payload_received(struct sluice_tls_connection *connection, size_t bytes);
 // Callbacks of a context.
 int sluice_tls_alpn(SSL *ssl, const unsigned char **chosen, unsigned char *length, const unsigned char *offered,

@@ -45,9 +45,9 @@ export interface TlsContextOptions {
    * certificates of the whole name, else those of the wildcard, else the first. A client has one at most.
    */
   readonly certificates: readonly { readonly chain: string; readonly key: string; readonly names: readonly string[] }[];
-  /** PEM, one or more certificates in each: what a chain must end in; intermediates count as well. */
+  /** PEM, one or more certificates in each: what a chain must end in; intermediates count as well. Contexts with the same share them. */
   readonly anchors: readonly string[];
-  /** What the system trusts counts too (OpenSSL's own paths, SSL_CERT_FILE, and where distributions keep their bundle). */
+  /** What OpenSSL finds at its own paths counts too (and SSL_CERT_FILE, SSL_CERT_DIR). */
   readonly systemTrust: boolean;
   /** A TLS_CLIENT_CERTIFICATE; of a client 0. */
   readonly clientCertificate: number;

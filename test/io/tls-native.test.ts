@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { before, describe, test } from 'node:test';
+import { rootCertificates } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { TLS_CLIENT_CERTIFICATE } from '../../src/io/native-tls.js';
@@ -183,6 +184,21 @@ describe('the TLS engine', () => {
       converse(near, new End(server));
       assert.ok(near.done, near.why);
     }
+  });
+
+  test('contexts with the same anchors share them', () => {
+    const anchors = [...rootCertificates, pki.anchor];
+    const contexts = [context({ anchors })];
+    const before = process.memoryUsage.rss();
+    for (let i = 0; i < 60; i++) contexts.push(context({ anchors, alpn: [`a${i}`] }));
+    // Some 140 certificates of 3 KiB each, 60 times.
+    assert.ok(process.memoryUsage.rss() - before < 15 * 1024 * 1024);
+    engine.tlsContextFree(contexts[0]);
+    const near = new End(contexts[9], { expected: 'a.test' });
+    converse(near, new End(server));
+    assert.ok(near.done, near.why);
+    for (const one of contexts) engine.tlsContextFree(one);
+    assert.throws(() => context({ anchors: [...anchors, 'x'] }), /anchor \d+: there is no certificate in it/);
   });
 
   test('a context that is replaced serves its connections to their end', () => {
