@@ -1,6 +1,9 @@
 // What stalled readers cost their neighbours: the latency of busy connections alone, and beside 1,000 readers that have stopped reading while
 // their server goes on publishing small messages. Both executors; fails where the 99th percentile is more than twice what it is alone.
 //
+// Measured is how it is once everything on the way to the readers is full: the publisher has a message for each of them that its kernel does
+// not take. Until then publishing is work, of the publisher's on the same cores above all, which would be measured as well.
+//
 //   node dist/bench/stalled.js [seconds]
 //
 // It needs root: in a network namespace of its own, sockets have small buffers, so that a thousand of them don't fill the kernel's memory first.
@@ -12,12 +15,15 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { cpuTime } from './cpu.js';
 
 const READERS = 1000;
 const BUSY = 64;
 const FACTOR = 2;
-/** Readers that are sent a message at a time, each ms: all at once would be a burst of a thousand, which costs the time of a thousand. */
-const SOME = 20;
+/** Readers that are sent a message at a time: all at once would be a burst of a thousand, which costs the time of a thousand. */
+const SOME = 50;
+/** Nobody's buffers have taken anything for so long: they are full, ms. */
+const FULL_MS = 2000;
 const MESSAGE = Buffer.alloc(200, 'm');
 /** Fills the kernel's buffers on the way, which small messages would take minutes for. */
 const FLOOD = Buffer.alloc(160 * 1024, 'f');
@@ -56,11 +62,21 @@ async function publish(): Promise<void> {
     process.send?.('subscribed');
     for (const subscriber of subscribers) subscriber.write(FLOOD);
     await pause(2000);
-    for (let at = 0; ; at = (at + SOME) % READERS) {
-      for (const subscriber of subscribers.slice(at, at + SOME))
-        if (subscriber.writableLength < MESSAGE.length) subscriber.write(MESSAGE);
+    let taken = performance.now();
+    for (let at = 0; performance.now() - taken < FULL_MS; at = (at + SOME) % READERS) {
+      for (const subscriber of subscribers.slice(at, at + SOME)) {
+        if (subscriber.writableLength > 0) continue;
+        subscriber.write(MESSAGE);
+        taken = performance.now();
+      }
       await pause(1);
     }
+    // From here on each message is followed by another one as soon as it is taken.
+    for (const subscriber of subscribers) {
+      const next = (): unknown => subscriber.write(MESSAGE, next);
+      next();
+    }
+    process.send?.('full');
   });
 }
 
@@ -116,6 +132,20 @@ services:
   return child;
 }
 
+/** With the CPU time of Sluice by request, µs. */
+async function timed<T extends { count: number }>({ pid = 0 }: ChildProcess, run: () => Promise<T>) {
+  const before = cpuTime(pid).total;
+  const result = await run();
+  return { ...result, cpu: (cpuTime(pid).total - before) / result.count };
+}
+
+async function said(child: ChildProcess, what: string): Promise<void> {
+  for (;;) {
+    const [message] = await once(child, 'message');
+    if (message === what) return;
+  }
+}
+
 async function metric(name: string): Promise<number> {
   const page = await (await fetch('http://127.0.0.1:9901/metrics')).text();
   return Number(new RegExp(`^${name}\\{[^}]*\\} (\\S+)`, 'm').exec(page)?.[1]);
@@ -130,22 +160,18 @@ async function measure(io: string, seconds: number): Promise<boolean> {
   const sluice = await start(io, ports, directory);
   try {
     await busy(9002, seconds);
-    const alone = await busy(9002, seconds);
+    const alone = await timed(sluice, () => busy(9002, seconds));
     publisher.send(9001);
-    await once(publisher, 'message');
-    // All of them stall.
-    for (let last = -1; ; ) {
-      const queued = await metric('sluice_slab_queued_buffers');
-      if (queued > READERS / 2 && queued === last) break;
-      last = queued;
-      await pause(1000);
-    }
-    const beside = await busy(9002, seconds);
+    await said(publisher, 'full');
+    const queued = await metric('sluice_slab_queued_buffers');
+    if (queued < READERS / 2) throw new Error(`${queued} buffers wait for ${READERS} readers: they have not stalled`);
+    const beside = await timed(sluice, () => busy(9002, seconds));
     const free = await metric('sluice_slab_free_buffers');
     const good = beside.failed === 0 && beside.p99 <= FACTOR * alone.p99;
     console.log(
       `${io}: p99 ${alone.p99.toFixed(2)} ms alone, ${beside.p99.toFixed(2)} ms beside ${READERS} stalled readers ` +
-        `(${(beside.p99 / alone.p99).toFixed(2)} ×, ${beside.failed} of ${beside.count} failed, ${free} buffers free): ${good ? 'good' : 'BAD'}`,
+        `(${(beside.p99 / alone.p99).toFixed(2)} ×, ${beside.failed} of ${beside.count} failed, ${free} buffers free; ` +
+        `${alone.cpu.toFixed(0)} and ${beside.cpu.toFixed(0)} µs CPU/request): ${good ? 'good' : 'BAD'}`,
     );
     return good;
   } finally {

@@ -85,7 +85,7 @@ export class Receives extends SocketTable {
    * Who is being read when it gets short is not known to be slow, and would take what is left before it is.
    */
   sweep(): void {
-    if (this.slab.share > 0) return;
+    if (this.multishots === 0 || this.slab.share > 0) return;
     const n = Math.min(SWEEP, this.nextFresh);
     for (let i = 0; i < n; i++) {
       if (this.sweptTo >= this.nextFresh) this.sweptTo = 0;

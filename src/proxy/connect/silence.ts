@@ -5,8 +5,12 @@ import { FREE, SOCKET } from '../../io/sockets.js';
 import { LIMITS } from '../../metrics/layout.js';
 import type { Context } from '../context.js';
 
-/** Sockets asked about at a time, at most: asking is a system call. */
-const MOST = 1024;
+/**
+ * Sockets asked about at a time, at most: asking is a system call, and a thousand readers that stall at once would be asked about at once, which
+ * takes a millisecond. This part of all, or so many.
+ */
+const PART_SHIFT = 4;
+const FEW = 64;
 /** A socket is asked about so many times within its timeout, if there is time for that. */
 const LOOKS = 4;
 const LIMIT_USER_TIMEOUT = LIMITS.indexOf('user-timeout');
@@ -34,8 +38,9 @@ export class SilentPeers {
     const { sockets } = this.context;
     const { owes } = sockets;
     const n = sockets.used;
+    const most = Math.max(FEW, n >> PART_SHIFT);
     let asked = 0;
-    for (let i = 0; i < n && asked < MOST; i++) {
+    for (let i = 0; i < n && asked < most; i++) {
       if (this.cursor >= n) this.cursor = 0;
       const slot = this.cursor++;
       if (owes[slot] !== 0 && now >= this.next[slot] && this.ask(slot, now)) asked++;
