@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect as connectHttp2, createSecureServer, type Http2SecureServer } from 'node:http2';
 import { createServer as createHttps, type Server as HttpsServer } from 'node:https';
-import { createServer as createTcp, type Server, type Socket } from 'node:net';
+import { connect, createServer as createTcp, type Server, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { createServer as createTls, type TLSSocket, type Server as TlsServer } from 'node:tls';
 import { client, exchange } from '../support/http.js';
@@ -26,6 +26,8 @@ for (const io of plainSockets ? await availableExecutors() : []) {
     const counts = { one: 0, two: 0 };
     let onBytes: (socket: TLSSocket) => void = (socket) => void socket.pipe(socket);
     let presented = '';
+    /** Ends a connection to the endpoint of bytes, and nothing of the TLS inside. */
+    let cut = (): void => undefined;
 
     const up = async (server: Server | TlsServer | HttpsServer | Http2SecureServer): Promise<number> => {
       servers.push(server);
@@ -77,18 +79,26 @@ for (const io of plainSockets ? await availableExecutors() : []) {
       const silent = createTcp((socket) => void socket.on('error', () => undefined).resume());
       const ports = await Promise.all([one, two, both, bytes, known, late, plain, silent].map(up));
       const [onePort, twoPort, bothPort, bytesPort, knownPort, latePort, plainPort, silentPort] = ports;
+      const cutPort = await up(
+        createTcp((front) => {
+          const back = connect(bytesPort, '127.0.0.1');
+          front.on('error', () => undefined).pipe(back.on('error', () => undefined));
+          back.pipe(front, { end: false });
+          cut = () => void front.end();
+        }),
+      );
       const service = (name: string, port: number, tls: string, more = ''): string =>
         `  ${name}: { endpoints: ["127.0.0.1:${port}"], tls: ${tls}${more} }\n`;
       const usual = certificates.service();
-      const names = 'one two both bytes known late plain silent wrong authority'.split(' ');
+      const names = 'one two both bytes cut known late plain silent wrong authority'.split(' ');
       yaml = `drain: { hold: 0, grace: 1s }
 workers: 1
 listeners:
-${names.map((name) => `  - { name: ${name}, listen: "127.0.0.1:0", service: ${name}${name === 'bytes' ? ', protocol: opaque' : ''} }`).join('\n')}
+${names.map((name) => `  - { name: ${name}, listen: "127.0.0.1:0", service: ${name}${name === 'bytes' || name === 'cut' ? ', protocol: opaque' : ''} }`).join('\n')}
   - { name: through, listen: "127.0.0.1:0", service: one, tls: ${certificates.listener()} }
   - { name: relay, listen: "127.0.0.1:0", service: bytes, protocol: opaque, tls: ${certificates.listener()} }
 services:
-${service('one', onePort, usual)}${service('two', twoPort, usual)}${service('both', bothPort, usual)}${service('bytes', bytesPort, usual, ', protocol: opaque')}${service('known', knownPort, certificates.service(`certificate: ${certificates.path('client.pem')}, key: ${certificates.path('client-key.pem')}`))}${service('late', latePort, usual)}${service('plain', plainPort, usual)}${service('silent', silentPort, usual, ', connectTimeout: 300ms')}${service('wrong', onePort, `{ serverName: other.example, ca: ${certificates.path('ca.pem')} }`)}${service('authority', onePort, `{ serverName: ${NAME}, ca: ${certificates.path('stranger.pem')} }`)}`;
+${service('one', onePort, usual)}${service('two', twoPort, usual)}${service('both', bothPort, usual)}${service('bytes', bytesPort, usual, ', protocol: opaque')}${service('cut', cutPort, usual, ', protocol: opaque')}${service('known', knownPort, certificates.service(`certificate: ${certificates.path('client.pem')}, key: ${certificates.path('client-key.pem')}`))}${service('late', latePort, usual)}${service('plain', plainPort, usual)}${service('silent', silentPort, usual, ', connectTimeout: 300ms')}${service('wrong', onePort, `{ serverName: other.example, ca: ${certificates.path('ca.pem')} }`)}${service('authority', onePort, `{ serverName: ${NAME}, ca: ${certificates.path('stranger.pem')} }`)}`;
       sluice = await startSluice(yaml, io);
     });
 
@@ -150,15 +160,13 @@ ${service('one', onePort, usual)}${service('two', twoPort, usual)}${service('bot
         socket.destroy();
       }
       // It is cut off: what came is passed on, and then an error.
-      onBytes = (socket) => {
-        socket.write('half', () => (socket as unknown as { _handle: { close(): void } })._handle.close());
-      };
-      const socket = await dial(sluice.port('bytes'));
+      const socket = await dial(sluice.port('cut'));
       socket.on('error', () => undefined);
-      socket.write('x');
+      socket.write('half');
+      await once(socket, 'data');
+      cut();
       assert.match(await ended(socket), /ECONNRESET/);
       assert.equal(await sluice.metric('sluice_tls_truncated_total', { role: 'client' }), 1);
-      onBytes = (endpoint) => void endpoint.pipe(endpoint);
     });
 
     test('a client certificate is shown to who asks for one', async () => {
