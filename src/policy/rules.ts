@@ -89,19 +89,20 @@ export class RuleSet {
     this.asksForAddress = this.ofCluster || this.networks.some((list) => list !== null);
   }
 
-  /** Looks at a connection. `address` is null where it can't be told; `identity` is empty where nothing was verified. */
-  connection(port: number, address: AddressWords | null, identity: string): void {
+  /** Looks at a connection. `address` is null where it can't be told; `names` are those of its certificate, none where nothing was verified. */
+  connection(port: number, address: AddressWords | null, names: readonly string[]): void {
     const { rules } = this.config;
     this.low = 0;
     this.high = 0;
     for (let i = 0; i < rules.length; i++) {
       const { identities } = rules[i];
       if (!this.mayCome(i, port, address)) continue;
-      if (identities !== null && !identities.some((pattern) => matchesIdentity(pattern, identity))) continue;
+      if (identities !== null && !identities.some((pattern) => names.some((name) => matchesIdentity(pattern, name))))
+        continue;
       if (i < BITS) this.low |= 1 << i;
       else this.high |= 1 << (i - BITS);
     }
-    this.fallback = (this.size << 2) | this.byDefault(address, identity !== '');
+    this.fallback = (this.size << 2) | this.byDefault(address, names.length > 0);
   }
 
   /** The code for every request of the connection that was looked at last; DEPENDS where they are not all alike. */

@@ -17,7 +17,7 @@ const NO_RULE = -1;
 interface Shared {
   readonly values: Float64Array;
   readonly sockets: { readonly capacity: number };
-  readonly peers: Pick<TlsPeers, 'identity' | 'nameOf'>;
+  readonly peers: Pick<TlsPeers, 'identity' | 'namesOf'>;
   readonly connections: Pick<Connections, 'listener' | 'destination' | 'peerName'>;
   readonly destinations: { readonly port: Uint16Array; isOriginal(slot: number): boolean };
   readonly refusals: Pick<Refusals, 'note'>;
@@ -205,7 +205,7 @@ export class Authorization {
     if (this.known[client] === 1 && this.identity[client] === identity && this.destination[client] === destination)
       return;
     const { rules } = listener;
-    rules.connection(this.portOf(client, listener), this.addressOf(client, listener), peers.nameOf(identity));
+    rules.connection(this.portOf(client, listener), this.addressOf(client, listener), peers.namesOf(identity));
     this.known[client] = 1;
     this.identity[client] = identity;
     this.destination[client] = destination;

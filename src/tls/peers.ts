@@ -4,6 +4,8 @@
 /** Of `identity`: no TLS, or no certificate. */
 export const NOBODY = 0;
 
+const NONE: readonly string[] = [];
+
 /** Names that are remembered while nobody is connected under them; beyond it the oldest are forgotten. */
 const MAX_UNUSED = 1024;
 
@@ -12,6 +14,7 @@ export class TlsPeers {
   readonly identity: Int32Array;
   private readonly numbers = new Map<string, number>();
   private readonly names: (string | undefined)[] = [''];
+  private readonly all: (readonly string[])[] = [NONE];
   private readonly uses: number[] = [0];
   private readonly free: number[] = [];
   private unused = 0;
@@ -20,14 +23,16 @@ export class TlsPeers {
     this.identity = new Int32Array(sockets);
   }
 
-  /** A handshake has shown that `name` is at the other end of `slot`. */
-  identified(slot: number, name: string): void {
+  /** A handshake has shown that `name` is at the other end of `slot`; `all` are the names in its certificate, this one among them. */
+  identified(slot: number, name: string, all: readonly string[] = [name]): void {
     this.forget(slot);
-    let number = this.numbers.get(name);
+    const key = `${name}\n${all.join('\n')}`;
+    let number = this.numbers.get(key);
     if (number === undefined) {
       number = this.free.pop() ?? this.names.length;
-      this.numbers.set(name, number);
+      this.numbers.set(key, number);
       this.names[number] = name;
+      this.all[number] = all;
       this.uses[number] = 0;
     } else if (this.uses[number] === 0) this.unused--;
     this.uses[number]++;
@@ -49,16 +54,22 @@ export class TlsPeers {
     return this.names[identity] ?? '';
   }
 
+  /** All names of whom a number stands for; none for NOBODY. */
+  namesOf(identity: number): readonly string[] {
+    return this.all[identity] ?? NONE;
+  }
+
   /** How many names are known: numbers are below `limit`. */
   get limit(): number {
     return this.names.length;
   }
 
   private sweep(): void {
-    for (const [name, number] of this.numbers) {
+    for (const [key, number] of this.numbers) {
       if (this.uses[number] > 0) continue;
-      this.numbers.delete(name);
+      this.numbers.delete(key);
       this.names[number] = undefined;
+      this.all[number] = NONE;
       this.free.push(number);
     }
     this.unused = 0;

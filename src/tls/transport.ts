@@ -236,7 +236,7 @@ export class TlsTransport implements Transport {
     const { sockets } = this;
     this.alpn[slot] = alpnOf(peer.alpn);
     const name = identityIn(peer.names);
-    if (name !== '') this.peers.identified(slot, name);
+    if (name !== '') this.peers.identified(slot, name, peer.names);
     sockets.reports?.established(slot, sockets.isServer(slot), peer, took);
   }
 

@@ -76,7 +76,7 @@ function decide(
   request: Request | null,
 ): readonly [number, number] {
   const set = new RuleSet(of);
-  set.connection(port, address(host), identity);
+  set.connection(port, address(host), identity === '' ? [] : [identity]);
   let code = request === null ? set.forBytes() : set.forRequests();
   if (code === DEPENDS && request !== null) {
     const { bytes, what } = asked(request);
@@ -198,6 +198,16 @@ describe('a condition', () => {
       assert.equal(matchesIdentity(pattern, name), should, `${pattern} ${name}`);
       assert.equal(allows(deny({ identities: [pattern] }), { identity: name }), should, `${pattern} ${name}`);
     }
+  });
+
+  it('identities by any of their names', () => {
+    const set = new RuleSet(deny({ identities: [IDENTITY] }));
+    for (const names of [[IDENTITY], [SPIFFE, IDENTITY], ['other', SPIFFE, IDENTITY]]) {
+      set.connection(80, null, names);
+      assert.equal(decisionOf(set.forRequests()), DECISION.ALLOW);
+    }
+    set.connection(80, null, [SPIFFE]);
+    assert.equal(decisionOf(set.forRequests()), DECISION.DENY);
   });
 
   it('methods', () => {
@@ -395,12 +405,12 @@ describe('against a plain reading', () => {
         (policy, rules, port, name, identity, requests) => {
           const of = config(policy, rules);
           const set = new RuleSet(of);
-          set.connection(port, address(named(name)), identity);
+          set.connection(port, address(named(name)), identity === '' ? [] : [identity]);
           const { low, high, fallback } = set;
           const always = set.forRequests();
           const outright = set.forAnybody(port, address(named(name)));
           // Another connection is looked at in between.
-          set.connection(1, null, '');
+          set.connection(1, null, []);
           for (const { method, target } of requests) {
             const { bytes, what } = asked({ method, target });
             const fresh = set.forRequest(low, high, fallback, bytes, what);
