@@ -16,7 +16,11 @@
 // A record that would be smaller, for want of room, waits for the next place.
 #define RECORD_WORTHWHILE 1024
 // AES-GCM is good for 2^24.5 records under one key (RFC 8446 5.5).
+#ifdef SLUICE_FAULTS
+#define KEY_RECORDS 5
+#else
 #define KEY_RECORDS (UINT64_C(1) << 23)
+#endif
 
 void sluice_tls_info(const SSL *ssl, int where, int value) {
   struct sluice_tls_connection *connection = SSL_get_ex_data(ssl, 0);
@@ -281,7 +285,8 @@ int32_t sluice_tls_connection_receive(struct sluice_tls_connection *connection, 
 }
 
 static bool seal(struct sluice_tls_connection *connection, const uint8_t *payload, size_t length, size_t *written) {
-  if (connection->records->write.sequence >= KEY_RECORDS && !sluice_tls_records_update(connection, false)) return false;
+  struct sluice_tls_records *records = connection->records;
+  if ((records->owes_update || records->write.sequence >= KEY_RECORDS) && !sluice_tls_records_update(connection)) return false;
   // The new key may have taken the room.
   if (connection->out_capacity - connection->out_used < length + RECORD_OVERHEAD) return true;
   *written = length;

@@ -95,12 +95,15 @@ bool sluice_tls_direction_begin(struct sluice_tls_direction *direction, uint32_t
 }
 
 bool sluice_tls_direction_update(struct sluice_tls_direction *direction) {
-  return expand(direction, "traffic upd", direction->secret, direction->secret_length) && derive(direction);
+  // Half an update would leave the old key with numbers that it has used: nothing is sealed or opened any more then.
+  direction->broken = !expand(direction, "traffic upd", direction->secret, direction->secret_length) || !derive(direction);
+  return !direction->broken;
 }
 
 static bool begin_record(struct sluice_tls_direction *direction, const uint8_t header[RECORD_HEADER]) {
   uint8_t nonce[sizeof direction->iv];
   int length;
+  if (direction->broken) return false;
   memcpy(nonce, direction->iv, sizeof nonce);
   for (int i = 0; i < 8; i++) nonce[sizeof nonce - 1 - (size_t)i] ^= (uint8_t)(direction->sequence >> (8 * i));
   direction->sequence++;

@@ -9,7 +9,6 @@ enum { NEW_SESSION_TICKET = 4, FINISHED = 20, KEY_UPDATE = 24 };
 enum { WARNING = 1, FATAL = 2 };
 
 #define TAG 16
-#define CIPHERTEXT_MAX (RECORD_MAX + 256)
 #define EMPTY_MAX 32
 // A ticket is at most 64 KiB, its nonce, lifetime and extensions as much again.
 #define TICKET_MAX 131338
@@ -96,8 +95,9 @@ bool sluice_tls_records_alert(struct sluice_tls_connection *connection, uint8_t 
   return control(connection, ALERT, bytes, sizeof bytes);
 }
 
-bool sluice_tls_records_update(struct sluice_tls_connection *connection, bool requested) {
-  const uint8_t message[5] = {KEY_UPDATE, 0, 0, 1, requested};
+bool sluice_tls_records_update(struct sluice_tls_connection *connection) {
+  const uint8_t message[5] = {KEY_UPDATE, 0, 0, 1, 0};
+  connection->records->owes_update = false;
   return control(connection, HANDSHAKE, message, sizeof message) && sluice_tls_direction_update(&connection->records->write);
 }
 
@@ -193,9 +193,7 @@ static size_t take(struct sluice_tls_connection *connection, uint8_t type, struc
   struct sluice_tls_records *records = connection->records;
   size_t length = content[0].length + content[1].length;
   bool within = records->head_length > 0;
-  if (length > RECORD_MAX) {
-    fail(connection, SSL_R_DATA_LENGTH_TOO_LONG, SSL_AD_RECORD_OVERFLOW);
-  } else if (type == HANDSHAKE && length > 0) {
+  if (type == HANDSHAKE && length > 0) {
     messages(connection, content[0].at, content[0].length, content[1].length == 0);
     messages(connection, content[1].at, content[1].length, true);
   } else if (type == PAYLOAD && !within) {
@@ -312,9 +310,10 @@ int32_t sluice_tls_records_receive(struct sluice_tls_connection *connection, str
       break;
     }
     header_of(connection, header);
+    // RFC 8446 5.2: content, type and padding are 2^14 + 1 octets at most.
     size_t size = (size_t)header[3] << 8 | header[4];
     if (header[0] != PAYLOAD) fail(connection, SSL_R_UNEXPECTED_RECORD, SSL_AD_UNEXPECTED_MESSAGE);
-    else if (size > CIPHERTEXT_MAX) fail(connection, SSL_R_ENCRYPTED_LENGTH_TOO_LONG, SSL_AD_RECORD_OVERFLOW);
+    else if (size > TAG + 1 + RECORD_MAX) fail(connection, SSL_R_ENCRYPTED_LENGTH_TOO_LONG, SSL_AD_RECORD_OVERFLOW);
     else if (size < TAG + 1) fail(connection, SSL_R_LENGTH_TOO_SHORT, SSL_AD_DECODE_ERROR);
     if (connection->failed) break;
     size += RECORD_HEADER;
@@ -327,8 +326,7 @@ int32_t sluice_tls_records_receive(struct sluice_tls_connection *connection, str
   }
   if (pending->bytes != NULL && pending->at == pending->end) drop_pending(pending);
   if (records->owes_update && !connection->failed && !connection->shut) {
-    records->owes_update = false;
-    if (!sluice_tls_records_update(connection, false)) without_memory(connection);
+    if (!sluice_tls_records_update(connection)) without_memory(connection);
   }
   return 0;
 }

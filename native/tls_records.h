@@ -14,7 +14,7 @@ struct sluice_tls_direction {
   uint64_t sequence;
   uint8_t iv[12];
   uint8_t suite, secret_length;
-  bool seals;
+  bool seals, broken;
   uint8_t secret[48];
 };
 
@@ -55,7 +55,8 @@ int32_t sluice_tls_records_receive(struct sluice_tls_connection *connection, str
 // Writes one record to the place for output, which has room.
 bool sluice_tls_records_send(struct sluice_tls_connection *connection, const uint8_t *payload, size_t length);
 bool sluice_tls_records_alert(struct sluice_tls_connection *connection, uint8_t level, uint8_t description);
-bool sluice_tls_records_update(struct sluice_tls_connection *connection, bool requested);
+// A new key for what we send.
+bool sluice_tls_records_update(struct sluice_tls_connection *connection);
 
 #endif
 #endif

@@ -243,6 +243,9 @@ describe('behind the handshake', () => {
     assert.ok(end.failed);
     assert.equal(end.alert, SENT + ALERT.RECORD_OVERFLOW);
     assert.equal(end.plain.length, 16484);
+    const padded = await afterHandshake('server');
+    padded.end.receive(padded.hand.record(CONTENT.PAYLOAD, Buffer.alloc(1), 16384));
+    assert.equal(padded.end.alert, SENT + ALERT.RECORD_OVERFLOW);
   });
 
   test('octets that were changed end it, with an alert', async () => {
@@ -253,6 +256,59 @@ describe('behind the handshake', () => {
     assert.equal(end.alert, SENT + ALERT.BAD_RECORD_MAC);
     assert.equal(end.plain.length, 0);
     assert.ok(end.wire().length > 0);
+  });
+
+  test('messages of the handshake that have no place there', async () => {
+    const message = (type: number, ...body: number[]) =>
+      Buffer.from([type, 0, body.length >> 8, body.length & 255, ...body]);
+    const ticket = Array.from({ length: 200 }, (_, index) => index);
+    for (const [role, bytes, alert] of [
+      ['server', message(1, 0), ALERT.UNEXPECTED_MESSAGE],
+      ['server', message(4, ...ticket), ALERT.UNEXPECTED_MESSAGE],
+      ['server', message(13, 0), ALERT.UNEXPECTED_MESSAGE],
+      ['server', message(24, 2), ALERT.ILLEGAL_PARAMETER],
+      ['server', message(24, 0, 0), ALERT.DECODE_ERROR],
+      ['server', message(24), ALERT.DECODE_ERROR],
+      // A key ends its record.
+      ['server', Buffer.concat([message(24, 0), message(24, 0)]), ALERT.UNEXPECTED_MESSAGE],
+      ['client', Buffer.from([4, 255, 255, 255]), ALERT.DECODE_ERROR],
+      ['client', message(20, 0), ALERT.UNEXPECTED_MESSAGE],
+    ] as const) {
+      const { end, hand } = await afterHandshake(role);
+      end.receive(hand.record(CONTENT.HANDSHAKE, bytes));
+      assert.equal(end.alert, SENT + alert, bytes.toString('hex'));
+    }
+    for (const [type, bytes, alert] of [
+      [CONTENT.HANDSHAKE, Buffer.alloc(0), ALERT.UNEXPECTED_MESSAGE],
+      [CONTENT.CHANGE_CIPHER_SPEC, Buffer.from([1]), ALERT.UNEXPECTED_MESSAGE],
+      [CONTENT.ALERT, Buffer.from([1]), ALERT.DECODE_ERROR],
+      [CONTENT.ALERT, Buffer.from([1, 0, 1, 0]), ALERT.DECODE_ERROR],
+      [0, Buffer.alloc(5), ALERT.UNEXPECTED_MESSAGE],
+    ] as const) {
+      const { end, hand } = await afterHandshake('server');
+      end.receive(hand.record(type, bytes));
+      assert.equal(end.alert, SENT + alert, `${type}`);
+    }
+    // In pieces they are good, with nothing else between.
+    const { end, hand } = await afterHandshake('client');
+    const both = Buffer.concat([message(4, ...ticket), message(4, ...ticket)]);
+    for (let at = 0; at < both.length; at += 3) end.receive(hand.record(CONTENT.HANDSHAKE, both.subarray(at, at + 3)));
+    end.receive(hand.payload('x'));
+    assert.equal(end.plain.toString(), 'x');
+    end.receive(hand.record(CONTENT.HANDSHAKE, Buffer.from([4, 0])));
+    end.receive(hand.payload('y'));
+    assert.equal(end.alert, SENT + ALERT.UNEXPECTED_MESSAGE);
+    assert.equal(end.plain.toString(), 'x');
+  });
+
+  test('an alert of the peer ends it, with its name', async () => {
+    const { end, hand } = await afterHandshake('client');
+    end.receive(hand.payload('before'));
+    end.receive(hand.alert(2, 48));
+    assert.equal(end.plain.toString(), 'before');
+    assert.equal(end.alert, 48);
+    assert.match(end.why, /unknown ca/);
+    assert.equal(end.wire().length, 0);
   });
 
   test('what follows close_notify does not count', async () => {
