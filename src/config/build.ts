@@ -92,6 +92,7 @@ function buildListener(
     shared: listener.shared,
     via: listener.via,
     date: listener.date,
+    mesh: listener.mesh,
     tls: listenerTls(listener.tls, directory),
     backlog: listener.backlog,
     keepAliveMs: listener.keepAlive,

@@ -11,7 +11,7 @@ import { defaultOpaquePorts } from './ports.js';
 import type { KeyPath } from './problem.js';
 import { formatPath } from './problem.js';
 import { suggest } from './suggest.js';
-import { listenerTlsFindings, serviceTlsFindings } from './tls-checks.js';
+import { listenerMeshFindings, listenerTlsFindings, serviceTlsFindings } from './tls-checks.js';
 import {
   attempt,
   parseDuration,
@@ -317,6 +317,7 @@ export function crossChecks(tree: unknown, line: (path: KeyPath) => number): Fin
     ...listeners.flatMap((item, index) =>
       checkAuthorization(asMap(item).authorization, ['listeners', index, 'authorization']),
     ),
+    ...listeners.flatMap((item, index) => (isMap(item) ? listenerMeshFindings(item, index, isMap(root.identity)) : [])),
     ...Object.entries(services).flatMap(([name, value]) => service(name, value)),
     ...overlappingMatches(
       Object.entries(services).map(([name, value]) => [name, asList(asMap(value).match)] as const),

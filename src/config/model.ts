@@ -150,6 +150,8 @@ export interface ListenerConfig {
   readonly via: string | null;
   /** Final responses without Date get one (section 6.6.1). */
   readonly date: boolean;
+  /** TLS that asks for this proxy by name ends here, all other is relayed as it is. */
+  readonly mesh: boolean;
   /** null: no TLS is ended here. */
   readonly tls: ListenerTlsConfig | null;
   readonly backlog: number;

@@ -172,6 +172,7 @@ const listener = section({
   shared: v.optional(boolean(), false),
   via: v.optional(value(parseVia), 'off'),
   date: v.optional(boolean(), false),
+  mesh: v.optional(boolean(), false),
   tls: v.optional(listenerTls),
   backlog: v.optional(integer(1, 65_535), 4096),
   keepAlive: v.optional(keepAlive(), '10s'),

@@ -51,6 +51,20 @@ export function listenerTlsFindings(listener: Tree, index: number): Finding[] {
   return findings;
 }
 
+/** What contradicts `mesh` of a listener; `identity`: the file has that section. */
+export function listenerMeshFindings(listener: Tree, index: number, identity: boolean): Finding[] {
+  if (listener.mesh !== true) return [];
+  const path = ['listeners', index, 'mesh'];
+  const finding = (message: string): Finding[] => [{ path, message, at: 'key' }];
+  if (!identity)
+    return finding('stands without identity, so that nobody could ask for this proxy; add the section identity');
+  if (listener.tls !== undefined && listener.tls !== null)
+    return finding('stands beside tls: TLS would end here whoever it asks for; remove one of the two');
+  if (listener.protocol === 'opaque')
+    return finding('stands beside protocol: opaque, with which nothing is looked at; remove one of the two');
+  return [];
+}
+
 export function serviceTlsFindings(name: string, service: Tree): Finding[] {
   const { tls } = service;
   if (!isMap(tls)) return [];

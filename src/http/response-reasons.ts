@@ -26,6 +26,7 @@ export const RESPONSE_REASONS = [
   'file-descriptors',
   'max-forwards',
   'unauthorized',
+  'no-identity',
 ] as const;
 
 export type ResponseReason = (typeof RESPONSE_REASONS)[number];

@@ -4,6 +4,7 @@ import { ENDPOINT_STATE } from '../balance/breaker.js';
 import { RetryBudget } from '../balance/budget.js';
 import type { LimitsConfig, PeerProxy, ServiceProtocol } from '../config/model.js';
 import { Learned } from '../detect/learned.js';
+import { parseWorkloadName, serverNameOf } from '../identity/names.js';
 import { Inbox } from '../io/inbox.js';
 import type { Native } from '../io/native.js';
 import type { Reactor } from '../io/reactor.js';
@@ -106,6 +107,8 @@ export class EndpointTable {
   readonly base = new Int32Array(ENDPOINT_SLOTS);
   /** The name that its certificate must be for, where the TLS profile has none; empty where nobody has said. */
   readonly identity: string[] = new Array<string>(ENDPOINT_SLOTS).fill('');
+  /** The name that it is asked for by in TLS (SNI), where that is not its identity. */
+  readonly serverName: string[] = new Array<string>(ENDPOINT_SLOTS).fill('');
   /** 1: a proxy of the mesh is in front of it that carries HTTP/1 over HTTP/2. */
   readonly carries = new Uint8Array(ENDPOINT_SLOTS);
   /** Port of that proxy, to which every connection goes by the opaque transport; 0: they go to the endpoint's own. */
@@ -119,6 +122,12 @@ export class EndpointTable {
   hasOwnSeries(endpoint: number): boolean {
     return this.series[endpoint] > 0 && endpoint < MAX_ENDPOINTS;
   }
+}
+
+/** SNI has room for names of the DNS only. */
+function nameToAskFor(identity: string): string {
+  const name = identity === '' ? '' : parseWorkloadName(identity);
+  return typeof name === 'string' ? '' : (serverNameOf(name) ?? '');
 }
 
 const sameProxy = (table: EndpointTable, slot: number, { port, http2 }: PeerProxy): boolean =>
@@ -173,6 +182,8 @@ export class Context {
   readonly listenerTls = new Int32Array(MAX_LISTENERS);
   /** What speaks TLS for sockets that are to; not there under the transports of tests. */
   readonly tls: TlsTransport | undefined;
+  /** Slot of the TLS profile with which endpoints of the mesh are dialled; 0: this proxy has no identity (yet). */
+  meshClient = 0;
   limits: LimitsConfig;
   /** Answer `Connection: close` and end what is idle. */
   draining = false;
@@ -278,8 +289,14 @@ export class Context {
   }
 
   /** Whether a certificate has shown who is at the other end of `socket`. */
-  isPeer(_socket: number): boolean {
-    return false;
+  isPeer(socket: number): boolean {
+    return this.peers.identity[socket] !== NOBODY;
+  }
+
+  /** Whether `endpoint` is dialled as one of the mesh: with our own identity, for its. */
+  ofMesh(endpoint: number): boolean {
+    const service = this.endpoints.service[endpoint];
+    return this.endpoints.identity[endpoint] !== '' && service >= 0 && this.services.tls[service] === 0;
   }
 
   /** Counts that a limit has fired. */
@@ -291,6 +308,7 @@ export class Context {
   configure(snapshot: Snapshot): void {
     this.limits = snapshot.limits;
     this.maxClients = snapshot.maxClients;
+    this.meshClient = snapshot.meshClient;
     this.protocols.expiryMs = snapshot.limits.protocolExpiryMs;
     this.access = snapshot.access !== false;
     this.accessAll = snapshot.access === true;
@@ -331,6 +349,7 @@ export class Context {
         table.addressLength[slot] = this.native.sockaddr(host, port, this.bytes, table.addressAt[slot]);
       } else if (table.identity[slot] !== identity || !sameProxy(table, slot, proxy)) renamed.add(slot);
       table.identity[slot] = identity;
+      table.serverName[slot] = nameToAskFor(identity);
       table.carries[slot] = proxy.http2 ? 1 : 0;
       table.proxyPort[slot] = proxy.port;
       table.port[slot] = port;

@@ -172,7 +172,7 @@ export function makeDataPath(context: Context): DataPath {
   const races = new Races(context, dialer, introductions);
   const peek = new TlsPeek(context);
   const securing = new Securing(context);
-  const transportHeaders = new TransportHeaders(context, new Int32Array(context.sockets.capacity));
+  const transportHeaders = new TransportHeaders(context);
   const detector = new Detector(context, races, opaque, peek, {
     http1: clients,
     http2: two.connections,

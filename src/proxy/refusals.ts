@@ -31,6 +31,7 @@ export const REFUSALS = [
   'transport-loop',
   'transport-late',
   'audit',
+  'transport-unspoken',
   ...TLS_FAILURES.map((cause) => tlsRefusal(cause)),
   ...TLS_FAILURES.map((cause) => tlsDialRefusal(cause)),
 ] as const;
@@ -65,6 +66,8 @@ export const REFUSED = {
   /** No rule of authorization allows it; and what is allowed, but to be told of. */
   UNAUTHORIZED: REFUSALS.indexOf('unauthorized'),
   AUDIT: REFUSALS.indexOf('audit'),
+  /** The proxy in front of an endpoint does not speak the opaque transport. */
+  TRANSPORT_UNSPOKEN: REFUSALS.indexOf('transport-unspoken'),
 } as const;
 
 /** What was refused for one reason, and who was the first. Names that are not known are empty. */

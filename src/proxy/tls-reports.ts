@@ -88,7 +88,12 @@ export class TlsWays implements TlsTargets {
   dials(endpoint: number): number {
     const { endpoints, services } = this.context;
     const service = endpoints.service[endpoint];
-    return service < 0 ? 0 : services.tls[service];
+    if (service < 0 || services.tls[service] !== 0) return service < 0 ? 0 : services.tls[service];
+    return endpoints.identity[endpoint] === '' ? 0 : this.context.meshClient;
+  }
+
+  serverNameOf(endpoint: number): string {
+    return this.context.endpoints.serverName[endpoint];
   }
 
   identityOf(endpoint: number): string {
@@ -97,13 +102,15 @@ export class TlsWays implements TlsTargets {
 
   offer(slot: number): number {
     const { endpoints, services, connections } = this.context;
+    const endpoint = connections.endpoint[slot];
+    if (this.context.ofMesh(endpoint)) return endpoints.proxyPort[endpoint] > 0 ? OFFER.TRANSPORT : OFFER.NONE;
     switch (this.dialer.purposeOf(slot)) {
       case PURPOSE.HTTP1:
         return OFFER.HTTP1;
       case PURPOSE.HTTP2:
         return OFFER.HTTP2;
       default: {
-        const service = endpoints.service[connections.endpoint[slot]];
+        const service = endpoints.service[endpoint];
         const opaque = service >= 0 && services.protocol[service] === SERVICE_PROTOCOL.OPAQUE;
         return opaque ? OFFER.ALL : OFFER.BYTES;
       }

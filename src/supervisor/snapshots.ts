@@ -63,7 +63,9 @@ export class Snapshots {
           ? []
           : [{ ...place, config: settingsOf(service, this.#deps.tls.service(service.name)), endpoints, resolved }];
       }),
-      passthrough: listeners.some(({ originalDestination }) => originalDestination) ? this.#passthrough() : null,
+      passthrough: listeners.some(({ originalDestination, mesh }) => originalDestination || mesh)
+        ? this.#passthrough()
+        : null,
       limits: config.limits,
       maxClients: this.#deps.maxClients(),
       coalesceUs: config.coalesceUs,
@@ -104,7 +106,7 @@ export class Snapshots {
       authorization: this.#authorization(listener),
       meshHeaders: guardsMeshHeaders(listener),
       proxyProtocol: listener.proxyProtocol,
-      mesh: false,
+      mesh: listener.mesh,
       userTimeoutMs: listener.userTimeoutMs,
       tls: this.#deps.tls.listener(listener.name),
       fd: this.#deps.fd(listener, worker),

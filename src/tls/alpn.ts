@@ -39,8 +39,10 @@ export const OFFER = {
   BYTES: 3,
   /** Nothing but the transport of streams. */
   TRANSPORT: 4,
+  /** Nothing: a peer of the mesh finds out by itself what is inside, and may refuse who offers what it does not know. */
+  NONE: 5,
 } as const;
-export const OFFERS = 5;
+export const OFFERS = 6;
 
 /** What is offered of `alpn`. A profile that does not offer what is wanted at all is taken at its word. */
 export function offered(alpn: readonly string[], offer: number): readonly string[] {
@@ -54,6 +56,8 @@ export function offered(alpn: readonly string[], offer: number): readonly string
       return alpn.filter((name) => name !== ALPN_NAMES.HTTP1 && name !== ALPN_NAMES.HTTP2);
     case OFFER.TRANSPORT:
       return only(ALPN_NAMES.TRANSPORT);
+    case OFFER.NONE:
+      return [];
     default:
       return alpn;
   }

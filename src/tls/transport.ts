@@ -29,6 +29,8 @@ export interface TlsTargets {
   dials(endpoint: number): number;
   /** The name that the certificate of an endpoint must be for; empty: the name in the profile. */
   identityOf(endpoint: number): string;
+  /** The name that it is asked for by, where the profile has none; empty: that of its certificate. */
+  serverNameOf(endpoint: number): string;
   /** The OFFER of a connection that was dialled; asked when its handshake begins. */
   offer(slot: number): number;
 }
@@ -228,7 +230,9 @@ export class TlsTransport implements Transport {
     const expected = this.expectedOf(slot, name);
     // Whoever answers would do: that is not what TLS is for.
     if (expected === '') return -1;
-    const asked = name ?? expected;
+    const endpoint = this.endpoint[slot] - 1;
+    const said = endpoint < 0 ? '' : (this.targets?.serverNameOf(endpoint) ?? '');
+    const asked = name ?? (said === '' ? expected : said);
     return sockets.engine.tlsOpen(context, isHostName(asked) ? asked : null, expected);
   }
 

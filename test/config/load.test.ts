@@ -96,6 +96,7 @@ test('the minimal file gets every default', () => {
         shared: false,
         via: null,
         date: false,
+        mesh: false,
         tls: null,
         authorization: null,
         meshHeaders: 'auto',

@@ -55,6 +55,7 @@ export function listener(listen: Address, overrides: Partial<ListenerConfig> = {
     via: null,
     date: false,
     proxyProtocol: null,
+    mesh: false,
     tls: null,
     direction: 'inbound',
     authorization: null,

@@ -16,6 +16,7 @@ const listener = (name: string, port: number): ListenerConfig => ({
   shared: false,
   via: null,
   date: false,
+  mesh: false,
   tls: null,
   proxyProtocol: null,
   direction: 'inbound',

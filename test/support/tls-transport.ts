@@ -60,7 +60,13 @@ export class TestTls implements Transport, Channel {
       max: 1024,
       perTurn: 8,
     });
-    this.inner.targets = { accepts: () => SERVER, dials: () => CLIENT, identityOf: () => '', offer: () => 0 };
+    this.inner.targets = {
+      accepts: () => SERVER,
+      dials: () => CLIENT,
+      serverNameOf: () => '',
+      identityOf: () => '',
+      offer: () => 0,
+    };
     this.contexts = [this.context(true, papers), this.context(false, papers)];
     this.page = native.tlsPage();
     this.far = new Int32Array(sockets);

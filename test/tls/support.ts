@@ -72,7 +72,13 @@ export class Bench {
     if (tls === undefined) throw new Error('no transport');
     this.tls = tls;
     this.tls.configure([profile(SERVER, 'server'), profile(CLIENT, 'client')], LIMITS);
-    this.tls.targets = { accepts: () => SERVER, dials: () => CLIENT, identityOf: () => '', offer: () => 0 };
+    this.tls.targets = {
+      accepts: () => SERVER,
+      dials: () => CLIENT,
+      serverNameOf: () => '',
+      identityOf: () => '',
+      offer: () => 0,
+    };
     this.tls.reports = {
       established: (slot, server) => happened.push(`${server ? 'accepted' : 'dialled'} ${slot}`),
       failed: (slot, _server, cause) => happened.push(`handshake failed ${slot} ${cause}`),

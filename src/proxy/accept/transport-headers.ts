@@ -1,7 +1,6 @@
 // The header that a connection of the opaque transport begins with, inside TLS that ends here: it says to which port of this machine the
 // client is going, and what it speaks. Only who has shown who he is may say so.
 import { LIMITS, W } from '../../metrics/layout.js';
-import { NOBODY } from '../../tls/peers.js';
 import { HEADER_ERROR, SESSION, TransportHeaderReader } from '../../tls/transport-header.js';
 import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import type { Context } from '../context.js';
@@ -25,10 +24,7 @@ export class TransportHeaders {
   /** Takes a client to a port of this machine; a FORWARD. Unless it is GOES the client is to be refused. */
   forward: ((client: SocketSlot, port: number) => number) | undefined;
 
-  constructor(
-    private readonly context: Context,
-    private readonly identities: Int32Array,
-  ) {
+  constructor(private readonly context: Context) {
     this.began = new Float64Array(context.sockets.capacity);
     this.told = new Uint8Array(context.sockets.capacity);
   }
@@ -36,7 +32,8 @@ export class TransportHeaders {
   /** The client has agreed on the opaque transport in its handshake. */
   open(client: SocketSlot): void {
     const { sockets, wheel, reactor, inbox } = this.context;
-    if (this.identities[client] === NOBODY) {
+    if (!this.context.isPeer(client)) {
+      this.context.values[W.TRANSPORT_REFUSED]++;
       this.refuse(client, CLOSE.REFUSED, REFUSED.TRANSPORT_STRANGER);
       return;
     }

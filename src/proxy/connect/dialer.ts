@@ -4,8 +4,11 @@
 import { SIGN } from '../../balance/signs.js';
 import { ERRNO } from '../../io/abi.js';
 import { E, ENDPOINT_HISTOGRAMS, endpointHistogram, LIMITS, W } from '../../metrics/layout.js';
+import { ALPN } from '../../tls/alpn.js';
 import { FAILURE } from '../../tls/failures.js';
+import { SESSION, writeTransportHeader } from '../../tls/transport-header.js';
 import type { Context } from '../context.js';
+import { REFUSED } from '../refusals.js';
 import type { SocketSlot } from '../slots.js';
 import { CLOSE, SOCKET_KIND } from './connections.js';
 import { Hedges } from './hedges.js';
@@ -19,12 +22,16 @@ const CONNECT_US = ENDPOINT_HISTOGRAMS.indexOf('connect_us');
 /** How long an endpoint may take to say its SETTINGS where there is no connect timeout, ms. */
 const SETTINGS_MS = 10_000;
 const NEVER = Number.POSITIVE_INFINITY;
+const NONE = -1;
 
 /** SIGN of a dial that failed for a CLOSE; where there is none it was refused. */
 const SIGN_OF: Readonly<Record<number, number>> = { [CLOSE.TIMEOUT]: SIGN.UNREACHED, [CLOSE.TLS]: SIGN.UNTRUSTED };
 
 /** What a connection is made for; who asked. */
 export const PURPOSE = { RACE: 0, OPAQUE: 1, HTTP1: 2, HTTP2: 3 } as const;
+
+/** What is said in that header to follow it, by PURPOSE. */
+const SESSIONS = [SESSION.OPAQUE, SESSION.OPAQUE, SESSION.HTTP1, SESSION.HTTP2] as const;
 
 const isOpaque = (purpose: number): boolean => purpose === PURPOSE.RACE || purpose === PURPOSE.OPAQUE;
 
@@ -38,6 +45,8 @@ export const DIAL = {
   PACED: -3,
   /** No file descriptor is left. */
   FILES: -4,
+  /** The endpoint wants to know who we are, and we have no identity (yet). */
+  NO_IDENTITY: -5,
 } as const;
 
 /** Who asks for connections. */
@@ -59,12 +68,15 @@ export class Dialer {
   private readonly purpose: Uint8Array;
   /** 1: what is to be sent is encrypted already. */
   private readonly plain: Uint8Array;
+  /** 1: it begins with a header of the opaque transport. */
+  private readonly headed: Uint8Array;
   private readonly callers: Caller[] = [];
   private readonly hedges: Hedges;
 
   constructor(private readonly context: Context) {
     this.purpose = new Uint8Array(context.sockets.capacity);
     this.plain = new Uint8Array(context.sockets.capacity);
+    this.headed = new Uint8Array(context.sockets.capacity);
     this.hedges = new Hedges(context.sockets.capacity);
     context.connections.unwanted = (socket) => this.unwanted(socket);
   }
@@ -80,6 +92,10 @@ export class Dialer {
     const { endpoints, services, connections, balancer } = context;
     const service = endpoints.service[endpoint];
     if (service < 0) return DIAL.FAILED;
+    const bare = plain && context.ofMesh(endpoint);
+    // Never in plain text.
+    if (!bare && (context.meshClient === 0 || context.tls === undefined) && context.ofMesh(endpoint))
+      return DIAL.NO_IDENTITY;
     if (this.full(endpoint, service, purpose)) return DIAL.LIMIT;
     if (!balancer.mayDial(endpoint, context.reactor.ms)) {
       context.values[endpoints.base[endpoint] + E.DIALS_PACED]++;
@@ -92,7 +108,6 @@ export class Dialer {
       context.limited(LIMIT_FILES);
       return DIAL.FILES;
     }
-    const bare = plain && endpoints.identity[endpoint] !== '' && services.tls[service] === 0;
     const slot = connections.openEndpoint(fd, endpoint, SOCKET_KIND.DIALLING, bare);
     if (slot < 0) {
       context.native.close(fd);
@@ -106,7 +121,11 @@ export class Dialer {
     this.hedges.reset(socket);
     balancer.opened(endpoint);
     balancer.dials.begun(endpoint, context.reactor.ms);
-    context.sockets.connect(socket, endpoints.addressAt[endpoint], endpoints.addressLength[endpoint]);
+    // One that goes to the endpoint's proxy says there where it is going.
+    const headed = !bare && endpoints.proxyPort[endpoint] > 0 && context.ofMesh(endpoint);
+    this.headed[socket] = headed ? 1 : 0;
+    const at = headed ? endpoints.proxyAt[endpoint] : endpoints.addressAt[endpoint];
+    context.sockets.connect(socket, at, endpoints.addressLength[endpoint]);
     const deadline = Math.min(this.deadline(socket), this.hedgeAt(socket));
     if (deadline !== NEVER) context.wheel.pull(socket, deadline);
     return socket;
@@ -131,11 +150,33 @@ export class Dialer {
       else this.fail(socket, result === -ERRNO.ETIMEDOUT ? CLOSE.TIMEOUT : CLOSE.REFUSED);
       return;
     }
+    if (this.headed[socket] === 1 && !this.head(socket)) return;
     const series = endpoints.series[connections.endpoint[socket]];
     metrics.record(endpointHistogram(series, CONNECT_US), (reactor.now - connections.opened[socket]) * 1000);
     if (this.purpose[socket] !== PURPOSE.HTTP2) this.settle(socket);
     else if (this.agreedOnLess(socket)) this.lost(socket, CLOSE.PROTOCOL);
     else sockets.resume(socket);
+  }
+
+  /** The header of the opaque transport goes before all that waits to be sent. False where the dial has failed over it. */
+  private head(socket: SocketSlot): boolean {
+    const { tls, slab, sockets, connections, endpoints, refusals } = this.context;
+    const endpoint = connections.endpoint[socket];
+    if (tls?.alpn[socket] !== ALPN.TRANSPORT) {
+      refusals.note(REFUSED.TRANSPORT_UNSPOKEN, NONE, endpoints.service[endpoint], endpoint);
+      this.fail(socket, CLOSE.TLS);
+      return false;
+    }
+    const bid = slab.take();
+    if (bid < 0) {
+      this.failHere(socket);
+      return false;
+    }
+    const at = slab.dataStart(bid);
+    const session = SESSIONS[this.purpose[socket]];
+    const length = writeTransportHeader(slab.bytes, at, endpoints.port[endpoint], '', session);
+    sockets.queueFirst(socket, at, length, bid);
+    return true;
   }
 
   purposeOf(socket: number): number {
@@ -215,7 +256,8 @@ export class Dialer {
   /** Whether HTTP/2 was offered to an endpoint of which nothing else is known, and not agreed on. */
   private agreedOnLess(socket: SocketSlot): boolean {
     const { tls, sockets, connections, services, endpoints } = this.context;
-    if (tls === undefined || sockets.layer[socket] === 0) return false;
+    if (tls === undefined || sockets.layer[socket] === 0 || this.context.ofMesh(connections.endpoint[socket]))
+      return false;
     const service = endpoints.service[connections.endpoint[socket]];
     return service >= 0 && services.protocol[service] === SERVICE_PROTOCOL.AUTO && tls.withoutHttp2(socket);
   }

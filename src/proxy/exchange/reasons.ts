@@ -27,12 +27,14 @@ export const WHY = {
   FILE_DESCRIPTORS: RESPONSE_REASONS.indexOf('file-descriptors'),
   MAX_FORWARDS: RESPONSE_REASONS.indexOf('max-forwards'),
   UNAUTHORIZED: RESPONSE_REASONS.indexOf('unauthorized'),
+  NO_IDENTITY: RESPONSE_REASONS.indexOf('no-identity'),
 } as const;
 
 /** WHY of a dial that could not begin, for a DIAL; `lastFailure` is the endpoint's, a SIGN. */
 export function undialled(result: number, lastFailure: number): number {
   if (result === DIAL.LIMIT) return WHY.POOL_EXHAUSTED;
   if (result === DIAL.FILES) return WHY.FILE_DESCRIPTORS;
+  if (result === DIAL.NO_IDENTITY) return WHY.NO_IDENTITY;
   // As whoever dialled it last was told.
   return result === DIAL.PACED && lastFailure === SIGN.UNREACHED ? WHY.CONNECT_TIMEOUT : WHY.CONNECT_FAILED;
 }
@@ -58,6 +60,7 @@ export function closeReason(why: number): number {
     case WHY.FILE_DESCRIPTORS:
     case WHY.MAX_FORWARDS:
     case WHY.UNAUTHORIZED:
+    case WHY.NO_IDENTITY:
       return CLOSE.OK;
     default:
       return CLOSE.PROTOCOL;
