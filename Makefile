@@ -1,7 +1,7 @@
 # make run     the demo: installs, builds, starts; Ctrl-C ends it
 # make test    everything that is checked: installs, builds, lints, tests
 # make peers   builds the servers and clients in other languages that tests meet; kept in ~/.cache (make test does it)
-# make test-transport    the end-to-end tests of the data path, with a transport under every connection
+# make test-transport    the end-to-end tests of the data path, with a transport under every connection: one that cuts all to pieces, then TLS
 # make bench   Sluice against its rivals, with bars (make bench ARGS="h1-uring --rounds 5"),
 #              or against an older build (make bench ARGS="--baseline DIR --no-rivals")
 # make soak    ten minutes of mixed traffic with aborts (make soak MINUTES=1)
@@ -91,9 +91,14 @@ UNDER_TRANSPORT = http1-bodies http1-bodies-node http1-forwarding http1-interim 
   http2-conformance-concurrency http2-conformance-connection-frames http2-conformance-flow http2-conformance-frames \
   http2-conformance-hpack http2-conformance-malformed http2-conformance-messages http2-conformance-split \
   http2-conformance-stream-frames http2-conformance-streams
+# And in TLS, on every leg.
+UNDER_TLS = http1-bodies http1-forwarding http1-pipelining http1-to-http2 http2-to-http1 grpc-calls opaque-servers \
+  combinations-pressure combinations-tunnels http2-conformance-flow http2-conformance-split http2-conformance-streams
 test-transport: dist/.built packages
 	TEST_TRANSPORT=rechunking TEST_EXECUTORS=$${TEST_EXECUTORS:-epoll} \
 	  $(NODE) --test --test-concurrency=2 --test-timeout=240000 $(UNDER_TRANSPORT:%=dist/test/e2e/%.test.js)
+	TEST_TRANSPORT=tls TEST_EXECUTORS=$${TEST_EXECUTORS:-epoll} \
+	  $(NODE) --test --test-concurrency=2 --test-timeout=240000 $(UNDER_TLS:%=dist/test/e2e/%.test.js)
 
 test: dist/.built packages peers lint test-native test-transport
 	$(NODE) --test --test-concurrency=2 --test-timeout=240000 $(ARGS) $$(find dist/test -name '*.test.js' | sort)
