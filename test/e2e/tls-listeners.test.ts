@@ -96,6 +96,33 @@ services:
       );
     });
 
+    test('openssl speaks to it, in the groups and versions that there are', async () => {
+      const ask = async (listener: string, ...args: string[]): Promise<string> => {
+        const to = [
+          '-connect',
+          `127.0.0.1:${sluice.port(listener)}`,
+          '-servername',
+          NAME,
+          '-CAfile',
+          certificates.path('ca.pem'),
+        ];
+        const request = `GET /s_client HTTP/1.1\r\nHost: ${NAME}\r\nConnection: close\r\n\r\n`;
+        const { stdout, stderr } = await run(
+          'openssl',
+          ['s_client', ...to, '-verify_return_error', '-ign_eof', '-quiet', ...args],
+          request,
+        );
+        return `${stdout}${stderr}`;
+      };
+      assert.match(await ask('web', '-groups', 'X25519'), /GET \/s_client 0/);
+      assert.match(await ask('web', '-groups', 'P-256'), /GET \/s_client 0/);
+      assert.match(await ask('old', '-tls1_2'), /GET \/s_client 0/);
+      assert.match(await ask('old', '-alpn', 'http/1.1'), /GET \/s_client 0/);
+      assert.doesNotMatch(await ask('web', '-tls1_2'), /s_client 0/);
+      for (const group of ['X25519', 'P-256'])
+        assert.ok((await sluice.metric('sluice_tls_handshakes_total', { role: 'server', group })) > 0, group);
+    });
+
     test('requests share a connection, with bodies both ways', async () => {
       const agent = new Agent({ keepAlive: true, maxSockets: 1 });
       for (const size of [0, 1, 70_000, 3_000_000]) {
