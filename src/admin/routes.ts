@@ -3,6 +3,7 @@ import type { LogLevel } from '../config/model.js';
 import { parseHostPort, ValueError } from '../config/values.js';
 import type { Exposition } from '../metrics/exposition.js';
 import type { MetricsReader } from '../metrics/reader.js';
+import type { ClientIs } from '../policy/explain-authorization.js';
 import type { Answer } from './answer.js';
 import { json, text } from './answer.js';
 import { FORMATS, hgrm, histogramsOf, listing, log, percentiles } from './histograms.js';
@@ -30,7 +31,7 @@ export interface RouteDeps {
   };
   readonly reader: MetricsReader;
   /** Anything that JSON can say. */
-  readonly explain: (host: string, port: number, listener: string | null) => unknown;
+  readonly explain: (host: string, port: number, listener: string | null, client: ClientIs) => unknown;
   readonly getLogLevel: () => LogLevel;
   readonly setLogLevel: (level: LogLevel) => void;
   readonly version: string;
@@ -123,7 +124,10 @@ export class Routes {
         methods: ['GET'],
         summary: 'how a connection to a destination is treated, and why',
         example: "curl 'localhost:4191/explain?dst=127.0.0.1:8080'",
-        answer: ({ query }) => this.#explain(query.get('dst'), query.get('listener')),
+        answer: ({ query }) => {
+          const client = { from: query.get('from'), identity: query.get('identity') };
+          return this.#explain(query.get('dst'), query.get('listener'), client);
+        },
       },
       {
         path: '/loglevel',
@@ -164,13 +168,13 @@ export class Routes {
     return text(400, `format "${format}" is not known; there are ${FORMATS.join(', ')}.`);
   }
 
-  async #explain(destination: string | null, listener: string | null): Promise<Answer> {
+  async #explain(destination: string | null, listener: string | null, client: ClientIs): Promise<Answer> {
     const hint = 'Ask for a destination like this: /explain?dst=10.0.0.7:5432 or /explain?dst=[::1]:8080';
     if (destination === null) return text(400, hint);
     try {
       const { host, port } = parseHostPort(destination, '10.0.0.7:5432');
       if (host === '') return text(400, `"${destination}" has no host\n${hint}`);
-      return json(await this.#deps.explain(host, port, listener));
+      return json(await this.#deps.explain(host, port, listener, client));
     } catch (error) {
       if (error instanceof ValueError) return text(400, `${error.message}\n${hint}`);
       throw error;

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { loadConfig } from '../config/load.js';
 import { parseHostPort, ValueError } from '../config/values.js';
 import type { Explanation } from '../policy/explain.js';
@@ -21,7 +22,7 @@ export function formatExplanation(explanation: Explanation): string {
 export const explainCommand: Command = {
   name: 'explain',
   summary: 'say how a connection to HOST:PORT would be treated, and why',
-  help: `Usage: sluice explain -c FILE [--listener NAME] [--json] HOST:PORT
+  help: `Usage: sluice explain -c FILE [--listener NAME] [--from ADDRESS] [--identity NAME] [--json] HOST:PORT
 
 Says, without any traffic, which listener takes a connection to HOST:PORT, whether its bytes are looked at, which
 service it goes to, and the steps that lead there.
@@ -30,6 +31,8 @@ Options:
   -c, --config FILE   the configuration
       --listener NAME a listener with originalDestination that the connection is redirected to; without it, the one that
                       listens there, or else the first with originalDestination
+      --from ADDRESS  the address of a client, for the rules of authorization
+      --identity NAME the name in its certificate; without it, it has none
       --json          one JSON object instead of text
   -h, --help          this text
 
@@ -38,12 +41,15 @@ Examples:
   sluice explain -c sluice.yaml '[::1]:8080'
   sluice explain -c sluice.yaml --json 10.0.0.7:80 | jq -r .verdict
   sluice explain -c sluice.yaml --listener outbound 10.0.0.7:80
+  sluice explain -c sluice.yaml --from 10.1.2.3 --identity spiffe://example.org/ns/shop/sa/web 10.0.0.7:80
 
 Exit codes: 0 explained, 1 bad configuration, 2 wrong usage.`,
   async run(args) {
     const options = {
       config: { type: 'string', short: 'c' },
       listener: { type: 'string' },
+      from: { type: 'string' },
+      identity: { type: 'string' },
       json: { type: 'boolean' },
     } as const;
     const { values, positionals } = parseArguments(args, options, 1);
@@ -51,7 +57,10 @@ Exit codes: 0 explained, 1 bad configuration, 2 wrong usage.`,
     const { host, port } = destination(positionals[0]);
     const config = loadConfig(file, process.env);
     const through = typeof values.listener === 'string' ? values.listener : null;
-    const explanation = explain(config, host, port, {}, through);
+    const from = typeof values.from === 'string' ? values.from : null;
+    if (from !== null && isIP(from) === 0) throw new UsageError(`--from: "${from}" is no numeric address`);
+    const identity = typeof values.identity === 'string' ? values.identity : null;
+    const explanation = explain(config, host, port, {}, through, { from, identity });
     print(values.json === true ? JSON.stringify(explanation) : formatExplanation(explanation));
     return 0;
   },

@@ -1,6 +1,7 @@
 // What would be done with a connection to a destination, and why, in sentences. For people, and for the admin port.
 import type { Config, ListenerConfig, ListenerServices, ServiceConfig } from '../config/model.js';
 import { addressText, sourceText } from '../discovery/text.js';
+import { ANYBODY, authorizationSteps, type ClientIs } from './explain-authorization.js';
 import { listenerFor } from './listeners.js';
 import { type Match, MatchTable } from './match-table.js';
 import { type Decision, decide, type Original, type Race, race, raceTo } from './policy.js';
@@ -45,6 +46,7 @@ export function explain(
   port: number,
   live: Live = {},
   through: string | null = null,
+  client: ClientIs = ANYBODY,
 ): Explanation {
   const bare = host.replace(/^\[(.*)\]$/, '$1');
   const destination = addressText({ host: bare, port });
@@ -55,7 +57,7 @@ export function explain(
     );
     return redirected === undefined
       ? nobody(config, destination, port, through)
-      : explainRedirected(config, redirected, bare, port, live);
+      : explainRedirected(config, redirected, bare, port, live, client);
   }
 
   const { listener, match } = taken;
@@ -67,7 +69,7 @@ export function explain(
       ? `Listener ${listener.name} (${at}) takes it.`
       : `Listener ${listener.name} (${at}) takes it, as it listens on every address of this machine.`,
   ];
-  steps.push(...headerSteps(listener), ...tlsSteps(listener));
+  steps.push(...headerSteps(listener), ...tlsSteps(listener), ...authorizationSteps(listener, port, client));
   const { services } = listener;
   const decision = decide(config, listener);
   return walk(config, { destination, port, listener, services, decision, race: race(config, listener) }, steps, live);
@@ -80,6 +82,7 @@ function explainRedirected(
   host: string,
   port: number,
   live: Live,
+  client: ClientIs,
 ): Explanation {
   const destination = addressText({ host, port });
   const own = listenerFor(config, host, port);
@@ -90,6 +93,7 @@ function explainRedirected(
   const steps = [
     `Listener ${listener.name} (${addressText(listener.listen)}) takes it where it is redirected there, and asks where it was going.`,
     ...headerSteps(listener),
+    ...authorizationSteps(listener, port, client),
     matchStep(destination, match),
   ];
   const services = name === null ? null : { http1: name, http2: name, tls: name, opaque: name };

@@ -146,6 +146,17 @@ export class RuleSet {
     return this.byDefault(address, true) === DECISION.DENY ? (this.size << 2) | DECISION.DENY : DEPENDS;
   }
 
+  /** The rules that may decide of requests of the connection that was looked at last; `size` is the default. */
+  candidates(): number[] {
+    const found: number[] = [];
+    const { low, high, size, requests } = this;
+    for (let i = this.next(0, low, high); i < size; i = this.next(i + 1, low, high)) {
+      found.push(i);
+      if (requests[i] === null) return found;
+    }
+    return [...found, size];
+  }
+
   private mayCome(rule: number, port: number, address: AddressWords | null): boolean {
     const { ports } = this.config.rules[rule];
     const networks = this.networks[rule];

@@ -15,6 +15,7 @@ import type { LogFields, Logger } from '../log/logger.js';
 import { descriptors, sluiceVersion } from '../log/process-state.js';
 import { MetricsReader } from '../metrics/reader.js';
 import { type Explanation, explain, type Live } from '../policy/explain.js';
+import type { ClientIs } from '../policy/explain-authorization.js';
 import type { EndpointSnapshot, FromWorker } from '../proxy/snapshot.js';
 import { type ClientShare, clientShare } from './descriptors.js';
 import { Destinations } from './destinations.js';
@@ -357,7 +358,8 @@ export class Engine {
         return engine.executor;
       },
       ready: () => this.ready(),
-      explain: (host: string, port: number, listener: string | null) => this.explain(host, port, listener),
+      explain: (host: string, port: number, listener: string | null, client: ClientIs) =>
+        this.explain(host, port, listener, client),
       getLogLevel: (): LogLevel => logger.level,
       setLogLevel: (level: LogLevel) => {
         logger.level = level;
@@ -388,7 +390,7 @@ export class Engine {
     return { ok: reasons.length === 0, reasons, notes };
   }
 
-  private explain(host: string, port: number, through: string | null): Explanation {
+  private explain(host: string, port: number, through: string | null, client: ClientIs): Explanation {
     const live: Live = {
       learned: (name) => {
         const listener = this.config.listeners.find((candidate) => candidate.name === name);
@@ -398,7 +400,7 @@ export class Engine {
       },
       endpoints: (service) => (this.endpoints.get(service) ?? []).map(addressText),
     };
-    return explain(this.config, host, port, live, through);
+    return explain(this.config, host, port, live, through, client);
   }
 
   /** Under which workers learn what a connection to an address meets; 0 where the listener refuses opaque traffic. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseMatch } from '../../src/config/match.js';
 import type { ListenerConfig } from '../../src/config/model.js';
+import { parseNetwork } from '../../src/config/networks.js';
 import { explain } from '../../src/policy/explain.js';
 import { canonicalHost, listenerFor } from '../../src/policy/listeners.js';
 import { at, config, fixed, listener, service } from './fixture.js';
@@ -231,5 +232,72 @@ describe('the explanation of a destination that connections are redirected from'
   it('says that a connection made to the listener itself leads nowhere', () => {
     const result = explain(redirecting, '127.0.0.1', 15_001);
     assert.deepEqual([result.verdict, result.reason], ['none', 'loop']);
+  });
+});
+
+describe('the explanation of who may do what', () => {
+  const rule = {
+    name: 'web',
+    action: 'allow' as const,
+    ports: null,
+    identities: ['*.front.x'],
+    networks: null,
+    methods: null,
+    path: null,
+    exactPath: false,
+  };
+  const authorization = {
+    default: 'deny' as const,
+    clusterNetworks: [],
+    rules: [
+      rule,
+      {
+        ...rule,
+        name: 'api',
+        identities: null,
+        networks: [{ cidr: parseNetwork('10.0.0.0/8'), except: [] }],
+        path: '/api',
+      },
+    ],
+  };
+  const ask = (client: { from?: string; identity?: string }): string =>
+    explain(config({ listeners: [listener(at('0.0.0.0', 80), { authorization })] }), '10.0.0.5', 80, {}, null, {
+      from: client.from ?? null,
+      identity: client.identity ?? null,
+    })
+      .steps.filter((step) => /authorized|client/.test(step))
+      .join('\n');
+
+  it('names the rules, and those that decide of a client', () => {
+    assert.match(ask({}), /web, api are tried in order, then default: deny\.[\s\S]*--from ADDRESS/);
+    assert.match(
+      ask({ identity: 'a.front.x' }),
+      /with the identity a\.front\.x: its requests are allowed, by rule web; what is not read is allowed, by rule web/,
+    );
+    assert.match(
+      ask({ from: '10.1.2.3' }),
+      /from 10\.1\.2\.3 without an identity: its requests are decided by method and path \(api, default\); what is not read is denied, by default: deny/,
+    );
+    assert.match(ask({ from: 'fd00::1', identity: 'b' }), /its requests are denied, by default: deny/);
+    assert.equal(
+      explain(config(), '127.0.0.1', 8080).steps.some((step) => step.includes('authorized')),
+      false,
+    );
+  });
+
+  it('says who is refused outright', () => {
+    const only = { ...authorization, rules: authorization.rules.slice(1) };
+    const { steps } = explain(
+      config({ listeners: [listener(at('0.0.0.0', 80), { authorization: only })] }),
+      '10.0.0.5',
+      80,
+      {},
+      null,
+      { from: '192.0.2.1', identity: 'a' },
+    );
+    assert.match(
+      steps.join('\n'),
+      /from 192\.0\.2\.1 with the identity a is refused as soon as it connects, by default: deny/,
+    );
   });
 });
