@@ -9,7 +9,7 @@
 // It needs root: in a network namespace of its own, sockets have small buffers, so that a thousand of them don't fill the kernel's memory first.
 import { type ChildProcess, fork, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttp } from 'node:http';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -20,10 +20,11 @@ import { cpuTime } from './cpu.js';
 const READERS = 1000;
 const BUSY = 64;
 const FACTOR = 2;
-/** Readers that are sent a message at a time: all at once would be a burst of a thousand, which costs the time of a thousand. */
-const SOME = 50;
-/** Nobody's buffers have taken anything for so long: they are full, ms. */
-const FULL_MS = 2000;
+/**
+ * One reader after the other is filled up, with such a pause, ms. All at once would be a burst of a thousand, which costs the time of a
+ * thousand; and the kernel would go on probing a thousand closed windows in the same milliseconds, for minutes.
+ */
+const APART_MS = 8;
 const MESSAGE = Buffer.alloc(200, 'm');
 /** Fills the kernel's buffers on the way, which small messages would take minutes for. */
 const FLOOD = Buffer.alloc(160 * 1024, 'f');
@@ -60,16 +61,18 @@ async function publish(): Promise<void> {
     }
     while (subscribers.length < READERS) await pause(10);
     process.send?.('subscribed');
-    for (const subscriber of subscribers) subscriber.write(FLOOD);
-    await pause(2000);
-    let taken = performance.now();
-    for (let at = 0; performance.now() - taken < FULL_MS; at = (at + SOME) % READERS) {
-      for (const subscriber of subscribers.slice(at, at + SOME)) {
-        if (subscriber.writableLength > 0) continue;
-        subscriber.write(MESSAGE);
-        taken = performance.now();
+    for (let taken = true, flood = true; taken; flood = false) {
+      taken = flood;
+      for (const subscriber of subscribers) {
+        if (flood) subscriber.write(FLOOD);
+        else {
+          for (let i = 0; subscriber.writableLength === 0 && i < READERS; i++) {
+            subscriber.write(MESSAGE);
+            taken = true;
+          }
+        }
+        await pause(APART_MS);
       }
-      await pause(1);
     }
     // From here on each message is followed by another one as soon as it is taken.
     for (const subscriber of subscribers) {
@@ -139,6 +142,15 @@ async function timed<T extends { count: number }>({ pid = 0 }: ChildProcess, run
   return { ...result, cpu: (cpuTime(pid).total - before) / result.count };
 }
 
+/** Probes of closed windows that were sent in this network namespace. */
+function windowProbes(): number {
+  const [names = [], values = []] = readFileSync('/proc/net/netstat', 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('TcpExt:'))
+    .map((line) => line.split(' '));
+  return Number(values[names.indexOf('TCPWinProbe')]);
+}
+
 async function said(child: ChildProcess, what: string): Promise<void> {
   for (;;) {
     const [message] = await once(child, 'message');
@@ -165,12 +177,13 @@ async function measure(io: string, seconds: number): Promise<boolean> {
     await said(publisher, 'full');
     const queued = await metric('sluice_slab_queued_buffers');
     if (queued < READERS / 2) throw new Error(`${queued} buffers wait for ${READERS} readers: they have not stalled`);
+    const probes = windowProbes();
     const beside = await timed(sluice, () => busy(9002, seconds));
     const free = await metric('sluice_slab_free_buffers');
     const good = beside.failed === 0 && beside.p99 <= FACTOR * alone.p99;
     console.log(
       `${io}: p99 ${alone.p99.toFixed(2)} ms alone, ${beside.p99.toFixed(2)} ms beside ${READERS} stalled readers ` +
-        `(${(beside.p99 / alone.p99).toFixed(2)} ×, ${beside.failed} of ${beside.count} failed, ${free} buffers free; ` +
+        `(${(beside.p99 / alone.p99).toFixed(2)} ×, ${beside.failed} of ${beside.count} failed, ${free} buffers free, ${windowProbes() - probes} window probes; ` +
         `${alone.cpu.toFixed(0)} and ${beside.cpu.toFixed(0)} µs CPU/request): ${good ? 'good' : 'BAD'}`,
     );
     return good;

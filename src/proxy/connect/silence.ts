@@ -53,17 +53,17 @@ export class SilentPeers {
     const timeout = this.timeout(slot);
     if (timeout === 0 || sockets.kind[slot] === FREE || (sockets.flags[slot] & SOCKET.CLOSED) !== 0) {
       sockets.owes[slot] = 0;
-      this.since[slot] = 0;
+      this.heard(slot);
       return false;
     }
     this.next[slot] = now + timeout / LOOKS;
     if (this.asked[slot] !== sockets.generation[slot]) {
       this.asked[slot] = sockets.generation[slot];
-      this.since[slot] = 0;
+      this.heard(slot);
     }
     const silent = native.unanswered(sockets.fd[slot]);
     if (silent < 0) {
-      this.since[slot] = 0;
+      this.heard(slot);
       // Behind a closed window something waits that will be probed for.
       if (silent === NOTHING && (sockets.flags[slot] & SOCKET.SENDING) === 0) sockets.owes[slot] = 0;
       return true;
@@ -78,6 +78,11 @@ export class SilentPeers {
     sockets.resetOnClose(slot);
     this.failed(slot, ERRNO.ETIMEDOUT);
     return true;
+  }
+
+  /** What was sent to it is answered, or to another socket. Memory is paid for where it is written only, and most never keep silent. */
+  private heard(slot: number): void {
+    if (this.since[slot] !== 0) this.since[slot] = 0;
   }
 
   /** How long the peer of a socket may be silent, ms; 0: for ever. */

@@ -51,7 +51,8 @@ export class Dispatcher {
       const endpoint = picked >= 0 ? picked : this.pick(x, avoid, exclude);
       picked = NONE;
       if (endpoint < 0) break;
-      exchanges.stay[x] = balancer.begin(endpoint);
+      const stay = balancer.begin(endpoint);
+      if (exchanges.stay[x] !== stay) exchanges.stay[x] = stay;
       const version = this.version(x, endpoint);
       this.source = source;
       if (!legs.canSend(x, version, source)) {
