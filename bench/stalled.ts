@@ -24,7 +24,7 @@ const FACTOR = 2;
  * One reader after the other is filled up, with such a pause, ms. All at once would be a burst of a thousand, which costs the time of a
  * thousand; and the kernel would go on probing a thousand closed windows in the same milliseconds, for minutes.
  */
-const APART_MS = 8;
+const APART_MS = 4;
 const MESSAGE = Buffer.alloc(200, 'm');
 /** Fills the kernel's buffers on the way, which small messages would take minutes for. */
 const FLOOD = Buffer.alloc(160 * 1024, 'f');
