@@ -91,6 +91,15 @@ describe('the engine serves a client of Node.js', () => {
     assert.equal(weak.why, 'no shared cipher');
   });
 
+  test('there is no renegotiation', async () => {
+    const end = serve({ minVersion: 0x0303 });
+    const peer = await nodeClient(end, ask({ maxVersion: 'TLSv1.2' }));
+    assert.ok(end.done, end.why);
+    peer.socket.renegotiate({}, () => {});
+    await peer.settle();
+    assert.match(String(peer.error), /no renegotiation/i);
+  });
+
   test('ALPN: the server prefers, none in common is refused, none offered is not', async () => {
     const alpn = ['h2', 'http/1.1'];
     for (const [offered, chosen] of [
