@@ -11,7 +11,7 @@ import {
   subjectOf,
   trustProblem,
 } from './chain.js';
-import { type AlternativeNames, alternativeNames, KEY_USAGE, keyUsage } from './der.js';
+import { type AlternativeNames, alternativeNames, KEY_USAGE, keyUsage, weakDigest } from './der.js';
 import { readPrivateKey, weakness } from './private-key.js';
 import { CredentialProblem, orProblem, type Part } from './problem.js';
 
@@ -99,6 +99,10 @@ function strengthProblem(chain: readonly X509Certificate[]): string | null {
   for (const [index, certificate] of chain.entries()) {
     const problem = keyProblem(certificate);
     if (problem !== null) return `${certificateAt(chain, index)} ${problem}`;
+    // Nobody checks what an authority says of itself.
+    const digest = isSelfSigned(certificate) ? null : weakDigest(certificate.raw);
+    if (digest !== null)
+      return `${certificateAt(chain, index)} is signed with ${digest}, which peers refuse; have it issued anew with SHA-256`;
   }
   return null;
 }

@@ -53,6 +53,22 @@ function extension(certificate: Uint8Array, oid: string): Uint8Array | undefined
   return undefined;
 }
 
+/** Signatures whose digests can be forged, by their object identifiers. */
+const WEAK_SIGNATURES: Readonly<Record<string, string>> = {
+  '2a864886f70d010102': 'MD2',
+  '2a864886f70d010104': 'MD5',
+  '2a864886f70d010105': 'SHA-1',
+  '2a8648ce3d0401': 'SHA-1',
+};
+
+/** The digest that a certificate is signed with, where it is too weak; null where it is not. */
+export function weakDigest(certificate: Uint8Array): string | null {
+  const [outer] = elements(certificate);
+  const [, algorithm] = outer === undefined ? [] : elements(outer.bytes);
+  const [id] = algorithm === undefined ? [] : elements(algorithm.bytes);
+  return id === undefined ? null : (WEAK_SIGNATURES[Buffer.from(id.bytes).toString('hex')] ?? null);
+}
+
 /** Bits of the first octet of a key's usage (RFC 5280 section 4.2.1.3). */
 export const KEY_USAGE = { DIGITAL_SIGNATURE: 0x80, KEY_ENCIPHERMENT: 0x20, CERTIFICATES: 0x04 } as const;
 

@@ -402,7 +402,7 @@ describe('a leaf', () => {
     openssl('x509', '-req', '-in', 'sha1.csr', ...by, '-out', 'sha1.pem');
     assert.match(
       said(readFileSync(path('sha1.pem')), readFileSync(path('sha1-key.pem'), 'utf8')),
-      /^c\.pem: OpenSSL does not take it: ca md too weak; have it issued anew$/,
+      /^c\.pem: certificate 1 of 1 \(CN=sha1\) is signed with SHA-1, which peers refuse; have it issued anew with SHA-256$/,
     );
     const [weak] = make('weak', '-newkey', 'rsa:1024');
     writeFileSync(path('weak-bundle.pem'), weak);
