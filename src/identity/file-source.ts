@@ -1,7 +1,6 @@
 // An identity from three files, as cert-manager's csi-driver-spiffe or SPIRE's helper write them: read when any of them changes.
-import { realpathSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
-import { Directories, type Follower } from '../discovery/directories.js';
+import { Directories } from '../discovery/directories.js';
+import { FollowedFile } from '../discovery/followed-file.js';
 import { fileSignature } from '../discovery/read-file.js';
 import type { DiscoveryLogger } from '../discovery/source.js';
 import { readPart } from './credential-files.js';
@@ -20,18 +19,18 @@ export interface FileSourceDeps extends SourceDeps {
   readonly logger: DiscoveryLogger;
   /** How often the files are looked at where the kernel reports no change, ms. */
   pollMs(): number;
-  /** Whether an offer would be taken; what is wrong with it otherwise. */
+  /** What is wrong with an offer; null if it would be taken. */
   check(offer: Offer): IdentityProblem | null;
 }
 
-export class FileSource implements IdentitySource, Follower {
+export class FileSource implements IdentitySource {
   readonly #directories: Directories;
-  readonly #paths: readonly string[];
-  #followed: readonly string[] = [];
+  readonly #files: readonly FollowedFile[];
   #signature = '';
+  /** The files as they are can't be used. */
+  #wrong = false;
   #poll: unknown = null;
   #settle: unknown = null;
-  #stopped = false;
 
   constructor(
     private readonly options: FileOptions,
@@ -39,7 +38,8 @@ export class FileSource implements IdentitySource, Follower {
   ) {
     const { clock, logger } = deps;
     this.#directories = new Directories(logger, { set: clock.set, clear: clock.clear });
-    this.#paths = [options.certificate, options.key, options.anchors];
+    const paths = [...new Set([options.certificate, options.key, options.anchors])];
+    this.#files = paths.map((path) => new FollowedFile(path, this.#directories, () => this.#changed()));
   }
 
   start(): void {
@@ -48,31 +48,36 @@ export class FileSource implements IdentitySource, Follower {
   }
 
   stop(): void {
-    this.#stopped = true;
     this.deps.clock.clear(this.#poll);
     this.deps.clock.clear(this.#settle);
+    for (const file of this.#files) file.close();
     this.#directories.close();
   }
 
-  /** Something in one of the directories has changed. */
-  changed(): void {
-    if (!this.#stopped && this.#settle === null) this.#load(true);
+  #changed(): void {
+    if (this.#settle === null) this.#load(true);
   }
 
+  /** What could not be used is tried again: it may have had to wait for its time. */
   #look(): void {
     this.#poll = this.deps.clock.set(() => {
-      if (this.#settle === null && this.#current() !== this.#signature) this.#load(true);
+      if (this.#settle === null) {
+        const changed = this.#current() !== this.#signature;
+        if (changed || this.#wrong) this.#load(changed);
+        else for (const file of this.#files) file.follow();
+      }
       this.#look();
     }, this.deps.pollMs());
   }
 
   #current(): string {
-    return this.#paths.map(fileSignature).join('\n');
+    return this.#files.map(({ path }) => fileSignature(path)).join('\n');
   }
 
   /** `patient`: what is wrong may be right in a moment. */
   #load(patient: boolean): void {
-    this.#follow();
+    // Before they are read: a change in between is seen.
+    for (const file of this.#files) file.follow();
     this.#signature = this.#current();
     let problem: IdentityProblem | null = null;
     let offer: Offer | null = null;
@@ -82,6 +87,7 @@ export class FileSource implements IdentitySource, Follower {
     } catch (error) {
       problem = problemOf(error);
     }
+    this.#wrong = problem !== null;
     if (problem !== null && patient) {
       this.#settle = this.deps.clock.set(() => {
         this.#settle = null;
@@ -93,27 +99,6 @@ export class FileSource implements IdentitySource, Follower {
 
   #read(): Offer {
     const { certificate, key, anchors } = this.options;
-    return {
-      certificate: readPart(certificate),
-      key: readPart(key),
-      anchors: readPart(anchors),
-    };
-  }
-
-  /** Both directories of each file: the one in its path, and the one that the path leads to through links. */
-  #follow(): void {
-    const places = new Map<string, string>();
-    for (const path of this.#paths) {
-      places.set(dirname(path), basename(path));
-      try {
-        const real = realpathSync(path);
-        places.set(dirname(real), basename(real));
-      } catch {
-        // It is not there yet; the directory of its path says when it is.
-      }
-    }
-    for (const directory of this.#followed) if (!places.has(directory)) this.#directories.unfollow(directory, this);
-    for (const [directory, name] of places) this.#directories.follow(directory, name, this);
-    this.#followed = [...places.keys()];
+    return { certificate: readPart(certificate), key: readPart(key), anchors: readPart(anchors) };
   }
 }
