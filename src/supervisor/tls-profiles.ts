@@ -53,6 +53,7 @@ export class TlsProfiles {
   /** By what makes them one: listeners and services that say the same share a profile. */
   #profiles = new Map<string, { readonly profile: TlsProfile; readonly text: string }>();
   #generation = 0;
+  #committing = false;
 
   /** `deps.changed` is called where workers have to be told anew. */
   constructor(deps: CertificatesDeps) {
@@ -110,7 +111,10 @@ export class TlsProfiles {
   commit(prepared: PreparedTls): void {
     this.#used = prepared;
     this.#keep(prepared);
+    // Who commits tells the workers, of this and of all else that is new.
+    this.#committing = true;
     this.#certificates.poll();
+    this.#committing = false;
     this.#compile();
   }
 
@@ -181,6 +185,7 @@ export class TlsProfiles {
   }
 
   #changed(): void {
+    if (this.#committing) return;
     this.#compile();
     this.#deps.changed();
   }

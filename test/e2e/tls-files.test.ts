@@ -1,7 +1,7 @@
 // Files of certificates under a running Sluice: what is said of them, at the start and later.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -36,17 +36,11 @@ ${more}services:
 function check(text: string): { code: number; said: string } {
   const file = join(directory, 'check.yaml');
   writeFileSync(file, text);
-  try {
-    const said = execFileSync(process.execPath, [MAIN, 'check', '-c', file], {
-      env: inherited(),
-      encoding: 'utf8',
-      stdio: 'pipe',
-    });
-    return { code: 0, said };
-  } catch (error) {
-    const { status, stderr } = error as { status: number; stderr: string };
-    return { code: status, said: stderr.replaceAll(`${directory}/`, '') };
-  }
+  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, 'check', '-c', file], {
+    env: inherited(),
+    encoding: 'utf8',
+  });
+  return { code: status ?? -1, said: (stderr + stdout).replaceAll(`${directory}/`, '') };
 }
 
 test('a file that cannot be used is named by check, ends the start, and later leaves the last one in use', async () => {
@@ -54,7 +48,11 @@ test('a file that cannot be used is named by check, ends the start, and later le
   const other = (await pki.leaf({ dns: ['other.test'] })).write(directory, 'other');
   pki.writeAnchor(directory, 'ca');
   const good = yaml(web.certificate, web.key);
-  assert.equal(check(good).code, 0);
+  chmodSync(web.key, 0o644);
+  const right = check(good);
+  assert.equal(right.code, 0);
+  assert.match(right.said, /web-key\.pem may be read by every user of this machine \(mode 644\); .* \(a warning\)\n/);
+  chmodSync(web.key, 0o600);
   const mixed = yaml(web.certificate, other.key);
   const { code, said } = check(mixed);
   assert.equal(code, 1);

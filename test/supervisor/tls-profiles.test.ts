@@ -405,6 +405,14 @@ describe('files that change', () => {
     await until(() => used() === fingerprint(later));
   });
 
+  it('are looked at by a reload, which tells of them itself', () => {
+    const { used, web, apply, changes } = following(first);
+    second.write(web.directory, 'web');
+    apply(withListeners(listenerTls({ certificates: [{ ...web, names: null }] })));
+    assert.equal(used(), fingerprint(second));
+    assert.equal(changes(), 0);
+  });
+
   it('that nobody names any more are not followed', async () => {
     const { apply, web, counts, logs } = following(first);
     apply(withListeners(null));
