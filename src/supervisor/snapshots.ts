@@ -128,9 +128,9 @@ export class Snapshots {
 }
 
 /** What is said of itself, or that it is for others than the application and may know who they are. */
-function guardsMeshHeaders({ meshHeaders, direction, tls }: ListenerConfig): boolean {
+function guardsMeshHeaders({ meshHeaders, direction, mesh, tls }: ListenerConfig): boolean {
   if (meshHeaders !== 'auto') return meshHeaders;
-  return direction === 'inbound' && tls !== null && tls.clientAuthority !== null;
+  return direction === 'inbound' && (mesh || (tls !== null && tls.clientAuthority !== null));
 }
 
 /** Names under which decisions are counted: of the rules in their order, and of the default. */
