@@ -20,6 +20,8 @@ const WAYS = {
 
 for (const io of plainSockets ? await availableExecutors() : []) {
   for (const [name, way] of Object.entries(WAYS)) {
+    // What rides on HTTP/2 is the same on both executors.
+    if (way === 'http2' && io === 'uring') continue;
     describe(`authorization in the mesh, ${name} (${io})`, () => {
       let mesh: Mesh;
       let web: Server;
@@ -53,8 +55,10 @@ for (const io of plainSockets ? await availableExecutors() : []) {
           const at = way === 'port' ? port : far.port(app);
           return [app, { address: `127.0.0.1:${at}`, endpoint: `identity: ${FAR}${proxy}` }] as const;
         });
-        near = await startNear(mesh, io, Object.fromEntries(seen));
-        other = await startNear(mesh, io, Object.fromEntries(seen), await mesh.identity('other'));
+        [near, other] = await Promise.all([
+          startNear(mesh, io, Object.fromEntries(seen)),
+          startNear(mesh, io, Object.fromEntries(seen), await mesh.identity('other')),
+        ]);
       });
 
       after(async () => {
