@@ -135,9 +135,14 @@ static void fail(struct sluice_tls_connection *connection, int32_t reason) {
   connection->reason = reason;
 }
 
+static bool has_records(const struct sluice_tls_connection *connection) {
+  return connection->records != NULL && connection->records->active;
+}
+
 // OpenSSL has failed: nothing may be asked of it any more.
 static void fail_with_openssl(struct sluice_tls_connection *connection) {
-  unsigned long error = ERR_peek_error();
+  // Of our own records nothing can fail but for want of memory, and the queue may hold other people's errors.
+  unsigned long error = has_records(connection) ? 0 : ERR_peek_error();
   int reason = ERR_GET_REASON(error);
   if (connection->flooded) fail(connection, SLUICE_TLS_FLOODED);
   else if (connection->too_much) fail(connection, SLUICE_TLS_OUTPUT_TOO_LARGE);
@@ -167,10 +172,6 @@ void sluice_tls_payload_received(struct sluice_tls_connection *connection, size_
   connection->allowance = (uint8_t)least(more, ALLOWANCE);
 }
 
-static bool has_records(const struct sluice_tls_connection *connection) {
-  return connection->records != NULL && connection->records->active;
-}
-
 // OpenSSL's connection is of no more use once it has told what there is to tell.
 static void let_go(struct sluice_tls_connection *connection) {
   if (!connection->told || connection->ssl == NULL || !has_records(connection)) return;
@@ -184,7 +185,8 @@ static void let_go(struct sluice_tls_connection *connection) {
 static int32_t read_window(struct sluice_tls_connection *connection, struct sluice_tls_bytes plain, size_t *got) {
   int32_t status = 0;
   SSL *ssl = connection->ssl;
-  ERR_clear_error();
+  // OpenSSL's answers are about the error that is first in its queue.
+  if (!has_records(connection)) ERR_clear_error();
   while (!connection->failed && !connection->ended) {
     if (has_records(connection)) return status | sluice_tls_records_receive(connection, plain, got);
     if (connection->done && *got == plain.length) {
@@ -300,7 +302,7 @@ int32_t sluice_tls_connection_send(struct sluice_tls_connection *connection, str
   let_go(connection);
   set_out(connection, wire);
   page[SLUICE_TLS_PLAIN] = 0;
-  ERR_clear_error();
+  if (!has_records(connection)) ERR_clear_error();
   while (connection->done && !connection->failed && !connection->shut && taken < plain.length) {
     size_t room = connection->out_capacity - connection->out_used, rest = plain.length - taken;
     size_t n = room <= RECORD_OVERHEAD ? 0 : least(least(rest, longest), room - RECORD_OVERHEAD);
