@@ -11,13 +11,12 @@ import type {
   EndpointSource,
   ListenerConfig,
   ListenerServices,
-  ListenerTlsConfig,
   ProxyHeaderConfig,
   ServiceConfig,
-  ServiceTlsConfig,
 } from './model.js';
 import { opaquePortSets } from './ports.js';
 import { type ConfigTree, service as serviceSchema } from './schema.js';
+import type { ListenerTlsConfig, ServiceTlsConfig } from './tls-model.js';
 
 type ListenerTree = ConfigTree['listeners'][number];
 type ServiceTree = ConfigTree['services'][string];

@@ -1,8 +1,8 @@
 // Every mistake in the files of certificates and keys that a configuration names, for `sluice check`.
 import { relative } from 'node:path';
 import type { LoadedConfig } from '../config/load.js';
-import type { CertificateConfig } from '../config/model.js';
 import { formatPath, type KeyPath, type Problem } from '../config/problem.js';
+import type { CertificateConfig } from '../config/tls-model.js';
 import { readAnchors, readCertificate } from './credential-files.js';
 import type { Purpose } from './credentials.js';
 import { CredentialProblem } from './problem.js';

@@ -1,6 +1,7 @@
 // Families of certificates, keys and authorities in files, which the main thread reads.
+
+import type { UsedCertificate } from './certificate-counts.js';
 import { type Family, NONE } from './family.js';
-import type { UsedCertificate } from './reader.js';
 
 /** Series of single certificates: of more than these, those that end first. */
 const MOST = 256;

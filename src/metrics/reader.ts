@@ -1,6 +1,8 @@
 // The main thread's view: what all workers counted, by name. Reads the workers' memory without stopping them.
+
 import { H, H2_ROLES } from '../http2/counters.js';
 import { type IdentityCounts, noCounts } from '../identity/counts.js';
+import type { CertificateCounts } from './certificate-counts.js';
 import {
   ENDPOINT_FIELDS,
   ENDPOINT_PROTOCOLS,
@@ -130,26 +132,6 @@ export interface NameCounts {
   failures: number;
   /** When it resolved last, seconds since 1970; 0: never. */
   lastSuccess: number;
-}
-
-/** What the main thread counts of certificates. */
-export interface CertificateCounts {
-  /** Times that files were read, and could be used or not. */
-  loaded: number;
-  failed: number;
-  /** Certificates and bundles of which the files as they are now can't be used. */
-  broken: number;
-  /** Those that are used. */
-  used: readonly UsedCertificate[];
-}
-
-export interface UsedCertificate {
-  readonly use: 'listener' | 'service';
-  /** Of the listener or service. */
-  readonly name: string;
-  /** Its number in `certificates`, from 0; `client-authority`, `certificate` or `ca`. */
-  readonly certificate: string;
-  readonly notAfterMs: number;
 }
 
 /** What the main thread counts of files of endpoints. */

@@ -1,13 +1,13 @@
 // The files of certificates, keys and authorities that a configuration names: each is read once, however many listeners and services
 // name it, and followed for as long as one does.
-import type { CertificateConfig } from '../config/model.js';
+import type { CertificateConfig } from '../config/tls-model.js';
 import { Directories } from '../discovery/directories.js';
 import { type DiscoveryLogger, nodeTimers, type Timers } from '../discovery/source.js';
 import { readAnchors, readCertificate } from '../identity/credential-files.js';
 import type { CheckedAnchors, CheckedCertificate } from '../identity/credentials.js';
 import { systemAnchors, systemTrustFile } from '../identity/system-trust.js';
 import { type Credential, WatchedCredential } from '../identity/watched-credential.js';
-import type { CertificateCounts } from '../metrics/reader.js';
+import type { CertificateCounts } from '../metrics/certificate-counts.js';
 
 export interface CertificatesDeps {
   readonly logger: DiscoveryLogger;

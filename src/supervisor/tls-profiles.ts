@@ -1,11 +1,12 @@
 // What workers are told of TLS: of the configuration and the files that it names, and of this proxy's own identity. A profile that stays
 // the same keeps its slot and its generation; one whose files change gets a new generation, for connections to come.
-import type { Config, ListenerConfig, ListenerTlsConfig, ServiceConfig, ServiceTlsConfig } from '../config/model.js';
+import type { Config, ListenerConfig, ServiceConfig } from '../config/model.js';
+import type { ListenerTlsConfig, ServiceTlsConfig } from '../config/tls-model.js';
 import type { CheckedAnchors, CheckedCertificate } from '../identity/credentials.js';
 import type { IdentityMaterial } from '../identity/material.js';
 import { CredentialProblem } from '../identity/problem.js';
 import type { WatchedCredential } from '../identity/watched-credential.js';
-import type { UsedCertificate } from '../metrics/reader.js';
+import type { UsedCertificate } from '../metrics/certificate-counts.js';
 import { decide } from '../policy/policy.js';
 import { ALPN_NAMES } from '../tls/alpn.js';
 import type { TlsCertificate, TlsProfile } from '../tls/profile.js';
