@@ -23,6 +23,7 @@
         "native/tls_openssl.c",
         "native/tls_peer.c",
         "native/tls_records.c",
+        "native/tls_tickets.c",
         "native/tls_trust.c",
         "native/tls_verify.c"
       ],

@@ -73,6 +73,11 @@ static bool copy_names(struct sluice_tls_identity *identity, const struct sluice
   return true;
 }
 
+// A ticket would carry a client's certificate past its end, and past the withdrawal of its anchor.
+static bool has_tickets(const struct sluice_tls_options *options) {
+  return options->server && options->tickets && options->client_certificate == SLUICE_TLS_NO_CERTIFICATE;
+}
+
 static bool add_certificates(struct making *making, const struct sluice_tls_options *options) {
   struct sluice_tls_context *context = making->context;
   if (options->certificate_count == 0) return true;
@@ -89,6 +94,7 @@ static bool add_certificates(struct making *making, const struct sluice_tls_opti
       return fail(making, "certificate %u can't be used", i + 1);
     }
   }
+  if (has_tickets(options) && !sluice_tls_share_tickets(context->ssl, context->identities[0].leaf)) return fail(making, "tickets");
   if (context->identity_count > 1) SSL_CTX_set_cert_cb(context->ssl, sluice_tls_choose, context);
   return true;
 }
@@ -153,8 +159,7 @@ static bool set_versions(struct making *making, const struct sluice_tls_options 
 
 static bool set_manners(struct making *making, const struct sluice_tls_options *options) {
   SSL_CTX *ssl = making->context->ssl;
-  // A ticket would carry a certificate past its end, and past the withdrawal of its anchor.
-  bool tickets = options->server && options->tickets && options->client_certificate == SLUICE_TLS_NO_CERTIFICATE;
+  bool tickets = has_tickets(options);
   SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                SSL_OP_PRIORITIZE_CHACHA | (tickets ? 0 : SSL_OP_NO_TICKET));
   if (TRY(SSL_CTX_set_num_tickets, ssl, tickets ? 2 : 0) != 1) return fail(making, "tickets");

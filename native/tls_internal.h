@@ -107,6 +107,9 @@ int sluice_tls_no_passphrase(char *into, int size, int writing, void *asked);
 // tls_openssl.c: whether Node.js exports an OpenSSL that can be used.
 bool sluice_tls_usable(void);
 
+// tls_tickets.c
+bool sluice_tls_share_tickets(SSL_CTX *ssl, X509 *leaf);
+
 // tls_verify.c
 bool sluice_tls_is_address(const char *text);
 int sluice_tls_verify(X509_STORE_CTX *store, void *unused);

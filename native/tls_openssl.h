@@ -10,6 +10,7 @@
 #define OPENSSL_API_COMPAT 0x30000000L
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
@@ -38,11 +39,11 @@
   each(EVP_DigestUpdate) each(EVP_MD_CTX_free) each(EVP_MD_CTX_new) each(EVP_MD_fetch) each(EVP_MD_free) each(EVP_PKEY_free) \
   each(EVP_sha256) each(EVP_sha384) each(GENERAL_NAMES_free) each(HMAC) each(OPENSSL_cleanse) each(OPENSSL_sk_new_null) \
   each(OPENSSL_sk_num) each(OPENSSL_sk_pop_free) each(OPENSSL_sk_push) each(OPENSSL_sk_value) each(OpenSSL_version) \
-  each(OpenSSL_version_num) each(PEM_read_bio_PrivateKey) each(PEM_read_bio_X509) each(SSL_CIPHER_get_protocol_id) \
-  each(SSL_CIPHER_standard_name) each(SSL_CTX_add_client_CA) each(SSL_CTX_ctrl) each(SSL_CTX_free) each(SSL_CTX_get_cert_store) \
-  each(SSL_CTX_new) each(SSL_CTX_set_alpn_protos) each(SSL_CTX_set_alpn_select_cb) each(SSL_CTX_set_cert_cb) \
-  each(SSL_CTX_set_cert_store) each(SSL_CTX_set_cert_verify_callback) each(SSL_CTX_set_cipher_list) \
-  each(SSL_CTX_set_ciphersuites) each(SSL_CTX_set_info_callback) each(SSL_CTX_set_keylog_callback) \
+  each(OpenSSL_version_num) each(PEM_read_bio_PrivateKey) each(PEM_read_bio_X509) each(RAND_bytes) \
+  each(SSL_CIPHER_get_protocol_id) each(SSL_CIPHER_standard_name) each(SSL_CTX_add_client_CA) each(SSL_CTX_ctrl) \
+  each(SSL_CTX_free) each(SSL_CTX_get_cert_store) each(SSL_CTX_new) each(SSL_CTX_set_alpn_protos) \
+  each(SSL_CTX_set_alpn_select_cb) each(SSL_CTX_set_cert_cb) each(SSL_CTX_set_cert_store) each(SSL_CTX_set_cert_verify_callback) \
+  each(SSL_CTX_set_cipher_list) each(SSL_CTX_set_ciphersuites) each(SSL_CTX_set_info_callback) each(SSL_CTX_set_keylog_callback) \
   each(SSL_CTX_set_msg_callback) each(SSL_CTX_set_num_tickets) each(SSL_CTX_set_options) each(SSL_CTX_set_verify) \
   each(SSL_CTX_set_verify_depth) each(SSL_CTX_use_cert_and_key) each(SSL_SESSION_get_max_fragment_length) each(SSL_certs_clear) \
   each(SSL_ctrl) each(SSL_do_handshake) each(SSL_free) each(SSL_get0_alpn_selected) each(SSL_get1_peer_certificate) \
@@ -53,8 +54,8 @@
   each(SSL_version) each(SSL_write_ex) each(TLS_client_method) each(TLS_server_method) each(X509_STORE_CTX_get0_cert) \
   each(X509_STORE_CTX_get_error) each(X509_STORE_CTX_get_ex_data) each(X509_STORE_CTX_set_error) each(X509_STORE_add_cert) \
   each(X509_STORE_free) each(X509_STORE_new) each(X509_STORE_set_default_paths) each(X509_STORE_set_flags) \
-  each(X509_STORE_up_ref) each(X509_check_host) each(X509_check_ip_asc) each(X509_check_private_key) each(X509_free) \
-  each(X509_get_ext_d2i) each(X509_verify_cert) each(X509_verify_cert_error_string)
+  each(X509_STORE_up_ref) each(X509_check_host) each(X509_check_ip_asc) each(X509_check_private_key) each(X509_digest) \
+  each(X509_free) each(X509_get_ext_d2i) each(X509_verify_cert) each(X509_verify_cert_error_string)
 
 #define SLUICE_PRAGMA(text) _Pragma(#text)
 #define SLUICE_WEAK(name) SLUICE_PRAGMA(weak name)

@@ -160,9 +160,23 @@ describe('the engine serves a client of Node.js', () => {
       const { session } = first;
       assert.equal(session !== undefined, tickets);
       if (session === undefined) continue;
-      const end = new End(shared);
-      const second = await nodeClient(end, ask({ session }));
-      assert.ok(second.socket.isSessionReused() && end.peer.resumed);
+      // Of another worker, or of a reload, it is as good.
+      const again = context({ server: true, certificates: [entry(ecdsa)], tickets });
+      const renewed = context({ server: true, certificates: [entry(await pki.leaf({ dns: ['a.test'] }))], tickets });
+      for (const [of, good] of [
+        [shared, true],
+        [again, true],
+        [renewed, false],
+      ] as const) {
+        const end = new End(of);
+        const second = await nodeClient(end, ask({ session }));
+        assert.equal(second.error, undefined);
+        assert.equal(second.socket.isSessionReused(), good);
+        assert.equal(end.peer.resumed, good);
+        end.send(Buffer.from('hello'));
+        await second.settle();
+        assert.equal(second.plain.toString(), 'hello');
+      }
     }
   });
 });
