@@ -77,7 +77,8 @@ export const folded = (octet: number): number => (octet >= 0x41 && octet <= 0x5a
 export function matchesPath(bytes: Uint8Array, start: number, end: number, path: Uint8Array, exact: boolean): boolean {
   const { length } = path;
   if (end - start < length) return false;
-  for (let i = 0; i < length; i++) if (bytes[start + i] !== path[i]) return false;
+  // From behind, as paths differ there.
+  for (let i = length - 1; i >= 0; i--) if (bytes[start + i] !== path[i]) return false;
   return end - start === length || (!exact && bytes[start + length] === SLASH);
 }
 
@@ -91,7 +92,7 @@ export function resemblesPath(
 ): boolean {
   const { length } = lower;
   if (end - start < length) return false;
-  for (let i = 0; i < length; i++) {
+  for (let i = length - 1; i >= 0; i--) {
     if (folded(bytes[start + i]) !== lower[i]) return false;
   }
   const rest = end - start - length;

@@ -29,6 +29,7 @@ const ASTERISK = 0x2a;
 const SLASH = 0x2f;
 const ROOT = ascii('/');
 const BITS = 32;
+const UNKNOWN = -1;
 
 const actionOf = ({ action }: AuthorizationRule): number =>
   action === 'allow' ? DECISION.ALLOW : action === 'deny' ? DECISION.DENY : DECISION.AUDIT;
@@ -72,6 +73,9 @@ export class RuleSet {
   readonly asksForAddress: boolean;
   /** Number of rules, and so that of the default. */
   readonly size: number;
+  // Of the path of the request at hand, once a rule has asked for it.
+  private end = UNKNOWN;
+  private ambiguous = false;
   private readonly decisions: readonly number[];
   private readonly networks: readonly (NetworkList | null)[];
   private readonly requests: readonly (RequestConditions | null)[];
@@ -124,6 +128,7 @@ export class RuleSet {
   /** The code for a request of a connection that was found to have `low`, `high` and `fallback`. */
   forRequest(low: number, high: number, fallback: number, bytes: Uint8Array, asked: Asked): number {
     const { size, requests, decisions } = this;
+    this.end = UNKNOWN;
     for (let i = this.next(0, low, high); i < size; i = this.next(i + 1, low, high)) {
       const conditions = requests[i];
       if (conditions === null || this.matches(conditions, decisions[i] === DECISION.DENY, bytes, asked))
@@ -199,12 +204,16 @@ export class RuleSet {
     const { pathStart: start } = asked;
     // A tunnel goes anywhere.
     if (start < 0) return denies;
-    const end = pathEnd(bytes, start, asked.pathEnd);
+    if (this.end === UNKNOWN) {
+      this.end = pathEnd(bytes, start, asked.pathEnd);
+      this.ambiguous = isAmbiguous(bytes, start, this.end);
+    }
+    const { end, ambiguous } = this;
     if (start === end) return denies ? resemblesPath(ROOT, 0, 1, lower, exact) : matchesPath(ROOT, 0, 1, path, exact);
     if (bytes[start] === ASTERISK) return false;
     // All paths begin with the root.
     if (path.length === 1 && !exact) return bytes[start] === SLASH || denies;
-    if (isAmbiguous(bytes, start, end)) return denies;
+    if (ambiguous) return denies;
     return denies ? resemblesPath(bytes, start, end, lower, exact) : matchesPath(bytes, start, end, path, exact);
   }
 }
