@@ -60,8 +60,15 @@ const beginMs = (certificate: X509Certificate): number => Date.parse(certificate
 const endMs = (certificate: X509Certificate): number => Date.parse(certificate.validTo);
 const dateText = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;
 
+function unreadableDates(certificate: X509Certificate): string | null {
+  if (Number.isFinite(beginMs(certificate)) && Number.isFinite(endMs(certificate))) return null;
+  return `has a date that is none (from ${certificate.validFrom} to ${certificate.validTo}); have it issued anew`;
+}
+
 function datesProblem(chain: readonly X509Certificate[], nowMs: number): string | null {
   for (const [index, certificate] of chain.entries()) {
+    const unreadable = unreadableDates(certificate);
+    if (unreadable !== null) return `${certificateAt(chain, index)} ${unreadable}`;
     if (endMs(certificate) < nowMs && !(index > 0 && isSelfSigned(certificate)))
       return `${certificateAt(chain, index)} expired on ${dateText(endMs(certificate))}; renew it`;
     if (beginMs(certificate) > nowMs)
@@ -176,7 +183,7 @@ const parseAnchors = (pem: readonly string[]): X509Certificate[] => pem.map((tex
 function anchorProblem(certificate: X509Certificate): string | null {
   // A server's own certificate, signed by itself, may be trusted as it is.
   if (!certificate.ca && !isSelfSigned(certificate)) return "is no authority's; name the certificate of who signed it";
-  return keyProblem(certificate);
+  return keyProblem(certificate) ?? unreadableDates(certificate);
 }
 
 /**

@@ -134,7 +134,10 @@ export class WatchedCredential<T extends Credential> {
       return value;
     } catch (error) {
       this.deps.loaded(false);
-      throw error;
+      if (error instanceof CredentialProblem) throw error;
+      // Nobody has thought of it; what serves goes on. Its message might quote the file.
+      const name = error instanceof Error ? error.name : typeof error;
+      throw new CredentialProblem(this.paths[0] ?? '', `cannot be checked (${name}); please report this file's kind`);
     }
   }
 

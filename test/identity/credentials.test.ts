@@ -334,6 +334,19 @@ describe('a chain', () => {
     assert.match(said(behind.chain, behind.key), /certificate 2 of 2 \(CN=issuer\.test\) expired on/);
   });
 
+  it('with a date that is none is refused', () => {
+    const der = Buffer.from(new X509Certificate(pki.anchor).raw);
+    // UTCTime of the end: the second one.
+    const at = der.indexOf(Buffer.from([0x17, 13]), der.indexOf(Buffer.from([0x17, 13])) + 1);
+    der.write('9', at + 4);
+    const text = `-----BEGIN CERTIFICATE-----\n${der.toString('base64').replace(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`;
+    writeFileSync(path('dateless.pem'), text);
+    assert.match(
+      anchors('dateless.pem'),
+      /^dateless\.pem: certificate 1 of 1 \(CN=root\.test\) (has a date that is none|can't be read)/,
+    );
+  });
+
   it('ends when the first of its certificates does', async () => {
     const soon = await Pki.make({ issuerDates: DATES.endingIn(60_000) });
     const leaf = await soon.leaf({ dns: ['a.test'], chain: 'withRoot' });
