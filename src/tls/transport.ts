@@ -249,11 +249,12 @@ export class TlsTransport implements Transport {
   }
 
   private choose(slot: number, profile: number, server: boolean): number {
+    if (profile === 0) return 0;
     const { sockets } = this;
     sockets.profile[slot] = profile;
     sockets.flags[slot] = server ? FLAG.SERVER : 0;
     this.expected[slot] = undefined;
-    return profile === 0 ? 0 : TLS_LAYER;
+    return TLS_LAYER;
   }
 
   private expectedOf(slot: number, serverName: string | null): string | null {
