@@ -135,9 +135,9 @@ function preface(state: number, byte: number): number {
 }
 
 // RFC 8446 sections 4 and 5.1: content type handshake(22), a legacy version 3.x, a length, msg_type client_hello(1).
-// A handshake message has a header of 4 bytes; TLS 1.2 allowed a record 256 bytes more than its 2^14 of payload.
+// A message may be spread over records of any size but 0; TLS 1.2 allowed a record 256 bytes more than its 2^14 of payload.
 const MAX_RECORD = 16384 + 256;
-const MIN_RECORD = 4;
+const MIN_RECORD = 1;
 
 function tls(state: number, byte: number): number {
   switch ((state >> 4) & 7) {

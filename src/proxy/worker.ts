@@ -83,7 +83,10 @@ export class Worker {
     this.acceptor = new Acceptor(
       this.context,
       new Int32Array(task.owner),
-      (client) => this.proxyHeaders.open(client as SocketSlot),
+      (client) => {
+        this.path.transportHeaders.begin(client as SocketSlot);
+        this.proxyHeaders.open(client as SocketSlot);
+      },
       (fd) => {
         this.send({ kind: 'unlistened', fds: [fd] });
         this.finishIfDone();

@@ -52,6 +52,9 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   sluice_tls_resumed_total: 'e2e/tls-listeners.test.ts',
   sluice_tls_truncated_total: 'e2e/tls-listeners.test.ts',
   sluice_tls_broken_total: 'e2e/tls-listeners.test.ts',
+  sluice_transport_headers_total: 'e2e/mesh-refusals.test.ts',
+  sluice_transport_header_refused_total: 'e2e/mesh-refusals.test.ts',
+  sluice_hellos_unreadable_total: 'e2e/mesh-refusals.test.ts',
   sluice_http2_goaways_received_total: 'e2e/grpc-lifetime.test.ts',
   sluice_certificate_expires_in_seconds: 'e2e/tls-files.test.ts',
   sluice_certificate_loads_total: 'e2e/tls-files.test.ts',
@@ -65,9 +68,6 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
 };
 /** What no test shows, and why. */
 const UNMOVED: Readonly<Record<string, string>> = {
-  sluice_transport_headers_total: 'no listener is one of the mesh yet',
-  sluice_transport_header_refused_total: 'no listener is one of the mesh yet',
-  sluice_hellos_unreadable_total: 'no listener is one of the mesh yet',
   inbound_http_balancer_endpoints: "Linkerd's name: services have no direction yet, and count as outbound",
   sluice_pipe_limited_total: 'counts what a process without pipes does: two bulk flows at once at limits.maxPipes of 1',
 };

@@ -29,6 +29,11 @@ export class TransportHeaders {
     this.told = new Uint8Array(context.sockets.capacity);
   }
 
+  /** A new client: what the one before it in this slot has said is not true of it. */
+  begin(client: SocketSlot): void {
+    this.told[client] = 0;
+  }
+
   /** The client has agreed on the opaque transport in its handshake. */
   open(client: SocketSlot): void {
     const { sockets, wheel, reactor, inbox } = this.context;
