@@ -22,6 +22,7 @@ import { Destinations } from './destinations.js';
 import { HealthLog } from './health-log.js';
 import { ListenerSet, listenerKey } from './listeners.js';
 import { OriginalDestinations } from './original-destinations.js';
+import { type Readiness, readiness } from './readiness.js';
 import { RefusalLog } from './refusal-log.js';
 import { changedServices, ruleNames, Snapshots } from './snapshots.js';
 import { stateOf } from './state.js';
@@ -34,9 +35,6 @@ const APPLY_MS = 1000;
 const FIXED_KEYS = ['workers', 'io', 'admin', 'metrics'] as const;
 
 const FIXED_LIMITS = ['slabBytes', 'maxPipes'] as const;
-
-/** Services without endpoints that /ready names. */
-const MAX_NOTES = 20;
 
 interface DrainOptions {
   readonly holdMs?: number;
@@ -367,27 +365,9 @@ export class Engine {
     });
   }
 
-  /** Ready is who accepts and can serve something: a service without endpoints is told of, all of them without are too many. */
-  private ready(): { ok: boolean; reasons: string[]; notes: string[] } {
-    const reasons: string[] = [];
-    const unready = this.discovery.unready();
-    const notes = unready
-      .slice(0, MAX_NOTES)
-      .map(({ service, reasons: why }) => [`service ${service} has no endpoint`, ...why].join('; '));
-    if (unready.length > MAX_NOTES) notes.push(`and ${unready.length - MAX_NOTES} more services`);
-    const anonymous = this.identity.unready();
-    if (anonymous !== null) reasons.push(anonymous);
-    const stale = this.identity.note();
-    if (stale !== null) notes.push(stale);
-    if (this.draining) reasons.push('draining');
-    if (!this.pool.ready) reasons.push('not every worker accepts');
-    reasons.push(...this.tls.unready());
-    notes.push(...this.tls.notes());
-    const { services, listeners } = this.config;
-    const elsewhere = listeners.some(({ originalDestination }) => originalDestination);
-    if (services.length > 0 && unready.length === services.length && !elsewhere)
-      reasons.push('no service has an endpoint');
-    return { ok: reasons.length === 0, reasons, notes };
+  private ready(): Readiness {
+    const { discovery, identity, tls, pool, draining, config } = this;
+    return readiness({ unready: discovery.unready(), identity, tls, accepting: pool.ready, draining, config });
   }
 
   private explain(host: string, port: number, through: string | null, client: ClientIs): Explanation {

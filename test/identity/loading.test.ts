@@ -14,7 +14,7 @@ function loadedBy(code: string): string[] {
   return JSON.parse(said) as string[];
 }
 
-// gRPC takes 16 MB of a process.
+// gRPC takes 8 MB of a process.
 test('a proxy loads gRPC when its identity wants it, and not before', () => {
   const engine = loadedBy("await import('./dist/src/supervisor/engine.js');");
   assert.ok(engine.length > 0, 'packages that come as CommonJS are seen');
