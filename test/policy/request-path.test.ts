@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { ascii } from '../../src/http/octets.js';
 import { isAmbiguous, matchesPath, pathEnd, resemblesPath } from '../../src/policy/request-path.js';
 
@@ -106,4 +107,78 @@ test('a prefix ends with a segment', () => {
   assert.deepEqual(match('/api', '/api', true), [true, true]);
   assert.deepEqual(match('/api/', '/api', true), [false, true]);
   assert.deepEqual(match('/api/x', '/api', true), [false, false]);
+});
+
+// Ways in which servers read paths, one after the other in any order.
+const decode = (path: string): string =>
+  path
+    .replace(/%c0%af/gi, '/')
+    .replace(/%([0-7][0-9a-f])/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+const READINGS: readonly ((path: string) => string)[] = [
+  decode,
+  decode,
+  (path) => path.replace(/;[^/]*/g, ''),
+  (path) => path.replace(/\\/g, '/'),
+  (path) => path.replace(/\/{2,}/g, '/'),
+  (path) => {
+    const kept: string[] = [];
+    for (const segment of path.split('/')) {
+      if (segment === '..') kept.pop();
+      else if (segment !== '.') kept.push(segment);
+    }
+    return `/${kept.filter((segment, i) => segment !== '' || i > 0).join('/')}`;
+  },
+  (path) => path.toLowerCase(),
+  (path) => path.split('\0')[0],
+  (path) => path.split('?')[0],
+];
+const PIECES = [
+  '/',
+  '/',
+  '/a',
+  '/b',
+  'a',
+  'b',
+  '.',
+  '..',
+  '%2e',
+  '%2E',
+  '%2f',
+  '%2F',
+  '%5c',
+  '\\',
+  ';',
+  ';x',
+  '%61',
+  '%25',
+  '%252e',
+  '%252f',
+  '%00',
+  '%3b',
+  '%3f',
+  '%c0%af',
+  '%20',
+  'A',
+  '?',
+  '%',
+];
+
+const target = fc.array(fc.constantFrom(...PIECES), { maxLength: 8 }).map((pieces) => `/${pieces.join('')}`);
+const order = fc.shuffledSubarray([...READINGS.keys()], { minLength: 0 });
+
+test('what a rule allows no server reads as something else, and what some server reads as denied is denied', () => {
+  fc.assert(
+    fc.property(target, order, fc.boolean(), (text, ways, exact) => {
+      const bytes = ascii(text);
+      const end = pathEnd(bytes, 0, bytes.length);
+      const read = ways.reduce((path, way) => READINGS[way](path), text.slice(0, end));
+      const within = (path: string): boolean => path === '/a' || path === '/a/' || (!exact && path.startsWith('/a/'));
+      const plain = !isAmbiguous(bytes, 0, end);
+      if (plain && matchesPath(bytes, 0, end, ascii('/a'), exact))
+        assert.ok(within(read), `${text} is read as ${read}`);
+      if (within(read))
+        assert.ok(!plain || resemblesPath(bytes, 0, end, ascii('/a'), exact), `${text} is read as ${read}`);
+    }),
+    { numRuns: 20_000 },
+  );
 });
