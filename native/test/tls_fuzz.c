@@ -7,7 +7,7 @@
 
 #include "tls_ends.h"
 
-#define SECONDS 6
+#define SECONDS 4
 
 static struct end client, server;
 static uint64_t state;
