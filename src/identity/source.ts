@@ -16,6 +16,15 @@ export interface Offer {
 /** A text that did not come from a file. */
 export const part = (from: string, text: string): Part => ({ file: from, bytes: Buffer.from(text, 'latin1') });
 
+/** Longest problem that is told. */
+const MOST_TEXT = 1000;
+
+/** Others have a say in messages: they stay one line, and of a length to be read. */
+function oneLine(text: string): string {
+  const line = text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ');
+  return line.length <= MOST_TEXT ? line : `${line.slice(0, MOST_TEXT)}...`;
+}
+
 export class IdentityProblem extends Error {
   override readonly name = 'IdentityProblem';
 
@@ -23,7 +32,7 @@ export class IdentityProblem extends Error {
     readonly reason: IdentityFailure,
     message: string,
   ) {
-    super(message);
+    super(oneLine(message));
   }
 }
 

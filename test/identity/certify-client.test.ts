@@ -246,6 +246,15 @@ describe('an identity service', () => {
     assert.equal(other.watched.counts.failures.error, 1);
   });
 
+  it('that says too much is quoted in one line, and not to its end', async (t) => {
+    const { watched } = await problemWith(t, async () => {
+      throw new Refusal(status.PERMISSION_DENIED, `no\r\nready\u001b[2J\u2028${'x'.repeat(5000)}`);
+    });
+    assert.match(watched.problem, /refuses: no ready \[2J x+\.\.\.$/);
+    assert.ok(watched.problem.length < 1010);
+    assert.ok(!(watched.identity.unready() ?? '').includes('\n'));
+  });
+
   it('that signs another name is not believed', async (t) => {
     const { watched, address } = await problemWith(t, (request) => issue(pki, request, { name: meshName('other') }));
     assert.equal(
