@@ -410,6 +410,12 @@ export const FAMILIES: readonly Family[] = merged([
   },
   ...CERTIFICATE_FAMILIES,
   {
+    name: 'sluice_tls_sni_total',
+    type: 'counter',
+    help: 'TLS connections on listeners of the mesh that asked for others, by the server name',
+    samples: ({ serverNames }) => serverNames.map(([sni, value]) => ({ value, labels: { sni } })),
+  },
+  {
     name: 'sluice_services_unready',
     type: 'gauge',
     help: 'Services that have no endpoint',

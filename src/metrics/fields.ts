@@ -77,6 +77,10 @@ export const WORKER_FIELDS: Fields<
     'sluice_hellos_unreadable_total',
     'ClientHellos on listeners of the mesh whose server name could not be read, so that they were relayed as they are',
   ),
+  TLS_PASSED: counter(
+    'sluice_tls_passed_total',
+    'Connections to endpoints with an identity that carry TLS which the client has brought, as it is',
+  ),
   HEDGES: counter('sluice_hedges_total', 'Dials that took long and were raced by a second one, to another endpoint'),
   HEDGES_WON: counter('sluice_hedges_won_total', 'Second dials that came first'),
   TLS_OPEN: gauge('sluice_tls_open_connections', 'Connections that speak TLS, those included that shake hands still'),

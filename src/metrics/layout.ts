@@ -137,6 +137,8 @@ export const W = {
   TRANSPORT_REFUSED: 295,
   /** ClientHellos on listeners of the mesh of which the server name could not be read. */
   HELLOS_UNREADABLE: 296,
+  /** Connections to endpoints with an identity that were made for TLS which clients had brought, and so in plain. */
+  TLS_PASSED: 384,
   /** Connections that speak TLS, or are to. */
   TLS_OPEN: 297,
   /** TLS handshakes that have begun, and those that wait for a place. */
@@ -151,7 +153,7 @@ export const W = {
   /** `tlsDoneField` and `tlsFailedField` say which of them. */
   TLS_DONE: 320,
   TLS_FAILED: 352,
-  SIZE: 384,
+  SIZE: 392,
 } as const;
 
 /** Field of W that counts handshakes that were done: places in TLS_ROLES, TLS_VERSIONS and TLS_GROUPS. */

@@ -41,6 +41,7 @@ import {
   WORKER_HISTOGRAMS,
   workerHistogram,
 } from './layout.js';
+import { ServerNames } from './server-names.js';
 import type { WorkerMemory } from './shared.js';
 import type { SlotTable } from './slots.js';
 
@@ -118,6 +119,8 @@ export interface MetricsSnapshot {
   readonly homeless: Readonly<Record<'listener' | 'service' | 'endpoint' | 'rule', number>>;
   readonly endpointFiles: Readonly<EndpointFileCounts>;
   readonly certificates: Readonly<CertificateCounts>;
+  /** Server names of others that TLS connections asked for. */
+  readonly serverNames: ServerNames['all'];
   /** Names of the DNS that services have. */
   readonly names: readonly Readonly<NameCounts>[];
   /** Services without any endpoint. */
@@ -184,6 +187,7 @@ export class MetricsReader {
   readonly names = new Set<NameCounts>();
   /** Set by whoever knows. */
   unready: () => number = () => 0;
+  readonly serverNames = new ServerNames();
   readonly certificates: CertificateCounts = { loaded: 0, failed: 0, broken: 0, used: [] };
   readonly identity: IdentityCounts = noCounts();
   readonly endpointFiles: EndpointFileCounts = { watched: 0, broken: 0, tooLarge: 0 };
@@ -360,6 +364,7 @@ export class MetricsReader {
       },
       endpointFiles: { ...this.endpointFiles },
       certificates: { ...this.certificates },
+      serverNames: this.serverNames.all,
       names: [...this.names].map((counts) => ({ ...counts })),
       unready: this.unready(),
       identity: { ...this.identity, failures: { ...this.identity.failures } },

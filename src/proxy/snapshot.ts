@@ -203,6 +203,8 @@ export type FromWorker =
   /** Nothing is open any more (after `stop`). */
   | { readonly kind: 'drained' }
   | { readonly kind: 'pong'; readonly id: number }
+  /** Server names of others that TLS connections asked for, since it was told last. */
+  | { readonly kind: 'serverNames'; readonly names: readonly (readonly [name: string, count: number])[] }
   | { readonly kind: 'refused'; readonly refused: readonly Refused[] }
   | { readonly kind: 'health'; readonly changes: readonly HealthChange[] }
   /** What becomes of connections on listener slot `listener` whose clients were going to `host` (numeric) and `port`? */

@@ -7,6 +7,7 @@ import { Reactor } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
 import type { MakeTransport } from '../io/transport.js';
 import { LIMITS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
+import { ServerNames } from '../metrics/server-names.js';
 import { TLS_BYTES, TlsTransport } from '../tls/transport.js';
 import { Acceptor } from './accept/acceptor.js';
 import { Passthrough } from './accept/passthrough.js';
@@ -40,6 +41,7 @@ export class Worker {
   private readonly acceptor: Acceptor;
   private readonly events: SocketEvents;
   private readonly silent: SilentPeers;
+  private readonly serverNames = new ServerNames();
   private snapshot: Snapshot;
   private stopping = false;
   private resolve: (() => void) | undefined;
@@ -74,6 +76,7 @@ export class Worker {
       (client) => this.path.detector.open(client as SocketSlot),
       (message) => this.send(message),
     );
+    this.path.peek.named = (name) => this.serverNames.note(name);
     this.path.transportHeaders.forward = (client, port) => this.router.forward(client, port);
     this.path.securing.opened = (client) => this.router.open(client);
     this.path.securing.inside = (client) => this.path.detector.couldSpeak(client);
@@ -362,6 +365,8 @@ export class Worker {
     if (health.length > 0) this.send({ kind: 'health', changes: health });
     const refused = this.context.refusals.take();
     if (refused.length > 0) this.send({ kind: 'refused', refused });
+    const names = this.serverNames.take();
+    if (names.length > 0) this.send({ kind: 'serverNames', names });
   }
 
   /** Gives the memory of a burst back. */

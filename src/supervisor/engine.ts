@@ -404,6 +404,8 @@ export class Engine {
     if (message.kind === 'unlistened') for (const fd of message.fds) this.listeners.released(worker, fd);
     else if (message.kind === 'resolve') void this.originals.resolve(worker, message);
     else if (message.kind === 'refused') this.refusals.add(message.refused);
+    else if (message.kind === 'serverNames')
+      for (const [name, count] of message.names) this.reader.serverNames.note(name === 'none' ? '' : name, count);
     else if (message.kind === 'health') this.health.changed(worker, message.changes);
     else if (message.kind === 'log') this.logger[message.level](message.message, { worker, ...message.fields });
   }

@@ -186,6 +186,7 @@ for (const io of await availableExecutors()) {
         const chunks: Buffer[] = [];
         for await (const chunk of socket) chunks.push(chunk as Buffer);
         assert.equal(Buffer.concat(chunks).toString(), SECRET);
+        assert.equal(await near.metric('sluice_tls_passed_total'), 1);
       });
 
       it('lets nobody read it on the way', () => {

@@ -175,6 +175,12 @@ for (const io of await availableExecutors()) {
         socket.destroy();
       }
       assert.equal(await far.metric('sluice_hellos_unreadable_total'), 1);
+      for (const [sni, count] of [
+        ['app.example', 3],
+        ['outer.example', 1],
+        ['none', 1],
+      ] as const)
+        await eventually(async () => (await far.metric('sluice_tls_sni_total', { sni })) === count, sni);
       assert.equal(await far.metric('sluice_verdict_total', { listener: 'any', verdict: 'tls', reason: 'matched' }), 6);
     });
 

@@ -116,6 +116,7 @@ export class Dialer {
     const socket = slot as SocketSlot;
     this.purpose[socket] = purpose;
     this.plain[socket] = plain ? 1 : 0;
+    if (bare) context.values[W.TLS_PASSED]++;
     connections.undecided[socket] = 1;
     connections.setOpaque(socket, isOpaque(purpose));
     this.hedges.reset(socket);
