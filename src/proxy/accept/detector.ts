@@ -73,7 +73,7 @@ export class Detector implements Racer {
     private readonly protocols: Protocols,
   ) {
     const n = context.sockets.capacity;
-    this.patience = new Patience(context, races);
+    this.patience = new Patience(context, races, peek);
     this.state = this.patience.state;
     this.began = this.patience.began;
     this.since = this.patience.since;
@@ -226,7 +226,9 @@ export class Detector implements Racer {
     const destination = connections.destination[client];
     const opaque = this.context.serviceFor(client, VERDICT.OPAQUE);
     const key = destinations.learnKey[destination];
-    if (this.patience.raceMs(client) >= 0 && opaque >= 0 && this.context.learned.has(key, Date.now() / 1000)) {
+    // A client of the mesh speaks before the server, whoever speaks first inside of its TLS.
+    const may = opaque >= 0 && this.patience.raceMs(client) >= 0 && !this.peek.looks(client);
+    if (may && this.context.learned.has(key, Date.now() / 1000)) {
       this.learned[client] = 1;
       this.race(client);
     }

@@ -3,6 +3,7 @@ import { OUTLOOK, outlook, VERDICT } from '../../detect/matcher.js';
 import type { Context } from '../context.js';
 import type { SocketSlot } from '../slots.js';
 import type { Races } from './races.js';
+import type { TlsPeek } from './tls-peek.js';
 
 /** While draining, a client that has said nothing for this long after it connected is let go, ms. */
 export const DRAIN_SILENT_MS = 1000;
@@ -10,6 +11,11 @@ export const DRAIN_SILENT_MS = 1000;
 const HARDLY_MS = 50;
 /** Silence after words that possibly become HTTP, ms: more than lies between the segments of one request line. */
 const POSSIBLE_MS = 250;
+/**
+ * Silence after which a client of the mesh is taken for one that speaks no TLS and waits for a greeting, ms. A peer says its hello at once,
+ * but its machine may be busy, and its first segment may get lost (the first timeout of TCP is a second, RFC 6298 section 2.1).
+ */
+const HELLO_MS = 1500;
 /** Of `ending`: nothing ends. */
 export const STAYS = -1;
 const NONE = -1;
@@ -28,6 +34,7 @@ export class Patience {
   constructor(
     private readonly context: Context,
     private readonly races: Pick<Races, 'begun' | 'dialling'>,
+    private readonly peek: Pick<TlsPeek, 'looks' | 'isReading'>,
   ) {
     const n = context.sockets.capacity;
     this.state = new Int32Array(n);
@@ -45,7 +52,10 @@ export class Patience {
   raceMs(client: SocketSlot): number {
     const { connections, destinations, authorization } = this.context;
     if (authorization.active && !authorization.wouldPermitBytes(client)) return NONE;
-    return destinations.raceMs[connections.destination[client]];
+    const race = destinations.raceMs[connections.destination[client]];
+    if (race < 0 || !this.peek.looks(client)) return race;
+    if (this.peek.isReading(client)) return NONE;
+    return this.context.inbox.empty(client) ? Math.max(race, HELLO_MS) : race;
   }
 
   /** Whether it has been silent for long enough to dial for it. */
