@@ -33,7 +33,8 @@ export class Contexts {
           entry = this.make(profile);
         } catch (error) {
           problems.push(error instanceof Error ? error.message : String(error));
-          entry = before;
+          // The slot may have been somebody else's.
+          if (before !== undefined && isSuccessor(profile, before.profile)) entry = before;
         }
       }
       if (entry !== undefined) entries.set(profile.slot, entry);
@@ -53,7 +54,14 @@ export class Contexts {
     if (entry === undefined) return 0;
     const { contexts, profile } = entry;
     const which = profile.role === 'server' || profile.alpn.length === 0 ? 0 : offer;
-    if (contexts[which] === 0) contexts[which] = this.engine.tlsContext(optionsOf(profile, which));
+    if (contexts[which] === 0) {
+      try {
+        contexts[which] = this.engine.tlsContext(optionsOf(profile, which));
+      } catch {
+        // Memory is short: what it is made of was good enough for the first.
+        return 0;
+      }
+    }
     return contexts[which];
   }
 
@@ -66,6 +74,11 @@ export class Contexts {
   private free({ contexts }: Entry): void {
     for (const context of contexts) if (context !== 0) this.engine.tlsContextFree(context);
   }
+}
+
+/** Whether `profile` may be what has become of `before`, and not of somebody else's. */
+function isSuccessor(profile: TlsProfile, before: TlsProfile): boolean {
+  return profile.role === before.role && profile.serverName === before.serverName;
 }
 
 function optionsOf(profile: TlsProfile, offer: number): TlsContextOptions {
