@@ -14,6 +14,9 @@ export const DECISION = { ALLOW: 0, DENY: 1, AUDIT: 2 } as const;
 /** In place of a code: it depends on the request. */
 export const DEPENDS = -1;
 
+/** In place of a port: the client has not said yet where it is going. */
+export const ANY_PORT = -1;
+
 /** What a request asks for. Reused. */
 export interface Asked {
   /** METHOD as HTTP/1 has it, and its octets. */
@@ -139,14 +142,16 @@ export class RuleSet {
 
   /**
    * The code that refuses whoever comes from `address` to `port`, whatever identity they turn out to have and whatever they ask for;
-   * DEPENDS where somebody may be let in.
+   * DEPENDS where somebody may be let in. `port` is ANY_PORT where it is not known yet.
    */
   forAnybody(port: number, address: AddressWords | null): number {
     const { rules } = this.config;
     for (let i = 0; i < rules.length; i++) {
       if (!this.mayCome(i, port, address)) continue;
       if (this.decisions[i] !== DECISION.DENY) return DEPENDS;
-      if (rules[i].identities === null && this.requests[i] === null) return (i << 2) | DECISION.DENY;
+      const { ports, identities } = rules[i];
+      const certain = identities === null && this.requests[i] === null && (ports === null || port !== ANY_PORT);
+      if (certain) return (i << 2) | DECISION.DENY;
     }
     return this.byDefault(address, true) === DECISION.DENY ? (this.size << 2) | DECISION.DENY : DEPENDS;
   }
@@ -165,7 +170,7 @@ export class RuleSet {
   private mayCome(rule: number, port: number, address: AddressWords | null): boolean {
     const { ports } = this.config.rules[rule];
     const networks = this.networks[rule];
-    if (ports !== null && !inPorts(ports, port)) return false;
+    if (ports !== null && port !== ANY_PORT && !inPorts(ports, port)) return false;
     if (networks === null) return true;
     // Whoever can't be told where they come from are not let in, and not let past what keeps some out.
     return address === null ? this.decisions[rule] === DECISION.DENY : networks.has(address);

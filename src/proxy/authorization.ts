@@ -4,7 +4,7 @@
 import { DEFAULT_RULE } from '../config/model.js';
 import { MAX_LISTENERS, R, ruleBase } from '../metrics/layout.js';
 import { type AddressWords, addressWords, readAddress } from '../policy/network-list.js';
-import { type Asked, DECISION, DEPENDS, decisionOf, RuleSet, ruleOf } from '../policy/rules.js';
+import { ANY_PORT, type Asked, DECISION, DEPENDS, decisionOf, RuleSet, ruleOf } from '../policy/rules.js';
 import type { TlsPeers } from '../tls/peers.js';
 import type { Connections } from './connect/connections.js';
 import { REFUSED, type Refusals } from './refusals.js';
@@ -27,6 +27,7 @@ interface Shared {
 interface Listener {
   readonly rules: RuleSet;
   readonly port: number;
+  readonly mesh: boolean;
   readonly names: readonly string[];
   /** First value in the metrics, by rule. */
   readonly base: readonly number[];
@@ -77,11 +78,11 @@ export class Authorization {
   /** Takes over new rules; true if any have changed. Those of listeners that are gone hold for the connections that they have left. */
   configure(listeners: readonly ListenerSnapshot[], portOf: (fd: number) => number): boolean {
     let changed = false;
-    for (const { slot, authorization, fd } of listeners) {
-      const text = authorization === null ? '' : JSON.stringify(authorization);
+    for (const { slot, authorization, mesh, fd } of listeners) {
+      const text = authorization === null ? '' : JSON.stringify([authorization, mesh]);
       if (text === (this.listeners[slot]?.text ?? '')) continue;
       changed = true;
-      this.listeners[slot] = authorization === null ? undefined : compile(authorization, text, () => portOf(fd));
+      this.listeners[slot] = authorization === null ? undefined : compile(authorization, mesh, text, () => portOf(fd));
     }
     if (!changed) return false;
     this.epoch++;
@@ -95,7 +96,9 @@ export class Authorization {
     this.known[client] = 0;
     const listener = this.listenerOf(client);
     if (listener === undefined) return true;
-    const code = listener.rules.forAnybody(this.portOf(client, listener), this.addressOf(client, listener));
+    // A header of the opaque transport may name another port.
+    const port = listener.mesh ? ANY_PORT : this.portOf(client, listener);
+    const code = listener.rules.forAnybody(port, this.addressOf(client, listener));
     return code === DEPENDS || this.judge(listener, code, client, -1, R.TCP_DENIED);
   }
 
@@ -228,10 +231,16 @@ export class Authorization {
   }
 }
 
-function compile({ config, port, series }: AuthorizationSnapshot, text: string, bound: () => number): Listener {
+function compile(
+  { config, port, series }: AuthorizationSnapshot,
+  mesh: boolean,
+  text: string,
+  bound: () => number,
+): Listener {
   return {
     rules: new RuleSet(config),
     port: port === 0 ? bound() : port,
+    mesh,
     names: [...config.rules.map(({ name }) => name), DEFAULT_RULE],
     base: series.map(ruleBase),
     text,

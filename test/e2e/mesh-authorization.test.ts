@@ -42,9 +42,12 @@ for (const io of plainSockets ? await availableExecutors() : []) {
         });
         grpc = await grpcEndpoint();
         const ports = { web: (web.address() as AddressInfo).port, bytes: bytes.port, grpc: grpc.port };
-        const rule = (port: number): string =>
-          `authorization: { default: deny, rules: [{ name: near, identities: ["${NEAR}"], ports: [${way === 'port' ? port : '"1-65535"'}] },` +
-          ` { name: public, methods: [GET], path: /public }] }`;
+        // The port that the header of the opaque transport names, not that of the listener.
+        const rule = (port: number): string => {
+          const only = `ports: [${way === 'port' ? port : '"1-65535"'}]`;
+          const near = `{ name: near, identities: ["${NEAR}"], ${only} }`;
+          return `authorization: { default: deny, rules: [${near}, { name: public, methods: [GET], path: /public, ${only} }] }`;
+        };
         const apps = Object.entries(ports).map(
           ([app, port]) => [app, { address: `127.0.0.1:${port}`, listener: rule(port) }] as const,
         );
@@ -91,10 +94,12 @@ for (const io of plainSockets ? await availableExecutors() : []) {
         const open = await get(other, '/public');
         assert.match((JSON.parse(open.body.toString()) as Record<string, string>)['l5d-client-id'], /other/);
         // Without any identity, past the near one.
-        if (way !== 'port') {
-          const stranger = await exchange(far.port('web'), 'GET /any HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
-          assert.equal(stranger.status, 403);
-        }
+        const path = way === 'port' ? '/public' : '/any';
+        const stranger = await exchange(
+          far.port('web'),
+          `GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`,
+        );
+        assert.equal(stranger.status, 403);
         assert.ok(
           (await far.metric('sluice_authorization_allowed_total', { listener: 'web', rule: 'near', kind: 'http' })) >=
             1,

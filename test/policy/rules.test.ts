@@ -15,7 +15,7 @@ import { methodOf } from '../../src/http/methods.js';
 import { ascii } from '../../src/http/octets.js';
 import { matchesIdentity } from '../../src/policy/identities.js';
 import { addressWords, NetworkList, readAddress } from '../../src/policy/network-list.js';
-import { type Asked, DECISION, DEPENDS, decisionOf, RuleSet, ruleOf } from '../../src/policy/rules.js';
+import { ANY_PORT, type Asked, DECISION, DEPENDS, decisionOf, RuleSet, ruleOf } from '../../src/policy/rules.js';
 
 const CLUSTER = ['10.0.0.0/8', 'fd00::/8'];
 const IDENTITY = 'web.front.serviceaccount.identity.linkerd.cluster.local';
@@ -287,6 +287,13 @@ describe('a condition', () => {
     assert.equal(outright(deny({ networks: from('10.0.0.0/8') })), DEPENDS);
     assert.equal(ruleOf(outright(deny({ networks: from('10.0.0.0/8') }), FAR)), 1);
     assert.equal(ruleOf(outright(deny({ ports: [{ first: 81, last: 90 }] }))), 1);
+    assert.equal(outright(deny({ ports: [{ first: 81, last: 90 }] }), NEAR, ANY_PORT), DEPENDS);
+    assert.equal(
+      ruleOf(outright(config('deny', [rule({ action: 'deny', ports: [{ first: 1, last: 9 }] })]), NEAR, ANY_PORT)),
+      1,
+    );
+    const shut = config('all-unauthenticated', [rule({ action: 'deny', ports: [{ first: 1, last: 9 }] })]);
+    assert.equal(outright(shut, NEAR, ANY_PORT), DEPENDS);
     const banned = config('all-unauthenticated', [rule({ action: 'deny', networks: from('10.0.0.0/8') })]);
     assert.equal(ruleOf(outright(banned)), 0);
     assert.equal(outright(banned, FAR), DEPENDS);
