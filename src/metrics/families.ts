@@ -30,6 +30,7 @@ import {
   isGrpcFailure,
   L,
   LIMITS,
+  LISTENER_TLS,
   R,
   REASONS,
   S,
@@ -140,6 +141,19 @@ const VERDICT_FAMILY: Family = {
           return value === 0 ? [] : [{ value, labels: { verdict, reason }, sharedLabels: listenerLabels(series) }];
         }),
       ),
+    ),
+};
+
+const LISTENER_TLS_FAMILY: Family = {
+  name: 'sluice_listener_tls_total',
+  type: 'counter',
+  help: 'Connections of clients on listeners of the mesh: TLS that ended here, TLS that was relayed as it is, none and why',
+  samples: (snapshot) =>
+    snapshot.listeners.flatMap((series) =>
+      LISTENER_TLS.flatMap((labels, index) => {
+        const value = series.values[L.TLS + index];
+        return value === 0 ? [] : [{ value, labels, sharedLabels: listenerLabels(series) }];
+      }),
     ),
 };
 
@@ -327,6 +341,7 @@ export const FAMILIES: readonly Family[] = merged([
   }),
   CLOSE_FAMILY,
   VERDICT_FAMILY,
+  LISTENER_TLS_FAMILY,
   ...DIRECTIONS.flatMap(detectFamilies),
   ...serviceKeys.map((key) => fieldFamily(SERVICE_FIELDS[key], S[key], servicesOf, serviceLabels)),
   histogramFamily(

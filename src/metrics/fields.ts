@@ -139,7 +139,7 @@ export const HTTP2_FIELDS: Fields<typeof H, 'RESET_SENT' | 'RESET_RECEIVED' | 'G
 };
 
 /** Labelled with `direction`, `listener` and, for tcp_*, `peer="src"`. */
-export const LISTENER_FIELDS: Fields<typeof L, 'CLOSE' | 'VERDICT'> = {
+export const LISTENER_FIELDS: Fields<typeof L, 'CLOSE' | 'VERDICT' | 'TLS'> = {
   OPEN_TOTAL: TCP_OPEN_TOTAL,
   OPEN: TCP_OPEN,
   READ_BYTES: TCP_READ,

@@ -209,6 +209,14 @@ export const LIMITS = [
   'tls-handshakes-per-turn',
 ] as const;
 
+/** What listeners of the mesh find of TLS on connections of clients: Linkerd's `tls` and `no_tls_reason`. */
+export const LISTENER_TLS = [
+  { tls: 'true' },
+  { tls: 'passthrough' },
+  { tls: 'false', no_tls_reason: 'no_tls_from_remote' },
+  { tls: 'false', no_tls_reason: 'port_skipped' },
+] as const;
+
 /** Per-listener fields (`peer="src"`). */
 export const L = {
   OPEN_TOTAL: 0,
@@ -220,6 +228,8 @@ export const L = {
   /** `verdictField` says which of them. */
   VERDICT: 16,
   REQUESTS: 56,
+  /** TLS + index into LISTENER_TLS. */
+  TLS: 57,
   SIZE: 64,
 } as const;
 

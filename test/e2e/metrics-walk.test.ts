@@ -55,6 +55,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   sluice_transport_headers_total: 'e2e/mesh-refusals.test.ts',
   sluice_transport_header_refused_total: 'e2e/mesh-refusals.test.ts',
   sluice_hellos_unreadable_total: 'e2e/mesh-refusals.test.ts',
+  sluice_listener_tls_total: 'e2e/mesh-refusals.test.ts',
   sluice_tls_sni_total: 'e2e/mesh-refusals.test.ts',
   sluice_tls_passed_total: 'e2e/mesh-pair.test.ts',
   sluice_http2_goaways_received_total: 'e2e/grpc-lifetime.test.ts',

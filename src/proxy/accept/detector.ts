@@ -323,6 +323,7 @@ export class Detector implements Racer {
       return;
     }
     this.judged(client, listener, verdict, reason);
+    this.peek.count(client, verdict, false);
     const upstream = this.races.take(client);
     if (reason === REASON.MATCHED && this.learned[client] === 1 && verdict !== VERDICT.OPAQUE) {
       // It spoke last time, but this client spoke before it: not a server-first protocol any more.
@@ -337,6 +338,7 @@ export class Detector implements Racer {
   private byMode(client: SocketSlot, mode: number, reason: number): void {
     const verdict = mode === MODE.HTTP1 ? VERDICT.HTTP1 : mode === MODE.HTTP2 ? VERDICT.HTTP2 : VERDICT.OPAQUE;
     this.count(this.context.connections.listener[client], verdict, reason);
+    this.peek.count(client, verdict, mode === MODE.OPAQUE);
     if (verdict === VERDICT.OPAQUE || this.opaqueEndpoints(client, verdict)) this.toOpaque(client, verdict, NONE);
     else if (verdict === VERDICT.HTTP1) this.toHttp1(client, NONE);
     else this.toHttp2(client, NONE);

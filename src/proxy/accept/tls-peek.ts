@@ -1,10 +1,14 @@
 // Looks at the ClientHello of a client on a listener of the mesh. Where it asks for us by name its TLS ends here, and detection goes on with
 // what is inside. All else is somebody else's TLS and is relayed as it is, whatever it looks like: nothing is refused for its hello.
-import { MAX_LISTENERS, W } from '../../metrics/layout.js';
+import { VERDICT } from '../../detect/matcher.js';
+import { L, listenerBase, MAX_LISTENERS, W } from '../../metrics/layout.js';
 import { ClientHellos, HELLO } from '../../tls/client-hello.js';
 import type { Context } from '../context.js';
 import type { SocketSlot } from '../slots.js';
 import type { Snapshot } from '../snapshot.js';
+
+/** Places in LISTENER_TLS. */
+const SEEN = { ENDED: 0, PASSED: 1, NONE: 2, SKIPPED: 3 } as const;
 
 export const PEEK = { MORE: 0, OURS: 1, OTHERS: 2 } as const;
 
@@ -46,6 +50,16 @@ export class TlsPeek {
   /** Whether the hello of a client that speaks TLS is to be looked at: what lies inside of TLS that has ended here is not. */
   looks(client: SocketSlot): boolean {
     return this.mesh[this.context.connections.listener[client]] === 1 && this.context.sockets.layer[client] === 0;
+  }
+
+  /** Counts what has become of TLS on a connection of a listener of the mesh. `unseen`: nobody has looked. */
+  count(client: SocketSlot, verdict: number, unseen: boolean): void {
+    const { connections, sockets, values } = this.context;
+    const listener = connections.listener[client];
+    if (this.mesh[listener] === 0) return;
+    const none = unseen ? SEEN.SKIPPED : SEEN.NONE;
+    const seen = sockets.layer[client] !== 0 ? SEEN.ENDED : verdict === VERDICT.TLS ? SEEN.PASSED : none;
+    values[listenerBase(listener) + L.TLS + seen]++;
   }
 
   /** Whether it is being looked at: the next bytes go to `read`. */
