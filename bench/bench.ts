@@ -1,5 +1,5 @@
 // What a benchmark is: contenders, a way to take one sample from one of them, and a bar.
-import { coreBusy, cpuTime } from './cpu.js';
+import { type CpuTime, coreBusy, cpuTime } from './cpu.js';
 import type { Load } from './load.js';
 import type { Contender, Running, Work } from './rivals/contender.js';
 import type { Session } from './session.js';
@@ -54,6 +54,14 @@ export interface Bench {
   sample(session: Session, running: Running, seconds: number): Promise<Sample>;
 }
 
+/** CPU time of all that is measured. */
+function usage({ started, second }: Running): CpuTime {
+  const first = cpuTime(started.pid);
+  if (second === undefined) return first;
+  const other = cpuTime(second.pid);
+  return { total: first.total + other.total, user: first.user + other.user, system: first.system + other.system };
+}
+
 /** CPU cost of `load` on `running`, in µs per unit times `scale`. */
 export async function cpuSample(
   running: Running,
@@ -63,10 +71,10 @@ export async function cpuSample(
 ): Promise<Sample> {
   const list = cores.split(',').map(Number);
   const busy = () => list.reduce((sum, core) => sum + coreBusy(core), 0);
-  const pid = running.started.pid;
-  const [before, busyBefore, from] = [cpuTime(pid), busy(), process.hrtime.bigint()];
+  const cpuOf = () => usage(running);
+  const [before, busyBefore, from] = [cpuOf(), busy(), process.hrtime.bigint()];
   const { units, errors, seconds } = await load();
-  const [after, busyAfter, to] = [cpuTime(pid), busy(), process.hrtime.bigint()];
+  const [after, busyAfter, to] = [cpuOf(), busy(), process.hrtime.bigint()];
   const cpu = after.total - before.total;
   const user = after.user - before.user;
   const system = after.system - before.system;

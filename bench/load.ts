@@ -36,11 +36,48 @@ async function generate(session: Session, name: string, ...args: (string | numbe
 }
 
 /** Keep-alive GETs, closed loop, with wrk. */
-export async function wrk(session: Session, port: number, connections: number, seconds: number): Promise<Load> {
+export async function wrk(
+  session: Session,
+  port: number,
+  connections: number,
+  seconds: number,
+  options: WrkOptions = {},
+): Promise<Load> {
+  return parseWrk(await runWrk(session, port, connections, seconds, options));
+}
+
+/** `/large` over TLS. Units: GB, of bodies that came to their end or not. */
+export async function wrkBulk(session: Session, port: number, connections: number, seconds: number): Promise<Load> {
+  const text = await runWrk(session, port, connections, seconds, { scheme: 'https', path: '/large' });
+  return { ...parseWrk(text), units: parseWrkBytes(text) / 1e9 };
+}
+
+export interface WrkOptions {
+  readonly scheme?: 'http' | 'https';
+  /** A connection for each request. */
+  readonly close?: boolean;
+  readonly path?: string;
+}
+
+function runWrk(
+  session: Session,
+  port: number,
+  connections: number,
+  seconds: number,
+  { scheme = 'http', close = false, path = '/' }: WrkOptions,
+): Promise<string> {
   const program = which('wrk');
   if (program === null) throw new Error('wrk is not installed (Debian: wrk)');
   const args = ['-t1', `-c${connections}`, `-d${Math.max(1, Math.round(seconds))}s`, '--timeout', '5s'];
-  return parseWrk(await session.run('wrk', [program, ...args, `http://127.0.0.1:${port}/`]));
+  if (close) args.push('-H', 'Connection: close');
+  return session.run('wrk', [program, ...args, `${scheme}://127.0.0.1:${port}${path}`]);
+}
+
+/** Bytes that wrk has read, as its report has them. */
+export function parseWrkBytes(text: string): number {
+  const read = /, ([\d.]+)(B|KB|MB|GB|TB) read/.exec(text);
+  if (!read) throw new Error(`not a report of wrk: ${text}`);
+  return Number(read[1]) * 1024 ** ['B', 'KB', 'MB', 'GB', 'TB'].indexOf(read[2]);
 }
 
 /** Parses wrk's report; counts non-2xx answers and socket errors as errors. */
@@ -54,15 +91,18 @@ export function parseWrk(text: string): Load {
   return { units: Number(summary[1]), errors, seconds: Number(summary[2]) * scale };
 }
 
+type Amount = { readonly seconds: number } | { readonly requests: number };
+
 /** Requests over HTTP/2 by prior knowledge, `streams` open on each of the `connections`, with h2load. Units: responses. */
 export async function h2load(
   session: Session,
   port: number,
   connections: number,
   streams: number,
-  amount: { readonly seconds: number } | { readonly requests: number },
+  amount: Amount,
+  scheme: 'http' | 'https' = 'http',
 ): Promise<Load> {
-  return parseH2load(await runH2load(session, port, connections, streams, amount)).responses;
+  return parseH2load(await runH2load(session, port, connections, streams, amount, scheme)).responses;
 }
 
 /** The same, for large bodies. Units: GB of DATA, whether or not its response came to its end within the time. */
@@ -82,13 +122,14 @@ function runH2load(
   port: number,
   connections: number,
   streams: number,
-  amount: { readonly seconds: number } | { readonly requests: number },
+  amount: Amount,
+  scheme: 'http' | 'https' = 'http',
 ): Promise<string> {
   const program = which('h2load');
   if (program === null) throw new Error('h2load is not installed (Debian: nghttp2-client)');
   // A duration is an integer with a unit; in milliseconds it need not be whole seconds.
   const until = 'seconds' in amount ? `-D${Math.round(amount.seconds * 1000)}ms` : `-n${amount.requests}`;
-  const args = ['-t1', `-c${connections}`, `-m${streams}`, until, `http://127.0.0.1:${port}/`];
+  const args = ['-t1', `-c${connections}`, `-m${streams}`, until, `${scheme}://127.0.0.1:${port}/`];
   return session.run('h2load', [program, ...args]);
 }
 

@@ -26,6 +26,7 @@ import {
 } from './benches/http2.js';
 import { idleMemory } from './benches/memory.js';
 import { opaqueBulk, opaqueSmall } from './benches/opaque.js';
+import { mtlsPairH1, mtlsPairH2, tlsH1, tlsH1Epoll, tlsH2, tlsHandshake, tlsLarge } from './benches/tls.js';
 import { type BenchResult, measure } from './measure.js';
 import { lockMachine, Session, which } from './session.js';
 import { report, summary } from './table.js';
@@ -53,6 +54,13 @@ const BENCHES: readonly Bench[] = [
   h2BusyMean,
   h2BusyP99,
   grpcUnary,
+  tlsH1,
+  tlsH1Epoll,
+  tlsH2,
+  tlsLarge,
+  tlsHandshake,
+  mtlsPairH1,
+  mtlsPairH2,
 ];
 
 const LOAD_CORE = 0;

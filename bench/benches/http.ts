@@ -46,6 +46,12 @@ export const manyServices: Bench = {
 
 const LARGE_BYTES = 16 * 1024 * 1024;
 
+/** Serves `/large`, of LARGE_BYTES. Returns its port. */
+export function startLargeUpstream(session: Session): Promise<number> {
+  writeLargeFile(session);
+  return startFileUpstream(session);
+}
+
 function writeLargeFile(session: Session): void {
   const file = openSync(join(session.memoryDirectory, 'large'), 'w', 0o644);
   for (let at = 0; at < LARGE_BYTES; ) at += writeSync(file, patternAt(at, LARGE_BYTES - at));
@@ -67,10 +73,7 @@ export const h1Large: Bench = {
     haproxy('haproxy-forced', { splice: 'always' }),
   ],
   work: largeWork,
-  upstream(session) {
-    writeLargeFile(session);
-    return startFileUpstream(session);
-  },
+  upstream: startLargeUpstream,
   sample: (session, running, seconds) =>
     cpuSample(running, largeWork.cores, () => sink(session, 'http', running.port, 4, seconds, LARGE_BYTES), 0.001),
 };

@@ -5,6 +5,8 @@ export interface Work {
   readonly kind: 'http' | 'tcp';
   /** Who speaks HTTP/2 by prior knowledge, where `kind` is http; nobody where it is not set. */
   readonly http2?: 'clients' | 'endpoint' | 'both';
+  /** Clients speak TLS 1.3 to the proxy (`clients`), or two proxies in a row speak mutual TLS with each other (`between`). */
+  readonly tls?: 'clients' | 'between';
   /** Port of the one endpoint on 127.0.0.1. */
   readonly upstream: number;
   readonly workers: number;
@@ -19,6 +21,8 @@ export interface Running {
   readonly port: number;
   /** The proxy's process; for `direct`, the upstream's own. */
   readonly started: Started;
+  /** The second of two proxies in a row, whose costs count too. */
+  readonly second?: Started;
   /** After traffic: why what was measured is not what was meant, or null. */
   check?(): Promise<string | null>;
 }

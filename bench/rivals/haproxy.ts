@@ -1,5 +1,6 @@
 // HAProxy as a rival.
-import { which } from '../session.js';
+import { certificates } from '../certificates.js';
+import { type Session, which } from '../session.js';
 import { type Contender, clientsSpeakHttp2, endpointSpeaksHttp2, type Work } from './contender.js';
 
 interface HaproxyOptions {
@@ -16,7 +17,7 @@ export function haproxy(name = 'haproxy', options: HaproxyOptions = {}): Contend
     missing: () => (which('haproxy') === null ? 'HAProxy is not installed' : null),
     async start(session, work) {
       const port = await session.port();
-      const file = session.write(`haproxy-${port}.cfg`, text(port, work, options));
+      const file = session.write(`haproxy-${port}.cfg`, text(port, work, options, tls(session, work)));
       const started = session.start(name, work.cores, [which('haproxy') ?? 'haproxy', '-db', '-q', '-f', file]);
       await session.listening(started, port);
       return { name, port, started };
@@ -24,13 +25,21 @@ export function haproxy(name = 'haproxy', options: HaproxyOptions = {}): Contend
   };
 }
 
-function text(port: number, work: Work, { splice, buffer }: HaproxyOptions): string {
+/** TLS 1.3 alone, full handshakes, as Sluice does it. */
+function tls(session: Session, work: Work): string {
+  if (work.tls === undefined) return '';
+  const alpn = clientsSpeakHttp2(work) ? 'h2' : 'http/1.1';
+  return `ssl crt ${certificates(session).localhost.both} ssl-min-ver TLSv1.3 no-tls-tickets alpn ${alpn}`;
+}
+
+function text(port: number, work: Work, { splice, buffer }: HaproxyOptions, bindTls: string): string {
   const splicing = { auto: 'option splice-auto', always: 'option splice-response\n  option splice-request', off: '' };
   return `global
   nbthread ${work.workers}
   # Two descriptors a connection, and two a pipe where it splices.
   maxconn ${Math.max(2000, work.connections + 500)}
   ${buffer ? `tune.bufsize ${buffer}` : ''}
+  tune.ssl.cachesize 0
 defaults
   mode ${work.kind}
   timeout connect 5s
@@ -39,7 +48,7 @@ defaults
   ${work.kind === 'http' ? 'timeout http-keep-alive 600s\n  http-reuse always' : ''}
   ${splicing[splice ?? 'off']}
 frontend edge
-  bind 127.0.0.1:${port} backlog 4096 ${work.workers > 1 ? 'shards by-thread' : ''} ${clientsSpeakHttp2(work) ? 'proto h2' : ''}
+  bind 127.0.0.1:${port} backlog 4096 ${work.workers > 1 ? 'shards by-thread' : ''} ${bindTls || (clientsSpeakHttp2(work) ? 'proto h2' : '')}
   default_backend endpoints
 backend endpoints
   server one 127.0.0.1:${work.upstream} ${endpointSpeaksHttp2(work) ? 'proto h2' : ''}

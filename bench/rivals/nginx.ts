@@ -1,6 +1,7 @@
 // nginx as a rival (http and stream) and as the upstream that serves files.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { certificates } from '../certificates.js';
 import { packageRoot, type Session, type Started, which } from '../session.js';
 import { type Contender, clientsSpeakHttp2, type Running, type Work } from './contender.js';
 
@@ -97,7 +98,8 @@ ${httpCommon(session)}
     keepalive_timeout 600s;
   }
   server {
-    listen 127.0.0.1:${port} reuseport backlog=4096${clientsSpeakHttp2(work) ? ' http2' : ''};
+    listen 127.0.0.1:${port} reuseport backlog=4096${work.tls ? ' ssl' : ''}${clientsSpeakHttp2(work) ? ' http2' : ''};
+    ${tls(session, work)}
     location / {
       proxy_pass http://endpoint;
       proxy_http_version 1.1;
@@ -110,6 +112,13 @@ ${httpCommon(session)}
     }
   }
 }`;
+}
+
+/** TLS 1.3 alone, full handshakes, as Sluice does it. */
+function tls(session: Session, work: Work): string {
+  if (work.tls === undefined) return '';
+  const { certificate, key } = certificates(session).localhost;
+  return `ssl_certificate ${certificate}; ssl_certificate_key ${key}; ssl_protocols TLSv1.3; ssl_session_tickets off; ssl_session_cache off;`;
 }
 
 function streamBlock(work: Work): Block {

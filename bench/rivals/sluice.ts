@@ -1,6 +1,7 @@
 // Sluice as a contender: its own command line, a configuration file, and /ready.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { certificates } from '../certificates.js';
 import { outputRoot, packageRoot, type Session, type Started } from '../session.js';
 import { type Contender, clientsSpeakHttp2, endpointSpeaksHttp2, type Work } from './contender.js';
 
@@ -60,7 +61,7 @@ export function sluice(name: string, io: 'uring' | 'epoll' | 'auto', variant: Va
       const port = await session.port();
       const admin = await session.port();
       const { workers, cores } = work;
-      const text = configuration(port, admin, work, io) + idle(idleServices);
+      const text = configuration(port, admin, work, io, tls(session, work)) + idle(idleServices);
       const options = { name, io, workers, cores, admin, configuration: text };
       const started = await startSluice(session, program ? { ...options, program } : options);
       return { name, port, started, ...(work.http2 ? { check: () => balancesHttp2(admin, work) } : {}) };
@@ -96,13 +97,20 @@ function protocol(work: Work): string {
   return endpointSpeaksHttp2(work) ? 'http2' : 'http1';
 }
 
-function configuration(port: number, admin: number, work: Work, io: string): string {
+/** The listener's TLS, as YAML in flow style. */
+function tls(session: Session, work: Work): string {
+  if (work.tls === undefined) return '';
+  const { certificate, key } = certificates(session).localhost;
+  return `, tls: { certificates: [{ certificate: "${certificate}", key: "${key}" }] }`;
+}
+
+function configuration(port: number, admin: number, work: Work, io: string, listenerTls: string): string {
   return `workers: ${work.workers}
 io: ${io}
 admin: { listen: "127.0.0.1:${admin}" }
 drain: { hold: 0s, grace: 1s }
 listeners:
-  - { name: edge, listen: "127.0.0.1:${port}", service: endpoints }
+  - { name: edge, listen: "127.0.0.1:${port}", service: endpoints${listenerTls} }
 services:
   endpoints:
     protocol: ${protocol(work)}
