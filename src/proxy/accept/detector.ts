@@ -2,19 +2,10 @@
 // those that came can hardly become HTTP, an endpoint is dialled and may speak first (the race); a destination that did so before
 // is dialled at once; and at the last timeout the connection is relayed as it is: detection never closes a connection that might
 // have worked.
-import { match, mayBeTls, START, VERDICT, verdictOf } from '../../detect/matcher.js';
+import { match, START, VERDICT, verdictOf } from '../../detect/matcher.js';
 import { BUFFER_CAPACITY } from '../../io/slab.js';
 import { SOCKET } from '../../io/sockets.js';
-import {
-  LIMITS,
-  LISTENER_HISTOGRAMS,
-  listenerBase,
-  listenerHistogram,
-  MAX_LISTENERS,
-  REASONS,
-  verdictField,
-  W,
-} from '../../metrics/layout.js';
+import { LIMITS, REASONS, W } from '../../metrics/layout.js';
 import { ALPN } from '../../tls/alpn.js';
 import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
 import type { Context } from '../context.js';
@@ -25,6 +16,7 @@ import { MODE } from '../snapshot.js';
 import { DRAIN_SILENT_MS, NEVER, Patience, STAYS } from './patience.js';
 import type { Racer, Races } from './races.js';
 import { PEEK, type TlsPeek } from './tls-peek.js';
+import { Verdicts } from './verdicts.js';
 
 const NONE = -1;
 const REASON = {
@@ -38,7 +30,6 @@ const REASON = {
   ALPN: REASONS.indexOf('alpn'),
 } as const;
 const LIMIT_DETECT = LIMITS.indexOf('detect-time');
-const DETECT_US = LISTENER_HISTOGRAMS.indexOf('detect_us');
 
 const isHttp = (mode: number): boolean => mode === MODE.HTTP1 || mode === MODE.HTTP2;
 
@@ -63,7 +54,7 @@ export class Detector implements Racer {
   private readonly since: Float64Array;
   private readonly ending: Int8Array;
   private readonly patience: Patience;
-  private readonly histogram: Int32Array;
+  private readonly verdicts: Verdicts;
 
   constructor(
     private readonly context: Context,
@@ -79,8 +70,7 @@ export class Detector implements Racer {
     this.since = this.patience.since;
     this.ending = this.patience.ending;
     this.learned = new Uint8Array(n);
-    this.histogram = new Int32Array(MAX_LISTENERS);
-    for (let i = 0; i < MAX_LISTENERS; i++) this.histogram[i] = listenerHistogram(i, DETECT_US);
+    this.verdicts = new Verdicts(context);
     races.racer = this;
   }
 
@@ -297,7 +287,7 @@ export class Detector implements Racer {
     const verdict = verdictOf(state);
     if (verdict !== VERDICT.MORE || inbox.empty(client)) return verdict;
     // Beyond the buffer cannot happen with the matcher's own bounds; memory stays bounded all the same.
-    const enough = inbox.bytes[client] >= BUFFER_CAPACITY || this.opaqueUnlessTls(client, state);
+    const enough = inbox.bytes[client] >= BUFFER_CAPACITY || this.verdicts.opaqueUnlessTls(client, state);
     return enough ? VERDICT.OPAQUE : VERDICT.MORE;
   }
 
@@ -322,42 +312,34 @@ export class Detector implements Racer {
       this.byMode(client, destinations.mode[destination], destinations.reason[destination]);
       return;
     }
-    this.judged(client, listener, verdict, reason);
+    this.verdicts.judged(client, listener, verdict, reason);
     this.peek.count(client, verdict, false);
     const upstream = this.races.take(client);
     if (reason === REASON.MATCHED && this.learned[client] === 1 && verdict !== VERDICT.OPAQUE) {
       // It spoke last time, but this client spoke before it: not a server-first protocol any more.
       learned.forget(destinations.learnKey[destination]);
     }
-    if (verdict === VERDICT.HTTP1 && !this.opaqueEndpoints(client, verdict)) this.toHttp1(client, upstream);
-    else if (verdict === VERDICT.HTTP2 && !this.opaqueEndpoints(client, verdict)) this.toHttp2(client, upstream);
+    if (verdict === VERDICT.HTTP1 && !this.verdicts.opaqueEndpoints(client, verdict)) this.toHttp1(client, upstream);
+    else if (verdict === VERDICT.HTTP2 && !this.verdicts.opaqueEndpoints(client, verdict))
+      this.toHttp2(client, upstream);
     else this.toOpaque(client, verdict, upstream);
   }
 
   /** What the client speaks has been said. */
   private byMode(client: SocketSlot, mode: number, reason: number): void {
     const verdict = mode === MODE.HTTP1 ? VERDICT.HTTP1 : mode === MODE.HTTP2 ? VERDICT.HTTP2 : VERDICT.OPAQUE;
-    this.count(this.context.connections.listener[client], verdict, reason);
+    this.verdicts.count(this.context.connections.listener[client], verdict, reason);
     this.peek.count(client, verdict, mode === MODE.OPAQUE);
-    if (verdict === VERDICT.OPAQUE || this.opaqueEndpoints(client, verdict)) this.toOpaque(client, verdict, NONE);
+    if (verdict === VERDICT.OPAQUE || this.verdicts.opaqueEndpoints(client, verdict))
+      this.toOpaque(client, verdict, NONE);
     else if (verdict === VERDICT.HTTP1) this.toHttp1(client, NONE);
     else this.toHttp2(client, NONE);
-  }
-
-  private judged(client: SocketSlot, listener: number, verdict: number, reason: number): void {
-    const { connections, reactor, metrics } = this.context;
-    this.count(listener, verdict, reason);
-    metrics.record(this.histogram[listener], (reactor.now - connections.opened[client]) * 1000);
-  }
-
-  private count(listener: number, verdict: number, reason: number): void {
-    this.context.values[listenerBase(listener) + verdictField(verdict, reason)]++;
   }
 
   /** A silent client whose server is not there: it sees what it would see without us. */
   private end(client: SocketSlot, reason: number): void {
     const { connections, sockets } = this.context;
-    this.judged(client, connections.listener[client], VERDICT.OPAQUE, REASON.LEARNED);
+    this.verdicts.judged(client, connections.listener[client], VERDICT.OPAQUE, REASON.LEARNED);
     sockets.kind[client] = SOCKET_KIND.OPAQUE;
     this.opaque.unserved(client, this.context.serviceFor(client, VERDICT.OPAQUE), reason === CLOSE.NO_ENDPOINT);
     if (reason === CLOSE.OK) connections.close(client, reason);
@@ -409,21 +391,5 @@ export class Detector implements Racer {
     // A connection that was made for bytes has said no preface; it would have to be told apart from the pool's own.
     if (raced >= 0) this.context.connections.close(raced, CLOSE.OK);
     this.protocols.http2.open(client);
-  }
-
-  /** Whether the client's service for HTTP (of the version of `verdict`) is declared opaque. */
-  private opaqueEndpoints(client: SocketSlot, verdict: number): boolean {
-    const service = this.context.serviceFor(client, verdict);
-    return service >= 0 && this.context.services.opaque[service] === 1;
-  }
-
-  /** Whether nothing is left to decide: the client does not speak TLS, and all else goes to one service that is opaque. */
-  private opaqueUnlessTls(client: SocketSlot, state: number): boolean {
-    if (mayBeTls(state) || !this.opaqueEndpoints(client, VERDICT.OPAQUE)) return false;
-    const service = this.context.serviceFor(client, VERDICT.OPAQUE);
-    return (
-      this.context.serviceFor(client, VERDICT.HTTP1) === service &&
-      this.context.serviceFor(client, VERDICT.HTTP2) === service
-    );
   }
 }
