@@ -85,6 +85,7 @@ function buildListener(
     detect: {
       timeoutMs: listener.detect.timeout ?? detect.timeoutMs,
       raceMs: listener.detect.race ?? detect.raceMs,
+      helloMs: listener.detect.hello ?? detect.helloMs,
       learnTtlMs: listener.detect.learnTtl ?? detect.learnTtlMs,
     },
     halfClose: listener.halfClose,
@@ -214,7 +215,8 @@ export function defaultService(name: string): ServiceConfig {
 /** `written` is the tree before defaults; `file` an absolute path. */
 export function buildConfig(file: string, tree: ConfigTree, written: unknown): Config {
   const { limits, drain } = tree;
-  const detect = { timeoutMs: tree.detect.timeout, raceMs: tree.detect.race, learnTtlMs: tree.detect.learnTtl };
+  const { timeout, race, hello, learnTtl } = tree.detect;
+  const detect = { timeoutMs: timeout, raceMs: race, helloMs: hello, learnTtlMs: learnTtl };
   const { opaque, annotated } = opaquePortSets(tree.opaquePorts);
   const {
     services: writtenServices,

@@ -25,6 +25,8 @@ export interface DetectConfig {
    * otherwise; -2 never dials before the verdict.
    */
   readonly raceMs: number;
+  /** The same, at least, of a client on a listener of the mesh that has not said its hello yet, ms. */
+  readonly helloMs: number;
   /** How long a destination that spoke first is remembered, ms. 0 turns learning off. */
   readonly learnTtlMs: number;
 }

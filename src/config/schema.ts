@@ -180,6 +180,7 @@ const listener = section({
   detect: optionalSection({
     timeout: v.optional(optionalTimeout()),
     race: v.optional(value(parseRace)),
+    hello: v.optional(optionalTimeout()),
     learnTtl: v.optional(optionalTimeout()),
   }),
 });
@@ -363,6 +364,7 @@ export const configSchema = section({
   detect: optionalSection({
     timeout: v.optional(optionalTimeout(), '10s'),
     race: v.optional(value(parseRace), 'auto'),
+    hello: v.optional(optionalTimeout(), '1500ms'),
     learnTtl: v.optional(optionalTimeout(), '10m'),
   }),
   listeners: v.pipe(

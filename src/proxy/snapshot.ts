@@ -28,6 +28,8 @@ export interface ListenerSnapshot {
   readonly services: readonly number[];
   /** -1: no race. */
   readonly raceMs: number;
+  /** The same, at least, until a client of the mesh has said its hello. */
+  readonly helloMs: number;
   /** 0: none. */
   readonly timeoutMs: number;
   readonly learnTtlMs: number;

@@ -97,6 +97,7 @@ export class Snapshots {
       reason: decision.reason === null ? 0 : REASONS.indexOf(decision.reason),
       services: VERDICTS.map((verdict) => this.#serviceSlot(listener.services[verdict])),
       raceMs: decision.protocol === 'detect' || listener.originalDestination ? (delayMs ?? -1) : -1,
+      helloMs: listener.detect.helloMs,
       timeoutMs: listener.detect.timeoutMs,
       learnTtlMs: listener.detect.learnTtlMs,
       originalDestination: listener.originalDestination,

@@ -156,7 +156,7 @@ services:
           maxBytes: 200,
         },
         direction: 'inbound',
-        detect: { timeoutMs: 0, raceMs: 5, learnTtlMs: 0 },
+        detect: { timeoutMs: 0, raceMs: 5, helloMs: 1500, learnTtlMs: 0 },
         backlog: 4096,
         keepAliveMs: 10_000,
         userTimeoutMs: 30_000,
@@ -177,7 +177,7 @@ services:
         meshHeaders: 'auto',
         proxyProtocol: null,
         direction: 'outbound',
-        detect: { timeoutMs: 0, raceMs: 5, learnTtlMs: 0 },
+        detect: { timeoutMs: 0, raceMs: 5, helloMs: 1500, learnTtlMs: 0 },
         backlog: 7,
         keepAliveMs: 0,
         userTimeoutMs: 8,
@@ -227,10 +227,10 @@ test('a listener overrides single keys of detect', () => {
   const config = load(`detect: { timeout: 3s, race: 7ms }
 listeners:
   - { name: a, listen: ":1", service: web }
-  - { name: b, listen: ":2", service: web, detect: { race: off, learnTtl: 1s } }
+  - { name: b, listen: ":2", service: web, detect: { race: off, hello: 2s, learnTtl: 1s } }
 ${SERVICES}`);
-  assert.deepEqual(config.listeners[0].detect, { timeoutMs: 3000, raceMs: 7, learnTtlMs: 600_000 });
-  assert.deepEqual(config.listeners[1].detect, { timeoutMs: 3000, raceMs: -2, learnTtlMs: 1000 });
+  assert.deepEqual(config.listeners[0].detect, { timeoutMs: 3000, raceMs: 7, helloMs: 1500, learnTtlMs: 600_000 });
+  assert.deepEqual(config.listeners[1].detect, { timeoutMs: 3000, raceMs: -2, helloMs: 2000, learnTtlMs: 1000 });
 });
 
 test('services: refuses what it does not name, unless there is a default', () => {

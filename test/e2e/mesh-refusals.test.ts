@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { type ConnectionOptions, connect as connectTls, createServer, type Server, type TLSSocket } from 'node:tls';
 import { answering, client, exchange, OK, type Upstream, upstream } from '../support/http.js';
@@ -147,6 +148,39 @@ for (const io of await availableExecutors()) {
         assert.equal((await peers.ask()).status, 200);
         peers.close();
       }
+    });
+
+    it('ends TLS that asks for a workload while it has no identity, and relays all other', async () => {
+      const none = join(mesh.directory, 'none');
+      const files = `{ certificate: ${none}, key: ${none}, anchors: ${none} }`;
+      const apps = { any: { address: `${HOST}:${behind.port}`, listener: 'detect: { timeout: 400ms, race: off }' } };
+      const nobody = await startFar(mesh, io, apps, `identity: { files: ${files} }`);
+      const before = behind.sockets.length;
+      const asked = connect(nobody.port('any'), HOST);
+      asked.write(records(hello([serverName(FAR)])));
+      assert.notEqual(await ended(asked), '');
+      await nobody.logged(({ message, reason }) => message === 'refused' && reason === 'no-identity');
+      assert.equal(behind.sockets.length, before, 'its hello has got through');
+      const next = behind.next();
+      const other = connect(nobody.port('any'), HOST);
+      other.write(records(hello([serverName('app.example')])));
+      (await next).destroy();
+      other.destroy();
+    });
+
+    it('dials nobody for a client that is silent for less than detect.hello', async () => {
+      const greeting = await listen((socket) => socket.write('hello\n'));
+      const address = `${HOST}:${greeting.port}`;
+      const race = (hello: string) => ({ address, listener: `detect: { timeout: 1h, race: 0, hello: ${hello} }` });
+      const listeners = await startFar(mesh, io, { patient: race('1h'), hasty: race('0') });
+      const patient = connect(listeners.port('patient'), HOST);
+      await once(patient, 'connect');
+      const hasty = connect(listeners.port('hasty'), HOST);
+      assert.equal(String((await once(hasty, 'data'))[0]), 'hello\n');
+      assert.equal(greeting.sockets.length, 1);
+      patient.destroy();
+      hasty.destroy();
+      await greeting.close();
     });
 
     it('relays all other TLS as it is', async () => {

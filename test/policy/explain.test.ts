@@ -147,7 +147,7 @@ describe('the explanation of a destination', () => {
   });
 
   it('explains a race that is off, no timeout, and nothing to relay to', () => {
-    const detect = { timeoutMs: 0, raceMs: -2, learnTtlMs: 0 };
+    const detect = { timeoutMs: 0, raceMs: -2, helloMs: 0, learnTtlMs: 0 };
     const off = explain(config({ listeners: [listener(at('127.0.0.1', 8080), { detect })] }), '127.0.0.1', 8080);
     assert.match(all(off), /No endpoint is dialled before the client speaks, because the listener turns it off/);
     assert.match(all(off), /There is no detection timeout/);

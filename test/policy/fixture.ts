@@ -60,7 +60,7 @@ export function listener(listen: Address, overrides: Partial<ListenerConfig> = {
     direction: 'inbound',
     authorization: null,
     meshHeaders: 'auto',
-    detect: { timeoutMs: 10_000, raceMs: -1, learnTtlMs: 60_000 },
+    detect: { timeoutMs: 10_000, raceMs: -1, helloMs: 0, learnTtlMs: 60_000 },
     backlog: 4096,
     keepAliveMs: 10_000,
     userTimeoutMs: 30_000,

@@ -72,7 +72,7 @@ describe('the race against a server that may speak first', () => {
   const raceOf = (raceMs: number, endpoints = [fixed(host, 9001)]) =>
     race(
       config({ services: [service('web', endpoints)] }),
-      listener(at(host, 8080), { detect: { timeoutMs: 10_000, raceMs, learnTtlMs: 60_000 } }),
+      listener(at(host, 8080), { detect: { timeoutMs: 10_000, raceMs, helloMs: 0, learnTtlMs: 60_000 } }),
     ).delayMs;
 
   it('starts after the time given', () => {
@@ -102,7 +102,7 @@ describe('the race against a server that may speak first', () => {
   });
 
   it('to the address that the client was going to starts soon, as there is no other', () => {
-    const detect = { timeoutMs: 10_000, raceMs: -1, learnTtlMs: 60_000 };
+    const detect = { timeoutMs: 10_000, raceMs: -1, helloMs: 0, learnTtlMs: 60_000 };
     const edge = (raceMs: number) => listener(at(host, 8080), { detect: { ...detect, raceMs } });
     assert.equal(raceTo(edge(-1), null).delayMs, RACE_SINGLE_MS);
     assert.equal(raceTo(edge(-2), null).delayMs, null);

@@ -30,6 +30,7 @@ export const listener = (slot: number, more: Partial<ListenerSnapshot> = {}): Li
   reason: 0,
   services: [-1, -1, -1, -1],
   raceMs: 3,
+  helloMs: 0,
   timeoutMs: 10_000,
   learnTtlMs: 600_000,
   originalDestination: slot === ORIGINAL,

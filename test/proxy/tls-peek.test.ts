@@ -99,10 +99,13 @@ describe('a look at the ClientHello', () => {
     assert.ok(client.peek.isReading(CLIENT));
   });
 
-  it('finds nobody while there is no identity', () => {
+  it('takes workloads that are asked for by name for us while there is no identity, and nobody else', () => {
     const client = new Client(0);
-    assert.equal(client.say(records(hello([serverName(OURS)]))), PEEK.OTHERS);
-    assert.deepEqual(client.named, [OURS]);
+    assert.equal(client.say(records(hello([serverName(OURS)]))), PEEK.OURS);
+    assert.deepEqual(client.named, []);
+    const other = new Client(0);
+    assert.equal(other.say(records(hello([serverName('web.example')]))), PEEK.OTHERS);
+    assert.deepEqual(other.named, ['web.example']);
   });
 
   it('is for listeners of the mesh, and not for TLS inside of TLS', () => {

@@ -22,7 +22,7 @@ const listener = (name: string, port: number): ListenerConfig => ({
   direction: 'inbound',
   authorization: null,
   meshHeaders: 'auto',
-  detect: { timeoutMs: 0, raceMs: -2, learnTtlMs: 0 },
+  detect: { timeoutMs: 0, raceMs: -2, helloMs: 0, learnTtlMs: 0 },
   backlog: 16,
   keepAliveMs: 0,
   userTimeoutMs: 0,

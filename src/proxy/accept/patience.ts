@@ -11,11 +11,6 @@ export const DRAIN_SILENT_MS = 1000;
 const HARDLY_MS = 50;
 /** Silence after words that possibly become HTTP, ms: more than lies between the segments of one request line. */
 const POSSIBLE_MS = 250;
-/**
- * Silence after which a client of the mesh is taken for one that speaks no TLS and waits for a greeting, ms. A peer says its hello at once,
- * but its machine may be busy, and its first segment may get lost (the first timeout of TCP is a second, RFC 6298 section 2.1).
- */
-const HELLO_MS = 1500;
 /** Of `ending`: nothing ends. */
 export const STAYS = -1;
 const NONE = -1;
@@ -34,7 +29,7 @@ export class Patience {
   constructor(
     private readonly context: Context,
     private readonly races: Pick<Races, 'begun' | 'dialling'>,
-    private readonly peek: Pick<TlsPeek, 'looks' | 'isReading'>,
+    private readonly peek: Pick<TlsPeek, 'looks' | 'isReading' | 'helloMs'>,
   ) {
     const n = context.sockets.capacity;
     this.state = new Int32Array(n);
@@ -55,7 +50,7 @@ export class Patience {
     const race = destinations.raceMs[connections.destination[client]];
     if (race < 0 || !this.peek.looks(client)) return race;
     if (this.peek.isReading(client)) return NONE;
-    return this.context.inbox.empty(client) ? Math.max(race, HELLO_MS) : race;
+    return this.context.inbox.empty(client) ? Math.max(race, this.peek.helloMs(client)) : race;
   }
 
   /** Whether it has been silent for long enough to dial for it. */

@@ -1,6 +1,7 @@
 // Clients whose connections are not ready to carry payload: TLS has to be agreed on first. They are routed, and their protocol is found out, when it
 // has been: who they are may matter for where they go.
 
+import { RESPONSE_REASONS } from '../../http/response-reasons.js';
 import { SOCKET } from '../../io/sockets.js';
 import { MAX_LISTENERS } from '../../metrics/layout.js';
 import { CLOSE, closeOf, SOCKET_KIND } from '../connect/connections.js';
@@ -10,6 +11,7 @@ import type { Snapshot } from '../snapshot.js';
 
 /** While draining, a client whose handshake has not come to its end for so long is let go, ms. */
 const DRAIN_MS = 1000;
+const WITHOUT_IDENTITY = RESPONSE_REASONS.indexOf('no-identity');
 
 export class Securing {
   /** Takes a client that is ready: the router. */
@@ -48,7 +50,10 @@ export class Securing {
    * handshake is over. False where that can't be.
    */
   secure(client: SocketSlot): boolean {
-    if (this.mesh === 0 || this.context.tls === undefined) return false;
+    if (this.mesh === 0 || this.context.tls === undefined) {
+      this.context.refusals.note(WITHOUT_IDENTITY, client, -1, -1);
+      return false;
+    }
     this.context.wheel.cancel(client);
     this.routed[client] = 1;
     this.attach(client, this.mesh);

@@ -12,6 +12,9 @@ const SEEN = { ENDED: 0, PASSED: 1, NONE: 2, SKIPPED: 3 } as const;
 
 export const PEEK = { MORE: 0, OURS: 1, OTHERS: 2 } as const;
 
+/** Of the names of workloads, and of no others. */
+const WORKLOAD = '.serviceaccount.identity.';
+
 /** What this needs of a worker. */
 export interface Surroundings {
   readonly connections: Pick<Context['connections'], 'listener'>;
@@ -28,6 +31,7 @@ export class TlsPeek {
   /** 1 while the hello of a client is being read. */
   private readonly reading: Uint8Array;
   private readonly mesh = new Uint8Array(MAX_LISTENERS);
+  private readonly hello = new Float64Array(MAX_LISTENERS);
   private names: ReadonlySet<string> = new Set();
 
   constructor(private readonly context: Surroundings) {
@@ -37,7 +41,10 @@ export class TlsPeek {
 
   configure({ listeners, tls, meshServer }: Pick<Snapshot, 'listeners' | 'tls' | 'meshServer'>): void {
     this.mesh.fill(0);
-    for (const { slot, mesh } of listeners) if (mesh) this.mesh[slot] = 1;
+    for (const { slot, mesh, helloMs } of listeners) {
+      if (mesh) this.mesh[slot] = 1;
+      this.hello[slot] = helloMs;
+    }
     const profile = tls.find(({ slot }) => slot === meshServer && slot !== 0);
     this.names = new Set(profile?.certificates.flatMap(({ names }) => names) ?? []);
   }
@@ -50,6 +57,14 @@ export class TlsPeek {
   /** Whether the hello of a client that speaks TLS is to be looked at: what lies inside of TLS that has ended here is not. */
   looks(client: SocketSlot): boolean {
     return this.mesh[this.context.connections.listener[client]] === 1 && this.context.sockets.layer[client] === 0;
+  }
+
+  /**
+   * Silence after which a client is taken for one that speaks no TLS and waits for a greeting, ms. A peer says its hello at once, but its machine
+   * may be busy, and its first segment may get lost (the first timeout of TCP is a second, RFC 6298 section 2.1).
+   */
+  helloMs(client: SocketSlot): number {
+    return this.hello[this.context.connections.listener[client]];
   }
 
   /** Counts what has become of TLS on a connection of a listener of the mesh. `unseen`: nobody has looked. */
@@ -101,7 +116,8 @@ export class TlsPeek {
     hellos.begin(hellos.spare);
     this.readAll(client, hellos.spare);
     const name = hellos.lastName();
-    if (this.names.has(name)) return true;
+    // While there is no identity, who asks for a workload by name may well mean us. It is nothing for an application that knows no such names.
+    if (this.names.has(name) || (this.names.size === 0 && name.includes(WORKLOAD))) return true;
     this.named?.(name);
     return false;
   }
