@@ -102,7 +102,7 @@ test('the minimal file gets every default', () => {
         meshHeaders: 'auto',
         proxyProtocol: null,
         direction: 'inbound',
-        detect: { timeoutMs: 10_000, raceMs: -1, learnTtlMs: 600_000 },
+        detect: { timeoutMs: 10_000, raceMs: -1, helloMs: 1500, learnTtlMs: 600_000 },
         backlog: 4096,
         keepAliveMs: 10_000,
         userTimeoutMs: 30_000,
