@@ -16,7 +16,14 @@ const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const README = page('README.md');
 const BLOCKS = fences(README);
 /** Ports that the README uses. */
-const PORTS = ['8080', '9001', '9002', '4191'];
+const PORTS = ['8080', '9001', '9002', '4191', '4140', '4143', '4192', '4193'];
+/** Where a program that runs in the background can be reached once it is there, by a word of its command. */
+const REACHED: readonly (readonly [string, string])[] = [
+  ['far.yaml', '4192'],
+  ['near.yaml', '4193'],
+  ['npx sluice', '4191'],
+  ['', '9002'],
+];
 
 const firstYaml = BLOCKS.find(({ info }) => info === 'yaml')?.text ?? '';
 
@@ -46,7 +53,9 @@ class Desk {
 
   /** The text with the README's ports replaced by free ones; a port with its last digit left open loses all of them. */
   moved(text: string): string {
-    return text.replace(/\b(8080|9001|9002|4191)\b/g, (port) => String(this.#ports.get(port))).replaceAll('900…', '…');
+    return text
+      .replace(/\b(8080|9001|9002|41[49][0-3])\b/g, (port) => String(this.#ports.get(port)))
+      .replaceAll('900…', '…');
   }
 
   port(port: string): number {
@@ -123,7 +132,7 @@ for (const io of await availableExecutors()) {
     for (const [index, { info, text }] of BLOCKS.entries()) {
       if (info === 'sh test background') {
         desk.start(text);
-        const port = text.includes('npx sluice') ? '4191' : '9002';
+        const port = REACHED.find(([word]) => text.includes(word))?.[1] ?? '';
         await eventually(() => accepts(desk.port(port)), `${text}\n${desk.log}`);
       } else if (info === 'sh test') expectOutput(BLOCKS[index + 1], await desk.run(text), desk);
     }
