@@ -37,6 +37,7 @@ class World {
     family: new Uint8Array(4).fill(4),
     addressAt: new Int32Array(4),
     addressLength: new Int32Array(4),
+    proxyPort: new Int32Array(4),
     series: new Int32Array(4),
     base: new Int32Array(4),
   };
@@ -64,6 +65,7 @@ class World {
       access: false,
       limits: { opaque: this.opaque },
       limited: (limit: number) => this.limits.push(LIMITS[limit]),
+      ofMesh: () => false,
       metrics: { record: (_histogram: number, value: number) => calls.push(`record(${value})`) },
       native: recording(calls, 'native', { socket: () => this.fd, close: nothing }),
       wheel: recording(calls, 'wheel', { pull: nothing, schedule: nothing, cancel: nothing }),
@@ -86,6 +88,7 @@ class World {
         capacity: SOCKETS,
         kind: this.kind,
         flags,
+        layer: new Uint8Array(SOCKETS),
         saysGoodbye: () => false,
         adopt: (_fd: number, kind: number) => {
           if (this.room === 0) return -1;
