@@ -4,7 +4,11 @@ import { BLOCK_BYTES, type Blocks, type Buffers } from './small-buffers.js';
 
 /** Below this a piece is copied; above, holding on to its buffer is cheaper. */
 const COPY_BYTES = 2048;
-const NONE = -1;
+/** No piece: columns that were never written say so, and cost nothing. The first piece is 1. */
+export const NO_PIECE = 0;
+const NONE = NO_PIECE;
+/** In the place of a buffer: the piece lies in a block. */
+const BLOCK = -1;
 
 export class Chains {
   /** Bytes by chain. */
@@ -22,7 +26,7 @@ export class Chains {
 
   private at = new Int32Array(1024);
   private length = new Int32Array(1024);
-  /** Buffer that the piece keeps; -1: it lies in a block. */
+  /** Buffer that the piece keeps, or BLOCK. */
   private buffer = new Int32Array(1024);
   private next = new Int32Array(1024);
   private free = NONE;
@@ -35,9 +39,10 @@ export class Chains {
     this.bytes = new Int32Array(chains);
     this.pinned = new Int32Array(chains);
     this.bufferBlocks = slab.bufferBytes / BLOCK_BYTES;
-    this.first = new Int32Array(chains).fill(NONE);
-    this.last = new Int32Array(chains).fill(NONE);
-    this.link(0);
+    this.first = new Int32Array(chains);
+    this.last = new Int32Array(chains);
+    this.buffer[NONE] = BLOCK;
+    this.link(1);
   }
 
   /** All memory of all chains, in buffers. */
@@ -66,9 +71,9 @@ export class Chains {
     const end = at + length;
     while (from < end) {
       const tail = this.last[chain];
-      let to = NONE;
+      let to = -1;
       let room = 0;
-      if (tail !== NONE && this.buffer[tail] === NONE) {
+      if (tail !== NONE && this.buffer[tail] === BLOCK) {
         to = this.at[tail] + this.length[tail];
         room = BLOCK_BYTES - (to & (BLOCK_BYTES - 1));
         // A piece that fills its block to the end has no room, though the arithmetic says it has a whole block.
@@ -77,7 +82,7 @@ export class Chains {
       if (room === 0) {
         to = this.blocks.take();
         if (to < 0) return false;
-        this.adopt(chain, to, 0, NONE);
+        this.adopt(chain, to, 0, BLOCK);
         room = BLOCK_BYTES;
       }
       const n = Math.min(room, end - from);
@@ -119,7 +124,7 @@ export class Chains {
     this.drop(chain, piece);
   }
 
-  /** The first piece, for walking with `following`, `pieceAt` and `pieceLength`; -1 for none. */
+  /** The first piece, for walking with `following`, `pieceAt` and `pieceLength`; NO_PIECE for none. */
   start(chain: number): number {
     return this.first[chain];
   }
@@ -175,7 +180,7 @@ export class Chains {
     if (last === NONE) this.first[chain] = piece;
     else this.next[last] = piece;
     this.last[chain] = piece;
-    if (bid === NONE) this.pin(chain, 1);
+    if (bid === BLOCK) this.pin(chain, 1);
     else if (last === NONE || this.buffer[last] !== bid) this.pin(chain, this.bufferBlocks);
     this.bytes[chain] += length;
     this.total += length;

@@ -17,6 +17,7 @@ interface SmallBlocks {
 export class Inbox {
   /** Bytes held per slot. */
   readonly bytes: Int32Array;
+  /** The first and the last buffer plus 1; 0: none, so that columns which were never written cost nothing. */
   private readonly head: Int32Array;
   private readonly tail: Int32Array;
   private readonly next: Int32Array;
@@ -32,8 +33,8 @@ export class Inbox {
     slots: number,
   ) {
     this.bytes = new Int32Array(slots);
-    this.head = new Int32Array(slots).fill(NONE);
-    this.tail = new Int32Array(slots).fill(NONE);
+    this.head = new Int32Array(slots);
+    this.tail = new Int32Array(slots);
     this.next = new Int32Array(slab.buffers);
     this.start = new Int32Array(slab.buffers);
     this.end = new Int32Array(slab.buffers);
@@ -41,21 +42,21 @@ export class Inbox {
   }
 
   empty(slot: number): boolean {
-    return this.head[slot] === NONE && this.resting[slot] === 0;
+    return this.head[slot] === 0 && this.resting[slot] === 0;
   }
 
   /** More is to come before what is here can be used. While memory is not plentiful, little of it gives its buffer up. */
   rest(slot: number): void {
     const { slab, blocks } = this;
-    const bid = this.head[slot];
+    const bid = this.head[slot] - 1;
     if (bid === NONE || blocks === undefined || slab.plentiful) return;
     const length = this.end[bid] - this.start[bid];
     if (this.next[bid] !== NONE || length > REST_BYTES) return;
     const at = blocks.take();
     if (at < 0) return;
     slab.bytes.copyWithin(at, this.start[bid], this.end[bid]);
-    this.head[slot] = NONE;
-    this.tail[slot] = NONE;
+    this.head[slot] = 0;
+    this.tail[slot] = 0;
     this.resting[slot] = at + 1;
     slab.release(bid);
   }
@@ -82,7 +83,7 @@ export class Inbox {
       }
       if (!this.wake(slot)) throw new Error('input that others refer to, and no buffer for what came before');
     }
-    const last = this.tail[slot];
+    const last = this.tail[slot] - 1;
     if (last !== NONE && end - start <= GATHER_BYTES && this.slab.exclusive(last)) {
       const at = this.end[last];
       if (this.slab.dataEnd(last) - at >= end - start && at + end - start - this.start[last] <= BUFFER_CAPACITY) {
@@ -96,9 +97,9 @@ export class Inbox {
     this.start[bid] = start;
     this.end[bid] = end;
     this.next[bid] = NONE;
-    if (this.head[slot] === NONE) this.head[slot] = bid;
-    else this.next[this.tail[slot]] = bid;
-    this.tail[slot] = bid;
+    if (this.head[slot] === 0) this.head[slot] = bid + 1;
+    else this.next[this.tail[slot] - 1] = bid;
+    this.tail[slot] = bid + 1;
     this.bytes[slot] += end - start;
   }
 
@@ -106,25 +107,25 @@ export class Inbox {
   unshift(slot: number, bid: number, start: number, end: number): void {
     this.start[bid] = start;
     this.end[bid] = end;
-    this.next[bid] = this.head[slot];
-    if (this.head[slot] === NONE) this.tail[slot] = bid;
-    this.head[slot] = bid;
+    this.next[bid] = this.head[slot] - 1;
+    if (this.head[slot] === 0) this.tail[slot] = bid + 1;
+    this.head[slot] = bid + 1;
     this.bytes[slot] += end - start;
   }
 
   /** Takes the first buffer off; its range is in `startOf` and `endOf`. -1 if there is none. */
   shift(slot: number): number {
-    const bid = this.head[slot];
+    const bid = this.head[slot] - 1;
     if (bid === NONE) return NONE;
-    this.head[slot] = this.next[bid];
-    if (this.head[slot] === NONE) this.tail[slot] = NONE;
+    this.head[slot] = this.next[bid] + 1;
+    if (this.head[slot] === 0) this.tail[slot] = 0;
     this.bytes[slot] -= this.end[bid] - this.start[bid];
     return bid;
   }
 
   /** The first buffer, for walking with `following`; -1 if there is none. */
   first(slot: number): number {
-    return this.head[slot];
+    return this.head[slot] - 1;
   }
 
   following(bid: number): number {
@@ -134,7 +135,7 @@ export class Inbox {
   /** Buffers held for `slot`. */
   count(slot: number): number {
     let count = 0;
-    for (let bid = this.head[slot]; bid !== NONE; bid = this.next[bid]) count++;
+    for (let bid = this.head[slot] - 1; bid !== NONE; bid = this.next[bid]) count++;
     return count;
   }
 
@@ -142,7 +143,7 @@ export class Inbox {
   take(slot: number, length: number, to: number): void {
     const { slab } = this;
     let left = length;
-    for (let bid = this.head[slot]; left > 0 && bid !== NONE; bid = this.head[slot]) {
+    for (let bid = this.head[slot] - 1; left > 0 && bid !== NONE; bid = this.head[slot] - 1) {
       const start = this.start[bid];
       const count = Math.min(left, this.end[bid] - start);
       slab.bytes.copyWithin(to + length - left, start, start + count);
@@ -170,7 +171,7 @@ export class Inbox {
    * buffer, -1 if both together are larger than a buffer, -2 if the slab is out. Bytes of the second that do not fit stay.
    */
   merge(slot: number): number {
-    const first = this.head[slot];
+    const first = this.head[slot] - 1;
     if (first === NONE) return 0;
     const second = this.next[first];
     if (second === NONE) return 0;
@@ -189,7 +190,7 @@ export class Inbox {
       at = to;
       end = to + length;
       this.next[target] = second;
-      this.head[slot] = target;
+      this.head[slot] = target + 1;
       slab.release(first);
     } else if (slab.dataEnd(first) - end < this.end[second] - this.start[second]) {
       const to = slab.dataStart(first);
@@ -210,7 +211,7 @@ export class Inbox {
     this.end[target] = end + n;
     if (n === available) {
       this.next[target] = this.next[second];
-      if (this.tail[slot] === second) this.tail[slot] = target;
+      if (this.tail[slot] === second + 1) this.tail[slot] = target + 1;
       slab.release(second);
     } else this.start[second] += n;
     return 1;
@@ -228,8 +229,8 @@ export class Inbox {
     this.start[bid] = from;
     this.end[bid] = from + rested + end - start;
     this.next[bid] = NONE;
-    this.head[slot] = bid;
-    this.tail[slot] = bid;
+    this.head[slot] = bid + 1;
+    this.tail[slot] = bid + 1;
     this.bytes[slot] = rested + end - start;
   }
 
@@ -243,14 +244,14 @@ export class Inbox {
   /** Drops everything held for `slot`. */
   clear(slot: number): void {
     this.drop(slot);
-    let bid = this.head[slot];
+    let bid = this.head[slot] - 1;
     while (bid !== NONE) {
       const next = this.next[bid];
       this.slab.release(bid);
       bid = next;
     }
-    this.head[slot] = NONE;
-    this.tail[slot] = NONE;
+    this.head[slot] = 0;
+    this.tail[slot] = 0;
     this.bytes[slot] = 0;
   }
 }

@@ -3,7 +3,8 @@
 // while others wait are gathered behind them, or a peer that sends an octet at a time would hold a buffer with each.
 import type { Slab } from './slab.js';
 
-const NONE = -1;
+/** No slice: columns that were never written say so, and cost nothing. The first slice is 1. */
+const NONE = 0;
 /** Slices in one vectored send. */
 const MAX_SLICES = 16;
 const MSGHDR_BYTES = 56;
@@ -22,7 +23,7 @@ export class SendQueue {
   pinnedTotal = 0;
   private readonly head: Int32Array;
   private readonly tail: Int32Array;
-  /** The header that the send in flight uses, -1 for none. */
+  /** The header that the send in flight uses; NONE: no place of the fixed region is at 0. */
   private readonly message: Int32Array;
 
   private at = new Int32Array(4096);
@@ -46,13 +47,14 @@ export class SendQueue {
   ) {
     this.bytes = counted?.bytes ?? new Int32Array(slots);
     this.pinned = counted?.pinned ?? new Int32Array(slots);
-    this.head = new Int32Array(slots).fill(NONE);
-    this.tail = new Int32Array(slots).fill(NONE);
-    this.message = new Int32Array(slots).fill(NONE);
+    this.head = new Int32Array(slots);
+    this.tail = new Int32Array(slots);
+    this.message = new Int32Array(slots);
     this.words = new Uint32Array(slab.bytes.buffer);
     this.messages = new Int32Array(messageBlocks);
     for (let i = 0; i < messageBlocks; i++) this.messages[this.messageCount++] = slab.fixed(MESSAGE_BYTES);
-    this.link(0);
+    this.buffer[NONE] = -1;
+    this.link(1);
   }
 
   /** Bytes of the slab's fixed region that `messageBlocks` vectored sends need. */
@@ -110,7 +112,7 @@ export class SendQueue {
     if (head === NONE) return;
     let bytes = 0;
     let pinned = 0;
-    let before = NONE;
+    let before = -1;
     for (let slice = head; slice !== NONE; slice = this.next[slice]) {
       bytes += this.length[slice];
       const bid = this.buffer[slice];
@@ -176,7 +178,7 @@ export class SendQueue {
   /** Writes a message header for the first slices; its slab offset, or -1 where one slice is all or no header is free. */
   vector(slot: number): number {
     const first = this.head[slot];
-    if (this.next[first] === NONE || this.messageCount === 0) return NONE;
+    if (this.next[first] === NONE || this.messageCount === 0) return -1;
     const at = this.messages[--this.messageCount];
     this.message[slot] = at;
     const words = this.words;

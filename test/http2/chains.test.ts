@@ -37,7 +37,7 @@ class Fixture {
   content(chain: number): number[] {
     const { chains, slab } = this;
     const octets: number[] = [];
-    for (let piece = chains.start(chain); piece >= 0; piece = chains.following(piece))
+    for (let piece = chains.start(chain); piece > 0; piece = chains.following(piece))
       octets.push(...slab.bytes.subarray(chains.pieceAt(piece), chains.pieceAt(piece) + chains.pieceLength(piece)));
     return octets;
   }

@@ -2,24 +2,24 @@
 // second until that one wins. The loser is closed: that it was slower is neither a failure nor a success of its endpoint.
 import type { SocketSlot } from '../slots.js';
 
-const NONE = -1;
 const ROLE = { ALONE: 0, FIRST: 1, SECOND: 2 } as const;
 
 export class Hedges {
+  /** The other dial plus 1; 0: none. */
   private readonly other: Int32Array;
   private readonly role: Uint8Array;
   /** 1 once a second one was asked for, whether there was one or not. */
   private readonly asked: Uint8Array;
 
   constructor(sockets: number) {
-    this.other = new Int32Array(sockets).fill(NONE);
+    this.other = new Int32Array(sockets);
     this.role = new Uint8Array(sockets);
     this.asked = new Uint8Array(sockets);
   }
 
   /** A dial begins. */
   reset(socket: SocketSlot): void {
-    this.other[socket] = NONE;
+    this.other[socket] = 0;
     this.role[socket] = ROLE.ALONE;
     this.asked[socket] = 0;
   }
@@ -34,8 +34,8 @@ export class Hedges {
   }
 
   join(first: SocketSlot, second: SocketSlot): void {
-    this.other[first] = second;
-    this.other[second] = first;
+    this.other[first] = second + 1;
+    this.other[second] = first + 1;
     this.role[first] = ROLE.FIRST;
     this.role[second] = ROLE.SECOND;
     // It has its own time when it is alone.
@@ -44,7 +44,7 @@ export class Hedges {
 
   /** The dial that races this one, or -1. */
   rival(socket: SocketSlot): SocketSlot | -1 {
-    return this.other[socket] as SocketSlot | -1;
+    return (this.other[socket] - 1) as SocketSlot | -1;
   }
 
   isSecond(socket: SocketSlot): boolean {
@@ -53,11 +53,11 @@ export class Hedges {
 
   /** The race between the two is over: each is alone. */
   part(socket: SocketSlot): void {
-    const other = this.other[socket];
-    this.other[socket] = NONE;
+    const other = this.other[socket] - 1;
+    this.other[socket] = 0;
     this.role[socket] = ROLE.ALONE;
     if (other < 0) return;
-    this.other[other] = NONE;
+    this.other[other] = 0;
     this.role[other] = ROLE.ALONE;
     this.asked[other] = 0;
   }

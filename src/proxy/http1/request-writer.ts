@@ -10,6 +10,7 @@ import { MESSAGE_ERROR } from '../../http1/errors.js';
 import { FRAMING } from '../../http1/head.js';
 import { parseRequest } from '../../http1/head-parser.js';
 import { writeRequest } from '../../http1/write.js';
+import { NO_PIECE } from '../../http2/chains.js';
 import type { Core } from '../../http2/shared-state.js';
 import { NO_ROOM } from '../../translate/fields.js';
 import { RequestBridge, requestFraming } from '../../translate/request.js';
@@ -153,8 +154,8 @@ export class RequestWriter {
     const whole = kept.whole[x] === 1;
     const sending = this.http1.sending[socket];
     if (sending === SENDING.AGREEING) return true;
-    for (let piece = body.start(x); piece !== NONE; piece = body.following(piece)) {
-      const end = whole && body.following(piece) === NONE;
+    for (let piece = body.start(x); piece !== NO_PIECE; piece = body.following(piece)) {
+      const end = whole && body.following(piece) === NO_PIECE;
       const at = body.pieceAt(piece);
       const length = body.pieceLength(piece);
       const sent =

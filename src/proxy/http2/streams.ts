@@ -7,6 +7,7 @@ import { METHOD } from '../../http/methods.js';
 import { ORIGIN } from '../../http/orig-proto.js';
 import { MESSAGE_ERROR, UPSTREAM } from '../../http1/errors.js';
 import type { Chains } from '../../http2/chains.js';
+import { NO_PIECE } from '../../http2/chains.js';
 import { type Connection, ROLE } from '../../http2/connection.js';
 import { H2_ERROR, isComplaint } from '../../http2/frame.js';
 import type { Http2Machine } from '../../http2/machine.js';
@@ -22,7 +23,6 @@ import { WHY } from '../exchange/reasons.js';
 import type { Reports } from '../exchange/reports.js';
 import type { ExchangeSlot, StreamSlot } from '../slots.js';
 
-const NONE = -1;
 const LIMIT_DISCARD = LIMITS.indexOf('h2-discard');
 /** The rest of a request may come for as long as so many times the silence that would end it. */
 export const DISCARD_SILENCES = 12;
@@ -261,7 +261,7 @@ export class Http2Streams implements Http2Events {
   sendKept(x: ExchangeSlot, body: Chains, whole: boolean): boolean {
     const { core, exchanges } = this;
     const slot = exchanges.endpointStream(x);
-    for (let piece = body.start(x); piece !== NONE; piece = body.following(piece)) {
+    for (let piece = body.start(x); piece !== NO_PIECE; piece = body.following(piece)) {
       if (!core.pending.append(slot, body.pieceAt(piece), body.pieceLength(piece))) return false;
     }
     if (!body.empty(x)) this.machine.sender.waiting(slot, whole);

@@ -2,6 +2,7 @@
 // of one stream the DATA of another. Each direction ends by itself. Between two sockets a tunnel is an opaque relay. The exchange that
 // opened it has been accounted for.
 import { SIGN } from '../../balance/signs.js';
+import { NO_PIECE } from '../../http2/chains.js';
 import { H2_ERROR } from '../../http2/frame.js';
 import type { Core } from '../../http2/shared-state.js';
 import { SOCKET } from '../../io/sockets.js';
@@ -213,7 +214,7 @@ export class Tunnels {
     sockets.kind[socket] = SOCKET_KIND.TUNNEL;
     http1.sending[socket] = SENDING.TUNNEL;
     http1.resetFlow(socket);
-    for (let piece = body.start(x); piece !== NONE; piece = body.following(piece)) {
+    for (let piece = body.start(x); piece !== NO_PIECE; piece = body.following(piece)) {
       const length = body.pieceLength(piece);
       if (!pieces.put(socket, body.pieceAt(piece), length)) {
         this.shed(x);
