@@ -1,0 +1,86 @@
+// Who has a socket: hears what happens on it.
+import type { Acceptor } from './accept/acceptor.js';
+import type { Detector } from './accept/detector.js';
+import type { ProxyHeaders } from './accept/proxy-headers.js';
+import type { Races } from './accept/races.js';
+import type { Router } from './accept/router.js';
+import type { Securing } from './accept/securing.js';
+import type { TransportHeaders } from './accept/transport-headers.js';
+import { CLOSE, closeOf } from './connect/connections.js';
+import type { Dialer } from './connect/dialer.js';
+import type { Context } from './context.js';
+import type { Control } from './exchange/reports.js';
+import type { Http1Clients } from './http1/clients.js';
+import type { Http1Endpoints } from './http1/endpoints.js';
+import type { PieceWriter } from './http1/piece-writer.js';
+import type { Http1Sockets } from './http1/sockets.js';
+import type { Http2Connections } from './http2/connections.js';
+import type { OpaqueRelay } from './relay/opaque.js';
+import type { Tunnels } from './relay/tunnel.js';
+import type { SocketSlot } from './slots.js';
+
+/** The parts that sockets belong to. */
+export interface Handled {
+  readonly context: Context;
+  readonly acceptor: Acceptor;
+  readonly router: Router;
+  readonly proxyHeaders: ProxyHeaders;
+  readonly transportHeaders: TransportHeaders;
+  readonly securing: Securing;
+  readonly detector: Detector;
+  readonly races: Races;
+  readonly dialer: Dialer;
+  readonly clients: Http1Clients;
+  readonly endpoints: Http1Endpoints;
+  readonly http1: Http1Sockets;
+  readonly http2: Http2Connections;
+  readonly pieces: PieceWriter;
+  readonly opaque: OpaqueRelay;
+  readonly tunnels: Tunnels;
+  readonly control: Control;
+  /** A loop turn has ended. */
+  turned(): void;
+}
+
+/**
+ * Has the sockets of a kind. The names are those of `Handlers`. What is here is what a socket does that nobody waits for: its bytes are not
+ * wanted, its end closes it, and there is nothing to go on with.
+ */
+export class Owner {
+  protected readonly context: Context;
+
+  constructor(protected readonly to: Handled) {
+    this.context = to.context;
+  }
+
+  ready(_socket: SocketSlot): void {}
+
+  data(_socket: SocketSlot, bid: number, _at: number, _length: number): void {
+    this.context.slab.release(bid);
+  }
+
+  eof(socket: SocketSlot): void {
+    this.context.connections.closeWhenSent(socket, CLOSE.OK);
+  }
+
+  failed(socket: SocketSlot, errno: number): void {
+    this.context.connections.close(socket, closeOf(errno));
+  }
+
+  /** What the peer sent before may still arrive; but for those who want it, the connection has failed. */
+  sendFailed(socket: SocketSlot, errno: number): void {
+    this.failed(socket, errno);
+  }
+
+  paused(_socket: SocketSlot): void {}
+
+  drained(_socket: SocketSlot): void {}
+
+  hungUp(_socket: SocketSlot, _broken: boolean): void {}
+
+  pump(_socket: SocketSlot): void {}
+
+  starved(_socket: SocketSlot): void {}
+
+  timer(_socket: SocketSlot): void {}
+}
