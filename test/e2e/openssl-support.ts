@@ -46,9 +46,9 @@ export class OpensslClient {
     this.#child.stdin.write(text);
   }
 
-  /** Until it has said so. */
-  heard(pattern: RegExp): Promise<void> {
-    return eventually(() => pattern.test(this.#text), `${pattern} in ${this.#text}`, 30_000);
+  /** Until it has said so, and so often. */
+  heard(words: string, times = 1): Promise<void> {
+    return eventually(() => this.#text.split(words).length > times, `${words}, ${times} times`, 30_000);
   }
 }
 

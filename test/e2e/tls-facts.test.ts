@@ -243,13 +243,13 @@ services:
       ['mesh', FAR],
     ]) {
       const client = new OpensslClient(sluice.port(listener), ['-servername', name, '-crlf']);
-      await client.heard(/read R BLOCK|Verify return code/);
+      await client.heard('Verify return code');
       for (let times = 1; times < 4; times++) {
         client.say(times === 2 ? 'k\n' : 'K\n');
-        await client.heard(new RegExp(`(KEYUPDATE[^]*){${times}}`));
+        await client.heard('KEYUPDATE', times);
       }
       client.say('GET /renewed HTTP/1.1\nHost: a\nConnection: close\n\n');
-      assert.match(await client.closed, /200 OK[^]*hello/);
+      assert.match(await client.closed, /200 OK[\s\S]*hello/);
     }
   });
 
