@@ -4,12 +4,20 @@ import { suggest } from '../config/suggest.js';
 import { checkCommand } from './check.js';
 import { explainCommand } from './explain.js';
 import { identityCommand } from './identity.js';
+import { initCommand } from './init.js';
 import { runCommand } from './run.js';
 import type { Command } from './usage.js';
 import { complain, FAILURE, messageOf, print, USAGE, UsageError } from './usage.js';
 import { versionCommand } from './version.js';
 
-const commands: readonly Command[] = [runCommand, checkCommand, explainCommand, identityCommand, versionCommand];
+const commands: readonly Command[] = [
+  runCommand,
+  checkCommand,
+  explainCommand,
+  identityCommand,
+  initCommand,
+  versionCommand,
+];
 
 const HELP = `Sluice: a sidecar proxy that looks at the first bytes of every TCP connection. HTTP is balanced per
 request; everything else is relayed as it is.
