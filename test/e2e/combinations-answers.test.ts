@@ -72,9 +72,7 @@ async function logged(sluice: Sluice, played: Played, combination: Combination):
   const cases = (played.get(title(combination)) ?? []).filter(({ given }) => given.unread !== true);
   assert.ok(cases.length > 0);
   const linesOf = (path: string) => sluice.log.filter(({ message, path: of }) => message === 'request' && of === path);
-  await eventually(() => cases.every(({ path }) => linesOf(path).length > 0), 'a line for each', 2000).catch(
-    () => undefined,
-  );
+  await eventually(() => cases.every(({ path }) => linesOf(path).length > 0), 'a line for each').catch(() => undefined);
   const wrong: string[] = [];
   for (const { given, path } of cases) {
     const lines = linesOf(path).map(({ status, unanswered, endpoint, reason }) => ({

@@ -66,7 +66,7 @@ async function halves(
     now = await endings(cell);
     return JSON.stringify(now) === JSON.stringify(wanted);
   };
-  await eventually(same, 'ends are counted', 2000).catch(() => assert.deepEqual(now, wanted));
+  await eventually(same, 'ends are counted').catch(() => assert.deepEqual(now, wanted));
   assert.ok(!call.broken && !arrived.broken, 'reset behind its end');
   await cell.counted(counted, { requests: 1, sent: 1, responses: 1 });
 }

@@ -118,7 +118,7 @@ services:
       });
 
       const ask = async (): Promise<number> =>
-        (await fetch(`http://127.0.0.1:${sluice.port('beside')}/`, { signal: AbortSignal.timeout(5000) })).status;
+        (await fetch(`http://127.0.0.1:${sluice.port('beside')}/`, { signal: AbortSignal.timeout(30_000) })).status;
       /** Whether Sluice holds something for everybody, and publishers back: the kernel takes no more. */
       const holds = async (): Promise<boolean> =>
         (await sluice.metric('sluice_slab_queued_buffers')) >= READERS &&

@@ -44,7 +44,7 @@ services:
     });
 
     const ask = async (listener: string): Promise<number> =>
-      (await fetch(`http://127.0.0.1:${sluice.port(listener)}/`, { signal: AbortSignal.timeout(5000) })).status;
+      (await fetch(`http://127.0.0.1:${sluice.port(listener)}/`, { signal: AbortSignal.timeout(30_000) })).status;
     const answered = async (client: Socket): Promise<void> => {
       let text = '';
       for await (const chunk of client) {

@@ -13,8 +13,8 @@ const ready = async (host: Host): Promise<boolean> =>
 
 /** Waits until a worker has been replaced for the `n`th time and all accept again. */
 async function recovered(host: Host, n: number): Promise<void> {
-  await eventually(() => deaths(host) >= n, 'a replacement is started', 2000);
-  await eventually(() => ready(host), 'it accepts', 2000);
+  await eventually(() => deaths(host) >= n, 'a replacement is started');
+  await eventually(() => ready(host), 'it accepts');
 }
 
 for (const io of await availableExecutors()) {

@@ -80,7 +80,6 @@ for (const io of await availableExecutors()) {
         await eventually(
           () => left.size === 3 && eventsOpen === 0,
           `all has ended at the endpoint: ${[...left].join(', ')}`,
-          1000,
         );
         assert.equal(await sluice.metric('sluice_endpoint_failures_total'), 0);
       } finally {

@@ -142,7 +142,7 @@ for (const [which, io] of (await availableExecutors()).entries()) {
             const response = await fetch(`http://127.0.0.1:${sluice.port('edge')}/echo`, {
               method: 'POST',
               body,
-              signal: AbortSignal.timeout(5000),
+              signal: AbortSignal.timeout(30_000),
             });
             assert.deepEqual([response.status, await response.text()], [200, body]);
           }

@@ -95,7 +95,7 @@ for (const io of await availableExecutors()) {
       await eventually(
         () => SPOKEN.every((spoken) => (endpoints[spoken][0]?.served ?? 0) > 0),
         'each service is served',
-        3000,
+        10_000,
       );
       await delay(1000);
       for (const one of asked) one.failures.clear();

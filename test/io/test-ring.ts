@@ -49,7 +49,7 @@ export interface Fields {
   readonly operation?: number;
 }
 
-const PATIENCE_MS = 5000;
+const PATIENCE_MS = 30_000;
 
 export class TestRing {
   readonly memory: RingMemory;

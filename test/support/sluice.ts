@@ -161,7 +161,7 @@ export async function startSluice(
       if (stopping === undefined) {
         child.kill('SIGINT');
         // What does not drain is a test's own connection.
-        const force = setTimeout(() => child.kill('SIGINT'), 3000).unref();
+        const force = setTimeout(() => child.kill('SIGINT'), 10_000).unref();
         stopping = exited.finally(() => clearTimeout(force));
       }
       return stopping;
@@ -173,7 +173,7 @@ export async function startSluice(
 export async function eventually(
   condition: () => Promise<boolean> | boolean,
   what: string,
-  patienceMs = 10_000,
+  patienceMs = 30_000,
 ): Promise<void> {
   const end = performance.now() + patienceMs;
   while (!(await condition())) {

@@ -1,7 +1,7 @@
 // Waiting for what events bring about, in tests: a condition is asked again after each event, never after a time.
 
 /** How long a peer waits for what must come: long enough never to be what fails on a slow machine. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 30_000;
 
 export class Waiting {
   private readonly looks = new Set<() => void>();
