@@ -79,6 +79,7 @@ packages:
 
 peers:
 	@bash test/interop/peers/setup.sh
+	@bash test/interop/peers/envoy.sh
 
 spire:
 	@bash test/interop/peers/spire.sh
