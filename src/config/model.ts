@@ -379,6 +379,8 @@ export interface LogConfig {
 export interface MetricsConfig {
   readonly maxServices: number;
   readonly maxEndpoints: number;
+  /** Identities that are values of labels. */
+  readonly maxIdentities: number;
 }
 
 export interface Config {

@@ -2,7 +2,7 @@
 // docs/configuration.md lists the same keys; a test compares the two.
 import { availableParallelism } from 'node:os';
 import * as v from 'valibot';
-import { MOST_ENDPOINTS, MOST_SERVICES } from '../metrics/layout.js';
+import { MOST_ENDPOINTS, MOST_IDENTITIES, MOST_SERVICES } from '../metrics/layout.js';
 import { LOCAL_DESTINATIONS, MOST_PSEUDONYM } from '../proxy/capacity.js';
 import { authorization } from './authorization.js';
 import { identity } from './identity-schema.js';
@@ -282,6 +282,7 @@ export const configSchema = section({
   metrics: optionalSection({
     maxServices: v.optional(integer(1, MOST_SERVICES), 128),
     maxEndpoints: v.optional(integer(1, MOST_ENDPOINTS), 512),
+    maxIdentities: v.optional(integer(1, MOST_IDENTITIES), 128),
   }),
   drain: optionalSection({
     hold: v.optional(optionalTimeout(), '2s'),

@@ -4,6 +4,9 @@ import { RESPONSE_REASONS } from '../http/response-reasons.js';
 import { CERTIFICATE_FAMILIES } from './certificate-families.js';
 import {
   blockSamples,
+  clientLabels,
+  clientSourceLabels,
+  clientsOf,
   direction,
   endpointLabels,
   endpointsOf,
@@ -14,16 +17,22 @@ import {
   listenerLabels,
   listenersOf,
   NONE,
+  passedLabels,
+  passedOf,
+  requestLabels,
   type Sample,
   serviceLabels,
   servicesOf,
   sourceLabels,
+  sourcesOf,
   targetLabels,
+  targetsOf,
 } from './family.js';
 import type { FieldMetric } from './fields.js';
 import { ENDPOINT_FIELDS, ENDPOINT_PROTOCOLS, ENDPOINT_STATES, LISTENER_FIELDS, SERVICE_FIELDS } from './fields.js';
 import { identityFamilies } from './identity-families.js';
 import {
+  C,
   CLOSE_REASONS,
   E,
   GRPC_CODES,
@@ -63,8 +72,10 @@ const CLOSE_FAMILY: Family = {
   type: 'counter',
   help: 'Connections closed, by how they ended',
   samples: (snapshot) => [
-    ...blockSamples(snapshot.listeners, sourceLabels, L.CLOSE, CLOSE_REASONS, 'errno'),
-    ...blockSamples(snapshot.endpoints, targetLabels, E.CLOSE, CLOSE_REASONS, 'errno'),
+    ...blockSamples(sourcesOf(snapshot), sourceLabels, L.CLOSE, CLOSE_REASONS, 'errno'),
+    ...blockSamples(clientsOf(snapshot), clientSourceLabels, C.CLOSE, CLOSE_REASONS, 'errno'),
+    ...blockSamples(targetsOf(snapshot), targetLabels, E.CLOSE, CLOSE_REASONS, 'errno'),
+    ...blockSamples(passedOf(snapshot), passedLabels, E.CLOSE, CLOSE_REASONS, 'errno'),
   ],
 };
 
@@ -75,7 +86,7 @@ const RESPONSE_FAMILY: Family = {
   samples: (snapshot) =>
     snapshot.endpoints.flatMap((series) => {
       const samples: Sample[] = [];
-      const sharedLabels = endpointLabels(series);
+      const sharedLabels = requestLabels(series);
       for (let code = 100; code < 600; code++) {
         const value = series.values[E.STATUS + code - 100];
         if (value === 0) continue;
@@ -310,10 +321,18 @@ const isTcp = (metric: FieldMetric): boolean => metric.name.startsWith('tcp_');
 
 /** Every family, in the order of the page. */
 export const FAMILIES: readonly Family[] = merged([
-  ...endpointKeys.map((key) => {
+  ...endpointKeys.flatMap((key) => {
     const metric = ENDPOINT_FIELDS[key];
-    return fieldFamily(metric, E[key], endpointsOf, isTcp(metric) ? targetLabels : endpointLabels);
+    if (!isTcp(metric))
+      return [fieldFamily(metric, E[key], endpointsOf, key === 'REQUESTS' ? requestLabels : endpointLabels)];
+    return [fieldFamily(metric, E[key], targetsOf, targetLabels), fieldFamily(metric, E[key], passedOf, passedLabels)];
   }),
+  fieldFamily(
+    ENDPOINT_FIELDS.REQUESTS,
+    C.REQUESTS,
+    (snapshot) => clientsOf(snapshot).filter(({ info }) => info.direction === 'inbound'),
+    clientLabels,
+  ),
   RESPONSE_FAMILY,
   histogramFamily(
     'response_latency_ms',
@@ -322,7 +341,7 @@ export const FAMILIES: readonly Family[] = merged([
     1000,
     0,
     endpointsOf,
-    endpointLabels,
+    requestLabels,
   ),
   histogramFamily(
     'sluice_connect_latency_seconds',
@@ -335,9 +354,13 @@ export const FAMILIES: readonly Family[] = merged([
   ),
   STATE_FAMILY,
   PROTOCOL_FAMILY,
-  ...listenerKeys.map((key) => {
+  ...listenerKeys.flatMap((key) => {
     const metric = LISTENER_FIELDS[key];
-    return fieldFamily(metric, L[key], listenersOf, isTcp(metric) ? sourceLabels : listenerLabels);
+    if (!isTcp(metric)) return [fieldFamily(metric, L[key], listenersOf, listenerLabels)];
+    return [
+      fieldFamily(metric, L[key], sourcesOf, sourceLabels),
+      fieldFamily(metric, L[key], clientsOf, clientSourceLabels),
+    ];
   }),
   CLOSE_FAMILY,
   VERDICT_FAMILY,

@@ -1,7 +1,10 @@
 // What a family of series is, and how the numbers of listeners, services and endpoints become samples.
+
+import type { ClientInfo } from './clients.js';
 import type { FieldMetric } from './fields.js';
 import type { HistogramData } from './histogram.js';
 import { bucketsOf } from './histogram.js';
+import { E, LISTENER_TLS } from './layout.js';
 import type { Direction, EndpointInfo, MetricsSnapshot, Series } from './reader.js';
 
 export type Labels = Readonly<Record<string, string>>;
@@ -24,8 +27,11 @@ export interface Family {
 
 export const NONE: Labels = {};
 
+/** What labels and fields are made of. */
+type Counted<Info> = Pick<Series<Info>, 'info' | 'values'>;
+
 /** Labels made once per named slot: as long as a slot keeps its name they are the same object, which keeps them cached. */
-function remembered<Info extends object>(make: (info: Info) => Labels): (series: Series<Info>) => Labels {
+function remembered<Info extends object>(make: (info: Info) => Labels): (series: Counted<Info>) => Labels {
   const made = new WeakMap<Info, Labels>();
   return ({ info }) => {
     let labels = made.get(info);
@@ -47,6 +53,21 @@ export const sourceLabels = remembered((info: MetricsSnapshot['listeners'][numbe
   direction: info.direction,
   peer: 'src',
   listener: info.name,
+  ...info.tls,
+}));
+/** Of clients of a listener by who they are. */
+export const clientLabels = remembered((info: ClientInfo) => ({
+  direction: info.direction,
+  listener: info.name,
+  ...LISTENER_TLS[info.seen],
+  ...(info.identity !== '' && { client_id: info.identity }),
+}));
+export const clientSourceLabels = remembered((info: ClientInfo) => ({
+  direction: info.direction,
+  peer: 'src',
+  listener: info.name,
+  ...LISTENER_TLS[info.seen],
+  ...(info.identity !== '' && { client_id: info.identity }),
 }));
 export const serviceLabels = remembered((info: MetricsSnapshot['services'][number]['info']) => ({
   direction: direction(info),
@@ -57,25 +78,51 @@ export const endpointLabels = remembered((info: EndpointInfo) => ({
   service: info.service,
   target_addr: info.address,
 }));
+/** Linkerd's of requests, and of what came of them. */
+export const requestLabels = remembered((info: EndpointInfo) => ({
+  direction: direction(info),
+  service: info.service,
+  target_addr: info.address,
+  ...info.tls,
+}));
 export const targetLabels = remembered((info: EndpointInfo) => ({
   direction: direction(info),
   peer: 'dst',
   service: info.service,
   target_addr: info.address,
+  ...info.tls,
+}));
+/** Of its connections that carry TLS of clients as it is. */
+export const passedLabels = remembered((info: EndpointInfo) => ({
+  direction: direction(info),
+  peer: 'dst',
+  service: info.service,
+  target_addr: info.address,
+  tls: 'opaque',
 }));
 
 /** Listeners and services that are there show zeros; endpoints, and what is gone or overflow, show only what they counted. */
 const isShown = (series: Series<unknown>): boolean => series.held || series.touched;
 export const listenersOf = (snapshot: MetricsSnapshot) => snapshot.listeners.filter(isShown);
 export const servicesOf = (snapshot: MetricsSnapshot) => snapshot.services.filter(isShown);
+/** The same, as tcp_* counts them: those whose clients are known are counted by these. */
+export const sourcesOf = (snapshot: MetricsSnapshot) =>
+  snapshot.listeners.filter(isShown).map(({ info, own }) => ({ info, values: own }));
+export const clientsOf = (snapshot: MetricsSnapshot) => snapshot.clients;
+export const targetsOf = (snapshot: MetricsSnapshot) =>
+  endpointsOf(snapshot).map(({ info, own }) => ({ info, values: own }));
+export const passedOf = (snapshot: MetricsSnapshot) =>
+  endpointsOf(snapshot)
+    .map(({ info, values }) => ({ info, values: values.subarray(E.PASSED) }))
+    .filter(({ values }) => values[E.OPEN_TOTAL] > 0);
 export const endpointsOf = (snapshot: MetricsSnapshot) => snapshot.endpoints.filter((series) => series.touched);
 
 /** Series of one field of a kind of slots. */
 export function fieldFamily<Info>(
   metric: FieldMetric,
   index: number,
-  seriesOf: (snapshot: MetricsSnapshot) => readonly Series<Info>[],
-  labelsOf: (series: Series<Info>) => Labels,
+  seriesOf: (snapshot: MetricsSnapshot) => readonly Counted<Info>[],
+  labelsOf: (series: Counted<Info>) => Labels,
 ): Family {
   const scale = metric.scale ?? 1;
   return {
@@ -91,8 +138,8 @@ export function fieldFamily<Info>(
 
 /** Series of a block of fields, one for each name of a list; what is 0 is left out. */
 export function blockSamples<Info>(
-  all: readonly Series<Info>[],
-  labelsOf: (series: Series<Info>) => Labels,
+  all: readonly Counted<Info>[],
+  labelsOf: (series: Counted<Info>) => Labels,
   at: number,
   names: readonly string[],
   label: string,

@@ -139,7 +139,7 @@ export const HTTP2_FIELDS: Fields<typeof H, 'RESET_SENT' | 'RESET_RECEIVED' | 'G
 };
 
 /** Labelled with `direction`, `listener` and, for tcp_*, `peer="src"`. */
-export const LISTENER_FIELDS: Fields<typeof L, 'CLOSE' | 'VERDICT' | 'TLS'> = {
+export const LISTENER_FIELDS: Fields<typeof L, 'CLOSE' | 'VERDICT' | 'TLS' | 'ELSEWHERE'> = {
   OPEN_TOTAL: TCP_OPEN_TOTAL,
   OPEN: TCP_OPEN,
   READ_BYTES: TCP_READ,
@@ -164,12 +164,15 @@ export const SERVICE_FIELDS: Fields<typeof S, 'RESPONSE' | 'GRPC_STATUS' | 'GRPC
 };
 
 /** Labelled with `direction`, `service`, `target_addr` and, for tcp_*, `peer="dst"`. STATE and PROTOCOL are shown by value. */
-export const ENDPOINT_FIELDS: Fields<typeof E, 'CLOSE' | 'STATUS' | 'GRPC_STATUS' | 'GRPC_MISSING'> = {
+export const ENDPOINT_FIELDS: Fields<typeof E, 'CLOSE' | 'STATUS' | 'GRPC_STATUS' | 'GRPC_MISSING' | 'PASSED'> = {
   OPEN_TOTAL: TCP_OPEN_TOTAL,
   OPEN: TCP_OPEN,
   READ_BYTES: TCP_READ,
   WRITE_BYTES: TCP_WRITE,
-  REQUESTS: counter('request_total', 'Requests sent to the endpoint'),
+  REQUESTS: counter(
+    'request_total',
+    'Requests sent to an endpoint, or with direction="inbound" those of clients on listeners that know them by TLS',
+  ),
   IN_FLIGHT: gauge('sluice_endpoint_in_flight', 'Requests or opaque connections that the endpoint is busy with'),
   STATE: gauge('sluice_endpoint_state', 'Workers that see the endpoint in this state'),
   EWMA_MS: gauge('sluice_endpoint_ewma_seconds', 'Latency estimate of the balancer, mean over the workers', 1e-3),

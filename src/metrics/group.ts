@@ -69,6 +69,11 @@ export class SlotGroup<Info> {
     if (slot !== 0) this.#infos.set(slot, info);
   }
 
+  /** The name of a slot, if it has one. */
+  infoOf(slot: number): Info | undefined {
+    return this.#infos.get(slot);
+  }
+
   named(): IterableIterator<[number, Info]> {
     return this.#infos.entries();
   }

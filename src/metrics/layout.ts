@@ -21,6 +21,11 @@ export const MAX_SERVICE_SERIES = MOST_SERVICES + 2;
 export const MAX_ENDPOINT_SERIES = MOST_ENDPOINTS + 2;
 /** Rules of authorization, of all listeners together; slot 0 is the overflow. */
 export const MAX_RULE_SERIES = 513;
+/** Most identities that `metrics.maxIdentities` may ask for, and what it is where nothing is said. */
+export const MOST_IDENTITIES = 1024;
+export const DEFAULT_IDENTITIES = 128;
+/** Blocks of clients by listener and identity, see C. Connections that find none free count with their listener only. */
+export const MAX_CLIENT_SERIES = 1536;
 
 /** Verdicts of detection, in the order of their counters. */
 export const VERDICTS = ['http1', 'http2', 'tls', 'opaque'] as const;
@@ -212,10 +217,12 @@ export const LIMITS = [
 /** What listeners of the mesh find of TLS on connections of clients: Linkerd's `tls` and `no_tls_reason`. */
 export const LISTENER_TLS = [
   { tls: 'true' },
-  { tls: 'passthrough' },
-  { tls: 'false', no_tls_reason: 'no_tls_from_remote' },
-  { tls: 'false', no_tls_reason: 'port_skipped' },
+  { tls: 'opaque' },
+  { tls: 'no_identity', no_tls_reason: 'no_tls_from_remote' },
+  { tls: 'no_identity', no_tls_reason: 'port_skipped' },
 ] as const;
+/** Places in LISTENER_TLS: TLS ended here, was relayed as it is, there was none, nobody has looked. */
+export const SEEN = { ENDED: 0, PASSED: 1, NONE: 2, SKIPPED: 3 } as const;
 
 /** Per-listener fields (`peer="src"`). */
 export const L = {
@@ -225,13 +232,18 @@ export const L = {
   WRITE_BYTES: 3,
   /** CLOSE + index into CLOSE_REASONS. */
   CLOSE: 4,
+  REQUESTS: 16,
   /** `verdictField` says which of them. */
-  VERDICT: 16,
-  REQUESTS: 56,
+  VERDICT: 17,
   /** TLS + index into LISTENER_TLS. */
   TLS: 57,
+  /** Open connections of clients that count in blocks of C. */
+  ELSEWHERE: 61,
   SIZE: 64,
 } as const;
+
+/** Of clients of a listener with the same identity, or with the same place in LISTENER_TLS. Their places are those of L. */
+export const C = { OPEN_TOTAL: 0, OPEN: 1, READ_BYTES: 2, WRITE_BYTES: 3, CLOSE: 4, REQUESTS: 16, SIZE: 24 } as const;
 
 /** Field of L that counts a verdict (index into VERDICTS) for a reason (index into REASONS). */
 export const verdictField = (verdict: number, reason: number): number => L.VERDICT + verdict * REASONS.length + reason;
@@ -313,7 +325,9 @@ export const E = {
   GRPC_STATUS: 532,
   /** Responses by status code 600..999, which have no class. */
   STATUS_BEYOND: 549,
-  SIZE: 552,
+  /** PASSED + field below REQUESTS: of connections which carry TLS of clients, as it is, to an endpoint with an identity. */
+  PASSED: 552,
+  SIZE: 568,
 } as const;
 
 /**
@@ -339,8 +353,9 @@ const MAX_HISTOGRAMS = ENDPOINT_HISTOGRAMS_AT + MAX_ENDPOINT_SERIES * ENDPOINT_H
 const LISTENERS_AT = W.SIZE;
 const SERVICES_AT = LISTENERS_AT + MAX_LISTENERS * L.SIZE;
 const RULES_AT = SERVICES_AT + MAX_SERVICE_SERIES * S.SIZE;
+const CLIENTS_AT = RULES_AT + MAX_RULE_SERIES * R.SIZE;
 /** Sums of the recorded values, one per histogram, in the histograms' order. */
-export const SUMS_AT = RULES_AT + MAX_RULE_SERIES * R.SIZE;
+export const SUMS_AT = CLIENTS_AT + MAX_CLIENT_SERIES * C.SIZE;
 const ENDPOINTS_AT = SUMS_AT + MAX_HISTOGRAMS;
 
 /** Float64 values of a worker with so many series of endpoints. */
@@ -359,6 +374,8 @@ export const listenerBase = (slot: number): number => LISTENERS_AT + slot * L.SI
 export const serviceBase = (slot: number): number => SERVICES_AT + slot * S.SIZE;
 /** First value of the rule series `slot`. */
 export const ruleBase = (slot: number): number => RULES_AT + slot * R.SIZE;
+/** First value of the block `series` of clients. */
+export const clientBase = (series: number): number => CLIENTS_AT + series * C.SIZE;
 /** First value of the endpoint series `slot`. */
 export const endpointBase = (slot: number): number => ENDPOINTS_AT + slot * E.SIZE;
 

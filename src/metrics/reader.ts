@@ -3,6 +3,8 @@
 import { H, H2_ROLES } from '../http2/counters.js';
 import { type IdentityCounts, noCounts } from '../identity/counts.js';
 import type { CertificateCounts } from './certificate-counts.js';
+import type { ClientSeriesName } from './client-series.js';
+import { ClientGroup, type ClientTotals } from './clients.js';
 import {
   ENDPOINT_FIELDS,
   ENDPOINT_PROTOCOLS,
@@ -17,8 +19,11 @@ import type { WorkerView } from './group.js';
 import { collect, SlotGroup } from './group.js';
 import type { HistogramData } from './histogram.js';
 import { HistogramTotal } from './histogram.js';
+import { LabelValues } from './label-values.js';
 import {
+  C,
   DEFAULT_ENDPOINTS,
+  DEFAULT_IDENTITIES,
   DEFAULT_SERVICES,
   E,
   ENDPOINT_HISTOGRAMS,
@@ -50,6 +55,8 @@ export type Direction = 'inbound' | 'outbound';
 export interface ListenerInfo {
   readonly name: string;
   readonly direction: Direction;
+  /** Labels of its connections that say what is known of TLS, whoever the client is. */
+  readonly tls?: Readonly<Record<string, string>>;
 }
 
 /** A rule of authorization, or the default of a listener. */
@@ -68,6 +75,8 @@ export interface EndpointInfo {
   readonly service: string;
   /** `ip:port` or `[ip6]:port`. */
   readonly address: string;
+  /** Labels that say how it is dialled. */
+  readonly tls?: Readonly<Record<string, string>>;
   /** `outbound` if absent. */
   readonly direction?: Direction;
 }
@@ -87,11 +96,20 @@ export interface Series<Info> {
   readonly histograms: readonly (HistogramData | null)[];
 }
 
+/** The totals of connections have those in them that count elsewhere as well: what is left without them. */
+interface Own {
+  /** Fields of `values` below REQUESTS. */
+  readonly own: Float64Array;
+}
+
+/** `own`: of clients of which it is not known (yet) who they are. */
+export interface ListenerSeries extends Series<ListenerInfo>, Own {}
+
 /**
- * `values[E.STATE]` is the best state that a worker sees, `values[E.EWMA_MS]` the mean of the workers' estimates,
+ * `own`: of all connections but those that carry TLS of clients as it is. `values[E.STATE]` is the best state that a worker sees, `values[E.EWMA_MS]` the mean of the workers' estimates,
  * `values[E.PROTOCOL]` has all bits that a worker has.
  */
-export interface EndpointSeries extends Series<EndpointInfo> {
+export interface EndpointSeries extends Series<EndpointInfo>, Own {
   /** Workers that see the endpoint in each of ENDPOINT_STATES. */
   readonly states: readonly number[];
   /** Workers that know it to speak each of ENDPOINT_PROTOCOLS. */
@@ -109,7 +127,9 @@ export interface MetricsSnapshot {
   /** Milliseconds since the epoch. */
   readonly atMs: number;
   readonly workers: readonly WorkerSeries[];
-  readonly listeners: readonly Series<ListenerInfo>[];
+  readonly listeners: readonly ListenerSeries[];
+  /** Clients by who they are. */
+  readonly clients: readonly ClientTotals[];
   readonly services: readonly Series<ServiceInfo>[];
   readonly endpoints: readonly EndpointSeries[];
   readonly rules: readonly Series<RuleInfo>[];
@@ -150,6 +170,8 @@ export interface MetricsReaderOptions {
   /** Services and endpoints that get a series of their own. */
   readonly maxServices?: number;
   readonly maxEndpoints?: number;
+  /** Identities that are values of labels, of clients and of endpoints each. */
+  readonly maxIdentities?: number;
   /** Clock, ms. */
   readonly now?: () => number;
   /** How long the series of what is gone are kept, ms. */
@@ -191,6 +213,9 @@ export class MetricsReader {
   readonly certificates: CertificateCounts = { loaded: 0, failed: 0, broken: 0, used: [] };
   readonly identity: IdentityCounts = noCounts();
   readonly endpointFiles: EndpointFileCounts = { watched: 0, broken: 0, tooLarge: 0 };
+  /** Identities of endpoints in labels. */
+  readonly identities: LabelValues;
+  readonly #clients: ClientGroup;
   readonly #original: { readonly service: number; readonly endpoint: number };
 
   constructor(options: MetricsReaderOptions = {}) {
@@ -198,13 +223,15 @@ export class MetricsReader {
     const endpoints = (options.maxEndpoints ?? DEFAULT_ENDPOINTS) + 1;
     this.#original = { service: services, endpoint: endpoints };
     this.endpointSeries = endpoints + 1;
+    this.identities = new LabelValues(options.maxIdentities ?? DEFAULT_IDENTITIES);
+    this.#clients = new ClientGroup(new LabelValues(options.maxIdentities ?? DEFAULT_IDENTITIES));
     this.#listeners = new SlotGroup(
       {
         capacity: MAX_LISTENERS,
         extra: 0,
         size: L.SIZE,
-        gauges: gaugesOf(L, LISTENER_FIELDS),
-        busy: [L.OPEN],
+        gauges: [...gaugesOf(L, LISTENER_FIELDS), L.ELSEWHERE],
+        busy: [L.OPEN, L.ELSEWHERE],
         histograms: LISTENER_HISTOGRAMS.length,
         baseOf: listenerBase,
         histogramOf: listenerHistogram,
@@ -233,8 +260,8 @@ export class MetricsReader {
         capacity: endpoints,
         extra: 1,
         size: E.SIZE,
-        gauges: gaugesOf(E, ENDPOINT_FIELDS),
-        busy: [E.OPEN, E.IN_FLIGHT, E.POOL_IDLE],
+        gauges: [...gaugesOf(E, ENDPOINT_FIELDS), E.PASSED + E.OPEN],
+        busy: [E.OPEN, E.PASSED + E.OPEN, E.IN_FLIGHT, E.POOL_IDLE],
         histograms: ENDPOINT_HISTOGRAMS.length,
         baseOf: endpointBase,
         histogramOf: endpointHistogram,
@@ -294,6 +321,13 @@ export class MetricsReader {
     this.#endpoints.name(slot, info);
   }
 
+  /** A worker counts clients of an identity in a block of their own from now on. */
+  nameClients(worker: number, name: ClientSeriesName): void {
+    const live = this.#workers.get(worker)?.live;
+    const listener = this.#listeners.infoOf(name.listener);
+    if (live != null && listener !== undefined) this.#clients.name(live, name, listener);
+  }
+
   /** Names the series of what goes to its original destination: one of services, one of endpoints, beside those that the tables give out. */
   originalDestination(): { readonly service: number; readonly endpoint: number } {
     this.#services.name(this.#original.service, { name: ORIGINAL_DESTINATION });
@@ -327,6 +361,7 @@ export class MetricsReader {
     if (record?.live == null) return;
     const { live, retired, totals } = record;
     for (const group of [this.#listeners, this.#services, this.#endpoints, this.#rules]) group.retire(live);
+    this.#clients.retire(live);
     totals.forEach((total, index) => {
       collect(total, live, workerHistogram(index));
       total.forget(live);
@@ -348,10 +383,12 @@ export class MetricsReader {
    */
   snapshot(): MetricsSnapshot {
     this.sweep();
+    const clients = this.#clients.totals((slot) => this.#listeners.infoOf(slot)?.name);
     return {
       atMs: Date.now(),
       workers: [...this.#workers].map(([id, record]) => workerSeries(id, record)),
-      listeners: seriesOf(this.#listeners),
+      listeners: seriesOf(this.#listeners).map((series) => withClients(series, clients)),
+      clients,
       services: seriesOf(this.#services),
       endpoints: seriesOf(this.#endpoints).map((series) => this.#endpointSeries(series)),
       rules: seriesOf(this.#rules),
@@ -392,8 +429,22 @@ export class MetricsReader {
     );
     series.values[E.PROTOCOL] = protocols.reduce((bits, count, i) => (count > 0 ? bits | (1 << i) : bits), 0);
     series.values[E.EWMA_MS] = workers === 0 ? 0 : estimates / workers;
-    return { ...series, states, protocols };
+    const own = series.values.slice(0, E.REQUESTS);
+    for (let field = 0; field < E.REQUESTS; field++) series.values[field] += series.values[E.PASSED + field];
+    return { ...series, own, states, protocols };
   }
+}
+
+/** Adds up what was counted of all clients of a listener. */
+function withClients(series: Series<ListenerInfo>, clients: readonly ClientTotals[]): ListenerSeries {
+  const own = series.values.slice(0, L.REQUESTS);
+  let touched = series.touched;
+  for (const { info, values } of clients) {
+    if (info.slot !== series.slot) continue;
+    for (let field = 0; field <= C.REQUESTS; field++) series.values[field] += values[field];
+    touched = true;
+  }
+  return { ...series, own, touched };
 }
 
 function seriesOf<Info>(group: SlotGroup<Info>): Series<Info>[] {

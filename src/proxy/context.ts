@@ -14,6 +14,7 @@ import type { Splicer } from '../io/splice.js';
 import type { Wheel } from '../io/wheel.js';
 import { AccessLog } from '../log/access-log.js';
 import { quoted } from '../log/json-text.js';
+import { ClientSeries } from '../metrics/client-series.js';
 import { E, endpointBase, MAX_LISTENERS, S, serviceBase, W } from '../metrics/layout.js';
 import { WorkerMetrics } from '../metrics/shared.js';
 import { NOBODY, TlsPeers } from '../tls/peers.js';
@@ -155,6 +156,8 @@ export class Context {
   /** Who is at the other end of each socket, as its certificate says. */
   readonly peers: TlsPeers;
   readonly authorization: Authorization;
+  /** Where clients are counted by who they are. */
+  readonly clientSeries = new ClientSeries();
   /** What proxies of a mesh say in requests. */
   readonly meshFields: MeshFields;
   /** What listeners add to messages. */
@@ -313,6 +316,7 @@ export class Context {
     this.access = snapshot.access !== false;
     this.accessAll = snapshot.access === true;
     for (const { slot, name } of snapshot.listeners) this.listenerNames[slot] = name;
+    this.clientSeries.configure(snapshot.listeners, snapshot.maxIdentities);
     this.added.configure(snapshot.listeners);
     this.meshFields.configure(snapshot.listeners);
     for (const { slot, halfClose } of snapshot.listeners) this.halfClose[slot] = halfClose ? 1 : 0;

@@ -7,6 +7,7 @@ import type {
   ProxyHeaderConfig,
   ServiceConfig,
 } from '../config/model.js';
+import type { ClientSeriesName } from '../metrics/client-series.js';
 import type { WorkerMemory } from '../metrics/shared.js';
 import type { TlsProfile } from '../tls/profile.js';
 import type { HealthChange } from './health-news.js';
@@ -137,6 +138,8 @@ export interface Snapshot {
   readonly limits: LimitsConfig;
   /** Clients that all workers together may have, by the limit of file descriptors. */
   readonly maxClients: number;
+  /** Identities of clients that are counted by themselves. */
+  readonly maxIdentities: number;
   readonly coalesceUs: number;
   readonly access: AccessMode;
   /** How long a connection may wait for `resolved` before it goes where its client was going, ms. */
@@ -207,6 +210,8 @@ export type FromWorker =
   | { readonly kind: 'pong'; readonly id: number }
   /** Server names of others that TLS connections asked for, since it was told last. */
   | { readonly kind: 'serverNames'; readonly names: readonly (readonly [name: string, count: number])[] }
+  /** Where clients of an identity are counted from now on. */
+  | { readonly kind: 'clients'; readonly name: ClientSeriesName }
   | { readonly kind: 'refused'; readonly refused: readonly Refused[] }
   | { readonly kind: 'health'; readonly changes: readonly HealthChange[] }
   /** What becomes of connections on listener slot `listener` whose clients were going to `host` (numeric) and `port`? */

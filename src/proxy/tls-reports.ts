@@ -2,6 +2,7 @@
 import type { TlsPeer } from '../io/native-tls.js';
 import {
   LIMITS,
+  SEEN,
   TLS_GROUPS,
   TLS_VERSIONS,
   tlsDoneField,
@@ -40,14 +41,15 @@ const GROUPS: Readonly<Record<string, number>> = {
 export class TlsNews implements TlsReports {
   constructor(private readonly context: Context) {}
 
-  established(_slot: number, server: boolean, peer: TlsPeer, ms: number): void {
-    const { values, metrics } = this.context;
+  established(slot: number, server: boolean, peer: TlsPeer, ms: number): void {
+    const { values, metrics, connections } = this.context;
     const role = server ? SERVER : CLIENT;
     const version = TLS_VERSIONS.indexOf(peer.version === 'TLSv1.2' ? '1.2' : '1.3');
     const group = GROUPS[peer.group.toLowerCase()] ?? TLS_GROUPS.indexOf('other');
     values[tlsDoneField(role, version, group)]++;
     if (peer.resumed) values[W.TLS_RESUMED + role]++;
     metrics.record(DURATIONS[role], ms * 1000);
+    if (server) connections.known(slot, SEEN.ENDED);
   }
 
   failed(slot: number, server: boolean, cause: number): void {

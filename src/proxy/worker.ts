@@ -76,6 +76,7 @@ export class Worker {
       (client) => this.path.detector.open(client as SocketSlot),
       (message) => this.send(message),
     );
+    this.context.clientSeries.named = (name) => this.send({ kind: 'clients', name });
     this.path.peek.named = (name) => this.serverNames.note(name);
     this.path.transportHeaders.forward = (client, port) => this.router.forward(client, port);
     this.path.securing.opened = (client) => this.router.open(client);

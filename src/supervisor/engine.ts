@@ -26,6 +26,7 @@ import { type Readiness, readiness } from './readiness.js';
 import { RefusalLog } from './refusal-log.js';
 import { changedServices, ruleNames, Snapshots } from './snapshots.js';
 import { stateOf } from './state.js';
+import { applicationTls, endpointTls } from './tls-labels.js';
 import { TlsProfiles } from './tls-profiles.js';
 import { WorkerPool } from './workers.js';
 
@@ -48,6 +49,7 @@ export class Engine {
   private readonly learned: Learned;
   private readonly discovery: Discovery;
   private readonly identity: Identity;
+  private dialledWith: Map<string, ServiceConfig['tls']>;
   private readonly listeners: ListenerSet;
   private readonly originals: OriginalDestinations;
   private readonly health: HealthLog;
@@ -79,6 +81,7 @@ export class Engine {
     workerFile: string | undefined,
   ) {
     this.config = config;
+    this.dialledWith = dialledWith(config);
     this.reader = new MetricsReader(config.metrics);
     this.closed = new Promise((resolve) => {
       this.settle = resolve;
@@ -215,6 +218,8 @@ export class Engine {
       limits: { ...config.limits, slabBytes, maxPipes },
     };
     this.tls.commit(tls);
+    this.dialledWith = dialledWith(config);
+    for (const { name, tls } of config.services) this.label(name, tls, this.endpoints.get(name) ?? []);
     const keys = new Set(config.listeners.map(listenerKey));
     const gone = this.listeners.retire(keys);
     const services = new Set(config.services.map(({ name }) => name));
@@ -406,6 +411,7 @@ export class Engine {
     else if (message.kind === 'refused') this.refusals.add(message.refused);
     else if (message.kind === 'serverNames')
       for (const [name, count] of message.names) this.reader.serverNames.note(name === 'none' ? '' : name, count);
+    else if (message.kind === 'clients') this.reader.nameClients(worker, message.name);
     else if (message.kind === 'health') this.health.changed(worker, message.changes);
     else if (message.kind === 'log') this.logger[message.level](message.message, { worker, ...message.fields });
   }
@@ -421,10 +427,24 @@ export class Engine {
     }
     const before = this.endpoints.get(service) ?? [];
     this.endpoints.set(service, after);
+    this.label(service, this.dialledWith.get(service) ?? null, after);
     // Of a new service the workers hear with its settings.
     if (this.known.has(service)) this.tellEndpoints(service, after);
     const kept = new Set(after.map(({ slot }) => slot));
     for (const endpoint of before) if (!kept.has(endpoint.slot)) this.destinations.dropEndpoint(service, endpoint);
+  }
+
+  /** Says in the labels of endpoints how they are dialled. */
+  private label(service: string, tls: ServiceConfig['tls'], endpoints: readonly EndpointSnapshot[]): void {
+    for (const { series, host, port, identity } of endpoints) {
+      if (series === 0) continue;
+      const labels = endpointTls(this.config, tls, { host, identity }, (name) => this.reader.identities.of(name));
+      this.reader.setEndpoint(series, {
+        service,
+        address: addressText({ host, port }),
+        ...(labels && { tls: labels }),
+      });
+    }
   }
 
   private addListeners(config: Config): readonly string[] {
@@ -456,7 +476,9 @@ export class Engine {
 
   private listenerSlot(listener: ListenerConfig): number {
     const slot = this.reader.listeners.acquire(listener.name);
-    this.reader.setListener(slot, { name: listener.name, direction: listener.direction });
+    const { name, direction } = listener;
+    const labels = applicationTls(this.config, listener);
+    this.reader.setListener(slot, { name, direction, ...(labels && { tls: labels }) });
     return slot;
   }
 
@@ -470,6 +492,10 @@ export class Engine {
     return isLarge([...this.endpoints.values()]);
   }
 }
+
+/** `tls` of the services that have it. */
+const dialledWith = ({ services }: Config): Map<string, ServiceConfig['tls']> =>
+  new Map(services.flatMap(({ name, tls }) => (tls === null ? [] : [[name, tls]])));
 
 const ruleKey = (listener: string, rule: string): string => `${listener}|${rule}`;
 

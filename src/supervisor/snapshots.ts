@@ -68,6 +68,7 @@ export class Snapshots {
         : null,
       limits: config.limits,
       maxClients: this.#deps.maxClients(),
+      maxIdentities: config.metrics.maxIdentities,
       coalesceUs: config.coalesceUs,
       access: config.log.access,
       resolveTimeoutMs: config.destinations.resolveTimeoutMs,

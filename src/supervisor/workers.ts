@@ -6,7 +6,17 @@ import { Piscina } from 'piscina';
 import { EndpointLoad } from '../balance/load.js';
 import { native } from '../io/native.js';
 import type { Logger } from '../log/logger.js';
-import { CLOSE_REASONS, E, endpointBase, L, listenerBase, MAX_LISTENERS } from '../metrics/layout.js';
+import {
+  C,
+  CLOSE_REASONS,
+  clientBase,
+  E,
+  endpointBase,
+  L,
+  listenerBase,
+  MAX_CLIENT_SERIES,
+  MAX_LISTENERS,
+} from '../metrics/layout.js';
 import type { MetricsReader } from '../metrics/reader.js';
 import { allocateWorkerMemory, type WorkerMemory } from '../metrics/shared.js';
 import { ENDPOINT_SLOTS } from '../proxy/capacity.js';
@@ -293,6 +303,13 @@ export class WorkerPool {
       const base = endpointBase(slot);
       values[base + E.CLOSE + CRASHED] += values[base + E.OPEN];
       values[base + E.OPEN] = 0;
+      values[base + E.PASSED + E.CLOSE + CRASHED] += values[base + E.PASSED + E.OPEN];
+      values[base + E.PASSED + E.OPEN] = 0;
+    }
+    for (let series = 0; series < MAX_CLIENT_SERIES; series++) {
+      const base = clientBase(series);
+      values[base + C.CLOSE + CRASHED] += values[base + C.OPEN];
+      values[base + C.OPEN] = 0;
     }
   }
 }

@@ -81,7 +81,7 @@ services:
     coalesceUs: 0,
     admin: { host: '::1', port: 4000 },
     log: { level: 'debug', access: true },
-    metrics: { maxServices: 1024, maxEndpoints: 8192 },
+    metrics: { maxServices: 1024, maxEndpoints: 8192, maxIdentities: 128 },
     drain: { holdMs: 0, graceMs: 1000 },
     limits: {
       maxConnections: 10,

@@ -29,7 +29,7 @@ test('the minimal file gets every default', () => {
     coalesceUs: 50,
     admin: { host: '127.0.0.1', port: 4191 },
     log: { level: 'info', access: false },
-    metrics: { maxServices: 128, maxEndpoints: 512 },
+    metrics: { maxServices: 128, maxEndpoints: 512, maxIdentities: 128 },
     drain: { holdMs: 2000, graceMs: 30_000 },
     limits: {
       maxConnections: 50_000,

@@ -209,9 +209,9 @@ for (const io of await availableExecutors()) {
         socket.destroy();
       }
       assert.equal(await far.metric('sluice_hellos_unreadable_total'), 1);
-      assert.equal(await far.metric('sluice_listener_tls_total', { listener: 'any', tls: 'passthrough' }), 6);
+      assert.equal(await far.metric('sluice_listener_tls_total', { listener: 'any', tls: 'opaque' }), 6);
       assert.equal((await exchange(far.port('http'), REQUEST)).status, 200);
-      const none = { listener: 'http', tls: 'false', no_tls_reason: 'no_tls_from_remote' };
+      const none = { listener: 'http', tls: 'no_identity', no_tls_reason: 'no_tls_from_remote' };
       assert.equal(await far.metric('sluice_listener_tls_total', none), 1);
       assert.ok((await far.metric('sluice_listener_tls_total', { listener: 'http', tls: 'true' })) > 3);
       for (const [sni, count] of [

@@ -87,7 +87,7 @@ export async function startFar(mesh: Mesh, io: Executor, apps: Apps, identity?: 
 export async function startNear(mesh: Mesh, io: Executor, apps: Apps, identity?: string | null): Promise<Sluice> {
   const own = identity === undefined ? await mesh.identity('near') : (identity ?? '');
   const endpoint = ({ address, endpoint: keys = `identity: ${FAR}` }: App): string =>
-    `{ address: "${address}", ${keys} }`;
+    keys === '' ? `"${address}"` : `{ address: "${address}", ${keys} }`;
   return start([own, ...listeners(apps, ''), ...services(apps, endpoint)], io);
 }
 

@@ -88,9 +88,9 @@ test('every field of the layout is exposed', async () => {
   const tables = [
     ['W', W, WORKER_FIELDS, W_BLOCKS],
     ['H', H, HTTP2_FIELDS, ['RESET_SENT', 'RESET_RECEIVED', 'GOAWAY_SENT', 'GOAWAY_RECEIVED', 'SIZE']],
-    ['L', L, LISTENER_FIELDS, ['CLOSE', 'VERDICT', 'TLS', 'SIZE']],
+    ['L', L, LISTENER_FIELDS, ['CLOSE', 'VERDICT', 'TLS', 'ELSEWHERE', 'SIZE']],
     ['S', S, SERVICE_FIELDS, ['RESPONSE', 'GRPC_STATUS', 'GRPC_MISSING', 'SIZE']],
-    ['E', E, ENDPOINT_FIELDS, ['CLOSE', 'STATUS', 'GRPC_STATUS', 'GRPC_MISSING', 'SIZE']],
+    ['E', E, ENDPOINT_FIELDS, ['CLOSE', 'STATUS', 'GRPC_STATUS', 'GRPC_MISSING', 'PASSED', 'SIZE']],
   ] as const;
   for (const [kind, layout, fields, blocks] of tables) {
     for (const [key, offset] of Object.entries(layout)) {

@@ -6,6 +6,7 @@ import { RESPONSE_REASONS } from '../../src/http/response-reasons.js';
 import { H, H2_ERRORS, H2_ROLES, h2Error } from '../../src/http2/counters.js';
 import { H2_ERROR } from '../../src/http2/frame.js';
 import {
+  C,
   CLOSE_REASONS,
   E,
   endpointHistogram,
@@ -17,6 +18,7 @@ import {
   isGrpcFailure,
   L,
   LIMITS,
+  LISTENER_TLS,
   listenerHistogram,
   MAX_ENDPOINT_SERIES,
   MAX_LISTENERS,
@@ -103,8 +105,13 @@ test('the lists fit the room that the layout leaves them', () => {
   assert.ok(W.LIMIT + LIMITS.length <= W.RESPONSE);
   assert.ok(W.RESPONSE + RESPONSE_REASONS.length <= W.HTTP2);
   assert.ok(W.HTTP2 + H2_ROLES.length * H.SIZE <= W.SIZE);
-  assert.ok(L.CLOSE + CLOSE_REASONS.length <= L.VERDICT);
-  assert.ok(verdictField(VERDICTS.length, 0) <= L.REQUESTS);
+  assert.ok(L.CLOSE + CLOSE_REASONS.length <= L.REQUESTS);
+  assert.ok(verdictField(VERDICTS.length, 0) <= L.TLS);
+  assert.ok(L.TLS + LISTENER_TLS.length <= L.ELSEWHERE);
+  for (const key of ['OPEN_TOTAL', 'OPEN', 'READ_BYTES', 'WRITE_BYTES', 'CLOSE', 'REQUESTS'] as const) {
+    assert.equal(C[key], L[key], 'the counters of clients are those of their listener');
+    assert.equal(E[key], L[key]);
+  }
   assert.ok(S.RESPONSE + RESPONSE_REASONS.length <= S.GRPC_STATUS);
   assert.ok(S.GRPC_STATUS + GRPC_CODES <= S.SIZE);
   assert.ok(E.CLOSE + CLOSE_REASONS.length <= E.REQUESTS);
@@ -123,13 +130,16 @@ test('no two fields share a place', () => {
     'H.GOAWAY_RECEIVED': H2_ERRORS.length,
     'L.CLOSE': CLOSE_REASONS.length,
     'L.VERDICT': VERDICTS.length * REASONS.length,
+    'L.TLS': LISTENER_TLS.length,
     'S.RESPONSE': RESPONSE_REASONS.length,
     'S.GRPC_STATUS': GRPC_CODES,
     'E.CLOSE': CLOSE_REASONS.length,
+    'C.CLOSE': CLOSE_REASONS.length,
     'E.STATUS': 500,
     'E.GRPC_STATUS': GRPC_CODES,
+    'E.PASSED': E.REQUESTS,
   };
-  for (const [kind, layout] of Object.entries({ W, H, L, S, E })) {
+  for (const [kind, layout] of Object.entries({ W, H, L, S, E, C })) {
     const { SIZE, ...fields } = layout as Readonly<Record<string, number>>;
     const taken = new Map<number, string>();
     for (const [key, at] of Object.entries(fields)) {

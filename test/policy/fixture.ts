@@ -75,7 +75,7 @@ export function config(overrides: Partial<Config> = {}): Config {
     io: 'auto',
     coalesceUs: 50,
     admin: null,
-    metrics: { maxServices: 128, maxEndpoints: 512 },
+    metrics: { maxServices: 128, maxEndpoints: 512, maxIdentities: 128 },
     identity: null,
     log: { level: 'info', access: false },
     drain: { holdMs: 0, graceMs: 30_000 },

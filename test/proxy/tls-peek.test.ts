@@ -38,7 +38,7 @@ class Client {
 
   constructor(meshServer = 5) {
     this.peek = new TlsPeek({
-      connections: { listener: this.listener },
+      connections: { listener: this.listener, known: () => undefined },
       sockets: { capacity: 1, layer: this.layer },
       inbox: {
         first: () => (this.ends.length > 1 ? 0 : -1),

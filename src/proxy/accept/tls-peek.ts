@@ -1,14 +1,11 @@
 // Looks at the ClientHello of a client on a listener of the mesh. Where it asks for us by name its TLS ends here, and detection goes on with
 // what is inside. All else is somebody else's TLS and is relayed as it is, whatever it looks like: nothing is refused for its hello.
 import { VERDICT } from '../../detect/matcher.js';
-import { L, listenerBase, MAX_LISTENERS, W } from '../../metrics/layout.js';
+import { L, listenerBase, MAX_LISTENERS, SEEN, W } from '../../metrics/layout.js';
 import { ClientHellos, HELLO } from '../../tls/client-hello.js';
 import type { Context } from '../context.js';
 import type { SocketSlot } from '../slots.js';
 import type { Snapshot } from '../snapshot.js';
-
-/** Places in LISTENER_TLS. */
-const SEEN = { ENDED: 0, PASSED: 1, NONE: 2, SKIPPED: 3 } as const;
 
 export const PEEK = { MORE: 0, OURS: 1, OTHERS: 2 } as const;
 
@@ -17,7 +14,7 @@ const WORKLOAD = '.serviceaccount.identity.';
 
 /** What this needs of a worker. */
 export interface Surroundings {
-  readonly connections: Pick<Context['connections'], 'listener'>;
+  readonly connections: Pick<Context['connections'], 'listener' | 'known'>;
   readonly sockets: Pick<Context['sockets'], 'capacity' | 'layer'>;
   readonly inbox: Pick<Context['inbox'], 'first' | 'following' | 'startOf' | 'endOf'>;
   readonly bytes: Uint8Array;
@@ -75,6 +72,7 @@ export class TlsPeek {
     const none = unseen ? SEEN.SKIPPED : SEEN.NONE;
     const seen = sockets.layer[client] !== 0 ? SEEN.ENDED : verdict === VERDICT.TLS ? SEEN.PASSED : none;
     values[listenerBase(listener) + L.TLS + seen]++;
+    connections.known(client, seen);
   }
 
   /** Whether it is being looked at: the next bytes go to `read`. */

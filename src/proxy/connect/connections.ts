@@ -7,7 +7,9 @@ import type { Reactor } from '../../io/reactor.js';
 import { SOCKET, type Sockets } from '../../io/sockets.js';
 import type { Splicer } from '../../io/splice.js';
 import type { Wheel } from '../../io/wheel.js';
-import { CLOSE_REASONS, E, L, listenerBase, W } from '../../metrics/layout.js';
+import type { ClientSeries } from '../../metrics/client-series.js';
+import { C, CLOSE_REASONS, E, L, listenerBase, W } from '../../metrics/layout.js';
+import type { TlsPeers } from '../../tls/peers.js';
 import { ENDPOINT_SLOTS } from '../capacity.js';
 import type { SocketSlot } from '../slots.js';
 
@@ -101,6 +103,8 @@ interface Shared {
   readonly access: boolean;
   readonly authorization: { forget(exchange: number): void };
   readonly connectionLog: ClientLog;
+  readonly clientSeries: Pick<ClientSeries, 'waits' | 'baseOf'>;
+  readonly peers: Pick<TlsPeers, 'identity' | 'nameOf'>;
 }
 
 export class Connections {
@@ -110,7 +114,7 @@ export class Connections {
   readonly destination: Int32Array;
   /** Endpoint slot of an upstream connection, -1 for client connections. */
   readonly endpoint: Int32Array;
-  /** First value of the listener's or endpoint's block in the metrics. */
+  /** First value of the block in the metrics: an endpoint's, a listener's, or of clients like this one on it. */
   readonly meter: Int32Array;
   /** When the connection was accepted or dialled, ms. */
   readonly opened: Float64Array;
@@ -132,6 +136,8 @@ export class Connections {
   readonly undecided: Uint8Array;
   /** Told of dials that end undecided, because nobody wants them any more: the dialer. */
   unwanted: ((socket: SocketSlot) => void) | undefined;
+  /** 1 for clients that were not counted as opened: it has to be known first who they are. */
+  private readonly uncounted: Uint8Array;
   /** 1 once the connection is over for us. Its meter stays: the last bytes are still counted. */
   private readonly ended: Uint8Array;
   /** Client connections open. */
@@ -152,6 +158,7 @@ export class Connections {
     this.relayedTo = new Int32Array(n).fill(NONE);
     this.undecided = new Uint8Array(n);
     this.opaque = new Uint8Array(n);
+    this.uncounted = new Uint8Array(n);
     this.ended = new Uint8Array(n).fill(1);
   }
 
@@ -175,12 +182,31 @@ export class Connections {
     this.peers[slot] = this.context.access ? this.context.native.peerName(fd) : undefined;
     this.clients++;
     this.goals[slot] = undefined;
-    values[meter + L.OPEN_TOTAL]++;
+    if (this.context.clientSeries.waits(listener)) this.uncounted[slot] = 1;
+    else {
+      this.uncounted[slot] = 0;
+      values[meter + L.OPEN_TOTAL]++;
+    }
     values[meter + L.OPEN]++;
     values[W.CONNECTIONS_OPEN]++;
     const layer = reactor.transport?.accepts(listener, slot) ?? 0;
     if (layer !== 0) sockets.attach(slot, layer, true);
     return slot as SocketSlot;
+  }
+
+  /** It is known what becomes of TLS on the connection of a client (`seen`, a SEEN), and who the client is: it counts with those like it. */
+  known(slot: number, seen: number): void {
+    if (this.uncounted[slot] === 0 || this.ended[slot] === 1) return;
+    const { values, clientSeries, peers } = this.context;
+    this.uncounted[slot] = 0;
+    const base = clientSeries.baseOf(this.listener[slot], seen, peers.nameOf(peers.identity[slot]));
+    if (base >= 0) {
+      values[this.meter[slot] + L.OPEN]--;
+      values[this.meter[slot] + L.ELSEWHERE]++;
+      values[base + C.OPEN]++;
+      this.meter[slot] = base;
+    }
+    values[this.meter[slot] + L.OPEN_TOTAL]++;
   }
 
   /** Address of the peer of a connection that is open; '' where it can't be told. */
@@ -196,7 +222,7 @@ export class Connections {
     const { sockets, values, reactor } = this.context;
     const slot = sockets.adopt(fd, kind);
     if (slot < 0) return NONE;
-    const meter = this.context.endpoints.base[endpoint];
+    const meter = this.context.endpoints.base[endpoint] + (bare ? E.PASSED : 0);
     this.listener[slot] = NONE;
     this.endpoint[slot] = endpoint;
     this.meter[slot] = meter;
@@ -288,8 +314,14 @@ export class Connections {
     inbox.clear(slot);
     if (this.listener[slot] >= 0) {
       if (this.context.access) this.context.connectionLog.ended(slot as SocketSlot, reason);
+      if (this.uncounted[slot] === 1) {
+        this.uncounted[slot] = 0;
+        values[meter + L.OPEN_TOTAL]++;
+      }
       values[meter + L.CLOSE + reason]++;
       values[meter + L.OPEN]--;
+      const own = listenerBase(this.listener[slot]);
+      if (meter !== own) values[own + L.ELSEWHERE]--;
       values[W.CONNECTIONS_OPEN]--;
       this.clients--;
       this.context.authorization.forget(slot);
