@@ -18,6 +18,7 @@ var commands = map[string]func(args []string) any{
 	"ticks":   ticks,
 	"cancels": cancels,
 	"certify": certify,
+	"secure":  secure,
 	"unary":   unary,
 	"posts":   posts,
 	"upload":  upload,

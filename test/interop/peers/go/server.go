@@ -17,15 +17,17 @@ import (
 	"github.com/gorilla/websocket"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 )
 
 // Requests whose client went away before they were answered, and when the last did, in ms since 1970.
 var left, leftAt atomic.Int64
 
-// serve KIND [-addr A] [-age D] [-grace D] [-head N]: KIND is `grpc` (grpc-go's own transport) or `dual` (net/http of both
+// serve KIND [-addr A] [-age D] [-grace D] [-head N] [-ca FILE -certificate FILE -key FILE]: with a CA in mutual TLS. KIND is `grpc` (grpc-go's own transport) or `dual` (net/http of both
 // versions, gRPC through ServeHTTP, WebSocket at /ws).
 func serve(args []string) any {
 	kind := args[0]
@@ -34,6 +36,7 @@ func serve(args []string) any {
 	age := flags.Duration("age", 0, "")
 	grace := flags.Duration("grace", 0, "")
 	head := flags.Uint("head", 0, "")
+	trust := trustFlags(flags)
 	must(flags.Parse(args[1:]))
 	listener, err := net.Listen("tcp", *addr)
 	must(err)
@@ -48,6 +51,9 @@ func serve(args []string) any {
 	}
 	if *head > 0 {
 		options = append(options, grpc.MaxHeaderListSize(uint32(*head)))
+	}
+	if *trust.ca != "" {
+		options = append(options, grpc.Creds(credentials.NewTLS(trust.config())))
 	}
 	server := grpc.NewServer(options...)
 	say(map[string]int{"listening": listener.Addr().(*net.TCPAddr).Port})
@@ -79,6 +85,11 @@ func answer(_ any, stream grpc.ServerStream) error {
 			leftAt.Store(time.Now().UnixMilli())
 		}
 	}()
+	if known, ok := peer.FromContext(stream.Context()); ok {
+		if name, _, _ := inTLS(known); name != "" {
+			must(stream.SetHeader(metadata.Pairs("x-client-name", name)))
+		}
+	}
 	if n := number("x-answer-metadata"); n > 0 {
 		must(stream.SetHeader(metadata.New(values(n))))
 	}
