@@ -33,12 +33,6 @@ export function listenerTlsFindings(listener: Tree, index: number): Finding[] {
   if (!isMap(tls)) return [];
   const path = ['listeners', index, 'tls'];
   const findings = alpnFindings(tls, listener.protocol, path);
-  if (listener.originalDestination === true) {
-    const message =
-      'stands beside originalDestination: connections that go to all kinds of addresses would all get these certificates; ' +
-      'use a listener with a service for what is ended here';
-    findings.push({ path, message, at: 'key' });
-  }
   const { clientAuthority, clientCertificate } = tls;
   if (clientAuthority === undefined && (clientCertificate === 'optional' || clientCertificate === 'required')) {
     const message = `asks for certificates that nobody could check; add clientAuthority: FILE with who signs them`;
@@ -76,10 +70,6 @@ export function serviceTlsFindings(name: string, service: Tree): Finding[] {
   ]) {
     if (tls[one] === undefined || tls[other] !== undefined) continue;
     findings.push({ path: [...path, one], message: `stands without ${other}; add it, or remove both`, at: 'key' });
-  }
-  if (service.proxyProtocol !== undefined) {
-    const message = 'stands beside proxyProtocol, which is not sent to endpoints that speak TLS; remove one of the two';
-    findings.push({ path, message, at: 'key' });
   }
   if (tls.serverName === undefined) findings.push(...unnamed(service.endpoints, name, path));
   return findings;

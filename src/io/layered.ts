@@ -86,6 +86,7 @@ export class Layered implements Layering, Channel {
   /** The connection has been made. One that was dialled stays CONNECTING until its transport is ready. */
   opened(slot: number): void {
     this.state[slot] |= STATE.OPEN;
+    if (!this.wire.empty(slot)) this.flushSoon(slot);
     this.transport.opened(slot);
     this.rearm(slot);
   }
@@ -93,6 +94,11 @@ export class Layered implements Layering, Channel {
   connected(slot: number): void {
     this.sockets.flags[slot] |= SOCKET.CONNECTING;
     this.opened(slot);
+  }
+
+  precede(slot: number, at: number, length: number, bid: number): void {
+    this.wire.push(slot, at, length, bid);
+    this.written[slot] += length;
   }
 
   received(slot: number, bid: number, at: number, length: number): void {
@@ -195,7 +201,7 @@ export class Layered implements Layering, Channel {
       }
       this.flushing = -1;
     }
-    if (!this.wire.empty(slot)) {
+    if (!this.wire.empty(slot) && (this.state[slot] & STATE.OPEN) !== 0) {
       sockets.send(slot);
       return 1;
     }

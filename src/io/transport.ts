@@ -96,6 +96,8 @@ export interface Layering {
   /** What the transport has written and the kernel has not taken. */
   readonly wire: SendQueue;
   opened(slot: number): void;
+  /** Queues what goes out before anything that the transport has to say, on a connection that is being made. */
+  precede(slot: number, at: number, length: number, bid: number): void;
   received(slot: number, bid: number, at: number, length: number): void;
   ended(slot: number): void;
   /** Whether an orderly close has something to write first. */

@@ -303,9 +303,11 @@ function listenerAlpn(config: Config, listener: ListenerConfig): readonly string
   const { protocol } = decide(config, listener);
   if (protocol === 'opaque') return [];
   const { http1, http2 } = listener.services;
+  // Where connections go to all kinds of addresses nobody knows what is served there; what is not is translated.
+  const all = listener.originalDestination;
   return [
-    ...(http2 !== null && protocol !== 'http1' ? [HTTP2] : []),
-    ...(http1 !== null && protocol !== 'http2' ? [HTTP1] : []),
+    ...((all || http2 !== null) && protocol !== 'http1' ? [HTTP2] : []),
+    ...((all || http1 !== null) && protocol !== 'http2' ? [HTTP1] : []),
   ];
 }
 

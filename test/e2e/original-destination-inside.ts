@@ -1,12 +1,22 @@
 // Runs in a network namespace that original-destination.test.ts has made. Servers and clients are in this process, Sluice is a child.
 import assert from 'node:assert/strict';
-import { createServer as createHttp, request } from 'node:http';
+import { once } from 'node:events';
+import { createServer as createHttp, type IncomingMessage, request } from 'node:http';
 import { connect as connectHttp2, createServer as createHttp2 } from 'node:http2';
+import { request as requestTls } from 'node:https';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { availableExecutors, eventually, type Sluice, startSluice } from '../support/sluice.js';
 import { ended, listen, read, type TcpServer } from '../support/tcp.js';
-import { ADDRESSES, PORT, SLUICE_GID, WRAPPED_PORT } from './original-destination-support.js';
+import {
+  ADDRESSES,
+  PORT,
+  SECURE_LISTENER,
+  SECURE_PORT,
+  SLUICE_GID,
+  WRAPPED_PORT,
+} from './original-destination-support.js';
+import { Certificates, NAME } from './tls-support.js';
 
 const UNDER = ['setpriv', '--regid', String(SLUICE_GID), '--clear-groups'];
 const GREETING = '220 hello\r\n';
@@ -18,21 +28,23 @@ const listening = (server: Server, host: string, port: number): Promise<Server> 
 
 /** Servers of every kind on `host`, until the process ends. Each says where it is reached. */
 async function serve(host: string): Promise<void> {
-  const http1 = createHttp((asked, response) => {
-    response.end(`${text(asked.socket.localAddress ?? '', asked.socket.localPort ?? 0)} ${asked.headers.host ?? ''}`);
-  });
+  const http1 = () =>
+    createHttp((asked, response) => {
+      response.end(`${text(asked.socket.localAddress ?? '', asked.socket.localPort ?? 0)} ${asked.headers.host ?? ''}`);
+    });
   const http2 = createHttp2((asked, response) => {
     response.end(`h2 ${text(asked.socket.localAddress ?? '', asked.socket.localPort ?? 0)} ${asked.authority}`);
   });
   const greets = createServer((socket) => socket.on('error', () => undefined).end(GREETING));
   const echo = (): Server => createServer((socket) => socket.on('error', () => undefined).pipe(socket));
   await Promise.all([
-    listening(http1, host, PORT.HTTP1),
+    listening(http1(), host, PORT.HTTP1),
     listening(http2 as unknown as Server, host, PORT.HTTP2),
     listening(greets, host, PORT.GREETS),
     listening(echo(), host, PORT.ECHO),
     listening(echo(), host, PORT.OPAQUE),
     listening(echo(), host, WRAPPED_PORT),
+    listening(http1(), host, SECURE_PORT),
   ]);
 }
 
@@ -68,6 +80,7 @@ function getHttp2(host: string, port: number): Promise<string> {
 }
 
 const open = new Set<Socket>();
+const certificates = await Certificates.make();
 
 function dial(host: string, port: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
@@ -94,11 +107,13 @@ opaquePorts: { add: [${PORT.OPAQUE}] }
 listeners:
   - { name: ipv4, listen: "0.0.0.0:${ADDRESSES[0].port}", originalDestination: true }
   - { name: ipv6, listen: "[::]:${ADDRESSES[1].port}", originalDestination: true }
+  - { name: secure, listen: "0.0.0.0:${SECURE_LISTENER}", originalDestination: true, tls: ${certificates.listener()} }
 services:
   named: { endpoints: ["127.0.0.1:${matched}"], match: ["10.77.0.0/24:${PORT.MATCHED}", "[fd77::2]:${PORT.MATCHED}"] }
 ${more}`;
 
 for (const { hosts } of ADDRESSES) await serve(hosts[0]);
+after(() => certificates.remove());
 
 for (const io of await availableExecutors()) {
   describe(`${io}: redirected connections`, () => {
@@ -195,6 +210,32 @@ for (const io of await availableExecutors()) {
         });
       });
     }
+
+    it('TLS ends here where the listener says so, and what is inside goes where the client was going', async () => {
+      const [host] = ADDRESSES[0].hosts;
+      const address = text(host, SECURE_PORT);
+      const tls = { ca: certificates.pki.anchor, servername: NAME };
+      const session = connectHttp2(`https://${address}`, tls);
+      const stream = session.request({ ':path': '/', ':authority': 'untouched.example' });
+      let body = '';
+      stream.setEncoding('utf8').on('data', (chunk: string) => {
+        body += chunk;
+      });
+      await once(stream, 'end');
+      session.close();
+      assert.equal(body, `${address} untouched.example`);
+      const asked = requestTls({
+        host,
+        port: SECURE_PORT,
+        headers: { host: 'own.example' },
+        agent: false,
+        ...tls,
+      }).end();
+      const [response] = (await once(asked, 'response')) as [IncomingMessage];
+      const chunks: Buffer[] = [];
+      for await (const chunk of response) chunks.push(chunk as Buffer);
+      assert.equal(Buffer.concat(chunks).toString(), `${address} own.example`);
+    });
 
     it('IPv4 by way of a listener for both families goes on as IPv4', async () => {
       const socket = await dial(ADDRESSES[0].hosts[0], WRAPPED_PORT);

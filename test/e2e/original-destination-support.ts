@@ -13,6 +13,9 @@ export const ADDRESSES = [
 export const REDIRECTED_PORTS = '7001:7099,15001,15006';
 /** IPv4, but redirected to the listener for IPv6, which takes both families. */
 export const WRAPPED_PORT = 7100;
+/** IPv4, redirected to a listener that ends TLS. */
+export const SECURE_PORT = 7101;
+export const SECURE_LISTENER = 15_007;
 
 export const PORT = {
   HTTP1: 7001,

@@ -4,7 +4,14 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { ADDRESSES, REDIRECTED_PORTS, SLUICE_GID, WRAPPED_PORT } from './original-destination-support.js';
+import {
+  ADDRESSES,
+  REDIRECTED_PORTS,
+  SECURE_LISTENER,
+  SECURE_PORT,
+  SLUICE_GID,
+  WRAPPED_PORT,
+} from './original-destination-support.js';
 
 const INSIDE = fileURLToPath(new URL('./original-destination-inside.js', import.meta.url));
 const NAMESPACE = `sluice-od${process.pid}`;
@@ -41,7 +48,9 @@ function setUp(): string {
           );
       };
       rule(REDIRECTED_PORTS, port, '-A');
-      if (tool === 'iptables') rule(String(WRAPPED_PORT), ADDRESSES[1].port, '-I');
+      if (tool !== 'iptables') continue;
+      rule(String(WRAPPED_PORT), ADDRESSES[1].port, '-I');
+      rule(String(SECURE_PORT), SECURE_LISTENER, '-I');
     }
     inside('setpriv', '--regid', String(SLUICE_GID), '--clear-groups', 'true');
     return '';

@@ -131,6 +131,11 @@ export class Races implements Caller {
     return true;
   }
 
+  hedged(upstream: SocketSlot, next: SocketSlot): boolean {
+    const client = this.context.sockets.peer[upstream];
+    return client >= 0 && this.introductions.raced(client, next);
+  }
+
   overtaken(upstream: SocketSlot, next: SocketSlot): boolean {
     const { sockets } = this.context;
     const client = sockets.peer[upstream];

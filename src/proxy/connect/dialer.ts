@@ -57,6 +57,8 @@ export interface Caller {
   failed(socket: SocketSlot, reason: number): void;
   /** Whether a dial that takes long may be raced by a second one. Where it is not there, none is. */
   mayHedge?(socket: SocketSlot): boolean;
+  /** `next` is to race `socket`. False where it cannot be made use of. */
+  hedged?(socket: SocketSlot, next: SocketSlot): boolean;
   /**
    * `next`, a dial to another endpoint, has raced `socket`, and has come first or goes on alone. True where it takes the place of `socket`,
    * which is closed then; otherwise `next` is a connection that was asked for by nobody, and a `socket` that has failed is told to have done so.
@@ -293,6 +295,10 @@ export class Dialer {
     const second = this.dial(other, purpose, this.plain[socket] === 1);
     if (second < 0) {
       balancer.connectAbandoned(other);
+      return;
+    }
+    if (caller.hedged?.(socket, second as SocketSlot) === false) {
+      connections.close(second, CLOSE.OK);
       return;
     }
     values[W.HEDGES]++;

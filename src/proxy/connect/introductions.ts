@@ -16,12 +16,18 @@ export class Introductions {
     this.made[upstream] = 0;
   }
 
-  /** `upstream` gets all that was queued for another one, the header included. */
+  /** `upstream` gets all that was queued for another one, the header included unless that goes ahead of TLS. */
   inherited(upstream: number): void {
-    this.made[upstream] = 1;
+    this.made[upstream] = this.aheadOfTls(upstream) ? 0 : 1;
   }
 
-  /** Queues the header before anything else is, where the service wants one. False if there is no memory for it. */
+  /** `upstream`, another dial for the same client, is to race the one that will leave it what is queued. False as of `make`. */
+  raced(client: number, upstream: number): boolean {
+    this.reset(upstream);
+    return !this.aheadOfTls(upstream) || this.make(client, upstream);
+  }
+
+  /** Queues the header before anything else is, where the service wants one: in front of its TLS, as who reads it has to know who comes. False if there is no memory for it. */
   make(client: number, upstream: number): boolean {
     const { endpoints, services, connections, slab, sockets } = this.context;
     const service = endpoints.service[connections.endpoint[upstream]];
@@ -33,8 +39,16 @@ export class Introductions {
     const source = connections.peerName(client);
     const length = writeHeader(version === 1 ? 1 : 2, source, this.destination(client), slab.bytes, at);
     this.made[upstream] = 1;
-    sockets.queue(upstream, at, length, bid);
+    if (this.aheadOfTls(upstream)) sockets.layered?.precede(upstream, at, length, bid);
+    else sockets.queue(upstream, at, length, bid);
     return true;
+  }
+
+  /** Whether the service itself dials with TLS. (Through the TLS of the mesh the header goes on to the endpoint behind it.) */
+  private aheadOfTls(upstream: number): boolean {
+    const { endpoints, services, connections, sockets } = this.context;
+    const service = endpoints.service[connections.endpoint[upstream]];
+    return service >= 0 && services.tls[service] !== 0 && sockets.layer[upstream] !== 0;
   }
 
   /** Where the client was going: as a header has said, or netfilter knows, or the address at which it was accepted. */

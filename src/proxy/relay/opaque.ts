@@ -145,6 +145,11 @@ export class OpaqueRelay implements Caller {
     return true;
   }
 
+  hedged(upstream: SocketSlot, next: SocketSlot): boolean {
+    const client = this.context.sockets.peer[upstream];
+    return client >= 0 && this.introductions.raced(client, next);
+  }
+
   /** Another endpoint was faster: it gets everything that the client has sent so far. */
   overtaken(upstream: SocketSlot, next: SocketSlot): boolean {
     const { sockets } = this.context;
