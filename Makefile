@@ -2,6 +2,7 @@
 # make test    everything that is checked: installs, builds, lints, tests
 # make peers   builds the servers and clients in other languages that tests meet; kept in ~/.cache (make test does it)
 # make spire   builds SPIRE, which gives identities out, for the tests that are skipped without it; takes minutes, once
+# make kubernetes   builds Kubernetes' API server and controllers, likewise; takes ten minutes, once
 # make test-transport    the end-to-end tests of the data path, with a transport under every connection: one that cuts all to pieces, then TLS
 # make bench   Sluice against its rivals, with bars (make bench ARGS="h1-uring --rounds 5"),
 #              or against an older build (make bench ARGS="--baseline DIR --no-rivals")
@@ -29,7 +30,7 @@ ifneq ($(wildcard $(HEADERS)/include/node/node_api.h),)
 export npm_config_nodedir := $(HEADERS)
 endif
 
-.PHONY: help run build lint test test-native test-transport test-node packages peers spire bench allocations soak stalled fuzz pictures prebuilds package clean FORCE
+.PHONY: help run build lint test test-native test-transport test-node packages peers spire kubernetes bench allocations soak stalled fuzz pictures prebuilds package clean FORCE
 
 help:
 	@sed -n '/^# make/,/^[^#]/s/^# //p' Makefile
@@ -83,6 +84,10 @@ peers:
 
 spire:
 	@bash test/interop/peers/spire.sh
+
+kubernetes:
+	@bash bench/setup/packages.sh kubernetes
+	@bash test/interop/peers/kubernetes.sh
 
 test-native:
 	$(MAKE) --no-print-directory -C native/test

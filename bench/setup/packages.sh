@@ -17,8 +17,9 @@ case "${1:-}" in
     /usr/bin/python3 -c 'import h2' 2>/dev/null || wanted+=(python-h2:python3-h2)
     /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || wanted+=(python-venv:python3-venv)
     ;;
+  kubernetes) wanted=(etcd:etcd-server) ;;
   bench) wanted=(nginx:nginx haproxy:haproxy wrk:wrk h2load:nghttp2-client nghttpx:nghttp2-proxy taskset:util-linux cc:build-essential) ;;
-  *) echo "usage: packages.sh toolchain|test|bench [lacking]" >&2; exit 0 ;;
+  *) echo "usage: packages.sh toolchain|test|kubernetes|bench [lacking]" >&2; exit 0 ;;
 esac
 programs=()
 packages=()

@@ -1,0 +1,261 @@
+// A control plane of Kubernetes without a cluster: etcd, the API server and, where they are asked for, its controllers. The programs are
+// built by ../interop/peers/kubernetes.sh (`make kubernetes`). What is not there throws `Missing`, by name.
+import { execFileSync } from 'node:child_process';
+import { createSign, generateKeyPairSync } from 'node:crypto';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { Agent, request } from 'node:https';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Pki } from './pki.js';
+import { freePort, Missing, need, type RealServer, serve, start, temporary } from './servers.js';
+import { eventually } from './sluice.js';
+
+const SCRIPT = fileURLToPath(new URL('../../../test/interop/peers/kubernetes.sh', import.meta.url));
+const HOST = '127.0.0.1';
+/** Who may do everything. */
+const ADMIN = 'the-token-of-the-administrator';
+const ISSUER = 'https://kubernetes.test';
+/** It reads all kinds of objects before it is ready, on a machine that may be busy. */
+const READY_MS = 120_000;
+const CONTROLLERS =
+  'endpointslice-controller,serviceaccount-controller,serviceaccount-token-controller,deployment-controller,replicaset-controller';
+
+let folder: string | undefined;
+
+function program(name: 'etcd' | 'kube-apiserver' | 'kube-controller-manager'): string {
+  if (name === 'etcd') return need(name);
+  folder ??= execFileSync('bash', [SCRIPT, 'where'], { encoding: 'utf8' }).trim();
+  try {
+    return need(join(folder, name));
+  } catch {
+    throw new Missing(`${name} is not built (make kubernetes)`);
+  }
+}
+
+/** Why Kubernetes can't be had; false where it can: for `skip`. */
+export function lackingKubernetes(): string | false {
+  try {
+    program('etcd');
+    program('kube-apiserver');
+    program('kube-controller-manager');
+    return false;
+  } catch (error) {
+    if (error instanceof Missing) return error.message;
+    throw error;
+  }
+}
+
+/** What the API server has answered. */
+export interface Answer {
+  readonly status: number;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+export class Kubernetes {
+  private apiServer: RealServer | null = null;
+  private controllers: RealServer | null = null;
+  private readonly agent: Agent;
+
+  private constructor(
+    /** Everything of it; removed at the end. */
+    readonly directory: string,
+    readonly port: number,
+    private readonly etcd: RealServer,
+    anchor: string,
+  ) {
+    this.agent = new Agent({ ca: anchor, keepAlive: false });
+  }
+
+  /** With the API server ready, and without controllers. */
+  static async start(): Promise<Kubernetes> {
+    // All of them, before anything is started.
+    const lacking = lackingKubernetes();
+    if (lacking !== false) throw new Missing(lacking);
+    const directory = temporary('kubernetes', null);
+    const pki = await Pki.make({ name: 'kubernetes' });
+    pki.writeAnchor(directory, 'ca');
+    (await pki.leaf({ ips: [HOST] })).write(directory, 'server');
+    const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    writeFileSync(join(directory, 'accounts.pub'), publicKey.export({ type: 'spki', format: 'pem' }));
+    writeFileSync(join(directory, 'accounts.key'), privateKey.export({ type: 'pkcs1', format: 'pem' }));
+    writeFileSync(join(directory, 'tokens.csv'), `${ADMIN},administrator,1,"system:masters"\n`);
+    const etcd = await startEtcd();
+    const kubernetes = new Kubernetes(directory, await freePort(), etcd, pki.anchor);
+    try {
+      await kubernetes.startServer();
+    } catch (error) {
+      await kubernetes.stop();
+      throw error;
+    }
+    return kubernetes;
+  }
+
+  get url(): string {
+    return `https://${HOST}:${this.port}`;
+  }
+
+  /** What a token for the API server itself is made for. */
+  readonly audience = ISSUER;
+
+  /** File of the authority that its certificate is from. */
+  get authority(): string {
+    return join(this.directory, 'ca.pem');
+  }
+
+  /** Starts the API server, again at the port that it had, and waits until it is ready. */
+  async startServer(): Promise<void> {
+    const own = temporary('kube-apiserver', null);
+    const file = (name: string): string => join(this.directory, name);
+    const args = [
+      `--etcd-servers=http://${HOST}:${this.etcd.port}`,
+      `--bind-address=${HOST}`,
+      `--secure-port=${this.port}`,
+      `--cert-dir=${own}`,
+      `--tls-cert-file=${file('server.pem')}`,
+      `--tls-private-key-file=${file('server-key.pem')}`,
+      `--service-account-key-file=${file('accounts.pub')}`,
+      `--service-account-signing-key-file=${file('accounts.key')}`,
+      `--service-account-issuer=${ISSUER}`,
+      `--token-auth-file=${file('tokens.csv')}`,
+      '--authorization-mode=RBAC',
+      '--service-cluster-ip-range=10.96.0.0/16',
+      '--endpoint-reconciler-type=none',
+      '--shutdown-delay-duration=0s',
+    ];
+    const started = start(program('kube-apiserver'), args, null, own);
+    this.apiServer = await serve('kube-apiserver', started, this.port, own, 'SIGKILL');
+    await eventually(
+      async () => {
+        if (started.child.exitCode !== null) throw new Error(`kube-apiserver: ${started.said()}`);
+        return (await this.ask('GET', '/readyz').catch(() => null))?.status === 200;
+      },
+      'the API server is ready',
+      READY_MS,
+    );
+  }
+
+  /** Ends it at once, as a crash does. What it has stored is there when it is started again. */
+  async stopServer(): Promise<void> {
+    await this.apiServer?.stop();
+    this.apiServer = null;
+  }
+
+  /** Those that make accounts of namespaces, slices of services, and pods of deployments. There is no kubelet: pods stay pending. */
+  async startControllers(): Promise<void> {
+    const own = temporary('kube-controller-manager', null);
+    const config = join(own, 'kubeconfig');
+    const cluster = { server: this.url, 'certificate-authority': this.authority };
+    writeFileSync(
+      config,
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'Config',
+        clusters: [{ name: 'test', cluster }],
+        users: [{ name: 'administrator', user: { token: ADMIN } }],
+        contexts: [{ name: 'test', context: { cluster: 'test', user: 'administrator' } }],
+        'current-context': 'test',
+      }),
+    );
+    const port = await freePort();
+    const args = [
+      `--controllers=${CONTROLLERS}`,
+      `--kubeconfig=${config}`,
+      `--service-account-private-key-file=${join(this.directory, 'accounts.key')}`,
+      '--leader-elect=false',
+      `--bind-address=${HOST}`,
+      `--secure-port=${port}`,
+      `--cert-dir=${own}`,
+    ];
+    const started = start(program('kube-controller-manager'), args, null, own);
+    this.controllers = await serve('kube-controller-manager', started, port, own, 'SIGKILL');
+  }
+
+  async stop(): Promise<void> {
+    await this.controllers?.stop();
+    this.controllers = null;
+    await this.stopServer();
+    await this.etcd.stop();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** A request as the administrator, or whoever has `token`. */
+  ask(method: string, path: string, body?: object, token = ADMIN): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+      const { agent } = this;
+      const sent = request(new URL(path, this.url), { method, agent, headers }, (response) => {
+        const chunks: Buffer[] = [];
+        response.on('error', reject).on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('end', () => {
+          const text = Buffer.concat(chunks).toString();
+          resolve({ status: response.statusCode ?? 0, body: text.startsWith('{') ? JSON.parse(text) : { text } });
+        });
+      });
+      sent.on('error', reject).end(body === undefined ? undefined : JSON.stringify(body));
+    });
+  }
+
+  /** The same, of what has to work. */
+  async done(method: string, path: string, body?: object): Promise<Answer['body']> {
+    const answer = await this.ask(method, path, body);
+    if (answer.status < 200 || answer.status > 299)
+      throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+    return answer.body;
+  }
+
+  async namespace(name: string): Promise<void> {
+    await this.done('POST', '/api/v1/namespaces', { metadata: { name } });
+  }
+
+  async account(namespace: string, name: string): Promise<void> {
+    await this.done('POST', accounts(namespace), { metadata: { name } });
+  }
+
+  async deleteAccount(namespace: string, name: string): Promise<void> {
+    await this.done('DELETE', `${accounts(namespace)}/${name}`);
+  }
+
+  /** A token of an account, as a projected volume has it. */
+  async token(namespace: string, name: string, audience: string): Promise<string> {
+    const spec = { audiences: [audience], expirationSeconds: 3600 };
+    const { status } = await this.done('POST', `${accounts(namespace)}/${name}/token`, { spec });
+    return (status as { readonly token: string }).token;
+  }
+
+  /** A token that Kubernetes has made, signed anew with other claims: it gives none out that ends within ten minutes. */
+  signedAnew(token: string, claims: Readonly<Record<string, unknown>>): string {
+    const [header, payload] = token.split('.');
+    const said = JSON.parse(Buffer.from(payload, 'base64url').toString()) as object;
+    const signed = `${header}.${Buffer.from(JSON.stringify({ ...said, ...claims })).toString('base64url')}`;
+    const key = readFileSync(join(this.directory, 'accounts.key'));
+    return `${signed}.${createSign('RSA-SHA256').update(signed).sign(key).toString('base64url')}`;
+  }
+
+  /** Gives an account the rights of a cluster role. */
+  async bind(role: string, namespace: string, name: string): Promise<void> {
+    await this.done('POST', '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
+      metadata: { name: `${role}-${namespace}-${name}`.replaceAll(':', '-') },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: role },
+      subjects: [{ kind: 'ServiceAccount', namespace, name }],
+    });
+  }
+}
+
+const accounts = (namespace: string): string => `/api/v1/namespaces/${namespace}/serviceaccounts`;
+
+async function startEtcd(): Promise<RealServer> {
+  const directory = temporary('etcd', null);
+  mkdirSync(join(directory, 'data'), { mode: 0o700 });
+  const [port, peers] = [await freePort(), await freePort()];
+  const args = [
+    `--data-dir=${join(directory, 'data')}`,
+    `--listen-client-urls=http://${HOST}:${port}`,
+    `--advertise-client-urls=http://${HOST}:${port}`,
+    `--listen-peer-urls=http://${HOST}:${peers}`,
+    `--initial-advertise-peer-urls=http://${HOST}:${peers}`,
+    `--initial-cluster=default=http://${HOST}:${peers}`,
+    '--unsafe-no-fsync',
+    '--log-level=error',
+  ];
+  return serve('etcd', start(program('etcd'), args, null, directory), port, directory, 'SIGKILL');
+}
