@@ -7,6 +7,7 @@ import type {
   ProxyHeaderConfig,
   ServiceConfig,
 } from '../config/model.js';
+import type { PossibleNames } from '../identity/possible-names.js';
 import type { ClientSeriesName } from '../metrics/client-series.js';
 import type { WorkerMemory } from '../metrics/shared.js';
 import type { TlsProfile } from '../tls/profile.js';
@@ -155,6 +156,8 @@ export interface Snapshot {
   /** Slots of the profiles of this proxy's own identity, as a client and as a server; 0 without one. */
   readonly meshClient: number;
   readonly meshServer: number;
+  /** Names by which peers may ask for it before it has one. */
+  readonly possibleNames: PossibleNames;
 }
 
 /** Int32 cells of the table that all workers share. */

@@ -7,6 +7,7 @@ import {
   type ListenerConfig,
   type ServiceConfig,
 } from '../config/model.js';
+import { possibleNames } from '../identity/possible-names.js';
 import { REASONS, VERDICTS } from '../metrics/layout.js';
 import { ORIGINAL_DESTINATION } from '../metrics/reader.js';
 import { decide, race, raceTo } from '../policy/policy.js';
@@ -78,6 +79,7 @@ export class Snapshots {
       tls: tls.profiles,
       meshClient: tls.meshClient,
       meshServer: tls.meshServer,
+      possibleNames: possibleNames(config.identity),
     };
   }
 

@@ -154,11 +154,14 @@ for (const io of await availableExecutors()) {
       const none = join(mesh.directory, 'none');
       const files = `{ certificate: ${none}, key: ${none}, anchors: ${none} }`;
       const apps = { any: { address: `${HOST}:${behind.port}`, listener: 'detect: { timeout: 400ms, race: off }' } };
-      const nobody = await startFar(mesh, io, apps, `identity: { files: ${files} }`);
+      const name = 'spiffe://example.org/shop/far';
+      const nobody = await startFar(mesh, io, apps, `identity: { name: "${name}", files: ${files} }`);
       const before = behind.sockets.length;
-      const asked = connect(nobody.port('any'), HOST);
-      asked.write(records(hello([serverName(FAR)])));
-      assert.notEqual(await ended(asked), '');
+      for (const own of [FAR, 'far.shop.example.org']) {
+        const asked = connect(nobody.port('any'), HOST);
+        asked.write(records(hello([serverName(own)])));
+        assert.notEqual(await ended(asked), '', own);
+      }
       await nobody.logged(({ message, reason }) => message === 'refused' && reason === 'no-identity');
       assert.equal(behind.sockets.length, before, 'its hello has got through');
       const next = behind.next();

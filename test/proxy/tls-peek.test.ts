@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { NO_NAMES, type PossibleNames, possibleNames } from '../../src/identity/possible-names.js';
 import { W } from '../../src/metrics/layout.js';
 import { PEEK, TlsPeek } from '../../src/proxy/accept/tls-peek.js';
 import type { SocketSlot } from '../../src/proxy/slots.js';
@@ -36,7 +37,7 @@ class Client {
   private readonly bytes = new Uint8Array(1 << 17);
   private readonly ends: number[] = [0];
 
-  constructor(meshServer = 5) {
+  constructor(meshServer = 5, possible: PossibleNames = NO_NAMES) {
     this.peek = new TlsPeek({
       connections: { listener: this.listener, known: () => undefined },
       sockets: { capacity: 1, layer: this.layer },
@@ -54,6 +55,7 @@ class Client {
       listeners: [listener(MESH, { mesh: true }), listener(PLAIN)],
       tls: [profile([OURS])],
       meshServer,
+      possibleNames: possible,
     });
     this.peek.begin(CLIENT);
   }
@@ -106,6 +108,34 @@ describe('a look at the ClientHello', () => {
     const other = new Client(0);
     assert.equal(other.say(records(hello([serverName('web.example')]))), PEEK.OTHERS);
     assert.deepEqual(other.named, ['web.example']);
+  });
+
+  it('takes what the configuration says of our names for us while there is no identity', () => {
+    const asks = (name: string, identity: Parameters<typeof possibleNames>[0], meshServer = 0): number =>
+      new Client(meshServer, possibleNames(identity)).say(records(hello([serverName(name)])));
+    const NOTHING = { name: null, serverName: null, trustDomain: null };
+    const spiffe = { ...NOTHING, name: 'spiffe://example.org/shop/Web', serverName: 'own.example' };
+    const domain = { ...NOTHING, trustDomain: 'cluster.local' };
+    for (const [name, identity] of [
+      ['web.shop.example.org', spiffe],
+      ['own.example', spiffe],
+      ['web.sa.shop.ns.example.org', NOTHING],
+      ['web.shop.cluster.local', domain],
+      [OURS, spiffe],
+    ] as const)
+      assert.equal(asks(name, identity), PEEK.OURS, name);
+    for (const [name, identity] of [
+      ['cart.shop.example.org', spiffe],
+      ['app.example', spiffe],
+      ['web.shop.example.org', NOTHING],
+      ['web.shop.svc.cluster.local', domain],
+      ['cluster.local', domain],
+      ['web.ns.example.org', NOTHING],
+      ['web.shop.example.org', null],
+    ] as const)
+      assert.equal(asks(name, identity), PEEK.OTHERS, name);
+    // With one it says itself which names are ours.
+    assert.equal(asks('web.shop.example.org', spiffe, 5), PEEK.OTHERS);
   });
 
   it('is for listeners of the mesh, and not for TLS inside of TLS', () => {

@@ -1,6 +1,7 @@
 // Looks at the ClientHello of a client on a listener of the mesh. Where it asks for us by name its TLS ends here, and detection goes on with
 // what is inside. All else is somebody else's TLS and is relayed as it is, whatever it looks like: nothing is refused for its hello.
 import { VERDICT } from '../../detect/matcher.js';
+import { mayBeOurs, NO_NAMES, type PossibleNames } from '../../identity/possible-names.js';
 import { L, listenerBase, MAX_LISTENERS, SEEN, W } from '../../metrics/layout.js';
 import { ClientHellos, HELLO } from '../../tls/client-hello.js';
 import type { Context } from '../context.js';
@@ -8,9 +9,6 @@ import type { SocketSlot } from '../slots.js';
 import type { Snapshot } from '../snapshot.js';
 
 export const PEEK = { MORE: 0, OURS: 1, OTHERS: 2 } as const;
-
-/** Of the names of workloads, and of no others. */
-const WORKLOAD = '.serviceaccount.identity.';
 
 /** What this needs of a worker. */
 export interface Surroundings {
@@ -30,13 +28,20 @@ export class TlsPeek {
   private readonly mesh = new Uint8Array(MAX_LISTENERS);
   private readonly hello = new Float64Array(MAX_LISTENERS);
   private names: ReadonlySet<string> = new Set();
+  private possible: PossibleNames = NO_NAMES;
 
   constructor(private readonly context: Surroundings) {
     this.hellos = new ClientHellos(context.sockets.capacity);
     this.reading = new Uint8Array(context.sockets.capacity);
   }
 
-  configure({ listeners, tls, meshServer }: Pick<Snapshot, 'listeners' | 'tls' | 'meshServer'>): void {
+  configure({
+    listeners,
+    tls,
+    meshServer,
+    possibleNames,
+  }: Pick<Snapshot, 'listeners' | 'tls' | 'meshServer' | 'possibleNames'>): void {
+    this.possible = possibleNames;
     this.mesh.fill(0);
     for (const { slot, mesh, helloMs } of listeners) {
       if (mesh) this.mesh[slot] = 1;
@@ -114,8 +119,8 @@ export class TlsPeek {
     hellos.begin(hellos.spare);
     this.readAll(client, hellos.spare);
     const name = hellos.lastName();
-    // While there is no identity, who asks for a workload by name may well mean us. It is nothing for an application that knows no such names.
-    if (this.names.has(name) || (this.names.size === 0 && name.includes(WORKLOAD))) return true;
+    // While there is no identity, who asks for what may be our name means us. It is nothing for an application that knows no such names.
+    if (this.names.size === 0 ? mayBeOurs(name, this.possible) : this.names.has(name)) return true;
     this.named?.(name);
     return false;
   }
