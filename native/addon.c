@@ -82,6 +82,7 @@ static napi_value describe(napi_env env, struct thread *thread) {
       {"sqHead", ring->sq_head},    {"sqTail", ring->sq_tail},                   {"cqHead", ring->cq_head},
       {"cqTail", ring->cq_tail},    {"cqes", ring->cqes},                        {"sqEntries", ring->sq_entries},
       {"cqEntries", ring->cq_entries},
+      {"bundles", ring->bundles},
   };
   napi_create_object(env, &result);
   set(env, result, "executor", from_string(env, ring->executor == SLUICE_URING ? "uring" : "epoll"));

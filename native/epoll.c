@@ -273,6 +273,7 @@ int sluice_epoll_open(struct sluice_ring *ring, uint32_t entries) {
   x->sq_entries = ring->sq_entries;
   x->cq_entries = ring->cq_entries;
   ring->executor = SLUICE_EPOLL;
+  ring->bundles = true;
   ring->epoll = x;
   ring->id = x->id;
   return 0;

@@ -10,6 +10,8 @@
 #define EVENTS_PER_WAIT 256
 // Attempts on one descriptor per turn: then the others have their chance.
 #define TURN_BUDGET 16
+// Buffers for one descriptor per turn, after which it has no more of them.
+#define BUFFER_BUDGET 64
 
 enum queue { READERS, WRITERS, POLLERS, QUEUES };
 
@@ -20,9 +22,10 @@ struct op {
   uint32_t next;       // in its descriptor's queue, the list of overflowed completions or the free list
   uint32_t link;       // what the chain goes on with
   uint32_t hash_next;  // in its bucket of the table by user_data
-  uint32_t done;       // bytes sent so far
+  uint32_t done;       // bytes sent so far, or received of what may be
   int32_t result;      // of an overflowed completion
   bool parked;         // in a queue and in the hash table
+  bool bulk;           // the last receive has filled all its room
   bool fell_short;     // a MSG_WAITALL send that ended early: breaks its chain although its result is positive
 };
 

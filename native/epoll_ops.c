@@ -10,8 +10,7 @@
 #include "sys.h"
 
 #define KNOWN_FLAGS (IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_ASYNC | IOSQE_BUFFER_SELECT | SLUICE_CQE_SKIP_SUCCESS)
-// ioprio of RECV and ACCEPT
-#define RECV_MULTISHOT 2u
+// ioprio of ACCEPT
 #define ACCEPT_MULTISHOT 1u
 // cancel_flags of ASYNC_CANCEL
 #define CANCEL_ALL 1u
@@ -25,40 +24,71 @@ enum outcome { BLOCKED, FINISHED, MORE, DRAINED, DEFERRED };
 
 static void *pointer(uint64_t address) { return (void *)(uintptr_t)address; }
 
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
 static enum outcome finished(struct epoll_executor *x, uint32_t index, int32_t result, uint32_t cqe_flags) {
   sluice_finish(x, index, result, cqe_flags);
   return FINISHED;
 }
 
-// The next provided buffer, or NULL if the ring is empty. It is taken only once bytes are in it.
-static const struct sluice_buffer *next_buffer(const struct epoll_executor *x) {
+// Provided buffers from the next one on, at most `most` octets of them; returns how many, 0 if the ring is empty. They are taken only once
+// bytes are in them. As in the kernel a buffer that is longer than what is left is none of a bundle, unless it is the first.
+static size_t next_buffers(const struct epoll_executor *x, struct iovec *into, size_t slices, size_t most, size_t *room) {
   const struct sluice_buffer *buffers = x->ring->buffers;
   uint16_t tail = __atomic_load_n(&buffers[0].tail, __ATOMIC_ACQUIRE);
-  return tail == x->buffer_head ? NULL : &buffers[x->buffer_head & (x->ring->buffer_count - 1)];
+  size_t count = 0;
+  *room = 0;
+  for (uint16_t head = x->buffer_head; head != tail && count < slices && *room < most; head++, count++) {
+    const struct sluice_buffer *buffer = &buffers[head & (x->ring->buffer_count - 1)];
+    size_t length = buffer->length;
+    if (length > most - *room) {
+      if (count > 0) break;
+      length = most;
+    }
+    into[count] = (struct iovec){pointer(buffer->address), length};
+    *room += length;
+  }
+  return count;
+}
+
+static void take_buffers(struct epoll_executor *x, const struct iovec *filled, size_t got) {
+  for (; got > 0; filled++) {
+    x->buffer_head++;
+    got -= got < filled->iov_len ? got : filled->iov_len;
+  }
 }
 
 static enum outcome try_recv(struct epoll_executor *x, uint32_t index, struct fd_state *f) {
-  const struct op *op = op_at(x, index);
-  bool multishot = (op->sqe.ioprio & RECV_MULTISHOT) != 0;
+  struct op *op = op_at(x, index);
+  bool multishot = (op->sqe.ioprio & SLUICE_RECV_MULTISHOT) != 0;
   if (multishot && completions_full(x)) return DEFERRED;
-  void *into = pointer(op->sqe.addr);
-  size_t length = op->sqe.len;
+  struct iovec slices[SLICES] = {{pointer(op->sqe.addr), op->sqe.len}};
+  size_t length = op->sqe.len, count = 1;
+  // What a multishot receive may take in all, where it says so (optlen).
+  size_t limit = multishot ? (uint32_t)op->sqe.splice_fd_in : 0;
   uint32_t cqe_flags = 0;
   bool selects = (op->sqe.flags & IOSQE_BUFFER_SELECT) != 0;
   if (selects) {
-    const struct sluice_buffer *buffer = next_buffer(x);
-    if (buffer == NULL) return finished(x, index, -ENOBUFS, 0);
-    into = pointer(buffer->address);
-    if (length == 0 || length > buffer->length) length = buffer->length;
-    cqe_flags = IORING_CQE_F_BUFFER | (uint32_t)buffer->id << IORING_CQE_BUFFER_SHIFT;
+    size_t most = length == 0 ? SIZE_MAX : length;
+    if (limit > 0) most = least(most, limit - op->done);
+    // Several at once for who has filled the last one: a vector costs more, and most messages are small.
+    bool bundle = (op->sqe.ioprio & SLUICE_RECVSEND_BUNDLE) != 0 && op->bulk;
+    count = next_buffers(x, slices, bundle ? SLICES : 1, most, &length);
+    if (count == 0) return finished(x, index, -ENOBUFS, 0);
+    uint16_t id = x->ring->buffers[x->buffer_head & (x->ring->buffer_count - 1)].id;
+    cqe_flags = IORING_CQE_F_BUFFER | (uint32_t)id << IORING_CQE_BUFFER_SHIFT;
   }
   int flags = (int)(op->sqe.msg_flags & ~(uint32_t)MSG_WAITALL) | MSG_DONTWAIT;
-  ssize_t got = SYS(recv, op->sqe.fd, into, SYS_LENGTH(length), flags);
+  struct msghdr message = {.msg_iov = slices, .msg_iovlen = count};
+  ssize_t got = count == 1 ? SYS(recv, op->sqe.fd, slices[0].iov_base, SYS_LENGTH(length), flags)
+                           : SYS(recvmsg, op->sqe.fd, &message, flags);
   if (got < 0) return errno == EAGAIN ? BLOCKED : errno == EINTR ? MORE : finished(x, index, -errno, 0);
   if (got == 0) return finished(x, index, 0, 0);
-  if (selects) x->buffer_head++;
+  if (selects) take_buffers(x, slices, (size_t)got);
+  op->bulk = (size_t)got == length;
   bool drained = (size_t)got < length && (f->flags & FD_HUNG) == 0;
-  if (multishot) {
+  if (limit > 0) op->done += (uint32_t)got;
+  if (multishot && (limit == 0 || op->done < limit)) {
     sluice_post(x, op->sqe.user_data, (int32_t)got, cqe_flags | IORING_CQE_F_MORE);
     return drained ? DRAINED : MORE;
   }
@@ -87,9 +117,10 @@ static enum outcome try_accept(struct epoll_executor *x, uint32_t index) {
 
 void sluice_run_readers(struct epoll_executor *x, int fd, struct fd_state *f) {
   int budget = TURN_BUDGET;
+  uint16_t buffers = x->buffer_head;
   while (f->queue[READERS] != 0 && (f->flags & FD_READABLE) != 0) {
     uint32_t index = f->queue[READERS];
-    if (budget-- == 0) {
+    if (budget-- == 0 || (uint16_t)(x->buffer_head - buffers) >= BUFFER_BUDGET) {
       sluice_mark_ready(x, fd);
       return;
     }
@@ -208,7 +239,7 @@ static void issue_read(struct epoll_executor *x, struct fd_state *f, uint32_t in
       return;
     }
   }
-  if (!accepts && (op->sqe.ioprio & RECV_MULTISHOT) == 0 && (f->flags & FD_WATCHED) == 0) {
+  if (!accepts && (op->sqe.ioprio & SLUICE_RECV_MULTISHOT) == 0 && (f->flags & FD_WATCHED) == 0) {
     f->flags |= FD_READABLE;  // perhaps: trying costs less than registering
     sluice_park(x, f, index, READERS);
   } else {

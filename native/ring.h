@@ -18,6 +18,8 @@
 #define SLUICE_OP_SHUTDOWN 34              // IORING_OP_SHUTDOWN
 #define SLUICE_OP_MSG_RING 40              // IORING_OP_MSG_RING
 #define SLUICE_CQE_SKIP_SUCCESS (1u << 6)  // IOSQE_CQE_SKIP_SUCCESS
+#define SLUICE_RECV_MULTISHOT (1u << 1)    // IORING_RECV_MULTISHOT
+#define SLUICE_RECVSEND_BUNDLE (1u << 4)   // IORING_RECVSEND_BUNDLE
 
 // Bits 24 to 31 of user_data say what an entry is about. The core knows one: the result of an accept is a descriptor that
 // is lost unless somebody reads the completion (OP.ACCEPT in src/io/abi.ts).
@@ -53,6 +55,7 @@ struct sluice_ring {
 
   int fd;                        // of the uring, else -1
   uint32_t features;             // IORING_FEAT_* of the running kernel
+  bool bundles;                  // a receive may take several buffers at once, and only so many octets
   struct epoll_executor *epoll;  // of the epoll executor, else NULL
 };
 

@@ -84,6 +84,54 @@ static int register_buffers(struct sluice_ring *ring) {
   return SYS(syscall, __NR_io_uring_register, ring->fd, REGISTER_PBUF_RING, &registration, 1) < 0 ? -errno : 0;
 }
 
+static int call_enter(const struct sluice_ring *ring, uint32_t submit, uint32_t min_complete, int64_t timeout_us,
+                      uint32_t min_wait_us) {
+  // A wait for input is idleness, not disk wait: without this flag a quiet proxy shows up as iowait.
+  uint32_t flags = ENTER_GETEVENTS | ((ring->features & FEAT_NO_IOWAIT) != 0 ? ENTER_NO_IOWAIT : 0);
+  if (timeout_us == 0) min_complete = 0;
+  long result;
+  if (min_complete == 0 || (timeout_us < 0 && min_wait_us == 0)) {
+    result = SYS(syscall, __NR_io_uring_enter, ring->fd, submit, min_complete, flags, NULL, 0);
+  } else {
+    // min_wait needs a timeout beside it: without one an idle ring returns ETIME again and again.
+    struct __kernel_timespec timeout = {.tv_sec = FOREVER_S};
+    if (timeout_us > 0) {
+      timeout.tv_sec = timeout_us / 1000000;
+      timeout.tv_nsec = timeout_us % 1000000 * 1000;
+    }
+    struct enter_argument argument = {.min_wait_us = min_wait_us, .timeout = (uint64_t)(uintptr_t)&timeout};
+    result = SYS(syscall, __NR_io_uring_enter, ring->fd, submit, min_complete, flags | ENTER_EXT_ARG, &argument,
+                 sizeof argument);
+  }
+  if (result < 0) return errno == ETIME || errno == EINTR ? 0 : -errno;
+  return (int)result;
+}
+
+// Whether a receive may be told how much it may take in all, which Linux can since 6.17: what it is told of sits where earlier ones want zero. A
+// receive on no descriptor ends with EBADF if its entry is understood. Bundles are older, but before 6.16 they could count buffers wrongly.
+static bool understands_bundles(struct sluice_ring *ring) {
+  uint32_t tail = sluice_load(sluice_word(ring, ring->sq_tail)), head = sluice_load(sluice_word(ring, ring->cq_head));
+  struct io_uring_sqe *entry = (struct io_uring_sqe *)(void *)ring->entries + (tail & (ring->sq_entries - 1));
+  memset(entry, 0, sizeof *entry);
+  entry->opcode = IORING_OP_RECV;
+  entry->fd = -1;
+  entry->flags = IOSQE_BUFFER_SELECT;
+  entry->ioprio = SLUICE_RECV_MULTISHOT | SLUICE_RECVSEND_BUNDLE;
+  entry->len = 1;
+  entry->buf_group = SLUICE_BUFFER_GROUP;
+  entry->splice_fd_in = 1;  // optlen
+  sluice_store(sluice_word(ring, ring->sq_tail), tail + 1);
+  if (call_enter(ring, 1, 1, CANCEL_TIMEOUT_NS / 1000, 0) != 1) {
+    sluice_store(sluice_word(ring, ring->sq_tail), sluice_load(sluice_word(ring, ring->sq_head)));
+    return false;
+  }
+  if (sluice_load(sluice_word(ring, ring->cq_tail)) == head) return false;
+  const struct io_uring_cqe *cqes = (const void *)(ring->rings + ring->cqes);
+  int32_t result = cqes[head & (ring->cq_entries - 1)].res;
+  sluice_store(sluice_word(ring, ring->cq_head), head + 1);
+  return result == -EBADF;
+}
+
 int sluice_uring_open(struct sluice_ring *ring, uint32_t entries) {
   struct io_uring_params params;
   memset(&params, 0, sizeof params);
@@ -113,30 +161,8 @@ int sluice_uring_open(struct sluice_ring *ring, uint32_t entries) {
   // Entries are always used in order, so the indirection array is the identity, written once.
   uint32_t *array = sluice_word(ring, params.sq_off.array);
   for (uint32_t i = 0; i < params.sq_entries; i++) array[i] = i;
+  ring->bundles = understands_bundles(ring);
   return 0;
-}
-
-static int call_enter(const struct sluice_ring *ring, uint32_t submit, uint32_t min_complete, int64_t timeout_us,
-                      uint32_t min_wait_us) {
-  // A wait for input is idleness, not disk wait: without this flag a quiet proxy shows up as iowait.
-  uint32_t flags = ENTER_GETEVENTS | ((ring->features & FEAT_NO_IOWAIT) != 0 ? ENTER_NO_IOWAIT : 0);
-  if (timeout_us == 0) min_complete = 0;
-  long result;
-  if (min_complete == 0 || (timeout_us < 0 && min_wait_us == 0)) {
-    result = SYS(syscall, __NR_io_uring_enter, ring->fd, submit, min_complete, flags, NULL, 0);
-  } else {
-    // min_wait needs a timeout beside it: without one an idle ring returns ETIME again and again.
-    struct __kernel_timespec timeout = {.tv_sec = FOREVER_S};
-    if (timeout_us > 0) {
-      timeout.tv_sec = timeout_us / 1000000;
-      timeout.tv_nsec = timeout_us % 1000000 * 1000;
-    }
-    struct enter_argument argument = {.min_wait_us = min_wait_us, .timeout = (uint64_t)(uintptr_t)&timeout};
-    result = SYS(syscall, __NR_io_uring_enter, ring->fd, submit, min_complete, flags | ENTER_EXT_ARG, &argument,
-                 sizeof argument);
-  }
-  if (result < 0) return errno == ETIME || errno == EINTR ? 0 : -errno;
-  return (int)result;
 }
 
 int sluice_uring_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_complete, int64_t timeout_us,

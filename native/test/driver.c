@@ -19,11 +19,23 @@ static void give(struct driver *d, uint16_t id) {
   __atomic_store_n(&d->ring.buffers[0].tail, ++d->buffer_tail, __ATOMIC_RELEASE);
 }
 
+// A receive may have filled several buffers, from this one on.
+static void give_back(struct driver *d, uint16_t id, int32_t received) {
+  uint32_t at = 0;
+  while (d->ring.buffers[at].id != id) at++;
+  do {
+    const struct sluice_buffer *buffer = &d->ring.buffers[at++ & (BUFFERS - 1)];
+    received -= (int32_t)buffer->length;
+    give(d, buffer->id);
+  } while (received > 0);
+}
+
 int driver_open(struct driver *d, enum sluice_executor executor) {
   memset(d, 0, sizeof *d);
   int error = sluice_ring_create(&d->ring, executor, 16, BUFFERS, 4u << 20);
   if (error < 0) return error;
   for (uint16_t id = 0; id < BUFFERS; id++) give(d, id);
+  d->tail = sluice_load(sluice_word(&d->ring, d->ring.sq_tail));
   return 0;
 }
 
@@ -56,7 +68,9 @@ void driver_turn(struct driver *d, int64_t timeout_us) {
     if ((cqe->flags & IORING_CQE_F_MORE) == 0) d->owed[tag]--;
     CHECK(d->owed[tag] >= 0);
     if (tag == ACCEPTS && cqe->res >= 0) d->accepted[d->accept_count++] = cqe->res;
-    if ((cqe->flags & IORING_CQE_F_BUFFER) != 0) give(d, (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT));
+    if ((cqe->flags & IORING_CQE_F_BUFFER) != 0) {
+      give_back(d, (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT), cqe->res);
+    }
   }
   sluice_store(head, at);
 }

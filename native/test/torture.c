@@ -49,7 +49,7 @@ static bool accepted(struct driver *d, int count) {
 
 static void receive(struct driver *d, int fd) {
   struct io_uring_sqe *sqe = driver_entry(d, IORING_OP_RECV, fd, RECEIVES);
-  sqe->ioprio = 2;
+  sqe->ioprio = SLUICE_RECV_MULTISHOT | (d->ring.bundles ? SLUICE_RECVSEND_BUNDLE : 0);
   sqe->flags = IOSQE_BUFFER_SELECT;
   sqe->buf_group = SLUICE_BUFFER_GROUP;
 }
@@ -60,7 +60,8 @@ static void exercise_receive(struct driver *d, int fd, int client) {
   for (int turn = 0; turn < PATIENCE && d->received[RECEIVES] < (int64_t)sizeof data; turn++) {
     if (turn == 0) CHECK(send(client, data, sizeof data, MSG_NOSIGNAL) == sizeof data || errno != 0);
     driver_turn(d, 1000);
-    if (d->owed[RECEIVES] == 0 && d->last[RECEIVES] == -ENOBUFS) receive(d, fd);
+    // Out of buffers: before any octet, or behind what filled the last of them.
+    if (d->owed[RECEIVES] == 0 && (d->last[RECEIVES] == -ENOBUFS || d->last[RECEIVES] > 0)) receive(d, fd);
   }
 }
 

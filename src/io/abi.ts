@@ -23,6 +23,8 @@ export const CQE_F = { BUFFER: 1, MORE: 2 } as const;
 /** `ioprio` bits. */
 export const ACCEPT_MULTISHOT = 1;
 export const RECV_MULTISHOT = 2;
+/** A receive may fill several buffers, which follow each other in the ring of those that are lent. */
+export const RECVSEND_BUNDLE = 16;
 
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_WAITALL = 0x100;

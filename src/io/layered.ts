@@ -34,7 +34,7 @@ const STATE = {
 } as const;
 
 /** The transport takes no more payload while so much that it wrote waits for the kernel. */
-const WIRE_BYTES = 64 * 1024;
+const WIRE_BYTES = 256 * 1024;
 /** Message headers for vectored sends. */
 export const WIRE_MESSAGE_BLOCKS = 256;
 

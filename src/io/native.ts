@@ -16,6 +16,8 @@ export interface RingMemory {
   readonly entries: ArrayBuffer;
   /** Provided-buffer ring of group 1: `ringBuffers` entries of 16 bytes. */
   readonly bufferRing: ArrayBuffer;
+  /** 1: a receive may fill several buffers, and be told how much it may take. */
+  readonly bundles: number;
   /** The slab. It never crosses a 4 GiB line, so `slabHigh` is the high half of every address in it. */
   readonly slab: ArrayBuffer;
   readonly slabLow: number;

@@ -224,7 +224,9 @@ export class Reactor {
       const slot = low & SLOT_MASK;
       switch (low >>> OP_SHIFT) {
         case OP.RECV:
-          if (generations[slot] === (high & 0xffff)) this.received(handlers, slot, result, flags);
+          if ((flags & CQE_F.BUFFER) !== 0 && result > this.slab.lentBytes(flags >>> 16))
+            this.receivedSeveral(handlers, slot, high & 0xffff, result, flags);
+          else if (generations[slot] === (high & 0xffff)) this.received(handlers, slot, result, flags);
           else if ((flags & CQE_F.BUFFER) !== 0) this.dropBuffer(flags);
           break;
         case OP.SEND:
@@ -287,6 +289,21 @@ export class Reactor {
         default:
           break;
       }
+    }
+  }
+
+  /** Several buffers in one completion: each is as a receive of its own, which goes on behind all but the last. */
+  private receivedSeveral(handlers: Handlers, slot: number, generation: number, result: number, flags: number): void {
+    const { slab, sockets } = this;
+    let bid = flags >>> 16;
+    for (let left = result; left > 0; ) {
+      const length = Math.min(slab.lentBytes(bid), left);
+      const next = slab.lentNext(bid);
+      left -= length;
+      const its = (bid << 16) | CQE_F.BUFFER | (left > 0 ? CQE_F.MORE : flags & CQE_F.MORE);
+      if (sockets.generation[slot] === generation) this.received(handlers, slot, length, its);
+      else this.dropBuffer(its);
+      bid = next;
     }
   }
 

@@ -1,7 +1,7 @@
 // The receive of a socket: armed while its owner wants data, cancelled when it does not, parked while there are no buffers.
 import { ERRNO, OP, POLLIN } from './abi.js';
 import type { Ring } from './ring.js';
-import type { Slab } from './slab.js';
+import { BUFFER_CAPACITY, type Slab } from './slab.js';
 import { SOCKET, SocketTable } from './socket-table.js';
 import type { Layering } from './transport.js';
 
@@ -9,6 +9,11 @@ import type { Layering } from './transport.js';
 const CALM_RECEIVES = 16;
 /** Sockets looked at in a turn while memory is short. */
 const SWEEP = 1024;
+
+/** Buffers that a socket whose reader was slow may receive in a row, where there is plenty. Fewer at a time make the sender's TCP run more often. */
+const BULK_BUFFERS = 32;
+/** Of what one may hold that much. */
+const BULK_SHIFT = 1;
 
 /** Of a receive that is to be ended while memory is short, the first alone. POLLED is no sign of anything here: it stays once it is set. */
 const SWEPT = SOCKET.MULTISHOT | SOCKET.CANCELLING | SOCKET.CLOSED;
@@ -210,6 +215,13 @@ export class Receives extends SocketTable {
     this.ring.receiveOnce(this.fd[slot], slot, this.generation[slot]);
   }
 
+  /** Arms a receive that ends with `buffers` of them. */
+  private armBulk(slot: number, buffers: number): void {
+    this.flags[slot] |= SOCKET.RECEIVING | SOCKET.ONCE;
+    this.pending[slot]++;
+    this.ring.receiveUpTo(this.fd[slot], slot, this.generation[slot], buffers * BUFFER_CAPACITY);
+  }
+
   /** Waits for something to receive, and leaves it in the kernel. */
   armPoll(slot: number): void {
     this.flags[slot] |= SOCKET.RECEIVING | SOCKET.POLLED;
@@ -220,7 +232,9 @@ export class Receives extends SocketTable {
   /** Arms the receive. */
   arm(slot: number): void {
     if ((this.flags[slot] & SOCKET.SLOW) !== 0 || this.slab.share === 0) {
-      this.armOnce(slot);
+      const buffers = this.ring.bundles ? Math.min(BULK_BUFFERS, this.slab.share >> BULK_SHIFT) : 0;
+      if (buffers > 1) this.armBulk(slot, buffers);
+      else this.armOnce(slot);
       return;
     }
     if (this.layer[slot] === 0) {

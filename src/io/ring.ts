@@ -11,6 +11,7 @@ import {
   OP_SHIFT,
   passing,
   RECV_MULTISHOT,
+  RECVSEND_BUNDLE,
 } from './abi.js';
 import type { Native, RingMemory } from './native.js';
 
@@ -24,6 +25,8 @@ export class Ring {
   readonly completions: Int32Array;
   readonly executor: 'uring' | 'epoll';
   readonly ringId: number;
+  /** Whether a receive may fill several buffers. */
+  readonly bundles: boolean;
   private readonly native: Native;
   private readonly rings: Int32Array;
   private readonly words: Uint32Array;
@@ -46,6 +49,7 @@ export class Ring {
     this.native = native;
     this.executor = memory.executor;
     this.ringId = memory.ringId;
+    this.bundles = memory.bundles === 1;
     this.rings = new Int32Array(memory.rings);
     this.completions = this.rings;
     this.words = new Uint32Array(memory.entries);
@@ -102,8 +106,18 @@ export class Ring {
   receive(fd: number, slot: number, generation: number): void {
     const e = this.entry(IORING_OP.RECV, fd, slot | (OP.RECV << OP_SHIFT), generation);
     this.octets[(e << 2) + 1] = IOSQE.BUFFER_SELECT;
-    this.halves[(e << 1) + 1] = RECV_MULTISHOT;
+    this.halves[(e << 1) + 1] = this.bundles ? RECV_MULTISHOT | RECVSEND_BUNDLE : RECV_MULTISHOT;
     this.halves[(e << 1) + 20] = BUFFER_GROUP;
+  }
+
+  /** The same, but ends when it has received `bytes`. Only where there are bundles. */
+  receiveUpTo(fd: number, slot: number, generation: number, bytes: number): void {
+    const e = this.entry(IORING_OP.RECV, fd, slot | (OP.RECV << OP_SHIFT), generation);
+    this.octets[(e << 2) + 1] = IOSQE.BUFFER_SELECT;
+    this.halves[(e << 1) + 1] = RECV_MULTISHOT | RECVSEND_BUNDLE;
+    this.halves[(e << 1) + 20] = BUFFER_GROUP;
+    this.words[e + 6] = bytes;
+    this.words[e + 11] = bytes;
   }
 
   /** One receive into a provided buffer. */

@@ -57,6 +57,8 @@ export class Slab {
   private readonly refs: Uint16Array;
   private readonly ring32: Uint32Array;
   private readonly ring16: Uint16Array;
+  /** Where in the ring a buffer that is lent has its entry. */
+  private readonly place: Uint16Array;
   private ringTail = 0;
   private fixedAt: number;
 
@@ -73,6 +75,7 @@ export class Slab {
     this.target = Math.min(RING_START, this.buffers >> 1);
     this.stack = new Int32Array(this.buffers);
     this.refs = new Uint16Array(this.buffers);
+    this.place = new Uint16Array(this.buffers);
     this.ring32 = new Uint32Array(memory.bufferRing);
     this.ring16 = new Uint16Array(memory.bufferRing);
     for (let bid = this.buffers - 1; bid >= 0; bid--) this.stack[this.free++] = bid;
@@ -162,6 +165,16 @@ export class Slab {
     this.refs[bid] = 1;
   }
 
+  /** How much a receive may have put into `bid`, a buffer that was lent: the kernel says so in its entry. */
+  lentBytes(bid: number): number {
+    return this.ring32[(this.place[bid] << 2) + 2];
+  }
+
+  /** The buffer that was lent behind `bid`, into which a receive goes on. */
+  lentNext(bid: number): number {
+    return this.ring16[(((this.place[bid] + 1) & (RING_BUFFERS - 1)) << 3) + 6];
+  }
+
   retain(bid: number): void {
     this.refs[bid]++;
   }
@@ -207,6 +220,7 @@ export class Slab {
       this.ring32[entry + 2] = BUFFER_CAPACITY;
       // Bytes 12..13; bytes 14..15 of entry 0 are the ring's tail.
       this.ring16[(entry << 1) + 6] = bid;
+      this.place[bid] = tail & (RING_BUFFERS - 1);
       tail = (tail + 1) & 0xffff;
       this.lent++;
     }

@@ -2,7 +2,7 @@
 // with a record that fits in one packet, so that a reader has something to work on before all of a large record has come.
 import { ERRNO } from '../io/abi.js';
 import { TLS, TLS_PAGE } from '../io/native-tls.js';
-import { BUFFER_SIZE } from '../io/slab.js';
+import { BUFFER_CAPACITY, BUFFER_SIZE } from '../io/slab.js';
 import { FLAG, SCRATCH_BYTES, type TlsSockets } from './sockets.js';
 
 /** Header, tag and padding of a record in any version and cipher that OpenSSL may choose. */
@@ -14,10 +14,12 @@ const FIRST_RECORD = 1300;
 /** ... and of those that follow, until so much has been sent. */
 const NEXT_RECORD = 4096;
 const GROWN_BYTES = 16 * 1024;
+/** A slice as long as a buffer received makes a record of its own: filling it up would mean to copy it. */
+const ALONE_BYTES = BUFFER_CAPACITY - 512;
 /** Silence that is a pause, ms. */
 const PAUSE_MS = 100;
 /** Written in one go at most: the rest when the kernel has taken that. */
-const GO_BYTES = 64 * 1024;
+const GO_BYTES = 256 * 1024;
 
 export class RecordsOut {
   /** Time of this turn, ms, in whole numbers. */
@@ -74,7 +76,7 @@ export class RecordsOut {
     let length = Math.min(channel.payloadLength(slot), most);
     // What was taken stays in its buffer until it has been sent.
     channel.take(slot, length);
-    if (length === most || channel.payloadLength(slot) === 0) return length;
+    if (length === most || length >= ALONE_BYTES || channel.payloadLength(slot) === 0) return length;
     slab.bytes.copyWithin(scratchAt, this.from, this.from + length);
     this.from = scratchAt;
     for (let next = channel.payloadLength(slot); next > 0 && length < most; next = channel.payloadLength(slot)) {

@@ -86,6 +86,12 @@ export class Stage {
     return [result, peer];
   }
 
+  /** Until so much has come that nobody has received. */
+  async waits(fd: number, bytes: number): Promise<void> {
+    const into = new Uint8Array(bytes);
+    await this.ring.until(() => native().peek(fd, into) === bytes, `${bytes} bytes`);
+  }
+
   own(fd: number): number {
     assert.ok(fd >= 0, `no descriptor: ${fd}`);
     this.#fds.add(fd);

@@ -18,6 +18,7 @@ import {
   Stage,
 } from './native-support.js';
 import {
+  BUFFER_SELECT,
   CLOSE,
   CQE_SKIP_SUCCESS,
   ECANCELED,
@@ -26,6 +27,7 @@ import {
   F_MORE,
   IO_HARDLINK,
   IO_LINK,
+  MANY,
   MSG_NOSIGNAL,
   MSG_WAITALL,
   NOP,
@@ -103,6 +105,39 @@ function suite(executor: Executor): void {
     assert.deepEqual([result, flags & F_MORE], [ECONNRESET, 0]);
     stage.ring.send(fd, SENT, stage.ring.scratch, 10);
     assert.equal((await stage.ring.take(SENT)).result, EPIPE);
+  });
+
+  it('fills several buffers in one receive, in the order in which they were lent, and as many octets as it may', async (t) => {
+    const stage = new Stage(t, executor);
+    const { ring } = stage;
+    if (ring.memory.bundles === 0) {
+      t.skip('this kernel can not');
+      return;
+    }
+    const [fd, peer] = await stage.pair();
+    const size = ring.bufferSize;
+    const bytes = Buffer.from(Array.from({ length: 6 * size + 100 }, (_, at) => at % 251));
+    peer.socket.write(bytes);
+    await stage.waits(fd, bytes.length);
+    // Four buffers and no more: what is left stays in the kernel.
+    ring.entry(RECV, fd, RECEIVED, { flags: BUFFER_SELECT, ioprio: MANY, length: 4 * size, limit: 4 * size });
+    const got: Buffer[] = [];
+    for (;;) {
+      const completion = await ring.take(RECEIVED);
+      got.push(ring.several(completion));
+      if ((completion.flags & F_MORE) === 0) break;
+    }
+    assert.deepEqual(Buffer.concat(got), bytes.subarray(0, 4 * size));
+    // Without a limit all of it, and what comes later.
+    ring.entry(RECV, fd, RECEIVED, { flags: BUFFER_SELECT, ioprio: MANY });
+    got.length = 0;
+    const length = () => got.reduce((sum, each) => sum + each.length, 0);
+    while (length() < 2 * size + 100) got.push(ring.several(await ring.take(RECEIVED)));
+    assert.deepEqual(Buffer.concat(got), bytes.subarray(4 * size));
+    peer.socket.write('more');
+    const last = await ring.take(RECEIVED);
+    assert.equal(last.flags & F_MORE, F_MORE);
+    assert.equal(ring.several(last).toString(), 'more');
   });
 
   it('ends a multishot receive when buffers run out, and loses nothing once they are back', async (t) => {

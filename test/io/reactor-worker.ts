@@ -4,6 +4,7 @@ import { MessageChannel, parentPort, workerData } from 'node:worker_threads';
 import { ERRNO } from '../../src/io/abi.js';
 import { type Native, native, PORT } from '../../src/io/native.js';
 import { type Handlers, Reactor } from '../../src/io/reactor.js';
+import { SOCKET } from '../../src/io/socket-table.js';
 
 const { role, io } = workerData as { role: string; io: 'uring' | 'epoll' };
 const KIND = 1;
@@ -124,6 +125,50 @@ const roles: Record<string, () => void> = {
       },
     });
     connect(port, '127.0.0.1').write('x');
+  },
+
+  several: () => {
+    // Two connections have some buffers waiting in the kernel when they begin to receive; one is closed by its first bytes.
+    const port = listen();
+    const waiting = 3 * slab.bufferBytes;
+    const before = slab.free + slab.lent;
+    const slots: number[] = [];
+    let received = 0;
+    let wrong = 0;
+    let several = reactor.ring.bundles ? 0 : 1;
+    let behind = 0;
+    const next = slab.lentNext.bind(slab);
+    slab.lentNext = (bid) => {
+      several = 1;
+      return next(bid);
+    };
+    reactor.run({
+      ...echo,
+      accepted: (_listener, fd) => slots.push(sockets.adopt(fd, KIND)),
+      data: (slot, bid, at, size) => {
+        if (slot === slots[1]) {
+          behind++;
+          sockets.close(slot);
+        } else {
+          for (let i = 0; i < size; i++) if (slab.bytes[at + i] !== (received + i) % 251) wrong++;
+          received += size;
+          if (received === waiting) sockets.close(slot);
+        }
+        slab.release(bid);
+        if (slots.some((each) => (sockets.flags[each] & SOCKET.CLOSED) === 0)) return;
+        say({ wrong, behind, several, lost: before - slab.free - slab.lent });
+      },
+    });
+    const into = new Uint8Array(waiting);
+    const timer = setInterval(() => {
+      if (slots.length < 2 || slots.some((slot) => native().peek(sockets.fd[slot], into) < waiting)) return;
+      clearInterval(timer);
+      for (const slot of [slots[1], slots[0]]) sockets.resume(slot);
+    }, 1);
+    for (let i = 0; i < 2; i++) {
+      const client = connect(port, '127.0.0.1').on('error', () => undefined);
+      client.write(Buffer.from(Array.from({ length: waiting }, (_, at) => at % 251)));
+    }
   },
 
   timers: () => {

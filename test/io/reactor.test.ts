@@ -25,6 +25,10 @@ for (const io of await availableExecutors()) {
       assert.ok(count > 20, `${count} of each are enough`);
   });
 
+  test(`${io}: buffers that came in one receive are handed on in order, or given back where nobody wants them any more`, async () => {
+    assert.deepEqual(await report('several', io), { wrong: 0, behind: 1, several: 1, lost: 0 });
+  });
+
   test(`${io}: what a handler has promised runs before the next wait`, async () => {
     const { turnsBefore, turnsAfter } = await report('promise', io);
     assert.equal(turnsAfter, turnsBefore);

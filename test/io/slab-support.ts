@@ -10,6 +10,7 @@ export function fakeMemory(buffers: number, fixedBytes = 0): RingMemory {
     rings: new ArrayBuffer(0),
     entries: new ArrayBuffer(0),
     bufferRing: new ArrayBuffer(RING_BUFFERS * 16),
+    bundles: 0,
     slab: new ArrayBuffer(buffers * BUFFER_SIZE + fixedBytes),
     slabLow: 0xf000_0000,
     slabHigh: 0x7f12,

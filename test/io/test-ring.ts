@@ -19,6 +19,8 @@ export const MSG_RING = 40;
 export const IO_LINK = 4;
 export const IO_HARDLINK = 8;
 export const BUFFER_SELECT = 32;
+/** `ioprio` of a receive that goes on, and may fill several buffers at once. */
+export const MANY = 2 | 16;
 export const CQE_SKIP_SUCCESS = 64;
 
 export const MSG_WAITALL = 0x100;
@@ -43,6 +45,8 @@ export interface Fields {
   readonly flags?: number;
   readonly ioprio?: number;
   readonly offset?: number;
+  /** What a receive that goes on may take in all. */
+  readonly limit?: number;
   readonly at?: number;
   readonly address?: number;
   readonly length?: number;
@@ -112,6 +116,7 @@ export class TestRing {
     view.setUint32(at + 28, fields.operation ?? 0, true);
     view.setUint32(at + 32, tag, true);
     if (((fields.flags ?? 0) & BUFFER_SELECT) !== 0) view.setUint16(at + 40, 1, true);
+    if (fields.limit !== undefined) view.setUint32(at + 44, fields.limit, true);
     this.#tail = (this.#tail + 1) | 0;
     this.#pending++;
   }
@@ -197,6 +202,19 @@ export class TestRing {
     const copy = Buffer.from(this.slab.subarray(at, at + Math.max(0, completion.result)));
     if (completion.buffer >= 0) this.give(completion.buffer);
     return copy;
+  }
+
+  /** The same of a completion that may have filled several, which follow each other in the ring. */
+  several(completion: Completion): Buffer {
+    const parts: Buffer[] = [];
+    const entries = Array.from({ length: this.#buffers }, (_, at) => this.#bufferRing.getUint16(at * 16 + 12, true));
+    let left = completion.result;
+    for (let at = entries.indexOf(completion.buffer); left > 0; at = (at + 1) % this.#buffers) {
+      const result = Math.min(left, this.#bufferRing.getUint32(at * 16 + 8, true));
+      parts.push(this.bytes({ ...completion, result, buffer: entries[at] }));
+      left -= result;
+    }
+    return Buffer.concat(parts);
   }
 
   destroy(): void {
