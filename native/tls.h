@@ -20,6 +20,7 @@ enum { SLUICE_TLS_NO_CERTIFICATE, SLUICE_TLS_OPTIONAL_CERTIFICATE, SLUICE_TLS_RE
 struct sluice_tls_options {
   bool server, system_trust, tickets, whole_names;
   uint32_t client_certificate, min_version;
+  uint32_t max_hello, max_chain;  // octets of a ClientHello, and of the chain that a peer shows; 0: as usual
   const struct sluice_tls_certificate *certificates;
   uint32_t certificate_count;
   const char **anchors, **alpn;

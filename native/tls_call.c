@@ -125,6 +125,8 @@ static void read_options(napi_env env, struct memory *memory, napi_value from, s
   options->whole_names = flag(env, from, "wholeNames");
   options->client_certificate = number(env, from, "clientCertificate");
   options->min_version = number(env, from, "minVersion");
+  options->max_hello = number(env, from, "maxHello");
+  options->max_chain = number(env, from, "maxChain");
   options->anchors = texts(env, memory, from, "anchors", &options->anchor_count);
   options->alpn = texts(env, memory, from, "alpn", &options->alpn_count);
   uint32_t count = elements(env, from, "certificates", &list);

@@ -10,7 +10,8 @@
 // 16 KiB of payload.
 #define ALLOWANCE 32
 #define ALLOWANCE_BYTES 16384
-#define HELD_MAX 65536
+// A ClientHello whose records are as small as may be, and what comes with its last one.
+#define HELD_MAX(context) (2 * (size_t)(context)->hello_max + 24576)
 // What a record has beyond its payload, rounded up: 22 octets in TLS 1.3, 29 in TLS 1.2.
 #define RECORD_OVERHEAD 32
 // A record that would be smaller, for want of room, waits for the next place.
@@ -226,7 +227,7 @@ static size_t read_bytes(struct sluice_tls_connection *connection, struct sluice
   size_t used = 0;
   do {
     size_t pass = 0;
-    switch (sluice_tls_gate(&connection->gate, bytes.at + used, bytes.length - used, &pass)) {
+    switch (sluice_tls_gate(&connection->gate, bytes.at + used, bytes.length - used, connection->context->hello_max, &pass)) {
       case SLUICE_TLS_WAIT:
         return used;
       case SLUICE_TLS_TOO_LARGE:
@@ -272,11 +273,11 @@ int32_t sluice_tls_connection_receive(struct sluice_tls_connection *connection, 
     size_t used = read_bytes(connection, in, plain, &got, &status);
     // What the gate keeps waiting is held here.
     if (!connection->failed && !connection->gate.open && used < in.length) {
-      if (sluice_tls_push(held, in.at + used, in.length - used, HELD_MAX)) used = in.length;
+      if (sluice_tls_push(held, in.at + used, in.length - used, HELD_MAX(connection->context))) used = in.length;
       else refuse(connection, SLUICE_TLS_NO_MEMORY, SSL_AD_INTERNAL_ERROR);
     }
     page[SLUICE_TLS_CONSUMED] = (int32_t)used;
-  } else if (in.length == 0 || sluice_tls_push(held, in.at, in.length, HELD_MAX)) {
+  } else if (in.length == 0 || sluice_tls_push(held, in.at, in.length, HELD_MAX(connection->context))) {
     struct sluice_tls_bytes bytes = {held->bytes + held->at, held->end - held->at};
     page[SLUICE_TLS_CONSUMED] = (int32_t)in.length;
     sluice_tls_pull(held, read_bytes(connection, bytes, plain, &got, &status));

@@ -10,6 +10,8 @@
 // A chain deeper than this is none of anybody's (the default is 100), and each link costs a signature check.
 #define DEPTH 10
 // The peer's Certificate message, for which OpenSSL makes room as soon as it is announced. Chains of the web have 2 to 10 KiB.
+// A ClientHello with a post-quantum share has 2 KiB, one with a ticket and the longest of names 3 KiB.
+#define HELLO_MAX 20480
 #define SERVER_CHAIN_MAX 65536
 #define CLIENT_CHAIN_MAX 32768
 
@@ -167,7 +169,8 @@ static bool set_manners(struct making *making, const struct sluice_tls_options *
   // An idle connection holds no buffers. Chains are sent as they were given, not as OpenSSL would build them of the anchors.
   SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS |
                             SSL_MODE_NO_AUTO_CHAIN);
-  SSL_CTX_set_max_cert_list(ssl, options->server ? CLIENT_CHAIN_MAX : SERVER_CHAIN_MAX);
+  uint32_t usual = options->server ? CLIENT_CHAIN_MAX : SERVER_CHAIN_MAX;
+  SSL_CTX_set_max_cert_list(ssl, (long)(options->max_chain > 0 ? options->max_chain : usual));
   SSL_CTX_set_verify_depth(ssl, DEPTH);
   int verify = SSL_VERIFY_PEER;
   if (options->server && options->client_certificate == SLUICE_TLS_NO_CERTIFICATE) verify = SSL_VERIFY_NONE;
@@ -183,6 +186,7 @@ static bool make(struct making *making, const struct sluice_tls_options *options
   struct sluice_tls_context *context = making->context;
   context->uses = 1;
   context->server = options->server;
+  context->hello_max = options->max_hello > 0 ? options->max_hello : HELLO_MAX;
   context->whole_names = options->whole_names;
   context->ssl = TRY_NEW(SSL_CTX_new, options->server ? TLS_server_method() : TLS_client_method());
   if (context->ssl == NULL) return fail(making, "TLS");

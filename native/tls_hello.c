@@ -9,8 +9,6 @@
 #define ALERT 21
 #define CHANGE_CIPHER_SPEC 20
 #define CLIENT_HELLO 1
-// One with a post-quantum share has 2 KiB, one with a ticket and the longest of names 3 KiB.
-#define HELLO_MAX 20480
 
 // The first flight is a ClientHello. Where the server asked for another one (RFC 8446 4.1.4), the second is one too; else it is encrypted,
 // or another message of TLS 1.2, and OpenSSL reads on by itself.
@@ -28,7 +26,7 @@ static void copy_head(struct sluice_tls_gate *gate, const uint8_t *fragment, siz
   gate->head_length = (uint8_t)(gate->seen >= sizeof gate->head ? sizeof gate->head : gate->seen + n);
 }
 
-enum sluice_tls_verdict sluice_tls_gate(struct sluice_tls_gate *gate, const uint8_t *bytes, size_t length, size_t *pass) {
+enum sluice_tls_verdict sluice_tls_gate(struct sluice_tls_gate *gate, const uint8_t *bytes, size_t length, uint32_t max, size_t *pass) {
   if (gate->open) return open_gate(gate, length, pass);
   while (length >= RECORD_HEADER && gate->next <= length - RECORD_HEADER) {
     const uint8_t *record = bytes + gate->next;
@@ -43,11 +41,11 @@ enum sluice_tls_verdict sluice_tls_gate(struct sluice_tls_gate *gate, const uint
       if (gate->head_length > 0 && gate->head[0] != CLIENT_HELLO) return open_gate(gate, length, pass);
       if (gate->head_length == sizeof gate->head) {
         gate->wanted = sizeof gate->head + ((uint32_t)gate->head[1] << 16 | (uint32_t)gate->head[2] << 8 | gate->head[3]);
-        if (gate->wanted > HELLO_MAX) return SLUICE_TLS_TOO_LARGE;
+        if (gate->wanted > max) return SLUICE_TLS_TOO_LARGE;
       }
     }
     // Every fragment has an octet at least, but not many more: what waits is bounded in bytes, too.
-    if (gate->next > 2 * HELLO_MAX) return SLUICE_TLS_TOO_LARGE;
+    if (gate->next > 2 * max) return SLUICE_TLS_TOO_LARGE;
     if (there < size) return SLUICE_TLS_WAIT;
     gate->next += (uint32_t)(RECORD_HEADER + size);
     if (between && gate->seen == 0) {

@@ -39,6 +39,7 @@ struct sluice_tls_context {
   SSL_CTX *ssl;
   uint32_t uses;  // one for the handle, one for each connection
   bool server, whole_names;
+  uint32_t hello_max;  // of a ClientHello
   struct sluice_tls_trust *trust;  // NULL: no certificate is asked for
   struct sluice_tls_identity *identities;
   uint32_t identity_count;
@@ -123,7 +124,8 @@ void sluice_tls_connection_peer(struct sluice_tls_connection *connection, struct
                                 sluice_tls_on_name *on_name, void *data);
 
 // tls_hello.c: how much of `bytes`, from the first unread one on, may be given to OpenSSL.
-enum sluice_tls_verdict sluice_tls_gate(struct sluice_tls_gate *gate, const uint8_t *bytes, size_t length, size_t *pass);
+// A ClientHello has at most `max` bytes.
+enum sluice_tls_verdict sluice_tls_gate(struct sluice_tls_gate *gate, const uint8_t *bytes, size_t length, uint32_t max, size_t *pass);
 
 // tls_bio.c
 BIO *sluice_tls_bio(struct sluice_tls_connection *connection);

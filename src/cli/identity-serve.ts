@@ -1,7 +1,7 @@
 // `sluice identity serve`: the identity service of a mesh.
 
 import type { LogLevel } from '../config/model.js';
-import { parseDuration, parseInteger, parseListen, ValueError } from '../config/values.js';
+import { parseDuration, parseInteger, parseListen, parseSize, ValueError } from '../config/values.js';
 import { parseLifetime } from '../identity/issuing/lifetime.js';
 import type { ServeOptions } from '../identity/issuing/serve.js';
 import { accountName, parseWorkloadName, trustDomainProblem } from '../identity/names.js';
@@ -31,6 +31,9 @@ const OPTIONS = {
   skew: { type: 'string' },
   'max-concurrent': { type: 'string' },
   'max-rate': { type: 'string' },
+  'max-connections': { type: 'string' },
+  'max-streams': { type: 'string' },
+  'max-message': { type: 'string' },
   'log-level': { type: 'string' },
 } as const;
 
@@ -158,6 +161,11 @@ export function serveOptions(values: Arguments['values'], env: NodeJS.ProcessEnv
     ),
     maxConcurrent: given.integer('max-concurrent', 100, 10_000),
     maxRate: given.integer('max-rate', 200, 100_000),
+    limits: {
+      maxConnections: given.integer('max-connections', 1024, 65_536),
+      maxCalls: given.integer('max-streams', 100, 10_000),
+      maxMessageBytes: given.parsed('max-message', '32KiB', (text) => parseSize(text, 1024, 1 << 20)),
+    },
   };
 }
 
@@ -198,6 +206,9 @@ Where:
 Bounds:
       --max-concurrent N   requests that are worked on (default 100)
       --max-rate N         requests begun in a second (default 200)
+      --max-connections N  connections of callers (default 1024)
+      --max-streams N      requests that one of them may have open (default 100)
+      --max-message SIZE   of a request (default 32KiB)
 
       --log-level LEVEL    error, warn, info (default) or debug
   -h, --help               this text

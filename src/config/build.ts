@@ -266,6 +266,10 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
         handshakeTimeoutMs: limits.tls.handshakeTimeout,
         maxHandshakes: limits.tls.maxHandshakes,
         handshakesPerTurn: limits.tls.handshakesPerTurn,
+        handshakeTurnUs: limits.tls.handshakeTurn,
+        handshakePatienceMs: limits.tls.handshakePatience,
+        maxHello: limits.tls.maxHello,
+        maxChain: limits.tls.maxChain,
       },
     },
     destinations: {

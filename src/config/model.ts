@@ -281,6 +281,14 @@ export interface TlsLimits {
   readonly maxHandshakes: number;
   /** Steps of handshakes in a turn of the event loop. */
   readonly handshakesPerTurn: number;
+  /** Time for them in a turn, µs. */
+  readonly handshakeTurnUs: number;
+  /** How long a handshake with a client may keep others waiting for its place, ms. */
+  readonly handshakePatienceMs: number;
+  /** Octets of a ClientHello. */
+  readonly maxHello: number;
+  /** Octets of the chain that an endpoint shows; a client may show half as many. */
+  readonly maxChain: number;
 }
 
 export interface LimitsConfig {

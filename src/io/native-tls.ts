@@ -57,6 +57,9 @@ export interface TlsContextOptions {
   readonly tickets: boolean;
   /** `expected` names are compared whole, as identities are: a wildcard in a certificate is for nobody. */
   readonly wholeNames: boolean;
+  /** Octets of a ClientHello, and of the chain that a peer shows. Without them 20 KiB, and 64 KiB of a server or 32 KiB of a client. */
+  readonly maxHello?: number;
+  readonly maxChain?: number;
 }
 
 /** What a handshake has brought. */

@@ -244,9 +244,16 @@ export class Worker {
   }
 
   private configureTls({ tls, limits }: Snapshot): void {
-    const { handshakeTimeoutMs, maxHandshakes, handshakesPerTurn } = limits.tls;
-    const bounds = { timeoutMs: handshakeTimeoutMs, max: maxHandshakes, perTurn: handshakesPerTurn };
-    for (const problem of this.context.tls?.configure(tls, bounds) ?? [])
+    const { tls: own } = limits;
+    const bounds = {
+      timeoutMs: own.handshakeTimeoutMs,
+      max: own.maxHandshakes,
+      perTurn: own.handshakesPerTurn,
+      turnMs: own.handshakeTurnUs / 1000,
+      patienceMs: own.handshakePatienceMs,
+    };
+    const sizes = { maxHello: own.maxHello, maxChain: own.maxChain };
+    for (const problem of this.context.tls?.configure(tls, bounds, sizes) ?? [])
       this.send({ kind: 'log', level: 'error', message: 'TLS settings are refused', fields: { problem } });
   }
 

@@ -8,6 +8,13 @@ import type { TlsProfile } from './profile.js';
 
 const CLIENT_CERTIFICATE = { none: 0, optional: 1, required: 2 } as const;
 
+/** What peers may send in a handshake, octets. */
+export interface HandshakeSizes {
+  readonly maxHello: number;
+  /** The chain of an endpoint; of a client half as much. */
+  readonly maxChain: number;
+}
+
 interface Entry {
   readonly profile: TlsProfile;
   /** By OFFER; 0 where it has not been made. */
@@ -16,18 +23,21 @@ interface Entry {
 
 export class Contexts {
   private entries = new Map<number, Entry>();
+  private sizes: HandshakeSizes = { maxHello: 20 * 1024, maxChain: 64 * 1024 };
 
   constructor(private readonly engine: Pick<TlsEngine, 'tlsContext' | 'tlsContextFree'>) {}
 
   /**
    * Takes over new settings. Returns what OpenSSL says of profiles that it does not take: what there was in their slots serves on.
    */
-  configure(profiles: readonly TlsProfile[]): string[] {
+  configure(profiles: readonly TlsProfile[], sizes: HandshakeSizes = this.sizes): string[] {
+    const resized = sizes.maxHello !== this.sizes.maxHello || sizes.maxChain !== this.sizes.maxChain;
+    this.sizes = sizes;
     const entries = new Map<number, Entry>();
     const problems: string[] = [];
     for (const profile of profiles) {
       const before = this.entries.get(profile.slot);
-      let entry = before?.profile.generation === profile.generation ? before : undefined;
+      let entry = before?.profile.generation === profile.generation && !resized ? before : undefined;
       if (entry === undefined) {
         try {
           entry = this.make(profile);
@@ -56,7 +66,7 @@ export class Contexts {
     const which = profile.role === 'server' || profile.alpn.length === 0 ? 0 : offer;
     if (contexts[which] === 0) {
       try {
-        contexts[which] = this.engine.tlsContext(optionsOf(profile, which));
+        contexts[which] = this.engine.tlsContext(optionsOf(profile, which, this.sizes));
       } catch {
         // Memory is short: what it is made of was good enough for the first.
         return 0;
@@ -67,7 +77,7 @@ export class Contexts {
 
   private make(profile: TlsProfile): Entry {
     const contexts = new Int32Array(OFFERS);
-    contexts[0] = this.engine.tlsContext(optionsOf(profile, 0));
+    contexts[0] = this.engine.tlsContext(optionsOf(profile, 0, this.sizes));
     return { profile, contexts };
   }
 
@@ -81,7 +91,7 @@ function isSuccessor(profile: TlsProfile, before: TlsProfile): boolean {
   return profile.role === before.role && profile.serverName === before.serverName;
 }
 
-function optionsOf(profile: TlsProfile, offer: number): TlsContextOptions {
+function optionsOf(profile: TlsProfile, offer: number, { maxHello, maxChain }: HandshakeSizes): TlsContextOptions {
   const { role, certificates, anchors, clientCertificate, minVersion, tickets, wholeNames } = profile;
   return {
     server: role === 'server',
@@ -93,5 +103,7 @@ function optionsOf(profile: TlsProfile, offer: number): TlsContextOptions {
     alpn: offered(profile.alpn, offer),
     tickets,
     wholeNames,
+    maxHello,
+    maxChain: role === 'server' ? Math.floor(maxChain / 2) : maxChain,
   };
 }

@@ -11,8 +11,11 @@ export interface HandshakeLimits {
   readonly timeoutMs: number;
   /** Under way at once, of each side. */
   readonly max: number;
-  /** Steps in a loop turn. */
+  /** Steps in a loop turn, which also ends with them after this time, ms, with the step that is being taken. */
   readonly perTurn: number;
+  readonly turnMs: number;
+  /** Who has been under way for so long makes room for those who wait when as many are under way as may be, ms. */
+  readonly patienceMs: number;
 }
 
 /** Who carries them out. */
@@ -27,15 +30,10 @@ export interface HandshakeSteps {
   displaced(slot: number): void;
 }
 
-/** Work on handshakes in a loop turn ends after this time, ms, with the step that is being taken. */
-const TURN_MS = 1;
-/** Who has been under way for so long makes room for those who wait when as many are under way as may be, ms. */
-const PATIENCE_MS = 1000;
-
 export class Handshakes {
   /** Turns that left some of them for the next. */
   deferrals = 0;
-  limits: HandshakeLimits = { timeoutMs: 10_000, max: 1024, perTurn: 8 };
+  limits: HandshakeLimits = { timeoutMs: 10_000, max: 1024, perTurn: 8, turnMs: 1, patienceMs: 1000 };
   private readonly all: SlotList;
   private readonly strangers: SlotList;
   private readonly ours: SlotList;
@@ -126,7 +124,7 @@ export class Handshakes {
     const now = this.clock();
     this.expire(now);
     this.admit(now);
-    const end = now + TURN_MS;
+    const end = now + this.limits.turnMs;
     for (let n = Math.min(this.steps.size, this.limits.perTurn); n > 0; n--) {
       const slot = this.steps.shift();
       if (slot < 0) break;
@@ -164,7 +162,7 @@ export class Handshakes {
   /** Ends the one that has been under way longest, if that is long enough: it waits for its peer. */
   private makeRoom(now: number): boolean {
     const slot = this.admittedStrangers.first;
-    if (slot < 0 || this.steps.has(slot) || now < this.admittedAt[slot] + PATIENCE_MS) return false;
+    if (slot < 0 || this.steps.has(slot) || now < this.admittedAt[slot] + this.limits.patienceMs) return false;
     this.work.displaced(slot);
     this.done(slot);
     return true;

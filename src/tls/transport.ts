@@ -5,7 +5,7 @@ import type { TlsPeer } from '../io/native-tls.js';
 import type { Slab } from '../io/slab.js';
 import type { Channel, Transport } from '../io/transport.js';
 import { ALPN, ALPN_NAMES, alpnOf } from './alpn.js';
-import { Contexts } from './contexts.js';
+import { Contexts, type HandshakeSizes } from './contexts.js';
 import type { TlsEngine } from './engine.js';
 import { FAILURE } from './failures.js';
 import type { HandshakeLimits, Handshakes } from './handshakes.js';
@@ -103,9 +103,9 @@ export class TlsTransport implements Transport {
   }
 
   /** Takes over new settings: returns what is wrong with profiles that can't be used. */
-  configure(profiles: readonly TlsProfile[], limits: HandshakeLimits): string[] {
+  configure(profiles: readonly TlsProfile[], limits: HandshakeLimits, sizes?: HandshakeSizes): string[] {
     this.handshakes.limits = limits;
-    return this.contexts.configure(profiles);
+    return this.contexts.configure(profiles, sizes);
   }
 
   // What the sockets tell.

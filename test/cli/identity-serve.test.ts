@@ -20,6 +20,7 @@ it('has a default for everything but the issuer and who vouches for tokens', () 
     skewMs: 20_000,
     maxConcurrent: 100,
     maxRate: 200,
+    limits: { maxConnections: 1024, maxCalls: 100, maxMessageBytes: 32_768 },
   });
 });
 
@@ -82,6 +83,9 @@ it('says what is wrong with a call', async () => {
     [[...whole, '--tls', '--tls-name', 'spiffe://a/b'], /--tls-name: callers ask for a DNS name/],
     [[...whole, '--tls', '--tls-name', 'a b'], /--tls-name: it is neither/],
     [[...whole, '--max-rate', '0'], /--max-rate: /],
+    [[...whole, '--max-connections', '0'], /--max-connections: /],
+    [[...whole, '--max-streams', '-1'], /--max-streams/],
+    [[...whole, '--max-message', '1B'], /--max-message: /],
     [[...whole, '--max-concurrent', 'many'], /--max-concurrent: /],
     [[...whole, '--log-level', 'loud'], /--log-level: loud is not known; known are error, warn, info, debug/],
     [[...whole, '--issuers', 'x'], /unknown option --issuers; did you mean "--issuer"\?/],

@@ -47,7 +47,7 @@ limits:
     maxContinuations: 0
     maxReplay: 1KiB
   opaque: { maxConnections: 3, idleTimeout: 0, lifetime: 5ms, halfCloseTimeout: 6ms }
-  tls: { handshakeTimeout: 34ms, maxHandshakes: 35, handshakesPerTurn: 36 }
+  tls: { handshakeTimeout: 34ms, maxHandshakes: 35, handshakesPerTurn: 36, handshakeTurn: 37us, handshakePatience: 38ms, maxHello: 8KiB, maxChain: 24KiB }
 destinations: { max: 33, resolveTimeout: 31ms, idleTimeout: 32ms }
 discovery: { maxFileSize: 1KiB, pollInterval: 100ms, startWait: 0 }
 detect: { timeout: 0, race: 5ms, learnTtl: 0 }
@@ -130,7 +130,15 @@ services:
         maxReplayBytes: 1024,
       },
       opaque: { maxConnections: 3, idleTimeoutMs: 0, lifetimeMs: 5, halfCloseTimeoutMs: 6 },
-      tls: { handshakeTimeoutMs: 34, maxHandshakes: 35, handshakesPerTurn: 36 },
+      tls: {
+        handshakeTimeoutMs: 34,
+        maxHandshakes: 35,
+        handshakesPerTurn: 36,
+        handshakeTurnUs: 37,
+        handshakePatienceMs: 38,
+        maxHello: 8192,
+        maxChain: 24_576,
+      },
     },
     destinations: { max: 33, resolveTimeoutMs: 31, idleTimeoutMs: 32 },
     discovery: { maxFileBytes: 1024, pollMs: 100, startWaitMs: 0 },

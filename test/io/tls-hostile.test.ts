@@ -109,6 +109,50 @@ describe('before there is a connection', () => {
     }
   });
 
+  test('how large a ClientHello may be is an option, however small its records are', () => {
+    const announce = (octets: number): Buffer =>
+      plainRecord(
+        CONTENT.HANDSHAKE,
+        Buffer.concat([Buffer.from([1, 0, octets >> 8, octets & 255]), Buffer.alloc(100)]),
+      );
+    const options = { server: true, certificates: [entry(leaf)] };
+    const small = context({ ...options, maxHello: 4096 });
+    const large = context({ ...options, maxHello: 60_000 });
+    for (const [bound, octets, refused] of [
+      [small, 4092, false],
+      [small, 4093, true],
+      [large, 59_996, false],
+      [large, 59_997, true],
+    ] as const) {
+      const end = new End(bound).receive(announce(octets));
+      assert.equal(end.why, refused ? 'client hello too large' : '', String(octets));
+      end.close();
+    }
+    // Twice its size in records of an octet each is no hello any more.
+    const end = new End(large).receive(announce(59_000));
+    const tiny = Buffer.concat(Array.from({ length: 1000 }, () => plainRecord(CONTENT.HANDSHAKE, Buffer.from([0]))));
+    for (let sent = 0; sent < 120_000 && !end.failed; sent += tiny.length) end.receive(tiny);
+    assert.equal(end.why, 'client hello too large');
+    end.close();
+    for (const bound of [small, large]) engine.tlsContextFree(bound);
+  });
+
+  test('how long a chain may be is an option', async () => {
+    const long = await pki.leaf({ dns: Array.from({ length: 400 }, (_, at) => `name-${at}.a.test`) });
+    for (const [maxChain, good] of [
+      [4096, false],
+      [65_536, true],
+    ] as const) {
+      const listening = context({ server: true, certificates: [entry(long)] });
+      const dialling = context({ anchors: [pki.anchor], maxChain });
+      const [one, other] = [new End(dialling, { expected: 'name-7.a.test' }), new End(listening)];
+      converse(one, other);
+      assert.equal(one.done, good, one.why);
+      if (!good) assert.match(one.why, /excessive message size/);
+      for (const bound of [listening, dialling]) engine.tlsContextFree(bound);
+    }
+  });
+
   test('the second ClientHello may be no larger', () => {
     const end = new End(server).receive(askingAgain());
     const retry = end.wire();

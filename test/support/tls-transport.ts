@@ -59,6 +59,8 @@ export class TestTls implements Transport, Channel {
       timeoutMs: 10_000,
       max: 1024,
       perTurn: 8,
+      turnMs: 1,
+      patienceMs: 1000,
     });
     this.inner.targets = {
       accepts: () => SERVER,

@@ -47,6 +47,21 @@ describe('Contexts', () => {
     assert.deepEqual(freed, [2, 3]);
   });
 
+  test('are made anew where peers may send more, or less', () => {
+    const sizes = { maxHello: 8192, maxChain: 24_577 };
+    contexts.configure([profile(1, 'server'), profile(2, 'client')]);
+    contexts.configure([profile(1, 'server'), profile(2, 'client')], sizes);
+    assert.deepEqual(freed, [1, 2]);
+    const sizesOf = (context: number) => [made[context - 1].maxHello, made[context - 1].maxChain];
+    assert.deepEqual([1, 3, 4].map(sizesOf), [
+      [20_480, 32_768],
+      [8192, 12_288],
+      [8192, 24_577],
+    ]);
+    contexts.configure([profile(1, 'server'), profile(2, 'client')], sizes);
+    assert.equal(made.length, 4);
+  });
+
   test('offer what a connection is for', () => {
     const alpn = ['h2', 'http/1.1', 'transport.l5d.io/v1'];
     contexts.configure([

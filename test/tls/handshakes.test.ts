@@ -25,7 +25,7 @@ function handshakes(limits: Partial<Handshakes['limits']> = {}): { line: Handsha
     },
     () => now,
   );
-  line.limits = { timeoutMs: 10_000, max: 3, perTurn: 2, ...limits };
+  line.limits = { timeoutMs: 10_000, max: 3, perTurn: 2, turnMs: 1, patienceMs: 1000, ...limits };
   return { line, did };
 }
 
@@ -99,6 +99,26 @@ describe('Handshakes', () => {
     cost = 50;
     assert.deepEqual(turn(both), ['step 3']);
     assert.equal(both.line.runnable, 6);
+  });
+
+  test('how long a turn may be, and how long one may be waited for, are settings', () => {
+    const both = handshakes({ max: 1, perTurn: 100, turnMs: 10, patienceMs: 20 });
+    for (let slot = 0; slot < 5; slot++) {
+      both.line.begin(slot, true);
+      both.line.queue(slot);
+    }
+    cost = 4;
+    assert.deepEqual(turn(both), ['step 0', 'step 1', 'step 2']);
+    assert.deepEqual(turn(both), ['step 3', 'step 4']);
+    for (const slot of [6, 7]) {
+      both.line.begin(slot, false);
+      both.line.ask(slot);
+    }
+    assert.deepEqual(turn(both), ['admitted 6']);
+    now += 19;
+    assert.deepEqual(turn(both), []);
+    now += 1;
+    assert.deepEqual(turn(both), ['displaced 6', 'admitted 7']);
   });
 
   test('connections of our own do not wait for strangers', () => {

@@ -13,7 +13,7 @@ import { FakeEngine } from './fake-engine.js';
 
 const SERVER = 1;
 const CLIENT = 2;
-export const LIMITS = { timeoutMs: 10_000, max: 100, perTurn: 4 };
+export const LIMITS = { timeoutMs: 10_000, max: 100, perTurn: 4, turnMs: 1, patienceMs: 1000 };
 
 export function profile(slot: number, role: 'server' | 'client', generation = 1): TlsProfile {
   return {

@@ -65,8 +65,8 @@ export class Admission {
   }
 }
 
-/** One is always allowed where anything is free. */
-function fits(own: number, all: number, limit: number): boolean {
+/** Whether an address that has `own` of `all` gets one more: of what is left never more than half, but one where anything is free. */
+export function fits(own: number, all: number, limit: number): boolean {
   const free = limit - all;
   return free > 0 && (own === 0 || own < free);
 }

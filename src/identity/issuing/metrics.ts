@@ -19,6 +19,10 @@ export class IssuingMetrics {
   readonly registry = new Registry();
   readonly #issued = this.#counter('sluice_identity_issued_total', 'Certificates issued');
   readonly #refused = this.#counter('sluice_identity_refused_total', 'Requests refused', ['reason']);
+  readonly #connectionsRefused = this.#counter(
+    'sluice_identity_connections_refused_total',
+    'Connections that were more than the bounds allow',
+  );
   readonly #loads = this.#counter('sluice_identity_issuer_loads_total', 'Times the issuer was loaded', ['result']);
   readonly #reviews = this.#counter('sluice_identity_token_reviews_total', 'Tokens Kubernetes was asked about', [
     'result',
@@ -46,6 +50,10 @@ export class IssuingMetrics {
     this.#live('sluice_identity_connections', 'Connections of callers', connections);
     const name = 'sluice_identity_issuer_expiry_timestamp_seconds';
     this.#live(name, 'When the issuer in use ends, since 1970', () => issuerEndsMs() / 1000);
+  }
+
+  connectionRefused(): void {
+    this.#connectionsRefused.inc();
   }
 
   issued(): void {

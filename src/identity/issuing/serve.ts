@@ -9,7 +9,7 @@ import { Certifier } from './certifier.js';
 import { Issuer, type IssuerFiles } from './issuer.js';
 import { keyPem, makeKeys, publicKeyDer } from './keys.js';
 import { IssuingMetrics } from './metrics.js';
-import { IdentityService, type ServingCertificate } from './service.js';
+import { IdentityService, SERVICE_LIMITS, type ServiceLimits, type ServingCertificate } from './service.js';
 import { TokenReview, type TokenReviewOptions } from './token-review.js';
 import { type Authenticator, TokenFile } from './tokens.js';
 
@@ -26,6 +26,7 @@ export interface ServeOptions {
   readonly tlsNames: readonly string[] | null;
   readonly maxConcurrent: number;
   readonly maxRate: number;
+  readonly limits: Pick<ServiceLimits, 'maxConnections' | 'maxCalls' | 'maxMessageBytes'>;
 }
 
 type Signals = Pick<NodeJS.Process, 'on'>;
@@ -51,7 +52,10 @@ export async function serveIdentities(options: ServeOptions, logger: Logger, sig
     { issuer, authenticator, admission, metrics, logger, now },
   );
   const own = options.tlsNames === null ? null : new OwnCertificate(options.tlsNames, issuer, options);
-  const service = new IdentityService(certifier, own === null ? null : await own.make());
+  const limits = { ...SERVICE_LIMITS, ...options.limits };
+  const service = new IdentityService(certifier, own === null ? null : await own.make(), limits, () =>
+    metrics.connectionRefused(),
+  );
   metrics.watch({
     concurrent: () => admission.concurrent,
     connections: () => service.connections,

@@ -13,6 +13,7 @@ import {
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import type { Address } from '../../config/model.js';
+import { fits } from './admission.js';
 import type { Certifier } from './certifier.js';
 import { REFUSAL_STATUS, Refusal } from './refusal.js';
 
@@ -23,7 +24,12 @@ export interface ServingCertificate {
 }
 
 export interface ServiceLimits {
+  /** One address never gets more than half of what is left. */
   readonly maxConnections: number;
+  /** On one connection. */
+  readonly maxCalls: number;
+  /** Octets of a request. */
+  readonly maxMessageBytes: number;
   /** Without a call; and from its begin to the end of a TLS handshake. */
   readonly idleMs: number;
   readonly handshakeMs: number;
@@ -35,16 +41,14 @@ export interface ServiceLimits {
 
 export const SERVICE_LIMITS: ServiceLimits = {
   maxConnections: 1024,
+  maxCalls: 100,
+  // A request with all that it may have is smaller.
+  maxMessageBytes: 32_768,
   idleMs: 60_000,
   handshakeMs: 10_000,
   maxAgeMs: 600_000,
   graceMs: 10_000,
 };
-
-/** A request with all that it may have is smaller. */
-export const MAX_MESSAGE_BYTES = 32_768;
-/** On one connection. */
-const MAX_CALLS = 100;
 
 interface CertifyRequest {
   readonly identity: string;
@@ -64,15 +68,22 @@ const SERVICE = 'io.linkerd.proxy.identity.Identity';
 export class IdentityService {
   readonly #grpc: Server;
   readonly #sockets = new Set<Socket>();
+  /** Connections of each address that has some. */
+  readonly #addresses = new Map<string, number>();
   readonly #listener: NetServer | TlsServer;
   readonly #limits: ServiceLimits;
 
-  /** `serving`: null for plain text. */
-  constructor(certifier: Certifier, serving: ServingCertificate | null, limits: ServiceLimits = SERVICE_LIMITS) {
+  /** `serving`: null for plain text. `refused` is told of each connection that is one too many. */
+  constructor(
+    certifier: Certifier,
+    serving: ServingCertificate | null,
+    limits: ServiceLimits,
+    private readonly refused: () => void,
+  ) {
     this.#limits = limits;
     this.#grpc = new Server({
-      'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
-      'grpc.max_concurrent_streams': MAX_CALLS,
+      'grpc.max_receive_message_length': limits.maxMessageBytes,
+      'grpc.max_concurrent_streams': limits.maxCalls,
       'grpc.max_connection_idle_ms': limits.idleMs,
       'grpc.max_connection_age_ms': limits.maxAgeMs,
       'grpc.max_connection_age_grace_ms': limits.graceMs,
@@ -93,13 +104,29 @@ export class IdentityService {
             (socket) => injector.injectConnection(socket),
           );
     this.#listener.maxConnections = limits.maxConnections;
-    this.#listener.on('connection', (socket: Socket) => {
-      this.#sockets.add(socket);
-      socket.once('close', () => this.#sockets.delete(socket));
-      // Nobody else listens before there is a session; what goes wrong is the caller's own business.
-      socket.on('error', () => undefined);
-    });
+    this.#listener.on('drop', () => this.refused());
+    this.#listener.on('connection', (socket: Socket) => this.#admit(socket));
     this.#listener.on('tlsClientError', (_error, socket: Socket) => socket.destroy());
+  }
+
+  #admit(socket: Socket): void {
+    // Nobody else listens before there is a session; what goes wrong is the caller's own business.
+    socket.on('error', () => undefined);
+    const address = socket.remoteAddress ?? '';
+    const own = this.#addresses.get(address) ?? 0;
+    if (!fits(own, this.#sockets.size, this.#limits.maxConnections)) {
+      this.refused();
+      socket.destroy();
+      return;
+    }
+    this.#sockets.add(socket);
+    this.#addresses.set(address, own + 1);
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      const left = (this.#addresses.get(address) ?? 1) - 1;
+      if (left === 0) this.#addresses.delete(address);
+      else this.#addresses.set(address, left);
+    });
   }
 
   /** Connections that are open. */

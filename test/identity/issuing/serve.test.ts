@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createPublicKey, randomBytes, X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { connect as connectHttp2, type Settings } from 'node:http2';
 import { createServer } from 'node:https';
-import { type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -153,11 +155,46 @@ describe('the identity service', () => {
   it('takes no message of a mebibyte, and goes on', async () => {
     const large = caller.certify(web({ request: randomBytes(1 << 20) }));
     await refused(large, 'RESOURCE_EXHAUSTED', /larger than max/);
-    await refused(caller.send(randomBytes(500)), 'INTERNAL', /./);
+    // A field of a kind that there is not.
+    await refused(caller.send(Buffer.from([0x4f, 1, 2, 3])), 'INTERNAL', /./);
     const socket = connect(service.port, '127.0.0.1', () => socket.write(randomBytes(4096)));
     socket.on('error', () => undefined);
     await new Promise((resolve) => socket.once('close', resolve).resume());
     await caller.certify(web());
+  });
+
+  it('bounds what callers may hold: connections in all and for each address, calls on one, and messages', async () => {
+    const bounds = ['--max-connections', '8', '--max-streams', '3', '--max-message', '2KiB'];
+    const small = await startIdentityService([...files, ...names, ...bounds]);
+    const open = new Set<Socket>();
+    const dial = (localAddress: string): Socket => {
+      const socket = connect({ port: small.port, host: '127.0.0.1', localAddress });
+      open.add(socket);
+      return socket.on('error', () => undefined).once('close', () => open.delete(socket));
+    };
+    try {
+      const flood = Array.from({ length: 40 }, () => dial('127.0.0.2'));
+      const left = flood.map((socket) => new Promise((resolve) => socket.once('close', resolve).resume()));
+      await eventually(
+        async () => (await small.metric('sluice_identity_connections_refused_total')) === 36,
+        'refusals',
+      );
+      assert.equal(await small.metric('sluice_identity_connections'), 4);
+      // Others still get through.
+      const session = connectHttp2(`http://127.0.0.1:${small.port}`);
+      const [settings] = (await once(session, 'remoteSettings')) as [Settings];
+      assert.equal(settings.maxConcurrentStreams, 3);
+      session.destroy();
+      const another = new Certifying(small.port);
+      await another.certify(web());
+      await refused(another.certify(web({ token: 'x'.repeat(2048) })), 'RESOURCE_EXHAUSTED', /larger than max/);
+      another.close();
+      for (const socket of open) socket.destroy();
+      await Promise.all(left);
+      await eventually(async () => (await small.metric('sluice_identity_connections')) === 0, 'nobody');
+    } finally {
+      await small.stop('SIGKILL');
+    }
   });
 
   it('takes another issuer when the files change, and keeps the one of before where they are wrong', async () => {
