@@ -15,7 +15,7 @@ import { run } from 'node:test';
 import { tap } from 'node:test/reporters';
 import { parseArgs } from 'node:util';
 
-const FEW = 3;
+const FEW = 5;
 
 /** Runs files; gives the names of the tests that failed, by file. Prints them before the summary. */
 async function pass(files: readonly string[], concurrency: number, timeout: number): Promise<Map<string, string[]>> {
