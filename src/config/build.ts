@@ -235,7 +235,7 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
     admin: tree.admin === null ? null : tree.admin.listen,
     log: tree.log,
     metrics: tree.metrics,
-    drain: { holdMs: drain.hold, graceMs: drain.grace },
+    drain: { holdMs: drain.hold, graceMs: drain.grace, outbound: drain.outbound },
     limits: {
       maxConnections: limits.maxConnections,
       slabBytes: limits.slab,

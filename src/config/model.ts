@@ -371,6 +371,8 @@ export interface DrainConfig {
   readonly holdMs: number;
   /** After the listeners closed: how long open work may take, ms. */
   readonly graceMs: number;
+  /** When listeners with `direction: outbound` are drained: with the others, or after them, once the application is gone. */
+  readonly outbound: 'together' | 'last';
 }
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';

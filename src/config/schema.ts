@@ -287,6 +287,7 @@ export const configSchema = section({
   drain: optionalSection({
     hold: v.optional(optionalTimeout(), '2s'),
     grace: v.optional(optionalTimeout(), '30s'),
+    outbound: v.optional(choice('together', 'last'), 'together'),
   }),
   limits: optionalSection({
     maxConnections: v.optional(integer(1, 1_000_000), 50_000),

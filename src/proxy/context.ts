@@ -188,8 +188,10 @@ export class Context {
   /** Slot of the TLS profile with which endpoints of the mesh are dialled; 0: this proxy has no identity (yet). */
   meshClient = 0;
   limits: LimitsConfig;
-  /** Answer `Connection: close` and end what is idle. */
+  /** All listeners drain: answer `Connection: close` and end what is idle. */
   draining = false;
+  /** By listener: 1 if it drains before the others. */
+  readonly departing = new Uint8Array(MAX_LISTENERS);
   /** Clients that all workers together may have; and whether they have, so that idle ones have to make room. */
   maxClients = Number.POSITIVE_INFINITY;
   crowded = false;
@@ -276,6 +278,11 @@ export class Context {
     const identity = client < 0 ? NOBODY : this.peers.identity[client];
     const who = identity === NOBODY ? '' : `,"identity":${quoted(this.peers.nameOf(identity), MOST_IDENTITY)}`;
     return `"client":"${connections.peerName(client)}"${who},"listener":${quoted(name, MOST_NAME)}`;
+  }
+
+  /** Whether a connection is let go as soon as that is right: all drain, or a client's listener does. */
+  leaves(client: number): boolean {
+    return this.draining || this.departing[this.connections.listener[client]] === 1;
   }
 
   /** Whether a client that has ended its direction may still wait for what it has asked for. */

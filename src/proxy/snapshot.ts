@@ -188,6 +188,14 @@ export interface WorkerTask {
   snapshot: Snapshot;
 }
 
+export interface DrainMessage {
+  readonly kind: 'drain';
+  /** `hold`: answer `Connection: close` but go on accepting. `stop`: accept what is queued, then no more. `force`: close all. */
+  readonly phase: 'hold' | 'stop' | 'force';
+  /** Slots of the listeners that drain before the others; null: all do. */
+  readonly listeners: readonly number[] | null;
+}
+
 export type ToWorker =
   | { readonly kind: 'snapshot'; readonly snapshot: Snapshot }
   | {
@@ -196,8 +204,7 @@ export type ToWorker =
       readonly endpoints: readonly EndpointSnapshot[];
       readonly resolved: boolean;
     }
-  /** `hold`: answer `Connection: close` but go on accepting. `stop`: accept what is queued, then no more. `force`: close all. */
-  | { readonly kind: 'drain'; readonly phase: 'hold' | 'stop' | 'force' }
+  | DrainMessage
   /** The answer to `resolve` with the same id. */
   | { readonly kind: 'resolved'; readonly id: number; readonly destination: DestinationSnapshot }
   /** What `resolved` has said may be true no more: it is asked anew for the next connections. */

@@ -20,7 +20,14 @@ import { type DataPath, makeDataPath } from './data-path.js';
 import { STATE } from './exchange/exchange.js';
 import { completionsToAwait } from './http2/coalesce.js';
 import type { ExchangeSlot, SocketSlot } from './slots.js';
-import { type FromWorker, LOAD_BOARD, type Snapshot, type ToWorker, type WorkerTask } from './snapshot.js';
+import {
+  type DrainMessage,
+  type FromWorker,
+  LOAD_BOARD,
+  type Snapshot,
+  type ToWorker,
+  type WorkerTask,
+} from './snapshot.js';
 import { SocketEvents } from './socket-events.js';
 import { TlsNews, TlsWays } from './tls-reports.js';
 import { unreachable } from './unreachable.js';
@@ -179,7 +186,7 @@ export class Worker {
         this.setEndpoints(message.service, message.endpoints);
         break;
       case 'drain':
-        this.drain(message.phase);
+        this.drain(message);
         break;
       case 'resolved':
         this.router.resolved(message.id, message.destination);
@@ -266,13 +273,18 @@ export class Worker {
     this.path.http2.endpointGone(endpoint);
   }
 
-  private drain(phase: 'hold' | 'stop' | 'force'): void {
+  private drain({ phase, listeners }: DrainMessage): void {
     const { sockets, connections } = this.context;
-    this.context.draining = true;
-    if (phase !== 'hold') {
-      this.acceptor.leave();
-      this.path.idle.closeAll();
-      this.stopping = true;
+    if (listeners !== null) {
+      for (const listener of listeners) this.context.departing[listener] = 1;
+      if (phase !== 'hold') this.acceptor.leaveListeners(listeners);
+    } else {
+      this.context.draining = true;
+      if (phase !== 'hold') {
+        this.acceptor.leave();
+        this.path.idle.closeAll();
+        this.stopping = true;
+      }
     }
     for (let slot = 0; slot < sockets.capacity; slot++) {
       if (sockets.kind[slot] === SOCKET_KIND.FREE || (sockets.flags[slot] & SOCKET.CLOSED) !== 0) continue;

@@ -16,11 +16,13 @@ import { descriptors, sluiceVersion } from '../log/process-state.js';
 import { MetricsReader } from '../metrics/reader.js';
 import { type Explanation, explain, type Live } from '../policy/explain.js';
 import type { ClientIs } from '../policy/explain-authorization.js';
-import type { EndpointSnapshot, FromWorker } from '../proxy/snapshot.js';
+import type { DrainMessage, EndpointSnapshot, FromWorker } from '../proxy/snapshot.js';
 import { type ClientShare, clientShare } from './descriptors.js';
 import { Destinations } from './destinations.js';
+import { drain } from './drain.js';
 import { HealthLog } from './health-log.js';
 import { ListenerSet, listenerKey } from './listeners.js';
+import { neighboursHaveSockets } from './neighbours.js';
 import { OriginalDestinations } from './original-destinations.js';
 import { type Readiness, readiness } from './readiness.js';
 import { RefusalLog } from './refusal-log.js';
@@ -244,17 +246,18 @@ export class Engine {
   async drain(options: DrainOptions = {}): Promise<void> {
     if (this.draining) return;
     this.draining = true;
-    const holdMs = options.holdMs ?? this.config.drain.holdMs;
-    const { graceMs } = this.config.drain;
-    this.logger.info('drain: no longer ready', { holdMs, graceMs });
-    this.pool.broadcast({ kind: 'drain', phase: 'hold' });
-    if (holdMs > 0) await sleep(holdMs);
-    if (this.ending) return;
-    this.pool.broadcast({ kind: 'drain', phase: 'stop' });
-    this.logger.info('drain: listeners closed; waiting for what is open');
-    const done = await Promise.race([this.pool.done.then(() => true), sleep(graceMs, false, { ref: false })]);
-    if (!done && !this.ending) this.logger.warn('drain: grace is over; closing what is left', { graceMs });
-    await this.end(done ? 0 : 1);
+    const { config, logger, pool } = this;
+    const deps = {
+      config,
+      logger,
+      done: pool.done,
+      tell: (message: DrainMessage) => pool.broadcast(message),
+      slotOf: (listener: ListenerConfig) => this.listenerSlot(listener),
+      neighbours: neighboursHaveSockets,
+      ended: () => this.ending,
+    };
+    const whole = await drain(deps, options.holdMs ?? config.drain.holdMs);
+    await this.end(whole ? 0 : 1);
   }
 
   /** Closes everything at once. */
@@ -279,7 +282,7 @@ export class Engine {
   private async end(code: number): Promise<void> {
     if (this.ending) return;
     this.ending = true;
-    if (code !== 0) this.pool.broadcast({ kind: 'drain', phase: 'force' });
+    if (code !== 0) this.pool.broadcast({ kind: 'drain', phase: 'force', listeners: null });
     await Promise.race([this.pool.done, sleep(1000)]);
     await this.cleanUp();
     this.logger.info('stopped', { code });

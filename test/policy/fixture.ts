@@ -78,7 +78,7 @@ export function config(overrides: Partial<Config> = {}): Config {
     metrics: { maxServices: 128, maxEndpoints: 512, maxIdentities: 128 },
     identity: null,
     log: { level: 'info', access: false },
-    drain: { holdMs: 0, graceMs: 30_000 },
+    drain: { holdMs: 0, graceMs: 30_000, outbound: 'together' },
     limits: {
       maxConnections: 10_000,
       slabBytes: 64 * 2 ** 20,

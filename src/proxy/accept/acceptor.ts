@@ -94,6 +94,12 @@ export class Acceptor {
     for (let index = 0; index < this.listeningSockets.length; index++) this.close(index);
   }
 
+  /** The same for some listeners: the workers stay, and what the others accept. */
+  leaveListeners(listeners: readonly number[]): void {
+    for (const [index, socket] of this.listeningSockets.entries())
+      if (socket !== undefined && listeners.includes(socket.listener)) this.close(index);
+  }
+
   /** The ring is about to go: nothing is armed any more. */
   stop(): void {
     this.stopped = true;

@@ -150,7 +150,7 @@ export class Detector implements Racer {
       return;
     }
     const silent = inbox.empty(client);
-    if (this.context.draining && silent && now >= connections.opened[client] + DRAIN_SILENT_MS) {
+    if (silent && this.context.leaves(client) && now >= connections.opened[client] + DRAIN_SILENT_MS) {
       this.left(client, CLOSE.DRAIN);
       return;
     }

@@ -82,13 +82,14 @@ export class Patience {
 
   /** When the timer of `client` has something to do next, ms. */
   deadline(client: SocketSlot): number {
-    const { connections, draining, inbox } = this.context;
+    const { connections, inbox } = this.context;
     let deadline = Math.min(this.lastCall(client), this.settled(client));
     const race = this.raceMs(client);
     const ending = this.ending[client] !== STAYS && inbox.empty(client);
     if (race >= 0 && (ending || (!this.races.begun(client) && this.waits(client))))
       deadline = Math.min(deadline, this.since[client] + race);
-    if (draining && inbox.empty(client)) deadline = Math.min(deadline, connections.opened[client] + DRAIN_SILENT_MS);
+    if (inbox.empty(client) && this.context.leaves(client))
+      deadline = Math.min(deadline, connections.opened[client] + DRAIN_SILENT_MS);
     return deadline;
   }
 }

@@ -82,16 +82,16 @@ export class ProxyHeaders {
   }
 
   timer(client: SocketSlot): void {
-    const { reactor, connections, draining, inbox, wheel } = this.context;
+    const { reactor, connections, inbox, wheel } = this.context;
     const due = this.deadline(client);
     const opened = connections.opened[client];
-    const silent = inbox.empty(client);
+    const leaving = inbox.empty(client) && this.context.leaves(client);
     if (reactor.now >= due) {
       this.context.limited(LIMIT_TIME);
       this.context.values[W.PROXY_REFUSED]++;
       this.refuse(client, CLOSE.TIMEOUT, REFUSED.PROXY_LATE);
-    } else if (draining && silent && reactor.now >= opened + DRAIN_SILENT_MS) connections.close(client, CLOSE.DRAIN);
-    else wheel.schedule(client, draining && silent ? Math.min(due, opened + DRAIN_SILENT_MS) : due);
+    } else if (leaving && reactor.now >= opened + DRAIN_SILENT_MS) connections.close(client, CLOSE.DRAIN);
+    else wheel.schedule(client, leaving ? Math.min(due, opened + DRAIN_SILENT_MS) : due);
   }
 
   /** A drain began: a client that stays silent is not waited for. */

@@ -85,12 +85,12 @@ export class Securing {
   }
 
   timer(client: SocketSlot): void {
-    if (this.context.draining) this.context.connections.close(client, CLOSE.DRAIN);
+    if (this.context.leaves(client)) this.context.connections.close(client, CLOSE.DRAIN);
   }
 
   private wait(client: SocketSlot): void {
     this.context.sockets.kind[client] = SOCKET_KIND.SECURING;
-    if (this.context.draining) this.reconsider(client);
+    if (this.context.leaves(client)) this.reconsider(client);
   }
 
   /** Puts TLS between the client and everything else. What has come already is the beginning of it. */

@@ -61,12 +61,12 @@ export class TransportHeaders {
   }
 
   timer(client: SocketSlot): void {
-    const { reactor, connections, draining, inbox, wheel } = this.context;
+    const { reactor, connections, inbox, wheel } = this.context;
     if (reactor.now >= this.deadline(client)) {
       this.context.limited(LIMIT_TIME);
       this.context.values[W.TRANSPORT_REFUSED]++;
       this.refuse(client, CLOSE.TIMEOUT, REFUSED.TRANSPORT_LATE);
-    } else if (draining && inbox.empty(client)) connections.close(client, CLOSE.DRAIN);
+    } else if (inbox.empty(client) && this.context.leaves(client)) connections.close(client, CLOSE.DRAIN);
     else wheel.schedule(client, this.deadline(client));
   }
 

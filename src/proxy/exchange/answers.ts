@@ -135,7 +135,8 @@ export class Answers {
     const { http1, exchanges, context } = this;
     if (http1.keep[client] === 0 || http1.request[client] !== REQUEST.COMPLETE || http1.beginning === client)
       return false;
-    if (status < BAD_GATEWAY || why === WHY.MEMORY || exchanges.asksForTunnel(x) || context.draining) return false;
+    if (status < BAD_GATEWAY || why === WHY.MEMORY || exchanges.asksForTunnel(x) || context.leaves(client))
+      return false;
     return (context.sockets.flags[client] & SOCKET.EOF) === 0;
   }
 

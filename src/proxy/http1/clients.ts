@@ -230,17 +230,18 @@ export class Http1Clients {
 
   /** The timer of a client between requests. Armed again unless its time is over. */
   timer(client: SocketSlot): void {
-    const { reactor, connections, inbox, limits, wheel, draining, crowded } = this.context;
+    const { reactor, connections, inbox, limits, wheel, crowded } = this.context;
     const { http1 } = limits;
+    const leaves = this.context.leaves(client);
     let deadline: number;
     if (inbox.empty(client) || this.requests.waits(client)) {
       const idle =
-        draining || crowded ? Math.min(DRAIN_IDLE_MS, http1.idleTimeoutMs || DRAIN_IDLE_MS) : http1.idleTimeoutMs;
+        leaves || crowded ? Math.min(DRAIN_IDLE_MS, http1.idleTimeoutMs || DRAIN_IDLE_MS) : http1.idleTimeoutMs;
       if (idle === 0) return;
       deadline = connections.active[client] + idle;
       if (reactor.now >= deadline) {
-        if (!draining && !crowded) this.context.limited(LIMIT.IDLE_TIME);
-        connections.close(client, draining ? CLOSE.DRAIN : crowded ? CLOSE.LIMIT : CLOSE.TIMEOUT);
+        if (!leaves && !crowded) this.context.limited(LIMIT.IDLE_TIME);
+        connections.close(client, leaves ? CLOSE.DRAIN : crowded ? CLOSE.LIMIT : CLOSE.TIMEOUT);
         return;
       }
     } else {
@@ -279,7 +280,7 @@ export class Http1Clients {
   /** Arms the idle deadline; a later one is found when the timer fires. */
   private armIdle(client: SocketSlot): void {
     const { wheel, reactor, limits } = this.context;
-    const idle = this.context.draining || this.context.crowded ? DRAIN_IDLE_MS : limits.http1.idleTimeoutMs;
+    const idle = this.context.leaves(client) || this.context.crowded ? DRAIN_IDLE_MS : limits.http1.idleTimeoutMs;
     if (idle > 0) wheel.pull(client, reactor.now + idle);
   }
 }

@@ -199,13 +199,13 @@ export class ResponseWriter {
 
   /** Decides whether the client's connection outlives this response. `readsOn`: it does though the request is not whole. */
   private settle(client: SocketSlot, framing: number, readsOn: boolean): void {
-    const { sockets, inbox, draining } = this.context;
+    const { sockets, inbox } = this.context;
     const { http1 } = this;
     const last = (sockets.flags[client] & SOCKET.EOF) !== 0 && inbox.empty(client);
     const goesOn = readsOn && http1.expects[client] === 0;
     http1.readOn[client] = goesOn ? 1 : 0;
     const cut = http1.request[client] !== REQUEST.COMPLETE && !goesOn;
-    if (last || framing === FRAMING.CLOSE || draining || cut) http1.keep[client] = 0;
+    if (last || framing === FRAMING.CLOSE || cut || this.context.leaves(client)) http1.keep[client] = 0;
     this.context.connections.active[client] = this.context.reactor.now;
   }
 

@@ -217,7 +217,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
   settings(connection: Connection): void {
     const socket = connection.socket as SocketSlot;
     if (connection.role === ROLE.SERVER) {
-      if (this.context.draining) this.machine.sender.beginShutdown(connection);
+      if (this.context.leaves(socket)) this.machine.sender.beginShutdown(connection);
     } else if (this.context.sockets.kind[socket] === SOCKET_KIND.DIALLING) this.dialer.settle(socket);
     else this.line.takes(this.context.connections.endpoint[socket]);
   }
@@ -343,7 +343,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     if (connection.excessive) this.machine.sender.frames.goaway(connection, 0, H2_ERROR.ENHANCE_YOUR_CALM);
     this.core.output.flush(connection);
     this.release(connection, CLOSE.OK);
-    connections.closeWhenSent(socket, this.context.draining ? CLOSE.DRAIN : CLOSE.OK);
+    connections.closeWhenSent(socket, this.context.leaves(socket) ? CLOSE.DRAIN : CLOSE.OK);
   }
 
   /** The endpoint was removed: its connections end with their streams, and what waits goes elsewhere. */

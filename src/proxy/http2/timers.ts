@@ -111,12 +111,11 @@ export class ConnectionTimers {
   /** A drain began or the configuration changed. */
   reconsider(connection: Connection): void {
     const { context } = this;
-    if (context.draining) {
-      if (connection.role === ROLE.SERVER) this.machine.sender.beginShutdown(connection);
-      else if (connection.active === 0 && connection.settingsSeen) {
-        this.owner.retire(connection);
-        return;
-      }
+    if (connection.role === ROLE.SERVER) {
+      if (context.leaves(connection.socket)) this.machine.sender.beginShutdown(connection);
+    } else if (context.draining && connection.active === 0 && connection.settingsSeen) {
+      this.owner.retire(connection);
+      return;
     }
     connection.timerAt = 0;
     context.wheel.pull(connection.socket, context.reactor.clock() + 1);
@@ -158,7 +157,7 @@ export class ConnectionTimers {
         context.limited(LIMIT.AGE);
         machine.sender.beginShutdown(connection);
       } else if (connection.active === 0 && now >= connections.active[socket] + this.idleMs(connection)) {
-        if (!context.draining) context.limited(LIMIT.IDLE_TIME);
+        if (!context.leaves(socket)) context.limited(LIMIT.IDLE_TIME);
         machine.sender.beginShutdown(connection);
       }
     } else if (
@@ -267,7 +266,7 @@ export class ConnectionTimers {
   private idleMs(connection: Connection): number {
     const { context } = this;
     if (connection.role === ROLE.SERVER)
-      return context.draining
+      return context.leaves(connection.socket)
         ? Math.min(DRAIN_IDLE_MS, connection.limits.idleTimeoutMs)
         : connection.limits.idleTimeoutMs;
     const { services, endpoints, connections } = context;

@@ -1,0 +1,74 @@
+// The order in which a proxy ends: not ready, hold, no more connections, grace. Where `drain.outbound` is `last`, what comes in is drained
+// first, and what the application dials is served until the application is gone.
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Config, ListenerConfig } from '../config/model.js';
+import type { DrainMessage } from '../proxy/snapshot.js';
+
+/** How often it is looked whether the application is still there, ms. */
+const LOOK_MS = 250;
+/** What nobody uses any more ends within this time, ms. */
+const ENDING_MS = 1000;
+
+export interface DrainDeps {
+  readonly config: Config;
+  readonly logger: {
+    info(message: string, fields?: Record<string, unknown>): void;
+    warn(message: string, fields?: Record<string, unknown>): void;
+  };
+  /** Resolves when the workers have nothing open any more. */
+  readonly done: Promise<void>;
+  tell(message: DrainMessage): void;
+  slotOf(listener: ListenerConfig): number;
+  /** Whether others in this network namespace have sockets; null: that can't be told. */
+  neighbours(): boolean | null;
+  /** Somebody has ended it all meanwhile. */
+  ended(): boolean;
+}
+
+/** Slots of the listeners that drain first; none: all drain together. */
+function inboundOf({ config, slotOf }: DrainDeps): number[] {
+  const outbound = config.listeners.filter(({ direction }) => direction === 'outbound');
+  if (config.drain.outbound !== 'last' || outbound.length === 0) return [];
+  return config.listeners.filter(({ direction }) => direction !== 'outbound').map(slotOf);
+}
+
+/** Resolves when nobody else has a socket here, or `late` does. */
+async function applicationGone(deps: DrainDeps, late: Promise<boolean>): Promise<void> {
+  let over = false;
+  void late.then(() => {
+    over = true;
+  });
+  while (!over && !deps.ended()) {
+    const there = deps.neighbours();
+    if (there === null) deps.logger.warn('drain: whether the application is gone cannot be told; not waiting for it');
+    if (there !== true) return;
+    await Promise.race([sleep(LOOK_MS), late]);
+  }
+}
+
+/** Drains; resolves with whether everything ended by itself. */
+export async function drain(deps: DrainDeps, holdMs: number): Promise<boolean> {
+  const { logger, config, done } = deps;
+  const { graceMs } = config.drain;
+  const first = inboundOf(deps);
+  const all = { kind: 'drain', listeners: null } as const;
+  const begins = first.length === 0 ? all : ({ kind: 'drain', listeners: first } as const);
+  logger.info('drain: no longer ready', { holdMs, graceMs });
+  deps.tell({ ...begins, phase: 'hold' });
+  if (holdMs > 0) await sleep(holdMs);
+  if (deps.ended()) return false;
+  deps.tell({ ...begins, phase: 'stop' });
+  const late = sleep(graceMs, false, { ref: false });
+  if (begins !== all) {
+    logger.info('drain: inbound listeners closed; outbound ones stay open until the application is gone');
+    await applicationGone(deps, late);
+    if (deps.ended()) return false;
+    deps.tell({ ...all, phase: 'stop' });
+  }
+  logger.info('drain: listeners closed; waiting for what is open');
+  // Where the application has outlived the grace, what it no longer uses still ends in order.
+  const ending = begins === all ? late : late.then(() => sleep(ENDING_MS, false, { ref: false }));
+  const whole = await Promise.race([done.then(() => true), ending]);
+  if (!whole && !deps.ended()) logger.warn('drain: grace is over; closing what is left', { graceMs });
+  return whole;
+}

@@ -1,0 +1,56 @@
+// Who else has TCP sockets in this network namespace: in a pod, the application.
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+
+const TABLES = ['/proc/self/net/tcp', '/proc/self/net/tcp6'];
+/** Columns of these tables (proc_net_tcp.txt): the state, and the number of the socket. */
+const STATE = 3;
+const INODE = 9;
+/** TIME_WAIT and CLOSE (tcp_states.h): nobody holds these. */
+const OVER = new Set(['06', '07']);
+
+/** Numbers of the sockets in a table that somebody holds. */
+export function socketsIn(table: string): string[] {
+  const found: string[] = [];
+  for (const line of table.split('\n').slice(1)) {
+    const columns = line.trim().split(/\s+/);
+    // 0 is a socket that no process has any more, or none yet.
+    if (columns.length > INODE && columns[INODE] !== '0' && !OVER.has(columns[STATE])) found.push(columns[INODE]);
+  }
+  return found;
+}
+
+/** Numbers of this process's own sockets. */
+function ownSockets(): Set<string> {
+  const own = new Set<string>();
+  for (const fd of readdirSync('/proc/self/fd')) {
+    try {
+      const number = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[1];
+      if (number !== undefined) own.add(number);
+    } catch {
+      // Closed meanwhile.
+    }
+  }
+  return own;
+}
+
+/** Whether anybody else here has a socket; null where the kernel does not tell. */
+export function neighboursHaveSockets(): boolean | null {
+  const others: string[] = [];
+  let told = false;
+  for (const table of TABLES) {
+    try {
+      others.push(...socketsIn(readFileSync(table, 'latin1')));
+      told = true;
+    } catch {
+      // A kernel without IPv6 has one of them only.
+    }
+  }
+  if (!told) return null;
+  try {
+    // Read last: what this process has opened meanwhile is known then.
+    const own = ownSockets();
+    return others.some((number) => !own.has(number));
+  } catch {
+    return null;
+  }
+}
