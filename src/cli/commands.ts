@@ -1,6 +1,7 @@
 // Picks the sub-command, turns what it throws into a message and an exit code.
 import { ConfigError } from '../config/problem.js';
 import { suggest } from '../config/suggest.js';
+import { awaitCommand } from './await.js';
 import { checkCommand } from './check.js';
 import { explainCommand } from './explain.js';
 import { identityCommand } from './identity.js';
@@ -16,6 +17,7 @@ const commands: readonly Command[] = [
   explainCommand,
   identityCommand,
   initCommand,
+  awaitCommand,
   versionCommand,
 ];
 

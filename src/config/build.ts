@@ -233,6 +233,7 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
     io: tree.io,
     coalesceUs: tree.coalesce,
     admin: tree.admin === null ? null : tree.admin.listen,
+    adminShutdown: tree.admin?.shutdown === true,
     log: tree.log,
     metrics: tree.metrics,
     drain: { holdMs: drain.hold, graceMs: drain.grace, outbound: drain.outbound },

@@ -401,6 +401,8 @@ export interface Config {
   /** How long a loop turn may wait for more completions when much is in flight, microseconds. 0 is off. */
   readonly coalesceUs: number;
   readonly admin: Address | null;
+  /** The admin port may be told to end the proxy, from this machine. */
+  readonly adminShutdown: boolean;
   readonly log: LogConfig;
   readonly metrics: MetricsConfig;
   readonly drain: DrainConfig;

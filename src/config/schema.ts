@@ -114,6 +114,7 @@ const admin = section({
     value((input) => (isOff(input) ? null : parseListen(input))),
     '127.0.0.1:4191',
   ),
+  shutdown: v.optional(boolean(), false),
 });
 
 const ports = () => v.array(value(parsePorts), found('a list such as [15432, "4000-4010"]'));

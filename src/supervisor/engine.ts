@@ -35,7 +35,7 @@ import { WorkerPool } from './workers.js';
 /** How long a reload waits for the workers to have taken it over, ms. */
 const APPLY_MS = 1000;
 /** Changes of these need a restart: the workers' memory and threads are made for them. */
-const FIXED_KEYS = ['workers', 'io', 'admin', 'metrics'] as const;
+const FIXED_KEYS = ['workers', 'io', 'admin', 'adminShutdown', 'metrics'] as const;
 
 const FIXED_LIMITS = ['slabBytes', 'maxPipes'] as const;
 
@@ -216,6 +216,7 @@ export class Engine {
       workers: before.workers,
       io: before.io,
       admin: before.admin,
+      adminShutdown: before.adminShutdown,
       metrics: before.metrics,
       limits: { ...config.limits, slabBytes, maxPipes },
     };
@@ -364,6 +365,7 @@ export class Engine {
         return engine.executor;
       },
       ready: () => this.ready(),
+      ...(this.config.adminShutdown ? { shutdown: () => void this.drain() } : {}),
       explain: (host: string, port: number, listener: string | null, client: ClientIs) =>
         this.explain(host, port, listener, client),
       getLogLevel: (): LogLevel => logger.level,

@@ -29,7 +29,7 @@ test('the admin port can be turned off in every way people try', () => {
   ]) {
     assert.equal(load(withBasics(text)).admin, null, text);
   }
-  assert.match(complaint(withBasics('admin: on')), /^admin: found "on"; write a map with the keys listen$/);
+  assert.match(complaint(withBasics('admin: on')), /^admin: found "on"; write a map with the keys listen, shutdown$/);
 });
 
 test('race takes auto, off, 0 or a duration', () => {
@@ -49,7 +49,7 @@ test('wrong types are refused at every level', () => {
   const cases: [string, RegExp][] = [
     [withBasics('log: info'), /^log: found "info"; write a map with the keys level, access$/],
     [withBasics('log: []'), /^log: found a list; write a map/],
-    [withBasics('drain: 5'), /^drain: found 5; write a map with the keys hold, grace$/],
+    [withBasics('drain: 5'), /^drain: found 5; write a map with the keys hold, grace, outbound$/],
     [withBasics('log: { access: "yes" }'), /^log.access: found "yes"; write true, false or errors/],
     [withBasics('coalesce: 11ms'), /^coalesce: 11ms is too long; write at most 10ms$/],
     [withBasics('limits: { slab: 64MB }'), /^limits.slab: found "64MB"; write a size/],

@@ -75,6 +75,7 @@ export function config(overrides: Partial<Config> = {}): Config {
     io: 'auto',
     coalesceUs: 50,
     admin: null,
+    adminShutdown: false,
     metrics: { maxServices: 128, maxEndpoints: 512, maxIdentities: 128 },
     identity: null,
     log: { level: 'info', access: false },
