@@ -9,10 +9,10 @@ test('every key of the file reaches the model', () => {
 workers: 3
 io: epoll
 coalesce: 0
-admin: { listen: "[::1]:4000" }
+admin: { listen: "[::1]:4000", shutdown: true }
 log: { level: debug, access: true }
 metrics: { maxServices: 1024, maxEndpoints: 8192 }
-drain: { hold: 0, grace: 1s }
+drain: { hold: 0, grace: 1s, outbound: last }
 limits:
   maxConnections: 10
   slab: 1MiB
@@ -80,9 +80,10 @@ services:
     io: 'epoll',
     coalesceUs: 0,
     admin: { host: '::1', port: 4000 },
+    adminShutdown: true,
     log: { level: 'debug', access: true },
     metrics: { maxServices: 1024, maxEndpoints: 8192, maxIdentities: 128 },
-    drain: { holdMs: 0, graceMs: 1000 },
+    drain: { holdMs: 0, graceMs: 1000, outbound: 'last' },
     limits: {
       maxConnections: 10,
       slabBytes: 1_048_576,

@@ -28,9 +28,10 @@ test('the minimal file gets every default', () => {
     io: 'auto',
     coalesceUs: 50,
     admin: { host: '127.0.0.1', port: 4191 },
+    adminShutdown: false,
     log: { level: 'info', access: false },
     metrics: { maxServices: 128, maxEndpoints: 512, maxIdentities: 128 },
-    drain: { holdMs: 2000, graceMs: 30_000 },
+    drain: { holdMs: 2000, graceMs: 30_000, outbound: 'together' },
     limits: {
       maxConnections: 50_000,
       slabBytes: 67_108_864,
