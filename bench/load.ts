@@ -35,6 +35,16 @@ async function generate(session: Session, name: string, ...args: (string | numbe
   return parseLoad(await session.run(name, [session.compile(name), ...args.map(String)]));
 }
 
+/** The same, over TLS; `wrapper`: what to start it with. */
+async function generateTls(
+  session: Session,
+  name: string,
+  args: readonly number[],
+  wrapper: readonly string[] = [],
+): Promise<Load> {
+  return parseLoad(await session.run(name, [...wrapper, session.compile(name, true), ...args.map(String)]));
+}
+
 /** Keep-alive GETs, closed loop, with wrk. */
 export async function wrk(
   session: Session,
@@ -185,6 +195,22 @@ export async function fixedRate(
   rate: number,
 ): Promise<LatencyLoad> {
   return withLatency(await generate(session, 'rate', port, connections, seconds, rate));
+}
+
+/** Open loop at `rate` requests a second over TLS, on connections that stand before it begins. */
+export async function fixedRateTls(
+  session: Session,
+  port: number,
+  connections: number,
+  seconds: number,
+  rate: number,
+): Promise<LatencyLoad> {
+  return withLatency(await generateTls(session, 'rate', [port, connections, seconds, rate]));
+}
+
+/** `rate` handshakes a second asked for, with what the load's core has to spare. Units: those that came to their end. */
+export function storm(session: Session, port: number, seconds: number, rate: number): Promise<Load> {
+  return generateTls(session, 'storm', [port, seconds, rate], ['nice', '-n', '19']);
 }
 
 /** Open loop at `rate` requests a second over HTTP/2, at most `streams` open on a connection. */

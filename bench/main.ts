@@ -24,9 +24,10 @@ import {
   h2ToH1,
   h2Wide,
 } from './benches/http2.js';
-import { idleMemory } from './benches/memory.js';
+import { idleMemory, tlsIdleMemory } from './benches/memory.js';
 import { opaqueBulk, opaqueSmall } from './benches/opaque.js';
 import { mtlsPairH1, mtlsPairH2, tlsH1, tlsH1Epoll, tlsH2, tlsHandshake, tlsLarge } from './benches/tls.js';
+import { tlsStorm } from './benches/tls-storm.js';
 import { type BenchResult, measure } from './measure.js';
 import { lockMachine, Session, which } from './session.js';
 import { report, summary } from './table.js';
@@ -59,6 +60,8 @@ const BENCHES: readonly Bench[] = [
   tlsH2,
   tlsLarge,
   tlsHandshake,
+  tlsIdleMemory,
+  tlsStorm,
   mtlsPairH1,
   mtlsPairH2,
 ];

@@ -103,13 +103,14 @@ export class Session {
     return path;
   }
 
-  /** Compiles bench/load/<name>.c and returns the program's path. */
-  compile(name: string): string {
-    const program = join(this.directory, name);
+  /** Compiles bench/load/<name>.c, to speak TLS where it is asked to, and returns the program's path. */
+  compile(name: string, tls = false): string {
+    const program = join(this.directory, tls ? `${name}-tls` : name);
     if (existsSync(program)) return program;
     const compiler = process.env.CC ?? 'cc';
     const from = join(packageRoot, 'bench', 'load', `${name}.c`);
-    execFileSync(compiler, ['-O2', '-Wall', '-Wextra', '-Werror', '-o', program, from], {
+    const libraries = tls ? ['-DBENCH_TLS=1', '-lssl', '-lcrypto'] : [];
+    execFileSync(compiler, ['-O2', '-Wall', '-Wextra', '-Werror', '-o', program, from, ...libraries], {
       stdio: ['ignore', 'inherit', 'inherit'],
     });
     return program;

@@ -1,6 +1,7 @@
 /* idle PORT COUNT: opens COUNT keep-alive connections, one request on each (64 at a time), prints a JSON line, holds them until
    standard input ends, and then counts those that were closed meanwhile as errors in a second line. */
 #include "http.h"
+#include "link.h"
 
 #define AT_ONCE 64
 static const char request[] = "GET / HTTP/1.1\r\nHost: bench\r\n\r\n";
@@ -14,7 +15,8 @@ int main(int argc, char **argv) {
   struct response *responses = calloc((size_t)size, sizeof *responses);
   char *sent = calloc((size_t)size, 1);
   int *fds = calloc((size_t)count, sizeof *fds);
-  if (!responses || !sent || !fds) die("calloc");
+  struct link *links = calloc((size_t)size, sizeof *links);
+  if (!responses || !sent || !fds || !links) die("calloc");
   long done = 0, errors = 0;
   struct epoll_event events[256];
   static char buffer[16384];
@@ -39,12 +41,13 @@ int main(int argc, char **argv) {
       if (sent[fd] == 2) continue;
       if (!sent[fd] && (events[i].events & EPOLLOUT)) {
         sent[fd] = 1;
-        if (send(fd, request, sizeof request - 1, 0) != (ssize_t)sizeof request - 1) {
+        if (!link_open(&links[fd], fd) || link_send(&links[fd], request, sizeof request - 1) != (ssize_t)sizeof request - 1) {
           errors++, busy--, sent[fd] = 2;
           continue;
         }
       }
-      ssize_t r = recv(fd, buffer, sizeof buffer, 0);
+      if (!sent[fd]) continue;
+      ssize_t r = link_recv(&links[fd], buffer, sizeof buffer);
       if (r < 0 && errno == EAGAIN) continue;
       if (r <= 0 || response_feed(&responses[fd], buffer, (size_t)r) != r) errors++, busy--, sent[fd] = 2;
       else if (responses[fd].body_left == 0) done++, busy--, sent[fd] = 2;

@@ -1,11 +1,12 @@
 /* rate PORT CONNECTIONS SECONDS RATE: an open-loop generator. Request i is due at i / RATE seconds, whatever became of the ones
    before it; its latency counts from when it was due (no coordinated omission). Prints a JSON line, latencies in microseconds. */
 #include "http.h"
+#include "link.h"
 #include <sys/prctl.h>
 
 #define BUCKETS 2000000 /* 1 us each */
 struct connection {
-  int fd;
+  struct link link;
   int64_t due;
   struct response response;
 };
@@ -37,12 +38,15 @@ int main(int argc, char **argv) {
   long done = 0, errors = 0, issued = 0;
   double sum = 0;
   for (int i = 0; i < count; i++) {
-    all[i].fd = start_connect(port, -1);
-    if (all[i].fd < 0) die("connect");
+    int fd = start_connect(port, -1);
+    if (fd < 0) die("connect");
+    all[i].link.fd = fd;
     idle[idle_tail++ % count] = i;
-    watch(ep, all[i].fd, EPOLLIN, (uint64_t)i);
+    watch(ep, fd, EPOLLIN, (uint64_t)i);
   }
   usleep(20000); /* loopback connects are over by now; a failed one shows as an error of its first request */
+  for (int i = 0; i < count; i++)
+    if (!link_open(&all[i].link, all[i].link.fd)) return fprintf(stderr, "a handshake failed\n"), 1;
   int64_t begin = now_ns(), hard = begin + (int64_t)(seconds * 1e9) + 5000000000;
   long total = (long)(seconds * (double)rate);
   struct epoll_event events[256];
@@ -57,7 +61,7 @@ int main(int argc, char **argv) {
       c->due = due;
       issued++;
       response_reset(&c->response);
-      if (send(c->fd, request, sizeof request - 1, 0) != (ssize_t)sizeof request - 1) errors++, close(c->fd);
+      if (link_send(&c->link, request, sizeof request - 1) != (ssize_t)sizeof request - 1) errors++, link_close(&c->link);
     }
     int64_t wait = 100000000;
     if (issued < total && idle_head < idle_tail) {
@@ -68,11 +72,11 @@ int main(int argc, char **argv) {
     int n = epoll_pwait2(ep, events, 256, &timeout, NULL);
     for (int i = 0; i < n; i++) {
       struct connection *c = &all[events[i].data.u64];
-      ssize_t r = recv(c->fd, buffer, sizeof buffer, 0);
+      ssize_t r = link_recv(&c->link, buffer, sizeof buffer);
       if (r < 0 && errno == EAGAIN) continue;
       if (r <= 0 || response_feed(&c->response, buffer, (size_t)r) != r) {
         errors++;
-        close(c->fd);
+        link_close(&c->link);
         continue;
       }
       if (c->response.body_left != 0) continue;

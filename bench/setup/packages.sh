@@ -18,7 +18,9 @@ case "${1:-}" in
     /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || wanted+=(python-venv:python3-venv)
     ;;
   kubernetes) wanted=(etcd:etcd-server) ;;
-  bench) wanted=(nginx:nginx haproxy:haproxy wrk:wrk h2load:nghttp2-client nghttpx:nghttp2-proxy taskset:util-linux cc:build-essential) ;;
+  bench) wanted=(nginx:nginx haproxy:haproxy wrk:wrk h2load:nghttp2-client nghttpx:nghttp2-proxy taskset:util-linux cc:build-essential)
+    [ -e /usr/include/openssl/ssl.h ] || wanted+=(openssl-headers:libssl-dev)
+    ;;
   *) echo "usage: packages.sh toolchain|test|kubernetes|bench [lacking]" >&2; exit 0 ;;
 esac
 programs=()

@@ -346,7 +346,7 @@ export const configSchema = section({
       handshakeTimeout: v.optional(timeout(), '10s'),
       maxHandshakes: v.optional(integer(1, 65_536), 1024),
       handshakesPerTurn: v.optional(integer(1, 1024), 8),
-      handshakeTurn: v.optional(duration({ in: 'us', step: 1, min: '1us', max: '1s' }), '1ms'),
+      handshakeTurn: v.optional(duration({ in: 'us', step: 1, min: '1us', max: '1s' }), '250us'),
       handshakePatience: v.optional(timeout(), '1s'),
       maxHello: v.optional(size(4 * KiB, 64 * KiB), '20KiB'),
       maxChain: v.optional(size(8 * KiB, MiB), '64KiB'),

@@ -33,7 +33,7 @@ export interface HandshakeSteps {
 export class Handshakes {
   /** Turns that left some of them for the next. */
   deferrals = 0;
-  limits: HandshakeLimits = { timeoutMs: 10_000, max: 1024, perTurn: 8, turnMs: 1, patienceMs: 1000 };
+  limits: HandshakeLimits = { timeoutMs: 10_000, max: 1024, perTurn: 8, turnMs: 0.25, patienceMs: 1000 };
   private readonly all: SlotList;
   private readonly strangers: SlotList;
   private readonly ours: SlotList;

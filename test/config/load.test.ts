@@ -83,7 +83,7 @@ test('the minimal file gets every default', () => {
         handshakeTimeoutMs: 10_000,
         maxHandshakes: 1024,
         handshakesPerTurn: 8,
-        handshakeTurnUs: 1000,
+        handshakeTurnUs: 250,
         handshakePatienceMs: 1000,
         maxHello: 20_480,
         maxChain: 65_536,

