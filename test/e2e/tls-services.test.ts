@@ -93,6 +93,7 @@ for (const io of plainSockets ? await availableExecutors() : []) {
       const names = 'one two both bytes cut known late plain silent wrong authority'.split(' ');
       yaml = `drain: { hold: 0, grace: 1s }
 workers: 1
+detect: { race: off } # a client that is slow to speak would have a connection of its own made for it
 listeners:
 ${names.map((name) => `  - { name: ${name}, listen: "127.0.0.1:0", service: ${name}${name === 'bytes' || name === 'cut' ? ', protocol: opaque' : ''} }`).join('\n')}
   - { name: through, listen: "127.0.0.1:0", service: one, tls: ${certificates.listener()} }

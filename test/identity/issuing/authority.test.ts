@@ -69,7 +69,7 @@ describe('an authority', () => {
     const publicKey = publicKeyOf((await pki.leaf({})).certificate);
     const leaf = await authority.issue({ publicKey, dns: [name], uris: [], ...between(0, HOUR) });
     await verified(leaf.certificate, authority);
-    assert.equal(leaf.certificate.subject, undefined);
+    assert.ok(!leaf.certificate.subject, 'undefined in Node.js 20, empty in later ones');
     writeFileSync(join(directory, 'long.pem'), String(leaf.certificate));
     const { stdout } = await run('openssl', [
       'x509',
