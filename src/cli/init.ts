@@ -1,9 +1,10 @@
 // `sluice init`: leads the connections of a pod through the proxy, before anything else in it runs.
 import { writeFileSync } from 'node:fs';
 import { parseNetwork } from '../config/networks.js';
+import { SIDECAR_PORTS, speaksIpv6 } from '../config/sidecar.js';
 import { nearest } from '../config/suggest.js';
 import { ValueError } from '../config/values.js';
-import { hookedIn, lay, MODES, type Mode, speaksIpv6 } from '../redirect/apply.js';
+import { hookedIn, lay, MODES, type Mode } from '../redirect/apply.js';
 import { formatSpans, type PortSpan, parsePortList } from '../redirect/port-list.js';
 import { type Family, type Redirect, restoreInput } from '../redirect/rules.js';
 import { redirectProblem } from '../redirect/validate.js';
@@ -66,8 +67,8 @@ function oneOf<T extends string>(values: Values, name: keyof typeof options, kno
 function redirectOf(values: Values): Redirect {
   const subnets = String(values['subnets-to-ignore'] ?? '').split(',');
   return {
-    inboundPort: number(values, 'incoming-proxy-port', 4143, 1, 65_535),
-    outboundPort: number(values, 'outgoing-proxy-port', 4140, 1, 65_535),
+    inboundPort: number(values, 'incoming-proxy-port', SIDECAR_PORTS.inbound, 1, 65_535),
+    outboundPort: number(values, 'outgoing-proxy-port', SIDECAR_PORTS.outbound, 1, 65_535),
     proxyUid: number(values, 'proxy-uid', 2102, 0, 4_294_967_294),
     // 0 is what Linkerd's chart says where there is none.
     proxyGid: number(values, 'proxy-gid', 0, 0, 4_294_967_294) || null,

@@ -1,5 +1,5 @@
 // `sluice run`: the configuration, the engine, and the signals between them.
-import { refuseToReadAgain } from '../config/load.js';
+import { NO_FILE, refuseToReadAgain } from '../config/load.js';
 import { loadConfigApart } from '../config/load-apart.js';
 import type { Config } from '../config/model.js';
 import type { Override } from '../config/overrides.js';
@@ -153,8 +153,10 @@ export function dieLogged(logger: Logger): void {
 /** --io and --workers as overrides of the file's keys. */
 function flags(values: Readonly<Record<string, string | boolean | undefined>>): Override[] {
   const overrides: Override[] = [];
-  const { io, workers } = values;
+  const { io, workers, sidecar } = values;
   if (io !== undefined) overrides.push({ path: ['io'], value: io, source: 'command line', name: '--io' });
+  if (sidecar === true)
+    overrides.push({ path: ['sidecar', 'enabled'], value: true, source: 'command line', name: '--sidecar' });
   if (typeof workers === 'string') {
     const value = /^-?\d+$/.test(workers) ? Number(workers) : workers;
     overrides.push({ path: ['workers'], value, source: 'command line', name: '--workers' });
@@ -168,9 +170,10 @@ export async function runProxy(args: readonly string[], start: StartEngine): Pro
     config: { type: 'string', short: 'c' },
     io: { type: 'string' },
     workers: { type: 'string' },
+    sidecar: { type: 'boolean' },
   } as const;
   const { values } = parseArguments(args, options, 0);
-  const file = configFile(values);
+  const file = values.sidecar === true && values.config === undefined ? NO_FILE : configFile(values);
   const overrides = flags(values);
   const logger = createLogger();
   dieLogged(logger);
@@ -187,12 +190,14 @@ export const runCommand: Command = {
   name: 'run',
   summary: 'start the proxy',
   help: `Usage: sluice run -c FILE [--io auto|uring|epoll] [--workers N]
+       sluice run --sidecar [-c FILE]
 
 Starts the listeners of FILE and runs until it is told to stop. Logs are one JSON object a line on stderr.
 
 Options:
   -c, --config FILE   the configuration (\`sluice check\` validates it without starting)
       --io EXECUTOR   auto (default), uring or epoll; auto takes io_uring where the kernel allows it
+      --sidecar       take the connections that \`sluice init\` redirects: ports 4143 (in) and 4140 (out), admin :4191
       --workers N     threads that carry traffic, 1 to 64, or auto for one per available core
   -h, --help          this text
 

@@ -24,14 +24,22 @@ export interface Reading {
 /** What it says. */
 export type Read = { readonly config: Config } | { readonly problems: readonly Problem[] };
 
+/** 0 where it can't be looked at: reading it says why. */
+function sizeOf(file: string): number {
+  try {
+    return statSync(file).size;
+  } catch {
+    return 0;
+  }
+}
+
 /** As `loadConfig`, without what a large file leaves behind in memory. */
 export async function loadConfigApart(
   file: string,
   env: NodeJS.ProcessEnv,
   flags: readonly Override[] = [],
 ): Promise<Config> {
-  const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
-  if (size < LARGE_BYTES) return loadConfig(file, env, flags);
+  if (sizeOf(file) < LARGE_BYTES) return loadConfig(file, env, flags);
   const reading: Reading = { file, env: { ...env }, flags };
   const thread = new Worker(READER, { workerData: reading });
   // Rejects if the thread fails otherwise, as when its memory is not enough.

@@ -12,6 +12,7 @@ import { applyOverrides, readEnvironment } from './overrides.js';
 import type { KeyPath, Problem } from './problem.js';
 import { ConfigError, formatPath } from './problem.js';
 import { configSchema } from './schema.js';
+import { expandSidecar, speaksIpv6 } from './sidecar.js';
 import { formatSize } from './values.js';
 
 const UNREADABLE: Readonly<Record<string, string>> = {
@@ -21,6 +22,9 @@ const UNREADABLE: Readonly<Record<string, string>> = {
   EISDIR: 'is a directory; name the file in it',
   ENOTDIR: 'lies below something that is no directory; check the path given with -c',
 };
+
+/** Where flags and variables say all there is to say. */
+export const NO_FILE = '-';
 
 /** Of a configuration; one with 5,000 services has 400 KB. A device would go on for ever. */
 const MAX_BYTES = 64 * 2 ** 20;
@@ -56,7 +60,9 @@ function readBytes(file: string): Uint8Array {
   }
 }
 
+/** Of `-`, where there is no file, nothing. */
 function readText(file: string): string {
+  if (file === NO_FILE) return '';
   const fail = (message: string): never => failAt(file, message);
   let bytes: Uint8Array;
   try {
@@ -113,13 +119,15 @@ export function readConfig(file: string, env: NodeJS.ProcessEnv, flags: readonly
     problems.push({ file: 'environment', line: 0, column: 0, path: name, message });
   }
   if (!text.readable) throw new ConfigError(problems);
-  if (text.value === null) {
+  const { overrides: fromEnvironment } = environment;
+  const overrides = [...fromEnvironment, ...flags];
+  const sidecar = overrides.some(({ path, value: on }) => path.join('.') === 'sidecar.enabled' && on === true);
+  if (text.value === null && !sidecar) {
     const message = 'is empty; it needs at least listeners and services (see docs/configuration.md)';
     throw new ConfigError([...problems, { file, line: 1, column: 1, path: '', message }]);
   }
 
-  const overrides = [...environment.overrides, ...flags];
-  const tree = applyOverrides(text.value, overrides);
+  const tree = expandSidecar(applyOverrides(text.value ?? {}, overrides), speaksIpv6());
   const result = v.safeParse(configSchema, tree);
   const found: Problem[] = [
     ...schemaFindings(result.issues ?? []),

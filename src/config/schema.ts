@@ -23,6 +23,7 @@ import {
   timeout,
   value,
 } from './schema-parts.js';
+import { SIDECAR_PORTS } from './sidecar.js';
 import { listenerTls, serviceTls } from './tls-schema.js';
 import {
   describe,
@@ -364,6 +365,11 @@ export const configSchema = section({
   }),
   authorization: v.optional(authorization),
   identity: v.optional(identity),
+  sidecar: optionalSection({
+    enabled: v.optional(boolean(), false),
+    inbound: v.optional(integer(0, 65_535), SIDECAR_PORTS.inbound),
+    outbound: v.optional(integer(0, 65_535), SIDECAR_PORTS.outbound),
+  }),
   opaquePorts: v.nullish(
     v.lazy((input) => (Array.isArray(input) ? portList : portChanges)),
     {},

@@ -1,6 +1,5 @@
 // Lays the rules of rules.ts with the kernel's own tools.
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { type Family, HOOKS, INBOUND_CHAIN, OUTBOUND_CHAIN, type Redirect, restoreInput } from './rules.js';
 
 export const MODES = ['auto', 'nft', 'legacy', 'plain'] as const;
@@ -50,15 +49,6 @@ const SUFFIXES: Readonly<Record<Mode, readonly string[]>> = {
 };
 
 const NAMES: Readonly<Record<Family, string>> = { 4: 'iptables', 6: 'ip6tables' };
-
-/** Whether this network namespace has any IPv6 address. */
-export function speaksIpv6(): boolean {
-  try {
-    return readFileSync('/proc/net/if_inet6', 'latin1') !== '';
-  } catch {
-    return false;
-  }
-}
 
 const firstLine = (text: string): string => text.trim().split('\n')[0];
 

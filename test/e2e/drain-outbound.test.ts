@@ -1,32 +1,15 @@
 // A sidecar that is asked to end before its application has: nobody comes in any more, and what the application dials is served until it is
 // gone. In a network namespace of their own, where the two are the only ones.
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { after, describe, it } from 'node:test';
+import { Namespace, Program } from '../support/namespaces.js';
 import { availableExecutors, startSluice } from '../support/sluice.js';
 
-const NAMESPACE = `sluice-out${process.pid}`;
-const INSIDE = ['ip', 'netns', 'exec', NAMESPACE];
-
-function setUp(): string {
-  try {
-    execFileSync('ip', ['netns', 'add', NAMESPACE], { stdio: 'pipe' });
-    execFileSync('ip', ['-n', NAMESPACE, 'link', 'set', 'lo', 'up'], { stdio: 'pipe' });
-    return '';
-  } catch (error) {
-    return error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : String(error);
-  }
-}
-
-const why = setUp();
+const made = Namespace.make('out');
+const why = typeof made === 'string' ? made : '';
+const INSIDE = typeof made === 'string' ? [] : made.inside;
 after(() => {
-  try {
-    execFileSync('ip', ['netns', 'del', NAMESPACE], { stdio: 'pipe' });
-  } catch {
-    // There was none.
-  }
+  if (typeof made !== 'string') made.remove();
 });
 
 /** An application that serves, and asks for a port on command: it says the status and what the response says of its connection. */
@@ -40,33 +23,6 @@ require('node:readline').createInterface(process.stdin).on('line', (port) => {
   }).on('error', (error) => console.log(error.code));
 });
 `;
-
-class Application {
-  private constructor(
-    private readonly child: ChildProcess,
-    private readonly lines: AsyncIterableIterator<string>,
-    readonly port: number,
-  ) {}
-
-  static async start(): Promise<Application> {
-    const [program, ...args] = [...INSIDE, process.execPath, '-e', APPLICATION];
-    const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
-    if (child.stdout === null) throw new Error('an application without output');
-    const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
-    return new Application(child, lines, Number((await lines.next()).value));
-  }
-
-  async ask(port: number): Promise<string> {
-    this.child.stdin?.write(`${port}\n`);
-    return String((await this.lines.next()).value);
-  }
-
-  async stop(): Promise<void> {
-    const gone = once(this.child, 'exit');
-    this.child.kill('SIGKILL');
-    await gone;
-  }
-}
 
 const yaml = (port: number, grace: string): string => `
 drain: { hold: 0s, grace: ${grace}, outbound: last }
@@ -82,26 +38,26 @@ describe('a drain with drain.outbound: last', {
 }, async () => {
   for (const io of await availableExecutors()) {
     it(`serves what the application dials until it is gone (${io})`, async () => {
-      const application = await Application.start();
-      const sluice = await startSluice(yaml(application.port, '600s'), io, {}, INSIDE);
-      assert.equal(await application.ask(sluice.port('in')), '200 open');
-      assert.equal(await application.ask(sluice.port('out')), '200 open');
+      const application = await Program.start(APPLICATION, INSIDE);
+      const sluice = await startSluice(yaml(Number(application.first), '600s'), io, {}, INSIDE);
+      assert.equal(await application.ask(`${sluice.port('in')}`), '200 open');
+      assert.equal(await application.ask(`${sluice.port('out')}`), '200 open');
       sluice.child.kill('SIGTERM');
       await sluice.logged(({ message }) => message.startsWith('drain: inbound listeners closed'));
       // What was idle at the inbound listener ends by itself; a new connection is refused.
-      let refused = await application.ask(sluice.port('in'));
-      while (refused === '200 close') refused = await application.ask(sluice.port('in'));
+      let refused = await application.ask(`${sluice.port('in')}`);
+      while (refused === '200 close') refused = await application.ask(`${sluice.port('in')}`);
       assert.match(refused, /^ECONN(REFUSED|RESET)$/);
-      for (let i = 0; i < 3; i++) assert.equal(await application.ask(sluice.port('out')), '200 open');
+      for (let i = 0; i < 3; i++) assert.equal(await application.ask(`${sluice.port('out')}`), '200 open');
       assert.equal(sluice.child.exitCode, null);
       await application.stop();
       assert.equal(await sluice.exited, 0);
     });
 
     it(`ends with the grace where the application stays (${io})`, async () => {
-      const application = await Application.start();
-      const sluice = await startSluice(yaml(application.port, '1s'), io, {}, INSIDE);
-      assert.equal(await application.ask(sluice.port('out')), '200 open');
+      const application = await Program.start(APPLICATION, INSIDE);
+      const sluice = await startSluice(yaml(Number(application.first), '1s'), io, {}, INSIDE);
+      assert.equal(await application.ask(`${sluice.port('out')}`), '200 open');
       sluice.child.kill('SIGTERM');
       await sluice.exited;
       assert.ok(sluice.log.some(({ message }) => message === 'drain: listeners closed; waiting for what is open'));

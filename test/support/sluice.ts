@@ -1,6 +1,6 @@
 // A real Sluice for tests: the command line program as a child process, on ports of the kernel's choosing.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -82,6 +82,8 @@ export async function startSluice(
   const file = join(directory, 'sluice.yaml');
   const complete = /^admin:/m.test(yaml) ? yaml : `admin: { listen: "127.0.0.1:0" }\n${yaml}`;
   writeFileSync(file, complete);
+  // `under` may make it another user's.
+  chmodSync(directory, 0o755);
   const [program, ...args] = [...under, process.execPath, MAIN, 'run', '-c', file, '--io', io];
   const child = spawn(program, args, {
     stdio: ['ignore', 'inherit', 'pipe'],

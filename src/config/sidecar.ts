@@ -1,0 +1,53 @@
+// What `sidecar` stands for: the listeners of a proxy that shares a pod with its application, and how such a proxy ends. Written out in the
+// tree before it is checked, so that it is no more than anybody could write. What the file says itself is left as it is.
+import { readFileSync } from 'node:fs';
+
+type Tree = Readonly<Record<string, unknown>>;
+
+export const SIDECAR_PORTS = { inbound: 4143, outbound: 4140 } as const;
+/** Reachable for probes and scrapes from outside of the pod. */
+const ADMIN = ':4191';
+
+const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Whether this network namespace has any IPv6 address. */
+export function speaksIpv6(): boolean {
+  try {
+    return readFileSync('/proc/net/if_inet6', 'latin1') !== '';
+  } catch {
+    return false;
+  }
+}
+
+/** The tree with what `sidecar` stands for; the same tree where it is off. */
+export function expandSidecar(tree: unknown, ipv6: boolean): unknown {
+  if (!isTree(tree) || !isTree(tree.sidecar) || tree.sidecar.enabled !== true) return tree;
+  // A port that is none is reported where it stands.
+  const port = (name: keyof typeof SIDECAR_PORTS): number => {
+    const written = isTree(tree.sidecar) ? tree.sidecar[name] : undefined;
+    return Number.isInteger(written) && Number(written) >= 0 && Number(written) < 65_536
+      ? Number(written)
+      : SIDECAR_PORTS[name];
+  };
+  const { admin, drain, listeners = [], services = {} } = tree;
+  if (!Array.isArray(listeners)) return tree;
+  const outbound = { originalDestination: true, direction: 'outbound' };
+  const added = [
+    {
+      name: 'inbound',
+      listen: `${ipv6 ? '' : '0.0.0.0'}:${port('inbound')}`,
+      originalDestination: true,
+      mesh: tree.identity !== undefined && tree.identity !== null,
+    },
+    { name: 'outbound', listen: `127.0.0.1:${port('outbound')}`, ...outbound },
+    ...(ipv6 ? [{ name: 'outbound-ipv6', listen: `[::1]:${port('outbound')}`, ...outbound }] : []),
+  ];
+  return {
+    ...tree,
+    admin: admin === undefined ? { listen: ADMIN } : isTree(admin) ? { listen: ADMIN, ...admin } : admin,
+    drain: drain === undefined ? { outbound: 'last' } : isTree(drain) ? { outbound: 'last', ...drain } : drain,
+    // Places in the file are those of its own.
+    listeners: [...listeners, ...added],
+    services,
+  };
+}
