@@ -49,6 +49,13 @@ export function refreshDelay(
   return Math.min(maxRefreshMs, Math.max(minRefreshMs, (endsMs - nowMs) * share));
 }
 
+/** The token in a file. */
+export function readToken(file: string): string {
+  const token = Buffer.from(readPart(file).bytes).toString('latin1').trim();
+  if (token === '') throw new CredentialProblem(file, 'is empty; it should have the token of an account');
+  return token;
+}
+
 /** What a token says of its own end, where it is a JWT that does; empty where it doesn't, or is in the future. */
 export function expiredSince(token: string, nowMs: number): string {
   try {
@@ -108,8 +115,7 @@ export class CertifyClient implements IdentitySource {
 
   async #certify(): Promise<{ offer: Offer; validUntilMs: number }> {
     const { token: tokenFile, anchors: anchorsFile, name } = this.options;
-    const token = Buffer.from(readPart(tokenFile).bytes).toString('latin1').trim();
-    if (token === '') throw new CredentialProblem(tokenFile, 'is empty; it should have the token of an account');
+    const token = readToken(tokenFile);
     const anchors = readPart(anchorsFile);
     const { request, key } = await makeSigningRequest(name);
     const service = await grpcService('identity.proto', 'io.linkerd.proxy.identity.Identity');
@@ -161,11 +167,25 @@ export class CertifyClient implements IdentitySource {
 
   #failure(grpc: GrpcService['grpc'], error: ServiceError, token: string): IdentityProblem {
     const problem = callFailure(grpc, this.#who, error, this.options.timeoutMs);
+    if (problem.reason === 'unreachable') return this.#unverified(problem);
     const since = problem.reason === 'denied' ? expiredSince(token, this.deps.clock.now()) : '';
     if (since === '') return problem;
     return new IdentityProblem(
       'denied',
       `${problem.message}; the token in ${this.options.token} has expired at ${since}`,
+    );
+  }
+
+  /** Says whose certificate was expected, where it is that which was wrong. */
+  #unverified(problem: IdentityProblem): IdentityProblem {
+    const { anchors, serverName } = this.options;
+    const { message } = problem;
+    if (/altnames/i.test(message))
+      return new IdentityProblem('unreachable', `${message} (expected: ${serverName}, identity.linkerd.serverName)`);
+    if (!/certificate|CERT_/i.test(message)) return problem;
+    return new IdentityProblem(
+      'unreachable',
+      `${message}; its certificate must be signed by one of ${anchors} (identity.linkerd.anchors)`,
     );
   }
 }

@@ -2,6 +2,7 @@
 import type { LoadedConfig } from '../config/load.js';
 import type { IdentityConfig } from '../config/model.js';
 import { formatPath } from '../config/problem.js';
+import { expiredSince, readToken } from './certify-client.js';
 import type { CredentialFindings } from './check-files.js';
 import { checkOffer } from './check-offer.js';
 import { readAnchors, readPart } from './credential-files.js';
@@ -18,9 +19,12 @@ function readSource(identity: IdentityConfig): readonly string[] {
     }
     case 'spiffe':
       return [];
-    case 'linkerd':
-      readPart(source.token);
-      return readAnchors(source.anchors).warnings;
+    case 'linkerd': {
+      const since = expiredSince(readToken(source.token), Date.now());
+      const { warnings } = readAnchors(source.anchors);
+      // Kubernetes may replace it until it is wanted.
+      return since === '' ? warnings : [...warnings, `${source.token}: the token has expired at ${since}`];
+    }
   }
 }
 

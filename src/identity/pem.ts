@@ -27,25 +27,26 @@ export function pemBlocks(bytes: Uint8Array): readonly PemBlock[] | string {
   for (const { 0: whole, 1: kind, 2: label, index } of text.matchAll(BLOCK)) {
     for (; seen < index; seen++) if (text.charCodeAt(seen) === 10) line++;
     if (kind === 'BEGIN') {
-      if (open !== null) return unended(open.label, open.line);
+      if (open !== null) return unended(open.label, open.line, blocks.length + 1);
       open = { label, at: index, line };
     } else {
       if (open === null) return `has the end of a ${label} on line ${line}, and no beginning; write the file anew`;
       if (open.label !== label)
-        return `has a ${open.label} from line ${open.line} that ends as ${label}; write the file anew`;
+        return `has a ${open.label} (block ${blocks.length + 1}) from line ${open.line} that ends as ${label}; write the file anew`;
       blocks.push({ label, text: `${text.slice(open.at, index + whole.length).trimEnd()}\n`, line: open.line });
       open = null;
     }
   }
-  if (open !== null) return unended(open.label, open.line);
+  if (open !== null) return unended(open.label, open.line, blocks.length + 1);
   if (blocks.length > 0) return blocks;
   return text.trim() === ''
     ? 'is empty but for blanks; put a PEM file there'
     : 'has no PEM block; a certificate begins with -----BEGIN CERTIFICATE----- on a line of its own';
 }
 
-const unended = (label: string, line: number): string =>
-  `has a ${label} from line ${line} without an end: the file is cut off; write it anew`;
+/** `block`: the place among those in the file, from 1. */
+const unended = (label: string, line: number, block: number): string =>
+  `has a ${label} (block ${block}) from line ${line} without an end: the file is cut off; write it anew`;
 
 const DER_SEQUENCE = 0x30;
 

@@ -47,6 +47,16 @@ describe('sluice check and the identity', () => {
     assert.equal(check('{ spiffe: { socket: /nowhere } }').status, 0, 'what is not there yet may come');
   });
 
+  it('warns of a token that has expired', () => {
+    const claims = Buffer.from('{"exp":1700000000}').toString('base64url');
+    writeFileSync(join(directory, 'token'), `e30.${claims}.c2ln`);
+    const { status, said } = check(
+      `{ name: ${meshName('web')}, linkerd: { address: "a:1", token: token, anchors: ca.pem } }`,
+    );
+    assert.equal(status, 0);
+    assert.match(said, /identity\.linkerd: \S+token: the token has expired at 2023-11-14T22:13:20\.000Z/);
+  });
+
   it('says where, which file and what', () => {
     const cases: readonly [string, RegExp][] = [
       [
@@ -62,6 +72,10 @@ describe('sluice check and the identity', () => {
       [
         `{ name: ${meshName('web')}, linkerd: { address: "a:1", token: missing, anchors: ca.pem } }`,
         /identity\.linkerd\.token: \S+missing: does not exist/,
+      ],
+      [
+        `{ name: ${meshName('web')}, linkerd: { address: "a:1", token: empty, anchors: ca.pem } }`,
+        /identity\.linkerd\.token: \S+empty: is empty; it should have the token of an account/,
       ],
       [
         `{ name: ${meshName('web')}, linkerd: { address: "a:1", token: ca.pem, anchors: empty } }`,

@@ -333,10 +333,16 @@ describe('an identity service', () => {
     const stranger = scratch.file('stranger.pem', (await Pki.make({ name: 'stranger' })).anchor);
     const one = watch(t, address, { anchors: stranger });
     await one.watched.failed(1);
-    assert.match(one.watched.problem, /cannot be reached: .*certificate/);
+    assert.match(
+      one.watched.problem,
+      /cannot be reached: .*certificate; its certificate must be signed by one of \S+stranger\.pem \(identity\.linkerd\.anchors\)/,
+    );
     const other = watch(t, address, { serverName: meshName('somebody') });
     await other.watched.failed(1);
-    assert.match(other.watched.problem, /cannot be reached: .*altnames/);
+    assert.match(
+      other.watched.problem,
+      /cannot be reached: .*altnames.*\(expected: somebody\..*, identity\.linkerd\.serverName\)/,
+    );
     assert.equal(requests.length, 0, 'no token goes to a stranger');
   });
 

@@ -192,8 +192,14 @@ describe('a file that is none', () => {
 
   it('is cut off, or put together wrongly', () => {
     const half = good.chain.slice(0, good.chain.length / 2);
-    assert.match(said(half, good.key), /^c\.pem: has a CERTIFICATE from line \d+ without an end: the file is cut off/);
-    assert.match(said(good.chain, good.key.slice(0, 60)), /^k\.pem: has a PRIVATE KEY from line 1 without an end/);
+    assert.match(
+      said(half, good.key),
+      /^c\.pem: has a CERTIFICATE \(block 1\) from line 1 without an end: the file is cut off/,
+    );
+    assert.match(
+      said(good.chain, good.key.slice(0, 60)),
+      /^k\.pem: has a PRIVATE KEY \(block 1\) from line 1 without an end/,
+    );
     assert.match(said(good.chain.replace('-----END CERTIFICATE-----\n', ''), good.key), /from line 1 without an end/);
     assert.match(said(good.chain.split('\n').slice(3).join('\n'), good.key), /has the end of a CERTIFICATE on line/);
     const damaged = good.chain.replace(/(CERTIFICATE-----\nMII.{20})./, '$1*');
