@@ -15,6 +15,9 @@ export function patternAt(offset: number, length: number): Buffer {
   return REPEATED.subarray(from, from + Math.min(length, LONGEST));
 }
 
+/** What came is not what was sent. */
+export class WrongBytes extends Error {}
+
 /** Checks a byte stream against the pattern as it arrives. */
 export class PatternCheck {
   received = 0;
@@ -24,7 +27,7 @@ export class PatternCheck {
     for (let at = 0; at < chunk.length; ) {
       const expected = patternAt(this.received, chunk.length - at);
       if (Buffer.compare(expected, chunk.subarray(at, at + expected.length)) !== 0) {
-        throw new Error(`the payload differs within ${expected.length} bytes of offset ${this.received}`);
+        throw new WrongBytes(`the payload differs within ${expected.length} bytes of offset ${this.received}`);
       }
       at += expected.length;
       this.received += expected.length;

@@ -118,7 +118,10 @@ export class Session {
 
   /** Starts a long-running program on `cores` in its own process group. */
   start(name: string, cores: string, command: readonly string[], stdin: 'ignore' | 'pipe' = 'ignore'): Started {
-    const child = spawn('taskset', ['-c', cores, ...command], {
+    // It ends with us, even where we have no time to end it.
+    const bound = which('setpriv') === null ? [] : ['setpriv', '--pdeathsig', 'KILL'];
+    const [program, ...rest] = [...bound, 'taskset', '-c', cores, ...command];
+    const child = spawn(program, rest, {
       detached: true,
       stdio: [stdin, 'pipe', 'pipe'],
       cwd: this.directory,

@@ -1,25 +1,20 @@
 // make soak: mixed, partly hostile traffic against a running Sluice, and then the books must balance.
 //   node dist/bench/soak.js [--minutes 10] [--io auto] [--workers 2] [--only ACTOR,…] [--seed N] [--first-port 21000]
 // --only takes beginnings of names too: --only h2,grpc
-import { Agent } from 'node:http';
+//
+// Endpoints and clients are processes of their own (soak/parts.ts): Node's HTTP/2, which many of them use, has ended processes.
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { descriptors, residentSize } from './cpu.js';
-import { Random } from './random.js';
 import { sluiceCommand, startSluice } from './rivals/sluice.js';
 import { Session, type Started } from './session.js';
-import { ACTORS } from './soak/actors.js';
 import { check } from './soak/checks.js';
+import { TEMPERS } from './soak/endpoints.js';
 import { parseExposition, type Series, sum } from './soak/exposition.js';
-import { Channels, GrpcUpstream } from './soak/grpc.js';
-import { GRPC_ACTORS } from './soak/grpc-actors.js';
-import { HOSTILE_ACTORS } from './soak/hostile-actors.js';
-import { BRIDGE_ACTORS, HTTP2_ACTORS } from './soak/http2-actors.js';
-import { Sessions } from './soak/http2-client.js';
-import { Http2Upstream } from './soak/http2-upstreams.js';
-import { restartInTurn } from './soak/rolling.js';
-import { type Actor, LISTENERS, type Listener, PATIENCE_MS, type Stage } from './soak/stage.js';
-import { httpUpstream, listen, tcpUpstream } from './soak/upstreams.js';
+import type { Complaint, Progress } from './soak/messages.js';
+import { Parts } from './soak/parts.js';
+import { type Actor, LISTENERS, type Listener, type Stage } from './soak/stage.js';
+import { ALL_ACTORS, TROUPES } from './soak/troupes.js';
 
 /** How long pooled connections, drains and timers may take until all is quiet. */
 const QUIET_MS = 30_000;
@@ -27,39 +22,10 @@ const EXIT_MS = 15_000;
 /** Endpoints that restart one after the other. */
 const ROLLING = 3;
 
-interface Tally {
-  done: number;
-  errors: number;
-  under: number;
-}
-
 async function scrape(admin: number): Promise<Series[]> {
   // No kept connection: it would count among the descriptors.
   const response = await fetch(`http://127.0.0.1:${admin}/metrics`, { headers: { connection: 'close' } });
   return parseExposition(await response.text());
-}
-
-async function perform(
-  actor: Actor,
-  stage: Stage,
-  until: () => boolean,
-  tally: Tally,
-  complain: (text: string) => void,
-): Promise<void> {
-  while (!until()) {
-    tally.under++;
-    try {
-      await actor.act(stage);
-      tally.done++;
-    } catch (error) {
-      tally.errors++;
-      complain(`${actor.name}: ${error instanceof Error ? error.message : String(error)}`);
-      await delay(50);
-    }
-    tally.under--;
-    // Leaves some of two cores to the proxy; the point is variety and time, not load.
-    await delay(stage.random.integer(0, 5));
-  }
 }
 
 async function quiet(admin: number): Promise<Series[]> {
@@ -72,44 +38,49 @@ async function quiet(admin: number): Promise<Series[]> {
   }
 }
 
-const ALL_ACTORS = [...ACTORS, ...HTTP2_ACTORS, ...GRPC_ACTORS, ...BRIDGE_ACTORS, ...HOSTILE_ACTORS];
-
 interface Upstream {
   readonly service: Listener;
   readonly port: number;
-  close(): void;
 }
 
-/** Starts endpoints of all services. Those of h2 and grpc do nothing that a client need see; the rough ones do everything else. */
-async function startUpstreams(session: Session, random: Random): Promise<Upstream[]> {
+/**
+ * Starts endpoints of all services. Those that clients may count on are processes of their own, so that one which ends of itself leaves the
+ * others.
+ */
+async function startUpstreams(session: Session, parts: Parts, seed: number): Promise<Upstream[]> {
   const upstreams: Upstream[] = [];
-  for (const service of ['web', 'clean', 'rough'] as const) {
-    const port = await session.port();
-    const server = service === 'web' ? httpUpstream() : tcpUpstream();
-    await listen(server, port);
-    upstreams.push({ service, port, close: () => server.close() });
-  }
-  const tempers = {
-    h2: [{}, { slow: 30 }, { refuses: 0.03, leaves: 1500 }],
-    'h2-rough': [{ slow: 10 }, { refuses: 0.05, resets: 0.1, leaves: 1000 }, { resets: 0.02, dies: 4000 }],
-    grpc: [{}, { slow: 30, maxAge: 1500 }],
-    'grpc-rough': [{ slow: 10, fails: 0.02 }, { maxAge: 1000, grace: 20 }, { dies: 4000 }],
-  };
-  for (const service of ['h2', 'h2-rough', 'grpc', 'grpc-rough'] as const) {
-    for (const temper of tempers[service]) {
-      const port = await session.port();
-      const Kind = service.startsWith('h2') ? Http2Upstream : GrpcUpstream;
-      const upstream = new Kind(port, random, temper);
-      await upstream.start();
-      upstreams.push({ service, port, close: () => upstream.close() });
+  let processes = 0;
+  const start = async (name: string, counts: Partial<Record<Listener, number>>, temper = 0): Promise<void> => {
+    const services: { service: Listener; ports: number[] }[] = [];
+    for (const [service, count] of Object.entries(counts) as [Listener, number][]) {
+      const ports = await session.ports(count);
+      services.push({ service, ports });
+      upstreams.push(...ports.map((port) => ({ service, port })));
     }
+    await parts.start(`endpoints ${name}`, { kind: 'endpoints', services, temper, seed: seed + 1000 + processes++ });
+  };
+  await start('web', { web: 1, clean: 1, rough: 1, rolling: ROLLING });
+  for (const service of ['h2', 'grpc'] as const) {
+    for (const i of TEMPERS[service].keys()) await start(`${service} ${i}`, { [service]: 1 }, i);
   }
-  for (const service of ['rolling', 'rolling-h2'] as const) {
-    const ports = await session.ports(ROLLING);
-    const close = await restartInTurn(ports, service === 'rolling-h2', random);
-    for (const port of ports) upstreams.push({ service, port, close });
-  }
+  for (const service of ['h2-rough', 'grpc-rough'] as const)
+    await start(service, { [service]: TEMPERS[service].length });
+  await start('rolling-h2', { 'rolling-h2': ROLLING });
   return upstreams;
+}
+
+/** Starts the clients; a process for each troupe. */
+async function startClients(
+  parts: Parts,
+  actors: readonly Actor[],
+  ports: Stage['ports'],
+  seed: number,
+): Promise<void> {
+  for (const [troupe, members] of Object.entries(TROUPES)) {
+    const names = members.filter((actor) => actors.includes(actor)).map(({ name }) => name);
+    if (names.length > 0)
+      await parts.start(`clients ${troupe}`, { kind: 'clients', actors: names, ports, seed: seed++ });
+  }
 }
 
 const PROTOCOL: Readonly<Record<Listener, string>> = {
@@ -168,8 +139,9 @@ async function main(): Promise<number> {
   const minutes = Number(values.minutes);
   if (!(minutes > 0)) throw new Error(`--minutes: expected a number above 0, got '${values.minutes}'`);
   const session = new Session({ firstPort: Number(values['first-port']), loadCore: 0 });
-  const random = new Random(Number(values.seed));
-  const upstreams = await startUpstreams(session, random);
+  const seed = Number(values.seed);
+  const parts = new Parts();
+  const upstreams = await startUpstreams(session, parts, seed);
   const listening = await session.ports(LISTENERS.length);
   const ports = Object.fromEntries(LISTENERS.map((name, i) => [name, listening[i]])) as Record<Listener, number>;
   const admin = await session.port();
@@ -186,74 +158,84 @@ async function main(): Promise<number> {
   await delay(500);
   const descriptorsBefore = descriptors(started.pid);
 
-  const agent = new Agent({ keepAlive: true, maxSockets: 64 });
-  const sessions = new Sessions(ports, random);
-  const channels = new Channels(ports, random);
-  const clean = { sent: 0, received: 0 };
-  const asked = { requests: 0, whole: 0 };
-  const stage: Stage = { ports, random, clean, asked, agent, sessions, channels };
-  const tallies = new Map<string, Tally>();
-  // The first of each kind: those that differ in their numbers alone are one.
-  const complaints = new Map<string, { text: string; times: number }>();
-  const complain = (text: string): void => {
-    const kind = text.replace(/\d+/g, '0');
-    const known = complaints.get(kind);
-    if (known) known.times++;
-    else if (complaints.size < 40) complaints.set(kind, { text, times: 1 });
-  };
-  const endsAt = Date.now() + minutes * 60_000;
   let ended = false;
   started.child.once('exit', () => {
     ended = true;
   });
-  const until = () => ended || Date.now() >= endsAt;
-  const performing = actors.flatMap((actor) => {
-    const tally: Tally = { done: 0, errors: 0, under: 0 };
-    tallies.set(actor.name, tally);
-    return Array.from({ length: actor.count }, () => perform(actor, stage, until, tally, complain));
-  });
+  await startClients(parts, actors, ports, seed);
+  const endsAt = Date.now() + minutes * 60_000;
   const resident: number[] = [];
   const interval = Math.min(5000, Math.max(200, (minutes * 60_000) / 120));
-  while (!until()) {
+  while (!ended && Date.now() < endsAt) {
     resident.push(residentSize(started.pid));
+    parts.watch();
     await delay(interval);
   }
-  await Promise.race([Promise.all(performing), delay(2 * PATIENCE_MS)]);
-  for (const [name, tally] of tallies) {
-    if (tally.under > 0) complain(`${name}: ${tally.under} never came to an end`);
-    tally.errors += tally.under;
-  }
-  agent.destroy();
-  sessions.close();
-  channels.close();
-
-  for (const [name, { done, errors }] of tallies)
-    process.stdout.write(`  ${name.padEnd(18)} ${done} done, ${errors} errors\n`);
-  for (const { text, times } of complaints.values())
-    process.stdout.write(`  ! ${text}${times > 1 ? ` (and ${times - 1} like it)` : ''}\n`);
+  const late = await parts.stop('clients');
+  const progress = parts.progress();
+  const errors = tell(actors, progress, parts);
   if (ended) throw new Error(`Sluice ended during the soak: ${started.stderr().trim()}`);
   const series = await quiet(admin);
   await delay(500);
   const checks = check({
     series,
-    clean,
-    asked,
+    clean: total(progress, 'clean', { sent: 0, received: 0 }),
+    asked: total(progress, 'asked', { requests: 0, whole: 0 }),
+    cleanKnown: !parts.lost('clients http1'),
+    askedKnown: !parts.lost('clients'),
+    parts,
     workers: Number(values.workers),
     resident,
     minutes,
     descriptorsBefore,
     descriptorsAfter: descriptors(started.pid),
   });
-  const errors = [...tallies.values()].reduce((total, tally) => total + tally.errors, 0);
   checks.push({ what: 'every answer was right', passed: errors === 0, detail: `${errors} errors` });
+  const stuck = late.join(', ');
+  checks.push({ what: 'all clients came to an end', passed: late.length === 0, detail: stuck || 'all did' });
   const orderly = await endsInOrder(started);
   checks.push({ what: 'SIGTERM drains and exits 0', passed: orderly, detail: orderly ? 'exited 0' : 'did not' });
   for (const { what, passed, detail } of checks) {
     process.stdout.write(`${passed === null ? 'info' : passed ? 'PASS' : 'FAIL'}  ${what}: ${detail}\n`);
   }
-  for (const upstream of upstreams) upstream.close();
+  parts.kill();
   session.close();
   return checks.some(({ passed }) => passed === false) ? 1 : 0;
+}
+
+/** The sum over what all parts have counted. */
+function total<K extends 'clean' | 'asked'>(progress: readonly Progress[], key: K, zero: Progress[K]): Progress[K] {
+  const sums: Record<string, number> = { ...zero };
+  for (const each of progress) for (const [name, value] of Object.entries(each[key])) sums[name] += value;
+  return sums as unknown as Progress[K];
+}
+
+/** Prints what each actor has done, and the first complaint of each kind. Returns how many count. */
+function tell(actors: readonly Actor[], progress: readonly Progress[], parts: Parts): number {
+  const counted = parts.complaints.filter((complaint) => !parts.excused(complaint));
+  let errors = counted.length;
+  const of = (name: string, list: readonly Complaint[]) => list.filter(({ actor }) => actor === name).length;
+  for (const { name } of actors) {
+    let done = 0;
+    let under = 0;
+    for (const { tallies } of progress) done += tallies[name]?.done ?? 0;
+    for (const { tallies } of progress.slice(-1)) under += tallies[name]?.under ?? 0;
+    errors += under;
+    const excused = of(name, parts.complaints) - of(name, counted);
+    const more = `${excused > 0 ? `, ${excused} while the harness was not whole` : ''}${under > 0 ? `, ${under} never ended` : ''}`;
+    process.stdout.write(`  ${name.padEnd(18)} ${done} done, ${of(name, counted)} errors${more}\n`);
+  }
+  // Those that differ in their numbers alone are one kind.
+  const kinds = new Map<string, { text: string; times: number }>();
+  for (const { text } of counted) {
+    const kind = text.replace(/\d+/g, '0');
+    const known = kinds.get(kind);
+    if (known) known.times++;
+    else kinds.set(kind, { text, times: 1 });
+  }
+  for (const { text, times } of [...kinds.values()].slice(0, 40))
+    process.stdout.write(`  ! ${text}${times > 1 ? ` (and ${times - 1} like it)` : ''}\n`);
+  return errors;
 }
 
 main().then(

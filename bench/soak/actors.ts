@@ -5,7 +5,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { PatternCheck, patternAt } from '../pattern.js';
+import { PatternCheck, patternAt, WrongBytes } from '../pattern.js';
 import { type Actor, KIB, type Listener, MIB, PATIENCE_MS, type Stage } from './stage.js';
 import { ECHO_FIRST_BYTE, SMALL_BODY, STREAM_REQUEST } from './upstreams.js';
 
@@ -54,7 +54,7 @@ export async function expectPattern(
   size: number,
   pause?: () => Promise<void>,
 ): Promise<void> {
-  if (message.statusCode !== 200) throw new Error(`status ${message.statusCode}`);
+  if (message.statusCode !== 200) throw new Error(`status ${message.statusCode} ${message.headers['sluice-error'] ?? ''}`);
   const check = new PatternCheck();
   for await (const chunk of message) {
     check.feed(chunk);
@@ -183,7 +183,7 @@ export async function echoOnce(stream: Duplex, size: number): Promise<void> {
     const take = (chunk: Buffer): void => {
       const same = chunk.equals(patternAt(got, chunk.length));
       got += chunk.length;
-      if (!same) end(new Error('the payload came back changed'));
+      if (!same) end(new WrongBytes('the payload came back changed'));
       else if (got >= size) end();
     };
     const closed = (): void => end(new Error(`closed ${size - got} bytes early`));
@@ -237,7 +237,7 @@ async function opaqueEcho(stage: Stage): Promise<void> {
     socket.once('error', reject);
     socket.once('close', () => reject(new Error('closed before the first byte')));
   });
-  if (first !== ECHO_FIRST_BYTE) throw new Error('the first byte came back changed');
+  if (first !== ECHO_FIRST_BYTE) throw new WrongBytes('the first byte came back changed');
   const check = new PatternCheck();
   const rounds = stage.random.integer(1, 30);
   for (let i = 0; i < rounds; i++) await echo(socket, stage.random.size(1, 256 * KIB), check, write);
@@ -318,7 +318,7 @@ async function brokenUpstream(stage: Stage): Promise<void> {
     },
     () => false,
   );
-  if (complete) throw new Error('a truncated body was passed on as complete');
+  if (complete) throw new WrongBytes('a truncated body was passed on as complete');
 }
 
 async function silent(stage: Stage): Promise<void> {

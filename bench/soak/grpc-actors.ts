@@ -13,9 +13,9 @@ import {
   type StatusObject,
   status,
 } from '@grpc/grpc-js';
-import { PatternCheck, patternAt } from '../pattern.js';
+import { PatternCheck, patternAt, WrongBytes } from '../pattern.js';
 import { echo } from './actors.js';
-import { METHODS, same } from './grpc.js';
+import { LARGE, METHODS, same } from './grpc.js';
 import { type Actor, KIB, type Listener, MIB, PATIENCE_MS, REPLAYED_BYTES, type Stage } from './stage.js';
 import { pour } from './upstreams.js';
 
@@ -76,7 +76,7 @@ function judge(call: Call, check: PatternCheck, size: number): Started['outcome'
 }
 
 /** A call whose answer is one message: hands it on as streams do theirs. */
-function unary(client: Client, size: number, options: CallOptions): Started {
+function unary(client: Client, size: number, options: CallOptions, metadata = new Metadata()): Started {
   const message = Buffer.alloc(size);
   for (let at = 0; at < size; ) at += patternAt(at, size - at).copy(message, at);
   const check = new PatternCheck();
@@ -85,7 +85,7 @@ function unary(client: Client, size: number, options: CallOptions): Started {
     same,
     same,
     message,
-    new Metadata(),
+    metadata,
     options,
     (_error, answer) => {
       if (answer !== undefined) call.emit('data', answer);
@@ -159,6 +159,17 @@ const small = (stage: Stage) => whole(stage, unary(stage.channels.any('grpc'), s
 
 const large = (stage: Stage) => whole(stage, anything(stage, 'grpc'));
 
+/** Much metadata, there and back. */
+async function heads(stage: Stage): Promise<void> {
+  const metadata = new Metadata();
+  const size = stage.random.size(4 * KIB, 16 * KIB);
+  metadata.set(LARGE, `${stage.random.next()}`.padEnd(size, 'v'));
+  const started = unary(stage.channels.any('grpc'), 10, patience(), metadata);
+  await whole(stage, started);
+  const [got] = (await started.outcome).status.metadata.get(LARGE);
+  if (got?.length !== size) throw new Error(`${got?.length} octets of ${size} in the trailers`);
+}
+
 /** One call, both ways, in turn. */
 async function chat(stage: Stage): Promise<void> {
   stage.asked.requests++;
@@ -180,7 +191,7 @@ async function chat(stage: Stage): Promise<void> {
 }
 
 function expectHonest({ status: { code, details }, whole }: Awaited<Started['outcome']>, late = false): void {
-  if (code === status.OK && !whole) throw new Error('a part was passed on as all of it');
+  if (code === status.OK && !whole) throw new WrongBytes('a part was passed on as all of it');
   if (!HONEST.has(code) && !(late && code === status.DEADLINE_EXCEEDED)) throw new Error(`status ${code} ${details}`);
 }
 
@@ -203,6 +214,7 @@ async function late(stage: Stage): Promise<void> {
 export const GRPC_ACTORS: readonly Actor[] = [
   { name: 'grpc-unary', count: 4, act: small },
   { name: 'grpc-large', count: 2, act: large },
+  { name: 'grpc-heads', count: 1, act: heads },
   { name: 'grpc-chat', count: 1, act: chat },
   { name: 'grpc-rough', count: 2, act: rough },
   { name: 'grpc-cancelled', count: 1, act: cancelled },

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import {
   Client,
   credentials,
+  Metadata,
   Server,
   ServerCredentials,
   type ServerDuplexStream,
@@ -59,6 +60,14 @@ export interface GrpcTemper {
   readonly dies?: number;
 }
 
+/** What a call is asked to send back behind its answer. */
+export const LARGE = 'x-large';
+function large(asked: Metadata): Metadata {
+  const trailers = new Metadata();
+  for (const value of asked.get(LARGE)) trailers.add(LARGE, value);
+  return trailers;
+}
+
 const FAILED = { code: status.ABORTED, details: 'on purpose' };
 
 export class GrpcUpstream {
@@ -90,7 +99,7 @@ export class GrpcUpstream {
     });
     server.addService(METHODS, {
       unary: (call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>) =>
-        this.#later(() => (this.#fails() ? answer(FAILED) : answer(null, call.request))),
+        this.#later(() => (this.#fails() ? answer(FAILED) : answer(null, call.request, large(call.metadata)))),
       collect: (call: ServerReadableStream<Buffer, Buffer>, answer: sendUnaryData<Buffer>) => {
         const check = new PatternCheck();
         let wrong = '';

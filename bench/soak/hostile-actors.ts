@@ -116,12 +116,12 @@ async function leaver(stage: Stage): Promise<void> {
 }
 
 /** A stream of the same connection that is to notice nothing. */
-async function stranger(session: ClientHttp2Session, until: () => boolean): Promise<void> {
+async function stranger(session: ClientHttp2Session, until: () => boolean, size = 100, pause = 20): Promise<void> {
   const stream = session.request({ ':path': '/echo', ':method': 'POST' }, { endStream: false });
   stream.setTimeout(PATIENCE_MS, () => stream.destroy(new Error(`silence of ${PATIENCE_MS} ms`)));
   while (!until()) {
-    await echoOnce(stream, 100);
-    await delay(20);
+    await echoOnce(stream, size);
+    await delay(pause);
   }
   stream.resume();
   const ended = new Promise((resolve) => stream.once('close', resolve));
@@ -165,6 +165,17 @@ async function pinger(stage: Stage): Promise<void> {
       }
     };
     await Promise.all([stranger(session, () => Date.now() > end), ping()]);
+  } finally {
+    session.close();
+  }
+}
+
+/** Many streams of a connection whose messages are of 7 octets. */
+async function trickle(stage: Stage): Promise<void> {
+  const { session } = openSession(stage.ports.web);
+  const end = Date.now() + 3000;
+  try {
+    await Promise.all(Array.from({ length: 30 }, () => stranger(session, () => Date.now() > end, 7, 33)));
   } finally {
     session.close();
   }
@@ -240,6 +251,10 @@ export const HOSTILE_ACTORS: readonly Actor[] = [
   { name: 'hostile-pings', count: 1, act: pinger },
   { name: 'hostile-heads', count: 2, act: largeHead },
   { name: 'hostile-early', count: 2, act: earlyAnswer },
+  { name: 'hostile-trickle', count: 1, act: trickle },
+];
+
+export const ROLLING_ACTORS: readonly Actor[] = [
   { name: 'rolling-h1', count: 3, act: rolling('rolling') },
   { name: 'rolling-h2', count: 3, act: rolling('rolling-h2') },
 ];

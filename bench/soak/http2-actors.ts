@@ -2,7 +2,7 @@
 // that leave in the middle. Then both ways of crossing over from or to HTTP/1.
 import { type ClientHttp2Session, constants } from 'node:http2';
 import { setTimeout as delay } from 'node:timers/promises';
-import { PatternCheck } from '../pattern.js';
+import { PatternCheck, WrongBytes } from '../pattern.js';
 import { echo, expectPattern, response } from './actors.js';
 import { type Body, open, openSession, outcome } from './http2-client.js';
 import { type Actor, KIB, type Listener, MIB, PATIENCE_MS, REPLAYED_BYTES, type Stage } from './stage.js';
@@ -101,7 +101,8 @@ async function rough(stage: Stage): Promise<void> {
   const { path, size, body } = anything(stage, MIB);
   const { status, reason, received, failure } = await outcome(open(stage.sessions.any('h2-rough'), path, body));
   if (failure !== '') return;
-  if (status === 200 && received !== size) throw new Error(`${received} bytes of ${size} were passed on as all of it`);
+  if (status === 200 && received !== size)
+    throw new WrongBytes(`${received} bytes of ${size} were passed on as all of it`);
   if (status !== 200 && reason === '') throw new Error(`status ${status}, which no endpoint sends, without a reason`);
 }
 
@@ -165,7 +166,7 @@ async function fromHttp1Rough(stage: Stage): Promise<void> {
     },
     () => false,
   );
-  if (complete) throw new Error('a truncated body was passed on as complete');
+  if (complete) throw new WrongBytes('a truncated body was passed on as complete');
 }
 
 export const HTTP2_ACTORS: readonly Actor[] = [

