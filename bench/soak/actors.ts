@@ -54,7 +54,8 @@ export async function expectPattern(
   size: number,
   pause?: () => Promise<void>,
 ): Promise<void> {
-  if (message.statusCode !== 200) throw new Error(`status ${message.statusCode} ${message.headers['sluice-error'] ?? ''}`);
+  if (message.statusCode !== 200)
+    throw new Error(`status ${message.statusCode} ${message.headers['sluice-error'] ?? ''}`);
   const check = new PatternCheck();
   for await (const chunk of message) {
     check.feed(chunk);
