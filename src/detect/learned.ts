@@ -71,6 +71,16 @@ export class Learned {
     Atomics.store(table, EXPIRY + victim, expiry);
   }
 
+  /** Whether there is an entry, which may have expired: without asking for the time, which is allocated. */
+  knows(key: number): boolean {
+    const table = this.#table;
+    const first = home(key);
+    for (let i = 0; i < WINDOW; i++) {
+      if (Atomics.load(table, KEYS + ((first + i) & (CAPACITY - 1))) === key) return true;
+    }
+    return false;
+  }
+
   has(key: number, nowSeconds: number): boolean {
     const table = this.#table;
     const first = home(key);

@@ -123,7 +123,7 @@ export class Detector implements Racer {
       return;
     }
     if (this.agreed(client)) return;
-    this.began[client] = this.context.reactor.now;
+    this.began[client] = this.context.reactor.now - this.context.connections.opened[client];
     this.since[client] = this.context.reactor.now;
     const deadline = this.patience.deadline(client);
     if (deadline !== NEVER) this.context.wheel.pull(client, deadline);
@@ -202,13 +202,14 @@ export class Detector implements Racer {
 
   /** Waits for the first bytes of a client. */
   private listen(client: SocketSlot): void {
-    const { connections, destinations, sockets, wheel, reactor } = this.context;
+    const { connections, destinations, sockets, wheel, reactor, learned } = this.context;
     this.state[client] = START;
     this.peek.begin(client);
     this.races.reset(client);
     this.learned[client] = 0;
     this.ending[client] = STAYS;
-    this.began[client] = sockets.layer[client] === 0 ? connections.opened[client] : reactor.now;
+    const began = sockets.layer[client] === 0 ? 0 : reactor.now - connections.opened[client];
+    if (this.began[client] !== began) this.began[client] = began;
     this.since[client] = sockets.ready(client) ? reactor.now : NEVER;
     if ((sockets.ready(client) && this.agreed(client)) || this.heard(client)) return;
     // The first receive alone: a client that asks for one answer and leaves is never armed, and so never cancelled.
@@ -218,12 +219,12 @@ export class Detector implements Racer {
     const key = destinations.learnKey[destination];
     // A client of the mesh speaks before the server, whoever speaks first inside of its TLS.
     const may = opaque >= 0 && this.patience.raceMs(client) >= 0 && !this.peek.looks(client);
-    if (may && this.context.learned.has(key, Date.now() / 1000)) {
+    if (may && learned.knows(key) && learned.has(key, Date.now() / 1000)) {
       this.learned[client] = 1;
       this.race(client);
     }
     const deadline = this.patience.deadline(client);
-    if (deadline !== NEVER) wheel.schedule(client, Math.max(deadline, reactor.now));
+    if (deadline !== NEVER) wheel.schedule(client, Math.max(deadline, Math.ceil(reactor.now)));
   }
 
   /** True where the client's TLS handshake has said what it speaks. */

@@ -19,7 +19,7 @@ export const NEVER = Number.POSITIVE_INFINITY;
 export class Patience {
   /** Of the matcher. */
   readonly state: Int32Array;
-  /** When detection began, ms: with the connection, or with what is inside of its TLS. */
+  /** How long after the connection detection began, ms: at once, or with what is inside of its TLS. Written where it is not 0 only. */
   readonly began: Float64Array;
   /** Since when a client is silent, ms: its transport is ready, or it has last said something. NEVER: it could not speak yet. */
   readonly since: Float64Array;
@@ -64,7 +64,9 @@ export class Patience {
     const { connections, destinations } = this.context;
     const timeout = destinations.timeoutMs[connections.destination[client]];
     // What lies between the client and its words has a timeout of its own.
-    return timeout > 0 && this.since[client] !== NEVER ? this.began[client] + timeout : NEVER;
+    return timeout > 0 && this.since[client] !== NEVER
+      ? connections.opened[client] + this.began[client] + timeout
+      : NEVER;
   }
 
   /** When a client whose words are not those of HTTP has been silent for long enough to be relayed, ms. */
@@ -80,7 +82,7 @@ export class Patience {
     return this.races.dialling(client) ? NEVER : this.since[client] + (race >= 0 ? race : HARDLY_MS);
   }
 
-  /** When the timer of `client` has something to do next, ms. */
+  /** When the timer of `client` has something to do next, ms; whole, as numbers with a fraction would be allocated. */
   deadline(client: SocketSlot): number {
     const { connections, inbox } = this.context;
     let deadline = Math.min(this.lastCall(client), this.settled(client));
@@ -90,6 +92,6 @@ export class Patience {
       deadline = Math.min(deadline, this.since[client] + race);
     if (inbox.empty(client) && this.context.leaves(client))
       deadline = Math.min(deadline, connections.opened[client] + DRAIN_SILENT_MS);
-    return deadline;
+    return Math.ceil(deadline);
   }
 }

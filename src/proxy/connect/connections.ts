@@ -176,15 +176,17 @@ export class Connections {
     this.opened[slot] = reactor.now;
     this.active[slot] = reactor.now;
     this.ended[slot] = 0;
-    this.read[slot] = 0;
-    this.written[slot] = 0;
-    this.relayedTo[slot] = NONE;
-    this.peers[slot] = this.context.access ? this.context.native.peerName(fd) : undefined;
+    // Columns that rest at 0 are paid for where they are written, and lists grow with what is written, `undefined` included.
+    if (this.read[slot] !== 0) this.read[slot] = 0;
+    if (this.written[slot] !== 0) this.written[slot] = 0;
+    if (this.relayedTo[slot] !== NONE) this.relayedTo[slot] = NONE;
+    const peer = this.context.access ? this.context.native.peerName(fd) : undefined;
+    if (this.peers[slot] !== peer) this.peers[slot] = peer;
+    if (this.goals[slot] !== undefined) this.goals[slot] = undefined;
     this.clients++;
-    this.goals[slot] = undefined;
     if (this.context.clientSeries.waits(listener)) this.uncounted[slot] = 1;
     else {
-      this.uncounted[slot] = 0;
+      if (this.uncounted[slot] !== 0) this.uncounted[slot] = 0;
       values[meter + L.OPEN_TOTAL]++;
     }
     values[meter + L.OPEN]++;

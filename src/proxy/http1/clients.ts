@@ -253,7 +253,8 @@ export class Http1Clients {
         return;
       }
     }
-    wheel.schedule(client, Math.max(deadline, reactor.now + 1));
+    // Whole: a number with a fraction would be allocated.
+    wheel.schedule(client, Math.ceil(Math.max(deadline, reactor.now + 1)));
   }
 
   exchange(client: SocketSlot): ExchangeSlot {
