@@ -59,7 +59,9 @@ async function startUpstreams(session: Session, parts: Parts, seed: number): Pro
     }
     await parts.start(`endpoints ${name}`, { kind: 'endpoints', services, temper, seed: seed + 1000 + processes++ });
   };
-  await start('web', { web: 1, clean: 1, rough: 1, rolling: ROLLING });
+  await start('web', { web: 1 });
+  await start('tcp', { clean: 1, rough: 1 });
+  await start('rolling', { rolling: ROLLING });
   for (const service of ['h2', 'grpc'] as const) {
     for (const i of TEMPERS[service].keys()) await start(`${service} ${i}`, { [service]: 1 }, i);
   }

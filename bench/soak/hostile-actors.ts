@@ -5,7 +5,7 @@ import { type ClientHttp2Session, constants } from 'node:http2';
 import { setTimeout as delay } from 'node:timers/promises';
 import { patternAt } from '../pattern.js';
 import { echoOnce, expectPattern } from './actors.js';
-import { open, openSession, outcome } from './http2-client.js';
+import { expectOk, open, openSession, outcome } from './http2-client.js';
 import { type Actor, KIB, type Listener, MIB, PATIENCE_MS, type Stage } from './stage.js';
 import { SMALL_BODY } from './upstreams.js';
 
@@ -119,6 +119,7 @@ async function leaver(stage: Stage): Promise<void> {
 async function stranger(session: ClientHttp2Session, until: () => boolean, size = 100, pause = 20): Promise<void> {
   const stream = session.request({ ':path': '/echo', ':method': 'POST' }, { endStream: false });
   stream.setTimeout(PATIENCE_MS, () => stream.destroy(new Error(`silence of ${PATIENCE_MS} ms`)));
+  expectOk(stream);
   while (!until()) {
     await echoOnce(stream, size);
     await delay(pause);

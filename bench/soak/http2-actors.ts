@@ -4,7 +4,7 @@ import { type ClientHttp2Session, constants } from 'node:http2';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PatternCheck, WrongBytes } from '../pattern.js';
 import { echo, expectPattern, response } from './actors.js';
-import { type Body, open, openSession, outcome } from './http2-client.js';
+import { type Body, expectOk, open, openSession, outcome } from './http2-client.js';
 import { type Actor, KIB, type Listener, MIB, PATIENCE_MS, REPLAYED_BYTES, type Stage } from './stage.js';
 
 const CANCEL_CODES = [constants.NGHTTP2_CANCEL, constants.NGHTTP2_INTERNAL_ERROR];
@@ -83,6 +83,7 @@ const chat = (listener: Listener) => async (stage: Stage) => {
   if (counted) stage.asked.requests++;
   const stream = stage.sessions.any(listener).request({ ':path': '/echo', ':method': 'POST' }, { endStream: false });
   stream.setTimeout(PATIENCE_MS, () => stream.destroy(new Error(`silence of ${PATIENCE_MS} ms`)));
+  expectOk(stream);
   const check = new PatternCheck();
   const rounds = stage.random.integer(1, 30);
   for (let i = 0; i < rounds; i++) {

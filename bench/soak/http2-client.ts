@@ -62,6 +62,14 @@ export function open(session: ClientHttp2Session, path: string, body?: Body): Cl
   return stream;
 }
 
+/** Ends a stream whose response is not 200: its body is somebody else's. */
+export function expectOk(stream: ClientHttp2Stream): void {
+  stream.once('response', (fields) => {
+    const status = Number(fields[':status']);
+    if (status !== 200) stream.destroy(new Error(`status ${status} ${fields['sluice-error'] ?? ''}`));
+  });
+}
+
 /**
  * The response, whose body is to be the pattern; `pause` says for how many milliseconds not to read on. Rejects where bytes are wrong
  * and where nothing happens; every other failure is an outcome.
