@@ -175,7 +175,7 @@ async function main(): Promise<number> {
   }
   const late = await parts.stop('clients');
   const progress = parts.progress();
-  const errors = tell(actors, progress, parts);
+  const errors = tell(actors, progress, parts, endsAt - minutes * 60_000);
   if (ended) throw new Error(`Sluice ended during the soak: ${started.stderr().trim()}`);
   const series = await quiet(admin);
   await delay(500);
@@ -213,7 +213,7 @@ function total<K extends 'clean' | 'asked'>(progress: readonly Progress[], key: 
 }
 
 /** Prints what each actor has done, and the first complaint of each kind. Returns how many count. */
-function tell(actors: readonly Actor[], progress: readonly Progress[], parts: Parts): number {
+function tell(actors: readonly Actor[], progress: readonly Progress[], parts: Parts, began: number): number {
   const counted = parts.complaints.filter((complaint) => !parts.excused(complaint));
   let errors = counted.length;
   const of = (name: string, list: readonly Complaint[]) => list.filter(({ actor }) => actor === name).length;
@@ -228,15 +228,17 @@ function tell(actors: readonly Actor[], progress: readonly Progress[], parts: Pa
     process.stdout.write(`  ${name.padEnd(18)} ${done} done, ${of(name, counted)} errors${more}\n`);
   }
   // Those that differ in their numbers alone are one kind.
-  const kinds = new Map<string, { text: string; times: number }>();
-  for (const { text } of counted) {
+  const kinds = new Map<string, { text: string; times: number; at: number }>();
+  for (const { text, at } of counted) {
     const kind = text.replace(/\d+/g, '0');
     const known = kinds.get(kind);
     if (known) known.times++;
-    else kinds.set(kind, { text, times: 1 });
+    else kinds.set(kind, { text, times: 1, at });
   }
-  for (const { text, times } of [...kinds.values()].slice(0, 40))
-    process.stdout.write(`  ! ${text}${times > 1 ? ` (and ${times - 1} like it)` : ''}\n`);
+  for (const { text, times, at } of [...kinds.values()].slice(0, 40)) {
+    const when = `${((at - began) / 1000).toFixed(1)} s`;
+    process.stdout.write(`  ! ${when}: ${text}${times > 1 ? ` (and ${times - 1} like it)` : ''}\n`);
+  }
   return errors;
 }
 
