@@ -17,7 +17,7 @@ interface Setup {
 
 const start = ({ io, listener, race = 'auto', services }: Setup): Promise<Sluice> =>
   startSluice(
-    `drain: { hold: 0 }
+    `drain: { hold: 0, grace: 100ms }
 detect: { timeout: 0, race: ${race} }
 listeners:
   - { name: in, listen: "127.0.0.1:0", ${listener} }
@@ -107,7 +107,7 @@ for (const io of await availableExecutors()) {
       const a = await listen();
       const b = await listen();
       const sluice = await startSluice(
-        `drain: { hold: 0 }
+        `drain: { hold: 0, grace: 100ms }
 detect: { timeout: 0, race: off }
 listeners:
   - { name: two, listen: "127.0.0.1:0", services: { http1: a, default: b } }
@@ -315,7 +315,7 @@ services:
       test('are not cut off where nothing takes opaque traffic', async () => {
         const server = await anything();
         const sluice = await startSluice(
-          `drain: { hold: 0 }
+          `drain: { hold: 0, grace: 100ms }
 detect: { timeout: 0 }
 listeners:
   - { name: web, listen: "127.0.0.1:0", services: { http1: any } }
