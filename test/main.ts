@@ -17,9 +17,24 @@ import { parseArgs } from 'node:util';
 
 const FEW = 5;
 
-/** Runs files; gives the names of the tests that failed, by file. Prints them before the summary. */
-async function pass(files: readonly string[], concurrency: number, timeout: number): Promise<Map<string, string[]>> {
-  const failed = new Map<string, string[]>();
+type Failed = Map<string, string[]>;
+
+function report(what: string, failed: Failed): string {
+  let text = '';
+  for (const [file, names] of failed) text += `# ${what}: ${file}: ${names.join(' < ')}\n`;
+  return text;
+}
+
+interface Pass {
+  readonly concurrency: number;
+  readonly timeout: number;
+  /** What failed when these files ran before. */
+  readonly before: Failed;
+}
+
+/** Runs files; gives the names of the tests that failed, by file. They are printed before the summary. */
+async function pass(files: readonly string[], { concurrency, timeout, before }: Pass): Promise<Failed> {
+  const failed: Failed = new Map();
   const tests = run({ files: [...files], concurrency, timeout });
   tests.on('test:fail', ({ name, file, todo, skip }) => {
     if (todo !== undefined || skip !== undefined) return;
@@ -31,17 +46,14 @@ async function pass(files: readonly string[], concurrency: number, timeout: numb
   const output = tests.compose(tap);
   output.on('data', (text: Buffer | string) => {
     // The plan is the first line of the summary.
-    if (/^1\.\.\d+\n/.test(String(text))) process.stdout.write(report(failed, 'failed'));
+    if (/^1\.\.\d+\n/.test(String(text))) {
+      const passed = new Map([...before].filter(([file]) => !failed.has(file)));
+      process.stdout.write(report('failed beside others, passed alone', passed) + report('failed', failed));
+    }
     process.stdout.write(text);
   });
   await finished(output);
   return failed;
-}
-
-function report(failed: ReadonlyMap<string, readonly string[]>, what: string): string {
-  let text = '';
-  for (const [file, names] of failed) text += `# ${what}: ${file}: ${names.join(' < ')}\n`;
-  return text;
 }
 
 const { values, positionals: files } = parseArgs({
@@ -53,12 +65,9 @@ if (files.length === 0) {
   process.exit(2);
 }
 const timeout = Number(values.timeout);
-let failed = await pass(files, Number(values.concurrency), timeout);
+let failed = await pass(files, { concurrency: Number(values.concurrency), timeout, before: new Map() });
 if (failed.size > 0 && failed.size <= FEW) {
-  const first = failed;
   process.stdout.write('# Once more, one at a time, what failed:\n');
-  failed = await pass([...first.keys()], 1, timeout);
-  for (const file of failed.keys()) first.delete(file);
-  process.stdout.write(report(first, 'failed beside others, passed alone'));
+  failed = await pass([...failed.keys()], { concurrency: 1, timeout, before: failed });
 }
 process.exitCode = failed.size === 0 ? 0 : 1;
