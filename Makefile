@@ -114,7 +114,7 @@ test: dist/.built packages peers lint test-native test-transport
 	$(RUN) $(ARGS) $$(find dist/test -name '*.test.js' | sort)
 
 # Runs files of tests, and those that failed once more where they are few: see test/main.ts.
-RUN = $(NODE) --test-timeout=240000 dist/test/main.js
+RUN = $(NODE) --test-timeout=480000 dist/test/main.js
 
 # Everything but the end-to-end tests, of which a few are enough to see the data paths on both executors; and those of TLS, as another
 # Node.js has another OpenSSL.
@@ -122,7 +122,7 @@ OTHER_NODE := node_modules/.cache/node-$(NODE_VERSION)
 test-node: dist/.built
 	@npm install --silent --no-audit --no-fund --prefix $(OTHER_NODE) node-linux-$$($(NODE) -p process.arch)@$(NODE_VERSION)
 	@PATH="$$(echo $(CURDIR)/$(OTHER_NODE)/node_modules/node-linux-*/bin):$$PATH" && node --version && \
-	  node --test-timeout=240000 dist/test/main.js $(ARGS) \
+	  node --test-timeout=480000 dist/test/main.js $(ARGS) \
 	    $$(find dist/test -name '*.test.js' -not -path '*/e2e/*' | sort) \
 	    dist/test/e2e/{http1-forwarding,http2-conformance-frames,http2-to-http1,grpc-calls}.test.js \
 	    dist/test/e2e/{tls-listeners,tls-services,tls-files,mesh-refusals,mesh-rotation,identity-files}.test.js

@@ -4,7 +4,7 @@
 // little time for both, is a weakness of the test, and named as one; what fails again is a failure. More than a few are not tried again:
 // then something is broken.
 //
-//   node --test-timeout=240000 dist/test/main.js [--concurrency=3] [--timeout=240000] FILE…
+//   node --test-timeout=480000 dist/test/main.js [--concurrency=3] [--timeout=480000] FILE…
 //
 // Three at a time keep two cores busy, as most of them wait for most of their time. `--timeout` is a file's, in ms; node's own `--test-timeout` is a test's.
 //
@@ -58,7 +58,7 @@ async function pass(files: readonly string[], { concurrency, timeout, before }: 
 
 const { values, positionals: files } = parseArgs({
   allowPositionals: true,
-  options: { concurrency: { type: 'string', default: '3' }, timeout: { type: 'string', default: '240000' } },
+  options: { concurrency: { type: 'string', default: '3' }, timeout: { type: 'string', default: '480000' } },
 });
 if (files.length === 0) {
   console.error('usage: node dist/test/main.js [--concurrency=3] FILE…');
