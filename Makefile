@@ -6,7 +6,7 @@
 # make test-transport    the end-to-end tests of the data path, with a transport under every connection: one that cuts all to pieces, then TLS
 # make bench   Sluice against its rivals, with bars (make bench ARGS="h1-uring --rounds 5"),
 #              or against an older build (make bench ARGS="--baseline DIR --no-rivals")
-# make soak    ten minutes of mixed traffic with aborts (make soak MINUTES=1)
+# make soak    ten minutes of mixed traffic with aborts, stalled readers and floods (make soak MINUTES=1)
 # make stalled    what a thousand stalled readers cost their neighbours, with a bar (needs root)
 # make fuzz    long random runs of the protocol machines (make fuzz FACTOR=1000)
 # make allocations    what a request allocates, from V8's log over a million requests (ARGS="--from DIR": another build)
