@@ -8,6 +8,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { availableExecutors, eventually, type Sluice, startSluice } from '../support/sluice.js';
 import { ended, listen, read, type TcpServer } from '../support/tcp.js';
+import { meshOnOriginalDestinations } from './original-destination-mesh.js';
 import {
   ADDRESSES,
   PORT,
@@ -314,4 +315,5 @@ for (const io of await availableExecutors()) {
       }
     });
   });
+  meshOnOriginalDestinations(io, UNDER, GREETING);
 }

@@ -25,4 +25,5 @@ export const PORT = {
   OPAQUE: 7005,
   NOBODY: 7006,
   MATCHED: 7007,
+  TLS: 7008,
 } as const;

@@ -242,8 +242,21 @@ describe('the router', () => {
     fake.router.resolved(fake.asked[0].id, answer([1, 1, 1, 1]));
     const before = fake.destination[client];
     assert.equal(fake.router.forward(client, 80), FORWARD.GOES);
+    assert.deepEqual([fake.destination[client], fake.destinations.users[before]], [before, 1]);
+    assert.equal(fake.router.forward(client, 81), FORWARD.GOES);
     assert.notEqual(fake.destination[client], before);
     assert.equal(fake.destinations.users[before], 0);
+  });
+
+  it('takes one that was redirected to a port of the address to which it had connected', () => {
+    const fake = new Fake({}, [listener(FIXED), listener(ORIGINAL, { mesh: true })]);
+    const client = fake.accept(ORIGINAL, '10.0.0.9:15001');
+    assert.equal(fake.router.forward(client, 5432), FORWARD.GOES);
+    assert.deepEqual(
+      fake.asked.map(({ host, port }) => [host, port]),
+      [['10.0.0.9', 5432]],
+    );
+    assert.equal(fake.router.forward(fake.accept(ORIGINAL, '10.0.0.9:15001'), 15_001), FORWARD.LOOP);
   });
 
   it('takes nobody to a listener of this proxy', () => {
@@ -256,5 +269,13 @@ describe('the router', () => {
     const client = fake.accept(ORIGINAL, '10.0.0.9:15001');
     assert.deepEqual(fake.routed, [client]);
     assert.deepEqual(fake.services(client), [-1, -1, -1, -1]);
+  });
+
+  it('lets a peer in that has connected to the port of the mesh itself, which no rule has changed', () => {
+    const fake = new Fake({}, [listener(FIXED), listener(ORIGINAL, { mesh: true })]);
+    const client = fake.accept(ORIGINAL, '');
+    assert.deepEqual(fake.routed, [client]);
+    assert.deepEqual(fake.services(client), [-1, -1, -1, -1]);
+    assert.equal(fake.values[W.DESTINATIONS_MISSING], 0);
   });
 });

@@ -89,19 +89,22 @@ export class Router {
   }
 
   /**
-   * A client of the opaque transport is going to `port` of this machine, at the address where it was accepted. A FORWARD; unless that
-   * is GOES it is to be refused.
+   * A client of the opaque transport is going to `port` of this machine, at the address to which it has connected. A FORWARD; unless
+   * that is GOES it is to be refused.
    */
   forward(client: number, port: number): number {
     const { connections, destinations, native, sockets, reactor } = this.context;
-    const { host } = splitAddress(native.localName(sockets.fd[client]));
+    const listener = connections.listener[client];
+    const fd = sockets.fd[client];
+    // A connection that was redirected was accepted at another address.
+    const original = this.original[listener] === 1 ? native.originalDestination(fd) : '';
+    const { host } = splitAddress(original === '' ? native.localName(fd) : original);
     const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
     if (this.own.hasPort(port) && this.own.includes(address, reactor.clock())) return FORWARD.LOOP;
     this.words.fill(0);
     const length = native.sockaddr(host, port, this.sockaddr, 0);
     if (length === 0) return FORWARD.LOOP;
     const before = connections.destination[client];
-    const listener = connections.listener[client];
     let slot = destinations.find(listener, this.words);
     if (slot < 0) slot = this.add(address, listener, port, length);
     if (slot < 0) {
@@ -170,6 +173,13 @@ export class Router {
     const fd = sockets.fd[client];
     this.words.fill(0);
     const length = native.originalSockaddr(fd, this.sockaddr, 0);
+    // On a listener of the mesh a client says inside of TLS where it is going, or it goes nowhere. One that has connected to this very
+    // port looks as if it was not redirected, though a rule for all ports has done so.
+    const mesh = this.listeners.get(listener)?.mesh === true;
+    if (length === 0 && mesh) {
+      this.opened(client);
+      return;
+    }
     if (length === 0) {
       values[W.DESTINATIONS_MISSING]++;
       this.refuse(client, '', 'it was not redirected here, so that it has no original destination');
@@ -179,8 +189,7 @@ export class Router {
     if (this.own.hasPort(port)) {
       const address = native.originalDestination(fd);
       if (this.own.includes(address, reactor.clock())) {
-        // On a listener of the mesh it says inside of TLS where it is going, or it goes nowhere.
-        if (this.listeners.get(listener)?.mesh === true) {
+        if (mesh) {
           this.opened(client);
           return;
         }
