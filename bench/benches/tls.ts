@@ -62,7 +62,13 @@ export const tlsLarge: Bench = {
   unit: 'ms CPU/GB',
   measures: 'cpu',
   bar: { limit: 0.75, ambition: 0.6, rivals: ['nginx'] },
-  contenders: [sluice('sluice', 'uring'), nginx(), nginx('nginx-unbuffered', { buffering: 'unbuffered' }), haproxy()],
+  contenders: [
+    sluice('sluice', 'uring'),
+    nginx(),
+    nginx('nginx-unbuffered', { buffering: 'unbuffered' }),
+    nginx('nginx-untuned', { buffering: 'untuned' }),
+    haproxy(),
+  ],
   work: h1Work,
   upstream: startLargeUpstream,
   sample: (session, running, seconds) =>

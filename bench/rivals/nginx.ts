@@ -14,9 +14,21 @@ const STREAM_MODULE = [
 ].find((path) => path !== '' && existsSync(path));
 
 interface NginxOptions {
-  /** `buffered` reads ahead of the client (the default of nginx), `unbuffered` passes on what it has. */
-  readonly buffering?: 'buffered' | 'unbuffered';
+  /**
+   * `buffered` reads ahead of the client, a MiB at a time and into memory alone; `unbuffered` passes on what it has; `untuned` is as nginx
+   * comes: 8 buffers of a page, and what does not fit goes to a file.
+   */
+  readonly buffering?: Buffering;
 }
+
+type Buffering = 'buffered' | 'unbuffered' | 'untuned';
+
+const BUFFERS: Readonly<Record<Buffering, string>> = {
+  buffered: 'proxy_buffers 16 64k;\n      proxy_busy_buffers_size 256k;\n      proxy_max_temp_file_size 0;',
+  unbuffered:
+    'proxy_buffering off;\n      proxy_buffer_size 128k;\n      proxy_buffers 8 128k;\n      proxy_busy_buffers_size 256k;',
+  untuned: '',
+};
 
 /** nginx as a reverse proxy, tuned for the work: kept upstream connections, no log, a listener per worker. */
 export function nginx(name = 'nginx', options: NginxOptions = {}): Contender {
@@ -104,11 +116,7 @@ ${httpCommon(session)}
       proxy_pass http://endpoint;
       proxy_http_version 1.1;
       proxy_set_header Connection "";
-      ${
-        buffering === 'buffered'
-          ? 'proxy_buffers 16 64k;\n      proxy_busy_buffers_size 256k;\n      proxy_max_temp_file_size 0;'
-          : 'proxy_buffering off;\n      proxy_buffer_size 128k;\n      proxy_buffers 8 128k;\n      proxy_busy_buffers_size 256k;'
-      }
+      ${BUFFERS[buffering]}
     }
   }
 }`;
