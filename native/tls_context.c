@@ -9,9 +9,9 @@
 
 // A chain deeper than this is none of anybody's (the default is 100), and each link costs a signature check.
 #define DEPTH 10
-// The peer's Certificate message, for which OpenSSL makes room as soon as it is announced. Chains of the web have 2 to 10 KiB.
 // A ClientHello with a post-quantum share has 2 KiB, one with a ticket and the longest of names 3 KiB.
 #define HELLO_MAX 20480
+// The peer's Certificate message, for which OpenSSL makes room as soon as it is announced. Chains of the web have 2 to 10 KiB.
 #define SERVER_CHAIN_MAX 65536
 #define CLIENT_CHAIN_MAX 32768
 
