@@ -163,7 +163,7 @@ export async function startSluice(
       if (stopping === undefined) {
         child.kill('SIGINT');
         // What does not drain is a test's own connection.
-        const force = setTimeout(() => child.kill('SIGINT'), 10_000).unref();
+        const force = setTimeout(() => child.kill('SIGINT'), 5000).unref();
         stopping = exited.finally(() => clearTimeout(force));
       }
       return stopping;
