@@ -117,10 +117,15 @@ for (const io of await availableExecutors()) {
         said.length = 0;
         const port = sluice.port(listener);
         const socket = await dial(port);
-        if (i % 2 === 0) socket.write('\0words');
-        assert.equal((await read(socket, 5)).toString(), 'hello');
-        if (i % 2 !== 0) socket.write('\0words');
-        assert.equal((await read(socket, 6)).toString(), '\0words');
+        if (i % 2 === 0) {
+          socket.write('\0words');
+          // The greeting and the echo may come as one.
+          assert.equal((await read(socket, 11)).toString(), 'hello\0words');
+        } else {
+          assert.equal((await read(socket, 5)).toString(), 'hello');
+          socket.write('\0words');
+          assert.equal((await read(socket, 6)).toString(), '\0words');
+        }
         const header = expected(version, socket.localPort ?? 0, port);
         assert.deepEqual(
           heard.map((one) => one.toString('latin1')),
