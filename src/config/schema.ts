@@ -1,10 +1,10 @@
 // The shape of the file: every key, its default as one would write it, and what it takes.
 // docs/configuration.md lists the same keys; a test compares the two.
-import { availableParallelism } from 'node:os';
 import * as v from 'valibot';
 import { MOST_ENDPOINTS, MOST_IDENTITIES, MOST_SERVICES } from '../metrics/layout.js';
 import { LOCAL_DESTINATIONS, MOST_PSEUDONYM } from '../proxy/capacity.js';
 import { authorization } from './authorization.js';
+import { usableCores } from './cores.js';
 import { identity } from './identity-schema.js';
 import { parseMatch } from './match.js';
 import { parseNetwork } from './networks.js';
@@ -95,7 +95,7 @@ function parseVia(input: unknown): string | null {
 }
 
 function parseWorkers(input: unknown): number {
-  if (input === 'auto') return Math.min(availableParallelism(), MAX_WORKERS);
+  if (input === 'auto') return Math.min(usableCores(), MAX_WORKERS);
   try {
     return parseInteger(input, 1, MAX_WORKERS);
   } catch (error) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
+import { usableCores } from '../../src/config/cores.js';
 import { complaint, complaints, LISTENERS, load, SERVICES, withBasics } from './support.js';
 
 test('every section may be left out or left empty', () => {
@@ -12,7 +12,7 @@ test('every section may be left out or left empty', () => {
 });
 
 test('workers: auto is one for each available core', () => {
-  assert.equal(load(withBasics('workers: auto')).workers, Math.min(availableParallelism(), 64));
+  assert.equal(load(withBasics('workers: auto')).workers, Math.min(usableCores(), 64));
   assert.match(complaint(withBasics('workers: 0')), /^workers: found 0; write a whole number from 1 to 64, or auto/);
   assert.match(complaint(withBasics('workers: 65')), /^workers: found 65/);
   assert.match(complaint(withBasics('workers: many')), /^workers: found "many"/);
