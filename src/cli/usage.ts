@@ -81,6 +81,8 @@ export function parseArguments(args: readonly string[], options: Options, maxPos
 export function configFile(values: Arguments['values']): string {
   if (typeof values.config !== 'string' || values.config === '')
     throw new UsageError('which configuration? add -c FILE');
+  if (values.config === '-')
+    throw new UsageError('-c -: the standard input is not read; write the configuration to a file, and name that');
   return values.config;
 }
 

@@ -185,7 +185,9 @@ export class Engine {
     if (this.draining) throw new Error('the proxy is draining');
     for (const key of FIXED_KEYS) {
       if (JSON.stringify(config[key]) !== JSON.stringify(this.config[key])) {
-        this.logger.warn('this change needs a restart; the old value stays', { key });
+        this.logger.warn('this change needs a restart; the old value stays', {
+          key: key === 'adminShutdown' ? 'admin.shutdown' : key,
+        });
       }
     }
     for (const key of FIXED_LIMITS) {

@@ -130,6 +130,7 @@ test('wrong usage exits 2 and points at the help', () => {
     [['--verbose'], /^sluice: unknown option --verbose; /],
     [['check'], /^sluice check: which configuration\? add -c FILE\nTry: sluice check --help\n$/],
     [['check', '-c'], /^sluice check: -c needs a value\n/],
+    [['check', '-c', '-'], /^sluice check: -c -: the standard input is not read; /],
     [['run', '-c', '--io', 'epoll'], /^sluice run: -c needs a value\n/],
     [['check', '-c', good, '-c', good], /--config is given twice/],
     [['check', '--confg', good], /unknown option --confg; did you mean "--config"\?/],

@@ -3,12 +3,11 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { type Gateway, settled, startEdge } from '../support/gateway.js';
 import { answering, client, exchange, metrics, OK, type Upstream, upstream } from '../support/http.js';
-import { availableExecutors, eventually, plainSockets, type Sluice } from '../support/sluice.js';
+import { availableExecutors, eventually, fewBuffers, type Sluice } from '../support/sluice.js';
 import { fullListener } from '../support/tcp.js';
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 const REFUSING = '127.0.0.1:1';
-const FEW_BUFFERS = plainSockets ? false : 'a transport that cuts pieces of an octet needs more buffers';
 
 for (const io of await availableExecutors()) {
   describe(`HTTP/1 limits on ${io}`, () => {
@@ -241,30 +240,27 @@ for (const io of await availableExecutors()) {
         },
       ));
 
-    it(
-      'slab: answers 503 where buffers run out, goes on afterwards, and has them all back',
-      { skip: FEW_BUFFERS },
-      () =>
-        against({ top: 'limits: { slab: 1MiB }' }, async (sluice) => {
-          // Heads that never end hold a buffer each, unless they are small.
-          const holders = await Promise.all(Array.from({ length: 80 }, () => client(sluice.port('edge'))));
-          for (const wire of holders) wire.write(`GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(1000)}`);
-          await eventually(() => holders.some(({ total }) => total > 0), 'an answer');
-          const refused = holders.find(({ total }) => total > 0);
-          const response = await refused?.message();
-          assert.equal(response?.status, 503);
-          assert.equal(response?.field('sluice-error'), 'memory');
-          // Whole requests are served all the while.
-          assert.equal((await exchange(sluice.port('edge'), GET)).status, 200);
-          await fired(sluice, 'slab', 'memory');
-          for (const wire of holders) wire.destroy();
-          await settled(sluice);
-          const many = await Promise.all(Array.from({ length: 20 }, () => exchange(sluice.port('edge'), GET)));
-          assert.ok(many.every(({ status }) => status === 200));
-        }),
+    it('slab: answers 503 where buffers run out, goes on afterwards, and has them all back', { skip: fewBuffers }, () =>
+      against({ top: 'limits: { slab: 1MiB }' }, async (sluice) => {
+        // Heads that never end hold a buffer each, unless they are small.
+        const holders = await Promise.all(Array.from({ length: 80 }, () => client(sluice.port('edge'))));
+        for (const wire of holders) wire.write(`GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(1000)}`);
+        await eventually(() => holders.some(({ total }) => total > 0), 'an answer');
+        const refused = holders.find(({ total }) => total > 0);
+        const response = await refused?.message();
+        assert.equal(response?.status, 503);
+        assert.equal(response?.field('sluice-error'), 'memory');
+        // Whole requests are served all the while.
+        assert.equal((await exchange(sluice.port('edge'), GET)).status, 200);
+        await fired(sluice, 'slab', 'memory');
+        for (const wire of holders) wire.destroy();
+        await settled(sluice);
+        const many = await Promise.all(Array.from({ length: 20 }, () => exchange(sluice.port('edge'), GET)));
+        assert.ok(many.every(({ status }) => status === 200));
+      }),
     );
 
-    it('slab: carries large bodies through a small one', { skip: FEW_BUFFERS }, () => {
+    it('slab: carries large bodies through a small one', { skip: fewBuffers }, () => {
       const body = Buffer.alloc(700_000, 'x');
       return against(
         {

@@ -8,6 +8,9 @@ import { Worker } from 'node:worker_threads';
 
 /** Whether sockets carry plain bytes, which may be spliced: not under the transport that `make test-transport` puts on all of them. */
 export const plainSockets = process.env.TEST_TRANSPORT === undefined;
+/** Why tests with a slab of few buffers are skipped: each piece of an octet takes one. */
+export const fewBuffers =
+  process.env.TEST_TRANSPORT === 'rechunking' ? 'a transport that cuts pieces of an octet needs more buffers' : false;
 const MAIN = fileURLToPath(new URL(plainSockets ? '../../src/cli/main.js' : './rechunking-main.js', import.meta.url));
 const NATIVE = new URL('../../src/io/native.js', import.meta.url).href;
 
