@@ -5,7 +5,7 @@ import * as v from 'valibot';
 import { buildConfig } from './build.js';
 import { crossChecks } from './checks.js';
 import { type Place, readYaml } from './document.js';
-import type { Finding } from './finding.js';
+import { schemaFindings } from './finding.js';
 import type { Config } from './model.js';
 import type { Override } from './overrides.js';
 import { applyOverrides, readEnvironment } from './overrides.js';
@@ -78,18 +78,6 @@ function readText(file: string): string {
   } catch {
     return fail('is not UTF-8 text; save it as UTF-8');
   }
-}
-
-/** Issues of the schema as findings. */
-function schemaFindings(issues: readonly v.BaseIssue<unknown>[]): Finding[] {
-  return issues.map((issue) => {
-    const items = issue.path ?? [];
-    return {
-      path: items.map(({ key }) => (typeof key === 'number' ? key : String(key))),
-      message: issue.message,
-      at: items[items.length - 1]?.origin === 'key' ? 'key' : 'value',
-    };
-  });
 }
 
 const startsWith = (path: KeyPath, start: KeyPath): boolean => start.every((part, index) => path[index] === part);
