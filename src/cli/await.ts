@@ -42,8 +42,6 @@ function timeoutOf(values: Arguments['values']): number {
 }
 
 export const awaitCommand: Command = {
-  name: 'await',
-  summary: 'wait until a proxy is ready',
   help: `Usage: sluice await [--address HOST:PORT] [--timeout TIME]
 
 Waits until the proxy beside it says that it is ready (/ready of its admin port): a postStart hook of the proxy's

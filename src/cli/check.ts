@@ -9,8 +9,6 @@ import { complain, configFile, parseArguments, print } from './usage.js';
 const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 export const checkCommand: Command = {
-  name: 'check',
-  summary: 'validate a configuration and list every mistake in it',
   help: `Usage: sluice check -c FILE
 
 Reads FILE as \`sluice run\` would, SLUICE_ variables included, and the files of endpoints, certificates and keys that it

@@ -1,24 +1,41 @@
 // Picks the sub-command, turns what it throws into a message and an exit code.
 import { ConfigError } from '../config/problem.js';
 import { suggest } from '../config/suggest.js';
-import { awaitCommand } from './await.js';
-import { checkCommand } from './check.js';
-import { explainCommand } from './explain.js';
-import { identityCommand } from './identity.js';
-import { initCommand } from './init.js';
-import { runCommand } from './run.js';
-import type { Command } from './usage.js';
-import { complain, FAILURE, messageOf, print, USAGE, UsageError } from './usage.js';
-import { versionCommand } from './version.js';
+import type { Command, ListedCommand } from './usage.js';
+import { complain, FAILURE, messageOf, print, summaries, USAGE, UsageError } from './usage.js';
 
-const commands: readonly Command[] = [
-  runCommand,
-  checkCommand,
-  explainCommand,
-  identityCommand,
-  initCommand,
-  awaitCommand,
-  versionCommand,
+const commands: readonly ListedCommand[] = [
+  { name: 'run', summary: 'start the proxy', load: async () => (await import('./run.js')).runCommand },
+  {
+    name: 'check',
+    summary: 'validate a configuration and list every mistake in it',
+    load: async () => (await import('./check.js')).checkCommand,
+  },
+  {
+    name: 'explain',
+    summary: 'say how a connection to HOST:PORT would be treated, and why',
+    load: async () => (await import('./explain.js')).explainCommand,
+  },
+  {
+    name: 'identity',
+    summary: 'give proxies their certificates',
+    load: async () => (await import('./identity.js')).identityCommand,
+  },
+  {
+    name: 'init',
+    summary: "redirect a pod's connections to the proxy",
+    load: async () => (await import('./init.js')).initCommand,
+  },
+  {
+    name: 'await',
+    summary: 'wait until a proxy is ready',
+    load: async () => (await import('./await.js')).awaitCommand,
+  },
+  {
+    name: 'version',
+    summary: 'print the versions of Sluice and Node, and the I/O executor this host allows',
+    load: async () => (await import('./version.js')).versionCommand,
+  },
 ];
 
 const HELP = `Sluice: a sidecar proxy that looks at the first bytes of every TCP connection. HTTP is balanced per
@@ -27,7 +44,7 @@ request; everything else is relayed as it is.
 Usage: sluice COMMAND [OPTIONS]
 
 Commands:
-${commands.map(({ name, summary }) => `  ${name.padEnd(9)} ${summary}`).join('\n')}
+${summaries(commands)}
 
 \`sluice COMMAND --help\` explains a command. To begin with:
 
@@ -36,9 +53,9 @@ ${commands.map(({ name, summary }) => `  ${name.padEnd(9)} ${summary}`).join('\n
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.`;
 
-function findCommand(name: string, among: readonly Command[] = commands): Command {
+function findCommand(name: string, among: readonly ListedCommand[]): Promise<Command> {
   const command = among.find((known) => known.name === name);
-  if (command !== undefined) return command;
+  if (command !== undefined) return command.load();
   const what = name.startsWith('-') ? 'option' : 'command';
   throw new UsageError(
     `unknown ${what} ${name}; ${suggest(
@@ -56,13 +73,13 @@ interface Called {
 }
 
 /** The command that arguments begin with; of one that consists of several, the one that comes next. */
-function called(first: string, args: readonly string[], name = first, among = commands): Called {
-  const command = findCommand(first, among);
+async function called(first: string, args: readonly string[], name = first, among = commands): Promise<Called> {
+  const command = await findCommand(first, among);
   const [next, ...rest] = args;
   if (command.commands === undefined || next === undefined || next === '--help' || next === '-h')
     return { command, name, args };
   try {
-    return called(next, rest, `${name} ${next}`, command.commands);
+    return await called(next, rest, `${name} ${next}`, command.commands);
   } catch (error) {
     if (error instanceof UsageError) error.topic ||= name;
     throw error;
@@ -83,10 +100,11 @@ export async function main(args: readonly string[]): Promise<number> {
     }
     if (first === 'help') {
       const [name, ...more] = rest;
-      print(called(name, more).command.help);
+      print((await called(name, more)).command.help);
       return 0;
     }
-    const { command, name, args: own } = called(first === '--version' || first === '-v' ? 'version' : first, rest);
+    const asked = first === '--version' || first === '-v' ? 'version' : first;
+    const { command, name, args: own } = await called(asked, rest);
     topic = ` ${name}`;
     if (own.includes('--help') || own.includes('-h')) {
       print(command.help);

@@ -20,8 +20,6 @@ export function formatExplanation(explanation: Explanation): string {
 }
 
 export const explainCommand: Command = {
-  name: 'explain',
-  summary: 'say how a connection to HOST:PORT would be treated, and why',
   help: `Usage: sluice explain -c FILE [--listener NAME] [--from ADDRESS] [--identity NAME] [--json] HOST:PORT
 
 Says, without any traffic, which listener takes a connection to HOST:PORT, whether its bytes are looked at, which

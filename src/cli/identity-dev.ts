@@ -53,8 +53,6 @@ function snippet(directory: string, leaves: readonly DevLeaf[]): string[] {
 }
 
 export const identityDevCommand: Command = {
-  name: 'dev',
-  summary: 'make a root, an issuer and certificates, to try mutual TLS out',
   help: `Usage: sluice identity dev DIR [OPTIONS]
 
 Writes to DIR what a mesh needs to be tried out, and overwrites nothing:

@@ -170,8 +170,6 @@ export function serveOptions(values: Arguments['values'], env: NodeJS.ProcessEnv
 }
 
 export const identityServeCommand: Command = {
-  name: 'serve',
-  summary: 'issue certificates to proxies that show a token',
   help: `Usage: sluice identity serve --issuer FILE --issuer-key FILE (--kubernetes | --tokens FILE) [OPTIONS]
 
 Serves io.linkerd.proxy.identity.Identity/Certify (gRPC): who shows the token of an account gets a certificate for the

@@ -1,18 +1,25 @@
 // `sluice identity`: what gives proxies their certificates.
-import { identityDevCommand } from './identity-dev.js';
-import { identityServeCommand } from './identity-serve.js';
-import type { Command } from './usage.js';
-import { complain, USAGE } from './usage.js';
+import type { Command, ListedCommand } from './usage.js';
+import { complain, summaries, USAGE } from './usage.js';
 
-const commands: readonly Command[] = [identityServeCommand, identityDevCommand];
+const commands: readonly ListedCommand[] = [
+  {
+    name: 'serve',
+    summary: 'issue certificates to proxies that show a token',
+    load: async () => (await import('./identity-serve.js')).identityServeCommand,
+  },
+  {
+    name: 'dev',
+    summary: 'make a root, an issuer and certificates, to try mutual TLS out',
+    load: async () => (await import('./identity-dev.js')).identityDevCommand,
+  },
+];
 
 export const identityCommand: Command = {
-  name: 'identity',
-  summary: 'give proxies their certificates',
   help: `Usage: sluice identity COMMAND [OPTIONS]
 
 Commands:
-${commands.map(({ name, summary }) => `  ${name.padEnd(9)} ${summary}`).join('\n')}
+${summaries(commands)}
 
 \`sluice identity COMMAND --help\` explains a command.
 

@@ -103,8 +103,6 @@ function told(redirect: Redirect): string {
 }
 
 export const initCommand: Command = {
-  name: 'init',
-  summary: "redirect a pod's connections to the proxy",
   help: `Usage: sluice init [OPTIONS]
 
 Lays rules of netfilter in this network namespace, so that the connections of a pod go through the proxy

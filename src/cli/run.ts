@@ -187,8 +187,6 @@ export async function runProxy(args: readonly string[], start: StartEngine): Pro
 }
 
 export const runCommand: Command = {
-  name: 'run',
-  summary: 'start the proxy',
   help: `Usage: sluice run -c FILE [--io auto|uring|epoll] [--workers N]
        sluice run --sidecar [-c FILE]
 

@@ -8,16 +8,25 @@ export const FAILURE = 1;
 export const USAGE = 2;
 
 export interface Command {
-  readonly name: string;
-  /** One line for the list of commands. */
-  readonly summary: string;
   /** The whole text of `--help`. */
   readonly help: string;
   /** Where its first argument picks one of several, these: they have help of their own. */
-  readonly commands?: readonly Command[];
+  readonly commands?: readonly ListedCommand[];
   /** Arguments after the command's name; returns the exit code. May throw a UsageError. */
   run(args: readonly string[]): Promise<number>;
 }
+
+/** A command as lists have it. What it needs is loaded with it, so that a proxy does not hold what others need. */
+export interface ListedCommand {
+  readonly name: string;
+  /** One line. */
+  readonly summary: string;
+  load(): Promise<Command>;
+}
+
+/** The lines of a list of commands. */
+export const summaries = (commands: readonly ListedCommand[]): string =>
+  commands.map(({ name, summary }) => `  ${name.padEnd(9)} ${summary}`).join('\n');
 
 /** A wrong call: exit code 2, with a pointer to the help. */
 export class UsageError extends Error {

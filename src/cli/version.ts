@@ -16,8 +16,6 @@ function executor(): string {
 }
 
 export const versionCommand: Command = {
-  name: 'version',
-  summary: 'print the versions of Sluice and Node, and the I/O executor this host allows',
   help: `Usage: sluice version
 
 Prints the versions of Sluice and Node, and the executor that \`io: auto\` would take here: uring where the kernel and
