@@ -2,7 +2,7 @@
 # make test    everything that is checked: installs, builds, lints, tests
 # make peers   builds the servers and clients in other languages that tests meet; kept in ~/.cache (make test does it)
 # make spire   builds SPIRE, which gives identities out, for the tests that are skipped without it; takes minutes, once
-# make kubernetes   builds Kubernetes' API server and controllers, likewise; takes ten minutes, once
+# make kubernetes   builds Kubernetes' API server, controllers and kubectl, likewise; takes ten minutes, once
 # make test-transport    the end-to-end tests of the data path, with a transport under every connection: one that cuts all to pieces, then TLS
 # make bench   Sluice against its rivals, with bars (make bench ARGS="h1-uring --rounds 5"),
 #              or against an older build (make bench ARGS="--baseline DIR --no-rivals")

@@ -22,7 +22,8 @@ const CONTROLLERS =
 
 let folder: string | undefined;
 
-function program(name: 'etcd' | 'kube-apiserver' | 'kube-controller-manager'): string {
+/** Path of one of them, as ../interop/peers/kubernetes.sh has built it. */
+export function program(name: 'etcd' | 'kube-apiserver' | 'kube-controller-manager' | 'kubectl'): string {
   if (name === 'etcd') return need(name);
   folder ??= execFileSync('bash', [SCRIPT, 'where'], { encoding: 'utf8' }).trim();
   try {
@@ -81,6 +82,7 @@ export class Kubernetes {
     writeFileSync(join(directory, 'tokens.csv'), `${ADMIN},administrator,1,"system:masters"\n`);
     const etcd = await startEtcd();
     const kubernetes = new Kubernetes(directory, await freePort(), etcd, pki.anchor);
+    writeFileSync(kubernetes.kubeconfig, kubeconfigOf(kubernetes.url, kubernetes.authority, ADMIN));
     try {
       await kubernetes.startServer();
     } catch (error) {
@@ -100,6 +102,11 @@ export class Kubernetes {
   /** File of the authority that its certificate is from. */
   get authority(): string {
     return join(this.directory, 'ca.pem');
+  }
+
+  /** File that tells programs where it is, and that whoever uses it may do everything. */
+  get kubeconfig(): string {
+    return join(this.directory, 'kubeconfig');
   }
 
   /** Starts the API server, again at the port that it had, and waits until it is ready. */
@@ -143,23 +150,10 @@ export class Kubernetes {
   /** Those that make accounts of namespaces, slices of services, and pods of deployments. There is no kubelet: pods stay pending. */
   async startControllers(): Promise<void> {
     const own = temporary('kube-controller-manager', null);
-    const config = join(own, 'kubeconfig');
-    const cluster = { server: this.url, 'certificate-authority': this.authority };
-    writeFileSync(
-      config,
-      JSON.stringify({
-        apiVersion: 'v1',
-        kind: 'Config',
-        clusters: [{ name: 'test', cluster }],
-        users: [{ name: 'administrator', user: { token: ADMIN } }],
-        contexts: [{ name: 'test', context: { cluster: 'test', user: 'administrator' } }],
-        'current-context': 'test',
-      }),
-    );
     const port = await freePort();
     const args = [
       `--controllers=${CONTROLLERS}`,
-      `--kubeconfig=${config}`,
+      `--kubeconfig=${this.kubeconfig}`,
       `--service-account-private-key-file=${join(this.directory, 'accounts.key')}`,
       '--leader-elect=false',
       `--bind-address=${HOST}`,
@@ -239,6 +233,18 @@ export class Kubernetes {
       subjects: [{ kind: 'ServiceAccount', namespace, name }],
     });
   }
+}
+
+/** What programs read to find an API server, as JSON. */
+export function kubeconfigOf(server: string, authority: string, token: string): string {
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'test', cluster: { server, 'certificate-authority': authority } }],
+    users: [{ name: 'test', user: { token } }],
+    contexts: [{ name: 'test', context: { cluster: 'test', user: 'test' } }],
+    'current-context': 'test',
+  });
 }
 
 const accounts = (namespace: string): string => `/api/v1/namespaces/${namespace}/serviceaccounts`;

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Builds Kubernetes' API server and controller manager: a control plane for tests, without a cluster. That takes minutes, so `make test`
-# never does it: `make kubernetes` does, once, and tests that want it are skipped where it is not there.
+# Builds Kubernetes' API server, controller manager and kubectl: a control plane for tests, without a cluster. That takes minutes, so
+# `make test` never does it: `make kubernetes` does, once, and tests that want it are skipped where it is not there.
 #   kubernetes.sh        builds what is missing
 #   kubernetes.sh where  prints the folder
 set -eu
 version=1.34.1
 kept=${SLUICE_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice/peers}
 folder=$kept/kubernetes-v$version
-programs='kube-apiserver kube-controller-manager'
+programs='kube-apiserver kube-controller-manager kubectl'
 [ "${1:-}" = where ] && { echo "$folder"; exit 0; }
 built() { for program in $programs; do [ -x "$folder/$program" ] || return 1; done; }
 built && exit 0
