@@ -3,7 +3,7 @@ import type { X509Certificate } from 'node:crypto';
 import type { LogFields, Logger } from '../../log/logger.js';
 import { accountName, accountSpiffe, parseWorkloadName } from '../names.js';
 import type { Admission } from './admission.js';
-import type { Issuer } from './issuer.js';
+import type { IssuerInUse } from './issuer.js';
 import type { IssuingMetrics } from './metrics.js';
 import { Refusal } from './refusal.js';
 import { RefusalLines } from './refusal-lines.js';
@@ -19,7 +19,7 @@ export interface CertifierOptions {
 }
 
 export interface CertifierDeps {
-  readonly issuer: Issuer;
+  readonly issuer: Pick<IssuerInUse, 'authority' | 'unusable'>;
   readonly authenticator: Authenticator;
   readonly admission: Admission;
   readonly metrics: IssuingMetrics;

@@ -15,6 +15,15 @@ export interface IssuerFiles {
   readonly anchors: string | null;
 }
 
+/** An issuer that may become another one. */
+export interface IssuerInUse {
+  readonly authority: Authority;
+  /** What is wrong with what it is to become, while what it was is in use. */
+  readonly problem: string | null;
+  /** Why nothing can be signed now; null: it can. */
+  unusable(): string | null;
+}
+
 export interface IssuerDeps {
   readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
   readonly now: () => number;
@@ -22,7 +31,7 @@ export interface IssuerDeps {
   readonly loaded: (result: 'ok' | 'refused') => void;
 }
 
-export class Issuer {
+export class Issuer implements IssuerInUse {
   #signature: string;
   #problem: string | null = null;
 
@@ -48,7 +57,6 @@ export class Issuer {
     return this.current;
   }
 
-  /** Why nothing can be signed now; null: it can. */
   unusable(): string | null {
     const now = this.deps.now();
     const { notBefore, notAfter } = this.current;
@@ -57,7 +65,6 @@ export class Issuer {
     return null;
   }
 
-  /** What is wrong with the files as they are now, while what they were before is in use. */
   get problem(): string | null {
     return this.#problem;
   }

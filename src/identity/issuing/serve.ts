@@ -7,9 +7,9 @@ import { IssuingAdmin } from './admin.js';
 import { Admission } from './admission.js';
 import { Certifier } from './certifier.js';
 import { Issuer, type IssuerFiles } from './issuer.js';
-import { keyPem, makeKeys, publicKeyDer } from './keys.js';
 import { IssuingMetrics } from './metrics.js';
-import { IdentityService, SERVICE_LIMITS, type ServiceLimits, type ServingCertificate } from './service.js';
+import { OwnCertificate } from './own-certificate.js';
+import { IdentityService, SERVICE_LIMITS, type ServiceLimits } from './service.js';
 import { TokenReview, type TokenReviewOptions } from './token-review.js';
 import { type Authenticator, TokenFile } from './tokens.js';
 
@@ -33,8 +33,6 @@ type Signals = Pick<NodeJS.Process, 'on'>;
 
 /** How often files are looked at. */
 const POLL_MS = 1000;
-/** Its own certificate is replaced when this part of its life is over. */
-const RENEW_SHARE = 0.5;
 
 /** Runs until SIGTERM or SIGINT; returns the exit code. Rejects where it can't begin. */
 export async function serveIdentities(options: ServeOptions, logger: Logger, signals: Signals): Promise<number> {
@@ -155,38 +153,5 @@ class FileWatch {
 
   #tokensSignature(): string {
     return this.authenticator instanceof TokenFile ? fileSignature(this.authenticator.path) : '';
-  }
-}
-
-/** The certificate that the service shows: signed by its own issuer, replaced in time. */
-class OwnCertificate {
-  #dueMs = 0;
-
-  constructor(
-    private readonly names: readonly string[],
-    private readonly issuer: Issuer,
-    private readonly options: Pick<ServeOptions, 'lifetimeMs' | 'skewMs'>,
-  ) {}
-
-  due(nowMs: number): boolean {
-    return nowMs >= this.#dueMs && this.issuer.unusable() === null;
-  }
-
-  async make(): Promise<ServingCertificate> {
-    const nowMs = Date.now();
-    const keys = await makeKeys('ecdsa');
-    const { authority } = this.issuer;
-    const leaf = await authority.issue({
-      publicKey: await publicKeyDer(keys.publicKey),
-      dns: this.names,
-      uris: [],
-      notBefore: new Date(nowMs - this.options.skewMs),
-      notAfter: new Date(nowMs + this.options.lifetimeMs),
-    });
-    this.#dueMs = nowMs + (leaf.notAfter.getTime() - nowMs) * RENEW_SHARE;
-    return {
-      cert: String(leaf.certificate) + authority.intermediates.map(String).join(''),
-      key: await keyPem(keys.privateKey),
-    };
   }
 }

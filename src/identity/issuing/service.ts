@@ -15,13 +15,8 @@ import { loadSync } from '@grpc/proto-loader';
 import type { Address } from '../../config/model.js';
 import { fits } from './admission.js';
 import type { Certifier } from './certifier.js';
+import type { ServingCertificate } from './own-certificate.js';
 import { REFUSAL_STATUS, Refusal } from './refusal.js';
-
-/** PEM of a certificate with its chain, and its key. */
-export interface ServingCertificate {
-  readonly cert: string;
-  readonly key: string;
-}
 
 export interface ServiceLimits {
   /** One address never gets more than half of what is left. */
