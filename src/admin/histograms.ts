@@ -1,7 +1,7 @@
 // The histograms that the admin port shows: which there are, and each as JSON, as .hgrm or as a log that tools read.
 import { HistogramLogWriter } from 'hdr-histogram-js';
+import { toHistogram } from '../metrics/hdr.js';
 import type { HistogramData } from '../metrics/histogram.js';
-import { toHistogram } from '../metrics/histogram.js';
 import { ENDPOINT_HISTOGRAMS, LISTENER_HISTOGRAMS, SERVICE_HISTOGRAMS, WORKER_HISTOGRAMS } from '../metrics/layout.js';
 import type { MetricsSnapshot } from '../metrics/reader.js';
 

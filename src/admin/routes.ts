@@ -1,12 +1,11 @@
 // The admin port's routes: a request in as data, an answer out as data. No socket here.
 import type { LogLevel } from '../config/model.js';
 import { parseHostPort, ValueError } from '../config/values.js';
-import type { Exposition } from '../metrics/exposition.js';
+import type { Page } from '../metrics/exposition.js';
 import type { MetricsReader } from '../metrics/reader.js';
 import type { ClientIs } from '../policy/explain-authorization.js';
 import type { Answer } from './answer.js';
 import { json, text } from './answer.js';
-import { FORMATS, hgrm, histogramsOf, listing, log, percentiles } from './histograms.js';
 import type { RouteInfo } from './index-page.js';
 import { indexPage } from './index-page.js';
 
@@ -41,19 +40,23 @@ export interface RouteDeps {
 
 const LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
 
+/** Loaded when somebody asks for one. */
+const histograms = () => import('./histograms.js');
+
 interface Route extends RouteInfo {
   answer(request: AdminRequest): Answer | Promise<Answer>;
 }
 
 export class Routes {
   readonly #deps: RouteDeps;
-  readonly #exposition: Exposition;
+  readonly #page: (accept: string) => Promise<Page>;
   readonly #startedMs = Date.now();
   readonly #routes: readonly Route[];
 
-  constructor(deps: RouteDeps, exposition: Exposition) {
+  /** `page`: the metrics, in the format that an Accept header prefers. */
+  constructor(deps: RouteDeps, page: (accept: string) => Promise<Page>) {
     this.#deps = deps;
-    this.#exposition = exposition;
+    this.#page = page;
     this.#routes = this.#build();
   }
 
@@ -81,7 +84,7 @@ export class Routes {
         summary: 'all metrics, for Prometheus (text or OpenMetrics, by the Accept header)',
         example: 'curl localhost:4191/metrics',
         answer: async ({ accept }) => {
-          const { contentType, body } = await this.#exposition.page(accept);
+          const { contentType, body } = await this.#page(accept);
           return { status: 200, type: contentType, body, headers: { Vary: 'Accept' } };
         },
       },
@@ -110,7 +113,10 @@ export class Routes {
         methods: ['GET'],
         summary: 'the latency histograms there are',
         example: 'curl localhost:4191/histograms',
-        answer: () => json(listing(histogramsOf(this.#deps.reader.snapshot()))),
+        answer: async () => {
+          const { histogramsOf, listing } = await histograms();
+          return json(listing(histogramsOf(this.#deps.reader.snapshot())));
+        },
       },
       {
         path: '/histograms/<id>',
@@ -154,7 +160,8 @@ export class Routes {
     return routes;
   }
 
-  #histogram({ path, query }: AdminRequest): Answer {
+  async #histogram({ path, query }: AdminRequest): Promise<Answer> {
+    const { FORMATS, hgrm, histogramsOf, log, percentiles } = await histograms();
     const id = decoded(path.slice('/histograms/'.length));
     const snapshot = this.#deps.reader.snapshot();
     const found = histogramsOf(snapshot).find((candidate) => candidate.id === id);

@@ -1,8 +1,8 @@
 // Golden totals of a running proxy, read over its admin port as any tool could.
 import { HistogramLogReader, JsHistogram } from 'hdr-histogram-js';
 import { request } from 'undici';
+import { CLIENT_REASONS } from '../http/response-reasons.js';
 import type { EndpointTotals, GoldenTotals, ListenerTotals, ServiceTotals } from '../metrics/golden.js';
-import { CLIENT_REASONS } from '../metrics/golden.js';
 import { HISTOGRAM_SLOTS } from '../metrics/layout.js';
 import type { ParsedSample } from '../metrics/parse.js';
 import { parseMetrics } from '../metrics/parse.js';

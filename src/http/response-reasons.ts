@@ -30,3 +30,18 @@ export const RESPONSE_REASONS = [
 ] as const;
 
 export type ResponseReason = (typeof RESPONSE_REASONS)[number];
+
+/** Reasons that are the client's doing. The rest are failures of the service. */
+export const CLIENT_REASONS: ReadonlySet<ResponseReason> = new Set([
+  'bad-request',
+  'header-too-large',
+  'target-too-long',
+  'version-not-supported',
+  'header-timeout',
+  'body-timeout',
+  'not-implemented',
+  'misdirected',
+  'expectation',
+  'max-forwards',
+  'unauthorized',
+] as const);

@@ -1,6 +1,7 @@
 // Golden metrics between two moments: rates, success, latency and traffic per service, verdicts per listener.
-import { RESPONSE_REASONS, type ResponseReason } from '../http/response-reasons.js';
-import { countOf, intervalOf, toHistogram } from './histogram.js';
+import { CLIENT_REASONS, RESPONSE_REASONS } from '../http/response-reasons.js';
+import { toHistogram } from './hdr.js';
+import { countOf, intervalOf } from './histogram.js';
 import { E, GRPC_CODES, isGrpcFailure, L, REASONS, S, VERDICTS, verdictField } from './layout.js';
 import type { MetricsSnapshot } from './reader.js';
 
@@ -78,21 +79,6 @@ export interface GoldenMetrics {
   readonly listeners: readonly ListenerGolden[];
   readonly endpoints: readonly EndpointGolden[];
 }
-
-/** Reasons that are the client's doing. The rest are failures of the service. */
-export const CLIENT_REASONS: ReadonlySet<ResponseReason> = new Set([
-  'bad-request',
-  'header-too-large',
-  'target-too-long',
-  'version-not-supported',
-  'header-timeout',
-  'body-timeout',
-  'not-implemented',
-  'misdirected',
-  'expectation',
-  'max-forwards',
-  'unauthorized',
-] as const);
 
 const NO_SERVICE: ServiceTotals = {
   requests: 0,

@@ -1,6 +1,4 @@
-// The reader's side of a histogram: totals over workers, buckets for Prometheus, and hdr-histogram-js for the rest.
-import type { Histogram } from 'hdr-histogram-js';
-import { build } from 'hdr-histogram-js';
+// The reader's side of a histogram: totals over workers, and buckets for Prometheus.
 import { HISTOGRAM, HISTOGRAM_SLOTS } from './layout.js';
 import { slotOf } from './shared.js';
 
@@ -40,24 +38,6 @@ export function bucketsOf(counts: Float64Array, bounds: readonly number[], unit:
     for (; slot <= last; slot++) count += counts[slot];
     return count;
   });
-}
-
-/** The same content as a histogram of hdr-histogram-js: percentiles, `.hgrm`, encodings. */
-export function toHistogram(counts: Float64Array): Histogram {
-  const histogram = build({
-    bitBucketSize: 64,
-    autoResize: false,
-    lowestDiscernibleValue: HISTOGRAM.lowest,
-    highestTrackableValue: HISTOGRAM.highest,
-    numberOfSignificantValueDigits: HISTOGRAM.digits,
-  });
-  // The last slot is entered with its highest value, as the histogram's maximum is what was entered.
-  const last = counts.findLastIndex((count) => count > 0);
-  for (let slot = 0; slot <= last; slot++) {
-    if (counts[slot] === 0) continue;
-    histogram.recordValueWithCount(slot < last ? lowestOf(slot) : lowestOf(slot + 1) - 1, counts[slot]);
-  }
-  return histogram;
 }
 
 /** What was recorded between two moments; all of `current` if there is no `previous` or it was reset in between. */

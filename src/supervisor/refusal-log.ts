@@ -1,6 +1,7 @@
 // The lines of the log that tell of refusals: for each reason one a second at most, with the number of those that it stands for.
+
+import { CLIENT_REASONS } from '../http/response-reasons.js';
 import type { LogFields, Logger } from '../log/logger.js';
-import { CLIENT_REASONS } from '../metrics/golden.js';
 import { REFUSALS, type Refused, tlsRefusal } from '../proxy/refusals.js';
 import { TLS_FAILURES } from '../tls/failures.js';
 

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { H } from '../../src/http2/counters.js';
-import { bucketsOf, HistogramTotal, lowestOf, toHistogram } from '../../src/metrics/histogram.js';
+import { toHistogram } from '../../src/metrics/hdr.js';
+import { bucketsOf, HistogramTotal, lowestOf } from '../../src/metrics/histogram.js';
 import {
   E,
   endpointBase,
