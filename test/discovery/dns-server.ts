@@ -95,8 +95,8 @@ function answer(query: Buffer, zone: Zone, questions: string[]): Buffer {
   return Buffer.concat([header, question, ...records]);
 }
 
-/** Starts the server on a free port of 127.0.0.1. */
-export async function startDnsServer(zone: Zone): Promise<DnsServer> {
+/** Starts the server, on a free port of 127.0.0.1 unless another is named. */
+export async function startDnsServer(zone: Zone, address = '127.0.0.1', port = 0): Promise<DnsServer> {
   const socket = createSocket('udp4');
   const questions: string[] = [];
   const server: DnsServer = {
@@ -106,8 +106,8 @@ export async function startDnsServer(zone: Zone): Promise<DnsServer> {
     close: () => socket.close(),
   };
   socket.on('message', (query, from) => socket.send(answer(query, server.zone, questions), from.port, from.address));
-  socket.bind(0, '127.0.0.1');
+  socket.bind(port, address);
   await once(socket, 'listening');
-  server.client.setServers([`127.0.0.1:${socket.address().port}`]);
+  server.client.setServers([`${address}:${socket.address().port}`]);
   return server;
 }

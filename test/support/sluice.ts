@@ -71,6 +71,18 @@ export function availableExecutors(): Promise<readonly Executor[]> {
 export const inherited = (): NodeJS.ProcessEnv =>
   Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SLUICE_')));
 
+/** The value, in a page of metrics, of the series of `name` whose labels contain all of `labels`: 0 if there is none, the sum of several. */
+export function sumOf(page: string, name: string, labels: Readonly<Record<string, string>> = {}): number {
+  const wanted = Object.entries(labels).map(([key, value]) => `${key}="${value}"`);
+  let sum = 0;
+  for (const line of page.split('\n')) {
+    const match = /^([a-zA-Z_:][\w:]*)(\{.*\})? (\S+)/.exec(line);
+    if (match === null || match[1] !== name || !wanted.every((label) => (match[2] ?? '').includes(label))) continue;
+    sum += Number(match[3]);
+  }
+  return sum;
+}
+
 /**
  * Starts Sluice with this configuration; listeners should listen on 127.0.0.1:0. `admin` is put on a free port unless the text
  * names one. `under` is a command that runs it, such as prlimit. Rejects with what the program said if it doesn't start.
@@ -146,16 +158,7 @@ export async function startSluice(
     },
     adminPort,
     admin,
-    metric: async (name, labels = {}) => {
-      const wanted = Object.entries(labels).map(([key, value]) => `${key}="${value}"`);
-      let sum = 0;
-      for (const line of (await admin('/metrics')).split('\n')) {
-        const match = /^([a-zA-Z_:][\w:]*)(\{.*\})? (\S+)/.exec(line);
-        if (match === null || match[1] !== name || !wanted.every((label) => (match[2] ?? '').includes(label))) continue;
-        sum += Number(match[3]);
-      }
-      return sum;
-    },
+    metric: async (name, labels = {}) => sumOf(await admin('/metrics'), name, labels),
     logged,
     reload: (text) => {
       writeFileSync(file, /^admin:/m.test(text) ? text : `admin: { listen: "127.0.0.1:0" }\n${text}`);
