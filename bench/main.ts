@@ -24,6 +24,7 @@ import {
   h2ToH1,
   h2Wide,
 } from './benches/http2.js';
+import { h1Light, h2Light } from './benches/light.js';
 import { idleMemory, tlsIdleMemory } from './benches/memory.js';
 import { opaqueBulk, opaqueSmall } from './benches/opaque.js';
 import { mtlsPairH1, mtlsPairH2, tlsH1, tlsH1Epoll, tlsH2, tlsHandshake, tlsLarge } from './benches/tls.js';
@@ -37,6 +38,7 @@ const BENCHES: readonly Bench[] = [
   h1Epoll,
   h1Large,
   manyServices,
+  h1Light,
   opaqueSmall,
   opaqueBulk,
   connect1,
@@ -47,6 +49,7 @@ const BENCHES: readonly Bench[] = [
   h2Many,
   h2Single,
   h2Epoll,
+  h2Light,
   h2ToH1,
   h1ToH2,
   h2Bulk,
