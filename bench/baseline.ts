@@ -10,6 +10,9 @@ export const BASELINE = 'baseline';
 const CPU_LIMIT = 1.02;
 /** Bytes of a connection: over 9,000 of them some 35 pages, by which one build differs from itself. */
 const MEMORY_DIFFERENCE = 16;
+/** MiB of a process, and ms of its start: what two starts of one build differ by. */
+const PROCESS_DIFFERENCE = 1;
+const START_DIFFERENCE = 20;
 
 /** Arguments of `node` that start the build in `directory`; throws what is wrong with it. `option` is what named it. */
 export function builtCheckout(option: string, directory: string): readonly string[] {
@@ -40,6 +43,10 @@ function barOf({ measures }: Bench): BaselineBar | null {
       return { kind: 'ratio', limit: CPU_LIMIT };
     case 'memory':
       return { kind: 'difference', limit: MEMORY_DIFFERENCE };
+    case 'process':
+      return { kind: 'difference', limit: PROCESS_DIFFERENCE };
+    case 'start':
+      return { kind: 'difference', limit: START_DIFFERENCE };
     case 'latency':
       return null;
     default:

@@ -32,14 +32,22 @@ export type BaselineBar =
   /** At most so much above it, in the benchmark's unit: where a sample may be nothing, or less, a ratio means nothing. */
   | { readonly kind: 'difference'; readonly limit: number };
 
+/** What a figure may be by itself, in the benchmark's unit. */
+export interface Limit {
+  readonly value: number;
+  readonly ambition: number;
+}
+
 export interface Bench {
   readonly name: string;
   readonly title: string;
   readonly unit: string;
   /** null: informational. */
   readonly bar: Bar | null;
+  /** Of the first contender, whatever others need. */
+  readonly limit?: Limit;
   /** What an older build is held against (`--baseline`); the other figures say nothing of a few percent. */
-  readonly measures: 'cpu' | 'memory' | 'latency';
+  readonly measures: 'cpu' | 'memory' | 'latency' | 'process' | 'start';
   /** Judges against the contender of the name `baseline`. */
   readonly baselineBar?: BaselineBar;
   /** The contender that the bar is about comes first. */
@@ -47,6 +55,8 @@ export interface Bench {
   readonly work: Omit<Work, 'upstream'>;
   /** A new process for every sample: for what a process does not give back, such as memory. */
   readonly fresh?: boolean;
+  /** A sample ends the process itself. */
+  readonly ends?: boolean;
   /** Starts the upstream; returns its port. */
   upstream(session: Session): Promise<number>;
   /** Runs before the first round, with all contenders that run. */

@@ -87,6 +87,15 @@ export function memory(pid: number): number {
   return kilobytes * 1024;
 }
 
+/** Memory of the tree that is no file's, bytes: what goes away only with it. */
+export function anonymousMemory(pid: number): number {
+  let kilobytes = 0;
+  for (const process of tree(pid)) {
+    kilobytes += Number(/^Anonymous:\s+(\d+) kB/m.exec(read(`/proc/${process}/smaps_rollup`) ?? '')?.[1] ?? 0);
+  }
+  return kilobytes * 1024;
+}
+
 /** Resident set size of the tree, bytes. */
 export function residentSize(pid: number): number {
   let kilobytes = 0;

@@ -27,6 +27,7 @@ import {
 import { h1Light, h2Light } from './benches/light.js';
 import { idleMemory, tlsIdleMemory } from './benches/memory.js';
 import { opaqueBulk, opaqueSmall } from './benches/opaque.js';
+import { loadedMemory, processMemory, start } from './benches/process.js';
 import { mtlsPairH1, mtlsPairH2, tlsH1, tlsH1Epoll, tlsH2, tlsHandshake, tlsLarge } from './benches/tls.js';
 import { tlsStorm } from './benches/tls-storm.js';
 import { type BenchResult, measure } from './measure.js';
@@ -44,6 +45,9 @@ const BENCHES: readonly Bench[] = [
   connect1,
   connect2,
   idleMemory,
+  processMemory,
+  loadedMemory,
+  start,
   latency,
   h2Wide,
   h2Many,

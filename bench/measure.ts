@@ -1,7 +1,7 @@
 // Interleaved rounds: every contender is measured once per round, so that what disturbs the machine disturbs all of them alike,
 // and the ratio is taken within the round.
 import { BASELINE } from './baseline.js';
-import type { BaselineBar, Bench, Sample } from './bench.js';
+import type { BaselineBar, Bench, Limit, Sample } from './bench.js';
 import type { Contender, Running } from './rivals/contender.js';
 import type { Session, Started } from './session.js';
 import { median, spread } from './statistics.js';
@@ -37,6 +37,7 @@ export interface BenchResult {
   readonly unit: string;
   readonly bar: { readonly limit: number; readonly ambition: number; readonly rivals: readonly string[] } | null;
   readonly contenders: readonly ContenderResult[];
+  readonly limit: Limit | null;
   /** First contender against each of the others. */
   readonly ratios: readonly RatioResult[];
   /** The ratio that the bar judges. */
@@ -77,7 +78,7 @@ export async function measure(session: Session, bench: Bench, options: MeasureOp
       if (!bench.fresh) kept.set(contender.name, running);
       try {
         const sample = await bench.sample(session, running, options.seconds);
-        return alive(running.started) ? sample : { ...sample, errors: sample.errors + 1 };
+        return bench.ends || alive(running.started) ? sample : { ...sample, errors: sample.errors + 1 };
       } finally {
         if (bench.fresh) await session.stop(running.started);
       }
@@ -147,13 +148,14 @@ export function judge(bench: Bench, samples: ReadonlyMap<string, readonly Sample
   // A rival of the bar that is not there could be the better one: the bar then counts as failed.
   const complete = bench.bar?.rivals.every((name) => contenders.some((contender) => contender.name === name)) ?? true;
   const failed = notes.some((note) => note.includes(' failed: ') || note.includes('while warming up'));
-  const passed = bench.bar
-    ? judged !== null && complete && judged.median <= bench.bar.limit && errors === 0 && !failed
-    : null;
+  const { limit = null } = bench;
+  const beaten = !bench.bar || (judged !== null && complete && judged.median <= bench.bar.limit);
+  const within = limit === null || (subject !== undefined && subject.value <= limit.value);
+  const passed = bench.bar || limit ? beaten && within && errors === 0 && !failed : null;
   const baseline = againstBaseline(bench, contenders, errors > 0 || failed);
   const { name, title, unit, bar } = bench;
   const all = errors + (failed ? 1 : 0);
-  return { name, title, unit, bar, contenders, ratios, judged, passed, baseline, errors: all, notes };
+  return { name, title, unit, bar, limit, contenders, ratios, judged, passed, baseline, errors: all, notes };
 }
 
 function againstBaseline(

@@ -38,6 +38,8 @@ export interface Started {
   readonly name: string;
   readonly pid: number;
   readonly child: ChildProcess;
+  /** What was started, without what binds it to this process and its cores. */
+  readonly command: readonly string[];
   /** Last lines of standard error. */
   stderr(): string;
 }
@@ -132,7 +134,7 @@ export class Session {
     child.stderr?.on('data', (chunk: Buffer) => {
       tail = (tail + chunk.toString()).slice(-4000);
     });
-    const started: Started = { name, pid: child.pid, child, stderr: () => tail };
+    const started: Started = { name, pid: child.pid, child, command, stderr: () => tail };
     this.#running.set(child.pid, started);
     child.once('exit', () => this.#running.delete(started.pid));
     return started;

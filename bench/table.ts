@@ -64,6 +64,13 @@ export function report(result: BenchResult): string {
       `  ${result.passed ? 'PASS' : 'FAIL'}  ${got}; bar ≤ ${limit} × ${rivals.join(' or ')}, ambition ≤ ${ambition}`,
     );
   }
+  if (result.limit) {
+    const { value, ambition } = result.limit;
+    const own = result.contenders.at(0)?.value ?? Number.NaN;
+    lines.push(
+      `  ${own <= value ? 'PASS' : 'FAIL'}  ${figure(own)} ${result.unit}; bar ≤ ${value}, ambition ≤ ${ambition}`,
+    );
+  }
   if (result.baseline) lines.push(`  ${againstBaseline(result.baseline, result.unit)}`);
   for (const note of result.notes) lines.push(`  note: ${note}`);
   return lines.join('\n');
@@ -84,8 +91,9 @@ export function summary(results: readonly BenchResult[]): string {
   const verdict = (result: BenchResult) => (result.passed === null ? 'info' : result.passed ? 'PASS' : 'FAIL');
   return results
     .flatMap((result) => {
-      const got = result.judged ? `${result.judged.median.toFixed(3)} × ${result.judged.rival}` : '';
-      const bar = result.bar ? `bar ${result.bar.limit}` : '';
+      const own = result.limit ? `${figure(result.contenders.at(0)?.value ?? Number.NaN)} ${result.unit}` : '';
+      const got = result.judged ? `${result.judged.median.toFixed(3)} × ${result.judged.rival}` : own;
+      const bar = result.bar ? `bar ${result.bar.limit}` : result.limit ? `bar ${result.limit.value}` : '';
       const line = `${verdict(result)}  ${result.name.padEnd(15)} ${got.padEnd(30)} ${bar.padEnd(9)} errors ${result.errors}`;
       const baseline = result.baseline ? [`      ${againstBaseline(result.baseline, result.unit)}`] : [];
       return [line, ...baseline];

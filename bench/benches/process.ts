@@ -1,0 +1,95 @@
+// What a process costs by itself: its memory, and the time until it answers.
+import { request } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Bench, Sample } from '../bench.js';
+import { anonymousMemory } from '../cpu.js';
+import { wrk } from '../load.js';
+import type { Running } from '../rivals/contender.js';
+import { haproxy } from '../rivals/haproxy.js';
+import { nginx } from '../rivals/nginx.js';
+import { sluice } from '../rivals/sluice.js';
+import type { Session } from '../session.js';
+import { startUpstream } from '../upstreams.js';
+import { PROXY_CORE } from './http.js';
+
+const CONNECTIONS = 64;
+/** For what a process does after its start, and collects. */
+const SETTLE_MS = 4000;
+const MIB = 2 ** 20;
+
+function ofProcess(bench: Pick<Bench, 'name' | 'title' | 'unit' | 'measures' | 'sample'> & Partial<Bench>): Bench {
+  return {
+    bar: null,
+    contenders: [sluice('sluice', 'auto'), nginx(), haproxy()],
+    work: { kind: 'http', workers: 1, cores: PROXY_CORE, connections: CONNECTIONS },
+    fresh: true,
+    upstream: (session) => startUpstream(session, 'answer'),
+    ...bench,
+  };
+}
+
+async function anonymous({ started }: Running): Promise<number> {
+  await delay(SETTLE_MS);
+  return anonymousMemory(started.pid) / MIB;
+}
+
+export const processMemory = ofProcess({
+  name: 'memory',
+  title: 'Anonymous memory of an idle process with one worker',
+  unit: 'MiB',
+  measures: 'process',
+  limit: { value: 30, ambition: 25 },
+  sample: async (_session, running): Promise<Sample> => ({ value: await anonymous(running), errors: 0 }),
+});
+
+export const loadedMemory = ofProcess({
+  name: 'memory-loaded',
+  title: `The same after traffic on ${CONNECTIONS} connections`,
+  unit: 'MiB',
+  measures: 'process',
+  limit: { value: 40, ambition: 30 },
+  sample: async (session, running, seconds): Promise<Sample> => {
+    const { errors } = await wrk(session, running.port, CONNECTIONS, 4 * seconds);
+    return { value: await anonymous(running), errors };
+  },
+});
+
+/** Longer than any start. */
+const START_MS = 15_000;
+
+export const start = ofProcess({
+  name: 'start',
+  title: 'From the start of the process to its first answer',
+  unit: 'ms',
+  measures: 'start',
+  ends: true,
+  sample: startOnce,
+});
+
+/** The configuration is that of the process that ran; it is started once more, and asked until it answers. */
+async function startOnce(session: Session, { started, port }: Running): Promise<Sample> {
+  await session.stop(started);
+  const begin = performance.now();
+  const again = session.start(started.name, PROXY_CORE, started.command);
+  try {
+    while (!(await answers(port))) {
+      if (performance.now() - begin > START_MS)
+        throw new Error(`no answer in ${START_MS} ms: ${again.stderr().trim()}`);
+      await delay(1);
+    }
+    return { value: performance.now() - begin, errors: 0 };
+  } finally {
+    await session.stop(again);
+  }
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const asked = request({ host: '127.0.0.1', port, agent: false }, (response) => {
+      response.resume();
+      response.on('end', () => resolve(response.statusCode === 200));
+    });
+    asked.on('error', () => resolve(false));
+    asked.end();
+  });
+}
