@@ -55,7 +55,7 @@ function parseMethod(input: unknown): string {
 }
 
 /** A path of which every application makes the same. */
-function parsePath(input: unknown): string {
+export function parsePath(input: unknown): string {
   const what = describe(input);
   if (typeof input !== 'string' || !input.startsWith('/'))
     throw new ValueError(`found ${what}; write a path that begins with a slash, such as "/api"`);

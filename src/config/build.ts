@@ -2,8 +2,9 @@
 import { dirname, resolve } from 'node:path';
 import * as v from 'valibot';
 import type { Http2Limits } from '../http2/limits.js';
-import { type AuthorizationTree, buildAuthorization } from './authorization.js';
+import { type AuthorizationTree, buildAuthorization, CLUSTER_NETWORKS } from './authorization.js';
 import { bounds } from './bounds.js';
+import { buildDestination } from './destination.js';
 import { buildIdentity } from './identity.js';
 import type {
   Config,
@@ -14,12 +15,15 @@ import type {
   ProxyHeaderConfig,
   ServiceConfig,
 } from './model.js';
-import { opaquePortSets } from './ports.js';
-import { type ConfigTree, service as serviceSchema } from './schema.js';
+import { parseNetwork } from './networks.js';
+import { opaquePortSets, portSet } from './ports.js';
+import type { ConfigTree } from './schema.js';
+import { type ServiceDefaultsTree, type ServiceTree, service as serviceSchema } from './service-schema.js';
+import type { SidecarConfig } from './sidecar-model.js';
 import type { ListenerTlsConfig, ServiceTlsConfig } from './tls-model.js';
 
 type ListenerTree = ConfigTree['listeners'][number];
-type ServiceTree = ConfigTree['services'][string];
+type SidecarTree = ConfigTree['sidecar'];
 
 function listenerServices(listener: ListenerTree): ListenerServices {
   const all = listener.service;
@@ -97,6 +101,8 @@ function buildListener(
     backlog: listener.backlog,
     keepAliveMs: listener.keepAlive,
     userTimeoutMs: listener.userTimeout,
+    opaquePorts: listener.opaquePorts === undefined ? null : portSet(listener.opaquePorts),
+    connectTimeoutMs: listener.connectTimeout,
   };
 }
 
@@ -212,6 +218,21 @@ export function defaultService(name: string): ServiceConfig {
   return { ...buildService(name, tree, {}, '/'), endpoints: [] };
 }
 
+/** What holds of services that somebody else knows. */
+function unnamedService(tree: ServiceDefaultsTree, written: unknown): ServiceConfig {
+  const bare = v.parse(serviceSchema, { endpoints: ['127.0.0.1:1'] });
+  const said = (written ?? {}) as Readonly<Record<string, unknown>>;
+  return { ...buildService('', { ...bare, ...tree }, said, '/'), endpoints: [] };
+}
+
+const podOf = ({ pod = '', namespace = '', node = '', account = '', clusterNetworks }: SidecarTree): SidecarConfig => ({
+  pod,
+  namespace,
+  node,
+  account,
+  clusterNetworks: clusterNetworks ?? CLUSTER_NETWORKS.map((text) => parseNetwork(text)),
+});
+
 /** `written` is the tree before defaults; `file` an absolute path. */
 export function buildConfig(file: string, tree: ConfigTree, written: unknown): Config {
   const { limits, drain } = tree;
@@ -222,7 +243,9 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
     services: writtenServices,
     limits: writtenLimits,
     identity: writtenIdentity,
+    destination: writtenDestination,
   } = written as {
+    readonly destination?: Readonly<Record<string, unknown>>;
     readonly services: Readonly<Record<string, Record<string, unknown>>>;
     readonly identity?: Readonly<Record<string, unknown>>;
     readonly limits?: Readonly<Record<string, unknown>> | null;
@@ -284,6 +307,16 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
       startWaitMs: tree.discovery.startWait,
     },
     identity: tree.identity === undefined ? null : buildIdentity(tree.identity, writtenIdentity, dirname(file)),
+    sidecar: podOf(tree.sidecar),
+    destination:
+      tree.destination === undefined
+        ? null
+        : buildDestination(
+            tree.destination,
+            writtenDestination,
+            tree.identity === undefined ? null : (tree.identity.name ?? ''),
+            unnamedService(tree.destination.defaults, writtenDestination?.defaults),
+          ),
     opaquePorts: opaque,
     annotatedPorts: annotated,
     listeners: tree.listeners.map((listener) => buildListener(listener, detect, tree.authorization, dirname(file))),

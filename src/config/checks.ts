@@ -3,6 +3,7 @@
 import { MAX_LISTENERS } from '../metrics/layout.js';
 import { MAX_ENDPOINTS, MAX_SERVICES } from '../proxy/capacity.js';
 import { checkAuthorization } from './authorization.js';
+import { destinationChecks } from './destination.js';
 import type { Finding } from './finding.js';
 import { identityChecks } from './identity.js';
 import { overlappingMatches } from './match-checks.js';
@@ -176,15 +177,27 @@ function ordered(map: unknown, path: KeyPath, low: string, high: string, parse: 
 const bytes = (value: unknown): number => parseSize(value, 0, Number.MAX_SAFE_INTEGER);
 const milliseconds = (value: unknown): number => parseDuration(value, { in: 'ms', step: 0 });
 
+/** What a service says of how its endpoints are dialled. */
+const dialling = (map: Tree, path: KeyPath): Finding[] => [
+  ...ordered(map.breaker, [...path, 'breaker'], 'minBackoff', 'maxBackoff', milliseconds),
+  ...ordered(map.dns, [...path, 'dns'], 'minTtl', 'maxTtl', milliseconds),
+  ...ordered(map.pool, [...path, 'pool'], 'maxIdle', 'maxConnections', Number),
+  ...ordered(map.pool, [...path, 'pool'], 'spares', 'http2Connections', Number),
+];
+
+function destination(value: unknown, identity: unknown): Finding[] {
+  if (!isMap(value)) return [];
+  return [
+    ...destinationChecks(value, isMap(identity) ? identity : null),
+    ...ordered(value, ['destination'], 'minBackoff', 'maxBackoff', milliseconds),
+    ...dialling(asMap(value.defaults), ['destination', 'defaults']),
+  ];
+}
+
 function service(name: string, value: unknown): Finding[] {
   const path = ['services', name];
   const map = asMap(value);
-  const findings: Finding[] = [
-    ...ordered(map.breaker, [...path, 'breaker'], 'minBackoff', 'maxBackoff', milliseconds),
-    ...ordered(map.dns, [...path, 'dns'], 'minTtl', 'maxTtl', milliseconds),
-    ...ordered(map.pool, [...path, 'pool'], 'maxIdle', 'maxConnections', Number),
-    ...ordered(map.pool, [...path, 'pool'], 'spares', 'http2Connections', Number),
-  ];
+  const findings: Finding[] = dialling(map, path);
   if (map.proxyProtocol !== undefined && map.protocol !== 'opaque') {
     const message =
       'stands without protocol: opaque; a PROXY header belongs to one client, and connections of HTTP are shared by many. ' +
@@ -325,6 +338,7 @@ export function crossChecks(tree: unknown, line: (path: KeyPath) => number): Fin
     ),
     ...capacity(listeners, services),
     ...identity(root.identity),
+    ...destination(root.destination, root.identity),
     ...opaquePorts(root.opaquePorts),
     ...ordered(root.limits, ['limits'], 'maxBuffered', 'slab', bytes),
     ...http2(asMap(root.limits), services),

@@ -1,6 +1,7 @@
 // The section `identity`.
 import * as v from 'valibot';
 import {
+  parseAnchors,
   parseHostAddress,
   parseServerName,
   parseTrustDomain,
@@ -27,7 +28,7 @@ export const identity = section({
       address: value(parseHostAddress),
       serverName: v.optional(value(parseServerName)),
       token: value(parseFilePath),
-      anchors: value(parseFilePath),
+      anchors: value(parseAnchors),
       minRefresh: v.optional(timeout(), '10s'),
       maxRefresh: v.optional(timeout(), '24h'),
     }),

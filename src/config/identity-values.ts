@@ -1,6 +1,7 @@
 // The text forms of what `identity` has: names of workloads, sockets, addresses of services.
 import { parseWorkloadName, trustDomainProblem } from '../identity/names.js';
-import { describe, parseEndpoint, ValueError } from './values.js';
+import { isPem } from '../identity/pem-text.js';
+import { describe, parseEndpoint, parseFilePath, ValueError } from './values.js';
 
 /** A SPIFFE ID or a DNS name, in canonical form. */
 export function parseWorkload(input: unknown): string {
@@ -31,6 +32,10 @@ export function parseTrustDomain(input: unknown): string {
     );
   return input;
 }
+
+/** The path of a file, or the text of one. */
+export const parseAnchors = (input: unknown): string =>
+  typeof input === 'string' && isPem(input) ? input : parseFilePath(input);
 
 /** `unix:///run/agent.sock`, `unix:/run/agent.sock` or the path alone; the path. */
 export function parseUnixSocket(input: unknown): string {

@@ -1,6 +1,7 @@
 // The section `identity`: what contradicts in it, and the model of it.
 import { resolve } from 'node:path';
 import { parseWorkloadName, trustDomainOf } from '../identity/names.js';
+import { isPem } from '../identity/pem-text.js';
 import { bounds } from './bounds.js';
 import type { Finding } from './finding.js';
 import type { IdentityTree } from './identity-schema.js';
@@ -76,7 +77,7 @@ function sourceOf(tree: IdentityTree, written: Tree, at: (path: string) => strin
     address: linkerd.address,
     serverName: linkerd.serverName ?? identityService(tree.name ?? '') ?? '',
     token: at(linkerd.token),
-    anchors: at(linkerd.anchors),
+    anchors: isPem(linkerd.anchors) ? linkerd.anchors : at(linkerd.anchors),
     minRefreshMs: refresh.low,
     maxRefreshMs: refresh.high,
   };

@@ -3,6 +3,7 @@
 
 import type { Http2Limits } from '../http2/limits.js';
 import type { Family, Network } from './addresses.js';
+import type { LookupConfig, SidecarConfig } from './sidecar-model.js';
 import type { ListenerTlsConfig, ServiceTlsConfig } from './tls-model.js';
 
 /** What a listener is told about its traffic. `detect` looks at the first bytes. */
@@ -127,6 +128,10 @@ export interface ListenerConfig {
   readonly keepAliveMs: number;
   /** TCP_USER_TIMEOUT, ms; 0 is the kernel's default. */
   readonly userTimeoutMs: number;
+  /** Ports that it relays without detection, in the place of all others; null: those of the whole configuration. */
+  readonly opaquePorts: ReadonlySet<number> | null;
+  /** For a dial of the address that a client was going to, ms. */
+  readonly connectTimeoutMs: number;
 }
 
 /** What is known of the proxy in front of an endpoint, which has its identity. */
@@ -344,6 +349,7 @@ export type IdentitySourceConfig =
       readonly serverName: string;
       /** Files. */
       readonly token: string;
+      /** Or the text of such a file. */
       readonly anchors: string;
       /** Bounds of the time from one certificate to the request for the next, ms. */
       readonly minRefreshMs: number;
@@ -393,6 +399,11 @@ export interface MetricsConfig {
   readonly maxIdentities: number;
 }
 
+export interface DestinationConfig extends LookupConfig {
+  /** Settings of the services that it knows. */
+  readonly defaults: ServiceConfig;
+}
+
 export interface Config {
   /** Absolute path, or `-` where there is no file. */
   readonly file: string;
@@ -411,6 +422,9 @@ export interface Config {
   readonly discovery: DiscoveryConfig;
   /** null: this proxy has none. */
   readonly identity: IdentityConfig | null;
+  readonly sidecar: SidecarConfig;
+  /** Who is asked about addresses that no service's `match` has; null: nobody. */
+  readonly destination: DestinationConfig | null;
   /** Ports relayed without detection. */
   readonly opaquePorts: ReadonlySet<number>;
   /** Those of `opaquePorts` that the file (not the default list) names. */

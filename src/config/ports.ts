@@ -14,6 +14,8 @@ function* each(ranges: readonly PortRange[]): Generator<number> {
   for (const { first, last } of ranges) for (let port = first; port <= last; port++) yield port;
 }
 
+export const portSet = (ranges: readonly PortRange[]): Set<number> => new Set(each(ranges));
+
 /** `annotated` are those of `opaque` that the file names. */
 export function opaquePortSets(changes: PortChanges): { opaque: Set<number>; annotated: Set<number> } {
   const annotated = new Set(each(changes.only ?? changes.add ?? []));

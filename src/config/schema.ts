@@ -5,8 +5,8 @@ import { MOST_ENDPOINTS, MOST_IDENTITIES, MOST_SERVICES } from '../metrics/layou
 import { LOCAL_DESTINATIONS, MOST_PSEUDONYM } from '../proxy/capacity.js';
 import { authorization } from './authorization.js';
 import { usableCores } from './cores.js';
+import { destination } from './destination.js';
 import { identity } from './identity-schema.js';
-import { parseMatch } from './match.js';
 import { parseNetwork } from './networks.js';
 import {
   boolean,
@@ -23,23 +23,18 @@ import {
   timeout,
   value,
 } from './schema-parts.js';
-import { SIDECAR_PORTS } from './sidecar.js';
-import { listenerTls, serviceTls } from './tls-schema.js';
+import { MAX_STREAMS, service } from './service-schema.js';
+import { sidecar } from './sidecar-schema.js';
+import { listenerTls } from './tls-schema.js';
 import {
   describe,
   parseAccess,
   parseBoolean,
   parseDuration,
-  parseEndpoint,
-  parseFilePath,
-  parseIdentity,
   parseInteger,
   parseListen,
   parseName,
-  parseNumber,
-  parsePeerProxy,
   parsePorts,
-  parseSize,
   ValueError,
 } from './values.js';
 
@@ -49,7 +44,6 @@ const GiB = 2 ** 30;
 export const MAX_WORKERS = 64;
 /** What a head is put together in where it is larger than a buffer (`MAX_HEAD_BYTES` of src/http/areas.ts). */
 const MAX_HEADER_BYTES = 256 * KiB;
-const MAX_STREAMS = 10_000;
 /** Windows are signed 32-bit numbers (RFC 9113 section 6.9.1). */
 const MAX_WINDOW = 2 ** 31 - 1;
 /** Of the floods: 0 would end every connection at its first such frame, so that there is no 0. */
@@ -66,17 +60,6 @@ function parseRace(input: unknown): number {
   } catch (error) {
     if (!(error instanceof ValueError)) throw error;
     throw new ValueError(`${error.message}; auto and off are possible too`);
-  }
-}
-
-/** Bytes of a request that are kept: -1 as memory allows. */
-function parseReplay(input: unknown): number {
-  if (input === 'auto') return -1;
-  try {
-    return parseSize(input, 0, 16 * MiB);
-  } catch (error) {
-    if (!(error instanceof ValueError)) throw error;
-    throw new ValueError(`${error.message}, or auto`);
   }
 }
 
@@ -179,93 +162,13 @@ const listener = section({
   backlog: v.optional(integer(1, 65_535), 4096),
   keepAlive: v.optional(keepAlive(), '10s'),
   userTimeout: v.optional(optionalTimeout(), '30s'),
+  opaquePorts: v.optional(ports()),
+  connectTimeout: v.optional(timeout(), '1s'),
   detect: optionalSection({
     timeout: v.optional(optionalTimeout()),
     race: v.optional(value(parseRace)),
     hello: v.optional(optionalTimeout()),
     learnTtl: v.optional(optionalTimeout()),
-  }),
-});
-
-/** Latencies may be finer than a millisecond. */
-const latency = () => duration({ in: 'ms', step: 0, min: '1us' });
-
-const isFile = (input: unknown): boolean => typeof input === 'object' && input !== null && !Array.isArray(input);
-const endpointFile = v.pipe(
-  section({ file: value(parseFilePath), key: v.optional(value(parseName)) }),
-  v.transform(({ file, key }) => ({ kind: 'file' as const, path: file, key: key ?? null })),
-);
-const identifiedEndpoint = v.pipe(
-  section({
-    address: value(parseEndpoint),
-    identity: v.optional(value(parseIdentity)),
-    proxy: v.optional(value(parsePeerProxy)),
-  }),
-  v.transform(({ address, identity, proxy }) => ({
-    ...address,
-    ...(identity === undefined ? {} : { identity }),
-    ...(proxy === undefined ? {} : { proxy }),
-  })),
-);
-const hasAddress = (input: unknown): boolean => isFile(input) && 'address' in (input as object);
-const endpointList = v.pipe(
-  v.array(
-    v.lazy((input) => (hasAddress(input) ? identifiedEndpoint : isFile(input) ? endpointFile : value(parseEndpoint))),
-    found('a list such as ["127.0.0.1:9001"], or { file: PATH }'),
-  ),
-  v.minLength(1, 'is empty; list at least one endpoint, such as "127.0.0.1:9001"'),
-);
-const onlyFile = v.pipe(
-  endpointFile,
-  v.transform((file) => [file]),
-);
-
-export const service = section({
-  protocol: v.optional(choice('http1', 'http2', 'opaque', 'auto'), 'auto'),
-  proxyProtocol: v.optional(choice('v1', 'v2')),
-  applicationTls: v.optional(choice('pass', 'wrap'), 'pass'),
-  endpoints: v.lazy((input) => (isFile(input) ? onlyFile : endpointList)),
-  tls: v.optional(serviceTls),
-  match: v.optional(v.array(value(parseMatch), found('a list such as ["10.0.0.0/8:5432"]')), []),
-  balance: optionalSection({
-    policy: v.optional(choice('ewma', 'round-robin'), 'ewma'),
-    decay: v.optional(latency(), '10s'),
-    defaultRtt: v.optional(latency(), '30ms'),
-    failurePenalty: v.optional(duration({ in: 'ms', step: 0 }), '5s'),
-  }),
-  breaker: optionalSection({
-    failures: v.optional(integer(0, 1_000_000), 7),
-    minBackoff: v.optional(timeout(), '1s'),
-    maxBackoff: v.optional(timeout(), '60s'),
-    dialInterval: v.optional(optionalTimeout(), '50ms'),
-  }),
-  pool: optionalSection({
-    maxIdle: v.optional(integer(0, 65_535), 1024),
-    maxConnections: v.optional(integer(1, 65_535), 1024),
-    idleTimeout: v.optional(timeout(), '4s'),
-    maxStreams: v.optional(integer(1, MAX_STREAMS), 100),
-    maxAge: v.optional(optionalTimeout(), '1h'),
-    spares: v.optional(integer(0, 1024), 0),
-    http2Connections: v.optional(integer(1, 1024), 16),
-  }),
-  retry: optionalSection({
-    budget: v.optional(
-      value((input) => parseNumber(input, 0, 1)),
-      0.2,
-    ),
-    minPerSecond: v.optional(integer(0, 1_000_000), 10),
-    replayBytes: v.optional(value(parseReplay), 'auto'),
-  }),
-  connectTimeout: v.optional(timeout(), '1s'),
-  hedgeDelay: v.optional(optionalTimeout(), '250ms'),
-  responseTimeout: v.optional(optionalTimeout(), 0),
-  bodyTimeout: v.optional(optionalTimeout()),
-  streamTimeout: v.optional(optionalTimeout(), 0),
-  keepAlive: v.optional(keepAlive(), '10s'),
-  userTimeout: v.optional(optionalTimeout(), '30s'),
-  dns: optionalSection({
-    minTtl: v.optional(timeout(), '1s'),
-    maxTtl: v.optional(timeout(), '60s'),
   }),
 });
 
@@ -365,11 +268,8 @@ export const configSchema = section({
   }),
   authorization: v.optional(authorization),
   identity: v.optional(identity),
-  sidecar: optionalSection({
-    enabled: v.optional(boolean(), false),
-    inbound: v.optional(integer(0, 65_535), SIDECAR_PORTS.inbound),
-    outbound: v.optional(integer(0, 65_535), SIDECAR_PORTS.outbound),
-  }),
+  destination: v.optional(destination),
+  sidecar,
   opaquePorts: v.nullish(
     v.lazy((input) => (Array.isArray(input) ? portList : portChanges)),
     {},

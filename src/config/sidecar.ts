@@ -1,6 +1,8 @@
 // What `sidecar` stands for: the listeners of a proxy that shares a pod with its application, and how such a proxy ends. Written out in the
 // tree before it is checked, so that it is no more than anybody could write. What the file says itself is left as it is.
 import { readFileSync } from 'node:fs';
+import { parseNetworkList, parsePortList, parseProbeList } from './lists.js';
+import { attempt } from './values.js';
 
 type Tree = Readonly<Record<string, unknown>>;
 
@@ -19,6 +21,41 @@ export function speaksIpv6(): boolean {
   }
 }
 
+/** Ports of the pod that are relayed without detection. What is no list is reported where it stands. */
+function opaquePorts({ opaquePorts: written }: Tree): Tree {
+  const ports = attempt(() => parsePortList(written));
+  return ports === undefined ? {} : { opaquePorts: ports.map(({ first, last }) => `${first}-${last}`) };
+}
+
+/** Who may reach the application. Its kubelet, which has no identity, may always ask how it is. */
+function authorization({ inboundPolicy, clusterNetworks, probes }: Tree, top: unknown): Tree {
+  const shared = isTree(top) ? top : {};
+  const networks = attempt(() => parseNetworkList(clusterNetworks)) ?? [];
+  const rules = Array.isArray(shared.rules) ? (shared.rules as unknown[]) : [];
+  const open =
+    (inboundPolicy ?? shared.default ?? 'all-unauthenticated') === 'all-unauthenticated' && rules.length === 0;
+  const asked = open ? [] : (attempt(() => parseProbeList(probes)) ?? []);
+  const allowed = asked.map(({ port, path }, index) => ({
+    name: `probe-${index + 1}`,
+    ports: [port],
+    methods: ['GET'],
+    path,
+  }));
+  const own = {
+    ...(inboundPolicy === undefined ? {} : { default: inboundPolicy }),
+    ...(networks.length === 0 ? {} : { clusterNetworks: networks.map(({ text }) => text) }),
+    ...(allowed.length === 0 ? {} : { rules: [...allowed, ...rules] }),
+  };
+  return Object.keys(own).length === 0 ? {} : { authorization: own };
+}
+
+/** The services of a destination service are dialled as patiently as addresses. */
+function destination(written: unknown, connect: Tree): Tree {
+  if (!isTree(written) || Object.keys(connect).length === 0) return {};
+  const { defaults = {} } = written;
+  return isTree(defaults) ? { destination: { ...written, defaults: { ...connect, ...defaults } } } : {};
+}
+
 /** The tree with what `sidecar` stands for; the same tree where it is off. */
 export function expandSidecar(tree: unknown, ipv6: boolean): unknown {
   if (!isTree(tree) || !isTree(tree.sidecar) || tree.sidecar.enabled !== true) return tree;
@@ -29,15 +66,20 @@ export function expandSidecar(tree: unknown, ipv6: boolean): unknown {
       ? Number(written)
       : SIDECAR_PORTS[name];
   };
-  const { admin, drain, listeners = [], services = {} } = tree;
+  const { admin, drain, listeners = [], services = {}, sidecar } = tree;
   if (!Array.isArray(listeners)) return tree;
-  const outbound = { originalDestination: true, direction: 'outbound' };
+  const { connectTimeoutInbound, connectTimeoutOutbound } = sidecar;
+  const connect = (written: unknown): Tree => (written === undefined ? {} : { connectTimeout: written });
+  const outbound = { originalDestination: true, direction: 'outbound', ...connect(connectTimeoutOutbound) };
   const added = [
     {
       name: 'inbound',
       listen: `${ipv6 ? '' : '0.0.0.0'}:${port('inbound')}`,
       originalDestination: true,
       mesh: tree.identity !== undefined && tree.identity !== null,
+      ...opaquePorts(sidecar),
+      ...authorization(sidecar, tree.authorization),
+      ...connect(connectTimeoutInbound),
     },
     { name: 'outbound', listen: `127.0.0.1:${port('outbound')}`, ...outbound },
     ...(ipv6 ? [{ name: 'outbound-ipv6', listen: `[::1]:${port('outbound')}`, ...outbound }] : []),
@@ -46,6 +88,7 @@ export function expandSidecar(tree: unknown, ipv6: boolean): unknown {
     ...tree,
     admin: admin === undefined ? { listen: ADMIN } : isTree(admin) ? { listen: ADMIN, ...admin } : admin,
     drain: drain === undefined ? { outbound: 'last' } : isTree(drain) ? { outbound: 'last', ...drain } : drain,
+    ...destination(tree.destination, connect(connectTimeoutOutbound)),
     // Places in the file are those of its own.
     listeners: [...listeners, ...added],
     services,

@@ -4,10 +4,11 @@
 import { createSecureContext } from 'node:tls';
 import type { ServiceError } from '@grpc/grpc-js';
 import { Backoff } from './backoff.js';
-import { readPart } from './credential-files.js';
+import { readPart, readPartOrText } from './credential-files.js';
 import { type CheckedAnchors, checkAnchors } from './credentials.js';
 import { pemOf } from './der-bundle.js';
 import { CHANNEL, callFailure, type GrpcService, grpcService } from './grpc.js';
+import { isPem } from './pem-text.js';
 import { CredentialProblem } from './problem.js';
 import { makeSigningRequest } from './signing-request.js';
 import { IdentityProblem, type IdentitySource, type Offer, part, problemOf, type SourceDeps } from './source.js';
@@ -116,7 +117,7 @@ export class CertifyClient implements IdentitySource {
   async #certify(): Promise<{ offer: Offer; validUntilMs: number }> {
     const { token: tokenFile, anchors: anchorsFile, name } = this.options;
     const token = readToken(tokenFile);
-    const anchors = readPart(anchorsFile);
+    const anchors = readPartOrText(anchorsFile, 'identity.linkerd.anchors');
     const { request, key } = await makeSigningRequest(name);
     const service = await grpcService('identity.proto', 'io.linkerd.proxy.identity.Identity');
     if (this.#stopped) throw new Error('stopped');
@@ -185,7 +186,7 @@ export class CertifyClient implements IdentitySource {
     if (!/certificate|CERT_/i.test(message)) return problem;
     return new IdentityProblem(
       'unreachable',
-      `${message}; its certificate must be signed by one of ${anchors} (identity.linkerd.anchors)`,
+      `${message}; its certificate must be signed by one of ${isPem(anchors) ? 'those' : anchors} (identity.linkerd.anchors)`,
     );
   }
 }

@@ -5,7 +5,8 @@ import { formatPath } from '../config/problem.js';
 import { expiredSince, readToken } from './certify-client.js';
 import type { CredentialFindings } from './check-files.js';
 import { checkOffer } from './check-offer.js';
-import { readAnchors, readPart } from './credential-files.js';
+import { readPart, readPartOrText } from './credential-files.js';
+import { checkAnchors } from './credentials.js';
 import { CredentialProblem } from './problem.js';
 import { IdentityProblem } from './source.js';
 
@@ -21,7 +22,7 @@ function readSource(identity: IdentityConfig): readonly string[] {
       return [];
     case 'linkerd': {
       const since = expiredSince(readToken(source.token), Date.now());
-      const { warnings } = readAnchors(source.anchors);
+      const { warnings } = checkAnchors(readPartOrText(source.anchors, 'identity.linkerd.anchors'), Date.now());
       // Kubernetes may replace it until it is wanted.
       return since === '' ? warnings : [...warnings, `${source.token}: the token has expired at ${since}`];
     }

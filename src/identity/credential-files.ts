@@ -7,6 +7,7 @@ import {
   checkAnchors,
   checkCertificate,
 } from './credentials.js';
+import { isPem } from './pem-text.js';
 import { CredentialProblem, type Part } from './problem.js';
 
 /** The bundle of a whole system has a quarter of it. */
@@ -31,6 +32,10 @@ export function readPart(file: string): Part & { readonly mode: number } {
     throw error;
   }
 }
+
+/** Of a file, or of the text of one; of that `from` says where it stands. Throws a CredentialProblem. */
+export const readPartOrText = (pathOrText: string, from: string): Part =>
+  isPem(pathOrText) ? { file: from, bytes: Buffer.from(pathOrText, 'latin1') } : readPart(pathOrText);
 
 /** Throws a CredentialProblem. */
 export function readCertificate(files: CertificateFiles, checks: CertificateChecks): CheckedCertificate {

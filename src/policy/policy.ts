@@ -30,7 +30,7 @@ function opaqueThroughout(config: Config, { services }: ListenerConfig): Service
 
 /**
  * How a listener's connections start. The listener's own `protocol:` wins, then a service that is opaque and gets all of them,
- * then a port that the file names as opaque, then the default opaque ports. The port is the one that the client was
+ * then a port that the file names as opaque, then the default opaque ports; a listener with a list of its own has that instead. The port is the one that the client was
  * going to where that is known, otherwise the one the listener is bound to. `reason` is null for `detect`: detection will give its own.
  */
 export function decide(config: Config, listener: ListenerConfig, original?: Original): Decision {
@@ -38,6 +38,10 @@ export function decide(config: Config, listener: ListenerConfig, original?: Orig
   const whole = original === undefined ? opaqueThroughout(config, listener) : original.service;
   if (whole?.protocol === 'opaque') return { protocol: 'opaque', reason: 'hint' };
   const port = original?.port ?? listener.listen.port;
+  if (listener.opaquePorts !== null)
+    return listener.opaquePorts.has(port)
+      ? { protocol: 'opaque', reason: 'annotation' }
+      : { protocol: 'detect', reason: null };
   if (config.annotatedPorts.has(port)) return { protocol: 'opaque', reason: 'annotation' };
   if (config.opaquePorts.has(port)) return { protocol: 'opaque', reason: 'default-port' };
   return { protocol: 'detect', reason: null };

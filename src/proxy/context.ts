@@ -181,6 +181,8 @@ export class Context {
   readonly destinations: Destinations;
   /** By listener: how long something that was sent to a client may stay unanswered, ms; 0: for ever. */
   readonly userTimeoutMs = new Int32Array(MAX_LISTENERS);
+  /** For dials of the address that a client of a listener was going to, ms. */
+  readonly connectTimeoutMs = new Float64Array(MAX_LISTENERS);
   /** By listener: slot of the TLS profile that connections begin with; 0: none, or a PROXY header comes first. */
   readonly listenerTls = new Int32Array(MAX_LISTENERS);
   /** What speaks TLS for sockets that are to; not there under the transports of tests. */
@@ -329,7 +331,10 @@ export class Context {
     for (const { slot, halfClose } of snapshot.listeners) this.halfClose[slot] = halfClose ? 1 : 0;
     for (const { slot, tls, proxyProtocol } of snapshot.listeners)
       this.listenerTls[slot] = proxyProtocol === null ? tls : 0;
-    for (const { slot, userTimeoutMs } of snapshot.listeners) this.userTimeoutMs[slot] = userTimeoutMs;
+    for (const { slot, userTimeoutMs, connectTimeoutMs } of snapshot.listeners) {
+      this.userTimeoutMs[slot] = userTimeoutMs;
+      this.connectTimeoutMs[slot] = connectTimeoutMs;
+    }
     for (const { slot, series, config } of snapshot.services) this.configureService(slot, series, config);
     if (snapshot.passthrough !== null) this.configurePassthrough(snapshot.passthrough);
   }

@@ -20,6 +20,10 @@ export const MODE = { DETECT: 0, HTTP1: 1, HTTP2: 2, OPAQUE: 3 } as const;
 export interface ListenerSnapshot {
   /** How long something that was sent to a client may stay unanswered, ms; 0: for ever. */
   readonly userTimeoutMs: number;
+  /** For a dial of the address that a client was going to, ms. */
+  readonly connectTimeoutMs: number;
+  /** Original ports that it relays without detection; null: those of the snapshot. */
+  readonly opaquePorts: readonly number[] | null;
   readonly slot: number;
   readonly name: string;
   /** A MODE. */

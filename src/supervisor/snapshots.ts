@@ -112,6 +112,8 @@ export class Snapshots {
       proxyProtocol: listener.proxyProtocol,
       mesh: listener.mesh,
       userTimeoutMs: listener.userTimeoutMs,
+      connectTimeoutMs: listener.connectTimeoutMs,
+      opaquePorts: listener.opaquePorts === null ? null : [...listener.opaquePorts],
       tls: this.#deps.tls.listener(listener.name),
       fd: this.#deps.fd(listener, worker),
     };

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { CLUSTER_NETWORKS } from '../../src/config/authorization.js';
 import { defaultService } from '../../src/config/build.js';
+import { parseNetwork } from '../../src/config/networks.js';
 import { LISTENERS, load, SERVICES, scratch, withBasics } from './support.js';
 
 test('every key of the file reaches the model', () => {
@@ -144,6 +146,8 @@ services:
     destinations: { max: 33, resolveTimeoutMs: 31, idleTimeoutMs: 32 },
     discovery: { maxFileBytes: 1024, pollMs: 100, startWaitMs: 0 },
     identity: null,
+    destination: null,
+    sidecar: { pod: '', namespace: '', node: '', account: '', clusterNetworks: CLUSTER_NETWORKS.map(parseNetwork) },
     listeners: [
       {
         name: 'b',
@@ -169,6 +173,8 @@ services:
         backlog: 4096,
         keepAliveMs: 10_000,
         userTimeoutMs: 30_000,
+        opaquePorts: null,
+        connectTimeoutMs: 1000,
       },
       {
         name: 'a',
@@ -190,6 +196,8 @@ services:
         backlog: 7,
         keepAliveMs: 0,
         userTimeoutMs: 8,
+        opaquePorts: null,
+        connectTimeoutMs: 1000,
       },
     ],
     services: [

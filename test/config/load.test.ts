@@ -4,7 +4,9 @@ import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { CLUSTER_NETWORKS } from '../../src/config/authorization.js';
 import { loadConfig, refuseToReadAgain } from '../../src/config/load.js';
+import { parseNetwork } from '../../src/config/networks.js';
 import { ConfigError, formatProblem } from '../../src/config/problem.js';
 import { runs } from '../support/runs.js';
 import { load, problemsOf, scratch, write } from './support.js';
@@ -92,6 +94,8 @@ test('the minimal file gets every default', () => {
     destinations: { max: 1024, resolveTimeoutMs: 500, idleTimeoutMs: 300_000 },
     discovery: { maxFileBytes: 16_777_216, pollMs: 5000, startWaitMs: 500 },
     identity: null,
+    destination: null,
+    sidecar: { pod: '', namespace: '', node: '', account: '', clusterNetworks: CLUSTER_NETWORKS.map(parseNetwork) },
     opaquePorts: new Set([25, 587, 3306, 4444, 5432, 6379, 9300, 11211]),
     annotatedPorts: new Set(),
     listeners: [
@@ -115,6 +119,8 @@ test('the minimal file gets every default', () => {
         backlog: 4096,
         keepAliveMs: 10_000,
         userTimeoutMs: 30_000,
+        opaquePorts: null,
+        connectTimeoutMs: 1000,
       },
     ],
     services: [

@@ -1,6 +1,7 @@
 // What `sidecar` stands for.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { loadConfig } from '../../src/config/load.js';
 import { expandSidecar } from '../../src/config/sidecar.js';
 import { load } from './support.js';
 
@@ -66,5 +67,101 @@ services: { web: { endpoints: ["127.0.0.1:9"] } }
         ),
       /"inbound" is taken by/,
     );
+  });
+
+  it('knows the pod by variables alone', () => {
+    const pem = '-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----';
+    const { sidecar, destination, identity, listeners } = loadConfig('-', {
+      SLUICE_SIDECAR_ENABLED: 'true',
+      SLUICE_SIDECAR_POD: 'web-0',
+      SLUICE_SIDECAR_NAMESPACE: '123',
+      SLUICE_SIDECAR_NODE: 'true',
+      SLUICE_SIDECAR_ACCOUNT: 'default',
+      SLUICE_SIDECAR_OPAQUE_PORTS: '3306, 4000-4001,',
+      SLUICE_SIDECAR_INBOUND_POLICY: 'all-authenticated',
+      SLUICE_SIDECAR_PROBES: '8080/healthz?full=1,9090/',
+      SLUICE_SIDECAR_CLUSTER_NETWORKS: '10.0.0.0/8,fd00::/8',
+      SLUICE_SIDECAR_CONNECT_TIMEOUT_INBOUND: '100ms',
+      SLUICE_SIDECAR_CONNECT_TIMEOUT_OUTBOUND: '2s',
+      SLUICE_IDENTITY_NAME: 'default.123.serviceaccount.identity.sluice.cluster.local',
+      SLUICE_IDENTITY_LINKERD_ADDRESS: 'sluice-identity.sluice.svc:8080',
+      SLUICE_IDENTITY_LINKERD_TOKEN: '/var/run/secrets/tokens/sluice-identity-token',
+      SLUICE_IDENTITY_LINKERD_ANCHORS: pem,
+      SLUICE_DESTINATION_ADDRESS: 'sluice-destination.sluice.svc:8086',
+      SLUICE_DESTINATION_SERVER_NAME: 'sluice-destination.sluice.serviceaccount.identity.sluice.cluster.local',
+    });
+    const { clusterNetworks, ...pod } = sidecar;
+    assert.deepEqual(pod, { pod: 'web-0', namespace: '123', node: 'true', account: 'default' });
+    assert.deepEqual(
+      clusterNetworks.map(({ text }) => text),
+      ['10.0.0.0/8', 'fd00::/8'],
+    );
+    assert.equal(destination?.defaults.connectTimeoutMs, 2000);
+    assert.equal(destination?.source.kind, 'linkerd');
+    assert.equal(identity?.source.kind === 'linkerd' && identity.source.anchors, pem);
+    const [inbound, outbound] = listeners;
+    assert.deepEqual([...(inbound.opaquePorts ?? [])], [3306, 4000, 4001]);
+    assert.equal(inbound.connectTimeoutMs, 100);
+    assert.equal(inbound.authorization?.default, 'all-authenticated');
+    assert.deepEqual(
+      inbound.authorization?.rules.map(({ ports, methods, path, exactPath }) => [ports, methods, path, exactPath]),
+      [
+        [[{ first: 8080, last: 8080 }], ['GET'], '/healthz', true],
+        [[{ first: 9090, last: 9090 }], ['GET'], '/', true],
+      ],
+    );
+    assert.equal(outbound.opaquePorts, null);
+    assert.equal(outbound.authorization, null);
+    assert.equal(outbound.connectTimeoutMs, 2000);
+  });
+
+  it('has no opaque ports where the pod has none, and the usual ones where nobody says', () => {
+    assert.deepEqual([...(load('sidecar: { enabled: true, opaquePorts: none }').listeners[0].opaquePorts ?? [1])], []);
+    assert.equal(load('sidecar: { enabled: true }').listeners[0].opaquePorts, null);
+  });
+
+  it('keeps the rules of the file behind those for probes', () => {
+    const config = load(`
+sidecar: { enabled: true, probes: 80/live }
+authorization: { default: deny, rules: [{ name: web, identities: ["*"] }] }
+`);
+    assert.deepEqual(
+      config.listeners[0].authorization?.rules.map(({ name }) => name),
+      ['probe-1', 'web'],
+    );
+    assert.equal(config.listeners[0].authorization?.default, 'deny');
+    assert.equal(load('sidecar: { enabled: true, probes: 80/live }').listeners[0].authorization, null);
+  });
+
+  it('says what is wrong with a list where the list stands', () => {
+    const wrong =
+      (keys: string): (() => unknown) =>
+      () =>
+        load(`sidecar: { enabled: true, ${keys} }`);
+    assert.throws(wrong('opaquePorts: "3306,http"'), /sidecar\.opaquePorts: "http" is no port/);
+    assert.throws(wrong('opaquePorts: [1]'), /sidecar\.opaquePorts: found a list/);
+    assert.throws(wrong('clusterNetworks: "10.0.0.1/8"'), /sidecar\.clusterNetworks: .* bits set beyond/);
+    assert.throws(wrong('inboundPolicy: all'), /sidecar\.inboundPolicy: "all" is not known/);
+    assert.throws(wrong('inboundPolicy: deny, probes: "80"'), /sidecar\.probes: "80" has no path/);
+    assert.throws(wrong('inboundPolicy: deny, probes: "80/a//b"'), /sidecar\.probes: "\/a\/\/b" has slashes/);
+    assert.throws(wrong('pod: "../x"'), /sidecar\.pod: found/);
+    assert.throws(() => load('sidecar: { enabled: true }\ndestination: {}'), /destination\.address: is missing/);
+    assert.throws(
+      () =>
+        load('sidecar: { enabled: true }\nidentity: { spiffe: { socket: /run/a } }\ndestination: { address: "d:1" }'),
+      /destination\.serverName: is missing/,
+    );
+  });
+
+  it('calls a destination service as Linkerd does, and in plain text where there is no identity', () => {
+    const of = (identity: string): string | undefined =>
+      load(`sidecar: { enabled: true }\n${identity}\ndestination: { address: "d:1" }`).destination?.source.serverName;
+    assert.equal(
+      of(
+        'identity: { name: a.b.serviceaccount.identity.linkerd.cluster.local, files: { certificate: c, key: k, anchors: a } }',
+      ),
+      'linkerd-destination.linkerd.serviceaccount.identity.linkerd.cluster.local',
+    );
+    assert.equal(of(''), '');
   });
 });

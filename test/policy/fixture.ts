@@ -64,6 +64,8 @@ export function listener(listen: Address, overrides: Partial<ListenerConfig> = {
     backlog: 4096,
     keepAliveMs: 10_000,
     userTimeoutMs: 30_000,
+    opaquePorts: null,
+    connectTimeoutMs: 1000,
     ...overrides,
   };
 }
@@ -78,6 +80,8 @@ export function config(overrides: Partial<Config> = {}): Config {
     adminShutdown: false,
     metrics: { maxServices: 128, maxEndpoints: 512, maxIdentities: 128 },
     identity: null,
+    sidecar: { pod: '', namespace: '', node: '', account: '', clusterNetworks: [] },
+    destination: null,
     log: { level: 'info', access: false },
     drain: { holdMs: 0, graceMs: 30_000, outbound: 'together' },
     limits: {

@@ -43,6 +43,8 @@ export const listener = (slot: number, more: Partial<ListenerSnapshot> = {}): Li
   tls: 0,
   mesh: false,
   userTimeoutMs: 0,
+  connectTimeoutMs: 1000,
+  opaquePorts: null,
   fd: slot,
   ...more,
 });

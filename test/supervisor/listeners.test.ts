@@ -26,6 +26,8 @@ const listener = (name: string, port: number): ListenerConfig => ({
   backlog: 16,
   keepAliveMs: 0,
   userTimeoutMs: 0,
+  opaquePorts: null,
+  connectTimeoutMs: 1000,
 });
 
 /** Descriptors without a kernel: which are open, and on which port. */

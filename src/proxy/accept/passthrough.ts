@@ -53,6 +53,10 @@ export class Passthrough {
   }
 
   private name(i: number): void {
-    this.context.setHost(MAX_SERVICES + i, this.context.endpoints.address[MAX_ENDPOINTS + i]);
+    const { context } = this;
+    const service = MAX_SERVICES + i;
+    context.setHost(service, context.endpoints.address[MAX_ENDPOINTS + i]);
+    context.services.connectTimeoutMs[service] =
+      context.connectTimeoutMs[context.destinations.listener[MAX_LISTENERS + i]];
   }
 }

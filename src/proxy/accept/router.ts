@@ -39,6 +39,8 @@ export class Router {
   private readonly original = new Uint8Array(MAX_LISTENERS);
   private readonly listeners = new Map<number, ListenerSnapshot>();
   private opaquePorts: ReadonlySet<number> = new Set();
+  /** Of listeners, by slot, that have a list of their own. */
+  private readonly ownOpaquePorts = new Map<number, ReadonlySet<number>>();
   private resolveTimeoutMs = 0;
   private idleMs = 0;
   /** The address at hand, as words and as the bytes of a sockaddr. */
@@ -69,11 +71,13 @@ export class Router {
   configure(snapshot: Snapshot): void {
     const { destinations, native } = this.context;
     this.listeners.clear();
+    this.ownOpaquePorts.clear();
     this.original.fill(0);
     for (const listener of snapshot.listeners) {
       destinations.setListener(listener);
       this.listeners.set(listener.slot, listener);
       if (listener.originalDestination) this.original[listener.slot] = 1;
+      if (listener.opaquePorts !== null) this.ownOpaquePorts.set(listener.slot, new Set(listener.opaquePorts));
     }
     this.opaquePorts = new Set(snapshot.opaquePorts);
     this.resolveTimeoutMs = snapshot.resolveTimeoutMs;
@@ -150,7 +154,7 @@ export class Router {
     }
     const service = this.passthrough.open(slot, this.bytes[slot], this.address[slot]);
     const hinted = listener.mode !== MODE.DETECT && listener.reason === HINT;
-    const opaque = this.opaquePorts.has(destinations.port[slot]);
+    const opaque = (this.ownOpaquePorts.get(listener.slot) ?? this.opaquePorts).has(destinations.port[slot]);
     const mode = hinted ? listener.mode : opaque ? MODE.OPAQUE : MODE.DETECT;
     destinations.setLate(slot, listener, mode, hinted ? HINT : DEFAULT_PORT, service);
     for (let waits = this.releaseWaiting(slot); waits > 0; waits--) this.context.limited(LIMIT_RESOLVE);

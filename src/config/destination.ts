@@ -1,0 +1,73 @@
+// The section `destination`: who is asked what is behind an address that a client dials. Its shape, what contradicts in it, and its model.
+import * as v from 'valibot';
+import { parseWorkloadName } from '../identity/names.js';
+import { bounds } from './bounds.js';
+import type { Finding } from './finding.js';
+import { parseHostAddress, parseServerName } from './identity-values.js';
+import type { DestinationConfig, ServiceConfig } from './model.js';
+import { integer, optionalTimeout, section, size, timeout, value } from './schema-parts.js';
+import { serviceDefaults } from './service-schema.js';
+
+type Tree = Readonly<Record<string, unknown>>;
+
+const KiB = 2 ** 10;
+const MiB = 2 ** 20;
+
+export const destination = section({
+  address: v.optional(value(parseHostAddress)),
+  serverName: v.optional(value(parseServerName)),
+  timeout: v.optional(timeout(), '3s'),
+  minBackoff: v.optional(timeout(), '100ms'),
+  maxBackoff: v.optional(timeout(), '10s'),
+  keepAlive: v.optional(optionalTimeout(), '10s'),
+  keepAliveTimeout: v.optional(timeout(), '3s'),
+  idleTimeout: v.optional(timeout(), '5m'),
+  maxMessage: v.optional(size(64 * KiB, 64 * MiB), '4MiB'),
+  maxEndpoints: v.optional(integer(1, 65_535), 10_000),
+  defaults: serviceDefaults,
+});
+
+export type DestinationTree = v.InferOutput<typeof destination>;
+
+/** What the server is called in the mesh of `identity.name`, as Linkerd calls its own; empty where that name does not say. */
+function serverNameOf(identity: string): string {
+  const parsed = parseWorkloadName(identity);
+  if (typeof parsed === 'string' || parsed.kind !== 'dns' || parsed.account === null) return '';
+  const { mesh, trustDomain } = parsed.account;
+  return `linkerd-destination.${mesh}.serviceaccount.identity.${mesh}.${trustDomain}`;
+}
+
+/** What the schema can't say of the raw tree. */
+export function destinationChecks(tree: Tree, identity: Tree | null): Finding[] {
+  const path = ['destination'];
+  if (tree.address === undefined)
+    return [{ path: [...path, 'address'], message: 'is missing; add host:port of a destination service', at: 'key' }];
+  if (identity === null || tree.serverName !== undefined) return [];
+  if (typeof identity.name === 'string' && serverNameOf(identity.name) !== '') return [];
+  const message =
+    'is missing, and does not follow from identity.name; add the name that the certificate of the destination service has';
+  return [{ path: [...path, 'serverName'], message, at: 'key' }];
+}
+
+/** `identity`: the name of this proxy; null where it has no identity at all. */
+export function buildDestination(
+  tree: DestinationTree,
+  written: Tree | undefined,
+  identity: string | null,
+  defaults: ServiceConfig,
+): DestinationConfig {
+  const backoff = bounds(tree.minBackoff, tree.maxBackoff, written, 'minBackoff');
+  const serverName = identity === null ? '' : (tree.serverName ?? serverNameOf(identity));
+  return {
+    source: { kind: 'linkerd', address: tree.address ?? '', serverName },
+    timeoutMs: tree.timeout,
+    minBackoffMs: backoff.low,
+    maxBackoffMs: backoff.high,
+    keepAliveMs: tree.keepAlive,
+    keepAliveTimeoutMs: tree.keepAliveTimeout,
+    idleTimeoutMs: tree.idleTimeout,
+    maxMessageBytes: tree.maxMessage,
+    maxEndpoints: tree.maxEndpoints,
+    defaults,
+  };
+}

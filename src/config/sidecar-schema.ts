@@ -1,0 +1,32 @@
+// The section `sidecar`: a proxy that shares a pod with its application. Every key is one scalar, as a pod's manifest has them in variables.
+import * as v from 'valibot';
+import { parseNetworkList, parsePortList, parseProbeList } from './lists.js';
+import { AUTHORIZATION_DEFAULTS } from './model.js';
+import { boolean, choice, integer, optionalSection, timeout, value } from './schema-parts.js';
+import { SIDECAR_PORTS } from './sidecar.js';
+import { describe, ValueError } from './values.js';
+
+/** A name as Kubernetes has them (RFC 1123). One that looks like a number or a truth value has become one in a variable. */
+function parseObjectName(input: unknown): string {
+  const text = typeof input === 'number' || typeof input === 'boolean' ? String(input) : input;
+  if (typeof text === 'string' && /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(text)) return text;
+  throw new ValueError(`found ${describe(input)}; write the name of an object of Kubernetes, such as web-7d4b9`);
+}
+
+const objectName = () => v.optional(value(parseObjectName));
+
+export const sidecar = optionalSection({
+  enabled: v.optional(boolean(), false),
+  inbound: v.optional(integer(0, 65_535), SIDECAR_PORTS.inbound),
+  outbound: v.optional(integer(0, 65_535), SIDECAR_PORTS.outbound),
+  pod: objectName(),
+  namespace: objectName(),
+  node: objectName(),
+  account: objectName(),
+  opaquePorts: v.optional(value(parsePortList)),
+  inboundPolicy: v.optional(choice(...AUTHORIZATION_DEFAULTS)),
+  probes: v.optional(value(parseProbeList)),
+  clusterNetworks: v.optional(value(parseNetworkList)),
+  connectTimeoutInbound: v.optional(timeout()),
+  connectTimeoutOutbound: v.optional(timeout()),
+});
