@@ -36,6 +36,7 @@ export type Call =
       readonly port: number;
       readonly path?: string;
       readonly agent?: boolean;
+      readonly method?: string;
     }
   | { readonly call: 'h2c'; readonly host: string; readonly port: number; readonly path?: string }
   | { readonly call: 'tls'; readonly host: string; readonly port: number; readonly name: string }
@@ -96,17 +97,19 @@ function overHttp({
   host,
   port,
   path = '/',
+  method = 'GET',
   ...call
 }: {
   host: string;
   port: number;
   path?: string;
   agent?: boolean;
+  method?: string;
 }): Promise<Said> {
   return new Promise((resolve) => {
-    const options = { host, port, path, agent: call.agent === false ? false : agent };
+    const options = { host, port, path, method, agent: call.agent === false ? false : agent };
     http
-      .get(options, (response) => {
+      .request(options, (response) => {
         let text = '';
         response.setEncoding('utf8').on('data', (chunk: string) => {
           text += chunk;
@@ -114,7 +117,8 @@ function overHttp({
         response.on('end', () => resolve({ status: response.statusCode ?? 0, text, headers: response.headers }));
         response.on('error', (error: NodeJS.ErrnoException) => resolve({ text: String(error.code) }));
       })
-      .on('error', (error: NodeJS.ErrnoException) => resolve({ text: String(error.code) }));
+      .on('error', (error: NodeJS.ErrnoException) => resolve({ text: String(error.code) }))
+      .end();
   });
 }
 

@@ -2,7 +2,6 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { RunningPod } from '../support/kubelet.js';
-import { NODE_ADDRESSES } from '../support/pod-lab.js';
 import { type Call, PORT, type Said } from './pods-application.js';
 
 /** Has the application of a pod make a call. */
@@ -15,7 +14,7 @@ export interface AccessLine {
   readonly message: string;
   readonly listener: string;
   readonly client: string;
-  readonly endpoint: string;
+  readonly endpoint?: string;
   readonly path?: string;
   readonly [field: string]: unknown;
 }
@@ -30,12 +29,21 @@ export const accessLines = (pod: RunningPod): AccessLine[] =>
     .lines.filter((line) => /"message":"(request|connection)"/.test(line))
     .map((line) => JSON.parse(line) as AccessLine);
 
-// Probes come from the node, and markers too.
-const isOwn = ({ client }: AccessLine): boolean =>
-  !NODE_ADDRESSES.some((node) => client.startsWith(node.includes(':') ? `[${node}]:` : `${node}:`));
+/** Requests for a path, or connections to a port that were no HTTP: on a slow machine there are others, such as dials that were in vain. */
+export type Wanted = { readonly path: string } | { readonly port: number };
+
+const isWanted = (line: AccessLine, wanted: Wanted): boolean =>
+  'path' in wanted
+    ? line.path === wanted.path
+    : line.message === 'connection' && line.endpoint?.endsWith(`:${wanted.port}`) === true;
 
 /** The records of what a pod's proxy sees of `work`, of which there are `count`. */
-export async function passing(pod: RunningPod, work: () => Promise<unknown>, count: number): Promise<AccessLine[]> {
+export async function passing(
+  pod: RunningPod,
+  wanted: Wanted,
+  work: () => Promise<unknown>,
+  count: number,
+): Promise<AccessLine[]> {
   const proxy = pod.container('sluice-proxy');
   const before = accessLines(pod).length;
   await work();
@@ -43,7 +51,10 @@ export async function passing(pod: RunningPod, work: () => Promise<unknown>, cou
   const marker = `${MARKER}${++markers}`;
   await (await fetch(`http://${pod.ip}:${PORT.HTTP}${marker}`)).text();
   await proxy.said(new RegExp(`"path":"${marker}"`));
-  const lines = (): AccessLine[] => accessLines(pod).slice(before).filter(isOwn);
+  const lines = (): AccessLine[] =>
+    accessLines(pod)
+      .slice(before)
+      .filter((line) => isWanted(line, wanted));
   await proxy.until(() => lines().length >= count);
   return lines();
 }

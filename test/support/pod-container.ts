@@ -1,11 +1,12 @@
 // A container of a pod, as a process in the pod's network namespace, with a root of its own that is laid over the machine's: what it writes
 // is gone with it. It runs as the user, and with the capabilities, that its security context says.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { mkdirSync, statSync } from 'node:fs';
+import { mkdirSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Namespace } from './namespaces.js';
 import type { SecurityContext } from './pod-objects.js';
 import type { Ran } from './servers.js';
+import { eventually } from './sluice.js';
 import { Waiting } from './waiting.js';
 
 /** What container runtimes leave to those who don't say. */
@@ -147,7 +148,9 @@ export class Container {
   }
 
   /** Runs a command beside the process: same root, same user, same environment. */
-  exec(command: readonly string[], timeoutMs = 120_000): Promise<Ran> {
+  async exec(command: readonly string[], timeoutMs = 120_000): Promise<Ran> {
+    const atHome = (): boolean => this.code !== null || readlinkSync(`/proc/${this.pid}/root`) !== '/';
+    await eventually(atHome, `${this.plan.name} has its root`);
     const { namespace, env, security } = this.plan;
     const inside = [
       'nsenter',

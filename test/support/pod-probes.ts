@@ -40,7 +40,11 @@ function connects(host: string, port: number, timeoutMs: number): Promise<boolea
 /** Carries out what a handler says; whether it went well. */
 export async function handle({ spec, container, ip }: Probed, handler: Handler, timeoutMs: number): Promise<boolean> {
   const { exec, httpGet, tcpSocket, sleep: pause } = handler;
-  if (exec !== undefined) return (await container.exec(exec.command, timeoutMs)).code === 0;
+  if (exec !== undefined) {
+    const { code, stdout, stderr } = await container.exec(exec.command, timeoutMs);
+    if (code !== 0) container.lines.push(`${exec.command.join(' ')}: ${code} ${stdout} ${stderr}`);
+    return code === 0;
+  }
   if (httpGet !== undefined) {
     const { path = '/', port, scheme = 'HTTP' } = httpGet;
     return asksHttp(ip, portOf(spec, port), path, scheme, timeoutMs);
