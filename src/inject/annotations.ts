@@ -1,0 +1,143 @@
+// The annotations that say how a pod's proxy is to be: their names, as Linkerd has them, and what each one takes. docs/inject.md has the same
+// table for people; a test compares the two.
+import { suggest } from '../config/suggest.js';
+
+/** What an annotation's value is. */
+export type Takes =
+  /** A list of ports, in which names of container ports may stand. */
+  | 'ports'
+  /** Likewise, of ports elsewhere: numbers only. */
+  | 'numbers'
+  | 'networks'
+  | 'port'
+  | 'id'
+  | 'cpu'
+  | 'memory'
+  | 'duration'
+  | 'seconds'
+  | 'truth'
+  | 'switch'
+  | 'text'
+  /** One word of several. */
+  | 'word'
+  | 'variables'
+  | 'level';
+
+export interface Meaning {
+  readonly takes: Takes;
+}
+
+/** Why an annotation of Linkerd's has no meaning here; what to do instead. */
+export interface NoMeaning {
+  readonly instead: string;
+  /** True of what somebody relies on: it is told as a mistake. */
+  readonly matters?: boolean;
+}
+
+export const MEANINGS = {
+  'opaque-ports': { takes: 'ports' },
+  'skip-inbound-ports': { takes: 'ports' },
+  'skip-outbound-ports': { takes: 'numbers' },
+  'skip-subnets': { takes: 'networks' },
+  'inbound-port': { takes: 'port' },
+  'outbound-port': { takes: 'port' },
+  'admin-port': { takes: 'port' },
+  'proxy-cpu-request': { takes: 'cpu' },
+  'proxy-cpu-limit': { takes: 'cpu' },
+  'proxy-memory-request': { takes: 'memory' },
+  'proxy-memory-limit': { takes: 'memory' },
+  'proxy-ephemeral-storage-request': { takes: 'memory' },
+  'proxy-ephemeral-storage-limit': { takes: 'memory' },
+  'proxy-uid': { takes: 'id' },
+  'proxy-gid': { takes: 'id' },
+  'proxy-log-level': { takes: 'level' },
+  'access-log': { takes: 'word' },
+  'proxy-admin-shutdown': { takes: 'switch' },
+  'shutdown-grace-period': { takes: 'duration' },
+  'proxy-inbound-connect-timeout': { takes: 'duration' },
+  'proxy-outbound-connect-timeout': { takes: 'duration' },
+  'proxy-outbound-discovery-cache-unused-timeout': { takes: 'duration' },
+  'proxy-disable-inbound-protocol-detect-timeout': { takes: 'truth' },
+  'proxy-disable-outbound-protocol-detect-timeout': { takes: 'truth' },
+  'proxy-enable-native-sidecar': { takes: 'truth' },
+  'proxy-await': { takes: 'switch' },
+  'proxy-wait-before-exit-seconds': { takes: 'seconds' },
+  'close-wait-timeout': { takes: 'duration' },
+  'default-inbound-policy': { takes: 'word' },
+  'proxy-additional-env': { takes: 'variables' },
+} as const satisfies Readonly<Record<string, Meaning>>;
+
+/** Of these Linkerd's name means Linkerd's own images, and a workload that has it is to keep working: only `config.sluice.io/` counts. */
+export const OWN_MEANINGS = {
+  'proxy-image': { takes: 'text' },
+  'proxy-version': { takes: 'text' },
+  'image-pull-policy': { takes: 'word' },
+  'project-token': { takes: 'truth' },
+  'seccomp-profile': { takes: 'text' },
+} as const satisfies Readonly<Record<string, Meaning>>;
+
+const IMAGES = "names an image of Linkerd's; config.sluice.io/proxy-image and config.sluice.io/proxy-version name ours";
+
+export const NO_MEANINGS: Readonly<Record<string, NoMeaning>> = {
+  'control-port': { instead: 'there is no such port' },
+  'pod-inbound-ports': { instead: 'all ports of the pod count, declared or not' },
+  'proxy-cpu-ratio-limit': { instead: 'set proxy-cpu-limit; a proxy has as many workers as that has cores' },
+  'proxy-log-format': { instead: 'the log is one JSON object a line' },
+  'proxy-log-http-headers': { instead: 'the access log has no header fields' },
+  'proxy-metrics-hostname-labels': { instead: 'metrics are labelled by service and endpoint' },
+  'proxy-inbound-discovery-cache-unused-timeout': { instead: 'what comes in is not looked up' },
+  'enable-external-profiles': { instead: 'there are no profiles of services outside of the cluster' },
+  'enable-gateway': { instead: 'there are no gateways between clusters' },
+  'enable-debug-sidecar': { instead: 'attach a debug container: kubectl debug' },
+  'proxy-require-identity-inbound-ports': {
+    instead: 'no port asks for an identity by it; set default-inbound-policy: all-authenticated, or write rules',
+    matters: true,
+  },
+  'init-image': { instead: 'the image is that of the proxy' },
+  'init-image-version': { instead: 'the image is that of the proxy' },
+  'debug-image': { instead: 'there is no debug sidecar' },
+  'debug-image-version': { instead: 'there is no debug sidecar' },
+  'debug-image-pull-policy': { instead: 'there is no debug sidecar' },
+};
+
+/** With `config.linkerd.io/` in front of them, these are not ours. */
+export const FOREIGN: Readonly<Record<string, NoMeaning>> = {
+  'proxy-image': { instead: IMAGES },
+  'proxy-version': { instead: IMAGES },
+  'image-pull-policy': { instead: `is for images of Linkerd's; config.sluice.io/image-pull-policy is for ours` },
+};
+
+export type Setting = keyof typeof MEANINGS;
+export type OwnSetting = keyof typeof OWN_MEANINGS;
+
+/** Ours, which wins over those of Linkerd; of which the first is the usual one. */
+export const OWN_PREFIX = 'config.sluice.io/';
+export const LINKERD_PREFIX = 'config.linkerd.io/';
+export const PREFIXES = [OWN_PREFIX, LINKERD_PREFIX, 'config.alpha.linkerd.io/', 'config.beta.linkerd.io/'] as const;
+
+/** Whether to inject. */
+export const INJECT_NAMES = ['sluice.io/inject', 'linkerd.io/inject'] as const;
+
+export const isSetting = (name: string): name is Setting => Object.hasOwn(MEANINGS, name);
+export const isOwnSetting = (name: string): name is OwnSetting => Object.hasOwn(OWN_MEANINGS, name);
+
+/** An annotation of which somebody expects something. */
+export interface Named {
+  readonly prefix: string;
+  /** Without the prefix. */
+  readonly name: string;
+}
+
+/** The parts of an annotation's key; null of those that are nothing to us. */
+export function named(key: string): Named | null {
+  const prefix = PREFIXES.find((known) => key.startsWith(known));
+  return prefix === undefined ? null : { prefix, name: key.slice(prefix.length) };
+}
+
+/** What is wrong with an annotation by its name alone; null where it has a meaning. */
+export function withoutMeaning({ prefix, name }: Named): NoMeaning | string | null {
+  if (isSetting(name) || (isOwnSetting(name) && prefix === OWN_PREFIX)) return null;
+  if (Object.hasOwn(NO_MEANINGS, name)) return NO_MEANINGS[name];
+  if (Object.hasOwn(FOREIGN, name)) return FOREIGN[name];
+  return `is not known; ${suggest(name, [...Object.keys(MEANINGS), ...Object.keys(OWN_MEANINGS)])}`;
+}

@@ -1,0 +1,174 @@
+// A pod, or the template of one, with a proxy in it. Pure: what comes in is left as it is.
+
+import { LINKERD_PREFIX, OWN_PREFIX, PREFIXES } from './annotations.js';
+import { initContainer, proxyContainer, volumes } from './containers.js';
+import type { Installation } from './installation.js';
+import { type Layer, Layers } from './layers.js';
+import { CONTROL_PLANE_LABEL, VERSION_ANNOTATION } from './names.js';
+import { asList, asMap, at, type PlainMap, textsOf, withEntries } from './plain.js';
+import { declaredPorts, graceSeconds, type PodView, podView, portNames, probes } from './pod.js';
+import type { InjectProblem } from './problem.js';
+import { impossible, type Refusal, unwanted, wishOf } from './refusals.js';
+import { readSettings, type Settings } from './settings.js';
+import { truth } from './values.js';
+
+export interface InjectionContext {
+  readonly mesh: Installation;
+  /** The name of the pod's namespace; empty where it is not known. */
+  readonly namespace: string;
+  readonly namespaceAnnotations: Readonly<Record<string, string>>;
+  /** Somebody has said so: no annotation has to. One that says no still counts. */
+  readonly asked: boolean;
+}
+
+export type Injection =
+  | { readonly pod: PlainMap; readonly refusal: null; readonly problems: readonly InjectProblem[] }
+  | { readonly pod: null; readonly refusal: Refusal; readonly problems: readonly InjectProblem[] };
+
+/** The pod's namespace, and the installation. */
+export function upperLayers({ mesh, namespace, namespaceAnnotations }: InjectionContext): Layer[] {
+  const object = namespace === '' ? 'its namespace' : `namespace ${namespace}`;
+  return [
+    { object, annotations: namespaceAnnotations, namesPorts: false },
+    { object: 'the installation', annotations: mesh.annotations, namesPorts: false },
+  ];
+}
+
+const layersOf = (view: PodView, context: InjectionContext): Layer[] => [
+  { object: 'the pod', annotations: view.annotations, namesPorts: true },
+  ...upperLayers(context),
+];
+
+/** What stands in the way; null where nothing does. */
+export function refusalOf(view: PodView, context: InjectionContext): Refusal | null {
+  const layers = layersOf(view, context);
+  const wish = unwanted(layers);
+  if (wish !== null && !(context.asked && wish.reason === 'not-asked')) return wish;
+  const projects = new Layers(layers, new Map()).value('project-token', truth) ?? false;
+  return impossible(view, projects || context.mesh.trustAnchors === null);
+}
+
+/** What holds, but not as somebody may think. */
+function remarks(view: PodView, settings: Settings, layers: readonly Layer[]): InjectProblem[] {
+  const found: InjectProblem[] = [];
+  const tell = (severity: 'warning' | 'note', annotation: string, entry: string, message: string): void => {
+    found.push({ object: 'the pod', annotation, entry, message, severity });
+  };
+  const wish = wishOf(layers);
+  if (wish?.value === 'ingress')
+    found.push({
+      ...wish,
+      entry: wish.value,
+      severity: 'note',
+      message: 'ingress means no more than enabled: where a request goes, its original destination decides',
+    });
+  const { tcp, others } = declaredPorts(view);
+  if (others.length > 0)
+    tell('note', 'ports', others.join(','), `${others.join(', ')}: only TCP goes through the proxy`);
+  const own = Object.values(settings.ports).filter((port) => tcp.includes(port));
+  if (own.length > 0)
+    tell(
+      'warning',
+      'ports',
+      own.join(','),
+      `port ${own.join(', ')} is the proxy's own; give the application or the proxy another`,
+    );
+  const podUser = asMap(view.spec.securityContext).runAsUser;
+  const asProxy = [...view.initContainers, ...view.containers].filter(
+    ({ securityContext }) => (asMap(securityContext).runAsUser ?? podUser) === settings.uid,
+  );
+  for (const { name } of asProxy)
+    tell(
+      'warning',
+      'runAsUser',
+      String(name),
+      `container ${String(name)} runs as user ${settings.uid}, as the proxy does: what it dials bypasses the proxy`,
+    );
+  const jobs = ['Never', 'OnFailure'].includes(String(view.spec.restartPolicy));
+  if (jobs && !settings.native)
+    tell(
+      'warning',
+      'proxy-enable-native-sidecar',
+      'false',
+      'the pod ends only when the proxy does: call POST /shutdown of its admin port (proxy-admin-shutdown: enabled), or make it a native sidecar',
+    );
+  return found;
+}
+
+/** As the API server takes them: a sleep is no longer than the pod's grace. */
+function bounded(settings: Settings, view: PodView, layers: Layers): Settings {
+  const grace = graceSeconds(view);
+  const { waitBeforeExitSeconds: wait, native } = settings;
+  if (native || wait <= grace) return settings;
+  layers.refuse(
+    'proxy-wait-before-exit-seconds',
+    `${wait} s are more than the ${grace} s that the pod has to end (terminationGracePeriodSeconds), which hold`,
+  );
+  return { ...settings, waitBeforeExitSeconds: grace };
+}
+
+/** The opaque ports of the namespace, where the pod has none of its own: clients are told what this proxy does, whatever the namespace says later. */
+function copied(view: PodView, { namespaceAnnotations }: InjectionContext): PlainMap {
+  const has = (annotations: Readonly<Record<string, string>>, prefix: string): boolean =>
+    Object.hasOwn(annotations, `${prefix}opaque-ports`);
+  if (PREFIXES.some((prefix) => has(view.annotations, prefix))) return {};
+  const prefix = [OWN_PREFIX, LINKERD_PREFIX].find((known) => has(namespaceAnnotations, known));
+  return prefix === undefined ? {} : { [`${prefix}opaque-ports`]: namespaceAnnotations[`${prefix}opaque-ports`] };
+}
+
+/** A list with `added` in front, or behind. */
+function joined(list: unknown, added: readonly PlainMap[], where: 'first' | 'last'): readonly unknown[] {
+  return where === 'first' ? [...added, ...asList(list)] : [...asList(list), ...added];
+}
+
+function injected(pod: PlainMap, settings: Settings, view: PodView, context: InjectionContext): PlainMap {
+  const { mesh } = context;
+  const init = initContainer(settings, mesh);
+  const proxy = proxyContainer(settings, probes(view), mesh);
+  const { spec } = view;
+  // A native sidecar runs before the application's own init containers, which so are in the mesh. Without one they
+  // would be redirected to nobody: the rules are laid after them.
+  const init1 = settings.native
+    ? joined(spec.initContainers, [init, proxy], 'first')
+    : joined(spec.initContainers, [init], 'last');
+  const marked = withEntries(
+    withEntries(pod, ['metadata', 'annotations'], { ...copied(view, context), [VERSION_ANNOTATION]: mesh.version }),
+    ['metadata', 'labels'],
+    { [CONTROL_PLANE_LABEL]: mesh.namespace },
+  );
+  return {
+    ...marked,
+    spec: {
+      ...spec,
+      initContainers: init1,
+      containers: settings.native ? spec.containers : joined(spec.containers, [proxy], 'first'),
+      volumes: joined(spec.volumes, volumes(mesh), 'first'),
+    },
+  };
+}
+
+export function injectPod(pod: PlainMap, context: InjectionContext): Injection {
+  const view = podView(pod);
+  const refusal = refusalOf(view, context);
+  if (refusal !== null) return { pod: null, refusal, problems: [] };
+  const sources = layersOf(view, context);
+  const layers = new Layers(sources, portNames(view));
+  const settings = bounded(readSettings(layers), view, layers);
+  layers.tellOthers();
+  const problems = [...layers.problems, ...remarks(view, settings, sources)];
+  return { pod: injected(pod, settings, view, context), refusal: null, problems };
+}
+
+/** Annotations of a Service that is to have the opaque ports of its namespace; null where nothing is to be done. */
+export function injectService(
+  service: PlainMap,
+  namespaceAnnotations: Readonly<Record<string, string>>,
+): PlainMap | null {
+  const own = textsOf(at(service, ['metadata', 'annotations']));
+  const keys = PREFIXES.map((prefix) => `${prefix}opaque-ports`);
+  if (keys.some((key) => Object.hasOwn(own, key))) return null;
+  const key = keys.find((known) => Object.hasOwn(namespaceAnnotations, known));
+  return key === undefined
+    ? null
+    : withEntries(service, ['metadata', 'annotations'], { [key]: namespaceAnnotations[key] });
+}

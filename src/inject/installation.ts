@@ -1,0 +1,46 @@
+// What an installation says of all proxies in it.
+import { defaultOpaquePorts } from '../config/ports.js';
+
+export interface Installation {
+  /** The namespace of the controller, which names the mesh in identities too. */
+  readonly namespace: string;
+  readonly trustDomain: string;
+  /** Above `svc` in names of services; `cluster.local`. */
+  readonly clusterDomain: string;
+  readonly image: string;
+  readonly imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
+  /** Of the proxy that is written into pods. */
+  readonly version: string;
+  /** PEM. Null: proxies have no identity, and nothing is encrypted. */
+  readonly trustAnchors: string | null;
+  /** Networks of pods and services, with commas; empty: as the proxy has it. */
+  readonly clusterNetworks: string;
+  /** Annotations that hold where neither a workload nor its namespace says anything. */
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** Galera's, which other proxies don't touch either: replication and state transfer between the nodes of a database. */
+const SKIPPED = '4567,4568';
+
+/** What holds without anybody saying anything. */
+export const DEFAULT_ANNOTATIONS: Readonly<Record<string, string>> = {
+  'config.linkerd.io/opaque-ports': defaultOpaquePorts.join(','),
+  'config.linkerd.io/skip-inbound-ports': SKIPPED,
+  'config.linkerd.io/skip-outbound-ports': SKIPPED,
+};
+
+export function installation(version: string, changes: Partial<Installation> = {}): Installation {
+  const { annotations = {}, ...rest } = changes;
+  return {
+    namespace: 'sluice',
+    trustDomain: 'cluster.local',
+    clusterDomain: 'cluster.local',
+    image: `sluice:${version}`,
+    imagePullPolicy: 'IfNotPresent',
+    version,
+    trustAnchors: null,
+    clusterNetworks: '',
+    ...rest,
+    annotations: { ...DEFAULT_ANNOTATIONS, ...annotations },
+  };
+}

@@ -1,0 +1,149 @@
+// Who says something of a pod's proxy: its own annotations before those of its namespace, and these before the installation's.
+
+import { parseNetwork } from '../config/networks.js';
+import { ValueError } from '../config/values.js';
+import { formatSpans, joinSpans, type PortSpan, parsePortList } from '../redirect/port-list.js';
+import {
+  isOwnSetting,
+  named,
+  OWN_PREFIX,
+  type OwnSetting,
+  PREFIXES,
+  type Setting,
+  withoutMeaning,
+} from './annotations.js';
+import type { InjectProblem } from './problem.js';
+import type { Read } from './values.js';
+
+export interface Layer {
+  /** `pod`, `namespace shop`, `the installation`: for problems. */
+  readonly object: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  /** Whether names of ports must be those of this pod: of a namespace some pods have a port, and others have not. */
+  readonly namesPorts: boolean;
+}
+
+interface Found {
+  readonly object: string;
+  readonly annotation: string;
+  readonly text: string;
+  readonly namesPorts: boolean;
+}
+
+/** Ports of containers by name; of two containers that name the same, both. */
+export type PortNames = ReadonlyMap<string, readonly number[]>;
+
+/** Reads settings from layers, of which the first says most; collects what is wrong with them. */
+export class Layers {
+  readonly problems: InjectProblem[] = [];
+
+  constructor(
+    private readonly layers: readonly Layer[],
+    private readonly ports: PortNames,
+  ) {}
+
+  /** What says something of `name`, the layer that counts most first. */
+  #all(name: Setting | OwnSetting): Found[] {
+    const prefixes = isOwnSetting(name) ? [OWN_PREFIX] : PREFIXES;
+    return this.layers.flatMap(({ object, annotations, namesPorts }) => {
+      const prefix = prefixes.find((known) => Object.hasOwn(annotations, known + name));
+      if (prefix === undefined) return [];
+      return [{ object, annotation: prefix + name, text: annotations[prefix + name].trim(), namesPorts }];
+    });
+  }
+
+  #warn({ object, annotation }: Found, entry: string, message: string): void {
+    this.problems.push({ object, annotation, entry, message, severity: 'warning' });
+  }
+
+  /** The first value that is one; null where there is none. An empty text says nothing. */
+  value<T>(name: Setting | OwnSetting, read: (text: string) => Read<T>): T | null {
+    for (const found of this.#all(name)) {
+      if (found.text === '') continue;
+      const result = read(found.text);
+      if ('value' in result) return result.value;
+      this.#warn(found, found.text, result.problem);
+    }
+    return null;
+  }
+
+  /** Tells of a value that can't hold with the others. */
+  refuse(name: Setting | OwnSetting, message: string): void {
+    const [found] = this.#all(name);
+    if (found !== undefined) this.#warn(found, found.text, message);
+  }
+
+  /** A list and what is below it: one with `+` in front adds to what would hold without it. */
+  #lists<T>(name: Setting, read: (entry: string, found: Found) => readonly T[]): T[] {
+    let items: T[] = [];
+    for (const found of this.#all(name).reverse()) {
+      const adds = found.text.startsWith('+');
+      const entries = (adds ? found.text.slice(1) : found.text).split(',').map((entry) => entry.trim());
+      const own = entries.filter((entry) => entry !== '').flatMap((entry) => read(entry, found));
+      items = adds ? [...items, ...own] : own;
+    }
+    return items;
+  }
+
+  /** A list of ports; where `named`, names of container ports may stand in it. */
+  spans(name: Setting, named: boolean): PortSpan[] {
+    const read = (entry: string, found: Found): readonly PortSpan[] => {
+      const { spans, names, problems } = parsePortList(entry);
+      for (const problem of problems) this.#warn(found, entry, problem);
+      return [...spans, ...names.flatMap((port) => this.#named(port, found, named))];
+    };
+    return joinSpans(this.#lists(name, read));
+  }
+
+  #named(port: string, found: Found, named: boolean): PortSpan[] {
+    const numbers = named ? (this.ports.get(port) ?? []) : [];
+    const quoted = JSON.stringify(port);
+    if (!named)
+      this.#warn(found, port, `${quoted}: these are ports elsewhere, which have no names here; write numbers`);
+    else if (numbers.length === 0 && found.namesPorts)
+      this.#warn(found, port, `${quoted} is no port of a container, nor the name of one`);
+    return numbers.map((number) => ({ first: number, last: number }));
+  }
+
+  networks(name: Setting): string[] {
+    const read = (entry: string, found: Found): readonly string[] => {
+      try {
+        return [parseNetwork(entry).text];
+      } catch (error) {
+        if (!(error instanceof ValueError)) throw error;
+        this.#warn(found, entry, error.message);
+        return [];
+      }
+    };
+    return [...new Set(this.#lists(name, read))];
+  }
+
+  /** Everything in a list of variables that is usable; the list itself is not joined with those below it. */
+  all<T>(
+    name: Setting,
+    read: (text: string) => { variables: T[]; problems: { entry: string; message: string }[] },
+  ): T[] {
+    const [found] = this.#all(name);
+    if (found === undefined || found.text === '') return [];
+    const { variables, problems } = read(found.text);
+    for (const { entry, message } of problems) this.#warn(found, entry, message);
+    return variables;
+  }
+
+  /** Tells of annotations that are not known, or mean nothing here. */
+  tellOthers(): void {
+    for (const { object, annotations } of this.layers) {
+      for (const [annotation, entry] of Object.entries(annotations)) {
+        const name = named(annotation);
+        const why = name === null ? null : withoutMeaning(name);
+        if (why === null) continue;
+        const known = typeof why !== 'string';
+        const message = known ? `has no meaning here: ${why.instead}` : why;
+        const severity = known && why.matters !== true ? 'note' : 'warning';
+        this.problems.push({ object, annotation, entry, message, severity });
+      }
+    }
+  }
+}
+
+export const listText = (spans: readonly PortSpan[]): string => formatSpans(spans);

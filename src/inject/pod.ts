@@ -1,0 +1,84 @@
+// What a pod says of itself, as far as the injector asks.
+import { asMap, at, isMap, mapsIn, type PlainMap, textOf, textsOf } from './plain.js';
+
+/** A pod, or the template of one: both have `metadata` and `spec`. */
+export interface PodView {
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly spec: PlainMap;
+  readonly containers: readonly PlainMap[];
+  readonly initContainers: readonly PlainMap[];
+}
+
+export function podView(pod: PlainMap): PodView {
+  const spec = asMap(pod.spec);
+  return {
+    annotations: textsOf(at(pod, ['metadata', 'annotations'])),
+    labels: textsOf(at(pod, ['metadata', 'labels'])),
+    spec,
+    containers: mapsIn(spec.containers),
+    initContainers: mapsIn(spec.initContainers),
+  };
+}
+
+/** Init containers that go on beside the others (`restartPolicy: Always`), and the containers. */
+export const lasting = ({ containers, initContainers }: PodView): readonly PlainMap[] => [
+  ...initContainers.filter(({ restartPolicy }) => restartPolicy === 'Always'),
+  ...containers,
+];
+
+const isPort = (value: unknown): value is number =>
+  Number.isInteger(value) && Number(value) > 0 && Number(value) < 65_536;
+
+const isTcp = ({ protocol }: PlainMap): boolean => protocol === undefined || protocol === null || protocol === 'TCP';
+
+/** Ports of the pod's containers by their names. */
+export function portNames(pod: PodView): Map<string, number[]> {
+  const names = new Map<string, number[]>();
+  for (const container of lasting(pod)) {
+    for (const port of mapsIn(container.ports)) {
+      const name = textOf(port.name);
+      if (name === '' || !isPort(port.containerPort) || !isTcp(port)) continue;
+      names.set(name, [...(names.get(name) ?? []), port.containerPort]);
+    }
+  }
+  return names;
+}
+
+/** Declared ports, TCP and others. */
+export function declaredPorts(pod: PodView): { readonly tcp: readonly number[]; readonly others: readonly string[] } {
+  const ports = lasting(pod).flatMap(({ ports: list }) => mapsIn(list).filter((port) => isPort(port.containerPort)));
+  return {
+    tcp: ports.filter(isTcp).map(({ containerPort }) => Number(containerPort)),
+    others: ports
+      .filter((port) => !isTcp(port))
+      .map(({ containerPort, protocol }) => `${containerPort}/${textOf(protocol)}`),
+  };
+}
+
+/** The path of a rule: as the configuration takes it. */
+const PATH = /^\/[A-Za-z0-9\-._~!$&'()*+;=:@/]*$/;
+
+/** What the kubelet asks of the pod by HTTP: `8080/healthz`. */
+export function probes(pod: PodView): string[] {
+  const found = new Set<string>();
+  for (const container of lasting(pod)) {
+    const names = new Map(mapsIn(container.ports).map(({ name, containerPort }) => [name, containerPort]));
+    const lifecycle = asMap(container.lifecycle);
+    const askers = [container.livenessProbe, container.readinessProbe, container.startupProbe];
+    for (const asker of [...askers, lifecycle.postStart, lifecycle.preStop]) {
+      const http = asMap(asker).httpGet;
+      if (!isMap(http) || (http.scheme !== undefined && http.scheme !== 'HTTP')) continue;
+      const port = typeof http.port === 'string' && !/^\d+$/.test(http.port) ? names.get(http.port) : Number(http.port);
+      const path = (textOf(http.path) || '/').replace(/\?.*$/, '');
+      if (isPort(port) && PATH.test(path)) found.add(`${port}${path}`);
+    }
+  }
+  return [...found];
+}
+
+/** How long the pod may take to end, in seconds. */
+export function graceSeconds({ spec }: PodView): number {
+  const { terminationGracePeriodSeconds: seconds } = spec;
+  return typeof seconds === 'number' && seconds >= 0 ? seconds : 30;
+}

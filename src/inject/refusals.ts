@@ -1,0 +1,110 @@
+// Why a pod gets no proxy.
+import { INJECT_NAMES } from './annotations.js';
+import type { Layer } from './layers.js';
+import { INIT, PROXY } from './names.js';
+import { at, type PlainMap, textOf } from './plain.js';
+import type { PodView } from './pod.js';
+
+export const REFUSALS = [
+  'disabled',
+  'not-asked',
+  'injected',
+  'foreign-sidecar',
+  'host-network',
+  'no-token',
+  'windows',
+  'mirror',
+  'no-containers',
+] as const;
+/** For metrics and events. */
+export type RefusalReason = (typeof REFUSALS)[number];
+
+export interface Refusal {
+  readonly reason: RefusalReason;
+  readonly message: string;
+}
+
+/** Words of `linkerd.io/inject`. */
+const WORDS = ['enabled', 'disabled', 'ingress'];
+
+export interface Wish {
+  readonly object: string;
+  readonly annotation: string;
+  readonly value: string;
+}
+
+/** What the first layer that says anything says about whether to inject. */
+export function wishOf(layers: readonly Layer[]): Wish | null {
+  for (const { object, annotations } of layers)
+    for (const annotation of INJECT_NAMES)
+      if (Object.hasOwn(annotations, annotation)) return { object, annotation, value: annotations[annotation].trim() };
+  return null;
+}
+
+/** Null where somebody wants it. */
+export function unwanted(layers: readonly Layer[]): Refusal | null {
+  const wish = wishOf(layers);
+  if (wish === null)
+    return { reason: 'not-asked', message: 'neither the pod nor its namespace has linkerd.io/inject: enabled' };
+  const { object, annotation, value } = wish;
+  if (value === 'disabled') return { reason: 'disabled', message: `${annotation} of ${object} is disabled` };
+  if (WORDS.includes(value)) return null;
+  const message = `${annotation} of ${object} is ${JSON.stringify(value)}; write enabled, disabled or ingress`;
+  return { reason: 'disabled', message };
+}
+
+/** Other meshes' containers, by their names and, whatever the names, by their images. */
+const SIDECARS: Readonly<Record<string, { readonly names: readonly string[]; readonly image: RegExp }>> = {
+  Linkerd: {
+    names: ['linkerd-proxy', 'linkerd-init', 'linkerd-network-validator'],
+    image: /(^|\/)(linkerd(-io)?)\/proxy(-init)?(:|@|$)/,
+  },
+  Istio: { names: ['istio-proxy', 'istio-init', 'istio-validation'], image: /(^|\/)istio(-release)?\/proxyv2(:|@|$)/ },
+  Kuma: { names: ['kuma-sidecar', 'kuma-init'], image: /(^|\/)kuma(hq)?\/kuma-dp(:|@|$)/ },
+  Consul: {
+    names: ['consul-dataplane', 'consul-connect-inject-init'],
+    image: /(^|\/)hashicorp\/consul-dataplane(:|@|$)/,
+  },
+};
+
+export const isOurs = ({ name }: PlainMap): boolean => name === PROXY || name === INIT;
+
+function existing({ containers, initContainers }: PodView): Refusal | null {
+  const all = [...initContainers, ...containers];
+  if (all.some(isOurs))
+    return { reason: 'injected', message: `it has the proxy already (container ${textOf(all.find(isOurs)?.name)})` };
+  for (const [mesh, { names, image }] of Object.entries(SIDECARS)) {
+    const container = all.find((it) => names.includes(textOf(it.name)) || image.test(textOf(it.image)));
+    if (container === undefined) continue;
+    const message = `it has ${mesh}'s sidecar already (container ${textOf(container.name)}); two meshes would redirect the same connections`;
+    return { reason: 'foreign-sidecar', message };
+  }
+  return null;
+}
+
+/** Why this pod cannot have a proxy, whoever wants it. `projects`: a token is made for the proxy even where the pod has none. */
+export function impossible(pod: PodView, projects: boolean): Refusal | null {
+  const { spec, containers, annotations } = pod;
+  const there = existing(pod);
+  if (there !== null) return there;
+  if (containers.length === 0) return { reason: 'no-containers', message: 'it has no containers' };
+  if (spec.hostNetwork === true || spec.hostNetwork === 'yes' || spec.hostNetwork === 'on')
+    return {
+      reason: 'host-network',
+      message: 'hostNetwork is true: the rules would redirect the connections of the node',
+    };
+  if (spec.automountServiceAccountToken === false && !projects) {
+    const message =
+      'automountServiceAccountToken is false, and the proxy gets its identity by a token of the service account; ' +
+      'config.sluice.io/project-token: "true" gives one to the proxy alone';
+    return { reason: 'no-token', message };
+  }
+  if (at(spec, ['os', 'name']) === 'windows' || at(spec, ['nodeSelector', 'kubernetes.io/os']) === 'windows')
+    return { reason: 'windows', message: 'it is for Windows, which has no netfilter' };
+  if (Object.hasOwn(annotations, 'kubernetes.io/config.mirror'))
+    return {
+      reason: 'mirror',
+      message: "it mirrors a static pod, which its node's kubelet runs whatever the API server says",
+    };
+  return null;
+}

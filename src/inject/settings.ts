@@ -1,0 +1,181 @@
+// What annotations say of one pod's proxy, taken together.
+import type { LogLevel } from '../config/model.js';
+import { SIDECAR_PORTS } from '../config/sidecar.js';
+import type { PortSpan } from '../redirect/port-list.js';
+import type { Setting } from './annotations.js';
+import type { Layers } from './layers.js';
+import { logLevelOf } from './log-level.js';
+import type { PlainMap } from './plain.js';
+import {
+  additionalVariables,
+  duration,
+  oneOf,
+  onOff,
+  policy,
+  pullPolicy,
+  quantity,
+  quantityOf,
+  type Read,
+  truth,
+  whole,
+} from './values.js';
+
+export const ADMIN_PORT = 4191;
+export const PROXY_USER = 2102;
+const MOST_ID = 2 ** 31 - 1;
+
+export interface Ports {
+  readonly inbound: number;
+  readonly outbound: number;
+  readonly admin: number;
+}
+
+/** Null is: not said, so that the proxy's own default holds. */
+export interface Settings {
+  readonly opaque: readonly PortSpan[];
+  readonly skipInbound: readonly PortSpan[];
+  readonly skipOutbound: readonly PortSpan[];
+  readonly skipSubnets: readonly string[];
+  readonly ports: Ports;
+  /** As a container has them; empty where nothing is said. */
+  readonly resources: PlainMap;
+  readonly workers: number;
+  readonly uid: number;
+  readonly gid: number | null;
+  readonly logLevel: LogLevel | null;
+  readonly accessLog: boolean | null;
+  readonly adminShutdown: boolean;
+  /** Durations in ms. */
+  readonly grace: number | null;
+  readonly connectInbound: number | null;
+  readonly connectOutbound: number | null;
+  readonly lookupIdle: number | null;
+  readonly waitsForEver: boolean;
+  readonly native: boolean;
+  readonly awaited: boolean;
+  readonly waitBeforeExitSeconds: number;
+  readonly closeWaitSeconds: number | null;
+  readonly inboundPolicy: string | null;
+  readonly additional: readonly PlainMap[];
+  readonly image: string | null;
+  readonly version: string | null;
+  readonly pullPolicy: string | null;
+  readonly projectsToken: boolean;
+  readonly seccomp: string | null;
+}
+
+const port = (text: string): Read<number> => whole(text, 1, 65_535);
+
+function portsOf(layers: Layers): Ports {
+  const ports: Ports = {
+    inbound: layers.value('inbound-port', port) ?? SIDECAR_PORTS.inbound,
+    outbound: layers.value('outbound-port', port) ?? SIDECAR_PORTS.outbound,
+    admin: layers.value('admin-port', port) ?? ADMIN_PORT,
+  };
+  if (new Set(Object.values(ports)).size === 3) return ports;
+  const message = `two of the ports of the proxy are the same (${Object.values(ports).join(', ')}), so that all three are as usual`;
+  for (const name of ['inbound-port', 'outbound-port', 'admin-port'] as const) layers.refuse(name, message);
+  return { ...SIDECAR_PORTS, admin: ADMIN_PORT };
+}
+
+const RESOURCES = {
+  cpu: { prefix: 'proxy-cpu', example: '100m or 1.5' },
+  memory: { prefix: 'proxy-memory', example: '64Mi' },
+  'ephemeral-storage': { prefix: 'proxy-ephemeral-storage', example: '1Gi' },
+} as const;
+
+/** An API server refuses a pod in which a request is above its limit. */
+function resourcesOf(layers: Layers): PlainMap {
+  const requests: Record<string, string> = {};
+  const limits: Record<string, string> = {};
+  for (const [name, { prefix, example }] of Object.entries(RESOURCES)) {
+    const limit = layers.value(`${prefix}-limit`, (text) => quantity(text, example));
+    const request = layers.value(`${prefix}-request`, (text) => quantity(text, example));
+    if (limit !== null) limits[name] = limit;
+    if (request === null) continue;
+    if (limit !== null && quantityOf(request) > quantityOf(limit))
+      layers.refuse(`${prefix}-request`, `${request} is above the limit of ${limit}, which counts as the request too`);
+    else requests[name] = request;
+  }
+  return {
+    ...(Object.keys(limits).length === 0 ? {} : { limits }),
+    ...(Object.keys(requests).length === 0 ? {} : { requests }),
+  };
+}
+
+/** As many workers as the limit has cores, begun ones included. */
+function workersOf(layers: Layers, resources: PlainMap): number {
+  const cpu = (resources.limits as Record<string, string> | undefined)?.cpu;
+  const cores = cpu === undefined ? 1 : Math.ceil(quantityOf(cpu));
+  if (cores <= 64) return cores;
+  layers.refuse('proxy-cpu-limit', `a proxy has 64 workers at most, so that more cores are of no use`);
+  return 64;
+}
+
+function waitsForEver(layers: Layers): boolean {
+  const names: readonly Setting[] = [
+    'proxy-disable-inbound-protocol-detect-timeout',
+    'proxy-disable-outbound-protocol-detect-timeout',
+  ];
+  const [inbound, outbound] = names.map((name) => layers.value(name, truth) ?? false);
+  if (inbound !== outbound)
+    layers.refuse(
+      inbound ? names[0] : names[1],
+      'the timeout is one for both directions: it holds, as the other one is not off',
+    );
+  return inbound && outbound;
+}
+
+function logLevel(text: string): Read<LogLevel> {
+  const value = logLevelOf(text);
+  return value === null
+    ? {
+        problem: `${JSON.stringify(text)} names no level; write error, warn, info or debug, or directives such as warn,linkerd=debug`,
+      }
+    : { value };
+}
+
+function accessLog(text: string): Read<boolean> {
+  const read = oneOf(text, ['json', 'apache', 'none', 'true', 'false']);
+  return 'value' in read ? { value: !['none', 'false'].includes(read.value) } : read;
+}
+
+const text = (value: string): Read<string> =>
+  /^\S+$/.test(value) ? { value } : { problem: `${JSON.stringify(value)} has spaces in it` };
+
+/** Each setting, of the layer that counts; `layers` collects what is wrong. */
+export function readSettings(layers: Layers): Settings {
+  const resources = resourcesOf(layers);
+  const closeWait = layers.value('close-wait-timeout', duration);
+  return {
+    opaque: layers.spans('opaque-ports', true),
+    skipInbound: layers.spans('skip-inbound-ports', true),
+    skipOutbound: layers.spans('skip-outbound-ports', false),
+    skipSubnets: layers.networks('skip-subnets'),
+    ports: portsOf(layers),
+    resources,
+    workers: workersOf(layers, resources),
+    // Root's connections must not bypass the proxy.
+    uid: layers.value('proxy-uid', (id) => whole(id, 1, MOST_ID)) ?? PROXY_USER,
+    gid: layers.value('proxy-gid', (id) => whole(id, 1, MOST_ID)),
+    logLevel: layers.value('proxy-log-level', logLevel),
+    accessLog: layers.value('access-log', accessLog),
+    adminShutdown: layers.value('proxy-admin-shutdown', onOff) ?? false,
+    grace: layers.value('shutdown-grace-period', duration),
+    connectInbound: layers.value('proxy-inbound-connect-timeout', duration),
+    connectOutbound: layers.value('proxy-outbound-connect-timeout', duration),
+    lookupIdle: layers.value('proxy-outbound-discovery-cache-unused-timeout', duration),
+    waitsForEver: waitsForEver(layers),
+    native: layers.value('proxy-enable-native-sidecar', truth) ?? true,
+    awaited: layers.value('proxy-await', onOff) ?? true,
+    waitBeforeExitSeconds: layers.value('proxy-wait-before-exit-seconds', (seconds) => whole(seconds, 0, 86_400)) ?? 0,
+    closeWaitSeconds: closeWait === null ? null : Math.max(1, Math.round(closeWait / 1000)),
+    inboundPolicy: layers.value('default-inbound-policy', policy),
+    additional: layers.all('proxy-additional-env', additionalVariables),
+    image: layers.value('proxy-image', text),
+    version: layers.value('proxy-version', text),
+    pullPolicy: layers.value('image-pull-policy', pullPolicy),
+    projectsToken: layers.value('project-token', truth) ?? false,
+    seccomp: layers.value('seccomp-profile', text),
+  };
+}

@@ -1,0 +1,143 @@
+// Values of annotations, as people write them for Linkerd and Kubernetes.
+import { AUTHORIZATION_DEFAULTS } from '../config/model.js';
+import { variables } from '../config/overrides.js';
+import { suggest } from '../config/suggest.js';
+import { isMap, type PlainMap } from './plain.js';
+
+/** A value, or what is wrong with its text. */
+export type Read<T> = { readonly value: T } | { readonly problem: string };
+
+const quoted = (text: string): string => JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
+
+/** As Go's ParseBool, which Linkerd reads them with. */
+export function truth(text: string): Read<boolean> {
+  if (['1', 't', 'T', 'true', 'True', 'TRUE'].includes(text)) return { value: true };
+  if (['0', 'f', 'F', 'false', 'False', 'FALSE'].includes(text)) return { value: false };
+  return { problem: `${quoted(text)} is neither true nor false` };
+}
+
+/** `enabled` or `disabled`; a truth value means the same. */
+export function onOff(text: string): Read<boolean> {
+  if (text === 'enabled') return { value: true };
+  if (text === 'disabled') return { value: false };
+  const read = truth(text);
+  return 'value' in read ? read : { problem: `${quoted(text)} is neither enabled nor disabled` };
+}
+
+export function oneOf<T extends string>(text: string, words: readonly T[]): Read<T> {
+  const word = words.find((known) => known === text);
+  return word === undefined ? { problem: `${quoted(text)} is not known; ${suggest(text, words)}` } : { value: word };
+}
+
+export const policy = (text: string): Read<string> => oneOf(text, AUTHORIZATION_DEFAULTS);
+export const pullPolicy = (text: string): Read<string> => oneOf(text, ['Always', 'IfNotPresent', 'Never']);
+
+export function whole(text: string, least: number, most: number): Read<number> {
+  const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+  return value >= least && value <= most
+    ? { value }
+    : { problem: `${quoted(text)} is no whole number from ${least} to ${most}` };
+}
+
+const SUFFIXES: Readonly<Record<string, number>> = {
+  n: 1e-9,
+  u: 1e-6,
+  m: 1e-3,
+  '': 1,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  P: 1e15,
+  E: 1e18,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+  Pi: 2 ** 50,
+  Ei: 2 ** 60,
+};
+
+/** A quantity of Kubernetes, `100m` or `64Mi`, as a number; NaN where the text is none. */
+export function quantityOf(text: string): number {
+  const match = /^\+?(\d+\.?\d*|\.\d+)(?:[eE]([+-]?\d{1,2})|([numkMGTPE]|[KMGTPE]i)?)$/.exec(text);
+  if (match === null) return Number.NaN;
+  const [, digits, exponent, suffix = ''] = match;
+  return Number(digits) * (exponent === undefined ? SUFFIXES[suffix] : 10 ** Number(exponent));
+}
+
+export function quantity(text: string, example: string): Read<string> {
+  return quantityOf(text) > 0 ? { value: text } : { problem: `${quoted(text)} is no quantity such as ${example}` };
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  h: 3_600_000,
+  m: 60_000,
+  s: 1000,
+  ms: 1,
+  us: 1e-3,
+  µs: 1e-3,
+  ns: 1e-6,
+};
+const PART = /(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|ns)/g;
+/** The longest time that a timer of ours takes, 596 hours. */
+const MOST_MS = 2 ** 31 - 1;
+
+/** Milliseconds of a duration as Go writes them: `90s`, `1m30s`. */
+export function duration(text: string): Read<number> {
+  const whole = new RegExp(`^(?:${PART.source})+$`).test(text);
+  let value = 0;
+  if (whole) for (const [, number, unit] of text.matchAll(PART)) value += Number(number) * UNITS[unit];
+  value = Math.round(value);
+  if (!whole) return { problem: `${quoted(text)} is no duration such as 500ms, 90s or 1m30s` };
+  return value >= 1 && value <= MOST_MS ? { value } : { problem: `${quoted(text)} is not from 1ms to 596h` };
+}
+
+/** A duration as the configuration has them. */
+export const durationText = (ms: number): string => (ms % 1000 === 0 ? `${ms / 1000}s` : `${ms}ms`);
+
+/** The bare names of variables, as the API server takes them. */
+const VARIABLE = /^[-._a-zA-Z][-._a-zA-Z0-9]*$/;
+
+/** One variable of `proxy-additional-env`, or what is wrong with it. */
+function variable(item: unknown): Read<PlainMap> {
+  const text = quoted(JSON.stringify(item) ?? '');
+  if (!isMap(item) || typeof item.name !== 'string' || !VARIABLE.test(item.name))
+    return { problem: `${text} is no variable; write {"name": "…", "value": "…"}` };
+  const { name, value, valueFrom, ...more } = item;
+  const [unknown] = Object.keys(more);
+  if (unknown !== undefined) return { problem: `${text} has ${quoted(unknown)}, which variables do not have` };
+  if (value !== undefined && valueFrom !== undefined) return { problem: `${text} has both value and valueFrom` };
+  if (value !== undefined && typeof value !== 'string') return { problem: `${text}: put the value in quotes` };
+  if (valueFrom !== undefined && !isMap(valueFrom)) return { problem: `${text}: valueFrom is no map` };
+  // A proxy that finds a variable it does not know ends at its start: that is for people who write a configuration, not for a pod.
+  if (name.startsWith('SLUICE_') && !variables().has(name))
+    return { problem: `${quoted(name)} is no key of the configuration; ${suggest(name, [...variables().keys()])}` };
+  return { value: item };
+}
+
+/** The list of `proxy-additional-env`: what is usable of it, and what is wrong with the rest. */
+export function additionalVariables(text: string): {
+  variables: PlainMap[];
+  problems: { entry: string; message: string }[];
+} {
+  let list: unknown;
+  try {
+    list = JSON.parse(text);
+  } catch {
+    list = undefined;
+  }
+  if (!Array.isArray(list))
+    return {
+      variables: [],
+      problems: [{ entry: text, message: 'is no JSON list such as [{"name": "A", "value": "b"}]' }],
+    };
+  const found: PlainMap[] = [];
+  const problems: { entry: string; message: string }[] = [];
+  for (const item of list as unknown[]) {
+    const read = variable(item);
+    if ('value' in read) found.push(read.value);
+    else problems.push({ entry: JSON.stringify(item) ?? '', message: read.problem });
+  }
+  return { variables: found, problems };
+}

@@ -1,0 +1,72 @@
+// The configuration of a pod's proxy, as variables: docs/configuration.md has the keys that they stand for.
+import { SIDECAR_PORTS } from '../config/sidecar.js';
+import type { Installation } from './installation.js';
+import { listText } from './layers.js';
+import type { PlainMap } from './plain.js';
+import { ADMIN_PORT, type Settings } from './settings.js';
+import { durationText } from './values.js';
+
+/** Where the token is that a proxy shows to the identity service. */
+export const TOKEN_FOLDER = '/var/run/secrets/tokens';
+export const TOKEN_FILE = 'sluice-identity-token';
+
+/** Of the pod; fields that only the kubelet knows. */
+const FIELDS = {
+  SLUICE_SIDECAR_POD: 'metadata.name',
+  SLUICE_SIDECAR_NAMESPACE: 'metadata.namespace',
+  SLUICE_SIDECAR_NODE: 'spec.nodeName',
+  SLUICE_SIDECAR_ACCOUNT: 'spec.serviceAccountName',
+} as const;
+
+/** A service account of the mesh's own, as certificates name it. */
+const meshName = (account: string, { namespace, trustDomain }: Installation): string =>
+  `${account}.${namespace}.serviceaccount.identity.${namespace}.${trustDomain}`;
+
+const service = (name: string, port: number, { namespace }: Installation): string => `${name}.${namespace}.svc:${port}`;
+
+function identity(mesh: Installation): Record<string, string> {
+  if (mesh.trustAnchors === null) return {};
+  const own = '$(SLUICE_SIDECAR_ACCOUNT).$(SLUICE_SIDECAR_NAMESPACE)';
+  return {
+    SLUICE_IDENTITY_NAME: `${own}.serviceaccount.identity.${mesh.namespace}.${mesh.trustDomain}`,
+    SLUICE_IDENTITY_LINKERD_ADDRESS: service('sluice-identity', 8080, mesh),
+    SLUICE_IDENTITY_LINKERD_SERVER_NAME: meshName('sluice-identity', mesh),
+    SLUICE_IDENTITY_LINKERD_TOKEN: `${TOKEN_FOLDER}/${TOKEN_FILE}`,
+    SLUICE_IDENTITY_LINKERD_ANCHORS: mesh.trustAnchors,
+  };
+}
+
+const time = (ms: number | null): string => (ms === null ? '' : durationText(ms));
+
+function values(settings: Settings, probes: readonly string[], mesh: Installation): Record<string, string> {
+  const { ports } = settings;
+  return {
+    // An empty variable would be none, and the default would hold.
+    SLUICE_SIDECAR_OPAQUE_PORTS: listText(settings.opaque) || 'none',
+    SLUICE_SIDECAR_INBOUND_POLICY: settings.inboundPolicy ?? '',
+    SLUICE_SIDECAR_PROBES: probes.join(','),
+    SLUICE_SIDECAR_CLUSTER_NETWORKS: mesh.clusterNetworks,
+    SLUICE_SIDECAR_INBOUND: ports.inbound === SIDECAR_PORTS.inbound ? '' : `${ports.inbound}`,
+    SLUICE_SIDECAR_OUTBOUND: ports.outbound === SIDECAR_PORTS.outbound ? '' : `${ports.outbound}`,
+    SLUICE_SIDECAR_CONNECT_TIMEOUT_INBOUND: time(settings.connectInbound),
+    SLUICE_SIDECAR_CONNECT_TIMEOUT_OUTBOUND: time(settings.connectOutbound),
+    SLUICE_ADMIN_LISTEN: ports.admin === ADMIN_PORT ? '' : `:${ports.admin}`,
+    SLUICE_ADMIN_SHUTDOWN: settings.adminShutdown ? 'true' : '',
+    SLUICE_DRAIN_GRACE: time(settings.grace),
+    SLUICE_LOG_LEVEL: settings.logLevel ?? '',
+    SLUICE_LOG_ACCESS: settings.accessLog === null ? '' : String(settings.accessLog),
+    SLUICE_DETECT_TIMEOUT: settings.waitsForEver ? '0' : '',
+    SLUICE_WORKERS: `${settings.workers}`,
+    ...identity(mesh),
+    SLUICE_DESTINATION_ADDRESS: service('sluice-destination', 8086, mesh),
+    SLUICE_DESTINATION_SERVER_NAME: mesh.trustAnchors === null ? '' : meshName('sluice-destination', mesh),
+    SLUICE_DESTINATION_IDLE_TIMEOUT: time(settings.lookupIdle),
+  };
+}
+
+/** What is not said has no variable. A later variable of the same name counts, so that those of the annotation come last. */
+export function proxyVariables(settings: Settings, probes: readonly string[], mesh: Installation): PlainMap[] {
+  const fields = Object.entries(FIELDS).map(([name, fieldPath]) => ({ name, valueFrom: { fieldRef: { fieldPath } } }));
+  const texts = Object.entries(values(settings, probes, mesh)).filter(([, value]) => value !== '');
+  return [...fields, ...texts.map(([name, value]) => ({ name, value })), ...settings.additional];
+}
