@@ -1,0 +1,228 @@
+// The port that API servers call before they store an object: HTTPS, HTTP/1.1 and HTTP/2. What is wrong with a call is answered in words;
+// how much callers may cost is bounded. What a review means is not known here.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import {
+  constants,
+  createSecureServer,
+  type Http2SecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+} from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import type { Address } from '../config/model.js';
+import type { ServingCertificate } from '../identity/issuing/own-certificate.js';
+import { WebhookConnections } from './webhook-connections.js';
+
+export interface WebhookLimits {
+  /** One address never gets more than half of what is left. */
+  readonly maxConnections: number;
+  /** Whose body is on its way. */
+  readonly maxRequests: number;
+  /** Of a request: an object has 1.5 MiB at most in etcd, a request to the API server 3 MiB. */
+  readonly maxBodyBytes: number;
+  /** From the begin of a connection, or of a request, to the end of its handshake, or of its body. API servers wait for 10 s by default. */
+  readonly requestMs: number;
+  /** A connection without a request. */
+  readonly idleMs: number;
+  /** From the begin of a drain to the end of what is open. */
+  readonly graceMs: number;
+}
+
+export const WEBHOOK_LIMITS: WebhookLimits = {
+  maxConnections: 256,
+  maxRequests: 64,
+  maxBodyBytes: 4 << 20,
+  requestMs: 10_000,
+  idleMs: 120_000,
+  graceMs: 10_000,
+};
+
+export const WEBHOOK_REFUSALS = ['path', 'method', 'type', 'length', 'late', 'overload', 'review', 'failure'] as const;
+/** Why a call gets no review. */
+export type WebhookRefusal = (typeof WEBHOOK_REFUSALS)[number];
+
+/** A review that can't be understood: its caller is told why. */
+export class ReviewProblem extends Error {
+  override readonly name = 'ReviewProblem';
+}
+
+export interface WebhookDeps {
+  /** The answer to a review, both as JSON has them. May throw a ReviewProblem. */
+  readonly review: (asked: unknown) => object;
+  readonly refused: (reason: WebhookRefusal) => void;
+  /** What a review has failed of, which is a mistake of ours. */
+  readonly failed: (error: unknown) => void;
+}
+
+type Request = IncomingMessage | Http2ServerRequest;
+type Response = ServerResponse | Http2ServerResponse;
+
+const PATH = '/inject';
+
+class Refused extends Error {
+  constructor(
+    readonly reason: WebhookRefusal,
+    readonly status: number,
+    message: string,
+    readonly headers: Readonly<Record<string, string>> = {},
+  ) {
+    super(message);
+  }
+}
+
+export class Webhook {
+  readonly #server: Http2SecureServer;
+  readonly #connections: WebhookConnections;
+  #requests = 0;
+
+  constructor(
+    certificate: ServingCertificate,
+    private readonly deps: WebhookDeps,
+    private readonly limits: WebhookLimits = WEBHOOK_LIMITS,
+  ) {
+    this.#server = createSecureServer({
+      ...certificate,
+      allowHTTP1: true,
+      minVersion: 'TLSv1.2',
+      handshakeTimeout: limits.requestMs,
+      settings: { maxConcurrentStreams: limits.maxRequests, enablePush: false },
+    });
+    this.#connections = new WebhookConnections(this.#server, limits);
+    this.#server.on('request', (request, response) => {
+      this.#connections.begun(request, response);
+      this.#answer(request, response).catch(() => response.destroy());
+    });
+  }
+
+  /** Connections are made with this one from now on; those that there are go on. */
+  use(certificate: ServingCertificate): void {
+    this.#server.setSecureContext({ ...certificate, minVersion: 'TLSv1.2' });
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo | null)?.port ?? 0;
+  }
+
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  listen({ host, port }: Address): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const failed = (error: NodeJS.ErrnoException): void =>
+        reject(
+          new Error(`cannot listen for reviews on ${host}:${port}: ${error.code ?? error.message}`, { cause: error }),
+        );
+      this.#server.once('error', failed);
+      this.#server.listen(port, host, () => {
+        this.#server.off('error', failed);
+        this.#server.on('error', () => undefined);
+        resolve();
+      });
+    });
+  }
+
+  /** Accepts no more; what is open ends, or is cut off after a while. Whether nothing was. */
+  close(): Promise<boolean> {
+    return this.#connections.close();
+  }
+
+  async #answer(request: Request, response: Response): Promise<void> {
+    try {
+      const answer = JSON.stringify(await this.#reviewed(request));
+      send(response, 200, 'application/json', answer);
+    } catch (error) {
+      const refused = error instanceof Refused ? error : this.#failure(error);
+      this.deps.refused(refused.reason);
+      refuse(request, response, refused);
+    }
+  }
+
+  #failure(error: unknown): Refused {
+    if (error instanceof ReviewProblem) return new Refused('review', 400, error.message);
+    this.deps.failed(error);
+    return new Refused('failure', 500, 'the review failed; the log of the controller says why');
+  }
+
+  async #reviewed(request: Request): Promise<object> {
+    const path = (request.url ?? '').split('?', 1)[0];
+    if (path !== PATH) throw new Refused('path', 404, `there is ${PATH} only`);
+    if (request.method !== 'POST') throw new Refused('method', 405, 'only POST here', { allow: 'POST' });
+    const type = request.headers['content-type'] ?? '';
+    if (!/^application\/json *(;|$)/i.test(type))
+      throw new Refused('type', 415, `${type === '' ? 'no content type' : type}; reviews are application/json`);
+    const body = await this.#body(request);
+    let asked: unknown;
+    try {
+      asked = JSON.parse(body);
+    } catch (error) {
+      throw new ReviewProblem(`the body is no JSON: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    return this.deps.review(asked);
+  }
+
+  async #body(request: Request): Promise<string> {
+    if (this.#requests >= this.limits.maxRequests)
+      throw new Refused('overload', 503, 'too many reviews at present', { 'retry-after': '1' });
+    this.#requests++;
+    const late = new Refused('late', 408, `the body did not come within ${this.limits.requestMs} ms`);
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(late), this.limits.requestMs);
+    });
+    try {
+      return await Promise.race([collected(request, this.limits.maxBodyBytes), timeout]);
+    } finally {
+      clearTimeout(timer);
+      this.#requests--;
+    }
+  }
+}
+
+function collected(request: Request, max: number): Promise<string> {
+  const tooLong = new Refused('length', 413, `the body has more than ${max} bytes`);
+  if (Number(request.headers['content-length'] ?? 0) > max) return Promise.reject(tooLong);
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    request.on('data', (chunk: Buffer) => {
+      length += chunk.length;
+      if (length > max) reject(tooLong);
+      else chunks.push(chunk);
+    });
+    request.on('end', () => resolve(Buffer.concat(chunks).toString()));
+    // Whoever breaks off reads no answer.
+    for (const gone of ['error', 'aborted', 'close'] as const)
+      request.on(gone, () => reject(new Refused('late', 408, 'the body was cut off')));
+  });
+}
+
+function send(
+  response: Response,
+  status: number,
+  type: string,
+  body: string,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  response.statusCode = status;
+  for (const [name, value] of Object.entries({ ...headers, 'content-type': type, 'cache-control': 'no-store' }))
+    response.setHeader(name, value);
+  response.setHeader('content-length', Buffer.byteLength(body));
+  response.end(body);
+}
+
+/** Nothing more is read of whoever was refused. */
+function refuse(request: Request, response: Response, { status, message, headers }: Refused): void {
+  if (response.destroyed || response.headersSent) return;
+  request.removeAllListeners('data');
+  const { socket } = request;
+  if ('stream' in response) {
+    const { stream } = response;
+    // A response of Node's over HTTP/2 is finished when its stream is closed, which this does.
+    stream.once('finish', () => stream.close(constants.NGHTTP2_NO_ERROR));
+    send(response, status, 'text/plain; charset=utf-8', `${message}\n`, headers);
+    return;
+  }
+  response.once('finish', () => socket.destroySoon());
+  send(response, status, 'text/plain; charset=utf-8', `${message}\n`, { ...headers, connection: 'close' });
+}
