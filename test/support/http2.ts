@@ -299,6 +299,8 @@ export interface Load {
   readonly failures: string[];
   /** Requests answered so far. */
   readonly count: () => number;
+  /** Requests that the client's own library gave back, as the server's GOAWAY came before they went out. */
+  readonly withdrawn: () => number;
   /** Connections made. */
   readonly connections: () => number;
   /** Ends after the requests under way. */
@@ -306,13 +308,23 @@ export interface Load {
 }
 
 /**
+ * Node sends a request in the turn after the one that makes it. If a GOAWAY arrives between them, nghttp2 lets the request fail with
+ * REFUSED_STREAM "so that application can send request again", though GOAWAY allows it and the server has not seen it.
+ */
+function withdrawn(client: Http2Client, error: unknown): boolean {
+  return client.goaways.length > 0 && error instanceof Reset && error.code === constants.NGHTTP2_REFUSED_STREAM;
+}
+
+/**
  * `connections` clients with `streams` requests under way on each, one after the other. A connection whose server has said
- * GOAWAY gets no new streams and is replaced; everything else that is not a 200 is a failure.
+ * GOAWAY gets no new streams and is replaced, and what was refused then is sent again, as clients do (RFC 9113 section 8.7);
+ * everything else that is not a 200 is a failure. Whether a refusal was the client's own only the server can say.
  */
 export function load(port: number, connections: number, streams: number, headers: OutgoingHttpHeaders = {}): Load {
   const failures: string[] = [];
   let count = 0;
   let made = 0;
+  let back = 0;
   let running = true;
   const run = async (): Promise<void> => {
     let current: Promise<Http2Client> | undefined;
@@ -341,6 +353,10 @@ export function load(port: number, connections: number, streams: number, headers
           if (status === 200) count++;
           else failures.push(`${status} ${text}`);
         } catch (error) {
+          if (withdrawn(client, error)) {
+            back++;
+            continue;
+          }
           const last = client.goaways.at(-1);
           failures.push(
             `${(error as Error).message}${last === undefined ? '' : ` after GOAWAY ${JSON.stringify(last)}`}`,
@@ -359,6 +375,7 @@ export function load(port: number, connections: number, streams: number, headers
   return {
     failures,
     count: () => count,
+    withdrawn: () => back,
     connections: () => made,
     stop: async () => {
       running = false;

@@ -217,7 +217,8 @@ export class Http2Connections implements Caller, ConnectionEvents {
   settings(connection: Connection): void {
     const socket = connection.socket as SocketSlot;
     if (connection.role === ROLE.SERVER) {
-      if (this.context.leaves(socket)) this.machine.sender.beginShutdown(connection);
+      // One that begins during a drain is told of it after a moment.
+      if (this.context.leaves(socket)) this.timers.start(connection);
     } else if (this.context.sockets.kind[socket] === SOCKET_KIND.DIALLING) this.dialer.settle(socket);
     else this.line.takes(this.context.connections.endpoint[socket]);
   }

@@ -28,7 +28,10 @@ const ENDPOINT_PING_MS = 300_000;
 const SHUTDOWN_MS = 1000;
 /** Looks at streams whose rest is thrown away, in the time of one silence. */
 const DISCARD_LOOKS = 5;
-/** A connection without streams is let go this soon while draining, ms. */
+/**
+ * A connection without streams is let go this soon while draining, ms. One that begins meanwhile has this long to itself: libraries take back
+ * the requests that they have not sent when a GOAWAY comes, so a client that is told before its first one never gets any through.
+ */
 const DRAIN_IDLE_MS = 1000;
 
 const LIMIT = {
@@ -112,7 +115,8 @@ export class ConnectionTimers {
   reconsider(connection: Connection): void {
     const { context } = this;
     if (connection.role === ROLE.SERVER) {
-      if (context.leaves(connection.socket)) this.machine.sender.beginShutdown(connection);
+      const known = connection.opened > 0 || context.reactor.clock() >= connection.since + DRAIN_IDLE_MS;
+      if (known && context.leaves(connection.socket)) this.machine.sender.beginShutdown(connection);
     } else if (context.draining && connection.active === 0 && connection.settingsSeen) {
       this.owner.retire(connection);
       return;
@@ -156,8 +160,10 @@ export class ConnectionTimers {
       if (limits.maxAgeMs > 0 && now >= connection.since + limits.maxAgeMs) {
         context.limited(LIMIT.AGE);
         machine.sender.beginShutdown(connection);
+      } else if (now >= connection.since + DRAIN_IDLE_MS && context.leaves(socket)) {
+        machine.sender.beginShutdown(connection);
       } else if (connection.active === 0 && now >= connections.active[socket] + this.idleMs(connection)) {
-        if (!context.leaves(socket)) context.limited(LIMIT.IDLE_TIME);
+        context.limited(LIMIT.IDLE_TIME);
         machine.sender.beginShutdown(connection);
       }
     } else if (
@@ -265,10 +271,7 @@ export class ConnectionTimers {
 
   private idleMs(connection: Connection): number {
     const { context } = this;
-    if (connection.role === ROLE.SERVER)
-      return context.leaves(connection.socket)
-        ? Math.min(DRAIN_IDLE_MS, connection.limits.idleTimeoutMs)
-        : connection.limits.idleTimeoutMs;
+    if (connection.role === ROLE.SERVER) return connection.limits.idleTimeoutMs;
     const { services, endpoints, connections } = context;
     const service = endpoints.service[connections.endpoint[connection.socket]];
     return service < 0 ? 0 : services.poolIdleMs[service];
@@ -291,7 +294,9 @@ export class ConnectionTimers {
         return connection.since + limits.headerTimeoutMs;
       if (connection.partial) at = connection.blockSince + limits.headerTimeoutMs;
       if (connection.going === GOING.SHUTTING_DOWN) at = Math.min(at, connection.pingSentAt + SHUTDOWN_MS);
-      if (connection.active === 0) at = Math.min(at, heard + this.idleMs(connection));
+      if (connection.active === 0) at = Math.min(at, heard + limits.idleTimeoutMs);
+      if (connection.going === GOING.OPEN && context.leaves(socket))
+        at = Math.min(at, connection.since + DRAIN_IDLE_MS);
       if (limits.maxAgeMs > 0) {
         const age = connection.since + limits.maxAgeMs;
         at = Math.min(at, now < age ? age : age + limits.ageGraceMs);
