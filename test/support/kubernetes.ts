@@ -3,6 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { createSign, generateKeyPairSync } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +13,8 @@ import { eventually } from './sluice.js';
 
 const SCRIPT = fileURLToPath(new URL('../../../test/interop/peers/kubernetes.sh', import.meta.url));
 const HOST = '127.0.0.1';
+/** Its Service's address, the first of the range: what pods would reach it by. */
+const INSIDE = '10.96.0.1';
 /** Who may do everything. */
 const ADMIN = 'the-token-of-the-administrator';
 const ISSUER = 'https://kubernetes.test';
@@ -62,26 +65,28 @@ export class Kubernetes {
     readonly directory: string,
     readonly port: number,
     private readonly etcd: RealServer,
-    anchor: string,
+    /** The authority that its certificate is from, as PEM. */
+    readonly anchor: string,
+    private readonly advertised: string | undefined,
   ) {
     this.agent = new Agent({ ca: anchor, keepAlive: false });
   }
 
-  /** With the API server ready, and without controllers. */
-  static async start(): Promise<Kubernetes> {
+  /** With the API server ready, and without controllers. `advertised` is an address of it, where there is no default route to find one by. */
+  static async start(advertised?: string): Promise<Kubernetes> {
     // All of them, before anything is started.
     const lacking = lackingKubernetes();
     if (lacking !== false) throw new Missing(lacking);
     const directory = temporary('kubernetes', null);
     const pki = await Pki.make({ name: 'kubernetes' });
     pki.writeAnchor(directory, 'ca');
-    (await pki.leaf({ ips: [HOST] })).write(directory, 'server');
+    (await pki.leaf({ dns: ['kubernetes.default.svc'], ips: [HOST, INSIDE] })).write(directory, 'server');
     const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     writeFileSync(join(directory, 'accounts.pub'), publicKey.export({ type: 'spki', format: 'pem' }));
     writeFileSync(join(directory, 'accounts.key'), privateKey.export({ type: 'pkcs1', format: 'pem' }));
     writeFileSync(join(directory, 'tokens.csv'), `${ADMIN},administrator,1,"system:masters"\n`);
     const etcd = await startEtcd();
-    const kubernetes = new Kubernetes(directory, await freePort(), etcd, pki.anchor);
+    const kubernetes = new Kubernetes(directory, await freePort(), etcd, pki.anchor, advertised);
     writeFileSync(kubernetes.kubeconfig, kubeconfigOf(kubernetes.url, kubernetes.authority, ADMIN));
     try {
       await kubernetes.startServer();
@@ -125,9 +130,10 @@ export class Kubernetes {
       `--service-account-issuer=${ISSUER}`,
       `--token-auth-file=${file('tokens.csv')}`,
       '--authorization-mode=RBAC',
-      '--service-cluster-ip-range=10.96.0.0/16',
+      '--service-cluster-ip-range=10.96.0.0/16,fd96::/108',
       '--endpoint-reconciler-type=none',
       '--shutdown-delay-duration=0s',
+      ...(this.advertised === undefined ? [] : [`--advertise-address=${this.advertised}`]),
     ];
     const started = start(program('kube-apiserver'), args, null, own);
     this.apiServer = await serve('kube-apiserver', started, this.port, own, 'SIGKILL');
@@ -175,21 +181,36 @@ export class Kubernetes {
   /** A request as the administrator, or whoever has `token`. */
   ask(method: string, path: string, body?: object, token = ADMIN): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+      const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+      const text = body === undefined ? '' : JSON.stringify(body);
+      // With DELETE, Node.js does not say that there is a body.
+      const headers = {
+        authorization: `Bearer ${token}`,
+        'content-type': type,
+        'content-length': Buffer.byteLength(text),
+      };
       const { agent } = this;
       const sent = request(new URL(path, this.url), { method, agent, headers }, (response) => {
         const chunks: Buffer[] = [];
         response.on('error', reject).on('data', (chunk: Buffer) => chunks.push(chunk));
         response.on('end', () => {
-          const text = Buffer.concat(chunks).toString();
-          resolve({ status: response.statusCode ?? 0, body: text.startsWith('{') ? JSON.parse(text) : { text } });
+          const said = Buffer.concat(chunks).toString();
+          resolve({ status: response.statusCode ?? 0, body: said.startsWith('{') ? JSON.parse(said) : { text: said } });
         });
       });
-      sent.on('error', reject).end(body === undefined ? undefined : JSON.stringify(body));
+      sent.on('error', reject).end(text);
     });
   }
 
-  /** The same, of what has to work. */
+  /** An answer that goes on, such as a watch's, as the administrator. */
+  stream(path: string): Promise<IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      const headers = { authorization: `Bearer ${ADMIN}` };
+      request(new URL(path, this.url), { agent: this.agent, headers }, resolve).on('error', reject).end();
+    });
+  }
+
+  /** The same as `ask`, of what has to work. */
   async done(method: string, path: string, body?: object): Promise<Answer['body']> {
     const answer = await this.ask(method, path, body);
     if (answer.status < 200 || answer.status > 299)

@@ -37,12 +37,10 @@ export interface ContainerPlan {
 
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
-function setpriv({
-  runAsUser = 0,
-  runAsGroup = runAsUser,
-  allowPrivilegeEscalation,
-  capabilities,
-}: SecurityContext): string[] {
+function setpriv(security: SecurityContext): string[] {
+  const { runAsUser = 0, runAsGroup = runAsUser, allowPrivilegeEscalation, privileged, capabilities } = security;
+  if (privileged === true)
+    return ['setpriv', '--reuid', String(runAsUser), '--regid', String(runAsGroup), '--clear-groups'];
   const bare = (name: string): string => name.toLowerCase().replace(/^cap_/, '');
   const dropped = (capabilities?.drop ?? []).map(bare);
   const kept = dropped.includes('all') ? [] : USUAL_CAPABILITIES.filter((name) => !dropped.includes(name));
@@ -73,10 +71,11 @@ function script({ mounts, files, security, directory, command }: ContainerPlan):
     );
   // Those that lie in others come later.
   for (const { from, to, readOnly } of [...mounts].sort((a, b) => a.to.length - b.to.length)) {
-    const target = `$r${quoted(to)}`;
-    lines.push(statSync(from).isDirectory() ? `mkdir -p ${target}` : `mkdir -p $(dirname ${target}); touch ${target}`);
-    lines.push(`mount --bind ${quoted(from)} ${target}`);
-    if (readOnly) lines.push(`mount -o remount,bind,ro ${target}`);
+    // Symbolic links, such as /var/run, are those of the new root.
+    lines.push(`t=$r$(chroot $r readlink -m ${quoted(to)})`);
+    lines.push(statSync(from).isDirectory() ? 'mkdir -p $t' : 'mkdir -p $(dirname $t); touch $t');
+    lines.push(`mount --bind ${quoted(from)} $t`);
+    if (readOnly) lines.push('mount -o remount,bind,ro $t');
   }
   if (security.readOnlyRootFilesystem === true) lines.push('mount -o remount,bind,ro $r');
   lines.push(`exec chroot $r ${[...setpriv(security), ...command].map(quoted).join(' ')}`);

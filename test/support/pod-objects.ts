@@ -44,6 +44,7 @@ export interface SecurityContext {
   readonly runAsGroup?: number;
   readonly readOnlyRootFilesystem?: boolean;
   readonly allowPrivilegeEscalation?: boolean;
+  readonly privileged?: boolean;
   readonly capabilities?: { readonly add?: readonly string[]; readonly drop?: readonly string[] };
 }
 

@@ -1,0 +1,100 @@
+// Pods of a real API server, run as network namespaces: from a Deployment to a connection, and back to nothing.
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { ask } from '../e2e/pods-support.js';
+import { Kubernetes, lackingKubernetes } from '../support/kubernetes.js';
+import { ADVERTISED, LabNode } from '../support/lab-node.js';
+import { application, meshedPod, plainPod } from '../support/meshed-pods.js';
+import { enterLab, PodLab } from '../support/pod-lab.js';
+import type { Pod } from '../support/pod-objects.js';
+import { eventually } from '../support/sluice.js';
+
+const lacking = lackingKubernetes();
+const why = lacking === false ? enterLab(import.meta.url) : lacking;
+const NAMESPACE = 'shop';
+
+describe('pods of Kubernetes', { skip: why === '' ? false : why }, () => {
+  let lab: PodLab;
+  let kubernetes: Kubernetes;
+  let node: LabNode;
+
+  const deploy = (name: string, { metadata, spec }: Pod, replicas: number): Promise<unknown> =>
+    kubernetes.done('POST', `/apis/apps/v1/namespaces/${NAMESPACE}/deployments`, {
+      metadata: { name },
+      spec: {
+        replicas,
+        selector: { matchLabels: metadata.labels },
+        template: { metadata: { labels: metadata.labels }, spec },
+      },
+    });
+
+  before(async () => {
+    lab = await PodLab.start();
+    kubernetes = await Kubernetes.start(ADVERTISED);
+    await kubernetes.startControllers();
+    node = await LabNode.start(kubernetes, lab);
+    await kubernetes.namespace(NAMESPACE);
+    await eventually(
+      async () =>
+        (await kubernetes.ask('GET', `/api/v1/namespaces/${NAMESPACE}/serviceaccounts/default`)).status === 200,
+      'an account',
+    );
+  });
+  after(async () => {
+    await node?.stop();
+    await kubernetes?.stop();
+    lab?.stop();
+  });
+
+  it('run, are found by their Service, and go', async () => {
+    await deploy('web', meshedPod('web'), 2);
+    await deploy('client', plainPod('client'), 1);
+    await kubernetes.done('POST', `/api/v1/namespaces/${NAMESPACE}/services`, {
+      metadata: { name: 'web' },
+      spec: {
+        selector: { app: 'web' },
+        ipFamilyPolicy: 'PreferDualStack',
+        ports: [{ name: 'http', port: 80, targetPort: 'http' }],
+      },
+    });
+    const [client] = await node.ready(NAMESPACE, 'client');
+    const webs = await node.ready(NAMESPACE, 'web', 2);
+    const seen = new Set<unknown>();
+    const answers = async (): Promise<boolean> => {
+      const { headers } = await ask(client, { call: 'http', host: 'web', port: 80, agent: false });
+      seen.add(headers?.['x-served-by']);
+      return webs.every(({ name }) => seen.has(name));
+    };
+    await eventually(answers, 'both answer');
+    const path = `/apis/apps/v1/namespaces/${NAMESPACE}/deployments/web`;
+    const available = async (): Promise<unknown> =>
+      ((await kubernetes.done('GET', path)).status as { availableReplicas?: number }).availableReplicas;
+    await eventually(async () => (await available()) === 2, 'the Deployment has heard of it');
+    await kubernetes.done('PATCH', path, { spec: { replicas: 0 } });
+    await eventually(() => node.pods(NAMESPACE, 'web').length === 0, 'no pods');
+    const { items } = await kubernetes.done('GET', `/api/v1/namespaces/${NAMESPACE}/pods?labelSelector=app=web`);
+    assert.deepEqual(items, []);
+  });
+
+  it('have a token of their account, for the audience of the volume, bound to the pod', async () => {
+    const token = { serviceAccountToken: { audience: 'identity.l5d.io', path: 'token', expirationSeconds: 3600 } };
+    const volumes = [{ name: 'token', projected: { sources: [token] } }];
+    const mounted = { ...application(), volumeMounts: [{ name: 'token', mountPath: '/var/run/secrets/tokens' }] };
+    await deploy('teller', plainPod('teller', { volumes, containers: [mounted] }), 1);
+    const [teller] = await node.ready(NAMESPACE, 'teller');
+    const { stdout } = await teller.container('application').exec(['cat', '/var/run/secrets/tokens/token']);
+    const spec = { token: stdout, audiences: ['identity.l5d.io'] };
+    const { status } = await kubernetes.done('POST', '/apis/authentication.k8s.io/v1/tokenreviews', { spec });
+    const { authenticated, user } = status as { authenticated: boolean; user: { username: string; extra: object } };
+    assert.deepEqual([authenticated, user.username], [true, `system:serviceaccount:${NAMESPACE}:default`]);
+    assert.deepEqual((user.extra as Record<string, unknown>)['authentication.kubernetes.io/pod-name'], [teller.name]);
+  });
+
+  it('reach the API server by its Service, with what every pod has', async () => {
+    const [teller] = await node.ready(NAMESPACE, 'teller');
+    const folder = '/var/run/secrets/kubernetes.io/serviceaccount';
+    const script = `curl -sS --cacert ${folder}/ca.crt -H "Authorization: Bearer $(cat ${folder}/token)" https://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT/version`;
+    const { stdout, stderr } = await teller.container('application').exec(['sh', '-c', script]);
+    assert.match(stdout, /"major": "1"/, stderr);
+  });
+});
