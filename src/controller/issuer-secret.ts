@@ -14,6 +14,7 @@ import {
 } from './issuer-material.js';
 import { type IssuerLifetimes, makeIssuer, renewal } from './issuer-renewal.js';
 import type { Objects, StoredObject } from './objects.js';
+import type { Part } from './part.js';
 
 export const ISSUER_SECRET = 'sluice-identity-issuer';
 export const TRUST_ROOTS = 'sluice-identity-trust-roots';
@@ -44,7 +45,8 @@ interface InUse {
 /** What others have changed while we looked; the next look sees it. */
 const LOST = Symbol('lost');
 
-export class IssuerSecret implements IssuerInUse {
+export class IssuerSecret implements IssuerInUse, Part {
+  readonly name = 'issuer';
   #inUse: InUse | null = null;
   #problem: string | null = 'the issuer has not been read yet';
   /** Versions of what was read last, and what is wrong with that. */
@@ -77,8 +79,13 @@ export class IssuerSecret implements IssuerInUse {
     });
   }
 
-  stop(): void {
+  async close(): Promise<boolean> {
     if (this.#timer !== null) clearInterval(this.#timer);
+    return true;
+  }
+
+  unready(): string | null {
+    return this.unusable();
   }
 
   /** Called when there is another issuer, or other anchors. */

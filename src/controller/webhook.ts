@@ -16,7 +16,7 @@ import { WebhookConnections } from './webhook-connections.js';
 export interface WebhookLimits {
   /** One address never gets more than half of what is left. */
   readonly maxConnections: number;
-  /** Whose body is on its way. */
+  /** From the begin of their bodies to their answers. */
   readonly maxRequests: number;
   /** Of a request: an object has 1.5 MiB at most in etcd, a request to the API server 3 MiB. */
   readonly maxBodyBytes: number;
@@ -47,8 +47,8 @@ export class ReviewProblem extends Error {
 }
 
 export interface WebhookDeps {
-  /** The answer to a review, both as JSON has them. May throw a ReviewProblem. */
-  readonly review: (asked: unknown) => object;
+  /** The answer to a review, both as JSON has them. May throw a ReviewProblem, or reject with one. */
+  readonly review: (asked: unknown) => Promise<object> | object;
   readonly refused: (reason: WebhookRefusal) => void;
   /** What a review has failed of, which is a mistake of ours. */
   readonly failed: (error: unknown) => void;
@@ -151,20 +151,17 @@ export class Webhook {
     const type = request.headers['content-type'] ?? '';
     if (!/^application\/json *(;|$)/i.test(type))
       throw new Refused('type', 415, `${type === '' ? 'no content type' : type}; reviews are application/json`);
-    const body = await this.#body(request);
-    let asked: unknown;
-    try {
-      asked = JSON.parse(body);
-    } catch (error) {
-      throw new ReviewProblem(`the body is no JSON: ${error instanceof Error ? error.message : String(error)}`);
-    }
-    return this.deps.review(asked);
-  }
-
-  async #body(request: Request): Promise<string> {
     if (this.#requests >= this.limits.maxRequests)
       throw new Refused('overload', 503, 'too many reviews at present', { 'retry-after': '1' });
     this.#requests++;
+    try {
+      return await this.deps.review(parsed(await this.#body(request)));
+    } finally {
+      this.#requests--;
+    }
+  }
+
+  async #body(request: Request): Promise<string> {
     const late = new Refused('late', 408, `the body did not come within ${this.limits.requestMs} ms`);
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise<never>((_, reject) => {
@@ -174,8 +171,15 @@ export class Webhook {
       return await Promise.race([collected(request, this.limits.maxBodyBytes), timeout]);
     } finally {
       clearTimeout(timer);
-      this.#requests--;
     }
+  }
+}
+
+function parsed(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch (error) {
+    throw new ReviewProblem(`the body is no JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 

@@ -36,6 +36,11 @@ export class StoredObjects implements Objects {
     return found;
   }
 
+  /** Those whose paths begin so, in the order of their coming. */
+  under(start: string): StoredObject[] {
+    return [...this.#all].filter(([path]) => path.startsWith(start)).map(([, object]) => object);
+  }
+
   has(path: string): boolean {
     return this.#all.has(path);
   }

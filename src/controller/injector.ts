@@ -1,0 +1,179 @@
+// The injector as a part of the controller: the webhook with a certificate of the mesh's issuer, what API servers trust kept current, and
+// what was left out of pods told to those who wrote it.
+import type { Registry } from 'prom-client';
+import type { Address } from '../config/model.js';
+import { OwnCertificate } from '../identity/issuing/own-certificate.js';
+import { type Outcome, review } from '../inject/admission.js';
+import type { Installation } from '../inject/installation.js';
+import { problemText } from '../inject/problem.js';
+import type { Logger } from '../log/logger.js';
+import { CaBundle } from './ca-bundle.js';
+import { type EventObject, Events } from './events.js';
+import { InjectorMetrics } from './injector-metrics.js';
+import type { IssuerSecret } from './issuer-secret.js';
+import type { Objects } from './objects.js';
+import type { Part } from './part.js';
+import { ReviewProblem, WEBHOOK_LIMITS, Webhook, type WebhookLimits } from './webhook.js';
+
+export interface InjectorOptions {
+  readonly listen: Address;
+  /** What proxies are written with; the anchors are the issuer's. */
+  readonly installation: Omit<Installation, 'trustAnchors'>;
+  /** Names beside that of the Service, under which API servers outside of the cluster call. */
+  readonly names: readonly string[];
+  /** Of the certificate. */
+  readonly lifetimeMs: number;
+  readonly skewMs: number;
+  /** How often the webhook's configuration is looked at, and whether the certificate is due. */
+  readonly pollMs: number;
+  readonly limits?: WebhookLimits;
+}
+
+export interface InjectorDeps {
+  readonly objects: Objects;
+  readonly issuer: Pick<IssuerSecret, 'authority' | 'unusable' | 'anchors' | 'onChange'>;
+  /** Annotations of a namespace, as they were seen last; null: it has not been seen. */
+  readonly namespaceAnnotations: (namespace: string) => Readonly<Record<string, string>> | null;
+  readonly registry: Registry;
+  readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
+  readonly now: () => number;
+}
+
+/** Reasons that are as somebody wants it. */
+const WANTED: ReadonlySet<Outcome['reason']> = new Set([
+  'disabled',
+  'not-asked',
+  'injected',
+  'not-reviewed',
+  'unchanged',
+  'mirror',
+]);
+
+export class Injector implements Part {
+  readonly name = 'injector';
+  readonly #certificate: OwnCertificate;
+  readonly #metrics: InjectorMetrics;
+  readonly #events: Events;
+  readonly #bundle: CaBundle;
+  #webhook: Webhook | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #making = false;
+
+  constructor(
+    private readonly options: InjectorOptions,
+    private readonly deps: InjectorDeps,
+  ) {
+    const { issuer, objects, registry, logger, now } = deps;
+    const { namespace, clusterDomain } = options.installation;
+    const service = `sluice-injector.${namespace}.svc`;
+    const names = [service, `${service}.${clusterDomain}`, ...options.names];
+    this.#certificate = new OwnCertificate(names, issuer, options, now);
+    this.#metrics = new InjectorMetrics(registry);
+    this.#events = new Events('sluice-injector', { objects, now, done: (result) => this.#metrics.event(result) });
+    this.#bundle = new CaBundle({
+      objects,
+      logger,
+      anchors: () => issuer.anchors,
+      done: (result) => this.#metrics.bundle(result),
+    });
+  }
+
+  get port(): number {
+    return this.#webhook?.port ?? 0;
+  }
+
+  /** The issuer has to be there. */
+  async start(): Promise<void> {
+    const { issuer, logger } = this.deps;
+    const deps = {
+      review: (asked: unknown) => this.#review(asked),
+      refused: (reason: Parameters<InjectorMetrics['refused']>[0]) => this.#metrics.refused(reason),
+      failed: (error: unknown) => logger.error('a review failed', { error }),
+    };
+    const webhook = new Webhook(await this.#certificate.make(), deps, this.options.limits ?? WEBHOOK_LIMITS);
+    await webhook.listen(this.options.listen);
+    this.#webhook = webhook;
+    this.#metrics.watch(() => webhook.connections);
+    // First trusted, then shown.
+    issuer.onChange(() => void this.#bundle.look().then(() => this.#renew(true)));
+    this.#timer = setInterval(() => void this.#renew(false), this.options.pollMs);
+    // What API servers trust is written when somebody is there to be called.
+    this.#bundle.start(this.options.pollMs);
+    logger.info('injector started', { port: webhook.port });
+  }
+
+  close(): Promise<boolean> {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#bundle.stop();
+    return this.#webhook?.close() ?? Promise.resolve(true);
+  }
+
+  unready(): string | null {
+    if (this.#webhook === null) return 'the injector has not begun';
+    return this.#bundle.settled ? null : (this.#bundle.problem ?? "the webhook's caBundle has not been looked at yet");
+  }
+
+  get problem(): string | null {
+    return this.#bundle.problem;
+  }
+
+  async #renew(forced: boolean): Promise<void> {
+    if (this.#making || !(forced || this.#certificate.due(this.deps.now()))) return;
+    this.#making = true;
+    try {
+      this.#webhook?.use(await this.#certificate.make());
+    } catch (error) {
+      this.deps.logger.error("the webhook's certificate was not renewed", { error });
+    } finally {
+      this.#making = false;
+    }
+  }
+
+  async #review(asked: unknown): Promise<object> {
+    const began = performance.now();
+    const namespace = namespaceOf(asked);
+    const annotations = namespace === '' ? {} : await this.#annotations(namespace);
+    const mesh = { ...this.options.installation, trustAnchors: this.deps.issuer.anchors };
+    const { answer, outcome } = review(asked, { mesh, namespaceAnnotations: () => annotations });
+    if (outcome === null) throw new ReviewProblem(String(answer.message));
+    this.#metrics.reviewed(outcome, performance.now() - began);
+    if (!outcome.dryRun) this.#tell(outcome);
+    return answer;
+  }
+
+  /** A namespace that is so new that nobody has seen it is asked for. */
+  async #annotations(namespace: string): Promise<Readonly<Record<string, string>>> {
+    const seen = this.deps.namespaceAnnotations(namespace);
+    if (seen !== null) return seen;
+    const found = await this.deps.objects.get(`/api/v1/namespaces/${encodeURIComponent(namespace)}`);
+    return found?.metadata.annotations ?? {};
+  }
+
+  #tell(outcome: Outcome): void {
+    const object = objectOf(outcome);
+    if (object === null) return;
+    for (const problem of outcome.problems) {
+      if (problem.severity !== 'warning') continue;
+      const message = problemText(problem);
+      this.#events.tell({ object, type: 'Warning', reason: 'SluiceAnnotationIgnored', message });
+    }
+    if (outcome.kind !== 'Pod') return;
+    if (outcome.result === 'injected')
+      this.#events.tell({ object, type: 'Normal', reason: 'SluiceInjected', message: 'its pods get a proxy' });
+    else if (!WANTED.has(outcome.reason))
+      this.#events.tell({ object, type: 'Warning', reason: 'SluiceNotInjected', message: outcome.message });
+  }
+}
+
+/** Where an object is to be stored, by its review; empty where that is not said. */
+function namespaceOf(asked: unknown): string {
+  const { request } = (asked ?? {}) as { request?: { namespace?: unknown } | null };
+  const namespace = request?.namespace;
+  return typeof namespace === 'string' ? namespace : '';
+}
+
+function objectOf({ kind, namespace, name, owner }: Outcome): EventObject | null {
+  if (owner !== null) return { ...owner, namespace };
+  if (name === '' || kind === 'other') return null;
+  return { apiVersion: 'v1', kind, namespace, name, uid: '' };
+}
