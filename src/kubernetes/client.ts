@@ -1,0 +1,301 @@
+// A small client of the Kubernetes API: objects as JSON, one connection, every call bounded in time and size.
+import type { ApiAccess } from './access.js';
+import { Connection } from './connection.js';
+import { isObject, type JsonObject, objectIn, objectsIn, textIn } from './json.js';
+import { ApiProblem, type Call, problemOfAnswer, problemOfError } from './problem.js';
+import { readEvent, type WatchEvent } from './watch-event.js';
+import { WatchLines } from './watch-lines.js';
+import type { Received, WireTimes } from './wire.js';
+
+export interface ClientLimits extends WireTimes {
+  /** For a whole call that is no watch, and for the beginning of a watch, ms. */
+  readonly callMs: number;
+  /** Of an answer that is no list. */
+  readonly maxAnswerBytes: number;
+  /** Of one page of a list. */
+  readonly maxPageBytes: number;
+  /** Of an event of a watch: etcd keeps objects of up to 1.5 MiB, which JSON may double. */
+  readonly maxEventBytes: number;
+  /** A watch that has said nothing for so long, not even a bookmark, is given up, ms. */
+  readonly silenceMs: number;
+}
+
+export const CLIENT_LIMITS: ClientLimits = {
+  connectMs: 5000,
+  pingMs: 15_000,
+  pingTimeoutMs: 10_000,
+  callMs: 30_000,
+  maxAnswerBytes: 4 << 20,
+  maxPageBytes: 64 << 20,
+  maxEventBytes: 8 << 20,
+  silenceMs: 180_000,
+};
+
+/** Parameters of the query; those that are undefined are left out. */
+export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+
+/** How a patch is to be understood: RFC 7386, RFC 6902, and Kubernetes's own two. */
+export type PatchKind = 'merge' | 'json' | 'strategic' | 'apply';
+
+const PATCH_TYPES: Readonly<Record<PatchKind, string>> = {
+  merge: 'application/merge-patch+json',
+  json: 'application/json-patch+json',
+  strategic: 'application/strategic-merge-patch+json',
+  apply: 'application/apply-patch+yaml',
+};
+
+export interface ApiPage {
+  readonly items: readonly JsonObject[];
+  readonly version: string;
+  /** Where the next page begins; empty: this is the last. */
+  readonly next: string;
+}
+
+/** Told of a watch, in the order of its events. */
+export interface WatchSink {
+  opened(): void;
+  event(event: WatchEvent): void;
+}
+
+interface Asked {
+  readonly body?: object;
+  readonly type?: string;
+  readonly maxBytes: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const AGENT = 'sluice';
+
+export class ApiClient {
+  readonly #connection: Connection;
+  readonly #limits: ClientLimits;
+  /** Those under way. */
+  readonly #calls = new Set<Bound>();
+
+  constructor(
+    private readonly access: ApiAccess,
+    limits: Partial<ClientLimits> = {},
+  ) {
+    this.#limits = { ...CLIENT_LIMITS, ...limits };
+    this.#connection = new Connection(access, this.#limits);
+  }
+
+  /** What the server speaks; null while there is no connection. */
+  get protocol(): 'h2' | 'http/1.1' | null {
+    return this.#connection.protocol;
+  }
+
+  /** Every call rejects with an ApiProblem. Paths begin with `/api`; `query` is put behind them. */
+  get(path: string, query: Query = {}): Promise<JsonObject> {
+    return this.#object('GET', path, query);
+  }
+
+  /** `path` is that of the collection. */
+  create(path: string, object: object): Promise<JsonObject> {
+    return this.#object('POST', path, {}, object);
+  }
+
+  /** 409 where somebody else has changed it since it was read. */
+  replace(path: string, object: object): Promise<JsonObject> {
+    return this.#object('PUT', path, {}, object);
+  }
+
+  patch(path: string, change: object, kind: PatchKind, query: Query = {}): Promise<JsonObject> {
+    return this.#object('PATCH', path, query, change, PATCH_TYPES[kind]);
+  }
+
+  delete(path: string): Promise<JsonObject> {
+    return this.#object('DELETE', path, {});
+  }
+
+  /** One page of a collection: `limit` and `continue` are in the query. */
+  async list(path: string, query: Query = {}, signal?: AbortSignal): Promise<ApiPage> {
+    const call = { method: 'GET', path };
+    const answer = await this.#json(call, query, { maxBytes: this.#limits.maxPageBytes, signal });
+    if (!Array.isArray(answer.items)) throw new ApiProblem(call, 'garbage', 0, '', 'an answer that is no list');
+    const metadata = objectIn(answer, 'metadata');
+    const version = textIn(metadata, 'resourceVersion');
+    return { items: objectsIn(answer, 'items'), version, next: textIn(metadata, 'continue') };
+  }
+
+  /** Resolves when the server has ended the watch, as it does from time to time. */
+  async watch(path: string, query: Query, sink: WatchSink, signal?: AbortSignal): Promise<void> {
+    const call = { method: 'WATCH', path };
+    const { callMs, silenceMs, maxAnswerBytes } = this.#limits;
+    const bound = new Bound(call, signal, this.#calls);
+    try {
+      bound.within(callMs);
+      const answer = await this.#send({ method: 'GET', path }, { ...query, watch: true }, { maxBytes: 0 }, bound);
+      if (answer.status !== 200) throw await this.#refusal(call, answer, maxAnswerBytes);
+      sink.opened();
+      bound.within(silenceMs, 'no event');
+      await this.#events(call, answer.body, sink, () => bound.within(silenceMs, 'no event'));
+    } catch (error) {
+      throw bound.problem(error);
+    } finally {
+      bound.end();
+    }
+  }
+
+  /** Ends what is under way. */
+  close(): void {
+    for (const call of [...this.#calls]) call.giveUp();
+    this.#connection.close();
+  }
+
+  async #events(call: Call, body: Received['body'], sink: WatchSink, alive: () => void): Promise<void> {
+    const lines = new WatchLines(this.#limits.maxEventBytes);
+    const take = (line: string): void => {
+      const event = readEvent(line);
+      if (event === null) throw new ApiProblem(call, 'garbage', 0, '', `no event: ${line.slice(0, 100)}`);
+      sink.event(event);
+    };
+    for await (const chunk of body) {
+      alive();
+      if (lines.push(chunk, take)) continue;
+      const most = this.#limits.maxEventBytes;
+      throw new ApiProblem(call, 'too-large', 0, '', `an event of more than ${most} bytes`);
+    }
+    if (lines.pending > 0) throw new ApiProblem(call, 'unreachable', 0, '', 'the watch has ended within an event');
+  }
+
+  #object(method: string, path: string, query: Query, body?: object, type = 'application/json'): Promise<JsonObject> {
+    const { maxAnswerBytes: maxBytes } = this.#limits;
+    return this.#json({ method, path }, query, body === undefined ? { maxBytes } : { body, type, maxBytes });
+  }
+
+  async #json(call: Call, query: Query, asked: Asked): Promise<JsonObject> {
+    const bound = new Bound(call, asked.signal, this.#calls);
+    try {
+      bound.within(this.#limits.callMs);
+      const answer = await this.#send(call, query, asked, bound);
+      if (answer.status < 200 || answer.status > 299) throw await this.#refusal(call, answer, asked.maxBytes);
+      return parsed(call, await collected(call, answer.body, asked.maxBytes));
+    } catch (error) {
+      throw bound.problem(error);
+    } finally {
+      bound.end();
+    }
+  }
+
+  async #refusal(call: Call, { status, retryAfter, body }: Received, maxBytes: number): Promise<ApiProblem> {
+    // What is wrong is told, even where the words for it can't be had.
+    const text = await collected(call, body, maxBytes).catch(() => '');
+    return problemOfAnswer(call, status, text, retryAfter);
+  }
+
+  /** Once more where the server does not know us, and our token might have been replaced meanwhile. */
+  async #send(call: Call, query: Query, asked: Asked, bound: Bound): Promise<Received> {
+    const authorization = this.#authorization(call);
+    const answer = await this.#sendOnce(call, query, asked, authorization, bound);
+    if (answer.status !== 401) return answer;
+    this.access.refused();
+    const other = this.#authorization(call);
+    if (other === authorization) return answer;
+    answer.discard();
+    return this.#sendOnce(call, query, asked, other, bound);
+  }
+
+  #sendOnce(call: Call, query: Query, asked: Asked, authorization: string | null, bound: Bound): Promise<Received> {
+    const { body, type = 'application/json' } = asked;
+    const sent = {
+      method: call.method,
+      path: withQuery(call.path, query),
+      headers: {
+        accept: 'application/json',
+        'user-agent': AGENT,
+        ...(authorization === null ? {} : { authorization }),
+        ...(body === undefined ? {} : { 'content-type': type }),
+      },
+      body: body === undefined ? null : JSON.stringify(body),
+    };
+    return this.#connection.send(sent, bound.signal);
+  }
+
+  #authorization(call: Call): string | null {
+    try {
+      return this.access.authorization();
+    } catch (error) {
+      throw new ApiProblem(call, 'credentials', 0, '', error instanceof Error ? error.message : String(error));
+    }
+  }
+}
+
+/** How long a call may take, and who may end it. */
+class Bound {
+  readonly #controller = new AbortController();
+  #timer: NodeJS.Timeout | null = null;
+  #late: string | null = null;
+  #givenUp = false;
+
+  constructor(
+    private readonly call: Call,
+    private readonly outer: AbortSignal | undefined,
+    private readonly all: Set<Bound>,
+  ) {
+    all.add(this);
+    if (outer?.aborted) this.giveUp();
+    outer?.addEventListener('abort', this.giveUp, { once: true });
+  }
+
+  readonly giveUp = (): void => {
+    this.#givenUp = true;
+    this.#controller.abort();
+  };
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** From now. */
+  within(ms: number, what = 'no whole answer'): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#late = `${what} within ${ms} ms`;
+      this.#controller.abort();
+    }, ms);
+  }
+
+  /** What has gone wrong; whatever is still under way is ended. */
+  problem(error: unknown): ApiProblem {
+    this.#controller.abort();
+    if (this.#late !== null) return new ApiProblem(this.call, 'timeout', 0, '', this.#late);
+    if (this.#givenUp) return new ApiProblem(this.call, 'closed', 0, '', 'given up');
+    return problemOfError(this.call, error);
+  }
+
+  end(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.outer?.removeEventListener('abort', this.giveUp);
+    this.all.delete(this);
+  }
+}
+
+/** A query keeps what the path may already have. */
+function withQuery(path: string, query: Query): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) parameters.set(name, String(value));
+  const text = parameters.toString();
+  return text === '' ? path : `${path}${path.includes('?') ? '&' : '?'}${text}`;
+}
+
+async function collected(call: Call, body: Received['body'], maxBytes: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of body) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length > maxBytes) throw new ApiProblem(call, 'too-large', 0, '', `an answer of more than ${maxBytes} bytes`);
+  }
+  return Buffer.concat(chunks, length).toString();
+}
+
+function parsed(call: Call, text: string): JsonObject {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (isObject(value)) return value;
+  } catch {
+    // Said below.
+  }
+  throw new ApiProblem(call, 'garbage', 0, '', 'an answer that is no JSON');
+}

@@ -1,0 +1,114 @@
+// The connection to an API server: made when it is wanted, HTTP/2 where the server has it (ALPN), made anew when it ends.
+import { isIP } from 'node:net';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import type { ApiAccess, TlsParts } from './access.js';
+import type { Received, Sent, Wire, WireTimes } from './wire.js';
+import { Http1Wire } from './wire-http1.js';
+import { Http2Wire } from './wire-http2.js';
+
+const unbracketed = (hostname: string): string => hostname.replace(/^\[|\]$/g, '');
+
+/** A TLS connection whose ALPN is agreed. */
+function secured(server: URL, tls: TlsParts, timeoutMs: number): Promise<TLSSocket> {
+  return new Promise((resolve, reject) => {
+    const host = unbracketed(server.hostname);
+    const socket = connectTls({
+      ...(isIP(host) === 0 ? { servername: host } : {}),
+      ...tls,
+      host,
+      port: Number(server.port || 443),
+      ALPNProtocols: ['h2', 'http/1.1'],
+    });
+    socket.setKeepAlive(true, 30_000);
+    const timer = setTimeout(() => socket.destroy(new Error(`no connection within ${timeoutMs} ms`)), timeoutMs);
+    socket.once('error', reject);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      reject(new Error('the server has closed the connection in its handshake'));
+    });
+    socket.once('secureConnect', () => {
+      clearTimeout(timer);
+      resolve(socket);
+    });
+  });
+}
+
+export class Connection {
+  #wire: Wire | null = null;
+  #making: Promise<Wire> | null = null;
+  #closed = false;
+
+  constructor(
+    private readonly access: ApiAccess,
+    private readonly times: WireTimes,
+  ) {}
+
+  /** What the server speaks; null while there is no connection. */
+  get protocol(): Wire['protocol'] | null {
+    return this.#wire?.ended === false ? this.#wire.protocol : null;
+  }
+
+  async send(sent: Sent, signal: AbortSignal): Promise<Received> {
+    const wire = await abortable(this.#wireNow(), signal);
+    try {
+      return await wire.send(sent, signal);
+    } catch (error) {
+      // Its next connection might be to another server, with another authority, that has HTTP/2.
+      if (wire instanceof Http1Wire && !signal.aborted) {
+        wire.leave();
+        if (this.#wire === wire) this.#wire = null;
+      }
+      throw error;
+    }
+  }
+
+  /** The next call makes another connection, with the certificates of then. */
+  drop(): void {
+    this.#wire?.destroy();
+    this.#wire = null;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.drop();
+  }
+
+  #wireNow(): Promise<Wire> {
+    if (this.#closed) return Promise.reject(new Error('the client is closed'));
+    if (this.#wire !== null && !this.#wire.ended) return Promise.resolve(this.#wire);
+    this.#making ??= this.#make().finally(() => {
+      this.#making = null;
+    });
+    return this.#making;
+  }
+
+  async #make(): Promise<Wire> {
+    const { server } = this.access;
+    const tls = this.access.tls();
+    let wire: Wire;
+    if (server.protocol === 'http:') wire = new Http1Wire(server, {}, this.times);
+    else {
+      const socket = await secured(server, tls, this.times.connectMs);
+      if (socket.alpnProtocol === 'h2') wire = new Http2Wire(server, socket, this.times);
+      else {
+        socket.destroy();
+        wire = new Http1Wire(server, tls, this.times);
+      }
+    }
+    if (this.#closed) {
+      wire.destroy();
+      throw new Error('the client is closed');
+    }
+    this.#wire = wire;
+    return wire;
+  }
+}
+
+function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

@@ -1,0 +1,39 @@
+// What others have sent, looked at field by field: whatever is not as expected reads as absent.
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+const NOTHING: JsonObject = Object.freeze({});
+const NONE: readonly unknown[] = Object.freeze([]);
+
+export const isObject = (value: unknown): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** The object in a field; an empty one where there is none. */
+export const objectIn = (object: JsonObject, field: string): JsonObject => {
+  const value = object[field];
+  return isObject(value) ? value : NOTHING;
+};
+
+/** The string in a field; empty where there is none. */
+export const textIn = (object: JsonObject, field: string): string => {
+  const value = object[field];
+  return typeof value === 'string' ? value : '';
+};
+
+/** The objects of a list; those elements that are none are left out. */
+export const objectsIn = (object: JsonObject, field: string): readonly JsonObject[] => {
+  const value = object[field];
+  if (!Array.isArray(value)) return [];
+  return value.every(isObject) ? value : value.filter(isObject);
+};
+
+export const textsIn = (object: JsonObject, field: string): readonly string[] => {
+  const value = object[field];
+  return (Array.isArray(value) ? value : NONE).filter((each): each is string => typeof each === 'string');
+};
+
+/** A port's number; 0 where there is none. */
+export const portIn = (object: JsonObject, field: string): number => {
+  const value = object[field];
+  return typeof value === 'number' && Number.isInteger(value) && value > 0 && value < 65_536 ? value : 0;
+};

@@ -1,0 +1,54 @@
+// Connections for a server, or something in front of it, that has no HTTP/2: a watch holds one of them.
+import { type buildConnector, Pool } from 'undici';
+import type { TlsParts } from './access.js';
+import type { Received, Sent, Wire, WireTimes } from './wire.js';
+
+/** Four watches, and what else is asked at once. */
+const MAX_CONNECTIONS = 32;
+
+export class Http1Wire implements Wire {
+  readonly protocol = 'http/1.1';
+  readonly #pool: Pool;
+
+  constructor(server: URL, tls: TlsParts, { connectMs, pingMs }: WireTimes) {
+    const connect: buildConnector.BuildOptions = {
+      ...tls,
+      allowH2: false,
+      timeout: connectMs,
+      keepAlive: true,
+      keepAliveInitialDelay: pingMs,
+    };
+    // Whoever sends bounds the time of the whole.
+    this.#pool = new Pool(server.origin, {
+      connect,
+      connections: MAX_CONNECTIONS,
+      pipelining: 1,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+  }
+
+  get ended(): boolean {
+    return this.#pool.destroyed || this.#pool.closed;
+  }
+
+  async send({ method, path, headers, body }: Sent, signal: AbortSignal): Promise<Received> {
+    const answer = await this.#pool.request({ method: method as 'GET', path, headers, body, signal });
+    const retryAfter = answer.headers['retry-after'];
+    return {
+      status: answer.statusCode,
+      retryAfter: Array.isArray(retryAfter) ? retryAfter[0] : retryAfter,
+      body: answer.body,
+      discard: () => answer.body.on('error', () => undefined).destroy(),
+    };
+  }
+
+  /** No more calls; those under way go on. */
+  leave(): void {
+    if (!this.ended) void this.#pool.close();
+  }
+
+  destroy(): void {
+    void this.#pool.destroy();
+  }
+}
