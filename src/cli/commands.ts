@@ -32,6 +32,16 @@ const commands: readonly ListedCommand[] = [
     load: async () => (await import('./await.js')).awaitCommand,
   },
   {
+    name: 'inject',
+    summary: 'prepare manifests of Kubernetes, so that their pods get a proxy',
+    load: async () => (await import('./inject.js')).injectCommand,
+  },
+  {
+    name: 'uninject',
+    summary: 'take out of manifests what inject has put in',
+    load: async () => (await import('./uninject.js')).uninjectCommand,
+  },
+  {
     name: 'version',
     summary: 'print the versions of Sluice and Node, and the I/O executor this host allows',
     load: async () => (await import('./version.js')).versionCommand,

@@ -69,17 +69,26 @@ const SIDECARS: Readonly<Record<string, { readonly names: readonly string[]; rea
 
 export const isOurs = ({ name }: PlainMap): boolean => name === PROXY || name === INIT;
 
-function existing({ containers, initContainers }: PodView): Refusal | null {
-  const all = [...initContainers, ...containers];
-  if (all.some(isOurs))
-    return { reason: 'injected', message: `it has the proxy already (container ${textOf(all.find(isOurs)?.name)})` };
+/** Which other mesh has its sidecar in a pod, and the container by which that is known. */
+export function foreignSidecar({ containers, initContainers }: PodView): { mesh: string; container: string } | null {
   for (const [mesh, { names, image }] of Object.entries(SIDECARS)) {
-    const container = all.find((it) => names.includes(textOf(it.name)) || image.test(textOf(it.image)));
-    if (container === undefined) continue;
-    const message = `it has ${mesh}'s sidecar already (container ${textOf(container.name)}); two meshes would redirect the same connections`;
-    return { reason: 'foreign-sidecar', message };
+    const found = [...initContainers, ...containers].find(
+      ({ name, image: its }) => names.includes(textOf(name)) || image.test(textOf(its)),
+    );
+    if (found !== undefined) return { mesh, container: textOf(found.name) };
   }
   return null;
+}
+
+function existing(pod: PodView): Refusal | null {
+  const own = [...pod.initContainers, ...pod.containers].find(isOurs);
+  if (own !== undefined)
+    return { reason: 'injected', message: `it has the proxy already (container ${textOf(own.name)})` };
+  const foreign = foreignSidecar(pod);
+  if (foreign === null) return null;
+  const { mesh, container } = foreign;
+  const message = `it has ${mesh}'s sidecar already (container ${container}); two meshes would redirect the same connections`;
+  return { reason: 'foreign-sidecar', message };
 }
 
 /** Why this pod cannot have a proxy, whoever wants it. `projects`: a token is made for the proxy even where the pod has none. */

@@ -1,0 +1,122 @@
+// The options of `sluice inject` that become annotations, and those of `linkerd inject` that mean nothing here.
+import { NO_MEANINGS, type OwnSetting, type Setting } from '../inject/annotations.js';
+import { keyOf } from '../inject/inject-object.js';
+import { Layers } from '../inject/layers.js';
+import { problemText } from '../inject/problem.js';
+import { readSettings } from '../inject/settings.js';
+import type { Arguments } from './usage.js';
+import { UsageError } from './usage.js';
+
+interface Flag {
+  readonly setting: Setting | OwnSetting;
+  readonly help: string;
+  /** A switch: given without a value, this is it. */
+  readonly on?: string;
+  readonly own?: boolean;
+}
+
+export const FLAGS: Readonly<Record<string, Flag>> = {
+  'opaque-ports': {
+    setting: 'opaque-ports',
+    help: 'LIST    relayed without detection: 4406, 4000-4010, or +4406 to add to the default',
+  },
+  'skip-inbound-ports': { setting: 'skip-inbound-ports', help: 'LIST    ports of the pod that bypass the proxy' },
+  'skip-outbound-ports': {
+    setting: 'skip-outbound-ports',
+    help: 'LIST    ports elsewhere that are dialled without it',
+  },
+  'skip-subnets': { setting: 'skip-subnets', help: 'LIST    networks whose connections bypass it' },
+  'inbound-port': { setting: 'inbound-port', help: 'PORT    where it takes what comes in (4143)' },
+  'outbound-port': { setting: 'outbound-port', help: 'PORT    where it takes what goes out (4140)' },
+  'admin-port': { setting: 'admin-port', help: 'PORT    its admin port (4191)' },
+  'proxy-cpu-request': { setting: 'proxy-cpu-request', help: 'CPU' },
+  'proxy-cpu-limit': { setting: 'proxy-cpu-limit', help: 'CPU     it has as many workers as that has cores' },
+  'proxy-memory-request': { setting: 'proxy-memory-request', help: 'MEMORY' },
+  'proxy-memory-limit': { setting: 'proxy-memory-limit', help: 'MEMORY' },
+  'proxy-uid': { setting: 'proxy-uid', help: 'UID     its user (2102)' },
+  'proxy-gid': { setting: 'proxy-gid', help: 'GID     its group (2102)' },
+  'proxy-log-level': {
+    setting: 'proxy-log-level',
+    help: 'LEVEL   error, warn, info, debug, or as Linkerd has them: warn,linkerd=debug',
+  },
+  'access-log': { setting: 'access-log', help: 'FORMAT  json, or none' },
+  'default-inbound-policy': {
+    setting: 'default-inbound-policy',
+    help: 'POLICY  who may reach the pod: all-authenticated, deny …',
+  },
+  'shutdown-grace-period': { setting: 'shutdown-grace-period', help: 'TIME    how long a drain may take: 90s' },
+  'wait-before-exit-seconds': {
+    setting: 'proxy-wait-before-exit-seconds',
+    help: 'N       how long it waits before it ends; not of a native sidecar',
+  },
+  'close-wait-timeout': {
+    setting: 'close-wait-timeout',
+    help: 'TIME    how long the kernel remembers half-closed connections; needs a privileged init container',
+  },
+  'native-sidecar': {
+    setting: 'proxy-enable-native-sidecar',
+    help: 'whether it is a native sidecar: =false for Kubernetes before 1.29',
+    on: 'true',
+  },
+  'proxy-image': { setting: 'proxy-image', help: 'IMAGE', own: true },
+  'proxy-version': { setting: 'proxy-version', help: 'TAG', own: true },
+  'image-pull-policy': { setting: 'image-pull-policy', help: 'POLICY  Always, IfNotPresent or Never', own: true },
+};
+
+interface Ignored {
+  /** Its annotation, where there is one. */
+  readonly annotation?: string;
+  readonly because?: string;
+  readonly takes: 'string' | 'boolean';
+}
+
+export const IGNORED: Readonly<Record<string, Ignored>> = {
+  'ignore-cluster': { because: 'the cluster is never asked', takes: 'boolean' },
+  'control-port': { annotation: 'control-port', takes: 'string' },
+  'enable-debug-sidecar': { annotation: 'enable-debug-sidecar', takes: 'boolean' },
+  'enable-external-profiles': { annotation: 'enable-external-profiles', takes: 'boolean' },
+  'init-image': { annotation: 'init-image', takes: 'string' },
+  'init-image-version': { annotation: 'init-image-version', takes: 'string' },
+  'disable-identity': { because: 'a proxy has an identity wherever there are trust anchors', takes: 'boolean' },
+};
+
+/** Somebody relies on it: to go on without it is no help. */
+const REFUSED = 'require-identity-on-inbound-ports';
+
+export const injectOptions = {
+  ...Object.fromEntries(Object.keys(FLAGS).map((name) => [name, { type: 'string' } as const])),
+  ...Object.fromEntries(Object.entries(IGNORED).map(([name, { takes }]) => [name, { type: takes }])),
+  [REFUSED]: { type: 'string' },
+} as const;
+
+/** What the given options mean nothing of, in words. */
+export function ignoredFlags(values: Arguments['values']): string[] {
+  if (values[REFUSED] !== undefined)
+    throw new UsageError(`--${REFUSED}: ${NO_MEANINGS['proxy-require-identity-inbound-ports'].instead}`);
+  return Object.entries(IGNORED)
+    .filter(([name]) => values[name] !== undefined)
+    .map(([name, { annotation, because }]) => {
+      const why = because ?? NO_MEANINGS[annotation ?? name].instead;
+      return `--${name} has no meaning here: ${why}`;
+    });
+}
+
+/** Annotations by their keys. What is wrong with a value is a wrong call: somebody is there to correct it. */
+export function flagAnnotations(values: Arguments['values']): Record<string, string> {
+  const annotations: Record<string, string> = {};
+  for (const [name, { setting, own = false }] of Object.entries(FLAGS)) {
+    const value = values[name];
+    if (value === undefined) continue;
+    annotations[keyOf(setting, own)] = String(value);
+  }
+  const layers = new Layers([{ object: 'the command line', annotations, namesPorts: false }], new Map());
+  readSettings(layers);
+  const [problem] = layers.problems;
+  if (problem !== undefined) throw new UsageError(problemText(problem));
+  return annotations;
+}
+
+export const flagHelp = (): string =>
+  Object.entries(FLAGS)
+    .map(([name, { help }]) => `      ${`--${name}`.padEnd(28)} ${help}`)
+    .join('\n');

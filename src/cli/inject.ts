@@ -1,0 +1,187 @@
+// `sluice inject`: manifests, so that their pods get a proxy.
+import { readFileSync } from 'node:fs';
+import { injectObject, type ObjectReport } from '../inject/inject-object.js';
+import { installation } from '../inject/installation.js';
+import { type Manifest, ManifestProblem, objectsOf } from '../inject/manifests.js';
+import type { PlainMap } from '../inject/plain.js';
+import { at, textOf, textsOf } from '../inject/plain.js';
+import { namespaceOf, roleOf } from '../inject/workloads.js';
+import { sluiceVersion } from '../log/process-state.js';
+import { FLAGS, flagAnnotations, flagHelp, ignoredFlags, injectOptions } from './inject-flags.js';
+import { FORMATS, type Format, reportLines, written } from './manifest-output.js';
+import { manifestsFrom } from './manifest-sources.js';
+import type { Arguments, Command } from './usage.js';
+import { complain, FAILURE, messageOf, parseArguments, UsageError } from './usage.js';
+
+const MOST_SOURCES = 1000;
+
+const options = {
+  ...injectOptions,
+  manual: { type: 'boolean' },
+  ingress: { type: 'boolean' },
+  output: { type: 'string', short: 'o' },
+  'trust-anchors': { type: 'string' },
+  'mesh-namespace': { type: 'string' },
+  'trust-domain': { type: 'string' },
+  'cluster-networks': { type: 'string' },
+} as const;
+
+type Values = Arguments['values'];
+
+export function formatOf(values: Values): Format {
+  const { output } = values;
+  if (output === undefined) return null;
+  const format = FORMATS.find((known) => known === output);
+  if (format === undefined) throw new UsageError(`-o ${String(output)}: write yaml or json`);
+  return format;
+}
+
+/** Everything that the arguments name. */
+export async function manifestsOf(positionals: readonly string[]): Promise<Manifest[]> {
+  if (positionals.length === 0)
+    throw new UsageError('which manifests? name a file, a folder, a URL, or - for the standard input');
+  if (positionals.filter((source) => source === '-').length > 1) throw new UsageError('- is given twice');
+  const manifests: Manifest[] = [];
+  for (const source of positionals) manifests.push(...(await manifestsFrom(source, process.stdin)));
+  return manifests;
+}
+
+/** Writes the text to the standard output, and waits until it is there: a pipe may be slow. */
+export const put = (text: string): Promise<void> =>
+  new Promise((resolve, reject) => {
+    process.stdout.write(text, (error) => {
+      // Whoever has read enough closes the pipe.
+      if (error === null || error === undefined || (error as NodeJS.ErrnoException).code === 'EPIPE') resolve();
+      else reject(error);
+    });
+  });
+
+/** Runs `change` over all objects, tells of each, and writes the result. Exit code. */
+export async function rewrite(
+  command: string,
+  manifests: readonly Manifest[],
+  format: Format,
+  done: string,
+  change: (object: PlainMap) => ObjectReport,
+): Promise<number> {
+  const reports: string[] = [];
+  const text = written(manifests, format, (object) => {
+    const report = change(object);
+    reports.push(...reportLines(object, report, done));
+    return report.object;
+  });
+  if (reports.length === 0) complain(`${command}: there are no objects`);
+  else complain(reports.join('\n'));
+  await put(text);
+  return 0;
+}
+
+/** Problems of manifests as a message; others are thrown on. */
+export async function telling(command: string, run: () => Promise<number>): Promise<number> {
+  try {
+    return await run();
+  } catch (error) {
+    if (!(error instanceof ManifestProblem)) throw error;
+    complain(`${command}: ${error.message}`);
+    return FAILURE;
+  }
+}
+
+function anchorsOf(values: Values): string | null {
+  const file = values['trust-anchors'];
+  if (file === undefined) return null;
+  let text: string;
+  try {
+    text = readFileSync(String(file), 'utf8');
+  } catch (error) {
+    throw new UsageError(`--trust-anchors: ${messageOf(error)}`);
+  }
+  if (!text.includes('-----BEGIN CERTIFICATE-----'))
+    throw new UsageError(`--trust-anchors: ${String(file)} has no certificate in PEM`);
+  return text;
+}
+
+/** Annotations of the namespaces that are among the objects. */
+function namespacesIn(manifests: readonly Manifest[]): Map<string, Readonly<Record<string, string>>> {
+  const found = new Map<string, Readonly<Record<string, string>>>();
+  for (const { value } of manifests.flatMap(objectsOf))
+    if (roleOf(value).kind === 'namespace')
+      found.set(textOf(at(value, ['metadata', 'name'])), textsOf(at(value, ['metadata', 'annotations'])));
+  return found;
+}
+
+async function inject(args: readonly string[]): Promise<number> {
+  const { values, positionals } = parseArguments(switched(args), options, MOST_SOURCES);
+  const format = formatOf(values);
+  const manual = values.manual === true;
+  const annotations = flagAnnotations(values);
+  const anchors = anchorsOf(values);
+  for (const line of ignoredFlags(values)) complain(`sluice inject: ${line}`);
+  if (manual && anchors === null)
+    complain('sluice inject: without --trust-anchors FILE the proxies have no identity, and nothing is encrypted');
+  const text = (name: keyof typeof options): string | undefined =>
+    values[name] === undefined ? undefined : String(values[name]);
+  const namespace = text('mesh-namespace');
+  const trustDomain = text('trust-domain');
+  const clusterNetworks = text('cluster-networks');
+  const mesh = installation(sluiceVersion(), {
+    trustAnchors: anchors,
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(trustDomain === undefined ? {} : { trustDomain }),
+    ...(clusterNetworks === undefined ? {} : { clusterNetworks }),
+  });
+  const manifests = await manifestsOf(positionals);
+  const namespaces = namespacesIn(manifests);
+  return rewrite('sluice inject', manifests, format, 'injected', (object) => {
+    const home = namespaceOf(object);
+    const namespaceAnnotations = namespaces.get(home) ?? {};
+    return injectObject(object, {
+      manual,
+      word: values.ingress === true ? 'ingress' : 'enabled',
+      annotations,
+      context: { mesh, namespace: home, namespaceAnnotations, asked: true },
+    });
+  });
+}
+
+/** Switches may have a value, as those of Linkerd's programs have: `--manual=false`. */
+function switched(args: readonly string[]): string[] {
+  return args.flatMap((arg) => {
+    const [, name, value] = /^--([a-z-]+)(?:=(true|false))?$/.exec(arg) ?? [];
+    if (name === undefined || !Object.hasOwn(options, name)) return [arg];
+    if (Object.hasOwn(FLAGS, name) && FLAGS[name].on !== undefined) return [`--${name}=${value ?? FLAGS[name].on}`];
+    if (options[name as keyof typeof options].type !== 'boolean' || value === undefined) return [arg];
+    return value === 'true' ? [`--${name}`] : [];
+  });
+}
+
+export const injectCommand: Command = {
+  help: `Usage: sluice inject FILE|FOLDER|URL|- … [OPTIONS]
+
+Prepares manifests of Kubernetes for the mesh, and prints them: \`sluice inject app.yaml | kubectl apply -f -\`. Pods,
+Deployments, StatefulSets, DaemonSets, ReplicaSets, ReplicationControllers, Jobs, CronJobs and Namespaces get the
+annotation linkerd.io/inject, by which the controller puts a proxy into their pods when these are made; Services get
+their opaque ports. Everything else, comments included, stays as it is, and injecting twice changes nothing.
+What became of each object, and why, is printed to the standard error output.
+
+Options:
+      --manual                     write the proxy's containers out: no controller has to
+      --ingress                    taken for Linkerd's sake: the same as without
+  -o, --output yaml|json           print all anew, without comments
+${flagHelp()}
+      --trust-anchors FILE         with --manual: certificates that proxies trust; without it they have no identity
+      --mesh-namespace NAMESPACE   with --manual: where the controller is (sluice)
+      --trust-domain DOMAIN        with --manual (cluster.local)
+      --cluster-networks LIST      with --manual: networks of pods and services
+  -h, --help                       this text
+
+Further options of linkerd inject are taken, and told to mean nothing here.
+
+Examples:
+  sluice inject deploy.yml --opaque-ports=4406 | kubectl apply -f -
+  kubectl get deploy -o yaml | sluice inject - | kubectl apply -f -
+  sluice inject k8s/ --manual --trust-anchors ca.crt > injected.yaml
+
+Exit codes: 0 done, also where objects were skipped; 1 a manifest can't be used, and nothing was printed; 2 wrong usage.`,
+  run: (args) => telling('sluice inject', () => inject(args)),
+};

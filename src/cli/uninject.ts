@@ -1,0 +1,27 @@
+// `sluice uninject`: manifests without what injecting has put into them.
+import { uninjectObject } from '../inject/uninject.js';
+import { formatOf, manifestsOf, rewrite, telling } from './inject.js';
+import type { Command } from './usage.js';
+import { parseArguments } from './usage.js';
+
+export const uninjectCommand: Command = {
+  help: `Usage: sluice uninject FILE|FOLDER|URL|- … [-o yaml|json]
+
+Takes out of manifests what \`sluice inject\` and the controller put into them: containers, volumes, labels and annotations
+(linkerd.io/inject unless it is disabled, config.linkerd.io/…, and those of sluice.io). Prints them.
+
+Options:
+  -o, --output yaml|json  print all anew, without comments
+  -h, --help              this text
+
+Example:
+  kubectl get deploy -o yaml | sluice uninject - | kubectl apply -f -
+
+Exit codes: 0 done; 1 a manifest can't be used, and nothing was printed; 2 wrong usage.`,
+  run: (args) =>
+    telling('sluice uninject', async () => {
+      const { values, positionals } = parseArguments(args, { output: { type: 'string', short: 'o' } }, 1000);
+      const format = formatOf(values);
+      return rewrite('sluice uninject', await manifestsOf(positionals), format, 'uninjected', uninjectObject);
+    }),
+};

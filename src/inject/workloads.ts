@@ -1,0 +1,44 @@
+// Which objects have pods in them, and where.
+import { asMap, at, type PlainMap, textOf } from './plain.js';
+
+export type Role =
+  /** A pod, or something with a template of pods at `path`. */
+  | { readonly kind: 'pods'; readonly path: readonly string[] }
+  | { readonly kind: 'service' }
+  | { readonly kind: 'namespace' }
+  | { readonly kind: 'other' };
+
+const TEMPLATE = ['spec', 'template'] as const;
+
+/** By kind: groups of the API that have it, and where its pod is. Others may have kinds of the same name. */
+const PODS: Readonly<Record<string, { readonly groups: readonly string[]; readonly path: readonly string[] }>> = {
+  Pod: { groups: [''], path: [] },
+  ReplicationController: { groups: [''], path: TEMPLATE },
+  Deployment: { groups: ['apps', 'extensions'], path: TEMPLATE },
+  ReplicaSet: { groups: ['apps', 'extensions'], path: TEMPLATE },
+  DaemonSet: { groups: ['apps', 'extensions'], path: TEMPLATE },
+  StatefulSet: { groups: ['apps'], path: TEMPLATE },
+  Job: { groups: ['batch'], path: TEMPLATE },
+  CronJob: { groups: ['batch'], path: ['spec', 'jobTemplate', ...TEMPLATE] },
+};
+
+export function roleOf({ apiVersion, kind }: PlainMap): Role {
+  const version = textOf(apiVersion);
+  const slash = version.indexOf('/');
+  const group = slash < 0 ? '' : version.slice(0, slash);
+  const name = textOf(kind);
+  if (Object.hasOwn(PODS, name) && PODS[name].groups.includes(group)) return { kind: 'pods', path: PODS[name].path };
+  if (group === '' && name === 'Service') return { kind: 'service' };
+  if (group === '' && name === 'Namespace') return { kind: 'namespace' };
+  return { kind: 'other' };
+}
+
+/** `deployment "web"`, as kubectl and Linkerd write it. */
+export function titleOf(object: PlainMap): string {
+  const metadata = asMap(object.metadata);
+  const name = textOf(metadata.name) || `${textOf(metadata.generateName)}*`;
+  return `${textOf(object.kind).toLowerCase()} "${name}"`;
+}
+
+/** Of its own `metadata`; empty where it says none. */
+export const namespaceOf = (object: PlainMap): string => textOf(at(object, ['metadata', 'namespace']));

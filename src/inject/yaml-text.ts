@@ -1,0 +1,84 @@
+// YAML as kubectl reads it, and values written down as YAML and JSON.
+import { type Document, LineCounter, type ParsedNode, parseAllDocuments, stringify } from 'yaml';
+
+/** Of one anchor, uses of it times uses in it: more is an attack. */
+export const MOST_ALIASES = 1000;
+
+/**
+ * kubectl's reader is one of YAML 1.1: `yes` is true, 0644 octal, and `<<` merges. Times, and numbers to the base of sixty, it takes for
+ * texts.
+ */
+const READ = {
+  version: '1.1',
+  merge: true,
+  keepSourceTokens: true,
+  prettyErrors: false,
+  customTags: (tags: unknown[]) =>
+    tags.filter((tag) => {
+      const { tag: name, format } = tag as { tag?: string; format?: string };
+      return name !== 'tag:yaml.org,2002:timestamp' && format !== 'TIME';
+    }),
+} as const;
+
+export interface ReadYaml {
+  readonly documents: readonly Document.Parsed<ParsedNode>[];
+  /** 1-based. */
+  readonly lineOf: (offset: number) => number;
+}
+
+export function readYaml(text: string): ReadYaml {
+  const lineCounter = new LineCounter();
+  const options = { ...READ, lineCounter } as unknown as Parameters<typeof parseAllDocuments>[1];
+  const documents = parseAllDocuments(text, options);
+  return {
+    documents: Array.isArray(documents) ? (documents as Document.Parsed<ParsedNode>[]) : [],
+    lineOf: (offset) => Math.max(1, lineCounter.linePos(offset).line),
+  };
+}
+
+/** How the file at hand is written. */
+export interface Style {
+  readonly newline: '\n' | '\r\n';
+  /** Whether items of lists are indented below their key. */
+  readonly indentsItems: boolean;
+  /** Between a map of JSON and its keys; empty where all is on one line. */
+  readonly unit: string;
+}
+
+/** Lines without the last newline. */
+function lines(value: unknown, { indentsItems }: Style): string[] {
+  // Quoted is what YAML 1.1 would take for something else.
+  const text = stringify(value, {
+    version: '1.1',
+    lineWidth: 0,
+    indentSeq: indentsItems,
+    aliasDuplicateObjects: false,
+  });
+  return text.replace(/\n$/, '').split('\n');
+}
+
+/** In block style, each line behind `indent`; no newline at the end. */
+export const block = (value: unknown, indent: string, style: Style): string =>
+  lines(value, style)
+    .map((line) => (line === '' ? '' : indent + line))
+    .join(style.newline);
+
+/** A text or number as one would write it, in the quotes that `like` has. */
+export function scalarText(value: unknown, like: string): string {
+  if (typeof value === 'string' && /[\n\r]/.test(value)) return JSON.stringify(value);
+  if (like === '"' && typeof value === 'string') return JSON.stringify(value);
+  if (like === "'" && typeof value === 'string') return `'${value.replaceAll("'", "''")}'`;
+  return stringify(value, { version: '1.1', lineWidth: 0 }).replace(/\n$/, '');
+}
+
+/** On one line, as JSON that is YAML too. */
+export function flow(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(flow).join(', ')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
+  const pairs = Object.entries(value).map(([key, item]) => `${JSON.stringify(key)}: ${flow(item)}`);
+  return `{${pairs.join(', ')}}`;
+}
+
+/** JSON on lines of its own, of which the first has no indent. */
+export const json = (value: unknown, indent: string, { unit, newline }: Style): string =>
+  (JSON.stringify(value, null, unit) ?? 'null').replaceAll('\n', newline + indent);
