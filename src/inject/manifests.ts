@@ -1,6 +1,6 @@
 // Files with objects of Kubernetes: one or more documents of YAML, or JSON. Read as objects; written back as the same text, in which only
 // what has changed differs.
-import { type Document, isCollection, isMap as isYamlMap, isSeq, type Node, type ParsedNode, visit } from 'yaml';
+import { type Document, isCollection, isSeq, isMap as isYamlMap, type Node, type ParsedNode, visit } from 'yaml';
 import { same } from './difference.js';
 import { isMap, type PlainMap, textOf } from './plain.js';
 import { type Splice, spliced, TextEdits } from './text-edits.js';

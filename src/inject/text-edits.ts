@@ -93,8 +93,7 @@ export class TextEdits {
         // A text in lines of its own goes with its last newline.
         const [begin, end] = rangeOf(node);
         this.#splice(begin, end, text[end - 1] === '\n' ? written + this.style.newline : written);
-      }
-      else this.#splice(hold.after, hold.after, ` ${written}`);
+      } else this.#splice(hold.after, hold.after, ` ${written}`);
       return;
     }
     const written = this.#held(value, hold);
