@@ -1,4 +1,7 @@
 // Pods as the injector makes them, written by hand, so that what runs in them can be tested without it; and pods that it left alone.
+
+import { injectPod } from '../../src/inject/inject-pod.js';
+import type { Installation } from '../../src/inject/installation.js';
 import { APPLICATION, PORT } from '../e2e/pods-application.js';
 import type { ContainerSpec, EnvVar, Pod, Probe, Volume } from './pod-objects.js';
 
@@ -115,4 +118,20 @@ export function meshedPod(name: string, meshing: Meshing = {}, options: PodOptio
       volumes: [...(spec.volumes ?? []), { name: 'sluice-init-lock', emptyDir: {} }],
     },
   };
+}
+
+/** A pod as the injector makes it, by these annotations; what is wrong with them fails. */
+export function injectedPod(pod: Pod, mesh: Installation, annotations: Readonly<Record<string, string>> = {}): Pod {
+  const { metadata } = pod;
+  const skipped = {
+    'config.linkerd.io/skip-inbound-ports': `${PORT.CONTROL},${PORT.SKIPPED}`,
+    'config.linkerd.io/skip-outbound-ports': `${PORT.SKIPPED}`,
+    'config.linkerd.io/access-log': 'true',
+  };
+  const annotated = { ...pod, metadata: { ...metadata, annotations: { ...skipped, ...annotations } } };
+  const context = { mesh, namespace: metadata.namespace, namespaceAnnotations: {}, asked: true };
+  const { pod: injected, refusal, problems } = injectPod({ ...annotated }, context);
+  if (injected === null) throw new Error(JSON.stringify(refusal));
+  if (problems.length > 0) throw new Error(problems.map(({ message }) => message).join('; '));
+  return injected as unknown as Pod;
 }

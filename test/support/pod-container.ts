@@ -150,15 +150,10 @@ export class Container {
   async exec(command: readonly string[], timeoutMs = 120_000): Promise<Ran> {
     const atHome = (): boolean => this.code !== null || readlinkSync(`/proc/${this.pid}/root`) !== '/';
     await eventually(atHome, `${this.plan.name} has its root`);
-    const { namespace, env, security } = this.plan;
-    const inside = [
-      'nsenter',
-      `--net=/run/netns/${namespace.name}`,
-      `--mount=/proc/${this.pid}/ns/mnt`,
-      `--root=/proc/${this.pid}/root`,
-      '--wd=/proc/self/root',
-    ];
-    const [program, ...args] = [...inside, ...setpriv(security), ...command];
+    const { env, security } = this.plan;
+    const inside = ['nsenter', '--target', String(this.pid), '--net', '--mount', '--root', '--wd'];
+    const atRoot = ['sh', '-c', 'cd / && exec "$@"', 'sh'];
+    const [program, ...args] = [...inside, ...setpriv(security), ...atRoot, ...command];
     return new Promise((resolve) => {
       const options = { timeout: timeoutMs, env: { PATH, ...env }, maxBuffer: 1 << 26 };
       execFile(program, args, options, (error, stdout, stderr) =>

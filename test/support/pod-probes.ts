@@ -7,7 +7,7 @@ import type { Container } from './pod-container.js';
 import { type ContainerSpec, type Handler, type Probe, portOf } from './pod-objects.js';
 
 /** Tests have no time for ten seconds from probe to probe; how long a probe may fail in all is as it is written. */
-const MOST_BETWEEN_MS = 100;
+const MOST_BETWEEN_MS = 200;
 
 export interface Probed {
   readonly spec: ContainerSpec;

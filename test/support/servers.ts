@@ -91,7 +91,7 @@ export function run(program: string, args: readonly string[], input = '', env: N
 }
 
 /** Ids of a user to run as, where the tests run as root and the server refuses to. */
-async function idsOf(user: string): Promise<{ uid: number; gid: number }> {
+export async function idsOf(user: string): Promise<{ uid: number; gid: number }> {
   const line = readFileSync('/etc/passwd', 'utf8')
     .split('\n')
     .find((entry) => entry.startsWith(`${user}:`));
@@ -166,12 +166,16 @@ export function temporary(name: string, owner: { uid: number; gid: number } | nu
   return directory;
 }
 
-export async function startPostgres(): Promise<RealServer> {
+/** Programs of PostgreSQL, which distributions keep out of the way. */
+export function postgresPrograms(): { readonly initdb: string; readonly postgres: string } {
   const versions = '/usr/lib/postgresql';
   const version = existsSync(versions) ? readdirSync(versions).sort().at(-1) : undefined;
-  const bin = version === undefined ? null : join(versions, version, 'bin');
-  const initdb = bin === null ? need('initdb') : need(join(bin, 'initdb'));
-  const postgres = bin === null ? need('postgres') : need(join(bin, 'postgres'));
+  const find = (name: string): string => need(version === undefined ? name : join(versions, version, 'bin', name));
+  return { initdb: find('initdb'), postgres: find('postgres') };
+}
+
+export async function startPostgres(): Promise<RealServer> {
+  const { initdb, postgres } = postgresPrograms();
   const as = isRoot ? await idsOf('postgres') : null;
   const directory = temporary('postgres', as);
   const data = join(directory, 'data');
