@@ -30,8 +30,6 @@ export interface LookupConfig {
   /** Silence after which it is asked whether it is still there, and how long the answer may take, ms. */
   readonly keepAliveMs: number;
   readonly keepAliveTimeoutMs: number;
-  /** How long something is watched that nobody has used, ms. */
-  readonly idleTimeoutMs: number;
   readonly maxMessageBytes: number;
   /** Endpoints of one service; those beyond are not used. */
   readonly maxEndpoints: number;

@@ -48,6 +48,7 @@ import {
   W,
   WORKER_HISTOGRAMS,
 } from './layout.js';
+import { lookupFamilies } from './lookup-families.js';
 import type { Direction, EndpointSeries, MetricsSnapshot, NameCounts } from './reader.js';
 import { TLS_FAMILIES } from './tls-families.js';
 import { http2Families, workerBlockFamily, workerFamilies, workerHistogramFamily } from './worker-families.js';
@@ -414,6 +415,7 @@ export const FAMILIES: readonly Family[] = merged([
   ),
   ...http2Families(),
   ...identityFamilies(),
+  ...lookupFamilies(),
   workerHistogramFamily(
     'sluice_http2_connection_streams',
     'Streams that an HTTP/2 connection had served when it closed',

@@ -1,5 +1,6 @@
 // The main thread's view: what all workers counted, by name. Reads the workers' memory without stopping them.
 
+import { type LookupCounts, noLookupCounts } from '../destination/counts.js';
 import { H, H2_ROLES } from '../http2/counters.js';
 import { type IdentityCounts, noCounts } from '../identity/counts.js';
 import type { CertificateCounts } from './certificate-counts.js';
@@ -146,6 +147,7 @@ export interface MetricsSnapshot {
   /** Services without any endpoint. */
   readonly unready: number;
   readonly identity: Readonly<IdentityCounts>;
+  readonly lookup: Readonly<LookupCounts>;
 }
 
 /** What the main thread counts of a name. */
@@ -212,6 +214,7 @@ export class MetricsReader {
   readonly serverNames = new ServerNames();
   readonly certificates: CertificateCounts = { loaded: 0, failed: 0, broken: 0, used: [] };
   readonly identity: IdentityCounts = noCounts();
+  readonly lookup: LookupCounts = noLookupCounts();
   readonly endpointFiles: EndpointFileCounts = { watched: 0, broken: 0, tooLarge: 0 };
   /** Identities of endpoints in labels. */
   readonly identities: LabelValues;
@@ -405,6 +408,7 @@ export class MetricsReader {
       names: [...this.names].map((counts) => ({ ...counts })),
       unready: this.unready(),
       identity: { ...this.identity, failures: { ...this.identity.failures } },
+      lookup: { ...this.lookup, failures: { ...this.lookup.failures } },
     };
   }
 

@@ -18,6 +18,8 @@ export interface Original {
   readonly port: number;
   /** The service whose `match` names the address; null where none does. */
   readonly service: ServiceConfig | null;
+  /** Somebody has said what that is who also knows what is opaque: the lists of ports have no say. */
+  readonly discovered?: boolean;
 }
 
 /** The opaque service that gets a listener's connections whatever they speak, so that there is nothing to detect; else undefined. */
@@ -37,6 +39,7 @@ export function decide(config: Config, listener: ListenerConfig, original?: Orig
   if (listener.protocol !== 'detect') return { protocol: listener.protocol, reason: 'hint' };
   const whole = original === undefined ? opaqueThroughout(config, listener) : original.service;
   if (whole?.protocol === 'opaque') return { protocol: 'opaque', reason: 'hint' };
+  if (original?.discovered === true) return { protocol: 'detect', reason: null };
   const port = original?.port ?? listener.listen.port;
   if (listener.opaquePorts !== null)
     return listener.opaquePorts.has(port)

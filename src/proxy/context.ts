@@ -415,7 +415,8 @@ export class Context {
     }
   }
 
-  private configureService(slot: number, series: number, config: ServiceSettings): void {
+  /** Takes over the settings of one service. */
+  configureService(slot: number, series: number, config: ServiceSettings): void {
     const table = this.services;
     table.series[slot] = series;
     table.base[slot] = serviceBase(series);

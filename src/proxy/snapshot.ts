@@ -208,11 +208,15 @@ export type ToWorker =
       readonly endpoints: readonly EndpointSnapshot[];
       readonly resolved: boolean;
     }
+  /** A service that is new, or has other settings. */
+  | { readonly kind: 'service'; readonly service: ServiceSnapshot }
   | DrainMessage
   /** The answer to `resolve` with the same id. */
   | { readonly kind: 'resolved'; readonly id: number; readonly destination: DestinationSnapshot }
   /** What `resolved` has said may be true no more: it is asked anew for the next connections. */
   | { readonly kind: 'unresolved' }
+  /** The same of one address. */
+  | { readonly kind: 'changed'; readonly host: string; readonly port: number }
   | { readonly kind: 'ping'; readonly id: number };
 
 export type FromWorker =
@@ -236,6 +240,8 @@ export type FromWorker =
       readonly host: string;
       readonly port: number;
     }
+  /** What was asked about has been forgotten. */
+  | { readonly kind: 'forgotten'; readonly listener: number; readonly host: string; readonly port: number }
   | {
       readonly kind: 'log';
       readonly level: 'error' | 'warn' | 'info' | 'debug';

@@ -24,6 +24,7 @@ import {
   type DrainMessage,
   type FromWorker,
   LOAD_BOARD,
+  type ServiceSnapshot,
   type Snapshot,
   type ToWorker,
   type WorkerTask,
@@ -185,6 +186,9 @@ export class Worker {
         this.context.services.unresolved[message.service] = message.resolved ? 0 : 1;
         this.setEndpoints(message.service, message.endpoints);
         break;
+      case 'service':
+        this.configureService(message.service);
+        break;
       case 'drain':
         this.drain(message);
         break;
@@ -193,6 +197,9 @@ export class Worker {
         break;
       case 'unresolved':
         this.router.unresolved();
+        break;
+      case 'changed':
+        this.router.changed(message.host, message.port);
         break;
       case 'ping':
         this.send({ kind: 'pong', id: message.id });
@@ -220,6 +227,13 @@ export class Worker {
     this.configureTls(snapshot);
     this.acceptor.configure(snapshot.listeners);
     if (this.context.authorization.configure(snapshot.listeners, this.native.localPort)) this.reauthorize();
+  }
+
+  /** One that came to be while everything else stays as it is. */
+  private configureService({ slot, series, config, endpoints, resolved }: ServiceSnapshot): void {
+    this.context.configureService(slot, series, config);
+    this.context.services.unresolved[slot] = resolved ? 0 : 1;
+    this.setEndpoints(slot, endpoints);
   }
 
   /** The rules have changed: what they forbid now of what nobody reads any more is ended. Requests are asked about one by one. */

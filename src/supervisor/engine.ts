@@ -2,7 +2,7 @@
 // It never sees a byte of payload.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from '../admin/server.js';
-import type { Config, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
+import type { Config, DestinationConfig, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
 import { ADDRESS_WORDS, addressKey, destinationKey, Learned } from '../detect/learned.js';
 import { Discovery } from '../discovery/discovery.js';
 import type { Endpoint } from '../discovery/endpoint.js';
@@ -20,10 +20,12 @@ import type { DrainMessage, EndpointSnapshot, FromWorker } from '../proxy/snapsh
 import { type ClientShare, clientShare } from './descriptors.js';
 import { Destinations } from './destinations.js';
 import { drain } from './drain.js';
+import { DynamicServices } from './dynamic-services.js';
 import { HealthLog } from './health-log.js';
 import { ListenerSet, listenerKey } from './listeners.js';
+import type { Lookups } from './lookups.js';
 import { neighboursHaveSockets } from './neighbours.js';
-import { OriginalDestinations } from './original-destinations.js';
+import { holderOf, OriginalDestinations, workerPrefix } from './original-destinations.js';
 import { type Readiness, readiness } from './readiness.js';
 import { RefusalLog } from './refusal-log.js';
 import { changedServices, ruleNames, Snapshots } from './snapshots.js';
@@ -35,7 +37,7 @@ import { WorkerPool } from './workers.js';
 /** How long a reload waits for the workers to have taken it over, ms. */
 const APPLY_MS = 1000;
 /** Changes of these need a restart: the workers' memory and threads are made for them. */
-const FIXED_KEYS = ['workers', 'io', 'admin', 'adminShutdown', 'metrics'] as const;
+const FIXED_KEYS = ['workers', 'io', 'admin', 'adminShutdown', 'metrics', 'sidecar', 'destination'] as const;
 
 const FIXED_LIMITS = ['slabBytes', 'maxPipes'] as const;
 
@@ -54,6 +56,8 @@ export class Engine {
   private dialledWith: Map<string, ServiceConfig['tls']>;
   private readonly listeners: ListenerSet;
   private readonly originals: OriginalDestinations;
+  private readonly dynamic: DynamicServices;
+  private lookups: Lookups | undefined;
   private readonly health: HealthLog;
   private readonly refusals: RefusalLog;
   private readonly snapshots: Snapshots;
@@ -101,11 +105,14 @@ export class Engine {
       logger,
       counts: this.reader.identity,
       pollMs: () => this.config.discovery.pollMs,
-      changed: (material) => this.tls.setIdentity(material),
+      changed: (material) => {
+        this.tls.setIdentity(material);
+        this.lookups?.running.identityChanged();
+      },
     });
     this.originals = new OriginalDestinations(config, {
       logger,
-      resolvers: [],
+      resolvers: [{ resolve: async (...asked) => (await this.lookups?.resolver.resolve(...asked)) ?? null }],
       listener: (slot) => this.config.listeners.find((listener) => this.listenerSlot(listener) === slot),
       serviceSlot: (name) => this.serviceSlot(name),
       send: (worker, message) => this.pool.send(worker, message),
@@ -131,13 +138,22 @@ export class Engine {
         died: (worker) => {
           this.listeners.abandoned(worker);
           this.originals.died(worker);
+          this.lookups?.resolver.forgetAll(workerPrefix(worker));
           this.health.died(worker);
         },
       },
       workerFile,
     );
     this.destinations = new Destinations(this.reader, { isIdle: (endpoint) => this.pool.isIdle(endpoint) });
+    this.dynamic = new DynamicServices({
+      isConfigured: (name) => this.known.has(name),
+      acquire: (name) => this.addServices([{ name }]),
+      tell: (service) => this.tellService(service),
+      endpoints: (name, endpoints) => this.onEndpoints(name, endpoints, true),
+      release: (name) => this.dropService(name),
+    });
     this.snapshots = new Snapshots({
+      others: () => this.dynamic.all(),
       place: (service) => this.destinations.service(service),
       endpoints: (service) => this.endpoints.get(service) ?? [],
       resolved: (service) => !this.unresolved.has(service),
@@ -199,6 +215,7 @@ export class Engine {
     }
     const tls = this.tls.prepare(config);
     const added = this.addListeners(config);
+    for (const { name } of config.services) this.dynamic.drop(name);
     const comers = config.services.filter(({ name }) => this.destinations.service(name) === undefined);
     try {
       this.addServices(comers);
@@ -220,6 +237,8 @@ export class Engine {
       admin: before.admin,
       adminShutdown: before.adminShutdown,
       metrics: before.metrics,
+      sidecar: before.sidecar,
+      destination: before.destination,
       limits: { ...config.limits, slabBytes, maxPipes },
     };
     this.tls.commit(tls);
@@ -277,7 +296,10 @@ export class Engine {
       executor,
       workers: { ready: this.pool.readyCount, of: config.workers },
       listeners: config.listeners.length,
-      services: { ready: [...endpoints.values()].filter((of) => of.length > 0).length, of: config.services.length },
+      services: {
+        ready: [...endpoints.values()].filter((of) => of.length > 0).length,
+        of: config.services.length + this.dynamic.size,
+      },
       snapshot: this.reader.snapshot(),
     });
   }
@@ -301,6 +323,7 @@ export class Engine {
     this.listeners.add(config.listeners);
     this.identity.configure(config.identity);
     await this.discovery.start(config.services);
+    if (config.destination !== null) await this.startLookups(config, config.destination);
     if (config.admin !== null) {
       const admin = this.makeAdmin();
       await admin.listen(config.admin);
@@ -346,8 +369,24 @@ export class Engine {
     });
   }
 
+  /** Loaded only where somebody is asked: HTTP/2 of Node's takes memory. */
+  private async startLookups(config: Config, destination: DestinationConfig): Promise<void> {
+    const { startLookups } = await import('./lookups.js');
+    const { logger, reader, dynamic } = this;
+    this.lookups = startLookups(config, destination, {
+      logger,
+      counts: reader.lookup,
+      identity: () => (config.identity === null ? undefined : this.identity.material),
+      waitMs: () => this.config.destinations.resolveTimeoutMs,
+      max: () => this.config.destinations.max,
+      services: dynamic,
+      changed: ({ host, port }) => this.pool.broadcast({ kind: 'changed', host, port }),
+    });
+  }
+
   private async cleanUp(): Promise<void> {
     this.discovery.stop();
+    this.lookups?.stop();
     this.tls.close();
     this.identity.stop();
     await this.pool.close();
@@ -409,12 +448,15 @@ export class Engine {
 
   /** Name of the service in a slot. */
   private serviceOf(slot: number): string | undefined {
-    return this.config.services.find(({ name }) => this.destinations.service(name)?.slot === slot)?.name;
+    const all = [...this.config.services, ...this.dynamic.all()];
+    return all.find(({ name }) => this.destinations.service(name)?.slot === slot)?.name;
   }
 
   private onMessage(worker: number, message: FromWorker): void {
     if (message.kind === 'unlistened') for (const fd of message.fds) this.listeners.released(worker, fd);
     else if (message.kind === 'resolve') void this.originals.resolve(worker, message);
+    else if (message.kind === 'forgotten')
+      this.lookups?.resolver.forget(message.host, message.port, holderOf(worker, message.listener));
     else if (message.kind === 'refused') this.refusals.add(message.refused);
     else if (message.kind === 'serverNames')
       for (const [name, count] of message.names) this.reader.serverNames.note(name === 'none' ? '' : name, count);
@@ -436,7 +478,7 @@ export class Engine {
     this.endpoints.set(service, after);
     this.label(service, this.dialledWith.get(service) ?? null, after);
     // Of a new service the workers hear with its settings.
-    if (this.known.has(service)) this.tellEndpoints(service, after);
+    if (this.known.has(service) || this.dynamic.has(service)) this.tellEndpoints(service, after);
     const kept = new Set(after.map(({ slot }) => slot));
     for (const endpoint of before) if (!kept.has(endpoint.slot)) this.destinations.dropEndpoint(service, endpoint);
   }
@@ -463,7 +505,7 @@ export class Engine {
     }
   }
 
-  private addServices(services: readonly ServiceConfig[]): void {
+  private addServices(services: readonly Pick<ServiceConfig, 'name'>[]): void {
     this.destinations.sweep();
     for (const { name } of services) this.destinations.addService(name);
   }
@@ -479,6 +521,11 @@ export class Engine {
   private tellEndpoints(service: string, endpoints: readonly EndpointSnapshot[]): void {
     const resolved = !this.unresolved.has(service);
     this.pool.broadcast({ kind: 'endpoints', service: this.serviceSlot(service), endpoints, resolved });
+  }
+
+  private tellService(config: ServiceConfig): void {
+    const service = this.snapshots.service(config);
+    if (service !== null) this.pool.broadcast({ kind: 'service', service });
   }
 
   private listenerSlot(listener: ListenerConfig): number {

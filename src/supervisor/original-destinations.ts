@@ -11,19 +11,32 @@ export type ResolveRequest = Extract<FromWorker, { kind: 'resolve' }>;
 
 /** Somebody who may know what is behind an address. */
 export interface DestinationResolver {
-  /** The service for connections to `host` (numeric) and `port`; null where this one doesn't know. */
-  resolve(host: string, port: number): Promise<ServiceConfig | null>;
+  /** The service for connections to `host` (numeric) and `port`; null where this one doesn't know. `holder` is who asks, until it is forgotten. */
+  resolve(host: string, port: number, holder: string): Promise<ServiceConfig | null>;
 }
+
+/** A worker's listener, as those who hold on to an answer are called. */
+export const holderOf = (worker: number, listener: number): string => `${workerPrefix(worker)}${listener}`;
+export const workerPrefix = (worker: number): string => `${worker}|`;
 
 export interface DestinationsDeps {
   readonly logger: { warn(message: string, fields?: Record<string, unknown>): void };
-  /** Asked in order after the `match` of the configuration; the first that knows decides. */
+  /** Asked about outbound connections, in order after the `match` of the configuration; the first that knows decides. */
   readonly resolvers: readonly DestinationResolver[];
   /** The listener of a slot; undefined once it is gone. */
   listener(slot: number): ListenerConfig | undefined;
   serviceSlot(name: string): number;
   send(worker: number, message: ToWorker): void;
 }
+
+interface Answer {
+  /** Null: nobody knows. */
+  readonly service: ServiceConfig | null;
+  /** It is no service of the configuration. */
+  readonly discovered: boolean;
+}
+
+const NOWHERE: Answer = { service: null, discovered: false };
 
 const MODES: Readonly<Record<Decision['protocol'], number>> = {
   detect: MODE.DETECT,
@@ -65,33 +78,35 @@ export class OriginalDestinations {
   async resolve(worker: number, { id, listener, host, port }: ResolveRequest): Promise<void> {
     const life = this.#life(worker);
     let generation: number;
-    let service: ServiceConfig | null;
+    let answer: Answer;
     do {
       generation = this.#generation;
-      service = await this.#ask(host, port);
+      answer = await this.#ask(worker, listener, host, port);
     } while (generation !== this.#generation);
     if (life !== this.#life(worker)) return;
     const config = this.deps.listener(listener);
     if (config === undefined) return;
-    this.deps.send(worker, { kind: 'resolved', id, destination: this.#destination(config, port, service) });
+    this.deps.send(worker, { kind: 'resolved', id, destination: this.#destination(config, port, answer) });
   }
 
   #life(worker: number): number {
     return this.#lives[worker] ?? 0;
   }
 
-  async #ask(host: string, port: number): Promise<ServiceConfig | null> {
+  async #ask(worker: number, listener: number, host: string, port: number): Promise<Answer> {
     const match = this.#matches.lookup(host, port);
-    if (match !== null) return match.service;
+    if (match !== null) return { service: match.service, discovered: false };
+    // What comes in is for the application that shares this machine.
+    if (this.deps.listener(listener)?.direction !== 'outbound') return NOWHERE;
     for (const resolver of this.deps.resolvers) {
       try {
-        const service = await resolver.resolve(host, port);
-        if (service !== null) return service;
+        const service = await resolver.resolve(host, port, holderOf(worker, listener));
+        if (service !== null) return { service, discovered: true };
       } catch (error) {
         this.#complain(host, port, error);
       }
     }
-    return null;
+    return NOWHERE;
   }
 
   #complain(host: string, port: number, error: unknown): void {
@@ -104,8 +119,8 @@ export class OriginalDestinations {
     });
   }
 
-  #destination(listener: ListenerConfig, port: number, service: ServiceConfig | null): DestinationSnapshot {
-    const { protocol, reason } = decide(this.#config, listener, { port, service });
+  #destination(listener: ListenerConfig, port: number, { service, discovered }: Answer): DestinationSnapshot {
+    const { protocol, reason } = decide(this.#config, listener, { port, service, discovered });
     const slot = service === null ? -1 : this.deps.serviceSlot(service.name);
     return {
       mode: MODES[protocol],

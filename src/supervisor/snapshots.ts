@@ -18,12 +18,15 @@ import {
   MODE,
   type PassthroughSnapshot,
   type ServiceSettings,
+  type ServiceSnapshot,
   type Snapshot,
 } from '../proxy/snapshot.js';
 import type { Place } from './destinations.js';
 import type { TlsProfiles } from './tls-profiles.js';
 
 export interface SnapshotDeps {
+  /** Services that the configuration does not have. */
+  others(): readonly ServiceConfig[];
   /** Slot and series of a service; undefined where the tables have no room for it. */
   place(service: string): Place | undefined;
   /** Its endpoints now. */
@@ -55,14 +58,10 @@ export class Snapshots {
     const listeners = config.listeners.map((listener) => this.#listener(config, listener, worker));
     return {
       listeners,
-      services: config.services.flatMap((service) => {
+      services: [...config.services, ...this.#deps.others()].flatMap((service) => {
         if (changed?.has(service.name) === false) return [];
-        const place = this.#deps.place(service.name);
-        const endpoints = this.#deps.endpoints(service.name);
-        const resolved = this.#deps.resolved(service.name);
-        return place === undefined
-          ? []
-          : [{ ...place, config: settingsOf(service, this.#deps.tls.service(service.name)), endpoints, resolved }];
+        const snapshot = this.service(service);
+        return snapshot === null ? [] : [snapshot];
       }),
       passthrough: listeners.some(({ originalDestination, mesh }) => originalDestination || mesh)
         ? this.#passthrough()
@@ -81,6 +80,16 @@ export class Snapshots {
       meshServer: tls.meshServer,
       possibleNames: possibleNames(config.identity),
     };
+  }
+
+  /** One service, as a worker is told of it; null where the tables have no room for it. */
+  service(service: ServiceConfig): ServiceSnapshot | null {
+    const { name } = service;
+    const { tls } = this.#deps;
+    const place = this.#deps.place(name);
+    if (place === undefined) return null;
+    const endpoints = this.#deps.endpoints(name);
+    return { ...place, config: settingsOf(service, tls.service(name)), endpoints, resolved: this.#deps.resolved(name) };
   }
 
   #passthrough(): PassthroughSnapshot {

@@ -13,7 +13,13 @@ const LISTENER = 5;
 const SLOTS: Readonly<Record<string, number>> = { web: 11, db: 12, bytes: 13, found: 14 };
 
 const outbound = (overrides: Partial<ListenerConfig> = {}): ListenerConfig =>
-  listener(at('0.0.0.0', 15_001), { name: 'outbound', services: NOWHERE, originalDestination: true, ...overrides });
+  listener(at('0.0.0.0', 15_001), {
+    name: 'outbound',
+    direction: 'outbound',
+    services: NOWHERE,
+    originalDestination: true,
+    ...overrides,
+  });
 
 const matching = (name: string, match: readonly string[], overrides: Partial<ServiceConfig> = {}): ServiceConfig =>
   service(name, [fixed('10.9.9.1', 1), fixed('10.9.9.2', 1)], { match: match.map(parseMatch), ...overrides });

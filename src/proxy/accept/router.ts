@@ -143,6 +143,19 @@ export class Router {
       if (destinations.isOriginal(slot) && destinations.users[slot] > 0) this.ask(slot);
   }
 
+  /** What the main thread has said of one address is true no more. */
+  changed(host: string, port: number): void {
+    const { destinations, native } = this.context;
+    this.words.fill(0);
+    if (native.sockaddr(host, port, this.sockaddr, 0) === 0) return;
+    for (const { slot: listener, originalDestination } of this.listeners.values()) {
+      const slot = originalDestination ? destinations.find(listener, this.words) : -1;
+      if (slot < 0) continue;
+      this.askedIn[slot] = 0;
+      if (destinations.users[slot] > 0) this.ask(slot);
+    }
+  }
+
   /** A connection has waited for an answer. */
   timer(client: number): void {
     const { connections, destinations } = this.context;
@@ -247,6 +260,8 @@ export class Router {
 
   private evict(slot: number): void {
     const { destinations, values } = this.context;
+    const { host, port } = splitAddress(this.address[slot]);
+    this.send({ kind: 'forgotten', listener: destinations.listener[slot], host, port });
     this.question[slot] = 0;
     this.passthrough.close(slot);
     destinations.remove(slot);

@@ -1,0 +1,200 @@
+// Keeps a connection to a destination service open, whatever becomes of it: connects anew after a while, pings it when it is silent, and
+// tells those who have streams on it when it stands. Cold, on the main thread.
+import type { ClientHttp2Session } from 'node:http2';
+import type { DiscoveryLogger } from '../../discovery/source.js';
+import type { IdentityMaterial } from '../../identity/material.js';
+import type { LookupCounts, LookupFailure } from '../counts.js';
+import { ConnectTimeout, openConnection } from './connection.js';
+import { Retry } from './retry.js';
+
+/** RFC 9113 section 7: what a server says that is pinged too often. */
+const ENHANCE_YOUR_CALM = 11;
+const MAX_PING_FACTOR = 64;
+/** The same problem is in the log at most so often, ms. */
+const LOG_MS = 60_000;
+
+export interface ChannelOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly serverName: string;
+  readonly timeoutMs: number;
+  readonly minBackoffMs: number;
+  readonly maxBackoffMs: number;
+  readonly keepAliveMs: number;
+  readonly keepAliveTimeoutMs: number;
+}
+
+export interface ChannelDeps {
+  readonly logger: DiscoveryLogger;
+  readonly counts: LookupCounts;
+  /** What TLS is spoken with; null while there is none yet, undefined where it is spoken in plain text. */
+  identity(): IdentityMaterial | null | undefined;
+  readonly random: () => number;
+}
+
+/** Somebody with a stream. */
+export interface ChannelUser {
+  connected(session: ClientHttp2Session): void;
+}
+
+export class Channel {
+  readonly #retry: Retry;
+  readonly #users = new Set<ChannelUser>();
+  readonly #logged = new Map<string, number>();
+  #session: ClientHttp2Session | null = null;
+  #connecting = false;
+  #waiting: NodeJS.Timeout | null = null;
+  #pinger: NodeJS.Timeout | null = null;
+  #pingFactor = 1;
+  #heard = false;
+  #connectedAt = 0;
+  #stopped = false;
+  #was = false;
+
+  constructor(
+    private readonly options: ChannelOptions,
+    readonly deps: ChannelDeps,
+  ) {
+    this.#retry = new Retry(options.minBackoffMs, options.maxBackoffMs, deps.random);
+    deps.counts.wanted = true;
+    deps.counts.heardMs = Date.now();
+  }
+
+  get session(): ClientHttp2Session | null {
+    return this.#session;
+  }
+
+  start(): void {
+    void this.#connect();
+  }
+
+  /** There is an identity, or another one: who waits for it goes on. A connection that stands keeps the one that it has shown. */
+  identityChanged(): void {
+    if (this.#session === null && this.#waiting === null) void this.#connect();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#users.clear();
+    if (this.#waiting !== null) clearTimeout(this.#waiting);
+    this.#waiting = null;
+    this.deps.counts.wanted = false;
+    this.#session?.destroy();
+  }
+
+  join(user: ChannelUser): void {
+    this.#users.add(user);
+    if (this.#session !== null) user.connected(this.#session);
+  }
+
+  leave(user: ChannelUser): void {
+    this.#users.delete(user);
+  }
+
+  /** Something has come from the other side. */
+  heard(): void {
+    this.#heard = true;
+    this.deps.counts.heardMs = Date.now();
+  }
+
+  /** Counts what went wrong, and says so where that is not known yet. */
+  failed(reason: LookupFailure, message: string, fields: Record<string, unknown> = {}): void {
+    this.deps.counts.failures[reason]++;
+    const now = performance.now();
+    const last = this.#logged.get(reason);
+    if (last !== undefined && now - last < LOG_MS) return;
+    this.#logged.set(reason, now);
+    const { host, port } = this.options;
+    this.deps.logger.warn(message, { server: `${host}:${port}`, ...fields });
+  }
+
+  async #connect(): Promise<void> {
+    const identity = this.deps.identity();
+    if (this.#stopped || this.#connecting || identity === null) return;
+    this.#connecting = true;
+    try {
+      const { random } = this.deps;
+      const session = await openConnection({ ...this.options, random }, identity ?? null);
+      if (this.#stopped) session.destroy();
+      else this.#opened(session);
+    } catch (error) {
+      if (!this.#stopped) {
+        this.failed(
+          error instanceof ConnectTimeout ? 'timeout' : 'unreachable',
+          'the destination service cannot be reached; what is known serves on, and what is not goes where it was going',
+          { reason: error instanceof Error ? error.message : String(error) },
+        );
+        this.#later(0);
+      }
+    } finally {
+      this.#connecting = false;
+    }
+  }
+
+  #later(livedMs: number): void {
+    if (this.#stopped) return;
+    this.#waiting = setTimeout(() => {
+      this.#waiting = null;
+      void this.#connect();
+    }, this.#retry.next(livedMs));
+  }
+
+  #opened(session: ClientHttp2Session): void {
+    const { counts, logger } = this.deps;
+    const { host, port } = this.options;
+    this.#session = session;
+    this.#connectedAt = performance.now();
+    counts.connected = true;
+    counts.connects++;
+    this.heard();
+    this.#logged.clear();
+    logger.info(this.#was ? 'the destination service is there again' : 'the destination service is there', {
+      server: `${host}:${port}`,
+    });
+    this.#was = true;
+    session.on('goaway', (code) => {
+      if (code === ENHANCE_YOUR_CALM) this.#pingFactor = Math.min(MAX_PING_FACTOR, this.#pingFactor * 2);
+      // It takes no new streams any more: those that there are go on at the next one.
+      session.destroy();
+    });
+    session.once('close', () => this.#lost(session));
+    if (session.destroyed || session.closed) {
+      this.#lost(session);
+      return;
+    }
+    this.#ping(session);
+    for (const user of [...this.#users]) user.connected(session);
+  }
+
+  #lost(session: ClientHttp2Session): void {
+    if (this.#session !== session) return;
+    this.#session = null;
+    this.deps.counts.connected = false;
+    if (this.#pinger !== null) clearInterval(this.#pinger);
+    this.#pinger = null;
+    if (this.#stopped) return;
+    this.failed('broken', 'the connection to the destination service is lost; what is known serves on');
+    this.#later(performance.now() - this.#connectedAt);
+  }
+
+  /** Finds out whether somebody is still there who says nothing. */
+  #ping(session: ClientHttp2Session): void {
+    const { keepAliveMs, keepAliveTimeoutMs } = this.options;
+    if (keepAliveMs === 0) return;
+    this.#pinger = setInterval(() => {
+      if (this.#heard || session.destroyed) {
+        this.#heard = false;
+        return;
+      }
+      const late = setTimeout(() => {
+        this.failed('timeout', 'the destination service does not answer any more (destination.keepAliveTimeout)');
+        session.destroy();
+      }, keepAliveTimeoutMs);
+      session.ping((error) => {
+        clearTimeout(late);
+        if (error === null) this.heard();
+        this.#heard = false;
+      });
+    }, keepAliveMs * this.#pingFactor);
+  }
+}

@@ -1,0 +1,81 @@
+// A DestinationLookup that asks a destination service as Linkerd has them: a stream for each thing that is watched, all on one connection.
+import type { Address } from '../../config/model.js';
+import type { Watch } from '../../discovery/source.js';
+import { addressText } from '../../discovery/text.js';
+import type { Asker, DestinationLookup, EndpointsUpdate, ProfileUpdate } from '../lookup.js';
+import { DESTINATION_SERVICE, decodeProfile, encodeGetDestination } from '../messages.js';
+import { Channel, type ChannelDeps, type ChannelOptions } from './channel.js';
+import { EndpointsWatch } from './endpoints-watch.js';
+import { Subscription } from './subscription.js';
+
+export interface DestinationClientOptions extends ChannelOptions {
+  readonly maxMessageBytes: number;
+  readonly maxEndpoints: number;
+}
+
+const contextToken = ({ namespace, node, pod }: Asker): string =>
+  JSON.stringify({ ns: namespace, nodeName: node, pod });
+
+export class DestinationClient implements DestinationLookup {
+  readonly #channel: Channel;
+
+  constructor(
+    private readonly options: DestinationClientOptions,
+    deps: ChannelDeps,
+  ) {
+    this.#channel = new Channel(options, deps);
+  }
+
+  start(): void {
+    this.#channel.start();
+  }
+
+  identityChanged(): void {
+    this.#channel.identityChanged();
+  }
+
+  stop(): void {
+    this.#channel.stop();
+  }
+
+  watchProfile(address: Address, asker: Asker, report: (update: ProfileUpdate) => void): Watch {
+    return this.#subscribe('GetProfile', addressText(address), asker, {
+      opened: () => undefined,
+      message: (octets) => report(decodeProfile(octets, address.port)),
+      unknown: () => report({ kind: 'unknown' }),
+    });
+  }
+
+  watchEndpoints(authority: string, asker: Asker, report: (update: EndpointsUpdate) => void): Watch {
+    const watch = new EndpointsWatch(this.options.maxEndpoints, report, (refused) =>
+      this.#channel.failed(
+        'size',
+        'a service has more endpoints than destination.maxEndpoints; the others are not used',
+        {
+          about: authority,
+          refused,
+        },
+      ),
+    );
+    const subscription = this.#subscribe('Get', authority, asker, watch);
+    return {
+      stop: () => {
+        subscription.stop();
+        watch.stop();
+      },
+    };
+  }
+
+  #subscribe(
+    method: 'Get' | 'GetProfile',
+    path: string,
+    asker: Asker,
+    events: ConstructorParameters<typeof Subscription>[2],
+  ): Subscription {
+    const { maxMessageBytes, minBackoffMs, maxBackoffMs } = this.options;
+    const request = encodeGetDestination({ scheme: '', path, contextToken: contextToken(asker) });
+    const bounds = { maxMessageBytes, minBackoffMs, maxBackoffMs };
+    const options = { method: `/${DESTINATION_SERVICE}/${method}`, request, subject: path, ...bounds };
+    return new Subscription(this.#channel, options, events);
+  }
+}

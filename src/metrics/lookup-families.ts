@@ -1,0 +1,63 @@
+// The series of whoever is asked what is behind addresses; there are none where the configuration has nobody.
+import { type Family, NONE, type Sample } from './family.js';
+import type { MetricsSnapshot } from './reader.js';
+
+const wanted = (samples: (snapshot: MetricsSnapshot) => Sample[]) => (snapshot: MetricsSnapshot) =>
+  snapshot.lookup.wanted ? samples(snapshot) : [];
+
+type Number = 'connects' | 'streams' | 'updates' | 'addresses' | 'services' | 'refused';
+
+const family = (name: string, type: 'gauge' | 'counter', help: string, field: Number): Family => ({
+  name,
+  type,
+  help,
+  samples: wanted(({ lookup }) => [{ value: lookup[field], labels: NONE }]),
+});
+
+export function lookupFamilies(): Family[] {
+  return [
+    {
+      name: 'sluice_destination_service_connected',
+      type: 'gauge',
+      help: '1 while there is a connection to the destination service',
+      samples: wanted(({ lookup }) => [{ value: lookup.connected ? 1 : 0, labels: NONE }]),
+    },
+    {
+      name: 'sluice_destination_service_state_age_seconds',
+      type: 'gauge',
+      help: 'How old what is known of destinations may be: 0 while there is a connection, else the time since the service was heard',
+      samples: wanted(({ lookup, atMs }) => [
+        { value: lookup.connected ? 0 : Math.max(0, atMs - lookup.heardMs) / 1000, labels: NONE },
+      ]),
+    },
+    family(
+      'sluice_destination_service_connects_total',
+      'counter',
+      'Connections to the destination service that stood',
+      'connects',
+    ),
+    family('sluice_destination_service_streams', 'gauge', 'Streams that are open to it', 'streams'),
+    family('sluice_destination_service_updates_total', 'counter', 'Messages that came on them', 'updates'),
+    family(
+      'sluice_destination_service_addresses',
+      'gauge',
+      'Addresses that are watched because clients dial them',
+      'addresses',
+    ),
+    family('sluice_destination_service_services', 'gauge', 'Services, and pods, that they lead to', 'services'),
+    family(
+      'sluice_destination_service_refused_total',
+      'counter',
+      'Addresses and services for which there was no room',
+      'refused',
+    ),
+    {
+      name: 'sluice_destination_service_failures_total',
+      type: 'counter',
+      help: 'Connections and answers that were none, by the reason',
+      samples: wanted(({ lookup }) =>
+        Object.entries(lookup.failures).map(([reason, value]) => ({ value, labels: { reason } })),
+      ),
+    },
+  ];
+}

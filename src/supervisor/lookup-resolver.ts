@@ -1,0 +1,310 @@
+// What is behind the addresses that clients dial, by a DestinationLookup: an address that is in use is watched, and the Service that it leads
+// to, once for all of its addresses. Answers change as what is known does; whoever was told something else is told anew.
+import type { Network } from '../config/addresses.js';
+import type { Address, ServiceConfig } from '../config/model.js';
+import { inNetworks } from '../config/networks.js';
+import type { LookupCounts } from '../destination/counts.js';
+import type { Asker, DestinationLookup, EndpointsUpdate, Profile, ProfileUpdate } from '../destination/lookup.js';
+import { type Endpoint, NO_PROXY, sameEndpoints } from '../discovery/endpoint.js';
+import type { Watch } from '../discovery/source.js';
+import { addressText } from '../discovery/text.js';
+import type { DestinationResolver } from './original-destinations.js';
+
+/** How long a service stays that an address leads to no more, ms: workers may not have heard of the other one yet. */
+const LINGER_MS = 10_000;
+
+export interface ResolverDeps {
+  readonly lookup: DestinationLookup;
+  readonly asker: Asker;
+  /** Only addresses in these are asked about. */
+  readonly networks: readonly Network[];
+  /** How long an answer may be waited for, ms. */
+  waitMs(): number;
+  /** Most addresses that are watched. */
+  max(): number;
+  /** This proxy has an identity: endpoints may be dialled with theirs. */
+  readonly meshed: boolean;
+  readonly defaults: ServiceConfig;
+  readonly services: LookupServices;
+  /** What was said of an address is true no more. */
+  changed(address: Address): void;
+  readonly counts: LookupCounts;
+  readonly logger: { warn(message: string, fields?: Record<string, unknown>): void };
+}
+
+/** The services that there come to be, where workers hear of them. */
+export interface LookupServices {
+  /** Adds a service, or gives it other settings; false where there is no room for it, or the configuration has its name. */
+  set(service: ServiceConfig): boolean;
+  setEndpoints(name: string, endpoints: readonly Endpoint[]): void;
+  drop(name: string): void;
+}
+
+interface Service {
+  readonly name: string;
+  /** Null until something is known. */
+  update: EndpointsUpdate | null;
+  profile: Profile;
+  config: ServiceConfig;
+  /** In the tables of the workers. */
+  added: boolean;
+  /** Endpoints that those have. */
+  told: readonly Endpoint[];
+  watch: Watch | null;
+  readonly users: Set<Entry>;
+  lingering: number;
+}
+
+interface Entry {
+  readonly address: Address;
+  /** Workers, and their listeners, that have an answer. */
+  readonly holders: Set<string>;
+  watch: Watch | null;
+  profile: ProfileUpdate | null;
+  /** Where it leads by the profile, and where until that is known. */
+  wanted: Service | null;
+  current: Service | null;
+  /** What was answered last; null: nothing yet. */
+  answered: string | null;
+  waiting: (() => void)[];
+}
+
+export class LookupResolver implements DestinationResolver {
+  readonly #deps: ResolverDeps;
+  readonly #entries = new Map<string, Entry>();
+  readonly #services = new Map<string, Service>();
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #complained = false;
+  #stopped = false;
+
+  constructor(deps: ResolverDeps) {
+    this.#deps = deps;
+  }
+
+  async resolve(host: string, port: number, holder: string): Promise<ServiceConfig | null> {
+    if (this.#stopped || !inNetworks(this.#deps.networks, host)) return null;
+    const entry = this.#entryOf({ host, port });
+    if (entry === null) return null;
+    entry.holders.add(holder);
+    if (!isKnown(entry)) await this.#known(entry);
+    const service = serviceOf(entry);
+    entry.answered = signature(service);
+    return service;
+  }
+
+  /** The worker's listener has forgotten the address. */
+  forget(host: string, port: number, holder: string): void {
+    const key = addressText({ host, port });
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return;
+    entry.holders.delete(holder);
+    if (entry.holders.size === 0) this.#release(key, entry);
+  }
+
+  /** All of whose holders begin with this are gone. */
+  forgetAll(prefix: string): void {
+    for (const [key, entry] of [...this.#entries]) {
+      for (const holder of [...entry.holders]) if (holder.startsWith(prefix)) entry.holders.delete(holder);
+      if (entry.holders.size === 0) this.#release(key, entry);
+    }
+  }
+
+  /** Addresses that lead to each service, for who wants to know. */
+  addressesOf(name: string): readonly Address[] {
+    return [...(this.#services.get(name)?.users ?? [])].map(({ address }) => address);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    for (const { watch, waiting } of this.#entries.values()) {
+      watch?.stop();
+      for (const wake of waiting) wake();
+    }
+    for (const { watch } of this.#services.values()) watch?.stop();
+    this.#entries.clear();
+    this.#services.clear();
+  }
+
+  #entryOf(address: Address): Entry | null {
+    const key = addressText(address);
+    const known = this.#entries.get(key);
+    if (known !== undefined) return known;
+    const { lookup, asker, counts } = this.#deps;
+    if (this.#entries.size >= this.#deps.max()) {
+      this.#refuse(key);
+      return null;
+    }
+    const entry: Entry = {
+      address,
+      holders: new Set(),
+      watch: null,
+      profile: null,
+      wanted: null,
+      current: null,
+      answered: null,
+      waiting: [],
+    };
+    this.#entries.set(key, entry);
+    counts.addresses = this.#entries.size;
+    entry.watch = lookup.watchProfile(address, asker, (update) => this.#profile(key, entry, update));
+    return entry;
+  }
+
+  #refuse(what: string): void {
+    this.#deps.counts.refused++;
+    if (this.#complained) return;
+    this.#complained = true;
+    this.#deps.logger.warn('there is no room for another destination; its connections go where they were going', {
+      destination: what,
+    });
+  }
+
+  /** Waits for what is behind an address, but not for long: a late answer is for connections to come. */
+  #known(entry: Entry): Promise<void> {
+    return new Promise((resolve) => {
+      const late = setTimeout(resolve, this.#deps.waitMs());
+      this.#timers.add(late);
+      entry.waiting.push(() => {
+        clearTimeout(late);
+        this.#timers.delete(late);
+        resolve();
+      });
+      late.unref();
+    });
+  }
+
+  #profile(key: string, entry: Entry, update: ProfileUpdate): void {
+    if (this.#entries.get(key) !== entry) return;
+    entry.profile = update;
+    const wanted = update.kind === 'unknown' ? null : this.#serviceOf(key, update.profile);
+    if (wanted !== entry.wanted) {
+      const before = entry.wanted;
+      entry.wanted = wanted;
+      wanted?.users.add(entry);
+      if (before !== null && before !== entry.current) this.#leave(before, entry);
+    }
+    if (wanted !== null && update.kind === 'profile') {
+      wanted.profile = update.profile;
+      const { endpoint, authority } = update.profile;
+      if (authority === '' && endpoint !== null) wanted.update = { kind: 'endpoints', endpoints: [endpoint] };
+      this.#apply(wanted);
+    }
+    this.#update(entry);
+  }
+
+  /** The service that a profile leads to, watched. */
+  #serviceOf(key: string, profile: Profile): Service | null {
+    const { authority, endpoint } = profile;
+    if (authority === '' && endpoint === null) return null;
+    const name = authority === '' ? key : authority;
+    const known = this.#services.get(name);
+    if (known !== undefined) return known;
+    const service: Service = {
+      name,
+      update: null,
+      profile,
+      config: { ...this.#deps.defaults, name },
+      added: false,
+      told: [],
+      watch: null,
+      users: new Set(),
+      lingering: 0,
+    };
+    this.#services.set(name, service);
+    this.#deps.counts.services = this.#services.size;
+    if (authority === '') return service;
+    const { lookup, asker } = this.#deps;
+    service.watch = lookup.watchEndpoints(authority, asker, (update) => {
+      if (this.#services.get(name) !== service) return;
+      service.update = update;
+      this.#apply(service);
+      for (const entry of [...service.users]) this.#update(entry);
+    });
+    return service;
+  }
+
+  /** Tells workers what a service is now. */
+  #apply(service: Service): void {
+    const { update } = service;
+    if (update === null) return;
+    const { services, meshed, defaults } = this.#deps;
+    const endpoints = update.kind === 'unknown' ? [] : update.endpoints;
+    const { opaque, protocol } = service.profile;
+    // Pods may say that a port of theirs is opaque where the Service says nothing.
+    const relayed = opaque || (endpoints.length > 0 && endpoints.every((endpoint) => endpoint.protocol === 'opaque'));
+    const wanted = relayed ? 'opaque' : protocol;
+    if (!service.added && update.kind === 'unknown') return;
+    if (!service.added || service.config.protocol !== wanted) {
+      service.config = { ...defaults, name: service.name, protocol: wanted };
+      const room = services.set(service.config);
+      if (!room && !service.added) this.#refuse(service.name);
+      service.added = room;
+    }
+    if (!service.added || sameEndpoints(endpoints, service.told)) return;
+    service.told = endpoints;
+    services.setEndpoints(service.name, meshed ? endpoints : endpoints.map(unnamed));
+  }
+
+  /** Something has changed that the answer may depend on. */
+  #update(entry: Entry): void {
+    const { wanted, current } = entry;
+    if (wanted !== current && (wanted === null || wanted.update !== null)) {
+      entry.current = wanted;
+      if (current !== null) this.#leave(current, entry);
+    }
+    if (!isKnown(entry)) return;
+    for (const wake of entry.waiting.splice(0)) wake();
+    if (entry.answered === null || entry.answered === signature(serviceOf(entry))) return;
+    // Until it is asked for again nobody has to be told once more.
+    entry.answered = null;
+    this.#deps.changed(entry.address);
+  }
+
+  /** An address leads to a service no more. */
+  #leave(service: Service, entry: Entry): void {
+    service.users.delete(entry);
+    service.lingering++;
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      service.lingering--;
+      this.#drop(service);
+    }, LINGER_MS);
+    this.#timers.add(timer.unref());
+  }
+
+  #release(key: string, entry: Entry): void {
+    entry.watch?.stop();
+    this.#entries.delete(key);
+    this.#deps.counts.addresses = this.#entries.size;
+    for (const wake of entry.waiting.splice(0)) wake();
+    for (const service of new Set([entry.wanted, entry.current])) {
+      if (service === null) continue;
+      service.users.delete(entry);
+      this.#drop(service);
+    }
+  }
+
+  #drop(service: Service): void {
+    if (service.users.size > 0 || service.lingering > 0 || this.#services.get(service.name) !== service) return;
+    service.watch?.stop();
+    this.#services.delete(service.name);
+    this.#deps.counts.services = this.#services.size;
+    if (service.added) this.#deps.services.drop(service.name);
+  }
+}
+
+const unnamed = (endpoint: Endpoint): Endpoint => ({ ...endpoint, identity: '', proxy: NO_PROXY });
+
+const isKnown = ({ profile, wanted }: Entry): boolean =>
+  profile !== null && (wanted === null || wanted.update !== null);
+
+/** Where connections to an address go; null: to the address itself. */
+function serviceOf({ profile, current }: Entry): ServiceConfig | null {
+  if (profile === null || current === null || !current.added || current.update?.kind !== 'endpoints') return null;
+  return current.config;
+}
+
+/** What workers are told of a service. */
+const signature = (service: ServiceConfig | null): string =>
+  service === null ? '' : `${service.protocol} ${service.name}`;

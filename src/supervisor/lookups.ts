@@ -1,0 +1,70 @@
+// Whoever knows what is behind addresses, as the configuration has it, and the answers made of that. Loaded only where there is somebody.
+import type { Config, DestinationConfig } from '../config/model.js';
+import { parseHostPort } from '../config/values.js';
+import { DestinationClient } from '../destination/client/client.js';
+import type { LookupCounts } from '../destination/counts.js';
+import type { DestinationLookup } from '../destination/lookup.js';
+import type { DiscoveryLogger } from '../discovery/source.js';
+import type { IdentityMaterial } from '../identity/material.js';
+import { LookupResolver, type ResolverDeps } from './lookup-resolver.js';
+
+interface RunningLookup {
+  readonly lookup: DestinationLookup;
+  /** There is an identity, or another one. */
+  identityChanged(): void;
+  stop(): void;
+}
+
+interface LookupDeps {
+  readonly logger: DiscoveryLogger;
+  readonly counts: LookupCounts;
+  /** Null while there is none yet; undefined where none is wanted. */
+  identity(): IdentityMaterial | null | undefined;
+}
+
+export interface Lookups {
+  readonly running: RunningLookup;
+  readonly resolver: LookupResolver;
+  stop(): void;
+}
+
+function start(config: DestinationConfig, deps: LookupDeps): RunningLookup {
+  const { source } = config;
+  switch (source.kind) {
+    case 'linkerd': {
+      const { host, port } = parseHostPort(source.address, 'destination.example:8086');
+      const { serverName } = source;
+      const client = new DestinationClient({ ...config, host, port, serverName }, { ...deps, random: Math.random });
+      client.start();
+      return {
+        lookup: client,
+        identityChanged: () => client.identityChanged(),
+        stop: () => client.stop(),
+      };
+    }
+  }
+}
+
+export function startLookups(
+  { sidecar, identity }: Config,
+  destination: DestinationConfig,
+  deps: LookupDeps & Pick<ResolverDeps, 'waitMs' | 'max' | 'services' | 'changed'>,
+): Lookups {
+  const running = start(destination, deps);
+  const resolver = new LookupResolver({
+    ...deps,
+    lookup: running.lookup,
+    asker: { namespace: sidecar.namespace, pod: sidecar.pod, node: sidecar.node },
+    networks: sidecar.clusterNetworks,
+    meshed: identity !== null,
+    defaults: destination.defaults,
+  });
+  return {
+    running,
+    resolver,
+    stop: () => {
+      resolver.stop();
+      running.stop();
+    },
+  };
+}
