@@ -1,0 +1,132 @@
+// The HTTP/2 connections of those who ask: found dead, closed when nothing is asked on them, replaced when they are old so that callers
+// spread over replicas, and ended one after the other when this one goes.
+import type { Http2Session, ServerHttp2Session } from 'node:http2';
+
+export interface ConnectionLimits {
+  /** Without a call. */
+  readonly idleMs: number;
+  /** One is pinged as often, and cut off where it does not answer within that. */
+  readonly pingMs: number;
+  readonly pongMs: number;
+  /** One is replaced at this age, or up to a tenth later. */
+  readonly maxAgeMs: number;
+}
+
+/** What is open on a connection. */
+export interface OpenCall {
+  /** Ends it so that its caller asks elsewhere. */
+  leave(): void;
+}
+
+interface Connection {
+  readonly session: ServerHttp2Session;
+  readonly calls: Set<OpenCall>;
+  readonly endsMs: number;
+  /** Since when there is no call. */
+  idleMs: number;
+  pingedMs: number;
+  /** A ping that was not answered yet. */
+  awaited: boolean;
+  closing: boolean;
+}
+
+const AGE_JITTER = 0.1;
+const SWEEPS = 10;
+
+export class Connections {
+  readonly #open = new Map<Http2Session, Connection>();
+  readonly #timer: NodeJS.Timeout;
+  readonly #emptied = new Set<() => void>();
+
+  constructor(
+    private readonly limits: ConnectionLimits,
+    private readonly swept: (nowMs: number) => void,
+    private readonly now: () => number = () => performance.now(),
+  ) {
+    const every = Math.max(Math.min(limits.idleMs, limits.pingMs, limits.pongMs, limits.maxAgeMs) / SWEEPS, 1);
+    this.#timer = setInterval(() => this.#sweep(), every);
+    this.#timer.unref();
+  }
+
+  add(session: ServerHttp2Session): void {
+    const nowMs = this.now();
+    const endsMs = nowMs + this.limits.maxAgeMs * (1 + AGE_JITTER * Math.random());
+    const calls = new Set<OpenCall>();
+    this.#open.set(session, { session, calls, endsMs, idleMs: nowMs, pingedMs: nowMs, awaited: false, closing: false });
+    session.on('error', () => undefined);
+    session.once('close', () => {
+      this.#open.delete(session);
+      if (this.#open.size === 0) for (const emptied of this.#emptied) emptied();
+    });
+  }
+
+  begun(session: Http2Session | undefined, call: OpenCall): void {
+    this.#of(session)?.calls.add(call);
+  }
+
+  ended(session: Http2Session | undefined, call: OpenCall): void {
+    const connection = this.#of(session);
+    if (connection === undefined) return;
+    connection.calls.delete(call);
+    connection.idleMs = this.now();
+  }
+
+  #of(session: Http2Session | undefined): Connection | undefined {
+    return session === undefined ? undefined : this.#open.get(session);
+  }
+
+  /** Ends all of them, one after the other within `spreadMs`, and cuts off what is open after `graceMs`; true if nothing had to be. */
+  async drain(spreadMs: number, graceMs: number): Promise<boolean> {
+    clearInterval(this.#timer);
+    const all = [...this.#open.values()];
+    const timers = all.map((connection, at) => setTimeout(() => retire(connection), (spreadMs * at) / all.length));
+    let clean = true;
+    if (this.#open.size > 0)
+      await new Promise<void>((resolve) => {
+        const cut = setTimeout(() => {
+          clean = false;
+          resolve();
+        }, graceMs);
+        this.#emptied.add(() => {
+          clearTimeout(cut);
+          resolve();
+        });
+      });
+    for (const timer of timers) clearTimeout(timer);
+    this.cut();
+    return clean;
+  }
+
+  cut(): void {
+    clearInterval(this.#timer);
+    for (const { session } of this.#open.values()) session.destroy();
+  }
+
+  #sweep(): void {
+    const nowMs = this.now();
+    for (const connection of this.#open.values()) this.#look(connection, nowMs);
+    this.swept(nowMs);
+  }
+
+  #look(connection: Connection, nowMs: number): void {
+    const { idleMs, pingMs, pongMs } = this.limits;
+    const { session, calls, closing } = connection;
+    const idle = calls.size === 0 && nowMs - connection.idleMs > idleMs;
+    if (!closing && (idle || nowMs > connection.endsMs)) retire(connection);
+    if (connection.awaited && nowMs - connection.pingedMs > pongMs) session.destroy();
+    else if (!connection.awaited && nowMs - connection.pingedMs > pingMs) {
+      connection.pingedMs = nowMs;
+      connection.awaited = session.ping(() => {
+        connection.awaited = false;
+      });
+    }
+  }
+}
+
+/** GOAWAY, then the end of each call: who asked knows at once that it is to ask again, and not here. */
+function retire(connection: Connection): void {
+  connection.closing = true;
+  if (connection.session.destroyed) return;
+  connection.session.close();
+  for (const call of connection.calls) call.leave();
+}

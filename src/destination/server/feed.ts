@@ -1,0 +1,84 @@
+// A stream to one who asked: what is known at once, then what has changed since, at most once in an interval. While its reader does not
+// read, nothing is queued: what it gets then is computed against what was sent last.
+import type { GrpcCall } from './grpc-call.js';
+import type { Paced, Pacer } from './pacer.js';
+import type { State } from './states.js';
+import type { Subscriber } from './topics.js';
+
+export interface FeedEvents {
+  /** Ms from the oldest change in it to its being sent. */
+  sent(octets: number, lagMs: number): void;
+  /** A change was overtaken by a later one before it was sent. */
+  coalesced(): void;
+  stalled(feed: Feed): void;
+  flows(feed: Feed): void;
+}
+
+export class Feed implements Subscriber, Paced {
+  dueMs = 0;
+  /** Since when its reader has not read. */
+  stalledMs = Number.POSITIVE_INFINITY;
+  #sent: State | null = null;
+  #latest: State | null = null;
+  #changedMs = 0;
+  #ended = false;
+
+  constructor(
+    private readonly call: GrpcCall,
+    private readonly pacer: Pacer,
+    private readonly events: FeedEvents,
+    private readonly now: () => number = () => performance.now(),
+  ) {}
+
+  changed(state: State): void {
+    if (this.#ended) return;
+    const now = this.now();
+    if (this.#latest === this.#sent) this.#changedMs = now;
+    else this.events.coalesced();
+    this.#latest = state;
+    if (this.#stalled) return;
+    if (now >= this.dueMs) this.#send(now);
+    else this.pacer.add(this);
+  }
+
+  due(nowMs: number): void {
+    if (!this.#stalled) this.#send(nowMs);
+  }
+
+  /** Ends the stream without a word. */
+  cut(): void {
+    this.call.cut();
+  }
+
+  /** Nothing is sent any more. */
+  end(): void {
+    this.#ended = true;
+    this.pacer.remove(this);
+    if (this.#stalled) this.events.flows(this);
+  }
+
+  get #stalled(): boolean {
+    return this.stalledMs !== Number.POSITIVE_INFINITY;
+  }
+
+  #send(nowMs: number): void {
+    const state = this.#latest;
+    if (this.#ended || state === null || state === this.#sent || !this.call.open) return;
+    const octets = state.since(this.#sent);
+    this.#sent = state;
+    if (octets === null) return;
+    this.dueMs = nowMs + this.pacer.intervalMs;
+    this.events.sent(octets.length, nowMs - this.#changedMs);
+    if (this.call.write(octets)) return;
+    this.stalledMs = nowMs;
+    this.events.stalled(this);
+    this.call.onDrain(() => this.#drained());
+  }
+
+  #drained(): void {
+    if (this.#ended) return;
+    this.stalledMs = Number.POSITIVE_INFINITY;
+    this.events.flows(this);
+    this.#send(this.now());
+  }
+}

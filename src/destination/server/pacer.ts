@@ -1,0 +1,41 @@
+// Streams that have something to say before they may: each is asked again when its time has come, all by one timer.
+
+export interface Paced {
+  /** Not before. */
+  readonly dueMs: number;
+  due(nowMs: number): void;
+}
+
+export class Pacer {
+  readonly #waiting = new Set<Paced>();
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(
+    readonly intervalMs: number,
+    private readonly now: () => number = () => performance.now(),
+  ) {}
+
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  add(paced: Paced): void {
+    this.#waiting.add(paced);
+    this.#timer ??= setTimeout(() => this.#tick(), this.intervalMs);
+  }
+
+  remove(paced: Paced): void {
+    this.#waiting.delete(paced);
+  }
+
+  #tick(): void {
+    this.#timer = null;
+    const now = this.now();
+    for (const paced of this.#waiting) {
+      if (paced.dueMs > now) continue;
+      this.#waiting.delete(paced);
+      paced.due(now);
+    }
+    if (this.#waiting.size > 0) this.#timer ??= setTimeout(() => this.#tick(), this.intervalMs / 2);
+  }
+}

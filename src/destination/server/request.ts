@@ -1,0 +1,84 @@
+// What a call asks for, read from its path and context. Whoever asks may write anything.
+import { isIP } from 'node:net';
+import { addressBits, formatBits } from '../../config/addresses.js';
+import type { Address } from '../../config/model.js';
+import { ProtobufError } from '../../protobuf/reader.js';
+import type { Asker } from '../lookup.js';
+import { decodeGetDestination } from '../messages.js';
+import { CallProblem, STATUS } from './grpc-call.js';
+
+export type Target =
+  | { readonly kind: 'address'; readonly address: Address }
+  /** `name.namespace.svc.cluster.local:port`, in lower case; a pod's name may stand before it. */
+  | { readonly kind: 'service'; readonly authority: string };
+
+export interface Asked {
+  readonly target: Target;
+  readonly asker: Asker;
+}
+
+/** As Linkerd reads a path without one. */
+const DEFAULT_PORT = 80;
+const MAX_PORT = 65_535;
+const MAX_NAME = 253;
+const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+/** Labels before those of the domain: name, namespace, `svc`, and perhaps a pod's. */
+const MIN_LABELS = 3;
+const MAX_LABELS = 4;
+const NOBODY: Asker = { namespace: '', pod: '', node: '' };
+
+/** Throws a CallProblem. */
+export function readRequest(octets: Uint8Array, clusterDomain: string): Asked {
+  try {
+    const { path, contextToken } = decodeGetDestination(octets);
+    return { target: readTarget(path, clusterDomain), asker: readContext(contextToken) };
+  } catch (error) {
+    if (error instanceof ProtobufError)
+      throw new CallProblem(STATUS.invalidArgument, `the request is garbled: ${error.message}`);
+    throw error;
+  }
+}
+
+function readTarget(path: string, clusterDomain: string): Target {
+  const { host, port } = splitPath(path);
+  const bits = addressBits(host);
+  if (bits !== null) return { kind: 'address', address: { host: formatBits(bits), port } };
+  const name = host.toLowerCase().replace(/\.$/, '');
+  const labels = name.endsWith(`.${clusterDomain}`) ? name.slice(0, -clusterDomain.length - 1).split('.') : [];
+  const valid =
+    name.length <= MAX_NAME &&
+    labels.length >= MIN_LABELS &&
+    labels.length <= MAX_LABELS &&
+    labels[labels.length - 1] === 'svc' &&
+    labels.every((label) => LABEL.test(label));
+  if (!valid) throw new CallProblem(STATUS.invalidArgument, `${quoted(host)} is no Service of this cluster`);
+  return { kind: 'service', authority: `${name}:${port}` };
+}
+
+function splitPath(path: string): Address {
+  const match = /^(?:\[([^[\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(path);
+  const port = match?.[3] === undefined ? DEFAULT_PORT : Number(match[3]);
+  const host = match?.[1] ?? match?.[2] ?? '';
+  if (match === null || port === 0 || port > MAX_PORT || (match[1] !== undefined && isIP(host) !== 6))
+    throw new CallProblem(STATUS.invalidArgument, `the path ${quoted(path)} is not HOST:PORT`);
+  return { host, port };
+}
+
+/** As much of it as helps who reads the message. */
+const quoted = (text: string): string => JSON.stringify(text.length > MAX_NAME ? `${text.slice(0, MAX_NAME)}…` : text);
+
+/** Who asks, as far as that can be understood: nobody is refused for it. */
+export function readContext(token: string): Asker {
+  let given: unknown;
+  try {
+    given = JSON.parse(token);
+  } catch {
+    return NOBODY;
+  }
+  if (typeof given !== 'object' || given === null) return NOBODY;
+  const { ns, pod, nodeName } = given as Readonly<Record<string, unknown>>;
+  return { namespace: nameOf(ns), pod: nameOf(pod), node: nameOf(nodeName) };
+}
+
+const nameOf = (value: unknown): string =>
+  typeof value === 'string' && value.length <= MAX_NAME && /^[a-z0-9.-]*$/.test(value) ? value : '';

@@ -1,0 +1,115 @@
+// What streams are brought to, and the messages that bring them there. A message is encoded once for all streams that go from one state to
+// another.
+import { addressBits } from '../../config/addresses.js';
+import { type Endpoint, sameEndpoint } from '../../discovery/endpoint.js';
+import { encodeEndpoint } from '../endpoint-message.js';
+import type { ProfileUpdate } from '../lookup.js';
+import { encodeAdd, encodeProfile, encodeUpdate } from '../messages.js';
+import { framed } from './grpc-call.js';
+
+export interface State {
+  /** Framed messages that bring a stream here from `before`, or from nothing; null: it is here. */
+  since(before: State | null): Buffer | null;
+}
+
+/** A message is no longer than this, and one endpoint: clients of gRPC take 4 MiB by default. */
+const MAX_MESSAGE = 1 << 20;
+
+const keyOf = ({ address }: Endpoint): string => `${address.host} ${address.port}`;
+
+export class EndpointsState implements State {
+  #all: Buffer | null = null;
+  readonly #differences = new WeakMap<State, Buffer>();
+
+  /** null: there is no such Service. */
+  constructor(
+    readonly endpoints: readonly Endpoint[] | null,
+    private readonly encoded: () => void,
+  ) {}
+
+  since(before: State | null): Buffer | null {
+    if (before === this) return null;
+    const from = before instanceof EndpointsState ? before.endpoints : null;
+    // Nothing is to be kept of what was known.
+    if (
+      before === null ||
+      from === null ||
+      from.length === 0 ||
+      this.endpoints === null ||
+      this.endpoints.length === 0
+    ) {
+      if (before !== null && sameKnowledge(from, this.endpoints)) return null;
+      this.#all ??= this.#encode(full(this.endpoints));
+      return this.#all;
+    }
+    let difference = this.#differences.get(before);
+    if (difference === undefined) {
+      difference = this.#encode(changes(from, this.endpoints));
+      this.#differences.set(before, difference);
+    }
+    return difference.length === 0 ? null : difference;
+  }
+
+  #encode(messages: readonly Buffer[]): Buffer {
+    this.encoded();
+    return framed(messages);
+  }
+}
+
+/** Whether both say the same without naming an endpoint: there is none, or no such Service. */
+const sameKnowledge = (a: readonly Endpoint[] | null, b: readonly Endpoint[] | null): boolean =>
+  a === b || (a !== null && b !== null && a.length === 0 && b.length === 0);
+
+function full(endpoints: readonly Endpoint[] | null): readonly Buffer[] {
+  if (endpoints === null) return [encodeUpdate({ kind: 'none', exists: false })];
+  const messages = adds(endpoints);
+  return messages.length === 0 ? [encodeUpdate({ kind: 'none', exists: true })] : messages;
+}
+
+/** In as many messages as it takes. */
+function adds(endpoints: readonly Endpoint[]): readonly Buffer[] {
+  const messages: Buffer[] = [];
+  let waiting: Buffer[] = [];
+  let octets = 0;
+  for (const endpoint of endpoints) {
+    if (addressBits(endpoint.address.host) === null) continue;
+    const encoded = encodeEndpoint(endpoint);
+    if (octets + encoded.length > MAX_MESSAGE) {
+      messages.push(encodeAdd(waiting));
+      waiting = [];
+      octets = 0;
+    }
+    waiting.push(encoded);
+    octets += encoded.length;
+  }
+  if (waiting.length > 0) messages.push(encodeAdd(waiting));
+  return messages;
+}
+
+/** What is new comes first, so that a stream is never without endpoints in between. */
+function changes(before: readonly Endpoint[], after: readonly Endpoint[]): readonly Buffer[] {
+  const kept = new Set(after);
+  const gone = new Map(before.filter((endpoint) => !kept.has(endpoint)).map((endpoint) => [keyOf(endpoint), endpoint]));
+  const known = new Set(before);
+  const added = after.filter((endpoint) => {
+    if (known.has(endpoint)) return false;
+    const key = keyOf(endpoint);
+    const old = gone.get(key);
+    gone.delete(key);
+    return old === undefined || !sameEndpoint(old, endpoint);
+  });
+  const removed = [...gone.values()].map(({ address }) => address).filter(({ host }) => addressBits(host) !== null);
+  return [...adds(added), ...(removed.length === 0 ? [] : [encodeUpdate({ kind: 'remove', addresses: removed })])];
+}
+
+export class ProfileState implements State {
+  readonly #message: Buffer;
+
+  constructor(update: ProfileUpdate) {
+    this.#message = framed([encodeProfile(update)]);
+  }
+
+  since(before: State | null): Buffer | null {
+    return before instanceof ProfileState && before.#message.equals(this.#message) ? null : this.#message;
+  }
+}

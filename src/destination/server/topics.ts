@@ -1,0 +1,130 @@
+// What streams ask about, each watched once for all who ask the same, and told to them as states.
+import type { Address } from '../../config/model.js';
+import { type Endpoint, sameEndpoints } from '../../discovery/endpoint.js';
+import type { Watch } from '../../discovery/source.js';
+import { addressText } from '../../discovery/text.js';
+import type { Asker, DestinationLookup, EndpointsUpdate } from '../lookup.js';
+import { EndpointsState, ProfileState, type State } from './states.js';
+
+export interface Subscriber {
+  /** Called at once where the state is known, then for each other one. */
+  changed(state: State): void;
+}
+
+/** Something that is watched for those who have subscribed. */
+class Topic {
+  readonly #subscribers = new Set<Subscriber>();
+  #state: State | null = null;
+  #watch: Watch | null = null;
+
+  /** `empty`: the last one has left. */
+  constructor(private readonly empty: () => void) {}
+
+  begin(watch: Watch): void {
+    this.#watch = watch;
+  }
+
+  get state(): State | null {
+    return this.#state;
+  }
+
+  is(state: State): void {
+    if (state === this.#state) return;
+    this.#state = state;
+    for (const subscriber of this.#subscribers) subscriber.changed(state);
+  }
+
+  /** Returns how to leave. */
+  join(subscriber: Subscriber): () => void {
+    this.#subscribers.add(subscriber);
+    if (this.#state !== null) subscriber.changed(this.#state);
+    return () => {
+      if (!this.#subscribers.delete(subscriber) || this.#subscribers.size > 0) return;
+      this.#watch?.stop();
+      this.empty();
+    };
+  }
+}
+
+/** How many states of a Service are compared with a new one: it has a view for each zone at most. */
+const MAX_VIEWS = 16;
+
+/** A Service's port, watched for each node: what it has may depend on where one asks. */
+class Service {
+  readonly byNode = new Map<string, Topic>();
+
+  constructor(private readonly encoded: () => void) {}
+
+  /** What is the same for several nodes is one state. */
+  stateOf(update: EndpointsUpdate): EndpointsState {
+    const endpoints = update.kind === 'unknown' ? null : update.endpoints;
+    const seen = new Set<State | null>([null]);
+    for (const { state } of this.byNode.values()) {
+      if (seen.has(state)) continue;
+      if (state instanceof EndpointsState && sameKnowledge(state.endpoints, endpoints)) return state;
+      seen.add(state);
+      if (seen.size > MAX_VIEWS) break;
+    }
+    return new EndpointsState(endpoints, this.encoded);
+  }
+}
+
+const sameKnowledge = (a: readonly Endpoint[] | null, b: readonly Endpoint[] | null): boolean =>
+  a === null || b === null ? a === b : sameEndpoints(a, b);
+
+export class Topics {
+  readonly #services = new Map<string, Service>();
+  readonly #profiles = new Map<string, Topic>();
+
+  /** `encoded` is told of each encoding. */
+  constructor(
+    private readonly lookup: DestinationLookup,
+    private readonly encoded: () => void,
+  ) {}
+
+  /** Things that are watched. */
+  get size(): number {
+    let size = this.#profiles.size;
+    for (const { byNode } of this.#services.values()) size += byNode.size;
+    return size;
+  }
+
+  endpoints(authority: string, asker: Asker, subscriber: Subscriber): () => void {
+    let service = this.#services.get(authority);
+    if (service === undefined) {
+      service = new Service(this.encoded);
+      this.#services.set(authority, service);
+    }
+    return this.#ofNode(service, authority, asker).join(subscriber);
+  }
+
+  #ofNode(service: Service, authority: string, asker: Asker): Topic {
+    const known = service.byNode.get(asker.node);
+    if (known !== undefined) return known;
+    const topic = new Topic(() => {
+      service.byNode.delete(asker.node);
+      if (service.byNode.size === 0) this.#services.delete(authority);
+    });
+    service.byNode.set(asker.node, topic);
+    topic.begin(this.lookup.watchEndpoints(authority, asker, (update) => topic.is(service.stateOf(update))));
+    return topic;
+  }
+
+  /** What is behind an address is the same for all. */
+  profile(address: Address, asker: Asker, subscriber: Subscriber): () => void {
+    const key = addressText(address);
+    let topic = this.#profiles.get(key);
+    if (topic === undefined) {
+      const made = new Topic(() => this.#profiles.delete(key));
+      topic = made;
+      this.#profiles.set(key, made);
+      made.begin(
+        this.lookup.watchProfile(address, asker, (update) => {
+          this.encoded();
+          made.is(new ProfileState(update));
+        }),
+      );
+    }
+    return topic.join(subscriber);
+  }
+}
