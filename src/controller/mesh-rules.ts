@@ -1,0 +1,116 @@
+// Who may do what in the mesh, kept as its ConfigMap says, and told to those who want to know what holds of an account. One object by its
+// name: no other ConfigMap has to be readable.
+import type { Watch } from '../discovery/source.js';
+import type { Logger } from '../log/logger.js';
+import type { Objects } from './objects.js';
+import { RuleBook, type Ruling } from './rule-book.js';
+
+export const RULES_NAME = 'sluice-authorization';
+
+export interface MeshRulesDeps {
+  readonly objects: Pick<Objects, 'get'>;
+  readonly logger: Pick<Logger, 'info' | 'warn'>;
+  /** Where the ConfigMap is. */
+  readonly namespace: string;
+  /** Each time it was looked at: whether it could be read, and how many of its keys are wrong. */
+  readonly looked: (ok: boolean, wrong: number) => void;
+}
+
+interface Listener {
+  readonly namespace: string;
+  readonly account: string;
+  readonly report: (ruling: Ruling | null) => void;
+  told: string | null;
+}
+
+/** What makes two rulings the same for who was told. */
+const textOf = (ruling: Ruling | null): string => (ruling === null ? '' : `${ruling.key} ${ruling.json}`);
+
+export class MeshRules {
+  readonly #book = new RuleBook();
+  readonly #listeners = new Set<Listener>();
+  #version: string | null = null;
+  #known = false;
+  #wrong = 0;
+  #problem: string | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #looking: Promise<void> | null = null;
+
+  constructor(private readonly deps: MeshRulesDeps) {}
+
+  /** What is wrong with it; null: nothing. */
+  get problem(): string | null {
+    return this.#problem;
+  }
+
+  start(pollMs: number): void {
+    this.#timer = setInterval(() => void this.look(), pollMs);
+    void this.look();
+  }
+
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+  }
+
+  /** Reports what holds of the account as soon as that is known, and whatever it becomes; null: nothing does. */
+  watch(namespace: string, account: string, report: (ruling: Ruling | null) => void): Watch {
+    const listener: Listener = { namespace, account, report, told: null };
+    this.#listeners.add(listener);
+    if (this.#known) this.#tell(listener);
+    return { stop: () => this.#listeners.delete(listener) };
+  }
+
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = null;
+    });
+    return this.#looking;
+  }
+
+  async #look(): Promise<void> {
+    const { objects, logger, namespace, looked } = this.deps;
+    const file = `ConfigMap ${namespace}/${RULES_NAME}`;
+    let found: Awaited<ReturnType<typeof objects.get>>;
+    try {
+      found = await objects.get(`/api/v1/namespaces/${namespace}/configmaps/${RULES_NAME}`);
+    } catch (error) {
+      looked(false, this.#wrong);
+      this.#say(
+        `${file} can't be read; what it said goes on to hold: ${error instanceof Error ? error.message : error}`,
+      );
+      return;
+    }
+    const version = found === null ? '' : (found.metadata.resourceVersion ?? '');
+    if (!this.#known || version !== this.#version) {
+      const problems = this.#book.update(file, dataOf(found?.data));
+      this.#wrong = problems.length;
+      this.#version = version;
+      this.#known = true;
+      const wrong = problems.map(({ key, message }) => `${key}: ${message}`).join('\n');
+      if (wrong !== '')
+        this.#say(`${file}: what is wrong is left out, and what it said before goes on to hold\n${wrong}`);
+      else {
+        this.#problem = null;
+        logger.info('rules of the mesh read', { rules: found === null ? 'none' : file });
+      }
+      for (const listener of [...this.#listeners]) this.#tell(listener);
+    } else if (this.#wrong === 0) this.#problem = null;
+    looked(true, this.#wrong);
+  }
+
+  #tell(listener: Listener): void {
+    const ruling = this.#book.of(listener.namespace, listener.account);
+    const text = textOf(ruling);
+    if (listener.told === text) return;
+    listener.told = text;
+    listener.report(ruling);
+  }
+
+  #say(problem: string): void {
+    if (problem !== this.#problem) this.deps.logger.warn(problem);
+    this.#problem = problem;
+  }
+}
+
+const dataOf = (data: unknown): Readonly<Record<string, unknown>> | null =>
+  typeof data === 'object' && data !== null && !Array.isArray(data) ? (data as Record<string, unknown>) : null;
