@@ -1,5 +1,6 @@
 // The seam between those who know a cluster and those who want to reach something in it: what is behind an address, and which endpoints a
 // Service has. Asked by path and answered for as long as the watch goes on, as Linkerd's destination API has it.
+import type { Family } from '../config/addresses.js';
 import type { Address, ServiceProtocol } from '../config/model.js';
 import type { Endpoint } from '../discovery/endpoint.js';
 import type { Watch } from '../discovery/source.js';
@@ -31,6 +32,8 @@ export interface Asker {
   readonly namespace: string;
   readonly pod: string;
   readonly node: string;
+  /** Of the addresses that it wants, where a Service has both; absent: the one that the Service names first. */
+  readonly family?: Family;
 }
 
 export interface DestinationLookup {

@@ -1,0 +1,238 @@
+// Copies of a cluster's objects, with what they are looked up by. Tells what a change may concern.
+import { Groups } from './groups.js';
+import type { Namespace } from './namespace.js';
+import type { Pod } from './pod.js';
+import type { Sink } from './reflector.js';
+import type { Service } from './service.js';
+import type { Slice, SliceEndpoint } from './slice.js';
+
+/** What a change may concern: what was there, and what is. */
+export interface Touched {
+  address(ip: string): void;
+  service(key: string): void;
+  pod(key: string): void;
+  namespace(name: string): void;
+  /** It is known now that a node is in another zone. */
+  node(name: string): void;
+  /** The change is complete. `kind` has been listed once. */
+  done(kind: Kind): void;
+  /** An object is there as it was not before. */
+  read(object: Service | Pod | Namespace, kind: Kind): void;
+  gone(kind: Kind, key: string): void;
+}
+
+export const KINDS = ['services', 'slices', 'pods', 'namespaces'] as const;
+export type Kind = (typeof KINDS)[number];
+
+interface Keyed {
+  readonly key: string;
+}
+
+/** Objects of a kind by their keys. */
+abstract class Copy<T extends Keyed> implements Sink<T> {
+  readonly byKey = new Map<string, T>();
+
+  protected constructor(
+    private readonly kind: Kind,
+    protected readonly touched: Touched,
+  ) {}
+
+  /** Puts the object where it is looked up, or takes it from there. */
+  protected abstract enter(object: T): void;
+  protected abstract leave(object: T): void;
+  /** It is new, or differs from what was there before. */
+  protected told(_object: T): void {}
+
+  replace(all: readonly T[]): void {
+    const gone = new Set(this.byKey.keys());
+    for (const object of all) {
+      gone.delete(object.key);
+      this.#set(object);
+    }
+    for (const key of gone) this.#delete(key);
+    this.touched.done(this.kind);
+  }
+
+  changed(object: T): void {
+    this.#set(object);
+    this.touched.done(this.kind);
+  }
+
+  removed({ key }: T): void {
+    this.#delete(key);
+    this.touched.done(this.kind);
+  }
+
+  #set(object: T): void {
+    const before = this.byKey.get(object.key);
+    this.byKey.set(object.key, object);
+    // First what is, then what was: what both have is not gone in between.
+    this.enter(object);
+    if (before !== undefined) this.leave(before);
+    this.told(object);
+  }
+
+  #delete(key: string): void {
+    const before = this.byKey.get(key);
+    if (before === undefined) return;
+    this.byKey.delete(key);
+    this.leave(before);
+    this.touched.gone(this.kind, key);
+  }
+}
+
+export class Services extends Copy<Service> {
+  readonly byIp = new Groups<string, Service>();
+
+  constructor(touched: Touched) {
+    super('services', touched);
+  }
+
+  protected enter(service: Service): void {
+    for (const ip of service.clusterIps) {
+      this.byIp.add(ip, service);
+      this.touched.address(ip);
+    }
+    this.touched.service(service.key);
+  }
+
+  protected leave(service: Service): void {
+    for (const ip of service.clusterIps) {
+      this.byIp.delete(ip, service);
+      this.touched.address(ip);
+    }
+    this.touched.service(service.key);
+  }
+
+  protected override told(service: Service): void {
+    this.touched.read(service, 'services');
+  }
+}
+
+interface Place {
+  zone: string;
+  endpoints: number;
+}
+
+export class Slices extends Copy<Slice> {
+  readonly byService = new Groups<string, Slice>();
+  /** Where nodes are: endpoints say it, so that nodes need not be watched. */
+  readonly #nodes = new Map<string, Place>();
+  endpoints = 0;
+
+  constructor(touched: Touched) {
+    super('slices', touched);
+  }
+
+  /** Empty where that is not known. */
+  zoneOf(node: string): string {
+    return this.#nodes.get(node)?.zone ?? '';
+  }
+
+  protected enter(slice: Slice): void {
+    this.byService.add(slice.service, slice);
+    this.endpoints += slice.endpoints.length;
+    for (const endpoint of slice.endpoints) this.#place(endpoint);
+    this.touched.service(slice.service);
+  }
+
+  protected leave(slice: Slice): void {
+    this.byService.delete(slice.service, slice);
+    this.endpoints -= slice.endpoints.length;
+    for (const { node, zone } of slice.endpoints) {
+      const place = node === '' || zone === '' ? undefined : this.#nodes.get(node);
+      if (place === undefined || --place.endpoints > 0) continue;
+      this.#nodes.delete(node);
+      this.touched.node(node);
+    }
+    this.touched.service(slice.service);
+  }
+
+  #place({ node, zone }: SliceEndpoint): void {
+    if (node === '' || zone === '') return;
+    const place = this.#nodes.get(node);
+    if (place === undefined) this.#nodes.set(node, { zone, endpoints: 1 });
+    else {
+      place.endpoints++;
+      if (place.zone === zone) return;
+      place.zone = zone;
+    }
+    this.touched.node(node);
+  }
+}
+
+export class Pods extends Copy<Pod> {
+  readonly #byIp = new Groups<string, Pod>();
+  /** Those with ports on their nodes. */
+  readonly #byHostIp = new Groups<string, Pod>();
+
+  constructor(touched: Touched) {
+    super('pods', touched);
+  }
+
+  /** The pod that has the address; the youngest of several, as the others are about to go. */
+  at(ip: string): Pod | null {
+    return youngest(this.#byIp.of(ip));
+  }
+
+  /** The pod that has a port of a node. */
+  onHost(ip: string, port: number): Pod | null {
+    return youngest([...this.#byHostIp.of(ip)].filter(({ ports }) => ports.some(({ hostPort }) => hostPort === port)));
+  }
+
+  protected enter(pod: Pod): void {
+    for (const [group, ip] of placesOf(pod)) {
+      (group === 'ip' ? this.#byIp : this.#byHostIp).add(ip, pod);
+      this.touched.address(ip);
+    }
+    this.touched.pod(pod.key);
+  }
+
+  protected leave(pod: Pod): void {
+    for (const [group, ip] of placesOf(pod)) {
+      (group === 'ip' ? this.#byIp : this.#byHostIp).delete(ip, pod);
+      this.touched.address(ip);
+    }
+    this.touched.pod(pod.key);
+  }
+
+  protected override told(pod: Pod): void {
+    this.touched.read(pod, 'pods');
+  }
+}
+
+function placesOf(pod: Pod): readonly (readonly ['ip' | 'host', string])[] {
+  if (pod.ended) return [];
+  const own = pod.hostNetwork ? [] : pod.ips.map((ip) => ['ip', ip] as const);
+  if (!pod.ports.some(({ hostPort }) => hostPort !== 0)) return own;
+  return [...own, ...new Set(pod.hostNetwork ? [...pod.ips, ...pod.hostIps] : pod.hostIps)].map((place) =>
+    typeof place === 'string' ? (['host', place] as const) : place,
+  );
+}
+
+function youngest(pods: Iterable<Pod>): Pod | null {
+  let found: Pod | null = null;
+  for (const pod of pods) {
+    if (found === null || pod.created > found.created || (pod.created === found.created && pod.key > found.key))
+      found = pod;
+  }
+  return found;
+}
+
+export class Namespaces extends Copy<Namespace> {
+  constructor(touched: Touched) {
+    super('namespaces', touched);
+  }
+
+  protected enter({ key }: Namespace): void {
+    this.touched.namespace(key);
+  }
+
+  protected leave({ key }: Namespace): void {
+    this.touched.namespace(key);
+  }
+
+  protected override told(namespace: Namespace): void {
+    this.touched.read(namespace, 'namespaces');
+  }
+}

@@ -1,0 +1,51 @@
+// Ports that are relayed without detection, as annotations list them: a list replaces what would hold without it, one with `+` in front adds
+// to that. A Service or pod counts before its namespace, and this before the default list.
+import { type PortSpan, parsePortList } from '../redirect/port-list.js';
+
+export interface PortAnnotation {
+  /** What holds below it holds as well. */
+  readonly adds: boolean;
+  readonly spans: readonly PortSpan[];
+  readonly names: readonly string[];
+  /** Entries that are no ports; the others count. */
+  readonly problems: readonly string[];
+}
+
+export const spansOf = (ports: Iterable<number>): PortSpan[] => [...ports].map((port) => ({ first: port, last: port }));
+
+/** Many objects have the same text. */
+const known = new Map<string, PortAnnotation>();
+const MOST_KNOWN = 1000;
+
+export function readPortAnnotation(text: string): PortAnnotation {
+  const found = known.get(text);
+  if (found !== undefined) return found;
+  const trimmed = text.trim();
+  const adds = trimmed.startsWith('+');
+  const read = { adds, ...parsePortList(adds ? trimmed.slice(1) : trimmed) };
+  if (known.size >= MOST_KNOWN) known.clear();
+  known.set(text, read);
+  return read;
+}
+
+/** The numbers that a name stands for. */
+export type NamedPorts = (name: string) => readonly number[];
+
+const lists = ({ spans, names }: PortAnnotation, port: number, named: NamedPorts): boolean =>
+  spans.some(({ first, last }) => port >= first && port <= last) || names.some((name) => named(name).includes(port));
+
+/** Whether a port is in what holds by these texts, the one that counts most first; `fallback` where none replaces it. */
+export function isListed(
+  port: number,
+  texts: readonly (string | null)[],
+  fallback: readonly PortSpan[],
+  named: NamedPorts,
+): boolean {
+  for (const text of texts) {
+    if (text === null) continue;
+    const annotation = readPortAnnotation(text);
+    if (lists(annotation, port, named)) return true;
+    if (!annotation.adds) return false;
+  }
+  return fallback.some(({ first, last }) => port >= first && port <= last);
+}

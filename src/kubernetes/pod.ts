@@ -1,0 +1,167 @@
+// A pod, as far as it says what is at its address. There may be 50,000 of them: few fields, and one copy of what many have.
+import { isIP } from 'node:net';
+import type { Texts } from './intern.js';
+import { type JsonObject, objectIn, objectsIn, portIn, textIn } from './json.js';
+import { INBOUND_PORT, keyOf, PROXIES, setting } from './names.js';
+
+export interface PodPort {
+  readonly name: string;
+  readonly port: number;
+  /** On the node's addresses; 0: none. */
+  readonly hostPort: number;
+}
+
+export interface PodProxy {
+  /** The namespace that names its mesh; empty: that of this installation. */
+  readonly mesh: string;
+  readonly port: number;
+  /** It has a name, and certificates for it. */
+  readonly identified: boolean;
+  readonly running: boolean;
+  /** Ports that lead past it, as an annotation has them; null: none. */
+  readonly skipped: string | null;
+}
+
+export interface Pod {
+  readonly key: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly created: string;
+  readonly ips: readonly string[];
+  readonly hostIps: readonly string[];
+  /** Its addresses are those of its node. */
+  readonly hostNetwork: boolean;
+  readonly node: string;
+  readonly account: string;
+  /** What made it: `deployment` and its name; empty where that is nothing we know. */
+  readonly ownerKind: string;
+  readonly owner: string;
+  /** It will never run again. */
+  readonly ended: boolean;
+  /** Null: it has none. */
+  readonly proxy: PodProxy | null;
+  /** Text of the annotation; null: none. */
+  readonly opaque: string | null;
+  /** Of TCP, with a name or on the node. */
+  readonly ports: readonly PodPort[];
+}
+
+const NONE: readonly PodPort[] = Object.freeze([]);
+const NO_ADDRESSES: readonly string[] = Object.freeze([]);
+const OWNERS = new Set(['ReplicaSet', 'StatefulSet', 'DaemonSet', 'Job', 'ReplicationController']);
+
+/** Null: it has no name. */
+export function readPod(object: JsonObject, texts: Texts): Pod | null {
+  const metadata = objectIn(object, 'metadata');
+  const name = textIn(metadata, 'name');
+  const namespace = texts.one(textIn(metadata, 'namespace'));
+  if (name === '' || namespace === '') return null;
+  const spec = objectIn(object, 'spec');
+  const status = objectIn(object, 'status');
+  const annotations = objectIn(metadata, 'annotations');
+  const opaque = setting(annotations, 'opaque-ports');
+  const hostNetwork = spec.hostNetwork === true;
+  return {
+    key: keyOf(namespace, name),
+    namespace,
+    name,
+    uid: textIn(metadata, 'uid'),
+    created: textIn(metadata, 'creationTimestamp'),
+    ips: addressesIn(status, 'podIPs', 'podIP'),
+    hostIps: addressesIn(status, 'hostIPs', 'hostIP').map((address) => texts.one(address)),
+    hostNetwork,
+    node: texts.one(textIn(spec, 'nodeName')),
+    account: texts.one(textIn(spec, 'serviceAccountName') || 'default'),
+    ...ownerOf(metadata, texts),
+    ended: status.phase === 'Succeeded' || status.phase === 'Failed',
+    proxy: proxyOf(metadata, spec, status, texts),
+    opaque: opaque === null ? null : texts.one(opaque),
+    ports: portsOf(spec, hostNetwork, texts),
+  };
+}
+
+function addressesIn(status: JsonObject, list: string, single: string): readonly string[] {
+  const several = objectsIn(status, list).map((each) => textIn(each, 'ip'));
+  const addresses = (several.length > 0 ? several : [textIn(status, single)]).filter((address) => isIP(address) !== 0);
+  return addresses.length === 0 ? NO_ADDRESSES : addresses;
+}
+
+function ownerOf(metadata: JsonObject, texts: Texts): Pick<Pod, 'owner' | 'ownerKind'> {
+  const owner = objectsIn(metadata, 'ownerReferences').find(({ controller }) => controller === true);
+  const kind = owner === undefined ? '' : textIn(owner, 'kind');
+  if (owner === undefined || !OWNERS.has(kind)) return { owner: '', ownerKind: '' };
+  const name = textIn(owner, 'name');
+  const hash = textIn(objectIn(metadata, 'labels'), 'pod-template-hash');
+  if (kind === 'ReplicaSet' && hash !== '' && name.endsWith(`-${hash}`))
+    return { owner: texts.one(name.slice(0, -hash.length - 1)), ownerKind: 'deployment' };
+  return { owner: texts.one(name), ownerKind: texts.one(kind.toLowerCase()) };
+}
+
+/** Containers that run as long as the pod: those of `containers`, and what are called sidecars. */
+function lasting(spec: JsonObject): readonly JsonObject[] {
+  const sidecars = objectsIn(spec, 'initContainers').filter(({ restartPolicy }) => restartPolicy === 'Always');
+  return [...sidecars, ...objectsIn(spec, 'containers')];
+}
+
+function portsOf(spec: JsonObject, hostNetwork: boolean, texts: Texts): readonly PodPort[] {
+  const ports: PodPort[] = [];
+  for (const container of lasting(spec)) {
+    for (const port of objectsIn(container, 'ports')) {
+      const number = portIn(port, 'containerPort');
+      const name = textIn(port, 'name');
+      const hostPort = hostNetwork ? number : portIn(port, 'hostPort');
+      const tcp = port.protocol === undefined || port.protocol === 'TCP';
+      if (tcp && number !== 0 && (name !== '' || hostPort !== 0))
+        ports.push({ name: texts.one(name), port: number, hostPort });
+    }
+  }
+  return ports.length === 0 ? NONE : ports;
+}
+
+function proxyOf(metadata: JsonObject, spec: JsonObject, status: JsonObject, texts: Texts): PodProxy | null {
+  const containers = lasting(spec);
+  for (const known of PROXIES) {
+    const container = containers.find(({ name }) => name === known.container);
+    if (container === undefined) continue;
+    const own = objectsIn(container, 'ports').find(({ name }) => name === known.port);
+    const skipped = skippedBy(spec, known.init) ?? setting(objectIn(metadata, 'annotations'), 'skip-inbound-ports');
+    return {
+      mesh: texts.one(textIn(objectIn(metadata, 'labels'), known.label)),
+      port: (own === undefined ? 0 : portIn(own, 'containerPort')) || INBOUND_PORT,
+      identified: isIdentified(container),
+      running: isRunning(status, known.container),
+      skipped: skipped === null ? null : texts.one(skipped),
+    };
+  }
+  return null;
+}
+
+const IDENTITY = 'SLUICE_IDENTITY_NAME';
+
+/** A proxy of ours whose environment says everything but who it is has no identity. */
+function isIdentified(container: JsonObject): boolean {
+  const names = objectsIn(container, 'env').map((variable) => textIn(variable, 'name'));
+  return !names.some((name) => name.startsWith('SLUICE_SIDECAR_')) || names.includes(IDENTITY);
+}
+
+/** What the init container was told to leave alone: that is what counts once the pod runs. */
+function skippedBy(spec: JsonObject, init: string): string | null {
+  const container = objectsIn(spec, 'initContainers').find(({ name }) => name === init);
+  const args = container === undefined || !Array.isArray(container.args) ? [] : container.args;
+  const option = '--inbound-ports-to-ignore';
+  for (const [index, argument] of args.entries()) {
+    if (typeof argument !== 'string' || !argument.startsWith(option)) continue;
+    const value: unknown = argument === option ? args[index + 1] : argument.slice(option.length + 1);
+    return typeof value === 'string' ? value : null;
+  }
+  return null;
+}
+
+function isRunning(status: JsonObject, container: string): boolean {
+  const statuses = [...objectsIn(status, 'initContainerStatuses'), ...objectsIn(status, 'containerStatuses')];
+  const own = statuses.find(({ name }) => name === container);
+  // Where nothing is said of any container, the phase says it.
+  if (own === undefined) return statuses.length === 0 && status.phase === 'Running';
+  return own.ready === true || typeof objectIn(own, 'state').running === 'object';
+}

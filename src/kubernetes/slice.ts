@@ -1,0 +1,84 @@
+// An EndpointSlice: some of the endpoints of a Service, of one family.
+import { isIP } from 'node:net';
+import type { Family } from '../config/addresses.js';
+import type { Texts } from './intern.js';
+import { type JsonObject, objectIn, objectsIn, portIn, textIn, textsIn } from './json.js';
+import { keyOf, SERVICE_NAME } from './names.js';
+
+export interface SlicePort {
+  readonly name: string;
+  readonly port: number;
+}
+
+export interface SliceEndpoint {
+  readonly address: string;
+  readonly ready: boolean;
+  /** It is about to end, and still serves. */
+  readonly leaving: boolean;
+  /** Key of its pod; empty where it is none. */
+  readonly pod: string;
+  readonly hostname: string;
+  readonly node: string;
+  readonly zone: string;
+  /** Zones whose clients should go to it; null: it does not say. */
+  readonly hints: readonly string[] | null;
+}
+
+export interface Slice {
+  readonly key: string;
+  /** Key of its Service. */
+  readonly service: string;
+  readonly family: Family;
+  /** Of TCP. */
+  readonly ports: readonly SlicePort[];
+  readonly endpoints: readonly SliceEndpoint[];
+}
+
+const NO_PORTS: readonly SlicePort[] = [];
+
+/** Null: it is of no Service, or has names instead of addresses. */
+export function readSlice(object: JsonObject, texts: Texts): Slice | null {
+  const metadata = objectIn(object, 'metadata');
+  const name = textIn(metadata, 'name');
+  const namespace = textIn(metadata, 'namespace');
+  const service = textIn(objectIn(metadata, 'labels'), SERVICE_NAME);
+  const family = object.addressType === 'IPv4' ? 4 : object.addressType === 'IPv6' ? 6 : 0;
+  if (name === '' || namespace === '' || service === '' || family === 0) return null;
+  const ports = objectsIn(object, 'ports')
+    .filter(({ protocol }) => protocol === undefined || protocol === null || protocol === 'TCP')
+    .map((port) => ({ name: texts.one(textIn(port, 'name')), port: portIn(port, 'port') }))
+    .filter(({ port }) => port !== 0);
+  return {
+    key: keyOf(namespace, name),
+    service: keyOf(namespace, service),
+    family,
+    ports: ports.length === 0 ? NO_PORTS : ports,
+    endpoints: objectsIn(object, 'endpoints').flatMap((endpoint) => readEndpoint(endpoint, namespace, family, texts)),
+  };
+}
+
+function readEndpoint(endpoint: JsonObject, namespace: string, family: Family, texts: Texts): SliceEndpoint[] {
+  const [address] = textsIn(endpoint, 'addresses');
+  if (address === undefined || isIP(address) !== family) return [];
+  const conditions = objectIn(endpoint, 'conditions');
+  // What is not said is to be taken as ready, and as serving where it is ready.
+  const ready = conditions.ready !== false;
+  const serving = typeof conditions.serving === 'boolean' ? conditions.serving : ready;
+  const target = objectIn(endpoint, 'targetRef');
+  const pod = target.kind === 'Pod' ? textIn(target, 'name') : '';
+  const hints = objectIn(endpoint, 'hints');
+  return [
+    {
+      address,
+      ready,
+      leaving: serving && conditions.terminating === true,
+      pod: pod === '' ? '' : keyOf(textIn(target, 'namespace') || namespace, pod),
+      hostname: textIn(endpoint, 'hostname'),
+      node: texts.one(textIn(endpoint, 'nodeName')),
+      zone: texts.one(textIn(endpoint, 'zone')),
+      hints: Array.isArray(hints.forZones)
+        ? objectsIn(hints, 'forZones').map((zone) => texts.one(textIn(zone, 'name')))
+        : null,
+    },
+  ];
+}
