@@ -1,0 +1,30 @@
+// The image that the controller runs from, which is that of its proxies unless somebody says otherwise.
+import type { Installation } from '../inject/installation.js';
+import type { Objects } from './objects.js';
+
+export type ProxyImage = Pick<Installation, 'image' | 'imagePullPolicy'>;
+
+/** The name of the controller's container in its pod. */
+const CONTAINER = 'controller';
+const POLICIES = ['Always', 'IfNotPresent', 'Never'] as const;
+
+interface PodSpec {
+  readonly containers?: readonly {
+    readonly name?: string;
+    readonly image?: string;
+    readonly imagePullPolicy?: string;
+  }[];
+}
+
+/** Rejects with what to do where that is not to be known. */
+export async function ownImage(objects: Pick<Objects, 'get'>, namespace: string, pod: string): Promise<ProxyImage> {
+  const found = await objects.get(`/api/v1/namespaces/${namespace}/pods/${pod}`);
+  const { containers = [] } = (found?.spec ?? {}) as PodSpec;
+  const { image = '', imagePullPolicy = '' } =
+    containers.find(({ name }) => name === CONTAINER) ?? (containers.length === 1 ? containers[0] : {});
+  if (image === '')
+    throw new Error(
+      `Pod ${namespace}/${pod} does not say which image proxies are to get (a container ${CONTAINER}); add --proxy-image`,
+    );
+  return { image, imagePullPolicy: POLICIES.find((known) => known === imagePullPolicy) ?? 'IfNotPresent' };
+}
