@@ -1,18 +1,24 @@
 // An identity from an identity service as Linkerd's (`Identity/Certify`): a new key for each certificate, the token read for each
 // request, and the next certificate asked for well before the end of the last.
-
-import { createSecureContext } from 'node:tls';
-import type { ServiceError } from '@grpc/grpc-js';
+import { parseHostPort } from '../config/values.js';
+import { ConnectTimeout } from '../grpc/connection.js';
+import { FramingError } from '../grpc/framing.js';
+import type { Status } from '../grpc/status.js';
+import { callUnary, StatusError } from '../grpc/unary.js';
+import { ProtobufError } from '../protobuf/reader.js';
 import { Backoff } from './backoff.js';
+import { type CertifyResponse, decodeResponse, encodeRequest } from './certify-messages.js';
 import { readPart, readPartOrText } from './credential-files.js';
 import { type CheckedAnchors, checkAnchors } from './credentials.js';
 import { pemOf } from './der-bundle.js';
-import { CHANNEL, callFailure, type GrpcService, grpcService } from './grpc.js';
 import { isPem } from './pem-text.js';
 import { CredentialProblem } from './problem.js';
 import { makeSigningRequest } from './signing-request.js';
 import { IdentityProblem, type IdentitySource, type Offer, part, problemOf, type SourceDeps } from './source.js';
 
+const METHOD = '/io.linkerd.proxy.identity.Identity/Certify';
+/** Octets of a response: chains of certificates are a few thousand. */
+const MAX_RESPONSE = 2 ** 20;
 /** When a new certificate is asked for, as a share of what is left of the last one's life; jitter is added or taken away. */
 const REFRESH_SHARE = 0.7;
 const JITTER = 0.05;
@@ -31,12 +37,6 @@ export interface CertifyOptions {
   readonly timeoutMs: number;
   readonly minBackoffMs: number;
   readonly maxBackoffMs: number;
-}
-
-interface CertifyResponse {
-  readonly leaf_certificate: Uint8Array;
-  readonly intermediate_certificates: readonly Uint8Array[];
-  readonly valid_until: { readonly seconds: number; readonly nanos: number } | null;
 }
 
 /** Ms from now to the request for the next certificate, where this one ends at `endsMs`. */
@@ -119,14 +119,14 @@ export class CertifyClient implements IdentitySource {
     const token = readToken(tokenFile);
     const anchors = readPartOrText(anchorsFile, 'identity.linkerd.anchors');
     const { request, key } = await makeSigningRequest(name);
-    const service = await grpcService('identity.proto', 'io.linkerd.proxy.identity.Identity');
     if (this.#stopped) throw new Error('stopped');
-    const response = await this.#call(service, checkAnchors(anchors, this.deps.clock.now()), token, {
-      identity: name,
-      token: Buffer.from(token, 'latin1'),
-      certificate_signing_request: request,
-    });
-    const chain = [response.leaf_certificate, ...response.intermediate_certificates];
+    const trusted = checkAnchors(anchors, this.deps.clock.now());
+    const { leaf, intermediates, validUntilMs } = await this.#call(
+      trusted,
+      token,
+      encodeRequest({ identity: name, token: Buffer.from(token, 'latin1'), request }),
+    );
+    const chain = [leaf, ...intermediates];
     const from = `the certificate from ${this.#who}`;
     return {
       offer: {
@@ -134,47 +134,46 @@ export class CertifyClient implements IdentitySource {
         key: part(`the key of ${from}`, key),
         anchors,
       },
-      validUntilMs: response.valid_until === null ? Number.POSITIVE_INFINITY : response.valid_until.seconds * 1000,
+      validUntilMs,
     };
   }
 
-  #call(
-    { grpc, method }: GrpcService,
-    trusted: CheckedAnchors,
-    token: string,
-    request: object,
-  ): Promise<CertifyResponse> {
+  /** The response, or the problem that there is none. */
+  async #call(trusted: CheckedAnchors, token: string, request: Uint8Array): Promise<CertifyResponse> {
     const { address, serverName, timeoutMs } = this.options;
-    const context = createSecureContext({ ca: [...trusted.anchors], minVersion: 'TLSv1.3' });
-    const credentials = grpc.credentials.createFromSecureContext(context);
-    const client = new grpc.Client(address, credentials, { ...CHANNEL, 'grpc.ssl_target_name_override': serverName });
-    const { path, requestSerialize, responseDeserialize } = method('Certify');
-    return new Promise<CertifyResponse>((resolve, reject) => {
-      const done = (error: ServiceError | null, response?: object): void => {
-        client.close();
-        this.deps.clock.clear(late);
-        this.#cancel = () => undefined;
-        if (error === null && response !== undefined) resolve(response as CertifyResponse);
-        else reject(error === null ? new Error('no response') : this.#failure(grpc, error, token));
-      };
-      const call = client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, done);
-      this.#cancel = () => call.cancel();
-      const late = this.deps.clock.set(() => {
-        reject(new IdentityProblem('timeout', `${this.#who} did not answer within ${timeoutMs} ms (identity.timeout)`));
-        call.cancel();
-      }, timeoutMs);
-    });
+    const late = `${this.#who} did not answer within ${timeoutMs} ms (identity.timeout)`;
+    const giveUp = new AbortController();
+    let timedOut = false;
+    const timer = this.deps.clock.set(() => {
+      timedOut = true;
+      giveUp.abort();
+    }, timeoutMs);
+    this.#cancel = () => giveUp.abort();
+    try {
+      const { host, port } = parseHostPort(address, 'identity.example:8080');
+      const where = { host, port, timeoutMs, timeoutKey: 'identity.timeout', random: this.deps.random };
+      const options = { ...where, method: METHOD, maxBytes: MAX_RESPONSE, signal: giveUp.signal };
+      return decodeResponse(await callUnary(options, { serverName, anchors: trusted.anchors }, request));
+    } catch (error) {
+      if (timedOut || error instanceof ConnectTimeout) throw new IdentityProblem('timeout', late);
+      if (error instanceof StatusError) throw this.#refused(error.status, token);
+      if (error instanceof FramingError || error instanceof ProtobufError)
+        throw new IdentityProblem('error', `${this.#who} gives no answer: ${error.message}`);
+      const why = error instanceof Error ? error.message : String(error);
+      throw this.#unverified(new IdentityProblem('unreachable', `${this.#who} cannot be reached: ${why}`));
+    } finally {
+      this.deps.clock.clear(timer);
+      this.#cancel = () => undefined;
+    }
   }
 
-  #failure(grpc: GrpcService['grpc'], error: ServiceError, token: string): IdentityProblem {
-    const problem = callFailure(grpc, this.#who, error, this.options.timeoutMs);
-    if (problem.reason === 'unreachable') return this.#unverified(problem);
-    const since = problem.reason === 'denied' ? expiredSince(token, this.deps.clock.now()) : '';
-    if (since === '') return problem;
-    return new IdentityProblem(
-      'denied',
-      `${problem.message}; the token in ${this.options.token} has expired at ${since}`,
-    );
+  #refused({ name, message }: Status, token: string): IdentityProblem {
+    if (name === 'UNAVAILABLE') return new IdentityProblem('unreachable', `${this.#who} cannot be reached: ${message}`);
+    const denied = name === 'PERMISSION_DENIED' || name === 'UNAUTHENTICATED';
+    const refuses = `${this.#who} refuses: ${message === '' ? 'without a reason' : message} (${name})`;
+    const since = denied ? expiredSince(token, this.deps.clock.now()) : '';
+    const expired = since === '' ? '' : `; the token in ${this.options.token} has expired at ${since}`;
+    return new IdentityProblem(denied ? 'denied' : 'error', `${refuses}${expired}`);
   }
 
   /** Says whose certificate was expected, where it is that which was wrong. */

@@ -1,4 +1,4 @@
-// gRPC for sources of identities. The library is loaded when a source wants it: it takes 8 MB, which a proxy without such an identity
+// gRPC for the Workload API. The library is loaded when that is wanted: it takes 8 MB, which a proxy without such an identity
 // does not pay.
 import { fileURLToPath } from 'node:url';
 import type { ChannelOptions, MethodDefinition, ServiceDefinition, ServiceError } from '@grpc/grpc-js';

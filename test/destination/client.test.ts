@@ -178,7 +178,7 @@ describe('a client of a destination service', () => {
     server.setEndpoints(AUTHORITY, [at('10.1.0.2')]);
     await harness.until(() => harness.hosts === '10.1.0.2', 'another endpoint');
     assert.equal(harness.endpoints.length, 2);
-    assert.equal(harness.logged.filter((line) => line.includes('gRPC status 14')).length, 1);
+    assert.equal(harness.logged.filter((line) => line.includes('UNAVAILABLE')).length, 1);
   });
 
   it('goes on when the service is back: what stayed was never gone', async () => {

@@ -2,9 +2,9 @@
 // tells those who have streams on it when it stands. Cold, on the main thread.
 import type { ClientHttp2Session } from 'node:http2';
 import type { DiscoveryLogger } from '../../discovery/source.js';
+import { ConnectTimeout, openConnection } from '../../grpc/connection.js';
 import type { IdentityMaterial } from '../../identity/material.js';
 import type { LookupCounts, LookupFailure } from '../counts.js';
-import { ConnectTimeout, openConnection } from './connection.js';
 import { Retry } from './retry.js';
 
 /** RFC 9113 section 7: what a server says that is pinged too often. */
@@ -114,7 +114,10 @@ export class Channel {
     this.#connecting = true;
     try {
       const { random } = this.deps;
-      const session = await openConnection({ ...this.options, random }, identity ?? null);
+      const { host, port, serverName, timeoutMs } = this.options;
+      const tls = identity === undefined ? null : { serverName, anchors: identity.anchors, own: identity };
+      const where = { host, port, timeoutMs, timeoutKey: 'destination.timeout', random };
+      const session = await openConnection(where, tls);
       if (this.#stopped) session.destroy();
       else this.#opened(session);
     } catch (error) {

@@ -1,15 +1,18 @@
 // A call whose answer is a stream of messages without an end: opened on each connection that there comes to be, and again where it ends.
-import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders } from 'node:http2';
+import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
+import { FramingError, frame, MessageReader } from '../../grpc/framing.js';
+import { headProblem, requestHead, type Status, statusOf } from '../../grpc/status.js';
 import { ProtobufError } from '../../protobuf/reader.js';
 import type { LookupFailure } from '../counts.js';
 import type { Channel, ChannelUser } from './channel.js';
-import { FramingError, frame, MessageReader } from './framing.js';
 import { Retry } from './retry.js';
 
 /** Statuses of gRPC with which a server says that it knows nothing of what it was asked for. */
-const UNKNOWN_STATUSES: ReadonlySet<number> = new Set([3, 5, 12]);
-const NO_STATUS = -1;
+const UNKNOWN_STATUSES: ReadonlySet<string> = new Set(['INVALID_ARGUMENT', 'NOT_FOUND', 'UNIMPLEMENTED']);
+
+/** Longest text of a server's that is told. */
+const MOST_TEXT = 200;
 
 export interface SubscriptionOptions {
   /** The method, `/package.Service/Method`. */
@@ -65,17 +68,12 @@ export class Subscription implements ChannelUser {
 
   #open(session: ClientHttp2Session): void {
     const { method, request, maxMessageBytes } = this.options;
-    const stream = session.request({
-      ':method': 'POST',
-      ':path': method,
-      'content-type': 'application/grpc',
-      te: 'trailers',
-    });
+    const stream = session.request(requestHead(method));
     this.#stream = stream;
     const began = performance.now();
     const { counts } = this.channel.deps;
     counts.streams++;
-    let status = NO_STATUS;
+    let status: Status | null = null;
     let told = false;
     /** Ends the stream, with the first reason that there is. */
     const fail = (reason: LookupFailure, why: string): void => {
@@ -90,17 +88,16 @@ export class Subscription implements ChannelUser {
       counts.updates++;
       this.events.message(octets);
     });
-    const ends = (headers: IncomingHttpHeaders): void => {
-      if (headers['grpc-status'] !== undefined) status = Number(headers['grpc-status']);
-    };
     stream.on('response', (headers) => {
       this.channel.heard();
-      ends(headers);
-      const problem = answerProblem(headers);
+      status = statusOf(headers);
+      const problem = status === null ? headProblem(headers) : '';
       if (problem !== '') fail('garbage', problem);
-      else if (status === NO_STATUS) this.events.opened();
+      else if (status === null) this.events.opened();
     });
-    stream.on('trailers', ends);
+    stream.on('trailers', (fields) => {
+      status ??= statusOf(fields);
+    });
     stream.on('data', (octets: Buffer) => {
       this.channel.heard();
       if (told) return;
@@ -120,9 +117,10 @@ export class Subscription implements ChannelUser {
       if (this.#stream === stream) this.#stream = null;
       if (this.#stopped) return;
       const lived = performance.now() - began;
-      if (!told && UNKNOWN_STATUSES.has(status)) this.#unknown();
+      if (!told && status !== null && UNKNOWN_STATUSES.has(status.name)) this.#unknown();
       else {
-        if (status > 0) fail('status', `gRPC status ${status}`);
+        if (status !== null && status.name !== 'OK')
+          fail('status', `${status.name} ${status.message.slice(0, MOST_TEXT)}`.trim());
         this.#later(session, this.#retry.next(lived));
       }
     });
@@ -145,10 +143,4 @@ export class Subscription implements ChannelUser {
       if (this.channel.session === session) this.#open(session);
     }, delayMs);
   }
-}
-
-function answerProblem(headers: IncomingHttpHeaders & { readonly ':status'?: number | undefined }): string {
-  if (headers[':status'] !== 200) return `HTTP status ${headers[':status']}`;
-  const type = headers['content-type'] ?? '';
-  return type.startsWith('application/grpc') ? '' : `content type ${JSON.stringify(type.slice(0, 100))}`;
 }

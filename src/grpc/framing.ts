@@ -41,10 +41,7 @@ export class MessageReader {
         if (prefix[0] !== 0) throw new FramingError('garbage', 'a message is compressed, which was not asked for');
         this.#wanted = prefix.readUInt32BE(1);
         if (this.#wanted > this.maxBytes)
-          throw new FramingError(
-            'size',
-            `a message has ${this.#wanted} octets, more than destination.maxMessage allows`,
-          );
+          throw new FramingError('size', `a message has ${this.#wanted} octets, more than ${this.maxBytes}`);
       }
       if (this.#length < this.#wanted) return;
       const message = this.#take(this.#wanted);
