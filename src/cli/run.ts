@@ -10,6 +10,12 @@ import { processState } from '../log/process-state.js';
 import type { Command } from './usage.js';
 import { configFile, FAILURE, messageOf, parseArguments } from './usage.js';
 
+/** Rules of a mesh: the section `authorization` as JSON, and the key of the ConfigMap that has it. */
+export interface Ruling {
+  readonly key: string;
+  readonly json: string;
+}
+
 /** What the command needs of src/supervisor/engine.ts. */
 export interface EngineHandle {
   /** Throws and leaves everything as it was, or takes the new configuration. */
@@ -20,6 +26,8 @@ export interface EngineHandle {
   kill(): Promise<void>;
   /** What somebody asks for by SIGUSR1. */
   state(): LogFields;
+  /** Tells what the mesh rules, where there is one: now and whenever it changes. */
+  followRules?(report: (ruling: Ruling | null) => void): void;
   /** Resolves when everything is closed; `code` is 1 if work had to be cut off. */
   readonly closed: Promise<{ readonly code: number }>;
 }
@@ -49,13 +57,15 @@ function logReloadFailure(logger: Logger, error: unknown): void {
 
 /**
  * Runs an engine until it has closed and returns the exit code. SIGTERM and SIGQUIT drain; SIGINT drains without the hold;
- * a second one of these kills, code 1; SIGHUP reloads; SIGUSR1 logs the state. `load` reads the configuration anew.
+ * a second one of these kills, code 1; SIGHUP reloads; SIGUSR1 logs the state. `load` reads the configuration anew; `ruled` is told before
+ * that what is to be in it of the mesh's rules.
  */
 export async function supervise(
   load: () => Config | Promise<Config>,
   start: StartEngine,
   signals: Signals,
   logger: Logger,
+  ruled: (ruling: Ruling | null) => void = () => undefined,
 ): Promise<number> {
   let engine: EngineHandle | undefined;
   let stopping: SignalName | undefined;
@@ -129,6 +139,11 @@ export async function supervise(
   const started = await Promise.race([begin(), abandoned]);
   if (started === 'abandoned') return FAILURE;
   engine = started;
+  const running = engine;
+  running.followRules?.((ruling) => {
+    ruled(ruling);
+    if (stopping === undefined) void reload(running);
+  });
   if (stopping !== undefined) drain(stopping, engine, true);
   else if (reloadAgain) void reload(engine);
   const { code } = await engine.closed;
@@ -164,6 +179,18 @@ function flags(values: Readonly<Record<string, string | boolean | undefined>>): 
   return overrides;
 }
 
+/** In the configuration they stand in the place of its own section. What is no JSON is refused there. */
+function rulesOf(ruling: Ruling | null): Override[] {
+  if (ruling === null) return [];
+  let value: unknown = ruling.json;
+  try {
+    value = JSON.parse(ruling.json);
+  } catch {
+    // A text is no section.
+  }
+  return [{ path: ['authorization'], value, source: 'controller', name: `rules of the mesh, key ${ruling.key}` }];
+}
+
 /** Runs what `start` starts, with the arguments of `sluice run`; returns the exit code. */
 export async function runProxy(args: readonly string[], start: StartEngine): Promise<number> {
   const options = {
@@ -178,12 +205,15 @@ export async function runProxy(args: readonly string[], start: StartEngine): Pro
   const logger = createLogger();
   dieLogged(logger);
   let loaded = false;
+  let rules: readonly Override[] = [];
   const load = (): Promise<Config> => {
     if (loaded) refuseToReadAgain(file);
     loaded = true;
-    return loadConfigApart(file, process.env, overrides);
+    return loadConfigApart(file, process.env, [...overrides, ...rules]);
   };
-  return supervise(load, start, process, logger);
+  return supervise(load, start, process, logger, (ruling) => {
+    rules = rulesOf(ruling);
+  });
 }
 
 export const runCommand: Command = {

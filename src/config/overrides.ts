@@ -1,4 +1,5 @@
-// Values that come from outside the file: SLUICE_* variables, and above them the flags of the command line.
+// Values that come from outside the file: SLUICE_* variables, above them the flags of the command line, and above all what the controller
+// of a mesh rules.
 
 import { schemaKeys } from './keys.js';
 import type { KeyPath } from './problem.js';
@@ -10,8 +11,8 @@ export interface Override {
   readonly path: readonly string[];
   readonly value: unknown;
   /** What a problem's `file` says. */
-  readonly source: 'environment' | 'command line';
-  /** The variable or the flag. */
+  readonly source: 'environment' | 'command line' | 'controller';
+  /** The variable, the flag, or what the controller has it from. */
   readonly name: string;
 }
 

@@ -33,7 +33,7 @@ function authorization({ inboundPolicy, clusterNetworks, probes }: Tree, top: un
   const networks = attempt(() => parseNetworkList(clusterNetworks)) ?? [];
   const rules = Array.isArray(shared.rules) ? (shared.rules as unknown[]) : [];
   const open =
-    (inboundPolicy ?? shared.default ?? 'all-unauthenticated') === 'all-unauthenticated' && rules.length === 0;
+    (shared.default ?? inboundPolicy ?? 'all-unauthenticated') === 'all-unauthenticated' && rules.length === 0;
   const asked = open ? [] : (attempt(() => parseProbeList(probes)) ?? []);
   const allowed = asked.map(({ port, path }, index) => ({
     name: `probe-${index + 1}`,
@@ -42,7 +42,8 @@ function authorization({ inboundPolicy, clusterNetworks, probes }: Tree, top: un
     path,
   }));
   const own = {
-    ...(inboundPolicy === undefined ? {} : { default: inboundPolicy }),
+    // The rules of the mesh win over what a pod says of itself.
+    ...(inboundPolicy === undefined || shared.default !== undefined ? {} : { default: inboundPolicy }),
     ...(networks.length === 0 ? {} : { clusterNetworks: networks.map(({ text }) => text) }),
     ...(allowed.length === 0 ? {} : { rules: [...allowed, ...rules] }),
   };

@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from '../admin/server.js';
 import type { Config, DestinationConfig, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
+import type { RulingMessage } from '../destination/ruling-message.js';
 import { ADDRESS_WORDS, addressKey, destinationKey, Learned } from '../detect/learned.js';
 import { Discovery } from '../discovery/discovery.js';
 import type { Endpoint } from '../discovery/endpoint.js';
@@ -58,6 +59,9 @@ export class Engine {
   private readonly originals: OriginalDestinations;
   private readonly dynamic: DynamicServices;
   private lookups: Lookups | undefined;
+  /** The rules of the mesh as they were told last, and who is to know. */
+  private ruling: RulingMessage | null = null;
+  private onRuling: ((ruling: RulingMessage | null) => void) | undefined;
   private readonly health: HealthLog;
   private readonly refusals: RefusalLog;
   private readonly snapshots: Snapshots;
@@ -194,6 +198,12 @@ export class Engine {
   listenerPort(name: string): number {
     const listener = this.config.listeners.find((candidate) => candidate.name === name);
     return listener === undefined ? 0 : this.listeners.port(listenerKey(listener));
+  }
+
+  /** Tells what the mesh rules, now and whenever it changes. They hold once they are in the configuration. */
+  followRules(report: (ruling: RulingMessage | null) => void): void {
+    this.onRuling = report;
+    if (this.ruling !== null) report(this.ruling);
   }
 
   /** Takes over a new configuration without touching a connection, or throws and changes nothing. */
@@ -381,6 +391,10 @@ export class Engine {
       max: () => this.config.destinations.max,
       services: dynamic,
       changed: ({ host, port }) => this.pool.broadcast({ kind: 'changed', host, port }),
+      ruled: (ruling) => {
+        this.ruling = ruling;
+        this.onRuling?.(ruling);
+      },
     });
   }
 

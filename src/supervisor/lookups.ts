@@ -3,13 +3,16 @@ import type { Config, DestinationConfig } from '../config/model.js';
 import { parseHostPort } from '../config/values.js';
 import { DestinationClient } from '../destination/client/client.js';
 import type { LookupCounts } from '../destination/counts.js';
-import type { DestinationLookup } from '../destination/lookup.js';
+import type { Asker, DestinationLookup } from '../destination/lookup.js';
+import type { RulingMessage } from '../destination/ruling-message.js';
 import type { DiscoveryLogger } from '../discovery/source.js';
 import type { IdentityMaterial } from '../identity/material.js';
 import { LookupResolver, type ResolverDeps } from './lookup-resolver.js';
 
 interface RunningLookup {
   readonly lookup: DestinationLookup;
+  /** Tells the rules of the mesh, as soon as they are known and whatever they become. */
+  followRules(asker: Asker, report: (ruling: RulingMessage | null) => void): void;
   /** There is an identity, or another one. */
   identityChanged(): void;
   stop(): void;
@@ -38,6 +41,7 @@ function start(config: DestinationConfig, deps: LookupDeps): RunningLookup {
       client.start();
       return {
         lookup: client,
+        followRules: (asker, report) => void client.watchRules(asker, report),
         identityChanged: () => client.identityChanged(),
         stop: () => client.stop(),
       };
@@ -48,13 +52,16 @@ function start(config: DestinationConfig, deps: LookupDeps): RunningLookup {
 export function startLookups(
   { sidecar, identity }: Config,
   destination: DestinationConfig,
-  deps: LookupDeps & Pick<ResolverDeps, 'waitMs' | 'max' | 'services' | 'changed'>,
+  deps: LookupDeps &
+    Pick<ResolverDeps, 'waitMs' | 'max' | 'services' | 'changed'> & { ruled(ruling: RulingMessage | null): void },
 ): Lookups {
   const running = start(destination, deps);
+  const asker = { namespace: sidecar.namespace, pod: sidecar.pod, node: sidecar.node };
+  running.followRules(asker, (ruling) => deps.ruled(ruling));
   const resolver = new LookupResolver({
     ...deps,
     lookup: running.lookup,
-    asker: { namespace: sidecar.namespace, pod: sidecar.pod, node: sidecar.node },
+    asker,
     networks: sidecar.clusterNetworks,
     meshed: identity !== null,
     defaults: destination.defaults,

@@ -3,7 +3,9 @@ import { Client, type ClientReadableStream, credentials, Metadata, type ServiceE
 import type { Address } from '../../src/config/model.js';
 import type { Asker, DestinationLookup, EndpointsUpdate, ProfileUpdate } from '../../src/destination/lookup.js';
 import { decodeProfile, decodeUpdate, encodeGetDestination } from '../../src/destination/messages.js';
+import { RULES_METHOD } from '../../src/destination/ruling-message.js';
 import type { MutualTls } from '../../src/destination/server/listening.js';
+import type { Rules } from '../../src/destination/server/rules.js';
 import {
   DESTINATION_LIMITS,
   type DestinationEvents,
@@ -115,11 +117,15 @@ export interface Served {
 
 export async function serveDestinations(
   lookup: DestinationLookup,
-  { tls = null, limits = {} }: { tls?: MutualTls | null; limits?: Partial<DestinationLimits> } = {},
+  {
+    tls = null,
+    limits = {},
+    rules = null,
+  }: { tls?: MutualTls | null; limits?: Partial<DestinationLimits>; rules?: Rules | null } = {},
 ): Promise<Served> {
   const told = new Told();
   const all = { ...DESTINATION_LIMITS, spreadMs: 50, ...limits };
-  const server = new DestinationServer(lookup, { tls, clusterDomain: 'cluster.local', limits: all }, told);
+  const server = new DestinationServer(lookup, { tls, clusterDomain: 'cluster.local', rules, limits: all }, told);
   await server.listen({ host: '127.0.0.1', port: 0 });
   return { server, told, port: server.port };
 }
@@ -216,6 +222,11 @@ export class DestinationClient {
 
   profile(path: string): DestinationStream {
     return this.#ask('GetProfile', path, '{}');
+  }
+
+  rules(context: object = {}): DestinationStream {
+    const request = encodeGetDestination({ scheme: '', path: '', contextToken: JSON.stringify(context) });
+    return new DestinationStream(this.#client.makeServerStreamRequest(RULES_METHOD, same, same, request));
   }
 
   call(method: string, request: Buffer, deadlineMs?: number): DestinationStream {

@@ -4,6 +4,7 @@ import type { Watch } from '../../discovery/source.js';
 import { addressText } from '../../discovery/text.js';
 import type { Asker, DestinationLookup, EndpointsUpdate, ProfileUpdate } from '../lookup.js';
 import { DESTINATION_SERVICE, decodeProfile, encodeGetDestination } from '../messages.js';
+import { decodeRuling, RULES_METHOD, type RulingMessage } from '../ruling-message.js';
 import { Channel, type ChannelDeps, type ChannelOptions } from './channel.js';
 import { EndpointsWatch } from './endpoints-watch.js';
 import { Subscription } from './subscription.js';
@@ -39,7 +40,7 @@ export class DestinationClient implements DestinationLookup {
   }
 
   watchProfile(address: Address, asker: Asker, report: (update: ProfileUpdate) => void): Watch {
-    return this.#subscribe('GetProfile', addressText(address), asker, {
+    return this.#subscribe(`/${DESTINATION_SERVICE}/GetProfile`, addressText(address), asker, {
       opened: () => undefined,
       message: (octets) => report(decodeProfile(octets, address.port)),
       unknown: () => report({ kind: 'unknown' }),
@@ -57,7 +58,7 @@ export class DestinationClient implements DestinationLookup {
         },
       ),
     );
-    const subscription = this.#subscribe('Get', authority, asker, watch);
+    const subscription = this.#subscribe(`/${DESTINATION_SERVICE}/Get`, authority, asker, watch);
     return {
       stop: () => {
         subscription.stop();
@@ -66,8 +67,17 @@ export class DestinationClient implements DestinationLookup {
     };
   }
 
+  /** What the mesh allows others to do with this proxy; null: nobody has written anything. Never called by servers that don't know. */
+  watchRules(asker: Asker, report: (ruling: RulingMessage | null) => void): Watch {
+    return this.#subscribe(RULES_METHOD, '', asker, {
+      opened: () => undefined,
+      message: (octets) => report(decodeRuling(octets)),
+      unknown: () => undefined,
+    });
+  }
+
   #subscribe(
-    method: 'Get' | 'GetProfile',
+    method: string,
     path: string,
     asker: Asker,
     events: ConstructorParameters<typeof Subscription>[2],
@@ -75,7 +85,7 @@ export class DestinationClient implements DestinationLookup {
     const { maxMessageBytes, minBackoffMs, maxBackoffMs } = this.options;
     const request = encodeGetDestination({ scheme: '', path, contextToken: contextToken(asker) });
     const bounds = { maxMessageBytes, minBackoffMs, maxBackoffMs };
-    const options = { method: `/${DESTINATION_SERVICE}/${method}`, request, subject: path, ...bounds };
+    const options = { method, request, subject: path === '' ? 'rules of the mesh' : path, ...bounds };
     return new Subscription(this.#channel, options, events);
   }
 }

@@ -10,7 +10,9 @@ import { CallProblem, STATUS } from './grpc-call.js';
 export type Target =
   | { readonly kind: 'address'; readonly address: Address }
   /** `name.namespace.svc.cluster.local:port`, in lower case; a pod's name may stand before it. */
-  | { readonly kind: 'service'; readonly authority: string };
+  | { readonly kind: 'service'; readonly authority: string }
+  /** The rules that hold of who asks. */
+  | { readonly kind: 'rules' };
 
 export interface Asked {
   readonly target: Target;
@@ -27,11 +29,12 @@ const MIN_LABELS = 3;
 const MAX_LABELS = 4;
 const NOBODY: Asker = { namespace: '', pod: '', node: '' };
 
-/** Throws a CallProblem. */
-export function readRequest(octets: Uint8Array, clusterDomain: string): Asked {
+/** `clusterDomain`: null for a request that has no path. Throws a CallProblem. */
+export function readRequest(octets: Uint8Array, clusterDomain: string | null): Asked {
   try {
     const { path, contextToken } = decodeGetDestination(octets);
-    return { target: readTarget(path, clusterDomain), asker: readContext(contextToken) };
+    const target = clusterDomain === null ? ({ kind: 'rules' } as const) : readTarget(path, clusterDomain);
+    return { target, asker: readContext(contextToken) };
   } catch (error) {
     if (error instanceof ProtobufError)
       throw new CallProblem(STATUS.invalidArgument, `the request is garbled: ${error.message}`);

@@ -1,15 +1,23 @@
 // Linkerd's destination API on a port: who has a certificate of the mesh learns what is behind addresses and which endpoints Services
 // have, for as long as it wants to know.
-import { createServer, type Http2Server, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import {
+  createServer,
+  type Http2Server,
+  type Http2Session,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import type { Address } from '../../config/model.js';
-import type { DestinationLookup } from '../lookup.js';
+import type { Asker, DestinationLookup } from '../lookup.js';
 import { DESTINATION_SERVICE } from '../messages.js';
+import { RULES_METHOD } from '../ruling-message.js';
 import { type ConnectionLimits, Connections } from './connections.js';
 import { Feed, type FeedEvents } from './feed.js';
 import { CallProblem, GrpcCall, httpProblem, RequestReader, STATUS, type Status, timeoutOf } from './grpc-call.js';
 import { Listening, type ListeningLimits, type MutualTls } from './listening.js';
 import { Pacer } from './pacer.js';
 import { type Asked, readRequest } from './request.js';
+import { accountOfPeer, type Rules, RulingState } from './rules.js';
 import { ProfileState } from './states.js';
 import { Topics } from './topics.js';
 
@@ -47,12 +55,13 @@ export const DESTINATION_LIMITS: DestinationLimits = {
   graceMs: 10_000,
 };
 
-export const METHODS = ['get', 'profile'] as const;
+export const METHODS = ['get', 'profile', 'rules'] as const;
 export type Method = (typeof METHODS)[number];
 
 const PATHS: Readonly<Record<string, Method>> = {
   [`/${DESTINATION_SERVICE}/Get`]: 'get',
   [`/${DESTINATION_SERVICE}/GetProfile`]: 'profile',
+  [RULES_METHOD]: 'rules',
 };
 
 export interface DestinationEvents {
@@ -70,6 +79,8 @@ export interface DestinationServerOptions {
   /** null: plain text. */
   readonly tls: MutualTls | null;
   readonly clusterDomain: string;
+  /** Who may do what in the mesh; null: this server does not say. */
+  readonly rules?: Rules | null;
   readonly limits: DestinationLimits;
 }
 
@@ -93,7 +104,11 @@ export class DestinationServer {
     this.#limits = limits;
     this.#topics = new Topics(lookup, () => events.encoded());
     this.#pacer = new Pacer(limits.intervalMs);
-    this.#feedEvents = { get: this.#eventsOf('get'), profile: this.#eventsOf('profile') };
+    this.#feedEvents = {
+      get: this.#eventsOf('get'),
+      profile: this.#eventsOf('profile'),
+      rules: this.#eventsOf('rules'),
+    };
     this.#connections = new Connections(limits, (nowMs) => this.#endStalled(nowMs));
     this.#http2 = createServer({ settings: { maxConcurrentStreams: limits.maxStreams, enablePush: false } });
     this.#http2.on('session', (session) => this.#connections.add(session));
@@ -150,7 +165,8 @@ export class DestinationServer {
     }
     const call = new GrpcCall(stream);
     const method = PATHS[String(headers[':path'])];
-    if (method === undefined) this.#refuse(call, new CallProblem(STATUS.unimplemented, 'there is no such method'));
+    if (method === undefined || (method === 'rules' && !this.options.rules))
+      this.#refuse(call, new CallProblem(STATUS.unimplemented, 'there is no such method'));
     else if (this.#streams >= this.#limits.maxAllStreams)
       this.#refuse(call, new CallProblem(STATUS.resourceExhausted, `${this.#streams} streams are open already`));
     else this.#read(stream, headers, call, method);
@@ -174,7 +190,8 @@ export class DestinationServer {
         const message = reader.take(piece);
         if (message === null) return;
         stop();
-        this.#begin(stream, headers, call, method, readRequest(message, this.options.clusterDomain));
+        const domain = method === 'rules' ? null : this.options.clusterDomain;
+        this.#begin(stream, headers, call, method, readRequest(message, domain));
       } catch (error) {
         stop();
         this.#refuse(call, error);
@@ -197,8 +214,8 @@ export class DestinationServer {
     if (!call.open) return;
     call.accept();
     const feed = new Feed(call, this.#pacer, this.#feedEvents[method]);
-    const leave = this.#subscribe(feed, method, asked);
     const { session } = stream;
+    const leave = this.#subscribe(feed, method, asked, session);
     this.#connections.begun(session, call);
     this.events.begun(method);
     const timeoutMs = timeoutOf(headers);
@@ -213,7 +230,18 @@ export class DestinationServer {
     });
   }
 
-  #subscribe(feed: Feed, method: Method, { target, asker }: Asked): () => void {
+  /** A certificate says whose rules these are. In plain text, for trials, whoever asks says so. */
+  #follow(feed: Feed, asker: Asker, session: Http2Session | undefined): () => void {
+    const peer = accountOfPeer(session) ?? { namespace: this.options.tls === null ? asker.namespace : '', account: '' };
+    const watch = this.options.rules?.watch(peer.namespace, peer.account, (ruling) =>
+      feed.changed(new RulingState(ruling)),
+    );
+    return () => watch?.stop();
+  }
+
+  #subscribe(feed: Feed, method: Method, asked: Asked, session: Http2Session | undefined): () => void {
+    const { target, asker } = asked;
+    if (target.kind === 'rules') return this.#follow(feed, asker, session);
     if (target.kind === 'address') return this.#topics.profile(target.address, asker, feed);
     if (method === 'get') return this.#topics.endpoints(target.authority, asker, feed);
     // Who has the name knows what the profile says of it.

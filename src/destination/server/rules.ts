@@ -1,0 +1,38 @@
+// The rules of the mesh, for a proxy: which ones hold is decided by who its certificate says it is.
+import type { Http2Session } from 'node:http2';
+import type { TLSSocket } from 'node:tls';
+import type { Watch } from '../../discovery/source.js';
+import { parseWorkloadName, type ServiceAccount } from '../../identity/names.js';
+import { encodeRuling, type RulingMessage } from '../ruling-message.js';
+import { framed } from './grpc-call.js';
+import type { State } from './states.js';
+
+export interface Rules {
+  /** Reports what holds of the account as soon as that is known, and whatever it becomes; null: nothing does. */
+  watch(namespace: string, account: string, report: (ruling: RulingMessage | null) => void): Watch;
+}
+
+export class RulingState implements State {
+  readonly #message: Buffer;
+
+  constructor(ruling: RulingMessage | null) {
+    this.#message = framed([encodeRuling(ruling)]);
+  }
+
+  since(): Buffer {
+    return this.#message;
+  }
+}
+
+const DNS = /(?:^|, )DNS:([^,"]+)/g;
+
+/** The service account that the certificate at the other end is for; null: there is none, or it says no such thing. */
+export function accountOfPeer(session: Http2Session | undefined): Pick<ServiceAccount, 'namespace' | 'account'> | null {
+  const socket = session?.destroyed === false ? (session.socket as Partial<TLSSocket> | undefined) : undefined;
+  const names = socket?.getPeerX509Certificate?.()?.subjectAltName ?? '';
+  for (const [, name] of names.matchAll(DNS)) {
+    const parsed = parseWorkloadName(name);
+    if (typeof parsed !== 'string' && parsed.kind === 'dns' && parsed.account !== null) return parsed.account;
+  }
+  return null;
+}
