@@ -8,7 +8,7 @@ const commands: readonly ListedCommand[] = [
   { name: 'run', summary: 'start the proxy', load: async () => (await import('./run.js')).runCommand },
   {
     name: 'check',
-    summary: 'validate a configuration and list every mistake in it',
+    summary: 'validate a configuration, or manifests, and list every mistake',
     load: async () => (await import('./check.js')).checkCommand,
   },
   {

@@ -1,0 +1,36 @@
+// Finds NetworkPolicies that let peers reach the ports of an application, and not its proxy's, to which they send in the mesh.
+import type { ObjectFinding, ObjectProblem } from '../finding.js';
+import type { Manifests } from '../manifests.js';
+import { egressCuts } from './egress.js';
+import { Findings } from './findings.js';
+import { ingressCuts } from './ingress.js';
+import { isPolicy, readPolicy } from './policy.js';
+import { Namespaces, workloadsIn } from './workloads.js';
+import type { CheckOptions, World } from './world.js';
+
+export interface Checked {
+  readonly findings: readonly ObjectFinding[];
+  readonly problems: readonly ObjectProblem[];
+  readonly policies: number;
+  /** Workloads that have or get a proxy. */
+  readonly meshed: number;
+}
+
+/** All that would cut traffic of the mesh. */
+export function checkNetworkPolicies(manifests: Manifests, options: CheckOptions): Checked {
+  const namespaces = new Namespaces(manifests.objects);
+  const read = manifests.objects
+    .filter(({ object }) => isPolicy(object))
+    .map((object) => readPolicy(object, options.namespace));
+  const policies = read.map(({ policy }) => policy);
+  const workloads = workloadsIn(manifests.objects, options.namespace, namespaces);
+  const world: World = { options, namespaces, workloads, policies };
+  const findings = new Findings();
+  const meshed = workloads.filter(({ proxy }) => proxy !== null);
+  for (const workload of meshed) {
+    ingressCuts(world, workload, findings);
+    egressCuts(world, workload, findings);
+  }
+  const problems = [...manifests.problems, ...read.flatMap(({ reading }) => reading.problems)];
+  return { findings: findings.list(), problems, policies: policies.length, meshed: meshed.length };
+}

@@ -1,0 +1,139 @@
+// What pods of the mesh must be let reach: the proxies of their peers, the controller, and DNS.
+import { formatSpans } from '../../redirect/port-list.js';
+import {
+  admitted,
+  includes,
+  inNamespace,
+  isAdmittedBlock,
+  isEverybody,
+  isLimited,
+  isPeer,
+  isUnknown,
+  peersOf,
+  portsOf,
+  single,
+  without,
+} from './admission.js';
+import { mayHavePods } from './block.js';
+import type { Findings } from './findings.js';
+import type { Peer, Policy, Rule } from './policy.js';
+import type { Workload } from './workloads.js';
+import { also, isCut, policiesOf, type World } from './world.js';
+
+const DNS = 53;
+/** TLS of applications, which goes to the endpoint's own port as it is. */
+const HTTPS = 443;
+/** Ports of the controller, as its pods have them. */
+const CONTROLLER = [
+  { port: 8080, what: 'identity' },
+  { port: 8086, what: 'destination' },
+] as const;
+
+/** What a rule admits to applications of `target`, as text; null: to ones that no manifest tells of. Empty: nothing. */
+function applicationPorts(rule: Rule, own: Workload, peer: Peer, target: Workload | null): string {
+  const skipped = own.proxy?.skipOutbound ?? [];
+  const theirs = target?.proxy?.skipInbound ?? [];
+  const { inbound, admin } = portsOf(target);
+  const others = [...skipped, ...theirs, single(DNS), single(inbound), single(admin)];
+  if (rule.peers.length === 0 || peer.kind === 'block') others.push(single(HTTPS));
+  const spans = without(admitted(rule, 'TCP', target), others);
+  const unknown =
+    target === null ? rule.ports.filter(({ protocol, name }) => protocol === 'TCP' && isUnknown(name)) : [];
+  return [formatSpans(spans), ...unknown.map(({ name }) => JSON.stringify(name))]
+    .filter((part) => part !== '')
+    .join(',');
+}
+
+/** Whether pods of the controller may be among the peers of a rule. */
+function reachesController(world: World, { policy, peers }: Rule): boolean {
+  const { namespaces, options, workloads } = world;
+  const { controllerNamespace } = options;
+  const known = workloads.filter(({ text }) => text === `Deployment ${controllerNamespace}/sluice-controller`);
+  return (
+    peers.length === 0 ||
+    peers.some((peer) => {
+      if (peer.kind === 'block') return mayHavePods(peer.block);
+      if (!inNamespace(peer.namespaces, controllerNamespace, policy.namespace, namespaces)) return false;
+      return known.length === 0 || known.some((workload) => isPeer(peer, workload, policy.namespace, namespaces));
+    })
+  );
+}
+
+/** Whether it names the controller's namespace and no other. */
+const isController = (world: World, peer: Peer, namespace: string): boolean =>
+  peer.kind === 'pods' &&
+  (peer.namespaces?.length ?? 0) > 0 &&
+  inNamespace(peer.namespaces, world.options.controllerNamespace, namespace, world.namespaces);
+
+function missing(world: World, workload: Workload, policies: readonly Policy[], findings: Findings): void {
+  const rules = policies.flatMap(({ egress }) => egress ?? []);
+  const lacking: string[] = [];
+  const add: string[] = [];
+  const { controllerNamespace } = world.options;
+  const ports = CONTROLLER.filter(
+    ({ port }) => !rules.some((rule) => includes(admitted(rule, 'TCP', null), port) && reachesController(world, rule)),
+  );
+  if (ports.length > 0) {
+    const list = ports.map(({ port, what }) => `${port} (${what})`).join(' and ');
+    lacking.push(`${list} of the controller in ${controllerNamespace}`);
+    add.push(
+      `{ to: [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: ${controllerNamespace} } } }], ports: [${ports
+        .map(({ port }) => `{ port: ${port}, protocol: TCP }`)
+        .join(', ')}] }`,
+    );
+  }
+  if (!rules.some((rule) => includes(admitted(rule, 'UDP', null), DNS))) {
+    lacking.push(`DNS (${DNS}, UDP and TCP), by which it finds the controller`);
+    add.push(`{ ports: [{ port: ${DNS}, protocol: UDP }, { port: ${DNS}, protocol: TCP }] }`);
+  }
+  if (lacking.length === 0) return;
+  const message = `${also(policies)}the proxy of WORKLOADS may not reach ${lacking.join(', nor ')}`;
+  findings.add(policies[0], 'spec.egress', message, add.join(' and '), 'error', workload);
+}
+
+/** Whom a rule lets reach: workloads with a proxy, and null for what no manifest tells of. */
+function targetsOf(world: World, { policy }: Rule, peer: Peer): (Workload | null)[] {
+  const known = world.workloads.filter((it) => isPeer(peer, it, policy.namespace, world.namespaces));
+  const meshed = known.filter(({ proxy }) => proxy !== null);
+  return known.length === 0 || peer.kind === 'block' || isEverybody(peer) ? [null, ...meshed] : meshed;
+}
+
+/** What is wrong with a rule for one of its peers, if anything is; it is told once. */
+function peerCut(
+  world: World,
+  own: Workload,
+  rule: Rule,
+  peer: Peer,
+  rules: readonly Rule[],
+  findings: Findings,
+): void {
+  const { policy, path } = rule;
+  for (const target of targetsOf(world, rule, peer)) {
+    const { inbound } = portsOf(target);
+    const passing = rules.filter((other) => includes(admitted(other, 'TCP', target), inbound));
+    const ports = applicationPorts(rule, own, peer, target);
+    if (ports === '' || passing.includes(rule)) continue;
+    const add = `{ port: ${inbound}, protocol: TCP }`;
+    if (peer.kind === 'block') {
+      if (isAdmittedBlock(world, peer, rule, passing)) continue;
+      const message = `if there are pods of the mesh in ${peer.block.text}, WORKLOADS sends to port ${inbound} of their proxies, which is not admitted`;
+      findings.add(policy, `${path}.ports`, message, add, 'hint', own);
+    } else {
+      if (!isCut(world, rule, peer, passing)) continue;
+      const message = `lets WORKLOADS reach ${ports} of its peers, and not ${inbound}, to which it sends if they are in the mesh`;
+      findings.add(policy, `${path}.ports`, message, add, 'error', own);
+    }
+    return;
+  }
+}
+
+export function egressCuts(world: World, workload: Workload, findings: Findings): void {
+  const policies = policiesOf(world, workload, 'egress');
+  const rules = policies.flatMap(({ egress }) => egress ?? []);
+  // With no rule at all nothing leaves, and somebody means it.
+  if (rules.length === 0) return;
+  for (const rule of rules.filter(isLimited))
+    for (const peer of peersOf(rule))
+      if (!isController(world, peer, rule.policy.namespace)) peerCut(world, workload, rule, peer, rules, findings);
+  missing(world, workload, policies, findings);
+}

@@ -1,0 +1,48 @@
+// What was found, once for each field: the workloads that it is true of are named together.
+import type { ObjectFinding } from '../finding.js';
+import type { Policy } from './policy.js';
+import type { Workload } from './workloads.js';
+
+const MOST_NAMES = 4;
+
+/** `a, b and 3 more` */
+export function names(texts: readonly string[]): string {
+  if (texts.length <= MOST_NAMES) return texts.join(', ');
+  return `${texts.slice(0, MOST_NAMES).join(', ')} and ${texts.length - MOST_NAMES} more`;
+}
+
+interface Open extends Omit<ObjectFinding, 'message'> {
+  readonly message: string;
+  readonly workloads: Set<string>;
+}
+
+export class Findings {
+  readonly #found = new Map<string, Open>();
+
+  /** WORKLOADS in `message` is where they are named. */
+  add(
+    { text: object, source }: Policy,
+    path: string,
+    message: string,
+    add: string,
+    severity: ObjectFinding['severity'],
+    { text }: Workload,
+  ): void {
+    const key = JSON.stringify([source, object, path, message, severity]);
+    const open = this.#found.get(key) ?? { object, source, path, message, add, severity, workloads: new Set() };
+    open.workloads.add(text);
+    this.#found.set(key, open);
+  }
+
+  /** Those that break something first. */
+  list(): ObjectFinding[] {
+    const all = [...this.#found.values()].map(({ workloads, message, ...rest }) => ({
+      ...rest,
+      message: message.replaceAll('WORKLOADS', names([...workloads])),
+    }));
+    return [
+      ...all.filter(({ severity }) => severity === 'error'),
+      ...all.filter(({ severity }) => severity === 'hint'),
+    ];
+  }
+}

@@ -1,0 +1,30 @@
+// Reads one object, and collects what is wrong with its fields: the rest of it counts.
+import { isMap, type PlainMap } from '../../inject/plain.js';
+import type { ObjectProblem } from '../finding.js';
+
+export class Reading {
+  readonly problems: ObjectProblem[] = [];
+
+  constructor(
+    readonly source: string,
+    readonly object: string,
+  ) {}
+
+  wrong(path: string, message: string): void {
+    this.problems.push({ source: this.source, object: this.object, path, message });
+  }
+
+  /** An empty map where it is none. */
+  map(value: unknown, path: string): PlainMap {
+    if (isMap(value)) return value;
+    if (value !== undefined && value !== null) this.wrong(path, `${JSON.stringify(value)} is no map`);
+    return {};
+  }
+
+  /** An empty list where it is none. */
+  list(value: unknown, path: string): readonly unknown[] {
+    if (Array.isArray(value)) return value;
+    if (value !== undefined && value !== null) this.wrong(path, `${JSON.stringify(value)} is no list`);
+    return [];
+  }
+}

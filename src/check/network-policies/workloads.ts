@@ -1,0 +1,78 @@
+// Workloads: which pods they make, and whether these have a proxy.
+import { refusalOf, upperLayers } from '../../inject/inject-pod.js';
+import { installation } from '../../inject/installation.js';
+import { Layers, type PortNames } from '../../inject/layers.js';
+import { at, type PlainMap, textOf, textsOf } from '../../inject/plain.js';
+import { podView, portNames } from '../../inject/pod.js';
+import { isOurs } from '../../inject/refusals.js';
+import { readSettings, type Settings } from '../../inject/settings.js';
+import { isOwned, objectText, podTemplate, type SourcedObject } from '../manifests.js';
+import type { Labels } from './selector.js';
+
+export interface Workload {
+  /** `Deployment shop/web`. */
+  readonly text: string;
+  readonly namespace: string;
+  /** Of its pods. */
+  readonly labels: Labels;
+  /** Ports of its containers by name. */
+  readonly names: PortNames;
+  /** What its proxy does; null: it has none, and gets none. */
+  readonly proxy: Settings | null;
+}
+
+/** Every namespace has it, with its name. */
+const NAME_LABEL = 'kubernetes.io/metadata.name';
+
+interface Said {
+  readonly labels: Labels;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** What manifests say of namespaces. */
+export class Namespaces {
+  readonly #known = new Map<string, Said>();
+
+  constructor(objects: readonly SourcedObject[]) {
+    for (const { object } of objects) {
+      if (object.kind !== 'Namespace') continue;
+      const [labels, annotations] = ['labels', 'annotations'].map((key) => textsOf(at(object, ['metadata', key])));
+      this.#known.set(textOf(at(object, ['metadata', 'name'])), { labels, annotations });
+    }
+  }
+
+  labels(name: string): Labels {
+    return { ...this.#known.get(name)?.labels, [NAME_LABEL]: name };
+  }
+
+  annotations(name: string): Readonly<Record<string, string>> {
+    return this.#known.get(name)?.annotations ?? {};
+  }
+}
+
+function workload(object: PlainMap, template: PlainMap, namespace: string, namespaces: Namespaces): Workload {
+  const view = podView(template);
+  // Whether it has a token depends on what is not in the manifests; a pod that is asked to have a proxy is looked at.
+  const context = {
+    mesh: installation(''),
+    namespace,
+    namespaceAnnotations: namespaces.annotations(namespace),
+    asked: false,
+  };
+  const refusal = refusalOf(view, context);
+  const names = portNames(view);
+  const own = { object: 'the pod', annotations: view.annotations, namesPorts: true };
+  const meshed = refusal === null || [...view.initContainers, ...view.containers].some(isOurs);
+  const proxy = meshed ? readSettings(new Layers([own, ...upperLayers(context)], names)) : null;
+  if (proxy !== null) names.set('sluice-proxy', [proxy.ports.inbound]).set('sluice-admin', [proxy.ports.admin]);
+  return { text: objectText(object, namespace), namespace, labels: view.labels, names, proxy };
+}
+
+export function workloadsIn(objects: readonly SourcedObject[], namespace: string, namespaces: Namespaces): Workload[] {
+  return objects.flatMap(({ object }) => {
+    const template = podTemplate(object);
+    if (template === null || isOwned(object)) return [];
+    const own = textOf(at(object, ['metadata', 'namespace'])) || namespace;
+    return [workload(object, template, own, namespaces)];
+  });
+}

@@ -1,0 +1,47 @@
+// What is known of a cluster, or will be there once manifests are applied.
+import { isEverybody, isPeer, peerCovers, peersOf } from './admission.js';
+import { names } from './findings.js';
+import type { Peer, Policy, Rule } from './policy.js';
+import { selects } from './selector.js';
+import type { Namespaces, Workload } from './workloads.js';
+
+export interface CheckOptions {
+  /** Of objects that name none. */
+  readonly namespace: string;
+  /** Where the controller is. */
+  readonly controllerNamespace: string;
+}
+
+export interface World {
+  readonly options: CheckOptions;
+  readonly namespaces: Namespaces;
+  readonly workloads: readonly Workload[];
+  readonly policies: readonly Policy[];
+}
+
+/** Policies that have a say about what comes to the pods of a workload, or leaves them. */
+export const policiesOf = ({ policies }: World, workload: Workload, way: 'ingress' | 'egress'): Policy[] =>
+  policies.filter(
+    (policy) =>
+      policy[way] !== null && policy.namespace === workload.namespace && selects(policy.selector, workload.labels),
+  );
+
+/**
+ * Whether peers whom a rule admits to ports of applications reach `port` nowhere. Those that manifests tell of are looked at
+ * one by one, and matter only if they have a proxy; of others no more is known than what selects them.
+ */
+export function isCut(world: World, rule: Rule, peer: Peer, passing: readonly Rule[]): boolean {
+  const { namespaces } = world;
+  const { namespace } = rule.policy;
+  const passes = (test: (other: Peer) => boolean): boolean => passing.some((other) => peersOf(other).some(test));
+  if (passes((other) => peerCovers(other, peer, namespace, namespaces))) return false;
+  if (isEverybody(peer)) return true;
+  const known = world.workloads.filter((workload) => isPeer(peer, workload, namespace, namespaces));
+  if (known.length === 0) return true;
+  const meshed = known.filter(({ proxy }) => proxy !== null);
+  return meshed.some((workload) => !passes((other) => isPeer(other, workload, namespace, namespaces)));
+}
+
+/** Names the other policies that select the same pods. */
+export const also = ([, ...others]: readonly Policy[]): string =>
+  others.length === 0 ? '' : `with ${names(others.map(({ text }) => text))}: `;

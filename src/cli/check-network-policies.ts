@@ -1,0 +1,35 @@
+import { type ObjectFinding, problemLine } from '../check/finding.js';
+import { type Manifests, readManifests } from '../check/manifests.js';
+import { type Checked, checkNetworkPolicies } from '../check/network-policies/check.js';
+import type { CheckOptions } from '../check/network-policies/world.js';
+import { complain, FAILURE, print, USAGE } from './usage.js';
+
+const plural = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;
+
+function textOf({ source, object, path, message, add, severity }: ObjectFinding): string {
+  const hint = severity === 'hint' ? 'hint: ' : '';
+  return `${hint}${source}: ${object}: ${path}: ${message}${add === '' ? '' : `\n    add ${add}`}`;
+}
+
+function report({ findings, policies, meshed }: Checked): void {
+  for (const finding of findings) print(textOf(finding));
+  const errors = findings.filter(({ severity }) => severity === 'error').length;
+  const hints = findings.length - errors;
+  const looked = `${plural(policies, 'policy', 'policies')}, ${plural(meshed, 'workload')} with a proxy`;
+  const found = errors === 0 ? 'nothing of the mesh is cut' : plural(errors, 'finding');
+  print(`${looked}: ${found}${hints === 0 ? '' : `, ${plural(hints, 'hint')}`}`);
+}
+
+/** Of objects from wherever. */
+export function checkPolicies(manifests: Manifests, options: CheckOptions, json: boolean): number {
+  const checked = checkNetworkPolicies(manifests, options);
+  for (const problem of checked.problems) complain(problemLine(problem));
+  if (json) print(JSON.stringify(checked, null, 2));
+  else report(checked);
+  if (checked.problems.length > 0) return USAGE;
+  return checked.findings.some(({ severity }) => severity === 'error') ? FAILURE : 0;
+}
+
+/** `sluice check --network-policies PATH…`. */
+export const checkPolicyFiles = (paths: readonly string[], options: CheckOptions, json: boolean): number =>
+  checkPolicies(readManifests(paths), options, json);
