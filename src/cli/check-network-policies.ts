@@ -1,7 +1,9 @@
 import { type ObjectFinding, problemLine } from '../check/finding.js';
-import { type Manifests, readManifests } from '../check/manifests.js';
 import { type Checked, checkNetworkPolicies } from '../check/network-policies/check.js';
 import type { CheckOptions } from '../check/network-policies/world.js';
+import { type SourcedObject, sourced } from '../check/objects.js';
+import { ManifestProblem } from '../inject/manifests.js';
+import { manifestsFrom } from './manifest-sources.js';
 import { complain, FAILURE, print, USAGE } from './usage.js';
 
 const plural = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;
@@ -21,8 +23,8 @@ function report({ findings, policies, meshed }: Checked): void {
 }
 
 /** Of objects from wherever. */
-export function checkPolicies(manifests: Manifests, options: CheckOptions, json: boolean): number {
-  const checked = checkNetworkPolicies(manifests, options);
+export function checkPolicies(objects: readonly SourcedObject[], options: CheckOptions, json: boolean): number {
+  const checked = checkNetworkPolicies(objects, options);
   for (const problem of checked.problems) complain(problemLine(problem));
   if (json) print(JSON.stringify(checked, null, 2));
   else report(checked);
@@ -31,5 +33,19 @@ export function checkPolicies(manifests: Manifests, options: CheckOptions, json:
 }
 
 /** `sluice check --network-policies PATH…`. */
-export const checkPolicyFiles = (paths: readonly string[], options: CheckOptions, json: boolean): number =>
-  checkPolicies(readManifests(paths), options, json);
+export async function checkPolicyFiles(
+  paths: readonly string[],
+  options: CheckOptions,
+  json: boolean,
+): Promise<number> {
+  try {
+    const objects: SourcedObject[] = [];
+    for (const path of paths)
+      for (const manifest of await manifestsFrom(path, process.stdin)) objects.push(...sourced(manifest));
+    return checkPolicies(objects, options, json);
+  } catch (error) {
+    if (!(error instanceof ManifestProblem)) throw error;
+    complain(error.message);
+    return USAGE;
+  }
+}

@@ -31,7 +31,7 @@ function onlyWith(mode: string, values: Arguments['values']): void {
 async function policies({ values, positionals }: Arguments): Promise<number> {
   onlyWith('network-policies', values);
   if (positionals.length === 0)
-    throw new UsageError('--network-policies: which manifests? add files, folders, or - for the standard input');
+    throw new UsageError('--network-policies: which manifests? add files, folders, URLs, or - for the standard input');
   const { namespace = 'default', 'controller-namespace': controller = 'sluice' } = values;
   const options = { namespace: String(namespace), controllerNamespace: String(controller) };
   const json = isJson(values);

@@ -1,8 +1,9 @@
 // Which NetworkPolicies cut traffic of the mesh, and which do not. Each case is what a policy says beside a few workloads that are always there.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { objectsOf } from '../../src/check/manifests.js';
 import { type Checked, checkNetworkPolicies } from '../../src/check/network-policies/check.js';
+import { sourced } from '../../src/check/objects.js';
+import { readManifest } from '../../src/inject/manifests.js';
 
 const workload = (
   name: string,
@@ -39,8 +40,8 @@ const policy = (spec: string, namespace = 'shop'): string =>
 
 function check(policies: readonly string[], more = SHOP): Checked {
   count = 0;
-  const manifests = objectsOf(more + policies.join(''), 'test.yaml');
-  return checkNetworkPolicies(manifests, { namespace: 'default', controllerNamespace: 'sluice' });
+  const objects = sourced(readManifest(more + policies.join(''), 'test.yaml'));
+  return checkNetworkPolicies(objects, { namespace: 'default', controllerNamespace: 'sluice' });
 }
 
 /** `p1 spec.ingress[0].ports`; of hints with a question mark behind. */
@@ -326,17 +327,5 @@ describe('NetworkPolicies', () => {
     assert.deepEqual(said('podSelector: { matchExpressions: [{ key: app, operator: Like }] }'), [
       `${p}: spec.podSelector.matchExpressions[0].operator: "Like" is none of In, NotIn, Exists, DoesNotExist`,
     ]);
-  });
-
-  it('tells of what is no manifest', () => {
-    const said = (text: string): string[] =>
-      objectsOf(text, 'x').problems.map(({ object, message }) => `${object}: ${message}`);
-    assert.deepEqual(said('a: 1'), [': no object of Kubernetes: it has no apiVersion and kind']);
-    assert.deepEqual(said('---\n# nothing\n---\n- 1\n'), [
-      'document 2: no object of Kubernetes: it has no apiVersion and kind',
-    ]);
-    assert.match(said('a: [1')[0], /^: Flow sequence/);
-    assert.match(said('a: *b')[0], /Unresolved alias/);
-    assert.deepEqual(said(''), []);
   });
 });

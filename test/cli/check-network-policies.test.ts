@@ -49,7 +49,7 @@ it('reads the standard input, and writes JSON', () => {
   assert.equal(status, 1);
   const { findings, policies, meshed } = JSON.parse(stdout);
   assert.deepEqual([policies, meshed], [1, 3]);
-  assert.deepEqual([findings[0].source, findings[0].object], ['(stdin)', 'NetworkPolicy shop/mysql']);
+  assert.deepEqual([findings[0].source, findings[0].object], ['standard input', 'NetworkPolicy shop/mysql']);
 });
 
 it('takes the namespace of objects that name none from an option', () => {
@@ -61,8 +61,8 @@ it('takes the namespace of objects that name none from an option', () => {
 it('says what it cannot read, with exit code 2', () => {
   for (const [args, input, message] of [
     [['nowhere.yaml'], '', /^nowhere\.yaml: cannot be read: ENOENT/],
-    [['-'], 'listeners: []\n', /^\(stdin\): no object of Kubernetes/],
-    [['-'], '{{ .Values.policies }}\n', /^\(stdin\): /],
+    [['-'], 'listeners: []\n', /^standard input: document 1, line 1: is no object of Kubernetes/],
+    [['-'], '{{ .Values.policies }}\n', /^standard input: document 1/],
     [[], '', /^sluice check: --network-policies: which manifests\?/],
     [[SHOP, '-o', 'xml'], '', /--output "xml": write text or json/],
     [[SHOP, '-c', 'x'], '', /--config says nothing beside --network-policies/],

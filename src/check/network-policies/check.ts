@@ -1,6 +1,6 @@
 // Finds NetworkPolicies that let peers reach the ports of an application, and not its proxy's, to which they send in the mesh.
 import type { ObjectFinding, ObjectProblem } from '../finding.js';
-import type { Manifests } from '../manifests.js';
+import type { SourcedObject } from '../objects.js';
 import { egressCuts } from './egress.js';
 import { Findings } from './findings.js';
 import { ingressCuts } from './ingress.js';
@@ -17,13 +17,11 @@ export interface Checked {
 }
 
 /** All that would cut traffic of the mesh. */
-export function checkNetworkPolicies(manifests: Manifests, options: CheckOptions): Checked {
-  const namespaces = new Namespaces(manifests.objects);
-  const read = manifests.objects
-    .filter(({ object }) => isPolicy(object))
-    .map((object) => readPolicy(object, options.namespace));
+export function checkNetworkPolicies(objects: readonly SourcedObject[], options: CheckOptions): Checked {
+  const namespaces = new Namespaces(objects);
+  const read = objects.filter(({ object }) => isPolicy(object)).map((object) => readPolicy(object, options.namespace));
   const policies = read.map(({ policy }) => policy);
-  const workloads = workloadsIn(manifests.objects, options.namespace, namespaces);
+  const workloads = workloadsIn(objects, options.namespace, namespaces);
   const world: World = { options, namespaces, workloads, policies };
   const findings = new Findings();
   const meshed = workloads.filter(({ proxy }) => proxy !== null);
@@ -31,6 +29,6 @@ export function checkNetworkPolicies(manifests: Manifests, options: CheckOptions
     ingressCuts(world, workload, findings);
     egressCuts(world, workload, findings);
   }
-  const problems = [...manifests.problems, ...read.flatMap(({ reading }) => reading.problems)];
+  const problems = read.flatMap(({ reading }) => reading.problems);
   return { findings: findings.list(), problems, policies: policies.length, meshed: meshed.length };
 }

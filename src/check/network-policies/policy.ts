@@ -1,7 +1,7 @@
 // NetworkPolicies (networking.k8s.io/v1), as far as they say who may reach which port.
 import { at, type PlainMap, textOf } from '../../inject/plain.js';
 import type { PortSpan } from '../../redirect/port-list.js';
-import { objectText, type SourcedObject } from '../manifests.js';
+import { objectText, type SourcedObject } from '../objects.js';
 import { type Block, readBlock } from './block.js';
 import { Reading } from './reading.js';
 import { readSelector, type Selector } from './selector.js';

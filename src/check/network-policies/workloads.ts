@@ -6,7 +6,7 @@ import { at, type PlainMap, textOf, textsOf } from '../../inject/plain.js';
 import { podView, portNames } from '../../inject/pod.js';
 import { isOurs } from '../../inject/refusals.js';
 import { readSettings, type Settings } from '../../inject/settings.js';
-import { isOwned, objectText, podTemplate, type SourcedObject } from '../manifests.js';
+import { isOwned, objectText, podTemplate, type SourcedObject } from '../objects.js';
 import type { Labels } from './selector.js';
 
 export interface Workload {

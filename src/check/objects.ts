@@ -1,0 +1,29 @@
+// Objects of Kubernetes, with where they were read.
+import { type Manifest, objectsOf } from '../inject/manifests.js';
+import { asMap, at, mapsIn, type PlainMap, textOf } from '../inject/plain.js';
+import { roleOf } from '../inject/workloads.js';
+
+export interface SourcedObject {
+  /** The file, or the cluster. */
+  readonly source: string;
+  readonly object: PlainMap;
+}
+
+export const sourced = (manifest: Manifest): SourcedObject[] =>
+  objectsOf(manifest).map(({ value }) => ({ source: manifest.file, object: value }));
+
+/** `Deployment shop/web`; of what has no namespace, `Namespace shop`. */
+export function objectText(object: PlainMap, namespace: string): string {
+  const name = textOf(at(object, ['metadata', 'name'])) || textOf(at(object, ['metadata', 'generateName'])) || '?';
+  return `${textOf(object.kind)} ${namespace === '' ? '' : `${namespace}/`}${name}`;
+}
+
+/** The pod that a workload makes; null where it is no workload. */
+export function podTemplate(object: PlainMap): PlainMap | null {
+  const role = roleOf(object);
+  return role.kind === 'pods' ? asMap(at(object, role.path)) : null;
+}
+
+/** Whether something else makes it, which is looked at in its place. */
+export const isOwned = (object: PlainMap): boolean =>
+  mapsIn(at(object, ['metadata', 'ownerReferences'])).some(({ controller }) => controller === true);
