@@ -1,5 +1,6 @@
 // Events of Kubernetes on the objects that they are about: what an operator sees with `kubectl describe` and `kubectl get events`. Told
-// once in a while, however often it happens, and never waited for.
+// once in a while, however often it happens and by however many replicas, and never waited for.
+import { createHash } from 'node:crypto';
 import type { Objects } from './objects.js';
 
 export interface EventObject {
@@ -45,7 +46,6 @@ export class Events {
   readonly #waiting: { readonly key: string; readonly event: ObjectEvent }[] = [];
   #tokens = BURST;
   #filledMs: number;
-  #made = 0;
   #sending = false;
 
   constructor(
@@ -93,8 +93,11 @@ export class Events {
       const { key, event } = next;
       const { namespace } = event.object;
       try {
-        await this.deps.objects.create(`/api/v1/namespaces/${namespace}/events`, this.#written(event));
-        this.deps.done('written');
+        const made = await this.deps.objects.create(
+          `/api/v1/namespaces/${namespace}/events`,
+          this.#written(key, event),
+        );
+        this.deps.done(made ? 'written' : 'repeated');
       } catch {
         // Nobody is told of this but by the metric: what events are for goes on without them. The next time it is tried again.
         this.#told.delete(key);
@@ -104,16 +107,17 @@ export class Events {
     this.#sending = false;
   }
 
-  #written({ object, type, reason, message }: ObjectEvent): object {
-    const { uid, ...whom } = object;
-    const now = this.deps.now();
-    const at = new Date(now).toISOString().replace(/\.\d+Z$/, 'Z');
-    const suffix = `.${now.toString(16)}${(this.#made++ % 4096).toString(16)}`;
+  #written(key: string, { object, type, reason, message }: ObjectEvent): object {
+    const { uid, namespace, ...whom } = object;
+    const at = new Date(this.deps.now()).toISOString().replace(/\.\d+Z$/, 'Z');
+    // The same of the same object has one name: while one is there, Kubernetes takes no other.
+    const suffix = `.${createHash('sha256').update(key).digest('hex').slice(0, 16)}`;
     return {
       apiVersion: 'v1',
       kind: 'Event',
-      metadata: { name: object.name.slice(0, MOST_NAME - suffix.length) + suffix, namespace: object.namespace },
-      involvedObject: { ...whom, ...(uid === '' ? {} : { uid }) },
+      metadata: { name: object.name.slice(0, MOST_NAME - suffix.length) + suffix, namespace },
+      // A namespace is in none.
+      involvedObject: { ...whom, ...(whom.kind === 'Namespace' ? {} : { namespace }), ...(uid === '' ? {} : { uid }) },
       type,
       reason,
       message: message.slice(0, MOST_MESSAGE),

@@ -41,6 +41,10 @@ export class StoredObjects implements Objects {
     return [...this.#all].filter(([path]) => path.startsWith(start)).map(([, object]) => object);
   }
 
+  removeUnder(start: string): void {
+    for (const path of [...this.#all.keys()]) if (path.startsWith(start)) this.#all.delete(path);
+  }
+
   has(path: string): boolean {
     return this.#all.has(path);
   }
