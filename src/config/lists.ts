@@ -6,7 +6,7 @@ import { parseNetwork } from './networks.js';
 import { describe, parsePort, parsePorts, ValueError } from './values.js';
 
 /** Half of the rules that a listener may have. */
-const MOST_PROBES = MAX_RULES / 2;
+export const MOST_PROBES = MAX_RULES / 2;
 
 /** An HTTP probe of the pod's own kubelet. */
 export interface Probe {

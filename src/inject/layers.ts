@@ -2,7 +2,7 @@
 
 import { parseNetwork } from '../config/networks.js';
 import { ValueError } from '../config/values.js';
-import { formatSpans, joinSpans, type PortSpan, parsePortList } from '../redirect/port-list.js';
+import { joinSpans, type PortSpan, parsePortList } from '../redirect/port-list.js';
 import {
   isOwnSetting,
   named,
@@ -145,5 +145,3 @@ export class Layers {
     }
   }
 }
-
-export const listText = (spans: readonly PortSpan[]): string => formatSpans(spans);

@@ -1,4 +1,6 @@
 // What a pod says of itself, as far as the injector asks.
+import { MOST_PROBES, parseProbeList } from '../config/lists.js';
+import { attempt } from '../config/values.js';
 import { asMap, at, isMap, mapsIn, type PlainMap, textOf, textsOf } from './plain.js';
 
 /** A pod, or the template of one: both have `metadata` and `spec`. */
@@ -56,8 +58,12 @@ export function declaredPorts(pod: PodView): { readonly tcp: readonly number[]; 
   };
 }
 
-/** The path of a rule: as the configuration takes it. */
-const PATH = /^\/[A-Za-z0-9\-._~!$&'()*+;=:@/]*$/;
+/** As the configuration has it; null of what no rule is written for, so that the policy of the pod holds. */
+function probeText(port: number, path: string): string | null {
+  const text = `${port}${path.replace(/\?.*$/, '')}`;
+  const [probe, ...more] = attempt(() => parseProbeList(text)) ?? [];
+  return probe === undefined || more.length > 0 ? null : text;
+}
 
 /** What the kubelet asks of the pod by HTTP: `8080/healthz`. */
 export function probes(pod: PodView): string[] {
@@ -70,11 +76,11 @@ export function probes(pod: PodView): string[] {
       const http = asMap(asker).httpGet;
       if (!isMap(http) || (http.scheme !== undefined && http.scheme !== 'HTTP')) continue;
       const port = typeof http.port === 'string' && !/^\d+$/.test(http.port) ? names.get(http.port) : Number(http.port);
-      const path = (textOf(http.path) || '/').replace(/\?.*$/, '');
-      if (isPort(port) && PATH.test(path)) found.add(`${port}${path}`);
+      const text = isPort(port) ? probeText(port, textOf(http.path) || '/') : null;
+      if (text !== null) found.add(text);
     }
   }
-  return [...found];
+  return [...found].slice(0, MOST_PROBES);
 }
 
 /** How long the pod may take to end, in seconds. */

@@ -1,6 +1,9 @@
 // Values of annotations, as people write them for Linkerd and Kubernetes.
+
+import { loadConfig, NO_FILE } from '../config/load.js';
 import { AUTHORIZATION_DEFAULTS } from '../config/model.js';
 import { variables } from '../config/overrides.js';
+import { ConfigError } from '../config/problem.js';
 import { suggest } from '../config/suggest.js';
 import { isMap, type PlainMap } from './plain.js';
 
@@ -99,6 +102,20 @@ export const durationText = (ms: number): string => (ms % 1000 === 0 ? `${ms / 1
 /** The bare names of variables, as the API server takes them. */
 const VARIABLE = /^[-._a-zA-Z][-._a-zA-Z0-9]*$/;
 
+const SIDECAR = { path: ['sidecar', 'enabled'], value: true, source: 'command line', name: '--sidecar' } as const;
+
+/** What is wrong with a key of the configuration by itself; what it needs beside it, others may say. */
+function keyProblem(name: string, value: string): string | null {
+  if (!variables().has(name)) return `is no key of the configuration; ${suggest(name, [...variables().keys()])}`;
+  try {
+    loadConfig(NO_FILE, { [name]: value }, [SIDECAR]);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return error.problems.find(({ path }) => path === name)?.message ?? null;
+  }
+  return null;
+}
+
 /** One variable of `proxy-additional-env`, or what is wrong with it. */
 function variable(item: unknown): Read<PlainMap> {
   const text = quoted(JSON.stringify(item) ?? '');
@@ -110,9 +127,9 @@ function variable(item: unknown): Read<PlainMap> {
   if (value !== undefined && valueFrom !== undefined) return { problem: `${text} has both value and valueFrom` };
   if (value !== undefined && typeof value !== 'string') return { problem: `${text}: put the value in quotes` };
   if (valueFrom !== undefined && !isMap(valueFrom)) return { problem: `${text}: valueFrom is no map` };
-  // A proxy that finds a variable it does not know ends at its start: that is for people who write a configuration, not for a pod.
-  if (name.startsWith('SLUICE_') && !variables().has(name))
-    return { problem: `${quoted(name)} is no key of the configuration; ${suggest(name, [...variables().keys()])}` };
+  // A proxy ends at its start where a variable of its configuration is wrong: that is for people who write one, not for a pod.
+  const problem = name.startsWith('SLUICE_') ? keyProblem(name, typeof value === 'string' ? value : '') : null;
+  if (problem !== null) return { problem: `${quoted(name)} ${problem}` };
   return { value: item };
 }
 

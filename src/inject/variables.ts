@@ -1,7 +1,7 @@
 // The configuration of a pod's proxy, as variables: docs/configuration.md has the keys that they stand for.
 import { SIDECAR_PORTS } from '../config/sidecar.js';
+import { formatSpans, type PortSpan } from '../redirect/port-list.js';
 import type { Installation } from './installation.js';
-import { listText } from './layers.js';
 import type { PlainMap } from './plain.js';
 import { ADMIN_PORT, type Settings } from './settings.js';
 import { durationText } from './values.js';
@@ -36,13 +36,17 @@ function identity(mesh: Installation): Record<string, string> {
   };
 }
 
+/** Linkerd takes a port 0, which nobody can listen on and no key of ours may have. */
+const usable = (spans: readonly PortSpan[]): PortSpan[] =>
+  spans.flatMap(({ first, last }) => (last === 0 ? [] : [{ first: Math.max(first, 1), last }]));
+
 const time = (ms: number | null): string => (ms === null ? '' : durationText(ms));
 
 function values(settings: Settings, probes: readonly string[], mesh: Installation): Record<string, string> {
   const { ports } = settings;
   return {
     // An empty variable would be none, and the default would hold.
-    SLUICE_SIDECAR_OPAQUE_PORTS: listText(settings.opaque) || 'none',
+    SLUICE_SIDECAR_OPAQUE_PORTS: formatSpans(usable(settings.opaque)) || 'none',
     SLUICE_SIDECAR_INBOUND_POLICY: settings.inboundPolicy ?? '',
     SLUICE_SIDECAR_PROBES: probes.join(','),
     SLUICE_SIDECAR_CLUSTER_NETWORKS: mesh.clusterNetworks,

@@ -1,0 +1,97 @@
+// What the injector writes into a pod, the proxy in it starts with: a pod must not fail for what an annotation says.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { loadConfig, NO_FILE } from '../../src/config/load.js';
+import type { Config } from '../../src/config/model.js';
+import { MEANINGS } from '../../src/inject/annotations.js';
+import { mapsIn, type PlainMap } from '../../src/inject/plain.js';
+import { container, containerOf, injected, mesh, pod } from './pods.js';
+
+const FIELDS: Readonly<Record<string, string>> = {
+  SLUICE_SIDECAR_POD: 'web-7d4b9',
+  SLUICE_SIDECAR_NAMESPACE: 'shop',
+  SLUICE_SIDECAR_NODE: 'node-1',
+  SLUICE_SIDECAR_ACCOUNT: 'web',
+};
+
+/** The environment of the proxy, as a kubelet makes it. */
+function environmentOf(from: PlainMap): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const { name, value } of mapsIn(containerOf(from, 'sluice-proxy').env)) {
+    const text = typeof value === 'string' ? value : FIELDS[String(name)];
+    env[String(name)] = text.replaceAll(/\$\((\w+)\)/g, (whole, other: string) => env[other] ?? whole);
+  }
+  return env;
+}
+
+function configOf(annotations: PlainMap, more: PlainMap = {}): Config {
+  const { pod: result } = injected(pod(annotations, { containers: [container(more)] }), {
+    mesh: mesh({ clusterNetworks: '10.0.0.0/8,fd00::/8' }),
+  });
+  const enabled = { path: ['sidecar', 'enabled'], value: true, source: 'command line', name: '--sidecar' } as const;
+  return loadConfig(NO_FILE, environmentOf(result), [enabled]);
+}
+
+describe('the variables of an injected proxy', () => {
+  it('are a configuration', () => {
+    const config = configOf({
+      'config.linkerd.io/opaque-ports': 'mysql,5000-5001',
+      'config.linkerd.io/default-inbound-policy': 'cluster-authenticated',
+      'config.linkerd.io/inbound-port': '5143',
+    });
+    const inbound = config.listeners.find(({ name }) => name === 'inbound');
+    assert.equal(inbound?.listen.port, 5143);
+    assert.deepEqual([...(inbound?.opaquePorts ?? [])].sort(), [4406, 5000, 5001]);
+    assert.equal(config.sidecar.account, 'web');
+  });
+
+  it('are one whatever the annotations say', () => {
+    const names = Object.keys(MEANINGS);
+    const values = fc.oneof(
+      fc.constantFrom(
+        '',
+        '0',
+        '1',
+        '65535',
+        '+1,2',
+        '25',
+        'none',
+        'true',
+        'enabled',
+        'disabled',
+        '1ms',
+        '596h',
+        '1ns',
+        '0s',
+      ),
+      fc.constantFrom(
+        '1h30m',
+        '999999h',
+        '10m',
+        '100',
+        '1e9',
+        '128Mi',
+        'deny',
+        'audit',
+        'debug',
+        'http,mysql,x',
+        '1-65535',
+      ),
+      fc.constantFrom('10.0.0.0/8', '::/0', '[{"name":"A","value":"$(B)"}]', '[{"name":"SLUICE_WORKERS","value":"x"}]'),
+      fc.string({ maxLength: 8 }),
+    );
+    const annotations = fc.dictionary(
+      fc.constantFrom(...names).map((name) => `config.linkerd.io/${name}`),
+      values,
+    );
+    const paths = fc.oneof(
+      fc.constantFrom('/', '/a?b', '/a/../b', '//a', '/%2e', '/a,b', '/a%20b', '/a b', 'x', '/ü'),
+      fc.string(),
+    );
+    const check = (said: Record<string, string>, path: string): void => {
+      configOf(said, { livenessProbe: { httpGet: { path, port: 'http' } } });
+    };
+    fc.assert(fc.property(annotations, paths, check), { numRuns: 200, includeErrorInReport: true });
+  });
+});

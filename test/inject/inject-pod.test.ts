@@ -1,0 +1,413 @@
+// What annotations make of a pod.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { variables } from '../../src/config/overrides.js';
+import { MEANINGS, NO_MEANINGS, OWN_MEANINGS } from '../../src/inject/annotations.js';
+import { injectPod } from '../../src/inject/inject-pod.js';
+import { logLevelOf } from '../../src/inject/log-level.js';
+import { asMap, at, mapsIn, type PlainMap } from '../../src/inject/plain.js';
+import { problemText } from '../../src/inject/problem.js';
+import { duration, quantityOf } from '../../src/inject/values.js';
+import { container, containerOf, context, initOptions, injected, mesh, pod, variablesOf } from './pods.js';
+
+const L = 'config.linkerd.io/';
+const S = 'config.sluice.io/';
+
+/** Problems of a pod with these annotations, as sentences. */
+const problems = (annotations: PlainMap, spec: PlainMap = {}, severity = 'warning'): string[] =>
+  injected(pod(annotations, spec))
+    .problems.filter((problem) => problem.severity === severity)
+    .map(problemText);
+
+const opaque = (annotations: PlainMap, namespaceAnnotations: Record<string, string> = {}): string =>
+  variablesOf(injected(pod(annotations), { namespaceAnnotations }).pod).SLUICE_SIDECAR_OPAQUE_PORTS;
+
+describe('lists of ports', () => {
+  it('replace the default, or add to it with a plus', () => {
+    const usual = '25,587,3306,4444,5432,6379,9300,11211';
+    assert.equal(opaque({}), usual);
+    assert.equal(opaque({ [`${L}opaque-ports`]: '4406' }), '4406');
+    assert.equal(opaque({ [`${L}opaque-ports`]: ' + 4406, ' }), '25,587,3306,4406,4444,5432,6379,9300,11211');
+    assert.equal(opaque({ [`${L}opaque-ports`]: '' }), 'none');
+    assert.equal(opaque({ [`${L}opaque-ports`]: '4000-4010,4005-4020,25' }), '25,4000-4020');
+  });
+
+  it('are those of the pod before those of its namespace; each adds to what holds without it', () => {
+    const namespace = { [`${L}opaque-ports`]: '5000' };
+    assert.equal(opaque({}, namespace), '5000');
+    assert.equal(opaque({ [`${L}opaque-ports`]: '6000' }, namespace), '6000');
+    assert.equal(opaque({ [`${L}opaque-ports`]: '+6000' }, namespace), '5000,6000');
+    assert.match(opaque({ [`${L}opaque-ports`]: '+6000' }, { [`${L}opaque-ports`]: '+5000' }), /^25,.*,5000,.*6000/);
+  });
+
+  it('are ours before Linkerd’s on the same object', () => {
+    assert.equal(opaque({ [`${L}opaque-ports`]: '1', [`${S}opaque-ports`]: '2' }), '2');
+    assert.equal(opaque({ [`${L}opaque-ports`]: '1' }, { [`${S}opaque-ports`]: '2' }), '1');
+  });
+
+  it('know the ports of containers by their names, and tell of names that are none', () => {
+    assert.equal(opaque({ [`${L}opaque-ports`]: 'mysql,9000' }), '4406,9000');
+    assert.deepEqual(problems({ [`${L}opaque-ports`]: 'galera,mysql' }), [
+      'config.linkerd.io/opaque-ports of the pod: "galera" is no port of a container, nor the name of one',
+    ]);
+    // Some pods of a namespace have the port, others have not.
+    const { problems: none } = injected(pod(), { namespaceAnnotations: { [`${L}opaque-ports`]: 'galera' } });
+    assert.deepEqual(none, []);
+    assert.match(problems({ [`${L}skip-outbound-ports`]: 'mysql' })[0], /ports elsewhere, which have no names here/);
+  });
+
+  it('lose their bad entries only', () => {
+    const list = '3306,x_y,70000,9-1,4406';
+    assert.equal(opaque({ [`${L}opaque-ports`]: list }), '3306,4406');
+    const found = injected(pod({ [`${L}opaque-ports`]: list })).problems;
+    assert.deepEqual(
+      found.map(({ object, annotation, entry }) => [object, annotation, entry]),
+      ['x_y', '70000', '9-1'].map((entry) => ['the pod', `${L}opaque-ports`, entry]),
+    );
+  });
+
+  it('bypass the proxy where they are to be skipped', () => {
+    assert.deepEqual(initOptions(injected(pod()).pod), {
+      '--proxy-uid': '2102',
+      '--inbound-ports-to-ignore': '4567-4568',
+      '--outbound-ports-to-ignore': '4567-4568',
+    });
+    const annotations = {
+      [`${L}skip-inbound-ports`]: 'http',
+      [`${L}skip-outbound-ports`]: '+3306',
+      [`${L}skip-subnets`]: '10.0.0.0/8, fd00::/8,10.0.0.1/8',
+      [`${L}proxy-uid`]: '7',
+      [`${L}proxy-gid`]: '8',
+      [`${L}inbound-port`]: '5143',
+      [`${L}outbound-port`]: '5140',
+      [`${L}admin-port`]: '5191',
+      [`${L}close-wait-timeout`]: '1h',
+    };
+    const { pod: result, problems: told } = injected(pod(annotations));
+    assert.deepEqual(initOptions(result), {
+      '--proxy-uid': '7',
+      '--proxy-gid': '8',
+      '--incoming-proxy-port': '5143',
+      '--outgoing-proxy-port': '5140',
+      '--inbound-ports-to-ignore': '5191,8080',
+      '--outbound-ports-to-ignore': '3306,4567-4568',
+      '--subnets-to-ignore': '10.0.0.0/8,fd00::/8',
+      '--timeout-close-wait-secs': '3600',
+    });
+    assert.match(problemText(told[0]), /skip-subnets of the pod: "10\.0\.0\.1\/8" has bits set/);
+    assert.equal(at(containerOf(result, 'sluice-init'), ['securityContext', 'privileged']), true);
+    const proxy = containerOf(result, 'sluice-proxy');
+    assert.equal(at(proxy, ['securityContext', 'runAsUser']), 7);
+    assert.deepEqual(
+      mapsIn(proxy.ports).map(({ containerPort }) => containerPort),
+      [5143, 5191],
+    );
+    const { SLUICE_SIDECAR_INBOUND, SLUICE_SIDECAR_OUTBOUND, SLUICE_ADMIN_LISTEN } = variablesOf(result);
+    assert.deepEqual([SLUICE_SIDECAR_INBOUND, SLUICE_SIDECAR_OUTBOUND, SLUICE_ADMIN_LISTEN], ['5143', '5140', ':5191']);
+  });
+});
+
+describe('settings of the proxy', () => {
+  it('become its variables', () => {
+    const { SLUICE_SIDECAR_OPAQUE_PORTS: _ports, ...usual } = variablesOf(injected(pod()).pod);
+    const own = (account: string): string => `${account}.sluice.serviceaccount.identity.sluice.cluster.local`;
+    assert.deepEqual(usual, {
+      SLUICE_SIDECAR_POD: undefined,
+      SLUICE_SIDECAR_NAMESPACE: undefined,
+      SLUICE_SIDECAR_NODE: undefined,
+      SLUICE_SIDECAR_ACCOUNT: undefined,
+      SLUICE_WORKERS: '1',
+      SLUICE_IDENTITY_NAME:
+        '$(SLUICE_SIDECAR_ACCOUNT).$(SLUICE_SIDECAR_NAMESPACE).serviceaccount.identity.sluice.cluster.local',
+      SLUICE_IDENTITY_LINKERD_ADDRESS: 'sluice-identity.sluice.svc:8080',
+      SLUICE_IDENTITY_LINKERD_SERVER_NAME: own('sluice-identity'),
+      SLUICE_IDENTITY_LINKERD_TOKEN: '/var/run/secrets/tokens/sluice-identity-token',
+      SLUICE_IDENTITY_LINKERD_ANCHORS: mesh().trustAnchors,
+      SLUICE_DESTINATION_ADDRESS: 'sluice-destination.sluice.svc:8086',
+      SLUICE_DESTINATION_SERVER_NAME: own('sluice-destination'),
+    });
+    const annotations = {
+      [`${L}proxy-log-level`]: 'warn,linkerd=debug,hickory=error',
+      [`${L}access-log`]: 'apache',
+      [`${L}proxy-admin-shutdown`]: 'enabled',
+      [`${L}shutdown-grace-period`]: '1m30s',
+      [`${L}proxy-inbound-connect-timeout`]: '150ms',
+      [`${L}proxy-outbound-connect-timeout`]: '2s',
+      [`${L}proxy-outbound-discovery-cache-unused-timeout`]: '10s',
+      [`${L}proxy-disable-inbound-protocol-detect-timeout`]: 'true',
+      [`${L}proxy-disable-outbound-protocol-detect-timeout`]: 'true',
+      [`${L}default-inbound-policy`]: 'cluster-authenticated',
+      [`${L}proxy-cpu-limit`]: '1500m',
+      [`${L}proxy-additional-env`]: '[{"name": "SLUICE_DRAIN_HOLD", "value": "1s"}, {"name": "A", "valueFrom": {}}]',
+    };
+    const result = variablesOf(injected(pod(annotations), { mesh: mesh({ clusterNetworks: '10.0.0.0/8' }) }).pod);
+    for (const [name, value] of Object.entries({
+      SLUICE_LOG_LEVEL: 'debug',
+      SLUICE_LOG_ACCESS: 'true',
+      SLUICE_ADMIN_SHUTDOWN: 'true',
+      SLUICE_DRAIN_GRACE: '90s',
+      SLUICE_SIDECAR_CONNECT_TIMEOUT_INBOUND: '150ms',
+      SLUICE_SIDECAR_CONNECT_TIMEOUT_OUTBOUND: '2s',
+      SLUICE_DESTINATION_IDLE_TIMEOUT: '10s',
+      SLUICE_DETECT_TIMEOUT: '0',
+      SLUICE_SIDECAR_INBOUND_POLICY: 'cluster-authenticated',
+      SLUICE_SIDECAR_CLUSTER_NETWORKS: '10.0.0.0/8',
+      SLUICE_WORKERS: '2',
+      SLUICE_DRAIN_HOLD: '1s',
+    }))
+      assert.equal(result[name], value, name);
+    assert.ok(Object.hasOwn(result, 'A'));
+  });
+
+  it('are resources that an API server takes', () => {
+    const resources = (annotations: PlainMap): unknown =>
+      containerOf(injected(pod(annotations)).pod, 'sluice-proxy').resources;
+    assert.equal(resources({}), undefined);
+    const all = {
+      'proxy-cpu-request': '100m',
+      'proxy-cpu-limit': '1',
+      'proxy-memory-request': '20Mi',
+      'proxy-memory-limit': '0.5Gi',
+    };
+    const keyed = Object.fromEntries(Object.entries(all).map(([name, value]) => [L + name, value]));
+    assert.deepEqual(resources(keyed), {
+      limits: { cpu: '1', memory: '0.5Gi' },
+      requests: { cpu: '100m', memory: '20Mi' },
+    });
+    assert.deepEqual(resources({ ...keyed, [`${L}proxy-cpu-request`]: '2' }), {
+      limits: { cpu: '1', memory: '0.5Gi' },
+      requests: { memory: '20Mi' },
+    });
+    assert.match(problems({ ...keyed, [`${L}proxy-cpu-request`]: '2' })[0], /2 is above the limit of 1/);
+    assert.match(problems({ [`${L}proxy-memory-limit`]: '64 MB' })[0], /"64 MB" is no quantity such as 64Mi/);
+    assert.equal(quantityOf('1e3'), 1000);
+    assert.equal(quantityOf('.5Ki'), 512);
+    for (const text of ['', '1kb', 'Ki', '-1', '0x1']) assert.ok(Number.isNaN(quantityOf(text)), text);
+  });
+
+  it('fall back to what holds without them where they are wrong', () => {
+    const namespaceAnnotations = { [`${L}proxy-log-level`]: 'debug', [`${L}proxy-uid`]: '9' };
+    const wrong = pod({ [`${L}proxy-log-level`]: 'loud', [`${L}proxy-uid`]: '0' });
+    const { pod: result, problems: told } = injected(wrong, { namespaceAnnotations });
+    assert.equal(variablesOf(result).SLUICE_LOG_LEVEL, 'debug');
+    assert.equal(initOptions(result)['--proxy-uid'], '9');
+    assert.equal(told.length, 2);
+    const texts: [string, string, RegExp][] = [
+      ['proxy-await', 'sometimes', /neither enabled nor disabled/],
+      ['proxy-enable-native-sidecar', 'ja', /neither true nor false/],
+      ['shutdown-grace-period', '30', /no duration such as/],
+      ['shutdown-grace-period', '9999h', /not from 1ms to 596h/],
+      ['admin-port', '4143', /two of the ports of the proxy are the same/],
+      ['default-inbound-policy', 'all-authentcated', /did you mean "all-authenticated"/],
+      ['access-log', 'xml', /is not known/],
+      ['proxy-additional-env', '{}', /is no JSON list/],
+      ['proxy-additional-env', '[{"name": "A", "value": 1}]', /put the value in quotes/],
+      [
+        'proxy-additional-env',
+        '[{"name": "SLUICE_WORKES", "value": "1"}]',
+        /is no key of the configuration; did you mean "SLUICE_WORKERS"/,
+      ],
+      ['proxy-additional-env', '[{"name": "SLUICE_WORKERS", "value": "many"}]', /"SLUICE_WORKERS" found "many"/],
+      ['proxy-additional-env', '[{"name": "A", "vlue": "1"}]', /has "vlue"/],
+      ['proxy-disable-inbound-protocol-detect-timeout', 'true', /one for both directions/],
+      ['opaque-port', '1', /is not known; did you mean "opaque-ports"/],
+      ['proxy-require-identity-inbound-ports', '80', /has no meaning here: .*default-inbound-policy/],
+    ];
+    for (const [name, value, message] of texts) {
+      const [first, ...more] = problems({ [L + name]: value });
+      assert.match(first ?? '', message, name);
+      assert.deepEqual(more, [], name);
+    }
+  });
+
+  it('are told of where they mean nothing here', () => {
+    assert.deepEqual(
+      problems({ [`${L}control-port`]: '4190', [`${L}proxy-image`]: 'cr.l5d.io/linkerd/proxy' }, {}, 'note'),
+      [
+        'config.linkerd.io/control-port of the pod: has no meaning here: there is no such port',
+        "config.linkerd.io/proxy-image of the pod: has no meaning here: names an image of Linkerd's; config.sluice.io/proxy-image and config.sluice.io/proxy-version name ours",
+      ],
+    );
+    const names = [...Object.keys(MEANINGS), ...Object.keys(OWN_MEANINGS), ...Object.keys(NO_MEANINGS)];
+    assert.equal(new Set(names).size, names.length);
+  });
+
+  it('are keys of the configuration', () => {
+    const known = variables();
+    const all = pod({ [`${L}shutdown-grace-period`]: '1s', [`${L}access-log`]: 'json' });
+    for (const name of Object.keys(variablesOf(injected(all).pod))) assert.ok(known.has(name), name);
+  });
+
+  it('are an image, which Linkerd’s annotations do not name', () => {
+    const image = (annotations: PlainMap, whole = 'registry.test:5000/sluice:1'): unknown =>
+      containerOf(injected(pod(annotations), { mesh: mesh({ image: whole }) }).pod, 'sluice-init').image;
+    assert.equal(image({ [`${L}proxy-image`]: 'x', [`${L}proxy-version`]: 'y' }), 'registry.test:5000/sluice:1');
+    assert.equal(image({ [`${S}proxy-version`]: '2' }), 'registry.test:5000/sluice:2');
+    assert.equal(image({ [`${S}proxy-version`]: '2' }, 'registry.test:5000/sluice'), 'registry.test:5000/sluice:2');
+    assert.equal(image({ [`${S}proxy-image`]: 'other:3' }), 'other:3');
+  });
+
+  it('are log levels as Linkerd has them', () => {
+    for (const [text, level] of Object.entries({
+      info: 'info',
+      'warn,linkerd=info,hickory=error': 'info',
+      'linkerd=trace,warn': 'debug',
+      'warn,h2=debug': 'warn',
+      'linkerd[{x=1,y}]=debug,info': 'debug',
+      off: 'error',
+      WARN: 'warn',
+      'loud,linkerd=louder': null,
+      '': null,
+    }))
+      assert.equal(logLevelOf(text), level, text);
+    assert.deepEqual(duration('1h1m1s1ms'), { value: 3_661_001 });
+    assert.deepEqual(duration('0.5s'), { value: 500 });
+  });
+});
+
+describe('a pod with a proxy', () => {
+  it('has it before its own init containers, as a native sidecar', () => {
+    const { pod: result } = injected(pod({}, { initContainers: [{ name: 'migrate' }] }));
+    const spec = asMap(result.spec);
+    assert.deepEqual(
+      mapsIn(spec.initContainers).map(({ name, restartPolicy }) => [name, restartPolicy]),
+      [
+        ['sluice-init', undefined],
+        ['sluice-proxy', 'Always'],
+        ['migrate', undefined],
+      ],
+    );
+    assert.deepEqual(mapsIn(spec.containers), [container()]);
+    const { startupProbe, lifecycle } = containerOf(result, 'sluice-proxy');
+    assert.deepEqual(startupProbe, {
+      httpGet: { path: '/ready', port: 'sluice-admin' },
+      periodSeconds: 1,
+      failureThreshold: 120,
+    });
+    assert.equal(lifecycle, undefined);
+  });
+
+  it('or as the first of its containers, with the rules laid after its own init containers', () => {
+    const annotations = {
+      [`${L}proxy-enable-native-sidecar`]: 'false',
+      'config.alpha.linkerd.io/proxy-wait-before-exit-seconds': '40',
+    };
+    const { pod: result, problems: told } = injected(pod(annotations, { initContainers: [{ name: 'migrate' }] }));
+    const spec = asMap(result.spec);
+    assert.deepEqual(
+      [...mapsIn(spec.initContainers), ...mapsIn(spec.containers)].map(({ name }) => name),
+      ['migrate', 'sluice-init', 'sluice-proxy', 'app'],
+    );
+    const { startupProbe, restartPolicy, lifecycle } = containerOf(result, 'sluice-proxy');
+    assert.deepEqual([startupProbe, restartPolicy], [undefined, undefined]);
+    assert.deepEqual(lifecycle, {
+      postStart: { exec: { command: ['sluice', 'await'] } },
+      preStop: { sleep: { seconds: 30 } },
+    });
+    assert.match(problemText(told[0]), /40 s are more than the 30 s/);
+    const off = injected(
+      pod({ ...annotations, [`${L}proxy-await`]: 'disabled' }, { terminationGracePeriodSeconds: 60 }),
+    );
+    assert.deepEqual(containerOf(off.pod, 'sluice-proxy').lifecycle, { preStop: { sleep: { seconds: 40 } } });
+  });
+
+  it('has rights only where they are needed', () => {
+    const { pod: result } = injected(pod({ [`${S}seccomp-profile`]: 'profiles/sluice.json' }));
+    const init = asMap(containerOf(result, 'sluice-init').securityContext);
+    assert.deepEqual(init.capabilities, { add: ['NET_ADMIN', 'NET_RAW'], drop: ['ALL'] });
+    assert.deepEqual([init.runAsUser, init.runAsNonRoot, init.allowPrivilegeEscalation], [0, false, false]);
+    assert.deepEqual(containerOf(result, 'sluice-proxy').securityContext, {
+      runAsUser: 2102,
+      runAsGroup: 2102,
+      runAsNonRoot: true,
+      readOnlyRootFilesystem: true,
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ['ALL'] },
+      seccompProfile: { type: 'Localhost', localhostProfile: 'profiles/sluice.json' },
+    });
+  });
+
+  it('lets its kubelet ask the application by HTTP, whatever the policy', () => {
+    const probe = (path: string, port: unknown, more: PlainMap = {}): PlainMap => ({
+      httpGet: { path, port, ...more },
+    });
+    const app = container({
+      livenessProbe: probe('/live?x=1', 'http'),
+      readinessProbe: probe('/ready', 9000),
+      startupProbe: probe('/tls', 8443, { scheme: 'HTTPS' }),
+      lifecycle: { preStop: probe('/stop', '8080') },
+    });
+    const again = container({ name: 'b', readinessProbe: probe('', 9000), livenessProbe: { tcpSocket: { port: 1 } } });
+    const { pod: result } = injected(pod({}, { containers: [app, again] }));
+    assert.equal(variablesOf(result).SLUICE_SIDECAR_PROBES, '8080/live,9000/ready,8080/stop,9000/');
+  });
+
+  it('has no identity where there are no anchors', () => {
+    const { pod: result } = injected(pod(), { mesh: mesh({ trustAnchors: null }) });
+    const names = Object.keys(variablesOf(result));
+    assert.deepEqual(
+      names.filter((name) => name.includes('IDENTITY')),
+      [],
+    );
+    assert.deepEqual(at(result, ['spec', 'volumes']), [{ name: 'sluice-init-lock', emptyDir: {} }]);
+  });
+
+  it('says what holds differently than one may think', () => {
+    const spec = {
+      restartPolicy: 'Never',
+      securityContext: { runAsUser: 2102 },
+      containers: [container({ ports: [{ containerPort: 53, protocol: 'UDP' }, { containerPort: 4143 }] })],
+    };
+    const told = [
+      ...problems({ [`${L}proxy-enable-native-sidecar`]: 'false' }, spec),
+      ...problems({ 'linkerd.io/inject': 'ingress' }, spec, 'note'),
+    ].join('\n');
+    for (const message of [
+      /POST \/shutdown/,
+      /port 4143 is the proxy's own/,
+      /runs as user 2102/,
+      /53\/UDP/,
+      /ingress means/,
+    ])
+      assert.match(told, message);
+  });
+});
+
+describe('a pod without one', () => {
+  const reason = (from: PlainMap, changes: Parameters<typeof context>[0] = {}): string => {
+    const { refusal } = injectPod(from, context(changes));
+    return refusal === null ? 'injected' : refusal.reason;
+  };
+
+  it('has a reason', () => {
+    const cases: [string, PlainMap][] = [
+      ['disabled', pod({ 'linkerd.io/inject': 'disabled' })],
+      ['disabled', pod({ 'sluice.io/inject': 'disabled' })],
+      ['disabled', pod({ 'linkerd.io/inject': 'true' })],
+      ['injected', pod({ 'linkerd.io/inject': 'disabled', 'sluice.io/inject': 'enabled' })],
+      ['host-network', pod({}, { hostNetwork: true })],
+      ['no-token', pod({}, { automountServiceAccountToken: false })],
+      ['windows', pod({}, { os: { name: 'windows' } })],
+      ['mirror', pod({ 'kubernetes.io/config.mirror': 'x' })],
+      ['no-containers', pod({}, { containers: [] })],
+      ['foreign-sidecar', pod({}, { containers: [container(), { name: 'istio-proxy', image: 'x' }] })],
+      ['foreign-sidecar', pod({}, { initContainers: [{ name: 'x', image: 'cr.l5d.io/linkerd/proxy-init:v2' }] })],
+      ['injected', pod({}, { containers: [container({ name: 'sluice-proxy' })] })],
+    ];
+    for (const [expected, from] of cases) assert.equal(reason(from), expected);
+    assert.equal(reason(pod({ [`${S}project-token`]: 'true' }, { automountServiceAccountToken: false })), 'injected');
+    assert.equal(
+      reason(pod({}, { automountServiceAccountToken: false }), { mesh: mesh({ trustAnchors: null }) }),
+      'injected',
+    );
+  });
+
+  it('goes by its namespace where it says nothing itself', () => {
+    const bare = { metadata: {}, spec: { containers: [container()] } };
+    assert.equal(reason(bare), 'not-asked');
+    assert.equal(reason(bare, { asked: true }), 'injected');
+    assert.equal(reason(bare, { namespaceAnnotations: { 'linkerd.io/inject': 'enabled' } }), 'injected');
+    assert.equal(reason(bare, { namespaceAnnotations: { 'linkerd.io/inject': 'disabled' }, asked: true }), 'disabled');
+    assert.equal(reason(pod(), { namespaceAnnotations: { 'linkerd.io/inject': 'disabled' } }), 'injected');
+  });
+});
