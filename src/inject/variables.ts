@@ -64,7 +64,7 @@ function values(settings: Settings, probes: readonly string[], mesh: Installatio
     ...identity(mesh),
     SLUICE_DESTINATION_ADDRESS: service('sluice-destination', 8086, mesh),
     SLUICE_DESTINATION_SERVER_NAME: mesh.trustAnchors === null ? '' : meshName('sluice-destination', mesh),
-    SLUICE_DESTINATION_IDLE_TIMEOUT: time(settings.lookupIdle),
+    SLUICE_DESTINATIONS_IDLE_TIMEOUT: time(settings.lookupIdle),
   };
 }
 
