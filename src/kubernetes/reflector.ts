@@ -62,6 +62,9 @@ export interface ReflectorStatus {
 }
 
 const GONE = 410;
+const TOO_MANY = 429;
+const INTERNAL = 500;
+const AWAY: readonly Failure[] = ['unreachable', 'timeout', 'credentials'];
 /** The server will never give these for what was asked: it is asked anew from the beginning, after some of them. */
 const MOST_REFUSALS = 3;
 const LARGEST_PAGE = 10_000;
@@ -71,6 +74,10 @@ function isBefore(version: string, other: string): boolean {
   if (!/^\d+$/.test(version) || !/^\d+$/.test(other)) return false;
   return version.length === other.length ? version < other : version.length < other.length;
 }
+
+/** The server can't be asked at present, whatever it is asked. */
+const isAway = (problem: ApiProblem | null): boolean =>
+  problem !== null && (AWAY.includes(problem.failure) || problem.status === TOO_MANY || problem.status >= INTERNAL);
 
 /** The collection must be listed again. */
 class Forgotten extends Error {}
@@ -163,12 +170,7 @@ export class Reflector<T> {
     status.problem = error instanceof Error ? error.message : String(error);
     if (problem?.failure === 'too-large') this.#page = Math.max(1, Math.floor(this.#page / 2));
     // What the server says of a watch may be about its version; what it does not say, because it is away, is not.
-    const away =
-      problem !== null &&
-      (['unreachable', 'timeout', 'credentials'].includes(problem.failure) ||
-        problem.status === 429 ||
-        problem.status >= 500);
-    if (!away && ++this.#refusals >= MOST_REFUSALS) this.#version = '';
+    if (this.#version !== '' && !isAway(problem) && ++this.#refusals >= MOST_REFUSALS) this.#version = '';
     this.#options.told?.(status);
     return Math.max(this.#backoff.next(), problem?.retryAfterMs ?? 0);
   }

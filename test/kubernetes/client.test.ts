@@ -1,8 +1,6 @@
 // The client against a server that does everything wrong: clear errors, bounded in time and size, and no harm to the next call.
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -13,6 +11,7 @@ import type { WatchEvent } from '../../src/kubernetes/watch-event.js';
 import { answer, FaultyApi, refuse } from '../support/faulty-api.js';
 import { eventually } from '../support/sluice.js';
 import { Waiting } from '../support/waiting.js';
+import { Road } from './road.js';
 
 const PATH = '/api/v1/namespaces/shop/pods';
 
@@ -45,39 +44,6 @@ class Heard implements WatchSink {
       () => this.events.length >= count,
       () => `event ${count}`,
     );
-  }
-}
-
-/** A way to a server that can be blocked without anybody being told. */
-class Road {
-  private readonly sockets = new Set<Socket>();
-
-  private constructor(private readonly server: Server) {}
-
-  static async to(port: number): Promise<Road> {
-    const server = createServer();
-    const road = new Road(server);
-    server.on('connection', (near) => {
-      const far = connect(port, '127.0.0.1');
-      near.pipe(far).pipe(near);
-      for (const socket of [near, far]) road.sockets.add(socket.on('error', () => near.destroy()));
-    });
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    return road;
-  }
-
-  get port(): number {
-    return (this.server.address() as AddressInfo).port;
-  }
-
-  block(): void {
-    for (const socket of this.sockets) socket.unpipe().pause();
-  }
-
-  stop(): void {
-    this.server.close();
-    for (const socket of this.sockets) socket.destroy();
   }
 }
 
