@@ -22,6 +22,11 @@ const commands: readonly ListedCommand[] = [
     load: async () => (await import('./identity.js')).identityCommand,
   },
   {
+    name: 'controller',
+    summary: 'tell the proxies of a Kubernetes mesh where to go, certify them, and write them into pods',
+    load: async () => (await import('./controller.js')).controllerCommand,
+  },
+  {
     name: 'init',
     summary: "redirect a pod's connections to the proxy",
     load: async () => (await import('./init.js')).initCommand,

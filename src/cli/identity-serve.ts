@@ -1,11 +1,11 @@
 // `sluice identity serve`: the identity service of a mesh.
 
 import type { LogLevel } from '../config/model.js';
-import { parseDuration, parseInteger, parseListen, parseSize, ValueError } from '../config/values.js';
-import { parseLifetime } from '../identity/issuing/lifetime.js';
+import { parseDuration, parseListen, parseSize } from '../config/values.js';
 import type { ServeOptions } from '../identity/issuing/serve.js';
 import { accountName, parseWorkloadName, trustDomainProblem } from '../identity/names.js';
 import { createLogger } from '../log/logger.js';
+import { Given, lifetimeOf } from './given.js';
 import { dieLogged } from './run.js';
 import type { Command } from './usage.js';
 import { type Arguments, parseArguments, UsageError } from './usage.js';
@@ -37,62 +37,13 @@ const OPTIONS = {
   'log-level': { type: 'string' },
 } as const;
 
+type Options = Given<keyof typeof OPTIONS>;
+
 /** Where Kubernetes puts what a pod needs to speak to it. */
 const IN_CLUSTER = '/var/run/secrets/kubernetes.io/serviceaccount';
-const MIN_LIFETIME_MS = 60_000;
-const MAX_LIFETIME_MS = 366 * 86_400_000;
 const LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
 
-/** The options as they were given, with their defaults. */
-class Given {
-  constructor(private readonly values: Arguments['values']) {}
-
-  text(name: keyof typeof OPTIONS, fallback: string): string {
-    const value = this.values[name];
-    return typeof value === 'string' ? value : fallback;
-  }
-
-  optional(name: keyof typeof OPTIONS): string | null {
-    const value = this.values[name];
-    return typeof value === 'string' ? value : null;
-  }
-
-  required(name: keyof typeof OPTIONS, question: string): string {
-    const value = this.values[name];
-    if (typeof value !== 'string' || value === '') throw new UsageError(`${question} add --${name} FILE`);
-    return value;
-  }
-
-  flag(name: keyof typeof OPTIONS): boolean {
-    return this.values[name] === true;
-  }
-
-  /** What `parse` makes of the text; what it finds wrong names the option. */
-  parsed<T>(name: keyof typeof OPTIONS, fallback: string, parse: (text: string) => T): T {
-    try {
-      return parse(this.text(name, fallback));
-    } catch (error) {
-      if (error instanceof ValueError) throw new UsageError(`--${name}: ${error.message}`);
-      throw error;
-    }
-  }
-
-  integer(name: keyof typeof OPTIONS, fallback: number, max: number): number {
-    return this.parsed(name, String(fallback), (text) =>
-      parseInteger(/^\d+$/.test(text) ? Number(text) : text, 1, max),
-    );
-  }
-}
-
-function lifetimeOf(text: string): number {
-  const lifetimeMs = parseLifetime(text);
-  if (lifetimeMs === null) throw new ValueError(`${text} is no time; write for example 12h or 1d`);
-  if (lifetimeMs < MIN_LIFETIME_MS) throw new ValueError(`${text} is too short; write at least 1m`);
-  if (lifetimeMs > MAX_LIFETIME_MS) throw new ValueError(`${text} is too long; write at most 366d`);
-  return lifetimeMs;
-}
-
-function tokensOf(given: Given, env: NodeJS.ProcessEnv): ServeOptions['tokens'] {
+function tokensOf(given: Options, env: NodeJS.ProcessEnv): ServeOptions['tokens'] {
   const file = given.optional('tokens');
   const kubernetes = given.flag('kubernetes');
   if (file !== null && kubernetes) throw new UsageError('--tokens and --kubernetes exclude each other');
@@ -122,7 +73,7 @@ function tokensOf(given: Given, env: NodeJS.ProcessEnv): ServeOptions['tokens'] 
 const TLS_ACCOUNTS = ['sluice-identity', 'linkerd-identity'];
 
 /** The names of the service's own certificate; null: plain text. */
-function tlsNamesOf(given: Given, mesh: string, trustDomain: string): string[] | null {
+function tlsNamesOf(given: Options, mesh: string, trustDomain: string): string[] | null {
   const name = given.optional('tls-name');
   if (!given.flag('tls')) {
     if (name !== null) throw new UsageError('--tls-name says nothing without --tls');
@@ -136,7 +87,7 @@ function tlsNamesOf(given: Given, mesh: string, trustDomain: string): string[] |
 }
 
 export function serveOptions(values: Arguments['values'], env: NodeJS.ProcessEnv): ServeOptions {
-  const given = new Given(values);
+  const given: Options = new Given(values);
   const trustDomain = given.text('trust-domain', 'cluster.local');
   const domainProblem = trustDomainProblem(trustDomain);
   if (domainProblem !== null) throw new UsageError(`--trust-domain: it ${domainProblem}`);

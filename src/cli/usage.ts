@@ -26,7 +26,7 @@ export interface ListedCommand {
 
 /** The lines of a list of commands. */
 export const summaries = (commands: readonly ListedCommand[]): string =>
-  commands.map(({ name, summary }) => `  ${name.padEnd(9)} ${summary}`).join('\n');
+  commands.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`).join('\n');
 
 /** A wrong call: exit code 2, with a pointer to the help. */
 export class UsageError extends Error {

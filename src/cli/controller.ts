@@ -1,0 +1,224 @@
+// `sluice controller`: what a mesh on Kubernetes has one of.
+import type { LogLevel } from '../config/model.js';
+import { parseDuration, parseListen, ValueError } from '../config/values.js';
+import type { AssemblyOptions } from '../controller/assembly.js';
+import type { TokenReviewOptions } from '../identity/issuing/token-review.js';
+import { trustDomainProblem } from '../identity/names.js';
+import { createLogger } from '../log/logger.js';
+import { sluiceVersion } from '../log/process-state.js';
+import { Given, lifetimeOf } from './given.js';
+import { dieLogged } from './run.js';
+import { type Arguments, type Command, parseArguments, UsageError } from './usage.js';
+
+const OPTIONS = {
+  namespace: { type: 'string' },
+  'trust-domain': { type: 'string' },
+  'cluster-domain': { type: 'string' },
+  issuer: { type: 'string' },
+  'issuer-certificate': { type: 'string' },
+  'issuer-key': { type: 'string' },
+  anchors: { type: 'string' },
+  lifetime: { type: 'string' },
+  skew: { type: 'string' },
+  tokens: { type: 'string' },
+  audience: { type: 'string' },
+  cluster: { type: 'string' },
+  'api-token': { type: 'string' },
+  'api-ca': { type: 'string' },
+  'proxy-image': { type: 'string' },
+  'identity-listen': { type: 'string' },
+  'destination-listen': { type: 'string' },
+  'injector-listen': { type: 'string' },
+  admin: { type: 'string' },
+  plain: { type: 'boolean' },
+  'max-concurrent': { type: 'string' },
+  'max-rate': { type: 'string' },
+  'max-connections': { type: 'string' },
+  'max-streams': { type: 'string' },
+  'max-all-streams': { type: 'string' },
+  grace: { type: 'string' },
+  'log-level': { type: 'string' },
+} as const;
+
+type Options = Given<keyof typeof OPTIONS>;
+
+/** Where Kubernetes puts what a pod needs to speak to it. */
+const IN_CLUSTER = '/var/run/secrets/kubernetes.io/serviceaccount';
+const LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
+const MAX_CONNECTIONS = 65_536;
+const MAX_STREAMS = 1_000_000;
+const REVIEW_MS = 5000;
+
+const labelled = (text: string): string => {
+  if (!/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(text))
+    throw new ValueError(`${JSON.stringify(text)} is no name of a namespace`);
+  return text;
+};
+
+const domain = (text: string): string => {
+  const problem = trustDomainProblem(text);
+  if (problem !== null) throw new ValueError(`it ${problem}`);
+  return text;
+};
+
+/** Where the API server is, as Kubernetes tells a pod. */
+function apiServer(env: NodeJS.ProcessEnv): string {
+  const { KUBERNETES_SERVICE_HOST: host = '', KUBERNETES_SERVICE_PORT: port = '443' } = env;
+  if (host === '')
+    throw new UsageError('KUBERNETES_SERVICE_HOST is not set, so this is no pod; add --cluster FILE to try it out');
+  return `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+function issuerOf(given: Options, inFile: boolean): AssemblyOptions['issuer'] {
+  const certificate = given.optional('issuer-certificate');
+  const issuer = given.optional('issuer');
+  if (certificate !== null) {
+    if (issuer !== null) throw new UsageError('--issuer and --issuer-certificate exclude each other');
+    return {
+      certificate,
+      key: given.required('issuer-key', 'which key has the issuer?'),
+      anchors: given.required('anchors', 'what do proxies trust?'),
+    };
+  }
+  if (inFile)
+    throw new UsageError('without Kubernetes there is no Secret with an issuer; add --issuer-certificate FILE');
+  if (issuer === null || issuer === 'own') return 'own';
+  if (issuer === 'given') return 'given';
+  throw new UsageError(`--issuer: ${JSON.stringify(issuer)} is not known; write own or given`);
+}
+
+function tokensOf(given: Options, inFile: boolean, env: NodeJS.ProcessEnv): AssemblyOptions['tokens'] {
+  const file = given.optional('tokens');
+  if (file !== null) return { file };
+  if (inFile) throw new UsageError('without Kubernetes nobody vouches for tokens; add --tokens FILE');
+  const review: TokenReviewOptions = {
+    server: apiServer(env),
+    tokenFile: given.text('api-token', `${IN_CLUSTER}/token`),
+    authorityFile: given.text('api-ca', `${IN_CLUSTER}/ca.crt`),
+    audience: given.text('audience', 'identity.l5d.io'),
+    timeoutMs: REVIEW_MS,
+  };
+  return { review };
+}
+
+export function controllerOptions(values: Arguments['values'], env: NodeJS.ProcessEnv): AssemblyOptions {
+  const given: Options = new Given(values);
+  const file = given.optional('cluster');
+  const files = {
+    token: given.text('api-token', `${IN_CLUSTER}/token`),
+    authority: given.text('api-ca', `${IN_CLUSTER}/ca.crt`),
+  };
+  const time = (name: keyof typeof OPTIONS, fallback: string, max: string): number =>
+    given.parsed(name, fallback, (text) => parseDuration(text, { in: 'ms', step: 1, min: '100ms', max }));
+  const graceMs = time('grace', '10s', '10m');
+  return {
+    namespace: given.parsed('namespace', env.SLUICE_POD_NAMESPACE ?? 'sluice', labelled),
+    trustDomain: given.parsed('trust-domain', 'cluster.local', domain),
+    clusterDomain: given.parsed('cluster-domain', 'cluster.local', domain),
+    cluster: file !== null ? { file } : { env, files },
+    issuer: issuerOf(given, file !== null),
+    tokens: tokensOf(given, file !== null, env),
+    listen: {
+      identity: given.parsed('identity-listen', '0.0.0.0:8080', parseListen),
+      destination: given.parsed('destination-listen', '0.0.0.0:8086', parseListen),
+      injector: given.parsed('injector-listen', '0.0.0.0:8443', parseListen),
+    },
+    plain: given.flag('plain'),
+    proxyImage: given.text('proxy-image', ''),
+    pod: env.SLUICE_POD_NAME ?? '',
+    lifetimeMs: given.parsed('lifetime', '24h', lifetimeOf),
+    skewMs: given.parsed('skew', '20s', (text) =>
+      parseDuration(text, { in: 'ms', step: 1000, min: '1s', max: '10m', orZero: true }),
+    ),
+    maxConcurrent: given.integer('max-concurrent', 100, 10_000),
+    maxRate: given.integer('max-rate', 200, 100_000),
+    limits: {
+      maxConnections: given.integer('max-connections', 10_000, MAX_CONNECTIONS),
+      maxStreams: given.integer('max-streams', 1000, MAX_STREAMS),
+      maxAllStreams: given.integer('max-all-streams', 200_000, MAX_STREAMS),
+      graceMs,
+      spreadMs: graceMs / 2,
+    },
+  };
+}
+
+export const controllerCommand: Command = {
+  help: `Usage: sluice controller [OPTIONS]
+
+What a mesh on Kubernetes has one of, or several alike: it follows Services, EndpointSlices, pods and namespaces, tells
+proxies what is behind addresses and which endpoints Services have (io.linkerd.proxy.destination.Destination), issues
+their certificates (io.linkerd.proxy.identity.Identity), and writes proxies into pods (an admission webhook). In a pod it
+needs no options. Logs are one JSON object a line on stderr.
+
+The mesh:
+      --namespace NAME        the controller's own (default SLUICE_POD_NAMESPACE, or sluice)
+      --trust-domain NAME     in names of certificates (default cluster.local)
+      --cluster-domain NAME   in names of Services (default cluster.local)
+      --proxy-image IMAGE     what pods get (default that of the controller's own pod, which SLUICE_POD_NAME names)
+
+What issues:
+      --issuer own|given      own (default): a Secret that is made where it is missing, and renewed; given: somebody else
+                              brings the Secret sluice-identity-issuer, such as cert-manager
+      --issuer-certificate FILE, --issuer-key FILE, --anchors FILE   an issuer in files instead, and what proxies trust
+      --lifetime TIME         of certificates (default 24h)
+      --skew TIME             certificates begin that much earlier (default 20s)
+      --audience NAME         what tokens must be made for (default identity.l5d.io)
+
+Kubernetes:
+      --api-token FILE        our token for the API server (default ${IN_CLUSTER}/token)
+      --api-ca FILE           what its certificate is from (default ${IN_CLUSTER}/ca.crt)
+
+To try it out without Kubernetes:
+      --cluster FILE          lists of endpoints, each named SERVICE.NAMESPACE.svc.DOMAIN:PORT, then the Service's
+                              addresses, then perhaps http1, http2 or opaque; read again when it changes
+      --tokens FILE           lines of TOKEN NAMESPACE/ACCOUNT
+      --plain                 the destination service in plain text
+
+Where:
+      --identity-listen ADDRESS      default 0.0.0.0:8080
+      --destination-listen ADDRESS   default 0.0.0.0:8086
+      --injector-listen ADDRESS      default 0.0.0.0:8443
+      --admin ADDRESS                /metrics, /ready, /live (default 0.0.0.0:9990)
+
+Bounds:
+      --max-connections N     to the destination service (default 10000)
+      --max-streams N         on one of them (default 1000)
+      --max-all-streams N     on all (default 200000)
+      --max-concurrent N      requests for certificates that are worked on (default 100)
+      --max-rate N            of these begun in a second (default 200)
+      --grace TIME            from a signal to the end of what is open (default 10s)
+
+      --log-level LEVEL       error, warn, info (default) or debug
+  -h, --help                  this text
+
+Signals: SIGTERM and SIGINT send those who ask elsewhere, one connection after the other, and let open requests end; the
+second one ends all at once.
+
+Examples:
+  sluice controller
+  sluice controller --issuer given --cluster-domain example.internal
+  sluice controller --cluster cluster.yaml --tokens tokens --issuer-certificate issuer.pem --issuer-key issuer-key.pem \\
+    --anchors anchors.pem
+
+Exit codes: 0 ended, 1 failed or cut off, 2 wrong usage.`,
+  async run(args) {
+    const { values } = parseArguments(args, OPTIONS, 0);
+    const options = controllerOptions(values, process.env);
+    const given: Options = new Given(values);
+    const admin = given.parsed('admin', '0.0.0.0:9990', parseListen);
+    const level = LEVELS.find((known) => known === given.text('log-level', 'info'));
+    if (level === undefined)
+      throw new UsageError(`--log-level: ${values['log-level']} is not known; known are ${LEVELS.join(', ')}`);
+    const logger = createLogger({ level });
+    dieLogged(logger);
+    // Loaded only now: a wrong call is answered without them.
+    const [{ assemble }, { runController }, { IssuingMetrics }] = await Promise.all([
+      import('../controller/assembly.js'),
+      import('../controller/run.js'),
+      import('../identity/issuing/metrics.js'),
+    ]);
+    const metrics = new IssuingMetrics({ version: sluiceVersion() });
+    const stages = assemble(options, { metrics, logger });
+    return runController({ admin, stages, registry: metrics.registry }, logger, process);
+  },
+};

@@ -1,0 +1,169 @@
+// The controller put together: what it knows of the cluster, the issuer, and the services that need both.
+import type { Address } from '../config/model.js';
+import { defaultOpaquePorts } from '../config/ports.js';
+import type { DestinationLookup } from '../destination/lookup.js';
+import type { DestinationLimits } from '../destination/server/server.js';
+import type { IssuingMetrics } from '../identity/issuing/metrics.js';
+import type { TokenReviewOptions } from '../identity/issuing/token-review.js';
+import { accountName } from '../identity/names.js';
+import { installation } from '../inject/installation.js';
+import { type ApiAccess, type PodFiles, podAccess } from '../kubernetes/access.js';
+import { spansOf } from '../kubernetes/opaque-ports.js';
+import type { Logger } from '../log/logger.js';
+import { sluiceVersion } from '../log/process-state.js';
+import { ClusterFile } from './cluster-file.js';
+import { DestinationMetrics } from './destination-metrics.js';
+import { DestinationPart } from './destination-part.js';
+import { FileIssuer, type FileIssuerFiles } from './file-issuer.js';
+import { FollowedCluster } from './followed-cluster.js';
+import { IdentityPart } from './identity-part.js';
+import { Injector } from './injector.js';
+import { ISSUER_LIFETIMES } from './issuer-renewal.js';
+import { IssuerSecret } from './issuer-secret.js';
+import type { MeshIssuer } from './mesh-issuer.js';
+import type { Objects } from './objects.js';
+import { ownImage } from './own-image.js';
+import type { Part } from './part.js';
+
+export interface Places {
+  readonly identity: Address;
+  readonly destination: Address;
+  readonly injector: Address;
+}
+
+export interface AssemblyOptions {
+  readonly namespace: string;
+  readonly trustDomain: string;
+  readonly clusterDomain: string;
+  readonly listen: Places;
+  /** A file that describes it, to try it out; else where the API server is. */
+  readonly cluster: { readonly file: string } | { readonly env: NodeJS.ProcessEnv; readonly files: PodFiles };
+  /** `own`: made in a Secret where it is missing; `given`: somebody else brings that Secret. */
+  readonly issuer: 'own' | 'given' | FileIssuerFiles;
+  readonly tokens: { readonly file: string } | { readonly review: TokenReviewOptions };
+  /** The destination service speaks plain text. */
+  readonly plain: boolean;
+  /** Empty: that of the controller's own pod. */
+  readonly proxyImage: string;
+  /** Our own pod; empty: we are none. */
+  readonly pod: string;
+  readonly lifetimeMs: number;
+  readonly skewMs: number;
+  readonly maxConcurrent: number;
+  readonly maxRate: number;
+  readonly limits: Partial<DestinationLimits>;
+}
+
+export interface AssemblyDeps {
+  readonly metrics: IssuingMetrics;
+  readonly logger: Logger;
+}
+
+const POLL_MS = 2000;
+/** Proxies expect these accounts: ours, or Linkerd's unless they are told otherwise. */
+const MAKERS = ['sluice', 'linkerd'];
+
+type Issuing = MeshIssuer & Part;
+
+/** Parts in stages: those of the second need those of the first. Throws where what is given makes no sense. */
+export function assemble(options: AssemblyOptions, deps: AssemblyDeps): readonly (readonly Part[])[] {
+  const { cluster } = options;
+  if ('file' in cluster) {
+    const described = new ClusterFile(cluster.file, deps.logger);
+    const issuer = issuerOf(options, deps, null);
+    return [[described, issuer], services(options, deps, described, issuer)];
+  }
+  const followed = follow(options, podAccess(cluster.env, cluster.files), deps);
+  const issuer = issuerOf(options, deps, followed.objects);
+  const served = services(options, deps, followed.view, issuer);
+  if (!(issuer instanceof IssuerSecret)) return [[followed, issuer], served];
+  return [
+    [followed, issuer],
+    [...served, new LateInjector(options, deps, followed.objects, issuer)],
+  ];
+}
+
+function follow(options: AssemblyOptions, access: ApiAccess, { metrics, logger }: AssemblyDeps): FollowedCluster {
+  const { namespace, trustDomain, clusterDomain } = options;
+  const mesh = { namespace, trustDomain, clusterDomain, opaque: spansOf(defaultOpaquePorts) };
+  return new FollowedCluster({ access, mesh }, { registry: metrics.registry, logger });
+}
+
+function issuerOf(options: AssemblyOptions, { metrics, logger }: AssemblyDeps, objects: Objects | null): Issuing {
+  const { issuer, namespace } = options;
+  const common = { logger, now: Date.now, loaded: (result: 'ok' | 'refused') => metrics.loaded(result) };
+  if (typeof issuer === 'object') return new FileIssuer(issuer, common);
+  if (objects === null) throw new Error('an issuer in a Secret needs Kubernetes; name files');
+  const given = { namespace, own: issuer === 'own', lifetimes: ISSUER_LIFETIMES, pollMs: POLL_MS };
+  return new IssuerSecret(given, { ...common, objects });
+}
+
+function services(
+  options: AssemblyOptions,
+  { metrics, logger }: AssemblyDeps,
+  lookup: DestinationLookup,
+  issuer: MeshIssuer,
+): readonly Part[] {
+  const { namespace, trustDomain, clusterDomain, listen, plain, limits } = options;
+  const names = (service: string): string[] =>
+    MAKERS.map((maker) => accountName({ account: `${maker}-${service}`, namespace, mesh: namespace, trustDomain }));
+  const { tokens, lifetimeMs, skewMs, maxConcurrent, maxRate } = options;
+  const span = { lifetimeMs, skewMs };
+  const identity = { ...span, tokens, maxConcurrent, maxRate, trustDomain, mesh: namespace };
+  return [
+    new IdentityPart(
+      { ...identity, listen: listen.identity, names: names('identity'), limits: {} },
+      { issuer, metrics, logger },
+    ),
+    new DestinationPart(
+      { ...span, listen: listen.destination, names: plain ? null : names('destination'), clusterDomain, limits },
+      { lookup, issuer, metrics: new DestinationMetrics(metrics.registry), logger },
+    ),
+  ];
+}
+
+/** The injector, once it is known which image proxies get. */
+class LateInjector implements Part {
+  readonly name = 'injector';
+  #injector: Injector | null = null;
+
+  constructor(
+    private readonly options: AssemblyOptions,
+    private readonly deps: AssemblyDeps,
+    private readonly objects: Objects,
+    private readonly issuer: IssuerSecret,
+  ) {}
+
+  async start(): Promise<void> {
+    const { namespace, pod, proxyImage, trustDomain, clusterDomain, listen, lifetimeMs, skewMs } = this.options;
+    const image = proxyImage === '' ? await ownImage(this.objects, namespace, pod) : { image: proxyImage };
+    const changes = { ...image, namespace, trustDomain, clusterDomain };
+    const given = { listen: listen.injector, names: [], lifetimeMs, skewMs, pollMs: POLL_MS };
+    const { metrics, logger } = this.deps;
+    this.#injector = new Injector(
+      { ...given, installation: installation(sluiceVersion(), changes) },
+      {
+        objects: this.objects,
+        issuer: this.issuer,
+        // Asked of the API server: annotations of all namespaces are nothing that is kept.
+        namespaceAnnotations: () => null,
+        registry: metrics.registry,
+        logger,
+        now: Date.now,
+      },
+    );
+    await this.#injector.start();
+  }
+
+  async close(): Promise<boolean> {
+    return (await this.#injector?.close()) ?? true;
+  }
+
+  unready(): string | null {
+    return this.#injector === null ? 'the injector has not begun' : this.#injector.unready();
+  }
+
+  get problem(): string | null {
+    return this.#injector?.problem ?? null;
+  }
+}

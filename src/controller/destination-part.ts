@@ -1,0 +1,73 @@
+// The destination service as a part of the controller.
+import type { Address } from '../config/model.js';
+import type { DestinationLookup } from '../destination/lookup.js';
+import type { MutualTls } from '../destination/server/listening.js';
+import { DESTINATION_LIMITS, type DestinationLimits, DestinationServer } from '../destination/server/server.js';
+import type { CertificateSpan, ServingCertificate } from '../identity/issuing/own-certificate.js';
+import type { Logger } from '../log/logger.js';
+import type { DestinationMetrics } from './destination-metrics.js';
+import { KeptCertificate, type MeshIssuer } from './mesh-issuer.js';
+import type { Part } from './part.js';
+
+export interface DestinationPartOptions extends CertificateSpan {
+  readonly listen: Address;
+  /** Names of its certificate; null: plain text, to try it out. */
+  readonly names: readonly string[] | null;
+  readonly clusterDomain: string;
+  readonly limits: Partial<DestinationLimits>;
+}
+
+export interface DestinationPartDeps {
+  readonly lookup: DestinationLookup;
+  readonly issuer: MeshIssuer;
+  readonly metrics: DestinationMetrics;
+  readonly logger: Pick<Logger, 'info' | 'error'>;
+}
+
+export class DestinationPart implements Part {
+  readonly name = 'destination';
+  readonly problem = null;
+  readonly #certificate: KeptCertificate | null;
+  #server: DestinationServer | null = null;
+
+  constructor(
+    private readonly options: DestinationPartOptions,
+    private readonly deps: DestinationPartDeps,
+  ) {
+    const { names } = options;
+    this.#certificate =
+      names === null ? null : new KeptCertificate('the destination service', names, deps.issuer, options, deps.logger);
+  }
+
+  get port(): number {
+    return this.#server?.port ?? 0;
+  }
+
+  /** The issuer has to be there. */
+  async start(): Promise<void> {
+    const { clusterDomain, limits } = this.options;
+    const { lookup, metrics, logger } = this.deps;
+    const tls = await this.#tls();
+    const all = { ...DESTINATION_LIMITS, ...limits };
+    const server = new DestinationServer(lookup, { tls, clusterDomain, limits: all }, metrics);
+    await server.listen(this.options.listen);
+    this.#server = server;
+    metrics.watch(server);
+    logger.info('destination service started', { port: server.port, tls: this.options.names ?? 'off' });
+  }
+
+  async close(): Promise<boolean> {
+    this.#certificate?.end();
+    return (await this.#server?.close()) ?? true;
+  }
+
+  unready(): string | null {
+    return this.#server === null ? 'the destination service has not begun' : null;
+  }
+
+  async #tls(): Promise<MutualTls | null> {
+    if (this.#certificate === null) return null;
+    const mutual = (serving: ServingCertificate): MutualTls => ({ ...serving, ca: this.deps.issuer.anchors });
+    return mutual(await this.#certificate.begin((serving) => this.#server?.use(mutual(serving))));
+  }
+}

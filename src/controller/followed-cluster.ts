@@ -1,0 +1,131 @@
+// The cluster that the controller follows, as a part of it, with what is worth counting.
+import { Counter, Gauge, type Registry } from 'prom-client';
+import type { ApiAccess } from '../kubernetes/access.js';
+import type { ClientLimits } from '../kubernetes/client.js';
+import { Cluster } from '../kubernetes/cluster.js';
+import type { ClusterView } from '../kubernetes/cluster-view.js';
+import { KINDS } from '../kubernetes/copies.js';
+import type { Mesh } from '../kubernetes/describing.js';
+import type { ObjectProblem } from '../kubernetes/object-problems.js';
+import { ApiObjects } from '../kubernetes/objects.js';
+import type { Logger } from '../log/logger.js';
+import { EVENT_RESULTS, type EventResult, Events } from './events.js';
+import type { Part } from './part.js';
+
+export interface FollowedClusterOptions {
+  readonly access: ApiAccess;
+  readonly mesh: Mesh;
+  readonly limits?: Partial<ClientLimits>;
+}
+
+export interface FollowedClusterDeps {
+  readonly registry: Registry;
+  readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
+}
+
+export class FollowedCluster implements Part {
+  readonly name = 'cluster';
+  /** For whatever else is asked of the same API server. */
+  readonly objects: ApiObjects;
+  readonly #cluster: Cluster;
+  readonly #events: Events;
+
+  constructor(options: FollowedClusterOptions, { registry, logger }: FollowedClusterDeps) {
+    this.#cluster = new Cluster(options, { logger, problem: (problem) => this.#tell(problem, logger) });
+    this.objects = new ApiObjects(this.#cluster.client);
+    const events = new Counter({
+      name: 'sluice_cluster_events_total',
+      help: 'Events on objects that say something which is not understood',
+      labelNames: ['result'],
+      registers: [registry],
+    });
+    for (const result of EVENT_RESULTS) events.inc({ result }, 0);
+    const done = (result: EventResult): void => events.inc({ result });
+    this.#events = new Events('sluice-controller', { objects: this.objects, now: Date.now, done });
+    measure(this.#cluster, registry);
+  }
+
+  get view(): ClusterView {
+    return this.#cluster.view;
+  }
+
+  /** Does not wait until everything has been listed: what is known meanwhile is nothing, and nothing is said. */
+  async start(): Promise<void> {
+    this.#cluster.start();
+  }
+
+  async close(): Promise<boolean> {
+    this.#cluster.stop();
+    return true;
+  }
+
+  unready(): string | null {
+    if (this.view.synced) return null;
+    return ['the cluster has not been read yet', ...this.#cluster.problems].join('; ');
+  }
+
+  /** What was known last holds. */
+  get problem(): string | null {
+    const { problems } = this.#cluster;
+    return problems.length === 0 ? null : problems.join('; ');
+  }
+
+  #tell({ kind, namespace, name, uid, field, message }: ObjectProblem, logger: Pick<Logger, 'warn'>): void {
+    logger.warn('an object says something that is not understood', { kind, namespace, name, field, problem: message });
+    const object = { apiVersion: 'v1', kind, namespace, name, uid };
+    this.#events.tell({ object, type: 'Warning', reason: 'SluiceIgnored', message: `${field}: ${message}` });
+  }
+}
+
+function measure(cluster: Cluster, registry: Registry): void {
+  const gauge = (name: string, help: string, set: (gauge: Gauge<'kind'>) => void, labelNames: 'kind'[] = []): void => {
+    new Gauge({
+      name: `sluice_cluster_${name}`,
+      help,
+      labelNames,
+      registers: [registry],
+      collect: function collect() {
+        set(this);
+      },
+    });
+  };
+  const { view } = cluster;
+  gauge(
+    'objects',
+    'Objects of the cluster that are followed',
+    (objects) => {
+      const { services, slices, pods, namespaces } = view.counts;
+      for (const [kind, count] of Object.entries({ services, slices, pods, namespaces })) objects.set({ kind }, count);
+    },
+    ['kind'],
+  );
+  gauge('endpoints', 'Endpoints in its slices', (endpoints) => endpoints.set(view.counts.endpoints));
+  gauge('object_problems', 'Objects that say something which is not understood', (all) => all.set(view.problems));
+  gauge('synced', 'Whether all of it has been read', (synced) => synced.set(view.synced ? 1 : 0));
+  gauge(
+    'age_seconds',
+    'Since the API server was last heard of; +Inf where it never was',
+    (age) => {
+      for (const kind of KINDS) {
+        const { heardMs } = cluster.status(kind);
+        age.set({ kind }, heardMs === 0 ? Number.POSITIVE_INFINITY : (Date.now() - heardMs) / 1000);
+      }
+    },
+    ['kind'],
+  );
+  const counted = (name: string, help: string, of: 'lists' | 'watches' | 'events'): void => {
+    new Counter({
+      name: `sluice_cluster_${name}_total`,
+      help,
+      labelNames: ['kind'],
+      registers: [registry],
+      collect: function collect() {
+        this.reset();
+        for (const kind of KINDS) this.inc({ kind }, cluster.status(kind)[of]);
+      },
+    });
+  };
+  counted('lists', 'Times a collection was listed', 'lists');
+  counted('watches', 'Times a collection was watched', 'watches');
+  counted('changes', 'Changes that the API server has told', 'events');
+}

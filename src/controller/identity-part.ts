@@ -1,0 +1,86 @@
+// The identity service as a part of the controller.
+import type { Address } from '../config/model.js';
+import { Admission, type AdmissionLimits } from '../identity/issuing/admission.js';
+import { Certifier, type CertifierOptions } from '../identity/issuing/certifier.js';
+import type { IssuingMetrics } from '../identity/issuing/metrics.js';
+import { IdentityService, SERVICE_LIMITS, type ServiceLimits } from '../identity/issuing/service.js';
+import { TokenReview, type TokenReviewOptions } from '../identity/issuing/token-review.js';
+import { type Authenticator, TokenFile } from '../identity/issuing/tokens.js';
+import type { Logger } from '../log/logger.js';
+import { KeptCertificate, type MeshIssuer } from './mesh-issuer.js';
+import type { Part } from './part.js';
+
+export interface IdentityPartOptions extends CertifierOptions, AdmissionLimits {
+  readonly listen: Address;
+  /** Of its own certificate. */
+  readonly names: readonly string[];
+  readonly tokens: { readonly file: string } | { readonly review: TokenReviewOptions };
+  readonly limits: Partial<ServiceLimits>;
+}
+
+export interface IdentityPartDeps {
+  readonly issuer: MeshIssuer;
+  readonly metrics: IssuingMetrics;
+  readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
+}
+
+export class IdentityPart implements Part {
+  readonly name = 'identity';
+  readonly #certifier: Certifier;
+  readonly #certificate: KeptCertificate;
+  readonly #authenticator: Authenticator;
+  readonly #admission: Admission;
+  #service: IdentityService | null = null;
+
+  constructor(
+    private readonly options: IdentityPartOptions,
+    private readonly deps: IdentityPartDeps,
+  ) {
+    const { issuer, metrics, logger } = deps;
+    this.#authenticator =
+      'file' in options.tokens
+        ? new TokenFile(options.tokens.file)
+        : new TokenReview(options.tokens.review, { reviewed: (result, ms) => metrics.reviewed(result, ms) });
+    this.#admission = new Admission(options);
+    const certifying = { issuer, authenticator: this.#authenticator, admission: this.#admission, metrics, logger };
+    this.#certifier = new Certifier(options, { ...certifying, now: Date.now });
+    this.#certificate = new KeptCertificate('the identity service', options.names, issuer, options, logger);
+  }
+
+  get port(): number {
+    return this.#service?.port ?? 0;
+  }
+
+  /** The issuer has to be there. */
+  async start(): Promise<void> {
+    const { issuer, metrics, logger } = this.deps;
+    const first = await this.#certificate.begin((serving) => this.#service?.serve(serving));
+    const limits = { ...SERVICE_LIMITS, ...this.options.limits };
+    const service = new IdentityService(this.#certifier, first, limits, () => metrics.connectionRefused());
+    await service.listen(this.options.listen);
+    this.#service = service;
+    metrics.watch({
+      concurrent: () => this.#admission.concurrent,
+      connections: () => service.connections,
+      issuerEndsMs: () => issuer.authority.notAfter.getTime(),
+    });
+    logger.info('identity service started', { port: service.port });
+  }
+
+  async close(): Promise<boolean> {
+    this.#certificate.end();
+    this.#certifier.drain();
+    const clean = (await this.#service?.close()) ?? true;
+    if (this.#authenticator instanceof TokenReview) await this.#authenticator.close();
+    return clean;
+  }
+
+  unready(): string | null {
+    return this.#service === null ? 'the identity service has not begun' : null;
+  }
+
+  /** No reason against being asked: without requests nobody would find out that it is over. */
+  get problem(): string | null {
+    return this.#authenticator.problem;
+  }
+}
