@@ -1,14 +1,18 @@
 // Pods of a real API server, run as network namespaces: from a Deployment to a connection, and back to nothing.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { PORT } from '../e2e/pods-application.js';
 import { ask } from '../e2e/pods-support.js';
 import { Kubernetes, lackingKubernetes } from '../support/kubernetes.js';
 import { ADVERTISED, LabNode } from '../support/lab-node.js';
-import { application, meshedPod, plainPod } from '../support/meshed-pods.js';
+import { application, plainPod } from '../support/meshed-pods.js';
 import { enterLab, PodLab } from '../support/pod-lab.js';
 import type { Pod } from '../support/pod-objects.js';
+import { run } from '../support/servers.js';
 import { eventually } from '../support/sluice.js';
 
+const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const lacking = lackingKubernetes();
 const why = lacking === false ? enterLab(import.meta.url) : lacking;
 const NAMESPACE = 'shop';
@@ -18,15 +22,28 @@ describe('pods of Kubernetes', { skip: why === '' ? false : why }, () => {
   let kubernetes: Kubernetes;
   let node: LabNode;
 
-  const deploy = (name: string, { metadata, spec }: Pod, replicas: number): Promise<unknown> =>
-    kubernetes.done('POST', `/apis/apps/v1/namespaces/${NAMESPACE}/deployments`, {
+  /** What `sluice inject --manual` makes of an object. */
+  const injected = async (object: object): Promise<object> => {
+    const flags = ['--skip-inbound-ports', `${PORT.CONTROL}`, '--access-log', 'json'];
+    const args = [MAIN, 'inject', '--manual', '--output', 'json', ...flags, '-'];
+    const { code, stdout, stderr } = await run(process.execPath, args, JSON.stringify(object));
+    assert.equal(code, 0, stderr);
+    return JSON.parse(stdout) as object;
+  };
+  const deploy = async (name: string, { metadata, spec }: Pod, replicas: number, meshed = false): Promise<void> => {
+    const object = {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
       metadata: { name },
       spec: {
         replicas,
         selector: { matchLabels: metadata.labels },
         template: { metadata: { labels: metadata.labels }, spec },
       },
-    });
+    };
+    const path = `/apis/apps/v1/namespaces/${NAMESPACE}/deployments`;
+    await kubernetes.done('POST', path, meshed ? await injected(object) : object);
+  };
 
   before(async () => {
     lab = await PodLab.start();
@@ -47,7 +64,7 @@ describe('pods of Kubernetes', { skip: why === '' ? false : why }, () => {
   });
 
   it('run, are found by their Service, and go', async () => {
-    await deploy('web', meshedPod('web'), 2);
+    await deploy('web', plainPod('web'), 2, true);
     await deploy('client', plainPod('client'), 1);
     await kubernetes.done('POST', `/api/v1/namespaces/${NAMESPACE}/services`, {
       metadata: { name: 'web' },
@@ -66,6 +83,8 @@ describe('pods of Kubernetes', { skip: why === '' ? false : why }, () => {
       return webs.every(({ name }) => seen.has(name));
     };
     await eventually(answers, 'both answer');
+    // By their proxies.
+    for (const web of webs) await web.container('sluice-proxy').said(/"listener":"inbound".*"path":"\/"/);
     const path = `/apis/apps/v1/namespaces/${NAMESPACE}/deployments/web`;
     const available = async (): Promise<unknown> =>
       ((await kubernetes.done('GET', path)).status as { availableReplicas?: number }).availableReplicas;
