@@ -40,17 +40,33 @@ export type Call =
     }
   | { readonly call: 'h2c'; readonly host: string; readonly port: number; readonly path?: string }
   | { readonly call: 'tls'; readonly host: string; readonly port: number; readonly name: string }
-  /** Waits for the greeting, says `text`, and ends. */
-  | { readonly call: 'tcp'; readonly host: string; readonly port: number; readonly text?: string }
+  /** Waits for the greeting, says `text`, and ends; or says `first` at once, and ends. */
+  | {
+      readonly call: 'tcp';
+      readonly host: string;
+      readonly port: number;
+      readonly text?: string;
+      readonly first?: string;
+    }
   /** Asks again and again until it is told to stop, on `connections` at once; then says what came of it. */
   | { readonly call: 'load'; readonly host: string; readonly port: number; readonly connections: number }
   | { readonly call: 'unload' }
+  /** Finishes the requests that there are, and ends. */
+  | { readonly call: 'drain' }
   /** Ends with this code. */
   | { readonly call: 'exit'; readonly code: number };
 
 const bare = (address: string | undefined): string => (address ?? '').replace('::ffff:', '');
 const seen = (socket: { remoteAddress?: string | undefined; localAddress?: string | undefined }): string =>
   `${bare(socket.remoteAddress)} at ${bare(socket.localAddress)}`;
+
+let web = http.createServer();
+
+function drain(): void {
+  web.close(() => process.exit(0));
+  // Connections that are kept alive are idle once their request is done.
+  setInterval(() => web.closeIdleConnections(), 20);
+}
 
 function serve(): void {
   const answer = (
@@ -63,7 +79,7 @@ function serve(): void {
       request.url === '/headers' ? JSON.stringify(request.headers) : `served ${seen(request.socket)}`,
     );
   };
-  http.createServer({ keepAliveTimeout: 60_000 }, answer).listen(PORT.HTTP, '::');
+  web = http.createServer({ keepAliveTimeout: 60_000 }, answer).listen(PORT.HTTP, '::');
   const grpc = http2.createServer();
   grpc.on('stream', (stream, headers) => {
     stream.on('error', () => undefined);
@@ -156,8 +172,9 @@ function overHttp2(host: string, port: number, path: string): Promise<Said> {
   });
 }
 
-function overTcp(socket: Socket, text: string | undefined): Promise<Said> {
+function overTcp(socket: Socket, text?: string, first?: string): Promise<Said> {
   return new Promise((resolve) => {
+    if (first !== undefined) socket.end(first);
     let got = '';
     let said = false;
     socket.setEncoding('utf8').on('data', (chunk: string) => {
@@ -184,6 +201,8 @@ async function load(host: string, port: number, connections: number): Promise<Re
       const { status, text } = await overHttp({ host, port });
       const result = String(status ?? text);
       results[result] = (results[result] ?? 0) + 1;
+      // Others have to work as well.
+      await new Promise((resolve) => setTimeout(resolve, 5));
     }
   };
   await Promise.all(Array.from({ length: connections }, one));
@@ -197,11 +216,10 @@ async function carryOut(call: Call): Promise<unknown> {
     case 'h2c':
       return overHttp2(call.host, call.port, call.path ?? '/');
     case 'tcp':
-      return overTcp(connect(call.port, call.host), call.text);
+      return overTcp(connect(call.port, call.host), call.text, call.first);
     case 'tls':
       return overTcp(
         tls.connect({ host: call.host, port: call.port, servername: call.name, rejectUnauthorized: false }),
-        undefined,
       );
     case 'load':
       go = true;
@@ -210,6 +228,9 @@ async function carryOut(call: Call): Promise<unknown> {
     case 'unload':
       go = false;
       return (await loading) ?? {};
+    case 'drain':
+      setImmediate(drain);
+      return {};
     case 'exit':
       setImmediate(() => process.exit(call.code));
       return {};

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { GivenObjects, Kubelet, type RunningPod } from '../support/kubelet.js';
-import { startLabIdentity } from '../support/lab-identity.js';
+import { startLabIdentity } from '../support/lab-mesh.js';
 import { application, injectedPod, plainPod } from '../support/meshed-pods.js';
 import { enterLab, type LabService, PodLab } from '../support/pod-lab.js';
 import type { ContainerSpec, Probe, Volume } from '../support/pod-objects.js';

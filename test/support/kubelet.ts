@@ -15,7 +15,7 @@ const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 export const NODE_NAME = 'lab';
 const AGAIN_MS = 200;
 const SIDECAR_GRACE_MS = 30_000;
-const READY_MS = 180_000;
+const READY_MS = 170_000;
 
 /** What an image runs where the container does not say: all of Sluice's are this checkout. */
 function entrypoint(image: string): readonly string[] {
