@@ -29,6 +29,7 @@ const OPTIONS = {
   'identity-listen': { type: 'string' },
   'destination-listen': { type: 'string' },
   'injector-listen': { type: 'string' },
+  'injector-name': { type: 'string' },
   admin: { type: 'string' },
   plain: { type: 'boolean' },
   'max-concurrent': { type: 'string' },
@@ -123,6 +124,7 @@ export function controllerOptions(values: Arguments['values'], env: NodeJS.Proce
       destination: given.parsed('destination-listen', '0.0.0.0:8086', parseListen),
       injector: given.parsed('injector-listen', '0.0.0.0:8443', parseListen),
     },
+    injectorName: given.optional('injector-name'),
     plain: given.flag('plain'),
     proxyImage: given.text('proxy-image', ''),
     pod: env.SLUICE_POD_NAME ?? '',
@@ -178,6 +180,7 @@ Where:
       --identity-listen ADDRESS      default 0.0.0.0:8080
       --destination-listen ADDRESS   default 0.0.0.0:8086
       --injector-listen ADDRESS      default 0.0.0.0:8443
+      --injector-name NAME           under which API servers outside of the cluster call it, beside that of its Service
       --admin ADDRESS                /metrics, /ready, /live (default 0.0.0.0:9990)
 
 Bounds:

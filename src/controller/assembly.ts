@@ -41,6 +41,8 @@ export interface AssemblyOptions {
   /** `own`: made in a Secret where it is missing; `given`: somebody else brings that Secret. */
   readonly issuer: 'own' | 'given' | FileIssuerFiles;
   readonly tokens: { readonly file: string } | { readonly review: TokenReviewOptions };
+  /** Under which API servers outside of the cluster call the webhook; null: there are none. */
+  readonly injectorName: string | null;
   /** The destination service speaks plain text. */
   readonly plain: boolean;
   /** Empty: that of the controller's own pod. */
@@ -79,7 +81,7 @@ export function assemble(options: AssemblyOptions, deps: AssemblyDeps): readonly
   if (!(issuer instanceof IssuerSecret)) return [[followed, issuer], served];
   return [
     [followed, issuer],
-    [...served, new LateInjector(options, deps, followed.objects, issuer)],
+    [...served, new LateInjector(options, deps, followed, issuer)],
   ];
 }
 
@@ -130,23 +132,24 @@ class LateInjector implements Part {
   constructor(
     private readonly options: AssemblyOptions,
     private readonly deps: AssemblyDeps,
-    private readonly objects: Objects,
+    private readonly cluster: FollowedCluster,
     private readonly issuer: IssuerSecret,
   ) {}
 
   async start(): Promise<void> {
-    const { namespace, pod, proxyImage, trustDomain, clusterDomain, listen, lifetimeMs, skewMs } = this.options;
-    const image = proxyImage === '' ? await ownImage(this.objects, namespace, pod) : { image: proxyImage };
+    const { namespace, pod, proxyImage, trustDomain, clusterDomain, listen, injectorName } = this.options;
+    const { lifetimeMs, skewMs } = this.options;
+    const names = injectorName === null ? [] : [injectorName];
+    const image = proxyImage === '' ? await ownImage(this.cluster.objects, namespace, pod) : { image: proxyImage };
     const changes = { ...image, namespace, trustDomain, clusterDomain };
-    const given = { listen: listen.injector, names: [], lifetimeMs, skewMs, pollMs: POLL_MS };
+    const given = { listen: listen.injector, names, lifetimeMs, skewMs, pollMs: POLL_MS };
     const { metrics, logger } = this.deps;
     this.#injector = new Injector(
       { ...given, installation: installation(sluiceVersion(), changes) },
       {
-        objects: this.objects,
+        objects: this.cluster.objects,
         issuer: this.issuer,
-        // Asked of the API server: annotations of all namespaces are nothing that is kept.
-        namespaceAnnotations: () => null,
+        namespaceAnnotations: (name) => this.cluster.view.namespaces.byKey.get(name)?.annotations ?? null,
         registry: metrics.registry,
         logger,
         now: Date.now,

@@ -10,6 +10,7 @@ import type { ObjectProblem } from '../kubernetes/object-problems.js';
 import { ApiObjects } from '../kubernetes/objects.js';
 import type { Logger } from '../log/logger.js';
 import { EVENT_RESULTS, type EventResult, Events } from './events.js';
+import { eventOf } from './object-event.js';
 import type { Part } from './part.js';
 
 export interface FollowedClusterOptions {
@@ -70,10 +71,10 @@ export class FollowedCluster implements Part {
     return problems.length === 0 ? null : problems.join('; ');
   }
 
-  #tell({ kind, namespace, name, uid, field, message }: ObjectProblem, logger: Pick<Logger, 'warn'>): void {
+  #tell(problem: ObjectProblem, logger: Pick<Logger, 'warn'>): void {
+    const { kind, namespace, name, field, message } = problem;
     logger.warn('an object says something that is not understood', { kind, namespace, name, field, problem: message });
-    const object = { apiVersion: 'v1', kind, namespace, name, uid };
-    this.#events.tell({ object, type: 'Warning', reason: 'SluiceIgnored', message: `${field}: ${message}` });
+    this.#events.tell(eventOf(problem));
   }
 }
 

@@ -2,7 +2,7 @@
 // built by ../interop/peers/kubernetes.sh (`make kubernetes`). What is not there throws `Missing`, by name.
 import { execFileSync } from 'node:child_process';
 import { createSign, generateKeyPairSync } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
 import { join } from 'node:path';
@@ -49,6 +49,29 @@ export function lackingKubernetes(): string | false {
   }
 }
 
+const AUDIT_POLICY = 'audit.json';
+const AUDIT_LOG = 'audit.log';
+/** Who asks for which object, and what that is answered with; of a watch its begin. */
+const AUDITED = {
+  apiVersion: 'audit.k8s.io/v1',
+  kind: 'Policy',
+  omitStages: ['RequestReceived'],
+  rules: [{ level: 'Metadata' }],
+};
+
+/** One request, as the API server has it on record. */
+export interface AuditRecord {
+  readonly verb: string;
+  readonly user: { readonly username: string };
+  readonly objectRef: {
+    readonly apiGroup?: string;
+    readonly resource: string;
+    readonly namespace?: string;
+    readonly name?: string;
+  };
+  readonly responseStatus?: { readonly code: number };
+}
+
 /** What the API server has answered. */
 export interface Answer {
   readonly status: number;
@@ -72,8 +95,11 @@ export class Kubernetes {
     this.agent = new Agent({ ca: anchor, keepAlive: false });
   }
 
-  /** With the API server ready, and without controllers. `advertised` is an address of it, where there is no default route to find one by. */
-  static async start(advertised?: string): Promise<Kubernetes> {
+  /**
+   * With the API server ready, and without controllers. `advertised` is an address of it, where there is no default route to find one by;
+   * `audit`: it keeps record of who asks for what.
+   */
+  static async start(advertised?: string, audit = false): Promise<Kubernetes> {
     // All of them, before anything is started.
     const lacking = lackingKubernetes();
     if (lacking !== false) throw new Missing(lacking);
@@ -85,6 +111,7 @@ export class Kubernetes {
     writeFileSync(join(directory, 'accounts.pub'), publicKey.export({ type: 'spki', format: 'pem' }));
     writeFileSync(join(directory, 'accounts.key'), privateKey.export({ type: 'pkcs1', format: 'pem' }));
     writeFileSync(join(directory, 'tokens.csv'), `${ADMIN},administrator,1,"system:masters"\n`);
+    if (audit) writeFileSync(join(directory, AUDIT_POLICY), JSON.stringify(AUDITED));
     const etcd = await startEtcd();
     const kubernetes = new Kubernetes(directory, await freePort(), etcd, pki.anchor, advertised);
     writeFileSync(kubernetes.kubeconfig, kubeconfigOf(kubernetes.url, kubernetes.authority, ADMIN));
@@ -134,6 +161,13 @@ export class Kubernetes {
       '--endpoint-reconciler-type=none',
       '--shutdown-delay-duration=0s',
       ...(this.advertised === undefined ? [] : [`--advertise-address=${this.advertised}`]),
+      ...(existsSync(file(AUDIT_POLICY))
+        ? [
+            `--audit-policy-file=${file(AUDIT_POLICY)}`,
+            `--audit-log-path=${file(AUDIT_LOG)}`,
+            '--audit-log-mode=blocking',
+          ]
+        : []),
     ];
     const started = start(program('kube-apiserver'), args, null, own);
     this.apiServer = await serve('kube-apiserver', started, this.port, own, 'SIGKILL');
@@ -228,6 +262,14 @@ export class Kubernetes {
     if (answer.status < 200 || answer.status > 299)
       throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
     return answer.body;
+  }
+
+  /** What somebody has asked for so far, where records are kept. */
+  audited(user: string): AuditRecord[] {
+    const lines = readFileSync(join(this.directory, AUDIT_LOG), 'utf8').split('\n');
+    // The last one may be on its way.
+    const records = lines.slice(0, -1).map((line) => JSON.parse(line) as AuditRecord);
+    return records.filter((record) => record.user.username === user && record.objectRef !== undefined);
   }
 
   async namespace(name: string): Promise<void> {
