@@ -1,8 +1,11 @@
+import { type AccessOptions, findAccess } from '../check/cluster/access.js';
+import { clusterObjects } from '../check/cluster/objects.js';
 import { type ObjectFinding, problemLine } from '../check/finding.js';
 import { type Checked, checkNetworkPolicies } from '../check/network-policies/check.js';
 import type { CheckOptions } from '../check/network-policies/world.js';
 import { type SourcedObject, sourced } from '../check/objects.js';
 import { ManifestProblem } from '../inject/manifests.js';
+import { ApiClient } from '../kubernetes/client.js';
 import { manifestsFrom } from './manifest-sources.js';
 import { complain, FAILURE, print, USAGE } from './usage.js';
 
@@ -47,5 +50,19 @@ export async function checkPolicyFiles(
     if (!(error instanceof ManifestProblem)) throw error;
     complain(error.message);
     return USAGE;
+  }
+}
+
+/** `sluice check --network-policies`: what a cluster has. */
+export async function checkClusterPolicies(
+  access: AccessOptions,
+  options: CheckOptions,
+  json: boolean,
+): Promise<number> {
+  const client = new ApiClient(findAccess(access, process.env));
+  try {
+    return checkPolicies(await clusterObjects(client), options, json);
+  } finally {
+    client.close();
   }
 }

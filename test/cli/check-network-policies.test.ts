@@ -63,9 +63,8 @@ it('says what it cannot read, with exit code 2', () => {
     [['nowhere.yaml'], '', /^nowhere\.yaml: cannot be read: ENOENT/],
     [['-'], 'listeners: []\n', /^standard input: document 1, line 1: is no object of Kubernetes/],
     [['-'], '{{ .Values.policies }}\n', /^standard input: document 1/],
-    [[], '', /^sluice check: --network-policies: which manifests\?/],
     [[SHOP, '-o', 'xml'], '', /--output "xml": write text or json/],
-    [[SHOP, '-c', 'x'], '', /--config says nothing beside --network-policies/],
+    [[SHOP, '-c', 'x'], '', /--config says nothing of --network-policies/],
   ] as const) {
     const { status, stderr } = check(args, input);
     assert.match(stderr, message);

@@ -1,0 +1,90 @@
+// What was checked of a cluster, line by line, in the manner of `linkerd check`.
+import { ApiProblem } from '../../kubernetes/problem.js';
+
+export type Result = 'success' | 'warning' | 'error';
+
+export interface Line {
+  readonly description: string;
+  readonly result: Result;
+  /** What is wrong; empty: nothing. */
+  readonly error: string;
+  /** What to do. */
+  readonly hint: string;
+}
+
+export interface Section {
+  readonly name: string;
+  readonly checks: Line[];
+}
+
+/** Thrown by a check. */
+export class Flaw extends Error {
+  constructor(
+    readonly result: 'warning' | 'error',
+    message: string,
+    readonly hint: string,
+  ) {
+    super(message);
+  }
+}
+
+export const broken = (message: string, hint: string): Flaw => new Flaw('error', message, hint);
+export const doubtful = (message: string, hint: string): Flaw => new Flaw('warning', message, hint);
+
+const FORBIDDEN = 403;
+
+function flawOf(error: unknown): Flaw {
+  if (error instanceof Flaw) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  // That we may not look says nothing of what is there.
+  if (error instanceof ApiProblem && error.status === FORBIDDEN)
+    return doubtful(`it can't be looked at: ${message}`, 'call it with the rights to read this');
+  return broken(message, '');
+}
+
+const MARKS: Readonly<Record<Result, string>> = { success: '√', warning: '‼', error: '×' };
+
+export class Report {
+  readonly sections: Section[] = [];
+
+  section(name: string): void {
+    this.sections.push({ name, checks: [] });
+  }
+
+  /** What `look` returns is put behind the description, in parentheses. False where it has thrown an error. */
+  async check(description: string, look: () => Promise<string> | string): Promise<boolean> {
+    const checks = this.sections.at(-1)?.checks;
+    try {
+      const detail = await look();
+      const text = detail === '' ? description : `${description} (${detail})`;
+      checks?.push({ description: text, result: 'success', error: '', hint: '' });
+      return true;
+    } catch (error) {
+      const { result, message, hint } = flawOf(error);
+      checks?.push({ description, result, error: message, hint });
+      return result !== 'error';
+    }
+  }
+
+  get success(): boolean {
+    return this.sections.every(({ checks }) => checks.every(({ result }) => result !== 'error'));
+  }
+
+  toJSON(): object {
+    return { success: this.success, categories: this.sections };
+  }
+
+  toString(): string {
+    const lines = this.sections.flatMap(({ name, checks }) => [
+      name,
+      '-'.repeat(name.length),
+      ...checks.flatMap(({ description, result, error, hint }) => [
+        `${MARKS[result]} ${description}`,
+        ...(error === '' ? [] : [`    ${error}`]),
+        ...(hint === '' ? [] : [`    hint: ${hint}`]),
+      ]),
+      '',
+    ]);
+    return [...lines, `Status check results are ${this.success ? MARKS.success : MARKS.error}`].join('\n');
+  }
+}
