@@ -33,6 +33,14 @@ interface Found {
 /** Ports of containers by name; of two containers that name the same, both. */
 export type PortNames = ReadonlyMap<string, readonly number[]>;
 
+/** Longer texts are no values; annotations have 256 KiB together, and a variable 128 (execve(2)). */
+const MOST_TEXT = 4096;
+const MOST_VARIABLES_TEXT = 64 * 1024;
+/** Entries of a list: rules of netfilter take 15 ports each. */
+const MOST_ENTRIES = 1000;
+/** Problems of one pod that are told. */
+const MOST_PROBLEMS = 100;
+
 /** Reads settings from layers, of which the first says most; collects what is wrong with them. */
 export class Layers {
   readonly problems: InjectProblem[] = [];
@@ -53,14 +61,17 @@ export class Layers {
   }
 
   #warn({ object, annotation }: Found, entry: string, message: string): void {
-    this.problems.push({ object, annotation, entry, message, severity: 'warning' });
+    if (this.problems.length >= MOST_PROBLEMS) return;
+    const shown = entry.length > MOST_TEXT ? `${entry.slice(0, MOST_TEXT)}…` : entry;
+    this.problems.push({ object, annotation, entry: shown, message, severity: 'warning' });
   }
 
   /** The first value that is one; null where there is none. An empty text says nothing. */
   value<T>(name: Setting | OwnSetting, read: (text: string) => Read<T>): T | null {
     for (const found of this.#all(name)) {
       if (found.text === '') continue;
-      const result = read(found.text);
+      const isLong = found.text.length > MOST_TEXT;
+      const result = isLong ? { problem: `has more than ${MOST_TEXT} characters` } : read(found.text);
       if ('value' in result) return result.value;
       this.#warn(found, found.text, result.problem);
     }
@@ -78,8 +89,13 @@ export class Layers {
     let items: T[] = [];
     for (const found of this.#all(name).reverse()) {
       const adds = found.text.startsWith('+');
-      const entries = (adds ? found.text.slice(1) : found.text).split(',').map((entry) => entry.trim());
-      const own = entries.filter((entry) => entry !== '').flatMap((entry) => read(entry, found));
+      const entries = (adds ? found.text.slice(1) : found.text)
+        .split(',')
+        .map((entry) => entry.trim())
+        .filter((entry) => entry !== '');
+      if (entries.length > MOST_ENTRIES)
+        this.#warn(found, entries[MOST_ENTRIES], `has more than ${MOST_ENTRIES} entries, of which the first count`);
+      const own = entries.slice(0, MOST_ENTRIES).flatMap((entry) => read(entry, found));
       items = adds ? [...items, ...own] : own;
     }
     return items;
@@ -125,6 +141,10 @@ export class Layers {
   ): T[] {
     const [found] = this.#all(name);
     if (found === undefined || found.text === '') return [];
+    if (found.text.length > MOST_VARIABLES_TEXT) {
+      this.#warn(found, found.text, `has more than ${MOST_VARIABLES_TEXT} characters`);
+      return [];
+    }
     const { variables, problems } = read(found.text);
     for (const { entry, message } of problems) this.#warn(found, entry, message);
     return variables;
@@ -136,7 +156,7 @@ export class Layers {
       for (const [annotation, entry] of Object.entries(annotations)) {
         const name = named(annotation);
         const why = name === null ? null : withoutMeaning(name);
-        if (why === null) continue;
+        if (why === null || this.problems.length >= MOST_PROBLEMS) continue;
         const known = typeof why !== 'string';
         const message = known ? `has no meaning here: ${why.instead}` : why;
         const severity = known && why.matters !== true ? 'note' : 'warning';

@@ -107,6 +107,27 @@ describe('lists of ports', () => {
   });
 });
 
+describe('annotations without measure', () => {
+  it('cost little, and the pod starts', () => {
+    const long = 'x_y,'.repeat(50_000);
+    const { problems: told } = injected(
+      pod({
+        [`${L}opaque-ports`]: Array.from({ length: 20_000 }, (_, index) => 2 * index + 1).join(','),
+        [`${L}skip-inbound-ports`]: long,
+        [`${L}proxy-log-level`]: '['.repeat(200_000),
+        [`${L}shutdown-grace-period`]: '1'.repeat(200_000),
+        [`${L}proxy-additional-env`]: '['.repeat(200_000),
+        ...Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`${L}unknown-${index}`, ''])),
+      }),
+    );
+    assert.equal(told.length, 100);
+    const ports = opaque({ [`${L}opaque-ports`]: Array.from({ length: 20_000 }, (_, i) => 2 * i + 1).join(',') });
+    assert.equal(ports.split(',').length, 1000);
+    const [level] = problems({ [`${L}proxy-log-level`]: '['.repeat(200_000) });
+    assert.match(level, /has more than 4096 characters/);
+  });
+});
+
 describe('settings of the proxy', () => {
   it('become its variables', () => {
     const { SLUICE_SIDECAR_OPAQUE_PORTS: _ports, ...usual } = variablesOf(injected(pod()).pod);
