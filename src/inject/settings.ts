@@ -140,8 +140,14 @@ function accessLog(text: string): Read<boolean> {
   return 'value' in read ? { value: !['none', 'false'].includes(read.value) } : read;
 }
 
-const text = (value: string): Read<string> =>
-  /^\S+$/.test(value) ? { value } : { problem: `${JSON.stringify(value)} has spaces in it` };
+const matching =
+  (form: RegExp, what: string) =>
+  (value: string): Read<string> =>
+    form.test(value) ? { value } : { problem: `${JSON.stringify(value)} is no ${what}` };
+const image = matching(/^[a-z0-9][\w./:@-]*$/i, 'image such as registry.example/sluice:1.0');
+const tag = matching(/^\w[\w.-]{0,127}$/, 'tag such as 1.0');
+// As the API server has it: within the folder of such profiles.
+const profile = matching(/^(?!\/)(?!(.*\/)?\.\.(\/|$))\S+$/, 'path below the folder of seccomp profiles');
 
 /** Each setting, of the layer that counts; `layers` collects what is wrong. */
 export function readSettings(layers: Layers): Settings {
@@ -172,10 +178,10 @@ export function readSettings(layers: Layers): Settings {
     closeWaitSeconds: closeWait === null ? null : Math.max(1, Math.round(closeWait / 1000)),
     inboundPolicy: layers.value('default-inbound-policy', policy),
     additional: layers.all('proxy-additional-env', additionalVariables),
-    image: layers.value('proxy-image', text),
-    version: layers.value('proxy-version', text),
+    image: layers.value('proxy-image', image),
+    version: layers.value('proxy-version', tag),
     pullPolicy: layers.value('image-pull-policy', pullPolicy),
     projectsToken: layers.value('project-token', truth) ?? false,
-    seccomp: layers.value('seccomp-profile', text),
+    seccomp: layers.value('seccomp-profile', profile),
   };
 }

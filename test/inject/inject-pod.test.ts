@@ -231,11 +231,17 @@ describe('settings of the proxy', () => {
       ['proxy-additional-env', '[{"name": "SLUICE_WORKERS", "value": "many"}]', /"SLUICE_WORKERS" found "many"/],
       ['proxy-additional-env', '[{"name": "A", "vlue": "1"}]', /has "vlue"/],
       ['proxy-disable-inbound-protocol-detect-timeout', 'true', /one for both directions/],
+      ['seccomp-profile', '/a', /"\/a" is no path below/],
+      ['seccomp-profile', 'a/../b', /is no path below/],
+      ['proxy-image', 'a b', /is no image/],
+      ['proxy-version', 'a:b', /is no tag/],
+      ['image-pull-policy', 'always', /did you mean "Always"/],
       ['opaque-port', '1', /is not known; did you mean "opaque-ports"/],
       ['proxy-require-identity-inbound-ports', '80', /has no meaning here: .*default-inbound-policy/],
     ];
     for (const [name, value, message] of texts) {
-      const [first, ...more] = problems({ [L + name]: value });
+      const prefix = Object.hasOwn(OWN_MEANINGS, name) ? S : L;
+      const [first, ...more] = problems({ [prefix + name]: value });
       assert.match(first ?? '', message, name);
       assert.deepEqual(more, [], name);
     }
