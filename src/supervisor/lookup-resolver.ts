@@ -48,6 +48,8 @@ interface Service {
   config: ServiceConfig;
   /** In the tables of the workers. */
   added: boolean;
+  /** There was no room for it. */
+  refused: boolean;
   /** Endpoints that those have. */
   told: readonly Endpoint[];
   watch: Watch | null;
@@ -206,6 +208,7 @@ export class LookupResolver implements DestinationResolver {
       profile,
       config: { ...this.#deps.defaults, name },
       added: false,
+      refused: false,
       told: [],
       watch: null,
       users: new Set(),
@@ -238,7 +241,8 @@ export class LookupResolver implements DestinationResolver {
     if (!service.added || service.config.protocol !== wanted) {
       service.config = { ...defaults, name: service.name, protocol: wanted };
       const room = services.set(service.config);
-      if (!room && !service.added) this.#refuse(service.name);
+      if (!room && !service.refused) this.#refuse(service.name);
+      service.refused = !room;
       service.added = room;
     }
     if (!service.added || sameEndpoints(endpoints, service.told)) return;

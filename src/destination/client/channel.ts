@@ -7,7 +7,8 @@ import type { IdentityMaterial } from '../../identity/material.js';
 import type { LookupCounts, LookupFailure } from '../counts.js';
 import { Retry } from './retry.js';
 
-/** RFC 9113 section 7: what a server says that is pinged too often. */
+/** RFC 9113 section 7: what a server says that ends in order, and one that is pinged too often. */
+const NO_ERROR = 0;
 const ENHANCE_YOUR_CALM = 11;
 const MAX_PING_FACTOR = 64;
 /** The same problem is in the log at most so often, ms. */
@@ -50,6 +51,7 @@ export class Channel {
   #connectedAt = 0;
   #stopped = false;
   #was = false;
+  #quiet = false;
 
   constructor(
     private readonly options: ChannelOptions,
@@ -122,6 +124,7 @@ export class Channel {
       else this.#opened(session);
     } catch (error) {
       if (!this.#stopped) {
+        this.#quiet = false;
         this.failed(
           error instanceof ConnectTimeout ? 'timeout' : 'unreachable',
           'the destination service cannot be reached; what is known serves on, and what is not goes where it was going',
@@ -151,32 +154,39 @@ export class Channel {
     counts.connects++;
     this.heard();
     this.#logged.clear();
-    logger.info(this.#was ? 'the destination service is there again' : 'the destination service is there', {
-      server: `${host}:${port}`,
-    });
+    if (!this.#quiet)
+      logger.info(this.#was ? 'the destination service is there again' : 'the destination service is there', {
+        server: `${host}:${port}`,
+      });
     this.#was = true;
+    this.#quiet = false;
+    let asked = false;
     session.on('goaway', (code) => {
+      asked = code === NO_ERROR;
       if (code === ENHANCE_YOUR_CALM) this.#pingFactor = Math.min(MAX_PING_FACTOR, this.#pingFactor * 2);
       // It takes no new streams any more: those that there are go on at the next one.
       session.destroy();
     });
-    session.once('close', () => this.#lost(session));
+    session.once('close', () => this.#lost(session, asked));
     if (session.destroyed || session.closed) {
-      this.#lost(session);
+      this.#lost(session, false);
       return;
     }
     this.#ping(session);
     for (const user of [...this.#users]) user.connected(session);
   }
 
-  #lost(session: ClientHttp2Session): void {
+  /** `asked`: to go elsewhere, by a server that ends or shares its load out. */
+  #lost(session: ClientHttp2Session, asked: boolean): void {
     if (this.#session !== session) return;
     this.#session = null;
     this.deps.counts.connected = false;
     if (this.#pinger !== null) clearInterval(this.#pinger);
     this.#pinger = null;
     if (this.#stopped) return;
-    this.failed('broken', 'the connection to the destination service is lost; what is known serves on');
+    // What is usual needs no lines.
+    this.#quiet = asked;
+    if (!asked) this.failed('broken', 'the connection to the destination service is lost; what is known serves on');
     this.#later(performance.now() - this.#connectedAt);
   }
 

@@ -117,7 +117,7 @@ export class Subscription implements ChannelUser {
       if (this.#stream === stream) this.#stream = null;
       if (this.#stopped) return;
       const lived = performance.now() - began;
-      if (!told && status !== null && UNKNOWN_STATUSES.has(status.name)) this.#unknown();
+      if (!told && status !== null && UNKNOWN_STATUSES.has(status.name)) this.#unknown(status);
       else {
         if (status !== null && status.name !== 'OK')
           fail('status', `${status.name} ${status.message.slice(0, MOST_TEXT)}`.trim());
@@ -128,10 +128,12 @@ export class Subscription implements ChannelUser {
   }
 
   /** What is not there may come to be. */
-  #unknown(): void {
+  #unknown(status: Status): void {
     const { session } = this.channel;
     this.events.unknown();
-    if (session !== null) this.#later(session, this.options.maxBackoffMs * (0.5 + this.channel.deps.random() / 2));
+    // Of a server that does not have the method, the next connection may lead to one that does.
+    if (session !== null && status.name !== 'UNIMPLEMENTED')
+      this.#later(session, this.options.maxBackoffMs * (0.5 + this.channel.deps.random() / 2));
   }
 
   #later(session: ClientHttp2Session, delayMs: number): void {
