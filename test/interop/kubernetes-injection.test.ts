@@ -43,6 +43,7 @@ describe('the controller in Kubernetes', { skip: lackingKubernetes() || lackingK
   let kubernetes: Kubernetes;
   let installed: Installed;
   let controller: RunningController;
+  let other: RunningController;
 
   const namespace = (name: string, annotations: object = INJECT, labels: object = {}) =>
     kubernetes.done('POST', '/api/v1/namespaces', { metadata: { name, annotations, labels } });
@@ -64,12 +65,23 @@ describe('the controller in Kubernetes', { skip: lackingKubernetes() || lackingK
     kubernetes = await Kubernetes.start(undefined, true);
     await kubernetes.startControllers();
     installed = await Installed.apply(kubernetes);
-    controller = await installed.start();
+    [controller, other] = await Promise.all([installed.start(), installed.start()]);
     await settled('shop', { ...INJECT, 'config.linkerd.io/opaque-ports': '4406' });
   });
   after(async () => {
-    await controller?.stop();
+    await Promise.all([controller?.stop(), other?.stop()]);
     await kubernetes?.stop();
+  });
+
+  it('is one of two that have begun together, with one issuer', async () => {
+    const used = ({ log }: RunningController): unknown =>
+      log.find(({ message }) => message === 'issuer in use')?.serial;
+    assert.ok(used(controller) !== undefined);
+    assert.equal(used(other), used(controller));
+    const made = [controller, other].flatMap(({ log }) => log.filter(({ message }) => message === 'issuer made'));
+    assert.equal(made.length, 1);
+    assert.equal(await other.stop(), 0, other.said);
+    await installed.call(controller);
   });
 
   it('gives the pods of a Deployment a proxy, with the image of the controller and the anchors of the mesh', async () => {

@@ -20,6 +20,7 @@ interface Logged {
   readonly message: string;
   readonly port?: number;
   readonly adminPort?: number;
+  readonly serial?: string;
 }
 
 export interface Listed<T> {
@@ -128,7 +129,7 @@ export class Installed {
     const controller = new RunningController(child);
     try {
       await controller.ready();
-      await this.call(`https://localhost:${controller.injector}/inject`);
+      await this.call(controller);
     } catch (error) {
       await controller.stop('SIGKILL');
       throw error;
@@ -136,8 +137,9 @@ export class Installed {
     return controller;
   }
 
-  /** Where API servers find the webhook from now on: there is no network of a cluster. */
-  async call(url: string): Promise<void> {
+  /** It is what API servers call from now on: there is no network of a cluster. */
+  async call({ injector }: RunningController): Promise<void> {
+    const url = `https://localhost:${injector}/inject`;
     const change = [{ op: 'replace', path: '/webhooks/0/clientConfig', value: { url } }];
     await this.kubectl.done([
       'patch',
