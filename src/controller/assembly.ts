@@ -1,7 +1,6 @@
 // The controller put together: what it knows of the cluster, the issuer, and the services that need both.
 import type { Address } from '../config/model.js';
 import { defaultOpaquePorts } from '../config/ports.js';
-import type { DestinationLookup } from '../destination/lookup.js';
 import type { DestinationLimits } from '../destination/server/server.js';
 import type { IssuingMetrics } from '../identity/issuing/metrics.js';
 import type { TokenReviewOptions } from '../identity/issuing/token-review.js';
@@ -13,7 +12,7 @@ import type { Logger } from '../log/logger.js';
 import { sluiceVersion } from '../log/process-state.js';
 import { ClusterFile } from './cluster-file.js';
 import { DestinationMetrics } from './destination-metrics.js';
-import { DestinationPart } from './destination-part.js';
+import { DestinationPart, type DestinationPartDeps } from './destination-part.js';
 import { FileIssuer, type FileIssuerFiles } from './file-issuer.js';
 import { FollowedCluster } from './followed-cluster.js';
 import { IdentityPart } from './identity-part.js';
@@ -21,9 +20,11 @@ import { Injector } from './injector.js';
 import { ISSUER_LIFETIMES } from './issuer-renewal.js';
 import { IssuerSecret } from './issuer-secret.js';
 import type { MeshIssuer } from './mesh-issuer.js';
+import { MeshRules } from './mesh-rules.js';
 import type { Objects } from './objects.js';
 import { ownImage } from './own-image.js';
 import type { Part } from './part.js';
+import { RulesMetrics } from './rules-metrics.js';
 
 export interface Places {
   readonly identity: Address;
@@ -73,14 +74,15 @@ export function assemble(options: AssemblyOptions, deps: AssemblyDeps): readonly
   if ('file' in cluster) {
     const described = new ClusterFile(cluster.file, deps.logger);
     const issuer = issuerOf(options, deps, null);
-    return [[described, issuer], services(options, deps, described, issuer)];
+    return [[described, issuer], services(options, deps, { lookup: described, rules: null, issuer })];
   }
   const followed = follow(options, podAccess(cluster.env, cluster.files), deps);
   const issuer = issuerOf(options, deps, followed.objects);
-  const served = services(options, deps, followed.view, issuer);
-  if (!(issuer instanceof IssuerSecret)) return [[followed, issuer], served];
+  const rules = rulesOf(options, deps, followed.objects);
+  const served = services(options, deps, { lookup: followed.view, rules, issuer });
+  if (!(issuer instanceof IssuerSecret)) return [[followed, issuer, rules], served];
   return [
-    [followed, issuer],
+    [followed, issuer, rules],
     [...served, new LateInjector(options, deps, followed, issuer)],
   ];
 }
@@ -100,11 +102,21 @@ function issuerOf(options: AssemblyOptions, { metrics, logger }: AssemblyDeps, o
   return new IssuerSecret(given, { ...common, objects });
 }
 
+function rulesOf({ namespace }: AssemblyOptions, { metrics, logger }: AssemblyDeps, objects: Objects): MeshRules {
+  const counts = new RulesMetrics(metrics.registry);
+  return new MeshRules({
+    objects,
+    logger,
+    namespace,
+    pollMs: POLL_MS,
+    looked: (ok, wrong) => counts.looked(ok, wrong),
+  });
+}
+
 function services(
   options: AssemblyOptions,
   { metrics, logger }: AssemblyDeps,
-  lookup: DestinationLookup,
-  issuer: MeshIssuer,
+  { lookup, rules, issuer }: Pick<DestinationPartDeps, 'lookup' | 'rules' | 'issuer'>,
 ): readonly Part[] {
   const { namespace, trustDomain, clusterDomain, listen, plain, limits } = options;
   const names = (service: string): string[] =>
@@ -119,7 +131,7 @@ function services(
     ),
     new DestinationPart(
       { ...span, listen: listen.destination, names: plain ? null : names('destination'), clusterDomain, limits },
-      { lookup, issuer, metrics: new DestinationMetrics(metrics.registry), logger },
+      { lookup, rules, issuer, metrics: new DestinationMetrics(metrics.registry), logger },
     ),
   ];
 }

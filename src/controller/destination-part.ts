@@ -2,6 +2,7 @@
 import type { Address } from '../config/model.js';
 import type { DestinationLookup } from '../destination/lookup.js';
 import type { MutualTls } from '../destination/server/listening.js';
+import type { Rules } from '../destination/server/rules.js';
 import { DESTINATION_LIMITS, type DestinationLimits, DestinationServer } from '../destination/server/server.js';
 import type { CertificateSpan, ServingCertificate } from '../identity/issuing/own-certificate.js';
 import type { Logger } from '../log/logger.js';
@@ -19,6 +20,8 @@ export interface DestinationPartOptions extends CertificateSpan {
 
 export interface DestinationPartDeps {
   readonly lookup: DestinationLookup;
+  /** Who may do what in the mesh; null: nobody says. */
+  readonly rules: Rules | null;
   readonly issuer: MeshIssuer;
   readonly metrics: DestinationMetrics;
   readonly logger: Pick<Logger, 'info' | 'error'>;
@@ -46,10 +49,10 @@ export class DestinationPart implements Part {
   /** The issuer has to be there. */
   async start(): Promise<void> {
     const { clusterDomain, limits } = this.options;
-    const { lookup, metrics, logger } = this.deps;
+    const { lookup, rules, metrics, logger } = this.deps;
     const tls = await this.#tls();
     const all = { ...DESTINATION_LIMITS, ...limits };
-    const server = new DestinationServer(lookup, { tls, clusterDomain, limits: all }, metrics);
+    const server = new DestinationServer(lookup, { tls, clusterDomain, rules, limits: all }, metrics);
     await server.listen(this.options.listen);
     this.#server = server;
     metrics.watch(server);

@@ -3,6 +3,7 @@
 import type { Watch } from '../discovery/source.js';
 import type { Logger } from '../log/logger.js';
 import type { Objects } from './objects.js';
+import type { Part } from './part.js';
 import { RuleBook, type Ruling } from './rule-book.js';
 
 export const RULES_NAME = 'sluice-authorization';
@@ -12,6 +13,7 @@ export interface MeshRulesDeps {
   readonly logger: Pick<Logger, 'info' | 'warn'>;
   /** Where the ConfigMap is. */
   readonly namespace: string;
+  readonly pollMs: number;
   /** Each time it was looked at: whether it could be read, and how many of its keys are wrong. */
   readonly looked: (ok: boolean, wrong: number) => void;
 }
@@ -26,7 +28,8 @@ interface Listener {
 /** What makes two rulings the same for who was told. */
 const textOf = (ruling: Ruling | null): string => (ruling === null ? '' : `${ruling.key} ${ruling.json}`);
 
-export class MeshRules {
+export class MeshRules implements Part {
+  readonly name = 'rules';
   readonly #book = new RuleBook();
   readonly #listeners = new Set<Listener>();
   #version: string | null = null;
@@ -43,13 +46,20 @@ export class MeshRules {
     return this.#problem;
   }
 
-  start(pollMs: number): void {
-    this.#timer = setInterval(() => void this.look(), pollMs);
-    void this.look();
+  /** Resolves when it has been looked for once: who asks then is told, or waits for what can't be read. */
+  async start(): Promise<void> {
+    this.#timer = setInterval(() => void this.look(), this.deps.pollMs);
+    await this.look();
   }
 
-  stop(): void {
+  async close(): Promise<boolean> {
     if (this.#timer !== null) clearInterval(this.#timer);
+    return true;
+  }
+
+  /** Whatever is wrong with the rules, proxies have to find their way. */
+  unready(): null {
+    return null;
   }
 
   /** Reports what holds of the account as soon as that is known, and whatever it becomes; null: nothing does. */

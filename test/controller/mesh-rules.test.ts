@@ -12,6 +12,7 @@ function setUp() {
   const asked: string[] = [];
   const rules = new MeshRules({
     namespace: 'sluice',
+    pollMs: 1000,
     objects: {
       get: async (path) => {
         asked.push(path);
