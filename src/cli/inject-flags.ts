@@ -71,7 +71,6 @@ interface Ignored {
 }
 
 export const IGNORED: Readonly<Record<string, Ignored>> = {
-  'ignore-cluster': { because: 'the cluster is never asked', takes: 'boolean' },
   'control-port': { annotation: 'control-port', takes: 'string' },
   'enable-debug-sidecar': { annotation: 'enable-debug-sidecar', takes: 'boolean' },
   'enable-external-profiles': { annotation: 'enable-external-profiles', takes: 'boolean' },

@@ -1,12 +1,13 @@
 // `sluice inject`: manifests, so that their pods get a proxy.
 import { readFileSync } from 'node:fs';
 import { injectObject, type ObjectReport } from '../inject/inject-object.js';
-import { installation } from '../inject/installation.js';
+import { installation, MESH_NAMESPACE } from '../inject/installation.js';
 import { type Manifest, ManifestProblem, objectsOf } from '../inject/manifests.js';
 import type { PlainMap } from '../inject/plain.js';
 import { at, textOf, textsOf } from '../inject/plain.js';
 import { namespaceOf, roleOf } from '../inject/workloads.js';
 import { sluiceVersion } from '../log/process-state.js';
+import { clusterAnchors, isPem } from './cluster-anchors.js';
 import { FLAGS, flagAnnotations, flagHelp, ignoredFlags, injectOptions } from './inject-flags.js';
 import { FORMATS, type Format, reportLines, written } from './manifest-output.js';
 import { manifestsFrom } from './manifest-sources.js';
@@ -19,6 +20,7 @@ const options = {
   ...injectOptions,
   manual: { type: 'boolean' },
   ingress: { type: 'boolean' },
+  'ignore-cluster': { type: 'boolean' },
   output: { type: 'string', short: 'o' },
   'trust-anchors': { type: 'string' },
   'mesh-namespace': { type: 'string' },
@@ -87,18 +89,27 @@ export async function telling(command: string, run: () => Promise<number>): Prom
   }
 }
 
-function anchorsOf(values: Values): string | null {
-  const file = values['trust-anchors'];
-  if (file === undefined) return null;
+function anchorsIn(file: string): string {
   let text: string;
   try {
-    text = readFileSync(String(file), 'utf8');
+    text = readFileSync(file, 'utf8');
   } catch (error) {
     throw new UsageError(`--trust-anchors: ${messageOf(error)}`);
   }
-  if (!text.includes('-----BEGIN CERTIFICATE-----'))
-    throw new UsageError(`--trust-anchors: ${String(file)} has no certificate in PEM`);
+  if (!isPem(text)) throw new UsageError(`--trust-anchors: ${file} has no certificate in PEM`);
   return text;
+}
+
+/** What proxies that are written out trust: of the file, or else of the cluster; null, and why is told, where there is nothing. */
+async function anchorsOf(values: Values, namespace: string): Promise<string | null> {
+  const file = values['trust-anchors'];
+  if (file !== undefined) return anchorsIn(String(file));
+  if (values.manual !== true) return null;
+  const asked = values['ignore-cluster'] === true ? { problem: '' } : await clusterAnchors(namespace);
+  if ('anchors' in asked) return asked.anchors;
+  const why = asked.problem === '' ? '' : ` (${asked.problem})`;
+  complain(`sluice inject: without --trust-anchors FILE the proxies have no identity, and nothing is encrypted${why}`);
+  return null;
 }
 
 /** Annotations of the namespaces that are among the objects. */
@@ -115,18 +126,15 @@ async function inject(args: readonly string[]): Promise<number> {
   const format = formatOf(values);
   const manual = values.manual === true;
   const annotations = flagAnnotations(values);
-  const anchors = anchorsOf(values);
   for (const line of ignoredFlags(values)) complain(`sluice inject: ${line}`);
-  if (manual && anchors === null)
-    complain('sluice inject: without --trust-anchors FILE the proxies have no identity, and nothing is encrypted');
   const text = (name: keyof typeof options): string | undefined =>
     values[name] === undefined ? undefined : String(values[name]);
-  const namespace = text('mesh-namespace');
+  const namespace = text('mesh-namespace') ?? MESH_NAMESPACE;
   const trustDomain = text('trust-domain');
   const clusterNetworks = text('cluster-networks');
   const mesh = installation(sluiceVersion(), {
-    trustAnchors: anchors,
-    ...(namespace === undefined ? {} : { namespace }),
+    trustAnchors: await anchorsOf(values, namespace),
+    namespace,
     ...(trustDomain === undefined ? {} : { trustDomain }),
     ...(clusterNetworks === undefined ? {} : { clusterNetworks }),
   });
@@ -169,7 +177,8 @@ Options:
       --ingress                    taken for Linkerd's sake: the same as without
   -o, --output yaml|json           print all anew, without comments
 ${flagHelp()}
-      --trust-anchors FILE         with --manual: certificates that proxies trust; without it they have no identity
+      --trust-anchors FILE         with --manual: certificates that proxies trust; without it kubectl asks the cluster for them
+      --ignore-cluster             with --manual: it does not; proxies without anchors have no identity
       --mesh-namespace NAMESPACE   with --manual: where the controller is (sluice)
       --trust-domain DOMAIN        with --manual (cluster.local)
       --cluster-networks LIST      with --manual: networks of pods and services

@@ -19,6 +19,9 @@ export interface Installation {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
+/** Where the controller is. */
+export const MESH_NAMESPACE = 'sluice';
+
 /** Galera's, which other proxies don't touch either: replication and state transfer between the nodes of a database. */
 const SKIPPED = '4567,4568';
 
@@ -32,7 +35,7 @@ export const DEFAULT_ANNOTATIONS: Readonly<Record<string, string>> = {
 export function installation(version: string, changes: Partial<Installation> = {}): Installation {
   const { annotations = {}, ...rest } = changes;
   return {
-    namespace: 'sluice',
+    namespace: MESH_NAMESPACE,
     trustDomain: 'cluster.local',
     clusterDomain: 'cluster.local',
     image: `sluice:${version}`,

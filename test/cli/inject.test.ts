@@ -1,7 +1,7 @@
 // `sluice inject` and `sluice uninject` as commands: where manifests come from, what goes where, and exit codes.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -26,8 +26,8 @@ interface Done {
   readonly stderr: string;
 }
 
-async function sluice(args: readonly string[], input = ''): Promise<Done> {
-  const child = spawn(process.execPath, [MAIN, ...args], { cwd: folder, env: inherited() });
+async function sluice(args: readonly string[], input = '', env: NodeJS.ProcessEnv = {}): Promise<Done> {
+  const child = spawn(process.execPath, [MAIN, ...args], { cwd: folder, env: { ...inherited(), ...env } });
   const status = new Promise<number | null>((resolve) => child.once('close', resolve));
   child.stdin.end(input);
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
@@ -114,9 +114,48 @@ describe('sluice inject', () => {
     assert.equal(metadata.annotations['config.linkerd.io/proxy-enable-native-sidecar'], 'false');
     const address = spec.containers[0].env.find(({ name }) => name === 'SLUICE_DESTINATION_ADDRESS');
     assert.equal(address?.value, 'sluice-destination.mesh.svc:8086');
-    const without = await sluice(['inject', '-', '--manual', '-o', 'yaml'], pod('web'));
-    assert.match(without.stderr, /without --trust-anchors FILE the proxies have no identity/);
+    const without = await sluice(['inject', '-', '--manual', '--ignore-cluster', '-o', 'yaml'], pod('web'));
+    assert.match(
+      without.stderr,
+      /without --trust-anchors FILE the proxies have no identity, and nothing is encrypted$/m,
+    );
     assert.match(without.stdout, /^apiVersion: v1$/m);
+    assert.doesNotMatch(without.stdout, /SLUICE_IDENTITY/);
+  });
+
+  it('asks the cluster what proxies trust, by kubectl', async () => {
+    const tools = join(folder, 'tools');
+    mkdirSync(tools);
+    const tool = (script: string): void =>
+      writeFileSync(join(tools, 'kubectl'), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    const manual = ['inject', '-', '--manual', '--mesh-namespace', 'mesh'];
+    const env = { PATH: `${tools}:/usr/bin:/bin` };
+    const certificate = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
+    const answer = JSON.stringify({ data: { 'ca-bundle.crt': certificate } });
+    tool(`echo "$@" >${folder}/asked; cat <<'END'\n${answer}\nEND`);
+    const asked = await sluice(manual, pod('web'), env);
+    assert.equal(asked.stderr, 'pod "web" injected\n');
+    assert.match(asked.stdout, /name: SLUICE_IDENTITY_LINKERD_ANCHORS\n +value: \|\n +-----BEGIN CERTIFICATE-----\n/);
+    assert.match(
+      readFileSync(join(folder, 'asked'), 'utf8'),
+      /configmap sluice-identity-trust-roots --namespace mesh /,
+    );
+    const cases: [string, RegExp][] = [
+      [
+        'echo "The connection was refused" >&2; exit 1',
+        /nothing is encrypted \(kubectl: The connection was refused\)$/m,
+      ],
+      ['echo "{}"', /\(configmap sluice-identity-trust-roots has no certificate in ca-bundle\.crt\)$/m],
+      ['echo nonsense', /nothing is encrypted \(what kubectl says is no JSON\)$/m],
+    ];
+    for (const [script, message] of cases) {
+      tool(script);
+      const { status, stderr } = await sluice(manual, pod('web'), env);
+      assert.equal(status, 0);
+      assert.match(stderr, message);
+    }
+    const { stderr } = await sluice(manual, pod('web'), { PATH: join(folder, 'none') });
+    assert.match(stderr, /\(there is no kubectl to ask the cluster with\)$/m);
   });
 
   it('refuses what makes no sense, with code 2', async () => {
@@ -135,7 +174,7 @@ describe('sluice inject', () => {
       assert.deepEqual([status, stdout], [2, ''], stderr);
       assert.match(stderr, cases[index][1]);
     }
-    const { status, stderr } = await sluice(['inject', '-', '--enable-debug-sidecar', '--ignore-cluster'], pod('web'));
+    const { status, stderr } = await sluice(['inject', '-', '--enable-debug-sidecar', '--control-port=1'], pod('web'));
     assert.equal(status, 0);
     assert.match(stderr, /--enable-debug-sidecar has no meaning here: attach a debug container/);
   });
