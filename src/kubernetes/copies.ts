@@ -109,9 +109,24 @@ export class Services extends Copy<Service> {
   }
 }
 
-interface Place {
-  zone: string;
-  endpoints: number;
+/** Zones that endpoints of a node say they are in: all the same, but for a moment, or for who writes slices by hand. */
+class Place {
+  zone = '';
+  readonly #said = new Map<string, number>();
+
+  /** One more of `zone`, or one less; true where the node is in another zone by that: what most say. */
+  count(zone: string, change: 1 | -1): boolean {
+    const count = (this.#said.get(zone) ?? 0) + change;
+    if (count > 0) this.#said.set(zone, count);
+    else this.#said.delete(zone);
+    const before = this.zone;
+    for (const [other, said] of this.#said) if (said > (this.#said.get(this.zone) ?? 0)) this.zone = other;
+    return this.zone !== before;
+  }
+
+  get empty(): boolean {
+    return this.#said.size === 0;
+  }
 }
 
 export class Slices extends Copy<Slice> {
@@ -132,32 +147,27 @@ export class Slices extends Copy<Slice> {
   protected enter(slice: Slice): void {
     this.byService.add(slice.service, slice);
     this.endpoints += slice.endpoints.length;
-    for (const endpoint of slice.endpoints) this.#place(endpoint);
+    for (const endpoint of slice.endpoints) this.#place(endpoint, 1);
     this.touched.service(slice.service);
   }
 
   protected leave(slice: Slice): void {
     this.byService.delete(slice.service, slice);
     this.endpoints -= slice.endpoints.length;
-    for (const { node, zone } of slice.endpoints) {
-      const place = node === '' || zone === '' ? undefined : this.#nodes.get(node);
-      if (place === undefined || --place.endpoints > 0) continue;
-      this.#nodes.delete(node);
-      this.touched.node(node);
-    }
+    for (const endpoint of slice.endpoints) this.#place(endpoint, -1);
     this.touched.service(slice.service);
   }
 
-  #place({ node, zone }: SliceEndpoint): void {
+  #place({ node, zone }: SliceEndpoint, change: 1 | -1): void {
     if (node === '' || zone === '') return;
-    const place = this.#nodes.get(node);
-    if (place === undefined) this.#nodes.set(node, { zone, endpoints: 1 });
-    else {
-      place.endpoints++;
-      if (place.zone === zone) return;
-      place.zone = zone;
+    let place = this.#nodes.get(node);
+    if (place === undefined) {
+      place = new Place();
+      this.#nodes.set(node, place);
     }
-    this.touched.node(node);
+    const moved = place.count(zone, change);
+    if (place.empty) this.#nodes.delete(node);
+    if (moved || place.empty) this.touched.node(node);
   }
 }
 

@@ -12,6 +12,7 @@ import { type Candidate, selected } from './selection.js';
 import type { Service, ServicePort } from './service.js';
 
 interface Watcher {
+  readonly topic: Topic;
   readonly asker: Asker;
   readonly report: (update: EndpointsUpdate) => void;
   last: EndpointsUpdate | null;
@@ -54,6 +55,7 @@ export class EndpointTopics {
   readonly #byService = new Groups<string, Topic>();
   readonly #byNamespace = new Groups<string, Topic>();
   readonly #byPod = new Groups<string, Topic>();
+  readonly #byNode = new Groups<string, Watcher>();
   readonly #dirty = new Set<Topic>();
   watchers = 0;
 
@@ -74,13 +76,15 @@ export class EndpointTopics {
       return NOTHING;
     }
     const topic = this.#topicOf(authority);
-    const watcher: Watcher = { asker, report, last: null };
+    const watcher: Watcher = { topic, asker, report, last: null };
     topic.watchers.add(watcher);
+    this.#byNode.add(asker.node, watcher);
     this.watchers++;
     if (synced) this.#refresh(topic, watcher);
     return {
       stop: () => {
         if (!topic.watchers.delete(watcher)) return;
+        this.#byNode.delete(asker.node, watcher);
         this.watchers--;
         if (topic.watchers.size === 0) this.#drop(topic);
       },
@@ -101,8 +105,7 @@ export class EndpointTopics {
 
   /** The node is in another zone: whoever asks from there may get others. */
   touchNode(node: string): void {
-    for (const topic of this.#topics.values())
-      for (const { asker } of topic.watchers) if (asker.node === node) this.#dirty.add(topic);
+    for (const { topic } of this.#byNode.of(node)) this.#dirty.add(topic);
   }
 
   touchAll(): void {
