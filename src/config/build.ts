@@ -316,6 +316,7 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
             writtenDestination,
             tree.identity === undefined ? null : (tree.identity.name ?? ''),
             unnamedService(tree.destination.defaults, writtenDestination?.defaults),
+            (path) => resolve(dirname(file), path),
           ),
     opaquePorts: opaque,
     annotatedPorts: annotated,

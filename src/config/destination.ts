@@ -3,15 +3,26 @@ import * as v from 'valibot';
 import { parseWorkloadName } from '../identity/names.js';
 import { bounds } from './bounds.js';
 import type { Finding } from './finding.js';
-import { parseHostAddress, parseServerName } from './identity-values.js';
+import { parseHostAddress, parseServerName, parseTrustDomain } from './identity-values.js';
 import type { DestinationConfig, ServiceConfig } from './model.js';
-import { integer, optionalTimeout, section, size, timeout, value } from './schema-parts.js';
+import { boolean, integer, optionalTimeout, section, size, timeout, value } from './schema-parts.js';
 import { serviceDefaults } from './service-schema.js';
+import type { LookupSource } from './sidecar-model.js';
+import { parseFilePath } from './values.js';
 
 type Tree = Readonly<Record<string, unknown>>;
 
 const KiB = 2 ** 10;
 const MiB = 2 ** 20;
+
+/** Written as an empty map, or by one variable of the environment. */
+const kubernetes = section({
+  enabled: v.optional(boolean(), true),
+  kubeconfig: v.optional(value(parseFilePath)),
+  clusterDomain: v.optional(value(parseServerName), 'cluster.local'),
+  trustDomain: v.optional(value(parseTrustDomain)),
+  meshNamespace: v.optional(value(parseServerName)),
+});
 
 export const destination = section({
   address: v.optional(value(parseHostAddress)),
@@ -23,10 +34,14 @@ export const destination = section({
   keepAliveTimeout: v.optional(timeout(), '3s'),
   maxMessage: v.optional(size(64 * KiB, 64 * MiB), '4MiB'),
   maxEndpoints: v.optional(integer(1, 65_535), 10_000),
+  kubernetes: v.optional(kubernetes),
   defaults: serviceDefaults,
 });
 
 export type DestinationTree = v.InferOutput<typeof destination>;
+
+const asked = (kubernetes: unknown): boolean =>
+  typeof kubernetes === 'object' && kubernetes !== null && (kubernetes as Tree).enabled !== false;
 
 /** What the server is called in the mesh of `identity.name`, as Linkerd calls its own; empty where that name does not say. */
 function serverNameOf(identity: string): string {
@@ -39,13 +54,44 @@ function serverNameOf(identity: string): string {
 /** What the schema can't say of the raw tree. */
 export function destinationChecks(tree: Tree, identity: Tree | null): Finding[] {
   const path = ['destination'];
+  if (asked(tree.kubernetes)) {
+    if (tree.address === undefined) return [];
+    const message = 'names a destination service where destination.kubernetes asks the API server; remove one of them';
+    return [{ path: [...path, 'address'], message, at: 'key' }];
+  }
   if (tree.address === undefined)
-    return [{ path: [...path, 'address'], message: 'is missing; add host:port of a destination service', at: 'key' }];
+    return [
+      {
+        path: [...path, 'address'],
+        message: 'is missing; add host:port of a destination service, or destination.kubernetes',
+        at: 'key',
+      },
+    ];
   if (identity === null || tree.serverName !== undefined) return [];
   if (typeof identity.name === 'string' && serverNameOf(identity.name) !== '') return [];
   const message =
     'is missing, and does not follow from identity.name; add the name that the certificate of the destination service has';
   return [{ path: [...path, 'serverName'], message, at: 'key' }];
+}
+
+function sourceOf(tree: DestinationTree, identity: string | null, inDirectory: (path: string) => string): LookupSource {
+  const { kubernetes, address = '' } = tree;
+  if (kubernetes?.enabled !== true)
+    return {
+      kind: 'linkerd',
+      address,
+      serverName: identity === null ? '' : (tree.serverName ?? serverNameOf(identity)),
+    };
+  const name = parseWorkloadName(identity ?? '');
+  const own = typeof name !== 'string' && name.kind === 'dns' ? name.account : null;
+  const { kubeconfig, clusterDomain } = kubernetes;
+  return {
+    kind: 'kubernetes',
+    kubeconfig: kubeconfig === undefined ? null : inDirectory(kubeconfig),
+    clusterDomain,
+    trustDomain: kubernetes.trustDomain ?? own?.trustDomain ?? 'cluster.local',
+    mesh: kubernetes.meshNamespace ?? own?.mesh ?? 'sluice',
+  };
 }
 
 /** `identity`: the name of this proxy; null where it has no identity at all. */
@@ -54,11 +100,11 @@ export function buildDestination(
   written: Tree | undefined,
   identity: string | null,
   defaults: ServiceConfig,
+  inDirectory: (path: string) => string,
 ): DestinationConfig {
   const backoff = bounds(tree.minBackoff, tree.maxBackoff, written, 'minBackoff');
-  const serverName = identity === null ? '' : (tree.serverName ?? serverNameOf(identity));
   return {
-    source: { kind: 'linkerd', address: tree.address ?? '', serverName },
+    source: sourceOf(tree, identity, inDirectory),
     timeoutMs: tree.timeout,
     minBackoffMs: backoff.low,
     maxBackoffMs: backoff.high,

@@ -12,13 +12,27 @@ export interface SidecarConfig {
 }
 
 /** Who knows what is behind an address. */
-export type LookupSource = {
-  readonly kind: 'linkerd';
-  /** `host:port` of a destination service. */
-  readonly address: string;
-  /** The name that its certificate must have; empty where this proxy has no identity, and asks in plain text. */
-  readonly serverName: string;
-};
+export type LookupSource =
+  | {
+      readonly kind: 'linkerd';
+      /** `host:port` of a destination service. */
+      readonly address: string;
+      /** The name that its certificate must have; empty where this proxy has no identity, and asks in plain text. */
+      readonly serverName: string;
+    }
+  /** The proxy itself, by what it reads of the API server. */
+  | ({ readonly kind: 'kubernetes' } & KubernetesLookup);
+
+export interface KubernetesLookup {
+  /** Absolute path; null: as a pod is told. */
+  readonly kubeconfig: string | null;
+  /** Above `svc` in names of Services. */
+  readonly clusterDomain: string;
+  /** Of identities of pods. */
+  readonly trustDomain: string;
+  /** The namespace that names the mesh where a pod does not say. */
+  readonly mesh: string;
+}
 
 export interface LookupConfig {
   readonly source: LookupSource;

@@ -20,6 +20,8 @@ export interface LookupCounts {
   /** Those for which there was no room. */
   refused: number;
   readonly failures: Record<LookupFailure, number>;
+  /** Puts into this what is counted elsewhere; null: it is counted here. */
+  look: (() => void) | null;
 }
 
 export function noLookupCounts(): LookupCounts {
@@ -33,6 +35,7 @@ export function noLookupCounts(): LookupCounts {
     addresses: 0,
     services: 0,
     refused: 0,
+    look: null,
     failures: Object.fromEntries(LOOKUP_FAILURES.map((reason) => [reason, 0])) as Record<LookupFailure, number>,
   };
 }

@@ -3,7 +3,6 @@ import { isIP } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { ApiAccess, TlsParts } from './access.js';
 import type { Received, Sent, Wire, WireTimes } from './wire.js';
-import { Http1Wire } from './wire-http1.js';
 import { Http2Wire } from './wire-http2.js';
 
 const unbracketed = (hostname: string): string => hostname.replace(/^\[|\]$/g, '');
@@ -54,7 +53,7 @@ export class Connection {
       return await wire.send(sent, signal);
     } catch (error) {
       // Its next connection might be to another server, with another authority, that has HTTP/2.
-      if (wire instanceof Http1Wire && !signal.aborted) {
+      if (wire.protocol === 'http/1.1' && !signal.aborted) {
         wire.leave();
         if (this.#wire === wire) this.#wire = null;
       }
@@ -86,13 +85,13 @@ export class Connection {
     const { server } = this.access;
     const tls = this.access.tls();
     let wire: Wire;
-    if (server.protocol === 'http:') wire = new Http1Wire(server, {}, this.times);
+    if (server.protocol === 'http:') wire = await plain(server, {}, this.times);
     else {
       const socket = await secured(server, tls, this.times.connectMs);
       if (socket.alpnProtocol === 'h2') wire = new Http2Wire(server, socket, this.times);
       else {
         socket.destroy();
-        wire = new Http1Wire(server, tls, this.times);
+        wire = await plain(server, tls, this.times);
       }
     }
     if (this.#closed) {
@@ -102,6 +101,12 @@ export class Connection {
     this.#wire = wire;
     return wire;
   }
+}
+
+/** Loaded only where it is needed: few servers have no HTTP/2, and it takes memory. */
+async function plain(server: URL, tls: TlsParts, times: WireTimes): Promise<Wire> {
+  const { Http1Wire } = await import('./wire-http1.js');
+  return new Http1Wire(server, tls, times);
 }
 
 function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {

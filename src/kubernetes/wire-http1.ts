@@ -43,7 +43,6 @@ export class Http1Wire implements Wire {
     };
   }
 
-  /** No more calls; those under way go on. */
   leave(): void {
     if (!this.ended) void this.#pool.close();
   }

@@ -28,7 +28,7 @@ export class Http2Wire implements Wire {
     session.on('error', (error) => {
       this.#lost ??= error;
     });
-    session.on('goaway', () => this.#leave());
+    session.on('goaway', () => this.leave());
     session.once('close', () => clearInterval(this.#pings));
     this.#pings = setInterval(() => this.#ping(times.pingTimeoutMs), times.pingMs).unref();
   }
@@ -63,17 +63,17 @@ export class Http2Wire implements Wire {
     });
   }
 
-  destroy(): void {
-    this.#session.destroy();
-  }
-
   /** A session that ends sends no pings, so that nobody would find it dead: what is still on it has to move. */
-  #leave(): void {
+  leave(): void {
     if (this.#leaving) return;
     this.#leaving = true;
     const end = setTimeout(() => this.#session.destroy(), LEAVE_MS).unref();
     this.#session.once('close', () => clearTimeout(end));
     this.#session.close();
+  }
+
+  destroy(): void {
+    this.#session.destroy();
   }
 
   #ping(timeoutMs: number): void {

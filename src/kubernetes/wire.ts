@@ -24,6 +24,8 @@ export interface Wire {
   readonly ended: boolean;
   /** Rejects where no answer begins; what is under way ends with the signal. */
   send(sent: Sent, signal: AbortSignal): Promise<Received>;
+  /** Takes no more calls; those under way go on for a while. */
+  leave(): void;
   /** Ends everything on it at once. */
   destroy(): void;
 }

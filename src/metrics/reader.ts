@@ -408,8 +408,13 @@ export class MetricsReader {
       names: [...this.names].map((counts) => ({ ...counts })),
       unready: this.unready(),
       identity: { ...this.identity, failures: { ...this.identity.failures } },
-      lookup: { ...this.lookup, failures: { ...this.lookup.failures } },
+      lookup: this.#lookups(),
     };
+  }
+
+  #lookups(): LookupCounts {
+    this.lookup.look?.();
+    return { ...this.lookup, failures: { ...this.lookup.failures } };
   }
 
   #endpointSeries(series: Series<EndpointInfo>): EndpointSeries {

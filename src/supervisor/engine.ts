@@ -383,7 +383,7 @@ export class Engine {
   private async startLookups(config: Config, destination: DestinationConfig): Promise<void> {
     const { startLookups } = await import('./lookups.js');
     const { logger, reader, dynamic } = this;
-    this.lookups = startLookups(config, destination, {
+    this.lookups = await startLookups(config, destination, {
       logger,
       counts: reader.lookup,
       identity: () => (config.identity === null ? undefined : this.identity.material),

@@ -31,7 +31,11 @@ export interface Lookups {
   stop(): void;
 }
 
-function start(config: DestinationConfig, deps: LookupDeps): RunningLookup {
+async function start(
+  config: DestinationConfig,
+  opaquePorts: ReadonlySet<number>,
+  deps: LookupDeps,
+): Promise<RunningLookup> {
   const { source } = config;
   switch (source.kind) {
     case 'linkerd': {
@@ -46,16 +50,27 @@ function start(config: DestinationConfig, deps: LookupDeps): RunningLookup {
         stop: () => client.stop(),
       };
     }
+    case 'kubernetes': {
+      const { startClusterLookup } = await import('./cluster-lookup.js');
+      const lookup = await startClusterLookup(source, config, opaquePorts, deps);
+      return {
+        lookup,
+        // Rules are the controller's to tell.
+        followRules: () => undefined,
+        identityChanged: () => undefined,
+        stop: () => lookup.stop(),
+      };
+    }
   }
 }
 
-export function startLookups(
-  { sidecar, identity }: Config,
+export async function startLookups(
+  { sidecar, identity, opaquePorts }: Config,
   destination: DestinationConfig,
   deps: LookupDeps &
     Pick<ResolverDeps, 'waitMs' | 'max' | 'services' | 'changed'> & { ruled(ruling: RulingMessage | null): void },
-): Lookups {
-  const running = start(destination, deps);
+): Promise<Lookups> {
+  const running = await start(destination, opaquePorts, deps);
   const asker = { namespace: sidecar.namespace, pod: sidecar.pod, node: sidecar.node };
   running.followRules(asker, (ruling) => deps.ruled(ruling));
   const resolver = new LookupResolver({

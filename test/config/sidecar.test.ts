@@ -154,8 +154,10 @@ authorization: { default: deny, rules: [{ name: web, identities: ["*"] }] }
   });
 
   it('calls a destination service as Linkerd does, and in plain text where there is no identity', () => {
-    const of = (identity: string): string | undefined =>
-      load(`sidecar: { enabled: true }\n${identity}\ndestination: { address: "d:1" }`).destination?.source.serverName;
+    const of = (identity: string): string | undefined => {
+      const { destination } = load(`sidecar: { enabled: true }\n${identity}\ndestination: { address: "d:1" }`);
+      return destination?.source.kind === 'linkerd' ? destination.source.serverName : undefined;
+    };
     assert.equal(
       of(
         'identity: { name: a.b.serviceaccount.identity.linkerd.cluster.local, files: { certificate: c, key: k, anchors: a } }',
@@ -163,5 +165,40 @@ authorization: { default: deny, rules: [{ name: web, identities: ["*"] }] }
       'linkerd-destination.linkerd.serviceaccount.identity.linkerd.cluster.local',
     );
     assert.equal(of(''), '');
+  });
+
+  it('asks the API server itself, by a map or by a variable, in the mesh that its own identity is of', () => {
+    const of = (destination: string, identity = ''): unknown =>
+      load(`sidecar: { enabled: true }\n${identity}\ndestination: { ${destination} }`).destination?.source;
+    const usual = {
+      kind: 'kubernetes',
+      kubeconfig: null,
+      clusterDomain: 'cluster.local',
+      trustDomain: 'cluster.local',
+    };
+    assert.deepEqual(of('kubernetes: {}'), { ...usual, mesh: 'sluice' });
+    const identity =
+      'identity: { name: a.b.serviceaccount.identity.linkerd.example.org, files: { certificate: c, key: k, anchors: a } }';
+    assert.deepEqual(of('kubernetes: {}', identity), { ...usual, trustDomain: 'example.org', mesh: 'linkerd' });
+    const said = 'kubernetes: { kubeconfig: /k, clusterDomain: c.org, trustDomain: t.org, meshNamespace: mesh }';
+    const written = {
+      kind: 'kubernetes',
+      kubeconfig: '/k',
+      clusterDomain: 'c.org',
+      trustDomain: 't.org',
+      mesh: 'mesh',
+    };
+    assert.deepEqual(of(said, identity), written);
+    const { destination } = loadConfig('-', {
+      SLUICE_SIDECAR_ENABLED: 'true',
+      SLUICE_DESTINATION_KUBERNETES_ENABLED: 'true',
+    });
+    assert.equal(destination?.source.kind, 'kubernetes');
+    assert.throws(
+      () => of('kubernetes: {}, address: "d:1"'),
+      /destination\.address: names a destination service where/,
+    );
+    assert.throws(() => of('kubernetes: { enabled: false }'), /destination\.address: is missing/);
+    assert.throws(() => of('kubernetes: { kubeconfig: 1 }'), /destination\.kubernetes\.kubeconfig: found 1/);
   });
 });

@@ -5,6 +5,7 @@ import { connect, createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { FakeDestinations } from '../destination/fake-service.js';
 import { availableExecutors, eventually, type Sluice, startSluice } from '../support/sluice.js';
+import { SmallApi } from '../support/small-api.js';
 import { pod, SLUICE_GID, serviceAddress } from './sidecar-destinations-support.js';
 
 const UNDER = ['setpriv', '--regid', String(SLUICE_GID), '--clear-groups'];
@@ -220,6 +221,56 @@ for (const io of await availableExecutors()) {
       sluice.reload(`${config(service.port)}log: { level: debug }\n`);
       await sluice.logged(() => sluice.log.filter(({ message }) => message === 'reloaded').length > reloads);
       await eventually(async () => (await ask(20, serviceAddress(1))).size === 2, 'both endpoints');
+    });
+  });
+
+  describe(`${io}: a sidecar that watches the API server itself`, () => {
+    let api: SmallApi;
+    let sluice: Sluice;
+    const web = (pods: readonly string[]): object => ({
+      metadata: { name: 'web-a', namespace: 'shop', labels: { 'kubernetes.io/service-name': 'web' } },
+      addressType: 'IPv4',
+      ports: [{ name: '', port: PORT }],
+      endpoints: pods.map((host) => ({ addresses: [host] })),
+    });
+    const start = async (): Promise<Sluice> => {
+      const text = config(1).replace(/address: "[^"]*"/, `kubernetes: { kubeconfig: "${api.kubeconfig}" }`);
+      return startSluice(text, io, {}, UNDER);
+    };
+
+    before(async () => {
+      api = await SmallApi.start();
+      api.put('services', {
+        metadata: { name: 'web', namespace: 'shop' },
+        spec: { clusterIP: serviceAddress(1), ports: [{ port: 80, targetPort: PORT }] },
+      });
+      api.put('endpointslices', web([pod(1), pod(2)]));
+      sluice = await start();
+    });
+    after(async () => {
+      await sluice.stop();
+      await api.stop();
+    });
+
+    it('balances, follows changes, and serves on while the API server is away', async () => {
+      const answers = async (): Promise<string> => {
+        const all = new Set<string>();
+        for (let i = 0; i < 20; i++) all.add(await get(serviceAddress(1), 80));
+        return [...all].sort().join();
+      };
+      // Nothing is known at first, and connections go where they were going.
+      await eventually(async () => (await answers()) === `200 ${pod(1)},200 ${pod(2)}`, 'both endpoints');
+      assert.equal(await sluice.metric('sluice_destination_service_connected'), 1);
+      api.put('endpointslices', web([pod(2)]));
+      await eventually(async () => (await answers()) === `200 ${pod(2)}`, 'one endpoint');
+      api.away = true;
+      api.cut();
+      await eventually(async () => (await sluice.metric('sluice_destination_service_connected')) === 0, 'the loss');
+      assert.equal(await answers(), `200 ${pod(2)}`);
+      api.put('endpointslices', web([pod(1)]));
+      api.away = false;
+      await eventually(async () => (await answers()) === `200 ${pod(1)}`, 'the other endpoint');
+      assert.equal(await sluice.metric('sluice_destination_service_failures_total', { reason: 'garbage' }), 0);
     });
   });
 

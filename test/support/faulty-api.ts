@@ -67,7 +67,7 @@ export class FaultyApi {
 
   private constructor(
     private readonly server: Http2SecureServer | Server,
-    private readonly anchor: string,
+    readonly anchor: string,
   ) {}
 
   static async start(protocol: 'h2' | 'http/1.1' = 'h2'): Promise<FaultyApi> {

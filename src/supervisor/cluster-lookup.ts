@@ -1,0 +1,124 @@
+// The proxy itself as the one who knows what is behind addresses: it watches the API server of its cluster, without a controller in between.
+import type { DestinationConfig } from '../config/model.js';
+import type { KubernetesLookup } from '../config/sidecar-model.js';
+import type { LookupCounts, LookupFailure } from '../destination/counts.js';
+import type { Asker, DestinationLookup, EndpointsUpdate } from '../destination/lookup.js';
+import type { DiscoveryLogger, Watch } from '../discovery/source.js';
+import { type ApiAccess, podAccess } from '../kubernetes/access.js';
+import { CLIENT_LIMITS } from '../kubernetes/client.js';
+import { Cluster } from '../kubernetes/cluster.js';
+import { KINDS } from '../kubernetes/copies.js';
+import type { ObjectProblem } from '../kubernetes/object-problems.js';
+import { spansOf } from '../kubernetes/opaque-ports.js';
+import type { Failure } from '../kubernetes/problem.js';
+
+export interface ClusterLookupDeps {
+  readonly logger: DiscoveryLogger;
+  readonly counts: LookupCounts;
+}
+
+const FAILURES: Readonly<Record<Failure, LookupFailure>> = {
+  status: 'status',
+  unreachable: 'unreachable',
+  timeout: 'timeout',
+  'too-large': 'size',
+  garbage: 'garbage',
+  credentials: 'unreachable',
+  closed: 'broken',
+};
+
+export class ClusterLookup implements DestinationLookup {
+  readonly #cluster: Cluster;
+  readonly #startedMs = Date.now();
+
+  constructor(
+    access: ApiAccess,
+    { clusterDomain, trustDomain, mesh }: KubernetesLookup,
+    private readonly config: DestinationConfig,
+    opaquePorts: ReadonlySet<number>,
+    private readonly deps: ClusterLookupDeps,
+  ) {
+    const { timeoutMs, keepAliveMs, keepAliveTimeoutMs, minBackoffMs, maxBackoffMs } = config;
+    this.#cluster = new Cluster(
+      {
+        access,
+        mesh: { clusterDomain, trustDomain, namespace: mesh, opaque: spansOf(opaquePorts) },
+        limits: {
+          connectMs: timeoutMs,
+          pingMs: keepAliveMs === 0 ? CLIENT_LIMITS.pingMs : keepAliveMs,
+          pingTimeoutMs: keepAliveTimeoutMs,
+        },
+        times: { minBackoffMs, maxBackoffMs },
+      },
+      { logger: deps.logger, problem: (problem) => this.#tell(problem) },
+    );
+    deps.counts.wanted = true;
+    deps.counts.look = () => this.#count();
+  }
+
+  start(): void {
+    this.#cluster.start();
+  }
+
+  stop(): void {
+    this.#count();
+    this.deps.counts.look = null;
+    this.#cluster.stop();
+  }
+
+  watchProfile(...asked: Parameters<DestinationLookup['watchProfile']>): Watch {
+    return this.#cluster.view.watchProfile(...asked);
+  }
+
+  watchEndpoints(authority: string, asker: Asker, report: (update: EndpointsUpdate) => void): Watch {
+    const { maxEndpoints } = this.config;
+    return this.#cluster.view.watchEndpoints(authority, asker, (update) => {
+      const more = update.kind === 'endpoints' && update.endpoints.length > maxEndpoints;
+      report(more ? { kind: 'endpoints', endpoints: update.endpoints.slice(0, maxEndpoints) } : update);
+    });
+  }
+
+  #count(): void {
+    const { counts } = this.deps;
+    const all = KINDS.map((kind) => this.#cluster.status(kind));
+    const sum = (of: 'watches' | 'events'): number => all.reduce((total, status) => total + status[of], 0);
+    counts.connected = all.every(({ synced, problem }) => synced && problem === null);
+    // As old as what was heard least.
+    counts.heardMs = Math.min(...all.map(({ heardMs }) => (heardMs === 0 ? this.#startedMs : heardMs)));
+    counts.connects = sum('watches');
+    counts.updates = sum('events');
+    counts.streams = all.filter(({ synced, problem }) => synced && problem === null).length;
+    for (const failure of Object.keys(counts.failures) as LookupFailure[]) counts.failures[failure] = 0;
+    for (const { failures } of all)
+      for (const [failure, count] of Object.entries(failures) as [Failure, number][])
+        counts.failures[FAILURES[failure]] += count;
+  }
+
+  #tell({ kind, namespace, name, field, message }: ObjectProblem): void {
+    this.deps.logger.warn('an object says something that is not understood', {
+      kind,
+      namespace,
+      name,
+      field,
+      problem: message,
+    });
+  }
+}
+
+/** Throws where there is no way to an API server. */
+export async function startClusterLookup(
+  source: KubernetesLookup,
+  config: DestinationConfig,
+  opaquePorts: ReadonlySet<number>,
+  deps: ClusterLookupDeps,
+): Promise<ClusterLookup> {
+  const lookup = new ClusterLookup(await accessOf(source.kubeconfig), source, config, opaquePorts, deps);
+  lookup.start();
+  return lookup;
+}
+
+async function accessOf(kubeconfig: string | null): Promise<ApiAccess> {
+  if (kubeconfig === null) return podAccess();
+  const { kubeconfigAccess } = await import('../kubernetes/kubeconfig.js');
+  return kubeconfigAccess([kubeconfig]);
+}
