@@ -1,14 +1,18 @@
 // The manifests of k8s/: what a cluster would take and still be wrong, and what tells of something that is not there.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Registry } from 'prom-client';
 import { parseAllDocuments } from 'yaml';
+import { DestinationMetrics } from '../../src/controller/destination-metrics.js';
 import { InjectorMetrics } from '../../src/controller/injector-metrics.js';
 import { IssuingMetrics } from '../../src/identity/issuing/metrics.js';
 import { FAMILIES } from '../../src/metrics/families.js';
+import { noPromtool, promtool } from '../support/promtool.js';
 import { page, repository } from './fences.js';
 
 interface Container {
@@ -98,6 +102,13 @@ describe('manifests', () => {
   });
 });
 
+function dashboardExpressions(): string[] {
+  const dashboard = JSON.parse(page('k8s/components/monitoring/sluice.json')) as {
+    panels: { targets?: { expr: string }[] }[];
+  };
+  return dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
+}
+
 describe('what comes with them', () => {
   it('is a page that names the metrics of the injector', () => {
     const registry = new Registry();
@@ -111,6 +122,7 @@ describe('what comes with them', () => {
     const registry = new Registry();
     const injector = new InjectorMetrics(registry);
     injector.watch(() => 0);
+    new DestinationMetrics(registry).watch({ connections: 0, stalled: 0, topics: 0 });
     const identity = new IssuingMetrics({ version: '' });
     identity.watch({ concurrent: () => 0, connections: () => 0, issuerEndsMs: () => 0 });
     const known = new Set([
@@ -118,16 +130,26 @@ describe('what comes with them', () => {
       ...[registry, identity.registry].flatMap((all) => all.getMetricsAsArray().map(({ name }) => name)),
     ]);
     identity.registry.clear();
-    const dashboard = JSON.parse(page('k8s/components/monitoring/sluice.json')) as {
-      panels: { targets?: { expr: string }[] }[];
-    };
-    const expressions = dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
+    const expressions = dashboardExpressions();
     assert.ok(expressions.length > 20);
     for (const expression of expressions) {
       const named = [...expression.matchAll(/\b([a-z]\w+)\{/g)].map(([, name]) => name);
       assert.ok(named.length > 0, expression);
       for (const name of named) assert.ok(known.has(name.replace(/_(bucket|sum|count)$/, '')), name);
     }
+  });
+
+  it('is a dashboard of expressions that Prometheus understands', { skip: noPromtool }, () => {
+    const rules = dashboardExpressions().map((expression, index) => ({
+      record: `panel:${index}`,
+      expr: expression.replaceAll('$__rate_interval', '5m').replaceAll(/\$(namespace|pod)/g, '.*'),
+    }));
+    const directory = mkdtempSync(join(tmpdir(), 'sluice-dashboard-'));
+    const file = join(directory, 'rules.json');
+    writeFileSync(file, JSON.stringify({ groups: [{ name: 'dashboard', rules }] }));
+    const { status, lines } = promtool(['check', 'rules', file]);
+    rmSync(directory, { recursive: true });
+    assert.equal(status, 0, lines.join('\n'));
   });
 
   it('is a profile that allows io_uring, and no new namespaces', () => {
