@@ -26,6 +26,8 @@ export interface Live {
   learned?(listener: string): boolean;
   /** Addresses a service resolves to now. */
   endpoints?(service: string): readonly string[];
+  /** What a destination service has said of an address; null: that it knows nothing of it. Undefined where it was not asked, or has not answered. */
+  discovered?(host: string, port: number): ServiceConfig | null | undefined;
 }
 
 /** What a connection to `destination` meets. */
@@ -88,18 +90,22 @@ function explainRedirected(
   const own = listenerFor(config, host, port);
   if (own?.match === 'exact') return loop(destination, listener, `Listener ${own.listener.name} has this address`);
   const match = new MatchTable(config.services).lookup(host, port);
-  const original: Original = { port, service: match?.service ?? null };
-  const name = match?.service.name ?? null;
+  const asks = match === null && config.destination !== null && listener.direction === 'outbound';
+  const said = asks ? live.discovered?.(host, port) : undefined;
+  const service = match?.service ?? said ?? null;
+  const original: Original = { port, service, discovered: said !== undefined && said !== null };
+  const name = service?.name ?? null;
   const steps = [
     `Listener ${listener.name} (${addressText(listener.listen)}) takes it where it is redirected there, and asks where it was going.`,
     ...headerSteps(listener),
     ...authorizationSteps(listener, port, client),
-    matchStep(destination, match),
+    asks ? discoveryStep(destination, said) : matchStep(destination, match),
   ];
   const services = name === null ? null : { http1: name, http2: name, tls: name, opaque: name };
   const decision = decide(config, listener, original);
+  const all = said === undefined || said === null ? config : { ...config, services: [...config.services, said] };
   return walk(
-    config,
+    all,
     { destination, port, listener, services, decision, race: raceTo(listener, original.service) },
     steps,
     live,
@@ -131,6 +137,16 @@ function matchStep(destination: string, match: Match | null): string {
   return match === null
     ? `No service's match names ${destination}, so it goes to that address itself.`
     : `It belongs to service ${match.service.name}, whose match has ${match.range.text}.`;
+}
+
+/** `said` as of `Live`. */
+function discoveryStep(destination: string, said: ServiceConfig | null | undefined): string {
+  const nobody = `No service's match names ${destination}`;
+  if (said === undefined)
+    return `${nobody}; the destination service is asked about it. Without an answer in time it goes to that address itself.`;
+  return said === null
+    ? `${nobody}, and the destination service knows nothing of it, so it goes to that address itself.`
+    : `${nobody}, but the destination service says that it belongs to ${said.name}.`;
 }
 
 function loop(destination: string, listener: ListenerConfig, why: string): Explanation {

@@ -422,7 +422,7 @@ export class Context {
     table.base[slot] = serviceBase(series);
     table.name[slot] = config.name;
     table.hostAt[slot] = this.hosts + slot * HOST_BYTES;
-    this.setHost(slot, config.name.replace(/[^A-Za-z0-9._-]/g, '-'));
+    this.setHost(slot, hostOf(config.name));
     table.connectTimeoutMs[slot] = config.connectTimeoutMs;
     table.hedgeDelayMs[slot] = config.hedgeDelayMs;
     table.responseTimeoutMs[slot] = config.responseTimeoutMs;
@@ -458,3 +458,7 @@ export class Context {
     this.budget.configure(slot, config.retry.budget, config.retry.minPerSecond);
   }
 }
+
+/** A service's name as a host; the port of one that comes from a cluster stays, and its address where it is a pod's. */
+const hostOf = (name: string): string =>
+  /^\[[0-9a-f:.]+\]:\d+$/.test(name) ? name : name.replace(/[^A-Za-z0-9._:-]|:(?!\d+$)/g, '-');

@@ -444,6 +444,7 @@ export class Engine {
         return key !== 0 && this.learned.has(key, Date.now() / 1000);
       },
       endpoints: (service) => (this.endpoints.get(service) ?? []).map(addressText),
+      discovered: (at, on) => this.lookups?.resolver.peek(at, on),
     };
     return explain(this.config, host, port, live, through, client);
   }

@@ -111,9 +111,10 @@ export class LookupResolver implements DestinationResolver {
     }
   }
 
-  /** Addresses that lead to each service, for who wants to know. */
-  addressesOf(name: string): readonly Address[] {
-    return [...(this.#services.get(name)?.users ?? [])].map(({ address }) => address);
+  /** What is known of an address; null: nothing leads anywhere else. Undefined where nobody has asked, or been answered. */
+  peek(host: string, port: number): ServiceConfig | null | undefined {
+    const entry = this.#entries.get(addressText({ host, port }));
+    return entry === undefined || !isKnown(entry) ? undefined : serviceOf(entry);
   }
 
   stop(): void {

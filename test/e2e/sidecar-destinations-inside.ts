@@ -16,9 +16,9 @@ const IPV6_POD = 'fd78::5';
 const served = new Map<string, number>();
 
 async function serve(host: string, port: number): Promise<Server> {
-  const server = createHttp((_, response) => {
+  const server = createHttp(({ url, headers }, response) => {
     served.set(host, (served.get(host) ?? 0) + 1);
-    response.end(host);
+    response.end(url === '/host' ? `host ${headers.host}` : host);
   });
   await new Promise<void>((resolve) => server.listen(port, host, resolve));
   return server;
@@ -110,11 +110,27 @@ for (const io of await availableExecutors()) {
       assert.equal(requests, 20);
       assert.deepEqual(JSON.parse(service.tokens[0]), { ns: 'shop', nodeName: 'here', pod: 'web-0' });
       assert.equal(await sluice.metric('sluice_destination_service_connected'), 1);
+      const said = JSON.parse(await sluice.admin(`/explain?listener=outbound&dst=${serviceAddress(1)}:80`)) as {
+        service: string;
+        endpoints: string[];
+      };
+      assert.deepEqual(
+        [said.service, said.endpoints],
+        [`${name('web')}:80`, at(1, 2).map(({ host }) => `${host}:${PORT}`)],
+      );
     });
 
     it('relays what a Service says to be opaque', async () => {
       assert.equal(await shout(serviceAddress(7), 3307), 'GET');
       assert.equal(await sluice.metric('sluice_verdict_total', { verdict: 'opaque', reason: 'hint' }), 1);
+    });
+
+    it('names a Service to whoever asks without a Host', async () => {
+      const socket = connect({ host: serviceAddress(1), port: 80 });
+      socket.on('error', () => undefined).write('GET /host HTTP/1.0\r\n\r\n');
+      let text = '';
+      for await (const octets of socket) text += String(octets);
+      assert.match(text, new RegExp(`host ${name('web')}:80$`));
     });
 
     it('knows pods by their own addresses', async () => {

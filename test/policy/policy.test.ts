@@ -46,6 +46,18 @@ describe('what a listener does before a byte is read', () => {
     assert.deepEqual(how(5432, 'opaque', 'http1'), { protocol: 'http1', reason: 'hint' });
   });
 
+  it('depends on the ports of a listener that has some of its own, and of none where somebody knows better', () => {
+    const own = listener(at(host, 8080), { opaquePorts: new Set([9000]) });
+    const how = (port: number) => decide(config(), own, { port, service: null });
+    assert.deepEqual(how(9000), { protocol: 'opaque', reason: 'annotation' });
+    assert.deepEqual(how(5432), { protocol: 'detect', reason: null });
+    const web = service('web', []);
+    const known = (port: number, protocol: ServiceConfig['protocol']) =>
+      decide(config(), listener(at(host, 8080)), { port, service: { ...web, protocol }, discovered: true });
+    assert.deepEqual(known(5432, 'auto'), { protocol: 'detect', reason: null });
+    assert.deepEqual(known(80, 'opaque'), { protocol: 'opaque', reason: 'hint' });
+  });
+
   it('is opaque where all traffic goes to one service that is opaque', () => {
     const opaque = service('db', [], { protocol: 'opaque' });
     const asked = config({ services: [opaque, service('web', []), { ...opaque, name: 'queue' }] });

@@ -67,6 +67,7 @@ export class Fake {
   now = 1000;
   readonly asked: Extract<FromWorker, { kind: 'resolve' }>[] = [];
   readonly logged: Extract<FromWorker, { kind: 'log' }>[] = [];
+  readonly forgotten: string[] = [];
   /** Clients whose destination is known, in that order. */
   readonly routed: number[] = [];
   /** Clients refused, with the CLOSE they were refused for. */
@@ -116,6 +117,8 @@ export class Fake {
       (message) => {
         if (message.kind === 'resolve') this.asked.push(message);
         else if (message.kind === 'log') this.logged.push(message);
+        else if (message.kind === 'forgotten')
+          this.forgotten.push(`${message.listener} ${message.host} ${message.port}`);
         else assert.fail(message.kind);
       },
       own,

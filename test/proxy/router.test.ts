@@ -107,6 +107,58 @@ describe('the router', () => {
     assert.deepEqual(fake.services(client), [2, 2, 2, 2]);
   });
 
+  it('asks anew about one address that changed, and about no other', () => {
+    const fake = new Fake();
+    const busy = fake.accept(ORIGINAL, '10.0.0.1:80');
+    const idle = fake.accept(ORIGINAL, '[fd00::1]:80');
+    const other = fake.accept(ORIGINAL, '10.0.0.2:80');
+    for (const { id } of [...fake.asked]) fake.router.resolved(id, answer([1, 1, 1, 1]));
+    fake.close(idle);
+    fake.router.changed('10.0.0.1', 80);
+    fake.router.changed('fd00::1', 80);
+    fake.router.changed('10.9.9.9', 80);
+    assert.deepEqual(
+      fake.asked.slice(3).map(({ host }) => host),
+      ['10.0.0.1'],
+    );
+    fake.router.resolved(fake.asked[3].id, answer([2, 2, 2, 2]));
+    assert.deepEqual(
+      [fake.services(busy), fake.services(other)],
+      [
+        [2, 2, 2, 2],
+        [1, 1, 1, 1],
+      ],
+    );
+    fake.accept(ORIGINAL, '[fd00::1]:80');
+    assert.equal(fake.asked.at(-1)?.host, 'fd00::1');
+    assert.equal(fake.asked.length, 5);
+  });
+
+  it('says what it has forgotten', () => {
+    const fake = new Fake({ maxDestinations: 1, destinationIdleMs: 100 });
+    const first = fake.accept(ORIGINAL, '10.0.0.1:80');
+    fake.router.resolved(fake.asked[0].id, answer(null));
+    fake.close(first);
+    const second = fake.accept(ORIGINAL, '10.0.0.2:81');
+    assert.deepEqual(fake.forgotten, [`${ORIGINAL} 10.0.0.1 80`]);
+    fake.router.resolved(fake.asked[1].id, answer(null));
+    fake.close(second);
+    fake.now += 200;
+    fake.router.sweep();
+    assert.deepEqual(fake.forgotten.slice(1), [`${ORIGINAL} 10.0.0.2 81`]);
+  });
+
+  it('knows the opaque ports of a listener that has some of its own, also without an answer', () => {
+    const fake = new Fake({}, [listener(ORIGINAL, { opaquePorts: [9000] })]);
+    const clients = ['10.0.0.1:9000', '10.0.0.1:5432'].map((address) => fake.accept(ORIGINAL, address));
+    fake.now += 500;
+    fake.fire();
+    assert.deepEqual(
+      clients.map((client) => fake.mode(client)),
+      [MODE.OPAQUE, MODE.DETECT],
+    );
+  });
+
   it('asks anew about what changed: about addresses in use at once, about others for the next connection', () => {
     const fake = new Fake();
     const busy = fake.accept(ORIGINAL, '10.0.0.1:80');
