@@ -48,10 +48,10 @@ export async function manifestsOf(positionals: readonly string[]): Promise<Manif
   return manifests;
 }
 
-/** Writes the text to the standard output, and waits until it is there: a pipe may be slow. */
-export const put = (text: string): Promise<void> =>
+/** Writes all of the text, and waits until it is taken: a pipe has 64 KiB of room, and its reader may be slow. */
+const put = (stream: NodeJS.WriteStream, text: string): Promise<void> =>
   new Promise((resolve, reject) => {
-    process.stdout.write(text, (error) => {
+    stream.write(text, (error) => {
       // Whoever has read enough closes the pipe.
       if (error === null || error === undefined || (error as NodeJS.ErrnoException).code === 'EPIPE') resolve();
       else reject(error);
@@ -72,9 +72,9 @@ export async function rewrite(
     reports.push(...reportLines(object, report, done));
     return report.object;
   });
-  if (reports.length === 0) complain(`${command}: there are no objects`);
-  else complain(reports.join('\n'));
-  await put(text);
+  if (reports.length === 0) reports.push(`${command}: there are no objects`);
+  await put(process.stderr, `${reports.join('\n')}\n`);
+  await put(process.stdout, text);
   return 0;
 }
 

@@ -1,6 +1,6 @@
 // Any object of a manifest, made ready for the mesh: annotated, so that the webhook gives its pods a proxy, or with the proxy written out.
 import { INJECT_NAMES, LINKERD_PREFIX, OWN_PREFIX, PREFIXES, type Setting } from './annotations.js';
-import { type InjectionContext, injectPod, injectService } from './inject-pod.js';
+import { type InjectionContext, injectPod, injectService, serviceProblems } from './inject-pod.js';
 import { asMap, at, type PlainMap, textsOf, withAt, withEntries } from './plain.js';
 import type { InjectProblem } from './problem.js';
 import type { RefusalReason } from './refusals.js';
@@ -76,7 +76,8 @@ function injectServiceObject(object: PlainMap, { annotations, manual, context }:
   const wanted = Object.fromEntries(Object.entries(annotations).filter(([key]) => isOpaque(key)));
   const own = Object.keys(wanted).length > 0 ? annotated(object, wanted) : null;
   const after = own ?? (manual ? injectService(object, context.namespaceAnnotations) : null);
-  return after === null ? skipped(object, 'other-kind', OTHER) : report(object, after);
+  const problems = serviceProblems(after ?? object);
+  return after === null ? { ...skipped(object, 'other-kind', OTHER), problems } : report(object, after, problems);
 }
 
 /** One object of a manifest; lists are taken apart before. */

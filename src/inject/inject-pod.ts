@@ -159,6 +159,16 @@ export function injectPod(pod: PlainMap, context: InjectionContext): Injection {
   return { pod: injected(pod, settings, view, context), refusal: null, problems };
 }
 
+/** What is wrong with the opaque ports of a Service; names in them are those of its own ports. */
+export function serviceProblems(service: PlainMap): readonly InjectProblem[] {
+  const layers = new Layers(
+    [{ object: 'the Service', annotations: textsOf(at(service, ['metadata', 'annotations'])), namesPorts: false }],
+    new Map(),
+  );
+  layers.spans('opaque-ports', true);
+  return layers.problems;
+}
+
 /** Annotations of a Service that is to have the opaque ports of its namespace; null where nothing is to be done. */
 export function injectService(
   service: PlainMap,

@@ -1,5 +1,5 @@
 // YAML as kubectl reads it, and values written down as YAML and JSON.
-import { type Document, LineCounter, type ParsedNode, parseAllDocuments, stringify } from 'yaml';
+import { Composer, type Document, LineCounter, type ParsedNode, Parser, stringify } from 'yaml';
 
 /** Of one anchor, uses of it times uses in it: more is an attack. */
 export const MOST_ALIASES = 1000;
@@ -20,20 +20,12 @@ const READ = {
     }),
 } as const;
 
-export interface ReadYaml {
-  readonly documents: readonly Document.Parsed<ParsedNode>[];
-  /** 1-based. */
-  readonly lineOf: (offset: number) => number;
-}
+export type YamlDocument = Document.Parsed<ParsedNode>;
 
-export function readYaml(text: string): ReadYaml {
-  const lineCounter = new LineCounter();
-  const options = { ...READ, lineCounter } as unknown as Parameters<typeof parseAllDocuments>[1];
-  const documents = parseAllDocuments(text, options);
-  return {
-    documents: Array.isArray(documents) ? (documents as Document.Parsed<ParsedNode>[]) : [],
-    lineOf: (offset) => Math.max(1, lineCounter.linePos(offset).line),
-  };
+/** One document after the other: what is known of one takes two hundred times its text. `lines` counts lines as it goes. */
+export function documentsOf(text: string, lines = new LineCounter()): Iterable<YamlDocument> {
+  const composer = new Composer<ParsedNode, true>(READ as unknown as ConstructorParameters<typeof Composer>[0]);
+  return composer.compose(new Parser(lines.addNewLine).parse(text)) as Iterable<YamlDocument>;
 }
 
 /** How the file at hand is written. */

@@ -120,6 +120,18 @@ describe('a review of something else', () => {
     assert.deepEqual(patchOf(answered(asking(asked))), []);
   });
 
+  it('tells of a Service with bad entries', () => {
+    const { answer, outcome } = review(
+      asking(service({ 'config.linkerd.io/opaque-ports': 'mysql,4O06,9-1' })),
+      context,
+    );
+    assert.deepEqual(
+      outcome?.problems.map(({ object, entry }) => [object, entry]),
+      [['the Service', '9-1']],
+    );
+    assert.equal((asMap(answer).response as Answer).warnings?.length, 1);
+  });
+
   it('allows what is not injected', () => {
     const asked = pod();
     for (const more of [

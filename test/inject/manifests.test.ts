@@ -44,9 +44,11 @@ describe('a text that is no manifest', () => {
   });
 
   it('is refused where it would cost too much', () => {
-    assert.match(problemOf(' '.repeat(MOST_BYTES + 1)), /^some\.yaml: is larger than 16 MiB$/);
+    assert.match(problemOf(' '.repeat(MOST_BYTES + 1)), /^some\.yaml: is larger than 8 MiB$/);
     const bomb = ['a0: &a0 [x, x]', ...Array.from({ length: 30 }, (_, i) => `a${i + 1}: &a${i + 1} [*a${i}, *a${i}]`)];
     assert.match(problemOf(`${POD}${bomb.join('\n')}\n`), /has too many aliases$/);
+    const deep = '['.repeat(200_000);
+    assert.match(problemOf(`{"apiVersion": "v1", "kind": "Pod", "x": ${deep}`), /nested too deeply|is no YAML/);
     assert.match(problemOf('---\n'.repeat(10_002)), /has more than 10000 documents$/);
   });
 });
