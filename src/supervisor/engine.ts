@@ -75,6 +75,8 @@ export class Engine {
   /** Services that the workers have been told of. */
   private known = new Set<string>();
   private startWaitMs: number;
+  /** Services that have more endpoints than there is room for. */
+  private readonly crowded = new Set<string>();
   /** Services of which no endpoint has been heard of yet. */
   private readonly unresolved = new Set<string>();
   /** File descriptors open before the workers started. */
@@ -487,8 +489,8 @@ export class Engine {
     for (const { address, identity, proxy } of endpoints) {
       const endpoint = this.destinations.addEndpoint(service, address, identity, proxy);
       if (endpoint !== undefined) after.push(endpoint);
-      else this.logger.error('too many endpoints: this one is not used', { service, endpoint: addressText(address) });
     }
+    this.tellCrowding(service, endpoints.length - after.length);
     const before = this.endpoints.get(service) ?? [];
     this.endpoints.set(service, after);
     this.label(service, this.dialledWith.get(service) ?? null, after);
@@ -496,6 +498,15 @@ export class Engine {
     if (this.known.has(service) || this.dynamic.has(service)) this.tellEndpoints(service, after);
     const kept = new Set(after.map(({ slot }) => slot));
     for (const endpoint of before) if (!kept.has(endpoint.slot)) this.destinations.dropEndpoint(service, endpoint);
+  }
+
+  /** Says once of a service that there is no room for all of its endpoints. */
+  private tellCrowding(service: string, unused: number): void {
+    if (unused === 0) this.crowded.delete(service);
+    else if (!this.crowded.has(service)) {
+      this.crowded.add(service);
+      this.logger.error('too many endpoints: some are not used', { service, unused });
+    }
   }
 
   /** Says in the labels of endpoints how they are dialled. */
@@ -530,6 +541,7 @@ export class Engine {
     for (const endpoint of this.endpoints.get(name) ?? []) this.destinations.dropEndpoint(name, endpoint);
     this.endpoints.delete(name);
     this.unresolved.delete(name);
+    this.crowded.delete(name);
     this.destinations.dropService(name);
   }
 

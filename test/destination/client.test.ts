@@ -167,6 +167,26 @@ describe('a client of a destination service', () => {
     }
   });
 
+  it('does not believe names that there could not be', async () => {
+    const server = await fake();
+    for (const wrong of ['web shop', 'a\nb', '', 'x'.repeat(300), 'web"}']) {
+      harness = new Harness(server.port);
+      if (wrong !== '') {
+        server.setProfile('10.0.0.1:80', { name: wrong });
+        harness.watch();
+        await harness.until(() => harness.counts.failures.garbage > 1, `no word of ${wrong}`);
+        assert.deepEqual(harness.profiles, []);
+      }
+      const identity = wrong === '' ? 'a\u0000b' : `${wrong} ${'y'.repeat(2048)}`;
+      server.setEndpoints(AUTHORITY, [{ host: '10.1.0.1', port: 80, identity }]);
+      harness.watchEndpoints();
+      const before = harness.counts.failures.garbage;
+      await harness.until(() => harness.counts.failures.garbage > before + 1, `no word of ${wrong}`);
+      assert.deepEqual(harness.endpoints, []);
+      harness.stop();
+    }
+  });
+
   it('keeps what it knows while an error lasts', async () => {
     const server = await fake();
     harness = new Harness(server.port);

@@ -7,6 +7,7 @@ import { DESTINATION_SERVICE, decodeProfile, encodeGetDestination } from '../mes
 import { decodeRuling, RULES_METHOD, type RulingMessage } from '../ruling-message.js';
 import { Channel, type ChannelDeps, type ChannelOptions } from './channel.js';
 import { EndpointsWatch } from './endpoints-watch.js';
+import { checkProfile } from './plausible.js';
 import { Subscription } from './subscription.js';
 
 export interface DestinationClientOptions extends ChannelOptions {
@@ -42,7 +43,11 @@ export class DestinationClient implements DestinationLookup {
   watchProfile(address: Address, asker: Asker, report: (update: ProfileUpdate) => void): Watch {
     return this.#subscribe(`/${DESTINATION_SERVICE}/GetProfile`, addressText(address), asker, {
       opened: () => undefined,
-      message: (octets) => report(decodeProfile(octets, address.port)),
+      message: (octets) => {
+        const update = decodeProfile(octets, address.port);
+        if (update.kind === 'profile') checkProfile(update.profile);
+        report(update);
+      },
       unknown: () => report({ kind: 'unknown' }),
     });
   }

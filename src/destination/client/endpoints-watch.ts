@@ -2,6 +2,7 @@
 import type { EndpointsUpdate } from '../lookup.js';
 import { decodeUpdate } from '../messages.js';
 import { KnownEndpoints } from './known-endpoints.js';
+import { checkEndpoints } from './plausible.js';
 import type { SubscriptionEvents } from './subscription.js';
 
 /** How long the first message of a stream that was opened anew waits for others that belong to it, ms. */
@@ -41,6 +42,7 @@ export class EndpointsWatch implements SubscriptionEvents {
     const update = decodeUpdate(octets);
     switch (update.kind) {
       case 'add': {
+        checkEndpoints(update.endpoints);
         const refused = this.#known.add(update.endpoints);
         if (refused > 0) this.refused(refused);
         this.#exists = true;

@@ -68,7 +68,8 @@ export class Subscription implements ChannelUser {
 
   #open(session: ClientHttp2Session): void {
     const { method, request, maxMessageBytes } = this.options;
-    const stream = session.request(requestHead(method));
+    const stream = begin(session, method);
+    if (stream === null) return;
     this.#stream = stream;
     const began = performance.now();
     const { counts } = this.channel.deps;
@@ -144,5 +145,17 @@ export class Subscription implements ChannelUser {
       this.#again = null;
       if (this.channel.session === session) this.#open(session);
     }, delayMs);
+  }
+}
+
+/** A stream; null on a connection that takes none any more, which has then been ended: the next one asks. */
+function begin(session: ClientHttp2Session, method: string): ClientHttp2Stream | null {
+  if (session.destroyed) return null;
+  try {
+    return session.request(requestHead(method));
+  } catch {
+    // It is to be closed, or out of numbers for streams.
+    session.destroy();
+    return null;
   }
 }

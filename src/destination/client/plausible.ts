@@ -1,0 +1,21 @@
+// What a server says that is well-formed, and still nothing that there could be. Names go on into labels, logs and requests.
+import type { Endpoint } from '../../discovery/endpoint.js';
+import { ProtobufError } from '../../protobuf/reader.js';
+import type { Profile } from '../lookup.js';
+
+/** `name.namespace.svc.cluster.local:port`, of a DNS name's length. */
+const AUTHORITY = /^(?=.{1,259}$)[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?:\d{1,5}$/i;
+/** A DNS name, or a SPIFFE ID (SPIFFE-ID section 2.3). */
+const IDENTITY = /^[\x21-\x7e]{0,2048}$/;
+
+/** Throws a ProtobufError. */
+export function checkEndpoints(endpoints: readonly Endpoint[]): void {
+  for (const { identity } of endpoints)
+    if (!IDENTITY.test(identity)) throw new ProtobufError('an endpoint has an identity that is no name');
+}
+
+/** Throws a ProtobufError. */
+export function checkProfile({ authority, endpoint }: Profile): void {
+  if (authority !== '' && !AUTHORITY.test(authority)) throw new ProtobufError('a Service has a name that is none');
+  if (endpoint !== null) checkEndpoints([endpoint]);
+}
