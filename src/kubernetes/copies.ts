@@ -1,4 +1,5 @@
 // Copies of a cluster's objects, with what they are looked up by. Tells what a change may concern.
+import { isDeepStrictEqual } from 'node:util';
 import { Groups } from './groups.js';
 import type { Namespace } from './namespace.js';
 import type { Pod } from './pod.js';
@@ -65,6 +66,8 @@ abstract class Copy<T extends Keyed> implements Sink<T> {
 
   #set(object: T): void {
     const before = this.byKey.get(object.key);
+    // Most of what changes of pods is nothing that is kept of them.
+    if (before !== undefined && isDeepStrictEqual(before, object)) return;
     this.byKey.set(object.key, object);
     // First what is, then what was: what both have is not gone in between.
     this.enter(object);

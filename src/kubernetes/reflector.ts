@@ -68,6 +68,10 @@ const AWAY: readonly Failure[] = ['unreachable', 'timeout', 'credentials'];
 /** The server will never give these for what was asked: it is asked anew from the beginning, after some of them. */
 const MOST_REFUSALS = 3;
 const LARGEST_PAGE = 10_000;
+/** How long a server may ask us to wait. */
+const LONGEST_ASKED_MS = 120_000;
+/** A watch that has lasted so long has worked, whatever ends it. */
+const LASTING_MS = 10_000;
 
 /** Versions are to be compared for equality only, but for one case: a server whose store is younger than what it has said before. */
 function isBefore(version: string, other: string): boolean {
@@ -172,7 +176,9 @@ export class Reflector<T> {
     // What the server says of a watch may be about its version; what it does not say, because it is away, is not.
     if (this.#version !== '' && !isAway(problem) && ++this.#refusals >= MOST_REFUSALS) this.#version = '';
     this.#options.told?.(status);
-    return Math.max(this.#backoff.next(), problem?.retryAfterMs ?? 0);
+    // Others were told the same: they should not all come back at once.
+    const asked = Math.min(problem?.retryAfterMs ?? 0, LONGEST_ASKED_MS) * (1 + this.deps.random() / 10);
+    return Math.max(this.#backoff.next(), asked);
   }
 
   #heard(): void {
@@ -241,6 +247,7 @@ export class Reflector<T> {
     try {
       await client.watch(path, asked, sink, this.#stop.signal);
     } catch (error) {
+      if (this.deps.clock.now() - startedMs >= LASTING_MS) this.#backoff.succeeded();
       if (fault !== null) throw fault;
       if (error instanceof ApiProblem && error.status === GONE) throw new Forgotten();
       throw error;

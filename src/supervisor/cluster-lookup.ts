@@ -118,7 +118,12 @@ export async function startClusterLookup(
 }
 
 async function accessOf(kubeconfig: string | null): Promise<ApiAccess> {
-  if (kubeconfig === null) return podAccess();
-  const { kubeconfigAccess } = await import('../kubernetes/kubeconfig.js');
-  return kubeconfigAccess([kubeconfig]);
+  try {
+    if (kubeconfig === null) return podAccess();
+    const { kubeconfigAccess } = await import('../kubernetes/kubeconfig.js');
+    return kubeconfigAccess([kubeconfig]);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`destination.kubernetes: ${why}`, { cause: error });
+  }
 }

@@ -180,6 +180,21 @@ for (const protocol of ['h2', 'http/1.1'] as const) {
       assert.equal((await problemOf(client.watch(PATH, {}, heard))).status, 410);
     });
 
+    it('shows a certificate, where it has one', async () => {
+      const { chain: cert, key } = await api.pki.leaf({ dns: ['client.test'] });
+      const own = new ApiClient({
+        ...api.access,
+        tls: () => ({ ...api.access.tls(), cert, key }),
+        authorization: () => null,
+      });
+      others.push(own);
+      api.script = (asked) => answer(asked, { fine: true });
+      assert.deepEqual([...api.clients], []);
+      await own.get(PATH);
+      assert.deepEqual([...api.clients], ['client.test']);
+      assert.equal(api.asked.at(-1)?.token, '');
+    });
+
     it('takes another token, where there is one, when it is refused', async () => {
       const files = mkdtempSync(join(tmpdir(), 'token-'));
       const path = join(files, 'token');

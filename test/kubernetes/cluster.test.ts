@@ -52,19 +52,20 @@ describe('a cluster that is followed', { skip: lackingKubernetes() }, () => {
     );
 
   /** A pod that runs and is ready, as a kubelet would report it. */
-  const run = async (name: string, ip: string, spec: object = {}, labels: object = {}): Promise<void> => {
+  const run = async (name: string, ip: string, spec: object = {}, labels: object = {}, ready = true): Promise<void> => {
     const containers = [{ name: 'app', image: 'app', ports: [{ name: 'web', containerPort: 8080 }] }];
     await kubernetes.done('POST', PODS, {
       metadata: { name, labels: { app: 'web', ...labels } },
       spec: { nodeName: 'node-a', containers, ...spec },
     });
-    const condition = (type: string) => ({ type, status: 'True', lastTransitionTime: '2026-01-01T00:00:00Z' });
+    const lastTransitionTime = '2026-01-01T00:00:00Z';
+    const condition = (type: string, is = true) => ({ type, status: is ? 'True' : 'False', lastTransitionTime });
     const status = {
       phase: 'Running',
       podIP: ip,
       podIPs: [{ ip }],
       hostIP: '192.168.0.1',
-      conditions: [condition('Ready'), condition('PodScheduled')],
+      conditions: [condition('Ready', ready), condition('PodScheduled')],
     };
     const { metadata } = await kubernetes.done('GET', `${PODS}/${name}`);
     await kubernetes.done('PUT', `${PODS}/${name}/status`, {
@@ -203,6 +204,20 @@ describe('a cluster that is followed', { skip: lackingKubernetes() }, () => {
     });
     await changes.until(opaque, () => 'the annotation', PATIENCE_MS);
     await kubernetes.done('DELETE', `${PODS}/web-1`, { gracePeriodSeconds: 0 });
+    await until('10.0.0.2:9090');
+  });
+
+  it('is followed to other pods of a Service, and to those that are not ready where it wants them', async () => {
+    await run('early-1', '10.0.0.7', {}, { app: 'early' }, false);
+    const change = async (spec: object): Promise<void> => {
+      const made = await kubernetes.done('GET', `${SERVICES}/web`);
+      await kubernetes.done('PUT', `${SERVICES}/web`, { ...made, spec: { ...(made.spec as object), ...spec } });
+    };
+    await change({ selector: { app: 'early' } });
+    await until('');
+    await change({ publishNotReadyAddresses: true });
+    await until('10.0.0.7:8080');
+    await change({ selector: { app: 'web' }, publishNotReadyAddresses: false });
     await until('10.0.0.2:9090');
   });
 

@@ -223,7 +223,7 @@ describe('a reflector', () => {
     ];
     start();
     await copy.until('a b');
-    assert.deepEqual(waits, [7000, 1000, 600], 'half of each wait of our own is by chance');
+    assert.deepEqual(waits, [7350, 1050, 600], 'half of each wait of our own is by chance');
     assert.equal(copy.lists, 1, 'a server that is away has forgotten nothing');
     assert.equal(reflector.status.failures.status, 3);
   });

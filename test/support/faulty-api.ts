@@ -61,22 +61,28 @@ export class FaultyApi {
   readonly sessions = new Set<ServerHttp2Session>();
   readonly sockets = new Set<TLSSocket>();
   connections = 0;
+  /** Names in certificates that clients have shown. */
+  readonly clients = new Set<string>();
   /** What becomes of the next requests. */
   script: (asked: Asked) => void = (asked) => refuse(asked, 404, 'NotFound', 'nothing is here');
   token = 'a-token';
 
   private constructor(
     private readonly server: Http2SecureServer | Server,
+    readonly pki: Pki,
     readonly anchor: string,
   ) {}
 
   static async start(protocol: 'h2' | 'http/1.1' = 'h2'): Promise<FaultyApi> {
     const pki = await Pki.make({ name: 'faulty' });
     const { chain: cert, key } = await pki.leaf({ ips: ['127.0.0.1'] });
-    const server = protocol === 'h2' ? createSecureServer({ cert, key }) : createServer({ cert, key });
-    const api = new FaultyApi(server, pki.anchor);
+    const options = { cert, key, ca: pki.anchor, requestCert: true, rejectUnauthorized: false };
+    const server = protocol === 'h2' ? createSecureServer(options) : createServer(options);
+    const api = new FaultyApi(server, pki, pki.anchor);
     server.on('secureConnection', (socket: TLSSocket) => {
       api.connections++;
+      const { CN: name } = socket.getPeerCertificate().subject ?? {};
+      if (typeof name === 'string') api.clients.add(name);
       api.sockets.add(socket);
       socket.on('error', () => undefined).once('close', () => api.sockets.delete(socket));
     });
