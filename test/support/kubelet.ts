@@ -28,6 +28,8 @@ export type Phase = 'Pending' | 'Running' | 'Succeeded' | 'Failed';
 export class RunningPod {
   phase: Phase = 'Pending';
   initialized = false;
+  /** Nothing of it is left. */
+  wiped = false;
   /** Why it does not go on. */
   trouble = '';
   readonly containers: readonly ContainerLife[];
@@ -139,6 +141,7 @@ export class RunningPod {
     await this.#stop(performance.now() + graceMs);
     await this.#life;
     this.#wire.cut();
+    this.wiped = true;
   }
 
   /** Containers at once; then sidecars, the last one first. */

@@ -126,10 +126,12 @@ export class LabNode {
     return node;
   }
 
-  /** Pods that run, or have run, with this label. */
+  /** Pods that run, or have run, of this app (`app` or `app.kubernetes.io/name`). */
   pods(namespace: string, app: string): RunningPod[] {
     return [...this.#running.values()].filter(
-      ({ pod: { metadata } }) => metadata.namespace === namespace && metadata.labels?.app === app,
+      ({ pod: { metadata } }) =>
+        metadata.namespace === namespace &&
+        (metadata.labels?.app === app || metadata.labels?.['app.kubernetes.io/name'] === app),
     );
   }
 

@@ -142,7 +142,11 @@ export class PodLab {
       writeFileSync(`/proc/sys/net/${name}`, String(value));
     const lines = ['link set lo up'];
     for (const address of NODE_ADDRESSES) lines.push(`addr add ${address} dev lo`);
-    for (const network of SERVICE_NETWORKS) lines.push(`route add ${network} dev lo`);
+    // What the node itself sends there needs a route before it is led elsewhere, and must not come from the loopback address.
+    lines.push(
+      `route add ${SERVICE_NETWORKS[0]} dev lo src ${NODE_ADDRESSES[0]}`,
+      `route add ${SERVICE_NETWORKS[1]} dev lo`,
+    );
     run('ip', ['-batch', '-'], `${lines.join('\n')}\n`);
     const jumps = ['PREROUTING -j LAB-SERVICES', 'OUTPUT -j LAB-SERVICES', 'POSTROUTING -j LAB-HAIRPIN'];
     const hooks = ['*nat', ':LAB-SERVICES -', ':LAB-HAIRPIN -', ...jumps.map((jump) => `-A ${jump}`), 'COMMIT', ''];
