@@ -19,8 +19,8 @@ export interface Mesh {
   readonly opaque: readonly PortSpan[];
 }
 
-/** Where proxies answer probes and scrapes: never redirected. */
-const ADMIN_PORT = 4191;
+/** Where proxies answer probes, scrapes and taps: never redirected. */
+const OWN_PORTS: readonly number[] = [4190, 4191];
 
 const NO_SPANS: readonly PortSpan[] = [];
 const labels = new WeakMap<Pod, Readonly<Record<string, string>>>();
@@ -81,7 +81,8 @@ export class Describing {
   /** Nothing of a port that leads past the proxy. */
   #proxyOf(pod: Pod, port: number): Pick<Endpoint, 'identity' | 'proxy'> | null {
     const { proxy } = pod;
-    if (proxy === null || !proxy.running || !proxy.identified || port === ADMIN_PORT || pod.hostNetwork) return null;
+    if (proxy === null || !proxy.running || !proxy.identified || OWN_PORTS.includes(port) || pod.hostNetwork)
+      return null;
     if (proxy.skipped !== null && isListed(port, [proxy.skipped], NO_SPANS, namedPod(pod))) return null;
     const { trustDomain, namespace } = this.mesh;
     const mesh = proxy.mesh === '' ? namespace : proxy.mesh;

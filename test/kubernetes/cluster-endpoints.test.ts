@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { EndpointsUpdate, ProfileUpdate } from '../../src/destination/lookup.js';
+import { pod as injectable, injected, mesh } from '../inject/pods.js';
 import { ASKER, endpoint, MESHED, MESHED_LABELS, pod, service, slice, TestCluster } from './objects.js';
 
 const WEB = 'web.shop.svc.cluster.local:80';
@@ -192,6 +193,22 @@ describe('the endpoints of a Service', () => {
       own.replace('sluice', 'linkerd'),
     );
     assert.deepEqual(only(cluster.endpointsUpdate(WEB)).proxy, { port: 5143, http2: true });
+  });
+
+  it('know pods as they come from injection', () => {
+    const cluster = TestCluster.synced();
+    const of = (annotations: object, changes: Parameters<typeof mesh>[0] = {}) => {
+      const { metadata, ...made } = injected(injectable({ ...annotations }), { mesh: mesh(changes) }).pod;
+      const placed = { ...(metadata as object), namespace: 'shop' };
+      cluster.pods.set({ ...made, metadata: placed, status: { phase: 'Running', podIP: '10.0.0.1' } });
+      const { identity, proxy } = profileOf(cluster.profile('10.0.0.1', 8080)).endpoint ?? assert.fail();
+      return `${identity.split('.')[0]} ${proxy.port}`;
+    };
+    assert.equal(of({}), 'default 4143');
+    assert.equal(of({ 'config.linkerd.io/proxy-enable-native-sidecar': 'false' }), 'default 4143');
+    assert.equal(of({ 'config.linkerd.io/inbound-port': '5143' }), 'default 5143');
+    assert.equal(of({ 'config.linkerd.io/skip-inbound-ports': '+http' }), ' 0');
+    assert.equal(of({}, { trustAnchors: null }), ' 0', 'nobody has an identity');
   });
 
   it('are told when they change, each time to those who watch, and stay the same where they do not', () => {
