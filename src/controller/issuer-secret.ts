@@ -143,7 +143,8 @@ export class IssuerSecret implements IssuerInUse, Part {
       if (bundle === LOST) return;
       const inUse = { authority, anchors: trustedAnchors(bundle, this.deps.now()) };
       // One that has ended, while nobody was there, is no problem where another one follows it: the next look finds that.
-      if (isOwned(secret) && (await this.#renew(secret, inUse)) && this.#ended(authority)) return;
+      const ours = this.options.own && isOwned(secret);
+      if (ours && (await this.#renew(secret, inUse)) && this.#ended(authority)) return;
       checkIssuer(authority, secret, bundle, this.deps.now());
       this.#use(inUse, versionsOf(secret, bundle));
     } catch (error) {

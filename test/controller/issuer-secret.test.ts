@@ -155,6 +155,21 @@ describe("somebody else's issuer", () => {
     assert.match(issuer.unusable() ?? '', /^Secret sluice\/sluice-identity-issuer: the issuer ended at /);
   });
 
+  it('is not renewed by us where it has taken the place of our own, and with it our label', async () => {
+    const issuer = replica(false);
+    await replica().look();
+    const { labels } = objects.peek(SECRET).metadata;
+    await given(await Pki.make());
+    objects.change(SECRET, (secret) => ({ ...secret, metadata: { ...secret.metadata, labels } }));
+    const calls = objects.calls.length;
+    now += 20 * 3_600_000;
+    await issuer.look();
+    await issuer.look();
+    assert.equal(issuer.unusable(), null);
+    assert.ok(objects.calls.slice(calls).every((call) => call !== `replace ${SECRET}`));
+    assert.equal(certificates(issuer.anchors).length, 2);
+  });
+
   it('must lead to anchors that somebody else keeps', async () => {
     const pki = await Pki.make({ name: 'mesh' });
     await given(pki, null);
