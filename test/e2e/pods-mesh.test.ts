@@ -24,10 +24,16 @@ describe('injected pods', { skip: why === '' ? false : why }, () => {
   let second: RunningPod;
   let client: RunningPod;
   let plain: RunningPod;
+  let strict: RunningPod;
   /** The pods of the Service. */
   let web: readonly RunningPod[];
   let tell: () => void;
-  let start: (name: string, account: string, io: Executor | undefined) => RunningPod;
+  let start: (
+    name: string,
+    account: string,
+    io: Executor | undefined,
+    annotations?: Record<string, string>,
+  ) => RunningPod;
 
   before(async () => {
     lab = await PodLab.start();
@@ -47,13 +53,14 @@ describe('injected pods', { skip: why === '' ? false : why }, () => {
       volumes: [{ name: 'certificate', configMap: { name: 'certificate' } }],
     };
     const executors = await availableExecutors();
-    start = (name: string, account: string, io: Executor | undefined): RunningPod => {
+    start = (name, account, io, annotations = {}) => {
       const env = [
         { name: 'SLUICE_IO', value: io },
         { name: 'SLUICE_DRAIN_HOLD', value: '0s' },
       ];
       return kubelet.run(
         injectedPod(plainPod(name, { ...own, account }), mesh, {
+          ...annotations,
           'config.linkerd.io/opaque-ports': `${PORT.ECHO}`,
           'config.linkerd.io/proxy-additional-env': JSON.stringify(env),
         }),
@@ -62,8 +69,9 @@ describe('injected pods', { skip: why === '' ? false : why }, () => {
     first = start('first', 'web', executors[0]);
     second = start('second', 'web', executors.at(-1));
     client = start('client', 'client', executors.at(-1));
+    strict = start('strict', 'web', executors[0], { 'config.linkerd.io/default-inbound-policy': 'all-authenticated' });
     plain = kubelet.run(plainPod('plain', own));
-    await Promise.all([first, second, client, plain].map((pod) => pod.untilReady()));
+    await Promise.all([first, second, client, strict, plain].map((pod) => pod.untilReady()));
     web = [first, second];
     tell = () => {
       const service = destinations.tell({
@@ -76,6 +84,9 @@ describe('injected pods', { skip: why === '' ? false : why }, () => {
       lab.setServices([...services, service]);
     };
     tell();
+    const ports = [PORT.HTTP, PORT.ECHO];
+    const members = [{ pod: strict, meshed: true }];
+    destinations.tell({ name: 'strict', addresses: ['10.96.0.81', 'fd96::81'], ports, opaque: [PORT.ECHO], members });
   });
   after(async () => {
     await destinations?.stop();
@@ -247,6 +258,16 @@ describe('injected pods', { skip: why === '' ? false : why }, () => {
     const results = await ask<Record<string, number>>(client, { call: 'unload' });
     assert.deepEqual(Object.keys(results), ['200']);
     assert.ok(results['200'] > 0);
+  });
+
+  it('let in whom the policy of an annotation lets in, and the probes of the kubelet', async () => {
+    // It would not be ready, had its probe been refused.
+    for (const host of [strict.ip, strict.ipv6]) {
+      assert.equal((await ask(client, { call: 'http', host, port: PORT.HTTP, agent: false })).status, 200);
+      assert.equal((await ask(plain, { call: 'http', host, port: PORT.HTTP, agent: false })).status, 403);
+      assert.equal((await ask(client, { call: 'tcp', host, port: PORT.ECHO, first: 'x' })).text, 'x');
+      assert.notEqual((await ask(plain, { call: 'tcp', host, port: PORT.ECHO, first: 'x' })).text, 'x');
+    }
   });
 
   it('go on while nobody can be asked', async () => {

@@ -50,7 +50,7 @@ export async function handle({ spec, container, ip }: Probed, handler: Handler, 
     return asksHttp(ip, portOf(spec, port), path, scheme, timeoutMs);
   }
   if (tcpSocket !== undefined) return connects(ip, portOf(spec, tcpSocket.port), timeoutMs);
-  if (pause !== undefined) await sleep(pause.seconds * 1000);
+  if (pause !== undefined) await sleep(pause.seconds * 1000, undefined, { ref: false });
   return true;
 }
 
