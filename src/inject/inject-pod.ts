@@ -87,7 +87,8 @@ function remarks(view: PodView, settings: Settings, layers: readonly Layer[]): I
   const jobs = ['Never', 'OnFailure'].includes(String(view.spec.restartPolicy));
   if (jobs && !settings.native)
     tell(
-      'warning',
+      // Whoever has turned it on knows.
+      settings.adminShutdown ? 'note' : 'warning',
       'proxy-enable-native-sidecar',
       'false',
       'the pod ends only when the proxy does: call POST /shutdown of its admin port (proxy-admin-shutdown: enabled), or make it a native sidecar',

@@ -1,8 +1,9 @@
 // How a pod with a proxy ends, and what happens when its proxy does: as a native sidecar, and as a container like others.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { installation } from '../../src/inject/installation.js';
 import { Kubelet, type RunningPod } from '../support/kubelet.js';
-import { application, meshedPod, type PodOptions, plainPod } from '../support/meshed-pods.js';
+import { application, injectedPod, type PodOptions, plainPod } from '../support/meshed-pods.js';
 import { enterLab, PodLab } from '../support/pod-lab.js';
 import { availableExecutors, type Executor, eventually } from '../support/sluice.js';
 import { PORT } from './pods-application.js';
@@ -11,6 +12,8 @@ import { ask, connects } from './pods-support.js';
 const why = enterLab(import.meta.url);
 const HOLD = ['--hold', '600000'] as const;
 const NEVER = 'Never';
+/** Without identities: they have no part in this. */
+const MESH = installation('test');
 
 describe('a pod with a proxy ends', { skip: why === '' ? false : why }, async () => {
   let lab: PodLab;
@@ -29,8 +32,16 @@ describe('a pod with a proxy ends', { skip: why === '' ? false : why }, async ()
 
   const executors = why === '' ? await availableExecutors() : [];
   const start = (name: string, native: boolean, io: Executor, options: PodOptions): Promise<RunningPod> => {
-    const env = { SLUICE_IO: io, SLUICE_DRAIN_HOLD: '0s', SLUICE_DRAIN_GRACE: '600s', SLUICE_ADMIN_SHUTDOWN: 'true' };
-    return kubelet.run(meshedPod(name, { native, env }, options)).untilReady();
+    const env = { SLUICE_IO: io, SLUICE_DRAIN_HOLD: '0s' };
+    const additional = Object.entries(env).map(([key, value]) => ({ name: key, value }));
+    const annotations = {
+      'config.linkerd.io/proxy-enable-native-sidecar': String(native),
+      'config.linkerd.io/proxy-admin-shutdown': 'enabled',
+      'config.linkerd.io/shutdown-grace-period': '600s',
+      'config.linkerd.io/proxy-additional-env': JSON.stringify(additional),
+    };
+    const graceSeconds = 1200;
+    return kubelet.run(injectedPod(plainPod(name, { graceSeconds, ...options }), MESH, annotations)).untilReady();
   };
   /** What the application can reach: somebody in the world. */
   const reaches = async (pod: RunningPod): Promise<string> => {
@@ -65,7 +76,7 @@ describe('a pod with a proxy ends', { skip: why === '' ? false : why }, async ()
     });
 
     it(`while the application drains: nobody comes in, it goes out until it is gone (${io})`, async () => {
-      const web = await start('web', false, io, { containers: [application(...HOLD)], graceSeconds: 600 });
+      const web = await start('web', false, io, { containers: [application(...HOLD)], graceSeconds: 1200 });
       const proxy = web.container('sluice-proxy');
       assert.match(await reaches(web), /^served /);
       assert.ok(await connects(web.ip, PORT.HTTP));
@@ -82,7 +93,7 @@ describe('a pod with a proxy ends', { skip: why === '' ? false : why }, async ()
     });
 
     it(`with its sidecar serving in both directions until the application is gone (${io})`, async () => {
-      const web = await start('web', true, io, { containers: [application(...HOLD)], graceSeconds: 600 });
+      const web = await start('web', true, io, { containers: [application(...HOLD)], graceSeconds: 1200 });
       const proxy = web.container('sluice-proxy');
       const gone = kubelet.delete(web);
       await web.container('application').said(/^SIGTERM$/);

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Container } from './pod-container.js';
 import { type ContainerSpec, type Handler, type Probe, portOf } from './pod-objects.js';
 
-/** Tests have no time for ten seconds from probe to probe; how long a probe may fail in all is as it is written. */
+/** Tests have no time for ten seconds before the first probe and from one to the next; how long it may fail in all is as it is written. */
 const MOST_BETWEEN_MS = 200;
 
 export interface Probed {
@@ -69,7 +69,7 @@ export async function probe(
   const betweenMs = Math.min(periodSeconds * 1000, MOST_BETWEEN_MS);
   let last = false;
   let good = performance.now();
-  await sleep(initialDelaySeconds * 1000, undefined, { ref: false });
+  await sleep(Math.min(initialDelaySeconds * 1000, MOST_BETWEEN_MS), undefined, { ref: false });
   while (container.code === null) {
     const answers = await handle(probed, handler, Math.max(timeoutSeconds, 5) * 1000);
     if (container.code !== null) return;
