@@ -4,6 +4,7 @@ import { parseDuration, parseListen, ValueError } from '../config/values.js';
 import type { AssemblyOptions } from '../controller/assembly.js';
 import type { TokenReviewOptions } from '../identity/issuing/token-review.js';
 import { trustDomainProblem } from '../identity/names.js';
+import { DEFAULT_LIST, OLDER_LIST, opaqueDefault } from '../inject/installation.js';
 import { createLogger } from '../log/logger.js';
 import { sluiceVersion } from '../log/process-state.js';
 import { Given, lifetimeOf } from './given.js';
@@ -26,6 +27,7 @@ const OPTIONS = {
   'api-token': { type: 'string' },
   'api-ca': { type: 'string' },
   'proxy-image': { type: 'string' },
+  'opaque-ports': { type: 'string' },
   'identity-listen': { type: 'string' },
   'destination-listen': { type: 'string' },
   'injector-listen': { type: 'string' },
@@ -127,6 +129,7 @@ export function controllerOptions(values: Arguments['values'], env: NodeJS.Proce
     injectorName: given.optional('injector-name'),
     plain: given.flag('plain'),
     proxyImage: given.text('proxy-image', ''),
+    opaquePorts: given.parsed('opaque-ports', DEFAULT_LIST, opaqueDefault),
     pod: env.SLUICE_POD_NAME ?? '',
     lifetimeMs: given.parsed('lifetime', '24h', lifetimeOf),
     skewMs: given.parsed('skew', '20s', (text) =>
@@ -157,6 +160,8 @@ The mesh:
       --trust-domain NAME     in names of certificates (default cluster.local)
       --cluster-domain NAME   in names of Services (default cluster.local)
       --proxy-image IMAGE     what pods get (default that of the controller's own pod, which SLUICE_POD_NAME names)
+      --opaque-ports LIST     relayed without detection where no annotation says otherwise (default
+                              ${DEFAULT_LIST}); ${OLDER_LIST}: as Linkerd 2.10 had them, with 443
 
 What issues:
       --issuer own|given      own (default): a Secret that is made where it is missing, and renewed; given: somebody else

@@ -4,6 +4,9 @@ import type { PortRange } from './model.js';
 /** Protocols whose server speaks first, or that look like nothing: SMTP, submission, MySQL, Galera, PostgreSQL, Redis, Elasticsearch, memcached. */
 export const defaultOpaquePorts: readonly number[] = [25, 587, 3306, 4444, 5432, 6379, 9300, 11211];
 
+/** The list of Linkerd 2.10. */
+export const olderOpaquePorts: readonly number[] = [25, 443, 587, 3306, 5432, 11211];
+
 export interface PortChanges {
   readonly only?: readonly PortRange[] | undefined;
   readonly add?: readonly PortRange[] | undefined;

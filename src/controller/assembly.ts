@@ -1,15 +1,14 @@
 // The controller put together: what it knows of the cluster, the issuer, and the services that need both.
 import type { Address } from '../config/model.js';
-import { defaultOpaquePorts } from '../config/ports.js';
 import type { DestinationLimits } from '../destination/server/server.js';
 import type { IssuingMetrics } from '../identity/issuing/metrics.js';
 import type { TokenReviewOptions } from '../identity/issuing/token-review.js';
 import { accountName } from '../identity/names.js';
-import { installation } from '../inject/installation.js';
+import { installation, opaqueAnnotation } from '../inject/installation.js';
 import { type ApiAccess, type PodFiles, podAccess } from '../kubernetes/access.js';
-import { spansOf } from '../kubernetes/opaque-ports.js';
 import type { Logger } from '../log/logger.js';
 import { sluiceVersion } from '../log/process-state.js';
+import type { PortSpan } from '../redirect/port-list.js';
 import { ClusterFile } from './cluster-file.js';
 import { DestinationMetrics } from './destination-metrics.js';
 import { DestinationPart, type DestinationPartDeps } from './destination-part.js';
@@ -37,6 +36,8 @@ export interface AssemblyOptions {
   readonly trustDomain: string;
   readonly clusterDomain: string;
   readonly listen: Places;
+  /** Where neither an object nor its namespace says anything. */
+  readonly opaquePorts: readonly PortSpan[];
   /** A file that describes it, to try it out; else where the API server is. */
   readonly cluster: { readonly file: string } | { readonly env: NodeJS.ProcessEnv; readonly files: PodFiles };
   /** `own`: made in a Secret where it is missing; `given`: somebody else brings that Secret. */
@@ -89,7 +90,7 @@ export function assemble(options: AssemblyOptions, deps: AssemblyDeps): readonly
 
 function follow(options: AssemblyOptions, access: ApiAccess, { metrics, logger }: AssemblyDeps): FollowedCluster {
   const { namespace, trustDomain, clusterDomain } = options;
-  const mesh = { namespace, trustDomain, clusterDomain, opaque: spansOf(defaultOpaquePorts) };
+  const mesh = { namespace, trustDomain, clusterDomain, opaque: options.opaquePorts };
   return new FollowedCluster({ access, mesh }, { registry: metrics.registry, logger });
 }
 
@@ -153,7 +154,8 @@ class LateInjector implements Part {
     const { lifetimeMs, skewMs } = this.options;
     const names = injectorName === null ? [] : [injectorName];
     const image = proxyImage === '' ? await ownImage(this.cluster.objects, namespace, pod) : { image: proxyImage };
-    const changes = { ...image, namespace, trustDomain, clusterDomain };
+    const annotations = opaqueAnnotation(this.options.opaquePorts);
+    const changes = { ...image, namespace, trustDomain, clusterDomain, annotations };
     const given = { listen: listen.injector, names, lifetimeMs, skewMs, pollMs: POLL_MS };
     const { metrics, logger } = this.deps;
     this.#injector = new Injector(

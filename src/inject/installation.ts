@@ -1,5 +1,7 @@
 // What an installation says of all proxies in it.
-import { defaultOpaquePorts } from '../config/ports.js';
+import { defaultOpaquePorts, olderOpaquePorts } from '../config/ports.js';
+import { ValueError } from '../config/values.js';
+import { formatSpans, type PortSpan, parsePortList } from '../redirect/port-list.js';
 
 export interface Installation {
   /** The namespace of the controller, which names the mesh in identities too. */
@@ -25,9 +27,26 @@ export const MESH_NAMESPACE = 'sluice';
 /** Galera's, which other proxies don't touch either: replication and state transfer between the nodes of a database. */
 const SKIPPED = '4567,4568';
 
+/** The word for the list that Linkerd 2.10 had, with port 443. */
+export const OLDER_LIST = 'linkerd-2.10';
+export const DEFAULT_LIST = defaultOpaquePorts.join(',');
+
+/** Opaque ports of an installation. Throws a ValueError: somebody is there to correct it. */
+export function opaqueDefault(text: string): readonly PortSpan[] {
+  const { spans, names, problems } = parsePortList(text === OLDER_LIST ? olderOpaquePorts.join(',') : text);
+  if (problems.length > 0) throw new ValueError(problems.join('; '));
+  if (names.length > 0) throw new ValueError(`${names.join(', ')}: names are those of a pod's ports; write numbers`);
+  return spans;
+}
+
+/** As the annotation that holds where nobody says anything. */
+export const opaqueAnnotation = (spans: readonly PortSpan[]): Readonly<Record<string, string>> => ({
+  'config.linkerd.io/opaque-ports': formatSpans(spans),
+});
+
 /** What holds without anybody saying anything. */
 export const DEFAULT_ANNOTATIONS: Readonly<Record<string, string>> = {
-  'config.linkerd.io/opaque-ports': defaultOpaquePorts.join(','),
+  'config.linkerd.io/opaque-ports': DEFAULT_LIST,
   'config.linkerd.io/skip-inbound-ports': SKIPPED,
   'config.linkerd.io/skip-outbound-ports': SKIPPED,
 };
