@@ -321,6 +321,11 @@ describe('sluice check of a cluster', { skip: lackingKubernetes() }, () => {
         },
       );
     });
+
+    it('has nothing to say of proxies where there are none', async () => {
+      await kubernetes.done('DELETE', '/api/v1/namespaces/shop/pods/meshed');
+      assert.deepEqual(flaws(await check({ version: '9' })), []);
+    });
   });
 });
 

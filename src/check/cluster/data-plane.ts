@@ -24,6 +24,7 @@ const isReady = (pod: JsonObject): boolean =>
   containerStates(pod).some((state) => textIn(state, 'name') === PROXY && state.ready === true);
 
 function versions(proxies: readonly JsonObject[], own: string): string {
+  if (proxies.length === 0) return '';
   const byVersion = new Map<string, string[]>();
   for (const pod of proxies) {
     const version = textsOf(metadataOf(pod).annotations)[VERSION_ANNOTATION] ?? 'unknown';
