@@ -1,4 +1,5 @@
 // `sluice controller`: what a mesh on Kubernetes has one of.
+import { setFlagsFromString } from 'node:v8';
 import type { LogLevel } from '../config/model.js';
 import { parseDuration, parseListen, ValueError } from '../config/values.js';
 import type { AssemblyOptions } from '../controller/assembly.js';
@@ -51,6 +52,7 @@ const LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
 const MAX_CONNECTIONS = 65_536;
 const MAX_STREAMS = 1_000_000;
 const REVIEW_MS = 5000;
+const HEAP_GROWTH_PERCENT = 20;
 
 const labelled = (text: string): string => {
   if (!/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(text))
@@ -214,6 +216,8 @@ Exit codes: 0 ended, 1 failed or cut off, 2 wrong usage.`,
     const options = controllerOptions(values, process.env);
     const given: Options = new Given(values);
     const admin = given.parsed('admin', '0.0.0.0:9990', parseListen);
+    // What a cluster is read from is garbage at once. By default the heap would grow to several times what is in it before that is taken back.
+    setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
     const level = LEVELS.find((known) => known === given.text('log-level', 'info'));
     if (level === undefined)
       throw new UsageError(`--log-level: ${values['log-level']} is not known; known are ${LEVELS.join(', ')}`);

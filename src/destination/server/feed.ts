@@ -14,6 +14,8 @@ export interface FeedEvents {
   flows(feed: Feed): void;
 }
 
+const clock = (): number => performance.now();
+
 export class Feed implements Subscriber, Paced {
   dueMs = 0;
   /** Since when its reader has not read. */
@@ -27,7 +29,7 @@ export class Feed implements Subscriber, Paced {
     private readonly call: GrpcCall,
     private readonly pacer: Pacer,
     private readonly events: FeedEvents,
-    private readonly now: () => number = () => performance.now(),
+    private readonly now: () => number = clock,
   ) {}
 
   changed(state: State): void {

@@ -32,14 +32,17 @@ const UNITS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 10
 /** What Node can wait. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
-/** Messages as they go out, one after the other. */
+/** Messages as they go out, one after the other. They are kept for long: not as parts of a buffer that others share. */
 export function framed(messages: readonly Uint8Array[]): Buffer {
-  const parts = messages.flatMap((message) => {
-    const prefix = Buffer.alloc(PREFIX_BYTES);
-    prefix.writeUInt32BE(message.length, 1);
-    return [prefix, message];
-  });
-  return Buffer.concat(parts);
+  const octets = Buffer.allocUnsafeSlow(messages.reduce((sum, { length }) => sum + PREFIX_BYTES + length, 0));
+  let at = 0;
+  for (const message of messages) {
+    octets[at] = 0;
+    octets.writeUInt32BE(message.length, at + 1);
+    octets.set(message, at + PREFIX_BYTES);
+    at += PREFIX_BYTES + message.length;
+  }
+  return octets;
 }
 
 /** Ms that the caller waits; null: without end, or it says nothing that could be understood. */

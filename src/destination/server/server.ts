@@ -11,9 +11,10 @@ import type { Address } from '../../config/model.js';
 import type { Asker, DestinationLookup } from '../lookup.js';
 import { DESTINATION_SERVICE } from '../messages.js';
 import { RULES_METHOD } from '../ruling-message.js';
+import { awaitRequest } from './awaited-request.js';
 import { type ConnectionLimits, Connections } from './connections.js';
 import { Feed, type FeedEvents } from './feed.js';
-import { CallProblem, GrpcCall, httpProblem, RequestReader, STATUS, type Status, timeoutOf } from './grpc-call.js';
+import { CallProblem, GrpcCall, httpProblem, STATUS, type Status, timeoutOf } from './grpc-call.js';
 import { Listening, type ListeningLimits, type MutualTls } from './listening.js';
 import { Pacer } from './pacer.js';
 import { type Asked, readRequest } from './request.js';
@@ -55,6 +56,9 @@ export const DESTINATION_LIMITS: DestinationLimits = {
   graceMs: 10_000,
 };
 
+/** What goes wrong on a stream is its caller's own business. */
+const ignored = (): void => undefined;
+
 export const METHODS = ['get', 'profile', 'rules'] as const;
 export type Method = (typeof METHODS)[number];
 
@@ -93,6 +97,9 @@ export class DestinationServer {
   readonly #stalled = new Set<Feed>();
   readonly #feedEvents: Readonly<Record<Method, FeedEvents>>;
   readonly #limits: DestinationLimits;
+  readonly #gone = (): void => {
+    this.#streams -= 1;
+  };
   #streams = 0;
 
   constructor(
@@ -156,7 +163,7 @@ export class DestinationServer {
   }
 
   #call(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-    stream.on('error', () => undefined);
+    stream.on('error', ignored);
     const status = httpProblem(headers);
     if (status !== null) {
       stream.respond({ ':status': status }, { endStream: true });
@@ -172,39 +179,18 @@ export class DestinationServer {
     else this.#read(stream, headers, call, method);
   }
 
-  /** Waits for the request. */
   #read(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, call: GrpcCall, method: Method): void {
     this.#streams += 1;
-    const reader = new RequestReader(this.#limits.maxMessageBytes);
-    const late = setTimeout(() => {
-      stop();
-      this.#refuse(call, new CallProblem(STATUS.deadlineExceeded, 'the request did not come'));
-    }, this.#limits.requestMs);
-    const stop = (): void => {
-      clearTimeout(late);
-      stream.off('data', take).off('end', ended);
-      stream.resume();
-    };
-    const take = (piece: Buffer): void => {
-      try {
-        const message = reader.take(piece);
-        if (message === null) return;
-        stop();
-        const domain = method === 'rules' ? null : this.options.clusterDomain;
-        this.#begin(stream, headers, call, method, readRequest(message, domain));
-      } catch (error) {
-        stop();
-        this.#refuse(call, error);
-      }
-    };
-    const ended = (): void => {
-      stop();
-      this.#refuse(call, new CallProblem(STATUS.invalidArgument, 'the call ended before its request did'));
-    };
-    stream.on('data', take).on('end', ended);
-    stream.once('close', () => {
-      clearTimeout(late);
-      this.#streams -= 1;
+    stream.once('close', this.#gone);
+    awaitRequest(stream, this.#limits, (outcome) => {
+      if (outcome instanceof CallProblem) this.#refuse(call, outcome);
+      else
+        try {
+          const domain = method === 'rules' ? null : this.options.clusterDomain;
+          this.#begin(stream, headers, call, method, readRequest(outcome, domain));
+        } catch (error) {
+          this.#refuse(call, error);
+        }
     });
   }
 

@@ -18,8 +18,9 @@ const MAX_MESSAGE = 1 << 20;
 const keyOf = ({ address }: Endpoint): string => `${address.host} ${address.port}`;
 
 export class EndpointsState implements State {
-  #all: Buffer | null = null;
-  readonly #differences = new WeakMap<State, Buffer>();
+  /** Needed while many ask at once; encoded again for who comes later. */
+  #all: WeakRef<Buffer> | null = null;
+  #differences: WeakMap<State, Buffer> | null = null;
 
   /** null: there is no such Service. */
   constructor(
@@ -39,9 +40,13 @@ export class EndpointsState implements State {
       this.endpoints.length === 0
     ) {
       if (before !== null && sameKnowledge(from, this.endpoints)) return null;
-      this.#all ??= this.#encode(full(this.endpoints));
-      return this.#all;
+      const known = this.#all?.deref();
+      if (known !== undefined) return known;
+      const all = this.#encode(full(this.endpoints));
+      this.#all = new WeakRef(all);
+      return all;
     }
+    this.#differences ??= new WeakMap();
     let difference = this.#differences.get(before);
     if (difference === undefined) {
       difference = this.#encode(changes(from, this.endpoints));

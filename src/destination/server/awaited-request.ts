@@ -1,0 +1,34 @@
+// The wait for the one message of a call. Nothing of it is kept when it is over: there may be tens of thousands of calls, and each piece of
+// a request is part of a buffer that is much larger.
+import type { ServerHttp2Stream } from 'node:http2';
+import { CallProblem, RequestReader, STATUS } from './grpc-call.js';
+
+/** `done` gets the message, or why there is none; it is not called where the stream ends before. */
+export function awaitRequest(
+  stream: ServerHttp2Stream,
+  { maxMessageBytes, requestMs }: { readonly maxMessageBytes: number; readonly requestMs: number },
+  done: (outcome: Buffer | CallProblem) => void,
+): void {
+  const reader = new RequestReader(maxMessageBytes);
+  const finish = (outcome: Buffer | CallProblem | null): void => {
+    clearTimeout(late);
+    stream.off('data', take).off('end', ended).off('close', closed);
+    stream.resume();
+    if (outcome !== null) done(outcome);
+  };
+  const late = setTimeout(
+    () => finish(new CallProblem(STATUS.deadlineExceeded, 'the request did not come')),
+    requestMs,
+  );
+  const take = (piece: Buffer): void => {
+    try {
+      const message = reader.take(piece);
+      if (message !== null) finish(message);
+    } catch (error) {
+      finish(error instanceof CallProblem ? error : new CallProblem(STATUS.internal, 'internal error'));
+    }
+  };
+  const ended = (): void => finish(new CallProblem(STATUS.invalidArgument, 'the call ended before its request did'));
+  const closed = (): void => finish(null);
+  stream.on('data', take).on('end', ended).on('close', closed);
+}
