@@ -52,7 +52,7 @@ const LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
 const MAX_CONNECTIONS = 65_536;
 const MAX_STREAMS = 1_000_000;
 const REVIEW_MS = 5000;
-const HEAP_GROWTH_PERCENT = 20;
+const HEAP_GROWTH_PERCENT = 10;
 
 const labelled = (text: string): string => {
   if (!/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(text))

@@ -1,6 +1,10 @@
 // What streams of the destination API say, to the official client of gRPC.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, afterEach, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { type ChannelCredentials, type ClientReadableStream, credentials, loadPackageDefinition } from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
 import { decodeUpdate } from '../../../src/destination/messages.js';
 import { endpointAt } from '../../../src/discovery/endpoint.js';
 import {
@@ -12,6 +16,27 @@ import {
 } from '../../support/destination.js';
 import { eventually } from '../../support/sluice.js';
 
+const PROTO = fileURLToPath(new URL('../../../../proto/destination.proto', import.meta.url));
+
+type Ask = (request: { readonly path: string }) => ClientReadableStream<object>;
+
+/** What a compiler makes of the description. */
+interface Published {
+  readonly io: {
+    readonly linkerd: {
+      readonly proxy: {
+        readonly destination: {
+          readonly Destination: new (
+            place: string,
+            security: ChannelCredentials,
+          ) => { readonly Get: Ask; readonly GetProfile: Ask; close(): void };
+        };
+      };
+    };
+  };
+}
+
+const ignored = (): void => undefined;
 const WEB = 'web.shop.svc.cluster.local:80';
 
 describe('streams of the destination API', () => {
@@ -217,6 +242,36 @@ describe('streams of the destination API', () => {
       'RESOURCE_EXHAUSTED: the request has 20000 octets; 16384 are allowed',
     );
     assert.equal(await client.call('Other', Buffer.alloc(0)).end(), 'UNIMPLEMENTED: there is no such method');
+  });
+
+  it('are understood by who knows nothing but the published description', async () => {
+    const loaded = loadPackageDefinition(
+      loadSync(PROTO, { keepCase: true, longs: String, enums: String, oneofs: true }),
+    );
+    const { Destination } = (loaded as unknown as Published).io.linkerd.proxy.destination;
+    const published = new Destination(`127.0.0.1:${served.port}`, credentials.createInsecure());
+    const identity = 'web.shop.serviceaccount.identity.sluice.cluster.local';
+    const [a] = endpointsAt(1);
+    cluster.service(WEB, [{ ...a, zone: 'west', identity, proxy: { port: 4143, http2: true } }]);
+    const get = published.Get({ path: WEB }).on('error', ignored);
+    const [update] = await once(get, 'data');
+    get.cancel();
+    const [address] = update.add.addrs;
+    assert.deepEqual(address.addr, { ip: { ipv4: 0x0a000001, ip: 'ipv4' }, port: 8080 });
+    assert.deepEqual(address.metric_labels, { pod: 'web-1', zone: 'west' });
+    assert.equal(address.tls_identity.dns_like_identity.name, identity);
+    assert.deepEqual(address.protocol_hint, { h2: {}, protocol: 'h2', opaque_transport: { inbound_port: 4143 } });
+    const profile = { authority: WEB, opaque: true, protocol: 'opaque', endpoint: null } as const;
+    cluster.profile({ host: '10.96.0.9', port: 80 }, { kind: 'profile', profile });
+    const ask = published.GetProfile({ path: '10.96.0.9:80' }).on('error', ignored);
+    const [told] = await once(ask, 'data');
+    ask.cancel();
+    assert.deepEqual(told, {
+      opaque_protocol: true,
+      fully_qualified_name: 'web.shop.svc.cluster.local',
+      protocol: 'OPAQUE',
+    });
+    published.close();
   });
 
   it('end when their caller waits no longer', async () => {
