@@ -48,7 +48,8 @@ for (const io of await availableExecutors()) {
         assert.equal(await ask(sluice, 'last'), 'hello');
       }
       const more = (): number => memory(full) - memory(empty);
-      await eventually(() => more() < 60 * MIB, `less than 60 MiB more (${more()} KiB at first)`, 60_000);
+      // Of some 110 MiB. What is idle for ten seconds gives back 15 MiB that its start has taken, which a large one goes on to use.
+      await eventually(() => more() < 75 * MIB, `less than 75 MiB more (${more()} KiB at first)`, 60_000);
 
       const page = await full.admin('/metrics');
       assert.ok(page.split('\n').length < 5000, `${page.split('\n').length} lines`);

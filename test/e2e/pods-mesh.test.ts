@@ -172,6 +172,9 @@ describe('injected pods', { skip: why === '' ? false : why }, () => {
       hosts().length,
     );
     assertMeshed(echoed, PORT.ECHO);
+    // Octets of the application, not those of what proxies say before.
+    const octets = (lines: readonly AccessLine[]) => lines.map(({ received }) => received);
+    assert.deepEqual(octets(echoed.there), octets(echoed.here));
     const marked = { verdict: 'opaque', reason: 'hint', direction: 'outbound' };
     assert.equal(await client.metric('sluice_verdict_total', marked), hosts().length);
   });

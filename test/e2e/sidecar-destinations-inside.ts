@@ -229,6 +229,15 @@ for (const io of await availableExecutors()) {
       await service.start();
       await eventually(async () => (await get(address, 80)) === `200 ${pod(4)}`, 'what is new');
       assert.equal(await sluice.metric('sluice_destination_service_state_age_seconds'), 0);
+      for (const moved of [
+        'sluice_destination_service_connects_total',
+        'sluice_destination_service_streams',
+        'sluice_destination_service_updates_total',
+        'sluice_destination_service_addresses',
+        'sluice_destination_service_services',
+        'sluice_destination_service_failures_total',
+      ])
+        assert.ok((await sluice.metric(moved)) > 0, moved);
       service.setEndpoints(`${name('web')}:80`, at(1, 2));
     });
 

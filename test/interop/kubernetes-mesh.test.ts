@@ -154,6 +154,21 @@ describe('an installation', { skip: why === '' ? false : why }, () => {
     assert.deepEqual(Object.keys(results), ['200']);
   });
 
+  it('lets in whom the rules of its ConfigMap let in', async () => {
+    const maps = '/api/v1/namespaces/sluice/configmaps';
+    const status = async (path: string): Promise<unknown> =>
+      (await ask(client, { call: 'http', host: 'web', port: PORT.HTTP, path, agent: false })).status;
+    const rule = { name: 'private', action: 'deny', identities: [nameOf('client')], pathPrefix: '/private' };
+    await post(maps, {
+      metadata: { name: 'sluice-authorization' },
+      data: { [`${NAMESPACE}.web`]: JSON.stringify({ rules: [rule] }) },
+    });
+    await eventually(async () => (await status('/private/x')) === 403, 'the client is kept out');
+    assert.equal(await status('/mesh'), 200);
+    await kubernetes.done('DELETE', `${maps}/sluice-authorization`);
+    await eventually(async () => (await status('/private/x')) === 200, 'nobody is kept out');
+  });
+
   it('ends jobs with their application', async () => {
     const { metadata, spec } = plainPod('job', { restartPolicy: 'Never', labels: { app: 'job' } });
     const annotations = { 'config.linkerd.io/skip-inbound-ports': `${PORT.CONTROL}` };

@@ -106,7 +106,10 @@ export class Securing {
     sockets.attach(client, tls.prepare(client, profile, true, null), true);
     for (let bid = inbox.shift(client); bid >= 0; bid = inbox.shift(client)) {
       const at = inbox.startOf(bid);
-      layered.received(client, bid, at, inbox.endOf(bid) - at);
+      const length = inbox.endOf(bid) - at;
+      // It was taken for what the client says. (In the metrics it stays: a counter that goes back means a restart.)
+      if (this.context.access) connections.read[client] -= length;
+      layered.received(client, bid, at, length);
     }
     if ((sockets.flags[client] & SOCKET.EOF) === 0) return;
     sockets.flags[client] &= ~SOCKET.EOF;

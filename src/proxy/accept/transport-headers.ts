@@ -86,7 +86,9 @@ export class TransportHeaders {
   }
 
   private accept(client: SocketSlot, length: number): void {
-    const { inbox, slab, sockets, wheel, values } = this.context;
+    const { inbox, slab, sockets, wheel, values, connections } = this.context;
+    // Of what the client says, the access log has what goes on.
+    if (this.context.access) connections.read[client] -= length;
     const bid = inbox.shift(client);
     const start = inbox.startOf(bid) + length;
     if (start < inbox.endOf(bid)) inbox.unshift(client, bid, start, inbox.endOf(bid));
