@@ -187,7 +187,13 @@ metrics: { maxServices: 6 }
   };
   for (const name of ['edge', 'out', 'calls'])
     for (const path of ['/', '/500']) await exchange(sluice.port(name), get(path));
-  await exchange(sluice.port('edge'), get('/break'));
+  // What breaks on a kept connection is tried again: one client's requests go by the same worker, and its pool.
+  const again = await client(sluice.port('edge'));
+  for (const path of ['/', '/break']) {
+    again.write(get(path));
+    await again.message();
+  }
+  again.destroy();
   await exchange(sluice.port('unready'), get('/'));
   for (let i = 0; i < 12; i++) await exchange(sluice.port('dead'), get('/'));
   // More connections than one worker keeps.
