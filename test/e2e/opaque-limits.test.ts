@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { afterEach, describe, test } from 'node:test';
 import { availableExecutors, type Executor, eventually, type Sluice, startSluice } from '../support/sluice.js';
-import { dial, fate, hangUp, listen, read, readAll, type TcpServer } from '../support/tcp.js';
+import { dial, fate, hangUp, listen, read, readAll, readUntil, type TcpServer } from '../support/tcp.js';
 
 interface Setup {
   readonly limit?: number;
@@ -52,19 +52,10 @@ services:
   }
 }
 
-/** A GET on a connection that stays open. */
+/** A GET on a connection that stays open, answered with 200 and `ok`. */
 async function get(client: Socket): Promise<void> {
-  let answer = '';
   client.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
-  await new Promise<void>((resolve) => {
-    const data = (chunk: Buffer): void => {
-      answer += chunk.toString('latin1');
-      if (!answer.endsWith('\r\n\r\nok')) return;
-      client.off('data', data);
-      resolve();
-    };
-    client.on('data', data);
-  });
+  const answer = await readUntil(client, /\r\n\r\nok$/);
   assert.match(answer, /^HTTP\/1\.1 200 OK/);
 }
 

@@ -9,6 +9,17 @@ import { eventually } from './sluice.js';
 
 const HOST = '127.0.0.1';
 
+/** How long a test waits for a peer, ms: what has not come by then does not come. A test that stood still would say nothing. */
+const PATIENCE_MS = 60_000;
+
+/** `wanted`, or a failure that names `what` was waited for in vain. */
+function patiently<T>(wanted: Promise<T>, what: () => string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`waited ${PATIENCE_MS} ms for ${what()}`)), PATIENCE_MS);
+    wanted.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
 export interface TcpServer {
   readonly port: number;
   readonly server: Server;
@@ -48,7 +59,8 @@ export async function listen(onConnection: (socket: Socket) => void = () => unde
         taken++;
         return Promise.resolve(ready);
       }
-      return new Promise((resolve) => waiting.push(resolve));
+      const nextOne = new Promise<Socket>((resolve) => waiting.push(resolve));
+      return patiently(nextOne, () => `connection ${taken + 1} to the server`);
     },
     close: () => {
       for (const socket of sockets) socket.destroy();
@@ -128,12 +140,13 @@ export function dial(port: number): Promise<Socket> {
 export function ended(socket: Socket): Promise<string> {
   if (socket.readableEnded) return Promise.resolve('end');
   if (socket.destroyed) return Promise.resolve('closed');
-  return new Promise((resolve) => {
+  const end = new Promise<string>((resolve) => {
     socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'));
     socket.once('end', () => resolve('end'));
     socket.once('close', () => resolve('closed'));
     socket.resume();
   });
+  return patiently(end, () => 'the end of a connection');
 }
 
 /**
@@ -147,31 +160,55 @@ export async function wasReset(socket: Socket): Promise<boolean> {
 }
 
 /** How a connection ends that says `words` and no more: `end`, or the code of its error. It may end before it stands. */
-export const fate = (port: number, words: string | Buffer = ''): Promise<string> =>
-  new Promise((resolve) => {
-    const client = connect(port, HOST);
+export const fate = (port: number, words: string | Buffer = ''): Promise<string> => {
+  const client = connect(port, HOST);
+  const end = new Promise<string>((resolve) => {
     client.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'));
     client.once('end', () => resolve('end'));
     client.resume();
     if (words.length > 0) client.write(words);
   });
+  return patiently(end, () => `the end of a connection to port ${port} (${client.readyState})`);
+};
 
 /** Everything until the FIN; rejects on an error. */
 export function readAll(socket: Socket): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
+  const chunks: Buffer[] = [];
+  const all = new Promise<Buffer>((resolve, reject) => {
     socket.on('data', (chunk: Buffer) => chunks.push(chunk));
     socket.once('end', () => resolve(Buffer.concat(chunks)));
     socket.once('error', reject);
     socket.once('close', () => reject(new Error('closed without a FIN')));
   });
+  return patiently(all, () => `the end behind ${inWords(chunks)}`);
+}
+
+/** What has come, for the message of a failure. */
+const inWords = (chunks: readonly Buffer[]): string =>
+  JSON.stringify(Buffer.concat(chunks).subarray(0, 400).toString('latin1'));
+
+/** Everything up to where `pattern` matches what has come, taken as latin1. */
+export function readUntil(socket: Socket, pattern: RegExp): Promise<string> {
+  const chunks: Buffer[] = [];
+  let stop = (): void => undefined;
+  const matching = new Promise<string>((resolve, reject) => {
+    const data = (chunk: Buffer): void => {
+      chunks.push(chunk);
+      const text = Buffer.concat(chunks).toString('latin1');
+      if (pattern.test(text)) resolve(text);
+    };
+    const early = (): void => reject(new Error(`the stream ended after ${inWords(chunks)}`));
+    socket.on('data', data).once('error', reject).once('close', early).once('end', early);
+    stop = () => socket.off('data', data).off('error', reject).off('close', early).off('end', early);
+  });
+  return patiently(matching, () => `${pattern} behind ${inWords(chunks)}`).finally(stop);
 }
 
 /** Exactly `length` bytes, and no more so far. */
 export function read(socket: Socket, length: number): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let got = 0;
+  const chunks: Buffer[] = [];
+  let got = 0;
+  const exact = new Promise<Buffer>((resolve, reject) => {
     const data = (chunk: Buffer): void => {
       chunks.push(chunk);
       got += chunk.length;
@@ -183,6 +220,7 @@ export function read(socket: Socket, length: number): Promise<Buffer> {
     const early = (): void => reject(new Error(`the stream ended after ${got} of ${length} bytes`));
     socket.on('data', data).once('error', reject).once('end', early);
   });
+  return patiently(exact, () => `${length} bytes behind ${inWords(chunks)}`);
 }
 
 /** Writes `length` bytes with respect for backpressure; resolves with their SHA-1 when all are handed to the kernel. */
