@@ -16,6 +16,15 @@ export interface LatencyLoad extends Load {
   readonly p50: number;
   readonly p99: number;
   readonly p999: number;
+  readonly max: number;
+  /** The same of each part of the time, where it was asked for in parts. */
+  readonly windows?: readonly LatencyWindow[];
+}
+
+export interface LatencyWindow {
+  readonly mean: number;
+  readonly p99: number;
+  readonly max: number;
 }
 
 const fields = { units: 0, errors: 0, seconds: 0 };
@@ -186,15 +195,16 @@ export function shortConnections(session: Session, port: number, concurrency: nu
   return generate(session, 'connect', port, concurrency, seconds);
 }
 
-/** Open loop at `rate` requests a second. */
+/** Open loop at `rate` requests a second; looked at in parts of `window` seconds as well, where that is not 0. */
 export async function fixedRate(
   session: Session,
   port: number,
   connections: number,
   seconds: number,
   rate: number,
+  window = 0,
 ): Promise<LatencyLoad> {
-  return withLatency(await generate(session, 'rate', port, connections, seconds, rate));
+  return withLatency(await generate(session, 'rate', port, connections, seconds, rate, window));
 }
 
 /** Open loop at `rate` requests a second over TLS, on connections that stand before it begins. */
@@ -213,7 +223,7 @@ export function storm(session: Session, port: number, seconds: number, rate: num
   return generateTls(session, 'storm', [port, seconds, rate], ['nice', '-n', '19']);
 }
 
-/** Open loop at `rate` requests a second over HTTP/2, at most `streams` open on a connection. */
+/** Open loop at `rate` requests a second over HTTP/2, at most `streams` open on a connection; in parts as `fixedRate`. */
 export async function fixedRateHttp2(
   session: Session,
   port: number,
@@ -221,8 +231,9 @@ export async function fixedRateHttp2(
   streams: number,
   seconds: number,
   rate: number,
+  window = 0,
 ): Promise<LatencyLoad> {
-  return withLatency(await generate(session, 'rate-h2', port, connections, streams, seconds, rate));
+  return withLatency(await generate(session, 'rate-h2', port, connections, streams, seconds, rate, window));
 }
 
 /** Rejects what has no percentiles. */
@@ -232,5 +243,5 @@ export function withLatency(load: Load): LatencyLoad {
 }
 
 function isLatency(load: Load): load is LatencyLoad {
-  return 'mean' in load && 'p50' in load && 'p99' in load && 'p999' in load;
+  return 'mean' in load && 'p50' in load && 'p99' in load && 'p999' in load && 'max' in load;
 }

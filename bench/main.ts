@@ -28,6 +28,7 @@ import { h1Light, h2Light } from './benches/light.js';
 import { idleMemory, tlsIdleMemory } from './benches/memory.js';
 import { opaqueBulk, opaqueSmall } from './benches/opaque.js';
 import { loadedMemory, processMemory, start } from './benches/process.js';
+import { cold, coldHttp2, pauses, pausesHttp2 } from './benches/ready.js';
 import { mtlsPairH1, mtlsPairH2, tlsH1, tlsH1Epoll, tlsH2, tlsHandshake, tlsLarge } from './benches/tls.js';
 import { tlsStorm } from './benches/tls-storm.js';
 import { type BenchResult, measure } from './measure.js';
@@ -48,6 +49,10 @@ const BENCHES: readonly Bench[] = [
   processMemory,
   loadedMemory,
   start,
+  cold,
+  coldHttp2,
+  pauses,
+  pausesHttp2,
   latency,
   h2Wide,
   h2Many,

@@ -1,33 +1,25 @@
-/* rate-h2 PORT CONNECTIONS STREAMS SECONDS RATE: rate.c for HTTP/2 (prior knowledge). Request i is due at i / RATE seconds, whatever
+/* rate-h2 PORT CONNECTIONS STREAMS SECONDS RATE [WINDOW]: rate.c for HTTP/2 (prior knowledge). Request i is due at i / RATE seconds, whatever
    became of the ones before it, and goes out on the next connection in turn that has fewer than STREAMS open. Its latency counts from
-   when it was due. Prints a JSON line, latencies in microseconds. */
+   when it was due. Prints a JSON line, latencies in microseconds; of each WINDOW seconds as well, where it is given. */
 #include "h2.h"
+#include "latency.h"
 #include <fcntl.h>
 #include <sys/prctl.h>
 
-#define BUCKETS 2000000 /* 1 us each */
 #define OUT 16384
 #define SLOTS 4096      /* requests that a connection remembers by number: far more than are open at once */
 struct connection {
   int fd, open, settled, indexed;
   uint32_t next, received;
   struct frame_reader in;
-  int64_t due[SLOTS]; /* 0: not open */
+  long number[SLOTS]; /* of the request, and 1; 0: not open */
   size_t pending;
   unsigned char out[OUT];
 };
-static unsigned *histogram;
-static long done, errors;
-static double sum;
+static struct latencies latencies;
+static long errors;
 static unsigned char first_request[256], next_request[64];
 static size_t first_length, next_length;
-
-static long percentile(long total, double share) {
-  long want = (long)((double)total * share + 0.999999), seen = 0;
-  for (long i = 0; i < BUCKETS; i++)
-    if ((seen += histogram[i]) >= want) return i;
-  return BUCKETS;
-}
 
 /* The fields that h2load sends; they are in the peer's table from the second request on. */
 static void make_requests(void) {
@@ -62,35 +54,29 @@ static void put(struct connection *c, const unsigned char *data, size_t n) {
   c->pending += n;
 }
 
-static void request(struct connection *c, int64_t due) {
+static void request(struct connection *c, long number) {
   unsigned char *frame = c->indexed ? next_request : first_request;
   size_t length = c->indexed ? next_length : first_length;
-  int64_t *slot = &c->due[c->next / 2 % SLOTS];
+  long *slot = &c->number[c->next / 2 % SLOTS];
   put_frame(frame, (uint32_t)(length - FRAME_HEAD), HEADERS, END_STREAM | END_HEADERS, c->next);
   if (*slot != 0) errors++; /* answered by nobody for thousands of requests */
   else c->open++;
-  *slot = due;
+  *slot = number + 1;
   c->next += 2;
   c->indexed = 1;
   put(c, frame, length);
 }
 
 static void answered(struct connection *c, uint32_t stream, int good) {
-  int64_t *slot = &c->due[stream / 2 % SLOTS];
-  if (*slot == 0 || stream >= c->next) {
+  long *slot = &c->number[stream / 2 % SLOTS], number = *slot - 1;
+  if (number < 0 || stream >= c->next) {
     errors++;
     return;
   }
-  int64_t us = (now_ns() - *slot) / 1000;
   *slot = 0;
   c->open--;
-  if (!good) {
-    errors++;
-    return;
-  }
-  histogram[us < 0 ? 0 : us >= BUCKETS ? BUCKETS - 1 : us]++;
-  sum += (double)us;
-  done++;
+  if (good) latencies_note(&latencies, number);
+  else errors++;
 }
 
 /* Whether a header block begins with status 200, which every encoder writes as static entry 8; changes of table size may precede it. */
@@ -175,18 +161,17 @@ static void open_connection(struct connection *c, int port) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 6) return fprintf(stderr, "usage: rate-h2 PORT CONNECTIONS STREAMS SECONDS RATE\n"), 2;
+  if (argc != 6 && argc != 7) return fprintf(stderr, "usage: rate-h2 PORT CONNECTIONS STREAMS SECONDS RATE [WINDOW]\n"), 2;
   int port = (int)number(argv[1], 1, 65535, "PORT"), count = (int)number(argv[2], 1, 1024, "CONNECTIONS");
   int streams = (int)number(argv[3], 1, 1000, "STREAMS");
-  double seconds = atof(argv[4]);
+  double seconds = atof(argv[4]), window = argc > 6 ? atof(argv[6]) : 0;
   long rate = number(argv[5], 1, 10000000, "RATE");
   signal(SIGPIPE, SIG_IGN);
   raise_nofile();
   prctl(PR_SET_TIMERSLACK, 1000); /* the default of 50 us would be most of what is measured */
   make_requests();
-  histogram = calloc(BUCKETS, sizeof *histogram);
   struct connection *all = calloc((size_t)count, sizeof *all);
-  if (!histogram || !all) die("calloc");
+  if (!all) die("calloc");
   int ep = epoll_create1(EPOLL_CLOEXEC);
   for (int i = 0; i < count; i++) {
     open_connection(&all[i], port);
@@ -205,27 +190,27 @@ int main(int argc, char **argv) {
     for (int i = 0; i < count; i++) settled += all[i].settled;
     if (errors > 0) return fprintf(stderr, "a connection ended at once\n"), 1;
   }
-  int64_t begin = now_ns(), hard = begin + (int64_t)(seconds * 1e9) + 5000000000;
   long total = (long)(seconds * (double)rate), issued = 0;
+  latencies_begin(&latencies, total, rate);
+  int64_t begin = latencies.begin, hard = begin + (int64_t)(seconds * 1e9) + 5000000000;
   int turn = 0;
-  while (done + errors < total) {
-    int64_t now = now_ns(), due = 0;
+  while (latencies.done + errors < total) {
+    int64_t now = now_ns();
     if (now > hard || errors > 1000) break;
     int free_one = 1;
-    while (issued < total && (due = begin + (int64_t)((double)issued * 1e9 / (double)rate)) <= now) {
+    while (issued < total && latencies_due(&latencies, issued) <= now) {
       free_one = 0;
       for (int tried = 0; tried < count && !free_one; tried++) {
         turn = turn + 1 < count ? turn + 1 : 0;
         free_one = all[turn].fd >= 0 && all[turn].open < streams;
       }
       if (!free_one) break;
-      request(&all[turn], due);
-      issued++;
+      request(&all[turn], issued++);
     }
     for (int i = 0; i < count; i++) flush(&all[i]);
     int64_t wait = 100000000;
     if (issued < total && free_one) {
-      wait = due - now_ns();
+      wait = latencies_due(&latencies, issued) - now_ns();
       if (wait < 0) wait = 0;
     }
     struct timespec timeout = {.tv_nsec = wait < 999999999 ? wait : 999999999};
@@ -235,9 +220,10 @@ int main(int argc, char **argv) {
       if (c->fd >= 0) receive(c);
     }
   }
+  long done = latencies.done;
   if (done + errors < total) errors = total - done;
-  printf("{\"units\":%ld,\"errors\":%ld,\"seconds\":%.6f,\"mean\":%.2f,\"p50\":%ld,\"p99\":%ld,\"p999\":%ld}\n", done, errors,
-         (double)(now_ns() - begin) / 1e9, done ? sum / (double)done : 0.0, percentile(done, 0.5), percentile(done, 0.99),
-         percentile(done, 0.999));
+  printf("{\"units\":%ld,\"errors\":%ld,\"seconds\":%.6f,", done, errors, (double)(now_ns() - begin) / 1e9);
+  latencies_print(&latencies, window);
+  printf("}\n");
   return 0;
 }

@@ -23,6 +23,8 @@ export interface Running {
   readonly started: Started;
   /** The second of two proxies in a row, whose costs count too. */
   readonly second?: Started;
+  /** Whether it says that it is ready, where it says so; else it is once it accepts. */
+  ready?(): Promise<boolean>;
   /** After traffic: why what was measured is not what was meant, or null. */
   check?(): Promise<string | null>;
 }

@@ -64,7 +64,8 @@ export function sluice(name: string, io: 'uring' | 'epoll' | 'auto', variant: Va
       const text = configuration(port, admin, work, io, tls(session, work)) + idle(idleServices);
       const options = { name, io, workers, cores, admin, configuration: text };
       const started = await startSluice(session, program ? { ...options, program } : options);
-      return { name, port, started, ...(work.http2 ? { check: () => balancesHttp2(admin, work) } : {}) };
+      const check = work.http2 ? { check: () => balancesHttp2(admin, work) } : {};
+      return { name, port, started, ready: () => ready(admin), ...check };
     },
     build: (other, otherProgram) => sluice(other, io, { ...variant, program: otherProgram }),
   };
