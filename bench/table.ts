@@ -19,6 +19,9 @@ function medianOf(
   return median(contender.samples.map(pick).filter((value) => value !== undefined));
 }
 
+/** Of a latency bench, and of one that looks at single seconds. */
+const LATENCIES = ['firstMean', 'firstP99', 'tenthMean', 'tenthP99', 'mean', 'p50', 'p99', 'p999', 'max'];
+
 /** Medians over the rounds, and what the contender added to those without a proxy; null where no latency was measured. */
 function latencyDetails(result: BenchResult, contender: ContenderResult): string | null {
   const of = (one: ContenderResult, key: string) => medianOf(one, (sample) => sample.extra?.[key]);
@@ -27,7 +30,8 @@ function latencyDetails(result: BenchResult, contender: ContenderResult): string
   const without = result.contenders.find(({ name }) => name === direct.name);
   const added = (key: string) =>
     without && without !== contender ? ` (+${(of(contender, key) - of(without, key)).toFixed(0)})` : '';
-  const figures = ['mean', 'p50', 'p99', 'p999'].map((key) => `${key} ${of(contender, key).toFixed(0)}${added(key)}`);
+  const keys = LATENCIES.filter((key) => !Number.isNaN(of(contender, key)));
+  const figures = keys.map((key) => `${key} ${of(contender, key).toFixed(0)}${added(key)}`);
   return `${figures.join('  ')} µs at ${rate}/s`;
 }
 
