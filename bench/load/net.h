@@ -69,7 +69,18 @@ static inline void watch(int ep, int fd, uint32_t events, uint64_t data) {
   if (epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) < 0) die("epoll_ctl");
 }
 
-/* A non-blocking connect to 127.0.0.1:port, from source address `n` where n >= 0. Returns the socket or -1 (errno). */
+/* Where generators connect to and servers listen: LOAD_ADDRESS, an IPv4 address, or 127.0.0.1. */
+static inline struct in_addr target_address(void) {
+  struct in_addr address = {.s_addr = htonl(INADDR_LOOPBACK)};
+  const char *text = getenv("LOAD_ADDRESS");
+  if (text && inet_pton(AF_INET, text, &address) != 1) {
+    fprintf(stderr, "LOAD_ADDRESS: expected an IPv4 address, got '%s'\n", text);
+    exit(2);
+  }
+  return address;
+}
+
+/* A non-blocking connect to port `port` of the target, from source address `n` where n >= 0. Returns the socket or -1 (errno). */
 static inline int start_connect(int port, long n) {
   int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return -1;
@@ -80,8 +91,7 @@ static inline int start_connect(int port, long n) {
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(fd, (struct sockaddr *)&from, sizeof from) < 0) goto fail;
   }
-  struct sockaddr_in to = {
-      .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = target_address()};
   if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 || errno == EINPROGRESS) return fd;
 fail:;
   int saved = errno;
@@ -92,8 +102,7 @@ fail:;
 
 static inline int listen_on(int port) {
   int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  struct sockaddr_in at = {
-      .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = target_address()};
   if (fd < 0) die("socket");
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   if (bind(fd, (struct sockaddr *)&at, sizeof at) < 0) die("bind");
