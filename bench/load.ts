@@ -167,6 +167,28 @@ export function parseH2load(text: string): { readonly responses: Load; readonly 
   return { responses: { units: good, errors, seconds: Number(time[1]) * scale }, bodyBytes: Number(body[1]) };
 }
 
+/**
+ * What `vary.h` takes as arguments, for generators and upstreams alike: `prefix=acme- again=50` and the like. Figures must not depend on
+ * the names and lengths that a bench happens to have.
+ */
+export const VARY = process.env.SLUICE_BENCH_VARY?.split(' ').filter(Boolean) ?? [];
+
+/** Requests that are all different, one after the other on each connection. Units: responses. */
+export function varied(session: Session, port: number, connections: number, seconds: number): Promise<Load> {
+  return generate(session, 'vary', port, connections, seconds, ...VARY);
+}
+
+/** The same over HTTP/2, `streams` open on each connection. */
+export function variedHttp2(
+  session: Session,
+  port: number,
+  connections: number,
+  streams: number,
+  seconds: number,
+): Promise<Load> {
+  return generate(session, 'vary-h2', port, connections, streams, seconds, ...VARY);
+}
+
 /** Messages of `bytes` echoed, one in flight per connection. Units: round trips. */
 export function pingpong(
   session: Session,

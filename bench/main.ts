@@ -31,6 +31,7 @@ import { loadedMemory, processMemory, start } from './benches/process.js';
 import { cold, coldHttp2, pauses, pausesHttp2 } from './benches/ready.js';
 import { mtlsPairH1, mtlsPairH2, tlsH1, tlsH1Epoll, tlsH2, tlsHandshake, tlsLarge } from './benches/tls.js';
 import { tlsStorm } from './benches/tls-storm.js';
+import { h1ToH2Varied, h1Varied, h2ToH1Varied, h2Varied } from './benches/varied.js';
 import { type BenchResult, measure } from './measure.js';
 import { lockMachine, Session, which } from './session.js';
 import { report, summary } from './table.js';
@@ -61,6 +62,10 @@ const BENCHES: readonly Bench[] = [
   h2Light,
   h2ToH1,
   h1ToH2,
+  h1Varied,
+  h2Varied,
+  h2ToH1Varied,
+  h1ToH2Varied,
   h2Bulk,
   h2Mean,
   h2P99,

@@ -1,7 +1,8 @@
 /* answer-h2 PORT [BYTES]: an HTTP/2 server (prior knowledge) that answers every request with BYTES octets (40), as cheaply as it can.
    The response has the fields of a usual one, and refers to the dynamic table from the second on, because that is what proxies meet.
+   answer-h2 PORT vary [KEY=VALUE...]: with responses of which no two are alike (vary.h).
    Request bodies must fit in a stream's first window. */
-#include "h2.h"
+#include "hpack.h"
 
 #define MAX_FD 65536
 #define STREAMS 256
@@ -9,7 +10,7 @@
 struct answer {
   uint32_t id;
   int has_head;
-  int64_t window, left;
+  int64_t window, body, left;
 };
 struct connection {
   struct frame_reader in;
@@ -21,6 +22,7 @@ struct connection {
   struct answer open[STREAMS];
   int count;
   size_t from, to;
+  struct hpack hpack;
   unsigned char out[OUT];
 };
 static struct connection *connections[MAX_FD];
@@ -28,6 +30,9 @@ static unsigned char pattern[PERIOD + MAX_FRAME];
 static unsigned char first_head[512], next_head[16];
 static size_t first_length, next_length;
 static long body = 40;
+static int varied; /* connections get the habits of known encoders in turn */
+static struct vary_shape shape;
+static struct vary_message message;
 
 static void make_heads(void) {
   char length[24];
@@ -51,7 +56,17 @@ static void pump(struct connection *c) {
     for (int i = 0; i < c->count;) {
       struct answer *a = &c->open[i];
       size_t room = OUT - c->to;
-      if (room < 1024) return;
+      if (room < (varied ? VARY_HEAD + 1024 : 1024)) return;
+      if (!a->has_head && varied) {
+        vary_make(&shape, &message, 0);
+        a->body = a->left = message.body;
+        unsigned char *frame = c->out + c->to;
+        size_t length = (size_t)(hpack_block(&c->hpack, &shape, &message, frame + FRAME_HEAD, 0) - frame - FRAME_HEAD);
+        put_frame(frame, (uint32_t)length, HEADERS, END_HEADERS | (a->left == 0), a->id);
+        c->to += FRAME_HEAD + length;
+        room -= FRAME_HEAD + length;
+        a->has_head = moved = 1;
+      }
       if (!a->has_head) {
         size_t length = c->indexed ? next_length : first_length;
         unsigned char *at = put_frame(c->out + c->to, (uint32_t)length, HEADERS, END_HEADERS | (a->left == 0), a->id);
@@ -66,7 +81,8 @@ static void pump(struct connection *c) {
       if (take > (int64_t)room - FRAME_HEAD) take = (int64_t)room - FRAME_HEAD;
       if (take > 0) {
         put_frame(c->out + c->to, (uint32_t)take, DATA, take == a->left ? END_STREAM : 0, a->id);
-        memcpy(c->out + c->to + FRAME_HEAD, pattern + (body - a->left) % (long)PERIOD, (size_t)take);
+        memcpy(c->out + c->to + FRAME_HEAD, pattern + (a->body - a->left) % (long)PERIOD, (size_t)take);
+        if (varied && a->left == a->body) vary_put_length((char *)c->out + c->to + FRAME_HEAD, a->body, take);
         c->to += FRAME_HEAD + (size_t)take;
         a->left -= take;
         a->window -= take;
@@ -93,7 +109,8 @@ static int settings(struct connection *c) {
     uint32_t value = get32(at + i + 2);
     switch (at[i] << 8 | at[i + 1]) {
       case SETTING_TABLE_SIZE:
-        if (value < 4096) return fprintf(stderr, "a peer with a small table is not provided for\n"), -1;
+        if (varied) hpack_resize(&c->hpack, value);
+        else if (value < 4096) return fprintf(stderr, "a peer with a small table is not provided for\n"), -1;
         break;
       case SETTING_WINDOW:
         for (int k = 0; k < c->count; k++) c->open[k].window += (int64_t)value - c->initial_window;
@@ -122,7 +139,7 @@ static int on_frame(struct connection *c) {
     case HEADERS:
       if (!(flags & END_STREAM)) return 0;
       if (c->count == STREAMS) return fprintf(stderr, "more streams than allowed\n"), -1;
-      c->open[c->count++] = (struct answer){.id = stream, .window = c->initial_window, .left = body};
+      c->open[c->count++] = (struct answer){.id = stream, .window = c->initial_window, .body = body, .left = body};
       pump(c);
       return 0;
     case RST_STREAM:
@@ -191,16 +208,23 @@ static void accepted(int ep, int fd) {
     return;
   }
   connections[fd] = c;
+  static int habits;
+  hpack_start(&c->hpack, habits++ % HABITS);
   c->window = c->initial_window = DEFAULT_WINDOW;
   put_setting(reply(c, 6, SETTINGS, 0, 0), SETTING_STREAMS, STREAMS);
   watch(ep, fd, EPOLLIN, (uint64_t)fd);
 }
 
 int main(int argc, char **argv) {
-  if (argc != 2 && argc != 3) return fprintf(stderr, "usage: answer-h2 PORT [BYTES]\n"), 2;
+  varied = argc > 2 && strcmp(argv[2], "vary") == 0;
+  if (argc < 2 || (argc > 3 && !varied)) return fprintf(stderr, "usage: answer-h2 PORT [BYTES | vary " VARY_ARGUMENTS "]\n"), 2;
   raise_nofile();
   signal(SIGPIPE, SIG_IGN);
-  if (argc == 3) body = number(argv[2], 0, 1L << 40, "BYTES");
+  if (varied) {
+    vary_arguments(argc - 3, argv + 3);
+    vary_responses(&shape);
+    huffman_prepare();
+  } else if (argc == 3) body = number(argv[2], 0, 1L << 40, "BYTES");
   make_heads();
   for (size_t i = 0; i < sizeof pattern; i++) pattern[i] = pattern_at(i);
   int ep = epoll_create1(EPOLL_CLOEXEC), listener = listen_on((int)number(argv[1], 1, 65535, "PORT"));

@@ -68,6 +68,17 @@ static inline int frame_type(const struct frame_reader *r) { return r->head[3]; 
 static inline int frame_flags(const struct frame_reader *r) { return r->head[4]; }
 static inline uint32_t frame_stream(const struct frame_reader *r) { return get32(r->head + 5) & 0x7fffffff; }
 
+/* Whether a header block begins with status 200, which every encoder writes as static entry 8; changes of table size may precede it. */
+static inline int frame_is_200(const struct frame_reader *in) {
+  int flags = frame_flags(in);
+  uint32_t at = (flags & PADDED ? 1 : 0) + (flags & WITH_PRIORITY ? 5 : 0);
+  while (at < in->length && at < KEPT && (in->kept[at] & 0xe0) == 0x20) {
+    if ((in->kept[at++] & 0x1f) == 0x1f)
+      while (at < KEPT && in->kept[at++] & 0x80) continue;
+  }
+  return at < in->length && at < KEPT && in->kept[at] == 0x88;
+}
+
 /* A literal field without Huffman coding that enters the dynamic table (RFC 7541 section 6.2.1); name_index refers to the static table. */
 static inline unsigned char *put_indexed_literal(unsigned char *at, int name_index, const char *value) {
   size_t length = strlen(value);

@@ -5,7 +5,7 @@
 #include "net.h"
 #include <strings.h>
 
-#define HEAD_MAX 4096
+#define HEAD_MAX 16384
 struct response {
   int have;          /* bytes of the head collected */
   int64_t body_left; /* -1 until the head is complete */

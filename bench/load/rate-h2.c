@@ -79,24 +79,13 @@ static void answered(struct connection *c, uint32_t stream, int good) {
   else errors++;
 }
 
-/* Whether a header block begins with status 200, which every encoder writes as static entry 8; changes of table size may precede it. */
-static int is_200(const struct frame_reader *in) {
-  int flags = frame_flags(in);
-  uint32_t at = (flags & PADDED ? 1 : 0) + (flags & WITH_PRIORITY ? 5 : 0);
-  while (at < in->length && at < KEPT && (in->kept[at] & 0xe0) == 0x20) {
-    if ((in->kept[at++] & 0x1f) == 0x1f)
-      while (at < KEPT && in->kept[at++] & 0x80) continue;
-  }
-  return at < in->length && at < KEPT && in->kept[at] == 0x88;
-}
-
 static void on_frame(struct connection *c) {
   static unsigned char out[FRAME_HEAD + 8];
   struct frame_reader *in = &c->in;
   int flags = frame_flags(in);
   switch (frame_type(in)) {
     case HEADERS:
-      if (!is_200(in)) answered(c, frame_stream(in), 0);
+      if (!frame_is_200(in)) answered(c, frame_stream(in), 0);
       else if (flags & END_STREAM) answered(c, frame_stream(in), 1);
       break;
     case DATA:
