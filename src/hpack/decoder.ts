@@ -64,7 +64,7 @@ export class Decoder {
     checkTableBytes(tableBytes);
     // Until the peer has seen our SETTINGS it may use the default (RFC 9113 section 6.5.3).
     this.limit = Math.max(tableBytes, DEFAULT_TABLE_BYTES);
-    this.table = new DynamicTable(memory.bytes, DEFAULT_TABLE_BYTES);
+    this.table = new DynamicTable(memory.bytes, memory.text.view, DEFAULT_TABLE_BYTES);
     this.id = memory.owner();
     this.epoch = memory.epoch;
   }
@@ -407,7 +407,8 @@ function readText(bytes: Uint8Array, at: number, length: number, coded: boolean,
     const needed = decodedLength(bytes, at, at + length);
     if (needed < 0) return BROKEN;
     text.length = needed;
-    if (to + needed > list.scratchEnd) return LONG;
+    // The decoder may write an octet behind the text.
+    if (to + needed >= list.scratchEnd) return LONG;
   }
   const end = decodeHuffman(bytes, at, at + length, bytes, to);
   if (end < 0) return BROKEN;

@@ -1,9 +1,11 @@
 // A decoder's dynamic table (RFC 7541 section 2.3.2). It owns the text of its entries, so that it is right whatever becomes
 // of the header memory, and takes next to no memory before it is used.
+import { copyWords } from '../http/octets.js';
 import { OVERHEAD } from './field-size.js';
 import { LAST_STATIC } from './static-table.js';
 
 const NO_BYTES = new Uint8Array(0);
+const NO_VIEW = new DataView(NO_BYTES.buffer);
 const NO_ENTRIES = new Int32Array(0);
 const FIRST_ENTRIES = 16;
 const FIRST_TEXT = 512;
@@ -35,12 +37,14 @@ export class DynamicTable {
   private capacity = 0;
   // Text of the entries, in one piece, of which the octet `textBase` is the first in `bytes`.
   private bytes = NO_BYTES;
+  private view = NO_VIEW;
   private textBase = 0;
   private textNext = 0;
 
-  /** Entries have their text from `source` and give it back to there. `max` is the table's size (section 4.2). */
+  /** Entries have their text from `source`, with its view, and give it back to there. `max` is the table's size (section 4.2). */
   constructor(
     private readonly source: Uint8Array,
+    private readonly sourceView: DataView,
     public max: number,
   ) {}
 
@@ -66,10 +70,8 @@ export class DynamicTable {
 
   /** Copies the first `length` octets of an entry's name and value to `to` of the source. */
   copyText(place: number, length: number, to: number): void {
-    const own = this.bytes;
-    const bytes = this.source;
     const at = (this.entries[place + TEXT] - this.textBase) | 0;
-    for (let i = 0; i < length; i++) bytes[to + i] = own[at + i];
+    copyWords(this.bytes, this.view, at, at + length, this.source, this.sourceView, to);
   }
 
   /** Section 4.4. The text is none of the table's, so that what it was read from may be evicted. */
@@ -88,11 +90,10 @@ export class DynamicTable {
     entries[place + VALUE_LENGTH] = valueLength;
     entries[place + REF] = ref;
     entries[place + ATOM] = atom;
-    const own = this.bytes;
-    const bytes = this.source;
-    let o = (this.textNext - this.textBase) | 0;
-    for (let i = 0; i < nameLength; i++) own[o++] = bytes[nameAt + i];
-    for (let i = 0; i < valueLength; i++) own[o++] = bytes[valueAt + i];
+    const { source, sourceView, bytes, view } = this;
+    const o = (this.textNext - this.textBase) | 0;
+    copyWords(source, sourceView, nameAt, nameAt + nameLength, bytes, view, o);
+    copyWords(source, sourceView, valueAt, valueAt + valueLength, bytes, view, o + nameLength);
     this.textNext = (this.textNext + length) | 0;
     this.next = (this.next + 1) | 0;
     this.count++;
@@ -134,6 +135,7 @@ export class DynamicTable {
       const bytes = new Uint8Array(capacity);
       bytes.set(this.bytes.subarray(from, from + live));
       this.bytes = bytes;
+      this.view = new DataView(bytes.buffer);
     } else this.bytes.copyWithin(0, from, from + live);
     this.moved += live;
     this.textBase = first;

@@ -32,6 +32,7 @@ const WITHOUT_INDEXING = 0;
 export class Encoder {
   private readonly id: number;
   private readonly bytes: Uint8Array;
+  private readonly view: DataView;
   private readonly names: NameTable;
   private readonly atoms: AtomTable;
   private epoch: number;
@@ -55,6 +56,7 @@ export class Encoder {
   ) {
     this.id = memory.owner();
     this.bytes = memory.bytes;
+    this.view = memory.text.view;
     this.names = memory.names;
     this.atoms = memory.atoms;
     this.epoch = memory.epoch;
@@ -132,7 +134,7 @@ export class Encoder {
   }
 
   private putAtom(atom: number, at: number): number {
-    const { bytes, names, atoms } = this;
+    const { bytes, view, names, atoms } = this;
     if (atom < LAST_STATIC && (names.flags[atoms.ref[atom]] & SENSITIVE) === 0) {
       bytes[at] = INDEXED | (atom + 1);
       return at + 1;
@@ -156,12 +158,12 @@ export class Encoder {
     }
     const length = atoms.length[atom];
     const code = atoms.codeLength[atom];
-    if (code >= 0 && code < length) return putCode(bytes, atoms.codeAt[atom], code, p);
-    return putPlain(bytes, atoms.at[atom], length, p);
+    if (code >= 0 && code < length) return putCode(bytes, view, atoms.codeAt[atom], code, p);
+    return putPlain(bytes, view, atoms.at[atom], length, p);
   }
 
   private putText(list: FieldList, i: number, at: number): number {
-    const { bytes, names } = this;
+    const { bytes, view, names } = this;
     const ref = list.ref[i];
     const nameAt = list.nameAt[i];
     const nameLength = list.nameLength[i];
@@ -179,13 +181,13 @@ export class Encoder {
     }
     const codeAt = list.codeAt[i];
     const code = list.codeLength[i];
-    if (codeAt >= 0 && code <= length) return putCode(bytes, codeAt, code, p);
-    return putPlain(bytes, list.valueAt[i], length, p);
+    if (codeAt >= 0 && code <= length) return putCode(bytes, view, codeAt, code, p);
+    return putPlain(bytes, view, list.valueAt[i], length, p);
   }
 
   /** The first octets of a literal up to its name's end. */
   private putName(ref: number, first: number, bits: number, nameAt: number, nameLength: number, at: number): number {
-    const { bytes, names } = this;
+    const { bytes, view, names } = this;
     let index = 0;
     if (ref >= 0) {
       index = names.static[ref];
@@ -197,9 +199,9 @@ export class Encoder {
     const p = putInteger(bytes, at, first, bits, index);
     if (index !== 0) return p;
     if (ref >= 0 && names.codeLength[ref] < nameLength) {
-      return putCode(bytes, names.codeAt[ref], names.codeLength[ref], p);
+      return putCode(bytes, view, names.codeAt[ref], names.codeLength[ref], p);
     }
-    return putPlain(bytes, nameAt, nameLength, p);
+    return putPlain(bytes, view, nameAt, nameLength, p);
   }
 
   private fits(size: number): boolean {

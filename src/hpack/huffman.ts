@@ -1,4 +1,4 @@
-// The Huffman code of HPACK (RFC 7541 section 5.2 and appendix B), decoded four bits a step.
+// The Huffman code of HPACK (RFC 7541 section 5.2 and appendix B), decoded one or two symbols a step.
 
 const repeat = (length: number, times: number): number[] => Array<number>(times).fill(length);
 const EOS = 256;
@@ -35,56 +35,67 @@ const CODE = new Uint32Array(EOS + 1);
   }
 }
 
-// The decoder is a machine over the inner nodes of the code's tree. An entry of STEP for node and nibble holds the node
-// after it, and the symbol that it completes. No code is shorter than five bits, so a nibble completes one at most.
-const EMIT = 1 << 9;
-const BAD = 1 << 10;
-const NODE = EMIT - 1;
-const SYMBOL_SHIFT = 16;
-const STEP: Int32Array = new Int32Array(256 * 16);
-/** Whether a string may end at a node: at most seven bits of padding, all ones (section 5.2). */
-const FINAL: Uint8Array = new Uint8Array(256);
-{
-  const LEAF = -2;
-  const children: [number, number][] = [[-1, -1]];
-  const depth = [0];
-  const ones = [true];
-  for (let symbol = 0; symbol <= EOS; symbol++) {
-    let node = 0;
-    for (let bit = LENGTH[symbol] - 1; bit >= 0; bit--) {
-      const way = (CODE[symbol] >>> bit) & 1;
-      if (bit === 0) children[node][way] = LEAF - symbol;
-      else {
-        if (children[node][way] === -1) {
-          children[node][way] = children.length;
-          children.push([-1, -1]);
-          depth.push(depth[node] + 1);
-          ones.push(ones[node] && way === 1);
-        }
-        node = children[node][way];
-      }
-    }
-  }
-  for (let start = 0; start < children.length; start++) {
-    FINAL[start] = depth[start] <= 7 && ones[start] ? 1 : 0;
-    for (let nibble = 0; nibble < 16; nibble++) {
-      let node = start;
-      let entry = 0;
-      for (let bit = 3; bit >= 0; bit--) {
-        const child = children[node][(nibble >> bit) & 1];
-        if (child <= LEAF) {
-          const symbol = LEAF - child;
-          entry |= symbol === EOS ? BAD : EMIT | (symbol << SYMBOL_SHIFT);
-          node = 0;
-        } else node = child;
-      }
-      STEP[(start << 4) | nibble] = entry | node;
-    }
+// The decoder looks at so many bits at once, and takes one or two symbols from them: letters, digits and most of what identifiers are made of
+// have codes of five to eight bits. An entry of TAKE is
+//   bits 0-7 the first symbol, 8-15 the second, 16-19 the length of the first one's code, 20-23 of both, 24-25 how many there are;
+// 0 where the first code is longer than that.
+const LOOK = 12;
+const LOOK_MASK = (1 << LOOK) - 1;
+const SECOND_SHIFT = 8;
+const FIRST_BITS_SHIFT = 16;
+const BITS_SHIFT = 20;
+const COUNT_SHIFT = 24;
+const BITS_MASK = 15;
+const TAKE: Int32Array = new Int32Array(1 << LOOK);
+for (let symbol = 0; symbol < EOS; symbol++) {
+  const rest = LOOK - LENGTH[symbol];
+  if (rest < 0) continue;
+  const first = CODE[symbol] << rest;
+  const one = symbol | (LENGTH[symbol] << FIRST_BITS_SHIFT);
+  TAKE.fill(one | (LENGTH[symbol] << BITS_SHIFT) | (1 << COUNT_SHIFT), first, first + (1 << rest));
+  for (let next = 0; next < EOS; next++) {
+    const left = rest - LENGTH[next];
+    if (left < 0) continue;
+    const both = first | (CODE[next] << left);
+    const bits = LENGTH[symbol] + LENGTH[next];
+    TAKE.fill(one | (next << SECOND_SHIFT) | (bits << BITS_SHIFT) | (2 << COUNT_SHIFT), both, both + (1 << left));
   }
 }
 
-/** What `length` octets of code can decode to at most, and at least. */
-export const longestText = (length: number): number => Math.floor((length * 8) / 5);
+// For longer codes, by length: the first code, how many there are, and where their symbols begin in SYMBOLS.
+const FIRST = new Uint32Array(LONGEST + 1);
+const COUNT = new Uint16Array(LONGEST + 1);
+const OFFSET = new Uint16Array(LONGEST + 1);
+const SYMBOLS = new Uint16Array(EOS + 1);
+for (let length = 1, n = 0; length <= LONGEST; length++) {
+  OFFSET[length] = n;
+  for (let symbol = 0; symbol <= EOS; symbol++) {
+    if (LENGTH[symbol] !== length) continue;
+    if (COUNT[length]++ === 0) FIRST[length] = CODE[symbol];
+    SYMBOLS[n++] = symbol;
+  }
+}
+
+/**
+ * The symbol whose code begins at bit `at` of [from, end) and has more than LOOK bits; EOS, too, where the octets end before it does.
+ */
+function longSymbol(bytes: Uint8Array, from: number, end: number, at: number): number {
+  const bits = Math.min((end - from) * 8 - at, LONGEST);
+  let code = look(bytes, from, end, at);
+  for (let length = LOOK + 1; length <= bits; length++) {
+    const bit = at + length - 1;
+    code = (code << 1) | ((bytes[from + (bit >> 3)] >> (7 - (bit & 7))) & 1);
+    const index = code - FIRST[length];
+    if (index >= 0 && index < COUNT[length]) return SYMBOLS[OFFSET[length] + index];
+  }
+  return EOS;
+}
+
+/** What the last string decoded was: whether all of it is visible ASCII and SP, which is what the shorter codes are for. */
+export const decoded = { visible: false };
+
+/** What `length` octets of code can decode to at most, with an octet that the decoder may write behind it; and at least. */
+export const longestText = (length: number): number => Math.floor((length * 8) / 5) + 1;
 export const leastText = (length: number): number => Math.floor((length * 8 - PADDING) / LONGEST);
 
 /**
@@ -92,33 +103,86 @@ export const leastText = (length: number): number => Math.floor((length * 8 - PA
  * the text, or -1 for EOS or bad padding.
  */
 export function decodeHuffman(bytes: Uint8Array, from: number, end: number, out: Uint8Array, at: number): number {
-  let node = 0;
+  let visible = true;
   let o = at;
-  for (let p = from; p < end; p++) {
-    const octet = bytes[p];
-    const high = STEP[(node << 4) | (octet >> 4)];
-    if ((high & EMIT) !== 0) out[o++] = high >>> SYMBOL_SHIFT;
-    const low = STEP[((high & NODE) << 4) | (octet & 15)];
-    if ((low & EMIT) !== 0) out[o++] = low >>> SYMBOL_SHIFT;
-    if (((high | low) & BAD) !== 0) return -1;
-    node = low & NODE;
+  let p = from;
+  // The low `bits` of `word` are still to be decoded; what is above them is not.
+  let word = 0;
+  let bits = 0;
+  for (;;) {
+    if (bits <= 16) {
+      if (p + 2 <= end) {
+        word = (word << 16) | (bytes[p] << 8) | bytes[p + 1];
+        p += 2;
+        bits += 16;
+      } else if (p < end) {
+        word = (word << 8) | bytes[p++];
+        bits += 8;
+      }
+    }
+    if (bits < LOOK && p === end) break;
+    const entry = TAKE[(word >>> (bits - LOOK)) & LOOK_MASK];
+    if (entry !== 0) {
+      out[o] = entry;
+      out[o + 1] = entry >>> SECOND_SHIFT;
+      o += entry >>> COUNT_SHIFT;
+      bits -= (entry >>> BITS_SHIFT) & BITS_MASK;
+      continue;
+    }
+    const start = (p - from) * 8 - bits;
+    const symbol = longSymbol(bytes, from, end, start);
+    if (symbol === EOS) return -1;
+    visible = false;
+    out[o++] = symbol;
+    // It may go on beyond what was read: begin anew behind it.
+    const next = start + LENGTH[symbol];
+    p = from + ((next + 7) >> 3);
+    bits = -next & 7;
+    if (bits > 0) word = bytes[p - 1];
   }
-  return FINAL[node] === 1 ? o : -1;
+  // Less than LOOK bits are left: whole symbols, and padding of at most seven bits, all ones (section 5.2).
+  for (;;) {
+    const ones = LOOK - bits;
+    const entry = TAKE[((word << ones) | ((1 << ones) - 1)) & LOOK_MASK];
+    const length = (entry >>> FIRST_BITS_SHIFT) & BITS_MASK;
+    if (entry === 0 || length > bits) break;
+    out[o++] = entry;
+    bits -= length;
+  }
+  const ones = (1 << bits) - 1;
+  decoded.visible = visible;
+  return bits <= PADDING && (word & ones) === ones ? o : -1;
 }
 
 /** Octets that the code of [from, end) decodes to; -1 as in `decodeHuffman`. */
 export function decodedLength(bytes: Uint8Array, from: number, end: number): number {
-  let node = 0;
+  const bits = (end - from) * 8;
   let length = 0;
-  for (let p = from; p < end; p++) {
-    const octet = bytes[p];
-    const high = STEP[(node << 4) | (octet >> 4)];
-    const low = STEP[((high & NODE) << 4) | (octet & 15)];
-    if (((high | low) & BAD) !== 0) return -1;
-    length += ((high & EMIT) >> 9) + ((low & EMIT) >> 9);
-    node = low & NODE;
+  let at = 0;
+  for (;;) {
+    const entry = TAKE[look(bytes, from, end, at)];
+    let taken = (entry >>> FIRST_BITS_SHIFT) & BITS_MASK;
+    if (entry === 0) {
+      const symbol = longSymbol(bytes, from, end, at);
+      if (symbol === EOS) break;
+      taken = LENGTH[symbol];
+    }
+    if (at + taken > bits) break;
+    at += taken;
+    length++;
   }
-  return FINAL[node] === 1 ? length : -1;
+  const left = bits - at;
+  const ones = (1 << left) - 1;
+  return left === 0 || (left <= PADDING && (bytes[end - 1] & ones) === ones) ? length : -1;
+}
+
+/** The bits from bit `at` of [from, end) on, ones behind its end. */
+function look(bytes: Uint8Array, from: number, end: number, at: number): number {
+  const p = from + (at >> 3);
+  const first = p < end ? bytes[p] : 0xff;
+  const second = p + 1 < end ? bytes[p + 1] : 0xff;
+  const third = p + 2 < end ? bytes[p + 2] : 0xff;
+  return (((first << 16) | (second << 8) | third) >> (24 - LOOK - (at & 7))) & LOOK_MASK;
 }
 
 /** Octets that the text [from, end) is encoded in. */

@@ -142,10 +142,27 @@ const WORD_BYTES = 4;
 
 /** Copies [from, to), of at most WORDS_BYTES octets, to `at`; they must not overlap. `view` is of all of `bytes`. */
 export function moveWords(bytes: Uint8Array, view: DataView, from: number, to: number, at: number): void {
+  copyWords(bytes, view, from, to, bytes, view, at);
+}
+
+/** The same from `bytes` to `into`, of any length; each with its view. */
+export function copyWords(
+  bytes: Uint8Array,
+  view: DataView,
+  from: number,
+  to: number,
+  into: Uint8Array,
+  intoView: DataView,
+  at: number,
+): void {
   let i = from;
   let o = at;
-  for (; i + WORD_BYTES <= to; i += WORD_BYTES, o += WORD_BYTES) view.setInt32(o, view.getInt32(i, true), true);
-  for (; i < to; i++, o++) bytes[o] = bytes[i];
+  for (; i + WORD_BYTES <= to; i += WORD_BYTES, o += WORD_BYTES) intoView.setInt32(o, view.getInt32(i, true), true);
+  if (i === to) return;
+  if (to - from >= WORD_BYTES) {
+    // The last word once more, from where it ends.
+    intoView.setInt32(at + to - from - WORD_BYTES, view.getInt32(to - WORD_BYTES, true), true);
+  } else for (; i < to; i++, o++) into[o] = bytes[i];
 }
 
 /** Copies [from, to) to `at` and returns the position after it; -1 where it would pass `limit` or `at` already is -1. */

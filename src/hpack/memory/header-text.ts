@@ -11,7 +11,8 @@ const CONSTANT_BYTES = 32 * 1024;
 export const MAX_PERMANENT = 512;
 
 export class HeaderText {
-  private readonly view: DataView;
+  /** Of all of `bytes`. */
+  readonly view: DataView;
   /** Differs per process, so that collisions cannot be prepared elsewhere. */
   private readonly seed = (Math.random() * 0x7fffffff) | 0;
   private constantAt: number;

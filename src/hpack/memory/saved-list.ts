@@ -92,7 +92,8 @@ function saveField(
   valueLength: number,
   never: number,
 ): number {
-  const bytes = memory.bytes;
+  const { bytes } = memory;
+  const { view } = memory.text;
   if (atom >= 0 && atom < LAST_STATIC) {
     bytes[at] = 0x80 | (atom + 1);
     return at + 1;
@@ -100,8 +101,8 @@ function saveField(
   const first = never !== 0 ? 0x10 : 0;
   const index = ref >= 0 ? memory.names.static[ref] : 0;
   let p = putInteger(bytes, at, first, 4, index);
-  if (index === 0) p = putPlain(bytes, nameAt, nameLength, p);
-  return putPlain(bytes, valueAt, valueLength, p);
+  if (index === 0) p = putPlain(bytes, view, nameAt, nameLength, p);
+  return putPlain(bytes, view, valueAt, valueLength, p);
 }
 
 function savedInteger(bytes: Uint8Array, at: number, end: number, prefix: number): number {
