@@ -5,12 +5,13 @@ import { ATOM, DynamicTable, NAME_LENGTH, REF, VALUE_LENGTH } from './dynamic-ta
 import type { FieldList } from './field-list.js';
 import { MAX_FIELDS } from './field-list.js';
 import { OVERHEAD } from './field-size.js';
-import { decodedLength, decodeHuffman, longestText } from './huffman.js';
+import { decoded, decodedLength, decodeHuffman, longestText } from './huffman.js';
 import { Cursor, readInteger } from './integer.js';
 import { RECEIVED_BYTES } from './memory/block-cache.js';
 import type { HeaderMemory } from './memory/header-memory.js';
 import { SCRATCH_BYTES } from './memory/header-text.js';
 import { VOLATILE } from './memory/name-table.js';
+import { Novelty } from './novelty.js';
 import { LAST_STATIC } from './static-table.js';
 
 export const DECODE = {
@@ -35,6 +36,8 @@ class Text {
   /** Its Huffman code, -1 if it came without. */
   codeAt = -1;
   codeLength = 0;
+  /** It is known to be visible ASCII and SP. */
+  visible = false;
 }
 const text = new Text();
 const cursor = new Cursor();
@@ -48,6 +51,7 @@ const BROKEN = 2;
 export class Decoder {
   private readonly table: DynamicTable;
   private readonly id: number;
+  private readonly novelty = new Novelty();
   /** Largest table that the peer may choose. */
   private limit: number;
   /** Size that a size update has to be at most with which the next block must begin; -1 where none must. */
@@ -159,7 +163,7 @@ export class Decoder {
     maxFields: number,
     first: boolean,
   ): number {
-    const { memory, table } = this;
+    const { memory, table, novelty } = this;
     const { bytes, names, atoms } = memory;
     let over = false;
     let sketched = false;
@@ -271,12 +275,13 @@ export class Decoder {
       }
       if (length > end - p) return DECODE.ERROR;
       const coded = flag >= 0x80;
-      const learnable = ref >= 0 && (names.flags[ref] & VOLATILE) === 0;
+      const learnable = ref >= 0 && (names.flags[ref] & VOLATILE) === 0 && novelty.worth(ref);
       let atom = coded && learnable ? atoms.findCoded(ref, p, length, never) : -1;
       let valueAt: number;
       let valueLength: number;
       if (atom >= 0) {
         memory.fieldHits++;
+        novelty.again(ref);
         valueAt = atoms.at[atom];
         valueLength = atoms.length[atom];
       } else {
@@ -297,6 +302,8 @@ export class Decoder {
         } else if (learnable) {
           const learned = atoms.count;
           atom = atoms.intern(ref, valueAt, valueLength, never);
+          if (atom >= 0) novelty.again(ref);
+          else novelty.fresh(ref);
           if (atom >= 0 && learned === atoms.count) memory.fieldHits++;
           else memory.fieldMisses++;
         } else {
@@ -312,6 +319,7 @@ export class Decoder {
         else {
           const known = ref >= 0 ? names.known[ref] : unknownName(bytes, nameAt, nameLength);
           list.pushText(ref, known, nameAt, nameLength, valueAt, valueLength, never, coded ? p : -1, length);
+          if (coded && text.visible) list.trust();
         }
       }
       p += length;
@@ -374,6 +382,7 @@ export class Decoder {
     if (ref < 0) ref = names.intern(at, nameLength);
     const atom = ref >= 0 ? atoms.intern(ref, valueAt, valueLength, false) : -1;
     if (ref < 0) atoms.note(valueAt, valueLength, false);
+    else this.novelty.again(ref);
     entries[place + REF] = ref;
     entries[place + ATOM] = atom;
     if (atom >= 0) list.pushAtom(atom, size);
@@ -414,6 +423,7 @@ function readText(bytes: Uint8Array, at: number, length: number, coded: boolean,
   if (end < 0) return BROKEN;
   text.at = to;
   text.length = end - to;
+  text.visible = decoded.visible;
   list.scratch = end;
   return READ;
 }

@@ -16,6 +16,7 @@ export const MAX_FIELDS = 1024;
 /** Lists with more fields that were not seen before get no template. */
 const MAX_VOLATILE = 32;
 const COLON = 0x3a;
+const SP = 0x20;
 
 /**
  * A list of fields, reused for block after block. Two forms:
@@ -47,6 +48,8 @@ export class FieldList {
   /** Huffman code of the value as received, -1 where it is not at hand. */
   readonly codeAt = new Int32Array(MAX_FIELDS);
   readonly codeLength = new Int32Array(MAX_FIELDS);
+  /** 1 where the value is known to have no octet that none may have. */
+  private readonly sound = new Uint8Array(MAX_FIELDS);
   /** List size (RFC 9113 section 6.5.2) of all fields, the template's included. */
   size = 0;
   /** Octets that encoding all fields takes at most. */
@@ -298,6 +301,15 @@ export class FieldList {
     else if (this.regular) this.misplaced = true;
   }
 
+  /** For the decoder: the value of the field that was pushed last, without an atom, is visible ASCII and SP. */
+  trust(): void {
+    const i = this.count - 1;
+    const { bytes } = this.memory;
+    const first = this.valueAt[i];
+    const length = this.valueLength[i];
+    if (length > 0 && bytes[first] !== SP && bytes[first + length - 1] !== SP) this.sound[i] = 1;
+  }
+
   /** For the decoder: all fields have been pushed. */
   settle(): void {
     const memory = this.memory;
@@ -370,7 +382,8 @@ export class FieldList {
     const bytes = this.memory.bytes;
     // Interned names are good ones.
     if (this.ref[i] < 0 && nameError(bytes, this.nameAt[i], this.nameLength[i]) !== 0) facts.fail(MALFORMED.NAME);
-    if (valueError(bytes, this.valueAt[i], this.valueLength[i]) !== 0) facts.fail(MALFORMED.VALUE);
+    if (this.sound[i] === 0 && valueError(bytes, this.valueAt[i], this.valueLength[i]) !== 0)
+      facts.fail(MALFORMED.VALUE);
     facts.add(bytes, this.name[i], this.valueAt[i], this.valueLength[i]);
   }
 
@@ -423,6 +436,7 @@ export class FieldList {
     this.valueLength[i] = valueLength;
     this.never[i] = never ? 1 : 0;
     this.codeAt[i] = -1;
+    this.sound[i] = 0;
   }
 
   private move(from: number, to: number): void {
@@ -437,6 +451,7 @@ export class FieldList {
     this.never[to] = this.never[from];
     this.codeAt[to] = this.codeAt[from];
     this.codeLength[to] = this.codeLength[from];
+    this.sound[to] = this.sound[from];
   }
 
   private rename(): void {
