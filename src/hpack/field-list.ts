@@ -68,7 +68,11 @@ export class FieldList {
   private readonly own = new Facts();
   private hash = 0;
   private volatileCount = 0;
-  private readonly volatileIndex = new Int32Array(MAX_FIELDS);
+  /**
+   * While fields are pushed: by field its atom, or the bits of the row that it has among those without one, inverted. These have the rows from
+   * 0 on, so that none has to be moved where the others turn out to be a template.
+   */
+  private readonly sequence = new Int32Array(MAX_FIELDS);
   private regular = false;
   private misplaced = false;
   /** Names of atoms, as a set of bits by reference modulo 32. */
@@ -270,7 +274,7 @@ export class FieldList {
   pushAtom(atom: number, size: number): void {
     const i = this.count++;
     const known = this.atoms.known[atom];
-    this.atom[i] = atom;
+    this.sequence[i] = atom;
     this.size += size;
     const h = Math.imul(this.hash ^ atom, 0x9e3779b1);
     this.hash = h ^ (h >>> 15);
@@ -291,19 +295,19 @@ export class FieldList {
     codeAt: number,
     codeLength: number,
   ): void {
-    const i = this.count++;
-    this.put(i, ref, known, nameAt, nameLength, valueAt, valueLength, never);
-    this.codeAt[i] = codeAt;
-    this.codeLength[i] = codeLength;
+    const row = this.volatileCount++;
+    this.sequence[this.count++] = ~row;
+    this.put(row, ref, known, nameAt, nameLength, valueAt, valueLength, never);
+    this.codeAt[row] = codeAt;
+    this.codeLength[row] = codeLength;
     this.size += OVERHEAD + nameLength + valueLength;
-    this.volatileIndex[this.volatileCount++] = i;
     if (known === NAME.OTHER || known >= FIRST_REGULAR) this.regular = true;
     else if (this.regular) this.misplaced = true;
   }
 
   /** For the decoder: the value of the field that was pushed last, without an atom, is visible ASCII and SP. */
   trust(): void {
-    const i = this.count - 1;
+    const i = this.volatileCount - 1;
     const { bytes } = this.memory;
     const first = this.valueAt[i];
     const length = this.valueLength[i];
@@ -319,7 +323,7 @@ export class FieldList {
     this.bound = this.size - SPARE * this.count;
     let template: Template | null = null;
     if (stable > 0 && others <= MAX_VOLATILE && !this.misplaced && !this.mixed()) {
-      template = memory.templates.intern(this.atom, this.hash, stable);
+      template = memory.templates.intern(this.sequence, this.hash, stable);
     }
     this.template = template;
     if (template !== null && others === 0) {
@@ -331,12 +335,10 @@ export class FieldList {
     this.facts = facts;
     if (template !== null) {
       facts.copy(template.facts);
-      for (let k = 0; k < others; k++) {
-        this.move(this.volatileIndex[k], k);
-        this.learn(facts, k);
-      }
+      for (let k = 0; k < others; k++) this.learn(facts, k);
       this.count = others;
     } else {
+      this.spread();
       facts.reset();
       if (this.misplaced) facts.error = MALFORMED.PSEUDO_ORDER;
       for (let i = 0; i < this.count; i++) {
@@ -353,6 +355,7 @@ export class FieldList {
   /** For the decoder: what the fields so far say, if there is more than the list may have. Its answer depends on who asks, and for what. */
   sketch(): void {
     const { own, name, valueAt, valueLength } = this;
+    this.spread();
     own.reset();
     for (let i = 0; i < this.count; i++) {
       if (this.atom[i] >= 0) this.fill(i);
@@ -378,6 +381,17 @@ export class FieldList {
     this.namesBefore = this.names.count;
   }
 
+  /** To the plain form, after all fields have been pushed. */
+  private spread(): void {
+    const { sequence, atom } = this;
+    // From behind: no row lies behind the field that it is of.
+    for (let i = this.count - 1; i >= 0; i--) {
+      const entry = sequence[i];
+      if (entry < 0) this.move(~entry, i);
+      else atom[i] = entry;
+    }
+  }
+
   private learn(facts: Facts, i: number): void {
     const bytes = this.memory.bytes;
     // Interned names are good ones.
@@ -389,16 +403,16 @@ export class FieldList {
 
   /** Whether a name is among the fields with an atom and among those without, or may be. */
   private mixed(): boolean {
-    const { names, atoms } = this;
+    const { names, atoms, sequence } = this;
     for (let k = 0; k < this.volatileCount; k++) {
-      const ref = this.ref[this.volatileIndex[k]];
+      const ref = this.ref[k];
       // A name that was learned in the middle of the block is without a reference in the fields before.
       if (ref < 0) {
         if (names.count !== this.namesBefore) return true;
         continue;
       }
       if ((this.stableNames & (1 << (ref & 31))) === 0) continue;
-      for (let i = 0; i < this.count; i++) if (this.atom[i] >= 0 && atoms.ref[this.atom[i]] === ref) return true;
+      for (let i = 0; i < this.count; i++) if (sequence[i] >= 0 && atoms.ref[sequence[i]] === ref) return true;
     }
     return false;
   }
