@@ -169,16 +169,20 @@ export class Encoder {
     const nameLength = list.nameLength[i];
     const length = list.valueLength[i];
     let p: number;
-    if (list.never[i] !== 0 || (ref >= 0 && (names.flags[ref] & SENSITIVE) !== 0)) {
-      p = this.putName(ref, NEVER_INDEXED, 4, nameAt, nameLength, at);
-    } else {
+    const spelled = ref < 0 || names.static[ref] === 0;
+    const place = spelled && ref >= 0 ? this.find((ref << 1) | 1) : -1;
+    let first = WITHOUT_INDEXING;
+    let bits = 4;
+    if (list.never[i] !== 0 || (ref >= 0 && (names.flags[ref] & SENSITIVE) !== 0)) first = NEVER_INDEXED;
+    else if (spelled && ref >= 0 && place < 0 && this.fits(OVERHEAD + nameLength + length)) {
       // One entry for the name's sake, so that later literals need not spell it.
-      const size = OVERHEAD + nameLength + length;
-      if (ref >= 0 && names.static[ref] === 0 && this.find((ref << 1) | 1) < 0 && this.fits(size)) {
-        p = this.putName(ref, INCREMENTAL, 6, nameAt, nameLength, at);
-        this.insert(ref, size);
-      } else p = this.putName(ref, WITHOUT_INDEXING, 4, nameAt, nameLength, at);
+      first = INCREMENTAL;
+      bits = 6;
     }
+    if (!spelled) p = putInteger(bytes, at, first, bits, names.static[ref]);
+    else if (place >= 0) p = putInteger(bytes, at, first, bits, LAST_STATIC + this.inserted - place);
+    else p = this.putSpelled(ref, first, nameAt, nameLength, at);
+    if (first === INCREMENTAL) this.insert(ref, OVERHEAD + nameLength + length);
     const codeAt = list.codeAt[i];
     const code = list.codeLength[i];
     if (codeAt >= 0 && code <= length) return putCode(bytes, view, codeAt, code, p);
@@ -187,7 +191,7 @@ export class Encoder {
 
   /** The first octets of a literal up to its name's end. */
   private putName(ref: number, first: number, bits: number, nameAt: number, nameLength: number, at: number): number {
-    const { bytes, view, names } = this;
+    const { bytes, names } = this;
     let index = 0;
     if (ref >= 0) {
       index = names.static[ref];
@@ -196,12 +200,18 @@ export class Encoder {
         if (place >= 0) index = LAST_STATIC + this.inserted - place;
       }
     }
-    const p = putInteger(bytes, at, first, bits, index);
-    if (index !== 0) return p;
+    if (index === 0) return this.putSpelled(ref, first, nameAt, nameLength, at);
+    return putInteger(bytes, at, first, bits, index);
+  }
+
+  /** The same where no table has the name. */
+  private putSpelled(ref: number, first: number, nameAt: number, nameLength: number, at: number): number {
+    const { bytes, view, names } = this;
+    bytes[at] = first;
     if (ref >= 0 && names.codeLength[ref] < nameLength) {
-      return putCode(bytes, view, names.codeAt[ref], names.codeLength[ref], p);
+      return putCode(bytes, view, names.codeAt[ref], names.codeLength[ref], at + 1);
     }
-    return putPlain(bytes, view, nameAt, nameLength, p);
+    return putPlain(bytes, view, nameAt, nameLength, at + 1);
   }
 
   private fits(size: number): boolean {

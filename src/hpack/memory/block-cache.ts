@@ -1,6 +1,7 @@
 // Two caches of blocks, direct-mapped: of octets that were received, and of octets ready to be sent. Both are shared by all
 // connections, so that none costs memory by itself, and know whose table, and which state of it, a block depends on.
 
+import { moveWords, WORDS_BYTES } from '../../http/octets.js';
 import { powerOfTwo } from './hash-chains.js';
 import type { HeaderText } from './header-text.js';
 import type { Template } from './template.js';
@@ -8,9 +9,6 @@ import type { Template } from './template.js';
 /** Longest received block that is cached whole, and longest one that is kept ready to be sent. */
 export const RECEIVED_BYTES = 256;
 export const READY_BYTES = 512;
-
-/** As in octets.ts: below this a loop beats a call of copyWithin. A block is mostly some indices, an octet or two each. */
-const LOOP_BYTES = 15;
 
 const mix = (owner: number, version: number): number => Math.imul(owner, 0x2545f491) ^ version;
 
@@ -72,6 +70,7 @@ export class ReadyBlocks {
   /** Uses `length` octets from `base` on. */
   constructor(
     private readonly bytes: Uint8Array,
+    private readonly view: DataView,
     private readonly base: number,
     length: number,
   ) {
@@ -99,7 +98,7 @@ export class ReadyBlocks {
     const { bytes } = this;
     const length = this.length[slot];
     const from = this.base + slot * READY_BYTES;
-    if (length < LOOP_BYTES) for (let i = 0; i < length; i++) bytes[to + i] = bytes[from + i];
+    if (length <= WORDS_BYTES) moveWords(bytes, this.view, from, from + length, to);
     else bytes.copyWithin(to, from, from + length);
     return to + length;
   }

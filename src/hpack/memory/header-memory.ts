@@ -69,7 +69,7 @@ export class HeaderMemory {
     this.atoms = new AtomTable(this.text, this.names, this.learning, maxAtoms, room);
     this.templates = new TemplateTable(bytes, this.names, this.atoms, this.learning, few, room);
     this.received = new ReceivedBlocks(this.text, receivedAt, cache);
-    this.ready = new ReadyBlocks(bytes, readyAt, cache);
+    this.ready = new ReadyBlocks(bytes, this.text.view, readyAt, cache);
     this.addStaticTable();
   }
 

@@ -6,8 +6,13 @@ import type { FieldList } from '../field-list.js';
 import { Cursor, putInteger, readInteger } from '../integer.js';
 import { LAST_STATIC } from '../static-table.js';
 import { putPlain } from '../string-literal.js';
+import { READY_BYTES } from './block-cache.js';
 import type { HeaderMemory } from './header-memory.js';
 import type { Template } from './template.js';
+
+/** In place of an encoder's number and of its table's version: no encoder has these. */
+const NOBODY = 0;
+const NO_VERSION = -1;
 
 const cursor = new Cursor();
 
@@ -71,13 +76,18 @@ export function restoreList(list: FieldList, at: number, end: number): void {
   list.finish();
 }
 
+/** The fields of a template. As they depend on no table, they are kept ready to be copied like blocks are, with an owner that no encoder is. */
 function saveFields(memory: HeaderMemory, at: number, template: Template, current: boolean): number {
+  const { ready } = memory;
+  const slot = ready.slot(template, NOBODY);
+  if (current && ready.has(slot, template, NOBODY, NO_VERSION)) return ready.copy(slot, at);
   const { atom, ref, nameAt, nameLength, valueAt, valueLength, never } = template;
   let p = at;
   for (let k = 0; k < template.count; k++) {
     const name = current ? ref[k] : -1;
     p = saveField(memory, p, atom[k], name, nameAt[k], nameLength[k], valueAt[k], valueLength[k], never[k]);
   }
+  if (current && p - at <= READY_BYTES) ready.keep(slot, template, NOBODY, NO_VERSION, 0, at, p);
   return p;
 }
 
