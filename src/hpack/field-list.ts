@@ -10,11 +10,14 @@ import type { HeaderMemory } from './memory/header-memory.js';
 import { SCRATCH_BYTES } from './memory/header-text.js';
 import type { NameTable } from './memory/name-table.js';
 import type { Template } from './memory/template.js';
+import type { Novelty } from './novelty.js';
 
 /** Fields that a list can hold. */
 export const MAX_FIELDS = 1024;
 /** Lists with more fields that were not seen before get no template. */
 const MAX_VOLATILE = 32;
+/** Between the counters of two sources: odd, so that all are used. */
+const SOURCE_STEP = 61;
 const COLON = 0x3a;
 const SP = 0x20;
 
@@ -153,6 +156,15 @@ export class FieldList {
 
   /** Completes a list that `add` and the like have built: facts, size, bound, template. */
   finish(): void {
+    this.complete(null, 0);
+  }
+
+  /** The same for a head of HTTP/1, whose parser has found its values good. `source`: whose head it is, a number. */
+  finishParsed(novelty: Novelty, source: number): void {
+    this.complete(novelty, Math.imul(source, SOURCE_STEP));
+  }
+
+  private complete(novelty: Novelty | null, salt: number): void {
     const memory = this.memory;
     const count = this.count;
     if (this.epoch !== memory.epoch) this.rename();
@@ -164,8 +176,12 @@ export class FieldList {
     for (let i = 0; i < count; i++) {
       let atom = this.atom[i];
       const ref = this.ref[i];
-      if (atom < 0 && ref >= 0) {
+      if (atom < 0 && ref >= 0 && (novelty === null || novelty.worth(ref + salt))) {
         atom = this.atoms.intern(ref, this.valueAt[i], this.valueLength[i], this.never[i] !== 0);
+        if (novelty !== null) {
+          if (atom >= 0) novelty.again(ref + salt);
+          else novelty.fresh(ref + salt);
+        }
       }
       if (atom >= 0) this.pushAtom(atom, this.atoms.size[atom]);
       else {
@@ -173,6 +189,7 @@ export class FieldList {
         const code = codeAt[i];
         const length = codeLength[i];
         this.pushText(ref, name[i], nameAt[i], nameLength[i], valueAt[i], valueLength[i], never[i] !== 0, code, length);
+        if (novelty !== null) this.sound[this.volatileCount - 1] = 1;
       }
     }
     this.settle();

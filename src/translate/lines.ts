@@ -13,6 +13,9 @@ export const ACTION = { COPY: 0, SKIP: 1, REFUSE: 2 } as const;
 const COPY = ACTION.COPY;
 const SKIP = ACTION.SKIP;
 
+/** Counters for which fields of HTTP/1 come again, by name and socket. */
+export const SOURCES = 4096;
+
 /** Templates remembered; a power of two. Their ids are consecutive. */
 const SLOTS = 1024;
 const MASK = SLOTS - 1;

@@ -3,6 +3,7 @@
 
 import type { FieldList } from '../hpack/field-list.js';
 import type { HeaderMemory } from '../hpack/memory/header-memory.js';
+import { Novelty } from '../hpack/novelty.js';
 import { validAuthority } from '../http/authority.js';
 import { CONNECT_PROTOCOL, type Facts, SCHEME } from '../http/facts.js';
 import { NAME } from '../http/field-names.js';
@@ -15,7 +16,7 @@ import { MESSAGE_ERROR } from '../http1/errors.js';
 import { FIELD_KIND } from '../http1/fields.js';
 import { FORM, FRAMING, type Head } from '../http1/head.js';
 import { copyText, lowerName, NO_ROOM, skipZeros, writeField, writeLength } from './fields.js';
-import { ACTION, LineCache } from './lines.js';
+import { ACTION, LineCache, SOURCES } from './lines.js';
 
 const COOKIE = NAME.COOKIE;
 const CR = 0x0d;
@@ -83,6 +84,7 @@ export class RequestBridge {
 
   private readonly bytes: Uint8Array;
   private readonly cache: LineCache;
+  private readonly novelty = new Novelty(SOURCES);
   private readonly connect: number;
   private readonly http: number;
   private readonly https: number;
@@ -164,7 +166,15 @@ export class RequestBridge {
    * `carried`: the next proxy is told which version of HTTP/1 it is, and makes it that again.
    * Names are lower-cased in place; the head's bytes must stay until the list is encoded. Returns 0 or -MESSAGE_ERROR.
    */
-  list(head: Head, list: FieldList, webSocket: boolean, hostAt = 0, hostLength = 0, carried = false): number {
+  list(
+    head: Head,
+    list: FieldList,
+    webSocket: boolean,
+    hostAt = 0,
+    hostLength = 0,
+    carried = false,
+    client = 0,
+  ): number {
     const { bytes } = this;
     const extended = webSocket && asksForWebSocket(bytes, head);
     const connect = head.method === METHOD.CONNECT;
@@ -184,7 +194,7 @@ export class RequestBridge {
     if (error !== 0) return -error;
     if (extended && this.keyAt < 0) return -MESSAGE_ERROR.WEBSOCKET_KEY;
     if (carried && !this.carry(list, head.minor, head.form === FORM.ABSOLUTE)) return -MESSAGE_ERROR.TOO_MANY_FIELDS;
-    list.finish();
+    list.finishParsed(this.novelty, client);
     return checkRequest(list.facts) === 0 ? 0 : -MESSAGE_ERROR.MALFORMED;
   }
 

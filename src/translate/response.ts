@@ -3,6 +3,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { FieldList } from '../hpack/field-list.js';
 import type { HeaderMemory } from '../hpack/memory/header-memory.js';
+import { Novelty } from '../hpack/novelty.js';
 import type { Facts } from '../http/facts.js';
 import { NAME } from '../http/field-names.js';
 import { checkResponse } from '../http/message.js';
@@ -14,7 +15,7 @@ import { FIELD_KIND } from '../http1/fields.js';
 import { FRAMING, type Head } from '../http1/head.js';
 import { CONNECTION } from '../http1/write.js';
 import { lowerName, NO_ROOM, skipZeros, writeField, writeLength } from './fields.js';
-import { ACTION, LineCache } from './lines.js';
+import { ACTION, LineCache, SOURCES } from './lines.js';
 
 const CRLF = ascii('\r\n');
 const CHUNKED = ascii('transfer-encoding: chunked\r\n');
@@ -74,6 +75,7 @@ function hasNoContent(status: number, requestMethod: number): boolean {
 export class ResponseBridge {
   private readonly bytes: Uint8Array;
   private readonly cache: LineCache;
+  private readonly novelty = new Novelty(SOURCES);
   private readonly ok: number;
 
   constructor(memory: HeaderMemory) {
@@ -141,7 +143,7 @@ export class ResponseBridge {
    * error. Names are lower-cased in place; the head's bytes must stay until the list is encoded.
    * Returns 0 or -(MESSAGE_ERROR + UPSTREAM).
    */
-  list(head: Head, list: FieldList, webSocket: boolean, keys: Uint8Array, keyAt: number): number {
+  list(head: Head, list: FieldList, webSocket: boolean, keys: Uint8Array, keyAt: number, endpoint = 0): number {
     const { bytes } = this;
     const { fields, kind, count, status } = head;
     const switching = status === 101;
@@ -169,7 +171,7 @@ export class ResponseBridge {
       fits = list.add(nameAt, nameEnd - nameAt, valueAt, valueEnd - valueAt) && fits;
     }
     if (!fits) return -(MESSAGE_ERROR.TOO_MANY_FIELDS + UPSTREAM);
-    list.finish();
+    list.finishParsed(this.novelty, endpoint);
     return checkResponse(list.facts) === 0 ? 0 : -(MESSAGE_ERROR.MALFORMED + UPSTREAM);
   }
 }

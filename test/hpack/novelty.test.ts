@@ -5,7 +5,7 @@ import { FieldList } from '../../src/hpack/field-list.js';
 import type { HeaderMemory } from '../../src/hpack/memory/header-memory.js';
 import { Novelty } from '../../src/hpack/novelty.js';
 import { MALFORMED } from '../../src/http/malformed.js';
-import { fieldsOf, INPUT, newMemory, write } from '../support/header-fixture.js';
+import { fieldsOf, INPUT, newMemory, TEXT, write } from '../support/header-fixture.js';
 import { naiveHuffman } from '../support/naive-hpack.js';
 
 const text = (value: string): number[] => [value.length, ...Buffer.from(value, 'latin1')];
@@ -106,5 +106,24 @@ describe('values that never come again', () => {
       assert.equal(error(coded(good)), 0, JSON.stringify(good));
       assert.equal(error(text(good)), 0, JSON.stringify(good));
     }
+  });
+
+  it('of one HTTP/1 client are nothing to another one', () => {
+    const memory = newMemory();
+    const list = new FieldList(memory);
+    const novelty = new Novelty(4096);
+    const known = (source: number, value: string): boolean => {
+      list.clear();
+      const valueAt = write(memory, Buffer.from('x-path'), TEXT);
+      const end = write(memory, Buffer.from(value), valueAt);
+      list.add(TEXT, valueAt - TEXT, valueAt, end - valueAt);
+      list.finishParsed(novelty, source);
+      assert.deepEqual(fieldsOf(list), [{ name: 'x-path', value, never: false }]);
+      return list.template !== null;
+    };
+    for (let i = 0; i < 500; i++) known(3, `/${i}`);
+    for (let i = 0; i < 3; i++) assert.equal(known(3, '/same'), false);
+    for (let i = 0; i < 3; i++) known(4, '/same');
+    assert.ok(known(4, '/same'));
   });
 });

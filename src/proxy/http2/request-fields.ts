@@ -129,6 +129,7 @@ export class RequestFields {
       services.hostAt[service],
       services.hostLength[service],
       exchanges.carried[x] === 1,
+      x,
     );
     if (error !== 0) return error;
     if (webSocket) exchanges.keys.set(x, bytes.slice(bridge.keyAt, bridge.keyAt + KEY_LENGTH));

@@ -26,7 +26,7 @@ export class ResponseFields {
     const { exchanges } = this;
     const webSocket = exchanges.upgrade[x] === UPGRADE.WEBSOCKET;
     const key = webSocket ? (exchanges.keys.get(x) ?? NO_KEY) : NO_KEY;
-    return this.bridge.list(this.http1.head, this.core.list, webSocket, key, 0);
+    return this.bridge.list(this.http1.head, this.core.list, webSocket, key, 0, exchanges.endpointSocket(x));
   }
 
   /** Sends the interim head in `core.list`. Of these there may be any number: a client that does not read gets no more of them. */
