@@ -9,6 +9,7 @@
 # make soak    ten minutes of mixed traffic with aborts, stalled readers and floods (make soak MINUTES=1)
 # make stalled    what a thousand stalled readers cost their neighbours, with a bar (needs root)
 # make redirect-bench      what the redirect of a pod's traffic costs a request, with a bar; needs root
+# make wakeups    what a request costs that comes alone, in system calls and context switches, and how often an idle process wakes up
 # make controller-bench    what a controller of a large cluster costs, with bars (make controller-bench ARGS="--sidecars 100")
 # make fuzz    long random runs of the protocol machines (make fuzz FACTOR=1000)
 # make allocations    what a request allocates, from V8's log over a million requests (ARGS="--from DIR": another build)
@@ -32,7 +33,7 @@ ifneq ($(wildcard $(HEADERS)/include/node/node_api.h),)
 export npm_config_nodedir := $(HEADERS)
 endif
 
-.PHONY: help run build lint test test-native test-transport test-node packages peers spire kubernetes bench allocations soak stalled redirect-bench controller-bench fuzz pictures prebuilds package clean FORCE
+.PHONY: help run build lint test test-native test-transport test-node packages peers spire kubernetes bench allocations soak stalled wakeups redirect-bench controller-bench fuzz pictures prebuilds package clean FORCE
 
 help:
 	@sed -n '/^# make/,/^[^#]/s/^# //p' Makefile
@@ -143,6 +144,9 @@ stalled: dist/.built
 redirect-bench: dist/.built
 	@bash bench/setup/packages.sh bench
 	$(NODE) dist/bench/redirect.js $(ARGS)
+
+wakeups: dist/.built
+	$(NODE) dist/bench/wakeups.js $(ARGS)
 
 controller-bench: dist/.built
 	$(NODE) dist/bench/controller.js $(ARGS)

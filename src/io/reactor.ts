@@ -8,7 +8,7 @@ import { SendQueue } from './send-queue.js';
 import { RING_BUFFERS, Slab } from './slab.js';
 import { FREE, SOCKET, Sockets } from './sockets.js';
 import { Splicer } from './splice.js';
-import type { ConnectionEvents, MakeTransport, Transport } from './transport.js';
+import type { ConnectionEvents, MakeTransport, SendEvents, Transport } from './transport.js';
 import { Wheel } from './wheel.js';
 
 const ENTRIES = 4096;
@@ -21,17 +21,13 @@ const FIXED_BYTES = SendQueue.fixedBytes(MESSAGE_BLOCKS) + HEADER_MEMORY_BYTES +
 const UV_RETRY_MS = 10;
 
 /** What the protocols implement. One object per worker; every call is about a slot of the socket table. */
-export interface Handlers extends ConnectionEvents {
+export interface Handlers extends ConnectionEvents, SendEvents {
   /** A connection from a listening socket of this worker (result >= 0) or an errno (< 0); `more` false: arm it again. */
   accepted(listener: number, result: number, more: boolean): void;
   /** A connection that another worker accepted. */
   handedIn(listener: number, fd: number): void;
   /** A hand-over has completed: `result` < 0 means that the fd is still ours. */
   handedOver(listener: number, fd: number, result: number): void;
-  /** The kernel took `bytes` of the payload queued. */
-  sent(slot: number, bytes: number): void;
-  /** A send failed: the peer takes nothing more. What it sent before may still arrive. */
-  sendFailed(slot: number, errno: number): void;
   /** The send queue is empty (after `notifyDrained`). */
   drained(slot: number): void;
   /** The peer of a watched socket has ended its direction, or the connection is `broken`. What came before may not have been read. */
@@ -170,12 +166,12 @@ export class Reactor {
 
   /** Submits, waits, handles what completed, fires timers. */
   private turn(handlers: Handlers, minComplete: number, timeoutUs: number): void {
-    const sends = this.sockets.flush();
+    const sends = this.sockets.flush(handlers);
     // A relay has two sockets, and data waits in one direction of it at a time, mostly.
     this.slab.promise(this.sockets.open >> 1);
     this.slab.lend(this.sockets.multishots > 0);
     // Asked after the flush, in which a transport may have put something off.
-    const sleep = this.layered?.pending !== true && !this.sockets.starved;
+    const sleep = this.layered?.pending !== true && !this.sockets.starved && this.sockets.refused.count === 0;
     const wait = sleep ? minComplete : 0;
     // A send completes while it is submitted: it is not one of those that are waited for.
     const coalesce = wait > 1;
@@ -184,6 +180,7 @@ export class Reactor {
     this.now = this.page[0] / 1000;
     this.ms = Math.floor(this.now) - this.origin;
     this.turns++;
+    if (this.sockets.refused.count > 0) this.sockets.refused.tell(handlers);
     this.drain(handlers);
     const runnable = this.splicer.runnable;
     if (runnable > 0) {

@@ -7,13 +7,23 @@
 import { ERRNO, OP, POLLOUT, POLLRDHUP, SHUT_WR } from './abi.js';
 import type { Native } from './native.js';
 import { Receives } from './receives.js';
+import { RefusedSends } from './refused-sends.js';
 import type { Ring } from './ring.js';
 import { SendQueue } from './send-queue.js';
 import type { Slab } from './slab.js';
 import { FREE, SOCKET } from './socket-table.js';
+import type { SendEvents } from './transport.js';
 import type { Wheel } from './wheel.js';
 
 export { FREE, SOCKET };
+
+/**
+ * So few sends in a turn are calls, which are over when they return: an entry's completion would end the wait that it is submitted with, and
+ * cost a turn of the loop by itself.
+ */
+const CALLS = 4;
+/** Of a socket whose owner waits for the end of the send: a completion tells it. */
+const AWAITED = SOCKET.NOTIFY_DRAINED | SOCKET.CLOSE_PENDING | SOCKET.SHUT_PENDING;
 
 export class Sockets extends Receives {
   /** Bytes queued and not yet taken by the kernel; with a transport, those that it wrote included. */
@@ -27,6 +37,8 @@ export class Sockets extends Receives {
   private readonly watched: Uint8Array;
   private readonly dirty: Int32Array;
   private dirtyCount = 0;
+  /** Whose owners are to be told. */
+  readonly refused = new RefusedSends(CALLS);
 
   constructor(
     private readonly native: Native,
@@ -192,17 +204,21 @@ export class Sockets extends Receives {
     if ((this.flags[slot] & SOCKET.CLOSED) !== 0) this.releaseIfDone(slot);
   }
 
-  /** Writes every socket that has something queued: one send each. Called at the end of a loop turn. Returns how many sends. */
-  flush(): number {
+  /**
+   * Writes every socket that has something queued: one send each. Called at the end of a loop turn. Returns how many are entries: all, unless
+   * there are `events`, who are told at once of few that are calls.
+   */
+  flush(events?: SendEvents): number {
+    const teller = this.dirtyCount <= CALLS ? events : undefined;
     let sends = 0;
     for (let i = 0; i < this.dirtyCount; i++) {
       const slot = this.dirty[i];
       this.flags[slot] &= ~SOCKET.DIRTY;
-      if (this.layer[slot] !== 0 && (this.flags[slot] & SOCKET.CLOSED) === 0) sends += this.layered?.flush(slot) ?? 0;
-      else if (!this.payload.empty(slot) && (this.flags[slot] & (SOCKET.SENDING | SOCKET.CLOSED)) === 0) {
-        this.send(slot);
-        sends++;
-      } else if ((this.flags[slot] & SOCKET.CLOSED) !== 0) this.releaseIfDone(slot);
+      if (this.layer[slot] !== 0 && (this.flags[slot] & SOCKET.CLOSED) === 0)
+        sends += this.layered?.flush(slot, teller) ?? 0;
+      else if (!this.payload.empty(slot) && (this.flags[slot] & (SOCKET.SENDING | SOCKET.CLOSED)) === 0)
+        sends += this.send(slot, teller);
+      else if ((this.flags[slot] & SOCKET.CLOSED) !== 0) this.releaseIfDone(slot);
     }
     this.dirtyCount = 0;
     return sends;
@@ -337,10 +353,11 @@ export class Sockets extends Receives {
     this.dirty[this.dirtyCount++] = slot;
   }
 
-  /** Sends what is first in line: payload, or with a transport what it has written. */
-  send(slot: number): void {
-    this.flags[slot] |= SOCKET.SENDING;
+  /** Sends what is first in line: payload, or with a transport what it has written. Returns how many entries that takes. */
+  send(slot: number, events?: SendEvents): number {
     this.owes[slot] = 1;
+    if (events !== undefined && this.sendNow(slot, events)) return 0;
+    this.flags[slot] |= SOCKET.SENDING;
     this.pending[slot]++;
     const fd = this.fd[slot];
     const generation = this.generation[slot];
@@ -348,6 +365,28 @@ export class Sockets extends Receives {
     const message = queue.vector(slot);
     if (message >= 0) this.ring.sendMessage(fd, slot, generation, message);
     else this.ring.send(fd, slot, generation, queue.firstAt(slot), queue.firstLength(slot));
+    return 1;
+  }
+
+  /** Sends as a call. False if there is something left to send, or nothing was tried. */
+  private sendNow(slot: number, events: SendEvents): boolean {
+    if ((this.flags[slot] & AWAITED) !== 0) return false;
+    const queue = this.toSend(slot);
+    const fd = this.fd[slot];
+    const message = queue.vector(slot);
+    const result =
+      message >= 0
+        ? this.native.sendNow(fd, message, 0)
+        : this.native.sendNow(fd, queue.firstAt(slot), queue.firstLength(slot));
+    queue.settle(slot);
+    if (result > 0) {
+      events.sent(slot, this.layer[slot] === 0 ? result : (this.layered?.sent(slot, result) ?? 0));
+      queue.consume(slot, result);
+      return queue.empty(slot);
+    }
+    if (result === -ERRNO.EAGAIN) return false;
+    this.refused.note(slot, -result);
+    return true;
   }
 
   private toSend(slot: number): SendQueue {

@@ -9,11 +9,18 @@ import { SOCKET } from '../../src/io/socket-table.js';
 const { role, io } = workerData as { role: string; io: 'uring' | 'epoll' };
 const KIND = 1;
 const LISTENER = 3;
+/** Round trips of `pingpong`; the test makes as many. */
+const PINGS = 100;
+const PIECE = 'some octets';
 
 /** What the executor is to answer to the next calls, in place of what it would. */
 const failures: number[] = [];
+type SendNow = Native['sendNow'];
+/** What does the next sends that are calls, in place of the system. */
+const sends: SendNow[] = [];
 const failing: Native = {
   ...native(),
+  sendNow: (...call) => (sends.shift() ?? native().sendNow)(...call),
   enter: (...call) => failures.shift() ?? native().enter(...call),
   // Nothing that could be polled, for the worker that is to do without.
   uvFd: () => (role === 'blind' ? -1 : native().uvFd()),
@@ -202,6 +209,97 @@ const roles: Record<string, () => void> = {
         setTimeout(() => say({ turns: reactor.turns - before }), 500);
       }, 50);
     });
+  },
+
+  pingpong: () => {
+    // The peer is not in this thread: libuv has nothing to do here.
+    const port = listen();
+    let echoes = 0;
+    let before = 0;
+    reactor.run({
+      ...echo,
+      data: (slot, bid, at, length) => {
+        if (echoes++ === 0) before = reactor.turns;
+        if (echoes === PINGS) say({ turns: reactor.turns - before });
+        sockets.queue(slot, at, length, bid);
+      },
+    });
+    say({ port });
+  },
+
+  refused: () => {
+    // The first is told that its send failed, the second that its peer takes no more, the third that half of it was taken.
+    const port = listen();
+    sends.push(
+      () => -ERRNO.ECONNRESET,
+      () => -ERRNO.EAGAIN,
+      (fd, at, length) => native().sendNow(fd, at, length >> 1),
+    );
+    const before = slab.free + slab.lent;
+    let failed = 0;
+    let told = 0;
+    let turned = 0;
+    let echoed = 0;
+    reactor.run({
+      ...echo,
+      sent: (_slot, bytes) => {
+        told += bytes;
+      },
+      sendFailed: (slot, errno) => {
+        failed = errno;
+        sockets.close(slot);
+      },
+      turn: () => {
+        // What the protocols put off till the end of a turn is done after they were told, as behind a completion.
+        if (failed !== 0) turned = 1;
+        if (echoed < 2 * PIECE.length || told < echoed) return;
+        say({ failed, told, lost: before - slab.free - slab.lent, turned });
+        echoed = 0;
+      },
+    });
+    const next = (which: number): void => {
+      const client = connect(port, '127.0.0.1');
+      let got = '';
+      client.on('data', (chunk) => {
+        got += String(chunk);
+        if (got === PIECE && which < 2) next(which + 1);
+        if (got === PIECE) echoed += PIECE.length;
+      });
+      client.on('close', () => {
+        if (which === 0) next(1);
+      });
+      client.on('error', () => undefined);
+      client.write(PIECE);
+    };
+    next(0);
+  },
+
+  awaited: () => {
+    // Who wants to know that all is sent hears it, also where it is sent at once; and who closes then is closed.
+    const port = listen();
+    let drained = 0;
+    reactor.run({
+      ...echo,
+      data: (slot, bid, at, length) => {
+        sockets.queue(slot, at, length, bid);
+        sockets.notifyDrained(slot);
+      },
+      drained: (slot) => {
+        drained++;
+        const bid = slab.take();
+        const at = slab.dataStart(bid);
+        slab.bytes[at] = 33;
+        sockets.queue(slot, at, 1, bid);
+        sockets.closeWhenSent(slot);
+      },
+    });
+    let got = '';
+    connect(port, '127.0.0.1')
+      .on('data', (chunk) => {
+        got += String(chunk);
+      })
+      .on('end', () => say({ drained, bytes: got.length, last: got.charCodeAt(got.length - 1) }))
+      .write(PIECE);
   },
 
   shortage: () => {

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { availableExecutors, type Executor } from '../support/sluice.js';
 
+const PINGS = 100;
+const ECONNRESET = 104;
 const FILE = new URL('./reactor-worker.js', import.meta.url);
 
 /** Runs a role of reactor-worker.ts; resolves with what it reports. */
@@ -43,6 +46,33 @@ for (const io of await availableExecutors()) {
   test(`${io}: with nothing to do it waits`, async () => {
     const { turns } = await report('idle', io);
     assert.ok(turns < 20, `${turns} turns`);
+  });
+
+  test(`${io}: what is answered at once costs one turn`, async () => {
+    const worker = new Worker(FILE, { workerData: { role: 'pingpong', io } });
+    try {
+      const [{ port }] = (await once(worker, 'message')) as [{ port: number }];
+      const socket = connect(port, '127.0.0.1');
+      const reported = once(worker, 'message') as Promise<[{ turns: number }]>;
+      // The last one is answered as well.
+      for (let i = 0; i < PINGS; i++) {
+        socket.write('x');
+        await once(socket, 'data');
+      }
+      const [{ turns }] = await reported;
+      socket.destroy();
+      assert.ok(turns < 1.5 * PINGS, `${turns} turns for ${PINGS} answers`);
+    } finally {
+      await worker.terminate();
+    }
+  });
+
+  test(`${io}: a send that is refused is told of in a turn; one that is not taken, or not whole, goes on`, async () => {
+    assert.deepEqual(await report('refused', io), { failed: ECONNRESET, told: 22, lost: 0, turned: 1 });
+  });
+
+  test(`${io}: who waits for the end of a send hears of it`, async () => {
+    assert.deepEqual(await report('awaited', io), { drained: 1, bytes: 12, last: 33 });
   });
 
   test(`${io}: an executor without memory is tried again`, async () => {
