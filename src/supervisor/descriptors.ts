@@ -22,3 +22,17 @@ export function clientShare(limit: number, open: number, workers: number, maxCon
   const clients = Math.max(1, Math.floor((limit - own) / 2));
   return { clients: Math.min(clients, wanted), needed: own + 2 * wanted, short: clients < wanted };
 }
+
+export function warnOfDescriptors(
+  logger: { warn(message: string, fields: Record<string, unknown>): void },
+  limit: number,
+  { clients, needed, short }: ClientShare,
+): void {
+  if (!short) return;
+  logger.warn('limits.maxConnections is more than the limit of file descriptors allows', {
+    limit,
+    clients,
+    needed,
+    help: `start it with ulimit -n ${needed} or LimitNOFILE=${needed}, or lower limits.maxConnections`,
+  });
+}

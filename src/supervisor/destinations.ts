@@ -1,7 +1,7 @@
 // Which service and which endpoint has which slot of the workers' tables, and which series of the metrics. Slots are many and
 // cheap, series few: what comes when these are used up counts in the overflow series for as long as it stays.
-import type { Address, PeerProxy } from '../config/model.js';
-import { NO_PROXY } from '../discovery/endpoint.js';
+import type { Address } from '../config/model.js';
+import { type Endpoint, NO_PROXY } from '../discovery/endpoint.js';
 import { addressText } from '../discovery/text.js';
 import type { MetricsReader } from '../metrics/reader.js';
 import { SlotTable } from '../metrics/slots.js';
@@ -86,6 +86,13 @@ export class Destinations {
     return held(this.#services, this.#serviceSeries, name);
   }
 
+  /** Slot of a service that has one for certain. */
+  slotOf(name: string): number {
+    const place = this.service(name);
+    if (place === undefined) throw new Error(`service ${name} has no slot`);
+    return place.slot;
+  }
+
   /** Lets a service go. The workers have been told before that it has no endpoints any more. */
   dropService(name: string): void {
     this.#services.release(name);
@@ -96,8 +103,7 @@ export class Destinations {
   addEndpoint(
     service: string,
     { host, port }: Address,
-    identity = '',
-    proxy: PeerProxy = NO_PROXY,
+    { identity = '', proxy = NO_PROXY }: Partial<Pick<Endpoint, 'identity' | 'proxy'>> = {},
   ): EndpointSnapshot | undefined {
     const address = addressText({ host, port });
     const key = endpointKey(service, address);

@@ -2,45 +2,42 @@
 // It never sees a byte of payload.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from '../admin/server.js';
-import type { Config, DestinationConfig, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
+import type { Config, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
 import type { RulingMessage } from '../destination/ruling-message.js';
-import { ADDRESS_WORDS, addressKey, destinationKey, Learned } from '../detect/learned.js';
+import { Learned } from '../detect/learned.js';
 import { Discovery } from '../discovery/discovery.js';
-import type { Endpoint } from '../discovery/endpoint.js';
 import { standardSources } from '../discovery/sources.js';
 import { addressText } from '../discovery/text.js';
 import { Identity } from '../identity/identity.js';
-import { isLarge, returnMemory } from '../io/heap.js';
+import { returnMemory } from '../io/heap.js';
 import { native } from '../io/native.js';
 import type { LogFields, Logger } from '../log/logger.js';
 import { descriptors, sluiceVersion } from '../log/process-state.js';
 import { MetricsReader } from '../metrics/reader.js';
-import { type Explanation, explain, type Live } from '../policy/explain.js';
 import type { ClientIs } from '../policy/explain-authorization.js';
-import type { DrainMessage, EndpointSnapshot, FromWorker } from '../proxy/snapshot.js';
-import { type ClientShare, clientShare } from './descriptors.js';
+import type { DrainMessage, FromWorker } from '../proxy/snapshot.js';
+import { type ClientShare, clientShare, warnOfDescriptors } from './descriptors.js';
 import { Destinations } from './destinations.js';
+import { Discovered } from './discovered.js';
 import { drain } from './drain.js';
-import { DynamicServices } from './dynamic-services.js';
+import { Explaining } from './explaining.js';
+import { fixedChanges, withFixed } from './fixed-settings.js';
 import { HealthLog } from './health-log.js';
 import { ListenerSet, listenerKey } from './listeners.js';
-import type { Lookups } from './lookups.js';
 import { neighboursHaveSockets } from './neighbours.js';
-import { holderOf, OriginalDestinations, workerPrefix } from './original-destinations.js';
+import { OriginalDestinations } from './original-destinations.js';
 import { type Readiness, readiness } from './readiness.js';
 import { RefusalLog } from './refusal-log.js';
-import { changedServices, ruleNames, Snapshots } from './snapshots.js';
+import { RuleSeries } from './rule-series.js';
+import { ServiceEndpoints } from './service-endpoints.js';
+import { changedServices, Snapshots } from './snapshots.js';
 import { stateOf } from './state.js';
-import { applicationTls, endpointTls } from './tls-labels.js';
+import { applicationTls } from './tls-labels.js';
 import { TlsProfiles } from './tls-profiles.js';
 import { WorkerPool } from './workers.js';
 
 /** How long a reload waits for the workers to have taken it over, ms. */
 const APPLY_MS = 1000;
-/** Changes of these need a restart: the workers' memory and threads are made for them. */
-const FIXED_KEYS = ['workers', 'io', 'admin', 'adminShutdown', 'metrics', 'sidecar', 'destination'] as const;
-
-const FIXED_LIMITS = ['slabBytes', 'maxPipes'] as const;
 
 interface DrainOptions {
   readonly holdMs?: number;
@@ -51,34 +48,25 @@ export class Engine {
   readonly closed: Promise<{ readonly code: number }>;
   private readonly reader: MetricsReader;
   private readonly destinations: Destinations;
-  private readonly learned: Learned;
   private readonly discovery: Discovery;
   private readonly identity: Identity;
-  private dialledWith: Map<string, ServiceConfig['tls']>;
   private readonly listeners: ListenerSet;
   private readonly originals: OriginalDestinations;
-  private readonly dynamic: DynamicServices;
-  private lookups: Lookups | undefined;
-  /** The rules of the mesh as they were told last, and who is to know. */
-  private ruling: RulingMessage | null = null;
-  private onRuling: ((ruling: RulingMessage | null) => void) | undefined;
+  private readonly discovered: Discovered;
+  private readonly endpoints: ServiceEndpoints;
+  private readonly rules: RuleSeries;
   private readonly health: HealthLog;
   private readonly refusals: RefusalLog;
   private readonly snapshots: Snapshots;
+  private readonly explaining: Explaining;
   private readonly tls: TlsProfiles;
   /** The worker threads. */
   readonly pool: WorkerPool;
   private admin: AdminServer | undefined;
-  /** Endpoints of each service, by name, as the discovery gave them last. */
-  private readonly endpoints = new Map<string, readonly EndpointSnapshot[]>();
   private config: Config;
   /** Services that the workers have been told of. */
   private known = new Set<string>();
   private startWaitMs: number;
-  /** Services that have more endpoints than there is room for. */
-  private readonly crowded = new Set<string>();
-  /** Services of which no endpoint has been heard of yet. */
-  private readonly unresolved = new Set<string>();
   /** File descriptors open before the workers started. */
   private openAtStart = 0;
   private draining = false;
@@ -93,17 +81,15 @@ export class Engine {
     workerFile: string | undefined,
   ) {
     this.config = config;
-    this.dialledWith = dialledWith(config);
     this.reader = new MetricsReader(config.metrics);
     this.closed = new Promise((resolve) => {
       this.settle = resolve;
     });
     const learned = Learned.allocate();
-    this.learned = new Learned(learned);
     this.discovery = new Discovery({
       sources: standardSources(logger, () => this.config.discovery, this.reader.endpointFiles, this.reader.names),
       startWaitMs: () => this.startWaitMs,
-      onEndpoints: (service, endpoints, resolved) => this.onEndpoints(service, endpoints, resolved),
+      onEndpoints: (...told) => this.endpoints.set(...told),
     });
     this.startWaitMs = config.discovery.startWaitMs;
     this.reader.unready = () => this.discovery.unready().length;
@@ -113,15 +99,8 @@ export class Engine {
       pollMs: () => this.config.discovery.pollMs,
       changed: (material) => {
         this.tls.setIdentity(material);
-        this.lookups?.running.identityChanged();
+        this.discovered.identityChanged();
       },
-    });
-    this.originals = new OriginalDestinations(config, {
-      logger,
-      resolvers: [{ resolve: async (...asked) => (await this.lookups?.resolver.resolve(...asked)) ?? null }],
-      listener: (slot) => this.config.listeners.find((listener) => this.listenerSlot(listener) === slot),
-      serviceSlot: (name) => this.serviceSlot(name),
-      send: (worker, message) => this.pool.send(worker, message),
     });
     this.tls = new TlsProfiles({
       logger,
@@ -144,25 +123,46 @@ export class Engine {
         died: (worker) => {
           this.listeners.abandoned(worker);
           this.originals.died(worker);
-          this.lookups?.resolver.forgetAll(workerPrefix(worker));
+          this.discovered.died(worker);
           this.health.died(worker);
         },
       },
       workerFile,
     );
     this.destinations = new Destinations(this.reader, { isIdle: (endpoint) => this.pool.isIdle(endpoint) });
-    this.dynamic = new DynamicServices({
-      isConfigured: (name) => this.known.has(name),
-      acquire: (name) => this.addServices([{ name }]),
-      tell: (service) => this.tellService(service),
-      endpoints: (name, endpoints) => this.onEndpoints(name, endpoints, true),
-      release: (name) => this.dropService(name),
+    this.endpoints = new ServiceEndpoints({
+      destinations: this.destinations,
+      reader: this.reader,
+      logger,
+      config: () => this.config,
+      isTold: (service) => this.known.has(service) || this.discovered.services.has(service),
+      broadcast: (message) => this.pool.broadcast(message),
     });
+    this.discovered = new Discovered({
+      logger,
+      counts: this.reader.lookup,
+      config: () => this.config,
+      identity: () => this.identity.material,
+      changed: ({ host, port }) => this.pool.broadcast({ kind: 'changed', host, port }),
+      isConfigured: (name) => this.known.has(name),
+      acquire: (name) => this.endpoints.add([{ name }]),
+      tell: (service) => this.tellService(service),
+      endpoints: (name, endpoints) => this.endpoints.set(name, endpoints, true),
+      release: (name) => this.endpoints.drop(name),
+    });
+    this.originals = new OriginalDestinations(config, {
+      logger,
+      resolvers: [this.discovered.resolver],
+      listener: (slot) => this.config.listeners.find((listener) => this.listenerSlot(listener) === slot),
+      serviceSlot: (name) => this.destinations.slotOf(name),
+      send: (worker, message) => this.pool.send(worker, message),
+    });
+    this.rules = new RuleSeries(this.reader);
     this.snapshots = new Snapshots({
-      others: () => this.dynamic.all(),
+      others: () => this.discovered.services.all(),
       place: (service) => this.destinations.service(service),
-      endpoints: (service) => this.endpoints.get(service) ?? [],
-      resolved: (service) => !this.unresolved.has(service),
+      endpoints: (service) => this.endpoints.of(service),
+      resolved: (service) => this.endpoints.isResolved(service),
       maxClients: () => {
         const { clients, short } = this.clientShare();
         return short ? clients : Number.MAX_SAFE_INTEGER;
@@ -171,11 +171,15 @@ export class Engine {
       fd: (listener, worker) => this.listeners.fd(listenerKey(listener), worker),
       tls: this.tls,
       originalDestination: () => this.reader.originalDestination(),
-      ruleSeries: (listener, rule) => {
-        const slot = this.reader.rules.acquire(ruleKey(listener, rule));
-        this.reader.setRule(slot, { listener, rule });
-        return slot;
-      },
+      ruleSeries: (...rule) => this.rules.of(...rule),
+    });
+    this.explaining = new Explaining({
+      learned: new Learned(learned),
+      config: () => this.config,
+      endpoints: (service) => this.endpoints.of(service).map(addressText),
+      discovered: this.discovered.peek,
+      listenerSlot: (listener) => this.listenerSlot(listener),
+      serviceSlot: (name) => this.destinations.slotOf(name),
     });
   }
 
@@ -204,33 +208,20 @@ export class Engine {
 
   /** Tells what the mesh rules, now and whenever it changes. They hold once they are in the configuration. */
   followRules(report: (ruling: RulingMessage | null) => void): void {
-    this.onRuling = report;
-    if (this.ruling !== null) report(this.ruling);
+    this.discovered.followRules(report);
   }
 
   /** Takes over a new configuration without touching a connection, or throws and changes nothing. */
   async reload(config: Config): Promise<void> {
     if (this.draining) throw new Error('the proxy is draining');
-    for (const key of FIXED_KEYS) {
-      if (JSON.stringify(config[key]) !== JSON.stringify(this.config[key])) {
-        this.logger.warn('this change needs a restart; the old value stays', {
-          key: key === 'adminShutdown' ? 'admin.shutdown' : key,
-        });
-      }
-    }
-    for (const key of FIXED_LIMITS) {
-      if (config.limits[key] !== this.config.limits[key]) {
-        this.logger.warn('this change needs a restart; the old value stays', {
-          key: `limits.${key === 'slabBytes' ? 'slab' : key}`,
-        });
-      }
-    }
+    for (const key of fixedChanges(this.config, config))
+      this.logger.warn('this change needs a restart; the old value stays', { key });
     const tls = this.tls.prepare(config);
     const added = this.addListeners(config);
-    for (const { name } of config.services) this.dynamic.drop(name);
+    for (const { name } of config.services) this.discovered.services.drop(name);
     const comers = config.services.filter(({ name }) => this.destinations.service(name) === undefined);
     try {
-      this.addServices(comers);
+      this.endpoints.add(comers);
       this.startWaitMs = config.discovery.startWaitMs;
       await this.discovery.update(config.services);
       if (this.draining) throw new Error('the proxy is draining');
@@ -241,21 +232,9 @@ export class Engine {
       throw error;
     }
     const before = this.config;
-    const { slabBytes, maxPipes } = before.limits;
-    this.config = {
-      ...config,
-      workers: before.workers,
-      io: before.io,
-      admin: before.admin,
-      adminShutdown: before.adminShutdown,
-      metrics: before.metrics,
-      sidecar: before.sidecar,
-      destination: before.destination,
-      limits: { ...config.limits, slabBytes, maxPipes },
-    };
+    this.config = withFixed(before, config);
     this.tls.commit(tls);
-    this.dialledWith = dialledWith(config);
-    for (const { name, tls } of config.services) this.label(name, tls, this.endpoints.get(name) ?? []);
+    this.endpoints.configured(config);
     const keys = new Set(config.listeners.map(listenerKey));
     const gone = this.listeners.retire(keys);
     const services = new Set(config.services.map(({ name }) => name));
@@ -270,10 +249,9 @@ export class Engine {
     // Slots are released after the workers know: nothing new is counted there.
     const listeners = new Set(config.listeners.map(({ name }) => name));
     for (const name of gone.map(nameOf)) if (!listeners.has(name)) this.reader.listeners.release(name);
-    const rules = ruleKeys(config);
-    for (const key of ruleKeys(before)) if (!rules.has(key)) this.reader.rules.release(key);
-    for (const { name } of before.services) if (!services.has(name)) this.dropService(name);
-    if (this.isLarge()) void returnMemory();
+    this.rules.configured(before, config);
+    for (const { name } of before.services) if (!services.has(name)) this.endpoints.drop(name);
+    if (this.endpoints.isLarge) void returnMemory();
   }
 
   /** Ends in order: not ready, hold, no more connections, grace, then whatever is left is cut off. */
@@ -309,8 +287,8 @@ export class Engine {
       workers: { ready: this.pool.readyCount, of: config.workers },
       listeners: config.listeners.length,
       services: {
-        ready: [...endpoints.values()].filter((of) => of.length > 0).length,
-        of: config.services.length + this.dynamic.size,
+        ready: endpoints.ready,
+        of: config.services.length + this.discovered.services.size,
       },
       snapshot: this.reader.snapshot(),
     });
@@ -330,12 +308,12 @@ export class Engine {
     const { config, logger } = this;
     for (const listener of config.listeners) this.listenerSlot(listener);
     this.tls.commit(this.tls.prepare(config));
-    this.addServices(config.services);
+    this.endpoints.add(config.services);
     this.known = new Set(config.services.map(({ name }) => name));
     this.listeners.add(config.listeners);
     this.identity.configure(config.identity);
     await this.discovery.start(config.services);
-    if (config.destination !== null) await this.startLookups(config, config.destination);
+    if (config.destination !== null) await this.discovered.start(config, config.destination);
     if (config.admin !== null) {
       const admin = this.makeAdmin();
       await admin.listen(config.admin);
@@ -347,7 +325,7 @@ export class Engine {
     this.warnOfDescriptors();
     this.executor = executor;
     if (this.tlsUntold) this.tellTls();
-    if (this.isLarge()) void returnMemory();
+    if (this.endpoints.isLarge) void returnMemory();
     logger.info('accepting', {
       executor,
       ...(reason === '' ? {} : { why: reason }),
@@ -371,38 +349,12 @@ export class Engine {
   }
 
   private warnOfDescriptors(): void {
-    const { clients, needed, short } = this.clientShare();
-    if (!short) return;
-    this.logger.warn('limits.maxConnections is more than the limit of file descriptors allows', {
-      limit: native().raiseFileLimit(),
-      clients,
-      needed,
-      help: `start it with ulimit -n ${needed} or LimitNOFILE=${needed}, or lower limits.maxConnections`,
-    });
-  }
-
-  /** Loaded only where somebody is asked: HTTP/2 of Node's takes memory. */
-  private async startLookups(config: Config, destination: DestinationConfig): Promise<void> {
-    const { startLookups } = await import('./lookups.js');
-    const { logger, reader, dynamic } = this;
-    this.lookups = await startLookups(config, destination, {
-      logger,
-      counts: reader.lookup,
-      identity: () => (config.identity === null ? undefined : this.identity.material),
-      waitMs: () => this.config.destinations.resolveTimeoutMs,
-      max: () => this.config.destinations.max,
-      services: dynamic,
-      changed: ({ host, port }) => this.pool.broadcast({ kind: 'changed', host, port }),
-      ruled: (ruling) => {
-        this.ruling = ruling;
-        this.onRuling?.(ruling);
-      },
-    });
+    warnOfDescriptors(this.logger, native().raiseFileLimit(), this.clientShare());
   }
 
   private async cleanUp(): Promise<void> {
     this.discovery.stop();
-    this.lookups?.stop();
+    this.discovered.stop();
     this.tls.close();
     this.identity.stop();
     await this.pool.close();
@@ -423,8 +375,8 @@ export class Engine {
       },
       ready: () => this.ready(),
       ...(this.config.adminShutdown ? { shutdown: () => void this.drain() } : {}),
-      explain: (host: string, port: number, listener: string | null, client: ClientIs) =>
-        this.explain(host, port, listener, client),
+      explain: (...asked: [host: string, port: number, listener: string | null, client: ClientIs]) =>
+        this.explaining.explain(...asked),
       getLogLevel: (): LogLevel => logger.level,
       setLogLevel: (level: LogLevel) => {
         logger.level = level;
@@ -437,89 +389,22 @@ export class Engine {
     return readiness({ unready: discovery.unready(), identity, tls, accepting: pool.ready, draining, config });
   }
 
-  private explain(host: string, port: number, through: string | null, client: ClientIs): Explanation {
-    const live: Live = {
-      learned: (name) => {
-        const listener = this.config.listeners.find((candidate) => candidate.name === name);
-        if (listener === undefined) return false;
-        const key = this.learnKey(listener, host, port);
-        return key !== 0 && this.learned.has(key, Date.now() / 1000);
-      },
-      endpoints: (service) => (this.endpoints.get(service) ?? []).map(addressText),
-      discovered: (at, on) => this.lookups?.resolver.peek(at, on),
-    };
-    return explain(this.config, host, port, live, through, client);
-  }
-
-  /** Under which workers learn what a connection to an address meets; 0 where the listener refuses opaque traffic. */
-  private learnKey(listener: ListenerConfig, host: string, port: number): number {
-    const slot = this.listenerSlot(listener);
-    if (listener.originalDestination) {
-      const words = new Int32Array(ADDRESS_WORDS);
-      native().sockaddr(host, port, new Uint8Array(words.buffer), 0);
-      return addressKey(slot, words);
-    }
-    const { opaque } = listener.services;
-    return opaque === null ? 0 : destinationKey(slot, this.serviceSlot(opaque));
-  }
-
   /** Name of the service in a slot. */
   private serviceOf(slot: number): string | undefined {
-    const all = [...this.config.services, ...this.dynamic.all()];
+    const all = [...this.config.services, ...this.discovered.services.all()];
     return all.find(({ name }) => this.destinations.service(name)?.slot === slot)?.name;
   }
 
   private onMessage(worker: number, message: FromWorker): void {
     if (message.kind === 'unlistened') for (const fd of message.fds) this.listeners.released(worker, fd);
     else if (message.kind === 'resolve') void this.originals.resolve(worker, message);
-    else if (message.kind === 'forgotten')
-      this.lookups?.resolver.forget(message.host, message.port, holderOf(worker, message.listener));
+    else if (message.kind === 'forgotten') this.discovered.forget(worker, message.listener, message.host, message.port);
     else if (message.kind === 'refused') this.refusals.add(message.refused);
     else if (message.kind === 'serverNames')
       for (const [name, count] of message.names) this.reader.serverNames.note(name === 'none' ? '' : name, count);
     else if (message.kind === 'clients') this.reader.nameClients(worker, message.name);
     else if (message.kind === 'health') this.health.changed(worker, message.changes);
     else if (message.kind === 'log') this.logger[message.level](message.message, { worker, ...message.fields });
-  }
-
-  private onEndpoints(service: string, endpoints: readonly Endpoint[], resolved: boolean): void {
-    if (resolved) this.unresolved.delete(service);
-    else this.unresolved.add(service);
-    const after: EndpointSnapshot[] = [];
-    for (const { address, identity, proxy } of endpoints) {
-      const endpoint = this.destinations.addEndpoint(service, address, identity, proxy);
-      if (endpoint !== undefined) after.push(endpoint);
-    }
-    this.tellCrowding(service, endpoints.length - after.length);
-    const before = this.endpoints.get(service) ?? [];
-    this.endpoints.set(service, after);
-    this.label(service, this.dialledWith.get(service) ?? null, after);
-    // Of a new service the workers hear with its settings.
-    if (this.known.has(service) || this.dynamic.has(service)) this.tellEndpoints(service, after);
-    const kept = new Set(after.map(({ slot }) => slot));
-    for (const endpoint of before) if (!kept.has(endpoint.slot)) this.destinations.dropEndpoint(service, endpoint);
-  }
-
-  /** Says once of a service that there is no room for all of its endpoints. */
-  private tellCrowding(service: string, unused: number): void {
-    if (unused === 0) this.crowded.delete(service);
-    else if (!this.crowded.has(service)) {
-      this.crowded.add(service);
-      this.logger.error('too many endpoints: some are not used', { service, unused });
-    }
-  }
-
-  /** Says in the labels of endpoints how they are dialled. */
-  private label(service: string, tls: ServiceConfig['tls'], endpoints: readonly EndpointSnapshot[]): void {
-    for (const { series, host, port, identity } of endpoints) {
-      if (series === 0) continue;
-      const labels = endpointTls(this.config, tls, { host, identity }, (name) => this.reader.identities.of(name));
-      this.reader.setEndpoint(series, {
-        service,
-        address: addressText({ host, port }),
-        ...(labels && { tls: labels }),
-      });
-    }
   }
 
   private addListeners(config: Config): readonly string[] {
@@ -529,25 +414,6 @@ export class Engine {
       this.tls.discard();
       throw error;
     }
-  }
-
-  private addServices(services: readonly Pick<ServiceConfig, 'name'>[]): void {
-    this.destinations.sweep();
-    for (const { name } of services) this.destinations.addService(name);
-  }
-
-  private dropService(name: string): void {
-    this.tellEndpoints(name, []);
-    for (const endpoint of this.endpoints.get(name) ?? []) this.destinations.dropEndpoint(name, endpoint);
-    this.endpoints.delete(name);
-    this.unresolved.delete(name);
-    this.crowded.delete(name);
-    this.destinations.dropService(name);
-  }
-
-  private tellEndpoints(service: string, endpoints: readonly EndpointSnapshot[]): void {
-    const resolved = !this.unresolved.has(service);
-    this.pool.broadcast({ kind: 'endpoints', service: this.serviceSlot(service), endpoints, resolved });
   }
 
   private tellService(config: ServiceConfig): void {
@@ -562,29 +428,6 @@ export class Engine {
     this.reader.setListener(slot, { name, direction, ...(labels && { tls: labels }) });
     return slot;
   }
-
-  private serviceSlot(name: string): number {
-    const place = this.destinations.service(name);
-    if (place === undefined) throw new Error(`service ${name} has no slot`);
-    return place.slot;
-  }
-
-  private isLarge(): boolean {
-    return isLarge([...this.endpoints.values()]);
-  }
 }
-
-/** `tls` of the services that have it. */
-const dialledWith = ({ services }: Config): Map<string, ServiceConfig['tls']> =>
-  new Map(services.flatMap(({ name, tls }) => (tls === null ? [] : [[name, tls]])));
-
-const ruleKey = (listener: string, rule: string): string => `${listener}|${rule}`;
-
-const ruleKeys = ({ listeners }: Config): Set<string> =>
-  new Set(
-    listeners.flatMap(({ name, authorization }) =>
-      authorization === null ? [] : ruleNames(authorization).map((rule) => ruleKey(name, rule)),
-    ),
-  );
 
 const nameOf = (key: string): string => key.slice(0, key.indexOf('|'));

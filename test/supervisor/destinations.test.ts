@@ -26,7 +26,7 @@ test('what is there keeps its slot and its series', () => {
   const endpoint = destinations.addEndpoint('web', at(1));
   assert.deepEqual(endpoint, { slot: 1, series: 1, ...at(1), identity: '', proxy: NO_PROXY });
   assert.deepEqual(destinations.addEndpoint('web', at(1)), endpoint);
-  assert.equal(destinations.addEndpoint('web', at(1), 'web.default')?.identity, 'web.default');
+  assert.equal(destinations.addEndpoint('web', at(1), { identity: 'web.default' })?.identity, 'web.default');
   assert.equal(destinations.service('other'), undefined);
 });
 

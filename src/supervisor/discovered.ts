@@ -1,0 +1,81 @@
+// What the configuration does not say and others do: what is behind the addresses that clients dial, the services that come with that, and
+// the rules of the mesh.
+import type { Config, DestinationConfig } from '../config/model.js';
+import type { LookupCounts } from '../destination/counts.js';
+import type { RulingMessage } from '../destination/ruling-message.js';
+import type { DiscoveryLogger } from '../discovery/source.js';
+import type { IdentityMaterial } from '../identity/material.js';
+import type { Live } from '../policy/explain.js';
+import { DynamicServices, type DynamicServicesDeps } from './dynamic-services.js';
+import type { Lookups } from './lookups.js';
+import { type DestinationResolver, holderOf, workerPrefix } from './original-destinations.js';
+
+export interface DiscoveredDeps extends DynamicServicesDeps {
+  readonly logger: DiscoveryLogger;
+  readonly counts: LookupCounts;
+  config(): Config;
+  /** Null while there is none yet. */
+  identity(): IdentityMaterial | null;
+  /** What was said of an address is true no more. */
+  changed(address: { readonly host: string; readonly port: number }): void;
+}
+
+export class Discovered {
+  readonly services: DynamicServices;
+  readonly resolver: DestinationResolver;
+  #lookups: Lookups | null = null;
+  /** The rules of the mesh as they were told last, and who is to know. */
+  #ruling: RulingMessage | null = null;
+  #onRuling: (ruling: RulingMessage | null) => void = () => undefined;
+
+  constructor(private readonly deps: DiscoveredDeps) {
+    this.services = new DynamicServices(deps);
+    this.resolver = { resolve: async (...asked) => (await this.#lookups?.resolver.resolve(...asked)) ?? null };
+  }
+
+  /** Loaded only where somebody is asked: HTTP/2 of Node's takes memory. */
+  async start(config: Config, destination: DestinationConfig): Promise<void> {
+    const { startLookups } = await import('./lookups.js');
+    const { logger, counts, identity, changed } = this.deps;
+    this.#lookups = await startLookups(config, destination, {
+      logger,
+      counts,
+      identity: () => (config.identity === null ? undefined : identity()),
+      waitMs: () => this.deps.config().destinations.resolveTimeoutMs,
+      max: () => this.deps.config().destinations.max,
+      services: this.services,
+      changed,
+      ruled: (ruling) => {
+        this.#ruling = ruling;
+        this.#onRuling(ruling);
+      },
+    });
+  }
+
+  stop(): void {
+    this.#lookups?.stop();
+  }
+
+  /** Tells what the mesh rules, now and whenever it changes. */
+  followRules(report: (ruling: RulingMessage | null) => void): void {
+    this.#onRuling = report;
+    if (this.#ruling !== null) report(this.#ruling);
+  }
+
+  identityChanged(): void {
+    this.#lookups?.running.identityChanged();
+  }
+
+  /** What is known of an address, for who asks why. */
+  readonly peek: NonNullable<Live['discovered']> = (host, port) => this.#lookups?.resolver.peek(host, port);
+
+  /** A worker's listener has forgotten the address. */
+  forget(worker: number, listener: number, host: string, port: number): void {
+    this.#lookups?.resolver.forget(host, port, holderOf(worker, listener));
+  }
+
+  /** A worker is gone, with all that it knew. */
+  died(worker: number): void {
+    this.#lookups?.resolver.forgetAll(workerPrefix(worker));
+  }
+}

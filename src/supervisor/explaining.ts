@@ -1,0 +1,45 @@
+// Why a connection goes where it goes, by what this process knows at the moment.
+import type { Config, ListenerConfig } from '../config/model.js';
+import { ADDRESS_WORDS, addressKey, destinationKey, type Learned } from '../detect/learned.js';
+import { native } from '../io/native.js';
+import { type Explanation, explain, type Live } from '../policy/explain.js';
+import type { ClientIs } from '../policy/explain-authorization.js';
+
+export interface ExplainingDeps extends Required<Pick<Live, 'endpoints' | 'discovered'>> {
+  readonly learned: Learned;
+  config(): Config;
+  listenerSlot(listener: ListenerConfig): number;
+  serviceSlot(name: string): number;
+}
+
+export class Explaining {
+  constructor(private readonly deps: ExplainingDeps) {}
+
+  explain(host: string, port: number, through: string | null, client: ClientIs): Explanation {
+    const { deps } = this;
+    const config = deps.config();
+    const live: Live = {
+      learned: (name) => {
+        const listener = config.listeners.find((candidate) => candidate.name === name);
+        if (listener === undefined) return false;
+        const key = this.#learnKey(listener, host, port);
+        return key !== 0 && deps.learned.has(key, Date.now() / 1000);
+      },
+      endpoints: (service) => deps.endpoints(service),
+      discovered: (at, on) => deps.discovered(at, on),
+    };
+    return explain(config, host, port, live, through, client);
+  }
+
+  /** Under which workers learn what a connection to an address meets; 0 where the listener refuses opaque traffic. */
+  #learnKey(listener: ListenerConfig, host: string, port: number): number {
+    const slot = this.deps.listenerSlot(listener);
+    if (listener.originalDestination) {
+      const words = new Int32Array(ADDRESS_WORDS);
+      native().sockaddr(host, port, new Uint8Array(words.buffer), 0);
+      return addressKey(slot, words);
+    }
+    const { opaque } = listener.services;
+    return opaque === null ? 0 : destinationKey(slot, this.deps.serviceSlot(opaque));
+  }
+}
