@@ -1,4 +1,4 @@
-// Chooses endpoints, and learns from what becomes of it: choice.ts says which of the ready ones, breaker.ts who is ready, signs.ts what
+// Chooses endpoints, and learns from what becomes of it: choice.ts, or where they have weights weighted-choice.ts, says which of the ready ones, breaker.ts who is ready, signs.ts what
 // counts. Struct of arrays, one instance per worker, nothing allocated after configuration; time comes in as an argument, in ms.
 
 import { Breaker, PICKED_FOR, type Watcher } from './breaker.js';
@@ -11,6 +11,8 @@ import { Random } from './random.js';
 import { Recent } from './recent.js';
 import { Scatter } from './scatter.js';
 import { isFailure, SIGN } from './signs.js';
+import { WeightedChoice } from './weighted-choice.js';
+import { Weights } from './weights.js';
 
 export const POLICY = { EWMA: 0, ROUND_ROBIN: 1 } as const;
 
@@ -18,6 +20,8 @@ export class Balancer {
   readonly #members: Members;
   readonly #breaker: Breaker;
   readonly #choice: Choice;
+  readonly #weights: Weights;
+  readonly #weighted: WeightedChoice;
 
   // Per service.
   readonly #policy: Uint8Array;
@@ -57,6 +61,17 @@ export class Balancer {
       this.#decayMs,
       random,
     );
+    this.#weights = new Weights(maxServices, maxEndpoints);
+    this.#weighted = new WeightedChoice(
+      this.#members,
+      this.#weights,
+      this.#load,
+      this.#latency,
+      this.#connect,
+      this.dials,
+      this.#decayMs,
+      random,
+    );
   }
 
   /** Tells `watcher` of endpoints that are taken out and come back. */
@@ -89,9 +104,14 @@ export class Balancer {
   /**
    * Replaces the endpoints of a service. Those that stay keep their history, new ones start ready at the default RTT.
    * A removed one is never picked again, yet what is in flight on it is still counted down. A slot belongs to one
-   * service at a time; throws a RangeError otherwise.
+   * service at a time; throws a RangeError otherwise. `weights` are their shares of the traffic, above 0; null: all have the same.
    */
-  setEndpoints(service: number, endpoints: Int32Array | readonly number[], now: number): void {
+  setEndpoints(
+    service: number,
+    endpoints: Int32Array | readonly number[],
+    now: number,
+    weights: readonly number[] | null = null,
+  ): void {
     this.#members.replace(
       service,
       endpoints,
@@ -101,6 +121,7 @@ export class Balancer {
       },
       (endpoint) => this.#breaker.isReady(endpoint),
     );
+    this.#weights.set(service, endpoints, weights);
     this.#breaker.schedule(service);
   }
 
@@ -302,10 +323,18 @@ export class Balancer {
     const choices = skip < ready ? ready - 1 : ready;
     if (choices === 0) return breaker.pickAnyway(service, exclude);
     if (choices === 1) return members.lists[service][skip === 0 ? 1 : 0];
+    if (this.#weights.uneven[service] === 1) return this.#pickWeighted(service, now, skip, choices, purpose);
     if (this.#policy[service] === POLICY.ROUND_ROBIN) return this.#choice.inTurn(service, skip, choices);
     return purpose === PICKED_FOR.REQUEST
       ? this.#choice.forRequest(service, now, skip, choices)
       : this.#choice.forConnection(service, now, skip, choices);
+  }
+
+  #pickWeighted(service: number, now: number, skip: number, choices: number, purpose: number): number {
+    if (this.#policy[service] === POLICY.ROUND_ROBIN) return this.#weighted.inTurn(service, skip);
+    return purpose === PICKED_FOR.REQUEST
+      ? this.#weighted.forRequest(service, now, skip, choices)
+      : this.#weighted.forConnection(service, now, skip, choices);
   }
 
   /** Records a failure as if it had taken the penalty, so that an endpoint that fails fast does not look fast. */

@@ -149,7 +149,7 @@ function decodeInboundPort(reader: Reader): number {
 export function encodeEndpoint({ address, zone, weight, protocol, identity, proxy, metadata }: Endpoint): Buffer {
   const writer = new Writer();
   encodeAddress(writer, ENDPOINT.addr, address);
-  writer.uint32(ENDPOINT.weight, weight * WEIGHT);
+  writer.uint32(ENDPOINT.weight, Math.max(1, Math.round(weight * WEIGHT)));
   for (const [key, value] of Object.entries(metadata)) if (key !== ZONE) writeLabel(writer, key, value);
   if (zone !== '') writeLabel(writer, ZONE, zone);
   if (identity !== '') writeIdentity(writer, identity);
@@ -182,4 +182,5 @@ export function decodeEndpoint(reader: Reader, shared: readonly [string, string]
   return endpointAt(address, { zone, weight, protocol, identity, proxy: hint.proxy, metadata });
 }
 
-const weightOf = (value: number): number => Math.min(Math.max(Math.round(value / WEIGHT), 1), MAX_WEIGHT);
+/** Nothing, and more than there could be, is nobody's share. */
+const weightOf = (value: number): number => (value === 0 ? 1 : Math.min(value / WEIGHT, MAX_WEIGHT));

@@ -2,9 +2,8 @@
 import { Balancer, POLICY } from '../balance/balancer.js';
 import { ENDPOINT_STATE } from '../balance/breaker.js';
 import { RetryBudget } from '../balance/budget.js';
-import type { LimitsConfig, PeerProxy, ServiceProtocol } from '../config/model.js';
+import type { LimitsConfig } from '../config/model.js';
 import { Learned } from '../detect/learned.js';
-import { parseWorkloadName, serverNameOf } from '../identity/names.js';
 import { Inbox } from '../io/inbox.js';
 import type { Native } from '../io/native.js';
 import type { Reactor } from '../io/reactor.js';
@@ -15,7 +14,7 @@ import type { Wheel } from '../io/wheel.js';
 import { AccessLog } from '../log/access-log.js';
 import { quoted } from '../log/json-text.js';
 import { ClientSeries } from '../metrics/client-series.js';
-import { E, endpointBase, MAX_LISTENERS, S, serviceBase, W } from '../metrics/layout.js';
+import { E, endpointBase, MAX_LISTENERS, S, W } from '../metrics/layout.js';
 import { WorkerMetrics } from '../metrics/shared.js';
 import { NOBODY, TlsPeers } from '../tls/peers.js';
 import { TlsTransport } from '../tls/transport.js';
@@ -24,11 +23,13 @@ import { ADDED_FIELDS_BYTES, AddedFields } from './added-fields.js';
 import { Authorization } from './authorization.js';
 import { ENDPOINT_SLOTS, LOCAL_DESTINATIONS, MAX_ENDPOINTS, MAX_SERVICES, SERVICE_SLOTS } from './capacity.js';
 import { type ClientLog, Connections } from './connect/connections.js';
-import { Protocols, SERVICE_PROTOCOL } from './connect/protocols.js';
+import { Protocols } from './connect/protocols.js';
+import { EndpointTable } from './endpoint-table.js';
 import { HealthNews } from './health-news.js';
 import { MESH_FIELDS_BYTES, MeshFields } from './mesh-fields.js';
 import { Pressure } from './pressure.js';
 import { Refusals } from './refusals.js';
+import { ServiceTable } from './service-table.js';
 import type { EndpointSnapshot, PassthroughSnapshot, ServiceSettings, Snapshot, WorkerTask } from './snapshot.js';
 
 const SOCKADDR_BYTES = 32;
@@ -46,93 +47,6 @@ export const CONTEXT_BYTES =
   ADDED_FIELDS_BYTES +
   MESH_FIELDS_BYTES +
   64;
-
-const PROTOCOL_OF: Readonly<Record<ServiceProtocol, number>> = {
-  auto: SERVICE_PROTOCOL.AUTO,
-  http1: SERVICE_PROTOCOL.HTTP1,
-  http2: SERVICE_PROTOCOL.HTTP2,
-  opaque: SERVICE_PROTOCOL.OPAQUE,
-};
-
-/** Settings of a service as the data path reads them. A slot means nothing before it is configured. */
-export class ServiceTable {
-  readonly connectTimeoutMs = new Float64Array(SERVICE_SLOTS);
-  readonly hedgeDelayMs = new Float64Array(SERVICE_SLOTS);
-  readonly responseTimeoutMs = new Float64Array(SERVICE_SLOTS);
-  /** Silence in a body, -1 where the limits of the versions hold; and in a stream of events or calls. 0 is none. */
-  readonly bodyTimeoutMs = new Float64Array(SERVICE_SLOTS);
-  readonly streamTimeoutMs = new Float64Array(SERVICE_SLOTS);
-  readonly poolIdleMs = new Float64Array(SERVICE_SLOTS);
-  readonly maxIdle = new Int32Array(SERVICE_SLOTS);
-  readonly maxConnections = new Int32Array(SERVICE_SLOTS);
-  /** Of HTTP/2 connections to one endpoint: streams on each, age (0 is none), kept beyond need, at most. */
-  readonly poolMaxStreams = new Int32Array(SERVICE_SLOTS);
-  readonly poolMaxAgeMs = new Int32Array(SERVICE_SLOTS);
-  readonly poolSpares = new Int32Array(SERVICE_SLOTS);
-  readonly http2Connections = new Int32Array(SERVICE_SLOTS);
-  /** Bytes of a request kept for sending it again. */
-  readonly replayBytes = new Int32Array(SERVICE_SLOTS);
-  readonly keepAliveMs = new Int32Array(SERVICE_SLOTS);
-  readonly userTimeoutMs = new Int32Array(SERVICE_SLOTS);
-  /** The service's name in the slab: the Host of requests that came without one. */
-  readonly hostAt = new Int32Array(SERVICE_SLOTS);
-  readonly hostLength = new Int32Array(SERVICE_SLOTS);
-  /** 1: nothing has been heard yet of the endpoints that the service should have. */
-  readonly unresolved = new Uint8Array(SERVICE_SLOTS);
-  /** As configured. */
-  readonly name: string[] = new Array<string>(SERVICE_SLOTS).fill('');
-  /** 1: the endpoints don't speak HTTP, so that HTTP is relayed to them as it is. */
-  readonly opaque = new Uint8Array(SERVICE_SLOTS);
-  /** Version of the PROXY header that endpoints are sent first; 0 for none. */
-  readonly proxyProtocol = new Uint8Array(SERVICE_SLOTS);
-  /** Slot of the TLS profile that its endpoints are dialled with; 0: none. */
-  readonly tls = new Int32Array(SERVICE_SLOTS);
-  /** 1: TLS that clients bring goes to endpoints with an identity inside of ours. */
-  readonly wrapsTls = new Uint8Array(SERVICE_SLOTS);
-  /** One of SERVICE_PROTOCOL. */
-  readonly protocol = new Uint8Array(SERVICE_SLOTS);
-  /** Slot of the service's series in the metrics, and first value of its block there. Several may share the overflow series. */
-  readonly series = new Int32Array(SERVICE_SLOTS);
-  readonly base = new Int32Array(SERVICE_SLOTS);
-}
-
-/** Where an endpoint is. A slot means nothing before it is one of a service's. */
-export class EndpointTable {
-  readonly service = new Int32Array(ENDPOINT_SLOTS).fill(-1);
-  readonly family = new Uint8Array(ENDPOINT_SLOTS);
-  readonly addressAt = new Int32Array(ENDPOINT_SLOTS);
-  readonly addressLength = new Int32Array(ENDPOINT_SLOTS);
-  readonly address: string[] = new Array<string>(ENDPOINT_SLOTS).fill('');
-  /** Slot of the endpoint's series in the metrics, and first value of its block there. Several may share the overflow series. */
-  readonly series = new Int32Array(ENDPOINT_SLOTS);
-  readonly base = new Int32Array(ENDPOINT_SLOTS);
-  /** The name that its certificate must be for, where the TLS profile has none; empty where nobody has said. */
-  readonly identity: string[] = new Array<string>(ENDPOINT_SLOTS).fill('');
-  /** The name that it is asked for by in TLS (SNI), where that is not its identity. */
-  readonly serverName: string[] = new Array<string>(ENDPOINT_SLOTS).fill('');
-  /** 1: a proxy of the mesh is in front of it that carries HTTP/1 over HTTP/2. */
-  readonly carries = new Uint8Array(ENDPOINT_SLOTS);
-  /** Port of that proxy, to which every connection goes by the opaque transport; 0: they go to the endpoint's own. */
-  readonly proxyPort = new Uint16Array(ENDPOINT_SLOTS);
-  /** Port of the endpoint itself. */
-  readonly port = new Uint16Array(ENDPOINT_SLOTS);
-  /** Where in the slab the address of that proxy is, as `addressAt`. */
-  readonly proxyAt = new Int32Array(ENDPOINT_SLOTS);
-
-  /** Whether the endpoint shares its series with no other: what is one's state, and no sum, is shown of such a one only. */
-  hasOwnSeries(endpoint: number): boolean {
-    return this.series[endpoint] > 0 && endpoint < MAX_ENDPOINTS;
-  }
-}
-
-/** SNI has room for names of the DNS only. */
-function nameToAskFor(identity: string): string {
-  const name = identity === '' ? '' : parseWorkloadName(identity);
-  return typeof name === 'string' ? '' : (serverNameOf(name) ?? '');
-}
-
-const sameProxy = (table: EndpointTable, slot: number, { port, http2 }: PeerProxy): boolean =>
-  table.proxyPort[slot] === port && (table.carries[slot] === 1) === http2;
 
 /** The shorter of two times of which 0 is none. */
 function shorter(a: number, b: number): number {
@@ -343,6 +257,7 @@ export class Context {
   setEndpoints(service: number, endpoints: readonly EndpointSnapshot[]): number[] {
     const table = this.endpoints;
     const slots = endpoints.map((endpoint) => endpoint.slot);
+    const weights = endpoints.map((endpoint) => endpoint.weight);
     const before = this.balancer.membersOf(service).slice();
     for (const slot of before) table.service[slot] = -1;
     const kept = new Set(slots);
@@ -363,19 +278,15 @@ export class Context {
         table.family[slot] = host.includes(':') ? 6 : 4;
         table.addressAt[slot] = this.addresses + slot * SOCKADDR_BYTES;
         table.addressLength[slot] = this.native.sockaddr(host, port, this.bytes, table.addressAt[slot]);
-      } else if (table.identity[slot] !== identity || !sameProxy(table, slot, proxy)) renamed.add(slot);
-      table.identity[slot] = identity;
-      table.serverName[slot] = nameToAskFor(identity);
-      table.carries[slot] = proxy.http2 ? 1 : 0;
-      table.proxyPort[slot] = proxy.port;
-      table.port[slot] = port;
+      } else if (table.isAnother(slot, identity, proxy)) renamed.add(slot);
+      table.is(slot, identity, proxy, port);
       if (proxy.port > 0) {
         table.proxyAt[slot] = this.proxies + slot * SOCKADDR_BYTES;
         this.native.sockaddr(host, proxy.port, this.bytes, table.proxyAt[slot]);
       }
       table.service[slot] = service;
     }
-    this.balancer.setEndpoints(service, slots, this.reactor.clockMs());
+    this.balancer.setEndpoints(service, slots, this.reactor.clockMs(), weights);
     return Array.from(before).filter((slot) => table.service[slot] !== service || renamed.has(slot));
   }
 
@@ -417,32 +328,9 @@ export class Context {
 
   /** Takes over the settings of one service. */
   configureService(slot: number, series: number, config: ServiceSettings): void {
-    const table = this.services;
-    table.series[slot] = series;
-    table.base[slot] = serviceBase(series);
-    table.name[slot] = config.name;
-    table.hostAt[slot] = this.hosts + slot * HOST_BYTES;
+    this.services.configure(slot, series, config);
+    this.services.hostAt[slot] = this.hosts + slot * HOST_BYTES;
     this.setHost(slot, hostOf(config.name));
-    table.connectTimeoutMs[slot] = config.connectTimeoutMs;
-    table.hedgeDelayMs[slot] = config.hedgeDelayMs;
-    table.responseTimeoutMs[slot] = config.responseTimeoutMs;
-    table.bodyTimeoutMs[slot] = config.bodyTimeoutMs;
-    table.streamTimeoutMs[slot] = config.streamTimeoutMs;
-    table.poolIdleMs[slot] = config.pool.idleTimeoutMs;
-    table.maxIdle[slot] = config.pool.maxIdle;
-    table.opaque[slot] = config.protocol === 'opaque' ? 1 : 0;
-    table.proxyProtocol[slot] = config.proxyProtocol === null ? 0 : config.proxyProtocol === 'v1' ? 1 : 2;
-    table.tls[slot] = config.tls;
-    table.wrapsTls[slot] = config.applicationTls === 'wrap' ? 1 : 0;
-    table.protocol[slot] = PROTOCOL_OF[config.protocol];
-    table.maxConnections[slot] = config.pool.maxConnections;
-    table.poolMaxStreams[slot] = config.pool.maxStreams;
-    table.poolMaxAgeMs[slot] = config.pool.maxAgeMs;
-    table.poolSpares[slot] = config.pool.spares;
-    table.http2Connections[slot] = config.pool.http2Connections;
-    table.replayBytes[slot] = config.retry.replayBytes;
-    table.keepAliveMs[slot] = config.keepAliveMs;
-    table.userTimeoutMs[slot] = config.userTimeoutMs;
     const { balance, breaker } = config;
     this.balancer.configure(
       slot,

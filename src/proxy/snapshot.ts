@@ -76,6 +76,8 @@ export interface EndpointSnapshot {
   /** The name that its certificate must be for, where its TLS profile has none; empty where nobody has said. */
   readonly identity: string;
   readonly proxy: PeerProxy;
+  /** Its share of the service's traffic, relative to the others. */
+  readonly weight: number;
 }
 
 /** What the data path needs to know of a service. */

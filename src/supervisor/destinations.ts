@@ -103,12 +103,12 @@ export class Destinations {
   addEndpoint(
     service: string,
     { host, port }: Address,
-    { identity = '', proxy = NO_PROXY }: Partial<Pick<Endpoint, 'identity' | 'proxy'>> = {},
+    { identity = '', proxy = NO_PROXY, weight = 1 }: Partial<Pick<Endpoint, 'identity' | 'proxy' | 'weight'>> = {},
   ): EndpointSnapshot | undefined {
     const address = addressText({ host, port });
     const key = endpointKey(service, address);
     const known = held(this.#endpoints, this.#endpointSeries, key);
-    if (known !== undefined) return { ...known, host, port, identity, proxy };
+    if (known !== undefined) return { ...known, host, port, identity, proxy, weight };
     const kept = this.#endpoints.find(key);
     const unused = kept === 0 || this.#isIdle(kept);
     const slot = this.#endpoints.acquire(key);
@@ -120,7 +120,7 @@ export class Destinations {
     const series = seriesFor(this.#reader.endpoints, key, unused);
     this.#reader.setEndpoint(series, { service, address });
     this.#endpointSeries[slot] = series;
-    return { slot, series, host, port, identity, proxy };
+    return { slot, series, host, port, identity, proxy, weight };
   }
 
   /** Lets an endpoint go. The workers have been told before. */

@@ -51,4 +51,29 @@ for (const io of await availableExecutors()) {
     assert.equal(await stop(), 0);
     await Promise.all([one.close(), two.close()]);
   });
+
+  test(`${io}: endpoints of a file share requests by their weights`, async () => {
+    let light = 0;
+    const [one, nine] = await Promise.all([
+      httpOrigin((_, response) => {
+        light++;
+        response.end();
+      }),
+      httpOrigin((_, response) => response.end()),
+    ]);
+    const file = join(directory, `${io}-weights.yaml`);
+    writeFileSync(file, `- { address: "127.0.0.1:${one.port}" }\n- { address: "127.0.0.1:${nine.port}", weight: 9 }\n`);
+    const { port, stop } = await startEngine(
+      `listeners:\n  - { name: edge, listen: "127.0.0.1:0", protocol: http1, service: web }\n` +
+        `services:\n  web: { protocol: http1, balance: { policy: round-robin }, endpoints: { file: ${file} } }\n`,
+      io,
+    );
+    const client = await open(port);
+    for (let i = 0; i < 400; i++) assert.equal((await client.get()).status, 200);
+    client.destroy();
+    // 40 are to be expected, give or take 6.
+    assert.ok(light > 0 && light < 120, `${light} of 400`);
+    assert.equal(await stop(), 0);
+    await Promise.all([one.close(), nine.close()]);
+  });
 }

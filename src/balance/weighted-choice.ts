@@ -1,0 +1,152 @@
+// Which of the ready endpoints, where they are to have different shares. As choice.ts, with shares in the place of equality: two are drawn by
+// their weights, and of these the one that has less to do for its weight is taken. Who is slower, or in doubt, is left out as without weights.
+import type { Estimates } from './choice.js';
+import type { Dials } from './dials.js';
+import type { EndpointLoad } from './load.js';
+import type { Members } from './members.js';
+import type { Random } from './random.js';
+import type { Weights } from './weights.js';
+
+/** Of so few endpoints all are compared, as without weights. */
+const COMPARE_ALL = 4;
+/** Draws that are refused, for the weight of what was drawn; then the next one counts. */
+const MOST_DRAWS = 64;
+const UNIT = 2 ** -32;
+
+export class WeightedChoice {
+  /** Of few endpoints, by position: the weight of those that come into question, else 0. */
+  readonly #shares = new Float64Array(COMPARE_ALL + 1);
+
+  constructor(
+    private readonly members: Members,
+    private readonly weights: Weights,
+    private readonly load: EndpointLoad,
+    private readonly latency: Estimates,
+    private readonly connect: Estimates,
+    private readonly dials: Dials,
+    private readonly decayMs: Float64Array,
+    private readonly random: Random,
+  ) {}
+
+  // The ready endpoints but for the one at position `skip`: `choices` of them, at least two.
+
+  /** In no order: turns of different lengths have none. */
+  inTurn(service: number, skip: number): number {
+    return this.#draw(service, skip, -1);
+  }
+
+  forRequest(service: number, now: number, skip: number, choices: number): number {
+    const { inFlight } = this.load;
+    if (choices <= COMPARE_ALL) {
+      this.#admitFast(service, now, skip);
+      const a = this.#drawAdmitted(service);
+      const b = this.#drawAdmitted(service);
+      return this.#isLess(a, inFlight[a], b, inFlight[b]) ? a : b;
+    }
+    const a = this.#draw(service, skip, -1);
+    const b = this.#draw(service, skip, a);
+    if (!this.latency.scatter.alike(a, b)) return this.#isSlower(service, a, b, now) ? b : a;
+    return this.#isDrawnTwice(service, a) || this.#isLess(a, inFlight[a], b, inFlight[b]) ? a : b;
+  }
+
+  forConnection(service: number, now: number, skip: number, choices: number): number {
+    const { load } = this;
+    if (choices <= COMPARE_ALL) {
+      this.#admitSure(service, now, skip);
+      const a = this.#drawAdmitted(service);
+      const b = this.#drawAdmitted(service);
+      return this.#isLess(a, load.connections(a), b, load.connections(b)) ? a : b;
+    }
+    const a = this.#draw(service, skip, -1);
+    const b = this.#draw(service, skip, a);
+    const doubt = this.#doubt(service, a, now) - this.#doubt(service, b, now);
+    if (doubt !== 0) return doubt < 0 ? a : b;
+    return this.#isDrawnTwice(service, a) || this.#isLess(a, load.connections(a), b, load.connections(b)) ? a : b;
+  }
+
+  /**
+   * Whether `a`, which has been drawn first, is to be taken before `b`: it has less to do for its weight. Where it would have more once it was
+   * taken, they are even. So each gets its share even where there is less to do than there are endpoints.
+   */
+  #isLess(a: number, loadA: number, b: number, loadB: number): boolean {
+    const { of } = this.weights;
+    return loadA * of[b] <= loadB * of[a] || (loadA + 1) * of[b] <= (loadB + 1) * of[a];
+  }
+
+  /** Whether a second draw, of all, would be `a` again. */
+  #isDrawnTwice(service: number, a: number): boolean {
+    const { of, total } = this.weights;
+    return (this.random.draw() >>> 0) * UNIT * total[service] < of[a];
+  }
+
+  /** A ready endpoint that is neither at `skip` nor `other`, as often as its weight says. */
+  #draw(service: number, skip: number, other: number): number {
+    const list = this.members.lists[service];
+    const ready = this.members.ready[service];
+    const { of, most } = this.weights;
+    let position = 0;
+    for (let draws = 0; draws < MOST_DRAWS; draws++) {
+      const random = this.random.draw();
+      position = ((random >>> 16) * ready) >>> 16;
+      if (position === skip || list[position] === other) continue;
+      if ((random & 0xffff) * most[service] < of[list[position]] * 0x10000) return list[position];
+    }
+    while (position === skip || list[position] === other) position = position + 1 === ready ? 0 : position + 1;
+    return list[position];
+  }
+
+  /** One of those that were admitted, as often as its weight says. */
+  #drawAdmitted(service: number): number {
+    const list = this.members.lists[service];
+    const ready = this.members.ready[service];
+    let total = 0;
+    for (let i = 0; i < ready; i++) total += this.#shares[i];
+    let left = (this.random.draw() >>> 0) * UNIT * total;
+    let chosen = -1;
+    for (let i = 0; i < ready && left >= 0; i++) {
+      if (this.#shares[i] === 0) continue;
+      chosen = list[i];
+      left -= this.#shares[i];
+    }
+    return chosen;
+  }
+
+  /** Admits the one with the lowest cost, and those that are as fast. */
+  #admitFast(service: number, now: number, skip: number): void {
+    const list = this.members.lists[service];
+    const ready = this.members.ready[service];
+    let best = -1;
+    for (let i = 0; i < ready; i++)
+      if (i !== skip && (best < 0 || this.#isSlower(service, best, list[i], now))) best = list[i];
+    const { of } = this.weights;
+    const { scatter } = this.latency;
+    for (let i = 0; i < ready; i++)
+      this.#shares[i] = i !== skip && (list[i] === best || scatter.alike(list[i], best)) ? of[list[i]] : 0;
+  }
+
+  /** Admits those whose dials are not in doubt, or all where all are. */
+  #admitSure(service: number, now: number, skip: number): void {
+    const list = this.members.lists[service];
+    const ready = this.members.ready[service];
+    let least = 1;
+    for (let i = 0; i < ready; i++) if (i !== skip && this.#doubt(service, list[i], now) === 0) least = 0;
+    const { of } = this.weights;
+    for (let i = 0; i < ready; i++)
+      this.#shares[i] = i !== skip && this.#doubt(service, list[i], now) <= least ? of[list[i]] : 0;
+  }
+
+  #doubt(service: number, endpoint: number, now: number): number {
+    return this.dials.doubt(endpoint, now, this.connect.peak.read(endpoint, now, this.decayMs[service]) / 1000);
+  }
+
+  /** What is in flight counts for less where the weight is larger. */
+  #isSlower(service: number, a: number, b: number, now: number): boolean {
+    const { peak } = this.latency;
+    const { inFlight } = this.load;
+    const { of, most } = this.weights;
+    const decayMs = this.decayMs[service];
+    const costA = peak.read(a, now, decayMs) * (1 + (inFlight[a] * most[service]) / of[a]);
+    const costB = peak.read(b, now, decayMs) * (1 + (inFlight[b] * most[service]) / of[b]);
+    return costA > costB;
+  }
+}

@@ -1,0 +1,28 @@
+// Which share of its service's traffic each endpoint is to have, where they are not to have the same.
+
+export class Weights {
+  /** By service: 1 where its endpoints have different weights. Only then do the others mean anything. */
+  readonly uneven: Uint8Array;
+  /** By service: the largest, and all of them together. */
+  readonly most: Float64Array;
+  readonly total: Float64Array;
+  /** By endpoint. */
+  readonly of: Float64Array;
+
+  constructor(maxServices: number, maxEndpoints: number) {
+    this.uneven = new Uint8Array(maxServices);
+    this.most = new Float64Array(maxServices);
+    this.total = new Float64Array(maxServices);
+    this.of = new Float64Array(maxEndpoints);
+  }
+
+  /** `weights` are those of `endpoints`, above 0; null: all have the same. */
+  set(service: number, endpoints: Int32Array | readonly number[], weights: readonly number[] | null): void {
+    const even = weights === null || weights.every((weight) => weight === weights[0]);
+    this.uneven[service] = even ? 0 : 1;
+    if (even) return;
+    this.most[service] = weights.reduce((most, weight) => Math.max(most, weight), 0);
+    this.total[service] = weights.reduce((sum, weight) => sum + weight, 0);
+    for (let i = 0; i < endpoints.length; i++) this.of[endpoints[i]] = weights[i];
+  }
+}
