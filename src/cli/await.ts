@@ -18,7 +18,9 @@ interface Asked {
 function ask(host: string, port: number, timeoutMs: number): Promise<Asked> {
   return new Promise((resolve) => {
     const failed = (error: Error): void => resolve({ ready: false, said: error.message });
-    const asked = request({ host, port, path: '/ready', agent: false, timeout: timeoutMs }, (response) => {
+    // Not a timeout of the socket: who answers an octet a minute is not silent.
+    const late = setTimeout(() => asked.destroy(new Error('no answer')), timeoutMs);
+    const asked = request({ host, port, path: '/ready', agent: false }, (response) => {
       let said = '';
       response.setEncoding('utf8').on('data', (text: string) => {
         if (said.length < MOST_TEXT) said += text;
@@ -26,7 +28,7 @@ function ask(host: string, port: number, timeoutMs: number): Promise<Asked> {
       response.once('error', failed);
       response.once('end', () => resolve({ ready: response.statusCode === 200, said: said.trim() }));
     });
-    asked.once('timeout', () => asked.destroy(new Error('no answer')));
+    asked.once('close', () => clearTimeout(late));
     asked.once('error', failed).end();
   });
 }

@@ -38,7 +38,7 @@ export interface Asker {
 
 export interface DestinationLookup {
   /**
-   * Reports what is behind the address, then whatever it becomes. `report` may be called before this returns, and only when something is
+   * Reports what is behind the address, or the name of a Service in the place of its host, then whatever it becomes. `report` may be called before this returns, and only when something is
    * known: while nobody can say (not synced yet, nobody to ask) it is not called, and what was reported last holds.
    */
   watchProfile(address: Address, asker: Asker, report: (update: ProfileUpdate) => void): Watch;

@@ -51,7 +51,10 @@ export class ClusterView implements DestinationLookup {
   ) {
     const touched: Touched = {
       address: (ip) => this.#profiles.touch(ip),
-      service: (key) => this.#endpoints.touch(key),
+      service: (key) => {
+        this.#profiles.touchService(key);
+        this.#endpoints.touch(key);
+      },
       pod: (key) => this.#endpoints.touchPod(key),
       namespace: (name) => {
         this.#profiles.touchAll();

@@ -1,16 +1,21 @@
 // What is behind addresses that somebody watches.
+import { isIP } from 'node:net';
 import type { ProfileUpdate } from '../destination/lookup.js';
 import { sameEndpoints } from '../discovery/endpoint.js';
 import type { Watch } from '../discovery/source.js';
-import { authorityText } from './authority.js';
+import { type Authority, authorityText, readAuthority } from './authority.js';
 import type { Pods, Services } from './copies.js';
 import type { Describing, Mesh } from './describing.js';
+import { Groups } from './groups.js';
+import { keyOf } from './names.js';
 import type { Pod } from './pod.js';
 import type { Service } from './service.js';
 
 interface Topic {
   readonly host: string;
   readonly port: number;
+  /** What its host names; null: it is an address, or names nothing. */
+  readonly named: Authority | null;
   readonly watchers: Set<(update: ProfileUpdate) => void>;
   last: ProfileUpdate | null;
 }
@@ -28,6 +33,8 @@ function same(a: ProfileUpdate | null, b: ProfileUpdate): boolean {
 export class ProfileTopics {
   /** By address, then by port. */
   readonly #topics = new Map<string, Map<number, Topic>>();
+  /** Those whose host is the name of a Service. */
+  readonly #byService = new Groups<string, Topic>();
   readonly #dirty = new Set<Topic>();
   size = 0;
   watchers = 0;
@@ -61,6 +68,11 @@ export class ProfileTopics {
     for (const topic of this.#topics.get(ip)?.values() ?? []) this.#dirty.add(topic);
   }
 
+  /** Somebody may have asked for it by its name. */
+  touchService(key: string): void {
+    for (const topic of this.#byService.of(key)) this.#dirty.add(topic);
+  }
+
   touchAll(): void {
     for (const ports of this.#topics.values()) for (const topic of ports.values()) this.#dirty.add(topic);
   }
@@ -86,8 +98,10 @@ export class ProfileTopics {
     }
     let topic = ports.get(port);
     if (topic === undefined) {
-      topic = { host, port, watchers: new Set(), last: null };
+      const named = isIP(host) === 0 ? readAuthority(`${host}:${port}`, this.mesh.clusterDomain) : null;
+      topic = { host, port, named, watchers: new Set(), last: null };
       ports.set(port, topic);
+      if (named !== null) this.#byService.add(keyOf(named.namespace, named.name), topic);
       this.size++;
     }
     return topic;
@@ -96,20 +110,31 @@ export class ProfileTopics {
   #drop(topic: Topic): void {
     const ports = this.#topics.get(topic.host);
     if (ports?.get(topic.port) !== topic) return;
+    const { named } = topic;
+    if (named !== null) this.#byService.delete(keyOf(named.namespace, named.name), topic);
     ports.delete(topic.port);
     this.size--;
     this.#dirty.delete(topic);
     if (ports.size === 0) this.#topics.delete(topic.host);
   }
 
-  #now({ host, port }: Topic): ProfileUpdate {
+  #now({ host, port, named }: Topic): ProfileUpdate {
     const { services, pods } = this.copies;
+    if (named !== null) return this.#ofName(named, `${host}:${port}`);
     const owners = services.byIp.of(host);
     if (owners.size > 0) return this.#ofService([...owners], port);
     const pod = pods.at(host);
     if (pod !== null) return this.#ofPod(pod, host, port);
     const owner = pods.onHost(host, port);
     return owner === null ? UNKNOWN : this.#onHost(owner, host, port);
+  }
+
+  /** Who asks by the name is told it again, with what is known of the Service; nothing is, where there is none. */
+  #ofName({ namespace, name, port: number }: Authority, authority: string): ProfileUpdate {
+    const service = this.copies.services.byKey.get(keyOf(namespace, name));
+    const port = service?.ports.find((each) => each.port === number);
+    const protocol = service === undefined || port === undefined ? 'auto' : this.describing.protocolOf(service, port);
+    return { kind: 'profile', profile: { authority, opaque: protocol === 'opaque', protocol, endpoint: null } };
   }
 
   /** Of several with one address, which there are for a moment, the last that has come. */

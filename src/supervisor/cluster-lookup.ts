@@ -1,14 +1,17 @@
 // The proxy itself as the one who knows what is behind addresses: it watches the API server of its cluster, without a controller in between.
 import type { DestinationConfig } from '../config/model.js';
 import type { KubernetesLookup } from '../config/sidecar-model.js';
+import { MeshRules } from '../controller/mesh-rules.js';
 import type { LookupCounts, LookupFailure } from '../destination/counts.js';
 import type { Asker, DestinationLookup, EndpointsUpdate } from '../destination/lookup.js';
+import type { RulingMessage } from '../destination/ruling-message.js';
 import type { DiscoveryLogger, Watch } from '../discovery/source.js';
 import { type ApiAccess, podAccess } from '../kubernetes/access.js';
 import { CLIENT_LIMITS } from '../kubernetes/client.js';
 import { Cluster } from '../kubernetes/cluster.js';
 import { KINDS } from '../kubernetes/copies.js';
 import type { ObjectProblem } from '../kubernetes/object-problems.js';
+import { ApiObjects } from '../kubernetes/objects.js';
 import { spansOf } from '../kubernetes/opaque-ports.js';
 import type { Failure } from '../kubernetes/problem.js';
 
@@ -16,6 +19,9 @@ export interface ClusterLookupDeps {
   readonly logger: DiscoveryLogger;
   readonly counts: LookupCounts;
 }
+
+/** How often the rules of the mesh are looked at, ms. */
+const RULES_MS = 10_000;
 
 const FAILURES: Readonly<Record<Failure, LookupFailure>> = {
   status: 'status',
@@ -29,6 +35,10 @@ const FAILURES: Readonly<Record<Failure, LookupFailure>> = {
 
 export class ClusterLookup implements DestinationLookup {
   readonly #cluster: Cluster;
+  readonly #rules: MeshRules;
+  /** Services with more endpoints than are used, and how often there were. */
+  readonly #crowded = new Set<string>();
+  #refused = 0;
   readonly #startedMs = Date.now();
 
   constructor(
@@ -52,6 +62,13 @@ export class ClusterLookup implements DestinationLookup {
       },
       { logger: deps.logger, problem: (problem) => this.#tell(problem) },
     );
+    this.#rules = new MeshRules({
+      objects: new ApiObjects(this.#cluster.client),
+      logger: deps.logger,
+      namespace: mesh,
+      pollMs: RULES_MS,
+      looked: () => undefined,
+    });
     deps.counts.wanted = true;
     deps.counts.look = () => this.#count();
   }
@@ -63,6 +80,7 @@ export class ClusterLookup implements DestinationLookup {
   stop(): void {
     this.#count();
     this.deps.counts.look = null;
+    void this.#rules.close();
     this.#cluster.stop();
   }
 
@@ -72,10 +90,37 @@ export class ClusterLookup implements DestinationLookup {
 
   watchEndpoints(authority: string, asker: Asker, report: (update: EndpointsUpdate) => void): Watch {
     const { maxEndpoints } = this.config;
-    return this.#cluster.view.watchEndpoints(authority, asker, (update) => {
-      const more = update.kind === 'endpoints' && update.endpoints.length > maxEndpoints;
-      report(more ? { kind: 'endpoints', endpoints: update.endpoints.slice(0, maxEndpoints) } : update);
+    const watch = this.#cluster.view.watchEndpoints(authority, asker, (update) => {
+      const count = update.kind === 'endpoints' ? update.endpoints.length : 0;
+      this.#tellCrowding(authority, count - maxEndpoints);
+      const fits = update.kind === 'unknown' || count <= maxEndpoints;
+      report(fits ? update : { kind: 'endpoints', endpoints: update.endpoints.slice(0, maxEndpoints) });
     });
+    return {
+      stop: () => {
+        this.#crowded.delete(authority);
+        watch.stop();
+      },
+    };
+  }
+
+  /** What the mesh allows others to do with this proxy, by the ConfigMap that a controller would read. Not told while it can't be read. */
+  followRules(namespace: string, account: string, report: (ruling: RulingMessage | null) => void): void {
+    this.#rules.watch(namespace, account, report);
+    void this.#rules.start();
+  }
+
+  /** Says once of a service that some of its endpoints are not used. */
+  #tellCrowding(authority: string, refused: number): void {
+    if (refused <= 0) this.#crowded.delete(authority);
+    else if (!this.#crowded.has(authority)) {
+      this.#crowded.add(authority);
+      this.#refused++;
+      this.deps.logger.warn('a service has more endpoints than destination.maxEndpoints; the others are not used', {
+        about: authority,
+        refused,
+      });
+    }
   }
 
   #count(): void {
@@ -92,6 +137,7 @@ export class ClusterLookup implements DestinationLookup {
     for (const { failures } of all)
       for (const [failure, count] of Object.entries(failures) as [Failure, number][])
         counts.failures[FAILURES[failure]] += count;
+    counts.failures.size += this.#refused;
   }
 
   #tell({ kind, namespace, name, field, message }: ObjectProblem): void {

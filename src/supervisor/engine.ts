@@ -154,7 +154,7 @@ export class Engine {
       logger,
       resolvers: [this.discovered.resolver],
       listener: (slot) => this.config.listeners.find((listener) => this.listenerSlot(listener) === slot),
-      serviceSlot: (name) => this.destinations.slotOf(name),
+      serviceSlot: (name) => this.destinations.service(name)?.slot,
       send: (worker, message) => this.pool.send(worker, message),
     });
     this.rules = new RuleSeries(this.reader);
@@ -250,7 +250,8 @@ export class Engine {
     const listeners = new Set(config.listeners.map(({ name }) => name));
     for (const name of gone.map(nameOf)) if (!listeners.has(name)) this.reader.listeners.release(name);
     this.rules.configured(before, config);
-    for (const { name } of before.services) if (!services.has(name)) this.endpoints.drop(name);
+    for (const { name } of before.services)
+      if (!services.has(name) && !this.discovered.services.has(name)) this.endpoints.drop(name);
     if (this.endpoints.isLarge) void returnMemory();
   }
 

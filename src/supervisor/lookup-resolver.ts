@@ -5,7 +5,7 @@ import type { Address, ServiceConfig } from '../config/model.js';
 import { inNetworks } from '../config/networks.js';
 import type { LookupCounts } from '../destination/counts.js';
 import type { Asker, DestinationLookup, EndpointsUpdate, Profile, ProfileUpdate } from '../destination/lookup.js';
-import { type Endpoint, NO_PROXY, sameEndpoints } from '../discovery/endpoint.js';
+import { type Endpoint, endpointAt, NO_PROXY, sameEndpoints } from '../discovery/endpoint.js';
 import type { Watch } from '../discovery/source.js';
 import { addressText } from '../discovery/text.js';
 import type { DestinationResolver } from './original-destinations.js';
@@ -34,6 +34,8 @@ export interface ResolverDeps {
 
 /** The services that there come to be, where workers hear of them. */
 export interface LookupServices {
+  /** Whether there is one: the configuration may have taken its name. */
+  has(name: string): boolean;
   /** Adds a service, or gives it other settings; false where there is no room for it, or the configuration has its name. */
   set(service: ServiceConfig): boolean;
   setEndpoints(name: string, endpoints: readonly Endpoint[]): void;
@@ -89,7 +91,8 @@ export class LookupResolver implements DestinationResolver {
     if (entry === null) return null;
     entry.holders.add(holder);
     if (!isKnown(entry)) await this.#known(entry);
-    const service = serviceOf(entry);
+    if (entry.current !== null) this.#restore(entry.current);
+    const service = this.#serviceNow(entry);
     entry.answered = signature(service);
     return service;
   }
@@ -114,7 +117,7 @@ export class LookupResolver implements DestinationResolver {
   /** What is known of an address; null: nothing leads anywhere else. Undefined where nobody has asked, or been answered. */
   peek(host: string, port: number): ServiceConfig | null | undefined {
     const entry = this.#entries.get(addressText({ host, port }));
-    return entry === undefined || !isKnown(entry) ? undefined : serviceOf(entry);
+    return entry === undefined || !isKnown(entry) ? undefined : this.#serviceNow(entry);
   }
 
   stop(): void {
@@ -180,7 +183,7 @@ export class LookupResolver implements DestinationResolver {
   #profile(key: string, entry: Entry, update: ProfileUpdate): void {
     if (this.#entries.get(key) !== entry) return;
     entry.profile = update;
-    const wanted = update.kind === 'unknown' ? null : this.#serviceOf(key, update.profile);
+    const wanted = update.kind === 'unknown' ? null : this.#serviceOf(key, entry.address, update.profile);
     if (wanted !== entry.wanted) {
       const before = entry.wanted;
       entry.wanted = wanted;
@@ -189,17 +192,17 @@ export class LookupResolver implements DestinationResolver {
     }
     if (wanted !== null && update.kind === 'profile') {
       wanted.profile = update.profile;
-      const { endpoint, authority } = update.profile;
-      if (authority === '' && endpoint !== null) wanted.update = { kind: 'endpoints', endpoints: [endpoint] };
+      const single = singleOf(update.profile, entry.address);
+      if (single !== null) wanted.update = { kind: 'endpoints', endpoints: [single] };
       this.#apply(wanted);
     }
     this.#update(entry);
   }
 
   /** The service that a profile leads to, watched. */
-  #serviceOf(key: string, profile: Profile): Service | null {
-    const { authority, endpoint } = profile;
-    if (authority === '' && endpoint === null) return null;
+  #serviceOf(key: string, address: Address, profile: Profile): Service | null {
+    const { authority } = profile;
+    if (authority === '' && singleOf(profile, address) === null) return null;
     const name = authority === '' ? key : authority;
     const known = this.#services.get(name);
     if (known !== undefined) return known;
@@ -251,6 +254,20 @@ export class LookupResolver implements DestinationResolver {
     services.setEndpoints(service.name, meshed ? endpoints : endpoints.map(unnamed));
   }
 
+  /** Where connections to an address go; null: to the address itself. */
+  #serviceNow({ profile, current }: Entry): ServiceConfig | null {
+    if (profile === null || current === null || !current.added || current.update?.kind !== 'endpoints') return null;
+    return this.#deps.services.has(current.name) ? current.config : null;
+  }
+
+  /** There may be room by now; or a reload has taken the service's name for one of its own, and may have given it back. */
+  #restore(service: Service): void {
+    if (this.#deps.services.has(service.name)) return;
+    service.added = false;
+    service.told = [];
+    this.#apply(service);
+  }
+
   /** Something has changed that the answer may depend on. */
   #update(entry: Entry): void {
     const { wanted, current } = entry;
@@ -260,7 +277,7 @@ export class LookupResolver implements DestinationResolver {
     }
     if (!isKnown(entry)) return;
     for (const wake of entry.waiting.splice(0)) wake();
-    if (entry.answered === null || entry.answered === signature(serviceOf(entry))) return;
+    if (entry.answered === null || entry.answered === signature(this.#serviceNow(entry))) return;
     // Until it is asked for again nobody has to be told once more.
     entry.answered = null;
     this.#deps.changed(entry.address);
@@ -295,7 +312,7 @@ export class LookupResolver implements DestinationResolver {
     service.watch?.stop();
     this.#services.delete(service.name);
     this.#deps.counts.services = this.#services.size;
-    if (service.added) this.#deps.services.drop(service.name);
+    if (service.added && this.#deps.services.has(service.name)) this.#deps.services.drop(service.name);
   }
 }
 
@@ -304,10 +321,10 @@ const unnamed = (endpoint: Endpoint): Endpoint => ({ ...endpoint, identity: '', 
 const isKnown = ({ profile, wanted }: Entry): boolean =>
   profile !== null && (wanted === null || wanted.update !== null);
 
-/** Where connections to an address go; null: to the address itself. */
-function serviceOf({ profile, current }: Entry): ServiceConfig | null {
-  if (profile === null || current === null || !current.added || current.update?.kind !== 'endpoints') return null;
-  return current.config;
+/** The only endpoint of what is no Service: a pod, or the address itself where more is known of it than that. */
+function singleOf({ authority, endpoint, opaque, protocol }: Profile, address: Address): Endpoint | null {
+  if (authority !== '') return null;
+  return endpoint ?? (opaque || protocol !== 'auto' ? endpointAt(address) : null);
 }
 
 /** What workers are told of a service. */

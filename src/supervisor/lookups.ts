@@ -8,11 +8,12 @@ import type { RulingMessage } from '../destination/ruling-message.js';
 import type { DiscoveryLogger } from '../discovery/source.js';
 import type { IdentityMaterial } from '../identity/material.js';
 import { LookupResolver, type ResolverDeps } from './lookup-resolver.js';
+import { ownFamily } from './own-family.js';
 
 interface RunningLookup {
   readonly lookup: DestinationLookup;
-  /** Tells the rules of the mesh, as soon as they are known and whatever they become. */
-  followRules(asker: Asker, report: (ruling: RulingMessage | null) => void): void;
+  /** Tells the rules of the mesh for an account, as soon as they are known and whatever they become. */
+  followRules(asker: Asker & { readonly account: string }, report: (ruling: RulingMessage | null) => void): void;
   /** There is an identity, or another one. */
   identityChanged(): void;
   stop(): void;
@@ -55,8 +56,7 @@ async function start(
       const lookup = await startClusterLookup(source, config, opaquePorts, deps);
       return {
         lookup,
-        // Rules are the controller's to tell.
-        followRules: () => undefined,
+        followRules: ({ namespace, account }, report) => lookup.followRules(namespace, account, report),
         identityChanged: () => undefined,
         stop: () => lookup.stop(),
       };
@@ -71,8 +71,10 @@ export async function startLookups(
     Pick<ResolverDeps, 'waitMs' | 'max' | 'services' | 'changed'> & { ruled(ruling: RulingMessage | null): void },
 ): Promise<Lookups> {
   const running = await start(destination, opaquePorts, deps);
-  const asker = { namespace: sidecar.namespace, pod: sidecar.pod, node: sidecar.node };
-  running.followRules(asker, (ruling) => deps.ruled(ruling));
+  const family = ownFamily();
+  const { namespace, pod, node, account } = sidecar;
+  const asker = { namespace, pod, node, ...(family !== undefined && { family }) };
+  running.followRules({ ...asker, account }, (ruling) => deps.ruled(ruling));
   const resolver = new LookupResolver({
     ...deps,
     lookup: running.lookup,

@@ -25,7 +25,8 @@ export interface DestinationsDeps {
   readonly resolvers: readonly DestinationResolver[];
   /** The listener of a slot; undefined once it is gone. */
   listener(slot: number): ListenerConfig | undefined;
-  serviceSlot(name: string): number;
+  /** Undefined where there is none (any more). */
+  serviceSlot(name: string): number | undefined;
   send(worker: number, message: ToWorker): void;
 }
 
@@ -119,13 +120,14 @@ export class OriginalDestinations {
     });
   }
 
-  #destination(listener: ListenerConfig, port: number, { service, discovered }: Answer): DestinationSnapshot {
+  #destination(listener: ListenerConfig, port: number, answer: Answer): DestinationSnapshot {
+    const slot = answer.service === null ? undefined : this.deps.serviceSlot(answer.service.name);
+    const { service, discovered } = slot === undefined ? NOWHERE : answer;
     const { protocol, reason } = decide(this.#config, listener, { port, service, discovered });
-    const slot = service === null ? -1 : this.deps.serviceSlot(service.name);
     return {
       mode: MODES[protocol],
       reason: reason === null ? 0 : REASONS.indexOf(reason),
-      services: service === null ? null : VERDICTS.map(() => slot),
+      services: slot === undefined ? null : VERDICTS.map(() => slot),
       raceMs: protocol === 'detect' ? (raceTo(listener, service).delayMs ?? -1) : -1,
       timeoutMs: listener.detect.timeoutMs,
       learnTtlMs: listener.detect.learnTtlMs,

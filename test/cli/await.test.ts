@@ -51,6 +51,19 @@ describe('sluice await', () => {
     assert.match(nobody.said, /ECONNREFUSED|no answer/);
   });
 
+  it('does not wait for who answers an octet at a time', async () => {
+    const slow = createServer((_, response) => {
+      response.writeHead(200);
+      const more = setInterval(() => response.write('x'), 20);
+      response.once('close', () => clearInterval(more));
+    });
+    await once(slow.listen(0, '127.0.0.1'), 'listening');
+    const { port } = slow.address() as AddressInfo;
+    const { status, said } = await run('--address', `127.0.0.1:${port}`, '--timeout', '300ms');
+    assert.deepEqual([status, /no answer/.test(said)], [1, true]);
+    slow.close();
+  });
+
   it('refuses what makes no sense, with code 2', async () => {
     assert.match((await run('--timeout', '5')).said, /--timeout: .*(no unit|no duration)/);
     assert.equal((await run('--address', 'http://localhost')).status, 2);

@@ -123,6 +123,43 @@ describe('a client and a server of the destination API', () => {
     watch.stop();
   });
 
+  it('agree on who asks, and for which addresses', async () => {
+    const asker = { ...ASKER, node: 'there', family: 6 } as const;
+    cluster.service(AUTHORITY, []);
+    let told = 0;
+    const watch = client.watchEndpoints(AUTHORITY, asker, () => {
+      told++;
+      waiting.wake();
+    });
+    await waiting.until(
+      () => told > 0,
+      () => 'an answer',
+    );
+    assert.deepEqual(cluster.askers.at(-1), asker);
+    watch.stop();
+  });
+
+  it('agree on a Service that is asked for by its name', async () => {
+    const address = { host: 'db.shop.svc.cluster.local', port: 3306 };
+    const authority = 'db.shop.svc.cluster.local:3306';
+    const update: ProfileUpdate = {
+      kind: 'profile',
+      profile: { authority, opaque: true, protocol: 'opaque', endpoint: null },
+    };
+    cluster.profile(address, update);
+    let told: ProfileUpdate | null = null;
+    const watch = client.watchProfile(address, ASKER, (said) => {
+      told = said;
+      waiting.wake();
+    });
+    await waiting.until(
+      () => told !== null,
+      () => 'a profile',
+    );
+    assert.deepEqual(told, update);
+    watch.stop();
+  });
+
   it('have nothing to complain of', () => {
     assert.equal(
       Object.values(counts.failures).reduce((sum, count) => sum + count, 0),

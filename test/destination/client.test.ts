@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createServer as createHttp2, type Http2Server, type ServerHttp2Stream } from 'node:http2';
+import { constants, createServer as createHttp2, type Http2Server, type ServerHttp2Stream } from 'node:http2';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { DestinationClient, type DestinationClientOptions } from '../../src/destination/client/client.js';
@@ -367,4 +367,25 @@ describe('answers of a destination service that are none', () => {
       assert.equal(harness.counts.connected, true);
     });
   }
+
+  it('that break off before they are whole take nothing away', async () => {
+    /** `add` of 10.1.0.NUMBER:80, for each. */
+    const add = (...numbers: number[]): Buffer => {
+      const addresses = numbers.flatMap((number) => [0x0a, 0x0b, 0x0a, 9, 0x0a, 5, 0x0d, number, 0, 1, 10, 0x10, 80]);
+      const octets = [0x0a, addresses.length, ...addresses];
+      return Buffer.from([0, 0, 0, 0, octets.length, ...octets]);
+    };
+    let all = true;
+    answer = (stream) => {
+      stream.respond(grpc);
+      stream.write(all ? add(1, 2) : add(1), () => stream.close(constants.NGHTTP2_CANCEL));
+      all = false;
+    };
+    harness = new Harness(port);
+    harness.watchEndpoints();
+    // Each new stream would tell what the one before it has said.
+    await harness.until(() => harness.counts.updates > 4, 'streams that break off');
+    assert.equal(harness.hosts, '10.1.0.1 10.1.0.2');
+    assert.equal(harness.endpoints.length, 1);
+  });
 });

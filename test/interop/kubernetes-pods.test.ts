@@ -1,7 +1,9 @@
 // Pods of a real API server, run as network namespaces: from a Deployment to a connection, and back to nothing.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { parseAllDocuments } from 'yaml';
 import { PORT } from '../e2e/pods-application.js';
 import { ask } from '../e2e/pods-support.js';
 import { Kubernetes, lackingKubernetes } from '../support/kubernetes.js';
@@ -30,7 +32,13 @@ describe('pods of Kubernetes', { skip: why === '' ? false : why }, () => {
     assert.equal(code, 0, stderr);
     return JSON.parse(stdout) as object;
   };
-  const deploy = async (name: string, { metadata, spec }: Pod, replicas: number, meshed = false): Promise<void> => {
+  const deploy = async (
+    name: string,
+    { metadata, spec }: Pod,
+    replicas: number,
+    meshed = false,
+    annotations: Readonly<Record<string, string>> = {},
+  ): Promise<void> => {
     const object = {
       apiVersion: 'apps/v1',
       kind: 'Deployment',
@@ -38,7 +46,7 @@ describe('pods of Kubernetes', { skip: why === '' ? false : why }, () => {
       spec: {
         replicas,
         selector: { matchLabels: metadata.labels },
-        template: { metadata: { labels: metadata.labels }, spec },
+        template: { metadata: { labels: metadata.labels, annotations }, spec },
       },
     };
     const path = `/apis/apps/v1/namespaces/${NAMESPACE}/deployments`;
@@ -115,5 +123,59 @@ describe('pods of Kubernetes', { skip: why === '' ? false : why }, () => {
     const script = `curl -sS --cacert ${folder}/ca.crt -H "Authorization: Bearer $(cat ${folder}/token)" https://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT/version`;
     const { stdout, stderr } = await teller.container('application').exec(['sh', '-c', script]);
     assert.match(stdout, /"major": "1"/, stderr);
+  });
+
+  it('are known to a proxy that watches the API server itself, as are the rules of the mesh', async () => {
+    // What the documentation says that such a proxy needs.
+    const manual = readFileSync(new URL('../../../docs/sidecar.md', import.meta.url), 'utf8');
+    const [, block] = /```yaml\n([\s\S]*?)```/.exec(manual) ?? assert.fail('the documentation has no roles');
+    const roles = parseAllDocuments(block).map((document) => document.toJS() as { kind: string });
+    await kubernetes.namespace('sluice');
+    const group = '/apis/rbac.authorization.k8s.io/v1';
+    const subjects = [{ kind: 'ServiceAccount', name: 'alone', namespace: NAMESPACE }];
+    for (const role of roles) {
+      const whole = role.kind === 'ClusterRole';
+      const of = whole ? group : `${group}/namespaces/sluice`;
+      const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: role.kind, name: 'sluice-alone' };
+      await kubernetes.done('POST', `${of}/${whole ? 'clusterroles' : 'roles'}`, role);
+      const binding = { metadata: { name: 'sluice-alone' }, subjects, roleRef };
+      await kubernetes.done('POST', `${of}/${whole ? 'clusterrolebindings' : 'rolebindings'}`, binding);
+    }
+    await kubernetes.account(NAMESPACE, 'alone');
+    await kubernetes.done('POST', '/api/v1/namespaces/sluice/configmaps', {
+      metadata: { name: 'sluice-authorization' },
+      data: { [`${NAMESPACE}.alone`]: 'default: deny' },
+    });
+    const variables = {
+      SLUICE_DESTINATION_ADDRESS: '',
+      SLUICE_DESTINATION_SERVER_NAME: '',
+      SLUICE_DESTINATION_KUBERNETES_ENABLED: 'true',
+    };
+    const additional = Object.entries(variables).map(([name, value]) => ({ name, value }));
+    await deploy('site', plainPod('site'), 2);
+    await deploy('alone', plainPod('alone', { account: 'alone' }), 1, true, {
+      'config.linkerd.io/proxy-additional-env': JSON.stringify(additional),
+    });
+    await kubernetes.done('POST', `/api/v1/namespaces/${NAMESPACE}/services`, {
+      metadata: { name: 'site' },
+      spec: { selector: { app: 'site' }, ports: [{ name: 'http', port: 80, targetPort: 'http' }] },
+    });
+    const sites = await node.ready(NAMESPACE, 'site', 2);
+    const [alone] = await node.ready(NAMESPACE, 'alone');
+    const labels = { endpoint_state: 'ready', service: `site.${NAMESPACE}.svc.cluster.local:80` };
+    const seen = new Set<unknown>();
+    await eventually(async () => {
+      const { headers } = await ask(alone, { call: 'http', host: 'site', port: 80 });
+      seen.add(headers?.['x-served-by']);
+      return (await alone.metric('outbound_http_balancer_endpoints', labels)) === 2 && seen.size === 2;
+    }, 'both endpoints');
+    assert.ok(sites.every(({ name }) => seen.has(name)));
+    assert.equal(await alone.metric('sluice_destination_service_connected'), 1);
+    const [client] = await node.ready(NAMESPACE, 'client');
+    await eventually(async () => {
+      const answer = await ask(client, { call: 'http', host: alone.ip, port: PORT.HTTP }).catch(String);
+      return typeof answer === 'string' || answer.status !== 200;
+    }, 'that nobody is let in');
+    await alone.container('sluice-proxy').said(/rules of the mesh/);
   });
 });

@@ -35,6 +35,25 @@ describe('what is behind an address', () => {
     assert.deepEqual(cluster.profile('10.96.0.2', 80), { kind: 'unknown' });
   });
 
+  it('is a Service by its name, whatever becomes of it', () => {
+    const cluster = TestCluster.synced();
+    const told: ProfileUpdate[] = [];
+    const watch = cluster.view.watchProfile({ host: 'db.shop.svc.cluster.local', port: 3306 }, ASKER, (update) =>
+      told.push(update),
+    );
+    const authority = 'db.shop.svc.cluster.local:3306';
+    const is = (protocol: string): object => ({ authority, opaque: protocol === 'opaque', protocol, endpoint: null });
+    cluster.services.set(service('db', '10.96.0.2', { ports: [{ port: 3306 }] }));
+    cluster.services.set(service('db', '10.96.0.2', { ports: [{ port: 3306, appProtocol: 'http' }] }));
+    cluster.services.set(service('db', '10.96.0.3', { ports: [{ port: 3307 }] }));
+    assert.deepEqual(told.map(profileOf), [is('auto'), is('opaque'), is('http1'), is('auto')]);
+    watch.stop();
+    cluster.services.set(service('db', '10.96.0.2', { ports: [{ port: 3306 }] }));
+    assert.equal(told.length, 4);
+    assert.equal(cluster.view.counts.profileTopics, 0);
+    assert.deepEqual(cluster.profile('db.shop.example', 80), { kind: 'unknown' });
+  });
+
   it('is a pod, with who is in front of it', () => {
     const cluster = TestCluster.synced();
     const meta = { ...MESHED_LABELS, ownerReferences: [{ kind: 'ReplicaSet', name: 'web-5d', controller: true }] };

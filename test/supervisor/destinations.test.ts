@@ -24,7 +24,7 @@ test('what is there keeps its slot and its series', () => {
   assert.deepEqual(destinations.addService('web'), service);
   assert.deepEqual(destinations.service('web'), service);
   const endpoint = destinations.addEndpoint('web', at(1));
-  assert.deepEqual(endpoint, { slot: 1, series: 1, ...at(1), identity: '', proxy: NO_PROXY });
+  assert.deepEqual(endpoint, { slot: 1, series: 1, ...at(1), identity: '', proxy: NO_PROXY, weight: 1 });
   assert.deepEqual(destinations.addEndpoint('web', at(1)), endpoint);
   assert.equal(destinations.addEndpoint('web', at(1), { identity: 'web.default' })?.identity, 'web.default');
   assert.equal(destinations.service('other'), undefined);

@@ -27,9 +27,14 @@ class Harness {
   waitMs = 30_000;
   readonly resolver: LookupResolver;
 
+  /** A name that the configuration has. */
+  configured = '';
+  readonly services: DynamicServices;
+
   constructor({ meshed = true, max = 100, configured = '' } = {}) {
+    this.configured = configured;
     const services = new DynamicServices({
-      isConfigured: (name) => name === configured,
+      isConfigured: (name) => name === this.configured,
       acquire: () => {
         if (this.slots-- <= 0) throw new Error('there is no room');
       },
@@ -41,6 +46,7 @@ class Harness {
         this.endpoints.delete(name);
       },
     });
+    this.services = services;
     this.resolver = new LookupResolver({
       lookup: this.cluster,
       asker: { namespace: 'shop', pod: 'web-0', node: 'here' },
@@ -175,5 +181,28 @@ describe('a resolver over a lookup', () => {
     harness.service('10.0.0.1', 'web:80', [at('10.1.0.1')]);
     assert.equal(await harness.ask('10.0.0.1'), null);
     assert.equal(harness.settings.size, 0);
+  });
+
+  it('leaves a name to a configuration that takes it later, until that gives it back', async () => {
+    harness = new Harness();
+    harness.service('10.0.0.1', 'web:80', [at('10.1.0.1')]);
+    assert.equal(await harness.ask('10.0.0.1'), 'auto web:80');
+    harness.configured = 'web:80';
+    harness.services.drop('web:80');
+    assert.equal(harness.resolver.peek('10.0.0.1', 80), null);
+    assert.equal(await harness.ask('10.0.0.1'), null);
+    harness.configured = '';
+    assert.equal(await harness.ask('10.0.0.1'), 'auto web:80');
+    assert.deepEqual(harness.endpoints.get('web:80'), [at('10.1.0.1')]);
+  });
+
+  it('knows what an address speaks that is no Service and no pod', async () => {
+    harness = new Harness();
+    const profile = { ...PROFILE, authority: '', opaque: true };
+    harness.cluster.profile({ host: '10.0.0.7', port: 80 }, { kind: 'profile', profile });
+    assert.equal(await harness.ask('10.0.0.7'), 'opaque 10.0.0.7:80');
+    assert.deepEqual(harness.endpoints.get('10.0.0.7:80'), [endpointAt({ host: '10.0.0.7', port: 80 })]);
+    harness.cluster.profile({ host: '10.0.0.7', port: 80 }, { kind: 'unknown' });
+    assert.equal(await harness.ask('10.0.0.7'), null);
   });
 });

@@ -43,11 +43,11 @@ export class MadeUpCluster implements DestinationLookup {
   }
 
   profile(address: Address, update: ProfileUpdate): void {
-    this.#is(addressText(address), update);
+    this.#is(`profile of ${addressText(address)}`, update);
   }
 
   watchProfile(address: Address, asker: Asker, report: (update: ProfileUpdate) => void): Watch {
-    return this.#watch(addressText(address), asker, report);
+    return this.#watch(`profile of ${addressText(address)}`, asker, report);
   }
 
   watchEndpoints(authority: string, asker: Asker, report: (update: EndpointsUpdate) => void): Watch {

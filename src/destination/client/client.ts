@@ -15,8 +15,9 @@ export interface DestinationClientOptions extends ChannelOptions {
   readonly maxEndpoints: number;
 }
 
-const contextToken = ({ namespace, node, pod }: Asker): string =>
-  JSON.stringify({ ns: namespace, nodeName: node, pod });
+/** As Linkerd's proxies write it; `family` is ours. */
+const contextToken = ({ namespace, node, pod, family }: Asker): string =>
+  JSON.stringify({ ns: namespace, nodeName: node, pod, family });
 
 export class DestinationClient implements DestinationLookup {
   readonly #channel: Channel;
@@ -43,6 +44,7 @@ export class DestinationClient implements DestinationLookup {
   watchProfile(address: Address, asker: Asker, report: (update: ProfileUpdate) => void): Watch {
     return this.#subscribe(`/${DESTINATION_SERVICE}/GetProfile`, addressText(address), asker, {
       opened: () => undefined,
+      closed: () => undefined,
       message: (octets) => {
         const update = decodeProfile(octets, address.port);
         if (update.kind === 'profile') checkProfile(update.profile);
@@ -76,6 +78,7 @@ export class DestinationClient implements DestinationLookup {
   watchRules(asker: Asker, report: (ruling: RulingMessage | null) => void): Watch {
     return this.#subscribe(RULES_METHOD, '', asker, {
       opened: () => undefined,
+      closed: () => undefined,
       message: (octets) => report(decodeRuling(octets)),
       unknown: () => undefined,
     });

@@ -38,6 +38,13 @@ export class EndpointsWatch implements SubscriptionEvents {
     this.#known.begin();
   }
 
+  /** A part of what the stream would have begun with is less than what was known before. */
+  closed(): void {
+    if (this.#settling === null) return;
+    this.stop();
+    this.#known.giveUp();
+  }
+
   message(octets: Buffer): void {
     const update = decodeUpdate(octets);
     switch (update.kind) {

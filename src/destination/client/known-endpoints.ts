@@ -22,6 +22,11 @@ export class KnownEndpoints {
     return this.#fresh !== null;
   }
 
+  /** It has ended before it was complete: what was known stays. */
+  giveUp(): void {
+    this.#fresh = null;
+  }
+
   /** Its first messages are all here: what it has not named is gone. */
   settle(): void {
     if (this.#fresh !== null) this.#known = this.#fresh;

@@ -28,6 +28,8 @@ export interface SubscriptionOptions {
 export interface SubscriptionEvents {
   /** A new stream begins: what it says replaces what was said before. */
   opened(): void;
+  /** It has ended, whatever it had still to say. */
+  closed(): void;
   /** May throw a ProtobufError, which ends the stream. */
   message(octets: Buffer): void;
   /** The server knows nothing of it. */
@@ -117,6 +119,7 @@ export class Subscription implements ChannelUser {
       counts.streams--;
       if (this.#stream === stream) this.#stream = null;
       if (this.#stopped) return;
+      this.events.closed();
       const lived = performance.now() - began;
       if (!told && status !== null && UNKNOWN_STATUSES.has(status.name)) this.#unknown(status);
       else {

@@ -9,8 +9,8 @@ import { CallProblem, STATUS } from './grpc-call.js';
 
 export type Target =
   | { readonly kind: 'address'; readonly address: Address }
-  /** `name.namespace.svc.cluster.local:port`, in lower case; a pod's name may stand before it. */
-  | { readonly kind: 'service'; readonly authority: string }
+  /** `name.namespace.svc.cluster.local`, in lower case; a pod's name may stand before it. */
+  | { readonly kind: 'service'; readonly name: Address }
   /** The rules that hold of who asks. */
   | { readonly kind: 'rules' };
 
@@ -55,7 +55,7 @@ function readTarget(path: string, clusterDomain: string): Target {
     labels[labels.length - 1] === 'svc' &&
     labels.every((label) => LABEL.test(label));
   if (!valid) throw new CallProblem(STATUS.invalidArgument, `${quoted(host)} is no Service of this cluster`);
-  return { kind: 'service', authority: `${name}:${port}` };
+  return { kind: 'service', name: { host: name, port } };
 }
 
 function splitPath(path: string): Address {
@@ -79,8 +79,9 @@ export function readContext(token: string): Asker {
     return NOBODY;
   }
   if (typeof given !== 'object' || given === null) return NOBODY;
-  const { ns, pod, nodeName } = given as Readonly<Record<string, unknown>>;
-  return { namespace: nameOf(ns), pod: nameOf(pod), node: nameOf(nodeName) };
+  const { ns, pod, nodeName, family } = given as Readonly<Record<string, unknown>>;
+  const asker = { namespace: nameOf(ns), pod: nameOf(pod), node: nameOf(nodeName) };
+  return family === 4 || family === 6 ? { ...asker, family } : asker;
 }
 
 const nameOf = (value: unknown): string =>

@@ -8,6 +8,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { Address } from '../../config/model.js';
+import { addressText } from '../../discovery/text.js';
 import type { Asker, DestinationLookup } from '../lookup.js';
 import { DESTINATION_SERVICE } from '../messages.js';
 import { RULES_METHOD } from '../ruling-message.js';
@@ -19,7 +20,6 @@ import { Listening, type ListeningLimits, type MutualTls } from './listening.js'
 import { Pacer } from './pacer.js';
 import { type Asked, readRequest } from './request.js';
 import { accountOfPeer, type Rules, RulingState } from './rules.js';
-import { ProfileState } from './states.js';
 import { Topics } from './topics.js';
 
 export interface DestinationLimits extends ListeningLimits, ConnectionLimits {
@@ -229,11 +229,8 @@ export class DestinationServer {
     const { target, asker } = asked;
     if (target.kind === 'rules') return this.#follow(feed, asker, session);
     if (target.kind === 'address') return this.#topics.profile(target.address, asker, feed);
-    if (method === 'get') return this.#topics.endpoints(target.authority, asker, feed);
-    // Who has the name knows what the profile says of it.
-    const profile = { authority: target.authority, opaque: false, protocol: 'auto', endpoint: null } as const;
-    feed.changed(new ProfileState({ kind: 'profile', profile }));
-    return () => undefined;
+    if (method === 'profile') return this.#topics.profile(target.name, asker, feed);
+    return this.#topics.endpoints(addressText(target.name), asker, feed);
   }
 
   #eventsOf(method: Method): FeedEvents {

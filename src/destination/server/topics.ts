@@ -49,17 +49,17 @@ class Topic {
 /** How many states of a Service are compared with a new one: it has a view for each zone at most. */
 const MAX_VIEWS = 16;
 
-/** A Service's port, watched for each node: what it has may depend on where one asks. */
+/** A Service's port, watched for each place: what it has may depend on where one asks. */
 class Service {
-  readonly byNode = new Map<string, Topic>();
+  readonly byPlace = new Map<string, Topic>();
 
   constructor(private readonly encoded: () => void) {}
 
-  /** What is the same for several nodes is one state. */
+  /** What is the same for several places is one state. */
   stateOf(update: EndpointsUpdate): EndpointsState {
     const endpoints = update.kind === 'unknown' ? null : update.endpoints;
     const seen = new Set<State | null>([null]);
-    for (const { state } of this.byNode.values()) {
+    for (const { state } of this.byPlace.values()) {
       if (seen.has(state)) continue;
       if (state instanceof EndpointsState && sameKnowledge(state.endpoints, endpoints)) return state;
       seen.add(state);
@@ -85,7 +85,7 @@ export class Topics {
   /** Things that are watched. */
   get size(): number {
     let size = this.#profiles.size;
-    for (const { byNode } of this.#services.values()) size += byNode.size;
+    for (const { byPlace } of this.#services.values()) size += byPlace.size;
     return size;
   }
 
@@ -95,17 +95,18 @@ export class Topics {
       service = new Service(this.encoded);
       this.#services.set(authority, service);
     }
-    return this.#ofNode(service, authority, asker).join(subscriber);
+    return this.#ofPlace(service, authority, asker).join(subscriber);
   }
 
-  #ofNode(service: Service, authority: string, asker: Asker): Topic {
-    const known = service.byNode.get(asker.node);
+  #ofPlace(service: Service, authority: string, asker: Asker): Topic {
+    const place = `${asker.family ?? ''} ${asker.node}`;
+    const known = service.byPlace.get(place);
     if (known !== undefined) return known;
     const topic = new Topic(() => {
-      service.byNode.delete(asker.node);
-      if (service.byNode.size === 0) this.#services.delete(authority);
+      service.byPlace.delete(place);
+      if (service.byPlace.size === 0) this.#services.delete(authority);
     });
-    service.byNode.set(asker.node, topic);
+    service.byPlace.set(place, topic);
     topic.begin(this.lookup.watchEndpoints(authority, asker, (update) => topic.is(service.stateOf(update))));
     return topic;
   }

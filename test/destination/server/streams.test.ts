@@ -5,6 +5,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type ChannelCredentials, type ClientReadableStream, credentials, loadPackageDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
+import type { ProfileUpdate } from '../../../src/destination/lookup.js';
 import { decodeUpdate } from '../../../src/destination/messages.js';
 import { endpointAt } from '../../../src/discovery/endpoint.js';
 import {
@@ -186,12 +187,20 @@ describe('streams of the destination API', () => {
     await becomes({ kind: 'profile', profile: { ...profile, authority: '', endpoint } });
     assert.equal(stream.messages.length, 4);
     stream.call.cancel();
-    const named = client.profile('web.shop.svc.cluster.local:80');
-    await named.until(({ messages }) => messages.length > 0, 'a profile');
-    assert.deepEqual(named.profile(80), {
+  });
+
+  it('tell what a Service is to whoever asks by its name', async () => {
+    const update = (opaque: boolean): ProfileUpdate => ({
       kind: 'profile',
-      profile: { authority: WEB, opaque: false, protocol: 'auto', endpoint: null },
+      profile: { authority: WEB, opaque, protocol: 'auto', endpoint: null },
     });
+    const named = client.profile('Web.shop.svc.cluster.local.:80');
+    for (const opaque of [true, false]) {
+      const { length } = named.messages;
+      cluster.profile({ host: 'web.shop.svc.cluster.local', port: 80 }, update(opaque));
+      await named.until(({ messages }) => messages.length > length, 'a profile');
+      assert.deepEqual(named.profile(80), update(opaque));
+    }
     named.call.cancel();
   });
 
