@@ -43,8 +43,10 @@ export class SocketEvents implements Handlers {
       slab.release(bid);
       return;
     }
-    values[connections.meter[socket] + L.READ_BYTES] += length;
-    if (this.context.access) connections.read[socket] += length;
+    if (connections.deferred[socket] === 0) {
+      values[connections.meter[socket] + L.READ_BYTES] += length;
+      if (this.context.access) connections.read[socket] += length;
+    }
     this.owners[sockets.kind[socket]].data(socket, bid, at, length);
   }
 

@@ -174,6 +174,16 @@ for (const io of await availableExecutors()) {
         assert.equal((await readAll(socket)).toString(), SECRET);
       });
 
+      it('counts octets of the application, and none of what comes before them', async () => {
+        const said = (): Promise<number> => far.metric('tcp_read_bytes_total', { peer: 'src', direction: 'inbound' });
+        const before = await said();
+        const socket = await dial(near.port('first'));
+        await read(socket, 18);
+        socket.end(SECRET);
+        await readAll(socket);
+        assert.equal((await said()) - before, SECRET.length);
+      });
+
       it('passes on TLS that the application has brought, as it is', async () => {
         const socket = connectTls({
           port: near.port('tls'),

@@ -43,6 +43,8 @@ export class TransportHeaders {
       return;
     }
     sockets.kind[client] = SOCKET_KIND.TRANSPORT_HEADER;
+    // What goes on behind the header is the application's.
+    if (inbox.empty(client)) this.context.connections.deferred[client] = 1;
     this.began[client] = reactor.now;
     wheel.pull(client, this.deadline(client));
     if (inbox.empty(client)) sockets.receiveOnce(client);
@@ -87,12 +89,11 @@ export class TransportHeaders {
 
   private accept(client: SocketSlot, length: number): void {
     const { inbox, slab, sockets, wheel, values, connections } = this.context;
-    // Of what the client says, the access log has what goes on.
-    if (this.context.access) connections.read[client] -= length;
     const bid = inbox.shift(client);
     const start = inbox.startOf(bid) + length;
     if (start < inbox.endOf(bid)) inbox.unshift(client, bid, start, inbox.endOf(bid));
     else slab.release(bid);
+    connections.count(client);
     wheel.cancel(client);
     // Nothing is received until somebody asks for it.
     sockets.pause(client);

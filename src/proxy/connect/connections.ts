@@ -138,6 +138,8 @@ export class Connections {
   unwanted: ((socket: SocketSlot) => void) | undefined;
   /** 1 for clients that were not counted as opened: it has to be known first who they are. */
   private readonly uncounted: Uint8Array;
+  /** 1 while bytes of a client are not counted: they may be the beginning of TLS that ends here, or a header, and none of the application's. */
+  readonly deferred: Uint8Array;
   /** 1 once the connection is over for us. Its meter stays: the last bytes are still counted. */
   private readonly ended: Uint8Array;
   /** Client connections open. */
@@ -159,6 +161,7 @@ export class Connections {
     this.undecided = new Uint8Array(n);
     this.opaque = new Uint8Array(n);
     this.uncounted = new Uint8Array(n);
+    this.deferred = new Uint8Array(n);
     this.ended = new Uint8Array(n).fill(1);
   }
 
@@ -184,8 +187,10 @@ export class Connections {
     if (this.peers[slot] !== peer) this.peers[slot] = peer;
     if (this.goals[slot] !== undefined) this.goals[slot] = undefined;
     this.clients++;
-    if (this.context.clientSeries.waits(listener)) this.uncounted[slot] = 1;
-    else {
+    if (this.context.clientSeries.waits(listener)) {
+      this.uncounted[slot] = 1;
+      this.deferred[slot] = 1;
+    } else {
       if (this.uncounted[slot] !== 0) this.uncounted[slot] = 0;
       values[meter + L.OPEN_TOTAL]++;
     }
@@ -209,6 +214,17 @@ export class Connections {
       this.meter[slot] = base;
     }
     values[this.meter[slot] + L.OPEN_TOTAL]++;
+    this.count(slot);
+  }
+
+  /** What a client says is the application's from now on, and so is what has come and waits for whoever takes the connection over. */
+  count(slot: number): void {
+    if (this.deferred[slot] === 0) return;
+    this.deferred[slot] = 0;
+    const { values, inbox, access } = this.context;
+    const length = inbox.bytes[slot];
+    values[this.meter[slot] + L.READ_BYTES] += length;
+    if (access) this.read[slot] += length;
   }
 
   /** Address of the peer of a connection that is open; '' where it can't be told. */
@@ -313,6 +329,7 @@ export class Connections {
     const meter = this.meter[slot];
     const { values, loadBoard, workerId, splicer, inbox, destinations } = this.context;
     splicer.stop(slot);
+    this.count(slot);
     inbox.clear(slot);
     if (this.listener[slot] >= 0) {
       if (this.context.access) this.context.connectionLog.ended(slot as SocketSlot, reason);
