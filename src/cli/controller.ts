@@ -5,6 +5,7 @@ import { parseDuration, parseListen, ValueError } from '../config/values.js';
 import type { AssemblyOptions } from '../controller/assembly.js';
 import type { TokenReviewOptions } from '../identity/issuing/token-review.js';
 import { trustDomainProblem } from '../identity/names.js';
+import { csiIssuer } from '../inject/csi.js';
 import { DEFAULT_LIST, OLDER_LIST, opaqueDefault } from '../inject/installation.js';
 import { createLogger } from '../log/logger.js';
 import { sluiceVersion } from '../log/process-state.js';
@@ -28,6 +29,7 @@ const OPTIONS = {
   'api-token': { type: 'string' },
   'api-ca': { type: 'string' },
   'proxy-image': { type: 'string' },
+  'csi-issuer': { type: 'string' },
   'opaque-ports': { type: 'string' },
   'identity-listen': { type: 'string' },
   'destination-listen': { type: 'string' },
@@ -131,6 +133,7 @@ export function controllerOptions(values: Arguments['values'], env: NodeJS.Proce
     injectorName: given.optional('injector-name'),
     plain: given.flag('plain'),
     proxyImage: given.text('proxy-image', ''),
+    csiIssuer: given.optional('csi-issuer') === null ? null : given.parsed('csi-issuer', '', csiIssuer),
     opaquePorts: given.parsed('opaque-ports', DEFAULT_LIST, opaqueDefault),
     pod: env.SLUICE_POD_NAME ?? '',
     lifetimeMs: given.parsed('lifetime', '24h', lifetimeOf),
@@ -169,6 +172,8 @@ What issues:
       --issuer own|given      own (default): a Secret that is made where it is missing, and renewed; given: somebody else
                               brings the Secret sluice-identity-issuer, such as cert-manager
       --issuer-certificate FILE, --issuer-key FILE, --anchors FILE   an issuer in files instead, and what proxies trust
+      --csi-issuer ISSUER     proxies find their certificates in a volume of cert-manager's csi-driver, signed by this issuer:
+                              NAME of a ClusterIssuer, KIND/NAME or KIND.GROUP/NAME
       --lifetime TIME         of certificates (default 24h)
       --skew TIME             certificates begin that much earlier (default 20s)
       --audience NAME         what tokens must be made for (default identity.l5d.io)

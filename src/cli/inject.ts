@@ -1,5 +1,6 @@
 // `sluice inject`: manifests, so that their pods get a proxy.
 import { readFileSync } from 'node:fs';
+import { type CsiIssuer, csiIssuer } from '../inject/csi.js';
 import { injectObject, type ObjectReport } from '../inject/inject-object.js';
 import { installation, MESH_NAMESPACE } from '../inject/installation.js';
 import { type Manifest, ManifestProblem, objectsOf } from '../inject/manifests.js';
@@ -26,6 +27,7 @@ const options = {
   'mesh-namespace': { type: 'string' },
   'trust-domain': { type: 'string' },
   'cluster-networks': { type: 'string' },
+  'csi-issuer': { type: 'string' },
 } as const;
 
 type Values = Arguments['values'];
@@ -112,6 +114,14 @@ async function anchorsOf(values: Values, namespace: string): Promise<string | nu
   return null;
 }
 
+function csiIssuerOf(text: string | undefined): CsiIssuer | null {
+  try {
+    return text === undefined ? null : csiIssuer(text);
+  } catch (error) {
+    throw new UsageError(`--csi-issuer: ${messageOf(error)}`);
+  }
+}
+
 /** Annotations of the namespaces that are among the objects. */
 function namespacesIn(manifests: readonly Manifest[]): Map<string, Readonly<Record<string, string>>> {
   const found = new Map<string, Readonly<Record<string, string>>>();
@@ -132,11 +142,13 @@ async function inject(args: readonly string[]): Promise<number> {
   const namespace = text('mesh-namespace') ?? MESH_NAMESPACE;
   const trustDomain = text('trust-domain');
   const clusterNetworks = text('cluster-networks');
+  const issuer = csiIssuerOf(text('csi-issuer'));
   const mesh = installation(sluiceVersion(), {
     trustAnchors: await anchorsOf(values, namespace),
     namespace,
     ...(trustDomain === undefined ? {} : { trustDomain }),
     ...(clusterNetworks === undefined ? {} : { clusterNetworks }),
+    csiIssuer: issuer,
   });
   const manifests = await manifestsOf(positionals);
   const namespaces = namespacesIn(manifests);
@@ -182,6 +194,8 @@ ${flagHelp()}
       --mesh-namespace NAMESPACE   with --manual: where the controller is (sluice)
       --trust-domain DOMAIN        with --manual (cluster.local)
       --cluster-networks LIST      with --manual: networks of pods and services
+      --csi-issuer ISSUER          with --manual: proxies find their certificates in a volume of cert-manager's csi-driver,
+                                   signed by this issuer: NAME of a ClusterIssuer, KIND/NAME or KIND.GROUP/NAME
   -h, --help                       this text
 
 Further options of linkerd inject are taken, and told to mean nothing here.

@@ -4,6 +4,7 @@ import type { DestinationLimits } from '../destination/server/server.js';
 import type { IssuingMetrics } from '../identity/issuing/metrics.js';
 import type { TokenReviewOptions } from '../identity/issuing/token-review.js';
 import { accountName } from '../identity/names.js';
+import type { CsiIssuer } from '../inject/csi.js';
 import { installation, opaqueAnnotation } from '../inject/installation.js';
 import { type ApiAccess, type PodFiles, podAccess } from '../kubernetes/access.js';
 import type { Logger } from '../log/logger.js';
@@ -49,6 +50,8 @@ export interface AssemblyOptions {
   readonly plain: boolean;
   /** Empty: that of the controller's own pod. */
   readonly proxyImage: string;
+  /** Who signs proxies' certificates by way of cert-manager's csi-driver; null: the identity service gives them out. */
+  readonly csiIssuer: CsiIssuer | null;
   /** Our own pod; empty: we are none. */
   readonly pod: string;
   readonly lifetimeMs: number;
@@ -155,7 +158,8 @@ class LateInjector implements Part {
     const names = injectorName === null ? [] : [injectorName];
     const image = proxyImage === '' ? await ownImage(this.cluster.objects, namespace, pod) : { image: proxyImage };
     const annotations = opaqueAnnotation(this.options.opaquePorts);
-    const changes = { ...image, namespace, trustDomain, clusterDomain, annotations };
+    const { csiIssuer } = this.options;
+    const changes = { ...image, csiIssuer, namespace, trustDomain, clusterDomain, annotations };
     const given = { listen: listen.injector, names, lifetimeMs, skewMs, pollMs: POLL_MS };
     const { metrics, logger } = this.deps;
     this.#injector = new Injector(

@@ -59,9 +59,17 @@ async function begin(
   stopped: Promise<NodeJS.Signals>,
 ): Promise<NodeJS.Signals | null> {
   for (const stage of stages) {
-    const signal = await Promise.race([stopped, Promise.all(stage.map((part) => part.start())).then(() => null)]);
+    const signal = await Promise.race([stopped, beginAll(stage)]);
     if (signal !== null) return signal;
   }
+  return null;
+}
+
+/** Rejects where one can't begin, when the others of its stage have: only what has begun can end. */
+async function beginAll(stage: readonly Part[]): Promise<null> {
+  const starts = stage.map((part) => part.start());
+  await Promise.allSettled(starts);
+  await Promise.all(starts);
   return null;
 }
 

@@ -1,11 +1,12 @@
 // The containers and volumes that a pod gets.
 import { SIDECAR_PORTS } from '../config/sidecar.js';
 import { formatSpans, type PortSpan } from '../redirect/port-list.js';
+import { CERTIFICATE_FOLDER, csiVolume, POD_NAMESPACE } from './csi.js';
 import type { Installation } from './installation.js';
-import { INIT, LOCK_VOLUME, PROXY, TOKEN_VOLUME } from './names.js';
+import { CERTIFICATE_VOLUME, INIT, LOCK_VOLUME, PROXY, TOKEN_VOLUME } from './names.js';
 import type { PlainMap } from './plain.js';
 import { ADMIN_PORT, PROXY_USER, type Settings } from './settings.js';
-import { proxyVariables, TOKEN_FILE, TOKEN_FOLDER } from './variables.js';
+import { identityName, proxyVariables, TOKEN_FILE, TOKEN_FOLDER } from './variables.js';
 
 /** Whom a token is for: the audience that identity services of this kind ask for. */
 const AUDIENCE = 'identity.l5d.io';
@@ -80,6 +81,8 @@ export function initContainer(settings: Settings, mesh: Installation): PlainMap 
   };
 }
 
+const groupOf = ({ gid }: Settings): number => gid ?? PROXY_USER;
+
 const probe = (path: string): PlainMap => ({ httpGet: { path, port: 'sluice-admin' } });
 
 function lifecycleOf({ native, awaited, waitBeforeExitSeconds }: Settings): PlainMap {
@@ -95,7 +98,7 @@ const seccompOf = ({ seccomp }: Settings): PlainMap =>
   seccomp === null ? { type: 'RuntimeDefault' } : { type: 'Localhost', localhostProfile: seccomp };
 
 export function proxyContainer(settings: Settings, probes: readonly string[], mesh: Installation): PlainMap {
-  const { ports: own, uid, gid, native, awaited } = settings;
+  const { ports: own, uid, native, awaited } = settings;
   const startup = { startupProbe: { ...probe('/ready'), periodSeconds: 1, failureThreshold: START_SECONDS } };
   return {
     name: PROXY,
@@ -113,25 +116,34 @@ export function proxyContainer(settings: Settings, probes: readonly string[], me
     ...resourcesOf(settings),
     securityContext: {
       runAsUser: uid,
-      runAsGroup: gid ?? PROXY_USER,
+      runAsGroup: groupOf(settings),
       runAsNonRoot: true,
       readOnlyRootFilesystem: true,
       allowPrivilegeEscalation: false,
       capabilities: { drop: ['ALL'] },
       seccompProfile: seccompOf(settings),
     },
-    ...(mesh.trustAnchors === null
-      ? {}
-      : { volumeMounts: [{ name: TOKEN_VOLUME, mountPath: TOKEN_FOLDER, readOnly: true }] }),
+    ...mountsOf(mesh),
   };
 }
 
-export function volumes({ trustAnchors }: Installation): PlainMap[] {
+function mountsOf({ trustAnchors, csiIssuer }: Installation): PlainMap {
+  const mount = (name: string, mountPath: string): PlainMap => ({
+    volumeMounts: [{ name, mountPath, readOnly: true }],
+  });
+  if (trustAnchors === null) return {};
+  return csiIssuer === null ? mount(TOKEN_VOLUME, TOKEN_FOLDER) : mount(CERTIFICATE_VOLUME, CERTIFICATE_FOLDER);
+}
+
+/** What the proxy's identity is from. `account` is the pod's. */
+function identityVolume(settings: Settings, mesh: Installation, account: string): PlainMap {
+  const { csiIssuer } = mesh;
+  if (csiIssuer !== null) return csiVolume(csiIssuer, identityName(account, POD_NAMESPACE, mesh), groupOf(settings));
   const token = { path: TOKEN_FILE, audience: AUDIENCE, expirationSeconds: TOKEN_SECONDS };
-  return [
-    ...(trustAnchors === null
-      ? []
-      : [{ name: TOKEN_VOLUME, projected: { sources: [{ serviceAccountToken: token }] } }]),
-    { name: LOCK_VOLUME, emptyDir: {} },
-  ];
+  return { name: TOKEN_VOLUME, projected: { sources: [{ serviceAccountToken: token }] } };
+}
+
+export function volumes(settings: Settings, mesh: Installation, account: string): PlainMap[] {
+  const lock = { name: LOCK_VOLUME, emptyDir: {} };
+  return mesh.trustAnchors === null ? [lock] : [identityVolume(settings, mesh, account), lock];
 }

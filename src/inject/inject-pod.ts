@@ -6,7 +6,7 @@ import type { Installation } from './installation.js';
 import { type Layer, Layers } from './layers.js';
 import { CONTROL_PLANE_LABEL, VERSION_ANNOTATION } from './names.js';
 import { asList, asMap, at, type PlainMap, textsOf, withEntries } from './plain.js';
-import { declaredPorts, graceSeconds, type PodView, podView, portNames, probes } from './pod.js';
+import { accountOf, declaredPorts, graceSeconds, type PodView, podView, portNames, probes } from './pod.js';
 import type { InjectProblem } from './problem.js';
 import { impossible, type Refusal, unwanted, wishOf } from './refusals.js';
 import { readSettings, type Settings } from './settings.js';
@@ -45,7 +45,8 @@ export function refusalOf(view: PodView, context: InjectionContext): Refusal | n
   const wish = unwanted(layers);
   if (wish !== null && !(context.asked && wish.reason === 'not-asked')) return wish;
   const projects = new Layers(layers, new Map()).value('project-token', truth) ?? false;
-  return impossible(view, projects || context.mesh.trustAnchors === null);
+  const { trustAnchors, csiIssuer } = context.mesh;
+  return impossible(view, projects || trustAnchors === null || csiIssuer !== null);
 }
 
 /** What holds, but not as somebody may think. */
@@ -143,7 +144,7 @@ function injected(pod: PlainMap, settings: Settings, view: PodView, context: Inj
       ...spec,
       initContainers: init1,
       containers: settings.native ? spec.containers : joined(spec.containers, [proxy], 'first'),
-      volumes: joined(spec.volumes, volumes(mesh), 'first'),
+      volumes: joined(spec.volumes, volumes(settings, mesh, accountOf(view)), 'first'),
     },
   };
 }

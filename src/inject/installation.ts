@@ -2,6 +2,7 @@
 import { defaultOpaquePorts, olderOpaquePorts } from '../config/ports.js';
 import { ValueError } from '../config/values.js';
 import { formatSpans, type PortSpan, parsePortList } from '../redirect/port-list.js';
+import type { CsiIssuer } from './csi.js';
 
 export interface Installation {
   /** The namespace of the controller, which names the mesh in identities too. */
@@ -15,6 +16,8 @@ export interface Installation {
   readonly version: string;
   /** PEM. Null: proxies have no identity, and nothing is encrypted. */
   readonly trustAnchors: string | null;
+  /** Who signs proxies' certificates by way of cert-manager's csi-driver; null: the identity service gives them out. */
+  readonly csiIssuer: CsiIssuer | null;
   /** Networks of pods and services, with commas; empty: as the proxy has it. */
   readonly clusterNetworks: string;
   /** Annotations that hold where neither a workload nor its namespace says anything. */
@@ -61,6 +64,7 @@ export function installation(version: string, changes: Partial<Installation> = {
     imagePullPolicy: 'IfNotPresent',
     version,
     trustAnchors: null,
+    csiIssuer: null,
     clusterNetworks: '',
     ...rest,
     annotations: { ...DEFAULT_ANNOTATIONS, ...annotations },

@@ -83,6 +83,10 @@ export function probes(pod: PodView): string[] {
   return [...found].slice(0, MOST_PROBES);
 }
 
+/** Its service account; `serviceAccount` is the older name of the field. */
+export const accountOf = ({ spec }: PodView): string =>
+  textOf(spec.serviceAccountName) || textOf(spec.serviceAccount) || 'default';
+
 /** How long the pod may take to end, in seconds. */
 export function graceSeconds({ spec }: PodView): number {
   const { terminationGracePeriodSeconds: seconds } = spec;

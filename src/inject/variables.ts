@@ -1,6 +1,7 @@
 // The configuration of a pod's proxy, as variables: docs/configuration.md has the keys that they stand for.
 import { SIDECAR_PORTS } from '../config/sidecar.js';
 import { formatSpans, type PortSpan } from '../redirect/port-list.js';
+import { CERTIFICATE_FILES, CERTIFICATE_FOLDER } from './csi.js';
 import type { Installation } from './installation.js';
 import type { PlainMap } from './plain.js';
 import { ADMIN_PORT, type Settings } from './settings.js';
@@ -18,17 +19,29 @@ const FIELDS = {
   SLUICE_SIDECAR_ACCOUNT: 'spec.serviceAccountName',
 } as const;
 
-/** A service account of the mesh's own, as certificates name it. */
-const meshName = (account: string, { namespace, trustDomain }: Installation): string =>
-  `${account}.${namespace}.serviceaccount.identity.${namespace}.${trustDomain}`;
+/** A service account, as certificates name it. */
+export const identityName = (account: string, namespace: string, mesh: Installation): string =>
+  `${account}.${namespace}.serviceaccount.identity.${mesh.namespace}.${mesh.trustDomain}`;
+
+/** One of the mesh's own. */
+const meshName = (account: string, mesh: Installation): string => identityName(account, mesh.namespace, mesh);
 
 const service = (name: string, port: number, { namespace }: Installation): string => `${name}.${namespace}.svc:${port}`;
 
 function identity(mesh: Installation): Record<string, string> {
   if (mesh.trustAnchors === null) return {};
-  const own = '$(SLUICE_SIDECAR_ACCOUNT).$(SLUICE_SIDECAR_NAMESPACE)';
+  const name = { SLUICE_IDENTITY_NAME: identityName('$(SLUICE_SIDECAR_ACCOUNT)', '$(SLUICE_SIDECAR_NAMESPACE)', mesh) };
+  if (mesh.csiIssuer !== null) {
+    const { certificate, key, anchors } = CERTIFICATE_FILES;
+    return {
+      ...name,
+      SLUICE_IDENTITY_FILES_CERTIFICATE: `${CERTIFICATE_FOLDER}/${certificate}`,
+      SLUICE_IDENTITY_FILES_KEY: `${CERTIFICATE_FOLDER}/${key}`,
+      SLUICE_IDENTITY_FILES_ANCHORS: `${CERTIFICATE_FOLDER}/${anchors}`,
+    };
+  }
   return {
-    SLUICE_IDENTITY_NAME: `${own}.serviceaccount.identity.${mesh.namespace}.${mesh.trustDomain}`,
+    ...name,
     SLUICE_IDENTITY_LINKERD_ADDRESS: service('sluice-identity', 8080, mesh),
     SLUICE_IDENTITY_LINKERD_SERVER_NAME: meshName('sluice-identity', mesh),
     SLUICE_IDENTITY_LINKERD_TOKEN: `${TOKEN_FOLDER}/${TOKEN_FILE}`,

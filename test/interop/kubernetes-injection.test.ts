@@ -2,16 +2,15 @@
 import assert from 'node:assert/strict';
 import { Agent, request } from 'node:https';
 import { after, before, describe, it } from 'node:test';
-import { parseAllDocuments } from 'yaml';
 import { OWNED } from '../../src/controller/issuer-material.js';
 import { makeIssuer } from '../../src/controller/issuer-renewal.js';
 import { accountName } from '../../src/identity/names.js';
-import { page } from '../docs/fences.js';
 import { Certifying } from '../support/identity-service.js';
 import { CONTROLLER_USER, Installed, type Listed, type RunningController, WEBHOOK } from '../support/installed.js';
 import { lackingKubectl } from '../support/kubectl.js';
-import { type AuditRecord, Kubernetes, lackingKubernetes } from '../support/kubernetes.js';
+import { Kubernetes, lackingKubernetes } from '../support/kubernetes.js';
 import { signingRequest } from '../support/pki.js';
+import { controllerRights, uses } from '../support/role-rights.js';
 import { eventually } from '../support/sluice.js';
 
 const WAIT_MS = 60_000;
@@ -239,7 +238,7 @@ describe('the controller in Kubernetes', { skip: lackingKubernetes() || lackingK
     const records = kubernetes.audited(CONTROLLER_USER);
     const refused = records.filter(({ responseStatus }) => responseStatus?.code === 403);
     assert.deepEqual(refused, []);
-    const unused = rights().filter((right) => !records.some((record) => uses(record, right)));
+    const unused = controllerRights().filter((right) => !records.some((record) => uses(record, right)));
     assert.deepEqual(unused, []);
   });
 
@@ -268,53 +267,6 @@ describe('the controller in Kubernetes', { skip: lackingKubernetes() || lackingK
     assert.equal((await kubernetes.ask('GET', WEBHOOK)).status, 200);
   });
 });
-
-/** One verb on one kind of objects, as a rule gives it. */
-interface Right {
-  readonly verb: string;
-  readonly apiGroup: string;
-  readonly resource: string;
-  /** Empty: in all namespaces. */
-  readonly namespace: string;
-  readonly name: string;
-}
-
-interface Role {
-  readonly kind: string;
-  readonly metadata: { readonly namespace?: string };
-  readonly rules: readonly {
-    readonly apiGroups: readonly string[];
-    readonly resources: readonly string[];
-    readonly verbs: readonly string[];
-    readonly resourceNames?: readonly string[];
-  }[];
-}
-
-function rights(): Right[] {
-  const documents = parseAllDocuments(page('k8s/base/roles.yaml')).map((document) => document.toJS() as Role);
-  return documents
-    .filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole')
-    .flatMap(({ metadata: { namespace = '' }, rules }) =>
-      rules.flatMap(({ apiGroups, resources, verbs, resourceNames = [''] }) =>
-        apiGroups.flatMap((apiGroup) =>
-          resources.flatMap((resource) =>
-            resourceNames.flatMap((name) => verbs.map((verb) => ({ verb, apiGroup, resource, namespace, name }))),
-          ),
-        ),
-      ),
-    );
-}
-
-function uses({ verb, objectRef }: AuditRecord, right: Right): boolean {
-  const { apiGroup = '', resource, namespace = '', name = '' } = objectRef;
-  return (
-    verb === right.verb &&
-    apiGroup === right.apiGroup &&
-    resource === right.resource &&
-    (right.namespace === '' || right.namespace === namespace) &&
-    (right.name === '' || right.name === name)
-  );
-}
 
 /** The status that a review of a pod in this namespace gets. */
 function asked(port: number, ca: string, namespace: string): Promise<number> {

@@ -1,9 +1,10 @@
 // What a pod's containers find in their environment and in their volumes.
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Mount } from './pod-container.js';
 import {
   type ContainerSpec,
+  type CsiVolume,
   type EnvVar,
   expand,
   fieldOf,
@@ -21,6 +22,8 @@ export interface Objects {
   /** Data of a ConfigMap or, decoded, of a Secret; null where there is none. */
   data(kind: 'configmaps' | 'secrets', namespace: string, name: string): Promise<Texts | null>;
   token(pod: Pod, audience: string | null, seconds: number): Promise<string>;
+  /** Files of a volume that a driver provides, from the time that the pod has it; `write` replaces all of them at once. */
+  csi?(volume: CsiVolume, pod: Pod, write: (files: Texts) => void): Promise<void>;
   /** Variables that each container of a namespace has. */
   serviceLinks(namespace: string): Promise<Texts>;
 }
@@ -103,6 +106,23 @@ function sourcesOf(volume: Volume): readonly ProjectedSource[] {
   throw new Error(`the tests' kubelet knows no volume like ${volume.name} (${Object.keys(volume).join(', ')})`);
 }
 
+let versions = 0;
+
+/** As drivers write them: links lead to a folder by way of another link, which is replaced. Its group may read them. */
+function replaceFiles(folder: string, files: Texts, attributes: Texts = {}): void {
+  const group = Number(Object.entries(attributes).find(([key]) => key.endsWith('/fs-group'))?.[1] ?? 0);
+  const version = `..${++versions}`;
+  mkdirSync(join(folder, version));
+  chmodSync(join(folder, version), 0o755);
+  for (const [name, text] of Object.entries(files)) {
+    writeFileSync(join(folder, version, name), text, { mode: 0o640 });
+    chownSync(join(folder, version, name), 0, group);
+    if (!existsSync(join(folder, name))) symlinkSync(join('..data', name), join(folder, name));
+  }
+  symlinkSync(version, join(folder, '..data.new'));
+  renameSync(join(folder, '..data.new'), join(folder, '..data'));
+}
+
 /** Makes the volumes of a pod below `directory`; gives the folder of each. */
 export async function makeVolumes(
   pod: Pod,
@@ -118,6 +138,11 @@ export async function makeVolumes(
     if (volume.hostPath === undefined) mkdirSync(folder, { recursive: true });
     if (volume.emptyDir !== undefined) chmodSync(folder, 0o777);
     if (volume.emptyDir !== undefined || volume.hostPath !== undefined) continue;
+    if (volume.csi !== undefined) {
+      if (objects.csi === undefined) throw new Error(`no driver ${volume.csi.driver}`);
+      await objects.csi(volume.csi, pod, (files) => replaceFiles(folder, files, volume.csi?.volumeAttributes));
+      continue;
+    }
     for (const source of sourcesOf(volume))
       for (const [path, text] of Object.entries(await sourceFiles(source, pod, place, objects))) {
         mkdirSync(dirname(join(folder, path)), { recursive: true });

@@ -92,6 +92,11 @@ export interface ProjectedSource {
   readonly downwardAPI?: { readonly items?: readonly { readonly path: string; readonly fieldRef?: FieldSelector }[] };
 }
 
+export interface CsiVolume {
+  readonly driver: string;
+  readonly volumeAttributes?: Readonly<Record<string, string>>;
+}
+
 export interface Volume {
   readonly name: string;
   readonly emptyDir?: object;
@@ -100,6 +105,7 @@ export interface Volume {
   readonly secret?: { readonly secretName: string; readonly items?: readonly Item[]; readonly optional?: boolean };
   readonly downwardAPI?: ProjectedSource['downwardAPI'];
   readonly projected?: { readonly sources?: readonly ProjectedSource[] };
+  readonly csi?: CsiVolume;
 }
 
 export interface PodSpec {
