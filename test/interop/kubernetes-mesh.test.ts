@@ -5,12 +5,13 @@ import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { PORT } from '../e2e/pods-application.js';
 import { type AccessLine, accessLines, ask } from '../e2e/pods-support.js';
-import { Kubectl, lackingKubectl } from '../support/kubectl.js';
+import { Kubectl, kustomize, lackingKubectl } from '../support/kubectl.js';
 import type { RunningPod } from '../support/kubelet.js';
 import { Kubernetes, lackingKubernetes } from '../support/kubernetes.js';
 import { ADVERTISED, LabNode } from '../support/lab-node.js';
 import { application, plainPod } from '../support/meshed-pods.js';
 import { enterLab, PodLab } from '../support/pod-lab.js';
+import { which } from '../support/servers.js';
 import { eventually } from '../support/sluice.js';
 
 const lacking = lackingKubernetes() || lackingKubectl();
@@ -183,6 +184,34 @@ describe('an installation', { skip: why === '' ? false : why }, () => {
     const phase = async (): Promise<unknown> =>
       ((await kubernetes.done('GET', `/api/v1/namespaces/${NAMESPACE}/pods/job`)).status as { phase: string }).phase;
     await eventually(async () => (await phase()) === 'Succeeded', 'the job has succeeded');
+  });
+
+  it('runs the demo', async (t) => {
+    if (which('mariadbd') === null) return t.skip('mariadbd is not installed');
+    // One of each does, but for that whose calls are balanced one by one.
+    const manifests = (await kustomize(`${FOLDER}/overlays/demo`)).replaceAll('replicas: 3', 'replicas: 1');
+    const kubectl = new Kubectl(kubernetes);
+    await kubectl.done(['apply', '-f', '-'], manifests);
+    await kubectl.done(['scale', 'deployment/greeter', '--replicas=2', '-n', 'sluice-demo']);
+    const apps: Readonly<Record<string, number>> = { web: 1, greeter: 2, mysql: 1, mail: 1, traffic: 1 };
+    const started = Object.entries(apps).map(([app, count]) => node.ready('sluice-demo', app, count));
+    const pods = (await Promise.all(started)).flat();
+    for (const { name, containers } of pods)
+      assert.deepEqual(containers.map(({ spec }) => spec.name).slice(0, 2), ['sluice-init', 'sluice-proxy'], name);
+    const greeters = pods.filter(({ name }) => name.startsWith('greeter')).map(({ name }) => name);
+    const traffic = pods[pods.length - 1];
+    const says = traffic.container('traffic');
+    const lines = [/^web .*: hello from web-/, /^mysql .* ms: .*MariaDB/, /^mail .*: 220 mail-\S+ ready$/];
+    for (const line of [...lines, ...greeters.map((name) => new RegExp(`^greeter .*: hello from ${name}$`))])
+      await says.said(line);
+    const of = (service: string, port: number) => ({ service: `${service}.sluice-demo.svc.cluster.local:${port}` });
+    for (const service of [of('web', 8080), of('greeter', 50_051)])
+      assert.ok((await traffic.metric('response_total', { direction: 'outbound', tls: 'true', ...service })) > 0);
+    for (const target of [of('mysql', 4406), of('mail', 2525)])
+      assert.ok((await traffic.metric('tcp_open_total', { peer: 'dst', tls: 'true', ...target })) > 0, target.service);
+    const marked = { direction: 'outbound', verdict: 'opaque', reason: 'hint' };
+    assert.ok((await traffic.metric('sluice_verdict_total', marked)) > 0);
+    await kubectl.done(['scale', 'deployment', '--all', '--replicas=0', '-n', 'sluice-demo']);
   });
 
   it('goes on without an API server, and with the next pods when that is back', async () => {

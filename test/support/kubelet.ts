@@ -17,9 +17,17 @@ const AGAIN_MS = 200;
 const SIDECAR_GRACE_MS = 30_000;
 const READY_MS = 170_000;
 
+const DATABASE = '--no-defaults --datadir=/var/lib/mysql/data';
+/** As the image does it: the database is made, then served. */
+const MARIADB = [
+  `[ -d /var/lib/mysql/data ] || mariadb-install-db ${DATABASE} --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve >/dev/null`,
+  `exec mariadbd ${DATABASE} --socket=/var/lib/mysql/s --pid-file=/var/lib/mysql/pid --skip-name-resolve --skip-grant-tables "$@"`,
+].join(' && ');
+
 /** What an image runs where the container does not say: all of Sluice's are this checkout. */
 function entrypoint(image: string): readonly string[] {
   if (/(^|\/)sluice[\w.-]*(:|@|$)/.test(image)) return ['sluice'];
+  if (/(^|\/)mariadb(:|$)/.test(image)) return ['sh', '-c', MARIADB, 'mariadb'];
   return /(^|\/)node(:|$)/.test(image) ? [process.execPath] : [];
 }
 
@@ -186,7 +194,9 @@ export class RunningPod {
     const { pod, place, objects } = this;
     const env = await this.#again(() => environmentOf(spec, pod, place, objects));
     const known = new Map(Object.entries(env));
-    const { command = entrypoint(spec.image), args = [] } = spec;
+    const { command: [program, ...rest] = entrypoint(spec.image), args = [] } = spec;
+    // Of images with Node.js this one.
+    const command = [program === 'node' ? process.execPath : program, ...rest];
     const domains = [`${pod.metadata.namespace}.svc.cluster.local`, 'svc.cluster.local', 'cluster.local'];
     return new Container({
       name: `${this.name}/${spec.name}`,

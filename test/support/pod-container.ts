@@ -82,6 +82,15 @@ function script({ mounts, files, security, directory, command }: ContainerPlan):
   return lines.join('\n');
 }
 
+/** The root of a process; empty where that is gone. */
+function rootOf(pid: number): string {
+  try {
+    return readlinkSync(`/proc/${pid}/root`);
+  } catch {
+    return '';
+  }
+}
+
 /** What it has said, and what it became. */
 export class Container {
   readonly lines: string[] = [];
@@ -148,7 +157,7 @@ export class Container {
 
   /** Runs a command beside the process: same root, same user, same environment. */
   async exec(command: readonly string[], timeoutMs = 120_000): Promise<Ran> {
-    const atHome = (): boolean => this.code !== null || readlinkSync(`/proc/${this.pid}/root`) !== '/';
+    const atHome = (): boolean => this.code !== null || rootOf(this.pid) !== '/';
     await eventually(atHome, `${this.plan.name} has its root`);
     const { env, security } = this.plan;
     const inside = ['nsenter', '--target', String(this.pid), '--net', '--mount', '--root', '--wd'];

@@ -29,6 +29,8 @@ export interface Handler {
   readonly exec?: { readonly command: readonly string[] };
   readonly httpGet?: { readonly path?: string; readonly port: number | string; readonly scheme?: string };
   readonly tcpSocket?: { readonly port: number | string };
+  /** The port of grpc.health.v1. */
+  readonly grpc?: { readonly port: number };
   readonly sleep?: { readonly seconds: number };
 }
 

@@ -1,5 +1,6 @@
 // Probes and hooks of containers, from the node's address.
 import { get } from 'node:http';
+import { connect as connectHttp2 } from 'node:http2';
 import { get as getTls } from 'node:https';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -37,9 +38,34 @@ function connects(host: string, port: number, timeoutMs: number): Promise<boolea
   });
 }
 
+/** A check of grpc.health.v1, of the server as a whole; it says SERVING. */
+function asksGrpc(host: string, port: number, timeoutMs: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const session = connectHttp2(`http://${host}:${port}`);
+    const done = (well: boolean): void => {
+      clearTimeout(late);
+      session.destroy();
+      resolve(well);
+    };
+    const late = setTimeout(() => done(false), timeoutMs);
+    session.on('error', () => done(false));
+    const path = '/grpc.health.v1.Health/Check';
+    const call = session.request({
+      ':method': 'POST',
+      ':path': path,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+    });
+    const chunks: Buffer[] = [];
+    call.on('error', () => done(false)).on('data', (chunk: Buffer) => chunks.push(chunk));
+    call.on('end', () => done(Buffer.concat(chunks).equals(Buffer.from([0, 0, 0, 0, 2, 8, 1]))));
+    call.end(Buffer.alloc(5));
+  });
+}
+
 /** Carries out what a handler says; whether it went well. */
 export async function handle({ spec, container, ip }: Probed, handler: Handler, timeoutMs: number): Promise<boolean> {
-  const { exec, httpGet, tcpSocket, sleep: pause } = handler;
+  const { exec, httpGet, tcpSocket, grpc, sleep: pause } = handler;
   if (exec !== undefined) {
     const { code, stdout, stderr } = await container.exec(exec.command, timeoutMs);
     if (code !== 0) container.lines.push(`${exec.command.join(' ')}: ${code} ${stdout} ${stderr}`);
@@ -49,6 +75,7 @@ export async function handle({ spec, container, ip }: Probed, handler: Handler, 
     const { path = '/', port, scheme = 'HTTP' } = httpGet;
     return asksHttp(ip, portOf(spec, port), path, scheme, timeoutMs);
   }
+  if (grpc !== undefined) return asksGrpc(ip, grpc.port, timeoutMs);
   if (tcpSocket !== undefined) return connects(ip, portOf(spec, tcpSocket.port), timeoutMs);
   if (pause !== undefined) await sleep(pause.seconds * 1000, undefined, { ref: false });
   return true;

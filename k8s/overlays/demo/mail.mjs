@@ -1,4 +1,5 @@
 // Speaks first, as mail servers do.
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 
 const port = Number(process.env.PORT ?? 2525);
@@ -10,4 +11,6 @@ createServer((socket) => {
     else socket.write('250 ok\r\n');
   });
 }).listen(port, () => console.log(`listening on ${port}`));
+// The kubelet asks here. A probe that only connects to 2525 would reach the proxy, which takes every connection.
+createHttpServer((_request, response) => response.end('ok\n')).listen(Number(process.env.HEALTH_PORT ?? 8080));
 process.on('SIGTERM', () => process.exit(0));
