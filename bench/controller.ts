@@ -238,13 +238,13 @@ async function measure(order: Asked): Promise<boolean> {
       order,
       readySeconds,
       synced,
+      pid: controller.pid,
       streams,
       seconds,
       cores,
       changes,
       counts,
       metrics,
-      pid: controller.pid,
     });
   } finally {
     if (controller !== null) {
@@ -276,18 +276,8 @@ interface Measured {
 const mebibytes = (metrics: string, name: string): string =>
   (Number(new RegExp(`^${name} (\\d+)`, 'm').exec(metrics)?.[1]) / 2 ** 20).toFixed(0);
 
-function report({
-  order,
-  readySeconds,
-  synced,
-  streams,
-  seconds,
-  cores,
-  changes,
-  counts,
-  metrics,
-  pid,
-}: Measured): boolean {
+function report(measured: Measured): boolean {
+  const { order, streams, changes, metrics, pid } = measured;
   const latencies = changes.latencies();
   const at = (share: number): number =>
     latencies[Math.min(Math.floor(latencies.length * share), latencies.length - 1)] ?? Number.NaN;
@@ -296,20 +286,20 @@ function report({
   process.stdout.write(
     `${order.services} Services with ${ENDPOINTS} endpoints each, ${order.sidecars} sidecars with ${DESTINATIONS} destinations, ${order.rate} changes/s for ${order.seconds} s\n`,
   );
-  row('ready after', `${readySeconds.toFixed(1)} s`);
-  row('memory when the cluster was read', `${synced.toFixed(0)} MiB`);
-  row('streams, all with their first message after', `${streams}, ${seconds.toFixed(1)} s`);
+  row('ready after', `${measured.readySeconds.toFixed(1)} s`);
+  row('memory when the cluster was read', `${measured.synced.toFixed(0)} MiB`);
+  row('streams, all with their first message after', `${streams}, ${measured.seconds.toFixed(1)} s`);
   row('memory', `${rss.toFixed(0)} MiB (bar ${BARS.mebibytes}; at most ${peak.toFixed(0)})`);
   const heap = ['used', 'total'].map((name) => mebibytes(metrics, `nodejs_heap_size_${name}_bytes`));
   row("of that JavaScript's heap, and what it has taken", `${heap.join(', ')} MiB`);
-  row('CPU', `${cores.toFixed(2)} cores (bar ${BARS.cores})`);
-  row('updates that came, of those that should', `${latencies.length} of ${changes.expected(counts)}`);
+  row('CPU', `${measured.cores.toFixed(2)} cores (bar ${BARS.cores})`);
+  row('updates that came, of those that should', `${latencies.length} of ${changes.expected(measured.counts)}`);
   row('encodings', String(encodings));
   row(
     'change to sidecar: median, 99 %, longest',
     `${at(0.5).toFixed(1)}, ${at(0.99).toFixed(1)} (bar ${BARS.p99Ms}), ${at(1).toFixed(1)} ms`,
   );
-  return cores <= BARS.cores && rss <= BARS.mebibytes && at(0.99) <= BARS.p99Ms;
+  return measured.cores <= BARS.cores && rss <= BARS.mebibytes && at(0.99) <= BARS.p99Ms;
 }
 
 process.exitCode = (await measure(asked())) ? 0 : 1;

@@ -1,6 +1,7 @@
 // The admin port's routes: a request in as data, an answer out as data. No socket here.
 import type { LogLevel } from '../config/model.js';
 import { parseHostPort, ValueError } from '../config/values.js';
+import { LOG_LEVELS } from '../log/logger.js';
 import type { Page } from '../metrics/exposition.js';
 import type { MetricsReader } from '../metrics/reader.js';
 import type { ClientIs } from '../policy/explain-authorization.js';
@@ -37,8 +38,6 @@ export interface RouteDeps {
   /** Starts to drain; without it there is no /shutdown. */
   readonly shutdown?: () => void;
 }
-
-const LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
 
 /** Loaded when somebody asks for one. */
 const histograms = () => import('./histograms.js');
@@ -138,7 +137,7 @@ export class Routes {
       {
         path: '/loglevel',
         methods: ['GET', 'PUT'],
-        summary: `the log level (${LEVELS.join(', ')}); PUT changes it, from this machine only`,
+        summary: `the log level (${LOG_LEVELS.join(', ')}); PUT changes it, from this machine only`,
         example: 'curl -X PUT -d debug localhost:4191/loglevel',
         answer: (request) => this.#logLevel(request),
       },
@@ -191,8 +190,8 @@ export class Routes {
   #logLevel({ method, body, trusted }: AdminRequest): Answer {
     if (method === 'GET') return text(200, this.#deps.getLogLevel());
     if (!trusted) return forbidden();
-    const level = LEVELS.find((candidate) => candidate === body.trim());
-    if (level === undefined) return text(400, `the body must be a log level: ${LEVELS.join(', ')}`);
+    const level = LOG_LEVELS.find((candidate) => candidate === body.trim());
+    if (level === undefined) return text(400, `the body must be a log level: ${LOG_LEVELS.join(', ')}`);
     this.#deps.setLogLevel(level);
     return text(200, level);
   }

@@ -1,79 +1,58 @@
 // `sluice controller`: what a mesh on Kubernetes has one of.
 import { setFlagsFromString } from 'node:v8';
-import type { LogLevel } from '../config/model.js';
-import { parseDuration, parseListen, ValueError } from '../config/values.js';
+import { parseDuration, parseListen } from '../config/values.js';
 import type { AssemblyOptions } from '../controller/assembly.js';
-import type { TokenReviewOptions } from '../identity/issuing/token-review.js';
-import { trustDomainProblem } from '../identity/names.js';
 import { csiIssuer } from '../inject/csi.js';
 import { DEFAULT_LIST, OLDER_LIST, opaqueDefault } from '../inject/installation.js';
-import { createLogger } from '../log/logger.js';
 import { sluiceVersion } from '../log/process-state.js';
-import { Given, lifetimeOf } from './given.js';
-import { dieLogged } from './run.js';
+import { Given } from './given.js';
+import {
+  apiFiles,
+  apiServerOf,
+  certifying,
+  domainNamed,
+  IN_CLUSTER,
+  ISSUING_OPTIONS,
+  loggerOf,
+  namespaceNamed,
+  reviewOf,
+} from './issuing-options.js';
 import { type Arguments, type Command, parseArguments, UsageError } from './usage.js';
 
+const text = { type: 'string' } as const;
+
 const OPTIONS = {
-  namespace: { type: 'string' },
-  'trust-domain': { type: 'string' },
-  'cluster-domain': { type: 'string' },
-  issuer: { type: 'string' },
-  'issuer-certificate': { type: 'string' },
-  'issuer-key': { type: 'string' },
-  anchors: { type: 'string' },
-  lifetime: { type: 'string' },
-  skew: { type: 'string' },
-  tokens: { type: 'string' },
-  audience: { type: 'string' },
-  cluster: { type: 'string' },
-  'api-token': { type: 'string' },
-  'api-ca': { type: 'string' },
-  'proxy-image': { type: 'string' },
-  'csi-issuer': { type: 'string' },
-  'opaque-ports': { type: 'string' },
-  'identity-listen': { type: 'string' },
-  'destination-listen': { type: 'string' },
-  'injector-listen': { type: 'string' },
-  'injector-name': { type: 'string' },
-  admin: { type: 'string' },
+  ...ISSUING_OPTIONS,
+  namespace: text,
+  'cluster-domain': text,
+  issuer: text,
+  'issuer-certificate': text,
+  cluster: text,
+  'proxy-image': text,
+  'csi-issuer': text,
+  'opaque-ports': text,
+  'identity-listen': text,
+  'destination-listen': text,
+  'injector-listen': text,
+  'injector-name': text,
   plain: { type: 'boolean' },
-  'max-concurrent': { type: 'string' },
-  'max-rate': { type: 'string' },
-  'max-connections': { type: 'string' },
-  'max-streams': { type: 'string' },
-  'max-all-streams': { type: 'string' },
-  grace: { type: 'string' },
-  'log-level': { type: 'string' },
+  'max-all-streams': text,
+  grace: text,
 } as const;
 
 type Options = Given<keyof typeof OPTIONS>;
 
-/** Where Kubernetes puts what a pod needs to speak to it. */
-const IN_CLUSTER = '/var/run/secrets/kubernetes.io/serviceaccount';
-const LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
 const MAX_CONNECTIONS = 65_536;
 const MAX_STREAMS = 1_000_000;
 const REVIEW_MS = 5000;
 const HEAP_GROWTH_PERCENT = 10;
 
-const labelled = (text: string): string => {
-  if (!/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(text))
-    throw new ValueError(`${JSON.stringify(text)} is no name of a namespace`);
-  return text;
-};
-
-const domain = (text: string): string => {
-  const problem = trustDomainProblem(text);
-  if (problem !== null) throw new ValueError(`it ${problem}`);
-  return text;
-};
-
-/** Where the API server is, as Kubernetes tells a pod. */
+/** Where the API server is. */
 function apiServer(env: NodeJS.ProcessEnv): string {
-  const { KUBERNETES_SERVICE_HOST: host = '', KUBERNETES_SERVICE_PORT: port = '443' } = env;
-  if (host === '')
+  const server = apiServerOf(env);
+  if (server === null)
     throw new UsageError('KUBERNETES_SERVICE_HOST is not set, so this is no pod; add --cluster FILE to try it out');
-  return `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  return server;
 }
 
 function issuerOf(given: Options, inFile: boolean): AssemblyOptions['issuer'] {
@@ -98,31 +77,20 @@ function tokensOf(given: Options, inFile: boolean, env: NodeJS.ProcessEnv): Asse
   const file = given.optional('tokens');
   if (file !== null) return { file };
   if (inFile) throw new UsageError('without Kubernetes nobody vouches for tokens; add --tokens FILE');
-  const review: TokenReviewOptions = {
-    server: apiServer(env),
-    tokenFile: given.text('api-token', `${IN_CLUSTER}/token`),
-    authorityFile: given.text('api-ca', `${IN_CLUSTER}/ca.crt`),
-    audience: given.text('audience', 'identity.l5d.io'),
-    timeoutMs: REVIEW_MS,
-  };
-  return { review };
+  return { review: reviewOf(given, apiServer(env), REVIEW_MS) };
 }
 
 export function controllerOptions(values: Arguments['values'], env: NodeJS.ProcessEnv): AssemblyOptions {
   const given: Options = new Given(values);
   const file = given.optional('cluster');
-  const files = {
-    token: given.text('api-token', `${IN_CLUSTER}/token`),
-    authority: given.text('api-ca', `${IN_CLUSTER}/ca.crt`),
-  };
   const time = (name: keyof typeof OPTIONS, fallback: string, max: string): number =>
     given.parsed(name, fallback, (text) => parseDuration(text, { in: 'ms', step: 1, min: '100ms', max }));
   const graceMs = time('grace', '10s', '10m');
   return {
-    namespace: given.parsed('namespace', env.SLUICE_POD_NAMESPACE ?? 'sluice', labelled),
-    trustDomain: given.parsed('trust-domain', 'cluster.local', domain),
-    clusterDomain: given.parsed('cluster-domain', 'cluster.local', domain),
-    cluster: file !== null ? { file } : { env, files },
+    namespace: given.parsed('namespace', env.SLUICE_POD_NAMESPACE ?? 'sluice', namespaceNamed),
+    trustDomain: given.parsed('trust-domain', 'cluster.local', domainNamed),
+    clusterDomain: given.parsed('cluster-domain', 'cluster.local', domainNamed),
+    cluster: file !== null ? { file } : { env, files: apiFiles(given) },
     issuer: issuerOf(given, file !== null),
     tokens: tokensOf(given, file !== null, env),
     listen: {
@@ -136,12 +104,7 @@ export function controllerOptions(values: Arguments['values'], env: NodeJS.Proce
     csiIssuer: given.optional('csi-issuer') === null ? null : given.parsed('csi-issuer', '', csiIssuer),
     opaquePorts: given.parsed('opaque-ports', DEFAULT_LIST, opaqueDefault),
     pod: env.SLUICE_POD_NAME ?? '',
-    lifetimeMs: given.parsed('lifetime', '24h', lifetimeOf),
-    skewMs: given.parsed('skew', '20s', (text) =>
-      parseDuration(text, { in: 'ms', step: 1000, min: '1s', max: '10m', orZero: true }),
-    ),
-    maxConcurrent: given.integer('max-concurrent', 100, 10_000),
-    maxRate: given.integer('max-rate', 200, 100_000),
+    ...certifying(given),
     limits: {
       maxConnections: given.integer('max-connections', 10_000, MAX_CONNECTIONS),
       maxStreams: given.integer('max-streams', 1000, MAX_STREAMS),
@@ -223,11 +186,7 @@ Exit codes: 0 ended, 1 failed or cut off, 2 wrong usage.`,
     const admin = given.parsed('admin', '0.0.0.0:9990', parseListen);
     // What a cluster is read from is garbage at once. By default the heap would grow to several times what is in it before that is taken back.
     setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
-    const level = LEVELS.find((known) => known === given.text('log-level', 'info'));
-    if (level === undefined)
-      throw new UsageError(`--log-level: ${values['log-level']} is not known; known are ${LEVELS.join(', ')}`);
-    const logger = createLogger({ level });
-    dieLogged(logger);
+    const logger = loggerOf(given);
     // Loaded only now: a wrong call is answered without them.
     const [{ assemble }, { runController }, { IssuingMetrics }] = await Promise.all([
       import('../controller/assembly.js'),

@@ -1,47 +1,36 @@
 // `sluice identity serve`: the identity service of a mesh.
-
-import type { LogLevel } from '../config/model.js';
 import { parseDuration, parseListen, parseSize } from '../config/values.js';
 import type { ServeOptions } from '../identity/issuing/serve.js';
-import { accountName, parseWorkloadName, trustDomainProblem } from '../identity/names.js';
-import { createLogger } from '../log/logger.js';
-import { Given, lifetimeOf } from './given.js';
-import { dieLogged } from './run.js';
-import type { Command } from './usage.js';
-import { type Arguments, parseArguments, UsageError } from './usage.js';
+import { accountName, parseWorkloadName } from '../identity/names.js';
+import { Given } from './given.js';
+import {
+  apiServerOf,
+  certifying,
+  domainNamed,
+  IN_CLUSTER,
+  ISSUING_OPTIONS,
+  loggerOf,
+  namespaceNamed,
+  reviewOf,
+} from './issuing-options.js';
+import { type Arguments, type Command, parseArguments, UsageError } from './usage.js';
+
+const text = { type: 'string' } as const;
 
 const OPTIONS = {
-  issuer: { type: 'string' },
-  'issuer-key': { type: 'string' },
-  anchors: { type: 'string' },
-  tokens: { type: 'string' },
+  ...ISSUING_OPTIONS,
+  issuer: text,
   kubernetes: { type: 'boolean' },
-  'api-server': { type: 'string' },
-  'api-token': { type: 'string' },
-  'api-ca': { type: 'string' },
-  'api-timeout': { type: 'string' },
-  audience: { type: 'string' },
-  listen: { type: 'string' },
-  admin: { type: 'string' },
+  'api-server': text,
+  'api-timeout': text,
+  listen: text,
   tls: { type: 'boolean' },
-  'tls-name': { type: 'string' },
-  'trust-domain': { type: 'string' },
-  mesh: { type: 'string' },
-  lifetime: { type: 'string' },
-  skew: { type: 'string' },
-  'max-concurrent': { type: 'string' },
-  'max-rate': { type: 'string' },
-  'max-connections': { type: 'string' },
-  'max-streams': { type: 'string' },
-  'max-message': { type: 'string' },
-  'log-level': { type: 'string' },
+  'tls-name': text,
+  mesh: text,
+  'max-message': text,
 } as const;
 
 type Options = Given<keyof typeof OPTIONS>;
-
-/** Where Kubernetes puts what a pod needs to speak to it. */
-const IN_CLUSTER = '/var/run/secrets/kubernetes.io/serviceaccount';
-const LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
 
 function tokensOf(given: Options, env: NodeJS.ProcessEnv): ServeOptions['tokens'] {
   const file = given.optional('tokens');
@@ -49,24 +38,15 @@ function tokensOf(given: Options, env: NodeJS.ProcessEnv): ServeOptions['tokens'
   if (file !== null && kubernetes) throw new UsageError('--tokens and --kubernetes exclude each other');
   if (file !== null) return { file };
   if (!kubernetes) throw new UsageError('who vouches for tokens? add --kubernetes, or --tokens FILE to try it out');
-  const { KUBERNETES_SERVICE_HOST: host = '', KUBERNETES_SERVICE_PORT: port = '443' } = env;
-  const inCluster = host === '' ? '' : `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
-  const server = given.text('api-server', inCluster);
+  const server = given.text('api-server', apiServerOf(env) ?? '');
   if (server === '')
     throw new UsageError('KUBERNETES_SERVICE_HOST is not set, so this is no pod; add --api-server https://HOST:PORT');
   if (!URL.canParse(server) || !/^https:\/\/[^/?#@]+\/?$/.test(server))
     throw new UsageError(`--api-server: ${JSON.stringify(server)} is not https://HOST:PORT`);
-  return {
-    review: {
-      server,
-      tokenFile: given.text('api-token', `${IN_CLUSTER}/token`),
-      authorityFile: given.text('api-ca', `${IN_CLUSTER}/ca.crt`),
-      audience: given.text('audience', 'identity.l5d.io'),
-      timeoutMs: given.parsed('api-timeout', '5s', (text) =>
-        parseDuration(text, { in: 'ms', step: 1, min: '100ms', max: '1m' }),
-      ),
-    },
-  };
+  const timeoutMs = given.parsed('api-timeout', '5s', (value) =>
+    parseDuration(value, { in: 'ms', step: 1, min: '100ms', max: '1m' }),
+  );
+  return { review: reviewOf(given, server, timeoutMs) };
 }
 
 /** Accounts that proxies expect the service to be: ours, and Linkerd's unless they are told otherwise. */
@@ -88,12 +68,8 @@ function tlsNamesOf(given: Options, mesh: string, trustDomain: string): string[]
 
 export function serveOptions(values: Arguments['values'], env: NodeJS.ProcessEnv): ServeOptions {
   const given: Options = new Given(values);
-  const trustDomain = given.text('trust-domain', 'cluster.local');
-  const domainProblem = trustDomainProblem(trustDomain);
-  if (domainProblem !== null) throw new UsageError(`--trust-domain: it ${domainProblem}`);
-  const mesh = given.text('mesh', 'sluice');
-  if (!/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(mesh))
-    throw new UsageError(`--mesh: ${JSON.stringify(mesh)} is no name of a namespace`);
+  const trustDomain = given.parsed('trust-domain', 'cluster.local', domainNamed);
+  const mesh = given.parsed('mesh', 'sluice', namespaceNamed);
   return {
     issuer: {
       certificate: given.required('issuer', 'which certificate issues?'),
@@ -106,16 +82,11 @@ export function serveOptions(values: Arguments['values'], env: NodeJS.ProcessEnv
     mesh,
     trustDomain,
     tlsNames: tlsNamesOf(given, mesh, trustDomain),
-    lifetimeMs: given.parsed('lifetime', '24h', lifetimeOf),
-    skewMs: given.parsed('skew', '20s', (text) =>
-      parseDuration(text, { in: 'ms', step: 1000, min: '1s', max: '10m', orZero: true }),
-    ),
-    maxConcurrent: given.integer('max-concurrent', 100, 10_000),
-    maxRate: given.integer('max-rate', 200, 100_000),
+    ...certifying(given),
     limits: {
       maxConnections: given.integer('max-connections', 1024, 65_536),
       maxCalls: given.integer('max-streams', 100, 10_000),
-      maxMessageBytes: given.parsed('max-message', '32KiB', (text) => parseSize(text, 1024, 1 << 20)),
+      maxMessageBytes: given.parsed('max-message', '32KiB', (value) => parseSize(value, 1024, 1 << 20)),
     },
   };
 }
@@ -172,11 +143,7 @@ Exit codes: 0 ended, 1 failed or cut off, 2 wrong usage.`,
   async run(args) {
     const { values } = parseArguments(args, OPTIONS, 0);
     const options = serveOptions(values, process.env);
-    const level = LEVELS.find((known) => known === (values['log-level'] ?? 'info'));
-    if (level === undefined)
-      throw new UsageError(`--log-level: ${values['log-level']} is not known; known are ${LEVELS.join(', ')}`);
-    const logger = createLogger({ level });
-    dieLogged(logger);
+    const logger = loggerOf(new Given(values));
     // Loaded only now: the other commands do without gRPC and the library for certificates.
     const { serveIdentities } = await import('../identity/issuing/serve.js');
     return serveIdentities(options, logger, process);

@@ -1,7 +1,8 @@
 // What the destination service counts.
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { METHODS, type Method } from '../destination/server/call.js';
 import { STATUS, type Status } from '../destination/server/grpc-call.js';
-import { type DestinationEvents, type DestinationServer, METHODS, type Method } from '../destination/server/server.js';
+import type { DestinationEvents, DestinationServer } from '../destination/server/server.js';
 
 const SECONDS = [0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5];
 const STATUSES = new Map<Status, string>(

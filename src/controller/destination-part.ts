@@ -1,10 +1,10 @@
 // The destination service as a part of the controller.
 import type { Address } from '../config/model.js';
 import type { DestinationLookup } from '../destination/lookup.js';
-import type { MutualTls } from '../destination/server/listening.js';
 import type { Rules } from '../destination/server/rules.js';
 import { DESTINATION_LIMITS, type DestinationLimits, DestinationServer } from '../destination/server/server.js';
 import type { CertificateSpan, ServingCertificate } from '../identity/issuing/own-certificate.js';
+import type { MutualTls } from '../listening/listening.js';
 import type { Logger } from '../log/logger.js';
 import type { DestinationMetrics } from './destination-metrics.js';
 import { KeptCertificate, type MeshIssuer } from './mesh-issuer.js';
@@ -39,7 +39,9 @@ export class DestinationPart implements Part {
   ) {
     const { names } = options;
     this.#certificate =
-      names === null ? null : new KeptCertificate('the destination service', names, deps.issuer, options, deps.logger);
+      names === null
+        ? null
+        : new KeptCertificate('the destination service', names, { ...deps, now: Date.now }, options);
   }
 
   get port(): number {
@@ -50,9 +52,12 @@ export class DestinationPart implements Part {
   async start(): Promise<void> {
     const { clusterDomain, limits } = this.options;
     const { lookup, rules, metrics, logger } = this.deps;
-    const tls = await this.#tls();
+    let server: DestinationServer | null = null;
+    const mutual = (serving: ServingCertificate): MutualTls => ({ ...serving, ca: this.deps.issuer.anchors });
+    const first = await this.#certificate?.begin((serving) => server?.use(mutual(serving)));
+    const tls = first === undefined ? null : mutual(first);
     const all = { ...DESTINATION_LIMITS, ...limits };
-    const server = new DestinationServer(lookup, { tls, clusterDomain, rules, limits: all }, metrics);
+    server = new DestinationServer(lookup, { tls, clusterDomain, rules, limits: all }, metrics);
     await server.listen(this.options.listen);
     this.#server = server;
     metrics.watch(server);
@@ -66,11 +71,5 @@ export class DestinationPart implements Part {
 
   unready(): string | null {
     return this.#server === null ? 'the destination service has not begun' : null;
-  }
-
-  async #tls(): Promise<MutualTls | null> {
-    if (this.#certificate === null) return null;
-    const mutual = (serving: ServingCertificate): MutualTls => ({ ...serving, ca: this.deps.issuer.anchors });
-    return mutual(await this.#certificate.begin((serving) => this.#server?.use(mutual(serving))));
   }
 }

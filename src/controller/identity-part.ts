@@ -44,7 +44,12 @@ export class IdentityPart implements Part {
     this.#admission = new Admission(options);
     const certifying = { issuer, authenticator: this.#authenticator, admission: this.#admission, metrics, logger };
     this.#certifier = new Certifier(options, { ...certifying, now: Date.now });
-    this.#certificate = new KeptCertificate('the identity service', options.names, issuer, options, logger);
+    this.#certificate = new KeptCertificate(
+      'the identity service',
+      options.names,
+      { issuer, logger, now: Date.now },
+      options,
+    );
   }
 
   get port(): number {
@@ -54,17 +59,19 @@ export class IdentityPart implements Part {
   /** The issuer has to be there. */
   async start(): Promise<void> {
     const { issuer, metrics, logger } = this.deps;
-    const first = await this.#certificate.begin((serving) => this.#service?.serve(serving));
+    let service: IdentityService | null = null;
+    const first = await this.#certificate.begin((serving) => service?.serve(serving));
     const limits = { ...SERVICE_LIMITS, ...this.options.limits };
-    const service = new IdentityService(this.#certifier, first, limits, () => metrics.connectionRefused());
-    await service.listen(this.options.listen);
-    this.#service = service;
+    const made = new IdentityService(this.#certifier, first, limits, () => metrics.connectionRefused());
+    service = made;
+    await made.listen(this.options.listen);
+    this.#service = made;
     metrics.watch({
       concurrent: () => this.#admission.concurrent,
-      connections: () => service.connections,
+      connections: () => made.connections,
       issuerEndsMs: () => issuer.authority.notAfter.getTime(),
     });
-    logger.info('identity service started', { port: service.port });
+    logger.info('identity service started', { port: made.port });
   }
 
   async close(): Promise<boolean> {

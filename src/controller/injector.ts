@@ -2,7 +2,6 @@
 // what was left out of pods told to those who wrote it.
 import type { Registry } from 'prom-client';
 import type { Address } from '../config/model.js';
-import { OwnCertificate } from '../identity/issuing/own-certificate.js';
 import { type Outcome, review } from '../inject/admission.js';
 import type { Installation } from '../inject/installation.js';
 import { problemText } from '../inject/problem.js';
@@ -10,7 +9,7 @@ import type { Logger } from '../log/logger.js';
 import { CaBundle } from './ca-bundle.js';
 import { type EventObject, Events } from './events.js';
 import { InjectorMetrics } from './injector-metrics.js';
-import type { IssuerSecret } from './issuer-secret.js';
+import { KeptCertificate, type MeshIssuer } from './mesh-issuer.js';
 import type { Objects } from './objects.js';
 import type { Part } from './part.js';
 import { ReviewProblem, WEBHOOK_LIMITS, Webhook, type WebhookLimits } from './webhook.js';
@@ -24,14 +23,14 @@ export interface InjectorOptions {
   /** Of the certificate. */
   readonly lifetimeMs: number;
   readonly skewMs: number;
-  /** How often the webhook's configuration is looked at, and whether the certificate is due. */
+  /** How often the webhook's configuration is looked at. */
   readonly pollMs: number;
   readonly limits?: WebhookLimits;
 }
 
 export interface InjectorDeps {
   readonly objects: Objects;
-  readonly issuer: Pick<IssuerSecret, 'authority' | 'unusable' | 'anchors' | 'onChange'>;
+  readonly issuer: MeshIssuer;
   /** Annotations of a namespace, as they were seen last; null: it has not been seen. */
   readonly namespaceAnnotations: (namespace: string) => Readonly<Record<string, string>> | null;
   readonly registry: Registry;
@@ -51,13 +50,11 @@ const WANTED: ReadonlySet<Outcome['reason']> = new Set([
 
 export class Injector implements Part {
   readonly name = 'injector';
-  readonly #certificate: OwnCertificate;
+  readonly #certificate: KeptCertificate;
   readonly #metrics: InjectorMetrics;
   readonly #events: Events;
   readonly #bundle: CaBundle;
   #webhook: Webhook | null = null;
-  #timer: NodeJS.Timeout | null = null;
-  #making = false;
 
   constructor(
     private readonly options: InjectorOptions,
@@ -67,7 +64,7 @@ export class Injector implements Part {
     const { namespace, clusterDomain } = options.installation;
     const service = `sluice-injector.${namespace}.svc`;
     const names = [service, `${service}.${clusterDomain}`, ...options.names];
-    this.#certificate = new OwnCertificate(names, issuer, options, now);
+    this.#certificate = new KeptCertificate('the webhook', names, { issuer, logger, now }, options);
     this.#metrics = new InjectorMetrics(registry);
     this.#events = new Events('sluice-injector', { objects, now, done: (result) => this.#metrics.event(result) });
     this.#bundle = new CaBundle({
@@ -84,26 +81,28 @@ export class Injector implements Part {
 
   /** The issuer has to be there. */
   async start(): Promise<void> {
-    const { issuer, logger } = this.deps;
+    const { logger } = this.deps;
     const deps = {
       review: (asked: unknown) => this.#review(asked),
       refused: (reason: Parameters<InjectorMetrics['refused']>[0]) => this.#metrics.refused(reason),
       failed: (error: unknown) => logger.error('a review failed', { error }),
     };
-    const webhook = new Webhook(await this.#certificate.make(), deps, this.options.limits ?? WEBHOOK_LIMITS);
-    await webhook.listen(this.options.listen);
-    this.#webhook = webhook;
-    this.#metrics.watch(() => webhook.connections);
+    let webhook: Webhook | null = null;
     // First trusted, then shown.
-    issuer.onChange(() => void this.#bundle.look().then(() => this.#renew(true)));
-    this.#timer = setInterval(() => void this.#renew(false), this.options.pollMs);
+    const trusted = (): Promise<void> => this.#bundle.look();
+    const first = await this.#certificate.begin((serving) => webhook?.use(serving), trusted);
+    const made = new Webhook(first, deps, this.options.limits ?? WEBHOOK_LIMITS);
+    webhook = made;
+    await made.listen(this.options.listen);
+    this.#webhook = made;
+    this.#metrics.watch(() => made.connections);
     // What API servers trust is written when somebody is there to be called.
     this.#bundle.start(this.options.pollMs);
-    logger.info('injector started', { port: webhook.port });
+    logger.info('injector started', { port: made.port });
   }
 
   close(): Promise<boolean> {
-    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#certificate.end();
     this.#bundle.stop();
     return this.#webhook?.close() ?? Promise.resolve(true);
   }
@@ -115,18 +114,6 @@ export class Injector implements Part {
 
   get problem(): string | null {
     return this.#bundle.problem;
-  }
-
-  async #renew(forced: boolean): Promise<void> {
-    if (this.#making || !(forced || this.#certificate.due(this.deps.now()))) return;
-    this.#making = true;
-    try {
-      this.#webhook?.use(await this.#certificate.make());
-    } catch (error) {
-      this.deps.logger.error("the webhook's certificate was not renewed", { error });
-    } finally {
-      this.#making = false;
-    }
   }
 
   async #review(asked: unknown): Promise<object> {

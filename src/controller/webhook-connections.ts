@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2SecureServer, Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { fits } from '../identity/issuing/admission.js';
+import { Sockets } from '../listening/sockets.js';
 
 export interface ConnectionLimits {
   /** One address never gets more than half of what is left. */
@@ -22,8 +22,7 @@ interface Http1Connection {
 }
 
 export class WebhookConnections {
-  readonly #sockets = new Set<Socket>();
-  readonly #byAddress = new Map<string, number>();
+  readonly #sockets: Sockets;
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #http1 = new Map<Socket, Http1Connection>();
   #closing = false;
@@ -32,7 +31,11 @@ export class WebhookConnections {
     private readonly server: Http2SecureServer,
     private readonly limits: ConnectionLimits,
   ) {
-    server.on('connection', (socket: Socket) => this.#accept(socket));
+    this.#sockets = new Sockets(limits.maxConnections);
+    server.on('connection', (socket: Socket) => {
+      if (this.#closing) socket.destroy();
+      else this.#sockets.admit(socket);
+    });
     server.on('secureConnection', (socket: TLSSocket) => this.#secured(socket));
     server.on('session', (session) => this.#session(session));
     // Those who don't get through a handshake are closed by the server itself.
@@ -68,7 +71,7 @@ export class WebhookConnections {
       let clean = true;
       const force = setTimeout(() => {
         clean = false;
-        for (const socket of this.#sockets) socket.destroy();
+        this.#sockets.cut();
       }, this.limits.graceMs);
       this.server.close(() => {
         clearTimeout(force);
@@ -76,24 +79,6 @@ export class WebhookConnections {
       });
       for (const session of this.#sessions) session.close();
       for (const [socket, { open }] of this.#http1) if (open === 0) socket.destroySoon();
-    });
-  }
-
-  #accept(socket: Socket): void {
-    const { remoteAddress: address = '' } = socket;
-    const own = this.#byAddress.get(address) ?? 0;
-    if (this.#closing || !fits(own, this.#sockets.size, this.limits.maxConnections)) {
-      socket.destroy();
-      return;
-    }
-    this.#sockets.add(socket);
-    this.#byAddress.set(address, own + 1);
-    socket.on('error', () => undefined);
-    socket.once('close', () => {
-      this.#sockets.delete(socket);
-      const left = (this.#byAddress.get(address) ?? 1) - 1;
-      if (left === 0) this.#byAddress.delete(address);
-      else this.#byAddress.set(address, left);
     });
   }
 

@@ -8,9 +8,9 @@ import {
   type Http2ServerRequest,
   type Http2ServerResponse,
 } from 'node:http2';
-import type { AddressInfo } from 'node:net';
 import type { Address } from '../config/model.js';
 import type { ServingCertificate } from '../identity/issuing/own-certificate.js';
+import { listenOn, portOf } from '../listening/place.js';
 import { WebhookConnections } from './webhook-connections.js';
 
 export interface WebhookLimits {
@@ -100,26 +100,15 @@ export class Webhook {
   }
 
   get port(): number {
-    return (this.#server.address() as AddressInfo | null)?.port ?? 0;
+    return portOf(this.#server);
   }
 
   get connections(): number {
     return this.#connections.size;
   }
 
-  listen({ host, port }: Address): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const failed = (error: NodeJS.ErrnoException): void =>
-        reject(
-          new Error(`cannot listen for reviews on ${host}:${port}: ${error.code ?? error.message}`, { cause: error }),
-        );
-      this.#server.once('error', failed);
-      this.#server.listen(port, host, () => {
-        this.#server.off('error', failed);
-        this.#server.on('error', () => undefined);
-        resolve();
-      });
-    });
+  listen(place: Address): Promise<void> {
+    return listenOn(this.#server, place, 'for reviews on');
   }
 
   /** Accepts no more; what is open ends, or is cut off after a while. Whether nothing was. */

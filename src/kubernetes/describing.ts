@@ -5,6 +5,7 @@ import { accountName } from '../identity/names.js';
 import type { PortSpan } from '../redirect/port-list.js';
 import { appProtocol } from './app-protocol.js';
 import type { Namespaces } from './copies.js';
+import { Texts } from './intern.js';
 import { isListed } from './opaque-ports.js';
 import type { Pod } from './pod.js';
 import type { Service, ServicePort } from './service.js';
@@ -45,6 +46,8 @@ const namedPod =
     ports.filter((port) => port.name === name).map(({ port }) => port);
 
 export class Describing {
+  readonly #texts = new Texts();
+
   constructor(
     private readonly mesh: Mesh,
     private readonly namespaces: Namespaces,
@@ -87,6 +90,6 @@ export class Describing {
     const { trustDomain, namespace } = this.mesh;
     const mesh = proxy.mesh === '' ? namespace : proxy.mesh;
     const identity = accountName({ account: pod.account, namespace: pod.namespace, mesh, trustDomain });
-    return { identity, proxy: { port: proxy.port, http2: true } };
+    return { identity: this.#texts.one(identity), proxy: this.#texts.same('proxy', { port: proxy.port, http2: true }) };
   }
 }

@@ -1,31 +1,31 @@
-// Members by key, where a key may have several.
+// Members by key, where a key may have several. Most have one, for which there is no set: that would take some 250 bytes.
 
-export class Groups<K, T> {
-  readonly #groups = new Map<K, Set<T>>();
+class Several<T> extends Set<T> {}
+
+const NOBODY: readonly never[] = [];
+
+export class Groups<K, T extends object> {
+  readonly #groups = new Map<K, T | Several<T>>();
 
   add(key: K, member: T): void {
     const group = this.#groups.get(key);
-    if (group === undefined) this.#groups.set(key, new Set([member]));
-    else group.add(member);
+    if (group instanceof Several) group.add(member);
+    else if (group === undefined || group === member) this.#groups.set(key, member);
+    else this.#groups.set(key, new Several([group, member]));
   }
 
   delete(key: K, member: T): void {
     const group = this.#groups.get(key);
-    if (group?.delete(member) && group.size === 0) this.#groups.delete(key);
+    if (group === member) this.#groups.delete(key);
+    if (!(group instanceof Several)) return;
+    group.delete(member);
+    if (group.size === 1) for (const last of group) this.#groups.set(key, last);
   }
 
-  /** Empty where the key has none. */
-  of(key: K): ReadonlySet<T> {
-    return this.#groups.get(key) ?? (NOBODY as ReadonlySet<T>);
-  }
-
-  has(key: K): boolean {
-    return this.#groups.has(key);
-  }
-
-  keys(): IterableIterator<K> {
-    return this.#groups.keys();
+  /** In the order in which they came; none where the key has none. */
+  of(key: K): Iterable<T> {
+    const group = this.#groups.get(key);
+    if (group === undefined) return NOBODY;
+    return group instanceof Several ? group : [group];
   }
 }
-
-const NOBODY: ReadonlySet<unknown> = new Set();

@@ -24,4 +24,5 @@ export function setting(annotations: Readonly<Record<string, unknown>>, name: st
 /** The label by which a slice names its Service. */
 export const SERVICE_NAME = 'kubernetes.io/service-name';
 
-export const keyOf = (namespace: string, name: string): string => `${namespace}/${name}`;
+/** One string of its own: by a template it would be one more, that refers to its parts. There are 100,000 of them. */
+export const keyOf = (namespace: string, name: string): string => [namespace, name].join('/');

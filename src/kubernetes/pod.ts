@@ -69,7 +69,7 @@ export function readPod(object: JsonObject, texts: Texts): Pod | null {
     uid: textIn(metadata, 'uid'),
     created: textIn(metadata, 'creationTimestamp'),
     ips: addressesIn(status, 'podIPs', 'podIP'),
-    hostIps: addressesIn(status, 'hostIPs', 'hostIP').map((address) => texts.one(address)),
+    hostIps: texts.same('addresses', addressesIn(status, 'hostIPs', 'hostIP')),
     hostNetwork,
     node: texts.one(textIn(spec, 'nodeName')),
     account: texts.one(textIn(spec, 'serviceAccountName') || 'default'),
@@ -84,7 +84,8 @@ export function readPod(object: JsonObject, texts: Texts): Pod | null {
 function addressesIn(status: JsonObject, list: string, single: string): readonly string[] {
   const several = objectsIn(status, list).map((each) => textIn(each, 'ip'));
   const addresses = (several.length > 0 ? several : [textIn(status, single)]).filter((address) => isIP(address) !== 0);
-  return addresses.length === 0 ? NO_ADDRESSES : addresses;
+  // A copy has no room for more.
+  return addresses.length === 0 ? NO_ADDRESSES : addresses.slice();
 }
 
 function ownerOf(metadata: JsonObject, texts: Texts): Pick<Pod, 'owner' | 'ownerKind'> {
@@ -116,7 +117,7 @@ function portsOf(spec: JsonObject, hostNetwork: boolean, texts: Texts): readonly
         ports.push({ name: texts.one(name), port: number, hostPort });
     }
   }
-  return ports.length === 0 ? NONE : ports;
+  return ports.length === 0 ? NONE : texts.same('ports', ports);
 }
 
 function proxyOf(metadata: JsonObject, spec: JsonObject, status: JsonObject, texts: Texts): PodProxy | null {
@@ -126,13 +127,13 @@ function proxyOf(metadata: JsonObject, spec: JsonObject, status: JsonObject, tex
     if (container === undefined) continue;
     const own = objectsIn(container, 'ports').find(({ name }) => name === known.port);
     const skipped = skippedBy(spec, known.init) ?? setting(objectIn(metadata, 'annotations'), 'skip-inbound-ports');
-    return {
+    return texts.same('proxy', {
       mesh: texts.one(textIn(objectIn(metadata, 'labels'), known.label)),
       port: (own === undefined ? 0 : portIn(own, 'containerPort')) || INBOUND_PORT,
       identified: isIdentified(container),
       running: isRunning(status, known.container),
       skipped: skipped === null ? null : texts.one(skipped),
-    };
+    });
   }
   return null;
 }

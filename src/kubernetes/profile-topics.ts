@@ -121,8 +121,8 @@ export class ProfileTopics {
   #now({ host, port, named }: Topic): ProfileUpdate {
     const { services, pods } = this.copies;
     if (named !== null) return this.#ofName(named, `${host}:${port}`);
-    const owners = services.byIp.of(host);
-    if (owners.size > 0) return this.#ofService([...owners], port);
+    const owners = [...services.byIp.of(host)];
+    if (owners.length > 0) return this.#ofService(owners, port);
     const pod = pods.at(host);
     if (pod !== null) return this.#ofPod(pod, host, port);
     const owner = pods.onHost(host, port);

@@ -23,6 +23,7 @@ export interface LoggerOptions {
   readonly now?: () => number;
 }
 
+export const LOG_LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
 const SEVERITY: Readonly<Record<LogLevel, number>> = { error: 0, warn: 1, info: 2, debug: 3 };
 /** The line's own keys; a field of that name gets an underscore. */
 const RESERVED = new Set(['time', 'level', 'message']);

@@ -8,8 +8,9 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { endpointAt } from '../../src/discovery/endpoint.js';
 import { page } from '../docs/fences.js';
-import { ControllerFailed, ControllerFiles, type ControllerProcess, startController } from '../support/controller.js';
+import { ControllerFiles, type ControllerProcess, startController } from '../support/controller.js';
 import { DestinationClient } from '../support/destination.js';
+import { StartFailed } from '../support/logged-process.js';
 import { eventually } from '../support/sluice.js';
 
 const WEB = 'web.shop.svc.cluster.local:80';
@@ -106,7 +107,7 @@ describe('sluice controller', () => {
     const { port } = taken.address() as AddressInfo;
     const fails = async (args: readonly string[], message: RegExp, code: number): Promise<void> => {
       await assert.rejects(startController(args), (error: unknown) => {
-        assert.ok(error instanceof ControllerFailed);
+        assert.ok(error instanceof StartFailed);
         assert.match(error.message, message);
         assert.equal(error.code, code);
         return true;

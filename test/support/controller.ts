@@ -1,25 +1,11 @@
 // `sluice controller` as a process, with a cluster in a file and an issuer in files.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { type ChildProcess, execFileSync } from 'node:child_process';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Issuer } from '../../src/identity/issuing/issuer.js';
 import { OwnCertificate } from '../../src/identity/issuing/own-certificate.js';
-import type { LogLine } from './identity-service.js';
-import { eventually, inherited } from './sluice.js';
-
-const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
-
-/** What it says where it does not start, and how it ends. */
-export class ControllerFailed extends Error {
-  constructor(
-    message: string,
-    readonly code: number | null,
-  ) {
-    super(message);
-  }
-}
+import { LoggedProcess, type LogLine, MAIN, pageOf } from './logged-process.js';
+import { inherited } from './sluice.js';
 
 /** An issuer, tokens and a cluster in a directory. */
 export class ControllerFiles {
@@ -77,44 +63,17 @@ export async function startController(args: readonly string[]): Promise<Controll
   const free = ['identity-listen', 'destination-listen', 'injector-listen', 'admin']
     .filter((name) => !args.includes(`--${name}`))
     .flatMap((name) => [`--${name}`, '127.0.0.1:0']);
-  const child = spawn(process.execPath, [MAIN, 'controller', ...free, ...args], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: inherited(),
-  });
-  const log: LogLine[] = [];
-  let raw = '';
-  let rest = '';
-  child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
-    raw += chunk;
-    const lines = (rest + chunk).split('\n');
-    rest = lines.pop() ?? '';
-    for (const line of lines) if (line.startsWith('{')) log.push(JSON.parse(line));
-  });
-  const closed = once(child, 'close');
-  const logged = (message: string): LogLine[] => log.filter((line) => line.message === message);
-  await eventually(() => child.exitCode !== null || logged('all parts have begun').length > 0, 'a start');
-  if (child.exitCode !== null) {
-    await closed;
-    throw new ControllerFailed(raw.trim(), child.exitCode);
-  }
-  const portOf = (message: string, field = 'port'): number => Number(logged(message)[0]?.[field]);
+  const begun = await LoggedProcess.start(['controller', ...free, ...args], 'all parts have begun');
   const ports = {
-    identity: portOf('identity service started'),
-    destination: portOf('destination service started'),
-    admin: portOf('controller started', 'adminPort'),
+    identity: begun.portOf('identity service started'),
+    destination: begun.portOf('destination service started'),
+    admin: begun.portOf('controller started', 'adminPort'),
   };
   return {
-    child,
+    child: begun.child,
     ports,
-    logged,
-    async page(path) {
-      const response = await fetch(`http://127.0.0.1:${ports.admin}${path}`);
-      return { status: response.status, body: await response.text() };
-    },
-    async stop(signal = 'SIGTERM') {
-      child.kill(signal);
-      await closed;
-      return child.exitCode;
-    },
+    logged: (message) => begun.logged(message),
+    page: (path) => pageOf(ports.admin, path),
+    stop: (signal) => begun.stop(signal),
   };
 }

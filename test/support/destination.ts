@@ -4,7 +4,6 @@ import type { Address } from '../../src/config/model.js';
 import type { Asker, DestinationLookup, EndpointsUpdate, ProfileUpdate } from '../../src/destination/lookup.js';
 import { decodeProfile, decodeUpdate, encodeGetDestination } from '../../src/destination/messages.js';
 import { RULES_METHOD } from '../../src/destination/ruling-message.js';
-import type { MutualTls } from '../../src/destination/server/listening.js';
 import type { Rules } from '../../src/destination/server/rules.js';
 import {
   DESTINATION_LIMITS,
@@ -15,6 +14,7 @@ import {
 import { type Endpoint, endpointAt } from '../../src/discovery/endpoint.js';
 import type { Watch } from '../../src/discovery/source.js';
 import { addressText } from '../../src/discovery/text.js';
+import type { MutualTls } from '../../src/listening/listening.js';
 import { Waiting } from './waiting.js';
 
 export const DESTINATION = 'io.linkerd.proxy.destination.Destination';

@@ -1,18 +1,8 @@
 // `sluice identity serve` as a process, and callers of it: the official gRPC library, with messages put together by hand.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import type { ChildProcess } from 'node:child_process';
 import { createSecureContext } from 'node:tls';
-import { fileURLToPath } from 'node:url';
 import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
-import { eventually, inherited } from './sluice.js';
-
-const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
-
-export interface LogLine {
-  readonly level: string;
-  readonly message: string;
-  readonly [field: string]: unknown;
-}
+import { LoggedProcess, type LogLine, pageOf } from './logged-process.js';
 
 export interface IdentityProcess {
   readonly port: number;
@@ -34,48 +24,23 @@ export async function startIdentityService(
 ): Promise<IdentityProcess> {
   const listen = args.includes('--listen') ? [] : ['--listen', '127.0.0.1:0'];
   const ports = [...listen, '--admin', '127.0.0.1:0'];
-  const child = spawn(process.execPath, [MAIN, 'identity', 'serve', ...ports, ...args], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...inherited(), ...env },
-  });
-  const log: LogLine[] = [];
-  let raw = '';
-  let rest = '';
-  child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
-    raw += chunk;
-    const lines = (rest + chunk).split('\n');
-    rest = lines.pop() ?? '';
-    for (const line of lines) if (line.startsWith('{')) log.push(JSON.parse(line));
-  });
-  const closed = once(child, 'close');
-  const logged = (message: string): LogLine[] => log.filter((line) => line.message === message);
-  await eventually(() => child.exitCode !== null || logged('identity service started').length > 0, 'a start');
-  if (child.exitCode !== null) {
-    await closed;
-    throw new Error(raw.trim());
-  }
-  const [{ port, adminPort }] = logged('identity service started') as unknown as { port: number; adminPort: number }[];
-  const page = async (path: string) => {
-    const response = await fetch(`http://127.0.0.1:${adminPort}${path}`);
-    return { status: response.status, body: await response.text() };
-  };
+  const started = 'identity service started';
+  const begun = await LoggedProcess.start(['identity', 'serve', ...ports, ...args], started, env);
+  const adminPort = begun.portOf(started, 'adminPort');
+  const page = (path: string) => pageOf(adminPort, path);
   return {
-    port,
+    port: begun.portOf(started),
     adminPort,
-    log,
-    child,
+    log: begun.log,
+    child: begun.child,
     page,
-    logged,
+    logged: (message) => begun.logged(message),
     async metric(name) {
       const { body } = await page('/metrics');
       const line = body.split('\n').find((candidate) => candidate.startsWith(`${name} `));
       return line === undefined ? Number.NaN : Number(line.slice(name.length + 1));
     },
-    async stop(signal = 'SIGTERM') {
-      child.kill(signal);
-      await closed;
-      return child.exitCode;
-    },
+    stop: (signal) => begun.stop(signal),
   };
 }
 

@@ -37,6 +37,7 @@ export class Connections {
   readonly #open = new Map<Http2Session, Connection>();
   readonly #timer: NodeJS.Timeout;
   readonly #emptied = new Set<() => void>();
+  #draining = false;
 
   constructor(
     private readonly limits: ConnectionLimits,
@@ -52,16 +53,21 @@ export class Connections {
     const nowMs = this.now();
     const endsMs = nowMs + this.limits.maxAgeMs * (1 + AGE_JITTER * Math.random());
     const calls = new Set<OpenCall>();
-    this.#open.set(session, { session, calls, endsMs, idleMs: nowMs, pingedMs: nowMs, awaited: false, closing: false });
+    const connection = { session, calls, endsMs, idleMs: nowMs, pingedMs: nowMs, awaited: false, closing: false };
+    this.#open.set(session, connection);
     session.on('error', () => undefined);
     session.once('close', () => {
       this.#open.delete(session);
       if (this.#open.size === 0) for (const emptied of this.#emptied) emptied();
     });
+    if (this.#draining) retire(connection);
   }
 
   begun(session: Http2Session | undefined, call: OpenCall): void {
-    this.#of(session)?.calls.add(call);
+    const connection = this.#of(session);
+    connection?.calls.add(call);
+    // It was on its way when its connection was told to end.
+    if (connection?.closing) call.leave();
   }
 
   ended(session: Http2Session | undefined, call: OpenCall): void {
@@ -78,6 +84,7 @@ export class Connections {
   /** Ends all of them, one after the other within `spreadMs`, and cuts off what is open after `graceMs`; true if nothing had to be. */
   async drain(spreadMs: number, graceMs: number): Promise<boolean> {
     clearInterval(this.#timer);
+    this.#draining = true;
     const all = [...this.#open.values()];
     const timers = all.map((connection, at) => setTimeout(() => retire(connection), (spreadMs * at) / all.length));
     let clean = true;
@@ -113,6 +120,8 @@ export class Connections {
     const { session, calls, closing } = connection;
     const idle = calls.size === 0 && nowMs - connection.idleMs > idleMs;
     if (!closing && (idle || nowMs > connection.endsMs)) retire(connection);
+    // One without a call has ended by that.
+    if (session.destroyed) return;
     if (connection.awaited && nowMs - connection.pingedMs > pongMs) session.destroy();
     else if (!connection.awaited && nowMs - connection.pingedMs > pingMs) {
       connection.pingedMs = nowMs;

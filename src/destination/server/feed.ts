@@ -3,14 +3,15 @@
 import type { GrpcCall } from './grpc-call.js';
 import type { Paced, Pacer } from './pacer.js';
 import type { State } from './states.js';
-import type { Subscriber } from './topics.js';
+import type { Subscriber, Subscription } from './topics.js';
 
 export interface FeedEvents {
   /** Ms from the oldest change in it to its being sent. */
   sent(octets: number, lagMs: number): void;
   /** A change was overtaken by a later one before it was sent. */
   coalesced(): void;
-  stalled(feed: Feed): void;
+  /** Its reader has not taken this. */
+  stalled(feed: Feed, octets: Buffer): void;
   flows(feed: Feed): void;
 }
 
@@ -20,6 +21,8 @@ export class Feed implements Subscriber, Paced {
   dueMs = 0;
   /** Since when its reader has not read. */
   stalledMs = Number.POSITIVE_INFINITY;
+  /** What it is told of. */
+  subscription: Subscription | null = null;
   #sent: State | null = null;
   #latest: State | null = null;
   #changedMs = 0;
@@ -55,6 +58,7 @@ export class Feed implements Subscriber, Paced {
   /** Nothing is sent any more. */
   end(): void {
     this.#ended = true;
+    this.subscription?.leave(this);
     this.pacer.remove(this);
     if (this.#stalled) this.events.flows(this);
   }
@@ -73,7 +77,7 @@ export class Feed implements Subscriber, Paced {
     this.events.sent(octets.length, nowMs - this.#changedMs);
     if (this.call.write(octets)) return;
     this.stalledMs = nowMs;
-    this.events.stalled(this);
+    this.events.stalled(this, octets);
     this.call.onDrain(() => this.#drained());
   }
 

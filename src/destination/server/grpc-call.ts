@@ -97,14 +97,37 @@ const trailersOf = (status: Status, message: string): Record<string, string> => 
   ...(message === '' ? {} : { 'grpc-message': encodedMessage(message) }),
 });
 
+const CALL = Symbol('call');
+
+/** There may be tens of thousands of streams: what listens to them is the same for all, and finds the call by its stream. */
+type CalledStream = ServerHttp2Stream & { [CALL]?: GrpcCall };
+
+const ignored = (): void => undefined;
+
+function closed(this: CalledStream): void {
+  this[CALL]?.closed();
+}
+
+function wantsTrailers(this: CalledStream): void {
+  this[CALL]?.sendTrailers();
+}
+
 export class GrpcCall {
   #trailers: Record<string, string> | null = null;
 
-  constructor(private readonly stream: ServerHttp2Stream) {}
+  constructor(readonly stream: ServerHttp2Stream) {
+    const called: CalledStream = stream;
+    called[CALL] = this;
+    // What goes wrong on a stream is its caller's own business.
+    stream.on('error', ignored).on('close', closed);
+  }
 
   get open(): boolean {
     return !(this.stream.destroyed || this.stream.closed || this.stream.writableEnded);
   }
+
+  /** Its stream is gone. */
+  closed(): void {}
 
   /** false: what was written has not gone out; `drained` is called when it has. */
   write(octets: Buffer): boolean {
@@ -145,13 +168,15 @@ export class GrpcCall {
     this.stream.close(constants.NGHTTP2_CANCEL);
   }
 
+  sendTrailers(): void {
+    if (this.#trailers !== null) this.stream.sendTrailers(this.#trailers);
+    this.#letGo();
+  }
+
   #respond(): void {
     if (this.stream.headersSent || !this.open) return;
     this.stream.respond({ ':status': 200, 'content-type': CONTENT_TYPE }, { waitForTrailers: true });
-    this.stream.once('wantTrailers', () => {
-      if (this.#trailers !== null) this.stream.sendTrailers(this.#trailers);
-      this.#letGo();
-    });
+    this.stream.on('wantTrailers', wantsTrailers);
   }
 
   /** A caller that has not said all is told that nobody listens (RFC 9113 section 8.1). */

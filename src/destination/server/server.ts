@@ -9,21 +9,25 @@ import {
 } from 'node:http2';
 import type { Address } from '../../config/model.js';
 import { addressText } from '../../discovery/text.js';
+import { Listening, type ListeningLimits, type MutualTls } from '../../listening/listening.js';
+import { Shares } from '../../listening/shares.js';
 import type { Asker, DestinationLookup } from '../lookup.js';
 import { DESTINATION_SERVICE } from '../messages.js';
 import { RULES_METHOD } from '../ruling-message.js';
 import { awaitRequest } from './awaited-request.js';
+import { Call, type Method } from './call.js';
 import { type ConnectionLimits, Connections } from './connections.js';
 import { Feed, type FeedEvents } from './feed.js';
 import { CallProblem, GrpcCall, httpProblem, STATUS, type Status, timeoutOf } from './grpc-call.js';
-import { Listening, type ListeningLimits, type MutualTls } from './listening.js';
 import { Pacer } from './pacer.js';
 import { type Asked, readRequest } from './request.js';
 import { accountOfPeer, type Rules, RulingState } from './rules.js';
-import { Topics } from './topics.js';
+import { Stalled, type StalledLimits } from './stalled.js';
+import { type Subscription, Topics } from './topics.js';
+import { Turns } from './turns.js';
 
-export interface DestinationLimits extends ListeningLimits, ConnectionLimits {
-  /** Calls that one connection may have open, and all together. */
+export interface DestinationLimits extends ListeningLimits, ConnectionLimits, StalledLimits {
+  /** Calls that one connection may have open, and all together: of these one address never gets more than half of what is left. */
   readonly maxStreams: number;
   readonly maxAllStreams: number;
   /** Octets of a request. */
@@ -32,8 +36,6 @@ export interface DestinationLimits extends ListeningLimits, ConnectionLimits {
   readonly requestMs: number;
   /** Between messages of one stream. */
   readonly intervalMs: number;
-  /** A stream whose reader does not read is ended. */
-  readonly stalledMs: number;
   /** From SIGTERM to the last GOAWAY, and to the end of what is open. */
   readonly spreadMs: number;
   readonly graceMs: number;
@@ -52,15 +54,25 @@ export const DESTINATION_LIMITS: DestinationLimits = {
   maxAgeMs: 3_600_000,
   intervalMs: 20,
   stalledMs: 60_000,
+  maxStalledBytes: 1 << 26,
   spreadMs: 5000,
   graceMs: 10_000,
 };
 
-/** What goes wrong on a stream is its caller's own business. */
-const ignored = (): void => undefined;
+/**
+ * Of what waits on a connection, by Node's count: with more than that, new streams are refused. A proxy with 20 large Services in use may
+ * ask for all of them at once. What is the same for several is counted for each; in truth it is there once, and bounded by `Stalled`.
+ */
+const SESSION_MEBIBYTES = 64;
+/** Of a connection's calls, those that are begun in one turn of the event loop. */
+const CALLS_A_TURN = 8;
 
-export const METHODS = ['get', 'profile', 'rules'] as const;
-export type Method = (typeof METHODS)[number];
+/** A call that has said what it wants. */
+interface Waiting {
+  readonly call: Call;
+  readonly asked: Asked;
+  readonly timeoutMs: number | null;
+}
 
 const PATHS: Readonly<Record<string, Method>> = {
   [`/${DESTINATION_SERVICE}/Get`]: 'get',
@@ -94,13 +106,17 @@ export class DestinationServer {
   readonly #connections: Connections;
   readonly #topics: Topics;
   readonly #pacer: Pacer;
-  readonly #stalled = new Set<Feed>();
+  readonly #stalled: Stalled;
+  readonly #shares: Shares;
+  readonly #turns = new Turns<Http2Session | undefined, Waiting>(CALLS_A_TURN, (waiting) => this.#begin(waiting));
   readonly #feedEvents: Readonly<Record<Method, FeedEvents>>;
   readonly #limits: DestinationLimits;
-  readonly #gone = (): void => {
-    this.#streams -= 1;
+  readonly #gone = (call: Call): void => {
+    this.#shares.give(call.peer);
+    if (call.feed === null) return;
+    this.#connections.ended(call.session, call);
+    this.events.ended(call.method);
   };
-  #streams = 0;
 
   constructor(
     lookup: DestinationLookup,
@@ -111,13 +127,18 @@ export class DestinationServer {
     this.#limits = limits;
     this.#topics = new Topics(lookup, () => events.encoded());
     this.#pacer = new Pacer(limits.intervalMs);
+    this.#shares = new Shares(limits.maxAllStreams);
+    this.#stalled = new Stalled(limits, () => events.refused(STATUS.resourceExhausted));
     this.#feedEvents = {
       get: this.#eventsOf('get'),
       profile: this.#eventsOf('profile'),
       rules: this.#eventsOf('rules'),
     };
-    this.#connections = new Connections(limits, (nowMs) => this.#endStalled(nowMs));
-    this.#http2 = createServer({ settings: { maxConcurrentStreams: limits.maxStreams, enablePush: false } });
+    this.#connections = new Connections(limits, (nowMs) => this.#stalled.sweep(nowMs));
+    this.#http2 = createServer({
+      settings: { maxConcurrentStreams: limits.maxStreams, enablePush: false },
+      maxSessionMemory: SESSION_MEBIBYTES,
+    });
     this.#http2.on('session', (session) => this.#connections.add(session));
     this.#http2.on('sessionError', () => undefined);
     this.#http2.on('stream', (stream, headers) => this.#call(stream, headers));
@@ -163,69 +184,66 @@ export class DestinationServer {
   }
 
   #call(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-    stream.on('error', ignored);
     const status = httpProblem(headers);
-    if (status !== null) {
-      stream.respond({ ':status': status }, { endStream: true });
-      stream.resume().close();
-      return;
-    }
-    const call = new GrpcCall(stream);
     const method = PATHS[String(headers[':path'])];
-    if (method === undefined || (method === 'rules' && !this.options.rules))
-      this.#refuse(call, new CallProblem(STATUS.unimplemented, 'there is no such method'));
-    else if (this.#streams >= this.#limits.maxAllStreams)
-      this.#refuse(call, new CallProblem(STATUS.resourceExhausted, `${this.#streams} streams are open already`));
-    else this.#read(stream, headers, call, method);
+    const peer = stream.session?.socket?.remoteAddress ?? '';
+    if (status !== null) {
+      stream.on('error', () => undefined).respond({ ':status': status }, { endStream: true });
+      stream.resume().close();
+    } else if (method === undefined || (method === 'rules' && !this.options.rules))
+      this.#refuse(new GrpcCall(stream), new CallProblem(STATUS.unimplemented, 'there is no such method'));
+    else if (this.#shares.take(peer)) this.#read(new Call(stream, method, peer, this.#gone), headers);
+    else {
+      const problem = `${this.#shares.taken} streams are open already`;
+      this.#refuse(new GrpcCall(stream), new CallProblem(STATUS.resourceExhausted, problem));
+    }
   }
 
-  #read(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, call: GrpcCall, method: Method): void {
-    this.#streams += 1;
-    stream.once('close', this.#gone);
-    awaitRequest(stream, this.#limits, (outcome) => {
+  #read(call: Call, headers: IncomingHttpHeaders): void {
+    const timeoutMs = timeoutOf(headers);
+    awaitRequest(call.stream, this.#limits, (outcome) => {
       if (outcome instanceof CallProblem) this.#refuse(call, outcome);
       else
         try {
-          const domain = method === 'rules' ? null : this.options.clusterDomain;
-          this.#begin(stream, headers, call, method, readRequest(outcome, domain));
+          const domain = call.method === 'rules' ? null : this.options.clusterDomain;
+          const asked = readRequest(outcome, domain);
+          if (call.method === 'get' && asked.target.kind === 'address')
+            throw new CallProblem(STATUS.invalidArgument, 'addresses have a profile; endpoints are those of Services');
+          this.#turns.add(call.session, { call, asked, timeoutMs });
         } catch (error) {
           this.#refuse(call, error);
         }
     });
   }
 
-  #begin(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, call: GrpcCall, method: Method, asked: Asked): void {
-    if (method === 'get' && asked.target.kind === 'address')
-      throw new CallProblem(STATUS.invalidArgument, 'addresses have a profile; endpoints are those of Services');
+  #begin({ call, asked, timeoutMs }: Waiting): void {
     if (!call.open) return;
-    call.accept();
-    const feed = new Feed(call, this.#pacer, this.#feedEvents[method]);
-    const { session } = stream;
-    const leave = this.#subscribe(feed, method, asked, session);
-    this.#connections.begun(session, call);
-    this.events.begun(method);
-    const timeoutMs = timeoutOf(headers);
-    const over = (): void => call.end(STATUS.deadlineExceeded, 'the time is over');
-    const timer = timeoutMs === null ? null : setTimeout(over, timeoutMs);
-    stream.once('close', () => {
-      if (timer !== null) clearTimeout(timer);
-      this.#connections.ended(session, call);
-      feed.end();
-      leave();
-      this.events.ended(method);
-    });
+    const { method, session } = call;
+    try {
+      call.accept();
+      const feed = new Feed(call, this.#pacer, this.#feedEvents[method]);
+      call.feed = feed;
+      this.events.begun(method);
+      this.#connections.begun(session, call);
+      if (timeoutMs !== null)
+        call.timer = setTimeout(() => call.end(STATUS.deadlineExceeded, 'the time is over'), timeoutMs);
+      if (call.open) feed.subscription = this.#subscribe(feed, method, asked, session);
+    } catch (error) {
+      this.#refuse(call, error);
+    }
   }
 
   /** A certificate says whose rules these are. In plain text, for trials, whoever asks says so. */
-  #follow(feed: Feed, asker: Asker, session: Http2Session | undefined): () => void {
+  #follow(feed: Feed, asker: Asker, session: Http2Session | undefined): Subscription {
     const peer = accountOfPeer(session) ?? { namespace: this.options.tls === null ? asker.namespace : '', account: '' };
     const watch = this.options.rules?.watch(peer.namespace, peer.account, (ruling) =>
       feed.changed(new RulingState(ruling)),
     );
-    return () => watch?.stop();
+    return { leave: () => watch?.stop() };
   }
 
-  #subscribe(feed: Feed, method: Method, asked: Asked, session: Http2Session | undefined): () => void {
+  /** null: it gets nothing more. */
+  #subscribe(feed: Feed, method: Method, asked: Asked, session: Http2Session | undefined): Subscription | null {
     const { target, asker } = asked;
     if (target.kind === 'rules') return this.#follow(feed, asker, session);
     if (target.kind === 'address') return this.#topics.profile(target.address, asker, feed);
@@ -237,17 +255,9 @@ export class DestinationServer {
     return {
       sent: (octets, lagMs) => this.events.sent(method, octets, lagMs),
       coalesced: () => this.events.coalesced(),
-      stalled: (feed) => this.#stalled.add(feed),
+      stalled: (feed, octets) => this.#stalled.add(feed, octets),
       flows: (feed) => this.#stalled.delete(feed),
     };
-  }
-
-  #endStalled(nowMs: number): void {
-    for (const feed of this.#stalled) {
-      if (nowMs - feed.stalledMs < this.#limits.stalledMs) continue;
-      this.events.refused(STATUS.resourceExhausted);
-      feed.cut();
-    }
   }
 
   #refuse(call: GrpcCall, error: unknown): void {

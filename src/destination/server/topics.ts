@@ -11,14 +11,24 @@ export interface Subscriber {
   changed(state: State): void;
 }
 
+/** What somebody has subscribed to. */
+export interface Subscription {
+  leave(subscriber: Subscriber): void;
+}
+
 /** Something that is watched for those who have subscribed. */
-class Topic {
-  readonly #subscribers = new Set<Subscriber>();
+class Topic implements Subscription {
+  /** Most have one: there is no set for it. */
+  #only: Subscriber | null = null;
+  #others: Set<Subscriber> | null = null;
   #state: State | null = null;
   #watch: Watch | null = null;
 
-  /** `empty`: the last one has left. */
-  constructor(private readonly empty: () => void) {}
+  /** `home` is told when the last one has left. */
+  constructor(
+    readonly key: string,
+    private readonly home: Home,
+  ) {}
 
   begin(watch: Watch): void {
     this.#watch = watch;
@@ -31,29 +41,51 @@ class Topic {
   is(state: State): void {
     if (state === this.#state) return;
     this.#state = state;
-    for (const subscriber of this.#subscribers) subscriber.changed(state);
+    this.#only?.changed(state);
+    if (this.#others !== null) for (const subscriber of this.#others) subscriber.changed(state);
   }
 
-  /** Returns how to leave. */
-  join(subscriber: Subscriber): () => void {
-    this.#subscribers.add(subscriber);
+  join(subscriber: Subscriber): this {
+    if (this.#only === null && this.#others === null) this.#only = subscriber;
+    else {
+      this.#others ??= new Set();
+      this.#others.add(subscriber);
+    }
     if (this.#state !== null) subscriber.changed(this.#state);
-    return () => {
-      if (!this.#subscribers.delete(subscriber) || this.#subscribers.size > 0) return;
-      this.#watch?.stop();
-      this.empty();
-    };
+    return this;
   }
+
+  leave(subscriber: Subscriber): void {
+    if (this.#only === subscriber) this.#only = null;
+    else if (!this.#others?.delete(subscriber)) return;
+    if (this.#others?.size === 0) this.#others = null;
+    if (this.#only !== null || this.#others !== null) return;
+    this.#watch?.stop();
+    this.home.emptied(this);
+  }
+}
+
+/** Where a topic is found. */
+interface Home {
+  emptied(topic: Topic): void;
 }
 
 /** How many states of a Service are compared with a new one: it has a view for each zone at most. */
 const MAX_VIEWS = 16;
 
 /** A Service's port, watched for each place: what it has may depend on where one asks. */
-class Service {
+class Service implements Home {
   readonly byPlace = new Map<string, Topic>();
 
-  constructor(private readonly encoded: () => void) {}
+  constructor(
+    private readonly encoded: () => void,
+    private readonly empty: () => void,
+  ) {}
+
+  emptied({ key }: Topic): void {
+    this.byPlace.delete(key);
+    if (this.byPlace.size === 0) this.empty();
+  }
 
   /** What is the same for several places is one state. */
   stateOf(update: EndpointsUpdate): EndpointsState {
@@ -75,6 +107,7 @@ const sameKnowledge = (a: readonly Endpoint[] | null, b: readonly Endpoint[] | n
 export class Topics {
   readonly #services = new Map<string, Service>();
   readonly #profiles = new Map<string, Topic>();
+  readonly #ofProfiles: Home = { emptied: ({ key }) => this.#profiles.delete(key) };
 
   /** `encoded` is told of each encoding. */
   constructor(
@@ -89,10 +122,10 @@ export class Topics {
     return size;
   }
 
-  endpoints(authority: string, asker: Asker, subscriber: Subscriber): () => void {
+  endpoints(authority: string, asker: Asker, subscriber: Subscriber): Subscription {
     let service = this.#services.get(authority);
     if (service === undefined) {
-      service = new Service(this.encoded);
+      service = new Service(this.encoded, () => this.#services.delete(authority));
       this.#services.set(authority, service);
     }
     return this.#ofPlace(service, authority, asker).join(subscriber);
@@ -102,30 +135,25 @@ export class Topics {
     const place = `${asker.family ?? ''} ${asker.node}`;
     const known = service.byPlace.get(place);
     if (known !== undefined) return known;
-    const topic = new Topic(() => {
-      service.byPlace.delete(place);
-      if (service.byPlace.size === 0) this.#services.delete(authority);
-    });
+    const topic = new Topic(place, service);
     service.byPlace.set(place, topic);
     topic.begin(this.lookup.watchEndpoints(authority, asker, (update) => topic.is(service.stateOf(update))));
     return topic;
   }
 
   /** What is behind an address is the same for all. */
-  profile(address: Address, asker: Asker, subscriber: Subscriber): () => void {
+  profile(address: Address, asker: Asker, subscriber: Subscriber): Subscription {
     const key = addressText(address);
-    let topic = this.#profiles.get(key);
-    if (topic === undefined) {
-      const made = new Topic(() => this.#profiles.delete(key));
-      topic = made;
-      this.#profiles.set(key, made);
-      made.begin(
-        this.lookup.watchProfile(address, asker, (update) => {
-          this.encoded();
-          made.is(new ProfileState(update));
-        }),
-      );
-    }
+    const known = this.#profiles.get(key);
+    if (known !== undefined) return known.join(subscriber);
+    const topic = new Topic(key, this.#ofProfiles);
+    this.#profiles.set(key, topic);
+    topic.begin(
+      this.lookup.watchProfile(address, asker, (update) => {
+        this.encoded();
+        topic.is(new ProfileState(update));
+      }),
+    );
     return topic.join(subscriber);
   }
 }

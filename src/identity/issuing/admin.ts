@@ -1,8 +1,8 @@
 // The admin port of the identity service: metrics, and whether it is ready.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
 import type { Address } from '../../config/model.js';
+import { listenOn, portOf } from '../../listening/place.js';
 
 export interface IssuingAdminDeps {
   readonly registry: Registry;
@@ -28,22 +28,11 @@ export class IssuingAdmin {
   }
 
   get port(): number {
-    return (this.#server.address() as AddressInfo | null)?.port ?? 0;
+    return portOf(this.#server);
   }
 
-  listen({ host, port }: Address): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const failed = (error: NodeJS.ErrnoException): void =>
-        reject(
-          new Error(`cannot listen for admin on ${host}:${port}: ${error.code ?? error.message}`, { cause: error }),
-        );
-      this.#server.once('error', failed);
-      this.#server.listen(port, host, () => {
-        this.#server.off('error', failed);
-        this.#server.on('error', () => undefined);
-        resolve();
-      });
-    });
+  listen(place: Address): Promise<void> {
+    return listenOn(this.#server, place, 'for admin on');
   }
 
   close(): void {

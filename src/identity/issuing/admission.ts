@@ -1,5 +1,6 @@
 // How many requests may be worked on, and how many begun in a second. What is left is shared: one address never gets more than half
 // of it, so that a peer that asks without end leaves room for the others.
+import { fits } from '../../listening/shares.js';
 
 export interface AdmissionLimits {
   readonly maxConcurrent: number;
@@ -63,10 +64,4 @@ export class Admission {
       if (peer.concurrent === 0) this.#peers.delete(address);
     }
   }
-}
-
-/** Whether an address that has `own` of `all` gets one more: of what is left never more than half, but one where anything is free. */
-export function fits(own: number, all: number, limit: number): boolean {
-  const free = limit - all;
-  return free > 0 && (own === 0 || own < free);
 }

@@ -1,7 +1,5 @@
 // The identity service on its port: gRPC over connections that are counted, idle ones closed, in plain text (a proxy stands before it)
 // or in TLS with a certificate that it has signed for itself.
-import { createServer, type Server as NetServer, type Socket } from 'node:net';
-import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import {
   Server,
@@ -13,21 +11,18 @@ import {
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import type { Address } from '../../config/model.js';
-import { fits } from './admission.js';
+import { Listening, type ListeningLimits } from '../../listening/listening.js';
 import type { Certifier } from './certifier.js';
 import type { ServingCertificate } from './own-certificate.js';
 import { REFUSAL_STATUS, Refusal } from './refusal.js';
 
-export interface ServiceLimits {
-  /** One address never gets more than half of what is left. */
-  readonly maxConnections: number;
-  /** On one connection. */
+export interface ServiceLimits extends ListeningLimits {
+  /** Calls on one connection. */
   readonly maxCalls: number;
   /** Octets of a request. */
   readonly maxMessageBytes: number;
-  /** Without a call; and from its begin to the end of a TLS handshake. */
+  /** Of a connection without a call. */
   readonly idleMs: number;
-  readonly handshakeMs: number;
   /** After it a connection is replaced by a new one, so that callers spread over replicas. */
   readonly maxAgeMs: number;
   /** From SIGTERM to the end of what is open. */
@@ -62,19 +57,11 @@ const SERVICE = 'io.linkerd.proxy.identity.Identity';
 
 export class IdentityService {
   readonly #grpc: Server;
-  readonly #sockets = new Set<Socket>();
-  /** Connections of each address that has some. */
-  readonly #addresses = new Map<string, number>();
-  readonly #listener: NetServer | TlsServer;
+  readonly #listening: Listening;
   readonly #limits: ServiceLimits;
 
   /** `serving`: null for plain text. `refused` is told of each connection that is one too many. */
-  constructor(
-    certifier: Certifier,
-    serving: ServingCertificate | null,
-    limits: ServiceLimits,
-    private readonly refused: () => void,
-  ) {
+  constructor(certifier: Certifier, serving: ServingCertificate | null, limits: ServiceLimits, refused: () => void) {
     this.#limits = limits;
     this.#grpc = new Server({
       'grpc.max_receive_message_length': limits.maxMessageBytes,
@@ -91,70 +78,35 @@ export class IdentityService {
       Certify: (call: Call, answer: Answer) => void certify(certifier, call, answer),
     });
     const injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
-    this.#listener =
-      serving === null
-        ? createServer({ noDelay: true }, (socket) => injector.injectConnection(socket))
-        : createTlsServer(
-            { ...serving, minVersion: 'TLSv1.3', ALPNProtocols: ['h2'], handshakeTimeout: limits.handshakeMs },
-            (socket) => injector.injectConnection(socket),
-          );
-    this.#listener.maxConnections = limits.maxConnections;
-    this.#listener.on('drop', () => this.refused());
-    this.#listener.on('connection', (socket: Socket) => this.#admit(socket));
-    this.#listener.on('tlsClientError', (_error, socket: Socket) => socket.destroy());
-  }
-
-  #admit(socket: Socket): void {
-    // Nobody else listens before there is a session; what goes wrong is the caller's own business.
-    socket.on('error', () => undefined);
-    const address = socket.remoteAddress ?? '';
-    const own = this.#addresses.get(address) ?? 0;
-    if (!fits(own, this.#sockets.size, this.#limits.maxConnections)) {
-      this.refused();
-      socket.destroy();
-      return;
-    }
-    this.#sockets.add(socket);
-    this.#addresses.set(address, own + 1);
-    socket.once('close', () => {
-      this.#sockets.delete(socket);
-      const left = (this.#addresses.get(address) ?? 1) - 1;
-      if (left === 0) this.#addresses.delete(address);
-      else this.#addresses.set(address, left);
+    this.#listening = new Listening(serving, limits, {
+      connected: (socket) => injector.injectConnection(socket),
+      refused: (reason) => {
+        if (reason === 'limit') refused();
+      },
     });
   }
 
   /** Connections that are open. */
   get connections(): number {
-    return this.#sockets.size;
+    return this.#listening.connections;
   }
 
   get port(): number {
-    const address = this.#listener.address();
-    return typeof address === 'object' && address !== null ? address.port : 0;
+    return this.#listening.port;
   }
 
-  listen({ host, port }: Address): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const failed = (error: NodeJS.ErrnoException): void =>
-        reject(new Error(`cannot listen on ${host}:${port}: ${error.code ?? error.message}`, { cause: error }));
-      this.#listener.once('error', failed);
-      this.#listener.listen(port, host, () => {
-        this.#listener.off('error', failed);
-        this.#listener.on('error', () => undefined);
-        resolve();
-      });
-    });
+  listen(address: Address): Promise<void> {
+    return this.#listening.listen(address);
   }
 
   /** New connections get this certificate. */
   serve(serving: ServingCertificate): void {
-    if ('setSecureContext' in this.#listener) this.#listener.setSecureContext({ ...serving, minVersion: 'TLSv1.3' });
+    this.#listening.use(serving);
   }
 
   /** Lets what is open end, within the grace; true if nothing had to be cut off. */
   async close(): Promise<boolean> {
-    this.#listener.close();
+    this.#listening.close();
     let clean = true;
     await new Promise<void>((resolve) => {
       const cut = setTimeout(() => {
@@ -167,7 +119,7 @@ export class IdentityService {
       });
     });
     this.#grpc.forceShutdown();
-    for (const socket of this.#sockets) socket.destroy();
+    this.#listening.cut();
     return clean;
   }
 }

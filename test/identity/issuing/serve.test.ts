@@ -10,6 +10,9 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { connect as connectTls } from 'node:tls';
+import { frame } from '../../../src/grpc/framing.js';
+import { requestHead } from '../../../src/grpc/status.js';
 import {
   Certifying,
   type CertifyRequest,
@@ -249,6 +252,13 @@ describe('the identity service', () => {
     const tls = new Certifying(secure.port, { anchors: pki.anchor, name });
     try {
       await tls.certify(web());
+      // Linkerd's proxies name no protocol.
+      const silent = connectTls({ host: '127.0.0.1', port: secure.port, servername: name, ca: pki.anchor });
+      const nameless = connectHttp2(`https://${name}`, { createConnection: () => silent });
+      const call = nameless.request(requestHead('/io.linkerd.proxy.identity.Identity/Certify'));
+      call.end(frame(new Uint8Array(0)));
+      assert.equal((await once(call, 'response'))[0]['grpc-status'], '3');
+      nameless.destroy();
       const stranger = new Certifying(secure.port, { anchors: (await Pki.make()).anchor, name });
       await refused(stranger.certify(web()), 'UNAVAILABLE', /certificate/);
       stranger.close();

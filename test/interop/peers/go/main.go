@@ -11,17 +11,18 @@ import (
 )
 
 var commands = map[string]func(args []string) any{
-	"serve":   serve,
-	"orders":  orders,
-	"call":    call,
-	"pour":    pour,
-	"ticks":   ticks,
-	"cancels": cancels,
-	"certify": certify,
-	"secure":  secure,
-	"unary":   unary,
-	"posts":   posts,
-	"upload":  upload,
+	"serve":        serve,
+	"orders":       orders,
+	"call":         call,
+	"pour":         pour,
+	"ticks":        ticks,
+	"cancels":      cancels,
+	"certify":      certify,
+	"destinations": destinations,
+	"secure":       secure,
+	"unary":        unary,
+	"posts":        posts,
+	"upload":       upload,
 }
 
 func main() {

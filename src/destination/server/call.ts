@@ -1,0 +1,33 @@
+// A call that counts among those that are open, with what it has asked for, until its stream is gone.
+import type { Http2Session, ServerHttp2Stream } from 'node:http2';
+import type { Feed } from './feed.js';
+import { GrpcCall } from './grpc-call.js';
+
+export const METHODS = ['get', 'profile', 'rules'] as const;
+export type Method = (typeof METHODS)[number];
+
+export class Call extends GrpcCall {
+  /** What is told to it; null: it has not asked yet. */
+  feed: Feed | null = null;
+  /** The end of the time that its caller has given it. */
+  timer: NodeJS.Timeout | null = null;
+  /** Its stream forgets it. */
+  readonly session: Http2Session | undefined;
+
+  constructor(
+    stream: ServerHttp2Stream,
+    readonly method: Method,
+    /** The address of its caller. */
+    readonly peer: string,
+    private readonly gone: (call: Call) => void,
+  ) {
+    super(stream);
+    this.session = stream.session;
+  }
+
+  override closed(): void {
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.feed?.end();
+    this.gone(this);
+  }
+}
