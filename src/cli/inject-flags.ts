@@ -1,8 +1,6 @@
 // The options of `sluice inject` that become annotations, and those of `linkerd inject` that mean nothing here.
-import { NO_MEANINGS, type OwnSetting, type Setting } from '../inject/annotations.js';
-import { keyOf } from '../inject/inject-object.js';
+import { NO_MEANINGS, type OwnSetting, type Setting, usualKey } from '../inject/annotations.js';
 import { Layers } from '../inject/layers.js';
-import { problemText } from '../inject/problem.js';
 import { readSettings } from '../inject/settings.js';
 import type { Arguments } from './usage.js';
 import { UsageError } from './usage.js';
@@ -12,7 +10,6 @@ interface Flag {
   readonly help: string;
   /** A switch: given without a value, this is it. */
   readonly on?: string;
-  readonly own?: boolean;
 }
 
 export const FLAGS: Readonly<Record<string, Flag>> = {
@@ -58,9 +55,9 @@ export const FLAGS: Readonly<Record<string, Flag>> = {
     help: 'whether it is a native sidecar: =false for Kubernetes before 1.29',
     on: 'true',
   },
-  'proxy-image': { setting: 'proxy-image', help: 'IMAGE', own: true },
-  'proxy-version': { setting: 'proxy-version', help: 'TAG', own: true },
-  'image-pull-policy': { setting: 'image-pull-policy', help: 'POLICY  Always, IfNotPresent or Never', own: true },
+  'proxy-image': { setting: 'proxy-image', help: 'IMAGE' },
+  'proxy-version': { setting: 'proxy-version', help: 'TAG' },
+  'image-pull-policy': { setting: 'image-pull-policy', help: 'POLICY  Always, IfNotPresent or Never' },
 };
 
 interface Ignored {
@@ -103,15 +100,18 @@ export function ignoredFlags(values: Arguments['values']): string[] {
 /** Annotations by their keys. What is wrong with a value is a wrong call: somebody is there to correct it. */
 export function flagAnnotations(values: Arguments['values']): Record<string, string> {
   const annotations: Record<string, string> = {};
-  for (const [name, { setting, own = false }] of Object.entries(FLAGS)) {
+  const flags = new Map<string, string>();
+  for (const [name, { setting }] of Object.entries(FLAGS)) {
     const value = values[name];
     if (value === undefined) continue;
-    annotations[keyOf(setting, own)] = String(value);
+    const key = usualKey(setting);
+    annotations[key] = String(value);
+    flags.set(key, name);
   }
   const layers = new Layers([{ object: 'the command line', annotations, namesPorts: false }], new Map());
   readSettings(layers);
   const [problem] = layers.problems;
-  if (problem !== undefined) throw new UsageError(problemText(problem));
+  if (problem !== undefined) throw new UsageError(`--${flags.get(problem.annotation)}: ${problem.message}`);
   return annotations;
 }
 

@@ -179,10 +179,10 @@ export const injectCommand: Command = {
   help: `Usage: sluice inject FILE|FOLDER|URL|- … [OPTIONS]
 
 Prepares manifests of Kubernetes for the mesh, and prints them: \`sluice inject app.yaml | kubectl apply -f -\`. Pods,
-Deployments, StatefulSets, DaemonSets, ReplicaSets, ReplicationControllers, Jobs, CronJobs and Namespaces get the
-annotation linkerd.io/inject, by which the controller puts a proxy into their pods when these are made; Services get
-their opaque ports. Everything else, comments included, stays as it is, and injecting twice changes nothing.
-What became of each object, and why, is printed to the standard error output.
+Deployments, StatefulSets, DaemonSets, ReplicaSets, ReplicationControllers, Jobs, CronJobs, DeploymentConfigs and
+Namespaces get the annotation linkerd.io/inject, by which the controller puts a proxy into their pods when these are
+made; Services get their opaque ports. Everything else, comments included, stays as it is, and injecting twice changes
+nothing. What became of each object, and why, is printed to the standard error output.
 
 Options:
       --manual                     write the proxy's containers out: no controller has to

@@ -1,11 +1,12 @@
 // Reviews of objects before they are stored: AdmissionReview of admission.k8s.io/v1, asked by API servers. Pods get a proxy, Services the
 // opaque ports of their namespace. Whatever is asked, nothing is refused because of us: what is not injected goes on as it is.
-import { type InjectionContext, injectPod, injectService, serviceProblems } from './inject-pod.js';
+import { type InjectionContext, injectPod } from './inject-pod.js';
 import type { Installation } from './installation.js';
 import { jsonPatch } from './json-patch.js';
 import { asMap, isMap, type PlainMap, textOf } from './plain.js';
 import { type InjectProblem, problemText } from './problem.js';
 import type { RefusalReason } from './refusals.js';
+import { injectService, serviceProblems } from './service.js';
 
 export interface AdmissionContext {
   readonly mesh: Installation;
@@ -112,7 +113,7 @@ function decide(request: PlainMap, object: PlainMap, context: AdmissionContext):
   if (textOf(request.subResource) !== '') return left('not-reviewed', 'a subresource has nothing to inject');
   if (kind.kind === 'Service' && (operation === 'CREATE' || operation === 'UPDATE')) {
     const service = injectService(object, namespaceAnnotations);
-    const problems = serviceProblems(object);
+    const problems = serviceProblems(object, false);
     return service === null
       ? { ...left('unchanged', 'its namespace has no opaque ports for it, or it has its own'), problems }
       : { object: service, reason: null, message: 'opaque ports of its namespace', problems };

@@ -1,6 +1,7 @@
 // The annotations that say how a pod's proxy is to be: their names, as Linkerd has them, and what each one takes. docs/inject.md has the same
 // table for people; a test compares the two.
 import { suggest } from '../config/suggest.js';
+import { ALPHA_PREFIX, LINKERD_PREFIX, OWN_PREFIX, PREFIXES, settingKeys } from '../kubernetes/names.js';
 
 /** What an annotation's value is. */
 export type Takes =
@@ -110,13 +111,15 @@ export const FOREIGN: Readonly<Record<string, NoMeaning>> = {
 export type Setting = keyof typeof MEANINGS;
 export type OwnSetting = keyof typeof OWN_MEANINGS;
 
-/** Ours, which wins over those of Linkerd; of which the first is the usual one. */
-export const OWN_PREFIX = 'config.sluice.io/';
-export const LINKERD_PREFIX = 'config.linkerd.io/';
-export const PREFIXES = [OWN_PREFIX, LINKERD_PREFIX, 'config.alpha.linkerd.io/', 'config.beta.linkerd.io/'] as const;
+/** The annotations that are a setting, the one that counts most first. */
+export const keysOf = (name: string): readonly string[] =>
+  isOwnSetting(name) ? [OWN_PREFIX + name] : settingKeys(name);
 
-/** Whether to inject. */
-export const INJECT_NAMES = ['sluice.io/inject', 'linkerd.io/inject'] as const;
+/** The one of these by which a setting is written: Linkerd's, but where only ours counts. */
+export function usualKey(name: Setting | OwnSetting): string {
+  if (isOwnSetting(name)) return OWN_PREFIX + name;
+  return (name === 'proxy-wait-before-exit-seconds' ? ALPHA_PREFIX : LINKERD_PREFIX) + name;
+}
 
 export const isSetting = (name: string): name is Setting => Object.hasOwn(MEANINGS, name);
 export const isOwnSetting = (name: string): name is OwnSetting => Object.hasOwn(OWN_MEANINGS, name);

@@ -1,9 +1,10 @@
 // The containers and volumes that a pod gets.
 import { SIDECAR_PORTS } from '../config/sidecar.js';
+import { ADMIN_PORT_NAME, INBOUND_PORT_NAME, INIT, PROXY } from '../kubernetes/names.js';
 import { formatSpans, type PortSpan } from '../redirect/port-list.js';
 import { CERTIFICATE_FOLDER, csiVolume, POD_NAMESPACE } from './csi.js';
 import type { Installation } from './installation.js';
-import { CERTIFICATE_VOLUME, INIT, LOCK_VOLUME, PROXY, TOKEN_VOLUME } from './names.js';
+import { CERTIFICATE_VOLUME, LOCK_VOLUME, TOKEN_VOLUME } from './names.js';
 import type { PlainMap } from './plain.js';
 import { ADMIN_PORT, PROXY_USER, type Settings } from './settings.js';
 import { identityName, proxyVariables, TOKEN_FILE, TOKEN_FOLDER } from './variables.js';
@@ -83,7 +84,7 @@ export function initContainer(settings: Settings, mesh: Installation): PlainMap 
 
 const groupOf = ({ gid }: Settings): number => gid ?? PROXY_USER;
 
-const probe = (path: string): PlainMap => ({ httpGet: { path, port: 'sluice-admin' } });
+const probe = (path: string): PlainMap => ({ httpGet: { path, port: ADMIN_PORT_NAME } });
 
 function lifecycleOf({ native, awaited, waitBeforeExitSeconds }: Settings): PlainMap {
   if (native) return {};
@@ -106,8 +107,8 @@ export function proxyContainer(settings: Settings, probes: readonly string[], me
     args: ['run', '--sidecar'],
     env: proxyVariables(settings, probes, mesh),
     ports: [
-      { name: 'sluice-proxy', containerPort: own.inbound },
-      { name: 'sluice-admin', containerPort: own.admin },
+      { name: INBOUND_PORT_NAME, containerPort: own.inbound },
+      { name: ADMIN_PORT_NAME, containerPort: own.admin },
     ],
     ...(native ? { restartPolicy: 'Always', ...(awaited ? startup : {}) } : {}),
     livenessProbe: { ...probe('/live'), initialDelaySeconds: 10 },

@@ -1,10 +1,16 @@
 // Any object of a manifest, made ready for the mesh: annotated, so that the webhook gives its pods a proxy, or with the proxy written out.
-import { INJECT_NAMES, LINKERD_PREFIX, OWN_PREFIX, PREFIXES, type Setting } from './annotations.js';
-import { type InjectionContext, injectPod, injectService, serviceProblems } from './inject-pod.js';
-import { asMap, at, type PlainMap, textsOf, withAt, withEntries } from './plain.js';
+import { INJECT_NAMES, settingKeys } from '../kubernetes/names.js';
+import { keysOf, named } from './annotations.js';
+import { type InjectionContext, injectPod, layersOf, namespaceLayer } from './inject-pod.js';
+import { Layers } from './layers.js';
+import { asMap, at, type PlainMap, textOf, textsOf, withAt, withEntries } from './plain.js';
+import { podView } from './pod.js';
 import type { InjectProblem } from './problem.js';
-import type { RefusalReason } from './refusals.js';
-import { roleOf } from './workloads.js';
+import { type RefusalReason, unwanted } from './refusals.js';
+import { injectService, serviceProblems } from './service.js';
+import { readSettings } from './settings.js';
+import { misshapen, unquoted } from './shape.js';
+import { roleOf, templateOf } from './workloads.js';
 
 export interface ObjectWish {
   /** Written out, rather than left to the webhook. */
@@ -18,23 +24,29 @@ export interface ObjectWish {
 export interface ObjectReport {
   readonly object: PlainMap;
   readonly result: 'injected' | 'annotated' | 'unchanged' | 'skipped';
-  readonly reason: RefusalReason | 'other-kind' | null;
+  readonly reason: RefusalReason | 'other-kind' | 'malformed' | null;
   /** Why it is not injected; empty where it is. */
   readonly message: string;
   readonly problems: readonly InjectProblem[];
 }
 
 const OTHER = 'nothing in it to inject';
+const ASKS = 'linkerd.io/inject';
 
-/** Keys as the object has them already: a key of ours that is there wins over Linkerd's, so that it is the one to change. */
+/** The annotations that say the same as `key`, the one that counts most first. */
+function sameAs(key: string): readonly string[] {
+  if (INJECT_NAMES.some((name) => name === key)) return INJECT_NAMES;
+  const parts = named(key);
+  const keys = parts === null ? [] : keysOf(parts.name);
+  return keys.includes(key) ? keys : [key];
+}
+
+/** Keys as the object has them already: of several that say the same, the one that counts is the one to change. */
 function keysFor(object: PlainMap, wanted: Readonly<Record<string, string>>): PlainMap {
   const there = textsOf(at(object, ['metadata', 'annotations']));
   const added: Record<string, string> = {};
-  for (const [key, value] of Object.entries(wanted)) {
-    const prefix = PREFIXES.find((known) => key.startsWith(known));
-    const all = prefix === undefined ? INJECT_NAMES : PREFIXES.map((known) => known + key.slice(prefix.length));
-    added[all.find((known) => Object.hasOwn(there, known)) ?? key] = value;
-  }
+  for (const [key, value] of Object.entries(wanted))
+    added[sameAs(key).find((known) => Object.hasOwn(there, known)) ?? key] = value;
   return added;
 }
 
@@ -58,48 +70,66 @@ const skipped = (object: PlainMap, reason: ObjectReport['reason'], message: stri
 function injectTemplate(object: PlainMap, path: readonly string[], wish: ObjectWish): ObjectReport {
   const template = asMap(at(object, path));
   const { manual, word, context } = wish;
-  const asks = manual ? {} : { 'linkerd.io/inject': word };
-  // A refusal must not hide behind the annotation that is about to be written.
-  const said = INJECT_NAMES.some((name) => at(template, ['metadata', 'annotations', name]) === 'disabled');
-  const ready = said ? template : annotated(template, { ...asks, ...wish.annotations });
+  // A no must not hide behind the annotation that is about to be written.
+  const no = unwanted(layersOf(podView(template), context));
+  if (no?.reason === 'disabled') return skipped(object, no.reason, no.message);
+  const ready = annotated(template, { ...(manual ? {} : { [ASKS]: word }), ...wish.annotations });
   const { pod, refusal, problems } = injectPod(ready, { ...context, asked: true });
   if (pod === null) return skipped(object, refusal.reason, refusal.message);
   const after = manual ? pod : ready;
   const whole = after === template ? object : path.length === 0 ? after : withAt(object, path, after);
-  if (!manual) return { ...report(object, whole, problems), result: whole === object ? 'unchanged' : 'injected' };
-  return { object: whole, result: 'injected', reason: null, message: '', problems };
+  const told = [...unquoted(at(template, ['metadata', 'annotations']), 'the pod'), ...problems];
+  if (!manual) return { ...report(object, whole, told), result: whole === object ? 'unchanged' : 'injected' };
+  return { object: whole, result: 'injected', reason: null, message: '', problems: told };
 }
 
-const isOpaque = (key: string): boolean => PREFIXES.some((prefix) => key === `${prefix}opaque-ports`);
-
 function injectServiceObject(object: PlainMap, { annotations, manual, context }: ObjectWish): ObjectReport {
-  const wanted = Object.fromEntries(Object.entries(annotations).filter(([key]) => isOpaque(key)));
+  const opaque = settingKeys('opaque-ports');
+  const wanted = Object.fromEntries(Object.entries(annotations).filter(([key]) => opaque.includes(key)));
   const own = Object.keys(wanted).length > 0 ? annotated(object, wanted) : null;
   const after = own ?? (manual ? injectService(object, context.namespaceAnnotations) : null);
-  const problems = serviceProblems(after ?? object);
+  const told = unquoted(at(object, ['metadata', 'annotations']), 'the Service');
+  const problems = [...told, ...serviceProblems(own ?? object, true)];
   return after === null ? { ...skipped(object, 'other-kind', OTHER), problems } : report(object, after, problems);
+}
+
+function injectNamespace(object: PlainMap, { word, annotations }: ObjectWish): ObjectReport {
+  const name = textOf(at(object, ['metadata', 'name']));
+  const layerOf = (namespace: PlainMap) => namespaceLayer(name, textsOf(at(namespace, ['metadata', 'annotations'])));
+  const no = unwanted([layerOf(object)]);
+  if (no?.reason === 'disabled') return skipped(object, no.reason, no.message);
+  const after = annotated(object, { [ASKS]: word, ...annotations });
+  // What it says holds for pods that say nothing themselves, so it is read as theirs would be.
+  const layers = new Layers([layerOf(after)], new Map());
+  readSettings(layers);
+  layers.tellOthers();
+  const { object: title } = layerOf(object);
+  return report(object, after, [...unquoted(at(object, ['metadata', 'annotations']), title), ...layers.problems]);
 }
 
 /** One object of a manifest; lists are taken apart before. */
 export function injectObject(object: PlainMap, wish: ObjectWish): ObjectReport {
   const role = roleOf(object);
+  if (role.kind !== 'other') {
+    const wrong = misshapen(object, role.kind === 'pods' ? role.path : null);
+    if (wrong !== null) return skipped(object, 'malformed', wrong);
+  }
   switch (role.kind) {
     case 'pods':
       return injectTemplate(object, role.path, wish);
     case 'service':
       return injectServiceObject(object, wish);
-    case 'namespace': {
-      const said = INJECT_NAMES.find((name) => at(object, ['metadata', 'annotations', name]) === 'disabled');
-      if (said !== undefined) return skipped(object, 'disabled', `${said} is disabled`);
-      return report(object, annotated(object, { 'linkerd.io/inject': wish.word, ...wish.annotations }));
-    }
+    case 'namespace':
+      return injectNamespace(object, wish);
     case 'other':
-      return skipped(object, 'other-kind', OTHER);
+      return skipped(object, 'other-kind', otherKind(object));
   }
 }
 
-/** The key that the command line writes for a setting: Linkerd's, but of those that only ours counts of. */
-export function keyOf(name: Setting | string, own: boolean): string {
-  if (own) return OWN_PREFIX + name;
-  return (name === 'proxy-wait-before-exit-seconds' ? 'config.alpha.linkerd.io/' : LINKERD_PREFIX) + name;
+/** Somebody expects a proxy in the pods of controllers that are nothing to us. */
+function otherKind(object: PlainMap): string {
+  const template = templateOf(object);
+  if (template === null) return OTHER;
+  const kind = `${textOf(object.kind)} of ${textOf(object.apiVersion)}`;
+  return `${kind} is no kind that is changed; its pods get a proxy if ${template}.metadata.annotations, or their namespace, has ${ASKS}: enabled`;
 }

@@ -1,14 +1,15 @@
 // A pod, or the template of one, with a proxy in it. Pure: what comes in is left as it is.
 
-import { LINKERD_PREFIX, OWN_PREFIX, PREFIXES } from './annotations.js';
+import { CONTROL_PLANE_LABEL } from '../kubernetes/names.js';
 import { initContainer, proxyContainer, volumes } from './containers.js';
 import type { Installation } from './installation.js';
 import { type Layer, Layers } from './layers.js';
-import { CONTROL_PLANE_LABEL, VERSION_ANNOTATION } from './names.js';
-import { asList, asMap, at, type PlainMap, textsOf, withEntries } from './plain.js';
+import { VERSION_ANNOTATION } from './names.js';
+import { asList, asMap, type PlainMap, withEntries } from './plain.js';
 import { accountOf, declaredPorts, graceSeconds, type PodView, podView, portNames, probes } from './pod.js';
 import type { InjectProblem } from './problem.js';
 import { impossible, type Refusal, unwanted, wishOf } from './refusals.js';
+import { inheritedOpaque } from './service.js';
 import { readSettings, type Settings } from './settings.js';
 import { truth } from './values.js';
 
@@ -25,18 +26,17 @@ export type Injection =
   | { readonly pod: PlainMap; readonly refusal: null; readonly problems: readonly InjectProblem[] }
   | { readonly pod: null; readonly refusal: Refusal; readonly problems: readonly InjectProblem[] };
 
-/** The pod's namespace, and the installation. */
-export function upperLayers({ mesh, namespace, namespaceAnnotations }: InjectionContext): Layer[] {
-  const object = namespace === '' ? 'its namespace' : `namespace ${namespace}`;
-  return [
-    { object, annotations: namespaceAnnotations, namesPorts: false },
-    { object: 'the installation', annotations: mesh.annotations, namesPorts: false },
-  ];
-}
+export const namespaceLayer = (name: string, annotations: Layer['annotations']): Layer => ({
+  object: name === '' ? 'its namespace' : `namespace ${name}`,
+  annotations,
+  namesPorts: false,
+});
 
-const layersOf = (view: PodView, context: InjectionContext): Layer[] => [
+/** Who says something of a pod: itself, its namespace, and the installation. */
+export const layersOf = (view: PodView, { mesh, namespace, namespaceAnnotations }: InjectionContext): Layer[] => [
   { object: 'the pod', annotations: view.annotations, namesPorts: true },
-  ...upperLayers(context),
+  namespaceLayer(namespace, namespaceAnnotations),
+  { object: 'the installation', annotations: mesh.annotations, namesPorts: false },
 ];
 
 /** What stands in the way; null where nothing does. */
@@ -109,15 +109,6 @@ function bounded(settings: Settings, view: PodView, layers: Layers): Settings {
   return { ...settings, waitBeforeExitSeconds: grace };
 }
 
-/** The opaque ports of the namespace, where the pod has none of its own: clients are told what this proxy does, whatever the namespace says later. */
-function copied(view: PodView, { namespaceAnnotations }: InjectionContext): PlainMap {
-  const has = (annotations: Readonly<Record<string, string>>, prefix: string): boolean =>
-    Object.hasOwn(annotations, `${prefix}opaque-ports`);
-  if (PREFIXES.some((prefix) => has(view.annotations, prefix))) return {};
-  const prefix = [OWN_PREFIX, LINKERD_PREFIX].find((known) => has(namespaceAnnotations, known));
-  return prefix === undefined ? {} : { [`${prefix}opaque-ports`]: namespaceAnnotations[`${prefix}opaque-ports`] };
-}
-
 /** A list with `added` in front, or behind. */
 function joined(list: unknown, added: readonly PlainMap[], where: 'first' | 'last'): readonly unknown[] {
   return where === 'first' ? [...added, ...asList(list)] : [...asList(list), ...added];
@@ -134,7 +125,10 @@ function injected(pod: PlainMap, settings: Settings, view: PodView, context: Inj
     ? joined(spec.initContainers, [init, proxy], 'first')
     : joined(spec.initContainers, [init], 'last');
   const marked = withEntries(
-    withEntries(pod, ['metadata', 'annotations'], { ...copied(view, context), [VERSION_ANNOTATION]: mesh.version }),
+    withEntries(pod, ['metadata', 'annotations'], {
+      ...inheritedOpaque(view.annotations, context.namespaceAnnotations),
+      [VERSION_ANNOTATION]: mesh.version,
+    }),
     ['metadata', 'labels'],
     { [CONTROL_PLANE_LABEL]: mesh.namespace },
   );
@@ -159,28 +153,4 @@ export function injectPod(pod: PlainMap, context: InjectionContext): Injection {
   layers.tellOthers();
   const problems = [...layers.problems, ...remarks(view, settings, sources)];
   return { pod: injected(pod, settings, view, context), refusal: null, problems };
-}
-
-/** What is wrong with the opaque ports of a Service; names in them are those of its own ports. */
-export function serviceProblems(service: PlainMap): readonly InjectProblem[] {
-  const layers = new Layers(
-    [{ object: 'the Service', annotations: textsOf(at(service, ['metadata', 'annotations'])), namesPorts: false }],
-    new Map(),
-  );
-  layers.spans('opaque-ports', true);
-  return layers.problems;
-}
-
-/** Annotations of a Service that is to have the opaque ports of its namespace; null where nothing is to be done. */
-export function injectService(
-  service: PlainMap,
-  namespaceAnnotations: Readonly<Record<string, string>>,
-): PlainMap | null {
-  const own = textsOf(at(service, ['metadata', 'annotations']));
-  const keys = PREFIXES.map((prefix) => `${prefix}opaque-ports`);
-  if (keys.some((key) => Object.hasOwn(own, key))) return null;
-  const key = keys.find((known) => Object.hasOwn(namespaceAnnotations, known));
-  return key === undefined
-    ? null
-    : withEntries(service, ['metadata', 'annotations'], { [key]: namespaceAnnotations[key] });
 }

@@ -1,6 +1,7 @@
 // What an installation says of all proxies in it.
 import { defaultOpaquePorts, olderOpaquePorts } from '../config/ports.js';
 import { ValueError } from '../config/values.js';
+import { LINKERD_PREFIX } from '../kubernetes/names.js';
 import { formatSpans, type PortSpan, parsePortList } from '../redirect/port-list.js';
 import type { CsiIssuer } from './csi.js';
 
@@ -44,14 +45,14 @@ export function opaqueDefault(text: string): readonly PortSpan[] {
 
 /** As the annotation that holds where nobody says anything. */
 export const opaqueAnnotation = (spans: readonly PortSpan[]): Readonly<Record<string, string>> => ({
-  'config.linkerd.io/opaque-ports': formatSpans(spans),
+  [`${LINKERD_PREFIX}opaque-ports`]: formatSpans(spans),
 });
 
 /** What holds without anybody saying anything. */
 export const DEFAULT_ANNOTATIONS: Readonly<Record<string, string>> = {
-  'config.linkerd.io/opaque-ports': DEFAULT_LIST,
-  'config.linkerd.io/skip-inbound-ports': SKIPPED,
-  'config.linkerd.io/skip-outbound-ports': SKIPPED,
+  [`${LINKERD_PREFIX}opaque-ports`]: DEFAULT_LIST,
+  [`${LINKERD_PREFIX}skip-inbound-ports`]: SKIPPED,
+  [`${LINKERD_PREFIX}skip-outbound-ports`]: SKIPPED,
 };
 
 export function installation(version: string, changes: Partial<Installation> = {}): Installation {

@@ -3,15 +3,7 @@
 import { parseNetwork } from '../config/networks.js';
 import { ValueError } from '../config/values.js';
 import { joinSpans, type PortSpan, parsePortList } from '../redirect/port-list.js';
-import {
-  isOwnSetting,
-  named,
-  OWN_PREFIX,
-  type OwnSetting,
-  PREFIXES,
-  type Setting,
-  withoutMeaning,
-} from './annotations.js';
+import { keysOf, named, type OwnSetting, type Setting, withoutMeaning } from './annotations.js';
 import type { InjectProblem } from './problem.js';
 import type { Read } from './values.js';
 
@@ -44,6 +36,8 @@ const MOST_PROBLEMS = 100;
 /** Reads settings from layers, of which the first says most; collects what is wrong with them. */
 export class Layers {
   readonly problems: InjectProblem[] = [];
+  /** By setting: what its value was read of. */
+  readonly #counted = new Map<string, Found>();
 
   constructor(
     private readonly layers: readonly Layer[],
@@ -52,11 +46,10 @@ export class Layers {
 
   /** What says something of `name`, the layer that counts most first. */
   #all(name: Setting | OwnSetting): Found[] {
-    const prefixes = isOwnSetting(name) ? [OWN_PREFIX] : PREFIXES;
     return this.layers.flatMap(({ object, annotations, namesPorts }) => {
-      const prefix = prefixes.find((known) => Object.hasOwn(annotations, known + name));
-      if (prefix === undefined) return [];
-      return [{ object, annotation: prefix + name, text: annotations[prefix + name].trim(), namesPorts }];
+      const annotation = keysOf(name).find((key) => Object.hasOwn(annotations, key));
+      if (annotation === undefined) return [];
+      return [{ object, annotation, text: annotations[annotation].trim(), namesPorts }];
     });
   }
 
@@ -72,15 +65,18 @@ export class Layers {
       if (found.text === '') continue;
       const isLong = found.text.length > MOST_TEXT;
       const result = isLong ? { problem: `has more than ${MOST_TEXT} characters` } : read(found.text);
-      if ('value' in result) return result.value;
+      if ('value' in result) {
+        this.#counted.set(name, found);
+        return result.value;
+      }
       this.#warn(found, found.text, result.problem);
     }
     return null;
   }
 
-  /** Tells of a value that can't hold with the others. */
+  /** Tells of a value that was read, and can't hold with the others. */
   refuse(name: Setting | OwnSetting, message: string): void {
-    const [found] = this.#all(name);
+    const found = this.#counted.get(name);
     if (found !== undefined) this.#warn(found, found.text, message);
   }
 
@@ -93,6 +89,8 @@ export class Layers {
         .split(',')
         .map((entry) => entry.trim())
         .filter((entry) => entry !== '');
+      if (entries.length === 0 && found.text !== '' && !adds)
+        this.#warn(found, found.text, `${JSON.stringify(found.text)} has no entries; for an empty list write ""`);
       if (entries.length > MOST_ENTRIES)
         this.#warn(found, entries[MOST_ENTRIES], `has more than ${MOST_ENTRIES} entries, of which the first count`);
       const own = entries.slice(0, MOST_ENTRIES).flatMap((entry) => read(entry, found));
@@ -117,7 +115,7 @@ export class Layers {
     if (!named)
       this.#warn(found, port, `${quoted}: these are ports elsewhere, which have no names here; write numbers`);
     else if (numbers.length === 0 && found.namesPorts)
-      this.#warn(found, port, `${quoted} is no port of a container, nor the name of one`);
+      this.#warn(found, port, `${quoted} is no port, nor the name of one that ${found.object} has`);
     return numbers.map((number) => ({ first: number, last: number }));
   }
 

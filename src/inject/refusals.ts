@@ -1,7 +1,6 @@
 // Why a pod gets no proxy.
-import { INJECT_NAMES } from './annotations.js';
+import { INIT, INJECT_NAMES, PROXY } from '../kubernetes/names.js';
 import type { Layer } from './layers.js';
-import { INIT, PROXY } from './names.js';
 import { at, type PlainMap, textOf } from './plain.js';
 import type { PodView } from './pod.js';
 
@@ -97,7 +96,7 @@ export function impossible(pod: PodView, projects: boolean): Refusal | null {
   const there = existing(pod);
   if (there !== null) return there;
   if (containers.length === 0) return { reason: 'no-containers', message: 'it has no containers' };
-  if (spec.hostNetwork === true || spec.hostNetwork === 'yes' || spec.hostNetwork === 'on')
+  if (spec.hostNetwork === true)
     return {
       reason: 'host-network',
       message: 'hostNetwork is true: the rules would redirect the connections of the node',

@@ -90,7 +90,7 @@ function resourcesOf(layers: Layers): PlainMap {
   const limits: Record<string, string> = {};
   for (const [name, { prefix, example }] of Object.entries(RESOURCES)) {
     const limit = layers.value(`${prefix}-limit`, (text) => quantity(text, example));
-    const request = layers.value(`${prefix}-request`, (text) => quantity(text, example));
+    const request = layers.value(`${prefix}-request`, (text) => quantity(text, example, 0));
     if (limit !== null) limits[name] = limit;
     if (request === null) continue;
     if (limit !== null && quantityOf(request) > quantityOf(limit))

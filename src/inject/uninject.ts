@@ -1,7 +1,7 @@
 // Takes out of an object what injecting has put into it.
-import { INJECT_NAMES, PREFIXES } from './annotations.js';
+import { CONTROL_PLANE_LABEL, INJECT_NAMES, PREFIXES } from '../kubernetes/names.js';
 import type { ObjectReport } from './inject-object.js';
-import { CONTROL_PLANE_LABEL, VERSION_ANNOTATION, VOLUMES } from './names.js';
+import { VERSION_ANNOTATION, VOLUMES } from './names.js';
 import { asList, asMap, at, isMap, type PlainMap, withAt } from './plain.js';
 import { podView } from './pod.js';
 import { foreignSidecar, isOurs } from './refusals.js';

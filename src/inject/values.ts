@@ -63,14 +63,18 @@ const SUFFIXES: Readonly<Record<string, number>> = {
 
 /** A quantity of Kubernetes, `100m` or `64Mi`, as a number; NaN where the text is none. */
 export function quantityOf(text: string): number {
-  const match = /^\+?(\d+\.?\d*|\.\d+)(?:[eE]([+-]?\d{1,2})|([numkMGTPE]|[KMGTPE]i)?)$/.exec(text);
+  const match = /^\+?(\d+(?:\.\d*)?|\.\d+)(?:[eE]([+-]?\d{1,2})|([numkMGTPE]|[KMGTPE]i)?)$/.exec(text);
   if (match === null) return Number.NaN;
   const [, digits, exponent, suffix = ''] = match;
   return Number(digits) * (exponent === undefined ? SUFFIXES[suffix] : 10 ** Number(exponent));
 }
 
-export function quantity(text: string, example: string): Read<string> {
-  return quantityOf(text) > 0 ? { value: text } : { problem: `${quoted(text)} is no quantity such as ${example}` };
+/** `least`: none, or 0 where that is a quantity, too. */
+export function quantity(text: string, example: string, least: 0 | null = null): Read<string> {
+  const value = quantityOf(text);
+  return value > 0 || value === least
+    ? { value: text }
+    : { problem: `${quoted(text)} is no quantity such as ${example}` };
 }
 
 const UNITS: Readonly<Record<string, number>> = {
@@ -80,9 +84,11 @@ const UNITS: Readonly<Record<string, number>> = {
   ms: 1,
   us: 1e-3,
   µs: 1e-3,
+  μs: 1e-3,
   ns: 1e-6,
 };
-const PART = /(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|ns)/g;
+/** Either sign for micro: Go takes both. */
+const PART = /(\d+(?:\.\d*)?|\.\d+)(h|ms|m|s|us|µs|μs|ns)/g;
 /** The longest time that a timer of ours takes, 596 hours. */
 const MOST_MS = 2 ** 31 - 1;
 

@@ -1,5 +1,5 @@
 // Which objects have pods in them, and where.
-import { asMap, at, type PlainMap, textOf } from './plain.js';
+import { asMap, at, isMap, type PlainMap, textOf } from './plain.js';
 
 export type Role =
   /** A pod, or something with a template of pods at `path`. */
@@ -20,6 +20,8 @@ const PODS: Readonly<Record<string, { readonly groups: readonly string[]; readon
   StatefulSet: { groups: ['apps'], path: TEMPLATE },
   Job: { groups: ['batch'], path: TEMPLATE },
   CronJob: { groups: ['batch'], path: ['spec', 'jobTemplate', ...TEMPLATE] },
+  // OpenShift's, in its group and in the one that it had before there were groups.
+  DeploymentConfig: { groups: ['apps.openshift.io', ''], path: TEMPLATE },
 };
 
 export function roleOf({ apiVersion, kind }: PlainMap): Role {
@@ -31,6 +33,12 @@ export function roleOf({ apiVersion, kind }: PlainMap): Role {
   if (group === '' && name === 'Service') return { kind: 'service' };
   if (group === '' && name === 'Namespace') return { kind: 'namespace' };
   return { kind: 'other' };
+}
+
+/** Where something that is none of these has pods in it all the same; null where it has none. */
+export function templateOf(object: PlainMap): string | null {
+  const isTemplate = isMap(object.spec) && Array.isArray(at(object, [...TEMPLATE, 'spec', 'containers']));
+  return isTemplate ? TEMPLATE.join('.') : null;
 }
 
 /** `deployment "web"`, as kubectl and Linkerd write it. */

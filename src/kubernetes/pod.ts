@@ -1,8 +1,9 @@
 // A pod, as far as it says what is at its address. There may be 50,000 of them: few fields, and one copy of what many have.
 import { isIP } from 'node:net';
+import { SIDECAR_PORTS } from '../config/sidecar.js';
 import type { Texts } from './intern.js';
 import { type JsonObject, objectIn, objectsIn, portIn, textIn } from './json.js';
-import { INBOUND_PORT, keyOf, PROXIES, setting } from './names.js';
+import { keyOf, PROXIES, setting } from './names.js';
 
 export interface PodPort {
   readonly name: string;
@@ -129,7 +130,7 @@ function proxyOf(metadata: JsonObject, spec: JsonObject, status: JsonObject, tex
     const skipped = skippedBy(spec, known.init) ?? setting(objectIn(metadata, 'annotations'), 'skip-inbound-ports');
     return texts.same('proxy', {
       mesh: texts.one(textIn(objectIn(metadata, 'labels'), known.label)),
-      port: (own === undefined ? 0 : portIn(own, 'containerPort')) || INBOUND_PORT,
+      port: (own === undefined ? 0 : portIn(own, 'containerPort')) || SIDECAR_PORTS.inbound,
       identified: isIdentified(container),
       running: isRunning(status, known.container),
       skipped: skipped === null ? null : texts.one(skipped),

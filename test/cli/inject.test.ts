@@ -70,7 +70,7 @@ describe('sluice inject', () => {
         stdout,
         `${annotated('one')}---\n${annotated('a')}---\n${annotated('b')}---\n${c}\n---\n${annotated('d')}`,
       );
-      assert.match(stderr, /^pod "c" skipped: it has no containers$/m);
+      assert.match(stderr, /^pod "c" skipped: spec is missing$/m);
       const missing = await sluice(['inject', `${base}/x`]);
       assert.deepEqual([missing.status, missing.stdout], [1, '']);
       assert.match(missing.stderr, /^sluice inject: http:\/\/127\.0\.0\.1:\d+\/x: is answered with 404 Not Found$/m);
@@ -161,7 +161,7 @@ describe('sluice inject', () => {
   it('refuses what makes no sense, with code 2', async () => {
     const cases: [string[], RegExp][] = [
       [[], /which manifests\?/],
-      [['-', '--opaque-ports=x_y'], /config\.linkerd\.io\/opaque-ports of the command line: "x_y" is neither a port/],
+      [['-', '--opaque-ports=x_y'], /--opaque-ports: "x_y" is neither a port/],
       [['-', '--proxy-cpu-limit=lots'], /"lots" is no quantity/],
       [['-', '--require-identity-on-inbound-ports=80'], /default-inbound-policy: all-authenticated/],
       [['-', '-o', 'xml'], /write yaml or json/],

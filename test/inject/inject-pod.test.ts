@@ -8,104 +8,21 @@ import { logLevelOf } from '../../src/inject/log-level.js';
 import { asMap, at, mapsIn, type PlainMap } from '../../src/inject/plain.js';
 import { problemText } from '../../src/inject/problem.js';
 import { duration, quantityOf } from '../../src/inject/values.js';
-import { container, containerOf, context, initOptions, injected, mesh, pod, variablesOf } from './pods.js';
+import {
+  container,
+  containerOf,
+  context,
+  initOptions,
+  injected,
+  mesh,
+  opaque,
+  pod,
+  problems,
+  variablesOf,
+} from './pods.js';
 
 const L = 'config.linkerd.io/';
 const S = 'config.sluice.io/';
-
-/** Problems of a pod with these annotations, as sentences. */
-const problems = (annotations: PlainMap, spec: PlainMap = {}, severity = 'warning'): string[] =>
-  injected(pod(annotations, spec))
-    .problems.filter((problem) => problem.severity === severity)
-    .map(problemText);
-
-const opaque = (annotations: PlainMap, namespaceAnnotations: Record<string, string> = {}): string =>
-  variablesOf(injected(pod(annotations), { namespaceAnnotations }).pod).SLUICE_SIDECAR_OPAQUE_PORTS;
-
-describe('lists of ports', () => {
-  it('replace the default, or add to it with a plus', () => {
-    const usual = '25,587,3306,4444,5432,6379,9300,11211';
-    assert.equal(opaque({}), usual);
-    assert.equal(opaque({ [`${L}opaque-ports`]: '4406' }), '4406');
-    assert.equal(opaque({ [`${L}opaque-ports`]: ' + 4406, ' }), '25,587,3306,4406,4444,5432,6379,9300,11211');
-    assert.equal(opaque({ [`${L}opaque-ports`]: '' }), 'none');
-    assert.equal(opaque({ [`${L}opaque-ports`]: '4000-4010,4005-4020,25' }), '25,4000-4020');
-  });
-
-  it('are those of the pod before those of its namespace; each adds to what holds without it', () => {
-    const namespace = { [`${L}opaque-ports`]: '5000' };
-    assert.equal(opaque({}, namespace), '5000');
-    assert.equal(opaque({ [`${L}opaque-ports`]: '6000' }, namespace), '6000');
-    assert.equal(opaque({ [`${L}opaque-ports`]: '+6000' }, namespace), '5000,6000');
-    assert.match(opaque({ [`${L}opaque-ports`]: '+6000' }, { [`${L}opaque-ports`]: '+5000' }), /^25,.*,5000,.*6000/);
-  });
-
-  it('are ours before Linkerd’s on the same object', () => {
-    assert.equal(opaque({ [`${L}opaque-ports`]: '1', [`${S}opaque-ports`]: '2' }), '2');
-    assert.equal(opaque({ [`${L}opaque-ports`]: '1' }, { [`${S}opaque-ports`]: '2' }), '1');
-  });
-
-  it('know the ports of containers by their names, and tell of names that are none', () => {
-    assert.equal(opaque({ [`${L}opaque-ports`]: 'mysql,9000' }), '4406,9000');
-    assert.deepEqual(problems({ [`${L}opaque-ports`]: 'galera,mysql' }), [
-      'config.linkerd.io/opaque-ports of the pod: "galera" is no port of a container, nor the name of one',
-    ]);
-    // Some pods of a namespace have the port, others have not.
-    const { problems: none } = injected(pod(), { namespaceAnnotations: { [`${L}opaque-ports`]: 'galera' } });
-    assert.deepEqual(none, []);
-    assert.match(problems({ [`${L}skip-outbound-ports`]: 'mysql' })[0], /ports elsewhere, which have no names here/);
-  });
-
-  it('lose their bad entries only', () => {
-    const list = '3306,x_y,70000,9-1,4406';
-    assert.equal(opaque({ [`${L}opaque-ports`]: list }), '3306,4406');
-    const found = injected(pod({ [`${L}opaque-ports`]: list })).problems;
-    assert.deepEqual(
-      found.map(({ object, annotation, entry }) => [object, annotation, entry]),
-      ['x_y', '70000', '9-1'].map((entry) => ['the pod', `${L}opaque-ports`, entry]),
-    );
-  });
-
-  it('bypass the proxy where they are to be skipped', () => {
-    assert.deepEqual(initOptions(injected(pod()).pod), {
-      '--proxy-uid': '2102',
-      '--inbound-ports-to-ignore': '4567-4568',
-      '--outbound-ports-to-ignore': '4567-4568',
-    });
-    const annotations = {
-      [`${L}skip-inbound-ports`]: 'http',
-      [`${L}skip-outbound-ports`]: '+3306',
-      [`${L}skip-subnets`]: '10.0.0.0/8, fd00::/8,10.0.0.1/8',
-      [`${L}proxy-uid`]: '7',
-      [`${L}proxy-gid`]: '8',
-      [`${L}inbound-port`]: '5143',
-      [`${L}outbound-port`]: '5140',
-      [`${L}admin-port`]: '5191',
-      [`${L}close-wait-timeout`]: '1h',
-    };
-    const { pod: result, problems: told } = injected(pod(annotations));
-    assert.deepEqual(initOptions(result), {
-      '--proxy-uid': '7',
-      '--proxy-gid': '8',
-      '--incoming-proxy-port': '5143',
-      '--outgoing-proxy-port': '5140',
-      '--inbound-ports-to-ignore': '5191,8080',
-      '--outbound-ports-to-ignore': '3306,4567-4568',
-      '--subnets-to-ignore': '10.0.0.0/8,fd00::/8',
-      '--timeout-close-wait-secs': '3600',
-    });
-    assert.match(problemText(told[0]), /skip-subnets of the pod: "10\.0\.0\.1\/8" has bits set/);
-    assert.equal(at(containerOf(result, 'sluice-init'), ['securityContext', 'privileged']), true);
-    const proxy = containerOf(result, 'sluice-proxy');
-    assert.equal(at(proxy, ['securityContext', 'runAsUser']), 7);
-    assert.deepEqual(
-      mapsIn(proxy.ports).map(({ containerPort }) => containerPort),
-      [5143, 5191],
-    );
-    const { SLUICE_SIDECAR_INBOUND, SLUICE_SIDECAR_OUTBOUND, SLUICE_ADMIN_LISTEN } = variablesOf(result);
-    assert.deepEqual([SLUICE_SIDECAR_INBOUND, SLUICE_SIDECAR_OUTBOUND, SLUICE_ADMIN_LISTEN], ['5143', '5140', ':5191']);
-  });
-});
 
 describe('annotations without measure', () => {
   it('cost little, and the pod starts', () => {

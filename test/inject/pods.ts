@@ -3,6 +3,7 @@
 import { type Injection, type InjectionContext, injectPod } from '../../src/inject/inject-pod.js';
 import { type Installation, installation } from '../../src/inject/installation.js';
 import { asMap, mapsIn, type PlainMap } from '../../src/inject/plain.js';
+import { problemText } from '../../src/inject/problem.js';
 
 export const ANCHORS = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
 
@@ -67,3 +68,13 @@ export function initOptions(from: PlainMap): Readonly<Record<string, string>> {
   for (let index = 0; index < options.length; index += 2) found[options[index]] = options[index + 1];
   return found;
 }
+
+/** Problems of a pod with these annotations, as sentences. */
+export const problems = (annotations: PlainMap, spec: PlainMap = {}, severity = 'warning'): string[] =>
+  injected(pod(annotations, spec))
+    .problems.filter((problem) => problem.severity === severity)
+    .map(problemText);
+
+/** Ports of the pod that its proxy relays without detection. */
+export const opaque = (annotations: PlainMap, namespaceAnnotations: Record<string, string> = {}): string =>
+  variablesOf(injected(pod(annotations), { namespaceAnnotations }).pod).SLUICE_SIDECAR_OPAQUE_PORTS;

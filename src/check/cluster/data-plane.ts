@@ -2,11 +2,12 @@
 
 import { refusalOf } from '../../inject/inject-pod.js';
 import { installation } from '../../inject/installation.js';
-import { PROXY, VERSION_ANNOTATION } from '../../inject/names.js';
+import { VERSION_ANNOTATION } from '../../inject/names.js';
 import { textsOf } from '../../inject/plain.js';
 import { podView } from '../../inject/pod.js';
 import type { ApiClient } from '../../kubernetes/client.js';
 import { type JsonObject, objectIn, objectsIn, textIn } from '../../kubernetes/json.js';
+import { PROXY } from '../../kubernetes/names.js';
 import { names } from '../network-policies/findings.js';
 import { all, containerStates, longName, metadataOf, nameOf } from './reading.js';
 import { broken, doubtful, type Report } from './report.js';

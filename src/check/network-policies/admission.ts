@@ -2,6 +2,7 @@
 import { SIDECAR_PORTS } from '../../config/sidecar.js';
 import type { PortNames } from '../../inject/layers.js';
 import { ADMIN_PORT, type Ports } from '../../inject/settings.js';
+import { ADMIN_PORT_NAME, INBOUND_PORT_NAME } from '../../kubernetes/names.js';
 import { joinSpans, type PortSpan } from '../../redirect/port-list.js';
 import { blockCovers, mayHavePods } from './block.js';
 import type { Peer, Rule } from './policy.js';
@@ -18,8 +19,8 @@ export const isLimited = ({ ports }: Rule): boolean => ports.length > 0;
 
 /** Container ports of proxies, by name. */
 const PROXY_PORTS: PortNames = new Map([
-  ['sluice-proxy', [SIDECAR_PORTS.inbound]],
-  ['sluice-admin', [ADMIN_PORT]],
+  [INBOUND_PORT_NAME, [SIDECAR_PORTS.inbound]],
+  [ADMIN_PORT_NAME, [ADMIN_PORT]],
 ]);
 
 /** Whether a port has a name, which is none of the proxy's. */

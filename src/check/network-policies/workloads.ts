@@ -1,11 +1,12 @@
 // Workloads: which pods they make, and whether these have a proxy.
-import { refusalOf, upperLayers } from '../../inject/inject-pod.js';
+import { layersOf, refusalOf } from '../../inject/inject-pod.js';
 import { installation } from '../../inject/installation.js';
 import { Layers, type PortNames } from '../../inject/layers.js';
 import { at, type PlainMap, textOf, textsOf } from '../../inject/plain.js';
 import { podView, portNames } from '../../inject/pod.js';
 import { isOurs } from '../../inject/refusals.js';
 import { readSettings, type Settings } from '../../inject/settings.js';
+import { ADMIN_PORT_NAME, INBOUND_PORT_NAME } from '../../kubernetes/names.js';
 import { isOwned, objectText, podTemplate, type SourcedObject } from '../objects.js';
 import type { Labels } from './selector.js';
 
@@ -61,10 +62,9 @@ function workload(object: PlainMap, template: PlainMap, namespace: string, names
   };
   const refusal = refusalOf(view, context);
   const names = portNames(view);
-  const own = { object: 'the pod', annotations: view.annotations, namesPorts: true };
   const meshed = refusal === null || [...view.initContainers, ...view.containers].some(isOurs);
-  const proxy = meshed ? readSettings(new Layers([own, ...upperLayers(context)], names)) : null;
-  if (proxy !== null) names.set('sluice-proxy', [proxy.ports.inbound]).set('sluice-admin', [proxy.ports.admin]);
+  const proxy = meshed ? readSettings(new Layers(layersOf(view, context), names)) : null;
+  if (proxy !== null) names.set(INBOUND_PORT_NAME, [proxy.ports.inbound]).set(ADMIN_PORT_NAME, [proxy.ports.admin]);
   return { text: objectText(object, namespace), namespace, labels: view.labels, names, proxy };
 }
 

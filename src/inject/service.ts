@@ -1,0 +1,53 @@
+// Opaque ports of Services, and what of a namespace's is written into what is in it.
+import { APP_PROTOCOLS, appProtocol } from '../kubernetes/app-protocol.js';
+import { settingKey } from '../kubernetes/names.js';
+import { Layers, type PortNames } from './layers.js';
+import { at, mapsIn, type PlainMap, textOf, textsOf, withEntries } from './plain.js';
+import type { InjectProblem } from './problem.js';
+
+type Annotations = Readonly<Record<string, string>>;
+
+/**
+ * The opaque ports of a namespace as an annotation for what is in it and has none of its own: clients are told what its proxy does, whatever
+ * the namespace says later.
+ */
+export function inheritedOpaque(own: Annotations, namespace: Annotations): Annotations {
+  if (settingKey(own, 'opaque-ports') !== undefined) return {};
+  const key = settingKey(namespace, 'opaque-ports');
+  return key === undefined ? {} : { [key]: namespace[key] };
+}
+
+/** A Service with the opaque ports of its namespace; null where nothing is to be done. */
+export function injectService(service: PlainMap, namespaceAnnotations: Annotations): PlainMap | null {
+  const own = textsOf(at(service, ['metadata', 'annotations']));
+  const added = inheritedOpaque(own, namespaceAnnotations);
+  return Object.keys(added).length === 0 ? null : withEntries(service, ['metadata', 'annotations'], added);
+}
+
+/** The names that its ports have, and those of its pods that they lead to. */
+function portNames(service: PlainMap): PortNames {
+  const names = new Map<string, number[]>();
+  for (const { name, targetPort, port } of mapsIn(at(service, ['spec', 'ports'])))
+    for (const known of [name, targetPort])
+      if (typeof known === 'string') names.set(known, [...(names.get(known) ?? []), Number(port)]);
+  return names;
+}
+
+/**
+ * What is wrong with what a Service says of its ports. `namesPorts`: names of ports must be its own, as they are not where the list is that of
+ * its namespace.
+ */
+export function serviceProblems(service: PlainMap, namesPorts: boolean): readonly InjectProblem[] {
+  const layers = new Layers(
+    [{ object: 'the Service', annotations: textsOf(at(service, ['metadata', 'annotations'])), namesPorts }],
+    portNames(service),
+  );
+  layers.spans('opaque-ports', true);
+  const unknown = mapsIn(at(service, ['spec', 'ports'])).flatMap((port): InjectProblem[] => {
+    const text = textOf(port.appProtocol);
+    if (text === '' || appProtocol(text) !== null) return [];
+    const message = `${JSON.stringify(text)} is not known, so that what port ${String(port.port)} speaks is detected; known are ${APP_PROTOCOLS.join(', ')}`;
+    return [{ object: 'the Service', annotation: 'appProtocol', entry: text, message, severity: 'warning' }];
+  });
+  return [...layers.problems, ...unknown];
+}
