@@ -1,5 +1,14 @@
 // The options of `sluice inject` that become annotations, and those of `linkerd inject` that mean nothing here.
-import { NO_MEANINGS, type OwnSetting, type Setting, usualKey } from '../inject/annotations.js';
+import {
+  isOwnSetting,
+  MEANINGS,
+  NO_MEANINGS,
+  OWN_MEANINGS,
+  type OwnSetting,
+  type Setting,
+  type Takes,
+  usualKey,
+} from '../inject/annotations.js';
 import { Layers } from '../inject/layers.js';
 import { readSettings } from '../inject/settings.js';
 import type { Arguments } from './usage.js';
@@ -79,8 +88,16 @@ export const IGNORED: Readonly<Record<string, Ignored>> = {
 /** Somebody relies on it: to go on without it is no help. */
 const REFUSED = 'require-identity-on-inbound-ports';
 
+/** Lists may be given in parts: `--opaque-ports 4406 --opaque-ports 5000`. */
+const isList = (setting: Setting | OwnSetting): boolean => {
+  const takes: Takes = isOwnSetting(setting) ? OWN_MEANINGS[setting].takes : MEANINGS[setting].takes;
+  return ['ports', 'numbers', 'networks'].includes(takes);
+};
+
 export const injectOptions = {
-  ...Object.fromEntries(Object.keys(FLAGS).map((name) => [name, { type: 'string' } as const])),
+  ...Object.fromEntries(
+    Object.entries(FLAGS).map(([name, { setting }]) => [name, { type: 'string', multiple: isList(setting) } as const]),
+  ),
   ...Object.fromEntries(Object.entries(IGNORED).map(([name, { takes }]) => [name, { type: takes }])),
   [REFUSED]: { type: 'string' },
 } as const;

@@ -6,6 +6,7 @@ import { installation, MESH_NAMESPACE } from '../inject/installation.js';
 import { type Manifest, ManifestProblem, objectsOf } from '../inject/manifests.js';
 import type { PlainMap } from '../inject/plain.js';
 import { at, textOf, textsOf } from '../inject/plain.js';
+import { truth } from '../inject/values.js';
 import { namespaceOf, roleOf } from '../inject/workloads.js';
 import { sluiceVersion } from '../log/process-state.js';
 import { clusterAnchors, isPem } from './cluster-anchors.js';
@@ -167,11 +168,13 @@ async function inject(args: readonly string[]): Promise<number> {
 /** Switches may have a value, as those of Linkerd's programs have: `--manual=false`. */
 function switched(args: readonly string[]): string[] {
   return args.flatMap((arg) => {
-    const [, name, value] = /^--([a-z-]+)(?:=(true|false))?$/.exec(arg) ?? [];
+    const [, name, value] = /^--([a-z-]+)(?:=(.*))?$/.exec(arg) ?? [];
     if (name === undefined || !Object.hasOwn(options, name)) return [arg];
     if (Object.hasOwn(FLAGS, name) && FLAGS[name].on !== undefined) return [`--${name}=${value ?? FLAGS[name].on}`];
     if (options[name as keyof typeof options].type !== 'boolean' || value === undefined) return [arg];
-    return value === 'true' ? [`--${name}`] : [];
+    const read = truth(value);
+    if ('problem' in read) throw new UsageError(`--${name}: ${read.problem}`);
+    return read.value ? [`--${name}`] : [];
   });
 }
 

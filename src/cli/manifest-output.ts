@@ -1,7 +1,9 @@
 // Manifests as they go out, and what is said of each object in them.
 import { stringify } from 'yaml';
 import type { ObjectReport } from '../inject/inject-object.js';
-import { changed, type Manifest, rewritten } from '../inject/manifests.js';
+import { jsonTexts } from '../inject/json-texts.js';
+import { changed } from '../inject/lists.js';
+import { type Manifest, rewritten } from '../inject/manifests.js';
 import type { PlainMap } from '../inject/plain.js';
 import { problemText } from '../inject/problem.js';
 import { titleOf } from '../inject/workloads.js';
@@ -10,7 +12,10 @@ export const FORMATS = ['yaml', 'json'] as const;
 /** Null: as it came. */
 export type Format = (typeof FORMATS)[number] | null;
 
-const isJson = (text: string): boolean => /^\s*[{[]/.test(text);
+interface Piece {
+  readonly text: string;
+  readonly isJson: boolean;
+}
 
 function anew(manifest: Manifest, format: 'yaml' | 'json', change: (object: PlainMap) => PlainMap): string {
   const objects = manifest.parts.flatMap(({ value }) => (value === null ? [] : [changed(value, change)]));
@@ -19,28 +24,50 @@ function anew(manifest: Manifest, format: 'yaml' | 'json', change: (object: Plai
   return objects.map((object) => stringify(object, options)).join('---\n');
 }
 
+/** JSON is YAML, but not the other way. */
+function pieceOf(manifest: Manifest, format: Format, change: (object: PlainMap) => PlainMap): Piece {
+  const isJson = manifest.json !== null;
+  if (format === null || (format === 'json' && isJson)) return { text: rewritten(manifest, change), isJson };
+  return { text: anew(manifest, format, change), isJson: format === 'json' };
+}
+
+/** Whether the last line of a text separates documents. */
+const isSeparated = (text: string): boolean => /(^|\n)---\s*$/.test(text.slice(-100));
+
+/** Objects of JSON as documents of YAML. */
+function separated(text: string): string {
+  const objects = jsonTexts(text) ?? [];
+  return objects.length < 2 ? text : objects.map((object) => `${object.text.trim()}\n`).join('---\n');
+}
+
+/**
+ * One text of several. kubectl takes a text that begins with a brace for JSON to its end, in which nothing stands between objects; in YAML
+ * they are separated, those of JSON among them. Only the first may have a byte order mark.
+ */
+function joined(pieces: readonly Piece[]): string {
+  const [first, ...more] = pieces.filter(({ text }) => text.trim() !== '');
+  if (first === undefined) return pieces.map(({ text }) => text).join('');
+  if (more.length === 0) return first.text;
+  const isJson = pieces.every((piece) => piece.isJson);
+  const textOf = (piece: Piece): string => (piece.isJson && !isJson ? separated(piece.text) : piece.text);
+  const texts = [isJson || !first.isJson ? first.text : `---\n${textOf(first)}`];
+  let last = texts[0];
+  for (const piece of more) {
+    const text = textOf(piece).replace(/^\ufeff/, '');
+    const newline = last.endsWith('\n') ? '' : '\n';
+    const separator = isJson || /^---(\s|$)/.test(text) || isSeparated(last) ? '' : '---\n';
+    texts.push(newline + separator, text);
+    last = text;
+  }
+  return texts.join('');
+}
+
 /** All manifests, changed, as one text that kubectl takes. */
-export function written(
+export const written = (
   manifests: readonly Manifest[],
   format: Format,
   change: (object: PlainMap) => PlainMap,
-): string {
-  const texts = manifests.map((manifest) => {
-    // JSON is YAML, but not the other way.
-    if (format === null || (format === 'json' && isJson(manifest.text) && manifests.length === 1))
-      return rewritten(manifest, change);
-    return anew(manifest, format, change);
-  });
-  if (format === 'json') return texts.join('');
-  let whole = '';
-  for (const text of texts) {
-    if (text === '') continue;
-    const isOpen = whole !== '' && !whole.endsWith('\n');
-    const separator = whole === '' || /^---(\s|$)/.test(text) || /(^|\n)---\s*$/.test(whole) ? '' : '---\n';
-    whole += (isOpen ? '\n' : '') + separator + text;
-  }
-  return whole;
-}
+): string => joined(manifests.map((manifest) => pieceOf(manifest, format, change)));
 
 /** Lines about one object: what became of it, and what is wrong with its annotations. */
 export function reportLines(object: PlainMap, report: ObjectReport, done: string): string[] {

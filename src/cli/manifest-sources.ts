@@ -33,20 +33,52 @@ function decoded(bytes: Uint8Array, file: string): string {
   }
 }
 
-async function fromUrl(url: string): Promise<Manifest> {
-  let response: Response;
-  let bytes: Buffer;
+/** As it is shown: a password in it is for the server alone. */
+function publicUrl(url: URL): string {
+  const shown = new URL(url);
+  shown.username = '';
+  shown.password = '';
+  return shown.href;
+}
+
+/** What an address has, however it is to be asked: whoever names one with a password means Basic authentication (RFC 7617). */
+function requestOf(url: URL): { target: string; headers: Record<string, string> } {
+  const target = publicUrl(url);
+  if (url.username === '' && url.password === '') return { target, headers: {} };
+  const user = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  return { target, headers: { authorization: `Basic ${Buffer.from(user).toString('base64')}` } };
+}
+
+async function fetched(url: URL, name: string): Promise<Buffer> {
   try {
-    response = await fetch(url, { signal: AbortSignal.timeout(URL_TIMEOUT_MS) });
-    if (!response.ok) throw problem(url, `is answered with ${response.status} ${response.statusText}`);
-    bytes = response.body === null ? Buffer.alloc(0) : await collected(response.body, url);
+    const { target, headers } = requestOf(url);
+    const response = await fetch(target, { headers, signal: AbortSignal.timeout(URL_TIMEOUT_MS) });
+    if (!response.ok) {
+      await response.body?.cancel();
+      throw problem(name, `is answered with ${response.status} ${response.statusText}`.trimEnd());
+    }
+    if (/^text\/html\b/i.test(response.headers.get('content-type') ?? '')) {
+      await response.body?.cancel();
+      throw problem(name, 'is a page for people (text/html); name the address of the file itself');
+    }
+    return response.body === null ? Buffer.alloc(0) : await collected(response.body, name);
   } catch (error) {
     if (error instanceof ManifestProblem) throw error;
     const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-    throw problem(url, `cannot be fetched: ${messageOf(cause)}`);
+    throw problem(name, `cannot be fetched: ${messageOf(cause)}`);
   }
-  return readManifest(decoded(bytes, url), url);
 }
+
+async function fromUrl(text: string): Promise<Manifest> {
+  if (!URL.canParse(text)) throw problem(text, 'is no address');
+  const url = new URL(text);
+  const name = publicUrl(url);
+  if (url.protocol !== 'http:' && url.protocol !== 'https:')
+    throw problem(name, 'cannot be fetched: write http:// or https://, or the name of a file');
+  return readManifest(decoded(await fetched(url, name), name), name);
+}
+
+const reasonOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? messageOf(error);
 
 async function fromFile(file: string): Promise<Manifest> {
   let size: number;
@@ -57,20 +89,31 @@ async function fromFile(file: string): Promise<Manifest> {
     bytes = await readFile(file);
   } catch (error) {
     if (error instanceof ManifestProblem) throw error;
-    throw problem(file, `cannot be read: ${(error as NodeJS.ErrnoException).code ?? messageOf(error)}`);
+    throw problem(file, `cannot be read: ${reasonOf(error)}`);
   }
   return readManifest(decoded(bytes, file), file);
 }
 
+/** What can't be looked at is none, and said to be unreadable when it is read. */
+const isFolder = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (it) => it.isDirectory(),
+    () => false,
+  );
+
 /** Manifests in a folder and those below it, by name. */
 async function fromFolder(folder: string): Promise<Manifest[]> {
-  const names = (await readdir(folder, { recursive: true })).filter((name) => EXTENSIONS.test(name)).sort();
+  const all = await readdir(folder, { recursive: true }).catch((error: unknown) => {
+    throw problem(folder, `cannot be read: ${reasonOf(error)}`);
+  });
+  const names = all.filter((name) => EXTENSIONS.test(name)).sort();
   if (names.length === 0) throw problem(folder, 'has no files that end in .yaml, .yml or .json');
   if (names.length > MOST_FILES) throw problem(folder, `has more than ${MOST_FILES} manifests`);
   const manifests: Manifest[] = [];
   for (const name of names) {
     const file = join(folder, name);
-    if ((await stat(file)).isFile()) manifests.push(await fromFile(file));
+    // A folder may have such a name, too.
+    if (!(await isFolder(file))) manifests.push(await fromFile(file));
   }
   return manifests;
 }
@@ -78,10 +121,6 @@ async function fromFolder(folder: string): Promise<Manifest[]> {
 /** All manifests of one argument. Throws a ManifestProblem. */
 export async function manifestsFrom(source: string, stdin: Readable): Promise<Manifest[]> {
   if (source === '-') return [readManifest(decoded(await collected(stdin, STDIN), STDIN), STDIN)];
-  if (/^https?:\/\//i.test(source)) return [await fromUrl(source)];
-  const isFolder = await stat(source).then(
-    (it) => it.isDirectory(),
-    () => false,
-  );
-  return isFolder ? fromFolder(source) : [await fromFile(source)];
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(source)) return [await fromUrl(source)];
+  return (await isFolder(source)) ? fromFolder(source) : [await fromFile(source)];
 }

@@ -50,7 +50,10 @@ export interface Arguments {
   readonly positionals: readonly string[];
 }
 
-/** `--workers=2`, `-c FILE` and the like, with mistakes as UsageErrors. `--help` and `-h` are always known. */
+/**
+ * `--workers=2`, `-c FILE` and the like, with mistakes as UsageErrors. `--help` and `-h` are always known. An option that may be given more
+ * than once (`multiple`) is a list, with commas.
+ */
 export function parseArguments(args: readonly string[], options: Options, maxPositionals: number): Arguments {
   const known: Options = { ...options, help: { type: 'boolean', short: 'h' } };
   // Not strict, so that the message for an unknown option can be ours.
@@ -71,14 +74,16 @@ export function parseArguments(args: readonly string[], options: Options, maxPos
       const names = Object.keys(known).map((name) => `--${name}`);
       throw new UsageError(`unknown option ${token.rawName}; ${suggest(token.rawName, names)}`);
     }
+    // `-o=json` is `-o json`, as other programs for Kubernetes have it.
+    const value = token.inlineValue && !token.rawName.startsWith('--') ? token.value.replace(/^=/, '') : token.value;
     // A value that looks like an option is one that was forgotten.
-    const forgotten =
-      token.value === undefined || (!token.inlineValue && token.value.startsWith('-') && token.value.length > 1);
+    const forgotten = value === undefined || (!token.inlineValue && value.startsWith('-') && value.length > 1);
     if (option.type === 'string' && forgotten) throw new UsageError(`${token.rawName} needs a value`);
-    if (option.type === 'boolean' && token.value !== undefined) throw new UsageError(`${token.rawName} takes no value`);
-    if (values[token.name] !== undefined && option.type === 'string')
+    if (option.type === 'boolean' && value !== undefined) throw new UsageError(`${token.rawName} takes no value`);
+    const before = values[token.name];
+    if (before !== undefined && option.type === 'string' && option.multiple !== true)
       throw new UsageError(`--${token.name} is given twice`);
-    values[token.name] = token.value ?? true;
+    values[token.name] = typeof before === 'string' ? `${before},${value}` : (value ?? true);
   }
   if (values.help !== true && positionals.length > maxPositionals) {
     throw new UsageError(`unexpected argument ${JSON.stringify(positionals[maxPositionals])}`);

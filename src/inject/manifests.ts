@@ -2,6 +2,8 @@
 // what has changed differs.
 import { isCollection, isSeq, isMap as isYamlMap, LineCounter, type Node, visit } from 'yaml';
 import { same } from './difference.js';
+import { jsonTexts } from './json-texts.js';
+import { changed, inside, misfitIn } from './lists.js';
 import { isMap, type PlainMap, textOf } from './plain.js';
 import { type Splice, spliced, TextEdits } from './text-edits.js';
 import { isFlow, Places, Unchangeable } from './text-places.js';
@@ -44,23 +46,30 @@ export interface Manifest {
   readonly file: string;
   readonly text: string;
   readonly parts: readonly Part[];
-  /** Read as JSON, in a tenth of the time. */
-  readonly isJson: boolean;
+  /** The text of each part, where all is JSON: that is read in a tenth of the time. Null: YAML. */
+  readonly json: readonly string[] | null;
 }
-
-const isList = ({ kind, items }: PlainMap): boolean => textOf(kind).endsWith('List') && Array.isArray(items);
 
 function checked(value: unknown, wrong: (what: string) => ManifestProblem): PlainMap | null {
   if (value === null || value === undefined) return null;
   if (!isMap(value)) throw wrong('is no object of Kubernetes: it is no map');
   for (const key of ['apiVersion', 'kind'])
     if (textOf(value[key]) === '') throw wrong(`is no object of Kubernetes: it has no ${key}`);
+  const misfit = misfitIn(value);
+  if (misfit !== null) throw wrong(`is no list of objects: ${misfit}`);
   return value;
 }
 
-function objectIn(source: YamlDocument, wrong: (what: string, offset?: number) => ManifestProblem): PlainMap | null {
+const TEMPLATE = 'a template that was not filled in?';
+
+function objectIn(
+  source: YamlDocument,
+  isTemplate: boolean,
+  wrong: (what: string, offset?: number) => ManifestProblem,
+): PlainMap | null {
   const [error] = source.errors;
-  if (error !== undefined) throw wrong(`is no YAML: ${error.message}`, error.pos[0]);
+  if (error !== undefined)
+    throw wrong(`is no YAML: ${error.message}${isTemplate ? `; ${TEMPLATE}` : ''}`, error.pos[0]);
   let odd: Node | undefined;
   visit(source, {
     Pair: (_key, { key }) => {
@@ -69,7 +78,7 @@ function objectIn(source: YamlDocument, wrong: (what: string, offset?: number) =
       return visit.BREAK;
     },
   });
-  if (odd !== undefined) throw wrong('has a map for a key: a template that was not filled in?', odd.range?.[0]);
+  if (odd !== undefined) throw wrong(`has a map for a key: ${TEMPLATE}`, odd.range?.[0]);
   let value: unknown;
   try {
     value = source.toJS({ maxAliasCount: MOST_ALIASES });
@@ -80,26 +89,19 @@ function objectIn(source: YamlDocument, wrong: (what: string, offset?: number) =
   return checked(value, wrong);
 }
 
-/** Null where the text is no JSON; what is wrong with it, is told as of YAML. */
-function readJson(text: string): unknown {
-  if (!/^\s*\{/.test(text)) return null;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
-}
-
 /** Throws a ManifestProblem where the text is none. */
 export function readManifest(text: string, file: string): Manifest {
   if (text.length > MOST_BYTES) throw new ManifestProblem(file, 0, 0, `is larger than ${MOST_BYTES >> 20} MiB`);
-  const json = readJson(text);
+  const json = jsonTexts(text);
   if (json !== null) {
-    const value = checked(json, (what) => new ManifestProblem(file, 1, 1, what));
-    return { file, text, parts: [{ number: 1, line: 1, value }], isJson: true };
+    const parts = json.map(({ line, value }, index) => {
+      const number = index + 1;
+      return { number, line, value: checked(value, (what) => new ManifestProblem(file, number, line, what)) };
+    });
+    return { file, text, parts, json: json.map((it) => it.text) };
   }
   try {
-    return { file, text, parts: partsOf(text, file), isJson: false };
+    return { file, text, parts: partsOf(text, file), json: null };
   } catch (error) {
     // The stack is full.
     if (error instanceof RangeError) throw new ManifestProblem(file, 0, 0, 'is nested too deeply');
@@ -110,6 +112,7 @@ export function readManifest(text: string, file: string): Manifest {
 function partsOf(text: string, file: string): Part[] {
   const lines = new LineCounter();
   const parts: Part[] = [];
+  const isTemplate = text.includes('{{') || text.includes('{%');
   for (const source of documentsOf(text, lines)) {
     if (parts.length === MOST_DOCUMENTS)
       throw new ManifestProblem(file, 0, 0, `has more than ${MOST_DOCUMENTS} documents`);
@@ -118,7 +121,7 @@ function partsOf(text: string, file: string): Part[] {
     const lineOf = (offset: number): number => Math.max(1, lines.linePos(offset).line);
     const wrong = (what: string, offset = begin): ManifestProblem =>
       new ManifestProblem(file, number, lineOf(offset), what);
-    parts.push({ number, line: lineOf(begin), value: objectIn(source, wrong) });
+    parts.push({ number, line: lineOf(begin), value: objectIn(source, isTemplate, wrong) });
   }
   return parts;
 }
@@ -128,18 +131,6 @@ export const objectsOf = ({ parts }: Manifest): ManifestObject[] =>
   parts.flatMap(({ value, number, line }) =>
     value === null ? [] : inside(value).map((object) => ({ document: number, line, value: object })),
   );
-
-function inside(value: PlainMap): PlainMap[] {
-  return isList(value) ? (value.items as unknown[]).filter(isMap).flatMap(inside) : [value];
-}
-
-/** An object with all in it changed; the same one where nothing changes. */
-export function changed(value: PlainMap, change: (object: PlainMap) => PlainMap): PlainMap {
-  if (!isList(value)) return change(value);
-  const before = value.items as unknown[];
-  const items = before.map((item) => (isMap(item) ? changed(item, change) : item));
-  return items.every((item, index) => item === before[index]) ? value : { ...value, items };
-}
 
 function styleOf(text: string, source: YamlDocument): Style {
   const places = new Places(text);
@@ -179,40 +170,62 @@ function splicesOf(text: string, source: YamlDocument, before: PlainMap, after: 
   }
 }
 
+type Values = readonly (PlainMap | null)[];
+
+/** `text` with the documents in it changed; the index of one with which that is not possible in place. */
+function edited(text: string, before: Values, after: Values): string | number {
+  const splices: Splice[] = [];
+  let index = 0;
+  for (const source of documentsOf(text)) {
+    const was = before[index];
+    const wanted = after[index];
+    index++;
+    if (was === null || wanted === null || wanted === was) continue;
+    const found = splicesOf(text, source, was, wanted);
+    if (found === null) return index - 1;
+    splices.push(...found);
+  }
+  return spliced(text, splices);
+}
+
+/** Whether a text is read as what it should be. */
+function isRight(text: string, wanted: Values): boolean {
+  let index = 0;
+  for (const source of documentsOf(text)) {
+    const value = wanted[index++];
+    if (value === undefined || source.errors.length > 0) return false;
+    if (!same(source.toJS({ maxAliasCount: MOST_ALIASES }) ?? null, value)) return false;
+  }
+  return index === wanted.length;
+}
+
+const isRightJson = (text: string, wanted: PlainMap | null): boolean => {
+  const found = jsonTexts(text);
+  return found?.length === 1 && same(found[0].value, wanted);
+};
+
 /** The text with every object changed by `change`, which is called once for each, in the order of the file. */
 export function rewritten(manifest: Manifest, change: (object: PlainMap) => PlainMap): string {
-  const { file, text, parts } = manifest;
-  const after = parts.map(({ value }) => (value === null ? null : changed(value, change)));
-  if (parts.every(({ value }, index) => value === after[index])) return text;
+  const { file, text, parts, json } = manifest;
+  const before = parts.map(({ value }) => value);
+  const after = before.map((value) => (value === null ? null : changed(value, change)));
+  if (before.every((value, index) => value === after[index])) return text;
   const fail = ({ number, line }: Part): ManifestProblem => {
     const what = 'cannot be changed in place; -o yaml writes it anew, without its comments';
     return new ManifestProblem(file, number, line, what);
   };
-  const splices: Splice[] = [];
-  let index = 0;
-  for (const source of documentsOf(text)) {
-    const part = parts[index];
-    const wanted = after[index++];
-    if (part.value === null || wanted === null || wanted === part.value) continue;
-    const found = splicesOf(text, source, part.value, wanted);
-    if (found === null) throw fail(part);
-    splices.push(...found);
-  }
-  const result = spliced(text, splices);
   // What was written is read again: it is what it should be, or it is not written.
-  if (manifest.isJson) {
-    if (same(readJson(result), after[0])) return result;
-    throw fail(parts[0]);
-  }
-  index = 0;
-  for (const again of documentsOf(result)) {
-    const part = parts[index];
-    const isRight =
-      part !== undefined &&
-      again.errors.length === 0 &&
-      same(again.toJS({ maxAliasCount: MOST_ALIASES }) ?? null, after[index++]);
-    if (!isRight) throw fail(part ?? parts[parts.length - 1]);
-  }
-  if (index !== parts.length) throw fail(parts[parts.length - 1]);
+  if (json !== null)
+    return json
+      .map((own, index) => {
+        if (before[index] === after[index]) return own;
+        const result = edited(own, [before[index]], [after[index]]);
+        if (typeof result === 'number' || !isRightJson(result, after[index])) throw fail(parts[index]);
+        return result;
+      })
+      .join('');
+  const result = edited(text, before, after);
+  if (typeof result === 'number') throw fail(parts[result]);
+  if (!isRight(result, after)) throw fail(parts.find(({ value }, index) => value !== after[index]) ?? parts[0]);
   return result;
 }

@@ -159,6 +159,11 @@ export function additionalVariables(text: string): {
   const problems: { entry: string; message: string }[] = [];
   for (const item of list as unknown[]) {
     const read = variable(item);
+    if ('value' in read && found.some(({ name }) => name === read.value.name))
+      problems.push({
+        entry: String(read.value.name),
+        message: `${quoted(String(read.value.name))} is there twice; the last one counts`,
+      });
     if ('value' in read) found.push(read.value);
     else problems.push({ entry: JSON.stringify(item) ?? '', message: read.problem });
   }

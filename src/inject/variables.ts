@@ -81,9 +81,21 @@ function values(settings: Settings, probes: readonly string[], mesh: Installatio
   };
 }
 
-/** What is not said has no variable. A later variable of the same name counts, so that those of the annotation come last. */
+/**
+ * What is not said has no variable. Those of the annotation come last, so that they may refer to ours, and stand in the place of ours of the
+ * same name: a list with a name twice is one that `kubectl apply` may shorten. Fields stay in front, as our own variables refer to them.
+ */
 export function proxyVariables(settings: Settings, probes: readonly string[], mesh: Installation): PlainMap[] {
   const fields = Object.entries(FIELDS).map(([name, fieldPath]) => ({ name, valueFrom: { fieldRef: { fieldPath } } }));
   const texts = Object.entries(values(settings, probes, mesh)).filter(([, value]) => value !== '');
-  return [...fields, ...texts.map(([name, value]) => ({ name, value })), ...settings.additional];
+  const own = [...fields, ...texts.map(([name, value]) => ({ name, value }))];
+  const others = new Map(settings.additional.map((variable) => [variable.name, variable]));
+  const kept = own.flatMap((variable): PlainMap[] => {
+    const other = others.get(variable.name);
+    if (other === undefined) return [variable];
+    if (!Object.hasOwn(FIELDS, variable.name)) return [];
+    others.delete(variable.name);
+    return [other];
+  });
+  return [...kept, ...others.values()];
 }

@@ -165,6 +165,7 @@ describe('sluice inject', () => {
       [['-', '--proxy-cpu-limit=lots'], /"lots" is no quantity/],
       [['-', '--require-identity-on-inbound-ports=80'], /default-inbound-policy: all-authenticated/],
       [['-', '-o', 'xml'], /write yaml or json/],
+      [['-', '--manual=perhaps'], /--manual: "perhaps" is neither true nor false/],
       [['-', '-'], /- is given twice/],
       [['-', '--opaque-port=1'], /unknown option --opaque-port; did you mean "--opaque-ports"/],
       [['-', '--trust-anchors=nowhere'], /--trust-anchors: ENOENT/],

@@ -1,14 +1,8 @@
 // Texts of manifests: what is none, and how little of one changes.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
-import { stringify, type ToStringOptions } from 'yaml';
-import { same } from '../../src/inject/difference.js';
-import { injectObject } from '../../src/inject/inject-object.js';
 import { ManifestProblem, MOST_BYTES, objectsOf, readManifest, rewritten } from '../../src/inject/manifests.js';
 import { type PlainMap, withEntries } from '../../src/inject/plain.js';
-import { uninjectObject } from '../../src/inject/uninject.js';
-import { context } from './pods.js';
 
 const POD = 'apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n';
 
@@ -36,7 +30,18 @@ describe('a text that is no manifest', () => {
       ['apiVersion: v1\nkind: 7\n', /document 1, line 1: is no object of Kubernetes: it has no kind$/],
       [`${POD}  x: {{ .Values.x }}\n`, /document 1, line 5: has a map for a key: a template that was not filled in\?$/],
       ['a: 1\na: 2\n', /document 1, line 2: is no YAML: /],
+      [
+        `${POD}{{- if .Values.x }}\n  x: y\n`,
+        /document 1, line \d: is no YAML: .*; a template that was not filled in\?$/,
+      ],
       ['{"apiVersion": "v1", "kind": "Pod", }}', /document 1, line 1: is no YAML/],
+      ['{"apiVersion": "v1", "kind": "Pod"}\n\n {"kind": "Pod"}', /document 2, line 3: .* it has no apiVersion$/],
+      ['{"apiVersion": "v1", "kind": "Pod"} {"a": }', /document 1, line 1: is no YAML/],
+      ['apiVersion: v1\nkind: List\nitems: [null]', /document 1, line 1: is no list of objects: items\[0\] is no map$/],
+      [
+        'apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: List, items: [{apiVersion: v1}]}]',
+        /is no list of objects: items\[0\]\.items\[0\] has no kind$/,
+      ],
       ['just a text', /it is no map$/],
       ['a: *b\n', /document 1, line 1: /],
     ];
@@ -50,6 +55,36 @@ describe('a text that is no manifest', () => {
     const deep = '['.repeat(200_000);
     assert.match(problemOf(`{"apiVersion": "v1", "kind": "Pod", "x": ${deep}`), /nested too deeply|is no YAML/);
     assert.match(problemOf('---\n'.repeat(10_002)), /has more than 10000 documents$/);
+  });
+});
+
+describe('a list', () => {
+  const kinds = (value: unknown): unknown[] =>
+    objectsOf(readManifest(JSON.stringify(value), 'a')).map(
+      ({ value: object }) => `${object.apiVersion}/${object.kind}`,
+    );
+
+  it('says what its items are, where they do not, and they stay as they are', () => {
+    const text = 'apiVersion: apps/v1\nkind: DeploymentList\nitems:\n- metadata: {}\n- kind: Pod\n  apiVersion: v1\n';
+    const manifest = readManifest(text, 'a');
+    const seen: unknown[] = [];
+    const result = rewritten(manifest, (object) => {
+      seen.push([object.apiVersion, object.kind]);
+      return object.kind === 'Deployment' ? annotate(object) : object;
+    });
+    assert.deepEqual(seen, [
+      ['apps/v1', 'Deployment'],
+      ['v1', 'Pod'],
+    ]);
+    assert.equal(result, text.replace('{}', '{"annotations": {"a/b": "c"}}'));
+  });
+
+  it('has lists in it, and is an object like others where its items are none', () => {
+    const pod = { apiVersion: 'v1', kind: 'Pod' };
+    const list = (...items: unknown[]): object => ({ apiVersion: 'v1', kind: 'List', items });
+    assert.deepEqual(kinds(list(pod, list(list(pod)), list())), ['v1/Pod', 'v1/Pod']);
+    assert.deepEqual(kinds({ apiVersion: 'x.test/v1', kind: 'AllowList', items: ['a', {}] }), ['x.test/v1/AllowList']);
+    assert.deepEqual(kinds({ apiVersion: 'v1', kind: 'PodList', items: null }), ['v1/PodList']);
   });
 });
 
@@ -106,101 +141,5 @@ describe('a text of which little changes', () => {
       rewritten(readManifest(text, 'a.yaml'), (object) => object),
       text,
     );
-  });
-});
-
-/** Pods of all shapes. */
-const annotations = fc.option(
-  fc.dictionary(
-    fc.constantFrom('team', 'linkerd.io/inject', 'config.linkerd.io/opaque-ports', 'a b', 'yes', '"'),
-    fc.constantFrom('enabled', 'x: y', '3306,a', '# no', "it's", '', 'a\nb\n', '1e3', 'null', ' lead'),
-  ),
-  { nil: undefined },
-);
-const metadata = fc.record({ name: fc.constantFrom('a', 'yes', '007'), annotations }, { requiredKeys: [] });
-const containers = fc.array(
-  fc.record({
-    name: fc.constantFrom('a', 'b'),
-    image: fc.constant('i'),
-    args: fc.array(fc.constantFrom('- a', 'x\n\ny', 'x\n', '|', '{}', ''), { maxLength: 2 }),
-  }),
-  { minLength: 1, maxLength: 2 },
-);
-const spec = fc.record(
-  {
-    containers,
-    initContainers: containers,
-    volumes: fc.constantFrom<unknown>([], [{ name: 'v', emptyDir: {} }], null),
-    hostNetwork: fc.constantFrom(true, false),
-  },
-  { requiredKeys: ['containers'] },
-);
-const template = fc.record({ metadata: fc.option(metadata, { nil: null }), spec }, { requiredKeys: ['spec'] });
-const object = fc.oneof(
-  fc.record({ apiVersion: fc.constant('v1'), kind: fc.constant('Pod'), metadata, spec }),
-  fc.record({
-    apiVersion: fc.constant('apps/v1'),
-    kind: fc.constantFrom('Deployment', 'StatefulSet'),
-    metadata,
-    spec: fc.record({ template }),
-  }),
-  fc.record({ apiVersion: fc.constant('v1'), kind: fc.constantFrom('Service', 'Namespace', 'ConfigMap'), metadata }),
-);
-const whole = fc.oneof(
-  object,
-  fc.record({ apiVersion: fc.constant('v1'), kind: fc.constant('List'), items: fc.array(object, { maxLength: 3 }) }),
-);
-type Writer = (value: unknown) => string;
-const writer: fc.Arbitrary<Writer> = fc.oneof(
-  fc
-    .record({
-      indent: fc.constantFrom(2, 4),
-      indentSeq: fc.boolean(),
-      defaultStringType: fc.constantFrom('PLAIN', 'QUOTE_DOUBLE', 'QUOTE_SINGLE', 'BLOCK_LITERAL'),
-      collectionStyle: fc.constantFrom('any', 'flow'),
-      lineWidth: fc.constantFrom(0, 20),
-      nullStr: fc.constantFrom('', 'null', '~'),
-    })
-    .map(
-      (options): Writer =>
-        (value) =>
-          stringify(value, { version: '1.1', ...options } as ToStringOptions),
-    ),
-  fc.constantFrom<string | number | undefined>(undefined, 2, '\t').map(
-    (unit): Writer =>
-      (value) =>
-        `${JSON.stringify(value, null, unit)}\n`,
-  ),
-);
-
-const texts = fc
-  .tuple(fc.array(whole, { minLength: 1, maxLength: 3 }), writer, fc.boolean())
-  .map(([all, write, isWindows]) => {
-    const text = all.map((value) => write(value)).join('---\n');
-    return isWindows ? text.replaceAll('\n', '\r\n') : text;
-  });
-
-describe('texts of all shapes', () => {
-  it('are injected, injected again without a change, and uninjected', () => {
-    const check = (text: string, manual: boolean): void => {
-      const inject = (value: PlainMap): PlainMap =>
-        injectObject(value, {
-          manual,
-          word: 'enabled',
-          annotations: { 'config.linkerd.io/opaque-ports': '4406' },
-          context: context({ asked: true }),
-        }).object;
-      const strip = (value: PlainMap): PlainMap => uninjectObject(value).object;
-      const injected = rewritten(readManifest(text, 'a'), inject);
-      assert.equal(rewritten(readManifest(injected, 'a'), inject), injected);
-      const stripped = rewritten(readManifest(injected, 'a'), strip);
-      const ours = objectsOf(readManifest(stripped, 'a')).filter(({ value }) => !same(strip(value), value));
-      assert.deepEqual(ours, []);
-      if (text.includes('\r\n')) assert.doesNotMatch(injected, /(?<!\r)\n/);
-    };
-    fc.assert(fc.property(texts, fc.boolean(), check), {
-      numRuns: Number(process.env.MANIFEST_RUNS ?? 300),
-      includeErrorInReport: true,
-    });
   });
 });

@@ -1,0 +1,57 @@
+// Lists of objects: `List`, in which each says what it is, and those that are of one kind, as the API has them (`DeploymentList`).
+import { isMap, type PlainMap, textOf } from './plain.js';
+
+interface List {
+  readonly items: readonly PlainMap[];
+  /** What items are that don't say it themselves. */
+  readonly implied: { readonly apiVersion: string; readonly kind: string } | null;
+}
+
+/** Null where the object is none. A resource of somebody's may have a name and a field of the same spelling. */
+function listOf({ apiVersion, kind, items }: PlainMap): List | null {
+  const name = textOf(kind);
+  if (!name.endsWith('List') || !Array.isArray(items) || !items.every(isMap)) return null;
+  const element = name.slice(0, -'List'.length);
+  return { items, implied: element === '' ? null : { apiVersion: textOf(apiVersion), kind: element } };
+}
+
+const isSaid = ({ kind }: PlainMap): boolean => textOf(kind) !== '';
+
+/** As an API server would have it: of what kind it is, it says itself. */
+const identified = (item: PlainMap, { implied }: List): PlainMap =>
+  implied === null || isSaid(item) ? item : { ...item, ...implied };
+
+/** All objects in it, those of lists in lists included; itself where it is none. */
+export function inside(value: PlainMap): PlainMap[] {
+  const list = listOf(value);
+  return list === null ? [value] : list.items.flatMap((item) => inside(identified(item, list)));
+}
+
+function changedItem(item: PlainMap, list: List, change: (object: PlainMap) => PlainMap): PlainMap {
+  const whole = identified(item, list);
+  const after = changed(whole, change);
+  if (whole === item) return after;
+  if (after === whole) return item;
+  const own = Object.entries(after).filter(([key]) => Object.hasOwn(item, key) || !(key in (list.implied ?? {})));
+  return Object.fromEntries(own);
+}
+
+/** An object with all in it changed; the same one where nothing changes. */
+export function changed(value: PlainMap, change: (object: PlainMap) => PlainMap): PlainMap {
+  const list = listOf(value);
+  if (list === null) return change(value);
+  const items = list.items.map((item) => changedItem(item, list, change));
+  return items.every((item, index) => item === list.items[index]) ? value : { ...value, items };
+}
+
+/** What is wrong with a `List`, by its field; null where nothing is. */
+export function misfitIn(value: PlainMap): string | null {
+  if (value.kind !== 'List' || value.apiVersion !== 'v1' || !Array.isArray(value.items)) return null;
+  for (const [index, item] of (value.items as unknown[]).entries()) {
+    if (!isMap(item)) return `items[${index}] is no map`;
+    for (const key of ['apiVersion', 'kind']) if (textOf(item[key]) === '') return `items[${index}] has no ${key}`;
+    const wrong = misfitIn(item);
+    if (wrong !== null) return `items[${index}].${wrong}`;
+  }
+  return null;
+}
