@@ -4,6 +4,7 @@
       "target_name": "sluice",
       "sources": [
         "native/addon.c",
+        "native/heap.c",
         "native/host.c",
         "native/ring.c",
         "native/uring.c",

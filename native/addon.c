@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "call.h"
+#include "heap.h"
 #include "host.h"
 #include "ring.h"
 #include "socket.h"
@@ -249,6 +250,11 @@ static napi_value pump(struct call *call) {
   return reply(call, flags);
 }
 
+static napi_value trim_heap(struct call *call) {
+  sluice_heap_trim();
+  return reply(call, 0);
+}
+
 static napi_value raise_file_limit(struct call *call) {
   struct rlimit limit = {0, 0};
   getrlimit(RLIMIT_NOFILE, &limit);
@@ -334,10 +340,12 @@ NAPI_MODULE_INIT() {
       {"peek", peek},
       {"pipe", open_pipe},
       {"pump", pump},
+      {"trimHeap", trim_heap},
       {"raiseFileLimit", raise_file_limit},
       {"threadCpu", thread_cpu},
       {"sockaddr", sockaddr_bytes},
   };
+  sluice_heap_bound();
   struct thread *thread = calloc(1, sizeof *thread);
   if (thread == NULL || napi_get_uv_event_loop(env, &thread->loop) != napi_ok ||
       napi_set_instance_data(env, thread, free_thread, NULL) != napi_ok) {

@@ -83,6 +83,8 @@ export interface Native extends NativeTls {
    * were given back.
    */
   discard(numbers: Int32Array, from: number, count: number, bytes: number): number;
+  /** Gives what malloc has free back to the kernel: once, after a start, as it walks through all that is there. */
+  trimHeap(): void;
   /**
    * Tears the ring down: submits what is queued, cancels, reaps, unmaps. The slab stays mapped where the kernel would not let
    * go of an operation, which might still write there. The env's cleanup hook does the same.

@@ -1,4 +1,5 @@
 // What the parts of a worker's data path share.
+
 import { Balancer, POLICY } from '../balance/balancer.js';
 import { ENDPOINT_STATE } from '../balance/breaker.js';
 import { RetryBudget } from '../balance/budget.js';
@@ -139,11 +140,11 @@ export class Context {
       out: (endpoint, failures, sign) => {
         this.values[this.endpoints.base[endpoint] + E.BREAKER_OPENED]++;
         const { service, address } = this.endpoints;
-        this.news.out(endpoint, service[endpoint], address[endpoint], failures, sign);
+        this.news.out(endpoint, service[endpoint], address.get(endpoint), failures, sign);
       },
       back: (endpoint) => {
         const { service, address } = this.endpoints;
-        this.news.back(endpoint, service[endpoint], address[endpoint], false);
+        this.news.back(endpoint, service[endpoint], address.get(endpoint), false);
       },
       anyway: (service) => {
         this.values[this.services.base[service] + S.PANIC_PICKS]++;
@@ -222,7 +223,7 @@ export class Context {
   /** Whether `endpoint` is dialled as one of the mesh: with our own identity, for its. */
   ofMesh(endpoint: number): boolean {
     const service = this.endpoints.service[endpoint];
-    return this.endpoints.identity[endpoint] !== '' && service >= 0 && this.services.tls[service] === 0;
+    return this.endpoints.identity.get(endpoint) !== '' && service >= 0 && this.services.tls[service] === 0;
   }
 
   /** Counts that a limit has fired. */
@@ -263,17 +264,17 @@ export class Context {
     const kept = new Set(slots);
     for (const slot of before) {
       if (!kept.has(slot) && this.balancer.state(slot) !== ENDPOINT_STATE.READY)
-        this.news.back(slot, service, table.address[slot], true);
+        this.news.back(slot, service, table.address.get(slot), true);
     }
     const renamed = new Set<number>();
     for (const { slot, series, host, port, identity, proxy } of endpoints) {
       const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
       table.series[slot] = series;
       table.base[slot] = endpointBase(series);
-      if (table.address[slot] !== address || this.balancer.ownerOf(slot) !== service) {
+      if (table.address.get(slot) !== address || this.balancer.ownerOf(slot) !== service) {
         // The slot belonged to another endpoint before: nothing of its history is true here.
         this.balancer.reset(slot);
-        table.address[slot] = address;
+        table.address.set(slot, address);
         this.protocols.forget(slot);
         table.family[slot] = host.includes(':') ? 6 : 4;
         table.addressAt[slot] = this.addresses + slot * SOCKADDR_BYTES;

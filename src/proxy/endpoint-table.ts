@@ -1,6 +1,7 @@
 // Where endpoints are and who they are, as typed arrays.
 import type { PeerProxy } from '../config/model.js';
 import { parseWorkloadName, serverNameOf } from '../identity/names.js';
+import { Paged } from '../io/paged.js';
 import { ENDPOINT_SLOTS, MAX_ENDPOINTS } from './capacity.js';
 
 /** SNI has room for names of the DNS only. */
@@ -15,14 +16,14 @@ export class EndpointTable {
   readonly family = new Uint8Array(ENDPOINT_SLOTS);
   readonly addressAt = new Int32Array(ENDPOINT_SLOTS);
   readonly addressLength = new Int32Array(ENDPOINT_SLOTS);
-  readonly address: string[] = new Array<string>(ENDPOINT_SLOTS).fill('');
+  readonly address = new Paged<string>(ENDPOINT_SLOTS, '');
   /** Slot of the endpoint's series in the metrics, and first value of its block there. Several may share the overflow series. */
   readonly series = new Int32Array(ENDPOINT_SLOTS);
   readonly base = new Int32Array(ENDPOINT_SLOTS);
   /** The name that its certificate must be for, where the TLS profile has none; empty where nobody has said. */
-  readonly identity: string[] = new Array<string>(ENDPOINT_SLOTS).fill('');
+  readonly identity = new Paged<string>(ENDPOINT_SLOTS, '');
   /** The name that it is asked for by in TLS (SNI), where that is not its identity. */
-  readonly serverName: string[] = new Array<string>(ENDPOINT_SLOTS).fill('');
+  readonly serverName = new Paged<string>(ENDPOINT_SLOTS, '');
   /** 1: a proxy of the mesh is in front of it that carries HTTP/1 over HTTP/2. */
   readonly carries = new Uint8Array(ENDPOINT_SLOTS);
   /** Port of that proxy, to which every connection goes by the opaque transport; 0: they go to the endpoint's own. */
@@ -39,13 +40,15 @@ export class EndpointTable {
 
   /** Whether it would be another one with this name, or behind this proxy, than it was. */
   isAnother(slot: number, identity: string, { port, http2 }: PeerProxy): boolean {
-    return this.identity[slot] !== identity || this.proxyPort[slot] !== port || (this.carries[slot] === 1) !== http2;
+    return (
+      this.identity.get(slot) !== identity || this.proxyPort[slot] !== port || (this.carries[slot] === 1) !== http2
+    );
   }
 
   /** Who it is, behind which proxy, and on which port. */
   is(slot: number, identity: string, proxy: PeerProxy, port: number): void {
-    this.identity[slot] = identity;
-    this.serverName[slot] = nameToAskFor(identity);
+    this.identity.set(slot, identity);
+    this.serverName.set(slot, nameToAskFor(identity));
     this.carries[slot] = proxy.http2 ? 1 : 0;
     this.proxyPort[slot] = proxy.port;
     this.port[slot] = port;

@@ -1,6 +1,7 @@
 // What a worker refuses, counted by reason until the main thread is told of it: the log has a line a second for each reason at most,
 // however much is refused. Nothing is allocated here but for the first of a reason.
 import { RESPONSE_REASONS } from '../http/response-reasons.js';
+import type { Paged } from '../io/paged.js';
 import { TLS_FAILURES } from '../tls/failures.js';
 import type { TlsPeers } from '../tls/peers.js';
 import type { Connections } from './connect/connections.js';
@@ -88,8 +89,8 @@ export interface Refused {
 interface Shared {
   readonly connections: Connections;
   readonly listenerNames: readonly string[];
-  readonly services: { readonly name: readonly string[] };
-  readonly endpoints: { readonly address: readonly string[] };
+  readonly services: { readonly name: Pick<Paged<string>, 'get'> };
+  readonly endpoints: { readonly address: Pick<Paged<string>, 'get'> };
   readonly peers: Pick<TlsPeers, 'identity' | 'nameOf'>;
 }
 
@@ -108,8 +109,8 @@ export class Refusals {
       reason,
       listener: listener < 0 ? '' : (listenerNames[listener] ?? ''),
       client: connections.peerName(client),
-      service: service < 0 ? '' : services.name[service],
-      endpoint: endpoint < 0 ? '' : endpoints.address[endpoint],
+      service: service < 0 ? '' : services.name.get(service),
+      endpoint: endpoint < 0 ? '' : endpoints.address.get(endpoint),
       rule,
       identity: client < 0 ? '' : peers.nameOf(peers.identity[client]),
     });

@@ -1,5 +1,6 @@
 // Settings of services, as typed arrays: what the data path reads for each request and connection.
 import type { ServiceProtocol } from '../config/model.js';
+import { Paged } from '../io/paged.js';
 import { serviceBase } from '../metrics/layout.js';
 import { SERVICE_SLOTS } from './capacity.js';
 import { SERVICE_PROTOCOL } from './connect/protocols.js';
@@ -38,7 +39,7 @@ export class ServiceTable {
   /** 1: nothing has been heard yet of the endpoints that the service should have. */
   readonly unresolved = new Uint8Array(SERVICE_SLOTS);
   /** As configured. */
-  readonly name: string[] = new Array<string>(SERVICE_SLOTS).fill('');
+  readonly name = new Paged<string>(SERVICE_SLOTS, '');
   /** 1: the endpoints don't speak HTTP, so that HTTP is relayed to them as it is. */
   readonly opaque = new Uint8Array(SERVICE_SLOTS);
   /** Version of the PROXY header that endpoints are sent first; 0 for none. */
@@ -57,7 +58,7 @@ export class ServiceTable {
   configure(slot: number, series: number, config: ServiceSettings): void {
     this.series[slot] = series;
     this.base[slot] = serviceBase(series);
-    this.name[slot] = config.name;
+    this.name.set(slot, config.name);
     this.connectTimeoutMs[slot] = config.connectTimeoutMs;
     this.hedgeDelayMs[slot] = config.hedgeDelayMs;
     this.responseTimeoutMs[slot] = config.responseTimeoutMs;

@@ -91,15 +91,15 @@ export class TlsWays implements TlsTargets {
     const { endpoints, services } = this.context;
     const service = endpoints.service[endpoint];
     if (service < 0 || services.tls[service] !== 0) return service < 0 ? 0 : services.tls[service];
-    return endpoints.identity[endpoint] === '' ? 0 : this.context.meshClient;
+    return endpoints.identity.get(endpoint) === '' ? 0 : this.context.meshClient;
   }
 
   serverNameOf(endpoint: number): string {
-    return this.context.endpoints.serverName[endpoint];
+    return this.context.endpoints.serverName.get(endpoint);
   }
 
   identityOf(endpoint: number): string {
-    return this.context.endpoints.identity[endpoint];
+    return this.context.endpoints.identity.get(endpoint);
   }
 
   offer(slot: number): number {

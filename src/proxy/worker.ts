@@ -1,7 +1,7 @@
 // A worker: its data path (data-path.ts), configured, drained and sampled.
 import { threadId } from 'node:worker_threads';
 import { AREAS_BYTES } from '../http/areas.js';
-import { isLarge, returnMemory } from '../io/heap.js';
+import { returnMemory } from '../io/heap.js';
 import type { Native } from '../io/native.js';
 import { Reactor } from '../io/reactor.js';
 import { SOCKET } from '../io/sockets.js';
@@ -127,10 +127,10 @@ export class Worker {
   /** Serves until drained; the promise is the supervisor's sign of life. */
   async run(): Promise<void> {
     const { port, loadBoard, id } = this.task;
-    const large = isLarge(this.snapshot.services.map(({ endpoints }) => endpoints));
     this.configure(this.snapshot);
     this.task.snapshot = this.snapshot;
-    if (large) await returnMemory();
+    // What the start leaves behind, before anybody waits for this thread: V8 would come for it some seconds later.
+    await returnMemory(this.native);
     port.on('message', (message: ToWorker) => this.receive(message));
     const sampler = setInterval(() => this.sample(), SAMPLE_MS);
     const done = new Promise<void>((resolve) => {

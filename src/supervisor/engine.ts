@@ -252,7 +252,7 @@ export class Engine {
     this.rules.configured(before, config);
     for (const { name } of before.services)
       if (!services.has(name) && !this.discovered.services.has(name)) this.endpoints.drop(name);
-    if (this.endpoints.isLarge) void returnMemory();
+    if (this.endpoints.isLarge) void returnMemory(native());
   }
 
   /** Ends in order: not ready, hold, no more connections, grace, then whatever is left is cut off. */
@@ -322,11 +322,13 @@ export class Engine {
     }
     this.openAtStart = descriptors().open;
     this.tlsUntold = false;
-    const { executor, reason } = await this.pool.start();
+    const started = this.pool.start();
+    // While the workers start.
+    await returnMemory(native());
+    const { executor, reason } = await started;
     this.warnOfDescriptors();
     this.executor = executor;
     if (this.tlsUntold) this.tellTls();
-    if (this.endpoints.isLarge) void returnMemory();
     logger.info('accepting', {
       executor,
       ...(reason === '' ? {} : { why: reason }),

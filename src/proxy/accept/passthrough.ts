@@ -30,7 +30,7 @@ export class Passthrough {
     const endpoint = MAX_ENDPOINTS + i;
     // The slot may have been another address before: nothing of its history is true here.
     balancer.reset(endpoint);
-    endpoints.address[endpoint] = text;
+    endpoints.address.set(endpoint, text);
     endpoints.family[endpoint] = sockaddr.length === IPV6_BYTES ? 6 : 4;
     endpoints.addressLength[endpoint] = sockaddr.length;
     bytes.set(sockaddr, endpoints.addressAt[endpoint]);
@@ -55,7 +55,7 @@ export class Passthrough {
   private name(i: number): void {
     const { context } = this;
     const service = MAX_SERVICES + i;
-    context.setHost(service, context.endpoints.address[MAX_ENDPOINTS + i]);
+    context.setHost(service, context.endpoints.address.get(MAX_ENDPOINTS + i));
     context.services.connectTimeoutMs[service] =
       context.connectTimeoutMs[context.destinations.listener[MAX_LISTENERS + i]];
   }

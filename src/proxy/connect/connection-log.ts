@@ -42,10 +42,10 @@ export class ConnectionLog implements ClientLog {
     const { context } = this;
     const { connections, endpoints, services } = context;
     const endpoint = connections.relayedTo[client];
-    const address = endpoint < 0 ? '' : endpoints.address[endpoint];
+    const address = endpoint < 0 ? '' : endpoints.address.get(endpoint);
     const known = protocol === 'opaque' ? (RESPONSE_REASONS[this.opaque.why[client]] ?? '') : '';
     const why = known !== '' && UNSERVED.includes(reason) ? `,"reason":"${known}"` : '';
-    const name = service < 0 ? '' : services.name[service];
+    const name = service < 0 ? '' : services.name.get(service);
     const rule = context.authorization.active && protocol === 'opaque' ? context.authorization.ruleOfBytes(client) : '';
     const decided = rule === '' ? '' : `,"rule":${quoted(rule, MOST_NAME)}`;
     context.accessLog.write(

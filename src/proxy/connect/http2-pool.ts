@@ -2,6 +2,7 @@
 // they are old. Requests wait in line for a connection that is being made.
 import { type Connection, GOING } from '../../http2/connection.js';
 import { MAX_STREAM_ID } from '../../http2/frame.js';
+import { Paged } from '../../io/paged.js';
 import { E } from '../../metrics/layout.js';
 import { ENDPOINT_SLOTS } from '../capacity.js';
 import type { Context } from '../context.js';
@@ -14,7 +15,7 @@ const NO_CONNECTIONS: readonly Connection[] = [];
 
 export class Http2Pool {
   /** A list of its own has only the endpoint that ever had a connection. */
-  private readonly connections = new Array<readonly Connection[]>(ENDPOINT_SLOTS).fill(NO_CONNECTIONS);
+  private readonly connections = new Paged<readonly Connection[]>(ENDPOINT_SLOTS, NO_CONNECTIONS);
   /** What the gauges of an endpoint were last brought up to: they may be those of many endpoints together. */
   private readonly shownConnections = new Int32Array(ENDPOINT_SLOTS);
   private readonly shownCapacity = new Int32Array(ENDPOINT_SLOTS);
@@ -30,7 +31,7 @@ export class Http2Pool {
 
   /** A connection of `endpoint` that takes a stream now, or null. */
   ready(endpoint: number): Connection | null {
-    const list = this.connections[endpoint];
+    const list = this.connections.get(endpoint);
     for (let i = 0; i < list.length; i++) if (this.open(list[i]) > 0) return list[i];
     return null;
   }
@@ -64,7 +65,7 @@ export class Http2Pool {
     else exchanges.lineNext[tail - 1] = x + 1;
     this.tail[endpoint] = x + 1;
     const result = this.ensure(endpoint);
-    if (result < 0 && this.connections[endpoint].length === 0) {
+    if (result < 0 && this.connections.get(endpoint).length === 0) {
       this.leave(x);
       return result;
     }
@@ -98,7 +99,7 @@ export class Http2Pool {
   /** Dials one more connection unless one is under way or there are enough. 0, or the DIAL code. */
   ensure(endpoint: number): number {
     const { services, endpoints } = this.context;
-    const list = this.connections[endpoint];
+    const list = this.connections.get(endpoint);
     const service = endpoints.service[endpoint];
     for (let i = 0; i < list.length; i++) if (!list[i].settingsSeen && list[i].going === GOING.OPEN) return 0;
     if (service >= 0 && this.taking(endpoint) >= services.http2Connections[service]) return 0;
@@ -106,17 +107,18 @@ export class Http2Pool {
   }
 
   add(endpoint: number, connection: Connection): void {
-    this.connections[endpoint] = [...this.connections[endpoint], connection];
+    this.connections.set(endpoint, [...this.connections.get(endpoint), connection]);
     this.gauge(endpoint);
   }
 
   remove(endpoint: number, connection: Connection): void {
-    this.connections[endpoint] = this.connections[endpoint].filter((other) => other !== connection);
+    const others = this.connections.get(endpoint).filter((other) => other !== connection);
+    this.connections.set(endpoint, others);
     this.gauge(endpoint);
   }
 
   of(endpoint: number): readonly Connection[] {
-    return this.connections[endpoint];
+    return this.connections.get(endpoint);
   }
 
   /** Whether a connection without streams is one of those to be kept ready. */
@@ -126,7 +128,7 @@ export class Http2Pool {
     const service = endpoints.service[endpoint];
     if (service < 0 || draining) return false;
     let before = 0;
-    for (const other of this.connections[endpoint]) {
+    for (const other of this.connections.get(endpoint)) {
       if (other === connection) break;
       if (other.going === GOING.OPEN && other.active === 0) before++;
     }
@@ -135,7 +137,7 @@ export class Http2Pool {
 
   /** Whether a connection to `endpoint` is being made. */
   dialing(endpoint: number): boolean {
-    return this.connections[endpoint].some((other) => !other.settingsSeen && other.going === GOING.OPEN);
+    return this.connections.get(endpoint).some((other) => !other.settingsSeen && other.going === GOING.OPEN);
   }
 
   /** Spare connections, dialled ahead of need: kept up after each change. */
@@ -144,7 +146,7 @@ export class Http2Pool {
     const service = endpoints.service[endpoint];
     if (service < 0 || draining || services.poolSpares[service] === 0) return;
     let idle = 0;
-    const list = this.connections[endpoint];
+    const list = this.connections.get(endpoint);
     for (const connection of list) if (connection.going === GOING.OPEN && connection.active === 0) idle++;
     if (idle < services.poolSpares[service]) this.ensure(endpoint);
   }
@@ -165,7 +167,7 @@ export class Http2Pool {
     const { values } = this.context;
     const base = this.context.endpoints.base[endpoint];
     let capacity = 0;
-    const list = this.connections[endpoint];
+    const list = this.connections.get(endpoint);
     for (let i = 0; i < list.length; i++) {
       if (list[i].settingsSeen && list[i].going === GOING.OPEN) capacity += this.capacity(list[i]);
     }
@@ -179,7 +181,7 @@ export class Http2Pool {
   private taking(endpoint: number): number {
     let count = 0;
     let crowded = 0;
-    const list = this.connections[endpoint];
+    const list = this.connections.get(endpoint);
     for (let i = 0; i < list.length; i++) {
       if (list[i].going !== GOING.OPEN) continue;
       if (list[i].crowded) crowded++;

@@ -121,7 +121,7 @@ export class RequestLog {
   private course(x: ExchangeSlot): string {
     const { exchanges, context, core } = this;
     const endpoint = exchanges.endpoint[x];
-    let line = `,"endpoint":"${endpoint < 0 ? '' : context.endpoints.address[endpoint]}"`;
+    let line = `,"endpoint":"${endpoint < 0 ? '' : context.endpoints.address.get(endpoint)}"`;
     if (endpoint >= 0)
       line += `,"endpointProtocol":"${exchanges.version[x] === VERSION.HTTP2 ? 'HTTP/2' : 'HTTP/1.1'}"`;
     line += `,"attempts":${exchanges.attempts[x]},"received":${exchanges.received[x]},"sent":${exchanges.sent[x]}`;
@@ -168,7 +168,7 @@ export class RequestLog {
       ? (core.streams.connection[exchanges.clientStream(x)]?.socket ?? -1)
       : exchanges.clientSocket(x);
     const service = exchanges.service[x];
-    const name = service < 0 ? '' : context.services.name[service];
+    const name = service < 0 ? '' : context.services.name.get(service);
     return `${context.who(socket)},"service":${quoted(name, MOST_NAME)}`;
   }
 

@@ -93,7 +93,7 @@ export class OpaqueRelay implements Caller {
   /** Whether what goes over a connection to an endpoint is encrypted because of who the endpoint is. */
   wraps(upstream: number): boolean {
     const { sockets, connections, endpoints } = this.context;
-    return sockets.layer[upstream] !== 0 && endpoints.identity[connections.endpoint[upstream]] !== '';
+    return sockets.layer[upstream] !== 0 && endpoints.identity.get(connections.endpoint[upstream]) !== '';
   }
 
   /** A silent client has waited in vain for an endpoint of `service`; `unreached`: which was not there. */
