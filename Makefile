@@ -64,8 +64,9 @@ $(ADDON): binding.gyp $(wildcard native/*.c native/*.h) node_modules/.installed
 dist/.sources: FORCE
 	@tr ' ' '\n' <<<'$(SOURCES)' | cmp -s - $@ || { rm -rf dist && mkdir dist && tr ' ' '\n' <<<'$(SOURCES)' >$@; }
 
-dist/.built: $(ADDON) tsconfig.json dist/.sources $(SOURCES)
+dist/.built: $(ADDON) tsconfig.json bundle.mjs dist/.sources $(SOURCES)
 	$(BIN)/tsc -p tsconfig.json
+	$(NODE) bundle.mjs
 	@chmod +x dist/src/cli/main.js
 	@ln -sf ../../dist/src/cli/main.js $(BIN)/sluice
 	@touch $@

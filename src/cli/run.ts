@@ -1,9 +1,9 @@
 // `sluice run`: the configuration, the engine, and the signals between them.
-import { NO_FILE, refuseToReadAgain } from '../config/load.js';
 import { loadConfigApart } from '../config/load-apart.js';
 import type { Config } from '../config/model.js';
 import type { Override } from '../config/overrides.js';
 import { ConfigError, formatProblem } from '../config/problem.js';
+import { NO_FILE, refuseToReadAgain } from '../config/text-file.js';
 import type { LogFields, Logger } from '../log/logger.js';
 import { createLogger } from '../log/logger.js';
 import { processState } from '../log/process-state.js';

@@ -1,28 +1,23 @@
-// Reads a large file in a thread of its own. The text of thousands of services takes 80 MB as a syntax tree, which a heap that has
-// once grown to it does not give back; the thread's heap goes with the thread, and only the Config is left.
+// Reads a file so that only the Config is left of it in memory. The reader is some 230 KB of code with a parser of YAML, which a proxy needs
+// once, and then when it is told to read again: it is loaded as a module that can be forgotten, and compiled anew then (30 ms). A large
+// file is read in a thread of its own: the text of thousands of services takes 80 MB as a syntax tree, which a heap that has once grown
+// to it does not give back; the thread's heap goes with the thread.
 
 import { once } from 'node:events';
 import { statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { loadConfig } from './load.js';
 import type { Config } from './model.js';
 import type { Override } from './overrides.js';
-import type { Problem } from './problem.js';
 import { ConfigError } from './problem.js';
+import type { Read, Reading } from './reading.js';
 
-const READER = new URL('../../workers/config.js', import.meta.url);
+const THREAD = new URL('../../workers/config.js', import.meta.url);
+/** `reading.ts` and all that it needs in one file, as bundle.mjs makes it. */
+const READER = fileURLToPath(new URL('../config/reading.cjs', import.meta.url));
 /** From this size on. Below, the thread costs more time than the tree costs memory. */
 const LARGE_BYTES = 128 * 1024;
-
-/** What the thread is given. */
-export interface Reading {
-  readonly file: string;
-  readonly env: NodeJS.ProcessEnv;
-  readonly flags: readonly Override[];
-}
-
-/** What it says. */
-export type Read = { readonly config: Config } | { readonly problems: readonly Problem[] };
 
 /** 0 where it can't be looked at: reading it says why. */
 function sizeOf(file: string): number {
@@ -33,18 +28,30 @@ function sizeOf(file: string): number {
   }
 }
 
-/** As `loadConfig`, without what a large file leaves behind in memory. */
+/** With a reader that nobody refers to afterwards: modules that are imported stay for good, those that are required can be given up. */
+function readHere(reading: Reading): Read {
+  const require = createRequire(import.meta.url);
+  const { read } = require(READER) as typeof import('./reading.js');
+  delete require.cache[READER];
+  return read(reading);
+}
+
+async function readThere(reading: Reading): Promise<Read> {
+  const thread = new Worker(THREAD, { workerData: reading });
+  // Rejects if the thread fails otherwise, as when its memory is not enough.
+  const [read] = (await once(thread, 'message')) as [Read];
+  await thread.terminate();
+  return read;
+}
+
+/** As `loadConfig`, without what it leaves behind in memory. */
 export async function loadConfigApart(
   file: string,
   env: NodeJS.ProcessEnv,
   flags: readonly Override[] = [],
 ): Promise<Config> {
-  if (sizeOf(file) < LARGE_BYTES) return loadConfig(file, env, flags);
   const reading: Reading = { file, env: { ...env }, flags };
-  const thread = new Worker(READER, { workerData: reading });
-  // Rejects if the thread fails otherwise, as when its memory is not enough.
-  const [read] = (await once(thread, 'message')) as [Read];
-  await thread.terminate();
+  const read = sizeOf(file) < LARGE_BYTES ? readHere(reading) : await readThere(reading);
   if ('problems' in read) throw new ConfigError(read.problems);
   return read.config;
 }

@@ -11,11 +11,13 @@ export interface GrpcService {
   method(name: string): MethodDefinition<object, object>;
 }
 
+/** Where a file of `proto/` is. Only files that are three folders deep say so: they are bundled into others of that depth (bundle.mjs). */
+export const protoFile = (file: string): string => fileURLToPath(new URL(`../../../proto/${file}`, import.meta.url));
+
 /** A service of a file in `proto/`. */
 export async function grpcService(file: string, service: string): Promise<GrpcService> {
   const [grpc, { load }] = await Promise.all([import('@grpc/grpc-js'), import('@grpc/proto-loader')]);
-  const path = fileURLToPath(new URL(`../../../proto/${file}`, import.meta.url));
-  const definition = await load(path, { keepCase: true, longs: Number, defaults: true });
+  const definition = await load(protoFile(file), { keepCase: true, longs: Number, defaults: true });
   const methods = definition[service] as unknown as ServiceDefinition;
   return { grpc, method: (name) => methods[name] as MethodDefinition<object, object> };
 }

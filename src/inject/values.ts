@@ -1,10 +1,11 @@
 // Values of annotations, as people write them for Linkerd and Kubernetes.
 
-import { loadConfig, NO_FILE } from '../config/load.js';
+import { loadConfig } from '../config/load.js';
 import { AUTHORIZATION_DEFAULTS } from '../config/model.js';
 import { variables } from '../config/overrides.js';
 import { ConfigError } from '../config/problem.js';
 import { suggest } from '../config/suggest.js';
+import { NO_FILE } from '../config/text-file.js';
 import { isMap, type PlainMap } from './plain.js';
 
 /** A value, or what is wrong with its text. */

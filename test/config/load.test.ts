@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { CLUSTER_NETWORKS } from '../../src/config/authorization.js';
-import { loadConfig, refuseToReadAgain } from '../../src/config/load.js';
+import { loadConfig } from '../../src/config/load.js';
 import { parseNetwork } from '../../src/config/networks.js';
 import { ConfigError, formatProblem } from '../../src/config/problem.js';
+import { refuseToReadAgain } from '../../src/config/text-file.js';
 import { runs } from '../support/runs.js';
 import { load, problemsOf, scratch, write } from './support.js';
 

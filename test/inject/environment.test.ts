@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { loadConfig, NO_FILE } from '../../src/config/load.js';
+import { loadConfig } from '../../src/config/load.js';
 import type { Config } from '../../src/config/model.js';
+import { NO_FILE } from '../../src/config/text-file.js';
 import { MEANINGS } from '../../src/inject/annotations.js';
 import { mapsIn, type PlainMap } from '../../src/inject/plain.js';
 import { container, containerOf, injected, mesh, pod } from './pods.js';

@@ -1,6 +1,5 @@
 // The identity service on its port: gRPC over connections that are counted, idle ones closed, in plain text (a proxy stands before it)
 // or in TLS with a certificate that it has signed for itself.
-import { fileURLToPath } from 'node:url';
 import {
   Server,
   ServerCredentials,
@@ -12,6 +11,7 @@ import {
 import { loadSync } from '@grpc/proto-loader';
 import type { Address } from '../../config/model.js';
 import { Listening, type ListeningLimits } from '../../listening/listening.js';
+import { protoFile } from '../grpc.js';
 import type { Certifier } from './certifier.js';
 import type { ServingCertificate } from './own-certificate.js';
 import { REFUSAL_STATUS, Refusal } from './refusal.js';
@@ -52,7 +52,7 @@ interface CertifyResponse {
   readonly valid_until: { readonly seconds: number; readonly nanos: number };
 }
 
-const PROTO = fileURLToPath(new URL('../../../../proto/identity.proto', import.meta.url));
+const PROTO = protoFile('identity.proto');
 const SERVICE = 'io.linkerd.proxy.identity.Identity';
 
 export class IdentityService {

@@ -1,0 +1,69 @@
+// The text of a configuration file, or why it can't be had.
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { ConfigError } from './problem.js';
+
+const UNREADABLE: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file; check the path given with -c',
+  EACCES: 'may not be read by this user; give it read permission',
+  EPERM: 'may not be read by this user; give it read permission',
+  EISDIR: 'is a directory; name the file in it',
+  ENOTDIR: 'lies below something that is no directory; check the path given with -c',
+};
+
+/** Where flags and variables say all there is to say. */
+export const NO_FILE = '-';
+
+/** Of a configuration; one with 5,000 services has 400 KB. A device would go on for ever. */
+const MAX_MIB = 64;
+const MAX_BYTES = MAX_MIB * 2 ** 20;
+const CHUNK_BYTES = 256 * 1024;
+
+function failAt(file: string, message: string): never {
+  throw new ConfigError([{ file, line: 0, column: 0, path: '', message }]);
+}
+
+/** A pipe is read once, as what the shell makes of `<(command)`; to open one that nobody writes to would block for ever. Throws a ConfigError. */
+export function refuseToReadAgain(file: string): void {
+  const stats = statSync(file, { throwIfNoEntry: false });
+  if (stats === undefined || stats.isFile() || stats.isDirectory()) return;
+  failAt(file, 'is a device, a pipe or a socket, which may not be read a second time; restart, or use a regular file');
+}
+
+/** All of it, up to a little more than is taken. */
+function readBytes(file: string): Uint8Array {
+  const fd = openSync(file, 'r');
+  try {
+    const chunks: Uint8Array[] = [];
+    let length = 0;
+    while (length <= MAX_BYTES) {
+      const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+      const read = readSync(fd, chunk);
+      if (read === 0) break;
+      chunks.push(chunk.subarray(0, read));
+      length += read;
+    }
+    return Buffer.concat(chunks);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Of `-`, where there is no file, nothing. */
+export function readText(file: string): string {
+  if (file === NO_FILE) return '';
+  const fail = (message: string): never => failAt(file, message);
+  let bytes: Uint8Array;
+  try {
+    bytes = readBytes(file);
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    return fail(UNREADABLE[code] ?? `cannot be read: ${message}; check the path given with -c`);
+  }
+  if (bytes.length > MAX_BYTES)
+    fail(`has more than ${MAX_MIB}MiB, which no configuration has; check the path given with -c`);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return fail('is not UTF-8 text; save it as UTF-8');
+  }
+}
