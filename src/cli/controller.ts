@@ -107,7 +107,7 @@ export function controllerOptions(values: Arguments['values'], env: NodeJS.Proce
     ...certifying(given),
     limits: {
       maxConnections: given.integer('max-connections', 10_000, MAX_CONNECTIONS),
-      maxStreams: given.integer('max-streams', 1000, MAX_STREAMS),
+      maxStreams: given.integer('max-streams', 2500, MAX_STREAMS),
       maxAllStreams: given.integer('max-all-streams', 200_000, MAX_STREAMS),
       graceMs,
       spreadMs: graceMs / 2,
@@ -160,7 +160,7 @@ Where:
 
 Bounds:
       --max-connections N     to the destination service (default 10000)
-      --max-streams N         on one of them (default 1000)
+      --max-streams N         on one of them (default 2500)
       --max-all-streams N     on all (default 200000)
       --max-concurrent N      requests for certificates that are worked on (default 100)
       --max-rate N            of these begun in a second (default 200)

@@ -66,9 +66,15 @@ function oneOf<T extends string>(values: Values, name: keyof typeof options, kno
 
 function redirectOf(values: Values): Redirect {
   const subnets = String(values['subnets-to-ignore'] ?? '').split(',');
+  const inboundPort = number(values, 'incoming-proxy-port', SIDECAR_PORTS.inbound, 1, 65_535);
+  const outboundPort = number(values, 'outgoing-proxy-port', SIDECAR_PORTS.outbound, 1, 65_535);
+  if (inboundPort === outboundPort)
+    throw new UsageError(
+      `--outgoing-proxy-port: ${outboundPort} is where the proxy takes what comes in; write another`,
+    );
   return {
-    inboundPort: number(values, 'incoming-proxy-port', SIDECAR_PORTS.inbound, 1, 65_535),
-    outboundPort: number(values, 'outgoing-proxy-port', SIDECAR_PORTS.outbound, 1, 65_535),
+    inboundPort,
+    outboundPort,
     proxyUid: number(values, 'proxy-uid', 2102, 0, 4_294_967_294),
     // 0 is what Linkerd's chart says where there is none.
     proxyGid: number(values, 'proxy-gid', 0, 0, 4_294_967_294) || null,

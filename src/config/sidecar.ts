@@ -2,6 +2,7 @@
 // tree before it is checked, so that it is no more than anybody could write. What the file says itself is left as it is.
 import { readFileSync } from 'node:fs';
 import { parseNetworkList, parsePortList, parseProbeList } from './lists.js';
+import { AUTHORIZATION_DEFAULTS } from './model.js';
 import { attempt } from './values.js';
 
 type Tree = Readonly<Record<string, unknown>>;
@@ -27,6 +28,9 @@ function opaquePorts({ opaquePorts: written }: Tree): Tree {
   return ports === undefined ? {} : { opaquePorts: ports.map(({ first, last }) => `${first}-${last}`) };
 }
 
+/** What is none is reported where it stands. */
+const isPolicy = (written: unknown): boolean => AUTHORIZATION_DEFAULTS.some((policy) => policy === written);
+
 /** Who may reach the application. Its kubelet, which has no identity, may always ask how it is. */
 function authorization({ inboundPolicy, clusterNetworks, probes }: Tree, top: unknown): Tree {
   const shared = isTree(top) ? top : {};
@@ -43,7 +47,7 @@ function authorization({ inboundPolicy, clusterNetworks, probes }: Tree, top: un
   }));
   const own = {
     // The rules of the mesh win over what a pod says of itself.
-    ...(inboundPolicy === undefined || shared.default !== undefined ? {} : { default: inboundPolicy }),
+    ...(isPolicy(inboundPolicy) && shared.default === undefined ? { default: inboundPolicy } : {}),
     ...(networks.length === 0 ? {} : { clusterNetworks: networks.map(({ text }) => text) }),
     ...(allowed.length === 0 ? {} : { rules: [...allowed, ...rules] }),
   };

@@ -30,6 +30,11 @@ export class MessageReader {
     private readonly message: (octets: Buffer) => void,
   ) {}
 
+  /** Whether a message has begun that is not whole. */
+  get pending(): boolean {
+    return this.#wanted >= 0 || this.#length > 0;
+  }
+
   /** Takes what has come. Throws a FramingError where it can be no message, or one that is too long. */
   push(octets: Buffer): void {
     this.#pieces.push(octets);

@@ -1,6 +1,6 @@
 // The rules of netfilter that lead a pod's connections through the proxy: chains, order and comments are those that Linkerd's init
 // container lays, so that whatever reads them, tools and people, finds what it knows.
-import type { Network } from '../config/addresses.js';
+import { formatBits, type Network } from '../config/addresses.js';
 import type { PortSpan } from './port-list.js';
 
 export const INBOUND_CHAIN = 'PROXY_INIT_REDIRECT';
@@ -64,6 +64,13 @@ const skipped = (spans: readonly PortSpan[]): Rule[] =>
     commented(['-p', 'tcp', '-m', 'multiport', '--dports', ports, '-j', 'RETURN'], `ignore-port-${ports}`),
   );
 
+/** A network in the words of its own family: IPv4 may have been written as IPv6. */
+function networkText({ text, family, first, last }: Network): string {
+  if (family === 6 || !text.includes(':')) return text;
+  const size = BigInt(`0x${last}`) - BigInt(`0x${first}`) + 1n;
+  return `${formatBits({ family, hex: first })}/${32 - (size.toString(2).length - 1)}`;
+}
+
 /** What comes to the pod: what is left alone, then the rest to the proxy. */
 export function inboundRules(redirect: Redirect, family: Family): Rule[] {
   const { inboundPort, skipInbound, skipSubnets, onlyInbound } = redirect;
@@ -77,7 +84,7 @@ export function inboundRules(redirect: Redirect, family: Family): Rule[] {
         );
   return [
     ...skipped(skipInbound),
-    ...subnets.map(({ text }) => commented(['-s', text, '-j', 'RETURN'], `ignore-subnet-${text}`)),
+    ...subnets.map(networkText).map((text) => commented(['-s', text, '-j', 'RETURN'], `ignore-subnet-${text}`)),
     ...redirected,
   ];
 }

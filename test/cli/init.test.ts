@@ -39,6 +39,7 @@ describe('sluice init', () => {
       ['--subnets-to-ignore=10.0.0.0/40', /--subnets-to-ignore: .*is no prefix/],
       ['--iptables-mode=legcy', /did you mean legacy\?/],
       ['--validate-address=example.com:1', /is no address with a port/],
+      ['--incoming-proxy-port=4140', /4140 is where the proxy takes what comes in/],
       ['--inbound-port=1', /unknown option --inbound-port/],
     ];
     for (const [arg, message] of cases) {

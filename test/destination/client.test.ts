@@ -310,7 +310,7 @@ describe('answers of a destination service that are none', () => {
     server.close();
   });
 
-  const cases: readonly [string, 'garbage' | 'size' | 'status', (stream: ServerHttp2Stream) => void][] = [
+  const cases: readonly [string, 'garbage' | 'size' | 'status' | 'broken', (stream: ServerHttp2Stream) => void][] = [
     ['a page', 'garbage', (stream) => stream.respond({ ':status': 200, 'content-type': 'text/html' })],
     ['another status', 'garbage', (stream) => stream.respond({ ':status': 503 }, { endStream: true })],
     [
@@ -335,6 +335,23 @@ describe('answers of a destination service that are none', () => {
       (stream) => {
         stream.respond(grpc);
         stream.write(Buffer.from([0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3]));
+      },
+    ],
+    [
+      'half a message, and no more',
+      'broken',
+      (stream) => {
+        stream.respond(grpc, { waitForTrailers: true });
+        stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+        stream.end(Buffer.from([0, 0, 0, 0, 9, 0x0a]));
+      },
+    ],
+    [
+      'a stream that is reset within a message',
+      'broken',
+      (stream) => {
+        stream.respond(grpc);
+        stream.write(Buffer.from([0, 0, 0, 0, 9, 0x0a]), () => stream.close(constants.NGHTTP2_CANCEL));
       },
     ],
     [
@@ -363,10 +380,48 @@ describe('answers of a destination service that are none', () => {
       await harness.until(() => harness.counts.failures[reason] > 2, 'three refusals');
       assert.equal(harness.hosts, '10.1.0.1');
       assert.equal(harness.endpoints.length, 1);
-      assert.equal(harness.logged.filter((line) => line.includes('of no use')).length, 1, harness.logged.join('\n'));
+      // The stream that was good has ended without a status.
+      const told = reason === 'broken' ? 1 : 2;
+      assert.equal(harness.logged.filter((line) => line.includes('of no use')).length, told, harness.logged.join('\n'));
       assert.equal(harness.counts.connected, true);
     });
   }
+
+  it('that a GOAWAY ends within a message are asked for at the next connection', async () => {
+    let left = 2;
+    answer = (stream) => {
+      stream.respond(grpc);
+      const message = Buffer.from([
+        0,
+        0,
+        0,
+        0,
+        15,
+        0x0a,
+        13,
+        0x0a,
+        11,
+        0x0a,
+        9,
+        0x0a,
+        5,
+        0x0d,
+        left,
+        0,
+        1,
+        10,
+        0x10,
+        80,
+      ]);
+      if (left-- === 0) stream.write(message);
+      else stream.write(message.subarray(0, 12), () => stream.session?.goaway());
+    };
+    harness = new Harness(port);
+    harness.watchEndpoints();
+    await harness.until(() => harness.hosts === '10.1.0.0', 'an endpoint');
+    assert.equal(harness.counts.connects, 3);
+    assert.equal(harness.counts.failures.garbage, 0);
+  });
 
   it('that break off before they are whole take nothing away', async () => {
     /** `add` of 10.1.0.NUMBER:80, for each. */

@@ -1,6 +1,7 @@
 // Runs in a network namespace that sidecar-destinations.test.ts has made. Applications and clients are in this process, Sluice is a child.
 import assert from 'node:assert/strict';
 import { Agent, createServer as createHttp, request, type Server } from 'node:http';
+import { type ClientHttp2Session, connect as connectHttp2, createServer as createHttp2 } from 'node:http2';
 import { connect, createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { FakeDestinations } from '../destination/fake-service.js';
@@ -22,6 +23,34 @@ async function serve(host: string, port: number): Promise<Server> {
   });
   await new Promise<void>((resolve) => server.listen(port, host, resolve));
   return server;
+}
+
+/** Streams that were opened at each pod that speaks HTTP/2, and those of them that wait for `finish`. */
+const streams = new Map<string, number>();
+const unfinished: (() => void)[] = [];
+
+async function serveHttp2(host: string): Promise<Server> {
+  const server = createHttp2((incoming, response) => {
+    streams.set(host, (streams.get(host) ?? 0) + 1);
+    if (incoming.url !== '/slow') response.end(host);
+    else {
+      response.write('slow ');
+      unfinished.push(() => response.end(host));
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(PORT, host, resolve));
+  return server as unknown as Server;
+}
+
+/** What a stream brings; its beginning is told of first. */
+async function stream(session: ClientHttp2Session, path: string, begun: () => void = () => undefined): Promise<string> {
+  const answer = session.request({ ':path': path, ':authority': 'grpc' }).setEncoding('utf8');
+  let text = '';
+  for await (const chunk of answer) {
+    if (text === '') begun();
+    text += chunk as string;
+  }
+  return text;
 }
 
 /** Answers in capital letters, whatever it is sent. */
@@ -67,10 +96,11 @@ const servers = [
   ...(await Promise.all([1, 5, 9].map((number) => serve(serviceAddress(number), 80)))),
   await serve(IPV6_POD, PORT),
 ];
+const http2Servers = await Promise.all([11, 12].map((number) => serveHttp2(pod(number))));
 await new Promise<void>((resolve) => shouts.listen(3307, pod(7), resolve));
 after(() => {
   for (const server of servers) server.closeAllConnections();
-  for (const server of [...servers, shouts]) server.close();
+  for (const server of [...servers, ...http2Servers, shouts]) server.close();
 });
 
 const name = (service: string): string => `${service}.shop.svc.cluster.local`;
@@ -179,6 +209,35 @@ for (const io of await availableExecutors()) {
       going = false;
       await Promise.all(clients);
       assert.equal(failed, '');
+    });
+
+    it('opens no stream to an endpoint that is gone, and lets those end that there are', async () => {
+      const address = serviceAddress(6);
+      service.setEndpoints(`${name('grpc')}:80`, at(11, 12));
+      service.setProfile(`${address}:80`, { name: name('grpc'), protocol: 'HTTP2' });
+      const sessions = Array.from({ length: 4 }, () => connectHttp2(`http://${address}:80`));
+      for (const session of sessions) session.on('error', () => undefined);
+      const each = (path: string, begun?: () => void): Promise<string[]> =>
+        Promise.all(sessions.flatMap((session) => [1, 2, 3].map(() => stream(session, path, begun))));
+      const both = async (): Promise<boolean> => new Set(await each('/')).size === 2;
+      await eventually(both, 'both endpoints');
+      let begun = 0;
+      const slow = each('/slow', () => begun++);
+      await eventually(() => begun === 12, 'streams that go on');
+      const updates = await sluice.metric('sluice_destination_service_updates_total');
+      service.setEndpoints(`${name('grpc')}:80`, at(11));
+      await eventually(
+        async () => (await sluice.metric('sluice_destination_service_updates_total')) > updates,
+        'the update',
+      );
+      // What was under way when it came has reached somebody by now.
+      for (let i = 0; i < 5; i++) await each('/');
+      const before = streams.get(pod(12)) ?? 0;
+      for (let i = 0; i < 10; i++) assert.deepEqual([...new Set(await each('/'))], [pod(11)]);
+      assert.equal(streams.get(pod(12)), before);
+      for (const finish of unfinished.splice(0)) finish();
+      for (const text of await slow) assert.match(text, /^slow 10\./);
+      for (const session of sessions) session.close();
     });
 
     it('does what a Service has become, for connections that there are too', async () => {

@@ -54,6 +54,16 @@ describe('rules', () => {
     assert.deepEqual(only.map(bare), ['-p tcp -m multiport --dports 80,443 -j REDIRECT --to-ports 4143']);
   });
 
+  it('have networks in the words of their family, however they were written', () => {
+    const skipSubnets = ['::ffff:10.0.0.0/104', '::ffff:192.0.2.1', 'fd00::1'].map(parseNetwork);
+    const networks = (family: 4 | 6): (string | undefined)[] =>
+      inboundRules({ ...plain, skipSubnets }, family)
+        .filter(([flag]) => flag === '-s')
+        .map(([, network]) => network);
+    assert.deepEqual(networks(4), ['10.0.0.0/8', '192.0.2.1/32']);
+    assert.deepEqual(networks(6), ['fd00::1']);
+  });
+
   it('take 15 ports each, of which a range is two', () => {
     const even = (count: number): string => Array.from({ length: count }, (_, i) => 2 * i + 2).join();
     assert.equal(multiports(spans(even(15))).length, 1);

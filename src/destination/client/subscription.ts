@@ -125,6 +125,9 @@ export class Subscription implements ChannelUser {
       else {
         if (status !== null && status.name !== 'OK')
           fail('status', `${status.name} ${status.message.slice(0, MOST_TEXT)}`.trim());
+        // With its connection a stream goes as well: that is told once for all of them.
+        else if (!session.destroyed && reader.pending) fail('broken', 'the stream has ended within a message');
+        else if (!session.destroyed && status === null) fail('broken', 'the stream has ended without a status');
         this.#later(session, this.#retry.next(lived));
       }
     });

@@ -44,7 +44,7 @@ export interface DestinationLimits extends ListeningLimits, ConnectionLimits, St
 export const DESTINATION_LIMITS: DestinationLimits = {
   maxConnections: 10_000,
   handshakeMs: 10_000,
-  maxStreams: 1000,
+  maxStreams: 2500,
   maxAllStreams: 200_000,
   maxMessageBytes: 16_384,
   requestMs: 10_000,
