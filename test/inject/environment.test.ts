@@ -7,7 +7,7 @@ import type { Config } from '../../src/config/model.js';
 import { NO_FILE } from '../../src/config/text-file.js';
 import { MEANINGS } from '../../src/inject/annotations.js';
 import { mapsIn, type PlainMap } from '../../src/inject/plain.js';
-import { container, containerOf, injected, mesh, pod } from './pods.js';
+import { container, containerOf, injected, mesh, pod, problems } from './pods.js';
 
 const FIELDS: Readonly<Record<string, string>> = {
   SLUICE_SIDECAR_POD: 'web-7d4b9',
@@ -45,6 +45,26 @@ describe('the variables of an injected proxy', () => {
     assert.equal(inbound?.listen.port, 5143);
     assert.deepEqual([...(inbound?.opaquePorts ?? [])].sort(), [4406, 5000, 5001]);
     assert.equal(config.sidecar.account, 'web');
+  });
+
+  it('have each name once: what is added stands in the place of ours', () => {
+    const namesOf = (list: readonly object[]): string[] => {
+      const said = { 'config.linkerd.io/proxy-additional-env': JSON.stringify(list) };
+      return mapsIn(containerOf(injected(pod(said)).pod, 'sluice-proxy').env).map(({ name }) => String(name));
+    };
+    const usual = namesOf([]);
+    const names = namesOf([
+      { name: 'SLUICE_SIDECAR_ACCOUNT', value: 'web' },
+      { name: 'A', value: '1' },
+      { name: 'SLUICE_WORKERS', value: '2' },
+      { name: 'A', value: '$(SLUICE_SIDECAR_POD)' },
+    ]);
+    assert.deepEqual([...names].sort(), [...usual, 'A'].sort());
+    // Our own variables refer to fields of the pod, and what is added may refer to ours.
+    assert.equal(names.indexOf('SLUICE_SIDECAR_ACCOUNT'), usual.indexOf('SLUICE_SIDECAR_ACCOUNT'));
+    assert.deepEqual(names.slice(-2), ['A', 'SLUICE_WORKERS']);
+    const twice = { 'config.linkerd.io/proxy-additional-env': '[{"name":"A","value":"1"},{"name":"A","value":"2"}]' };
+    assert.match(problems(twice).join(), /"A" is there twice; the last one counts$/);
   });
 
   it('are one whatever the annotations say', () => {

@@ -36,28 +36,48 @@ function readNetwork(reading: Reading, value: unknown, path: string): Network | 
   return null;
 }
 
+const overlaps = (a: Network, b: Network): boolean => a.family === b.family && a.first <= b.last && b.first <= a.last;
+const contains = (a: Network, b: Network): boolean => a.family === b.family && a.first <= b.first && b.last <= a.last;
+
 export function readBlock(reading: Reading, value: unknown, path: string): Block | null {
   const map = reading.map(value, path);
   const cidr = readNetwork(reading, map.cidr, `${path}.cidr`);
   const except = reading
     .list(map.except, `${path}.except`)
-    .map((entry, i) => readNetwork(reading, entry, `${path}.except[${i}]`))
+    .map((entry, i) => {
+      const network = readNetwork(reading, entry, `${path}.except[${i}]`);
+      if (network !== null && cidr !== null && (!contains(cidr, network) || contains(network, cidr)))
+        reading.wrong(`${path}.except[${i}]`, `${network.text} is no part of ${cidr.text}`);
+      return network;
+    })
     .filter((network) => network !== null);
   return cidr === null ? null : { text: cidr.text, cidr, except };
 }
 
-const overlaps = (a: Network, b: Network): boolean => a.family === b.family && a.first <= b.last && b.first <= a.last;
-const contains = (a: Network, b: Network): boolean => a.family === b.family && a.first <= b.first && b.last <= a.last;
+const numberOf = (hex: string): bigint => BigInt(`0x${hex}`);
+
+/** Whether every address of `network` is in one of `others`. Two ranges either are one in the other, or have nothing in common. */
+function isCovered(network: Network, others: readonly Network[]): boolean {
+  if (others.some((other) => contains(other, network))) return true;
+  const within = others.filter((other) => contains(network, other)).sort((a, b) => (a.first < b.first ? -1 : 1));
+  let next = numberOf(network.first);
+  for (const { first, last } of within) {
+    if (numberOf(first) > next) return false;
+    const behind = numberOf(last) + 1n;
+    if (behind > next) next = behind;
+  }
+  return next > numberOf(network.last);
+}
 
 /** Whether addresses of pods may be among these. */
 export const mayHavePods = ({ cidr, except }: Block): boolean =>
-  PRIVATE.some((range) => {
-    if (!overlaps(cidr, range)) return false;
-    const common = contains(range, cidr) ? cidr : range;
-    return !except.some((network) => contains(network, common));
-  });
+  PRIVATE.some((range) => overlaps(cidr, range) && !isCovered(contains(range, cidr) ? cidr : range, except));
 
 /** Whether all of `narrow` is in `wide`. */
 export const blockCovers = (wide: Block, narrow: Block): boolean =>
   contains(wide.cidr, narrow.cidr) &&
-  wide.except.every((network) => !overlaps(network, narrow.cidr) || narrow.except.some((it) => contains(it, network)));
+  wide.except.every(
+    (network) =>
+      !overlaps(network, narrow.cidr) ||
+      isCovered(contains(network, narrow.cidr) ? narrow.cidr : network, narrow.except),
+  );

@@ -20,7 +20,8 @@ import type { Peer, Policy, Rule } from './policy.js';
 import type { Workload } from './workloads.js';
 import { also, isCut, policiesOf, type World } from './world.js';
 
-const DNS = 53;
+/** As DNS has it, and as pods of it may have it: a policy sees the port behind the Service (OpenShift's is 5353). */
+const DNS = [53, 5353];
 /** TLS of applications, which goes to the endpoint's own port as it is. */
 const HTTPS = 443;
 /** Ports of the controller, as its pods have them. */
@@ -34,7 +35,7 @@ function applicationPorts(rule: Rule, own: Workload, peer: Peer, target: Workloa
   const skipped = own.proxy?.skipOutbound ?? [];
   const theirs = target?.proxy?.skipInbound ?? [];
   const { inbound, admin } = portsOf(target);
-  const others = [...skipped, ...theirs, single(DNS), single(inbound), single(admin)];
+  const others = [...skipped, ...theirs, ...DNS.map(single), single(inbound), single(admin)];
   if (rule.peers.length === 0 || peer.kind === 'block') others.push(single(HTTPS));
   const spans = without(admitted(rule, 'TCP', target), others);
   const unknown =
@@ -44,11 +45,14 @@ function applicationPorts(rule: Rule, own: Workload, peer: Peer, target: Workloa
     .join(',');
 }
 
+const controllersIn = ({ options, workloads }: World): Workload[] =>
+  workloads.filter(({ text }) => text === `Deployment ${options.controllerNamespace}/sluice-controller`);
+
 /** Whether pods of the controller may be among the peers of a rule. */
 function reachesController(world: World, { policy, peers }: Rule): boolean {
-  const { namespaces, options, workloads } = world;
+  const { namespaces, options } = world;
   const { controllerNamespace } = options;
-  const known = workloads.filter(({ text }) => text === `Deployment ${controllerNamespace}/sluice-controller`);
+  const known = controllersIn(world);
   return (
     peers.length === 0 ||
     peers.some((peer) => {
@@ -59,19 +63,28 @@ function reachesController(world: World, { policy, peers }: Rule): boolean {
   );
 }
 
-/** Whether it names the controller's namespace and no other. */
-const isController = (world: World, peer: Peer, namespace: string): boolean =>
-  peer.kind === 'pods' &&
-  (peer.namespaces?.length ?? 0) > 0 &&
-  inNamespace(peer.namespaces, world.options.controllerNamespace, namespace, world.namespaces);
+/** Whether it names the controller's namespace, and no other in which there are workloads. */
+function isController({ options, workloads, namespaces }: World, peer: Peer, own: string): boolean {
+  if (peer.kind !== 'pods' || (peer.namespaces?.length ?? 0) === 0) return false;
+  const names = (namespace: string): boolean => inNamespace(peer.namespaces, namespace, own, namespaces);
+  const others = workloads.filter(({ namespace }) => namespace !== options.controllerNamespace);
+  return names(options.controllerNamespace) && !others.some(({ namespace }) => names(namespace));
+}
+
+/** Whether it admits what may be DNS: a port of UDP by a name is one that only its pods know. */
+const admitsDns = (rule: Rule): boolean =>
+  DNS.some((port) => includes(admitted(rule, 'UDP', null), port)) ||
+  rule.ports.some(({ protocol, name }) => protocol === 'UDP' && isUnknown(name));
 
 function missing(world: World, workload: Workload, policies: readonly Policy[], findings: Findings): void {
   const rules = policies.flatMap(({ egress }) => egress ?? []);
   const lacking: string[] = [];
   const add: string[] = [];
   const { controllerNamespace } = world.options;
+  const [controller = null] = controllersIn(world);
   const ports = CONTROLLER.filter(
-    ({ port }) => !rules.some((rule) => includes(admitted(rule, 'TCP', null), port) && reachesController(world, rule)),
+    ({ port }) =>
+      !rules.some((rule) => includes(admitted(rule, 'TCP', controller), port) && reachesController(world, rule)),
   );
   if (ports.length > 0) {
     const list = ports.map(({ port, what }) => `${port} (${what})`).join(' and ');
@@ -82,12 +95,12 @@ function missing(world: World, workload: Workload, policies: readonly Policy[], 
         .join(', ')}] }`,
     );
   }
-  if (!rules.some((rule) => includes(admitted(rule, 'UDP', null), DNS))) {
-    lacking.push(`DNS (${DNS}, UDP and TCP), by which it finds the controller`);
-    add.push(`{ ports: [{ port: ${DNS}, protocol: UDP }, { port: ${DNS}, protocol: TCP }] }`);
+  if (!rules.some(admitsDns)) {
+    lacking.push(`DNS (${DNS[0]}, UDP and TCP), by which it finds the controller`);
+    add.push(`{ ports: [{ port: ${DNS[0]}, protocol: UDP }, { port: ${DNS[0]}, protocol: TCP }] }`);
   }
   if (lacking.length === 0) return;
-  const message = `${also(policies)}the proxy of WORKLOADS may not reach ${lacking.join(', nor ')}`;
+  const message = `${also(policies)}the proxy of WORKLOADS may not reach ${lacking.join(', nor ')}: without an identity it is not ready`;
   findings.add(policies[0], 'spec.egress', message, add.join(' and '), 'error', workload);
 }
 
@@ -129,9 +142,9 @@ function peerCut(
 
 export function egressCuts(world: World, workload: Workload, findings: Findings): void {
   const policies = policiesOf(world, workload, 'egress');
+  if (policies.length === 0) return;
   const rules = policies.flatMap(({ egress }) => egress ?? []);
-  // With no rule at all nothing leaves, and somebody means it.
-  if (rules.length === 0) return;
+  // Where no rule lets anything out, somebody means the application: its proxy does not become ready without the controller.
   for (const rule of rules.filter(isLimited))
     for (const peer of peersOf(rule))
       if (!isController(world, peer, rule.policy.namespace)) peerCut(world, workload, rule, peer, rules, findings);
