@@ -37,15 +37,16 @@ const CODE = new Uint32Array(EOS + 1);
 
 // The decoder looks at so many bits at once, and takes one or two symbols from them: letters, digits and most of what identifiers are made of
 // have codes of five to eight bits. An entry of TAKE is
-//   bits 0-7 the first symbol, 8-15 the second, 16-19 the length of the first one's code, 20-23 of both, 24-25 how many there are;
+//   bits 0-7 the first symbol, 8-15 the second, 16-19 the length of the first one's code, 20-21 how many there are, 24-27 the length of all;
 // 0 where the first code is longer than that.
 const LOOK = 12;
 const LOOK_MASK = (1 << LOOK) - 1;
 const SECOND_SHIFT = 8;
 const FIRST_BITS_SHIFT = 16;
-const BITS_SHIFT = 20;
-const COUNT_SHIFT = 24;
-const BITS_MASK = 15;
+const COUNT_SHIFT = 20;
+const BITS_SHIFT = 24;
+const FIRST_BITS_MASK = 15;
+const COUNT_MASK = 3;
 const TAKE: Int32Array = new Int32Array(1 << LOOK);
 for (let symbol = 0; symbol < EOS; symbol++) {
   const rest = LOOK - LENGTH[symbol];
@@ -106,30 +107,30 @@ export function decodeHuffman(bytes: Uint8Array, from: number, end: number, out:
   let visible = true;
   let o = at;
   let p = from;
-  // The low `bits` of `word` are still to be decoded; what is above them is not.
+  // The low `over` + LOOK bits of `word` are still to be decoded; what is above them is not.
   let word = 0;
-  let bits = 0;
+  let over = -LOOK;
   for (;;) {
-    if (bits <= 16) {
+    if (over <= 16 - LOOK) {
       if (p + 2 <= end) {
         word = (word << 16) | (bytes[p] << 8) | bytes[p + 1];
         p += 2;
-        bits += 16;
+        over += 16;
       } else if (p < end) {
         word = (word << 8) | bytes[p++];
-        bits += 8;
+        over += 8;
       }
+      if (over < 0) break;
     }
-    if (bits < LOOK && p === end) break;
-    const entry = TAKE[(word >>> (bits - LOOK)) & LOOK_MASK];
+    const entry = TAKE[(word >>> over) & LOOK_MASK];
     if (entry !== 0) {
       out[o] = entry;
       out[o + 1] = entry >>> SECOND_SHIFT;
-      o += entry >>> COUNT_SHIFT;
-      bits -= (entry >>> BITS_SHIFT) & BITS_MASK;
+      o += (entry >>> COUNT_SHIFT) & COUNT_MASK;
+      over -= entry >>> BITS_SHIFT;
       continue;
     }
-    const start = (p - from) * 8 - bits;
+    const start = (p - from) * 8 - over - LOOK;
     const symbol = longSymbol(bytes, from, end, start);
     if (symbol === EOS) return -1;
     visible = false;
@@ -137,14 +138,15 @@ export function decodeHuffman(bytes: Uint8Array, from: number, end: number, out:
     // It may go on beyond what was read: begin anew behind it.
     const next = start + LENGTH[symbol];
     p = from + ((next + 7) >> 3);
-    bits = -next & 7;
-    if (bits > 0) word = bytes[p - 1];
+    over = (-next & 7) - LOOK;
+    if (over > -LOOK) word = bytes[p - 1];
   }
+  let bits = over + LOOK;
   // Less than LOOK bits are left: whole symbols, and padding of at most seven bits, all ones (section 5.2).
   for (;;) {
     const ones = LOOK - bits;
     const entry = TAKE[((word << ones) | ((1 << ones) - 1)) & LOOK_MASK];
-    const length = (entry >>> FIRST_BITS_SHIFT) & BITS_MASK;
+    const length = (entry >>> FIRST_BITS_SHIFT) & FIRST_BITS_MASK;
     if (entry === 0 || length > bits) break;
     out[o++] = entry;
     bits -= length;
@@ -161,7 +163,7 @@ export function decodedLength(bytes: Uint8Array, from: number, end: number): num
   let at = 0;
   for (;;) {
     const entry = TAKE[look(bytes, from, end, at)];
-    let taken = (entry >>> FIRST_BITS_SHIFT) & BITS_MASK;
+    let taken = (entry >>> FIRST_BITS_SHIFT) & FIRST_BITS_MASK;
     if (entry === 0) {
       const symbol = longSymbol(bytes, from, end, at);
       if (symbol === EOS) break;
