@@ -297,7 +297,7 @@ export class Decoder {
             nameAt = list.scratchStart;
             list.scratch = nameAt + nameLength;
             valueAt = list.scratch;
-            decodeHuffman(bytes, p, p + length, bytes, valueAt);
+            decodeHuffman(bytes, memory.text.view, p, p + length, bytes, valueAt);
           }
         } else if (learnable) {
           const learned = atoms.count;
@@ -419,7 +419,7 @@ function readText(bytes: Uint8Array, at: number, length: number, coded: boolean,
     // The decoder may write an octet behind the text.
     if (to + needed >= list.scratchEnd) return LONG;
   }
-  const end = decodeHuffman(bytes, at, at + length, bytes, to);
+  const end = decodeHuffman(bytes, list.memory.text.view, at, at + length, bytes, to);
   if (end < 0) return BROKEN;
   text.at = to;
   text.length = end - to;

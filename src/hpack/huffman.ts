@@ -37,29 +37,31 @@ const CODE = new Uint32Array(EOS + 1);
 
 // The decoder looks at so many bits at once, and takes one or two symbols from them: letters, digits and most of what identifiers are made of
 // have codes of five to eight bits. An entry of TAKE is
-//   bits 0-7 the first symbol, 8-15 the second, 16-19 the length of the first one's code, 20-21 how many there are, 24-27 the length of all;
-// 0 where the first code is longer than that.
+//   bits 0-4 the length of all codes in it, 5-8 that of the first, 9-10 how many there are, 16-23 the first symbol, 24-31 the second;
+// 0 where the first code is longer than that. What one step waits for of the step before is a shift, a load and a shift: the length is where a
+// shift looks for its count.
 const LOOK = 12;
-const LOOK_MASK = (1 << LOOK) - 1;
-const SECOND_SHIFT = 8;
-const FIRST_BITS_SHIFT = 16;
-const COUNT_SHIFT = 20;
-const BITS_SHIFT = 24;
+const LOOK_SHIFT = 32 - LOOK;
+const BITS_MASK = 31;
+const FIRST_BITS_SHIFT = 5;
 const FIRST_BITS_MASK = 15;
+const COUNT_SHIFT = 9;
 const COUNT_MASK = 3;
+const FIRST_SHIFT = 16;
+const SECOND_SHIFT = 24;
 const TAKE: Int32Array = new Int32Array(1 << LOOK);
 for (let symbol = 0; symbol < EOS; symbol++) {
   const rest = LOOK - LENGTH[symbol];
   if (rest < 0) continue;
   const first = CODE[symbol] << rest;
-  const one = symbol | (LENGTH[symbol] << FIRST_BITS_SHIFT);
-  TAKE.fill(one | (LENGTH[symbol] << BITS_SHIFT) | (1 << COUNT_SHIFT), first, first + (1 << rest));
+  const one = (symbol << FIRST_SHIFT) | (LENGTH[symbol] << FIRST_BITS_SHIFT);
+  TAKE.fill(one | LENGTH[symbol] | (1 << COUNT_SHIFT), first, first + (1 << rest));
   for (let next = 0; next < EOS; next++) {
     const left = rest - LENGTH[next];
     if (left < 0) continue;
     const both = first | (CODE[next] << left);
     const bits = LENGTH[symbol] + LENGTH[next];
-    TAKE.fill(one | (next << SECOND_SHIFT) | (bits << BITS_SHIFT) | (2 << COUNT_SHIFT), both, both + (1 << left));
+    TAKE.fill(one | (next << SECOND_SHIFT) | bits | (2 << COUNT_SHIFT), both, both + (1 << left));
   }
 }
 
@@ -100,60 +102,80 @@ export const longestText = (length: number): number => Math.floor((length * 8) /
 export const leastText = (length: number): number => Math.floor((length * 8 - PADDING) / LONGEST);
 
 /**
- * Decodes [from, end) of `bytes` to `at` of `out`, where `longestText` octets must be free. Returns the position after
- * the text, or -1 for EOS or bad padding.
+ * Decodes [from, end) of `bytes`, of which `view` is a view, to `at` of `out`, where `longestText` octets must be free. Returns the position
+ * after the text, or -1 for EOS or bad padding.
  */
-export function decodeHuffman(bytes: Uint8Array, from: number, end: number, out: Uint8Array, at: number): number {
+export function decodeHuffman(
+  bytes: Uint8Array,
+  view: DataView,
+  from: number,
+  end: number,
+  out: Uint8Array,
+  at: number,
+): number {
   let visible = true;
   let o = at;
+  // The next bit is bit `skip` of the octet at `p`.
   let p = from;
-  // The low `over` + LOOK bits of `word` are still to be decoded; what is above them is not.
-  let word = 0;
-  let over = -LOOK;
+  let skip = 0;
   for (;;) {
-    if (over <= 16 - LOOK) {
-      if (p + 2 <= end) {
-        word = (word << 16) | (bytes[p] << 8) | bytes[p + 1];
-        p += 2;
-        over += 16;
-      } else if (p < end) {
-        word = (word << 8) | bytes[p++];
-        over += 8;
+    // Two steps for each word: at least 25 of its bits are ahead. To read on where bits run short would be a branch that nobody can predict.
+    let first = -1;
+    while (p + 4 <= end) {
+      let word = view.getInt32(p) << skip;
+      first = TAKE[word >>> LOOK_SHIFT];
+      if (first === 0) break;
+      out[o] = first >>> FIRST_SHIFT;
+      out[o + 1] = first >>> SECOND_SHIFT;
+      o += (first >>> COUNT_SHIFT) & COUNT_MASK;
+      word <<= first;
+      const second = TAKE[word >>> LOOK_SHIFT];
+      out[o] = second >>> FIRST_SHIFT;
+      out[o + 1] = second >>> SECOND_SHIFT;
+      o += (second >>> COUNT_SHIFT) & COUNT_MASK;
+      skip += (first & BITS_MASK) + (second & BITS_MASK);
+      p += skip >>> 3;
+      skip &= 7;
+    }
+    // Less than four octets are left.
+    let bits = 0;
+    let word = 0;
+    if (first !== 0) {
+      bits = (end - p) * 8 - skip;
+      for (let k = p, room = 24; k < end; k++, room -= 8) word |= bytes[k] << room;
+      word <<= skip;
+      while (bits > 0) {
+        // Behind the end are ones: the padding of at most seven bits (section 5.2), which begins no code that is as short.
+        first = TAKE[(word | (-1 >>> bits)) >>> LOOK_SHIFT];
+        let length = first & BITS_MASK;
+        out[o] = first >>> FIRST_SHIFT;
+        if (length <= bits) {
+          if (first === 0) break;
+          out[o + 1] = first >>> SECOND_SHIFT;
+          o += (first >>> COUNT_SHIFT) & COUNT_MASK;
+        } else {
+          length = (first >>> FIRST_BITS_SHIFT) & FIRST_BITS_MASK;
+          if (length > bits) break;
+          o++;
+        }
+        word <<= length;
+        bits -= length;
       }
-      if (over < 0) break;
+      if (bits <= PADDING && (word | (-1 >>> bits)) === -1) break;
+      if (first !== 0) return -1;
     }
-    const entry = TAKE[(word >>> over) & LOOK_MASK];
-    if (entry !== 0) {
-      out[o] = entry;
-      out[o + 1] = entry >>> SECOND_SHIFT;
-      o += (entry >>> COUNT_SHIFT) & COUNT_MASK;
-      over -= entry >>> BITS_SHIFT;
-      continue;
-    }
-    const start = (p - from) * 8 - over - LOOK;
+    // A long code, or none.
+    const start = first === 0 && bits > 0 ? (end - from) * 8 - bits : (p - from) * 8 + skip;
     const symbol = longSymbol(bytes, from, end, start);
     if (symbol === EOS) return -1;
     visible = false;
     out[o++] = symbol;
-    // It may go on beyond what was read: begin anew behind it.
     const next = start + LENGTH[symbol];
-    p = from + ((next + 7) >> 3);
-    over = (-next & 7) - LOOK;
-    if (over > -LOOK) word = bytes[p - 1];
+    p = from + (next >>> 3);
+    skip = next & 7;
   }
-  let bits = over + LOOK;
-  // Less than LOOK bits are left: whole symbols, and padding of at most seven bits, all ones (section 5.2).
-  for (;;) {
-    const ones = LOOK - bits;
-    const entry = TAKE[((word << ones) | ((1 << ones) - 1)) & LOOK_MASK];
-    const length = (entry >>> FIRST_BITS_SHIFT) & FIRST_BITS_MASK;
-    if (entry === 0 || length > bits) break;
-    out[o++] = entry;
-    bits -= length;
-  }
-  const ones = (1 << bits) - 1;
   decoded.visible = visible;
-  return bits <= PADDING && (word & ones) === ones ? o : -1;
+  return o;
 }
 
 /** Octets that the code of [from, end) decodes to; -1 as in `decodeHuffman`. */
@@ -184,7 +206,7 @@ function look(bytes: Uint8Array, from: number, end: number, at: number): number 
   const first = p < end ? bytes[p] : 0xff;
   const second = p + 1 < end ? bytes[p + 1] : 0xff;
   const third = p + 2 < end ? bytes[p + 2] : 0xff;
-  return (((first << 16) | (second << 8) | third) >> (24 - LOOK - (at & 7))) & LOOK_MASK;
+  return (((first << 16) | (second << 8) | third) >> (24 - LOOK - (at & 7))) & ((1 << LOOK) - 1);
 }
 
 /** Octets that the text [from, end) is encoded in. */

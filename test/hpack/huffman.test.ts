@@ -10,7 +10,7 @@ const out = new Uint8Array(4096);
 const octetsOf = (bits: string): Uint8Array =>
   Uint8Array.from(bits.match(/.{8}/g) ?? [], (octet) => Number.parseInt(octet, 2));
 const decode = (octets: Uint8Array): string | null => {
-  const end = decodeHuffman(octets, 0, octets.length, out, 0);
+  const end = decodeHuffman(octets, new DataView(octets.buffer, octets.byteOffset), 0, octets.length, out, 0);
   assert.equal(decodedLength(octets, 0, octets.length), end);
   return end < 0 ? null : Buffer.from(out.subarray(0, end)).toString('latin1');
 };
