@@ -1,15 +1,23 @@
 // The seccomp profile of k8s/: under it a proxy does all that it does, with io_uring and with epoll.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, get } from 'node:http';
+import { get as getTls } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { Pki } from '../support/pki.js';
 import { run, which } from '../support/servers.js';
 import { availableExecutors, eventually, startSluice } from '../support/sluice.js';
 
 const file = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
-const UNDER = ['python3', file('test/support/seccomp.py'), file('k8s/components/io-uring/io-uring.json')];
+const PROFILE = file('k8s/components/io-uring/io-uring.json');
+const LAUNCHER = ['python3', file('test/support/seccomp.py')];
+const UNDER = [...LAUNCHER, PROFILE];
+/** What the profile does not name ends the process: all that a proxy calls is named. */
+const STRICT = [...LAUNCHER, '--kill', PROFILE];
 const BIG = Buffer.alloc(8 << 20, 'x');
 
 function lacking(): string | false {
@@ -19,9 +27,10 @@ function lacking(): string | false {
   return header ? false : 'the headers of the kernel are not installed';
 }
 
-function octets(port: number, path: string): Promise<number> {
+function octets(port: number, path: string, ca = ''): Promise<number> {
   return new Promise((resolve, reject) => {
-    get({ host: '127.0.0.1', port, path, agent: false }, (response) => {
+    const options = { host: '127.0.0.1', port, path, agent: false, ca, servername: 'web.test' };
+    (ca === '' ? get : getTls)(options, (response) => {
       let length = 0;
       response.on('data', (chunk: Buffer) => {
         length += chunk.length;
@@ -34,8 +43,37 @@ function octets(port: number, path: string): Promise<number> {
 describe('the profile that allows io_uring', { skip: lacking() }, async () => {
   const server = createServer((request, response) => response.end(request.url === '/big' ? BIG : 'small'));
 
-  before(() => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve)));
-  after(() => server.close());
+  const directory = mkdtempSync(join(tmpdir(), 'sluice-seccomp-'));
+  let anchor = '';
+  let tls = '';
+
+  before(async () => {
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const pki = await Pki.make();
+    anchor = pki.anchor;
+    const { certificate, key } = (await pki.leaf({ dns: ['web.test'] })).write(directory, 'web');
+    tls = `{ certificates: [{ certificate: ${certificate}, key: ${key} }] }`;
+  });
+  after(() => {
+    server.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  it('without io_uring is one under which a proxy takes epoll, and says so', async () => {
+    const forbidden = readFileSync(PROFILE, 'utf8').replaceAll(/"io_uring_\w+"/g, '"bind"');
+    const path = join(directory, 'without.json');
+    writeFileSync(path, forbidden);
+    const { port } = server.address() as AddressInfo;
+    const yaml = `listeners: [{ name: in, listen: "127.0.0.1:0", service: app }]\nservices: { app: { endpoints: ["127.0.0.1:${port}"] } }\n`;
+    const sluice = await startSluice(yaml, 'auto', {}, [...LAUNCHER, path]);
+    try {
+      assert.equal(await octets(sluice.port('in'), '/'), 5);
+      const started = await sluice.logged(({ message, executor }) => message === 'accepting' && executor !== undefined);
+      assert.equal(started.executor, 'epoll', JSON.stringify(started));
+    } finally {
+      assert.equal(await sluice.stop(), 0);
+    }
+  });
 
   it('is one: it forbids what it does not name', async () => {
     const { code, stderr } = await run(UNDER[0], [...UNDER.slice(1), 'unshare', '--user', 'true']);
@@ -47,16 +85,20 @@ describe('the profile that allows io_uring', { skip: lacking() }, async () => {
     it(`lets a proxy serve (${io})`, async () => {
       const { port } = server.address() as AddressInfo;
       // A name, so that the resolver is asked; a reload, so that threads and files are used again.
-      const yaml = `listeners:
+      const yaml = `workers: 2
+listeners:
   - { name: in, listen: "127.0.0.1:0", service: app }
+  - { name: tls, listen: "127.0.0.1:0", service: app, tls: ${tls} }
+  - { name: bytes, listen: "127.0.0.1:0", service: app, protocol: opaque }
 services:
   app: { endpoints: ["localhost:${port}"] }
 `;
-      const sluice = await startSluice(yaml, io, {}, UNDER);
+      const sluice = await startSluice(yaml, io, {}, STRICT);
       try {
         await eventually(async () => (await octets(sluice.port('in'), '/').catch(() => 0)) === 5, 'an answer');
         for (let times = 0; times < 3; times++)
-          assert.equal(await octets(sluice.port('in'), '/big'), BIG.length, 'spliced');
+          for (const name of ['in', 'bytes', 'tls'])
+            assert.equal(await octets(sluice.port(name), '/big', name === 'tls' ? anchor : ''), BIG.length, name);
         sluice.reload(yaml);
         await sluice.logged(({ message }) => /reload|configuration/.test(message));
         assert.equal(await octets(sluice.port('in'), '/'), 5);

@@ -18,6 +18,14 @@ const OVERLAYS: Readonly<Record<string, RegExp>> = {
   monitoring: /kind: PodMonitor/,
   demo: /linkerd\.io\/inject: enabled[\s\S]*config\.linkerd\.io\/opaque-ports: "4406"/,
 };
+const WEBHOOK = 'mutatingwebhookconfiguration/sluice-injector';
+
+interface Deployment {
+  readonly replicas: number;
+  readonly strategy: { readonly rollingUpdate: object };
+  readonly template: { readonly spec: { readonly containers: readonly { readonly image: string }[] } };
+}
+
 /** Kinds of others, which are there only where those are installed. */
 const FOREIGN = /no matches for kind "(PodMonitor|Certificate|Issuer|ClusterIssuer)"/;
 
@@ -39,6 +47,25 @@ describe('on a real API server', { skip: lackingKubernetes() || lackingKubectl()
       await kubectl.apply(folder(''));
       // Exit code 1 where anything differs.
       assert.equal(await kubectl.done(['diff', '-k', folder('')]), '');
+    });
+
+    it('become those of the next version, and leave alone what the controller has written', async () => {
+      const bundle = Buffer.from('anchors').toString('base64');
+      const written = [{ op: 'add', path: '/webhooks/0/clientConfig/caBundle', value: bundle }];
+      await kubectl.done(['patch', WEBHOOK, '--type=json', `--patch=${JSON.stringify(written)}`]);
+      const next = (await kustomize(folder(''))).replaceAll(/image: sluice:\S+/g, 'image: sluice:next');
+      const second = await kubectl.done(['apply', '--validate=strict', '-f', '-'], next);
+      assert.match(second, /^deployment\.apps\/sluice-controller configured$/m);
+      assert.match(second, /^mutatingwebhookconfiguration\S* unchanged$/m);
+      const said = await kubectl.done(['get', 'deployment', 'sluice-controller', '-n', 'sluice', '-o', 'json']);
+      const { spec } = JSON.parse(said) as { spec: Deployment };
+      const { replicas, strategy, template } = spec;
+      assert.deepEqual([replicas, template.spec.containers[0].image], [2, 'sluice:next']);
+      // One after the other, and none ends before the next one is ready.
+      assert.deepEqual(strategy.rollingUpdate, { maxUnavailable: 0, maxSurge: 1 });
+      const path = ['-o', 'jsonpath={.webhooks[0].clientConfig.caBundle}'];
+      assert.equal(await kubectl.done(['get', WEBHOOK, ...path]), bundle);
+      await kubectl.apply(folder(''));
     });
 
     for (const [overlay, adds] of Object.entries(OVERLAYS))
@@ -130,5 +157,23 @@ describe('on a real API server', { skip: lackingKubernetes() || lackingKubectl()
       };
       await Promise.all(rights.map((right) => goesOn(rightText(right))));
     });
+  });
+
+  it('leave nothing that concerns others when they are deleted', async () => {
+    // The namespace itself goes when controllers of Kubernetes have emptied it.
+    await kubectl.done(['delete', '--wait=false', '-k', folder('')]);
+    const others = [WEBHOOK, 'clusterrole/sluice-controller', 'clusterrolebinding/sluice-controller'];
+    for (const object of others) {
+      const { code, stderr } = await kubectl.run(['get', object]);
+      assert.equal(code, 1, object);
+      assert.match(stderr, /NotFound/);
+    }
+    const { metadata } = await kubernetes.done('GET', '/api/v1/namespaces/sluice');
+    assert.notEqual((metadata as { deletionTimestamp?: string }).deletionTimestamp, undefined);
+    const name = 'after';
+    await kubernetes.namespace(name);
+    await kubernetes.account(name, 'default');
+    const pod = { metadata: { name }, spec: { containers: [{ name, image: name }] } };
+    await kubernetes.done('POST', `/api/v1/namespaces/${name}/pods`, pod);
   });
 });

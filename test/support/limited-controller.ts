@@ -19,7 +19,7 @@ import { eventually, sumOf } from './sluice.js';
 export const ACCOUNT = 'sluice-controller';
 const RBAC = '/apis/rbac.authorization.k8s.io/v1';
 const POD = 'controller-0';
-const WAIT_MS = 60_000;
+const WAIT_MS = 120_000;
 
 interface Line {
   readonly message: string;

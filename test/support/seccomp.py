@@ -1,6 +1,7 @@
-"""Runs a command under a seccomp profile as container runtimes read them, on x64: seccomp.py PROFILE.json COMMAND...
+"""Runs a command under a seccomp profile as container runtimes read them, on x64: seccomp.py [--kill] PROFILE.json COMMAND...
 
-Names of system calls come from the kernel's headers. What is not allowed fails with the profile's error, as in a container.
+Names of system calls come from the kernel's headers. What is not allowed fails with the
+profile's error, as in a container; with --kill what the profile does not name at all ends the process.
 """
 import ctypes
 import json
@@ -12,7 +13,7 @@ import sys
 HEADERS = ["/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "/usr/include/asm/unistd_64.h"]
 AUDIT_ARCH_X86_64 = 0xC000003E
 LD_ABS, JEQ, AND, RET = 0x20, 0x15, 0x54, 0x06
-ALLOW, ERRNO = 0x7FFF0000, 0x00050000
+ALLOW, ERRNO, KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 
 
@@ -26,7 +27,7 @@ def entry(code, k, jt=0, jf=0):
     return struct.pack("<HBBI", code, jt, jf, k)
 
 
-def program(profile):
+def program(profile, kill):
     known = numbers()
     filters = [entry(LD_ABS, 4), entry(JEQ, AUDIT_ARCH_X86_64, 1, 0), entry(RET, ERRNO | 1)]
     for rule in profile["syscalls"]:
@@ -48,7 +49,7 @@ def program(profile):
                 entry(JEQ, value, 0, 1),
                 entry(RET, result),
             ]
-    filters.append(entry(RET, ERRNO | profile["defaultErrnoRet"]))
+    filters.append(entry(RET, KILL_PROCESS if kill else ERRNO | profile["defaultErrnoRet"]))
     return filters
 
 
@@ -56,8 +57,10 @@ class Program(ctypes.Structure):
     _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 
 
-with open(sys.argv[1]) as file:
-    filters = program(json.load(file))
+kill = sys.argv[1] == "--kill"
+path, *command = sys.argv[2:] if kill else sys.argv[1:]
+with open(path) as file:
+    filters = program(json.load(file), kill)
 code = ctypes.create_string_buffer(b"".join(filters))
 libc = ctypes.CDLL(None, use_errno=True)
 if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
@@ -65,4 +68,4 @@ if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
 loaded = Program(len(filters), ctypes.cast(code, ctypes.c_void_p).value)
 if libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(loaded)) != 0:
     raise OSError(ctypes.get_errno(), "PR_SET_SECCOMP")
-os.execvp(sys.argv[2], sys.argv[2:])
+os.execvp(command[0], command)

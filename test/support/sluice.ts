@@ -89,7 +89,7 @@ export function sumOf(page: string, name: string, labels: Readonly<Record<string
  */
 export async function startSluice(
   yaml: string,
-  io: Executor,
+  io: Executor | 'auto',
   env: NodeJS.ProcessEnv = {},
   under: readonly string[] = [],
 ): Promise<Sluice> {
