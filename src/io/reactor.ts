@@ -68,6 +68,10 @@ export class Reactor {
   ms = 0;
   turns = 0;
   completions = 0;
+  /** Timers of the wheel that have fired. */
+  fired = 0;
+  /** When `Handlers.turn` wants to be called next, whatever happens until then; as `ms`. */
+  wakeMs = Number.POSITIVE_INFINITY;
   /** Set by code that has settled a promise and wants it to run before the next wait. */
   wantMicrotasks = false;
   /** How many completions to wait for, and for how long (µs), when much is in flight; set by the protocols each turn. */
@@ -126,6 +130,11 @@ export class Reactor {
     return Math.max(this.now, this.page[0] / 1000);
   }
 
+  /** How long ago `at` was, of the scale of `ms`; ms with fractions. Cold path. */
+  since(at: number): number {
+    return this.clock() - this.origin - at;
+  }
+
   /** As `ms`, but not of the turn. Cold path. */
   clockMs(): number {
     return Math.floor(this.clock()) - this.origin;
@@ -147,7 +156,7 @@ export class Reactor {
     let uvDeadline = uv < 0 ? Number.POSITIVE_INFINITY : this.now + uv;
     if (!this.uvArmed) uvDeadline = Math.min(uvDeadline, this.uvRetryAt);
     for (;;) {
-      const deadline = Math.min(uvDeadline, this.wheel.nextMs());
+      const deadline = Math.min(uvDeadline, this.wheel.nextMs(), this.origin + this.wakeMs);
       let timeoutUs = -1;
       if (deadline !== Number.POSITIVE_INFINITY) timeoutUs = Math.max(0, Math.ceil((deadline - this.now) * 1000));
       const idle = this.splicer.runnable === 0;
@@ -191,6 +200,7 @@ export class Reactor {
       this.splicer.dropRunnable(runnable);
     }
     const due = this.wheel.advance(this.now);
+    this.fired += due;
     for (let i = 0; i < due; i++) {
       const slot = this.wheel.expired(i);
       if ((this.sockets.flags[slot] & SOCKET.CLOSED) === 0 && this.sockets.kind[slot] !== FREE) handlers.timer(slot);

@@ -19,6 +19,7 @@ import { CONTEXT_BYTES, Context } from './context.js';
 import { type DataPath, makeDataPath } from './data-path.js';
 import { STATE } from './exchange/exchange.js';
 import { completionsToAwait } from './http2/coalesce.js';
+import { Sampling } from './sampling.js';
 import type { ExchangeSlot, SocketSlot } from './slots.js';
 import {
   type DrainMessage,
@@ -33,8 +34,8 @@ import { SocketEvents } from './socket-events.js';
 import { TlsNews, TlsWays } from './tls-reports.js';
 import { unreachable } from './unreachable.js';
 
-/** Gauges that nobody updates per event are sampled so often, ms. */
-const SAMPLE_MS = 250;
+/** Latencies that decay are shown so often, ms. */
+const DECAY_MS = 2000;
 const LIMIT_DRAIN_GRACE = LIMITS.indexOf('drain-grace');
 const LOOP_TURN_US = WORKER_HISTOGRAMS.indexOf('loop_turn_us');
 
@@ -53,7 +54,7 @@ export class Worker {
   private snapshot: Snapshot;
   private stopping = false;
   private resolve: (() => void) | undefined;
-  private turnStarted: number;
+  private readonly sampling = new Sampling();
   private settledAt = 0;
   private readonly turnHistogram = workerHistogram(LOOP_TURN_US);
 
@@ -113,7 +114,6 @@ export class Worker {
       turned: () => this.turned(),
     });
     this.silent = new SilentPeers(this.context, (slot, errno) => this.events.failed(slot, errno));
-    this.turnStarted = this.reactor.now;
   }
 
   private connectTls(): void {
@@ -132,7 +132,8 @@ export class Worker {
     // What the start leaves behind, before anybody waits for this thread: V8 would come for it some seconds later.
     await returnMemory(this.native);
     port.on('message', (message: ToWorker) => this.receive(message));
-    const sampler = setInterval(() => this.sample(), SAMPLE_MS);
+    this.sampling.start(this.reactor.clockMs());
+    this.reactor.wakeMs = this.sampling.at;
     const done = new Promise<void>((resolve) => {
       this.resolve = resolve;
     });
@@ -142,9 +143,9 @@ export class Worker {
     const { executor, reason } = this.reactor.memory;
     this.send({ kind: 'ready', executor, reason, threadId });
     await done;
-    clearInterval(sampler);
     this.context.accessLog.flush(true);
     this.sample();
+    this.sampling.stop();
     Atomics.store(new Int32Array(loadBoard), LOAD_BOARD.RING + id, -1);
     this.context.values[W.READY] = 0;
     this.acceptor.stop();
@@ -157,9 +158,17 @@ export class Worker {
     port.close();
   }
 
+  /** How much has happened, ever; a small integer that wraps around. */
+  private get happened(): number {
+    return (this.reactor.completions + this.reactor.fired) | 0;
+  }
+
   /** A loop turn has ended. */
   private turned(): void {
+    const { reactor, sampling } = this;
     this.coalesce();
+    if (sampling.due(reactor.ms, this.happened)) this.sample();
+    reactor.wakeMs = sampling.at;
     if (this.stopping) this.finishIfDone();
   }
 
@@ -375,9 +384,8 @@ export class Worker {
   private sample(): void {
     const { values, slab, splicer, sockets, reactor } = this.context;
     const now = reactor.clock();
-    this.router.sweep();
-    this.silent.look(now);
-    this.shrink(now);
+    const lag = Math.max(0, reactor.since(this.sampling.at) * 1000);
+    const latest = Math.min(this.router.sweep(), this.silent.look(now), this.shrink(now));
     values[W.LOOP_TURNS] = reactor.turns;
     values[W.COMPLETIONS] = reactor.completions;
     values[W.SLAB_BUFFERS] = slab.buffers;
@@ -390,8 +398,6 @@ export class Worker {
     values[W.SOCKETS_OPEN] = sockets.open;
     if (this.context.tls !== undefined) this.tlsNews.sample(this.context.tls);
     values[W.CPU_US] = this.native.threadCpu();
-    const lag = Math.max(0, (now - this.turnStarted - SAMPLE_MS) * 1000);
-    this.turnStarted = now;
     values[W.LOOP_LAG_MAX_US] = lag;
     this.context.metrics.record(this.turnHistogram, lag);
     this.context.sampleEndpoints();
@@ -401,19 +407,24 @@ export class Worker {
     if (refused.length > 0) this.send({ kind: 'refused', refused });
     const names = this.serverNames.take();
     if (names.length > 0) this.send({ kind: 'serverNames', names });
+    const decaying = this.context.balancer.recent.count > 0 ? now + DECAY_MS : Number.POSITIVE_INFINITY;
+    const ms = reactor.clockMs();
+    this.sampling.taken(ms, this.happened, ms + Math.ceil(Math.min(latest, decaying) - now));
   }
 
-  /** Gives the memory of a burst back. */
-  private shrink(now: number): void {
+  /** Gives the memory of a burst back. Returns when there may be more of it. */
+  private shrink(now: number): number {
     const { slab, limits } = this.context;
     const { slabIdleMs } = limits;
-    if (slabIdleMs === 0) return;
+    if (slabIdleMs === 0) return Number.POSITIVE_INFINITY;
+    const before = slab.discarded;
     if (now >= this.settledAt + slabIdleMs) {
       this.settledAt = now;
       slab.settle();
       slab.shrinkLent(this.native.discard);
     }
     slab.shrink(this.native.discard);
+    return slab.discarded > before ? now : this.settledAt + slabIdleMs;
   }
 
   private send(message: FromWorker): void {

@@ -199,6 +199,20 @@ const roles: Record<string, () => void> = {
     }, 20);
   },
 
+  wakes: () => {
+    let turns = 0;
+    reactor.run({
+      ...echo,
+      turn: () => {
+        turns++;
+        if (reactor.ms < reactor.wakeMs) return;
+        reactor.wakeMs = Number.POSITIVE_INFINITY;
+        say({ turns: reactor.turns - turns });
+      },
+    });
+    reactor.wakeMs = reactor.clockMs() + 30;
+  },
+
   idle: () => {
     const port = listen();
     reactor.run(echo);
@@ -240,6 +254,11 @@ const roles: Record<string, () => void> = {
     let told = 0;
     let turned = 0;
     let echoed = 0;
+    const check = (): void => {
+      if (echoed < 2 * PIECE.length || told < echoed) return;
+      say({ failed, told, lost: before - slab.free - slab.lent, turned });
+      echoed = 0;
+    };
     reactor.run({
       ...echo,
       sent: (_slot, bytes) => {
@@ -252,9 +271,7 @@ const roles: Record<string, () => void> = {
       turn: () => {
         // What the protocols put off till the end of a turn is done after they were told, as behind a completion.
         if (failed !== 0) turned = 1;
-        if (echoed < 2 * PIECE.length || told < echoed) return;
-        say({ failed, told, lost: before - slab.free - slab.lent, turned });
-        echoed = 0;
+        check();
       },
     });
     const next = (which: number): void => {
@@ -264,6 +281,7 @@ const roles: Record<string, () => void> = {
         got += String(chunk);
         if (got === PIECE && which < 2) next(which + 1);
         if (got === PIECE) echoed += PIECE.length;
+        check();
       });
       client.on('close', () => {
         if (which === 0) next(1);

@@ -43,6 +43,10 @@ for (const io of await availableExecutors()) {
     assert.equal(node, 1);
   });
 
+  test(`${io}: a turn comes when it was asked for, whatever happens`, async () => {
+    assert.deepEqual(await report('wakes', io), { turns: 0 });
+  });
+
   test(`${io}: with nothing to do it waits`, async () => {
     const { turns } = await report('idle', io);
     assert.ok(turns < 20, `${turns} turns`);

@@ -173,13 +173,14 @@ export class Router {
     for (let waits = this.releaseWaiting(slot); waits > 0; waits--) this.context.limited(LIMIT_RESOLVE);
   }
 
-  /** Forgets what nobody has used for long. */
-  sweep(): void {
+  /** Forgets what nobody has used for long. Returns when there may be more of it. */
+  sweep(): number {
     const { destinations, reactor } = this.context;
     const before = reactor.clock() - this.idleMs;
     for (;;) {
       const slot = destinations.oldestIdle();
-      if (slot < 0 || destinations.lastUsed[slot] > before) return;
+      if (slot < 0) return Number.POSITIVE_INFINITY;
+      if (destinations.lastUsed[slot] > before) return destinations.lastUsed[slot] + this.idleMs;
       this.evict(slot);
     }
   }

@@ -33,18 +33,23 @@ export class SilentPeers {
     this.asked = new Uint16Array(context.sockets.capacity);
   }
 
-  /** Looks at the sockets to which something was sent. Called every now and then. */
-  look(now: number): void {
+  /** Looks at the sockets to which something was sent. Called every now and then. Returns when to look again, at the latest. */
+  look(now: number): number {
     const { sockets } = this.context;
     const { owes } = sockets;
     const n = sockets.used;
     const most = Math.max(FEW, n >> PART_SHIFT);
     let asked = 0;
-    for (let i = 0; i < n && asked < most; i++) {
+    let again = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < n; i++) {
+      if (asked === most) return now;
       if (this.cursor >= n) this.cursor = 0;
       const slot = this.cursor++;
-      if (owes[slot] !== 0 && now >= this.next[slot] && this.ask(slot, now)) asked++;
+      if (owes[slot] === 0) continue;
+      if (now >= this.next[slot] && this.ask(slot, now)) asked++;
+      if (owes[slot] !== 0) again = Math.min(again, this.next[slot]);
     }
+    return again;
   }
 
   /** False if there was nothing to ask. */
