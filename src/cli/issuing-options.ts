@@ -2,6 +2,7 @@
 import { parseDuration, ValueError } from '../config/values.js';
 import type { TokenReviewOptions } from '../identity/issuing/token-review.js';
 import { trustDomainProblem } from '../identity/names.js';
+import { isNamespaceName } from '../kubernetes/names.js';
 import { createLogger, LOG_LEVELS, type Logger } from '../log/logger.js';
 import { type Given, lifetimeOf } from './given.js';
 import { dieLogged } from './run.js';
@@ -63,8 +64,7 @@ export const certifying = (given: Options) => ({
 
 /** Throws a ValueError. */
 export function namespaceNamed(name: string): string {
-  if (!/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(name))
-    throw new ValueError(`${JSON.stringify(name)} is no name of a namespace`);
+  if (!isNamespaceName(name)) throw new ValueError(`${JSON.stringify(name)} is no name of a namespace`);
   return name;
 }
 

@@ -1,6 +1,7 @@
 // Events of Kubernetes on the objects that they are about: what an operator sees with `kubectl describe` and `kubectl get events`. Told
 // once in a while, however often it happens and by however many replicas, and never waited for.
 import { createHash } from 'node:crypto';
+import { isNamespaceName } from '../kubernetes/names.js';
 import type { Objects } from './objects.js';
 
 export interface EventObject {
@@ -61,6 +62,7 @@ export class Events {
     const now = this.deps.now();
     const before = this.#told.get(key);
     if (before !== undefined && now - before < REPEAT_MS) this.deps.done('repeated');
+    else if (!isNamespaceName(namespace)) this.deps.done('dropped');
     else if (this.#waiting.length >= MOST_WAITING || !this.#affordable(now)) this.deps.done('dropped');
     else {
       this.#remember(key, now);

@@ -5,6 +5,7 @@ import type { Address } from '../config/model.js';
 import { type Outcome, review } from '../inject/admission.js';
 import type { Installation } from '../inject/installation.js';
 import { problemText } from '../inject/problem.js';
+import { isNamespaceName } from '../kubernetes/names.js';
 import type { Logger } from '../log/logger.js';
 import { CaBundle } from './ca-bundle.js';
 import { type EventObject, Events } from './events.js';
@@ -152,11 +153,14 @@ export class Injector implements Part {
   }
 }
 
-/** Where an object is to be stored, by its review; empty where that is not said. */
+/** Where an object is to be stored, by its review; empty where that is not said. Throws a ReviewProblem where it can be nowhere. */
 function namespaceOf(asked: unknown): string {
   const { request } = (asked ?? {}) as { request?: { namespace?: unknown } | null };
   const namespace = request?.namespace;
-  return typeof namespace === 'string' ? namespace : '';
+  if (namespace === undefined || namespace === null || namespace === '') return '';
+  // Whoever can reach the port can ask, and we ask API servers about it.
+  if (typeof namespace === 'string' && isNamespaceName(namespace)) return namespace;
+  throw new ReviewProblem('request.namespace is no name of a namespace');
 }
 
 function objectOf({ kind, namespace, name, owner }: Outcome): EventObject | null {

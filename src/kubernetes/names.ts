@@ -53,3 +53,6 @@ export const SERVICE_NAME = 'kubernetes.io/service-name';
 
 /** One string of its own: by a template it would be one more, that refers to its parts. There are 100,000 of them. */
 export const keyOf = (namespace: string, name: string): string => [namespace, name].join('/');
+
+/** Whether a namespace may be called that (RFC 1123). Names that strangers have written must not come into a path before. */
+export const isNamespaceName = (name: string): boolean => /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(name);

@@ -204,12 +204,16 @@ describe('a pod', () => {
     for (const [body, message] of [
       [{ ...review(), apiVersion: 'admission.k8s.io/v1beta1' }, /this port takes admission\.k8s\.io\/v1 /],
       [{}, /this port takes an AdmissionReview/],
+      // It would be a part of what we ask an API server, with our rights.
+      [review({ namespace: 'shop/secrets/issuer?x=' }), /^request\.namespace is no name of a namespace/],
+      [review({ namespace: '..' }), /^request\.namespace is no name/],
     ] as const) {
       const answer = await call(body);
       assert.equal(answer.status, 400);
       assert.match(answer.body, message);
     }
-    assert.equal(await metric('sluice_injector_refused_total{reason="review"}'), 2);
+    assert.equal(await metric('sluice_injector_refused_total{reason="review"}'), 4);
+    assert.deepEqual(written(), []);
   });
 
   it('is injected though events cannot be written', async () => {

@@ -107,6 +107,8 @@ const sameKnowledge = (a: readonly Endpoint[] | null, b: readonly Endpoint[] | n
 export class Topics {
   readonly #services = new Map<string, Service>();
   readonly #profiles = new Map<string, Topic>();
+  /** By update: who asks from one place is told the same one, and need not be compared with all others. */
+  readonly #states = new WeakMap<EndpointsUpdate, EndpointsState>();
   readonly #ofProfiles: Home = { emptied: ({ key }) => this.#profiles.delete(key) };
 
   /** `encoded` is told of each encoding. */
@@ -137,8 +139,16 @@ export class Topics {
     if (known !== undefined) return known;
     const topic = new Topic(place, service);
     service.byPlace.set(place, topic);
-    topic.begin(this.lookup.watchEndpoints(authority, asker, (update) => topic.is(service.stateOf(update))));
+    topic.begin(this.lookup.watchEndpoints(authority, asker, (update) => topic.is(this.#stateOf(service, update))));
     return topic;
+  }
+
+  #stateOf(service: Service, update: EndpointsUpdate): EndpointsState {
+    const known = this.#states.get(update);
+    if (known !== undefined) return known;
+    const state = service.stateOf(update);
+    this.#states.set(update, state);
+    return state;
   }
 
   /** What is behind an address is the same for all. */
