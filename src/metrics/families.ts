@@ -2,6 +2,7 @@
 
 import { RESPONSE_REASONS } from '../http/response-reasons.js';
 import { CERTIFICATE_FAMILIES } from './certificate-families.js';
+import { detectFamilies, VERDICT_FAMILY } from './detection-families.js';
 import {
   blockSamples,
   clientLabels,
@@ -13,7 +14,6 @@ import {
   type Family,
   fieldFamily,
   histogramFamily,
-  type Labels,
   listenerLabels,
   listenersOf,
   NONE,
@@ -30,26 +30,13 @@ import {
 } from './family.js';
 import type { FieldMetric } from './fields.js';
 import { ENDPOINT_FIELDS, ENDPOINT_PROTOCOLS, ENDPOINT_STATES, LISTENER_FIELDS, SERVICE_FIELDS } from './fields.js';
+import type { Direction } from './groups.js';
 import { identityFamilies } from './identity-families.js';
-import {
-  C,
-  CLOSE_REASONS,
-  E,
-  GRPC_CODES,
-  isGrpcFailure,
-  L,
-  LIMITS,
-  LISTENER_TLS,
-  R,
-  REASONS,
-  S,
-  VERDICTS,
-  verdictField,
-  W,
-  WORKER_HISTOGRAMS,
-} from './layout.js';
+import { C, CLOSE_REASONS, E, L, LIMITS, LISTENER_TLS, R, S, W, WORKER_HISTOGRAMS } from './layout.js';
 import { lookupFamilies } from './lookup-families.js';
-import type { Direction, EndpointSeries, MetricsSnapshot, NameCounts } from './reader.js';
+import { NAME_FAMILIES } from './name-families.js';
+import type { EndpointSeries } from './reader.js';
+import { GRPC_FAMILY, RESPONSE_FAMILY } from './response-families.js';
 import { TLS_FAMILIES } from './tls-families.js';
 import { http2Families, workerBlockFamily, workerFamilies, workerHistogramFamily } from './worker-families.js';
 
@@ -58,8 +45,6 @@ export const LATENCY_BOUNDS_MS = [
   1, 2, 3, 4, 5, 10, 20, 30, 40, 50, 100, 200, 300, 400, 500, 1000, 2000, 3000, 4000, 5000, 10_000, 20_000, 30_000,
   40_000, 50_000,
 ];
-/** Bucket bounds of Linkerd's `*_tcp_detect_http_duration_seconds`. */
-export const DETECT_BOUNDS_S = [0.001, 0.1];
 /** The same bounds, for names of our own: these are in base units. */
 const LATENCY_BOUNDS_S = LATENCY_BOUNDS_MS.map((bound) => bound / 1000);
 const CONNECT_BOUNDS_S = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10];
@@ -80,82 +65,6 @@ const CLOSE_FAMILY: Family = {
   ],
 };
 
-const RESPONSE_FAMILY: Family = {
-  name: 'response_total',
-  type: 'counter',
-  help: 'Responses of endpoints; 5xx are failures, and of gRPC the statuses 2, 4, 7, 13, 14, 15 and none at all',
-  samples: (snapshot) =>
-    snapshot.endpoints.flatMap((series) => {
-      const samples: Sample[] = [];
-      const sharedLabels = requestLabels(series);
-      for (let code = 100; code < 600; code++) {
-        const value = series.values[E.STATUS + code - 100];
-        if (value === 0) continue;
-        const labels = { status_code: String(code), classification: code < 500 ? 'success' : 'failure' };
-        samples.push({ value, labels, sharedLabels });
-      }
-      const beyond = series.values[E.STATUS_BEYOND];
-      if (beyond > 0)
-        samples.push({ value: beyond, labels: { status_code: 'other', classification: 'success' }, sharedLabels });
-      for (const { grpc_status, value } of grpcCounts(series.values, E.GRPC_STATUS, E.GRPC_MISSING)) {
-        const failed = grpc_status === MISSING || isGrpcFailure(Number(grpc_status));
-        const labels = { status_code: '200', classification: failed ? 'failure' : 'success', grpc_status };
-        samples.push({ value, labels, sharedLabels });
-      }
-      return samples;
-    }),
-};
-
-/** Value of the label `grpc_status` where there was none. */
-const MISSING = 'missing';
-
-/** What was counted for each grpc-status, the code as a number as in Linkerd's label. */
-function grpcCounts(values: Float64Array, at: number, missing: number): { grpc_status: string; value: number }[] {
-  const counts = Array.from({ length: GRPC_CODES }, (_, code) => ({
-    grpc_status: `${code}`,
-    value: values[at + code],
-  }));
-  counts.push({ grpc_status: MISSING, value: values[missing] });
-  return counts.filter(({ value }) => value !== 0);
-}
-
-const GRPC_FAMILY: Family = {
-  name: 'sluice_grpc_responses_total',
-  type: 'counter',
-  help: 'gRPC calls by the status that the client got, from an endpoint or from the proxy itself',
-  samples: (snapshot) =>
-    snapshot.services.flatMap((series) =>
-      grpcCounts(series.values, S.GRPC_STATUS, S.GRPC_MISSING).map(({ grpc_status, value }) => ({
-        value,
-        labels: { grpc_status },
-        sharedLabels: serviceLabels(series),
-      })),
-    ),
-};
-
-/** Linkerd's word for the outcome of detection; null where nothing was detected. */
-function detectResult(verdict: string, reason: string): string | null {
-  if (reason === 'annotation' || reason === 'default-port' || reason === 'hint') return null;
-  if (reason === 'timeout') return 'read_timeout';
-  if (reason === 'eof') return 'error';
-  return verdict === 'http1' ? 'http/1' : verdict === 'http2' ? 'http/2' : 'not_http';
-}
-
-const VERDICT_FAMILY: Family = {
-  name: 'sluice_verdict_total',
-  type: 'counter',
-  help: 'Connections by what they were taken for and why',
-  samples: (snapshot) =>
-    snapshot.listeners.flatMap((series) =>
-      VERDICTS.flatMap((verdict, row) =>
-        REASONS.flatMap((reason, column) => {
-          const value = series.values[verdictField(row, column)];
-          return value === 0 ? [] : [{ value, labels: { verdict, reason }, sharedLabels: listenerLabels(series) }];
-        }),
-      ),
-    ),
-};
-
 const LISTENER_TLS_FAMILY: Family = {
   name: 'sluice_listener_tls_total',
   type: 'counter',
@@ -169,47 +78,13 @@ const LISTENER_TLS_FAMILY: Family = {
     ),
 };
 
-function detectFamilies(of: Direction): Family[] {
-  const listeners = (snapshot: MetricsSnapshot) => snapshot.listeners.filter((series) => series.info.direction === of);
-  return [
-    {
-      name: `${of}_tcp_detect_http_results_total`,
-      type: 'counter',
-      help: 'Outcomes of protocol detection',
-      samples: (snapshot) =>
-        listeners(snapshot).flatMap((series) => {
-          const results = new Map<string, number>();
-          VERDICTS.forEach((verdict, row) => {
-            REASONS.forEach((reason, column) => {
-              const result = detectResult(verdict, reason);
-              const value = series.values[verdictField(row, column)];
-              if (result !== null && value > 0) results.set(result, (results.get(result) ?? 0) + value);
-            });
-          });
-          return [...results].map(([result, value]) => ({
-            value,
-            labels: { result },
-            sharedLabels: listenerLabels(series),
-          }));
-        }),
-    },
-    histogramFamily(
-      `${of}_tcp_detect_http_duration_seconds`,
-      'Time that protocol detection took',
-      DETECT_BOUNDS_S,
-      1e6,
-      0,
-      listeners,
-      listenerLabels,
-    ),
-    {
-      name: `${of}_http_balancer_endpoints`,
-      type: 'gauge',
-      help: 'Endpoints of a service, ready (to at least one worker) or pending',
-      samples: (snapshot) => balancerSamples(snapshot.endpoints.filter((series) => direction(series.info) === of)),
-    },
-  ];
-}
+/** Endpoints of services, as Linkerd's balancer counts them. */
+const balancerFamily = (of: Direction): Family => ({
+  name: `${of}_http_balancer_endpoints`,
+  type: 'gauge',
+  help: 'Endpoints of a service, ready (to at least one worker) or pending',
+  samples: (snapshot) => balancerSamples(snapshot.endpoints.filter((series) => direction(series.info) === of)),
+});
 
 function balancerSamples(endpoints: readonly EndpointSeries[]): Sample[] {
   const services = new Map<string, { ready: number; pending: number }>();
@@ -282,22 +157,6 @@ function ruleFamily(name: string, help: string, fields: Readonly<Record<string, 
   };
 }
 
-/** One for each name of a service: it may be watched twice while a reload is under way. */
-function nameSamples(
-  { names }: MetricsSnapshot,
-  value: (counts: Readonly<NameCounts>) => number,
-  join: (a: number, b: number) => number,
-): Sample[] {
-  const samples = new Map<string, { value: number; labels: Labels }>();
-  for (const counts of names) {
-    const { service, name } = counts;
-    const key = `${service}\n${name}`;
-    const before = samples.get(key)?.value ?? 0;
-    samples.set(key, { value: join(before, value(counts)), labels: { service, name } });
-  }
-  return [...samples.values()];
-}
-
 /** Families of listeners and endpoints share tcp_*: their samples are put together by name. */
 function merged(families: readonly Family[]): Family[] {
   const byName = new Map<string, Family>();
@@ -366,7 +225,7 @@ export const FAMILIES: readonly Family[] = merged([
   CLOSE_FAMILY,
   VERDICT_FAMILY,
   LISTENER_TLS_FAMILY,
-  ...DIRECTIONS.flatMap(detectFamilies),
+  ...DIRECTIONS.flatMap((of) => [...detectFamilies(of), balancerFamily(of)]),
   ...serviceKeys.map((key) => fieldFamily(SERVICE_FIELDS[key], S[key], servicesOf, serviceLabels)),
   histogramFamily(
     'sluice_service_response_latency_seconds',
@@ -461,21 +320,5 @@ export const FAMILIES: readonly Family[] = merged([
     help: 'Services that have no endpoint',
     samples: ({ unready }) => [{ value: unready, labels: NONE }],
   },
-  {
-    name: 'sluice_dns_failures_total',
-    type: 'counter',
-    help: 'Times that a name which a service has could not be resolved',
-    samples: (snapshot) =>
-      nameSamples(
-        snapshot,
-        ({ failures }) => failures,
-        (a, b) => a + b,
-      ),
-  },
-  {
-    name: 'sluice_dns_last_success_timestamp_seconds',
-    type: 'gauge',
-    help: 'When a name which a service has resolved last, 0 if never',
-    samples: (snapshot) => nameSamples(snapshot, ({ lastSuccess }) => lastSuccess, Math.max),
-  },
+  ...NAME_FAMILIES,
 ]);

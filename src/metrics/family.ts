@@ -2,10 +2,11 @@
 
 import type { ClientInfo } from './clients.js';
 import type { FieldMetric } from './fields.js';
+import type { Direction, EndpointInfo } from './groups.js';
 import type { HistogramData } from './histogram.js';
 import { bucketsOf } from './histogram.js';
 import { E, LISTENER_TLS } from './layout.js';
-import type { Direction, EndpointInfo, MetricsSnapshot, Series } from './reader.js';
+import type { MetricsSnapshot, Series } from './reader.js';
 
 export type Labels = Readonly<Record<string, string>>;
 

@@ -6,18 +6,9 @@ import { type IdentityCounts, noCounts } from '../identity/counts.js';
 import type { CertificateCounts } from './certificate-counts.js';
 import type { ClientSeriesName } from './client-series.js';
 import { ClientGroup, type ClientTotals } from './clients.js';
-import {
-  ENDPOINT_FIELDS,
-  ENDPOINT_PROTOCOLS,
-  ENDPOINT_STATES,
-  gaugesOf,
-  HTTP2_FIELDS,
-  LISTENER_FIELDS,
-  SERVICE_FIELDS,
-  WORKER_FIELDS,
-} from './fields.js';
-import type { WorkerView } from './group.js';
-import { collect, SlotGroup } from './group.js';
+import { ENDPOINT_PROTOCOLS, ENDPOINT_STATES, gaugesOf, HTTP2_FIELDS, WORKER_FIELDS } from './fields.js';
+import { collect, type SlotGroup, type WorkerView } from './group.js';
+import { type EndpointInfo, type ListenerInfo, makeGroups, type RuleInfo, type ServiceInfo } from './groups.js';
 import type { HistogramData } from './histogram.js';
 import { HistogramTotal } from './histogram.js';
 import { LabelValues } from './label-values.js';
@@ -27,22 +18,9 @@ import {
   DEFAULT_IDENTITIES,
   DEFAULT_SERVICES,
   E,
-  ENDPOINT_HISTOGRAMS,
   endpointBase,
-  endpointHistogram,
   h2Base,
   L,
-  LISTENER_HISTOGRAMS,
-  listenerBase,
-  listenerHistogram,
-  MAX_LISTENERS,
-  MAX_RULE_SERIES,
-  R,
-  ruleBase,
-  S,
-  SERVICE_HISTOGRAMS,
-  serviceBase,
-  serviceHistogram,
   W,
   WORKER_HISTOGRAMS,
   workerHistogram,
@@ -50,37 +28,6 @@ import {
 import { ServerNames } from './server-names.js';
 import type { WorkerMemory } from './shared.js';
 import type { SlotTable } from './slots.js';
-
-export type Direction = 'inbound' | 'outbound';
-
-export interface ListenerInfo {
-  readonly name: string;
-  readonly direction: Direction;
-  /** Labels of its connections that say what is known of TLS, whoever the client is. */
-  readonly tls?: Readonly<Record<string, string>>;
-}
-
-/** A rule of authorization, or the default of a listener. */
-export interface RuleInfo {
-  readonly listener: string;
-  readonly rule: string;
-}
-
-export interface ServiceInfo {
-  readonly name: string;
-  /** `outbound` if absent. */
-  readonly direction?: Direction;
-}
-
-export interface EndpointInfo {
-  readonly service: string;
-  /** `ip:port` or `[ip6]:port`. */
-  readonly address: string;
-  /** Labels that say how it is dialled. */
-  readonly tls?: Readonly<Record<string, string>>;
-  /** `outbound` if absent. */
-  readonly direction?: Direction;
-}
 
 /** A listener, service or endpoint, summed over the workers. */
 export interface Series<Info> {
@@ -194,8 +141,6 @@ const WORKER_GAUGES = [
   ...H2_ROLES.flatMap((_, role) => gaugesOf(H, HTTP2_FIELDS).map((field) => h2Base(role) + field)),
 ];
 
-/** The name of slot 0 in each table. */
-export const OVERFLOW = 'overflow';
 /** The name of the service whose connections go where their clients were going, and of all its endpoints together. */
 export const ORIGINAL_DESTINATION = 'original-destination';
 
@@ -228,66 +173,20 @@ export class MetricsReader {
     this.endpointSeries = endpoints + 1;
     this.identities = new LabelValues(options.maxIdentities ?? DEFAULT_IDENTITIES);
     this.#clients = new ClientGroup(new LabelValues(options.maxIdentities ?? DEFAULT_IDENTITIES));
-    this.#listeners = new SlotGroup(
-      {
-        capacity: MAX_LISTENERS,
-        extra: 0,
-        size: L.SIZE,
-        gauges: [...gaugesOf(L, LISTENER_FIELDS), L.ELSEWHERE],
-        busy: [L.OPEN, L.ELSEWHERE],
-        histograms: LISTENER_HISTOGRAMS.length,
-        baseOf: listenerBase,
-        histogramOf: listenerHistogram,
-      },
-      this.#views,
-      { name: OVERFLOW, direction: 'inbound' },
-      options,
-    );
-    this.#services = new SlotGroup(
-      {
-        capacity: services,
-        extra: 1,
-        size: S.SIZE,
-        gauges: gaugesOf(S, SERVICE_FIELDS),
-        busy: [S.IN_FLIGHT],
-        histograms: SERVICE_HISTOGRAMS.length,
-        baseOf: serviceBase,
-        histogramOf: serviceHistogram,
-      },
-      this.#views,
-      { name: OVERFLOW },
-      options,
-    );
-    this.#endpoints = new SlotGroup(
-      {
-        capacity: endpoints,
-        extra: 1,
-        size: E.SIZE,
-        gauges: [...gaugesOf(E, ENDPOINT_FIELDS), E.PASSED + E.OPEN],
-        busy: [E.OPEN, E.PASSED + E.OPEN, E.IN_FLIGHT, E.POOL_IDLE],
-        histograms: ENDPOINT_HISTOGRAMS.length,
-        baseOf: endpointBase,
-        histogramOf: endpointHistogram,
-      },
-      this.#views,
-      { service: OVERFLOW, address: OVERFLOW },
-      options,
-    );
-    this.#rules = new SlotGroup(
-      {
-        capacity: MAX_RULE_SERIES,
-        extra: 0,
-        size: R.SIZE,
-        gauges: [],
-        busy: [],
-        histograms: 0,
-        baseOf: ruleBase,
-        histogramOf: () => 0,
-      },
-      this.#views,
-      { listener: OVERFLOW, rule: OVERFLOW },
-      options,
-    );
+    const {
+      listeners,
+      services: ofServices,
+      endpoints: ofEndpoints,
+      rules,
+    } = makeGroups(this.#views, {
+      ...options,
+      services,
+      endpoints,
+    });
+    this.#listeners = listeners;
+    this.#services = ofServices;
+    this.#endpoints = ofEndpoints;
+    this.#rules = rules;
   }
 
   /** Which rule has which slot. */

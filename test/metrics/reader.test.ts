@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { H } from '../../src/http2/counters.js';
+import { OVERFLOW } from '../../src/metrics/groups.js';
 import { toHistogram } from '../../src/metrics/hdr.js';
 import { bucketsOf, HistogramTotal, lowestOf } from '../../src/metrics/histogram.js';
 import {
@@ -19,7 +20,7 @@ import {
   W,
   workerHistogram,
 } from '../../src/metrics/layout.js';
-import { MetricsReader, ORIGINAL_DESTINATION, OVERFLOW } from '../../src/metrics/reader.js';
+import { MetricsReader, ORIGINAL_DESTINATION } from '../../src/metrics/reader.js';
 import { allocateWorkerMemory, slotOf, WorkerMetrics } from '../../src/metrics/shared.js';
 import { runs } from '../support/runs.js';
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NO_PROXY } from '../../src/discovery/endpoint.js';
-import { MetricsReader, OVERFLOW } from '../../src/metrics/reader.js';
+import { OVERFLOW } from '../../src/metrics/groups.js';
+import { MetricsReader } from '../../src/metrics/reader.js';
 import { MAX_ENDPOINTS, MAX_SERVICES } from '../../src/proxy/capacity.js';
 import { Destinations } from '../../src/supervisor/destinations.js';
 

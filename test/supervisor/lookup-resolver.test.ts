@@ -176,6 +176,24 @@ describe('a resolver over a lookup', () => {
     assert.equal(harness.counts.addresses, 2);
   });
 
+  it('bears somebody who dials one address after another', async () => {
+    harness = new Harness({ max: 50 });
+    const asked: Promise<string | null>[] = [];
+    for (let number = 0; number < 100_000; number++) {
+      const host = `10.${(number >> 16) & 255}.${(number >> 8) & 255}.${number & 255}`;
+      asked.push(harness.ask(host));
+    }
+    assert.equal(harness.cluster.watches, 50);
+    assert.equal(harness.counts.refused, 99_950);
+    assert.equal(harness.logged.length, 1);
+    // As a worker forgets what nobody uses, whoever waits goes where it was going.
+    harness.resolver.forgetAll('0|');
+    assert.ok((await Promise.all(asked)).every((answer) => answer === null));
+    assert.equal(harness.cluster.watches, 0);
+    harness.service('10.0.0.1', 'web:80', [at('10.1.0.1')]);
+    assert.equal(await harness.ask('10.0.0.1'), 'auto web:80');
+  });
+
   it('leaves a name to the configuration that has it', async () => {
     harness = new Harness({ configured: 'web:80' });
     harness.service('10.0.0.1', 'web:80', [at('10.1.0.1')]);

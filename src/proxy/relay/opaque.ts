@@ -38,7 +38,6 @@ export class OpaqueRelay implements Caller {
   private readonly attempts: Uint8Array;
   /** 1: the client has brought its own TLS, which goes to its endpoint as it is. */
   private readonly plain: Uint8Array;
-  /** Service that a client is relayed to. */
   /** Service of a client that is relayed. */
   readonly service: Int32Array;
   /** WHY of what has kept a client from an endpoint last, or SERVED. */
