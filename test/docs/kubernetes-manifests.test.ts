@@ -12,6 +12,7 @@ import { DestinationMetrics } from '../../src/controller/destination-metrics.js'
 import { InjectorMetrics } from '../../src/controller/injector-metrics.js';
 import { IssuingMetrics } from '../../src/identity/issuing/metrics.js';
 import { FAMILIES } from '../../src/metrics/families.js';
+import { dashboardExpressions, seriesIn } from '../support/dashboard.js';
 import { noPromtool, promtool } from '../support/promtool.js';
 import { page, repository } from './fences.js';
 
@@ -102,13 +103,6 @@ describe('manifests', () => {
   });
 });
 
-function dashboardExpressions(): string[] {
-  const dashboard = JSON.parse(page('k8s/components/monitoring/sluice.json')) as {
-    panels: { targets?: { expr: string }[] }[];
-  };
-  return dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
-}
-
 describe('what comes with them', () => {
   it('is a page that names the metrics of the injector', () => {
     const registry = new Registry();
@@ -133,7 +127,7 @@ describe('what comes with them', () => {
     const expressions = dashboardExpressions();
     assert.ok(expressions.length > 20);
     for (const expression of expressions) {
-      const named = [...expression.matchAll(/\b([a-z]\w+)\{/g)].map(([, name]) => name);
+      const named = seriesIn(expression).map(({ name }) => name);
       assert.ok(named.length > 0, expression);
       for (const name of named) assert.ok(known.has(name.replace(/_(bucket|sum|count)$/, '')), name);
     }

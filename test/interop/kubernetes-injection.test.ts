@@ -170,6 +170,17 @@ describe('the controller in Kubernetes', { skip: lackingKubernetes() || lackingK
     assert.equal(proxyOf(await made('kube-system', 'e', INJECT)), undefined);
   });
 
+  it('is refused by namespaces that take no pods whose rules are laid by root, as the documentation says', async () => {
+    for (const level of ['restricted', 'baseline', 'privileged']) {
+      await settled(level, INJECT, { 'pod-security.kubernetes.io/enforce': level });
+      const pod = { metadata: { name: 'a' }, spec: { containers: [{ name: 'app', image: 'app:1' }] } };
+      const { status, body } = await kubernetes.ask('POST', `/api/v1/namespaces/${level}/pods`, pod);
+      assert.equal(status, level === 'privileged' ? 201 : 403);
+      if (status === 403)
+        assert.match(String(body.message), new RegExp(`violates PodSecurity "${level}.*NET_ADMIN`, 's'));
+    }
+  });
+
   it('issues a certificate for the token of an injected pod', async () => {
     const pod = await made('shop', 'certified');
     assert.ok(proxyOf(pod) !== undefined);

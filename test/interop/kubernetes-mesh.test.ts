@@ -5,6 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { PORT } from '../e2e/pods-application.js';
 import { type AccessLine, accessLines, ask } from '../e2e/pods-support.js';
+import { dashboardExpressions, seriesIn } from '../support/dashboard.js';
 import { Kubectl, kustomize, lackingKubectl } from '../support/kubectl.js';
 import type { RunningPod } from '../support/kubelet.js';
 import { Kubernetes, lackingKubernetes } from '../support/kubernetes.js';
@@ -184,6 +185,25 @@ describe('an installation', { skip: why === '' ? false : why }, () => {
     const phase = async (): Promise<unknown> =>
       ((await kubernetes.done('GET', `/api/v1/namespaces/${NAMESPACE}/pods/job`)).status as { phase: string }).phase;
     await eventually(async () => (await phase()) === 'Succeeded', 'the job has succeeded');
+  });
+
+  it('has the series, with their labels, that the dashboard asks for', async () => {
+    const controllers = node.pods('sluice', 'sluice-controller');
+    const ofController = async ({ ip }: RunningPod) => (await fetch(`http://${ip}:9990/metrics`)).text();
+    const pages = [client, ...webs].map((pod) => pod.admin('/metrics'));
+    const lines = (await Promise.all([...pages, ...controllers.map(ofController)])).join('\n').split('\n');
+    const missing = new Set<string>();
+    for (const { name, labels } of dashboardExpressions().flatMap(seriesIn)) {
+      const series = lines.filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
+      if (series.length === 0) missing.add(name);
+      else
+        for (const label of labels)
+          assert.ok(
+            series.some((line) => line.includes(`${label}="`)),
+            `${name} by ${label}`,
+          );
+    }
+    assert.deepEqual([...missing], []);
   });
 
   it('runs the demo', async (t) => {
