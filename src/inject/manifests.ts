@@ -4,6 +4,7 @@ import { isCollection, isSeq, isMap as isYamlMap, LineCounter, type Node, visit 
 import { same } from './difference.js';
 import { jsonTexts } from './json-texts.js';
 import { changed, inside, misfitIn } from './lists.js';
+import { hiddenKey } from './merges.js';
 import { isMap, type PlainMap, textOf } from './plain.js';
 import { type Splice, spliced, TextEdits } from './text-edits.js';
 import { isFlow, Places, Unchangeable } from './text-places.js';
@@ -79,6 +80,12 @@ function objectIn(
     },
   });
   if (odd !== undefined) throw wrong(`has a map for a key: ${TEMPLATE}`, odd.range?.[0]);
+  const hidden = hiddenKey(source);
+  if (hidden !== null)
+    throw wrong(
+      `has ${JSON.stringify(hidden.key)} in front of <<, which brings it too, and wins: put << first`,
+      hidden.offset,
+    );
   let value: unknown;
   try {
     value = source.toJS({ maxAliasCount: MOST_ALIASES });

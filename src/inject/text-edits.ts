@@ -15,6 +15,7 @@ import {
   type YAMLMap,
   type YAMLSeq,
 } from 'yaml';
+import { lastMerge } from './merges.js';
 import { isMap, type PlainMap } from './plain.js';
 import { type Hold, isFlow, Places, rangeOf, TOP, Unchangeable } from './text-places.js';
 import { block, flow, json, MOST_ALIASES, type Style, scalarText } from './yaml-text.js';
@@ -143,12 +144,20 @@ export class TextEdits {
     else for (const index of removed) this.#removePair(map, index, removed);
   }
 
-  /** New keys come first: nothing has to be known of where what is there ends, and comments stay with what they stand above. */
+  /**
+   * New keys come first: nothing has to be known of where what is there ends, and comments stay with what they stand above. But they come
+   * behind `<<`: in kubectl's reader of YAML what is merged wins over keys in front of it.
+   */
   #addToBlock(map: YAMLMap, added: PlainMap, hold: Hold): void {
     const places = this.#places;
     const first = places.keyStart(map.items[0]);
     const indent = places.indent(first);
     const written = block(added, indent, this.style);
+    const merge = lastMerge(map);
+    if (merge !== null) {
+      this.#lines(places.end(merge.value, places.ofPair(map, merge)), written);
+      return;
+    }
     const line = hold.after < 0 ? places.lineStart(first) : places.nextLine(hold.after);
     if (line <= first) this.#lines(line, written);
     else this.#splice(first, first, written.slice(indent.length) + this.style.newline + indent);
@@ -173,6 +182,7 @@ export class TextEdits {
     const dense = this.#isDense();
     const isEmptyLong = map.items.length === 0 && unit !== '';
     const isLong = between.includes('\n') || isEmptyLong;
+    const merge = lastMerge(map);
     const line = this.#places.text.slice(this.#places.lineStart(first)).match(/^[ \t]*/)?.[0] ?? '';
     const indent = isEmptyLong ? line + unit : isLong ? this.#places.indent(first) : '';
     const colon = dense ? ':' : ': ';
@@ -182,7 +192,11 @@ export class TextEdits {
     const gap = isLong ? `,${newline}${indent}` : dense ? ',' : ', ';
     const written = pairs.join(gap);
     if (isEmptyLong) this.#splice(start, rangeOf(map)[1], `{${newline}${indent}${written}${newline}${line}}`);
-    else this.#splice(first, first, isLeft && map.items.length > 0 ? written + gap : written);
+    else if (merge === null) this.#splice(first, first, isLeft && map.items.length > 0 ? written + gap : written);
+    else {
+      const [, end] = this.#pairRange(merge);
+      this.#splice(end, end, gap + written);
+    }
   }
 
   #pairRange(pair: Pair): readonly [number, number] {

@@ -44,6 +44,11 @@ describe('a text that is no manifest', () => {
       ],
       ['just a text', /it is no map$/],
       ['a: *b\n', /document 1, line 1: /],
+      [
+        `x: &x {labels: {a: b}}\n${POD}  labels: {c: d}\n  <<: *x\n`,
+        /document 1, line 6: has "labels" in front of <<, which brings it too, and wins: put << first$/,
+      ],
+      [`${POD}  <<: [{a: b}, {<<: {name: c}}]\n`, /line 4: has "name" in front of <</],
     ];
     for (const [text, message] of wrong) assert.match(problemOf(text), message, text);
   });
@@ -122,6 +127,22 @@ describe('a text of which little changes', () => {
     'an anchor on its own line': [
       'apiVersion: v1\nkind: Pod\nmetadata:\n  &m\n  name: a\nspec: *m\n',
       'apiVersion: v1\nkind: Pod\nmetadata:\n  &m\n  annotations:\n    a/b: c\n  name: a\nspec:\n  name: a\n',
+    ],
+    'a merge, behind which keys count': [
+      'x: &x {a: b}\napiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  <<: *x # x\n  labels: {}',
+      'x: &x {a: b}\napiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  <<: *x # x\n  annotations:\n    a/b: c\n  labels: {}',
+    ],
+    'a merge at the end, and of several maps': [
+      'x: [&x {a: b}, &y {c: d}]\napiVersion: v1\nkind: Pod\nmetadata:\n  <<: [*x, *y]',
+      'x: [&x {a: b}, &y {c: d}]\napiVersion: v1\nkind: Pod\nmetadata:\n  <<: [*x, *y]\n  annotations:\n    a/b: c',
+    ],
+    'a merge in braces': [
+      'x: &x {a: b}\napiVersion: v1\nkind: Pod\nmetadata: {name: a, <<: *x, labels: {}}\n',
+      'x: &x {a: b}\napiVersion: v1\nkind: Pod\nmetadata: {name: a, <<: *x, "annotations": {"a/b": "c"}, labels: {}}\n',
+    ],
+    'annotations that a merge brings': [
+      'x: &x {annotations: {d: e}}\napiVersion: v1\nkind: Pod\nmetadata:\n  <<: *x\n',
+      'x: &x {annotations: {d: e}}\napiVersion: v1\nkind: Pod\nmetadata:\n  <<: *x\n  annotations:\n    d: e\n    a/b: c\n',
     ],
     'tabs in JSON': [
       '{\n\t"apiVersion": "v1",\n\t"kind": "Pod",\n\t"metadata": {}\n}\n',

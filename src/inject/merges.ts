@@ -1,0 +1,65 @@
+// `<<` in maps of YAML, which brings the keys of other maps. YAML has it that a map's own keys win; in kubectl's reader what comes later does.
+import { isAlias, isNode, isScalar, isSeq, isMap as isYamlMap, type Pair, visit, type YAMLMap } from 'yaml';
+import type { YamlDocument } from './yaml-text.js';
+
+export const isMerge = ({ key }: Pair): boolean => isScalar(key) && key.type === 'PLAIN' && key.source === '<<';
+
+export const lastMerge = (map: YAMLMap): Pair | null => map.items.findLast(isMerge) ?? null;
+
+/** Keys of what stands behind `<<`. */
+class Brought {
+  readonly #anchors = new Map<string, unknown>();
+  readonly #known = new Map<unknown, ReadonlySet<string>>();
+
+  /** Aliases are of anchors that come before them. */
+  add(anchor: string, node: unknown): void {
+    this.#anchors.set(anchor, node);
+  }
+
+  keys(node: unknown): ReadonlySet<string> {
+    const there = isAlias(node) ? this.#anchors.get(node.source) : node;
+    const known = this.#known.get(there);
+    if (known !== undefined) return known;
+    const keys = new Set<string>();
+    // A map may be merged into itself.
+    this.#known.set(there, keys);
+    const take = (from: unknown): void => {
+      for (const key of this.keys(from)) keys.add(key);
+    };
+    if (isSeq(there)) for (const item of there.items) take(item);
+    if (isYamlMap(there))
+      for (const pair of there.items) {
+        if (isMerge(pair)) take(pair.value);
+        else if (isScalar(pair.key)) keys.add(String(pair.key.value));
+      }
+    return keys;
+  }
+}
+
+export interface HiddenKey {
+  readonly key: string;
+  readonly offset: number;
+}
+
+function hiddenIn(map: YAMLMap, brought: Brought): HiddenKey | null {
+  for (const [index, merge] of map.items.entries()) {
+    if (index === 0 || !isMerge(merge)) continue;
+    const keys = brought.keys(merge.value);
+    for (const { key } of map.items.slice(0, index))
+      if (isScalar(key) && keys.has(String(key.value))) return { key: String(key.value), offset: key.range?.[0] ?? 0 };
+  }
+  return null;
+}
+
+/** A key in front of a `<<` that brings the same one: what it says counts for nothing, and what we would change in it neither. */
+export function hiddenKey(document: YamlDocument): HiddenKey | null {
+  const brought = new Brought();
+  let found: HiddenKey | null = null;
+  visit(document, (_key, node) => {
+    if (isNode(node) && !isAlias(node) && node.anchor !== undefined) brought.add(node.anchor, node);
+    if (!isYamlMap(node)) return undefined;
+    found = hiddenIn(node, brought);
+    return found === null ? undefined : visit.BREAK;
+  });
+  return found;
+}
