@@ -6,7 +6,10 @@ import { Worker } from '../src/proxy/worker.js';
 export async function serve(task: WorkerTask): Promise<void> {
   const door = native();
   try {
-    await new Worker(task, door).run();
+    door.makeColumns(1);
+    const worker = new Worker(task, door);
+    door.makeColumns(0);
+    await worker.run();
   } finally {
     // The thread may be given another task.
     door.stopRun();

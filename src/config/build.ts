@@ -318,6 +318,7 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
             unnamedService(tree.destination.defaults, writtenDestination?.defaults),
             (path) => resolve(dirname(file), path),
           ),
+    bareService: defaultService(''),
     opaquePorts: opaque,
     annotatedPorts: annotated,
     listeners: tree.listeners.map((listener) => buildListener(listener, detect, tree.authorization, dirname(file))),

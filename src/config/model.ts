@@ -417,6 +417,8 @@ export interface Config {
   readonly log: LogConfig;
   readonly metrics: MetricsConfig;
   readonly drain: DrainConfig;
+  /** A service of which nobody says anything: connections that go where their clients were going are treated so. */
+  readonly bareService: ServiceConfig;
   readonly limits: LimitsConfig;
   readonly destinations: DestinationsConfig;
   readonly discovery: DiscoveryConfig;

@@ -1,6 +1,7 @@
 // The sources of a running proxy. A new kind of endpoint is one more line here.
 import { DnsSource, type NameCounts } from './dns-source.js';
-import { type FileCounts, FileSource } from './file-source.js';
+import type { FileCounts } from './file-source.js';
+import { LateSource } from './late-source.js';
 import { DnsEndpointResolver } from './resolver.js';
 import type { DiscoveryLogger, Sources } from './source.js';
 import { StaticSource } from './static-source.js';
@@ -12,5 +13,9 @@ export function standardSources(
   names: Set<NameCounts>,
 ): Sources {
   const dns = new DnsSource({ resolver: new DnsEndpointResolver(), logger, counts: names });
-  return { static: new StaticSource(), dns, srv: dns, file: new FileSource({ logger, limits, counts }) };
+  const file: Sources['file'] = new LateSource(async () => {
+    const { FileSource } = await import('./file-source.js');
+    return new FileSource({ logger, limits, counts });
+  });
+  return { static: new StaticSource(), dns, srv: dns, file };
 }

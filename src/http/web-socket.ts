@@ -1,6 +1,5 @@
 // The opening handshake of WebSocket, which HTTP/1.1 has (RFC 6455 section 4) and HTTP/2 has not (RFC 8441 section 5). Where
 // the two meet somebody must make the key, or the answer to it. Cold: once per WebSocket.
-import { createHash } from 'node:crypto';
 import { ascii } from './octets.js';
 
 /** Octets of randomness in a key. */
@@ -9,6 +8,9 @@ export const NONCE_LENGTH = 16;
 export const KEY_LENGTH = 24;
 /** Octets of a Sec-WebSocket-Accept: a SHA-1 in base64. */
 export const ACCEPT_LENGTH = 28;
+
+/** Loaded with the first WebSocket: a worker has no other use for it. */
+export const nodeCrypto = (): typeof import('node:crypto') => process.getBuiltinModule('node:crypto');
 
 const GUID = ascii('258EAFA5-E914-47DA-95CA-C5AB0DC85B11');
 
@@ -36,7 +38,7 @@ export function isAccept(keys: Uint8Array, keyAt: number, bytes: Uint8Array, sta
 }
 
 function accept(keys: Uint8Array, keyAt: number): string {
-  const hash = createHash('sha1');
+  const hash = nodeCrypto().createHash('sha1');
   hash.update(keys.subarray(keyAt, keyAt + KEY_LENGTH));
   hash.update(GUID);
   return hash.digest('base64');

@@ -83,6 +83,8 @@ export interface Native extends NativeTls {
    * were given back.
    */
   discard(numbers: Int32Array, from: number, count: number, bytes: number): number;
+  /** 1: a worker makes its columns, which malloc is to map one by one; 0: it has made them. */
+  makeColumns(begin: number): void;
   /** Gives what malloc has free back to the kernel: once, after a start, as it walks through all that is there. */
   trimHeap(): void;
   /**

@@ -9,7 +9,7 @@ import { RING_BUFFERS, Slab } from './slab.js';
 import { FREE, SOCKET, Sockets } from './sockets.js';
 import { Splicer } from './splice.js';
 import type { ConnectionEvents, MakeTransport, SendEvents, Transport } from './transport.js';
-import { Wheel } from './wheel.js';
+import { NO_BUCKET, Wheel } from './wheel.js';
 
 const ENTRIES = 4096;
 const MESSAGE_BLOCKS = 1024;
@@ -100,10 +100,12 @@ export class Reactor {
     this.now = this.page[0] / 1000;
     this.origin = Math.floor(this.now);
     this.slab = new Slab(this.memory, fixedBytes);
-    this.wheel = new Wheel(options.maxSockets, this.now);
+    const buckets = new Int16Array(options.maxSockets);
+    this.wheel = new Wheel(options.maxSockets, this.now, buckets);
     const owner = new Int32Array(options.owner);
     const id = options.workerId + 1;
     this.sockets = new Sockets(native, this.ring, this.slab, this.wheel, owner, id, options.maxSockets, MESSAGE_BLOCKS);
+    this.sockets.emptyIs(buckets, NO_BUCKET);
     this.layered = transport === undefined ? undefined : new Layered(this.sockets, this.slab, transport);
     this.splicer = new Splicer(native, this.ring, this.sockets, owner, id, options.maxPipes, this.memory.page);
   }

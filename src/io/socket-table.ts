@@ -39,6 +39,14 @@ export const SOCKET = {
   MULTISHOT: 131072,
 } as const;
 
+/** A column of any type. */
+export interface Column {
+  fill(value: number, from: number, to: number): unknown;
+}
+
+/** Slots of which columns are made ready at a time. */
+const CHUNK = 1024;
+
 /** Kind of a slot in nobody's use. */
 export const FREE = 0;
 const NONE = -1;
@@ -62,6 +70,10 @@ export class SocketTable {
   private readonly freeSlots: Int32Array;
   private freeCount = 0;
   protected nextFresh = 0;
+  /** Columns that are not 0 where nobody has written, and what they are there. */
+  private readonly columns: { readonly column: Column; readonly empty: number }[] = [];
+  /** Slots of which these are ready. */
+  private prepared = 0;
 
   constructor(
     protected readonly owner: Int32Array,
@@ -83,8 +95,10 @@ export class SocketTable {
   adopt(fd: number, kind: number): number {
     let slot: number;
     if (this.freeCount > 0) slot = this.freeSlots[--this.freeCount];
-    else if (this.nextFresh < this.capacity) slot = this.nextFresh++;
-    else return NONE;
+    else if (this.nextFresh < this.capacity) {
+      if (this.nextFresh === this.prepared) this.prepare();
+      slot = this.nextFresh++;
+    } else return NONE;
     this.fd[slot] = fd;
     this.kind[slot] = kind;
     this.flags[slot] = 0;
@@ -95,6 +109,21 @@ export class SocketTable {
     if (fd < this.owner.length) this.owner[fd] = this.ownerId;
     this.open++;
     return slot;
+  }
+
+  /**
+   * Says that a column of sockets is `empty` where nobody has written. It is written as slots come into use: those of all slots
+   * that there may be take 2 MiB, and most never are.
+   */
+  emptyIs(column: Column, empty: number): void {
+    column.fill(empty, 0, this.prepared);
+    this.columns.push({ column, empty });
+  }
+
+  private prepare(): void {
+    const end = Math.min(this.capacity, this.prepared + CHUNK);
+    for (const { column, empty } of this.columns) column.fill(empty, this.prepared, end);
+    this.prepared = end;
   }
 
   /** Slots from here on have never been used. */

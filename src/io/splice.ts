@@ -80,7 +80,8 @@ export class Splicer {
     this.pipeWrite = new Int32Array(n);
     this.inPipe = new Int32Array(n);
     this.limit = new Float64Array(n);
-    this.destination = new Int32Array(n).fill(-1);
+    this.destination = new Int32Array(n);
+    sockets.emptyIs(this.destination, -1);
     this.slow = new Uint8Array(n);
     this.polling = new Uint8Array(n);
     this.pollErrno = new Int32Array(n);

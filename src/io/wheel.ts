@@ -11,7 +11,9 @@ const BUCKETS = 1 << BITS;
 const LEVELS = 4;
 /** Ticks that a bucket of each level stands for; the last is the reach of all levels together. */
 const SPAN = [1, BUCKETS, BUCKETS ** 2, BUCKETS ** 3, BUCKETS ** 4] as const;
-const NONE = -1;
+/** Bucket of a slot without a timer. */
+export const NO_BUCKET = -1;
+const NONE = NO_BUCKET;
 
 export class Wheel {
   private readonly next: Int32Array;
@@ -29,10 +31,11 @@ export class Wheel {
   /** What `nextMs` found last, kept up to date by new timers; -1 when time has moved. */
   private soonest = -1;
 
-  constructor(capacity: number, nowMs: number) {
+  /** A cell of `bucket` is NONE before its slot is used for the first time. */
+  constructor(capacity: number, nowMs: number, bucket = new Int16Array(capacity).fill(NONE)) {
     this.next = new Int32Array(capacity);
     this.prev = new Int32Array(capacity);
-    this.bucket = new Int16Array(capacity).fill(NONE);
+    this.bucket = bucket;
     this.deadline = new Float64Array(capacity);
     this.due = new Int32Array(capacity);
     this.tick = Math.floor(nowMs / TICK_MS);

@@ -1,5 +1,4 @@
 // What a worker is told: the configuration, with slots for names and descriptors for addresses.
-import { defaultService } from '../config/build.js';
 import {
   type AuthorizationConfig,
   type Config,
@@ -64,7 +63,7 @@ export class Snapshots {
         return snapshot === null ? [] : [snapshot];
       }),
       passthrough: listeners.some(({ originalDestination, mesh }) => originalDestination || mesh)
-        ? this.#passthrough()
+        ? this.#passthrough(config)
         : null,
       limits: config.limits,
       maxClients: this.#deps.maxClients(),
@@ -92,9 +91,9 @@ export class Snapshots {
     return { ...place, config: settingsOf(service, tls.service(name)), endpoints, resolved: this.#deps.resolved(name) };
   }
 
-  #passthrough(): PassthroughSnapshot {
+  #passthrough({ bareService }: Config): PassthroughSnapshot {
     const { service, endpoint } = this.#deps.originalDestination();
-    const settings = settingsOf(defaultService(ORIGINAL_DESTINATION), 0);
+    const settings = settingsOf({ ...bareService, name: ORIGINAL_DESTINATION }, 0);
     return { service: settings, serviceSeries: service, endpointSeries: endpoint };
   }
 

@@ -1,6 +1,5 @@
 // Responses between HTTP/1.1 and HTTP/2 (RFC 9113 sections 8.1 and 8.2, RFC 8441). Whatever is wrong with one is the
 // endpoint's doing: errors are -(MESSAGE_ERROR + UPSTREAM), as parseResponse returns them.
-import { STATUS_CODES } from 'node:http';
 import type { FieldList } from '../hpack/field-list.js';
 import type { HeaderMemory } from '../hpack/memory/header-memory.js';
 import { Novelty } from '../hpack/novelty.js';
@@ -9,6 +8,7 @@ import { NAME } from '../http/field-names.js';
 import { checkResponse } from '../http/message.js';
 import { METHOD } from '../http/methods.js';
 import { ascii, equals, put } from '../http/octets.js';
+import { STATUS_TEXTS } from '../http/status-texts.js';
 import { ACCEPT_LENGTH, isAccept, putAccept } from '../http/web-socket.js';
 import { MESSAGE_ERROR, UPSTREAM } from '../http1/errors.js';
 import { FIELD_KIND } from '../http1/fields.js';
@@ -32,9 +32,19 @@ const LAST_STATUS = 999;
 const STATUS_AT = 9;
 const STATUS_LENGTH = 3;
 /** HTTP/2 has no reason phrases (RFC 9113 section 8.3.2): these are the registered ones. */
-const STATUS_LINES = Array.from({ length: LAST_STATUS - FIRST_STATUS + 1 }, (_, i) =>
-  ascii(`HTTP/1.1 ${FIRST_STATUS + i} ${STATUS_CODES[FIRST_STATUS + i] ?? ''}\r\n`),
-);
+const STATUS_LINES: (Uint8Array | null)[] = new Array<null>(LAST_STATUS - FIRST_STATUS + 1).fill(null);
+
+/** Each made when it is first wanted: few are. */
+function statusLine(status: number): Uint8Array {
+  const line = STATUS_LINES[status - FIRST_STATUS];
+  return line === null ? makeStatusLine(status) : line;
+}
+
+function makeStatusLine(status: number): Uint8Array {
+  const line = ascii(`HTTP/1.1 ${status} ${STATUS_TEXTS[status] ?? ''}\r\n`);
+  STATUS_LINES[status - FIRST_STATUS] = line;
+  return line;
+}
 
 /** What becomes of a field on its way to HTTP/1, by the id of its name. */
 const { COPY, SKIP, REFUSE } = ACTION;
@@ -108,7 +118,7 @@ export class ResponseBridge {
     if (status < FIRST_STATUS || status > LAST_STATUS || status === 101) return -(MESSAGE_ERROR.STATUS_LINE + UPSTREAM);
     const switching = connection === CONNECTION.UPGRADE;
     if (switching && (status < 200 || status > 299)) return -(MESSAGE_ERROR.SWITCHING + UPSTREAM);
-    let p = put(bytes, STATUS_LINES[(switching ? 101 : status) - FIRST_STATUS], at, limit);
+    let p = put(bytes, statusLine(switching ? 101 : status), at, limit);
     const ready = list.template === null || switching ? null : this.cache.lines(list.template);
     if (ready === null) list.expand();
     else p = put(bytes, ready, p, limit);

@@ -146,6 +146,7 @@ services:
     destinations: { max: 33, resolveTimeoutMs: 31, idleTimeoutMs: 32 },
     discovery: { maxFileBytes: 1024, pollMs: 100, startWaitMs: 0 },
     identity: null,
+    bareService: defaultService(''),
     destination: null,
     sidecar: { pod: '', namespace: '', node: '', account: '', clusterNetworks: CLUSTER_NETWORKS.map(parseNetwork) },
     listeners: [

@@ -1,4 +1,5 @@
 // Parsed configurations for tests, spelt with what matters to them.
+import { defaultService } from '../../src/config/build.js';
 import type { Address, Config, EndpointSource, ListenerConfig, ServiceConfig } from '../../src/config/model.js';
 
 export const at = (host: string, port: number): Address => ({ host, port });
@@ -78,6 +79,7 @@ export function config(overrides: Partial<Config> = {}): Config {
     coalesceUs: 50,
     admin: null,
     adminShutdown: false,
+    bareService: defaultService(''),
     metrics: { maxServices: 128, maxEndpoints: 512, maxIdentities: 128 },
     identity: null,
     sidecar: { pod: '', namespace: '', node: '', account: '', clusterNetworks: [] },

@@ -149,20 +149,22 @@ export class Connections {
   constructor(context: Shared) {
     const n = context.sockets.capacity;
     this.context = context;
-    this.listener = new Int16Array(n).fill(NONE);
+    this.listener = new Int16Array(n);
     this.destination = new Int32Array(n);
-    this.endpoint = new Int32Array(n).fill(NONE);
+    this.endpoint = new Int32Array(n);
     this.meter = new Int32Array(n);
     this.opened = new Float64Array(n);
     this.active = new Float64Array(n);
     this.read = new Float64Array(n);
     this.written = new Float64Array(n);
-    this.relayedTo = new Int32Array(n).fill(NONE);
+    this.relayedTo = new Int32Array(n);
     this.undecided = new Uint8Array(n);
     this.opaque = new Uint8Array(n);
     this.uncounted = new Uint8Array(n);
     this.deferred = new Uint8Array(n);
-    this.ended = new Uint8Array(n).fill(1);
+    this.ended = new Uint8Array(n);
+    for (const column of [this.listener, this.endpoint, this.relayedTo]) context.sockets.emptyIs(column, NONE);
+    context.sockets.emptyIs(this.ended, 1);
   }
 
   /** A client connection on `listener`; -1 (and the fd stays the caller's) when the table is full. */

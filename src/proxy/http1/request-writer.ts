@@ -1,11 +1,10 @@
 // Requests to endpoints that speak HTTP/1: the head, from what an HTTP/1 client said, from a list of fields, or from the kept copy; and
 // what comes as DATA behind it.
-import { randomFillSync } from 'node:crypto';
 import type { FieldList } from '../../hpack/field-list.js';
 import { CONNECT_PROTOCOL as MESSAGE_PROTOCOL } from '../../http/facts.js';
 import { METHOD } from '../../http/methods.js';
 import { ORIGIN } from '../../http/orig-proto.js';
-import { KEY_LENGTH, NONCE_LENGTH, putKey } from '../../http/web-socket.js';
+import { KEY_LENGTH, NONCE_LENGTH, nodeCrypto, putKey } from '../../http/web-socket.js';
 import { MESSAGE_ERROR } from '../../http1/errors.js';
 import { FRAMING } from '../../http1/head.js';
 import { parseRequest } from '../../http1/head-parser.js';
@@ -247,7 +246,7 @@ export class RequestWriter {
   /** Makes the key of a WebSocket. */
   private key(x: ExchangeSlot): Uint8Array {
     const key = new Uint8Array(KEY_LENGTH);
-    putKey(randomFillSync(new Uint8Array(NONCE_LENGTH)), 0, key, 0);
+    putKey(nodeCrypto().randomFillSync(new Uint8Array(NONCE_LENGTH)), 0, key, 0);
     this.exchanges.keys.set(x, key);
     return key;
   }
