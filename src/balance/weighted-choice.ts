@@ -65,8 +65,8 @@ export class WeightedChoice {
   }
 
   /**
-   * Whether `a`, which has been drawn first, is to be taken before `b`: it has less to do for its weight. Where it would have more once it was
-   * taken, they are even. So each gets its share even where there is less to do than there are endpoints.
+   * Whether `a`, which has been drawn first, is to be taken before `b`: unless it has more to do for its weight, both now and once one of them
+   * was taken. In between they are even, and the draw decides: so each gets its share where there is hardly anything to do as well.
    */
   #isLess(a: number, loadA: number, b: number, loadB: number): boolean {
     const { of } = this.weights;

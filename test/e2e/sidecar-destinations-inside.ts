@@ -306,6 +306,17 @@ for (const io of await availableExecutors()) {
       await sluice.logged(() => sluice.log.filter(({ message }) => message === 'reloaded').length > reloads);
       await eventually(async () => (await ask(20, serviceAddress(1))).size === 2, 'both endpoints');
     });
+
+    it('watches nothing that nobody has used for long', async () => {
+      sluice.reload(`${config(service.port)}destinations: { idleTimeout: 50ms }\n`);
+      // Services that addresses led to before stay for a while longer: workers might not have heard of that yet.
+      await eventually(
+        async () => (await sluice.metric('sluice_destination_service_addresses')) === 0,
+        'no address that is watched',
+      );
+      assert.equal(await sluice.metric('sluice_destination_service_connected'), 1);
+      await eventually(async () => (await ask(20, serviceAddress(1))).size === 2, 'both endpoints, asked for anew');
+    });
   });
 
   describe(`${io}: a sidecar that watches the API server itself`, () => {
