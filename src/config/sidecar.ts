@@ -11,12 +11,29 @@ export const SIDECAR_PORTS = { inbound: 4143, outbound: 4140 } as const;
 /** Reachable for probes and scrapes from outside of the pod. */
 const ADMIN = ':4191';
 
+/** A column of if_inet6, and what it says of most addresses (linux/ipv6.h: IPV6_ADDR_SCOPE_MASK). */
+const SCOPE = 3;
+const GLOBAL = '00';
+
 const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Whether this network namespace has any IPv6 address. */
 export function speaksIpv6(): boolean {
   try {
     return readFileSync('/proc/net/if_inet6', 'latin1') !== '';
+  } catch {
+    return false;
+  }
+}
+
+/** Whether one of the addresses in the kernel's table (if_inet6) is of global scope: not of loopback or one link, which no pod is reached by. */
+export const hasGlobalIpv6 = (table: string): boolean =>
+  table.split('\n').some((line) => line.trim().split(/\s+/)[SCOPE] === GLOBAL);
+
+/** The same of this network namespace. */
+export function isReachedByIpv6(): boolean {
+  try {
+    return hasGlobalIpv6(readFileSync('/proc/net/if_inet6', 'latin1'));
   } catch {
     return false;
   }

@@ -3,12 +3,21 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { loadConfig } from '../../src/config/load.js';
 import { ConfigError } from '../../src/config/problem.js';
-import { expandSidecar } from '../../src/config/sidecar.js';
+import { expandSidecar, hasGlobalIpv6 } from '../../src/config/sidecar.js';
 import { load } from './support.js';
 
 const names = (yaml: string): string[] => load(yaml).listeners.map(({ name }) => name);
 
 describe('sidecar', () => {
+  it('tells addresses of IPv6 that lead somewhere from those of every namespace', () => {
+    const lo = '00000000000000000000000000000001 01 80 10 80       lo\n';
+    const link = 'fe800000000000000000000000000002 02 40 20 80     eth0\n';
+    const global = 'fd780000000000000000000000000002 02 40 00 80     eth0\n';
+    assert.equal(hasGlobalIpv6(''), false);
+    assert.equal(hasGlobalIpv6(lo + link), false);
+    assert.equal(hasGlobalIpv6(lo + global + link), true);
+  });
+
   it('is off by default, and leaves the tree alone', () => {
     const tree = { sidecar: { enabled: false }, listeners: [] };
     assert.equal(expandSidecar(tree, true), tree);
