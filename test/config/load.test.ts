@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { CLUSTER_NETWORKS } from '../../src/config/authorization.js';
+import { defaultService } from '../../src/config/build.js';
 import { loadConfig } from '../../src/config/load.js';
 import { parseNetwork } from '../../src/config/networks.js';
 import { ConfigError, formatProblem } from '../../src/config/problem.js';
@@ -95,6 +96,7 @@ test('the minimal file gets every default', () => {
     destinations: { max: 1024, resolveTimeoutMs: 500, idleTimeoutMs: 300_000 },
     discovery: { maxFileBytes: 16_777_216, pollMs: 5000, startWaitMs: 500 },
     identity: null,
+    bareService: defaultService(''),
     destination: null,
     sidecar: { pod: '', namespace: '', node: '', account: '', clusterNetworks: CLUSTER_NETWORKS.map(parseNetwork) },
     opaquePorts: new Set([25, 587, 3306, 4444, 5432, 6379, 9300, 11211]),
