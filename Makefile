@@ -12,6 +12,7 @@
 # make wakeups    what a request costs that comes alone, in system calls and context switches, and how often an idle process wakes up
 # make controller-bench    what a controller of a large cluster costs, with bars (make controller-bench ARGS="--sidecars 100")
 # make fuzz    long random runs of the protocol machines (make fuzz FACTOR=1000)
+# make memory  what is in the memory of an idle process, as a table (make memory NODE=/path/to/node)
 # make allocations    what a request allocates, from V8's log over a million requests (ARGS="--from DIR": another build)
 # make prebuilds    the native module for x64 and arm64, glibc and musl, in prebuilds/; zig compiles it, and is kept in ~/.cache
 # make package    the package to release, with these
@@ -33,7 +34,7 @@ ifneq ($(wildcard $(HEADERS)/include/node/node_api.h),)
 export npm_config_nodedir := $(HEADERS)
 endif
 
-.PHONY: help run build lint test test-native test-transport test-node packages peers spire kubernetes bench allocations soak stalled wakeups redirect-bench controller-bench fuzz pictures prebuilds package clean FORCE
+.PHONY: help run build lint test test-native test-transport test-node packages peers spire kubernetes bench allocations memory soak stalled wakeups redirect-bench controller-bench fuzz pictures prebuilds package clean FORCE
 
 help:
 	@sed -n '/^# make/,/^[^#]/s/^# //p' Makefile
@@ -154,6 +155,9 @@ controller-bench: dist/.built
 
 allocations: dist/.built
 	$(NODE) dist/bench/allocations.js $(ARGS)
+
+memory: dist/.built
+	$(NODE) dist/bench/memory/main.js $(ARGS)
 
 pictures: dist/.built
 	$(NODE) dist/bench/balance.js
