@@ -254,6 +254,7 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
     file,
     workers: tree.workers,
     io: tree.io,
+    warmup: tree.warmup,
     coalesceUs: tree.coalesce,
     admin: tree.admin === null ? null : tree.admin.listen,
     adminShutdown: tree.admin?.shutdown === true,

@@ -409,6 +409,8 @@ export interface Config {
   readonly file: string;
   readonly workers: number;
   readonly io: 'auto' | 'uring' | 'epoll';
+  /** Workers run their data path before they serve; `off`: they do not. */
+  readonly warmup: 'auto' | 'off';
   /** How long a loop turn may wait for more completions when much is in flight, microseconds. 0 is off. */
   readonly coalesceUs: number;
   readonly admin: Address | null;

@@ -175,6 +175,7 @@ const listener = section({
 export const configSchema = section({
   workers: v.optional(value(parseWorkers), 1),
   io: v.optional(choice('auto', 'uring', 'epoll'), 'auto'),
+  warmup: v.optional(choice('auto', 'off'), 'auto'),
   coalesce: v.optional(duration({ in: 'us', step: 1, max: '10ms' }), '50us'),
   admin: v.optional(
     v.lazy((input) => (isOff(input) ? off : admin)),

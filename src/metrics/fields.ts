@@ -48,6 +48,12 @@ export const WORKER_FIELDS: Fields<
   RETRIES: counter('sluice_retries_total', 'Requests sent once more to another endpoint'),
   RETRIES_BUDGET: counter('sluice_retries_budget_exhausted_total', 'Retries not made because the budget was used up'),
   CPU_US: counter('sluice_worker_cpu_seconds_total', 'CPU time of the worker thread', 1e-6),
+  WARMUP_US: gauge(
+    'sluice_warmup_seconds',
+    'How long the worker has warmed up before it served; 0 where it did not',
+    1e-6,
+  ),
+  WARMUP_REQUESTS: gauge('sluice_warmup_requests', 'Requests that the worker has rehearsed while it warmed up'),
   SOCKETS_OPEN: gauge('sluice_worker_sockets', 'Sockets that the worker holds, clients and endpoints'),
   ACCEPT_ERRORS: counter('sluice_accept_errors_total', 'Accepts that failed'),
   ACCEPT_PAUSES: counter(

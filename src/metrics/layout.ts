@@ -144,6 +144,9 @@ export const W = {
   HELLOS_UNREADABLE: 296,
   /** Connections to endpoints with an identity that were made for TLS which clients had brought, and so in plain. */
   TLS_PASSED: 384,
+  /** How long the worker has warmed up before it served, µs; and how many requests it has rehearsed. */
+  WARMUP_US: 385,
+  WARMUP_REQUESTS: 386,
   /** Connections that speak TLS, or are to. */
   TLS_OPEN: 297,
   /** TLS handshakes that have begun, and those that wait for a place. */

@@ -190,6 +190,8 @@ export interface WorkerTask {
   readonly learned: SharedArrayBuffer;
   /** An EndpointLoad: what is open on each endpoint, for the main thread. */
   readonly load: SharedArrayBuffer;
+  /** Of the services that it warms up with before it serves; null: it does not. */
+  readonly warmup: ServiceSettings | null;
   /** The worker lets go of what is large in it: the task lives as long as the worker. */
   snapshot: Snapshot;
 }

@@ -119,6 +119,7 @@ export class Engine {
       logger,
       {
         snapshot: (worker, changed) => this.snapshots.of(this.config, worker, changed),
+        warmup: () => this.snapshots.warmup(this.config),
         message: (worker, message) => this.onMessage(worker, message),
         died: (worker) => {
           this.listeners.abandoned(worker);

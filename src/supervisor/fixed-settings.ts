@@ -1,7 +1,7 @@
 // What a reload does not change: memory and threads of the workers, and sockets of the process, are made for it.
 import type { Config } from '../config/model.js';
 
-const FIXED_KEYS = ['workers', 'io', 'admin', 'adminShutdown', 'metrics', 'sidecar', 'destination'] as const;
+const FIXED_KEYS = ['workers', 'io', 'warmup', 'admin', 'adminShutdown', 'metrics', 'sidecar', 'destination'] as const;
 const FIXED_LIMITS = ['slabBytes', 'maxPipes'] as const;
 
 /** Keys whose change needs a restart, as they are written. */
@@ -21,6 +21,7 @@ export function withFixed(before: Config, after: Config): Config {
     ...after,
     workers: before.workers,
     io: before.io,
+    warmup: before.warmup,
     admin: before.admin,
     adminShutdown: before.adminShutdown,
     metrics: before.metrics,

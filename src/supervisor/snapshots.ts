@@ -91,6 +91,11 @@ export class Snapshots {
     return { ...place, config: settingsOf(service, tls.service(name)), endpoints, resolved: this.#deps.resolved(name) };
   }
 
+  /** Of the services that a worker warms up with; null where it does not. */
+  warmup({ warmup, bareService }: Config): ServiceSettings | null {
+    return warmup === 'off' ? null : settingsOf({ ...bareService, name: 'warm-up' }, 0);
+  }
+
   #passthrough({ bareService }: Config): PassthroughSnapshot {
     const { service, endpoint } = this.#deps.originalDestination();
     const settings = settingsOf({ ...bareService, name: ORIGINAL_DESTINATION }, 0);

@@ -24,6 +24,7 @@ import {
   type FromWorker,
   LOAD_BOARD,
   MAX_WORKERS,
+  type ServiceSettings,
   type Snapshot,
   type ToWorker,
   type WorkerTask,
@@ -56,6 +57,8 @@ interface Live {
 export interface PoolEvents {
   /** With all services, or only those in `changed`. */
   snapshot(worker: number, changed?: ReadonlySet<string>): Snapshot;
+  /** Of the services that workers warm up with before they serve; null: they do not. */
+  warmup(): ServiceSettings | null;
   message(worker: number, message: FromWorker): void;
   /** Called when the thread is gone and before it is replaced. */
   died(worker: number): void;
@@ -210,6 +213,8 @@ export class WorkerPool {
       loadBoard: this.loadBoard,
       learned: this.learned,
       load,
+      // Who takes the place of one that has died is waited for by clients.
+      warmup: this.up ? null : this.events.warmup(),
       snapshot: this.events.snapshot(id),
     };
     this.piscina.run(task, { transferList: [port2] }).then(

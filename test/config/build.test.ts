@@ -10,6 +10,7 @@ test('every key of the file reaches the model', () => {
   const config = load(`
 workers: 3
 io: epoll
+warmup: off
 coalesce: 0
 admin: { listen: "[::1]:4000", shutdown: true }
 log: { level: debug, access: true }
@@ -80,6 +81,7 @@ services:
   assert.deepEqual(rest, {
     workers: 3,
     io: 'epoll',
+    warmup: 'off',
     coalesceUs: 0,
     admin: { host: '::1', port: 4000 },
     adminShutdown: true,

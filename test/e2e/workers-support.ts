@@ -20,7 +20,10 @@ export interface Host {
 export async function startEngine(yaml: string, io: Executor): Promise<Host> {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-'));
   const file = join(directory, 'sluice.yaml');
-  writeFileSync(file, `io: ${io}\nadmin: { listen: "127.0.0.1:0" }\n${yaml}`);
+  writeFileSync(
+    file,
+    `io: ${io}\n${/^warmup:/m.test(yaml) ? '' : 'warmup: off\n'}admin: { listen: "127.0.0.1:0" }\n${yaml}`,
+  );
   const log: LogLine[] = [];
   const logger = createLogger({ write: (line) => log.push(JSON.parse(line) as LogLine) });
   const engine = await Engine.start(loadConfig(file, {}), logger);

@@ -76,6 +76,7 @@ export function config(overrides: Partial<Config> = {}): Config {
     file: '-',
     workers: 1,
     io: 'auto',
+    warmup: 'off',
     coalesceUs: 50,
     admin: null,
     adminShutdown: false,

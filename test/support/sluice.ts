@@ -102,7 +102,8 @@ export async function startSluice(
   const [program, ...args] = [...under, process.execPath, MAIN, 'run', '-c', file, '--io', io];
   const child = spawn(program, args, {
     stdio: ['ignore', 'inherit', 'pipe'],
-    env: { ...inherited(), ...env },
+    // A warm-up takes longer than most tests.
+    env: { ...inherited(), SLUICE_WARMUP: 'off', ...env },
   });
   const log: LogLine[] = [];
   const waiting = new Set<() => void>();

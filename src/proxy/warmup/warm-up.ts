@@ -1,0 +1,35 @@
+// Before a worker serves: its data path has been run, so that the first requests find compiled code, and what is left of the start has been
+// collected, so that V8 has no cause to stop for it later. What fails here costs the first seconds their speed, and nothing else.
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Native } from '../../io/native.js';
+import { W } from '../../metrics/layout.js';
+import type { WorkerTask } from '../snapshot.js';
+import { rehearse } from './rehearsal.js';
+
+/** Requests of which each passes four listeners. Measured: more change nothing in the first second. */
+const REQUESTS = 1000;
+/** At most so much CPU time for each worker, and so much time where there is little CPU to be had, ms. */
+const CPU_MS = 900;
+const WALL_MS = 2000;
+const SETTLE_MS = 10;
+
+/** Why it did not come to its end, where that is so. */
+export async function warmUp(task: WorkerTask, native: Native): Promise<string | undefined> {
+  const { warmup } = task;
+  if (warmup === null) return undefined;
+  const values = new Float64Array(task.memory.values);
+  const began = performance.now();
+  let problem: string | undefined;
+  try {
+    const bounds = { cpuMs: CPU_MS * task.workers, wallMs: WALL_MS, requests: REQUESTS };
+    const { requests, pieces } = await rehearse(task, native, warmup, bounds);
+    values[W.WARMUP_REQUESTS] = requests;
+    if (requests === 0 || pieces === 0) problem = 'nothing was answered';
+  } catch (error) {
+    problem = error instanceof Error ? error.message : String(error);
+  }
+  // Compilers that are still at work hold the rehearsal's memory, which is collected before the worker serves.
+  await sleep(SETTLE_MS);
+  values[W.WARMUP_US] = (performance.now() - began) * 1000;
+  return problem;
+}

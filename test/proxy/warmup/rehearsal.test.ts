@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { loadConfig } from '../../../src/config/load.js';
+import { native } from '../../../src/io/native.js';
+import { W } from '../../../src/metrics/layout.js';
+import { allocateWorkerMemory } from '../../../src/metrics/shared.js';
+import type { ServiceSettings, WorkerTask } from '../../../src/proxy/snapshot.js';
+import { wholeMessage } from '../../../src/proxy/warmup/peers.js';
+import { connected, Octets } from '../../../src/proxy/warmup/pipes.js';
+import { rehearse } from '../../../src/proxy/warmup/rehearsal.js';
+import { Traffic } from '../../../src/proxy/warmup/traffic.js';
+import { warmUp } from '../../../src/proxy/warmup/warm-up.js';
+import { Snapshots } from '../../../src/supervisor/snapshots.js';
+
+const directory = mkdtempSync(join(tmpdir(), 'sluice-'));
+const file = join(directory, 'sluice.yaml');
+writeFileSync(
+  file,
+  'listeners: [{ name: edge, listen: "127.0.0.1:0", service: one }]\nservices: { one: { endpoints: ["127.0.0.1:1"] } }\n',
+);
+const config = loadConfig(file, {});
+rmSync(directory, { recursive: true });
+const settings = Snapshots.prototype.warmup.call(undefined as never, config);
+const AMPLE = { cpuMs: 60_000, wallMs: 60_000 };
+
+/** As much of a task as a rehearsal looks at. */
+function task(warmup: ServiceSettings | null = settings): WorkerTask {
+  const { limits, coalesceUs, metrics, destinations } = config;
+  const snapshot = {
+    limits,
+    coalesceUs,
+    maxIdentities: metrics.maxIdentities,
+    resolveTimeoutMs: destinations.resolveTimeoutMs,
+    destinationIdleMs: destinations.idleTimeoutMs,
+    maxDestinations: destinations.max,
+    possibleNames: [],
+  };
+  return { workers: 1, io: 'epoll', memory: allocateWorkerMemory(8), warmup, snapshot } as unknown as WorkerTask;
+}
+
+describe('a rehearsal', () => {
+  it('takes each request through all four combinations of versions, and bytes through the relay', async () => {
+    assert.ok(settings !== null);
+    const { requests, pieces, listeners } = await rehearse(task(), native(), settings, { ...AMPLE, requests: 120 });
+    assert.ok(requests >= 120, `${requests} requests`);
+    assert.ok(pieces > 0, `${pieces} pieces`);
+    for (const [listener, count] of listeners.entries()) assert.ok(count >= requests, `listener ${listener}: ${count}`);
+  });
+
+  it('ends when its time is over, whatever it has got through', async () => {
+    assert.ok(settings !== null);
+    const { requests } = await rehearse(task(), native(), settings, { cpuMs: 60_000, wallMs: 0, requests: 1e9 });
+    assert.ok(requests < 1e9);
+    const none = await rehearse(task(), native(), settings, { cpuMs: 0, wallMs: 60_000, requests: 1e9 });
+    assert.ok(none.requests < 1e9);
+  });
+
+  it('leaves no descriptor behind, and the native module without a ring', async () => {
+    assert.ok(settings !== null);
+    await rehearse(task(), native(), settings, { ...AMPLE, requests: 50 });
+    assert.equal(native().enter(0, 0, 0, 0), -9);
+  });
+});
+
+describe('a warm-up', () => {
+  it('says how long it took, and how many requests it has seen', async () => {
+    const own = task();
+    assert.equal(await warmUp(own, native()), undefined);
+    const values = new Float64Array(own.memory.values);
+    assert.ok(values[W.WARMUP_US] > 0 && values[W.WARMUP_REQUESTS] > 0);
+    const others = values.filter((value, at) => value !== 0 && at !== W.WARMUP_US && at !== W.WARMUP_REQUESTS);
+    assert.equal(others.length, 0);
+  });
+
+  it('does nothing where there is to be none', async () => {
+    const own = task(null);
+    assert.equal(await warmUp(own, native()), undefined);
+    assert.equal(new Float64Array(own.memory.values)[W.WARMUP_US], 0);
+  });
+
+  it('that fails says why, and does no more harm', async () => {
+    const problem = await warmUp(task({} as ServiceSettings), native());
+    assert.match(problem ?? '', /./);
+  });
+});
+
+describe('messages of a rehearsal', () => {
+  it('are whole when their last octet is there, and not before', () => {
+    const traffic = new Traffic();
+    for (let i = 0; i < 64; i++) {
+      const request = traffic.request();
+      const isHead = request[0] === 0x48;
+      for (const message of [request, traffic.response(isHead ? 'HEAD' : '')]) {
+        const input = new Octets();
+        const bare = isHead && message !== request;
+        input.push(message, 0, message.length - 1);
+        assert.equal(wholeMessage(input, bare), -1);
+        input.push(message, message.length - 1, 1);
+        assert.equal(wholeMessage(input, bare), message.length);
+      }
+    }
+  });
+
+  it('differ from each other', () => {
+    const traffic = new Traffic();
+    const texts = Array.from({ length: 100 }, () => Buffer.from(traffic.request()).toString('latin1'));
+    assert.equal(new Set(texts).size, texts.length);
+  });
+});
+
+describe('connections in memory', () => {
+  it('give what was written in order, in whatever pieces it is taken', () => {
+    const [near, far] = connected();
+    const source = Uint8Array.from({ length: 20_000 }, (_, i) => i & 255);
+    const target = new Uint8Array(source.length);
+    let [written, read] = [0, 0];
+    while (read < source.length) {
+      const length = Math.min(3000, source.length - written);
+      near.write(source, written, length);
+      written += length;
+      read += far.input.take(target, read, 1777);
+    }
+    assert.deepEqual(target, source);
+    near.close();
+    assert.equal(far.ended, true);
+  });
+});
