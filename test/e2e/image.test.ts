@@ -100,7 +100,7 @@ class Running {
       found = lines.map((line) => JSON.parse(line) as Line).find((line) => line.message === message);
       return found !== undefined;
     };
-    await eventually(look, `${message} in ${this.said}`);
+    await eventually(look, `${message} in ${this.said}`, 120_000);
     return found ?? { message };
   }
 
