@@ -8,14 +8,15 @@
 // glibc maps what is large by itself, and unmaps it when it is freed; but "large" grows to the size of whatever was freed, up to 32 MiB. From
 // then on the columns of a worker, megabytes of zeros that nobody reads yet, come out of an arena: where that has been used before, calloc
 // writes the zeros. 2.5 MiB of a process with one worker, measured. A bound that is set stays.
-enum { MAPPED_FROM = 64 * 1024, COLUMNS_FROM = 8 * 1024, KEPT_ON_TOP = 128 * 1024 };
+enum { MAPPED_FROM = 64 * 1024, COLUMNS_FROM = 16 * 1024, KEPT_ON_TOP = 128 * 1024 };
 
 void sluice_heap_bound(void) {
-  mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
+  mallopt(M_MMAP_THRESHOLD, COLUMNS_FROM);
   mallopt(M_TRIM_THRESHOLD, KEPT_ON_TOP);
 }
 
-// V8 takes segments of up to 32 KiB for its compilers: for good this would be too low.
+// Until a worker's columns are made, what V8 takes for its compilers, segments of 32 KiB, is mapped as well: an arena that has once been full of
+// them gives columns of up to its size, and writes them (2.7 MiB). For good that would be too low.
 void sluice_heap_columns(bool begin) { mallopt(M_MMAP_THRESHOLD, begin ? COLUMNS_FROM : MAPPED_FROM); }
 
 void sluice_heap_trim(void) { malloc_trim(0); }

@@ -3,10 +3,10 @@
 #define SLUICE_HEAP_H
 #include <stdbool.h>
 
-// Bounds how much malloc keeps for itself. Once, before threads begin whose columns it allocates.
+// Bounds how much malloc keeps for itself, and begins the time in which columns are made. At the start of each thread.
 void sluice_heap_bound(void);
 
-// While a worker makes its columns: they are all mapped, so that none is written before it is used.
+// From the start of a worker until it has made its columns: they are all mapped, so that none is written before it is used.
 void sluice_heap_columns(bool begin);
 
 // Gives back to the kernel what is free, of all arenas.
