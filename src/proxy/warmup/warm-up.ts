@@ -1,16 +1,17 @@
 // Before a worker serves: its data path has been run, so that the first requests find compiled code, and what is left of the start has been
 // collected, so that V8 has no cause to stop for it later. What fails here costs the first seconds their speed, and nothing else.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { returnMemory } from '../../io/heap.js';
 import type { Native } from '../../io/native.js';
 import { W } from '../../metrics/layout.js';
 import type { WorkerTask } from '../snapshot.js';
 import { rehearse } from './rehearsal.js';
 
-/** Requests of which each passes four listeners. Measured: more change nothing in the first second. */
-const REQUESTS = 1000;
+/** Requests of which each passes four listeners: after so many V8 has compiled what there is. Mostly the CPU time is over before. */
+const REQUESTS = 2500;
 /** At most so much CPU time for each worker, and so much time where there is little CPU to be had, ms. */
-const CPU_MS = 900;
-const WALL_MS = 2000;
+const CPU_MS = 950;
+const WALL_MS = 4000;
 const SETTLE_MS = 10;
 
 /** Why it did not come to its end, where that is so. */
@@ -28,8 +29,10 @@ export async function warmUp(task: WorkerTask, native: Native): Promise<string |
   } catch (error) {
     problem = error instanceof Error ? error.message : String(error);
   }
-  // Compilers that are still at work hold the rehearsal's memory, which is collected before the worker serves.
+  // Compilers that are still at work hold the rehearsal's memory. It takes two collections, of which the worker does the second: only then is a
+  // port gone with all that it refers to.
   await sleep(SETTLE_MS);
+  await returnMemory(native);
   values[W.WARMUP_US] = (performance.now() - began) * 1000;
   return problem;
 }
