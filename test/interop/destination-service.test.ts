@@ -1,10 +1,10 @@
-// The controller's destination service and grpc-go, by the bindings that Linkerd publishes for its control plane: fields that we have of our
-// own are unknown there.
+// The controller's destination service and grpc-go, which knows it by its description (proto/destination.proto) alone.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { ControllerFiles, type ControllerProcess, startController } from '../support/controller.js';
 import { lacking, peerClient } from './peers.js';
 
@@ -15,6 +15,7 @@ interface Heard {
   readonly told: readonly object[] | null;
 }
 
+const DESCRIPTION = fileURLToPath(new URL('../../../proto/destination.proto', import.meta.url));
 const NAME = 'web.shop.serviceaccount.identity.sluice.cluster.local';
 const OURS = 'sluice-destination.sluice.serviceaccount.identity.sluice.cluster.local';
 const LINKERDS = 'linkerd-destination.sluice.serviceaccount.identity.sluice.cluster.local';
@@ -57,8 +58,10 @@ describe('the destination service and grpc-go', { skip: lacking('go') }, () => {
     rmSync(directory, { recursive: true });
   });
 
-  const ask = (method: 'get' | 'profile', asked: string, ...more: (string | number)[]): Promise<Heard> => {
+  const ask = (method: 'Get' | 'GetProfile', asked: string, ...more: (string | number)[]): Promise<Heard> => {
     const own = [
+      '-proto',
+      DESCRIPTION,
       '-anchors',
       files.path('anchors.pem'),
       '-certificate',
@@ -70,9 +73,9 @@ describe('the destination service and grpc-go', { skip: lacking('go') }, () => {
     return peerClient<Heard>('go', 'destinations', `127.0.0.1:${controller.ports.destination}`, ...own, ...to, ...more);
   };
 
-  it('tells endpoints with all that Linkerd has for them', async () => {
+  it('tells endpoints with all that is known of them', async () => {
     const context = JSON.stringify({ ns: 'shop', pod: 'web-9', nodeName: 'node-1' });
-    const { status, told } = await ask('get', `${WEB}:80`, '-context', context);
+    const { status, told } = await ask('Get', `${WEB}:80`, '-context', context);
     const tlsIdentity = { dnsLikeIdentity: { name: NAME }, serverName: { name: NAME } };
     const first = {
       addr: { ip: FOUR, port: 8080 },
@@ -82,36 +85,38 @@ describe('the destination service and grpc-go', { skip: lacking('go') }, () => {
       protocolHint: { h2: {}, opaqueTransport: { inboundPort: 4143 } },
     };
     assert.equal(status, 'OK');
-    assert.deepEqual(told, [{ add: { addrs: [first, { addr: { ip: SIX, port: 8080 }, weight: 30_000 }] } }]);
+    assert.deepEqual(told, [
+      { add: { addrs: [first, { addr: { ip: SIX, port: 8080 }, weight: 30_000, protocol: 'HTTP2' }] } },
+    ]);
   });
 
   it('tells Services without endpoints from those that are not there, and refuses what is none', async () => {
-    const empty = await ask('get', 'empty.shop.svc.cluster.local:80');
+    const empty = await ask('Get', 'empty.shop.svc.cluster.local:80');
     assert.deepEqual(empty.told, [{ noEndpoints: { exists: true } }]);
-    const nobody = await ask('get', 'nobody.shop.svc.cluster.local:80');
+    const nobody = await ask('Get', 'nobody.shop.svc.cluster.local:80');
     assert.deepEqual(nobody.told, [{ noEndpoints: {} }]);
     for (const none of ['example.com:80', '10.96.0.1:80', 'web.shop:99999']) {
-      const { status, told } = await ask('get', none);
+      const { status, told } = await ask('Get', none);
       assert.deepEqual([none, status, told], [none, 'InvalidArgument', null]);
     }
   });
 
   it('tells what is behind an address', async () => {
-    const service = await ask('profile', '10.96.0.1:80');
-    assert.deepEqual(service.told, [{ fullyQualifiedName: WEB }]);
-    const database = await ask('profile', '10.96.0.3:4406');
+    const service = await ask('GetProfile', '10.96.0.1:80');
+    assert.deepEqual(service.told, [{ fullyQualifiedName: WEB, protocol: 'HTTP1' }]);
+    const database = await ask('GetProfile', '10.96.0.3:4406');
     const name = 'db.shop.svc.cluster.local';
     assert.deepEqual(database.told, [{ fullyQualifiedName: name, opaqueProtocol: true }]);
-    const [pod] = (await ask('profile', '10.0.0.3:4406')).told ?? [];
+    const [pod] = (await ask('GetProfile', '10.0.0.3:4406')).told ?? [];
     const tlsIdentity = { dnsLikeIdentity: { name: NAME }, serverName: { name: NAME } };
     const protocolHint = { opaque: {}, opaqueTransport: { inboundPort: 4143 } };
     const addr = { ip: { ipv4: FOUR.ipv4 + 2 }, port: 4406 };
     assert.deepEqual(pod, { opaqueProtocol: true, endpoint: { addr, weight: 10_000, tlsIdentity, protocolHint } });
-    assert.deepEqual((await ask('profile', '192.0.2.1:80')).told, [{}]);
+    assert.deepEqual((await ask('GetProfile', '192.0.2.1:80')).told, [{}]);
   });
 
   it('tells what changes, and under the name that Linkerd has for it', async () => {
-    const changing = ask('get', `${WEB}:80`, '-messages', 2, '-server', LINKERDS);
+    const changing = ask('Get', `${WEB}:80`, '-messages', 2, '-server', LINKERDS);
     const metric = async (): Promise<string> => (await controller.page('/metrics')).body;
     while (!/^sluice_destination_streams\{method="get"\} 1$/m.test(await metric())) await new Promise(setImmediate);
     files.describe({ [`${WEB}:80 10.96.0.1 http1`]: [WEB_1] });

@@ -7,14 +7,16 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
+	"path/filepath"
 	"time"
 
-	destination "github.com/linkerd/linkerd2-proxy-api/go/destination"
+	"github.com/bufbuild/protocompile"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/dynamicpb"
 )
 
 type heard struct {
@@ -23,15 +25,16 @@ type heard struct {
 	Told   []json.RawMessage `json:"told"`
 }
 
-// destinations ADDR -anchors FILE -certificate FILE -key FILE -server NAME -method get|profile -path PATH -context JSON -messages N: asks a
-// destination service by Linkerd's own bindings, in mutual TLS, until it has said that much.
+// destinations ADDR -proto FILE -anchors FILE -certificate FILE -key FILE -server NAME -method Get|GetProfile -path PATH -context JSON
+// -messages N: asks a destination service by its description, in mutual TLS, until it has said that much.
 func destinations(args []string) any {
 	flags := flag.NewFlagSet("destinations", flag.ExitOnError)
 	anchorsFile := flags.String("anchors", "", "")
 	certificate := flags.String("certificate", "", "")
 	key := flags.String("key", "", "")
 	server := flags.String("server", "", "")
-	method := flags.String("method", "get", "")
+	description := flags.String("proto", "", "")
+	method := flags.String("method", "Get", "")
 	path := flags.String("path", "", "")
 	token := flags.String("context", "", "")
 	messages := flags.Int("messages", 1, "")
@@ -48,22 +51,23 @@ func destinations(args []string) any {
 	defer connection.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	client := destination.NewDestinationClient(connection)
-	asked := &destination.GetDestination{Scheme: "k8s", Path: *path, ContextToken: *token}
-	var next func() (proto.Message, error)
-	if *method == "profile" {
-		stream, err := client.GetProfile(ctx, asked)
-		must(err)
-		next = func() (proto.Message, error) { return stream.Recv() }
-	} else {
-		stream, err := client.Get(ctx, asked)
-		must(err)
-		next = func() (proto.Message, error) { return stream.Recv() }
+	compiler := protocompile.Compiler{Resolver: &protocompile.SourceResolver{ImportPaths: []string{filepath.Dir(*description)}}}
+	files, err := compiler.Compile(ctx, filepath.Base(*description))
+	must(err)
+	service := files[0].Services().Get(0)
+	call := service.Methods().ByName(protoreflect.Name(*method))
+	stream, err := connection.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, "/"+string(service.FullName())+"/"+*method)
+	must(err)
+	asked := dynamicpb.NewMessage(call.Input())
+	for name, value := range map[protoreflect.Name]string{"scheme": "k8s", "path": *path, "context_token": *token} {
+		asked.Set(call.Input().Fields().ByName(name), protoreflect.ValueOfString(value))
 	}
+	must(stream.SendMsg(asked))
+	must(stream.CloseSend())
 	seen := heard{Status: "OK"}
 	for len(seen.Told) < *messages {
-		message, err := next()
-		if err != nil {
+		message := dynamicpb.NewMessage(call.Output())
+		if err := stream.RecvMsg(message); err != nil {
 			seen.Status, seen.Said = status.Code(err).String(), status.Convert(err).Message()
 			break
 		}
