@@ -106,7 +106,7 @@ describe('the destination service and grpc-go', { skip: lacking('go') }, () => {
     assert.deepEqual(service.told, [{ fullyQualifiedName: WEB, protocol: 'HTTP1' }]);
     const database = await ask('GetProfile', '10.96.0.3:4406');
     const name = 'db.shop.svc.cluster.local';
-    assert.deepEqual(database.told, [{ fullyQualifiedName: name, opaqueProtocol: true }]);
+    assert.deepEqual(database.told, [{ fullyQualifiedName: name, opaqueProtocol: true, protocol: 'OPAQUE' }]);
     const [pod] = (await ask('GetProfile', '10.0.0.3:4406')).told ?? [];
     const tlsIdentity = { dnsLikeIdentity: { name: NAME }, serverName: { name: NAME } };
     const protocolHint = { opaque: {}, opaqueTransport: { inboundPort: 4143 } };
