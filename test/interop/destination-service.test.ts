@@ -111,7 +111,9 @@ describe('the destination service and grpc-go', { skip: lacking('go') }, () => {
     const tlsIdentity = { dnsLikeIdentity: { name: NAME }, serverName: { name: NAME } };
     const protocolHint = { opaque: {}, opaqueTransport: { inboundPort: 4143 } };
     const addr = { ip: { ipv4: FOUR.ipv4 + 2 }, port: 4406 };
-    assert.deepEqual(pod, { opaqueProtocol: true, endpoint: { addr, weight: 10_000, tlsIdentity, protocolHint } });
+    const protocol = 'OPAQUE';
+    const endpoint = { addr, weight: 10_000, tlsIdentity, protocolHint, protocol };
+    assert.deepEqual(pod, { opaqueProtocol: true, protocol, endpoint });
     assert.deepEqual((await ask('GetProfile', '192.0.2.1:80')).told, [{}]);
   });
 
