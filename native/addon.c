@@ -134,11 +134,6 @@ static napi_value enter(struct call *call) {
                                          long_arg(call, 2), uint_arg(call, 3)));
 }
 
-static napi_value send_now(struct call *call) {
-  if (!call->thread->has_ring) return reply(call, -EBADF);
-  return reply(call, sluice_ring_send(&call->thread->ring, int_arg(call, 0), uint_arg(call, 1), uint_arg(call, 2)));
-}
-
 static napi_value discard(struct call *call) {
   size_t length;
   const int32_t *numbers = array_arg(call, 0, napi_int32_array, &length);
@@ -322,7 +317,6 @@ NAPI_MODULE_INIT() {
   static const struct function functions[] = {
       {"create", create},
       {"enter", enter},
-      {"sendNow", send_now},
       {"run", run},
       {"stopRun", stop_run},
       {"uvTimeout", uv_timeout},

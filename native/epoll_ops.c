@@ -169,6 +169,8 @@ static size_t send_length(const struct op *op) {
 static enum outcome try_send(struct epoll_executor *x, uint32_t index) {
   struct op *op = op_at(x, index);
   bool whole = (op->sqe.msg_flags & MSG_WAITALL) != 0;
+  // As in the kernel: such a send never waits, and has failed where it is not whole.
+  bool now = (op->sqe.msg_flags & MSG_DONTWAIT) != 0;
   int flags = (int)(op->sqe.msg_flags & ~(uint32_t)MSG_WAITALL) | MSG_DONTWAIT | MSG_NOSIGNAL;
   size_t total = whole ? send_length(op) : 0;
   for (;;) {
@@ -177,7 +179,7 @@ static enum outcome try_send(struct epoll_executor *x, uint32_t index) {
                              SYS_LENGTH(op->sqe.len - op->done), flags)
                        : send_rest(op, flags);
     if (sent < 0 && errno == EINTR) continue;
-    if (sent < 0 && errno == EAGAIN) return BLOCKED;
+    if (sent < 0 && errno == EAGAIN && !now) return BLOCKED;
     if (sent > 0) op->done += (uint32_t)sent;
     if (sent > 0 && op->done < total) continue;
     op->fell_short = op->done < total;
@@ -249,6 +251,10 @@ static void issue_read(struct epoll_executor *x, struct fd_state *f, uint32_t in
 }
 
 static void issue_send(struct epoll_executor *x, struct fd_state *f, uint32_t index) {
+  if (f->queue[WRITERS] != 0 && (op_at(x, index)->sqe.msg_flags & MSG_DONTWAIT) != 0) {
+    sluice_finish(x, index, -EAGAIN, 0);
+    return;
+  }
   if (f->queue[WRITERS] != 0 || try_send(x, index) == BLOCKED) park_and_watch(x, f, index, WRITERS);
 }
 

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -109,18 +108,6 @@ int sluice_ring_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_co
                    : sluice_epoll_enter(ring, submit, min_complete, timeout_us, min_wait_us);
   ring->page[0] = (double)sluice_clock_us();
   return result;
-}
-
-int sluice_ring_send(const struct sluice_ring *ring, int fd, size_t at, size_t length) {
-  const size_t room = length == 0 ? sizeof(struct msghdr) : length;
-  if (at > ring->slab_size || room > ring->slab_size - at) return -EFAULT;
-  const void *from = ring->slab + at;
-  ssize_t sent;
-  do {
-    sent = length == 0 ? SYS(sendmsg, fd, from, MSG_DONTWAIT | MSG_NOSIGNAL)
-                       : SYS(send, fd, from, SYS_LENGTH(length), MSG_DONTWAIT | MSG_NOSIGNAL);
-  } while (sent < 0 && errno == EINTR);
-  return sent < 0 ? -errno : (int)sent;
 }
 
 void sluice_ring_forget(struct sluice_ring *ring) {

@@ -75,10 +75,6 @@ int sluice_ring_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_co
 uint32_t sluice_ring_discard(const struct sluice_ring *ring, const int32_t *numbers, uint32_t count, size_t bytes);
 void sluice_ring_destroy(struct sluice_ring *ring);
 
-// Sends at once what lies at `at` of the slab, as far as the socket takes it: a system call instead of an entry. `length` 0: a message header lies
-// there. Octets sent or -errno, -EAGAIN where the socket takes none.
-int sluice_ring_send(const struct sluice_ring *ring, int fd, size_t at, size_t length);
-
 // Monotonic clock, µs.
 int64_t sluice_clock_us(void);
 

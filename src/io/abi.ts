@@ -28,6 +28,7 @@ export const RECVSEND_BUNDLE = 16;
 
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_WAITALL = 0x100;
+export const MSG_DONTWAIT = 0x40;
 
 export const POLLIN = 1;
 export const POLLOUT = 4;

@@ -6,7 +6,7 @@ import { SendQueue } from './send-queue.js';
 import type { Slab } from './slab.js';
 import { SOCKET } from './socket-table.js';
 import type { Sockets } from './sockets.js';
-import type { Channel, ConnectionEvents, Layering, MakeTransport, SendEvents, Transport } from './transport.js';
+import type { Channel, ConnectionEvents, Layering, MakeTransport, Transport } from './transport.js';
 
 /** Where a connection's transport stands. */
 const STATE = {
@@ -187,7 +187,7 @@ export class Layered implements Layering, Channel {
   }
 
   /** Has the transport take payload, and sends what it has written. Returns how many entries that takes. */
-  flush(slot: number, events?: SendEvents): number {
+  flush(slot: number, silent: boolean): number {
     const { sockets } = this;
     const { flags, payload } = sockets;
     if ((flags[slot] & (SOCKET.SENDING | SOCKET.CLOSED)) !== 0) return 0;
@@ -202,8 +202,7 @@ export class Layered implements Layering, Channel {
       this.flushing = -1;
     }
     if (!this.wire.empty(slot) && (this.state[slot] & STATE.OPEN) !== 0) {
-      // Payload that the transport has not taken yet is taken when this has been sent: a completion says so.
-      return sockets.send(slot, payload.empty(slot) ? events : undefined);
+      return sockets.send(slot, silent);
     }
     if (payload.empty(slot) && (this.state[slot] & (STATE.ENDED | STATE.RESET)) !== 0) this.finish(slot);
     return 0;

@@ -62,11 +62,6 @@ export interface Native extends NativeTls {
    */
   enter(submit: number, minComplete: number, timeoutUs: number, minWaitUs: number): number;
   /**
-   * Sends what lies at `at` of the slab at once, as far as the socket takes it; `length` 0: a message header lies there. Octets sent, or
-   * -errno (-11 where it takes none).
-   */
-  sendNow(fd: number, at: number, length: number): number;
-  /**
    * Hosts `step` in a uv_prepare handle. `step` returns 1 to let libuv run a turn, 0 to be called again after
    * microtasks have run. libuv never sleeps while a step is hosted: waiting is the ring's business. Throwing is fatal to
    * the thread (uncaught exception) and ends the hosting.

@@ -8,7 +8,7 @@ import { SendQueue } from './send-queue.js';
 import { RING_BUFFERS, Slab } from './slab.js';
 import { FREE, SOCKET, Sockets } from './sockets.js';
 import { Splicer } from './splice.js';
-import type { ConnectionEvents, MakeTransport, SendEvents, Transport } from './transport.js';
+import type { ConnectionEvents, MakeTransport, Transport } from './transport.js';
 import { NO_BUCKET, Wheel } from './wheel.js';
 
 const ENTRIES = 4096;
@@ -21,13 +21,17 @@ const FIXED_BYTES = SendQueue.fixedBytes(MESSAGE_BLOCKS) + HEADER_MEMORY_BYTES +
 const UV_RETRY_MS = 10;
 
 /** What the protocols implement. One object per worker; every call is about a slot of the socket table. */
-export interface Handlers extends ConnectionEvents, SendEvents {
+export interface Handlers extends ConnectionEvents {
   /** A connection from a listening socket of this worker (result >= 0) or an errno (< 0); `more` false: arm it again. */
   accepted(listener: number, result: number, more: boolean): void;
   /** A connection that another worker accepted. */
   handedIn(listener: number, fd: number): void;
   /** A hand-over has completed: `result` < 0 means that the fd is still ours. */
   handedOver(listener: number, fd: number, result: number): void;
+  /** The kernel took `bytes` of the payload queued. */
+  sent(slot: number, bytes: number): void;
+  /** A send failed: the peer takes nothing more. What it sent before may still arrive. */
+  sendFailed(slot: number, errno: number): void;
   /** The send queue is empty (after `notifyDrained`). */
   drained(slot: number): void;
   /** The peer of a watched socket has ended its direction, or the connection is `broken`. What came before may not have been read. */
@@ -177,21 +181,23 @@ export class Reactor {
 
   /** Submits, waits, handles what completed, fires timers. */
   private turn(handlers: Handlers, minComplete: number, timeoutUs: number): void {
-    const sends = this.sockets.flush(handlers);
+    // Those of an earlier turn that the executor has not taken come first.
+    const sends = this.sockets.flush(this.sockets.silent.count === 0);
     // A relay has two sockets, and data waits in one direction of it at a time, mostly.
     this.slab.promise(this.sockets.open >> 1);
     this.slab.lend(this.sockets.multishots > 0);
     // Asked after the flush, in which a transport may have put something off.
-    const sleep = this.layered?.pending !== true && !this.sockets.starved && this.sockets.refused.count === 0;
+    const sleep = this.layered?.pending !== true && !this.sockets.starved;
     const wait = sleep ? minComplete : 0;
     // A send completes while it is submitted: it is not one of those that are waited for.
     const coalesce = wait > 1;
     const result = this.ring.enter(coalesce ? wait + sends : wait, sleep ? timeoutUs : 0, coalesce ? this.waitUs : 0);
     if (result < 0 && !passing(result)) throw ringFailure(result);
+    // Before anything else is told, and by the clock of the turn that sent them.
+    if (this.sockets.silent.count > 0) this.settle(handlers);
     this.now = this.page[0] / 1000;
     this.ms = Math.floor(this.now) - this.origin;
     this.turns++;
-    if (this.sockets.refused.count > 0) this.sockets.refused.tell(handlers);
     this.drain(handlers);
     const runnable = this.splicer.runnable;
     if (runnable > 0) {
@@ -211,6 +217,30 @@ export class Reactor {
     this.sockets.unpark(handlers);
     this.sockets.sweep();
     handlers.turn();
+  }
+
+  /** Ends the sends that were silent: those of which no completion is there. */
+  private settle(handlers: Handlers): void {
+    const { ring, sockets } = this;
+    const { silent } = sockets;
+    // What the executor has not taken is not sent, and of what it has not written down nothing is known.
+    if (ring.queued > 0 || ring.overfull) return;
+    const tail = ring.completedTail;
+    for (let head = ring.head; head !== tail; head = (head + 1) | 0) {
+      const low = ring.completions[ring.completionAt(head)];
+      if (low >>> OP_SHIFT === OP.SEND) silent.spoke(low & SLOT_MASK);
+    }
+    for (let i = 0; i < silent.count; i++)
+      if (silent.bytes(i) > 0) this.sendEnded(handlers, silent.slot(i), silent.bytes(i));
+    silent.clear();
+  }
+
+  private sendEnded(handlers: Handlers, slot: number, result: number): void {
+    const { sockets } = this;
+    if (result > 0) handlers.sent(slot, this.payloadSent(slot, result));
+    const sent = sockets.sent(slot, result);
+    if (sent < 0) handlers.sendFailed(slot, -sent);
+    else if (sockets.takeDrained(slot)) handlers.drained(slot);
   }
 
   private drain(handlers: Handlers): void {
@@ -240,10 +270,8 @@ export class Reactor {
           break;
         case OP.SEND:
           if (generations[slot] === (high & 0xffff)) {
-            if (result > 0) handlers.sent(slot, this.payloadSent(slot, result));
-            const sent = sockets.sent(slot, result);
-            if (sent < 0) handlers.sendFailed(slot, -sent);
-            else if (sockets.takeDrained(slot)) handlers.drained(slot);
+            if (sockets.silent.count > 0) sockets.silent.spoke(slot);
+            this.sendEnded(handlers, slot, result);
           }
           break;
         case OP.CONNECT:

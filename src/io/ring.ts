@@ -5,6 +5,7 @@ import {
   ACCEPT_MULTISHOT,
   IORING_OP,
   IOSQE,
+  MSG_DONTWAIT,
   MSG_NOSIGNAL,
   MSG_WAITALL,
   OP,
@@ -74,6 +75,11 @@ export class Ring {
     return (this.tail - this.rings[this.sqHeadAt]) | 0;
   }
 
+  /** Whether completions may wait for room, and are not to be seen yet. */
+  get overfull(): boolean {
+    return ((this.completedTail - this.head) | 0) > this.cqMask;
+  }
+
   /** Submits what is queued, waits as `Native.enter` says, returns its result. */
   enter(minComplete: number, timeoutUs: number, minWaitUs: number): number {
     return this.native.enter((this.tail - this.rings[this.sqHeadAt]) | 0, minComplete, timeoutUs, minWaitUs);
@@ -127,23 +133,26 @@ export class Ring {
     this.halves[(e << 1) + 20] = BUFFER_GROUP;
   }
 
-  send(fd: number, slot: number, generation: number, at: number, length: number): void {
+  /** `silent`: it completes within the next `enter` that takes it, and says so only where not all was sent. */
+  send(fd: number, slot: number, generation: number, at: number, length: number, silent = false): void {
     const e = this.entry(IORING_OP.SEND, fd, slot | (OP.SEND << OP_SHIFT), generation);
     const words = this.words;
     words[e + 4] = (this.low + at) >>> 0;
     words[e + 5] = this.high;
     words[e + 6] = length;
-    words[e + 7] = MSG_NOSIGNAL | MSG_WAITALL;
+    words[e + 7] = silent ? MSG_NOSIGNAL | MSG_WAITALL | MSG_DONTWAIT : MSG_NOSIGNAL | MSG_WAITALL;
+    if (silent) this.octets[(e << 2) + 1] = IOSQE.CQE_SKIP_SUCCESS;
   }
 
   /** Sends the slices of the message header at slab offset `at`. */
-  sendMessage(fd: number, slot: number, generation: number, at: number): void {
+  sendMessage(fd: number, slot: number, generation: number, at: number, silent = false): void {
     const e = this.entry(IORING_OP.SENDMSG, fd, slot | (OP.SEND << OP_SHIFT), generation);
     const words = this.words;
     words[e + 4] = (this.low + at) >>> 0;
     words[e + 5] = this.high;
     words[e + 6] = 1;
-    words[e + 7] = MSG_NOSIGNAL | MSG_WAITALL;
+    words[e + 7] = silent ? MSG_NOSIGNAL | MSG_WAITALL | MSG_DONTWAIT : MSG_NOSIGNAL | MSG_WAITALL;
+    if (silent) this.octets[(e << 2) + 1] = IOSQE.CQE_SKIP_SUCCESS;
   }
 
   /** Connects to the sockaddr of `length` bytes at slab offset `at`. */

@@ -21,6 +21,8 @@ export class SendQueue {
   readonly pinned: Int32Array;
   /** The same of all slots. */
   pinnedTotal = 0;
+  /** Bytes in the header that `vector` wrote last. */
+  vectored = 0;
   private readonly head: Int32Array;
   private readonly tail: Int32Array;
   /** The header that the send in flight uses; NONE: no place of the fixed region is at 0. */
@@ -185,10 +187,12 @@ export class SendQueue {
     const { low, high } = this.slab;
     let w = (at + MSGHDR_BYTES) >> 2;
     let n = 0;
+    this.vectored = 0;
     for (let slice = first; slice !== NONE && n < MAX_SLICES; slice = this.next[slice]) {
       words[w] = (low + this.at[slice]) >>> 0;
       words[w + 1] = high;
       words[w + 2] = this.length[slice];
+      this.vectored += this.length[slice];
       words[w + 3] = 0;
       w += 4;
       n++;

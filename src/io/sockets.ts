@@ -7,23 +7,19 @@
 import { ERRNO, OP, POLLOUT, POLLRDHUP, SHUT_WR } from './abi.js';
 import type { Native } from './native.js';
 import { Receives } from './receives.js';
-import { RefusedSends } from './refused-sends.js';
 import type { Ring } from './ring.js';
 import { SendQueue } from './send-queue.js';
+import { SilentSends } from './silent-sends.js';
 import type { Slab } from './slab.js';
 import { FREE, SOCKET } from './socket-table.js';
-import type { SendEvents } from './transport.js';
 import type { Wheel } from './wheel.js';
 
 export { FREE, SOCKET };
 
-/**
- * So few sends in a turn are calls, which are over when they return: an entry's completion would end the wait that it is submitted with, and
- * cost a turn of the loop by itself.
- */
-const CALLS = 4;
 /** Of a socket whose owner waits for the end of the send: a completion tells it. */
 const AWAITED = SOCKET.NOTIFY_DRAINED | SOCKET.CLOSE_PENDING | SOCKET.SHUT_PENDING;
+/** What the kernel mostly takes as a whole; more is a bulk transfer, which is better waited for. */
+const SILENT_BYTES = 16384;
 
 export class Sockets extends Receives {
   /** Bytes queued and not yet taken by the kernel; with a transport, those that it wrote included. */
@@ -37,8 +33,8 @@ export class Sockets extends Receives {
   private readonly watched: Uint8Array;
   private readonly dirty: Int32Array;
   private dirtyCount = 0;
-  /** Whose owners are to be told. */
-  readonly refused = new RefusedSends(CALLS);
+  /** Sends submitted that say nothing if all was sent; see `silent`. */
+  readonly silent = new SilentSends();
 
   constructor(
     private readonly native: Native,
@@ -205,19 +201,18 @@ export class Sockets extends Receives {
   }
 
   /**
-   * Writes every socket that has something queued: one send each. Called at the end of a loop turn. Returns how many are entries: all, unless
-   * there are `events`, who are told at once of few that are calls.
+   * Writes every socket that has something queued: one send each. Called at the end of a loop turn. Returns how many sends will complete by
+   * themselves: all, unless some may be `silent`.
    */
-  flush(events?: SendEvents): number {
-    const teller = this.dirtyCount <= CALLS ? events : undefined;
+  flush(silent = false): number {
     let sends = 0;
     for (let i = 0; i < this.dirtyCount; i++) {
       const slot = this.dirty[i];
       this.flags[slot] &= ~SOCKET.DIRTY;
       if (this.layer[slot] !== 0 && (this.flags[slot] & SOCKET.CLOSED) === 0)
-        sends += this.layered?.flush(slot, teller) ?? 0;
+        sends += this.layered?.flush(slot, silent) ?? 0;
       else if (!this.payload.empty(slot) && (this.flags[slot] & (SOCKET.SENDING | SOCKET.CLOSED)) === 0)
-        sends += this.send(slot, teller);
+        sends += this.send(slot, silent);
       else if ((this.flags[slot] & SOCKET.CLOSED) !== 0) this.releaseIfDone(slot);
     }
     this.dirtyCount = 0;
@@ -353,40 +348,25 @@ export class Sockets extends Receives {
     this.dirty[this.dirtyCount++] = slot;
   }
 
-  /** Sends what is first in line: payload, or with a transport what it has written. Returns how many entries that takes. */
-  send(slot: number, events?: SendEvents): number {
-    this.owes[slot] = 1;
-    if (events !== undefined && this.sendNow(slot, events)) return 0;
+  /** Sends what is first in line: payload, or with a transport what it has written. Returns 1 if a completion will tell of it. */
+  send(slot: number, maySilent = false): number {
     this.flags[slot] |= SOCKET.SENDING;
+    this.owes[slot] = 1;
     this.pending[slot]++;
     const fd = this.fd[slot];
     const generation = this.generation[slot];
     const queue = this.toSend(slot);
     const message = queue.vector(slot);
-    if (message >= 0) this.ring.sendMessage(fd, slot, generation, message);
-    else this.ring.send(fd, slot, generation, queue.firstAt(slot), queue.firstLength(slot));
-    return 1;
-  }
-
-  /** Sends as a call. False if there is something left to send, or nothing was tried. */
-  private sendNow(slot: number, events: SendEvents): boolean {
-    if ((this.flags[slot] & AWAITED) !== 0) return false;
-    const queue = this.toSend(slot);
-    const fd = this.fd[slot];
-    const message = queue.vector(slot);
-    const result =
-      message >= 0
-        ? this.native.sendNow(fd, message, 0)
-        : this.native.sendNow(fd, queue.firstAt(slot), queue.firstLength(slot));
-    queue.settle(slot);
-    if (result > 0) {
-      events.sent(slot, this.layer[slot] === 0 ? result : (this.layered?.sent(slot, result) ?? 0));
-      queue.consume(slot, result);
-      return queue.empty(slot);
-    }
-    if (result === -ERRNO.EAGAIN) return false;
-    this.refused.note(slot, -result);
-    return true;
+    const bytes = message >= 0 ? queue.vectored : queue.firstLength(slot);
+    const silent =
+      maySilent &&
+      bytes <= SILENT_BYTES &&
+      bytes === this.queued[slot] &&
+      (this.flags[slot] & AWAITED) === 0 &&
+      this.silent.add(slot, bytes);
+    if (message >= 0) this.ring.sendMessage(fd, slot, generation, message, silent);
+    else this.ring.send(fd, slot, generation, queue.firstAt(slot), bytes, silent);
+    return silent ? 0 : 1;
   }
 
   private toSend(slot: number): SendQueue {

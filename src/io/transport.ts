@@ -21,18 +21,6 @@ export interface ConnectionEvents {
   paused(slot: number): void;
 }
 
-/** Who hears of what could not be sent. */
-export interface Refused {
-  /** A send failed: the peer takes nothing more. What it sent before may still arrive. */
-  sendFailed(slot: number, errno: number): void;
-}
-
-/** Who hears of what was sent. */
-export interface SendEvents extends Refused {
-  /** The kernel took `bytes` of the payload queued. */
-  sent(slot: number, bytes: number): void;
-}
-
 /** What a transport implements: one object per worker, for all sockets that have one. Nothing here may allocate per call but `opened`. */
 export interface Transport {
   /** The layer for connection `slot` accepted on `listener` (its slot): 0 leaves it plain, any other byte is the transport's to choose. */
@@ -117,7 +105,7 @@ export interface Layering {
   ready(slot: number): boolean;
   resumed(slot: number, paused: boolean): void;
   rearm(slot: number): void;
-  flush(slot: number, events?: SendEvents): number;
+  flush(slot: number, silent: boolean): number;
   /** The kernel has taken `bytes` of what was written. Returns how much payload that is. */
   sent(slot: number, bytes: number): number;
   takeBack(slot: number): void;

@@ -6,6 +6,7 @@ import { native, PORT } from '../../src/io/native.js';
 import {
   CANCELLED,
   CLOSED,
+  EAGAIN,
   ECONNREFUSED,
   ECONNRESET,
   ENOENT,
@@ -28,11 +29,13 @@ import {
   IO_HARDLINK,
   IO_LINK,
   MANY,
+  MSG_DONTWAIT,
   MSG_NOSIGNAL,
   MSG_WAITALL,
   NOP,
   POLL_ADD,
   RECV,
+  SEND,
   SENDMSG,
   SHUTDOWN,
 } from './test-ring.js';
@@ -64,6 +67,24 @@ function suite(executor: Executor): void {
     assert.equal(stage.ring.bytes(await stage.ring.take(RECEIVED)).toString(), 'last');
     const end = await stage.ring.take(RECEIVED);
     assert.deepEqual([end.result, end.flags & F_MORE, end.buffer], [0, 0, -1]);
+  });
+
+  it('says nothing of a send that was whole with the call that took it, and tells of one that was not', async (t) => {
+    const stage = new Stage(t, executor);
+    const { ring } = stage;
+    const [fd, peer] = await stage.pair();
+    const now = { flags: CQE_SKIP_SUCCESS, operation: MSG_NOSIGNAL | MSG_WAITALL | MSG_DONTWAIT };
+    peer.socket.pause();
+    let sent = 0;
+    for (const length = 100_000; ring.of(SENT).length === 0; sent += length) {
+      ring.entry(SEND, fd, SENT, { ...now, at: ring.scratch, length });
+      await ring.settle();
+    }
+    const [{ result }] = ring.of(SENT);
+    assert.ok(result === EAGAIN || (result > 0 && result < 100_000), `${result}`);
+    peer.socket.resume();
+    const whole = sent - 100_000 + Math.max(result, 0);
+    await ring.until(() => peer.length === whole, `${whole} bytes`);
   });
 
   it('receives once into a given buffer', async (t) => {

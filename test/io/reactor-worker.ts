@@ -12,15 +12,14 @@ const LISTENER = 3;
 /** Round trips of `pingpong`; the test makes as many. */
 const PINGS = 100;
 const PIECE = 'some octets';
+/** Of a piece for the slow peer; and in how many turns in a row the kernel takes nothing. */
+const LENGTH = 10_000;
+const STUCK = 20;
 
 /** What the executor is to answer to the next calls, in place of what it would. */
 const failures: number[] = [];
-type SendNow = Native['sendNow'];
-/** What does the next sends that are calls, in place of the system. */
-const sends: SendNow[] = [];
 const failing: Native = {
   ...native(),
-  sendNow: (...call) => (sends.shift() ?? native().sendNow)(...call),
   enter: (...call) => failures.shift() ?? native().enter(...call),
   // Nothing that could be polled, for the worker that is to do without.
   uvFd: () => (role === 'blind' ? -1 : native().uvFd()),
@@ -242,54 +241,77 @@ const roles: Record<string, () => void> = {
   },
 
   refused: () => {
-    // The first is told that its send failed, the second that its peer takes no more, the third that half of it was taken.
+    // Nobody receives from a peer that is gone: the send finds out.
     const port = listen();
-    sends.push(
-      () => -ERRNO.ECONNRESET,
-      () => -ERRNO.EAGAIN,
-      (fd, at, length) => native().sendNow(fd, at, length >> 1),
-    );
-    const before = slab.free + slab.lent;
     let failed = 0;
-    let told = 0;
-    let turned = 0;
-    let echoed = 0;
-    const check = (): void => {
-      if (echoed < 2 * PIECE.length || told < echoed) return;
-      say({ failed, told, lost: before - slab.free - slab.lent, turned });
-      echoed = 0;
-    };
     reactor.run({
       ...echo,
-      sent: (_slot, bytes) => {
-        told += bytes;
+      accepted: (_listener, fd) => {
+        const slot = sockets.adopt(fd, KIND);
+        const client = clients.shift();
+        client?.resetAndDestroy();
+        client?.once('close', () => {
+          const bid = slab.take();
+          sockets.queue(slot, slab.dataStart(bid), 1, bid);
+          reactor.wantMicrotasks = true;
+        });
       },
       sendFailed: (slot, errno) => {
         failed = errno;
         sockets.close(slot);
       },
       turn: () => {
-        // What the protocols put off till the end of a turn is done after they were told, as behind a completion.
-        if (failed !== 0) turned = 1;
-        check();
+        if (failed !== 0 && sockets.open === 0) say({ failed: failed === ERRNO.EPIPE ? ERRNO.ECONNRESET : failed });
+        if (sockets.open === 0) failed = 0;
       },
     });
-    const next = (which: number): void => {
-      const client = connect(port, '127.0.0.1');
-      let got = '';
-      client.on('data', (chunk) => {
-        got += String(chunk);
-        if (got === PIECE && which < 2) next(which + 1);
-        if (got === PIECE) echoed += PIECE.length;
-        check();
-      });
-      client.on('close', () => {
-        if (which === 0) next(1);
-      });
-      client.on('error', () => undefined);
-      client.write(PIECE);
+    const clients = [connect(port, '127.0.0.1').on('error', () => undefined)];
+  },
+
+  slow: () => {
+    // A peer that does not read, until the kernel takes no more: small sends, of which one is not whole, or not taken at all.
+    const port = listen();
+    const before = slab.free + slab.lent;
+    let queued = 0;
+    let told = 0;
+    let slot = -1;
+    let stuck = 0;
+    let received = 0;
+    let wrong = 0;
+    const check = (): void => {
+      if (stuck < STUCK || received < queued || told < queued) return;
+      say({ wrong, missing: queued - received, lost: before - slab.free - slab.lent });
+      stuck = 0;
     };
-    next(0);
+    reactor.run({
+      ...echo,
+      accepted: (_listener, fd) => {
+        slot = sockets.adopt(fd, KIND);
+      },
+      sent: (_slot, bytes) => {
+        told += bytes;
+      },
+      turn: () => {
+        check();
+        if (slot < 0 || stuck >= STUCK) return;
+        if (sockets.queued[slot] > 0) {
+          if (++stuck === STUCK) client.resume();
+        } else {
+          stuck = 0;
+          const bid = slab.take();
+          const at = slab.dataStart(bid);
+          for (let i = 0; i < LENGTH; i++) slab.bytes[at + i] = (queued + i) % 251;
+          queued += LENGTH;
+          sockets.queue(slot, at, LENGTH, bid);
+        }
+        reactor.wakeMs = reactor.ms + 1;
+      },
+    });
+    const client = connect(port, '127.0.0.1').on('data', (chunk) => {
+      for (const octet of chunk) if (octet !== received++ % 251) wrong++;
+      check();
+    });
+    client.pause();
   },
 
   awaited: () => {

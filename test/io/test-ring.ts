@@ -23,6 +23,7 @@ export const BUFFER_SELECT = 32;
 export const MANY = 2 | 16;
 export const CQE_SKIP_SUCCESS = 64;
 
+export const MSG_DONTWAIT = 0x40;
 export const MSG_WAITALL = 0x100;
 export const MSG_NOSIGNAL = 0x4000;
 
