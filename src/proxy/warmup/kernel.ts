@@ -1,6 +1,17 @@
 // As much of a kernel as a worker needs that only rehearses: a ring, sockets that are connected with each other, and nothing else. It
 // executes the entries of ring.ts as the native executors do, on memory. So a rehearsal needs no port, no descriptor and no network.
-import { CQE_F, ERRNO, IORING_OP, OP, OP_SHIFT, POLLIN, POLLOUT, RECV_MULTISHOT, SLOT_MASK } from '../../io/abi.js';
+import {
+  CQE_F,
+  ERRNO,
+  IORING_OP,
+  IOSQE,
+  OP,
+  OP_SHIFT,
+  POLLIN,
+  POLLOUT,
+  RECV_MULTISHOT,
+  SLOT_MASK,
+} from '../../io/abi.js';
 import type { Native, RingMemory } from '../../io/native.js';
 import type { NativeTls } from '../../io/native-tls.js';
 import { Ring } from '../../io/ring.js';
@@ -75,7 +86,6 @@ export class Kernel {
     const own: Omit<Native, keyof NativeTls> = {
       create: (_executor, entries, ringBuffers, slabBytes) => this.create(entries, ringBuffers, slabBytes),
       enter: (submit) => this.enter(submit),
-      sendNow: (fd, at, length) => (length > 0 ? this.send(fd, at, length) : this.sendMessage(fd, at)),
       run: (step) => {
         this.step = step;
         this.hosts();
@@ -203,10 +213,10 @@ export class Kernel {
         this.receives[fd] = { low, high, many: (flags & RECV_MULTISHOT) !== 0 };
         break;
       case IORING_OP.SEND:
-        this.complete(low, high, this.send(fd, at, words[e + 6]), 0);
+        this.sent(low, high, this.send(fd, at, words[e + 6]), words[e]);
         break;
       case IORING_OP.SENDMSG:
-        this.complete(low, high, this.sendMessage(fd, at), 0);
+        this.sent(low, high, this.sendMessage(fd, at), words[e]);
         break;
       case IORING_OP.ACCEPT:
         this.accept(fd, { low, high, many: flags !== 0 });
@@ -282,6 +292,11 @@ export class Kernel {
     if (end === undefined || end.other.closed) return -ERRNO.EPIPE;
     end.write(this.slab, at, length);
     return length;
+  }
+
+  /** A send is over, whole unless it has failed; `word` is the first of its entry. */
+  private sent(low: number, high: number, result: number, word: number): void {
+    if (result < 0 || ((word >>> 8) & IOSQE.CQE_SKIP_SUCCESS) === 0) this.complete(low, high, result, 0);
   }
 
   /** Slices of a struct msghdr. */
