@@ -1,5 +1,5 @@
 // What is in the memory of an idle Sluice with one worker, as a table.
-//   node dist/bench/memory/main.js [--seconds 4] [--io epoll]
+//   node dist/bench/memory/main.js [--seconds 4] [--io epoll] [--warmup off]
 // Starts it, with a probe in its threads that takes some 0.3 MiB, waits, and looks.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,8 @@ import { type Mappings, mappingsOf } from './smaps.js';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const PROBE_FILE = new URL('./probe.js', import.meta.url).href;
-const CONFIG = `workers: 1
+const config = (warmup: string): string => `workers: 1
+warmup: ${warmup}
 admin: { listen: "127.0.0.1:0" }
 listeners:
   - { name: idle, listen: "127.0.0.1:0", service: nobody }
@@ -46,10 +47,10 @@ function table(reports: readonly HeapReport[], mappings: Mappings): string {
   return `${head}\n${lines.join('\n')}`;
 }
 
-async function look(seconds: number, args: readonly string[]): Promise<string> {
+async function look(seconds: number, warmup: string, args: readonly string[]): Promise<string> {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-memory-'));
   const file = join(directory, 'sluice.yaml');
-  writeFileSync(file, CONFIG);
+  writeFileSync(file, config(warmup));
   const child = spawn(process.execPath, ['--import', PROBE_FILE, MAIN, 'run', '-c', file, ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { ...process.env, MEMORY_PROBE_MS: String(seconds * 1000) },
@@ -71,6 +72,11 @@ async function look(seconds: number, args: readonly string[]): Promise<string> {
   }
 }
 
-const { values } = parseArgs({ options: { seconds: { type: 'string', default: '4' }, io: { type: 'string' } } });
+const options = {
+  seconds: { type: 'string', default: '4' },
+  io: { type: 'string' },
+  warmup: { type: 'string', default: 'auto' },
+} as const;
+const { values } = parseArgs({ options });
 console.log(`Node.js ${process.versions.node}, one worker, idle\n`);
-console.log(await look(Number(values.seconds), values.io === undefined ? [] : ['--io', values.io]));
+console.log(await look(Number(values.seconds), values.warmup, values.io === undefined ? [] : ['--io', values.io]));
