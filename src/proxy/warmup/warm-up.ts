@@ -10,9 +10,24 @@ import { rehearse } from './rehearsal.js';
 /** Requests of which each passes four listeners: after so many V8 has compiled what there is. Mostly the CPU time is over before. */
 const REQUESTS = 2500;
 /** At most so much CPU time for each worker, and so much time where there is little CPU to be had, ms. */
-const CPU_MS = 950;
+const CPU_MS = 850;
 const WALL_MS = 4000;
-const SETTLE_MS = 10;
+/** The process is looked at so often, ms; compilers are still at work where it has used so much of that time, ms; that long at most, ms. */
+const LOOK_MS = 10;
+const BUSY_MS = 4;
+const SETTLE_MS = 400;
+
+/** Compilers have done what is waiting for them: they would take the core from the first requests, and hold the rehearsal's memory. */
+async function compiled(): Promise<void> {
+  const until = performance.now() + SETTLE_MS;
+  let busy = true;
+  while (busy && performance.now() < until) {
+    const before = process.cpuUsage();
+    await sleep(LOOK_MS);
+    const { user, system } = process.cpuUsage(before);
+    busy = user + system > BUSY_MS * 1000;
+  }
+}
 
 /** Why it did not come to its end, where that is so. */
 export async function warmUp(task: WorkerTask, native: Native): Promise<string | undefined> {
@@ -29,9 +44,9 @@ export async function warmUp(task: WorkerTask, native: Native): Promise<string |
   } catch (error) {
     problem = error instanceof Error ? error.message : String(error);
   }
-  // Compilers that are still at work hold the rehearsal's memory. It takes two collections, of which the worker does the second: only then is a
+  await compiled();
+  // It takes two collections, of which the worker does the second: only then is a
   // port gone with all that it refers to.
-  await sleep(SETTLE_MS);
   await returnMemory(native);
   values[W.WARMUP_US] = (performance.now() - began) * 1000;
   return problem;
