@@ -75,7 +75,11 @@ export async function rehearse(
     kernel.run(act);
   } finally {
     port1.postMessage({ kind: 'drain', phase: 'force', listeners: null } satisfies ToWorker);
-    await Promise.race([Promise.all([closed, served]), sleep(END_MS, undefined, { ref: false })]);
+    // Its promise would hold the event of the close, and that the worker, for as long as the timer stands.
+    const late = new AbortController();
+    const patience = sleep(END_MS, undefined, { ref: false, signal: late.signal }).catch(() => undefined);
+    await Promise.race([Promise.all([closed, served]), patience]);
+    late.abort();
     port1.close();
   }
   const values = new Float64Array(task.memory.values);
