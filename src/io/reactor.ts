@@ -76,7 +76,7 @@ export class Reactor {
   fired = 0;
   /** When `Handlers.turn` wants to be called next, whatever happens until then; as `ms`. */
   wakeMs = Number.POSITIVE_INFINITY;
-  /** Set by code that has settled a promise and wants it to run before the next wait. */
+  /** Set by code that has settled a promise, or set a timer, and wants it to be seen before the next wait. */
   wantMicrotasks = false;
   /** How many completions to wait for, and for how long (µs), when much is in flight; set by the protocols each turn. */
   waitFor = 1;
@@ -129,6 +129,15 @@ export class Reactor {
   /** Ends the loop; the ring stays until the thread ends or `native.destroy` is called. */
   stop(): void {
     this.native.stopRun();
+  }
+
+  /**
+   * A timer of Node's, which does not keep the thread. Whoever sets one within a turn has to do it by this: the wait behind the turn knows
+   * only of timers that libuv had before. Cold path.
+   */
+  later(ms: number, run: () => void): NodeJS.Timeout {
+    this.wantMicrotasks = true;
+    return setTimeout(run, ms).unref();
   }
 
   /** Time now, not of the turn; ms. Cold path. */

@@ -21,9 +21,14 @@ export class AccessLog {
   private sizes: number[] = [];
   private pending = 0;
   private timer: NodeJS.Timeout | undefined;
+  private readonly flushLater = (): void => this.flush();
   private readonly never = new Int32Array(new SharedArrayBuffer(4));
 
-  constructor(private readonly values: Float64Array) {}
+  /** `later` runs a function in so many ms. */
+  constructor(
+    private readonly values: Float64Array,
+    private readonly later: (ms: number, run: () => void) => NodeJS.Timeout,
+  ) {}
 
   /** Writes what is pending, as far as the reader takes it. `last`: there is no later, what is not taken soon is dropped. */
   flush(last = false): void {
@@ -49,7 +54,7 @@ export class AccessLog {
     this.sizes = done === lines.length ? [] : sizes.slice(done);
     if (this.lines.length === 0) return;
     if (last) this.values[W.ACCESS_LOG_DROPPED] += this.lines.length;
-    else this.timer = setTimeout(() => this.flush(), RETRY_MS).unref();
+    else this.timer = this.later(RETRY_MS, this.flushLater);
   }
 
   /** Adds a line: the members of an object, without its braces, time and level. */
@@ -63,7 +68,7 @@ export class AccessLog {
     this.lines.push(line);
     this.sizes.push(bytes);
     this.pending += bytes;
-    this.timer ??= setTimeout(() => this.flush(), FLUSH_MS).unref();
+    this.timer ??= this.later(FLUSH_MS, this.flushLater);
   }
 
   /** Writes whole lines; false if none of it was taken. What was begun is finished, or the next line would be joined to half of one. */

@@ -164,7 +164,7 @@ export class Context {
     this.pressure = new Pressure(this);
     this.refusals = new Refusals(this);
     this.authorization = new Authorization(this);
-    this.accessLog = new AccessLog(this.values);
+    this.accessLog = new AccessLog(this.values, (ms, run) => reactor.later(ms, run));
     this.added = new AddedFields(this);
     this.meshFields = new MeshFields(this);
     this.protocols = new Protocols(this);

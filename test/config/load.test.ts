@@ -30,6 +30,7 @@ test('the minimal file gets every default', () => {
     file,
     workers: 1,
     io: 'auto',
+    warmup: 'auto',
     coalesceUs: 50,
     admin: { host: '127.0.0.1', port: 4191 },
     adminShutdown: false,

@@ -10,6 +10,20 @@ import { listening } from './lifecycle-support.js';
 
 for (const io of await availableExecutors()) {
   describe(`HTTP/1 access log on ${io}`, () => {
+    it('is written though nothing else happens', async () => {
+      const origin = await upstream(answering(() => 'HTTP/1.1 201 OK\r\ncontent-length: 0\r\n\r\n'));
+      const sluice = await startEdge(io, [origin.address], { top: 'log: { access: true }' });
+      const wire = await client(sluice.port('edge'));
+      // Twice, as what comes with the first connection may wake the worker up once more.
+      for (const path of ['/first', '/second']) {
+        wire.write(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`);
+        await eventually(() => sluice.log.some(({ message, path: of }) => message === 'request' && of === path), path);
+      }
+      wire.reset();
+      assert.equal(await sluice.stop(), 0);
+      await origin.close();
+    });
+
     it('has a line of JSON for each request, answered by an endpoint, by the proxy, or not to its end', async () => {
       const origin = await upstream(
         answering(({ target }) =>

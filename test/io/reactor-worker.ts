@@ -212,6 +212,18 @@ const roles: Record<string, () => void> = {
     reactor.wakeMs = reactor.clockMs() + 30;
   },
 
+  later: () => {
+    reactor.run({
+      ...echo,
+      turn: () => {
+        if (reactor.ms < reactor.wakeMs) return;
+        reactor.wakeMs = Number.POSITIVE_INFINITY;
+        reactor.later(1, () => say({ fired: 1 }));
+      },
+    });
+    reactor.wakeMs = reactor.clockMs() + 30;
+  },
+
   idle: () => {
     const port = listen();
     reactor.run(echo);

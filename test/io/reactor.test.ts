@@ -47,6 +47,10 @@ for (const io of await availableExecutors()) {
     assert.deepEqual(await report('wakes', io), { turns: 0 });
   });
 
+  test(`${io}: a timer of Node's that a turn has set ends the wait`, async () => {
+    assert.deepEqual(await report('later', io), { fired: 1 });
+  });
+
   test(`${io}: with nothing to do it waits`, async () => {
     const { turns } = await report('idle', io);
     assert.ok(turns < 20, `${turns} turns`);

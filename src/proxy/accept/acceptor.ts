@@ -186,7 +186,7 @@ export class Acceptor {
   }
 
   private retry(): void {
-    setTimeout(() => {
+    this.context.reactor.later(PAUSE_MS, () => {
       if (this.stopped) return;
       if (this.room() <= 0) {
         this.retry();
@@ -196,7 +196,7 @@ export class Acceptor {
       this.crowded(false);
       for (let index = 0; index < this.listeningSockets.length; index++) this.next(index);
       this.context.reactor.wantMicrotasks = true;
-    }, PAUSE_MS).unref();
+    });
   }
 
   private crowded(yes: boolean): void {
@@ -265,7 +265,7 @@ export class Acceptor {
   }
 
   private later(delayMs: number, index: number): void {
-    setTimeout(() => {
+    this.context.reactor.later(delayMs, () => {
       const socket = this.listeningSockets[index];
       if (this.stopped || socket === undefined) return;
       if (socket.state === STATE.REFUSING) {
@@ -275,7 +275,7 @@ export class Acceptor {
       }
       this.next(index);
       this.context.reactor.wantMicrotasks = true;
-    }, delayMs);
+    });
   }
 
   /** Arms again what is not armed. A queue that is emptied is looked at until there was nothing in it. */
