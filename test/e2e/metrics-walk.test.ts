@@ -29,6 +29,8 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   sluice_hedges_total: 'e2e/opaque-hedge.test.ts',
   sluice_hedges_won_total: 'e2e/opaque-hedge.test.ts',
   sluice_access_log_dropped_total: 'e2e/access-log.test.ts',
+  sluice_warmup_seconds: 'e2e/warm-up.test.ts',
+  sluice_warmup_requests: 'e2e/warm-up.test.ts',
   sluice_destinations: 'e2e/original-destination-inside.ts',
   sluice_destinations_asked_total: 'e2e/original-destination-inside.ts',
   sluice_destinations_evicted_total: 'e2e/original-destination-inside.ts',
