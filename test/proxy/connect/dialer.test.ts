@@ -96,6 +96,7 @@ class World {
           this.kind[this.room] = kind;
           return this.room;
         },
+        emptyIs: (column: Int16Array | Int32Array, empty: number) => column.fill(empty),
         ...recording<object>(calls, 'sockets', {
           connect: nothing,
           resume: nothing,
