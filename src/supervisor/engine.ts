@@ -323,10 +323,8 @@ export class Engine {
     }
     this.openAtStart = descriptors().open;
     this.tlsUntold = false;
-    const started = this.pool.start();
     // While the workers start.
-    await returnMemory(native());
-    const { executor, reason } = await started;
+    const [{ executor, reason }] = await Promise.all([this.pool.start(), returnMemory(native())]);
     this.warnOfDescriptors();
     this.executor = executor;
     if (this.tlsUntold) this.tellTls();
