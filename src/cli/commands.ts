@@ -47,6 +47,11 @@ const commands: readonly ListedCommand[] = [
     load: async () => (await import('./uninject.js')).uninjectCommand,
   },
   {
+    name: 'bench',
+    summary: 'load a server, or measure proxies against each other',
+    load: async () => (await import('./bench.js')).benchCommand,
+  },
+  {
     name: 'version',
     summary: 'print the versions of Sluice and Node, and the I/O executor this host allows',
     load: async () => (await import('./version.js')).versionCommand,

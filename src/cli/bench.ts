@@ -1,0 +1,20 @@
+// `sluice bench`: load, and what servers and proxies make of it.
+import type { Command, ListedCommand } from './usage.js';
+import { complain, summaries, USAGE } from './usage.js';
+
+const commands: readonly ListedCommand[] = [];
+
+export const benchCommand: Command = {
+  help: `Usage: sluice bench COMMAND [OPTIONS]
+
+Commands:
+${summaries(commands)}
+
+\`sluice bench COMMAND --help\` explains a command.`,
+  commands,
+  // Called without the name of one of them.
+  run() {
+    complain(this.help);
+    return Promise.resolve(USAGE);
+  },
+};
