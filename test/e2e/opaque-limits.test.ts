@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { afterEach, describe, test } from 'node:test';
 import { availableExecutors, type Executor, eventually, type Sluice, startSluice } from '../support/sluice.js';
-import { dial, fate, hangUp, listen, read, readAll, readUntil, type TcpServer } from '../support/tcp.js';
+import { dial, fate, fullListener, hangUp, listen, read, readAll, readUntil, type TcpServer } from '../support/tcp.js';
 
 interface Setup {
   readonly limit?: number;
@@ -93,6 +93,34 @@ for (const io of await availableExecutors()) {
         await get(client);
         assert.equal(server.sockets.length, 2);
       });
+    });
+
+    test('a connection that is still being made for a silent client serves it as soon as it speaks HTTP', async () => {
+      const full = await fullListener();
+      const sluice = await startSluice(
+        `drain: { hold: 0 }
+listeners: [{ name: any, listen: "127.0.0.1:0", service: out }]
+services: { out: { endpoints: ["${full.address}"], connectTimeout: 60s, pool: { maxConnections: 1, maxIdle: 1 } } }
+`,
+        io,
+      );
+      try {
+        const client = await dial(sluice.port('any'));
+        await eventually(async () => (await sluice.metric('sluice_races_started_total', {})) === 1, 'a race');
+        client.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+        await eventually(
+          async () => (await sluice.metric('sluice_verdict_total', { verdict: 'http1' })) === 1,
+          'the verdict',
+        );
+        full.open();
+        assert.match(await readUntil(client, /\r\n\r\n\S*$/), /^HTTP\/1\.1 200 OK/);
+        await get(client);
+        assert.equal(await sluice.metric('tcp_open_total', { peer: 'dst' }), 1);
+      } finally {
+        full.close();
+        hangUp();
+        await sluice.stop();
+      }
     });
 
     test('beyond limits.opaque.maxConnections a client is reset, for that reason', async () => {

@@ -95,10 +95,14 @@ export function refuses(port: number): Promise<boolean> {
   });
 }
 
-/** A listener whose accept queue is full, so that the kernel leaves connects without an answer. */
-export async function fullListener(): Promise<{ address: string; close(): void }> {
-  const program =
-    "const s = require('node:net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => { console.log(s.address().port); });";
+/**
+ * A listener whose accept queue is full, so that the kernel leaves connects without an answer. When it is opened it accepts, and answers
+ * each GET with 200 and `ok`: the kernel asks again after a second.
+ */
+export async function fullListener(): Promise<{ address: string; open(): void; close(): void }> {
+  const answer =
+    "(s) => s.on('error', () => {}).on('data', () => s.write('HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok'))";
+  const program = `const s = require('node:net').createServer(${answer}).listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => { console.log(s.address().port); });`;
   const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
   const [line] = (await once(child.stdout, 'data')) as [Buffer];
   const port = Number(line.toString());
@@ -107,6 +111,10 @@ export async function fullListener(): Promise<{ address: string; close(): void }
   await eventually(() => fillers.filter(({ readyState }) => readyState === 'open').length >= 2, 'a full accept queue');
   return {
     address: `127.0.0.1:${port}`,
+    open: () => {
+      for (const filler of fillers) filler.destroy();
+      child.kill('SIGCONT');
+    },
     close: () => {
       for (const filler of fillers) filler.destroy();
       child.kill('SIGKILL');

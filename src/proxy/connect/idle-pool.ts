@@ -32,11 +32,10 @@ export class IdlePool {
 
   /** Puts a connection that is ready for another request into the pool, or closes it if the pool has enough. */
   release(socket: SocketSlot): void {
-    const { connections, services, endpoints, values, wheel, reactor, draining } = this.context;
+    const { connections, services, endpoints, wheel, reactor } = this.context;
     const endpoint = connections.endpoint[socket];
     const service = endpoints.service[endpoint];
-    const base = endpoints.base[endpoint];
-    if (service < 0 || draining || this.count[endpoint] >= services.maxIdle[service]) {
+    if (this.full(endpoint)) {
       connections.close(socket, CLOSE.OK);
       return;
     }
@@ -45,12 +44,27 @@ export class IdlePool {
     this.prev[socket] = 0;
     if (head !== 0) this.prev[head - 1] = socket + 1;
     this.head[endpoint] = socket + 1;
-    this.pooled[socket] = 1;
-    this.count[endpoint]++;
-    values[base + E.POOL_IDLE]++;
+    this.joined(socket, endpoint);
     connections.active[socket] = reactor.now;
     const idle = services.poolIdleMs[service];
     if (idle > 0) wheel.pull(socket, reactor.now + idle);
+  }
+
+  /** Puts a connection that is still being made into the pool, behind those that stand; or closes it. Cold path. */
+  await(socket: SocketSlot): void {
+    const { connections } = this.context;
+    const endpoint = connections.endpoint[socket];
+    if (this.full(endpoint)) {
+      connections.close(socket, CLOSE.OK);
+      return;
+    }
+    let last = this.head[endpoint];
+    while (last !== 0 && this.next[last - 1] !== 0) last = this.next[last - 1];
+    this.next[socket] = 0;
+    this.prev[socket] = last;
+    if (last === 0) this.head[endpoint] = socket + 1;
+    else this.next[last - 1] = socket + 1;
+    this.joined(socket, endpoint);
   }
 
   /** Whether a connection is in the pool. */
@@ -84,6 +98,20 @@ export class IdlePool {
   /** Closes all idle connections. */
   closeAll(): void {
     for (let endpoint = 0; endpoint < ENDPOINT_SLOTS; endpoint++) this.closeOf(endpoint);
+  }
+
+  /** Whether the pool takes no more connections of `endpoint`. */
+  private full(endpoint: number): boolean {
+    const { services, endpoints, draining } = this.context;
+    const service = endpoints.service[endpoint];
+    return service < 0 || draining || this.count[endpoint] >= services.maxIdle[service];
+  }
+
+  private joined(socket: SocketSlot, endpoint: number): void {
+    const { values, endpoints } = this.context;
+    this.pooled[socket] = 1;
+    this.count[endpoint]++;
+    values[endpoints.base[endpoint] + E.POOL_IDLE]++;
   }
 
   private unlink(socket: SocketSlot): void {

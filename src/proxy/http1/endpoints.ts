@@ -59,8 +59,11 @@ export class Http1Endpoints implements Caller {
     this.context.connections.setOpaque(socket, false);
     // By the time a request comes it has been idle, and may be stale, like one that has served.
     this.http1.served[socket] = 1;
-    if (sockets.kind[socket] === SOCKET_KIND.DIALLING) this.dialer.reassign(socket, PURPOSE.HTTP1);
-    else {
+    if (sockets.kind[socket] === SOCKET_KIND.DIALLING) {
+      this.dialer.reassign(socket, PURPOSE.HTTP1);
+      // The request that it was made for may come before it stands, and there may be room for no other.
+      this.idle.await(socket);
+    } else {
       sockets.kind[socket] = SOCKET_KIND.HTTP1_ENDPOINT;
       this.idle.release(socket);
     }
@@ -153,7 +156,10 @@ export class Http1Endpoints implements Caller {
     const { sockets } = this.context;
     sockets.kind[socket] = SOCKET_KIND.HTTP1_ENDPOINT;
     sockets.resume(socket);
-    if (this.http1.exchange(socket) < 0 && !this.idle.holds(socket)) this.idle.release(socket);
+    if (this.http1.exchange(socket) >= 0) return;
+    // One that was in the pool before it stood is behind the others, and has no deadline there.
+    this.idle.remove(socket);
+    this.idle.release(socket);
   }
 
   mayHedge(socket: SocketSlot): boolean {
@@ -165,6 +171,7 @@ export class Http1Endpoints implements Caller {
   overtaken(socket: SocketSlot, next: SocketSlot): boolean {
     const { connections } = this.context;
     const x = this.http1.exchange(socket);
+    this.idle.remove(socket);
     this.http1.openEndpoint(next);
     // It is still being made: it joins the pool when it stands.
     if (connections.undecided[next] === 1) return false;
@@ -174,6 +181,7 @@ export class Http1Endpoints implements Caller {
   }
 
   failed(socket: SocketSlot, reason: number): void {
+    this.idle.remove(socket);
     const x = this.http1.exchange(socket);
     if (x >= 0)
       this.reports.control.undialled(
