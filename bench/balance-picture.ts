@@ -1,5 +1,5 @@
 // docs/balance.svg: who got the traffic, second by second, under each policy.
-import { Svg } from './svg.js';
+import { Svg } from '../src/report/svg.js';
 
 export type Endpoint = 'healthy' | 'slow' | 'failing';
 

@@ -1,5 +1,5 @@
 // docs/fairness.svg: which endpoint served how much of one client's calls, and what the client felt of it.
-import { Svg } from './svg.js';
+import { Svg } from '../src/report/svg.js';
 
 export interface FairnessRun {
   readonly name: string;

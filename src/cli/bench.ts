@@ -2,7 +2,13 @@
 import type { Command, ListedCommand } from './usage.js';
 import { complain, summaries, USAGE } from './usage.js';
 
-const commands: readonly ListedCommand[] = [];
+const commands: readonly ListedCommand[] = [
+  {
+    name: 'report',
+    summary: 'write the results of a run as a page, a table and histograms',
+    load: async () => (await import('./bench-report.js')).benchReportCommand,
+  },
+];
 
 export const benchCommand: Command = {
   help: `Usage: sluice bench COMMAND [OPTIONS]

@@ -1,0 +1,37 @@
+// `sluice bench report`: what people read, from the raw figures of a run.
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { readResult } from '../harness/result-file.js';
+import { writeReport } from '../report/write.js';
+import type { Command } from './usage.js';
+import { parseArguments, print, UsageError } from './usage.js';
+
+export const benchReportCommand: Command = {
+  help: `Usage: sluice bench report RESULT.json [--out DIRECTORY] [--force]
+
+Writes what \`sluice bench matrix\` has measured for people and for other tools: a page that needs nothing else
+(report.html), a table (report.md), percentiles of each subject (.hgrm) and the latencies of all intervals
+(latency.hlog, which the tools of HdrHistogram read).
+
+Options:
+      --out DIRECTORY  where to (default: beside the result)
+      --force          write over a report that is there
+  -h, --help           this text
+
+Examples:
+  sluice bench report results/result.json
+  sluice bench report result.json --out public`,
+  async run(args) {
+    const options = { out: { type: 'string' }, force: { type: 'boolean' } } as const;
+    const { values, positionals } = parseArguments(args, options, 1);
+    const [path] = positionals;
+    if (path === undefined) throw new UsageError('which result? name the JSON file that was written');
+    const directory = typeof values.out === 'string' ? values.out : dirname(path);
+    const report = join(directory, 'report.html');
+    if (values.force !== true && existsSync(report))
+      throw new UsageError(`${report} exists; --force writes over it, --out writes elsewhere`);
+    const written = writeReport(readResult(path), directory);
+    print(written.join('\n'));
+    return 0;
+  },
+};

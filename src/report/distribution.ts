@@ -1,0 +1,28 @@
+// Histograms of a result, decoded: percentiles, and series for plots.
+import type { Histogram } from 'hdr-histogram-js';
+import { build, decodeFromCompressedBase64 } from 'hdr-histogram-js';
+import type { EncodedHistogram } from '../load/result.js';
+import type { PercentileSeries } from './percentile-plot.js';
+
+/** Steps of a plotted line within each nine. */
+const STEPS = 40;
+
+/** All of them together, of the same unit and precision. */
+export function merged(encoded: readonly EncodedHistogram[]): Histogram {
+  const all = build({ bitBucketSize: 64, autoResize: true, numberOfSignificantValueDigits: 3 });
+  for (const { v2 } of encoded) if (v2 !== '') all.add(decodeFromCompressedBase64(v2, 64, false));
+  return all;
+}
+
+export function seriesOf(name: string, histogram: Histogram): PercentileSeries {
+  const count = histogram.totalCount;
+  const points: (readonly [number, number])[] = [];
+  if (count === 0) return { name, count, points };
+  const last = Math.log10(Math.max(count, 10));
+  for (let step = 0; step <= last * STEPS; step++) {
+    const quantile = 1 - 10 ** -(step / STEPS);
+    points.push([quantile, histogram.getValueAtPercentile(quantile * 100)]);
+  }
+  points.push([1, histogram.maxValue]);
+  return { name, count, points };
+}

@@ -1,0 +1,62 @@
+// Axes: where values are, which of them are written beside it, and how.
+
+export interface Scale {
+  /** Where a value is. Values beyond the ends are at the ends. */
+  at(value: number): number;
+  readonly ticks: readonly number[];
+}
+
+/** A straight axis from 0, with some five ticks. */
+export function linear(largest: number, from: number, to: number): Scale {
+  const top = largest > 0 && Number.isFinite(largest) ? largest : 1;
+  const rough = top / 5;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((times) => times * power).find((candidate) => candidate >= rough) ?? rough;
+  const count = Math.ceil(top / step - 1e-9);
+  const end = count * step;
+  return {
+    at: (value) => from + (clamp(value, 0, end) / end) * (to - from),
+    ticks: Array.from({ length: count + 1 }, (_, index) => index * step),
+  };
+}
+
+/** A logarithmic axis over whole decades, with 1, 2 and 5 of each where there are few. */
+export function logarithmic(smallest: number, largest: number, from: number, to: number): Scale {
+  const low = Math.max(smallest, 1e-3);
+  const first = Math.floor(Math.log10(low));
+  const last = Math.max(first + 1, Math.ceil(Math.log10(Math.max(largest, low)) - 1e-9));
+  const digits = last - first <= 3 ? [1, 2, 5] : [1];
+  const ticks: number[] = [];
+  for (let power = first; power <= last; power++)
+    for (const digit of digits) if (power < last || digit === 1) ticks.push(digit * 10 ** power);
+  return {
+    at: (value) => from + ((Math.log10(clamp(value, 10 ** first, 10 ** last)) - first) / (last - first)) * (to - from),
+    ticks,
+  };
+}
+
+const clamp = (value: number, low: number, high: number): number => Math.min(high, Math.max(low, value));
+
+const digits3 = (value: number): string =>
+  value >= 100 ? value.toFixed(0) : value >= 10 ? trimmed(value.toFixed(1)) : trimmed(value.toFixed(2));
+const trimmed = (text: string): string => (text.includes('.') ? text.replace(/\.?0+$/, '') : text);
+
+/** A time in µs as people read it: `85 µs`, `1.25 ms`, `3 s`. */
+export function time(us: number): string {
+  if (!Number.isFinite(us)) return '–';
+  if (us < 1000) return `${digits3(us)} µs`;
+  return us < 1_000_000 ? `${digits3(us / 1000)} ms` : `${digits3(us / 1_000_000)} s`;
+}
+
+/** A count as people read it: `950`, `12.5k`, `3M`. */
+export function count(value: number): string {
+  if (!Number.isFinite(value)) return '–';
+  if (value < 1000) return digits3(value);
+  return value < 1_000_000 ? `${digits3(value / 1000)}k` : `${digits3(value / 1_000_000)}M`;
+}
+
+export const mebibytes = (octets: number): string =>
+  Number.isFinite(octets) ? `${digits3(octets / 1024 / 1024)} MiB` : '–';
+
+/** A quantile as a percentile: `50`, `99.9`. */
+export const percentileName = (quantile: number): string => trimmed((quantile * 100).toFixed(6));

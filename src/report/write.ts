@@ -1,0 +1,23 @@
+// Writes all that is made of a result into a directory.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { HarnessResult } from '../harness/results.js';
+import { hgrmFiles, histogramLog } from './histogram-files.js';
+import { markdown } from './markdown.js';
+import { page } from './page.js';
+
+/** Writes `report.html`, `report.md`, `latency.hlog` and `.hgrm` files; returns their paths. Throws what the file system says. */
+export function writeReport(result: HarnessResult, directory: string): string[] {
+  mkdirSync(directory, { recursive: true });
+  const files: [string, string][] = [
+    ['report.html', page(result)],
+    ['report.md', markdown(result)],
+    ['latency.hlog', histogramLog(result)],
+    ...hgrmFiles(result),
+  ];
+  return files.map(([name, content]) => {
+    const path = join(directory, name);
+    writeFileSync(path, content);
+    return path;
+  });
+}
