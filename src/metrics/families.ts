@@ -5,6 +5,7 @@ import { CERTIFICATE_FAMILIES } from './certificate-families.js';
 import { detectFamilies, VERDICT_FAMILY } from './detection-families.js';
 import {
   blockSamples,
+  cellsOf,
   clientLabels,
   clientSourceLabels,
   clientsOf,
@@ -14,6 +15,7 @@ import {
   type Family,
   fieldFamily,
   histogramFamily,
+  histogramSamples,
   listenerLabels,
   listenersOf,
   NONE,
@@ -157,6 +159,16 @@ function ruleFamily(name: string, help: string, fields: Readonly<Record<string, 
   };
 }
 
+const ROUTE_FAMILY: Family = {
+  name: 'sluice_route_response_latency_seconds',
+  type: 'histogram',
+  help: 'The same by class of routes and by outcome',
+  samples: (snapshot) =>
+    cellsOf(snapshot).flatMap(({ data, labels }) =>
+      histogramSamples('sluice_route_response_latency_seconds', data, labels, LATENCY_BOUNDS_S, 1e6),
+    ),
+};
+
 /** Families of listeners and endpoints share tcp_*: their samples are put together by name. */
 function merged(families: readonly Family[]): Family[] {
   const byName = new Map<string, Family>();
@@ -236,6 +248,7 @@ export const FAMILIES: readonly Family[] = merged([
     servicesOf,
     serviceLabels,
   ),
+  ROUTE_FAMILY,
   {
     name: 'sluice_service_proxy_response_total',
     type: 'counter',

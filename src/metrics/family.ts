@@ -7,6 +7,7 @@ import type { HistogramData } from './histogram.js';
 import { bucketsOf } from './histogram.js';
 import { E, LISTENER_TLS } from './layout.js';
 import type { MetricsSnapshot, Series } from './reader.js';
+import { CELL_LABELS } from './response-cells.js';
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -102,10 +103,24 @@ export const passedLabels = remembered((info: EndpointInfo) => ({
   tls: 'opaque',
 }));
 
+/** Of a service's responses, by cell. */
+const cellLabels = CELL_LABELS.map((labels) =>
+  remembered((info: MetricsSnapshot['services'][number]['info']) => ({
+    direction: direction(info),
+    service: info.name,
+    ...labels,
+  })),
+);
+
 /** Listeners and services that are there show zeros; endpoints, and what is gone or overflow, show only what they counted. */
 const isShown = (series: Series<unknown>): boolean => series.held || series.touched;
 export const listenersOf = (snapshot: MetricsSnapshot) => snapshot.listeners.filter(isShown);
 export const servicesOf = (snapshot: MetricsSnapshot) => snapshot.services.filter(isShown);
+/** The cells in which something was recorded. */
+export const cellsOf = (snapshot: MetricsSnapshot) =>
+  snapshot.services.flatMap((series) =>
+    series.cells.flatMap((data, cell) => (data === null ? [] : [{ data, labels: cellLabels[cell](series) }])),
+  );
 /** The same, as tcp_* counts them: those whose clients are known are counted by these. */
 export const sourcesOf = (snapshot: MetricsSnapshot) =>
   snapshot.listeners.filter(isShown).map(({ info, own }) => ({ info, values: own }));

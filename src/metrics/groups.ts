@@ -15,10 +15,10 @@ import {
   R,
   ruleBase,
   S,
-  SERVICE_HISTOGRAMS,
   serviceBase,
   serviceHistogram,
 } from './layout.js';
+import { RESPONSE_CELLS } from './response-cells.js';
 
 export type Direction = 'inbound' | 'outbound';
 
@@ -94,7 +94,7 @@ export function makeGroups(views: ReadonlySet<WorkerView>, options: GroupOptions
       size: S.SIZE,
       gauges: gaugesOf(S, SERVICE_FIELDS),
       busy: [S.IN_FLIGHT],
-      histograms: SERVICE_HISTOGRAMS.length,
+      histograms: RESPONSE_CELLS,
       baseOf: serviceBase,
       histogramOf: serviceHistogram,
     },

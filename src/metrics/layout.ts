@@ -4,6 +4,7 @@
 import { H } from '../http2/counters.js';
 import { H2_LIMITS } from '../http2/limits.js';
 import { TLS_FAILURES } from '../tls/failures.js';
+import { RESPONSE_CELLS } from './response-cells.js';
 
 /** Listeners; slot 0 is the overflow series that takes what does not fit. */
 export const MAX_LISTENERS = 64;
@@ -344,12 +345,13 @@ export const HISTOGRAM_SLOTS = 3200;
 /** `h2_connection_streams`: streams that an HTTP/2 connection had served when it closed. */
 export const WORKER_HISTOGRAMS = ['loop_turn_us', 'h2_connection_streams', 'tls_accept_us', 'tls_dial_us'] as const;
 export const LISTENER_HISTOGRAMS = ['detect_us'] as const;
+/** Each is RESPONSE_CELLS histograms: what is shown under its name is their sum. */
 export const SERVICE_HISTOGRAMS = ['response_latency_us'] as const;
 export const ENDPOINT_HISTOGRAMS = ['response_latency_us', 'connect_us'] as const;
 
 const LISTENER_HISTOGRAMS_AT = WORKER_HISTOGRAMS.length;
 const SERVICE_HISTOGRAMS_AT = LISTENER_HISTOGRAMS_AT + MAX_LISTENERS * LISTENER_HISTOGRAMS.length;
-const ENDPOINT_HISTOGRAMS_AT = SERVICE_HISTOGRAMS_AT + MAX_SERVICE_SERIES * SERVICE_HISTOGRAMS.length;
+const ENDPOINT_HISTOGRAMS_AT = SERVICE_HISTOGRAMS_AT + MAX_SERVICE_SERIES * RESPONSE_CELLS;
 const MAX_HISTOGRAMS = ENDPOINT_HISTOGRAMS_AT + MAX_ENDPOINT_SERIES * ENDPOINT_HISTOGRAMS.length;
 
 // Endpoints come last, in the values and among the histograms: the memory ends after as many series as are configured.
@@ -387,9 +389,9 @@ export const workerHistogram = (index: number): number => index;
 /** Number of histogram `index` (into LISTENER_HISTOGRAMS) of listener `slot`. */
 export const listenerHistogram = (slot: number, index: number): number =>
   LISTENER_HISTOGRAMS_AT + slot * LISTENER_HISTOGRAMS.length + index;
-/** Number of histogram `index` (into SERVICE_HISTOGRAMS) of the service series `slot`. */
-export const serviceHistogram = (slot: number, index: number): number =>
-  SERVICE_HISTOGRAMS_AT + slot * SERVICE_HISTOGRAMS.length + index;
+/** Number of the latency of the service series `slot`, in a cell that `responseCell` gives. */
+export const serviceHistogram = (slot: number, cell: number): number =>
+  SERVICE_HISTOGRAMS_AT + slot * RESPONSE_CELLS + cell;
 /** Number of histogram `index` (into ENDPOINT_HISTOGRAMS) of the endpoint series `slot`. */
 export const endpointHistogram = (slot: number, index: number): number =>
   ENDPOINT_HISTOGRAMS_AT + slot * ENDPOINT_HISTOGRAMS.length + index;

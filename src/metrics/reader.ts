@@ -25,6 +25,7 @@ import {
   WORKER_HISTOGRAMS,
   workerHistogram,
 } from './layout.js';
+import { CellSums } from './response-cells.js';
 import { ServerNames } from './server-names.js';
 import type { WorkerMemory } from './shared.js';
 import type { SlotTable } from './slots.js';
@@ -53,6 +54,11 @@ interface Own {
 /** `own`: of clients of which it is not known (yet) who they are. */
 export interface ListenerSeries extends Series<ListenerInfo>, Own {}
 
+/** `histograms` are sums of `cells`: latencies by class of routes and outcome, in the order of CELL_LABELS. */
+export interface ServiceSeries extends Series<ServiceInfo> {
+  readonly cells: readonly (HistogramData | null)[];
+}
+
 /**
  * `own`: of all connections but those that carry TLS of clients as it is. `values[E.STATE]` is the best state that a worker sees, `values[E.EWMA_MS]` the mean of the workers' estimates,
  * `values[E.PROTOCOL]` has all bits that a worker has.
@@ -78,7 +84,7 @@ export interface MetricsSnapshot {
   readonly listeners: readonly ListenerSeries[];
   /** Clients by who they are. */
   readonly clients: readonly ClientTotals[];
-  readonly services: readonly Series<ServiceInfo>[];
+  readonly services: readonly ServiceSeries[];
   readonly endpoints: readonly EndpointSeries[];
   readonly rules: readonly Series<RuleInfo>[];
   /** Times that a name found no room in its table and went to the series `overflow`. */
@@ -164,6 +170,7 @@ export class MetricsReader {
   /** Identities of endpoints in labels. */
   readonly identities: LabelValues;
   readonly #clients: ClientGroup;
+  readonly #cells = new CellSums();
   readonly #original: { readonly service: number; readonly endpoint: number };
 
   constructor(options: MetricsReaderOptions = {}) {
@@ -291,7 +298,10 @@ export class MetricsReader {
       workers: [...this.#workers].map(([id, record]) => workerSeries(id, record)),
       listeners: seriesOf(this.#listeners).map((series) => withClients(series, clients)),
       clients,
-      services: seriesOf(this.#services),
+      services: seriesOf(this.#services).map((series) => {
+        const { histograms: cells, slot } = series;
+        return { ...series, histograms: [this.#cells.of(slot, cells)], cells };
+      }),
       endpoints: seriesOf(this.#endpoints).map((series) => this.#endpointSeries(series)),
       rules: seriesOf(this.#rules),
       overflows: this.listeners.overflows + this.services.overflows + this.endpoints.overflows + this.rules.overflows,

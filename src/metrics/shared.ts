@@ -9,7 +9,7 @@ export interface WorkerMemory {
   readonly histograms: SharedArrayBuffer;
 }
 
-/** Zeroed memory for one worker: 30 MB of address space by default, of which the kernel backs only the pages that are touched. */
+/** Zeroed memory for one worker: 100 MB of address space by default, of which the kernel backs only the pages that are touched. */
 export function allocateWorkerMemory(endpointSeries = DEFAULT_ENDPOINTS + 2): WorkerMemory {
   const histograms = histogramCount(endpointSeries);
   return {

@@ -33,6 +33,7 @@ import {
   WORKER_HISTOGRAMS,
   workerHistogram,
 } from '../../src/metrics/layout.js';
+import { RESPONSE_CELLS } from '../../src/metrics/response-cells.js';
 import { allocateWorkerMemory, slotOf, WorkerMetrics } from '../../src/metrics/shared.js';
 import { runs } from '../support/runs.js';
 
@@ -92,7 +93,9 @@ test('values that a clock should not give stay inside the histogram', () => {
 test('each histogram has a number of its own', () => {
   const numbers = new Set<number>(WORKER_HISTOGRAMS.map((_, index) => workerHistogram(index)));
   for (let slot = 0; slot < MAX_LISTENERS; slot++) numbers.add(listenerHistogram(slot, 0));
-  for (let slot = 0; slot < MAX_SERVICE_SERIES; slot++) numbers.add(serviceHistogram(slot, 0));
+  for (let slot = 0; slot < MAX_SERVICE_SERIES; slot++) {
+    for (let cell = 0; cell < RESPONSE_CELLS; cell++) numbers.add(serviceHistogram(slot, cell));
+  }
   for (let slot = 0; slot < MAX_ENDPOINT_SERIES; slot++) {
     numbers.add(endpointHistogram(slot, 0));
     numbers.add(endpointHistogram(slot, 1));

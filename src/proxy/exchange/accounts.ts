@@ -8,9 +8,9 @@ import {
   isGrpcFailure,
   L,
   S,
-  SERVICE_HISTOGRAMS,
   serviceHistogram,
 } from '../../metrics/layout.js';
+import { responseCell, routeClassOf } from '../../metrics/response-cells.js';
 import { VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
 import type { ExchangeSlot } from '../slots.js';
@@ -21,7 +21,6 @@ import { OUTCOME, type RequestLog } from './request-log.js';
 const GRPC_DEADLINE_EXCEEDED = 4;
 /** ... and may not do what it asks for: the endpoint has answered. */
 const GRPC_PERMISSION_DENIED = 7;
-const LATENCY_US = SERVICE_HISTOGRAMS.indexOf('response_latency_us');
 const ENDPOINT_LATENCY_US = ENDPOINT_HISTOGRAMS.indexOf('response_latency_us');
 
 export class Accounts {
@@ -96,15 +95,20 @@ export class Accounts {
     const base = endpoints.base[endpoint];
     const status = exchanges.status[x];
     const latency = exchanges.latencyUs[x];
+    let failed = status >= 500 && status < 600;
     this.left(x, base);
-    if (exchanges.grpc[x] === 1 && status === 200) this.judge(x, this.grpc(x, base, services.base[service]));
-    else {
+    if (exchanges.grpc[x] === 1 && status === 200) {
+      const code = exchanges.grpcStatus[x];
+      failed = code < 0 || code >= GRPC_CODES || isGrpcFailure(code);
+      this.judge(x, this.grpc(x, base, services.base[service]));
+    } else {
       values[base + (status < 600 ? E.STATUS + status - 100 : E.STATUS_BEYOND)]++;
       // The client of a call has heard nothing of how that has ended.
       if (exchanges.grpc[x] === 1) values[services.base[service] + S.GRPC_MISSING]++;
       balancer.ended(endpoint);
     }
-    metrics.record(serviceHistogram(services.series[service], LATENCY_US), latency);
+    const cell = responseCell(routeClassOf(exchanges.methodInHttp1(x), exchanges.grpc[x] === 1), failed);
+    metrics.record(serviceHistogram(services.series[service], cell), latency);
     metrics.record(endpointHistogram(endpoints.series[endpoint], ENDPOINT_LATENCY_US), latency);
     if (this.context.access && !tunnel) this.log.ended(x, OUTCOME.WHOLE, status, 0);
   }
