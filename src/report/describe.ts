@@ -1,7 +1,7 @@
 // A plan and a machine in words.
 import type { Environment, HarnessResult } from '../harness/results.js';
 import type { LoadPlan, Pace } from '../load/plan.js';
-import { count, mebibytes } from './scale.js';
+import { count, memory } from './scale.js';
 
 const paceText = (pace: Pace): string => {
   switch (pace.kind) {
@@ -33,7 +33,7 @@ export function planText(plan: LoadPlan): string {
 
 export const environmentLines = (of: Environment): (readonly [string, string])[] => [
   ['processor', `${of.cpu}, ${of.cores} cores, ${of.architecture}`],
-  ['memory', mebibytes(of.memoryBytes)],
+  ['memory', memory(of.memoryBytes)],
   ['kernel', of.kernel],
   ['Node.js', of.node],
   ['Sluice', of.sluice],

@@ -15,6 +15,8 @@ export function markdown(result: HarnessResult): string {
     parts.push(`CPU is per ${scenario.unit}, of all processes of the subject; latency of all rounds together.`, '');
     parts.push(line(COLUMNS), `|${COLUMNS.map(() => ' --- |').join('')}`);
     for (const row of rowsOf(scenario)) parts.push(line(cellsOf(row)));
+    for (const { name, note, cost } of rowsOf(scenario))
+      if (note !== null && cost !== null) parts.push('', `${cell(name)}: ${cell(note)}.`);
     const found = rowsOf(scenario).filter(({ saturation }) => saturation !== null);
     for (const { name, saturation } of found) parts.push('', `${cell(name)} holds its limit up to ${saturation}/s.`);
   }

@@ -17,7 +17,7 @@ const STYLE = `
   a { color: #0969da } dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 14px; margin: .6em 0 } dt { color: #59636e } dd { margin: 0; overflow-wrap: anywhere }
   .quiet { color: #59636e } .scroll { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9em } caption { text-align: left; color: #59636e; padding: 4px 0 }
   th, td { text-align: right; padding: 4px 9px; border-bottom: 1px solid #d1d9e0; white-space: nowrap } th:first-child, td:first-child, td:nth-child(3) { text-align: left } td.wide { white-space: normal; text-align: left }
-  .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr)); gap: 18px; margin: 14px 0 } figure { margin: 0; break-inside: avoid } svg { width: 100%; height: auto }
+  .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 18px; margin: 14px 0 } figure { margin: 0; break-inside: avoid } svg { width: 100%; height: auto }
   @media screen and (prefers-color-scheme: dark) { body { color: #e6edf3; background: #0d1117 } a { color: #4493f8 } h2, th, td { border-color: #3d444d } dt, .quiet, caption { color: #9198a1 } }
   @media print { body { max-width: none; font-size: 10pt; padding: 0 } h2, table { break-after: avoid } .scroll { overflow: visible } th, td { padding: 2px 5px } }
 `;
@@ -74,6 +74,7 @@ ${rows.map(tableRow).join('\n')}
 <div class="figures">
 ${figures(scenario, rows).join('\n')}
 </div>
+${coldLines(rows)}
 </section>`;
 }
 
@@ -90,12 +91,23 @@ function headline(rows: readonly Row[]): string {
   return `<p><strong>${text(first.name)}</strong> needed least CPU: ${share} × that of ${text(second.name)}.${apart}</p>`;
 }
 
+/** What the first seconds of a new process were like, where somebody has looked. */
+function coldLines(rows: readonly Row[]): string {
+  const cold = rows.filter(({ coldP99 }) => coldP99.length > 0);
+  if (cold.length === 0) return '';
+  const items = cold.map(({ name, coldP99 }) => `<li>${text(name)}: ${text(coldP99.map(time).join(', '))}</li>`);
+  return `<p>p99 in each of the first seconds of a new process:</p><ul>${items.join('')}</ul>`;
+}
+
 function tableRow(row: Row): string {
   const [name, ...cells] = cellsOf(row);
   const head = `<th scope="row" title="${text(row.version)}">${text(name)}</th>`;
   if (row.cost === null)
     return `<tr>${head}<td class="wide quiet" colspan="${cells.length}">${text(cells[0])}</td></tr>`;
-  return `<tr>${head}${cells.map((value) => `<td>${text(value)}</td>`).join('')}</tr>`;
+  const line = `<tr>${head}${cells.map((value) => `<td>${text(value)}</td>`).join('')}</tr>`;
+  return row.note === null
+    ? line
+    : `${line}\n<tr><td></td><td class="wide quiet" colspan="${cells.length}">${text(row.note)}</td></tr>`;
 }
 
 function figures(scenario: ScenarioResult, rows: readonly Row[]): string[] {

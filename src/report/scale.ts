@@ -55,8 +55,12 @@ export function count(value: number): string {
   return value < 1_000_000 ? `${digits3(value / 1000)}k` : `${digits3(value / 1_000_000)}M`;
 }
 
-export const mebibytes = (octets: number): string =>
-  Number.isFinite(octets) ? `${digits3(octets / 1024 / 1024)} MiB` : '–';
+/** Memory: `30 MiB`, `16 GiB`. */
+export function memory(octets: number): string {
+  if (!Number.isFinite(octets)) return '–';
+  const mebibytes = octets / 1024 / 1024;
+  return mebibytes < 1024 ? `${digits3(mebibytes)} MiB` : `${digits3(mebibytes / 1024)} GiB`;
+}
 
 /** A quantile as a percentile: `50`, `99.9`. */
 export const percentileName = (quantile: number): string => trimmed((quantile * 100).toFixed(6));

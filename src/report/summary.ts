@@ -5,7 +5,7 @@ import type { HarnessSample, Ratio, ScenarioResult, SubjectResult } from '../har
 import type { Cost } from './cost-bars.js';
 import { merged } from './distribution.js';
 import type { HeatColumn } from './heat-map.js';
-import { count, mebibytes, time } from './scale.js';
+import { count, memory, time } from './scale.js';
 
 export interface Row {
   readonly name: string;
@@ -129,7 +129,7 @@ export function cellsOf(row: Row): string[] {
     at(99),
     at(99.9),
     latency.totalCount === 0 ? '–' : time(latency.maxValue),
-    mebibytes(row.memoryBytes),
-    `${row.errors}${row.note === null ? '' : `; ${row.note}`}`,
+    memory(row.memoryBytes),
+    String(row.errors),
   ];
 }
