@@ -5,11 +5,12 @@
 // Ends with 1 where a worker allocates more than --limit bytes a request.
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { which } from '../src/harness/paths.js';
+import { sluiceCommand, startSluice } from '../src/harness/subjects/sluice.js';
 import { builtCheckout } from './baseline.js';
 import { type Collections, GcLog } from './gc-log.js';
 import { h2load } from './load.js';
-import { sluiceCommand, startSluice } from './rivals/sluice.js';
-import { Session, which } from './session.js';
+import { Session } from './session.js';
 import { startUpstream } from './upstreams.js';
 
 /** Requests before those that count: compilers, tables and pools are not the price of a request. */

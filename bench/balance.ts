@@ -6,11 +6,12 @@ import { Agent, createServer, request, type Server } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { packageRoot } from '../src/harness/paths.js';
+import { percentile } from '../src/harness/statistics.js';
+import { sluiceCommand, startSluice } from '../src/harness/subjects/sluice.js';
 import { type BalanceRun, drawBalance, type Endpoint } from './balance-picture.js';
-import { sluiceCommand, startSluice } from './rivals/sluice.js';
-import { packageRoot, Session } from './session.js';
+import { Session } from './session.js';
 import { listen } from './soak/upstreams.js';
-import { percentile } from './statistics.js';
 
 const ENDPOINTS: readonly Endpoint[] = ['healthy', 'slow', 'failing'];
 const POLICIES = ['ewma', 'round-robin'] as const;

@@ -1,8 +1,8 @@
 // `--baseline DIR`: an older build beside the new one, as a contender in the same rounds.
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { direct, type Subject } from '../src/harness/subjects/subject.js';
 import type { BaselineBar, Bench } from './bench.js';
-import { type Contender, direct } from './rivals/contender.js';
 
 export const BASELINE = 'baseline';
 
@@ -68,7 +68,7 @@ export function withBaseline(bench: Bench, program: readonly string[]): Bench {
 
 /** `bench` without other proxies, and without the bar where it is about them. */
 export function withoutRivals(bench: Bench): Bench {
-  const isSluice = ({ build }: Contender): boolean => build !== undefined;
+  const isSluice = ({ build }: Subject): boolean => build !== undefined;
   const contenders = bench.contenders.filter((each) => isSluice(each) || each === direct);
   const kept = bench.bar?.rivals.every((name) => contenders.some((each) => each.name === name)) ?? false;
   return { ...bench, bar: kept ? bench.bar : null, contenders };

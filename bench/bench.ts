@@ -1,7 +1,7 @@
 // What a benchmark is: contenders, a way to take one sample from one of them, and a bar.
-import { type CpuTime, coreBusy, cpuTime } from './cpu.js';
+import { type CpuTime, coreBusy, cpuTime } from '../src/harness/cpu.js';
+import type { Running, Subject, Work } from '../src/harness/subjects/subject.js';
 import type { Load } from './load.js';
-import type { Contender, Running, Work } from './rivals/contender.js';
 import type { Session } from './session.js';
 
 export interface Sample {
@@ -51,7 +51,7 @@ export interface Bench {
   /** Judges against the contender of the name `baseline`. */
   readonly baselineBar?: BaselineBar;
   /** The contender that the bar is about comes first. */
-  readonly contenders: readonly Contender[];
+  readonly contenders: readonly Subject[];
   readonly work: Omit<Work, 'upstream'>;
   /** A new process for every sample: for what a process does not give back, such as memory. */
   readonly fresh?: boolean;

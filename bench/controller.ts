@@ -9,9 +9,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { cpuTime } from '../src/harness/cpu.js';
 import type { ApiServerOrder, ApiServerTold, ChangeOrder } from './controller/api-server.js';
 import type { SidecarsOrder, SidecarsTold } from './controller/sidecars.js';
-import { cpuTime } from './cpu.js';
 
 const BARS = { cores: 0.5, mebibytes: 600, p99Ms: 500 };
 const ENDPOINTS = 10;

@@ -6,10 +6,12 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { packageRoot, which } from '../src/harness/paths.js';
+import type { Started } from '../src/harness/processes.js';
+import { sluiceCommand, startSluice } from '../src/harness/subjects/sluice.js';
 import { drawFairness, type FairnessRun } from './fairness-picture.js';
 import { grpcLoad, startGrpcEndpoint } from './grpc/processes.js';
-import { sluiceCommand, startSluice } from './rivals/sluice.js';
-import { packageRoot, Session, type Started, which } from './session.js';
+import { Session } from './session.js';
 
 const PROXY_CORE = '1';
 const FAST_MS = 5;

@@ -1,6 +1,7 @@
 // The load generators as functions: what to run, and what it said.
+
+import { which } from '../src/harness/paths.js';
 import type { Session } from './session.js';
-import { which } from './session.js';
 
 export interface Load {
   /** Units of work done: requests, round trips, connections or GB (10^9 bytes). */

@@ -7,6 +7,8 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { which } from '../src/harness/paths.js';
+import { lockMachine } from '../src/harness/processes.js';
 import { builtCheckout, comparable, withBaseline, withoutRivals } from './baseline.js';
 import type { Bench } from './bench.js';
 import { grpcUnary } from './benches/grpc.js';
@@ -33,7 +35,7 @@ import { mtlsPairH1, mtlsPairH2, tlsH1, tlsH1Epoll, tlsH2, tlsHandshake, tlsLarg
 import { tlsStorm } from './benches/tls-storm.js';
 import { h1ToH2Varied, h1Varied, h2ToH1Varied, h2Varied } from './benches/varied.js';
 import { type BenchResult, measure } from './measure.js';
-import { lockMachine, Session, which } from './session.js';
+import { Session } from './session.js';
 import { report, summary } from './table.js';
 
 const BENCHES: readonly Bench[] = [

@@ -1,10 +1,12 @@
 // Interleaved rounds: every contender is measured once per round, so that what disturbs the machine disturbs all of them alike,
 // and the ratio is taken within the round.
+
+import type { Started } from '../src/harness/processes.js';
+import { median, spread } from '../src/harness/statistics.js';
+import type { Running, Subject } from '../src/harness/subjects/subject.js';
 import { BASELINE } from './baseline.js';
 import type { BaselineBar, Bench, Limit, Sample } from './bench.js';
-import type { Contender, Running } from './rivals/contender.js';
-import type { Session, Started } from './session.js';
-import { median, spread } from './statistics.js';
+import type { Session } from './session.js';
 
 export interface ContenderResult {
   readonly name: string;
@@ -62,7 +64,7 @@ const NOISE = 0.1;
 
 export async function measure(session: Session, bench: Bench, options: MeasureOptions): Promise<BenchResult> {
   const notes: string[] = [];
-  const present: Contender[] = [];
+  const present: Subject[] = [];
   for (const contender of bench.contenders) {
     const missing = contender.missing();
     if (missing === null) present.push(contender);
@@ -73,7 +75,7 @@ export async function measure(session: Session, bench: Bench, options: MeasureOp
     const work = { ...bench.work, upstream: await bench.upstream(session) };
     const samples = new Map<string, Sample[]>();
     const kept = new Map<string, Running>();
-    const sampleOnce = async (contender: Contender): Promise<Sample> => {
+    const sampleOnce = async (contender: Subject): Promise<Sample> => {
       const running = kept.get(contender.name) ?? (await contender.start(session, work));
       if (!bench.fresh) kept.set(contender.name, running);
       try {
@@ -83,7 +85,7 @@ export async function measure(session: Session, bench: Bench, options: MeasureOp
         if (bench.fresh) await session.stop(running.started);
       }
     };
-    const attempt = async (contender: Contender): Promise<Sample | null> => {
+    const attempt = async (contender: Subject): Promise<Sample | null> => {
       try {
         return await sampleOnce(contender);
       } catch (error) {

@@ -2,9 +2,9 @@
 //   node dist/bench/picture.js RESULT.json [docs/bench.svg]
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { packageRoot } from '../src/harness/paths.js';
 import { Svg } from '../src/report/svg.js';
 import type { BenchResult } from './measure.js';
-import { packageRoot } from './session.js';
 
 const WIDTH = 860;
 const LEFT = 340;

@@ -9,11 +9,13 @@
 // It needs root, for network namespaces: the pod's, and one behind a wire for the endpoint.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
-import { cpuTime } from './cpu.js';
+import { cpuTime } from '../src/harness/cpu.js';
+import { which } from '../src/harness/paths.js';
+import { lockMachine, type Started } from '../src/harness/processes.js';
+import { median } from '../src/harness/statistics.js';
+import { sluiceCommand } from '../src/harness/subjects/sluice.js';
 import { parseWrk } from './load.js';
-import { sluiceCommand } from './rivals/sluice.js';
-import { lockMachine, Session, type Started, which } from './session.js';
-import { median } from './statistics.js';
+import { Session } from './session.js';
 
 const LIMIT = 1.03;
 /** The user whose packets the rules leave alone. */

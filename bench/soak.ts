@@ -5,9 +5,10 @@
 // Endpoints and clients are processes of their own (soak/parts.ts): Node's HTTP/2, which many of them use, has ended processes.
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { descriptors, residentSize } from './cpu.js';
-import { sluiceCommand, startSluice } from './rivals/sluice.js';
-import { Session, type Started } from './session.js';
+import { descriptors, residentSize } from '../src/harness/cpu.js';
+import type { Started } from '../src/harness/processes.js';
+import { sluiceCommand, startSluice } from '../src/harness/subjects/sluice.js';
+import { Session } from './session.js';
 import { check } from './soak/checks.js';
 import { TEMPERS } from './soak/endpoints.js';
 import { parseExposition, type Series, sum } from './soak/exposition.js';

@@ -17,7 +17,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { cpuTime } from './cpu.js';
+import { cpuTime } from '../src/harness/cpu.js';
 
 const READERS = 1000;
 const BUSY = 64;

@@ -1,8 +1,9 @@
 // The report for people.
+
+import { median, spread } from '../src/harness/statistics.js';
+import { direct } from '../src/harness/subjects/subject.js';
 import { BASELINE } from './baseline.js';
 import type { BaselineResult, BenchResult, ContenderResult } from './measure.js';
-import { direct } from './rivals/contender.js';
-import { median, spread } from './statistics.js';
 
 const percent = (share: number): string => `${Math.round(share * 100)} %`;
 

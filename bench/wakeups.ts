@@ -6,15 +6,17 @@ import { execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { cpuTime, tree } from '../src/harness/cpu.js';
+import { which } from '../src/harness/paths.js';
+import { lockMachine } from '../src/harness/processes.js';
+import { haproxy } from '../src/harness/subjects/haproxy.js';
+import { nginx } from '../src/harness/subjects/nginx.js';
+import { sluice } from '../src/harness/subjects/sluice.js';
+import type { Running, Subject, Work } from '../src/harness/subjects/subject.js';
 import { builtCheckout } from './baseline.js';
 import { PROXY_CORE } from './benches/http.js';
-import { cpuTime, tree } from './cpu.js';
 import { fixedRate, fixedRateHttp2, h2load, type LatencyLoad, wrk } from './load.js';
-import type { Contender, Running, Work } from './rivals/contender.js';
-import { haproxy } from './rivals/haproxy.js';
-import { nginx } from './rivals/nginx.js';
-import { sluice } from './rivals/sluice.js';
-import { lockMachine, Session, which } from './session.js';
+import { Session } from './session.js';
 import { startUpstream } from './upstreams.js';
 
 const CONNECTIONS = 64;
@@ -105,7 +107,7 @@ async function countCalls(session: Session, running: Running, options: Options):
   return kinds.size === 0 ? null : { total, kinds };
 }
 
-async function measure(session: Session, contender: Contender, upstream: number, options: Options): Promise<Figures> {
+async function measure(session: Session, contender: Subject, upstream: number, options: Options): Promise<Figures> {
   const http2 = options.http2 ? ({ http2: 'both' } as const) : {};
   const work: Work = { kind: 'http', workers: 1, cores: PROXY_CORE, connections: CONNECTIONS, upstream, ...http2 };
   const running = await contender.start(session, work);
@@ -165,7 +167,7 @@ function table(all: readonly Figures[]): string {
   return `${head}${lines.join('\n')}\n`;
 }
 
-function contenders(names: readonly string[], http2: boolean, baseline: string | undefined): readonly Contender[] {
+function contenders(names: readonly string[], http2: boolean, baseline: string | undefined): readonly Subject[] {
   const program = baseline === undefined ? undefined : builtCheckout('--baseline', baseline);
   const old = program
     ? [sluice('baseline-uring', 'uring', { program }), sluice('baseline-epoll', 'epoll', { program })]

@@ -1,10 +1,10 @@
 // What a proxy adds to a unary gRPC call between the official client and server.
 
+import { haproxy } from '../../src/harness/subjects/haproxy.js';
+import { sluice } from '../../src/harness/subjects/sluice.js';
+import { direct } from '../../src/harness/subjects/subject.js';
 import type { Bench } from '../bench.js';
 import { grpcLoad, startGrpcEndpoint } from '../grpc/processes.js';
-import { direct } from '../rivals/contender.js';
-import { haproxy } from '../rivals/haproxy.js';
-import { sluice } from '../rivals/sluice.js';
 import { PROXY_CORE } from './http.js';
 import { latencyBench } from './latency.js';
 

@@ -1,13 +1,14 @@
 // HTTP/1.1: keep-alive, large bodies, new connections, latency at a fixed rate.
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { haproxy } from '../../src/harness/subjects/haproxy.js';
+import { nginx } from '../../src/harness/subjects/nginx.js';
+import { sluice } from '../../src/harness/subjects/sluice.js';
+import { direct } from '../../src/harness/subjects/subject.js';
 import { type Bench, cpuSample } from '../bench.js';
 import { fixedRate, shortConnections, sink, wrk } from '../load.js';
 import { patternAt } from '../pattern.js';
-import { direct } from '../rivals/contender.js';
-import { haproxy } from '../rivals/haproxy.js';
-import { nginx, startFileUpstream } from '../rivals/nginx.js';
-import { sluice } from '../rivals/sluice.js';
+import { startFileUpstream } from '../rivals/files.js';
 import type { Session } from '../session.js';
 import { startUpstream } from '../upstreams.js';
 import { latencyBench } from './latency.js';

@@ -1,11 +1,12 @@
 // HTTP/2 by prior knowledge: small bodies at several shapes of concurrency, towards HTTP/2 and HTTP/1.1 endpoints; bulk; latency.
+
+import { haproxy } from '../../src/harness/subjects/haproxy.js';
+import { nghttpx } from '../../src/harness/subjects/nghttpx.js';
+import { nginx } from '../../src/harness/subjects/nginx.js';
+import { sluice } from '../../src/harness/subjects/sluice.js';
+import { direct } from '../../src/harness/subjects/subject.js';
 import { type Bench, cpuSample } from '../bench.js';
 import { fixedRateHttp2, h2load, h2loadBulk, wrk } from '../load.js';
-import { direct } from '../rivals/contender.js';
-import { haproxy } from '../rivals/haproxy.js';
-import { nghttpx } from '../rivals/nghttpx.js';
-import { nginx } from '../rivals/nginx.js';
-import { sluice } from '../rivals/sluice.js';
 import { startUpstream } from '../upstreams.js';
 import { PROXY_CORE } from './http.js';
 import { latencyBench } from './latency.js';

@@ -1,7 +1,8 @@
 // Latency at a fixed rate, the same for all, with an open-loop generator.
+
+import { direct, type Running, type Subject, type Work } from '../../src/harness/subjects/subject.js';
 import type { Bar, Bench, Sample } from '../bench.js';
 import type { LatencyLoad, Load } from '../load.js';
-import { type Contender, direct, type Running, type Work } from '../rivals/contender.js';
 import type { Session } from '../session.js';
 
 interface LatencyBench {
@@ -10,7 +11,7 @@ interface LatencyBench {
   /** What is compared; the others are shown. */
   readonly figure: 'mean' | 'p50' | 'p99' | 'p999';
   readonly bar: Bar | null;
-  readonly contenders: readonly Contender[];
+  readonly contenders: readonly Subject[];
   readonly work: Omit<Work, 'upstream'>;
   upstream(session: Session): Promise<number>;
   /** A fixed number of requests a second, or a share of what the slowest contender sustains. */

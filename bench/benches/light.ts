@@ -1,10 +1,11 @@
 // Light load: each request is alone, with two wake-ups, cold caches and no batch. What a process costs that has little to do.
+
+import { haproxy } from '../../src/harness/subjects/haproxy.js';
+import { nginx } from '../../src/harness/subjects/nginx.js';
+import { sluice } from '../../src/harness/subjects/sluice.js';
+import type { Running, Subject, Work } from '../../src/harness/subjects/subject.js';
 import { type Bar, type Bench, cpuSample } from '../bench.js';
 import { fixedRate, fixedRateHttp2 } from '../load.js';
-import type { Contender, Running, Work } from '../rivals/contender.js';
-import { haproxy } from '../rivals/haproxy.js';
-import { nginx } from '../rivals/nginx.js';
-import { sluice } from '../rivals/sluice.js';
 import type { Session } from '../session.js';
 import { startUpstream } from '../upstreams.js';
 import { PROXY_CORE } from './http.js';
@@ -19,7 +20,7 @@ interface Light {
   readonly name: string;
   readonly title: string;
   readonly bar: Bar;
-  readonly rivals: readonly Contender[];
+  readonly rivals: readonly Subject[];
   readonly http2?: Work['http2'];
   readonly connections: number;
   load(session: Session, running: Running, seconds: number): ReturnType<typeof fixedRate>;

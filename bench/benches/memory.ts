@@ -1,13 +1,13 @@
 // User memory of an idle keep-alive connection.
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
+import { memory } from '../../src/harness/cpu.js';
+import { haproxy } from '../../src/harness/subjects/haproxy.js';
+import { nginx } from '../../src/harness/subjects/nginx.js';
+import { sluice } from '../../src/harness/subjects/sluice.js';
+import type { Running } from '../../src/harness/subjects/subject.js';
 import type { Bench, Sample } from '../bench.js';
-import { memory } from '../cpu.js';
 import { parseLoad, shortConnections, wrk } from '../load.js';
-import type { Running } from '../rivals/contender.js';
-import { haproxy } from '../rivals/haproxy.js';
-import { nginx } from '../rivals/nginx.js';
-import { sluice } from '../rivals/sluice.js';
 import type { Session } from '../session.js';
 import { startUpstream } from '../upstreams.js';
 import { PROXY_CORE } from './http.js';
@@ -53,12 +53,9 @@ async function held(session: Session, running: Running, count: number, tls: bool
   await delay(tls ? SETTLE_TLS_MS : SETTLE_MS);
   const before = memory(running.started.pid);
   const program = session.compile('idle', tls);
-  const client = session.start(
-    'idle',
-    String(session.loadCore),
-    [program, String(running.port), String(count)],
-    'pipe',
-  );
+  const client = session.start('idle', String(session.loadCore), [program, String(running.port), String(count)], {
+    stdin: 'pipe',
+  });
   const { stdout, stdin } = client.child;
   if (!stdout || !stdin) throw new Error('the idle generator has no pipes');
   const lines = createInterface({ input: stdout })[Symbol.asyncIterator]();

@@ -1,9 +1,10 @@
 // Opaque TCP: small messages and bulk.
+
+import { haproxy } from '../../src/harness/subjects/haproxy.js';
+import { nginxStream } from '../../src/harness/subjects/nginx.js';
+import { sluice } from '../../src/harness/subjects/sluice.js';
 import { type Bench, cpuSample } from '../bench.js';
 import { pingpong, sink } from '../load.js';
-import { haproxy } from '../rivals/haproxy.js';
-import { nginxStream } from '../rivals/nginx.js';
-import { sluice } from '../rivals/sluice.js';
 import { startUpstream } from '../upstreams.js';
 import { PROXY_CORE } from './http.js';
 

@@ -1,13 +1,13 @@
 // What a process costs by itself: its memory, and the time until it answers.
 import { request } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
+import { anonymousMemory } from '../../src/harness/cpu.js';
+import { haproxy } from '../../src/harness/subjects/haproxy.js';
+import { nginx } from '../../src/harness/subjects/nginx.js';
+import { sluice } from '../../src/harness/subjects/sluice.js';
+import type { Running } from '../../src/harness/subjects/subject.js';
 import type { Bench, Sample } from '../bench.js';
-import { anonymousMemory } from '../cpu.js';
 import { wrk } from '../load.js';
-import type { Running } from '../rivals/contender.js';
-import { haproxy } from '../rivals/haproxy.js';
-import { nginx } from '../rivals/nginx.js';
-import { sluice } from '../rivals/sluice.js';
 import type { Session } from '../session.js';
 import { startUpstream } from '../upstreams.js';
 import { PROXY_CORE } from './http.js';

@@ -1,19 +1,21 @@
 // What a process is worth when it says that it is ready: its first second, and its pauses in the minutes after it. Each sample has a
 // process of its own, at half of what the slowest of them carries, in an open loop.
+
+import { accepts, type Started } from '../../src/harness/processes.js';
+import { haproxy } from '../../src/harness/subjects/haproxy.js';
+import { nginx } from '../../src/harness/subjects/nginx.js';
+import { sluice } from '../../src/harness/subjects/sluice.js';
+import type { Running, Subject } from '../../src/harness/subjects/subject.js';
 import type { Bench, Sample } from '../bench.js';
 import { fixedRate, fixedRateHttp2, h2load, type LatencyLoad, type Load, wrk } from '../load.js';
-import type { Contender, Running } from '../rivals/contender.js';
-import { haproxy } from '../rivals/haproxy.js';
-import { nginx } from '../rivals/nginx.js';
-import { sluice } from '../rivals/sluice.js';
-import { accepts, type Session, type Started } from '../session.js';
+import type { Session } from '../session.js';
 import { startUpstream } from '../upstreams.js';
 import { PROXY_CORE } from './http.js';
 
 /** The version of HTTP, and what a bench of it needs. */
 interface Version {
   readonly title: string;
-  readonly rivals: readonly Contender[];
+  readonly rivals: readonly Subject[];
   readonly http2: boolean;
   readonly connections: number;
   load(session: Session, port: number, seconds: number, rate: number): Promise<LatencyLoad>;

@@ -1,9 +1,10 @@
 // Connections that stand beside a storm of handshakes.
+
+import { nginx } from '../../src/harness/subjects/nginx.js';
+import { sluice } from '../../src/harness/subjects/sluice.js';
+import type { Running, Subject } from '../../src/harness/subjects/subject.js';
 import type { Bench, Sample } from '../bench.js';
 import { fixedRateTls, storm } from '../load.js';
-import type { Contender, Running } from '../rivals/contender.js';
-import { nginx } from '../rivals/nginx.js';
-import { sluice } from '../rivals/sluice.js';
 import type { Session } from '../session.js';
 import { startUpstream } from '../upstreams.js';
 import { PROXY_CORE } from './http.js';
@@ -17,7 +18,7 @@ const ALONE = '-alone';
 /** The storm lasts a little longer than what is measured, at both ends. */
 const MARGIN_S = 0.3;
 
-const alone = (contender: Contender): Contender => ({ ...contender, name: `${contender.name}${ALONE}` });
+const alone = (contender: Subject): Subject => ({ ...contender, name: `${contender.name}${ALONE}` });
 
 async function sample(session: Session, running: Running, seconds: number): Promise<Sample> {
   const storms = running.name.endsWith(ALONE) ? null : storm(session, running.port, seconds + 2 * MARGIN_S, HANDSHAKES);
@@ -32,7 +33,7 @@ async function sample(session: Session, running: Running, seconds: number): Prom
   };
 }
 
-function named(contender: Contender): Contender {
+function named(contender: Subject): Subject {
   return {
     ...contender,
     start: async (session, work) => ({ ...(await contender.start(session, work)), name: contender.name }),

@@ -1,11 +1,13 @@
 // TLS 1.3: ended in front of plain endpoints, and spoken between two proxies in a row.
+
+import { haproxy } from '../../src/harness/subjects/haproxy.js';
+import { nginx } from '../../src/harness/subjects/nginx.js';
+import { sluice } from '../../src/harness/subjects/sluice.js';
+import type { Subject } from '../../src/harness/subjects/subject.js';
 import { type Bench, cpuSample } from '../bench.js';
 import { h2load, wrk, wrkBulk } from '../load.js';
-import type { Contender } from '../rivals/contender.js';
-import { haproxy } from '../rivals/haproxy.js';
-import { nginx } from '../rivals/nginx.js';
 import { haproxyPair, sluicePair } from '../rivals/pairs.js';
-import { sluice } from '../rivals/sluice.js';
+import { Session } from '../session.js';
 import { startUpstream } from '../upstreams.js';
 import { PROXY_CORE, startLargeUpstream } from './http.js';
 
@@ -36,9 +38,12 @@ export const tlsH1Epoll: Bench = {
 };
 
 /** nginx speaks no HTTP/2 to endpoints: it gets one of HTTP/1. */
-const nginxToHttp1: Contender = {
+const nginxToHttp1: Subject = {
   ...nginx(),
-  start: async (session, work) => nginx().start(session, { ...work, upstream: await startUpstream(session, 'answer') }),
+  async start(session, work) {
+    if (!(session instanceof Session)) throw new Error('the upstream is a program of bench/load');
+    return nginx().start(session, { ...work, upstream: await startUpstream(session, 'answer') });
+  },
 };
 
 export const tlsH2: Bench = {

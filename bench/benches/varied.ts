@@ -1,11 +1,12 @@
 // Traffic in which no two messages are alike: paths, identifiers, times and cookies that never come again, heads of responses too, and
 // bodies of 0 to 4 KiB. Bars are for one version on both sides; over the bridges Sluice is held against an older build.
+
+import { haproxy } from '../../src/harness/subjects/haproxy.js';
+import { nginx } from '../../src/harness/subjects/nginx.js';
+import { sluice } from '../../src/harness/subjects/sluice.js';
+import type { Running, Subject, Work } from '../../src/harness/subjects/subject.js';
 import { type Bar, type Bench, cpuSample } from '../bench.js';
 import { type Load, varied, variedHttp2 } from '../load.js';
-import type { Contender, Running, Work } from '../rivals/contender.js';
-import { haproxy } from '../rivals/haproxy.js';
-import { nginx } from '../rivals/nginx.js';
-import { sluice } from '../rivals/sluice.js';
 import type { Session } from '../session.js';
 import { startVariedUpstream } from '../upstreams.js';
 import { PROXY_CORE } from './http.js';
@@ -18,7 +19,7 @@ interface Varied {
   readonly name: string;
   readonly title: string;
   readonly bar: Bar | null;
-  readonly rivals: readonly Contender[];
+  readonly rivals: readonly Subject[];
   readonly http2?: Work['http2'];
 }
 

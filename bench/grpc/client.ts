@@ -3,7 +3,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, credentials } from '@grpc/grpc-js';
-import { percentile } from '../statistics.js';
+import { percentile } from '../../src/harness/statistics.js';
 import { BENCH_SERVICE, MESSAGE_BYTES } from './service.js';
 
 /** For compilers and balancers: what comes before counts neither as time nor as work. */

@@ -1,7 +1,8 @@
 // The official gRPC client and server as processes on the load's core.
 import { join } from 'node:path';
+import { outputRoot } from '../../src/harness/paths.js';
 import { type LatencyLoad, parseLoad, withLatency } from '../load.js';
-import { outputRoot, type Session } from '../session.js';
+import type { Session } from '../session.js';
 
 export interface GrpcLoad extends LatencyLoad {
   /** Answers by the endpoint's identity. */

@@ -1,8 +1,8 @@
 // Two proxies in a row, with mutual TLS between them: what a mesh puts between a client and its server.
-import { certificates, WEB } from '../certificates.js';
-import { which } from '../session.js';
-import { type Contender, endpointSpeaksHttp2, type Work } from './contender.js';
-import { sluiceCommand, startSluice } from './sluice.js';
+import { certificates, WEB } from '../../src/harness/certificates.js';
+import { which } from '../../src/harness/paths.js';
+import { sluiceCommand, startSluice } from '../../src/harness/subjects/sluice.js';
+import { endpointSpeaksHttp2, type Subject, type Work } from '../../src/harness/subjects/subject.js';
 
 const protocol = (work: Work): string => (endpointSpeaksHttp2(work) ? 'http2' : 'http1');
 
@@ -27,7 +27,7 @@ services:
 }
 
 /** `http2`: requests of HTTP/1 ride on HTTP/2 between the two. */
-export function sluicePair(name: string, io: 'uring' | 'epoll', { http2 = false } = {}): Contender {
+export function sluicePair(name: string, io: 'uring' | 'epoll', { http2 = false } = {}): Subject {
   return {
     name,
     missing: () => (sluiceCommand() === null ? 'Sluice is not built (make build)' : null),
@@ -66,7 +66,7 @@ export function sluicePair(name: string, io: 'uring' | 'epoll', { http2 = false 
   };
 }
 
-export function haproxyPair(name = 'haproxy-pair'): Contender {
+export function haproxyPair(name = 'haproxy-pair'): Subject {
   return {
     name,
     missing: () => (which('haproxy') === null ? 'HAProxy is not installed' : null),

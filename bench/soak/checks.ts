@@ -1,5 +1,5 @@
 // What must hold when a soak has ended and everything is quiet again.
-import { median } from '../statistics.js';
+import { median } from '../../src/harness/statistics.js';
 import { type Series, sum } from './exposition.js';
 import type { Parts } from './parts.js';
 import type { Asked, CleanCount } from './stage.js';

@@ -3,7 +3,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { residentSize } from '../cpu.js';
+import { residentSize } from '../../src/harness/cpu.js';
 import type { Complaint, Order, Progress, Report, Role } from './messages.js';
 import { PATIENCE_MS } from './stage.js';
 

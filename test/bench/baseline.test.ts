@@ -6,14 +6,14 @@ import { after, describe, it } from 'node:test';
 import { BASELINE, builtCheckout, comparable, withBaseline, withoutRivals } from '../../bench/baseline.js';
 import type { Bench, Sample } from '../../bench/bench.js';
 import { type BenchResult, judge } from '../../bench/measure.js';
-import { type Contender, direct } from '../../bench/rivals/contender.js';
-import { haproxy } from '../../bench/rivals/haproxy.js';
-import { sluice } from '../../bench/rivals/sluice.js';
 import { report, summary } from '../../bench/table.js';
+import { haproxy } from '../../src/harness/subjects/haproxy.js';
+import { sluice } from '../../src/harness/subjects/sluice.js';
+import { direct, type Subject } from '../../src/harness/subjects/subject.js';
 
 const PROGRAM = ['node', '/old/main.js'];
 
-function bench(measures: Bench['measures'], contenders: readonly Contender[]): Bench {
+function bench(measures: Bench['measures'], contenders: readonly Subject[]): Bench {
   return {
     name: 'some',
     title: 'Some work',

@@ -1,9 +1,17 @@
-// nginx as a rival (http and stream) and as the upstream that serves files.
+// nginx: http and stream.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { certificates } from '../certificates.js';
-import { packageRoot, type Session, type Started, which } from '../session.js';
-import { type Contender, clientsSpeakHttp2, type Running, type Work } from './contender.js';
+import { packageRoot, which } from '../paths.js';
+import type { Processes, Started } from '../processes.js';
+import {
+  clientsSpeakHttp2,
+  endpointSpeaksHttp2,
+  type Running,
+  type Subject,
+  saidVersion,
+  type Work,
+} from './subject.js';
 
 /** Where the stream module may be: Debian ships it as libnginx-mod-stream; elsewhere it is often built in. */
 const STREAM_MODULE = [
@@ -31,44 +39,65 @@ const BUFFERS: Readonly<Record<Buffering, string>> = {
 };
 
 /** nginx as a reverse proxy, tuned for the work: kept upstream connections, no log, a listener per worker. */
-export function nginx(name = 'nginx', options: NginxOptions = {}): Contender {
+export function nginx(name = 'nginx', options: NginxOptions = {}): Subject {
   return {
     name,
     missing: () => (which('nginx') === null ? 'nginx is not installed' : null),
+    unsupported: (work) => (endpointSpeaksHttp2(work) ? 'nginx speaks no HTTP/2 to endpoints' : null),
+    version,
     start: (session, work) => startProxy(session, name, work, httpBlock(session, work, options)),
   };
 }
 
 /** nginx's stream module: plain TCP. */
-export function nginxStream(name = 'nginx'): Contender {
+export function nginxStream(name = 'nginx'): Subject {
   return {
     name,
     missing: () => {
       if (which('nginx') === null) return 'nginx is not installed';
       return STREAM_MODULE ? null : "nginx's stream module is not installed (Debian: libnginx-mod-stream)";
     },
+    version,
     start: (session, work) => startProxy(session, name, work, streamBlock(work), `load_module ${STREAM_MODULE};`),
+  };
+}
+
+const version = (): string => saidVersion(which('nginx') ?? 'nginx', ['-v'], /nginx\/(\S+)/);
+
+/** Whichever of both the work wants. */
+export function nginxForAll(name = 'nginx'): Subject {
+  const [http, stream] = [nginx(name), nginxStream(name)];
+  return {
+    ...http,
+    unsupported: (work) => (work.kind === 'tcp' ? stream.missing() : (http.unsupported?.(work) ?? null)),
+    start: (session, work) => (work.kind === 'tcp' ? stream : http).start(session, work),
   };
 }
 
 type Block = (port: number) => string;
 
-async function startProxy(session: Session, name: string, work: Work, block: Block, modules = ''): Promise<Running> {
+async function startProxy(session: Processes, name: string, work: Work, block: Block, modules = ''): Promise<Running> {
   const port = await session.port();
-  const text = main(session, port, work.workers, work.connections, block(port), modules);
+  const text = nginxConfiguration(session, port, work.workers, work.connections, block(port), modules);
   const started = await startNginx(session, name, work.cores, port, text);
   return { name, port, started };
 }
 
-async function startNginx(session: Session, name: string, cores: string, port: number, text: string): Promise<Started> {
+export async function startNginx(
+  session: Processes,
+  name: string,
+  cores: string,
+  port: number,
+  text: string,
+): Promise<Started> {
   const file = session.write(`nginx-${port}.conf`, text);
   const started = session.start(name, cores, [which('nginx') ?? 'nginx', '-e', 'stderr', '-c', file]);
   await session.listening(started, port);
   return started;
 }
 
-function main(
-  session: Session,
+export function nginxConfiguration(
+  session: Processes,
   port: number,
   workers: number,
   connections: number,
@@ -87,7 +116,7 @@ ${block}
 `;
 }
 
-function httpCommon(session: Session): string {
+export function nginxHttp(session: Processes): string {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
     .map((kind) => `  ${kind}_temp_path ${session.directory}/nginx-${kind};`)
     .join('\n');
@@ -100,9 +129,9 @@ function httpCommon(session: Session): string {
   keepalive_requests 1000000000;`;
 }
 
-function httpBlock(session: Session, work: Work, { buffering = 'buffered' }: NginxOptions): Block {
+function httpBlock(session: Processes, work: Work, { buffering = 'buffered' }: NginxOptions): Block {
   return (port) => `http {
-${httpCommon(session)}
+${nginxHttp(session)}
   upstream endpoint {
     server 127.0.0.1:${work.upstream};
     keepalive 256;
@@ -123,7 +152,7 @@ ${httpCommon(session)}
 }
 
 /** TLS 1.3 alone, full handshakes, as Sluice does it. */
-function tls(session: Session, work: Work): string {
+function tls(session: Processes, work: Work): string {
   if (work.tls === undefined) return '';
   const { certificate, key } = certificates(session).localhost;
   return `ssl_certificate ${certificate}; ssl_certificate_key ${key}; ssl_protocols TLSv1.3; ssl_session_tickets off; ssl_session_cache off;`;
@@ -141,18 +170,4 @@ function streamBlock(work: Work): Block {
     tcp_nodelay on;
   }
 }`;
-}
-
-/** Serves the session's memory directory over HTTP. Returns its port. */
-export async function startFileUpstream(session: Session): Promise<number> {
-  const port = await session.port();
-  const block = `http {
-${httpCommon(session)}
-  server {
-    listen 127.0.0.1:${port} backlog=4096;
-    location / { root ${session.memoryDirectory}; open_file_cache max=16; }
-  }
-}`;
-  await startNginx(session, 'upstream', String(session.loadCore), port, main(session, port, 1, 1024, block));
-  return port;
 }

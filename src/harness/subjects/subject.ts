@@ -1,5 +1,8 @@
 // A proxy under measurement and the work it is set up for.
-import type { Session, Started } from '../session.js';
+import { spawnSync } from 'node:child_process';
+import type { Processes, Started } from '../processes.js';
+
+const VERSION_MS = 10_000;
 
 export interface Work {
   readonly kind: 'http' | 'tcp';
@@ -19,6 +22,8 @@ export interface Work {
 export interface Running {
   readonly name: string;
   readonly port: number;
+  /** Where it listens; 127.0.0.1 where it is not set. */
+  readonly address?: string;
   /** The proxy's process; for `direct`, the upstream's own. */
   readonly started: Started;
   /** The second of two proxies in a row, whose costs count too. */
@@ -29,14 +34,24 @@ export interface Running {
   check?(): Promise<string | null>;
 }
 
-export interface Contender {
+export interface Subject {
   /** Shown in the table; bars refer to it. */
   readonly name: string;
   /** Why it cannot run here, or null. */
   missing(): string | null;
-  start(session: Session, work: Work): Promise<Running>;
+  /** Why it can't do this work; null, or not there: it can. */
+  unsupported?(work: Pick<Work, 'kind' | 'http2' | 'tls'>): string | null;
+  /** As it says it itself. */
+  version?(): string;
+  start(session: Processes, work: Work): Promise<Running>;
   /** Of Sluice: the same work and configuration for another build, started with `program`. */
-  build?(name: string, program: readonly string[]): Contender;
+  build?(name: string, program: readonly string[]): Subject;
+}
+
+/** What `program` says of its version, by `pattern`; empty where it says nothing of the kind. */
+export function saidVersion(program: string, args: readonly string[], pattern: RegExp): string {
+  const { stdout, stderr } = spawnSync(program, args, { encoding: 'utf8', timeout: VERSION_MS });
+  return pattern.exec(`${stdout ?? ''}${stderr ?? ''}`)?.[1] ?? '';
 }
 
 export const clientsSpeakHttp2 = ({ http2 }: Pick<Work, 'http2'>): boolean => http2 === 'clients' || http2 === 'both';
@@ -45,7 +60,7 @@ export const endpointSpeaksHttp2 = ({ http2 }: Pick<Work, 'http2'>): boolean =>
   http2 === 'endpoint' || http2 === 'both';
 
 /** No proxy at all: what the load generator and the upstream cost by themselves. */
-export const direct: Contender = {
+export const direct: Subject = {
   name: 'direct',
   missing: () => null,
   async start(session, work) {

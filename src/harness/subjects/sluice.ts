@@ -1,19 +1,15 @@
 // Sluice as a contender: its own command line, a configuration file, and /ready.
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { certificates } from '../certificates.js';
-import { outputRoot, packageRoot, type Session, type Started } from '../session.js';
-import { type Contender, clientsSpeakHttp2, endpointSpeaksHttp2, type Work } from './contender.js';
+import { sluiceMain } from '../paths.js';
+import type { Processes, Started } from '../processes.js';
+import { clientsSpeakHttp2, endpointSpeaksHttp2, type Subject, saidVersion, type Work } from './subject.js';
 
-const MAIN = [join(outputRoot, 'src/cli/main.js'), join(packageRoot, 'dist/src/cli/main.js')].find((path) =>
-  existsSync(path),
-);
 /** Replaces `node dist/src/cli/main.js`; the arguments `run -c FILE --io IO --workers N` follow. */
 const COMMAND = process.env.SLUICE_BENCH_COMMAND?.split(' ').filter(Boolean);
 
 /** Arguments of `node` that start Sluice; null where it is not built. */
 export function sluiceCommand(): readonly string[] | null {
-  return COMMAND ?? (MAIN ? [process.execPath, MAIN] : null);
+  return COMMAND ?? (sluiceMain === null ? null : [process.execPath, sluiceMain]);
 }
 
 export interface SluiceOptions {
@@ -34,7 +30,7 @@ export interface SluiceOptions {
 }
 
 /** Starts Sluice; resolves once /ready answers 200. */
-export async function startSluice(session: Session, options: SluiceOptions): Promise<Started> {
+export async function startSluice(session: Processes, options: SluiceOptions): Promise<Started> {
   const { name, io, workers, cores, admin, flags = [], wrapper = [] } = options;
   const [node, ...program] = options.program ?? sluiceCommand() ?? [];
   const file = session.write(`sluice-${admin}.yaml`, options.configuration);
@@ -52,11 +48,15 @@ interface Variant {
   readonly idleServices?: number;
 }
 
-export function sluice(name: string, io: 'uring' | 'epoll' | 'auto', variant: Variant = {}): Contender {
+export function sluice(name: string, io: 'uring' | 'epoll' | 'auto', variant: Variant = {}): Subject {
   const { program, idleServices = 0 } = variant;
   return {
     name,
     missing: () => ((program ?? sluiceCommand()) === null ? 'Sluice is not built (make build)' : null),
+    version() {
+      const [node, ...rest] = program ?? sluiceCommand() ?? [];
+      return node === undefined ? '' : saidVersion(node, [...rest, 'version'], /^sluice (\S+)/m);
+    },
     async start(session, work) {
       const port = await session.port();
       const admin = await session.port();
@@ -99,7 +99,7 @@ function protocol(work: Work): string {
 }
 
 /** The listener's TLS, as YAML in flow style. */
-function tls(session: Session, work: Work): string {
+function tls(session: Processes, work: Work): string {
   if (work.tls === undefined) return '';
   const { certificate, key } = certificates(session).localhost;
   return `, tls: { certificates: [{ certificate: "${certificate}", key: "${key}" }] }`;

@@ -2,8 +2,8 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { sluiceCommand } from './rivals/sluice.js';
-import type { Session } from './session.js';
+import type { Processes } from './processes.js';
+import { sluiceCommand } from './subjects/sluice.js';
 
 export interface Credentials {
   readonly certificate: string;
@@ -27,7 +27,7 @@ export interface Certificates {
 export const WEB = 'web.default.serviceaccount.identity.sluice.cluster.local';
 
 /** Makes them in the session's directory, once. Throws where Sluice is not built. */
-export function certificates(session: Session): Certificates {
+export function certificates(session: Processes): Certificates {
   const directory = join(session.directory, 'certificates');
   if (!existsSync(directory)) {
     const [node, ...program] = sluiceCommand() ?? [];

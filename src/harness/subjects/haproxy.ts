@@ -1,7 +1,8 @@
 // HAProxy as a rival.
 import { certificates } from '../certificates.js';
-import { type Session, which } from '../session.js';
-import { type Contender, clientsSpeakHttp2, endpointSpeaksHttp2, type Work } from './contender.js';
+import { which } from '../paths.js';
+import type { Processes } from '../processes.js';
+import { clientsSpeakHttp2, endpointSpeaksHttp2, type Subject, saidVersion, type Work } from './subject.js';
 
 interface HaproxyOptions {
   /** `auto`: when HAProxy takes a flow for a stream; `always`: response and request forced; undefined: no splicing. */
@@ -11,10 +12,11 @@ interface HaproxyOptions {
 }
 
 /** HAProxy as its documentation recommends for the work: shared idle connections, no log, a listener per thread. */
-export function haproxy(name = 'haproxy', options: HaproxyOptions = {}): Contender {
+export function haproxy(name = 'haproxy', options: HaproxyOptions = {}): Subject {
   return {
     name,
     missing: () => (which('haproxy') === null ? 'HAProxy is not installed' : null),
+    version: () => saidVersion(which('haproxy') ?? 'haproxy', ['-v'], /version (\S+)/),
     async start(session, work) {
       const port = await session.port();
       const file = session.write(`haproxy-${port}.cfg`, text(port, work, options, tls(session, work)));
@@ -26,7 +28,7 @@ export function haproxy(name = 'haproxy', options: HaproxyOptions = {}): Contend
 }
 
 /** TLS 1.3 alone, full handshakes, as Sluice does it. */
-function tls(session: Session, work: Work): string {
+function tls(session: Processes, work: Work): string {
   if (work.tls === undefined) return '';
   const alpn = clientsSpeakHttp2(work) ? 'h2' : 'http/1.1';
   return `ssl crt ${certificates(session).localhost.both} ssl-min-ver TLSv1.3 no-tls-tickets alpn ${alpn}`;

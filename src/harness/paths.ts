@@ -1,0 +1,40 @@
+// Where programs are: ours, and those of others.
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The directory of package.json. */
+export const packageRoot = ((): string => {
+  let at = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(at, 'package.json'))) {
+    if (dirname(at) === at) throw new Error('package.json is not found above the program');
+    at = dirname(at);
+  }
+  return at;
+})();
+
+/** The directory that the compiler wrote to (`dist`). */
+export const outputRoot = fileURLToPath(new URL('../../', import.meta.url));
+
+/** The `sluice` command; null where it is not built. */
+export const sluiceMain: string | null =
+  [join(outputRoot, 'src/cli/main.js'), join(packageRoot, 'dist/src/cli/main.js')].find((path) => existsSync(path)) ??
+  null;
+
+export function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/** Absolute path of `command` on the PATH or in the sbin directories, or null. */
+export function which(command: string): string | null {
+  for (const directory of `${process.env.PATH ?? ''}:/usr/sbin:/sbin`.split(':')) {
+    const path = join(directory, command);
+    if (directory && isProgram(path)) return path;
+  }
+  return null;
+}

@@ -1,0 +1,186 @@
+// The work that subjects are measured with.
+import type { LoadPlan, LoadProtocol, Pace } from '../load/plan.js';
+import type { Work } from './subjects/subject.js';
+
+/** What the servers behind a subject do (`upstream/main.ts`). */
+export type UpstreamKind = 'http1' | 'http2' | 'grpc' | 'echo' | 'source';
+
+export interface Scenario {
+  readonly name: string;
+  readonly title: string;
+  /** Of the work: `request`, `connection`, `message` or `GB`. */
+  readonly unit: string;
+  readonly upstream: { readonly kind: UpstreamKind; readonly bodyBytes: number };
+  readonly work: Pick<Work, 'kind' | 'http2' | 'tls'>;
+  readonly protocol: LoadProtocol;
+  readonly method: string;
+  readonly bodyBytes: number;
+  readonly connections: number;
+  readonly streams: number;
+  readonly keepAlive: boolean;
+  readonly pace: Pace;
+}
+
+const CLOSED: Pace = { kind: 'closed', thinkMs: 0 };
+const TYPICAL = 40;
+const LIGHT_RATE = 3000;
+
+const http: Omit<Scenario, 'name' | 'title'> = {
+  unit: 'request',
+  upstream: { kind: 'http1', bodyBytes: TYPICAL },
+  work: { kind: 'http' },
+  protocol: 'http1',
+  method: 'GET',
+  bodyBytes: 0,
+  connections: 64,
+  streams: 1,
+  keepAlive: true,
+  pace: CLOSED,
+};
+const http2: typeof http = {
+  ...http,
+  upstream: { kind: 'http2', bodyBytes: TYPICAL },
+  work: { kind: 'http', http2: 'both' },
+  protocol: 'http2',
+  connections: 10,
+  streams: 32,
+};
+const tcp: typeof http = { ...http, unit: 'message', work: { kind: 'tcp' }, protocol: 'tcp' };
+const PAGE = 16_384;
+
+export const SCENARIOS: readonly Scenario[] = [
+  { ...http, name: 'h1', title: 'HTTP/1.1, 64 connections, as much as goes through' },
+  {
+    ...http,
+    name: 'h1-rate',
+    title: `HTTP/1.1, 64 connections, ${LIGHT_RATE} requests a second`,
+    pace: { kind: 'constant', rate: LIGHT_RATE },
+  },
+  {
+    ...http,
+    name: 'h1-poisson',
+    title: `HTTP/1.1, 64 connections, ${LIGHT_RATE} requests a second as chance has them`,
+    pace: { kind: 'poisson', rate: LIGHT_RATE, seed: 1 },
+  },
+  {
+    ...http,
+    name: 'h1-16k',
+    title: 'HTTP/1.1, answers of 16 KiB, 16 connections',
+    upstream: { kind: 'http1', bodyBytes: PAGE },
+    connections: 16,
+  },
+  {
+    ...http,
+    name: 'h1-post',
+    title: 'HTTP/1.1, requests of 16 KiB, 16 connections',
+    method: 'POST',
+    bodyBytes: PAGE,
+    connections: 16,
+  },
+  {
+    ...http,
+    name: 'connect',
+    title: 'HTTP/1.1, a connection for each request, 32 at a time',
+    unit: 'connection',
+    protocol: 'connect',
+    connections: 32,
+    keepAlive: false,
+  },
+  { ...http2, name: 'h2', title: 'HTTP/2, 10 connections of 32 streams, as much as goes through' },
+  {
+    ...http2,
+    name: 'h2-rate',
+    title: `HTTP/2, 10 connections, ${LIGHT_RATE} requests a second`,
+    pace: { kind: 'constant', rate: LIGHT_RATE },
+  },
+  {
+    ...http2,
+    name: 'h2-to-h1',
+    title: 'HTTP/2 of clients to endpoints of HTTP/1.1, 10 connections of 32 streams',
+    upstream: http.upstream,
+    work: { kind: 'http', http2: 'clients' },
+  },
+  {
+    ...http2,
+    name: 'grpc',
+    title: 'gRPC, unary calls, 10 connections of 32 streams',
+    upstream: { kind: 'grpc', bodyBytes: TYPICAL },
+    protocol: 'grpc',
+    method: 'POST',
+    bodyBytes: TYPICAL,
+  },
+  { ...http, name: 'tls', title: 'HTTP/1.1 over TLS 1.3, 64 connections', work: { kind: 'http', tls: 'clients' } },
+  {
+    ...http2,
+    name: 'tls-h2',
+    title: 'HTTP/2 over TLS 1.3, 10 connections of 32 streams',
+    work: { kind: 'http', http2: 'both', tls: 'clients' },
+  },
+  {
+    ...tcp,
+    name: 'tcp',
+    title: 'TCP, 64 octets there and back, 64 connections',
+    upstream: { kind: 'echo', bodyBytes: 0 },
+    bodyBytes: 64,
+  },
+  {
+    ...tcp,
+    name: 'tcp-bulk',
+    title: 'TCP, as much as goes through, 4 connections',
+    unit: 'GB',
+    upstream: { kind: 'source', bodyBytes: 0 },
+    protocol: 'tcp-bulk',
+    connections: 4,
+  },
+];
+
+/** What is measured where nothing is chosen: one of each kind. */
+export const USUAL: readonly string[] = ['h1', 'h1-rate', 'connect', 'h2', 'grpc', 'tcp'];
+
+const GIGA = 1e9;
+
+/** Units of work, of what a load counts. */
+export const unitsOf = ({ unit }: Pick<Scenario, 'unit'>, done: number): number => (unit === 'GB' ? done / GIGA : done);
+
+export interface PlanChoices {
+  readonly seconds: number;
+  readonly threads: number;
+  readonly io: LoadPlan['io'];
+  readonly pace?: Pace;
+}
+
+/** What the load is told, for the subject that listens on `port`. */
+export function planOf(scenario: Scenario, port: number, choices: PlanChoices): LoadPlan {
+  const grpc = scenario.protocol === 'grpc' || scenario.protocol === 'grpc-stream';
+  return {
+    protocol: scenario.protocol,
+    targets: [
+      {
+        address: '127.0.0.1',
+        port,
+        authority: 'bench.example',
+        path: grpc ? '/bench.Bench/Call' : '/some/path?of=usual&length=1',
+        weight: 1,
+      },
+    ],
+    method: scenario.method,
+    headers: [
+      ['user-agent', 'sluice-bench'],
+      ['accept', '*/*'],
+    ],
+    bodyBytes: scenario.bodyBytes,
+    pace: choices.pace ?? scenario.pace,
+    connections: scenario.connections,
+    streams: scenario.streams,
+    keepAlive: scenario.keepAlive,
+    threads: choices.threads,
+    warmupSeconds: 0,
+    seconds: choices.seconds,
+    timeoutMs: 5000,
+    io: choices.io,
+    tls:
+      scenario.work.tls === undefined
+        ? null
+        : { alpn: [], serverName: 'localhost', authorities: null, certificate: null, key: null },
+  };
+}

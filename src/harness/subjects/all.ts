@@ -1,0 +1,20 @@
+// Who can be measured, in the order of tables.
+import { envoy } from './envoy.js';
+import { haproxy } from './haproxy.js';
+import { nghttpx } from './nghttpx.js';
+import { nginxForAll } from './nginx.js';
+import { nodePeers } from './node.js';
+import { sluice } from './sluice.js';
+import { direct, type Subject } from './subject.js';
+
+/** `directory`: whose node_modules may have packages that we have not. */
+export const subjects = (directory: string | null): readonly Subject[] => [
+  direct,
+  sluice('sluice-uring', 'uring'),
+  sluice('sluice-epoll', 'epoll'),
+  nginxForAll(),
+  haproxy(),
+  nghttpx(),
+  envoy(),
+  ...nodePeers(directory),
+];

@@ -1,0 +1,77 @@
+// A server to measure proxies with: node dist/src/harness/upstream/main.js KIND PORT BODY_BYTES [PROCESSES]
+// It is plain Node and costs some microseconds a request. That is nobody's cost: it runs on cores of its own, or on the load's.
+import cluster from 'node:cluster';
+import { createServer, type Server, type Socket } from 'node:net';
+import { Http1Answers, http1Answer } from './http1.js';
+import { grpcAnswer, Http2Answers, http2Answer } from './http2.js';
+
+const KINDS = ['http1', 'http2', 'grpc', 'echo', 'source'] as const;
+type Kind = (typeof KINDS)[number];
+
+const BACKLOG = 4096;
+const PIECE = Buffer.alloc(256 * 1024, '0123456789abcdef');
+
+/** As long as it takes it, and no more than the socket keeps. */
+function pour(socket: Socket): void {
+  while (!socket.destroyed && socket.write(PIECE)) {
+    // it has taken it
+  }
+}
+
+function serve(kind: Kind, bodyBytes: number): (socket: Socket) => void {
+  switch (kind) {
+    case 'http1': {
+      const answer = http1Answer(bodyBytes);
+      return (socket) => {
+        const answers = new Http1Answers(answer);
+        socket.on('data', (chunk) => {
+          const { answer: octets, close } = answers.take(chunk);
+          if (octets !== null) socket.write(octets);
+          if (close) socket.end();
+        });
+      };
+    }
+    case 'http2':
+    case 'grpc': {
+      const answer = kind === 'grpc' ? grpcAnswer(bodyBytes) : http2Answer(bodyBytes);
+      return (socket) => {
+        const answers = new Http2Answers(answer);
+        socket.on('data', (chunk) => {
+          const octets = answers.take(chunk);
+          if (octets.length > 0) socket.write(octets);
+        });
+      };
+    }
+    case 'echo':
+      return (socket) => socket.on('data', (chunk) => socket.write(chunk));
+    case 'source':
+      return (socket) => {
+        socket.on('drain', () => pour(socket)).resume();
+        pour(socket);
+      };
+    default:
+      return kind satisfies never;
+  }
+}
+
+function listen(kind: Kind, port: number, bodyBytes: number): Server {
+  const handle = serve(kind, bodyBytes);
+  const server = createServer({ noDelay: true }, (socket) => {
+    // Peers come and go as they like.
+    socket.on('error', () => socket.destroy());
+    handle(socket);
+  });
+  return server.listen({ host: '127.0.0.1', port, backlog: BACKLOG });
+}
+
+const [kind, port, bodyBytes = '40', processes = '1'] = process.argv.slice(2);
+const known = KINDS.find((one) => one === kind);
+if (known === undefined || !(Number(port) > 0)) {
+  process.stderr.write(`usage: main.js ${KINDS.join('|')} PORT BODY_BYTES [PROCESSES]\n`);
+  process.exitCode = 2;
+} else if (cluster.isPrimary && Number(processes) > 1) {
+  cluster.schedulingPolicy = cluster.SCHED_NONE;
+  for (let each = 0; each < Number(processes); each++) cluster.fork();
+} else {
+  listen(known, Number(port), Number(bodyBytes));
+}

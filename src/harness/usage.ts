@@ -1,0 +1,79 @@
+// What the processes of a subject have used, and what of it a load has cost.
+import { readdirSync, readFileSync } from 'node:fs';
+import { coreBusy, cpuTime, tree } from './cpu.js';
+import { coreList } from './placement.js';
+
+export interface Usage {
+  /** µs. */
+  readonly cpuUs: number;
+  readonly userUs: number;
+  readonly systemUs: number;
+  readonly voluntary: number;
+  readonly involuntary: number;
+  /** Time that the cores were busy, whoever had them, µs. */
+  readonly busyUs: number;
+  /** ns of a clock that does not jump. */
+  readonly at: bigint;
+}
+
+function switches(pid: number): { voluntary: number; involuntary: number } {
+  let [voluntary, involuntary] = [0, 0];
+  for (const process of tree(pid)) {
+    let threads: string[] = [];
+    try {
+      threads = readdirSync(`/proc/${process}/task`);
+    } catch {
+      // ended meanwhile
+    }
+    for (const thread of threads) {
+      try {
+        const text = readFileSync(`/proc/${process}/task/${thread}/status`, 'utf8');
+        voluntary += Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(text)?.[1] ?? 0);
+        involuntary += Number(/^nonvoluntary_ctxt_switches:\s+(\d+)/m.exec(text)?.[1] ?? 0);
+      } catch {
+        // ended meanwhile
+      }
+    }
+  }
+  return { voluntary, involuntary };
+}
+
+/** Of the processes `pids` with all their descendants, until now. */
+export function usageOf(pids: readonly number[], cores: string): Usage {
+  let [cpuUs, userUs, systemUs, voluntary, involuntary] = [0, 0, 0, 0, 0];
+  for (const pid of pids) {
+    const time = cpuTime(pid);
+    const of = switches(pid);
+    cpuUs += time.total;
+    userUs += time.user;
+    systemUs += time.system;
+    voluntary += of.voluntary;
+    involuntary += of.involuntary;
+  }
+  const busyUs = coreList(cores).reduce((sum, core) => sum + coreBusy(core), 0);
+  return { cpuUs, userUs, systemUs, voluntary, involuntary, busyUs, at: process.hrtime.bigint() };
+}
+
+export interface Cost {
+  readonly cpuUs: number;
+  readonly userShare: number;
+  readonly voluntary: number;
+  readonly involuntary: number;
+  readonly foreign: number;
+}
+
+/** What `units` of work between two looks have cost, each. `alone`: nobody but the subject belongs on its cores. */
+export function costOf(before: Usage, after: Usage, units: number, cores: number, alone: boolean): Cost {
+  const cpu = after.cpuUs - before.cpuUs;
+  const user = after.userUs - before.userUs;
+  const system = after.systemUs - before.systemUs;
+  const elapsed = (Number(after.at - before.at) / 1000) * cores;
+  const others = (after.busyUs - before.busyUs - cpu) / Math.max(1, elapsed);
+  return {
+    cpuUs: units > 0 ? cpu / units : 0,
+    userShare: user / Math.max(1, user + system),
+    voluntary: after.voluntary - before.voluntary,
+    involuntary: after.involuntary - before.involuntary,
+    foreign: alone ? Math.min(1, Math.max(0, others)) : 0,
+  };
+}
