@@ -8,6 +8,11 @@ const commands: readonly ListedCommand[] = [
     summary: 'write the results of a run as a page, a table and histograms',
     load: async () => (await import('./bench-report.js')).benchReportCommand,
   },
+  {
+    name: 'micro',
+    summary: 'measure the pieces of the hot path by themselves',
+    load: async () => (await import('./bench-micro.js')).benchMicroCommand,
+  },
 ];
 
 export const benchCommand: Command = {

@@ -1,0 +1,73 @@
+// How long a piece takes, and what it allocates.
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import type { Prepared } from './piece.js';
+
+export interface Measured {
+  /** Median of the rounds, and the quickest and slowest, ns per operation. */
+  readonly ns: number;
+  readonly least: number;
+  readonly most: number;
+  /** Octets of the heap per operation: the least of the rounds, as V8's own work on the side counts too. */
+  readonly allocated: number;
+  readonly operations: number;
+}
+
+export interface MeasureOptions {
+  /** Of all rounds together, after as much time for the compilers. */
+  readonly seconds: number;
+  readonly rounds: number;
+}
+
+/** What is allocated in a round must fit in the young generation, or a collection would hide it. */
+const COUNTED_OPERATIONS = 20_000;
+
+/** V8's collector, which is there for who asks for it before. */
+function collector(): () => void {
+  setFlagsFromString('--expose-gc');
+  const collect: unknown = runInNewContext('gc');
+  if (typeof collect !== 'function') throw new Error('this V8 lets nobody ask for a collection');
+  return () => collect();
+}
+
+let kept = 0;
+
+function timed(piece: Prepared, operations: number): number {
+  const from = process.hrtime.bigint();
+  kept += piece.run(operations);
+  return Number(process.hrtime.bigint() - from);
+}
+
+/** Octets per operation. Reading the heap's size allocates some itself, which is taken off. */
+function allocatedBy(piece: Prepared, collect: () => void): number {
+  collect();
+  const idle = process.memoryUsage().heapUsed;
+  const before = process.memoryUsage().heapUsed;
+  kept += piece.run(COUNTED_OPERATIONS);
+  const after = process.memoryUsage().heapUsed;
+  return Math.max(0, after - before - (before - idle)) / COUNTED_OPERATIONS;
+}
+
+export function measure(piece: Prepared, { seconds, rounds }: MeasureOptions): Measured {
+  const collect = collector();
+  // For the compilers; and how many operations fill a round.
+  let operations = 1000;
+  const roundNs = (seconds * 1e9) / rounds;
+  for (const end = performance.now() + seconds * 1000; performance.now() < end; ) {
+    const took = timed(piece, operations);
+    if (took < roundNs / 2) operations *= 2;
+  }
+  operations = Math.max(1, Math.round((operations * roundNs) / Math.max(1, timed(piece, operations))));
+  const times = Array.from({ length: rounds }, () => timed(piece, operations) / operations).sort((a, b) => a - b);
+  const allocations = Array.from({ length: rounds }, () => allocatedBy(piece, collect));
+  return {
+    ns: times[times.length >> 1],
+    least: times[0],
+    most: times[times.length - 1],
+    allocated: Math.min(...allocations),
+    operations,
+  };
+}
+
+/** Keeps what pieces have computed from being left out. */
+export const witness = (): number => kept;

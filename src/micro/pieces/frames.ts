@@ -1,0 +1,122 @@
+// The frame loop of HTTP/2: DATA frames of a request that goes on for ever.
+import { AREAS_BYTES } from '../../http/areas.js';
+import { Connection, ROLE } from '../../http2/connection.js';
+import { H, H2_ROLES } from '../../http2/counters.js';
+import type { Http2Limits } from '../../http2/limits.js';
+import { H2_LIMITS } from '../../http2/limits.js';
+import { Http2Machine } from '../../http2/machine.js';
+import type { Http2Events } from '../../http2/shared-state.js';
+import { Core } from '../../http2/shared-state.js';
+import type { Arena } from '../arena.js';
+import type { Piece } from '../piece.js';
+
+const LIMITS: Http2Limits = {
+  maxStreams: 128,
+  maxHeaderBytes: 15 * 1024,
+  maxHeaders: 128,
+  headerTimeoutMs: 10_000,
+  idleTimeoutMs: 3_600_000,
+  bodyTimeoutMs: 60_000,
+  stallTimeoutMs: 60_000,
+  windowTimeoutMs: 1000,
+  discardTimeoutMs: 5000,
+  maxDiscardBytes: 64 * 1024 * 1024,
+  streamWindow: 65_536,
+  maxStreamWindow: 1024 * 1024,
+  connectionWindow: 16 * 1024 * 1024,
+  maxBufferedBytes: 4 * 1024 * 1024,
+  keepAliveMs: 0,
+  keepAliveTimeoutMs: 10_000,
+  maxAgeMs: 0,
+  ageGraceMs: 30_000,
+  maxResets: 500,
+  maxProvokedResets: 100,
+  maxControlFrames: 2000,
+  maxEmptyFrames: 200,
+  maxTinyFrames: 10_000,
+  maxContinuations: 16,
+  maxReplayBytes: 8 * 1024 * 1024,
+};
+
+const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
+const SETTINGS = '\x00\x00\x00\x04\x00\x00\x00\x00\x00';
+const SETTINGS_ACK = '\x00\x00\x00\x04\x01\x00\x00\x00\x00';
+/** `POST http://a/`, from the static table, and the authority as it is. */
+const BLOCK = '\x83\x86\x84\x01\x01a';
+const HEADERS = `\x00\x00${String.fromCharCode(BLOCK.length)}\x01\x04\x00\x00\x00\x01${BLOCK}`;
+const DATA_BYTES = 4096;
+const FRAMES = 3;
+const DATA = `\x00\x10\x00\x00\x00\x00\x00\x00\x01${'x'.repeat(DATA_BYTES)}`;
+
+/** Gives back each octet of a body at once, and is surprised by all else. */
+class Reader implements Http2Events {
+  machine: Http2Machine | undefined;
+  octets = 0;
+
+  request(): void {
+    this.octets = 0;
+  }
+  data(_connection: Connection, slot: number, _at: number, length: number): void {
+    this.octets = (this.octets + length) | 0;
+    this.machine?.frames.credit(slot, length);
+  }
+  requestTooLarge = surprised;
+  tooLarge = surprised;
+  response = surprised;
+  trailers = surprised;
+  reset = surprised;
+  streamFailed = surprised;
+  connectionFailed = surprised;
+  goaway = surprised;
+  settings(): void {}
+  shutdownRead(): void {}
+  moved(): void {}
+  flushed(): void {}
+}
+
+function surprised(): void {
+  throw new Error('the machine took its input for something else');
+}
+
+function machineOf(arena: Arena): { machine: Http2Machine; connection: Connection; reader: Reader } {
+  const { slab, headers } = arena;
+  const metersAt = H2_LIMITS.length;
+  const counters = new Float64Array(metersAt + H2_ROLES.length * H.SIZE);
+  const sink = {
+    queue: (_socket: number, _at: number, _length: number, bid: number) => {
+      if (bid >= 0) slab.release(bid);
+    },
+    sending: () => false,
+    congested: () => false,
+  };
+  const core = new Core(slab, headers, sink, counters, 0, 16, slab.fixed(AREAS_BYTES));
+  const reader = new Reader();
+  const machine = new Http2Machine(core, reader);
+  reader.machine = machine;
+  const connection = new Connection(0, ROLE.SERVER, metersAt + ROLE.SERVER * H.SIZE, headers, LIMITS, 0);
+  return { machine, connection, reader };
+}
+
+export const frameLoop: Piece = {
+  name: 'http2-frames',
+  what: `a DATA frame of ${DATA_BYTES} octets is read, and its window given back`,
+  prepare: (arena) => {
+    const { machine, connection, reader } = machineOf(arena);
+    machine.sender.open(connection);
+    const begin = PREFACE + SETTINGS + SETTINGS_ACK + HEADERS;
+    const at = arena.text(begin);
+    machine.receive(connection, at, at + begin.length);
+    machine.core.output.commit();
+    const frames = arena.text(DATA.repeat(FRAMES));
+    const end = frames + DATA.length * FRAMES;
+    return {
+      run(times) {
+        for (let i = 0; i < times; i += FRAMES) {
+          machine.receive(connection, frames, end);
+          machine.core.output.commit();
+        }
+        return reader.octets;
+      },
+    };
+  },
+};
