@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { benchMicroCommand } from '../../src/cli/bench-micro.js';
 import { UsageError } from '../../src/cli/usage.js';
@@ -39,7 +40,12 @@ describe('what is measured', () => {
 describe('sluice bench micro', () => {
   // In a process of its own: a thread has one ring.
   const run = (...args: string[]) =>
-    promisify(execFile)(process.execPath, [repository('dist/src/cli/main.js'), 'bench', 'micro', ...args]);
+    promisify(execFile)(process.execPath, [
+      fileURLToPath(repository('dist/src/cli/main.js')),
+      'bench',
+      'micro',
+      ...args,
+    ]);
 
   it('runs all pieces, none of which allocates', async () => {
     const { stdout } = await run('--duration', '50ms', '--output', 'json', '--max-allocated', '4');
