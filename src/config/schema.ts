@@ -2,7 +2,7 @@
 // docs/configuration.md lists the same keys; a test compares the two.
 import * as v from 'valibot';
 import { MOST_ENDPOINTS, MOST_IDENTITIES, MOST_SERVICES } from '../metrics/layout.js';
-import { LOCAL_DESTINATIONS, MOST_PSEUDONYM } from '../proxy/capacity.js';
+import { DEFAULT_DESTINATIONS, LOCAL_DESTINATIONS, MOST_PSEUDONYM } from '../proxy/capacity.js';
 import { authorization } from './authorization.js';
 import { usableCores } from './cores.js';
 import { destination } from './destination.js';
@@ -258,7 +258,7 @@ export const configSchema = section({
     }),
   }),
   destinations: optionalSection({
-    max: v.optional(integer(1, LOCAL_DESTINATIONS), LOCAL_DESTINATIONS),
+    max: v.optional(integer(1, LOCAL_DESTINATIONS), DEFAULT_DESTINATIONS),
     resolveTimeout: v.optional(timeout(), '500ms'),
     idleTimeout: v.optional(timeout(), '5m'),
   }),

@@ -7,7 +7,9 @@ export const MAX_SERVICES = 8192;
 export const MAX_ENDPOINTS = 65_536;
 
 /** Slots above those, which each worker gives out by itself to clients that go where they were going. */
-export const LOCAL_DESTINATIONS = 1024;
+export const LOCAL_DESTINATIONS = 16_384;
+/** How many of them are used where nothing is said. */
+export const DEFAULT_DESTINATIONS = 4096;
 
 /** Octets of the name that a listener enters in Via. */
 export const MOST_PSEUDONYM = 64;

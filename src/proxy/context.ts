@@ -22,7 +22,7 @@ import { TlsTransport } from '../tls/transport.js';
 import { Destinations } from './accept/destinations.js';
 import { ADDED_FIELDS_BYTES, AddedFields } from './added-fields.js';
 import { Authorization } from './authorization.js';
-import { ENDPOINT_SLOTS, LOCAL_DESTINATIONS, MAX_ENDPOINTS, MAX_SERVICES, SERVICE_SLOTS } from './capacity.js';
+import { ENDPOINT_SLOTS, MAX_ENDPOINTS, MAX_SERVICES, SERVICE_SLOTS } from './capacity.js';
 import { type ClientLog, Connections } from './connect/connections.js';
 import { Protocols } from './connect/protocols.js';
 import { EndpointTable } from './endpoint-table.js';
@@ -114,6 +114,8 @@ export class Context {
   crowded = false;
   /** By listener: 1 if its clients may end their direction and wait. */
   private readonly halfClose = new Uint8Array(MAX_LISTENERS);
+  /** Settings of destinations that the worker knows by itself; null where no listener has any. */
+  private passthrough: PassthroughSnapshot | null = null;
   /** Exchanges and connections are logged when they end; those that went well only if `accessAll`. */
   access = false;
   accessAll = false;
@@ -251,7 +253,7 @@ export class Context {
       this.connectTimeoutMs[slot] = connectTimeoutMs;
     }
     for (const { slot, series, config } of snapshot.services) this.configureService(slot, series, config);
-    if (snapshot.passthrough !== null) this.configurePassthrough(snapshot.passthrough);
+    if (snapshot.passthrough !== null) this.passthrough = snapshot.passthrough;
   }
 
   /** Replaces the endpoints of a service; returns those that are gone, or are somebody else now: no connection to them is used again. Looks at the endpoints of this service only. */
@@ -315,16 +317,16 @@ export class Context {
     this.services.hostLength[slot] = text.length;
   }
 
-  /** Settings and series of the slots that the worker gives out by itself. */
-  private configurePassthrough({ service, serviceSeries, endpointSeries }: PassthroughSnapshot): void {
-    const { endpoints } = this;
-    for (let i = 0; i < LOCAL_DESTINATIONS; i++) {
-      this.configureService(MAX_SERVICES + i, serviceSeries, service);
-      const slot = MAX_ENDPOINTS + i;
-      endpoints.series[slot] = endpointSeries;
-      endpoints.base[slot] = endpointBase(endpointSeries);
-      endpoints.addressAt[slot] = this.addresses + slot * SOCKADDR_BYTES;
-    }
+  /** Settings and series of the service and the endpoint `i` that the worker gives out by itself: there are many, of which few are used. */
+  configureLocal(i: number): void {
+    const { endpoints, passthrough } = this;
+    if (passthrough === null) throw new Error('a destination of its own without settings for it');
+    const { service, serviceSeries, endpointSeries } = passthrough;
+    this.configureService(MAX_SERVICES + i, serviceSeries, service);
+    const slot = MAX_ENDPOINTS + i;
+    endpoints.series[slot] = endpointSeries;
+    endpoints.base[slot] = endpointBase(endpointSeries);
+    endpoints.addressAt[slot] = this.addresses + slot * SOCKADDR_BYTES;
   }
 
   /** Takes over the settings of one service. */

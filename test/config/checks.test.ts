@@ -220,7 +220,7 @@ test('limits of destinations and of files of endpoints have bounds', () => {
     /^destinations\.resolveTimeout: 0 is too short/,
   );
   assert.match(complaint(withBasics('destinations: { idleTimeout: 5 }')), /^destinations\.idleTimeout: 5 has no unit/);
-  assert.match(complaint(withBasics('destinations: { max: 1025 }')), /^destinations\.max: /);
+  assert.match(complaint(withBasics('destinations: { max: 16385 }')), /^destinations\.max: /);
   assert.match(
     complaint(withBasics('discovery: { maxFileSize: 1GiB }')),
     /^discovery\.maxFileSize: 1GiB is too large; write at most 256MiB/,

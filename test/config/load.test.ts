@@ -94,7 +94,7 @@ test('the minimal file gets every default', () => {
         maxChain: 65_536,
       },
     },
-    destinations: { max: 1024, resolveTimeoutMs: 500, idleTimeoutMs: 300_000 },
+    destinations: { max: 4096, resolveTimeoutMs: 500, idleTimeoutMs: 300_000 },
     discovery: { maxFileBytes: 16_777_216, pollMs: 5000, startWaitMs: 500 },
     identity: null,
     bareService: defaultService(''),

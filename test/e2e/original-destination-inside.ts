@@ -11,6 +11,7 @@ import { ended, listen, read, type TcpServer } from '../support/tcp.js';
 import { meshOnOriginalDestinations } from './original-destination-mesh.js';
 import {
   ADDRESSES,
+  MANY,
   PORT,
   SECURE_LISTENER,
   SECURE_PORT,
@@ -114,6 +115,11 @@ services:
 ${more}`;
 
 for (const { hosts } of ADDRESSES) await serve(hosts[0]);
+await listening(
+  createServer((socket) => socket.on('error', () => undefined).pipe(socket)),
+  '0.0.0.0',
+  PORT.MANY,
+);
 after(() => certificates.remove());
 
 for (const io of await availableExecutors()) {
@@ -277,6 +283,24 @@ for (const io of await availableExecutors()) {
         assert.equal(await get(host, PORT.HTTP1), `200 ${text(host, PORT.HTTP1)} untouched.example`);
         assert.equal(await sluice.metric('sluice_destinations'), 1);
       } finally {
+        await sluice.stop();
+      }
+    });
+
+    it('more of them than a list of services has are in use at once', async () => {
+      const sluice = await startSluice(config(1), io, {}, UNDER);
+      try {
+        for (let first = 0; first < 1200; first += 100) {
+          const hosts = Array.from({ length: 100 }, (_, i) => MANY.host(first + i));
+          const sockets = await Promise.all(hosts.map((host) => dial(host, PORT.MANY)));
+          for (const socket of sockets) socket.write(Buffer.from([0]));
+          await Promise.all(sockets.map((socket) => read(socket, 1)));
+        }
+        assert.equal(await sluice.metric('sluice_destinations'), 1200);
+        assert.equal(await sluice.metric('sluice_limit_total', { limit: 'destinations' }), 0);
+      } finally {
+        for (const socket of open) socket.destroy();
+        open.clear();
         await sluice.stop();
       }
     });

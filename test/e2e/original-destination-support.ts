@@ -9,6 +9,9 @@ export const ADDRESSES = [
   { tool: 'ip6tables', bits: 128, port: 15_006, hosts: ['fd77::1', 'fd77::2'] },
 ] as const;
 
+/** Addresses that all lead here, redirected as those of the first family; the server on PORT.MANY has them all. */
+export const MANY = { network: '127.77.0.0/16', host: (i: number): string => `127.77.${i >> 8}.${i & 255}` } as const;
+
 /** Redirected to the listener of the family, its own port included. */
 export const REDIRECTED_PORTS = '7001:7099,15001,15006';
 /** IPv4, but redirected to the listener for IPv6, which takes both families. */
@@ -26,4 +29,5 @@ export const PORT = {
   NOBODY: 7006,
   MATCHED: 7007,
   TLS: 7008,
+  MANY: 7009,
 } as const;

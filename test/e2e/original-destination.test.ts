@@ -6,6 +6,8 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import {
   ADDRESSES,
+  MANY,
+  PORT,
   REDIRECTED_PORTS,
   SECURE_LISTENER,
   SECURE_PORT,
@@ -27,11 +29,11 @@ function setUp(): string {
     inside('ip', 'link', 'set', 'lo', 'up');
     for (const { tool, bits, port, hosts } of ADDRESSES) {
       for (const host of hosts) inside('ip', 'addr', 'add', `${host}/${bits}`, 'dev', 'lo');
-      const rule = (ports: string, to: number, position: string): void => {
+      const rule = (ports: string, to: number, position: string, destinations: readonly string[] = hosts): void => {
         // What Sluice dials is left alone: it would come back.
         const own = ['-m', 'owner', '!', '--gid-owner', String(SLUICE_GID)];
         const match = ['-p', 'tcp', '-m', 'multiport', '--dports', ports, ...own];
-        for (const host of hosts)
+        for (const host of destinations)
           inside(
             tool,
             '-t',
@@ -49,6 +51,7 @@ function setUp(): string {
       };
       rule(REDIRECTED_PORTS, port, '-A');
       if (tool !== 'iptables') continue;
+      rule(String(PORT.MANY), port, '-A', [MANY.network]);
       rule(String(WRAPPED_PORT), ADDRESSES[1].port, '-I');
       rule(String(SECURE_PORT), SECURE_LISTENER, '-I');
     }

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { VERDICT } from '../../src/detect/matcher.js';
 import { MAX_LISTENERS, REASONS, W } from '../../src/metrics/layout.js';
 import { FORWARD } from '../../src/proxy/accept/transport-headers.js';
+import { LOCAL_DESTINATIONS } from '../../src/proxy/capacity.js';
 import { CLOSE, SOCKET_KIND } from '../../src/proxy/connect/connections.js';
 import { MODE } from '../../src/proxy/snapshot.js';
 import { answer, Fake, FIXED, LOCAL, listener, ORIGINAL } from './destinations-support.js';
@@ -49,7 +50,9 @@ describe('the router', () => {
       fake.asked.map(({ host, port }) => `${host} ${port}`),
       ['10.0.0.1 80', '10.0.0.1 81', '10.0.0.2 80', 'fd00::1 80', 'fd00::2 80', '10.0.0.1 80'],
     );
-    const keys = new Set(fake.asked.map(({ id }) => fake.destinations.learnKey[id % (MAX_LISTENERS + 1024)]));
+    const keys = new Set(
+      fake.asked.map(({ id }) => fake.destinations.learnKey[id % (MAX_LISTENERS + LOCAL_DESTINATIONS)]),
+    );
     assert.equal(keys.size, 6);
   });
 

@@ -23,7 +23,7 @@ export const DESTINATION = {
 
 /** One destination for each listener, at the listener's own slot, then the original ones. */
 export const DESTINATION_SLOTS = MAX_LISTENERS + LOCAL_DESTINATIONS;
-const HASH_SLOTS = 2048;
+const HASH_SLOTS = 16_384;
 const NONE = -1;
 
 export class Destinations {
@@ -31,15 +31,15 @@ export class Destinations {
   readonly mode = new Uint8Array(DESTINATION_SLOTS);
   readonly reason = new Uint8Array(DESTINATION_SLOTS);
   /** Service slot of verdict v at slot * 4 + v; -1 refuses. */
-  readonly service = new Int32Array(DESTINATION_SLOTS * 4).fill(NONE);
+  readonly service = new Int32Array(DESTINATION_SLOTS * 4);
   readonly raceMs = new Float64Array(DESTINATION_SLOTS);
   readonly timeoutMs = new Float64Array(DESTINATION_SLOTS);
   readonly learnTtlMs = new Float64Array(DESTINATION_SLOTS);
   /** Key of what is learned about its server (src/detect/learned.ts); 0 where a listener refuses opaque traffic. */
   readonly learnKey = new Uint32Array(DESTINATION_SLOTS);
 
-  // Of original destinations only:
-  readonly listener = new Int32Array(DESTINATION_SLOTS).fill(NONE);
+  // Of original destinations only. Nothing is in a column before its slot is taken: there are many, of which most are never used.
+  readonly listener = new Int32Array(DESTINATION_SLOTS);
   readonly port = new Uint16Array(DESTINATION_SLOTS);
   /** A DESTINATION. */
   readonly state = new Uint8Array(DESTINATION_SLOTS);
@@ -49,23 +49,25 @@ export class Destinations {
   readonly lastUsed = new Float64Array(DESTINATION_SLOTS);
   /** Original destinations in the table. */
   count = 0;
-  /** At most so many of them. */
+  /** At most so many of them: no more than LOCAL_DESTINATIONS. */
   capacity = LOCAL_DESTINATIONS;
 
   private readonly words = new Int32Array(DESTINATION_SLOTS * ADDRESS_WORDS);
-  /** Slots with the same hash. */
-  private readonly chainHead = new Int32Array(HASH_SLOTS).fill(NONE);
-  private readonly chainNext = new Int32Array(DESTINATION_SLOTS).fill(NONE);
+  /** Slots with the same hash. The first of them is in the table of hashes plus 1, 0 for none. */
+  private readonly chainHead = new Int32Array(HASH_SLOTS);
+  private readonly chainNext = new Int32Array(DESTINATION_SLOTS);
   /** Those without users, in the order in which they lost the last. */
-  private readonly idleNext = new Int32Array(DESTINATION_SLOTS).fill(NONE);
-  private readonly idlePrev = new Int32Array(DESTINATION_SLOTS).fill(NONE);
+  private readonly idleNext = new Int32Array(DESTINATION_SLOTS);
+  private readonly idlePrev = new Int32Array(DESTINATION_SLOTS);
   private idleHead = NONE;
   private idleTail = NONE;
+  /** Slots that were given back, and the first of those that were never taken. */
   private readonly free = new Int32Array(LOCAL_DESTINATIONS);
   private freeCount = 0;
+  private fresh = MAX_LISTENERS;
   /** Clients that wait for the answer, for each destination in the order in which they came. */
-  private readonly waitHead = new Int32Array(DESTINATION_SLOTS).fill(NONE);
-  private readonly waitTail = new Int32Array(DESTINATION_SLOTS).fill(NONE);
+  private readonly waitHead = new Int32Array(DESTINATION_SLOTS);
+  private readonly waitTail = new Int32Array(DESTINATION_SLOTS);
   private readonly waitNext: Int32Array;
   private readonly waitPrev: Int32Array;
   private readonly waits: Uint8Array;
@@ -75,7 +77,11 @@ export class Destinations {
     this.waitNext = new Int32Array(sockets);
     this.waitPrev = new Int32Array(sockets);
     this.waits = new Uint8Array(sockets);
-    for (let slot = DESTINATION_SLOTS - 1; slot >= MAX_LISTENERS; slot--) this.free[this.freeCount++] = slot;
+  }
+
+  /** Slots from here on have never been an original destination's. */
+  get end(): number {
+    return this.fresh;
   }
 
   /** Whether the slot is an original destination's rather than a listener's own. */
@@ -102,22 +108,24 @@ export class Destinations {
 
   /** The original destination with the address `words`, or -1. */
   find(listener: number, words: Int32Array): number {
-    let slot = this.chainHead[bucket(listener, words)];
+    let slot = this.chainHead[bucket(listener, words)] - 1;
     while (slot !== NONE && !this.is(slot, listener, words)) slot = this.chainNext[slot];
     return slot;
   }
 
   /** A slot for a new original destination, without users; -1 when there is none left. */
   add(listener: number, words: Int32Array, port: number, now: number): number {
-    if (this.freeCount === 0 || this.count >= this.capacity) return NONE;
-    const slot = this.free[--this.freeCount];
+    if (this.count >= this.capacity) return NONE;
+    const slot = this.freeCount > 0 ? this.free[--this.freeCount] : this.fresh++;
     const home = bucket(listener, words);
     this.words.set(words, slot * ADDRESS_WORDS);
     this.listener[slot] = listener;
     this.port[slot] = port;
     this.learnKey[slot] = addressKey(listener, words);
-    this.chainNext[slot] = this.chainHead[home];
-    this.chainHead[home] = slot;
+    this.chainNext[slot] = this.chainHead[home] - 1;
+    this.chainHead[home] = slot + 1;
+    this.waitHead[slot] = NONE;
+    this.waitTail[slot] = NONE;
     this.users[slot] = 0;
     this.lastUsed[slot] = now;
     this.state[slot] = DESTINATION.FREE;
@@ -131,8 +139,8 @@ export class Destinations {
   remove(slot: number): void {
     const words = this.words.subarray(slot * ADDRESS_WORDS, (slot + 1) * ADDRESS_WORDS);
     const home = bucket(this.listener[slot], words);
-    let at = this.chainHead[home];
-    if (at === slot) this.chainHead[home] = this.chainNext[slot];
+    let at = this.chainHead[home] - 1;
+    if (at === slot) this.chainHead[home] = this.chainNext[slot] + 1;
     else {
       while (this.chainNext[at] !== slot) at = this.chainNext[at];
       this.chainNext[at] = this.chainNext[slot];

@@ -26,6 +26,7 @@ export class Passthrough {
     const service = MAX_SERVICES + i;
     if (this.used[i] === 1) return service;
     this.used[i] = 1;
+    this.context.configureLocal(i);
     const { endpoints, balancer, bytes, reactor } = this.context;
     const endpoint = MAX_ENDPOINTS + i;
     // The slot may have been another address before: nothing of its history is true here.
@@ -54,6 +55,7 @@ export class Passthrough {
 
   private name(i: number): void {
     const { context } = this;
+    context.configureLocal(i);
     const service = MAX_SERVICES + i;
     context.setHost(service, context.endpoints.address.get(MAX_ENDPOINTS + i));
     context.services.connectTimeoutMs[service] =

@@ -3,6 +3,7 @@
 // thread is asked, once for all connections that wait for the same address, and their bytes stay in the kernel meanwhile. When it
 // has nothing to say, or does not say it in time, connections go where they were going: a redirect must not break what worked.
 import { ADDRESS_WORDS } from '../../detect/learned.js';
+import { Paged } from '../../io/paged.js';
 import { LIMITS, MAX_LISTENERS, REASONS, W } from '../../metrics/layout.js';
 import { LOCAL_DESTINATIONS } from '../capacity.js';
 import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
@@ -47,7 +48,7 @@ export class Router {
   private readonly words = new Int32Array(ADDRESS_WORDS);
   private readonly sockaddr = new Uint8Array(this.words.buffer);
   // Of original destinations:
-  private readonly address: string[] = new Array<string>(DESTINATION_SLOTS).fill('');
+  private readonly address = new Paged<string>(DESTINATION_SLOTS, '');
   private readonly bytes: Uint8Array[] = [];
   /** Id of the question that is open, 0: none. The slot is its remainder. */
   private readonly question = new Float64Array(DESTINATION_SLOTS);
@@ -128,7 +129,7 @@ export class Router {
     this.question[slot] = 0;
     let { services } = answer;
     if (services === null) {
-      const service = this.passthrough.open(slot, this.bytes[slot], this.address[slot]);
+      const service = this.passthrough.open(slot, this.bytes[slot], this.address.get(slot));
       services = [service, service, service, service];
     }
     this.context.destinations.setAnswer(slot, answer, services);
@@ -139,8 +140,7 @@ export class Router {
   unresolved(): void {
     const { destinations } = this.context;
     this.epoch++;
-    for (let slot = 0; slot < DESTINATION_SLOTS; slot++)
-      if (destinations.isOriginal(slot) && destinations.users[slot] > 0) this.ask(slot);
+    for (let slot = MAX_LISTENERS; slot < destinations.end; slot++) if (destinations.users[slot] > 0) this.ask(slot);
   }
 
   /** What the main thread has said of one address is true no more. */
@@ -165,7 +165,7 @@ export class Router {
       connections.abort(client, CLOSE.REFUSED);
       return;
     }
-    const service = this.passthrough.open(slot, this.bytes[slot], this.address[slot]);
+    const service = this.passthrough.open(slot, this.bytes[slot], this.address.get(slot));
     const hinted = listener.mode !== MODE.DETECT && listener.reason === HINT;
     const opaque = (this.ownOpaquePorts.get(listener.slot) ?? this.opaquePorts).has(destinations.port[slot]);
     const mode = hinted ? listener.mode : opaque ? MODE.OPAQUE : MODE.DETECT;
@@ -251,7 +251,7 @@ export class Router {
       slot = destinations.add(listener, this.words, port, reactor.clock());
     }
     if (slot < 0) return slot;
-    this.address[slot] = address;
+    this.address.set(slot, address);
     this.bytes[slot] = this.sockaddr.slice(0, length);
     // Of no epoch: the first connection asks.
     this.askedIn[slot] = 0;
@@ -261,7 +261,7 @@ export class Router {
 
   private evict(slot: number): void {
     const { destinations, values } = this.context;
-    const { host, port } = splitAddress(this.address[slot]);
+    const { host, port } = splitAddress(this.address.get(slot));
     this.send({ kind: 'forgotten', listener: destinations.listener[slot], host, port });
     this.question[slot] = 0;
     this.passthrough.close(slot);
@@ -277,7 +277,7 @@ export class Router {
     this.askedIn[slot] = this.epoch;
     destinations.state[slot] = DESTINATION.ASKED;
     values[W.DESTINATIONS_ASKED]++;
-    const { host, port } = splitAddress(this.address[slot]);
+    const { host, port } = splitAddress(this.address.get(slot));
     this.send({ kind: 'resolve', id, listener: destinations.listener[slot], host, port });
   }
 
