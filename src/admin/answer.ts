@@ -7,6 +7,20 @@ export interface Answer {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** An answer that goes on until its reader leaves. */
+export interface Streamed {
+  readonly type: string;
+  /** Begins to write; gives what is to be called when the reader has left. */
+  stream(sink: StreamSink): () => void;
+}
+
+export interface StreamSink {
+  /** Whether all that was written has gone to the kernel: who reads too slowly is told less, or left. */
+  readonly ready: boolean;
+  write(text: string): void;
+  end(): void;
+}
+
 export function text(status: number, body: string, headers: Readonly<Record<string, string>> = {}): Answer {
   return { status, type: 'text/plain; charset=utf-8', body: body.endsWith('\n') ? body : `${body}\n`, headers };
 }

@@ -1,11 +1,13 @@
 // The admin port's routes: a request in as data, an answer out as data. No socket here.
 import type { LogLevel } from '../config/model.js';
 import { parseHostPort, ValueError } from '../config/values.js';
+import type { LiveFacts } from '../live/assemble.js';
+import type { LiveFeed } from '../live/feed.js';
 import { LOG_LEVELS } from '../log/logger.js';
 import type { Page } from '../metrics/exposition.js';
 import type { MetricsReader } from '../metrics/reader.js';
 import type { ClientIs } from '../policy/explain-authorization.js';
-import type { Answer } from './answer.js';
+import type { Answer, Streamed } from './answer.js';
 import { json, text } from './answer.js';
 import type { RouteInfo } from './index-page.js';
 import { indexPage } from './index-page.js';
@@ -20,6 +22,8 @@ export interface AdminRequest {
   readonly body: string;
   /** From this machine, and not sent by a web page. */
   readonly trusted: boolean;
+  /** The answer takes so long: until then silence is no reason to leave, ms. */
+  readonly takes: (ms: number) => void;
 }
 
 export interface RouteDeps {
@@ -35,15 +39,19 @@ export interface RouteDeps {
   readonly getLogLevel: () => LogLevel;
   readonly setLogLevel: (level: LogLevel) => void;
   readonly version: string;
+  /** `uring` or `epoll`. */
+  readonly executor: string;
+  readonly live?: Pick<LiveFacts, 'identity' | 'errors'>;
   /** Starts to drain; without it there is no /shutdown. */
   readonly shutdown?: () => void;
 }
 
 /** Loaded when somebody asks for one. */
 const histograms = () => import('./histograms.js');
+const live = () => import('./live.js');
 
 interface Route extends RouteInfo {
-  answer(request: AdminRequest): Answer | Promise<Answer>;
+  answer(request: AdminRequest): Answer | Promise<Answer | Streamed>;
 }
 
 export class Routes {
@@ -51,6 +59,7 @@ export class Routes {
   readonly #page: (accept: string) => Promise<Page>;
   readonly #startedMs = Date.now();
   readonly #routes: readonly Route[];
+  #feed: Promise<LiveFeed> | null = null;
 
   /** `page`: the metrics, in the format that an Accept header prefers. */
   constructor(deps: RouteDeps, page: (accept: string) => Promise<Page>) {
@@ -60,7 +69,7 @@ export class Routes {
   }
 
   /** The answer to a request; 404 and 405 say what there is instead. */
-  async answer(request: AdminRequest): Promise<Answer> {
+  async answer(request: AdminRequest): Promise<Answer | Streamed> {
     if (request.path === '/') {
       if (request.method !== 'GET') return notAllowed('/', ['GET']);
       return indexPage(this.#routes, `Sluice ${this.#deps.version}`, request.accept.includes('text/html'));
@@ -125,6 +134,20 @@ export class Routes {
         answer: (request) => this.#histogram(request),
       },
       {
+        path: '/state',
+        methods: ['GET'],
+        summary: 'what goes on: rates, latencies, endpoints, clients, workers, recent errors (json)',
+        example: "curl 'localhost:4191/state?window=5s'",
+        answer: async (request) => (await live()).stateAnswer(await this.#live(), request),
+      },
+      {
+        path: '/events',
+        methods: ['GET'],
+        summary: 'the same every second, as server-sent events',
+        example: 'curl -N localhost:4191/events',
+        answer: async ({ trusted }) => (await live()).eventsAnswer(await this.#live(), trusted),
+      },
+      {
         path: '/explain',
         methods: ['GET'],
         summary: 'how a connection to a destination is treated, and why',
@@ -157,6 +180,12 @@ export class Routes {
       });
     }
     return routes;
+  }
+
+  /** What watches is made for the first who asks. */
+  #live(): Promise<LiveFeed> {
+    this.#feed ??= live().then((made) => made.feedOf(this.#deps));
+    return this.#feed;
   }
 
   async #histogram({ path, query }: AdminRequest): Promise<Answer> {

@@ -1,21 +1,19 @@
 // The admin port: node:http on the main thread, for probes, scrapers and people. Nothing here may take the proxy down.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, isIP } from 'node:net';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { Address } from '../config/model.js';
 import type { Logger } from '../log/logger.js';
 import type { Exposition, Page } from '../metrics/exposition.js';
-import type { Answer } from './answer.js';
+import type { Answer, Streamed } from './answer.js';
 import { text } from './answer.js';
 import type { RouteDeps } from './routes.js';
 import { Routes } from './routes.js';
 
 export interface AdminDeps extends RouteDeps {
   readonly logger: Pick<Logger, 'warn' | 'error'>;
-  /** `uring` or `epoll`. */
-  readonly executor: string;
 }
 
 /** What slow or hostile clients may take. */
@@ -49,10 +47,12 @@ export class AdminServer {
   readonly #deps: AdminDeps;
   readonly #routes: Routes;
   readonly #server: Server;
+  readonly #limits: AdminLimits;
   #exposition: Promise<Exposition> | null = null;
 
   constructor(deps: AdminDeps, limits: AdminLimits = ADMIN_LIMITS) {
     this.#deps = deps;
+    this.#limits = limits;
     this.#routes = new Routes(deps, (accept) => this.#page(accept));
     this.#server = createServer(
       {
@@ -114,16 +114,21 @@ export class AdminServer {
       response.shouldKeepAlive = false;
       return send(request, response, text(413, `a body of more than ${MAX_BODY_BYTES} bytes has no use here`));
     }
+    const { socket, headers } = request;
     const answer = await this.#routes.answer({
       method,
       path,
       query: new URLSearchParams(query),
-      accept: request.headers.accept ?? '',
+      accept: headers.accept ?? '',
       body,
-      // Pages in a browser on this machine reach the loopback address too, but give themselves away by their origin.
-      trusted: isLoopback(request.socket.remoteAddress ?? '') && request.headers.origin === undefined,
+      // Pages in a browser on this machine reach the loopback address too, but give themselves away by their origin, or by the name that
+      // they have given this address.
+      trusted: isLoopback(socket.remoteAddress ?? '') && headers.origin === undefined && isLocal(headers.host ?? ''),
+      takes: (ms) => socket.setTimeout(this.#limits.idleTimeoutMs + ms),
     });
-    await send(request, response, answer);
+    socket.setTimeout(this.#limits.idleTimeoutMs);
+    if ('stream' in answer) stream(request, response, answer);
+    else await send(request, response, answer);
   }
 
   #crashed(request: IncomingMessage, response: ServerResponse, error: unknown): void {
@@ -163,6 +168,30 @@ async function send(request: IncomingMessage, response: ServerResponse, answer: 
   response.end(body);
 }
 
+/** Never compressed: what was written has to go at once. */
+function stream(request: IncomingMessage, response: ServerResponse, answer: Streamed): void {
+  response.writeHead(200, {
+    'Content-Type': answer.type,
+    'Cache-Control': 'no-store',
+    'X-Content-Type-Options': 'nosniff',
+  });
+  if (request.method === 'HEAD') {
+    response.end();
+    return;
+  }
+  const left = answer.stream({
+    get ready() {
+      return response.writableLength === 0;
+    },
+    write: (text) => {
+      response.write(text);
+    },
+    end: () => response.destroy(),
+  });
+  response.once('close', left);
+  if (response.destroyed) left();
+}
+
 /** Whether an Accept-Encoding header names gzip, with a weight other than 0. */
 function acceptsGzip(header: string): boolean {
   return header.split(',').some((part) => {
@@ -173,6 +202,12 @@ function acceptsGzip(header: string): boolean {
 
 function isLoopback(address: string): boolean {
   return address === '::1' || /^(::ffff:)?127\./.test(address);
+}
+
+/** Whether a Host header is an address, or a name that is always this machine's: another one may be anybody's who runs a DNS server. */
+function isLocal(host: string): boolean {
+  const name = host.replace(/:\d+$/, '').toLowerCase();
+  return name === '' || name === 'localhost' || name.endsWith('.localhost') || isIP(name.replace(/^\[|\]$/g, '')) !== 0;
 }
 
 function bindError(address: Address, error: NodeJS.ErrnoException): Error {

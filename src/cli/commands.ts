@@ -17,6 +17,26 @@ const commands: readonly ListedCommand[] = [
     load: async () => (await import('./explain.js')).explainCommand,
   },
   {
+    name: 'stat',
+    summary: 'show requests, success and latency of the services of a running proxy',
+    load: async () => (await import('./stat.js')).statCommand,
+  },
+  {
+    name: 'endpoints',
+    summary: 'show its endpoints: state, share of the traffic, latency',
+    load: async () => (await import('./endpoints.js')).endpointsCommand,
+  },
+  {
+    name: 'edges',
+    summary: 'show who speaks with whom through it, and what is secured',
+    load: async () => (await import('./edges.js')).edgesCommand,
+  },
+  {
+    name: 'routes',
+    summary: 'show requests, success and latency by route',
+    load: async () => (await import('./routes.js')).routesCommand,
+  },
+  {
     name: 'identity',
     summary: 'give proxies their certificates',
     load: async () => (await import('./identity.js')).identityCommand,

@@ -1,8 +1,8 @@
 // Golden metrics between two moments: rates, success, latency and traffic per service, verdicts per listener.
-import { CLIENT_REASONS, RESPONSE_REASONS } from '../http/response-reasons.js';
 import { toHistogram } from './hdr.js';
 import { countOf, intervalOf } from './histogram.js';
-import { E, GRPC_CODES, isGrpcFailure, L, REASONS, S, VERDICTS, verdictField } from './layout.js';
+import { E, L, REASONS, S, VERDICTS, verdictField } from './layout.js';
+import { endpointOutcomes, refusalOutcomes } from './outcomes.js';
 import type { MetricsSnapshot } from './reader.js';
 
 /** Totals of a service up to one moment. */
@@ -96,23 +96,15 @@ const NO_ENDPOINT: EndpointTotals = { requests: 0, open: 0, estimateMs: 0 };
 export function totalsOf(snapshot: MetricsSnapshot): GoldenTotals {
   const services = new Map<string, ServiceTotals>();
   for (const { info, values, histograms } of snapshot.services) {
-    const totals = { ...NO_SERVICE, requests: values[S.REQUESTS], latency: histograms[0]?.counts.slice() ?? null };
-    RESPONSE_REASONS.forEach((reason, index) => {
-      totals[CLIENT_REASONS.has(reason) ? 'successes' : 'failures'] += values[S.RESPONSE + index];
-    });
-    services.set(info.name, totals);
+    const latency = histograms[0]?.counts.slice() ?? null;
+    services.set(info.name, { ...NO_SERVICE, ...refusalOutcomes(values), requests: values[S.REQUESTS], latency });
   }
   const endpoints = new Map<string, EndpointTotals>();
   for (const { info, values } of snapshot.endpoints) {
     const numbers = { requests: values[E.REQUESTS], open: values[E.OPEN], estimateMs: values[E.EWMA_MS] };
     endpoints.set(`${info.service} ${info.address}`, numbers);
     const before = services.get(info.service) ?? NO_SERVICE;
-    let successes = countOf(values.subarray(E.STATUS, E.STATUS + 400)) + values[E.STATUS_BEYOND];
-    let failures = countOf(values.subarray(E.STATUS + 400, E.STATUS + 500)) + values[E.GRPC_MISSING];
-    for (let code = 0; code < GRPC_CODES; code++) {
-      if (isGrpcFailure(code)) failures += values[E.GRPC_STATUS + code];
-      else successes += values[E.GRPC_STATUS + code];
-    }
+    const { successes, failures } = endpointOutcomes(values);
     services.set(info.service, {
       ...before,
       successes: before.successes + successes,

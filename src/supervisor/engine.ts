@@ -11,6 +11,7 @@ import { addressText } from '../discovery/text.js';
 import { Identity } from '../identity/identity.js';
 import { returnMemory } from '../io/heap.js';
 import { native } from '../io/native.js';
+import { RecentErrors } from '../live/recent-errors.js';
 import type { LogFields, Logger } from '../log/logger.js';
 import { descriptors, sluiceVersion } from '../log/process-state.js';
 import { MetricsReader } from '../metrics/reader.js';
@@ -57,6 +58,7 @@ export class Engine {
   private readonly rules: RuleSeries;
   private readonly health: HealthLog;
   private readonly refusals: RefusalLog;
+  private readonly errors: RecentErrors;
   private readonly snapshots: Snapshots;
   private readonly explaining: Explaining;
   private readonly tls: TlsProfiles;
@@ -109,6 +111,7 @@ export class Engine {
       changed: () => this.tellTls(),
     });
     this.refusals = new RefusalLog(logger);
+    this.errors = new RecentErrors((slot) => this.serviceOf(slot));
     this.health = new HealthLog({ logger, service: (slot) => this.serviceOf(slot) });
     this.listeners = new ListenerSet(native(), config.workers);
     this.pool = new WorkerPool(
@@ -376,6 +379,10 @@ export class Engine {
         return engine.executor;
       },
       ready: () => this.ready(),
+      live: {
+        errors: () => this.errors.all(),
+        identity: () => this.identity.material?.name ?? '',
+      },
       ...(this.config.adminShutdown ? { shutdown: () => void this.drain() } : {}),
       explain: (...asked: [host: string, port: number, listener: string | null, client: ClientIs]) =>
         this.explaining.explain(...asked),
@@ -401,12 +408,16 @@ export class Engine {
     if (message.kind === 'unlistened') for (const fd of message.fds) this.listeners.released(worker, fd);
     else if (message.kind === 'resolve') void this.originals.resolve(worker, message);
     else if (message.kind === 'forgotten') this.discovered.forget(worker, message.listener, message.host, message.port);
-    else if (message.kind === 'refused') this.refusals.add(message.refused);
-    else if (message.kind === 'serverNames')
+    else if (message.kind === 'refused') {
+      this.refusals.add(message.refused);
+      this.errors.refused(message.refused);
+    } else if (message.kind === 'serverNames')
       for (const [name, count] of message.names) this.reader.serverNames.note(name === 'none' ? '' : name, count);
     else if (message.kind === 'clients') this.reader.nameClients(worker, message.name);
-    else if (message.kind === 'health') this.health.changed(worker, message.changes);
-    else if (message.kind === 'log') this.logger[message.level](message.message, { worker, ...message.fields });
+    else if (message.kind === 'health') {
+      this.health.changed(worker, message.changes);
+      this.errors.health(message.changes);
+    } else if (message.kind === 'log') this.logger[message.level](message.message, { worker, ...message.fields });
   }
 
   private addListeners(config: Config): readonly string[] {

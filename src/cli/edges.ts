@@ -1,0 +1,127 @@
+// `sluice edges`: who speaks with whom through a running proxy, and whether each knows who the other is.
+import type { LiveClient, LiveEndpoint, LiveListener, LiveState } from '../live/state.js';
+import { STATE_OPTIONS_HELP } from './ask-state.js';
+import { type Shown, showState } from './show-state.js';
+import { bytesPerSecond, type Column, rps } from './tables.js';
+import type { Command } from './usage.js';
+
+interface Edge {
+  readonly direction: string;
+  /** Of a connection that comes in, who the client is; of one that goes out, the listener or service. */
+  readonly source: string;
+  readonly destination: string;
+  readonly clientIdentity: string;
+  readonly serverIdentity: string;
+  /** Both ends have shown who they are, or why not. */
+  readonly secured: boolean;
+  readonly reason: string;
+  readonly connections: number;
+  readonly requests: number;
+  readonly read: number;
+  readonly written: number;
+}
+
+/** The part of an identity that people look for: `web.shop` of `web.shop.serviceaccount.identity…`, or of a SPIFFE ID its path. */
+export function shortIdentity(identity: string): string {
+  const spiffe = /^spiffe:\/\/[^/]+\/(.+)$/.exec(identity)?.[1];
+  if (spiffe !== undefined) return spiffe.replace(/^ns\/([^/]+)\/sa\/([^/]+)$/, '$2.$1');
+  return identity.replace(/\.serviceaccount\.identity\..*$/, '');
+}
+
+const inbound = (own: string, { direction, listener, identity, ...client }: LiveClient): Edge => ({
+  direction,
+  source: identity === '' ? 'unknown' : shortIdentity(identity),
+  destination: listener,
+  clientIdentity: identity,
+  serverIdentity: client.tls === 'true' ? own : '',
+  secured: client.tls === 'true' && identity !== '',
+  reason: client.noTlsReason || (client.tls === 'true' && identity === '' ? 'no_client_certificate' : client.tls),
+  connections: client.open,
+  requests: client.requests,
+  read: client.read,
+  written: client.written,
+});
+
+const plain = ({ name, direction, open, requests, read, written }: LiveListener): Edge => ({
+  direction,
+  source: 'unknown',
+  destination: name,
+  clientIdentity: '',
+  serverIdentity: '',
+  secured: false,
+  reason: 'no_tls',
+  connections: open,
+  requests,
+  read,
+  written,
+});
+
+function outbound(own: string, endpoints: readonly LiveEndpoint[]): Edge[] {
+  const edges = new Map<string, Edge>();
+  for (const { direction, service, identity, tls, noTlsReason, pool, ...endpoint } of endpoints) {
+    const key = [service, identity, tls, noTlsReason].join('\n');
+    const before = edges.get(key);
+    edges.set(key, {
+      direction,
+      source: own === '' ? 'here' : shortIdentity(own),
+      destination: service,
+      clientIdentity: tls === 'true' ? own : '',
+      serverIdentity: identity,
+      secured: tls === 'true',
+      reason: noTlsReason || (tls === 'true' ? '' : 'no_tls'),
+      connections: (before?.connections ?? 0) + pool.open,
+      requests: (before?.requests ?? 0) + endpoint.requests,
+      read: (before?.read ?? 0) + endpoint.read,
+      written: (before?.written ?? 0) + endpoint.written,
+    });
+  }
+  return [...edges.values()];
+}
+
+export function edgesOf({ identity, clients, listeners, endpoints }: LiveState): readonly Edge[] {
+  const known = new Set(clients.map(({ listener }) => listener));
+  return [
+    ...clients.map((client) => inbound(identity, client)),
+    ...listeners.filter(({ name }) => !known.has(name)).map(plain),
+    ...outbound(identity, endpoints),
+  ];
+}
+
+const columns: readonly Column<Edge>[] = [
+  { head: 'SRC', left: true, cell: ({ source }) => source },
+  { head: 'DST', left: true, cell: ({ destination }) => destination },
+  { head: 'DIRECTION', left: true, wide: true, cell: ({ direction }) => direction },
+  { head: 'SECURED', left: true, cell: ({ secured, reason }) => (secured ? 'yes' : `no (${reason})`) },
+  { head: 'RPS', cell: ({ requests }) => rps(requests) },
+  { head: 'TCP_CONN', cell: ({ connections }) => String(connections) },
+  { head: 'READ_BYTES/SEC', wide: true, cell: ({ read }) => bytesPerSecond(read) },
+  { head: 'WRITE_BYTES/SEC', wide: true, cell: ({ written }) => bytesPerSecond(written) },
+  { head: 'CLIENT_ID', left: true, wide: true, cell: ({ clientIdentity }) => clientIdentity || '-' },
+  { head: 'SERVER_ID', left: true, wide: true, cell: ({ serverIdentity }) => serverIdentity || '-' },
+];
+
+const shown: Shown<Edge> = {
+  name: 'edges',
+  columns,
+  rows: (state, only) =>
+    edgesOf(state).filter(({ source, destination }) => only === null || source === only || destination === only),
+  none: 'no connections',
+};
+
+export const edgesCommand: Command = {
+  help: `Usage: sluice edges [NAME] [OPTIONS]
+
+Shows who speaks with whom through a running proxy: clients of its listeners by who they are, and its services by who their
+endpoints are; whether both ends have shown it by mutual TLS, and if not, why not (as Linkerd's no_tls_reason has it).
+NAME is one end of the edges to show. \`wide\` adds whole identities and bytes.
+
+${STATE_OPTIONS_HELP}
+
+Examples:
+  sluice edges
+  sluice edges --output wide
+  sluice edges -o json | jq '.rows[] | select(.secured | not)'
+
+Exit codes: 0 shown, 1 nobody answers or there is no such end, 2 wrong usage.`,
+  run: (args) => showState(shown, args),
+};

@@ -1,0 +1,55 @@
+// `sluice routes`: requests, success and latency by kind of request.
+import type { LiveGolden, LiveState } from '../live/state.js';
+import { STATE_OPTIONS_HELP } from './ask-state.js';
+import { type Shown, showState } from './show-state.js';
+import { type Column, milliseconds, percent, rps } from './tables.js';
+import type { Command } from './usage.js';
+
+interface Route extends LiveGolden {
+  readonly route: string;
+  readonly service: string;
+}
+
+export function routesOf({ services }: LiveState): readonly Route[] {
+  return services.map(({ name, requests, success, latency }) => ({
+    route: '[all]',
+    service: name,
+    requests,
+    success,
+    latency,
+  }));
+}
+
+const columns: readonly Column<Route>[] = [
+  { head: 'ROUTE', left: true, cell: ({ route }) => route },
+  { head: 'SERVICE', left: true, cell: ({ service }) => service },
+  { head: 'SUCCESS', cell: ({ success }) => percent(success) },
+  { head: 'RPS', cell: ({ requests }) => rps(requests) },
+  { head: 'LATENCY_P50', cell: ({ latency }) => milliseconds(latency?.p50) },
+  { head: 'LATENCY_P95', cell: ({ latency }) => milliseconds(latency?.p95) },
+  { head: 'LATENCY_P99', cell: ({ latency }) => milliseconds(latency?.p99) },
+  { head: 'LATENCY_P999', wide: true, cell: ({ latency }) => milliseconds(latency?.p999) },
+];
+
+const shown: Shown<Route> = {
+  name: 'routes',
+  columns,
+  rows: (state, only) => routesOf(state).filter(({ service }) => only === null || service === only),
+  none: 'no services',
+};
+
+export const routesCommand: Command = {
+  help: `Usage: sluice routes [SERVICE] [OPTIONS]
+
+Shows requests a second, success and latency for each route of each service. Routes are not configured yet: there is one,
+[all], for each service.
+
+${STATE_OPTIONS_HELP}
+
+Examples:
+  sluice routes
+  sluice routes web --window 10s
+
+Exit codes: 0 shown, 1 nobody answers or there is no such service, 2 wrong usage.`,
+  run: (args) => showState(shown, args),
+};

@@ -1,0 +1,98 @@
+// The state of a running proxy from two moments of it.
+import { Between, type Moment } from './moment.js';
+import { clientsOf, listenersOf, workersOf } from './sides.js';
+import { type LiveError, type LiveState, STATE_VERSION } from './state.js';
+import { successOf, trafficOf } from './traffic.js';
+
+/** What the metrics do not know. */
+export interface LiveFacts {
+  readonly version: string;
+  readonly executor: string;
+  readonly ready: () => { readonly ok: boolean; readonly reasons: readonly string[] };
+  /** The name of the proxy's own certificate; empty without one. */
+  readonly identity?: () => string;
+  readonly errors?: () => readonly LiveError[];
+}
+
+/** What is listed at most. */
+export interface LiveLimits {
+  readonly services: number;
+  readonly endpoints: number;
+  readonly clients: number;
+}
+
+export const LIVE_LIMITS: LiveLimits = { services: 100, endpoints: 300, clients: 100 };
+
+interface Busy {
+  readonly requests: number;
+  readonly read: number;
+  readonly written: number;
+}
+
+const sum = <Item>(items: readonly Item[], of: (item: Item) => number): number =>
+  items.reduce((all, item) => all + of(item), 0);
+
+/** The busiest, in the order that they came in. */
+function busiest<Item extends Busy>(items: readonly Item[], most: number): readonly Item[] {
+  if (items.length <= most) return items;
+  const load = ({ requests, read, written }: Item): number => requests * 1000 + read + written;
+  const chosen = new Set(items.toSorted((a, b) => load(b) - load(a)).slice(0, most));
+  return items.filter((item) => chosen.has(item));
+}
+
+/** `before`: where the interval begins; null: at the start of the process. */
+export function assemble(before: Moment | null, now: Moment, limits: LiveLimits, facts: LiveFacts): LiveState {
+  const uptime = process.uptime();
+  const seconds = Math.max(0.001, before === null ? uptime : (now.clock - before.clock) / 1000);
+  const between = new Between(before, now, seconds);
+  const { services, endpoints, latency, outcomes } = trafficOf(between);
+  const listeners = listenersOf(between);
+  const clients = clientsOf(between);
+  const ready = facts.ready();
+  const shown = {
+    services: busiest(services, limits.services),
+    endpoints: busiest(endpoints, limits.endpoints),
+    clients: busiest(clients, limits.clients),
+  };
+  return {
+    stateVersion: STATE_VERSION,
+    version: facts.version,
+    executor: facts.executor,
+    pid: process.pid,
+    at: now.snapshot.atMs,
+    started: Math.round(now.snapshot.atMs - uptime * 1000),
+    seconds,
+    ready: { ok: ready.ok, reasons: ready.reasons },
+    identity: facts.identity?.() ?? '',
+    total: {
+      requests: sum(services, ({ requests }) => requests),
+      success: successOf(outcomes),
+      latency,
+      read: sum(listeners, ({ read }) => read),
+      written: sum(listeners, ({ written }) => written),
+      connections: sum(listeners, ({ open }) => open),
+      opened: sum(listeners, ({ opened }) => opened),
+    },
+    ...shown,
+    listeners,
+    workers: workersOf(between),
+    errors: facts.errors?.() ?? [],
+    omitted: {
+      services: services.length - shown.services.length,
+      endpoints: endpoints.length - shown.endpoints.length,
+      clients: clients.length - shown.clients.length,
+    },
+  };
+}
+
+/** Numbers of a rate or a latency with as many digits as anybody reads: half of the length of the JSON. */
+export function shorten(_key: string, value: unknown): unknown {
+  if (typeof value !== 'number' || Number.isInteger(value)) return value;
+  return Number(value.toPrecision(5));
+}
+
+/** As it is told. Who is not on this machine does not learn the addresses of clients. */
+export function encode(state: LiveState, trusted: boolean): string {
+  const told = trusted ? state : { ...state, errors: state.errors.map((error) => ({ ...error, client: '' })) };
+  return JSON.stringify(told, shorten);
+}

@@ -1,0 +1,121 @@
+// Tells what goes on: once, over an interval that somebody asks for, or every second to all who listen. As long as nobody does, nothing is
+// read and no timer runs. What is told every second is made once for all.
+import type { MetricsReader } from '../metrics/reader.js';
+import { assemble, encode, LIVE_LIMITS, type LiveFacts, type LiveLimits } from './assemble.js';
+import { type Moment, momentOf } from './moment.js';
+import type { LiveState } from './state.js';
+
+/** Between two events, ms. */
+export const TICK_MS = 1000;
+/** The first one comes sooner: a page has something to show then. */
+const FIRST_MS = 200;
+/** Who listens at a time, and who waits for the end of an interval. */
+export const MOST_LISTENERS = 16;
+export const MOST_WAITING = 16;
+/** Events that a listener may miss, as it has not read those before, until it is left. */
+const MOST_MISSED = 10;
+
+/** Where events go. */
+export interface EventSink {
+  /** What was written before is gone. */
+  readonly ready: boolean;
+  write(text: string): void;
+  end(): void;
+}
+
+export interface FeedClock {
+  now(): number;
+  later(run: () => void, ms: number): () => void;
+}
+
+const systemClock: FeedClock = {
+  now: () => performance.now(),
+  later: (run, ms) => {
+    const timer = setTimeout(run, ms);
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+};
+
+interface Listener {
+  readonly sink: EventSink;
+  readonly trusted: boolean;
+  missed: number;
+}
+
+export class LiveFeed {
+  readonly #listeners = new Set<Listener>();
+  #before: Moment | null = null;
+  #cancel: (() => void) | null = null;
+  #waiting = 0;
+
+  constructor(
+    private readonly reader: MetricsReader,
+    private readonly facts: LiveFacts,
+    private readonly clock: FeedClock = systemClock,
+  ) {}
+
+  get listeners(): number {
+    return this.#listeners.size;
+  }
+
+  /** What went on in the next `ms`; with 0, since the start. Null where too many wait already. */
+  async over(ms: number, limits: LiveLimits = LIVE_LIMITS): Promise<LiveState | null> {
+    if (ms === 0) return assemble(null, this.#moment(null), limits, this.facts);
+    if (this.#waiting >= MOST_WAITING) return null;
+    this.#waiting++;
+    try {
+      const before = this.#moment(null);
+      await new Promise<void>((resolve) => this.clock.later(resolve, ms));
+      return assemble(before, this.#moment(before), limits, this.facts);
+    } finally {
+      this.#waiting--;
+    }
+  }
+
+  /** Tells `sink` every second from now on, until the function that comes back is called. False where too many listen already. */
+  listen(sink: EventSink, trusted: boolean): (() => void) | false {
+    if (this.#listeners.size >= MOST_LISTENERS) return false;
+    const listener = { sink, trusted, missed: 0 };
+    this.#listeners.add(listener);
+    // So long the browser waits before it connects again.
+    sink.write(`retry: ${TICK_MS}\n\n`);
+    if (this.#cancel === null) {
+      this.#before = this.#moment(null);
+      this.#cancel = this.clock.later(() => this.#tick(), FIRST_MS);
+    }
+    return () => this.#leave(listener);
+  }
+
+  #leave(listener: Listener): void {
+    this.#listeners.delete(listener);
+    if (this.#listeners.size > 0) return;
+    this.#cancel?.();
+    this.#cancel = null;
+    this.#before = null;
+  }
+
+  #tick(): void {
+    this.#cancel = this.clock.later(() => this.#tick(), TICK_MS);
+    const now = this.#moment(this.#before);
+    const state = assemble(this.#before, now, LIVE_LIMITS, this.facts);
+    this.#before = now;
+    const texts: [stranger: string | null, trusted: string | null] = [null, null];
+    for (const listener of [...this.#listeners]) {
+      if (!listener.sink.ready) {
+        if (++listener.missed < MOST_MISSED) continue;
+        this.#leave(listener);
+        listener.sink.end();
+        continue;
+      }
+      listener.missed = 0;
+      const which = listener.trusted ? 1 : 0;
+      texts[which] ??= `data: ${encode(state, listener.trusted)}\n\n`;
+      listener.sink.write(texts[which]);
+    }
+  }
+
+  #moment(before: Moment | null): Moment {
+    return momentOf(this.reader, this.clock.now(), before);
+  }
+}

@@ -1,0 +1,94 @@
+// Two moments of a running proxy, and what came between them.
+import type { HistogramData } from '../metrics/histogram.js';
+import type { MetricsReader, MetricsSnapshot } from '../metrics/reader.js';
+import { Interval, type KeptHistograms, keepHistograms, latencyOf } from './latency.js';
+import type { LiveLatency } from './state.js';
+
+type Values = ReadonlyMap<string, Float64Array>;
+
+/** What is to be known of a moment when it has passed. */
+export interface Moment {
+  /** ms, of a clock that never jumps. */
+  readonly clock: number;
+  readonly snapshot: MetricsSnapshot;
+  readonly services: Values;
+  readonly endpoints: Values;
+  readonly listeners: Values;
+  readonly clients: Values;
+  readonly workers: Values;
+  readonly histograms: KeptHistograms;
+}
+
+type Slotted = { readonly slot: number };
+
+export const keyOf = {
+  service: ({ slot, info }: Slotted & { readonly info: { readonly name: string } }) => `${slot} ${info.name}`,
+  endpoint: ({ slot, info }: Slotted & { readonly info: { readonly service: string; readonly address: string } }) =>
+    `${slot} ${info.service} ${info.address}`,
+  client: ({ info }: MetricsSnapshot['clients'][number]) => `${info.slot} ${info.seen} ${info.name} ${info.identity}`,
+  worker: ({ id }: { readonly id: number }) => String(id),
+} as const;
+
+function valuesBy<Item extends { readonly values: Float64Array }>(
+  items: readonly Item[],
+  key: (item: Item) => string,
+): Values {
+  return new Map(items.map((item) => [key(item), item.values]));
+}
+
+/** The present. `before`: the moment before, which shares what is the same. */
+export function momentOf(reader: MetricsReader, clock: number, before: Moment | null): Moment {
+  const snapshot = reader.snapshot();
+  const { services, endpoints, listeners, clients, workers } = snapshot;
+  const all: (HistogramData | null)[] = [];
+  for (const { histograms } of [...services, ...endpoints, ...workers]) all.push(...histograms);
+  return {
+    clock,
+    snapshot,
+    services: valuesBy(services, keyOf.service),
+    endpoints: valuesBy(endpoints, keyOf.endpoint),
+    listeners: valuesBy(listeners, keyOf.service),
+    clients: valuesBy(clients, keyOf.client),
+    workers: valuesBy(workers, keyOf.worker),
+    histograms: keepHistograms(all, before?.histograms ?? null),
+  };
+}
+
+/** Reads what came since `before`, or since the start. To be used before the next moment: histograms are no copies. */
+export class Between {
+  constructor(
+    readonly before: Moment | null,
+    readonly now: Moment,
+    readonly seconds: number,
+  ) {}
+
+  /** By how much a counter grew. One that fell was reset: it counts whole. */
+  grown(before: Float64Array | undefined, now: Float64Array, field: number): number {
+    const more = now[field] - (before?.[field] ?? 0);
+    return more >= 0 ? more : now[field];
+  }
+
+  /** The same, a second. */
+  rate(before: Float64Array | undefined, now: Float64Array, field: number): number {
+    return this.grown(before, now, field) / this.seconds;
+  }
+
+  /** Adds what came to `sum`, and gives it alone. */
+  latency(data: HistogramData | null, distribution: boolean, sum?: Interval): LiveLatency | null {
+    const interval = this.interval(data);
+    if (interval === null) return null;
+    if (sum !== undefined) {
+      for (let slot = 0; slot < interval.counts.length; slot++) sum.counts[slot] += interval.counts[slot];
+      sum.total += interval.total;
+    }
+    return latencyOf(interval, distribution);
+  }
+
+  interval(data: HistogramData | null): Interval | null {
+    const kept = this.before?.histograms ?? null;
+    if (data === null || kept?.get(data.counts)?.count === data.count) return null;
+    const interval = new Interval(data.counts.length);
+    interval.add(data, kept);
+    return interval;
+  }
+}

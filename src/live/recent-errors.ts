@@ -1,0 +1,63 @@
+// The last refusals and endpoints that went out, for those who look only after it has happened. A few objects at most, whatever comes.
+import { SIGN_TEXTS } from '../balance/signs.js';
+import type { HealthChange } from '../proxy/health-news.js';
+import { REFUSALS, type Refused } from '../proxy/refusals.js';
+import type { LiveError } from './state.js';
+
+const MOST = 64;
+/** The same within this time is one entry with a count, ms. */
+const SAME_MS = 10_000;
+
+type Entry = { -readonly [Key in keyof LiveError]: LiveError[Key] };
+
+export class RecentErrors {
+  private readonly entries: Entry[] = [];
+
+  constructor(
+    private readonly service: (slot: number) => string | undefined,
+    private readonly now: () => number = Date.now,
+  ) {}
+
+  /** A worker has refused these. */
+  refused(refused: readonly Refused[]): void {
+    for (const { reason, count, listener, client, identity, service, endpoint, rule } of refused)
+      this.note({ reason: REFUSALS[reason], count, listener, client, identity, service, endpoint, rule });
+  }
+
+  /** A worker has taken endpoints out, or has them back, which is no error. */
+  health(changes: readonly HealthChange[]): void {
+    for (const { out, service, endpoint, sign } of changes) {
+      const name = this.service(service);
+      if (!out || name === undefined) continue;
+      const reason = `endpoint out: ${SIGN_TEXTS[sign]}`;
+      this.note({ reason, count: 1, listener: '', client: '', identity: '', service: name, endpoint, rule: '' });
+    }
+  }
+
+  private note(error: Omit<LiveError, 'at'>): void {
+    const at = this.now();
+    const { reason, listener, service, endpoint, rule, identity } = error;
+    const same = this.entries.findIndex(
+      (entry) =>
+        at - entry.at < SAME_MS &&
+        entry.reason === reason &&
+        entry.listener === listener &&
+        entry.service === service &&
+        entry.endpoint === endpoint &&
+        entry.rule === rule &&
+        entry.identity === identity,
+    );
+    if (same >= 0) {
+      const [entry] = this.entries.splice(same, 1);
+      this.entries.push({ ...entry, at, count: entry.count + error.count, client: error.client });
+      return;
+    }
+    this.entries.push({ ...error, at });
+    if (this.entries.length > MOST) this.entries.shift();
+  }
+
+  /** The newest first. */
+  all(): readonly LiveError[] {
+    return this.entries.toReversed();
+  }
+}

@@ -1,0 +1,187 @@
+// Services and their endpoints, of what came between two moments.
+import { RESPONSE_REASONS } from '../http/response-reasons.js';
+import { direction } from '../metrics/family.js';
+import { ENDPOINT_PROTOCOLS, ENDPOINT_STATES } from '../metrics/fields.js';
+import { E, ENDPOINT_HISTOGRAMS, HISTOGRAM_SLOTS, S, SERVICE_HISTOGRAMS } from '../metrics/layout.js';
+import { endpointOutcomes, type Outcomes, refusalOutcomes } from '../metrics/outcomes.js';
+import type { EndpointSeries, MetricsSnapshot } from '../metrics/reader.js';
+import { Interval, latencyOf } from './latency.js';
+import { type Between, keyOf } from './moment.js';
+import type { LiveEndpoint, LiveLatency, LiveService } from './state.js';
+
+/** Services whose distributions are told, the busiest: one is a few hundred octets. */
+const MOST_DISTRIBUTIONS = 50;
+
+const SERVICE_LATENCY = SERVICE_HISTOGRAMS.indexOf('response_latency_us');
+const ENDPOINT_LATENCY = ENDPOINT_HISTOGRAMS.indexOf('response_latency_us');
+
+export interface Traffic {
+  readonly services: LiveService[];
+  readonly endpoints: LiveEndpoint[];
+  readonly latency: LiveLatency | null;
+  readonly outcomes: Outcomes;
+}
+
+const sum = (a: Outcomes, b: Outcomes): Outcomes => ({
+  successes: a.successes + b.successes,
+  failures: a.failures + b.failures,
+});
+
+/** What came since: all of it where the counters were reset. */
+function grown(before: Outcomes | null, now: Outcomes): Outcomes {
+  if (before === null || now.successes < before.successes || now.failures < before.failures) return now;
+  return { successes: now.successes - before.successes, failures: now.failures - before.failures };
+}
+
+export const successOf = ({ successes, failures }: Outcomes): number | null =>
+  successes + failures === 0 ? null : successes / (successes + failures);
+
+/** What endpoints add to their service. */
+interface Sums {
+  outcomes: Outcomes;
+  requests: number;
+  opened: number;
+  connections: number;
+  read: number;
+  written: number;
+  ready: number;
+  of: number;
+}
+
+const noSums = (): Sums => ({
+  outcomes: { successes: 0, failures: 0 },
+  requests: 0,
+  opened: 0,
+  connections: 0,
+  read: 0,
+  written: 0,
+  ready: 0,
+  of: 0,
+});
+
+function endpointOf(between: Between, series: EndpointSeries, outcomes: Outcomes): LiveEndpoint {
+  const { info, values, states, histograms } = series;
+  const before = between.before?.endpoints.get(keyOf.endpoint(series));
+  const rate = (field: number): number => between.rate(before, values, field);
+  const { tls = '', server_id: identity = '', no_tls_reason: noTlsReason = '' } = info.tls ?? {};
+  return {
+    service: info.service,
+    address: info.address,
+    direction: direction(info),
+    state: ENDPOINT_STATES[values[E.STATE]] ?? '',
+    outAt: states.slice(1).reduce((all, count) => all + count, 0),
+    workers: states.reduce((all, count) => all + count, 0),
+    protocols: ENDPOINT_PROTOCOLS.filter((_, index) => (values[E.PROTOCOL] >> index) & 1),
+    identity,
+    tls,
+    noTlsReason,
+    ewma: values[E.EWMA_MS] > 0 ? values[E.EWMA_MS] : null,
+    share: null,
+    requests: rate(E.REQUESTS),
+    success: successOf(outcomes),
+    latency: between.latency(histograms[ENDPOINT_LATENCY], false),
+    read: rate(E.READ_BYTES),
+    written: rate(E.WRITE_BYTES),
+    inFlight: values[E.IN_FLIGHT],
+    pool: {
+      open: values[E.OPEN],
+      opened: rate(E.OPEN_TOTAL),
+      idle: values[E.POOL_IDLE],
+      http2: values[E.H2_CONNECTIONS],
+      streams: values[E.H2_STREAMS],
+      streamCapacity: values[E.H2_STREAM_CAPACITY],
+    },
+    connectFailures: rate(E.CONNECT_FAILURES),
+    lost: rate(E.FAILURES),
+  };
+}
+
+function serviceOf(
+  between: Between,
+  series: MetricsSnapshot['services'][number],
+  sums: Sums,
+  outcomes: Outcomes,
+  latency: LiveLatency | null,
+): LiveService {
+  const { info, values } = series;
+  const before = between.before?.services.get(keyOf.service(series));
+  const rate = (field: number): number => between.rate(before, values, field);
+  const refused = RESPONSE_REASONS.map((reason, index) => [reason, rate(S.RESPONSE + index)] as const);
+  return {
+    name: info.name,
+    direction: direction(info),
+    requests: rate(S.REQUESTS),
+    success: successOf(outcomes),
+    latency,
+    grpc: rate(S.GRPC_REQUESTS),
+    inFlight: values[S.IN_FLIGHT],
+    retries: rate(S.RETRIES),
+    clientLeft: rate(S.CLIENT_LEFT),
+    unanswered: rate(S.UNANSWERED),
+    refused: Object.fromEntries(refused.filter(([, count]) => count > 0)),
+    connections: sums.connections,
+    opened: sums.opened,
+    read: sums.read,
+    written: sums.written,
+    endpoints: { ready: sums.ready, of: sums.of },
+  };
+}
+
+function endpointsOf(between: Between, sums: Map<string, Sums>): LiveEndpoint[] {
+  const endpoints: LiveEndpoint[] = [];
+  for (const series of between.now.snapshot.endpoints) {
+    if (!series.held && !series.touched) continue;
+    const before = between.before?.endpoints.get(keyOf.endpoint(series));
+    const outcomes = grown(before === undefined ? null : endpointOutcomes(before), endpointOutcomes(series.values));
+    const endpoint = endpointOf(between, series, outcomes);
+    endpoints.push(endpoint);
+    const of = sums.get(endpoint.service) ?? noSums();
+    sums.set(endpoint.service, of);
+    of.outcomes = sum(of.outcomes, outcomes);
+    of.requests += endpoint.requests;
+    of.opened += endpoint.pool.opened;
+    of.connections += endpoint.pool.open;
+    of.read += endpoint.read;
+    of.written += endpoint.written;
+    if (!series.held) continue;
+    of.of++;
+    if (endpoint.state === ENDPOINT_STATES[0]) of.ready++;
+  }
+  return endpoints.map((endpoint) => ({ ...endpoint, share: shareOf(endpoint, sums.get(endpoint.service)) }));
+}
+
+function shareOf({ requests, pool }: LiveEndpoint, sums: Sums | undefined): number | null {
+  if (sums === undefined) return null;
+  if (sums.requests > 0) return requests / sums.requests;
+  return sums.opened > 0 ? pool.opened / sums.opened : null;
+}
+
+export function trafficOf(between: Between): Traffic {
+  const sums = new Map<string, Sums>();
+  const endpoints = endpointsOf(between, sums);
+  const all = new Interval(HISTOGRAM_SLOTS);
+  let outcomes: Outcomes = { successes: 0, failures: 0 };
+  const shown = between.now.snapshot.services.filter(
+    ({ held, touched, info }) => held || touched || sums.has(info.name),
+  );
+  const busiest = new Set(
+    shown
+      .map((series) => ({
+        series,
+        requests: between.grown(between.before?.services.get(keyOf.service(series)), series.values, S.REQUESTS),
+      }))
+      .toSorted((a, b) => b.requests - a.requests)
+      .slice(0, MOST_DISTRIBUTIONS)
+      .map(({ series }) => series),
+  );
+  const services = shown.map((series) => {
+    const before = between.before?.services.get(keyOf.service(series));
+    const of = sums.get(series.info.name) ?? noSums();
+    const refused = grown(before === undefined ? null : refusalOutcomes(before), refusalOutcomes(series.values));
+    const own = sum(of.outcomes, refused);
+    outcomes = sum(outcomes, own);
+    const latency = between.latency(series.histograms[SERVICE_LATENCY], busiest.has(series), all);
+    return serviceOf(between, series, of, own, latency);
+  });
+  return { services, endpoints, outcomes, latency: latencyOf(all, true) };
+}

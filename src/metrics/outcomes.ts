@@ -1,0 +1,31 @@
+// What counts as a success and what as a failure, of endpoints' responses and of those that the proxy made itself.
+import { CLIENT_REASONS, RESPONSE_REASONS } from '../http/response-reasons.js';
+import { countOf } from './histogram.js';
+import { E, GRPC_CODES, isGrpcFailure, S } from './layout.js';
+
+export interface Outcomes {
+  readonly successes: number;
+  readonly failures: number;
+}
+
+/** Responses of an endpoint, from its fields: what response_total calls a success, and the others. */
+export function endpointOutcomes(values: Float64Array): Outcomes {
+  let successes = countOf(values.subarray(E.STATUS, E.STATUS + 400)) + values[E.STATUS_BEYOND];
+  let failures = countOf(values.subarray(E.STATUS + 400, E.STATUS + 500)) + values[E.GRPC_MISSING];
+  for (let code = 0; code < GRPC_CODES; code++) {
+    if (isGrpcFailure(code)) failures += values[E.GRPC_STATUS + code];
+    else successes += values[E.GRPC_STATUS + code];
+  }
+  return { successes, failures };
+}
+
+/** Responses of the proxy's own for a service: refusals that the client caused are no failure of the service. */
+export function refusalOutcomes(values: Float64Array): Outcomes {
+  let successes = 0;
+  let failures = 0;
+  RESPONSE_REASONS.forEach((reason, index) => {
+    if (CLIENT_REASONS.has(reason)) successes += values[S.RESPONSE + index];
+    else failures += values[S.RESPONSE + index];
+  });
+  return { successes, failures };
+}
