@@ -33,7 +33,7 @@ const commands: readonly ListedCommand[] = [
   },
   {
     name: 'routes',
-    summary: 'show requests, success and latency by route',
+    summary: 'show requests, success and latency by what requests are: read, write, grpc',
     load: async () => (await import('./routes.js')).routesCommand,
   },
   {

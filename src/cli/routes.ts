@@ -1,23 +1,16 @@
 // `sluice routes`: requests, success and latency by kind of request.
-import type { LiveGolden, LiveState } from '../live/state.js';
+import type { LiveRoute, LiveState } from '../live/state.js';
 import { STATE_OPTIONS_HELP } from './ask-state.js';
 import { type Shown, showState } from './show-state.js';
 import { type Column, milliseconds, percent, rps } from './tables.js';
 import type { Command } from './usage.js';
 
-interface Route extends LiveGolden {
-  readonly route: string;
+interface Route extends LiveRoute {
   readonly service: string;
 }
 
 export function routesOf({ services }: LiveState): readonly Route[] {
-  return services.map(({ name, requests, success, latency }) => ({
-    route: '[all]',
-    service: name,
-    requests,
-    success,
-    latency,
-  }));
+  return services.flatMap(({ name, routes }) => routes.map((route) => ({ ...route, service: name })));
 }
 
 const columns: readonly Column<Route>[] = [
@@ -35,14 +28,14 @@ const shown: Shown<Route> = {
   name: 'routes',
   columns,
   rows: (state, only) => routesOf(state).filter(({ service }) => only === null || service === only),
-  none: 'no services',
+  none: 'no requests',
 };
 
 export const routesCommand: Command = {
   help: `Usage: sluice routes [SERVICE] [OPTIONS]
 
-Shows requests a second, success and latency for each route of each service. Routes are not configured yet: there is one,
-[all], for each service.
+Shows responses a second, success and latency of each service by what requests are: read (GET, HEAD and OPTIONS), write
+(all others) and grpc. Those that have never come are left out.
 
 ${STATE_OPTIONS_HELP}
 

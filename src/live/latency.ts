@@ -55,6 +55,12 @@ export class Interval {
     }
   }
 
+  /** Adds what is in another one. */
+  merge(other: Interval): void {
+    for (let slot = 0; slot < this.counts.length; slot++) this.counts[slot] += other.counts[slot];
+    this.total += other.total;
+  }
+
   /** The value that so much of all (0 to 1) does not exceed, in the histogram's unit, as HdrHistogram has it. */
   quantile(of: number): number {
     const wanted = Math.max(1, Math.ceil(of * this.total));

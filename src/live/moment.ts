@@ -41,7 +41,8 @@ export function momentOf(reader: MetricsReader, clock: number, before: Moment | 
   const snapshot = reader.snapshot();
   const { services, endpoints, listeners, clients, workers } = snapshot;
   const all: (HistogramData | null)[] = [];
-  for (const { histograms } of [...services, ...endpoints, ...workers]) all.push(...histograms);
+  for (const { histograms } of [...endpoints, ...workers]) all.push(...histograms);
+  for (const { cells } of services) all.push(...cells);
   return {
     clock,
     snapshot,
@@ -73,22 +74,20 @@ export class Between {
     return this.grown(before, now, field) / this.seconds;
   }
 
-  /** Adds what came to `sum`, and gives it alone. */
-  latency(data: HistogramData | null, distribution: boolean, sum?: Interval): LiveLatency | null {
-    const interval = this.interval(data);
-    if (interval === null) return null;
-    if (sum !== undefined) {
-      for (let slot = 0; slot < interval.counts.length; slot++) sum.counts[slot] += interval.counts[slot];
-      sum.total += interval.total;
-    }
-    return latencyOf(interval, distribution);
+  latency(data: HistogramData | null): LiveLatency | null {
+    const interval = this.interval([data]);
+    return interval === null ? null : latencyOf(interval, false);
   }
 
-  interval(data: HistogramData | null): Interval | null {
+  /** What came in all of these together; null if nothing did. */
+  interval(all: readonly (HistogramData | null)[]): Interval | null {
     const kept = this.before?.histograms ?? null;
-    if (data === null || kept?.get(data.counts)?.count === data.count) return null;
-    const interval = new Interval(data.counts.length);
-    interval.add(data, kept);
+    let interval: Interval | null = null;
+    for (const data of all) {
+      if (data === null || kept?.get(data.counts)?.count === data.count) continue;
+      interval ??= new Interval(data.counts.length);
+      interval.add(data, kept);
+    }
     return interval;
   }
 }

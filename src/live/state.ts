@@ -33,6 +33,11 @@ export interface LiveBytes {
   readonly written: number;
 }
 
+/** Requests of a class: `read` (GET, HEAD, OPTIONS), `write` (all others) or `grpc`. Here those count whose response has begun. */
+export interface LiveRoute extends LiveGolden {
+  readonly route: string;
+}
+
 export interface LiveService extends LiveGolden, LiveBytes {
   readonly name: string;
   readonly direction: string;
@@ -49,6 +54,8 @@ export interface LiveService extends LiveGolden, LiveBytes {
   readonly connections: number;
   readonly opened: number;
   readonly endpoints: { readonly ready: number; readonly of: number };
+  /** Those of which there has been one. */
+  readonly routes: readonly LiveRoute[];
 }
 
 export interface LiveEndpoint extends LiveGolden, LiveBytes {

@@ -2,17 +2,17 @@
 import { RESPONSE_REASONS } from '../http/response-reasons.js';
 import { direction } from '../metrics/family.js';
 import { ENDPOINT_PROTOCOLS, ENDPOINT_STATES } from '../metrics/fields.js';
-import { E, ENDPOINT_HISTOGRAMS, HISTOGRAM_SLOTS, S, SERVICE_HISTOGRAMS } from '../metrics/layout.js';
+import { E, ENDPOINT_HISTOGRAMS, HISTOGRAM_SLOTS, S } from '../metrics/layout.js';
 import { endpointOutcomes, type Outcomes, refusalOutcomes } from '../metrics/outcomes.js';
 import type { EndpointSeries, MetricsSnapshot } from '../metrics/reader.js';
+import { OUTCOMES, ROUTE_CLASSES, responseCell } from '../metrics/response-cells.js';
 import { Interval, latencyOf } from './latency.js';
 import { type Between, keyOf } from './moment.js';
-import type { LiveEndpoint, LiveLatency, LiveService } from './state.js';
+import type { LiveEndpoint, LiveLatency, LiveRoute, LiveService } from './state.js';
 
 /** Services whose distributions are told, the busiest: one is a few hundred octets. */
 const MOST_DISTRIBUTIONS = 50;
 
-const SERVICE_LATENCY = SERVICE_HISTOGRAMS.indexOf('response_latency_us');
 const ENDPOINT_LATENCY = ENDPOINT_HISTOGRAMS.indexOf('response_latency_us');
 
 export interface Traffic {
@@ -79,7 +79,7 @@ function endpointOf(between: Between, series: EndpointSeries, outcomes: Outcomes
     share: null,
     requests: rate(E.REQUESTS),
     success: successOf(outcomes),
-    latency: between.latency(histograms[ENDPOINT_LATENCY], false),
+    latency: between.latency(histograms[ENDPOINT_LATENCY]),
     read: rate(E.READ_BYTES),
     written: rate(E.WRITE_BYTES),
     inFlight: values[E.IN_FLIGHT],
@@ -124,7 +124,25 @@ function serviceOf(
     read: sums.read,
     written: sums.written,
     endpoints: { ready: sums.ready, of: sums.of },
+    routes: routesOf(between, series),
   };
+}
+
+function routesOf(between: Between, { cells }: MetricsSnapshot['services'][number]): LiveRoute[] {
+  return ROUTE_CLASSES.flatMap((route, index) => {
+    const own = OUTCOMES.map((_, failed) => cells[responseCell(index, failed === 1)] ?? null);
+    if (own.every((cell) => cell === null)) return [];
+    const [successes, failures] = own.map((cell) => between.interval([cell])?.total ?? 0);
+    const interval = between.interval(own);
+    return [
+      {
+        route,
+        requests: (successes + failures) / between.seconds,
+        success: successOf({ successes, failures }),
+        latency: interval === null ? null : latencyOf(interval, false),
+      },
+    ];
+  });
 }
 
 function endpointsOf(between: Between, sums: Map<string, Sums>): LiveEndpoint[] {
@@ -180,7 +198,9 @@ export function trafficOf(between: Between): Traffic {
     const refused = grown(before === undefined ? null : refusalOutcomes(before), refusalOutcomes(series.values));
     const own = sum(of.outcomes, refused);
     outcomes = sum(outcomes, own);
-    const latency = between.latency(series.histograms[SERVICE_LATENCY], busiest.has(series), all);
+    const interval = between.interval(series.cells);
+    if (interval !== null) all.merge(interval);
+    const latency = interval === null ? null : latencyOf(interval, busiest.has(series));
     return serviceOf(between, series, of, own, latency);
   });
   return { services, endpoints, outcomes, latency: latencyOf(all, true) };

@@ -165,7 +165,7 @@ describe('what goes on, at the admin port', () => {
     assert.match(endpoints.out, /\n10\.0\.0\.1:80 +web +ready +100\.00% .* 100\.0%/);
     assert.match(edges.out, /unknown +edge +no \(no_tls\)/);
     assert.match(edges.out, /me\.shop +web +no \(no_tls\)/);
-    assert.match(routes.out, /\[all\] +web/);
+    assert.match(routes.out, /read +web +100\.00%/);
     assert.equal(JSON.parse(json.out).rows[0].name, 'web');
     for (const line of narrow.out.split('\n')) assert.ok(line.length <= 40, line);
     assert.match(narrow.out, /^10\.0\.0\.1:80\n {2}service web, state ready/);

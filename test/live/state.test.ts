@@ -49,6 +49,10 @@ test('rates, success and latency are those of the interval, not of the life befo
   assert.equal(first.success, 1);
   assert.equal(second.success, 0.75);
   assert.deepEqual(web.endpoints, { ready: 2, of: 2 });
+  assert.deepEqual(
+    web.routes.map(({ route, requests: rate, success, latency }) => [route, rate, success, latency?.count]),
+    [['read', 50, 0.9, 100]],
+  );
   assert.equal(state.total.requests, 50);
   assert.equal(state.total.read, 2048);
   assert.equal(state.total.success, 0.9);
@@ -63,6 +67,19 @@ test('an interval in which nothing came has no latency; since the start there is
   assert.equal(state.services[0].success, null);
   assert.equal(state.endpoints[0].share, null);
   assert.equal(assemble(null, now, LIVE_LIMITS, FACTS).services[0].latency?.count, 5);
+});
+
+test('the first failure of a service does not bring all that was before it', () => {
+  const { reader, requests } = counted();
+  requests(1000, 300);
+  const before = momentOf(reader, 0, null);
+  requests(1, 300, 500);
+  const { state } = stateOf(reader, before, 1000);
+  assert.equal(state.services[0].latency?.count, 1);
+  assert.deepEqual(
+    state.services[0].routes.map(({ success, requests: rate }) => [success, rate]),
+    [[0, 1]],
+  );
 });
 
 test('intervals follow each other without a recording lost or counted twice', () => {

@@ -1,6 +1,7 @@
 // A proxy's memory without a proxy: what a worker would count, a test counts.
 import { E, endpointBase, endpointHistogram, S, serviceBase, serviceHistogram } from '../../src/metrics/layout.js';
 import { MetricsReader } from '../../src/metrics/reader.js';
+import { ROUTE_CLASS, responseCell } from '../../src/metrics/response-cells.js';
 import { allocateWorkerMemory, WorkerMetrics } from '../../src/metrics/shared.js';
 
 export interface Counted {
@@ -33,7 +34,7 @@ export function counted(): Counted {
       values[endpointBase(endpoint) + E.REQUESTS] += count;
       values[endpointBase(endpoint) + E.STATUS + status - 100] += count;
       for (let i = 0; i < count; i++) {
-        metrics.record(serviceHistogram(1, 0), micros);
+        metrics.record(serviceHistogram(1, responseCell(ROUTE_CLASS.READ, status >= 500)), micros);
         metrics.record(endpointHistogram(endpoint, 0), micros);
       }
     },
