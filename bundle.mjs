@@ -110,6 +110,7 @@ async function thread(name) {
 if (!existsSync(`${root}dist/src/cli/main.js`)) throw new Error('compile first: npm run build');
 await thread('data-path');
 await thread('config');
+await thread('load');
 await build({
   ...common,
   plugins: [others],

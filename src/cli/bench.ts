@@ -4,6 +4,11 @@ import { complain, summaries, USAGE } from './usage.js';
 
 const commands: readonly ListedCommand[] = [
   {
+    name: 'run',
+    summary: 'load a server, and say how fast it answers',
+    load: async () => (await import('./bench-run.js')).benchRunCommand,
+  },
+  {
     name: 'report',
     summary: 'write the results of a run as a page, a table and histograms',
     load: async () => (await import('./bench-report.js')).benchReportCommand,

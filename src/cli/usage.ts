@@ -48,6 +48,8 @@ type Options = NonNullable<ParseArgsConfig['options']>;
 export interface Arguments {
   readonly values: Readonly<Record<string, string | boolean | undefined>>;
   readonly positionals: readonly string[];
+  /** Of options that may be given more than once: each by itself. */
+  readonly lists: Readonly<Record<string, readonly string[] | undefined>>;
 }
 
 /**
@@ -65,6 +67,7 @@ export function parseArguments(args: readonly string[], options: Options, maxPos
     tokens: true,
   });
   const values: Record<string, string | boolean | undefined> = {};
+  const lists: Record<string, string[]> = {};
   const positionals: string[] = [];
   for (const token of tokens) {
     if (token.kind === 'positional') positionals.push(token.value);
@@ -83,12 +86,13 @@ export function parseArguments(args: readonly string[], options: Options, maxPos
     const before = values[token.name];
     if (before !== undefined && option.type === 'string' && option.multiple !== true)
       throw new UsageError(`--${token.name} is given twice`);
+    if (option.multiple === true) lists[token.name] = [...(lists[token.name] ?? []), value ?? ''];
     values[token.name] = typeof before === 'string' ? `${before},${value}` : (value ?? true);
   }
   if (values.help !== true && positionals.length > maxPositionals) {
     throw new UsageError(`unexpected argument ${JSON.stringify(positionals[maxPositionals])}`);
   }
-  return { values, positionals };
+  return { values, positionals, lists };
 }
 
 /** The file given with -c. */

@@ -1,0 +1,151 @@
+// `sluice bench run`: a load on servers, and what became of it.
+import { formatClock, formatCount, formatRate, formatTime } from '../load/amounts.js';
+import type { LoadPlan } from '../load/plan.js';
+import type { LoadResult } from '../load/result.js';
+import { type LoadProgress, runLoad, UnreachableError } from '../load/run.js';
+import { LiveLine } from './live-line.js';
+import { askedLoad, loadOptions } from './load-options.js';
+import { resolveTargets } from './load-targets.js';
+import { checkOutput, writeOutput } from './output-files.js';
+import { type Arguments, type Command, complain, FAILURE, parseArguments, print, UsageError } from './usage.js';
+
+/** The rate that was asked for could not be had; all the rest is as it should be. */
+const MISSED = 3;
+/** As shells have it for what Ctrl-C has ended. */
+const INTERRUPTED = 130;
+const MAX_URLS = 64;
+
+const OUTPUTS = ['json', 'hgrm', 'log'] as const;
+const FORMATS = ['text', 'json'];
+
+const options = {
+  ...loadOptions,
+  json: { type: 'string' },
+  hgrm: { type: 'string' },
+  log: { type: 'string' },
+  force: { type: 'boolean' },
+  output: { type: 'string', short: 'o' },
+} as const;
+
+interface Output {
+  readonly kind: (typeof OUTPUTS)[number];
+  readonly file: string;
+}
+
+function outputsOf({ values }: Arguments): Output[] {
+  const outputs: Output[] = [];
+  for (const kind of OUTPUTS) {
+    const file = values[kind];
+    if (typeof file !== 'string') continue;
+    if (file === '') throw new UsageError(`--${kind} needs the name of a file`);
+    if (outputs.some((output) => output.file === file))
+      throw new UsageError(`--${kind} ${file}: the file is named twice`);
+    checkOutput(`--${kind}`, file, values.force === true);
+    outputs.push({ kind, file });
+  }
+  return outputs;
+}
+
+function liveParts(progress: LoadProgress): string[] {
+  const { phase, elapsedSeconds, totalSeconds, rate, p50, p99, errors } = progress;
+  const left = formatClock(totalSeconds - elapsedSeconds);
+  const parts = [phase === 'measuring' ? `${left} left` : `${phase}, ${left} left`, formatRate(rate)];
+  if (phase === 'measuring') parts.push(`p99 ${formatTime(p99)}`, `p50 ${formatTime(p50)}`);
+  parts.splice(2, 0, ...(errors > 0 ? [`${formatCount(errors)} errors`] : []));
+  return parts;
+}
+
+/** Runs it; the first SIGINT or SIGTERM ends it early, and what was measured is told all the same. */
+async function measured(plan: LoadPlan): Promise<LoadResult> {
+  const line = new LiveLine();
+  const stop = new AbortController();
+  const abort = (): void => stop.abort();
+  process.once('SIGINT', abort);
+  process.once('SIGTERM', abort);
+  try {
+    line.show([`connecting to ${plan.targets[0].authority}`]);
+    return await runLoad(plan, (progress) => line.show(liveParts(progress)), stop.signal);
+  } finally {
+    line.clear();
+    process.removeListener('SIGINT', abort);
+    process.removeListener('SIGTERM', abort);
+  }
+}
+
+function exitCodeOf(result: LoadResult, missed: boolean): number {
+  if (result.interrupted) return INTERRUPTED;
+  if (result.done === 0) return FAILURE;
+  return missed ? MISSED : 0;
+}
+
+async function run(args: readonly string[]): Promise<number> {
+  const parsed = parseArguments(args, options, MAX_URLS);
+  const asked = askedLoad(parsed);
+  const format = parsed.values.output ?? 'text';
+  if (typeof format !== 'string' || !FORMATS.includes(format))
+    throw new UsageError(`--output ${String(format)}: write one of ${FORMATS.join(', ')}`);
+  const outputs = outputsOf(parsed);
+  const plan: LoadPlan = { ...asked.plan, targets: await resolveTargets(asked.targets, asked.weights) };
+  let result: LoadResult;
+  try {
+    result = await measured(plan);
+  } catch (error) {
+    if (!(error instanceof UnreachableError)) throw error;
+    const { meaningOf } = await import('./load-summary.js');
+    const hints = Object.keys(error.errors).map((kind) => `\n  ${kind}: ${meaningOf(kind)}`);
+    throw new Error(`${asked.targets.map(({ url }) => url).join(' ')}: ${error.message}${hints.join('')}`);
+  }
+  const { jsonOf, hgrmOf, logOf } = await import('./load-files.js');
+  const { summaryOf, missedRate, missedRateText } = await import('./load-summary.js');
+  const missed = missedRate(result) && !result.interrupted;
+  print(format === 'json' ? jsonOf(plan, result).trimEnd() : summaryOf(plan, result));
+  if (missed) complain(`\n${missedRateText(result)}`);
+  const text = { json: () => jsonOf(plan, result), hgrm: () => hgrmOf(result), log: () => logOf(result) };
+  const written = outputs.map(({ kind, file }) => writeOutput(`--${kind}`, file, text[kind]()));
+  return written.includes(false) ? FAILURE : exitCodeOf(result, missed);
+}
+
+export const benchRunCommand: Command = {
+  help: `Loads a server, and says how fast it answers and how much it can take.
+
+Usage: sluice bench run [OPTIONS] URL...
+
+  sluice bench run http://127.0.0.1:8080/
+  sluice bench run --rate 20k --duration 30s --json out.json http://shop.local/
+
+When requests are sent:
+      (nothing)           each connection sends the next one when an answer has come
+      --think TIME        and this much later
+  -r, --rate RATE         so many a second, such as 500, 20k or 1.5M, at even distances,
+                          whatever becomes of the others: latency counts from the moment
+                          at which a request was due
+      --poisson           at random distances, as many independent clients come
+      --seed NUMBER       others of them (default 1)
+      --steps RATE:TIME,… one rate after the other, such as 1k:10s,5k:10s
+  -d, --duration TIME     how long it is measured (default 10s)
+      --warm-up TIME      how long before that (default 1s)
+
+What is sent:
+  -c, --connections N     of all threads together (default 64)
+  -t, --threads N         (default 1)
+  -X, --method METHOD     (default GET, and POST with a body)
+  -H, --header FIELD      NAME: VALUE; may be given several times
+      --body SIZE         a body of so many octets, such as 100 or 64KiB
+      --no-keep-alive     a connection for each request
+      --weights N,N,…     one for each URL: their shares of the requests
+      --timeout TIME      when a request is given up (default 10s)
+      --io WAY            auto, uring or epoll (default auto)
+
+What comes of it:
+  -o, --output FORMAT     text or json (default text)
+      --json FILE         everything, histograms included
+      --hgrm FILE         latency percentiles, for HdrHistogram's plotter
+      --log FILE          latencies of each second, for HdrHistogram's tools
+      --force             overwrite these files
+
+Ctrl-C ends it early: what has been measured is told.
+
+Exit codes: 0 done; 1 nothing was answered, or a file could not be written; 2 wrong usage;
+3 the rate could not be had: more than 1 % of the requests were due and not sent; 130 stopped.`,
+  run,
+};

@@ -1,0 +1,131 @@
+// Options of `sluice bench run`, as a plan of a load.
+import { parseChoice, parseSize } from '../config/values.js';
+import { parseRate, parseSeconds, parseSteps } from '../load/amounts.js';
+import type { LoadPlan, Pace } from '../load/plan.js';
+import { Given } from './given.js';
+import { type AskedTarget, parseTarget } from './load-targets.js';
+import { type Arguments, UsageError } from './usage.js';
+
+export const loadOptions = {
+  connections: { type: 'string', short: 'c' },
+  streams: { type: 'string' },
+  threads: { type: 'string', short: 't' },
+  duration: { type: 'string', short: 'd' },
+  'warm-up': { type: 'string' },
+  rate: { type: 'string', short: 'r' },
+  steps: { type: 'string' },
+  poisson: { type: 'boolean' },
+  seed: { type: 'string' },
+  think: { type: 'string' },
+  method: { type: 'string', short: 'X' },
+  header: { type: 'string', short: 'H', multiple: true },
+  body: { type: 'string' },
+  'no-keep-alive': { type: 'boolean' },
+  timeout: { type: 'string' },
+  weights: { type: 'string' },
+  io: { type: 'string' },
+} as const;
+type Name = keyof typeof loadOptions;
+
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const MAX_CONNECTIONS = 500_000;
+const MAX_BODY = 2 ** 30;
+const MAX_THREADS = 64;
+
+/** What is asked for, but for the addresses of names. */
+export interface AskedLoad {
+  readonly targets: readonly AskedTarget[];
+  readonly weights: readonly number[];
+  readonly plan: Omit<LoadPlan, 'targets'>;
+}
+
+/** Throws a UsageError. */
+export function askedLoad({ values, positionals, lists }: Arguments): AskedLoad {
+  if (positionals.length === 0) throw new UsageError('which server? write a URL, such as http://127.0.0.1:8080/');
+  const given = new Given<Name>(values);
+  const targets = positionals.map(parseTarget);
+  const [{ protocol, tls }] = targets;
+  if (targets.some((target) => target.protocol !== protocol || target.tls !== tls))
+    throw new UsageError('URLs of several protocols: give those of one at a time');
+  const weights = weightsOf(given, targets.length);
+  const pace = paceOf(given);
+  const connections = given.integer('connections', 64, MAX_CONNECTIONS);
+  const threads = given.integer('threads', 1, MAX_THREADS);
+  if (connections < threads)
+    throw new UsageError(`--threads ${threads}: each needs a connection, and there are ${connections}`);
+  const servers = new Set(targets.map(({ host, port }) => `${host} ${port}`)).size;
+  if (connections < servers)
+    throw new UsageError(`--connections ${connections}: there are ${servers} servers to connect to`);
+  const bodyBytes = given.parsed('body', '0', (text) => parseSize(text, 0, MAX_BODY));
+  const seconds =
+    pace.kind === 'steps'
+      ? pace.steps.reduce((sum, step) => sum + step.seconds, 0)
+      : given.parsed('duration', '10s', (text) => parseSeconds(text, '100ms'));
+  if (pace.kind === 'steps' && given.optional('duration') !== null)
+    throw new UsageError('--duration: the steps say how long it takes');
+  return {
+    targets,
+    weights,
+    plan: {
+      protocol,
+      method: methodOf(given.text('method', bodyBytes > 0 ? 'POST' : 'GET')),
+      headers: (lists.header ?? []).map(headerOf),
+      bodyBytes,
+      pace,
+      connections,
+      streams: 1,
+      keepAlive: !given.flag('no-keep-alive'),
+      threads,
+      warmupSeconds: given.parsed('warm-up', '1s', (text) => parseSeconds(text, '0s', true)),
+      seconds,
+      timeoutMs: given.parsed('timeout', '10s', (text) => parseSeconds(text, '10ms')) * 1000,
+      io: given.parsed('io', 'auto', (text) => parseChoice(text, ['auto', 'uring', 'epoll'] as const)),
+      tls: null,
+    },
+  };
+}
+
+function paceOf(given: Given<Name>): Pace {
+  const rate = given.optional('rate');
+  const steps = given.optional('steps');
+  const think = given.optional('think');
+  const poisson = given.flag('poisson');
+  if (rate !== null && steps !== null) throw new UsageError('--rate and --steps: give one of them');
+  if (think !== null && (rate !== null || steps !== null))
+    throw new UsageError('--think is for connections that wait for answers; with a rate it says nothing');
+  if (poisson && rate === null) throw new UsageError('--poisson: at which rate? add --rate RATE');
+  if (steps !== null) return { kind: 'steps', steps: given.parsed('steps', '', parseSteps) };
+  if (rate === null)
+    return { kind: 'closed', thinkMs: given.parsed('think', '0', (text) => parseSeconds(text, '0s', true)) * 1000 };
+  const perSecond = given.parsed('rate', '', parseRate);
+  if (!poisson) return { kind: 'constant', rate: perSecond };
+  return { kind: 'poisson', rate: perSecond, seed: given.integer('seed', 1, 2 ** 31 - 1) };
+}
+
+function weightsOf(given: Given<Name>, count: number): number[] {
+  const text = given.optional('weights');
+  if (text === null) return Array.from({ length: count }, () => 1);
+  const weights = text.split(',').map(Number);
+  if (weights.length !== count)
+    throw new UsageError(`--weights ${text}: ${weights.length} weights for ${count} URLs; write one for each`);
+  if (!weights.every((weight) => Number.isInteger(weight) && weight > 0 && weight <= 1000))
+    throw new UsageError(`--weights ${text}: a weight is a whole number from 1 to 1000`);
+  return weights;
+}
+
+function methodOf(text: string): string {
+  if (!TOKEN.test(text)) throw new UsageError(`--method ${JSON.stringify(text)} is no method`);
+  if (text === 'CONNECT') throw new UsageError('--method CONNECT: tunnels are not measured');
+  return text;
+}
+
+function headerOf(text: string): readonly [string, string] {
+  const colon = text.indexOf(':');
+  const name = text.slice(0, Math.max(0, colon)).trim();
+  const value = text.slice(colon + 1).trim();
+  if (!TOKEN.test(name)) throw new UsageError(`--header ${JSON.stringify(text)}: write NAME: VALUE`);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what may not be in a value.
+  if (/[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]/.test(value))
+    throw new UsageError(`--header ${name}: control characters, or such as Latin-1 does not have, cannot be sent`);
+  return [name.toLowerCase(), value];
+}

@@ -1,0 +1,69 @@
+// URLs of a load: what is spoken there, and at which address.
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
+import type { LoadProtocol, LoadTarget } from '../load/plan.js';
+import { messageOf, UsageError } from './usage.js';
+
+interface Scheme {
+  readonly protocol: LoadProtocol;
+  readonly tls: boolean;
+  /** 0: it must be given. */
+  readonly port: number;
+}
+
+const SCHEMES: Readonly<Record<string, Scheme>> = {
+  'http:': { protocol: 'http1', tls: false, port: 80 },
+};
+
+export interface AskedTarget extends Scheme {
+  /** As it was given. */
+  readonly url: string;
+  readonly host: string;
+  readonly authority: string;
+  readonly path: string;
+}
+
+/** Throws a UsageError. */
+export function parseTarget(url: string): AskedTarget {
+  const known = Object.keys(SCHEMES).map((scheme) => `${scheme}//`);
+  let parsed: URL;
+  try {
+    parsed = new URL(url);
+  } catch {
+    throw new UsageError(`${JSON.stringify(url)} is no URL; write for example http://127.0.0.1:8080/`);
+  }
+  const scheme = SCHEMES[parsed.protocol];
+  if (scheme === undefined || !url.includes('://'))
+    throw new UsageError(`${JSON.stringify(url)}: a URL begins with one of ${known.join(', ')}`);
+  if (parsed.username !== '' || parsed.password !== '')
+    throw new UsageError(`${parsed.protocol}//…@${parsed.host}: no credentials in a URL; add -H 'authorization: …'`);
+  const port = parsed.port === '' ? scheme.port : Number(parsed.port);
+  if (parsed.hostname === '') throw new UsageError(`${JSON.stringify(url)} has no host`);
+  if (port === 0) throw new UsageError(`${JSON.stringify(url)} has no port`);
+  const host = parsed.hostname.replace(/^\[(.*)\]$/, '$1');
+  return { ...scheme, port, url, host, authority: parsed.host, path: `${parsed.pathname || '/'}${parsed.search}` };
+}
+
+/** Looks the names up. Throws an Error that names what does not resolve. */
+export async function resolveTargets(
+  targets: readonly AskedTarget[],
+  weights: readonly number[],
+): Promise<LoadTarget[]> {
+  return await Promise.all(
+    targets.map(async ({ host, port, authority, path }, i): Promise<LoadTarget> => {
+      const address = isIP(host) !== 0 ? host : await addressOf(host);
+      return { address, port, authority, path, weight: weights[i] };
+    }),
+  );
+}
+
+async function addressOf(host: string): Promise<string> {
+  try {
+    return (await lookup(host)).address;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : '';
+    const why =
+      code === 'ENOTFOUND' ? 'no such name' : code === 'EAI_AGAIN' ? 'no name server answers' : messageOf(error);
+    throw new Error(`cannot resolve ${host}: ${why}`);
+  }
+}

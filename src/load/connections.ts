@@ -1,0 +1,449 @@
+// A thread's connections and the requests on them. What is said on a connection is a Talk's business, when it is said a Pacer's; what becomes of it
+// is counted here.
+import { ERRNO } from '../io/abi.js';
+import type { Native } from '../io/native.js';
+import type { Reactor } from '../io/reactor.js';
+import { Pacer, type Starts } from './pacer.js';
+import type { LoadPlan } from './plan.js';
+import { scheduleOf } from './schedule.js';
+import type { Share } from './shares.js';
+import type { Line, MakeTalk, Talk } from './talk.js';
+import { AT, ERROR, HISTOGRAM, PHASE, type Tally } from './tally.js';
+
+/** What a connection is; READY: requests may be sent. */
+const STATE = { OFF: 0, CONNECTING: 1, READY: 2 } as const;
+/** Kind of all sockets. */
+const LOAD = 1;
+const NONE = -1;
+const NEVER = Number.POSITIVE_INFINITY;
+/** Pause before a connection that has failed twice in a row is made again; doubled with each further time. */
+const MIN_PAUSE_US = 10_000;
+const MAX_PAUSE_US = 1_000_000;
+/** How often connections are looked at: what takes too long, and what is to be made again. */
+const SWEEP_US = 20_000;
+
+export interface ConnectionsOptions {
+  readonly plan: LoadPlan;
+  readonly shares: readonly Share[];
+  readonly reactor: Reactor;
+  readonly native: Native;
+  readonly tally: Tally;
+  readonly talk: MakeTalk;
+  /** Called in each sweep. */
+  readonly look: () => void;
+}
+
+interface SocketAddress {
+  readonly at: number;
+  readonly length: number;
+  readonly family: 4 | 6;
+}
+
+export class Connections implements Line, Starts {
+  readonly plan: LoadPlan;
+  readonly shares: readonly Share[];
+  readonly reactor: Reactor;
+  readonly native: Native;
+  readonly tally: Tally;
+  readonly talk: Talk;
+  readonly shareOf: Int32Array;
+  readonly due: Float64Array;
+  readonly sent: Float64Array;
+  /** One of PHASE. */
+  phase: number = PHASE.PREPARING;
+  /** Connection of each socket. */
+  readonly of: Int32Array;
+  private readonly pacers: Pacer[] = [];
+  private readonly state: Uint8Array;
+  private readonly socket: Int32Array;
+  /** Requests that may be begun. */
+  private readonly free: Int32Array;
+  private readonly failures: Uint8Array;
+  private readonly connectAt: Float64Array;
+  private readonly retryAt: Float64Array;
+  /** Those that are to be made again in this turn: not where one is given up, as its slot may be in use there. */
+  private readonly soon: Int32Array;
+  private soonCount = 0;
+  /** Without keep-alive: when the request was due for which a connection is being made. */
+  private readonly waiting: Float64Array;
+  private readonly addresses: readonly SocketAddress[];
+  /** Requests under way. */
+  private busy = 0;
+  /** What requests on a connection that is given up come to. */
+  private spoiling = 0;
+  /** The clock, µs, as of the last turn; the reactor's, and what its `wakeMs` counts from. */
+  private readonly clock: Float64Array;
+  private readonly originUs: number;
+  /** When the load began, µs of the clock; and since then, when what counts begins and ends. */
+  private beganAt = 0;
+  private from = 0;
+  private until = NEVER;
+  private sweepAt = 0;
+  private readonly closedLoop: boolean;
+  private readonly keepAlive: boolean;
+
+  constructor(private readonly options: ConnectionsOptions) {
+    const { plan, shares, reactor, native } = options;
+    this.plan = plan;
+    this.shares = shares;
+    this.reactor = reactor;
+    this.native = native;
+    this.tally = options.tally;
+    this.clock = new Float64Array(reactor.memory.page);
+    this.originUs = Math.round((reactor.clock() - reactor.since(0)) * 1000);
+    this.closedLoop = plan.pace.kind === 'closed';
+    this.keepAlive = plan.keepAlive;
+    const n = shares.reduce((sum, share) => sum + share.connections, 0);
+    this.shareOf = new Int32Array(n);
+    this.state = new Uint8Array(n);
+    this.socket = new Int32Array(n).fill(NONE);
+    this.of = new Int32Array(reactor.sockets.capacity).fill(NONE);
+    this.free = new Int32Array(n);
+    this.failures = new Uint8Array(n);
+    this.connectAt = new Float64Array(n);
+    this.retryAt = new Float64Array(n).fill(NEVER);
+    this.soon = new Int32Array(n);
+    this.waiting = new Float64Array(n);
+    this.due = new Float64Array(n * plan.streams);
+    this.sent = new Float64Array(n * plan.streams);
+    this.addresses = shares.map(({ address, port }) => this.addressOf(address, port));
+    let first = 0;
+    for (const [i, { connections, portion }] of shares.entries()) {
+      this.shareOf.fill(i, first, first + connections);
+      const schedule = scheduleOf(plan.pace, plan.warmupSeconds, plan.seconds, portion);
+      const thinkUs = plan.pace.kind === 'closed' ? plan.pace.thinkMs * 1000 : 0;
+      this.pacers.push(new Pacer(first, connections, plan.streams, schedule, thinkUs, this));
+      first += connections;
+    }
+    this.talk = options.talk(this);
+  }
+
+  /** Octets of the slab's fixed region that addresses take. */
+  static fixedBytes(shares: readonly Share[]): number {
+    return shares.length * 48;
+  }
+
+  get count(): number {
+    return this.state.length;
+  }
+
+  /** Begins to make all connections, where they are kept. */
+  prepare(): void {
+    for (let c = 0; c < this.count; c++) {
+      if (this.keepAlive) this.connect(c);
+      else this.rest(c);
+    }
+  }
+
+  /** The load begins, at `clock`: in µs of the monotonic clock. */
+  begin(clock: number): void {
+    this.phase = PHASE.RUNNING;
+    this.beganAt = clock;
+    this.from = this.plan.warmupSeconds * 1e6;
+    this.until = this.from + this.plan.seconds * 1e6;
+    this.sweepAt = 0;
+    for (let c = 0; c < this.count; c++) {
+      if (this.state[c] === STATE.OFF && this.keepAlive) this.retryAt[c] = 0;
+      if (this.free[c] > 0) this.offer(c);
+    }
+  }
+
+  /** No more requests are begun. With a rate, those under way are waited for, unless the load is `aborted`. */
+  end(aborted: boolean): void {
+    if (this.phase >= PHASE.DRAINING) return;
+    this.until = Math.max(0, Math.min(this.until, this.now));
+    const { values } = this.tally;
+    if (this.phase === PHASE.RUNNING)
+      for (let p = 0; p < this.pacers.length; p++) values[AT.UNSENT] += this.pacers[p].schedule?.due(this.until) ?? 0;
+    values[AT.BEGAN] = this.beganAt + Math.min(this.from, this.until);
+    values[AT.ENDED] = this.beganAt + this.until;
+    this.phase = PHASE.DRAINING;
+    if (this.closedLoop || aborted) this.closeAll();
+  }
+
+  /** Closes all connections; what is under way is forgotten. */
+  closeAll(): void {
+    this.phase = PHASE.CLOSING;
+    for (let c = 0; c < this.count; c++) this.drop(c);
+  }
+
+  /** µs since the load began, as of this turn. */
+  get now(): number {
+    return this.clock[0] - this.beganAt;
+  }
+
+  /** Whether what happens now counts. */
+  get measuring(): boolean {
+    return this.phase === PHASE.RUNNING && this.now >= this.from;
+  }
+
+  /** Once a loop turn: starts what is due, and says when it wants to be called next. */
+  turn(): void {
+    const { now } = this;
+    this.talk.turn?.();
+    // What was due in time is sent, however late this turn is.
+    const next = this.phase === PHASE.RUNNING && now >= 0 ? this.pace(now) : NEVER;
+    if (this.phase === PHASE.RUNNING && now >= this.until) this.end(false);
+    if (this.phase === PHASE.DRAINING && this.busy === 0) this.closeAll();
+    if (now >= this.sweepAt) this.sweep();
+    if (this.soonCount > 0) this.makeAgain();
+    this.reactor.wakeMs = (Math.min(next, this.sweepAt) + this.beganAt - this.originUs) / 1000;
+  }
+
+  /** Starts what is due. Returns when there is more to do, µs. */
+  private pace(now: number): number {
+    const { pacers } = this;
+    let next = this.until;
+    if (this.closedLoop && now >= next) return next;
+    for (let p = 0; p < pacers.length; p++) {
+      pacers[p].turn(now);
+      next = Math.min(next, pacers[p].next);
+    }
+    return next;
+  }
+
+  // What pacers ask.
+
+  room(connection: number): number {
+    return this.free[connection];
+  }
+
+  start(connection: number, due: Float64Array): void {
+    this.free[connection]--;
+    this.busy++;
+    if (!this.keepAlive) {
+      this.waiting[connection] = due[0];
+      this.connect(connection);
+      return;
+    }
+    const cell = this.talk.send(connection, this.socket[connection]);
+    this.due[cell] = due[0];
+    this.sent[cell] = this.now;
+  }
+
+  // What protocols ask.
+
+  socketOf(connection: number): number {
+    return this.socket[connection];
+  }
+
+  ready(connection: number, requests: number): void {
+    if (this.phase <= PHASE.PREPARED) this.tally.values[AT.READY]++;
+    this.state[connection] = STATE.READY;
+    if (!this.keepAlive) {
+      const cell = this.talk.send(connection, this.socket[connection]);
+      this.due[cell] = this.waiting[connection];
+      this.sent[cell] = this.connectAt[connection];
+      return;
+    }
+    this.free[connection] = requests;
+    if (this.phase === PHASE.RUNNING) this.offer(connection);
+  }
+
+  answered(connection: number, cell: number, status: number, keeps: boolean): void {
+    this.busy--;
+    this.failures[connection] = 0;
+    const { now } = this;
+    const { values } = this.tally;
+    values[AT.ALL_DONE]++;
+    if (this.counts(cell)) {
+      values[AT.DONE]++;
+      this.tally.record(HISTOGRAM.SERVICE, now - this.sent[cell]);
+      if (!this.closedLoop) this.tally.record(HISTOGRAM.LATENCY, now - this.due[cell]);
+      if (status > 0) this.tally.status(status);
+      if (status >= 400) this.tally.error(ERROR.status);
+    }
+    if (status >= 400) values[AT.ALL_ERRORS]++;
+    if (!this.keepAlive) {
+      this.drop(connection);
+      this.rest(connection);
+    } else if (keeps) this.freed(connection);
+    else this.lost(connection, NONE);
+  }
+
+  failed(connection: number, cell: number, error: number): void {
+    this.busy--;
+    if (this.counts(cell)) this.tally.error(error);
+    this.tally.values[AT.ALL_ERRORS]++;
+    this.freed(connection);
+  }
+
+  spoiled(cell: number): void {
+    this.busy--;
+    if (this.phase === PHASE.CLOSING) return;
+    if (this.counts(cell)) this.tally.error(this.spoiling);
+    this.tally.values[AT.ALL_ERRORS]++;
+  }
+
+  lost(connection: number, error: number): void {
+    const making = this.state[connection] === STATE.CONNECTING;
+    const { busy, phase } = this;
+    this.spoiling = error === NONE ? ERROR.closed : error;
+    this.drop(connection);
+    if (making && !this.keepAlive) this.busy--;
+    // That an idle connection ends is a server's right.
+    const quiet = error === NONE || error === ERROR.closed || error === ERROR.reset;
+    if (making || (busy === this.busy && !quiet)) this.mistake(this.spoiling);
+    if (phase <= PHASE.PREPARED) this.tally.values[AT.FAILED]++;
+    if (phase !== PHASE.RUNNING) return;
+    const failures = error === NONE ? 0 : Math.min(this.failures[connection] + 1, 20);
+    this.failures[connection] = failures;
+    const pause = failures <= 1 ? 0 : Math.min(MAX_PAUSE_US, MIN_PAUSE_US * 2 ** (failures - 2));
+    if (pause > 0) this.retryAt[connection] = this.now + pause;
+    else if (this.keepAlive) this.soon[this.soonCount++] = connection;
+    else this.rest(connection);
+  }
+
+  moved(amount: number): void {
+    this.tally.values[AT.ALL_DONE] += amount;
+    if (this.measuring) this.tally.values[AT.DONE] += amount;
+  }
+
+  // What sockets tell.
+
+  /** The connection of `socket` stands, or `error` is one of ERROR. */
+  connected(connection: number, socket: number, error: number): void {
+    if (error !== NONE) {
+      this.lost(connection, error);
+      return;
+    }
+    this.tally.values[AT.OPENED]++;
+    this.tally.values[AT.OPEN]++;
+    this.tally.record(HISTOGRAM.CONNECT, this.now - this.connectAt[connection]);
+    if (this.keepAlive) this.reactor.sockets.resume(socket);
+    else this.reactor.sockets.receiveOnce(socket);
+    this.talk.opened(connection, socket);
+  }
+
+  private addressOf(address: string, port: number): SocketAddress {
+    const { slab } = this.reactor;
+    const at = slab.fixed(32);
+    const length = this.native.sockaddr(address, port, slab.bytes, at);
+    if (length === 0) throw new Error(`${address} is no address`);
+    return { at, length, family: length === 16 ? 4 : 6 };
+  }
+
+  private offer(connection: number): void {
+    this.pacers[this.shareOf[connection]].offer(connection);
+  }
+
+  /** A request on the connection is over, and there is room for another. */
+  private freed(connection: number): void {
+    this.free[connection]++;
+    if (this.phase === PHASE.RUNNING) this.pacers[this.shareOf[connection]].answered(connection, this.now);
+  }
+
+  /** Without keep-alive: a connection that is made when its request is due. */
+  private rest(connection: number): void {
+    if (this.phase <= PHASE.PREPARED) this.tally.values[AT.READY]++;
+    this.free[connection] = 1;
+    if (this.phase === PHASE.RUNNING) this.pacers[this.shareOf[connection]].answered(connection, this.now);
+  }
+
+  private makeAgain(): void {
+    const count = this.soonCount;
+    this.soonCount = 0;
+    // One that fails at once is not listed again: it waits.
+    for (let i = 0; i < count; i++) if (this.phase === PHASE.RUNNING) this.connect(this.soon[i]);
+  }
+
+  /** Whether what becomes of the request of `cell` counts. */
+  private counts(cell: number): boolean {
+    if (this.closedLoop) return this.phase === PHASE.RUNNING && this.now >= this.from;
+    return this.due[cell] >= this.from;
+  }
+
+  /** Something went wrong that was no request. */
+  private mistake(error: number): void {
+    const { phase } = this;
+    if (phase <= PHASE.PREPARED || this.measuring) this.tally.error(error);
+    this.tally.values[AT.ALL_ERRORS]++;
+  }
+
+  private connect(connection: number): void {
+    const { reactor, native } = this;
+    const { sockets } = reactor;
+    const share = this.shareOf[connection];
+    const { at, length, family } = this.addresses[share];
+    this.retryAt[connection] = NEVER;
+    this.connectAt[connection] = this.now;
+    this.state[connection] = STATE.CONNECTING;
+    const fd = native.socket(family, 0, 0);
+    const socket = fd < 0 ? NONE : sockets.adopt(fd, LOAD);
+    if (socket < 0) {
+      if (fd >= 0) native.close(fd);
+      this.failures[connection] = Math.max(this.failures[connection], 1);
+      this.lost(connection, ERROR.local);
+      return;
+    }
+    this.socket[connection] = socket;
+    this.of[socket] = connection;
+    const layer = reactor.transport?.dials(share, socket) ?? 0;
+    if (layer !== 0) sockets.attach(socket, layer, false);
+    sockets.connect(socket, at, length);
+  }
+
+  /** Closes the connection, whatever it is in. */
+  private drop(connection: number): void {
+    const socket = this.socket[connection];
+    this.free[connection] = 0;
+    const open = this.state[connection] === STATE.READY;
+    this.state[connection] = STATE.OFF;
+    if (socket < 0) return;
+    this.socket[connection] = NONE;
+    this.of[socket] = NONE;
+    if (open) this.tally.values[AT.OPEN]--;
+    this.talk.closed(connection);
+    this.reactor.sockets.close(socket);
+  }
+
+  /** Looks for what takes too long, and for what is to be made again. */
+  private sweep(): void {
+    this.options.look();
+    const { now } = this;
+    this.sweepAt = now + SWEEP_US;
+    this.tally.values[AT.BUSY] = this.busy;
+    if (this.phase >= PHASE.CLOSING) return;
+    const late = now - this.plan.timeoutMs * 1000;
+    for (let c = 0; c < this.count; c++) {
+      switch (this.state[c]) {
+        case STATE.OFF:
+          if (this.retryAt[c] > now) break;
+          this.retryAt[c] = NEVER;
+          if (this.phase !== PHASE.RUNNING) break;
+          if (this.keepAlive) this.connect(c);
+          else this.rest(c);
+          break;
+        case STATE.CONNECTING:
+          if (this.connectAt[c] < late) this.lost(c, ERROR.timeout);
+          break;
+        default:
+          this.talk.expire(c, this.socket[c], late);
+      }
+    }
+  }
+}
+
+/** The error that a failed call means; a connection that is refused, broken or not to be had. */
+export function errorOf(errno: number): number {
+  switch (errno) {
+    case ERRNO.ECONNREFUSED:
+      return ERROR.refused;
+    case ERRNO.ECONNRESET:
+    case ERRNO.EPIPE:
+    case ERRNO.ECONNABORTED:
+      return ERROR.reset;
+    case ERRNO.ETIMEDOUT:
+      return ERROR.timeout;
+    case ERRNO.EPROTO:
+      return ERROR.tls;
+    case ERRNO.EMFILE:
+    case ERRNO.ENFILE:
+    case ERRNO.EADDRNOTAVAIL:
+    case ERRNO.ENOMEM:
+    case ERRNO.ENOBUFS:
+      return ERROR.local;
+    default:
+      return ERROR.unreachable;
+  }
+}

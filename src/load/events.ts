@@ -1,0 +1,73 @@
+// What sockets tell, handed to the connections of a load.
+import type { Handlers, Reactor } from '../io/reactor.js';
+import { type Connections, errorOf } from './connections.js';
+import { AT, ERROR } from './tally.js';
+
+const NONE = -1;
+
+export class Events implements Handlers {
+  constructor(
+    private readonly connections: Connections,
+    private readonly reactor: Reactor,
+  ) {}
+
+  connected(socket: number, result: number): void {
+    const c = this.connections.of[socket];
+    if (c >= 0) this.connections.connected(c, socket, result < 0 ? errorOf(-result) : NONE);
+  }
+
+  data(socket: number, bid: number, at: number, length: number): void {
+    const c = this.connections.of[socket];
+    this.connections.tally.values[AT.READ] += length;
+    if (c < 0) this.reactor.slab.release(bid);
+    else this.connections.talk.data(c, socket, bid, at, length);
+  }
+
+  eof(socket: number): void {
+    const c = this.connections.of[socket];
+    if (c < 0) return;
+    this.connections.talk.ended(c, socket);
+    // Unless that has closed it.
+    if (this.connections.of[socket] === c) this.connections.lost(c, ERROR.closed);
+  }
+
+  failed(socket: number, errno: number): void {
+    const c = this.connections.of[socket];
+    if (c >= 0) this.connections.lost(c, errorOf(errno));
+  }
+
+  sent(_socket: number, bytes: number): void {
+    this.connections.tally.values[AT.WRITTEN] += bytes;
+  }
+
+  /** What has come may say more: its end is waited for. */
+  sendFailed(socket: number, errno: number): void {
+    const c = this.connections.of[socket];
+    if (c >= 0 && !this.reactor.sockets.receiving(socket)) this.connections.lost(c, errorOf(errno));
+  }
+
+  drained(socket: number): void {
+    const c = this.connections.of[socket];
+    if (c >= 0) this.connections.talk.drained?.(c, socket);
+  }
+
+  turn(): void {
+    this.connections.turn();
+  }
+
+  paused(): void {
+    // Nothing is ever held back.
+  }
+
+  ready(): void {
+    // Nothing is accepted here, nor is anything below.
+  }
+
+  accepted(): void {}
+  handedIn(): void {}
+  handedOver(): void {}
+  hungUp(): void {}
+  pump(): void {}
+  timer(): void {}
+  starved(): void {}
+}

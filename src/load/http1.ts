@@ -1,0 +1,198 @@
+// HTTP/1.1 on the connections of a load: one request at a time on each, of bytes that were written once.
+import { methodOf } from '../http/methods.js';
+import { BODY, BodyReader } from '../http1/body.js';
+import { FRAMING, Head } from '../http1/head.js';
+import { MORE, parseResponse } from '../http1/head-parser.js';
+import type { Slab } from '../io/slab.js';
+import { Requests } from './requests.js';
+import type { Line, Talk } from './talk.js';
+import { ERROR } from './tally.js';
+
+const NONE = -1;
+const LIMITS = { maxHeaderBytes: 15 * 1024, maxHeaders: 256, maxTargetBytes: 0 } as const;
+/** What a connection waits for. */
+const WAITS = { NOTHING: 0, HEAD: 1, BODY: 2 } as const;
+
+export class Http1Talk implements Talk {
+  private readonly slab: Slab;
+  private readonly bytes: Uint8Array;
+  private readonly requests: Requests;
+  private readonly waits: Uint8Array;
+  private readonly status: Uint16Array;
+  /** 1: the connection can be used after this response. */
+  private readonly keeps: Uint8Array;
+  /** What has come and is not enough, in a buffer that is held: NONE, or up to here. */
+  private readonly held: Int32Array;
+  private readonly heldFrom: Int32Array;
+  private readonly heldTo: Int32Array;
+  private readonly head = new Head(LIMITS.maxHeaders);
+  private readonly bodies: BodyReader;
+  private readonly method: number;
+
+  constructor(private readonly line: Line) {
+    const { reactor, plan, shareOf } = line;
+    const n = shareOf.length;
+    this.slab = reactor.slab;
+    this.bytes = reactor.slab.bytes;
+    this.requests = new Requests(line);
+    this.waits = new Uint8Array(n);
+    this.status = new Uint16Array(n);
+    this.keeps = new Uint8Array(n);
+    this.held = new Int32Array(n).fill(NONE);
+    this.heldFrom = new Int32Array(n);
+    this.heldTo = new Int32Array(n);
+    this.bodies = new BodyReader(n);
+    const method = Buffer.from(plan.method, 'latin1');
+    this.method = methodOf(method, 0, method.length);
+  }
+
+  opened(connection: number): void {
+    this.line.ready(connection, 1);
+  }
+
+  send(connection: number, socket: number): number {
+    this.waits[connection] = WAITS.HEAD;
+    this.requests.queue(connection, socket);
+    return connection;
+  }
+
+  data(connection: number, socket: number, bid: number, at: number, length: number): void {
+    if (this.held[connection] !== NONE) {
+      this.dataBehind(connection, socket, bid, at, length);
+      return;
+    }
+    if (this.read(connection, socket, at, at + length)) {
+      this.held[connection] = bid;
+      this.heldTo[connection] = at + length;
+    } else this.slab.release(bid);
+  }
+
+  ended(connection: number): void {
+    if (this.waits[connection] === WAITS.BODY && this.bodies.eof(connection)) {
+      this.keeps[connection] = 0;
+      this.complete(connection);
+    }
+  }
+
+  closed(connection: number): void {
+    const held = this.held[connection];
+    if (held !== NONE) {
+      this.held[connection] = NONE;
+      this.slab.release(held);
+    }
+    if (this.waits[connection] === WAITS.NOTHING) return;
+    this.waits[connection] = WAITS.NOTHING;
+    this.line.spoiled(connection);
+  }
+
+  expire(connection: number, _socket: number, time: number): void {
+    if (this.waits[connection] !== WAITS.NOTHING && this.line.sent[connection] < time)
+      this.line.lost(connection, ERROR.timeout);
+  }
+
+  /** What is held goes before it: both are put together where there is room. */
+  private dataBehind(connection: number, socket: number, bid: number, at: number, length: number): void {
+    const { slab, held, heldTo } = this;
+    const before = held[connection];
+    const to = heldTo[connection];
+    if (slab.dataEnd(before) - to < length) {
+      slab.release(bid);
+      this.line.lost(connection, ERROR.protocol);
+      return;
+    }
+    this.bytes.copyWithin(to, at, at + length);
+    slab.release(bid);
+    heldTo[connection] = to + length;
+    // Not closed's to release: it may be read from meanwhile.
+    held[connection] = NONE;
+    if (this.read(connection, socket, this.heldFrom[connection], to + length)) held[connection] = before;
+    else slab.release(before);
+  }
+
+  /** Reads [start, end). True where the end of it is to be kept, from `heldFrom`. */
+  private read(connection: number, socket: number, start: number, end: number): boolean {
+    const { bodies, bytes, waits } = this;
+    let at = start;
+    while (at < end) {
+      switch (waits[connection]) {
+        case WAITS.NOTHING:
+          // Some say why they end a connection that nothing is asked on (408); but nothing comes with an answer.
+          this.line.lost(connection, this.foreign(at, end) ?? (at > start ? ERROR.protocol : ERROR.closed));
+          return false;
+        case WAITS.HEAD: {
+          const after = this.readHead(connection, at, end);
+          if (after < 0) return false;
+          if (after === MORE) {
+            this.heldFrom[connection] = at;
+            return true;
+          }
+          at = after;
+          break;
+        }
+        default: {
+          const result = bodies.read(connection, bytes, at, end);
+          at = bodies.consumed;
+          if (result < 0) {
+            this.line.lost(connection, ERROR.protocol);
+            return false;
+          }
+          if (result === BODY.HELD) {
+            this.heldFrom[connection] = at;
+            return true;
+          }
+          if (result === BODY.DONE) this.complete(connection);
+        }
+      }
+      if (this.line.socketOf(connection) !== socket) return false;
+    }
+    return false;
+  }
+
+  /** Returns where the body begins, MORE, or below 0 where the connection is over. */
+  private readHead(connection: number, at: number, end: number): number {
+    const { head, bodies } = this;
+    const after = parseResponse(this.bytes, at, end, head, this.method, LIMITS);
+    if (after < 0) {
+      this.line.lost(connection, this.foreign(at, end) ?? ERROR.protocol);
+      return NONE;
+    }
+    if (after === MORE) {
+      const foreign = this.foreign(at, end);
+      if (foreign === undefined) return MORE;
+      this.line.lost(connection, foreign);
+      return NONE;
+    }
+    if (head.status < 200) {
+      if (head.status !== 101) return after;
+      this.line.lost(connection, ERROR.protocol);
+      return NONE;
+    }
+    this.status[connection] = head.status;
+    this.keeps[connection] = head.keepAlive ? 1 : 0;
+    const { framing, contentLength } = head;
+    // Mostly all of it is there.
+    if (framing === FRAMING.LENGTH && contentLength <= end - after) {
+      this.complete(connection);
+      return after + contentLength;
+    }
+    bodies.begin(connection, framing, contentLength, true);
+    if (bodies.finished(connection)) this.complete(connection);
+    else this.waits[connection] = WAITS.BODY;
+    return after;
+  }
+
+  /** The ERROR that says which other protocol [at, end) is of. */
+  private foreign(at: number, end: number): number | undefined {
+    const { bytes } = this;
+    // The server's preface: a SETTINGS frame on stream 0.
+    if (end - at >= 9 && bytes[at] === 0 && bytes[at + 3] === 4 && bytes[at + 4] === 0) return ERROR.http2;
+    // A TLS alert or handshake.
+    if (end - at >= 3 && (bytes[at] === 0x15 || bytes[at] === 0x16) && bytes[at + 1] === 3) return ERROR['tls-only'];
+    return undefined;
+  }
+
+  private complete(connection: number): void {
+    this.waits[connection] = WAITS.NOTHING;
+    this.line.answered(connection, connection, this.status[connection], this.keeps[connection] === 1);
+  }
+}

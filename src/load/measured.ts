@@ -1,0 +1,117 @@
+// What the threads of a load have measured, read while they go on: sums, and what has come since the last look.
+import { AT, ERROR_KINDS, HISTOGRAM, SLOTS, type TallyMemory } from './tally.js';
+
+/** Recordings of one histogram, summed over threads: by slot, and their sum in µs. */
+export interface Recorded {
+  readonly counts: Float64Array;
+  readonly sum: number;
+}
+
+/** A few of many slots: what an interval is kept as. */
+export interface SparseRecorded {
+  readonly slots: Uint16Array;
+  readonly counts: Float64Array;
+  readonly sum: number;
+}
+
+export class Measured {
+  private readonly values: readonly Float64Array[];
+  private readonly counts: readonly Uint32Array[];
+
+  constructor(memories: readonly TallyMemory[]) {
+    this.values = memories.map(({ values }) => new Float64Array(values));
+    this.counts = memories.map(({ counts }) => new Uint32Array(counts));
+  }
+
+  /** Of a place in AT: of all threads together, or the least, or the most. */
+  sum(at: number): number {
+    return this.values.reduce((sum, values) => sum + values[at], 0);
+  }
+
+  least(at: number): number {
+    return Math.min(...this.values.map((values) => values[at]));
+  }
+
+  most(at: number): number {
+    return Math.max(...this.values.map((values) => values[at]));
+  }
+
+  errors(): Record<string, number> {
+    const entries = ERROR_KINDS.map((kind, i) => [kind, this.sum(AT.ERRORS + i)] as const);
+    return Object.fromEntries(entries.filter(([, count]) => count > 0));
+  }
+
+  errorCount(): number {
+    return ERROR_KINDS.reduce((sum, _, i) => sum + this.sum(AT.ERRORS + i), 0);
+  }
+
+  statuses(): Record<string, number> {
+    const found: Record<string, number> = {};
+    for (let at = AT.STATUSES; at < AT.SIZE; at++) {
+      const count = this.sum(at);
+      if (count > 0) found[String(at - AT.STATUSES)] = count;
+    }
+    return found;
+  }
+
+  histogram(histogram: number): Recorded {
+    const counts = new Float64Array(SLOTS);
+    for (const each of this.counts) {
+      const from = histogram * SLOTS;
+      for (let slot = 0; slot < SLOTS; slot++) counts[slot] += each[from + slot];
+    }
+    return { counts, sum: this.sum(AT.SUMS + histogram) };
+  }
+}
+
+/** What a histogram has got since it was looked at last. */
+export class Since {
+  private readonly before = new Float64Array(SLOTS);
+  private sum = 0;
+
+  constructor(
+    private readonly measured: Measured,
+    private readonly histogram: number = HISTOGRAM.LATENCY,
+  ) {}
+
+  take(): SparseRecorded {
+    const now = this.measured.histogram(this.histogram);
+    const slots: number[] = [];
+    const counts: number[] = [];
+    for (let slot = 0; slot < SLOTS; slot++) {
+      const more = now.counts[slot] - this.before[slot];
+      if (more <= 0) continue;
+      slots.push(slot);
+      counts.push(more);
+      this.before[slot] = now.counts[slot];
+    }
+    const sum = now.sum - this.sum;
+    this.sum = now.sum;
+    return { slots: Uint16Array.from(slots), counts: Float64Array.from(counts), sum };
+  }
+}
+
+export function spread(parts: readonly SparseRecorded[]): Recorded {
+  const all = new Float64Array(SLOTS);
+  let total = 0;
+  for (const { slots, counts, sum } of parts) {
+    for (let i = 0; i < slots.length; i++) all[slots[i]] += counts[i];
+    total += sum;
+  }
+  return { counts: all, sum: total };
+}
+
+/** Value at a percentile of few slots, µs; 0 where there are none. */
+export function percentileOf(
+  { slots, counts }: SparseRecorded,
+  percentile: number,
+  lowestOf: (slot: number) => number,
+): number {
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  let left = Math.ceil((total * percentile) / 100);
+  for (let i = 0; i < slots.length; i++) {
+    left -= counts[i];
+    if (left <= 0) return lowestOf(slots[i] + 1) - 1;
+  }
+  return 0;
+}

@@ -1,0 +1,137 @@
+// Which connection sends next, for one share of a load: those with room wait in a ring in the order in which they came to have it, so that all of
+// them take part. With a rate, the schedule says when the first in line sends.
+import type { Schedule } from './schedule.js';
+
+/** Integers, in the order in which they came. */
+class Ring {
+  count = 0;
+  private head = 0;
+  private readonly items: Int32Array;
+
+  constructor(private readonly capacity: number) {
+    this.items = new Int32Array(capacity);
+  }
+
+  push(item: number): void {
+    let at = this.head + this.count++;
+    if (at >= this.capacity) at -= this.capacity;
+    this.items[at] = item;
+  }
+
+  get first(): number {
+    return this.items[this.head];
+  }
+
+  shift(): number {
+    const item = this.items[this.head];
+    this.head = this.head + 1 === this.capacity ? 0 : this.head + 1;
+    this.count--;
+    return item;
+  }
+}
+
+/** What a pacer starts requests on; connections are numbered. */
+export interface Starts {
+  /** Sends a request that was due at `due`, in µs since the load began; a cell, as it may have a fraction. */
+  start(connection: number, due: Float64Array): void;
+  /** How many requests `connection` may begin now. */
+  room(connection: number): number;
+}
+
+export class Pacer {
+  /** Connections with room; each is in it once. */
+  private readonly ready: Ring;
+  private readonly listed: Uint8Array;
+  /** Those that think, and until when: as all think equally long, they come back in order. A connection may be in it once for each stream. */
+  private readonly thinking: Ring;
+  private readonly until: Float64Array;
+  private readonly thoughts: Int32Array;
+  private untilHead = 0;
+  private untilTail = 0;
+  private readonly due = new Float64Array(1);
+
+  /** For connections from `first` on. */
+  constructor(
+    private readonly first: number,
+    count: number,
+    streams: number,
+    /** Null: a connection with room sends at once, or when it has thought. */
+    readonly schedule: Schedule | null,
+    private readonly thinkUs: number,
+    private readonly starts: Starts,
+  ) {
+    this.ready = new Ring(count);
+    this.listed = new Uint8Array(count);
+    const thoughts = schedule === null && thinkUs > 0 ? count * streams : 1;
+    this.thinking = new Ring(thoughts);
+    this.until = new Float64Array(thoughts);
+    this.thoughts = new Int32Array(count);
+  }
+
+  /** `connection` has come to have room for another request. */
+  offer(connection: number): void {
+    const at = connection - this.first;
+    if (this.listed[at] === 1) return;
+    this.listed[at] = 1;
+    this.ready.push(connection);
+  }
+
+  /** An answer has come at `now`: with `thinkUs`, the next request is sent so much later. */
+  answered(connection: number, now: number): void {
+    if (this.thinkUs === 0 || this.schedule !== null) {
+      this.offer(connection);
+      return;
+    }
+    if (this.thinking.count === this.until.length) return;
+    this.thinking.push(connection);
+    this.thoughts[connection - this.first]++;
+    this.until[this.untilTail] = now + this.thinkUs;
+    this.untilTail = this.untilTail + 1 === this.until.length ? 0 : this.untilTail + 1;
+  }
+
+  /** Starts what is due at `now`. */
+  turn(now: number): void {
+    while (this.thinking.count > 0 && this.until[this.untilHead] <= now) {
+      this.untilHead = this.untilHead + 1 === this.until.length ? 0 : this.untilHead + 1;
+      const connection = this.thinking.shift();
+      this.thoughts[connection - this.first]--;
+      this.offer(connection);
+    }
+    const { schedule, due } = this;
+    if (schedule === null) {
+      due[0] = now;
+      // What is started may be over at once, and its connection be offered again: it waits for the next turn.
+      for (let left = this.ready.count; left > 0; left--) this.startNext();
+      return;
+    }
+    while (this.ready.count > 0 && schedule.next[0] <= now) {
+      due[0] = schedule.next[0];
+      if (this.startNext()) schedule.advance();
+    }
+  }
+
+  /** When `turn` has something to do next; Infinity: not before something else happens. */
+  get next(): number {
+    const { schedule } = this;
+    const thought = this.thinking.count > 0 ? this.until[this.untilHead] : Number.POSITIVE_INFINITY;
+    if (this.ready.count === 0) return thought;
+    return schedule === null ? 0 : Math.min(thought, schedule.next[0]);
+  }
+
+  /** Starts a request on the first connection in line; false if that has no room any more. */
+  private startNext(): boolean {
+    const connection = this.ready.shift();
+    this.listed[connection - this.first] = 0;
+    const { starts, schedule } = this;
+    const room = starts.room(connection) - this.thoughts[connection - this.first];
+    if (room <= 0) return false;
+    if (schedule !== null) {
+      starts.start(connection, this.due);
+      // Behind the others: streams are spread over connections.
+      if (room > 1) this.offer(connection);
+      return true;
+    }
+    for (let i = room; i > 0; i--) starts.start(connection, this.due);
+    return true;
+  }
+}

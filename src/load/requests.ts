@@ -1,0 +1,108 @@
+// Requests as octets: written once, into the slab's fixed region, and sent from there as often as wanted. What is sent has no buffer of its own.
+import type { LoadPlan, LoadTarget } from './plan.js';
+import type { Share } from './shares.js';
+import type { Line } from './talk.js';
+
+/** Bodies above this are sent as one piece several times. */
+const PIECE = 256 * 1024;
+
+/** What is sent in place of contents: letters, so that it may be read. */
+export function filler(length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) bytes[i] = 0x61 + (i % 26);
+  return bytes;
+}
+
+/** Octets that requests of a plan have in their bodies. */
+const pieceBytes = ({ bodyBytes }: LoadPlan): number => Math.min(bodyBytes, PIECE);
+
+/** The head of a request; what the plan's own fields say goes before what would be said otherwise. */
+export function requestHead(plan: LoadPlan, { authority, path }: LoadTarget): string {
+  const given = new Set(plan.headers.map(([name]) => name));
+  const fields: (readonly [string, string])[] = [];
+  if (!given.has('host')) fields.push(['Host', authority]);
+  fields.push(...plan.headers);
+  if (plan.bodyBytes > 0 && !given.has('content-length') && !given.has('transfer-encoding'))
+    fields.push(['Content-Length', String(plan.bodyBytes)]);
+  if (!plan.keepAlive && !given.has('connection')) fields.push(['Connection', 'close']);
+  return `${plan.method} ${path} HTTP/1.1\r\n${fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`;
+}
+
+/** How often each of several things has its turn, by weights: as evenly as may be ("smooth weighted round robin", nginx). */
+export class Turns {
+  private readonly weights: Float64Array;
+  private readonly current: Float64Array;
+  private readonly total: number;
+
+  constructor(weights: readonly number[]) {
+    this.weights = Float64Array.from(weights);
+    this.current = new Float64Array(weights.length);
+    this.total = weights.reduce((sum, weight) => sum + weight, 0);
+  }
+
+  next(): number {
+    const { weights, current } = this;
+    if (weights.length === 1) return 0;
+    let best = 0;
+    for (let i = 0; i < weights.length; i++) {
+      current[i] += weights[i];
+      if (current[i] > current[best]) best = i;
+    }
+    current[best] -= this.total;
+    return best;
+  }
+}
+
+/** Requests of HTTP/1.1, for each target of each share. */
+export class Requests {
+  private readonly turns: Turns[];
+  /** Of each share its targets: where the request begins, and how long it is with the first piece of its body. */
+  private readonly at: Int32Array[];
+  private readonly length: Int32Array[];
+  private readonly pieceAt: number = 0;
+  private readonly pieces: number = 0;
+  private readonly rest: number = 0;
+
+  constructor(private readonly line: Line) {
+    const { plan, shares, reactor } = line;
+    const { slab } = reactor;
+    const body = plan.bodyBytes;
+    const joined = body <= PIECE;
+    const put = (bytes: Uint8Array): number => {
+      const at = slab.fixed(bytes.length);
+      slab.bytes.set(bytes, at);
+      return at;
+    };
+    if (!joined) {
+      this.pieceAt = put(filler(PIECE));
+      this.pieces = Math.floor(body / PIECE);
+      this.rest = body % PIECE;
+    }
+    this.turns = shares.map(({ targets }) => new Turns(targets.map(({ weight }) => weight)));
+    const texts = shares.map(({ targets }) =>
+      targets.map((target) => {
+        const head = Buffer.from(requestHead(plan, target), 'latin1');
+        return joined ? Buffer.concat([head, filler(body)]) : head;
+      }),
+    );
+    this.at = texts.map((list) => Int32Array.from(list, put));
+    this.length = texts.map((list) => Int32Array.from(list, ({ length }) => length));
+  }
+
+  /** Octets of the fixed region that it takes. */
+  static fixedBytes(plan: LoadPlan, shares: readonly Share[]): number {
+    const targets = shares.flatMap((share) => share.targets);
+    const heads = targets.reduce((sum, target) => sum + requestHead(plan, target).length + 32 + pieceBytes(plan), 0);
+    return heads + pieceBytes(plan) + 32;
+  }
+
+  /** Queues the next request of `connection`'s share. */
+  queue(connection: number, socket: number): void {
+    const { sockets } = this.line.reactor;
+    const share = this.line.shareOf[connection];
+    const target = this.turns[share].next();
+    sockets.queue(socket, this.at[share][target], this.length[share][target], -1);
+    for (let i = 0; i < this.pieces; i++) sockets.queue(socket, this.pieceAt, PIECE, -1);
+    if (this.rest > 0) sockets.queue(socket, this.pieceAt, this.rest, -1);
+  }
+}

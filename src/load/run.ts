@@ -1,0 +1,294 @@
+// Makes a load: starts threads, lets them begin together, looks at what they measure, and says what came of it.
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { native } from '../io/native.js';
+import { keepCode } from '../supervisor/compiler.js';
+import { Measured, percentileOf, Since, type SparseRecorded, spread } from './measured.js';
+import type { LoadPlan } from './plan.js';
+import type { LoadInterval, LoadResult } from './result.js';
+import { sharesOf } from './shares.js';
+import { AT, allocateTally, HISTOGRAM, lowestOf, PHASE } from './tally.js';
+import { type LoadTask, ORDER } from './task.js';
+
+const THREAD_FILE = fileURLToPath(new URL('../../workers/load.js', import.meta.url));
+/** How often threads are looked at until they begin, and behind the measured time; ms. */
+const LOOK_MS = 5;
+const INTERVAL_MS = 1000;
+/** Between the order to begin and the beginning: all threads have seen it by then. */
+const LEAD_US = 60_000;
+
+/** How a load stands. */
+export interface LoadProgress {
+  readonly phase: 'connecting' | 'warm-up' | 'measuring' | 'finishing';
+  /** Since it began, warm-up and all, and how long it is to take. */
+  readonly elapsedSeconds: number;
+  readonly totalSeconds: number;
+  /** Of the last second. */
+  readonly rate: number;
+  readonly p50: number;
+  readonly p99: number;
+  /** Of all of the time. */
+  readonly done: number;
+  readonly errors: number;
+  readonly connections: number;
+}
+
+/** No connection could be made. */
+export class UnreachableError extends Error {
+  override readonly name = 'UnreachableError';
+
+  constructor(
+    message: string,
+    /** By their kind. */
+    readonly errors: Readonly<Record<string, number>>,
+  ) {
+    super(message);
+  }
+}
+
+/** Makes the load that is asked for. Ended by `signal` it says what was measured until then. */
+export async function runLoad(
+  plan: LoadPlan,
+  report: (progress: LoadProgress) => void,
+  signal: AbortSignal,
+): Promise<LoadResult> {
+  const crew = new Crew(plan);
+  try {
+    await Promise.race([crew.prepare(signal), crew.crashed]);
+    return await Promise.race([new Watch(plan, crew, report, signal).result(), crew.crashed]);
+  } finally {
+    await crew.leave();
+  }
+}
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** The threads. */
+class Crew {
+  readonly measured: Measured;
+  /** Rejected when one of them has died. */
+  readonly crashed: Promise<never>;
+  private readonly orders = new Int32Array(new SharedArrayBuffer(ORDER.SIZE * 4));
+  private readonly start = new Float64Array(new SharedArrayBuffer(8));
+  private readonly threads: readonly Worker[];
+  private readonly gone: Promise<unknown>;
+  private readonly count: number;
+
+  constructor(plan: LoadPlan) {
+    keepCode();
+    const owner = new SharedArrayBuffer(Math.min(native().raiseFileLimit(), 1 << 20) * 4);
+    const parts = sharesOf(plan);
+    this.count = plan.connections;
+    const memories = parts.map(() => allocateTally());
+    this.measured = new Measured(memories);
+    this.threads = parts.map((shares, number) => {
+      const { orders, start } = this;
+      const task: LoadTask = {
+        number,
+        plan,
+        shares,
+        memory: memories[number],
+        orders: orders.buffer as SharedArrayBuffer,
+        start: start.buffer as SharedArrayBuffer,
+        owner,
+      };
+      return new Worker(THREAD_FILE, { workerData: task, name: `load ${number}` });
+    });
+    this.crashed = new Promise((_, reject) => {
+      for (const thread of this.threads) thread.once('error', reject);
+    });
+    // Whoever waits for it may not have begun to.
+    this.crashed.catch(() => undefined);
+    this.gone = Promise.all(this.threads.map((thread) => new Promise((resolve) => thread.once('exit', resolve))));
+  }
+
+  /** All connections are made, as far as they can be. */
+  async prepare(signal: AbortSignal): Promise<void> {
+    const { measured, count } = this;
+    while (measured.least(AT.PHASE) < PHASE.PREPARED && !signal.aborted) await sleep(LOOK_MS);
+    const failed = measured.sum(AT.FAILED);
+    if (failed < count) return;
+    const errors = measured.errors();
+    const what = Object.entries(errors)
+      .map(([kind, times]) => `${times} × ${kind}`)
+      .join(', ');
+    throw new UnreachableError(`none of ${count} connections could be made (${what})`, errors);
+  }
+
+  /** Begins; returns when it does, µs of the monotonic clock. */
+  begin(): number {
+    const at = monotonic() + LEAD_US;
+    this.start[0] = at;
+    Atomics.store(this.orders, ORDER.BEGIN, 1);
+    return at;
+  }
+
+  end(): void {
+    Atomics.store(this.orders, ORDER.END, 1);
+  }
+
+  async leave(): Promise<void> {
+    this.end();
+    let left = false;
+    void this.gone.then(() => {
+      left = true;
+    });
+    // They close what they have opened. One that hangs is not waited for.
+    for (const until = performance.now() + 2000; !left && performance.now() < until; ) await sleep(LOOK_MS);
+    await Promise.all(this.threads.map((thread) => thread.terminate()));
+  }
+}
+
+/** As the threads see it. */
+const monotonic = (): number => Number(process.hrtime.bigint() / 1000n);
+
+interface KeptInterval {
+  readonly startMs: number;
+  endMs: number;
+  done: number;
+  errors: number;
+  readonly recorded: SparseRecorded[];
+}
+
+/** Looks at a load once a second, from its beginning to its end. */
+class Watch {
+  private readonly intervals: KeptInterval[] = [];
+  private readonly since: Since;
+  private readonly measured: Measured;
+  private beganAt = 0;
+  private startedAt = 0;
+  private done = 0;
+  private errors = 0;
+  private allDone = 0;
+  private lookedAt = 0;
+
+  constructor(
+    private readonly plan: LoadPlan,
+    private readonly crew: Crew,
+    private readonly report: (progress: LoadProgress) => void,
+    private readonly signal: AbortSignal,
+  ) {
+    this.measured = crew.measured;
+    this.since = new Since(this.measured, plan.pace.kind === 'closed' ? HISTOGRAM.SERVICE : HISTOGRAM.LATENCY);
+  }
+
+  async result(): Promise<LoadResult> {
+    const { plan, measured, signal, crew } = this;
+    this.beganAt = crew.begin();
+    this.startedAt = Date.now() + LEAD_US / 1000 + plan.warmupSeconds * 1000;
+    this.lookedAt = this.beganAt;
+    const stop = () => crew.end();
+    signal.addEventListener('abort', stop);
+    if (signal.aborted) stop();
+    const from = this.beganAt + plan.warmupSeconds * 1e6;
+    const until = from + plan.seconds * 1e6;
+    let next = this.after(this.beganAt, from);
+    while (measured.least(AT.PHASE) < PHASE.CLOSING) {
+      const now = monotonic();
+      if (now >= next) {
+        this.look(now, from);
+        next = this.after(now, from);
+      }
+      // Behind the end it may be over at any time.
+      await sleep(now >= until - 1000 ? LOOK_MS : Math.max(1, Math.min(20, (next - now) / 1000)));
+    }
+    signal.removeEventListener('abort', stop);
+    this.look(monotonic(), from);
+    return this.sumUp();
+  }
+
+  /** When to look next: whole seconds of the measured time, or before it. */
+  private after(now: number, from: number): number {
+    const seconds = (now - from) / (INTERVAL_MS * 1000);
+    // What is nearly there was just looked at.
+    return from + (Math.floor(seconds + 0.05) + 1) * INTERVAL_MS * 1000;
+  }
+
+  private look(now: number, from: number): void {
+    const { measured, plan } = this;
+    const done = measured.sum(AT.DONE);
+    const errors = measured.errorCount();
+    const recorded = this.since.take();
+    const startMs = Math.max(0, (this.lookedAt - from) / 1000);
+    const endMs = (now - from) / 1000;
+    if (endMs > 0) this.note(startMs, endMs, done - this.done, errors - this.errors, recorded);
+    this.done = done;
+    this.errors = errors;
+    const allDone = measured.sum(AT.ALL_DONE);
+    const seconds = Math.max(0.001, (now - this.lookedAt) / 1e6);
+    const elapsedSeconds = Math.max(0, (now - this.beganAt) / 1e6);
+    const totalSeconds = plan.warmupSeconds + plan.seconds;
+    this.report({
+      phase: now < from ? 'warm-up' : elapsedSeconds < totalSeconds ? 'measuring' : 'finishing',
+      elapsedSeconds: Math.min(elapsedSeconds, totalSeconds),
+      totalSeconds,
+      rate: (allDone - this.allDone) / seconds,
+      p50: percentileOf(recorded, 50, lowestOf),
+      p99: percentileOf(recorded, 99, lowestOf),
+      done,
+      errors,
+      connections: measured.sum(AT.OPEN),
+    });
+    this.allDone = allDone;
+    this.lookedAt = now;
+  }
+
+  /** An interval; one that is hardly any belongs to the one before it, or to the one that goes on with it. */
+  private note(startMs: number, endMs: number, done: number, errors: number, recorded: SparseRecorded): void {
+    const last = this.intervals.at(-1);
+    const short = (from: number, to: number): boolean => to - from < INTERVAL_MS / 10;
+    if (last !== undefined && (short(startMs, endMs) || short(last.startMs, last.endMs))) {
+      last.endMs = endMs;
+      last.done += done;
+      last.errors += errors;
+      last.recorded.push(recorded);
+    } else this.intervals.push({ startMs, endMs, done, errors, recorded: [recorded] });
+  }
+
+  private async sumUp(): Promise<LoadResult> {
+    const { plan, measured } = this;
+    const { encode } = await import('./encode.js');
+    const seconds = Math.max(0, (measured.most(AT.ENDED) - measured.least(AT.BEGAN)) / 1e6);
+    const service = encode(measured.histogram(HISTOGRAM.SERVICE));
+    const closed = plan.pace.kind === 'closed';
+    const cpu = measured.sum(AT.CPU);
+    const userTicks = measured.sum(AT.USER_TICKS);
+    const userShare = userTicks / Math.max(1, userTicks + measured.sum(AT.SYSTEM_TICKS));
+    const intervals = this.intervals.map(({ recorded, ...rest }): LoadInterval => {
+      return { ...rest, latency: encode(spread(recorded)) };
+    });
+    return {
+      startedAt: this.startedAt,
+      seconds,
+      done: measured.sum(AT.DONE),
+      bytesRead: measured.sum(AT.READ),
+      bytesWritten: measured.sum(AT.WRITTEN),
+      wantedRate: wantedRate(plan),
+      unsent: measured.sum(AT.UNSENT),
+      errors: measured.errors(),
+      statuses: measured.statuses(),
+      connectionsOpened: measured.sum(AT.OPENED),
+      latency: closed ? service : encode(measured.histogram(HISTOGRAM.LATENCY)),
+      service,
+      connect: encode(measured.histogram(HISTOGRAM.CONNECT)),
+      intervals,
+      cpu: { userUs: Math.round(cpu * userShare), systemUs: Math.round(cpu * (1 - userShare)) },
+      interrupted: this.signal.aborted,
+    };
+  }
+}
+
+/** Of steps, their mean. */
+export function wantedRate({ pace }: LoadPlan): number | null {
+  switch (pace.kind) {
+    case 'closed':
+      return null;
+    case 'constant':
+    case 'poisson':
+      return pace.rate;
+    case 'steps': {
+      const seconds = pace.steps.reduce((sum, step) => sum + step.seconds, 0);
+      return pace.steps.reduce((sum, step) => sum + step.rate * step.seconds, 0) / seconds;
+    }
+  }
+}

@@ -1,0 +1,154 @@
+// When requests are sent: the time goes in, what is due and when the next is comes out. No clock, no socket.
+//
+// A schedule counts in µs since the load began. It does not know what becomes of requests: who cannot send one in time takes it later, and what is
+// taken says when it was due. So latency can count from there, and a server that stalls is charged for all that it has kept waiting.
+import type { Pace } from './plan.js';
+
+export interface Schedule {
+  /** One cell: when the next request is due; Infinity: none is to come. A cell, as a number with a fraction is allocated when it is passed on. */
+  readonly next: Float64Array;
+  /** The next one is taken. */
+  advance(): void;
+  /** How many are due at `now` and have not been taken. */
+  due(now: number): number;
+}
+
+const PER_SECOND = 1_000_000;
+
+/** A part of the time with a rate of its own. */
+export interface Stretch {
+  /** Per second. */
+  readonly rate: number;
+  readonly seconds: number;
+}
+
+/** At even distances, at a rate that may change in steps. */
+export class SteadySchedule implements Schedule {
+  readonly next = new Float64Array(1);
+  private taken = 0;
+  private at = 0;
+  /** Of each stretch: when it begins, requests before it, requests per µs; behind them an end. */
+  private readonly begins: number[] = [0];
+  private readonly before: number[] = [0];
+  private readonly rates: number[] = [];
+
+  /** `offset`: where in the first distance the first request is, 0..1, so that several schedules together are even, too. */
+  constructor(
+    stretches: readonly Stretch[],
+    private readonly offset = 0,
+  ) {
+    for (const [i, { rate, seconds }] of stretches.entries()) {
+      this.rates.push(rate / PER_SECOND);
+      this.begins.push(this.begins[i] + seconds * PER_SECOND);
+      this.before.push(this.before[i] + rate * seconds);
+    }
+    this.find();
+  }
+
+  advance(): void {
+    this.taken++;
+    this.find();
+  }
+
+  due(now: number): number {
+    let i = 0;
+    while (i < this.rates.length - 1 && now >= this.begins[i + 1]) i++;
+    const end = Math.min(now, this.begins[i + 1]);
+    if (end < 0 || this.rates.length === 0) return 0;
+    const passed = this.before[i] + (end - this.begins[i]) * this.rates[i] - this.offset;
+    // One that is due at the very end belongs to what comes after it.
+    const count = now >= this.begins[this.rates.length] ? Math.ceil(passed - 1e-6) : Math.floor(passed + 1e-6) + 1;
+    return Math.max(0, count - this.taken);
+  }
+
+  private find(): void {
+    const number = this.taken + this.offset;
+    while (this.at < this.rates.length && number >= this.before[this.at + 1] - 1e-6) this.at++;
+    const { at } = this;
+    this.next[0] =
+      at === this.rates.length
+        ? Number.POSITIVE_INFINITY
+        : this.begins[at] + Math.max(0, number - this.before[at]) / this.rates[at];
+  }
+}
+
+/** At distances that know nothing of each other: as many independent clients come. */
+export class PoissonSchedule implements Schedule {
+  readonly next = new Float64Array(1);
+  private readonly end: number;
+  private readonly mean: number;
+  private state: number;
+  /** What `due` has looked ahead to, for as long as nothing is taken. */
+  private readonly ahead = new Float64Array(1);
+
+  constructor({ rate, seconds }: Stretch, seed: number) {
+    this.end = seconds * PER_SECOND;
+    this.mean = PER_SECOND / rate;
+    this.state = (seed ^ 0x9e3779b9) >>> 0;
+    this.next[0] = 0;
+    this.advance();
+  }
+
+  advance(): void {
+    this.next[0] = this.after(this.next[0]);
+  }
+
+  /** Costs as much as taking them: for the end. */
+  due(now: number): number {
+    const { state } = this;
+    this.ahead[0] = this.next[0];
+    let count = 0;
+    while (this.ahead[0] <= now) {
+      count++;
+      this.ahead[0] = this.after(this.ahead[0]);
+    }
+    this.state = state;
+    return count;
+  }
+
+  private after(at: number): number {
+    const next = at - Math.log(1 - this.random()) * this.mean;
+    return next < this.end ? next : Number.POSITIVE_INFINITY;
+  }
+
+  /** 0..1, never 1 (mulberry32). */
+  private random(): number {
+    this.state = (this.state + 0x6d2b79f5) | 0;
+    let t = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  }
+}
+
+/** One part of a load that several make together. */
+export interface Portion {
+  /** Of the whole rate, 0..1. */
+  readonly share: number;
+  /** Which of them it is, in order, 0..1: they begin one behind the other. */
+  readonly offset: number;
+  readonly number: number;
+}
+
+/** The schedule of a portion; null where the next request waits for an answer. The warm-up is as what comes first. */
+export function scheduleOf(pace: Pace, warmupSeconds: number, seconds: number, portion: Portion): Schedule | null {
+  switch (pace.kind) {
+    case 'closed':
+      return null;
+    case 'constant':
+      return new SteadySchedule(
+        [{ rate: pace.rate * portion.share, seconds: warmupSeconds + seconds }],
+        portion.offset,
+      );
+    case 'poisson':
+      return new PoissonSchedule(
+        { rate: pace.rate * portion.share, seconds: warmupSeconds + seconds },
+        pace.seed + portion.number * 7919,
+      );
+    case 'steps': {
+      const [first] = pace.steps;
+      const steps = pace.steps.map((step) => ({ ...step, rate: step.rate * portion.share }));
+      const warmup = warmupSeconds > 0 ? [{ rate: first.rate * portion.share, seconds: warmupSeconds }] : [];
+      return new SteadySchedule([...warmup, ...steps], portion.offset);
+    }
+  }
+}

@@ -1,0 +1,133 @@
+// A thread of a load, from its connections to its end. What it is told and what it tells is shared memory: nothing interrupts it.
+import { readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import type { Native } from '../io/native.js';
+import { Reactor } from '../io/reactor.js';
+import { Connections } from './connections.js';
+import { Events } from './events.js';
+import { Http1Talk } from './http1.js';
+import type { LoadPlan } from './plan.js';
+import { Requests } from './requests.js';
+import type { MakeTalk } from './talk.js';
+import { AT, PHASE, Tally } from './tally.js';
+import { type LoadTask, ORDER } from './task.js';
+
+/** Buffers of a connection whose answers are large; what most have is given back at once. */
+const SLAB_BYTES = { least: 16 * 2 ** 20, each: 64 * 1024, most: 512 * 2 ** 20 } as const;
+/** How exactly the kernel wakes this thread, ns: its default of 50 µs would be most of what is measured. */
+const SLACK_NS = 1000;
+
+export class LoadThread {
+  private readonly reactor: Reactor;
+  private readonly connections: Connections;
+  private readonly tally: Tally;
+  private readonly orders: Int32Array;
+  private readonly start: Float64Array;
+  private resolve: () => void = () => undefined;
+  private phase = -1;
+  private measured = false;
+
+  constructor(
+    task: LoadTask,
+    private readonly native: Native,
+  ) {
+    const { plan, shares, memory, owner, number } = task;
+    const count = shares.reduce((sum, { connections }) => sum + connections, 0);
+    this.orders = new Int32Array(task.orders);
+    this.start = new Float64Array(task.start);
+    this.tally = new Tally(memory);
+    this.reactor = new Reactor(native, {
+      io: plan.io,
+      slabBytes: Math.min(SLAB_BYTES.most, Math.max(SLAB_BYTES.least, count * SLAB_BYTES.each)),
+      // A connection that is given up has its slot for a while.
+      maxSockets: count * 2 + 1024,
+      maxPipes: 0,
+      owner,
+      workerId: number,
+      fixedBytes: Connections.fixedBytes(shares) + Requests.fixedBytes(plan, shares),
+    });
+    this.connections = new Connections({
+      plan,
+      shares,
+      reactor: this.reactor,
+      native,
+      tally: this.tally,
+      talk: talkOf(plan),
+      look: () => this.look(),
+    });
+  }
+
+  /** Ends when all connections are closed. */
+  async run(): Promise<void> {
+    sharpenTimers();
+    const done = new Promise<void>((resolve) => {
+      this.resolve = resolve;
+    });
+    this.connections.prepare();
+    this.reactor.wakeMs = 0;
+    this.reactor.run(new Events(this.connections, this.reactor));
+    await done;
+    this.reactor.stop();
+    // Out of the loop's own callback before its memory goes.
+    await new Promise((resolve) => setImmediate(resolve));
+    this.native.destroy();
+  }
+
+  /** Every few milliseconds: obeys orders, says how far things are. */
+  private look(): void {
+    const { connections, tally, orders } = this;
+    const { values } = tally;
+    if (connections.phase === PHASE.PREPARING && values[AT.READY] + values[AT.FAILED] >= connections.count)
+      connections.phase = PHASE.PREPARED;
+    if (Atomics.load(orders, ORDER.END) === 1) connections.end(true);
+    else if (connections.phase === PHASE.PREPARED && Atomics.load(orders, ORDER.BEGIN) === 1)
+      connections.begin(this.start[0]);
+    if (connections.measuring && !this.measured) this.meter(-1);
+    if (connections.phase >= PHASE.DRAINING && this.measured && this.phase < PHASE.DRAINING) this.meter(1);
+    if (connections.phase !== this.phase) {
+      this.phase = connections.phase;
+      values[AT.PHASE] = this.phase;
+    }
+    if (connections.phase === PHASE.CLOSING && this.reactor.sockets.open === 0) {
+      values[AT.PHASE] = PHASE.OVER;
+      this.reactor.wantMicrotasks = true;
+      this.resolve();
+    }
+  }
+
+  /** Notes the thread's CPU time: that of the measured time is the difference. */
+  private meter(sign: 1 | -1): void {
+    this.measured = true;
+    const { values } = this.tally;
+    const [user, system] = ticks();
+    values[AT.CPU] += sign * this.native.threadCpu();
+    values[AT.USER_TICKS] += sign * user;
+    values[AT.SYSTEM_TICKS] += sign * system;
+  }
+}
+
+function talkOf(plan: LoadPlan): MakeTalk {
+  switch (plan.protocol) {
+    case 'http1':
+    case 'connect':
+      return (line) => new Http1Talk(line);
+    default:
+      throw new Error(`${plan.protocol} is not supported yet`);
+  }
+}
+
+/** Time of this thread in user space and in the kernel, in ticks of the kernel's. */
+function ticks(): readonly [user: number, system: number] {
+  const stat = readFileSync('/proc/thread-self/stat', 'latin1');
+  // The name, in parentheses, may have spaces.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return [Number(fields[11]), Number(fields[12])];
+}
+
+function sharpenTimers(): void {
+  try {
+    const thread = readlinkSync('/proc/thread-self').split('/').at(-1);
+    writeFileSync(`/proc/${thread}/timerslack_ns`, String(SLACK_NS));
+  } catch {
+    // It may not be allowed: then what is due is late by up to 50 µs on epoll.
+  }
+}

@@ -1,0 +1,245 @@
+// `sluice bench run` as it is called: what it prints and writes, and what it says of wrong calls and of trouble.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { HistogramLogReader } from 'hdr-histogram-js';
+import { LiveLine } from '../../src/cli/live-line.js';
+import { askedLoad, loadOptions } from '../../src/cli/load-options.js';
+import { meaningOf, summaryOf } from '../../src/cli/load-summary.js';
+import { parseArguments } from '../../src/cli/usage.js';
+import { ERROR_KINDS } from '../../src/load/tally.js';
+import { httpServer, type Listening, loadPlan, tcpServer } from '../support/load.js';
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+
+interface Ran {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** `until` is called with a way to interrupt it. */
+function sluice(args: readonly string[], started: (interrupt: () => void) => void = () => undefined): Promise<Ran> {
+  const child = spawn(process.execPath, [MAIN, 'bench', 'run', ...args]);
+  started(() => child.kill('SIGINT'));
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, stdout, stderr })));
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
+
+describe('sluice bench run', () => {
+  let directory = '';
+  let server: Listening;
+  let url = '';
+  let asked = (): void => undefined;
+  before(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'sluice-bench-run-'));
+    server = await httpServer((_, response) => {
+      asked();
+      response.end('hello');
+    });
+    url = `http://127.0.0.1:${server.port}/`;
+  });
+  after(async () => {
+    await server.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  // Fewer requests than connections: all of them can be sent, however slow this machine is.
+  const SHORT = ['--rate', '100', '-d', '300ms', '--warm-up', '0'];
+
+  it('prints what came of it, and writes it to files', async () => {
+    const [json, hgrm, log] = ['out.json', 'out.hgrm', 'out.hlog'].map((name) => join(directory, name));
+    const ran = await sluice([...SHORT, '--json', json, '--hgrm', hgrm, '--log', log, url]);
+    assert.equal(ran.stderr, '');
+    assert.equal(ran.code, 0);
+    assert.match(ran.stdout, /requests +30$/m);
+    assert.match(ran.stdout, /wanted +100\/s$/m);
+    assert.match(ran.stdout, /^No errors\.$/m);
+    assert.match(ran.stdout, /^ {2}p90 +[\d.]+ (µs|ms|s)$/m);
+    const written: unknown = JSON.parse(readFileSync(json, 'utf8'));
+    assert.ok(isRecord(written) && isRecord(written.result));
+    assert.equal(written.result.done, 30);
+    assert.match(readFileSync(hgrm, 'utf8'), /#\[Max .*Total count\s+= +30\]/s);
+    const reader = new HistogramLogReader(readFileSync(log, 'utf8'));
+    let count = 0;
+    for (let next = reader.nextIntervalHistogram(); next !== null; next = reader.nextIntervalHistogram())
+      count += next.totalCount;
+    assert.equal(count, 30);
+  });
+
+  it('says when a rate could not be had, and what was reached', async () => {
+    const silent = await tcpServer((socket) => {
+      // Each is answered when the next one is due long since.
+      socket.on('data', () => setTimeout(() => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'), 5));
+    });
+    const slow = `http://127.0.0.1:${silent.port}/`;
+    const ran = await sluice(['-r', '20k', '-c', '1', '-d', '300ms', '--warm-up', '0', '-o', 'json', slow]);
+    await silent.close();
+    assert.equal(ran.code, 3, ran.stderr);
+    assert.match(ran.stderr, /The rate could not be had: .* of 20,000\/s/);
+    const written: unknown = JSON.parse(ran.stdout);
+    assert.ok(isRecord(written) && isRecord(written.result));
+    assert.equal(Number(written.result.done) + Number(written.result.unsent), 6000);
+  });
+
+  it('told to stop reports what it has measured', async () => {
+    let left = 50;
+    const ran = await sluice(['-d', '10m', '--warm-up', '0', url], (interrupt) => {
+      asked = () => {
+        if (--left === 0) interrupt();
+      };
+    });
+    assert.equal(ran.code, 130, ran.stderr);
+    assert.match(ran.stdout, /^Measured [\d.]+ s, then it was stopped\.$/m);
+    assert.match(ran.stdout, /requests +[\d,]+$/m);
+  });
+
+  it('loses nothing where the disk is full', async () => {
+    const ran = await sluice([...SHORT, '--json', '/dev/full', url]);
+    assert.equal(ran.code, 1);
+    assert.match(ran.stderr, /--json \/dev\/full: no space is left there; here is what was to be written:/);
+    const written: unknown = JSON.parse(ran.stdout.slice(ran.stdout.indexOf('{')));
+    assert.ok(isRecord(written) && isRecord(written.result));
+    assert.equal(written.result.done, 30);
+  });
+
+  it('overwrites no file unasked', async () => {
+    const file = join(directory, 'mine');
+    writeFileSync(file, 'mine');
+    const ran = await sluice([...SHORT, '--hgrm', file, url]);
+    assert.equal(ran.code, 2);
+    assert.match(ran.stderr, /the file exists; add --force to overwrite it/);
+    assert.equal(readFileSync(file, 'utf8'), 'mine');
+    const missing = await sluice([...SHORT, '--hgrm', join(directory, 'no', 'file'), url]);
+    assert.equal(missing.code, 2);
+    assert.match(missing.stderr, /there is no directory .*no$/m);
+  });
+
+  it('says what is wrong with a server that cannot be had', async () => {
+    const gone = await tcpServer(() => undefined);
+    await gone.close();
+    const refused = await sluice([`http://127.0.0.1:${gone.port}/`]);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /none of 64 connections could be made \(64 × refused\)/);
+    const nameless = await sluice(['http://nowhere.invalid/']);
+    assert.equal(nameless.code, 1);
+    assert.match(nameless.stderr, /cannot resolve nowhere\.invalid: /);
+  });
+});
+
+describe('options of sluice bench run', () => {
+  const load = (...args: string[]) => askedLoad(parseArguments(args, loadOptions, 64));
+  const URL = 'http://127.0.0.1:1/';
+
+  it('make a plan', () => {
+    const { plan, weights } = load(
+      '-r',
+      '1.5k',
+      '-H',
+      'A: b, c',
+      '-H',
+      'd:e',
+      '--body',
+      '1KiB',
+      '-c9',
+      '--weights',
+      '2,1',
+      URL,
+      URL,
+    );
+    assert.deepEqual(plan.pace, { kind: 'constant', rate: 1500 });
+    assert.deepEqual(plan.headers, [
+      ['a', 'b, c'],
+      ['d', 'e'],
+    ]);
+    assert.equal(plan.method, 'POST');
+    assert.equal(plan.bodyBytes, 1024);
+    assert.equal(plan.connections, 9);
+    assert.deepEqual(weights, [2, 1]);
+    assert.equal(load('--steps', '1k:2s,2k:3s', URL).plan.seconds, 5);
+    assert.deepEqual(load('--rate', '5', '--poisson', '--seed', '3', URL).plan.pace, {
+      kind: 'poisson',
+      rate: 5,
+      seed: 3,
+    });
+  });
+
+  for (const [args, complaint] of [
+    [[], /which server\? write a URL/],
+    [['127.0.0.1:80'], /is no URL|a URL begins with one of/],
+    [['ftp://127.0.0.1/'], /a URL begins with one of/],
+    [['http://me:secret@127.0.0.1/'], /no credentials in a URL/],
+    [['--rate', 'fast', URL], /--rate: "fast" is no rate; write requests a second, such as/],
+    [['--duration', '30', URL], /--duration: .*write one number and one of the units/],
+    [['--rate', '1k', '--steps', '1k:1s', URL], /--rate and --steps: give one of them/],
+    [['--rate', '1k', '--think', '1s', URL], /--think is for connections that wait/],
+    [['--poisson', URL], /at which rate\? add --rate/],
+    [['--steps', '1k:1s', '-d', '2s', URL], /the steps say how long/],
+    [['-c', '0', URL], /--connections: .*write a whole number from 1/],
+    [['-c', '1', '-t', '2', URL], /each needs a connection/],
+    [['-c', '1', URL, 'http://127.0.0.1:2/'], /there are 2 servers to connect to/],
+    [['--weights', '1', URL, URL], /1 weights for 2 URLs/],
+    [['--weights', '1,0', URL, URL], /a weight is a whole number/],
+    [['-H', 'nonsense', URL], /write NAME: VALUE/],
+    [['-H', 'a: b\r\nc: d', URL], /control characters/],
+    [['-X', 'GET /', URL], /is no method/],
+    [['-X', 'CONNECT', URL], /tunnels are not measured/],
+    [['--body', 'big', URL], /--body: .*write a size such as/],
+    [['--io', 'select', URL], /--io: "select" is not known/],
+    [['--rat', '1', URL], /unknown option --rat/],
+  ] as const)
+    it(`${JSON.stringify(args)} is refused`, () => {
+      assert.throws(() => load(...args), { name: 'UsageError', message: complaint });
+    });
+});
+
+describe('on a narrow terminal', () => {
+  it('a summary fits in 40 columns', () => {
+    const none = { unit: 'us', v2: '', count: 0, sum: 0 } as const;
+    const text = summaryOf(loadPlan([]), {
+      startedAt: 0,
+      seconds: 86_400,
+      done: 12_345_678_901,
+      bytesRead: 1e15,
+      bytesWritten: 1e15,
+      wantedRate: 100_000_000,
+      unsent: 12_345_678_901,
+      errors: Object.fromEntries(ERROR_KINDS.map((kind) => [kind, 12_345_678_901])),
+      statuses: { 500: 12_345_678_901 },
+      connectionsOpened: 12_345_678_901,
+      latency: none,
+      service: none,
+      connect: none,
+      intervals: [],
+      cpu: { userUs: 1, systemUs: 1 },
+      interrupted: true,
+    });
+    for (const line of text.split('\n')) assert.ok(line.length <= 40, line);
+    assert.ok(ERROR_KINDS.every((kind) => meaningOf(kind) !== kind));
+  });
+
+  it('a live line shows what fits, and is taken away; elsewhere there is none', () => {
+    const written: string[] = [];
+    const line = new LiveLine({ isTTY: true, columns: 20, write: (text) => written.push(text) });
+    line.show(['1:00 left', '10,000/s', 'p99 1.2 ms']);
+    line.clear();
+    line.clear();
+    assert.deepEqual(written, ['\r\x1b[2K1:00 left  10,000/s', '\r\x1b[2K']);
+    const silent = new LiveLine({ write: () => assert.fail('nothing is to be written') });
+    silent.show(['1:00 left']);
+    silent.clear();
+  });
+});
