@@ -17,6 +17,8 @@ export interface Streamed {
 export interface StreamSink {
   /** Whether all that was written has gone to the kernel: who reads too slowly is told less, or left. */
   readonly ready: boolean;
+  /** What has not, octets. */
+  readonly waiting: number;
   write(text: string): void;
   end(): void;
 }

@@ -11,6 +11,7 @@ import type { Answer, Streamed } from './answer.js';
 import { json, text } from './answer.js';
 import type { RouteInfo } from './index-page.js';
 import { indexPage } from './index-page.js';
+import type { Tappable } from './tap.js';
 
 export interface AdminRequest {
   /** HEAD comes as GET. */
@@ -38,6 +39,8 @@ export interface RouteDeps {
   readonly explain: (host: string, port: number, listener: string | null, client: ClientIs) => unknown;
   readonly getLogLevel: () => LogLevel;
   readonly setLogLevel: (level: LogLevel) => void;
+  /** Without it there is no /tap. */
+  readonly taps?: Tappable;
   readonly version: string;
   /** `uring` or `epoll`. */
   readonly executor: string;
@@ -165,7 +168,17 @@ export class Routes {
         answer: (request) => this.#logLevel(request),
       },
     ];
-    const { shutdown } = this.#deps;
+    const { shutdown, taps } = this.#deps;
+    if (taps !== undefined) {
+      routes.push({
+        path: '/tap',
+        methods: ['GET'],
+        summary: 'requests as they end, some of them, as lines of JSON; to this machine only',
+        example: "curl -N 'localhost:4191/tap?path=/api&status=5xx'",
+        answer: async ({ trusted, query }) =>
+          trusted ? (await import('./tap.js')).tapAnswer(taps, query) : forbidden(),
+      });
+    }
     if (shutdown !== undefined) {
       routes.push({
         path: '/shutdown',

@@ -175,21 +175,21 @@ function stream(request: IncomingMessage, response: ServerResponse, answer: Stre
     'Cache-Control': 'no-store',
     'X-Content-Type-Options': 'nosniff',
   });
-  if (request.method === 'HEAD') {
-    response.end();
-    return;
-  }
   const left = answer.stream({
     get ready() {
       return response.writableLength === 0;
     },
+    get waiting() {
+      return response.writableLength;
+    },
     write: (text) => {
-      response.write(text);
+      if (request.method !== 'HEAD') response.write(text);
     },
     end: () => response.destroy(),
   });
-  response.once('close', left);
-  if (response.destroyed) left();
+  if (request.method === 'HEAD') response.end();
+  if (request.method === 'HEAD' || response.destroyed) left();
+  else response.once('close', left);
 }
 
 /** Whether an Accept-Encoding header names gzip, with a weight other than 0. */

@@ -67,6 +67,11 @@ const commands: readonly ListedCommand[] = [
     load: async () => (await import('./uninject.js')).uninjectCommand,
   },
   {
+    name: 'tap',
+    summary: 'show requests of a running proxy as they end',
+    load: async () => (await import('./tap.js')).tapCommand,
+  },
+  {
     name: 'bench',
     summary: 'load a server, or measure proxies against each other',
     load: async () => (await import('./bench.js')).benchCommand,

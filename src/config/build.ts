@@ -260,6 +260,7 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
     adminShutdown: tree.admin?.shutdown === true,
     log: tree.log,
     metrics: tree.metrics,
+    tap: tree.tap,
     drain: { holdMs: drain.hold, graceMs: drain.grace, outbound: drain.outbound },
     limits: {
       maxConnections: limits.maxConnections,

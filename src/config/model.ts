@@ -391,6 +391,16 @@ export interface LogConfig {
   readonly access: AccessMode;
 }
 
+/** Those who tap: src/tap. */
+export interface TapConfig {
+  /** How many there may be at once. */
+  readonly listeners: number;
+  /** Records a second that one of them gets at most. */
+  readonly maxRps: number;
+  /** What may wait for one that reads slowly, octets. */
+  readonly maxBuffered: number;
+}
+
 /** What gets a series of its own in the metrics; what comes later counts in the series `overflow`. */
 export interface MetricsConfig {
   readonly maxServices: number;
@@ -418,6 +428,7 @@ export interface Config {
   readonly adminShutdown: boolean;
   readonly log: LogConfig;
   readonly metrics: MetricsConfig;
+  readonly tap: TapConfig;
   readonly drain: DrainConfig;
   /** A service of which nobody says anything: connections that go where their clients were going are treated so. */
   readonly bareService: ServiceConfig;

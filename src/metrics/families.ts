@@ -39,6 +39,7 @@ import { lookupFamilies } from './lookup-families.js';
 import { NAME_FAMILIES } from './name-families.js';
 import type { EndpointSeries } from './reader.js';
 import { GRPC_FAMILY, RESPONSE_FAMILY } from './response-families.js';
+import { tapFamilies } from './tap-families.js';
 import { TLS_FAMILIES } from './tls-families.js';
 import { http2Families, workerBlockFamily, workerFamilies, workerHistogramFamily } from './worker-families.js';
 
@@ -288,6 +289,7 @@ export const FAMILIES: readonly Family[] = merged([
   ...http2Families(),
   ...identityFamilies(),
   ...lookupFamilies(),
+  ...tapFamilies(),
   workerHistogramFamily(
     'sluice_http2_connection_streams',
     'Streams that an HTTP/2 connection had served when it closed',

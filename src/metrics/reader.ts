@@ -3,6 +3,7 @@
 import { type LookupCounts, noLookupCounts } from '../destination/counts.js';
 import { H, H2_ROLES } from '../http2/counters.js';
 import { type IdentityCounts, noCounts } from '../identity/counts.js';
+import { noTapCounts, type TapCounts } from '../tap/counts.js';
 import type { CertificateCounts } from './certificate-counts.js';
 import type { ClientSeriesName } from './client-series.js';
 import { ClientGroup, type ClientTotals } from './clients.js';
@@ -101,6 +102,7 @@ export interface MetricsSnapshot {
   readonly unready: number;
   readonly identity: Readonly<IdentityCounts>;
   readonly lookup: Readonly<LookupCounts>;
+  readonly tap: Readonly<TapCounts>;
 }
 
 /** What the main thread counts of a name. */
@@ -166,6 +168,7 @@ export class MetricsReader {
   readonly certificates: CertificateCounts = { loaded: 0, failed: 0, broken: 0, used: [] };
   readonly identity: IdentityCounts = noCounts();
   readonly lookup: LookupCounts = noLookupCounts();
+  readonly tap: TapCounts = noTapCounts();
   readonly endpointFiles: EndpointFileCounts = { watched: 0, broken: 0, tooLarge: 0 };
   /** Identities of endpoints in labels. */
   readonly identities: LabelValues;
@@ -318,6 +321,7 @@ export class MetricsReader {
       unready: this.unready(),
       identity: { ...this.identity, failures: { ...this.identity.failures } },
       lookup: this.#lookups(),
+      tap: { ...this.tap, leftOut: { ...this.tap.leftOut } },
     };
   }
 

@@ -116,9 +116,13 @@ export class Context {
   private readonly halfClose = new Uint8Array(MAX_LISTENERS);
   /** Settings of destinations that the worker knows by itself; null where no listener has any. */
   private passthrough: PassthroughSnapshot | null = null;
-  /** Exchanges and connections are logged when they end; those that went well only if `accessAll`. */
-  access = false;
+  /** Somebody may want to know of single exchanges and connections: their bytes are counted, and whoever asks for more is asked. */
+  observed = false;
+  /** They are logged when they end; those that went well only if `accessAll`. */
+  accessLogged = false;
   accessAll = false;
+  /** Somebody taps. */
+  private tapped = false;
   /** Names of listeners, by slot. */
   readonly listenerNames: string[] = [];
   /** Where in the slab the addresses of all endpoints and the names of all services are. */
@@ -239,8 +243,9 @@ export class Context {
     this.maxClients = snapshot.maxClients;
     this.meshClient = snapshot.meshClient;
     this.protocols.expiryMs = snapshot.limits.protocolExpiryMs;
-    this.access = snapshot.access !== false;
+    this.accessLogged = snapshot.access !== false;
     this.accessAll = snapshot.access === true;
+    this.observe(this.tapped);
     for (const { slot, name } of snapshot.listeners) this.listenerNames[slot] = name;
     this.clientSeries.configure(snapshot.listeners, snapshot.maxIdentities);
     this.added.configure(snapshot.listeners);
@@ -254,6 +259,12 @@ export class Context {
     }
     for (const { slot, series, config } of snapshot.services) this.configureService(slot, series, config);
     if (snapshot.passthrough !== null) this.passthrough = snapshot.passthrough;
+  }
+
+  /** Whether somebody taps. */
+  observe(tapped: boolean): void {
+    this.tapped = tapped;
+    this.observed = this.accessLogged || tapped;
   }
 
   /** Replaces the endpoints of a service; returns those that are gone, or are somebody else now: no connection to them is used again. Looks at the endpoints of this service only. */

@@ -34,8 +34,10 @@ import { Permissions } from './exchange/permissions.js';
 import { Reports } from './exchange/reports.js';
 import { RequestBytes } from './exchange/request-bytes.js';
 import { RequestLog } from './exchange/request-log.js';
+import { RequestSpans } from './exchange/request-spans.js';
 import { ResponseBytes } from './exchange/response-bytes.js';
 import { Retries } from './exchange/retry.js';
+import { Taps } from './exchange/taps.js';
 import { BodyRelay } from './http1/bodies.js';
 import { Http1Clients } from './http1/clients.js';
 import { Http1Endpoints } from './http1/endpoints.js';
@@ -77,6 +79,7 @@ export interface DataPath {
   readonly accounts: Accounts;
   readonly control: Lifecycle;
   readonly permissions: Permissions;
+  readonly taps: Taps;
 }
 
 /** What the versions of HTTP and the relay are built on. */
@@ -147,8 +150,10 @@ export function makeDataPath(context: Context): DataPath {
   const legs = new Legs(context, core, exchanges, kept, parts);
   const backpressure = new Backpressure(context, core, exchanges, http1);
   const permissions = new Permissions(context, core, exchanges, http1);
-  const requestLog = new RequestLog(context, core, exchanges, http1, permissions);
-  context.connectionLog = new ConnectionLog(context, opaque, requestLog);
+  const spans = new RequestSpans(core, exchanges, http1, context.bytes);
+  const taps = new Taps(context, exchanges, spans);
+  const requestLog = new RequestLog(context, core, exchanges, http1, permissions, spans, taps);
+  context.connectionLog = new ConnectionLog(context, opaque, requestLog, taps);
   const tunnels = new Tunnels({ ...ground, ...parts, legs, backpressure, requestLog, permissions });
   const ways = { ...parts, tunnels, backpressure };
   reports.requests = new RequestBytes(context, core, exchanges, kept, ways, reports);
@@ -184,5 +189,5 @@ export function makeDataPath(context: Context): DataPath {
     transport: transportHeaders,
   });
   const accept = { races, peek, securing, transportHeaders, detector };
-  return { ...ground, ...one, ...accept, http2: two.connections, tunnels, accounts, control, permissions };
+  return { ...ground, ...one, ...accept, http2: two.connections, tunnels, accounts, control, permissions, taps };
 }

@@ -10,6 +10,7 @@ import type {
 import type { PossibleNames } from '../identity/possible-names.js';
 import type { ClientSeriesName } from '../metrics/client-series.js';
 import type { WorkerMemory } from '../metrics/shared.js';
+import type { TapRecords, TapRequest } from '../tap/request.js';
 import type { TlsProfile } from '../tls/profile.js';
 import type { HealthChange } from './health-news.js';
 import type { Refused } from './refusals.js';
@@ -221,6 +222,8 @@ export type ToWorker =
   | { readonly kind: 'unresolved' }
   /** The same of one address. */
   | { readonly kind: 'changed'; readonly host: string; readonly port: number }
+  /** All those who tap from now on. */
+  | { readonly kind: 'taps'; readonly taps: readonly TapRequest[] }
   | { readonly kind: 'ping'; readonly id: number };
 
 export type FromWorker =
@@ -230,6 +233,8 @@ export type FromWorker =
   /** Nothing is open any more (after `stop`). */
   | { readonly kind: 'drained' }
   | { readonly kind: 'pong'; readonly id: number }
+  /** What somebody who taps gets to see. */
+  | { readonly kind: 'tapped'; readonly records: TapRecords }
   /** Server names of others that TLS connections asked for, since it was told last. */
   | { readonly kind: 'serverNames'; readonly names: readonly (readonly [name: string, count: number])[] }
   /** Where clients of an identity are counted from now on. */

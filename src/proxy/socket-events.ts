@@ -45,7 +45,7 @@ export class SocketEvents implements Handlers {
     }
     if (connections.deferred[socket] === 0) {
       values[connections.meter[socket] + L.READ_BYTES] += length;
-      if (this.context.access) connections.read[socket] += length;
+      if (this.context.observed) connections.read[socket] += length;
     }
     this.owners[sockets.kind[socket]].data(socket, bid, at, length);
   }
@@ -67,7 +67,7 @@ export class SocketEvents implements Handlers {
     const { connections, values, reactor, sockets } = this.context;
     connections.active[slot] = reactor.now;
     values[connections.meter[slot] + L.WRITE_BYTES] += bytes;
-    if (this.context.access) connections.written[slot] += bytes;
+    if (this.context.observed) connections.written[slot] += bytes;
     if (sockets.kind[slot] === SOCKET_KIND.HTTP1_ENDPOINT) this.to.http1.sent[slot] += bytes;
   }
 

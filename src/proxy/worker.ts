@@ -86,6 +86,7 @@ export class Worker {
       (message) => this.send(message),
     );
     this.context.clientSeries.named = (name) => this.send({ kind: 'clients', name });
+    this.path.taps.send = (records) => this.send({ kind: 'tapped', records });
     this.path.peek.named = (name) => this.serverNames.note(name);
     this.path.transportHeaders.forward = (client, port) => this.router.forward(client, port);
     this.path.securing.opened = (client) => this.router.open(client);
@@ -144,6 +145,7 @@ export class Worker {
     this.send({ kind: 'ready', executor, reason, threadId });
     await done;
     this.context.accessLog.flush(true);
+    this.path.taps.flush();
     this.sample();
     this.sampling.stop();
     Atomics.store(new Int32Array(loadBoard), LOAD_BOARD.RING + id, -1);
@@ -209,6 +211,10 @@ export class Worker {
         break;
       case 'changed':
         this.router.changed(message.host, message.port);
+        break;
+      case 'taps':
+        this.path.taps.configure(message.taps);
+        this.context.observe(this.path.taps.active);
         break;
       case 'ping':
         this.send({ kind: 'pong', id: message.id });

@@ -17,6 +17,7 @@ import { descriptors, sluiceVersion } from '../log/process-state.js';
 import { MetricsReader } from '../metrics/reader.js';
 import type { ClientIs } from '../policy/explain-authorization.js';
 import type { DrainMessage, FromWorker } from '../proxy/snapshot.js';
+import { Taps } from '../tap/taps.js';
 import { type ClientShare, clientShare, warnOfDescriptors } from './descriptors.js';
 import { Destinations } from './destinations.js';
 import { Discovered } from './discovered.js';
@@ -62,6 +63,7 @@ export class Engine {
   private readonly snapshots: Snapshots;
   private readonly explaining: Explaining;
   private readonly tls: TlsProfiles;
+  private readonly taps: Taps;
   /** The worker threads. */
   readonly pool: WorkerPool;
   private admin: AdminServer | undefined;
@@ -162,6 +164,14 @@ export class Engine {
       send: (worker, message) => this.pool.send(worker, message),
     });
     this.rules = new RuleSeries(this.reader);
+    this.taps = new Taps({
+      counts: this.reader.tap,
+      config: () => this.config.tap,
+      tell: (taps) => {
+        this.pool.broadcast({ kind: 'taps', taps });
+        return this.pool.applied(APPLY_MS);
+      },
+    });
     this.snapshots = new Snapshots({
       others: () => this.discovered.services.all(),
       place: (service) => this.destinations.service(service),
@@ -378,6 +388,7 @@ export class Engine {
       get executor() {
         return engine.executor;
       },
+      taps: this.taps,
       ready: () => this.ready(),
       live: {
         errors: () => this.errors.all(),
@@ -405,9 +416,11 @@ export class Engine {
   }
 
   private onMessage(worker: number, message: FromWorker): void {
-    if (message.kind === 'unlistened') for (const fd of message.fds) this.listeners.released(worker, fd);
+    if (message.kind === 'ready') this.tellTaps(worker);
+    else if (message.kind === 'unlistened') for (const fd of message.fds) this.listeners.released(worker, fd);
     else if (message.kind === 'resolve') void this.originals.resolve(worker, message);
     else if (message.kind === 'forgotten') this.discovered.forget(worker, message.listener, message.host, message.port);
+    else if (message.kind === 'tapped') this.taps.received(message.records);
     else if (message.kind === 'refused') {
       this.refusals.add(message.refused);
       this.errors.refused(message.refused);
@@ -418,6 +431,12 @@ export class Engine {
       this.health.changed(worker, message.changes);
       this.errors.health(message.changes);
     } else if (message.kind === 'log') this.logger[message.level](message.message, { worker, ...message.fields });
+  }
+
+  /** A worker that takes the place of another is told who taps. */
+  private tellTaps(worker: number): void {
+    const taps = this.taps.requests;
+    if (taps.length > 0) this.pool.send(worker, { kind: 'taps', taps });
   }
 
   private addListeners(config: Config): readonly string[] {

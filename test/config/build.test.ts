@@ -15,6 +15,7 @@ coalesce: 0
 admin: { listen: "[::1]:4000", shutdown: true }
 log: { level: debug, access: true }
 metrics: { maxServices: 1024, maxEndpoints: 8192 }
+tap: { listeners: 2, maxRps: 7, maxBuffered: 16KiB }
 drain: { hold: 0, grace: 1s, outbound: last }
 limits:
   maxConnections: 10
@@ -87,6 +88,7 @@ services:
     adminShutdown: true,
     log: { level: 'debug', access: true },
     metrics: { maxServices: 1024, maxEndpoints: 8192, maxIdentities: 128 },
+    tap: { listeners: 2, maxRps: 7, maxBuffered: 16_384 },
     drain: { holdMs: 0, graceMs: 1000, outbound: 'last' },
     limits: {
       maxConnections: 10,

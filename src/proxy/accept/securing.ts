@@ -108,7 +108,7 @@ export class Securing {
       const at = inbox.startOf(bid);
       const length = inbox.endOf(bid) - at;
       // It was taken for what the client says. (In the metrics it stays: a counter that goes back means a restart.)
-      if (this.context.access && connections.deferred[client] === 0) connections.read[client] -= length;
+      if (this.context.observed && connections.deferred[client] === 0) connections.read[client] -= length;
       layered.received(client, bid, at, length);
     }
     if ((sockets.flags[client] & SOCKET.EOF) === 0) return;

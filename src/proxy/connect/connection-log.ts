@@ -1,4 +1,4 @@
-// The records of the access log that tell of connections: those that were relayed, and those that ended badly before they had a request.
+// The records that tell of connections, for the access log and for those who tap: those that were relayed, and those that ended badly before they had a request.
 import { RESPONSE_REASONS } from '../../http/response-reasons.js';
 import { quoted } from '../../log/json-text.js';
 import { CLOSE_REASONS } from '../../metrics/layout.js';
@@ -15,11 +15,19 @@ export interface TunnelRecords {
   tunnelEnded(client: SocketSlot, reason: number): boolean;
 }
 
+/** Those who look on, as `Taps` has them. */
+export interface ConnectionTaps {
+  readonly active: boolean;
+  connection(client: number, service: number): number;
+  show(mask: number, members: string): void;
+}
+
 export class ConnectionLog implements ClientLog {
   constructor(
     private readonly context: Context,
     private readonly opaque: { readonly service: Int32Array; readonly why: Uint8Array },
     private readonly requests: TunnelRecords,
+    private readonly taps: ConnectionTaps,
   ) {}
 
   ended(client: SocketSlot, reason: number): void {
@@ -27,18 +35,30 @@ export class ConnectionLog implements ClientLog {
     const kind = this.context.sockets.kind[client];
     if (kind === SOCKET_KIND.OPAQUE) {
       if (this.requests.tunnelEnded(client, reason)) return;
-      if (!well || this.context.accessAll) this.write(client, reason, 'opaque', this.opaque.service[client]);
+      this.write(client, reason, 'opaque', this.opaque.service[client], !well || this.context.accessAll);
       return;
     }
     // Whatever else may be told of a connection, its requests tell.
-    if (!well && (kind === SOCKET_KIND.DETECT || kind === SOCKET_KIND.ROUTE)) this.write(client, reason, 'unknown', -1);
+    if (!well && (kind === SOCKET_KIND.DETECT || kind === SOCKET_KIND.ROUTE))
+      this.write(client, reason, 'unknown', -1, true);
   }
 
   violated(client: SocketSlot, reason: number): void {
-    this.write(client, reason, 'HTTP/2', -1);
+    this.write(client, reason, 'HTTP/2', -1, true);
   }
 
-  private write(client: SocketSlot, reason: number, protocol: string, service: number): void {
+  /** `remarkable`: the access log has it where it has anything. */
+  private write(client: SocketSlot, reason: number, protocol: string, service: number, remarkable: boolean): void {
+    const { context, taps } = this;
+    const tapped = taps.active ? taps.connection(client, service) : 0;
+    const logged = remarkable && context.accessLogged;
+    if (tapped === 0 && !logged) return;
+    const record = this.record(client, reason, protocol, service);
+    if (logged) context.accessLog.write(record);
+    if (tapped !== 0) taps.show(tapped, record);
+  }
+
+  private record(client: SocketSlot, reason: number, protocol: string, service: number): string {
     const { context } = this;
     const { connections, endpoints, services } = context;
     const endpoint = connections.relayedTo[client];
@@ -48,10 +68,10 @@ export class ConnectionLog implements ClientLog {
     const name = service < 0 ? '' : services.name.get(service);
     const rule = context.authorization.active && protocol === 'opaque' ? context.authorization.ruleOfBytes(client) : '';
     const decided = rule === '' ? '' : `,"rule":${quoted(rule, MOST_NAME)}`;
-    context.accessLog.write(
+    return (
       `"message":"connection",${context.who(client)},"service":${quoted(name, MOST_NAME)},"clientProtocol":"${protocol}",` +
-        `"closed":"${CLOSE_REASONS[reason]}"${why}${decided},"endpoint":"${address}","received":${connections.read[client]},` +
-        `"sent":${connections.written[client]},"durationMs":${(context.reactor.now - connections.opened[client]).toFixed(3)}`,
+      `"closed":"${CLOSE_REASONS[reason]}"${why}${decided},"endpoint":"${address}","received":${connections.read[client]},` +
+      `"sent":${connections.written[client]},"durationMs":${(context.reactor.now - connections.opened[client]).toFixed(3)}`
     );
   }
 }

@@ -75,7 +75,7 @@ const NONE = -1;
 /** How long a peer may take none of the last bytes of a connection that is over for us. */
 const LAST_BYTES_MS = 300_000;
 
-/** Is told of the ends of clients' connections, while the access log is on. */
+/** Is told of the ends of clients' connections, while somebody wants to know. */
 export interface ClientLog {
   /** It has ended; `reason` is its CLOSE. */
   ended(client: SocketSlot, reason: number): void;
@@ -100,7 +100,7 @@ interface Shared {
     isOriginal(destination: number): boolean;
     release(destination: number, client: number, now: number): void;
   };
-  readonly access: boolean;
+  readonly observed: boolean;
   readonly authorization: { forget(exchange: number): void };
   readonly connectionLog: ClientLog;
   readonly clientSeries: Pick<ClientSeries, 'waits' | 'baseOf'>;
@@ -120,7 +120,7 @@ export class Connections {
   readonly opened: Float64Array;
   /** Last activity, ms. */
   readonly active: Float64Array;
-  /** Bytes received and sent, counted while the access log is on. */
+  /** Bytes received and sent, counted while somebody wants to know. */
   readonly read: Float64Array;
   readonly written: Float64Array;
   /** Addresses of clients, read while they are there, as the kernel forgets that of a peer who resets. */
@@ -185,7 +185,7 @@ export class Connections {
     if (this.read[slot] !== 0) this.read[slot] = 0;
     if (this.written[slot] !== 0) this.written[slot] = 0;
     if (this.relayedTo[slot] !== NONE) this.relayedTo[slot] = NONE;
-    const peer = this.context.access ? this.context.native.peerName(fd) : undefined;
+    const peer = this.context.observed ? this.context.native.peerName(fd) : undefined;
     if (this.peers[slot] !== peer) this.peers[slot] = peer;
     if (this.goals[slot] !== undefined) this.goals[slot] = undefined;
     this.clients++;
@@ -223,10 +223,10 @@ export class Connections {
   count(slot: number): void {
     if (this.deferred[slot] === 0) return;
     this.deferred[slot] = 0;
-    const { values, inbox, access } = this.context;
+    const { values, inbox, observed } = this.context;
     const length = inbox.bytes[slot];
     values[this.meter[slot] + L.READ_BYTES] += length;
-    if (access) this.read[slot] += length;
+    if (observed) this.read[slot] += length;
   }
 
   /** Address of the peer of a connection that is open; '' where it can't be told. */
@@ -334,7 +334,7 @@ export class Connections {
     this.count(slot);
     inbox.clear(slot);
     if (this.listener[slot] >= 0) {
-      if (this.context.access) this.context.connectionLog.ended(slot as SocketSlot, reason);
+      if (this.context.observed) this.context.connectionLog.ended(slot as SocketSlot, reason);
       if (this.uncounted[slot] === 1) {
         this.uncounted[slot] = 0;
         values[meter + L.OPEN_TOTAL]++;

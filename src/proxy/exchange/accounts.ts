@@ -40,7 +40,7 @@ export class Accounts {
     const { exchanges } = this;
     const service = exchanges.service[x];
     values[listenerMeter + L.REQUESTS]++;
-    if (this.context.access) this.log.begun(x);
+    if (this.context.observed) this.log.begun(x);
     if (service < 0) return;
     const base = services.base[service];
     values[base + S.REQUESTS]++;
@@ -110,7 +110,7 @@ export class Accounts {
     const cell = responseCell(routeClassOf(exchanges.methodInHttp1(x), exchanges.grpc[x] === 1), failed);
     metrics.record(serviceHistogram(services.series[service], cell), latency);
     metrics.record(endpointHistogram(endpoints.series[endpoint], ENDPOINT_LATENCY_US), latency);
-    if (this.context.access && !tunnel) this.log.ended(x, OUTCOME.WHOLE, status, 0);
+    if (this.context.observed && !tunnel) this.log.ended(x, OUTCOME.WHOLE, status, 0);
   }
 
   /** The endpoint has not. `sign`: the SIGN that this is; after the head of its response it is none. */
@@ -144,7 +144,7 @@ export class Accounts {
 
   /** The proxy has answered by itself: `why` is an index into RESPONSE_REASONS. */
   answered(x: ExchangeSlot, status: number, why: number): void {
-    if (this.context.access) this.log.ended(x, OUTCOME.ANSWERED, status, why);
+    if (this.context.observed) this.log.ended(x, OUTCOME.ANSWERED, status, why);
     this.ended(x, OUTCOME.WHOLE, why);
   }
 
@@ -165,7 +165,7 @@ export class Accounts {
     values[base + S.IN_FLIGHT]--;
     if (outcome === OUTCOME.WHOLE) return;
     values[base + S.UNANSWERED]++;
-    if (this.context.access) this.log.ended(x, outcome, exchanges.answered(x) ? exchanges.status[x] : 0, why);
+    if (this.context.observed) this.log.ended(x, outcome, exchanges.answered(x) ? exchanges.status[x] : 0, why);
   }
 
   private left(x: ExchangeSlot, base: number): void {

@@ -114,10 +114,12 @@ export class Exchanges {
   readonly lineNext: Int32Array;
   readonly linePrev: Int32Array;
   readonly lineSince: Float64Array;
-  /** For the access log, counted and kept while it is on: bytes of the client's and the endpoint's content; who asks for what. */
+  /** For the access log and for who taps, counted and kept while somebody wants it: bytes of the client's and the endpoint's content; who asks for what. */
   readonly received: Float64Array;
   readonly sent: Float64Array;
   readonly target: (string | undefined)[] = [];
+  /** 1 where there is such a text. */
+  readonly told: Uint8Array;
   /** Sec-WebSocket-Key: the client's, or the one made for the endpoint, of WebSockets whose versions of HTTP differ. */
   readonly keys = new Map<ExchangeSlot, Uint8Array>();
 
@@ -157,6 +159,7 @@ export class Exchanges {
     this.lineSince = new Float64Array(n);
     this.received = new Float64Array(n);
     this.sent = new Float64Array(n);
+    this.told = new Uint8Array(n);
   }
 
   /** All exchanges there can be. */

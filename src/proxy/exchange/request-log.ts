@@ -1,7 +1,6 @@
-// The records of the access log that tell of exchanges. docs/operations.md has what each member means; a record fits in one write to a
-// pipe, whatever a client has sent.
+// The records that tell of exchanges, for the access log and for those who tap. docs/operations.md has what each member means; a record fits
+// in one write to a pipe, whatever a client has sent.
 
-import type { FieldList } from '../../hpack/field-list.js';
 import { ascii } from '../../http/octets.js';
 import { RESPONSE_REASONS } from '../../http/response-reasons.js';
 import type { Core } from '../../http2/shared-state.js';
@@ -14,6 +13,8 @@ import type { Http1Sockets } from '../http1/sockets.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import type { Exchanges } from './exchange.js';
 import { WHY } from './reasons.js';
+import type { RequestSpans } from './request-spans.js';
+import type { Taps } from './taps.js';
 
 /** Bytes of each text that a record holds at most. */
 const MOST = { METHOD: 32, PATH: 1536, AUTHORITY: 256, USER_AGENT: 256, REQUEST_ID: 128 } as const;
@@ -21,7 +22,6 @@ const USER_AGENT = ascii('user-agent');
 const REQUEST_ID = ascii('x-request-id');
 /** What stands for the status where the client left before there was one, as with nginx. */
 const LEFT = 499;
-const LOWER = 0x20;
 
 /** How the exchange has ended for the client. */
 export const OUTCOME = {
@@ -38,30 +38,49 @@ export const OUTCOME = {
 } as const;
 
 export class RequestLog {
-  private readonly position = { at: 0, length: 0 };
-
   constructor(
     private readonly context: Context,
     private readonly core: Core,
     private readonly exchanges: Exchanges,
-    private readonly http1: Http1Sockets,
+    private readonly http1: Pick<Http1Sockets, 'head'>,
     private readonly permissions: { readonly code: Int32Array },
+    private readonly spans: RequestSpans,
+    private readonly taps: Taps,
   ) {}
 
-  /** Keeps what is known of a request that has come: its head is still where it was read. */
+  /** Keeps what is known of a request that has come, where somebody may want it: its head is still where it was read. */
   begun(x: ExchangeSlot): void {
-    const { exchanges } = this;
-    exchanges.target[x] = exchanges.isStream(x) ? this.fromList(x) : this.fromHead(x);
+    const { exchanges, context, taps } = this;
+    const tapped = taps.active && taps.begun(x, exchanges.client(x, this.core));
+    if (tapped || context.accessLogged) {
+      exchanges.target[x] = this.asked(x);
+      exchanges.told[x] = 1;
+    } else if (exchanges.told[x] === 1) this.forget(x);
   }
 
   /** The exchange is over, with an OUTCOME; `status` is what the client has got, 0: no head of a response. */
   ended(x: ExchangeSlot, outcome: number, status: number, why: number): void {
-    const { exchanges, context } = this;
-    const head = exchanges.target[x];
-    exchanges.target[x] = undefined;
+    const { context, taps } = this;
     const shown = status === 0 && outcome === OUTCOME.LEFT ? LEFT : status;
-    if (!context.accessAll && !this.failed(x, outcome, shown, why)) return;
-    let line = `"message":"request",${head ?? this.unread(x)},"status":${shown}`;
+    const tapped = taps.active ? taps.ended(x, status) : 0;
+    const logged = context.accessAll || (context.accessLogged && this.failed(x, outcome, shown, why));
+    if (tapped !== 0 || logged) {
+      const record = this.record(x, outcome, shown, why);
+      if (logged) context.accessLog.write(record);
+      if (tapped !== 0) taps.show(tapped, record);
+    }
+    if (this.exchanges.told[x] === 1) this.forget(x);
+  }
+
+  private forget(x: ExchangeSlot): void {
+    this.exchanges.told[x] = 0;
+    this.exchanges.target[x] = undefined;
+  }
+
+  private record(x: ExchangeSlot, outcome: number, status: number, why: number): string {
+    const { exchanges } = this;
+    const head = exchanges.told[x] === 1 ? exchanges.target[x] : undefined;
+    let line = `"message":"request",${head ?? this.unread(x)},"status":${status}`;
     // A request whose head could not be read has no beginning: what the columns hold is of another one.
     if (head !== undefined && exchanges.grpc[x] === 1 && exchanges.grpcStatus[x] >= 0)
       line += `,"grpcStatus":${exchanges.grpcStatus[x]}`;
@@ -69,7 +88,7 @@ export class RequestLog {
     if (reason !== '') line += `,"reason":"${reason}"`;
     line += head === undefined ? ',"endpoint":""' : this.rule(x) + this.course(x);
     if (outcome === OUTCOME.CUT || outcome === OUTCOME.LEFT) line += ',"unanswered":true';
-    context.accessLog.write(line);
+    return line;
   }
 
   /** A tunnel between two sockets is relayed as opaque: what its client's socket has carried until now were messages. */
@@ -82,7 +101,7 @@ export class RequestLog {
   tunnelEnded(client: SocketSlot, reason: number): boolean {
     const { exchanges, context } = this;
     const x = exchanges.ofSocket(client);
-    if (exchanges.target[x] === undefined) return false;
+    if (exchanges.told[x] === 0) return false;
     exchanges.received[x] += context.connections.read[client];
     exchanges.sent[x] += context.connections.written[client];
     this.ended(x, OUTCOME.TUNNEL, exchanges.status[x], reason);
@@ -131,30 +150,18 @@ export class RequestLog {
     return exchanges.isStream(x) ? `${line},"stream":${core.streams.id[exchanges.clientStream(x)]}` : line;
   }
 
-  private fromHead(x: ExchangeSlot): string {
-    const { head } = this.http1;
-    const line = this.text(head.methodStart, head.methodEnd, MOST.METHOD);
-    const path = this.text(head.targetStart, head.targetEnd, MOST.PATH);
-    const authority = this.text(head.authorityStart, head.authorityEnd, MOST.AUTHORITY);
-    const protocol = head.minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1';
+  /** Who asks for what. */
+  private asked(x: ExchangeSlot): string {
+    const { spans } = this;
+    spans.locate(x);
+    const method = this.text(spans.methodAt, spans.methodEnd, MOST.METHOD);
+    const path = this.text(spans.targetAt, spans.targetEnd, MOST.PATH);
+    const authority = this.text(spans.authorityAt, spans.authorityEnd, MOST.AUTHORITY);
+    const version = this.exchanges.isStream(x) ? 'HTTP/2' : this.http1.head.minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1';
     let more = '';
-    if (this.findInHead(USER_AGENT)) more += `,"userAgent":${this.found(MOST.USER_AGENT)}`;
-    if (this.findInHead(REQUEST_ID)) more += `,"requestId":${this.found(MOST.REQUEST_ID)}`;
-    return `${this.who(x)},"clientProtocol":"${protocol}","method":${line},"path":${path},"authority":${authority}${more}`;
-  }
-
-  private fromList(x: ExchangeSlot): string {
-    const { list } = this.core;
-    const { facts } = list;
-    const host = facts.authorityAt < 0 ? facts.hostAt : facts.authorityAt;
-    const hostLength = facts.authorityAt < 0 ? facts.hostLength : facts.authorityLength;
-    const line = this.text(facts.methodAt, facts.methodAt + facts.methodLength, MOST.METHOD);
-    const path = this.text(facts.pathAt, facts.pathAt + facts.pathLength, MOST.PATH);
-    const authority = this.text(host, host + hostLength, MOST.AUTHORITY);
-    let more = '';
-    if (this.findInList(list, USER_AGENT)) more += `,"userAgent":${this.found(MOST.USER_AGENT)}`;
-    if (this.findInList(list, REQUEST_ID)) more += `,"requestId":${this.found(MOST.REQUEST_ID)}`;
-    return `${this.who(x)},"clientProtocol":"HTTP/2","method":${line},"path":${path},"authority":${authority}${more}`;
+    if (spans.find(x, USER_AGENT)) more += `,"userAgent":${this.found(MOST.USER_AGENT)}`;
+    if (spans.find(x, REQUEST_ID)) more += `,"requestId":${this.found(MOST.REQUEST_ID)}`;
+    return `${this.who(x)},"clientProtocol":"${version}","method":${method},"path":${path},"authority":${authority}${more}`;
   }
 
   /** Of a request whose head could not be read. */
@@ -172,49 +179,8 @@ export class RequestLog {
     return `${context.who(socket)},"service":${quoted(name, MOST_NAME)}`;
   }
 
-  private findInHead(name: Uint8Array): boolean {
-    const { head } = this.http1;
-    for (let i = 0; i < head.count; i++) {
-      const at = head.fields[4 * i];
-      if (!this.named(at, head.fields[4 * i + 1] - at, name)) continue;
-      this.position.at = head.fields[4 * i + 2];
-      this.position.length = head.fields[4 * i + 3] - head.fields[4 * i + 2];
-      return true;
-    }
-    return false;
-  }
-
-  private findInList(list: FieldList, name: Uint8Array): boolean {
-    const { template } = list;
-    return (
-      this.findAmong(list, list.count, name) || (template !== null && this.findAmong(template, template.count, name))
-    );
-  }
-
-  private findAmong(
-    columns: Readonly<Record<'nameAt' | 'nameLength' | 'valueAt' | 'valueLength', ArrayLike<number>>>,
-    count: number,
-    name: Uint8Array,
-  ): boolean {
-    for (let i = 0; i < count; i++) {
-      if (!this.named(columns.nameAt[i], columns.nameLength[i], name)) continue;
-      this.position.at = columns.valueAt[i];
-      this.position.length = columns.valueLength[i];
-      return true;
-    }
-    return false;
-  }
-
-  /** Whether the field name at `at` is `name`, whatever its case. */
-  private named(at: number, length: number, name: Uint8Array): boolean {
-    const { bytes } = this.context;
-    if (length !== name.length) return false;
-    for (let i = 0; i < length; i++) if ((bytes[at + i] | LOWER) !== (name[i] | LOWER)) return false;
-    return true;
-  }
-
   private found(most: number): string {
-    return this.text(this.position.at, this.position.at + this.position.length, most);
+    return this.text(this.spans.valueAt, this.spans.valueEnd, most);
   }
 
   private text(start: number, end: number, most: number): string {

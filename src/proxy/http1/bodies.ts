@@ -121,7 +121,7 @@ export class BodyRelay {
       values[connections.meter[source] + L.READ_BYTES] += splicer.bytesIn;
       values[connections.meter[destination] + L.WRITE_BYTES] += splicer.bytesOut;
       values[W.SPLICED_BYTES] += splicer.bytesOut;
-      if (this.context.access) {
+      if (this.context.observed) {
         // A client's socket has its exchange's slot.
         if (connections.listener[source] >= 0) this.exchanges.received[source] += splicer.bytesIn;
         else this.exchanges.sent[destination] += splicer.bytesOut;

@@ -256,7 +256,7 @@ export class RequestReader {
     if (head.hasBody) {
       result = bodies.read(client, bytes, at, end);
       consumed = bodies.consumed;
-      if (this.context.access) exchanges.received[x] += bodies.dataEnd - bodies.dataStart;
+      if (this.context.observed) exchanges.received[x] += bodies.dataEnd - bodies.dataStart;
     }
     const bad = result < 0;
     const whole = result === BODY.DONE;
@@ -316,7 +316,7 @@ export class RequestReader {
       return NONE;
     }
     const { consumed } = bodies;
-    if (this.context.access) this.exchanges.received[x] += bodies.dataEnd - bodies.dataStart;
+    if (this.context.observed) this.exchanges.received[x] += bodies.dataEnd - bodies.dataStart;
     // The response may have ended the exchange while this was sent.
     if (!this.reports.requests.piece(x, bid, result)) return NONE;
     if (result === BODY.DONE) this.complete(client);

@@ -292,7 +292,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
       return;
     }
     this.release(connection, CLOSE.PROTOCOL);
-    if (connection.role === ROLE.SERVER && this.context.access) this.context.connectionLog.violated(socket, reason);
+    if (connection.role === ROLE.SERVER && this.context.observed) this.context.connectionLog.violated(socket, reason);
     if (connection.role === ROLE.SERVER) this.linger(socket, reason);
     else this.context.connections.closeWhenSent(socket, reason);
   }

@@ -53,7 +53,7 @@ export class Tunnels {
       endpoints.part(x, socket as SocketSlot);
       exchanges.state[x] = STATE.OWN;
       this.forget(x);
-      if (this.parts.context.access) this.parts.requestLog.tunnelBegun(exchanges.clientSocket(x));
+      if (this.parts.context.observed) this.parts.requestLog.tunnelBegun(exchanges.clientSocket(x));
       opaque.tunnel(exchanges.clientSocket(x), socket);
       return;
     }
@@ -68,7 +68,7 @@ export class Tunnels {
     const { exchanges, core, streams, pieces, backpressure, context } = this.parts;
     const { frames, sender } = streams.machine;
     core.clock[0] = context.reactor.now;
-    if (context.access) exchanges.received[x] += length;
+    if (context.observed) exchanges.received[x] += length;
     if (exchanges.kind[x] === LEG.HTTP1) {
       const socket = exchanges.endpointSocket(x);
       if (!pieces.put(socket, at, length)) {
@@ -96,7 +96,7 @@ export class Tunnels {
     const { exchanges, core, streams, pieces, backpressure, context } = this.parts;
     const { frames, sender } = streams.machine;
     core.clock[0] = context.reactor.now;
-    if (context.access) exchanges.sent[x] += length;
+    if (context.observed) exchanges.sent[x] += length;
     if (!exchanges.isStream(x)) {
       const client = exchanges.clientSocket(x);
       if (!pieces.put(client, at, length)) {
@@ -267,7 +267,7 @@ export class Tunnels {
   /** Takes the endpoint's leg from the exchange, which ends with it. Returns its socket, if it is one. */
   private part(x: ExchangeSlot, code: number, reason: number): SocketSlot | -1 {
     const { exchanges, endpoints, streams, legs, context, requestLog } = this.parts;
-    if (context.access) requestLog.ended(x, OUTCOME.TUNNEL, exchanges.status[x], reason);
+    if (context.observed) requestLog.ended(x, OUTCOME.TUNNEL, exchanges.status[x], reason);
     const socket = exchanges.kind[x] === LEG.HTTP1 ? exchanges.endpointSocket(x) : NONE;
     exchanges.state[x] = STATE.OWN;
     this.forget(x);

@@ -62,7 +62,7 @@ class World {
       endpoints,
       board: new Int32Array(1),
       workerId: 0,
-      access: false,
+      observed: false,
       limits: { opaque: this.opaque },
       limited: (limit: number) => this.limits.push(LIMITS[limit]),
       ofMesh: () => false,

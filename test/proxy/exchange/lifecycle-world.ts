@@ -114,7 +114,7 @@ export class World {
       metrics,
       slab,
       bytes: slab.bytes,
-      access: false,
+      observed: false,
       reactor: { now: 5, ms: 5 },
       budget: { deposit: () => undefined, tryWithdraw: () => knobs.retries },
       limits: { http2: { maxReplayBytes: 1 << 20 } },

@@ -1,0 +1,122 @@
+// What `sluice tap` and `sluice top` are asked for, and the proxy they ask.
+import { request } from 'node:http';
+import { parseHostPort, ValueError } from '../config/values.js';
+import { parseTap } from '../tap/parse.js';
+import { type Arguments, UsageError } from './usage.js';
+
+/** Longest line that is waited for: a record has 4 KiB. */
+const MOST_LINE = 64 * 1024;
+const MOST_RPS = 1_000_000;
+
+export const TAP_OPTIONS = {
+  address: { type: 'string' },
+  method: { type: 'string' },
+  path: { type: 'string' },
+  authority: { type: 'string' },
+  service: { type: 'string' },
+  peer: { type: 'string' },
+  status: { type: 'string' },
+  'latency-above': { type: 'string' },
+  'max-rps': { type: 'string' },
+} as const;
+
+export const TAP_HELP = `      --address HOST:PORT  the admin port of the proxy, from its own machine (default 127.0.0.1:4191)
+      --method METHOD      such as GET
+      --path PREFIX        the beginning of the path
+      --authority HOST     the host that is asked for, with its port or without
+      --service NAME       a service of the configuration
+      --peer WHO           who asks: an address, a network such as 10.1.0.0/16, or the name in a certificate
+      --status STATUS      404, 5xx or 400-499
+      --latency-above TIME those whose response took longer to begin, such as 100ms
+      --max-rps NUMBER     requests a second at most (default 100); what is left out is counted`;
+
+const PARAMETERS: Readonly<Record<string, string>> = { 'latency-above': 'latencyAbove', 'max-rps': 'maxRps' };
+
+export interface TapCall {
+  readonly host: string;
+  readonly port: number;
+  readonly query: URLSearchParams;
+}
+
+export function tapCall(values: Arguments['values']): TapCall {
+  const query = new URLSearchParams();
+  for (const name of Object.keys(TAP_OPTIONS)) {
+    const value = values[name];
+    if (name !== 'address' && typeof value === 'string') query.set(PARAMETERS[name] ?? name, value);
+  }
+  try {
+    parseTap(query, 0, MOST_RPS);
+  } catch (error) {
+    if (error instanceof ValueError) throw new UsageError(`--${error.message.replace(/^(\w+):/, optionOf)}`);
+    throw error;
+  }
+  try {
+    const { host, port } = parseHostPort(String(values.address ?? '127.0.0.1:4191'), '127.0.0.1:4191');
+    return { host: host === '' ? '127.0.0.1' : host, port, query };
+  } catch (error) {
+    if (error instanceof ValueError) throw new UsageError(`--address: ${error.message}`);
+    throw error;
+  }
+}
+
+function optionOf(_: string, parameter: string): string {
+  const [option = parameter] = Object.keys(PARAMETERS).filter((name) => PARAMETERS[name] === parameter);
+  return `${option}:`;
+}
+
+/** What the proxy says of a request, of a connection, or of the tap itself. */
+export type TapRecord = Readonly<Record<string, unknown>>;
+
+/** Gives each record to `seen` until `signal` ends it, or the proxy does. Rejects where there is no such proxy, or it refuses. */
+export function follow(call: TapCall, signal: AbortSignal, seen: (record: TapRecord) => void): Promise<void> {
+  const where = `${call.host.includes(':') ? `[${call.host}]` : call.host}:${call.port}`;
+  return new Promise((resolve, reject) => {
+    const failed = (error: Error): void => {
+      if (signal.aborted) resolve();
+      else
+        reject(
+          new Error(`no answer from the admin port ${where}: ${error.message}; is the proxy there? see --address`),
+        );
+    };
+    const asked = request({
+      host: call.host,
+      port: call.port,
+      path: `/tap?${call.query}`,
+      agent: false,
+      signal,
+    });
+    asked.once('error', failed);
+    asked.once('response', (response) => {
+      response.setEncoding('utf8').once('error', failed);
+      let rest = '';
+      response.on('data', (chunk: string) => {
+        rest += chunk;
+        if (response.statusCode !== 200) return;
+        const lines = rest.split('\n');
+        rest = lines.pop() ?? '';
+        for (const line of lines) {
+          const record = parsed(line);
+          if (record !== null) seen(record);
+        }
+        if (rest.length > MOST_LINE) asked.destroy(new Error('a line has no end: that is no Sluice'));
+      });
+      response.once('end', () => {
+        if (response.statusCode === 200) resolve();
+        else if (response.statusCode === 404)
+          reject(new Error(`${where} does not know /tap: that is no Sluice, or an older one`));
+        else reject(new Error(`${where} refuses: ${rest.trim().slice(0, 500)}`));
+      });
+    });
+    asked.end();
+  });
+}
+
+/** A line that is an object of JSON. */
+function parsed(line: string): TapRecord | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as TapRecord) : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,77 @@
+// `sluice tap`: requests of a running proxy, as they end.
+import { coloured } from './shown.js';
+import { tapLine } from './tap-line.js';
+import { follow, TAP_HELP, TAP_OPTIONS, type TapRecord, tapCall } from './tap-options.js';
+import { type Command, complain, parseArguments, print, UsageError } from './usage.js';
+
+const OUTPUTS = ['text', 'wide', 'json'];
+
+export const tapCommand: Command = {
+  help: `Usage: sluice tap [OPTIONS]
+
+Shows requests of a running proxy, a line for each when it has ended, and connections of which nothing is read: what
+they ask for, what came of it, and how long that took. Only some are shown where there are more than --max-rps a second.
+Ctrl-C ends it. Queries are shown as they were sent.
+
+Options:
+${TAP_HELP}
+  -o, --output FORMAT      text, wide (all there is) or json (a line for each, as it came)
+  -h, --help               this text
+
+Examples:
+  sluice tap
+  sluice tap --path /api --status 5xx
+  sluice tap --latency-above 100ms --service web -o wide
+  sluice tap -o json | jq -r .path
+
+Exit codes: 0 ended, 1 no such proxy or refused, 2 wrong usage.`,
+  async run(args) {
+    const { values } = parseArguments(args, { ...TAP_OPTIONS, output: { type: 'string', short: 'o' } }, 0);
+    const output = String(values.output ?? 'text');
+    if (!OUTPUTS.includes(output))
+      throw new UsageError(`--output: "${output}" is not known; there are ${OUTPUTS.join(', ')}`);
+    const style = { wide: output === 'wide', colours: coloured(process.stdout) };
+    const leftOut = new LeftOut();
+    await untilInterrupted((signal) =>
+      follow(tapCall(values), signal, (record) => {
+        leftOut.note(record);
+        const line = output === 'json' ? JSON.stringify(record) : tapLine(record, style);
+        if (line !== '') print(line);
+      }),
+    );
+    return 0;
+  },
+};
+
+/** Says on the standard error how many were left out, when that changes. */
+class LeftOut {
+  private before = 0;
+
+  note({ message, leftOut, dropped }: TapRecord): void {
+    if (message !== 'tap' || typeof leftOut !== 'number' || typeof dropped !== 'number') return;
+    const now = leftOut + dropped;
+    if (now > this.before)
+      complain(
+        `sluice tap: ${now - this.before} more were left out (${leftOut} beyond --max-rps, ${dropped} not read in time)`,
+      );
+    this.before = now;
+  }
+}
+
+/** Runs until it ends by itself, by Ctrl-C, or because nobody reads what is printed. */
+export async function untilInterrupted(run: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const ending = new AbortController();
+  const end = (): void => ending.abort();
+  const broken = (error: NodeJS.ErrnoException): void => {
+    if (error.code !== 'EPIPE') throw error;
+    end();
+  };
+  process.once('SIGINT', end).once('SIGTERM', end);
+  process.stdout.on('error', broken);
+  try {
+    await run(ending.signal);
+  } finally {
+    process.off('SIGINT', end).off('SIGTERM', end);
+    process.stdout.off('error', broken);
+  }
+}

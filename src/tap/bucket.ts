@@ -1,0 +1,35 @@
+// So many a second at most, and what is beyond that is counted.
+
+export class Bucket {
+  /** How many were refused since somebody asked last. */
+  refused = 0;
+  private tokens: number;
+  private at = Number.NaN;
+
+  constructor(
+    private readonly perSecond: number,
+    /** Tells the time, ms. */
+    private readonly clock: { readonly now: number },
+  ) {
+    this.tokens = perSecond;
+  }
+
+  /** Whether there may be one more now. */
+  admits(): boolean {
+    const { now } = this.clock;
+    if (now > this.at) this.tokens = Math.min(this.perSecond, this.tokens + ((now - this.at) * this.perSecond) / 1000);
+    this.at = now;
+    if (this.tokens < 1) {
+      this.refused++;
+      return false;
+    }
+    this.tokens--;
+    return true;
+  }
+
+  takeRefused(): number {
+    const { refused } = this;
+    this.refused = 0;
+    return refused;
+  }
+}
