@@ -1,60 +1,96 @@
-// The histograms that the admin port shows: which there are, and each as JSON, as .hgrm or as a log that tools read.
-import { HistogramLogWriter } from 'hdr-histogram-js';
+// The histograms that the admin port shows: which there are, and each as JSON, as .hgrm or as a log that tools read; or all of them at once.
+import { histogramsOf, type NamedHistogram, unitOf } from '../histograms/catalog.js';
+import { BETWEEN_MARKS_MS, INTERVALS, Intervals } from '../histograms/intervals.js';
+import { logText } from '../histograms/log-file.js';
+import { perShown, type Recorded, type Recording, unitNamed } from '../histograms/recorded.js';
+import { toWire } from '../histograms/wire.js';
 import { toHistogram } from '../metrics/hdr.js';
-import type { HistogramData } from '../metrics/histogram.js';
-import { ENDPOINT_HISTOGRAMS, LISTENER_HISTOGRAMS, SERVICE_HISTOGRAMS, WORKER_HISTOGRAMS } from '../metrics/layout.js';
-import type { MetricsSnapshot } from '../metrics/reader.js';
+import type { MetricsReader } from '../metrics/reader.js';
+import type { Answer } from './answer.js';
+import { json, text } from './answer.js';
 
-export interface NamedHistogram {
-  /** `kind.name.histogram`, e.g. `service.web.response_latency_us`. */
-  readonly id: string;
-  readonly kind: 'worker' | 'listener' | 'service' | 'endpoint';
-  readonly histogram: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly data: HistogramData;
-}
-
-export const FORMATS = ['json', 'hgrm', 'log'] as const;
-export type Format = (typeof FORMATS)[number];
-
+/** Of one histogram. */
+const FORMATS = ['json', 'hgrm', 'log'] as const;
+/** Of all. */
+const LIST_FORMATS = ['json', 'log', 'full'] as const;
 const PERCENTILES = [50, 75, 90, 95, 99, 99.9, 99.99, 99.999];
 
-/** Every histogram in which something was recorded. */
-export function histogramsOf(snapshot: MetricsSnapshot): NamedHistogram[] {
-  const all: NamedHistogram[] = [];
-  const add = (
-    kind: NamedHistogram['kind'],
-    name: string,
-    labels: NamedHistogram['labels'],
-    names: readonly string[],
-    histograms: readonly (HistogramData | null)[],
-  ): void => {
-    names.forEach((histogram, index) => {
-      const data = histograms[index];
-      if (data !== null) all.push({ id: `${kind}.${name}.${histogram}`, kind, histogram, labels, data });
-    });
-  };
-  for (const { info, histograms } of snapshot.services) {
-    add('service', info.name, { service: info.name }, SERVICE_HISTOGRAMS, histograms);
-  }
-  for (const { info, histograms } of snapshot.endpoints) {
-    const labels = { service: info.service, target_addr: info.address };
-    add('endpoint', `${info.service}.${info.address}`, labels, ENDPOINT_HISTOGRAMS, histograms);
-  }
-  for (const { info, histograms } of snapshot.listeners) {
-    add('listener', info.name, { listener: info.name, direction: info.direction }, LISTENER_HISTOGRAMS, histograms);
-  }
-  for (const { id, histograms } of snapshot.workers) {
-    add('worker', String(id), { worker: String(id) }, WORKER_HISTOGRAMS, histograms);
-  }
-  return all;
+interface Part {
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly histograms: readonly NamedHistogram[];
 }
 
-/** Times end in `_us`; what is no time is a number of streams. */
-const unitOf = (histogram: string): string => (histogram.endsWith('_us') ? 'microseconds' : 'streams');
+export class HistogramPages {
+  readonly #reader: MetricsReader;
+  readonly #startedMs: number;
+  readonly #intervals: Intervals;
+
+  /** `startedMs`: since when totals count. */
+  constructor(reader: MetricsReader, startedMs: number) {
+    this.#reader = reader;
+    this.#startedMs = startedMs;
+    this.#intervals = new Intervals({
+      take: () => histogramsOf(reader.snapshot()),
+      now: Date.now,
+      later: (run, ms) => void setTimeout(run, ms).unref(),
+    });
+  }
+
+  /** All of them. */
+  list(query: URLSearchParams): Answer {
+    const part = this.#part(query.get('interval'));
+    if ('status' in part) return part;
+    const ids = query.getAll('id');
+    const histograms = ids.length === 0 ? part.histograms : part.histograms.filter(({ id }) => ids.includes(id));
+    const format = query.get('format') ?? 'json';
+    if (format === 'json') return json(listing(histograms));
+    if (format === 'full') {
+      const body = JSON.stringify(toWire(histograms, part.startMs, part.endMs));
+      return { status: 200, type: 'application/json', body: `${body}\n` };
+    }
+    if (format === 'log') return text(200, logText([recording({ ...part, histograms })]));
+    return unknownFormat(format, LIST_FORMATS);
+  }
+
+  /** One of them. */
+  one(id: string, query: URLSearchParams): Answer {
+    const part = this.#part(query.get('interval'));
+    if ('status' in part) return part;
+    const found = part.histograms.find((candidate) => candidate.id === id);
+    if (found === undefined) {
+      return text(404, `no histogram "${id}" in which something was recorded\n/histograms lists those there are.`);
+    }
+    const format = query.get('format') ?? 'json';
+    if (format === 'json') return json(percentiles(found));
+    if (format === 'hgrm') return text(200, hgrm(found));
+    if (format === 'log') return text(200, logText([recording({ ...part, histograms: [found] })]));
+    return unknownFormat(format, FORMATS);
+  }
+
+  /** Totals since the start, or the last whole interval; or why there is none. */
+  #part(interval: string | null): Part | Answer {
+    if (interval === null) {
+      const snapshot = this.#reader.snapshot();
+      return { startMs: this.#startedMs, endMs: snapshot.atMs, histograms: histogramsOf(snapshot) };
+    }
+    const names = Object.keys(INTERVALS);
+    if (!names.includes(interval))
+      return text(400, `interval "${interval}" is not known; there are ${names.join(', ')}.`);
+    const part = this.#intervals.ask(INTERVALS[interval]);
+    if (typeof part !== 'number') return part;
+    const seconds = Math.ceil(part / 1000);
+    const every = `Intervals are kept while somebody asks at least every two minutes, and end every ${BETWEEN_MARKS_MS / 1000} s.`;
+    return text(503, `no whole interval yet; ask again in ${seconds} s\n${every}`, { 'Retry-After': String(seconds) });
+  }
+}
+
+function unknownFormat(format: string, known: readonly string[]): Answer {
+  return text(400, `format "${format}" is not known; there are ${known.join(', ')}.`);
+}
 
 /** The list, with where to get each. */
-export function listing(histograms: readonly NamedHistogram[]): object {
+function listing(histograms: readonly NamedHistogram[]): object {
   return {
     histograms: histograms.map(({ id, kind, histogram, labels, data }) => {
       const path = `/histograms/${encodeURIComponent(id)}`;
@@ -64,7 +100,7 @@ export function listing(histograms: readonly NamedHistogram[]): object {
   };
 }
 
-export function percentiles({ id, kind, histogram, labels, data }: NamedHistogram): object {
+function percentiles({ id, kind, histogram, labels, data }: NamedHistogram): object {
   const values = toHistogram(data.counts);
   return {
     id,
@@ -81,24 +117,22 @@ export function percentiles({ id, kind, histogram, labels, data }: NamedHistogra
 }
 
 /** HdrHistogram's percentile distribution, times in milliseconds. */
-export function hgrm({ histogram, data }: NamedHistogram): string {
-  return toHistogram(data.counts).outputPercentileDistribution(5, histogram.endsWith('_us') ? 1000 : 1);
+function hgrm({ histogram, data }: NamedHistogram): string {
+  return toHistogram(data.counts).outputPercentileDistribution(5, perShown(unitNamed(unitOf(histogram))));
 }
 
-/** An interval log (format 1.3) of one line, V2 compressed: everything from `startMs` to `endMs` since the epoch. */
-export function log({ id, data }: NamedHistogram, startMs: number, endMs: number): string {
-  const values = toHistogram(data.counts);
-  // A log's fields are parted by commas and its tag ends at the first one or at a blank.
-  values.tag = id.replace(/[,\s]/g, '_');
-  let text = '';
-  const writer = new HistogramLogWriter((part) => {
-    text += part;
-  });
-  writer.outputLogFormatVersion();
-  writer.outputComment(
-    `[StartTime: ${(startMs / 1000).toFixed(3)} (seconds since epoch), ${new Date(startMs).toISOString()}]`,
-  );
-  writer.outputLegend();
-  writer.outputIntervalHistogram(values, 0, (endMs - startMs) / 1000);
-  return text;
-}
+const recording = ({ startMs, endMs, histograms }: Part): Recording => ({
+  startMs,
+  endMs,
+  histograms: histograms.map(recorded),
+});
+
+const recorded = ({ id, kind, histogram, labels, data }: NamedHistogram): Recorded => ({
+  id,
+  kind,
+  name: histogram,
+  labels,
+  unit: unitNamed(unitOf(histogram)),
+  histogram: toHistogram(data.counts),
+  sum: data.sum,
+});

@@ -9,6 +9,7 @@ import type { MetricsReader } from '../metrics/reader.js';
 import type { ClientIs } from '../policy/explain-authorization.js';
 import type { Answer, Streamed } from './answer.js';
 import { json, text } from './answer.js';
+import type { HistogramPages } from './histograms.js';
 import type { RouteInfo } from './index-page.js';
 import { indexPage } from './index-page.js';
 import type { Tappable } from './tap.js';
@@ -49,8 +50,7 @@ export interface RouteDeps {
   readonly shutdown?: () => void;
 }
 
-/** Loaded when somebody asks for one. */
-const histograms = () => import('./histograms.js');
+/** Loaded when somebody asks for it. */
 const live = () => import('./live.js');
 
 interface Route extends RouteInfo {
@@ -63,6 +63,7 @@ export class Routes {
   readonly #startedMs = Date.now();
   readonly #routes: readonly Route[];
   #feed: Promise<LiveFeed> | null = null;
+  #pages: Promise<HistogramPages> | undefined;
 
   /** `page`: the metrics, in the format that an Accept header prefers. */
   constructor(deps: RouteDeps, page: (accept: string) => Promise<Page>) {
@@ -122,19 +123,18 @@ export class Routes {
       {
         path: '/histograms',
         methods: ['GET'],
-        summary: 'the latency histograms there are',
-        example: 'curl localhost:4191/histograms',
-        answer: async () => {
-          const { histogramsOf, listing } = await histograms();
-          return json(listing(histogramsOf(this.#deps.reader.snapshot())));
-        },
+        summary:
+          'the latency histograms there are; with `format=log` or `format=full` all of them, with `interval=10s` or `interval=1m` of that time',
+        example: "curl 'localhost:4191/histograms?format=log&interval=10s'",
+        answer: async ({ query }) => (await this.#histograms()).list(query),
       },
       {
         path: '/histograms/<id>',
         methods: ['GET'],
         summary: 'one histogram: percentiles (json), .hgrm for plotting, or an HdrHistogram log',
         example: "curl 'localhost:4191/histograms/service.web.response_latency_us?format=hgrm'",
-        answer: (request) => this.#histogram(request),
+        answer: async ({ path, query }) =>
+          (await this.#histograms()).one(decoded(path.slice('/histograms/'.length)), query),
       },
       {
         path: '/state',
@@ -201,19 +201,12 @@ export class Routes {
     return this.#feed;
   }
 
-  async #histogram({ path, query }: AdminRequest): Promise<Answer> {
-    const { FORMATS, hgrm, histogramsOf, log, percentiles } = await histograms();
-    const id = decoded(path.slice('/histograms/'.length));
-    const snapshot = this.#deps.reader.snapshot();
-    const found = histogramsOf(snapshot).find((candidate) => candidate.id === id);
-    if (found === undefined) {
-      return text(404, `no histogram "${id}" in which something was recorded\n/histograms lists those there are.`);
-    }
-    const format = query.get('format') ?? 'json';
-    if (format === 'json') return json(percentiles(found));
-    if (format === 'hgrm') return text(200, hgrm(found));
-    if (format === 'log') return text(200, log(found, this.#startedMs, snapshot.atMs));
-    return text(400, `format "${format}" is not known; there are ${FORMATS.join(', ')}.`);
+  /** Loaded when somebody asks for one. */
+  #histograms(): Promise<HistogramPages> {
+    this.#pages ??= import('./histograms.js').then(
+      ({ HistogramPages }) => new HistogramPages(this.#deps.reader, this.#startedMs),
+    );
+    return this.#pages;
   }
 
   async #explain(destination: string | null, listener: string | null, client: ClientIs): Promise<Answer> {

@@ -77,6 +77,11 @@ const commands: readonly ListedCommand[] = [
     load: async () => (await import('./bench.js')).benchCommand,
   },
   {
+    name: 'histograms',
+    summary: 'latencies of a running proxy, for people and in the formats of other tools',
+    load: async () => (await import('./histograms.js')).histogramsCommand,
+  },
+  {
     name: 'version',
     summary: 'print the versions of Sluice and Node, and the I/O executor this host allows',
     load: async () => (await import('./version.js')).versionCommand,
@@ -122,6 +127,8 @@ async function called(first: string, args: readonly string[], name = first, amon
   const command = await findCommand(first, among);
   const [next, ...rest] = args;
   if (command.commands === undefined || next === undefined || next === '--help' || next === '-h')
+    return { command, name, args };
+  if (command.takesArguments === true && !command.commands.some((known) => known.name === next))
     return { command, name, args };
   try {
     return await called(next, rest, `${name} ${next}`, command.commands);

@@ -12,6 +12,8 @@ export interface Command {
   readonly help: string;
   /** Where its first argument picks one of several, these: they have help of their own. */
   readonly commands?: readonly ListedCommand[];
+  /** Whether, beside these, it takes arguments of its own. */
+  readonly takesArguments?: boolean;
   /** Arguments after the command's name; returns the exit code. May throw a UsageError. */
   run(args: readonly string[]): Promise<number>;
 }

@@ -3,8 +3,10 @@
 import { WIRE } from './reader.js';
 
 const FIRST_BYTES = 256;
-/** Octets of the longest varint of 32 bits. */
+/** Octets of the longest varint of 32 bits, and of 64. */
 const MAX_VARINT32 = 5;
+const MAX_VARINT64 = 10;
+const TWO_TO_32 = 2 ** 32;
 
 export class Writer {
   #octets = Buffer.allocUnsafe(FIRST_BYTES);
@@ -32,6 +34,39 @@ export class Writer {
     this.#room(8);
     this.#at = this.#octets.writeBigUInt64LE(value, this.#at);
     return this;
+  }
+
+  /** A whole number from 0 to 2^53. */
+  uint64(field: number, value: number): this {
+    this.#tag(field, WIRE.varint);
+    this.#varint64(value);
+    return this;
+  }
+
+  /** ZigZag. */
+  sint32(field: number, value: number): this {
+    return this.uint32(field, (value << 1) ^ (value >> 31));
+  }
+
+  double(field: number, value: number): this {
+    this.#tag(field, WIRE.fixed64);
+    this.#room(8);
+    this.#at = this.#octets.writeDoubleLE(value, this.#at);
+    return this;
+  }
+
+  /** Whole numbers from 0 to 2^53, packed. */
+  uint64s(field: number, values: Iterable<number>): this {
+    const begin = this.begin(field);
+    for (const value of values) this.#varint64(value);
+    return this.end(begin);
+  }
+
+  /** Whole numbers between -2^52 and 2^52, ZigZag, packed. */
+  sint64s(field: number, values: Iterable<number>): this {
+    const begin = this.begin(field);
+    for (const value of values) this.#varint64(value < 0 ? -2 * value - 1 : 2 * value);
+    return this.end(begin);
   }
 
   bytes(field: number, value: Uint8Array): this {
@@ -103,6 +138,20 @@ export class Writer {
     while (rest > 0x7f) {
       this.#octets[this.#at++] = (rest & 0x7f) | 0x80;
       rest >>>= 7;
+    }
+    this.#octets[this.#at++] = rest;
+  }
+
+  #varint64(value: number): void {
+    if (value < TWO_TO_32) {
+      this.#varint(value);
+      return;
+    }
+    this.#room(MAX_VARINT64);
+    let rest = value;
+    while (rest > 0x7f) {
+      this.#octets[this.#at++] = (rest % 0x80) | 0x80;
+      rest = Math.floor(rest / 0x80);
     }
     this.#octets[this.#at++] = rest;
   }

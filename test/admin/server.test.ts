@@ -109,12 +109,15 @@ test('histograms are listed, and each can be had in every format from the list',
   assert.deepEqual(JSON.parse((await ask('/histograms')).body).histograms, []);
   for (let value = 1; value <= 1000; value++) metrics.record(serviceHistogram(1, 0), value * 100);
   const list = JSON.parse((await ask('/histograms')).body);
-  assert.equal(list.histograms.length, 1);
+  assert.deepEqual(
+    list.histograms.map(({ id }: { id: string }) => id),
+    ['service.web/a.response_latency_us', 'route.web/a.read.success.response_latency_us'],
+  );
   const [entry] = list.histograms;
   assert.equal(entry.id, 'service.web/a.response_latency_us');
   assert.equal(entry.kind, 'service');
   assert.equal(entry.count, 1000);
-  assert.deepEqual(entry.labels, { service: 'web/a' });
+  assert.deepEqual(entry.labels, { direction: 'outbound', service: 'web/a' });
 
   const values = JSON.parse((await ask(entry.urls.json)).body);
   assert.equal(values.count, 1000);
@@ -144,6 +147,23 @@ test('histograms are listed, and each can be had in every format from the list',
   assert.equal((await ask(`${entry.urls.json}x`)).status, 400);
   assert.equal((await ask('/histograms/service.none.response_latency_us')).status, 404);
   assert.equal((await ask('/histograms/%')).status, 404);
+
+  const full = JSON.parse((await ask(`/histograms?format=full&id=${encodeURIComponent(entry.id)}`)).body);
+  assert.deepEqual([full.format, full.histograms.length], ['sluice-histograms', 1]);
+  const { buckets, count, sum } = full.histograms[0];
+  assert.deepEqual([count, sum], [1000, 50_050_000]);
+  assert.deepEqual(buckets.slice(0, 4), [100, 1, 200, 1]);
+  const all = new HistogramLogReader((await ask('/histograms?format=log')).body);
+  assert.deepEqual(
+    [all.nextIntervalHistogram()?.tag, all.nextIntervalHistogram()?.tag],
+    [entry.id, list.histograms[1].id],
+  );
+  assert.equal((await ask('/histograms?format=xml')).status, 400);
+  assert.equal((await ask('/histograms?interval=7s')).status, 400);
+  const interval = await ask('/histograms?interval=10s');
+  assert.equal(interval.status, 503);
+  const seconds = Number(interval.headers['retry-after']);
+  assert.ok(seconds >= 1 && seconds <= 10);
 });
 
 test('a histogram of something else than time says so, and is not taken for microseconds', async (t) => {

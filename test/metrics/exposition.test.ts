@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RESPONSE_REASONS } from '../../src/http/response-reasons.js';
 import { H, H2_ERRORS, H2_ROLES } from '../../src/http2/counters.js';
+import { LATENCY_BOUNDS_MS } from '../../src/metrics/bounds.js';
 import { Exposition, prefersOpenMetrics } from '../../src/metrics/exposition.js';
-import { FAMILIES, LATENCY_BOUNDS_MS } from '../../src/metrics/families.js';
+import { FAMILIES } from '../../src/metrics/families.js';
 import {
   ENDPOINT_FIELDS,
   HTTP2_FIELDS,

@@ -1,0 +1,119 @@
+// Asks a proxy once, or again and again until Ctrl-C, and writes what has come.
+import { suggest } from '../config/suggest.js';
+import { AdminError, type AdminPlace, askAdmin, since } from '../histograms/admin-source.js';
+import type { Recording } from '../histograms/recorded.js';
+import type { Format, Rendering } from '../histograms/renderings.js';
+import { type Output, OutputError, standardOutput } from './output-file.js';
+import { complain, FAILURE } from './usage.js';
+
+export interface HistogramsAsked {
+  readonly from: AdminPlace;
+  readonly format: Format;
+  /** Null: totals, once. */
+  readonly intervalMs: number | null;
+  readonly count: number;
+  readonly out: string | null;
+  readonly force: boolean;
+  readonly patterns: readonly string[];
+}
+
+/** Those that patterns name; all where there are none. `wanted`: each has to be there. */
+export function selected(recording: Recording, patterns: readonly string[], wanted: boolean): Recording {
+  if (patterns.length === 0) return recording;
+  const tests = patterns.map((pattern) => {
+    const parts = pattern.split('*').map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'));
+    return new RegExp(`^${parts.join('.*')}$`);
+  });
+  const ids = recording.histograms.map(({ id }) => id);
+  const missing = patterns.find((_, index) => !ids.some((id) => tests[index].test(id)));
+  if (wanted && missing !== undefined)
+    throw new Error(
+      ids.length === 0
+        ? `nothing was recorded yet, and so there is no ${missing}`
+        : `no histogram ${missing} in which something was recorded; ${suggest(missing, ids)}`,
+    );
+  return { ...recording, histograms: recording.histograms.filter(({ id }) => tests.some((test) => test.test(id))) };
+}
+
+/** Waits, or less if it is interrupted. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
+}
+
+/** Writes, or says why not; what could not be written goes to the standard output, so that it isn't lost. False: it is over. */
+async function written(text: string, output: Output): Promise<boolean> {
+  if (text === '') return true;
+  try {
+    await output.write(text);
+    return true;
+  } catch (error) {
+    if (!(error instanceof OutputError)) throw error;
+    complain(`sluice histograms: ${error.message}${output === standardOutput ? '' : '; here it is instead:'}`);
+    if (output !== standardOutput) await standardOutput.write(text).catch(() => undefined);
+    return false;
+  }
+}
+
+export async function follow(asked: HistogramsAsked, rendering: Rendering, output: Output): Promise<number> {
+  const first = await askAdmin(asked.from);
+  if (asked.intervalMs === null) {
+    const done = await tell(selected(first, asked.patterns, true), rendering, output);
+    return done && (await rendering.end()) ? 0 : FAILURE;
+  }
+  selected(first, asked.patterns, false);
+  const interrupted = new AbortController();
+  const stop = (): void => interrupted.abort();
+  process.once('SIGINT', stop);
+  process.once('SIGTERM', stop);
+  try {
+    return await intervals(asked, asked.intervalMs, first, rendering, output, interrupted.signal);
+  } finally {
+    process.off('SIGINT', stop);
+    process.off('SIGTERM', stop);
+  }
+}
+
+const tell = async (recording: Recording, rendering: Rendering, output: Output): Promise<boolean> =>
+  written(await rendering.next(recording), output);
+
+/** From `first` on. The last one is shorter where it is interrupted. */
+async function intervals(
+  asked: HistogramsAsked,
+  everyMs: number,
+  first: Recording,
+  rendering: Rendering,
+  output: Output,
+  signal: AbortSignal,
+): Promise<number> {
+  let before = first;
+  let failing = false;
+  const startedMs = performance.now();
+  for (let number = 1; number <= asked.count && !signal.aborted; number++) {
+    // By the clock of the start, so that intervals do not drift.
+    await pause(startedMs + number * everyMs - performance.now(), signal);
+    try {
+      const now = await askAdmin(asked.from);
+      if (failing) complain(`sluice histograms: it answers again`);
+      failing = false;
+      const part = selected(since(before, now), asked.patterns, false);
+      before = now;
+      if (!(await tell(part, rendering, output))) return FAILURE;
+    } catch (error) {
+      if (!(error instanceof AdminError)) throw error;
+      // A proxy that is restarted comes back; what has come until then is written.
+      if (!failing) complain(`sluice histograms: ${error.message}; trying again`);
+      failing = true;
+    }
+  }
+  const ended = await rendering.end();
+  return failing || !ended ? FAILURE : 0;
+}

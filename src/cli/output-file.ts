@@ -1,0 +1,69 @@
+// Where a command's result goes: a file that is not written over by accident, or the standard output; and what becomes of it on a full disk.
+import { closeSync, existsSync, lstatSync, openSync, statSync, writeSync } from 'node:fs';
+import { messageOf, UsageError } from './usage.js';
+
+/** What could not be written, and why. */
+export class OutputError extends Error {}
+
+export interface Output {
+  /** Resolves when it is written; rejects with an OutputError. */
+  write(text: string): Promise<void>;
+  close(): void;
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the quota is used up',
+  EACCES: 'it may not be written',
+  EROFS: 'the file system is read-only',
+  ENOENT: 'there is no such directory',
+  ENOTDIR: 'a part of its path is no directory',
+  EISDIR: 'it is a directory',
+};
+
+function reason(error: unknown): string {
+  const code = (error as NodeJS.ErrnoException).code ?? '';
+  return code in REASONS ? `${REASONS[code]} (${code})` : messageOf(error);
+}
+
+/** Refuses a file that exists, unless `force`. Devices and pipes are written to as they are. */
+export function outputFile(path: string, force: boolean): Output {
+  if (!force && existsSync(path) && lstatSync(path).isFile())
+    throw new UsageError(`${path} exists; --force writes over it`);
+  let file: number;
+  try {
+    if (existsSync(path) && statSync(path).isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
+    file = openSync(path, 'w');
+  } catch (error) {
+    throw new OutputError(`cannot write ${path}: ${reason(error)}`);
+  }
+  return {
+    write: async (text) => {
+      const octets = Buffer.from(text);
+      try {
+        for (let at = 0; at < octets.length; ) at += writeSync(file, octets, at);
+      } catch (error) {
+        throw new OutputError(`cannot write ${path}: ${reason(error)}`);
+      }
+    },
+    close: () => closeSync(file),
+  };
+}
+
+/** The standard output. Who has closed it wants no more. */
+export const standardOutput: Output = {
+  write: (text) =>
+    new Promise((resolve, reject) => {
+      const failed = (error: NodeJS.ErrnoException): void => {
+        if (error.code === 'EPIPE') resolve();
+        else reject(new OutputError(`cannot write to the standard output: ${reason(error)}`));
+      };
+      process.stdout.once('error', failed);
+      process.stdout.write(text, (error) => {
+        if (error != null) return failed(error);
+        process.stdout.off('error', failed);
+        resolve();
+      });
+    }),
+  close: () => undefined,
+};

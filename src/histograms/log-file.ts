@@ -1,0 +1,100 @@
+// Logs of HdrHistogram (format 1.3): a line for each interval of each histogram, which has its id as its tag. Its own tools read and write them.
+
+import { estimatedSum, perShown, type Recorded, type Recording, type Unit, unitName, unitNamed } from './recorded.js';
+import { decodeV2, EncodingError, encodeV2 } from './v2.js';
+
+/** What is wrong with a file, and where. */
+export class HistogramFileError extends Error {}
+
+/** A tag ends at a comma or a blank. */
+export const tagOf = (id: string): string => id.replace(/[,\s]/g, '_');
+
+const LEGEND = '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"';
+/** Timestamps of lines count from the start time where they are more than a year before it (as HdrHistogram's reader has it). */
+const YEAR_S = 365 * 24 * 3600;
+
+/** What a log begins with. Ids end with their unit; where all lines have the same it stands above them, too. */
+export function logHead(startMs: number, units: ReadonlySet<Unit>): string {
+  const [unit] = units;
+  const said = units.size === 1 && unit !== '' ? [`#[Values are ${unitName(unit)}]`] : [];
+  const start = `#[StartTime: ${(startMs / 1000).toFixed(3)} (seconds since epoch), ${new Date(startMs).toISOString()}]`;
+  // The base time makes it plain that lines count from the start.
+  const base = `#[BaseTime: ${(startMs / 1000).toFixed(3)} (seconds since epoch)]`;
+  return [`#[Histogram log format version 1.3]`, start, base, ...said, LEGEND, ''].join('\n');
+}
+
+/** A line for each histogram in which something was recorded. Maxima are milliseconds where they are times. */
+export function logLines({ startMs, endMs, histograms }: Recording, baseMs: number): string {
+  return histograms
+    .filter(({ histogram }) => histogram.totalCount > 0)
+    .map(({ id, unit, histogram }) => {
+      const times = [(startMs - baseMs) / 1000, (endMs - startMs) / 1000, histogram.maxValue / perShown(unit)];
+      const tag = id === '' ? '' : `Tag=${tagOf(id)},`;
+      return `${tag}${times.map((time) => time.toFixed(3)).join(',')},${encodeV2(histogram)}\n`;
+    })
+    .join('');
+}
+
+/** A whole log. */
+export const logText = (recordings: readonly Recording[]): string => {
+  const startMs = Math.min(...recordings.map((recording) => recording.startMs));
+  const units = new Set(recordings.flatMap(({ histograms }) => histograms.map(({ unit }) => unit)));
+  return logHead(startMs, units) + recordings.map((recording) => logLines(recording, startMs)).join('');
+};
+
+interface Header {
+  startS: number;
+  baseS: number | null;
+  unit: Unit;
+}
+
+/** What a log has, line by line. `file` is named by errors. */
+export function parseLog(text: string, file: string): Recording[] {
+  const header: Header = { startS: 0, baseS: null, unit: '' };
+  const recordings: Recording[] = [];
+  const lines = text.split(/\r\n|\r|\n/);
+  lines.forEach((line, index) => {
+    if (line.trim() === '' || line.startsWith('"')) return;
+    try {
+      if (line.startsWith('#')) comment(line, header);
+      else recordings.push(interval(line, header));
+    } catch (error) {
+      if (!(error instanceof EncodingError)) throw error;
+      const cut = index === lines.length - 1 ? ' (the last line: the file may be cut)' : '';
+      throw new HistogramFileError(`${file}:${index + 1}: ${error.message}${cut}`);
+    }
+  });
+  return recordings;
+}
+
+function comment(line: string, header: Header): void {
+  const version = /^#\[Histogram log format version (\S+?)\]/.exec(line)?.[1];
+  if (version !== undefined && !/^1\./.test(version))
+    throw new EncodingError(`its format is version ${version}, and 1.x is read here`);
+  const start = Number(/^#\[StartTime: ([\d.]+)/.exec(line)?.[1]);
+  if (!Number.isNaN(start)) header.startS = start;
+  const base = Number(/^#\[BaseTime: ([\d.]+)/.exec(line)?.[1]);
+  if (!Number.isNaN(base)) header.baseS = base;
+  const unit = /^#\[Values are (\w+)\]/.exec(line)?.[1];
+  if (unit !== undefined) header.unit = unitNamed(unit);
+}
+
+function interval(line: string, header: Header): Recording {
+  const fields = line.split(',');
+  const tag = fields[0].startsWith('Tag=') ? (fields.shift() ?? '').slice('Tag='.length) : '';
+  const [start, length, , encoded] = fields;
+  if (encoded === undefined) throw new EncodingError('it has fewer fields than a line of a log');
+  const startS = Number(start);
+  const lengthS = Number(length);
+  if (Number.isNaN(startS) || Number.isNaN(lengthS)) throw new EncodingError('its times are no numbers');
+  const baseS = header.baseS ?? (startS < header.startS - YEAR_S ? header.startS : 0);
+  const startMs = (baseS + startS) * 1000;
+  return { startMs, endMs: startMs + lengthS * 1000, histograms: [tagged(tag, header.unit, decodeV2(encoded))] };
+}
+
+/** Kind and name are in ids that were written here. */
+function tagged(tag: string, unit: Unit, histogram: Recorded['histogram']): Recorded {
+  const [, kind = '', name = ''] = /^([a-z]+)\..+\.([a-z0-9_]+)$/.exec(tag) ?? [];
+  const own = /_(us|ms|ns|s)$/.exec(name)?.[1] ?? (name === 'h2_connection_streams' ? 'streams' : '');
+  return { id: tag, kind, name, labels: {}, unit: own === '' ? unit : own, histogram, sum: estimatedSum(histogram) };
+}

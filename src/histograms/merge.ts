@@ -1,0 +1,64 @@
+// Logs of many proxies, added up by tag.
+import type { Histogram } from 'hdr-histogram-js';
+import { HistogramFileError } from './log-file.js';
+import { addedUp, type Recorded, type Recording, type Unit, unitName } from './recorded.js';
+
+export interface LogContent {
+  readonly file: string;
+  readonly recordings: readonly Recording[];
+}
+
+export interface Merged {
+  readonly recording: Recording;
+  /** What is worth knowing of it. */
+  readonly notes: readonly string[];
+}
+
+interface Parts {
+  readonly like: Recorded;
+  readonly file: string;
+  readonly histograms: Histogram[];
+  sum: number;
+}
+
+/**
+ * One recording, from the first begin to the last end. `unit` is that of values of which nobody says it. Values of different units can't be
+ * added up; those of different precision can, and have the lower one.
+ */
+export function mergedLogs(contents: readonly LogContent[], unit: Unit): Merged {
+  const byTag = new Map<string, Parts>();
+  let startMs = Number.POSITIVE_INFINITY;
+  let endMs = 0;
+  for (const { file, recordings } of contents)
+    for (const recording of recordings) {
+      startMs = Math.min(startMs, recording.startMs);
+      endMs = Math.max(endMs, recording.endMs);
+      for (const found of recording.histograms) add(byTag, file, found.unit === '' ? { ...found, unit } : found);
+    }
+  if (byTag.size === 0) throw new HistogramFileError('there is no interval in them');
+  const notes: string[] = [];
+  const histograms = [...byTag].map(([tag, { like, histograms: parts, sum }]): Recorded => {
+    const digits = new Set(parts.map((part) => part.numberOfSignificantValueDigits));
+    if (digits.size > 1)
+      notes.push(
+        `${tag || 'values without a tag'}: some have ${Math.max(...digits)} significant digits, others ${Math.min(...digits)}; the sum has ${Math.min(...digits)}`,
+      );
+    return { ...like, histogram: addedUp(parts), sum };
+  });
+  return { recording: { startMs, endMs, histograms }, notes };
+}
+
+function add(byTag: Map<string, Parts>, file: string, found: Recorded): void {
+  const parts = byTag.get(found.id);
+  if (parts === undefined) {
+    byTag.set(found.id, { like: found, file, histograms: [found.histogram], sum: found.sum });
+    return;
+  }
+  if (parts.like.unit !== found.unit)
+    throw new HistogramFileError(
+      `${file}: values of ${found.id || 'no tag'} are ${unitName(found.unit)}, those of ${parts.file} ${unitName(parts.like.unit)}: they can't be added up. ` +
+        'Where a file does not say what its values are, --unit does',
+    );
+  parts.histograms.push(found.histogram);
+  parts.sum += found.sum;
+}

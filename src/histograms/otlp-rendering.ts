@@ -1,0 +1,40 @@
+// Recordings that go to a collector.
+import { hostname } from 'node:os';
+import { OtlpExporter } from '../otlp/exporter.js';
+import { otlpMetrics } from '../otlp/metrics.js';
+import { otlpUrl } from '../otlp/target.js';
+import type { Rendering } from './renderings.js';
+
+/** Of one message: a collector takes 4 MiB by default. */
+const MOST_AT_ONCE = 1000;
+const CLOSE_MS = 15_000;
+
+export function otlpRendering(target: string, delta: boolean): Rendering {
+  const url = otlpUrl(target, 'metrics');
+  const resource = {
+    name: process.env.OTEL_SERVICE_NAME ?? 'sluice',
+    attributes: { 'host.name': hostname() },
+  };
+  const exporter = new OtlpExporter({
+    url,
+    attempts: 3,
+    onTrouble: (trouble) =>
+      process.stderr.write(`sluice histograms: ${url.origin}: ${trouble ?? 'the collector takes it again'}\n`),
+  });
+  return {
+    async next(recording) {
+      const { histograms } = recording;
+      for (let from = 0; from < histograms.length; from += MOST_AT_ONCE)
+        exporter.offer(
+          otlpMetrics({ ...recording, histograms: histograms.slice(from, from + MOST_AT_ONCE) }, resource, delta),
+        );
+      // Totals are sent once; an interval must not hold back the next one.
+      if (!delta) await exporter.idle();
+      return '';
+    },
+    async end() {
+      await exporter.close(CLOSE_MS);
+      return exporter.counts.dropped === 0 && exporter.counts.rejected === 0;
+    },
+  };
+}

@@ -1,0 +1,52 @@
+// Histograms in Prometheus' text format, with classic buckets: for a textfile collector or a push gateway. Their names are those of /metrics
+// where it has them.
+import { LATENCY_BOUNDS_S, STREAM_BOUNDS } from '../metrics/bounds.js';
+import { bucketsIn, isTime, type Recorded, secondsOf } from './recorded.js';
+
+/** `sluice_service_response_latency_seconds` of `response_latency_us` of a service. */
+export function metricName({ kind, name, unit }: Recorded): string {
+  const base = (name === '' ? 'recorded' : name).replace(/_(us|ms|ns|s)$/, '').replace(/[^a-zA-Z0-9_]/g, '_');
+  return ['sluice', kind, base, isTime(unit) ? 'seconds' : ''].filter((part) => part !== '').join('_');
+}
+
+/** What tells histograms of one name apart. */
+export const metricLabels = ({ id, labels }: Recorded): Readonly<Record<string, string>> =>
+  Object.keys(labels).length > 0 ? labels : id === '' ? {} : { id };
+
+const escaped = (text: string): string => text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
+
+export function prometheusText(histograms: readonly Recorded[]): string {
+  const byName = new Map<string, Recorded[]>();
+  for (const recorded of histograms) {
+    const name = metricName(recorded);
+    byName.set(name, [...(byName.get(name) ?? []), recorded]);
+  }
+  return [...byName]
+    .map(
+      ([name, all]) =>
+        `# HELP ${name} ${help(all[0])}\n# TYPE ${name} histogram\n${all.map((one) => series(name, one)).join('')}`,
+    )
+    .join('');
+}
+
+const help = ({ kind, name }: Recorded): string =>
+  `${name === '' ? 'recorded values' : name}${kind === '' ? '' : ` of a ${kind}`}`;
+
+function series(name: string, recorded: Recorded): string {
+  const { histogram, unit, sum } = recorded;
+  const labels = Object.entries(metricLabels(recorded)).map(([key, value]) => `${key}="${escaped(value)}"`);
+  const own = labels.length === 0 ? '' : `{${labels.join(',')}}`;
+  const per = isTime(unit) ? 1 / secondsOf(unit) : 1;
+  const buckets = bucketsIn(histogram);
+  let at = 0;
+  let count = 0;
+  const lines = (isTime(unit) ? LATENCY_BOUNDS_S : STREAM_BOUNDS).map((bound) => {
+    // A value in the bucket of the bound counts as within it, as on /metrics.
+    for (; at < buckets.length && buckets[at].lowest <= Math.round(bound * per); at++) count += buckets[at].count;
+    return `${name}_bucket{${[...labels, `le="${bound}"`].join(',')}} ${count}\n`;
+  });
+  const total = histogram.totalCount;
+  lines.push(`${name}_bucket{${[...labels, 'le="+Inf"'].join(',')}} ${total}\n`);
+  lines.push(`${name}_sum${own} ${sum / per}\n`, `${name}_count${own} ${total}\n`);
+  return lines.join('');
+}

@@ -1,0 +1,38 @@
+// Files of histograms, as they are on disks: logs and .hgrm, told apart by what is in them.
+import { readFileSync, statSync } from 'node:fs';
+import { looksLikeHgrm } from './hgrm-file.js';
+import { HistogramFileError } from './log-file.js';
+
+const MAX_BYTES = 512 * 1024 * 1024;
+
+export interface HistogramFile {
+  readonly kind: 'log' | 'hgrm';
+  readonly text: string;
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EACCES: 'it may not be read',
+  EISDIR: 'it is a directory',
+};
+
+/** Throws a HistogramFileError that names the file. */
+export function readHistogramFile(file: string): HistogramFile {
+  let octets: Buffer;
+  try {
+    if (statSync(file).size > MAX_BYTES) throw new HistogramFileError(`${file}: more than 512 MiB are not read`);
+    octets = readFileSync(file);
+  } catch (error) {
+    if (error instanceof HistogramFileError) throw error;
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    throw new HistogramFileError(`${file}: ${REASONS[code] ?? message}`);
+  }
+  if (octets.length === 0) throw new HistogramFileError(`${file}: it is empty`);
+  if (octets[0] === 0x1f && octets[1] === 0x8b)
+    throw new HistogramFileError(`${file}: it is compressed with gzip; unpack it first`);
+  if (octets.includes(0)) throw new HistogramFileError(`${file}: it is no text, and so neither a log nor a .hgrm`);
+  const text = octets.toString('utf8');
+  if (looksLikeHgrm(text)) return { kind: 'hgrm', text };
+  if (/^(#|"StartTimestamp"|Tag=|[\d.]+,)/.test(text)) return { kind: 'log', text };
+  throw new HistogramFileError(`${file}: it is neither a log of HdrHistogram nor a .hgrm`);
+}

@@ -1,0 +1,108 @@
+// A histogram with a name, wherever it came from: a running proxy or a file. Only what shows histograms loads this.
+import { build, type Histogram, type JsHistogram } from 'hdr-histogram-js';
+
+/** Of recorded values. What is no time is a number of something, such as `streams`; empty: nobody has said. */
+export type Unit = string;
+/** How many of a unit are a second; of those that are no time there is none. */
+const PER_SECOND: Readonly<Record<string, number>> = { ns: 1e9, us: 1e6, ms: 1e3, s: 1 };
+const NAMES: Readonly<Record<string, Unit>> = {
+  nanoseconds: 'ns',
+  microseconds: 'us',
+  milliseconds: 'ms',
+  seconds: 's',
+};
+
+export interface Recorded {
+  /** `kind.name.histogram`, e.g. `service.web.response_latency_us`; of a file its tag. */
+  readonly id: string;
+  /** `service`, `route`, `endpoint`, `listener`, `worker`; empty where nobody has said. */
+  readonly kind: string;
+  /** What was measured, e.g. `response_latency_us`. */
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly unit: Unit;
+  readonly histogram: Histogram;
+  /** Recorded values added up, in `unit`. From files it is what the middles of buckets say. */
+  readonly sum: number;
+}
+
+/** What was recorded from one moment to another, ms since the epoch. */
+export interface Recording {
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly histograms: readonly Recorded[];
+}
+
+/** `us` for `microseconds` and for `us`; what is no unit of time stays as it is. */
+export const unitNamed = (name: string): Unit => NAMES[name.toLowerCase()] ?? name;
+export const unitName = (unit: Unit): string =>
+  Object.entries(NAMES).find(([, short]) => short === unit)?.[0] ?? (unit === '' ? 'unknown' : unit);
+export const isTime = (unit: Unit): boolean => unit in PER_SECOND;
+/** Seconds of one `unit`; 1 where it is no time. */
+export const secondsOf = (unit: Unit): number => 1 / (PER_SECOND[unit] ?? 1);
+/** How many of a unit people read as 1: a millisecond where it is a time. */
+export const perShown = (unit: Unit): number => (isTime(unit) ? PER_SECOND[unit] / 1000 : 1);
+
+/** An empty histogram that grows with what is recorded. */
+export const emptyHistogram = (digits: number, lowest = 1): Histogram =>
+  build({
+    bitBucketSize: 64,
+    autoResize: true,
+    lowestDiscernibleValue: lowest,
+    highestTrackableValue: Math.max(2, 2 * lowest),
+    numberOfSignificantValueDigits: digits as 1 | 2 | 3 | 4 | 5,
+  });
+
+/** A bucket in which something was recorded: from its smallest value to its largest. */
+export interface Bucket {
+  readonly lowest: number;
+  readonly highest: number;
+  readonly count: number;
+}
+
+/** Buckets in ascending order, empty ones left out. */
+export function bucketsIn(histogram: Histogram): Bucket[] {
+  // `build` without WebAssembly makes no other.
+  const own = histogram as JsHistogram;
+  const buckets: Bucket[] = [];
+  if (own.totalCount === 0) return buckets;
+  const last = own.countsArrayIndex(own.maxValue);
+  for (let index = 0; index <= last; index++) {
+    const count = own.getCountAtIndex(index);
+    if (count === 0) continue;
+    const lowest = own.valueFromIndex(index);
+    buckets.push({ lowest, highest: own.highestEquivalentValue(lowest), count });
+  }
+  return buckets;
+}
+
+/** Values added up as far as a histogram knows them. */
+export const estimatedSum = (histogram: Histogram): number => histogram.mean * histogram.totalCount || 0;
+
+/** What `now` has more than `then`, of the same precision; null where it has less of something. */
+export function difference(now: Histogram, then: Histogram): Histogram | null {
+  const rest = emptyHistogram(now.numberOfSignificantValueDigits);
+  const before = new Map(bucketsIn(then).map(({ lowest, count }) => [lowest, count]));
+  for (const { lowest, count } of bucketsIn(now)) {
+    const more = count - (before.get(lowest) ?? 0);
+    before.delete(lowest);
+    if (more < 0) return null;
+    if (more > 0) rest.recordValueWithCount(lowest, more);
+  }
+  return before.size === 0 ? rest : null;
+}
+
+/** `digits` significant digits of everything that `parts` have. */
+export function addedUp(parts: readonly Histogram[]): Histogram {
+  const digits = Math.min(...parts.map((part) => part.numberOfSignificantValueDigits));
+  const sum = emptyHistogram(digits);
+  for (const part of parts)
+    for (const { lowest, highest, count } of bucketsIn(part))
+      sum.recordValueWithCount(
+        digits === part.numberOfSignificantValueDigits ? lowest : middle(lowest, highest),
+        count,
+      );
+  return sum;
+}
+
+const middle = (lowest: number, highest: number): number => Math.floor((lowest + highest) / 2);

@@ -1,0 +1,81 @@
+// A format, as what becomes of one recording after the other.
+
+import { logHead, logLines } from './log-file.js';
+import type { Recording } from './recorded.js';
+
+export const FORMATS = ['table', 'hgrm', 'log', 'json', 'csv', 'prometheus', 'otlp'] as const;
+export type Format = (typeof FORMATS)[number];
+
+export interface Rendering {
+  /** What is written of the next recording. */
+  next(recording: Recording): string | Promise<string>;
+  /** False: not all of it has come where it was to go. */
+  end(): Promise<boolean>;
+}
+
+export interface RenderingOptions {
+  /** Of the terminal. */
+  readonly columns: number;
+  /** Whether there are intervals. */
+  readonly delta: boolean;
+  /** Where it goes. */
+  readonly target: string | null;
+}
+
+const simple = (next: Rendering['next']): Rendering => ({ next, end: () => Promise.resolve(true) });
+
+/** Loads what the format needs. */
+export async function renderings(format: Format, options: RenderingOptions): Promise<Rendering> {
+  switch (format) {
+    case 'log':
+      return logRendering();
+    case 'prometheus': {
+      const { prometheusText } = await import('./prometheus-text.js');
+      return simple(({ histograms }) => prometheusText(histograms));
+    }
+    case 'otlp': {
+      const { otlpRendering } = await import('./otlp-rendering.js');
+      return otlpRendering(options.target ?? '', options.delta);
+    }
+    default:
+      return textRendering(format, options);
+  }
+}
+
+async function textRendering(format: 'table' | 'hgrm' | 'json' | 'csv', options: RenderingOptions): Promise<Rendering> {
+  const { CSV_HEAD, csvLines, hgrmOf, jsonOf, table } = await import('./render.js');
+  let head = format === 'csv' ? CSV_HEAD : '';
+  return simple((recording) => {
+    const before = head;
+    head = '';
+    switch (format) {
+      case 'csv':
+        return before + csvLines(recording);
+      case 'json':
+        return `${options.delta ? JSON.stringify(jsonOf(recording)) : JSON.stringify(jsonOf(recording), null, 2)}\n`;
+      case 'hgrm': {
+        const [one, ...others] = recording.histograms;
+        if (one === undefined) throw new Error('nothing was recorded yet');
+        if (others.length === 0) return hgrmOf(one);
+        const count = recording.histograms.length;
+        throw new Error(`a .hgrm holds one histogram, and these are ${count}: name one ID, or --out DIRECTORY/`);
+      }
+      case 'table': {
+        const filled = recording.histograms.filter(({ histogram }) => histogram.totalCount > 0);
+        const time = options.delta ? `${new Date(recording.endMs).toISOString()}\n` : '';
+        return time + table(filled, options.columns) + (options.delta ? '\n' : '');
+      }
+    }
+  });
+}
+
+/** The head with the first recording; all lines count from its begin. */
+function logRendering(): Rendering {
+  let baseMs: number | null = null;
+  return simple((recording) => {
+    const first = baseMs === null;
+    baseMs ??= recording.startMs;
+    const units = new Set(recording.histograms.map(({ unit }) => unit));
+    return (first ? logHead(baseMs, units) : '') + logLines(recording, baseMs);
+  });
+}

@@ -1,0 +1,48 @@
+// How the admin port gives out histograms in full (`/histograms?format=full`), and how that is read. The proxy's main thread writes it,
+// so it is quick: buckets as they are, nothing compressed.
+import { lowestOf } from '../metrics/histogram.js';
+import { HISTOGRAM, HISTOGRAM_SLOTS } from '../metrics/layout.js';
+import type { NamedHistogram } from './catalog.js';
+import { unitOf } from './catalog.js';
+
+export const WIRE_FORMAT = 'sluice-histograms';
+
+/** A histogram, as JSON. */
+export interface WireHistogram {
+  readonly id: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly unit: string;
+  readonly count: number;
+  readonly sum: number;
+  /** In turn: the smallest value of a bucket, and how often a value of it was recorded. */
+  readonly buckets: readonly number[];
+}
+
+export interface WireHistograms {
+  readonly format: typeof WIRE_FORMAT;
+  readonly version: 1;
+  readonly significantDigits: number;
+  /** Ms since the epoch. */
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly histograms: readonly WireHistogram[];
+}
+
+export function toWire(histograms: readonly NamedHistogram[], startMs: number, endMs: number): WireHistograms {
+  return {
+    format: WIRE_FORMAT,
+    version: 1,
+    significantDigits: HISTOGRAM.digits,
+    startMs,
+    endMs,
+    histograms: histograms.map(({ id, kind, histogram, labels, data }) => {
+      const buckets: number[] = [];
+      for (let slot = 0; slot < HISTOGRAM_SLOTS; slot++)
+        if (data.counts[slot] !== 0) buckets.push(lowestOf(slot), data.counts[slot]);
+      const { count, sum } = data;
+      return { id, kind, name: histogram, labels, unit: unitOf(histogram), count, sum, buckets };
+    }),
+  };
+}
