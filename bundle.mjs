@@ -2,7 +2,9 @@
 // 250 modules of one idea each are 250 files to open, 3 MiB of memory and 0.1 s; and of a library only what is used is loaded.
 //
 // Tests import the modules as they were compiled, and run the commands as they are here.
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, transform } from 'esbuild';
 import ts from 'typescript';
@@ -76,41 +78,47 @@ function constants(text) {
   return result;
 }
 
-/** A thread's file. */
-async function thread(name) {
+/** One file of an entry and all that it imports, its constants such. */
+async function script(entry, file, format, start = '') {
   const { minifySyntax, minifyWhitespace, ...plain } = common;
-  const file = `dist/workers/${name}.js`;
   const bundled = await build({
     ...plain,
     plugins: [others],
     format: 'esm',
-    entryPoints: [`workers/${name}.ts`],
+    entryPoints: [`workers/${entry}.ts`],
     outfile: file,
     define: HERE,
     sourcemap: 'inline',
     write: false,
-    banner: { js: "const moduleUrl=new URL('../src/chunks/',import.meta.url).href;" },
   });
   const { target, charset, legalComments } = common;
   const { code, map } = await transform(constants(bundled.outputFiles[0].text), {
-    format: 'esm',
+    format,
     target,
     charset,
     legalComments,
     minifySyntax,
     minifyWhitespace,
     sourcemap: 'external',
-    sourcefile: `${name}.js`,
+    sourcefile: `${entry}.js`,
     sourcesContent: false,
+    banner: start,
   });
-  writeFileSync(`${root}${file}`, `${code}//# sourceMappingURL=${name}.js.map\n`);
+  mkdirSync(dirname(`${root}${file}`), { recursive: true });
+  writeFileSync(`${root}${file}`, `${code}//# sourceMappingURL=${basename(file)}.map\n`);
   writeFileSync(`${root}${file}.map`, map);
 }
 
+/** Files that threads load. CommonJS costs a thread less than half of what modules do. */
+const BESIDE = "'/../src/chunks/'";
+const AS_SCRIPT = `const moduleUrl=require('node:url').pathToFileURL(__dirname+${BESIDE}).href;`;
+const AS_MODULE = "const moduleUrl=new URL('../src/chunks/',import.meta.url).href;";
+
 if (!existsSync(`${root}dist/src/cli/main.js`)) throw new Error('compile first: npm run build');
-await thread('data-path');
-await thread('config');
-await thread('load');
+// Run by `runCached`, which says where it is.
+await script('serving', `${chunks}/serving.cjs`, 'cjs');
+for (const name of ['data-path', 'caching', 'config']) await script(name, `dist/workers/${name}.cjs`, 'cjs', AS_SCRIPT);
+await script('load', 'dist/workers/load.js', 'esm', AS_MODULE);
 await build({
   ...common,
   plugins: [others],
@@ -130,4 +138,6 @@ const { metafile } = await build({
 });
 // Behind the new ones, so that what runs meanwhile finds what it asks for.
 for (const file of readdirSync(`${root}${chunks}`))
-  if (metafile.outputs[`${chunks}/${file}`] === undefined) rmSync(`${root}${chunks}/${file}`);
+  if (!file.startsWith('serving') && metafile.outputs[`${chunks}/${file}`] === undefined)
+    rmSync(`${root}${chunks}/${file}`);
+execFileSync(process.execPath, [`${root}dist/src/code/make-caches.js`], { stdio: 'inherit' });

@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "call.h"
+#include "checksum.h"
 #include "heap.h"
 #include "host.h"
 #include "ring.h"
@@ -269,6 +270,12 @@ static napi_value thread_cpu(struct call *call) {
   return from_double(call->env, (double)used.tv_sec * 1e6 + (double)(used.tv_nsec / 1000));
 }
 
+static napi_value checksum(struct call *call) {
+  size_t length;
+  const uint8_t *octets = array_arg(call, 0, napi_uint8_array, &length);
+  return from_double(call->env, octets == NULL ? 0 : sluice_checksum(octets, length));
+}
+
 static napi_value sockaddr_bytes(struct call *call) {
   char host[64];
   string_arg(call, 0, host, sizeof host);
@@ -343,6 +350,7 @@ NAPI_MODULE_INIT() {
       {"trimHeap", trim_heap},
       {"raiseFileLimit", raise_file_limit},
       {"threadCpu", thread_cpu},
+      {"checksum", checksum},
       {"sockaddr", sockaddr_bytes},
   };
   sluice_heap_bound();

@@ -5,15 +5,16 @@
 
 import { once } from 'node:events';
 import { statSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import { type CachedScript, runCached } from '../code/cached-script.js';
+import { native } from '../io/native.js';
 import type { Config } from './model.js';
 import type { Override } from './overrides.js';
 import { ConfigError } from './problem.js';
 import type { Read, Reading } from './reading.js';
 
-const THREAD = new URL('../../workers/config.js', import.meta.url);
+const THREAD = new URL('../../workers/config.cjs', import.meta.url);
 /** `reading.ts` and all that it needs in one file, as bundle.mjs makes it. */
 const READER = fileURLToPath(new URL('../config/reading.cjs', import.meta.url));
 /** From this size on. Below, the thread costs more time than the tree costs memory. */
@@ -28,13 +29,8 @@ function sizeOf(file: string): number {
   }
 }
 
-/** With a reader that nobody refers to afterwards: modules that are imported stay for good, those that are required can be given up. */
-function readHere(reading: Reading): Read {
-  const require = createRequire(import.meta.url);
-  const { read } = require(READER) as typeof import('./reading.js');
-  delete require.cache[READER];
-  return read(reading);
-}
+/** A reader that nobody refers to afterwards: modules that are imported or required stay for good. */
+export const loadReader = (): CachedScript<typeof import('./reading.js')> => runCached(READER, native());
 
 async function readThere(reading: Reading): Promise<Read> {
   const thread = new Worker(THREAD, { workerData: reading });
@@ -51,7 +47,7 @@ export async function loadConfigApart(
   flags: readonly Override[] = [],
 ): Promise<Config> {
   const reading: Reading = { file, env: { ...env }, flags };
-  const read = sizeOf(file) < LARGE_BYTES ? readHere(reading) : await readThere(reading);
+  const read = sizeOf(file) < LARGE_BYTES ? loadReader().exports.read(reading) : await readThere(reading);
   if ('problems' in read) throw new ConfigError(read.problems);
   return read.config;
 }

@@ -82,6 +82,8 @@ export interface Native extends NativeTls {
   makeColumns(begin: number): void;
   /** Gives what malloc has free back to the kernel: once, after a start, as it walks through all that is there. */
   trimHeap(): void;
+  /** 32 bits of all octets of a file, to tell whether it is as it was written. */
+  checksum(octets: Uint8Array): number;
   /**
    * Tears the ring down: submits what is queued, cancels, reaps, unmaps. The slab stays mapped where the kernel would not let
    * go of an operation, which might still write there. The env's cleanup hook does the same.

@@ -1,8 +1,8 @@
 // Makes a load: starts threads, lets them begin together, looks at what they measure, and says what came of it.
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import { keepCode } from '../code/compiler.js';
 import { native } from '../io/native.js';
-import { keepCode } from '../supervisor/compiler.js';
 import { Measured, percentileOf, Since, type SparseRecorded, spread } from './measured.js';
 import type { LoadPlan } from './plan.js';
 import type { LoadInterval, LoadResult } from './result.js';

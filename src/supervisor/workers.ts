@@ -29,10 +29,9 @@ import {
   type ToWorker,
   type WorkerTask,
 } from '../proxy/snapshot.js';
-import { keepCode } from './compiler.js';
 
 /** What the threads run. */
-const WORKER_FILE = fileURLToPath(new URL('../../workers/data-path.js', import.meta.url));
+const WORKER_FILE = fileURLToPath(new URL('../../workers/data-path.cjs', import.meta.url));
 const CRASHED = CLOSE_REASONS.indexOf('worker_crash');
 /** A worker that dies within this time of its start may do so again. */
 const HEALTHY_MS = 5000;
@@ -98,7 +97,6 @@ export class WorkerPool {
     // One cell per fd that the process may ever have.
     this.owner = new SharedArrayBuffer(Math.min(native().raiseFileLimit(), 1 << 20) * 4);
     new Int32Array(this.loadBoard).fill(-1, LOAD_BOARD.RING, LOAD_BOARD.RING + MAX_WORKERS);
-    keepCode();
     this.piscina = new Piscina({
       filename: workerFile,
       name: 'serve',

@@ -15,10 +15,10 @@ test('the package has the pages, and neither the demo nor tests', () => {
     { files: { path: string }[] },
   ];
   const paths = files.map(({ path }) => path);
-  for (const path of ['docs/operations.md', 'dist/src/cli/main.js', 'dist/workers/data-path.js', 'native/addon.c'])
+  for (const path of ['docs/operations.md', 'dist/src/cli/main.js', 'dist/workers/data-path.cjs', 'native/addon.c'])
     assert.ok(paths.includes(path), path);
   assert.deepEqual(
-    paths.filter((path) => /^dist\/src\/demo\/|^dist\/(test|bench)\/|^(test|bench)\//.test(path)),
+    paths.filter((path) => /^dist\/src\/demo\/|^dist\/(test|bench)\/|^(test|bench)\/|\.cache$/.test(path)),
     [],
   );
 });

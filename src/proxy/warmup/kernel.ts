@@ -97,6 +97,7 @@ export class Kernel {
       uvFd: () => UV_FD,
       discard: () => 0,
       trimHeap: () => undefined,
+      checksum: () => 0,
       makeColumns: () => undefined,
       destroy: () => undefined,
       listen: () => -ERRNO.EADDRNOTAVAIL,

@@ -1,0 +1,44 @@
+// What an installation runs once: starts a proxy on a port of this machine only, which rehearses and ends, and writes down what V8 has made of
+// its scripts (cached-script.ts). Where that can't be, proxies start without.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { loadReader } from '../config/load-apart.js';
+import type { Config } from '../config/model.js';
+import { createLogger } from '../log/logger.js';
+import { Engine } from '../supervisor/engine.js';
+
+const WORKER_FILE = fileURLToPath(new URL('../../workers/caching.cjs', import.meta.url));
+const TEXT = `workers: 1
+log: { level: error }
+listeners:
+  - { name: caching, listen: "127.0.0.1:0", service: caching }
+services:
+  caching: { endpoints: ["127.0.0.1:9"] }
+`;
+
+/** Before a worker sets V8's flags: V8 takes what was made with the same flags only. */
+function readAndSave(): Config {
+  const directory = mkdtempSync(join(tmpdir(), 'sluice-'));
+  try {
+    const file = join(directory, 'sluice.yaml');
+    writeFileSync(file, TEXT);
+    const reader = loadReader();
+    const read = reader.exports.read({ file, env: {}, flags: [] });
+    if ('problems' in read) throw new Error(read.problems.map(({ message }) => message).join('; '));
+    reader.save();
+    return read.config;
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+try {
+  const engine = await Engine.start(readAndSave(), createLogger({ level: 'error' }), WORKER_FILE);
+  await engine.drain({ holdMs: 0 });
+} catch (error) {
+  const reason = error instanceof Error ? error.message : String(error);
+  console.error(`sluice: proxies will take longer to start, as nothing could be made ready for it: ${reason}`);
+}
+process.exit();

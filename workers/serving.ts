@@ -1,0 +1,24 @@
+// The task that Piscina runs once per worker thread: the data path, until it is drained.
+import { native } from '../src/io/native.js';
+import type { WorkerTask } from '../src/proxy/snapshot.js';
+import { warmUp } from '../src/proxy/warmup/warm-up.js';
+import { Worker } from '../src/proxy/worker.js';
+
+export async function serve(task: WorkerTask): Promise<void> {
+  const door = native();
+  try {
+    const problem = await warmUp(task, door);
+    if (problem !== undefined) {
+      const message = 'the warm-up failed: the first requests will be slower';
+      task.port.postMessage({ kind: 'log', level: 'warn', message, fields: { problem } });
+    }
+    door.makeColumns(1);
+    const worker = new Worker(task, door);
+    door.makeColumns(0);
+    await worker.run();
+  } finally {
+    // The thread may be given another task.
+    door.stopRun();
+    door.destroy();
+  }
+}
