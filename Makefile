@@ -65,8 +65,9 @@ $(ADDON): binding.gyp $(wildcard native/*.c native/*.h) node_modules/.installed
 dist/.sources: FORCE
 	@tr ' ' '\n' <<<'$(SOURCES)' | cmp -s - $@ || { rm -rf dist && mkdir dist && tr ' ' '\n' <<<'$(SOURCES)' >$@; }
 
-dist/.built: $(ADDON) tsconfig.json bundle.mjs dist/.sources $(SOURCES)
+dist/.built: $(ADDON) tsconfig.json bundle.mjs dist/.sources $(SOURCES) $(wildcard src/dashboard/page.*)
 	$(BIN)/tsc -p tsconfig.json
+	$(BIN)/tsc -p src/dashboard/page
 	$(NODE) bundle.mjs
 	@chmod +x dist/src/cli/main.js
 	@ln -sf ../../dist/src/cli/main.js $(BIN)/sluice

@@ -3,7 +3,7 @@
 //
 // Tests import the modules as they were compiled, and run the commands as they are here.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, transform } from 'esbuild';
@@ -114,11 +114,38 @@ const BESIDE = "'/../src/chunks/'";
 const AS_SCRIPT = `const moduleUrl=require('node:url').pathToFileURL(__dirname+${BESIDE}).href;`;
 const AS_MODULE = "const moduleUrl=new URL('../src/chunks/',import.meta.url).href;";
 
+/** The page of the dashboard: all that it needs is in it. */
+async function dashboard() {
+  const options = {
+    absWorkingDir: root,
+    bundle: true,
+    minify: true,
+    write: false,
+    charset: 'ascii',
+    legalComments: 'none',
+    logLevel: 'warning',
+    target: ['chrome105', 'firefox104', 'safari16'],
+  };
+  const page = 'src/dashboard/page';
+  const contents = "@import 'uplot/dist/uPlot.min.css'; @import './page.css';";
+  const [script, style] = await Promise.all([
+    build({ ...options, format: 'esm', entryPoints: [`${page}/main.ts`] }),
+    build({ ...options, stdin: { contents, loader: 'css', resolveDir: `${root}src/dashboard` } }),
+  ]);
+  const [js, css] = [script, style].map(({ outputFiles: [{ text }] }) => text.trim());
+  const html = readFileSync(`${root}${page}.html`, 'utf8')
+    .replace('/*style*/', () => css)
+    .replace('/*script*/', () => js);
+  mkdirSync(`${root}dist/src/dashboard`, { recursive: true });
+  writeFileSync(`${root}dist/${page}.html`, html);
+}
+
 if (!existsSync(`${root}dist/src/cli/main.js`)) throw new Error('compile first: npm run build');
 // Run by `runCached`, which says where it is.
 await script('serving', `${chunks}/serving.cjs`, 'cjs');
 for (const name of ['data-path', 'caching', 'config']) await script(name, `dist/workers/${name}.cjs`, 'cjs', AS_SCRIPT);
 await script('load', 'dist/workers/load.js', 'esm', AS_MODULE);
+await dashboard();
 await build({
   ...common,
   plugins: [others],

@@ -1,6 +1,7 @@
 // The admin port's routes: a request in as data, an answer out as data. No socket here.
 import type { LogLevel } from '../config/model.js';
 import { parseHostPort, ValueError } from '../config/values.js';
+import type { DashboardPage } from '../dashboard/page.js';
 import type { LiveFacts } from '../live/assemble.js';
 import type { LiveFeed } from '../live/feed.js';
 import { LOG_LEVELS } from '../log/logger.js';
@@ -64,6 +65,7 @@ export class Routes {
   readonly #routes: readonly Route[];
   #feed: Promise<LiveFeed> | null = null;
   #pages: Promise<HistogramPages> | undefined;
+  #dashboard: DashboardPage | null = null;
 
   /** `page`: the metrics, in the format that an Accept header prefers. */
   constructor(deps: RouteDeps, page: (accept: string) => Promise<Page>) {
@@ -135,6 +137,17 @@ export class Routes {
         example: "curl 'localhost:4191/histograms/service.web.response_latency_us?format=hgrm'",
         answer: async ({ path, query }) =>
           (await this.#histograms()).one(decoded(path.slice('/histograms/'.length)), query),
+      },
+      {
+        path: '/dashboard',
+        methods: ['GET'],
+        summary: 'a page that shows what goes on: for people, in a browser',
+        example: 'open http://localhost:4191/dashboard',
+        answer: async () => {
+          this.#dashboard ??= (await import('../dashboard/page.js')).dashboardPage();
+          const { html, headers } = this.#dashboard;
+          return { status: 200, type: 'text/html; charset=utf-8', body: html, headers };
+        },
       },
       {
         path: '/state',

@@ -89,7 +89,7 @@ export function workersOf(between: Between): LiveWorker[] {
       connections: values[W.CONNECTIONS_OPEN],
       sockets: values[W.SOCKETS_OPEN],
       cpu: rate(W.CPU_US) / 1e6,
-      lagMax: values[W.LOOP_LAG_MAX_US] / 1000,
+      turnMax: turns?.max ?? null,
       turnP99: turns?.p99 ?? null,
       turns: rate(W.LOOP_TURNS),
       buffers: values[W.SLAB_BUFFERS],

@@ -129,8 +129,8 @@ export interface LiveWorker {
   readonly sockets: number;
   /** Of one core: 0 to 1. */
   readonly cpu: number;
-  /** The longest turn of the loop since the last sample, and the 99th percentile of the interval's. */
-  readonly lagMax: number;
+  /** Turns of the loop in the interval: the longest, and the 99th percentile. */
+  readonly turnMax: number | null;
   readonly turnP99: number | null;
   readonly turns: number;
   readonly buffers: number;

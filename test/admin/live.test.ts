@@ -1,6 +1,7 @@
 // `/state` and `/events` over a socket, and the commands that show them.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { get, type IncomingMessage, request } from 'node:http';
 import { after, before, describe, it } from 'node:test';
@@ -98,6 +99,23 @@ describe('what goes on, at the admin port', () => {
     assert.equal(await client({ host: '[::1]:4191' }), ERROR.client);
     assert.equal(await client({ host: 'rebound.example:4191' }), '');
     assert.equal(await client({ origin: 'http://elsewhere.example' }), '');
+  });
+
+  it('/dashboard is one page that may run its own script and nothing else', async () => {
+    const asked = request({ host: '127.0.0.1', port: server.port, path: '/dashboard', agent: false }).end();
+    const [response] = (await once(asked, 'response')) as [IncomingMessage];
+    let html = '';
+    for await (const chunk of response.setEncoding('utf8')) html += chunk;
+    assert.ok(Buffer.byteLength(html) < 150_000, `${Buffer.byteLength(html)} bytes`);
+    const policy = String(response.headers['content-security-policy']);
+    for (const [, tag, content] of html.matchAll(/<(script|style)[^>]*>([\s\S]*?)<\/\1>/g)) {
+      const hash = createHash('sha256').update(content).digest('base64');
+      assert.ok(policy.includes(`${tag}-src 'sha256-${hash}';`), `${tag}: ${policy}`);
+    }
+    assert.match(policy, /^default-src 'none'; .*connect-src 'self'.*frame-ancestors 'none'/);
+    assert.doesNotMatch(policy, /unsafe/);
+    assert.doesNotMatch(html.replace(/<!--.*?-->/g, ''), /(?:src|href)="?(?:https?:)?\/\//);
+    assert.match((await ask('/', { accept: 'text/html' })).body, /<a href="\/dashboard">/);
   });
 
   it('/events begins with how long to wait before the next connection, and goes on', async () => {

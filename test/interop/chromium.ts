@@ -4,9 +4,19 @@ import { rmSync } from 'node:fs';
 import { temporary, which } from '../support/servers.js';
 
 const PROGRAMS = ['chromium-headless-shell', 'chromium'];
-const program = PROGRAMS.map((name) => which(name)).find((path) => path !== null) ?? null;
+/** Its path; null where there is none. */
+export const chromium = PROGRAMS.map((name) => which(name)).find((path) => path !== null) ?? null;
 
-export const lackingChromium: string | false = program === null && `${PROGRAMS.join(' or ')} is not installed`;
+export const lackingChromium: string | false = chromium === null && `${PROGRAMS.join(' or ')} is not installed`;
+
+export const CHROMIUM_ARGS = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-dev-shm-usage',
+  '--no-first-run',
+  '--disable-background-networking',
+];
 
 export interface Browser {
   close(): Promise<void>;
@@ -14,10 +24,9 @@ export interface Browser {
 
 export function openPage(url: string): Browser {
   const directory = temporary('chromium', null);
-  const args = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run'];
   // Without a port for debugging it would leave as soon as the page is loaded.
-  const more = [`--user-data-dir=${directory}`, '--remote-debugging-port=0', '--disable-background-networking', url];
-  const child: ChildProcess = spawn(program ?? '', [...args, ...more], { stdio: 'ignore', detached: true });
+  const args = [...CHROMIUM_ARGS, `--user-data-dir=${directory}`, '--remote-debugging-port=0', url];
+  const child: ChildProcess = spawn(chromium ?? '', args, { stdio: 'ignore', detached: true });
   const ended = new Promise((resolve) => child.once('close', resolve));
   return {
     close: async () => {

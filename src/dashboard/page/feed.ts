@@ -1,0 +1,89 @@
+// Events of the proxy, and what becomes of them when it is gone: it may be back any moment, maybe as another process.
+import type { LiveState } from '../../live/state.js';
+
+/** Without an event for so long what is shown is old, ms. */
+const STALE_MS = 3500;
+/** Between attempts to connect: doubled each time, with chance, so that many pages do not come at once. */
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 8000;
+/** A page that nobody sees listens for so long, ms. */
+const HIDDEN_MS = 60_000;
+
+export interface Hears {
+  state(state: LiveState): void;
+  /** Nothing has come since `at` (ms since 1970; 0: never). */
+  stale(at: number): void;
+}
+
+export class Feed {
+  private source: EventSource | null = null;
+  private wait = FIRST_WAIT_MS;
+  private last = 0;
+  private late: number | undefined;
+  private again: number | undefined;
+  private hidden: number | undefined;
+
+  constructor(
+    private readonly url: string,
+    private readonly hears: Hears,
+  ) {
+    document.addEventListener('visibilitychange', () => this.seen());
+    this.connect();
+  }
+
+  private connect(): void {
+    clearTimeout(this.again);
+    this.source?.close();
+    this.source = new EventSource(this.url);
+    this.source.onmessage = ({ data }: MessageEvent<string>) => this.message(data);
+    // A browser tries again by itself, but not after an answer that it does not like.
+    this.source.onerror = () => this.lost();
+    this.watch();
+  }
+
+  private message(data: string): void {
+    let state: LiveState;
+    try {
+      state = JSON.parse(data) as LiveState;
+    } catch {
+      return;
+    }
+    this.wait = FIRST_WAIT_MS;
+    this.last = Date.now();
+    this.watch();
+    this.hears.state(state);
+  }
+
+  private watch(): void {
+    clearTimeout(this.late);
+    this.late = setTimeout(() => {
+      this.hears.stale(this.last);
+      // A connection that is open and silent is of no use.
+      this.lost();
+    }, STALE_MS);
+  }
+
+  private lost(): void {
+    this.source?.close();
+    this.source = null;
+    clearTimeout(this.late);
+    this.hears.stale(this.last);
+    clearTimeout(this.again);
+    if (this.hidden !== undefined && document.hidden) return;
+    this.again = setTimeout(() => this.connect(), this.wait * (0.75 + Math.random() / 2));
+    this.wait = Math.min(this.wait * 2, LONGEST_WAIT_MS);
+  }
+
+  private seen(): void {
+    clearTimeout(this.hidden);
+    this.hidden = undefined;
+    if (document.hidden) {
+      this.hidden = setTimeout(() => this.lost(), HIDDEN_MS);
+      return;
+    }
+    if (this.source === null) {
+      this.wait = FIRST_WAIT_MS;
+      this.connect();
+    }
+  }
+}

@@ -1,0 +1,87 @@
+// The last two minutes, by service: what plots show.
+import type { LiveGolden, LiveState } from '../../live/state.js';
+
+export const SECONDS = 120;
+/** Between two events of the same run of the proxy, ms. More is a gap. */
+const GAP_MS = 3500;
+
+export interface Frame {
+  readonly at: number;
+  readonly requests: number | null;
+  readonly p50: number | null;
+  readonly p95: number | null;
+  readonly p99: number | null;
+  readonly distribution: readonly (readonly [bucket: number, count: number])[];
+}
+
+const NOTHING: readonly Frame[] = [];
+
+function frameOf(at: number, { requests, latency }: LiveGolden): Frame {
+  return {
+    at,
+    requests,
+    p50: latency?.p50 ?? null,
+    p95: latency?.p95 ?? null,
+    p99: latency?.p99 ?? null,
+    distribution: latency?.distribution ?? [],
+  };
+}
+
+const gap = (at: number): Frame => ({ at, requests: null, p50: null, p95: null, p99: null, distribution: [] });
+
+export class History {
+  /** By name; '' is all services together. */
+  private readonly frames = new Map<string, Frame[]>();
+
+  add(state: LiveState): void {
+    this.push('', state.at, state.total);
+    for (const service of state.services) this.push(service.name, state.at, service);
+    for (const [name, frames] of this.frames)
+      if (frames[frames.length - 1].at < state.at - SECONDS * 1000) this.frames.delete(name);
+  }
+
+  of(name: string): readonly Frame[] {
+    return this.frames.get(name) ?? NOTHING;
+  }
+
+  private push(name: string, at: number, golden: LiveGolden): void {
+    const frames = this.frames.get(name) ?? [];
+    this.frames.set(name, frames);
+    const last = frames[frames.length - 1];
+    // The clock of another process, or of another machine, may be behind.
+    if (last !== undefined && at <= last.at) frames.length = 0;
+    else if (last !== undefined && at - last.at > GAP_MS) frames.push(gap(last.at + 1000), gap(at - 1000));
+    frames.push(frameOf(at, golden));
+    while (frames[0].at < at - SECONDS * 1000) frames.shift();
+  }
+}
+
+/** Distributions of the frames of the last `seconds` together: counts by bucket. */
+export function merged(frames: readonly Frame[], seconds: number): Map<number, number> {
+  const sums = new Map<number, number>();
+  const from = (frames[frames.length - 1]?.at ?? 0) - seconds * 1000;
+  for (const { at, distribution } of frames)
+    if (at > from) for (const [bucket, count] of distribution) sums.set(bucket, (sums.get(bucket) ?? 0) + count);
+  return sums;
+}
+
+export interface Percentile {
+  /** 1 / (1 − p): 1 is the least, 10 the 90th percentile, 100 the 99th. */
+  readonly odds: number;
+  readonly bucket: number;
+}
+
+/** The distribution as a curve, from the least to the greatest. */
+export function percentiles(sums: ReadonlyMap<number, number>): Percentile[] {
+  const buckets = [...sums].sort(([a], [b]) => a - b);
+  const total = buckets.reduce((sum, [, count]) => sum + count, 0);
+  const curve: Percentile[] = [];
+  let seen = 0;
+  for (const [bucket, count] of buckets) {
+    curve.push({ odds: total / (total - seen), bucket });
+    seen += count;
+    // Of the last there is no end: it is drawn to where the next one recorded would be.
+    curve.push({ odds: seen < total ? total / (total - seen) : total * 2, bucket });
+  }
+  return curve;
+}

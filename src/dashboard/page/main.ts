@@ -1,0 +1,124 @@
+// The dashboard: hears what goes on each second, and shows it.
+import type { LiveState } from '../../live/state.js';
+import { byId, element, setText } from './dom.js';
+import { Feed } from './feed.js';
+import { bytes, clock, count, ms, percent, rate } from './format.js';
+import { HeatMap } from './heat-map.js';
+import { History } from './history.js';
+import { Plots } from './plots.js';
+import { tables } from './sections.js';
+
+const TILES: readonly (readonly [name: string, text: (state: LiveState) => string])[] = [
+  ['requests/s', ({ total }) => rate(total.requests)],
+  ['success', ({ total }) => percent(total.success)],
+  ['p50', ({ total }) => `${ms(total.latency?.p50)} ms`],
+  ['p95', ({ total }) => `${ms(total.latency?.p95)} ms`],
+  ['p99', ({ total }) => `${ms(total.latency?.p99)} ms`],
+  ['p99.9', ({ total }) => `${ms(total.latency?.p999)} ms`],
+  ['connections', ({ total }) => count(total.connections)],
+  ['new connections/s', ({ total }) => rate(total.opened)],
+  ['from clients', ({ total }) => `${bytes(total.read)}/s`],
+  ['to clients', ({ total }) => `${bytes(total.written)}/s`],
+  [
+    'CPU of workers',
+    ({ workers }) =>
+      percent(
+        workers.reduce((sum, { cpu }) => sum + cpu, 0),
+        1,
+      ),
+  ],
+  ['longest turn', ({ workers }) => `${ms(Math.max(0, ...workers.map(({ turnMax }) => turnMax ?? 0)))} ms`],
+];
+
+class Page {
+  private readonly history = new History();
+  private readonly plots = new Plots();
+  private readonly heat = new HeatMap();
+  private readonly show = tables();
+  private readonly values = TILES.map(([name]) => {
+    const value = element('dd', {}, '–');
+    byId('tiles').append(element('div', {}, element('dt', {}, name), value));
+    return value;
+  });
+  private readonly chosen = byId('chosen') as HTMLSelectElement;
+  private readonly pause = byId('pause');
+  private paused = false;
+  private restarted = '';
+  private last: LiveState | null = null;
+
+  constructor() {
+    for (const section of document.querySelectorAll('main section')) {
+      const title = section.querySelector('h2')?.textContent ?? '';
+      byId('sections').append(element('li', {}, element('a', { href: `#${section.id}` }, title)));
+    }
+    this.chosen.addEventListener('change', () => this.draw());
+    this.pause.addEventListener('click', () => this.togglePause());
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+      this.plots.recolour();
+      this.heat.draw();
+    });
+  }
+
+  state(state: LiveState): void {
+    const { last } = this;
+    if (last !== null && (last.pid !== state.pid || Math.abs(last.started - state.started) > 2000))
+      this.restarted = `, restarted at ${clock(state.started)}`;
+    this.last = state;
+    this.history.add(state);
+    document.body.classList.remove('stale');
+    if (this.paused) return;
+    this.tell(`live${this.restarted}`);
+    this.render(state);
+  }
+
+  stale(at: number): void {
+    document.body.classList.add('stale');
+    this.tell(at === 0 ? 'no connection to the proxy; trying again' : `no news since ${clock(at)}; trying again`);
+  }
+
+  private render(state: LiveState): void {
+    const { identity, version, executor, started, ready } = state;
+    const who = identity === '' ? '' : `${identity} · `;
+    const phase = ready.ok ? 'ready' : `not ready: ${ready.reasons.join('; ')}`;
+    setText(
+      byId('about'),
+      `${who}${version} on ${executor}, since ${new Date(started).toLocaleString('en-GB')}, ${phase}`,
+    );
+    document.title = identity === '' ? 'Sluice' : `Sluice · ${identity}`;
+    for (const [index, [, text]] of TILES.entries()) setText(this.values[index], text(state));
+    this.show(state);
+    this.choices(state);
+    this.draw();
+  }
+
+  private choices({ services }: LiveState): void {
+    const names = services.map(({ name }) => name).sort();
+    const options = [...this.chosen.options].slice(1);
+    if (options.map(({ value }) => value).join('\n') === names.join('\n')) return;
+    const { value } = this.chosen;
+    for (const option of options) option.remove();
+    for (const name of names) this.chosen.append(element('option', { value: name }, name));
+    this.chosen.value = names.includes(value) ? value : '';
+  }
+
+  private draw(): void {
+    const name = this.chosen.value;
+    const frames = this.history.of(name);
+    this.plots.show(name, frames);
+    this.heat.show(name, frames);
+  }
+
+  private togglePause(): void {
+    this.paused = !this.paused;
+    this.pause.setAttribute('aria-pressed', String(this.paused));
+    if (this.paused) this.tell(`paused at ${clock(this.last?.at ?? Date.now())}`);
+    else if (this.last !== null) this.state(this.last);
+  }
+
+  /** Said aloud by screen readers, so only when it is something else. */
+  private tell(text: string): void {
+    setText(byId('news'), text);
+  }
+}
+
+new Feed('events', new Page());
