@@ -6,6 +6,7 @@
 # make test-transport    the end-to-end tests of the data path, with a transport under every connection: one that cuts all to pieces, then TLS
 # make bench   Sluice against its rivals, with bars (make bench ARGS="h1-uring --rounds 5"),
 #              or against an older build (make bench ARGS="--baseline DIR --no-rivals")
+# make bench-gate    whether this build costs more CPU time than the commit that it comes from (ARGS="--base COMMIT --limit 1.02")
 # make soak    ten minutes of mixed traffic with aborts, stalled readers and floods (make soak MINUTES=1)
 # make stalled    what a thousand stalled readers cost their neighbours, with a bar (needs root)
 # make redirect-bench      what the redirect of a pod's traffic costs a request, with a bar; needs root
@@ -34,7 +35,7 @@ ifneq ($(wildcard $(HEADERS)/include/node/node_api.h),)
 export npm_config_nodedir := $(HEADERS)
 endif
 
-.PHONY: help run build lint test test-native test-transport test-node packages peers spire kubernetes bench allocations memory soak stalled wakeups redirect-bench controller-bench fuzz pictures prebuilds package clean FORCE
+.PHONY: help run build lint test test-native test-transport test-node packages peers spire kubernetes bench bench-gate allocations memory soak stalled wakeups redirect-bench controller-bench fuzz pictures prebuilds package clean FORCE
 
 help:
 	@sed -n '/^# make/,/^[^#]/s/^# //p' Makefile
@@ -132,6 +133,9 @@ test-node: dist/.built
 	    $$(find dist/test -name '*.test.js' -not -path '*/e2e/*' | sort) \
 	    dist/test/e2e/{http1-forwarding,http2-conformance-frames,http2-to-http1,grpc-calls}.test.js \
 	    dist/test/e2e/{tls-listeners,tls-services,tls-files,mesh-refusals,mesh-rotation,identity-files}.test.js
+
+bench-gate: dist/.built
+	$(NODE) dist/src/cli/main.js bench gate --out .bench/gate --force $(ARGS)
 
 bench: dist/.built
 	@bash bench/setup/packages.sh bench

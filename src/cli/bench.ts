@@ -7,6 +7,24 @@ const commands: readonly ListedCommand[] = [
     name: 'run',
     summary: 'load a server, and say how fast it answers',
     load: async () => (await import('./bench-run.js')).benchRunCommand,
+    name: 'matrix',
+    summary: 'measure proxies under the same load, in turns',
+    load: async () => (await import('./bench-matrix.js')).benchMatrixCommand,
+  },
+  {
+    name: 'saturate',
+    summary: 'find the highest rate at which latency stays under a limit',
+    load: async () => (await import('./bench-saturate.js')).benchSaturateCommand,
+  },
+  {
+    name: 'compare',
+    summary: 'say what has changed between two runs, and whether it is noise',
+    load: async () => (await import('./bench-compare.js')).benchCompareCommand,
+  },
+  {
+    name: 'gate',
+    summary: 'measure this build against the commit that it comes from',
+    load: async () => (await import('./bench-gate.js')).benchGateCommand,
   },
   {
     name: 'report',

@@ -17,17 +17,26 @@ export function pairedRatios(
   });
 }
 
+/** Of their costs. */
+export const ratiosByRound = (subject: Sampled, other: Sampled): number[] =>
+  pairedRatios(subject.samples, other.samples, ({ cpuUs }) => cpuUs);
+
 function ratio(subject: Sampled, other: Sampled): Ratio | null {
-  const rounds = pairedRatios(subject.samples, other.samples, ({ cpuUs }) => cpuUs);
+  const rounds = ratiosByRound(subject, other);
   if (rounds.length === 0) return null;
   const interval = medianInterval(rounds);
   return { to: other.name, value: median(rounds), ...interval, verdict: verdictOf(interval, rounds.length) };
 }
 
-/** Of each subject against every other one. */
-export function withRatios(subjects: readonly SubjectResult[]): SubjectResult[] {
+/** What others are compared with: the first that was measured and has a cost of its own. */
+export const referenceOf = (subjects: readonly Sampled[]): string | null =>
+  subjects.find(({ samples }) => samples.some(({ cpuUs }) => cpuUs > 0))?.name ?? null;
+
+/** Of each subject against `reference`. */
+export function withRatios(subjects: readonly SubjectResult[], reference: string | null): SubjectResult[] {
+  const other = subjects.find(({ name }) => name === reference);
   return subjects.map((subject) => ({
     ...subject,
-    ratios: subjects.flatMap((other) => (other === subject ? [] : (ratio(subject, other) ?? []))),
+    ratios: other === undefined || subject === other ? [] : [ratio(subject, other) ?? []].flat(),
   }));
 }

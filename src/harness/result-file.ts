@@ -129,6 +129,7 @@ const result = v.object({
   }),
   rounds: number,
   interrupted: v.boolean(),
+  notes: v.exactOptional(v.array(text)),
   scenarios: v.array(v.object({ name: text, title: text, unit: text, plan, subjects: v.array(subject) })),
 });
 

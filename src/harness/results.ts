@@ -86,5 +86,7 @@ export interface HarnessResult {
   readonly environment: Environment;
   readonly rounds: number;
   readonly interrupted: boolean;
+  /** What the reader should know: what shares a core, who was disturbed. */
+  readonly notes?: readonly string[];
   readonly scenarios: readonly ScenarioResult[];
 }

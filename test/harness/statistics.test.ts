@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Random } from '../../src/balance/random.js';
-import { withRatios } from '../../src/harness/ratios.js';
+import { referenceOf, withRatios } from '../../src/harness/ratios.js';
 import { median, medianInterval, ratioInterval, verdictOf } from '../../src/harness/statistics.js';
 import { sampleOf, subjectOf } from './figures.js';
 
@@ -46,7 +46,7 @@ describe('a verdict', () => {
 describe('ratios of subjects', () => {
   it('are taken within rounds, of those that both have', () => {
     // The second round is slow for both; the other one has lost its fourth.
-    const [one, other] = withRatios([
+    const subjects = [
       subjectOf(
         'one',
         [10, 20, 11, 10, 10].map((cpuUs, round) => sampleOf({ round, cpuUs })),
@@ -55,19 +55,24 @@ describe('ratios of subjects', () => {
         'other',
         [20, 40, 20].map((cpuUs, round) => sampleOf({ round, cpuUs })),
       ),
-    ]);
+    ];
+    const [one, other] = withRatios(subjects, 'other');
     assert.equal(one.ratios.length, 1);
     assert.deepEqual({ ...one.ratios[0], high: 0 }, { to: 'other', value: 0.5, low: 0.5, high: 0, verdict: 'unclear' });
-    assert.equal(other.ratios[0].value, 2);
+    assert.deepEqual(other.ratios, []);
+    assert.equal(withRatios(subjects, 'one')[1].ratios[0].value, 2);
+    assert.deepEqual(withRatios(subjects, null)[0].ratios, []);
   });
 
   it('are not taken against what has no cost of its own', () => {
-    const [one] = withRatios([
-      subjectOf('one', [sampleOf({ round: 0, cpuUs: 3 })]),
-      subjectOf('direct', [sampleOf({ round: 0, cpuUs: 0 })]),
+    const subjects = [
       subjectOf('gone', []),
-    ]);
-    assert.deepEqual(one.ratios, []);
+      subjectOf('direct', [sampleOf({ round: 0, cpuUs: 0 })]),
+      subjectOf('one', [sampleOf({ round: 0, cpuUs: 3 })]),
+    ];
+    for (const { ratios } of withRatios(subjects, 'direct')) assert.deepEqual(ratios, []);
+    assert.equal(referenceOf(subjects), 'one');
+    assert.equal(referenceOf([]), null);
   });
 
   it('have a verdict with five rounds', () => {
@@ -76,7 +81,7 @@ describe('ratios of subjects', () => {
         name,
         values.map((cpuUs, round) => sampleOf({ round, cpuUs })),
       );
-    const [one] = withRatios([of('one', [9, 9.1, 8.9, 9, 9]), of('other', [10, 10, 10, 10, 10])]);
+    const [one] = withRatios([of('one', [9, 9.1, 8.9, 9, 9]), of('other', [10, 10, 10, 10, 10])], 'other');
     assert.equal(one.ratios[0].verdict, 'less');
     assert.equal(median([3, 1, 2]), 2);
   });

@@ -1,0 +1,89 @@
+// `sluice bench matrix`: proxies under the same load, in turns.
+import { runMatrix } from '../harness/matrix.js';
+import { SCENARIOS, USUAL } from '../harness/scenarios.js';
+import { subjects } from '../harness/subjects/all.js';
+import {
+  MEASURING_HELP,
+  MEASURING_OPTIONS,
+  type MeasuringOptions,
+  measured,
+  roundsOf,
+  scenariosOf,
+  secondsOf,
+  subjectsOf,
+} from './bench-options.js';
+import { Given } from './given.js';
+import type { Command } from './usage.js';
+import { parseArguments, print, UsageError } from './usage.js';
+
+const OPTIONS = {
+  ...MEASURING_OPTIONS,
+  rounds: { type: 'string' },
+  cold: { type: 'string' },
+  reference: { type: 'string' },
+  list: { type: 'boolean' },
+} as const;
+
+const ROUNDS = 5;
+const NAME = 20;
+
+/** What can be measured here, and why not. */
+function list(given: MeasuringOptions): string {
+  const scenarios = SCENARIOS.map(({ name, title }) => `  ${name.padEnd(NAME)} ${title}`);
+  const present = subjects(given.optional('peers')).map((subject) => {
+    const missing = subject.missing();
+    return `  ${subject.name.padEnd(NAME)} ${missing === null ? (subject.version?.() ?? '') : `skipped: ${missing}`}`.trimEnd();
+  });
+  return ['Scenarios:', ...scenarios, '', 'Subjects:', ...present].join('\n');
+}
+
+export const benchMatrixCommand: Command = {
+  help: `Usage: sluice bench matrix [OPTIONS]
+
+Puts each subject (proxies, and none at all) under the same load in turns, round by round, and says what CPU time, memory and
+latency each of them takes, and the ratios with their 95 % intervals. A subject has cores of its own where there are
+enough; its CPU time is the kernel's accounting of all its processes. What is not installed is skipped, and said so.
+Ctrl-C keeps what has been measured.
+
+Options:
+      --scenarios LIST   the work, by name (default ${USUAL.join(',')})
+      --subjects LIST    who does it (default all)
+      --rounds N         how often (default ${ROUNDS}); fewer than 5 allow no verdict
+      --seconds S        of each load (default 3)
+      --cold S           of the first load after a start (default 3)
+      --reference NAME   the subject whose CPU time that of others is a ratio to (default the first that has any)
+${MEASURING_HELP}
+      --list             print scenarios and subjects, and what is missing
+  -h, --help             this text
+
+The directory gets result.json (all figures), report.html, report.md and histograms. ENVOY names the
+binary of Envoy where it is not on the PATH.
+
+Examples:
+  sluice bench matrix
+  sluice bench matrix --scenarios h1,h2 --subjects sluice-uring,nginx,haproxy --rounds 7
+  ENVOY=/opt/envoy/bin/envoy sluice bench matrix --subjects sluice-uring,envoy --out against-envoy
+
+Exit codes: 0 measured, 1 a subject failed or nothing could be measured, 2 wrong usage, 130 ended by a signal.`,
+  async run(args) {
+    const { values } = parseArguments(args, OPTIONS, 0);
+    const given: MeasuringOptions = new Given(values);
+    if (values.list === true) {
+      print(list(given));
+      return 0;
+    }
+    const wanted = subjectsOf(given);
+    const reference = new Given<'reference'>(values).optional('reference');
+    if (reference !== null && !wanted.some(({ name }) => name === reference))
+      throw new UsageError(`--reference: ${reference} is not among the subjects ${wanted.map(({ name }) => name).join(', ')}`);
+    const options = {
+      reference,
+      scenarios: scenariosOf(given, USUAL),
+      subjects: wanted,
+      rounds: roundsOf(given, ROUNDS),
+      seconds: secondsOf(given, 'seconds', '3'),
+      coldSeconds: secondsOf(given, 'cold', '3'),
+    };
+    return measured(given, (setting) => runMatrix({ ...setting, ...options }));
+  },
+};

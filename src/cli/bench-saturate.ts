@@ -1,0 +1,83 @@
+// `sluice bench saturate`: how much goes through while latency stays under a limit.
+import { parseChoice, parseDuration } from '../config/values.js';
+import { runSaturation } from '../harness/saturate.js';
+import {
+  MEASURING_HELP,
+  MEASURING_OPTIONS,
+  type MeasuringOptions,
+  measured,
+  scenariosOf,
+  secondsOf,
+  subjectsOf,
+} from './bench-options.js';
+import { Given } from './given.js';
+import type { Command } from './usage.js';
+import { parseArguments, UsageError } from './usage.js';
+
+const text = { type: 'string' } as const;
+const OPTIONS = {
+  ...MEASURING_OPTIONS,
+  limit: text,
+  percentile: text,
+  from: text,
+  most: text,
+  precision: text,
+} as const;
+
+const SCENARIOS = ['h1'];
+const LEAST = 100;
+const MOST_RATE = 10_000_000;
+const COLD_S = 2;
+const PERCENTILES = { 50: 'p50', 99: 'p99', 99.9: 'p999' } as const;
+
+export const benchSaturateCommand: Command = {
+  help: `Usage: sluice bench saturate [OPTIONS]
+
+Looks for the highest rate at which a percentile of latency stays under a limit, and no more than one request in a thousand
+fails: the rate doubles until that is over, then the gap is halved. A rate that does not hold is tried twice. Latency counts
+from the moment at which a request was to be sent. The result has the curve of latency against rate.
+
+Options:
+      --limit TIME       of latency (default 10ms)
+      --percentile P     that must stay under it: 50, 99 or 99.9 (default 99)
+      --from RATE        requests a second, tried first (default 1000)
+      --most RATE        not tried above (default 1000000)
+      --precision P      of the rate, in percent (default 5)
+      --scenarios LIST   the work, by name (default ${SCENARIOS.join(',')}); its own rate does not count
+      --subjects LIST    who does it (default all)
+      --seconds S        of each load (default 2)
+${MEASURING_HELP}
+  -h, --help             this text
+
+\`direct\` among the subjects shows what the load and the server behind can do by themselves.
+
+Examples:
+  sluice bench saturate --subjects sluice-uring,nginx --limit 5ms
+  sluice bench saturate --scenarios h2 --percentile 99.9 --from 20000
+
+Exit codes: 0 measured, 1 a subject failed or nothing could be measured, 2 wrong usage, 130 ended by a signal.`,
+  run(args) {
+    const { values } = parseArguments(args, OPTIONS, 0);
+    const given: MeasuringOptions = new Given(values);
+    const own = new Given<keyof typeof OPTIONS>(values);
+    const limitUs = own.parsed('limit', '10ms', (value) =>
+      parseDuration(value, { in: 'us', step: 0, min: '10us', max: '60s' }),
+    );
+    const percentile = own.parsed('percentile', '99', (value) => parseChoice(value, ['50', '99', '99.9']));
+    const most = own.integer('most', 1_000_000, MOST_RATE);
+    const from = own.integer('from', 1000, MOST_RATE);
+    if (from > most) throw new UsageError(`--from: ${from} is above --most ${most}`);
+    const precision = own.integer('precision', 5, 50) / 100;
+    const seconds = secondsOf(given, 'seconds', '2');
+    const options = {
+      scenarios: scenariosOf(given, SCENARIOS),
+      subjects: subjectsOf(given),
+      seconds,
+      coldSeconds: Math.min(seconds, COLD_S),
+      search: { from, most, least: Math.min(LEAST, from), precision },
+      percentile: PERCENTILES[percentile],
+      limitUs,
+    };
+    return measured(given, (setting) => runSaturation({ ...setting, ...options }));
+  },
+};

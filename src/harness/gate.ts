@@ -1,0 +1,41 @@
+// Whether this build costs more CPU than the one before: pure.
+import { ratiosByRound } from './ratios.js';
+import type { ScenarioResult } from './results.js';
+import { ENOUGH_ROUNDS, type Interval, median, medianInterval } from './statistics.js';
+
+export interface GateResult {
+  readonly scenario: string;
+  /** New of old, the median over the rounds; NaN where one of both was not measured. */
+  readonly ratio: number;
+  readonly interval: Interval;
+  readonly rounds: number;
+  /** `unclear`: above the limit, but it may be none above. */
+  readonly verdict: 'passed' | 'dearer' | 'unclear' | 'failed';
+  /** Why it failed. */
+  readonly reason: string | null;
+}
+
+const NOTHING: Interval = { low: Number.NaN, high: Number.NaN };
+
+/** `limit`: as much as it may cost of the old one. Fewer than five rounds never are sure. */
+export function gate(
+  scenario: ScenarioResult,
+  names: { readonly now: string; readonly before: string },
+  limit: number,
+): GateResult {
+  const of = (name: string) => scenario.subjects.find((one) => one.name === name);
+  const [now, before] = [of(names.now), of(names.before)];
+  const broken = [now, before].find((one) => one !== undefined && (one.failed ?? one.skipped) !== null);
+  const rounds = now && before ? ratiosByRound(now, before) : [];
+  const base = { scenario: scenario.name, rounds: rounds.length };
+  if (broken !== undefined || rounds.length === 0) {
+    const reason = broken === undefined ? 'nothing was measured' : `${broken.name}: ${broken.failed ?? broken.skipped}`;
+    return { ...base, ratio: Number.NaN, interval: NOTHING, verdict: 'failed', reason };
+  }
+  const ratio = median(rounds);
+  const interval = medianInterval(rounds);
+  const result = { ...base, ratio, interval, reason: null };
+  if (ratio <= limit) return { ...result, verdict: 'passed' };
+  const sure = rounds.length >= ENOUGH_ROUNDS && interval.low > 1;
+  return { ...result, verdict: sure ? 'dearer' : 'unclear' };
+}

@@ -1,0 +1,162 @@
+// The highest rate at which each subject keeps its latency, one after the other, with the curve that the search has seen.
+import { percentilesOf } from './latencies.js';
+import type { MatrixOptions } from './matrix.js';
+import { coreList } from './placement.js';
+import { RateSearch, type SearchOptions } from './rate-search.js';
+import type { CurvePoint, HarnessResult, HarnessSample, ScenarioResult, SubjectResult } from './results.js';
+import { planOf, type Scenario } from './scenarios.js';
+import { Contestant, Stage } from './stage.js';
+import { direct } from './subjects/subject.js';
+
+export interface SaturationOptions extends Omit<MatrixOptions, 'rounds' | 'reference'> {
+  readonly search: SearchOptions;
+  /** What must stay under the limit. */
+  readonly percentile: 'p50' | 'p99' | 'p999';
+  readonly limitUs: number;
+}
+
+/** Share of what was asked for that must have been done: what is not sent has no latency. */
+const ENOUGH = 0.97;
+/** Share of errors that is allowed. */
+const MOST_ERRORS = 0.001;
+/** Share of its cores below which it is not the subject that gave out. */
+const BUSY = 0.8;
+const OVERHEAD = 0.3;
+
+/** What a load at a rate has shown. */
+export function pointOf(
+  sample: HarnessSample,
+  wantedRate: number,
+  { percentile, limitUs }: Pick<SaturationOptions, 'percentile' | 'limitUs'>,
+): CurvePoint {
+  const { done, seconds, errors: kinds, latency } = sample.load;
+  const errors = Object.values(kinds).reduce((sum, count) => sum + count, 0);
+  const { p50, p99, p999 } = percentilesOf(latency);
+  const rate = done / seconds;
+  const right = done > 0 && errors <= (done + errors) * MOST_ERRORS;
+  const held = right && rate >= wantedRate * ENOUGH && { p50, p99, p999 }[percentile] <= limitUs;
+  return { wantedRate, rate, cpuUs: sample.cpuUs, p50, p99, p999, errors, held };
+}
+
+/** Points by rate; of a rate that was tried twice, what counted. */
+export function curveOf(points: readonly CurvePoint[]): CurvePoint[] {
+  const byRate = new Map<number, CurvePoint>();
+  for (const point of points) if (byRate.get(point.wantedRate)?.held !== true) byRate.set(point.wantedRate, point);
+  return [...byRate.values()].sort((a, b) => a.wantedRate - b.wantedRate);
+}
+
+class Saturation {
+  readonly #options: SaturationOptions;
+  readonly #startedAt = new Date().toISOString();
+  readonly #scenarios: ScenarioResult[] = [];
+  readonly #notes: string[];
+
+  constructor(options: SaturationOptions) {
+    this.#options = options;
+    const { shared } = options.placement;
+    this.#notes = [...options.notes, ...(shared === null ? [] : [shared])];
+  }
+
+  async run(): Promise<HarnessResult> {
+    const { scenarios, subjects, signal, saved } = this.#options;
+    for (const scenario of scenarios) {
+      const results: SubjectResult[] = [];
+      for (const subject of subjects) {
+        if (signal.aborted) break;
+        results.push(await this.#subject(scenario, new Contestant(subject, scenario)));
+        saved(this.#result([this.#scenario(scenario, results)]));
+      }
+      if (results.length > 0) this.#scenarios.push(this.#scenario(scenario, results));
+    }
+    return this.#result([]);
+  }
+
+  async #subject(scenario: Scenario, contestant: Contestant): Promise<SubjectResult> {
+    const { coldSeconds, progress } = this.#options;
+    const stage = new Stage({ ...this.#options, scenario });
+    const points: CurvePoint[] = [];
+    const search = new RateSearch(this.#options.search);
+    try {
+      if (contestant.takesPart) {
+        await stage.open();
+        progress.at(`${scenario.name}: ${contestant.name} starts`);
+        await stage.start(contestant);
+        await stage.warm(contestant, coldSeconds);
+        await this.#search(stage, scenario, contestant, search, points);
+      }
+    } catch (error) {
+      contestant.failed = error instanceof Error ? error.message : String(error);
+    } finally {
+      await stage.close([contestant]);
+    }
+    if (contestant.failed !== null) progress.say(`${scenario.name}: ${contestant.name} failed: ${contestant.failed}`);
+    // Ended early, what held is a lower bound, and no answer.
+    const found = contestant.failed === null && search.next === null ? (search.found ?? 0) : null;
+    if (found !== null && contestant.takesPart) this.#tell(scenario, contestant, search, points);
+    return {
+      ...contestant.result(),
+      curve: curveOf(points),
+      saturation: contestant.takesPart && points.length > 0 ? found : null,
+    };
+  }
+
+  async #search(
+    stage: Stage,
+    scenario: Scenario,
+    contestant: Contestant,
+    search: RateSearch,
+    points: CurvePoint[],
+  ): Promise<void> {
+    const { seconds, progress, signal } = this.#options;
+    for (let rate = search.next; rate !== null && !signal.aborted; rate = search.next) {
+      progress.plan(search.left * (seconds + OVERHEAD));
+      progress.at(`${scenario.name}: ${contestant.name} at ${rate}/s`);
+      const sample = await stage.sample(contestant, points.length, seconds, { kind: 'constant', rate });
+      progress.done(seconds + OVERHEAD);
+      if (sample === null) return;
+      const point = pointOf(sample, rate, this.#options);
+      points.push(point);
+      search.told(point.held);
+    }
+  }
+
+  /** What was found, and what it may owe to. */
+  #tell({ name }: Scenario, contestant: Contestant, search: RateSearch, points: readonly CurvePoint[]): void {
+    const { progress, placement } = this.#options;
+    const found = search.found;
+    progress.say(
+      `${name}: ${contestant.name} ${found === null ? 'holds no rate that was tried' : `holds ${found}/s`}, CPU ${points.at(-1)?.cpuUs.toPrecision(3)} µs`,
+    );
+    if (search.atMost) this.#notes.push(`${name}: ${contestant.name} held the most that was tried (--most)`);
+    const cores = coreList(placement.subject).length;
+    const lowest = points.filter(({ held }) => !held).sort((a, b) => a.wantedRate - b.wantedRate)[0];
+    if (lowest === undefined || contestant.subject === direct) return;
+    const used = (lowest.cpuUs * lowest.rate) / 1e6 / Math.max(1, cores);
+    if (used < BUSY)
+      this.#notes.push(
+        `${name}: ${contestant.name} used ${Math.round(used * 100)} % of its cores when it did not hold: the load or the server behind may have given out first`,
+      );
+  }
+
+  #scenario(scenario: Scenario, subjects: readonly SubjectResult[]): ScenarioResult {
+    const { seconds, io, placement, search } = this.#options;
+    const threads = Math.max(1, coreList(placement.load).length);
+    const plan = planOf(scenario, 0, { seconds, threads, io, pace: { kind: 'constant', rate: search.from } });
+    return { name: scenario.name, title: scenario.title, unit: scenario.unit, plan, subjects };
+  }
+
+  #result(unfinished: readonly ScenarioResult[]): HarnessResult {
+    return {
+      format: 'sluice-bench',
+      version: 1,
+      startedAt: this.#startedAt,
+      environment: this.#options.environment,
+      rounds: 1,
+      interrupted: this.#options.signal.aborted,
+      notes: this.#notes,
+      scenarios: [...this.#scenarios, ...unfinished],
+    };
+  }
+}
+
+export const runSaturation = (options: SaturationOptions): Promise<HarnessResult> => new Saturation(options).run();

@@ -1,0 +1,229 @@
+// One scenario: the server behind, the subjects in front of it, and one load on one of them at a time.
+import { join } from 'node:path';
+import type { LoadPlan, Pace } from '../load/plan.js';
+import type { LoadResult } from '../load/result.js';
+import { anonymousMemory } from './cpu.js';
+import { p99BySecond } from './latencies.js';
+import { outputRoot } from './paths.js';
+import { coreList, type Placement } from './placement.js';
+import { alive, type Processes, type Started } from './processes.js';
+import type { HarnessSample, SubjectResult } from './results.js';
+import { planOf, type Scenario, unitsOf } from './scenarios.js';
+import type { Running, Subject } from './subjects/subject.js';
+import { costOf, usageOf } from './usage.js';
+
+/** `runLoad` of the load generator. */
+export type LoadRunner = (
+  plan: LoadPlan,
+  report: (progress: unknown) => void,
+  signal: AbortSignal,
+) => Promise<LoadResult>;
+
+export interface StageOptions {
+  readonly scenario: Scenario;
+  readonly processes: Processes;
+  readonly placement: Placement;
+  readonly workers: number;
+  readonly io: LoadPlan['io'];
+  readonly runLoad: LoadRunner;
+  readonly signal: AbortSignal;
+}
+
+/** Share of wrong or missing answers from which on a subject does not do its work. */
+const MOST_ERRORS = 0.01;
+/** Of a load that was ended early, what still is a sample. */
+const ENOUGH = 0.5;
+
+/** The work was not to be done; it has no further samples. */
+class SubjectFailure extends Error {}
+
+export class Contestant {
+  readonly samples: HarnessSample[] = [];
+  coldP99: number[] = [];
+  skipped: string | null;
+  failed: string | null = null;
+  running: Running | null = null;
+  readonly version: string;
+
+  constructor(
+    readonly subject: Subject,
+    scenario: Scenario,
+  ) {
+    this.skipped = subject.missing() ?? subject.unsupported?.(scenario.work) ?? null;
+    this.version = this.skipped === null ? (subject.version?.() ?? '') : '';
+  }
+
+  get name(): string {
+    return this.subject.name;
+  }
+
+  /** Whether there is more to come of it. */
+  get takesPart(): boolean {
+    return this.skipped === null && this.failed === null;
+  }
+
+  result(): SubjectResult {
+    const { name, version, skipped, failed, samples, coldP99 } = this;
+    return { name, version, skipped, failed, samples: [...samples], ratios: [], coldP99, curve: [], saturation: null };
+  }
+}
+
+const list = (counts: Readonly<Record<string, number>>): string =>
+  Object.entries(counts)
+    .filter(([, count]) => count > 0)
+    .map(([what, count]) => `${what} × ${count}`)
+    .join(', ');
+
+const sum = (counts: Readonly<Record<string, number>>): number =>
+  Object.values(counts).reduce((total, count) => total + count, 0);
+
+/** Why a load says that its subject does not do the work; null: it does. */
+export function trouble({ done, errors, statuses, interrupted }: LoadResult): string | null {
+  const wrong = sum(errors);
+  if (done === 0 && interrupted) return null;
+  if (done === 0) return wrong === 0 ? 'no answer came' : `no answer was right: ${list(errors)}`;
+  if (wrong / (done + wrong) <= MOST_ERRORS) return null;
+  const said = list(Object.fromEntries(Object.entries(statuses).filter(([status]) => !/^(2..|0)$/.test(status))));
+  return `${wrong} of ${done + wrong} requests failed: ${list(errors)}${said === '' ? '' : ` (answers ${said})`}`;
+}
+
+function runningOf({ name, running }: Contestant): Running {
+  if (running === null) throw new Error(`${name} was not started`);
+  return running;
+}
+
+export class Stage {
+  readonly #options: StageOptions;
+  #upstream: Started | null = null;
+  #upstreamPort = 0;
+
+  constructor(options: StageOptions) {
+    this.#options = options;
+  }
+
+  /** Starts the server behind the subjects. */
+  async open(): Promise<void> {
+    const { processes, placement, scenario } = this.#options;
+    this.#upstreamPort = await processes.port();
+    const { kind, bodyBytes } = scenario.upstream;
+    const script = join(outputRoot, 'src/harness/upstream/main.js');
+    const each = [kind, this.#upstreamPort, bodyBytes, coreList(placement.upstream).length].map(String);
+    this.#upstream = processes.start('upstream', placement.upstream, [process.execPath, script, ...each], {
+      stdout: 'ignore',
+    });
+    await processes.listening(this.#upstream, this.#upstreamPort);
+  }
+
+  /** Starts a subject; what goes wrong is its failure. */
+  async start(contestant: Contestant): Promise<void> {
+    const { processes, placement, scenario, workers } = this.#options;
+    await this.#attempt(contestant, async () => {
+      contestant.running = await contestant.subject.start(processes, {
+        ...scenario.work,
+        upstream: this.#upstreamPort,
+        workers,
+        cores: placement.subject,
+        connections: scenario.connections,
+      });
+    });
+  }
+
+  /** The first load after its start: compilers, pools and caches get warm, and that is looked at where there is a rate. */
+  async warm(contestant: Contestant, seconds: number): Promise<void> {
+    await this.#attempt(contestant, async () => {
+      const running = runningOf(contestant);
+      const load = await this.#load(running, seconds);
+      this.#check(running, load);
+      if (load.wantedRate !== null) contestant.coldP99 = p99BySecond(load.intervals, load.seconds);
+      const complaint = load.interrupted ? null : await running.check?.();
+      if (complaint) throw new SubjectFailure(complaint);
+    });
+  }
+
+  /** One measured load. Null where it came to nothing, as the subject failed or the run was ended. */
+  async sample(contestant: Contestant, round: number, seconds: number, pace?: Pace): Promise<HarnessSample | null> {
+    return this.#attempt(contestant, async () => {
+      const running = runningOf(contestant);
+      const { scenario, placement } = this.#options;
+      const pids = this.#pidsOf(running);
+      const before = usageOf(pids, placement.subject);
+      const load = await this.#load(running, seconds, pace);
+      const after = usageOf(pids, placement.subject);
+      if (pace === undefined) this.#check(running, load);
+      else this.#alive(running);
+      if (load.interrupted && load.seconds < seconds * ENOUGH) return null;
+      const cores = coreList(placement.subject);
+      const alone = cores.length > 0 && !cores.some((core) => coreList(placement.load).includes(core));
+      const cost = costOf(before, after, unitsOf(scenario, load.done), cores.length, alone);
+      return {
+        round,
+        cpuUs: cost.cpuUs,
+        userShare: cost.userShare,
+        memoryBytes: pids.reduce((total, pid) => total + anonymousMemory(pid), 0),
+        contextSwitches: { voluntary: cost.voluntary, involuntary: cost.involuntary },
+        foreign: cost.foreign,
+        load,
+      };
+    });
+  }
+
+  async stop(contestant: Contestant): Promise<void> {
+    const { running } = contestant;
+    contestant.running = null;
+    if (running === null) return;
+    for (const started of [running.started, running.second])
+      if (started !== undefined && started !== this.#upstream) await this.#options.processes.stop(started);
+  }
+
+  async close(contestants: readonly Contestant[]): Promise<void> {
+    for (const contestant of contestants) await this.stop(contestant);
+    if (this.#upstream !== null) await this.#options.processes.stop(this.#upstream);
+  }
+
+  #load({ port, address = '127.0.0.1' }: Running, seconds: number, pace?: Pace): Promise<LoadResult> {
+    const { scenario, placement, io, runLoad, signal } = this.#options;
+    const threads = Math.max(1, coreList(placement.load).length);
+    const plan = planOf(scenario, port, { seconds, threads, io, ...(pace === undefined ? {} : { pace }) });
+    const targets = plan.targets.map((target) => ({ ...target, address }));
+    return runLoad({ ...plan, targets }, () => undefined, signal);
+  }
+
+  /** Those whose costs count: of `direct` none. */
+  #pidsOf({ started, second }: Running): number[] {
+    return [started, second].flatMap((one) => (one === undefined || one === this.#upstream ? [] : [one.pid]));
+  }
+
+  #alive({ started, second }: Running): void {
+    for (const one of [started, second])
+      if (one !== undefined && !alive(one))
+        throw new SubjectFailure(`it ended (${one.child.signalCode ?? one.child.exitCode}): ${one.stderr().trim()}`);
+  }
+
+  #check(running: Running, load: LoadResult): void {
+    this.#alive(running);
+    const why = trouble(load);
+    if (why !== null) throw new SubjectFailure(why);
+  }
+
+  /** What it rejects with is the end of this contestant, and of nobody else. */
+  async #attempt<T>(contestant: Contestant, work: () => Promise<T>): Promise<T | null> {
+    const { signal } = this.#options;
+    if (!contestant.takesPart || signal.aborted) return null;
+    try {
+      return await work();
+    } catch (error) {
+      if (signal.aborted) return null;
+      contestant.failed = this.#reason(contestant, error);
+      await this.stop(contestant);
+      return null;
+    }
+  }
+
+  #reason({ running }: Contestant, error: unknown): string {
+    if (this.#upstream !== null && !alive(this.#upstream))
+      return `the server behind it ended: ${this.#upstream.stderr().trim()}`;
+    const message = error instanceof Error ? error.message : String(error);
+    if (error instanceof SubjectFailure || running === null || alive(running.started)) return message;
+    return `it ended (${running.started.child.signalCode ?? running.started.child.exitCode}): ${running.started.stderr().trim() || message}`;
+  }
+}
