@@ -75,7 +75,9 @@ Exit codes: 0 measured, 1 a subject failed or nothing could be measured, 2 wrong
     const wanted = subjectsOf(given);
     const reference = new Given<'reference'>(values).optional('reference');
     if (reference !== null && !wanted.some(({ name }) => name === reference))
-      throw new UsageError(`--reference: ${reference} is not among the subjects ${wanted.map(({ name }) => name).join(', ')}`);
+      throw new UsageError(
+        `--reference: ${reference} is not among the subjects ${wanted.map(({ name }) => name).join(', ')}`,
+      );
     const options = {
       reference,
       scenarios: scenariosOf(given, USUAL),

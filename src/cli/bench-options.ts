@@ -154,12 +154,21 @@ export async function measured(
         progress.say(`${directory.file} cannot be written: ${directory.problem}; it goes on, and tries again`);
     };
     const { signal } = interrupt;
-    const result = await work({ workers, io, placement, environment: about, processes, runLoad, progress, signal, notes, saved }).catch(
-      (error: unknown) => {
-        if (signal.aborted) return null;
-        throw error;
-      },
-    );
+    const result = await work({
+      workers,
+      io,
+      placement,
+      environment: about,
+      processes,
+      runLoad,
+      progress,
+      signal,
+      notes,
+      saved,
+    }).catch((error: unknown) => {
+      if (signal.aborted) return null;
+      throw error;
+    });
     if (result === null) {
       complain('sluice bench: ended before anything was measured');
       return INTERRUPTED;

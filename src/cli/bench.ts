@@ -7,6 +7,8 @@ const commands: readonly ListedCommand[] = [
     name: 'run',
     summary: 'load a server, and say how fast it answers',
     load: async () => (await import('./bench-run.js')).benchRunCommand,
+  },
+  {
     name: 'matrix',
     summary: 'measure proxies under the same load, in turns',
     load: async () => (await import('./bench-matrix.js')).benchMatrixCommand,

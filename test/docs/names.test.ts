@@ -10,7 +10,7 @@ const FILES = FOLDERS.flatMap((folder) =>
 );
 const PAGES = ['README.md', 'ARCHITECTURE.md', ...FILES.filter((file) => /^(docs|k8s)\/[^/]+\.md$/.test(file))];
 /** Files of whoever uses Sluice. */
-const USERS = ['sluice.yaml', 'db.yaml', '/etc/sluice/sluice.yaml', 'sluice/io-uring.json'];
+const USERS = ['sluice.yaml', 'db.yaml', '/etc/sluice/sluice.yaml', 'result.json', 'sluice/io-uring.json'];
 
 const withoutFences = (text: string): string => text.replace(/^```[\s\S]*?^```/gm, '');
 
