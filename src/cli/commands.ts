@@ -72,6 +72,11 @@ const commands: readonly ListedCommand[] = [
     load: async () => (await import('./tap.js')).tapCommand,
   },
   {
+    name: 'top',
+    summary: 'follow the requests of a running proxy by method and path',
+    load: async () => (await import('./top.js')).topCommand,
+  },
+  {
     name: 'bench',
     summary: 'load a server, or measure proxies against each other',
     load: async () => (await import('./bench.js')).benchCommand,

@@ -2,6 +2,7 @@
 import { coloured } from './shown.js';
 import { tapLine } from './tap-line.js';
 import { follow, TAP_HELP, TAP_OPTIONS, type TapRecord, tapCall } from './tap-options.js';
+import { untilInterrupted } from './until-interrupted.js';
 import { type Command, complain, parseArguments, print, UsageError } from './usage.js';
 
 const OUTPUTS = ['text', 'wide', 'json'];
@@ -55,23 +56,5 @@ class LeftOut {
         `sluice tap: ${now - this.before} more were left out (${leftOut} beyond --max-rps, ${dropped} not read in time)`,
       );
     this.before = now;
-  }
-}
-
-/** Runs until it ends by itself, by Ctrl-C, or because nobody reads what is printed. */
-export async function untilInterrupted(run: (signal: AbortSignal) => Promise<void>): Promise<void> {
-  const ending = new AbortController();
-  const end = (): void => ending.abort();
-  const broken = (error: NodeJS.ErrnoException): void => {
-    if (error.code !== 'EPIPE') throw error;
-    end();
-  };
-  process.once('SIGINT', end).once('SIGTERM', end);
-  process.stdout.on('error', broken);
-  try {
-    await run(ending.signal);
-  } finally {
-    process.off('SIGINT', end).off('SIGTERM', end);
-    process.stdout.off('error', broken);
   }
 }

@@ -21,6 +21,7 @@ import type { ConfigTree } from './schema.js';
 import { type ServiceDefaultsTree, type ServiceTree, service as serviceSchema } from './service-schema.js';
 import type { SidecarConfig } from './sidecar-model.js';
 import type { ListenerTlsConfig, ServiceTlsConfig } from './tls-model.js';
+import { buildTracing } from './tracing.js';
 
 type ListenerTree = ConfigTree['listeners'][number];
 type SidecarTree = ConfigTree['sidecar'];
@@ -261,6 +262,7 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
     log: tree.log,
     metrics: tree.metrics,
     tap: tree.tap,
+    tracing: tree.tracing === undefined ? null : buildTracing(tree.tracing),
     drain: { holdMs: drain.hold, graceMs: drain.grace, outbound: drain.outbound },
     limits: {
       maxConnections: limits.maxConnections,

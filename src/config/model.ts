@@ -401,6 +401,24 @@ export interface TapConfig {
   readonly maxBuffered: number;
 }
 
+/** Where spans go, and how many: src/tracing. */
+export interface TracingConfig {
+  /** What they are posted to. */
+  readonly endpoint: string;
+  /** Share of the traces that begin here, or that nobody has decided on. */
+  readonly sampling: number;
+  readonly serviceName: string;
+  /** More of the resource. */
+  readonly attributes: Readonly<Record<string, string>>;
+  /** Of the requests to the collector. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** A second, of each worker. */
+  readonly maxSpans: number;
+  /** What waits to be sent, octets. */
+  readonly maxQueued: number;
+  readonly timeoutMs: number;
+}
+
 /** What gets a series of its own in the metrics; what comes later counts in the series `overflow`. */
 export interface MetricsConfig {
   readonly maxServices: number;
@@ -429,6 +447,8 @@ export interface Config {
   readonly log: LogConfig;
   readonly metrics: MetricsConfig;
   readonly tap: TapConfig;
+  /** null: no spans are made. */
+  readonly tracing: TracingConfig | null;
   readonly drain: DrainConfig;
   /** A service of which nobody says anything: connections that go where their clients were going are treated so. */
   readonly bareService: ServiceConfig;

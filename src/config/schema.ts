@@ -27,6 +27,7 @@ import {
 import { MAX_STREAMS, service } from './service-schema.js';
 import { sidecar } from './sidecar-schema.js';
 import { listenerTls } from './tls-schema.js';
+import { tracing } from './tracing.js';
 import {
   describe,
   parseAccess,
@@ -196,6 +197,7 @@ export const configSchema = section({
     maxRps: v.optional(integer(1, 10_000), 1000),
     maxBuffered: v.optional(size(16 * KiB, 16 * MiB), '256KiB'),
   }),
+  tracing: v.optional(tracing),
   drain: optionalSection({
     hold: v.optional(optionalTimeout(), '2s'),
     grace: v.optional(optionalTimeout(), '30s'),

@@ -63,6 +63,8 @@ export const NAME = {
   CF_RAY: 57,
   ORIG_PROTO: 58,
   CLIENT_ID: 59,
+  B3_SAMPLED: 60,
+  B3_FLAGS: 61,
 } as const;
 
 /** The first id that is no pseudo-header field's. */
@@ -130,6 +132,8 @@ export const NAME_TEXT: readonly string[] = [
   'cf-ray',
   'l5d-orig-proto',
   'l5d-client-id',
+  'x-b3-sampled',
+  'x-b3-flags',
 ];
 
 /** Names whose value is another one in almost every message: interning it would be for nothing. */

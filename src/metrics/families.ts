@@ -42,6 +42,7 @@ import type { EndpointSeries } from './reader.js';
 import { GRPC_FAMILY, RESPONSE_FAMILY } from './response-families.js';
 import { tapFamilies } from './tap-families.js';
 import { TLS_FAMILIES } from './tls-families.js';
+import { tracingFamilies } from './tracing-families.js';
 import { http2Families, workerBlockFamily, workerFamilies, workerHistogramFamily } from './worker-families.js';
 
 const DIRECTIONS: readonly Direction[] = ['inbound', 'outbound'];
@@ -280,6 +281,7 @@ export const FAMILIES: readonly Family[] = merged([
   ...identityFamilies(),
   ...lookupFamilies(),
   ...tapFamilies(),
+  ...tracingFamilies(),
   workerHistogramFamily(
     'sluice_http2_connection_streams',
     'Streams that an HTTP/2 connection had served when it closed',

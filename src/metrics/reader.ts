@@ -4,6 +4,7 @@ import { type LookupCounts, noLookupCounts } from '../destination/counts.js';
 import { H, H2_ROLES } from '../http2/counters.js';
 import { type IdentityCounts, noCounts } from '../identity/counts.js';
 import { noTapCounts, type TapCounts } from '../tap/counts.js';
+import { noTracingCounts, type TracingCounts } from '../tracing/counts.js';
 import type { CertificateCounts } from './certificate-counts.js';
 import type { ClientSeriesName } from './client-series.js';
 import { ClientGroup, type ClientTotals } from './clients.js';
@@ -103,6 +104,7 @@ export interface MetricsSnapshot {
   readonly identity: Readonly<IdentityCounts>;
   readonly lookup: Readonly<LookupCounts>;
   readonly tap: Readonly<TapCounts>;
+  readonly tracing: Readonly<TracingCounts>;
 }
 
 /** What the main thread counts of a name. */
@@ -169,6 +171,7 @@ export class MetricsReader {
   readonly identity: IdentityCounts = noCounts();
   readonly lookup: LookupCounts = noLookupCounts();
   readonly tap: TapCounts = noTapCounts();
+  readonly tracing: TracingCounts = noTracingCounts();
   readonly endpointFiles: EndpointFileCounts = { watched: 0, broken: 0, tooLarge: 0 };
   /** Identities of endpoints in labels. */
   readonly identities: LabelValues;
@@ -322,7 +325,14 @@ export class MetricsReader {
       identity: { ...this.identity, failures: { ...this.identity.failures } },
       lookup: this.#lookups(),
       tap: { ...this.tap, leftOut: { ...this.tap.leftOut } },
+      tracing: this.#spans(),
     };
+  }
+
+  #spans(): TracingCounts {
+    const { tracing } = this;
+    tracing.look?.();
+    return { ...tracing, dropped: { ...tracing.dropped }, messages: { ...tracing.messages } };
   }
 
   #lookups(): LookupCounts {

@@ -32,6 +32,7 @@ import { Pressure } from './pressure.js';
 import { Refusals } from './refusals.js';
 import { ServiceTable } from './service-table.js';
 import type { EndpointSnapshot, PassthroughSnapshot, ServiceSettings, Snapshot, WorkerTask } from './snapshot.js';
+import { TRACE_FIELDS_BYTES, TraceFields } from './trace-fields.js';
 
 const SOCKADDR_BYTES = 32;
 const HOST_BYTES = 64;
@@ -47,6 +48,7 @@ export const CONTEXT_BYTES =
   SERVICE_SLOTS * HOST_BYTES +
   ADDED_FIELDS_BYTES +
   MESH_FIELDS_BYTES +
+  TRACE_FIELDS_BYTES +
   64;
 
 /** The shorter of two times of which 0 is none. */
@@ -75,6 +77,8 @@ export class Context {
   readonly clientSeries = new ClientSeries();
   /** What proxies of a mesh say in requests. */
   readonly meshFields: MeshFields;
+  /** The traces that requests belong to. */
+  readonly traceFields: TraceFields;
   /** What listeners add to messages. */
   readonly added: AddedFields;
   /** Set when the data path is put together. */
@@ -114,6 +118,8 @@ export class Context {
   crowded = false;
   /** By listener: 1 if its clients may end their direction and wait. */
   private readonly halfClose = new Uint8Array(MAX_LISTENERS);
+  /** By listener: 1 if it is for others than the application. */
+  readonly inbound = new Uint8Array(MAX_LISTENERS);
   /** Settings of destinations that the worker knows by itself; null where no listener has any. */
   private passthrough: PassthroughSnapshot | null = null;
   /** Somebody may want to know of single exchanges and connections: their bytes are counted, and whoever asks for more is asked. */
@@ -173,6 +179,7 @@ export class Context {
     this.accessLog = new AccessLog(this.values, (ms, run) => reactor.later(ms, run));
     this.added = new AddedFields(this);
     this.meshFields = new MeshFields(this);
+    this.traceFields = new TraceFields(this);
     this.protocols = new Protocols(this);
     this.tls = reactor.transport instanceof TlsTransport ? reactor.transport : undefined;
     this.addresses = this.slab.fixed(ENDPOINT_SLOTS * SOCKADDR_BYTES);
@@ -245,12 +252,16 @@ export class Context {
     this.protocols.expiryMs = snapshot.limits.protocolExpiryMs;
     this.accessLogged = snapshot.access !== false;
     this.accessAll = snapshot.access === true;
-    this.observe(this.tapped);
     for (const { slot, name } of snapshot.listeners) this.listenerNames[slot] = name;
     this.clientSeries.configure(snapshot.listeners, snapshot.maxIdentities);
     this.added.configure(snapshot.listeners);
     this.meshFields.configure(snapshot.listeners);
-    for (const { slot, halfClose } of snapshot.listeners) this.halfClose[slot] = halfClose ? 1 : 0;
+    this.traceFields.configure(snapshot.tracing);
+    this.observe(this.tapped);
+    for (const { slot, halfClose, inbound } of snapshot.listeners) {
+      this.halfClose[slot] = halfClose ? 1 : 0;
+      this.inbound[slot] = inbound ? 1 : 0;
+    }
     for (const { slot, tls, proxyProtocol } of snapshot.listeners)
       this.listenerTls[slot] = proxyProtocol === null ? tls : 0;
     for (const { slot, userTimeoutMs, connectTimeoutMs } of snapshot.listeners) {
@@ -264,7 +275,7 @@ export class Context {
   /** Whether somebody taps. */
   observe(tapped: boolean): void {
     this.tapped = tapped;
-    this.observed = this.accessLogged || tapped;
+    this.observed = this.accessLogged || tapped || this.traceFields.active;
   }
 
   /** Replaces the endpoints of a service; returns those that are gone, or are somebody else now: no connection to them is used again. Looks at the endpoints of this service only. */

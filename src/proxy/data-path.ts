@@ -37,6 +37,7 @@ import { RequestLog } from './exchange/request-log.js';
 import { RequestSpans } from './exchange/request-spans.js';
 import { ResponseBytes } from './exchange/response-bytes.js';
 import { Retries } from './exchange/retry.js';
+import { Spans } from './exchange/spans.js';
 import { Taps } from './exchange/taps.js';
 import { BodyRelay } from './http1/bodies.js';
 import { Http1Clients } from './http1/clients.js';
@@ -80,6 +81,7 @@ export interface DataPath {
   readonly control: Lifecycle;
   readonly permissions: Permissions;
   readonly taps: Taps;
+  readonly traces: Spans;
 }
 
 /** What the versions of HTTP and the relay are built on. */
@@ -152,7 +154,8 @@ export function makeDataPath(context: Context): DataPath {
   const permissions = new Permissions(context, core, exchanges, http1);
   const spans = new RequestSpans(core, exchanges, http1, context.bytes);
   const taps = new Taps(context, exchanges, spans);
-  const requestLog = new RequestLog(context, core, exchanges, http1, permissions, spans, taps);
+  const traces = new Spans(context, exchanges, spans);
+  const requestLog = new RequestLog(context, core, exchanges, permissions, spans, taps, traces);
   context.connectionLog = new ConnectionLog(context, opaque, requestLog, taps);
   const tunnels = new Tunnels({ ...ground, ...parts, legs, backpressure, requestLog, permissions });
   const ways = { ...parts, tunnels, backpressure };
@@ -189,5 +192,16 @@ export function makeDataPath(context: Context): DataPath {
     transport: transportHeaders,
   });
   const accept = { races, peek, securing, transportHeaders, detector };
-  return { ...ground, ...one, ...accept, http2: two.connections, tunnels, accounts, control, permissions, taps };
+  return {
+    ...ground,
+    ...one,
+    ...accept,
+    http2: two.connections,
+    tunnels,
+    accounts,
+    control,
+    permissions,
+    taps,
+    traces,
+  };
 }

@@ -12,6 +12,8 @@ import type { ClientSeriesName } from '../metrics/client-series.js';
 import type { WorkerMemory } from '../metrics/shared.js';
 import type { TapRecords, TapRequest } from '../tap/request.js';
 import type { TlsProfile } from '../tls/profile.js';
+import type { TracingSettings } from '../tracing/settings.js';
+import type { Span } from '../tracing/span.js';
 import type { HealthChange } from './health-news.js';
 import type { Refused } from './refusals.js';
 
@@ -45,6 +47,8 @@ export interface ListenerSnapshot {
   readonly halfClose: boolean;
   /** Name for Via; null: none is added. */
   readonly via: string | null;
+  /** It is for others than the application. */
+  readonly inbound: boolean;
   readonly date: boolean;
   /** Null: everybody may do everything. */
   readonly authorization: AuthorizationSnapshot | null;
@@ -150,6 +154,8 @@ export interface Snapshot {
   readonly maxIdentities: number;
   readonly coalesceUs: number;
   readonly access: AccessMode;
+  /** null: no spans are made. */
+  readonly tracing: TracingSettings | null;
   /** How long a connection may wait for `resolved` before it goes where its client was going, ms. */
   readonly resolveTimeoutMs: number;
   /** How long a destination that no connection uses is kept, ms. */
@@ -234,6 +240,8 @@ export type FromWorker =
   | { readonly kind: 'drained' }
   | { readonly kind: 'pong'; readonly id: number }
   /** What somebody who taps gets to see. */
+  /** Spans that have ended, and how many requests got none for the rate. */
+  | { readonly kind: 'spans'; readonly spans: readonly Span[]; readonly skipped: number }
   | { readonly kind: 'tapped'; readonly records: TapRecords }
   /** Server names of others that TLS connections asked for, since it was told last. */
   | { readonly kind: 'serverNames'; readonly names: readonly (readonly [name: string, count: number])[] }

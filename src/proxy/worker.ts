@@ -86,6 +86,7 @@ export class Worker {
       (message) => this.send(message),
     );
     this.context.clientSeries.named = (name) => this.send({ kind: 'clients', name });
+    this.path.traces.send = (spans, skipped) => this.send({ kind: 'spans', spans, skipped });
     this.path.taps.send = (records) => this.send({ kind: 'tapped', records });
     this.path.peek.named = (name) => this.serverNames.note(name);
     this.path.transportHeaders.forward = (client, port) => this.router.forward(client, port);
@@ -146,6 +147,7 @@ export class Worker {
     await done;
     this.context.accessLog.flush(true);
     this.path.taps.flush();
+    this.path.traces.flush();
     this.sample();
     this.sampling.stop();
     Atomics.store(new Int32Array(loadBoard), LOAD_BOARD.RING + id, -1);

@@ -33,6 +33,7 @@ import { RefusalLog } from './refusal-log.js';
 import { RuleSeries } from './rule-series.js';
 import { ServiceEndpoints } from './service-endpoints.js';
 import { changedServices, Snapshots } from './snapshots.js';
+import { SpanSink } from './span-sink.js';
 import { stateOf } from './state.js';
 import { applicationTls } from './tls-labels.js';
 import { TlsProfiles } from './tls-profiles.js';
@@ -64,6 +65,7 @@ export class Engine {
   private readonly explaining: Explaining;
   private readonly tls: TlsProfiles;
   private readonly taps: Taps;
+  private readonly spans: SpanSink;
   /** The worker threads. */
   readonly pool: WorkerPool;
   private admin: AdminServer | undefined;
@@ -164,6 +166,7 @@ export class Engine {
       send: (worker, message) => this.pool.send(worker, message),
     });
     this.rules = new RuleSeries(this.reader);
+    this.spans = new SpanSink(this.reader.tracing, logger);
     this.taps = new Taps({
       counts: this.reader.tap,
       config: () => this.config.tap,
@@ -256,6 +259,7 @@ export class Engine {
     // A worker stands still while it takes over a service, 20 µs with ten endpoints: those that stay the same are not sent.
     this.originals.configure(config);
     this.identity.configure(config.identity);
+    this.spans.configure(config.tracing);
     this.warnOfDescriptors();
     this.pool.configure(changedServices(before.services, config.services));
     this.pool.broadcast({ kind: 'unresolved' });
@@ -327,6 +331,7 @@ export class Engine {
     this.known = new Set(config.services.map(({ name }) => name));
     this.listeners.add(config.listeners);
     this.identity.configure(config.identity);
+    this.spans.configure(config.tracing);
     await this.discovery.start(config.services);
     if (config.destination !== null) await this.discovered.start(config, config.destination);
     if (config.admin !== null) {
@@ -373,6 +378,7 @@ export class Engine {
     this.tls.close();
     this.identity.stop();
     await this.pool.close();
+    await this.spans.close();
     this.listeners.close();
     await this.admin?.close();
     this.admin = undefined;
@@ -420,6 +426,7 @@ export class Engine {
     else if (message.kind === 'unlistened') for (const fd of message.fds) this.listeners.released(worker, fd);
     else if (message.kind === 'resolve') void this.originals.resolve(worker, message);
     else if (message.kind === 'forgotten') this.discovered.forget(worker, message.listener, message.host, message.port);
+    else if (message.kind === 'spans') this.spans.received(message.spans, message.skipped);
     else if (message.kind === 'tapped') this.taps.received(message.records);
     else if (message.kind === 'refused') {
       this.refusals.add(message.refused);

@@ -82,6 +82,7 @@ export function config(overrides: Partial<Config> = {}): Config {
     adminShutdown: false,
     bareService: defaultService(''),
     metrics: { maxServices: 128, maxEndpoints: 512, maxIdentities: 128 },
+    tracing: null,
     tap: { listeners: 4, maxRps: 1000, maxBuffered: 262_144 },
     identity: null,
     sidecar: { pod: '', namespace: '', node: '', account: '', clusterNetworks: [] },

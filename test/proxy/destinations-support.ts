@@ -36,6 +36,7 @@ export const listener = (slot: number, more: Partial<ListenerSnapshot> = {}): Li
   originalDestination: slot === ORIGINAL,
   halfClose: false,
   via: null,
+  inbound: true,
   date: false,
   authorization: null,
   meshHeaders: false,

@@ -15,7 +15,8 @@ import { VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
 import type { ExchangeSlot } from '../slots.js';
 import { type Exchanges, MAX_LATENCY_US } from './exchange.js';
-import { OUTCOME, type RequestLog } from './request-log.js';
+import { OUTCOME } from './outcome.js';
+import type { RequestLog } from './request-log.js';
 
 /** A client may have set a deadline that is too short ... */
 const GRPC_DEADLINE_EXCEEDED = 4;

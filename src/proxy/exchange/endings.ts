@@ -8,8 +8,8 @@ import type { Answers } from './answers.js';
 import { type Exchanges, STATE } from './exchange.js';
 import type { KeptRequests } from './kept.js';
 import type { Legs } from './legs.js';
+import { OUTCOME } from './outcome.js';
 import { closeReason, WHY } from './reasons.js';
-import { OUTCOME } from './request-log.js';
 
 /** What an event has brought with it. One object for all, as one for each would be allocated. */
 export interface Outcome {

@@ -16,10 +16,10 @@ import type { Endings } from './endings.js';
 import { type Exchanges, STATE } from './exchange.js';
 import type { KeptRequests } from './kept.js';
 import { type Legs, SOURCE } from './legs.js';
+import { OUTCOME } from './outcome.js';
 import type { Permissions } from './permissions.js';
 import { WHY } from './reasons.js';
 import type { Control } from './reports.js';
-import { OUTCOME } from './request-log.js';
 import type { Retries } from './retry.js';
 import { ACTION, EVENT, EVENT_COUNT, EVENTS, STATES, TABLE } from './table.js';
 

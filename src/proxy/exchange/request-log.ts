@@ -2,18 +2,18 @@
 // in one write to a pipe, whatever a client has sent.
 
 import { ascii } from '../../http/octets.js';
-import { RESPONSE_REASONS } from '../../http/response-reasons.js';
 import type { Core } from '../../http2/shared-state.js';
 import { quoted, quotedBytes } from '../../log/json-text.js';
-import { CLOSE_REASONS, isGrpcFailure } from '../../metrics/layout.js';
+import { isGrpcFailure } from '../../metrics/layout.js';
 import { CLOSE } from '../connect/connections.js';
 import { VERSION } from '../connect/protocols.js';
 import { type Context, MOST_NAME } from '../context.js';
-import type { Http1Sockets } from '../http1/sockets.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 import type { Exchanges } from './exchange.js';
+import { endReason, OUTCOME } from './outcome.js';
 import { WHY } from './reasons.js';
 import type { RequestSpans } from './request-spans.js';
+import type { Spans } from './spans.js';
 import type { Taps } from './taps.js';
 
 /** Bytes of each text that a record holds at most. */
@@ -23,35 +23,23 @@ const REQUEST_ID = ascii('x-request-id');
 /** What stands for the status where the client left before there was one, as with nginx. */
 const LEFT = 499;
 
-/** How the exchange has ended for the client. */
-export const OUTCOME = {
-  /** It has got a whole response of the endpoint. */
-  WHOLE: 0,
-  /** The proxy has answered: `why` is an index into RESPONSE_REASONS. */
-  ANSWERED: 1,
-  /** The response was cut off: the same. */
-  CUT: 2,
-  /** The client has left: `why` is the CLOSE of its connection. */
-  LEFT: 3,
-  /** It was a tunnel: the same, of whichever side ended it. */
-  TUNNEL: 4,
-} as const;
-
 export class RequestLog {
   constructor(
     private readonly context: Context,
     private readonly core: Core,
     private readonly exchanges: Exchanges,
-    private readonly http1: Pick<Http1Sockets, 'head'>,
     private readonly permissions: { readonly code: Int32Array },
     private readonly spans: RequestSpans,
     private readonly taps: Taps,
+    private readonly traces: Spans,
   ) {}
 
   /** Keeps what is known of a request that has come, where somebody may want it: its head is still where it was read. */
   begun(x: ExchangeSlot): void {
     const { exchanges, context, taps } = this;
-    const tapped = taps.active && taps.begun(x, exchanges.client(x, this.core));
+    const client = exchanges.client(x, this.core);
+    if (context.traceFields.active) this.traces.begun(x, client);
+    const tapped = taps.active && taps.begun(x, client);
     if (tapped || context.accessLogged) {
       exchanges.target[x] = this.asked(x);
       exchanges.told[x] = 1;
@@ -62,6 +50,7 @@ export class RequestLog {
   ended(x: ExchangeSlot, outcome: number, status: number, why: number): void {
     const { context, taps } = this;
     const shown = status === 0 && outcome === OUTCOME.LEFT ? LEFT : status;
+    this.traces.end(x, status, outcome, why);
     const tapped = taps.active ? taps.ended(x, status) : 0;
     const logged = context.accessAll || (context.accessLogged && this.failed(x, outcome, shown, why));
     if (tapped !== 0 || logged) {
@@ -84,7 +73,7 @@ export class RequestLog {
     // A request whose head could not be read has no beginning: what the columns hold is of another one.
     if (head !== undefined && exchanges.grpc[x] === 1 && exchanges.grpcStatus[x] >= 0)
       line += `,"grpcStatus":${exchanges.grpcStatus[x]}`;
-    const reason = reasonOf(outcome, why);
+    const reason = endReason(outcome, why);
     if (reason !== '') line += `,"reason":"${reason}"`;
     line += head === undefined ? ',"endpoint":""' : this.rule(x) + this.course(x);
     if (outcome === OUTCOME.CUT || outcome === OUTCOME.LEFT) line += ',"unanswered":true';
@@ -157,10 +146,12 @@ export class RequestLog {
     const method = this.text(spans.methodAt, spans.methodEnd, MOST.METHOD);
     const path = this.text(spans.targetAt, spans.targetEnd, MOST.PATH);
     const authority = this.text(spans.authorityAt, spans.authorityEnd, MOST.AUTHORITY);
-    const version = this.exchanges.isStream(x) ? 'HTTP/2' : this.http1.head.minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1';
+    const version = this.exchanges.isStream(x) ? 'HTTP/2' : spans.minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1';
     let more = '';
     if (spans.find(x, USER_AGENT)) more += `,"userAgent":${this.found(MOST.USER_AGENT)}`;
     if (spans.find(x, REQUEST_ID)) more += `,"requestId":${this.found(MOST.REQUEST_ID)}`;
+    const trace = this.traces.idOf(x);
+    if (trace !== '') more += `,"traceId":"${trace}"`;
     return `${this.who(x)},"clientProtocol":"${version}","method":${method},"path":${path},"authority":${authority}${more}`;
   }
 
@@ -185,21 +176,5 @@ export class RequestLog {
 
   private text(start: number, end: number, most: number): string {
     return start < 0 ? '""' : quotedBytes(this.context.bytes, start, end, most);
-  }
-}
-
-/** Why, in a word: '' where all went well. */
-function reasonOf(outcome: number, why: number): string {
-  switch (outcome) {
-    case OUTCOME.WHOLE:
-      return '';
-    case OUTCOME.LEFT:
-      if (why === CLOSE.TIMEOUT) return 'client-timeout';
-      if (why === CLOSE.PROTOCOL) return 'bad-request';
-      return why === CLOSE.LIMIT || why === CLOSE.DRAIN ? CLOSE_REASONS[why] : 'client-left';
-    case OUTCOME.TUNNEL:
-      return why === CLOSE.OK ? '' : CLOSE_REASONS[why];
-    default:
-      return RESPONSE_REASONS[why];
   }
 }

@@ -18,6 +18,8 @@ export class RequestSpans {
   /** -1 where there is none. */
   authorityAt = 0;
   authorityEnd = 0;
+  /** Of HTTP/1, the minor version. */
+  minor = 1;
   /** The value that `find` has found. */
   valueAt = 0;
   valueEnd = 0;
@@ -49,6 +51,7 @@ export class RequestSpans {
     this.pathEnd = head.pathEnd;
     this.authorityAt = head.authorityStart;
     this.authorityEnd = head.authorityEnd;
+    this.minor = head.minor;
   }
 
   private fromList({ facts }: FieldList): void {

@@ -267,7 +267,8 @@ export class RequestReader {
     const hasBody = head.hasBody;
     let error = bad ? -result : 0;
     if (!bad && countsForwards(head.method)) error = spendForward(bytes, head);
-    const { added, meshFields, connections } = this.context;
+    const { added, meshFields, traceFields, connections } = this.context;
+    if (traceFields.active) traceFields.inHead(head);
     if (meshFields.active) meshFields.inHead(head, client);
     if (added.active) added.toRequest(head, client);
     http1.beginning = client;

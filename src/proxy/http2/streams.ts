@@ -74,9 +74,10 @@ export class Http2Streams implements Http2Events {
     const { list } = this.core;
     const { facts } = list;
     const x = this.begin(connection, slot, facts.method, facts.grpc);
-    const { added, meshFields } = this.context;
+    const { added, meshFields, traceFields } = this.context;
     let error = 0;
     if (countsForwards(facts.method)) error = spendListed(this.core.bytes, list, added.forwardsAt);
+    if (traceFields.active) traceFields.inList(list);
     if (meshFields.active) meshFields.inList(list, connection.socket);
     if (added.active) added.toListedRequest(list, connection.socket);
     // Only a peer whose certificate is of the mesh is believed.

@@ -1,7 +1,8 @@
 """Servers and clients of the Python ecosystem, for tests.
 
 `peers.py hypercorn` prints {"listening":PORT} and serves both versions of HTTP; `peers.py upload CLIENT PORT PATH SIZE TIMES` prints
-{"statuses": [...]}: what httpx or http.client was answered to a large upload that is refused early.
+{"statuses": [...]}: what httpx or http.client was answered to a large upload that is refused early; `peers.py spans FILE` prints as JSON
+what OpenTelemetry's own messages make of an ExportTraceServiceRequest.
 """
 import asyncio
 import json
@@ -83,8 +84,25 @@ def upload(client, port, path, size, times):
     print(json.dumps({"statuses": statuses}))
 
 
+def spans(file):
+    from google.protobuf.json_format import MessageToDict
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    with open(file, "rb") as octets:
+        request = ExportTraceServiceRequest.FromString(octets.read())
+    message = MessageToDict(request)
+    # What the schema does not know is kept by the parser: written without it, the message is shorter.
+    known = ExportTraceServiceRequest()
+    known.CopyFrom(request)
+    known.DiscardUnknownFields()
+    message["unknown"] = request.ByteSize() - known.ByteSize()
+    print(json.dumps(message))
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "hypercorn":
         hypercorn()
+    elif sys.argv[1] == "spans":
+        spans(sys.argv[2])
     else:
         upload(sys.argv[2], int(sys.argv[3]), sys.argv[4], int(sys.argv[5]), int(sys.argv[6]))

@@ -1,0 +1,81 @@
+// What `sluice top` knows of requests by method and path: bounded, however many paths there are.
+import { shown } from './shown.js';
+import { type Column, milliseconds, percent } from './tables.js';
+import { succeeded } from './tap-line.js';
+import type { TapRecord } from './tap-options.js';
+
+/** Paths that are told apart; what comes later counts together. */
+export const MOST_ROWS = 1000;
+/** Characters of a path that are shown, unless all are asked for. */
+const MOST_PATH = 60;
+const MOST_KEY = 1024;
+
+export interface TopRow {
+  readonly method: string;
+  /** Without its query. */
+  readonly path: string;
+  readonly service: string;
+  count: number;
+  failed: number;
+  bestMs: number;
+  worstMs: number;
+  lastMs: number;
+}
+
+export class TopTable {
+  /** Requests seen. */
+  count = 0;
+  /** Of those, requests for paths beyond MOST_ROWS. */
+  others = 0;
+  readonly #rows = new Map<string, TopRow>();
+
+  /** Takes notice of a record; what is no request is none. */
+  note(record: TapRecord): void {
+    if (record.message !== 'request') return;
+    this.count++;
+    const row = this.#row(record);
+    if (row === null) {
+      this.others++;
+      return;
+    }
+    const ms = typeof record.responseMs === 'number' ? record.responseMs : Number(record.durationMs ?? 0);
+    if (!succeeded(record)) row.failed++;
+    row.bestMs = row.count === 0 ? ms : Math.min(row.bestMs, ms);
+    row.worstMs = Math.max(row.worstMs, ms);
+    row.lastMs = ms;
+    row.count++;
+  }
+
+  /** Those that were asked for most, first. */
+  rows(most = Number.POSITIVE_INFINITY): readonly TopRow[] {
+    const all = [...this.#rows.values()];
+    return all.sort((a, b) => b.count - a.count || (a.path < b.path ? -1 : 1)).slice(0, most);
+  }
+
+  #row(record: TapRecord): TopRow | null {
+    const method = String(record.method ?? '');
+    const path = String(record.path ?? '')
+      .replace(/\?.*$/s, '')
+      .slice(0, MOST_KEY);
+    const service = String(record.service ?? '');
+    const key = JSON.stringify([method, path, service]);
+    let row = this.#rows.get(key);
+    if (row === undefined) {
+      if (this.#rows.size >= MOST_ROWS) return null;
+      row = { method, path, service, count: 0, failed: 0, bestMs: 0, worstMs: 0, lastMs: 0 };
+      this.#rows.set(key, row);
+    }
+    return row;
+  }
+}
+
+export const topColumns = (wide: boolean): readonly Column<TopRow>[] => [
+  { head: 'PATH', left: true, cell: ({ path }) => shown(path, wide ? undefined : MOST_PATH) || '-' },
+  { head: 'METHOD', left: true, cell: ({ method }) => shown(method, 16) },
+  { head: 'SERVICE', left: true, cell: ({ service }) => shown(service, 40) || '-' },
+  { head: 'COUNT', cell: ({ count }) => String(count) },
+  { head: 'BEST', cell: ({ bestMs }) => milliseconds(bestMs) },
+  { head: 'WORST', cell: ({ worstMs }) => milliseconds(worstMs) },
+  { head: 'LAST', cell: ({ lastMs }) => milliseconds(lastMs) },
+  { head: 'SUCCESS', cell: ({ count, failed }) => percent((count - failed) / count) },
+];

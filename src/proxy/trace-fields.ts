@@ -1,0 +1,275 @@
+// The trace that a request belongs to, read and written where it comes in, so that it goes on in either version and with what is kept of it.
+// Whether a span is made of it was decided by whoever began the trace; where nobody has, by its id. What goes on has that span as its parent.
+// Nothing is looked at where no spans are wanted, and what is malformed is neither understood nor touched.
+import type { FieldList } from '../hpack/field-list.js';
+import { NAME } from '../http/field-names.js';
+import { ascii } from '../http/octets.js';
+import type { Head } from '../http1/head.js';
+import { Bucket } from '../tap/bucket.js';
+import {
+  DECISION,
+  SPAN_ID_LENGTH,
+  TRACE_ID_LENGTH,
+  TRACEPARENT_LENGTH,
+  TraceContext,
+  word,
+} from '../tracing/context.js';
+import { Ids } from '../tracing/ids.js';
+import type { TracingSettings } from '../tracing/settings.js';
+
+const TRACEPARENT = 'traceparent';
+const SEPARATOR_BYTES = 2;
+/** Longest value that is written anew: of a version that is not known yet, more may follow. */
+const MOST_VALUE = 256;
+/** What this takes of the slab's fixed region: a line of `traceparent`, a value, two ids. */
+export const TRACE_FIELDS_BYTES =
+  TRACEPARENT.length + SEPARATOR_BYTES + TRACEPARENT_LENGTH + 2 + MOST_VALUE + 2 * SPAN_ID_LENGTH + 64;
+const LINE = ascii(`${TRACEPARENT}: `);
+const RANGE = 2 ** 32;
+const NONE = -1;
+
+/** Names of fields that say something of traces, in HTTP/1: by their length and an octet that tells them apart. */
+const NAMES: readonly (readonly [text: Uint8Array, name: number])[] = [
+  [ascii(TRACEPARENT), NAME.TRACEPARENT],
+  [ascii('b3'), NAME.B3],
+  [ascii('x-b3-traceid'), NAME.B3_TRACE_ID],
+  [ascii('x-b3-spanid'), NAME.B3_SPAN_ID],
+  [ascii('x-b3-parentspanid'), NAME.B3_PARENT_SPAN_ID],
+  [ascii('x-b3-sampled'), NAME.B3_SAMPLED],
+  [ascii('x-b3-flags'), NAME.B3_FLAGS],
+];
+/** Bits of the lengths above. */
+const LENGTHS = NAMES.reduce((bits, [text]) => bits | (1 << text.length), 0);
+const LOWER = 0x20;
+
+interface Shared {
+  readonly reactor: { readonly now: number };
+  readonly slab: { readonly bytes: Uint8Array; fixed(length: number): number };
+}
+
+export class TraceFields {
+  /** Spans are wanted. */
+  active = false;
+  /** Of the request that was read last: whether a span is made of it, and its ids. */
+  sampled = false;
+  traceId = '';
+  spanId = '';
+  parentId = '';
+  /** Requests that should have had a span, beyond so many a second. */
+  skipped = 0;
+  private readonly bytes: Uint8Array;
+  private readonly lineAt: number;
+  private readonly valueAt: number;
+  private readonly idAt: number;
+  private readonly context = new TraceContext();
+  private readonly ids = new Ids();
+  private threshold = 0;
+  private bucket: Bucket;
+  /** By NAME since TRACEPARENT: which field it is, -1: none, -2: more than one. */
+  private readonly found = new Int32Array(NAME.B3_FLAGS - NAME.TRACEPARENT + 1);
+  private any = false;
+  /** The value that is looked at. */
+  private from = 0;
+  private to = 0;
+  /** The first word of what is random in a trace's id. */
+  private drawn = 0;
+
+  constructor(private readonly shared: Shared) {
+    const { slab } = shared;
+    this.bytes = slab.bytes;
+    this.lineAt = slab.fixed(LINE.length + TRACEPARENT_LENGTH + 2);
+    this.valueAt = slab.fixed(MOST_VALUE);
+    this.idAt = slab.fixed(2 * SPAN_ID_LENGTH);
+    this.bucket = new Bucket(0, shared.reactor);
+    this.found.fill(NONE);
+  }
+
+  configure(settings: TracingSettings | null): void {
+    this.active = settings !== null;
+    this.sampled = false;
+    this.threshold = (settings?.sampling ?? 0) * RANGE;
+    this.bucket = new Bucket(settings?.maxSpans ?? 0, this.shared.reactor);
+  }
+
+  /** A request of HTTP/1 has come. */
+  inHead(head: Head): void {
+    this.reset();
+    const { fields, kind, count } = head;
+    for (let i = 0; i < count; i++) {
+      const at = fields[i << 2];
+      const length = fields[(i << 2) + 1] - at;
+      if (length < 32 && ((LENGTHS >> length) & 1) === 1 && kind[i] === 0) this.note(this.nameAt(at, length), i);
+    }
+    if (!this.read(fields, null)) return;
+    if (this.context.traceLength === 0) {
+      if (count < kind.length) this.begin();
+      if (this.sampled)
+        head.append(this.lineAt, this.lineAt + TRACEPARENT.length, this.lineAt + LINE.length + TRACEPARENT_LENGTH);
+      return;
+    }
+    const { spanAt, grandparentAt } = this.context;
+    // Where they stand: an id is as long as any other.
+    const parent = this.indexOf(NAME.B3_PARENT_SPAN_ID);
+    if (parent >= 0 && this.indexOf(NAME.TRACEPARENT) < 0 && this.indexOf(NAME.B3) < 0) {
+      const at = fields[(parent << 2) + 2];
+      if (fields[(parent << 2) + 3] - at === SPAN_ID_LENGTH) this.bytes.copyWithin(at, spanAt, spanAt + SPAN_ID_LENGTH);
+    }
+    if (grandparentAt >= 0) this.bytes.copyWithin(grandparentAt, spanAt, spanAt + SPAN_ID_LENGTH);
+    this.put(this.spanId, spanAt);
+  }
+
+  /** A request of HTTP/2 has come. */
+  inList(list: FieldList): void {
+    this.reset();
+    const { template, count } = list;
+    for (let i = 0; i < count; i++) if (isTraceName(list.name[i])) this.any = true;
+    if (template !== null && !this.any)
+      for (let k = 0; k < template.count; k++) if (isTraceName(template.name[k])) this.any = true;
+    if (this.any) {
+      list.expand();
+      for (let i = 0; i < list.count; i++) if (isTraceName(list.name[i])) this.note(list.name[i], i);
+    }
+    if (!this.read(null, list)) return;
+    if (this.context.traceLength === 0) {
+      this.begin();
+      list.append(NAME.TRACEPARENT, this.lineAt + LINE.length, TRACEPARENT_LENGTH);
+      return;
+    }
+    this.rewrite(list);
+  }
+
+  private reset(): void {
+    this.sampled = false;
+    this.context.clear();
+    if (this.any) this.found.fill(NONE);
+    this.any = false;
+  }
+
+  private note(name: number, index: number): void {
+    if (name === NAME.OTHER) return;
+    this.any = true;
+    const at = name - NAME.TRACEPARENT;
+    this.found[at] = this.found[at] === NONE ? index : -2;
+  }
+
+  private indexOf(name: number): number {
+    return this.any ? this.found[name - NAME.TRACEPARENT] : NONE;
+  }
+
+  /** Reads what there is: whether a span is to be made. */
+  private read(fields: Int32Array | null, list: FieldList | null): boolean {
+    if (this.any && !this.understand(fields, list)) return false;
+    const { context, bytes, ids } = this;
+    const { decision, traceAt, traceLength } = context;
+    if (decision === DECISION.NO) return false;
+    if (decision === DECISION.NONE) {
+      // By the first of the 64 bits that are random in every trace's id, as SDKs of OpenTelemetry do it.
+      const drawn = traceLength > 0 ? word(bytes, traceAt + traceLength - SPAN_ID_LENGTH) : ids.word();
+      if (drawn >= this.threshold) return false;
+      this.drawn = drawn;
+    } else if (traceLength === 0) this.drawn = ids.word();
+    if (!this.bucket.admits()) {
+      this.skipped++;
+      return false;
+    }
+    this.sampled = true;
+    this.spanId = ids.hex(SPAN_ID_LENGTH / 2);
+    this.traceId = this.text(traceAt, traceLength).padStart(TRACE_ID_LENGTH, '0');
+    this.parentId = traceLength === 0 ? '' : this.text(context.spanAt, SPAN_ID_LENGTH);
+    return true;
+  }
+
+  /** The first kind of fields that is there counts. False where it can't be understood. */
+  private understand(fields: Int32Array | null, list: FieldList | null): boolean {
+    const { context, bytes } = this;
+    const parent = this.indexOf(NAME.TRACEPARENT);
+    if (parent !== NONE) {
+      if (!this.look(parent, fields, list) || this.to - this.from > MOST_VALUE) return false;
+      return context.readTraceparent(bytes, this.from, this.to);
+    }
+    const b3 = this.indexOf(NAME.B3);
+    if (b3 !== NONE) return this.look(b3, fields, list) && context.readB3(bytes, this.from, this.to);
+    const trace = this.indexOf(NAME.B3_TRACE_ID);
+    const span = this.indexOf(NAME.B3_SPAN_ID);
+    if (trace !== NONE || span !== NONE) {
+      if (!this.look(trace, fields, list)) return false;
+      const { from, to } = this;
+      if (!this.look(span, fields, list) || !context.readIds(bytes, from, to, this.from, this.to)) return false;
+    }
+    if (this.look(this.indexOf(NAME.B3_SAMPLED), fields, list)) context.decide(bytes, this.from, this.to, false);
+    if (this.look(this.indexOf(NAME.B3_FLAGS), fields, list)) context.decide(bytes, this.from, this.to, true);
+    return true;
+  }
+
+  /** Finds the value of field `i`; false where that is none. */
+  private look(i: number, fields: Int32Array | null, list: FieldList | null): boolean {
+    if (i < 0) return false;
+    if (fields !== null) {
+      this.from = fields[(i << 2) + 2];
+      this.to = fields[(i << 2) + 3];
+    } else if (list !== null) {
+      this.from = list.valueAt[i];
+      this.to = list.valueAt[i] + list.valueLength[i];
+    }
+    return true;
+  }
+
+  /** Begins a trace: writes the line that says so. */
+  private begin(): void {
+    const { ids, bytes } = this;
+    this.traceId = `${ids.hex(8)}${this.drawn.toString(16).padStart(8, '0')}${ids.hex(4)}`;
+    bytes.set(LINE, this.lineAt);
+    const text = `00-${this.traceId}-${this.spanId}-01\r\n`;
+    for (let i = 0; i < text.length; i++) bytes[this.lineAt + LINE.length + i] = text.charCodeAt(i);
+  }
+
+  /** Puts the span's id where the parent's was. */
+  private rewrite(list: FieldList): void {
+    const { context, bytes, idAt, valueAt } = this;
+    const { spanAt, grandparentAt } = context;
+    const parent = this.indexOf(NAME.TRACEPARENT);
+    const single = parent >= 0 ? parent : this.indexOf(NAME.B3);
+    bytes.copyWithin(idAt + SPAN_ID_LENGTH, spanAt, spanAt + SPAN_ID_LENGTH);
+    if (single >= 0) {
+      const at = list.valueAt[single];
+      const length = list.valueLength[single];
+      bytes.copyWithin(valueAt, at, at + length);
+      this.put(this.spanId, valueAt + spanAt - at);
+      if (grandparentAt >= 0) this.put(this.parentId, valueAt + grandparentAt - at);
+      list.replace(single, valueAt, length);
+      return;
+    }
+    this.put(this.spanId, idAt);
+    list.replace(this.indexOf(NAME.B3_SPAN_ID), idAt, SPAN_ID_LENGTH);
+    const grandparent = this.indexOf(NAME.B3_PARENT_SPAN_ID);
+    if (grandparent >= 0) list.replace(grandparent, idAt + SPAN_ID_LENGTH, SPAN_ID_LENGTH);
+  }
+
+  private put(text: string, at: number): void {
+    for (let i = 0; i < text.length; i++) this.bytes[at + i] = text.charCodeAt(i);
+  }
+
+  private text(at: number, length: number): string {
+    let text = '';
+    for (let i = at; i < at + length; i++) text += String.fromCharCode(this.bytes[i]);
+    return text;
+  }
+
+  /** NAME of a field name of HTTP/1, OTHER where it says nothing of traces. */
+  private nameAt(at: number, length: number): number {
+    for (const [text, name] of NAMES) if (text.length === length && this.is(at, text)) return name;
+    return NAME.OTHER;
+  }
+
+  private is(at: number, name: Uint8Array): boolean {
+    // From behind: names of the same length begin alike.
+    for (let i = name.length - 1; i >= 0; i--) if ((this.bytes[at + i] | LOWER) !== (name[i] | LOWER)) return false;
+    return true;
+  }
+}
+
+const isTraceName = (name: number): boolean =>
+  name === NAME.TRACEPARENT ||
+  (name >= NAME.B3 && name <= NAME.B3_PARENT_SPAN_ID) ||
+  name === NAME.B3_SAMPLED ||
+  name === NAME.B3_FLAGS;
