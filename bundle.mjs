@@ -109,9 +109,68 @@ async function script(entry, file, format, start = '') {
   writeFileSync(`${root}${file}.map`, map);
 }
 
+/** Modules of Node that most processes never need, or only later: 2 MiB, and a thread that reads all certificates that Node.js 24 trusts. */
+const LATER =
+  /(import_\w+)=require\("(node:(?:assert|child_process|cluster|crypto|dns|http2|https|tls|zlib)(?:\/\w+)?)"\)/g;
+
+/** `code` that loads these modules where it first uses them. */
+function later(code) {
+  const names = [...code.matchAll(LATER)].map(([, name]) => name);
+  if (names.length === 0) return code;
+  const lazy = code.replace(LATER, '$1=()=>require("$2")');
+  // In brackets, as `new x().Y` is `(new x()).Y`.
+  return lazy.replace(new RegExp(`\\b(${names.join('|')})\\b(?!=\\(\\)=>)`, 'g'), '($1())');
+}
+
+/** The commands, in files of which each is loaded when it is needed. CommonJS, as it costs half of what modules do and loads no module of Node's whole. */
+async function commands() {
+  const { minifySyntax, minifyWhitespace, ...plain } = common;
+  const { outputFiles } = await build({
+    ...plain,
+    plugins: [others],
+    format: 'esm',
+    splitting: true,
+    entryPoints: ['src/cli/commands.ts'],
+    outdir: 'dist/src/cli',
+    chunkNames: '../chunks/[name]-[hash]',
+    sourcemap: 'inline',
+    write: false,
+  });
+  const { target, charset, legalComments } = common;
+  const written = new Set();
+  for (const { path, text } of outputFiles) {
+    const file = path.replace(/\.js$/, '.cjs');
+    const { code, map } = await transform(text, {
+      format: 'cjs',
+      platform: 'node',
+      target,
+      charset,
+      legalComments,
+      minifySyntax,
+      minifyWhitespace,
+      define: HERE,
+      supported: { 'dynamic-import': false },
+      sourcemap: 'external',
+      // As Node reads what is imported of a CommonJS module.
+      sourcefile: `${basename(file, '.cjs')}.mjs`,
+      sourcesContent: false,
+    });
+    const linked = later(code).replace(/require\("(\.\.?\/[^"]+)\.js"\)/g, 'require("$1.cjs")');
+    const start = linked.includes('moduleUrl') ? AS_CHUNK : '';
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, `"use strict";${start}${linked}//# sourceMappingURL=${basename(file)}.map\n`);
+    writeFileSync(`${file}.map`, map);
+    written.add(file).add(`${file}.map`);
+  }
+  // Behind the new ones, so that what runs meanwhile finds what it asks for.
+  for (const file of readdirSync(`${root}${chunks}`))
+    if (!file.startsWith('serving') && !written.has(`${root}${chunks}/${file}`)) rmSync(`${root}${chunks}/${file}`);
+}
+
 /** Files that threads load. CommonJS costs a thread less than half of what modules do. */
 const BESIDE = "'/../src/chunks/'";
 const AS_SCRIPT = `const moduleUrl=require('node:url').pathToFileURL(__dirname+${BESIDE}).href;`;
+const AS_CHUNK = "const moduleUrl=require('node:url').pathToFileURL(__filename).href;";
 const AS_MODULE = "const moduleUrl=new URL('../src/chunks/',import.meta.url).href;";
 
 /** The page of the dashboard: all that it needs is in it. */
@@ -153,18 +212,5 @@ await build({
   entryPoints: ['src/config/reading.ts'],
   outfile: 'dist/src/config/reading.cjs',
 });
-const { metafile } = await build({
-  ...common,
-  plugins: [others],
-  format: 'esm',
-  splitting: true,
-  entryPoints: ['src/cli/commands.ts'],
-  outdir: 'dist/src/cli',
-  chunkNames: '../chunks/[name]-[hash]',
-  metafile: true,
-});
-// Behind the new ones, so that what runs meanwhile finds what it asks for.
-for (const file of readdirSync(`${root}${chunks}`))
-  if (!file.startsWith('serving') && metafile.outputs[`${chunks}/${file}`] === undefined)
-    rmSync(`${root}${chunks}/${file}`);
+await commands();
 execFileSync(process.execPath, [`${root}dist/src/code/make-caches.js`], { stdio: 'inherit' });

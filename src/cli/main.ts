@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 // The `sluice` command. The first import claims the signals; the rest is loaded after that.
 import './claim-process.js';
+import { createRequire } from 'node:module';
 
-const { main } = await import('./commands.js');
+const { main } = createRequire(import.meta.url)('./commands.cjs') as typeof import('./commands.js');
 
 // `sluice explain ... | head` closes the pipe early; that is no failure.
 process.stdout.on('error', () => undefined);

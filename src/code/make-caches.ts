@@ -12,6 +12,7 @@ import { Engine } from '../supervisor/engine.js';
 const WORKER_FILE = fileURLToPath(new URL('../../workers/caching.cjs', import.meta.url));
 const TEXT = `workers: 1
 log: { level: error }
+admin: { listen: "127.0.0.1:0" }
 listeners:
   - { name: caching, listen: "127.0.0.1:0", service: caching }
 services:

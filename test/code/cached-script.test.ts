@@ -30,7 +30,7 @@ const SOURCE = 'exports.twice = function twice(n) { return n * 2; };';
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), 'sluice-code-'));
 const file = join(directory, 'doubling.cjs');
-const run = () => runCached<Doubling>(file, native());
+const take = () => runCached<Doubling>(file, native());
 
 after(() => rmSync(directory, { recursive: true }));
 
@@ -39,7 +39,7 @@ describe('a script with what V8 has made of it', () => {
 
   before(() => {
     writeFileSync(file, SOURCE);
-    const first = run();
+    const first = take();
     assert.equal(first.exports.twice(21), 42);
     assert.equal(first.cached, false);
     first.save();
@@ -59,7 +59,7 @@ describe('a script with what V8 has made of it', () => {
   }
 
   test('is run with it', () => {
-    const { cached, exports } = run();
+    const { cached, exports } = take();
     assert.equal(exports.twice(4), 8);
     assert.equal(cached, true);
   });
@@ -80,7 +80,7 @@ describe('a script with what V8 has made of it', () => {
   for (const [name, damage] of damages)
     test(`where the file ${name}, is run without`, () => {
       writeFileSync(cacheOf(file), damage(whole));
-      const { cached, exports } = run();
+      const { cached, exports } = take();
       assert.equal(exports.twice(4), 8);
       assert.equal(cached, false);
     });
@@ -90,7 +90,7 @@ describe('a script with what V8 has made of it', () => {
       const damaged = Buffer.from(whole);
       damaged[at] ^= 1 << (at % 8);
       writeFileSync(cacheOf(file), damaged);
-      const { cached, exports } = run();
+      const { cached, exports } = take();
       assert.equal(exports.twice(4), 8);
       assert.equal(cached, false, `octet ${at}`);
     }
@@ -99,7 +99,7 @@ describe('a script with what V8 has made of it', () => {
   test('where the script is another one, of the same length, is run without', () => {
     writeFileSync(cacheOf(file), whole);
     writeFileSync(file, SOURCE.replace('* 2', '* 3'));
-    const { cached, exports } = run();
+    const { cached, exports } = take();
     assert.equal(exports.twice(4), 12);
     assert.equal(cached, false);
     writeFileSync(file, SOURCE);
@@ -108,7 +108,7 @@ describe('a script with what V8 has made of it', () => {
   test('where there is a directory in its place, is run without', () => {
     rmSync(cacheOf(file));
     mkdirSync(cacheOf(file));
-    const { cached, exports } = run();
+    const { cached, exports } = take();
     assert.equal(exports.twice(4), 8);
     assert.equal(cached, false);
     rmSync(cacheOf(file), { recursive: true });
@@ -127,7 +127,7 @@ describe('a proxy', { skip: existsSync(cacheOf(SERVING_FILE)) ? false : 'the bui
       if (existsSync(join(ROOT, part))) symlinkSync(join(ROOT, part), join(copy, part));
     writeFileSync(
       join(copy, 'sluice.yaml'),
-      'warmup: off\nlisteners:\n  - { name: a, listen: "127.0.0.1:0", service: b }\nservices:\n  b: { endpoints: ["127.0.0.1:9"] }\n',
+      'warmup: off\nadmin: { listen: "127.0.0.1:0" }\nlisteners:\n  - { name: a, listen: "127.0.0.1:0", service: b }\nservices:\n  b: { endpoints: ["127.0.0.1:9"] }\n',
     );
   });
 
@@ -138,18 +138,19 @@ describe('a proxy', { skip: existsSync(cacheOf(SERVING_FILE)) ? false : 'the bui
         .map((name) => join(copy, folder, name)),
     );
 
-  /** Whether it accepts. */
-  async function starts(): Promise<boolean> {
-    const args = [join(copy, 'dist/src/cli/main.js'), 'run', '-c', join(copy, 'sluice.yaml')];
+  /** What it says until it has come to its end, which it is told to once it accepts. */
+  async function run(...flags: readonly string[]): Promise<string[]> {
+    const args = [...flags, join(copy, 'dist/src/cli/main.js'), 'run', '-c', join(copy, 'sluice.yaml')];
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'], env: inherited() });
-    let accepts = false;
-    for await (const line of createInterface({ input: child.stderr }))
-      if (line.includes('"accepting"')) {
-        accepts = true;
-        child.kill('SIGINT');
-      }
-    return accepts;
+    const lines: string[] = [];
+    for await (const line of createInterface({ input: child.stderr })) {
+      lines.push(line);
+      if (line.includes('"accepting"')) child.kill('SIGINT');
+    }
+    return lines;
   }
+
+  const starts = async (): Promise<boolean> => (await run()).some((line) => line.includes('"accepting"'));
 
   test('takes what the build has made of its data path and of its reader of configurations', () => {
     const program = `
@@ -175,6 +176,18 @@ describe('a proxy', { skip: existsSync(cacheOf(SERVING_FILE)) ? false : 'the bui
     assert.equal(await starts(), true);
     for (const name of caches()) rmSync(name);
     assert.equal(await starts(), true);
+  });
+
+  test('loads no module of Node that it does not need', async () => {
+    const says = "process.on('exit', () => console.error('loaded ' + process.moduleLoadList))";
+    const said = await run('--import', `data:text/javascript,${encodeURIComponent(says)}`);
+    const loaded = said.find((line) => line.startsWith('loaded '))?.split(',') ?? [];
+    assert.ok(loaded.includes('NativeModule http'), 'what it serves its metrics with is known by this name');
+    const needless = ['http2', 'tls', 'https', 'crypto', 'internal/deps/undici/undici'];
+    assert.deepEqual(
+      needless.filter((name) => loaded.includes(`NativeModule ${name}`)),
+      [],
+    );
   });
 
   test('is prepared once it is installed', () => {
