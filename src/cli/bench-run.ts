@@ -112,6 +112,8 @@ Usage: sluice bench run [OPTIONS] URL...
 
   sluice bench run http://127.0.0.1:8080/
   sluice bench run --rate 20k --duration 30s --json out.json http://shop.local/
+  sluice bench run --http2 -c 10 --streams 32 https://shop.local/
+  sluice bench run --rate 5k grpc://shop.local:8080/shop.Carts/Get
 
 When requests are sent:
       (nothing)           each connection sends the next one when an answer has come
@@ -134,6 +136,13 @@ What is sent:
       --no-keep-alive     a connection for each request
       --weights N,N,…     one for each URL: their shares of the requests
       --timeout TIME      when a request is given up (default 10s)
+      --http2             HTTP/2 for http:// and https:// URLs
+      --streams N         requests at once on a connection of HTTP/2 or gRPC (default 1)
+      --messages          grpc://: messages to and fro on calls that stay
+      --ca FILE           trust the certificates that these sign (default: as the system does)
+      --cert FILE         a certificate of one's own, with
+      --key FILE          its key
+      --server-name NAME  what the server's certificate is for (default: the host in the URL)
       --io WAY            auto, uring or epoll (default auto)
 
 What comes of it:

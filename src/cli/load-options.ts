@@ -1,10 +1,11 @@
 // Options of `sluice bench run`, as a plan of a load.
+import { readFileSync } from 'node:fs';
 import { parseChoice, parseSize } from '../config/values.js';
 import { parseRate, parseSeconds, parseSteps } from '../load/amounts.js';
-import type { LoadPlan, Pace } from '../load/plan.js';
+import type { LoadPlan, LoadProtocol, LoadTls, Pace } from '../load/plan.js';
 import { Given } from './given.js';
 import { type AskedTarget, parseTarget } from './load-targets.js';
-import { type Arguments, UsageError } from './usage.js';
+import { type Arguments, messageOf, UsageError } from './usage.js';
 
 export const loadOptions = {
   connections: { type: 'string', short: 'c' },
@@ -24,6 +25,12 @@ export const loadOptions = {
   timeout: { type: 'string' },
   weights: { type: 'string' },
   io: { type: 'string' },
+  http2: { type: 'boolean' },
+  messages: { type: 'boolean' },
+  ca: { type: 'string' },
+  cert: { type: 'string' },
+  key: { type: 'string' },
+  'server-name': { type: 'string' },
 } as const;
 type Name = keyof typeof loadOptions;
 
@@ -31,6 +38,7 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const MAX_CONNECTIONS = 500_000;
 const MAX_BODY = 2 ** 30;
 const MAX_THREADS = 64;
+const MAX_STREAMS = 1000;
 
 /** What is asked for, but for the addresses of names. */
 export interface AskedLoad {
@@ -44,9 +52,10 @@ export function askedLoad({ values, positionals, lists }: Arguments): AskedLoad 
   if (positionals.length === 0) throw new UsageError('which server? write a URL, such as http://127.0.0.1:8080/');
   const given = new Given<Name>(values);
   const targets = positionals.map(parseTarget);
-  const [{ protocol, tls }] = targets;
-  if (targets.some((target) => target.protocol !== protocol || target.tls !== tls))
+  const [first] = targets;
+  if (targets.some((target) => target.protocol !== first.protocol || target.tls !== first.tls))
     throw new UsageError('URLs of several protocols: give those of one at a time');
+  const protocol = protocolOf(given, first.protocol);
   const weights = weightsOf(given, targets.length);
   const pace = paceOf(given);
   const connections = given.integer('connections', 64, MAX_CONNECTIONS);
@@ -73,15 +82,64 @@ export function askedLoad({ values, positionals, lists }: Arguments): AskedLoad 
       bodyBytes,
       pace,
       connections,
-      streams: 1,
+      streams: streamsOf(given, protocol),
       keepAlive: !given.flag('no-keep-alive'),
       threads,
       warmupSeconds: given.parsed('warm-up', '1s', (text) => parseSeconds(text, '0s', true)),
       seconds,
       timeoutMs: given.parsed('timeout', '10s', (text) => parseSeconds(text, '10ms')) * 1000,
       io: given.parsed('io', 'auto', (text) => parseChoice(text, ['auto', 'uring', 'epoll'] as const)),
-      tls: null,
+      tls: tlsOf(given, targets),
     },
+  };
+}
+
+function protocolOf(given: Given<Name>, protocol: LoadProtocol): LoadProtocol {
+  if (given.flag('http2')) {
+    if (protocol !== 'http1') throw new UsageError('--http2 is for http:// and https://');
+    return 'http2';
+  }
+  if (!given.flag('messages')) return protocol;
+  if (protocol !== 'grpc') throw new UsageError('--messages is for grpc:// and grpcs://');
+  return 'grpc-stream';
+}
+
+function streamsOf(given: Given<Name>, protocol: LoadProtocol): number {
+  const several = protocol === 'http2' || protocol === 'grpc' || protocol === 'grpc-stream';
+  if (!several && given.optional('streams') !== null)
+    throw new UsageError('--streams: HTTP/1.1 has one request at a time on a connection; add --http2');
+  return given.integer('streams', 1, MAX_STREAMS);
+}
+
+function tlsOf(given: Given<Name>, targets: readonly AskedTarget[]): LoadTls | null {
+  const [certificate, key] = [given.optional('cert'), given.optional('key')];
+  if (!targets[0].tls) {
+    for (const name of ['ca', 'cert', 'key', 'server-name'] as const)
+      if (given.optional(name) !== null) throw new UsageError(`--${name} is for TLS, which these URLs do without`);
+    return null;
+  }
+  if ((certificate === null) !== (key === null)) throw new UsageError('--cert and --key: give both, or none');
+  const [{ host }, ...others] = targets;
+  const serverName = given.optional('server-name');
+  if (serverName === null && others.some((other) => other.host !== host))
+    throw new UsageError('several hosts with TLS: which name are their certificates for? add --server-name NAME');
+  const pem = (name: 'ca' | 'cert' | 'key'): string | null => {
+    const file = given.optional(name);
+    if (file === null) return null;
+    try {
+      const text = readFileSync(file, 'utf8');
+      if (text.includes('-----BEGIN ')) return text;
+    } catch (error) {
+      throw new UsageError(`--${name}: ${messageOf(error)}`);
+    }
+    throw new UsageError(`--${name} ${file}: there is no PEM in it`);
+  };
+  return {
+    alpn: [],
+    serverName: serverName ?? host,
+    authorities: pem('ca'),
+    certificate: pem('cert'),
+    key: pem('key'),
   };
 }
 

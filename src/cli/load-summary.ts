@@ -20,6 +20,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   http2: 'the server speaks HTTP/2 only',
   plain: 'the server does not speak TLS',
   'tls-only': 'it speaks TLS: write https://',
+  certificate: 'its certificate is not trusted: --ca',
   tls: 'TLS handshakes failed',
   goaway: 'it would take no more requests',
   local: 'no more ports or files here',

@@ -13,6 +13,9 @@ interface Scheme {
 
 const SCHEMES: Readonly<Record<string, Scheme>> = {
   'http:': { protocol: 'http1', tls: false, port: 80 },
+  'https:': { protocol: 'http1', tls: true, port: 443 },
+  'grpc:': { protocol: 'grpc', tls: false, port: 0 },
+  'grpcs:': { protocol: 'grpc', tls: true, port: 443 },
 };
 
 export interface AskedTarget extends Scheme {

@@ -65,6 +65,11 @@ export class Encoder {
     this.renewal = this.max !== DEFAULT_TABLE_BYTES;
   }
 
+  /** Octets that the table may have, as the peer wants it. */
+  get tableLimit(): number {
+    return this.max;
+  }
+
   /** SETTINGS_HEADER_TABLE_SIZE of the peer. The size updates that follow from it begin the next block (section 4.2). */
   setPeerLimit(bytes: number): void {
     const max = Math.min(this.tableBytes, bytes);

@@ -3,6 +3,7 @@
 import { ERRNO } from '../io/abi.js';
 import type { Native } from '../io/native.js';
 import type { Reactor } from '../io/reactor.js';
+import type { TlsTransport } from '../tls/transport.js';
 import { Pacer, type Starts } from './pacer.js';
 import type { LoadPlan } from './plan.js';
 import { scheduleOf } from './schedule.js';
@@ -10,8 +11,8 @@ import type { Share } from './shares.js';
 import type { Line, MakeTalk, Talk } from './talk.js';
 import { AT, ERROR, HISTOGRAM, PHASE, type Tally } from './tally.js';
 
-/** What a connection is; READY: requests may be sent. */
-const STATE = { OFF: 0, CONNECTING: 1, READY: 2 } as const;
+/** What a connection is; READY: requests may be sent; RETIRED: not any more. */
+const STATE = { OFF: 0, CONNECTING: 1, READY: 2, RETIRED: 3 } as const;
 /** Kind of all sockets. */
 const LOAD = 1;
 const NONE = -1;
@@ -28,6 +29,7 @@ export interface ConnectionsOptions {
   readonly reactor: Reactor;
   readonly native: Native;
   readonly tally: Tally;
+  readonly tls: TlsTransport | undefined;
   readonly talk: MakeTalk;
   /** Called in each sweep. */
   readonly look: () => void;
@@ -45,6 +47,7 @@ export class Connections implements Line, Starts {
   readonly reactor: Reactor;
   readonly native: Native;
   readonly tally: Tally;
+  readonly tls: TlsTransport | undefined;
   readonly talk: Talk;
   readonly shareOf: Int32Array;
   readonly due: Float64Array;
@@ -76,10 +79,15 @@ export class Connections implements Line, Starts {
   private readonly originUs: number;
   /** When the load began, µs of the clock; and since then, when what counts begins and ends. */
   private beganAt = 0;
+  /** The clock as of now, since then, for those that are sent in this turn; and how far Node's own clock is behind it, µs. */
+  private readonly fresh = new Float64Array(1);
+  private readonly ahead: number;
   private from = 0;
   private until = NEVER;
   private sweepAt = 0;
   private readonly closedLoop: boolean;
+  /** Statuses from here on are errors. */
+  private readonly leastBad: number;
   private readonly keepAlive: boolean;
 
   constructor(private readonly options: ConnectionsOptions) {
@@ -89,8 +97,11 @@ export class Connections implements Line, Starts {
     this.reactor = reactor;
     this.native = native;
     this.tally = options.tally;
+    this.tls = options.tls;
     this.clock = new Float64Array(reactor.memory.page);
+    this.ahead = Number(process.hrtime.bigint()) / 1000 - performance.now() * 1000;
     this.originUs = Math.round((reactor.clock() - reactor.since(0)) * 1000);
+    this.leastBad = plan.protocol.startsWith('grpc') ? 1 : 400;
     this.closedLoop = plan.pace.kind === 'closed';
     this.keepAlive = plan.keepAlive;
     const n = shares.reduce((sum, share) => sum + share.connections, 0);
@@ -180,13 +191,13 @@ export class Connections implements Line, Starts {
   /** Once a loop turn: starts what is due, and says when it wants to be called next. */
   turn(): void {
     const { now } = this;
-    this.talk.turn?.();
     // What was due in time is sent, however late this turn is.
     const next = this.phase === PHASE.RUNNING && now >= 0 ? this.pace(now) : NEVER;
     if (this.phase === PHASE.RUNNING && now >= this.until) this.end(false);
     if (this.phase === PHASE.DRAINING && this.busy === 0) this.closeAll();
     if (now >= this.sweepAt) this.sweep();
     if (this.soonCount > 0) this.makeAgain();
+    this.talk.turn?.();
     this.reactor.wakeMs = (Math.min(next, this.sweepAt) + this.beganAt - this.originUs) / 1000;
   }
 
@@ -195,6 +206,7 @@ export class Connections implements Line, Starts {
     const { pacers } = this;
     let next = this.until;
     if (this.closedLoop && now >= next) return next;
+    this.fresh[0] = performance.now() * 1000 + this.ahead - this.beganAt;
     for (let p = 0; p < pacers.length; p++) {
       pacers[p].turn(now);
       next = Math.min(next, pacers[p].next);
@@ -218,7 +230,7 @@ export class Connections implements Line, Starts {
     }
     const cell = this.talk.send(connection, this.socket[connection]);
     this.due[cell] = due[0];
-    this.sent[cell] = this.now;
+    this.sent[cell] = this.fresh[0];
   }
 
   // What protocols ask.
@@ -240,6 +252,19 @@ export class Connections implements Line, Starts {
     if (this.phase === PHASE.RUNNING) this.offer(connection);
   }
 
+  making(connection: number): boolean {
+    return this.state[connection] === STATE.CONNECTING;
+  }
+
+  retire(connection: number): void {
+    if (this.state[connection] === STATE.READY) this.state[connection] = STATE.RETIRED;
+    this.free[connection] = 0;
+  }
+
+  retired(connection: number): boolean {
+    return this.state[connection] === STATE.RETIRED;
+  }
+
   answered(connection: number, cell: number, status: number, keeps: boolean): void {
     this.busy--;
     this.failures[connection] = 0;
@@ -250,10 +275,10 @@ export class Connections implements Line, Starts {
       values[AT.DONE]++;
       this.tally.record(HISTOGRAM.SERVICE, now - this.sent[cell]);
       if (!this.closedLoop) this.tally.record(HISTOGRAM.LATENCY, now - this.due[cell]);
-      if (status > 0) this.tally.status(status);
-      if (status >= 400) this.tally.error(ERROR.status);
+      if (status >= 0) this.tally.status(status);
+      if (status >= this.leastBad) this.tally.error(ERROR.status);
     }
-    if (status >= 400) values[AT.ALL_ERRORS]++;
+    if (status >= this.leastBad) values[AT.ALL_ERRORS]++;
     if (!this.keepAlive) {
       this.drop(connection);
       this.rest(connection);
@@ -329,6 +354,7 @@ export class Connections implements Line, Starts {
 
   /** A request on the connection is over, and there is room for another. */
   private freed(connection: number): void {
+    if (this.state[connection] !== STATE.READY) return;
     this.free[connection]++;
     if (this.phase === PHASE.RUNNING) this.pacers[this.shareOf[connection]].answered(connection, this.now);
   }
@@ -387,7 +413,7 @@ export class Connections implements Line, Starts {
   private drop(connection: number): void {
     const socket = this.socket[connection];
     this.free[connection] = 0;
-    const open = this.state[connection] === STATE.READY;
+    const open = this.state[connection] >= STATE.READY;
     this.state[connection] = STATE.OFF;
     if (socket < 0) return;
     this.socket[connection] = NONE;

@@ -1,6 +1,7 @@
 // What sockets tell, handed to the connections of a load.
 import type { Handlers, Reactor } from '../io/reactor.js';
 import { type Connections, errorOf } from './connections.js';
+import { errorOfHandshake } from './secure.js';
 import { AT, ERROR } from './tally.js';
 
 const NONE = -1;
@@ -13,7 +14,17 @@ export class Events implements Handlers {
 
   connected(socket: number, result: number): void {
     const c = this.connections.of[socket];
-    if (c >= 0) this.connections.connected(c, socket, result < 0 ? errorOf(-result) : NONE);
+    if (c < 0) return;
+    if (result >= 0) this.connections.connected(c, socket, NONE);
+    else this.connections.connected(c, socket, this.reason(socket, -result));
+  }
+
+  /** Why there is no connection: of one that stands, why its handshake failed. */
+  private reason(socket: number, errno: number): number {
+    const error = errorOf(errno);
+    const { tls, plan } = this.connections;
+    const cause = tls?.cause[socket] ?? NONE;
+    return error === ERROR.refused || error === ERROR.unreachable || cause < 0 ? error : errorOfHandshake(cause, plan);
   }
 
   data(socket: number, bid: number, at: number, length: number): void {

@@ -39,7 +39,7 @@ export interface LoadTls {
   /** Names that are offered by ALPN; what the protocol needs where it is empty. */
   readonly alpn: readonly string[];
   readonly serverName: string;
-  /** PEM; null: the certificate of the server is not verified. */
+  /** PEM, of those whose certificates are trusted; null: as the system trusts. */
   readonly authorities: string | null;
   /** PEM, for mutual TLS. */
   readonly certificate: string | null;

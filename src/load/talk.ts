@@ -1,6 +1,7 @@
 // What a protocol does on the connections of a load, and what it may ask of them.
 import type { Native } from '../io/native.js';
 import type { Reactor } from '../io/reactor.js';
+import type { TlsTransport } from '../tls/transport.js';
 import type { LoadPlan } from './plan.js';
 import type { Share } from './shares.js';
 import type { Tally } from './tally.js';
@@ -21,7 +22,7 @@ export interface Talk {
   expire(connection: number, socket: number, time: number): void;
   /** All that was queued on `socket` has been sent, where that was asked for. */
   drained?(connection: number, socket: number): void;
-  /** Once a loop turn, before what is queued is sent. */
+  /** Once a loop turn, when all is said. */
   turn?(): void;
 }
 
@@ -31,6 +32,8 @@ export interface Line {
   readonly native: Native;
   readonly reactor: Reactor;
   readonly tally: Tally;
+  /** What speaks TLS on all connections; undefined: they are plain. */
+  readonly tls: TlsTransport | undefined;
   readonly shares: readonly Share[];
   /** Of each connection, its share. */
   readonly shareOf: Int32Array;
@@ -41,7 +44,12 @@ export interface Line {
   socketOf(connection: number): number;
   /** `connection` can be used: for so many requests at once. */
   ready(connection: number, requests: number): void;
-  /** The request of `cell` is answered with `status` (0: there are none). `keeps`: the connection can be used on. */
+  /** Whether `connection` is being made: it has not been `ready`. */
+  making(connection: number): boolean;
+  /** No more requests are to be begun on `connection`; those under way go on. */
+  retire(connection: number): void;
+  retired(connection: number): boolean;
+  /** The request of `cell` is answered with `status` (of gRPC its own; -1: there are none). `keeps`: the connection can be used on. */
   answered(connection: number, cell: number, status: number, keeps: boolean): void;
   /** A request under way came to nothing, for an ERROR; the connection can be used on. */
   failed(connection: number, cell: number, error: number): void;

@@ -12,6 +12,7 @@ export const ERROR_KINDS = [
   'http2',
   'plain',
   'tls-only',
+  'certificate',
   'tls',
   'goaway',
   'local',

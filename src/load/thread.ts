@@ -2,11 +2,17 @@
 import { readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import type { Native } from '../io/native.js';
 import { Reactor } from '../io/reactor.js';
+import { TLS_BYTES, TlsTransport } from '../tls/transport.js';
 import { Connections } from './connections.js';
 import { Events } from './events.js';
+import { GrpcMessageStreams, GrpcStreams } from './grpc.js';
 import { Http1Talk } from './http1.js';
+import { Http2Talk } from './http2.js';
+import { Http2Requests } from './http2-requests.js';
+import { LoadStreams } from './http2-streams.js';
 import type { LoadPlan } from './plan.js';
 import { Requests } from './requests.js';
+import { secure } from './secure.js';
 import type { MakeTalk } from './talk.js';
 import { AT, PHASE, Tally } from './tally.js';
 import { type LoadTask, ORDER } from './task.js';
@@ -31,29 +37,40 @@ export class LoadThread {
     private readonly native: Native,
   ) {
     const { plan, shares, memory, owner, number } = task;
+    const { tls } = plan;
     const count = shares.reduce((sum, { connections }) => sum + connections, 0);
     this.orders = new Int32Array(task.orders);
     this.start = new Float64Array(task.start);
     this.tally = new Tally(memory);
     this.reactor = new Reactor(native, {
       io: plan.io,
-      slabBytes: Math.min(SLAB_BYTES.most, Math.max(SLAB_BYTES.least, count * SLAB_BYTES.each)),
+      slabBytes:
+        Http2Requests.slabBytes(plan) + Math.min(SLAB_BYTES.most, Math.max(SLAB_BYTES.least, count * SLAB_BYTES.each)),
       // A connection that is given up has its slot for a while.
       maxSockets: count * 2 + 1024,
       maxPipes: 0,
       owner,
       workerId: number,
-      fixedBytes: Connections.fixedBytes(shares) + Requests.fixedBytes(plan, shares),
+      fixedBytes:
+        Connections.fixedBytes(shares) + Requests.fixedBytes(plan, shares) + LoadStreams.fixedBytes + TLS_BYTES,
+      transport:
+        tls === null ? undefined : (channel, slab, sockets) => new TlsTransport(channel, slab, sockets, native),
     });
+    if (tls !== null) secure(this.transport, tls, plan);
     this.connections = new Connections({
       plan,
       shares,
       reactor: this.reactor,
       native,
       tally: this.tally,
+      tls: this.transport,
       talk: talkOf(plan),
       look: () => this.look(),
     });
+  }
+
+  private get transport(): TlsTransport | undefined {
+    return this.reactor.transport instanceof TlsTransport ? this.reactor.transport : undefined;
   }
 
   /** Ends when all connections are closed. */
@@ -105,13 +122,19 @@ export class LoadThread {
   }
 }
 
-function talkOf(plan: LoadPlan): MakeTalk {
-  switch (plan.protocol) {
+function talkOf({ protocol }: LoadPlan): MakeTalk {
+  switch (protocol) {
     case 'http1':
     case 'connect':
       return (line) => new Http1Talk(line);
+    case 'http2':
+      return (line) => new Http2Talk(line, new LoadStreams(line));
+    case 'grpc':
+      return (line) => new Http2Talk(line, new GrpcStreams(line));
+    case 'grpc-stream':
+      return (line) => new Http2Talk(line, new GrpcMessageStreams(line));
     default:
-      throw new Error(`${plan.protocol} is not supported yet`);
+      throw new Error(`${protocol} is not supported yet`);
   }
 }
 

@@ -200,6 +200,16 @@ describe('options of sluice bench run', () => {
     [['--body', 'big', URL], /--body: .*write a size such as/],
     [['--io', 'select', URL], /--io: "select" is not known/],
     [['--rat', '1', URL], /unknown option --rat/],
+    [['--streams', '2', URL], /one request at a time on a connection; add --http2/],
+    [['--http2', 'grpc://a:1/b/c'], /--http2 is for http/],
+    [['grpc://a/b/c'], /has no port/],
+    [['--messages', URL], /--messages is for grpc/],
+    [['--ca', 'ca.pem', URL], /--ca is for TLS/],
+    [['--cert', 'a.pem', 'https://a/'], /give both, or none/],
+    [['--ca', '/nowhere/ca.pem', 'https://a/'], /--ca: .*no such file/],
+    [['--ca', '/dev/null', 'https://a/'], /there is no PEM in it/],
+    [['https://a/', 'https://b/'], /add --server-name/],
+    [['https://a/', 'http://a/'], /URLs of several protocols/],
   ] as const)
     it(`${JSON.stringify(args)} is refused`, () => {
       assert.throws(() => load(...args), { name: 'UsageError', message: complaint });

@@ -1,6 +1,18 @@
 // Loads in tests: small ones, which end when something has happened and not after a time.
+
 import { createServer, type Server as HttpServer, type RequestListener } from 'node:http';
+import {
+  createServer as createHttp2Server,
+  createSecureServer,
+  type Http2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type SecureServerOptions,
+  type ServerOptions,
+} from 'node:http2';
+import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net';
+import type { TlsOptions } from 'node:tls';
 import type { LoadPlan, LoadTarget } from '../../src/load/plan.js';
 import type { LoadResult } from '../../src/load/result.js';
 import { runLoad } from '../../src/load/run.js';
@@ -58,12 +70,13 @@ export interface Listening {
   close(): Promise<void>;
 }
 
-async function listening(server: Server | HttpServer, sockets: Set<Socket>): Promise<Listening> {
-  server.on('connection', (socket: Socket) => {
+async function listening(server: Server | HttpServer | Http2Server, sockets: Set<Socket>): Promise<Listening> {
+  const seen = (socket: Socket): void => {
     sockets.add(socket);
     socket.on('error', () => undefined);
     socket.on('close', () => sockets.delete(socket));
-  });
+  };
+  server.on('connection', seen);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     port: (server.address() as AddressInfo).port,
@@ -82,3 +95,21 @@ export const httpServer = (listener: RequestListener): Promise<Listening> =>
 /** A server that does with its connections what it likes. */
 export const tcpServer = (connection: (socket: Socket) => void): Promise<Listening> =>
   listening(createTcpServer(connection), new Set());
+
+type Http2Listener = (request: Http2ServerRequest, response: Http2ServerResponse) => void;
+
+/** Node's own server of HTTP/2. */
+export const http2Server = (listener: Http2Listener, options: ServerOptions = {}): Promise<Listening> =>
+  listening(createHttp2Server(options, listener), new Set());
+
+export const https2Server = (listener: Http2Listener, options: SecureServerOptions): Promise<Listening> =>
+  listening(
+    createSecureServer(options, listener).on('tlsClientError', () => undefined),
+    new Set(),
+  );
+
+export const httpsServer = (listener: RequestListener, options: TlsOptions): Promise<Listening> =>
+  listening(
+    createHttpsServer(options, listener).on('tlsClientError', () => undefined),
+    new Set(),
+  );

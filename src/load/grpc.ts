@@ -1,0 +1,136 @@
+// gRPC on streams of HTTP/2: calls of one message, and messages to and fro on calls that stay.
+import type { Connection } from '../http2/connection.js';
+import { LoadStreams } from './http2-streams.js';
+import { ERROR } from './tally.js';
+
+const NONE = -1;
+/** Of a call that ended without saying how (grpc: UNKNOWN). */
+const UNKNOWN = 2;
+const PREFIX_BYTES = 5;
+
+/** A call for each request: its status is that of gRPC. */
+export class GrpcStreams extends LoadStreams {
+  override response(connection: Connection, slot: number, end: boolean): void {
+    const { status, grpcStatus } = this.core.list.facts;
+    if (status < 200) return;
+    this.status[slot] = UNKNOWN;
+    if (end) {
+      if (grpcStatus >= 0) this.status[slot] = grpcStatus;
+      this.complete(connection, slot);
+    }
+  }
+
+  override trailers(connection: Connection, slot: number): void {
+    const { grpcStatus } = this.core.list.facts;
+    if (grpcStatus >= 0) this.status[slot] = grpcStatus;
+    this.complete(connection, slot);
+  }
+}
+
+/** Calls that stay open: a message is sent on one that waits for none, and its answer is the next that comes. */
+export class GrpcMessageStreams extends GrpcStreams {
+  /** 1: an answer is waited for. */
+  private readonly waiting: Uint8Array;
+  /** Calls of a connection that wait for nothing: the last one, and of each the one before it; NONE. */
+  private readonly idle: Int32Array;
+  private readonly before: Int32Array;
+  /** Of a message that comes: octets of its prefix so far, the length that says, and how much is still to come. */
+  private readonly prefix: Uint8Array;
+  private readonly left: Float64Array;
+
+  constructor(line: ConstructorParameters<typeof GrpcStreams>[0]) {
+    super(line);
+    const { capacity } = this.core.streams;
+    this.waiting = new Uint8Array(capacity);
+    this.idle = new Int32Array(line.shareOf.length).fill(NONE);
+    this.before = new Int32Array(capacity);
+    this.prefix = new Uint8Array(capacity);
+    this.left = new Float64Array(capacity);
+  }
+
+  override connect(connection: number, socket: number): Connection {
+    this.idle[connection] = NONE;
+    return super.connect(connection, socket);
+  }
+
+  override send(connection: number, on: Connection): number {
+    let slot = this.idle[connection];
+    if (slot === NONE) {
+      slot = this.open(connection, on);
+      this.prefix[slot] = 0;
+      this.left[slot] = 0;
+      if (!this.requests.head(connection, on, slot, false)) this.giveUp(on, ERROR.local);
+    } else this.idle[connection] = this.before[slot];
+    this.waiting[slot] = 1;
+    if (!this.requests.body(slot, false)) this.giveUp(on, ERROR.local);
+    return slot;
+  }
+
+  override data(connection: Connection, slot: number, at: number, length: number, end: boolean): void {
+    this.machine.frames.credit(slot, length);
+    const { bytes } = this.core;
+    const { prefix, left } = this;
+    for (let p = at, to = at + length; p < to || (prefix[slot] === PREFIX_BYTES && left[slot] === 0); ) {
+      if (prefix[slot] < PREFIX_BYTES) {
+        if (prefix[slot]++ > 0) left[slot] = left[slot] * 256 + bytes[p];
+        p++;
+        continue;
+      }
+      const count = Math.min(left[slot], to - p);
+      left[slot] -= count;
+      p += count;
+      if (left[slot] > 0) break;
+      prefix[slot] = 0;
+      left[slot] = 0;
+      this.message(connection, slot);
+      if (this.core.streams.connection[slot] !== connection) return;
+    }
+    if (end) this.complete(connection, slot);
+  }
+
+  protected override waits(slot: number): boolean {
+    return this.waiting[slot] === 1;
+  }
+
+  protected override over(slot: number): void {
+    const connection = this.core.streams.connection[slot];
+    const c = connection === null ? NONE : this.numberOf(connection);
+    if (this.waiting[slot] === 0 && c >= 0) this.unlist(c, slot);
+    this.waiting[slot] = 0;
+    super.over(slot);
+  }
+
+  /** The server has ended a call that was to stay. */
+  protected override complete(connection: Connection, slot: number): void {
+    const c = this.numberOf(connection);
+    const waits = this.waits(slot);
+    const status = this.status[slot];
+    this.leave(slot);
+    if (c < 0) return;
+    if (waits && status > 0) this.line.answered(c, slot, status, true);
+    else if (waits) this.line.failed(c, slot, ERROR.closed);
+    this.leaveIfDone(connection);
+  }
+
+  private message(connection: Connection, slot: number): void {
+    const c = this.numberOf(connection);
+    // One that nobody has asked for.
+    if (this.waiting[slot] === 0 || c < 0) return;
+    this.waiting[slot] = 0;
+    this.before[slot] = this.idle[c];
+    this.idle[c] = slot;
+    this.line.answered(c, slot, 0, true);
+  }
+
+  private unlist(c: number, slot: number): void {
+    if (this.idle[c] === slot) {
+      this.idle[c] = this.before[slot];
+      return;
+    }
+    for (let at = this.idle[c]; at !== NONE; at = this.before[at])
+      if (this.before[at] === slot) {
+        this.before[at] = this.before[slot];
+        return;
+      }
+  }
+}

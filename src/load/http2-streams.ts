@@ -1,0 +1,295 @@
+// Requests of a load as streams of HTTP/2: what the proxy's own machine tells of them, and what becomes of each.
+import { HeaderMemory } from '../hpack/memory/header-memory.js';
+import { AREAS_BYTES } from '../http/areas.js';
+import { METHOD, methodOf } from '../http/methods.js';
+import { Connection, ROLE } from '../http2/connection.js';
+import { H, H2_ROLES } from '../http2/counters.js';
+import { H2_ERROR, MAX_STREAM_ID } from '../http2/frame.js';
+import { H2_LIMITS, type Http2Limits } from '../http2/limits.js';
+import { Http2Machine } from '../http2/machine.js';
+import { Core, type Http2Events } from '../http2/shared-state.js';
+import { STREAM } from '../http2/streams.js';
+import { HEADER_MEMORY_BYTES } from '../io/reactor.js';
+import { SOCKET } from '../io/sockets.js';
+import { Http2Requests } from './http2-requests.js';
+import type { Line } from './talk.js';
+import { ERROR } from './tally.js';
+
+const NONE = -1;
+/** In the place of an ERROR: the connection ends as it should. */
+export const IN_ORDER = 100;
+const BOTH_ENDS = STREAM.LOCAL_END | STREAM.REMOTE_END;
+/** Output of a connection from which on bodies wait. */
+const CONGESTED_BYTES = 1024 * 1024;
+/** Whoever loads a server reads as fast as it can. */
+const LIMITS: Http2Limits = {
+  maxStreams: 0,
+  maxHeaderBytes: 64 * 1024,
+  maxHeaders: 256,
+  headerTimeoutMs: 0,
+  idleTimeoutMs: 0,
+  bodyTimeoutMs: 0,
+  stallTimeoutMs: 0,
+  windowTimeoutMs: 0,
+  discardTimeoutMs: 0,
+  maxDiscardBytes: 0,
+  streamWindow: 16 * 1024 * 1024,
+  maxStreamWindow: 16 * 1024 * 1024,
+  connectionWindow: 1024 * 1024 * 1024,
+  maxBufferedBytes: 1024 * 1024 * 1024,
+  keepAliveMs: 0,
+  keepAliveTimeoutMs: 0,
+  maxAgeMs: 0,
+  ageGraceMs: 0,
+  maxResets: 1_000_000_000,
+  maxProvokedResets: 1_000_000_000,
+  maxControlFrames: 1_000_000_000,
+  maxEmptyFrames: 1_000_000_000,
+  maxTinyFrames: 1_000_000_000,
+  maxContinuations: 1000,
+  maxReplayBytes: 0,
+};
+
+export class LoadStreams implements Http2Events {
+  readonly core: Core;
+  readonly machine: Http2Machine;
+  protected readonly requests: Http2Requests;
+  /** Of a stream: the status of its answer. */
+  protected readonly status: Int16Array;
+  /** Numbers of connections that are to be given up once nothing of them is being read; and what for. */
+  private readonly doomed: number[] = [];
+  private readonly doom: Int8Array;
+  /** Connection of each socket. */
+  private readonly bySocket: Int32Array;
+  private readonly head: boolean;
+
+  constructor(protected readonly line: Line) {
+    const { reactor, plan, shareOf } = line;
+    const { slab, sockets } = reactor;
+    const memory = new HeaderMemory(slab.bytes, slab.fixed(HEADER_MEMORY_BYTES), HEADER_MEMORY_BYTES);
+    const sink = {
+      queue: (socket: number, at: number, length: number, bid: number) => sockets.queue(socket, at, length, bid),
+      sending: (socket: number) => (sockets.flags[socket] & SOCKET.SENDING) !== 0,
+      congested: (socket: number, unsent: number) => {
+        if (sockets.queued[socket] + unsent <= CONGESTED_BYTES) return false;
+        sockets.notifyDrained(socket);
+        return true;
+      },
+    };
+    const values = new Float64Array(H2_LIMITS.length + H2_ROLES.length * H.SIZE);
+    const most = shareOf.length * plan.streams;
+    this.core = new Core(slab, memory, sink, values, 0, most, slab.fixed(AREAS_BYTES));
+    this.machine = new Http2Machine(this.core, this);
+    this.requests = new Http2Requests(line, this.core, this.machine.sender);
+    this.status = new Int16Array(most);
+    this.doom = new Int8Array(shareOf.length).fill(NONE);
+    this.bySocket = new Int32Array(sockets.capacity);
+    const method = Buffer.from(plan.method, 'latin1');
+    this.head = methodOf(method, 0, method.length) === METHOD.HEAD;
+  }
+
+  /** Octets of the slab's fixed region beyond the reactor's own. */
+  static readonly fixedBytes = AREAS_BYTES + 64;
+
+  /** Begins HTTP/2 on a connection. */
+  connect(connection: number, socket: number): Connection {
+    const { now } = this.line.reactor;
+    this.core.clock[0] = now;
+    const meter = H2_LIMITS.length + ROLE.CLIENT * H.SIZE;
+    const made = new Connection(socket, ROLE.CLIENT, meter, this.core.memory, LIMITS, now);
+    this.bySocket[socket] = connection;
+    this.doom[connection] = NONE;
+    this.requests.renew(connection);
+    this.machine.sender.open(made);
+    return made;
+  }
+
+  /** Sends a request; its stream's slot. */
+  send(connection: number, on: Connection): number {
+    const slot = this.open(connection, on);
+    const { requests } = this;
+    const sent =
+      requests.head(connection, on, slot, !requests.hasBody) && (!requests.hasBody || requests.body(slot, true));
+    if (!sent) this.giveUp(on, ERROR.local);
+    return slot;
+  }
+
+  /** Ends what was sent before `time`, and waits for its answer. */
+  expire(connection: number, on: Connection, time: number): void {
+    const { streams } = this.core;
+    for (let slot = streams.first(on), next = NONE; slot !== NONE; slot = next) {
+      next = streams.after(on, slot);
+      if (this.line.sent[slot] >= time || !this.waits(slot)) continue;
+      this.machine.sender.reset(slot, H2_ERROR.CANCEL);
+      this.over(slot);
+      this.line.failed(connection, slot, ERROR.timeout);
+    }
+  }
+
+  /** The connection is over, and what is under way with it. */
+  closed(on: Connection): void {
+    const { streams } = this.core;
+    for (let slot = streams.first(on), next = NONE; slot !== NONE; slot = next) {
+      next = streams.after(on, slot);
+      const waits = this.waits(slot);
+      this.machine.sender.close(slot);
+      this.over(slot);
+      if (waits) this.line.spoiled(slot);
+    }
+    this.machine.drop(on);
+  }
+
+  /** Gives the connection up, for an ERROR or IN_ORDER, when nothing of it is being read any more. */
+  giveUp(connection: Connection, error: number): void {
+    const c = this.numberOf(connection);
+    if (c < 0 || this.doom[c] !== NONE) return;
+    this.doom[c] = error;
+    this.doomed.push(c);
+  }
+
+  /** Gives up those that are to be. */
+  settle(): void {
+    while (this.doomed.length > 0) {
+      const c = this.doomed.pop() ?? 0;
+      const error = this.doom[c];
+      this.doom[c] = NONE;
+      if (error !== NONE) this.line.lost(c, error === IN_ORDER ? NONE : error);
+    }
+  }
+
+  /** The end of a turn: what was written goes to the sockets. */
+  turn(): void {
+    const { lost, excessive, stalled, output, blocks } = this.core;
+    for (let on = lost.pop(); on !== undefined; on = lost.pop()) this.giveUp(on, ERROR.local);
+    excessive.length = 0;
+    stalled.length = 0;
+    this.settle();
+    output.commit();
+    blocks.trim();
+  }
+
+  // What the machine tells.
+
+  response(connection: Connection, slot: number, end: boolean): void {
+    const { status } = this.core.list.facts;
+    if (status < 200) return;
+    this.status[slot] = status;
+    if (end) this.complete(connection, slot);
+  }
+
+  data(connection: Connection, slot: number, _at: number, length: number, end: boolean): void {
+    this.machine.frames.credit(slot, length);
+    if (end) this.complete(connection, slot);
+  }
+
+  trailers(connection: Connection, slot: number): void {
+    this.complete(connection, slot);
+  }
+
+  reset(connection: Connection, slot: number, code: number): void {
+    this.broken(connection, slot, code === H2_ERROR.REFUSED_STREAM ? ERROR.goaway : ERROR.reset);
+  }
+
+  streamFailed(connection: Connection, slot: number): void {
+    this.broken(connection, slot, ERROR.protocol);
+  }
+
+  tooLarge(connection: Connection, slot: number): void {
+    this.broken(connection, slot, ERROR.protocol);
+  }
+
+  connectionFailed(connection: Connection): void {
+    this.giveUp(connection, ERROR.protocol);
+  }
+
+  /** As many requests may be under way as the peer allows. */
+  settings(connection: Connection): void {
+    const c = this.numberOf(connection);
+    if (c >= 0 && this.line.making(c)) this.line.ready(c, Math.min(this.line.plan.streams, connection.peerStreams));
+  }
+
+  /** Streams above `last` are not looked at; no new ones are opened. */
+  goaway(connection: Connection, last: number): void {
+    const c = this.numberOf(connection);
+    if (c < 0) return;
+    if (this.line.making(c)) {
+      this.giveUp(connection, ERROR.goaway);
+      return;
+    }
+    this.line.retire(c);
+    const { streams } = this.core;
+    for (let slot = streams.first(connection), next = NONE; slot !== NONE; slot = next) {
+      next = streams.after(connection, slot);
+      if (streams.id[slot] <= last) continue;
+      this.machine.sender.close(slot);
+      this.broken(connection, slot, ERROR.goaway);
+    }
+    this.leaveIfDone(connection);
+  }
+
+  // Nothing of a client's.
+  request(): void {}
+  requestTooLarge(): void {}
+  shutdownRead(): void {}
+  moved(): void {}
+  flushed(): void {}
+
+  // What those change that say something else on streams.
+
+  /** Whether an answer is waited for on a stream. */
+  protected waits(_slot: number): boolean {
+    return true;
+  }
+
+  /** The stream is off its connection. */
+  protected over(slot: number): void {
+    this.core.streams.release(slot);
+  }
+
+  /** The answer has come to its end. */
+  protected complete(connection: Connection, slot: number): void {
+    const c = this.numberOf(connection);
+    this.leave(slot);
+    if (c < 0) return;
+    this.line.answered(c, slot, this.status[slot], true);
+    this.leaveIfDone(connection);
+  }
+
+  protected open(connection: number, on: Connection): number {
+    const { streams } = this.core;
+    const slot = streams.allocate();
+    if (slot < 0) throw new Error('more requests than streams');
+    this.machine.sender.openStream(slot, on);
+    if (this.head) streams.state[slot] |= STREAM.BODILESS;
+    if (on.nextId >= MAX_STREAM_ID - 2) this.line.retire(connection);
+    return slot;
+  }
+
+  /** Takes a stream off its connection; the rest of its request is not wanted. */
+  protected leave(slot: number): void {
+    const { sender } = this.machine;
+    if ((this.core.streams.state[slot] & BOTH_ENDS) === BOTH_ENDS) sender.close(slot);
+    else sender.reset(slot, H2_ERROR.NO_ERROR);
+    this.over(slot);
+  }
+
+  /** The number of a connection that is still one of the load's. */
+  protected numberOf({ socket }: Connection): number {
+    const connection = this.bySocket[socket];
+    return this.line.socketOf(connection) === socket ? connection : NONE;
+  }
+
+  protected leaveIfDone(connection: Connection): void {
+    const c = this.numberOf(connection);
+    if (connection.active === 0 && c >= 0 && this.line.retired(c)) this.giveUp(connection, IN_ORDER);
+  }
+
+  private broken(connection: Connection, slot: number, error: number): void {
+    const c = this.numberOf(connection);
+    const waits = this.waits(slot);
+    this.over(slot);
+    if (c < 0) return;
+    if (waits) this.line.failed(c, slot, error);
+    this.leaveIfDone(connection);
+  }
+}
