@@ -99,7 +99,7 @@ export class Connections implements Line, Starts {
     this.tally = options.tally;
     this.tls = options.tls;
     this.clock = new Float64Array(reactor.memory.page);
-    this.ahead = Number(process.hrtime.bigint()) / 1000 - performance.now() * 1000;
+    this.ahead = clocksApart();
     this.originUs = Math.round((reactor.clock() - reactor.since(0)) * 1000);
     this.leastBad = plan.protocol.startsWith('grpc') ? 1 : 400;
     this.closedLoop = plan.pace.kind === 'closed';
@@ -206,7 +206,7 @@ export class Connections implements Line, Starts {
     const { pacers } = this;
     let next = this.until;
     if (this.closedLoop && now >= next) return next;
-    this.fresh[0] = performance.now() * 1000 + this.ahead - this.beganAt;
+    this.fresh[0] = Math.max(now, performance.now() * 1000 + this.ahead - this.beganAt);
     for (let p = 0; p < pacers.length; p++) {
       pacers[p].turn(now);
       next = Math.min(next, pacers[p].next);
@@ -448,6 +448,14 @@ export class Connections implements Line, Starts {
       }
     }
   }
+}
+
+/** How far Node's clock is behind the ring's, µs: as it looks when nothing has come between two readings. */
+function clocksApart(): number {
+  let most = 0;
+  for (let i = 0; i < 100; i++)
+    most = Math.max(most, Number(process.hrtime.bigint()) / 1000 - performance.now() * 1000);
+  return most;
 }
 
 /** The error that a failed call means; a connection that is refused, broken or not to be had. */
