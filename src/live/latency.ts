@@ -2,6 +2,7 @@
 // may be: only the slots that have something in them, and shared with the moment before where nothing came.
 import type { HistogramData } from '../metrics/histogram.js';
 import { lowestOf } from '../metrics/histogram.js';
+import { HISTOGRAM_SLOTS } from '../metrics/layout.js';
 import { BUCKET_SHIFT } from './buckets.js';
 import type { LiveLatency } from './state.js';
 
@@ -25,56 +26,64 @@ export function keepHistograms(all: Iterable<HistogramData | null>, before: Kept
       kept.set(counts, same);
       continue;
     }
-    const from = counts.findIndex((value) => value > 0);
-    const to = counts.findLastIndex((value) => value > 0) + 1;
+    let from = 0;
+    while (counts[from] === 0) from++;
+    let to = counts.length;
+    while (counts[to - 1] === 0) to--;
     kept.set(counts, { count, from, counts: counts.slice(from, to) });
   }
   return kept;
 }
 
-/** Counts by slot. */
-export class Interval {
-  readonly counts: Float64Array;
-  total = 0;
+/** What is told of latencies, in this order. */
+const QUANTILES = [0.5, 0.95, 0.99, 0.999, 1] as const;
 
-  constructor(slots: number) {
-    this.counts = new Float64Array(slots);
+/** Counts by slot. One may serve for many histograms, one after the other: only the slots between `from` and `to` are looked at. */
+export class Interval {
+  readonly counts = new Float64Array(HISTOGRAM_SLOTS);
+  total = 0;
+  private from = HISTOGRAM_SLOTS;
+  private to = 0;
+
+  clear(): void {
+    if (this.to > this.from) this.counts.fill(0, this.from, this.to);
+    this.total = 0;
+    this.from = HISTOGRAM_SLOTS;
+    this.to = 0;
   }
 
   /** Adds what came since it was kept. */
-  add(data: HistogramData | null, before: KeptHistograms | null): void {
-    if (data === null) return;
-    const kept = before?.get(data.counts);
-    if (kept !== undefined && kept.count === data.count) return;
-    for (let slot = 0; slot < data.counts.length; slot++) {
-      const then = kept === undefined ? 0 : (kept.counts[slot - kept.from] ?? 0);
-      const more = data.counts[slot] - then;
-      if (more <= 0) continue;
-      this.counts[slot] += more;
-      this.total += more;
+  add({ counts: now }: HistogramData, kept: Kept | undefined): void {
+    const first = kept?.from ?? HISTOGRAM_SLOTS;
+    const then = kept?.counts ?? now;
+    const end = kept === undefined ? HISTOGRAM_SLOTS : first + then.length;
+    for (let slot = 0; slot < HISTOGRAM_SLOTS; slot++) {
+      const count = now[slot];
+      if (count === 0) continue;
+      const more = slot >= first && slot < end ? count - then[slot - first] : count;
+      if (more > 0) this.put(slot, more);
     }
   }
 
   /** Adds what is in another one. */
   merge(other: Interval): void {
-    for (let slot = 0; slot < this.counts.length; slot++) this.counts[slot] += other.counts[slot];
-    this.total += other.total;
+    for (let slot = other.from; slot < other.to; slot++) if (other.counts[slot] > 0) this.put(slot, other.counts[slot]);
   }
 
-  /** The value that so much of all (0 to 1) does not exceed, in the histogram's unit, as HdrHistogram has it. */
-  quantile(of: number): number {
-    const wanted = Math.max(1, Math.ceil(of * this.total));
+  /** The values that so much of all (0 to 1, ascending) does not exceed, in the histogram's unit, as HdrHistogram has them. */
+  quantiles(of: readonly number[]): number[] {
     let seen = 0;
-    for (let slot = 0; slot < this.counts.length; slot++) {
-      seen += this.counts[slot];
-      if (seen >= wanted) return lowestOf(slot + 1) - 1;
-    }
-    return 0;
+    let slot = this.from;
+    return of.map((share) => {
+      const wanted = Math.max(1, Math.ceil(share * this.total));
+      while (seen < wanted && slot < this.to) seen += this.counts[slot++];
+      return lowestOf(slot) - 1;
+    });
   }
 
   distribution(): [bucket: number, count: number][] {
     const pairs: [number, number][] = [];
-    for (let slot = 0; slot < this.counts.length; slot++) {
+    for (let slot = this.from; slot < this.to; slot++) {
       const count = this.counts[slot];
       if (count === 0) continue;
       const bucket = slot >> BUCKET_SHIFT;
@@ -84,18 +93,18 @@ export class Interval {
     }
     return pairs;
   }
+
+  private put(slot: number, count: number): void {
+    this.counts[slot] += count;
+    this.total += count;
+    if (slot < this.from) this.from = slot;
+    if (slot >= this.to) this.to = slot + 1;
+  }
 }
 
 export function latencyOf(interval: Interval, distribution: boolean): LiveLatency | null {
   if (interval.total === 0) return null;
-  const ms = (of: number): number => interval.quantile(of) / 1000;
-  return {
-    count: interval.total,
-    p50: ms(0.5),
-    p95: ms(0.95),
-    p99: ms(0.99),
-    p999: ms(0.999),
-    max: ms(1),
-    ...(distribution && { distribution: interval.distribution() }),
-  };
+  const [p50, p95, p99, p999, max] = interval.quantiles(QUANTILES).map((micros) => micros / 1000);
+  const told = distribution ? { distribution: interval.distribution() } : {};
+  return { count: interval.total, p50, p95, p99, p999, max, ...told };
 }

@@ -57,6 +57,8 @@ export function momentOf(reader: MetricsReader, clock: number, before: Moment | 
 
 /** Reads what came since `before`, or since the start. To be used before the next moment: histograms are no copies. */
 export class Between {
+  private readonly scratch = new Interval();
+
   constructor(
     readonly before: Moment | null,
     readonly now: Moment,
@@ -79,15 +81,15 @@ export class Between {
     return interval === null ? null : latencyOf(interval, false);
   }
 
-  /** What came in all of these together; null if nothing did. */
+  /** What came in all of these together, until the next call; null if nothing did. */
   interval(all: readonly (HistogramData | null)[]): Interval | null {
-    const kept = this.before?.histograms ?? null;
-    let interval: Interval | null = null;
+    const { scratch } = this;
+    scratch.clear();
     for (const data of all) {
-      if (data === null || kept?.get(data.counts)?.count === data.count) continue;
-      interval ??= new Interval(data.counts.length);
-      interval.add(data, kept);
+      if (data === null) continue;
+      const kept = this.before?.histograms.get(data.counts);
+      if (kept?.count !== data.count) scratch.add(data, kept);
     }
-    return interval;
+    return scratch.total === 0 ? null : scratch;
   }
 }

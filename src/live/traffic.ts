@@ -2,7 +2,7 @@
 import { RESPONSE_REASONS } from '../http/response-reasons.js';
 import { direction } from '../metrics/family.js';
 import { ENDPOINT_PROTOCOLS, ENDPOINT_STATES } from '../metrics/fields.js';
-import { E, ENDPOINT_HISTOGRAMS, HISTOGRAM_SLOTS, S } from '../metrics/layout.js';
+import { E, ENDPOINT_HISTOGRAMS, S } from '../metrics/layout.js';
 import { endpointOutcomes, type Outcomes, refusalOutcomes } from '../metrics/outcomes.js';
 import type { EndpointSeries, MetricsSnapshot } from '../metrics/reader.js';
 import { OUTCOMES, ROUTE_CLASSES, responseCell } from '../metrics/response-cells.js';
@@ -177,7 +177,7 @@ function shareOf({ requests, pool }: LiveEndpoint, sums: Sums | undefined): numb
 export function trafficOf(between: Between): Traffic {
   const sums = new Map<string, Sums>();
   const endpoints = endpointsOf(between, sums);
-  const all = new Interval(HISTOGRAM_SLOTS);
+  const all = new Interval();
   let outcomes: Outcomes = { successes: 0, failures: 0 };
   const shown = between.now.snapshot.services.filter(
     ({ held, touched, info }) => held || touched || sums.has(info.name),

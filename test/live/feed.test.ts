@@ -47,16 +47,18 @@ class Sink {
   }
 }
 
-function feed() {
+/** `cost`: how long a look at the metrics takes, ms. */
+function feed(cost = 0) {
   const all = counted();
   let snapshots = 0;
+  const clock = new Clock();
   const reader = {
     snapshot: () => {
       snapshots++;
+      clock.time += cost;
       return all.reader.snapshot();
     },
   } as MetricsReader;
-  const clock = new Clock();
   return { ...all, clock, live: new LiveFeed(reader, FACTS, clock), snapshots: () => snapshots };
 }
 
@@ -110,6 +112,16 @@ test('who does not read misses events, gets the newest when it reads again, and 
   assert.ok(slow.ended);
   assert.equal(live.listeners, 1);
   assert.equal(quick.states.length, 1 + 5 + 1 + 60);
+});
+
+test('what takes long is told less often, so that it costs a fiftieth of a core at most', () => {
+  const { live, clock, snapshots } = feed(40);
+  const sink = new Sink();
+  live.listen(sink, true);
+  clock.pass(20_000);
+  const inTwenty = snapshots();
+  assert.ok(inTwenty >= 9 && inTwenty <= 12, `${inTwenty}`);
+  assert.ok(sink.states.every(({ seconds }) => seconds < 3));
 });
 
 test('a state over an interval waits for its end; too many do not wait', async () => {
