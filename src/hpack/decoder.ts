@@ -5,7 +5,7 @@ import { ATOM, DynamicTable, NAME_LENGTH, REF, VALUE_LENGTH } from './dynamic-ta
 import type { FieldList } from './field-list.js';
 import { MAX_FIELDS } from './field-list.js';
 import { OVERHEAD } from './field-size.js';
-import { decoded, decodedLength, decodeHuffman, longestText } from './huffman.js';
+import { decoded, decodedLength, decodeHuffman, longestText, textFits } from './huffman.js';
 import { Cursor, readInteger } from './integer.js';
 import { RECEIVED_BYTES } from './memory/block-cache.js';
 import type { HeaderMemory } from './memory/header-memory.js';
@@ -297,7 +297,7 @@ export class Decoder {
             nameAt = list.scratchStart;
             list.scratch = nameAt + nameLength;
             valueAt = list.scratch;
-            decodeHuffman(bytes, memory.text.view, p, p + length, bytes, valueAt);
+            decodeHuffman(bytes, memory.text.view, p, p + length, valueAt);
           }
         } else if (learnable) {
           const learned = atoms.count;
@@ -416,10 +416,9 @@ function readText(bytes: Uint8Array, at: number, length: number, coded: boolean,
     const needed = decodedLength(bytes, at, at + length);
     if (needed < 0) return BROKEN;
     text.length = needed;
-    // The decoder may write an octet behind the text.
-    if (to + needed >= list.scratchEnd) return LONG;
+    if (!textFits(needed, list.scratchEnd - to)) return LONG;
   }
-  const end = decodeHuffman(bytes, list.memory.text.view, at, at + length, bytes, to);
+  const end = decodeHuffman(bytes, list.memory.text.view, at, at + length, to);
   if (end < 0) return BROKEN;
   text.at = to;
   text.length = end - to;

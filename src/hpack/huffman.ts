@@ -41,6 +41,7 @@ const CODE = new Uint32Array(EOS + 1);
 // 0 where the first code is longer than that. What one step waits for of the step before is a shift, a load and a shift: the length is where a
 // shift looks for its count.
 const LOOK = 12;
+const WORD_BYTES = 4;
 const LOOK_SHIFT = 32 - LOOK;
 const BITS_MASK = 31;
 const FIRST_BITS_SHIFT = 5;
@@ -97,22 +98,19 @@ function longSymbol(bytes: Uint8Array, from: number, end: number, at: number): n
 /** What the last string decoded was: whether all of it is visible ASCII and SP, which is what the shorter codes are for. */
 export const decoded = { visible: false };
 
-/** What `length` octets of code can decode to at most, with an octet that the decoder may write behind it; and at least. */
-export const longestText = (length: number): number => Math.floor((length * 8) / 5) + 1;
+/** What the decoder may write behind the text: both octets of a step that found nothing, and a symbol before that which the end of the code cuts off. */
+const BEHIND = 3;
+/** What `length` octets of code can decode to at most, with what the decoder may write behind it; and at least. */
+export const longestText = (length: number): number => Math.floor((length * 8) / 5) + BEHIND;
 export const leastText = (length: number): number => Math.floor((length * 8 - PADDING) / LONGEST);
+/** Whether a text of `length` octets, whose length is known, has room in as many octets. */
+export const textFits = (length: number, room: number): boolean => length + BEHIND <= room;
 
 /**
- * Decodes [from, end) of `bytes`, of which `view` is a view, to `at` of `out`, where `longestText` octets must be free. Returns the position
+ * Decodes [from, end) of `bytes`, of which `view` is a view, to `at`, where `longestText` octets must be free. Returns the position
  * after the text, or -1 for EOS or bad padding.
  */
-export function decodeHuffman(
-  bytes: Uint8Array,
-  view: DataView,
-  from: number,
-  end: number,
-  out: Uint8Array,
-  at: number,
-): number {
+export function decodeHuffman(bytes: Uint8Array, view: DataView, from: number, end: number, at: number): number {
   let visible = true;
   let o = at;
   // The next bit is bit `skip` of the octet at `p`.
@@ -121,61 +119,56 @@ export function decodeHuffman(
   for (;;) {
     // Two steps for each word: at least 25 of its bits are ahead. To read on where bits run short would be a branch that nobody can predict.
     let first = -1;
-    while (p + 4 <= end) {
-      let word = view.getInt32(p) << skip;
+    while (p + WORD_BYTES <= end) {
+      const word = view.getInt32(p) << skip;
       first = TAKE[word >>> LOOK_SHIFT];
       if (first === 0) break;
-      out[o] = first >>> FIRST_SHIFT;
-      out[o + 1] = first >>> SECOND_SHIFT;
+      const second = TAKE[(word << first) >>> LOOK_SHIFT];
+      view.setUint16(o, first >>> FIRST_SHIFT, true);
       o += (first >>> COUNT_SHIFT) & COUNT_MASK;
-      word <<= first;
-      const second = TAKE[word >>> LOOK_SHIFT];
-      out[o] = second >>> FIRST_SHIFT;
-      out[o + 1] = second >>> SECOND_SHIFT;
+      view.setUint16(o, second >>> FIRST_SHIFT, true);
       o += (second >>> COUNT_SHIFT) & COUNT_MASK;
       skip += (first & BITS_MASK) + (second & BITS_MASK);
       p += skip >>> 3;
       skip &= 7;
     }
-    // Less than four octets are left.
-    let bits = 0;
-    let word = 0;
+    let left = (end - p) * 8 - skip;
     if (first !== 0) {
-      bits = (end - p) * 8 - skip;
-      for (let k = p, room = 24; k < end; k++, room -= 8) word |= bytes[k] << room;
-      word <<= skip;
-      while (bits > 0) {
-        // Behind the end are ones: the padding of at most seven bits (section 5.2), which begins no code that is as short.
-        first = TAKE[(word | (-1 >>> bits)) >>> LOOK_SHIFT];
-        let length = first & BITS_MASK;
-        out[o] = first >>> FIRST_SHIFT;
-        if (length <= bits) {
-          if (first === 0) break;
-          out[o + 1] = first >>> SECOND_SHIFT;
-          o += (first >>> COUNT_SHIFT) & COUNT_MASK;
-        } else {
-          length = (first >>> FIRST_BITS_SHIFT) & FIRST_BITS_MASK;
-          if (length > bits) break;
-          o++;
-        }
-        word <<= length;
-        bits -= length;
+      // Less than four octets are left, and behind them are ones: the padding of at most seven bits (section 5.2), which begins no code that is as
+      // short. A code that takes more than there is was cut off.
+      let word = (lastWord(bytes, p, end) << skip) | (-1 >>> left);
+      for (first = TAKE[word >>> LOOK_SHIFT]; first !== 0; first = TAKE[word >>> LOOK_SHIFT]) {
+        const second = TAKE[(word << first) >>> LOOK_SHIFT];
+        view.setUint16(o, first >>> FIRST_SHIFT, true);
+        o += (first >>> COUNT_SHIFT) & COUNT_MASK;
+        view.setUint16(o, second >>> FIRST_SHIFT, true);
+        o += (second >>> COUNT_SHIFT) & COUNT_MASK;
+        const taken = (first & BITS_MASK) + (second & BITS_MASK);
+        left -= taken;
+        if (left < 0) return -1;
+        word = (word << taken) | (-1 >>> left);
       }
-      if (bits <= PADDING && (word | (-1 >>> bits)) === -1) break;
-      if (first !== 0) return -1;
+      if (left <= PADDING && word === -1) break;
     }
     // A long code, or none.
-    const start = first === 0 && bits > 0 ? (end - from) * 8 - bits : (p - from) * 8 + skip;
+    const start = (end - from) * 8 - left;
     const symbol = longSymbol(bytes, from, end, start);
     if (symbol === EOS) return -1;
     visible = false;
-    out[o++] = symbol;
+    bytes[o++] = symbol;
     const next = start + LENGTH[symbol];
     p = from + (next >>> 3);
     skip = next & 7;
   }
   decoded.visible = visible;
   return o;
+}
+
+/** The octets of [p, end), less than four. */
+function lastWord(bytes: Uint8Array, p: number, end: number): number {
+  let word = 0;
+  for (let k = p, room = 24; k < end; k++, room -= 8) word |= bytes[k] << room;
+  return word;
 }
 
 /** Octets that the code of [from, end) decodes to; -1 as in `decodeHuffman`. */

@@ -28,7 +28,7 @@ export class Wheel {
   private readonly due: Int32Array;
   private armed = 0;
   private cascading = false;
-  /** What `nextMs` found last, kept up to date by new timers; -1 when time has moved. */
+  /** What `nextMs` found last, kept up to date by new timers; -1 once that time has come. */
   private soonest = -1;
 
   /** A cell of `bucket` is NONE before its slot is used for the first time. */
@@ -73,7 +73,7 @@ export class Wheel {
    */
   advance(nowMs: number): number {
     const target = Math.floor(nowMs / TICK_MS);
-    if (target > this.tick) this.soonest = -1;
+    if (target * TICK_MS >= this.soonest) this.soonest = -1;
     if (this.armed === 0) {
       if (target > this.tick) this.tick = target;
       return 0;

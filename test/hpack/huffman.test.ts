@@ -7,12 +7,20 @@ import { NaiveError, naiveHuffman, naiveUnhuffman } from '../support/naive-hpack
 import { runs } from '../support/runs.js';
 
 const out = new Uint8Array(4096);
+/** Where code is put to be decoded, and where its text goes. */
+const memory = new Uint8Array(8192);
+const view = new DataView(memory.buffer);
+const TEXT = 4096;
+const UNTOUCHED = 0xaa;
 const octetsOf = (bits: string): Uint8Array =>
   Uint8Array.from(bits.match(/.{8}/g) ?? [], (octet) => Number.parseInt(octet, 2));
 const decode = (octets: Uint8Array): string | null => {
-  const end = decodeHuffman(octets, new DataView(octets.buffer, octets.byteOffset), 0, octets.length, out, 0);
-  assert.equal(decodedLength(octets, 0, octets.length), end);
-  return end < 0 ? null : Buffer.from(out.subarray(0, end)).toString('latin1');
+  memory.fill(UNTOUCHED, TEXT);
+  memory.set(octets);
+  const end = decodeHuffman(memory, view, 0, octets.length, TEXT);
+  assert.ok(memory.subarray(TEXT + longestText(octets.length)).every((octet) => octet === UNTOUCHED));
+  assert.equal(decodedLength(octets, 0, octets.length), end < 0 ? end : end - TEXT);
+  return end < 0 ? null : Buffer.from(memory.subarray(TEXT, end)).toString('latin1');
 };
 
 describe('Huffman code (RFC 7541 section 5.2)', () => {
