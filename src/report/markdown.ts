@@ -10,6 +10,7 @@ const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(' |
 export function markdown(result: HarnessResult): string {
   const parts = ['# Proxies under load', '', runText(result), ''];
   for (const [name, value] of environmentLines(result.environment)) parts.push(`- ${name}: ${cell(value)}`);
+  for (const note of result.notes ?? []) parts.push(`- ${cell(note)}`);
   for (const scenario of result.scenarios) {
     parts.push('', `## ${cell(scenario.title)}`, '', `\`${scenario.name}\`: ${cell(planText(scenario.plan))}.`);
     parts.push(`CPU is per ${scenario.unit}, of all processes of the subject; latency of all rounds together.`, '');

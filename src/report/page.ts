@@ -46,6 +46,7 @@ export function page(result: HarnessResult): string {
 <p>${text(runText(result))} CPU time is the scheduler's, of all processes of a subject. A ratio is the median of the rounds' ratios; the range
 behind it is its 95 % interval by bootstrap, and it is <em>unclear</em> where that contains 1.</p>
 <dl>${environment.join('')}</dl>
+${(result.notes ?? []).map((note) => `<p class="quiet">${text(note)}</p>`).join('')}
 </header>
 <main>
 ${contents.length > 1 ? `<nav aria-label="Scenarios"><ul>${contents.join('')}</ul></nav>` : ''}

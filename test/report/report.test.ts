@@ -51,6 +51,10 @@ describe('the page', () => {
       );
   });
 
+  it('says what was not as it should be', () => {
+    assert.match(page({ ...exampleResult(), notes: ['one <core> for all'] }), /one &#60;core&#62; for all/);
+  });
+
   it('is dark where the reader wants it, and light on paper', () => {
     assert.match(html, /@media screen and \(prefers-color-scheme: dark\)/);
     assert.match(html, /@media print/);
