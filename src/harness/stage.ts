@@ -177,6 +177,7 @@ export class Stage {
     if (running === null) return;
     for (const started of [running.started, running.second])
       if (started !== undefined && started !== this.#upstream) await this.#options.processes.stop(started);
+    await running.stop?.();
   }
 
   async close(contestants: readonly Contestant[]): Promise<void> {

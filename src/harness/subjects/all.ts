@@ -1,6 +1,7 @@
 // Who can be measured, in the order of tables.
 import { envoy } from './envoy.js';
 import { haproxy } from './haproxy.js';
+import { linkerd2Proxy } from './linkerd2-proxy.js';
 import { nghttpx } from './nghttpx.js';
 import { nginxForAll } from './nginx.js';
 import { nodePeers } from './node.js';
@@ -16,5 +17,6 @@ export const subjects = (directory: string | null): readonly Subject[] => [
   haproxy(),
   nghttpx(),
   envoy(),
+  linkerd2Proxy(),
   ...nodePeers(directory),
 ];

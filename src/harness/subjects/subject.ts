@@ -30,6 +30,8 @@ export interface Running {
   readonly second?: Started;
   /** Whether it says that it is ready, where it says so; else it is once it accepts. */
   ready?(): Promise<boolean>;
+  /** Ends what it needs beside its processes, which are stopped by who has started it. */
+  stop?(): Promise<void>;
   /** After traffic: why what was measured is not what was meant, or null. */
   check?(): Promise<string | null>;
 }

@@ -1,7 +1,7 @@
 // A server to measure proxies with: node dist/src/harness/upstream/main.js KIND PORT BODY_BYTES [PROCESSES]
 // It is plain Node and costs some microseconds a request. That is nobody's cost: it runs on cores of its own, or on the load's.
 import cluster from 'node:cluster';
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { Http1Answers, http1Answer } from './http1.js';
 import { grpcAnswer, Http2Answers, http2Answer } from './http2.js';
 
@@ -54,14 +54,18 @@ function serve(kind: Kind, bodyBytes: number): (socket: Socket) => void {
   }
 }
 
-function listen(kind: Kind, port: number, bodyBytes: number): Server {
+function listen(kind: Kind, port: number, bodyBytes: number): void {
   const handle = serve(kind, bodyBytes);
-  const server = createServer({ noDelay: true }, (socket) => {
+  const taken = (socket: Socket): void => {
     // Peers come and go as they like.
     socket.on('error', () => socket.destroy());
     handle(socket);
-  });
-  return server.listen({ host: '127.0.0.1', port, backlog: BACKLOG });
+  };
+  // Connections to the second address can be redirected without those to the first.
+  for (const host of ['127.0.0.1', '127.0.0.2']) {
+    const server = createServer({ noDelay: true }, taken);
+    server.listen({ host, port, backlog: BACKLOG });
+  }
 }
 
 const [kind, port, bodyBytes = '40', processes = '1'] = process.argv.slice(2);
