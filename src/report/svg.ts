@@ -56,6 +56,16 @@ export class Svg {
     this.#parts.push(`<polygon ${format({ points: path, ...attributes })}/>`);
   }
 
+  /** Another picture as part of this one, with its upper left corner there. */
+  place(other: Svg, x: number, y: number): void {
+    const box = format({ x, y, width: other.#width, height: other.#height });
+    this.#parts.push(`<svg ${box}>${other.#parts.join('\n')}</svg>`);
+  }
+
+  get height(): number {
+    return this.#height;
+  }
+
   /** A file of its own. */
   toString(): string {
     const size = `width="${this.#width}" height="${this.#height}" viewBox="0 0 ${this.#width} ${this.#height}"`;

@@ -4,14 +4,16 @@ import { join } from 'node:path';
 import type { HarnessResult } from '../harness/results.js';
 import { hgrmFiles, histogramLog } from './histogram-files.js';
 import { markdown } from './markdown.js';
+import { overview } from './overview.js';
 import { page } from './page.js';
 
-/** Writes `report.html`, `report.md`, `latency.hlog` and `.hgrm` files; returns their paths. Throws what the file system says. */
+/** Writes `report.html`, `report.md`, `overview.svg`, `latency.hlog` and `.hgrm` files; returns their paths. Throws what the file system says. */
 export function writeReport(result: HarnessResult, directory: string): string[] {
   mkdirSync(directory, { recursive: true });
   const files: [string, string][] = [
     ['report.html', page(result)],
     ['report.md', markdown(result)],
+    ['overview.svg', overview(result).toString()],
     ['latency.hlog', histogramLog(result)],
     ...hgrmFiles(result),
   ];

@@ -10,6 +10,7 @@ import { UsageError } from '../../src/cli/usage.js';
 import { parseResult, ResultFileError } from '../../src/harness/result-file.js';
 import { hgrmFiles, histogramLog } from '../../src/report/histogram-files.js';
 import { markdown } from '../../src/report/markdown.js';
+import { overview } from '../../src/report/overview.js';
 import { page } from '../../src/report/page.js';
 import { percentilePlot } from '../../src/report/percentile-plot.js';
 import { linear, logarithmic, time } from '../../src/report/scale.js';
@@ -63,6 +64,17 @@ describe('the page', () => {
 
   it('says so where nothing was measured', () => {
     assert.match(page({ ...exampleResult(), scenarios: [] }), /No scenario was measured/);
+  });
+});
+
+describe('the overview', () => {
+  it('has a panel for each scenario that was measured', () => {
+    const [scenario] = exampleResult().scenarios;
+    const two = { ...exampleResult(), scenarios: [scenario, { ...scenario, name: 'h2', title: 'HTTP/2' }] };
+    const svg = overview(two).toString();
+    assert.equal(svg.match(/<svg /g)?.length, 3);
+    assert.match(svg, />HTTP\/2</);
+    assert.match(overview({ ...two, scenarios: [] }).toString(), /nothing was measured/);
   });
 });
 
@@ -154,7 +166,7 @@ describe('sluice bench report', () => {
     writeFileSync(result, JSON.stringify(exampleResult()));
     const out = join(directory, 'out');
     assert.equal(await benchReportCommand.run([result, '--out', out]), 0);
-    for (const name of ['report.html', 'report.md', 'latency.hlog', 'h1.rival.hgrm'])
+    for (const name of ['report.html', 'report.md', 'overview.svg', 'latency.hlog', 'h1.rival.hgrm'])
       assert.ok(existsSync(join(out, name)), name);
     const before = readFileSync(join(out, 'report.html'));
     await assert.rejects(benchReportCommand.run([result, '--out', out]), UsageError);
