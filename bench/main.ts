@@ -28,6 +28,7 @@ import {
 } from './benches/http2.js';
 import { h1Light, h2Light } from './benches/light.js';
 import { idleMemory, tlsIdleMemory } from './benches/memory.js';
+import { h1Observed, h2Observed } from './benches/observed.js';
 import { opaqueBulk, opaqueSmall } from './benches/opaque.js';
 import { loadedMemory, processMemory, start } from './benches/process.js';
 import { cold, coldHttp2, pauses, pausesHttp2 } from './benches/ready.js';
@@ -40,6 +41,8 @@ import { report, summary } from './table.js';
 
 const BENCHES: readonly Bench[] = [
   h1Uring,
+  h1Observed,
+  h2Observed,
   h1Epoll,
   h1Large,
   manyServices,

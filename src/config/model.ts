@@ -412,6 +412,8 @@ export interface TracingConfig {
   readonly attributes: Readonly<Record<string, string>>;
   /** Of the requests to the collector. */
   readonly headers: Readonly<Record<string, string>>;
+  /** How long spans are collected before they are sent, ms. */
+  readonly intervalMs: number;
   /** A second, of each worker. */
   readonly maxSpans: number;
   /** What waits to be sent, octets. */

@@ -51,12 +51,33 @@ export const tracing = section({
   serviceName: v.optional(value(parseText), 'sluice'),
   attributes: v.optional(value(parseTexts)),
   headers: v.optional(value(parseFields)),
-  maxSpans: v.optional(integer(1, 100_000), 1000),
+  interval: v.optional(timeout(), '1s'),
+  maxSpans: v.optional(integer(1, 100_000), 250),
   maxQueued: v.optional(size(64 * KiB, 256 * MiB), '4MiB'),
   timeout: v.optional(timeout(), '10s'),
 });
 
 export function buildTracing(tree: v.InferOutput<typeof tracing>): TracingConfig {
-  const { endpoint, sampling, serviceName, attributes = {}, headers = {}, maxSpans, maxQueued, timeout } = tree;
-  return { endpoint, sampling, serviceName, attributes, headers, maxSpans, maxQueued, timeoutMs: timeout };
+  const {
+    endpoint,
+    sampling,
+    serviceName,
+    attributes = {},
+    headers = {},
+    interval,
+    maxSpans,
+    maxQueued,
+    timeout,
+  } = tree;
+  return {
+    endpoint,
+    sampling,
+    serviceName,
+    attributes,
+    headers,
+    intervalMs: interval,
+    maxSpans,
+    maxQueued,
+    timeoutMs: timeout,
+  };
 }

@@ -2,7 +2,7 @@
 // Whether a span is made of it was decided by whoever began the trace; where nobody has, by its id. What goes on has that span as its parent.
 // Nothing is looked at where no spans are wanted, and what is malformed is neither understood nor touched.
 import type { FieldList } from '../hpack/field-list.js';
-import { NAME } from '../http/field-names.js';
+import { NAME, NAME_TEXT } from '../http/field-names.js';
 import { ascii } from '../http/octets.js';
 import type { Head } from '../http1/head.js';
 import { Bucket } from '../tap/bucket.js';
@@ -28,18 +28,19 @@ const LINE = ascii(`${TRACEPARENT}: `);
 const RANGE = 2 ** 32;
 const NONE = -1;
 
-/** Names of fields that say something of traces, in HTTP/1: by their length and an octet that tells them apart. */
-const NAMES: readonly (readonly [text: Uint8Array, name: number])[] = [
-  [ascii(TRACEPARENT), NAME.TRACEPARENT],
-  [ascii('b3'), NAME.B3],
-  [ascii('x-b3-traceid'), NAME.B3_TRACE_ID],
-  [ascii('x-b3-spanid'), NAME.B3_SPAN_ID],
-  [ascii('x-b3-parentspanid'), NAME.B3_PARENT_SPAN_ID],
-  [ascii('x-b3-sampled'), NAME.B3_SAMPLED],
-  [ascii('x-b3-flags'), NAME.B3_FLAGS],
+/** Names of fields that say something of traces. */
+const NAMES: readonly number[] = [
+  NAME.TRACEPARENT,
+  NAME.B3,
+  NAME.B3_TRACE_ID,
+  NAME.B3_SPAN_ID,
+  NAME.B3_PARENT_SPAN_ID,
+  NAME.B3_SAMPLED,
+  NAME.B3_FLAGS,
 ];
+const TEXTS = NAMES.map((name) => ascii(NAME_TEXT[name]));
 /** Bits of the lengths above. */
-const LENGTHS = NAMES.reduce((bits, [text]) => bits | (1 << text.length), 0);
+const LENGTHS = TEXTS.reduce((bits, text) => bits | (1 << text.length), 0);
 const LOWER = 0x20;
 
 interface Shared {
@@ -55,6 +56,8 @@ export class TraceFields {
   traceId = '';
   spanId = '';
   parentId = '';
+  /** How long spans are collected, ms. */
+  intervalMs = 0;
   /** Requests that should have had a span, beyond so many a second. */
   skipped = 0;
   private readonly bytes: Uint8Array;
@@ -87,6 +90,7 @@ export class TraceFields {
   configure(settings: TracingSettings | null): void {
     this.active = settings !== null;
     this.sampled = false;
+    this.intervalMs = settings?.intervalMs ?? 0;
     this.threshold = (settings?.sampling ?? 0) * RANGE;
     this.bucket = new Bucket(settings?.maxSpans ?? 0, this.shared.reactor);
   }
@@ -122,13 +126,11 @@ export class TraceFields {
   inList(list: FieldList): void {
     this.reset();
     const { template, count } = list;
-    for (let i = 0; i < count; i++) if (isTraceName(list.name[i])) this.any = true;
-    if (template !== null && !this.any)
-      for (let k = 0; k < template.count; k++) if (isTraceName(template.name[k])) this.any = true;
-    if (this.any) {
-      list.expand();
-      for (let i = 0; i < list.count; i++) if (isTraceName(list.name[i])) this.note(list.name[i], i);
-    }
+    for (let i = 0; i < count; i++) if (isTraceName(list.name[i])) this.note(list.name[i], i);
+    // Those of the template are numbered behind the others.
+    if (template !== null)
+      for (let k = 0; k < template.count; k++)
+        if (isTraceName(template.name[k])) this.note(template.name[k], count + k);
     if (!this.read(null, list)) return;
     if (this.context.traceLength === 0) {
       this.begin();
@@ -208,8 +210,11 @@ export class TraceFields {
       this.from = fields[(i << 2) + 2];
       this.to = fields[(i << 2) + 3];
     } else if (list !== null) {
-      this.from = list.valueAt[i];
-      this.to = list.valueAt[i] + list.valueLength[i];
+      const { template, count } = list;
+      const named = i < count || template === null ? list : template;
+      const at = named === list ? i : i - count;
+      this.from = named.valueAt[at];
+      this.to = this.from + named.valueLength[at];
     }
     return true;
   }
@@ -227,8 +232,8 @@ export class TraceFields {
   private rewrite(list: FieldList): void {
     const { context, bytes, idAt, valueAt } = this;
     const { spanAt, grandparentAt } = context;
-    const parent = this.indexOf(NAME.TRACEPARENT);
-    const single = parent >= 0 ? parent : this.indexOf(NAME.B3);
+    const name = this.indexOf(NAME.TRACEPARENT) >= 0 ? NAME.TRACEPARENT : NAME.B3;
+    const single = this.indexOf(name) >= 0 ? list.find(name) : NONE;
     bytes.copyWithin(idAt + SPAN_ID_LENGTH, spanAt, spanAt + SPAN_ID_LENGTH);
     if (single >= 0) {
       const at = list.valueAt[single];
@@ -240,9 +245,9 @@ export class TraceFields {
       return;
     }
     this.put(this.spanId, idAt);
-    list.replace(this.indexOf(NAME.B3_SPAN_ID), idAt, SPAN_ID_LENGTH);
-    const grandparent = this.indexOf(NAME.B3_PARENT_SPAN_ID);
-    if (grandparent >= 0) list.replace(grandparent, idAt + SPAN_ID_LENGTH, SPAN_ID_LENGTH);
+    list.replace(list.find(NAME.B3_SPAN_ID), idAt, SPAN_ID_LENGTH);
+    if (this.indexOf(NAME.B3_PARENT_SPAN_ID) >= 0)
+      list.replace(list.find(NAME.B3_PARENT_SPAN_ID), idAt + SPAN_ID_LENGTH, SPAN_ID_LENGTH);
   }
 
   private put(text: string, at: number): void {
@@ -257,7 +262,7 @@ export class TraceFields {
 
   /** NAME of a field name of HTTP/1, OTHER where it says nothing of traces. */
   private nameAt(at: number, length: number): number {
-    for (const [text, name] of NAMES) if (text.length === length && this.is(at, text)) return name;
+    for (let i = 0; i < TEXTS.length; i++) if (TEXTS[i].length === length && this.is(at, TEXTS[i])) return NAMES[i];
     return NAME.OTHER;
   }
 

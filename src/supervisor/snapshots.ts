@@ -70,7 +70,7 @@ export class Snapshots {
       maxIdentities: config.metrics.maxIdentities,
       coalesceUs: config.coalesceUs,
       access: config.log.access,
-      tracing: config.tracing && { sampling: config.tracing.sampling, maxSpans: config.tracing.maxSpans },
+      tracing: tracingSettings(config),
       resolveTimeoutMs: config.destinations.resolveTimeoutMs,
       destinationIdleMs: config.destinations.idleTimeoutMs,
       opaquePorts: [...config.opaquePorts],
@@ -146,6 +146,12 @@ export class Snapshots {
     if (place === undefined) throw new Error(`service ${name} has no slot`);
     return place.slot;
   }
+}
+
+function tracingSettings({ tracing }: Config): Snapshot['tracing'] {
+  if (tracing === null) return null;
+  const { sampling, intervalMs, maxSpans } = tracing;
+  return { sampling, intervalMs, maxSpans };
 }
 
 /** What is said of itself, or that it is for others than the application and may know who they are. */

@@ -29,6 +29,10 @@ export interface Span {
   status: number;
   /** -1: none. */
   grpcStatus: number;
+  /** Until the response began, µs; -1: there was none. */
+  latencyUs: number;
+  /** The client has got a whole response of an endpoint. */
+  whole: boolean;
   attempts: number;
   received: number;
   sent: number;

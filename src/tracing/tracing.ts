@@ -7,9 +7,9 @@ import type { TracingCounts } from './counts.js';
 import { type Attributes, encodeSpans } from './encode.js';
 import type { Span } from './span.js';
 
-/** Spans of one message, and how long they are collected, ms. */
+/** Spans of one message, and how long those of several workers are waited for, ms. */
 const BATCH = 512;
-const INTERVAL_MS = 1000;
+const GATHER_MS = 50;
 
 export interface TracingDeps {
   readonly counts: TracingCounts;
@@ -60,7 +60,7 @@ export class Tracing {
     counts.dropped.rate += skipped;
     this.#spans.push(...spans);
     while (this.#spans.length >= BATCH) this.#offer(this.#spans.splice(0, BATCH));
-    if (this.#spans.length > 0) this.#timer ??= setTimeout(() => this.flush(), INTERVAL_MS).unref();
+    if (this.#spans.length > 0) this.#timer ??= setTimeout(() => this.flush(), GATHER_MS).unref();
   }
 
   /** Offers what has been collected. */

@@ -15,7 +15,7 @@ coalesce: 0
 admin: { listen: "[::1]:4000", shutdown: true }
 log: { level: debug, access: true }
 metrics: { maxServices: 1024, maxEndpoints: 8192 }
-tracing: { endpoint: "https://collector.test/otlp/", sampling: 0.5, serviceName: shop, attributes: { a.b: c }, headers: { x-key: k }, maxSpans: 3, maxQueued: 64KiB, timeout: 4s }
+tracing: { endpoint: "https://collector.test/otlp/", sampling: 0.5, serviceName: shop, attributes: { a.b: c }, headers: { x-key: k }, interval: 5ms, maxSpans: 3, maxQueued: 64KiB, timeout: 4s }
 tap: { listeners: 2, maxRps: 7, maxBuffered: 16KiB }
 drain: { hold: 0, grace: 1s, outbound: last }
 limits:
@@ -95,6 +95,7 @@ services:
       serviceName: 'shop',
       attributes: { 'a.b': 'c' },
       headers: { 'x-key': 'k' },
+      intervalMs: 5,
       maxSpans: 3,
       maxQueued: 65_536,
       timeoutMs: 4000,

@@ -62,7 +62,7 @@ await onEachExecutor('traces without spans', { top: 'log: { access: true }' }, (
   });
 });
 
-const SPANS = `log: { access: true }\ntracing: { endpoint: "${collector.address}", sampling: 1, serviceName: shop, headers: { x-key: k } }`;
+const SPANS = `log: { access: true }\ntracing: { endpoint: "${collector.address}", sampling: 1, interval: 10ms, serviceName: shop, headers: { x-key: k } }`;
 
 await onEachExecutor('traces with spans', { top: SPANS }, (stage) => {
   inEach('have the span as the parent of what goes on', async (combination) => {

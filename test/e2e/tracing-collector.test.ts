@@ -22,7 +22,7 @@ const [io] = await availableExecutors();
 it('requests do not wait for a collector, and what becomes of spans is counted and said', async () => {
   const origin = await upstream(answering(() => 'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n'));
   const tracing = (endpoint: string, more = '') => ({
-    top: `tracing: { endpoint: "${endpoint}", sampling: 1${more} }`,
+    top: `tracing: { endpoint: "${endpoint}", sampling: 1, interval: 10ms${more} }`,
   });
   const nobody = await startEdge(io, [origin.address], tracing('http://127.0.0.1:9', ', maxSpans: 2'));
   await ask(nobody, 20);

@@ -24,6 +24,8 @@ export const spanOf = (changes: Partial<Span> = {}): Span => ({
   endpointVersion: 'HTTP/2',
   status: 200,
   grpcStatus: -1,
+  latencyUs: 1500,
+  whole: true,
   attempts: 1,
   received: 0,
   sent: 5,

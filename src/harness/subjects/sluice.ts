@@ -46,10 +46,12 @@ interface Variant {
   readonly program?: readonly string[];
   /** Services in the configuration beside the one in use; 0 by default. */
   readonly idleServices?: number;
+  /** More of the configuration: YAML, of the top level. */
+  readonly more?: () => string;
 }
 
 export function sluice(name: string, io: 'uring' | 'epoll' | 'auto', variant: Variant = {}): Subject {
-  const { program, idleServices = 0 } = variant;
+  const { program, idleServices = 0, more = () => '' } = variant;
   return {
     name,
     missing: () => ((program ?? sluiceCommand()) === null ? 'Sluice is not built (make build)' : null),
@@ -61,11 +63,11 @@ export function sluice(name: string, io: 'uring' | 'epoll' | 'auto', variant: Va
       const port = await session.port();
       const admin = await session.port();
       const { workers, cores } = work;
-      const text = configuration(port, admin, work, io, tls(session, work)) + idle(idleServices);
+      const text = configuration(port, admin, work, io, tls(session, work)) + idle(idleServices) + more();
       const options = { name, io, workers, cores, admin, configuration: text };
       const started = await startSluice(session, program ? { ...options, program } : options);
       const check = work.http2 ? { check: () => balancesHttp2(admin, work) } : {};
-      return { name, port, started, ready: () => ready(admin), ...check };
+      return { name, port, admin, started, ready: () => ready(admin), ...check };
     },
     build: (other, otherProgram) => sluice(other, io, { ...variant, program: otherProgram }),
   };

@@ -24,6 +24,8 @@ export interface Running {
   readonly port: number;
   /** Where it listens; 127.0.0.1 where it is not set. */
   readonly address?: string;
+  /** Port of its admin listener, where it has one. */
+  readonly admin?: number;
   /** The proxy's process; for `direct`, the upstream's own. */
   readonly started: Started;
   /** The second of two proxies in a row, whose costs count too. */

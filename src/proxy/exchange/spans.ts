@@ -8,11 +8,10 @@ import { VERSION } from '../connect/protocols.js';
 import type { Context } from '../context.js';
 import type { ExchangeSlot } from '../slots.js';
 import type { Exchanges } from './exchange.js';
-import { endReason } from './outcome.js';
+import { endReason, OUTCOME } from './outcome.js';
 import type { RequestSpans } from './request-spans.js';
 
-/** How long spans are collected, ms, and how many at most. */
-const FLUSH_MS = 500;
+/** How many are collected at most. */
 const MOST = 128;
 /** Characters of each text. */
 const MOST_TEXT = 1024;
@@ -67,6 +66,8 @@ export class Spans {
       span.endpoint = context.endpoints.address.get(endpoint);
       span.endpointVersion = exchanges.version[x] === VERSION.HTTP2 ? 'HTTP/2' : 'HTTP/1.1';
     }
+    span.latencyUs = exchanges.latencyUs[x];
+    span.whole = outcome === OUTCOME.WHOLE;
     span.attempts = exchanges.attempts[x];
     span.received = exchanges.received[x];
     span.sent = exchanges.sent[x];
@@ -103,7 +104,7 @@ export class Spans {
   }
 
   private wake(): void {
-    this.timer ??= this.context.reactor.later(FLUSH_MS, this.flushLater);
+    this.timer ??= this.context.reactor.later(this.context.traceFields.intervalMs, this.flushLater);
   }
 
   private make(x: ExchangeSlot, client: number): Span {
@@ -138,6 +139,8 @@ export class Spans {
       endpointVersion: '',
       status: 0,
       grpcStatus: -1,
+      latencyUs: -1,
+      whole: false,
       attempts: 0,
       received: 0,
       sent: 0,
