@@ -96,7 +96,8 @@ export class Reactor {
   ) {
     const { transport } = options;
     const wireBytes = transport === undefined ? 0 : SendQueue.fixedBytes(WIRE_MESSAGE_BLOCKS);
-    const fixedBytes = FIXED_BYTES + wireBytes + (options.fixedBytes ?? 0);
+    // Whole words, whatever its parts are.
+    const fixedBytes = (FIXED_BYTES + wireBytes + (options.fixedBytes ?? 0) + 63) & ~63;
     this.memory = native.create(options.io, ENTRIES, RING_BUFFERS, options.slabBytes + fixedBytes);
     this.page = new Float64Array(this.memory.page);
     this.ring = new Ring(native, this.memory);
