@@ -5,7 +5,7 @@ import type { DashboardPage } from '../dashboard/page.js';
 import type { LiveFacts } from '../live/assemble.js';
 import type { LiveFeed } from '../live/feed.js';
 import { LOG_LEVELS } from '../log/logger.js';
-import type { Page } from '../metrics/exposition.js';
+import type { BinaryPage, Page } from '../metrics/exposition.js';
 import type { MetricsReader } from '../metrics/reader.js';
 import type { ClientIs } from '../policy/explain-authorization.js';
 import type { Answer, Streamed } from './answer.js';
@@ -60,7 +60,7 @@ interface Route extends RouteInfo {
 
 export class Routes {
   readonly #deps: RouteDeps;
-  readonly #page: (accept: string) => Promise<Page>;
+  readonly #page: (accept: string) => Promise<Page | BinaryPage>;
   readonly #startedMs = Date.now();
   readonly #routes: readonly Route[];
   #feed: Promise<LiveFeed> | null = null;
@@ -68,7 +68,7 @@ export class Routes {
   #dashboard: DashboardPage | null = null;
 
   /** `page`: the metrics, in the format that an Accept header prefers. */
-  constructor(deps: RouteDeps, page: (accept: string) => Promise<Page>) {
+  constructor(deps: RouteDeps, page: (accept: string) => Promise<Page | BinaryPage>) {
     this.#deps = deps;
     this.#page = page;
     this.#routes = this.#build();
@@ -95,11 +95,12 @@ export class Routes {
       {
         path: '/metrics',
         methods: ['GET'],
-        summary: 'all metrics, for Prometheus (text or OpenMetrics, by the Accept header)',
+        summary: 'all metrics, for Prometheus (text, OpenMetrics or protocol buffers, by the Accept header)',
         example: 'curl localhost:4191/metrics',
         answer: async ({ accept }) => {
-          const { contentType, body } = await this.#page(accept);
-          return { status: 200, type: contentType, body, headers: { Vary: 'Accept' } };
+          const page = await this.#page(accept);
+          const body = 'octets' in page ? page.octets : page.body;
+          return { status: 200, type: page.contentType, body, headers: { Vary: 'Accept' } };
         },
       },
       {

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { Address } from '../config/model.js';
 import type { Logger } from '../log/logger.js';
-import type { Exposition, Page } from '../metrics/exposition.js';
+import type { BinaryPage, Exposition, Page } from '../metrics/exposition.js';
 import type { Answer, Streamed } from './answer.js';
 import { text } from './answer.js';
 import type { RouteDeps } from './routes.js';
@@ -97,12 +97,12 @@ export class AdminServer {
   }
 
   /** What makes the page is loaded for the first scrape: it takes 3 MB, and 20 ms, that a start should not wait for. */
-  async #page(accept: string): Promise<Page> {
+  async #page(accept: string): Promise<Page | BinaryPage> {
     const { reader, version, executor } = this.#deps;
     this.#exposition ??= import('../metrics/exposition.js').then(
       (made) => new made.Exposition(reader, { version, executor }),
     );
-    return (await this.#exposition).page(accept);
+    return (await this.#exposition).answer(accept);
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {

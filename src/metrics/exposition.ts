@@ -15,6 +15,12 @@ export interface Page {
   readonly body: string;
 }
 
+/** A page that is no text. */
+export interface BinaryPage {
+  readonly contentType: string;
+  readonly octets: Buffer;
+}
+
 /** What prom-client's formatter asks of a metric. */
 interface RegisteredMetric {
   readonly name: string;
@@ -23,6 +29,9 @@ interface RegisteredMetric {
   get(): Promise<{ name: string; type: string; help: string; values: readonly Sample[] }>;
   reset(): void;
 }
+
+/** Messages of MetricFamily, each behind its length. */
+const PROTOBUF_TYPE = 'application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited';
 
 /** Gauges of prom-client whose names OpenMetrics keeps for counters. */
 const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
@@ -45,6 +54,11 @@ export class Exposition {
   }
 
   /** The page in the format that the Accept header prefers. */
+  answer(accept: string): Promise<Page | BinaryPage> {
+    return prefersProtobuf(accept) ? this.#protobuf() : this.page(accept);
+  }
+
+  /** The same as text. */
   async page(accept: string): Promise<Page> {
     const registry = prefersOpenMetrics(accept) ? this.#openMetricsRegistry() : this.#prometheusRegistry();
     this.#snapshot = this.#reader.snapshot();
@@ -52,6 +66,25 @@ export class Exposition {
     // prom-client spells NaN (of its event loop gauges before their first sample) in a way that OpenMetrics does not know.
     const body = (await registry.metrics()).replaceAll(' Nan\n', ' NaN\n');
     return { contentType: registry.contentType, body };
+  }
+
+  /** What prom-client knows of the process is asked of it; the rest is taken as it is. */
+  async #protobuf(): Promise<BinaryPage> {
+    const { protobufPage } = await import('./protobuf-page.js');
+    const own = new Set(this.#families.map(({ name }) => name));
+    const metrics = this.#prometheusRegistry().getMetricsAsArray() as unknown as RegisteredMetric[];
+    const theirs = await Promise.all(metrics.filter(({ name }) => !own.has(name)).map((metric) => metric.get()));
+    this.#snapshot = this.#reader.snapshot();
+    const snapshot = this.#snapshot;
+    const ours = this.#families.map(({ name, help, type, histogram, samples }) => ({
+      name,
+      help,
+      type: type as string,
+      samples: histogram === undefined ? samples(snapshot) : [],
+      histogram,
+    }));
+    const others = theirs.map(({ name, help, type, values }) => ({ name, help, type, samples: values }));
+    return { contentType: PROTOBUF_TYPE, octets: protobufPage([...ours, ...others], snapshot) };
   }
 
   // A registry per format: the OpenMetrics formatter cuts `_total` off the names of the metrics it is given.
@@ -96,16 +129,38 @@ export class Exposition {
   }
 }
 
-/** Whether an Accept header ranks OpenMetrics at least as high as the plain text format. */
-export function prefersOpenMetrics(accept: string): boolean {
-  let openMetrics = 0;
-  let plain = 0;
-  for (const range of accept.split(',')) {
+interface Range {
+  readonly type: string;
+  readonly parameters: readonly string[];
+  readonly quality: number;
+}
+
+function rangesOf(accept: string): Range[] {
+  return accept.split(',').map((range) => {
     const [type, ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
     const weight = parameters.find((parameter) => parameter.startsWith('q='));
-    const quality = weight === undefined ? 1 : Number(weight.slice(2)) || 0;
-    if (type === 'application/openmetrics-text') openMetrics = Math.max(openMetrics, quality);
-    if (type === 'text/plain') plain = Math.max(plain, quality);
-  }
-  return openMetrics > 0 && openMetrics >= plain;
+    return { type, parameters, quality: weight === undefined ? 1 : Number(weight.slice(2)) || 0 };
+  });
+}
+
+const qualityOf = (ranges: readonly Range[]): number => Math.max(0, ...ranges.map(({ quality }) => quality));
+
+/** Whether an Accept header ranks OpenMetrics at least as high as the plain text format. */
+export function prefersOpenMetrics(accept: string): boolean {
+  const ranges = rangesOf(accept);
+  const openMetrics = qualityOf(ranges.filter(({ type }) => type === 'application/openmetrics-text'));
+  return openMetrics > 0 && openMetrics >= qualityOf(ranges.filter(({ type }) => type === 'text/plain'));
+}
+
+/** Whether it ranks protocol buffers, as a server that takes native histograms sends it, above all text. */
+export function prefersProtobuf(accept: string): boolean {
+  const ranges = rangesOf(accept);
+  const wanted = ranges.filter(
+    ({ type, parameters }) =>
+      type === 'application/vnd.google.protobuf' &&
+      parameters.includes('encoding=delimited') &&
+      parameters.some((parameter) => /^proto="?io\.prometheus\.client\.metricfamily"?$/.test(parameter)),
+  );
+  const text = ranges.filter(({ type }) => type === 'application/openmetrics-text' || type === 'text/plain');
+  return qualityOf(wanted) > 0 && qualityOf(wanted) >= qualityOf(text);
 }

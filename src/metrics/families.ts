@@ -16,7 +16,7 @@ import {
   type Family,
   fieldFamily,
   histogramFamily,
-  histogramSamples,
+  histogramsFamily,
   listenerLabels,
   listenersOf,
   NONE,
@@ -151,15 +151,30 @@ function ruleFamily(name: string, help: string, fields: Readonly<Record<string, 
   };
 }
 
-const ROUTE_FAMILY: Family = {
-  name: 'sluice_route_response_latency_seconds',
-  type: 'histogram',
-  help: 'The same by class of routes and by outcome',
-  samples: (snapshot) =>
-    cellsOf(snapshot).flatMap(({ data, labels }) =>
-      histogramSamples('sluice_route_response_latency_seconds', data, labels, LATENCY_BOUNDS_S, 1e6),
-    ),
-};
+const ROUTE_FAMILY = histogramsFamily(
+  'sluice_route_response_latency_seconds',
+  'The same by class of routes and by outcome',
+  {
+    bounds: LATENCY_BOUNDS_S,
+    unit: 1e6,
+    series: cellsOf,
+  },
+);
+
+const SERVICE_FAMILY = histogramsFamily(
+  'sluice_service_response_latency_seconds',
+  'Time from a request to the first byte of its response as the client sees it, retries included',
+  {
+    bounds: LATENCY_BOUNDS_S,
+    unit: 1e6,
+    series: (snapshot) =>
+      servicesOf(snapshot).flatMap((series) => {
+        const [data] = series.histograms;
+        if (data === null || data === undefined) return [];
+        return [{ data, labels: serviceLabels(series), exemplars: snapshot.exemplars.of(series.info.name) }];
+      }),
+  },
+);
 
 /** Families of listeners and endpoints share tcp_*: their samples are put together by name. */
 function merged(families: readonly Family[]): Family[] {
@@ -231,15 +246,7 @@ export const FAMILIES: readonly Family[] = merged([
   LISTENER_TLS_FAMILY,
   ...DIRECTIONS.flatMap((of) => [...detectFamilies(of), balancerFamily(of)]),
   ...serviceKeys.map((key) => fieldFamily(SERVICE_FIELDS[key], S[key], servicesOf, serviceLabels)),
-  histogramFamily(
-    'sluice_service_response_latency_seconds',
-    'Time from a request to the first byte of its response as the client sees it, retries included',
-    LATENCY_BOUNDS_S,
-    1e6,
-    0,
-    servicesOf,
-    serviceLabels,
-  ),
+  SERVICE_FAMILY,
   ROUTE_FAMILY,
   {
     name: 'sluice_service_proxy_response_total',

@@ -1,6 +1,7 @@
 // What a family of series is, and how the numbers of listeners, services and endpoints become samples.
 
 import type { ClientInfo } from './clients.js';
+import type { Exemplar } from './exemplars.js';
 import type { FieldMetric } from './fields.js';
 import type { Direction, EndpointInfo } from './groups.js';
 import type { HistogramData } from './histogram.js';
@@ -18,6 +19,29 @@ export interface Sample {
   readonly sharedLabels?: Labels;
   /** Where it differs from the family's: `_bucket`, `_sum`, `_count`. */
   readonly metricName?: string;
+  /** Of a bucket. */
+  readonly exemplar?: {
+    readonly labelSet: Labels;
+    readonly value: number;
+    /** Since 1970, seconds. */
+    readonly timestamp: number;
+  };
+}
+
+/** A series of a histogram, as it is. */
+export interface HistogramSeries {
+  readonly data: HistogramData;
+  readonly labels: Labels;
+  /** Requests that stand for others, by the bound of their bucket. */
+  readonly exemplars?: ReadonlyMap<number, Exemplar>;
+}
+
+/** What formats that know more than buckets need of a histogram. */
+export interface HistogramContent {
+  readonly bounds: readonly number[];
+  /** How many recorded ones (mostly µs) make a unit of the bounds and of the sum. */
+  readonly unit: number;
+  series(snapshot: MetricsSnapshot): HistogramSeries[];
 }
 
 export interface Family {
@@ -25,6 +49,8 @@ export interface Family {
   readonly type: 'counter' | 'gauge' | 'histogram';
   readonly help: string;
   samples(snapshot: MetricsSnapshot): Sample[];
+  /** Of a histogram. */
+  readonly histogram?: HistogramContent;
 }
 
 export const NONE: Labels = {};
@@ -168,13 +194,28 @@ export function blockSamples<Info>(
   );
 }
 
-/** `bounds` and the sum are in units of `unit` recorded ones, mostly µs. */
-export function histogramSamples(
+/** A family of histograms. `content.bounds` and sums are in units of `content.unit` recorded ones. */
+export function histogramsFamily(name: string, help: string, content: HistogramContent): Family {
+  const { bounds, unit } = content;
+  return {
+    name,
+    type: 'histogram',
+    help,
+    histogram: content,
+    samples: (snapshot) =>
+      content
+        .series(snapshot)
+        .flatMap(({ data, labels, exemplars }) => histogramSamples(name, data, labels, bounds, unit, exemplars)),
+  };
+}
+
+function histogramSamples(
   name: string,
   data: HistogramData,
   sharedLabels: Labels,
   bounds: readonly number[],
   unit: number,
+  exemplars?: ReadonlyMap<number, Exemplar>,
 ): Sample[] {
   const metricName = `${name}_bucket`;
   return [
@@ -183,11 +224,30 @@ export function histogramSamples(
       value,
       labels: { le: bounds[index] },
       sharedLabels,
+      ...exemplarAt(exemplars, bounds[index], unit),
     })),
-    { metricName, value: data.count, labels: { le: '+Inf' }, sharedLabels },
+    {
+      metricName,
+      value: data.count,
+      labels: { le: '+Inf' },
+      sharedLabels,
+      ...exemplarAt(exemplars, Number.POSITIVE_INFINITY, unit),
+    },
     { metricName: `${name}_sum`, value: data.sum / unit, labels: NONE, sharedLabels },
     { metricName: `${name}_count`, value: data.count, labels: NONE, sharedLabels },
   ];
+}
+
+/** As prom-client's formatter of OpenMetrics takes it: that of the plain format leaves it out. */
+function exemplarAt(
+  exemplars: ReadonlyMap<number, Exemplar> | undefined,
+  bound: number,
+  unit: number,
+): Pick<Sample, 'exemplar'> {
+  const found = exemplars?.get(bound);
+  if (found === undefined) return {};
+  const { traceId, valueUs, atMs } = found;
+  return { exemplar: { labelSet: { trace_id: traceId }, value: valueUs / unit, timestamp: atMs / 1000 } };
 }
 
 /** Series of the histogram `index` of a kind of slots. */
@@ -200,14 +260,13 @@ export function histogramFamily<Info>(
   seriesOf: (snapshot: MetricsSnapshot) => readonly Series<Info>[],
   labelsOf: (series: Series<Info>) => Labels,
 ): Family {
-  return {
-    name,
-    type: 'histogram',
-    help,
-    samples: (snapshot) =>
+  return histogramsFamily(name, help, {
+    bounds,
+    unit,
+    series: (snapshot) =>
       seriesOf(snapshot).flatMap((series) => {
         const data = series.histograms[index];
-        return data === null ? [] : histogramSamples(name, data, labelsOf(series), bounds, unit);
+        return data === null ? [] : [{ data, labels: labelsOf(series) }];
       }),
-  };
+  });
 }

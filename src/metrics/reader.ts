@@ -8,6 +8,7 @@ import { noTracingCounts, type TracingCounts } from '../tracing/counts.js';
 import type { CertificateCounts } from './certificate-counts.js';
 import type { ClientSeriesName } from './client-series.js';
 import { ClientGroup, type ClientTotals } from './clients.js';
+import { Exemplars } from './exemplars.js';
 import { ENDPOINT_PROTOCOLS, ENDPOINT_STATES, gaugesOf, HTTP2_FIELDS, WORKER_FIELDS } from './fields.js';
 import { collect, type SlotGroup, type WorkerView } from './group.js';
 import { type EndpointInfo, type ListenerInfo, makeGroups, type RuleInfo, type ServiceInfo } from './groups.js';
@@ -105,6 +106,8 @@ export interface MetricsSnapshot {
   readonly lookup: Readonly<LookupCounts>;
   readonly tap: Readonly<TapCounts>;
   readonly tracing: Readonly<TracingCounts>;
+  /** Not a copy. */
+  readonly exemplars: Pick<Exemplars, 'of'>;
 }
 
 /** What the main thread counts of a name. */
@@ -175,6 +178,7 @@ export class MetricsReader {
   readonly endpointFiles: EndpointFileCounts = { watched: 0, broken: 0, tooLarge: 0 };
   /** Identities of endpoints in labels. */
   readonly identities: LabelValues;
+  readonly exemplars: Exemplars;
   readonly #clients: ClientGroup;
   readonly #cells = new CellSums();
   readonly #original: { readonly service: number; readonly endpoint: number };
@@ -184,6 +188,7 @@ export class MetricsReader {
     const endpoints = (options.maxEndpoints ?? DEFAULT_ENDPOINTS) + 1;
     this.#original = { service: services, endpoint: endpoints };
     this.endpointSeries = endpoints + 1;
+    this.exemplars = new Exemplars(services);
     this.identities = new LabelValues(options.maxIdentities ?? DEFAULT_IDENTITIES);
     this.#clients = new ClientGroup(new LabelValues(options.maxIdentities ?? DEFAULT_IDENTITIES));
     const {
@@ -324,6 +329,7 @@ export class MetricsReader {
       unready: this.unready(),
       identity: { ...this.identity, failures: { ...this.identity.failures } },
       lookup: this.#lookups(),
+      exemplars: this.exemplars,
       tap: { ...this.tap, leftOut: { ...this.tap.leftOut } },
       tracing: this.#spans(),
     };

@@ -1,6 +1,6 @@
 // Families of TLS: of both roles, that of the server towards clients and that of the client towards endpoints.
 import { TLS_FAILURES } from '../tls/failures.js';
-import { type Family, histogramSamples, type Sample } from './family.js';
+import { type Family, histogramsFamily, type Sample } from './family.js';
 import {
   TLS_GROUPS,
   TLS_ROLES,
@@ -45,21 +45,21 @@ const FAILED: Family = {
     ),
 };
 
-const DURATION: Family = {
-  name: 'sluice_tls_handshake_seconds',
-  type: 'histogram',
-  help: 'Time from the connection to the end of the TLS handshake',
-  samples: ({ workers }) =>
-    workers.flatMap(({ id, histograms }) =>
-      TLS_ROLES.flatMap((role, r) => {
-        const data = histograms[workerHistogram(DURATIONS[r])];
-        const labels = { role, worker: String(id) };
-        return data === null
-          ? []
-          : histogramSamples('sluice_tls_handshake_seconds', data, labels, HANDSHAKE_BOUNDS_S, 1e6);
-      }),
-    ),
-};
+const DURATION = histogramsFamily(
+  'sluice_tls_handshake_seconds',
+  'Time from the connection to the end of the TLS handshake',
+  {
+    bounds: HANDSHAKE_BOUNDS_S,
+    unit: 1e6,
+    series: ({ workers }) =>
+      workers.flatMap(({ id, histograms }) =>
+        TLS_ROLES.flatMap((role, r) => {
+          const data = histograms[workerHistogram(DURATIONS[r])];
+          return data === null ? [] : [{ data, labels: { role, worker: String(id) } }];
+        }),
+      ),
+  },
+);
 
 export const TLS_FAMILIES: readonly Family[] = [
   DONE,

@@ -1,6 +1,6 @@
 // Families of what the workers count: of themselves, and of HTTP/2 in both roles.
 import { H, H2_ERRORS, H2_ROLES } from '../http2/counters.js';
-import { type Family, histogramSamples, type Labels, type Sample } from './family.js';
+import { type Family, histogramsFamily, type Labels, type Sample } from './family.js';
 import { HTTP2_FIELDS, WORKER_FIELDS } from './fields.js';
 import { h2Base, W } from './layout.js';
 import type { MetricsSnapshot } from './reader.js';
@@ -85,14 +85,13 @@ export function workerHistogramFamily(
   unit: number,
   index: number,
 ): Family {
-  return {
-    name,
-    type: 'histogram',
-    help,
-    samples: ({ workers }) =>
+  return histogramsFamily(name, help, {
+    bounds,
+    unit,
+    series: ({ workers }) =>
       workers.flatMap(({ id, histograms }) => {
         const data = histograms[index];
-        return data === null ? [] : histogramSamples(name, data, { worker: String(id) }, bounds, unit);
+        return data === null ? [] : [{ data, labels: { worker: String(id) } }];
       }),
-  };
+  });
 }

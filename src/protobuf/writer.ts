@@ -92,6 +92,12 @@ export class Writer {
     return this;
   }
 
+  /** A message behind its length, without a field: one of several that follow each other. */
+  delimited(message: Uint8Array): this {
+    this.#varint(message.length);
+    return this.raw(message);
+  }
+
   /** What is written from here to `end` of what this returns is the message in this field. */
   begin(field: number): number {
     this.#tag(field, WIRE.delimited);
