@@ -166,7 +166,7 @@ export class Engine {
       send: (worker, message) => this.pool.send(worker, message),
     });
     this.rules = new RuleSeries(this.reader);
-    this.spans = new SpanSink(this.reader.tracing, logger);
+    this.spans = new SpanSink(this.reader.tracing, logger, this.reader.exemplars);
     this.taps = new Taps({
       counts: this.reader.tap,
       config: () => this.config.tap,

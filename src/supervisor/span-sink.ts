@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import type { TracingConfig } from '../config/model.js';
 import type { Logger } from '../log/logger.js';
 import { sluiceVersion } from '../log/process-state.js';
+import type { Exemplars } from '../metrics/exemplars.js';
 import type { TracingCounts } from '../tracing/counts.js';
 import type { Span } from '../tracing/span.js';
 import type { Tracing } from '../tracing/tracing.js';
@@ -17,6 +18,7 @@ export class SpanSink {
   constructor(
     private readonly counts: TracingCounts,
     private readonly logger: Pick<Logger, 'warn' | 'info'>,
+    private readonly exemplars: Pick<Exemplars, 'note'>,
   ) {}
 
   configure(config: TracingConfig | null): void {
@@ -28,6 +30,8 @@ export class SpanSink {
   }
 
   received(spans: readonly Span[], skipped: number): void {
+    for (const { traceId, service, latencyUs, endMs } of spans)
+      if (service !== '' && latencyUs >= 0) this.exemplars.note(service, { traceId, valueUs: latencyUs, atMs: endMs });
     void this.#tracing?.then((tracing) => tracing.received(spans, skipped));
   }
 
