@@ -42,14 +42,14 @@ const inbound = (own: string, { direction, listener, identity, ...client }: Live
   written: client.written,
 });
 
-const plain = ({ name, direction, open, requests, read, written }: LiveListener): Edge => ({
+const plain = ({ name, direction, noTlsReason, open, requests, read, written }: LiveListener): Edge => ({
   direction,
   source: 'unknown',
   destination: name,
   clientIdentity: '',
   serverIdentity: '',
   secured: false,
-  reason: 'no_tls',
+  reason: noTlsReason || 'no_tls',
   connections: open,
   requests,
   read,

@@ -40,6 +40,8 @@ export function listenersOf(between: Between): LiveListener[] {
       return {
         name: info.name,
         direction: info.direction,
+        tls: info.tls?.tls ?? '',
+        noTlsReason: info.tls?.no_tls_reason ?? '',
         open: values[L.OPEN],
         opened: rate(L.OPEN_TOTAL),
         requests: rate(L.REQUESTS),

@@ -100,6 +100,9 @@ export interface LiveVerdict {
 export interface LiveListener extends LiveBytes {
   readonly name: string;
   readonly direction: string;
+  /** Linkerd's labels of its connections, where they are the same for all of them; else empty. */
+  readonly tls: string;
+  readonly noTlsReason: string;
   readonly open: number;
   readonly opened: number;
   readonly requests: number;

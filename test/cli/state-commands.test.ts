@@ -99,7 +99,8 @@ test('edges join clients by who they are with endpoints by who they are to be', 
     ],
     listeners: [
       { name: 'in', direction: 'inbound', open: 2 },
-      { name: 'plain', direction: 'inbound', open: 1 },
+      { name: 'plain', direction: 'inbound', noTlsReason: '', open: 1 },
+      { name: 'out', direction: 'outbound', noTlsReason: 'loopback', open: 3 },
     ],
     endpoints: [endpoint, endpoint],
   } as unknown as LiveState);
@@ -115,6 +116,7 @@ test('edges join clients by who they are with endpoints by who they are to be', 
       ['web.shop', 'in', true, 'true', 1],
       ['unknown', 'in', false, 'no_tls_from_remote', 1],
       ['unknown', 'plain', false, 'no_tls', 1],
+      ['unknown', 'out', false, 'loopback', 3],
       ['me.shop', 'db', true, '', 2],
     ],
   );
