@@ -87,6 +87,7 @@ packages:
 
 peers:
 	@bash test/interop/peers/setup.sh
+	@bash test/interop/tools/setup.sh
 	@bash test/interop/peers/envoy.sh
 
 spire:
