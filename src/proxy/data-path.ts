@@ -153,8 +153,8 @@ export function makeDataPath(context: Context): DataPath {
   const backpressure = new Backpressure(context, core, exchanges, http1);
   const permissions = new Permissions(context, core, exchanges, http1);
   const spans = new RequestSpans(core, exchanges, http1, context.bytes);
-  const taps = new Taps(context, exchanges, spans);
-  const traces = new Spans(context, exchanges, spans);
+  const taps = new Taps(context, core, exchanges, spans);
+  const traces = new Spans(context, core, exchanges, spans);
   const requestLog = new RequestLog(context, core, exchanges, permissions, spans, taps, traces);
   context.connectionLog = new ConnectionLog(context, opaque, requestLog, taps);
   const tunnels = new Tunnels({ ...ground, ...parts, legs, backpressure, requestLog, permissions });

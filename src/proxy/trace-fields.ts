@@ -2,6 +2,7 @@
 // Whether a span is made of it was decided by whoever began the trace; where nobody has, by its id. What goes on has that span as its parent.
 // Nothing is looked at where no spans are wanted, and what is malformed is neither understood nor touched.
 import type { FieldList } from '../hpack/field-list.js';
+import type { Template } from '../hpack/memory/template.js';
 import { NAME, NAME_TEXT } from '../http/field-names.js';
 import { ascii } from '../http/octets.js';
 import type { Head } from '../http1/head.js';
@@ -27,6 +28,7 @@ export const TRACE_FIELDS_BYTES =
 const LINE = ascii(`${TRACEPARENT}: `);
 const RANGE = 2 ** 32;
 const NONE = -1;
+const MOST_SKIPPED = 2 ** 30;
 
 /** Names of fields that say something of traces. */
 const NAMES: readonly number[] = [
@@ -74,6 +76,8 @@ export class TraceFields {
   /** The value that is looked at. */
   private from = 0;
   private to = 0;
+  /** So many traces that begin here until the one that gets a span. */
+  private skip = 1;
   /** The first word of what is random in a trace's id. */
   private drawn = 0;
 
@@ -92,6 +96,7 @@ export class TraceFields {
     this.sampled = false;
     this.intervalMs = settings?.intervalMs ?? 0;
     this.threshold = (settings?.sampling ?? 0) * RANGE;
+    this.drawSkip();
     this.bucket = new Bucket(settings?.maxSpans ?? 0, this.shared.reactor);
   }
 
@@ -124,13 +129,17 @@ export class TraceFields {
 
   /** A request of HTTP/2 has come. */
   inList(list: FieldList): void {
-    this.reset();
     const { template, count } = list;
-    for (let i = 0; i < count; i++) if (isTraceName(list.name[i])) this.note(list.name[i], i);
-    // Those of the template are numbered behind the others.
-    if (template !== null)
-      for (let k = 0; k < template.count; k++)
-        if (isTraceName(template.name[k])) this.note(template.name[k], count + k);
+    let any = template !== null && speaksOfTraces(template);
+    for (let i = 0; i < count; i++) if (isTraceName(list.name[i])) any = true;
+    // Most requests say nothing of traces, and get no span.
+    if (!any && this.skip > 1) {
+      this.skip--;
+      this.sampled = false;
+      return;
+    }
+    this.reset();
+    if (any) this.noteAll(list);
     if (!this.read(null, list)) return;
     if (this.context.traceLength === 0) {
       this.begin();
@@ -138,6 +147,26 @@ export class TraceFields {
       return;
     }
     this.rewrite(list);
+  }
+
+  private noteAll(list: FieldList): void {
+    const { template, count } = list;
+    for (let i = 0; i < count; i++) if (isTraceName(list.name[i])) this.note(list.name[i], i);
+    // Those of the template are numbered behind the others.
+    if (template !== null)
+      for (let k = 0; k < template.count; k++)
+        if (isTraceName(template.name[k])) this.note(template.name[k], count + k);
+  }
+
+  /** Draws which of the traces that begin here is the next with a span: as if each had been drawn for itself. */
+  private drawSkip(): void {
+    const share = this.threshold / RANGE;
+    if (share >= 1) this.skip = 1;
+    else if (share <= 0) this.skip = MOST_SKIPPED;
+    else {
+      const chance = (this.ids.word() + 1) / (RANGE + 1);
+      this.skip = Math.min(MOST_SKIPPED, 1 + Math.floor(Math.log(chance) / Math.log1p(-share)));
+    }
   }
 
   private reset(): void {
@@ -166,9 +195,13 @@ export class TraceFields {
     if (decision === DECISION.NO) return false;
     if (decision === DECISION.NONE) {
       // By the first of the 64 bits that are random in every trace's id, as SDKs of OpenTelemetry do it.
-      const drawn = traceLength > 0 ? word(bytes, traceAt + traceLength - SPAN_ID_LENGTH) : ids.word();
-      if (drawn >= this.threshold) return false;
-      this.drawn = drawn;
+      if (traceLength > 0) {
+        if (word(bytes, traceAt + traceLength - SPAN_ID_LENGTH) >= this.threshold) return false;
+      } else if (this.threshold <= 0 || --this.skip > 0) return false;
+      else {
+        this.drawSkip();
+        this.drawn = Math.floor((ids.word() / RANGE) * this.threshold);
+      }
     } else if (traceLength === 0) this.drawn = ids.word();
     if (!this.bucket.admits()) {
       this.skipped++;
@@ -278,3 +311,12 @@ const isTraceName = (name: number): boolean =>
   (name >= NAME.B3 && name <= NAME.B3_PARENT_SPAN_ID) ||
   name === NAME.B3_SAMPLED ||
   name === NAME.B3_FLAGS;
+
+/** Whether a template has such a name; found out once. */
+function speaksOfTraces(template: Template): boolean {
+  if (template.traceNames < 0) {
+    template.traceNames = 0;
+    for (let k = 0; k < template.count; k++) if (isTraceName(template.name[k])) template.traceNames = 1;
+  }
+  return template.traceNames === 1;
+}

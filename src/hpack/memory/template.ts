@@ -23,6 +23,8 @@ export class Template {
   size = 0;
   /** Whether a field has a name of the mesh: 1 or 0, -1 while nobody has looked. */
   meshNames = -1;
+  /** Whether a field says something of traces: 1, or 0; -1 until somebody has looked. */
+  traceNames = -1;
 
   constructor(
     readonly id: number,

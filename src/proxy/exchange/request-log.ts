@@ -37,9 +37,8 @@ export class RequestLog {
   /** Keeps what is known of a request that has come, where somebody may want it: its head is still where it was read. */
   begun(x: ExchangeSlot): void {
     const { exchanges, context, taps } = this;
-    const client = exchanges.client(x, this.core);
-    if (context.traceFields.active) this.traces.begun(x, client);
-    const tapped = taps.active && taps.begun(x, client);
+    if (context.traceFields.active) this.traces.begun(x);
+    const tapped = taps.active && taps.begun(x);
     if (tapped || context.accessLogged) {
       exchanges.target[x] = this.asked(x);
       exchanges.told[x] = 1;

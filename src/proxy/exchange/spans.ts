@@ -1,6 +1,7 @@
 // Spans of requests: begun with them where `TraceFields` has decided so, and told of when they end (docs/tracing.md). Nothing is allocated for
 // a request that gets none.
 import { ascii } from '../../http/octets.js';
+import type { Core } from '../../http2/shared-state.js';
 import { NOBODY } from '../../tls/peers.js';
 import { TRACE_ID_LENGTH, TraceContext } from '../../tracing/context.js';
 import type { Span } from '../../tracing/span.js';
@@ -33,18 +34,19 @@ export class Spans {
 
   constructor(
     private readonly context: Context,
+    private readonly core: Core,
     private readonly exchanges: Exchanges,
     private readonly spans: RequestSpans,
   ) {
     this.begunHere = new Uint8Array(exchanges.capacity);
   }
 
-  /** A request has come on the socket `client`, and `TraceFields` has looked at it. */
-  begun(x: ExchangeSlot, client: number): void {
+  /** A request has come, and `TraceFields` has looked at it. */
+  begun(x: ExchangeSlot): void {
     const { traceFields } = this.context;
     if (traceFields.sampled) {
       this.begunHere[x] = 1;
-      this.open.set(x, this.make(x, client));
+      this.open.set(x, this.make(x, this.exchanges.client(x, this.core)));
     } else if (this.begunHere[x] === 1) this.forget(x);
     if (traceFields.skipped > 0) this.wake();
   }

@@ -1,5 +1,6 @@
 // Who taps this worker, and which requests and connections they get to see (docs/tap.md). Nothing here runs while nobody does. What can be
 // said of a request when it comes is compared then, octet for octet, so that what nobody asks for costs no text.
+import type { Core } from '../../http2/shared-state.js';
 import { addressWords, NetworkList, readAddress } from '../../policy/network-list.js';
 import { Bucket } from '../../tap/bucket.js';
 import { asksForAnswer, asksForHttp, type TapRecords, type TapRequest } from '../../tap/request.js';
@@ -70,7 +71,8 @@ export class Taps {
 
   constructor(
     private readonly context: Context,
-    private readonly exchanges: Pick<Exchanges, 'capacity' | 'service' | 'latencyUs' | 'started'>,
+    private readonly core: Core,
+    private readonly exchanges: Pick<Exchanges, 'capacity' | 'client' | 'service' | 'latencyUs' | 'started'>,
     private readonly spans: RequestSpans,
   ) {
     this.mask = new Uint16Array(exchanges.capacity);
@@ -95,8 +97,8 @@ export class Taps {
     this.active = this.taps.length > 0;
   }
 
-  /** A request has come, on the socket `client`: whether somebody may get to see it. */
-  begun(x: ExchangeSlot, client: number): boolean {
+  /** A request has come: whether somebody may get to see it. */
+  begun(x: ExchangeSlot): boolean {
     let mask = 0;
     let located = false;
     for (let i = 0; i < this.taps.length; i++) {
@@ -104,6 +106,7 @@ export class Taps {
       if (tap.selects) {
         if (!located) this.spans.locate(x);
         located = true;
+        const client = this.exchanges.client(x, this.core);
         if (!this.selects(tap, client, this.exchanges.service[x]) || !this.matches(tap)) continue;
       }
       if (tap.late ? this.hasRoom(tap, mask) : tap.bucket.admits()) mask |= tap.bit;
