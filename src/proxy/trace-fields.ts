@@ -24,7 +24,7 @@ const SEPARATOR_BYTES = 2;
 const MOST_VALUE = 256;
 /** What this takes of the slab's fixed region: a line of `traceparent`, a value, two ids. */
 export const TRACE_FIELDS_BYTES =
-  TRACEPARENT.length + SEPARATOR_BYTES + TRACEPARENT_LENGTH + 2 + MOST_VALUE + 2 * SPAN_ID_LENGTH + 64;
+  (TRACEPARENT.length + SEPARATOR_BYTES + TRACEPARENT_LENGTH + 2 + MOST_VALUE + 2 * SPAN_ID_LENGTH + 127) & ~63;
 const LINE = ascii(`${TRACEPARENT}: `);
 const RANGE = 2 ** 32;
 const NONE = -1;

@@ -1,5 +1,6 @@
 // The worker threads, hosted by Piscina: one long-lived task each, whose promise is the sign of life. A worker that dies is
 // cleaned up after (its raw fds outlive the thread) and replaced; the others notice nothing.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { MessageChannel, type MessagePort, type Worker as Thread } from 'node:worker_threads';
 import { Piscina } from 'piscina';
@@ -43,6 +44,8 @@ const YOUNG_MB = 3;
 /** Pause before the replacement of such a worker: doubled with each one in a row, so that a loop of crashes can't spin. */
 const MIN_PAUSE_MS = 50;
 const MAX_PAUSE_MS = 800;
+/** How long the last word of workers that have drained is waited for, ms. */
+const HEARD_MS = 500;
 
 interface Live {
   readonly port: MessagePort;
@@ -51,6 +54,8 @@ interface Live {
   readonly startedAt: number;
   thread: Thread | undefined;
   ready: boolean;
+  /** The worker has closed its end: all that it has said has been heard. */
+  readonly heard: Promise<void>;
 }
 
 export interface PoolEvents {
@@ -181,6 +186,9 @@ export class WorkerPool {
 
   async close(): Promise<void> {
     this.closing = true;
+    // The last that workers have said may still be on its way, though their tasks are done.
+    const last = [...this.finished].map((id) => this.live[id]?.heard);
+    await Promise.race([Promise.all(last), sleep(HEARD_MS)]);
     for (const worker of this.live) worker?.port.close();
     await this.piscina.destroy();
   }
@@ -196,6 +204,7 @@ export class WorkerPool {
       startedAt: performance.now(),
       thread: undefined,
       ready: false,
+      heard: new Promise((resolve) => port1.once('close', resolve)),
     };
     this.live[id] = live;
     this.reader.addWorker(id, memory);
