@@ -42,7 +42,8 @@ class Page {
   });
   private readonly chosen = byId('chosen') as HTMLSelectElement;
   private readonly pause = byId('pause');
-  private paused = false;
+  /** What is said while the figures are held; empty: they are not. */
+  private paused = '';
   private restarted = '';
   private last: LiveState | null = null;
 
@@ -66,8 +67,8 @@ class Page {
     this.last = state;
     this.history.add(state);
     document.body.classList.remove('stale');
-    if (this.paused) return;
-    this.tell(`live${this.restarted}`);
+    this.tell(this.paused === '' ? `live${this.restarted}` : this.paused);
+    if (this.paused !== '') return;
     this.render(state);
   }
 
@@ -109,10 +110,12 @@ class Page {
   }
 
   private togglePause(): void {
-    this.paused = !this.paused;
-    this.pause.setAttribute('aria-pressed', String(this.paused));
-    if (this.paused) this.tell(`paused at ${clock(this.last?.at ?? Date.now())}`);
-    else if (this.last !== null) this.state(this.last);
+    const { last } = this;
+    this.paused = this.paused === '' ? `paused at ${clock(last?.at ?? Date.now())}` : '';
+    this.pause.setAttribute('aria-pressed', String(this.paused !== ''));
+    if (this.paused !== '') this.tell(this.paused);
+    else if (last !== null) this.render(last);
+    if (this.paused === '' && !document.body.classList.contains('stale')) this.tell(`live${this.restarted}`);
   }
 
   /** Said aloud by screen readers, so only when it is something else. */
