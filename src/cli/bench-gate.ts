@@ -130,11 +130,13 @@ Exit codes: 0 not dearer, or not clear; 1 dearer, or one of both could not be me
           for (const one of judged) print(lineOf(one));
           if (judged.some(({ verdict }) => verdict === 'unclear'))
             complain(
-              'unclear: above the limit, but the spread of the rounds does not rule out that nothing has changed',
+              'unclear: the spread of the rounds allows neither verdict; a calmer machine or more --rounds would',
             );
           return Math.max(
             0,
-            ...judged.map(({ verdict }) => (strict && verdict === 'unclear' ? FAILURE : CODES[verdict])),
+            ...judged.map(({ verdict, ratio }) =>
+              strict && verdict === 'unclear' && ratio > limit ? FAILURE : CODES[verdict],
+            ),
           );
         },
       );

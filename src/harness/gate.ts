@@ -9,7 +9,7 @@ export interface GateResult {
   readonly ratio: number;
   readonly interval: Interval;
   readonly rounds: number;
-  /** `unclear`: above the limit, but it may be none above. */
+  /** `passed`: surely within the limit. `dearer`: above it, and surely dearer. `unclear`: the spread allows neither. */
   readonly verdict: 'passed' | 'dearer' | 'unclear' | 'failed';
   /** Why it failed. */
   readonly reason: string | null;
@@ -35,7 +35,7 @@ export function gate(
   const ratio = median(rounds);
   const interval = medianInterval(rounds);
   const result = { ...base, ratio, interval, reason: null };
-  if (ratio <= limit) return { ...result, verdict: 'passed' };
-  const sure = rounds.length >= ENOUGH_ROUNDS && interval.low > 1;
-  return { ...result, verdict: sure ? 'dearer' : 'unclear' };
+  if (rounds.length < ENOUGH_ROUNDS) return { ...result, verdict: 'unclear' };
+  if (interval.high <= limit) return { ...result, verdict: 'passed' };
+  return { ...result, verdict: ratio > limit && interval.low > 1 ? 'dearer' : 'unclear' };
 }

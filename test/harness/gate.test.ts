@@ -29,6 +29,7 @@ describe('the gate', () => {
 
   it('says so where the spread or the number of rounds does not allow a verdict', () => {
     assert.equal(verdict(costs('sluice', [11, 9, 11, 15, 11]), base), 'unclear');
+    assert.equal(verdict(costs('sluice', [10, 9, 11, 12, 10]), base), 'unclear');
     assert.equal(verdict(costs('sluice', [11, 12.1]), base), 'unclear');
   });
 
