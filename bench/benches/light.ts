@@ -6,6 +6,7 @@ import { sluice } from '../../src/harness/subjects/sluice.js';
 import type { Running, Subject, Work } from '../../src/harness/subjects/subject.js';
 import { type Bar, type Bench, cpuSample } from '../bench.js';
 import { fixedRate, fixedRateHttp2 } from '../load.js';
+import { relay } from '../rivals/relay.js';
 import type { Session } from '../session.js';
 import { startUpstream } from '../upstreams.js';
 import { PROXY_CORE } from './http.js';
@@ -45,7 +46,7 @@ export const h1Light = light({
   name: 'h1-light',
   title: `HTTP/1.1 at ${H1_RATE} requests a second, ${H1_CONNECTIONS} connections`,
   bar: { limit: 0.9, ambition: 0.75, rivals: ['nginx', 'haproxy'] },
-  rivals: [nginx(), haproxy()],
+  rivals: [nginx(), haproxy(), relay()],
   connections: H1_CONNECTIONS,
   load: (session, { port }, seconds) => fixedRate(session, port, H1_CONNECTIONS, seconds, H1_RATE),
 });
@@ -54,7 +55,7 @@ export const h2Light = light({
   name: 'h2-light',
   title: `HTTP/2 at ${H2_RATE} requests a second, ${H2_CONNECTIONS} connections`,
   bar: { limit: 0.8, ambition: 0.7, rivals: ['haproxy'] },
-  rivals: [haproxy()],
+  rivals: [haproxy(), relay()],
   http2: 'both',
   connections: H2_CONNECTIONS,
   load: (session, { port }, seconds) => fixedRateHttp2(session, port, H2_CONNECTIONS, H2_STREAMS, seconds, H2_RATE),

@@ -5,6 +5,7 @@ import { nginxStream } from '../../src/harness/subjects/nginx.js';
 import { sluice } from '../../src/harness/subjects/sluice.js';
 import { type Bench, cpuSample } from '../bench.js';
 import { pingpong, sink } from '../load.js';
+import { relay } from '../rivals/relay.js';
 import { startUpstream } from '../upstreams.js';
 import { PROXY_CORE } from './http.js';
 
@@ -17,8 +18,8 @@ export const opaqueSmall: Bench = {
   title: 'Opaque TCP, 64-byte messages, 64 connections',
   unit: 'µs CPU/round trip',
   measures: 'cpu',
-  bar: { limit: 1.05, ambition: 0.95, rivals: ['nginx', 'haproxy'] },
-  contenders: [sluice('sluice', 'auto'), nginxStream(), haproxy()],
+  bar: { limit: 0.9, ambition: 0.75, rivals: ['nginx', 'haproxy'] },
+  contenders: [sluice('sluice', 'auto'), nginxStream(), haproxy(), relay()],
   work,
   upstream: (session) => startUpstream(session, 'echo'),
   sample: (session, running, seconds) =>

@@ -7,6 +7,7 @@ import { sluice } from '../../src/harness/subjects/sluice.js';
 import type { Running, Subject, Work } from '../../src/harness/subjects/subject.js';
 import { type Bar, type Bench, cpuSample } from '../bench.js';
 import { type Load, varied, variedHttp2 } from '../load.js';
+import { relay } from '../rivals/relay.js';
 import type { Session } from '../session.js';
 import { startVariedUpstream } from '../upstreams.js';
 import { PROXY_CORE } from './http.js';
@@ -48,7 +49,7 @@ export const h1Varied = variedBench({
   name: 'h1-varied',
   title: `HTTP/1.1, all messages different, ${H1_CONNECTIONS} connections`,
   bar: { limit: 0.75, ambition: 0.65, rivals: ['nginx', 'haproxy'] },
-  rivals: [nginx(), haproxy()],
+  rivals: [nginx(), haproxy(), relay()],
 });
 
 export const h2Varied = variedBench({
