@@ -11,6 +11,7 @@ import { which } from '../src/harness/paths.js';
 import { lockMachine } from '../src/harness/processes.js';
 import { builtCheckout, comparable, withBaseline, withoutRivals } from './baseline.js';
 import type { Bench } from './bench.js';
+import { generatorH1, generatorH2 } from './benches/generator.js';
 import { grpcUnary } from './benches/grpc.js';
 import { connect1, connect2, h1Epoll, h1Large, h1Uring, latency, manyServices } from './benches/http.js';
 import {
@@ -86,6 +87,8 @@ const BENCHES: readonly Bench[] = [
   tlsStorm,
   mtlsPairH1,
   mtlsPairH2,
+  generatorH1,
+  generatorH2,
 ];
 
 const LOAD_CORE = 0;

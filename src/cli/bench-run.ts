@@ -115,6 +115,8 @@ Usage: sluice bench run [OPTIONS] URL...
   sluice bench run --http2 -c 10 --streams 32 https://shop.local/
   sluice bench run --rate 5k grpc://shop.local:8080/shop.Carts/Get
 
+URLs begin with http, https, grpc, grpcs, ws, wss, tcp or tls and ://.
+
 When requests are sent:
       (nothing)           each connection sends the next one when an answer has come
       --think TIME        and this much later
@@ -132,18 +134,19 @@ What is sent:
   -t, --threads N         (default 1)
   -X, --method METHOD     (default GET, and POST with a body)
   -H, --header FIELD      NAME: VALUE; may be given several times
-      --body SIZE         a body of so many octets, such as 100 or 64KiB
+      --body SIZE         a body, or a message, of so many octets, such as 100 or 64KiB
       --no-keep-alive     a connection for each request
       --weights N,N,…     one for each URL: their shares of the requests
       --timeout TIME      when a request is given up (default 10s)
       --http2             HTTP/2 for http:// and https:// URLs
       --streams N         requests at once on a connection of HTTP/2 or gRPC (default 1)
+      --bulk              tcp://: as much as goes through; --body 0: only read
       --messages          grpc://: messages to and fro on calls that stay
       --ca FILE           trust the certificates that these sign (default: as the system does)
       --cert FILE         a certificate of one's own, with
       --key FILE          its key
       --server-name NAME  what the server's certificate is for (default: the host in the URL)
-      --io WAY            auto, uring or epoll (default auto)
+      --io WAY            epoll (auto) or uring
 
 What comes of it:
   -o, --output FORMAT     text or json (default text)

@@ -27,6 +27,7 @@ export const loadOptions = {
   io: { type: 'string' },
   http2: { type: 'boolean' },
   messages: { type: 'boolean' },
+  bulk: { type: 'boolean' },
   ca: { type: 'string' },
   cert: { type: 'string' },
   key: { type: 'string' },
@@ -39,6 +40,9 @@ const MAX_CONNECTIONS = 500_000;
 const MAX_BODY = 2 ** 30;
 const MAX_THREADS = 64;
 const MAX_STREAMS = 1000;
+
+/** Octets that are sent where nothing is said. */
+const BODIES: Partial<Record<LoadProtocol, string>> = { tcp: '64', websocket: '64', 'tcp-bulk': '64KiB' };
 
 /** What is asked for, but for the addresses of names. */
 export interface AskedLoad {
@@ -65,7 +69,7 @@ export function askedLoad({ values, positionals, lists }: Arguments): AskedLoad 
   const servers = new Set(targets.map(({ host, port }) => `${host} ${port}`)).size;
   if (connections < servers)
     throw new UsageError(`--connections ${connections}: there are ${servers} servers to connect to`);
-  const bodyBytes = given.parsed('body', '0', (text) => parseSize(text, 0, MAX_BODY));
+  const bodyBytes = given.parsed('body', BODIES[protocol] ?? '0', (text) => parseSize(text, 0, MAX_BODY));
   const seconds =
     pace.kind === 'steps'
       ? pace.steps.reduce((sum, step) => sum + step.seconds, 0)
@@ -95,6 +99,12 @@ export function askedLoad({ values, positionals, lists }: Arguments): AskedLoad 
 }
 
 function protocolOf(given: Given<Name>, protocol: LoadProtocol): LoadProtocol {
+  if (given.flag('bulk')) {
+    if (protocol !== 'tcp') throw new UsageError('--bulk is for tcp:// and tls://');
+    for (const name of ['rate', 'steps', 'think'] as const)
+      if (given.optional(name) !== null) throw new UsageError(`--${name}: --bulk moves as much as it can`);
+    return 'tcp-bulk';
+  }
   if (given.flag('http2')) {
     if (protocol !== 'http1') throw new UsageError('--http2 is for http:// and https://');
     return 'http2';

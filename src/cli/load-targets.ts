@@ -14,6 +14,10 @@ interface Scheme {
 const SCHEMES: Readonly<Record<string, Scheme>> = {
   'http:': { protocol: 'http1', tls: false, port: 80 },
   'https:': { protocol: 'http1', tls: true, port: 443 },
+  'ws:': { protocol: 'websocket', tls: false, port: 80 },
+  'wss:': { protocol: 'websocket', tls: true, port: 443 },
+  'tcp:': { protocol: 'tcp', tls: false, port: 0 },
+  'tls:': { protocol: 'tcp', tls: true, port: 0 },
   'grpc:': { protocol: 'grpc', tls: false, port: 0 },
   'grpcs:': { protocol: 'grpc', tls: true, port: 443 },
 };

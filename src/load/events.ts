@@ -49,6 +49,7 @@ export class Events implements Handlers {
 
   sent(_socket: number, bytes: number): void {
     this.connections.tally.values[AT.WRITTEN] += bytes;
+    this.connections.talk.sent?.(bytes);
   }
 
   /** What has come may say more: its end is waited for. */

@@ -4,7 +4,7 @@ import type { Share } from './shares.js';
 import type { Line } from './talk.js';
 
 /** Bodies above this are sent as one piece several times. */
-const PIECE = 256 * 1024;
+export const PIECE_BYTES = 256 * 1024;
 
 /** What is sent in place of contents: letters, so that it may be read. */
 export function filler(length: number): Uint8Array {
@@ -14,7 +14,7 @@ export function filler(length: number): Uint8Array {
 }
 
 /** Octets that requests of a plan have in their bodies. */
-const pieceBytes = ({ bodyBytes }: LoadPlan): number => Math.min(bodyBytes, PIECE);
+const pieceBytes = ({ bodyBytes }: LoadPlan): number => Math.min(Math.max(bodyBytes, 1), PIECE_BYTES);
 
 /** The head of a request; what the plan's own fields say goes before what would be said otherwise. */
 export function requestHead(plan: LoadPlan, { authority, path }: LoadTarget): string {
@@ -67,16 +67,16 @@ export class Requests {
     const { plan, shares, reactor } = line;
     const { slab } = reactor;
     const body = plan.bodyBytes;
-    const joined = body <= PIECE;
+    const joined = body <= PIECE_BYTES;
     const put = (bytes: Uint8Array): number => {
       const at = slab.fixed(bytes.length);
       slab.bytes.set(bytes, at);
       return at;
     };
     if (!joined) {
-      this.pieceAt = put(filler(PIECE));
-      this.pieces = Math.floor(body / PIECE);
-      this.rest = body % PIECE;
+      this.pieceAt = put(filler(PIECE_BYTES));
+      this.pieces = Math.floor(body / PIECE_BYTES);
+      this.rest = body % PIECE_BYTES;
     }
     this.turns = shares.map(({ targets }) => new Turns(targets.map(({ weight }) => weight)));
     const texts = shares.map(({ targets }) =>
@@ -102,7 +102,7 @@ export class Requests {
     const share = this.line.shareOf[connection];
     const target = this.turns[share].next();
     sockets.queue(socket, this.at[share][target], this.length[share][target], -1);
-    for (let i = 0; i < this.pieces; i++) sockets.queue(socket, this.pieceAt, PIECE, -1);
+    for (let i = 0; i < this.pieces; i++) sockets.queue(socket, this.pieceAt, PIECE_BYTES, -1);
     if (this.rest > 0) sockets.queue(socket, this.pieceAt, this.rest, -1);
   }
 }

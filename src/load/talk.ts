@@ -22,6 +22,8 @@ export interface Talk {
   expire(connection: number, socket: number, time: number): void;
   /** All that was queued on `socket` has been sent, where that was asked for. */
   drained?(connection: number, socket: number): void;
+  /** The kernel has taken octets of any connection's. */
+  sent?(bytes: number): void;
   /** Once a loop turn, when all is said. */
   turn?(): void;
 }

@@ -13,9 +13,12 @@ import { LoadStreams } from './http2-streams.js';
 import type { LoadPlan } from './plan.js';
 import { Requests } from './requests.js';
 import { secure } from './secure.js';
+import type { Share } from './shares.js';
 import type { MakeTalk } from './talk.js';
 import { AT, PHASE, Tally } from './tally.js';
 import { type LoadTask, ORDER } from './task.js';
+import { BulkTalk, PingTalk } from './tcp.js';
+import { WebSocketTalk } from './websocket.js';
 
 /** Buffers of a connection whose answers are large; what most have is given back at once. */
 const SLAB_BYTES = { least: 16 * 2 ** 20, each: 64 * 1024, most: 512 * 2 ** 20 } as const;
@@ -43,7 +46,8 @@ export class LoadThread {
     this.start = new Float64Array(task.start);
     this.tally = new Tally(memory);
     this.reactor = new Reactor(native, {
-      io: plan.io,
+      // Measured: epoll costs as little, and its answers are read as they come, where a ring has them in larger batches.
+      io: plan.io === 'auto' ? 'epoll' : plan.io,
       slabBytes:
         Http2Requests.slabBytes(plan) + Math.min(SLAB_BYTES.most, Math.max(SLAB_BYTES.least, count * SLAB_BYTES.each)),
       // A connection that is given up has its slot for a while.
@@ -51,8 +55,7 @@ export class LoadThread {
       maxPipes: 0,
       owner,
       workerId: number,
-      fixedBytes:
-        Connections.fixedBytes(shares) + Requests.fixedBytes(plan, shares) + LoadStreams.fixedBytes + TLS_BYTES,
+      fixedBytes: Connections.fixedBytes(shares) + fixedBytesOf(plan, shares) + LoadStreams.fixedBytes + TLS_BYTES,
       transport:
         tls === null ? undefined : (channel, slab, sockets) => new TlsTransport(channel, slab, sockets, native),
     });
@@ -122,6 +125,15 @@ export class LoadThread {
   }
 }
 
+/** Octets of the slab's fixed region that what is sent takes. */
+const fixedBytesOf = (plan: LoadPlan, shares: readonly Share[]): number =>
+  plan.protocol === 'websocket'
+    ? WebSocketTalk.fixedBytes(
+        plan,
+        shares.flatMap(({ targets }) => targets),
+      )
+    : Requests.fixedBytes(plan, shares);
+
 function talkOf({ protocol }: LoadPlan): MakeTalk {
   switch (protocol) {
     case 'http1':
@@ -133,8 +145,12 @@ function talkOf({ protocol }: LoadPlan): MakeTalk {
       return (line) => new Http2Talk(line, new GrpcStreams(line));
     case 'grpc-stream':
       return (line) => new Http2Talk(line, new GrpcMessageStreams(line));
-    default:
-      throw new Error(`${protocol} is not supported yet`);
+    case 'tcp':
+      return (line) => new PingTalk(line);
+    case 'tcp-bulk':
+      return (line) => new BulkTalk(line);
+    case 'websocket':
+      return (line) => new WebSocketTalk(line);
   }
 }
 

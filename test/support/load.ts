@@ -56,6 +56,10 @@ export class Enough {
     if (--this.left === 0) this.controller.abort();
   }
 
+  end(): void {
+    this.controller.abort();
+  }
+
   run(plan: LoadPlan): Promise<LoadResult> {
     return runLoad(plan, () => undefined, this.controller.signal);
   }

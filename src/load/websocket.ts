@@ -1,0 +1,219 @@
+// WebSocket (RFC 6455): messages that a server sends back, on connections that were switched before the load begins.
+import { createHash } from 'node:crypto';
+import { METHOD } from '../http/methods.js';
+import { Head } from '../http1/head.js';
+import { MORE, parseResponse } from '../http1/head-parser.js';
+import type { LoadPlan, LoadTarget } from './plan.js';
+import { filler, Turns } from './requests.js';
+import type { Line, Talk } from './talk.js';
+import { ERROR } from './tally.js';
+
+const LIMITS = { maxHeaderBytes: 15 * 1024, maxHeaders: 256, maxTargetBytes: 0 } as const;
+const KEY = 'c2x1aWNlIGJlbmNoIHJ1bg==';
+/** What a server that understands it answers (section 1.3). */
+const ACCEPT = createHash('sha1').update(`${KEY}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+const OPCODE = { CONTINUATION: 0, TEXT: 1, BINARY: 2, CLOSE: 8, PING: 9, PONG: 10 } as const;
+const FIN = 0x80;
+const MASKED = 0x80;
+const MASK_BYTES = 4;
+const MOST_HEADER = 10;
+
+function upgradeHead(plan: LoadPlan, { authority, path }: LoadTarget): string {
+  const host = plan.headers.find(([name]) => name === 'host')?.[1] ?? authority;
+  const own = plan.headers.filter(([name]) => name !== 'host').map(([name, value]) => `${name}: ${value}\r\n`);
+  const fields = `Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${KEY}\r\n`;
+  return `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n${fields}${own.join('')}\r\n`;
+}
+
+/** A whole message in one frame; of a client it is masked, here with zeros, which leave it as it is. */
+function frameOf(opcode: number, payload: Uint8Array): Uint8Array {
+  const { length } = payload;
+  const head = Buffer.alloc(length < 126 ? 2 : length < 65_536 ? 4 : 10);
+  head[0] = FIN | opcode;
+  head[1] = MASKED | (length < 126 ? length : length < 65_536 ? 126 : 127);
+  if (head.length === 4) head.writeUInt16BE(length, 2);
+  if (head.length === 10) head.writeBigUInt64BE(BigInt(length), 2);
+  return Buffer.concat([head, new Uint8Array(MASK_BYTES), payload]);
+}
+
+export class WebSocketTalk implements Talk {
+  /** Upgrade requests of each share, and a message: where they are in the slab. */
+  private readonly upgrades: readonly { readonly at: number; readonly length: number }[][];
+  private readonly turns: readonly Turns[];
+  private readonly messageAt: number;
+  private readonly messageLength: number;
+  /** Answers to upgrade requests that have not come as a whole; the connection is not switched as long as it is here. */
+  private readonly answers = new Map<number, Buffer>();
+  private readonly head = new Head(LIMITS.maxHeaders);
+  private readonly waits: Uint8Array;
+  /** Of the frame that comes: octets of its header so far, and these; what of its payload is still to come. */
+  private readonly got: Uint8Array;
+  private readonly header: Uint8Array;
+  private readonly left: Float64Array;
+  private readonly pings = new Map<number, number[]>();
+
+  constructor(private readonly line: Line) {
+    const { reactor, plan, shares, shareOf } = line;
+    const { slab } = reactor;
+    const put = (bytes: Uint8Array): { at: number; length: number } => {
+      const at = slab.fixed(bytes.length);
+      slab.bytes.set(bytes, at);
+      return { at, length: bytes.length };
+    };
+    this.upgrades = shares.map(({ targets }) =>
+      targets.map((target) => put(Buffer.from(upgradeHead(plan, target), 'latin1'))),
+    );
+    this.turns = shares.map(({ targets }) => new Turns(targets.map(({ weight }) => weight)));
+    const { at, length } = put(frameOf(OPCODE.TEXT, filler(plan.bodyBytes)));
+    this.messageAt = at;
+    this.messageLength = length;
+    const n = shareOf.length;
+    this.waits = new Uint8Array(n);
+    this.got = new Uint8Array(n);
+    this.header = new Uint8Array(n * MOST_HEADER);
+    this.left = new Float64Array(n);
+  }
+
+  /** Octets of the fixed region that it takes. */
+  static fixedBytes(plan: LoadPlan, targets: readonly LoadTarget[]): number {
+    const heads = targets.reduce((sum, target) => sum + upgradeHead(plan, target).length + 32, 0);
+    return heads + plan.bodyBytes + 64;
+  }
+
+  opened(connection: number, socket: number): void {
+    const share = this.line.shareOf[connection];
+    const { at, length } = this.upgrades[share][this.turns[share].next()];
+    this.answers.set(connection, Buffer.alloc(0));
+    this.got[connection] = 0;
+    this.pings.delete(connection);
+    this.line.reactor.sockets.queue(socket, at, length, -1);
+  }
+
+  send(connection: number, socket: number): number {
+    this.waits[connection] = 1;
+    this.line.reactor.sockets.queue(socket, this.messageAt, this.messageLength, -1);
+    return connection;
+  }
+
+  data(connection: number, socket: number, bid: number, at: number, length: number): void {
+    const { slab } = this.line.reactor;
+    if (this.answers.has(connection)) this.switched(connection, socket, slab.bytes.subarray(at, at + length));
+    else this.read(connection, socket, slab.bytes, at, at + length);
+    slab.release(bid);
+  }
+
+  ended(): void {
+    // What is under way is over with the connection.
+  }
+
+  closed(connection: number): void {
+    this.answers.delete(connection);
+    if (this.waits[connection] === 0) return;
+    this.waits[connection] = 0;
+    this.line.spoiled(connection);
+  }
+
+  expire(connection: number, _socket: number, time: number): void {
+    if (this.waits[connection] === 1 && this.line.sent[connection] < time) this.line.lost(connection, ERROR.timeout);
+  }
+
+  /** The answer to the upgrade request, and what comes behind it. */
+  private switched(connection: number, socket: number, more: Uint8Array): void {
+    const bytes = Buffer.concat([this.answers.get(connection) ?? Buffer.alloc(0), more]);
+    const { head } = this;
+    const after = parseResponse(bytes, 0, bytes.length, head, METHOD.GET, LIMITS);
+    if (after === MORE) {
+      this.answers.set(connection, bytes);
+      return;
+    }
+    if (after < 0 || head.status !== 101 || !this.accepted(bytes)) {
+      // It answers, but does not switch.
+      this.line.lost(connection, after > 0 && head.status >= 400 ? ERROR.status : ERROR.protocol);
+      return;
+    }
+    this.answers.delete(connection);
+    this.line.ready(connection, 1);
+    this.read(connection, socket, bytes, after, bytes.length);
+  }
+
+  private accepted(bytes: Buffer): boolean {
+    const { fields, count } = this.head;
+    for (let i = 0; i < count; i++) {
+      const [nameStart, nameEnd, valueStart, valueEnd] = fields.subarray(4 * i, 4 * i + 4);
+      if (bytes.toString('latin1', nameStart, nameEnd).toLowerCase() === 'sec-websocket-accept')
+        return bytes.toString('latin1', valueStart, valueEnd) === ACCEPT;
+    }
+    return false;
+  }
+
+  /** Reads frames in [start, end). */
+  private read(connection: number, socket: number, bytes: Uint8Array, start: number, end: number): void {
+    const { got, left, header } = this;
+    const first = connection * MOST_HEADER;
+    let at = start;
+    while (at < end) {
+      const opcode = header[first] & 15;
+      if (got[connection] > 0 && got[connection] === this.headerLength(first)) {
+        const count = Math.min(left[connection], end - at);
+        if (opcode === OPCODE.PING) this.pings.get(connection)?.push(...bytes.subarray(at, at + count));
+        left[connection] -= count;
+        at += count;
+        if (left[connection] > 0) return;
+      } else {
+        header[first + got[connection]++] = bytes[at++];
+        if (got[connection] < this.headerLength(first)) continue;
+        left[connection] = this.payloadLength(first);
+        if ((header[first] & 15) === OPCODE.PING) this.pings.set(connection, []);
+        if (left[connection] > 0) continue;
+      }
+      got[connection] = 0;
+      if (!this.frame(connection, socket, header[first])) return;
+    }
+  }
+
+  /** A frame has come to its end. False where the connection is over. */
+  private frame(connection: number, socket: number, first: number): boolean {
+    switch (first & 15) {
+      case OPCODE.CLOSE:
+        this.line.lost(connection, ERROR.closed);
+        return false;
+      case OPCODE.PING:
+        this.pong(connection, socket);
+        return true;
+      case OPCODE.PONG:
+        return true;
+      default:
+    }
+    if ((first & FIN) === 0) return true;
+    if (this.waits[connection] === 0) return true;
+    this.waits[connection] = 0;
+    this.line.answered(connection, connection, -1, true);
+    return this.line.socketOf(connection) === socket;
+  }
+
+  private pong(connection: number, socket: number): void {
+    const { slab, sockets } = this.line.reactor;
+    const frame = frameOf(OPCODE.PONG, Uint8Array.from(this.pings.get(connection) ?? []));
+    this.pings.delete(connection);
+    const bid = slab.take();
+    if (bid < 0) return;
+    const at = slab.dataStart(bid);
+    slab.bytes.set(frame, at);
+    sockets.queue(socket, at, frame.length, bid);
+  }
+
+  /** Octets of the header that begins at `first`, as far as it is known. */
+  private headerLength(first: number): number {
+    const length = this.header[first + 1] & 127;
+    return this.got[first / MOST_HEADER] < 2 || length < 126 ? 2 : length === 126 ? 4 : 10;
+  }
+
+  private payloadLength(first: number): number {
+    const { header } = this;
+    const length = header[first + 1] & 127;
+    if (length < 126) return length;
+    let total = 0;
+    for (let i = 2; i < (length === 126 ? 4 : 10); i++) total = total * 256 + header[first + i];
+    return total;
+  }
+}
