@@ -7,14 +7,16 @@ import { Worker } from '../src/proxy/worker.js';
 export async function serve(task: WorkerTask): Promise<void> {
   const door = native();
   try {
+    // First: V8 forgets the shapes of objects of which there are none left, and all code that was compiled for them, which is what a
+    // rehearsal leaves.
+    door.makeColumns(1);
+    const worker = new Worker(task, door);
+    door.makeColumns(0);
     const problem = await warmUp(task, door);
     if (problem !== undefined) {
       const message = 'the warm-up failed: the first requests will be slower';
       task.port.postMessage({ kind: 'log', level: 'warn', message, fields: { problem } });
     }
-    door.makeColumns(1);
-    const worker = new Worker(task, door);
-    door.makeColumns(0);
     await worker.run();
   } finally {
     // The thread may be given another task.
