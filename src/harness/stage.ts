@@ -1,7 +1,9 @@
 // One scenario: the server behind, the subjects in front of it, and one load on one of them at a time.
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LoadPlan, Pace } from '../load/plan.js';
 import type { LoadResult } from '../load/result.js';
+import { certificates } from './certificates.js';
 import { anonymousMemory } from './cpu.js';
 import { p99BySecond } from './latencies.js';
 import { outputRoot } from './paths.js';
@@ -197,7 +199,13 @@ export class Stage {
     const threads = Math.max(1, coreList(placement.load).length);
     const plan = planOf(scenario, port, { seconds, threads, io, ...(pace === undefined ? {} : { pace }) });
     const targets = plan.targets.map((target) => ({ ...target, address }));
-    return runLoad({ ...plan, targets }, () => undefined, signal);
+    return runLoad({ ...plan, targets, tls: this.#tls(plan) }, () => undefined, signal);
+  }
+
+  /** Subjects show certificates that were made for this run. */
+  #tls({ tls }: LoadPlan): LoadPlan['tls'] {
+    if (tls === null) return null;
+    return { ...tls, authorities: readFileSync(certificates(this.#options.processes).anchors, 'utf8') };
   }
 
   /** Those whose costs count: of `direct` none. */

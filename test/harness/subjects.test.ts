@@ -52,6 +52,7 @@ describe('subjects', () => {
     assert.deepEqual(able('node-http2-wrapper'), ['h2', 'h2-rate', 'grpc']);
     assert.ok(able('node-undici').every((name) => /^(h1|connect)/.test(name)));
     assert.ok(able('linkerd2-proxy').includes('tcp') && !able('linkerd2-proxy').includes('tls'));
+    assert.ok(!able('direct').some((name) => /^tls|-to-/.test(name)) && able('direct').includes('h2'));
     assert.equal(able('sluice-uring').length, SCENARIOS.length);
   });
 

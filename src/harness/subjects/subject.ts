@@ -67,6 +67,10 @@ export const endpointSpeaksHttp2 = ({ http2 }: Pick<Work, 'http2'>): boolean =>
 export const direct: Subject = {
   name: 'direct',
   missing: () => null,
+  unsupported({ http2, tls }) {
+    if (tls !== undefined) return 'the server behind speaks no TLS';
+    return http2 === 'clients' || http2 === 'endpoint' ? 'the server behind speaks one version of HTTP' : null;
+  },
   async start(session, work) {
     const upstream = session.processes().at(0);
     if (!upstream) throw new Error('the upstream does not run');
