@@ -27,6 +27,11 @@ export class Bucket {
     return true;
   }
 
+  /** When there may be another one, ms of the clock. */
+  get next(): number {
+    return this.tokens >= 1 ? this.at : this.at + ((1 - this.tokens) * 1000) / this.perSecond;
+  }
+
   takeRefused(): number {
     const { refused } = this;
     this.refused = 0;
