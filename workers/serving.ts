@@ -12,7 +12,7 @@ export async function serve(task: WorkerTask): Promise<void> {
     door.makeColumns(1);
     const worker = new Worker(task, door);
     door.makeColumns(0);
-    const problem = await warmUp(task, door);
+    const problem = await warmUp(task, door, () => worker.rehearsed());
     if (problem !== undefined) {
       const message = 'the warm-up failed: the first requests will be slower';
       task.port.postMessage({ kind: 'log', level: 'warn', message, fields: { problem } });

@@ -126,6 +126,11 @@ export class Worker {
     tls.blocks = this.path.core.blocks;
   }
 
+  /** Another worker has rehearsed: what there are none of yet in this one gets the shape that it has got there. */
+  rehearsed(): void {
+    this.path.http2.renewSpecimen();
+  }
+
   /** Serves until drained; the promise is the supervisor's sign of life. */
   async run(): Promise<void> {
     const { port, loadBoard, id } = this.task;

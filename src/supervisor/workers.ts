@@ -30,6 +30,7 @@ import {
   type ToWorker,
   type WorkerTask,
 } from '../proxy/snapshot.js';
+import { yieldBackground } from './background-threads.js';
 
 /** What the threads run. */
 const WORKER_FILE = fileURLToPath(new URL('../../workers/data-path.cjs', import.meta.url));
@@ -236,6 +237,8 @@ export class WorkerPool {
       live.thread = this.piscina.threads.find((thread) => thread.threadId === message.threadId);
       if (this.ready) {
         this.up = true;
+        // Not before, as a warm-up waits for them.
+        yieldBackground();
         this.started?.resolve(message);
       }
     }

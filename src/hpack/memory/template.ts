@@ -45,6 +45,8 @@ export class Template {
 /** The templates of a header memory. */
 export class TemplateTable {
   private count = 0;
+  /** One is always there: code that was compiled for templates is thrown away when V8 has collected the last of them. */
+  readonly specimen = new Template(0, 0, 0);
   /** Never begun anew: what was cached for a template of an epoch before is no other one's. */
   private ids = 0;
   /** Room that a template takes of the table's, as Learning counts. */

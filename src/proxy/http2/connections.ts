@@ -34,6 +34,8 @@ export class Http2Connections implements Caller, ConnectionEvents {
   private readonly crowded: Crowded;
   /** The connection that a socket carries. */
   private readonly bySocket: (Connection | undefined)[] = [];
+  /** One is always there: code that was compiled for connections is thrown away when V8 has collected the last of them. */
+  specimen: Connection;
 
   constructor(
     private readonly context: Context,
@@ -46,6 +48,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     /** Reads on from a client whose connection has failed, so that it gets what was said last. */
     private readonly linger: (client: SocketSlot, reason: number) => void,
   ) {
+    this.specimen = this.connection(0, ROLE.SERVER);
     this.pool = new Http2Pool(context, exchanges, (endpoint) => this.dial(endpoint));
     this.line = new WaitingLine(context, this.pool, dialer, reports);
     this.crowded = new Crowded(context, (socket) => this.bySocket[socket]);
@@ -369,14 +372,24 @@ export class Http2Connections implements Caller, ConnectionEvents {
 
   /** The socket speaks HTTP/2 from here on. */
   private connect(socket: SocketSlot, role: number): Connection {
-    const { limits, values, reactor } = this.context;
+    const { values, reactor } = this.context;
     this.core.clock[0] = reactor.now;
-    const connection = new Connection(socket, role, h2Base(role), this.core.memory, limits.http2, reactor.now);
+    const connection = this.connection(socket, role);
     while (this.bySocket.length <= socket) this.bySocket.push(undefined);
     this.bySocket[socket] = connection;
     values[connection.meter + H.CONNECTIONS_TOTAL]++;
     values[connection.meter + H.CONNECTIONS]++;
     return connection;
+  }
+
+  /** To be called when connections may have got other fields than before: the first one does not have their shape then. */
+  renewSpecimen(): void {
+    this.specimen = this.connection(0, ROLE.SERVER);
+  }
+
+  private connection(socket: number, role: number): Connection {
+    const { limits, reactor } = this.context;
+    return new Connection(socket, role, h2Base(role), this.core.memory, limits.http2, reactor.now);
   }
 
   /** Begins a connection to `endpoint`. Returns 0 or a DIAL code. */

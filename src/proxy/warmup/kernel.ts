@@ -29,6 +29,8 @@ export const MOST_FDS = 4096;
 const UV_FD = 1;
 const PORT_AT = 2;
 const NATIVE_TURNS = 16;
+/** Mappings are of whole pages. */
+const PAGE_BYTES = 4096;
 
 /** An operation that waits. */
 interface Pending {
@@ -163,7 +165,7 @@ export class Kernel {
     this.halves = new Uint16Array(this.words.buffer);
     this.lent32 = new Uint32Array(ringBuffers * 4);
     this.lent16 = new Uint16Array(this.lent32.buffer);
-    this.slab = new Uint8Array(slabBytes);
+    this.slab = new Uint8Array(Math.ceil(slabBytes / PAGE_BYTES) * PAGE_BYTES);
     this.slab32 = new Uint32Array(this.slab.buffer);
     this.page = new Float64Array(8);
     const memory: RingMemory = {

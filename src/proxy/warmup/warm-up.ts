@@ -36,8 +36,12 @@ async function compiled(): Promise<void> {
   }
 }
 
-/** Why it did not come to its end, where that is so. */
-export async function warmUp(task: WorkerTask, native: Native): Promise<string | undefined> {
+/** `rehearsed` is called before anything is collected. Returns why it did not come to its end, where that is so. */
+export async function warmUp(
+  task: WorkerTask,
+  native: Native,
+  rehearsed: () => void = () => undefined,
+): Promise<string | undefined> {
   const { warmup } = task;
   if (warmup === null) return undefined;
   const values = new Float64Array(task.memory.values);
@@ -51,6 +55,7 @@ export async function warmUp(task: WorkerTask, native: Native): Promise<string |
   } catch (error) {
     problem = error instanceof Error ? error.message : String(error);
   }
+  rehearsed();
   await compiled();
   for (let i = 0; i < COLLECTIONS; i++) {
     await returnMemory(native);

@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { getPriority } from 'node:os';
+import { describe, it } from 'node:test';
+import { backgroundThreads, ownBackgroundThreads, yieldBackground } from '../../src/supervisor/background-threads.js';
+
+/** Threads by the distance of their id from the process's. */
+const threads = (pid: number, names: Readonly<Record<number, string>>) =>
+  Object.entries(names).map(([after, name]) => ({ tid: pid + Number(after), name }));
+
+describe('the threads in which V8 compiles', () => {
+  it('are known by the name that Node.js gives them', () => {
+    const names = {
+      0: 'sluice',
+      2: 'DelayedTaskSche',
+      3: 'V8Worker',
+      4: 'V8Worker',
+      9: 'libuv-worker',
+      11: 'WorkerThread',
+    };
+    assert.deepEqual(backgroundThreads(threads(100, names), 100), [103, 104]);
+    assert.deepEqual(backgroundThreads(threads(100, { 0: 'a', 3: 'node-V8Worker' }), 100), [103]);
+  });
+
+  it('are known by their age where they have none', () => {
+    const names = {
+      0: 'sluice',
+      20: 'node',
+      10: 'node',
+      11: 'node',
+      14: 'node',
+      15: 'node',
+      16: 'node',
+      17: 'node',
+      27: 'sluice',
+    };
+    assert.deepEqual(backgroundThreads(threads(100, names), 100), [111, 114, 115, 116]);
+  });
+
+  it('are so when the kernel has begun anew with the ids', () => {
+    const pid = (1 << 22) - 3;
+    const all = [pid, pid + 1, pid + 2, 310, 311, 312, 313, 340].map((tid) => ({ tid, name: 'node' }));
+    assert.deepEqual(backgroundThreads(all.reverse(), pid), [pid + 2, 310, 311, 312]);
+  });
+
+  it('come after all others, once they are told', () => {
+    const own = ownBackgroundThreads();
+    assert.equal(own.length, 4);
+    const before = getPriority(process.pid);
+    yieldBackground();
+    for (const tid of own) assert.equal(getPriority(tid), 19);
+    assert.equal(getPriority(process.pid), before);
+  });
+});
