@@ -36,8 +36,13 @@ export function ownBackgroundThreads(): number[] {
   return backgroundThreads(threads, process.pid);
 }
 
+/** Whether whoever has started Node.js has said how many there are: then nameless ones cannot be told from others. */
+export const isPoolGiven = (flags: readonly string[], options: string): boolean =>
+  [...flags, ...options.split(/\s+/)].some((flag) => /^--(v8-pool-size|single-threaded)/.test(flag));
+
 /** From here on all other threads come first. */
 export function yieldBackground(): void {
+  if (isPoolGiven(process.execArgv, process.env.NODE_OPTIONS ?? '')) return;
   try {
     for (const tid of ownBackgroundThreads()) setPriority(tid, NICEST);
   } catch {

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { getPriority } from 'node:os';
 import { describe, it } from 'node:test';
-import { backgroundThreads, ownBackgroundThreads, yieldBackground } from '../../src/supervisor/background-threads.js';
+import {
+  backgroundThreads,
+  isPoolGiven,
+  ownBackgroundThreads,
+  yieldBackground,
+} from '../../src/supervisor/background-threads.js';
 
 /** Threads by the distance of their id from the process's. */
 const threads = (pid: number, names: Readonly<Record<number, string>>) =>
@@ -50,4 +55,10 @@ describe('the threads in which V8 compiles', () => {
     for (const tid of own) assert.equal(getPriority(tid), 19);
     assert.equal(getPriority(process.pid), before);
   });
+});
+
+it('nothing is done where somebody has said how many there are', () => {
+  assert.ok(isPoolGiven(['--v8-pool-size=1'], ''));
+  assert.ok(isPoolGiven([], '--trace-gc --v8-pool-size=2'));
+  assert.ok(!isPoolGiven(['--trace-gc'], ''));
 });
