@@ -9,6 +9,7 @@ import { type Bench, cpuSample } from '../bench.js';
 import { fixedRate, shortConnections, sink, wrk } from '../load.js';
 import { patternAt } from '../pattern.js';
 import { startFileUpstream } from '../rivals/files.js';
+import { meshProxies } from '../rivals/mesh.js';
 import type { Session } from '../session.js';
 import { startUpstream } from '../upstreams.js';
 import { latencyBench } from './latency.js';
@@ -24,7 +25,7 @@ function keepAlive(name: string, io: 'uring' | 'epoll', limit: number, ambition:
     unit: 'µs CPU/request',
     measures: 'cpu',
     bar: { limit, ambition, rivals: ['nginx'] },
-    contenders: [sluice('sluice', io), nginx(), haproxy()],
+    contenders: [sluice('sluice', io), nginx(), haproxy(), ...meshProxies],
     work,
     upstream: (session) => startUpstream(session, 'answer'),
     sample: (session, running, seconds) =>

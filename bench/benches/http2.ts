@@ -7,6 +7,7 @@ import { sluice } from '../../src/harness/subjects/sluice.js';
 import { direct } from '../../src/harness/subjects/subject.js';
 import { type Bench, cpuSample } from '../bench.js';
 import { fixedRateHttp2, h2load, h2loadBulk, wrk } from '../load.js';
+import { meshProxies } from '../rivals/mesh.js';
 import { startUpstream } from '../upstreams.js';
 import { PROXY_CORE } from './http.js';
 import { latencyBench } from './latency.js';
@@ -30,7 +31,7 @@ function smallBodies(name: string, io: 'uring' | 'epoll', { connections, streams
     unit: 'µs CPU/request',
     measures: 'cpu',
     bar: { limit, ambition: limit - 0.1, rivals: ['haproxy'] },
-    contenders: [sluice('sluice', io), haproxy(), nghttpx()],
+    contenders: [sluice('sluice', io), haproxy(), nghttpx(), ...meshProxies],
     work: work(connections, 'both'),
     upstream: (session) => startUpstream(session, 'answer-h2'),
     sample: (session, running, seconds) =>

@@ -6,6 +6,7 @@ import { sluice } from '../../src/harness/subjects/sluice.js';
 import type { Running, Subject, Work } from '../../src/harness/subjects/subject.js';
 import { type Bar, type Bench, cpuSample } from '../bench.js';
 import { fixedRate, fixedRateHttp2 } from '../load.js';
+import { meshProxies } from '../rivals/mesh.js';
 import { relay } from '../rivals/relay.js';
 import type { Session } from '../session.js';
 import { startUpstream } from '../upstreams.js';
@@ -35,7 +36,7 @@ function light({ name, title, bar, rivals, http2, connections, load }: Light): B
     unit: 'µs CPU/request',
     measures: 'cpu',
     bar,
-    contenders: [sluice('sluice', 'auto'), ...rivals],
+    contenders: [sluice('sluice', 'auto'), ...rivals, ...meshProxies],
     work,
     upstream: (session) => startUpstream(session, http2 ? 'answer-h2' : 'answer'),
     sample: (session, running, seconds) => cpuSample(running, work.cores, () => load(session, running, seconds)),

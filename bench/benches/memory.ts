@@ -8,6 +8,7 @@ import { sluice } from '../../src/harness/subjects/sluice.js';
 import type { Running } from '../../src/harness/subjects/subject.js';
 import type { Bench, Sample } from '../bench.js';
 import { parseLoad, shortConnections, wrk } from '../load.js';
+import { meshProxies } from '../rivals/mesh.js';
 import type { Session } from '../session.js';
 import { startUpstream } from '../upstreams.js';
 import { PROXY_CORE } from './http.js';
@@ -35,7 +36,7 @@ function idle({ name, title, connections, tls, bar }: Idle): Bench {
     unit: 'bytes/connection',
     measures: 'memory',
     bar,
-    contenders: [sluice('sluice', 'auto'), nginx(), haproxy()],
+    contenders: [sluice('sluice', 'auto'), nginx(), haproxy(), ...meshProxies],
     work: tls ? { ...work, tls: 'clients' } : work,
     fresh: true,
     upstream: (session) => startUpstream(session, 'answer'),

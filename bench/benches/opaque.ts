@@ -5,6 +5,7 @@ import { nginxStream } from '../../src/harness/subjects/nginx.js';
 import { sluice } from '../../src/harness/subjects/sluice.js';
 import { type Bench, cpuSample } from '../bench.js';
 import { pingpong, sink } from '../load.js';
+import { meshProxies } from '../rivals/mesh.js';
 import { relay } from '../rivals/relay.js';
 import { startUpstream } from '../upstreams.js';
 import { PROXY_CORE } from './http.js';
@@ -19,7 +20,7 @@ export const opaqueSmall: Bench = {
   unit: 'µs CPU/round trip',
   measures: 'cpu',
   bar: { limit: 0.9, ambition: 0.75, rivals: ['nginx', 'haproxy'] },
-  contenders: [sluice('sluice', 'auto'), nginxStream(), haproxy(), relay()],
+  contenders: [sluice('sluice', 'auto'), nginxStream(), haproxy(), relay(), ...meshProxies],
   work,
   upstream: (session) => startUpstream(session, 'echo'),
   sample: (session, running, seconds) =>

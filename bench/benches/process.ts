@@ -8,6 +8,7 @@ import { sluice } from '../../src/harness/subjects/sluice.js';
 import type { Running } from '../../src/harness/subjects/subject.js';
 import type { Bench, Sample } from '../bench.js';
 import { wrk } from '../load.js';
+import { meshProxies } from '../rivals/mesh.js';
 import type { Session } from '../session.js';
 import { startUpstream } from '../upstreams.js';
 import { PROXY_CORE } from './http.js';
@@ -20,7 +21,7 @@ const MIB = 2 ** 20;
 function ofProcess(bench: Pick<Bench, 'name' | 'title' | 'unit' | 'measures' | 'sample'> & Partial<Bench>): Bench {
   return {
     bar: null,
-    contenders: [sluice('sluice', 'auto'), nginx(), haproxy()],
+    contenders: [sluice('sluice', 'auto'), nginx(), haproxy(), ...meshProxies],
     work: { kind: 'http', workers: 1, cores: PROXY_CORE, connections: CONNECTIONS },
     fresh: true,
     upstream: (session) => startUpstream(session, 'answer'),

@@ -8,6 +8,7 @@ import { sluice } from '../../src/harness/subjects/sluice.js';
 import type { Running, Subject } from '../../src/harness/subjects/subject.js';
 import type { Bench, Sample } from '../bench.js';
 import { fixedRate, fixedRateHttp2, h2load, type LatencyLoad, type Load, wrk } from '../load.js';
+import { meshProxies } from '../rivals/mesh.js';
 import type { Session } from '../session.js';
 import { startUpstream } from '../upstreams.js';
 import { PROXY_CORE } from './http.js';
@@ -81,7 +82,7 @@ function fresh({ version, judge, seconds: duration, ...bench }: Fresh): Bench {
     ...bench,
     measures: 'start',
     bar: null,
-    contenders: [sluice('sluice', 'auto'), ...version.rivals],
+    contenders: [sluice('sluice', 'auto'), ...version.rivals, ...meshProxies],
     work: {
       kind: 'http',
       workers: 1,

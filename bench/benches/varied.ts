@@ -7,6 +7,7 @@ import { sluice } from '../../src/harness/subjects/sluice.js';
 import type { Running, Subject, Work } from '../../src/harness/subjects/subject.js';
 import { type Bar, type Bench, cpuSample } from '../bench.js';
 import { type Load, varied, variedHttp2 } from '../load.js';
+import { meshProxies } from '../rivals/mesh.js';
 import { relay } from '../rivals/relay.js';
 import type { Session } from '../session.js';
 import { startVariedUpstream } from '../upstreams.js';
@@ -38,7 +39,7 @@ function variedBench({ name, title, bar, rivals, http2 }: Varied): Bench {
     unit: 'µs CPU/request',
     measures: 'cpu',
     bar,
-    contenders: [sluice('sluice', 'auto'), ...rivals],
+    contenders: [sluice('sluice', 'auto'), ...rivals, ...meshProxies],
     work,
     upstream: (session) => startVariedUpstream(session, http2 === 'endpoint' || http2 === 'both'),
     sample: (session, running, seconds) => cpuSample(running, work.cores, () => load(session, running, seconds)),

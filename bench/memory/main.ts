@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { NODE_FLAGS } from '../../src/harness/paths.js';
 import { type HeapReport, PROBE } from './probe.js';
 import { type Mappings, mappingsOf } from './smaps.js';
 
@@ -51,7 +52,7 @@ async function look(seconds: number, warmup: string, args: readonly string[]): P
   const directory = mkdtempSync(join(tmpdir(), 'sluice-memory-'));
   const file = join(directory, 'sluice.yaml');
   writeFileSync(file, config(warmup));
-  const child = spawn(process.execPath, ['--import', PROBE_FILE, MAIN, 'run', '-c', file, ...args], {
+  const child = spawn(process.execPath, [...NODE_FLAGS, '--import', PROBE_FILE, MAIN, 'run', '-c', file, ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { ...process.env, MEMORY_PROBE_MS: String(seconds * 1000) },
   });

@@ -21,6 +21,9 @@ export const sluiceMain: string | null =
   [join(outputRoot, 'src/cli/main.js'), join(packageRoot, 'dist/src/cli/main.js')].find((path) => existsSync(path)) ??
   null;
 
+/** What Node.js is started with, as the image and the unit in the README do: one thread compiles, which leaves a worker its core. */
+export const NODE_FLAGS = ['--v8-pool-size=1'] as const;
+
 export function isProgram(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);

@@ -3,8 +3,8 @@ import { getPriority } from 'node:os';
 import { describe, it } from 'node:test';
 import {
   backgroundThreads,
-  isPoolGiven,
   ownBackgroundThreads,
+  poolSize,
   yieldBackground,
 } from '../../src/supervisor/background-threads.js';
 
@@ -57,8 +57,23 @@ describe('the threads in which V8 compiles', () => {
   });
 });
 
-it('nothing is done where somebody has said how many there are', () => {
-  assert.ok(isPoolGiven(['--v8-pool-size=1'], ''));
-  assert.ok(isPoolGiven([], '--trace-gc --v8-pool-size=2'));
-  assert.ok(!isPoolGiven(['--trace-gc'], ''));
+describe('how many there are', () => {
+  for (const [flags, options, size] of [
+    [[], '', 4],
+    [['--trace-gc'], '--max-old-space-size=100', 4],
+    [['--v8-pool-size=1'], '', 1],
+    [[], '--trace-gc --v8-pool-size=2', 2],
+    [['--v8-pool-size', '3'], '--v8-pool-size=2', 3],
+    [['--v8-pool-size=0'], '', 0],
+    [['--single-threaded'], '', 0],
+  ] as const)
+    it(`${[...flags, options].join(' ')}: ${size}`, () => {
+      assert.equal(poolSize(flags, options), size);
+    });
+
+  it('says which they are', () => {
+    const all = threads(100, { 0: 'a', 1: 'a', 2: 'a', 3: 'a' });
+    assert.deepEqual(backgroundThreads(all, 100, 1), [102]);
+    assert.deepEqual(backgroundThreads(all, 100, 0), []);
+  });
 });
