@@ -305,7 +305,7 @@ export class Worker {
   }
 
   private endpointGone(endpoint: number): void {
-    this.path.idle.closeOf(endpoint);
+    this.path.idle.leave(endpoint);
     this.path.http2.endpointGone(endpoint);
   }
 

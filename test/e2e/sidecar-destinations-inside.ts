@@ -289,7 +289,11 @@ for (const io of await availableExecutors()) {
         async () => (await sluice.metric('sluice_destination_service_connected')) === 0,
         'the loss of the connection',
       );
-      assert.deepEqual([...(await ask(20, address))].sort(), [`200 ${pod(1)}`, `200 ${pod(2)}`]);
+      // One that was slow once gets few requests for a while.
+      await eventually(
+        async () => [...(await ask(20, address))].sort().join() === `200 ${pod(1)},200 ${pod(2)}`,
+        'both endpoints',
+      );
       assert.match(await sluice.admin('/ready'), /^ready/);
       await eventually(async () => (await sluice.metric('sluice_destination_service_state_age_seconds')) > 0, 'an age');
       service.setEndpoints(`${name('web')}:80`, at(4));

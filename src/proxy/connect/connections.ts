@@ -132,6 +132,9 @@ export class Connections {
   /** 1 where the connection to an endpoint carries an opaque one, and is counted as such; how many each endpoint has. */
   private readonly opaque: Uint8Array;
   private readonly opaqueOf = new Int32Array(ENDPOINT_SLOTS);
+  /** How often all connections of an endpoint have been left, and how often that had been when a connection was dialled. */
+  private readonly eras = new Uint16Array(ENDPOINT_SLOTS);
+  private readonly era: Uint16Array;
   /** 1 while the outcome of a dial is open: kept by the dialer. */
   readonly undecided: Uint8Array;
   /** Told of dials that end undecided, because nobody wants them any more: the dialer. */
@@ -160,6 +163,7 @@ export class Connections {
     this.relayedTo = new Int32Array(n);
     this.undecided = new Uint8Array(n);
     this.opaque = new Uint8Array(n);
+    this.era = new Uint16Array(n);
     this.uncounted = new Uint8Array(n);
     this.deferred = new Uint8Array(n);
     this.ended = new Uint8Array(n);
@@ -249,11 +253,23 @@ export class Connections {
     this.opened[slot] = reactor.now;
     this.active[slot] = reactor.now;
     this.ended[slot] = 0;
+    const era = this.eras[endpoint];
+    if (this.era[slot] !== era) this.era[slot] = era;
     values[meter + E.OPEN_TOTAL]++;
     values[meter + E.OPEN]++;
     const layer = bare ? 0 : (reactor.transport?.dials(endpoint, slot) ?? 0);
     if (layer !== 0) sockets.attach(slot, layer, false);
     return slot as SocketSlot;
+  }
+
+  /** The endpoint is gone, somebody else, or dialled in another way: connections that are there now, or being made, serve nobody else. */
+  forsake(endpoint: number): void {
+    this.eras[endpoint]++;
+  }
+
+  /** Whether a connection to an endpoint is as one that is dialled now would be. */
+  isCurrent(slot: number): boolean {
+    return this.era[slot] === this.eras[this.endpoint[slot]];
   }
 
   /** A PROXY header says for whom the connection was made, and where that client was going. */

@@ -35,7 +35,7 @@ export class IdlePool {
     const { connections, services, endpoints, wheel, reactor } = this.context;
     const endpoint = connections.endpoint[socket];
     const service = endpoints.service[endpoint];
-    if (this.full(endpoint)) {
+    if (this.full(endpoint) || !connections.isCurrent(socket)) {
       connections.close(socket, CLOSE.OK);
       return;
     }
@@ -54,7 +54,7 @@ export class IdlePool {
   await(socket: SocketSlot): void {
     const { connections } = this.context;
     const endpoint = connections.endpoint[socket];
-    if (this.full(endpoint)) {
+    if (this.full(endpoint) || !connections.isCurrent(socket)) {
       connections.close(socket, CLOSE.OK);
       return;
     }
@@ -86,6 +86,12 @@ export class IdlePool {
       this.remove(socket);
       connections.close(socket, CLOSE.OK);
     } else wheel.schedule(socket, due);
+  }
+
+  /** Closes every idle connection of `endpoint`, and lets none join that is there now, or is being made. */
+  leave(endpoint: number): void {
+    this.context.connections.forsake(endpoint);
+    this.closeOf(endpoint);
   }
 
   /** Closes every idle connection of `endpoint`. */
