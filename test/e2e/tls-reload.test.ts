@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -21,6 +22,8 @@ let first: Certified;
 let wildcard: Certified;
 let origin: Server;
 let client: Certified;
+/** Answers that wait. */
+const held: ServerResponse[] = [];
 
 before(async () => {
   pki = await Pki.make();
@@ -29,7 +32,10 @@ before(async () => {
   wildcard = await pki.leaf({ dns: ['*.b.test'] });
   client = await pki.leaf({ dns: ['client.test'] });
   const local = await pki.leaf({ dns: ['localhost'] });
-  origin = createServer({ cert: local.chain, key: local.key }, (_, response) => response.end('hello'));
+  origin = createServer({ cert: local.chain, key: local.key }, ({ url }, response) => {
+    if (url === '/held') held.push(response);
+    else response.end('hello');
+  });
   origin.keepAliveTimeout = 0;
   origin.listen(0, '127.0.0.1');
   await once(origin, 'listening');
@@ -93,8 +99,8 @@ class Standing {
   }
 
   /** The status of one request, kept alive. */
-  async get(): Promise<number> {
-    this.socket.write('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n');
+  async get(path = '/'): Promise<number> {
+    this.socket.write(`GET ${path} HTTP/1.1\r\nHost: a.test\r\n\r\n`);
     let text = '';
     const whole = (): boolean => {
       const head = text.indexOf('\r\n\r\n');
@@ -223,8 +229,17 @@ for (const io of await availableExecutors()) {
       const port = sluice.port('edge');
       assert.equal(await ask(port), 200);
       const standing = await Standing.open(port);
+      const busy = await Standing.open(port);
+      const answer = busy.get('/held');
+      await eventually(() => held.length === 1, 'a request that waits for its answer');
       sluice.reload(yaml(', serverName: wrong.test'));
       await eventually(async () => (await ask(port)) !== 200, 'a wrong name');
+      // Its connection was made before. It brings this answer, and no other.
+      held[0].end('hello');
+      assert.equal(await answer, 200);
+      assert.notEqual(await busy.get(), 200);
+      busy.socket.destroy();
+      held.length = 0;
       const refused = await standing.get();
       assert.ok(refused >= 500, String(refused));
       standing.socket.destroy();
