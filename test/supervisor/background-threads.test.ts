@@ -52,7 +52,7 @@ describe('the threads in which V8 compiles', () => {
     assert.equal(own.length, 4);
     const before = getPriority(process.pid);
     yieldBackground();
-    for (const tid of own) assert.equal(getPriority(tid), 19);
+    for (const tid of own) assert.equal(getPriority(tid), 10);
     assert.equal(getPriority(process.pid), before);
   });
 });
