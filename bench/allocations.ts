@@ -5,8 +5,8 @@
 // Ends with 1 where a worker allocates more than --limit bytes a request.
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { which } from '../src/harness/paths.js';
-import { sluiceCommand, startSluice } from '../src/harness/subjects/sluice.js';
+import { sluiceCommand, which } from '../src/harness/paths.js';
+import { startSluice } from '../src/harness/subjects/sluice.js';
 import { builtCheckout } from './baseline.js';
 import { type Collections, GcLog } from './gc-log.js';
 import { h2load } from './load.js';

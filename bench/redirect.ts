@@ -10,10 +10,9 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { cpuTime } from '../src/harness/cpu.js';
-import { which } from '../src/harness/paths.js';
+import { sluiceCommand, which } from '../src/harness/paths.js';
 import { lockMachine, type Started } from '../src/harness/processes.js';
 import { median } from '../src/harness/statistics.js';
-import { sluiceCommand } from '../src/harness/subjects/sluice.js';
 import { parseWrk } from './load.js';
 import { Session } from './session.js';
 

@@ -6,8 +6,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { descriptors, residentSize } from '../src/harness/cpu.js';
+import { sluiceCommand } from '../src/harness/paths.js';
 import type { Started } from '../src/harness/processes.js';
-import { sluiceCommand, startSluice } from '../src/harness/subjects/sluice.js';
+import { startSluice } from '../src/harness/subjects/sluice.js';
 import { Session } from './session.js';
 import { check } from './soak/checks.js';
 import { TEMPERS } from './soak/endpoints.js';

@@ -1,7 +1,6 @@
 // What load itself costs: `sluice bench run` against wrk and h2load, on the same server, which has the other core. All of a generator's process
 // counts, its start too.
-import { which } from '../../src/harness/paths.js';
-import { sluiceCommand } from '../../src/harness/subjects/sluice.js';
+import { sluiceCommand, which } from '../../src/harness/paths.js';
 import { direct, type Subject } from '../../src/harness/subjects/subject.js';
 import type { Bench, Sample } from '../bench.js';
 import { parseH2load, parseWrk } from '../load.js';

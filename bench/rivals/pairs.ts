@@ -1,7 +1,7 @@
 // Two proxies in a row, with mutual TLS between them: what a mesh puts between a client and its server.
 import { certificates, WEB } from '../../src/harness/certificates.js';
-import { which } from '../../src/harness/paths.js';
-import { sluiceCommand, startSluice } from '../../src/harness/subjects/sluice.js';
+import { sluiceCommand, which } from '../../src/harness/paths.js';
+import { startSluice } from '../../src/harness/subjects/sluice.js';
 import { endpointSpeaksHttp2, type Subject, type Work } from '../../src/harness/subjects/subject.js';
 
 const protocol = (work: Work): string => (endpointSpeaksHttp2(work) ? 'http2' : 'http1');

@@ -3,7 +3,7 @@ import { parseDuration, ValueError } from '../config/values.js';
 import { encode, LIVE_LIMITS, type LiveLimits } from '../live/assemble.js';
 import { LiveFeed, MOST_LISTENERS, MOST_WAITING } from '../live/feed.js';
 import { type Answer, type Streamed, text } from './answer.js';
-import type { AdminRequest, RouteDeps } from './routes.js';
+import type { AdminRequest, RouteDeps } from './request.js';
 
 const MOST_ITEMS = 100_000;
 

@@ -9,7 +9,7 @@ import type { Logger } from '../log/logger.js';
 import type { BinaryPage, Exposition, Page } from '../metrics/exposition.js';
 import type { Answer, Streamed } from './answer.js';
 import { text } from './answer.js';
-import type { RouteDeps } from './routes.js';
+import type { RouteDeps } from './request.js';
 import { Routes } from './routes.js';
 
 export interface AdminDeps extends RouteDeps {

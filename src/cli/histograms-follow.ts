@@ -2,7 +2,8 @@
 import { suggest } from '../config/suggest.js';
 import { AdminError, type AdminPlace, askAdmin, since } from '../histograms/admin-source.js';
 import type { Recording } from '../histograms/recorded.js';
-import type { Format, Rendering } from '../histograms/renderings.js';
+import type { Rendering } from '../histograms/rendering.js';
+import type { Format } from '../histograms/renderings.js';
 import { type Output, OutputError, standardOutput } from './output-file.js';
 import { complain, FAILURE } from './usage.js';
 

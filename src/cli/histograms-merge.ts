@@ -3,11 +3,11 @@ import { HistogramFileError, parseLog } from '../histograms/log-file.js';
 import { mergedLogs } from '../histograms/merge.js';
 import { readHistogramFile } from '../histograms/read-file.js';
 import { unitNamed } from '../histograms/recorded.js';
-import { type Rendering, renderings } from '../histograms/renderings.js';
+import { renderings } from '../histograms/renderings.js';
 import { selected } from './histograms-follow.js';
-import { OutputError, outputFile, standardOutput } from './output-file.js';
+import { deliver } from './output-file.js';
 import type { Command } from './usage.js';
-import { complain, FAILURE, parseArguments, UsageError } from './usage.js';
+import { complain, parseArguments, UsageError } from './usage.js';
 
 const FORMATS = ['log', 'table', 'hgrm', 'json', 'csv', 'prometheus'] as const;
 const UNITS = ['ns', 'us', 'ms', 's'];
@@ -62,22 +62,11 @@ Exit codes: 0 done, 1 a file can't be read or added up, 2 wrong usage.`,
     const patterns = typeof values.id === 'string' ? values.id.split(',') : [];
     const columns = process.stdout.columns ?? Number.POSITIVE_INFINITY;
     const rendering = await renderings(format, { columns, delta: false, target: null });
-    return await written(await rendering.next(selected(recording, patterns, true)), values.out, values.force === true);
+    return await deliver(
+      'sluice histograms merge',
+      await rendering.next(selected(recording, patterns, true)),
+      values.out,
+      values.force === true,
+    );
   },
 };
-
-async function written(text: Awaited<ReturnType<Rendering['next']>>, out: unknown, force: boolean): Promise<number> {
-  try {
-    const output = typeof out === 'string' ? outputFile(out, force) : standardOutput;
-    try {
-      await output.write(text);
-    } finally {
-      output.close();
-    }
-    return 0;
-  } catch (error) {
-    if (!(error instanceof OutputError)) throw error;
-    complain(`sluice histograms merge: ${error.message}`);
-    return FAILURE;
-  }
-}

@@ -10,9 +10,9 @@ import { type PercentileSeries, percentilePlot } from '../report/percentile-plot
 import { count, time } from '../report/scale.js';
 import { escapeText, STYLE, type Svg } from '../report/svg.js';
 import { selected } from './histograms-follow.js';
-import { OutputError, outputFile, standardOutput } from './output-file.js';
+import { deliver } from './output-file.js';
 import type { Command } from './usage.js';
-import { complain, FAILURE, parseArguments, UsageError } from './usage.js';
+import { parseArguments, UsageError } from './usage.js';
 
 const UNITS = ['ns', 'us', 'ms', 's', 'none'];
 /** Curves that can be told apart. */
@@ -68,7 +68,7 @@ Exit codes: 0 done, 1 a file can't be read, 2 wrong usage.`,
       height: 420,
     });
     const picture = out !== null && /\.html?$/.test(out) ? page(svg, title) : svg.toString();
-    return await written(picture, out, values.force === true);
+    return await deliver('sluice histograms plot', picture, out, values.force === true);
   },
 };
 
@@ -121,20 +121,4 @@ function page(svg: Svg, title: string): string {
 </body>
 </html>
 `;
-}
-
-async function written(text: string, out: string | null, force: boolean): Promise<number> {
-  try {
-    const output = out === null ? standardOutput : outputFile(out, force);
-    try {
-      await output.write(text);
-    } finally {
-      output.close();
-    }
-    return 0;
-  } catch (error) {
-    if (!(error instanceof OutputError)) throw error;
-    complain(`sluice histograms plot: ${error.message}`);
-    return FAILURE;
-  }
 }

@@ -1,6 +1,6 @@
 // Where a command's result goes: a file that is not written over by accident, or the standard output; and what becomes of it on a full disk.
 import { closeSync, existsSync, lstatSync, openSync, statSync, writeSync } from 'node:fs';
-import { messageOf, UsageError } from './usage.js';
+import { complain, FAILURE, messageOf, UsageError } from './usage.js';
 
 /** What could not be written, and why. */
 export class OutputError extends Error {}
@@ -67,3 +67,20 @@ export const standardOutput: Output = {
     }),
   close: () => undefined,
 };
+
+/** Writes a command's result to a file, or to the standard output where none is named. Returns the exit code; the command says what went wrong. */
+export async function deliver(command: string, text: string, out: unknown, force: boolean): Promise<number> {
+  try {
+    const output = typeof out === 'string' ? outputFile(out, force) : standardOutput;
+    try {
+      await output.write(text);
+    } finally {
+      output.close();
+    }
+    return 0;
+  } catch (error) {
+    if (!(error instanceof OutputError)) throw error;
+    complain(`${command}: ${error.message}`);
+    return FAILURE;
+  }
+}

@@ -2,8 +2,8 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { sluiceCommand } from './paths.js';
 import type { Processes } from './processes.js';
-import { sluiceCommand } from './subjects/sluice.js';
 
 export interface Credentials {
   readonly certificate: string;

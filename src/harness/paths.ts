@@ -24,6 +24,14 @@ export const sluiceMain: string | null =
 /** What Node.js is started with, as the image and the unit in the README do: one thread compiles, which leaves a worker its core. */
 export const NODE_FLAGS = ['--v8-pool-size=1'] as const;
 
+/** Replaces `node dist/src/cli/main.js`; the arguments `run -c FILE --io IO --workers N` follow. */
+const COMMAND = process.env.SLUICE_BENCH_COMMAND?.split(' ').filter(Boolean);
+
+/** Arguments of `node` that start Sluice; null where it is not built. */
+export function sluiceCommand(): readonly string[] | null {
+  return COMMAND ?? (sluiceMain === null ? null : [process.execPath, ...NODE_FLAGS, sluiceMain]);
+}
+
 export function isProgram(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);

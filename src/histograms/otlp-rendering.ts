@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { OtlpExporter } from '../otlp/exporter.js';
 import { otlpMetrics } from '../otlp/metrics.js';
 import { otlpUrl } from '../otlp/target.js';
-import type { Rendering } from './renderings.js';
+import type { Rendering } from './rendering.js';
 
 /** Of one message: a collector takes 4 MiB by default. */
 const MOST_AT_ONCE = 1000;

@@ -1,17 +1,10 @@
 // A format, as what becomes of one recording after the other.
 
 import { logHead, logLines } from './log-file.js';
-import type { Recording } from './recorded.js';
+import type { Rendering } from './rendering.js';
 
 export const FORMATS = ['table', 'hgrm', 'log', 'json', 'csv', 'prometheus', 'otlp'] as const;
 export type Format = (typeof FORMATS)[number];
-
-export interface Rendering {
-  /** What is written of the next recording. */
-  next(recording: Recording): string | Promise<string>;
-  /** False: not all of it has come where it was to go. */
-  end(): Promise<boolean>;
-}
 
 export interface RenderingOptions {
   /** Of the terminal. */

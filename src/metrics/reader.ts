@@ -5,6 +5,7 @@ import { H, H2_ROLES } from '../http2/counters.js';
 import { type IdentityCounts, noCounts } from '../identity/counts.js';
 import { noTapCounts, type TapCounts } from '../tap/counts.js';
 import { noTracingCounts, type TracingCounts } from '../tracing/counts.js';
+import { CellSums } from './cell-sums.js';
 import type { CertificateCounts } from './certificate-counts.js';
 import type { ClientSeriesName } from './client-series.js';
 import { ClientGroup, type ClientTotals } from './clients.js';
@@ -28,7 +29,6 @@ import {
   WORKER_HISTOGRAMS,
   workerHistogram,
 } from './layout.js';
-import { CellSums } from './response-cells.js';
 import { ServerNames } from './server-names.js';
 import type { WorkerMemory } from './shared.js';
 import type { SlotTable } from './slots.js';

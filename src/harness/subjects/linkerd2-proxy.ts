@@ -3,9 +3,9 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isProgram, which } from '../paths.js';
+import { isProgram, sluiceCommand, which } from '../paths.js';
 import type { Processes, Started } from '../processes.js';
-import { ready, sluiceCommand } from './sluice.js';
+import { ready } from './sluice.js';
 import { type Subject, saidVersion, type Work } from './subject.js';
 
 /** The user whose connections are not redirected. */

@@ -1,16 +1,8 @@
 // Sluice as a contender: its own command line, a configuration file, and /ready.
 import { certificates } from '../certificates.js';
-import { NODE_FLAGS, sluiceMain } from '../paths.js';
+import { sluiceCommand } from '../paths.js';
 import type { Processes, Started } from '../processes.js';
 import { clientsSpeakHttp2, endpointSpeaksHttp2, type Subject, saidVersion, type Work } from './subject.js';
-
-/** Replaces `node dist/src/cli/main.js`; the arguments `run -c FILE --io IO --workers N` follow. */
-const COMMAND = process.env.SLUICE_BENCH_COMMAND?.split(' ').filter(Boolean);
-
-/** Arguments of `node` that start Sluice; null where it is not built. */
-export function sluiceCommand(): readonly string[] | null {
-  return COMMAND ?? (sluiceMain === null ? null : [process.execPath, ...NODE_FLAGS, sluiceMain]);
-}
 
 export interface SluiceOptions {
   readonly name: string;

@@ -1,0 +1,42 @@
+// What the admin port is asked, and what its answers are made of.
+import type { LogLevel } from '../config/model.js';
+import type { LiveFacts } from '../live/assemble.js';
+import type { MetricsReader } from '../metrics/reader.js';
+import type { ClientIs } from '../policy/explain-authorization.js';
+import type { Tappable } from './tap.js';
+
+export interface AdminRequest {
+  /** HEAD comes as GET. */
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly accept: string;
+  /** Of PUT. */
+  readonly body: string;
+  /** From this machine, and not sent by a web page. */
+  readonly trusted: boolean;
+  /** The answer takes so long: until then silence is no reason to leave, ms. */
+  readonly takes: (ms: number) => void;
+}
+
+export interface RouteDeps {
+  /** `notes`: what is worth knowing though it is ready. */
+  readonly ready: () => {
+    readonly ok: boolean;
+    readonly reasons: readonly string[];
+    readonly notes?: readonly string[];
+  };
+  readonly reader: MetricsReader;
+  /** Anything that JSON can say. */
+  readonly explain: (host: string, port: number, listener: string | null, client: ClientIs) => unknown;
+  readonly getLogLevel: () => LogLevel;
+  readonly setLogLevel: (level: LogLevel) => void;
+  /** Without it there is no /tap. */
+  readonly taps?: Tappable;
+  readonly version: string;
+  /** `uring` or `epoll`. */
+  readonly executor: string;
+  readonly live?: Pick<LiveFacts, 'identity' | 'errors'>;
+  /** Starts to drain; without it there is no /shutdown. */
+  readonly shutdown?: () => void;
+}
