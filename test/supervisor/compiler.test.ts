@@ -4,6 +4,9 @@ import { test } from 'node:test';
 
 const MODULE = new URL('../../src/supervisor/workers.js', import.meta.url);
 
+/** Each takes a tenth of a second. */
+const ATTEMPTS = 50;
+
 /** Octets of bytecode in a thread that has called 2000 functions and seen garbage collected by a V8 that is keen on flushing code. */
 function bytecodeLeft(afterWorkers: boolean): number {
   const thread = `
@@ -12,15 +15,20 @@ function bytecodeLeft(afterWorkers: boolean): number {
     for (let i = 0; i < 3; i++) gc();
     const { bytecode_and_metadata_size } = require('node:v8').getHeapCodeStatistics();
     require('node:worker_threads').parentPort.postMessage([bytecode_and_metadata_size, functions.length]);`;
-  // The pool's own thread is never given its task: this is about any thread that begins after the pool was made.
+  // The pool's own thread is never given its task: this is about any thread that begins after that one has set V8's flags, which
+  // nobody is told of. So there are several, one after the other, until one has kept its code.
   const main = `
-    import(${JSON.stringify(MODULE.href)}).then(({ WorkerPool }) => {
-      if (${afterWorkers}) new WorkerPool(1, 'epoll', new SharedArrayBuffer(8));
+    const attempt = (left) => {
       const thread = new (require('node:worker_threads').Worker)(${JSON.stringify(thread)}, { eval: true });
-      thread.on('message', ([octets]) => {
+      thread.on('message', ([octets, functions]) => {
+        if (left > 0 && octets < 50 * functions) return attempt(left - 1);
         console.log(octets);
         process.exit();
       });
+    };
+    import(${JSON.stringify(MODULE.href)}).then(({ WorkerPool }) => {
+      if (${afterWorkers}) new WorkerPool(1, 'epoll', new SharedArrayBuffer(8));
+      attempt(${afterWorkers ? ATTEMPTS : 0});
     });`;
   const { stdout, stderr } = spawnSync(process.execPath, ['--expose-gc', '--stress-flush-code', '-e', main]);
   assert.equal(stderr.toString(), '');
