@@ -1,4 +1,5 @@
 // Asks a proxy once, or again and again until Ctrl-C, and writes what has come.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { suggest } from '../config/suggest.js';
 import { AdminError, type AdminPlace, askAdmin, since } from '../histograms/admin-source.js';
 import type { Recording } from '../histograms/recorded.js';
@@ -34,20 +35,6 @@ export function selected(recording: Recording, patterns: readonly string[], want
         : `no histogram ${missing} in which something was recorded; ${suggest(missing, ids)}`,
     );
   return { ...recording, histograms: recording.histograms.filter(({ id }) => tests.some((test) => test.test(id))) };
-}
-
-/** Waits, or less if it is interrupted. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done);
-  });
 }
 
 /** Writes, or says why not; what could not be written goes to the standard output, so that it isn't lost. False: it is over. */
@@ -100,7 +87,9 @@ async function intervals(
   const startedMs = performance.now();
   for (let number = 1; number <= asked.count && !signal.aborted; number++) {
     // By the clock of the start, so that intervals do not drift.
-    await pause(startedMs + number * everyMs - performance.now(), signal);
+    const waitMs = Math.max(0, startedMs + number * everyMs - performance.now());
+    // Interrupted, it rejects; the loop sees that by itself.
+    await sleep(waitMs, undefined, { signal }).catch(() => undefined);
     try {
       const now = await askAdmin(asked.from);
       if (failing) complain(`sluice histograms: it answers again`);

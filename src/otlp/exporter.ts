@@ -2,6 +2,7 @@
 // bounded. Whoever offers something never waits, and never hears of a failure but by the counts.
 import { request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Backoff } from '../identity/backoff.js';
 import { Reader } from '../protobuf/reader.js';
 
@@ -134,7 +135,7 @@ export class OtlpExporter {
       }
       if (attempt >= attempts) return false;
       this.counts.retries++;
-      await this.#sleep(retryAfterMs ?? backoff.next());
+      await sleep(retryAfterMs ?? backoff.next(), undefined, { signal: this.#abort.signal }).catch(() => undefined);
     }
     return false;
   }
@@ -166,20 +167,6 @@ export class OtlpExporter {
     if (trouble === this.#trouble) return;
     this.#trouble = trouble;
     this.#options.onTrouble(trouble);
-  }
-
-  #sleep(ms: number): Promise<void> {
-    const { signal } = this.#abort;
-    return new Promise((resolve) => {
-      if (signal.aborted) return resolve();
-      const done = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = setTimeout(done, ms);
-      signal.addEventListener('abort', done);
-    });
   }
 
   #post(body: Uint8Array): Promise<Reply> {
