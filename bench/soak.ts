@@ -13,9 +13,10 @@ import { Session } from './session.js';
 import { check } from './soak/checks.js';
 import { TEMPERS } from './soak/endpoints.js';
 import { parseExposition, type Series, sum } from './soak/exposition.js';
+import { LISTENERS, type Listener } from './soak/listeners.js';
 import type { Complaint, Progress } from './soak/messages.js';
 import { Parts } from './soak/parts.js';
-import { type Actor, LISTENERS, type Listener, type Stage } from './soak/stage.js';
+import type { Actor, Stage } from './soak/stage.js';
 import { ALL_ACTORS, TROUPES } from './soak/troupes.js';
 
 /** How long pooled connections, drains and timers may take until all is quiet. */

@@ -6,7 +6,9 @@ import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PatternCheck, patternAt, WrongBytes } from '../pattern.js';
-import { type Actor, KIB, type Listener, MIB, PATIENCE_MS, type Stage } from './stage.js';
+import { KIB, MIB, PATIENCE_MS } from './limits.js';
+import type { Listener } from './listeners.js';
+import type { Actor, Stage } from './stage.js';
 import { ECHO_FIRST_BYTE, SMALL_BODY, STREAM_REQUEST } from './upstreams.js';
 
 function dial(port: number, allowHalfOpen = false): Promise<Socket> {

@@ -2,7 +2,8 @@
 // else goes on notices nothing. Written by hand, as no client library would do it.
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Actor, PATIENCE_MS, type Stage } from './stage.js';
+import { PATIENCE_MS } from './limits.js';
+import type { Actor, Stage } from './stage.js';
 
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 const FRAME = { HEADERS: 1, RST_STREAM: 3, SETTINGS: 4, PING: 6, GOAWAY: 7 } as const;

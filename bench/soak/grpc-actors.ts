@@ -16,7 +16,9 @@ import {
 import { PatternCheck, patternAt, WrongBytes } from '../pattern.js';
 import { echo } from './actors.js';
 import { LARGE, METHODS, same } from './grpc.js';
-import { type Actor, KIB, type Listener, MIB, PATIENCE_MS, REPLAYED_BYTES, type Stage } from './stage.js';
+import { KIB, MIB, PATIENCE_MS, REPLAYED_BYTES } from './limits.js';
+import type { Listener } from './listeners.js';
+import type { Actor, Stage } from './stage.js';
 import { pour } from './upstreams.js';
 
 type Call =

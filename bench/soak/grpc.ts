@@ -16,7 +16,7 @@ import {
 } from '@grpc/grpc-js';
 import { PatternCheck } from '../pattern.js';
 import type { Random } from '../random.js';
-import type { Listener } from './stage.js';
+import type { Listener } from './listeners.js';
 import { pour } from './upstreams.js';
 
 /** Channels to each listener. */

@@ -6,7 +6,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { patternAt } from '../pattern.js';
 import { echoOnce, expectPattern } from './actors.js';
 import { expectOk, open, openSession, outcome } from './http2-client.js';
-import { type Actor, KIB, type Listener, MIB, PATIENCE_MS, type Stage } from './stage.js';
+import { KIB, MIB, PATIENCE_MS } from './limits.js';
+import type { Listener } from './listeners.js';
+import type { Actor, Stage } from './stage.js';
 import { SMALL_BODY } from './upstreams.js';
 
 /** A request on a connection of its own. */

@@ -5,7 +5,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { PatternCheck, WrongBytes } from '../pattern.js';
 import { echo, expectPattern, response } from './actors.js';
 import { type Body, expectOk, open, openSession, outcome } from './http2-client.js';
-import { type Actor, KIB, type Listener, MIB, PATIENCE_MS, REPLAYED_BYTES, type Stage } from './stage.js';
+import { KIB, MIB, PATIENCE_MS, REPLAYED_BYTES } from './limits.js';
+import type { Listener } from './listeners.js';
+import type { Actor, Stage } from './stage.js';
 
 const CANCEL_CODES = [constants.NGHTTP2_CANCEL, constants.NGHTTP2_INTERNAL_ERROR];
 

@@ -3,7 +3,8 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } f
 import { connect as dial, type Socket } from 'node:net';
 import { PatternCheck } from '../pattern.js';
 import type { Random } from '../random.js';
-import { type Listener, PATIENCE_MS } from './stage.js';
+import { PATIENCE_MS } from './limits.js';
+import type { Listener } from './listeners.js';
 import { pour } from './upstreams.js';
 
 /** Of connections that last, to each listener. */

@@ -1,5 +1,7 @@
 // What the soak says to its parts, the processes that are its endpoints and its clients, and what they say to it.
-import type { Asked, CleanCount, Listener, Stage } from './stage.js';
+
+import type { Listener } from './listeners.js';
+import type { Asked, CleanCount, Stage } from './stage.js';
 
 /** Clients: all actors of a troupe that are named. */
 export interface ClientsRole {

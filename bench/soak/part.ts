@@ -6,8 +6,9 @@ import { Random } from '../random.js';
 import { startEndpoints } from './endpoints.js';
 import { Channels } from './grpc.js';
 import { Sessions } from './http2-client.js';
+import { PATIENCE_MS } from './limits.js';
 import type { ClientsRole, EndpointsRole, Order, Report, Tally } from './messages.js';
-import { type Actor, PATIENCE_MS, type Stage } from './stage.js';
+import type { Actor, Stage } from './stage.js';
 import { ALL_ACTORS } from './troupes.js';
 
 const PROGRESS_MS = 500;

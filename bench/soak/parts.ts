@@ -4,8 +4,8 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { residentSize } from '../../src/harness/cpu.js';
+import { PATIENCE_MS } from './limits.js';
 import type { Complaint, Order, Progress, Report, Role } from './messages.js';
-import { PATIENCE_MS } from './stage.js';
 
 const PART = fileURLToPath(new URL('./part.js', import.meta.url));
 const READY_MS = 30_000;
