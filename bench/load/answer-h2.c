@@ -3,8 +3,8 @@
    answer-h2 PORT vary [KEY=VALUE...]: with responses of which no two are alike (vary.h).
    Request bodies must fit in a stream's first window. */
 #include "hpack.h"
+#include "serve.h"
 
-#define MAX_FD 65536
 #define STREAMS 256
 #define OUT (256 * 1024)
 struct answer {
@@ -200,9 +200,7 @@ static int flush(int ep, int fd, struct connection *c) {
 }
 
 static void accepted(int ep, int fd) {
-  int one = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  struct connection *c = fd < MAX_FD ? calloc(1, sizeof *c) : NULL;
+  struct connection *c = calloc(1, sizeof *c);
   if (!c) {
     close(fd);
     return;
@@ -218,8 +216,6 @@ static void accepted(int ep, int fd) {
 int main(int argc, char **argv) {
   varied = argc > 2 && strcmp(argv[2], "vary") == 0;
   if (argc < 2 || (argc > 3 && !varied)) return fprintf(stderr, "usage: answer-h2 PORT [BYTES | vary " VARY_ARGUMENTS "]\n"), 2;
-  raise_nofile();
-  signal(SIGPIPE, SIG_IGN);
   if (varied) {
     vary_arguments(argc - 3, argv + 3);
     vary_responses(&shape);
@@ -227,8 +223,7 @@ int main(int argc, char **argv) {
   } else if (argc == 3) body = number(argv[2], 0, 1L << 40, "BYTES");
   make_heads();
   for (size_t i = 0; i < sizeof pattern; i++) pattern[i] = pattern_at(i);
-  int ep = epoll_create1(EPOLL_CLOEXEC), listener = listen_on((int)number(argv[1], 1, 65535, "PORT"));
-  watch(ep, listener, EPOLLIN, (uint64_t)listener);
+  int listener, ep = serve_on(argv[1], &listener);
   static unsigned char buffer[65536];
   struct epoll_event events[256];
   for (;;) {
@@ -236,7 +231,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < n; i++) {
       int fd = (int)events[i].data.u64, ends = 0;
       if (fd == listener) {
-        for (int peer; (peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0;) accepted(ep, peer);
+        for (int peer; (peer = accept_next(listener, 0)) >= 0;) accepted(ep, peer);
         continue;
       }
       struct connection *c = connections[fd];

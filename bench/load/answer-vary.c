@@ -1,9 +1,8 @@
 /* answer-vary PORT [KEY=VALUE...]: an HTTP/1.1 server that reads requests, with a body where they have a Content-Length, and whose
    answers are all different (vary.h). */
-#include "net.h"
+#include "serve.h"
 #include "vary.h"
 
-#define MAX_FD 65536
 #define HEAD_MAX 16384
 struct connection {
   size_t have; /* octets of a head that came in pieces */
@@ -66,10 +65,8 @@ static int feed(int fd, struct connection *c, const char *data, size_t n) {
 }
 
 static void accept_all(int ep, int listener) {
-  for (int peer; (peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0;) {
-    int one = 1;
-    setsockopt(peer, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    struct connection *c = peer < MAX_FD ? calloc(1, sizeof *c) : NULL;
+  for (int peer; (peer = accept_next(listener, 0)) >= 0;) {
+    struct connection *c = calloc(1, sizeof *c);
     if (!c) {
       close(peer);
       continue;
@@ -83,10 +80,7 @@ int main(int argc, char **argv) {
   if (argc < 2) return fprintf(stderr, "usage: answer-vary PORT " VARY_ARGUMENTS "\n"), 2;
   vary_arguments(argc - 2, argv + 2);
   vary_responses(&shape);
-  raise_nofile();
-  signal(SIGPIPE, SIG_IGN);
-  int ep = epoll_create1(EPOLL_CLOEXEC), listener = listen_on((int)number(argv[1], 1, 65535, "PORT"));
-  watch(ep, listener, EPOLLIN, (uint64_t)listener);
+  int listener, ep = serve_on(argv[1], &listener);
   static char buffer[65536];
   struct epoll_event events[256];
   for (;;) {

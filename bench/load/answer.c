@@ -1,8 +1,7 @@
 /* answer PORT: an HTTP/1.1 server that reads requests without a body and answers each with 40 bytes, as cheaply as it can.
    The head has the fields and the size of a usual one, because proxies pay for them. */
-#include "net.h"
+#include "serve.h"
 
-#define MAX_FD 65536
 static const char response[] =
     "HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nContent-Type: text/plain\r\n"
     "Content-Length: 40\r\nConnection: keep-alive\r\n\r\n0123456789012345678901234567890123456789";
@@ -12,11 +11,8 @@ static unsigned char matched[MAX_FD]; /* how much of CR LF CR LF a connection ha
 
 int main(int argc, char **argv) {
   if (argc != 2) return fprintf(stderr, "usage: answer PORT\n"), 2;
-  raise_nofile();
-  signal(SIGPIPE, SIG_IGN);
   for (int i = 0; i < AT_ONCE; i++) memcpy(many + i * (sizeof response - 1), response, sizeof response - 1);
-  int ep = epoll_create1(EPOLL_CLOEXEC), listener = listen_on((int)number(argv[1], 1, 65535, "PORT"));
-  watch(ep, listener, EPOLLIN, (uint64_t)listener);
+  int listener, ep = serve_on(argv[1], &listener);
   static char buffer[65536];
   struct epoll_event events[256];
   for (;;) {
@@ -24,13 +20,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < n; i++) {
       int fd = (int)events[i].data.u64;
       if (fd == listener) {
-        for (int peer; (peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0;) {
-          int one = 1;
-          setsockopt(peer, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-          if (peer >= MAX_FD) {
-            close(peer);
-            continue;
-          }
+        for (int peer; (peer = accept_next(listener, 0)) >= 0;) {
           matched[peer] = 0;
           watch(ep, peer, EPOLLIN, (uint64_t)peer);
         }

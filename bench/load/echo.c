@@ -1,14 +1,11 @@
 /* echo PORT: a TCP server that sends back what it receives. */
-#include "net.h"
+#include "serve.h"
 
 #define BUFFER 65536
 
 int main(int argc, char **argv) {
   if (argc != 2) return fprintf(stderr, "usage: echo PORT\n"), 2;
-  raise_nofile();
-  signal(SIGPIPE, SIG_IGN);
-  int ep = epoll_create1(EPOLL_CLOEXEC), listener = listen_on((int)number(argv[1], 1, 65535, "PORT"));
-  watch(ep, listener, EPOLLIN, (uint64_t)listener);
+  int listener, ep = serve_on(argv[1], &listener);
   static char buffer[BUFFER];
   struct epoll_event events[256];
   for (;;) {
@@ -16,11 +13,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < n; i++) {
       int fd = (int)events[i].data.u64;
       if (fd == listener) {
-        for (int peer; (peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0;) {
-          int one = 1;
-          setsockopt(peer, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-          watch(ep, peer, EPOLLIN, (uint64_t)peer);
-        }
+        for (int peer; (peer = accept_next(listener, 0)) >= 0;) watch(ep, peer, EPOLLIN, (uint64_t)peer);
         continue;
       }
       /* The socket blocks on send: a reader that does not read stalls only this benchmark's own small messages. */

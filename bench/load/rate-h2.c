@@ -1,23 +1,15 @@
 /* rate-h2 PORT CONNECTIONS STREAMS SECONDS RATE [WINDOW]: rate.c for HTTP/2 (prior knowledge). Request i is due at i / RATE seconds, whatever
    became of the ones before it, and goes out on the next connection in turn that has fewer than STREAMS open. Its latency counts from
    when it was due. Prints a JSON line, latencies in microseconds; of each WINDOW seconds as well, where it is given. */
-#include "h2.h"
+#include "h2-client.h"
 #include "latency.h"
-#include <fcntl.h>
 #include <sys/prctl.h>
 
-#define OUT 16384
-#define SLOTS 4096      /* requests that a connection remembers by number: far more than are open at once */
 struct connection {
-  int fd, open, settled, indexed;
-  uint32_t next, received;
-  struct frame_reader in;
+  struct client client;
   long number[SLOTS]; /* of the request, and 1; 0: not open */
-  size_t pending;
-  unsigned char out[OUT];
 };
 static struct latencies latencies;
-static long errors;
 static unsigned char first_request[256], next_request[64];
 static size_t first_length, next_length;
 
@@ -35,40 +27,23 @@ static void make_requests(void) {
   next_length = FRAME_HEAD + sizeof next;
 }
 
-static void fail(struct connection *c) {
-  errors += c->open + 1;
-  c->open = 0;
-  if (c->fd >= 0) close(c->fd);
-  c->fd = -1;
-}
-
-/* Sends what was put: once for all requests of a connection that are due at the same time. */
-static void flush(struct connection *c) {
-  if (c->fd >= 0 && c->pending > 0 && send(c->fd, c->out, c->pending, 0) != (ssize_t)c->pending) fail(c);
-  c->pending = 0;
-}
-
-static void put(struct connection *c, const unsigned char *data, size_t n) {
-  if (OUT - c->pending < n) flush(c);
-  memcpy(c->out + c->pending, data, n);
-  c->pending += n;
-}
-
-static void request(struct connection *c, long number) {
-  unsigned char *frame = c->indexed ? next_request : first_request;
-  size_t length = c->indexed ? next_length : first_length;
-  long *slot = &c->number[c->next / 2 % SLOTS];
+static void request(struct connection *of, long number) {
+  struct client *c = &of->client;
+  int first = c->next == 1;
+  unsigned char *frame = first ? first_request : next_request;
+  size_t length = first ? first_length : next_length;
+  long *slot = &of->number[c->next / 2 % SLOTS];
   put_frame(frame, (uint32_t)(length - FRAME_HEAD), HEADERS, END_STREAM | END_HEADERS, c->next);
   if (*slot != 0) errors++; /* answered by nobody for thousands of requests */
   else c->open++;
   *slot = number + 1;
   c->next += 2;
-  c->indexed = 1;
   put(c, frame, length);
 }
 
-static void answered(struct connection *c, uint32_t stream, int good) {
-  long *slot = &c->number[stream / 2 % SLOTS], number = *slot - 1;
+static void answered(struct client *c, uint32_t stream, int good) {
+  struct connection *of = (struct connection *)c; /* its first member */
+  long *slot = &of->number[stream / 2 % SLOTS], number = *slot - 1;
   if (number < 0 || stream >= c->next) {
     errors++;
     return;
@@ -77,76 +52,6 @@ static void answered(struct connection *c, uint32_t stream, int good) {
   c->open--;
   if (good) latencies_note(&latencies, number);
   else errors++;
-}
-
-static void on_frame(struct connection *c) {
-  static unsigned char out[FRAME_HEAD + 8];
-  struct frame_reader *in = &c->in;
-  int flags = frame_flags(in);
-  switch (frame_type(in)) {
-    case HEADERS:
-      if (!frame_is_200(in)) answered(c, frame_stream(in), 0);
-      else if (flags & END_STREAM) answered(c, frame_stream(in), 1);
-      break;
-    case DATA:
-      c->received += in->length;
-      if (c->received >= 1u << 29) {
-        put32(put_frame(out, 4, WINDOW_UPDATE, 0, 0), c->received);
-        put(c, out, FRAME_HEAD + 4);
-        c->received = 0;
-      }
-      if (flags & END_STREAM) answered(c, frame_stream(in), 1);
-      break;
-    case RST_STREAM:
-      answered(c, frame_stream(in), 0);
-      break;
-    case SETTINGS:
-      if (flags & ACK) break;
-      c->settled = 1;
-      put_frame(out, 0, SETTINGS, ACK, 0);
-      put(c, out, FRAME_HEAD);
-      break;
-    case PING:
-      if (flags & ACK) break;
-      memcpy(put_frame(out, 8, PING, ACK, 0), in->kept, 8);
-      put(c, out, FRAME_HEAD + 8);
-      break;
-    case GOAWAY:
-      fprintf(stderr, "GOAWAY with code %u\n", get32(in->kept + 4));
-      fail(c);
-      break;
-  }
-}
-
-static void receive(struct connection *c) {
-  static unsigned char buffer[65536];
-  ssize_t got = recv(c->fd, buffer, sizeof buffer, MSG_DONTWAIT);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (got <= 0) {
-    fail(c);
-    return;
-  }
-  for (size_t at = 0; at < (size_t)got && c->fd >= 0;) {
-    at += frame_feed(&c->in, buffer + at, (size_t)got - at);
-    if (!frame_complete(&c->in)) continue;
-    on_frame(c);
-    frame_next(&c->in);
-  }
-  flush(c);
-}
-
-static void open_connection(struct connection *c, int port) {
-  unsigned char hello[PREFACE_LENGTH + 64], *at = hello;
-  c->fd = start_connect(port, -1);
-  if (c->fd < 0) die("connect");
-  c->next = 1;
-  fcntl(c->fd, F_SETFL, 0); /* a connect under way is waited for by the first send */
-  memcpy(at, PREFACE, PREFACE_LENGTH);
-  at = put_setting(put_frame(at + PREFACE_LENGTH, 6, SETTINGS, 0, 0), SETTING_PUSH, 0);
-  at = put32(put_frame(at, 4, WINDOW_UPDATE, 0, 0), 1u << 30);
-  put(c, hello, (size_t)(at - hello));
-  flush(c);
-  if (c->fd < 0) die("send");
 }
 
 int main(int argc, char **argv) {
@@ -163,8 +68,8 @@ int main(int argc, char **argv) {
   if (!all) die("calloc");
   int ep = epoll_create1(EPOLL_CLOEXEC);
   for (int i = 0; i < count; i++) {
-    open_connection(&all[i], port);
-    watch(ep, all[i].fd, EPOLLIN, (uint64_t)i);
+    open_client(&all[i].client, port, 0);
+    watch(ep, all[i].client.fd, EPOLLIN, (uint64_t)i);
   }
   struct epoll_event events[256];
   int64_t patience = now_ns() + 5000000000;
@@ -172,11 +77,11 @@ int main(int argc, char **argv) {
     if (now_ns() > patience) return fprintf(stderr, "no SETTINGS on %d connections\n", count - settled), 1;
     int n = epoll_wait(ep, events, 256, 100);
     for (int i = 0; i < n; i++) {
-      struct connection *c = &all[events[i].data.u64];
-      if (c->fd >= 0) receive(c);
+      struct client *c = &all[events[i].data.u64].client;
+      if (c->fd >= 0) receive(c, on_common_frame);
     }
     settled = 0;
-    for (int i = 0; i < count; i++) settled += all[i].settled;
+    for (int i = 0; i < count; i++) settled += all[i].client.settled;
     if (errors > 0) return fprintf(stderr, "a connection ended at once\n"), 1;
   }
   long total = (long)(seconds * (double)rate), issued = 0;
@@ -191,12 +96,12 @@ int main(int argc, char **argv) {
       free_one = 0;
       for (int tried = 0; tried < count && !free_one; tried++) {
         turn = turn + 1 < count ? turn + 1 : 0;
-        free_one = all[turn].fd >= 0 && all[turn].open < streams;
+        free_one = all[turn].client.fd >= 0 && all[turn].client.open < streams;
       }
       if (!free_one) break;
       request(&all[turn], issued++);
     }
-    for (int i = 0; i < count; i++) flush(&all[i]);
+    for (int i = 0; i < count; i++) flush(&all[i].client);
     int64_t wait = 100000000;
     if (issued < total && free_one) {
       wait = latencies_due(&latencies, issued) - now_ns();
@@ -205,8 +110,8 @@ int main(int argc, char **argv) {
     struct timespec timeout = {.tv_nsec = wait < 999999999 ? wait : 999999999};
     int n = epoll_pwait2(ep, events, 256, &timeout, NULL);
     for (int i = 0; i < n; i++) {
-      struct connection *c = &all[events[i].data.u64];
-      if (c->fd >= 0) receive(c);
+      struct client *c = &all[events[i].data.u64].client;
+      if (c->fd >= 0) receive(c, on_common_frame);
     }
   }
   long done = latencies.done;

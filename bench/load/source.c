@@ -1,8 +1,7 @@
 /* source PORT: streams as many bytes of the pattern as a connection asks for (16 bytes: 0 'S' 'R' 'C', 4 unused, u64 little-endian count). */
-#include "net.h"
+#include "serve.h"
 
 #define PERIODS 8
-#define MAX_FD 65536
 static char pattern[PERIOD * (PERIODS + 1)];
 static struct {
   uint64_t left, sent;
@@ -17,21 +16,16 @@ static void end(int fd) {
 
 int main(int argc, char **argv) {
   if (argc != 2) return fprintf(stderr, "usage: source PORT\n"), 2;
-  raise_nofile();
-  signal(SIGPIPE, SIG_IGN);
   for (size_t i = 0; i < sizeof pattern; i++) pattern[i] = (char)pattern_at(i);
-  int ep = epoll_create1(EPOLL_CLOEXEC), listener = listen_on((int)number(argv[1], 1, 65535, "PORT"));
-  watch(ep, listener, EPOLLIN, (uint64_t)listener);
+  int listener, ep = serve_on(argv[1], &listener);
   struct epoll_event events[64];
   for (;;) {
     int n = epoll_wait(ep, events, 64, -1);
     for (int i = 0; i < n; i++) {
       int fd = (int)events[i].data.u64;
       if (fd == listener) {
-        for (int peer; (peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0;) {
-          if (peer >= MAX_FD) close(peer);
-          else watch(ep, peer, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, (uint64_t)peer);
-        }
+        for (int peer; (peer = accept_next(listener, SOCK_NONBLOCK)) >= 0;)
+          watch(ep, peer, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, (uint64_t)peer);
         continue;
       }
       for (;;) {
