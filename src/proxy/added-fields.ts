@@ -1,6 +1,6 @@
-// What a listener may have added to messages: Via to all that is forwarded (RFC 9110 section 7.6.3), Date to final responses that lack it
-// (section 6.6.1). It is added where a message comes in, so that it goes on in either version, and with what is kept of a request. The
-// text lies in the slab, ready to be referred to; nothing is allocated but a date a second.
+// Fields that a listener may add to messages: Via to everything that is forwarded (RFC 9110 section 7.6.3), and Date to final responses
+// without one (section 6.6.1). They are added where a message is received, so they carry over into either version, and into the kept copy
+// of a request. The text is in the slab, ready for reference; the only allocation is one date per second.
 import type { FieldList } from '../hpack/field-list.js';
 import { NAME } from '../http/field-names.js';
 import { ascii, equals } from '../http/octets.js';
@@ -10,7 +10,7 @@ import { MAX_LISTENERS } from '../metrics/layout.js';
 import { MAX_FORWARDS_BYTES } from '../translate/max-forwards.js';
 import { MOST_PSEUDONYM } from './capacity.js';
 
-/** How a message was received, as Via has it. */
+/** How a message was received, in the terms of Via. */
 export const RECEIVED = { HTTP1_0: 0, HTTP1_1: 1, HTTP2: 2 } as const;
 const VERSIONS = ['1.0', '1.1', '2.0'];
 
@@ -23,7 +23,7 @@ const VIA_BYTES = 80;
 const DATE_BYTES = 37;
 const DATE_VALUE_BYTES = 29;
 const DATE_NAME = ascii(DATE);
-/** What this takes of the slab's fixed region. */
+/** Size of this part in the slab's fixed region. */
 export const ADDED_FIELDS_BYTES = MAX_LISTENERS * VERSIONS.length * VIA_BYTES + DATE_BYTES + MAX_FORWARDS_BYTES + 64;
 if (VIA.length + SEPARATOR_BYTES + 4 + MOST_PSEUDONYM + SEPARATOR_BYTES > VIA_BYTES) throw new Error('no room for Via');
 
@@ -42,18 +42,18 @@ interface Listener {
 }
 
 export class AddedFields {
-  /** Some listener adds something; nothing else is looked at where none does. */
+  /** Whether any listener adds something; if not, nothing is checked. */
   active = false;
-  /** Where a Max-Forwards of HTTP/2 is written anew. */
+  /** Where a Max-Forwards of HTTP/2 is rewritten. */
   readonly forwardsAt: number;
   private readonly bytes: Uint8Array;
   private readonly viaAt: number;
   private readonly dateAt: number;
   private readonly dateLine: Uint8Array;
-  /** By listener: octets of its name, 0 where it adds no Via; and whether it adds Date. */
+  /** Per listener: length of its name, 0 if it adds no Via; and whether it adds Date. */
   private readonly name = new Uint8Array(MAX_LISTENERS);
   private readonly dates = new Uint8Array(MAX_LISTENERS);
-  /** When the date that is written is no longer true. */
+  /** When the written date becomes outdated. */
   private stale = 0;
 
   constructor(
@@ -80,29 +80,29 @@ export class AddedFields {
     this.active = this.name.some((length) => length > 0) || this.dates.includes(1);
   }
 
-  /** Adds to a request of HTTP/1 that came from `client`. */
+  /** Adds to an HTTP/1 request from `client`. */
   toRequest(head: Head, client: number): void {
     this.viaToHead(head, this.context.connections.listener[client]);
   }
 
-  /** Adds to a request of HTTP/2 that came from `client`. */
+  /** Adds to an HTTP/2 request from `client`. */
   toListedRequest(list: FieldList, client: number): void {
     this.viaToList(list, this.context.connections.listener[client]);
   }
 
-  /** Adds to a final response of HTTP/1 for `client`. */
+  /** Adds to a final HTTP/1 response for `client`. */
   toResponse(head: Head, client: number): void {
     if (client < 0) return;
     const listener = this.context.connections.listener[client];
     this.viaToHead(head, listener);
-    // A 101 has no Date: what follows is another protocol.
+    // A 101 gets no Date: another protocol follows.
     if (this.dates[listener] !== 1 || head.status < 200 || hasDate(this.bytes, head)) return;
     this.refresh();
     const nameEnd = this.dateAt + DATE.length;
     head.append(this.dateAt, nameEnd, nameEnd + SEPARATOR_BYTES + DATE_VALUE_BYTES);
   }
 
-  /** Adds to a final response of HTTP/2 for `client`. */
+  /** Adds to a final HTTP/2 response for `client`. */
   toListedResponse(list: FieldList, client: number): void {
     if (client < 0) return;
     const listener = this.context.connections.listener[client];
@@ -112,14 +112,14 @@ export class AddedFields {
     list.append(NAME.DATE, this.dateAt + DATE.length + SEPARATOR_BYTES, DATE_VALUE_BYTES);
   }
 
-  /** The line that an answer of the proxy's own gets; null for none. */
+  /** The Date line for one of the proxy's own answers; null for none. */
   dateOf(client: number): Uint8Array | null {
     if (!this.active || this.dates[this.context.connections.listener[client]] !== 1) return null;
     this.refresh();
     return this.dateLine;
   }
 
-  /** As `dateOf`, in a list that is being built. */
+  /** Like `dateOf`, for a list that is being built. */
   dateInto(list: FieldList, client: number): void {
     if (client < 0 || this.dateOf(client) === null) return;
     list.addKnown(NAME.DATE, this.dateAt + DATE.length + SEPARATOR_BYTES, DATE_VALUE_BYTES);
@@ -144,7 +144,7 @@ export class AddedFields {
     return this.viaAt + (listener * VERSIONS.length + received) * VIA_BYTES;
   }
 
-  /** Writes the date anew where a second has begun since. */
+  /** Rewrites the date if a new second has begun. */
   private refresh(): void {
     const { now } = this.context.reactor;
     if (now < this.stale) return;

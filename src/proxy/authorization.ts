@@ -1,5 +1,5 @@
-// Who may do what, by the rules of a worker's listeners. What the rules say of a connection is found once and kept, until they change or
-// more is known of it; only a request whose method or path matters is compared with rules. Where no listener has rules nothing is looked at.
+// Authorization by the rules of a worker's listeners. The decision for a connection is made once and cached until the rules change or more
+// is known about the client. Only requests whose method or path matters are compared with rules. Without rules nothing is checked.
 
 import { DEFAULT_RULE } from '../config/model.js';
 import { MAX_LISTENERS, R, ruleBase } from '../metrics/layout.js';
@@ -10,7 +10,7 @@ import type { Connections } from './connect/connections.js';
 import { REFUSED, type Refusals } from './refusals.js';
 import type { AuthorizationSnapshot, ListenerSnapshot } from './snapshot.js';
 
-/** No rule has decided, as the listener has none. */
+/** No rule has decided, because the listener has none. */
 const NO_RULE = -1;
 
 /** What this needs of the worker's context. */
@@ -31,35 +31,35 @@ interface Listener {
   readonly names: readonly string[];
   /** First value in the metrics, by rule. */
   readonly base: readonly number[];
-  /** What they were made of. */
+  /** The source text they were compiled from. */
   readonly text: string;
 }
 
-/** What a tunnel was asked for, so that it can be asked again when the rules change. */
+/** What a tunnel's request asked for, so that it can be checked again when the rules change. */
 export interface Wanted {
-  /** `epoch` of then. */
+  /** The `epoch` at that time. */
   readonly epoch: number;
   readonly bytes: Uint8Array;
   readonly asked: Asked;
 }
 
 export class Authorization {
-  /** Some listener has rules. */
+  /** Whether any listener has rules. */
   active = false;
-  /** What tunnels were asked for, by exchange. */
+  /** What the requests of tunnels asked for, by exchange. */
   readonly wanted = new Map<number, Wanted>();
-  /** How often the rules have changed. */
+  /** Number of rule changes so far. */
   epoch = 0;
   private readonly listeners: (Listener | undefined)[] = new Array<Listener | undefined>(MAX_LISTENERS).fill(undefined);
   private readonly words: AddressWords = addressWords();
-  // By client, what the rules say of its connection; of none as long as `known` is 0. The rest is as in RuleSet.
+  // Per client: the decision for its connection; nothing is known while `known` is 0. The other columns mirror RuleSet.
   private readonly known: Uint8Array;
   private readonly requests: Int32Array;
   private readonly bytes: Int32Array;
   private readonly low: Int32Array;
   private readonly high: Int32Array;
   private readonly fallback: Int32Array;
-  // For whom it was found out.
+  // The identity the decision was made for.
   private readonly identity: Int32Array;
   private readonly destination: Int32Array;
 
@@ -75,7 +75,7 @@ export class Authorization {
     this.destination = new Int32Array(n);
   }
 
-  /** Takes over new rules; true if any have changed. Those of listeners that are gone hold for the connections that they have left. */
+  /** Applies new rules; true if any have changed. Rules of removed listeners stay in force for their remaining connections. */
   configure(listeners: readonly ListenerSnapshot[], portOf: (fd: number) => number): boolean {
     let changed = false;
     for (const { slot, authorization, mesh, fd } of listeners) {
@@ -91,18 +91,18 @@ export class Authorization {
     return true;
   }
 
-  /** A client has come, from nobody knows yet whom: false if the rules let nobody in from there, which is noted. */
+  /** Checks a new client whose identity is not known yet: false if the rules admit nobody from its address; a refusal is recorded. */
   admits(client: number): boolean {
     this.known[client] = 0;
     const listener = this.listenerOf(client);
     if (listener === undefined) return true;
-    // A header of the opaque transport may name another port.
+    // The opaque transport header may name another port.
     const port = listener.mesh ? ANY_PORT : this.portOf(client, listener);
     const code = listener.rules.forAnybody(port, this.addressOf(client, listener));
     return code === DEPENDS || this.judge(listener, code, client, -1, R.TCP_DENIED);
   }
 
-  /** Whether bytes that nobody reads may go from `client` to `service`; noted. */
+  /** Whether bytes that are relayed unread may go from `client` to `service`; recorded. */
   permitsBytes(client: number, service: number): boolean {
     const listener = this.listenerOf(client);
     if (listener === undefined) return true;
@@ -117,7 +117,7 @@ export class Authorization {
     );
   }
 
-  /** The same, of which nothing is noted. */
+  /** The same, without recording. */
   wouldPermitBytes(client: number): boolean {
     const listener = this.listenerOf(client);
     if (listener === undefined) return true;
@@ -125,7 +125,7 @@ export class Authorization {
     return decisionOf(this.bytes[client]) !== DECISION.DENY;
   }
 
-  /** Whether `client` has to be asked what it wants before it is known what it may do. */
+  /** Whether the decision for `client` depends on its requests. */
   dependsOnRequest(client: number): boolean {
     const listener = this.listenerOf(client);
     if (listener === undefined) return false;
@@ -133,7 +133,7 @@ export class Authorization {
     return this.requests[client] === DEPENDS;
   }
 
-  /** The code for a request of `client`; -1 where its listener has no rules. `asked` is looked at only if `dependsOnRequest`. */
+  /** The code for a request of `client`; -1 if its listener has no rules. `asked` is used only if `dependsOnRequest`. */
   codeOf(client: number, bytes: Uint8Array, asked: Asked): number {
     const listener = this.listenerOf(client);
     if (listener === undefined) return NO_RULE;
@@ -142,7 +142,7 @@ export class Authorization {
     return listener.rules.forRequest(this.low[client], this.high[client], this.fallback[client], bytes, asked);
   }
 
-  /** Notes a request for which `codeOf` has given `code`; false if it is refused. */
+  /** Records a request for which `codeOf` gave `code`; false if it is refused. */
   judgeRequest(client: number, service: number, code: number): boolean {
     const listener = this.listenerOf(client);
     if (listener === undefined) return true;
@@ -155,14 +155,14 @@ export class Authorization {
     );
   }
 
-  /** Notes that a connection was ended because of `code`. */
+  /** Records that a connection was closed because of `code`. */
   terminated(client: number, code: number): void {
     const listener = this.listenerOf(client);
     if (listener === undefined) return;
     this.context.values[listener.base[ruleOf(code)] + R.TERMINATED]++;
   }
 
-  /** The code for bytes of `client`, of which nothing is noted. */
+  /** The code for unread bytes of `client`, without recording. */
   codeOfBytes(client: number): number {
     const listener = this.listenerOf(client);
     if (listener === undefined) return NO_RULE;
@@ -170,17 +170,17 @@ export class Authorization {
     return this.bytes[client];
   }
 
-  /** Name of the rule that decides of bytes of `client`; '' where there are none. */
+  /** Name of the rule that decides on unread bytes of `client`; '' without rules. */
   ruleOfBytes(client: number): string {
     return this.ruleName(client, this.codeOfBytes(client));
   }
 
-  /** The exchange is no tunnel, or none any more. */
+  /** The exchange is not, or no longer, a tunnel. */
   forget(exchange: number): void {
     if (this.wanted.size > 0) this.wanted.delete(exchange);
   }
 
-  /** Name of the rule of a code; '' where none has decided. */
+  /** Name of the rule for a code; '' if none has decided. */
   ruleName(client: number, code: number): string {
     return code < 0 ? '' : (this.listenerOf(client)?.names[ruleOf(code)] ?? '');
   }
@@ -200,7 +200,7 @@ export class Authorization {
     return readAddress(this.context.connections.peerName(client), this.words) ? this.words : null;
   }
 
-  /** Finds out what the rules say of the connection of `client`, unless that is known. */
+  /** Makes the decision for the connection of `client`, unless it is cached. */
   private look(client: number, listener: Listener): void {
     const { connections, peers } = this.context;
     const identity = peers.identity[client];

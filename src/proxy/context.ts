@@ -1,4 +1,4 @@
-// What the parts of a worker's data path share.
+// State that the parts of a worker's data path share.
 
 import { Balancer, POLICY } from '../balance/balancer.js';
 import { ENDPOINT_STATE } from '../balance/breaker.js';
@@ -36,13 +36,13 @@ import { TRACE_FIELDS_BYTES, TraceFields } from './trace-fields.js';
 
 const SOCKADDR_BYTES = 32;
 const HOST_BYTES = 64;
-/** Bytes of a name in the access log. */
+/** Longest name in the access log, bytes. */
 export const MOST_NAME = 128;
-/** Bytes of a name by certificate there. */
+/** Longest name from a certificate there, bytes. */
 const MOST_IDENTITY = 256;
-/** How soon the end of a client is looked for that is not read, ms. */
+/** After this many ms without reading, a client's close is watched for. */
 const WATCH_MS = 50;
-/** What the context takes of the slab's fixed region. */
+/** Size of this part in the slab's fixed region. */
 export const CONTEXT_BYTES =
   (ENDPOINT_SLOTS + MAX_ENDPOINTS) * SOCKADDR_BYTES +
   SERVICE_SLOTS * HOST_BYTES +
@@ -51,7 +51,7 @@ export const CONTEXT_BYTES =
   TRACE_FIELDS_BYTES +
   64;
 
-/** The shorter of two times of which 0 is none. */
+/** The shorter of two times; 0 means none. */
 function shorter(a: number, b: number): number {
   return a === 0 || b === 0 ? Math.max(a, b) : Math.min(a, b);
 }
@@ -67,28 +67,28 @@ export class Context {
   readonly inbox: Inbox;
   readonly connections: Connections;
   readonly pressure: Pressure;
-  /** What is refused, for the log. */
+  /** Refusals, for the log. */
   readonly refusals: Refusals;
   readonly accessLog: AccessLog;
-  /** Who is at the other end of each socket, as its certificate says. */
+  /** The peer of each socket, by its certificate. */
   readonly peers: TlsPeers;
   readonly authorization: Authorization;
-  /** Where clients are counted by who they are. */
+  /** The series in which clients are counted by identity. */
   readonly clientSeries = new ClientSeries();
-  /** What proxies of a mesh say in requests. */
+  /** The `l5d-…` fields of requests. */
   readonly meshFields: MeshFields;
   /** The traces that requests belong to. */
   readonly traceFields: TraceFields;
-  /** What listeners add to messages. */
+  /** Fields that listeners add to messages. */
   readonly added: AddedFields;
   /** Set when the data path is put together. */
   declare connectionLog: ClientLog;
-  /** What endpoints have been seen to speak. */
+  /** Which protocols endpoints have been seen to speak. */
   readonly protocols: Protocols;
   readonly metrics: WorkerMetrics;
   readonly values: Float64Array;
   readonly balancer: Balancer;
-  /** Endpoints that went out or came back, for the log. */
+  /** Endpoints that were taken out or came back, for the log. */
   readonly news = new HealthNews();
   readonly budget: RetryBudget;
   readonly learned: Learned;
@@ -98,40 +98,40 @@ export class Context {
   readonly services = new ServiceTable();
   readonly endpoints = new EndpointTable();
   readonly destinations: Destinations;
-  /** By listener: how long something that was sent to a client may stay unanswered, ms; 0: for ever. */
+  /** Per listener: how long data sent to a client may stay unacknowledged, ms; 0: no limit. */
   readonly userTimeoutMs = new Int32Array(MAX_LISTENERS);
-  /** For dials of the address that a client of a listener was going to, ms. */
+  /** Per listener: timeout for dialling a client's original destination, ms. */
   readonly connectTimeoutMs = new Float64Array(MAX_LISTENERS);
-  /** By listener: slot of the TLS profile that connections begin with; 0: none, or a PROXY header comes first. */
+  /** Per listener: slot of the TLS profile for new connections; 0: none, or a PROXY header comes first. */
   readonly listenerTls = new Int32Array(MAX_LISTENERS);
-  /** What speaks TLS for sockets that are to; not there under the transports of tests. */
+  /** The TLS transport; undefined under the transports of tests. */
   readonly tls: TlsTransport | undefined;
-  /** Slot of the TLS profile with which endpoints of the mesh are dialled; 0: this proxy has no identity (yet). */
+  /** Slot of the TLS profile for dialling endpoints of the mesh; 0: this proxy has no identity (yet). */
   meshClient = 0;
   limits: LimitsConfig;
-  /** All listeners drain: answer `Connection: close` and end what is idle. */
+  /** All listeners drain: answer `Connection: close` and close idle connections. */
   draining = false;
-  /** By listener: 1 if it drains before the others. */
+  /** Per listener: 1 if it drains before the others. */
   readonly departing = new Uint8Array(MAX_LISTENERS);
-  /** Clients that all workers together may have; and whether they have, so that idle ones have to make room. */
+  /** Limit on the clients of all workers together; and whether it is reached, so that idle clients have to make room. */
   maxClients = Number.POSITIVE_INFINITY;
   crowded = false;
-  /** By listener: 1 if its clients may end their direction and wait. */
+  /** Per listener: 1 if clients may half-close while they wait. */
   private readonly halfClose = new Uint8Array(MAX_LISTENERS);
-  /** By listener: 1 if it is for others than the application. */
+  /** Per listener: 1 if it is inbound. */
   readonly inbound = new Uint8Array(MAX_LISTENERS);
-  /** Settings of destinations that the worker knows by itself; null where no listener has any. */
+  /** Settings for destinations that the worker sets up itself; null if no listener uses them. */
   private passthrough: PassthroughSnapshot | null = null;
-  /** Somebody may want to know of single exchanges and connections: their bytes are counted, and whoever asks for more is asked. */
+  /** Somebody observes single exchanges and connections (log, tap): bytes are counted, and observers may be asked for more. */
   observed = false;
-  /** They are logged when they end; those that went well only if `accessAll`. */
+  /** Ended exchanges and connections are logged; successful ones only if `accessAll`. */
   accessLogged = false;
   accessAll = false;
-  /** Somebody taps. */
+  /** A tap is active. */
   private tapped = false;
   /** Names of listeners, by slot. */
   readonly listenerNames: string[] = [];
-  /** Where in the slab the addresses of all endpoints and the names of all services are. */
+  /** Positions in the slab of all endpoint addresses and service names. */
   private readonly addresses: number;
   private readonly proxies: number;
   private readonly hosts: number;
@@ -187,12 +187,15 @@ export class Context {
     this.hosts = this.slab.fixed(SERVICE_SLOTS * HOST_BYTES);
   }
 
-  /** Service slot for traffic of `client` with this verdict, -1 where it is refused. Asked anew for each request: a reload may have changed it. */
+  /**
+   * Service slot for traffic of `client` with this verdict, -1 if it is refused. Looked up for each request, because a reload may have
+   * changed it.
+   */
   serviceFor(client: number, verdict: number): number {
     return this.destinations.service[this.connections.destination[client] * 4 + verdict];
   }
 
-  /** The shortest silence in a body, of any message, that `service` does not bear, ms; 0: there is none. */
+  /** The shortest silence in any message's body that `service` forbids, ms; 0: none. */
   bodyTimeout(service: number): number {
     const { http1, http2 } = this.limits;
     const own = service < 0 ? -1 : this.services.bodyTimeoutMs[service];
@@ -200,7 +203,7 @@ export class Context {
     return service < 0 ? body : shorter(body, this.services.streamTimeoutMs[service]);
   }
 
-  /** Who is at the other end of a client's connection, and where it came in: members of a record of the access log. */
+  /** The client's address and where it connected: members of an access log record. */
   who(client: number): string {
     const { connections } = this;
     const listener = client < 0 ? -1 : connections.listener[client];
@@ -210,41 +213,41 @@ export class Context {
     return `"client":"${connections.peerName(client)}"${who},"listener":${quoted(name, MOST_NAME)}`;
   }
 
-  /** Whether a connection is let go as soon as that is right: all drain, or a client's listener does. */
+  /** Whether a connection should close at the next opportunity: all listeners drain, or the client's does. */
   leaves(client: number): boolean {
     return this.draining || this.departing[this.connections.listener[client]] === 1;
   }
 
-  /** Whether a client that has ended its direction may still wait for what it has asked for. */
+  /** Whether a half-closed client may still wait for its response. */
   waitsForHalfClosed(client: number): boolean {
     return this.halfClose[this.connections.listener[client]] === 1;
   }
 
   /**
-   * A client with an exchange is not read for now: the end of its connection is looked for, unless it is read again soon. Not at once, as most
-   * are, and each poll is an operation of the ring. A socket of an endpoint is not looked at: what it says before it ends is wanted.
+   * A client with an exchange is not read for now: watch for its close unless reading resumes soon. Not at once, because most do resume and
+   * each poll is an operation of the ring. Endpoint sockets are not watched: what they sent before closing is wanted.
    */
   watchSoon(client: number): void {
     if (this.connections.listener[client] >= 0) this.wheel.pull(client, this.reactor.now + WATCH_MS);
   }
 
-  /** Whether a certificate has shown who is at the other end of `socket`. */
+  /** Whether the peer of `socket` has presented a certificate. */
   isPeer(socket: number): boolean {
     return this.peers.identity[socket] !== NOBODY;
   }
 
-  /** Whether `endpoint` is dialled as one of the mesh: with our own identity, for its. */
+  /** Whether `endpoint` is dialled as part of the mesh: with our identity, expecting its own. */
   ofMesh(endpoint: number): boolean {
     const service = this.endpoints.service[endpoint];
     return this.endpoints.identity.get(endpoint) !== '' && service >= 0 && this.services.tls[service] === 0;
   }
 
-  /** Counts that a limit has fired. */
+  /** Counts that a limit took effect. */
   limited(limit: number): void {
     this.values[W.LIMIT + limit]++;
   }
 
-  /** Takes over new settings. Listening sockets are the acceptor's business, destinations the router's. */
+  /** Applies new settings. The acceptor handles listening sockets, the router destinations. */
   configure(snapshot: Snapshot): void {
     this.limits = snapshot.limits;
     this.maxClients = snapshot.maxClients;
@@ -272,13 +275,16 @@ export class Context {
     if (snapshot.passthrough !== null) this.passthrough = snapshot.passthrough;
   }
 
-  /** Whether somebody taps. */
+  /** Starts or stops observing for taps. */
   observe(tapped: boolean): void {
     this.tapped = tapped;
     this.observed = this.accessLogged || tapped || this.traceFields.active;
   }
 
-  /** Replaces the endpoints of a service; returns those that are gone, or are somebody else now: no connection to them is used again. Looks at the endpoints of this service only. */
+  /**
+   * Replaces the endpoints of a service. Returns those that are gone or have changed identity: their connections are not used again.
+   * Touches only this service's endpoints.
+   */
   setEndpoints(service: number, endpoints: readonly EndpointSnapshot[]): number[] {
     const table = this.endpoints;
     const slots = endpoints.map((endpoint) => endpoint.slot);
@@ -296,7 +302,7 @@ export class Context {
       table.series[slot] = series;
       table.base[slot] = endpointBase(series);
       if (table.address.get(slot) !== address || this.balancer.ownerOf(slot) !== service) {
-        // The slot belonged to another endpoint before: nothing of its history is true here.
+        // The slot belonged to another endpoint before; its history does not apply.
         this.balancer.reset(slot);
         table.address.set(slot, address);
         this.protocols.forget(slot);
@@ -315,12 +321,12 @@ export class Context {
     return Array.from(before).filter((slot) => table.service[slot] !== service || renamed.has(slot));
   }
 
-  /** Brings the gauges up to date that nobody sets per event: of endpoints on which something has happened lately. */
+  /** Updates the gauges that are not set per event, for recently active endpoints. */
   sampleEndpoints(): void {
     const { balancer, endpoints, values } = this;
     const { recent } = balancer;
     const now = this.reactor.clockMs();
-    // Downwards: when one is dropped, the last of those already seen takes its place.
+    // Downwards: when one is removed, an already visited one takes its place.
     for (let i = recent.count - 1; i >= 0; i--) {
       const endpoint = recent.at(i);
       if (endpoints.service[endpoint] >= 0 && endpoints.hasOwnSeries(endpoint)) {
@@ -332,14 +338,14 @@ export class Context {
     }
   }
 
-  /** The Host of requests to service `slot` that came without one. */
+  /** The Host for requests to service `slot` that came without one. */
   setHost(slot: number, host: string): void {
     const text = Buffer.from(host.slice(0, HOST_BYTES), 'latin1');
     this.bytes.set(text, this.services.hostAt[slot]);
     this.services.hostLength[slot] = text.length;
   }
 
-  /** Settings and series of the service and the endpoint `i` that the worker gives out by itself: there are many, of which few are used. */
+  /** Settings and series of the `i`-th service and endpoint that the worker assigns itself. There are many; few are used. */
   configureLocal(i: number): void {
     const { endpoints, passthrough } = this;
     if (passthrough === null) throw new Error('a destination of its own without settings for it');
@@ -351,7 +357,7 @@ export class Context {
     endpoints.addressAt[slot] = this.addresses + slot * SOCKADDR_BYTES;
   }
 
-  /** Takes over the settings of one service. */
+  /** Applies the settings of one service. */
   configureService(slot: number, series: number, config: ServiceSettings): void {
     this.services.configure(slot, series, config);
     this.services.hostAt[slot] = this.hosts + slot * HOST_BYTES;
@@ -372,6 +378,6 @@ export class Context {
   }
 }
 
-/** A service's name as a host; the port of one that comes from a cluster stays, and its address where it is a pod's. */
+/** A service's name as a host. A cluster service keeps its port, a pod its address. */
 const hostOf = (name: string): string =>
   /^\[[0-9a-f:.]+\]:\d+$/.test(name) ? name : name.replace(/[^A-Za-z0-9._:-]|:(?!\d+$)/g, '-');

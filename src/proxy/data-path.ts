@@ -1,8 +1,9 @@
-// The data path of a worker, put together in the order of a connection's life:
+// The data path of a worker, assembled in the order of a connection's life:
 //
 //   accept → hand over → policy → detect → { http1 | http2 | opaque } → balance → dial or lease → relay → account → close
 //
-// Everything knows what is above it here. What is below is told by interfaces (`Reports`, `Caller`), which are filled in at the end.
+// Each part may call those listed above it here. It reports to those below through interfaces (`Reports`, `Caller`), which are filled in at
+// the end.
 import { HeaderMemory } from '../hpack/memory/header-memory.js';
 import { AREAS_BYTES } from '../http/areas.js';
 import { Http2Machine } from '../http2/machine.js';
@@ -56,7 +57,7 @@ import { Http2Streams } from './http2/streams.js';
 import { OpaqueRelay } from './relay/opaque.js';
 import { Tunnels } from './relay/tunnel.js';
 
-/** Streams that a worker may have, both sides counted. */
+/** Streams per worker, both sides together. */
 const MAX_STREAMS = 65_536;
 
 export interface DataPath {
@@ -84,7 +85,7 @@ export interface DataPath {
   readonly traces: Spans;
 }
 
-/** What the versions of HTTP and the relay are built on. */
+/** The foundation for both versions of HTTP and the relay. */
 function makeGround(context: Context) {
   const { sockets, slab, values } = context;
   const memory = new HeaderMemory(slab.bytes, slab.fixed(HEADER_MEMORY_BYTES), HEADER_MEMORY_BYTES);

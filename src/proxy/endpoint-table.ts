@@ -1,51 +1,53 @@
-// Where endpoints are and who they are, as typed arrays.
+// Addresses and identities of endpoints, as typed arrays.
 import type { PeerProxy } from '../config/model.js';
 import { parseWorkloadName, serverNameOf } from '../identity/names.js';
 import { Paged } from '../io/paged.js';
 import { ENDPOINT_SLOTS, MAX_ENDPOINTS } from './capacity.js';
 
-/** SNI has room for names of the DNS only. */
+/** SNI can carry only DNS names. */
 function nameToAskFor(identity: string): string {
   const name = identity === '' ? '' : parseWorkloadName(identity);
   return typeof name === 'string' ? '' : (serverNameOf(name) ?? '');
 }
 
-/** Where an endpoint is. A slot means nothing before it is one of a service's. */
+/** Endpoints by slot. A slot is undefined until a service assigns it. */
 export class EndpointTable {
   readonly service = new Int32Array(ENDPOINT_SLOTS).fill(-1);
   readonly family = new Uint8Array(ENDPOINT_SLOTS);
   readonly addressAt = new Int32Array(ENDPOINT_SLOTS);
   readonly addressLength = new Int32Array(ENDPOINT_SLOTS);
   readonly address = new Paged<string>(ENDPOINT_SLOTS, '');
-  /** Slot of the endpoint's series in the metrics, and first value of its block there. Several may share the overflow series. */
+  /**
+   * Slot of the endpoint's series in the metrics, and the first value of its block there. Several endpoints may share the overflow series.
+   */
   readonly series = new Int32Array(ENDPOINT_SLOTS);
   readonly base = new Int32Array(ENDPOINT_SLOTS);
-  /** The name that its certificate must be for, where the TLS profile has none; empty where nobody has said. */
+  /** The name its certificate must be for, if the TLS profile does not say; empty if unknown. */
   readonly identity = new Paged<string>(ENDPOINT_SLOTS, '');
-  /** The name that it is asked for by in TLS (SNI), where that is not its identity. */
+  /** The SNI to send, if it differs from the identity. */
   readonly serverName = new Paged<string>(ENDPOINT_SLOTS, '');
-  /** 1: a proxy of the mesh is in front of it that carries HTTP/1 over HTTP/2. */
+  /** 1: the mesh proxy in front of it carries HTTP/1 over HTTP/2. */
   readonly carries = new Uint8Array(ENDPOINT_SLOTS);
-  /** Port of that proxy, to which every connection goes by the opaque transport; 0: they go to the endpoint's own. */
+  /** Port of that proxy, for all connections, with the opaque transport; 0: connect to the endpoint's own port. */
   readonly proxyPort = new Uint16Array(ENDPOINT_SLOTS);
   /** Port of the endpoint itself. */
   readonly port = new Uint16Array(ENDPOINT_SLOTS);
-  /** Where in the slab the address of that proxy is, as `addressAt`. */
+  /** Slab position of that proxy's address, like `addressAt`. */
   readonly proxyAt = new Int32Array(ENDPOINT_SLOTS);
 
-  /** Whether the endpoint shares its series with no other: what is one's state, and no sum, is shown of such a one only. */
+  /** Whether the endpoint has a series to itself. A state (as opposed to a sum) is only shown for such an endpoint. */
   hasOwnSeries(endpoint: number): boolean {
     return this.series[endpoint] > 0 && endpoint < MAX_ENDPOINTS;
   }
 
-  /** Whether it would be another one with this name, or behind this proxy, than it was. */
+  /** Whether this identity or proxy makes it a different endpoint than before. */
   isAnother(slot: number, identity: string, { port, http2 }: PeerProxy): boolean {
     return (
       this.identity.get(slot) !== identity || this.proxyPort[slot] !== port || (this.carries[slot] === 1) !== http2
     );
   }
 
-  /** Who it is, behind which proxy, and on which port. */
+  /** Sets its identity, proxy and port. */
   is(slot: number, identity: string, proxy: PeerProxy, port: number): void {
     this.identity.set(slot, identity);
     this.serverName.set(slot, nameToAskFor(identity));

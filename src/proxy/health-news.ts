@@ -1,13 +1,13 @@
-// Which endpoints the breaker of this worker has taken out and brought back since the main thread was last told, for its log.
+// Endpoints that this worker's breaker has taken out or brought back since the last report to the main thread, which logs them.
 
 export interface HealthChange {
   readonly service: number;
-  /** As text, with its port. */
+  /** Address and port as text. */
   readonly endpoint: string;
   readonly out: boolean;
-  /** It is not back, but no endpoint of the service any more. */
+  /** It did not recover; it is no longer an endpoint of the service. */
   readonly removed: boolean;
-  /** Of `out`: how many failures in a row, and the SIGN of the last. */
+  /** For `out`: consecutive failures, and the SIGN of the last one. */
   readonly failures: number;
   readonly sign: number;
 }
@@ -15,7 +15,7 @@ export interface HealthChange {
 interface Pending {
   service: number;
   address: string;
-  /** It went out first: with this. */
+  /** If it went out first: the failures that caused it. */
   failures: number;
   sign: number;
   out: boolean;
@@ -23,7 +23,7 @@ interface Pending {
 }
 
 export class HealthNews {
-  /** What has changed, by endpoint. An endpoint that goes out and comes back many times between two looks is told of once. */
+  /** Changes by endpoint. An endpoint that flaps between two reports is reported once. */
   private readonly pending = new Map<number, Pending>();
   /** Endpoints that the main thread knows to be out. */
   private readonly told = new Set<number>();
@@ -35,7 +35,7 @@ export class HealthNews {
     else before.out = true;
   }
 
-  /** `removed`: it was out, and is no endpoint of the service any more. */
+  /** `removed`: it was out, and is no longer an endpoint of the service. */
   back(endpoint: number, service: number, address: string, removed: boolean): void {
     const before = this.pending.get(endpoint);
     if (before === undefined)
@@ -46,7 +46,7 @@ export class HealthNews {
     }
   }
 
-  /** What has changed since the last call, in order. */
+  /** Changes since the last call, in order. */
   take(): HealthChange[] {
     const changes: HealthChange[] = [];
     for (const [slot, { service, address: endpoint, failures, sign, out, removed }] of this.pending) {

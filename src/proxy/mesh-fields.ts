@@ -1,6 +1,6 @@
-// The fields `l5d-…` of requests that come in from outside. Only proxies may say them, and to whom it concerns: they are taken out, and
-// who the client is by its certificate is put in. Where a message comes in, so that it goes on in either version, and with what is kept of
-// it. (`l5d-orig-proto` of HTTP/2 is for this proxy: who carries a request on, or restores it, takes it out.)
+// The `l5d-…` fields of requests from outside. Only proxies may set them, so they are removed, and the client's certified identity is
+// added. This happens where a message is received, so it carries over into either version and into the kept copy of a request.
+// (`l5d-orig-proto` of HTTP/2 is addressed to this proxy; whoever forwards or restores the request removes it.)
 import type { FieldList } from '../hpack/field-list.js';
 import { NAME } from '../http/field-names.js';
 import { isMeshName } from '../http/mesh-names.js';
@@ -12,11 +12,11 @@ import { NOBODY, type TlsPeers } from '../tls/peers.js';
 const CLIENT_ID = 'l5d-client-id';
 const NAME_END = CLIENT_ID.length;
 const VALUE = NAME_END + 2;
-/** A SPIFFE ID has 2048 octets at most (SPIFFE ID, section 2.3). */
+/** A SPIFFE ID has at most 2048 bytes (SPIFFE ID, section 2.3). */
 const MOST_IDENTITY = 2048;
-/** What this takes of the slab's fixed region. */
+/** Size of this part in the slab's fixed region. */
 export const MESH_FIELDS_BYTES = VALUE + MOST_IDENTITY + 2 + 64;
-/** What a name may be made of, to be a value that nobody reads otherwise. */
+/** Characters allowed in a name, so that the field value is unambiguous. */
 const VISIBLE = /^[\x21-\x7e]{1,2048}$/;
 
 /** What this needs of the worker's context. */
@@ -27,11 +27,11 @@ interface Shared {
 }
 
 export class MeshFields {
-  /** Some listener wants it; nothing is looked at where none does. */
+  /** Whether any listener wants this; if not, nothing is checked. */
   active = false;
   private readonly guarded = new Uint8Array(MAX_LISTENERS);
   private readonly bytes: Uint8Array;
-  /** `l5d-client-id: NAME` CRLF, of the client that has asked last. */
+  /** `l5d-client-id: NAME` CRLF for the client of the last request. */
   private readonly at: number;
   private readonly text: Buffer;
   private written = '';
@@ -50,7 +50,7 @@ export class MeshFields {
     this.active = this.guarded.includes(1);
   }
 
-  /** Of a request of HTTP/1 that came from `client`. */
+  /** For an HTTP/1 request from `client`. */
   inHead(head: Head, client: number): void {
     if (this.guarded[this.context.connections.listener[client]] === 0) return;
     const { bytes } = this;
@@ -62,14 +62,14 @@ export class MeshFields {
     if (this.write(client)) head.append(this.at, this.at + NAME_END, this.at + VALUE + this.length);
   }
 
-  /** Of a request of HTTP/2 that came from `client`. */
+  /** For an HTTP/2 request from `client`. */
   inList(list: FieldList, client: number): void {
     if (this.guarded[this.context.connections.listener[client]] === 0) return;
     this.strip(list);
     if (this.write(client)) list.append(NAME.CLIENT_ID, this.at + VALUE, this.length);
   }
 
-  /** Of the trailers of one. (Those of HTTP/1 never have such fields: `isForbiddenTrailer`.) */
+  /** For the trailers of one. (HTTP/1 trailers never contain such fields: `isForbiddenTrailer`.) */
   inTrailers(list: FieldList, client: number): void {
     if (this.guarded[this.context.connections.listener[client]] === 1) this.strip(list);
   }
@@ -82,7 +82,7 @@ export class MeshFields {
     }
   }
 
-  /** Writes who `client` is; false where that is nobody, or nothing that can be said. */
+  /** Writes the identity of `client`; false if it has none, or none that can be written. */
   private write(client: number): boolean {
     const { peers } = this.context;
     const identity = peers.identity[client];
@@ -97,7 +97,7 @@ export class MeshFields {
   }
 }
 
-/** Whether a field other than ORIG_PROTO has such a name. What a template has is found out once. */
+/** Whether there is such a field other than ORIG_PROTO. Templates are checked once. */
 function hasMeshNames(bytes: Uint8Array, list: FieldList): boolean {
   const { template, count } = list;
   for (let i = 0; i < count; i++) {

@@ -1,6 +1,6 @@
-// How much may wait for a reader that is slow, and who is not read meanwhile. What waits is counted in buffers, which is what it costs, and
-// the mark falls as the slab fills: whoever is stalled holds a share of what is free, and those who move have an eighth of the slab for
-// themselves.
+// How much may wait for a slow reader, and which sources are paused meanwhile. Waiting data is counted in buffers, which is what it costs,
+// and the mark falls as the slab fills: stalled readers share what is free, and an eighth of the slab is reserved for readers that make
+// progress.
 import { BUFFER_SIZE, type Slab } from '../io/slab.js';
 import type { Sockets } from '../io/sockets.js';
 import { LIMITS, W } from '../metrics/layout.js';
@@ -20,29 +20,29 @@ interface Shared {
 export class Pressure {
   constructor(private readonly context: Shared) {}
 
-  /** Buffers that may wait for one reader now. Whoever has no more than that goes on: one more is everybody's, however short memory is. */
+  /** Buffers that may wait for one reader now. A reader with no more than one buffer always continues, however short memory is. */
   get mark(): number {
     const { slab, limits } = this.context;
     return Math.min(slab.share, limits.maxBufferedBytes >> BUFFER_SHIFT);
   }
 
-  /** The same in bytes, not more than `most`. */
+  /** The same in bytes, at most `most`. */
   bytes(most: number): number {
     return Math.min(this.context.slab.share << BUFFER_SHIFT, most);
   }
 
-  /** Whether as much waits for `reader` as should. */
+  /** Whether `reader` has reached its mark. */
   full(reader: number): boolean {
     return this.context.sockets.pinned[reader] > this.mark;
   }
 
-  /** Whether `length` octets more may wait for `reader`: where that takes more than a buffer, within its share only. */
+  /** Whether `length` more bytes may wait for `reader`. More than one buffer is allowed only within its share. */
   affords(reader: number, length: number): boolean {
     const { slab, sockets } = this.context;
     return length <= BUFFER_SIZE || slab.affords(sockets.pinned[reader] + (length >> BUFFER_SHIFT) + 1);
   }
 
-  /** Stops reading from `source` until `reader`, a socket, has been sent all: `drained` tells. */
+  /** Pauses `source` until everything has been sent to `reader`, a socket; `drained` reports that. */
   hold(source: number, reader: number): void {
     const { sockets } = this.context;
     this.count();
@@ -50,7 +50,7 @@ export class Pressure {
     sockets.notifyDrained(reader);
   }
 
-  /** Counts that somebody is held back. */
+  /** Counts that a source was paused. */
   count(): void {
     this.context.values[W.BACKPRESSURE]++;
     this.context.limited(LIMIT_BUFFERED);

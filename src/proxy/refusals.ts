@@ -1,5 +1,5 @@
-// What a worker refuses, counted by reason until the main thread is told of it: the log has a line a second for each reason at most,
-// however much is refused. Nothing is allocated here but for the first of a reason.
+// Refusals by a worker, counted per reason until the main thread is told. The log gets at most one line per second and reason, however many
+// there are. Only the first refusal of a reason allocates.
 import { RESPONSE_REASONS } from '../http/response-reasons.js';
 import type { Paged } from '../io/paged.js';
 import { TLS_FAILURES } from '../tls/failures.js';
@@ -14,7 +14,7 @@ export function tlsDialRefusal(cause: (typeof TLS_FAILURES)[number]): string {
   return `endpoint-tls-${cause}`;
 }
 
-/** Why requests and connections are refused: first the reasons of responses. */
+/** Reasons for refusing requests and connections, starting with the reasons of responses. */
 export const REFUSALS = [
   ...RESPONSE_REASONS,
   'max-connections',
@@ -38,40 +38,40 @@ export const REFUSALS = [
 ] as const;
 
 const TLS_AT = REFUSALS.length - 2 * TLS_FAILURES.length;
-/** The refusal of a TLS handshake for TLS_FAILURES[cause]: with a client, or with an endpoint. */
+/** The refusal for a TLS handshake failure TLS_FAILURES[cause], with a client or with an endpoint. */
 export const tlsRefused = (dialled: boolean, cause: number): number =>
   TLS_AT + (dialled ? TLS_FAILURES.length : 0) + cause;
 
-/** Those that RESPONSE_REASONS has not. */
+/** Reasons that are not in RESPONSE_REASONS. */
 export const REFUSED = {
-  /** The worker has as many clients as it may. */
+  /** The worker has reached its limit of clients. */
   MAX_CONNECTIONS: REFUSALS.indexOf('max-connections'),
-  /** The listener has no service for what the client speaks. */
+  /** The listener has no service for the client's protocol. */
   NO_SERVICE: REFUSALS.indexOf('no-service'),
-  /** The table of original destinations is full of such as are in use. */
+  /** The table of original destinations is full, and all are in use. */
   DESTINATIONS: REFUSALS.indexOf('destinations'),
-  /** Of a listener with `proxyProtocol`: the first bytes are something else than a header; it is not as it should be, or not in time. */
+  /** `proxyProtocol`: the first bytes are not a header; the header is malformed, or late. */
   PROXY_MISSING: REFUSALS.indexOf('proxy-header-missing'),
   PROXY_MALFORMED: REFUSALS.indexOf('proxy-header-malformed'),
   PROXY_CHECKSUM: REFUSALS.indexOf('proxy-header-checksum'),
   PROXY_TOO_LONG: REFUSALS.indexOf('proxy-header-too-long'),
   PROXY_LATE: REFUSALS.indexOf('proxy-header-late'),
-  /** It comes from no network of `proxyProtocol.from`. */
+  /** The client is outside the networks of `proxyProtocol.from`. */
   PROXY_STRANGER: REFUSALS.indexOf('proxy-stranger'),
-  /** Of the opaque transport: who asks for it has no certificate; its header is none, names no port, or one of ours, or does not come in time. */
+  /** Opaque transport: no client certificate; the header is malformed, names no port or one of our own, or is late. */
   TRANSPORT_STRANGER: REFUSALS.indexOf('transport-stranger'),
   TRANSPORT_HEADER: REFUSALS.indexOf('transport-header'),
   TRANSPORT_PORT: REFUSALS.indexOf('transport-port'),
   TRANSPORT_LOOP: REFUSALS.indexOf('transport-loop'),
   TRANSPORT_LATE: REFUSALS.indexOf('transport-late'),
-  /** No rule of authorization allows it; and what is allowed, but to be told of. */
+  /** No authorization rule allows it; or it is allowed but audited. */
   UNAUTHORIZED: REFUSALS.indexOf('unauthorized'),
   AUDIT: REFUSALS.indexOf('audit'),
   /** The proxy in front of an endpoint does not speak the opaque transport. */
   TRANSPORT_UNSPOKEN: REFUSALS.indexOf('transport-unspoken'),
 } as const;
 
-/** What was refused for one reason, and who was the first. Names that are not known are empty. */
+/** The refusals for one reason, with the first one's details. Unknown names are empty. */
 export interface Refused {
   /** Index into REFUSALS. */
   readonly reason: number;
@@ -80,7 +80,7 @@ export interface Refused {
   readonly client: string;
   readonly service: string;
   readonly endpoint: string;
-  /** The rule of authorization that has decided, and who the client is by its certificate. */
+  /** The authorization rule that decided, and the client's certified identity. */
   readonly rule: string;
   readonly identity: string;
 }
@@ -100,7 +100,7 @@ export class Refusals {
 
   constructor(private readonly context: Shared) {}
 
-  /** Somebody was refused for REFUSALS[reason]; -1: there is no such client, service or endpoint, or it is not known. */
+  /** Records a refusal for REFUSALS[reason]. -1: no such client, service or endpoint, or unknown. */
   note(reason: number, client: number, service: number, endpoint: number, rule = ''): void {
     if (this.counts[reason]++ > 0) return;
     const { connections, listenerNames, services, endpoints, peers } = this.context;
@@ -116,7 +116,7 @@ export class Refusals {
     });
   }
 
-  /** What was refused since it was asked last. */
+  /** Refusals since the last call. */
   take(): Refused[] {
     const all = this.first.map((first) => ({ ...first, count: this.counts[first.reason] }));
     this.first.length = 0;

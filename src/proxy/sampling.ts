@@ -1,9 +1,9 @@
-// When a worker looks at what nobody tells it: gauges, time limits, memory to give back. Often while something happens; where nothing does, after
-// longer and longer pauses, as each look wakes an idle process up.
+// When a worker checks what no event reports: gauges, time limits, memory to release. Frequent while there is activity; at growing
+// intervals without, because each sample wakes an idle process.
 
-/** While something happens, ms. */
+/** Interval under activity, ms. */
 export const SAMPLE_MS = 250;
-/** The longest pause, ms: eight idle workers wake up once a second, all together. */
+/** Longest interval, ms: eight idle workers together wake up once a second. */
 const LONGEST_MS = 8000;
 
 export class Sampling {
@@ -22,17 +22,17 @@ export class Sampling {
     this.resting = false;
   }
 
-  /** Whether a sample is to be taken. Called once a turn; `events` is how much has happened, ever. */
+  /** Whether a sample is due. Called once per turn; `events` is the total number of events so far. */
   due(now: number, events: number): boolean {
     if (this.resting && events !== this.seen) {
-      // What happens now is to be seen as soon as anything.
+      // Activity after a rest is sampled at once.
       this.resting = false;
       this.at = Math.min(this.at, now + SAMPLE_MS);
     }
     return now >= this.at;
   }
 
-  /** A sample was taken. `latest`: when there is something to do though nothing happens. */
+  /** A sample was taken. `latest`: the latest time for the next one, even without activity. */
   taken(now: number, events: number, latest: number): void {
     this.pause = events === this.seen ? Math.min(2 * this.pause, LONGEST_MS) : SAMPLE_MS;
     this.seen = events;

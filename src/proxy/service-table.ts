@@ -1,4 +1,4 @@
-// Settings of services, as typed arrays: what the data path reads for each request and connection.
+// Settings of services as typed arrays: what the data path reads for each request and connection.
 import type { ServiceProtocol } from '../config/model.js';
 import { Paged } from '../io/paged.js';
 import { serviceBase } from '../metrics/layout.js';
@@ -13,48 +13,50 @@ const PROTOCOL_OF: Readonly<Record<ServiceProtocol, number>> = {
   opaque: SERVICE_PROTOCOL.OPAQUE,
 };
 
-/** Settings of a service as the data path reads them. A slot means nothing before it is configured. */
+/** Services by slot. A slot is undefined until it is configured. */
 export class ServiceTable {
   readonly connectTimeoutMs = new Float64Array(SERVICE_SLOTS);
   readonly hedgeDelayMs = new Float64Array(SERVICE_SLOTS);
   readonly responseTimeoutMs = new Float64Array(SERVICE_SLOTS);
-  /** Silence in a body, -1 where the limits of the versions hold; and in a stream of events or calls. 0 is none. */
+  /** Allowed silence in a body, -1 for the limits of the HTTP versions; and in an event stream or gRPC call. 0 is no limit. */
   readonly bodyTimeoutMs = new Float64Array(SERVICE_SLOTS);
   readonly streamTimeoutMs = new Float64Array(SERVICE_SLOTS);
   readonly poolIdleMs = new Float64Array(SERVICE_SLOTS);
   readonly maxIdle = new Int32Array(SERVICE_SLOTS);
   readonly maxConnections = new Int32Array(SERVICE_SLOTS);
-  /** Of HTTP/2 connections to one endpoint: streams on each, age (0 is none), kept beyond need, at most. */
+  /** For HTTP/2 connections to one endpoint: streams per connection, age (0 is no limit), spares, maximum number. */
   readonly poolMaxStreams = new Int32Array(SERVICE_SLOTS);
   readonly poolMaxAgeMs = new Int32Array(SERVICE_SLOTS);
   readonly poolSpares = new Int32Array(SERVICE_SLOTS);
   readonly http2Connections = new Int32Array(SERVICE_SLOTS);
-  /** Bytes of a request kept for sending it again. */
+  /** Bytes of a request to keep for retries. */
   readonly replayBytes = new Int32Array(SERVICE_SLOTS);
   readonly keepAliveMs = new Int32Array(SERVICE_SLOTS);
   readonly userTimeoutMs = new Int32Array(SERVICE_SLOTS);
-  /** The service's name in the slab: the Host of requests that came without one. */
+  /** Slab position of the service's name: the Host of requests that came without one. */
   readonly hostAt = new Int32Array(SERVICE_SLOTS);
   readonly hostLength = new Int32Array(SERVICE_SLOTS);
-  /** 1: nothing has been heard yet of the endpoints that the service should have. */
+  /** 1: its endpoints are not known yet. */
   readonly unresolved = new Uint8Array(SERVICE_SLOTS);
   /** As configured. */
   readonly name = new Paged<string>(SERVICE_SLOTS, '');
-  /** 1: the endpoints don't speak HTTP, so that HTTP is relayed to them as it is. */
+  /** 1: the endpoints do not speak HTTP, so HTTP is relayed unread. */
   readonly opaque = new Uint8Array(SERVICE_SLOTS);
-  /** Version of the PROXY header that endpoints are sent first; 0 for none. */
+  /** Version of the PROXY header sent to endpoints; 0 for none. */
   readonly proxyProtocol = new Uint8Array(SERVICE_SLOTS);
-  /** Slot of the TLS profile that its endpoints are dialled with; 0: none. */
+  /** Slot of the TLS profile for dialling its endpoints; 0: none. */
   readonly tls = new Int32Array(SERVICE_SLOTS);
-  /** 1: TLS that clients bring goes to endpoints with an identity inside of ours. */
+  /** 1: clients' own TLS goes to endpoints with an identity inside ours. */
   readonly wrapsTls = new Uint8Array(SERVICE_SLOTS);
   /** One of SERVICE_PROTOCOL. */
   readonly protocol = new Uint8Array(SERVICE_SLOTS);
-  /** Slot of the service's series in the metrics, and first value of its block there. Several may share the overflow series. */
+  /**
+   * Slot of the service's series in the metrics, and the first value of its block there. Several services may share the overflow series.
+   */
   readonly series = new Int32Array(SERVICE_SLOTS);
   readonly base = new Int32Array(SERVICE_SLOTS);
 
-  /** Takes over the settings of one service. */
+  /** Applies the settings of one service. */
   configure(slot: number, series: number, config: ServiceSettings): void {
     this.series[slot] = series;
     this.base[slot] = serviceBase(series);

@@ -1,4 +1,5 @@
-// Slots of different tables are different types: an index into the sockets is none into the streams. They cost nothing at run time.
+// Slots of different tables have different types, so that an index into the sockets cannot be used for streams. They cost nothing at run
+// time.
 
 /** A socket of `Sockets`. */
 export type SocketSlot = number & { readonly _: 'socket' };

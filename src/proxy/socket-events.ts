@@ -1,4 +1,4 @@
-// What happens on sockets, handed to whoever a socket's SOCKET_KIND names.
+// Passes each socket event to the owner that the socket's SOCKET_KIND names.
 import type { Handlers } from '../io/reactor.js';
 import { L } from '../metrics/layout.js';
 import { SOCKET_KIND } from './connect/connections.js';

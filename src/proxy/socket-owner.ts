@@ -1,4 +1,4 @@
-// Who has a socket: hears what happens on it.
+// The owner of a socket receives its events.
 import type { Acceptor } from './accept/acceptor.js';
 import type { Detector } from './accept/detector.js';
 import type { ProxyHeaders } from './accept/proxy-headers.js';
@@ -19,7 +19,7 @@ import type { OpaqueRelay } from './relay/opaque.js';
 import type { Tunnels } from './relay/tunnel.js';
 import type { SocketSlot } from './slots.js';
 
-/** The parts that sockets belong to. */
+/** The parts that own sockets. */
 export interface Handled {
   readonly context: Context;
   readonly acceptor: Acceptor;
@@ -43,8 +43,8 @@ export interface Handled {
 }
 
 /**
- * Has the sockets of a kind. The names are those of `Handlers`. What is here is what a socket does that nobody waits for: its bytes are not
- * wanted, its end closes it, and there is nothing to go on with.
+ * Owns the sockets of one kind. Method names are those of `Handlers`. The defaults suit a socket that nobody waits for: its data is
+ * discarded, its end closes it, and there is nothing to continue.
  */
 export class Owner {
   protected readonly context: Context;
@@ -67,7 +67,7 @@ export class Owner {
     this.context.connections.close(socket, closeOf(errno));
   }
 
-  /** What the peer sent before may still arrive; but for those who want it, the connection has failed. */
+  /** Data that the peer sent earlier may still arrive. By default the connection has failed; owners that want the data override this. */
   sendFailed(socket: SocketSlot, errno: number): void {
     this.failed(socket, errno);
   }

@@ -1,4 +1,4 @@
-// Who has the sockets of each SOCKET_KIND: what their events mean, in one place for each kind.
+// The owner for each SOCKET_KIND: what events mean for each kind, in one place.
 import { CLOSE, closeOf, SOCKET_KIND, type SocketKind } from './connect/connections.js';
 import type { SocketSlot } from './slots.js';
 import { type Handled, Owner } from './socket-owner.js';
@@ -79,7 +79,7 @@ class Detect extends Owner {
   }
 }
 
-/** It has no deadline: its client has. */
+/** It has no deadline of its own; its client has. */
 class Race extends Owner {
   override data(socket: SocketSlot, bid: number, at: number, length: number): void {
     this.to.races.data(socket, bid, at, length);
@@ -223,7 +223,7 @@ class Http2Endpoint extends Http2Peer {
   }
 }
 
-/** A connection that is being made. It hears nothing but an HTTP/2 endpoint's SETTINGS. */
+/** A connection being established. The only data it may receive is an HTTP/2 endpoint's SETTINGS. */
 class Dialling extends Owner {
   override data(socket: SocketSlot, bid: number, at: number, length: number): void {
     this.to.http2.data(socket, bid, at, length);

@@ -1,4 +1,4 @@
-// What becomes of TLS handshakes, in the metrics and the log; and which profile a connection has.
+// Outcomes of TLS handshakes, for metrics and log; and the TLS profile of each connection.
 import type { TlsPeer } from '../io/native-tls.js';
 import {
   LIMITS,
@@ -66,7 +66,7 @@ export class TlsNews implements TlsReports {
     this.context.values[(truncated ? W.TLS_TRUNCATED : W.TLS_BROKEN) + (server ? SERVER : CLIENT)]++;
   }
 
-  /** Brings the gauges up to date. */
+  /** Updates the gauges. */
   sample({ open, handshakes }: TlsTransport): void {
     const { values } = this.context;
     values[W.TLS_OPEN] = open;
@@ -76,7 +76,7 @@ export class TlsNews implements TlsReports {
   }
 }
 
-/** Which profile a connection has. */
+/** Chooses the TLS profile of a connection. */
 export class TlsWays implements TlsTargets {
   constructor(
     private readonly context: Context,

@@ -1,6 +1,6 @@
-// The trace that a request belongs to, read and written where it comes in, so that it goes on in either version and with what is kept of it.
-// Whether a span is made of it was decided by whoever began the trace; where nobody has, by its id. What goes on has that span as its parent.
-// Nothing is looked at where no spans are wanted, and what is malformed is neither understood nor touched.
+// The trace context of a request, read and rewritten where the request is received, so that it carries over into either version and into
+// the kept copy. The sampling decision is that of whoever began the trace or, without one, depends on the trace id. The forwarded request
+// has our span as its parent. If no spans are wanted nothing is read, and malformed fields are neither interpreted nor changed.
 import type { FieldList } from '../hpack/field-list.js';
 import type { Template } from '../hpack/memory/template.js';
 import { NAME, NAME_TEXT } from '../http/field-names.js';
@@ -20,9 +20,9 @@ import type { TracingSettings } from '../tracing/settings.js';
 
 const TRACEPARENT = 'traceparent';
 const SEPARATOR_BYTES = 2;
-/** Longest value that is written anew: of a version that is not known yet, more may follow. */
+/** Longest value to rewrite; unknown versions may append more. */
 const MOST_VALUE = 256;
-/** What this takes of the slab's fixed region: a line of `traceparent`, a value, two ids. */
+/** Size of this part in the slab's fixed region: a line of `traceparent`, a value, two ids. */
 export const TRACE_FIELDS_BYTES =
   (TRACEPARENT.length + SEPARATOR_BYTES + TRACEPARENT_LENGTH + 2 + MOST_VALUE + 2 * SPAN_ID_LENGTH + 127) & ~63;
 const LINE = ascii(`${TRACEPARENT}: `);
@@ -30,7 +30,7 @@ const RANGE = 2 ** 32;
 const NONE = -1;
 const MOST_SKIPPED = 2 ** 30;
 
-/** Names of fields that say something of traces. */
+/** Names of trace fields. */
 const NAMES: readonly number[] = [
   NAME.TRACEPARENT,
   NAME.B3,
@@ -41,7 +41,7 @@ const NAMES: readonly number[] = [
   NAME.B3_FLAGS,
 ];
 const TEXTS = NAMES.map((name) => ascii(NAME_TEXT[name]));
-/** Bits of the lengths above. */
+/** Bit set of the lengths above. */
 const LENGTHS = TEXTS.reduce((bits, text) => bits | (1 << text.length), 0);
 const LOWER = 0x20;
 
@@ -51,16 +51,16 @@ interface Shared {
 }
 
 export class TraceFields {
-  /** Spans are wanted. */
+  /** Whether spans are wanted. */
   active = false;
-  /** Of the request that was read last: whether a span is made of it, and its ids. */
+  /** Of the last request read: whether it gets a span, and its ids. */
   sampled = false;
   traceId = '';
   spanId = '';
   parentId = '';
-  /** How long spans are collected, ms. */
+  /** Interval at which spans are sent, ms. */
   intervalMs = 0;
-  /** Requests that should have had a span, beyond so many a second. */
+  /** Requests that should have had a span, over the rate limit. */
   skipped = 0;
   private readonly bytes: Uint8Array;
   private readonly lineAt: number;
@@ -70,15 +70,15 @@ export class TraceFields {
   private readonly ids = new Ids();
   private threshold = 0;
   private bucket: Bucket;
-  /** By NAME since TRACEPARENT: which field it is, -1: none, -2: more than one. */
+  /** By NAME since TRACEPARENT: the index of the field, -1: none, -2: more than one. */
   private readonly found = new Int32Array(NAME.B3_FLAGS - NAME.TRACEPARENT + 1);
   private any = false;
-  /** The value that is looked at. */
+  /** The value being parsed. */
   private from = 0;
   private to = 0;
-  /** So many traces that begin here until the one that gets a span. */
+  /** Countdown of new traces until one gets a span. */
   private skip = 1;
-  /** The first word of what is random in a trace's id. */
+  /** The first random word of a trace's id. */
   private drawn = 0;
 
   constructor(private readonly shared: Shared) {
@@ -100,7 +100,7 @@ export class TraceFields {
     this.bucket = new Bucket(settings?.maxSpans ?? 0, this.shared.reactor);
   }
 
-  /** A request of HTTP/1 has come. */
+  /** An HTTP/1 request was received. */
   inHead(head: Head): void {
     this.reset();
     const { fields, kind, count } = head;
@@ -117,7 +117,7 @@ export class TraceFields {
       return;
     }
     const { spanAt, grandparentAt } = this.context;
-    // Where they stand: an id is as long as any other.
+    // Overwritten in place: all ids have the same length.
     const parent = this.indexOf(NAME.B3_PARENT_SPAN_ID);
     if (parent >= 0 && this.indexOf(NAME.TRACEPARENT) < 0 && this.indexOf(NAME.B3) < 0) {
       const at = fields[(parent << 2) + 2];
@@ -127,12 +127,12 @@ export class TraceFields {
     this.put(this.spanId, spanAt);
   }
 
-  /** A request of HTTP/2 has come. */
+  /** An HTTP/2 request was received. */
   inList(list: FieldList): void {
     const { template, count } = list;
     let any = template !== null && speaksOfTraces(template);
     for (let i = 0; i < count; i++) if (isTraceName(list.name[i])) any = true;
-    // Most requests say nothing of traces, and get no span.
+    // Most requests have no trace context and get no span.
     if (!any && this.skip > 1) {
       this.skip--;
       this.sampled = false;
@@ -152,13 +152,13 @@ export class TraceFields {
   private noteAll(list: FieldList): void {
     const { template, count } = list;
     for (let i = 0; i < count; i++) if (isTraceName(list.name[i])) this.note(list.name[i], i);
-    // Those of the template are numbered behind the others.
+    // Fields of the template are numbered after the others.
     if (template !== null)
       for (let k = 0; k < template.count; k++)
         if (isTraceName(template.name[k])) this.note(template.name[k], count + k);
   }
 
-  /** Draws which of the traces that begin here is the next with a span: as if each had been drawn for itself. */
+  /** Draws which of the coming new traces gets a span, with the same distribution as drawing for each one. */
   private drawSkip(): void {
     const share = this.threshold / RANGE;
     if (share >= 1) this.skip = 1;
@@ -187,14 +187,14 @@ export class TraceFields {
     return this.any ? this.found[name - NAME.TRACEPARENT] : NONE;
   }
 
-  /** Reads what there is: whether a span is to be made. */
+  /** Reads the trace context and decides whether to make a span. */
   private read(fields: Int32Array | null, list: FieldList | null): boolean {
     if (this.any && !this.understand(fields, list)) return false;
     const { context, bytes, ids } = this;
     const { decision, traceAt, traceLength } = context;
     if (decision === DECISION.NO) return false;
     if (decision === DECISION.NONE) {
-      // By the first of the 64 bits that are random in every trace's id, as SDKs of OpenTelemetry do it.
+      // By the first of the 64 bits that are random in every trace id, like OpenTelemetry's SDKs.
       if (traceLength > 0) {
         if (word(bytes, traceAt + traceLength - SPAN_ID_LENGTH) >= this.threshold) return false;
       } else if (this.threshold <= 0 || --this.skip > 0) return false;
@@ -214,7 +214,7 @@ export class TraceFields {
     return true;
   }
 
-  /** The first kind of fields that is there counts. False where it can't be understood. */
+  /** Parses the first kind of fields present. False if it is malformed. */
   private understand(fields: Int32Array | null, list: FieldList | null): boolean {
     const { context, bytes } = this;
     const parent = this.indexOf(NAME.TRACEPARENT);
@@ -236,7 +236,7 @@ export class TraceFields {
     return true;
   }
 
-  /** Finds the value of field `i`; false where that is none. */
+  /** Locates the value of field `i`; false if there is none. */
   private look(i: number, fields: Int32Array | null, list: FieldList | null): boolean {
     if (i < 0) return false;
     if (fields !== null) {
@@ -252,7 +252,7 @@ export class TraceFields {
     return true;
   }
 
-  /** Begins a trace: writes the line that says so. */
+  /** Begins a trace: writes its field line. */
   private begin(): void {
     const { ids, bytes } = this;
     this.traceId = `${ids.hex(8)}${this.drawn.toString(16).padStart(8, '0')}${ids.hex(4)}`;
@@ -261,7 +261,7 @@ export class TraceFields {
     for (let i = 0; i < text.length; i++) bytes[this.lineAt + LINE.length + i] = text.charCodeAt(i);
   }
 
-  /** Puts the span's id where the parent's was. */
+  /** Replaces the parent's id with the span's. */
   private rewrite(list: FieldList): void {
     const { context, bytes, idAt, valueAt } = this;
     const { spanAt, grandparentAt } = context;
@@ -293,14 +293,14 @@ export class TraceFields {
     return text;
   }
 
-  /** NAME of a field name of HTTP/1, OTHER where it says nothing of traces. */
+  /** NAME of an HTTP/1 field name, OTHER if it is not a trace field. */
   private nameAt(at: number, length: number): number {
     for (let i = 0; i < TEXTS.length; i++) if (TEXTS[i].length === length && this.is(at, TEXTS[i])) return NAMES[i];
     return NAME.OTHER;
   }
 
   private is(at: number, name: Uint8Array): boolean {
-    // From behind: names of the same length begin alike.
+    // Backwards, because names of equal length start alike.
     for (let i = name.length - 1; i >= 0; i--) if ((this.bytes[at + i] | LOWER) !== (name[i] | LOWER)) return false;
     return true;
   }
@@ -312,7 +312,7 @@ const isTraceName = (name: number): boolean =>
   name === NAME.B3_SAMPLED ||
   name === NAME.B3_FLAGS;
 
-/** Whether a template has such a name; found out once. */
+/** Whether a template contains such a name; determined once. */
 function speaksOfTraces(template: Template): boolean {
   if (template.traceNames < 0) {
     template.traceNames = 0;

@@ -1,4 +1,4 @@
-// A worker: its data path (data-path.ts), configured, drained and sampled.
+// A worker: configures, drains and samples its data path (data-path.ts).
 import { threadId } from 'node:worker_threads';
 import { AREAS_BYTES } from '../http/areas.js';
 import { returnMemory } from '../io/heap.js';
@@ -34,7 +34,7 @@ import { SocketEvents } from './socket-events.js';
 import { TlsNews, TlsWays } from './tls-reports.js';
 import { unreachable } from './unreachable.js';
 
-/** Latencies that decay are shown so often, ms. */
+/** Interval for updating decaying latencies in the metrics, ms. */
 const DECAY_MS = 2000;
 const LIMIT_DRAIN_GRACE = LIMITS.indexOf('drain-grace');
 const LOOP_TURN_US = WORKER_HISTOGRAMS.indexOf('loop_turn_us');
@@ -68,7 +68,7 @@ export class Worker {
     this.reactor = new Reactor(native, {
       io: task.io,
       slabBytes: limits.slabBytes,
-      // A client needs an upstream; some room is left for races, lingering and the pool.
+      // Each client needs an upstream; the rest is for races, lingering and the pool.
       maxSockets: Math.min(1 << 20, limits.maxConnections * 2 + 4096),
       maxPipes: limits.maxPipes,
       owner: task.owner,
@@ -126,17 +126,17 @@ export class Worker {
     tls.blocks = this.path.core.blocks;
   }
 
-  /** Another worker has rehearsed: what there are none of yet in this one gets the shape that it has got there. */
+  /** Another worker has rehearsed: objects that this one does not have yet get the shapes they have there. */
   rehearsed(): void {
     this.path.http2.renewSpecimen();
   }
 
-  /** Serves until drained; the promise is the supervisor's sign of life. */
+  /** Serves until drained. The supervisor takes the promise as a sign of life. */
   async run(): Promise<void> {
     const { port, loadBoard, id } = this.task;
     this.configure(this.snapshot);
     this.task.snapshot = this.snapshot;
-    // What the start leaves behind, before anybody waits for this thread: V8 would come for it some seconds later.
+    // Frees the garbage of startup before anybody waits for this thread; V8 would collect it some seconds later.
     await returnMemory(this.native);
     port.on('message', (message: ToWorker) => this.receive(message));
     this.sampling.start(this.reactor.clockMs());
@@ -158,16 +158,16 @@ export class Worker {
     Atomics.store(new Int32Array(loadBoard), LOAD_BOARD.RING + id, -1);
     this.context.values[W.READY] = 0;
     this.acceptor.stop();
-    // The thread may go on to another task: nothing else would close the idle pipes.
+    // The thread may go on to another task, and nothing else would close the idle pipes.
     this.context.splicer.trim();
     this.reactor.stop();
-    // Out of the loop's own callback before its memory goes.
+    // Leave the loop's own callback before its memory is freed.
     await new Promise((resolve) => setImmediate(resolve));
     this.native.destroy();
     port.close();
   }
 
-  /** How much has happened, ever; a small integer that wraps around. */
+  /** Total number of events so far; a small integer that wraps around. */
   private get happened(): number {
     return (this.reactor.completions + this.reactor.fired) | 0;
   }
@@ -186,7 +186,7 @@ export class Worker {
     const { reactor } = this;
     const { accounts, core } = this.path;
     const { coalesceUs } = this.snapshot;
-    // Measured: it costs on epoll, where waiting means one more system call.
+    // On epoll waiting needs another system call, which costs more than it saves (measured).
     const wait =
       coalesceUs > 0 && reactor.ring.executor === 'uring'
         ? completionsToAwait(accounts.inHttp1, accounts.inHttp2, core.streams.busyClients)
@@ -227,12 +227,12 @@ export class Worker {
         this.send({ kind: 'pong', id: message.id });
         break;
     }
-    // What was submitted here goes out with the loop's next turn.
+    // What is submitted here goes out with the loop's next turn.
     this.reactor.wantMicrotasks = true;
   }
 
   private configure(snapshot: Snapshot): void {
-    // The tables have what is in it: it is not kept twice.
+    // The tables hold its contents; do not keep them twice.
     this.snapshot = { ...snapshot, listeners: [], services: [], tls: [] };
     this.leavePooled(snapshot);
     this.context.configure(snapshot);
@@ -251,14 +251,17 @@ export class Worker {
     if (this.context.authorization.configure(snapshot.listeners, this.native.localPort)) this.reauthorize();
   }
 
-  /** One that came to be while everything else stays as it is. */
+  /** A service that was added while everything else stays the same. */
   private configureService({ slot, series, config, endpoints, resolved }: ServiceSnapshot): void {
     this.context.configureService(slot, series, config);
     this.context.services.unresolved[slot] = resolved ? 0 : 1;
     this.setEndpoints(slot, endpoints);
   }
 
-  /** The rules have changed: what they forbid now of what nobody reads any more is ended. Requests are asked about one by one. */
+  /**
+   * The rules have changed: connections and tunnels that are relayed unread and now forbidden are closed. Requests are checked one by one
+   * anyway.
+   */
   private reauthorize(): void {
     const { authorization, sockets, connections } = this.context;
     const { exchanges, opaque, tunnels, permissions } = this.path;
@@ -278,7 +281,7 @@ export class Worker {
       if (exchanges.state[x] === STATE.TUNNEL && permissions.lost(x)) tunnels.forbid(x);
   }
 
-  /** What is dialled with TLS from here on, or with other TLS, is dialled anew. */
+  /** Endpoints whose TLS has changed are dialled anew. */
   private leavePooled({ services }: Snapshot): void {
     for (const { slot, config } of services) {
       if (this.context.services.tls[slot] === config.tls) continue;
@@ -335,14 +338,14 @@ export class Worker {
     if (phase === 'force') this.finish();
   }
 
-  /** Clients wait for those who are idle to leave. */
+  /** Idle connections make room for waiting clients. */
   private makeRoom(): void {
     const { sockets } = this.context;
     for (let slot = 0; slot < sockets.capacity; slot++)
       if (sockets.kind[slot] === SOCKET_KIND.HTTP1_CLIENT) this.path.clients.reconsider(slot as SocketSlot);
   }
 
-  /** A drain began: who is silent is not waited for. */
+  /** A drain has begun: do not wait for silent clients. */
   private reconsider(socket: SocketSlot): void {
     const { clients, detector, http2, transportHeaders } = this.path;
     const kind = this.context.sockets.kind[socket] as SocketKind;
@@ -381,7 +384,7 @@ export class Worker {
   }
 
   private finishIfDone(): void {
-    // A listener that is still open may have connections queued.
+    // A listener that is still open may have connections in its queue.
     if (this.stopping && this.context.sockets.open === 0 && this.acceptor.listening === 0) this.finish();
   }
 
@@ -425,7 +428,7 @@ export class Worker {
     this.sampling.taken(ms, this.happened, ms + Math.ceil(Math.min(latest, decaying) - now));
   }
 
-  /** Gives the memory of a burst back. Returns when there may be more of it. */
+  /** Releases memory after a burst. Returns the time of the next attempt. */
   private shrink(now: number): number {
     const { slab, limits } = this.context;
     const { slabIdleMs } = limits;
