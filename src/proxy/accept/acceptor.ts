@@ -1,5 +1,5 @@
-// Accepting, and spreading connections over the workers. Every worker accepts on its own SO_REUSEPORT socket and keeps a
-// connection unless a sibling is less loaded; then the fd, an integer, goes straight to the sibling's ring.
+// Accepts connections and spreads them over the workers. Each worker accepts on its own SO_REUSEPORT socket and keeps a connection unless a
+// sibling is less loaded; then it passes the descriptor, an integer, to the sibling's ring.
 
 import { ERRNO } from '../../io/abi.js';
 import { LIMITS, W } from '../../metrics/layout.js';
@@ -9,15 +9,15 @@ import { WHY } from '../exchange/reasons.js';
 import { REFUSED } from '../refusals.js';
 import { type ListenerSnapshot, LOAD_BOARD } from '../snapshot.js';
 
-/** Up to this load connections are spread exactly; above, a sibling must be lighter by an eighth to be worth the trip. */
+/** Up to this load connections are balanced exactly; above it, a sibling must be an eighth lighter to be worth the transfer. */
 const EXACT_LOAD = 16;
-/** After running out of descriptors: how long until accepting is tried again, ms. */
+/** After running out of descriptors: when to try accepting again, ms. */
 const RETRY_MS = 100;
-/** How often is looked whether clients have left, while accepting pauses, ms. */
+/** While accepting pauses: how often to check whether clients have left, ms. */
 const PAUSE_MS = 20;
-/** With less room than the longest queue (net.core.somaxconn) may hold, clients are accepted one by one. */
+/** If fewer clients than the longest possible queue (net.core.somaxconn) may still be accepted, accept them one by one. */
 const MANY = 4096;
-/** How long handshakes that had begun before `refuse` may take to complete, ms. */
+/** Time for handshakes under way to complete after `refuse`, ms. */
 const REFUSE_MS = 100;
 
 const LIMIT_CONNECTIONS = LIMITS.indexOf('connections');
@@ -25,18 +25,18 @@ const LIMIT_FILES = LIMITS.indexOf('file-descriptors');
 
 const STATE = {
   ACCEPTING: 0,
-  /** New handshakes are dropped; those under way may still end in the queue. */
+  /** New handshakes are dropped; those under way may still reach the queue. */
   REFUSING: 1,
   /** The queue is being accepted to its end. */
   EMPTYING: 2,
 } as const;
 
-/** A listening socket. A listener that moves to another address has two for a while. */
+/** A listening socket. A listener that moves to another address temporarily has two. */
 interface ListeningSocket {
   readonly fd: number;
   readonly listener: number;
   armed: boolean;
-  /** The accept of many that is armed is being cancelled. */
+  /** The armed multishot accept is being cancelled. */
   cancelled: boolean;
   state: number;
   /** Connections found since the socket was last armed. */
@@ -44,17 +44,17 @@ interface ListeningSocket {
 }
 
 export class Acceptor {
-  /** The index is what the ring's entries carry. */
+  /** Indexed by the number that the ring's entries carry. */
   private readonly listeningSockets: (ListeningSocket | undefined)[] = [];
   /** Sockets that still accept. */
   listening = 0;
-  /** No more hand-overs: the siblings are about to leave too. */
+  /** No more hand-overs: the siblings are leaving too. */
   private leaving = false;
   private stopped = false;
   /** File descriptors are scarce: clients wait in the kernel's queue. */
   private paused = false;
 
-  /** `opened` takes a new client over; `unlistened` hears of each listening socket whose queue is empty for good. */
+  /** `opened` takes over a new client; `unlistened` is told of each listening socket whose queue is finally empty. */
   constructor(
     private readonly context: Context,
     private readonly owner: Int32Array,
@@ -64,7 +64,7 @@ export class Acceptor {
     private readonly makeRoom: () => void,
   ) {}
 
-  /** Accepts on the sockets of these listeners and on no others. */
+  /** Accepts on the sockets of exactly these listeners. */
   configure(listeners: readonly ListenerSnapshot[]): void {
     this.listeningSockets.forEach((socket, index) => {
       if (socket !== undefined && !listeners.some(({ fd }) => fd === socket.fd)) this.close(index);
@@ -86,7 +86,7 @@ export class Acceptor {
     }
   }
 
-  /** Refuses new connections everywhere and accepts those that are queued; `unlistened` is called as each queue is empty. */
+  /** Refuses new connections on all listeners and accepts the queued ones; `unlistened` is called as each queue empties. */
   leave(): void {
     const { loadBoard, workerId } = this.context;
     this.leaving = true;
@@ -94,13 +94,13 @@ export class Acceptor {
     for (let index = 0; index < this.listeningSockets.length; index++) this.close(index);
   }
 
-  /** The same for some listeners: the workers stay, and what the others accept. */
+  /** The same for some listeners only; the worker and its other listeners continue. */
   leaveListeners(listeners: readonly number[]): void {
     for (const [index, socket] of this.listeningSockets.entries())
       if (socket !== undefined && listeners.includes(socket.listener)) this.close(index);
   }
 
-  /** The ring is about to go: nothing is armed any more. */
+  /** The ring is about to be closed: nothing is armed any more. */
   stop(): void {
     this.stopped = true;
   }
@@ -113,7 +113,7 @@ export class Acceptor {
       socket.found++;
       this.context.values[W.ACCEPTED]++;
       const room = this.room();
-      // As many as there are workers may be too many: each may have accepted one at the same time.
+      // Each of the workers may have accepted one too many at the same moment.
       if (room <= -this.context.workers) this.turnAway(result);
       else this.place(socket.listener, result);
       if (room <= 1 && !this.paused) this.pause();
@@ -121,14 +121,14 @@ export class Acceptor {
     } else if (result !== -ERRNO.ECANCELED && result !== -ERRNO.ECONNABORTED && result !== -ERRNO.EINTR) {
       this.context.values[W.ACCEPT_ERRORS]++;
       if (result === -ERRNO.EMFILE || result === -ERRNO.ENFILE) this.outOfFiles();
-      // Not at once: whatever it is, it may last.
+      // Not at once: the condition, whatever it is, may last.
       if (!more) this.later(RETRY_MS, index);
       return;
     }
     if (!more) this.next(index);
   }
 
-  /** Another worker gave us a connection; it has counted it as ours already. */
+  /** Another worker handed a connection over; it has already counted it as ours. */
   handedIn(listener: number, fd: number): void {
     this.context.values[W.HANDED_IN]++;
     this.open(listener, fd);
@@ -138,14 +138,17 @@ export class Acceptor {
     if (result >= 0) return;
     const { loadBoard, workerId } = this.context;
     const target = this.owner[fd] - 1;
-    // The sibling is gone. The fd is ours again, unless the supervisor has closed it along with the sibling's own.
+    // The sibling is gone. The descriptor is ours again, unless the supervisor has closed it with the sibling's own.
     if (target < 0 || Atomics.compareExchange(this.owner, fd, target + 1, workerId + 1) !== target + 1) return;
     Atomics.sub(loadBoard, LOAD_BOARD.LOAD + target, 1);
     Atomics.add(loadBoard, LOAD_BOARD.LOAD + workerId, 1);
     this.open(listener, fd);
   }
 
-  /** Clients that all workers together may still have: as many as the file descriptors allow, with one for the endpoint of each. */
+  /**
+   * How many more clients all workers together may have: the limit is the number of file descriptors, counting one for each client's
+   * endpoint.
+   */
   private room(): number {
     const { loadBoard, workers, maxClients } = this.context;
     let clients = 0;
@@ -158,7 +161,7 @@ export class Acceptor {
     this.context.refusals.note(WHY.FILE_DESCRIPTORS, -1, -1, -1);
   }
 
-  /** Was accepted before the pause took effect. */
+  /** It was accepted before the pause took effect. */
   private turnAway(fd: number): void {
     const { native, reactor } = this.context;
     this.outOfFiles();
@@ -220,7 +223,7 @@ export class Acceptor {
       }
     }
     Atomics.add(loadBoard, LOAD_BOARD.LOAD + target, 1);
-    // Told before anything else: should this worker or its sibling die now, the supervisor closes it.
+    // Before anything else: if this worker or its sibling dies now, the supervisor closes the descriptor.
     this.owner[fd] = target + 1;
     if (target === workerId) {
       this.open(listener, fd);
@@ -252,7 +255,7 @@ export class Acceptor {
     socket.armed = true;
     socket.cancelled = false;
     socket.found = 0;
-    // What an accept of many finds before it can be cancelled is as long as a queue.
+    // Before it can be cancelled, a multishot accept may return as many as a queue holds.
     this.context.reactor.ring.accept(socket.fd, index, this.room() >= MANY);
   }
 
@@ -278,14 +281,14 @@ export class Acceptor {
     });
   }
 
-  /** Arms again what is not armed. A queue that is emptied is looked at until there was nothing in it. */
+  /** Arms what is not armed. A queue being emptied is checked until nothing is left. */
   private next(index: number): void {
     const socket = this.listeningSockets[index];
     if (socket === undefined || socket.armed) return;
     if (socket.state !== STATE.EMPTYING) {
       this.arm(index);
     } else if (socket.found > 0) {
-      // Accepts what is there, then is cancelled: both in one batch, in this order.
+      // Accepts what is queued and is then cancelled: both in one batch, in this order.
       this.arm(index);
       this.context.reactor.ring.cancelAccept(index);
     } else {

@@ -1,33 +1,33 @@
-// Where connections go, and how they are treated on the way: a table of destinations. A listener with services of its own has one
-// destination, at the listener's slot. A listener with `originalDestination: true` has one for each address that its clients were
-// going to; those are found by address, and kept as long as somebody uses them and for a while after.
+// The table of destinations: where connections go and how they are treated. A listener with services of its own has one destination, at its
+// own slot. A listener with `originalDestination: true` has one for each original destination of its clients; these are found by address,
+// and kept while in use and for some time after.
 //
-// Everything here is a few loads and stores: finding walks one short chain, and what nobody uses is in a list, oldest first.
+// All operations are a few loads and stores: lookup walks one short chain, and unused destinations form a list, oldest first.
 import { ADDRESS_WORDS, addressKey, destinationKey } from '../../detect/learned.js';
 import { VERDICT } from '../../detect/matcher.js';
 import { MAX_LISTENERS } from '../../metrics/layout.js';
 import { LOCAL_DESTINATIONS } from '../capacity.js';
 import { type DestinationSnapshot, type ListenerSnapshot, MODE } from '../snapshot.js';
 
-/** What is known of an original destination: `Destinations.state`. */
+/** State of an original destination: `Destinations.state`. */
 export const DESTINATION = {
   /** The slot is free. */
   FREE: 0,
-  /** The main thread has been asked; new connections wait for its answer. */
+  /** The main thread has been asked; new connections wait for the answer. */
   ASKED: 1,
   /** It has answered. */
   KNOWN: 2,
-  /** It has not answered in time: connections go where they were going, until it does. */
+  /** The answer is late: until it comes, connections go to their original destination. */
   LATE: 3,
 } as const;
 
-/** One destination for each listener, at the listener's own slot, then the original ones. */
+/** One destination per listener, at the listener's own slot, followed by the original ones. */
 export const DESTINATION_SLOTS = MAX_LISTENERS + LOCAL_DESTINATIONS;
 const HASH_SLOTS = 16_384;
 const NONE = -1;
 
 export class Destinations {
-  /** A MODE, and why (index into REASONS) unless it is DETECT. */
+  /** A MODE, and its reason (index into REASONS) unless it is DETECT. */
   readonly mode = new Uint8Array(DESTINATION_SLOTS);
   readonly reason = new Uint8Array(DESTINATION_SLOTS);
   /** Service slot of verdict v at slot * 4 + v; -1 refuses. */
@@ -35,37 +35,37 @@ export class Destinations {
   readonly raceMs = new Float64Array(DESTINATION_SLOTS);
   readonly timeoutMs = new Float64Array(DESTINATION_SLOTS);
   readonly learnTtlMs = new Float64Array(DESTINATION_SLOTS);
-  /** Key of what is learned about its server (src/detect/learned.ts); 0 where a listener refuses opaque traffic. */
+  /** Key for what was learned about its server (src/detect/learned.ts); 0 if the listener refuses opaque traffic. */
   readonly learnKey = new Uint32Array(DESTINATION_SLOTS);
 
-  // Of original destinations only. Nothing is in a column before its slot is taken: there are many, of which most are never used.
+  // For original destinations only. A column is not written until its slot is taken: there are many slots, most of them never used.
   readonly listener = new Int32Array(DESTINATION_SLOTS);
   readonly port = new Uint16Array(DESTINATION_SLOTS);
   /** A DESTINATION. */
   readonly state = new Uint8Array(DESTINATION_SLOTS);
-  /** Connections that are open. */
+  /** Open connections. */
   readonly users = new Int32Array(DESTINATION_SLOTS);
-  /** When the last of them closed, ms. */
+  /** When the last of them was closed, ms. */
   readonly lastUsed = new Float64Array(DESTINATION_SLOTS);
   /** Original destinations in the table. */
   count = 0;
-  /** At most so many of them: no more than LOCAL_DESTINATIONS. */
+  /** Maximum number of them, at most LOCAL_DESTINATIONS. */
   capacity = LOCAL_DESTINATIONS;
 
   private readonly words = new Int32Array(DESTINATION_SLOTS * ADDRESS_WORDS);
-  /** Slots with the same hash. The first of them is in the table of hashes plus 1, 0 for none. */
+  /** Chains of slots with the same hash. The table of hashes holds the first slot plus 1, 0 for none. */
   private readonly chainHead = new Int32Array(HASH_SLOTS);
   private readonly chainNext = new Int32Array(DESTINATION_SLOTS);
-  /** Those without users, in the order in which they lost the last. */
+  /** List of destinations without users, in the order in which they became unused. */
   private readonly idleNext = new Int32Array(DESTINATION_SLOTS);
   private readonly idlePrev = new Int32Array(DESTINATION_SLOTS);
   private idleHead = NONE;
   private idleTail = NONE;
-  /** Slots that were given back, and the first of those that were never taken. */
+  /** Slots that were returned, and the first of those never taken. */
   private readonly free = new Int32Array(LOCAL_DESTINATIONS);
   private freeCount = 0;
   private fresh = MAX_LISTENERS;
-  /** Clients that wait for the answer, for each destination in the order in which they came. */
+  /** Clients waiting for the answer, per destination, in order of arrival. */
   private readonly waitHead = new Int32Array(DESTINATION_SLOTS);
   private readonly waitTail = new Int32Array(DESTINATION_SLOTS);
   private readonly waitNext: Int32Array;
@@ -79,7 +79,7 @@ export class Destinations {
     this.waits = new Uint8Array(sockets);
   }
 
-  /** Slots from here on have never been an original destination's. */
+  /** Slots from here on have never been used for an original destination. */
   get end(): number {
     return this.fresh;
   }
@@ -89,18 +89,18 @@ export class Destinations {
     return slot >= MAX_LISTENERS;
   }
 
-  /** The destination of a listener with services of its own. */
+  /** Sets the destination of a listener with its own services. */
   setListener(listener: ListenerSnapshot): void {
     this.assign(listener.slot, listener, listener.services);
   }
 
-  /** What the main thread has said of an original destination; `services` in the order of VERDICTS. */
+  /** Stores the main thread's answer about an original destination; `services` in the order of VERDICTS. */
   setAnswer(slot: number, answer: DestinationSnapshot, services: readonly number[]): void {
     this.assign(slot, answer, services);
     this.state[slot] = DESTINATION.KNOWN;
   }
 
-  /** Nobody has said anything in time: everything goes to `service`, by what is known here. */
+  /** No answer in time: everything goes to `service`, with the settings known here. */
   setLate(slot: number, listener: ListenerSnapshot, mode: number, reason: number, service: number): void {
     this.assign(slot, { ...listener, mode, reason }, [service, service, service, service]);
     this.state[slot] = DESTINATION.LATE;
@@ -113,7 +113,7 @@ export class Destinations {
     return slot;
   }
 
-  /** A slot for a new original destination, without users; -1 when there is none left. */
+  /** Takes a slot for a new original destination, without users; -1 if none is left. */
   add(listener: number, words: Int32Array, port: number, now: number): number {
     if (this.count >= this.capacity) return NONE;
     const slot = this.freeCount > 0 ? this.free[--this.freeCount] : this.fresh++;
@@ -135,7 +135,7 @@ export class Destinations {
     return slot;
   }
 
-  /** Forgets an original destination that nobody uses. */
+  /** Drops an unused original destination. */
   remove(slot: number): void {
     const words = this.words.subarray(slot * ADDRESS_WORDS, (slot + 1) * ADDRESS_WORDS);
     const home = bucket(this.listener[slot], words);
@@ -152,12 +152,12 @@ export class Destinations {
     this.free[this.freeCount++] = slot;
   }
 
-  /** A connection goes there. */
+  /** A connection uses it. */
   use(slot: number): void {
     if (this.users[slot]++ === 0) this.unlinkIdle(slot);
   }
 
-  /** The connection of `client`, that went there, has closed. */
+  /** The connection of `client` to it has closed. */
   release(slot: number, client: number, now: number): void {
     this.unwait(slot, client);
     if (--this.users[slot] > 0) return;
@@ -165,12 +165,12 @@ export class Destinations {
     this.linkIdle(slot);
   }
 
-  /** The original destination that has been without users for longest, or -1. */
+  /** The original destination that has been unused longest, or -1. */
   oldestIdle(): number {
     return this.idleHead;
   }
 
-  /** Puts a client in line for the answer. */
+  /** Queues a client for the answer. */
   wait(slot: number, client: number): void {
     const last = this.waitTail[slot];
     this.waits[client] = 1;
@@ -181,12 +181,12 @@ export class Destinations {
     this.waitTail[slot] = client;
   }
 
-  /** The first in line, or -1. */
+  /** The first client in the queue, or -1. */
   firstWaiting(slot: number): number {
     return this.waitHead[slot];
   }
 
-  /** Takes a client out of the line, if it is in it. */
+  /** Removes a client from the queue, if it is in it. */
   unwait(slot: number, client: number): void {
     if (this.waits[client] === 0) return;
     this.waits[client] = 0;

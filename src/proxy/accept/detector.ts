@@ -1,7 +1,6 @@
-// Detection: a client connection until its protocol is known. Bytes go through the matcher as they arrive. When none come, or when
-// those that came can hardly become HTTP, an endpoint is dialled and may speak first (the race); a destination that did so before
-// is dialled at once; and at the last timeout the connection is relayed as it is: detection never closes a connection that might
-// have worked.
+// Detection: handles a client connection until its protocol is known. Bytes go through the matcher as they arrive. If none arrive, or those
+// that did can hardly become HTTP, an endpoint is dialled and may speak first (the race). A destination whose server spoke first before is
+// dialled at once. At the final timeout the connection is relayed unread: detection never closes a connection that might have worked.
 import { match, START, VERDICT, verdictOf } from '../../detect/matcher.js';
 import { BUFFER_CAPACITY } from '../../io/slab.js';
 import { SOCKET } from '../../io/sockets.js';
@@ -33,17 +32,17 @@ const LIMIT_DETECT = LIMITS.indexOf('detect-time');
 
 const isHttp = (mode: number): boolean => mode === MODE.HTTP1 || mode === MODE.HTTP2;
 
-/** Who takes a client over once its protocol is known. */
+/** Takes over a client once its protocol is known. */
 interface Protocols {
   /** Clients that speak HTTP/1. */
   readonly http1: { open(client: SocketSlot): void };
   /** Clients that speak HTTP/2. */
   readonly http2: { open(client: SocketSlot): void };
-  /** Connections that were made for a silent client, and may serve requests. */
+  /** Connections that were opened for a silent client and may serve requests. */
   readonly pool: { adopt(socket: SocketSlot): void };
-  /** Clients whose TLS ends here: what they say next is inside of it. */
+  /** Clients whose TLS ends here; what they say next is inside TLS. */
   readonly secured: { open(client: SocketSlot): boolean; transports(client: SocketSlot): boolean };
-  /** Clients of the opaque transport; and the mode of what follows their headers, plus 1. */
+  /** Clients of the opaque transport; and the MODE of what follows their headers, plus 1. */
   readonly transport: { open(client: SocketSlot): void; readonly told: Uint8Array };
 }
 
@@ -88,7 +87,7 @@ export class Detector implements Racer {
       told[client] = 0;
       this.byMode(client, session, REASON.HINT);
     } else if (mode === MODE.DETECT || (isHttp(mode) && this.peek.looks(client))) {
-      // Who speaks HTTP speaks first, and may do so inside TLS that is for us.
+      // HTTP clients speak first, possibly inside TLS that ends here.
       this.listen(client);
     } else this.byMode(client, mode, destinations.reason[connections.destination[client]]);
   }
@@ -111,11 +110,11 @@ export class Detector implements Racer {
   }
 
   eof(client: SocketSlot): void {
-    // Also without a word: the server may have something to say to a client that only listens.
+    // Even without any bytes: the server may greet a client that only listens.
     this.decide(client, this.context.connections.listener[client], this.unfinished(client), REASON.EOF);
   }
 
-  /** What the client's bytes pass through is ready: silence counts from now on. */
+  /** The transport below the client's bytes is ready: silence counts from now on. */
   couldSpeak(client: SocketSlot): void {
     if (this.protocols.secured.transports(client)) {
       this.races.drop(client, CLOSE.OK);
@@ -129,7 +128,7 @@ export class Detector implements Racer {
     if (deadline !== NEVER) this.context.wheel.pull(client, deadline);
   }
 
-  /** A drain began: a client that stays silent is not waited for. */
+  /** A drain has begun: do not wait for a silent client. */
   reconsider(client: SocketSlot): void {
     this.context.wheel.pull(client, this.context.reactor.clock() + 1);
   }
@@ -158,7 +157,7 @@ export class Detector implements Racer {
       this.end(client, this.ending[client]);
       return;
     }
-    // A client whose words may be those of HTTP goes on with them.
+    // A client whose bytes may still become HTTP continues.
     if (!this.races.begun(client) && this.patience.raceDue(client) && this.waits(client)) this.race(client);
     if (now >= this.patience.settled(client)) {
       this.decide(client, listener, VERDICT.OPAQUE, REASON.UNLIKELY);
@@ -189,8 +188,8 @@ export class Detector implements Racer {
   }
 
   /**
-   * A client that waits for a server which speaks first waits in vain. After the short silence of any race it is let go: until then
-   * it may speak, and may speak HTTP.
+   * The client waits in vain for its server to speak first. It is closed after the short silence that any race allows; until then it may
+   * speak, possibly HTTP.
    */
   over(client: SocketSlot, endpoint: number, reason: number): void {
     if (this.learned[client] === 1) {
@@ -212,12 +211,12 @@ export class Detector implements Racer {
     if (this.began[client] !== began) this.began[client] = began;
     this.since[client] = sockets.ready(client) ? reactor.now : NEVER;
     if ((sockets.ready(client) && this.agreed(client)) || this.heard(client)) return;
-    // The first receive alone: a client that asks for one answer and leaves is never armed, and so never cancelled.
+    // A single receive first: for a client that makes one request and leaves, a multishot receive is never armed or cancelled.
     sockets.receiveOnce(client);
     const destination = connections.destination[client];
     const opaque = this.context.serviceFor(client, VERDICT.OPAQUE);
     const key = destinations.learnKey[destination];
-    // A client of the mesh speaks before the server, whoever speaks first inside of its TLS.
+    // A mesh client speaks before the server, whoever speaks first inside its TLS.
     const may = opaque >= 0 && this.patience.raceMs(client) >= 0 && !this.peek.looks(client);
     if (may && learned.knows(key) && learned.has(key, Date.now() / 1000)) {
       this.learned[client] = 1;
@@ -227,7 +226,7 @@ export class Detector implements Racer {
     if (deadline !== NEVER) wheel.schedule(client, Math.max(deadline, Math.ceil(reactor.now)));
   }
 
-  /** True where the client's TLS handshake has said what it speaks. */
+  /** True if the client's TLS handshake has negotiated the protocol. */
   private agreed(client: SocketSlot): boolean {
     const { tls, sockets, connections } = this.context;
     if (tls === undefined || sockets.layer[client] === 0) return false;
@@ -238,7 +237,7 @@ export class Detector implements Racer {
     return true;
   }
 
-  /** Matches what has come already, behind a PROXY header. True where that has decided. */
+  /** Matches bytes that arrived after a PROXY header. True if that decided. */
   private heard(client: SocketSlot): boolean {
     const { inbox, bytes, connections } = this.context;
     let state = this.state[client];
@@ -251,7 +250,7 @@ export class Detector implements Racer {
     return true;
   }
 
-  /** The verdict once its TLS has been looked at, where it is to be. MORE also where that ends here, so that it is about what is inside. */
+  /** The verdict after looking at TLS, if required. MORE also if TLS ends here, because then the verdict is about its content. */
   private peeked(client: SocketSlot, verdict: number): number {
     if (verdict !== VERDICT.TLS || !this.peek.looks(client)) return verdict;
     switch (this.peek.verdict(client)) {
@@ -265,12 +264,12 @@ export class Detector implements Racer {
     }
   }
 
-  /** The verdict on a client that says no more: it is TLS if its hello has begun. */
+  /** The verdict on a client that sends nothing more: TLS if its hello has begun. */
   private unfinished(client: SocketSlot): number {
     return this.peek.isReading(client) ? VERDICT.TLS : VERDICT.OPAQUE;
   }
 
-  /** The client's TLS ends here: what it says inside of that is looked at anew. */
+  /** The client's TLS ends here: detection starts again inside it. */
   private secure(client: SocketSlot): void {
     this.races.drop(client, CLOSE.OK);
     this.races.reset(client);
@@ -281,13 +280,13 @@ export class Detector implements Racer {
     if (!this.protocols.secured.open(client)) this.left(client, CLOSE.ERROR);
   }
 
-  /** What is to be thought of what has come. */
+  /** The verdict on the bytes received so far. */
   private verdict(client: SocketSlot): number {
     const { inbox } = this.context;
     const state = this.state[client];
     const verdict = verdictOf(state);
     if (verdict !== VERDICT.MORE || inbox.empty(client)) return verdict;
-    // Beyond the buffer cannot happen with the matcher's own bounds; memory stays bounded all the same.
+    // The matcher's own bounds rule out more than a buffer; this keeps memory bounded regardless.
     const enough = inbox.bytes[client] >= BUFFER_CAPACITY || this.verdicts.opaqueUnlessTls(client, state);
     return enough ? VERDICT.OPAQUE : VERDICT.MORE;
   }
@@ -296,7 +295,7 @@ export class Detector implements Racer {
     if (!this.races.begin(client, NONE) && this.learned[client] === 1) this.ending[client] = CLOSE.NO_ENDPOINT;
   }
 
-  /** What became of the race may change what is waited for. */
+  /** The outcome of the race may change what we wait for. */
   private reconsiderRace(client: SocketSlot): void {
     const deadline = this.patience.deadline(client);
     if (deadline !== NEVER) this.context.wheel.pull(client, deadline);
@@ -317,7 +316,7 @@ export class Detector implements Racer {
     this.peek.count(client, verdict, false);
     const upstream = this.races.take(client);
     if (reason === REASON.MATCHED && this.learned[client] === 1 && verdict !== VERDICT.OPAQUE) {
-      // It spoke last time, but this client spoke before it: not a server-first protocol any more.
+      // The server spoke first last time, but now the client did: it is not a server-first protocol any more.
       learned.forget(destinations.learnKey[destination]);
     }
     if (verdict === VERDICT.HTTP1 && !this.verdicts.opaqueEndpoints(client, verdict)) this.toHttp1(client, upstream);
@@ -326,7 +325,7 @@ export class Detector implements Racer {
     else this.toOpaque(client, verdict, upstream);
   }
 
-  /** What the client speaks has been said. */
+  /** The client's protocol is known. */
   private byMode(client: SocketSlot, mode: number, reason: number): void {
     const verdict = mode === MODE.HTTP1 ? VERDICT.HTTP1 : mode === MODE.HTTP2 ? VERDICT.HTTP2 : VERDICT.OPAQUE;
     this.verdicts.count(this.context.connections.listener[client], verdict, reason);
@@ -337,7 +336,7 @@ export class Detector implements Racer {
     else this.toHttp2(client, NONE);
   }
 
-  /** A silent client whose server is not there: it sees what it would see without us. */
+  /** A silent client whose server is unreachable: it sees what it would see without a proxy. */
   private end(client: SocketSlot, reason: number): void {
     const { connections, sockets } = this.context;
     this.verdicts.judged(client, connections.listener[client], VERDICT.OPAQUE, REASON.LEARNED);
@@ -353,7 +352,7 @@ export class Detector implements Racer {
     if (raced >= 0) {
       const endpoint = connections.endpoint[raced];
       const mine = service >= 0 && endpoints.service[endpoint] === service;
-      // What goes to a proxy of the mesh has said there that it is bytes.
+      // A connection to a mesh proxy has already declared in its header that it carries bytes.
       if (mine && !protocols.onlyHttp2(service, endpoint) && endpoints.proxyPort[endpoint] === 0) {
         // The connection is as good as any for HTTP.
         values[W.RACES_POOLED]++;
@@ -361,7 +360,7 @@ export class Detector implements Racer {
       } else connections.close(raced, CLOSE.OK);
     }
     const { sockets, inbox } = this.context;
-    // What came behind a PROXY header may not be all.
+    // The bytes after a PROXY header may not be all.
     if ((sockets.flags[client] & SOCKET.PAUSED) !== 0 && !inbox.empty(client)) sockets.resume(client);
     this.protocols.http1.open(client);
   }
@@ -375,7 +374,7 @@ export class Detector implements Racer {
       connections.close(client, CLOSE.PROTOCOL);
       return;
     }
-    // TLS that the client has brought is not encrypted again, unless its service says so.
+    // The client's own TLS is not encrypted again, unless its service says so.
     const plain = verdict === VERDICT.TLS && services.wrapsTls[service] === 0;
     let upstream = raced;
     if (
@@ -389,7 +388,7 @@ export class Detector implements Racer {
   }
 
   private toHttp2(client: SocketSlot, raced: SocketSlot | -1): void {
-    // A connection that was made for bytes has said no preface; it would have to be told apart from the pool's own.
+    // A connection opened for opaque bytes has sent no HTTP/2 preface, so the pool would have to treat it differently.
     if (raced >= 0) this.context.connections.close(raced, CLOSE.OK);
     this.protocols.http2.open(client);
   }

@@ -1,12 +1,12 @@
-// The addresses that this proxy itself accepts on. A connection that was going to one of them would come back for ever.
+// The addresses that this proxy itself accepts on. A connection to one of them would loop forever.
 import { networkInterfaces } from 'node:os';
 
-/** How long the list of this machine's addresses is believed, ms. */
+/** How long to cache the list of this machine's addresses, ms. */
 const FRESH_MS = 1000;
 
 export class OwnAddresses {
   private readonly exact = new Set<string>();
-  /** Ports on which all IPv4, or all, addresses of this machine are ours. */
+  /** Ports on which the proxy listens on all IPv4 addresses, or on all addresses, of this machine. */
   private readonly anyIpv4 = new Set<number>();
   private readonly any = new Set<number>();
   private readonly ports = new Set<number>();
@@ -16,7 +16,7 @@ export class OwnAddresses {
   /** `interfaces` lists the addresses of this machine. */
   constructor(private readonly interfaces: () => readonly string[] = machineAddresses) {}
 
-  /** `names`: what the listening sockets are bound to, as `ip:port` or `[ip6]:port`. */
+  /** `names`: addresses of the listening sockets, as `ip:port` or `[ip6]:port`. */
   configure(names: readonly string[]): void {
     for (const set of [this.exact, this.anyIpv4, this.any, this.ports]) set.clear();
     for (const name of names) {
@@ -28,7 +28,7 @@ export class OwnAddresses {
     }
   }
 
-  /** Whether a listening socket has this port: only then `includes` may be true. */
+  /** Whether a listening socket has this port; otherwise `includes` is false. */
   hasPort(port: number): boolean {
     return this.ports.has(port);
   }

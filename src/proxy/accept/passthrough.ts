@@ -1,5 +1,5 @@
-// Going where the client was going: the worker's own services, one for each original destination that no configured service
-// answers for. Each has one endpoint, the address itself, so that HTTP to it is pooled, retried and accounted like any other.
+// Passthrough: the worker's own services for original destinations without a configured service. Each has one endpoint, the address itself,
+// so that HTTP to it is pooled, retried and accounted like any other.
 import { MAX_LISTENERS } from '../../metrics/layout.js';
 import { LOCAL_DESTINATIONS, MAX_ENDPOINTS, MAX_SERVICES } from '../capacity.js';
 import type { Context } from '../context.js';
@@ -9,13 +9,13 @@ const IPV6_BYTES = 28;
 export class Passthrough {
   private readonly used = new Uint8Array(LOCAL_DESTINATIONS);
 
-  /** `gone` hears of an endpoint that is no more: whatever is kept open to it can go. */
+  /** `gone` is told of removed endpoints, so that connections kept to them can be closed. */
   constructor(
     private readonly context: Context,
     private readonly gone: (endpoint: number) => void,
   ) {}
 
-  /** Settings have changed, and with them what is set for each. */
+  /** Settings have changed, and with them those of each service. */
   configured(): void {
     for (let i = 0; i < LOCAL_DESTINATIONS; i++) if (this.used[i] === 1) this.name(i);
   }
@@ -29,7 +29,7 @@ export class Passthrough {
     this.context.configureLocal(i);
     const { endpoints, balancer, bytes, reactor } = this.context;
     const endpoint = MAX_ENDPOINTS + i;
-    // The slot may have been another address before: nothing of its history is true here.
+    // The slot may have been another address before; its history does not apply.
     balancer.reset(endpoint);
     endpoints.address.set(endpoint, text);
     endpoints.family[endpoint] = sockaddr.length === IPV6_BYTES ? 6 : 4;
@@ -42,7 +42,7 @@ export class Passthrough {
     return service;
   }
 
-  /** The destination is forgotten. */
+  /** The destination has been dropped. */
   close(destination: number): void {
     const i = destination - MAX_LISTENERS;
     if (this.used[i] === 0) return;

@@ -1,29 +1,29 @@
-// How long detection waits for a client that says nothing, or nothing that decides.
+// How long detection waits for a client that says nothing, or nothing decisive.
 import { OUTLOOK, outlook, VERDICT } from '../../detect/matcher.js';
 import type { Context } from '../context.js';
 import type { SocketSlot } from '../slots.js';
 import type { Races } from './races.js';
 import type { TlsPeek } from './tls-peek.js';
 
-/** While draining, a client that has said nothing for this long after it connected is let go, ms. */
+/** While draining, a client that has sent nothing for this long since it connected is closed, ms. */
 export const DRAIN_SILENT_MS = 1000;
-/** Silence after words that can hardly become HTTP where there is no race to wait for, ms. */
+/** Silence after bytes that can hardly become HTTP, if there is no race to wait for, ms. */
 const HARDLY_MS = 50;
-/** Silence after words that possibly become HTTP, ms: more than lies between the segments of one request line. */
+/** Silence after bytes that may become HTTP, ms: longer than the gap between segments of one request line. */
 const POSSIBLE_MS = 250;
-/** Of `ending`: nothing ends. */
+/** Value of `ending`: nothing ends. */
 export const STAYS = -1;
 const NONE = -1;
 export const NEVER = Number.POSITIVE_INFINITY;
 
 export class Patience {
-  /** Of the matcher. */
+  /** State of the matcher. */
   readonly state: Int32Array;
-  /** How long after the connection detection began, ms: at once, or with what is inside of its TLS. Written where it is not 0 only. */
+  /** When detection began, ms after the connection was accepted: at once, or inside TLS. Only written if not 0. */
   readonly began: Float64Array;
-  /** Since when a client is silent, ms: its transport is ready, or it has last said something. NEVER: it could not speak yet. */
+  /** When the client fell silent, ms: its transport became ready, or it last sent something. NEVER: it could not speak yet. */
   readonly since: Float64Array;
-  /** CLOSE reason for which a client that stays silent is let go: the server that speaks first is not there. STAYS otherwise. */
+  /** CLOSE reason for a client that stays silent because its server, which speaks first, is unreachable. STAYS otherwise. */
   readonly ending: Int8Array;
 
   constructor(
@@ -38,12 +38,12 @@ export class Patience {
     this.ending = new Int8Array(n);
   }
 
-  /** Whether the client has said nothing that is likely to become HTTP. */
+  /** Whether the client has sent nothing that is likely to become HTTP. */
   waits(client: SocketSlot): boolean {
     return this.context.inbox.empty(client) || outlook(this.state[client]) !== OUTLOOK.LIKELY;
   }
 
-  /** Silence after which an endpoint is dialled, -1 for none: nobody is dialled for whom the rules would not relay. */
+  /** Silence before an endpoint is dialled, -1 for never: nothing is dialled for a client that the rules would not relay. */
   raceMs(client: SocketSlot): number {
     const { connections, destinations, authorization } = this.context;
     if (authorization.active && !authorization.wouldPermitBytes(client)) return NONE;
@@ -53,7 +53,7 @@ export class Patience {
     return this.context.inbox.empty(client) ? Math.max(race, this.peek.helloMs(client)) : race;
   }
 
-  /** Whether it has been silent for long enough to dial for it. */
+  /** Whether it has been silent long enough to dial for it. */
   raceDue(client: SocketSlot): boolean {
     const race = this.raceMs(client);
     return race >= 0 && this.context.reactor.now >= this.since[client] + race;
@@ -63,26 +63,26 @@ export class Patience {
   lastCall(client: SocketSlot): number {
     const { connections, destinations } = this.context;
     const timeout = destinations.timeoutMs[connections.destination[client]];
-    // What lies between the client and its words has a timeout of its own.
+    // The transport between the client and its bytes has a timeout of its own.
     return timeout > 0 && this.since[client] !== NEVER
       ? connections.opened[client] + this.began[client] + timeout
       : NEVER;
   }
 
-  /** When a client whose words are not those of HTTP has been silent for long enough to be relayed, ms. */
+  /** When a client whose bytes do not look like HTTP has been silent long enough to be relayed, ms. */
   settled(client: SocketSlot): number {
     const { inbox } = this.context;
     if (inbox.empty(client)) return NEVER;
     const hope = outlook(this.state[client]);
-    // Where nothing takes opaque traffic, relaying would be closing.
+    // If nothing accepts opaque traffic, relaying would mean closing.
     if (hope === OUTLOOK.LIKELY || this.context.serviceFor(client, VERDICT.OPAQUE) < 0) return NEVER;
     const race = this.raceMs(client);
     if (hope === OUTLOOK.POSSIBLE) return this.since[client] + Math.max(race, POSSIBLE_MS);
-    // The race is decided when the connection stands, or when there is none to be had.
+    // The race is decided once the connection is established, or none can be.
     return this.races.dialling(client) ? NEVER : this.since[client] + (race >= 0 ? race : HARDLY_MS);
   }
 
-  /** When the timer of `client` has something to do next, ms; whole, as numbers with a fraction would be allocated. */
+  /** When the timer of `client` is due next, ms; an integer, because fractions would be allocated. */
   deadline(client: SocketSlot): number {
     const { connections, inbox } = this.context;
     let deadline = Math.min(this.lastCall(client), this.settled(client));

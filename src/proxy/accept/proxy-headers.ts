@@ -1,6 +1,6 @@
-// The PROXY header that each connection of a listener with `proxyProtocol` begins with: read before anything else, so that what follows
-// finds a client like any other. Who does not come from a trusted network, or does not say a valid header in time, is refused: a
-// header that may be left out could be forged by leaving it out.
+// The PROXY header at the start of each connection on a listener with `proxyProtocol`. It is read before anything else, so that the rest
+// sees an ordinary client. A client outside the trusted networks, or without a valid header in time, is refused: if the header were
+// optional, an address could be forged by leaving it out.
 import { inNetworks } from '../../config/networks.js';
 import { BUFFER_CAPACITY } from '../../io/slab.js';
 import { LIMITS, MAX_LISTENERS, W } from '../../metrics/layout.js';
@@ -14,9 +14,9 @@ import type { ListenerSnapshot, Snapshot } from '../snapshot.js';
 
 const LIMIT_TIME = LIMITS.indexOf('proxy-header-time');
 const LIMIT_BYTES = LIMITS.indexOf('proxy-header-bytes');
-/** While draining, a client that has said nothing for this long after it connected is let go, ms. */
+/** While draining, a client that has sent nothing for this long since it connected is closed, ms. */
 const DRAIN_SILENT_MS = 1000;
-/** Time that a client has for its header where a reload has turned that off, ms. */
+/** Time for the header of a client that connected before a reload turned it off, ms. */
 const LATE_MS = 1000;
 
 const WHY: Readonly<Record<number, number>> = {
@@ -58,7 +58,7 @@ export class ProxyHeaders {
       }
     }
     sockets.kind[client] = SOCKET_KIND.PROXY_HEADER;
-    // One receive at a time: what follows the header is for somebody else to ask for.
+    // One receive at a time: others ask for what follows the header.
     sockets.receiveOnce(client);
     wheel.schedule(client, connections.opened[client] + config.timeoutMs);
   }
@@ -76,7 +76,7 @@ export class ProxyHeaders {
   }
 
   eof(client: SocketSlot): void {
-    // Somebody who only looks whether anybody listens is no event.
+    // Connecting without sending anything is a port check, not an event.
     if (this.context.inbox.empty(client)) this.context.connections.close(client, CLOSE.OK);
     else this.reject(client, HEADER.MALFORMED);
   }
@@ -94,7 +94,7 @@ export class ProxyHeaders {
     else wheel.schedule(client, leaving ? Math.min(due, opened + DRAIN_SILENT_MS) : due);
   }
 
-  /** A drain began: a client that stays silent is not waited for. */
+  /** A drain has begun: do not wait for a silent client. */
   reconsider(client: SocketSlot): void {
     this.context.wheel.pull(client, this.context.reactor.clock() + 1);
   }
@@ -102,7 +102,7 @@ export class ProxyHeaders {
   private deadline(client: SocketSlot): number {
     const { connections } = this.context;
     const config = this.listeners[connections.listener[client]]?.proxyProtocol;
-    // A reload may have turned it off: who connected before is still to say a header.
+    // A reload may have turned it off; clients that connected before still have to send a header.
     return connections.opened[client] + (config?.timeoutMs ?? LATE_MS);
   }
 
@@ -116,7 +116,7 @@ export class ProxyHeaders {
     else slab.release(bid);
     if (source !== '') connections.introduce(client, source, destination);
     wheel.cancel(client);
-    // Nothing is received until somebody asks for it.
+    // Nothing is received until it is asked for.
     sockets.pause(client);
     sockets.kind[client] = SOCKET_KIND.DETECT;
     this.opened(client);

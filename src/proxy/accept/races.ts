@@ -1,5 +1,5 @@
-// The race: an endpoint is dialled for a client that is silent, or has said what can hardly become HTTP, and may speak before it
-// does. Whoever asked hears that the connection stands, that the server has spoken, or that there is none.
+// The race: an endpoint is dialled for a client that is silent, or has sent what can hardly become HTTP, so that the server may speak
+// first. The caller is told when the connection is established, when the server has spoken, or when there is none.
 
 import { VERDICT } from '../../detect/matcher.js';
 import { FIRST, firstFrame } from '../../http2/first-frame.js';
@@ -16,23 +16,23 @@ const NONE = -1;
 
 /** Who asks for races. */
 export interface Racer {
-  /** Whether another endpoint is to be dialled for `client` after one has failed. */
+  /** Whether to dial another endpoint for `client` after one has failed. */
   waits(client: SocketSlot): boolean;
-  /** The connection for `client` stands. */
+  /** The connection for `client` is established. */
   stands(client: SocketSlot): void;
-  /** The server speaks before its client: what it has said is in the inbox of the connection. */
+  /** The server spoke before its client: its bytes are in the connection's inbox. */
   greeted(client: SocketSlot): void;
   /**
-   * There is no connection for `client` any more: the endpoints (of which `endpoint` was the last) did not answer, or have ended it
-   * without a word, for this CLOSE reason.
+   * No connection for `client` is left: the endpoints (`endpoint` was the last) did not answer, or closed without a word, for this CLOSE
+   * reason.
    */
   over(client: SocketSlot, endpoint: number, reason: number): void;
 }
 
 export class Races implements Caller {
-  /** Who hears what becomes of a race. */
+  /** Is told the outcome of a race. */
   racer: Racer | undefined;
-  /** How often an endpoint was dialled for a client. */
+  /** Number of dials for a client. */
   private readonly dials: Uint8Array;
 
   constructor(
@@ -44,24 +44,24 @@ export class Races implements Caller {
     dialer.serve(PURPOSE.RACE, this);
   }
 
-  /** A client of which nothing is known. */
+  /** Resets a client's state. */
   reset(client: SocketSlot): void {
     this.dials[client] = 0;
   }
 
-  /** Whether an endpoint was dialled for the client, or would have been. */
+  /** Whether an endpoint was dialled for the client, or a dial was attempted. */
   begun(client: SocketSlot): boolean {
     return this.dials[client] > 0;
   }
 
-  /** Whether the connection for the client is still being made. */
+  /** Whether the connection for the client is still being established. */
   dialling(client: SocketSlot): boolean {
     const { sockets } = this.context;
     const upstream = sockets.peer[client];
     return upstream >= 0 && sockets.kind[upstream] === SOCKET_KIND.DIALLING;
   }
 
-  /** Dials an endpoint for the client, not `exclude`. False where there is none to dial. */
+  /** Dials an endpoint other than `exclude` for the client. False if there is none. */
   begin(client: SocketSlot, exclude: number): boolean {
     const { balancer, reactor, sockets, values } = this.context;
     const service = this.context.serviceFor(client, VERDICT.OPAQUE);
@@ -69,7 +69,7 @@ export class Races implements Caller {
     if (service < 0) return false;
     const endpoint = balancer.pickConnection(service, reactor.ms, exclude);
     if (endpoint < 0) return false;
-    // Who speaks HTTP/2 doesn't greet, and the connection would be of no use to its pool.
+    // HTTP/2 servers do not greet, and the pool could not use the connection.
     const upstream = this.context.protocols.onlyHttp2(service, endpoint)
       ? NONE
       : this.dialer.dial(endpoint, PURPOSE.RACE);
@@ -77,7 +77,7 @@ export class Races implements Caller {
       balancer.connectAbandoned(endpoint);
       return false;
     }
-    // Its server speaks only when it knows to whom.
+    // The server speaks only once it knows the client.
     this.introductions.reset(upstream);
     if (!this.introductions.make(client, upstream)) {
       this.context.connections.close(upstream, CLOSE.OK);
@@ -89,7 +89,7 @@ export class Races implements Caller {
     return true;
   }
 
-  /** The connection that was made, or is being made, for the client: its taker's from here on. -1 where there is none. */
+  /** Hands the connection established, or being established, for the client to the caller. -1 if there is none. */
   take(client: SocketSlot): SocketSlot | -1 {
     const { sockets } = this.context;
     const upstream = sockets.peer[client] as SocketSlot | -1;
@@ -116,7 +116,7 @@ export class Races implements Caller {
     this.racer?.stands(client as SocketSlot);
   }
 
-  /** The dialled endpoint did not answer: another one may. */
+  /** The dialled endpoint did not answer; another one may. */
   failed(upstream: SocketSlot, reason: number): void {
     const { sockets, connections } = this.context;
     const client = sockets.peer[upstream] as SocketSlot;
@@ -166,7 +166,7 @@ export class Races implements Caller {
     this.racer?.greeted(client as SocketSlot);
   }
 
-  /** The server closed without a word, or broke: the client may still speak, to another connection. */
+  /** The server closed without a word, or broke: the client may still speak, on another connection. */
   ended(upstream: SocketSlot, reason: number): void {
     const { sockets, connections } = this.context;
     const client = sockets.peer[upstream] as SocketSlot | -1;
@@ -176,7 +176,7 @@ export class Races implements Caller {
     if (client >= 0) this.racer?.over(client as SocketSlot, endpoint, reason);
   }
 
-  /** HTTP/2 servers speak first as well, but to clients that have said a preface: this one's client has said none. */
+  /** HTTP/2 servers also speak first, but only to clients that sent a preface, and this client has not. */
   private http2First(upstream: SocketSlot, at: number, length: number): boolean {
     const { bytes, connections, endpoints, services, protocols } = this.context;
     const endpoint = connections.endpoint[upstream];

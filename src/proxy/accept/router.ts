@@ -1,7 +1,7 @@
-// Where a new connection goes. Most listeners say so themselves. On one with `originalDestination: true` it is decided by the
-// address that the client was going to (SO_ORIGINAL_DST): at once where the table of destinations knows it. Otherwise the main
-// thread is asked, once for all connections that wait for the same address, and their bytes stay in the kernel meanwhile. When it
-// has nothing to say, or does not say it in time, connections go where they were going: a redirect must not break what worked.
+// Decides where a new connection goes. Most listeners fix that. With `originalDestination: true` it depends on the connection's original
+// destination (SO_ORIGINAL_DST): a known one is used at once. Otherwise the main thread is asked, once for all connections waiting for the
+// same address, while their bytes stay in the kernel. If it knows nothing, or does not answer in time, connections go to their original
+// destination: redirecting must not break what worked.
 import { ADDRESS_WORDS } from '../../detect/learned.js';
 import { Paged } from '../../io/paged.js';
 import { LIMITS, MAX_LISTENERS, REASONS, W } from '../../metrics/layout.js';
@@ -19,7 +19,7 @@ const LIMIT_RESOLVE = LIMITS.indexOf('resolve-time');
 const LIMIT_DESTINATIONS = LIMITS.indexOf('destinations');
 const HINT = REASONS.indexOf('hint');
 const DEFAULT_PORT = REASONS.indexOf('default-port');
-/** Refused connections are logged at most so often, ms. */
+/** Minimum interval for logging refused connections, ms. */
 const LOG_MS = 1000;
 
 /** What the router needs of a worker. */
@@ -40,19 +40,19 @@ export class Router {
   private readonly original = new Uint8Array(MAX_LISTENERS);
   private readonly listeners = new Map<number, ListenerSnapshot>();
   private opaquePorts: ReadonlySet<number> = new Set();
-  /** Of listeners, by slot, that have a list of their own. */
+  /** Per listener slot: its own list of opaque ports, if it has one. */
   private readonly ownOpaquePorts = new Map<number, ReadonlySet<number>>();
   private resolveTimeoutMs = 0;
   private idleMs = 0;
-  /** The address at hand, as words and as the bytes of a sockaddr. */
+  /** The current address, as words and as the bytes of a sockaddr. */
   private readonly words = new Int32Array(ADDRESS_WORDS);
   private readonly sockaddr = new Uint8Array(this.words.buffer);
-  // Of original destinations:
+  // For original destinations:
   private readonly address = new Paged<string>(DESTINATION_SLOTS, '');
   private readonly bytes: Uint8Array[] = [];
-  /** Id of the question that is open, 0: none. The slot is its remainder. */
+  /** Id of the open question, 0: none. The slot is its remainder. */
   private readonly question = new Float64Array(DESTINATION_SLOTS);
-  /** `epoch` at the time of the last question; what was answered in an earlier one may be true no more. */
+  /** The `epoch` of the last question; an answer from an earlier epoch may be outdated. */
   private readonly askedIn = new Float64Array(DESTINATION_SLOTS);
   private epoch = 1;
   private questions = 0;
@@ -68,7 +68,7 @@ export class Router {
     private readonly own = new OwnAddresses(),
   ) {}
 
-  /** Takes over new settings. `unresolved` follows if they may change where original destinations lead. */
+  /** Applies new settings. `unresolved` follows if they may change original destinations. */
   configure(snapshot: Snapshot): void {
     const { destinations, native } = this.context;
     this.listeners.clear();
@@ -94,14 +94,14 @@ export class Router {
   }
 
   /**
-   * A client of the opaque transport is going to `port` of this machine, at the address to which it has connected. A FORWARD; unless
-   * that is GOES it is to be refused.
+   * A client of the opaque transport wants `port` on this machine, at the address it connected to. Returns a FORWARD; the client is refused
+   * unless that is GOES.
    */
   forward(client: number, port: number): number {
     const { connections, destinations, native, sockets, reactor } = this.context;
     const listener = connections.listener[client];
     const fd = sockets.fd[client];
-    // A connection that was redirected was accepted at another address.
+    // A redirected connection was accepted at another address.
     const original = this.original[listener] === 1 ? native.originalDestination(fd) : '';
     const { host } = splitAddress(original === '' ? native.localName(fd) : original);
     const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
@@ -124,7 +124,7 @@ export class Router {
   /** The main thread has answered question `id`. */
   resolved(id: number, answer: DestinationSnapshot): void {
     const slot = id % DESTINATION_SLOTS;
-    // About an address that was forgotten, or asked about anew, meanwhile.
+    // The answer is about an address that was dropped, or asked about again, in the meantime.
     if (this.question[slot] !== id) return;
     this.question[slot] = 0;
     let { services } = answer;
@@ -136,14 +136,14 @@ export class Router {
     this.releaseWaiting(slot);
   }
 
-  /** What the main thread has said may be true no more. It is asked anew now about addresses in use, later about the others. */
+  /** The main thread's answers may be outdated. Ask again about addresses in use now, about others later. */
   unresolved(): void {
     const { destinations } = this.context;
     this.epoch++;
     for (let slot = MAX_LISTENERS; slot < destinations.end; slot++) if (destinations.users[slot] > 0) this.ask(slot);
   }
 
-  /** What the main thread has said of one address is true no more. */
+  /** The main thread's answer about one address is outdated. */
   changed(host: string, port: number): void {
     const { destinations, native } = this.context;
     this.words.fill(0);
@@ -156,7 +156,7 @@ export class Router {
     }
   }
 
-  /** A connection has waited for an answer. */
+  /** A connection has waited too long for an answer. */
   timer(client: number): void {
     const { connections, destinations } = this.context;
     const slot = connections.destination[client];
@@ -173,7 +173,7 @@ export class Router {
     for (let waits = this.releaseWaiting(slot); waits > 0; waits--) this.context.limited(LIMIT_RESOLVE);
   }
 
-  /** Forgets what nobody has used for long. Returns when there may be more of it. */
+  /** Drops destinations that were unused for long. Returns the time of the next sweep. */
   sweep(): number {
     const { destinations, reactor } = this.context;
     const before = reactor.clock() - this.idleMs;
@@ -191,8 +191,8 @@ export class Router {
     const fd = sockets.fd[client];
     this.words.fill(0);
     const length = native.originalSockaddr(fd, this.sockaddr, 0);
-    // On a listener of the mesh a client says inside of TLS where it is going, or it goes nowhere. One that has connected to this very
-    // port looks as if it was not redirected, though a rule for all ports has done so.
+    // On a mesh listener a client names its destination inside TLS, or is refused. A client that connected to this port itself looks as if
+    // it was not redirected, although a rule for all ports did redirect it.
     const mesh = this.listeners.get(listener)?.mesh === true;
     if (length === 0 && mesh) {
       this.opened(client);
@@ -227,7 +227,7 @@ export class Router {
     this.go(client, slot);
   }
 
-  /** `client` goes to the original destination `slot`, once it is known what is there. */
+  /** Sends `client` to the original destination `slot`, once it is resolved. */
   private go(client: number, slot: number): void {
     const { connections, sockets, destinations, reactor } = this.context;
     destinations.use(slot);
@@ -242,7 +242,7 @@ export class Router {
     this.context.wheel.schedule(client, reactor.clock() + this.resolveTimeoutMs);
   }
 
-  /** A slot for an address that is not known, in the place of one that nobody uses if need be; -1 when all are in use. */
+  /** A slot for a new address, if necessary that of an unused one; -1 if all are in use. */
   private add(address: string, listener: number, port: number, length: number): number {
     const { destinations, reactor, values } = this.context;
     let slot = destinations.add(listener, this.words, port, reactor.clock());
@@ -253,7 +253,7 @@ export class Router {
     if (slot < 0) return slot;
     this.address.set(slot, address);
     this.bytes[slot] = this.sockaddr.slice(0, length);
-    // Of no epoch: the first connection asks.
+    // No epoch: the first connection asks.
     this.askedIn[slot] = 0;
     values[W.DESTINATIONS] = destinations.count;
     return slot;
@@ -281,7 +281,7 @@ export class Router {
     this.send({ kind: 'resolve', id, listener: destinations.listener[slot], host, port });
   }
 
-  /** The destination is known: whoever waited for that goes on. Returns how many. */
+  /** The destination is resolved: waiting clients continue. Returns their number. */
   private releaseWaiting(slot: number): number {
     const { destinations, sockets, wheel } = this.context;
     let count = 0;

@@ -1,5 +1,4 @@
-// Clients whose connections are not ready to carry payload: TLS has to be agreed on first. They are routed, and their protocol is found out, when it
-// has been: who they are may matter for where they go.
+// Clients whose TLS handshake is in progress. Routing and detection happen after it, because the client's identity may matter for them.
 
 import { RESPONSE_REASONS } from '../../http/response-reasons.js';
 import { SOCKET } from '../../io/sockets.js';
@@ -9,20 +8,20 @@ import type { Context } from '../context.js';
 import type { SocketSlot } from '../slots.js';
 import type { Snapshot } from '../snapshot.js';
 
-/** While draining, a client whose handshake has not come to its end for so long is let go, ms. */
+/** While draining, a client whose handshake takes longer than this is closed, ms. */
 const DRAIN_MS = 1000;
 const WITHOUT_IDENTITY = RESPONSE_REASONS.indexOf('no-identity');
 
 export class Securing {
   /** Takes a client that is ready: the router. */
   declare opened: (client: SocketSlot) => void;
-  /** Takes one that was routed before it turned out to speak TLS with us, and asks for its data: the detector. */
+  /** Takes a client that was routed before it turned out to use TLS with us, and asks for its data: the detector. */
   declare inside: (client: SocketSlot) => void;
   /** The TLS profile of the mesh. */
   private mesh = 0;
-  /** By listener: the TLS profile of connections that begin with a PROXY header. */
+  /** Per listener: the TLS profile of connections that begin with a PROXY header. */
   private readonly behindHeader = new Int32Array(MAX_LISTENERS);
-  /** 1 for clients whose destination is known already. */
+  /** 1 for clients whose destination is already known. */
   private readonly routed: Uint8Array;
 
   constructor(private readonly context: Context) {
@@ -35,7 +34,7 @@ export class Securing {
     for (const { slot, tls, proxyProtocol } of listeners) if (proxyProtocol !== null) this.behindHeader[slot] = tls;
   }
 
-  /** A new client connection, behind its PROXY header if there is one. */
+  /** A new client connection, after its PROXY header if there is one. */
   open(client: SocketSlot): void {
     const { sockets, connections } = this.context;
     this.routed[client] = 0;
@@ -46,8 +45,8 @@ export class Securing {
   }
 
   /**
-   * A client that was routed speaks TLS with us, as its first bytes say, which are in the inbox. What it says inside of that is looked at when the
-   * handshake is over. False where that can't be.
+   * A routed client turned out to use TLS with us; its first bytes are in the inbox. Its content is examined after the handshake. False if
+   * this is impossible.
    */
   secure(client: SocketSlot): boolean {
     if (this.mesh === 0 || this.context.tls === undefined) {
@@ -63,7 +62,7 @@ export class Securing {
   ready(client: SocketSlot): void {
     const { sockets, wheel } = this.context;
     wheel.cancel(client);
-    // Whoever takes it over asks for data.
+    // The next owner asks for data.
     sockets.pause(client);
     sockets.kind[client] = SOCKET_KIND.DETECT;
     if (this.routed[client] === 0) this.opened(client);
@@ -73,12 +72,12 @@ export class Securing {
     }
   }
 
-  /** The handshake has failed, or the client is gone. One that never said a word is no event. */
+  /** The handshake has failed, or the client is gone. A client that sent nothing is not an event. */
   failed(client: SocketSlot, errno: number): void {
     this.context.connections.close(client, errno === 0 ? CLOSE.OK : closeOf(errno));
   }
 
-  /** A drain began: a client that takes long is not waited for. */
+  /** A drain has begun: do not wait for a slow client. */
   reconsider(client: SocketSlot): void {
     const { wheel, connections, reactor } = this.context;
     wheel.pull(client, Math.max(reactor.clock() + 1, connections.opened[client] + DRAIN_MS));
@@ -93,7 +92,7 @@ export class Securing {
     if (this.context.leaves(client)) this.reconsider(client);
   }
 
-  /** Puts TLS between the client and everything else. What has come already is the beginning of it. */
+  /** Inserts TLS between the client and everything else. It starts with the bytes already received. */
   private attach(client: SocketSlot, profile: number): void {
     const { sockets, inbox, tls, connections } = this.context;
     const { layered } = sockets;
@@ -107,7 +106,7 @@ export class Securing {
     for (let bid = inbox.shift(client); bid >= 0; bid = inbox.shift(client)) {
       const at = inbox.startOf(bid);
       const length = inbox.endOf(bid) - at;
-      // It was taken for what the client says. (In the metrics it stays: a counter that goes back means a restart.)
+      // They were counted as the client's data. (The metrics keep the count, because a counter that decreases means a restart.)
       if (this.context.observed && connections.deferred[client] === 0) connections.read[client] -= length;
       layered.received(client, bid, at, length);
     }

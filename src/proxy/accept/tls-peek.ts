@@ -1,5 +1,5 @@
-// Looks at the ClientHello of a client on a listener of the mesh. Where it asks for us by name its TLS ends here, and detection goes on with
-// what is inside. All else is somebody else's TLS and is relayed as it is, whatever it looks like: nothing is refused for its hello.
+// Examines the ClientHello on mesh listeners. If it asks for one of our names, TLS ends here and detection continues inside. Everything
+// else is somebody else's TLS and passes through unchanged, whatever it looks like: no client is refused because of its hello.
 import { VERDICT } from '../../detect/matcher.js';
 import { mayBeOurs, NO_NAMES, type PossibleNames } from '../../identity/possible-names.js';
 import { L, listenerBase, MAX_LISTENERS, SEEN, W } from '../../metrics/layout.js';
@@ -20,10 +20,10 @@ export interface Surroundings {
 }
 
 export class TlsPeek {
-  /** Told of names of others that were asked for; '' for none. */
+  /** Is told of requested names that are not ours; '' for none. */
   named: ((name: string) => void) | undefined;
   private readonly hellos: ClientHellos;
-  /** 1 while the hello of a client is being read. */
+  /** 1 while a client's hello is being read. */
   private readonly reading: Uint8Array;
   private readonly mesh = new Uint8Array(MAX_LISTENERS);
   private readonly hello = new Float64Array(MAX_LISTENERS);
@@ -56,20 +56,20 @@ export class TlsPeek {
     this.reading[client] = 0;
   }
 
-  /** Whether the hello of a client that speaks TLS is to be looked at: what lies inside of TLS that has ended here is not. */
+  /** Whether to examine a TLS client's hello: not inside TLS that has ended here. */
   looks(client: SocketSlot): boolean {
     return this.mesh[this.context.connections.listener[client]] === 1 && this.context.sockets.layer[client] === 0;
   }
 
   /**
-   * Silence after which a client is taken for one that speaks no TLS and waits for a greeting, ms. A peer says its hello at once, but its machine
-   * may be busy, and its first segment may get lost (the first timeout of TCP is a second, RFC 6298 section 2.1).
+   * Silence after which a client is taken to speak no TLS and to wait for a greeting, ms. A peer sends its hello at once, but its machine
+   * may be busy and its first segment may get lost (TCP's first timeout is a second, RFC 6298 section 2.1).
    */
   helloMs(client: SocketSlot): number {
     return this.hello[this.context.connections.listener[client]];
   }
 
-  /** Counts what has become of TLS on a connection of a listener of the mesh. `unseen`: nobody has looked. */
+  /** Counts the TLS outcome of a connection on a mesh listener. `unseen`: nothing was examined. */
   count(client: SocketSlot, verdict: number, unseen: boolean): void {
     const { connections, sockets, values } = this.context;
     const listener = connections.listener[client];
@@ -80,7 +80,7 @@ export class TlsPeek {
     connections.known(client, seen);
   }
 
-  /** Whether it is being looked at: the next bytes go to `read`. */
+  /** Whether the hello is being read: the next bytes go to `read`. */
   isReading(client: SocketSlot): boolean {
     return this.reading[client] === 1;
   }
@@ -90,7 +90,7 @@ export class TlsPeek {
     this.hellos.read(client, this.context.bytes, start, end);
   }
 
-  /** What is to be thought of the hello; everything that has come is in the inbox. */
+  /** The verdict on the hello; everything received is in the inbox. */
   verdict(client: SocketSlot): number {
     if (this.reading[client] === 0) {
       this.reading[client] = 1;
@@ -115,11 +115,11 @@ export class TlsPeek {
 
   private isOurs(client: SocketSlot): boolean {
     const { hellos } = this;
-    // Once more, in one go: the name was read in pieces, and kept nowhere.
+    // Parse again in one go: the name was read in pieces and not kept.
     hellos.begin(hellos.spare);
     this.readAll(client, hellos.spare);
     const name = hellos.lastName();
-    // While there is no identity, who asks for what may be our name means us. It is nothing for an application that knows no such names.
+    // Without an identity yet, any name that may become ours is taken to mean us. The application knows no such names.
     if (this.names.size === 0 ? mayBeOurs(name, this.possible) : this.names.has(name)) return true;
     this.named?.(name);
     return false;

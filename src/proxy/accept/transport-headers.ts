@@ -1,5 +1,5 @@
-// The header that a connection of the opaque transport begins with, inside TLS that ends here: it says to which port of this machine the
-// client is going, and what it speaks. Only who has shown who he is may say so.
+// The opaque transport header at the start of a connection, inside TLS that ends here. It names the port on this machine that the client
+// wants, and the client's protocol. Only a client with a verified certificate may send one.
 import { LIMITS, W } from '../../metrics/layout.js';
 import { HEADER_ERROR, SESSION, TransportHeaderReader } from '../../tls/transport-header.js';
 import { CLOSE, SOCKET_KIND } from '../connect/connections.js';
@@ -9,19 +9,19 @@ import type { SocketSlot } from '../slots.js';
 import { MODE } from '../snapshot.js';
 
 const LIMIT_TIME = LIMITS.indexOf('detect-time');
-/** Time that a client has for its header where detection waits for ever, ms. */
+/** Time for a client's header if detection waits without limit, ms. */
 const USUAL_MS = 10_000;
 const MODES = { [SESSION.OPAQUE]: MODE.OPAQUE, [SESSION.HTTP1]: MODE.HTTP1, [SESSION.HTTP2]: MODE.HTTP2 } as const;
 
-/** What became of a client that says where it is going. */
+/** Outcome for a client that named its destination. */
 export const FORWARD = { GOES: 0, LOOP: 1, FULL: 2 } as const;
 
 export class TransportHeaders {
   private readonly header = new TransportHeaderReader();
   private readonly began: Float64Array;
-  /** MODE of what follows a client's header, plus 1; 0: detection finds out. */
+  /** MODE of what follows a client's header, plus 1; 0: detection decides. */
   readonly told: Uint8Array;
-  /** Takes a client to a port of this machine; a FORWARD. Unless it is GOES the client is to be refused. */
+  /** Sends a client to a port of this machine; returns a FORWARD. The client is refused unless that is GOES. */
   forward: ((client: SocketSlot, port: number) => number) | undefined;
 
   constructor(private readonly context: Context) {
@@ -29,12 +29,12 @@ export class TransportHeaders {
     this.told = new Uint8Array(context.sockets.capacity);
   }
 
-  /** A new client: what the one before it in this slot has said is not true of it. */
+  /** A new client: clears the state of the previous one in this slot. */
   begin(client: SocketSlot): void {
     this.told[client] = 0;
   }
 
-  /** The client has agreed on the opaque transport in its handshake. */
+  /** The client has negotiated the opaque transport in its handshake. */
   open(client: SocketSlot): void {
     const { sockets, wheel, reactor, inbox } = this.context;
     if (!this.context.isPeer(client)) {
@@ -43,7 +43,7 @@ export class TransportHeaders {
       return;
     }
     sockets.kind[client] = SOCKET_KIND.TRANSPORT_HEADER;
-    // What goes on behind the header is the application's.
+    // What follows the header belongs to the application.
     if (inbox.empty(client)) this.context.connections.deferred[client] = 1;
     this.began[client] = reactor.now;
     wheel.pull(client, this.deadline(client));
@@ -57,7 +57,7 @@ export class TransportHeaders {
   }
 
   eof(client: SocketSlot): void {
-    // Somebody who only looks whether anybody listens is no event.
+    // Connecting without sending anything is a port check, not an event.
     if (this.context.inbox.empty(client)) this.context.connections.close(client, CLOSE.OK);
     else this.reject(client);
   }
@@ -72,7 +72,7 @@ export class TransportHeaders {
     else wheel.schedule(client, this.deadline(client));
   }
 
-  /** A drain began: a client that has not begun is not waited for. */
+  /** A drain has begun: do not wait for a client that has not started. */
   reconsider(client: SocketSlot): void {
     this.context.wheel.pull(client, this.context.reactor.clock() + 1);
   }
@@ -95,7 +95,7 @@ export class TransportHeaders {
     else slab.release(bid);
     connections.count(client);
     wheel.cancel(client);
-    // Nothing is received until somebody asks for it.
+    // Nothing is received until it is asked for.
     sockets.pause(client);
     sockets.kind[client] = SOCKET_KIND.DETECT;
     values[W.TRANSPORT_HEADERS]++;

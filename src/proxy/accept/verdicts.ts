@@ -1,4 +1,4 @@
-// Verdicts of detection: counted, and looked at for what they lead to.
+// Verdicts of detection: counts them and finds out what they lead to.
 import { mayBeTls, VERDICT } from '../../detect/matcher.js';
 import {
   LISTENER_HISTOGRAMS,
@@ -19,7 +19,7 @@ export class Verdicts {
     for (let i = 0; i < MAX_LISTENERS; i++) this.histogram[i] = listenerHistogram(i, DETECT_US);
   }
 
-  /** Detection has come to its end. */
+  /** Detection is complete. */
   judged(client: SocketSlot, listener: number, verdict: number, reason: number): void {
     const { connections, reactor, metrics } = this.context;
     this.count(listener, verdict, reason);
@@ -36,7 +36,7 @@ export class Verdicts {
     return service >= 0 && this.context.services.opaque[service] === 1;
   }
 
-  /** Whether nothing is left to decide: the client does not speak TLS, and all else goes to one service that is opaque. */
+  /** Whether nothing is left to decide: the client does not speak TLS, and everything else goes to one opaque service. */
   opaqueUnlessTls(client: SocketSlot, state: number): boolean {
     if (mayBeTls(state) || !this.opaqueEndpoints(client, VERDICT.OPAQUE)) return false;
     const service = this.context.serviceFor(client, VERDICT.OPAQUE);

@@ -1,4 +1,4 @@
-// The records that tell of connections, for the access log and for those who tap: those that were relayed, and those that ended badly before they had a request.
+// Access log and tap records of connections: those that were relayed, and those that failed before their first request.
 import { RESPONSE_REASONS } from '../../http/response-reasons.js';
 import { quoted } from '../../log/json-text.js';
 import { CLOSE_REASONS } from '../../metrics/layout.js';
@@ -9,13 +9,13 @@ import { CLOSE, type ClientLog, SOCKET_KIND } from './connections.js';
 /** CLOSE of clients for whom no endpoint was found. */
 const UNSERVED: readonly number[] = [CLOSE.NO_ENDPOINT, CLOSE.LIMIT, CLOSE.ERROR, CLOSE.UNAUTHORIZED];
 
-/** Who knows whether a connection is a tunnel that a request has opened: that is one record, the request's. */
+/** Knows whether a connection is a tunnel opened by a request: then the only record is the request's. */
 export interface TunnelRecords {
-  /** True if there was one, which is written now. */
+  /** True if it was one; its record is written now. */
   tunnelEnded(client: SocketSlot, reason: number): boolean;
 }
 
-/** Those who look on, as `Taps` has them. */
+/** The taps, as in `Taps`. */
 export interface ConnectionTaps {
   readonly active: boolean;
   connection(client: number, service: number): number;
@@ -38,7 +38,7 @@ export class ConnectionLog implements ClientLog {
       this.write(client, reason, 'opaque', this.opaque.service[client], !well || this.context.accessAll);
       return;
     }
-    // Whatever else may be told of a connection, its requests tell.
+    // All else about a connection is in the records of its requests.
     if (!well && (kind === SOCKET_KIND.DETECT || kind === SOCKET_KIND.ROUTE))
       this.write(client, reason, 'unknown', -1, true);
   }
@@ -47,7 +47,7 @@ export class ConnectionLog implements ClientLog {
     this.write(client, reason, 'HTTP/2', -1, true);
   }
 
-  /** `remarkable`: the access log has it where it has anything. */
+  /** `remarkable`: the access log includes it even if it logs only failures. */
   private write(client: SocketSlot, reason: number, protocol: string, service: number, remarkable: boolean): void {
     const { context, taps } = this;
     const tapped = taps.active ? taps.connection(client, service) : 0;

@@ -1,4 +1,4 @@
-// What the protocols know of every connection beside its socket: whose it is, since when, and its place in the metrics.
+// What the protocols know about each connection apart from its socket: its listener or endpoint, its age, and its place in the metrics.
 import type { Balancer } from '../../balance/balancer.js';
 import { ERRNO } from '../../io/abi.js';
 import type { Inbox } from '../../io/inbox.js';
@@ -13,32 +13,32 @@ import type { TlsPeers } from '../../tls/peers.js';
 import { ENDPOINT_SLOTS } from '../capacity.js';
 import type { SocketSlot } from '../slots.js';
 
-/** What a socket is doing, and so who handles its events. 0 is a free slot. */
+/** What a socket is doing, and therefore who handles its events. 0 is a free slot. */
 export const SOCKET_KIND = {
   FREE: 0,
   /** A client whose protocol is not known yet. */
   DETECT: 1,
-  /** A connection that was made for a silent client. */
+  /** A connection opened for a silent client. */
   RACE: 2,
   HTTP1_CLIENT: 3,
   HTTP1_ENDPOINT: 4,
   /** Either side of an opaque relay or a tunnel. */
   OPAQUE: 5,
-  /** Answered, and read to the end so that the answer survives. */
+  /** Already answered; read to the end so that the answer survives. */
   LINGER: 6,
   HTTP2_CLIENT: 7,
   HTTP2_ENDPOINT: 8,
-  /** A connection that is being made. */
+  /** A connection being established. */
   DIALLING: 9,
-  /** A socket whose bytes are the data of a stream, one side of a tunnel. */
+  /** A socket that carries the data of a stream: one side of a tunnel. */
   TUNNEL: 10,
   /** A client whose destination is not known yet. */
   ROUTE: 11,
-  /** A client that is to say a PROXY header first. */
+  /** A client that must first send a PROXY header. */
   PROXY_HEADER: 12,
-  /** A client that is to say a header of the opaque transport first. */
+  /** A client that must first send an opaque transport header. */
   TRANSPORT_HEADER: 13,
-  /** A client whose connection is not ready to carry payload: its TLS handshake is under way. */
+  /** A client whose TLS handshake is in progress. */
   SECURING: 14,
 } as const;
 export type SocketKind = (typeof SOCKET_KIND)[keyof typeof SOCKET_KIND];
@@ -55,11 +55,11 @@ export const CLOSE = {
   LIMIT: CLOSE_REASONS.indexOf('limit'),
   NO_ENDPOINT: CLOSE_REASONS.indexOf('no-endpoint'),
   UNAUTHORIZED: CLOSE_REASONS.indexOf('unauthorized'),
-  /** Its TLS handshake failed, or it broke the rules of TLS; an end without close_notify is one that does. */
+  /** Its TLS handshake failed, or it violated TLS, for example by closing without close_notify. */
   TLS: CLOSE_REASONS.indexOf('tls'),
 } as const;
 
-/** The CLOSE of a connection that has failed with `errno`. */
+/** The CLOSE for a connection that failed with `errno`. */
 export function closeOf(errno: number): number {
   switch (errno) {
     case ERRNO.ETIMEDOUT:
@@ -72,14 +72,14 @@ export function closeOf(errno: number): number {
 }
 
 const NONE = -1;
-/** How long a peer may take none of the last bytes of a connection that is over for us. */
+/** After a connection is over for us: how long its peer may accept none of the last bytes, ms. */
 const LAST_BYTES_MS = 300_000;
 
-/** Is told of the ends of clients' connections, while somebody wants to know. */
+/** Is told of the ends of client connections, while anybody observes them. */
 export interface ClientLog {
   /** It has ended; `reason` is its CLOSE. */
   ended(client: SocketSlot, reason: number): void;
-  /** It has broken HTTP/2: what it asked for is lost with the connection. */
+  /** It violated HTTP/2: its requests are lost with the connection. */
   violated(client: SocketSlot, reason: number): void;
 }
 
@@ -114,38 +114,38 @@ export class Connections {
   readonly destination: Int32Array;
   /** Endpoint slot of an upstream connection, -1 for client connections. */
   readonly endpoint: Int32Array;
-  /** First value of the block in the metrics: an endpoint's, a listener's, or of clients like this one on it. */
+  /** First value of its block in the metrics: the endpoint's, the listener's, or that of similar clients on the listener. */
   readonly meter: Int32Array;
   /** When the connection was accepted or dialled, ms. */
   readonly opened: Float64Array;
   /** Last activity, ms. */
   readonly active: Float64Array;
-  /** Bytes received and sent, counted while somebody wants to know. */
+  /** Bytes received and sent, counted while anybody observes. */
   readonly read: Float64Array;
   readonly written: Float64Array;
-  /** Addresses of clients, read while they are there, as the kernel forgets that of a peer who resets. */
+  /** Addresses of clients, read while available: the kernel forgets the address of a peer that resets. */
   private readonly peers: (string | undefined)[] = [];
   /** Endpoint that an opaque client was relayed to, -1 before; for the access log. */
   readonly relayedTo: Int32Array;
-  /** Where clients were going, as a PROXY header has said. */
+  /** Clients' destinations, from PROXY headers. */
   private readonly goals: (string | undefined)[] = [];
-  /** 1 where the connection to an endpoint carries an opaque one, and is counted as such; how many each endpoint has. */
+  /** 1 if the connection to an endpoint carries an opaque one, and is counted as such; and the number per endpoint. */
   private readonly opaque: Uint8Array;
   private readonly opaqueOf = new Int32Array(ENDPOINT_SLOTS);
-  /** How often all connections of an endpoint have been left, and how often that had been when a connection was dialled. */
+  /** How often all connections of an endpoint have been abandoned, and the value of this when a connection was dialled. */
   private readonly eras = new Uint16Array(ENDPOINT_SLOTS);
   private readonly era: Uint16Array;
-  /** 1 while the outcome of a dial is open: kept by the dialer. */
+  /** 1 while the outcome of a dial is open; set by the dialer. */
   readonly undecided: Uint8Array;
-  /** Told of dials that end undecided, because nobody wants them any more: the dialer. */
+  /** Is told of dials that end undecided because nobody wants them any more: the dialer. */
   unwanted: ((socket: SocketSlot) => void) | undefined;
-  /** 1 for clients that were not counted as opened: it has to be known first who they are. */
+  /** 1 for clients not counted as opened yet, because their identity is not known. */
   private readonly uncounted: Uint8Array;
-  /** 1 while bytes of a client are not counted: they may be the beginning of TLS that ends here, or a header, and none of the application's. */
+  /** 1 while a client's bytes are not counted: they may be TLS that ends here, or a header, rather than the application's. */
   readonly deferred: Uint8Array;
-  /** 1 once the connection is over for us. Its meter stays: the last bytes are still counted. */
+  /** 1 once the connection is over for us. It keeps its meter, because its last bytes are still counted. */
   private readonly ended: Uint8Array;
-  /** Client connections open. */
+  /** Number of open client connections. */
   clients = 0;
   private readonly context: Shared;
 
@@ -178,14 +178,14 @@ export class Connections {
     if (slot < 0) return NONE;
     const meter = listenerBase(listener);
     this.listener[slot] = listener;
-    // The listener's own, until the router says otherwise.
+    // The listener's own, until the router decides otherwise.
     this.destination[slot] = listener;
     this.endpoint[slot] = NONE;
     this.meter[slot] = meter;
     this.opened[slot] = reactor.now;
     this.active[slot] = reactor.now;
     this.ended[slot] = 0;
-    // Columns that rest at 0 are paid for where they are written, and lists grow with what is written, `undefined` included.
+    // Columns that rest at 0 take memory only when written, and arrays grow with each write, even of `undefined`.
     if (this.read[slot] !== 0) this.read[slot] = 0;
     if (this.written[slot] !== 0) this.written[slot] = 0;
     if (this.relayedTo[slot] !== NONE) this.relayedTo[slot] = NONE;
@@ -207,7 +207,7 @@ export class Connections {
     return slot as SocketSlot;
   }
 
-  /** It is known what becomes of TLS on the connection of a client (`seen`, a SEEN), and who the client is: it counts with those like it. */
+  /** The TLS outcome of a client (`seen`, a SEEN) and its identity are known: it is now counted with similar clients. */
   known(slot: number, seen: number): void {
     if (this.uncounted[slot] === 0 || this.ended[slot] === 1) return;
     const { values, clientSeries, peers } = this.context;
@@ -223,7 +223,7 @@ export class Connections {
     this.count(slot);
   }
 
-  /** What a client says is the application's from now on, and so is what has come and waits for whoever takes the connection over. */
+  /** From now on a client's bytes are the application's, including those received and waiting for the next owner. */
   count(slot: number): void {
     if (this.deferred[slot] === 0) return;
     this.deferred[slot] = 0;
@@ -233,7 +233,7 @@ export class Connections {
     if (observed) this.read[slot] += length;
   }
 
-  /** Address of the peer of a connection that is open; '' where it can't be told. */
+  /** Peer address of an open connection; '' if unknown. */
   peerName(slot: number): string {
     if (slot < 0) return '';
     const { native, sockets } = this.context;
@@ -262,35 +262,38 @@ export class Connections {
     return slot as SocketSlot;
   }
 
-  /** The endpoint is gone, somebody else, or dialled in another way: connections that are there now, or being made, serve nobody else. */
+  /**
+   * The endpoint is gone, has a new identity, or is dialled in another way: its current connections, and those being established, are not
+   * used for anyone else.
+   */
   forsake(endpoint: number): void {
     this.eras[endpoint]++;
   }
 
-  /** Whether a connection to an endpoint is as one that is dialled now would be. */
+  /** Whether a connection to an endpoint is like one dialled now. */
   isCurrent(slot: number): boolean {
     return this.era[slot] === this.eras[this.endpoint[slot]];
   }
 
-  /** A PROXY header says for whom the connection was made, and where that client was going. */
+  /** A PROXY header has named the client of the connection and its destination. */
   introduce(slot: number, source: string, destination: string): void {
     this.peers[slot] = source;
     this.goals[slot] = destination;
   }
 
-  /** Where the client was going, as a PROXY header has said; '' where none has. */
+  /** The client's destination from a PROXY header; '' if there was none. */
   destinationName(slot: number): string {
     return this.goals[slot] ?? '';
   }
 
-  /** Says whether a connection to an endpoint carries an opaque one, or may come to do so: it is no part of the pool then. */
+  /** Marks whether a connection to an endpoint carries, or may carry, an opaque one; such a connection is not part of the pool. */
   setOpaque(slot: number, opaque: boolean): void {
     const value = opaque ? 1 : 0;
     this.opaqueOf[this.endpoint[slot]] += value - this.opaque[slot];
     this.opaque[slot] = value;
   }
 
-  /** Opaque connections to `endpoint`, those that are being made included. */
+  /** Opaque connections to `endpoint`, including those being established. */
   opaqueTo(endpoint: number): number {
     return this.opaqueOf[endpoint];
   }
@@ -307,24 +310,24 @@ export class Connections {
     if (this.account(slot, reason)) this.context.sockets.abort(slot);
   }
 
-  /** Closes with RST when what is queued has been sent: the peer gets what came before the RST, as it would have without us. */
+  /** Closes with RST once everything queued has been sent: the peer gets what came before the RST, as it would without a proxy. */
   abortWhenSent(slot: number, reason: number): void {
     if (this.closed(slot)) return;
     this.context.sockets.resetOnClose(slot);
     this.closeWhenSent(slot, reason);
   }
 
-  /** Closes when what is queued has been sent; nothing is received any more. */
+  /** Closes once everything queued has been sent; nothing is received any more. */
   closeWhenSent(slot: number, reason: number): void {
     if (this.account(slot, reason)) this.leave(slot);
   }
 
-  /** True once the connection is over for us: only what is queued is still sent. */
+  /** True once the connection is over for us: only queued data is still sent. */
   closed(slot: number): boolean {
     return this.ended[slot] === 1;
   }
 
-  /** The timer of a connection that is over: closes it unless its peer still takes bytes. */
+  /** The timer of a connection that is over: closes it unless its peer still accepts bytes. */
   lastBytesTimer(slot: number): void {
     const { sockets, wheel, reactor } = this.context;
     const due = this.active[slot] + LAST_BYTES_MS;
@@ -369,7 +372,7 @@ export class Connections {
       const endpoint = this.endpoint[slot];
       this.setOpaque(slot, false);
       if (this.undecided[slot] === 1) {
-        // Nobody wants it any more: that says nothing about the endpoint.
+        // Nobody wants it any more, which says nothing about the endpoint.
         this.undecided[slot] = 0;
         this.context.balancer.connectAbandoned(endpoint);
         this.unwanted?.(slot as SocketSlot);

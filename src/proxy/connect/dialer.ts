@@ -1,6 +1,6 @@
-// Connections to endpoints, until they can carry payload. Whoever asks for one hears once: ready, or failed. The connect timeout, what
-// the balancer learns and what is counted are here; so is all that has to happen before the first byte of payload, which for HTTP/2
-// is that the endpoint has said its SETTINGS. Payload may be queued meanwhile, and moved to the next dial.
+// Dials endpoints until the connection can carry payload. The caller hears exactly once: ready or failed. This file has the connect
+// timeout, the reports to the balancer, the metrics, and everything that must happen before the first byte of payload, which for HTTP/2
+// includes receiving the endpoint's SETTINGS. Payload may be queued in the meantime, and moved to the next dial.
 import { SIGN } from '../../balance/signs.js';
 import { ERRNO } from '../../io/abi.js';
 import { E, ENDPOINT_HISTOGRAMS, endpointHistogram, LIMITS, W } from '../../metrics/layout.js';
@@ -19,58 +19,61 @@ const LIMIT_OPAQUE = LIMITS.indexOf('opaque-connections');
 const LIMIT_FILES = LIMITS.indexOf('file-descriptors');
 const LIMIT_CONNECT = LIMITS.indexOf('connect-time');
 const CONNECT_US = ENDPOINT_HISTOGRAMS.indexOf('connect_us');
-/** How long an endpoint may take to say its SETTINGS where there is no connect timeout, ms. */
+/** Timeout for an endpoint's SETTINGS if there is no connect timeout, ms. */
 const SETTINGS_MS = 10_000;
 const NEVER = Number.POSITIVE_INFINITY;
 const NONE = -1;
 
-/** SIGN of a dial that failed for a CLOSE; where there is none it was refused. */
+/** SIGN of a dial that failed with a CLOSE; by default it was refused. */
 const SIGN_OF: Readonly<Record<number, number>> = { [CLOSE.TIMEOUT]: SIGN.UNREACHED, [CLOSE.TLS]: SIGN.UNTRUSTED };
 
-/** What a connection is made for; who asked. */
+/** What a connection is for; determines the caller. */
 export const PURPOSE = { RACE: 0, OPAQUE: 1, HTTP1: 2, HTTP2: 3 } as const;
 
-/** What is said in that header to follow it, by PURPOSE. */
+/** What the opaque transport header announces, by PURPOSE. */
 const SESSIONS = [SESSION.OPAQUE, SESSION.OPAQUE, SESSION.HTTP1, SESSION.HTTP2] as const;
 
 const isOpaque = (purpose: number): boolean => purpose === PURPOSE.RACE || purpose === PURPOSE.OPAQUE;
 
-/** Why `dial` gave no connection. */
+/** Why `dial` returned no connection. */
 export const DIAL = {
-  /** The endpoint has as many connections as it may. */
+  /** The endpoint has reached its limit of connections. */
   LIMIT: -1,
-  /** No slot is left, or the address family is not to be had. */
+  /** No slot is left, or the address family is not available. */
   FAILED: -2,
-  /** It is out, its connects fail, and it has been dialled just now. */
+  /** It is out, its connects fail, and it was dialled a moment ago. */
   PACED: -3,
   /** No file descriptor is left. */
   FILES: -4,
-  /** The endpoint wants to know who we are, and we have no identity (yet). */
+  /** The endpoint expects our identity, and we have none (yet). */
   NO_IDENTITY: -5,
 } as const;
 
 /** Who asks for connections. */
 export interface Caller {
-  /** The connection can carry payload: its kind is for the caller to set. */
+  /** The connection can carry payload; the caller sets its kind. */
   ready(socket: SocketSlot): void;
-  /** There will be none, for this CLOSE reason. What was queued on the socket is there until this returns; then it is closed. */
+  /**
+   * There will be no connection, for this CLOSE reason. Data queued on the socket is available until this returns; then the socket is
+   * closed.
+   */
   failed(socket: SocketSlot, reason: number): void;
-  /** Whether a dial that takes long may be raced by a second one. Where it is not there, none is. */
+  /** Whether a slow dial may be raced by a second one. Without this method it may not. */
   mayHedge?(socket: SocketSlot): boolean;
-  /** `next` is to race `socket`. False where it cannot be made use of. */
+  /** `next` is about to race `socket`. False if it would be of no use. */
   hedged?(socket: SocketSlot, next: SocketSlot): boolean;
   /**
-   * `next`, a dial to another endpoint, has raced `socket`, and has come first or goes on alone. True where it takes the place of `socket`,
-   * which is closed then; otherwise `next` is a connection that was asked for by nobody, and a `socket` that has failed is told to have done so.
+   * `next`, a dial to another endpoint, has beaten `socket` or continues alone. True if it replaces `socket`, which is then closed.
+   * Otherwise `next` is a connection that nobody asked for, and a failed `socket` is reported as failed.
    */
   overtaken?(socket: SocketSlot, next: SocketSlot): boolean;
 }
 
 export class Dialer {
   private readonly purpose: Uint8Array;
-  /** 1: what is to be sent is encrypted already. */
+  /** 1: the payload is already encrypted. */
   private readonly plain: Uint8Array;
-  /** 1: it begins with a header of the opaque transport. */
+  /** 1: it begins with an opaque transport header. */
   private readonly headed: Uint8Array;
   private readonly callers: Caller[] = [];
   private readonly hedges: Hedges;
@@ -83,12 +86,15 @@ export class Dialer {
     context.connections.unwanted = (socket) => this.unwanted(socket);
   }
 
-  /** Tells `caller` of the connections that are made for `purpose`. */
+  /** Registers `caller` for connections with `purpose`. */
   serve(purpose: number, caller: Caller): void {
     this.callers[purpose] = caller;
   }
 
-  /** Starts connecting to `endpoint`; a socket, or a DIAL code. `plain`: what is to be sent is encrypted, and the mesh leaves it as it is. */
+  /**
+   * Starts connecting to `endpoint`; returns a socket or a DIAL code. `plain`: the payload is already encrypted, and the mesh does not
+   * encrypt it again.
+   */
   dial(endpoint: number, purpose: number, plain = false): number {
     const { context } = this;
     const { endpoints, services, connections, balancer } = context;
@@ -124,7 +130,7 @@ export class Dialer {
     this.hedges.reset(socket);
     balancer.opened(endpoint);
     balancer.dials.begun(endpoint, context.reactor.ms);
-    // One that goes to the endpoint's proxy says there where it is going.
+    // A connection to the endpoint's proxy begins with a header that names its destination.
     const headed = !bare && endpoints.proxyPort[endpoint] > 0 && context.ofMesh(endpoint);
     this.headed[socket] = headed ? 1 : 0;
     const at = headed ? endpoints.proxyAt[endpoint] : endpoints.addressAt[endpoint];
@@ -134,7 +140,7 @@ export class Dialer {
     return socket;
   }
 
-  /** A connection that is being made is for something else from here on. */
+  /** Gives a connection being established another purpose. */
   reassign(socket: SocketSlot, purpose: number): void {
     this.purpose[socket] = purpose;
     this.context.connections.setOpaque(socket, isOpaque(purpose));
@@ -144,7 +150,7 @@ export class Dialer {
     this.context.connections.setOpaque(rival, isOpaque(purpose));
   }
 
-  /** The handshake of TCP has ended. */
+  /** The TCP handshake is complete. */
   connected(socket: SocketSlot, result: number): void {
     const { connections, reactor, metrics, endpoints, sockets } = this.context;
     if (result < 0) {
@@ -161,7 +167,7 @@ export class Dialer {
     else sockets.resume(socket);
   }
 
-  /** The header of the opaque transport goes before all that waits to be sent. False where the dial has failed over it. */
+  /** Queues the opaque transport header before everything else. False if that failed the dial. */
   private head(socket: SocketSlot): boolean {
     const { tls, slab, sockets, connections, endpoints, refusals } = this.context;
     const endpoint = connections.endpoint[socket];
@@ -186,7 +192,7 @@ export class Dialer {
     return this.purpose[socket];
   }
 
-  /** The connection can carry payload. HTTP/2 says so when it has seen SETTINGS. */
+  /** The connection can carry payload. HTTP/2 calls this when it has received SETTINGS. */
   settle(socket: SocketSlot): void {
     const { connections, balancer, reactor, wheel } = this.context;
     wheel.cancel(socket);
@@ -201,13 +207,13 @@ export class Dialer {
     this.callers[this.purpose[socket]].ready(socket);
   }
 
-  /** A connection that stood was of no use: closed or broken, or its endpoint did not say what it had to. */
+  /** An established connection turned out useless: it was closed, broke, or its endpoint did not say what it had to. */
   lost(socket: SocketSlot, reason: number): void {
     if (!this.replaced(socket)) this.callers[this.purpose[socket]].failed(socket, reason);
     this.context.connections.close(socket, reason);
   }
 
-  /** As `lost`, where our last words are still to go out. */
+  /** As `lost`, but our last bytes are still to be sent. */
   refuse(socket: SocketSlot, reason: number): void {
     this.callers[this.purpose[socket]].failed(socket, reason);
     this.context.connections.closeWhenSent(socket, reason);
@@ -227,7 +233,7 @@ export class Dialer {
     this.fail(socket, CLOSE.TIMEOUT);
   }
 
-  /** The endpoint did not speak what it is said to speak: as good as no connection. */
+  /** The endpoint does not speak the expected protocol: as good as no connection. */
   unusable(socket: SocketSlot): void {
     this.failed(socket, SIGN.BROKEN);
   }
@@ -237,7 +243,7 @@ export class Dialer {
     this.lost(socket, reason);
   }
 
-  /** The handshake of TLS has failed: the connection is of no use to anybody. */
+  /** The TLS handshake has failed: the connection is useless. */
   private unsecured(socket: SocketSlot): void {
     const { tls, connections, services, endpoints, protocols } = this.context;
     const cause = tls?.cause[socket] ?? FAILURE.INTERNAL;
@@ -251,12 +257,12 @@ export class Dialer {
       this.fail(socket, CLOSE.TLS);
       return;
     }
-    // It speaks another version than was offered; of HTTP/2 its own part learns that.
+    // It speaks another version than offered; the HTTP/2 code records its own part.
     if (this.purpose[socket] === PURPOSE.HTTP1) protocols.learn(endpoint, VERSION.HTTP1, KNOWN.REFUSED);
     this.lost(socket, CLOSE.PROTOCOL);
   }
 
-  /** Whether HTTP/2 was offered to an endpoint of which nothing else is known, and not agreed on. */
+  /** Whether HTTP/2 was offered to an endpoint that is otherwise unknown, and not agreed on. */
   private agreedOnLess(socket: SocketSlot): boolean {
     const { tls, sockets, connections, services, endpoints } = this.context;
     if (tls === undefined || sockets.layer[socket] === 0 || this.context.ofMesh(connections.endpoint[socket]))
@@ -274,14 +280,14 @@ export class Dialer {
     balancer.dials.failed(endpoint, reactor.ms);
   }
 
-  /** The dial has failed on this side, which says nothing about the endpoint: closing it tells the balancer so. */
+  /** The dial failed on our side, which says nothing about the endpoint; closing it tells the balancer so. */
   private failHere(socket: SocketSlot): void {
     const { values, endpoints, connections } = this.context;
     values[endpoints.base[connections.endpoint[socket]] + E.CONNECT_FAILURES]++;
     this.lost(socket, CLOSE.ERROR);
   }
 
-  /** Has another endpoint race this dial, which takes long. */
+  /** Starts a second dial to another endpoint, because this one is slow. */
   private hedge(socket: SocketSlot): void {
     const { balancer, connections, endpoints, reactor, values } = this.context;
     this.hedges.ask(socket);
@@ -305,7 +311,7 @@ export class Dialer {
     this.hedges.join(socket, second as SocketSlot);
   }
 
-  /** The dial has come to its end first. */
+  /** The dial finished first. */
   private won(socket: SocketSlot): void {
     const { connections, values, balancer, reactor } = this.context;
     const rival = this.hedges.rival(socket);
@@ -325,7 +331,7 @@ export class Dialer {
     connections.close(rival, CLOSE.OK);
   }
 
-  /** Whether a dial that has failed has a rival, which goes on in its place; or is itself one that nobody knows. */
+  /** Whether a failed dial has a rival that continues in its place, or is itself one that nobody knows of. */
   private replaced(socket: SocketSlot): boolean {
     const rival = this.hedges.rival(socket);
     if (rival < 0) return false;
@@ -338,7 +344,7 @@ export class Dialer {
     return true;
   }
 
-  /** A dial is closed undecided: so is its rival. */
+  /** A dial is closed undecided, and its rival with it. */
   private unwanted(socket: SocketSlot): void {
     const { balancer, connections, reactor } = this.context;
     balancer.dials.abandoned(connections.endpoint[socket], reactor.ms, false);
@@ -348,7 +354,7 @@ export class Dialer {
     connections.close(rival, CLOSE.OK);
   }
 
-  /** When a second dial is to race this one, ms. */
+  /** When to start a second dial, ms. */
   private hedgeAt(socket: SocketSlot): number {
     const { connections, services, endpoints } = this.context;
     const service = endpoints.service[connections.endpoint[socket]];
@@ -356,7 +362,7 @@ export class Dialer {
     return delay > 0 && this.hedges.open(socket) ? connections.opened[socket] + delay : NEVER;
   }
 
-  /** Whether the endpoint has as many connections of this kind as it may. */
+  /** Whether the endpoint has reached its limit of this kind of connection. */
   private full(endpoint: number, service: number, purpose: number): boolean {
     const { services, connections, balancer, limits } = this.context;
     const opaque = connections.opaqueTo(endpoint);
@@ -375,14 +381,14 @@ export class Dialer {
   private deadline(socket: SocketSlot): number {
     const { connections, services, endpoints } = this.context;
     const service = endpoints.service[connections.endpoint[socket]];
-    // An endpoint that is gone is not waited for.
+    // Do not wait for a removed endpoint.
     const timeout = service < 0 ? 1 : services.connectTimeoutMs[service];
     if (timeout > 0) return connections.opened[socket] + timeout;
     return this.purpose[socket] === PURPOSE.HTTP2 ? connections.opened[socket] + SETTINGS_MS : NEVER;
   }
 }
 
-/** Whether a connect failed for want of something on this side: ports, memory, descriptors. */
+/** Whether a connect failed because of a shortage on our side: ports, memory, descriptors. */
 function isOurs(errno: number): boolean {
   switch (errno) {
     case ERRNO.EADDRNOTAVAIL:

@@ -1,5 +1,5 @@
-// A dial that takes long is raced by a second one, to another endpoint (a hedged connect). Who asked for the first knows nothing of the
-// second until that one wins. The loser is closed: that it was slower is neither a failure nor a success of its endpoint.
+// Hedged connects: a slow dial is raced by a second one to another endpoint. The caller of the first does not know of the second until that
+// one wins. The loser is closed; being slower is neither a failure nor a success of its endpoint.
 import type { SocketSlot } from '../slots.js';
 
 const ROLE = { ALONE: 0, FIRST: 1, SECOND: 2 } as const;
@@ -8,7 +8,7 @@ export class Hedges {
   /** The other dial plus 1; 0: none. */
   private readonly other: Int32Array;
   private readonly role: Uint8Array;
-  /** 1 once a second one was asked for, whether there was one or not. */
+  /** 1 once a second dial was requested, whether or not there was one. */
   private readonly asked: Uint8Array;
 
   constructor(sockets: number) {
@@ -24,7 +24,7 @@ export class Hedges {
     this.asked[socket] = 0;
   }
 
-  /** Whether a second one may still be asked for. */
+  /** Whether a second dial may still be requested. */
   open(socket: SocketSlot): boolean {
     return this.asked[socket] === 0;
   }
@@ -38,11 +38,11 @@ export class Hedges {
     this.other[second] = first + 1;
     this.role[first] = ROLE.FIRST;
     this.role[second] = ROLE.SECOND;
-    // It has its own time when it is alone.
+    // Once alone, it has a deadline of its own.
     this.asked[second] = 1;
   }
 
-  /** The dial that races this one, or -1. */
+  /** The dial racing this one, or -1. */
   rival(socket: SocketSlot): SocketSlot | -1 {
     return (this.other[socket] - 1) as SocketSlot | -1;
   }
@@ -51,7 +51,7 @@ export class Hedges {
     return this.role[socket] === ROLE.SECOND;
   }
 
-  /** The race between the two is over: each is alone. */
+  /** Ends the race: each is on its own. */
   part(socket: SocketSlot): void {
     const other = this.other[socket] - 1;
     this.other[socket] = 0;

@@ -1,5 +1,5 @@
-// HTTP/2 connections to endpoints: few, each with as many streams as it may have, one more when they are used up, replaced when
-// they are old. Requests wait in line for a connection that is being made.
+// HTTP/2 connections to endpoints: as few as possible, each with as many streams as it may have. Another one is dialled when they are full,
+// and old ones are replaced. Requests wait in line for a connection being established.
 import { type Connection, GOING } from '../../http2/connection.js';
 import { MAX_STREAM_ID } from '../../http2/frame.js';
 import { Paged } from '../../io/paged.js';
@@ -9,14 +9,14 @@ import type { Context } from '../context.js';
 import { type Exchanges, LEG } from '../exchange/exchange.js';
 import type { ExchangeSlot } from '../slots.js';
 
-/** Of the age limit: connections made together are not to be replaced together. */
+/** Share of the age limit: connections established together should not be replaced together. */
 const AGE_JITTER = 0.2;
 const NO_CONNECTIONS: readonly Connection[] = [];
 
 export class Http2Pool {
-  /** A list of its own has only the endpoint that ever had a connection. */
+  /** Only endpoints that have ever had a connection have their own list. */
   private readonly connections = new Paged<readonly Connection[]>(ENDPOINT_SLOTS, NO_CONNECTIONS);
-  /** What the gauges of an endpoint were last brought up to: they may be those of many endpoints together. */
+  /** The values that the endpoint's gauges were last set to; several endpoints may share the gauges. */
   private readonly shownConnections = new Int32Array(ENDPOINT_SLOTS);
   private readonly shownCapacity = new Int32Array(ENDPOINT_SLOTS);
   /** First and last exchange in line for an endpoint, plus 1; 0 for none. */
@@ -29,14 +29,14 @@ export class Http2Pool {
     private readonly dial: (endpoint: number) => number,
   ) {}
 
-  /** A connection of `endpoint` that takes a stream now, or null. */
+  /** A connection of `endpoint` that can take a stream now, or null. */
   ready(endpoint: number): Connection | null {
     const list = this.connections.get(endpoint);
     for (let i = 0; i < list.length; i++) if (this.open(list[i]) > 0) return list[i];
     return null;
   }
 
-  /** Streams that a connection could take now. */
+  /** How many streams a connection could take now. */
   open(connection: Connection): number {
     if (!connection.settingsSeen || connection.going !== GOING.OPEN || connection.congested || connection.crowded)
       return 0;
@@ -44,7 +44,7 @@ export class Http2Pool {
     return this.capacity(connection) - connection.active;
   }
 
-  /** Streams that a connection may have. */
+  /** How many streams a connection may have. */
   capacity(connection: Connection): number {
     const { services, endpoints, connections } = this.context;
     const service = endpoints.service[connections.endpoint[connection.socket]];
@@ -52,7 +52,7 @@ export class Http2Pool {
     return Math.min(own, connection.peerStreams);
   }
 
-  /** Puts an exchange in line for `endpoint`, and dials if nobody does. Returns 0, or a DIAL code when nothing is to be hoped for. */
+  /** Puts an exchange in line for `endpoint`, and dials if no dial is in progress. Returns 0, or a DIAL code if there is no hope. */
   wait(x: ExchangeSlot, endpoint: number): number {
     const { exchanges } = this;
     const tail = this.tail[endpoint];
@@ -72,7 +72,7 @@ export class Http2Pool {
     return 0;
   }
 
-  /** Takes it out of the line. */
+  /** Removes it from the line. */
   leave(x: ExchangeSlot): void {
     const { exchanges } = this;
     if (exchanges.kind[x] !== LEG.LINE) return;
@@ -96,7 +96,7 @@ export class Http2Pool {
     return (this.tail[endpoint] - 1) as ExchangeSlot | -1;
   }
 
-  /** Dials one more connection unless one is under way or there are enough. 0, or the DIAL code. */
+  /** Dials one more connection unless a dial is in progress or there are enough. Returns 0 or the DIAL code. */
   ensure(endpoint: number): number {
     const { services, endpoints } = this.context;
     const list = this.connections.get(endpoint);
@@ -121,7 +121,7 @@ export class Http2Pool {
     return this.connections.get(endpoint);
   }
 
-  /** Whether a connection without streams is one of those to be kept ready. */
+  /** Whether an idle connection is one of the spares to keep. */
   isSpare(connection: Connection): boolean {
     const { services, endpoints, connections, draining } = this.context;
     const endpoint = connections.endpoint[connection.socket];
@@ -135,12 +135,12 @@ export class Http2Pool {
     return before < services.poolSpares[service];
   }
 
-  /** Whether a connection to `endpoint` is being made. */
+  /** Whether a connection to `endpoint` is being established. */
   dialing(endpoint: number): boolean {
     return this.connections.get(endpoint).some((other) => !other.settingsSeen && other.going === GOING.OPEN);
   }
 
-  /** Spare connections, dialled ahead of need: kept up after each change. */
+  /** Keeps up the number of spare connections, dialled ahead of need, after each change. */
   spare(endpoint: number): void {
     const { services, endpoints, draining } = this.context;
     const service = endpoints.service[endpoint];
@@ -157,12 +157,12 @@ export class Http2Pool {
     const service = endpoints.service[connections.endpoint[connection.socket]];
     const age = service < 0 ? 0 : services.poolMaxAgeMs[service];
     if (age === 0) return Number.POSITIVE_INFINITY;
-    // Spread by the slot: the same for a connection each time it is asked.
+    // Spread by slot, so that the result is the same each time for a connection.
     const spread = ((Math.imul(connection.socket + 1, 0x9e3779b1) >>> 16) & 0xff) / 255;
     return connection.since + age * (1 - AGE_JITTER * spread);
   }
 
-  /** Brings the gauges of the endpoint's pool up to date. */
+  /** Updates the gauges of the endpoint's pool. */
   gauge(endpoint: number): void {
     const { values } = this.context;
     const base = this.context.endpoints.base[endpoint];
@@ -177,7 +177,7 @@ export class Http2Pool {
     this.shownCapacity[endpoint] = capacity;
   }
 
-  /** Connections that take streams, or will; of those that are full of what slow readers leave, every second counts. */
+  /** Connections that take streams, or will; of those blocked by slow readers, every second one counts. */
   private taking(endpoint: number): number {
     let count = 0;
     let crowded = 0;

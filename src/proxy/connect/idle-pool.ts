@@ -6,11 +6,11 @@ import type { SocketSlot } from '../slots.js';
 import { CLOSE } from './connections.js';
 
 export class IdlePool {
-  /** The connection of an endpoint that was put in last, plus 1; 0 for none. */
+  /** The most recently added connection of an endpoint, plus 1; 0 for none. */
   private readonly head = new Int32Array(ENDPOINT_SLOTS);
-  /** How many each endpoint has: the gauge may be that of many endpoints together. */
+  /** Number per endpoint; several endpoints may share a gauge. */
   private readonly count = new Int32Array(ENDPOINT_SLOTS);
-  /** Neighbours in that list, likewise. */
+  /** Links of that list, also plus 1. */
   private readonly next: Int32Array;
   private readonly prev: Int32Array;
   /** 1: the socket is in the pool. */
@@ -23,14 +23,14 @@ export class IdlePool {
     this.pooled = new Uint8Array(n);
   }
 
-  /** An idle connection of `endpoint`, no longer in the pool, or -1. */
+  /** Takes an idle connection of `endpoint` out of the pool; -1 for none. */
   take(endpoint: number): SocketSlot | -1 {
     const socket = (this.head[endpoint] - 1) as SocketSlot | -1;
     if (socket >= 0) this.unlink(socket as SocketSlot);
     return socket;
   }
 
-  /** Puts a connection that is ready for another request into the pool, or closes it if the pool has enough. */
+  /** Puts a reusable connection into the pool, or closes it if the pool is full. */
   release(socket: SocketSlot): void {
     const { connections, services, endpoints, wheel, reactor } = this.context;
     const endpoint = connections.endpoint[socket];
@@ -50,7 +50,7 @@ export class IdlePool {
     if (idle > 0) wheel.pull(socket, reactor.now + idle);
   }
 
-  /** Puts a connection that is still being made into the pool, behind those that stand; or closes it. Cold path. */
+  /** Puts a connection that is still being established into the pool, behind the established ones; or closes it. Cold path. */
   await(socket: SocketSlot): void {
     const { connections } = this.context;
     const endpoint = connections.endpoint[socket];
@@ -88,7 +88,7 @@ export class IdlePool {
     } else wheel.schedule(socket, due);
   }
 
-  /** Closes every idle connection of `endpoint`, and lets none join that is there now, or is being made. */
+  /** Closes every idle connection of `endpoint`, and keeps its busy and unfinished ones from joining the pool. */
   leave(endpoint: number): void {
     this.context.connections.forsake(endpoint);
     this.closeOf(endpoint);
@@ -106,7 +106,7 @@ export class IdlePool {
     for (let endpoint = 0; endpoint < ENDPOINT_SLOTS; endpoint++) this.closeOf(endpoint);
   }
 
-  /** Whether the pool takes no more connections of `endpoint`. */
+  /** Whether the pool for `endpoint` is full. */
   private full(endpoint: number): boolean {
     const { services, endpoints, draining } = this.context;
     const service = endpoints.service[endpoint];

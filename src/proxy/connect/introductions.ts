@@ -1,10 +1,10 @@
-// The PROXY header that a service may want at the beginning of each connection to an endpoint: who the client is that it is made for.
+// The PROXY header that a service may require at the start of each connection to an endpoint: it names the client.
 import { parseName } from '../../proxy-protocol/addresses.js';
 import { writeHeader } from '../../proxy-protocol/write.js';
 import type { Context } from '../context.js';
 
 export class Introductions {
-  /** 1 where the connection to an endpoint has its header, or has it queued. */
+  /** 1 if the connection to an endpoint has sent or queued its header. */
   private readonly made: Uint8Array;
 
   constructor(private readonly context: Context) {
@@ -16,18 +16,21 @@ export class Introductions {
     this.made[upstream] = 0;
   }
 
-  /** `upstream` gets all that was queued for another one, the header included unless that goes ahead of TLS. */
+  /** `upstream` takes over everything queued for another connection, including the header unless that goes before TLS. */
   inherited(upstream: number): void {
     this.made[upstream] = this.aheadOfTls(upstream) ? 0 : 1;
   }
 
-  /** `upstream`, another dial for the same client, is to race the one that will leave it what is queued. False as of `make`. */
+  /** `upstream`, another dial for the same client, is to race the one whose queue it will take over. False as for `make`. */
   raced(client: number, upstream: number): boolean {
     this.reset(upstream);
     return !this.aheadOfTls(upstream) || this.make(client, upstream);
   }
 
-  /** Queues the header before anything else is, where the service wants one: in front of its TLS, as who reads it has to know who comes. False if there is no memory for it. */
+  /**
+   * Queues the header before everything else if the service wants one. It goes before the service's TLS, because its reader wants to know
+   * the client first. False if there is no memory for it.
+   */
   make(client: number, upstream: number): boolean {
     const { endpoints, services, connections, slab, sockets } = this.context;
     const service = endpoints.service[connections.endpoint[upstream]];
@@ -44,14 +47,14 @@ export class Introductions {
     return true;
   }
 
-  /** Whether the service itself dials with TLS. (Through the TLS of the mesh the header goes on to the endpoint behind it.) */
+  /** Whether the service itself dials with TLS. (With the mesh's TLS the header is sent to the endpoint inside.) */
   private aheadOfTls(upstream: number): boolean {
     const { endpoints, services, connections, sockets } = this.context;
     const service = endpoints.service[connections.endpoint[upstream]];
     return service >= 0 && services.tls[service] !== 0 && sockets.layer[upstream] !== 0;
   }
 
-  /** Where the client was going: as a header has said, or netfilter knows, or the address at which it was accepted. */
+  /** The client's destination: from a header, from netfilter, or the address where it was accepted. */
   private destination(client: number): string {
     const { connections, destinations, native, sockets } = this.context;
     const said = connections.destinationName(client);

@@ -1,26 +1,26 @@
-// Peers that are gone: something was sent, and nothing is acknowledged. The kernel's own TCP_USER_TIMEOUT takes a reader that pauses for one
-// that is gone, as it counts the time of a closed window too. Here a peer that answers window probes lives, for however long it reads nothing.
+// Detects dead peers: data was sent, and nothing is acknowledged. The kernel's TCP_USER_TIMEOUT would take a reader that pauses for dead,
+// because it counts the time of a closed window too. Here a peer that answers window probes is alive, however long it reads nothing.
 import { ERRNO } from '../../io/abi.js';
 import { FREE, SOCKET } from '../../io/sockets.js';
 import { LIMITS } from '../../metrics/layout.js';
 import type { Context } from '../context.js';
 
 /**
- * Sockets asked about at a time, at most: asking is a system call, and a thousand readers that stall at once would be asked about at once, which
- * takes a millisecond. This part of all, or so many.
+ * Maximum number of sockets to query at a time. A query is a system call; a thousand readers that stall together would otherwise be queried
+ * together, which takes a millisecond. This fraction of all, or this number.
  */
 const PART_SHIFT = 4;
 const FEW = 64;
-/** A socket is asked about so many times within its timeout, if there is time for that. */
+/** How often to query a socket within its timeout, if there is time. */
 const LOOKS = 4;
 const LIMIT_USER_TIMEOUT = LIMITS.indexOf('user-timeout');
 
 export class SilentPeers {
-  /** Since when nothing has been acknowledged although something was sent, ms; 0: not seen so yet. */
+  /** Since when nothing has been acknowledged although data was sent, ms; 0: not observed. */
   private readonly since: Float64Array;
-  /** When to ask next, ms. */
+  /** When to query next, ms. */
   private readonly next: Float64Array;
-  /** The slot's generation when it was asked about: another one is another socket. */
+  /** The slot's generation at the last query: another one means another socket. */
   private readonly asked: Uint16Array;
   private cursor = 0;
 
@@ -33,7 +33,7 @@ export class SilentPeers {
     this.asked = new Uint16Array(context.sockets.capacity);
   }
 
-  /** Looks at the sockets to which something was sent. Called every now and then. Returns when to look again, at the latest. */
+  /** Checks the sockets that data was sent to. Called now and then. Returns the latest time for the next call. */
   look(now: number): number {
     const { sockets } = this.context;
     const { owes } = sockets;
@@ -52,7 +52,7 @@ export class SilentPeers {
     return again;
   }
 
-  /** False if there was nothing to ask. */
+  /** False if there was nothing to query. */
   private ask(slot: number, now: number): boolean {
     const { sockets, native } = this.context;
     const timeout = this.timeout(slot);
@@ -69,28 +69,31 @@ export class SilentPeers {
     const silent = native.unanswered(sockets.fd[slot]);
     if (silent < 0) {
       this.heard(slot);
-      // Behind a closed window something waits that will be probed for.
+      // With a closed window, something waits that the kernel will probe for.
       if (silent === NOTHING && (sockets.flags[slot] & SOCKET.SENDING) === 0) sockets.owes[slot] = 0;
       return true;
     }
-    // What was heard before counts for nothing: it may have been long before anything was sent.
+    // Earlier contact does not count: it may have been long before anything was sent.
     if (this.since[slot] === 0) this.since[slot] = now;
     else this.since[slot] = Math.max(this.since[slot], now - silent);
     if (now - this.since[slot] < timeout) return true;
     this.since[slot] = 0;
     this.context.limited(LIMIT_USER_TIMEOUT);
-    // The kernel would go on trying for a quarter of an hour.
+    // The kernel would keep trying for a quarter of an hour.
     sockets.resetOnClose(slot);
     this.failed(slot, ERRNO.ETIMEDOUT);
     return true;
   }
 
-  /** What was sent to it is answered, or to another socket. Memory is paid for where it is written only, and most never keep silent. */
+  /**
+   * The data was acknowledged, or the socket is another one. Only written if necessary: writing takes memory, and most sockets are never
+   * silent.
+   */
   private heard(slot: number): void {
     if (this.since[slot] !== 0) this.since[slot] = 0;
   }
 
-  /** How long the peer of a socket may be silent, ms; 0: for ever. */
+  /** How long the peer of a socket may be silent, ms; 0: no limit. */
   private timeout(slot: number): number {
     const { connections, services, endpoints, userTimeoutMs } = this.context;
     const listener = connections.listener[slot];
@@ -100,5 +103,5 @@ export class SilentPeers {
   }
 }
 
-/** What `Native.unanswered` says of a peer that has had everything. */
+/** `Native.unanswered` for a peer that has acknowledged everything. */
 const NOTHING = -1;

@@ -1,5 +1,5 @@
-// The line of requests that wait for an HTTP/2 connection of an endpoint: who leaves it for a connection, for another endpoint, or for the
-// other version of HTTP.
+// Requests in line for an HTTP/2 connection to an endpoint: they leave it for a connection, for another endpoint, or for the other version
+// of HTTP.
 import type { Context } from '../context.js';
 import { WHY } from '../exchange/reasons.js';
 import type { Reports } from '../exchange/reports.js';
@@ -16,7 +16,7 @@ export class WaitingLine {
     private readonly reports: Reports,
   ) {}
 
-  /** Streams that wait for a connection of `endpoint` get one, as far as there are any. */
+  /** Gives streams in line for `endpoint` a connection, as far as possible. */
   serve(endpoint: number): void {
     for (;;) {
       const x = this.pool.first(endpoint);
@@ -30,7 +30,7 @@ export class WaitingLine {
     }
   }
 
-  /** What `endpoint` takes has changed: those in line may have a place, or need another connection. */
+  /** The capacity of `endpoint` has changed: requests in line may find room, or need another connection. */
   takes(endpoint: number): void {
     this.pool.gauge(endpoint);
     this.serve(endpoint);
@@ -38,8 +38,8 @@ export class WaitingLine {
   }
 
   /**
-   * The endpoint of `socket` has closed, or `said` something in HTTP/1, before its SETTINGS. True if it is taken from now on for one
-   * that does not speak HTTP/2, and may be asked by HTTP/1.
+   * The endpoint of `socket` closed, or `said` something in HTTP/1, before its SETTINGS. True if it is now taken not to speak HTTP/2 and
+   * may be asked with HTTP/1.
    */
   unspoken(socket: SocketSlot, said: boolean): boolean {
     const { services, endpoints, protocols, connections } = this.context;
@@ -50,25 +50,25 @@ export class WaitingLine {
       this.dialer.unusable(socket);
       return false;
     }
-    // One that has spoken HTTP/2 until now may only be on its way out, and is to be asked again.
+    // An endpoint that spoke HTTP/2 before may only be shutting down; try again.
     const leaving = !said && protocols.spoken(endpoint, VERSION.HTTP2);
     protocols.learn(endpoint, VERSION.HTTP2, leaving ? KNOWN.UNKNOWN : KNOWN.REFUSED, !said);
     return !leaving;
   }
 
-  /** Whoever waits for a connection of `endpoint` goes there by HTTP/1. */
+  /** Sends the requests in line for `endpoint` there with HTTP/1. */
   overHttp1(endpoint: number): void {
     const last = this.pool.last(endpoint);
     for (let x = this.pool.first(endpoint); x >= 0; x = this.pool.first(endpoint)) {
       this.reports.control.misunderstood(x as ExchangeSlot);
-      // Should any come back to this line, they wait for the connection that is dialled next.
+      // Those that return to this line wait for the next dial.
       if (x === last) return;
     }
   }
 
-  /** Whoever waits for a connection of `endpoint` is sent to another one. */
+  /** Sends the requests in line for `endpoint` to another endpoint. */
   disband(endpoint: number, why: number): void {
-    // Where there is no other endpoint they come back to the end of this line, for the connection that is dialled next.
+    // Without another endpoint they return to the end of this line and wait for the next dial.
     const last = this.pool.last(endpoint);
     for (let x = this.pool.first(endpoint); x >= 0; x = this.pool.first(endpoint)) {
       this.reports.control.undialled(x as ExchangeSlot, why);

@@ -1,4 +1,4 @@
-// What is counted of exchanges, what the balancer learns from them, and what the access log says of them. Each once.
+// Metrics of exchanges, the balancer's feedback and the access log: each exchange is counted exactly once.
 import { isFailure, SIGN } from '../../balance/signs.js';
 import {
   E,
@@ -18,14 +18,14 @@ import { type Exchanges, MAX_LATENCY_US } from './exchange.js';
 import { OUTCOME } from './outcome.js';
 import type { RequestLog } from './request-log.js';
 
-/** A client may have set a deadline that is too short ... */
+/** A client's deadline may have been too short ... */
 const GRPC_DEADLINE_EXCEEDED = 4;
-/** ... and may not do what it asks for: the endpoint has answered. */
+/** ... or the client lacks permission; either way the endpoint has answered. */
 const GRPC_PERMISSION_DENIED = 7;
 const ENDPOINT_LATENCY_US = ENDPOINT_HISTOGRAMS.indexOf('response_latency_us');
 
 export class Accounts {
-  /** Exchanges under way in which both sides speak HTTP/1, and all others. */
+  /** Exchanges in progress with HTTP/1 on both sides, and all others. */
   inHttp1 = 0;
   inHttp2 = 0;
 
@@ -35,7 +35,7 @@ export class Accounts {
     private readonly log: Pick<RequestLog, 'begun' | 'ended'>,
   ) {}
 
-  /** A request has come on `listener`. */
+  /** A request has arrived on `listener`. */
   begun(x: ExchangeSlot, listenerMeter: number): void {
     const { values, services, budget, reactor } = this.context;
     const { exchanges } = this;
@@ -51,7 +51,7 @@ export class Accounts {
     budget.deposit(service, reactor.ms);
   }
 
-  /** It goes to its endpoint, or waits for a connection that is dialled for it. */
+  /** It is sent to its endpoint, or waits for a connection being dialled. */
   dispatched(x: ExchangeSlot): void {
     if (this.exchanges.counted[x] === 1) return;
     this.exchanges.counted[x] = 1;
@@ -63,12 +63,12 @@ export class Accounts {
     else this.inHttp2++;
   }
 
-  /** The head of its response has come. That is what an endpoint is held to, but for gRPC, which says later how it went. */
+  /** The head of its response has arrived. The endpoint is judged by this, except for gRPC, where the status comes later. */
   responded(x: ExchangeSlot, status: number): void {
     const { exchanges } = this;
     const { balancer, reactor } = this.context;
     exchanges.status[x] = status;
-    // In place and in whole µs: a fraction that is handed on is allocated.
+    // Computed in place and as an integer: passing a fraction on would allocate.
     const latency = (this.context.reactor.now - exchanges.started[x]) * 1000;
     exchanges.latencyUs[x] = Math.min(latency, MAX_LATENCY_US) | 0;
     let sign: number = status >= 500 && status < 600 ? SIGN.ERROR : SIGN.WORKS;
@@ -79,7 +79,7 @@ export class Accounts {
     balancer.heard(exchanges.endpoint[x], reactor.ms, exchanges.latencyUs[x], sign, exchanges.stay[x]);
   }
 
-  /** The first message of a gRPC response has come. */
+  /** The first message of a gRPC response has arrived. */
   spoke(x: ExchangeSlot): void {
     const { balancer, reactor } = this.context;
     const { exchanges } = this;
@@ -87,7 +87,7 @@ export class Accounts {
     balancer.judge(exchanges.endpoint[x], reactor.ms, SIGN.WORKS, exchanges.stay[x]);
   }
 
-  /** The endpoint has brought its response to an end, or agreed to a `tunnel`: that is logged when it ends. */
+  /** The endpoint has completed its response, or agreed to a `tunnel`, which is logged when it ends. */
   succeeded(x: ExchangeSlot, tunnel = false): void {
     const { balancer, values, metrics, services, endpoints } = this.context;
     const { exchanges } = this;
@@ -104,7 +104,7 @@ export class Accounts {
       this.judge(x, this.grpc(x, base, services.base[service]));
     } else {
       values[base + (status < 600 ? E.STATUS + status - 100 : E.STATUS_BEYOND)]++;
-      // The client of a call has heard nothing of how that has ended.
+      // The client of this call will get no status.
       if (exchanges.grpc[x] === 1) values[services.base[service] + S.GRPC_MISSING]++;
       balancer.ended(endpoint);
     }
@@ -114,7 +114,7 @@ export class Accounts {
     if (this.context.observed && !tunnel) this.log.ended(x, OUTCOME.WHOLE, status, 0);
   }
 
-  /** The endpoint has not. `sign`: the SIGN that this is; after the head of its response it is none. */
+  /** The endpoint has failed. `sign`: its SIGN, which is none after the head of the response. */
   failed(x: ExchangeSlot, sign: number): void {
     const { balancer, reactor, values, endpoints } = this.context;
     const { exchanges } = this;
@@ -131,7 +131,7 @@ export class Accounts {
     balancer.ended(endpoint);
   }
 
-  /** Takes the exchange back from its endpoint, which did nothing wrong. What has only waited for a place was not sent. */
+  /** Cancels the exchange at its endpoint, which is not at fault. A request still waiting in line was never sent. */
   abandoned(x: ExchangeSlot): void {
     const { balancer, values, endpoints } = this.context;
     const { exchanges } = this;
@@ -143,20 +143,20 @@ export class Accounts {
     values[base + E.ABANDONED]++;
   }
 
-  /** The proxy has answered by itself: `why` is an index into RESPONSE_REASONS. */
+  /** The proxy has answered itself: `why` is an index into RESPONSE_REASONS. */
   answered(x: ExchangeSlot, status: number, why: number): void {
     if (this.context.observed) this.log.ended(x, OUTCOME.ANSWERED, status, why);
     this.ended(x, OUTCOME.WHOLE, why);
   }
 
-  /** The client has left before its response was whole. */
+  /** The client left before its response was complete. */
   clientLeft(x: ExchangeSlot): void {
     const { values, services } = this.context;
     const { exchanges } = this;
     if (exchanges.pending[x] === 1) values[services.base[exchanges.service[x]] + S.CLIENT_LEFT]++;
   }
 
-  /** The request is over, if one is under way. `why`: as OUTCOME says. */
+  /** The request is over, if one is in progress. `why`: as for OUTCOME. */
   ended(x: ExchangeSlot, outcome: number, why: number): void {
     const { values, services } = this.context;
     const { exchanges } = this;
@@ -180,7 +180,7 @@ export class Accounts {
     return this.exchanges.version[x] === VERSION.HTTP1 && !this.exchanges.isStream(x);
   }
 
-  /** A gRPC call has ended, with this SIGN. */
+  /** Judges a gRPC call by this SIGN. */
   private judge(x: ExchangeSlot, sign: number): void {
     const { balancer, reactor } = this.context;
     const { exchanges } = this;
@@ -194,7 +194,7 @@ export class Accounts {
     balancer.ended(endpoint);
   }
 
-  /** Counts how a gRPC call ended, and returns what SIGN that is. */
+  /** Counts the status of a gRPC call and returns its SIGN. */
   private grpc(x: ExchangeSlot, endpoint: number, service: number): number {
     const { values } = this.context;
     const code = this.exchanges.grpcStatus[x];
@@ -204,7 +204,7 @@ export class Accounts {
       if (code === GRPC_DEADLINE_EXCEEDED) return SIGN.NONE;
       return isGrpcFailure(code) && code !== GRPC_PERMISSION_DENIED ? SIGN.ERROR : SIGN.WORKS;
     }
-    // Whatever it said, it did not say how it ended.
+    // It ended without a status.
     values[endpoint + E.GRPC_MISSING]++;
     values[service + S.GRPC_MISSING]++;
     return SIGN.ERROR;

@@ -1,4 +1,4 @@
-// Responses in the proxy's own name, each with its reason. A gRPC client gets a gRPC status: it would read a bare 503 as UNKNOWN or worse.
+// The proxy's own responses, each with a reason. gRPC clients get a gRPC status: they would read a bare 503 as UNKNOWN or worse.
 
 import { METHOD } from '../../http/methods.js';
 import { ascii } from '../../http/octets.js';
@@ -25,12 +25,12 @@ const GRPC = {
   INTERNAL: 13,
   UNAVAILABLE: 14,
 } as const;
-/** Of an answer that is no refusal: an OPTIONS was for this proxy. */
+/** Status of an answer that is not a refusal: an OPTIONS addressed to this proxy. */
 const OK = 200;
 const BAD_GATEWAY = 502;
 const STATUSES = [200, 400, 403, 408, 414, 417, 421, 431, 501, 502, 503, 504, 505];
 
-/** What a client would make of RST_STREAM with `code` if it saw it (gRPC over HTTP/2, section "Errors"). */
+/** How a client would interpret RST_STREAM with `code` (gRPC over HTTP/2, section "Errors"). */
 function ofReset(code: number): number {
   switch (code) {
     case H2_ERROR.REFUSED_STREAM:
@@ -46,10 +46,10 @@ function ofReset(code: number): number {
   }
 }
 
-/** What a gRPC client is told where a reason is not just UNAVAILABLE. `reset`: the endpoint has reset its stream with `code`. */
+/** The gRPC status for a reason, where it is not just UNAVAILABLE. `reset`: the endpoint reset its stream with `code`. */
 function grpcStatus(status: number, why: number, code: number, reset: boolean): number {
   if (reset) return ofReset(code);
-  // Nothing was processed, and nobody's deadline has passed.
+  // Nothing was processed, and no deadline of the caller has passed.
   if (why === WHY.CONNECT_TIMEOUT) return GRPC.UNAVAILABLE;
   if (status === 403) return GRPC.PERMISSION_DENIED;
   if (status === 504) return GRPC.DEADLINE_EXCEEDED;
@@ -60,7 +60,7 @@ function grpcStatus(status: number, why: number, code: number, reset: boolean): 
 }
 
 export class Answers {
-  /** Text of the reasons, each with a newline, in the slab. */
+  /** Texts of the reasons, each with a newline, in the slab. */
   private readonly textAt: number[];
   private readonly textLength: number[];
   private readonly reasons: number[];
@@ -97,10 +97,7 @@ export class Answers {
     this.messages = RESPONSE_REASONS.map((reason) => memory.constant('grpc-message', `sluice: ${reason}`));
   }
 
-  /**
-   * Sends an answer to the client of the exchange, and counts it. Returns the status that it has got. `code` and `reset`: see
-   * `grpcStatus`.
-   */
+  /** Sends an answer to the client of the exchange, and counts it. Returns its status. `code` and `reset`: see `grpcStatus`. */
   send(x: ExchangeSlot, status: number, why: number, detail: Uint8Array | null, code: number, reset: boolean): number {
     let reason = why;
     let sent = status;
@@ -130,7 +127,7 @@ export class Answers {
     if (service >= 0) values[services.base[service] + S.RESPONSE + reason]++;
   }
 
-  /** Whether the client's connection outlives the answer: its request was whole and in order, and what failed is behind us. */
+  /** Whether the client's connection survives the answer: its request was complete and valid, and the failure is upstream. */
   private stays(x: ExchangeSlot, client: number, status: number, why: number): boolean {
     const { http1, exchanges, context } = this;
     if (http1.keep[client] === 0 || http1.request[client] !== REQUEST.COMPLETE || http1.beginning === client)
@@ -141,8 +138,8 @@ export class Answers {
   }
 
   /**
-   * Ends a gRPC call whose response has begun: a client would take RST_STREAM for INTERNAL, whatever the reason. False if there is no
-   * memory for that. `code` and `reset`: see `grpcStatus`.
+   * Ends a gRPC call whose response has begun: a client would read RST_STREAM as INTERNAL, whatever the reason. False if there is no
+   * memory. `code` and `reset`: see `grpcStatus`.
    */
   endCall(x: ExchangeSlot, status: number, why: number, code: number, reset: boolean): boolean {
     const { spare: list } = this.core;
@@ -156,7 +153,7 @@ export class Answers {
     return true;
   }
 
-  /** Adds the outcome of a call to `core.spare`. */
+  /** Adds the status of a call to `core.spare`. */
   private addGrpc(grpcCode: number, why: number): void {
     const { spare } = this.core;
     spare.addConstant(this.grpcCodes[grpcCode]);
@@ -164,11 +161,11 @@ export class Answers {
     spare.addConstant(this.reasons[why]);
   }
 
-  /** The client of a call is told how that has ended. */
+  /** Records the status that the client of a call gets. */
   private told(x: ExchangeSlot, grpcCode: number): void {
     const { exchanges, context } = this;
     exchanges.grpcStatus[x] = grpcCode;
-    // What could not be read was not counted as a call either.
+    // A request that could not be parsed was not counted as a call either.
     if (exchanges.pending[x] === 1)
       context.values[context.services.base[exchanges.service[x]] + S.GRPC_STATUS + grpcCode]++;
   }
@@ -196,7 +193,7 @@ export class Answers {
     this.context.added.dateInto(list, exchanges.client(x, core));
     list.finish();
     sender.headers(slot, list, bare);
-    // Where the window is closed the text waits; `flushed` goes on.
+    // With a closed window the text waits; `flushed` continues.
     if (!bare) sender.text(slot, this.textAt[why], this.textLength[why]);
     return sent;
   }

@@ -1,5 +1,5 @@
-// Who is not read because the other side is slow: sockets of exchanges whose other leg is a stream, or whose request waits. Between two
-// sockets http1/bodies.ts does it, between two streams their windows do.
+// Pauses sources whose readers are slow: sockets of exchanges whose other leg is a stream, or whose request waits. Between two sockets
+// http1/bodies.ts does this; between two streams their windows do.
 import type { Chains } from '../../http2/chains.js';
 import type { Core } from '../../http2/shared-state.js';
 import { BLOCK_BYTES } from '../../http2/small-buffers.js';
@@ -17,14 +17,14 @@ export class Backpressure {
     private readonly http1: Http1Sockets,
   ) {}
 
-  /** Holds a client's socket back while too much of what it sent waits in `chain` of `waits`. */
+  /** Pauses a client's socket while too much of its data waits in `chain` of `waits`. */
   holdClient(x: ExchangeSlot, waits: Chains, chain: number): void {
     const { pressure, limits } = this.context;
     const costs = waits.pinned[chain] * BLOCK_BYTES;
     if (costs > 0 && costs > pressure.bytes(limits.maxBufferedBytes)) this.stopClient(x);
   }
 
-  /** Holds it back: the socket that it sends to is full. */
+  /** Pauses it: the socket it sends to is full. */
   stopClient(x: ExchangeSlot): void {
     const { pressure, sockets } = this.context;
     const { throttled } = this.http1;
@@ -36,14 +36,14 @@ export class Backpressure {
     this.context.watchSoon(client);
   }
 
-  /** Reads on from it once little waits. */
+  /** Resumes it once little waits. */
   resumeClient(x: ExchangeSlot, waits: Chains, chain: number): void {
     const { pressure, limits } = this.context;
     const costs = waits.pinned[chain] * BLOCK_BYTES;
     if (costs <= pressure.bytes(limits.maxBufferedBytes) >> 1) this.startClient(x);
   }
 
-  /** Reads on from it: nothing waits. */
+  /** Resumes it: nothing waits. */
   startClient(x: ExchangeSlot): void {
     const { throttled } = this.http1;
     const client = this.exchanges.clientSocket(x);
@@ -52,7 +52,7 @@ export class Backpressure {
     this.context.sockets.resumeSlowly(client);
   }
 
-  /** Holds an endpoint's socket back: no more waits for its client's stream than a stream of HTTP/2 may have under way. */
+  /** Pauses an endpoint's socket: its client's stream may have no more waiting than an HTTP/2 stream may have in flight. */
   holdEndpoint(x: ExchangeSlot, socket: SocketSlot): void {
     const { core, context } = this;
     const { sockets, limits, pressure } = context;
@@ -63,7 +63,7 @@ export class Backpressure {
     sockets.pause(socket);
   }
 
-  /** Reads on from it once little waits. */
+  /** Resumes it once little waits. */
   resumeEndpoint(x: ExchangeSlot, socket: SocketSlot): void {
     const { sockets, limits, pressure } = this.context;
     if ((sockets.flags[socket] & SOCKET.PAUSED) === 0) return;

@@ -1,5 +1,5 @@
-// Deadlines of exchanges: how long one may wait for a connection, for a response, and in the middle of a body. A client's socket or
-// connection has the timer; what it means for an exchange is here.
+// Deadlines of exchanges: how long one may wait for a connection, for a response, and within a body. The timer belongs to the client's
+// socket or connection; its meaning for an exchange is here.
 
 import { SOCKET } from '../../io/sockets.js';
 import { LIMITS } from '../../metrics/layout.js';
@@ -12,21 +12,21 @@ import { type Exchanges, STATE, type StateKind } from './exchange.js';
 import type { Legs } from './legs.js';
 
 const NEVER = Number.POSITIVE_INFINITY;
-/** How soon an exchange is looked at again that waits for a dial to end, ms. */
+/** Interval for checking an exchange that waits for a dial, ms. */
 const DIALLING_MS = 100;
-/** How often an exchange is looked at that may last as long as it likes, ms. */
+/** Interval for checking an exchange without a deadline, ms. */
 const LOOK_MS = 60_000;
 
 /** What has taken too long. */
 export const OVERDUE = {
   NO: 0,
-  /** A place on a connection. */
+  /** A connection, in line for one. */
   LINE: 1,
   /** The endpoint's response. */
   RESPONSE: 2,
-  /** A body, on which neither side moves. */
+  /** A body without progress in either direction. */
   BODY: 3,
-  /** A tunnel, of which nobody makes use. */
+  /** An unused tunnel. */
   TUNNEL: 4,
 } as const;
 
@@ -40,7 +40,7 @@ const LIMIT = {
 } as const;
 
 export class Deadlines {
-  /** After `check`: when it is to be asked again, ms; Infinity for never. */
+  /** Set by `check`: when to check again, ms; Infinity for never. */
   next = NEVER;
 
   constructor(
@@ -50,7 +50,7 @@ export class Deadlines {
     private readonly pool: Http2Pool,
   ) {}
 
-  /** Arms the timer of a client's socket for its exchange as it is now; a later deadline is found when it fires. */
+  /** Arms the timer of a client's socket for the current state of its exchange; a later deadline is discovered when it fires. */
   arm(x: ExchangeSlot): void {
     const { exchanges, context } = this;
     if (exchanges.isStream(x)) return;
@@ -61,7 +61,7 @@ export class Deadlines {
     if (timeout > 0) context.wheel.pull(exchanges.clientSocket(x), context.reactor.now + timeout);
   }
 
-  /** Whether something has taken too long, as an OVERDUE, which is counted. If not, `next` says when to look again. */
+  /** Returns what has taken too long, as an OVERDUE, and counts it. If nothing has, `next` says when to check again. */
   check(x: ExchangeSlot): number {
     const state = this.exchanges.state[x] as StateKind;
     switch (state) {
@@ -83,17 +83,17 @@ export class Deadlines {
     }
   }
 
-  /** How long the endpoint may take to answer, ms; 0: as long as it likes. */
+  /** Timeout for the endpoint's response, ms; 0: none. */
   private responseTimeout(x: ExchangeSlot): number {
     const { exchanges, context } = this;
     const timeout = context.services.responseTimeoutMs[exchanges.service[x]];
     if (timeout > 0 || exchanges.isStream(x)) return timeout;
-    // A client that has ended its direction may have left altogether (a FIN does not tell): its response is not waited for without bound.
+    // A client that half-closed may have left altogether (a FIN does not tell), so its response has a timeout in any case.
     const left = (context.sockets.flags[exchanges.clientSocket(x)] & SOCKET.EOF) !== 0;
     return left ? context.limits.http1.bodyTimeoutMs : 0;
   }
 
-  /** Whether the whole request is out, and nothing has come back. */
+  /** Whether the whole request has been sent, and nothing received. */
   private awaitsResponse(x: ExchangeSlot): boolean {
     return this.exchanges.state[x] === STATE.SENT && this.exchanges.whole[x] === 1;
   }
@@ -105,7 +105,7 @@ export class Deadlines {
     this.next = timeout > 0 ? exchanges.lineSince[x] + timeout : now + LOOK_MS;
     if (timeout === 0 || now < this.next) return OVERDUE.NO;
     if (this.pool.dialing(exchanges.endpoint[x])) {
-      // A dial has a deadline of its own.
+      // A dial has its own deadline.
       this.next = now + DIALLING_MS;
       return OVERDUE.NO;
     }
@@ -119,7 +119,7 @@ export class Deadlines {
     const timeout = this.responseTimeout(x);
     this.next = now + LOOK_MS;
     if (timeout === 0) return OVERDUE.NO;
-    // Not since the client's last activity: pipelining must not put the timeout off. Dialling has a deadline of its own.
+    // Not from the client's last activity: pipelining must not extend the timeout. Dialling has its own deadline.
     const since = legs.dialling(x) ? now : Math.max(exchanges.started[x], legs.activeEndpoint(x));
     this.next = since + timeout;
     if (now < this.next) return OVERDUE.NO;
@@ -138,14 +138,14 @@ export class Deadlines {
     return OVERDUE.BODY;
   }
 
-  /** How long neither side may move in a body, ms: the service's bound, else each version has one for its side. 0: as long as they like. */
+  /** How long a body may make no progress, ms: the service's limit, or else each version's limit for its side. 0: no limit. */
   private bodyTimeout(x: ExchangeSlot): number {
     const { exchanges } = this;
     const { services, limits } = this.context;
     const service = exchanges.service[x];
-    // What streams may be silent for as long as it likes (a watch, events): keepalive finds peers that are dead.
+    // Streams that may be silent by design (a watch, events): keepalive detects dead peers.
     if (exchanges.grpc[x] === 1 || exchanges.eventStream[x] === 1) return services.streamTimeoutMs[service];
-    // The client has got its response. What is left of the request is not waited for as long.
+    // The client has its response; the rest of the request gets less time.
     if (this.legs.answeredEarly(x)) return limits.http1.lingerTimeoutMs;
     const own = services.bodyTimeoutMs[service];
     if (own >= 0) return own;
@@ -155,7 +155,7 @@ export class Deadlines {
     return client === 0 || endpoint === 0 ? Math.max(client, endpoint) : Math.min(client, endpoint);
   }
 
-  /** A tunnel is an opaque connection, whatever carries its two sides. */
+  /** A tunnel has the limits of an opaque connection, whatever carries its sides. */
   private tunnel(x: ExchangeSlot): number {
     const { context, legs, exchanges } = this;
     const { opaque } = context.limits;

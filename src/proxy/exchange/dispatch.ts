@@ -1,5 +1,5 @@
-// Where a request goes: an endpoint is picked, the head translated to what it speaks, and a connection leased or dialled; or the request
-// waits in line for one.
+// Sends a request: picks an endpoint, translates the head to its version, and leases or dials a connection; or puts the request in line for
+// one.
 import { ascii } from '../../http/octets.js';
 import { ORIGIN } from '../../http/orig-proto.js';
 import { MESSAGE_ERRORS } from '../../http1/errors.js';
@@ -19,13 +19,13 @@ const LIMIT_PEER_HEADER_BYTES = LIMITS.indexOf('h2-peer-header-bytes');
 const TOO_LARGE = ascii('fields larger than the endpoint takes');
 
 export class Dispatcher {
-  // Why `send` has not sent: what the client is to be told.
+  // If `send` did not send: the answer for the client.
   status = 503;
   why: number = WHY.NO_ENDPOINT;
   detail: Uint8Array | null = null;
-  /** It is because what is left of the request is framed for the other version than those speak that might have it. */
+  /** The rest of the request has framing for the other version than the available endpoints speak. */
   unsendable = false;
-  /** Where the request is; a copy that has to be translated is sent from what is kept. */
+  /** Where the request is; a copy that needs translation is sent from the kept request. */
   private source: number = SOURCE.FRESH;
 
   constructor(
@@ -37,8 +37,8 @@ export class Dispatcher {
   ) {}
 
   /**
-   * Sends the request that is at `source` (QUEUED: on the socket `from`) to an endpoint other than `exclude`, or to `first` if that is
-   * not -1. `fresh`: on a new connection. False if it can't be sent; then `status`, `why` and `detail` say why.
+   * Sends the request at `source` (QUEUED: on the socket `from`) to an endpoint other than `exclude`, or to `first` if that is not -1.
+   * `fresh`: on a new connection. False if it can't be sent; then `status`, `why` and `detail` give the reason.
    */
   send(x: ExchangeSlot, source: number, from: number, exclude: number, first: number, fresh: boolean): boolean {
     const { exchanges, context, legs } = this;
@@ -56,7 +56,7 @@ export class Dispatcher {
       const version = this.version(x, endpoint);
       this.source = source;
       if (!legs.canSend(x, version, source)) {
-        // What is left of the request has the other version's framing around it.
+        // The rest of the request has the other version's framing.
         balancer.abandon(endpoint, exchanges.stay[x]);
         avoid = endpoint;
         this.unsendable = this.why === WHY.NO_ENDPOINT;
@@ -91,7 +91,7 @@ export class Dispatcher {
     return false;
   }
 
-  /** A connection is there for the request that waits in line. False as `send`. */
+  /** A connection is available for the request in line. False as for `send`. */
   leaveLine(x: ExchangeSlot): boolean {
     const { legs } = this;
     this.unsendable = false;
@@ -118,16 +118,16 @@ export class Dispatcher {
     this.exchanges.attempts[x]++;
     const endpoint = balancer.pickRequest(service, reactor.ms, avoid);
     if (endpoint >= 0 || avoid < 0 || avoid !== exclude) return endpoint;
-    // Rather the same endpoint again than none: it may have only restarted.
+    // Better the same endpoint again than none: it may have just restarted.
     return balancer.pickRequest(service, reactor.ms, NONE);
   }
 
-  /** The version of HTTP in which the request goes to `endpoint`: its client's, unless that is known not to work. */
+  /** The HTTP version for the request to `endpoint`: its client's, unless that is known to fail. */
   private version(x: ExchangeSlot, endpoint: number): number {
     const { exchanges } = this;
     exchanges.carried[x] = 0;
     let wanted: number = exchanges.isStream(x) && exchanges.origin[x] === ORIGIN.NONE ? VERSION.HTTP2 : VERSION.HTTP1;
-    // Every server of HTTP/1 knows Upgrade and CONNECT; of HTTP/2 few take them.
+    // Every HTTP/1 server knows Upgrade and CONNECT; few HTTP/2 servers accept them.
     if (exchanges.asksForTunnel(x)) wanted = VERSION.HTTP1;
     const { protocols, services } = this.context;
     const service = exchanges.service[x];
@@ -135,12 +135,13 @@ export class Dispatcher {
       exchanges.carried[x] = exchanges.isStream(x) ? 0 : 1;
       return VERSION.HTTP2;
     }
-    // A call is never translated unless its service says so: what answers it by HTTP/1 is no gRPC server. One that waits loses nothing.
+    // A call is never translated unless its service says so: a server that answers it with HTTP/1 is not a gRPC server. Waiting costs it
+    // nothing.
     if (exchanges.grpc[x] === 1 && services.protocol[service] === SERVICE_PROTOCOL.AUTO) return VERSION.HTTP2;
     return protocols.choose(service, endpoint, wanted, exchanges.bare[x] === 1);
   }
 
-  /** Whether a request goes to the proxy in front of `endpoint` over HTTP/2, whatever version it is: what asks for a tunnel does not. */
+  /** Whether a request goes to the proxy in front of `endpoint` over HTTP/2 whatever its version; requests for tunnels do not. */
   private carries(x: ExchangeSlot, endpoint: number): boolean {
     return !this.exchanges.asksForTunnel(x) && !this.context.protocols.refused(endpoint, VERSION.HTTP2);
   }
@@ -156,7 +157,7 @@ export class Dispatcher {
     return this.go(x, this.source, from);
   }
 
-  /** The request goes out on the leg that has been leased. False as `send`. */
+  /** Sends the request on the leased leg. False as for `send`. */
   private go(x: ExchangeSlot, source: number, from: number): boolean {
     this.exchanges.state[x] = STATE.SENT;
     this.accounts.dispatched(x);
@@ -166,14 +167,14 @@ export class Dispatcher {
     return false;
   }
 
-  /** The endpoint has said that it takes no fields of this size: it is not asked, and did nothing wrong. */
+  /** The endpoint has announced that it accepts no fields of this size: it is not tried, and not at fault. */
   private tooLarge(): void {
     this.context.limited(LIMIT_PEER_HEADER_BYTES);
     this.fail(431, WHY.HEADER_TOO_LARGE);
     this.detail = TOO_LARGE;
   }
 
-  /** `endpoint` could not be had, for the reason that `lease` gave. */
+  /** `endpoint` was not available, for the reason that `lease` gave. */
   private notLeased(result: number, endpoint: number): void {
     if (result === LEASE.MEMORY) this.fail(503, WHY.MEMORY);
     else if (result === LEASE.TOO_LARGE) this.tooLarge();

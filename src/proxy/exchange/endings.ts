@@ -1,5 +1,5 @@
-// How exchanges end, well or badly: what is accounted for, what becomes of the endpoint's leg, and what the client is told. The order
-// matters: the endpoint's leg goes first, so that its place is free when the client's next request is read.
+// How exchanges end, well or badly: what is accounted, what happens to the endpoint's leg, and what the client is told. The order matters:
+// the endpoint's leg goes first, so that its place is free when the client's next request is read.
 import { H2_ERROR } from '../../http2/frame.js';
 import { CLOSE } from '../connect/connections.js';
 import type { ExchangeSlot } from '../slots.js';
@@ -11,19 +11,19 @@ import type { Legs } from './legs.js';
 import { OUTCOME } from './outcome.js';
 import { closeReason, WHY } from './reasons.js';
 
-/** What an event has brought with it. One object for all, as one for each would be allocated. */
+/** Details of an event. One object for all events, because one per event would be allocated. */
 export interface Outcome {
-  /** Of the response, or of an answer in the proxy's own name, with its WHY and a detail for its body. */
+  /** Of the response, or of the proxy's own answer, with its WHY and a detail for its body. */
   status: number;
   why: number;
   detail: Uint8Array | null;
   /** H2_ERROR for a client's stream. */
   code: number;
-  /** The endpoint has reset its stream with it. */
+  /** The endpoint reset its stream with `code`. */
   reset: boolean;
-  /** CLOSE of the connection that is to blame. */
+  /** CLOSE of the responsible connection. */
   reason: number;
-  /** SIGN of the endpoint's health that it is. */
+  /** The SIGN for the endpoint's health. */
   sign: number;
 }
 
@@ -47,7 +47,7 @@ export class Endings {
     private readonly authorization: { forget(exchange: number): void },
   ) {}
 
-  /** The endpoint has not brought its response to an end, and nothing of it has gone to the client. */
+  /** The endpoint failed to complete its response, and none of it has gone to the client. */
   blame(x: ExchangeSlot): void {
     const { accounts, legs } = this;
     accounts.failed(x, this.outcome.sign);
@@ -56,7 +56,7 @@ export class Endings {
     legs.reuse(connection);
   }
 
-  /** Answers in the proxy's own name; an endpoint that has the request did nothing wrong. */
+  /** Sends the proxy's own answer; an endpoint that has the request is not at fault. */
   answer(x: ExchangeSlot): void {
     const { legs } = this;
     this.disengage(x);
@@ -74,7 +74,7 @@ export class Endings {
     legs.afterAnswer(x, closeReason(why));
   }
 
-  /** The client's response ends too early; what the endpoint has to do with it is accounted for. */
+  /** The client's response is cut off; the endpoint's part in that is accounted for. */
   cut(x: ExchangeSlot): void {
     const { accounts, exchanges, legs } = this;
     const { status, why, code, reset } = this.outcome;
@@ -82,7 +82,7 @@ export class Endings {
     this.forget(x);
     const reason = why === WHY.BODY_TIMEOUT ? CLOSE.TIMEOUT : CLOSE.ERROR;
     if (this.isCall(x) && this.answers.endCall(x, status, why, code, reset)) {
-      // Of a call the status is the answer, wherever it comes.
+      // For a call the status is the answer, wherever it appears.
       accounts.answered(x, exchanges.status[x], why);
       legs.afterAnswer(x, reason);
     } else {
@@ -98,7 +98,7 @@ export class Endings {
     const { reason } = this.outcome;
     this.disengage(x);
     const connection = legs.leave(x, H2_ERROR.CANCEL, CLOSE.OK);
-    // Anything else is a reason of ours.
+    // Any other reason is our own.
     if (reason === CLOSE.OK || reason === CLOSE.RESET || reason === CLOSE.TLS) accounts.clientLeft(x);
     accounts.ended(x, OUTCOME.LEFT, reason);
     this.forget(x);
@@ -106,33 +106,33 @@ export class Endings {
     legs.reuse(connection);
   }
 
-  /** The client has all of the response. */
+  /** The client has the whole response. */
   complete(x: ExchangeSlot): void {
     const { accounts, legs } = this;
     accounts.succeeded(x);
     accounts.ended(x, OUTCOME.WHOLE, 0);
-    // An endpoint that has answered before it had the whole request wants no more of it (RFC 9113 section 8.1).
+    // An endpoint that has answered before the end of the request does not want the rest (RFC 9113 section 8.1).
     const connection = legs.leave(x, H2_ERROR.NO_ERROR, CLOSE.OK);
     this.forget(x);
     legs.next(x);
     legs.reuse(connection);
   }
 
-  /** Whether the client is in the middle of a gRPC call: it can be told in trailers how that ends. */
+  /** Whether the client is in the middle of a gRPC call: trailers can tell it how the call ends. */
   private isCall(x: ExchangeSlot): boolean {
     const { exchanges } = this;
     const answering = exchanges.state[x] === STATE.ANSWERING && exchanges.status[x] === 200;
     return answering && exchanges.grpc[x] === 1 && exchanges.isStream(x);
   }
 
-  /** Takes the exchange from its endpoint, if one has it. */
+  /** Detaches the exchange from its endpoint, if it has one. */
   private disengage(x: ExchangeSlot): void {
     const { exchanges, accounts } = this;
     const state = exchanges.state[x];
     if (state >= STATE.WAITING && state <= STATE.FLUSHING) accounts.abandoned(x);
   }
 
-  /** What was kept for the exchange is given up. */
+  /** Discards what was kept for the exchange. */
   private forget(x: ExchangeSlot): void {
     const { kept, exchanges } = this;
     kept.forget(x);

@@ -1,64 +1,64 @@
-// Exchanges: one request each, and what becomes of it. Struct of arrays.
+// Exchanges: one request each, with its response. Struct of arrays.
 //
-// An exchange has two legs. Its client's leg names it: the exchange of an HTTP/1 client has the slot of the client's socket, that of a
-// client's stream has the stream's slot behind all sockets. So neither has to be allocated or looked up. Its endpoint's leg changes as
-// endpoints are tried: `kind` says what it is, `id` which socket or stream.
+// An exchange has two legs. The client's leg determines its number: the exchange of an HTTP/1 client has the slot of the client's socket;
+// that of a client's stream has the number of sockets plus the stream's slot. So exchanges need no allocation and no lookup. The endpoint's
+// leg changes as endpoints are tried: `kind` says what it is, `id` which socket or stream.
 import { METHOD } from '../../http/methods.js';
 import type { ExchangeSlot, SocketSlot, StreamSlot } from '../slots.js';
 
-/** How far an exchange has come. table.ts says what follows what. */
+/** Progress of an exchange. table.ts says what follows what. */
 export const STATE = {
-  /** Nothing is under way. */
+  /** No request in progress. */
   FREE: 0,
-  /** The request is kept, in the line of those that wait for an HTTP/2 connection. */
+  /** The request is kept, in line for an HTTP/2 connection. */
   WAITING: 1,
-  /** An endpoint has the request, or gets it; its final response head has not come. */
+  /** An endpoint has the request, or is getting it; the final response head has not arrived. */
   SENT: 2,
-  /** The client gets the response. */
+  /** The client is getting the response. */
   ANSWERING: 3,
-  /** The endpoint has said all. Some of it is still on its way to the client. */
+  /** The endpoint has finished; part of the response is still on its way to the client. */
   FLUSHING: 4,
-  /** No messages any more: bytes, both ways, until each side has ended. */
+  /** Bytes in both directions until both sides have ended; no more messages. */
   TUNNEL: 5,
-  /** The proxy has answered in its own name. Some of that is still on its way. */
+  /** The proxy has answered itself; part of the answer is still on its way. */
   OWN: 6,
 } as const;
 export type StateKind = (typeof STATE)[keyof typeof STATE];
 
-/** Endpoints tried for one request, connect failures included. */
+/** Endpoints tried for one request, including failed connects. */
 export const MAX_ATTEMPTS = 3;
 
-/** What an endpoint's leg is: `Exchanges.kind`. */
+/** Kind of an endpoint's leg: `Exchanges.kind`. */
 export const LEG = {
   NONE: 0,
   /** A socket to an endpoint that speaks HTTP/1. */
   HTTP1: 1,
   /** A stream on a connection to one that speaks HTTP/2. */
   HTTP2: 2,
-  /** A place in the line of those that wait for an HTTP/2 connection. */
+  /** A place in line for an HTTP/2 connection. */
   LINE: 3,
 } as const;
 export type LegKind = (typeof LEG)[keyof typeof LEG];
 
-/** What a request asks its connection to become: `Exchanges.upgrade`. */
+/** What a request wants its connection to become: `Exchanges.upgrade`. */
 export const UPGRADE = {
   NONE: 0,
-  /** Some protocol, by HTTP/1's Upgrade. HTTP/2 can't say it. */
+  /** Some protocol, by HTTP/1's Upgrade. HTTP/2 cannot express it. */
   OTHER: 1,
   /** A WebSocket: Upgrade in HTTP/1, extended CONNECT (RFC 8441) in HTTP/2. */
   WEBSOCKET: 2,
 } as const;
 
-/** Latencies beyond half an hour count as that, as in the histograms, µs. */
+/** Latencies over half an hour count as that, as in the histograms, µs. */
 export const MAX_LATENCY_US = 0x7fffffff;
 const NONE = -1;
 
-/** A column that is 0 for most exchanges costs memory where it is written only, be that with 0. */
+/** Writing takes memory, even writing 0, so a column that is mostly 0 is written only if needed. */
 function clear(column: Uint8Array, x: ExchangeSlot): void {
   if (column[x] !== 0) column[x] = 0;
 }
 
-/** Which connections clients' streams are on. */
+/** The connections of clients' streams. */
 interface ClientStreams {
   readonly streams: { readonly connection: readonly ({ readonly socket: number } | null)[] };
 }
@@ -71,62 +71,62 @@ export class Exchanges {
   readonly method: Uint8Array;
   /** 1: the client speaks gRPC. */
   readonly grpc: Uint8Array;
-  /** 1: the response is a stream of events, which may be silent for as long as it likes. */
+  /** 1: the response is an event stream, which may be silent without limit. */
   readonly eventStream: Uint8Array;
   /** One of UPGRADE. */
   readonly upgrade: Uint8Array;
-  /** 1: the request ends with its head. */
+  /** 1: the request has no body. */
   readonly bare: Uint8Array;
-  /** 1: all of the request has come. */
+  /** 1: the whole request has been received. */
   readonly whole: Uint8Array;
-  /** 1: an endpoint that speaks HTTP/2 has said all of its response, and goes on taking the request. */
+  /** 1: an endpoint that speaks HTTP/2 has completed its response, and still accepts the request. */
   readonly over: Uint8Array;
-  /** When the head of the request had come, ms. */
+  /** When the request's head was complete, ms. */
   readonly started: Float64Array;
   /** Endpoints tried. */
   readonly attempts: Uint8Array;
-  /** 1: counted as in flight with its service. */
+  /** 1: counted as in flight for its service. */
   readonly pending: Uint8Array;
-  /** 1: counted as in flight with its endpoint. */
+  /** 1: counted as in flight for its endpoint. */
   readonly counted: Uint8Array;
-  /** Endpoint that was picked last, -1 before. */
+  /** The last endpoint picked, -1 before. */
   readonly endpoint: Int32Array;
-  /** What the balancer gave for it when it was begun there: see `Balancer.begin`. */
+  /** What the balancer returned for it: see `Balancer.begin`. */
   readonly stay: Int32Array;
-  /** 1: a gRPC call whose response has begun, but has brought no message yet. */
+  /** 1: a gRPC call whose response has begun but has no message yet. */
   readonly silent: Uint8Array;
-  /** VERSION in which the request goes to its endpoint. */
+  /** VERSION of the request to its endpoint. */
   readonly version: Uint8Array;
-  /** ORIGIN of a request that a proxy of the mesh has carried over HTTP/2: what it is made again. */
+  /** ORIGIN of a request that a mesh proxy has carried over HTTP/2: what to turn it back into. */
   readonly origin: Uint8Array;
-  /** 1: the request is HTTP/1, and is carried over HTTP/2 to a proxy that makes it that again. */
+  /** 1: an HTTP/1 request carried over HTTP/2 to a proxy that turns it back. */
   readonly carried: Uint8Array;
-  /** One of LEG, and which. */
+  /** One of LEG, and its number. */
   readonly kind: Uint8Array;
   readonly id: Int32Array;
-  /** Status of the endpoint's response, 0 until it came. */
+  /** Status of the endpoint's response, 0 before it arrives. */
   readonly status: Uint16Array;
-  /** Its grpc-status, -1 until it came. */
+  /** Its grpc-status, -1 before it arrives. */
   readonly grpcStatus: Int8Array;
   /** Time from request to response head, µs. */
   readonly latencyUs: Int32Array;
-  /** Neighbours in the line for a connection, and since when, ms. */
+  /** Links of the line for a connection, and time of joining, ms. */
   readonly lineNext: Int32Array;
   readonly linePrev: Int32Array;
   readonly lineSince: Float64Array;
-  /** For the access log and for who taps, counted and kept while somebody wants it: bytes of the client's and the endpoint's content; who asks for what. */
+  /** For the access log and taps, recorded while anybody observes: bytes of the client's and the endpoint's content; the request. */
   readonly received: Float64Array;
   readonly sent: Float64Array;
   readonly target: (string | undefined)[] = [];
-  /** 1 where there is such a text. */
+  /** 1 if there is such a text. */
   readonly told: Uint8Array;
-  /** Sec-WebSocket-Key: the client's, or the one made for the endpoint, of WebSockets whose versions of HTTP differ. */
+  /** Sec-WebSocket-Key: the client's, or one generated for the endpoint, for WebSockets between different versions of HTTP. */
   readonly keys = new Map<ExchangeSlot, Uint8Array>();
 
   constructor(
-    /** Sockets that a worker may have: where the exchanges of streams begin. */
+    /** Number of sockets per worker: the exchanges of streams begin here. */
     readonly sockets: number,
-    /** Streams that a worker may have. */
+    /** Number of streams per worker. */
     readonly streams: number,
   ) {
     const n = sockets + streams;
@@ -162,7 +162,7 @@ export class Exchanges {
     this.told = new Uint8Array(n);
   }
 
-  /** All exchanges there can be. */
+  /** Total number of exchange slots. */
   get capacity(): number {
     return this.sockets + this.streams;
   }
@@ -180,32 +180,32 @@ export class Exchanges {
     return x >= this.sockets;
   }
 
-  /** The client's socket, where it speaks HTTP/1. */
+  /** The client's socket, if it speaks HTTP/1. */
   clientSocket(x: ExchangeSlot): SocketSlot {
     return x as number as SocketSlot;
   }
 
-  /** The client's stream, where it speaks HTTP/2. */
+  /** The client's stream, if it speaks HTTP/2. */
   clientStream(x: ExchangeSlot): StreamSlot {
     return (x - this.sockets) as StreamSlot;
   }
 
-  /** The socket of the client's connection, whichever version it speaks; -1 where its stream is off it. */
+  /** The socket of the client's connection in either version; -1 if its stream has been detached from it. */
   client(x: ExchangeSlot, core: ClientStreams): number {
     return this.isStream(x) ? (core.streams.connection[this.clientStream(x)]?.socket ?? -1) : this.clientSocket(x);
   }
 
-  /** The endpoint's socket; meaningful where `kind` is LEG.HTTP1. */
+  /** The endpoint's socket; only valid if `kind` is LEG.HTTP1. */
   endpointSocket(x: ExchangeSlot): SocketSlot {
     return this.id[x] as SocketSlot;
   }
 
-  /** The endpoint's stream; meaningful where `kind` is LEG.HTTP2. */
+  /** The endpoint's stream; only valid if `kind` is LEG.HTTP2. */
   endpointStream(x: ExchangeSlot): StreamSlot {
     return this.id[x] as StreamSlot;
   }
 
-  /** A client's connection begins: nothing is under way on it. */
+  /** A client's connection begins, with no request in progress. */
   clear(x: ExchangeSlot, service: number): void {
     this.state[x] = STATE.FREE;
     this.pending[x] = 0;
@@ -213,7 +213,7 @@ export class Exchanges {
     this.service[x] = service;
   }
 
-  /** A request begins. The caller notes when in `started`, as a time that is handed on is allocated. */
+  /** A request begins. The caller sets `started` itself, because passing a time would allocate. */
   begin(x: ExchangeSlot, service: number, method: number, grpc: boolean): void {
     this.state[x] = STATE.FREE;
     this.service[x] = service;
@@ -248,20 +248,20 @@ export class Exchanges {
   }
 
   /**
-   * Whether an endpoint whose response is complete may want the rest of the request: one that says 202 and reads on. An error is said
-   * instead of reading on, a call of gRPC is over with its status, and a tunnel is no message.
+   * Whether an endpoint with a complete response may want the rest of the request, like one that answers 202 and reads on. An error means
+   * it stops reading, a gRPC call is over with its status, and a tunnel is not a message.
    */
   goesOn(x: ExchangeSlot): boolean {
     const answering = this.state[x] === STATE.ANSWERING && this.status[x] < 400;
     return answering && this.whole[x] === 0 && this.grpc[x] === 0 && !this.asksForTunnel(x);
   }
 
-  /** Whether the client has got the head of a response, or is to get no more than it has. */
+  /** Whether the client has the head of a response, or will get no more than it has. */
   answered(x: ExchangeSlot): boolean {
     return this.state[x] >= STATE.ANSWERING;
   }
 
-  /** METHOD that the response answers as HTTP/1 has it: a WebSocket is asked for by GET there. */
+  /** METHOD that the response answers in HTTP/1 terms: there, a WebSocket is requested with GET. */
   methodInHttp1(x: ExchangeSlot): number {
     return this.upgrade[x] === UPGRADE.WEBSOCKET ? METHOD.GET : this.method[x];
   }

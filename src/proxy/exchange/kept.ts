@@ -1,5 +1,5 @@
-// Requests kept until their response begins, so that what an endpoint has not processed can be sent to another one. It is also how a
-// request waits for a connection. The head is kept as it was written for HTTP/1, or as a list of fields; the body as it came, unframed.
+// Requests kept until their response begins, so that what an endpoint has not processed can be sent to another one, or wait for a
+// connection. The head is kept as written for HTTP/1, or as a list of fields; the body is kept as received, without framing.
 import type { FieldList } from '../../hpack/field-list.js';
 import { restoreList, saveList, saveTemplate } from '../../hpack/memory/saved-list.js';
 import type { Template } from '../../hpack/memory/template.js';
@@ -14,22 +14,22 @@ import type { Context } from '../context.js';
 import type { ExchangeSlot } from '../slots.js';
 import { type Exchanges, STATE } from './exchange.js';
 
-/** How the head of a kept request is kept. */
+/** Form of a kept head. */
 export const FORM = {
   /** Nothing is kept: the request can't be sent again. */
   NONE: 0,
-  /** The octets of an HTTP/1 head, in one buffer with a body that is small enough. */
+  /** The bytes of an HTTP/1 head, in one buffer with the body if that is small enough. */
   HTTP1: 1,
-  /** A list of fields, as the header memory saves it. */
+  /** A list of fields, as saved by the header memory. */
   FIELDS: 2,
   /**
-   * A list of fields that the header memory knows as a whole, by reference: true until the memory begins a new epoch. `secure` makes
-   * FIELDS of it before it is used. Most requests are never sent again, and this is the cheapest way to keep one that came before.
+   * A list of fields that the header memory knows as a whole, by reference; valid until the memory begins a new epoch. `secure` turns it
+   * into FIELDS before use. Most requests are never sent again, and this is the cheapest way to keep one that was seen before.
    */
   TEMPLATE: 3,
 } as const;
 
-/** Of a service that does not say how much is kept: so many octets of a body for sure, and at most. */
+/** Default for services: the guaranteed number of body bytes to keep, and the maximum. */
 const SURE_BYTES = 64 * 1024;
 const MOST_BYTES = 1024 * 1024;
 const NONE = -1;
@@ -40,22 +40,22 @@ const LIMIT_REPLAY = LIMITS.indexOf('h2-replay');
 export class KeptRequests {
   /** One of FORM. */
   readonly form: Uint8Array;
-  /** Where the head is, and how long. */
+  /** Position and length of the head. */
   readonly at: Int32Array;
   readonly length: Int32Array;
   /** 1: the kept request is complete. */
   readonly whole: Uint8Array;
-  /** Octets of body behind the head. */
+  /** Bytes of the body. */
   readonly body: Chains;
-  /** Buffer of the head; -1: it lies in a block; LARGE. */
+  /** Buffer of the head; -1: it is in a block; LARGE. */
   private readonly buffer: Int32Array;
-  /** Heads that are larger than a buffer. */
+  /** Heads larger than a buffer. */
   private readonly large: Chains;
-  /** By client's stream: what FORM.TEMPLATE refers to. */
+  /** By client's stream: the target of FORM.TEMPLATE. */
   private readonly templates: (Template | null)[] = [];
-  /** Octets of all heads. */
+  /** Total bytes of all heads. */
   private heads = 0;
-  /** Trailers of requests whose head is still to go. */
+  /** Trailers of requests whose head is still to be sent. */
   private readonly trailers: SavedLists;
 
   constructor(
@@ -74,12 +74,12 @@ export class KeptRequests {
     this.trailers = new SavedLists(core.slab, core.blocks, core.areas, n);
   }
 
-  /** Keeps a head that was written for HTTP/1 at [at, at + length) of `buffer`, which the caller holds, too. `whole`: with all of its body. */
+  /** Keeps a head written for HTTP/1 at [at, at + length) of `buffer`, which the caller holds too. `whole`: including the whole body. */
   keepWritten(x: ExchangeSlot, buffer: number, at: number, length: number, whole: boolean): void {
-    // One that could not be leased a connection is written anew for the next endpoint.
+    // If no connection could be leased, the head is written again for the next endpoint.
     this.forget(x);
     const { slab, bytes } = this.context;
-    // Requests that wait long for their responses must not hold a buffer each.
+    // Requests that wait long for a response must not hold a buffer each.
     const block = slab.plentiful || length > BLOCK_BYTES ? NONE : this.core.blocks.take();
     if (block >= 0) bytes.copyWithin(block, at, at + length);
     else if (slab.plentiful || slab.share > 0) slab.retain(buffer);
@@ -92,7 +92,7 @@ export class KeptRequests {
     this.heads += length;
   }
 
-  /** Keeps the fields in `list`. `whole`: the request has no body. False if there is no memory for it. */
+  /** Keeps the fields in `list`. `whole`: the request has no body. False if there is no memory. */
   keepFields(x: ExchangeSlot, list: FieldList, whole: boolean): boolean {
     const { template } = list;
     this.whole[x] = whole ? 1 : 0;
@@ -107,7 +107,7 @@ export class KeptRequests {
     return true;
   }
 
-  /** Makes sure of what is kept, before it is used. False if the request can't be sent again. */
+  /** Secures what is kept before it is used. False if the request can't be sent again. */
   secure(x: ExchangeSlot): boolean {
     if (this.form[x] !== FORM.TEMPLATE) return this.form[x] !== FORM.NONE;
     const template = this.templates[this.exchanges.clientStream(x)];
@@ -116,12 +116,12 @@ export class KeptRequests {
     return false;
   }
 
-  /** Keeps a piece of the body, in a buffer that the caller holds. False if the request can't be sent again from here on. */
+  /** Keeps a piece of the body, in a buffer that the caller holds. False if the request can't be sent again from now on. */
   keepData(x: ExchangeSlot, at: number, length: number, end: boolean): boolean {
     if (this.form[x] === FORM.NONE) return false;
     const { body } = this;
-    // What waits, for a connection or for a tunnel to be agreed to, has no other place; it is bounded by its stream's window, or by
-    // holding its client back.
+    // While waiting for a connection or a tunnel, the body has no other place. It is bounded by its stream's window, or by pausing its
+    // client.
     const bounded = this.exchanges.state[x] !== STATE.WAITING && !this.exchanges.asksForTunnel(x);
     if (bounded) {
       const plenty = this.plenty(x);
@@ -140,7 +140,7 @@ export class KeptRequests {
     return true;
   }
 
-  /** The request has been sent: a large head is kept on if there is room for it. */
+  /** The request has been sent: keeps a large head only if there is room. */
   settle(x: ExchangeSlot): void {
     if (this.form[x] === FORM.NONE || this.buffer[x] !== LARGE || !this.outgrown(0)) return;
     if (this.plenty(x) || this.exchanges.asksForTunnel(x)) return;
@@ -148,12 +148,12 @@ export class KeptRequests {
     this.forget(x);
   }
 
-  /** Whether a body of `length` octets may be kept for an endpoint that speaks HTTP/1; -1: of a length that is not known. */
+  /** Whether a body of `length` bytes may be kept for an endpoint that speaks HTTP/1; -1: length unknown. */
   roomFor(x: ExchangeSlot, length: number): boolean {
     return length <= this.sure(x);
   }
 
-  /** Whether as much of the body as is kept may go on to be. */
+  /** Whether the body kept so far may stay. */
   hasRoom(x: ExchangeSlot): boolean {
     return this.body.bytes[x] <= (this.plenty(x) ? MOST_BYTES : this.sure(x));
   }
@@ -176,7 +176,7 @@ export class KeptRequests {
     if (!this.body.empty(x)) this.body.clear(x);
   }
 
-  /** A reference to the buffer of a head that was written for HTTP/1, for sending it. Not of one that `isLarge`. */
+  /** A reference to the buffer of a head written for HTTP/1, for sending. Not for one that `isLarge`. */
   retainHead(x: ExchangeSlot): number {
     const buffer = this.buffer[x];
     this.context.slab.retain(buffer);
@@ -187,7 +187,7 @@ export class KeptRequests {
     return this.buffer[x] === LARGE;
   }
 
-  /** Where the head lies in one piece, `length` octets; of a large one until another is asked for. */
+  /** Position of the head in one piece, `length` bytes; a large head is valid until the next call. */
   place(x: ExchangeSlot): number {
     if (this.buffer[x] !== LARGE) return this.at[x];
     const { areas } = this.core;
@@ -195,13 +195,13 @@ export class KeptRequests {
     return areas.kept;
   }
 
-  /** The fields that are kept go to `list`. */
+  /** Loads the kept fields into `list`. */
   restore(x: ExchangeSlot, list: FieldList): void {
     const at = this.place(x);
     restoreList(list, at, at + this.length[x]);
   }
 
-  /** Trailers of a request that waits. False if there is no memory for them. */
+  /** Keeps the trailers of a waiting request. False if there is no memory. */
   keepTrailers(x: ExchangeSlot, list: FieldList): boolean {
     return this.trailers.save(x, list);
   }
@@ -210,7 +210,7 @@ export class KeptRequests {
     return this.trailers.has(x);
   }
 
-  /** The trailers that waited go to `list`, which refers to where they lie. */
+  /** Loads the kept trailers into `list`, which refers to their place. */
   restoreTrailers(x: ExchangeSlot, list: FieldList): void {
     this.trailers.restore(x, list);
   }
@@ -219,14 +219,14 @@ export class KeptRequests {
     this.trailers.drop(x);
   }
 
-  /** Octets of a body that are kept, as long as there is memory for requests at all. */
+  /** Number of body bytes to keep as long as there is memory for requests at all. */
   private sure(x: ExchangeSlot): number {
     const own = this.context.services.replayBytes[this.exchanges.service[x]];
     return own < 0 ? SURE_BYTES : own;
   }
 
   /**
-   * Whether more than that may be kept: half of all buffers are free, and the endpoint speaks HTTP/2, which can refuse what it has been
+   * Whether more than that may be kept: half of all buffers are free, and the endpoint speaks HTTP/2, which can refuse a request it was
    * sent. HTTP/1 can't, and what is kept can't be spliced.
    */
   private plenty(x: ExchangeSlot): boolean {
@@ -237,7 +237,7 @@ export class KeptRequests {
     return slab.free * 2 >= slab.buffers;
   }
 
-  /** Saves the fields of `list`, or of `template`, in a block if they fit, else in a buffer or several. False if there is no memory for them. */
+  /** Saves the fields of `list`, or of `template`, in a block if they fit, else in one or more buffers. False if there is no memory. */
   private save(x: ExchangeSlot, list: FieldList | null, template: Template | null): boolean {
     const { blocks, slab } = this.core;
     const block = blocks.take();
@@ -269,10 +269,10 @@ export class KeptRequests {
     return true;
   }
 
-  /** Keeps a head that is larger than a buffer, wherever it lies. False if there is no memory for it. */
+  /** Keeps a head larger than a buffer. False if there is no memory. */
   keepLarge(x: ExchangeSlot, form: number, at: number, end: number): boolean {
     const length = end - at;
-    // `h2-replay` does not count here: until it has been sent for the first time it may have no other place. See `settle`.
+    // `h2-replay` does not apply here: before it is first sent it may have no other place. See `settle`.
     if (!this.core.slab.affords((length >> BUFFER_SHIFT) + 1)) return false;
     if (!this.large.copy(x, at, length)) {
       this.large.clear(x);

@@ -1,5 +1,5 @@
-// What the legs of an exchange can do, as switches on what they are. Nothing is decided here: lifecycle.ts decides, and the folders
-// http1 and http2 know how. Bytes that go straight from one leg to the other are in across.ts.
+// Operations on the legs of an exchange, as switches on their kinds. Nothing is decided here: lifecycle.ts decides, and the folders http1
+// and http2 know how. Bytes that go straight from one leg to the other are in request-bytes.ts and response-bytes.ts.
 
 import { FRAMING } from '../../http1/head.js';
 import type { Connection } from '../../http2/connection.js';
@@ -25,30 +25,30 @@ import { FORM, type KeptRequests } from './kept.js';
 
 const NONE = -1;
 
-/** Where the request that is to be sent is. */
+/** Where the request to send is. */
 export const SOURCE = {
-  /** As it has just been read: `Http1Sockets.head`, or `Core.list`. */
+  /** As just read: `Http1Sockets.head`, or `Core.list`. */
   FRESH: 0,
   /** In the kept copy. */
   KEPT: 1,
-  /** Queued, whole, on a connection that has taken nothing of it. */
+  /** Queued as a whole, on a connection that has taken none of it. */
   QUEUED: 2,
 } as const;
 
-/** What `lease` returns beside DIAL codes, which are above -10. */
+/** Return values of `lease` in addition to DIAL codes, which are above -10. */
 export const LEASE = {
   OK: 0,
   /** The request waits in line. */
   WAITS: 1,
-  /** The endpoint has not said that it takes WebSockets (RFC 8441 section 3). */
+  /** The endpoint has not announced WebSocket support (RFC 8441 section 3). */
   NO_WEBSOCKETS: -11,
-  /** There is no memory for it. */
+  /** Out of memory. */
   MEMORY: -12,
-  /** Its head is larger than the endpoint takes. */
+  /** Its head is larger than the endpoint accepts. */
   TOO_LARGE: -13,
 } as const;
 
-/** The folders that know how. */
+/** The folders that implement the operations. */
 export interface Parts {
   readonly http1: Http1Sockets;
   readonly clients: Http1Clients;
@@ -100,23 +100,23 @@ export class Legs {
     return 0;
   }
 
-  /** Gives up what `prepare` has made. */
+  /** Discards the result of `prepare`. */
   unprepare(): void {
     this.requests.drop();
   }
 
-  /** Whether a request that is at `source` can be sent in `version`. */
+  /** Whether a request at `source` can be sent in `version`. */
   canSend(x: ExchangeSlot, version: number, source: number): boolean {
     const { kept } = this;
     if (source === SOURCE.FRESH) return true;
     if (source === SOURCE.QUEUED && version === VERSION.HTTP1) return true;
     if (!kept.secure(x)) return false;
-    // An upgrade is said again as its client has said it.
+    // An upgrade is repeated exactly as its client wrote it.
     const other = kept.form[x] === FORM.FIELDS && version === VERSION.HTTP1 && !this.exchanges.isStream(x);
     return !other || this.exchanges.upgrade[x] === UPGRADE.NONE;
   }
 
-  /** Gets a connection to `endpoint`, or a place in the line for one. A LEASE, or a DIAL code. */
+  /** Gets a connection to `endpoint`, or a place in line for one. Returns a LEASE or a DIAL code. */
   lease(x: ExchangeSlot, endpoint: number, version: number, fresh: boolean): number {
     const { connections, endpoints } = this;
     if (version === VERSION.HTTP1) return endpoints.lease(x, endpoint, fresh);
@@ -127,7 +127,7 @@ export class Legs {
     return result < 0 ? result : LEASE.WAITS;
   }
 
-  /** Leaves the line for a connection that is ready. A LEASE; LEASE.WAITS where there is none. */
+  /** Leaves the line for a ready connection. Returns a LEASE; LEASE.WAITS if there is none. */
   leaveLine(x: ExchangeSlot): number {
     const { pool } = this.connections;
     const connection = pool.ready(this.exchanges.endpoint[x]);
@@ -136,7 +136,7 @@ export class Legs {
     return this.open(x, connection);
   }
 
-  /** Sends the request on the leg that has been leased. `from`: the connection it is queued on. False if the slab is out. */
+  /** Sends the request on the leased leg. `from`: the connection it is queued on. False if the slab is exhausted. */
   send(x: ExchangeSlot, source: number, from: number): boolean {
     const { exchanges, kept } = this;
     const { requests, http1, fields } = this;
@@ -146,7 +146,7 @@ export class Legs {
       return sent;
     }
     const socket = exchanges.endpointSocket(x);
-    // What the first connection would have given back to the client's window when it had sent it, this one has to.
+    // This connection must return the window to the client that the first one would have returned after sending.
     if (source !== SOURCE.FRESH && exchanges.isStream(x)) this.context.sockets.notifyDrained(socket);
     if (source === SOURCE.QUEUED) {
       this.context.sockets.moveQueue(from, socket);
@@ -167,12 +167,12 @@ export class Legs {
     return sent === 0;
   }
 
-  /** After `send`: it has not failed for kept trailers that are larger than the endpoint takes. */
+  /** After `send`: whether the kept trailers fit what the endpoint accepts. */
   get trailersFit(): boolean {
     return this.fields.trailersFit;
   }
 
-  /** Takes the exchange off an endpoint that has not processed it. Returns the socket that it was queued on, or -1. */
+  /** Detaches the exchange from an endpoint that has not processed it. Returns the socket it was queued on, or -1. */
   takeBack(x: ExchangeSlot): SocketSlot | -1 {
     const { exchanges, context } = this;
     const { http1, endpoints } = this;
@@ -180,7 +180,7 @@ export class Legs {
     if (socket === NONE) this.connections.pool.leave(x);
     else endpoints.part(x, socket as SocketSlot);
     if (!exchanges.isStream(x)) {
-      // Whoever the client waited for will not report to it any more; if the next is as slow, it is held back anew.
+      // The reader that the client was paused for will not report any more; a next slow reader pauses it again.
       const client = exchanges.clientSocket(x);
       http1.resetFlow(client);
       if (exchanges.whole[x] === 0) context.sockets.resume(client);
@@ -188,7 +188,7 @@ export class Legs {
     return socket as SocketSlot | -1;
   }
 
-  /** Ends the endpoint's leg, whatever it is at. Returns an HTTP/2 connection that has one place more, for `reuse`. */
+  /** Ends the endpoint's leg in any state. Returns an HTTP/2 connection that now has room, for `reuse`. */
   leave(x: ExchangeSlot, code: number, reason: number): Connection | null {
     const { exchanges } = this;
     const kind = exchanges.kind[x] as LegKind;
@@ -212,7 +212,7 @@ export class Legs {
     if (connection !== null) this.connections.reuse(connection);
   }
 
-  /** Whether the whole request is on its way to an endpoint that speaks HTTP/2. If not it is heard of when it is. */
+  /** Whether the whole request is on its way to an endpoint that speaks HTTP/2. If not, that will be reported. */
   requestOut(x: ExchangeSlot): boolean {
     const { exchanges, core } = this;
     if (exchanges.kind[x] !== LEG.HTTP2) return true;
@@ -220,7 +220,7 @@ export class Legs {
     return (core.streams.state[slot] & STREAM.LOCAL_END) !== 0 && core.pending.empty(slot);
   }
 
-  /** Whether the connection to the endpoint is still being made. */
+  /** Whether the connection to the endpoint is still being established. */
   dialling(x: ExchangeSlot): boolean {
     const { exchanges } = this;
     if (exchanges.kind[x] === LEG.LINE) return this.connections.pool.dialing(exchanges.endpoint[x]);
@@ -228,7 +228,7 @@ export class Legs {
     return (this.context.sockets.flags[exchanges.endpointSocket(x)] & SOCKET.CONNECTING) !== 0;
   }
 
-  /** Whether nothing of the request has gone to the endpoint, and all of it is queued. */
+  /** Whether the whole request is queued and none of it has been sent. */
   untouched(x: ExchangeSlot): boolean {
     const { exchanges, context } = this;
     if (exchanges.kind[x] !== LEG.HTTP1) return false;
@@ -236,20 +236,20 @@ export class Legs {
     return this.http1.sent[socket] === 0 && (context.sockets.flags[socket] & SOCKET.SENDING) === 0;
   }
 
-  /** Whether nothing of the body has gone to an endpoint that speaks HTTP/2. */
+  /** Whether no body has been sent to an endpoint that speaks HTTP/2. */
   unfed(x: ExchangeSlot): boolean {
     if (this.exchanges.kind[x] !== LEG.HTTP2) return false;
     return this.core.pending.bytes[this.exchanges.endpointStream(x)] === this.kept.body.bytes[x];
   }
 
-  /** Whether a send is under way, so that it is not known how much of the request has gone. */
+  /** Whether a send is in progress, so that it is unknown how much of the request has gone. */
   sending(x: ExchangeSlot): boolean {
     const { exchanges, context } = this;
     if (exchanges.kind[x] !== LEG.HTTP1) return false;
     return (context.sockets.flags[exchanges.endpointSocket(x)] & SOCKET.SENDING) !== 0;
   }
 
-  /** When anything last came from the endpoint or went there, ms. */
+  /** Time of the last transfer from or to the endpoint, ms. */
   activeEndpoint(x: ExchangeSlot): number {
     const { exchanges } = this;
     const kind = exchanges.kind[x] as LegKind;
@@ -266,12 +266,12 @@ export class Legs {
     }
   }
 
-  /** Whether the response is whole and has gone to the client, while the endpoint still takes the request. */
+  /** Whether the client has the whole response while the endpoint still accepts the request. */
   answeredEarly(x: ExchangeSlot): boolean {
     return this.endpoints.answeredEarly(x);
   }
 
-  /** Ends such an exchange, when the endpoint has been sent all of the request. True if it was one. */
+  /** Ends such an exchange once the whole request has been sent. True if it was one. */
   uploaded(x: ExchangeSlot): boolean {
     const { exchanges, context } = this;
     if (!this.endpoints.answeredEarly(x) || exchanges.whole[x] === 0) return false;
@@ -281,23 +281,23 @@ export class Legs {
     return true;
   }
 
-  /** Ends it now. False if it is no such one. */
+  /** Ends it now. False if it is not one. */
   endEarly(x: ExchangeSlot): boolean {
     return this.endpoints.endEarly(x);
   }
 
-  /** Whether any byte of the response has come from an endpoint that speaks HTTP/1. */
+  /** Whether any byte of the response has arrived from an endpoint that speaks HTTP/1. */
   heard(x: ExchangeSlot): boolean {
     const { exchanges } = this;
     return exchanges.kind[x] === LEG.HTTP1 && this.http1.heard[exchanges.endpointSocket(x)] === 1;
   }
 
-  /** Closes the idle connections of an endpoint that is not what they were made for. */
+  /** Closes the idle connections of an endpoint that turned out to be different. */
   closeIdle(endpoint: number): void {
     this.endpoints.idle.closeOf(endpoint);
   }
 
-  /** Whether a body that does not move is held up by the endpoint: it takes nothing of a request, or gives nothing of a response. */
+  /** Whether the endpoint holds up a stalled body: it accepts none of the request, or sends none of the response. */
   endpointHolds(x: ExchangeSlot): boolean {
     const { exchanges, context, core } = this;
     const { queued } = context.sockets;
@@ -319,12 +319,12 @@ export class Legs {
       : this.context.connections.active[exchanges.clientSocket(x)];
   }
 
-  /** Whether the client has been given all of its response, and it is on its way. */
+  /** Whether the whole response has been passed to the client's leg and is on its way. */
   clientEnded(x: ExchangeSlot): boolean {
     return this.exchanges.isStream(x) ? this.streams.ended(x) : true;
   }
 
-  /** Whether a client of HTTP/1 has been sent all of its response, though its endpoint's stream has not ended. */
+  /** Whether the whole response has been sent to an HTTP/1 client, although its endpoint's stream has not ended. */
   clientHasAll(x: ExchangeSlot): boolean {
     const { exchanges, core } = this;
     if (exchanges.state[x] !== STATE.ANSWERING || exchanges.kind[x] !== LEG.HTTP2) return false;
@@ -333,23 +333,23 @@ export class Legs {
     return framing === FRAMING.LENGTH && core.streams.expected[exchanges.endpointStream(x)] === 0;
   }
 
-  /** The client has its response: its stream ends, or its connection goes on to the next request. */
+  /** The client has its response: its stream ends, or its connection continues with the next request. */
   next(x: ExchangeSlot): void {
     const { exchanges } = this;
     if (!exchanges.isStream(x)) {
       this.clients.next(exchanges.clientSocket(x));
       return;
     }
-    // Without memory for what it should have got, its end has not gone out.
+    // Out of memory, its end has not been sent.
     if (this.streams.ended(x)) this.streams.conclude(x);
     else this.streams.finish(x, H2_ERROR.INTERNAL_ERROR);
   }
 
-  /** A response that can't be brought to its end: the client must not take it for whole. */
+  /** The response can't be completed, and the client must not take it for complete. */
   cut(x: ExchangeSlot, code: number, reason: number): void {
     const { exchanges, context } = this;
     if (exchanges.isStream(x)) {
-      // What has been answered has been processed, whatever the endpoint says.
+      // An answered request has been processed, whatever the endpoint says.
       const processed = code === H2_ERROR.REFUSED_STREAM && exchanges.answered(x);
       this.streams.finish(x, processed ? H2_ERROR.INTERNAL_ERROR : code);
       return;
@@ -357,7 +357,7 @@ export class Legs {
     const client = exchanges.clientSocket(x);
     this.http1.keep[client] = 0;
     exchanges.state[x] = STATE.OWN;
-    // Chunked or with a length the missing end shows; a body that ends with the connection needs a reset.
+    // With chunks or a length the missing end is visible; a body that ends with the connection needs a reset.
     if (reason === CLOSE.TIMEOUT || this.http1.framingOut[client] === FRAMING.CLOSE)
       context.connections.abort(client, reason);
     else context.connections.closeWhenSent(client, reason);
@@ -373,7 +373,7 @@ export class Legs {
     }
   }
 
-  /** The proxy's own answer has been queued: the client's connection ends, or its stream once that is sent. */
+  /** The proxy's own answer has been queued: ends the client's connection, or its stream once that is sent. */
   afterAnswer(x: ExchangeSlot, reason: number): void {
     const { exchanges } = this;
     exchanges.state[x] = STATE.OWN;
@@ -386,14 +386,14 @@ export class Legs {
     else this.clients.linger(client, reason);
   }
 
-  // Both.
+  // Both legs.
 
   /** Whether one side of a tunnel has ended. */
   halfClosed(x: ExchangeSlot): boolean {
     return this.clientSaidAll(x) || this.endpointSaidAll(x);
   }
 
-  /** Whether both have, and all that they said is on its way. */
+  /** Whether both sides have ended, and everything they sent is on its way. */
   tunnelEnded(x: ExchangeSlot): boolean {
     return this.clientSaidAll(x) && this.endpointSaidAll(x) && !this.tunnelHolds(x);
   }
@@ -407,7 +407,7 @@ export class Legs {
     return this.streams.open(x, connection) ? LEASE.OK : LEASE.MEMORY;
   }
 
-  /** Whether a splice is held up by its destination: of the request, or of the response. */
+  /** Whether the destination holds up a splice: of the request, or of the response. */
   private spliceBlocked(x: ExchangeSlot, request: boolean): boolean {
     const { exchanges, context } = this;
     if (exchanges.isStream(x)) return false;
@@ -429,7 +429,7 @@ export class Legs {
       : (context.sockets.flags[exchanges.endpointSocket(x)] & SOCKET.EOF) !== 0;
   }
 
-  /** Whether something that was said waits at a window. */
+  /** Whether data waits for a window. */
   private tunnelHolds(x: ExchangeSlot): boolean {
     const { exchanges, core } = this;
     if (exchanges.isStream(x) && !core.pending.empty(exchanges.clientStream(x))) return true;

@@ -1,5 +1,5 @@
-// The life of an exchange, from its request to its end. Legs report what happens; table.ts says what is to be done then, and here it is
-// done: picking and sending in dispatch.ts, what is counted in accounts.ts, what the proxy says itself in answers.ts.
+// The life of an exchange, from its request to its end. Legs report events; table.ts says which action follows; the actions are here.
+// dispatch.ts picks and sends, accounts.ts counts, answers.ts has the proxy's own answers.
 
 import { SIGN } from '../../balance/signs.js';
 import { MESSAGE_ERROR, MESSAGE_ERRORS, UPSTREAM } from '../../http1/errors.js';
@@ -27,9 +27,9 @@ const NONE = -1;
 const LIMIT_SLAB = LIMITS.indexOf('slab');
 
 export class Lifecycle implements Control {
-  /** Of a connection that was lost: see `lost`. */
+  /** Detail of a lost connection: see `lost`. */
   private stale = false;
-  /** Of a request that was refused: see `refused`. */
+  /** Detail of a refused request: see `refused`. */
   private leaving = false;
 
   constructor(
@@ -157,7 +157,7 @@ export class Lifecycle implements Control {
     this.tell(info.status, info.reasonIndex, H2_ERROR.INTERNAL_ERROR);
     this.endings.outcome.detail = info.detailBytes;
     this.endings.outcome.reason = CLOSE.PROTOCOL;
-    // What is too large for us alone says nothing of the endpoint.
+    // A message too large only for our limits says nothing about the endpoint.
     this.step(x, info.limit ? EVENT.GIVE_UP : EVENT.FAILED);
   }
 
@@ -188,7 +188,7 @@ export class Lifecycle implements Control {
   }
 
   left(x: ExchangeSlot, reason: number): void {
-    // It has got all of its response.
+    // It has its whole response.
     if (this.over(x) && this.exchanges.isStream(x) && this.exchanges.state[x] === STATE.FREE) return;
     this.endings.outcome.reason = reason;
     this.endings.outcome.code = H2_ERROR.CANCEL;
@@ -212,7 +212,7 @@ export class Lifecycle implements Control {
     context.wheel.schedule(exchanges.clientSocket(x), Math.max(deadlines.next, context.reactor.now + 1));
   }
 
-  // What is done.
+  // Performs the action for an event.
 
   private step(x: ExchangeSlot, event: number): void {
     const { exchanges, legs } = this;
@@ -226,7 +226,7 @@ export class Lifecycle implements Control {
         break;
       case ACTION.BEGIN:
         this.accounts.responded(x, this.endings.outcome.status);
-        // What waits for a tunnel to be agreed to is still to be sent.
+        // Data waiting for a tunnel to be agreed on is still to be sent.
         if (!exchanges.asksForTunnel(x)) this.kept.forget(x);
         break;
       case ACTION.FLUSH:
@@ -306,7 +306,7 @@ export class Lifecycle implements Control {
     }
   }
 
-  /** If only the rest of the request was still on its way, behind a complete response, that is over now. False if it was not so. */
+  /** Ends the exchange if only the rest of its request, behind a complete response, was still on its way. False otherwise. */
   private over(x: ExchangeSlot): boolean {
     const { exchanges, legs } = this;
     if (exchanges.state[x] !== STATE.ANSWERING) return false;
@@ -328,7 +328,9 @@ export class Lifecycle implements Control {
     if (!this.dispatcher.send(x, source, from, exclude, first, fresh)) this.undispatched(x);
   }
 
-  /** Tells the client why its request could not be sent; of one that nobody can have any more, what became of it where it was. */
+  /**
+   * Tells the client why its request could not be sent. If no endpoint can have it any more, the reason is what happened at the last one.
+   */
   private undispatched(x: ExchangeSlot): void {
     const { dispatcher } = this;
     if (!dispatcher.unsendable) {
@@ -338,25 +340,25 @@ export class Lifecycle implements Control {
     this.endings.answer(x);
   }
 
-  /** Sends a request again, as `retries` has found that it may be. */
+  /** Sends a request again, as `retries` has decided. */
   private resend(x: ExchangeSlot): void {
     const { retries, context, legs, exchanges } = this;
-    // Read before anything else is sent again.
+    // Read these before anything else is sent again.
     const { source, from, exclude, first, fresh, ended, reason } = retries;
     const endpoint = exchanges.endpoint[x];
     this.dispatch(x, source, from, exclude, first, fresh);
     if (from < 0) return;
-    // What was queued on the connection has moved, or is dropped with it.
+    // What was queued on the connection has been moved, or is dropped with it.
     if (ended) context.connections.close(from, reason);
-    // The endpoint does not speak the version that they are for. What has waited in line was on none of its connections.
+    // The endpoint does not speak the version of these connections. A request that waited in line was on none of them.
     if (first >= 0) legs.closeIdle(endpoint);
   }
 
-  /** The endpoint does not speak the version in which it was asked: it is asked again in the other, if that can be. */
+  /** The endpoint does not speak the version it was asked in: try the other version if possible. */
   private translate(x: ExchangeSlot, guessed: boolean): void {
     const waited = this.exchanges.state[x] === STATE.WAITING;
     if (waited && this.exchanges.grpc[x] === 1) {
-      // gRPC is HTTP/2: a server that speaks HTTP/1 has nothing to say to such a call. Another endpoint may, or this one later.
+      // gRPC is HTTP/2: an HTTP/1 server cannot answer such a call. Another endpoint may, or this one later.
       this.undialled(x, WHY.HTTP2_REFUSED);
       return;
     }
@@ -379,7 +381,7 @@ export class Lifecycle implements Control {
       case OVERDUE.RESPONSE:
         this.tell(504, WHY.RESPONSE_TIMEOUT, H2_ERROR.CANCEL);
         this.endings.outcome.reason = CLOSE.TIMEOUT;
-        // Silence is held against an endpoint only where somebody has said how long it may take.
+        // Silence counts against an endpoint only if a timeout is configured.
         if (context.services.responseTimeoutMs[exchanges.service[x]] > 0) this.endings.outcome.sign = SIGN.LATE;
         this.step(x, EVENT.FAILED);
         break;
@@ -387,7 +389,7 @@ export class Lifecycle implements Control {
         if (this.over(x)) return;
         if (exchanges.state[x] === STATE.OWN) this.left(x, CLOSE.TIMEOUT);
         else {
-          // The blame is with the side that was to send or to take some.
+          // The side that should have sent, or accepted, is at fault.
           const held = legs.endpointHolds(x);
           this.tell(held ? 504 : 408, WHY.BODY_TIMEOUT, H2_ERROR.CANCEL);
           this.endings.outcome.reason = CLOSE.TIMEOUT;
@@ -407,7 +409,7 @@ export class Lifecycle implements Control {
     outcome.detail = null;
     outcome.code = code;
     outcome.reset = false;
-    // Whoever has a reason to close says so after this; that of an event before, of another exchange even, is none.
+    // Whoever has a reason to close sets it after this; the reason of an earlier event must not remain.
     outcome.reason = CLOSE.OK;
     outcome.sign = SIGN.NONE;
   }

@@ -3,21 +3,21 @@ import { RESPONSE_REASONS } from '../../http/response-reasons.js';
 import { CLOSE_REASONS } from '../../metrics/layout.js';
 import { CLOSE } from '../connect/connections.js';
 
-/** How the exchange has ended for the client. */
+/** How the exchange ended for the client. */
 export const OUTCOME = {
-  /** It has got a whole response of the endpoint. */
+  /** It got a complete response from the endpoint. */
   WHOLE: 0,
-  /** The proxy has answered: `why` is an index into RESPONSE_REASONS. */
+  /** The proxy answered: `why` is an index into RESPONSE_REASONS. */
   ANSWERED: 1,
-  /** The response was cut off: the same. */
+  /** The response was cut off; `why` likewise. */
   CUT: 2,
-  /** The client has left: `why` is the CLOSE of its connection. */
+  /** The client left: `why` is the CLOSE of its connection. */
   LEFT: 3,
-  /** It was a tunnel: the same, of whichever side ended it. */
+  /** It was a tunnel; `why` is the CLOSE of the side that ended it. */
   TUNNEL: 4,
 } as const;
 
-/** Why, in a word: '' where all went well. */
+/** The reason in a word: '' if all went well. */
 export function endReason(outcome: number, why: number): string {
   switch (outcome) {
     case OUTCOME.WHOLE:

@@ -1,4 +1,4 @@
-// What requests may do, by the rules of their listener; and what a tunnel was asked for, so that it can be asked again when they change.
+// Authorization of requests by their listener's rules. It also remembers what tunnels asked for, to check them again when the rules change.
 import { CONNECT_PROTOCOL } from '../../http/facts.js';
 import { METHOD } from '../../http/methods.js';
 import { FORM } from '../../http1/head.js';
@@ -12,7 +12,7 @@ import type { Exchanges } from './exchange.js';
 const NONE = -1;
 
 export class Permissions {
-  /** Code of the rule that has decided, for the access log; -1: none has. */
+  /** Code of the deciding rule, for the access log; -1: none. */
   readonly code: Int32Array;
   private readonly asked: Asked = { method: 0, methodStart: 0, methodEnd: 0, pathStart: NONE, pathEnd: NONE };
 
@@ -25,7 +25,7 @@ export class Permissions {
     this.code = new Int32Array(exchanges.capacity);
   }
 
-  /** Whether the request that has just been read may be sent on; noted. */
+  /** Whether the request just read may be forwarded; recorded. */
   permits(x: ExchangeSlot): boolean {
     const { context, exchanges, asked } = this;
     const { authorization } = context;
@@ -39,24 +39,24 @@ export class Permissions {
     return code < 0 || authorization.judgeRequest(client, exchanges.service[x], code);
   }
 
-  /** The code for a tunnel by the rules as they are now; -1 where there are none. Nothing is noted. */
+  /** The code for a tunnel under the current rules; -1 without rules. Not recorded. */
   codeOfTunnel(x: ExchangeSlot): number {
     const { authorization } = this.context;
     const client = this.exchanges.client(x, this.core);
     const wanted = authorization.wanted.get(x);
     if (wanted !== undefined) return authorization.codeOf(client, wanted.bytes, wanted.asked);
-    // Of one that was opened when there were no rules only this is known.
+    // For a tunnel opened without rules nothing more is known.
     return authorization.codeOfBytes(client);
   }
 
-  /** Whether the rules have changed since the tunnel was asked for, and forbid it now. */
+  /** Whether the rules have changed since the tunnel was opened, and now forbid it. */
   lost(x: ExchangeSlot): boolean {
     const { authorization } = this.context;
     if ((authorization.wanted.get(x)?.epoch ?? 0) === authorization.epoch) return false;
     return decisionOf(Math.max(0, this.codeOfTunnel(x))) === DECISION.DENY;
   }
 
-  /** Finds method and path where they were read. */
+  /** Locates method and path where they were read. */
   private read(x: ExchangeSlot): void {
     const { asked, exchanges } = this;
     asked.method = exchanges.methodInHttp1(x);

@@ -1,4 +1,4 @@
-// Why the proxy answers in its own name.
+// Why the proxy answers itself.
 
 import { SIGN } from '../../balance/signs.js';
 import { RESPONSE_REASONS } from '../../http/response-reasons.js';
@@ -30,16 +30,16 @@ export const WHY = {
   NO_IDENTITY: RESPONSE_REASONS.indexOf('no-identity'),
 } as const;
 
-/** WHY of a dial that could not begin, for a DIAL; `lastFailure` is the endpoint's, a SIGN. */
+/** WHY of a dial that could not start, for a DIAL; `lastFailure` is the endpoint's, a SIGN. */
 export function undialled(result: number, lastFailure: number): number {
   if (result === DIAL.LIMIT) return WHY.POOL_EXHAUSTED;
   if (result === DIAL.FILES) return WHY.FILE_DESCRIPTORS;
   if (result === DIAL.NO_IDENTITY) return WHY.NO_IDENTITY;
-  // As whoever dialled it last was told.
+  // The same reason as for the last dial.
   return result === DIAL.PACED && lastFailure === SIGN.UNREACHED ? WHY.CONNECT_TIMEOUT : WHY.CONNECT_FAILED;
 }
 
-/** CLOSE of the connection of an HTTP/1 client that is told WHY. */
+/** CLOSE of the connection of an HTTP/1 client that is answered with WHY. */
 export function closeReason(why: number): number {
   switch (why) {
     case WHY.HEADER_TIMEOUT:

@@ -1,118 +1,120 @@
-// What legs report upward, and what they hand across. Legs know these interfaces and neither each other nor who decides: lifecycle.ts
-// implements `Control`, request-bytes.ts and response-bytes.ts the two ways.
+// Interfaces through which legs report upwards and pass bytes across. Legs know these, but neither each other nor the code that decides:
+// lifecycle.ts implements `Control`; request-bytes.ts and response-bytes.ts implement the two ways.
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 
-/** What has happened to an exchange. A leg that reports the end of its part has let go of its socket or stream before. */
+/** Events of an exchange. A leg that reports its end has released its socket or stream before. */
 export interface Control {
   /**
-   * A request has come: its head is in `Http1Sockets.head` (HTTP/1 clients) or in `Core.list`. `Exchanges.begin` was called for it.
-   * `meter`: where its listener's block in the metrics begins. `error`: 0, or the ERROR of the codec for which it is to be rejected.
+   * A request has arrived: its head is in `Http1Sockets.head` (HTTP/1 clients) or in `Core.list`, and `Exchanges.begin` was called for it.
+   * `meter`: start of its listener's block in the metrics. `error`: 0, or the codec's ERROR for which to reject it.
    */
   request(x: ExchangeSlot, meter: number, error: number): void;
-  /** The client's request breaks HTTP: `error` is an ERROR of the codec. */
+  /** The client's request violates HTTP: `error` is an ERROR of the codec. */
   reject(x: ExchangeSlot, error: number): void;
-  /** The request is answered by the proxy itself, for a reason that is not the endpoint's. */
+  /** The proxy answers the request itself, for a reason that is not the endpoint's. */
   giveUp(x: ExchangeSlot, status: number, why: number): void;
-  /** The client's connection has ended in the middle of its request. */
+  /** The client's connection ended in the middle of its request. */
   truncated(x: ExchangeSlot): void;
   /** The client has sent more than there is memory for. */
   overrun(x: ExchangeSlot): void;
-  /** There is no buffer for something that would have to wait. */
+  /** There is no buffer for data that would have to wait. */
   outOfMemory(x: ExchangeSlot): void;
-  /** All of the request has come. */
+  /** The whole request has been received. */
   uploaded(x: ExchangeSlot): void;
-  /** A connection for the request that waits in the line is to be had now: `Legs.leaveLine` takes it. */
+  /** A connection is available for the request in line: `Legs.leaveLine` takes it. */
   ready(x: ExchangeSlot): void;
-  /** No connection could be made: nothing was processed. */
+  /** No connection could be established: nothing was processed. */
   undialled(x: ExchangeSlot, why: number): void;
   /**
-   * The endpoint says that it has not processed the request, and will not. `code`: of the RST_STREAM, or of the GOAWAY (NO_ERROR: only its
-   * connection comes to its end).
+   * The endpoint says that it has not processed the request, and will not. `code`: of the RST_STREAM, or of the GOAWAY (NO_ERROR: it is
+   * just closing the connection).
    */
   refused(x: ExchangeSlot, code: number): void;
   /**
    * The endpoint's connection ended before its response did: `reason` is its CLOSE. `stale`: it had served before and nothing of the
-   * response had come, so that it may have ended before the request reached it. `sign`: the SIGN that this is of the endpoint.
+   * response had arrived, so it may have ended before the request reached it. `sign`: the SIGN for the endpoint.
    */
   lost(x: ExchangeSlot, reason: number, stale: boolean, sign: number): void;
-  /** Sends the request again, if that may be done where the connection may not have taken it. False if nothing was done. */
+  /** Sends the request again if that is allowed, because the connection may not have taken it. False if nothing was done. */
   retry(x: ExchangeSlot): boolean;
-  /** The endpoint's connection takes nothing more of the request: it is sent again on another if it may be. False if nothing was done. */
+  /** The endpoint's connection accepts no more of the request: sends it again on another if allowed. False if nothing was done. */
   stuck(x: ExchangeSlot): boolean;
   /** The endpoint speaks the other version of HTTP: it can't have processed what it could not read. */
   misunderstood(x: ExchangeSlot): void;
-  /** The endpoint broke the exchange off, or the rules. `code`: HTTP/2's, for the client if it must know; `sign`: as of `lost`. */
+  /**
+   * The endpoint aborted the exchange, or violated the protocol. `code`: HTTP/2's, for the client if it must know; `sign`: as for `lost`.
+   */
   failed(x: ExchangeSlot, why: number, code: number, sign: number): void;
-  /** As `failed`, for a response that can't be read: `error` is an ERROR of the codec. */
+  /** As `failed`, for a response that can't be parsed: `error` is an ERROR of the codec. */
   malformed(x: ExchangeSlot, error: number): void;
-  /** The head of the final response has come, with this status. */
+  /** The head of the final response has arrived, with this status. */
   responded(x: ExchangeSlot, status: number): void;
-  /** The first message of a gRPC response has come (`Exchanges.silent`). */
+  /** The first message of a gRPC response has arrived (`Exchanges.silent`). */
   spoke(x: ExchangeSlot): void;
-  /** It is on its way to the client. */
+  /** The response is on its way to the client. */
   answering(x: ExchangeSlot): void;
-  /** More of the response is on its way: its deadline moves. */
+  /** More of the response is on its way: moves its deadline. */
   progress(x: ExchangeSlot): void;
-  /** The endpoint has agreed to a tunnel, and the client has been told. `ended`: the endpoint has nothing to say. */
+  /** The endpoint has agreed to a tunnel, and the client has been told. `ended`: the endpoint will send nothing. */
   agreed(x: ExchangeSlot, ended: boolean): void;
-  /** The endpoint has said all of its response, and has been parted with if it speaks HTTP/1. */
+  /** The endpoint has completed its response, and has been detached if it speaks HTTP/1. */
   ended(x: ExchangeSlot): void;
-  /** A leg has sent all that it was given: the client's, or in a tunnel any. */
+  /** A leg has sent everything it was given: the client's, or in a tunnel either. */
   flushed(x: ExchangeSlot): void;
-  /** The client has left, or takes its request back. `reason`: the CLOSE of its connection where it is one of HTTP/1. */
+  /** The client has left, or cancels its request. `reason`: the CLOSE of its connection if that is HTTP/1. */
   left(x: ExchangeSlot, reason: number): void;
-  /** A client of HTTP/1 has ended its direction while it waits for its response: it has left, unless it has got all of that. */
+  /** An HTTP/1 client half-closed while waiting for its response: it has left, unless it has the whole response. */
   hungUp(x: ExchangeSlot, reason: number): void;
-  /** The time of a client's socket has come, or changed, while it has an exchange. */
+  /** The timer of a client's socket fired, or changed, while it has an exchange. */
   timer(x: ExchangeSlot): void;
-  /** Looks at the deadlines of an exchange whose client's leg is a stream; true if it has ended over one. */
+  /** Checks the deadlines of an exchange whose client's leg is a stream; true if one of them ended it. */
   overdue(x: ExchangeSlot): boolean;
 }
 
-/** What goes from the client's leg to the endpoint's. */
+/** From the client's leg to the endpoint's. */
 export interface RequestWay {
-  /** A piece of a request: what `BodyReader.read` has just found in buffer `bid`, with its `result`. False if the exchange is over. */
+  /** A piece of a request: what `BodyReader.read` just found in buffer `bid`, with its `result`. False if the exchange is over. */
   piece(x: ExchangeSlot, bid: number, result: number): boolean;
-  /** A piece of a request that came as DATA. */
+  /** A piece of a request that arrived as DATA. */
   data(x: ExchangeSlot, at: number, length: number, end: boolean): void;
   /** The trailers in `Core.list` end the request. */
   trailers(x: ExchangeSlot): void;
-  /** The endpoint takes no more of the request. */
+  /** The endpoint accepts no more of the request. */
   refused(x: ExchangeSlot): void;
-  /** Ends an exchange whose response is whole, though its endpoint still takes the request. False if it is no such one. */
+  /** Ends an exchange with a complete response, although its endpoint still accepts the request. False if it is not one. */
   endEarly(x: ExchangeSlot): boolean;
-  /** All that was queued for an endpoint that speaks HTTP/1 is sent. */
+  /** Everything queued for an endpoint that speaks HTTP/1 has been sent. */
   drained(x: ExchangeSlot): void;
-  /** Octets of the request that had waited at an endpoint's window are on their way. */
+  /** Bytes of the request that waited for an endpoint's window are on their way. */
   moved(x: ExchangeSlot, count: number): void;
-  /** The socket at the other end of an exchange between HTTP/1 sockets, -1 where that is something else. */
+  /** The other socket of an exchange between HTTP/1 sockets, -1 if that is something else. */
   facing(socket: SocketSlot): SocketSlot | -1;
-  /** The endpoint's socket took no more of a request that was spliced to it. */
+  /** The endpoint's socket accepted no more of a request spliced to it. */
   endpointSendFailed(endpoint: SocketSlot): void;
 }
 
-/** What goes from the endpoint's leg to the client's. */
+/** From the endpoint's leg to the client's. */
 export interface ResponseWay {
-  /** A response head as HTTP/1 reads it, in `Http1Sockets.head`; interim if its status is below 200, but for 101. */
+  /** An HTTP/1 response head, in `Http1Sockets.head`; interim if its status is below 200 and not 101. */
   interimHead(x: ExchangeSlot): void;
   /**
-   * The final head. [at, end) of `bid` follows it. Returns how far that was used, -1 if there is no more to do with the exchange.
-   * `ended`: there is no body.
+   * The final head. [at, end) of `bid` follows it. Returns how far that was used, -1 if there is no more to do with the exchange. `ended`:
+   * there is no body.
    */
   finalHead(x: ExchangeSlot, bid: number, at: number, end: number): number;
-  /** As `RequestWay.piece`, the other way. */
+  /** Like `RequestWay.piece`, in the other direction. */
   piece(x: ExchangeSlot, bid: number, result: number): boolean;
   /** A response head in `Core.list`, interim or final. */
   head(x: ExchangeSlot, end: boolean): void;
   data(x: ExchangeSlot, at: number, length: number, end: boolean): void;
   trailers(x: ExchangeSlot): void;
-  /** All that was queued for a client that speaks HTTP/1 is sent. */
+  /** Everything queued for a client that speaks HTTP/1 has been sent. */
   drained(x: ExchangeSlot): void;
-  /** Octets of the response that had waited at a client's window are on their way. */
+  /** Bytes of the response that waited for a client's window are on their way. */
   moved(x: ExchangeSlot, count: number): void;
 }
 
-/** All of them, for those who are made before they are. */
+/** All three interfaces, for parts that are constructed before the implementations. */
 export class Reports {
   declare control: Control;
   declare requests: RequestWay;

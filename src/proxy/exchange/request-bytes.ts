@@ -1,5 +1,5 @@
-// Requests on their way from the client's leg to the endpoint's: which it is, what of them is kept, whether the client may send more. What the
-// versions of HTTP make of them is in the folders http1, http2 and translate.
+// Requests on their way from the client's leg to the endpoint's: where bytes go, what is kept of them, and whether the client may send
+// more. The HTTP-specific parts are in the folders http1, http2 and translate.
 import { BODY } from '../../http1/body.js';
 import { MESSAGE_ERROR } from '../../http1/errors.js';
 import type { Core } from '../../http2/shared-state.js';
@@ -24,7 +24,7 @@ import type { Reports, RequestWay } from './reports.js';
 const NONE = -1;
 const LIMIT_PEER_HEADER_BYTES = LIMITS.indexOf('h2-peer-header-bytes');
 
-/** What this needs beside the legs. */
+/** What this needs besides the legs. */
 export interface Ways extends Parts {
   readonly bodies: BodyRelay;
   readonly pieces: PieceWriter;
@@ -95,7 +95,7 @@ export class RequestBytes implements RequestWay {
         sent = isKept;
         if (sent && !exchanges.isStream(x)) this.ways.backpressure.holdClient(x, kept.body, x);
         break;
-      // The endpoint has let go of it: the rest is not needed.
+      // The endpoint has released it: the rest is not needed.
       case LEG.NONE:
         break;
       default:
@@ -143,7 +143,7 @@ export class RequestBytes implements RequestWay {
       case LEG.LINE:
         sent = kept.keepTrailers(x, list);
         break;
-      // The endpoint has let go of it: the rest is not needed.
+      // The endpoint has released it: the rest is not needed.
       case LEG.NONE:
         break;
       default:
@@ -184,7 +184,7 @@ export class RequestBytes implements RequestWay {
     const client = exchanges.clientSocket(x);
     const socket = exchanges.endpointSocket(x);
     this.ways.bodies.drained(client, socket);
-    // What came as a list of fields is held back here, as a body that is relayed is there.
+    // What arrived as a list of fields is paused here; http1/bodies.ts pauses relayed bodies.
     if (this.ways.http1.sending[socket] !== SENDING.DONE) this.ways.backpressure.startClient(x);
   }
 
@@ -202,14 +202,14 @@ export class RequestBytes implements RequestWay {
     this.ways.endpoints.sendFailed(endpoint);
   }
 
-  /** Octets of a request have gone to a stream: its client may send as many more. */
+  /** Bytes of a request have been passed to a stream: its client may send as many more. */
   private took(x: ExchangeSlot, moved: number): void {
     const { exchanges, core } = this;
     if (!exchanges.isStream(x)) this.ways.backpressure.holdClient(x, core.pending, exchanges.endpointStream(x));
     else if (moved > 0) this.ways.streams.machine.frames.credit(exchanges.clientStream(x), moved);
   }
 
-  /** A piece that came as DATA, or whose request came as a list of fields, to an endpoint that speaks HTTP/1. */
+  /** A piece that arrived as DATA, or whose request arrived as a list of fields, to an endpoint that speaks HTTP/1. */
   private toHttp1(x: ExchangeSlot, at: number, length: number, end: boolean, isKept: boolean): boolean {
     const { exchanges, ways } = this;
     const socket = exchanges.endpointSocket(x);
@@ -222,7 +222,7 @@ export class RequestBytes implements RequestWay {
     return true;
   }
 
-  /** Trailers that `BodyReader` has found end a request whose endpoint gets them as a list. False if the exchange is over. */
+  /** Trailers that `BodyReader` found, ending a request whose endpoint gets them as a list. False if the exchange is over. */
   private listedTrailers(x: ExchangeSlot, start: number, end: number): boolean {
     const count = listTrailers(this.core.bytes, start, end, this.core.list);
     if (count < 0) {

@@ -1,5 +1,5 @@
-// The records that tell of exchanges, for the access log and for those who tap. docs/operations.md has what each member means; a record fits
-// in one write to a pipe, whatever a client has sent.
+// Records of exchanges, for the access log and taps. docs/operations.md explains each member. A record fits into one write to a pipe,
+// whatever a client has sent.
 
 import { ascii } from '../../http/octets.js';
 import type { Core } from '../../http2/shared-state.js';
@@ -16,11 +16,11 @@ import type { RequestSpans } from './request-spans.js';
 import type { Spans } from './spans.js';
 import type { Taps } from './taps.js';
 
-/** Bytes of each text that a record holds at most. */
+/** Maximum bytes of each text in a record. */
 const MOST = { METHOD: 32, PATH: 1536, AUTHORITY: 256, USER_AGENT: 256, REQUEST_ID: 128 } as const;
 const USER_AGENT = ascii('user-agent');
 const REQUEST_ID = ascii('x-request-id');
-/** What stands for the status where the client left before there was one, as with nginx. */
+/** Status if the client left before there was one, as in nginx. */
 const LEFT = 499;
 
 export class RequestLog {
@@ -34,7 +34,7 @@ export class RequestLog {
     private readonly traces: Spans,
   ) {}
 
-  /** Keeps what is known of a request that has come, where somebody may want it: its head is still where it was read. */
+  /** Keeps details of a new request if anybody may want them; its head is still where it was read. */
   begun(x: ExchangeSlot): void {
     const { exchanges, context, taps } = this;
     if (context.traceFields.active) this.traces.begun(x);
@@ -45,7 +45,7 @@ export class RequestLog {
     } else if (exchanges.told[x] === 1) this.forget(x);
   }
 
-  /** The exchange is over, with an OUTCOME; `status` is what the client has got, 0: no head of a response. */
+  /** The exchange is over, with an OUTCOME; `status` is what the client got, 0: no response head. */
   ended(x: ExchangeSlot, outcome: number, status: number, why: number): void {
     const { context, taps } = this;
     const shown = status === 0 && outcome === OUTCOME.LEFT ? LEFT : status;
@@ -69,7 +69,7 @@ export class RequestLog {
     const { exchanges } = this;
     const head = exchanges.told[x] === 1 ? exchanges.target[x] : undefined;
     let line = `"message":"request",${head ?? this.unread(x)},"status":${status}`;
-    // A request whose head could not be read has no beginning: what the columns hold is of another one.
+    // A request whose head could not be parsed has no beginning: the columns hold values of another one.
     if (head !== undefined && exchanges.grpc[x] === 1 && exchanges.grpcStatus[x] >= 0)
       line += `,"grpcStatus":${exchanges.grpcStatus[x]}`;
     const reason = endReason(outcome, why);
@@ -79,7 +79,7 @@ export class RequestLog {
     return line;
   }
 
-  /** A tunnel between two sockets is relayed as opaque: what its client's socket has carried until now were messages. */
+  /** A tunnel between two sockets is relayed as opaque; its client's socket has carried messages until now. */
   tunnelBegun(client: SocketSlot): void {
     const { connections, sockets } = this.context;
     this.exchanges.received[client] = -connections.read[client];
@@ -103,12 +103,12 @@ export class RequestLog {
         return (
           status >= 500 || (grpc[x] === 1 && status === 200 && (grpcStatus[x] < 0 || isGrpcFailure(grpcStatus[x])))
         );
-      // One that leaves in the middle of a response may have had enough of it, as those that listen to events have.
+      // A client that leaves in the middle of a response may have had enough of it, as with event streams.
       case OUTCOME.LEFT:
         return status === LEFT;
       case OUTCOME.TUNNEL:
         return why !== CLOSE.OK && why !== CLOSE.DRAIN;
-      // An OPTIONS that was for this proxy has got what it asked for.
+      // An OPTIONS addressed to this proxy got what it asked for.
       case OUTCOME.ANSWERED:
         return why !== WHY.MAX_FORWARDS || status !== 200;
       default:
@@ -116,7 +116,7 @@ export class RequestLog {
     }
   }
 
-  /** The rule of authorization that has decided, where there was one. */
+  /** The authorization rule that decided, if any. */
   private rule(x: ExchangeSlot): string {
     const { authorization } = this.context;
     if (!authorization.active) return '';
@@ -138,7 +138,7 @@ export class RequestLog {
     return exchanges.isStream(x) ? `${line},"stream":${core.streams.id[exchanges.clientStream(x)]}` : line;
   }
 
-  /** Who asks for what. */
+  /** Method, path and the like. */
   private asked(x: ExchangeSlot): string {
     const { spans } = this;
     spans.locate(x);
@@ -154,7 +154,7 @@ export class RequestLog {
     return `${this.who(x)},"clientProtocol":"${version}","method":${method},"path":${path},"authority":${authority}${more}`;
   }
 
-  /** Of a request whose head could not be read. */
+  /** For a request whose head could not be parsed. */
   private unread(x: ExchangeSlot): string {
     return `${this.who(x)},"method":"","path":"","authority":""`;
   }

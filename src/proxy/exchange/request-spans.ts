@@ -1,4 +1,4 @@
-// Where the parts of a request are that has come, as long as its head is where it was read, in either version of HTTP.
+// Positions of the parts of a new request, in either version of HTTP, while its head is still where it was read.
 import type { FieldList } from '../../hpack/field-list.js';
 import type { Core } from '../../http2/shared-state.js';
 import type { Http1Sockets } from '../http1/sockets.js';
@@ -10,17 +10,17 @@ const LOWER = 0x20;
 export class RequestSpans {
   methodAt = 0;
   methodEnd = 0;
-  /** The target as it was written, and where in it the path begins. */
+  /** The target as written, and where in it the path begins. */
   targetAt = 0;
   targetEnd = 0;
   pathAt = 0;
   pathEnd = 0;
-  /** -1 where there is none. */
+  /** -1 if there is none. */
   authorityAt = 0;
   authorityEnd = 0;
-  /** Of HTTP/1, the minor version. */
+  /** The minor version, for HTTP/1. */
   minor = 1;
-  /** The value that `find` has found. */
+  /** The value located by `find`. */
   valueAt = 0;
   valueEnd = 0;
 
@@ -36,7 +36,7 @@ export class RequestSpans {
     else this.fromHead();
   }
 
-  /** Whether there is a field of this name, in lower case; the first one counts. */
+  /** Whether there is a field with this lower-case name; the first one counts. */
   find(x: ExchangeSlot, name: Uint8Array): boolean {
     return this.exchanges.isStream(x) ? this.findInList(this.core.list, name) : this.findInHead(name);
   }

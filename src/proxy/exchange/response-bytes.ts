@@ -1,5 +1,5 @@
-// Responses on their way from the endpoint's leg to the client's: whether the endpoint may send more, and who is told of what. What the
-// versions of HTTP make of them is in the folders http1, http2 and translate.
+// Responses on their way from the endpoint's leg to the client's: whether the endpoint may send more, and who is told of what. The
+// HTTP-specific parts are in the folders http1, http2 and translate.
 import { BODY } from '../../http1/body.js';
 import { MESSAGE_ERROR, UPSTREAM } from '../../http1/errors.js';
 import type { Core } from '../../http2/shared-state.js';
@@ -127,7 +127,7 @@ export class ResponseBytes implements ResponseWay {
     if (end) exchanges.grpcStatus[x] = facts.grpcStatus;
     if (facts.eventStream) exchanges.eventStream[x] = 1;
     control.responded(x, status);
-    // RFC 9110 section 9.3.6: a length that a 2xx to CONNECT has means nothing.
+    // RFC 9110 section 9.3.6: a length in a 2xx to CONNECT has no meaning.
     if (tunnel) this.core.streams.expected[exchanges.endpointStream(x)] = NONE;
     if (exchanges.isStream(x)) {
       if (!ways.responseFields.final(x, end, tunnel)) return;
@@ -185,14 +185,16 @@ export class ResponseBytes implements ResponseWay {
     this.ended(x);
   }
 
-  /** The response of an endpoint that speaks HTTP/2 is complete: so is the exchange, unless the endpoint may want more of the request. */
+  /**
+   * The response of an endpoint that speaks HTTP/2 is complete, and with it the exchange, unless the endpoint may want more of the request.
+   */
   private ended(x: ExchangeSlot): void {
     const { exchanges } = this;
     if (exchanges.kind[x] === LEG.HTTP2 && exchanges.goesOn(x)) exchanges.over[x] = 1;
     else this.reports.control.ended(x);
   }
 
-  // Who may send more of a response.
+  // Flow control of the response.
 
   moved(x: ExchangeSlot, count: number): void {
     const { exchanges } = this;
@@ -204,7 +206,7 @@ export class ResponseBytes implements ResponseWay {
       case LEG.HTTP1:
         this.ways.backpressure.resumeEndpoint(x, exchanges.endpointSocket(x));
         break;
-      // The endpoint has said all.
+      // The endpoint has finished.
       case LEG.LINE:
       case LEG.NONE:
         break;
@@ -226,7 +228,7 @@ export class ResponseBytes implements ResponseWay {
         this.ways.streams.machine.frames.credit(slot, core.streams.held[slot]);
         break;
       }
-      // The endpoint has said all.
+      // The endpoint has finished.
       case LEG.LINE:
       case LEG.NONE:
         break;
@@ -264,7 +266,10 @@ export class ResponseBytes implements ResponseWay {
     return sent;
   }
 
-  /** Why the client gets no fields of the size of those in `core.list`: it takes none, or reads too little. 0, NO_BUFFER or -MESSAGE_ERROR. */
+  /**
+   * Why the client cannot get fields of the size of those in `core.list`: it refuses them, or reads too little. 0, NO_BUFFER or
+   * -MESSAGE_ERROR.
+   */
   private unfit(x: ExchangeSlot): number {
     const { exchanges, core, context } = this;
     if (!exchanges.isStream(x)) return 0;
@@ -277,7 +282,7 @@ export class ResponseBytes implements ResponseWay {
     return FIELDS_TOO_LARGE;
   }
 
-  /** Tells of what a writer says; true if it is well. */
+  /** Reports a writer's error; true if there was none. */
   private check(x: ExchangeSlot, error: number): boolean {
     if (error === 0) return true;
     if (error === NO_BUFFER) this.reports.control.outOfMemory(x);

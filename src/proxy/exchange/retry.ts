@@ -1,4 +1,4 @@
-// Requests that are sent again: what an endpoint has not processed, and what may be processed twice where it is not known whether it was.
+// Which requests may be sent again: those that an endpoint has not processed, and those that may be processed twice if that is unknown.
 
 import { isIdempotent } from '../../http/methods.js';
 import { ROLE } from '../../http2/connection.js';
@@ -18,14 +18,14 @@ const NONE = -1;
 const LIMIT_RETRY_BUDGET = LIMITS.indexOf('retry-budget');
 
 export class Retries {
-  // How the request is to be sent, as `Dispatcher.send` has it.
+  // How to send the request, as parameters of `Dispatcher.send`.
   source: number = SOURCE.KEPT;
-  /** The socket that it was on, -1 if it was on none. */
+  /** The socket it was on, -1 for none. */
   from: SocketSlot | -1 = NONE;
   exclude = NONE;
   first = NONE;
   fresh = false;
-  /** Whether that socket is to be closed, and its CLOSE. */
+  /** Whether to close that socket, and its CLOSE. */
   ended = true;
   reason = 0;
 
@@ -37,21 +37,23 @@ export class Retries {
     private readonly accounts: Accounts,
   ) {}
 
-  /** No connection could be made, so nothing was processed: another endpoint is tried, whatever the method. False after too many. */
+  /**
+   * No connection could be established, so nothing was processed: tries another endpoint, whatever the method. False after too many
+   * attempts.
+   */
   failover(x: ExchangeSlot): boolean {
     const endpoint = this.exchanges.endpoint[x];
     const again = this.left(x);
     this.takeBack(x);
     this.plan(this.from < 0 ? SOURCE.KEPT : SOURCE.QUEUED, endpoint, NONE, false);
-    // The socket of a dial that has failed is the dialer's to close.
+    // The dialer closes the socket of a failed dial.
     this.ended = false;
     return again;
   }
 
   /**
-   * The endpoint has refused the request unprocessed: another one is tried, within the budget. A connection that comes to its end refuses
-   * whatever was on its way to it, which says nothing of how much its endpoint can do: that is `leaving`, and costs nothing. False if it
-   * may not be tried.
+   * The endpoint has refused the request unprocessed: tries another one, within the budget. `leaving`: a connection that is closing refuses
+   * whatever is on its way to it, which says nothing about its endpoint's capacity and costs no budget. False if no retry is allowed.
    */
   afterRefusal(x: ExchangeSlot, leaving: boolean): boolean {
     if (!this.left(x) || !this.kept.secure(x)) return false;
@@ -65,9 +67,9 @@ export class Retries {
   }
 
   /**
-   * The connection was lost before any of the response: the request is sent again on a new one if nothing of it has gone, or processing
-   * it twice does no harm, within the budget. `stale`: the connection had served before, so that it may have been closed before the
-   * request reached it. False if that may not be.
+   * The connection was lost before any of the response: sends the request again on a new one if none of it had been sent, or processing it
+   * twice does no harm, within the budget. `stale`: the connection had served before, so it may have closed before the request reached it.
+   * False if not allowed.
    */
   afterLoss(x: ExchangeSlot, stale: boolean): boolean {
     const { exchanges, legs } = this;
@@ -82,8 +84,9 @@ export class Retries {
   }
 
   /**
-   * The endpoint's connection has taken the head of the request, and takes nothing more: it is taken back, and sent on another. The endpoint
-   * can't have done much without the body; if some of that has gone, processing it twice must do no harm. False if that may not be.
+   * The endpoint's connection has taken the head of the request, and accepts no more: the request is cancelled and sent on another. The
+   * endpoint can't have done much without the body; if some of that has been sent, processing it twice must do no harm. False if not
+   * allowed.
    */
   afterStall(x: ExchangeSlot): boolean {
     const { exchanges, legs, kept } = this;
@@ -97,20 +100,20 @@ export class Retries {
   }
 
   /**
-   * The endpoint can't have processed what it could not read: it is asked again in the other version. False if the service says what its
-   * endpoints speak, or the request is not at hand any more. `guessed`: see `isMisunderstanding`.
+   * The endpoint can't have processed what it could not read: asks it again in the other version. False if the service fixes the protocol,
+   * or the request is no longer available. `guessed`: see `isMisunderstanding`.
    */
   otherVersion(x: ExchangeSlot, guessed: boolean): boolean {
     const { exchanges, context, kept } = this;
     const endpoint = exchanges.endpoint[x];
-    // Of those that wait in line it has been learned already.
+    // For requests waiting in line this is already known.
     if (exchanges.state[x] !== STATE.WAITING) {
       if (context.services.protocol[exchanges.service[x]] !== SERVICE_PROTOCOL.AUTO) return false;
-      // Without a word of it this is but a guess.
+      // Without a word from the endpoint this is only a guess.
       context.protocols.learn(endpoint, VERSION.HTTP1, KNOWN.REFUSED, guessed);
       context.protocols.learn(endpoint, VERSION.HTTP2, KNOWN.SPOKEN);
     }
-    // An endpoint that refuses both is not asked for ever.
+    // Do not ask an endpoint that refuses both versions forever.
     if (!kept.secure(x) || !this.left(x)) return false;
     exchanges.attempts[x]++;
     this.takeBack(x);
@@ -119,10 +122,7 @@ export class Retries {
     return true;
   }
 
-  /**
-   * Whether the endpoint is taken for one that does not speak the version in which it was asked: it has closed without a word, and is
-   * known to speak the other.
-   */
+  /** Whether the endpoint is taken not to speak the version it was asked in: it closed without a word, and is known to speak the other. */
   isMisunderstanding(x: ExchangeSlot): boolean {
     const { exchanges, context, legs } = this;
     const { protocols, services } = context;
@@ -138,7 +138,7 @@ export class Retries {
     );
   }
 
-  /** Takes the exchange from its endpoint, which did nothing wrong. */
+  /** Detaches the exchange from its endpoint, which is not at fault. */
   private takeBack(x: ExchangeSlot): void {
     this.accounts.abandoned(x);
     this.from = this.legs.takeBack(x);

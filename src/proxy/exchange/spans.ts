@@ -1,5 +1,5 @@
-// Spans of requests: begun with them where `TraceFields` has decided so, and told of when they end (docs/tracing.md). Nothing is allocated for
-// a request that gets none.
+// Spans of requests: started with the request if `TraceFields` has decided so, and reported when it ends (docs/tracing.md). Requests
+// without a span allocate nothing.
 import { ascii } from '../../http/octets.js';
 import type { Core } from '../../http2/shared-state.js';
 import { NOBODY } from '../../tls/peers.js';
@@ -12,9 +12,9 @@ import type { Exchanges } from './exchange.js';
 import { endReason, OUTCOME } from './outcome.js';
 import type { RequestSpans } from './request-spans.js';
 
-/** How many are collected at most. */
+/** Maximum number to collect before sending. */
 const MOST = 128;
-/** Characters of each text. */
+/** Maximum characters of each text. */
 const MOST_TEXT = 1024;
 const USER_AGENT = ascii('user-agent');
 const TRACEPARENT = ascii('traceparent');
@@ -22,9 +22,9 @@ const B3 = ascii('b3');
 const B3_TRACE_ID = ascii('x-b3-traceid');
 
 export class Spans {
-  /** Told of spans that have ended, and of requests that got none for the rate. */
+  /** Is told of ended spans, and of requests without one because of the rate limit. */
   send: (spans: readonly Span[], skipped: number) => void = () => undefined;
-  /** By exchange: 1 where a span is under way. */
+  /** By exchange: 1 if a span is in progress. */
   private readonly begunHere: Uint8Array;
   private readonly traceContext = new TraceContext();
   private readonly open = new Map<ExchangeSlot, Span>();
@@ -41,7 +41,7 @@ export class Spans {
     this.begunHere = new Uint8Array(exchanges.capacity);
   }
 
-  /** A request has come, and `TraceFields` has looked at it. */
+  /** A request has arrived, and `TraceFields` has read it. */
   begun(x: ExchangeSlot): void {
     const { traceFields } = this.context;
     if (traceFields.sampled) {
@@ -51,7 +51,7 @@ export class Spans {
     if (traceFields.skipped > 0) this.wake();
   }
 
-  /** It is over: `status` is what the client has got, 0: nothing. */
+  /** It is over: `status` is what the client got, 0: nothing. */
   end(x: ExchangeSlot, status: number, outcome: number, why: number): void {
     if (this.begunHere[x] === 0) return;
     const span = this.open.get(x);
@@ -78,7 +78,7 @@ export class Spans {
     else this.wake();
   }
 
-  /** The id of the trace that a request belongs to, which has come just now; '' where it says none. */
+  /** The trace id of a request that has just arrived; '' if it has none. */
   idOf(x: ExchangeSlot): string {
     const { spans, traceContext, context } = this;
     const { bytes } = context;

@@ -1,21 +1,21 @@
-// What may happen to an exchange, and what is to be done then.
+// The events of an exchange, and the action for each.
 //
-// A request comes (REQUEST) and is dispatched: an endpoint is picked, a connection leased or dialled, or the request waits in line
-// for one (WAITING) until that is there (READY). Once it is on its way (SENT) five things can go wrong, which differ in what they say:
+// A request arrives (REQUEST) and is dispatched: an endpoint is picked and a connection leased or dialled, or the request waits in line for
+// one (WAITING) until it is available (READY). Once it has been sent (SENT), five things can go wrong, with different consequences:
 //
-//   UNDIALLED      no connection could be made: nothing was processed, so the request goes elsewhere, whatever its method
+//   UNDIALLED      no connection could be established: nothing was processed, so the request goes elsewhere, whatever its method
 //   MISUNDERSTOOD  the endpoint speaks the other version: nothing was processed, so the same endpoint is asked again
-//   REFUSED        the endpoint says that it has processed nothing: the request is sent again, if that is in the budget
-//   LOST           the connection ended: sent again if nothing of it can have been processed, or processing it twice does no harm
-//   FAILED         the endpoint broke the rules, or took too long: it is to blame
+//   REFUSED        the endpoint says that it has processed nothing: the request is sent again, if the budget allows
+//   LOST           the connection ended: sent again if nothing can have been processed, or processing it twice does no harm
+//   FAILED         the endpoint broke the protocol, or took too long: it is at fault
 //
-// Its response begins (RESPONDED) and the client gets it (ANSWERING), until the endpoint has said all (ENDED); what the client has not
-// taken by then is flushed (FLUSHING, FLUSHED). From ANSWERING on nothing can be sent again: what goes wrong cuts the response off.
-// Or the two agree on a tunnel (AGREED), which is accounted for at once and ends when both sides have ended. The client may leave at
-// any time (LEFT), and the proxy may have a reason of its own to answer (GIVE_UP): both say nothing about the endpoint.
+// Its response begins (RESPONDED) and goes to the client (ANSWERING) until the endpoint has finished (ENDED); the rest is flushed to the
+// client (FLUSHING, FLUSHED). From ANSWERING on nothing can be sent again: an error cuts the response off. Or client and endpoint agree on
+// a tunnel (AGREED), which is accounted for at once and ends when both sides have ended. The client may leave at any time (LEFT), and the
+// proxy may have its own reason to answer (GIVE_UP): neither says anything about the endpoint.
 import { STATE } from './exchange.js';
 
-/** What happens. */
+/** Events. */
 export const EVENT = {
   REQUEST: 0,
   READY: 1,
@@ -34,9 +34,9 @@ export const EVENT = {
 export const EVENTS = Object.keys(EVENT) as (keyof typeof EVENT)[];
 export const EVENT_COUNT = EVENTS.length;
 
-/** What is done. */
+/** Actions. */
 export const ACTION = {
-  /** Can't happen: whoever reports it is wrong. */
+  /** Can't happen: a report of it is a bug. */
   IMPOSSIBLE: 0,
   /** Nothing: it concerns a leg that has done its part. */
   NONE: 1,
@@ -54,36 +54,36 @@ export const ACTION = {
   RETRY_OR_BLAME: 7,
   /** Account for a failure of the endpoint, and answer in the proxy's own name. */
   BLAME: 8,
-  /** Note status and latency; the request will not be sent again. */
+  /** Record status and latency; the request will not be sent again. */
   BEGIN: 9,
   /** The two legs become a tunnel. */
   TUNNEL: 10,
-  /** Wait until the client has all of the response. */
+  /** Wait until the client has the whole response. */
   FLUSH: 11,
-  /** Account for the exchange, and go on with the client's next request. */
+  /** Account for the exchange, and continue with the client's next request. */
   COMPLETE: 12,
-  /** Account for a failure of the endpoint; the client must not take what it has got for whole. */
+  /** Account for a failure of the endpoint; the client must not take what it got for complete. */
   CUT: 13,
-  /** Take the exchange from its endpoint, which is not to blame, and end the client's leg. */
+  /** Detach the exchange from its endpoint, which is not at fault, and end the client's leg. */
   ABANDON: 14,
-  /** Take it from its endpoint, which is not to blame, and answer in the proxy's own name. */
+  /** Detach it from its endpoint, which is not at fault, and answer. */
   ANSWER: 15,
-  /** As CUT, but the endpoint is not to blame. */
+  /** Like CUT, but the endpoint is not at fault. */
   CUT_ABANDONED: 16,
   /** The tunnel ends if both sides have ended. */
   TUNNEL_FLUSHED: 17,
-  /** The tunnel breaks: the client hears of it by a reset after what came before. */
+  /** The tunnel breaks: the client gets a reset after the preceding data. */
   TUNNEL_BROKEN: 18,
   /** The tunnel's client has left. */
   TUNNEL_LEFT: 19,
-  /** The proxy's own answer is out. */
+  /** The proxy's own answer has been sent. */
   END: 20,
 } as const;
 export const ACTIONS = Object.keys(ACTION) as (keyof typeof ACTION)[];
 
 type Row = Partial<Record<keyof typeof EVENT, keyof typeof ACTION>>;
 
-/** By state: what each event leads to. What is not named is impossible. */
+/** By state: the action for each event. Events not listed are impossible. */
 const ROWS: Readonly<Record<keyof typeof STATE, Row>> = {
   FREE: { REQUEST: 'DISPATCH', LEFT: 'ABANDON', GIVE_UP: 'ANSWER', FLUSHED: 'NONE' },
   WAITING: {

@@ -1,5 +1,5 @@
-// Who taps this worker, and which requests and connections they get to see (docs/tap.md). Nothing here runs while nobody does. What can be
-// said of a request when it comes is compared then, octet for octet, so that what nobody asks for costs no text.
+// The taps of this worker, and which requests and connections they see (docs/tap.md). Nothing here runs without a tap. Filters on the
+// request are applied byte by byte when it arrives, so that requests nobody wants cost no text.
 import type { Core } from '../../http2/shared-state.js';
 import { addressWords, NetworkList, readAddress } from '../../policy/network-list.js';
 import { Bucket } from '../../tap/bucket.js';
@@ -10,9 +10,9 @@ import type { ExchangeSlot } from '../slots.js';
 import type { Exchanges } from './exchange.js';
 import type { RequestSpans } from './request-spans.js';
 
-/** How long records are collected, ms. */
+/** How long records are collected before sending, ms. */
 const FLUSH_MS = 100;
-/** Requests of which a text is kept because their answer decides whether anybody wants to see them. */
+/** Maximum number of requests whose text is kept until the answer decides whether a tap wants them. */
 export const MOST_HELD = 4096;
 const COLON = 0x3a;
 const LOWER = 0x20;
@@ -22,14 +22,14 @@ class Tap {
   readonly path: Uint8Array | null;
   readonly authority: Uint8Array | null;
   readonly networks: NetworkList | null;
-  /** Something has to be compared when a request comes. */
+  /** Something has to be compared when a request arrives. */
   readonly selects: boolean;
-  /** The answer has to be waited for. */
+  /** The filter needs the answer. */
   readonly late: boolean;
   readonly http: boolean;
   readonly bucket: Bucket;
   lines: string[] = [];
-  /** Left out for want of memory. */
+  /** Dropped for lack of memory. */
   lost = 0;
 
   constructor(
@@ -55,18 +55,18 @@ class Tap {
 }
 
 export class Taps {
-  /** Somebody listens. */
+  /** Whether there is a tap. */
   active = false;
-  /** Told of what there is to see. */
+  /** Is told of records. */
   send: (records: TapRecords) => void = () => undefined;
-  /** By exchange: bits of those that get to see it. */
+  /** By exchange: bits of the taps that see it. */
   private readonly mask: Uint16Array;
   private taps: Tap[] = [];
   private free = 0xffff;
   private lateBits = 0;
-  /** Nothing is asked for that depends on the request. */
+  /** No filter depends on the request. */
   private plain = false;
-  /** Until then, ms, all have had as many as they may; and how many they have not had for that. */
+  /** Until this time, ms, all taps have used up their rate; and the number of records they missed. */
   private dryUntil = 0;
   private dry = 0;
   private held = 0;
@@ -83,7 +83,7 @@ export class Taps {
     this.mask = new Uint16Array(exchanges.capacity);
   }
 
-  /** Those who listen from now on; who did before goes on where it was. */
+  /** Sets the active taps; existing ones continue. */
   configure(requests: readonly TapRequest[]): void {
     this.flush();
     const wanted = new Set(requests.map(({ id }) => id));
@@ -104,9 +104,9 @@ export class Taps {
     this.dryUntil = 0;
   }
 
-  /** A request has come: whether somebody may get to see it. */
+  /** A request has arrived: whether a tap may see it. */
   begun(x: ExchangeSlot): boolean {
-    // With many requests a second this is what most of them meet.
+    // At high rates, most requests stop here.
     if (this.context.reactor.now < this.dryUntil) {
       this.dry++;
       if (this.mask[x] !== 0) this.mask[x] = 0;
@@ -133,7 +133,7 @@ export class Taps {
     return mask !== 0;
   }
 
-  /** It is over: bits of those who get to see it. `status` is what the client has got, 0: nothing. */
+  /** It is over: bits of the taps that see it. `status` is what the client got, 0: nothing. */
   ended(x: ExchangeSlot, status: number): number {
     const mask = this.mask[x];
     if (mask === 0) return 0;
@@ -151,7 +151,7 @@ export class Taps {
     return left;
   }
 
-  /** A connection of a client that was no HTTP is over: the same. */
+  /** The same for a client connection that was not HTTP. */
   connection(client: number, service: number): number {
     let mask = 0;
     for (const tap of this.taps) {
@@ -162,7 +162,7 @@ export class Taps {
     return mask;
   }
 
-  /** Shows a record: the members of an object. */
+  /** Adds a record: the members of an object. */
   show(mask: number, members: string): void {
     const line = `"time":"${new Date().toISOString()}",${members}`;
     for (const tap of this.taps) if ((mask & tap.bit) !== 0) tap.lines.push(line);
@@ -186,14 +186,14 @@ export class Taps {
     this.timer ??= this.context.reactor.later(FLUSH_MS, this.flushLater);
   }
 
-  /** Whether a request may be remembered until it is answered. One that is remembered already is for whoever else asks. */
+  /** Whether a request may be kept until it is answered. One that is kept already serves other taps too. */
   private hasRoom(tap: Tap, mask: number): boolean {
     if ((mask & this.lateBits) !== 0 || this.held < MOST_HELD) return true;
     tap.lost++;
     return false;
   }
 
-  /** Whether client and service are those that are asked for. */
+  /** Whether client and service match the filter. */
   private selects({ asked, networks, asksWho }: Tap, client: number, service: number): boolean {
     const { services, connections, peers } = this.context;
     if (asked.service !== null && (service < 0 || services.name.get(service) !== asked.service)) return false;
@@ -204,7 +204,7 @@ export class Taps {
     return identity !== NOBODY && asked.identity !== null && peers.namesOf(identity).includes(asked.identity);
   }
 
-  /** Whether method, path and authority are. */
+  /** Whether method, path and authority do. */
   private matches({ method, path, authority }: Tap): boolean {
     const { spans } = this;
     const { methodAt, methodEnd, pathAt, pathEnd, authorityAt, authorityEnd } = spans;
@@ -221,7 +221,7 @@ export class Taps {
     return true;
   }
 
-  /** Whether an authority is `text`, with or without a port. Hosts have no case. */
+  /** Whether an authority is `text`, with or without a port. Hosts are case-insensitive. */
   private isHost(at: number, end: number, text: Uint8Array): boolean {
     const { bytes } = this.context;
     if (at < 0 || end - at < text.length) return false;
@@ -232,7 +232,7 @@ export class Taps {
     return end - at === text.length || (bytes[at + text.length] === COLON && !text.includes(COLON));
   }
 
-  /** Nobody has these bits any more. */
+  /** These bits are no longer assigned. */
   private forget(bits: number): void {
     const { mask } = this;
     for (let x = 0; x < mask.length; x++) if ((mask[x] & bits) !== 0) mask[x] &= ~bits;

@@ -1,7 +1,8 @@
-// The opaque relay: bytes from one socket to the other, both ways, unread. Also what a tunnel (Upgrade, CONNECT) becomes.
+// The opaque relay: copies bytes between two sockets in both directions, unread. A tunnel (Upgrade, CONNECT) between sockets becomes one
+// too.
 //
-// A direction begins by copying through the slab, which is cheapest for small messages. When receives keep filling whole
-// buffers it is a bulk flow, and the direction is spliced; when spliced moves become small it is copied again.
+// A direction begins by copying through the slab, which is cheapest for small messages. When receives keep filling whole buffers it is a
+// bulk flow, and the direction is spliced; when splices become small it is copied again.
 import { ERRNO } from '../../io/abi.js';
 import { BUFFER_CAPACITY } from '../../io/slab.js';
 import { SOCKET } from '../../io/sockets.js';
@@ -15,9 +16,9 @@ import { undialled, WHY } from '../exchange/reasons.js';
 import { FLOW } from '../http1/sockets.js';
 import type { SocketSlot } from '../slots.js';
 
-/** A receive of at least this many bytes belongs to a bulk flow ... */
+/** A receive of at least this many bytes counts as bulk ... */
 const BULK_BYTES = BUFFER_CAPACITY >> 1;
-/** ... and so many in a row make the direction one: about 128 KiB. */
+/** ... and this many in a row make a bulk flow: about 128 KiB. */
 const BULK_RUN = 8;
 export const DIAL_ATTEMPTS = 3;
 const NONE = -1;
@@ -27,22 +28,22 @@ const LIMIT_IDLE = LIMITS.indexOf('opaque-idle');
 const LIMIT_LIFETIME = LIMITS.indexOf('opaque-lifetime');
 const LIMIT_HALF_CLOSE = LIMITS.indexOf('half-close');
 
-/** Nothing has kept a client from an endpoint: `OpaqueRelay.why`. */
+/** Value of `OpaqueRelay.why` if nothing kept the client from an endpoint. */
 export const SERVED = 255;
 
 export class OpaqueRelay implements Caller {
   private readonly flow: Uint8Array;
   private readonly run: Uint8Array;
-  /** The source was paused because its reader is slow. */
+  /** The source is paused because its reader is slow. */
   private readonly throttled: Uint8Array;
   private readonly attempts: Uint8Array;
-  /** 1: the client has brought its own TLS, which goes to its endpoint as it is. */
+  /** 1: the client's own TLS goes to its endpoint unchanged. */
   private readonly plain: Uint8Array;
-  /** Service of a client that is relayed. */
+  /** Service of a relayed client. */
   readonly service: Int32Array;
-  /** WHY of what has kept a client from an endpoint last, or SERVED. */
+  /** WHY the client's last dial failed, or SERVED. */
   readonly why: Uint8Array;
-  /** errno of a socket that takes nothing more, while what it sent before is still being read; else 0. */
+  /** errno of a socket that can no longer be written, while what it sent before is still being read; else 0. */
   private readonly broken: Uint8Array;
 
   constructor(
@@ -63,8 +64,8 @@ export class OpaqueRelay implements Caller {
   }
 
   /**
-   * Relays the client to an endpoint of `service`. `upstream` is a connection that was dialled already, or -1.
-   * What the client sent so far is in its inbox. `plain`: it is TLS, which the mesh does not encrypt again.
+   * Relays the client to an endpoint of `service`. `upstream`: a connection dialled earlier, or -1. The client's bytes so far are in its
+   * inbox. `plain`: they are TLS, which the mesh does not encrypt again.
    */
   open(client: number, service: number, upstream: number, plain = false): void {
     const { sockets, wheel } = this.context;
@@ -89,13 +90,13 @@ export class OpaqueRelay implements Caller {
     this.dial(client, NONE, false);
   }
 
-  /** Whether what goes over a connection to an endpoint is encrypted because of who the endpoint is. */
+  /** Whether a connection to an endpoint is encrypted because of the endpoint's identity. */
   wraps(upstream: number): boolean {
     const { sockets, connections, endpoints } = this.context;
     return sockets.layer[upstream] !== 0 && endpoints.identity.get(connections.endpoint[upstream]) !== '';
   }
 
-  /** A silent client has waited in vain for an endpoint of `service`; `unreached`: which was not there. */
+  /** A silent client waited in vain for an endpoint of `service`; `unreached`: the endpoint that did not answer. */
   unserved(client: number, service: number, unreached: boolean): void {
     this.service[client] = service;
     this.why[client] = WHY.CONNECT_FAILED;
@@ -104,7 +105,7 @@ export class OpaqueRelay implements Caller {
     refusals.note(WHY.CONNECT_FAILED, client, service, connections.relayedTo[client]);
   }
 
-  /** Makes a tunnel of two sockets that another protocol has finished with; their inboxes are delivered. */
+  /** Makes a tunnel of two sockets that another protocol has released; delivers their inboxes. */
   tunnel(client: number, upstream: number): void {
     const { sockets, wheel } = this.context;
     sockets.kind[client] = SOCKET_KIND.OPAQUE;
@@ -114,7 +115,7 @@ export class OpaqueRelay implements Caller {
     this.scheduleIdle(client);
   }
 
-  /** The dialled endpoint can have what was queued for it. */
+  /** The dialled endpoint can now receive what was queued for it. */
   ready(upstream: SocketSlot): void {
     const { sockets } = this.context;
     sockets.kind[upstream] = SOCKET_KIND.OPAQUE;
@@ -124,7 +125,7 @@ export class OpaqueRelay implements Caller {
     sockets.resume(upstream);
   }
 
-  /** The endpoint did not answer: the next one, with everything the client has sent so far. */
+  /** The endpoint did not answer: tries the next one, with everything the client has sent so far. */
   failed(upstream: SocketSlot, reason: number): void {
     const { connections, sockets } = this.context;
     const client = sockets.peer[upstream];
@@ -136,7 +137,7 @@ export class OpaqueRelay implements Caller {
     const next = sockets.peer[client];
     if (next < 0) return;
     sockets.moveQueue(upstream, next);
-    // It was paused for the sake of a queue that has moved.
+    // It was paused because of a queue that has moved.
     this.throttle(client, next);
   }
 
@@ -149,13 +150,13 @@ export class OpaqueRelay implements Caller {
     return client >= 0 && this.introductions.raced(client, next);
   }
 
-  /** Another endpoint was faster: it gets everything that the client has sent so far. */
+  /** Another endpoint was faster: it gets everything the client has sent so far. */
   overtaken(upstream: SocketSlot, next: SocketSlot): boolean {
     const { sockets } = this.context;
     const client = sockets.peer[upstream];
     if (client < 0) return true;
     sockets.peer[upstream] = NONE;
-    // Before the client's end, which may have come already.
+    // Before the client's FIN, which may already be here.
     sockets.moveQueue(upstream, next);
     this.introductions.inherited(next);
     this.join(client, next);
@@ -200,7 +201,7 @@ export class OpaqueRelay implements Caller {
     this.scheduleIdle(this.clientOf(slot, peer));
   }
 
-  /** The socket broke: its peer hears of it as it would have without us, by a RST after what came before. */
+  /** The socket broke. Its peer learns this as it would without a proxy: by a RST after the preceding data. */
   broke(slot: number, errno: number): void {
     const { sockets, connections } = this.context;
     const peer = sockets.peer[slot];
@@ -214,14 +215,14 @@ export class OpaqueRelay implements Caller {
       this.unlink(slot, peer);
       if ((sockets.flags[peer] & SOCKET.CONNECTING) !== 0) connections.close(peer, reason);
       else if ((sockets.flags[slot] & SOCKET.EOF) !== 0 && this.broken[slot] === 0) {
-        // It has had everything, the FIN included: only what it still sends is to be answered by a RST, as the kernel does.
+        // The peer has had everything, FIN included; only what it still sends must be answered with a RST, as the kernel does.
         connections.closeWhenSent(peer, reason);
       } else connections.abortWhenSent(peer, reason);
     }
     connections.close(slot, reason);
   }
 
-  /** The socket takes nothing more. What it sent before that is still delivered; the end of its stream ends the relay. */
+  /** The socket can no longer be written. What it sent before is still delivered; the end of its stream ends the relay. */
   sendFailed(slot: number, errno: number): void {
     const { sockets } = this.context;
     if (sockets.peer[slot] < 0 || (sockets.flags[slot] & SOCKET.EOF) !== 0) {
@@ -252,7 +253,7 @@ export class OpaqueRelay implements Caller {
     }
   }
 
-  /** Its receive has found no buffer. What would only wait for a slow reader is left where it is. */
+  /** A receive found no buffer. Data that would only wait for a slow reader stays in the kernel. */
   starved(slot: number): void {
     const peer = this.context.sockets.peer[slot];
     if (peer >= 0 && this.flow[slot] === FLOW.COPY && this.throttled[slot] === 0) this.throttle(slot, peer);
@@ -295,7 +296,7 @@ export class OpaqueRelay implements Caller {
   timer(slot: number): void {
     const { sockets, connections, reactor, limits } = this.context;
     const now = reactor.now;
-    // Only the client's timer counts for an open relay.
+    // For an open relay only the client's timer counts.
     const peer = sockets.peer[slot];
     if (peer < 0 || connections.listener[slot] < 0) return;
     const { opaque } = limits;
@@ -315,7 +316,7 @@ export class OpaqueRelay implements Caller {
     } else this.scheduleIdle(slot);
   }
 
-  /** Ends a relay: what is queued is still sent. */
+  /** Ends a relay; queued data is still sent. */
   end(slot: number, peer: number, reason: number): void {
     const { connections, sockets } = this.context;
     this.unlink(slot, peer);
@@ -324,7 +325,7 @@ export class OpaqueRelay implements Caller {
     connections.closeWhenSent(slot, reason);
   }
 
-  /** The rules forbid it now: both sides are cut off. */
+  /** The rules now forbid it: closes both sides. */
   forbid(client: number): void {
     const { connections, sockets } = this.context;
     const peer = sockets.peer[client];
@@ -344,7 +345,7 @@ export class OpaqueRelay implements Caller {
     connections.abort(client, CLOSE.UNAUTHORIZED);
   }
 
-  /** `inherits`: what was queued for an endpoint before is queued for the next one, its introduction included. */
+  /** `inherits`: data queued for the previous endpoint moves to the next one, including its PROXY header. */
   private dial(client: number, exclude: number, inherits: boolean): void {
     const { balancer, reactor, connections, sockets } = this.context;
     const service = this.service[client];
@@ -366,7 +367,7 @@ export class OpaqueRelay implements Caller {
         this.scheduleIdle(client);
         return;
       }
-      // The pick must be answered, or a probe would be lost.
+      // The pick must be answered, or a breaker probe would be lost.
       balancer.connectAbandoned(endpoint);
       this.why[client] = undialled(upstream, balancer.lastFailure(endpoint));
       connections.relayedTo[client] = endpoint;
@@ -375,11 +376,11 @@ export class OpaqueRelay implements Caller {
       if (upstream !== DIAL.FAILED && upstream !== DIAL.FILES) exclude = endpoint;
     }
     if (exclude >= 0 && this.attempts[client] < DIAL_ATTEMPTS) {
-      // Nobody but the one that has just failed.
+      // Exclude nothing but the endpoint that has just failed.
       this.dial(client, NONE, inherits);
       return;
     }
-    // What a client of a dead endpoint sees without us.
+    // The client sees what it would see of a dead endpoint without a proxy.
     sockets.peer[client] = NONE;
     this.context.refusals.note(this.why[client], client, service, connections.relayedTo[client]);
     connections.abort(client, why);
@@ -413,7 +414,7 @@ export class OpaqueRelay implements Caller {
     this.broken[slot] = 0;
   }
 
-  /** Stops reading from `slot` while too much waits for its peer. */
+  /** Pauses `slot` while too much waits for its peer. */
   private throttle(slot: number, peer: number): void {
     const { pressure } = this.context;
     if (!pressure.full(peer)) return;

@@ -1,6 +1,6 @@
-// Tunnels of which at least one side is a stream (RFC 9113 section 8.5, RFC 8441): the bytes of a socket are the DATA of a stream, or those
-// of one stream the DATA of another. Each direction ends by itself. Between two sockets a tunnel is an opaque relay. The exchange that
-// opened it has been accounted for.
+// Tunnels with a stream on at least one side (RFC 9113 section 8.5, RFC 8441): the bytes of a socket become the DATA of a stream, or the
+// DATA of one stream that of another. Each direction ends separately. A tunnel between two sockets is an opaque relay. The exchange that
+// opened it has already been accounted for.
 import { SIGN } from '../../balance/signs.js';
 import { NO_PIECE } from '../../http2/chains.js';
 import { H2_ERROR } from '../../http2/frame.js';
@@ -25,7 +25,7 @@ import type { OpaqueRelay } from './opaque.js';
 
 const NONE = -1;
 
-/** What tunnels are made of. */
+/** The parts that tunnels use. */
 export interface TunnelParts {
   readonly context: Context;
   readonly core: Core;
@@ -46,7 +46,7 @@ export interface TunnelParts {
 export class Tunnels {
   constructor(private readonly parts: TunnelParts) {}
 
-  /** Client and endpoint have agreed. What either has said already is in its inbox, or kept. */
+  /** Client and endpoint have agreed. What either has sent already is in its inbox, or kept. */
   open(x: ExchangeSlot): void {
     const { exchanges, endpoints, opaque } = this.parts;
     const socket = exchanges.kind[x] === LEG.HTTP1 ? exchanges.endpointSocket(x) : NONE;
@@ -64,7 +64,7 @@ export class Tunnels {
     if (exchanges.state[x] === STATE.TUNNEL && !exchanges.isStream(x)) this.openClient(x, exchanges.clientSocket(x));
   }
 
-  /** Octets of the client; `end`: its last. */
+  /** Bytes from the client; `end`: the last ones. */
   fromClient(x: ExchangeSlot, at: number, length: number, end: boolean): void {
     const { exchanges, core, streams, pieces, backpressure, context } = this.parts;
     const { frames, sender } = streams.machine;
@@ -76,7 +76,7 @@ export class Tunnels {
         this.shed(x);
         return;
       }
-      // The client's leg is a stream: between two sockets there is no such tunnel.
+      // The client's leg is a stream, because this is not a tunnel between two sockets.
       if (pieces.keepsUp(socket)) frames.credit(exchanges.clientStream(x), length);
       if (end) context.sockets.shutdown(socket);
     } else {
@@ -92,7 +92,7 @@ export class Tunnels {
     if (end) this.halfEnded(x);
   }
 
-  /** Octets of the endpoint; `end`: its last. */
+  /** Bytes from the endpoint; `end`: the last ones. */
   fromEndpoint(x: ExchangeSlot, at: number, length: number, end: boolean): void {
     const { exchanges, core, streams, pieces, backpressure, context } = this.parts;
     const { frames, sender } = streams.machine;
@@ -118,7 +118,7 @@ export class Tunnels {
     if (end) this.halfEnded(x);
   }
 
-  /** Something that was said has gone out: the tunnel is over once both sides have said all. */
+  /** Some data has been sent. The tunnel is over once both sides have finished. */
   flushed(x: ExchangeSlot): void {
     const { exchanges, context, legs } = this.parts;
     if (!legs.tunnelEnded(x)) return;
@@ -128,7 +128,7 @@ export class Tunnels {
     else context.connections.closeWhenSent(exchanges.clientSocket(x), CLOSE.OK);
   }
 
-  /** The endpoint's side is broken: the client hears of it, by a reset after what came before. */
+  /** The endpoint's side broke: the client gets a reset after the preceding data. */
   broken(x: ExchangeSlot, code: number, reason: number): void {
     const { exchanges, context } = this.parts;
     const socket = this.part(x, H2_ERROR.CANCEL, reason);
@@ -137,7 +137,7 @@ export class Tunnels {
     else context.connections.abortWhenSent(exchanges.clientSocket(x), CLOSE.RESET);
   }
 
-  /** The client has left: the endpoint hears of it likewise. */
+  /** The client has left: the endpoint gets the same. */
   left(x: ExchangeSlot, reason: number): void {
     const { exchanges, context } = this.parts;
     const socket = this.part(x, H2_ERROR.CANCEL, reason);
@@ -155,7 +155,7 @@ export class Tunnels {
     else context.connections.closeWhenSent(exchanges.clientSocket(x), CLOSE.TIMEOUT);
   }
 
-  /** The rules forbid it now: both sides are cut off. */
+  /** The rules now forbid it: closes both sides. */
   forbid(x: ExchangeSlot): void {
     const { exchanges, context, opaque, permissions } = this.parts;
     const client = exchanges.client(x, this.parts.core);
@@ -198,7 +198,7 @@ export class Tunnels {
     else this.parts.reports.control.lost(x, reason, false, SIGN.NONE);
   }
 
-  /** All that was queued is sent: the other side may say more. */
+  /** Everything queued has been sent: the other side may continue. */
   drained(socket: SocketSlot): void {
     const { exchanges, core, streams, context } = this.parts;
     const x = this.of(socket);
@@ -253,19 +253,19 @@ export class Tunnels {
     if (exchanges.state[x] === STATE.TUNNEL) reports.control.timer(x);
   }
 
-  /** One side has said all. Half closed, a tunnel may be silent for less long. */
+  /** One side has finished. A half-closed tunnel may be silent for a shorter time. */
   private halfEnded(x: ExchangeSlot): void {
     const { exchanges, reports } = this.parts;
     this.flushed(x);
     if (exchanges.state[x] === STATE.TUNNEL && !exchanges.isStream(x)) reports.control.timer(x);
   }
 
-  /** No memory for what waits: both sides are told. */
+  /** No memory for waiting data: ends both sides. */
   private shed(x: ExchangeSlot): void {
     this.broken(x, H2_ERROR.ENHANCE_YOUR_CALM, CLOSE.LIMIT);
   }
 
-  /** Takes the endpoint's leg from the exchange, which ends with it. Returns its socket, if it is one. */
+  /** Detaches the endpoint's leg, which ends the exchange. Returns its socket, if it has one. */
   private part(x: ExchangeSlot, code: number, reason: number): SocketSlot | -1 {
     const { exchanges, endpoints, streams, legs, context, requestLog } = this.parts;
     if (context.observed) requestLog.ended(x, OUTCOME.TUNNEL, exchanges.status[x], reason);

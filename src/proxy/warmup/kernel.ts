@@ -1,5 +1,5 @@
-// As much of a kernel as a worker needs that only rehearses: a ring, sockets that are connected with each other, and nothing else. It
-// executes the entries of ring.ts as the native executors do, on memory. So a rehearsal needs no port, no descriptor and no network.
+// A stand-in for the kernel, for a worker that only rehearses: a ring, sockets connected to each other, and nothing else. It executes the
+// entries of ring.ts in memory, as the native executors do with the kernel. So a rehearsal needs no port, no descriptor and no network.
 import {
   CQE_F,
   ERRNO,
@@ -24,15 +24,15 @@ const CQ_HEAD = 2;
 const CQ_TAIL = 3;
 const CQES = 16;
 const FIRST_FD = 16;
-/** Descriptors that it may give out, ever. */
+/** Total number of descriptors it may hand out. */
 export const MOST_FDS = 4096;
 const UV_FD = 1;
 const PORT_AT = 2;
 const NATIVE_TURNS = 16;
-/** Mappings are of whole pages. */
+/** Mappings consist of whole pages. */
 const PAGE_BYTES = 4096;
 
-/** An operation that waits. */
+/** A waiting operation. */
 interface Pending {
   readonly low: number;
   readonly high: number;
@@ -46,13 +46,13 @@ interface Poll extends Pending {
 
 interface Listening {
   readonly backlog: End[];
-  /** What takes its connections, where that is no ring. */
+  /** Accepts its connections, if no ring does. */
   readonly take: ((end: End) => void) | undefined;
   accept: Pending | undefined;
 }
 
 export class Kernel {
-  /** To be used in place of the native module: what it does not know is asked of that one. */
+  /** Replaces the native module; functions it does not have are those of the real one. */
   readonly native: Native;
   private readonly ends: (End | undefined)[] = [];
   private readonly receives: (Pending | undefined)[] = [];
@@ -72,10 +72,10 @@ export class Kernel {
   private entries = 0;
   private lentHead = 0;
   private turns = 0;
-  /** Enters the native module, in which there is no ring yet. */
+  /** Used to enter the native module, with a ring that is idle. */
   private idle: Ring | undefined;
 
-  /** Resolves when the worker has given its loop to be run. */
+  /** Resolves when the worker has handed over its loop. */
   readonly hosted: Promise<void>;
   private hosts: () => void = () => undefined;
   private act: () => boolean = () => true;
@@ -84,7 +84,7 @@ export class Kernel {
     this.hosted = new Promise((resolve) => {
       this.hosts = resolve;
     });
-    // All of it is said here, so that the compiler asks about what is new. TLS is not rehearsed.
+    // Complete, so that the compiler complains about new functions. TLS is not rehearsed.
     const own: Omit<Native, keyof NativeTls> = {
       create: (_executor, entries, ringBuffers, slabBytes) => this.create(entries, ringBuffers, slabBytes),
       enter: (submit) => this.enter(submit),
@@ -128,7 +128,7 @@ export class Kernel {
     this.native = { ...real, ...own };
   }
 
-  /** A listening socket of the worker. */
+  /** Opens a listening socket of the worker. */
   listen(port: number): number {
     const fd = this.nextFd++;
     this.portOf.set(fd, port);
@@ -136,12 +136,12 @@ export class Kernel {
     return fd;
   }
 
-  /** A port where connections are taken by somebody else. */
+  /** A port where somebody else accepts connections. */
   serve(port: number, take: (end: End) => void): void {
     this.listening.set(port, { backlog: [], take, accept: undefined });
   }
 
-  /** A connection to `port`; undefined where nobody listens. */
+  /** Connects to `port`; undefined if nobody listens. */
   connect(port: number): End | undefined {
     const listening = this.listening.get(port);
     if (listening === undefined || this.nextFd >= MOST_FDS) return undefined;
@@ -151,7 +151,7 @@ export class Kernel {
     return ours;
   }
 
-  /** Runs the worker's loop. `act` is what happens at the other ends each time the worker waits; when that says that it is over, the loop is left. */
+  /** Runs the worker's loop. `act` plays the other ends each time the worker waits; the loop stops when it returns true. */
   run(act: () => boolean): void {
     this.act = act;
     this.step?.();
@@ -193,7 +193,7 @@ export class Kernel {
   }
 
   private enter(submit: number): number {
-    // Code that is compiled here knows the native call as well, or it would be thrown away when it first meets that.
+    // Code compiled here must have seen the native call as well, or it would be thrown away at the first real one.
     if (this.turns++ % NATIVE_TURNS === 0) this.idle?.enter(0, 0, 0);
     const head = this.rings[SQ_HEAD];
     for (let i = 0; i < submit; i++) this.execute(((head + i) & (this.entries - 1)) << 4);
@@ -241,7 +241,7 @@ export class Kernel {
     }
   }
 
-  /** What waits and can go on does. */
+  /** Completes waiting operations that can proceed. */
   private deliver(over: boolean): void {
     for (const { backlog, accept } of this.listening.values()) {
       for (let end = accept && backlog.shift(); end !== undefined && accept; end = backlog.shift())
@@ -261,7 +261,7 @@ export class Kernel {
     const end = this.ends[fd];
     if (end === undefined) return 0;
     const readable = end.input.length > 0 || end.ended ? POLLIN : 0;
-    // POLLRDHUP, which is all else that is asked for.
+    // POLLRDHUP, the only other event that is requested.
     const gone = end.ended ? events & ~(POLLIN | POLLOUT) : 0;
     return (events & (readable | POLLOUT)) | gone;
   }
@@ -297,7 +297,7 @@ export class Kernel {
     return length;
   }
 
-  /** A send is over, whole unless it has failed; `word` is the first of its entry. */
+  /** A send is complete, in full unless it failed; `word` is the first of its entry. */
   private sent(low: number, high: number, result: number, word: number): void {
     if (result < 0 || ((word >>> 8) & IOSQE.CQE_SKIP_SUCCESS) === 0) this.complete(low, high, result, 0);
   }

@@ -1,14 +1,14 @@
-// Who the worker meets in a rehearsal: clients that ask one thing after the other, and the endpoints that answer.
+// The worker's peers in a rehearsal: clients that send one request after the other, and endpoints that answer.
 import type { Kernel } from './kernel.js';
 import type { End, Octets } from './pipes.js';
 import type { Traffic } from './traffic.js';
 
-/** Requests on a connection before its client leaves and comes back. */
+/** Requests on a connection before its client reconnects. */
 const REQUESTS = 40;
 const HEAD_END = Buffer.from('\r\n\r\n');
 const LAST_CHUNK = Buffer.from('\r\n0\r\n\r\n');
 
-/** The first message in `input`, and whether all of it is there. `bare`: it has no body, whatever its fields say. */
+/** The first message in `input`, and whether it is complete. `bare`: it has no body, whatever its fields say. */
 export function wholeMessage(input: Octets, bare: boolean): number {
   const bytes = Buffer.from(input.bytes.buffer, input.bytes.byteOffset + input.from, input.length);
   const end = bytes.indexOf(HEAD_END);
@@ -25,9 +25,9 @@ export function wholeMessage(input: Octets, bare: boolean): number {
   return whole <= bytes.length ? whole : -1;
 }
 
-/** A client of HTTP/1.1. */
+/** An HTTP/1.1 client. */
 export class Client {
-  /** Whole responses that it has seen. */
+  /** Complete responses received. */
   answers = 0;
   private end: End | undefined;
   private asked = 0;
@@ -66,7 +66,7 @@ export class Client {
   }
 }
 
-/** A client that says something that is no HTTP, and is sent it back. */
+/** A client that sends bytes that are not HTTP, and expects them back. */
 export class OpaqueClient {
   answers = 0;
   private end: End | undefined;
@@ -97,7 +97,7 @@ export class OpaqueClient {
   }
 }
 
-/** An endpoint: HTTP/1.1, or one that sends back what it gets. */
+/** An endpoint: HTTP/1.1, or one that echoes. */
 export class Endpoint {
   private readonly ends: End[] = [];
 

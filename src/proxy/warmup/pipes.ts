@@ -1,6 +1,6 @@
-// Connections in memory: bytes that one end has written and the other has not read.
+// Connections in memory: bytes that one end has written and the other has not read yet.
 
-/** Bytes in the order in which they came. */
+/** A queue of bytes. */
 export class Octets {
   bytes = new Uint8Array(4096);
   from = 0;
@@ -16,7 +16,7 @@ export class Octets {
     this.to += length;
   }
 
-  /** Moves up to `most` of them to `target`; how many. */
+  /** Moves up to `most` of them to `target`; returns the number. */
   take(target: Uint8Array, at: number, most: number): number {
     const length = Math.min(most, this.length);
     target.set(this.bytes.subarray(this.from, this.from + length), at);
@@ -47,10 +47,10 @@ export class Octets {
 export class End {
   /** What the other end has written. */
   readonly input = new Octets();
-  /** The other end has written its last. */
+  /** The other end has finished writing. */
   ended = false;
   closed = false;
-  /** Once they are connected. */
+  /** Set when they are connected. */
   declare other: End;
 
   write(source: Uint8Array, at = 0, length = source.length): void {

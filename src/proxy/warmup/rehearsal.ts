@@ -1,10 +1,10 @@
-// A worker that rehearses: a whole data path with traffic in memory, so that the one which serves finds its code compiled. It has memory of
-// its own, metrics and all, which nobody reads and which goes with it: nothing of it is left but what V8 has learned.
+// A rehearsal: a second worker with a whole data path and traffic in memory, so that the worker that serves finds its code compiled. It has
+// its own memory and metrics, which are discarded; only what V8 has learned remains.
 //
-// One request passes all four combinations of versions, as listeners are endpoints of each other:
+// Listeners are endpoints of each other, so one request passes all four combinations of versions:
 //
 //   client ─1→ ENTRY ─2→ MIDDLE ─2→ EXIT ─1→ PLAIN ─1→ endpoints
-//   client ──→ RELAY ──→ an endpoint that sends back what it gets
+//   client ──→ RELAY ──→ an endpoint that echoes
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MessageChannel } from 'node:worker_threads';
@@ -39,22 +39,22 @@ const OPAQUE_CLIENTS = 3;
 const LIMITS = { maxConnections: 256, slabBytes: 4 << 20, maxPipes: 0 };
 
 export interface Bounds {
-  /** CPU time of the process, as compilers run in other threads, and time, after which it ends, ms. */
+  /** CPU time of the process (compilers run in other threads), and elapsed time, after which it ends, ms. */
   readonly cpuMs: number;
   readonly wallMs: number;
-  /** Requests after which it has nothing more to learn. */
+  /** Number of requests after which there is nothing more to learn. */
   readonly requests: number;
 }
 
 export interface Rehearsed {
-  /** Requests that were answered, each at the end of its way through four listeners; and pieces that the relay brought back. */
+  /** Answered requests, each at the end of its way through four listeners; and pieces that the relay echoed. */
   readonly requests: number;
   readonly pieces: number;
-  /** Requests that each listener has had, in the order above. */
+  /** Requests per listener, in the order above. */
   readonly listeners: readonly number[];
 }
 
-/** Runs a rehearsal to its end. The thread does nothing else meanwhile. */
+/** Runs a complete rehearsal. The thread does nothing else meanwhile. */
 export async function rehearse(
   real: WorkerTask,
   native: Native,
@@ -67,7 +67,7 @@ export async function rehearse(
   native.makeColumns(1);
   const worker = new Worker(task, kernel.native);
   native.makeColumns(0);
-  // Until it is closed it holds the worker.
+  // The port holds the worker until it is closed.
   const closed = once(port2, 'close');
   const served = worker.run();
   try {
@@ -75,7 +75,7 @@ export async function rehearse(
     kernel.run(act);
   } finally {
     port1.postMessage({ kind: 'drain', phase: 'force', listeners: null } satisfies ToWorker);
-    // Its promise would hold the event of the close, and that the worker, for as long as the timer stands.
+    // The timer's promise would otherwise hold the close event, and with it the worker, until the timer fires.
     const late = new AbortController();
     const patience = sleep(END_MS, undefined, { ref: false, signal: late.signal }).catch(() => undefined);
     await Promise.race([Promise.all([closed, served]), patience]);
@@ -92,7 +92,7 @@ export async function rehearse(
 
 const sum = (of: readonly { answers: number }[]): number => of.reduce((total, { answers }) => total + answers, 0);
 
-/** Whom the worker meets. */
+/** The worker's peers. */
 function company(native: Native, bounds: Bounds) {
   const traffic = new Traffic();
   const until = performance.now() + bounds.wallMs;
@@ -166,7 +166,7 @@ function snapshotOf(real: Snapshot, settings: ServiceSettings, kernel: Kernel): 
       service(4, 'opaque', PORT.ECHO),
     ],
     passthrough: null,
-    // Of the same shape as those that are sent, as compiled code asks for that.
+    // With the same shape as real ones, because compiled code checks for that.
     limits: Object.assign(structuredClone(real.limits), LIMITS),
     maxClients: Number.MAX_SAFE_INTEGER,
     access: false,

@@ -1,5 +1,5 @@
-// What is said in a rehearsal: requests and responses as applications send them, no two of which are alike. Code that has only seen one
-// head is compiled for that one, and thrown away with the first other one.
+// The traffic of a rehearsal: requests and responses like those of applications, no two alike. Code that has only ever seen one head is
+// compiled for that head, and discarded at the first other one.
 const AGENTS = [
   'Mozilla/5.0 (X11; Linux x86_64)',
   'curl/8.5.0',
@@ -12,7 +12,7 @@ const TYPES = ['application/json', 'text/html; charset=utf-8', 'application/octe
 const STATUSES = ['200 OK', '200 OK', '200 OK', '201 Created', '404 Not Found', '304 Not Modified', '204 No Content'];
 const MOST_BODY = 4096;
 
-/** Numbers that look random, and are the same each time. */
+/** Deterministic pseudo-random numbers. */
 export class Dice {
   private state = 0x2545f491;
 
@@ -40,7 +40,7 @@ export class Traffic {
   private readonly filling = new Uint8Array(MOST_BODY).fill(0x78);
   private count = 0;
 
-  /** A request as HTTP/1.1 has it. */
+  /** An HTTP/1.1 request. */
   request(): Uint8Array {
     const { dice } = this;
     const kind = this.count++ % 8;
@@ -78,7 +78,7 @@ export class Traffic {
     return dice.below(4) === 0 ? this.chunked(lines) : this.withBody(lines);
   }
 
-  /** Bytes that are no HTTP. */
+  /** Bytes that are not HTTP. */
   opaque(): Uint8Array {
     return this.filling.subarray(0, 32 + this.dice.below(1024));
   }

@@ -1,5 +1,5 @@
-// Before a worker serves: its data path has been run, so that the first requests find compiled code, and what is left of the start has been
-// collected, so that V8 has no cause to stop for it later. What fails here costs the first seconds their speed, and nothing else.
+// What happens before a worker serves. Its data path is run, so that the first requests find compiled code, and the garbage of startup is
+// collected, so that V8 need not stop for it later. A failure here only makes the first seconds slower.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { returnMemory } from '../../io/heap.js';
 import type { Native } from '../../io/native.js';
@@ -7,24 +7,24 @@ import { W } from '../../metrics/layout.js';
 import type { WorkerTask } from '../snapshot.js';
 import { rehearse } from './rehearsal.js';
 
-/** Requests of which each passes four listeners: after so many V8 has compiled what there is. Mostly the CPU time is over before. */
+/** Number of requests, each through four listeners, after which V8 has compiled everything. Usually the CPU time runs out first. */
 const REQUESTS = 2500;
-/** At most so much CPU time for each worker, and so much time where there is little CPU to be had, ms. */
+/** Limits on CPU time per worker, and on elapsed time if little CPU is available, ms. */
 const CPU_MS = 850;
 const WALL_MS = 4000;
-/** The process is looked at so often, ms; compilers are still at work where it has used so much of that time, ms; that long at most, ms. */
+/** How often to check the process, ms; the CPU time per check that shows compilers at work, ms; the longest wait for them, ms. */
 const LOOK_MS = 10;
 const BUSY_MS = 4;
 const SETTLE_MS = 400;
 /**
- * One collection does not find all that a rehearsal leaves: what it finds to be dead is closed by tasks of later turns of the loop, and only
- * then is a port gone with all that it refers to, which is 10 MiB. With one and 50 ms after it they were gone in half of the starts, with these
- * in all of them.
+ * One collection does not free everything a rehearsal leaves: what it finds dead is closed by tasks of later loop turns, and only then is a
+ * port freed with everything it refers to, 10 MiB. With one collection and a wait of 50 ms these were freed in half of the starts, with
+ * this number in all of them.
  */
 const COLLECTIONS = 3;
 const CLOSING_MS = 20;
 
-/** Compilers have done what is waiting for them: they would take the core from the first requests, and hold the rehearsal's memory. */
+/** Waits until the compilers are done: they would take the core from the first requests, and hold the rehearsal's memory. */
 async function compiled(): Promise<void> {
   const until = performance.now() + SETTLE_MS;
   let busy = true;
@@ -36,7 +36,7 @@ async function compiled(): Promise<void> {
   }
 }
 
-/** `rehearsed` is called before anything is collected. Returns why it did not come to its end, where that is so. */
+/** Calls `rehearsed` before anything is collected. Returns the reason if the rehearsal did not complete. */
 export async function warmUp(
   task: WorkerTask,
   native: Native,
