@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { createPublicKey } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +8,7 @@ import { after, describe, it } from 'node:test';
 import { foreign, foreignVersion } from '../../src/harness/peers/packages.js';
 import { SCENARIOS } from '../../src/harness/scenarios.js';
 import { subjects } from '../../src/harness/subjects/all.js';
-import { linkerdEnvironment } from '../../src/harness/subjects/linkerd2-proxy.js';
+import { linkerdEnvironment, writeIdentity } from '../../src/harness/subjects/linkerd2-proxy.js';
 import type { Subject } from '../../src/harness/subjects/subject.js';
 
 const root = mkdtempSync(join(tmpdir(), 'sluice-subjects-'));
@@ -72,9 +74,19 @@ describe('subjects', () => {
     assert.equal(foreign('some-proxy', [root]), null);
   });
 
+  it("give Linkerd's proxy a key, and the request for a certificate of it", async () => {
+    const directory = join(root, 'identity');
+    await writeIdentity(directory);
+    const openssl = (...given: string[]): string => execFileSync('openssl', given, { encoding: 'utf8' });
+    const request = ['req', '-inform', 'DER', '-in', join(directory, 'csr.der'), '-noout'];
+    assert.match(openssl(...request, '-text'), /DNS:web\.shop\.serviceaccount\.identity\.sluice\.cluster\.local/);
+    const key = openssl('pkcs8', '-inform', 'DER', '-in', join(directory, 'key.p8'), '-nocrypt');
+    assert.equal(createPublicKey(key).export({ type: 'spki', format: 'pem' }), openssl(...request, '-pubkey'));
+  });
+
   it("give Linkerd's proxy what its injector would", () => {
-    mkdirSync(join(root, 'linkerd'));
-    writeFileSync(join(root, 'linkerd/anchors.pem'), 'ANCHORS');
+    mkdirSync(join(root, 'issued'));
+    writeFileSync(join(root, 'issued/anchors.pem'), 'ANCHORS');
     const ports = { inbound: 1, outbound: 2, control: 3, admin: 4, identity: 5, destination: 6 };
     const of = (kind: 'http' | 'tcp') => linkerdEnvironment(root, ports, { kind, upstream: 9, workers: 2 });
     const env = of('http');

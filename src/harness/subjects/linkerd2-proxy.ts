@@ -1,8 +1,10 @@
-// Linkerd's proxy, which LINKERD2_PROXY names, on the way in to the server behind: `sluice controller` is its control plane, and a rule of
+// Linkerd's proxy, which LINKERD2_PROXY names, on the way in to the server behind: Sluice is its control plane, and a rule of
 // iptables redirects connections to it, as it knows of no other way to hear where they were going.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, readFileSync } from 'node:fs';
+import { createPrivateKey } from 'node:crypto';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeSigningRequest } from '../../identity/signing-request.js';
 import { isProgram, sluiceCommand, which } from '../paths.js';
 import type { Processes, Started } from '../processes.js';
 import { ready } from './sluice.js';
@@ -36,7 +38,7 @@ function missing(): string | null {
   return lacking === undefined ? null : `${lacking} is not installed, which redirects connections to it`;
 }
 
-/** Its environment: what the injector of Linkerd writes into pods. */
+/** Its environment: what the injector of Linkerd writes into pods. `directory` has the folders `identity` and `issued`. */
 export function linkerdEnvironment(
   directory: string,
   ports: Ports,
@@ -45,7 +47,7 @@ export function linkerdEnvironment(
   const at = (port: number): string => `127.0.0.1:${port}`;
   const pod = { ns: 'shop', nodeName: 'bench', pod: 'web' };
   const of: Record<string, string> = {
-    LOG: 'warn',
+    LOG: 'error',
     CORES: String(work.workers),
     INBOUND_LISTEN_ADDR: at(ports.inbound),
     OUTBOUND_LISTEN_ADDR: at(ports.outbound),
@@ -63,9 +65,9 @@ export function linkerdEnvironment(
     DESTINATION_SVC_ADDR: at(ports.destination),
     DESTINATION_SVC_NAME: nameOf('sluice-destination', MESH),
     DESTINATION_CONTEXT: JSON.stringify(pod),
-    IDENTITY_DIR: join(directory, 'linkerd-identity'),
-    IDENTITY_TRUST_ANCHORS: readFileSync(join(directory, 'linkerd/anchors.pem'), 'utf8'),
-    IDENTITY_TOKEN_FILE: join(directory, 'linkerd/web.shop.token'),
+    IDENTITY_DIR: join(directory, 'identity'),
+    IDENTITY_TRUST_ANCHORS: readFileSync(join(directory, 'issued/anchors.pem'), 'utf8'),
+    IDENTITY_TOKEN_FILE: join(directory, 'issued/web.shop.token'),
     IDENTITY_LOCAL_NAME: nameOf('web', 'shop'),
     IDENTITY_SERVER_ID: nameOf('web', 'shop'),
     IDENTITY_SERVER_NAME: nameOf('web', 'shop'),
@@ -75,29 +77,62 @@ export function linkerdEnvironment(
   return Object.fromEntries(Object.entries(of).map(([name, value]) => [`LINKERD2_PROXY_${name}`, value]));
 }
 
-/** Starts the control plane, with an issuer of its own. Its cost does not count. */
-async function startController(session: Processes, cores: string, ports: Ports): Promise<Started> {
+/** The key and the request for a certificate that the proxy expects to find: in a pod another program writes them before it begins. */
+export async function writeIdentity(directory: string): Promise<void> {
+  const { request, key } = await makeSigningRequest(nameOf('web', 'shop'));
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(join(directory, 'csr.der'), request);
+  writeFileSync(join(directory, 'key.p8'), createPrivateKey(key).export({ type: 'pkcs8', format: 'der' }));
+}
+
+/**
+ * Starts the control plane in a directory that the proxy may read: an identity service with an issuer of its own, and a destination
+ * service. Both speak plain text, as the proxy does with addresses of the loopback interface. The proxy's questions for rules are
+ * refused, so those of its environment hold. What this costs does not count.
+ */
+async function startControlPlane(
+  session: Processes,
+  directory: string,
+  cores: string,
+  ports: Ports,
+): Promise<Started[]> {
   const [node, ...program] = sluiceCommand() ?? [];
-  const made = join(session.directory, 'linkerd');
-  execFileSync(node, [...program, 'identity', 'dev', made, '--names', ACCOUNT], {
+  const issued = join(directory, 'issued');
+  execFileSync(node, [...program, 'identity', 'dev', issued, '--names', ACCOUNT], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
-  const user = [`--reuid=${PROXY_UID}`, `--regid=${PROXY_UID}`, '--clear-groups'];
-  execFileSync('setpriv', [...user, 'true']);
-  execFileSync('mkdir', ['-p', join(session.directory, 'linkerd-identity')]);
-  for (const path of ['linkerd-identity', 'linkerd', 'linkerd/web.shop.token', '.'])
-    chmodSync(join(session.directory, path), 0o755);
-  execFileSync('chown', [PROXY_UID, join(session.directory, 'linkerd-identity')]);
-  const admin = await session.port();
-  const started = session.start('sluice-controller', cores, [
-    ...[node, ...program, 'controller', '--cluster', session.write('linkerd-cluster.yaml', '{}')],
-    ...['--tokens', join(made, 'tokens'), '--anchors', join(made, 'anchors.pem')],
-    ...['--issuer-certificate', join(made, 'issuer.pem'), '--issuer-key', join(made, 'issuer-key.pem')],
-    ...['--identity-listen', `127.0.0.1:${ports.identity}`, '--destination-listen', `127.0.0.1:${ports.destination}`],
-    ...['--injector-listen', `127.0.0.1:${await session.port()}`, '--admin', `127.0.0.1:${admin}`],
+  await writeIdentity(join(directory, 'identity'));
+  for (const path of [session.directory, directory, issued, join(issued, 'web.shop.token')]) chmodSync(path, 0o755);
+  execFileSync('chown', ['-R', PROXY_UID, join(directory, 'identity')]);
+  const issuing = ['--tokens', join(issued, 'tokens'), '--anchors', join(issued, 'anchors.pem')];
+  const key = ['--issuer-key', join(issued, 'issuer-key.pem')];
+  const listening = (address: number, admin: number): string[] => [
+    `127.0.0.1:${address}`,
+    '--admin',
+    `127.0.0.1:${admin}`,
+  ];
+  const [identityAdmin, controllerAdmin, unusedIdentity, injector] = await session.ports(4);
+  const identity = session.start('sluice-identity', cores, [
+    ...[node, ...program, 'identity', 'serve', ...issuing, '--issuer', join(issued, 'issuer.pem'), ...key],
+    ...['--listen', ...listening(ports.identity, identityAdmin)],
   ]);
-  await session.until(started, 'become ready', () => ready(admin));
-  return started;
+  const controller = session.start('sluice-controller', cores, [
+    ...[
+      node,
+      ...program,
+      'controller',
+      '--plain',
+      '--cluster',
+      session.write('linkerd-cluster.yaml', '{}'),
+      ...issuing,
+    ],
+    ...['--issuer-certificate', join(issued, 'issuer.pem'), ...key],
+    ...['--identity-listen', `127.0.0.1:${unusedIdentity}`, '--injector-listen', `127.0.0.1:${injector}`],
+    ...['--destination-listen', ...listening(ports.destination, controllerAdmin)],
+  ]);
+  await session.until(identity, 'become ready', () => ready(identityAdmin));
+  await session.until(controller, 'become ready', () => ready(controllerAdmin));
+  return [identity, controller];
 }
 
 const rule = (work: Work, inbound: number): string[] => [
@@ -129,9 +164,10 @@ export function linkerd2Proxy(name = 'linkerd2-proxy'): Subject {
     async start(session, work) {
       const [inbound, outbound, control, admin, identity, destination] = await session.ports(6);
       const ports = { inbound, outbound, control, admin, identity, destination };
-      const controller = await startController(session, work.cores, ports);
+      const directory = mkdtempSync(join(session.directory, 'linkerd-'));
+      const controlPlane = await startControlPlane(session, directory, work.cores, ports);
       const user = ['setpriv', `--reuid=${PROXY_UID}`, `--regid=${PROXY_UID}`, '--clear-groups', '--'];
-      const env = linkerdEnvironment(session.directory, ports, work);
+      const env = linkerdEnvironment(directory, ports, work);
       const started = session.start(name, work.cores, [...user, process.env.LINKERD2_PROXY ?? ''], {
         env,
         stdout: 'ignore',
@@ -139,7 +175,7 @@ export function linkerd2Proxy(name = 'linkerd2-proxy'): Subject {
       const close = redirect(work, inbound);
       const stop = async (): Promise<void> => {
         close();
-        await session.stop(controller);
+        for (const part of controlPlane) await session.stop(part);
       };
       try {
         await session.until(started, 'become ready', () => ready(admin));
