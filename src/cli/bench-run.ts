@@ -1,4 +1,6 @@
 // `sluice bench run`: a load on servers, and what became of it.
+
+import { INTERRUPTED, untilInterrupted } from '../harness/interrupt.js';
 import { formatClock, formatCount, formatRate, formatTime } from '../load/amounts.js';
 import type { LoadPlan } from '../load/plan.js';
 import type { LoadResult } from '../load/result.js';
@@ -11,8 +13,6 @@ import { type Arguments, type Command, complain, FAILURE, parseArguments, print,
 
 /** The rate that was asked for could not be had; all the rest is as it should be. */
 const MISSED = 3;
-/** As shells have it for what Ctrl-C has ended. */
-const INTERRUPTED = 130;
 const MAX_URLS = 64;
 
 const OUTPUTS = ['json', 'hgrm', 'log'] as const;
@@ -55,20 +55,16 @@ function liveParts(progress: LoadProgress): string[] {
   return parts;
 }
 
-/** Runs it; the first SIGINT or SIGTERM ends it early, and what was measured is told all the same. */
+/** Runs it; the first signal, that of a terminal that goes away too, ends it early, and what was measured is told all the same. */
 async function measured(plan: LoadPlan): Promise<LoadResult> {
   const line = new LiveLine();
-  const stop = new AbortController();
-  const abort = (): void => stop.abort();
-  process.once('SIGINT', abort);
-  process.once('SIGTERM', abort);
+  const stop = untilInterrupted(() => undefined);
   try {
     line.show([`connecting to ${plan.targets[0].authority}`]);
     return await runLoad(plan, (progress) => line.show(liveParts(progress)), stop.signal);
   } finally {
     line.clear();
-    process.removeListener('SIGINT', abort);
-    process.removeListener('SIGTERM', abort);
+    stop.done();
   }
 }
 

@@ -63,7 +63,7 @@ export function summaryOf(plan: LoadPlan, result: LoadResult): string {
   const { seconds, done, errors, wantedRate, unsent } = result;
   const lines: string[] = [];
   const cut = result.interrupted ? ', then it was stopped' : '';
-  lines.push(`Measured ${seconds.toFixed(1)} s${cut}.`, '');
+  lines.push(seconds === 0 ? 'Stopped before it measured.' : `Measured ${seconds.toFixed(1)} s${cut}.`, '');
   const perSecond = seconds > 0 ? done / seconds : 0;
   lines.push(row(UNITS[plan.protocol], formatCount(done)), row('rate', formatRate(perSecond)));
   if (wantedRate !== null) lines.push(row('wanted', formatRate(wantedRate)));

@@ -84,6 +84,8 @@ export class Connections implements Line, Starts {
   private readonly ahead: number;
   private from = 0;
   private until = NEVER;
+  /** Whether the warm-up is over, and what was due in it and could not be sent is forgotten. */
+  private warm = false;
   private sweepAt = 0;
   private readonly closedLoop: boolean;
   /** Statuses from here on are errors. */
@@ -161,15 +163,31 @@ export class Connections implements Line, Starts {
 
   /** No more requests are begun. With a rate, those under way are waited for, unless the load is `aborted`. */
   end(aborted: boolean): void {
+    if (this.phase === PHASE.DRAINING && aborted) this.closeAll();
     if (this.phase >= PHASE.DRAINING) return;
-    this.until = Math.max(0, Math.min(this.until, this.now));
     const { values } = this.tally;
-    if (this.phase === PHASE.RUNNING)
-      for (let p = 0; p < this.pacers.length; p++) values[AT.UNSENT] += this.pacers[p].schedule?.due(this.until) ?? 0;
-    values[AT.BEGAN] = this.beganAt + Math.min(this.from, this.until);
-    values[AT.ENDED] = this.beganAt + this.until;
+    if (this.phase === PHASE.RUNNING) {
+      this.until = Math.max(0, Math.min(this.until, this.now));
+      if (this.until > this.from) this.countUnsent();
+      values[AT.BEGAN] = this.beganAt + Math.min(this.from, this.until);
+      values[AT.ENDED] = this.beganAt + this.until;
+      // It has not begun: no time was measured.
+    } else values[AT.BEGAN] = values[AT.ENDED] = this.clock[0];
     this.phase = PHASE.DRAINING;
     if (this.closedLoop || aborted) this.closeAll();
+  }
+
+  private countUnsent(): void {
+    this.forgetWarmUp();
+    const { values } = this.tally;
+    for (let p = 0; p < this.pacers.length; p++) values[AT.UNSENT] += this.pacers[p].schedule?.due(this.until) ?? 0;
+  }
+
+  /** What was due before the measured time and waits to be sent would only keep others waiting, and does not count. */
+  private forgetWarmUp(): void {
+    if (this.warm) return;
+    this.warm = true;
+    for (let p = 0; p < this.pacers.length; p++) this.pacers[p].schedule?.skip(this.from);
   }
 
   /** Closes all connections; what is under way is forgotten. */
@@ -206,6 +224,7 @@ export class Connections implements Line, Starts {
     const { pacers } = this;
     let next = this.until;
     if (this.closedLoop && now >= next) return next;
+    if (now >= this.from) this.forgetWarmUp();
     this.fresh[0] = Math.max(now, performance.now() * 1000 + this.ahead - this.beganAt);
     for (let p = 0; p < pacers.length; p++) {
       pacers[p].turn(now);

@@ -11,6 +11,8 @@ export interface Schedule {
   advance(): void;
   /** How many are due at `now` and have not been taken. */
   due(now: number): number;
+  /** Those that were due before `time` are not taken any more. */
+  skip(time: number): void;
 }
 
 const PER_SECOND = 1_000_000;
@@ -61,6 +63,13 @@ export class SteadySchedule implements Schedule {
     return Math.max(0, count - this.taken);
   }
 
+  skip(time: number): void {
+    // Most of them at once, and those around `time` one by one.
+    this.taken += Math.max(0, this.due(time) - 2);
+    this.find();
+    while (this.next[0] < time) this.advance();
+  }
+
   private find(): void {
     const number = this.taken + this.offset;
     while (this.at < this.rates.length && number >= this.before[this.at + 1] - 1e-6) this.at++;
@@ -104,6 +113,11 @@ export class PoissonSchedule implements Schedule {
     }
     this.state = state;
     return count;
+  }
+
+  /** Costs as much as taking them. */
+  skip(time: number): void {
+    while (this.next[0] < time) this.advance();
   }
 
   private after(at: number): number {

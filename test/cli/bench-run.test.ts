@@ -11,8 +11,9 @@ import { LiveLine } from '../../src/cli/live-line.js';
 import { askedLoad, loadOptions } from '../../src/cli/load-options.js';
 import { meaningOf, summaryOf } from '../../src/cli/load-summary.js';
 import { parseArguments } from '../../src/cli/usage.js';
+import { runLoad } from '../../src/load/run.js';
 import { ERROR_KINDS } from '../../src/load/tally.js';
-import { httpServer, type Listening, loadPlan, tcpServer } from '../support/load.js';
+import { httpServer, type Listening, loadPlan, target, tcpServer } from '../support/load.js';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
@@ -22,10 +23,13 @@ interface Ran {
   readonly stderr: string;
 }
 
-/** `until` is called with a way to interrupt it. */
-function sluice(args: readonly string[], started: (interrupt: () => void) => void = () => undefined): Promise<Ran> {
+/** `started` is called with a way to interrupt it. */
+function sluice(
+  args: readonly string[],
+  started: (interrupt: (signal?: NodeJS.Signals) => void) => void = () => undefined,
+): Promise<Ran> {
   const child = spawn(process.execPath, [MAIN, 'bench', 'run', ...args]);
-  started(() => child.kill('SIGINT'));
+  started((signal = 'SIGINT') => child.kill(signal));
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -95,16 +99,57 @@ describe('sluice bench run', () => {
     assert.equal(Number(written.result.done) + Number(written.result.unsent), 6000);
   });
 
-  it('told to stop reports what it has measured', async () => {
-    let left = 50;
-    const ran = await sluice(['-d', '10m', '--warm-up', '0', url], (interrupt) => {
-      asked = () => {
-        if (--left === 0) interrupt();
+  it('has figures of a rate that the warm-up could not have either', async () => {
+    const slow = await httpServer((_, response) => setTimeout(() => response.end(), 5));
+    const ran = await sluice(
+      ['-r', '20k', '-c', '1', '-d', '300ms', '--warm-up', '300ms'].concat(`http://127.0.0.1:${slow.port}/`),
+    );
+    await slow.close();
+    assert.equal(ran.code, 3, ran.stdout);
+    assert.match(ran.stdout, /requests +[1-9]/);
+  });
+
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    it(`told to stop by ${signal} reports what it has measured`, async () => {
+      let left = 50;
+      const ran = await sluice(['-d', '10m', '--warm-up', '0', url], (interrupt) => {
+        asked = () => {
+          if (--left === 0) interrupt(signal);
+        };
+      });
+      assert.equal(ran.code, 130, ran.stderr);
+      assert.match(ran.stdout, /^Measured [\d.]+ s, then it was stopped\.$/m);
+      assert.match(ran.stdout, /requests +[\d,]+$/m);
+    });
+
+  it('told to stop while it connects has measured no time', async () => {
+    let connected = (): void => undefined;
+    const silent = await tcpServer(() => connected());
+    const ran = await sluice([`https://127.0.0.1:${silent.port}/`], (interrupt) => {
+      connected = () => {
+        connected = () => undefined;
+        interrupt();
       };
     });
+    await silent.close();
     assert.equal(ran.code, 130, ran.stderr);
-    assert.match(ran.stdout, /^Measured [\d.]+ s, then it was stopped\.$/m);
-    assert.match(ran.stdout, /requests +[\d,]+$/m);
+    assert.match(ran.stdout, /^Stopped before it measured\.$/m);
+  });
+
+  it('told to stop at its end does not wait for what is under way', async () => {
+    const silent = await tcpServer((socket) => socket.resume());
+    const ending = new AbortController();
+    const result = await runLoad(
+      loadPlan([target(silent.port)], { pace: { kind: 'constant', rate: 100 }, seconds: 0.1 }),
+      ({ phase }) => {
+        if (phase === 'finishing') ending.abort();
+      },
+      ending.signal,
+    );
+    await silent.close();
+    assert.equal(result.interrupted, true);
+    // Else they would have been waited for until they had taken too long.
+    assert.deepEqual(result.errors, {});
   });
 
   it('loses nothing where the disk is full', async () => {

@@ -32,6 +32,21 @@ describe('a steady schedule', () => {
     assert.equal(schedule.due(-5), 0);
   });
 
+  for (const [what, make] of [
+    ['even', () => new SteadySchedule([{ rate: 3000, seconds: 1 }])],
+    ['random', () => new PoissonSchedule({ rate: 3000, seconds: 1 }, 7)],
+  ] as const)
+    it(`leaves out what was due before a time, and has all that comes after it (${what})`, () => {
+      const all = taken(make(), Number.POSITIVE_INFINITY);
+      for (const time of [0, 1, 333_333, all[1000], all[1000] + 0.5, 5_000_000]) {
+        const schedule = make();
+        schedule.advance();
+        schedule.skip(time);
+        const wanted = all.filter((due, i) => i > 0 && due >= time);
+        assert.deepEqual(taken(schedule, Number.POSITIVE_INFINITY), wanted, `${time}`);
+      }
+    });
+
   it('goes on evenly from one step to the next', () => {
     const steps = [
       { rate: 10, seconds: 0.25 },
