@@ -2,7 +2,8 @@
 import { histogramsOf, type NamedHistogram, unitOf } from '../histograms/catalog.js';
 import { BETWEEN_MARKS_MS, INTERVALS, Intervals } from '../histograms/intervals.js';
 import { logText } from '../histograms/log-file.js';
-import { perShown, type Recorded, type Recording, unitNamed } from '../histograms/recorded.js';
+import type { Recorded, Recording } from '../histograms/recorded.js';
+import { perShown, unitNamed } from '../histograms/units.js';
 import { toWire } from '../histograms/wire.js';
 import { toHistogram } from '../metrics/hdr.js';
 import type { MetricsReader } from '../metrics/reader.js';

@@ -2,8 +2,8 @@
 import { HistogramFileError, parseLog } from '../histograms/log-file.js';
 import { mergedLogs } from '../histograms/merge.js';
 import { readHistogramFile } from '../histograms/read-file.js';
-import { unitNamed } from '../histograms/recorded.js';
 import { renderings } from '../histograms/renderings.js';
+import { unitNamed } from '../histograms/units.js';
 import { selected } from './histograms-follow.js';
 import { deliver } from './output-file.js';
 import type { Command } from './usage.js';

@@ -4,7 +4,7 @@ import { parseHgrm } from '../histograms/hgrm-file.js';
 import { HistogramFileError, parseLog } from '../histograms/log-file.js';
 import { mergedLogs } from '../histograms/merge.js';
 import { readHistogramFile } from '../histograms/read-file.js';
-import { isTime, secondsOf, unitNamed } from '../histograms/recorded.js';
+import { isTime, secondsOf, unitNamed } from '../histograms/units.js';
 import { seriesOf } from '../report/distribution.js';
 import { type PercentileSeries, percentilePlot } from '../report/percentile-plot.js';
 import { count, time } from '../report/scale.js';

@@ -6,6 +6,7 @@ import { type AuthorizationTree, buildAuthorization, CLUSTER_NETWORKS } from './
 import { bounds } from './bounds.js';
 import { buildDestination } from './destination.js';
 import { buildIdentity } from './identity.js';
+import { buildMetricsOtlp } from './metrics-otlp.js';
 import type {
   Config,
   DetectConfig,
@@ -260,7 +261,10 @@ export function buildConfig(file: string, tree: ConfigTree, written: unknown): C
     admin: tree.admin === null ? null : tree.admin.listen,
     adminShutdown: tree.admin?.shutdown === true,
     log: tree.log,
-    metrics: tree.metrics,
+    metrics: {
+      ...tree.metrics,
+      otlp: tree.metrics.otlp === undefined ? null : buildMetricsOtlp(tree.metrics.otlp),
+    },
     tap: tree.tap,
     tracing: tree.tracing === undefined ? null : buildTracing(tree.tracing),
     drain: { holdMs: drain.hold, graceMs: drain.grace, outbound: drain.outbound },

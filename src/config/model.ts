@@ -421,12 +421,29 @@ export interface TracingConfig {
   readonly timeoutMs: number;
 }
 
+/** Where metrics are sent to, and how often: src/otlp/push.ts. */
+export interface MetricsOtlpConfig {
+  /** What they are posted to. */
+  readonly endpoint: string;
+  readonly serviceName: string;
+  /** More of the resource. */
+  readonly attributes: Readonly<Record<string, string>>;
+  /** Of the requests to the collector. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly intervalMs: number;
+  /** What waits to be sent, octets. */
+  readonly maxQueued: number;
+  readonly timeoutMs: number;
+}
+
 /** What gets a series of its own in the metrics; what comes later counts in the series `overflow`. */
 export interface MetricsConfig {
   readonly maxServices: number;
   readonly maxEndpoints: number;
   /** Identities that are values of labels. */
   readonly maxIdentities: number;
+  /** null: they are sent nowhere. */
+  readonly otlp: MetricsOtlpConfig | null;
 }
 
 export interface DestinationConfig extends LookupConfig {

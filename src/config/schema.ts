@@ -8,6 +8,7 @@ import { authorization } from './authorization.js';
 import { usableCores } from './cores.js';
 import { destination } from './destination.js';
 import { identity } from './identity-schema.js';
+import { metricsOtlp } from './metrics-otlp.js';
 import { parseNetwork } from './networks.js';
 import {
   boolean,
@@ -191,6 +192,7 @@ export const configSchema = section({
     maxServices: v.optional(integer(1, MOST_SERVICES), 128),
     maxEndpoints: v.optional(integer(1, MOST_ENDPOINTS), 512),
     maxIdentities: v.optional(integer(1, MOST_IDENTITIES), 128),
+    otlp: v.optional(metricsOtlp),
   }),
   tap: optionalSection({
     listeners: v.optional(integer(0, MOST_TAPS), 4),

@@ -1,7 +1,8 @@
 // Histograms of a running proxy, asked of its admin port.
 import { get } from 'node:http';
 import { HISTOGRAM } from '../metrics/layout.js';
-import { difference, emptyHistogram, type Recorded, type Recording, unitNamed } from './recorded.js';
+import { difference, emptyHistogram, type Recorded, type Recording } from './recorded.js';
+import { unitNamed } from './units.js';
 import { WIRE_FORMAT } from './wire.js';
 
 /** Why there is no answer that can be used; the message says what to do. */

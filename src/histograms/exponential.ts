@@ -1,6 +1,6 @@
 // Buckets of HdrHistogram as buckets whose bounds grow by a constant factor, as OpenTelemetry's exponential histograms and Prometheus' native
 // ones have them: the bounds of scale (or schema) s are powers of 2^(2^-s).
-import type { Bucket } from './recorded.js';
+import type { Bucket } from './units.js';
 
 export interface Exponential {
   readonly scale: number;

@@ -1,6 +1,7 @@
 // Logs of HdrHistogram (format 1.3): a line for each interval of each histogram, which has its id as its tag. Its own tools read and write them.
 
-import { estimatedSum, perShown, type Recorded, type Recording, type Unit, unitName, unitNamed } from './recorded.js';
+import { estimatedSum, type Recorded, type Recording } from './recorded.js';
+import { perShown, type Unit, unitName, unitNamed } from './units.js';
 import { decodeV2, EncodingError, encodeV2 } from './v2.js';
 
 /** What is wrong with a file, and where. */

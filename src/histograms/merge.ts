@@ -1,7 +1,8 @@
 // Logs of many proxies, added up by tag.
 import type { Histogram } from 'hdr-histogram-js';
 import { HistogramFileError } from './log-file.js';
-import { addedUp, type Recorded, type Recording, type Unit, unitName } from './recorded.js';
+import { addedUp, type Recorded, type Recording } from './recorded.js';
+import { type Unit, unitName } from './units.js';
 
 export interface LogContent {
   readonly file: string;

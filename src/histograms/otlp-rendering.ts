@@ -1,7 +1,7 @@
 // Recordings that go to a collector.
 import { hostname } from 'node:os';
 import { OtlpExporter } from '../otlp/exporter.js';
-import { otlpMetrics } from '../otlp/metrics.js';
+import { otlpMetrics } from '../otlp/recordings.js';
 import { otlpUrl } from '../otlp/target.js';
 import type { Rendering } from './rendering.js';
 

@@ -1,7 +1,8 @@
 // Histograms in Prometheus' text format, with classic buckets: for a textfile collector or a push gateway. Their names are those of /metrics
 // where it has them.
 import { LATENCY_BOUNDS_S, STREAM_BOUNDS } from '../metrics/bounds.js';
-import { bucketsIn, isTime, type Recorded, secondsOf } from './recorded.js';
+import { bucketsIn, type Recorded } from './recorded.js';
+import { isTime, secondsOf } from './units.js';
 
 /** `sluice_service_response_latency_seconds` of `response_latency_us` of a service. */
 export function metricName({ kind, name, unit }: Recorded): string {

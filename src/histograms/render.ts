@@ -1,6 +1,7 @@
 // Histograms as text: a table for people, JSON, CSV, HdrHistogram's .hgrm.
 import { count as countText, time } from '../report/scale.js';
-import { bucketsIn, isTime, perShown, type Recorded, type Recording, secondsOf, unitName } from './recorded.js';
+import { bucketsIn, type Recorded, type Recording } from './recorded.js';
+import { isTime, perShown, secondsOf, unitName } from './units.js';
 import { encodeV2 } from './v2.js';
 
 /** In tables. */

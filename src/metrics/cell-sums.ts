@@ -1,23 +1,33 @@
 // What a service's cells are together.
-import type { HistogramData } from './histogram.js';
+import type { HistogramData, Holders } from './histogram.js';
+
+type Cells = readonly (HistogramData | null)[];
+
+interface Kept {
+  readonly cells: Cells;
+  readonly sum: HistogramData;
+}
 
 /** Sums of cells. A service of which only one cell has anything needs no memory for it. */
 export class CellSums {
-  readonly #sums = new Map<number, Float64Array>();
+  readonly #kept = new Map<number, Kept>();
+
+  constructor(private readonly holders: Readonly<Holders> = { count: 0 }) {}
 
   /** All of a service's cells together; null where nothing was recorded. */
-  of(slot: number, cells: readonly (HistogramData | null)[]): HistogramData | null {
+  of(slot: number, cells: Cells): HistogramData | null {
     const filled = cells.filter((cell) => cell !== null);
     if (filled.length <= 1) {
-      this.#sums.delete(slot);
+      this.#kept.delete(slot);
       return filled[0] ?? null;
     }
-    let counts = this.#sums.get(slot);
-    if (counts === undefined) {
-      counts = new Float64Array(filled[0].counts.length);
-      this.#sums.set(slot, counts);
-    }
-    counts.fill(0);
+    const kept = this.#kept.get(slot);
+    if (kept?.cells.every((cell, at) => cell === cells[at])) return kept.sum;
+    // Who holds the one before keeps it as it was.
+    const counts =
+      kept === undefined || this.holders.count > 0
+        ? new Float64Array(filled[0].counts.length)
+        : kept.sum.counts.fill(0);
     let count = 0;
     let sum = 0;
     for (const cell of filled) {
@@ -25,6 +35,8 @@ export class CellSums {
       count += cell.count;
       sum += cell.sum;
     }
-    return { counts, count, sum };
+    const made = { counts, count, sum };
+    this.#kept.set(slot, { cells: [...cells], sum: made });
+    return made;
   }
 }

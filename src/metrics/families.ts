@@ -38,6 +38,7 @@ import { identityFamilies } from './identity-families.js';
 import { C, CLOSE_REASONS, E, L, LIMITS, LISTENER_TLS, R, S, W, WORKER_HISTOGRAMS } from './layout.js';
 import { lookupFamilies } from './lookup-families.js';
 import { NAME_FAMILIES } from './name-families.js';
+import { pushFamilies } from './push-families.js';
 import type { EndpointSeries } from './reader.js';
 import { GRPC_FAMILY, RESPONSE_FAMILY } from './response-families.js';
 import { tapFamilies } from './tap-families.js';
@@ -289,6 +290,7 @@ export const FAMILIES: readonly Family[] = merged([
   ...lookupFamilies(),
   ...tapFamilies(),
   ...tracingFamilies(),
+  ...pushFamilies(),
   workerHistogramFamily(
     'sluice_http2_connection_streams',
     'Streams that an HTTP/2 connection had served when it closed',

@@ -1,5 +1,5 @@
 // The slots of one kind (listeners, services or endpoints) as the main thread sees them: names, totals, histograms.
-import type { HistogramData } from './histogram.js';
+import type { HistogramData, Holders } from './histogram.js';
 import { HistogramTotal } from './histogram.js';
 import { HISTOGRAM_SLOTS, SUMS_AT } from './layout.js';
 import type { SlotTableOptions } from './slots.js';
@@ -49,6 +49,7 @@ export class SlotGroup<Info> {
     views: ReadonlySet<WorkerView>,
     overflow: Info,
     options: Pick<SlotTableOptions, 'now' | 'retainMs' | 'reuseMs'>,
+    private readonly holders: Readonly<Holders>,
   ) {
     this.#kind = kind;
     this.#views = views;
@@ -122,7 +123,7 @@ export class SlotGroup<Info> {
   #collect(slot: number): readonly HistogramTotal[] {
     let totals = this.#totals.get(slot);
     if (totals === undefined) {
-      totals = Array.from({ length: this.#kind.histograms }, () => new HistogramTotal());
+      totals = Array.from({ length: this.#kind.histograms }, () => new HistogramTotal(this.holders));
       this.#totals.set(slot, totals);
     }
     totals.forEach((total, index) => {

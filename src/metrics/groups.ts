@@ -1,6 +1,7 @@
 // The tables of series that the workers' memory has room for, and who is named in them.
 import { ENDPOINT_FIELDS, gaugesOf, LISTENER_FIELDS, SERVICE_FIELDS } from './fields.js';
 import { SlotGroup, type WorkerView } from './group.js';
+import type { Holders } from './histogram.js';
 import {
   E,
   ENDPOINT_HISTOGRAMS,
@@ -70,7 +71,7 @@ export interface Groups {
   readonly rules: SlotGroup<RuleInfo>;
 }
 
-export function makeGroups(views: ReadonlySet<WorkerView>, options: GroupOptions): Groups {
+export function makeGroups(views: ReadonlySet<WorkerView>, options: GroupOptions, holders: Readonly<Holders>): Groups {
   const { services, endpoints } = options;
   const listeners = new SlotGroup<ListenerInfo>(
     {
@@ -86,6 +87,7 @@ export function makeGroups(views: ReadonlySet<WorkerView>, options: GroupOptions
     views,
     { name: OVERFLOW, direction: 'inbound' },
     options,
+    holders,
   );
   const ofServices = new SlotGroup<ServiceInfo>(
     {
@@ -101,6 +103,7 @@ export function makeGroups(views: ReadonlySet<WorkerView>, options: GroupOptions
     views,
     { name: OVERFLOW },
     options,
+    holders,
   );
   const ofEndpoints = new SlotGroup<EndpointInfo>(
     {
@@ -116,6 +119,7 @@ export function makeGroups(views: ReadonlySet<WorkerView>, options: GroupOptions
     views,
     { service: OVERFLOW, address: OVERFLOW },
     options,
+    holders,
   );
   const rules = new SlotGroup<RuleInfo>(
     {
@@ -131,6 +135,7 @@ export function makeGroups(views: ReadonlySet<WorkerView>, options: GroupOptions
     views,
     { listener: OVERFLOW, rule: OVERFLOW },
     options,
+    holders,
   );
   return { listeners, services: ofServices, endpoints: ofEndpoints, rules };
 }

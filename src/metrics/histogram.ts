@@ -2,9 +2,14 @@
 import { HISTOGRAM, HISTOGRAM_SLOTS } from './layout.js';
 import { slotOf } from './shared.js';
 
+/** How many read snapshots over several turns now. As long as there are any, what a snapshot holds stays as it was. */
+export interface Holders {
+  count: number;
+}
+
 /** A histogram's content. Values are microseconds. */
 export interface HistogramData {
-  /** Recordings per slot, HISTOGRAM_SLOTS of them. Not a copy: they go on with the next snapshot, so copy what you keep. */
+  /** Recordings per slot, HISTOGRAM_SLOTS of them. Not a copy: unless somebody holds snapshots they go on with the next one, so copy what you keep. */
   readonly counts: Float64Array;
   /** Recordings: the sum of `counts`. */
   readonly count: number;
@@ -66,6 +71,10 @@ export class HistogramTotal {
   readonly #seen = new Map<object, Seen>();
   #count = 0;
   #sum = 0;
+  /** What was given out last, while nothing has been added since. */
+  #given: { counts: Float64Array; readonly count: number; readonly sum: number } | null = null;
+
+  constructor(private readonly holders: Readonly<Holders> = { count: 0 }) {}
 
   /** Adds what `worker` (its identity) recorded since the last time: its counts and their sum as they are now. */
   collect(worker: object, counts: Uint32Array, sum: number): void {
@@ -78,6 +87,7 @@ export class HistogramTotal {
     } else if (sum === seen.sum && counts[0] === seen.counts[0]) return;
     const before = seen.counts;
     this.#counts ??= new Float64Array(HISTOGRAM_SLOTS);
+    this.#leave();
     const totals = this.#counts;
     // No single recording is larger than what the sum grew by. The worker counts before it sums: a recording that is
     // seen without its share of the sum is found the next time.
@@ -104,8 +114,14 @@ export class HistogramTotal {
 
   /** The totals; null if nothing was ever recorded. */
   data(): HistogramData | null {
-    return this.#counts === null || this.#count === 0
-      ? null
-      : { counts: this.#counts, count: this.#count, sum: this.#sum };
+    if (this.#counts === null || this.#count === 0) return null;
+    this.#given ??= { counts: this.#counts, count: this.#count, sum: this.#sum };
+    return this.#given;
+  }
+
+  /** Before something is added: what was given out stays as it was for those who hold it. */
+  #leave(): void {
+    if (this.#given !== null && this.holders.count > 0) this.#given.counts = this.#given.counts.slice();
+    this.#given = null;
   }
 }

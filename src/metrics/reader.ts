@@ -3,6 +3,7 @@
 import { type LookupCounts, noLookupCounts } from '../destination/counts.js';
 import { H, H2_ROLES } from '../http2/counters.js';
 import { type IdentityCounts, noCounts } from '../identity/counts.js';
+import { noPushCounts, type PushCounts } from '../otlp/counts.js';
 import { noTapCounts, type TapCounts } from '../tap/counts.js';
 import { noTracingCounts, type TracingCounts } from '../tracing/counts.js';
 import { CellSums } from './cell-sums.js';
@@ -13,7 +14,7 @@ import { Exemplars } from './exemplars.js';
 import { ENDPOINT_PROTOCOLS, ENDPOINT_STATES, gaugesOf, HTTP2_FIELDS, WORKER_FIELDS } from './fields.js';
 import { collect, type SlotGroup, type WorkerView } from './group.js';
 import { type EndpointInfo, type ListenerInfo, makeGroups, type RuleInfo, type ServiceInfo } from './groups.js';
-import type { HistogramData } from './histogram.js';
+import type { HistogramData, Holders } from './histogram.js';
 import { HistogramTotal } from './histogram.js';
 import { LabelValues } from './label-values.js';
 import {
@@ -106,6 +107,7 @@ export interface MetricsSnapshot {
   readonly lookup: Readonly<LookupCounts>;
   readonly tap: Readonly<TapCounts>;
   readonly tracing: Readonly<TracingCounts>;
+  readonly push: Readonly<PushCounts>;
   /** Not a copy. */
   readonly exemplars: Pick<Exemplars, 'of'>;
 }
@@ -175,12 +177,14 @@ export class MetricsReader {
   readonly lookup: LookupCounts = noLookupCounts();
   readonly tap: TapCounts = noTapCounts();
   readonly tracing: TracingCounts = noTracingCounts();
+  readonly push: PushCounts = noPushCounts();
   readonly endpointFiles: EndpointFileCounts = { watched: 0, broken: 0, tooLarge: 0 };
   /** Identities of endpoints in labels. */
   readonly identities: LabelValues;
   readonly exemplars: Exemplars;
   readonly #clients: ClientGroup;
-  readonly #cells = new CellSums();
+  readonly #holders: Holders = { count: 0 };
+  readonly #cells = new CellSums(this.#holders);
   readonly #original: { readonly service: number; readonly endpoint: number };
 
   constructor(options: MetricsReaderOptions = {}) {
@@ -196,11 +200,7 @@ export class MetricsReader {
       services: ofServices,
       endpoints: ofEndpoints,
       rules,
-    } = makeGroups(this.#views, {
-      ...options,
-      services,
-      endpoints,
-    });
+    } = makeGroups(this.#views, { ...options, services, endpoints }, this.#holders);
     this.#listeners = listeners;
     this.#services = ofServices;
     this.#endpoints = ofEndpoints;
@@ -265,7 +265,7 @@ export class MetricsReader {
     const live = { values: new Float64Array(memory.values), counts: new Uint32Array(memory.histograms) };
     const record = this.#workers.get(id);
     if (record === undefined) {
-      const totals = WORKER_HISTOGRAMS.map(() => new HistogramTotal());
+      const totals = WORKER_HISTOGRAMS.map(() => new HistogramTotal(this.#holders));
       this.#workers.set(id, { live, retired: new Float64Array(W.SIZE), totals });
     } else if (record.live === null) {
       record.live = live;
@@ -332,7 +332,27 @@ export class MetricsReader {
       exemplars: this.exemplars,
       tap: { ...this.tap, leftOut: { ...this.tap.leftOut } },
       tracing: this.#spans(),
+      push: this.#pushed(),
     };
+  }
+
+  /**
+   * For who reads a snapshot over several turns: until the function that comes back is called, those that are taken stay as they are, at the
+   * price of a copy of each histogram that goes on meanwhile.
+   */
+  hold(): () => void {
+    this.#holders.count++;
+    let held = true;
+    return () => {
+      if (held) this.#holders.count--;
+      held = false;
+    };
+  }
+
+  #pushed(): PushCounts {
+    const { push } = this;
+    push.look?.();
+    return { ...push, dropped: { ...push.dropped }, messages: { ...push.messages } };
   }
 
   #spans(): TracingCounts {

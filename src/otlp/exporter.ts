@@ -90,6 +90,11 @@ export class OtlpExporter {
     return this.#trouble;
   }
 
+  /** Whether anything waits to be sent, or is under way. */
+  get busy(): boolean {
+    return this.#working;
+  }
+
   /** Resolves when nothing waits any more, whether it was sent or dropped. */
   idle(): Promise<void> {
     if (!this.#working) return Promise.resolve();

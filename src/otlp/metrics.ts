@@ -1,26 +1,78 @@
-// Histograms as ExportMetricsServiceRequest of OTLP (opentelemetry/proto/metrics/v1): exponential ones, which keep percentiles.
+// Metrics as ExportMetricsServiceRequest of OTLP (opentelemetry/proto/metrics/v1): histograms as exponential ones, which keep percentiles, and
+// numbers as sums and gauges.
 import { type Exponential, exponentialOf } from '../histograms/exponential.js';
-import { bucketsIn, isTime, type Recorded, type Recording, secondsOf } from '../histograms/recorded.js';
+import { type Bucket, isTime, secondsOf, type Unit } from '../histograms/units.js';
 import { Writer } from '../protobuf/writer.js';
 
 const DELTA = 1;
 const CUMULATIVE = 2;
 /** What OpenTelemetry's SDKs allow. */
 const MAX_BUCKETS = 160;
+/** Fields of Metric. */
+const GAUGE = 5;
+const SUM = 7;
+const EXPONENTIAL = 10;
 
 export interface OtlpResource {
   readonly name: string;
   readonly attributes: Readonly<Record<string, string>>;
 }
 
+/** From when to when, ms since the epoch. `delta`: it is an interval; else it counts since its start. */
+export interface OtlpSpan {
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly delta: boolean;
+}
+
+type Labels = Readonly<Record<string, string>>;
+
+export interface OtlpHistogram {
+  readonly labels: Labels;
+  readonly count: number;
+  /** In the metric's unit, as the buckets. */
+  readonly sum: number;
+  readonly buckets: readonly Bucket[];
+  /** Significant ones of the buckets. */
+  readonly digits: number;
+  readonly exemplars?: Iterable<OtlpExemplar>;
+}
+
+export interface OtlpExemplar {
+  /** 32 hexadecimal digits. */
+  readonly traceId: string;
+  /** In µs. */
+  readonly valueUs: number;
+  readonly atMs: number;
+}
+
+export interface OtlpNumber {
+  readonly labels: Labels;
+  readonly value: number;
+}
+
+interface Described {
+  readonly name: string;
+  readonly description: string;
+  /** Times are sent in seconds, what else there is as it is. */
+  readonly unit: Unit;
+}
+
+export type OtlpMetric = Described &
+  (
+    | { readonly kind: 'histogram'; readonly points: readonly OtlpHistogram[] }
+    /** `sum` only grows. */
+    | { readonly kind: 'sum' | 'gauge'; readonly points: readonly OtlpNumber[] }
+  );
+
 /** `sluice.service.response_latency` of `response_latency_us` of a service. */
-export const otlpName = ({ kind, name }: Recorded): string =>
+export const otlpName = (kind: string, name: string): string =>
   ['sluice', kind, (name === '' ? 'recorded' : name).replace(/_(us|ms|ns|s)$/, '')]
     .filter((part) => part !== '')
     .join('.');
 
-/** `delta`: the recording is an interval; else it counts since its start. */
-export function otlpMetrics(recording: Recording, resource: OtlpResource, delta: boolean): Buffer {
+/** One message. */
+export function encodeMetrics(metrics: readonly OtlpMetric[], span: OtlpSpan, resource: OtlpResource): Buffer {
   const writer = new Writer();
   const resourceMetrics = writer.begin(1);
   const own = writer.begin(1);
@@ -30,18 +82,13 @@ export function otlpMetrics(recording: Recording, resource: OtlpResource, delta:
   const scope = writer.begin(1);
   writer.string(1, 'sluice');
   writer.end(scope);
-  const byName = new Map<string, Recorded[]>();
-  for (const recorded of recording.histograms) {
-    const name = otlpName(recorded);
-    byName.set(name, [...(byName.get(name) ?? []), recorded]);
-  }
-  for (const [name, all] of byName) metric(writer, name, all, recording, delta);
+  for (const one of metrics) metric(writer, one, span);
   writer.end(scopeMetrics);
   writer.end(resourceMetrics);
   return writer.finish();
 }
 
-function attributes(writer: Writer, field: number, labels: Readonly<Record<string, string>>): void {
+function attributes(writer: Writer, field: number, labels: Labels): void {
   for (const [key, value] of Object.entries(labels)) {
     const pair = writer.begin(field);
     writer.string(1, key);
@@ -52,35 +99,58 @@ function attributes(writer: Writer, field: number, labels: Readonly<Record<strin
   }
 }
 
-function metric(writer: Writer, name: string, all: readonly Recorded[], recording: Recording, delta: boolean): void {
+/** UCUM's: a name of what is counted is in braces. */
+const ucum = (unit: Unit): string => {
+  if (isTime(unit)) return 's';
+  return unit === 'By' ? unit : `{${unit === '' ? 'unit' : unit}}`;
+};
+
+function metric(writer: Writer, one: OtlpMetric, span: OtlpSpan): void {
   const begin = writer.begin(2);
-  const { unit, name: own } = all[0];
-  writer
-    .string(1, name)
-    .string(2, own)
-    .string(3, isTime(unit) ? 's' : `{${unit === '' ? 'unit' : unit}}`);
-  const histogram = writer.begin(10);
-  for (const recorded of all) point(writer, recorded, recording);
-  writer.uint32(2, delta ? DELTA : CUMULATIVE);
-  writer.end(histogram);
+  writer.string(1, one.name).string(2, one.description).string(3, ucum(one.unit));
+  if (one.kind === 'histogram') {
+    const histogram = writer.begin(EXPONENTIAL);
+    for (const point of one.points) histogramPoint(writer, point, secondsOf(one.unit), span);
+    writer.uint32(2, span.delta ? DELTA : CUMULATIVE).end(histogram);
+  } else {
+    const numbers = writer.begin(one.kind === 'sum' ? SUM : GAUGE);
+    for (const point of one.points) numberPoint(writer, point, secondsOf(one.unit), span);
+    if (one.kind === 'sum') writer.uint32(2, span.delta ? DELTA : CUMULATIVE).bool(3, true);
+    writer.end(numbers);
+  }
   writer.end(begin);
 }
 
 const nanoseconds = (ms: number): bigint => BigInt(Math.round(ms)) * 1_000_000n;
 
-function point(writer: Writer, recorded: Recorded, { startMs, endMs }: Recording): void {
-  const { histogram, unit, labels, id, sum } = recorded;
-  const per = secondsOf(unit);
-  const filled = bucketsIn(histogram);
+function numberPoint(writer: Writer, { labels, value }: OtlpNumber, per: number, { startMs, endMs }: OtlpSpan): void {
   const begin = writer.begin(1);
-  attributes(writer, 1, Object.keys(labels).length > 0 || id === '' ? labels : { id });
   writer.fixed64(2, nanoseconds(startMs)).fixed64(3, nanoseconds(endMs));
-  writer.fixed64(4, BigInt(histogram.totalCount)).double(5, sum * per);
-  const exponential = exponentialOf(filled, per, MAX_BUCKETS, histogram.numberOfSignificantValueDigits);
+  const scaled = value * per;
+  if (Number.isSafeInteger(scaled)) writer.fixed64(6, BigInt.asUintN(64, BigInt(scaled)));
+  else writer.double(4, scaled);
+  attributes(writer, 7, labels);
+  writer.end(begin);
+}
+
+function histogramPoint(writer: Writer, point: OtlpHistogram, per: number, { startMs, endMs }: OtlpSpan): void {
+  const { labels, count, sum, buckets: filled, digits, exemplars = [] } = point;
+  const begin = writer.begin(1);
+  attributes(writer, 1, labels);
+  writer.fixed64(2, nanoseconds(startMs)).fixed64(3, nanoseconds(endMs));
+  writer.fixed64(4, BigInt(count)).double(5, sum * per);
+  const exponential = exponentialOf(filled, per, MAX_BUCKETS, digits);
   writer.sint32(6, exponential.scale).fixed64(7, BigInt(exponential.zeros));
   buckets(writer, exponential);
-  if (filled.length > 0) writer.double(12, filled[0].lowest * per).double(13, histogram.maxValue * per);
+  for (const exemplar of exemplars) exemplarOf(writer, exemplar);
+  if (filled.length > 0) writer.double(12, filled[0].lowest * per).double(13, filled[filled.length - 1].highest * per);
   writer.end(begin);
+}
+
+function exemplarOf(writer: Writer, { traceId, valueUs, atMs }: OtlpExemplar): void {
+  const begin = writer.begin(11);
+  writer.fixed64(2, nanoseconds(atMs)).double(3, valueUs / 1e6);
+  writer.bytes(5, Buffer.from(traceId, 'hex')).end(begin);
 }
 
 /** One number for each bucket from the first to the last. */

@@ -26,6 +26,7 @@ import { Explaining } from './explaining.js';
 import { fixedChanges, withFixed } from './fixed-settings.js';
 import { HealthLog } from './health-log.js';
 import { ListenerSet, listenerKey } from './listeners.js';
+import { MetricsSink } from './metrics-sink.js';
 import { neighboursHaveSockets } from './neighbours.js';
 import { OriginalDestinations } from './original-destinations.js';
 import { type Readiness, readiness } from './readiness.js';
@@ -66,6 +67,7 @@ export class Engine {
   private readonly tls: TlsProfiles;
   private readonly taps: Taps;
   private readonly spans: SpanSink;
+  private readonly metrics: MetricsSink;
   /** The worker threads. */
   readonly pool: WorkerPool;
   private admin: AdminServer | undefined;
@@ -167,6 +169,7 @@ export class Engine {
     });
     this.rules = new RuleSeries(this.reader);
     this.spans = new SpanSink(this.reader.tracing, logger, this.reader.exemplars);
+    this.metrics = new MetricsSink(this.reader, logger);
     this.taps = new Taps({
       counts: this.reader.tap,
       config: () => this.config.tap,
@@ -260,6 +263,7 @@ export class Engine {
     this.originals.configure(config);
     this.identity.configure(config.identity);
     this.spans.configure(config.tracing);
+    this.metrics.configure(config.metrics.otlp);
     this.warnOfDescriptors();
     this.pool.configure(changedServices(before.services, config.services));
     this.pool.broadcast({ kind: 'unresolved' });
@@ -332,6 +336,7 @@ export class Engine {
     this.listeners.add(config.listeners);
     this.identity.configure(config.identity);
     this.spans.configure(config.tracing);
+    this.metrics.configure(config.metrics.otlp);
     await this.discovery.start(config.services);
     if (config.destination !== null) await this.discovered.start(config, config.destination);
     if (config.admin !== null) {
@@ -378,7 +383,7 @@ export class Engine {
     this.tls.close();
     this.identity.stop();
     await this.pool.close();
-    await this.spans.close();
+    await Promise.all([this.spans.close(), this.metrics.close()]);
     this.listeners.close();
     await this.admin?.close();
     this.admin = undefined;

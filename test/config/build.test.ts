@@ -88,7 +88,7 @@ services:
     admin: { host: '::1', port: 4000 },
     adminShutdown: true,
     log: { level: 'debug', access: true },
-    metrics: { maxServices: 1024, maxEndpoints: 8192, maxIdentities: 128 },
+    metrics: { maxServices: 1024, maxEndpoints: 8192, maxIdentities: 128, otlp: null },
     tracing: {
       endpoint: 'https://collector.test/otlp/v1/traces',
       sampling: 0.5,

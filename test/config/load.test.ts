@@ -35,7 +35,7 @@ test('the minimal file gets every default', () => {
     admin: { host: '127.0.0.1', port: 4191 },
     adminShutdown: false,
     log: { level: 'info', access: false },
-    metrics: { maxServices: 128, maxEndpoints: 512, maxIdentities: 128 },
+    metrics: { maxServices: 128, maxEndpoints: 512, maxIdentities: 128, otlp: null },
     tracing: null,
     tap: { listeners: 4, maxRps: 1000, maxBuffered: 262_144 },
     drain: { holdMs: 2000, graceMs: 30_000, outbound: 'together' },

@@ -8,7 +8,8 @@ import { Exposition, prefersProtobuf } from '../../src/metrics/exposition.js';
 import { serviceHistogram } from '../../src/metrics/layout.js';
 import { MetricsReader } from '../../src/metrics/reader.js';
 import { allocateWorkerMemory, WorkerMetrics } from '../../src/metrics/shared.js';
-import { otlpMetrics } from '../../src/otlp/metrics.js';
+import { otlpMetrics } from '../../src/otlp/recordings.js';
+import { readMetrics } from '../support/otlp-metrics.js';
 
 const PROMETHEUS = `syntax = "proto3"; package io.prometheus.client;
 message LabelPair { string name = 1; string value = 2; }
@@ -22,20 +23,6 @@ message Histogram { uint64 sample_count = 1; double sample_sum = 2; repeated Buc
   repeated BucketSpan positive_span = 12; repeated sint64 positive_delta = 13; repeated Exemplar exemplars = 16; }
 message Metric { repeated LabelPair label = 1; Gauge gauge = 2; Counter counter = 3; Histogram histogram = 7; }
 message MetricFamily { string name = 1; string help = 2; uint32 type = 3; repeated Metric metric = 4; }`;
-
-const OTLP = `syntax = "proto3"; package otlp;
-message AnyValue { string string_value = 1; }
-message KeyValue { string key = 1; AnyValue value = 2; }
-message Resource { repeated KeyValue attributes = 1; }
-message Scope { string name = 1; }
-message Buckets { sint32 offset = 1; repeated uint64 bucket_counts = 2; }
-message Point { repeated KeyValue attributes = 1; fixed64 start_time_unix_nano = 2; fixed64 time_unix_nano = 3; fixed64 count = 4; double sum = 5; sint32 scale = 6; fixed64 zero_count = 7;
-  Buckets positive = 8; double min = 12; double max = 13; }
-message Exponential { repeated Point data_points = 1; uint32 aggregation_temporality = 2; }
-message Metric { string name = 1; string description = 2; string unit = 3; Exponential exponential_histogram = 10; }
-message ScopeMetrics { Scope scope = 1; repeated Metric metrics = 2; }
-message ResourceMetrics { Resource resource = 1; repeated ScopeMetrics scope_metrics = 2; }
-message Request { repeated ResourceMetrics resource_metrics = 1; }`;
 
 interface Family {
   name: string;
@@ -51,31 +38,6 @@ interface Histogram {
   zeroCount: number;
   positiveSpan: { offset: number; length: number }[];
   positiveDelta: number[];
-}
-
-interface OtlpPoint {
-  startTimeUnixNano: number;
-  timeUnixNano: number;
-  count: number;
-  sum: number;
-  scale: number;
-  zeroCount: number;
-  positive: { offset: number; bucketCounts: number[] };
-  min: number;
-  max: number;
-}
-
-interface OtlpRequest {
-  resourceMetrics: {
-    resource: { attributes: { key: string; value: { stringValue: string } }[] };
-    scopeMetrics: {
-      metrics: {
-        name: string;
-        unit: string;
-        exponentialHistogram: { dataPoints: OtlpPoint[]; aggregationTemporality: number };
-      }[];
-    }[];
-  }[];
 }
 
 const asNumbers = { longs: Number, defaults: true };
@@ -220,31 +182,21 @@ describe('exponential histograms of OTLP', () => {
       histogram,
       sum: 1_004_000,
     };
-    const type = protobuf.parse(OTLP).root.lookupType('otlp.Request');
-    const decode = (delta: boolean) => {
-      const octets = otlpMetrics(
-        { startMs: 1000, endMs: 2500, histograms: [recorded] },
-        { name: 'x', attributes: { a: 'b' } },
-        delta,
+    const decode = (delta: boolean) =>
+      readMetrics(
+        otlpMetrics(
+          { startMs: 1000, endMs: 2500, histograms: [recorded] },
+          { name: 'x', attributes: { a: 'b' } },
+          delta,
+        ),
       );
-      return type.toObject(type.decode(octets), asNumbers) as OtlpRequest;
-    };
-    const [{ resource, scopeMetrics }] = decode(false).resourceMetrics;
-    assert.deepEqual(
-      resource.attributes.map(({ key, value }) => [key, value.stringValue]),
-      [
-        ['service.name', 'x'],
-        ['a', 'b'],
-      ],
-    );
-    const [metric] = scopeMetrics[0].metrics;
-    assert.deepEqual([metric.name, metric.unit], ['sluice.service.response_latency', 's']);
-    assert.equal(metric.exponentialHistogram.aggregationTemporality, 2);
-    assert.equal(
-      decode(true).resourceMetrics[0].scopeMetrics[0].metrics[0].exponentialHistogram.aggregationTemporality,
-      1,
-    );
-    const [point] = metric.exponentialHistogram.dataPoints;
+    const { resource, metrics: sent } = decode(false);
+    assert.deepEqual(resource, { 'service.name': 'x', a: 'b' });
+    const [{ name, unit, exponentialHistogram }] = sent;
+    assert.deepEqual([name, unit], ['sluice.service.response_latency', 's']);
+    assert.equal(exponentialHistogram?.aggregationTemporality, 2);
+    assert.equal(decode(true).metrics[0].exponentialHistogram?.aggregationTemporality, 1);
+    const [point] = exponentialHistogram?.dataPoints ?? [];
     assert.deepEqual([point.startTimeUnixNano, point.timeUnixNano], [1e9, 2.5e9]);
     assert.deepEqual([point.count, point.zeroCount, point.sum, point.min], [5, 1, 1.004, 0]);
     assert.ok(Math.abs(point.max - 1) < 0.01);

@@ -2,15 +2,17 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { WIRE_FORMAT } from '../../src/histograms/wire.js';
+import { startEdge } from '../support/gateway.js';
+import { answering, upstream } from '../support/http.js';
 import { freePort, serve, start, temporary } from '../support/servers.js';
-import { eventually, inherited } from '../support/sluice.js';
+import { availableExecutors, eventually, inherited } from '../support/sluice.js';
 import { lackingTool, toolFolder } from './tools.js';
 
 const TEST_MS = 120_000;
@@ -40,19 +42,21 @@ async function startCollector() {
   for (let tries = 1; ; tries++) {
     const directory = temporary('otelcol', null);
     const file = join(directory, 'config.yaml');
+    const log = join(directory, 'log');
     const port = await freePort();
     writeFileSync(
       file,
       `receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:${port}" } } } }
 exporters: { debug: { verbosity: detailed } }
 service:
-  telemetry: { metrics: { level: none } }
+  telemetry: { metrics: { level: none }, logs: { output_paths: ["${log}"] } }
   pipelines: { metrics: { receivers: [otlp], exporters: [debug] } }
 `,
     );
     const started = start(join(toolFolder('otelcol'), 'collector'), [`--config=file:${file}`], null, directory);
     try {
-      return { server: await serve('otelcol', started, port, directory, 'SIGTERM'), said: started.said };
+      const server = await serve('otelcol', started, port, directory, 'SIGTERM');
+      return { server, said: () => (existsSync(log) ? readFileSync(log, 'utf8') : '') };
     } catch (error) {
       // Another has taken the port meanwhile.
       if (tries === 3) throw error;
@@ -102,6 +106,31 @@ describe('a collector of OpenTelemetry', { timeout: TEST_MS, skip: lackingTool('
     } finally {
       await server.stop();
       page.close();
+    }
+  });
+
+  it('takes what a proxy sends of its own accord: sums, gauges and exponential histograms', async () => {
+    const { server, said } = await startCollector();
+    const origin = await upstream(answering(() => 'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n'));
+    const [io] = await availableExecutors();
+    const top = `metrics: { otlp: { endpoint: "http://127.0.0.1:${server.port}", interval: 1s } }`;
+    const sluice = await startEdge(io, [origin.address], { top });
+    try {
+      await fetch(`http://127.0.0.1:${sluice.port('edge')}/`, { headers: { connection: 'close' } });
+      const requests =
+        /Name: sluice\.service\.requests\n.*?Unit: \{request\}\n.*?DataType: Sum\n.*?IsMonotonic: true\n.*?AggregationTemporality: Cumulative\n.*?service: Str\(web\)\n.*?Value: 1\n/s;
+      await eventually(() => requests.test(said()), 'the collector tells of the request', 30_000);
+      for (const line of [
+        /Name: sluice\.endpoint\.open_connections\n.*?DataType: Gauge\n/s,
+        /Name: sluice\.route\.response_latency\n.*?DataType: ExponentialHistogram\n.*?route_class: Str\(read\)\n.*?Count: 1\n/s,
+        /service\.instance\.id: Str\(.+:\d+\)/,
+      ])
+        assert.match(said(), line);
+      assert.equal(await sluice.metric('sluice_otlp_points_dropped_total', { reason: 'rejected' }), 0);
+    } finally {
+      await sluice.stop();
+      await origin.close();
+      await server.stop();
     }
   });
 });

@@ -81,7 +81,7 @@ export function config(overrides: Partial<Config> = {}): Config {
     admin: null,
     adminShutdown: false,
     bareService: defaultService(''),
-    metrics: { maxServices: 128, maxEndpoints: 512, maxIdentities: 128 },
+    metrics: { maxServices: 128, maxEndpoints: 512, maxIdentities: 128, otlp: null },
     tracing: null,
     tap: { listeners: 4, maxRps: 1000, maxBuffered: 262_144 },
     identity: null,

@@ -2,6 +2,7 @@
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Reader } from '../../src/protobuf/reader.js';
+import { readMetrics, type SeenMetrics } from './otlp-metrics.js';
 import { Waiting } from './waiting.js';
 
 /** What tests look at of a span. */
@@ -18,6 +19,9 @@ export class Collector {
   readonly bodies: Buffer[] = [];
   readonly headers: IncomingHttpHeaders[] = [];
   readonly spans: SeenSpan[] = [];
+  readonly metrics: SeenMetrics[] = [];
+  /** Requests, whatever they were answered. */
+  asked = 0;
   /** What it answers. */
   status = 200;
   private readonly waiting = new Waiting();
@@ -26,11 +30,16 @@ export class Collector {
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.once('end', () => {
       const body = Buffer.concat(chunks);
+      this.asked++;
       response.writeHead(this.status).end();
       if (this.status === 200 && request.url === '/v1/traces') {
         this.bodies.push(body);
         this.headers.push(request.headers);
         this.spans.push(...spansIn(body));
+      }
+      if (this.status === 200 && request.url === '/v1/metrics') {
+        this.headers.push(request.headers);
+        this.metrics.push(readMetrics(body));
       }
       this.waiting.wake();
     });
@@ -55,6 +64,11 @@ export class Collector {
     const found = this.spans.find(matches);
     if (found === undefined) throw new Error(what);
     return found;
+  }
+
+  /** Resolves when `condition`, which is asked after each request, holds. */
+  until(condition: () => boolean, what: string): Promise<void> {
+    return this.waiting.until(condition, () => what);
   }
 
   close(): void {

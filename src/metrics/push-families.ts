@@ -1,0 +1,45 @@
+// The series of the metrics that are sent to a collector; there are none where the configuration has no collector for them.
+import { type Family, NONE, type Sample } from './family.js';
+import type { MetricsSnapshot } from './reader.js';
+
+const wanted = (samples: (snapshot: MetricsSnapshot) => Sample[]) => (snapshot: MetricsSnapshot) =>
+  snapshot.push.wanted ? samples(snapshot) : [];
+
+export function pushFamilies(): Family[] {
+  return [
+    {
+      name: 'sluice_otlp_messages_total',
+      type: 'counter',
+      help: 'Messages with metrics, by whether the collector has taken them',
+      samples: wanted(({ push }) =>
+        Object.entries(push.messages).map(([outcome, value]) => ({ value, labels: { outcome } })),
+      ),
+    },
+    {
+      name: 'sluice_otlp_retries_total',
+      type: 'counter',
+      help: 'Messages with metrics that failed and were sent again',
+      samples: wanted(({ push }) => [{ value: push.retries, labels: NONE }]),
+    },
+    {
+      name: 'sluice_otlp_points_total',
+      type: 'counter',
+      help: 'Points of metrics that were to be sent to the collector',
+      samples: wanted(({ push }) => [{ value: push.points, labels: NONE }]),
+    },
+    {
+      name: 'sluice_otlp_points_dropped_total',
+      type: 'counter',
+      help: 'Points that came to nothing, by why',
+      samples: wanted(({ push }) =>
+        Object.entries(push.dropped).map(([reason, value]) => ({ value, labels: { reason } })),
+      ),
+    },
+    {
+      name: 'sluice_otlp_rounds_skipped_total',
+      type: 'counter',
+      help: 'Rounds that were left out because the collector had not taken the one before yet',
+      samples: wanted(({ push }) => [{ value: push.skipped, labels: NONE }]),
+    },
+  ];
+}

@@ -1,0 +1,30 @@
+// Recordings, of a proxy or of files, as metrics of OTLP.
+import { bucketsIn, type Recorded, type Recording } from '../histograms/recorded.js';
+import { encodeMetrics, type OtlpHistogram, type OtlpMetric, type OtlpResource, otlpName } from './metrics.js';
+
+/** `delta`: the recording is an interval; else it counts since its start. */
+export function otlpMetrics(recording: Recording, resource: OtlpResource, delta: boolean): Buffer {
+  const byName = new Map<string, Recorded[]>();
+  for (const recorded of recording.histograms) {
+    const name = otlpName(recorded.kind, recorded.name);
+    byName.set(name, [...(byName.get(name) ?? []), recorded]);
+  }
+  const metrics = [...byName].map(
+    ([name, all]): OtlpMetric => ({
+      name,
+      description: all[0].name,
+      unit: all[0].unit,
+      kind: 'histogram',
+      points: all.map(point),
+    }),
+  );
+  return encodeMetrics(metrics, { ...recording, delta }, resource);
+}
+
+const point = ({ histogram, labels, id, sum }: Recorded): OtlpHistogram => ({
+  labels: Object.keys(labels).length > 0 || id === '' ? labels : { id },
+  count: histogram.totalCount,
+  sum,
+  buckets: bucketsIn(histogram),
+  digits: histogram.numberOfSignificantValueDigits,
+});
