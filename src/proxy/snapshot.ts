@@ -12,8 +12,8 @@ import type { ClientSeriesName } from '../metrics/client-series.js';
 import type { WorkerMemory } from '../metrics/shared.js';
 import type { TapRecords, TapRequest } from '../tap/request.js';
 import type { TlsProfile } from '../tls/profile.js';
+import type { PackedSpans } from '../tracing/packed-spans.js';
 import type { TracingSettings } from '../tracing/settings.js';
-import type { Span } from '../tracing/span.js';
 import type { HealthChange } from './health-news.js';
 import type { Refused } from './refusals.js';
 
@@ -241,7 +241,7 @@ export type FromWorker =
   | { readonly kind: 'pong'; readonly id: number }
   /** Records for a tap. */
   /** Ended spans, and the number of requests without one because of the rate limit. */
-  | { readonly kind: 'spans'; readonly spans: readonly Span[]; readonly skipped: number }
+  | { readonly kind: 'spans'; readonly spans: PackedSpans; readonly skipped: number }
   | { readonly kind: 'tapped'; readonly records: TapRecords }
   /** Server names of others that TLS clients asked for, since the last report. */
   | { readonly kind: 'serverNames'; readonly names: readonly (readonly [name: string, count: number])[] }

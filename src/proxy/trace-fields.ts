@@ -62,6 +62,8 @@ export class TraceFields {
   intervalMs = 0;
   /** Requests that should have had a span, over the rate limit. */
   skipped = 0;
+  /** Called for each of them. */
+  onSkipped: () => void = () => undefined;
   private readonly bytes: Uint8Array;
   private readonly lineAt: number;
   private readonly valueAt: number;
@@ -129,15 +131,14 @@ export class TraceFields {
 
   /** An HTTP/2 request was received. */
   inList(list: FieldList): void {
-    const { template, count } = list;
-    let any = template !== null && speaksOfTraces(template);
-    for (let i = 0; i < count; i++) if (isTraceName(list.name[i])) any = true;
+    const any = speaks(list);
+    this.sampled = false;
     // Most requests have no trace context and get no span.
-    if (!any && this.skip > 1) {
-      this.skip--;
-      this.sampled = false;
-      return;
-    }
+    if (!any && this.skip > 1) this.skip--;
+    else this.take(list, any);
+  }
+
+  private take(list: FieldList, any: boolean): void {
     this.reset();
     if (any) this.noteAll(list);
     if (!this.read(null, list)) return;
@@ -205,6 +206,7 @@ export class TraceFields {
     } else if (traceLength === 0) this.drawn = ids.word();
     if (!this.bucket.admits()) {
       this.skipped++;
+      this.onSkipped();
       return false;
     }
     this.sampled = true;
@@ -306,11 +308,18 @@ export class TraceFields {
   }
 }
 
-const isTraceName = (name: number): boolean =>
-  name === NAME.TRACEPARENT ||
-  (name >= NAME.B3 && name <= NAME.B3_PARENT_SPAN_ID) ||
-  name === NAME.B3_SAMPLED ||
-  name === NAME.B3_FLAGS;
+/** By NAME: 1 for these. */
+const OF_TRACES = new Uint8Array(256);
+for (const name of NAMES) OF_TRACES[name] = 1;
+
+const isTraceName = (name: number): boolean => OF_TRACES[name] === 1;
+
+/** Whether a list contains such a name. */
+function speaks({ template, count, name }: FieldList): boolean {
+  let any = template === null ? 0 : template.traceNames === 0 ? 0 : speaksOfTraces(template) ? 1 : 0;
+  for (let i = 0; i < count; i++) any |= OF_TRACES[name[i]];
+  return any !== 0;
+}
 
 /** Whether a template contains such a name; determined once. */
 function speaksOfTraces(template: Template): boolean {

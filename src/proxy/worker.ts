@@ -9,6 +9,7 @@ import type { MakeTransport } from '../io/transport.js';
 import { LIMITS, W, WORKER_HISTOGRAMS, workerHistogram } from '../metrics/layout.js';
 import { ServerNames } from '../metrics/server-names.js';
 import { TLS_BYTES, TlsTransport } from '../tls/transport.js';
+import { packSpans } from '../tracing/packed-spans.js';
 import { Acceptor } from './accept/acceptor.js';
 import { Passthrough } from './accept/passthrough.js';
 import { ProxyHeaders } from './accept/proxy-headers.js';
@@ -86,7 +87,7 @@ export class Worker {
       (message) => this.send(message),
     );
     this.context.clientSeries.named = (name) => this.send({ kind: 'clients', name });
-    this.path.traces.send = (spans, skipped) => this.send({ kind: 'spans', spans, skipped });
+    this.path.traces.send = (spans, skipped) => this.send({ kind: 'spans', spans: packSpans(spans), skipped });
     this.path.taps.send = (records) => this.send({ kind: 'tapped', records });
     this.path.peek.named = (name) => this.serverNames.note(name);
     this.path.transportHeaders.forward = (client, port) => this.router.forward(client, port);

@@ -18,6 +18,7 @@ import { MetricsReader } from '../metrics/reader.js';
 import type { ClientIs } from '../policy/explain-authorization.js';
 import type { DrainMessage, FromWorker } from '../proxy/snapshot.js';
 import { Taps } from '../tap/taps.js';
+import { unpackSpans } from '../tracing/packed-spans.js';
 import { type ClientShare, clientShare, warnOfDescriptors } from './descriptors.js';
 import { Destinations } from './destinations.js';
 import { Discovered } from './discovered.js';
@@ -431,7 +432,7 @@ export class Engine {
     else if (message.kind === 'unlistened') for (const fd of message.fds) this.listeners.released(worker, fd);
     else if (message.kind === 'resolve') void this.originals.resolve(worker, message);
     else if (message.kind === 'forgotten') this.discovered.forget(worker, message.listener, message.host, message.port);
-    else if (message.kind === 'spans') this.spans.received(message.spans, message.skipped);
+    else if (message.kind === 'spans') this.spans.received(unpackSpans(message.spans), message.skipped);
     else if (message.kind === 'tapped') this.taps.received(message.records);
     else if (message.kind === 'refused') {
       this.refusals.add(message.refused);

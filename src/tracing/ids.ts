@@ -2,6 +2,7 @@
 import { nodeCrypto } from '../http/web-socket.js';
 
 const POOL_BYTES = 4096;
+const DIGITS = Array.from({ length: 256 }, (_, octet) => octet.toString(16).padStart(2, '0'));
 
 export class Ids {
   private readonly pool = new Uint8Array(POOL_BYTES);
@@ -12,8 +13,9 @@ export class Ids {
   /** A number below 2^32. */
   word(): number {
     if (this.state === 0) {
-      const [a, b, c, d] = this.octets(4);
-      this.state = ((a << 24) | (b << 16) | (c << 8) | d) >>> 0 || 1;
+      this.fill(4);
+      for (let i = 0; i < 4; i++) this.state = ((this.state << 8) | this.pool[this.at++]) >>> 0;
+      this.state ||= 1;
     }
     let x = this.state;
     x ^= x << 13;
@@ -25,17 +27,21 @@ export class Ids {
 
   /** So many random octets, in hexadecimal digits; never all 0. */
   hex(count: number): string {
+    this.fill(count);
     let text = '';
-    for (const octet of this.octets(count)) text += octet.toString(16).padStart(2, '0');
-    return /^0*$/.test(text) ? this.hex(count) : text;
+    let any = 0;
+    for (let i = 0; i < count; i++) {
+      const octet = this.pool[this.at++];
+      any |= octet;
+      text += DIGITS[octet];
+    }
+    return any === 0 ? this.hex(count) : text;
   }
 
-  private octets(count: number): Uint8Array {
-    if (this.at + count > POOL_BYTES) {
-      nodeCrypto().randomFillSync(this.pool);
-      this.at = 0;
-    }
-    this.at += count;
-    return this.pool.subarray(this.at - count, this.at);
+  /** So many octets are at hand. */
+  private fill(count: number): void {
+    if (this.at + count <= POOL_BYTES) return;
+    nodeCrypto().randomFillSync(this.pool);
+    this.at = 0;
   }
 }

@@ -63,6 +63,9 @@ interface ClientStreams {
   readonly streams: { readonly connection: readonly ({ readonly socket: number } | null)[] };
 }
 
+/** Bits of `told`: there is a `target`; a tap may see it; it has a span. */
+export const TOLD = { TARGET: 1, TAP: 2, SPAN: 4 } as const;
+
 export class Exchanges {
   /** One of STATE. */
   readonly state: Uint8Array;
@@ -118,7 +121,7 @@ export class Exchanges {
   readonly received: Float64Array;
   readonly sent: Float64Array;
   readonly target: (string | undefined)[] = [];
-  /** 1 if there is such a text. */
+  /** What to report when it ends, as TOLD bits. For most it is 0, and their bytes are not counted. */
   readonly told: Uint8Array;
   /** Sec-WebSocket-Key: the client's, or one generated for the endpoint, for WebSockets between different versions of HTTP. */
   readonly keys = new Map<ExchangeSlot, Uint8Array>();

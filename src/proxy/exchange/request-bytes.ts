@@ -74,7 +74,7 @@ export class RequestBytes implements RequestWay {
       this.ways.tunnels.fromClient(x, at, length, end);
       return;
     }
-    if (this.context.observed && exchanges.isStream(x)) exchanges.received[x] += length;
+    if (exchanges.told[x] !== 0 && exchanges.isStream(x)) exchanges.received[x] += length;
     this.core.clock[0] = this.context.reactor.now;
     const isKept = kept.keepData(x, at, length, end);
     let sent = true;

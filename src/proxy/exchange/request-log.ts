@@ -9,7 +9,7 @@ import { CLOSE } from '../connect/connections.js';
 import { VERSION } from '../connect/protocols.js';
 import { type Context, MOST_NAME } from '../context.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
-import type { Exchanges } from './exchange.js';
+import { type Exchanges, TOLD } from './exchange.js';
 import { endReason, OUTCOME } from './outcome.js';
 import { WHY } from './reasons.js';
 import type { RequestSpans } from './request-spans.js';
@@ -36,38 +36,55 @@ export class RequestLog {
 
   /** Keeps details of a new request if anybody may want them; its head is still where it was read. */
   begun(x: ExchangeSlot): void {
-    const { exchanges, context, taps } = this;
-    if (context.traceFields.active) this.traces.begun(x);
-    const tapped = taps.active && taps.begun(x);
-    if (tapped || context.accessLogged) {
-      exchanges.target[x] = this.asked(x);
-      exchanges.told[x] = 1;
-    } else if (exchanges.told[x] === 1) this.forget(x);
+    const { context, exchanges } = this;
+    if (exchanges.told[x] !== 0) this.forget(x);
+    // At high rates, most requests stop here.
+    if (context.accessLogged || context.traceFields.sampled || this.taps.look()) this.keep(x);
   }
 
   /** The exchange is over, with an OUTCOME; `status` is what the client got, 0: no response head. */
   ended(x: ExchangeSlot, outcome: number, status: number, why: number): void {
-    const { context, taps } = this;
+    if (this.exchanges.told[x] !== 0 || this.context.accessLogged) this.tell(x, outcome, status, why);
+  }
+
+  private keep(x: ExchangeSlot): void {
+    const { context, exchanges, taps, traces } = this;
+    let told = 0;
+    if (context.traceFields.sampled) {
+      traces.begun(x);
+      told = TOLD.SPAN;
+    }
+    if (taps.active && taps.begun(x)) told |= TOLD.TAP | TOLD.TARGET;
+    if (context.accessLogged) told |= TOLD.TARGET;
+    if ((told & TOLD.TARGET) !== 0) exchanges.target[x] = this.asked(x);
+    exchanges.told[x] = told;
+  }
+
+  private tell(x: ExchangeSlot, outcome: number, status: number, why: number): void {
+    const { context, exchanges, taps } = this;
     const shown = status === 0 && outcome === OUTCOME.LEFT ? LEFT : status;
-    this.traces.end(x, status, outcome, why);
-    const tapped = taps.active ? taps.ended(x, status) : 0;
+    if ((exchanges.told[x] & TOLD.SPAN) !== 0) this.traces.end(x, status, outcome, why);
+    const tapped = (exchanges.told[x] & TOLD.TAP) !== 0 ? taps.ended(x, status) : 0;
     const logged = context.accessAll || (context.accessLogged && this.failed(x, outcome, shown, why));
     if (tapped !== 0 || logged) {
       const record = this.record(x, outcome, shown, why);
       if (logged) context.accessLog.write(record);
       if (tapped !== 0) taps.show(tapped, record);
     }
-    if (this.exchanges.told[x] === 1) this.forget(x);
+    if (exchanges.told[x] !== 0) this.forget(x);
   }
 
   private forget(x: ExchangeSlot): void {
-    this.exchanges.told[x] = 0;
-    this.exchanges.target[x] = undefined;
+    const { told, target } = this.exchanges;
+    if ((told[x] & TOLD.SPAN) !== 0) this.traces.forget(x);
+    if ((told[x] & TOLD.TAP) !== 0) this.taps.leave(x);
+    told[x] = 0;
+    target[x] = undefined;
   }
 
   private record(x: ExchangeSlot, outcome: number, status: number, why: number): string {
     const { exchanges } = this;
-    const head = exchanges.told[x] === 1 ? exchanges.target[x] : undefined;
+    const head = (exchanges.told[x] & TOLD.TARGET) !== 0 ? exchanges.target[x] : undefined;
     let line = `"message":"request",${head ?? this.unread(x)},"status":${status}`;
     // A request whose head could not be parsed has no beginning: the columns hold values of another one.
     if (head !== undefined && exchanges.grpc[x] === 1 && exchanges.grpcStatus[x] >= 0)
@@ -89,11 +106,12 @@ export class RequestLog {
   tunnelEnded(client: SocketSlot, reason: number): boolean {
     const { exchanges, context } = this;
     const x = exchanges.ofSocket(client);
-    if (exchanges.told[x] === 0) return false;
+    const told = exchanges.told[x];
+    if (told === 0) return false;
     exchanges.received[x] += context.connections.read[client];
     exchanges.sent[x] += context.connections.written[client];
     this.ended(x, OUTCOME.TUNNEL, exchanges.status[x], reason);
-    return true;
+    return (told & TOLD.TARGET) !== 0;
   }
 
   private failed(x: ExchangeSlot, outcome: number, status: number, why: number): boolean {

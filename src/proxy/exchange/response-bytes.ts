@@ -93,7 +93,7 @@ export class ResponseBytes implements ResponseWay {
     const done = result === BODY.DONE;
     const socket = exchanges.endpointSocket(x);
     if (exchanges.silent[x] === 1 && http1.bodies.dataEnd > http1.bodies.dataStart) this.reports.control.spoke(x);
-    if (this.context.observed) exchanges.sent[x] += http1.bodies.dataEnd - http1.bodies.dataStart;
+    if (exchanges.told[x] !== 0) exchanges.sent[x] += http1.bodies.dataEnd - http1.bodies.dataStart;
     if (exchanges.isStream(x)) return this.responseToStream(x, socket, done);
     const client = exchanges.clientSocket(x);
     if (!bodies.forward(client, bid, http1.chunkedOut(client), done)) {
@@ -146,7 +146,7 @@ export class ResponseBytes implements ResponseWay {
       return;
     }
     if (exchanges.silent[x] === 1 && length > 0) control.spoke(x);
-    if (this.context.observed) exchanges.sent[x] += length;
+    if (exchanges.told[x] !== 0) exchanges.sent[x] += length;
     const slot = exchanges.endpointStream(x);
     const { frames, sender } = ways.streams.machine;
     if (exchanges.isStream(x)) {

@@ -16,6 +16,7 @@ import type { RequestSpans } from './request-spans.js';
 const MOST = 128;
 /** Maximum characters of each text. */
 const MOST_TEXT = 1024;
+const ORIGIN_MS = performance.timeOrigin;
 const USER_AGENT = ascii('user-agent');
 const TRACEPARENT = ascii('traceparent');
 const B3 = ascii('b3');
@@ -24,11 +25,10 @@ const B3_TRACE_ID = ascii('x-b3-traceid');
 export class Spans {
   /** Is told of ended spans, and of requests without one because of the rate limit. */
   send: (spans: readonly Span[], skipped: number) => void = () => undefined;
-  /** By exchange: 1 if a span is in progress. */
-  private readonly begunHere: Uint8Array;
   private readonly traceContext = new TraceContext();
   private readonly open = new Map<ExchangeSlot, Span>();
   private ended: Span[] = [];
+  private readonly octets: Buffer;
   private timer: NodeJS.Timeout | undefined;
   private readonly flushLater = (): void => this.flush();
 
@@ -38,27 +38,23 @@ export class Spans {
     private readonly exchanges: Exchanges,
     private readonly spans: RequestSpans,
   ) {
-    this.begunHere = new Uint8Array(exchanges.capacity);
+    const { bytes } = context;
+    this.octets = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    context.traceFields.onSkipped = () => this.wake();
   }
 
-  /** A request has arrived, and `TraceFields` has read it. */
+  /** A request has arrived that `TraceFields` has sampled. */
   begun(x: ExchangeSlot): void {
-    const { traceFields } = this.context;
-    if (traceFields.sampled) {
-      this.begunHere[x] = 1;
-      this.open.set(x, this.make(x, this.exchanges.client(x, this.core)));
-    } else if (this.begunHere[x] === 1) this.forget(x);
-    if (traceFields.skipped > 0) this.wake();
+    this.open.set(x, this.make(x, this.exchanges.client(x, this.core)));
   }
 
   /** It is over: `status` is what the client got, 0: nothing. */
   end(x: ExchangeSlot, status: number, outcome: number, why: number): void {
-    if (this.begunHere[x] === 0) return;
     const span = this.open.get(x);
     this.forget(x);
     if (span === undefined) return;
     const { exchanges, context } = this;
-    span.endMs = performance.timeOrigin + performance.now();
+    span.endMs = ORIGIN_MS + performance.now();
     span.startMs = span.endMs - Math.max(0, context.reactor.now - exchanges.started[x]);
     span.status = status;
     span.grpcStatus = span.grpc ? exchanges.grpcStatus[x] : -1;
@@ -100,8 +96,7 @@ export class Spans {
     traceFields.skipped = 0;
   }
 
-  private forget(x: ExchangeSlot): void {
-    this.begunHere[x] = 0;
+  forget(x: ExchangeSlot): void {
     this.open.delete(x);
   }
 
@@ -152,7 +147,6 @@ export class Spans {
 
   private text(at: number, end: number): string {
     if (at < 0) return '';
-    const { bytes } = this.context;
-    return Buffer.from(bytes.buffer, bytes.byteOffset + at, Math.min(end - at, MOST_TEXT)).toString('utf8');
+    return this.octets.toString('utf8', at, Math.min(end, at + MOST_TEXT));
   }
 }

@@ -104,14 +104,18 @@ export class Taps {
     this.dryUntil = 0;
   }
 
-  /** A request has arrived: whether a tap may see it. */
-  begun(x: ExchangeSlot): boolean {
+  /** A request has arrived: whether a tap may want to see it. */
+  look(): boolean {
+    if (!this.active) return false;
     // At high rates, most requests stop here.
-    if (this.context.reactor.now < this.dryUntil) {
-      this.dry++;
-      if (this.mask[x] !== 0) this.mask[x] = 0;
-      return false;
-    }
+    if (this.context.reactor.now >= this.dryUntil) return true;
+    this.dry++;
+    return false;
+  }
+
+  /** The same, after a look at the request, which is in no tap's mask yet. */
+  begun(x: ExchangeSlot): boolean {
+    if (!this.look()) return false;
     let mask = 0;
     let located = false;
     for (let i = 0; i < this.taps.length; i++) {
@@ -125,10 +129,8 @@ export class Taps {
       if (tap.late ? this.hasRoom(tap, mask) : tap.bucket.admits()) mask |= tap.bit;
       this.wake();
     }
-    const before = this.mask[x];
-    if ((before & this.lateBits) !== 0) this.held--;
     if ((mask & this.lateBits) !== 0) this.held++;
-    if (mask !== before) this.mask[x] = mask;
+    this.mask[x] = mask;
     if (mask === 0 && this.plain) this.dryUntil = Math.min(...this.taps.map(({ bucket }) => bucket.next));
     return mask !== 0;
   }
@@ -151,7 +153,13 @@ export class Taps {
     return left;
   }
 
-  /** The same for a client connection that was not HTTP. */
+  /** No tap sees it any more. */
+  leave(x: ExchangeSlot): void {
+    if ((this.mask[x] & this.lateBits) !== 0) this.held--;
+    this.mask[x] = 0;
+  }
+
+  /** The same as `ended` for a client connection that was not HTTP. */
   connection(client: number, service: number): number {
     let mask = 0;
     for (const tap of this.taps) {

@@ -317,7 +317,7 @@ export class RequestReader {
       return NONE;
     }
     const { consumed } = bodies;
-    if (this.context.observed) this.exchanges.received[x] += bodies.dataEnd - bodies.dataStart;
+    if (this.exchanges.told[x] !== 0) this.exchanges.received[x] += bodies.dataEnd - bodies.dataStart;
     // The response may have ended the exchange while this was sent.
     if (!this.reports.requests.piece(x, bid, result)) return NONE;
     if (result === BODY.DONE) this.complete(client);

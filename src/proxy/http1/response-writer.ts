@@ -115,7 +115,7 @@ export class ResponseWriter {
     }
     this.used = bodies.consumed;
     const length = bodies.dataEnd - bodies.dataStart;
-    if (this.context.observed) this.exchanges.sent[x] += length;
+    if (this.exchanges.told[x] !== 0) this.exchanges.sent[x] += length;
     const chunked = framing === FRAMING.CHUNKED;
     const inline = !chunked && length <= INLINE_BYTES && to + length <= limit;
     if (inline && length > 0) {

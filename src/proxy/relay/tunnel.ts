@@ -69,7 +69,7 @@ export class Tunnels {
     const { exchanges, core, streams, pieces, backpressure, context } = this.parts;
     const { frames, sender } = streams.machine;
     core.clock[0] = context.reactor.now;
-    if (context.observed) exchanges.received[x] += length;
+    if (exchanges.told[x] !== 0) exchanges.received[x] += length;
     if (exchanges.kind[x] === LEG.HTTP1) {
       const socket = exchanges.endpointSocket(x);
       if (!pieces.put(socket, at, length)) {
@@ -97,7 +97,7 @@ export class Tunnels {
     const { exchanges, core, streams, pieces, backpressure, context } = this.parts;
     const { frames, sender } = streams.machine;
     core.clock[0] = context.reactor.now;
-    if (context.observed) exchanges.sent[x] += length;
+    if (exchanges.told[x] !== 0) exchanges.sent[x] += length;
     if (!exchanges.isStream(x)) {
       const client = exchanges.clientSocket(x);
       if (!pieces.put(client, at, length)) {
