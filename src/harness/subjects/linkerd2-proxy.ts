@@ -14,7 +14,8 @@ import { type Subject, saidVersion, type Work } from './subject.js';
 const PROXY_UID = '2102';
 /** Where clients go: the server behind listens there too, and nobody else is redirected. */
 const ADDRESS = '127.0.0.2';
-const ACCOUNT = 'shop/web';
+/** Who the proxy is; and a client, for who wants to meet it in mutual TLS. */
+const ACCOUNTS = 'shop/web,shop/client';
 const MESH = 'sluice';
 const nameOf = (account: string, namespace: string): string =>
   `${account}.${namespace}.serviceaccount.identity.${MESH}.cluster.local`;
@@ -98,7 +99,7 @@ async function startControlPlane(
 ): Promise<Started[]> {
   const [node, ...program] = sluiceCommand() ?? [];
   const issued = join(directory, 'issued');
-  execFileSync(node, [...program, 'identity', 'dev', issued, '--names', ACCOUNT], {
+  execFileSync(node, [...program, 'identity', 'dev', issued, '--names', ACCOUNTS], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   await writeIdentity(join(directory, 'identity'));
