@@ -1,4 +1,4 @@
-// The door between JavaScript and the core: what it offers, and the life of a thread's ring. Every thread that loads the module has
+// The interface between JavaScript and the core: its functions, and the lifetime of a thread's ring. Every thread that loads the module has
 // its own `struct thread`.
 #include <errno.h>
 #include <node_api.h>
@@ -29,7 +29,7 @@ struct thread {
   struct tls_thread *tls;
 };
 
-// Entry of every function; its body comes as the function's data.
+// Entry point of every function; its body is passed as the function's data.
 static napi_value enter_body(napi_env env, napi_callback_info info) {
   struct call call = {.env = env};
   size_t count = MAX_ARGS;
@@ -49,7 +49,7 @@ static napi_value share(napi_env env, struct thread *thread, int which, void *me
 
 static void destroy_ring(napi_env env, struct thread *thread) {
   if (!thread->has_ring) return;
-  // JavaScript loses the memory before it goes away.
+  // Detach the memory from JavaScript before it is unmapped.
   for (int which = 0; which < BUFFERS; which++) {
     napi_value buffer = NULL;
     if (thread->buffers[which] == NULL) continue;
@@ -296,11 +296,11 @@ uint8_t *slab_of(struct thread *thread, size_t *length) {
   return thread->has_ring ? thread->ring.slab : NULL;
 }
 
-// Runs when the environment ends, also by Worker.terminate(): no JavaScript from here on.
+// Runs when the environment ends, also by Worker.terminate(): no JavaScript from now on.
 static void cleanup(void *data) {
   struct thread *thread = data;
   if (thread->host != NULL) sluice_host_stop(thread->host, false);
-  // The isolate's last garbage collection does not look into external memory, so it may go now.
+  // The isolate's last garbage collection does not touch external memory, so it may be freed now.
   if (thread->has_ring) sluice_ring_destroy(&thread->ring);
   thread->has_ring = false;
   tls_cleanup(thread);

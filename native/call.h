@@ -12,7 +12,7 @@ struct thread;
 
 #define MAX_ARGS 7
 
-// Arguments of a call, all read leniently: what is no number reads as 0, what is no string as "".
+// Arguments of a call, read leniently: anything but a number reads as 0, anything but a string as "".
 struct call {
   napi_env env;
   struct thread *thread;
@@ -34,7 +34,7 @@ static inline uint32_t uint_arg(const struct call *call, int index) {
   napi_get_value_uint32(call->env, call->values[index], &value);
   return value;
 }
-// Any number, Infinity included, cut to what an int64_t holds.
+// Any number, including Infinity, clamped to the range of int64_t.
 static inline int64_t long_arg(const struct call *call, int index) {
   double value = 0;
   napi_get_value_double(call->env, call->values[index], &value);
@@ -49,7 +49,7 @@ static inline void string_arg(const struct call *call, int index, char *into, si
   into[0] = '\0';
   napi_get_value_string_utf8(call->env, call->values[index], into, size, NULL);
 }
-// Elements of a typed array of this type; NULL and length 0 if it is none.
+// Elements of a typed array of this type; NULL and length 0 for anything else.
 static inline void *array_arg(const struct call *call, int index, napi_typedarray_type wanted, size_t *length) {
   void *elements = NULL;
   napi_typedarray_type type = wanted;

@@ -1,10 +1,10 @@
-// Tells whether a file is as it was written: not who wrote it.
+// Detects changes to a file; it does not authenticate the file.
 #ifndef SLUICE_CHECKSUM_H
 #define SLUICE_CHECKSUM_H
 #include <stdint.h>
 #include <string.h>
 
-// 32 bits of all octets: each step is a bijection, so that a word that is another one makes another sum of its lane. Some 5 GB/s.
+// A 32-bit checksum of all bytes. Each step is a bijection, so a changed word always changes the sum of its lane. About 5 GB/s.
 static inline uint32_t sluice_checksum(const uint8_t *octets, size_t length) {
   const uint64_t odd = 0x9e3779b97f4a7c15u;
   uint64_t lanes[4] = {length, 1, 2, 3}, word = 0;

@@ -1,8 +1,8 @@
-// epoll as executor of the same entries that io_uring executes, for kernels and containers that refuse io_uring.
+// The epoll executor runs the same entries as io_uring, for kernels and containers that refuse io_uring.
 //
-// Each descriptor is registered once, edge-triggered, for reading and writing. A receive that comes back short has
-// drained the socket, so no second call is spent on seeing EAGAIN; after a hang-up no further edge comes, so reading
-// goes on to the end. Sends are tried when they are submitted, receives when epoll has said that there is something.
+// Each descriptor is registered once, edge-triggered, for reading and writing. A short receive has drained the socket, so no second call is
+// needed to see EAGAIN. After a hang-up no further edge comes, so reading continues to the end. Sends are tried when they are submitted,
+// receives once epoll has reported data.
 #include "epoll.h"
 
 #include <errno.h>
@@ -53,14 +53,14 @@ int sluice_watch(struct epoll_executor *x, struct fd_state *f, int fd) {
   struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                               .data.u64 = (uint64_t)f->generation << 32 | (uint32_t)fd};
   int result = SYS(epoll_ctl, x->epoll_fd, EPOLL_CTL_ADD, fd, &event);
-  // Still registered from an earlier life: modifying it reports anew what is ready now.
+  // Still registered from an earlier life: modifying it reports again what is ready now.
   if (result < 0 && errno == EEXIST) result = SYS(epoll_ctl, x->epoll_fd, EPOLL_CTL_MOD, fd, &event);
   if (result < 0) return -errno;
   f->flags |= FD_WATCHED;
   return 0;
 }
 
-// Operations whose turn in a chain has come. A list, not a recursion: chains may be as long as the ring.
+// Operations whose turn in a chain has come. A list rather than recursion, because chains may be as long as the ring.
 static void issue_links(struct epoll_executor *x) {
   while (x->issuable.head != 0) {
     uint32_t index = x->issuable.head;
@@ -133,7 +133,7 @@ static void handle_event(struct epoll_executor *x, uint64_t data, uint32_t event
   issue_links(x);
 }
 
-// `us` < 0 waits for ever. Sub-millisecond waits where the kernel has epoll_pwait2 (5.11), else rounded up.
+// `us` < 0: no limit. Waits below a millisecond need epoll_pwait2 (5.11); otherwise they are rounded up.
 static int wait_events(struct epoll_executor *x, int64_t us) {
   if (us > 0 && x->precise) {
     struct timespec timeout = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
@@ -145,7 +145,7 @@ static int wait_events(struct epoll_executor *x, int64_t us) {
   return SYS(epoll_wait, x->epoll_fd, x->events, EVENTS_PER_WAIT, ms);
 }
 
-// Whether the wait is over. Without memory for an entry, one operation that has ended is room for it.
+// Whether the wait is over. If there is no memory for an entry, one completed operation makes room.
 static bool enough(const struct epoll_executor *x, uint32_t min_complete, bool no_memory) {
   return x->completed - x->consumed >= min_complete || (no_memory && x->free_op != 0);
 }
@@ -168,7 +168,7 @@ int sluice_epoll_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_c
   int64_t now = timeout_us > 0 || min_wait_us > 0 ? sluice_clock_us() : 0;
   int64_t until = timeout_us < 0 || timeout_us > INT64_MAX - now ? INT64_MAX : now + timeout_us;
   int error = 0;
-  int64_t settle = now + min_wait_us;  // before it, wait for all that was asked for; after it, for one
+  int64_t settle = now + min_wait_us;  // before this time, wait for all completions asked for; after it, for one
   for (;;) {
     run_ready(x);
     if (min_wait_us > 0 && now >= settle && min_complete > 1) min_complete = 1;

@@ -1,4 +1,4 @@
-// The operations of the epoll executor: what each entry does when it is issued and when its descriptor is ready.
+// Operations of the epoll executor: what each entry does when it is issued and when its descriptor becomes ready.
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -31,8 +31,8 @@ static enum outcome finished(struct epoll_executor *x, uint32_t index, int32_t r
   return FINISHED;
 }
 
-// Provided buffers from the next one on, at most `most` octets of them; returns how many, 0 if the ring is empty. They are taken only once
-// bytes are in them. As in the kernel a buffer that is longer than what is left is none of a bundle, unless it is the first.
+// Collects provided buffers from the next one on, for up to `most` bytes; returns their number, 0 if the ring is empty. They are taken only
+// once there are bytes in them. As in the kernel, a buffer longer than the remaining limit is not part of a bundle, unless it is the first.
 static size_t next_buffers(const struct epoll_executor *x, struct iovec *into, size_t slices, size_t most, size_t *room) {
   const struct sluice_buffer *buffers = x->ring->buffers;
   uint16_t tail = __atomic_load_n(&buffers[0].tail, __ATOMIC_ACQUIRE);
@@ -64,14 +64,14 @@ static enum outcome try_recv(struct epoll_executor *x, uint32_t index, struct fd
   if (multishot && completions_full(x)) return DEFERRED;
   struct iovec slices[SLICES] = {{pointer(op->sqe.addr), op->sqe.len}};
   size_t length = op->sqe.len, count = 1;
-  // What a multishot receive may take in all, where it says so (optlen).
+  // The total limit of a multishot receive, if it has one (optlen).
   size_t limit = multishot ? (uint32_t)op->sqe.splice_fd_in : 0;
   uint32_t cqe_flags = 0;
   bool selects = (op->sqe.flags & IOSQE_BUFFER_SELECT) != 0;
   if (selects) {
     size_t most = length == 0 ? SIZE_MAX : length;
     if (limit > 0) most = least(most, limit - op->done);
-    // Several at once for who has filled the last one: a vector costs more, and most messages are small.
+    // Several at once only if the last one was filled: a vector costs more, and most messages are small.
     bool bundle = (op->sqe.ioprio & SLUICE_RECVSEND_BUNDLE) != 0 && op->bulk;
     count = next_buffers(x, slices, bundle ? SLICES : 1, most, &length);
     if (count == 0) return finished(x, index, -ENOBUFS, 0);
@@ -92,7 +92,7 @@ static enum outcome try_recv(struct epoll_executor *x, uint32_t index, struct fd
     sluice_post(x, op->sqe.user_data, (int32_t)got, cqe_flags | IORING_CQE_F_MORE);
     return drained ? DRAINED : MORE;
   }
-  // Unwatched, a short read says nothing about what comes next: there is no edge to announce it.
+  // If the socket is not watched, a short read says nothing about later data: no edge will announce it.
   if (drained && (f->flags & FD_WATCHED) != 0) f->flags &= ~(uint32_t)FD_READABLE;
   return finished(x, index, (int32_t)got, cqe_flags);
 }
@@ -102,7 +102,7 @@ static enum outcome try_accept(struct epoll_executor *x, uint32_t index) {
   bool multishot = (op->sqe.ioprio & ACCEPT_MULTISHOT) != 0;
   if (multishot && completions_full(x)) return DEFERRED;
   int fd = SYS(accept4, op->sqe.fd, pointer(op->sqe.addr), pointer(op->sqe.addr2), (int)op->sqe.accept_flags);
-  // A connection that was reset in the queue is no error of the listener.
+  // A connection reset while in the queue is not an error of the listener.
   if (fd < 0 && (errno == EINTR || errno == ECONNABORTED)) return MORE;
   if (fd < 0) return errno == EAGAIN ? BLOCKED : finished(x, index, -errno, 0);
   if ((uint32_t)fd >= sluice_fd_limit()) {  // the limit was raised after this process had sized its tables
@@ -132,14 +132,14 @@ void sluice_run_readers(struct epoll_executor *x, int fd, struct fd_state *f) {
     }
     if (outcome == DRAINED || outcome == BLOCKED) f->flags &= ~(uint32_t)FD_READABLE;
     if (outcome == BLOCKED) {
-      // A oneshot receive is tried before its socket is registered; registering reports what has come since.
+      // A one-shot receive is tried before its socket is registered; registering reports what has arrived since.
       int error = sluice_watch(x, f, fd);
       if (error < 0) sluice_finish(x, index, error, 0);
     }
   }
 }
 
-// sendmsg() of what an interrupted SENDMSG has not sent yet. The caller's own vectors stay as they are.
+// sendmsg() for the rest of an interrupted SENDMSG. The caller's vectors are not changed.
 static ssize_t send_rest(const struct op *op, int flags) {
   const struct msghdr *message = pointer(op->sqe.addr);
   if (op->done == 0) return SYS(sendmsg, op->sqe.fd, message, flags);
@@ -169,7 +169,7 @@ static size_t send_length(const struct op *op) {
 static enum outcome try_send(struct epoll_executor *x, uint32_t index) {
   struct op *op = op_at(x, index);
   bool whole = (op->sqe.msg_flags & MSG_WAITALL) != 0;
-  // As in the kernel: such a send never waits, and has failed where it is not whole.
+  // As in the kernel: such a send never waits, and has failed if it is partial.
   bool now = (op->sqe.msg_flags & MSG_DONTWAIT) != 0;
   int flags = (int)(op->sqe.msg_flags & ~(uint32_t)MSG_WAITALL) | MSG_DONTWAIT | MSG_NOSIGNAL;
   size_t total = whole ? send_length(op) : 0;
@@ -183,12 +183,12 @@ static enum outcome try_send(struct epoll_executor *x, uint32_t index) {
     if (sent > 0) op->done += (uint32_t)sent;
     if (sent > 0 && op->done < total) continue;
     op->fell_short = op->done < total;
-    // Bytes on the wire are reported before the error behind them: the next send will meet it again.
+    // Bytes already sent are reported before the error; the next send will meet it again.
     return finished(x, index, sent < 0 && op->done == 0 ? -errno : (int32_t)op->done, 0);
   }
 }
 
-// Whether a connection attempt has ended: the socket's pending error, or writability without one.
+// Whether a connection attempt has finished: with the socket's pending error, or writable without one.
 static enum outcome try_connected(struct epoll_executor *x, uint32_t index) {
   int fd = op_at(x, index)->sqe.fd, error = 0;
   socklen_t size = sizeof error;
@@ -223,7 +223,7 @@ static void park_and_watch(struct epoll_executor *x, struct fd_state *f, uint32_
   if (error < 0) sluice_finish(x, index, error, 0);
 }
 
-// The ring's other calls say MSG_DONTWAIT; accept and connect have no such flag.
+// The ring's other operations use MSG_DONTWAIT; accept and connect have no such flag.
 static int set_nonblocking(int fd) {
   int flags = SYS(fcntl, fd, F_GETFL);
   if (flags < 0) return -errno;
@@ -273,7 +273,7 @@ static void issue_close(struct epoll_executor *x, struct fd_state *f, uint32_t i
   int fd = op_at(x, index)->sqe.fd;
   sluice_cancel_fd(x, f, true);
   sluice_fd_renew(fd);
-  // Interrupted or not, the descriptor is gone: Linux never wants close() repeated.
+  // Even if interrupted, the descriptor is gone: on Linux close() must never be repeated.
   int result = SYS_CLOSE(fd) < 0 && errno != EINTR ? -errno : 0;
   sluice_finish(x, index, result, 0);
 }

@@ -1,5 +1,4 @@
-// The operations of the epoll executor between submission and completion: their table, the queues they wait in, the
-// chains they belong to, and how they end.
+// Operations of the epoll executor between submission and completion: their table, queues and chains, and how they end.
 #include <errno.h>
 #include <stdlib.h>
 
@@ -133,7 +132,7 @@ void sluice_finish(struct epoll_executor *x, uint32_t index, int32_t result, uin
   bool broken = failed && (op->sqe.flags & IOSQE_IO_HARDLINK) == 0;
   complete(x, index, result, cqe_flags, skips && !failed);
   if (link != 0 && !broken) sluice_issue_later(x, link);
-  // As in the kernel: the rest of a broken chain is silent if the operation that failed was a silent one.
+  // As in the kernel: the rest of a broken chain is silent if the failed operation was silent.
   while (link != 0 && broken) {
     uint32_t next = op_at(x, link)->link;
     complete(x, link, -ECANCELED, 0, skips);

@@ -1,13 +1,13 @@
 #include "heap.h"
 
-#include <stdlib.h> // says whether it is glibc
+#include <stdlib.h> // tells whether the C library is glibc
 
 #ifdef __GLIBC__
 #include <malloc.h>
 
-// glibc maps what is large by itself, and unmaps it when it is freed; but "large" grows to the size of whatever was freed, up to 32 MiB. From
-// then on the columns of a worker, megabytes of zeros that nobody reads yet, come out of an arena: where that has been used before, calloc
-// writes the zeros. 2.5 MiB of a process with one worker, measured. A bound that is set stays.
+// glibc maps large blocks separately and unmaps them when they are freed. But what counts as "large" grows to the size of any freed block,
+// up to 32 MiB. After that, a worker's columns, megabytes of zeros that nobody reads yet, come from an arena, and calloc writes the zeros
+// if that memory was used before. This costs 2.5 MiB in a process with one worker (measured). A threshold set explicitly does not grow.
 enum { MAPPED_FROM = 64 * 1024, COLUMNS_FROM = 16 * 1024, KEPT_ON_TOP = 128 * 1024 };
 
 void sluice_heap_bound(void) {
@@ -15,13 +15,13 @@ void sluice_heap_bound(void) {
   mallopt(M_TRIM_THRESHOLD, KEPT_ON_TOP);
 }
 
-// Until a worker's columns are made, what V8 takes for its compilers, segments of 32 KiB, is mapped as well: an arena that has once been full of
-// them gives columns of up to its size, and writes them (2.7 MiB). For good that would be too low.
+// Until a worker's columns are created, the 32 KiB segments of V8's compilers are mapped separately too: an arena once full of them would
+// satisfy columns of up to its size, and write them (2.7 MiB). As a permanent setting this would be too low.
 void sluice_heap_columns(bool begin) { mallopt(M_MMAP_THRESHOLD, begin ? COLUMNS_FROM : MAPPED_FROM); }
 
 void sluice_heap_trim(void) { malloc_trim(0); }
 #else
-// Other C libraries do so by themselves, or cannot be asked.
+// Other C libraries do this themselves, or have no such setting.
 void sluice_heap_bound(void) {}
 void sluice_heap_columns(bool begin) { (void)begin; }
 void sluice_heap_trim(void) {}

@@ -1,15 +1,15 @@
-// What the process asks of malloc.
+// Settings of malloc.
 #ifndef SLUICE_HEAP_H
 #define SLUICE_HEAP_H
 #include <stdbool.h>
 
-// Bounds how much malloc keeps for itself, and begins the time in which columns are made. At the start of each thread.
+// Limits what malloc keeps, and starts the phase in which columns are created. Called at the start of each thread.
 void sluice_heap_bound(void);
 
-// From the start of a worker until it has made its columns: they are all mapped, so that none is written before it is used.
+// Until a worker has created its columns, all of them are mapped, so that none is written before it is used.
 void sluice_heap_columns(bool begin);
 
-// Gives back to the kernel what is free, of all arenas.
+// Returns the free memory of all arenas to the kernel.
 void sluice_heap_trim(void);
 
 #endif

@@ -16,8 +16,8 @@ struct sluice_host {
 
 enum { LET_LIBUV_RUN = 1, FAILED = -1 };
 
-// Watchers started since libuv's last turn are not in its epoll set yet, so its descriptor would not report them. Since
-// libuv 1.44, uv_backend_timeout() is 0 while there are any; before, only a look into its private queue could tell.
+// Watchers started since libuv's last turn are not in its epoll set yet, so its descriptor would not report them. Since libuv 1.44,
+// uv_backend_timeout() is 0 while there are any; before, only its private queue could tell.
 #if UV_VERSION_HEX < 0x012c00
 #error "libuv 1.44 or later is needed: Node.js 20.19 and later come with one"
 #endif
@@ -37,7 +37,7 @@ static int call_step(struct sluice_host *host) {
   if (napi_get_reference_value(env, host->step, &step) == napi_ok && napi_get_global(env, &global) == napi_ok &&
       napi_make_callback(env, host->context, global, step, 0, NULL, &result) == napi_ok && result != NULL &&
       napi_get_value_int32(env, result, &value) != napi_ok) {
-    value = LET_LIBUV_RUN;  // no number: as good as "my turn is over"
+    value = LET_LIBUV_RUN;  // not a number: treat it as "let libuv run"
   }
   bool pending = false;
   napi_value error = NULL;
@@ -77,7 +77,7 @@ static void on_prepare(uv_prepare_t *handle) {
     }
     if (value != 0 || sluice_uv_timeout(host->loop) == 0) break;
   }
-  // An active idle handle keeps libuv from sleeping in its own poll: sleeping is the ring's business.
+  // An active idle handle keeps libuv from sleeping in its own poll: the ring does the sleeping.
   uv_idle_start(&host->idle, on_idle);
 }
 

@@ -1,5 +1,4 @@
-// What the epoll rings of all threads share: who is there to receive MSG_RING entries, and which file a descriptor
-// number stands for.
+// State shared by the epoll rings of all threads: which rings can receive MSG_RING entries, and which file a descriptor number stands for.
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -14,7 +13,7 @@
 #define SLOTS 256u
 #define MAX_FDS (1u << 22)
 
-// Guards the registry and every mailbox. A hand-over is rare next to the work it hands over.
+// Guards the registry and every mailbox. Hand-overs are rare compared to the work they hand over.
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct epoll_executor *slots[SLOTS];
 static uint32_t uses[SLOTS];
@@ -53,7 +52,7 @@ int sluice_registry_add(struct epoll_executor *x) {
     for (uint32_t slot = 0; slot < SLOTS; slot++) {
       if (slots[slot] != NULL) continue;
       slots[slot] = x;
-      // A new number for each tenant, so that a message to a ring that is gone can't reach its successor.
+      // A new number for each ring in this slot, so that a message to a closed ring can't reach its successor.
       uses[slot] = (uses[slot] + 1) & 0x3fffff;
       x->id = (int)(uses[slot] * SLOTS + slot);
       error = 0;
@@ -80,7 +79,7 @@ static int append_mail(struct epoll_executor *x, struct message message) {
     x->mail_capacity = capacity;
   }
   if (!x->mail_signalled) {
-    // Registered edge-triggered: each write wakes the owner, nobody needs to read the counter down.
+    // Registered edge-triggered: each write wakes the owner, and nobody needs to reset the counter.
     uint64_t one = 1;
     if (SYS(write, x->event_fd, &one, sizeof one) < 0) return -errno;
     x->mail_signalled = true;

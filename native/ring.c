@@ -10,7 +10,7 @@
 #include "socket.h"
 #include "sys.h"
 
-#define PAGE 65536u  // of arm64 at its largest; a multiple of every smaller one
+#define PAGE 65536u  // the largest page size of arm64; a multiple of all smaller ones
 #define LINE_4G (UINT64_C(1) << 32)
 
 int64_t sluice_clock_us(void) {
@@ -30,8 +30,8 @@ static int crosses_line(const uint8_t *start, size_t bytes) {
   return first / LINE_4G != (first + bytes - 1) / LINE_4G;
 }
 
-// JavaScript writes addresses as two 32-bit halves and keeps the high half constant, so the slab must not cross a
-// 4 GiB line. Twice its size always holds a piece that does not.
+// JavaScript writes addresses as two 32-bit halves and keeps the high half constant, so the slab must not cross a 4 GiB boundary. A mapping
+// of twice its size always contains a piece that does not.
 static uint8_t *map_slab(size_t bytes) {
   uint8_t *slab = map_memory(bytes, MAP_NORESERVE);
   if (slab == MAP_FAILED || !crosses_line(slab, bytes)) return slab;
@@ -81,7 +81,7 @@ int sluice_ring_create(struct sluice_ring *ring, enum sluice_executor executor, 
   memset(ring, 0, sizeof *ring);
   ring->fd = -1;
   ring->call = "create";
-  // 32768 is the kernel's limit for both; a slab of more than 2 GiB could not be kept off the 4 GiB lines.
+  // 32768 is the kernel's limit for both; a slab over 2 GiB might not fit between 4 GiB boundaries.
   if (entries == 0 || entries > 32768 || buffers == 0 || buffers > 32768 || (buffers & (buffers - 1)) != 0 ||
       slab_bytes == 0 || slab_bytes > LINE_4G / 2) {
     return -EINVAL;
@@ -138,7 +138,7 @@ uint32_t sluice_ring_discard(const struct sluice_ring *ring, const int32_t *numb
   for (uint32_t i = 0; i < count;) {
     size_t first = (size_t)(uint32_t)numbers[i];
     size_t run = 1;
-    // Neighbours go together.
+    // Neighbours are discarded together.
     while (i + run < count && (size_t)(uint32_t)numbers[i + run] == first + run) run++;
     i += (uint32_t)run;
     if (first >= places || run > places - first) continue;
@@ -152,10 +152,10 @@ void sluice_ring_destroy(struct sluice_ring *ring) {
   if (ring->executor == SLUICE_EPOLL) {
     sluice_epoll_close(ring);
   } else if (!sluice_uring_close(ring)) {
-    // A receive that comes late must not write into what is mapped there next, nor a send read from it.
+    // A late receive must not write into what is mapped here next, nor a late send read from it.
     ring->slab = NULL;
   }
   ring->rings = NULL;
-  // Only now: until the executor is closed the kernel may still write into the slab.
+  // Not earlier: until the executor is closed the kernel may still write into the slab.
   unmap_all(ring);
 }

@@ -53,14 +53,14 @@ static int set_option(int fd, int level, int name, int value) {
   return SYS(setsockopt, fd, level, name, &value, sizeof value);
 }
 
-// Small writes go out at once, dead peers are found. Set on a listener, accepted sockets inherit all of it.
+// Sends small writes at once and detects dead peers. Set on a listener; accepted sockets inherit all of it.
 //
-// TCP_USER_TIMEOUT is not set: the kernel holds it against a peer whose window is zero as well, however faithfully that answers its probes,
-// and so it ends readers that only pause. `sluice_unanswered` is what asks instead. Of an idle connection the number of keep-alive probes
-// says when it is given up: as many as the user timeout allows, as it was with that option.
+// TCP_USER_TIMEOUT is not set: the kernel also applies it to a peer whose window is zero, even if that answers every probe, and so closes
+// readers that merely pause. `sluice_unanswered` replaces it. For an idle connection the number of keep-alive probes determines when it is
+// given up: as many as fit in the user timeout, as with that option.
 static int set_stream_options(int fd, uint32_t keep_alive_ms, uint32_t user_timeout_ms) {
   if (set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) < 0) return -1;
-  // Urgent data stays where it is in the stream: otherwise its byte would be missing from what is relayed.
+  // Urgent data stays in line: otherwise its byte would be missing from relayed data.
   if (set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1) < 0) return -1;
   if (keep_alive_ms > 0) {
     int seconds = (int)((keep_alive_ms + UINT64_C(999)) / 1000);
@@ -81,12 +81,11 @@ static int abandon(int fd) {
   return error;
 }
 
-// Blocking on purpose: io_uring fails an ACCEPT on a non-blocking listener with EAGAIN instead of waiting. The epoll
-// executor sets O_NONBLOCK itself when it first accepts.
+// Blocking on purpose: io_uring fails an ACCEPT on a non-blocking listener with EAGAIN instead of waiting. The epoll executor sets
+// O_NONBLOCK itself when it first accepts.
 //
-// A socket that has SO_REUSEPORT shares its port with every other one of this user that has it, also of another process.
-// So the first is bound without: its bind fails if anybody has the port. It gets the option before it listens, so that
-// our next ones can join it.
+// A socket with SO_REUSEPORT shares its port with all others of this user that have it, even in other processes. So the first socket is
+// bound without it, which fails if anybody has the port. It gets the option before it listens, so that our later ones can join.
 int sluice_listen(const char *host, uint16_t port, int backlog, uint32_t sharing, uint32_t keep_alive_ms,
                   uint32_t user_timeout_ms, const char **call) {
   struct sockaddr_storage address;
@@ -101,7 +100,7 @@ int sluice_listen(const char *host, uint16_t port, int backlog, uint32_t sharing
   if (set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0) return abandon(fd);
   if (sharing == SLUICE_PORT_SHARED && set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0) return abandon(fd);
   if (set_stream_options(fd, keep_alive_ms, user_timeout_ms) < 0) return abandon(fd);
-  // "::" means every address of both families, whatever net.ipv6.bindv6only says.
+  // "::" means every address of both families, whatever net.ipv6.bindv6only is.
   const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address;
   if (address.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr) &&
       set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) < 0) {
@@ -115,9 +114,9 @@ int sluice_listen(const char *host, uint16_t port, int backlog, uint32_t sharing
   return fd;
 }
 
-// Drops segments with SYN and without ACK; everything else passes, so handshakes in flight still end in the queue. A
-// filter on a TCP socket sees the segment from its TCP header on, where byte 13 holds the flags. Connections accepted
-// from here on inherit the filter, which is why it must not touch anything else (a RST may come without ACK).
+// Drops segments with SYN and without ACK; everything else passes, so handshakes in flight still reach the queue. A filter on a TCP socket
+// sees the segment from its TCP header on; byte 13 holds the flags. Connections accepted from now on inherit the filter, so it must not
+// drop anything else (a RST may come without ACK).
 int sluice_refuse(int fd) {
   struct sock_filter code[] = {
       BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
@@ -130,7 +129,7 @@ int sluice_refuse(int fd) {
   return SYS(setsockopt, fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0 ? -errno : 0;
 }
 
-// Blocking, like accepted sockets: io_uring waits only on those, and the epoll executor sets what connect() needs.
+// Blocking, like accepted sockets: io_uring waits only on these; the epoll executor sets what connect() needs.
 int sluice_socket(int family, uint32_t keep_alive_ms, uint32_t user_timeout_ms) {
   if (family != 4 && family != 6) return -EAFNOSUPPORT;
   int fd = SYS(socket, family == 6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -158,8 +157,8 @@ int sluice_nonblock(int fd, bool on) {
   return wanted == flags || SYS(fcntl, fd, F_SETFL, wanted) == 0 ? 0 : -errno;
 }
 
-// Segments that are not acknowledged are retransmitted within the retransmission timeout, and a closed window is probed: in both cases
-// every answer counts as heard. Between two probes (up to two minutes) there is nothing to be answered.
+// Unacknowledged segments are retransmitted within the retransmission timeout, and a closed window is probed; in both cases any answer
+// counts as contact. Between two probes (up to two minutes) nothing is outstanding.
 int sluice_unanswered(int fd) {
   struct tcp_info info;
   socklen_t length = sizeof info;
@@ -231,10 +230,9 @@ socklen_t sluice_original_sockaddr(int fd, struct sockaddr_storage *original) {
   bool is_v6 = local.ss_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr);
   length = sizeof *original;
   if (SYS(getsockopt, fd, is_v6 ? IPPROTO_IPV6 : IPPROTO_IP, ORIGINAL_DESTINATION, original, &length) < 0) return 0;
-  // The kernel fills in the flow label of this very connection: no part of an address.
+  // The kernel fills in this connection's flow label, which is not part of an address.
   if (original->ss_family == AF_INET6) ((struct sockaddr_in6 *)original)->sin6_flowinfo = 0;
-  // With connection tracking on, the kernel answers for every connection; where it names this very socket, nothing was
-  // redirected.
+  // With connection tracking on, the kernel answers for every connection; if it names this very socket, nothing was redirected.
   char here[SLUICE_NAME_MAX], there[SLUICE_NAME_MAX];
   format_name(&local, here);
   format_name(original, there);

@@ -11,7 +11,7 @@
 #define CHUNK (INT64_C(1) << 20)
 #define DEFAULT_PIPE 65536u
 
-// Until the pipe is empty: 0, or the flags to return with.
+// Empties the pipe: 0, or the flags to return with.
 static int drain(struct sluice_pump *pump) {
   while (pump->in_pipe > 0) {
     ssize_t moved = SYS(splice, pump->pipe_read, NULL, pump->destination, NULL, SYS_LENGTH((size_t)pump->in_pipe),
@@ -26,8 +26,8 @@ static int drain(struct sluice_pump *pump) {
   return 0;
 }
 
-// splice(2) stops before urgent data, and answers 0 as at the end of the stream. recv(2) tells the two apart, and goes on
-// (tcp(7), SO_OOBINLINE). Returns 0 if a byte has passed, else the flags to return with. The pipe is empty.
+// splice(2) stops before urgent data, and returns 0 as at the end of the stream. recv(2) distinguishes the two, and continues (tcp(7),
+// SO_OOBINLINE). Returns 0 if a byte has passed, else the flags to return with. The pipe is empty.
 static int pass_urgent(struct sluice_pump *pump) {
   char byte;
   ssize_t got;
@@ -51,8 +51,8 @@ static int pass_urgent(struct sluice_pump *pump) {
   return 0;
 }
 
-// The pipe is always empty when the source is read. EAGAIN of that splice could mean "socket empty" or "pipe full";
-// this way it can only mean the former. It also means that the source's end is reported after its last byte is out.
+// The pipe is always empty when the source is read. EAGAIN of that splice could mean "socket empty" or "pipe full"; this way it can only
+// mean the former. It also ensures that the source's end is reported after its last byte has been delivered.
 int sluice_pump(struct sluice_pump *pump) {
   pump->in = pump->out = 0;
   for (int round = 0; round < ROUNDS; round++) {
@@ -80,7 +80,7 @@ int sluice_pump(struct sluice_pump *pump) {
 
 int sluice_pipe(uint32_t bytes, int ends[2]) {
   if (SYS(pipe2, ends, O_NONBLOCK | O_CLOEXEC) < 0) return -errno;
-  // Unprivileged, /proc/sys/fs/pipe-max-size and the user's pipe budget may refuse; a smaller pipe works as well.
+  // Without privileges, /proc/sys/fs/pipe-max-size and the user's pipe limit may refuse; a smaller pipe works too.
   for (uint32_t size = bytes; size > DEFAULT_PIPE && SYS(fcntl, ends[1], F_SETPIPE_SZ, (int)size) < 0; size /= 2) {
   }
   return 0;

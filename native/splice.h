@@ -20,10 +20,10 @@ struct sluice_pump {
   int64_t in, out;  // bytes into and out of the pipe in this call
 };
 
-// Moves what can be moved, up to a bound that keeps one flow from holding up the others. Both sockets must be
-// O_NONBLOCK. Returns PUMP_* flags, the errno of a failure in bits 8 and up; 0: there may be more, call again.
+// Moves what can be moved, up to a bound that keeps one flow from delaying the others. Both sockets must be O_NONBLOCK. Returns PUMP_*
+// flags, with the errno of a failure in bits 8 and up; 0: there may be more, call again.
 int sluice_pump(struct sluice_pump *pump);
-// A non-blocking pipe of `bytes`, or of as much as the kernel allows. 0 or -errno.
+// Creates a non-blocking pipe of `bytes`, or as large as the kernel allows. Returns 0 or -errno.
 int sluice_pipe(uint32_t bytes, int ends[2]);
 
 #endif

@@ -9,7 +9,7 @@
 
 #ifdef SLUICE_HAS_OPENSSL
 
-// Pointers by number; a free place holds NULL and is on the stack.
+// Pointers by number; a free entry is NULL and on the stack.
 struct table {
   void **entries;
   uint32_t *free;

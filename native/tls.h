@@ -1,5 +1,5 @@
-// TLS over memory: OpenSSL, driven with bytes in and bytes out. Knows no sockets and no JavaScript. Everything of a `struct sluice_tls`
-// belongs to one thread.
+// TLS over memory: OpenSSL, driven with bytes in and bytes out. It knows no sockets and no JavaScript. A `struct sluice_tls` belongs to one
+// thread.
 #ifndef SLUICE_TLS_H
 #define SLUICE_TLS_H
 
@@ -20,7 +20,7 @@ enum { SLUICE_TLS_NO_CERTIFICATE, SLUICE_TLS_OPTIONAL_CERTIFICATE, SLUICE_TLS_RE
 struct sluice_tls_options {
   bool server, system_trust, tickets, whole_names;
   uint32_t client_certificate, min_version;
-  uint32_t max_hello, max_chain;  // octets of a ClientHello, and of the chain that a peer shows; 0: as usual
+  uint32_t max_hello, max_chain;  // maximum bytes of a ClientHello, and of a peer's chain; 0: the default
   const struct sluice_tls_certificate *certificates;
   uint32_t certificate_count;
   const char **anchors, **alpn;
@@ -48,7 +48,7 @@ enum {
   SLUICE_TLS_PAGE,
 };
 
-// Reasons that are not OpenSSL's.
+// Reasons in addition to OpenSSL's.
 enum {
   SLUICE_TLS_NO_MEMORY = -1,
   SLUICE_TLS_HELLO_TOO_LARGE = -2,
@@ -72,20 +72,20 @@ struct sluice_tls_bytes {
   size_t length;
 };
 
-// OpenSSL's version, "" where there is none that can be used.
+// OpenSSL's version, "" if there is none that can be used.
 const char *sluice_tls_version(void);
 
 struct sluice_tls *sluice_tls_create(void);
-// With all contexts and connections.
+// Including all contexts and connections.
 void sluice_tls_destroy(struct sluice_tls *tls);
 int32_t *sluice_tls_page(struct sluice_tls *tls);
 
-// 1 or more; 0, and what is wrong in `message`.
+// Returns 1 or more; or 0, with the problem in `message`.
 uint32_t sluice_tls_context(struct sluice_tls *tls, const struct sluice_tls_options *options,
                             char message[SLUICE_TLS_MESSAGE]);
 void sluice_tls_context_free(struct sluice_tls *tls, uint32_t context);
 
-// 0 or more, or -errno. Names may be NULL.
+// Returns 0 or more, or -errno. Names may be NULL.
 int32_t sluice_tls_open(struct sluice_tls *tls, uint32_t context, const char *server_name, const char *expected);
 int32_t sluice_tls_receive(struct sluice_tls *tls, uint32_t connection, struct sluice_tls_bytes in,
                            struct sluice_tls_bytes plain, struct sluice_tls_bytes wire);
@@ -95,7 +95,7 @@ int32_t sluice_tls_shutdown(struct sluice_tls *tls, uint32_t connection, struct 
 void sluice_tls_close(struct sluice_tls *tls, uint32_t connection);
 
 typedef void sluice_tls_on_name(void *data, const char *name, size_t length);
-// False before the handshake is done. `on_name` is told the names of the peer's certificate.
+// False before the handshake is complete. `on_name` gets the names in the peer's certificate.
 bool sluice_tls_peer(struct sluice_tls *tls, uint32_t connection, struct sluice_tls_peer *peer,
                      sluice_tls_on_name *on_name, void *data);
 void sluice_tls_reason(int32_t reason, char text[SLUICE_TLS_MESSAGE]);

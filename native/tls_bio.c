@@ -1,4 +1,4 @@
-// Where OpenSSL reads and writes: the windows of a connection, and what waits for the next of them.
+// Where OpenSSL reads and writes: the windows of a connection, and output waiting for the next window.
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -6,10 +6,10 @@
 
 #ifdef SLUICE_HAS_OPENSSL
 
-// Of the output of one call: the longest flight of a handshake, certificates included.
+// Limit on one call's output: the longest flight of a handshake, including certificates.
 #define KEPT_MAX 131072
 
-// For all threads, until the process ends.
+// Shared by all threads until the process ends.
 static _Atomic(BIO_METHOD *) method;
 
 bool sluice_tls_push(struct sluice_tls_queue *queue, const uint8_t *bytes, size_t length, size_t max) {
@@ -90,7 +90,7 @@ static BIO_METHOD *the_method(void) {
   BIO_meth_set_write(made, bio_write);
   BIO_meth_set_ctrl(made, bio_control);
   BIO_meth_set_create(made, bio_create);
-  // Another thread may have been quicker.
+  // Another thread may have been faster.
   if (atomic_compare_exchange_strong(&method, &none, made)) return made;
   BIO_meth_free(made);
   return none;

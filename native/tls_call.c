@@ -54,7 +54,7 @@ static uint32_t number(napi_env env, napi_value object, const char *key) {
   return value;
 }
 
-// What was read of the options, until the call ends.
+// Values read from the options, until the call ends.
 struct memory {
   void **blocks;
   uint32_t count, capacity;
@@ -83,7 +83,7 @@ static void free_memory(struct memory *memory) {
   free(memory->blocks);
 }
 
-// "" for what is no string.
+// "" for anything but a string.
 static const char *text(napi_env env, struct memory *memory, napi_value value, size_t *length) {
   size_t bytes = 0;
   *length = 0;
@@ -173,7 +173,7 @@ static napi_value free_context(struct call *call) {
   return NULL;
 }
 
-// NULL for what is no string; a name is never longer.
+// NULL for anything but a string; names are never longer.
 static const char *name_arg(const struct call *call, int index, char *into, size_t size) {
   napi_valuetype type = napi_undefined;
   napi_typeof(call->env, call->values[index], &type);
@@ -191,7 +191,7 @@ static napi_value open_connection(struct call *call) {
   return reply(call, sluice_tls_open(thread->tls, uint_arg(call, 0), name, wanted));
 }
 
-// Bytes of the slab that two arguments name; false, and an exception, where they are not in it.
+// The bytes of the slab named by two arguments; false, with an exception, if they are not inside it.
 static bool place_arg(const struct call *call, int index, struct sluice_tls_bytes *place) {
   size_t size;
   uint8_t *slab = slab_of(call->thread, &size);
@@ -235,7 +235,7 @@ static napi_value page(struct call *call) {
   napi_value buffer = NULL, array = NULL;
   struct tls_thread *thread = thread_of(call);
   if (thread == NULL) return NULL;
-  // One ArrayBuffer for the memory, as long as the environment lives.
+  // One ArrayBuffer for the memory, for the lifetime of the environment.
   if (thread->page == NULL) {
     if (napi_create_external_arraybuffer(call->env, sluice_tls_page(thread->tls), SLUICE_TLS_PAGE * sizeof(int32_t), NULL,
                                          NULL, &buffer) != napi_ok ||

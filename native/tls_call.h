@@ -1,4 +1,4 @@
-// TLS for JavaScript: the part of addon.c that is about it.
+// The TLS functions of addon.c.
 #ifndef SLUICE_TLS_CALL_H
 #define SLUICE_TLS_CALL_H
 

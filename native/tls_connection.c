@@ -1,22 +1,21 @@
-// One connection: OpenSSL between two windows of memory. What it reads comes from the input of the call, what it writes goes to the place
-// that the call gives; only what does not fit there is kept, until the next call.
+// One connection: OpenSSL between two windows of memory. It reads from the input of a call and writes to the area that the call provides;
+// only what does not fit is kept until the next call.
 #include <stdlib.h>
 
 #include "tls_records.h"
 
 #ifdef SLUICE_HAS_OPENSSL
 
-// Post-handshake messages and warnings in advance of payload: each costs more than its few octets. One more is allowed with every
-// 16 KiB of payload.
+// Post-handshake messages and warnings allowed before payload: each costs more than its few bytes. Every 16 KiB of payload allows one more.
 #define ALLOWANCE 32
 #define ALLOWANCE_BYTES 16384
-// A ClientHello whose records are as small as may be, and what comes with its last one.
+// A ClientHello in the smallest possible records, plus what comes with its last one.
 #define HELD_MAX(context) (2 * (size_t)(context)->hello_max + 24576)
-// What a record has beyond its payload, rounded up: 22 octets in TLS 1.3, 29 in TLS 1.2.
+// Bytes of a record beyond its payload, rounded up: 22 in TLS 1.3, 29 in TLS 1.2.
 #define RECORD_OVERHEAD 32
-// A record that would be smaller, for want of room, waits for the next place.
+// If room is short, a record smaller than this waits for the next area.
 #define RECORD_WORTHWHILE 1024
-// AES-GCM is good for 2^24.5 records under one key (RFC 8446 5.5).
+// AES-GCM is safe for 2^24.5 records under one key (RFC 8446 5.5).
 #ifdef SLUICE_FAULTS
 #define KEY_RECORDS 5
 #else
@@ -30,7 +29,7 @@ void sluice_tls_info(const SSL *ssl, int where, int value) {
   if (alert && (value & 0xff) != SSL_AD_CLOSE_NOTIFY) {
     connection->alert = (value & 0xff) + ((where & SSL_CB_WRITE) != 0 ? SLUICE_TLS_ALERT_SENT : 0);
   }
-  // Behind the handshake: new keys, tickets, warnings. bio_read ends it.
+  // After the handshake: new keys, tickets, warnings. bio_read ends it.
   if (!connection->done || !(alert || (where & SSL_CB_LOOP) != 0)) return;
   if (connection->allowance == 0) connection->flooded = true;
   else connection->allowance--;
@@ -79,7 +78,7 @@ struct sluice_tls_connection *sluice_tls_connection_make(struct sluice_tls_conte
   if (expected != NULL && (connection->expected = SYS_ALLOC(strdup, expected)) == NULL) goto failed;
   if (!context->server) {
     if (!make_ssl(connection)) goto failed;
-    // RFC 6066 3: literal addresses are no server names.
+    // RFC 6066 3: literal addresses are not server names.
     if (server_name != NULL && *server_name != '\0' && !sluice_tls_is_address(server_name) &&
         TRY(SSL_set_tlsext_host_name, connection->ssl, server_name) != 1) {
       goto failed;
@@ -140,9 +139,9 @@ static bool has_records(const struct sluice_tls_connection *connection) {
   return connection->records != NULL && connection->records->active;
 }
 
-// OpenSSL has failed: nothing may be asked of it any more.
+// OpenSSL has failed: it must not be called for this connection any more.
 static void fail_with_openssl(struct sluice_tls_connection *connection) {
-  // Of our own records nothing can fail but for want of memory, and the queue may hold other people's errors.
+  // Our own records can only fail for lack of memory, and the queue may hold errors of others.
   unsigned long error = has_records(connection) ? 0 : ERR_peek_error();
   int reason = ERR_GET_REASON(error);
   if (connection->flooded) fail(connection, SLUICE_TLS_FLOODED);
@@ -153,7 +152,7 @@ static void fail_with_openssl(struct sluice_tls_connection *connection) {
   ERR_clear_error();
 }
 
-// An alert before OpenSSL knows of the connection.
+// Sends an alert before OpenSSL knows the connection.
 static void refuse(struct sluice_tls_connection *connection, int32_t reason, uint8_t alert) {
   const uint8_t record[7] = {21, 3, 1, 0, 2, 2, alert};
   fail(connection, reason);
@@ -173,7 +172,7 @@ void sluice_tls_payload_received(struct sluice_tls_connection *connection, size_
   connection->allowance = (uint8_t)least(more, ALLOWANCE);
 }
 
-// OpenSSL's connection is of no more use once it has told what there is to tell.
+// Frees OpenSSL's connection once everything has been read from it.
 static void let_go(struct sluice_tls_connection *connection) {
   if (!connection->told || connection->ssl == NULL || !has_records(connection)) return;
   SSL_free(connection->ssl);
@@ -182,11 +181,11 @@ static void let_go(struct sluice_tls_connection *connection) {
   connection->expected = NULL;
 }
 
-// Has OpenSSL read what is in the window, until the handshake is done.
+// Lets OpenSSL read the window until the handshake is complete.
 static int32_t read_window(struct sluice_tls_connection *connection, struct sluice_tls_bytes plain, size_t *got) {
   int32_t status = 0;
   SSL *ssl = connection->ssl;
-  // OpenSSL's answers are about the error that is first in its queue.
+  // OpenSSL's answers depend on the first error in its queue.
   if (!has_records(connection)) ERR_clear_error();
   while (!connection->failed && !connection->ended) {
     if (has_records(connection)) return status | sluice_tls_records_receive(connection, plain, got);
@@ -215,13 +214,13 @@ static int32_t read_window(struct sluice_tls_connection *connection, struct slui
       else fail_with_openssl(connection);
       break;
     }
-    // There is nothing for it: a read that must fail would only take a buffer and give it back.
+    // There is no input: a read that must fail would only take a buffer and return it.
     if (connection->done && !has_records(connection) && connection->in_left == 0 && SSL_pending(ssl) == 0) break;
   }
   return status;
 }
 
-// `bytes` go to OpenSSL, as far as the gate lets them; returns how many were read.
+// Passes `bytes` to OpenSSL as far as the gate allows; returns how many were read.
 static size_t read_bytes(struct sluice_tls_connection *connection, struct sluice_tls_bytes bytes, struct sluice_tls_bytes plain,
                          size_t *got, int32_t *status) {
   size_t used = 0;
@@ -265,7 +264,7 @@ int32_t sluice_tls_connection_receive(struct sluice_tls_connection *connection, 
   page[SLUICE_TLS_CONSUMED] = page[SLUICE_TLS_PLAIN] = 0;
   if (connection->failed || !sluice_tls_is_empty(&connection->kept)) return finish(connection, 0, page);
   if (connection->ended) {
-    // Nothing that comes behind close_notify counts (RFC 8446 6.1).
+    // Nothing after close_notify counts (RFC 8446 6.1).
     page[SLUICE_TLS_CONSUMED] = (int32_t)in.length;
     return finish(connection, 0, page);
   }
@@ -290,7 +289,7 @@ int32_t sluice_tls_connection_receive(struct sluice_tls_connection *connection, 
 static bool seal(struct sluice_tls_connection *connection, const uint8_t *payload, size_t length, size_t *written) {
   struct sluice_tls_records *records = connection->records;
   if ((records->owes_update || records->write.sequence >= KEY_RECORDS) && !sluice_tls_records_update(connection)) return false;
-  // The new key may have taken the room.
+  // The new key may have used the room.
   if (connection->out_capacity - connection->out_used < length + RECORD_OVERHEAD) return true;
   *written = length;
   return sluice_tls_records_send(connection, payload, length);

@@ -1,5 +1,5 @@
-// What connections of one kind have in common: certificates, anchors, versions, ALPN. Made once, of texts that were checked before;
-// what is wrong nevertheless is told in words.
+// What connections of one kind share: certificates, anchors, versions, ALPN. Created once, from texts that were checked before; remaining
+// problems are described in words.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -7,11 +7,12 @@
 
 #ifdef SLUICE_HAS_OPENSSL
 
-// A chain deeper than this is none of anybody's (the default is 100), and each link costs a signature check.
+// No legitimate chain is deeper (OpenSSL's default is 100), and each link costs a signature check.
 #define DEPTH 10
-// A ClientHello with a post-quantum share has 2 KiB, one with a ticket and the longest of names 3 KiB.
+// A ClientHello with a post-quantum share has 2 KiB, one with a ticket and the longest name 3 KiB.
 #define HELLO_MAX 20480
-// The peer's Certificate message, for which OpenSSL makes room as soon as it is announced. Chains of the web have 2 to 10 KiB.
+// Limit on the peer's Certificate message, for which OpenSSL allocates memory as soon as it is announced. Chains on the web have 2 to 10
+// KiB.
 #define SERVER_CHAIN_MAX 65536
 #define CLIENT_CHAIN_MAX 32768
 
@@ -19,8 +20,8 @@
 #define CIPHERS_12 \
   "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:" \
   "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
-// The first that this OpenSSL knows. From 3.5 on a client sends a share of both marked groups, so that a server that knows only the second
-// need not ask again.
+// The first list that this OpenSSL knows is used. From 3.5 on, a client sends a share for both marked groups, so that a server that knows
+// only the second need not ask again.
 static const char *const groups[] = {"*X25519MLKEM768:*X25519:P-256:P-384", "X25519:P-256:P-384", "P-256:P-384"};
 
 struct making {
@@ -75,7 +76,7 @@ static bool copy_names(struct sluice_tls_identity *identity, const struct sluice
   return true;
 }
 
-// A ticket would carry a client's certificate past its end, and past the withdrawal of its anchor.
+// A ticket would outlive a client's certificate, and the removal of its anchor.
 static bool has_tickets(const struct sluice_tls_options *options) {
   return options->server && options->tickets && options->client_certificate == SLUICE_TLS_NO_CERTIFICATE;
 }
@@ -91,7 +92,7 @@ static bool add_certificates(struct making *making, const struct sluice_tls_opti
     if (!read_chain(making, identity, i, options->certificates[i].chain)) return false;
     if (!read_key(making, identity, i, options->certificates[i].key)) return false;
     if (!copy_names(identity, &options->certificates[i])) return refuse(making, "certificates: out of memory");
-    // All of them are tried, so that what OpenSSL does not like (a short key, a weak digest) is told now.
+    // All of them are loaded, so that anything OpenSSL rejects (a short key, a weak digest) is reported now.
     if (TRY(SSL_CTX_use_cert_and_key, context->ssl, identity->leaf, identity->key, identity->chain, 1) != 1) {
       return fail(making, "certificate %u can't be used", i + 1);
     }
@@ -166,7 +167,7 @@ static bool set_manners(struct making *making, const struct sluice_tls_options *
                                SSL_OP_PRIORITIZE_CHACHA | (tickets ? 0 : SSL_OP_NO_TICKET));
   if (TRY(SSL_CTX_set_num_tickets, ssl, tickets ? 2 : 0) != 1) return fail(making, "tickets");
   SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
-  // An idle connection holds no buffers. Chains are sent as they were given, not as OpenSSL would build them of the anchors.
+  // An idle connection holds no buffers. Chains are sent as given, not as OpenSSL would build them from the anchors.
   SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS |
                             SSL_MODE_NO_AUTO_CHAIN);
   uint32_t usual = options->server ? CLIENT_CHAIN_MAX : SERVER_CHAIN_MAX;

@@ -1,6 +1,6 @@
-// A client's first messages, before OpenSSL sees them. It makes room for a whole message, up to 128 KiB, as soon as it has read the four
-// bytes that announce it, and 17 KiB for a record whose header has come. So a stranger could have that memory for nine bytes. Here a
-// ClientHello waits in as much memory as it has bytes until it is whole, and one that announces more than any needs is refused.
+// Holds back a client's first messages from OpenSSL. OpenSSL allocates room for a whole message, up to 128 KiB, as soon as it has read the
+// four bytes that announce it, and 17 KiB for a record whose header has arrived. So a stranger could claim that memory with nine bytes.
+// Here a ClientHello waits in as much memory as it has bytes until it is complete, and one that announces more than any needs is refused.
 #include "tls_internal.h"
 
 #ifdef SLUICE_HAS_OPENSSL
@@ -10,8 +10,8 @@
 #define CHANGE_CIPHER_SPEC 20
 #define CLIENT_HELLO 1
 
-// The first flight is a ClientHello. Where the server asked for another one (RFC 8446 4.1.4), the second is one too; else it is encrypted,
-// or another message of TLS 1.2, and OpenSSL reads on by itself.
+// The first flight is a ClientHello. If the server asked for another one (RFC 8446 4.1.4), the second is one too; otherwise it is
+// encrypted, or another message of TLS 1.2, and OpenSSL reads on by itself.
 enum { FIRST, SECOND };
 
 static enum sluice_tls_verdict open_gate(struct sluice_tls_gate *gate, size_t length, size_t *pass) {
@@ -32,7 +32,7 @@ enum sluice_tls_verdict sluice_tls_gate(struct sluice_tls_gate *gate, const uint
     const uint8_t *record = bytes + gate->next;
     size_t size = (size_t)record[3] << 8 | record[4];
     size_t there = least(size, length - gate->next - RECORD_HEADER);
-    // No TLS, or what must not come now: OpenSSL knows the answer.
+    // Not TLS, or not allowed at this point: OpenSSL knows the answer.
     bool between = record[0] == ALERT || record[0] == CHANGE_CIPHER_SPEC;
     if (record[1] != 3 || size > RECORD_MAX + 256 || (record[0] != HANDSHAKE && !between)) return open_gate(gate, length, pass);
     if (size == 0) return SLUICE_TLS_EMPTY;
@@ -44,7 +44,7 @@ enum sluice_tls_verdict sluice_tls_gate(struct sluice_tls_gate *gate, const uint
         if (gate->wanted > max) return SLUICE_TLS_TOO_LARGE;
       }
     }
-    // Every fragment has an octet at least, but not many more: what waits is bounded in bytes, too.
+    // Every fragment has at least one byte, but may have few: the waiting bytes are limited too.
     if (gate->next > 2 * max) return SLUICE_TLS_TOO_LARGE;
     if (there < size) return SLUICE_TLS_WAIT;
     gate->next += (uint32_t)(RECORD_HEADER + size);
@@ -63,7 +63,7 @@ enum sluice_tls_verdict sluice_tls_gate(struct sluice_tls_gate *gate, const uint
       return SLUICE_TLS_PASS;
     }
   }
-  // Less than a header: where its first octet shows that it is none, OpenSSL may say so at once.
+  // Less than a header: if its first byte shows that it is none, OpenSSL may say so at once.
   if (gate->next < length && (bytes[gate->next] < CHANGE_CIPHER_SPEC || bytes[gate->next] > HANDSHAKE)) {
     return open_gate(gate, length, pass);
   }

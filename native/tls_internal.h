@@ -1,4 +1,4 @@
-// What the files of the TLS engine share.
+// Declarations shared by the files of the TLS engine.
 #ifndef SLUICE_TLS_INTERNAL_H
 #define SLUICE_TLS_INTERNAL_H
 
@@ -12,7 +12,7 @@
 #define RECORD_HEADER 5
 #define RECORD_MAX 16384
 
-// A server's certificate: what is sent where a client asks for one of its names.
+// A server's certificate, sent to clients that ask for one of its names.
 struct sluice_tls_identity {
   X509 *leaf;
   STACK_OF(X509) *chain;
@@ -22,10 +22,10 @@ struct sluice_tls_identity {
 };
 
 #define SLUICE_TLS_TRUST_DIGEST 32
-// Authorities that a server names when it asks for a certificate; more would only make the message long.
+// CAs that a server names when it asks for a certificate; more would only make the message longer.
 #define SLUICE_TLS_NAMED 32
 
-// Anchors, for all contexts of a thread that were told the same.
+// Anchors, shared by all contexts of a thread that have the same ones.
 struct sluice_tls_trust {
   struct sluice_tls_trust *next, **list;
   uint32_t uses;
@@ -37,18 +37,18 @@ struct sluice_tls_trust {
 
 struct sluice_tls_context {
   SSL_CTX *ssl;
-  uint32_t uses;  // one for the handle, one for each connection
+  uint32_t uses;  // one for the handle, and one for each connection
   bool server, whole_names;
   uint32_t hello_max;  // of a ClientHello
   struct sluice_tls_trust *trust;  // NULL: no certificate is asked for
   struct sluice_tls_identity *identities;
   uint32_t identity_count;
-  // As it goes on the wire: each name behind its length.
+  // In wire format: each name with its length in front.
   uint8_t *alpn;
   uint32_t alpn_length;
 };
 
-// Bytes that wait, in memory of their own.
+// Waiting bytes, in their own memory.
 struct sluice_tls_queue {
   uint8_t *bytes;
   size_t at, end, capacity;
@@ -57,7 +57,7 @@ struct sluice_tls_queue {
 // What a server has seen of a client's first messages; see tls_hello.c.
 struct sluice_tls_gate {
   uint32_t next;         // where the next record begins
-  uint32_t seen, wanted;  // of the message: bytes in whole records, and how many there are (0: not known yet)
+  uint32_t seen, wanted;  // of the message: bytes in complete records, and its length (0: not known yet)
   uint8_t head[4];
   uint8_t head_length;
   uint8_t flight;
@@ -67,7 +67,7 @@ struct sluice_tls_gate {
 enum sluice_tls_verdict { SLUICE_TLS_WAIT, SLUICE_TLS_PASS, SLUICE_TLS_TOO_LARGE, SLUICE_TLS_EMPTY };
 
 struct sluice_tls_connection {
-  SSL *ssl;  // of a server NULL until there is a ClientHello
+  SSL *ssl;  // NULL on a server until there is a ClientHello
   struct sluice_tls_context *context;
   char *expected;
   // What OpenSSL may read now, and where it may write.
@@ -75,37 +75,37 @@ struct sluice_tls_connection {
   size_t in_left;
   uint8_t *out;
   size_t out_used, out_capacity;
-  struct sluice_tls_queue held;  // input that OpenSSL has not read
+  struct sluice_tls_queue held;  // input that OpenSSL has not read yet
   struct sluice_tls_queue kept;  // output that did not fit
   struct sluice_tls_gate gate;
-  struct sluice_tls_records *records;  // of TLS 1.3, once the handshake is done
+  struct sluice_tls_records *records;  // for TLS 1.3, once the handshake is complete
   uint32_t received;             // payload since the allowance last grew
-  uint32_t sealed;               // records that OpenSSL has sent behind our Finished: tickets
+  uint32_t sealed;               // records that OpenSSL has sent after our Finished: tickets
   int32_t reason, verify, alert;
   uint8_t allowance;
   bool done, failed, ended, shut, told, finished;
   bool flooded, no_memory, too_much;
 };
 
-// tls_context.c: NULL, and what is wrong in `message`.
+// tls_context.c: NULL, with the problem in `message`.
 struct sluice_tls_context *sluice_tls_context_make(struct sluice_tls_trust **trusts, const struct sluice_tls_options *options,
                                                    char message[SLUICE_TLS_MESSAGE]);
 void sluice_tls_context_release(struct sluice_tls_context *context);
 
-// tls_trust.c: NULL, and what is wrong in `message`.
+// tls_trust.c: NULL, with the problem in `message`.
 struct sluice_tls_trust *sluice_tls_trust_get(struct sluice_tls_trust **list, const struct sluice_tls_options *options,
                                               char message[SLUICE_TLS_MESSAGE]);
 void sluice_tls_trust_release(struct sluice_tls_trust *trust);
-// Both return false: "WHAT: OpenSSL's first reason", or what is wrong in our own words. OpenSSL's queue of errors is empty afterwards.
+// Both return false and write "WHAT: OpenSSL's first reason", or our own words. OpenSSL's error queue is empty afterwards.
 __attribute__((format(printf, 2, 3))) bool sluice_tls_fail(char message[SLUICE_TLS_MESSAGE], const char *what, ...);
 __attribute__((format(printf, 2, 3))) bool sluice_tls_refuse(char message[SLUICE_TLS_MESSAGE], const char *what, ...);
 BIO *sluice_tls_text_bio(const char *text);
-// The next certificate of `bio`; NULL at its end, and then, where `*bad` is set, because of an error.
+// The next certificate in `bio`; NULL at its end or, if `*bad` is set, because of an error.
 X509 *sluice_tls_next_certificate(BIO *bio, bool *bad);
-// Without this one OpenSSL would ask for passphrases at the terminal.
+// Without this callback OpenSSL would ask for passphrases on the terminal.
 int sluice_tls_no_passphrase(char *into, int size, int writing, void *asked);
 
-// tls_openssl.c: whether Node.js exports an OpenSSL that can be used.
+// tls_openssl.c: whether Node.js exports a usable OpenSSL.
 bool sluice_tls_usable(void);
 
 // tls_tickets.c
@@ -114,24 +114,23 @@ bool sluice_tls_share_tickets(SSL_CTX *ssl, X509 *leaf);
 // tls_verify.c
 bool sluice_tls_is_address(const char *text);
 int sluice_tls_verify(X509_STORE_CTX *store, void *unused);
-// The certificates for the client's server name.
+// Selects the certificates for the client's server name.
 int sluice_tls_choose(SSL *ssl, void *context);
-// The text of a name in a certificate, NULL where it is none that can be compared or shown.
+// The text of a name in a certificate, NULL if it can't be compared or shown.
 const char *sluice_tls_text(const ASN1_STRING *string, size_t *length);
 
 // tls_peer.c
 void sluice_tls_connection_peer(struct sluice_tls_connection *connection, struct sluice_tls_peer *peer,
                                 sluice_tls_on_name *on_name, void *data);
 
-// tls_hello.c: how much of `bytes`, from the first unread one on, may be given to OpenSSL.
-// A ClientHello has at most `max` bytes.
+// tls_hello.c: how much of `bytes`, from the first unread one on, may be passed to OpenSSL. A ClientHello has at most `max` bytes.
 enum sluice_tls_verdict sluice_tls_gate(struct sluice_tls_gate *gate, const uint8_t *bytes, size_t length, uint32_t max, size_t *pass);
 
 // tls_bio.c
 BIO *sluice_tls_bio(struct sluice_tls_connection *connection);
-// Output: into the place for it, or kept.
+// Writes output to its area, or keeps it.
 bool sluice_tls_put(struct sluice_tls_connection *connection, const uint8_t *bytes, size_t length);
-// False where there would be more than `max`, or no memory.
+// False if there would be more than `max`, or no memory.
 bool sluice_tls_push(struct sluice_tls_queue *queue, const uint8_t *bytes, size_t length, size_t max);
 void sluice_tls_pull(struct sluice_tls_queue *queue, size_t length);
 static inline bool sluice_tls_is_empty(const struct sluice_tls_queue *queue) { return queue->at == queue->end; }

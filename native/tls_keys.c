@@ -1,4 +1,4 @@
-// Keys of a direction of TLS 1.3 (RFC 8446 7.3), and its records (5.2), with OpenSSL's ciphers.
+// The keys of one direction of TLS 1.3 (RFC 8446 7.3) and its records (5.2), with OpenSSL's ciphers.
 #include <stdlib.h>
 
 #include "tls_records.h"
@@ -19,7 +19,7 @@ static const struct suite {
 #define FIRST_SUITE 0x1301
 #define SUITES (sizeof suites / sizeof *suites)
 
-// For all threads, until the process ends: a look-up each time would cost more than the keys.
+// Shared by all threads until the process ends: looking them up each time would cost more than the keys.
 static _Atomic(EVP_CIPHER *) ciphers[SUITES];
 static _Atomic(EVP_MD *) digests[SUITES];
 
@@ -41,7 +41,7 @@ static const EVP_MD *the_digest(uint32_t suite) {
   return none;
 }
 
-// RFC 2104, for a key that is shorter than a block: OpenSSL's own takes ten times as long to set up.
+// RFC 2104, for keys shorter than a block: setting up OpenSSL's own takes ten times as long.
 static bool hmac(const struct sluice_tls_direction *direction, const uint8_t *text, size_t length, uint8_t *into) {
   const struct suite *suite = &suites[direction->suite];
   uint8_t inner[BLOCK_MAX + INFO_MAX], outer[BLOCK_MAX + EVP_MAX_MD_SIZE];
@@ -60,7 +60,7 @@ static bool hmac(const struct sluice_tls_direction *direction, const uint8_t *te
   return made;
 }
 
-// HKDF-Expand-Label with an empty context, for at most as many octets as the digest has.
+// HKDF-Expand-Label with an empty context, for at most the length of the digest.
 static bool expand(const struct sluice_tls_direction *direction, const char *label, uint8_t *into, uint32_t length) {
   uint8_t info[INFO_MAX] = {0, (uint8_t)length, (uint8_t)(strlen(label) + 6), 't', 'l', 's', '1', '3', ' '};
   uint8_t out[EVP_MAX_MD_SIZE];
@@ -95,7 +95,7 @@ bool sluice_tls_direction_begin(struct sluice_tls_direction *direction, uint32_t
 }
 
 bool sluice_tls_direction_update(struct sluice_tls_direction *direction) {
-  // Half an update would leave the old key with numbers that it has used: nothing is sealed or opened any more then.
+  // Half an update would leave the old key with sequence numbers already used: nothing is sealed or opened any more then.
   direction->broken = !expand(direction, "traffic upd", direction->secret, direction->secret_length) || !derive(direction);
   return !direction->broken;
 }
@@ -127,7 +127,7 @@ size_t sluice_tls_seal(struct sluice_tls_direction *direction, uint8_t type, con
   return RECORD_HEADER + inner;
 }
 
-// Both the record and the place for it come in two parts; the cipher takes them one after the other.
+// The record and its destination both have two parts; the cipher processes them one after the other.
 bool sluice_tls_open_record(struct sluice_tls_direction *direction, const uint8_t header[RECORD_HEADER],
                             struct sluice_tls_bytes from[2], struct sluice_tls_bytes into[2]) {
   uint8_t tag[TAG];

@@ -1,4 +1,4 @@
-// Which OpenSSL there is, and what it says.
+// Which OpenSSL is available, and its error messages.
 #include "tls_openssl.h"
 
 #include <stdio.h>
@@ -17,7 +17,7 @@ static bool is_complete(void) {
   return true;
 }
 
-// BoringSSL has most of the names, and says 1.1.1.
+// BoringSSL has most of the symbols, and reports version 1.1.1.
 bool sluice_tls_usable(void) {
   static _Atomic int known;
   if (known == 0) known = is_complete() && OpenSSL_version_num() >= 0x30000000UL ? 1 : 2;

@@ -1,4 +1,4 @@
-// OpenSSL, as Node.js exports it. Its symbols are weak: a Node.js without them, or with another library, still loads the module, and
+// OpenSSL as exported by Node.js. Its symbols are weak: a Node.js without them, or with another library, still loads the module, and
 // `sluice_tls_version` says so. The headers may be newer or older than the library: 3.0 and later keep their binary interface.
 #ifndef SLUICE_TLS_OPENSSL_H
 #define SLUICE_TLS_OPENSSL_H
@@ -14,8 +14,8 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-// What may fail goes through these, so that the test build can make it fail: TRY gives 0 then, TRY_NEW NULL. TRY_ZERO is for what gives 0
-// where it succeeds, TRY_SIGN for what is negative where it fails.
+// Calls that may fail go through these, so that the test build can make them fail: TRY then gives 0, TRY_NEW NULL. TRY_ZERO is for
+// functions that return 0 on success, TRY_SIGN for those that are negative on failure.
 #ifdef SLUICE_FAULTS
 #define TRY_SIGN(call, ...) (sluice_fault(#call) ? -1 : call(__VA_ARGS__))
 #define TRY_ZERO(call, ...) (sluice_fault(#call) ? 1 : call(__VA_ARGS__))
@@ -28,7 +28,7 @@
 #define TRY_NEW(call, ...) call(__VA_ARGS__)
 #endif
 
-// Everything that is called, also by macros and inline functions of the headers.
+// Every function that is called, including those called by macros and inline functions of the headers.
 #define SLUICE_OPENSSL_SYMBOLS(each) \
   each(ASN1_STRING_get0_data) each(ASN1_STRING_length) each(BIO_clear_flags) each(BIO_free) each(BIO_get_data) \
   each(BIO_meth_free) each(BIO_meth_new) each(BIO_meth_set_create) each(BIO_meth_set_ctrl) each(BIO_meth_set_read) \

@@ -1,4 +1,4 @@
-// What a handshake has brought.
+// Results of a handshake.
 #include <stdio.h>
 
 #include "tls_internal.h"
@@ -32,7 +32,7 @@ void sluice_tls_connection_peer(struct sluice_tls_connection *connection, struct
   memset(peer, 0, sizeof *peer);
   ERR_clear_error();
   peer->version = SSL_get_version(ssl);
-  // OpenSSL 3.0 gives 0 where no group was used.
+  // OpenSSL 3.0 returns 0 if no group was used.
   int group = (int)SSL_get_negotiated_group(ssl);
   const char *name = group == 0 ? NULL : SSL_group_to_name(ssl, group);
   peer->group = name == NULL ? "" : name;

@@ -10,9 +10,9 @@ enum { WARNING = 1, FATAL = 2 };
 
 #define TAG 16
 #define EMPTY_MAX 32
-// A ticket is at most 64 KiB, its nonce, lifetime and extensions as much again.
+// A ticket has at most 64 KiB, and its nonce, lifetime and extensions as much again.
 #define TICKET_MAX 131338
-// With less room than this a record waits for another place; with more it is split between the place and memory of ours.
+// With less room than this a record waits for another area; with more it is split between the area and our own memory.
 #define SPLIT_WORTHWHILE 4096
 
 void sluice_tls_records_free(struct sluice_tls_records *records) {
@@ -26,8 +26,8 @@ void sluice_tls_records_free(struct sluice_tls_records *records) {
 
 static int digit(char c) { return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1; }
 
-// NSS's key log is how OpenSSL tells secrets: "LABEL CLIENT-RANDOM SECRET", both in hex. Each line costs it 3 µs, so only those behind a
-// Finished are asked for, and the next one only until it has come.
+// OpenSSL reveals secrets through NSS's key log: "LABEL CLIENT-RANDOM SECRET", both in hex. Each line costs it 3 µs, so only those after a
+// Finished are requested, and only until the next one arrives.
 void sluice_tls_records_secret(const SSL *ssl, const char *line) {
   static const char labels[2][25] = {"CLIENT_TRAFFIC_SECRET_0 ", "SERVER_TRAFFIC_SECRET_0 "};
   struct sluice_tls_connection *connection = SSL_get_ex_data(ssl, 0);
@@ -49,7 +49,7 @@ void sluice_tls_records_secret(const SSL *ssl, const char *line) {
   }
 }
 
-// Behind a Finished there are new secrets. A server's tickets are the first records under its last key.
+// After a Finished there are new secrets. A server's tickets are the first records under its last key.
 void sluice_tls_records_message(int sent, int version, int type, const void *bytes, size_t length, SSL *ssl, void *unused) {
   struct sluice_tls_connection *connection = SSL_get_ex_data(ssl, 0);
   const uint8_t *octets = bytes;
@@ -67,7 +67,7 @@ bool sluice_tls_records_begin(struct sluice_tls_connection *connection) {
   struct sluice_tls_records *records = connection->records;
   const SSL_CIPHER *cipher = SSL_get_current_cipher(connection->ssl);
   if (records == NULL || cipher == NULL || !connection->finished || SSL_version(connection->ssl) != TLS1_3_VERSION) return false;
-  // Nothing may be left that OpenSSL has read.
+  // OpenSSL must not have read ahead.
   if (SSL_has_pending(connection->ssl) != 0) return false;
   uint32_t suite = SSL_CIPHER_get_protocol_id(cipher);
   if (!sluice_tls_direction_begin(&records->read, suite, false) || !sluice_tls_direction_begin(&records->write, suite, true)) {
@@ -110,7 +110,7 @@ bool sluice_tls_records_send(struct sluice_tls_connection *connection, const uin
 static void fail(struct sluice_tls_connection *connection, int32_t reason, uint8_t alert) {
   connection->failed = true;
   connection->reason = reason;
-  // Behind our close_notify nothing is said.
+  // Nothing is sent after our close_notify.
   if (!connection->shut) sluice_tls_records_alert(connection, FATAL, alert);
 }
 
@@ -118,7 +118,7 @@ static void without_memory(struct sluice_tls_connection *connection) {
   fail(connection, SLUICE_TLS_NO_MEMORY, SSL_AD_INTERNAL_ERROR);
 }
 
-// Messages that cost more than their octets.
+// Messages that cost more than their bytes.
 static bool spend(struct sluice_tls_connection *connection) {
   if (connection->allowance > 0) {
     connection->allowance--;
@@ -145,7 +145,7 @@ static void key_update(struct sluice_tls_connection *connection, uint8_t request
   if (requested > 1) {
     fail(connection, SSL_R_INVALID_KEY_UPDATE_TYPE, SSL_AD_ILLEGAL_PARAMETER);
   } else if (!last) {
-    // RFC 8446 5.1: what changes the key ends its record.
+    // RFC 8446 5.1: a message that changes the key must end its record.
     fail(connection, SSL_R_NOT_ON_RECORD_BOUNDARY, SSL_AD_UNEXPECTED_MESSAGE);
   } else if (!sluice_tls_direction_update(&connection->records->read)) {
     without_memory(connection);
@@ -154,7 +154,7 @@ static void key_update(struct sluice_tls_connection *connection, uint8_t request
   }
 }
 
-// Tickets are for nobody here: no connection is resumed.
+// Tickets are ignored: no connection is resumed.
 static void messages(struct sluice_tls_connection *connection, const uint8_t *bytes, size_t length, bool last) {
   struct sluice_tls_records *records = connection->records;
   while (length > 0 && !connection->failed) {
@@ -183,12 +183,12 @@ static void alerted(struct sluice_tls_connection *connection, uint8_t descriptio
     spend(connection);
     return;
   }
-  // All others are fatal, whatever level they have (RFC 8446 6).
+  // All others are fatal, whatever level they claim (RFC 8446 6).
   connection->failed = true;
   connection->reason = SSL_AD_REASON_OFFSET + description;
 }
 
-// `content` is in two parts; returns how much of it is payload.
+// `content` has two parts; returns how much of it is payload.
 static size_t take(struct sluice_tls_connection *connection, uint8_t type, struct sluice_tls_bytes content[2]) {
   struct sluice_tls_records *records = connection->records;
   size_t length = content[0].length + content[1].length;
@@ -214,7 +214,7 @@ static void read_octets(struct sluice_tls_connection *connection, size_t length)
   connection->in_left -= length;
 }
 
-// What has come of a record that is not whole is kept, in as much memory as the record has octets.
+// Keeps the received part of an incomplete record, in as much memory as the record has bytes.
 static void keep(struct sluice_tls_connection *connection, size_t size) {
   struct sluice_tls_queue *partial = &connection->records->partial;
   if (connection->in_left == 0) return;
@@ -239,7 +239,7 @@ static void header_of(const struct sluice_tls_connection *connection, uint8_t he
   if (kept < RECORD_HEADER) memcpy(header + kept, connection->in, RECORD_HEADER - kept);
 }
 
-// Deciphers the record, `size` octets with its header, that is there as a whole.
+// Decrypts a complete record of `size` bytes, header included.
 static void open_record(struct sluice_tls_connection *connection, const uint8_t header[RECORD_HEADER], size_t size,
                         struct sluice_tls_bytes room, size_t *got) {
   struct sluice_tls_queue *partial = &connection->records->partial, *pending = &connection->records->pending;
@@ -268,7 +268,7 @@ static void open_record(struct sluice_tls_connection *connection, const uint8_t 
   read_octets(connection, behind);
   free(partial->bytes);
   memset(partial, 0, sizeof *partial);
-  // Behind the content comes its type, and then any number of zeros.
+  // The content is followed by its type, and then any number of zeros.
   uint8_t type = 0;
   while (type == 0 && into[0].length + into[1].length > 0) {
     struct sluice_tls_bytes *part = into[1].length > 0 ? &into[1] : &into[0];
@@ -310,7 +310,7 @@ int32_t sluice_tls_records_receive(struct sluice_tls_connection *connection, str
       break;
     }
     header_of(connection, header);
-    // RFC 8446 5.2: content, type and padding are 2^14 + 1 octets at most.
+    // RFC 8446 5.2: content, type and padding have at most 2^14 + 1 bytes.
     size_t size = (size_t)header[3] << 8 | header[4];
     if (header[0] != PAYLOAD) fail(connection, SSL_R_UNEXPECTED_RECORD, SSL_AD_UNEXPECTED_MESSAGE);
     else if (size > TAG + 1 + RECORD_MAX) fail(connection, SSL_R_ENCRYPTED_LENGTH_TOO_LONG, SSL_AD_RECORD_OVERFLOW);

@@ -1,5 +1,5 @@
-// The records of TLS 1.3 behind the handshake, without OpenSSL's connection: its payload is deciphered from the input into the place for it
-// and enciphered likewise, with no copy between, and an idle connection is two keys.
+// Records of TLS 1.3 after the handshake, without OpenSSL's connection: payload is decrypted from the input directly into its destination,
+// and encrypted likewise, without a copy; an idle connection is just two keys.
 #ifndef SLUICE_TLS_RECORDS_H
 #define SLUICE_TLS_RECORDS_H
 
@@ -20,12 +20,12 @@ struct sluice_tls_direction {
 
 struct sluice_tls_records {
   struct sluice_tls_direction read, write;
-  struct sluice_tls_queue partial;  // a record that has not come to its end
+  struct sluice_tls_queue partial;  // an incomplete record
   struct sluice_tls_queue pending;  // payload for which there was no room
-  // Of a message of the handshake: how much of its head has come, and how much of its body is still to come.
+  // Of a handshake message: how much of its head has arrived, and how much of its body is still to come.
   uint8_t head[4];
   uint8_t head_length;
-  uint8_t empty;  // records without payload, in a row
+  uint8_t empty;  // consecutive records without payload
   bool active, owes_update;
   uint32_t left;
   uint32_t payload_max;
@@ -35,27 +35,27 @@ struct sluice_tls_records {
 bool sluice_tls_direction_begin(struct sluice_tls_direction *direction, uint32_t protocol_id, bool seals);
 bool sluice_tls_direction_update(struct sluice_tls_direction *direction);
 void sluice_tls_direction_end(struct sluice_tls_direction *direction);
-// Writes a record of `length` + 22 octets; returns how many, 0 where it could not.
+// Writes a record of `length` + 22 bytes; returns its size, 0 on failure.
 size_t sluice_tls_seal(struct sluice_tls_direction *direction, uint8_t type, const uint8_t *payload, size_t length, uint8_t *into);
-// Deciphers what is behind the header, all but the tag, and says whether that is right.
+// Decrypts what follows the header, except the tag, and returns whether that is correct.
 bool sluice_tls_open_record(struct sluice_tls_direction *direction, const uint8_t header[RECORD_HEADER],
                             struct sluice_tls_bytes from[2], struct sluice_tls_bytes into[2]);
 
 // tls_records.c
 
-// The handshake is done: from here on, where this gives true, OpenSSL is not asked any more.
+// The handshake is complete: if this returns true, OpenSSL is not used from now on.
 bool sluice_tls_records_begin(struct sluice_tls_connection *connection);
 void sluice_tls_records_free(struct sluice_tls_records *records);
-// Callbacks of a context: its secrets, and how many records OpenSSL has sent under the last key.
+// Callbacks of a context: its secrets, and the number of records OpenSSL has sent under the last key.
 void sluice_tls_records_secret(const SSL *ssl, const char *line);
 void sluice_tls_records_message(int sent, int version, int type, const void *bytes, size_t length, SSL *ssl, void *unused);
 
-// Reads the window into `plain` behind `*got`; returns bits of a status.
+// Reads the window into `plain` after `*got`; returns bits of a status.
 int32_t sluice_tls_records_receive(struct sluice_tls_connection *connection, struct sluice_tls_bytes plain, size_t *got);
-// Writes one record to the place for output, which has room.
+// Writes one record to the output area, which has room.
 bool sluice_tls_records_send(struct sluice_tls_connection *connection, const uint8_t *payload, size_t length);
 bool sluice_tls_records_alert(struct sluice_tls_connection *connection, uint8_t level, uint8_t description);
-// A new key for what we send.
+// Changes the key of what we send.
 bool sluice_tls_records_update(struct sluice_tls_connection *connection);
 
 #endif

@@ -1,5 +1,5 @@
-// Keys of tickets. All threads of the process, and the contexts that come with a reload, take each other's: a client that resumes reaches any
-// worker. They last as long as the process and the certificate.
+// Ticket keys. All threads of the process, and contexts created by reloads, accept each other's tickets: a client that resumes reaches any
+// worker. The keys last as long as the process and the certificate.
 #include <pthread.h>
 
 #include "tls_internal.h"

@@ -1,5 +1,5 @@
-// Whom contexts trust. What the system trusts is some 140 certificates, 10 ms to read and half a megabyte: contexts of a thread with the same
-// anchors share them.
+// Anchors of contexts. The system's trust store has some 140 certificates, which take 10 ms to read and half a megabyte, so contexts of a
+// thread with equal anchors share them.
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,7 +66,7 @@ X509 *sluice_tls_next_certificate(BIO *bio, bool *bad) {
   return certificate;
 }
 
-// Of all texts, and of where one ends and the next begins.
+// Digest of all texts, and of where one ends and the next begins.
 static bool digest_of(const struct sluice_tls_options *options, uint8_t digest[SLUICE_TLS_TRUST_DIGEST]) {
   EVP_MD_CTX *of = TRY_NEW(EVP_MD_CTX_new);
   bool made = of != NULL && TRY(EVP_DigestInit_ex, of, EVP_sha256(), NULL) == 1 &&
@@ -105,7 +105,7 @@ static bool fill(struct sluice_tls_trust *trust, const struct sluice_tls_options
   if (options->system_trust && TRY(X509_STORE_set_default_paths, trust->store) != 1) {
     return sluice_tls_fail(message, "what the system trusts");
   }
-  // Whoever is named as an anchor is one, whether its own issuer is known or not.
+  // A certificate named as an anchor is one, whether or not its own issuer is known.
   return TRY(X509_STORE_set_flags, trust->store, X509_V_FLAG_PARTIAL_CHAIN) == 1 || sluice_tls_fail(message, "anchors");
 }
 

@@ -1,4 +1,4 @@
-// Certificates: whether the peer's is good for the name that was expected, and which of ours is for the name that a client asked for.
+// Certificates: whether the peer's is valid for the expected name, and which of ours matches the name that a client asked for.
 #include <arpa/inet.h>
 #include <strings.h>
 
@@ -9,7 +9,7 @@
 #define SPIFFE "spiffe://"
 #define SPIFFE_LENGTH (sizeof SPIFFE - 1)
 
-// Octets below '!' (NUL among them) or above '~' are in no name.
+// Names never contain bytes below '!' (including NUL) or above '~'.
 const char *sluice_tls_text(const ASN1_STRING *string, size_t *length) {
   int size = ASN1_STRING_length(string);
   const unsigned char *text = ASN1_STRING_get0_data(string);
@@ -21,7 +21,7 @@ const char *sluice_tls_text(const ASN1_STRING *string, size_t *length) {
   return (const char *)text;
 }
 
-// Scheme and trust domain in any case, the path as it is (RFC 3986 6.2.2.1).
+// Scheme and trust domain are case-insensitive, the path is not (RFC 3986 6.2.2.1).
 static bool same_identity(const char *text, size_t length, const char *expected) {
   if (strlen(expected) != length || strncasecmp(text, expected, SPIFFE_LENGTH) != 0) return false;
   const char *path = memchr(text + SPIFFE_LENGTH, '/', length - SPIFFE_LENGTH);
@@ -52,7 +52,7 @@ bool sluice_tls_is_address(const char *text) {
   return inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1;
 }
 
-// The common name is never looked at (RFC 6125 6.4.4 had it as a last resort, RFC 9525 has not).
+// The common name is ignored (RFC 6125 6.4.4 allowed it as a last resort, RFC 9525 does not).
 static bool is_for(X509 *leaf, const char *expected, bool whole) {
   if (strncasecmp(expected, SPIFFE, SPIFFE_LENGTH) == 0) return any_name(leaf, expected, GEN_URI, same_identity);
   if (sluice_tls_is_address(expected)) return TRY(X509_check_ip_asc, leaf, expected, 0) == 1;
@@ -61,7 +61,7 @@ static bool is_for(X509 *leaf, const char *expected, bool whole) {
   return TRY(X509_check_host, leaf, expected, strlen(expected), flags, NULL) == 1;
 }
 
-// Called instead of X509_verify_cert, so that a wrong name ends the handshake with an alert as every other fault does.
+// Called instead of X509_verify_cert, so that a wrong name ends the handshake with an alert, like every other fault.
 int sluice_tls_verify(X509_STORE_CTX *store, void *unused) {
   (void)unused;
   SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
@@ -89,7 +89,7 @@ static int fit(const struct sluice_tls_identity *identity, const char *host) {
   for (uint32_t i = 0; i < identity->name_count; i++) {
     const char *name = identity->names[i];
     if (strcasecmp(name, host) == 0) return FOR_THE_NAME;
-    // The asterisk stands for one label, which is not empty.
+    // The asterisk stands for exactly one non-empty label.
     if (name[0] == '*' && domain != NULL && domain != host && strcasecmp(name + 1, domain) == 0) best = FOR_THE_DOMAIN;
   }
   return best;
@@ -99,8 +99,8 @@ static bool use(SSL *ssl, const struct sluice_tls_identity *identity) {
   return TRY(SSL_use_cert_and_key, ssl, identity->leaf, identity->key, identity->chain, 1) == 1;
 }
 
-// A context with more than one certificate asks here. Several may be for the same name, with keys of different kinds: OpenSSL then takes
-// the one that the client can verify.
+// A context with several certificates asks here. Several may have the same name, with keys of different kinds: OpenSSL then takes the one
+// that the client can verify.
 int sluice_tls_choose(SSL *ssl, void *data) {
   const struct sluice_tls_context *context = data;
   const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
@@ -111,7 +111,7 @@ int sluice_tls_choose(SSL *ssl, void *data) {
   }
   SSL_certs_clear(ssl);
   if (best == NOT_FOR_IT) return use(ssl, &context->identities[0]);
-  // The first of its kind wins: a later one of the same kind would take its place.
+  // The first of its kind wins; a later one would replace it.
   for (uint32_t i = context->identity_count; i-- > 0;) {
     if (fit(&context->identities[i], host) == best && !use(ssl, &context->identities[i])) return 0;
   }

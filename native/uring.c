@@ -1,5 +1,5 @@
-// The kernel as executor: io_uring with completions delivered only inside io_uring_enter (DEFER_TASKRUN), so that the
-// rings need no locking against interrupts of their own thread. Needs Linux 6.1.
+// The kernel as executor: io_uring with completions delivered only inside io_uring_enter (DEFER_TASKRUN), so the rings need no protection
+// against interrupts of their own thread. Needs Linux 6.1.
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/time_types.h>
@@ -12,7 +12,7 @@
 #include "ring.h"
 #include "sys.h"
 
-// Constants newer than the oldest headers this builds with are spelt out, with the kernel's names.
+// Constants newer than the oldest supported headers, with the kernel's names.
 #define SETUP_CQSIZE (1u << 3)
 #define SETUP_CLAMP (1u << 4)
 #define SETUP_SINGLE_ISSUER (1u << 12)
@@ -30,7 +30,7 @@
 
 #define FOREVER_S INT32_MAX
 #define CANCEL_TIMEOUT_NS 100000000
-#define CANCEL_ATTEMPTS 3  // a signal or a want of memory may end one
+#define CANCEL_ATTEMPTS 3  // a signal or a shortage of memory may end an attempt
 
 struct enter_argument {
   uint64_t sigmask;
@@ -107,8 +107,9 @@ static int call_enter(const struct sluice_ring *ring, uint32_t submit, uint32_t 
   return (int)result;
 }
 
-// Whether a receive may be told how much it may take in all, which Linux can since 6.17: what it is told of sits where earlier ones want zero. A
-// receive on no descriptor ends with EBADF if its entry is understood. Bundles are older, but before 6.16 they could count buffers wrongly.
+// Whether a receive can have a total limit, which Linux supports since 6.17: the limit is in a field that earlier versions require to be
+// zero. A receive on no descriptor ends with EBADF if its entry is understood. Bundles are older, but before 6.16 they could count buffers
+// wrongly.
 static bool understands_bundles(struct sluice_ring *ring) {
   uint32_t tail = sluice_load(sluice_word(ring, ring->sq_tail)), head = sluice_load(sluice_word(ring, ring->cq_head));
   struct io_uring_sqe *entry = (struct io_uring_sqe *)(void *)ring->entries + (tail & (ring->sq_entries - 1));
@@ -173,15 +174,15 @@ int sluice_uring_enter(struct sluice_ring *ring, uint32_t submit, uint32_t min_c
   }
   int result = call_enter(ring, submit, min_complete, timeout_us, min_wait_us);
   if (result != -EAGAIN && result != -ENOMEM) return result;
-  // No memory for the first entry: the kernel has returned at once, without completing anything. What completes now
-  // gives memory back. EBUSY is not held up: then completions are there to be taken.
+  // No memory for the first entry: the kernel returned at once, without completing anything. Completions now free memory. EBUSY is not
+  // delayed: then completions are waiting to be taken.
   if (call_enter(ring, 0, ring->cq_entries, SLUICE_PAUSE_US, 0) < 0) {
     nanosleep(&(struct timespec){.tv_nsec = SLUICE_PAUSE_US * 1000L}, NULL);
   }
   return result;
 }
 
-// Delivers what is due and forgets it.
+// Collects pending completions and drops them.
 static void reap(struct sluice_ring *ring) {
   for (int turn = 0; turn < 64; turn++) {
     call_enter(ring, 0, 0, 0, 0);
@@ -195,12 +196,11 @@ static bool cancel(const struct sluice_ring *ring, uint32_t flags) {
   return SYS(syscall, __NR_io_uring_register, ring->fd, REGISTER_SYNC_CANCEL, &cancel, 1) >= 0;
 }
 
-// An armed operation holds its socket. Closing the ring would release it later, from a kernel worker; cancelling first
-// releases it before this function returns, so peers see the end at once. False if the kernel is not through in time.
+// An armed operation holds its socket. Closing the ring would release it later, from a kernel worker; cancelling first releases it before
+// this function returns, so peers see the close at once. False if the kernel does not finish in time.
 static bool cancel_all(struct sluice_ring *ring) {
   for (int attempt = 0; attempt < CANCEL_ATTEMPTS; attempt++) {
-    // With CANCEL_ALL the kernel counts what a worker of its own is carrying out as cancelled, and does not wait for it;
-    // without, it does.
+    // With CANCEL_ALL the kernel counts an operation in one of its own workers as cancelled without waiting for it; without, it waits.
     bool cancelled = cancel(ring, CANCEL_ALL | CANCEL_ANY) && cancel(ring, CANCEL_ANY);
     reap(ring);
     if (cancelled) return true;

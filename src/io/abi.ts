@@ -1,4 +1,4 @@
-// The kernel's io_uring ABI, as far as Sluice uses it: opcodes, flags and errno values. Both executors speak it.
+// The part of the kernel's io_uring ABI that Sluice uses: opcodes, flags and errno values. Both executors speak it.
 
 /** Opcodes (linux/io_uring.h). */
 export const IORING_OP = {
@@ -17,13 +17,13 @@ export const IORING_OP = {
 /** Submission flags, byte 1 of an entry. */
 export const IOSQE = { IO_LINK: 4, BUFFER_SELECT: 32, CQE_SKIP_SUCCESS: 64 } as const;
 
-/** Completion flags. The buffer id is in the upper 16 bits. */
+/** Completion flags. The upper 16 bits are the buffer id. */
 export const CQE_F = { BUFFER: 1, MORE: 2 } as const;
 
 /** `ioprio` bits. */
 export const ACCEPT_MULTISHOT = 1;
 export const RECV_MULTISHOT = 2;
-/** A receive may fill several buffers, which follow each other in the ring of those that are lent. */
+/** A receive may fill several buffers, which are consecutive in the ring of lent buffers. */
 export const RECVSEND_BUNDLE = 16;
 
 export const MSG_NOSIGNAL = 0x4000;
@@ -38,7 +38,7 @@ export const POLLRDHUP = 0x2000;
 
 export const SHUT_WR = 1;
 
-/** errno values that the data path tells apart. */
+/** errno values that the data path distinguishes. */
 export const ERRNO = {
   EINTR: 4,
   EBADF: 9,
@@ -60,7 +60,7 @@ export const ERRNO = {
   ECANCELED: 125,
 } as const;
 
-/** Whether an `enter` that returned `result` failed for now only: what it did not take is submitted again. */
+/** Whether an `enter` that returned `result` failed only temporarily: what it did not take is submitted again. */
 export function passing(result: number): boolean {
   switch (-result) {
     case ERRNO.EAGAIN:
@@ -74,7 +74,7 @@ export function passing(result: number): boolean {
   }
 }
 
-/** What a completion is about: bits 24..31 of user_data's low half; the slot is in bits 0..23. */
+/** The operation of a completion: bits 24..31 of user_data's low half; the slot is in bits 0..23. */
 export const OP = {
   NONE: 0,
   ACCEPT: 1,

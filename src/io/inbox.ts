@@ -1,11 +1,11 @@
-// Input that arrived before it could be used: an incomplete head, a pipelined request. Per slot a list of received buffers,
-// linked through columns indexed by buffer id, so that holding input allocates nothing.
+// Input that can't be used yet: an incomplete head, a pipelined request. Each slot has a list of received buffers, linked through columns
+// indexed by buffer id, so that holding input allocates nothing.
 import { BUFFER_CAPACITY, BUFFER_SIZE, HEADROOM, type Slab, TAILROOM } from './slab.js';
 
 const NONE = -1;
-/** Pieces up to this size are copied behind what is held already. */
+/** Pieces up to this size are copied behind held data. */
 const GATHER_BYTES = 4096;
-/** So little may rest in a small block: as much as fits before whatever comes next, in the buffer in which that comes. */
+/** Data of up to this size may rest in a small block: it fits before whatever comes next, in the same buffer. */
 const REST_BYTES = BUFFER_SIZE - HEADROOM - TAILROOM - BUFFER_CAPACITY;
 
 /** Small pieces of memory. */
@@ -17,15 +17,15 @@ interface SmallBlocks {
 export class Inbox {
   /** Bytes held per slot. */
   readonly bytes: Int32Array;
-  /** The first and the last buffer plus 1; 0: none, so that columns which were never written cost nothing. */
+  /** The first and the last buffer plus 1; 0: none, so that unwritten columns take no memory. */
   private readonly head: Int32Array;
   private readonly tail: Int32Array;
   private readonly next: Int32Array;
   private readonly start: Int32Array;
   private readonly end: Int32Array;
-  /** Where what rests is, plus 1; 0: nothing rests. */
+  /** Position of resting data plus 1; 0: nothing rests. */
   private readonly resting: Int32Array;
-  /** Where little input rests, so that it does not hold a buffer; none: it stays where it is. */
+  /** Place for small input, so that it does not hold a buffer; undefined: it stays in its buffer. */
   blocks: SmallBlocks | undefined;
 
   constructor(
@@ -45,7 +45,7 @@ export class Inbox {
     return this.head[slot] === 0 && this.resting[slot] === 0;
   }
 
-  /** More is to come before what is here can be used. While memory is not plentiful, little of it gives its buffer up. */
+  /** The data here needs more before it can be used. While memory is not plentiful, small data gives up its buffer. */
   rest(slot: number): void {
     const { slab, blocks } = this;
     const bid = this.head[slot] - 1;
@@ -61,7 +61,9 @@ export class Inbox {
     slab.release(bid);
   }
 
-  /** What rests is put into a buffer. False if there is none; nothing is lost then. To be called before anything but `push` and `clear`. */
+  /**
+   * Puts resting data back into a buffer. False if there is none; nothing is lost then. Call this before anything but `push` and `clear`.
+   */
   wake(slot: number): boolean {
     if (this.resting[slot] === 0) return true;
     const bid = this.slab.take();
@@ -72,8 +74,8 @@ export class Inbox {
   }
 
   /**
-   * Appends [start, end) of `bid`; takes over the reference. Little pieces are gathered in the last buffer: one that sends
-   * an octet at a time must not hold a buffer for each.
+   * Appends [start, end) of `bid`; takes over the reference. Small pieces are gathered in the last buffer, so that a peer that sends a byte
+   * at a time does not hold a buffer for each.
    */
   push(slot: number, bid: number, start: number, end: number): void {
     if (this.resting[slot] !== 0) {
@@ -113,7 +115,7 @@ export class Inbox {
     this.bytes[slot] += end - start;
   }
 
-  /** Takes the first buffer off; its range is in `startOf` and `endOf`. -1 if there is none. */
+  /** Removes the first buffer; its range is in `startOf` and `endOf`. -1 if there is none. */
   shift(slot: number): number {
     const bid = this.head[slot] - 1;
     if (bid === NONE) return NONE;
@@ -123,7 +125,7 @@ export class Inbox {
     return bid;
   }
 
-  /** The first buffer, for walking with `following`; -1 if there is none. */
+  /** The first buffer, for iteration with `following`; -1 if there is none. */
   first(slot: number): number {
     return this.head[slot] - 1;
   }
@@ -139,7 +141,7 @@ export class Inbox {
     return count;
   }
 
-  /** Copies the first `length` bytes to `to` of the slab, and drops them here. */
+  /** Copies the first `length` bytes to slab offset `to`, and drops them here. */
   take(slot: number, length: number, to: number): void {
     const { slab } = this;
     let left = length;
@@ -167,8 +169,8 @@ export class Inbox {
   }
 
   /**
-   * Makes the first two buffers one, for a piece that must be contiguous. Returns 1 when done, 0 if there is only one
-   * buffer, -1 if both together are larger than a buffer, -2 if the slab is out. Bytes of the second that do not fit stay.
+   * Merges the first two buffers, for a piece that must be contiguous. Returns 1 when done, 0 if there is only one buffer, -1 if both
+   * together are larger than a buffer, -2 if the slab is exhausted. Bytes of the second that do not fit stay.
    */
   merge(slot: number): number {
     const first = this.head[slot] - 1;
@@ -217,7 +219,7 @@ export class Inbox {
     return 1;
   }
 
-  /** Puts what rests before [start, end) of `bid`, which is nobody else's and becomes all that is held. */
+  /** Puts resting data before [start, end) of `bid`, which is exclusive and becomes all that is held. */
   private rise(slot: number, bid: number, start: number, end: number): void {
     const { slab } = this;
     const at = this.resting[slot] - 1;

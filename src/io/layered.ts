@@ -1,6 +1,6 @@
-// Sockets with a transport: what `Sockets` and the loop do otherwise for them. Payload waits in the sockets' own queue, so that it can
-// be moved to another connection until it has been taken; what the transport writes waits in a queue of its own. What it delivers
-// while nobody wants data waits here, and is handed on by the loop.
+// Sockets with a transport: where they differ from plain sockets in `Sockets` and the loop. Payload waits in the sockets' own queue, so
+// that it can be moved to another connection until the transport takes it; the transport's output has a queue of its own. Data delivered
+// while nobody wants it waits here, and the loop passes it on.
 import { Inbox } from './inbox.js';
 import { SendQueue } from './send-queue.js';
 import type { Slab } from './slab.js';
@@ -8,9 +8,9 @@ import { SOCKET } from './socket-table.js';
 import type { Sockets } from './sockets.js';
 import type { Channel, ConnectionEvents, Layering, MakeTransport, Transport } from './transport.js';
 
-/** Where a connection's transport stands. */
+/** State of a connection's transport. */
 const STATE = {
-  /** The connection has been made. */
+  /** The connection is established. */
   OPEN: 1,
   /** Payload can pass. */
   READY: 2,
@@ -19,21 +19,21 @@ const STATE = {
   /** The peer has ended its stream. */
   END: 8,
   FAILED: 16,
-  /** The transport is to write the end of the stream ... */
+  /** The transport should write the end of the stream ... */
   ENDING: 32,
   /** ... and has done so. */
   ENDED: 64,
   /** The close is an abort: no end is written. */
   RESET: 128,
-  /** Some of what was written since the payload was last taken has been sent. */
+  /** Some of the output since payload was last taken has been sent. */
   TOUCHED: 256,
   /** In the list of sockets to serve at the end of this turn. */
   LISTED: 512,
-  /** A poll stands for the receive. */
+  /** A poll replaces the receive. */
   WATCHING: 1024,
 } as const;
 
-/** The transport takes no more payload while so much that it wrote waits for the kernel. */
+/** With this much unsent output, the transport takes no more payload. */
 const WIRE_BYTES = 256 * 1024;
 /** Message headers for vectored sends. */
 export const WIRE_MESSAGE_BLOCKS = 256;
@@ -43,18 +43,18 @@ export class Layered implements Layering, Channel {
   readonly transport: Transport;
   /** The protocols. */
   events: ConnectionEvents | undefined;
-  /** Payload that was taken, until what carries it has been sent: should nothing be sent, it is payload again. */
+  /** Payload taken by the transport, until its ciphertext has been sent: if nothing is sent, it becomes payload again. */
   private readonly taken: SendQueue;
   private readonly incoming: Inbox;
   private readonly state: Uint16Array;
   private readonly errno: Uint8Array;
   /** Bytes in `wire`. */
   private readonly written: Int32Array;
-  /** Payload that was taken, and that the protocols have not been told to be sent. */
+  /** Payload taken but not yet reported as sent to the protocols. */
   private readonly owed: Int32Array;
   private readonly list: Int32Array;
   private listed = 0;
-  /** The socket whose payload the transport takes just now. */
+  /** The socket whose payload the transport is taking. */
   private flushing = -1;
 
   constructor(
@@ -76,14 +76,14 @@ export class Layered implements Layering, Channel {
     this.transport = make(this, slab, n);
   }
 
-  /** Something waits for nothing but the next turn: the loop must not sleep. */
+  /** Something waits only for the next turn: the loop must not sleep. */
   get pending(): boolean {
     return this.listed > 0 || this.transport.pending > 0;
   }
 
-  // What the loop tells.
+  // Events from the loop.
 
-  /** The connection has been made. One that was dialled stays CONNECTING until its transport is ready. */
+  /** The connection is established. A dialled one stays CONNECTING until its transport is ready. */
   opened(slot: number): void {
     this.state[slot] |= STATE.OPEN;
     if (!this.wire.empty(slot)) this.flushSoon(slot);
@@ -105,7 +105,7 @@ export class Layered implements Layering, Channel {
     this.transport.received(slot, bid, at, length);
   }
 
-  /** The receive has ended: it is armed again where it is wanted. */
+  /** The receive has ended: it is rearmed if wanted. */
   receiveEnded(slot: number): void {
     const { flags } = this.sockets;
     if ((flags[slot] & SOCKET.CLOSED) !== 0) return;
@@ -128,7 +128,7 @@ export class Layered implements Layering, Channel {
     this.transport.failed(slot, errno);
   }
 
-  /** The kernel has taken `bytes` of what was written. Returns how much payload that is: all that was taken once all is sent. */
+  /** The kernel has taken `bytes` of the output. Returns how much payload that is: everything taken, once all is sent. */
   sent(slot: number, bytes: number): number {
     const left = this.written[slot] - bytes;
     const owed = this.owed[slot];
@@ -146,7 +146,7 @@ export class Layered implements Layering, Channel {
     return payload;
   }
 
-  /** Once a loop turn: hands on what waits for those who want data again. */
+  /** Once per loop turn: passes on waiting data that is wanted again. */
   turn(): void {
     this.transport.turn();
     const n = this.listed;
@@ -160,13 +160,13 @@ export class Layered implements Layering, Channel {
     this.listed -= n;
   }
 
-  // What `Sockets` leaves to this.
+  // What `Sockets` delegates to this class.
 
   ready(slot: number): boolean {
     return (this.state[slot] & STATE.READY) !== 0;
   }
 
-  /** The protocols want data; `paused`: they did not before. Nothing is delivered from in here: they may be anywhere. */
+  /** The protocols want data; `paused`: they did not before. Nothing is delivered from here, because the caller may be anywhere. */
   resumed(slot: number, paused: boolean): void {
     const state = this.state[slot];
     if ((state & STATE.READY) === 0 || (this.sockets.flags[slot] & SOCKET.EOF) !== 0) return;
@@ -174,19 +174,19 @@ export class Layered implements Layering, Channel {
     this.rearm(slot);
   }
 
-  /** Arms the receive where the transport needs it, or the protocols want data and none waits here. */
+  /** Arms the receive if the transport needs it, or if the protocols want data and none waits here. */
   rearm(slot: number): void {
     const state = this.state[slot];
     const flags = this.sockets.flags[slot];
     if ((state & (STATE.OPEN | STATE.RECEIVED_ALL)) !== STATE.OPEN) return;
     if ((flags & (SOCKET.RECEIVING | SOCKET.EOF | SOCKET.CLOSED | SOCKET.PARKED)) !== 0) return;
-    // Until it is ready a peer gets no more in than a receive at a time: nothing of it can be passed on.
+    // Until it is ready a peer gets one receive at a time, because none of its data can be passed on.
     if (this.transport.full(slot)) return;
     if ((state & STATE.READY) === 0) this.sockets.armOnce(slot);
     else if (this.wants(slot)) this.sockets.arm(slot);
   }
 
-  /** Has the transport take payload, and sends what it has written. Returns how many entries that takes. */
+  /** Lets the transport take payload, and sends its output. Returns how many entries that takes. */
   flush(slot: number, silent: boolean): number {
     const { sockets } = this;
     const { flags, payload } = sockets;
@@ -208,7 +208,7 @@ export class Layered implements Layering, Channel {
     return 0;
   }
 
-  /** Payload that was taken and of which nothing can have been sent is payload again. The connection is of no more use. */
+  /** Payload taken of which nothing can have been sent becomes payload again. The connection is useless afterwards. */
   takeBack(slot: number): void {
     const { taken, wire } = this;
     const { payload } = this.sockets;
@@ -216,12 +216,12 @@ export class Layered implements Layering, Channel {
     wire.clear(slot);
     this.written[slot] = 0;
     this.owed[slot] = 0;
-    // Behind it comes what has been queued since.
+    // What has been queued since follows it.
     while (!payload.empty(slot)) this.shift(slot, payload, taken, payload.firstLength(slot));
     while (!taken.empty(slot)) this.shift(slot, taken, payload, taken.firstLength(slot));
   }
 
-  /** Forgets what was taken and written. */
+  /** Drops what was taken and written. */
   drop(slot: number): void {
     this.wire.clear(slot);
     this.taken.clear(slot);
@@ -229,7 +229,7 @@ export class Layered implements Layering, Channel {
     this.owed[slot] = 0;
   }
 
-  /** Closes when everything is sent, the end of the stream included. */
+  /** Closes once everything is sent, including the end of the stream. */
   closeWhenSent(slot: number): void {
     const { flags, payload, queued } = this.sockets;
     const state = this.state[slot];
@@ -245,7 +245,7 @@ export class Layered implements Layering, Channel {
     this.sockets.flushSoon(slot);
   }
 
-  /** A stream that is cut off must not look like one that has come to its end: only where nothing is left to send. */
+  /** A truncated stream must not look complete: only if nothing is left to send. */
   saysGoodbye(slot: number): boolean {
     const state = this.state[slot];
     const { flags, queued } = this.sockets;
@@ -257,14 +257,14 @@ export class Layered implements Layering, Channel {
     this.state[slot] |= STATE.RESET;
   }
 
-  /** What is being sent is dropped when the send has completed. */
+  /** Data being sent is dropped when the send has completed. */
   closed(slot: number): void {
     this.transport.closed(slot);
     this.incoming.clear(slot);
     this.state[slot] &= STATE.LISTED;
   }
 
-  // What the transport calls.
+  // Calls from the transport.
 
   established(slot: number): void {
     const { sockets } = this;
@@ -276,7 +276,7 @@ export class Layered implements Layering, Channel {
     } else this.events?.ready(slot);
     if ((flags[slot] & SOCKET.CLOSED) !== 0) return;
     sockets.start(slot);
-    // Nobody wants data: until now the transport did.
+    // Nobody wants data now; until this point the transport did.
     if ((flags[slot] & SOCKET.PAUSED) !== 0) sockets.pause(slot);
     else if (!this.incoming.empty(slot)) this.serveSoon(slot);
   }
@@ -354,7 +354,7 @@ export class Layered implements Layering, Channel {
     if (slot !== this.flushing) this.sockets.flushSoon(slot);
   }
 
-  /** Hands on what waits for `slot`, as long as it is wanted; behind it the end, or the failure. */
+  /** Passes on waiting data for `slot` while it is wanted; after it the end, or the failure. */
   private serve(slot: number): void {
     const { flags } = this.sockets;
     const { incoming } = this;
@@ -362,7 +362,7 @@ export class Layered implements Layering, Channel {
       if ((this.state[slot] & STATE.FAILED) !== 0) this.tellFailure(slot);
       return;
     }
-    // Who is to be closed when all is sent, or has payload that nobody takes any more, reads nothing and would not hear of it.
+    // A socket that closes when all is sent, or has payload that nobody takes any more, reads nothing and would not notice.
     if ((this.state[slot] & STATE.FAILED) !== 0 && (flags[slot] & SOCKET.PAUSED) !== 0 && this.stuck(slot)) {
       this.tellFailure(slot);
       return;
@@ -402,7 +402,7 @@ export class Layered implements Layering, Channel {
     this.events?.connected(slot, -this.errno[slot]);
   }
 
-  /** All is sent, the end of the stream included. */
+  /** Everything is sent, including the end of the stream. */
   private finish(slot: number): void {
     const { sockets } = this;
     const flags = sockets.flags[slot];

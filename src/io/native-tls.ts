@@ -1,19 +1,19 @@
-// The TLS engine of the native module: OpenSSL as Node.js exports it, driven over memory of the slab. It knows no sockets, and nothing
-// is allocated in JavaScript but by `tlsContext`, `tlsOpen` and `tlsPeer`.
+// The TLS engine of the native module: OpenSSL as exported by Node.js, operating on slab memory. It knows no sockets; only `tlsContext`,
+// `tlsOpen` and `tlsPeer` allocate in JavaScript.
 
 /** Elements of `tlsPage`, written by each call that returns a status. */
 export const TLS_PAGE = {
-  /** Bytes of the input (`tlsReceive`) or of the payload (`tlsSend`) that were taken. */
+  /** Bytes consumed of the input (`tlsReceive`) or of the payload (`tlsSend`). */
   CONSUMED: 0,
-  /** Bytes written to the place for plaintext. */
+  /** Plaintext bytes written. */
   PLAIN: 1,
-  /** Bytes written to the place for what is to be sent. */
+  /** Bytes written for sending. */
   WIRE: 2,
-  /** Why it failed, for `tlsReason`; 0 where it did not. */
+  /** The reason of a failure, for `tlsReason`; 0 if there was none. */
   REASON: 3,
-  /** Why the peer's certificate was refused: X509_V_ERR_*, 0 where it was not. Stays as it is once the handshake has told. */
+  /** Why the peer's certificate was refused: X509_V_ERR_*, 0 if it was not. Unchanged after the handshake has set it. */
   VERIFY: 4,
-  /** The last alert but close_notify that was received, or that was sent (then TLS_ALERT_SENT is added); 0 without one. */
+  /** The last alert other than close_notify that was received, or sent (then with TLS_ALERT_SENT added); 0 without one. */
   ALERT: 5,
 } as const;
 export const TLS_PAGE_LENGTH = 6;
@@ -21,80 +21,82 @@ export const TLS_ALERT_SENT = 256;
 
 /** Bits of a status. */
 export const TLS = {
-  /** The handshake ended in this call: payload can pass, and `tlsPeer` answers. */
+  /** The handshake was completed in this call: payload can pass, and `tlsPeer` answers. */
   HANDSHAKE_DONE: 1,
-  /** The place for plaintext is full: call again with the input that was not consumed, also where that is none. */
+  /** The plaintext area is full: call again with the input that was not consumed, even if there is none. */
   MORE_PLAIN: 2,
   /** The peer has ended its direction with close_notify. */
   END: 4,
-  /** The connection can't go on: send what is in wire (an alert), then close. What is in plain came before. */
+  /** The connection can't continue: send what is in wire (an alert), then close. What is in plain came before. */
   FAILED: 8,
-  /** The place for what is to be sent was too small: call again with another. */
+  /** The output area was too small: call again with another. */
   MORE_WIRE: 16,
-  /** The handshake goes on. */
+  /** The handshake continues. */
   HANDSHAKING: 32,
 } as const;
 
-/** Whether a server asks for a client's certificate. One that is sent has to be valid in any case. */
+/** Whether a server asks for a client certificate. One that is presented must be valid in any case. */
 export const TLS_CLIENT_CERTIFICATE = { NONE: 0, OPTIONAL: 1, REQUIRED: 2 } as const;
 
 export interface TlsContextOptions {
   readonly server: boolean;
   /**
-   * PEM. `names` are the server names that a certificate is for, in lower case: whole names or `*.` and a domain. A server takes the
-   * certificates of the whole name, else those of the wildcard, else the first. A client has one at most.
+   * PEM. `names`: lower-case server names for a certificate, either full names or `*.` and a domain. A server takes the certificates for
+   * the full name, else those for the wildcard, else the first. A client has at most one.
    */
   readonly certificates: readonly { readonly chain: string; readonly key: string; readonly names: readonly string[] }[];
-  /** PEM, one or more certificates in each: what a chain must end in; intermediates count as well. Contexts with the same share them. */
+  /**
+   * PEM, with one or more certificates each: what a chain must end in; intermediates count as well. Contexts with equal anchors share them.
+   */
   readonly anchors: readonly string[];
-  /** What OpenSSL finds at its own paths counts too (and SSL_CERT_FILE, SSL_CERT_DIR). */
+  /** CAs at OpenSSL's own paths count too (and SSL_CERT_FILE, SSL_CERT_DIR). */
   readonly systemTrust: boolean;
-  /** A TLS_CLIENT_CERTIFICATE; of a client 0. */
+  /** A TLS_CLIENT_CERTIFICATE; 0 for a client. */
   readonly clientCertificate: number;
   readonly minVersion: 0x0303 | 0x0304;
   readonly alpn: readonly string[];
-  /** A server hands out tickets. Not where it asks for certificates: those are checked each time. */
+  /** The server issues tickets. Not if it asks for certificates: those are checked each time. */
   readonly tickets: boolean;
-  /** `expected` names are compared whole, as identities are: a wildcard in a certificate is for nobody. */
+  /** `expected` names are compared in full, like identities: wildcards in certificates match nothing. */
   readonly wholeNames: boolean;
-  /** Octets of a ClientHello, and of the chain that a peer shows. Without them 20 KiB, and 64 KiB of a server or 32 KiB of a client. */
+  /** Maximum bytes of a ClientHello, and of a peer's chain. Defaults: 20 KiB, and 64 KiB for a server's or 32 KiB for a client's. */
   readonly maxHello?: number;
   readonly maxChain?: number;
 }
 
-/** What a handshake has brought. */
+/** Results of a handshake. */
 export interface TlsPeer {
   /** `TLSv1.3` or `TLSv1.2`. */
   readonly version: string;
-  /** Of the key exchange, e.g. `x25519` or `X25519MLKEM768`; empty where there was none. */
+  /** Group of the key exchange, e.g. `x25519` or `X25519MLKEM768`; empty if there was none. */
   readonly group: string;
   /** e.g. `TLS_AES_128_GCM_SHA256`. */
   readonly cipher: string;
-  /** Empty: none was agreed on. */
+  /** Empty if none was negotiated. */
   readonly alpn: string;
-  /** That the client has named, in lower case; empty: none. */
+  /** The name the client asked for, in lower case; empty: none. */
   readonly serverName: string;
-  /** Of the peer's certificate, which is valid: DNS names in lower case and URIs, in its order. Empty without a certificate. */
+  /** Names in the peer's verified certificate, in order: DNS names in lower case and URIs. Empty without a certificate. */
   readonly names: readonly string[];
   readonly resumed: boolean;
 }
 
 export interface NativeTls {
-  /** OpenSSL's version; empty where Node.js exports none, or none that is known here: then `tlsContext` throws. */
+  /** OpenSSL's version; empty if Node.js exports none, or none that is supported: then `tlsContext` throws. */
   tlsVersion(): string;
-  /** This thread's results (TLS_PAGE); one array for each call, so it is asked for once. */
+  /** This thread's results (TLS_PAGE). Each call creates an array, so ask once. */
   tlsPage(): Int32Array;
-  /** 1 or more. Throws an Error that says what is wrong with which certificate, anchor or key. */
+  /** Returns 1 or more. Throws an Error that says what is wrong with which certificate, anchor or key. */
   tlsContext(options: TlsContextOptions): number;
-  /** Connections of it live on. */
+  /** Its connections stay open. */
   tlsContextFree(context: number): void;
   /**
-   * A connection (0 or more), or -errno. `serverName` is what a client asks for (an IP address is not sent); `expected` the name that
-   * the peer's certificate must have: a DNS name, an IP address or a SPIFFE identity (`spiffe://…`). null: any name will do, but the
-   * chain must hold. Nothing is to be sent before `tlsReceive` is called, without input, for a client.
+   * Returns a connection (0 or more), or -errno. `serverName`: the SNI of a client (an IP address is not sent). `expected`: the name that
+   * the peer's certificate must have, a DNS name, an IP address or a SPIFFE ID (`spiffe://…`); null: any name, but the chain must be valid.
+   * To start, call `tlsReceive` without input for a client; nothing may be sent before.
    */
   tlsOpen(context: number, serverName: string | null, expected: string | null): number;
-  /** All places are offsets into the slab of this thread's ring, and must not overlap. Returns a status. */
+  /** All positions are offsets into the slab of this thread's ring, and must not overlap. Returns a status. */
   tlsReceive(
     connection: number,
     inAt: number,
@@ -104,14 +106,17 @@ export interface NativeTls {
     wireAt: number,
     wireCapacity: number,
   ): number;
-  /** Takes as much of the payload as fits: a record is as long as it and `wire` allow, at most 16 KiB. Takes none before the handshake is done. */
+  /**
+   * Takes as much of the payload as fits: a record is as long as that and `wire` allow, at most 16 KiB. Takes none before the handshake is
+   * complete.
+   */
   tlsSend(connection: number, plainAt: number, plainLength: number, wireAt: number, wireCapacity: number): number;
-  /** Writes close_notify, once; the peer may go on sending. */
+  /** Writes close_notify, once; the peer may keep sending. */
   tlsShutdown(connection: number, wireAt: number, wireCapacity: number): number;
   tlsClose(connection: number): void;
   /**
-   * To be asked once, when the handshake is done: with the next call OpenSSL's own connection, some 15 KiB, goes, and an idle one costs
-   * no more than its keys. Empty before and after.
+   * Call once after the handshake: the next call frees OpenSSL's own connection, about 15 KiB, and an idle one takes no more than its keys.
+   * Empty before and after.
    */
   tlsPeer(connection: number): TlsPeer;
   /** A REASON in words, for the log. */

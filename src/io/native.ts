@@ -1,4 +1,4 @@
-// The native module: the only door to system calls. Everything here is integers and shared memory.
+// The native module: the only access to system calls. Everything here is integers and shared memory.
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { NativeTls } from './native-tls.js';
@@ -6,7 +6,7 @@ import type { NativeTls } from './native-tls.js';
 /** What `create` maps. All buffers are external memory; exactly one ArrayBuffer exists per mapping and isolate. */
 export interface RingMemory {
   readonly executor: 'uring' | 'epoll';
-  /** Why `auto` took this executor, for the log: e.g. `io_uring_setup: EPERM`. Empty where it was asked for. */
+  /** Why `auto` selected this executor, for the log: e.g. `io_uring_setup: EPERM`. Empty if the executor was requested. */
   readonly reason: string;
   /** Names this ring in MSG_RING entries of other rings (the fd of a uring, a registry index of an epoll ring). */
   readonly ringId: number;
@@ -18,11 +18,14 @@ export interface RingMemory {
   readonly bufferRing: ArrayBuffer;
   /** 1: a receive may fill several buffers, and be told how much it may take. */
   readonly bundles: number;
-  /** The slab. It never crosses a 4 GiB line, so `slabHigh` is the high half of every address in it. */
+  /** The slab. It never crosses a 4 GiB boundary, so `slabHigh` is the high half of every address in it. */
   readonly slab: ArrayBuffer;
   readonly slabLow: number;
   readonly slabHigh: number;
-  /** Float64 values written by the native side: 0 now (monotonic, µs); of the last `pump` the bytes 1 into, 2 out of the pipe. */
+  /**
+   * Float64 values written by the native side: 0 is the time (monotonic, µs); for the last `pump`, 1 is the bytes into and 2 those out of
+   * the pipe.
+   */
   readonly page: ArrayBuffer;
   /** Byte offsets into `rings`. */
   readonly sqHead: number;
@@ -38,62 +41,59 @@ export interface RingMemory {
 export const PORT = {
   /** Nobody. */
   ALONE: 0,
-  /** Those that share it already, and later ones (SO_REUSEPORT). */
+  /** Processes that share it already, and later ones (SO_REUSEPORT). */
   SHARED: 1,
-  /** Nobody so far, later ones may. */
+  /** Nobody so far; later ones may. */
   FIRST: 2,
 } as const;
 
 export interface Native extends NativeTls {
   /**
-   * Creates this thread's only ring (another one only after `destroy`). `ringBuffers` is a power of two up to 32768,
-   * `slabBytes` at most 2 GiB; the provided buffers are the caller's to fill in. The completion ring is four times as
-   * large as the submission ring, and nothing is lost when it overflows. Throws an Error with `code` (e.g. EPERM) and
-   * `syscall` where the asked executor is refused.
+   * Creates this thread's only ring (another one only after `destroy`). `ringBuffers` is a power of two up to 32768, `slabBytes` at most 2
+   * GiB; the caller fills in the provided buffers. The completion ring is four times as large as the submission ring, and nothing is lost
+   * when it overflows. Throws an Error with `code` (e.g. EPERM) and `syscall` if the requested executor is refused.
    */
   create(executor: 'auto' | 'uring' | 'epoll', entries: number, ringBuffers: number, slabBytes: number): RingMemory;
   /**
-   * Submits up to `submit` entries and waits until `minComplete` completions are there or `timeoutUs` has passed
-   * (-1 waits for ever, 0 does not wait). With `minWaitUs` > 0 all of `minComplete` are waited for that long, then one is
-   * enough; where the executor can't do that (before Linux 6.12, epoll before 5.11) `minComplete` counts as at most 1.
-   * Writes the clock into the page. Returns the entries consumed or -errno (-9 without a ring); a timeout or a signal is
-   * no error. Where memory for some of the entries is missing it does not wait; where there is none for any of them it takes
-   * about a millisecond and returns -EAGAIN or -ENOMEM. The entries left are submitted by the next call.
+   * Submits up to `submit` entries and waits until `minComplete` completions are there or `timeoutUs` has passed (-1: no limit, 0: no
+   * wait). With `minWaitUs` > 0 it waits that long for all of `minComplete`, after that for one. If the executor can't do that (before
+   * Linux 6.12, epoll before 5.11), `minComplete` counts as at most 1. Writes the clock into the page. Returns the number of entries
+   * consumed or -errno (-9 without a ring); a timeout or a signal is not an error. If memory for some entries is missing, it does not wait;
+   * if there is none for any, it takes about a millisecond and returns -EAGAIN or -ENOMEM. The next call submits the remaining entries.
    */
   enter(submit: number, minComplete: number, timeoutUs: number, minWaitUs: number): number;
   /**
-   * Hosts `step` in a uv_prepare handle. `step` returns 1 to let libuv run a turn, 0 to be called again after
-   * microtasks have run. libuv never sleeps while a step is hosted: waiting is the ring's business. Throwing is fatal to
-   * the thread (uncaught exception) and ends the hosting.
+   * Hosts `step` in a uv_prepare handle. `step` returns 1 to let libuv run a turn, 0 to be called again after microtasks have run. libuv
+   * never sleeps while a step is hosted: the ring does the waiting. Throwing is fatal to the thread (uncaught exception) and ends the
+   * hosting.
    */
   run(step: () => number): void;
-  /** Ends the hosting, also from inside of `step`, so that the thread's event loop can end. `run` may be called again. */
+  /** Ends the hosting, even from inside `step`, so that the thread's event loop can end. `run` may be called again. */
   stopRun(): void;
   /** Milliseconds to libuv's next timer, -1 if it has none, 0 if it has work now or watchers wait to be registered. */
   uvTimeout(): number;
   /** libuv's own epoll fd: readable when libuv has I/O to handle. */
   uvFd(): number;
   /**
-   * Gives the pages of places in the slab back to the system: `numbers[from]` and `count` - 1 more, each of `bytes`. Returns how many
-   * were given back.
+   * Returns the pages of slab areas to the system: `numbers[from]` and the next `count` - 1, of `bytes` each. Returns the number returned.
    */
   discard(numbers: Int32Array, from: number, count: number, bytes: number): number;
-  /** 1: a worker makes its columns, which malloc is to map one by one; 0: it has made them. */
+  /** 1: a worker is creating its columns, which malloc should map one by one; 0: it is done. */
   makeColumns(begin: number): void;
-  /** Gives what malloc has free back to the kernel: once, after a start, as it walks through all that is there. */
+  /** Returns malloc's free memory to the kernel. Once, after a start, because it walks the whole heap. */
   trimHeap(): void;
-  /** 32 bits of all octets of a file, to tell whether it is as it was written. */
+  /** A 32-bit checksum of a file, to detect changes. */
   checksum(octets: Uint8Array): number;
   /**
-   * Tears the ring down: submits what is queued, cancels, reaps, unmaps. The slab stays mapped where the kernel would not let
-   * go of an operation, which might still write there. The env's cleanup hook does the same.
+   * Closes the ring: submits what is queued, cancels, reaps, unmaps. The slab stays mapped if the kernel did not release an operation that
+   * might still write there. The env's cleanup hook does the same.
    */
   destroy(): void;
 
   /**
-   * Listening socket on a numeric address, not yet accepting for anyone; '::' takes both families. Accepted sockets inherit
-   * TCP_NODELAY and the timeouts (0 leaves the system's). It is blocking, as io_uring needs it; the epoll executor sets
-   * O_NONBLOCK when it first accepts. `sharing` is a PORT. Throws with `code`, `syscall` and `errno`.
+   * A listening socket on a numeric address, not yet accepting for anyone; '::' covers both families. Accepted sockets inherit TCP_NODELAY
+   * and the timeouts (0: the system's). It is blocking, as io_uring needs it; the epoll executor sets O_NONBLOCK when it first accepts.
+   * `sharing` is a PORT. Throws with `code`, `syscall` and `errno`.
    */
   listen(
     host: string,
@@ -104,16 +104,16 @@ export interface Native extends NativeTls {
     userTimeoutMs: number,
   ): number;
   /**
-   * Drops new SYNs (a socket filter), so that the queue can be accepted to its end before the socket is closed; handshakes
-   * in flight still complete. 0 or -errno.
+   * Drops new SYNs (with a socket filter), so that the queue can be accepted to its end before the socket is closed; handshakes in flight
+   * still complete. Returns 0 or -errno.
    */
   refuse(fd: number): number;
   /**
-   * Milliseconds since the peer last acknowledged anything, while something that was sent to it has not been answered. -1: nothing is
-   * waiting to be answered or sent; -2: data waits at the peer's closed window, and it has answered every probe.
+   * Milliseconds since the peer last acknowledged anything, while sent data is unacknowledged. -1: nothing is unacknowledged or unsent; -2:
+   * data waits for the peer's closed window, and it has answered every probe.
    */
   unanswered(fd: number): number;
-  /** Stream socket for CONNECT, with TCP_NODELAY, close-on-exec and what the executor needs. fd or -errno. */
+  /** A stream socket for CONNECT, with TCP_NODELAY, close-on-exec and what the executor needs. Returns its descriptor or -errno. */
   socket(family: 4 | 6, keepAliveMs: number, userTimeoutMs: number): number;
   close(fd: number): number;
   /** 0 read, 1 write, 2 both. */
@@ -124,30 +124,29 @@ export interface Native extends NativeTls {
   nonblock(fd: number, on: boolean): number;
   /** Port the socket is bound to, or -errno. */
   localPort(fd: number): number;
-  /** `ip:port` (also for IPv4 mapped into IPv6), `[ip6]:port`, or '' where it is not to be had. Cold path only. */
+  /** `ip:port` (also for IPv4 mapped into IPv6), `[ip6]:port`, or '' if unavailable. Cold path only. */
   peerName(fd: number): string;
   localName(fd: number): string;
-  /** SO_ORIGINAL_DST of IPv4 or IPv6 as `ip:port`, '' where the connection was not redirected. */
+  /** SO_ORIGINAL_DST of IPv4 or IPv6 as `ip:port`, '' if the connection was not redirected. */
   originalDestination(fd: number): string;
-  /** The same as sockaddr bytes into `into` at `at`: 16 (IPv4) or 28 (IPv6) bytes, 0 where the connection was not redirected. */
+  /** The same as sockaddr bytes written into `into` at `at`: 16 (IPv4) or 28 (IPv6) bytes, 0 if the connection was not redirected. */
   originalSockaddr(fd: number, into: Uint8Array, at: number): number;
-  /** MSG_PEEK into `into`. Bytes, 0 at end of stream, or -errno (-11 nothing there). */
+  /** MSG_PEEK into `into`. Returns bytes, 0 at end of stream, or -errno (-11: nothing there). */
   peek(fd: number, into: Uint8Array): number;
-  /** A non-blocking, close-on-exec pipe grown to `bytes` where allowed; its read and write end in `ends`. 0 or -errno. */
+  /** A non-blocking, close-on-exec pipe, enlarged to `bytes` if allowed; its read and write ends are in `ends`. Returns 0 or -errno. */
   pipe(bytes: number, ends: Int32Array): number;
   /**
-   * Moves up to `limit` more bytes from `source` through the pipe (holding `inPipe` bytes) to `destination`.
-   * Both sockets must be non-blocking; `limit` may be Infinity. The pipe is emptied before the source is read, so 1, 4
-   * and 8 imply that it is empty. Returns flags, 0 where there may be more (call again): 1 source would block,
-   * 2 destination would block, 4 source at its end, 8 source failed, 16 destination failed, 32 the limit is reached;
-   * errno of a failure in bits 8 and up. Bytes are in the page.
+   * Moves up to `limit` more bytes from `source` through the pipe (holding `inPipe` bytes) to `destination`. Both sockets must be
+   * non-blocking; `limit` may be Infinity. The pipe is emptied before the source is read, so 1, 4 and 8 imply that it is empty. Returns
+   * flags, 0 if there may be more (call again): 1 source would block, 2 destination would block, 4 source at its end, 8 source failed, 16
+   * destination failed, 32 limit reached; errno of a failure in bits 8 and up. The byte counts are in the page.
    */
   pump(source: number, pipeRead: number, pipeWrite: number, destination: number, inPipe: number, limit: number): number;
   /** Raises RLIMIT_NOFILE to its hard limit; returns the limit now in force. */
   raiseFileLimit(): number;
   /** CPU time of this thread, µs. */
   threadCpu(): number;
-  /** Writes sockaddr bytes for a numeric address into `into` at `at`; returns their length, 0 if it is no numeric address. */
+  /** Writes sockaddr bytes for a numeric address into `into` at `at`; returns their length, 0 if the address is not numeric. */
   sockaddr(host: string, port: number, into: Uint8Array, at: number): number;
 }
 
@@ -157,7 +156,7 @@ const HELP =
 
 let loaded: Native | undefined;
 
-/** The native module; throws an Error that says what to install where it can't be loaded. */
+/** The native module; throws an Error that says what to install if it can't be loaded. */
 export function native(): Native {
   if (loaded === undefined) {
     const root = fileURLToPath(new URL('../../../', import.meta.url));

@@ -1,5 +1,5 @@
-// The loop of a worker: ring first, libuv as a guest. It blocks in the ring and returns to libuv only when libuv has work
-// (its backend fd became readable, a timer is due, watchers wait to be registered) or when promises are due.
+// A worker's loop: the ring first, libuv as a guest. It blocks in the ring and returns to libuv only when libuv has work (its backend
+// descriptor became readable, a timer is due, watchers wait to be registered) or when promises are due.
 import { CQE_F, OP, OP_SHIFT, POLLERR, POLLHUP, POLLIN, passing, SLOT_MASK } from './abi.js';
 import { Layered, WIRE_MESSAGE_BLOCKS } from './layered.js';
 import type { Native, RingMemory } from './native.js';
@@ -13,35 +13,35 @@ import { NO_BUCKET, Wheel } from './wheel.js';
 
 const ENTRIES = 4096;
 const MESSAGE_BLOCKS = 1024;
-/** What HTTP/2 needs for its header fields. */
+/** Memory for HTTP/2 header fields. */
 export const HEADER_MEMORY_BYTES = 4 * 1024 * 1024;
-/** Fixed region of the slab: message headers, header fields, canned bytes; and what the options ask for. */
+/** Fixed region of the slab: message headers, header fields, constant bytes; and what the options ask for. */
 const FIXED_BYTES = SendQueue.fixedBytes(MESSAGE_BLOCKS) + HEADER_MEMORY_BYTES + 256 * 1024;
-/** After a poll of libuv's descriptor failed, for want of memory: how long until it is tried again, ms. */
+/** After a poll of libuv's descriptor failed for lack of memory: when to try again, ms. */
 const UV_RETRY_MS = 10;
 
-/** What the protocols implement. One object per worker; every call is about a slot of the socket table. */
+/** Implemented by the protocols. One object per worker; every call is about a slot of the socket table. */
 export interface Handlers extends ConnectionEvents {
   /** A connection from a listening socket of this worker (result >= 0) or an errno (< 0); `more` false: arm it again. */
   accepted(listener: number, result: number, more: boolean): void;
   /** A connection that another worker accepted. */
   handedIn(listener: number, fd: number): void;
-  /** A hand-over has completed: `result` < 0 means that the fd is still ours. */
+  /** A hand-over has completed: `result` < 0 means that the descriptor is still ours. */
   handedOver(listener: number, fd: number, result: number): void;
   /** The kernel took `bytes` of the payload queued. */
   sent(slot: number, bytes: number): void;
-  /** A send failed: the peer takes nothing more. What it sent before may still arrive. */
+  /** A send failed: the peer can no longer be written to. What it sent before may still arrive. */
   sendFailed(slot: number, errno: number): void;
   /** The send queue is empty (after `notifyDrained`). */
   drained(slot: number): void;
-  /** The peer of a watched socket has ended its direction, or the connection is `broken`. What came before may not have been read. */
+  /** The peer of a watched socket has ended its direction, or the connection is `broken`. Earlier data may be unread. */
   hungUp(slot: number, broken: boolean): void;
-  /** A poll of a splice from `slot` has fired, or it is its turn again. */
+  /** A poll for a splice from `slot` has fired, or its turn has come again. */
   pump(slot: number): void;
   timer(slot: number): void;
-  /** There was no buffer for what the peer has sent, and there is one now: `pause` leaves it with the kernel. */
+  /** There was no buffer for the peer's data, and there is one now: `pause` leaves the data in the kernel. */
   starved(slot: number): void;
-  /** Once a loop turn, after all completions. */
+  /** Once per loop turn, after all completions. */
   turn(): void;
 }
 
@@ -50,12 +50,12 @@ export interface ReactorOptions {
   readonly slabBytes: number;
   readonly maxSockets: number;
   readonly maxPipes: number;
-  /** Which worker owns each fd (worker id + 1), so that a supervisor can close what a dead worker leaves. */
+  /** The owner of each descriptor (worker id + 1), so that the supervisor can close what a dead worker leaves. */
   readonly owner: SharedArrayBuffer;
   readonly workerId: number;
   /** Room in the slab's fixed region beyond the reactor's own, e.g. for addresses. */
   readonly fixedBytes?: number;
-  /** Makes what comes between sockets and protocols where it wants to; none: all sockets are plain. */
+  /** Creates the transport between sockets and protocols; undefined: all sockets are plain. */
   readonly transport?: MakeTransport | undefined;
 }
 
@@ -68,15 +68,15 @@ export class Reactor {
   readonly splicer: Splicer;
   /** Monotonic time of this loop turn, ms (with fractions). */
   now: number;
-  /** The same in whole ms since the start: a small integer, which may be handed on without being allocated. */
+  /** The same in whole ms since the start: a small integer, which can be passed on without allocation. */
   ms = 0;
   turns = 0;
   completions = 0;
-  /** Timers of the wheel that have fired. */
+  /** Timers fired so far. */
   fired = 0;
-  /** When `Handlers.turn` wants to be called next, whatever happens until then; as `ms`. */
+  /** When `Handlers.turn` wants to be called next at the latest; on the scale of `ms`. */
   wakeMs = Number.POSITIVE_INFINITY;
-  /** Set by code that has settled a promise, or set a timer, and wants it to be seen before the next wait. */
+  /** Set by code that has settled a promise or set a timer that must be handled before the next wait. */
   wantMicrotasks = false;
   /** How many completions to wait for, and for how long (µs), when much is in flight; set by the protocols each turn. */
   waitFor = 1;
@@ -115,7 +115,7 @@ export class Reactor {
     this.splicer = new Splicer(native, this.ring, this.sockets, owner, id, options.maxPipes, this.memory.page);
   }
 
-  /** What may come between sockets and protocols. */
+  /** The transport between sockets and protocols, if any. */
   get transport(): Transport | undefined {
     return this.layered?.transport;
   }
@@ -133,25 +133,25 @@ export class Reactor {
   }
 
   /**
-   * A timer of Node's, which does not keep the thread. Whoever sets one within a turn has to do it by this: the wait behind the turn knows
-   * only of timers that libuv had before. Cold path.
+   * A Node.js timer that does not keep the thread alive. Timers set within a turn must use this: the wait after the turn only knows timers
+   * that libuv had before. Cold path.
    */
   later(ms: number, run: () => void): NodeJS.Timeout {
     this.wantMicrotasks = true;
     return setTimeout(run, ms).unref();
   }
 
-  /** Time now, not of the turn; ms. Cold path. */
+  /** The current time rather than the turn's; ms. Cold path. */
   clock(): number {
     return Math.max(this.now, this.page[0] / 1000);
   }
 
-  /** How long ago `at` was, of the scale of `ms`; ms with fractions. Cold path. */
+  /** Time since `at`, which is on the scale of `ms`; ms with fractions. Cold path. */
   since(at: number): number {
     return this.clock() - this.origin - at;
   }
 
-  /** As `ms`, but not of the turn. Cold path. */
+  /** Like `ms`, but the current time. Cold path. */
   clockMs(): number {
     return Math.floor(this.clock()) - this.origin;
   }
@@ -189,21 +189,21 @@ export class Reactor {
     }
   }
 
-  /** Submits, waits, handles what completed, fires timers. */
+  /** Submits, waits, handles completions, fires timers. */
   private turn(handlers: Handlers, minComplete: number, timeoutUs: number): void {
-    // Those of an earlier turn that the executor has not taken come first.
+    // Sends of an earlier turn that the executor has not taken come first.
     const sends = this.sockets.flush(this.sockets.silent.count === 0);
-    // A relay has two sockets, and data waits in one direction of it at a time, mostly.
+    // A relay has two sockets, and usually data waits in one direction at a time.
     this.slab.promise(this.sockets.open >> 1);
     this.slab.lend(this.sockets.multishots > 0);
-    // Asked after the flush, in which a transport may have put something off.
+    // Asked after the flush, in which a transport may have postponed something.
     const sleep = this.layered?.pending !== true && !this.sockets.starved;
     const wait = sleep ? minComplete : 0;
-    // A send completes while it is submitted: it is not one of those that are waited for.
+    // A silent send completes while it is submitted and is not among those waited for.
     const coalesce = wait > 1;
     const result = this.ring.enter(coalesce ? wait + sends : wait, sleep ? timeoutUs : 0, coalesce ? this.waitUs : 0);
     if (result < 0 && !passing(result)) throw ringFailure(result);
-    // Before anything else is told, and by the clock of the turn that sent them.
+    // Before anything else is reported, and with the clock of the turn that sent them.
     if (this.sockets.silent.count > 0) this.settle(handlers);
     this.now = this.page[0] / 1000;
     this.ms = Math.floor(this.now) - this.origin;
@@ -229,11 +229,11 @@ export class Reactor {
     handlers.turn();
   }
 
-  /** Ends the sends that were silent: those of which no completion is there. */
+  /** Ends the silent sends that have no completion. */
   private settle(handlers: Handlers): void {
     const { ring, sockets } = this;
     const { silent } = sockets;
-    // What the executor has not taken is not sent, and of what it has not written down nothing is known.
+    // An entry that the executor has not taken is not sent, and completions that do not fit the ring yet are unknown.
     if (ring.queued > 0 || ring.overfull) return;
     const tail = ring.completedTail;
     for (let head = ring.head; head !== tail; head = (head + 1) | 0) {
@@ -268,7 +268,7 @@ export class Reactor {
       const result = cells[at + 2];
       const flags = cells[at + 3];
       head = (head + 1) | 0;
-      // Given back at once: a handler may need room in the submission ring, and so a nested enter.
+      // Returned at once: a handler may need room in the submission ring, and so a nested enter.
       ring.head = head;
       const slot = low & SLOT_MASK;
       switch (low >>> OP_SHIFT) {
@@ -339,7 +339,7 @@ export class Reactor {
     }
   }
 
-  /** Several buffers in one completion: each is as a receive of its own, which goes on behind all but the last. */
+  /** Several buffers in one completion: each is treated as a receive of its own, and all but the last announce more. */
   private receivedSeveral(handlers: Handlers, slot: number, generation: number, result: number, flags: number): void {
     const { slab, sockets } = this;
     let bid = flags >>> 16;

@@ -5,31 +5,34 @@ import { BUFFER_CAPACITY, type Slab } from './slab.js';
 import { SOCKET, SocketTable } from './socket-table.js';
 import type { Layering } from './transport.js';
 
-/** So many receives one by one, without being held back again, make a socket one that may receive as it likes. */
+/** After this many single receives without another pause, a socket may receive freely again. */
 const CALM_RECEIVES = 16;
-/** Sockets looked at in a turn while memory is short. */
+/** Sockets to check per turn while memory is short. */
 const SWEEP = 1024;
 
-/** Buffers that a socket whose reader was slow may receive in a row, where there is plenty. Fewer at a time make the sender's TCP run more often. */
+/**
+ * Buffers that a socket with a formerly slow reader may receive in a row, if memory is plentiful. Fewer at a time make the sender's TCP run
+ * more often.
+ */
 const BULK_BUFFERS = 32;
-/** Of what one may hold that much. */
+/** Fraction of the share that one may hold. */
 const BULK_SHIFT = 1;
 
-/** Of a receive that is to be ended while memory is short, the first alone. POLLED is no sign of anything here: it stays once it is set. */
+/** Flags for ending a receive while memory is short; only the first alone counts. POLLED says nothing here: it stays set once set. */
 const SWEPT = SOCKET.MULTISHOT | SOCKET.CANCELLING | SOCKET.CLOSED;
 
 export class Receives extends SocketTable {
-  /** What handles sockets with a transport, where there is one. */
+  /** Handles sockets with a transport, if there is one. */
   layered: Layering | undefined;
-  /** Receives parked for want of buffers, ever. */
+  /** Receives parked for lack of buffers so far. */
   parks = 0;
   /** Armed receives that may take more than one buffer. Those of a transport are not counted, and not ended by `sweep`. */
   multishots = 0;
   private readonly parked: Int32Array;
   private parkedCount = 0;
-  /** Of SLOW sockets: receives until they are no more. */
+  /** For SLOW sockets: receives until they are no longer slow. */
   private readonly calm: Uint8Array;
-  /** Where the next look at the sockets begins. */
+  /** Where the next sweep starts. */
   private sweptTo = 0;
 
   constructor(
@@ -44,12 +47,12 @@ export class Receives extends SocketTable {
     this.calm = new Uint8Array(capacity);
   }
 
-  /** Whether payload can pass, as far as what lies between the socket and the protocols is concerned. */
+  /** Whether payload can pass, as far as the transport is concerned. */
   ready(slot: number): boolean {
     return this.layer[slot] === 0 || this.layered?.ready(slot) === true;
   }
 
-  /** Whether bytes may pass between this socket and another without being seen here. */
+  /** Whether bytes may pass between this socket and another without being seen by the process. */
   spliceable(slot: number): boolean {
     return this.layer[slot] === 0;
   }
@@ -64,8 +67,8 @@ export class Receives extends SocketTable {
   }
 
   /**
-   * Wants one receive only; the next is asked for with `resume` or `receiveOnce`. For sockets of which more may be ready than
-   * is to pass through the slab: a multishot receive would bring in all of it before it could be stopped.
+   * Wants one receive only; the next is requested with `resume` or `receiveOnce`. For sockets that may have more ready than should pass
+   * through the slab: a multishot receive would deliver all of it before it could be stopped.
    */
   receiveOnce(slot: number): void {
     if (this.layer[slot] !== 0) {
@@ -77,8 +80,8 @@ export class Receives extends SocketTable {
   }
 
   /**
-   * Wants data again, after its reader was too slow for it: one receive at a time. A multishot receive brings in half a megabyte before
-   * it can be stopped, and a thousand of them all of the slab.
+   * Wants data again, after its reader was too slow: one receive at a time. A multishot receive delivers half a megabyte before it can be
+   * stopped, and a thousand of them the whole slab.
    */
   resumeSlowly(slot: number): void {
     this.slowDown(slot);
@@ -86,8 +89,8 @@ export class Receives extends SocketTable {
   }
 
   /**
-   * Once a turn. While memory is short each socket receives one buffer at a time: multishot receives are ended, some of them each turn.
-   * Who is being read when it gets short is not known to be slow, and would take what is left before it is.
+   * Once per turn. While memory is short each socket receives one buffer at a time: multishot receives are ended, some each turn. A socket
+   * being read at that moment is not known to be slow, and would take what is left before it is.
    */
   sweep(): void {
     if (this.multishots === 0 || this.slab.share > 0) return;
@@ -98,7 +101,7 @@ export class Receives extends SocketTable {
       if ((this.flags[slot] & SWEPT) !== SOCKET.MULTISHOT) continue;
       this.slowDown(slot);
       this.flags[slot] |= SOCKET.CANCELLING;
-      // It is armed again, for one receive, when this one has ended.
+      // It is rearmed for one receive when this one has ended.
       this.ring.cancel(slot, OP.RECV, this.generation[slot]);
     }
   }
@@ -108,7 +111,7 @@ export class Receives extends SocketTable {
     this.calm[slot] = CALM_RECEIVES;
   }
 
-  /** Wants no data. What is already on its way is still delivered; true once nothing more can come. */
+  /** Wants no data. Data already on its way is still delivered; true once nothing more can come. */
   pause(slot: number): boolean {
     const flags = this.flags[slot] | SOCKET.PAUSED;
     this.flags[slot] = flags;
@@ -126,14 +129,14 @@ export class Receives extends SocketTable {
     return (this.flags[slot] & SOCKET.RECEIVING) !== 0;
   }
 
-  /** Whether parked receives are to be armed next turn, for which there are buffers: the loop must not sleep. */
+  /** Whether there are buffers to arm parked receives next turn: the loop must not sleep. */
   get starved(): boolean {
     return this.parkedCount > 0 && this.slab.receivable > 0;
   }
 
   /**
-   * Arms parked receives again while there are buffers for them, in the order in which they were parked. `starved` is asked before: it
-   * may pause one whose data would only wait.
+   * Arms parked receives again while there are buffers, in the order in which they were parked. Calls `starved` first, which may pause one
+   * whose data would only wait.
    */
   unpark(starved: { starved(slot: number): void }): void {
     let left = this.parkedCount === 0 ? 0 : this.slab.receivable;
@@ -160,8 +163,8 @@ export class Receives extends SocketTable {
   }
 
   /**
-   * Bookkeeping of a receive completion, before its data is handed on. Returns the errno that the owner must hear of,
-   * 0 for data or end of stream, -1 where there is nothing to tell, or -2 where a pause has taken effect.
+   * Bookkeeping of a receive completion, before its data is passed on. Returns the errno to report to the owner, 0 for data or end of
+   * stream, -1 if there is nothing to report, or -2 if a pause has taken effect.
    */
   received(slot: number, result: number, more: boolean): number {
     if (more) return 0;
@@ -173,7 +176,7 @@ export class Receives extends SocketTable {
       this.releaseIfDone(slot);
       return -1;
     }
-    // With data: ended by the executor (buffers ran low) or by a cancel that lost the race. Armed again by `rearm`.
+    // With data: ended by the executor (buffers ran low) or by a cancel that lost the race. `rearm` arms it again.
     if (result >= 0) return 0;
     if (result === -ERRNO.ECANCELED || result === -ERRNO.EINTR) {
       if ((flags & SOCKET.PAUSED) !== 0) return -2;
@@ -215,14 +218,14 @@ export class Receives extends SocketTable {
     this.ring.receiveOnce(this.fd[slot], slot, this.generation[slot]);
   }
 
-  /** Arms a receive that ends with `buffers` of them. */
+  /** Arms a receive that ends after `buffers` of them. */
   private armBulk(slot: number, buffers: number): void {
     this.flags[slot] |= SOCKET.RECEIVING | SOCKET.ONCE;
     this.pending[slot]++;
     this.ring.receiveUpTo(this.fd[slot], slot, this.generation[slot], buffers * BUFFER_CAPACITY);
   }
 
-  /** Waits for something to receive, and leaves it in the kernel. */
+  /** Waits for data, and leaves it in the kernel. */
   armPoll(slot: number): void {
     this.flags[slot] |= SOCKET.RECEIVING | SOCKET.POLLED;
     this.pending[slot]++;

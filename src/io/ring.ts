@@ -1,5 +1,5 @@
-// Submission entries out, completion entries in: typed arrays over the memory that the executor shares with us.
-// With SINGLE_ISSUER | DEFER_TASKRUN completions appear only inside `enter` on this thread, so plain loads and stores do.
+// Submission entries out, completion entries in: typed arrays over memory shared with the executor. With SINGLE_ISSUER | DEFER_TASKRUN
+// completions appear only inside `enter` on this thread, so plain loads and stores are enough.
 import { getSystemErrorName } from 'node:util';
 import {
   ACCEPT_MULTISHOT,
@@ -18,7 +18,7 @@ import type { Native, RingMemory } from './native.js';
 
 const BUFFER_GROUP = 1;
 const MSG_DATA = 0;
-/** How long a full ring that finds no memory is tried again, µs. */
+/** How long to retry when the ring is full and memory is short, µs. */
 const PATIENCE_US = 1_000_000;
 
 export class Ring {
@@ -75,12 +75,12 @@ export class Ring {
     return (this.tail - this.rings[this.sqHeadAt]) | 0;
   }
 
-  /** Whether completions may wait for room, and are not to be seen yet. */
+  /** Whether completions may wait for room, and be invisible so far. */
   get overfull(): boolean {
     return ((this.completedTail - this.head) | 0) > this.cqMask;
   }
 
-  /** Submits what is queued, waits as `Native.enter` says, returns its result. */
+  /** Submits what is queued, waits as described at `Native.enter`, returns its result. */
   enter(minComplete: number, timeoutUs: number, minWaitUs: number): number {
     return this.native.enter((this.tail - this.rings[this.sqHeadAt]) | 0, minComplete, timeoutUs, minWaitUs);
   }
@@ -102,7 +102,7 @@ export class Ring {
     return this.cqesAt + ((head & this.cqMask) << 2);
   }
 
-  /** Accepts until it is cancelled; not `many`: once. */
+  /** Accepts until cancelled; with `many` false: once. */
   accept(fd: number, listener: number, many = true): void {
     const e = this.entry(IORING_OP.ACCEPT, fd, listener | (OP.ACCEPT << OP_SHIFT), 0);
     if (many) this.halves[(e << 1) + 1] = ACCEPT_MULTISHOT;
@@ -116,7 +116,7 @@ export class Ring {
     this.halves[(e << 1) + 20] = BUFFER_GROUP;
   }
 
-  /** The same, but ends when it has received `bytes`. Only where there are bundles. */
+  /** The same, but ends after `bytes`. Only with bundles. */
   receiveUpTo(fd: number, slot: number, generation: number, bytes: number): void {
     const e = this.entry(IORING_OP.RECV, fd, slot | (OP.RECV << OP_SHIFT), generation);
     this.octets[(e << 2) + 1] = IOSQE.BUFFER_SELECT;
@@ -133,7 +133,7 @@ export class Ring {
     this.halves[(e << 1) + 20] = BUFFER_GROUP;
   }
 
-  /** `silent`: it completes within the next `enter` that takes it, and says so only where not all was sent. */
+  /** `silent`: it completes within the `enter` that takes it, and reports only if not everything was sent. */
   send(fd: number, slot: number, generation: number, at: number, length: number, silent = false): void {
     const e = this.entry(IORING_OP.SEND, fd, slot | (OP.SEND << OP_SHIFT), generation);
     const words = this.words;
@@ -197,7 +197,7 @@ export class Ring {
     words[e + 6] = fd;
   }
 
-  /** The ring is full in the middle of a turn. A want of memory is waited out, as there is no going back from here. */
+  /** The ring is full in the middle of a turn. Wait until memory is available, because there is no way back from here. */
   private makeRoom(): void {
     let until = 0;
     for (;;) {
@@ -209,7 +209,10 @@ export class Ring {
     }
   }
 
-  /** A zeroed entry; returns its index in 32-bit words. The tail is published at once, so that a dying thread's queue can still be submitted. */
+  /**
+   * A zeroed entry; returns its index in 32-bit words. The tail is published at once, so that a dying thread's queue can still be
+   * submitted.
+   */
   private entry(opcode: number, fd: number, low: number, high: number): number {
     if (this.queued >= this.sqEntries) this.makeRoom();
     const words = this.words;
@@ -236,7 +239,7 @@ export class Ring {
   }
 }
 
-/** The error for an `enter` that returned `result` and can't be tried again. */
+/** The error for an `enter` that returned `result` and can't be retried. */
 export function ringFailure(result: number): Error {
   const why = result < 0 ? getSystemErrorName(result) : 'it consumed none';
   return new Error(`the ring takes no more entries: ${why}`);

@@ -1,31 +1,31 @@
-// What waits to be sent, per slot: slices of buffers in linked lists over typed arrays, and the message headers that turn
-// several slices into one vectored send. A slice holds its whole buffer, so what is counted is buffers; and small pieces that come
-// while others wait are gathered behind them, or a peer that sends an octet at a time would hold a buffer with each.
+// Data to send, per slot: slices of buffers in linked lists over typed arrays, and the message headers that turn several slices into one
+// vectored send. A slice holds its whole buffer, so buffers are counted. Small pieces that arrive while others wait are gathered behind
+// them; otherwise a peer that sends a byte at a time would hold a buffer with each.
 import type { Slab } from './slab.js';
 
-/** No slice: columns that were never written say so, and cost nothing. The first slice is 1. */
+/** No slice. It is 0, so that unwritten columns take no memory; the first slice is 1. */
 const NONE = 0;
 /** Slices in one vectored send. */
 const MAX_SLICES = 16;
 const MSGHDR_BYTES = 56;
 const MESSAGE_BYTES = (MSGHDR_BYTES + MAX_SLICES * 16 + 15) & ~15;
-/** Pieces up to this size are copied behind what waits already ... */
+/** Pieces up to this size are copied behind waiting data ... */
 const GATHER_BYTES = 4096;
-/** ... and any that fits where so many buffers wait: its reader is slow, and memory is worth more than the copy. */
+/** ... and with this many waiting buffers, any piece that fits: the reader is slow, and memory is worth more than the copy. */
 const GATHER_ALL = 4;
 
 export class SendQueue {
   /** Bytes per slot. */
   readonly bytes: Int32Array;
-  /** Buffers that a slot holds, however few bytes of them are left to send. */
+  /** Buffers held by a slot, however few of their bytes are left to send. */
   readonly pinned: Int32Array;
-  /** The same of all slots. */
+  /** The same for all slots together. */
   pinnedTotal = 0;
   /** Bytes in the header that `vector` wrote last. */
   vectored = 0;
   private readonly head: Int32Array;
   private readonly tail: Int32Array;
-  /** The header that the send in flight uses; NONE: no place of the fixed region is at 0. */
+  /** Header of the send in flight; NONE works because nothing in the fixed region is at 0. */
   private readonly message: Int32Array;
 
   private at = new Int32Array(4096);
@@ -42,9 +42,9 @@ export class SendQueue {
     private readonly slab: Slab,
     slots: number,
     messageBlocks: number,
-    /** A queue in whose `bytes` and `pinned` this one is counted too. */
+    /** A queue whose `bytes` and `pinned` include those of this one. */
     counted?: SendQueue,
-    /** Whether small pieces are copied: not where somebody else refers to them as long as they are queued. */
+    /** Whether small pieces are copied. Not if somebody else refers to them while they are queued. */
     private readonly gathers = false,
   ) {
     this.bytes = counted?.bytes ?? new Int32Array(slots);
@@ -71,7 +71,7 @@ export class SendQueue {
   /** Appends `length` bytes at slab offset `at`; takes over one reference to `bid` (-1: nobody's buffer). */
   push(slot: number, at: number, length: number, bid: number): void {
     const last = this.tail[slot];
-    // What goes on where the last slice ends is one slice with it, also if that is being sent: `consume` counts octets.
+    // Data that continues the last slice is merged with it, even while that is being sent: `consume` counts bytes.
     if (last !== NONE && bid >= 0 && this.buffer[last] === bid && this.at[last] + this.length[last] === at) {
       this.length[last] += length;
       this.bytes[slot] += length;
@@ -93,7 +93,10 @@ export class SendQueue {
     if (bid >= 0 && (last === NONE || this.buffer[last] !== bid)) this.pin(slot, 1);
   }
 
-  /** Puts `length` bytes before everything else; nothing of the slot is in flight. Takes over one reference to `bid`, a buffer of their own. */
+  /**
+   * Puts `length` bytes before everything else; nothing of the slot may be in flight. Takes over one reference to `bid`, a buffer of their
+   * own.
+   */
   unshift(slot: number, at: number, length: number, bid: number): void {
     if (this.free === NONE) this.grow();
     const slice = this.free;
@@ -108,7 +111,7 @@ export class SendQueue {
     this.pin(slot, 1);
   }
 
-  /** Moves everything of `from`, of which nothing is in flight, to the end of the queue of `to`. */
+  /** Moves everything of `from`, of which nothing may be in flight, to the end of the queue of `to`. */
   move(from: number, to: number): void {
     const head = this.head[from];
     if (head === NONE) return;
@@ -145,7 +148,7 @@ export class SendQueue {
     this.tail[slot] = NONE;
   }
 
-  /** Takes `count` sent bytes off the front. */
+  /** Removes `count` sent bytes from the front. */
   consume(slot: number, count: number): void {
     this.bytes[slot] -= count;
     let left = count;
@@ -177,7 +180,7 @@ export class SendQueue {
     return this.buffer[this.head[slot]];
   }
 
-  /** Writes a message header for the first slices; its slab offset, or -1 where one slice is all or no header is free. */
+  /** Writes a message header for the first slices; returns its slab offset, or -1 if there is only one slice or no free header. */
   vector(slot: number): number {
     const first = this.head[slot];
     if (this.next[first] === NONE || this.messageCount === 0) return -1;
@@ -206,7 +209,7 @@ export class SendQueue {
     return at;
   }
 
-  /** The send in flight has completed: its header may be used again. */
+  /** The send in flight has completed: its header may be reused. */
   settle(slot: number): void {
     const at = this.message[slot];
     if (at === NONE) return;
@@ -214,7 +217,7 @@ export class SendQueue {
     this.message[slot] = NONE;
   }
 
-  /** Copies a small piece behind the last slice, if that is all there is in its buffer. It may grow while it is being sent. */
+  /** Copies a small piece behind the last slice, if nothing follows that in its buffer. The slice may grow while it is being sent. */
   private gather(slot: number, last: number, at: number, length: number, bid: number): boolean {
     const { slab } = this;
     if (length > GATHER_BYTES && this.pinned[slot] < GATHER_ALL) return false;
@@ -234,7 +237,7 @@ export class SendQueue {
     this.pinnedTotal += buffers;
   }
 
-  /** Gives up the first slice of a slot; returns the next. */
+  /** Drops the first slice of a slot; returns the next. */
   private drop(slot: number, slice: number): number {
     const next = this.next[slice];
     const bid = this.buffer[slice];

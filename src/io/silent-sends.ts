@@ -1,10 +1,11 @@
-// Sends that are over when the system call that submits them returns, and say nothing if all was sent. A completion would end the wait that
-// begins with that very call, and cost another turn of the loop and another call: at light load as many as all else together.
+// Sends that are complete when the system call that submits them returns, without a completion if everything was sent. A completion would
+// end the wait that begins in that very call, and cost another turn of the loop and another call: at light load as much as everything else
+// together.
 //
-// Such a send never waits in the kernel (MSG_DONTWAIT), and a success has no completion (CQE_SKIP_SUCCESS); one that is not whole has failed, for
-// it says MSG_WAITALL. So once the executor has taken the entries, each of which no completion is there has sent everything.
+// Such a send never waits in the kernel (MSG_DONTWAIT), and success has no completion (CQE_SKIP_SUCCESS). A partial send counts as failed,
+// because of MSG_WAITALL. So once the executor has taken the entries, each one without a completion has sent everything.
 
-/** In one turn. */
+/** Maximum per turn. */
 const MOST = 64;
 
 export class SilentSends {
@@ -12,7 +13,7 @@ export class SilentSends {
   private readonly slots = new Int32Array(MOST);
   private readonly lengths = new Int32Array(MOST);
 
-  /** False if there are as many as may be. */
+  /** False if the maximum is reached. */
   add(slot: number, bytes: number): boolean {
     if (this.count === MOST) return false;
     this.slots[this.count] = slot;
@@ -29,7 +30,7 @@ export class SilentSends {
     return this.slots[i];
   }
 
-  /** What was sent; 0: its completion says so. */
+  /** Bytes sent; 0: its completion says. */
   bytes(i: number): number {
     return this.lengths[i];
   }

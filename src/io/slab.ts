@@ -1,8 +1,8 @@
-// The slab: one mapping cut into buffers of 16 KiB, and the ring that lends them to the kernel's receives.
+// The slab: one mapping divided into buffers of 16 KiB, and the ring that lends them to the kernel's receives.
 //
-// Only as many buffers as a turn may need are lent at a time; the rest lie on a stack, so that the buffer released last,
-// still in the cache, is lent next. The first data byte moves by a cache line from buffer to buffer: with equal offsets
-// all of them would compete for the same few cache sets (the stride is a power of two).
+// Only as many buffers as a turn may need are lent at a time. The rest lie on a stack, so that the buffer released last, still in the
+// cache, is lent next. The first data byte moves by a cache line from buffer to buffer: with equal offsets all buffers would compete for
+// the same few cache sets (the stride is a power of two).
 import type { RingMemory } from './native.js';
 
 export const BUFFER_SIZE = 16384;
@@ -11,26 +11,26 @@ const BUFFER_SHIFT = 14;
 export const HEADROOM = 64;
 export const TAILROOM = 64;
 const COLOURS = 8;
-/** Data bytes that every buffer holds at least. */
+/** Minimum data bytes of a buffer. */
 export const BUFFER_CAPACITY = BUFFER_SIZE - HEADROOM - (COLOURS - 1) * 64 - TAILROOM;
 
-/** Entries of the provided-buffer ring: a power of two, the upper bound of what is lent at a time. */
+/** Entries of the provided-buffer ring: a power of two, and the maximum lent at a time. */
 export const RING_BUFFERS = 1024;
 const RING_START = 64;
-/** Buffers that receives leave for what is to be sent, so that input can't keep output from being written; less in a small slab. */
+/** Buffers that receives leave for output, so that input can't keep output from being written; fewer in a small slab. */
 const RESERVE = 64;
-/** What is kept for those who move, beyond the reserve: an eighth of the slab is not given to those who wait ... */
+/** Beyond the reserve, an eighth of the slab is kept for peers that make progress ... */
 const KEPT_SHIFT = 3;
-/** ... and of what is free beyond that, one who waits may hold a quarter. */
+/** ... and of what is free beyond that, one stalled peer may hold a quarter. */
 const SHARE_SHIFT = 2;
-/** Buffers whose pages are given back at a time: 8 MiB, which takes the kernel about a millisecond. */
+/** Buffers whose pages are returned at a time: 8 MiB, which takes the kernel about a millisecond. */
 const SHRINK_BUFFERS = 512;
 
 export class Slab {
   readonly bytes: Uint8Array;
   readonly low: number;
   readonly high: number;
-  /** Bytes of a buffer, head and tail room included. */
+  /** Bytes of a buffer, including headroom and tailroom. */
   readonly bufferBytes = BUFFER_SIZE;
   /** Buffers in the slab, the fixed region excluded. */
   readonly buffers: number;
@@ -39,15 +39,15 @@ export class Slab {
   /** Buffers lent to the kernel. */
   lent = 0;
   private target: number;
-  /** Buffers whose pages were given back to the system, ever. */
+  /** Buffers whose pages have been returned to the system so far. */
   discarded = 0;
   private readonly reserve: number;
   private readonly kept: number;
-  /** Buffers that are promised: one to each connection, as far as half of the slab goes. */
+  /** Promised buffers: one per connection, up to half of the slab. */
   private promised = 0;
-  /** Buffers that were free all the time since `settle`: the lowest of the stack. */
+  /** Buffers that have been free since `settle`: the bottom of the stack. */
   private lowest: number;
-  /** Of these, those that have no pages. */
+  /** Those of them that have no pages. */
   private bare = 0;
   private ranOut = false;
   private cold = 0;
@@ -57,12 +57,12 @@ export class Slab {
   private readonly refs: Uint16Array;
   private readonly ring32: Uint32Array;
   private readonly ring16: Uint16Array;
-  /** Where in the ring a buffer that is lent has its entry. */
+  /** Entry of a lent buffer in the ring. */
   private readonly place: Uint16Array;
   private ringTail = 0;
   private fixedAt: number;
 
-  /** `fixedBytes` at the end of the mapping are kept for addresses and message headers. */
+  /** `fixedBytes` at the end of the mapping are reserved for addresses and message headers. */
   constructor(memory: RingMemory, fixedBytes: number) {
     this.bytes = new Uint8Array(memory.slab);
     this.low = memory.slabLow;
@@ -85,7 +85,7 @@ export class Slab {
     this.bare = this.free;
   }
 
-  /** Takes `length` bytes of the fixed region for good; returns their offset. Throws when it is used up. */
+  /** Permanently takes `length` bytes of the fixed region; returns their offset. Throws when it is used up. */
   fixed(length: number): number {
     const at = (this.fixedAt + 15) & ~15;
     if (at + length > this.bytes.length) throw new Error('the fixed region of the slab is used up');
@@ -98,7 +98,7 @@ export class Slab {
     return bid * BUFFER_SIZE + HEADROOM + ((bid & (COLOURS - 1)) << 6);
   }
 
-  /** Offset of the whole of `bid`, head and tail room included. */
+  /** Offset of the whole buffer `bid`, including headroom and tailroom. */
   bufferStart(bid: number): number {
     return bid * BUFFER_SIZE;
   }
@@ -108,32 +108,32 @@ export class Slab {
     return (bid + 1) * BUFFER_SIZE - TAILROOM;
   }
 
-  /** The buffer that offset `at` lies in. */
+  /** The buffer that contains offset `at`. */
   bufferOf(at: number): number {
     return at >>> BUFFER_SHIFT;
   }
 
   /**
-   * How many buffers may be held now by one connection, stream or queue whose reader is slow; 0 where those who move need what is left. A
-   * fraction of what is free: the more there are who wait, the less each may hold, as with the dynamic thresholds of switches
-   * (Choudhury and Hahne, 1998).
+   * How many buffers one connection, stream or queue with a slow reader may hold now; 0 if peers that make progress need what is left. It
+   * is a fraction of the free buffers: the more peers wait, the less each may hold, like the dynamic thresholds of switches (Choudhury and
+   * Hahne, 1998).
    */
   get share(): number {
     const left = this.free + this.lent - this.kept - this.promised;
     return left > 0 ? left >> SHARE_SHIFT : 0;
   }
 
-  /** Whether there is so much that a copy is not worth what it would save. */
+  /** Whether memory is so plentiful that saving some is not worth a copy. */
   get plentiful(): boolean {
     return this.free + this.lent > this.buffers - (this.buffers >> 2);
   }
 
-  /** Says how many connections there are: each is sure of a buffer, which others don't get. Called once a loop turn. */
+  /** Sets the number of connections: each is guaranteed a buffer, which others can't take. Called once per loop turn. */
   promise(connections: number): void {
     this.promised = Math.min(connections, this.buffers >> 1);
   }
 
-  /** A buffer with one reference, or -1 when the slab is out. */
+  /** A buffer with one reference, or -1 if the slab is exhausted. */
   take(): number {
     if (this.free === 0) return -1;
     const bid = this.stack[--this.free];
@@ -141,14 +141,14 @@ export class Slab {
     return bid;
   }
 
-  /** The same for what a transport hands to the protocols: it leaves the buffers that output needs, as receives do. */
+  /** The same for data that a transport passes to the protocols: like receives, it leaves the buffers that output needs. */
   takeForInput(): number {
     return this.free > this.reserve ? this.take() : -1;
   }
 
   /**
-   * The same for input that takes the place of a buffer which is given back right after, as plain text does of what it was decrypted from: half
-   * of the reserve is there for that too, or all memory could be full of what waits to be decrypted.
+   * The same for input that replaces a buffer that is released right after, as plaintext replaces its ciphertext. It may use half of the
+   * reserve too; otherwise all memory could be full of data waiting to be decrypted.
    */
   takeToReplace(): number {
     return this.free > this.reserve >> 1 ? this.take() : -1;
@@ -159,18 +159,18 @@ export class Slab {
     return this.free > this.reserve >> 1;
   }
 
-  /** Notes that the kernel filled `bid`: it comes back from the ring with one reference. */
+  /** The kernel filled `bid`: it comes back from the ring with one reference. */
   received(bid: number): void {
     this.lent--;
     this.refs[bid] = 1;
   }
 
-  /** How much a receive may have put into `bid`, a buffer that was lent: the kernel says so in its entry. */
+  /** How much a receive may have put into `bid`, a lent buffer: the kernel says so in its entry. */
   lentBytes(bid: number): number {
     return this.ring32[(this.place[bid] << 2) + 2];
   }
 
-  /** The buffer that was lent behind `bid`, into which a receive goes on. */
+  /** The buffer lent after `bid`, in which a receive continues. */
   lentNext(bid: number): number {
     return this.ring16[(((this.place[bid] + 1) & (RING_BUFFERS - 1)) << 3) + 6];
   }
@@ -179,12 +179,12 @@ export class Slab {
     this.refs[bid]++;
   }
 
-  /** True if nobody but the caller refers to `bid`, so that its bytes may be moved. */
+  /** True if only the caller refers to `bid`, so that its bytes may be moved. */
   exclusive(bid: number): boolean {
     return this.refs[bid] === 1;
   }
 
-  /** Whether one peer may hold `count` buffers with something that is not whole: one always, more only within its share. */
+  /** Whether one peer may hold `count` buffers with incomplete data: one always, more only within its share. */
   affords(count: number): boolean {
     return count <= 1 || count <= this.share;
   }
@@ -197,10 +197,10 @@ export class Slab {
   }
 
   /**
-   * Fills the ring up to what is lent at a time, which is less where less is left: whoever has much to read may take in a turn all that is
-   * lent, before it can be stopped. Called once a loop turn. `greedy`: there are receives that may take more than one buffer each. While memory
-   * is short they get none, or a thousand readers that stall would have all of it before they are known; they end for want of buffers, and those
-   * that take their place bring in one.
+   * Fills the ring up to the current limit of lent buffers, which is smaller if few are left: a socket with much to read may take
+   * everything lent in one turn, before it can be stopped. Called once per loop turn. `greedy`: some receives may take several buffers
+   * each. While memory is short they get none, because a thousand stalled readers would take everything before they are recognised; the
+   * receives end for lack of buffers, and their replacements take one each.
    */
   lend(greedy = false): void {
     if (greedy && this.share === 0) return;
@@ -229,7 +229,10 @@ export class Slab {
     this.ring16[7] = tail;
   }
 
-  /** A time has passed after which what nobody has touched is cold: what is lent at a time becomes less unless the kernel ran out. */
+  /**
+   * Called periodically: buffers that nobody has touched since the last call are cold. The limit of lent buffers falls unless the kernel
+   * ran out.
+   */
   settle(): void {
     if (this.bare > this.lowest) this.bare = this.lowest;
     this.cold = this.lowest;
@@ -239,20 +242,20 @@ export class Slab {
   }
 
   /**
-   * Has `discard` give back the pages of some buffers that are cold. They are on the stack, so nobody refers to them, and neither does the
-   * kernel: it has no more than the addresses of those that are lent.
+   * Lets `discard` return the pages of some cold buffers. They are on the stack, so neither we nor the kernel refer to them: it only has
+   * the addresses of lent buffers.
    */
   shrink(discard: (bids: Int32Array, from: number, count: number, bytes: number) => number): void {
     const cold = Math.min(this.cold, this.free);
     const count = Math.min(cold - this.bare, SHRINK_BUFFERS);
     if (count <= 0) return;
-    // Which of them is where is all the same; neighbours are given back together.
+    // Their order does not matter; neighbours are returned together.
     this.stack.subarray(this.bare, cold).sort();
     this.discarded += discard(this.stack, this.bare, count, BUFFER_SIZE);
     this.bare += count;
   }
 
-  /** The same for what is lent beyond what is lent now that it is quiet. */
+  /** The same for buffers lent beyond what is needed in quiet times. */
   shrinkLent(discard: (bids: Int32Array, from: number, count: number, bytes: number) => number): void {
     const count = this.lent - this.target;
     // Nothing was lent since: they have no pages.
@@ -266,7 +269,7 @@ export class Slab {
     this.discarded += discard(this.lentBids, 0, count, BUFFER_SIZE);
   }
 
-  /** Buffers that the kernel has to receive into, or could be lent. */
+  /** Buffers that the kernel can receive into, or that could be lent. */
   get receivable(): number {
     return this.free > this.reserve ? this.lent + this.free - this.reserve : this.lent;
   }

@@ -1,23 +1,23 @@
-// The columns of the socket table: one slot a socket, struct of arrays; and which slots are free.
+// The columns of the socket table (one slot per socket, struct of arrays), and the free slots.
 
 /** Flags of a slot. */
 export const SOCKET = {
   /** A receive is armed. */
   RECEIVING: 1,
-  /** Its cancellation is under way. */
+  /** Its cancellation is in progress. */
   CANCELLING: 2,
   /** The owner does not want data now. */
   PAUSED: 4,
-  /** Waits for buffers to come back. */
+  /** Waits for free buffers. */
   PARKED: 8,
-  /** A send (or the poll before it is tried again) is in flight. */
+  /** A send (or the poll before its retry) is in flight. */
   SENDING: 16,
   /** In the list of sockets to flush at the end of this turn. */
   DIRTY: 32,
   CONNECTING: 64,
-  /** Nothing more comes from the peer. */
+  /** The peer has ended its direction. */
   EOF: 128,
-  /** We have shut our direction down, or will once the queue is sent. */
+  /** Our direction is shut down, or will be once the queue is sent. */
   SHUT: 256,
   /** SHUT_WR is to be done when the queue is empty. */
   SHUT_PENDING: 512,
@@ -25,17 +25,17 @@ export const SOCKET = {
   NOTIFY_DRAINED: 1024,
   /** `close` was called: the fd is gone, completions are reaped. */
   CLOSED: 2048,
-  /** O_NONBLOCK is set (splicing), so operations answer EAGAIN instead of waiting. */
+  /** O_NONBLOCK is set (splicing), so operations return EAGAIN instead of waiting. */
   NONBLOCK: 4096,
-  /** To be closed when the queue is sent. */
+  /** To be closed once the queue is sent. */
   CLOSE_PENDING: 8192,
   /** One receive at a time: the owner asks for each. */
   ONCE: 16384,
-  /** A poll has stood for a receive or a send (EAGAIN while O_NONBLOCK); O_NONBLOCK may be off again while it waits. */
+  /** A poll has replaced a receive or a send (EAGAIN with O_NONBLOCK); O_NONBLOCK may be off again while it waits. */
   POLLED: 32768,
-  /** Its reader was too slow for it: one receive at a time until that has kept up for a while. */
+  /** Its reader was too slow: one receive at a time until that has kept up for a while. */
   SLOW: 65536,
-  /** The receive that is armed goes on by itself: it may take any number of buffers before it can be stopped. */
+  /** The armed receive continues by itself: it may take any number of buffers before it can be stopped. */
   MULTISHOT: 131072,
 } as const;
 
@@ -44,10 +44,10 @@ export interface Column {
   fill(value: number, from: number, to: number): unknown;
 }
 
-/** Slots of which columns are made ready at a time. */
+/** Number of slots whose columns are initialised at a time. */
 const CHUNK = 1024;
 
-/** Kind of a slot in nobody's use. */
+/** Kind of a free slot. */
 export const FREE = 0;
 const NONE = -1;
 
@@ -58,9 +58,9 @@ export class SocketTable {
   readonly generation: Uint16Array;
   /** The other socket of a relay, or -1. Owned by the protocols. */
   readonly peer: Int32Array;
-  /** What lies between the socket and the protocols: 0 nothing, else a layer of the transport's (see transport.ts). */
+  /** The transport's layer for the socket (see transport.ts); 0: none. */
   readonly layer: Uint8Array;
-  /** 1: something was sent, and the peer has not been seen to have acknowledged all of it. */
+  /** 1: data was sent, and not all of it is known to be acknowledged. */
   readonly owes: Uint8Array;
   /** Sockets in use. */
   open = 0;
@@ -70,9 +70,9 @@ export class SocketTable {
   private readonly freeSlots: Int32Array;
   private freeCount = 0;
   protected nextFresh = 0;
-  /** Columns that are not 0 where nobody has written, and what they are there. */
+  /** Columns whose resting value is not 0, and that value. */
   private readonly columns: { readonly column: Column; readonly empty: number }[] = [];
-  /** Slots of which these are ready. */
+  /** Number of slots for which these are initialised. */
   private prepared = 0;
 
   constructor(
@@ -91,7 +91,7 @@ export class SocketTable {
     this.freeSlots = new Int32Array(capacity);
   }
 
-  /** A slot for `fd`, or -1 when the table is full. The fd is this worker's from here on. */
+  /** A slot for `fd`, or -1 if the table is full. This worker owns the descriptor from now on. */
   adopt(fd: number, kind: number): number {
     let slot: number;
     if (this.freeCount > 0) slot = this.freeSlots[--this.freeCount];
@@ -112,8 +112,8 @@ export class SocketTable {
   }
 
   /**
-   * Says that a column of sockets is `empty` where nobody has written. It is written as slots come into use: those of all slots
-   * that there may be take 2 MiB, and most never are.
+   * Sets the resting value of a socket column. It is written as slots come into use: initialising all possible slots would take 2 MiB, and
+   * most are never used.
    */
   emptyIs(column: Column, empty: number): void {
     column.fill(empty, 0, this.prepared);

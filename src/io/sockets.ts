@@ -1,9 +1,8 @@
-// What every protocol needs of a socket: the armed receive (receives.ts), the queue of slices to send (one send in flight, the
-// rest vectored into the next), flushing once a loop turn, and a close that leaves nothing behind: the slot is free again only
-// when every operation on it has completed.
+// Socket operations for all protocols: the armed receive (receives.ts), the queue of slices to send (one send in flight, the rest vectored
+// into the next), flushing once per loop turn, and a clean close: the slot is free again only when every operation on it has completed.
 //
-// Protocols see plain bytes. Where a transport lies between them and the socket (`layer` is not 0) layered.ts takes over; the
-// plain socket pays one branch on a byte for that.
+// Protocols see plain bytes. If a transport lies between them and the socket (`layer` is not 0), layered.ts takes over; a plain socket pays
+// one branch on a byte for that.
 import { ERRNO, OP, POLLOUT, POLLRDHUP, SHUT_WR } from './abi.js';
 import type { Native } from './native.js';
 import { Receives } from './receives.js';
@@ -16,24 +15,24 @@ import type { Wheel } from './wheel.js';
 
 export { FREE, SOCKET };
 
-/** Of a socket whose owner waits for the end of the send: a completion tells it. */
+/** The owner waits for the end of the send: a completion reports it. */
 const AWAITED = SOCKET.NOTIFY_DRAINED | SOCKET.CLOSE_PENDING | SOCKET.SHUT_PENDING;
-/** What the kernel mostly takes as a whole; more is a bulk transfer, which is better waited for. */
+/** The kernel usually takes this much at once; more is a bulk transfer, which is better waited for. */
 const SILENT_BYTES = 16384;
 
 export class Sockets extends Receives {
-  /** Bytes queued and not yet taken by the kernel; with a transport, those that it wrote included. */
+  /** Bytes queued and not yet taken by the kernel, including a transport's output. */
   readonly queued: Int32Array;
-  /** Buffers that what is queued holds. */
+  /** Buffers held by queued data. */
   readonly pinned: Int32Array;
-  /** Payload that waits to be sent: by the kernel, or by the transport. */
+  /** Payload waiting for the kernel, or for the transport. */
   readonly payload: SendQueue;
 
-  /** 1: a poll watches for the end of a peer that is not read. */
+  /** 1: a poll watches for the close of a peer that is not read. */
   private readonly watched: Uint8Array;
   private readonly dirty: Int32Array;
   private dirtyCount = 0;
-  /** Sends submitted that say nothing if all was sent; see `silent`. */
+  /** Submitted sends that report nothing if everything was sent; see `silent`. */
   readonly silent = new SilentSends();
 
   constructor(
@@ -54,17 +53,17 @@ export class Sockets extends Receives {
     this.dirty = new Int32Array(capacity);
   }
 
-  /** Puts a transport's `layer` between the socket and the protocols; `stands`: the connection has been made already. */
+  /** Puts a transport's `layer` between the socket and the protocols; `stands`: the connection is established already. */
   attach(slot: number, layer: number, stands: boolean): void {
     this.layer[slot] = layer;
-    // Until somebody asks for data. The transport receives all the same until it is ready.
+    // Until somebody asks for data. The transport receives regardless until it is ready.
     this.flags[slot] |= SOCKET.PAUSED;
     if (stands) this.layered?.opened(slot);
   }
 
   /**
-   * Watches for the end of a peer that is not read: its FIN shows though what came before lies in the kernel. `fin` false: only a
-   * connection that is broken shows. Once; safe to call while a watch is on.
+   * Watches for the close of a peer that is not read: this finds its FIN behind unread data in the kernel. With `fin` false only a broken
+   * connection is found. One-shot; safe to call while a watch is active.
    */
   watch(slot: number, fin: boolean): void {
     if (this.watched[slot] === 1 || (this.flags[slot] & (SOCKET.CLOSED | SOCKET.EOF)) !== 0) return;
@@ -73,7 +72,7 @@ export class Sockets extends Receives {
     this.ring.poll(this.fd[slot], slot, this.generation[slot], fin ? POLLRDHUP : 0, OP.POLL_HUP);
   }
 
-  /** The watch has ended. True if there is something to tell. */
+  /** The watch has ended. True if there is something to report. */
   watchEnded(slot: number, result: number): boolean {
     this.watched[slot] = 0;
     this.pending[slot]--;
@@ -102,14 +101,14 @@ export class Sockets extends Receives {
     if ((flags & (SOCKET.DIRTY | SOCKET.SENDING | SOCKET.CONNECTING)) === 0) this.markDirty(slot);
   }
 
-  /** Queues before everything else, of which nothing has been sent; otherwise as `queue`. */
+  /** Queues before everything else, of which nothing may have been sent; otherwise as `queue`. */
   queueFirst(slot: number, at: number, length: number, bid: number): void {
     this.payload.unshift(slot, at, length, bid);
     if ((this.flags[slot] & (SOCKET.DIRTY | SOCKET.SENDING | SOCKET.CONNECTING | SOCKET.CLOSED)) === 0)
       this.markDirty(slot);
   }
 
-  /** Moves everything queued on `from`, of which nothing is in flight, to the end of the queue of `to`. */
+  /** Moves everything queued on `from`, of which nothing may be in flight, to the end of the queue of `to`. */
   moveQueue(from: number, to: number): void {
     if (this.layer[from] !== 0) this.layered?.takeBack(from);
     if (this.payload.empty(from)) return;
@@ -117,14 +116,14 @@ export class Sockets extends Receives {
     if ((this.flags[to] & (SOCKET.DIRTY | SOCKET.SENDING | SOCKET.CONNECTING)) === 0) this.markDirty(to);
   }
 
-  /** Forgets what is queued and not in flight. */
+  /** Drops what is queued and not in flight. */
   dropQueue(slot: number): void {
     if ((this.flags[slot] & SOCKET.SENDING) !== 0) return;
     this.payload.clear(slot);
     if (this.layer[slot] !== 0) this.layered?.drop(slot);
   }
 
-  /** Ends our direction (FIN) when the queue is sent. */
+  /** Ends our direction (FIN) once the queue is sent. */
   shutdown(slot: number): void {
     const flags = this.flags[slot];
     if ((flags & (SOCKET.SHUT | SOCKET.CLOSED)) !== 0) return;
@@ -140,14 +139,14 @@ export class Sockets extends Receives {
     }
   }
 
-  /** Closes when the queue is sent. */
+  /** Closes once the queue is sent. */
   closeWhenSent(slot: number): void {
     if (this.layer[slot] !== 0) this.layered?.closeWhenSent(slot);
     else if (this.queued[slot] === 0) this.close(slot);
     else this.flags[slot] |= SOCKET.CLOSE_PENDING;
   }
 
-  /** Whether a close that is no abort has something to write first, which is all there is to write. */
+  /** Whether an orderly close has only its own goodbye left to write. */
   saysGoodbye(slot: number): boolean {
     return this.layer[slot] !== 0 && this.layered?.saysGoodbye(slot) === true;
   }
@@ -159,7 +158,7 @@ export class Sockets extends Receives {
     this.close(slot);
   }
 
-  /** Makes whatever closes this socket an abort. */
+  /** Makes any close of this socket an abort. */
   resetOnClose(slot: number): void {
     this.native.resetOnClose(this.fd[slot]);
     if (this.layer[slot] !== 0) this.layered?.resetOnClose(slot);
@@ -170,7 +169,7 @@ export class Sockets extends Receives {
     const flags = this.flags[slot];
     if ((flags & SOCKET.CLOSED) !== 0) return;
     const generation = this.generation[slot];
-    // A close with a receive armed would leave the socket open and receiving: cancel in the same batch.
+    // Closing with an armed receive would leave the socket open and receiving: cancel in the same batch.
     if ((flags & SOCKET.RECEIVING) !== 0) this.ring.cancel(slot, OP.RECV, generation);
     if ((flags & SOCKET.SENDING) !== 0) this.ring.cancel(slot, OP.SEND, generation);
     if ((flags & SOCKET.CONNECTING) !== 0) this.ring.cancel(slot, OP.CONNECT, generation);
@@ -180,7 +179,7 @@ export class Sockets extends Receives {
     }
     if (this.watched[slot] === 1) this.ring.cancel(slot, OP.POLL_HUP, generation);
     const fd = this.fd[slot];
-    // Before the entry, not after: a worker that dies in between leaks one fd at worst, and closes no stranger's.
+    // Before the entry, not after: a worker that dies in between leaks at most one descriptor, and closes nobody else's.
     if (fd < this.owner.length) this.owner[fd] = 0;
     this.ring.close(fd);
     this.flags[slot] = (flags & ~(SOCKET.CLOSE_PENDING | SOCKET.SHUT_PENDING | SOCKET.NOTIFY_DRAINED)) | SOCKET.CLOSED;
@@ -190,7 +189,7 @@ export class Sockets extends Receives {
     this.releaseIfDone(slot);
   }
 
-  /** Operations outstanding beyond receive, send and connect (polls of a splice). */
+  /** Adds an outstanding operation other than receive, send and connect (polls of a splice). */
   hold(slot: number): void {
     this.pending[slot]++;
   }
@@ -201,8 +200,8 @@ export class Sockets extends Receives {
   }
 
   /**
-   * Writes every socket that has something queued: one send each. Called at the end of a loop turn. Returns how many sends will complete by
-   * themselves: all, unless some may be `silent`.
+   * Sends from every socket with queued data, one send each. Called at the end of a loop turn. Returns how many sends will have a
+   * completion: all, unless some may be `silent`.
    */
   flush(silent = false): number {
     let sends = 0;
@@ -220,8 +219,8 @@ export class Sockets extends Receives {
   }
 
   /**
-   * The poll that stands for a receive on an O_NONBLOCK socket has fired, failed or was cancelled. Returns the errno that the
-   * owner must hear of, -1 where there is nothing to tell, or -2 where a pause has taken effect.
+   * The poll that replaces a receive on an O_NONBLOCK socket has fired, failed or was cancelled. Returns the errno to report to the owner,
+   * -1 if there is nothing to report, or -2 if a pause has taken effect.
    */
   polledIn(slot: number, result: number): number {
     this.flags[slot] &= ~(SOCKET.RECEIVING | SOCKET.CANCELLING);
@@ -231,15 +230,15 @@ export class Sockets extends Receives {
       return -1;
     }
     if ((this.flags[slot] & SOCKET.PAUSED) !== 0) return -2;
-    // Trying again at once would spin for as long as memory is short.
+    // Retrying at once would spin while memory is short.
     if (result < 0 && result !== -ERRNO.ECANCELED) return -result;
-    // Whether it is armed again is for the transport to say.
+    // The transport decides whether to arm it again.
     if (this.layer[slot] !== 0) return -2;
     this.arm(slot);
     return -1;
   }
 
-  /** The poll that stands for a send on an O_NONBLOCK socket has fired or failed. Returns the errno to tell, or 0. */
+  /** The poll that replaces a send on an O_NONBLOCK socket has fired or failed. Returns the errno to report, or 0. */
   polledOut(slot: number, result: number): number {
     this.flags[slot] &= ~SOCKET.SENDING;
     this.pending[slot]--;
@@ -251,7 +250,7 @@ export class Sockets extends Receives {
     return 0;
   }
 
-  /** Bookkeeping of a connect completion; true if the owner is to be told. */
+  /** Bookkeeping of a connect completion; true if it is to be reported to the owner. */
   connected(slot: number): boolean {
     this.flags[slot] &= ~SOCKET.CONNECTING;
     this.pending[slot]--;
@@ -270,8 +269,8 @@ export class Sockets extends Receives {
   }
 
   /**
-   * Bookkeeping of a send completion. Returns bytes sent (> 0 or 0), or -errno if the socket can send no more.
-   * `takeDrained` then says whether the owner is to hear of an empty queue.
+   * Bookkeeping of a send completion. Returns bytes sent (> 0 or 0), or -errno if the socket can send no more. `takeDrained` then says
+   * whether to report an empty queue to the owner.
    */
   sent(slot: number, result: number): number {
     this.pending[slot]--;
@@ -303,7 +302,7 @@ export class Sockets extends Receives {
     return Math.max(result, 0);
   }
 
-  /** True if the owner asked for it and the queue is empty now; asks no longer. */
+  /** True if the owner asked for it and the queue is empty now; clears the request. */
   takeDrained(slot: number): boolean {
     const flags = this.flags[slot];
     if ((flags & (SOCKET.NOTIFY_DRAINED | SOCKET.CLOSED)) !== SOCKET.NOTIFY_DRAINED || this.queued[slot] !== 0)
@@ -316,12 +315,12 @@ export class Sockets extends Receives {
     this.flags[slot] |= SOCKET.NOTIFY_DRAINED;
   }
 
-  /** Has what waits for this socket sent at the end of the turn. */
+  /** Sends this socket's queue at the end of the turn. */
   flushSoon(slot: number): void {
     if ((this.flags[slot] & (SOCKET.DIRTY | SOCKET.SENDING | SOCKET.CLOSED)) === 0) this.markDirty(slot);
   }
 
-  /** Everything is sent: what was to be done then. */
+  /** Everything is sent: does what was waiting for that. */
   private afterDrain(slot: number): void {
     const flags = this.flags[slot];
     if (this.layer[slot] !== 0) {
@@ -335,9 +334,8 @@ export class Sockets extends Receives {
   }
 
   /**
-   * Ends our direction of the connection.
-   * A call, not an entry: io_uring carries SHUTDOWN out in a kernel thread, which looks the fd up only then. A CLOSE behind it
-   * can win, and the shutdown would hit whoever has the number by then.
+   * Ends our direction of the connection. A call, not an entry: io_uring executes SHUTDOWN in a kernel thread, which looks the descriptor
+   * up only then. A CLOSE behind it can win, and the shutdown would hit whoever has the number by then.
    */
   finish(slot: number): void {
     this.native.shutdown(this.fd[slot], SHUT_WR);
@@ -348,7 +346,7 @@ export class Sockets extends Receives {
     this.dirty[this.dirtyCount++] = slot;
   }
 
-  /** Sends what is first in line: payload, or with a transport what it has written. Returns 1 if a completion will tell of it. */
+  /** Sends what is first in the queue: payload, or a transport's output. Returns 1 if a completion will report it. */
   send(slot: number, maySilent = false): number {
     this.flags[slot] |= SOCKET.SENDING;
     this.owes[slot] = 1;

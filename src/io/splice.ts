@@ -1,5 +1,5 @@
-// Splicing: bytes that go from socket to socket through a kernel pipe, never through this process. It costs a third of a copy
-// for bulk flows and more than a copy for small messages, so the protocols switch to it once a flow has proved to be bulk.
+// Splicing: bytes that go from socket to socket through a kernel pipe, never through this process. It costs a third of a copy for bulk
+// flows and more than a copy for small messages, so the protocols switch to it once a flow has proved to be bulk.
 //
 // `splice(2)` is called directly when a poll says ready: the ring's own SPLICE always goes to a kernel worker thread.
 import { ERRNO, OP, POLLIN, POLLOUT, POLLRDHUP } from './abi.js';
@@ -7,9 +7,9 @@ import type { Native } from './native.js';
 import type { Ring } from './ring.js';
 import { SOCKET, type Sockets } from './sockets.js';
 
-/** Why a pump stopped; told to the owner through `Splicer.step`'s result. */
+/** Why a pump stopped; returned by `Splicer.step`. */
 export const PUMP = {
-  /** Waiting for a poll, or moved on to the list of flows to go on with this turn. */
+  /** Waiting for a poll, or on the list of flows to continue this turn. */
   WAIT: 0,
   /** The limit is reached and everything has been delivered. */
   DONE: 1,
@@ -17,11 +17,11 @@ export const PUMP = {
   EOF: 2,
   SOURCE_FAILED: 3,
   DESTINATION_FAILED: 4,
-  /** The flow has become slow: small messages are cheaper copied. The pipe is empty. */
+  /** The flow has become slow: copying is cheaper for small messages. The pipe is empty. */
   SLOW: 5,
 } as const;
 
-/** Flags that `Native.pump` returns. */
+/** Flags returned by `Native.pump`. */
 const SOURCE_BLOCKS = 1;
 const DESTINATION_BLOCKS = 2;
 const SOURCE_EOF = 4;
@@ -32,7 +32,7 @@ const LIMIT_REACHED = 32;
 const PIPE_BYTES = 1 << 20;
 /** Moves smaller than this count as slow ... */
 const SLOW_BYTES = 8192;
-/** ... and so many of them in a row end the splicing. */
+/** ... and this many in a row end the splicing. */
 const SLOW_MOVES = 16;
 
 export class Splicer {
@@ -41,11 +41,11 @@ export class Splicer {
   /** Bytes that the last `step` took from the source and gave to the destination. */
   bytesIn = 0;
   bytesOut = 0;
-  /** Bytes delivered by splicing, ever. */
+  /** Bytes delivered by splicing so far. */
   spliced = 0;
-  /** Pipes in use and idle. */
+  /** Pipes in use or idle. */
   open = 0;
-  /** Times that no pipe was to be had. */
+  /** Number of times no pipe was available. */
   limited = 0;
 
   private readonly pipeRead: Int32Array;
@@ -91,7 +91,7 @@ export class Splicer {
     this.page = new Float64Array(page);
   }
 
-  /** True while every pipe that there may be is in use. */
+  /** True while all permitted pipes are in use. */
   get exhausted(): boolean {
     return this.free === 0 && this.open >= this.maxPipes;
   }
@@ -101,15 +101,14 @@ export class Splicer {
     return this.destination[source] >= 0;
   }
 
-  /** True while bytes from `source` are in the pipe, because the destination takes none. */
+  /** True while bytes from `source` are in the pipe because the destination accepts none. */
   blocked(source: number): boolean {
     return this.destination[source] >= 0 && this.inPipe[source] > 0;
   }
 
   /**
-   * Begins splicing from `source` to `destination`, at most `limit` bytes (Infinity: to the end of the stream).
-   * Neither may have a receive armed for, or bytes queued in, this direction. False if no pipe is to be had.
-   * The caller then calls `step` or `schedule`.
+   * Begins splicing from `source` to `destination`, at most `limit` bytes (Infinity: to the end of the stream). Neither may have a receive
+   * armed, or bytes queued, in this direction. False if no pipe is available. The caller then calls `step` or `schedule`.
    */
   start(source: number, destination: number, limit: number): boolean {
     if (this.free > 0) {
@@ -156,7 +155,7 @@ export class Splicer {
     if (this.pollErrno[source] !== 0) {
       this.errno = this.pollErrno[source];
       this.finish(source);
-      // With bytes in the pipe it is the destination that was waited for.
+      // With bytes in the pipe the poll was for the destination.
       return held > 0 ? PUMP.DESTINATION_FAILED : PUMP.SOURCE_FAILED;
     }
     const result = this.native.pump(
@@ -206,12 +205,12 @@ export class Splicer {
         return PUMP.WAIT;
       }
     }
-    // The native side stopped for fairness: go on in the next turn.
+    // The native side stopped for fairness: continue in the next turn.
     this.schedule(source);
     return PUMP.WAIT;
   }
 
-  /** Has the loop call for `source` once more this turn or the next, without a poll. */
+  /** Makes the loop call for `source` once more this turn or the next, without a poll. */
   schedule(source: number): void {
     this.again[this.againCount++] = source;
     this.polling[source] = 2;
@@ -224,12 +223,12 @@ export class Splicer {
     this.sockets.unhold(source);
   }
 
-  /** Flows that have more to do without waiting: the loop must not block. */
+  /** Flows that can continue without waiting: the loop must not block. */
   get runnable(): number {
     return this.againCount;
   }
 
-  /** Takes one flow off the list of `runnable`; the caller then calls `step`. -1 if it has gone meanwhile. */
+  /** Takes one flow off the list of `runnable`; the caller then calls `step`. -1 if it has ended meanwhile. */
   takeRunnable(i: number): number {
     const source = this.again[i];
     if (this.polling[source] !== 2) return -1;
@@ -243,7 +242,7 @@ export class Splicer {
     this.againCount -= n;
   }
 
-  /** Ends the splicing of a socket that is being closed; bytes left in the pipe are lost with it. */
+  /** Ends the splicing of a socket being closed; bytes left in the pipe are lost. */
   stop(source: number): void {
     if (this.destination[source] < 0) return;
     if (this.polling[source] === 1) {
@@ -267,7 +266,7 @@ export class Splicer {
     this.destination[source] = -1;
     const read = this.pipeRead[source];
     const write = this.pipeWrite[source];
-    // A pipe with bytes in it must not carry them into another connection.
+    // Bytes in a pipe must not get into another connection.
     if (this.inPipe[source] === 0) {
       this.freeRead[this.free] = read;
       this.freeWrite[this.free] = write;
@@ -277,7 +276,7 @@ export class Splicer {
     this.settle(destination);
   }
 
-  /** Back to blocking mode once no direction of the socket is spliced. */
+  /** Back to blocking mode once neither direction of the socket is spliced. */
   private settle(slot: number): void {
     if ((this.sockets.flags[slot] & SOCKET.CLOSED) !== 0) return;
     const peer = this.sockets.peer[slot];
@@ -285,12 +284,12 @@ export class Splicer {
     this.setNonblock(slot, false);
   }
 
-  /** False where the kernel refuses to set O_NONBLOCK. */
+  /** False if the kernel refuses to set O_NONBLOCK. */
   private setNonblock(slot: number, on: boolean): boolean {
     const sockets = this.sockets;
     if (((sockets.flags[slot] & SOCKET.NONBLOCK) !== 0) === on) return true;
-    // splice(2) on a socket without it would block the thread. io_uring, though, answers EAGAIN on such a socket instead of
-    // waiting, so it is taken off again; the epoll executor does not mind.
+    // splice(2) on a blocking socket would block the thread. But io_uring answers EAGAIN on a non-blocking one instead of waiting, so the
+    // flag is removed afterwards; the epoll executor does not mind.
     let result = 0;
     if (on || this.ring.executor === 'uring') result = this.native.nonblock(sockets.fd[slot], on);
     if (on && result < 0) return false;

@@ -1,16 +1,16 @@
-// The seam between sockets and protocols, for what may come between them: TLS is a transport, and so is the one that the tests use.
+// The seam between sockets and protocols: TLS is a transport, and so is the one used by tests.
 //
-// Protocols call `Sockets` and hear `ConnectionEvents`; both are about plain bytes. A transport stands on the other side: it gets the
-// bytes that were received, hands plain ones up with `Channel.deliver`, and turns the payload that waits into what is sent. It
-// never calls the protocols, the ring or the sockets itself.
+// Protocols call `Sockets` and get `ConnectionEvents`; both are about plain bytes. A transport is on the other side: it gets the received
+// bytes, delivers plain ones with `Channel.deliver`, and turns waiting payload into output. It never calls the protocols, the ring or the
+// sockets itself.
 import type { SendQueue } from './send-queue.js';
 import type { Slab } from './slab.js';
 
-/** What protocols hear of a connection, whatever carries it. */
+/** Events of a connection for the protocols, whatever carries it. */
 export interface ConnectionEvents {
-  /** The connection stands and its transport is ready, or `result` is -errno. */
+  /** The connection is established and its transport ready, or `result` is -errno. */
   connected(slot: number, result: number): void;
-  /** The transport of an accepted connection is ready; not told of plain ones, which always are. */
+  /** The transport of an accepted connection is ready; not called for plain ones, which always are. */
   ready(slot: number): void;
   /** `length` bytes at slab offset `at` in buffer `bid`; the handler takes over the buffer's reference. */
   data(slot: number, bid: number, at: number, length: number): void;
@@ -21,82 +21,88 @@ export interface ConnectionEvents {
   paused(slot: number): void;
 }
 
-/** What a transport implements: one object per worker, for all sockets that have one. Nothing here may allocate per call but `opened`. */
+/** Implemented by a transport: one object per worker, for all its sockets. Only `opened` may allocate per call. */
 export interface Transport {
-  /** The layer for connection `slot` accepted on `listener` (its slot): 0 leaves it plain, any other byte is the transport's to choose. */
+  /**
+   * The layer for connection `slot` accepted on `listener` (its slot): 0 leaves it plain; the transport chooses the meaning of other
+   * values.
+   */
   accepts(listener: number, slot: number): number;
-  /** The same for a connection that is dialled to `endpoint` (its slot). */
+  /** The same for a connection being dialled to `endpoint` (its slot). */
   dials(endpoint: number, slot: number): number;
-  /** The connection stands; `Channel.established` is to be called once payload can pass. It may be written to from now on. */
+  /** The connection is established; call `Channel.established` once payload can pass. Writing is allowed from now on. */
   opened(slot: number): void;
-  /** Something has come that has not been received (after `Channel.watchInput`). */
+  /** Data is available that has not been received (after `Channel.watchInput`). */
   readable(slot: number): void;
-  /** Bytes of the peer; takes over the reference to `bid`. */
+  /** Bytes from the peer; takes over the reference to `bid`. */
   received(slot: number, bid: number, at: number, length: number): void;
-  /** Whether it keeps enough of what was received: nothing more is, until `Channel.receive` asks for it. */
+  /** Whether it holds so much received data that nothing more is received until it calls `Channel.receive`. */
   full(slot: number): boolean;
-  /** The peer has ended its direction. Where that truncates the stream, the answer is `Channel.fail`, else `Channel.end`. */
+  /** The peer has ended its direction. Answer with `Channel.fail` if that truncates the stream, else with `Channel.end`. */
   ended(slot: number): void;
-  /** Nothing more can be received. The answer is `Channel.fail`, after what came before. */
+  /** Nothing more can be received. Answer with `Channel.fail`, after what came before. */
   failed(slot: number, errno: number): void;
-  /** The protocols want data again: what was kept back may be delivered. */
+  /** The protocols want data again: withheld data may be delivered. */
   resumed(slot: number): void;
-  /** Payload waits: takes of it as much as it likes (`Channel.take`), and writes what is to be sent. Called again when that has been sent. */
+  /** Payload waits: take as much as you like (`Channel.take`), and write the output. Called again when that has been sent. */
   send(slot: number): void;
-  /** All payload has been taken and no more will come: writes the end of the stream, now or later, and calls `Channel.endWire`. */
+  /** All payload has been taken and no more will come: write the end of the stream, now or later, and call `Channel.endWire`. */
   shutdown(slot: number): void;
-  /** The connection is over, in whatever state: forgets it. */
+  /** The connection is over, in whatever state: forget it. */
   closed(slot: number): void;
-  /** Once a loop turn. */
+  /** Once per loop turn. */
   turn(): void;
-  /** How much waits for nothing but the next turn: the loop does not sleep meanwhile. */
+  /** Amount of work that only waits for the next turn: the loop does not sleep meanwhile. */
   readonly pending: number;
 }
 
-/** What a transport calls. */
+/** Called by a transport. */
 export interface Channel {
-  /** Payload can pass, both ways. Once per connection. */
+  /** Payload can pass in both directions. Once per connection. */
   established(slot: number): void;
-  /** Whether the protocols take data now. What is delivered nevertheless waits. */
+  /** Whether the protocols take data now. Data delivered anyway waits. */
   wants(slot: number): boolean;
   /**
-   * Plain bytes of the peer, in a buffer of their own (`Slab.takeForInput`) within `dataStart` and `dataEnd`: protocols write
-   * around them. Takes over the reference.
+   * Plain bytes from the peer, in a separate buffer (`Slab.takeForInput`) between `dataStart` and `dataEnd`: protocols write around them.
+   * Takes over the reference.
    */
   deliver(slot: number, bid: number, at: number, length: number): void;
   /** `Transport.full` is no longer true. */
   receive(slot: number): void;
-  /** Has `Transport.readable` called when something has come, and leaves it where it is; nothing is received meanwhile. Before `established` only. */
+  /**
+   * Calls `Transport.readable` when data is available, and leaves it in the kernel; nothing is received meanwhile. Only before
+   * `established`.
+   */
   watchInput(slot: number): void;
-  /** The peer has ended its stream, properly. */
+  /** The peer has properly ended its stream. */
   end(slot: number): void;
-  /** The connection can't go on, or can't begin. Told a turn later, so that what was written before it (an alert) has left. */
+  /** The connection can't continue, or can't begin. Reported a turn later, so that earlier output (an alert) is sent first. */
   fail(slot: number, errno: number): void;
 
-  /** Slab offset and length of the first slice of the payload that waits; length 0 where none does. */
+  /** Slab offset and length of the first slice of waiting payload; length 0 if there is none. */
   payloadAt(slot: number): number;
   payloadLength(slot: number): number;
   /** Takes `length` bytes of that slice; their buffer is held until they have been sent. */
   take(slot: number, length: number): void;
   /** Queues bytes for the kernel; takes over one reference to `bid` (-1: nobody's buffer). */
   write(slot: number, at: number, length: number, bid: number): void;
-  /** Nothing more is written: the connection's own end may follow. */
+  /** Nothing more will be written: the connection itself may be shut down next. */
   endWire(slot: number): void;
-  /** Bytes that were written and that the kernel has not taken. */
+  /** Output that the kernel has not taken, bytes. */
   unsent(slot: number): number;
-  /** Has `Transport.send` called at the end of this turn, after it took nothing. */
+  /** Calls `Transport.send` at the end of this turn, after it took nothing. */
   flushSoon(slot: number): void;
 }
 
-/** Makes a worker's transport. */
+/** Creates a worker's transport. */
 export type MakeTransport = (channel: Channel, slab: Slab, sockets: number) => Transport;
 
-/** What `Sockets` leaves to layered.ts, for a socket that has a transport. */
+/** What `Sockets` delegates to layered.ts, for a socket with a transport. */
 export interface Layering {
-  /** What the transport has written and the kernel has not taken. */
+  /** The transport's output that the kernel has not taken. */
   readonly wire: SendQueue;
   opened(slot: number): void;
-  /** Queues what goes out before anything that the transport has to say, on a connection that is being made. */
+  /** Queues what is sent before the transport's own output, on a connection being established. */
   precede(slot: number, at: number, length: number, bid: number): void;
   received(slot: number, bid: number, at: number, length: number): void;
   ended(slot: number): void;
@@ -106,7 +112,7 @@ export interface Layering {
   resumed(slot: number, paused: boolean): void;
   rearm(slot: number): void;
   flush(slot: number, silent: boolean): number;
-  /** The kernel has taken `bytes` of what was written. Returns how much payload that is. */
+  /** The kernel has taken `bytes` of the output. Returns how much payload that is. */
   sent(slot: number, bytes: number): number;
   takeBack(slot: number): void;
   drop(slot: number): void;

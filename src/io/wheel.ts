@@ -1,15 +1,15 @@
-// A hierarchical timer wheel: one deadline a slot, in intrusive lists over typed arrays. Four levels of 64 buckets with a tick
-// of 2 ms reach 9.3 hours; later deadlines are looked at again then. Scheduling and cancelling are a few stores.
+// A hierarchical timer wheel: one deadline per slot, in intrusive lists over typed arrays. Four levels of 64 buckets with a tick of 2 ms
+// reach 9.3 hours; later deadlines are rescheduled then. Scheduling and cancelling are a few stores.
 //
-// Deadlines that move later (idle timers) need not be moved here: the owner looks at its own clock when the timer fires and
-// schedules the rest. So a busy connection costs the wheel nothing.
+// Deadlines that move later (idle timers) need not be moved here: when the timer fires, the owner checks its own clock and schedules the
+// rest. So a busy connection costs the wheel nothing.
 
-/** Milliseconds of a tick: the resolution of every timeout. */
+/** Milliseconds per tick: the resolution of every timeout. */
 export const TICK_MS = 2;
 const BITS = 6;
 const BUCKETS = 1 << BITS;
 const LEVELS = 4;
-/** Ticks that a bucket of each level stands for; the last is the reach of all levels together. */
+/** Ticks per bucket of each level; the last is the reach of all levels together. */
 const SPAN = [1, BUCKETS, BUCKETS ** 2, BUCKETS ** 3, BUCKETS ** 4] as const;
 /** Bucket of a slot without a timer. */
 export const NO_BUCKET = -1;
@@ -28,10 +28,10 @@ export class Wheel {
   private readonly due: Int32Array;
   private armed = 0;
   private cascading = false;
-  /** What `nextMs` found last, kept up to date by new timers; -1 once that time has come. */
+  /** Last result of `nextMs`, kept up to date by new timers; -1 once that time has come. */
   private soonest = -1;
 
-  /** A cell of `bucket` is NONE before its slot is used for the first time. */
+  /** A cell of `bucket` is NONE before its slot is first used. */
   constructor(capacity: number, nowMs: number, bucket = new Int16Array(capacity).fill(NONE)) {
     this.next = new Int32Array(capacity);
     this.prev = new Int32Array(capacity);
@@ -53,7 +53,7 @@ export class Wheel {
     this.link(slot);
   }
 
-  /** Arms the timer, or moves it only if `deadlineMs` is earlier than what is armed. */
+  /** Arms the timer, or moves it only if `deadlineMs` is earlier than the current deadline. */
   pull(slot: number, deadlineMs: number): void {
     if (this.bucket[slot] !== NONE) {
       if (this.deadline[slot] <= deadlineMs) return;
@@ -68,8 +68,8 @@ export class Wheel {
   }
 
   /**
-   * Moves time forward and collects the slots whose deadline has come, in no order within a tick.
-   * Returns how many; they are read with `expired(i)` and are no longer armed.
+   * Advances time and collects the slots whose deadline has come, in no order within a tick. Returns their number; read them with
+   * `expired(i)`. They are no longer armed.
    */
   advance(nowMs: number): number {
     const target = Math.floor(nowMs / TICK_MS);
@@ -82,7 +82,7 @@ export class Wheel {
     while (this.tick < target) {
       // An empty level 0 is skipped to its next cascade: a long silence costs one step per 64 ticks.
       if (this.counts[0] === 0) {
-        // No `|`: it would cut a tick count past 2^31 (an uptime of 50 days) to a negative number.
+        // No `|`: it would turn a tick count over 2^31 (an uptime of 50 days) negative.
         const last = this.tick + BUCKETS - 1 - (this.tick & (BUCKETS - 1));
         if (last >= target) {
           this.tick = target;
@@ -109,7 +109,7 @@ export class Wheel {
     return this.due[i];
   }
 
-  /** When `advance` has something to do at the earliest, ms; Infinity if no timer is armed. May be early, never late. */
+  /** Earliest time at which `advance` has something to do, ms; Infinity if no timer is armed. May be early, never late. */
   nextMs(): number {
     if (this.armed === 0) return Number.POSITIVE_INFINITY;
     if (this.soonest < 0) this.soonest = this.findNext();
@@ -123,8 +123,8 @@ export class Wheel {
         if (this.heads[tick & (BUCKETS - 1)] !== NONE || (tick & (BUCKETS - 1)) === 0) return tick * TICK_MS;
       }
     }
-    // Nothing at level 0: the next cascade that can bring something down. Any level may be the first: a far timer moves down
-    // only when its bucket's turn has come.
+    // Nothing at level 0: the next cascade that can bring something down. Any level may be the first: a distant timer moves down only when
+    // its bucket's turn comes.
     let earliest = Number.POSITIVE_INFINITY;
     for (let level = 1; level < LEVELS; level++) {
       if (this.counts[level] === 0) continue;
@@ -172,7 +172,7 @@ export class Wheel {
 
   private link(slot: number): void {
     let tick = Math.ceil(this.deadline[slot] / TICK_MS);
-    // Only while a bucket is being cascaded is the current tick not yet collected, and so a valid place.
+    // Only during a cascade is the current tick not yet collected, and so a valid place.
     const earliest = this.cascading ? this.tick : this.tick + 1;
     if (tick < earliest) tick = earliest;
     const delta = tick - this.tick;

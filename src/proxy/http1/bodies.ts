@@ -1,5 +1,5 @@
-// Body bytes of an exchange, from one socket to the other, either way: through the slab, framed anew where they are chunked,
-// or spliced where the length is known and large. Slow readers hold back their source.
+// Body bytes of an exchange between two HTTP/1 sockets, in either direction: copied through the slab, with new framing if they are chunked,
+// or spliced if the length is known and large. Slow readers pause their source.
 import { BODY, frameChunk, writeLastChunk } from '../../http1/body.js';
 import { SOCKET } from '../../io/sockets.js';
 import { PUMP } from '../../io/splice.js';
@@ -10,7 +10,7 @@ import type { SocketSlot } from '../slots.js';
 import type { LargeOutput } from './large-output.js';
 import { FLOW, type Http1Sockets } from './sockets.js';
 
-/** Bodies with at least so much to come are spliced: below, switching costs more than copying. */
+/** Bodies with at least this much left are spliced; for less, switching costs more than copying. */
 export const SPLICE_BYTES = 256 * 1024;
 const LIMIT_PIPES = LIMITS.indexOf('pipes');
 
@@ -23,8 +23,8 @@ export class BodyRelay {
   ) {}
 
   /**
-   * Queues what `bodies.read` has just found in buffer `bid` to `destination` (which keeps its own reference), framed if
-   * `chunked`; with the end of a chunked body its last chunk. False if the slab is out.
+   * Queues what `bodies.read` just found in buffer `bid` to `destination` (which keeps its own reference), framed if `chunked`. At the end
+   * of a chunked body it adds the last chunk. False if the slab is exhausted.
    */
   forward(destination: SocketSlot, bid: number, chunked: boolean, done: boolean): boolean {
     const { sockets, slab, bytes } = this.context;
@@ -42,7 +42,7 @@ export class BodyRelay {
     return !chunked || !done || this.lastChunk(destination);
   }
 
-  /** Queues the last chunk with the trailers that were read last. */
+  /** Queues the last chunk with the trailers read last. */
   lastChunk(destination: SocketSlot): boolean {
     const { sockets, slab, bytes } = this.context;
     const { bodies } = this.http1;
@@ -60,12 +60,12 @@ export class BodyRelay {
     return true;
   }
 
-  /** Whether `source` is held back because `destination` takes nothing. */
+  /** Whether `source` is paused because `destination` accepts nothing. */
   waitsFor(source: SocketSlot, destination: SocketSlot): boolean {
     return this.context.sockets.queued[destination] > 0 || this.context.splicer.blocked(source);
   }
 
-  /** After data was queued: holds the source back if the destination is slow, or begins to splice if that `maySplice`. */
+  /** After data was queued: pauses the source if the destination is slow, or begins to splice if `maySplice`. */
   pace(source: SocketSlot, destination: SocketSlot, result: number, maySplice: boolean): void {
     const { sockets, limits } = this.context;
     const { http1 } = this;
@@ -86,12 +86,12 @@ export class BodyRelay {
     this.throttle(source, destination);
   }
 
-  /** The receive of `source` has found no buffer. What would only wait for a slow reader is left where it is. */
+  /** The receive of `source` found no buffer. Data that would only wait for a slow reader stays in the kernel. */
   starved(source: SocketSlot, destination: SocketSlot): void {
     if (this.http1.flow[source] === FLOW.COPY) this.throttle(source, destination);
   }
 
-  /** The source's receive is off: splicing begins when the destination has everything. */
+  /** The source's receive is off: splicing begins once the destination has everything. */
   paused(source: SocketSlot, destination: SocketSlot): void {
     const { http1 } = this;
     if (http1.flow[source] !== FLOW.PAUSING) return;
@@ -99,7 +99,7 @@ export class BodyRelay {
     this.trySplice(source, destination);
   }
 
-  /** The destination has everything that was queued. */
+  /** Everything queued has been sent to the destination. */
   drained(source: SocketSlot, destination: SocketSlot): void {
     const { http1 } = this;
     if (http1.flow[source] === FLOW.DRAINING) this.trySplice(source, destination);
@@ -109,7 +109,7 @@ export class BodyRelay {
     }
   }
 
-  /** Moves spliced bytes; a PUMP result. DONE means that the body is complete. */
+  /** Moves spliced bytes; returns a PUMP result. DONE means that the body is complete. */
   pump(source: SocketSlot, destination: SocketSlot): number {
     const { splicer, connections, values, reactor, sockets } = this.context;
     const { http1 } = this;
@@ -129,7 +129,7 @@ export class BodyRelay {
     }
     if (result !== PUMP.WAIT) {
       http1.flow[source] = FLOW.COPY;
-      // Who has sent one large body will send another: so that it is not copied, nothing but its head is received.
+      // An endpoint that has sent one large body will probably send another: receive only its head, so that the body is not copied.
       if (result === PUMP.DONE) sockets.receiveOnce(source);
       else if (result === PUMP.SLOW) sockets.resume(source);
     }

@@ -1,4 +1,4 @@
-// Clients that speak HTTP/1: what happens on their sockets, and what becomes of a connection when an exchange is over.
+// HTTP/1 clients: events of their sockets, and what happens to a connection after an exchange.
 import { VERDICT } from '../../detect/matcher.js';
 import { SOCKET } from '../../io/sockets.js';
 import { PUMP } from '../../io/splice.js';
@@ -13,9 +13,12 @@ import type { BodyRelay } from './bodies.js';
 import type { RequestReader } from './request-reader.js';
 import { type Http1Sockets, REQUEST } from './sockets.js';
 
-/** While draining, or while others wait for a file descriptor, a connection idle for this long is ended: a client that was about to send would have. */
+/**
+ * While draining, or while others wait for a file descriptor, a connection idle for this long is closed: a client about to send would have
+ * done so.
+ */
 const DRAIN_IDLE_MS = 1000;
-/** Who has been answered early, and has been silent for so long, has nothing more on its way that could destroy the answer, ms. */
+/** A client that was answered early and has been silent for this long has nothing on its way that could destroy the answer, ms. */
 const LINGER_SILENCE_MS = 2000;
 const LIMIT = {
   HEADER_TIME: LIMITS.indexOf('header-time'),
@@ -24,7 +27,7 @@ const LIMIT = {
 } as const;
 
 export class Http1Clients {
-  /** Of a client that was answered before it had finished its request: bytes thrown away since, and since when, ms. */
+  /** For a client answered before the end of its request: bytes discarded since, and since when, ms. */
   private readonly lingered: Float64Array;
   private readonly lingersSince: Float64Array;
 
@@ -40,7 +43,7 @@ export class Http1Clients {
     this.lingersSince = new Float64Array(context.sockets.capacity);
   }
 
-  /** A client's connection that speaks HTTP/1; what it has sent is in its inbox. */
+  /** A client connection that speaks HTTP/1; its data so far is in its inbox. */
   open(client: SocketSlot): void {
     const { sockets, inbox } = this.context;
     sockets.kind[client] = SOCKET_KIND.HTTP1_CLIENT;
@@ -62,14 +65,14 @@ export class Http1Clients {
     const { control } = this.reports;
     const x = exchanges.ofSocket(client);
     if (http1.request[client] === REQUEST.COMPLETE) {
-      // As other proxies do: most who end their direction have left. Where they may not have (`halfClose`) they still get their response,
-      // and those to the requests that they sent before.
+      // Like other proxies: most clients that half-close have left. If they may still be there (`halfClose`), they get this response and
+      // those to earlier requests.
       if (this.context.waitsForHalfClosed(client)) control.uploaded(x);
       else control.hungUp(x, CLOSE.OK);
       return;
     }
     if (!inbox.empty(client) && this.requests.waits(client)) {
-      // It reads slowly: what it has asked is answered once it has read, unless it has left.
+      // It reads slowly: its requests are answered once it has read, unless it has left.
       if (this.context.waitsForHalfClosed(client)) return;
       inbox.clear(client);
     }
@@ -82,19 +85,19 @@ export class Http1Clients {
     control.truncated(x);
   }
 
-  /** The client is gone, or takes nothing more. */
+  /** The client is gone, or can no longer be written to. */
   failed(client: SocketSlot, errno: number): void {
     if (this.reports.requests.endEarly(this.exchanges.ofSocket(client))) return;
     this.reports.control.left(this.exchanges.ofSocket(client), closeOf(errno));
   }
 
-  /** Looks for the end of a client that has an exchange and is not read: a timer for it comes soon after reading has stopped. */
+  /** Watches for the close of a client that has an exchange and is not read; its timer fires soon after reading has stopped. */
   watch(client: SocketSlot): void {
     const { sockets } = this.context;
     if (!sockets.receiving(client)) sockets.watch(client, !this.context.waitsForHalfClosed(client));
   }
 
-  /** The end of a client that was watched, behind what has not been read. One that is read meets it there. */
+  /** A watched client has closed, behind unread data. If it is being read, reading finds the close. */
   hungUp(client: SocketSlot, broken: boolean): void {
     if (this.between(client) || this.context.sockets.receiving(client)) return;
     const { control, requests } = this.reports;
@@ -115,13 +118,13 @@ export class Http1Clients {
       this.bodies.starved(client, endpoint as SocketSlot);
   }
 
-  /** All that was queued is sent. */
+  /** Everything queued has been sent. */
   drained(client: SocketSlot): void {
     if (this.between(client) && !this.context.inbox.empty(client)) this.goOn(client);
     else this.reports.responses.drained(this.exchanges.ofSocket(client));
   }
 
-  /** Spliced bytes of a request are to be moved. */
+  /** Moves spliced bytes of a request. */
   pump(client: SocketSlot): void {
     const endpoint = this.reports.requests.facing(client);
     if (endpoint < 0) return;
@@ -144,7 +147,7 @@ export class Http1Clients {
     }
   }
 
-  /** The client has its response: on to its next request, or to the end of its connection. */
+  /** The client has its response: continues with its next request, or ends its connection. */
   next(client: SocketSlot): void {
     const { sockets, connections, inbox, reactor } = this.context;
     const { http1, exchanges } = this;
@@ -171,19 +174,19 @@ export class Http1Clients {
     else this.linger(client, CLOSE.OK);
   }
 
-  /** On to what is in the inbox: the next request, if it is whole. */
+  /** Continues with the next request in the inbox, if it is complete. */
   private goOn(client: SocketSlot): void {
     const { sockets, connections } = this.context;
     this.requests.advance(client);
     if (this.requests.waits(client)) this.armIdle(client);
     const ended = (sockets.flags[client] & SOCKET.EOF) !== 0;
-    // What is left is the beginning of a request that will never be whole.
+    // What is left is the beginning of a request that will never be complete.
     if (ended && sockets.kind[client] === SOCKET_KIND.HTTP1_CLIENT && !connections.closed(client)) this.eof(client);
   }
 
   /**
-   * Reads on from a client that was answered early, and ends our direction only: the close of a socket with unread bytes is a reset, which
-   * takes the answer away if it gets there first (RFC 9112 section 9.6). Many clients write all of a request before they read.
+   * Keeps reading from a client that was answered early, and ends only our direction: closing a socket with unread bytes sends a reset,
+   * which destroys the answer if it arrives first (RFC 9112 section 9.6). Many clients write a whole request before they read.
    */
   linger(client: SocketSlot, reason: number): void {
     const { sockets, inbox, wheel, reactor, connections } = this.context;
@@ -207,13 +210,13 @@ export class Http1Clients {
     this.lingered[client] += length;
     connections.active[client] = reactor.now;
     if (this.lingered[client] < limits.http1.maxLingerBytes || (sockets.flags[client] & SOCKET.PAUSED) !== 0) return;
-    // Enough is read. The answer may still be on its way: the socket stays, until the client has ended it or the time is up.
+    // Enough was read. The answer may still be on its way: the socket stays until the client closes it or time is up.
     this.context.limited(LIMIT.LINGER);
     sockets.pause(client);
     sockets.watch(client, true);
   }
 
-  /** The timer of a client that was answered early: closes it when nothing more comes, or when its time is up. */
+  /** The timer of a client that was answered early: closes it when it falls silent, or when its time is up. */
   lingerTimer(client: SocketSlot): void {
     const { connections, sockets, limits, reactor, wheel } = this.context;
     const end = this.lingersSince[client] + limits.http1.lingerTimeoutMs;
@@ -228,7 +231,7 @@ export class Http1Clients {
     connections.closeWhenSent(client, CLOSE.OK);
   }
 
-  /** The timer of a client between requests. Armed again unless its time is over. */
+  /** The timer of a client between requests. Rearmed unless its time is over. */
   timer(client: SocketSlot): void {
     const { reactor, connections, inbox, limits, wheel, crowded } = this.context;
     const { http1 } = limits;
@@ -253,7 +256,7 @@ export class Http1Clients {
         return;
       }
     }
-    // Whole: a number with a fraction would be allocated.
+    // An integer, because a fraction would be allocated.
     wheel.schedule(client, Math.ceil(Math.max(deadline, reactor.now + 1)));
   }
 
@@ -266,7 +269,7 @@ export class Http1Clients {
     return this.http1.request[client] === REQUEST.HEAD;
   }
 
-  /** After the configuration changed or a drain began: looks at the deadline of an idle client anew. */
+  /** After a change of configuration or the start of a drain: checks the deadline of an idle client again. */
   reconsider(client: SocketSlot): void {
     const { wheel, reactor, inbox } = this.context;
     if (this.between(client) && inbox.empty(client)) wheel.pull(client, reactor.clock() + 1);
@@ -278,7 +281,7 @@ export class Http1Clients {
     return (sockets.flags[client] & SOCKET.EOF) !== 0 && inbox.empty(client);
   }
 
-  /** Arms the idle deadline; a later one is found when the timer fires. */
+  /** Arms the idle deadline; a later one is discovered when the timer fires. */
   private armIdle(client: SocketSlot): void {
     const { wheel, reactor, limits } = this.context;
     const idle = this.context.leaves(client) || this.context.crowded ? DRAIN_IDLE_MS : limits.http1.idleTimeoutMs;

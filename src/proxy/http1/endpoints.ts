@@ -1,5 +1,5 @@
-// Connections to endpoints that speak HTTP/1: leased from the pool of idle ones or dialled, given back or closed. What happens on them
-// while they serve an exchange is told to whoever decides.
+// HTTP/1 connections to endpoints: leased from the idle pool or dialled, returned or closed. Their events during an exchange are reported
+// upwards.
 import { SIGN } from '../../balance/signs.js';
 import { SOCKET } from '../../io/sockets.js';
 import { PUMP } from '../../io/splice.js';
@@ -35,7 +35,7 @@ export class Http1Endpoints implements Caller {
     dialer.serve(PURPOSE.HTTP1, this);
   }
 
-  /** Gives the exchange a connection to `endpoint`: an idle one unless it must be `fresh`, or one that is dialled. 0 or a DIAL code. */
+  /** Gives the exchange a connection to `endpoint`: an idle one unless it must be `fresh`, or a new one. Returns 0 or a DIAL code. */
   lease(x: ExchangeSlot, endpoint: number, fresh: boolean): number {
     const { context, http1, exchanges } = this;
     let socket: number = fresh ? NONE : this.idle.take(endpoint);
@@ -51,17 +51,17 @@ export class Http1Endpoints implements Caller {
     return 0;
   }
 
-  /** Takes over a connection that was made for something else: it serves requests like one of the pool. */
+  /** Takes over a connection that was opened for something else: it serves requests like a pooled one. */
   adopt(socket: SocketSlot): void {
     const { sockets } = this.context;
     sockets.peer[socket] = NONE;
     this.http1.openEndpoint(socket);
     this.context.connections.setOpaque(socket, false);
-    // By the time a request comes it has been idle, and may be stale, like one that has served.
+    // By the time of a request it has been idle and may be stale, like one that has served.
     this.http1.served[socket] = 1;
     if (sockets.kind[socket] === SOCKET_KIND.DIALLING) {
       this.dialer.reassign(socket, PURPOSE.HTTP1);
-      // The request that it was made for may come before it stands, and there may be room for no other.
+      // The request it was opened for may come before it is established, and there may be room for no other.
       this.idle.await(socket);
     } else {
       sockets.kind[socket] = SOCKET_KIND.HTTP1_ENDPOINT;
@@ -70,8 +70,8 @@ export class Http1Endpoints implements Caller {
   }
 
   /**
-   * The response is whole. An endpoint that has answered before it had the whole request, not with an error, and keeps its connection, reads on: it
-   * gets the rest (RFC 9112 section 9.3).
+   * The response is complete. An endpoint that answers early without an error, and keeps the connection, is still reading: it gets the rest
+   * of the request (RFC 9112 section 9.3).
    */
   done(socket: SocketSlot, x: ExchangeSlot): void {
     const { exchanges, http1, context } = this;
@@ -87,20 +87,20 @@ export class Http1Endpoints implements Caller {
     this.reports.control.ended(x);
   }
 
-  /** Ends an exchange that was answered early, if it is one, whose endpoint takes no more of the request. */
+  /** Ends an exchange that was answered early and whose endpoint accepts no more of the request, if it is one. */
   private giveUpEarly(socket: SocketSlot, x: ExchangeSlot): boolean {
     if (!this.answeredEarly(x)) return false;
     this.http1.reusable[socket] = 0;
     return this.endEarly(x);
   }
 
-  /** Whether the response of the exchange is whole, and its request is not. */
+  /** Whether the response of the exchange is complete while its request is not. */
   answeredEarly(x: ExchangeSlot): boolean {
     const { exchanges, http1 } = this;
     return exchanges.kind[x] === LEG.HTTP1 && http1.response[exchanges.endpointSocket(x)] === RESPONSE.DONE;
   }
 
-  /** Ends an exchange that was answered early: its endpoint has all of the request, or is to get no more. False if it is no such one. */
+  /** Ends an exchange that was answered early: its endpoint has the whole request, or should get no more. False if it is not one. */
   endEarly(x: ExchangeSlot): boolean {
     if (!this.answeredEarly(x)) return false;
     this.release(this.exchanges.endpointSocket(x));
@@ -108,7 +108,7 @@ export class Http1Endpoints implements Caller {
     return true;
   }
 
-  /** The exchange has had its response: the connection goes back to the pool if it can be used again. */
+  /** The exchange has its response: returns the connection to the pool if it can be reused. */
   release(socket: SocketSlot): void {
     const { http1, exchanges } = this;
     const { sockets, inbox, splicer, connections } = this.context;
@@ -132,7 +132,7 @@ export class Http1Endpoints implements Caller {
     this.idle.release(socket);
   }
 
-  /** Parts exchange and connection: what becomes of the connection is the caller's to say. */
+  /** Detaches the exchange from the connection; the caller decides about the connection. */
   part(x: ExchangeSlot, socket: SocketSlot): void {
     const { http1, exchanges, context } = this;
     http1.unlink(socket);
@@ -142,7 +142,7 @@ export class Http1Endpoints implements Caller {
     context.splicer.stop(client);
   }
 
-  /** The exchange ends before its time: so does the connection. */
+  /** The exchange ends early, and the connection with it. */
   drop(x: ExchangeSlot, socket: SocketSlot, reason: number): void {
     const { splicer, connections } = this.context;
     this.part(x, socket);
@@ -150,14 +150,14 @@ export class Http1Endpoints implements Caller {
     connections.close(socket, reason);
   }
 
-  // A dial has ended.
+  // The end of a dial.
 
   ready(socket: SocketSlot): void {
     const { sockets } = this.context;
     sockets.kind[socket] = SOCKET_KIND.HTTP1_ENDPOINT;
     sockets.resume(socket);
     if (this.http1.exchange(socket) >= 0) return;
-    // One that was in the pool before it stood is behind the others, and has no deadline there.
+    // A connection that joined the pool early is behind the others, without a deadline.
     this.idle.remove(socket);
     this.idle.release(socket);
   }
@@ -167,13 +167,13 @@ export class Http1Endpoints implements Caller {
     return x >= 0 && this.exchanges.attempts[x] < MAX_ATTEMPTS;
   }
 
-  /** Another endpoint was faster: the request goes there by way of the pool, as after a dial that failed. */
+  /** Another endpoint was faster: the request goes there through the pool, as after a failed dial. */
   overtaken(socket: SocketSlot, next: SocketSlot): boolean {
     const { connections } = this.context;
     const x = this.http1.exchange(socket);
     this.idle.remove(socket);
     this.http1.openEndpoint(next);
-    // It is still being made: it joins the pool when it stands.
+    // It is still being established and joins the pool later.
     if (connections.undecided[next] === 1) return false;
     this.ready(next);
     if (x >= 0) this.reports.control.undialled(x as ExchangeSlot, WHY.CONNECT_TIMEOUT);
@@ -190,20 +190,20 @@ export class Http1Endpoints implements Caller {
       );
   }
 
-  // Events of connections that stand.
+  // Events of established connections.
 
   data(socket: SocketSlot, bid: number, at: number, length: number): void {
     const { connections, reactor, slab } = this.context;
     connections.active[socket] = reactor.now;
     const x = this.http1.exchange(socket);
     if (x >= 0 && this.answeredEarly(x as ExchangeSlot)) {
-      // It said more than its response: that belongs to no request.
+      // The endpoint sent more than its response; the extra bytes belong to no request.
       slab.release(bid);
       this.giveUpEarly(socket, x as ExchangeSlot);
       return;
     }
     if (x < 0) {
-      // Nobody asked: this connection can't be trusted with a request.
+      // Unsolicited data: the connection can't be trusted with a request.
       slab.release(bid);
       this.idle.remove(socket);
       connections.close(socket, CLOSE.PROTOCOL);
@@ -220,7 +220,7 @@ export class Http1Endpoints implements Caller {
     this.ended(socket, closeOf(errno));
   }
 
-  /** The endpoint takes no more of the request; a response may still come. */
+  /** The endpoint accepts no more of the request; a response may still come. */
   sendFailed(socket: SocketSlot): void {
     const { http1, exchanges } = this;
     const { sockets } = this.context;
@@ -229,7 +229,7 @@ export class Http1Endpoints implements Caller {
       this.ended(socket, CLOSE.RESET);
       return;
     }
-    // What can be sent again need not wait for a response that is not likely to come.
+    // A request that can be sent again need not wait for an unlikely response.
     if (this.stale(socket) && exchanges.state[x] === STATE.SENT && this.reports.control.retry(x as ExchangeSlot))
       return;
     if (this.giveUpEarly(socket, x as ExchangeSlot)) return;
@@ -254,7 +254,7 @@ export class Http1Endpoints implements Caller {
     if (client >= 0 && this.http1.response[socket] === RESPONSE.BODY) this.bodies.starved(socket, client as SocketSlot);
   }
 
-  /** All that was queued is sent. */
+  /** Everything queued has been sent. */
   drained(socket: SocketSlot): void {
     const { ended } = this.http1;
     const x = this.http1.exchange(socket);
@@ -264,7 +264,7 @@ export class Http1Endpoints implements Caller {
       this.reports.requests.drained(x as ExchangeSlot);
   }
 
-  /** Spliced bytes of a response are to be moved. */
+  /** Moves spliced bytes of a response. */
   pump(socket: SocketSlot): void {
     const { control } = this.reports;
     const client = this.reports.requests.facing(socket);
@@ -290,17 +290,17 @@ export class Http1Endpoints implements Caller {
     }
   }
 
-  /** An idle connection's time; all else is bounded by the client's leg. */
+  /** The timer of an idle connection; otherwise the client's leg has the deadlines. */
   timer(socket: SocketSlot): void {
     if (this.idle.holds(socket)) this.idle.timer(socket);
   }
 
-  /** Whether the connection may have been closed before the request reached it: it is one of the pool, and nothing has come. */
+  /** Whether the connection may have been closed before the request reached it: it was pooled, and nothing has been received. */
   stale(socket: SocketSlot): boolean {
     return this.http1.served[socket] > 0 && this.http1.heard[socket] === 0;
   }
 
-  /** The connection has ended, or its direction towards us has. */
+  /** The connection, or its direction towards us, has ended. */
   private ended(socket: SocketSlot, reason: number): void {
     const { http1 } = this;
     const { sockets, connections } = this.context;
@@ -314,7 +314,7 @@ export class Http1Endpoints implements Caller {
     if (reason === CLOSE.OK && this.reader.ended(socket, x as ExchangeSlot)) return;
     const sending = (sockets.flags[socket] & SOCKET.SENDING) !== 0;
     if (sending && http1.response[socket] === RESPONSE.HEAD && this.stale(socket)) {
-      // How much of the request was taken is known when the send under way has ended: then this is called again.
+      // How much of the request was taken is known once the current send has completed; then this is called again.
       http1.ended[socket] = reason === CLOSE.OK ? ENDED.CLOSED : ENDED.BROKEN;
       sockets.notifyDrained(socket);
       return;

@@ -1,4 +1,4 @@
-// Heads and trailer sections that are larger than a buffer: they come to the inbox, and are put together once their end is there.
+// Heads and trailer sections larger than a buffer: collected in the inbox, and joined once they are complete.
 import { MAX_HEAD_BYTES } from '../../http/areas.js';
 import { BlankLine } from '../../http1/blank-line.js';
 import type { Core } from '../../http2/shared-state.js';
@@ -6,10 +6,10 @@ import type { Context } from '../context.js';
 import type { SocketSlot } from '../slots.js';
 import type { Http1Sockets } from './sockets.js';
 
-/** Octets before those that are new, which may be part of the blank line. */
+/** Bytes before the new ones that may be part of the blank line. */
 const OVERLAP = 3;
 
-/** What `gather` returns where the end has not come. */
+/** Return values of `gather` without a complete section. */
 export const GATHER = { MORE: 0, TOO_LARGE: -1, MEMORY: -2 } as const;
 
 export class LargeInput {
@@ -21,14 +21,14 @@ export class LargeInput {
     private readonly http1: Http1Sockets,
   ) {}
 
-  /** Where what has been gathered begins. */
+  /** Start of the gathered section. */
   get at(): number {
     return this.core.areas.arrived;
   }
 
   /**
-   * Takes a head or trailer section that ends in the socket's inbox out of it. Returns the position after it, or a GATHER. A socket for which
-   * this was called once goes on here until it has its end: `http1.large`.
+   * Takes a complete head or trailer section out of the socket's inbox. Returns the position after it, or a GATHER. Once called for a
+   * socket, it must be called until the section is complete: `http1.large`.
    */
   gather(socket: SocketSlot): number {
     const { inbox, slab } = this.context;
@@ -48,7 +48,7 @@ export class LargeInput {
     return slab.affords(inbox.count(socket)) ? GATHER.MORE : GATHER.MEMORY;
   }
 
-  /** Length of what ends with a blank line, 0 if there is none. The first `searched` octets have been searched. */
+  /** Length up to and including the blank line, 0 if there is none. The first `searched` bytes have been searched. */
   private search(socket: SocketSlot, searched: number): number {
     const { inbox, bytes } = this.context;
     const { blankLine } = this;

@@ -1,4 +1,4 @@
-// Heads and trailer sections that are larger than a buffer: written to an area in one piece, and sent from as many buffers as they take.
+// Heads and trailer sections larger than a buffer: written contiguously to an area, and sent from as many buffers as needed.
 import { AREA_BYTES } from '../../http/areas.js';
 import type { Core } from '../../http2/shared-state.js';
 import { BUFFER_CAPACITY } from '../../io/slab.js';
@@ -6,10 +6,10 @@ import type { Context } from '../context.js';
 import type { SocketSlot } from '../slots.js';
 
 export class LargeOutput {
-  /** Where it is written, and the end of what may be. */
+  /** Start and end of the area. */
   readonly at: number;
   readonly limit: number;
-  /** Buffers that hold what was written, full but for the last. */
+  /** Buffers that hold what was written, all full except the last. */
   private readonly buffers = new Int32Array(Math.ceil(AREA_BYTES / BUFFER_CAPACITY));
   private count = 0;
   private length = 0;
@@ -22,7 +22,7 @@ export class LargeOutput {
     this.limit = this.at + AREA_BYTES;
   }
 
-  /** Moves [from, to) to buffers, where it may wait. False if there are not enough that one may hold. */
+  /** Moves [from, to) to buffers, where it may wait. False if that takes more than one peer may hold. */
   hold(from: number, to: number): boolean {
     const { slab, bytes } = this.context;
     this.drop();
@@ -50,14 +50,14 @@ export class LargeOutput {
     this.count = 0;
   }
 
-  /** Sends what has been written, up to `to`. False if the slab is out. */
+  /** Sends what was written, up to `to`. False if the slab is exhausted. */
   send(socket: SocketSlot, to: number): boolean {
     if (!this.hold(this.at, to)) return false;
     this.queue(socket);
     return true;
   }
 
-  /** Gives up what is held. */
+  /** Discards what is held. */
   drop(): void {
     for (let i = 0; i < this.count; i++) this.context.slab.release(this.buffers[i]);
     this.count = 0;

@@ -1,5 +1,5 @@
-// Pieces that came as DATA frames, written to an HTTP/1 connection: as they are, in chunks, or as the bytes of a tunnel. Small ones are
-// gathered in a buffer that the connections of a turn share; large ones are sent from where they lie.
+// Writes DATA frames to an HTTP/1 connection: plain, in chunks, or as the bytes of a tunnel. Small pieces are gathered in a buffer that all
+// connections of a turn share; large ones are sent from where they are.
 import type { FieldList } from '../../hpack/field-list.js';
 import { ascii } from '../../http/octets.js';
 import { chunkSizeBefore } from '../../http1/body.js';
@@ -12,24 +12,24 @@ import type { SocketSlot } from '../slots.js';
 import { LargeOutput } from './large-output.js';
 
 const NONE = -1;
-/** Pieces of at least so much are sent from where they were received; below, a copy is cheaper than one more slice. */
+/** Pieces of at least this size are sent from where they were received; for smaller ones a copy is cheaper than another slice. */
 const SLICE_BYTES = 2048;
 const CHUNK_ROOM = 16;
 const SIZE_ROOM = 8;
 const AFTER_CHUNK = ascii('\r\n0\r\n\r\n');
 const CRLF_LENGTH = 2;
 
-/** What `trailers` returns where there is no buffer. */
+/** `trailers` returns this if there is no buffer. */
 export const NO_BUFFER = -1000;
 
 export class PieceWriter {
-  /** Buffer that small pieces of this turn are written to; -1 for none. `limit` is its end. */
+  /** Buffer for small pieces of this turn; -1 for none. `limit` is its end. */
   private buffer = NONE;
   private at = 0;
   limit = 0;
-  /** For what is larger than a buffer. */
+  /** For anything larger than a buffer. */
   readonly large: LargeOutput;
-  /** What follows a chunk, and the last one: AFTER_CHUNK in the slab. */
+  /** Separators after a chunk and after the last one: AFTER_CHUNK in the slab. */
   private readonly afterChunk: number;
 
   constructor(
@@ -41,7 +41,7 @@ export class PieceWriter {
     context.bytes.set(AFTER_CHUNK, this.afterChunk);
   }
 
-  /** Once a loop turn. */
+  /** Called once per loop turn. */
   turn(): void {
     if (this.buffer === NONE) return;
     this.context.slab.release(this.buffer);
@@ -50,7 +50,7 @@ export class PieceWriter {
     this.limit = 0;
   }
 
-  /** Where `length` octets can be written, up to `limit` at most; -1 when the slab is out. */
+  /** Position where `length` bytes can be written, up to `limit`; -1 if the slab is exhausted. */
   room(length: number): number {
     if (this.at + length <= this.limit) return this.at;
     const { slab } = this.context;
@@ -71,7 +71,7 @@ export class PieceWriter {
     this.at = to;
   }
 
-  /** Queues octets that lie in a buffer which the caller holds. False if the slab is out. */
+  /** Queues bytes in a buffer that the caller holds. False if the slab is exhausted. */
   put(socket: SocketSlot, at: number, length: number): boolean {
     if (length === 0) return true;
     const { slab, sockets, bytes } = this.context;
@@ -89,8 +89,8 @@ export class PieceWriter {
   }
 
   /**
-   * A chunk, and with `end` the last one. `own`: the octets before `at` are nobody's, so that the size can be written there, as it is
-   * where a frame header was. Nothing is written behind the data, where the next frame may lie.
+   * A chunk; with `end` also the last one. `own`: the bytes before `at` are free, so the size can be written there, as in place of a frame
+   * header. Nothing is written after the data, where the next frame may be.
    */
   chunk(socket: SocketSlot, at: number, length: number, end: boolean, own: boolean): boolean {
     const { bytes, sockets } = this.context;
@@ -121,7 +121,7 @@ export class PieceWriter {
     return true;
   }
 
-  /** The last chunk with the trailers in `list`. 0, NO_BUFFER, or -ERROR. */
+  /** The last chunk with the trailers in `list`. Returns 0, NO_BUFFER, or -ERROR. */
   trailers(socket: SocketSlot, list: FieldList): number {
     if (list.size + CHUNK_ROOM > BUFFER_CAPACITY) {
       const { large } = this;
@@ -137,12 +137,12 @@ export class PieceWriter {
     return 0;
   }
 
-  /** Whether as much waits for the socket as should. */
+  /** Whether the socket's queue has reached its mark. */
   full(socket: SocketSlot): boolean {
     return this.context.pressure.full(socket);
   }
 
-  /** Whether what the socket takes may go on coming; if not, `drained` is to give back the rest. */
+  /** Whether the source of this socket may continue; if not, `drained` returns the rest of the window. */
   keepsUp(socket: SocketSlot): boolean {
     if (!this.full(socket)) return true;
     const { sockets, pressure } = this.context;
@@ -153,7 +153,7 @@ export class PieceWriter {
     return false;
   }
 
-  /** The size line of a chunk whose data does not lie behind it. */
+  /** The size line of a chunk whose data is not right after it. */
   private size(socket: SocketSlot, length: number): boolean {
     const room = this.room(CHUNK_ROOM);
     if (room < 0) return false;

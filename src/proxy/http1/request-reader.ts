@@ -1,4 +1,4 @@
-// Requests of clients that speak HTTP/1: read one at a time, what comes behind waits in the inbox.
+// Requests of HTTP/1 clients: read one at a time; later ones wait in the inbox.
 
 import { VERDICT } from '../../detect/matcher.js';
 import { ascii } from '../../http/octets.js';
@@ -19,7 +19,7 @@ import { FLOW, type Http1Sockets, REQUEST } from './sockets.js';
 
 const NONE = -1;
 const CONTINUE = ascii('HTTP/1.1 100 Continue\r\n\r\n');
-/** A head or trailer that has to wait for more may not take the last buffers: they keep complete requests going. */
+/** An incomplete head or trailer section may not take the last buffers: complete requests need them. */
 const RESERVE_BUFFERS = 128;
 
 const LIMIT = {
@@ -56,13 +56,13 @@ export class RequestReader {
     this.advance(client);
   }
 
-  /** Whether the client's next request is not looked at before the client has read more of what it has been answered. */
+  /** Whether the next request has to wait until the client has read more of its previous responses. */
   waits(client: SocketSlot): boolean {
     const { sockets, pressure } = this.context;
     return sockets.queued[client] > 0 && this.http1.request[client] === REQUEST.HEAD && pressure.full(client);
   }
 
-  /** Goes on with what is in the inbox, as far as it can be used now. */
+  /** Continues with the inbox as far as possible. */
   advance(client: SocketSlot): void {
     const { inbox } = this.context;
     const { http1 } = this;
@@ -80,7 +80,7 @@ export class RequestReader {
       }
       const bid = inbox.shift(client);
       if (bid < 0) {
-        // `readAhead` may have stopped the client while this request waited for its turn.
+        // `readAhead` may have paused the client while this request waited for its turn.
         if (http1.flow[client] === FLOW.COPY && http1.throttled[client] === 0) this.context.sockets.resume(client);
         return;
       }
@@ -97,7 +97,7 @@ export class RequestReader {
     this.readAhead(client);
   }
 
-  /** A head or trailer section that is larger than a buffer. False if it waits for more, or is refused. */
+  /** A head or trailer section larger than a buffer. False if it waits for more, or is refused. */
   private gathered(client: SocketSlot): boolean {
     const { bytes, limits } = this.context;
     const { http1, input } = this;
@@ -126,7 +126,7 @@ export class RequestReader {
     return true;
   }
 
-  /** The body has been sent (spliced, or its last byte came). */
+  /** The body has been sent (it was spliced, or its last byte arrived). */
   complete(client: SocketSlot): void {
     const x = this.exchanges.ofSocket(client);
     this.http1.request[client] = REQUEST.COMPLETE;
@@ -135,8 +135,8 @@ export class RequestReader {
   }
 
   /**
-   * Requests wait in the inbox for their turn: beyond the limit no more are read. A multishot receive brings in what the
-   * kernel has before its cancellation takes effect, so where buffers are getting short as well the connection is ended.
+   * Requests wait in the inbox for their turn; over the limit, reading stops. A multishot receive still delivers what the kernel has before
+   * its cancellation takes effect. So if buffers are getting short as well, the connection is closed.
    */
   private readAhead(client: SocketSlot): void {
     const { inbox, sockets, slab, limits } = this.context;
@@ -152,7 +152,7 @@ export class RequestReader {
     }
   }
 
-  /** What is in the inbox waits for more: not for ever, and not with the last buffers. */
+  /** The inbox waits for more: with a deadline, and not with the last buffers. */
   private hold(client: SocketSlot): void {
     const { slab, wheel, reactor, limits, sockets, inbox } = this.context;
     const { http1 } = this;
@@ -174,7 +174,10 @@ export class RequestReader {
     sockets.resume(client);
   }
 
-  /** Uses [start, end) of `bid`, whose reference it takes over; what can't be used yet goes to the front of the inbox. False then. */
+  /**
+   * Processes [start, end) of `bid`, whose reference it takes over. What can't be processed yet goes to the front of the inbox; then it
+   * returns false.
+   */
   private consume(client: SocketSlot, bid: number, start: number, end: number): boolean {
     const { bytes, slab, inbox, limits } = this.context;
     const { http1 } = this;
@@ -215,13 +218,13 @@ export class RequestReader {
     return false;
   }
 
-  /** Whether the request in `http1.head` asks for an upgrade, and its body, which has to be whole first, is not all in [at, end). */
+  /** Whether the request in `http1.head` asks for an upgrade and its body, which must be complete first, is not all in [at, end). */
   private awaitsBody(at: number, end: number): boolean {
     const { head } = this.http1;
     return head.upgrade && head.hasBody && end - at < head.contentLength;
   }
 
-  /** Whether the client has been answered in the proxy's own name: it is not read any further. */
+  /** Whether the proxy has answered the client itself: it is not read any further. */
   private over(client: SocketSlot): boolean {
     return this.exchanges.state[client] === STATE.OWN || this.context.connections.closed(client);
   }
@@ -242,13 +245,13 @@ export class RequestReader {
     const { head, bodies } = http1;
     const { control } = this.reports;
     const x = exchanges.ofSocket(client);
-    // Asked anew for each request: a reload may have given the listener another service.
+    // Looked up for each request, because a reload may have changed the listener's service.
     exchanges.begin(x, this.context.serviceFor(client, VERDICT.HTTP1), head.method, false);
     exchanges.started[x] = reactor.now;
     if (head.upgrade)
       exchanges.upgrade[x] = asksForWebSocket(bytes, head) && !head.hasBody ? UPGRADE.WEBSOCKET : UPGRADE.OTHER;
     this.count(client);
-    // Nothing will come behind this head, but its client waits for leave to send it.
+    // The client waits for permission before it sends the body.
     if (head.continueNow) sockets.queue(client, this.continueAt, CONTINUE.length, NONE);
     let consumed = at;
     let result: number = BODY.DONE;
@@ -275,11 +278,11 @@ export class RequestReader {
     control.request(x, connections.meter[client], error);
     http1.beginning = NONE;
     if (exchanges.state[x] !== STATE.SENT && exchanges.state[x] !== STATE.WAITING) return NONE;
-    // A small body went with the head. An empty one has no end to be sent, unless it is chunked.
+    // A small body went with the head. An empty one needs no end, unless it is chunked.
     const inlined = exchanges.kind[x] === LEG.HTTP1 && this.writer.inlined;
     const pieces = hasBody && !inlined && (rest || exchanges.kind[x] === LEG.HTTP1 || !whole);
     if (pieces && !this.reports.requests.piece(x, bid, result)) return NONE;
-    // Nothing more is wanted from this client; an armed receive stays as it is.
+    // Nothing more is wanted from this client; an armed receive stays armed.
     if (whole && http1.keep[client] === 0 && !sockets.receiving(client)) {
       sockets.pause(client);
       this.context.watchSoon(client);
@@ -288,7 +291,7 @@ export class RequestReader {
     return consumed;
   }
 
-  /** Counts the request against those that a connection may bring. */
+  /** Counts the request against the limit of its connection. */
   private count(client: SocketSlot): void {
     const { http1 } = this;
     const { limits } = this.context;
@@ -318,7 +321,7 @@ export class RequestReader {
     }
     const { consumed } = bodies;
     if (this.exchanges.told[x] !== 0) this.exchanges.received[x] += bodies.dataEnd - bodies.dataStart;
-    // The response may have ended the exchange while this was sent.
+    // The response may have ended the exchange during this send.
     if (!this.reports.requests.piece(x, bid, result)) return NONE;
     if (result === BODY.DONE) this.complete(client);
     return consumed;

@@ -1,5 +1,4 @@
-// Requests to endpoints that speak HTTP/1: the head, from what an HTTP/1 client said, from a list of fields, or from the kept copy; and
-// what comes as DATA behind it.
+// Requests to HTTP/1 endpoints: the head, from an HTTP/1 client's head, a list of fields, or the kept copy; and the DATA that follows it.
 import type { FieldList } from '../../hpack/field-list.js';
 import { CONNECT_PROTOCOL as MESSAGE_PROTOCOL } from '../../http/facts.js';
 import { METHOD } from '../../http/methods.js';
@@ -28,12 +27,12 @@ const INLINE_BYTES = 4096;
 const NO_KEY = new Uint8Array(KEY_LENGTH);
 
 export class RequestWriter {
-  /** After `write`: the piece of the body that came with the head went with it. */
+  /** After `write`: the piece of the body that arrived with the head was sent with it. */
   inlined = false;
   private readonly bridge: RequestBridge;
-  /** A head that is written and not yet sent, its buffer -1 for none. */
+  /** A head that is written but not sent; its buffer is -1 for none. */
   private buffer = NONE;
-  /** Holds one that is larger than a buffer; `buffer` is LARGE then. */
+  /** Holds a head larger than a buffer; `buffer` is then LARGE. */
   private readonly large: LargeOutput;
   private from = 0;
   private to = 0;
@@ -51,7 +50,7 @@ export class RequestWriter {
     this.large = new LargeOutput(context, core);
   }
 
-  /** Writes the head of the request that was parsed last, with a small body that is complete. 0, NO_BUFFER or -MESSAGE_ERROR. */
+  /** Writes the head of the request parsed last, including a small complete body. Returns 0, NO_BUFFER or -MESSAGE_ERROR. */
   fromHead(x: ExchangeSlot): number {
     const { slab, bytes } = this.context;
     const { head, bodies } = this.http1;
@@ -109,7 +108,7 @@ export class RequestWriter {
     return 0;
   }
 
-  /** Writes the head of the request that is kept. Returns as `fromHead`. */
+  /** Writes the head of the kept request. Returns as `fromHead`. */
   fromKept(x: ExchangeSlot): number {
     const { bytes, limits } = this.context;
     const { kept } = this;
@@ -121,7 +120,7 @@ export class RequestWriter {
     const to = from + kept.length[x];
     let sending: number = SENDING.DONE;
     if (!kept.body.empty(x) || kept.whole[x] === 0) {
-      // How the body behind it is framed is in the head alone.
+      // Only the head says how the body after it is framed.
       parseRequest(bytes, from, to, this.http1.head, limits.http1);
       sending = this.http1.head.framing === FRAMING.CHUNKED ? SENDING.CHUNKED : SENDING.PLAIN;
     }
@@ -131,7 +130,7 @@ export class RequestWriter {
     return 0;
   }
 
-  /** Sends the head that was written last on a connection, which may still be dialled. */
+  /** Sends the head written last on a connection, which may still be dialled. */
   send(socket: SocketSlot): void {
     this.http1.sending[socket] = this.sending;
     if (this.buffer === LARGE) this.large.queue(socket);
@@ -139,14 +138,14 @@ export class RequestWriter {
     this.buffer = NONE;
   }
 
-  /** Gives up the head that was written last. */
+  /** Discards the head written last. */
   drop(): void {
     if (this.buffer === LARGE) this.large.drop();
     else if (this.buffer !== NONE) this.context.slab.release(this.buffer);
     this.buffer = NONE;
   }
 
-  /** Sends the body that is kept behind its head. False if the slab is out. */
+  /** Sends the kept body after its head. False if the slab is exhausted. */
   sendKept(x: ExchangeSlot, socket: SocketSlot): boolean {
     const { kept, pieces } = this;
     const { body } = kept;
@@ -166,7 +165,7 @@ export class RequestWriter {
     return true;
   }
 
-  /** A piece of the body that came as DATA. False if the slab is out. */
+  /** A piece of the body that arrived as DATA. False if the slab is exhausted. */
   data(socket: SocketSlot, at: number, length: number, end: boolean): boolean {
     const { pieces, http1 } = this;
     switch (http1.sending[socket]) {
@@ -181,7 +180,7 @@ export class RequestWriter {
     }
   }
 
-  /** The request ends with the trailers in `list`, which only chunks have room for. 0, NO_BUFFER or -MESSAGE_ERROR. */
+  /** The request ends with the trailers in `list`, which only chunked bodies can carry. Returns 0, NO_BUFFER or -MESSAGE_ERROR. */
   trailers(socket: SocketSlot, list: FieldList): number {
     const { http1 } = this;
     const sending = http1.sending[socket];
@@ -197,7 +196,7 @@ export class RequestWriter {
     this.sending = sending;
   }
 
-  /** As `fromHead`, for a head that is larger than a buffer. */
+  /** As `fromHead`, for a head larger than a buffer. */
   private fromLargeHead(x: ExchangeSlot): number {
     const { large, kept } = this;
     const { head } = this.http1;
@@ -243,7 +242,7 @@ export class RequestWriter {
     return this.bridge.write(list, from, limit, end, key, 0, hostAt[service], hostLength[service], absolute);
   }
 
-  /** Makes the key of a WebSocket. */
+  /** Generates the key of a WebSocket. */
   private key(x: ExchangeSlot): Uint8Array {
     const key = new Uint8Array(KEY_LENGTH);
     putKey(nodeCrypto().randomFillSync(new Uint8Array(NONCE_LENGTH)), 0, key, 0);

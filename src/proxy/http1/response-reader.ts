@@ -1,4 +1,4 @@
-// Responses of endpoints that speak HTTP/1: read head by head, then piece by piece, and handed across to the client's leg.
+// Responses of HTTP/1 endpoints: reads the heads, then the body piece by piece, and passes them to the client's leg.
 
 import { METHOD } from '../../http/methods.js';
 import { BODY } from '../../http1/body.js';
@@ -21,7 +21,7 @@ export class ResponseReader {
     private readonly http1: Http1Sockets,
     private readonly input: LargeInput,
     private readonly reports: Reports,
-    /** The exchange has all that it wants of the connection. */
+    /** The exchange has everything it wants from the connection. */
     private readonly done: (socket: SocketSlot, x: ExchangeSlot) => void,
   ) {}
 
@@ -52,7 +52,7 @@ export class ResponseReader {
     }
   }
 
-  /** A head or trailer section that is larger than a buffer. False if it waits for more, or the exchange is over. */
+  /** A head or trailer section larger than a buffer. False if it waits for more, or the exchange is over. */
   private gathered(socket: SocketSlot, x: ExchangeSlot): boolean {
     const { control } = this.reports;
     const { input } = this;
@@ -74,7 +74,7 @@ export class ResponseReader {
     return this.serves(socket, x) && this.http1.response[socket] !== RESPONSE.TUNNEL;
   }
 
-  /** The endpoint has ended its direction. True if that ends its response well. */
+  /** The endpoint has ended its direction. True if that is a valid end of its response. */
   ended(socket: SocketSlot, x: ExchangeSlot): boolean {
     const { bodies, response, reusable } = this.http1;
     if (response[socket] !== RESPONSE.BODY || !bodies.eof(socket)) return false;
@@ -92,7 +92,7 @@ export class ResponseReader {
     return this.http1.exchange(socket) === x;
   }
 
-  /** Uses [start, end) of `bid`, whose reference it takes over. False if the rest waits in the inbox for more. */
+  /** Processes [start, end) of `bid`, whose reference it takes over. False if the rest waits in the inbox for more. */
   private consume(socket: SocketSlot, x: ExchangeSlot, bid: number, start: number, end: number): boolean {
     const { slab, inbox } = this.context;
     const { response } = this.http1;
@@ -148,7 +148,7 @@ export class ResponseReader {
     return end;
   }
 
-  /** The head of the final response is in `head`; [at, end) follows it. Returns as `heads`. */
+  /** The final head is in `head`; [at, end) follows it. Returns as `heads`. */
   private final(socket: SocketSlot, x: ExchangeSlot, bid: number, at: number, end: number): number {
     const { exchanges, http1 } = this;
     const { head, bodies } = http1;
@@ -174,13 +174,13 @@ export class ResponseReader {
       this.done(socket, x);
       return NONE;
     }
-    // What was read with the head has been passed on with it.
+    // Body read along with the head was passed on with it.
     return used > at || bodies.finished(socket)
       ? this.after(socket, x, used, end)
       : this.body(socket, x, bid, used, end);
   }
 
-  /** More of the body, or of what comes through a tunnel. Returns as `heads`. */
+  /** More of the body, or of a tunnel's bytes. Returns as `heads`. */
   private body(socket: SocketSlot, x: ExchangeSlot, bid: number, start: number, end: number): number {
     const { bodies } = this.http1;
     const { control } = this.reports;
@@ -200,7 +200,7 @@ export class ResponseReader {
     return this.serves(socket, x) ? consumed : NONE;
   }
 
-  /** The last piece, in buffer `bid` (-1: it is empty), goes across, and the connection back to the pool. */
+  /** Passes on the last piece, in buffer `bid` (-1: it is empty), and returns the connection to the pool. */
   private finish(socket: SocketSlot, x: ExchangeSlot, bid: number): void {
     if (!this.reports.responses.piece(x, bid, BODY.DONE) || !this.serves(socket, x)) return;
     this.done(socket, x);

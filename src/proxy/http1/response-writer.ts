@@ -1,4 +1,4 @@
-// Responses to clients that speak HTTP/1: what an endpoint said in either version, and what the proxy says itself.
+// Responses to HTTP/1 clients: those of endpoints in either version, and the proxy's own.
 import { METHOD } from '../../http/methods.js';
 import { BODY } from '../../http1/body.js';
 import { MESSAGE_ERROR, UPSTREAM } from '../../http1/errors.js';
@@ -17,23 +17,23 @@ import { NO_BUFFER, type PieceWriter } from './piece-writer.js';
 import { type Http1Sockets, REQUEST } from './sockets.js';
 
 const NONE = -1;
-/** Of statuses: a request that is answered so is not wanted. */
+/** From this status on, the request is not wanted. */
 const FIRST_ERROR = 400;
 const CONTINUE = 100;
 /** Bodies up to this size are sent in one piece with the head. */
 const INLINE_BYTES = 4096;
-/** Status line and the fields that are ours. */
+/** Room for the status line and our own fields. */
 const HEAD_ROOM = 256;
-/** Room for a response of the proxy's own. */
+/** Room for one of the proxy's own responses. */
 const OWN_RESPONSE_BYTES = 256;
 const NO_KEY = new Uint8Array(0);
 
 export class ResponseWriter {
-  /** How far `finalHead` used what follows the head, and whether the client gets the head, whatever else was wrong. */
+  /** How much of the data after the head `finalHead` used, and whether the client gets the head, whatever else failed. */
   used = 0;
   began = false;
   private readonly bridge: ResponseBridge;
-  /** The answer where the slab is out, written beforehand: of all answers this one can't wait for a buffer. */
+  /** The prepared answer for an exhausted slab: it can't wait for a buffer. */
   private readonly memoryAt: number;
   private readonly memoryHead: number;
   private readonly memoryLength: number;
@@ -55,11 +55,11 @@ export class ResponseWriter {
     this.memoryLength = writeOwnResponse(bytes, at, limit, 503, WHY.MEMORY, null, true, false) - at;
   }
 
-  /** An interim response that was read as HTTP/1. False if the slab is out. */
+  /** An interim response read as HTTP/1. False if the slab is exhausted. */
   interimHead(client: SocketSlot): boolean {
     const { slab, bytes, sockets, pressure } = this.context;
     if (this.http1.head.status === CONTINUE) this.http1.expects[client] = 0;
-    // HTTP/1.0 knows none (RFC 9110 section 15.2). There may be any number of them: a client that does not read gets no more.
+    // HTTP/1.0 has none (RFC 9110 section 15.2). There may be any number of them, so a client that does not read gets no more.
     if (this.http1.minor[client] !== 1 || pressure.full(client)) return true;
     const buffer = slab.take();
     if (buffer < 0) return false;
@@ -76,8 +76,8 @@ export class ResponseWriter {
   }
 
   /**
-   * The final head that was read as HTTP/1 from `endpoint`, with as much of its body as is in [at, end) of `bid`; `used` says how
-   * much that was. 0, NO_BUFFER or -MESSAGE_ERROR.
+   * The final head read as HTTP/1 from `endpoint`, with as much of its body as is in [at, end) of `bid`; sets `used`. Returns 0, NO_BUFFER
+   * or -MESSAGE_ERROR.
    */
   finalHead(x: ExchangeSlot, endpoint: SocketSlot, bid: number, at: number, end: number, tunnel: boolean): number {
     const { slab, sockets, bytes } = this.context;
@@ -88,11 +88,12 @@ export class ResponseWriter {
     this.began = false;
     const buffer = slab.take();
     if (buffer < 0) return NO_BUFFER;
-    // A body whose end is not known beforehand is chunked for those who know chunks, and ends the connection of those who don't.
+    // A body of unknown length is chunked if the client knows chunks; otherwise the end of the connection ends it.
     let framing = head.framing;
     if (framing === FRAMING.CHUNKED || framing === FRAMING.CLOSE)
       framing = http1.minor[client] === 1 ? FRAMING.CHUNKED : FRAMING.CLOSE;
-    // An endpoint that answers early and keeps its connection reads on: so does the client's (see `Http1Endpoints.done`).
+    // An endpoint that answers early and keeps its connection is still reading, so the client's connection stays too (see
+    // `Http1Endpoints.done`).
     this.settle(client, framing, head.keepAlive && head.status < FIRST_ERROR);
     const connection = this.connection(client, tunnel, head.status === 101);
     const from = slab.dataStart(buffer);
@@ -128,7 +129,7 @@ export class ResponseWriter {
     return 0;
   }
 
-  /** The final head, where it is larger than a buffer; what follows it goes by itself. Returns as `finalHead`. */
+  /** A final head larger than a buffer; what follows it is sent separately. Returns as `finalHead`. */
   private largeHead(client: SocketSlot, connection: number): number {
     const { large } = this.pieces;
     const { head, framingOut } = this.http1;
@@ -140,7 +141,7 @@ export class ResponseWriter {
     return 0;
   }
 
-  /** An interim response in `core.list`. 0, NO_BUFFER or -MESSAGE_ERROR. */
+  /** An interim response in `core.list`. Returns 0, NO_BUFFER or -MESSAGE_ERROR. */
   interimList(x: ExchangeSlot): number {
     const client = this.exchanges.clientSocket(x);
     if (this.http1.minor[client] !== 1 || this.context.pressure.full(client)) return 0;
@@ -164,18 +165,18 @@ export class ResponseWriter {
     return 0;
   }
 
-  /** A piece of a body that came as DATA, and its end. False if the slab is out. */
+  /** A piece of a body that arrived as DATA, and its end. False if the slab is exhausted. */
   data(client: SocketSlot, at: number, length: number, end: boolean): boolean {
     const { pieces } = this;
     return this.http1.chunkedOut(client) ? pieces.chunk(client, at, length, end, true) : pieces.put(client, at, length);
   }
 
-  /** Trailers in `core.list` end the body: a client of HTTP/1 gets them where it gets chunks. 0, NO_BUFFER or -MESSAGE_ERROR. */
+  /** Trailers in `core.list` end the body; an HTTP/1 client gets them if it gets chunks. Returns 0, NO_BUFFER or -MESSAGE_ERROR. */
   trailers(client: SocketSlot): number {
     return this.http1.chunkedOut(client) ? this.pieces.trailers(client, this.core.list) : 0;
   }
 
-  /** The proxy's own answer. False if it had to be 503, `memory`, since the slab is out. */
+  /** The proxy's own answer. False if it had to become 503 `memory` because the slab is exhausted. */
   own(
     client: SocketSlot,
     status: number,
@@ -197,7 +198,7 @@ export class ResponseWriter {
     return true;
   }
 
-  /** Decides whether the client's connection outlives this response. `readsOn`: it does though the request is not whole. */
+  /** Decides whether the client's connection outlives this response. `readsOn`: it does, although the request is not complete. */
   private settle(client: SocketSlot, framing: number, readsOn: boolean): void {
     const { sockets, inbox } = this.context;
     const { http1 } = this;
@@ -209,7 +210,7 @@ export class ResponseWriter {
     this.context.connections.active[client] = this.context.reactor.now;
   }
 
-  /** What the response says of its connection: a CONNECTION. */
+  /** What the response says about its connection: a CONNECTION. */
   private connection(client: SocketSlot, tunnel: boolean, switching: boolean): number {
     if (switching) return CONNECTION.UPGRADE;
     if (tunnel) return CONNECTION.NONE;
@@ -217,7 +218,7 @@ export class ResponseWriter {
     return this.http1.minor[client] === 0 ? CONNECTION.KEEP_ALIVE : CONNECTION.NONE;
   }
 
-  /** Writes the head in `core.list`. 0, NO_BUFFER or -MESSAGE_ERROR. */
+  /** Writes the head in `core.list`. Returns 0, NO_BUFFER or -MESSAGE_ERROR. */
   private write(client: SocketSlot, framing: number, length: number, connection: number, key: Uint8Array): number {
     const { list, bytes } = this.core;
     const { pieces } = this;

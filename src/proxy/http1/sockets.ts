@@ -1,31 +1,31 @@
-// What HTTP/1 knows of its sockets: columns over the socket table. A client's connection has at most one exchange at a time (pipelined
-// requests wait in its inbox), and a connection to an endpoint serves one.
+// HTTP/1 state of sockets: columns over the socket table. A client's connection has at most one exchange at a time (pipelined requests wait
+// in its inbox); a connection to an endpoint serves one.
 import { BodyReader } from '../../http1/body.js';
 import { FRAMING, Head } from '../../http1/head.js';
 import type { ExchangeSlot, SocketSlot } from '../slots.js';
 
-/** Of a client's connection. */
+/** State of a client's connection. */
 export const REQUEST = {
   /** Between requests, or in the middle of a head. */
   HEAD: 0,
   /** The body is arriving. */
   BODY: 1,
-  /** The request is complete; its response is awaited or under way. */
+  /** The request is complete; its response is awaited or in progress. */
   COMPLETE: 2,
 } as const;
 
-/** Of an endpoint's connection in an exchange. */
+/** State of an endpoint's connection in an exchange. */
 export const RESPONSE = {
   HEAD: 0,
   BODY: 1,
   TUNNEL: 2,
-  /** It is whole, but the endpoint still reads the request, which is not. */
+  /** The response is complete, but the endpoint is still reading the request. */
   DONE: 3,
 } as const;
 
-/** How DATA of an HTTP/2 client goes on to an endpoint, and whether the request is complete. */
+/** How to forward DATA of an HTTP/2 client to an endpoint, and whether the request is complete. */
 export const SENDING = {
-  /** As it is: its length is known. */
+  /** Plain: its length is known. */
   PLAIN: 0,
   CHUNKED: 1,
   /** Kept until the endpoint has agreed to a tunnel. */
@@ -33,70 +33,70 @@ export const SENDING = {
   TUNNEL: 3,
   /** All of it is on its way. */
   DONE: 4,
-  /** The endpoint takes no more: it is thrown away. */
+  /** The endpoint accepts no more: discard it. */
   REFUSED: 5,
 } as const;
 
-/** How an endpoint's connection ended while a send was under way. */
+/** How an endpoint's connection ended during a send. */
 export const ENDED = { NO: 0, CLOSED: 1, BROKEN: 2 } as const;
 
-/** Where a direction, named by its source, is on the way from copy to splice. */
+/** Progress of a direction, named by its source, from copying to splicing. */
 export const FLOW = { COPY: 0, PAUSING: 1, DRAINING: 2, SPLICE: 3 } as const;
 
-/** Of a message, and two that may be added to it. */
+/** Fields of a message, plus two that may be added. */
 const MAX_HEADERS = 1024 + 2;
 
 export class Http1Sockets {
-  /** Parsed last; valid until the next parse. */
+  /** The head parsed last; valid until the next parse. */
   readonly head = new Head(MAX_HEADERS);
-  /** Bodies as they are read, by source. */
+  /** Body readers, by source. */
   readonly bodies: BodyReader;
 
-  /** The client whose request is just being begun, -1 for none: what answers it now must not go on with the next. */
+  /** The client whose request is just beginning, -1 for none: an answer at this moment must not start the next request. */
   beginning = -1;
 
-  // By client.
+  // Columns for clients.
   readonly request: Uint8Array;
   /** Minor version of the request. */
   readonly minor: Uint8Array;
   /** The connection survives this exchange. */
   readonly keep: Uint8Array;
-  /** When the first byte of the head that is being read came, ms; 0 if none has. */
+  /** When the first byte of the current head arrived, ms; 0 if none has. */
   readonly headSince: Float64Array;
-  /** Requests that the connection has brought. */
+  /** Number of requests on the connection. */
   readonly requests: Int32Array;
-  /** FRAMING of the response as the client gets it. */
+  /** FRAMING of the response to the client. */
   readonly framingOut: Uint8Array;
-  /** 1: the client waits for 100 before it sends its body. Told otherwise it may send none, and its next request instead. */
+  /** 1: the client waits for a 100 before it sends its body. Given another answer it may send its next request instead. */
   readonly expects: Uint8Array;
-  /** 1: the endpoint has answered early, and goes on reading. */
+  /** 1: the endpoint has answered early and is still reading. */
   readonly readOn: Uint8Array;
 
-  // By endpoint.
+  // Columns for endpoints.
   /** The exchange that the connection serves, plus 1; 0 for none. */
   private readonly serving: Int32Array;
   readonly response: Uint8Array;
   /** One of SENDING. */
   readonly sending: Uint8Array;
-  /** Some byte of the response has come. */
+  /** Whether any byte of the response has arrived. */
   readonly heard: Uint8Array;
   /** One of ENDED. */
   readonly ended: Uint8Array;
-  /** Requests served before this one; more than 0: the connection may be stale. */
+  /** Requests served before this one; if more than 0 the connection may be stale. */
   readonly served: Int32Array;
-  /** Bytes of this request that the kernel took. */
+  /** Bytes of this request taken by the kernel. */
   readonly sent: Float64Array;
   /** The endpoint keeps the connection open after this response. */
   readonly reusable: Uint8Array;
 
-  // By source.
-  /** Bytes of an incomplete head that were already searched for its end. */
+  // Columns for either kind of source.
+  /** Bytes of an incomplete head already searched for its end. */
   readonly scanned: Int32Array;
   /** 1: that head, or trailer section, is larger than a buffer. */
   readonly large: Uint8Array;
   /** One of FLOW. */
   readonly flow: Uint8Array;
-  /** 1: it is not read because its reader is slow. */
+  /** 1: paused because its reader is slow. */
   readonly throttled: Uint8Array;
 
   constructor(slots: number, maxTrailerBytes: number) {
@@ -123,7 +123,7 @@ export class Http1Sockets {
     this.throttled = new Uint8Array(slots);
   }
 
-  /** A new client's connection. */
+  /** A new client connection. */
   openClient(client: SocketSlot): void {
     this.request[client] = REQUEST.HEAD;
     this.requests[client] = 0;
@@ -141,7 +141,7 @@ export class Http1Sockets {
     this.resetFlow(endpoint);
   }
 
-  /** The endpoint's connection takes a request. */
+  /** Assigns a request to the endpoint's connection. */
   link(endpoint: SocketSlot, x: ExchangeSlot): void {
     this.serving[endpoint] = x + 1;
     this.response[endpoint] = RESPONSE.HEAD;
@@ -154,7 +154,7 @@ export class Http1Sockets {
     this.reusable[endpoint] = 0;
   }
 
-  /** It has no more to do with that. */
+  /** Detaches it. */
   unlink(endpoint: SocketSlot): void {
     this.serving[endpoint] = 0;
   }
@@ -164,7 +164,7 @@ export class Http1Sockets {
     return (this.serving[endpoint] - 1) as ExchangeSlot | -1;
   }
 
-  /** Forgets a flow's past, for the next message. */
+  /** Resets a flow's history for the next message. */
   resetFlow(source: SocketSlot): void {
     this.flow[source] = FLOW.COPY;
     this.throttled[source] = 0;

@@ -1,10 +1,10 @@
-// How the output of HTTP/2 connections reaches sockets, and how it learns that one has enough.
+// Passes the output of HTTP/2 connections to their sockets, and tells connections when a socket has enough.
 import type { CongestionSink } from '../../http2/shared-state.js';
 import { SOCKET } from '../../io/sockets.js';
 import { W } from '../../metrics/layout.js';
 import type { Context } from '../context.js';
 
-/** Output beyond this much stops the reading of requests: their answers would only add to it. */
+/** With more output than this, requests are no longer read: their answers would only add to it. */
 const OUTPUT_FACTOR = 4;
 
 export function congestionSink(context: Context): CongestionSink {
@@ -16,7 +16,7 @@ export function congestionSink(context: Context): CongestionSink {
       if (sockets.pinned[socket] > hard && context.connections.listener[socket] >= 0) {
         sockets.pause(socket);
         sockets.notifyDrained(socket);
-        // It is not read now, but its end is to be heard of.
+        // It is not read now, but its close must be noticed.
         sockets.watch(socket, true);
       }
     },

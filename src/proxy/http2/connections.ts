@@ -1,4 +1,5 @@
-// HTTP/2 connections as sockets: how they begin, how they are left, and what becomes of those who used or awaited one that has ended.
+// HTTP/2 connections as sockets: how they begin and end, and what happens to the streams on a connection, or waiting for one, that has
+// ended.
 
 import { SIGN } from '../../balance/signs.js';
 import { Connection, GOING, ROLE } from '../../http2/connection.js';
@@ -34,7 +35,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
   private readonly crowded: Crowded;
   /** The connection that a socket carries. */
   private readonly bySocket: (Connection | undefined)[] = [];
-  /** One is always there: code that was compiled for connections is thrown away when V8 has collected the last of them. */
+  /** One always exists: V8 discards code compiled for connections once it has collected the last of them. */
   specimen: Connection;
 
   constructor(
@@ -45,7 +46,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     private readonly streams: Http2Streams,
     private readonly dialer: Dialer,
     private readonly reports: Reports,
-    /** Reads on from a client whose connection has failed, so that it gets what was said last. */
+    /** Keeps reading from a client whose connection has failed, so that it gets our last frames. */
     private readonly linger: (client: SocketSlot, reason: number) => void,
   ) {
     this.specimen = this.connection(0, ROLE.SERVER);
@@ -56,12 +57,12 @@ export class Http2Connections implements Caller, ConnectionEvents {
     dialer.serve(PURPOSE.HTTP2, this);
   }
 
-  /** The HTTP/2 connection that a socket carries, if there is one. */
+  /** The HTTP/2 connection on a socket, if there is one. */
   of(socket: number): Connection | undefined {
     return this.bySocket[socket];
   }
 
-  /** A client's connection that speaks HTTP/2; what it has sent is in its inbox. */
+  /** A client connection that speaks HTTP/2; its data so far is in its inbox. */
   open(client: SocketSlot): void {
     const { sockets, inbox, slab, reactor } = this.context;
     sockets.kind[client] = SOCKET_KIND.HTTP2_CLIENT;
@@ -80,7 +81,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
 
   // Events of sockets.
 
-  /** Octets from a client or an endpoint. */
+  /** Bytes from a client or an endpoint. */
   data(socket: SocketSlot, bid: number, at: number, length: number): void {
     const { connections, reactor, slab } = this.context;
     const connection = this.bySocket[socket];
@@ -88,7 +89,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
       connections.active[socket] = reactor.now;
       this.core.clock[0] = reactor.now;
       this.machine.receive(connection, at, at + length);
-      // A header block or a frame that is not whole has a deadline of its own.
+      // An incomplete header block or frame has its own deadline.
       if (connection.role === ROLE.SERVER && connection.partial) this.timers.start(connection);
       this.crowded.look(connection);
     }
@@ -105,14 +106,14 @@ export class Http2Connections implements Caller, ConnectionEvents {
     this.gone(socket, closeOf(errno));
   }
 
-  /** The end of a client that was not read as it takes nothing. One that is read meets it there. */
+  /** A client that was not read, because it accepts nothing, has closed. If it is being read, reading finds the close. */
   hungUp(socket: SocketSlot, broken: boolean): void {
     if (!this.context.sockets.receiving(socket)) this.gone(socket, broken ? CLOSE.RESET : CLOSE.OK);
   }
 
   /**
-   * An endpoint takes nothing more. What it said before is still to be heard, as a response may be among it that leaves the rest of its
-   * request unread; what tells of the end of its direction comes behind that.
+   * The endpoint can no longer be written to. What it sent before is still processed: it may contain a response that ignores the rest of
+   * its request. The end of its direction follows.
    */
   sendFailed(socket: SocketSlot, errno: number): void {
     const { sockets, connections } = this.context;
@@ -128,7 +129,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     sockets.resume(socket);
   }
 
-  /** All that was queued is sent. */
+  /** Everything queued has been sent. */
   drained(socket: SocketSlot): void {
     const connection = this.bySocket[socket];
     if (connection === undefined) return;
@@ -145,7 +146,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     if (connection !== undefined) this.timers.fired(connection);
   }
 
-  /** Once a loop turn: what was written goes to the sockets. */
+  /** Once per loop turn: passes what was written to the sockets. */
   turn(): void {
     const { lost, excessive, stalled, output } = this.core;
     while (lost.length > 0) {
@@ -166,7 +167,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     this.core.blocks.trim();
   }
 
-  /** A drain began or settings changed. */
+  /** A drain has begun or settings have changed. */
   reconsider(socket: SocketSlot): void {
     const connection = this.bySocket[socket];
     if (connection === undefined) return;
@@ -176,7 +177,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
 
   // Dials.
 
-  /** The endpoint has said its SETTINGS: it takes streams from now on. */
+  /** The endpoint has sent its SETTINGS: it accepts streams from now on. */
   ready(socket: SocketSlot): void {
     const connection = this.bySocket[socket];
     if (connection === undefined) return;
@@ -189,7 +190,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     this.line.takes(endpoint);
   }
 
-  /** The connection could not be made, or its endpoint does not speak HTTP/2: nothing was sent on it that was processed. */
+  /** The connection could not be established, or its endpoint does not speak HTTP/2: nothing sent on it was processed. */
   failed(socket: SocketSlot, reason: number): void {
     const connection = this.bySocket[socket];
     const { connections, sockets } = this.context;
@@ -204,23 +205,23 @@ export class Http2Connections implements Caller, ConnectionEvents {
         return;
       }
     }
-    // Those in line wait for another dial if there is one; else they go elsewhere.
+    // Requests in line wait for another dial if there is one; otherwise they go elsewhere.
     if (!this.pool.of(endpoint).some((other) => other.going === GOING.OPEN)) this.line.disband(endpoint, why);
   }
 
-  /** Whether the endpoint has said that it does not speak HTTP/2: in HTTP/1, or in its TLS handshake. */
+  /** Whether the endpoint has shown that it does not speak HTTP/2: by HTTP/1 bytes, or in its TLS handshake. */
   private saysSo(socket: SocketSlot, connection: Connection | undefined): boolean {
     const { tls, sockets } = this.context;
     const agreed = tls === undefined || sockets.layer[socket] === 0 || !tls.withoutHttp2(socket);
     return !agreed || (connection !== undefined && saysHttp1(connection));
   }
 
-  // What the protocol reports of connections.
+  // Protocol events of connections.
 
   settings(connection: Connection): void {
     const socket = connection.socket as SocketSlot;
     if (connection.role === ROLE.SERVER) {
-      // One that begins during a drain is told of it after a moment.
+      // A connection that begins during a drain is told after a moment.
       if (this.context.leaves(socket)) this.timers.start(connection);
     } else if (this.context.sockets.kind[socket] === SOCKET_KIND.DIALLING) this.dialer.settle(socket);
     else this.line.takes(this.context.connections.endpoint[socket]);
@@ -248,19 +249,19 @@ export class Http2Connections implements Caller, ConnectionEvents {
     this.timers.discards(connection);
   }
 
-  /** The peer has read what came before the PING of `Sender.beginShutdown`. */
+  /** The peer has read everything before the PING of `Sender.beginShutdown`. */
   shutdownRead(connection: Connection): void {
-    // The second step of leaving: what the client sent before it saw the first has arrived.
+    // The second step of leaving: everything the client sent before it saw the first has arrived.
     if (connection.role === ROLE.SERVER && connection.going === GOING.SHUTTING_DOWN) {
       this.machine.sender.leave(connection);
       this.leaveIfDone(connection);
     }
   }
 
-  /** The peer leaves, and will not look at streams above `last`. */
+  /** The peer is leaving, and will not process streams above `last`. */
   goaway(connection: Connection, last: number, code: number): void {
     if (connection.role === ROLE.SERVER) {
-      // The client opens no more; it is gone when its streams are.
+      // The client opens no more streams; it is gone when the current ones end.
       this.machine.sender.leave(connection);
       this.leaveIfDone(connection);
       return;
@@ -278,14 +279,14 @@ export class Http2Connections implements Caller, ConnectionEvents {
       this.machine.sender.close(slot);
       this.streams.part(x);
       this.reports.control.refused(x, code);
-      // Anything may have ended meanwhile: the walk begins anew.
+      // Anything may have ended meanwhile: start over.
       slot = streams.first(connection);
     }
     this.line.takes(this.context.connections.endpoint[connection.socket]);
     this.leaveIfDone(connection);
   }
 
-  /** The peer has broken the rules: GOAWAY is queued, and the streams are still on the connection. */
+  /** The peer has violated the protocol: GOAWAY is queued; the streams are still on the connection. */
   violated(connection: Connection, code: number): void {
     const socket = connection.socket as SocketSlot;
     const reason = code === H2_ERROR.ENHANCE_YOUR_CALM ? CLOSE.LIMIT : CLOSE.PROTOCOL;
@@ -300,9 +301,9 @@ export class Http2Connections implements Caller, ConnectionEvents {
     else this.context.connections.closeWhenSent(socket, reason);
   }
 
-  // How connections end.
+  // Ends of connections.
 
-  /** Starts to leave: a client is warned first, an endpoint gets no more streams. */
+  /** Starts to leave: a client is warned first; an endpoint gets no more streams. */
   retire(connection: Connection): void {
     if (connection.role === ROLE.SERVER) this.machine.sender.beginShutdown(connection);
     else {
@@ -313,8 +314,8 @@ export class Http2Connections implements Caller, ConnectionEvents {
   }
 
   /**
-   * An endpoint has left the window of a connection shut, as one does that answers uploads early and forgets what they have used up: the
-   * connection gets no more streams, and what has sent none of its body into it goes out on another.
+   * An endpoint keeps the connection window shut, like one that answers uploads early and never returns their window. The connection gets
+   * no more streams, and requests that have sent none of their body on it move to another.
    */
   forsake(connection: Connection): void {
     const { streams } = this.core;
@@ -323,14 +324,16 @@ export class Http2Connections implements Caller, ConnectionEvents {
       const next = streams.after(connection, slot);
       const waits = (streams.state[slot] & STREAM.BLOCKED) !== 0;
       const moved = waits && this.reports.control.stuck(this.streams.exchange(slot) as ExchangeSlot);
-      // Anything may have ended meanwhile: the walk begins anew.
+      // Anything may have ended meanwhile: start over.
       slot = moved ? streams.first(connection) : next;
     }
     this.line.takes(this.context.connections.endpoint[connection.socket]);
     this.leaveIfDone(connection);
   }
 
-  /** An endpoint's connection gets no more streams. It is told when those that it has are over: what it does meanwhile may still be cut. */
+  /**
+   * An endpoint's connection gets no more streams. It gets a GOAWAY when its streams are over; until then violations may still cut it off.
+   */
   private shun(connection: Connection): void {
     if (connection.going !== GOING.OPEN) return;
     connection.going = GOING.LEAVING;
@@ -338,7 +341,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     this.leaveIfDone(connection);
   }
 
-  /** A connection on which nothing is begun any more, and nothing is left, is closed. */
+  /** Closes a connection that accepts no new streams and has none left. */
   leaveIfDone(connection: Connection): void {
     if (connection.going !== GOING.LEAVING || connection.active > 0) return;
     const { connections } = this.context;
@@ -350,7 +353,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     connections.closeWhenSent(socket, this.context.leaves(socket) ? CLOSE.DRAIN : CLOSE.OK);
   }
 
-  /** The endpoint was removed: its connections end with their streams, and what waits goes elsewhere. */
+  /** The endpoint was removed: its connections end with their streams, and waiting requests go elsewhere. */
   endpointGone(endpoint: number): void {
     for (const connection of [...this.pool.of(endpoint)]) {
       if (connection.settingsSeen) this.retire(connection);
@@ -363,14 +366,14 @@ export class Http2Connections implements Caller, ConnectionEvents {
     this.line.disband(endpoint, WHY.CONNECT_FAILED);
   }
 
-  /** The connection has ended or broken: so have its streams. */
+  /** The connection has ended or broken, and with it its streams. */
   gone(socket: SocketSlot, reason: number): void {
     const connection = this.bySocket[socket];
     if (connection !== undefined) this.release(connection, reason);
     this.context.connections.close(socket, reason);
   }
 
-  /** The socket speaks HTTP/2 from here on. */
+  /** The socket speaks HTTP/2 from now on. */
   private connect(socket: SocketSlot, role: number): Connection {
     const { values, reactor } = this.context;
     this.core.clock[0] = reactor.now;
@@ -382,7 +385,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     return connection;
   }
 
-  /** To be called when connections may have got other fields than before: the first one does not have their shape then. */
+  /** Call this when the shape of connections may have changed: the specimen still has the old one. */
   renewSpecimen(): void {
     this.specimen = this.connection(0, ROLE.SERVER);
   }
@@ -392,7 +395,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     return new Connection(socket, role, h2Base(role), this.core.memory, limits.http2, reactor.now);
   }
 
-  /** Begins a connection to `endpoint`. Returns 0 or a DIAL code. */
+  /** Dials a connection to `endpoint`. Returns 0 or a DIAL code. */
   private dial(endpoint: number): number {
     const socket = this.dialer.dial(endpoint, PURPOSE.HTTP2);
     if (socket < 0) return socket;
@@ -402,7 +405,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     return 0;
   }
 
-  /** The peer has ended the connection. An endpoint that owed responses has failed: once, however many they were. */
+  /** The peer has ended the connection. An endpoint that owed responses has failed: once, however many there were. */
   private brokenOff(socket: SocketSlot): void {
     const connection = this.bySocket[socket];
     if (connection === undefined || connection.role === ROLE.SERVER || connection.complained) return;
@@ -417,7 +420,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
     if (stay !== NONE) balancer.failed(connections.endpoint[socket], reactor.ms, SIGN.BROKEN, stay);
   }
 
-  /** Ends every stream of a connection, and forgets it. */
+  /** Ends every stream of a connection, and removes it. */
   private release(connection: Connection, reason: number): void {
     const { streams } = this.core;
     const { socket } = connection;
@@ -438,7 +441,7 @@ export class Http2Connections implements Caller, ConnectionEvents {
       // One that had served before may have ended before the request reached its endpoint.
       const stale = connection.opened > 1;
       this.streams.part(x);
-      // An endpoint that has said all it had to say has not failed, though the client has not got all of it yet.
+      // An endpoint that has sent everything has not failed, though the client has not got all of it yet.
       if (whole && this.exchanges.state[x] !== STATE.TUNNEL && this.exchanges.over[x] === 0) continue;
       if (reason === CLOSE.PROTOCOL)
         this.reports.control.failed(x, WHY.UPSTREAM_PROTOCOL, H2_ERROR.INTERNAL_ERROR, SIGN.NONE);
@@ -447,13 +450,14 @@ export class Http2Connections implements Caller, ConnectionEvents {
     this.machine.drop(connection);
     values[connection.meter + H.CONNECTIONS]--;
     metrics.record(CONNECTION_STREAMS, connection.opened);
-    // Who waits for a connection that never came to be is `failed`'s: dialled from here, it would be again and again.
+    // `failed` handles requests waiting for a connection that was never established; dialled from here, it would be dialled again and
+    // again.
     if (connection.role === ROLE.CLIENT && connection.settingsSeen && this.pool.first(endpoint) >= 0)
       this.line.serve(endpoint);
   }
 }
 
-/** Whether what came in place of the first frame header was the beginning of `HTTP/1.x`. */
+/** Whether the bytes in place of the first frame header were the beginning of `HTTP/1.x`. */
 function saysHttp1(connection: Connection): boolean {
   return connection.length === 0x485454 && connection.type === 0x50 && connection.flags === 0x2f;
 }

@@ -1,11 +1,11 @@
-// The last resort where memory is short: a connection on which more is held for slow readers than should be is not read until some of it has
-// gone on, or there is memory again. Windows that were given can't be taken back.
+// Last resort when memory is short: a connection that holds too much for slow readers is not read until some of it has been sent, or there
+// is memory again. Windows once given can't be taken back.
 import type { Connection } from '../../http2/connection.js';
 import { SOCKET } from '../../io/sockets.js';
 import type { Context } from '../context.js';
 
 export class Crowded {
-  /** Connections that are not read. */
+  /** Connections that are paused. */
   private readonly stopped: Connection[] = [];
 
   constructor(
@@ -23,7 +23,7 @@ export class Crowded {
     this.stopped.push(connection);
   }
 
-  /** Once a loop turn. */
+  /** Once per loop turn. */
   turn(): void {
     const { stopped } = this;
     if (stopped.length === 0) return;

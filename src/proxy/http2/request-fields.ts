@@ -1,4 +1,4 @@
-// Requests to endpoints that speak HTTP/2: the list of fields, from what a client of HTTP/1 said or from the kept copy, and the kept body.
+// Requests to HTTP/2 endpoints: the list of fields, from an HTTP/1 client's head or from the kept copy, and the kept body.
 
 import { NAME } from '../../http/field-names.js';
 import { ORIGIN } from '../../http/orig-proto.js';
@@ -17,10 +17,10 @@ import type { Http2Streams } from './streams.js';
 
 export class RequestFields {
   private readonly bridge: RequestBridge;
-  /** Body that is kept in one piece with an HTTP/1 head. */
+  /** Body kept in one piece with an HTTP/1 head. */
   private restAt = 0;
   private restLength = 0;
-  /** After `send`: trailers that are kept, if there are any, are not larger than the endpoint takes. */
+  /** After `send`: false if there are kept trailers that are larger than the endpoint accepts. */
   trailersFit = true;
 
   constructor(
@@ -34,7 +34,7 @@ export class RequestFields {
     this.bridge = new RequestBridge(core.memory);
   }
 
-  /** Lists the head that was parsed last, and keeps it. 0 or -MESSAGE_ERROR. */
+  /** Lists the head parsed last, and keeps it. Returns 0 or -MESSAGE_ERROR. */
   fromHead(x: ExchangeSlot): number {
     const { exchanges, kept } = this;
     const error = this.list(x);
@@ -44,7 +44,7 @@ export class RequestFields {
     return 0;
   }
 
-  /** Lists the head that is kept. 0 or -MESSAGE_ERROR. */
+  /** Lists the kept head. Returns 0 or -MESSAGE_ERROR. */
   fromKept(x: ExchangeSlot): number {
     const { kept } = this;
     this.restLength = 0;
@@ -62,12 +62,15 @@ export class RequestFields {
     return this.list(x);
   }
 
-  /** What came over HTTP/2 goes on as it is, but for what was for this proxy only. */
+  /** A request that arrived over HTTP/2 is forwarded unchanged, except fields addressed to this proxy. */
   fromList(): void {
     if (this.core.list.facts.origin !== ORIGIN.NONE) this.unmark();
   }
 
-  /** Sends the head in `core.list` on the exchange's stream; of a kept request, the body and the trailers as well. False if the slab is out. */
+  /**
+   * Sends the head in `core.list` on the exchange's stream; for a kept request also the body and the trailers. False if the slab is
+   * exhausted.
+   */
   send(x: ExchangeSlot, fromKept: boolean): boolean {
     const { exchanges, kept, core, streams } = this;
     this.trailersFit = true;
@@ -96,7 +99,7 @@ export class RequestFields {
     return true;
   }
 
-  /** A kept list is told what it carries, or is not, as whoever gets it now is to know. */
+  /** Marks a kept list as carried or not, depending on its new receiver. */
   private mark(x: ExchangeSlot): void {
     const { list } = this.core;
     const carried = this.exchanges.carried[x] === 1;

@@ -1,4 +1,4 @@
-// Responses to clients that speak HTTP/2: the list of fields, from what an endpoint said in HTTP/1 where it did, and its head on the stream.
+// Responses to HTTP/2 clients: the list of fields, translated if the endpoint spoke HTTP/1, and its head on the stream.
 import type { Http2Machine } from '../../http2/machine.js';
 import type { Core } from '../../http2/shared-state.js';
 import { listWithoutLength } from '../../translate/fields.js';
@@ -21,7 +21,7 @@ export class ResponseFields {
     this.bridge = new ResponseBridge(core.memory);
   }
 
-  /** Lists the head that was parsed last. 0 or -ERROR. */
+  /** Lists the head parsed last. Returns 0 or -ERROR. */
   fromHead(x: ExchangeSlot): number {
     const { exchanges } = this;
     const webSocket = exchanges.upgrade[x] === UPGRADE.WEBSOCKET;
@@ -29,7 +29,7 @@ export class ResponseFields {
     return this.bridge.list(this.http1.head, this.core.list, webSocket, key, 0, exchanges.endpointSocket(x));
   }
 
-  /** Sends the interim head in `core.list`. Of these there may be any number: a client that does not read gets no more of them. */
+  /** Sends the interim head in `core.list`. There may be any number of these, so a client that does not read gets no more. */
   interim(x: ExchangeSlot): void {
     const { core } = this;
     const slot = this.exchanges.clientStream(x);
@@ -39,12 +39,12 @@ export class ResponseFields {
     if (!client.congested) this.machine.sender.headers(slot, core.list, false);
   }
 
-  /** Sends the final head in `core.list`, which opens a tunnel if it is to. False if the client's connection has come to its end over it. */
+  /** Sends the final head in `core.list`, which may open a tunnel. False if that ended the client's connection. */
   final(x: ExchangeSlot, end: boolean, tunnel: boolean): boolean {
     const { core } = this;
     const slot = this.exchanges.clientStream(x);
     if (!tunnel || core.list.facts.contentLength < 0) return this.machine.sender.headers(slot, core.list, end);
-    // RFC 9110 section 9.3.6: a length that a 2xx to CONNECT has means nothing.
+    // RFC 9110 section 9.3.6: a length in a 2xx to CONNECT has no meaning.
     listWithoutLength(core.list, core.spare);
     return this.machine.sender.headers(slot, core.spare, end);
   }

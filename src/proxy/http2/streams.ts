@@ -1,4 +1,4 @@
-// Streams as legs of exchanges: what the protocol reports of them goes to whoever decides, or across; what they can do is here.
+// Streams as legs of exchanges: protocol events go upwards or across; operations on streams are here.
 
 import { SIGN } from '../../balance/signs.js';
 import { VERDICT } from '../../detect/matcher.js';
@@ -24,25 +24,25 @@ import type { Reports } from '../exchange/reports.js';
 import type { ExchangeSlot, StreamSlot } from '../slots.js';
 
 const LIMIT_DISCARD = LIMITS.indexOf('h2-discard');
-/** The rest of a request may come for as long as so many times the silence that would end it. */
+/** The rest of a request may keep coming for this multiple of the silence that would end it. */
 export const DISCARD_SILENCES = 12;
 const BOTH_ENDS = STREAM.LOCAL_END | STREAM.REMOTE_END;
 
-/** What connections do for streams, and are told by the protocol. */
+/** Events of streams that concern their connection. */
 export interface ConnectionEvents {
   violated(connection: Connection, code: number): void;
   settings(connection: Connection): void;
   goaway(connection: Connection, last: number, code: number): void;
   shutdownRead(connection: Connection): void;
-  /** A place on an endpoint's connection has become free. */
+  /** An endpoint's connection has room again. */
   reuse(connection: Connection): void;
-  /** The connection is closed if nothing is left on it. */
+  /** Closes the connection if nothing is left on it. */
   leaveIfDone(connection: Connection): void;
   /** An endpoint's connection has got a stream. */
   used(connection: Connection): void;
   /** A client's connection has got a stream, for `service`. */
   asked(connection: Connection, service: number): void;
-  /** A stream of it is answered, and its request goes on. */
+  /** One of its streams is answered while its request continues. */
   discards(connection: Connection): void;
 }
 
@@ -51,7 +51,10 @@ export class Http2Streams implements Http2Events {
   declare connections: ConnectionEvents;
   /** By an endpoint's stream: its exchange, plus 1; 0 for none. */
   private readonly serving: Int32Array;
-  /** By a client's stream that is answered before its request was whole: since when the rest is thrown away, ms, and how much was; 0 for none. */
+  /**
+   * By a client's stream that was answered before the end of its request: since when the rest is discarded, ms, and how much was; 0 for
+   * none.
+   */
   private readonly discardsSince: Float64Array;
   private readonly discarded: Int32Array;
 
@@ -67,7 +70,7 @@ export class Http2Streams implements Http2Events {
     this.discarded = new Int32Array(core.streams.capacity);
   }
 
-  // What the protocol reports.
+  // Protocol events.
 
   request(connection: Connection, slot: number, end: boolean): void {
     const { exchanges } = this;
@@ -80,7 +83,7 @@ export class Http2Streams implements Http2Events {
     if (traceFields.active) traceFields.inList(list);
     if (meshFields.active) meshFields.inList(list, connection.socket);
     if (added.active) added.toListedRequest(list, connection.socket);
-    // Only a peer whose certificate is of the mesh is believed.
+    // Only a peer with a certificate of the mesh is believed.
     if (facts.origin !== ORIGIN.NONE && this.context.isPeer(connection.socket)) exchanges.origin[x] = facts.origin;
     exchanges.bare[x] = end ? 1 : 0;
     exchanges.whole[x] = end ? 1 : 0;
@@ -103,7 +106,7 @@ export class Http2Streams implements Http2Events {
     const { control } = this.reports;
     if (connection.role === ROLE.SERVER) {
       const x = this.exchanges.ofStream(slot as StreamSlot);
-      // Answered already: nobody waits for them.
+      // Already answered: nobody waits for them.
       if (this.exchanges.kind[x] === LEG.NONE) return;
       this.exchanges.whole[x] = 1;
       if (connection.blockStarved) control.outOfMemory(x);
@@ -147,7 +150,7 @@ export class Http2Streams implements Http2Events {
     }
     const x = this.exchanges.ofStream(slot as StreamSlot);
     if (this.exchanges.kind[x] === LEG.NONE) {
-      // Answered already: the rest of the request is not wanted.
+      // Already answered: the rest of the request is not wanted.
       this.machine.frames.credit(slot, length);
       if (this.discardsSince[slot] > 0) this.discard(x, slot, length, end);
       return;
@@ -166,7 +169,7 @@ export class Http2Streams implements Http2Events {
     const whole = (this.core.streams.state[slot] & STREAM.REMOTE_END) !== 0;
     this.part(x);
     this.connections.reuse(connection);
-    // RFC 9113 section 8.1: the response is whole, and no more of the request is wanted. `flushed` ends the exchange.
+    // RFC 9113 section 8.1: the response is complete, and no more of the request is wanted. `flushed` ends the exchange.
     if (whole && this.exchanges.state[x] !== STATE.TUNNEL) {
       if (this.exchanges.over[x] === 1) this.reports.control.lost(x, CLOSE.OK, false, SIGN.NONE);
       return;
@@ -174,7 +177,7 @@ export class Http2Streams implements Http2Events {
     if (code === H2_ERROR.REFUSED_STREAM) this.reports.control.refused(x, code);
     else {
       const seen = code === H2_ERROR.NO_ERROR ? H2_ERROR.INTERNAL_ERROR : code;
-      // What an endpoint has to say against a request says nothing about the endpoint.
+      // An endpoint's objection to a request says nothing about the endpoint.
       this.reports.control.failed(x, WHY.UPSTREAM_RESET, seen, isComplaint(code) ? SIGN.NONE : SIGN.BROKEN);
     }
   }
@@ -236,7 +239,7 @@ export class Http2Streams implements Http2Events {
     return (this.serving[slot] - 1) as ExchangeSlot | -1;
   }
 
-  /** Opens a stream of the exchange on `connection`, to its endpoint. False where there is no slot for it. */
+  /** Opens a stream for the exchange on `connection`, to its endpoint. False if there is no slot. */
   open(x: ExchangeSlot, connection: Connection): boolean {
     const { core, exchanges, context } = this;
     const { streams } = core;
@@ -253,12 +256,12 @@ export class Http2Streams implements Http2Events {
     return true;
   }
 
-  /** Sends the head in `core.list` to the endpoint. `end`: and the end of the request. */
+  /** Sends the head in `core.list` to the endpoint. `end`: with the end of the request. */
   sendHead(x: ExchangeSlot, end: boolean): void {
     this.machine.sender.headers(this.exchanges.endpointStream(x), this.core.list, end);
   }
 
-  /** Sends a body that is kept, and its end if it is `whole`, by way of what waits, which leaves it as it is. False if the slab is out. */
+  /** Sends a kept body, and its end if it is `whole`, through the queue, which leaves it unchanged. False if the slab is exhausted. */
   sendKept(x: ExchangeSlot, body: Chains, whole: boolean): boolean {
     const { core, exchanges } = this;
     const slot = exchanges.endpointStream(x);
@@ -269,12 +272,12 @@ export class Http2Streams implements Http2Events {
     return true;
   }
 
-  /** Sends [at, at + length) to the endpoint. As `Sender.data`. */
+  /** Sends [at, at + length) to the endpoint, like `Sender.data`. */
   sendData(x: ExchangeSlot, at: number, length: number, end: boolean): number {
     return this.machine.sender.data(this.exchanges.endpointStream(x), at, length, end);
   }
 
-  /** Ends the endpoint's leg: with RST_STREAM and `code` unless both sides have ended. Returns the connection if it has one place more. */
+  /** Ends the endpoint's leg: with RST_STREAM and `code` unless both sides have ended. Returns the connection if it now has room. */
   leave(x: ExchangeSlot, code: number): Connection | null {
     const { streams } = this.core;
     const slot = this.exchanges.endpointStream(x);
@@ -288,7 +291,7 @@ export class Http2Streams implements Http2Events {
     return open ? connection : null;
   }
 
-  /** Parts exchange and stream, which is off its connection. */
+  /** Detaches the exchange from a stream that has left its connection. */
   part(x: ExchangeSlot): void {
     const { exchanges, context, core } = this;
     const slot = exchanges.endpointStream(x);
@@ -300,7 +303,10 @@ export class Http2Streams implements Http2Events {
 
   // Streams of clients.
 
-  /** Takes the client's stream off its connection, and gives its slot back: the exchange is no more. `code`: what it is reset with unless it has ended. */
+  /**
+   * Removes the client's stream from its connection and frees its slot: the exchange no longer exists. `code`: reset it with this unless it
+   * has ended.
+   */
   finish(x: ExchangeSlot, code: number): void {
     const { streams } = this.core;
     const { sender } = this.machine;
@@ -318,8 +324,8 @@ export class Http2Streams implements Http2Events {
   }
 
   /**
-   * The client has all of its response. If its request is not whole it may be one that reads no answer before it has sent all: the rest is
-   * taken and thrown away, for a while, before the stream is reset (RFC 9113 section 8.1).
+   * The client has the whole response. If its request is incomplete, it may be a client that reads no answer before it has sent everything:
+   * the rest is discarded for a while before the stream is reset (RFC 9113 section 8.1).
    */
   conclude(x: ExchangeSlot): void {
     const { streams } = this.core;
@@ -334,12 +340,12 @@ export class Http2Streams implements Http2Events {
     this.discardsSince[slot] = this.context.reactor.now;
     streams.active[slot] = this.context.reactor.now;
     this.discarded[slot] = 0;
-    // What waits for nobody any more; the window is open again.
+    // Nobody waits for this data any more; the window is open again.
     this.machine.frames.credit(slot, streams.held[slot]);
     this.connections.discards(connection);
   }
 
-  /** Whether the rest of a client's request that is thrown away does not come, or has been coming for too long. */
+  /** Whether the discarded rest of a client's request has stopped, or has been coming for too long. */
   discardsTooLong(connection: Connection, slot: number): boolean {
     const since = this.discardsSince[slot];
     const { now } = this.context.reactor;
@@ -347,20 +353,20 @@ export class Http2Streams implements Http2Events {
     return since > 0 && now >= Math.min(this.core.streams.active[slot] + silence, since + DISCARD_SILENCES * silence);
   }
 
-  /** So much of a request came that nobody wants. */
+  /** Discards this much of a request. */
   private discard(x: ExchangeSlot, slot: number, length: number, end: boolean): void {
     this.discarded[slot] += length;
     if (end) this.finish(x, H2_ERROR.NO_ERROR);
     else if (this.discarded[slot] > this.context.limits.http2.maxDiscardBytes) this.refuseRest(x);
   }
 
-  /** A client is told that nobody wants the rest of its request. */
+  /** Tells a client that the rest of its request is not wanted. */
   refuseRest(x: ExchangeSlot): void {
     this.context.limited(LIMIT_DISCARD);
     this.finish(x, H2_ERROR.NO_ERROR);
   }
 
-  /** Whether the client has all that was to be sent on its stream. */
+  /** Whether everything for the client's stream has been sent. */
   ended(x: ExchangeSlot): boolean {
     return (this.core.streams.state[this.exchanges.clientStream(x)] & STREAM.LOCAL_END) !== 0;
   }

@@ -1,5 +1,5 @@
-// Deadlines of HTTP/2 connections and of the streams on them. A connection has one timer; when it fires all of its streams are
-// looked at, and it is armed for the earliest of what is left.
+// Deadlines of HTTP/2 connections and their streams. A connection has one timer; when it fires all its streams are checked, and it is
+// rearmed for the earliest remaining deadline.
 
 import { SIGN } from '../../balance/signs.js';
 import { VERDICT } from '../../detect/matcher.js';
@@ -20,17 +20,17 @@ import { DISCARD_SILENCES, type Http2Streams } from './streams.js';
 
 const NONE = -1;
 const NEVER = Number.POSITIVE_INFINITY;
-/** Between two looks at a connection's streams, ms: deadlines are met within this. */
+/** Interval for checking a connection's streams, ms: the precision of their deadlines. */
 const LOOK_MS = 100;
-/** Endpoints take PINGs on silent connections no oftener than this as flooding: gRPC's own bound (gRFC A8), ms. */
+/** Endpoints treat PINGs on silent connections more often than this as flooding: gRPC's limit (gRFC A8), ms. */
 const ENDPOINT_PING_MS = 300_000;
 /** The second GOAWAY follows when the PING is answered, or after this, ms. */
 const SHUTDOWN_MS = 1000;
-/** Looks at streams whose rest is thrown away, in the time of one silence. */
+/** How often to check a discarded stream within one silence. */
 const DISCARD_LOOKS = 5;
 /**
- * A connection without streams is let go this soon while draining, ms. One that begins meanwhile has this long to itself: libraries take back
- * the requests that they have not sent when a GOAWAY comes, so a client that is told before its first one never gets any through.
+ * While draining, a connection without streams is closed after this time, ms. A new connection gets this time before its GOAWAY: libraries
+ * cancel the requests they have not sent when a GOAWAY arrives, so a client told before its first request would never get any through.
  */
 const DRAIN_IDLE_MS = 1000;
 
@@ -43,7 +43,7 @@ const LIMIT = {
   AGE: LIMITS.indexOf('h2-connection-age'),
 } as const;
 
-/** What its timer can make of a connection. */
+/** What the timer can do to a connection. */
 interface Owner {
   of(socket: number): Connection | undefined;
   retire(connection: Connection): void;
@@ -81,7 +81,7 @@ export class ConnectionTimers {
     if (body > 0 && body < wait) wait = body;
     const connect = services.connectTimeoutMs[service];
     if (connect > 0 && connect < wait) wait = connect;
-    // Looked at here, as a time that is handed on is allocated.
+    // Compared here, because passing a time on would allocate.
     if (connection.timerAt === 0 || connection.timerAt > reactor.now + wait) this.arm(connection, reactor.now + wait);
   }
 
@@ -92,7 +92,7 @@ export class ConnectionTimers {
     if (connection.timerAt === 0 || connection.timerAt > reactor.now + wait) this.arm(connection, reactor.now + wait);
   }
 
-  /** The rest of a request is thrown away, for a while. */
+  /** The rest of a request is being discarded. */
   discards(connection: Connection): void {
     const { reactor } = this.context;
     connection.discardsUntil = reactor.now + DISCARD_SILENCES * connection.limits.discardTimeoutMs;
@@ -106,12 +106,12 @@ export class ConnectionTimers {
     this.arm(connection, reactor.now + this.idleMs(connection));
   }
 
-  /** Data has begun to wait at the window of an endpoint's connection. */
+  /** Data waits for the window of an endpoint's connection. */
   stalled(connection: Connection): void {
     this.arm(connection, this.next(connection));
   }
 
-  /** A drain began or the configuration changed. */
+  /** A drain has begun or the configuration has changed. */
   reconsider(connection: Connection): void {
     const { context } = this;
     if (connection.role === ROLE.SERVER) {
@@ -194,13 +194,13 @@ export class ConnectionTimers {
     return this.owner.of(socket) !== connection;
   }
 
-  /** PINGs a silent peer that owes us something; true if it has not answered and the connection has ended. */
+  /** PINGs a silent peer that owes us something; true if it did not answer and the connection has ended. */
   private keepAlive(connection: Connection): boolean {
     const { context, machine } = this;
     const { limits, socket } = connection;
     if (limits.keepAliveMs === 0) return false;
     const { now } = context.reactor;
-    // Anything that comes is as good as an answer: a busy connection is never given up for a late PING.
+    // Any data counts as an answer: a busy connection is never closed because of a late PING.
     const heard = context.connections.active[socket];
     if (connection.pingPending) {
       const asked = Math.max(heard, connection.pingSentAt);
@@ -219,7 +219,7 @@ export class ConnectionTimers {
     for (let slot = streams.first(connection); slot !== NONE; ) {
       const next = streams.after(connection, slot);
       if (this.stream(connection, slot)) {
-        // Others may have ended with it: the walk begins anew, unless the connection has ended too.
+        // Others may have ended with it: start over, unless the connection has ended too.
         if (this.owner.of(socket) !== connection) return;
         slot = streams.first(connection);
       } else slot = next;
@@ -256,13 +256,13 @@ export class ConnectionTimers {
     const state = streams.state[slot];
     if ((state & (STREAM.STALLED | STREAM.BLOCKED)) === 0) return false;
     let since = streams.blockedSince[slot];
-    // At the connection's window it waits since that is closed, but no longer than it has waited at all.
+    // At the connection window it has waited since that closed, but no longer than it has waited at all.
     if ((state & STREAM.STALLED) === 0)
       since = connection.stalledSince === 0 ? 0 : Math.max(since, connection.stalledSince);
     return since !== 0 && this.context.reactor.now >= since + connection.limits.stallTimeoutMs;
   }
 
-  /** When an endpoint's connection is to be left because its window stays shut while data waits, ms; Infinity for never. */
+  /** When to leave an endpoint's connection because its window stays shut while data waits, ms; Infinity for never. */
   private shutUntil(connection: Connection): number {
     const { windowTimeoutMs } = connection.limits;
     if (windowTimeoutMs === 0 || connection.stalledSince === 0 || connection.going !== GOING.OPEN) return NEVER;
@@ -282,7 +282,7 @@ export class ConnectionTimers {
     return connection.role === ROLE.SERVER ? keepAliveMs : Math.max(keepAliveMs, ENDPOINT_PING_MS);
   }
 
-  /** When a connection is to be looked at next, ms. */
+  /** When to check a connection next, ms. */
   private next(connection: Connection): number {
     const { context, pool } = this;
     const { limits, socket } = connection;
@@ -318,7 +318,7 @@ export class ConnectionTimers {
     return Math.max(at, now + LOOK_MS);
   }
 
-  /** How often the streams of a connection are looked at: a tenth of the shortest time that one may take. */
+  /** Interval for checking the streams of a connection: a tenth of the shortest timeout. */
   private streamMs(connection: Connection): number {
     const { context } = this;
     const { limits } = connection;
