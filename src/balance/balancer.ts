@@ -1,5 +1,6 @@
-// Chooses endpoints, and learns from what becomes of it: choice.ts, or where they have weights weighted-choice.ts, says which of the ready ones, breaker.ts who is ready, signs.ts what
-// counts. Struct of arrays, one instance per worker, nothing allocated after configuration; time comes in as an argument, in ms.
+// Chooses endpoints and learns from the outcomes. choice.ts, or weighted-choice.ts if there are weights, picks among the ready endpoints;
+// breaker.ts decides which are ready, signs.ts what counts as a sign. Struct of arrays, one instance per worker, no allocation after
+// configuration; time is passed in, in ms.
 
 import { Breaker, PICKED_FOR, type Watcher } from './breaker.js';
 import { Choice } from './choice.js';
@@ -33,9 +34,9 @@ export class Balancer {
   readonly #latency: { readonly peak: PeakEwma; readonly scatter: Scatter };
   readonly #connect: { readonly peak: PeakEwma; readonly scatter: Scatter };
   readonly #load: EndpointLoad;
-  /** Endpoints whose state or estimate may have changed since they were last looked at. */
+  /** Endpoints whose state or estimate may have changed since the last sample. */
   readonly recent: Recent;
-  /** Dials under way and those that failed lately: the dialer keeps it. */
+  /** Dials in progress and recent failures; maintained by the dialer. */
   readonly dials: Dials;
 
   constructor(maxServices: number, maxEndpoints: number, seed: number, load = EndpointLoad.allocate(maxEndpoints)) {
@@ -74,14 +75,14 @@ export class Balancer {
     );
   }
 
-  /** Tells `watcher` of endpoints that are taken out and come back. */
+  /** Tells `watcher` of endpoints that are taken out or come back. */
   watch(watcher: Watcher): void {
     this.#breaker.watcher = watcher;
   }
 
   /**
-   * Settings of a service, in ms; endpoints and their history stay. `breakerFailures` 0 turns the breaker off,
-   * `penaltyMs` 0 records failures with their own latency, `dialIntervalMs` 0 lets endpoints that are out be dialled at any time.
+   * Sets a service's settings, in ms; endpoints and their history stay. `breakerFailures` 0 turns the breaker off, `penaltyMs` 0 records
+   * failures with their own latency, `dialIntervalMs` 0 allows dialling endpoints that are out at any time.
    */
   configure(
     service: number,
@@ -102,9 +103,9 @@ export class Balancer {
   }
 
   /**
-   * Replaces the endpoints of a service. Those that stay keep their history, new ones start ready at the default RTT.
-   * A removed one is never picked again, yet what is in flight on it is still counted down. A slot belongs to one
-   * service at a time; throws a RangeError otherwise. `weights` are their shares of the traffic, above 0; null: all have the same.
+   * Replaces the endpoints of a service. Remaining ones keep their history; new ones start ready at the default RTT. A removed one is never
+   * picked again, but what is in flight on it is still counted down. A slot belongs to one service at a time; otherwise throws a
+   * RangeError. `weights`: shares of the traffic, above 0; null: all equal.
    */
   setEndpoints(
     service: number,
@@ -125,7 +126,7 @@ export class Balancer {
     this.#breaker.schedule(service);
   }
 
-  /** The slot is about to mean another address: clears its history and everything counted on it. */
+  /** The slot is about to be reused for another address: clears its history and counts. */
   reset(endpoint: number): void {
     if (this.#members.has(endpoint)) {
       if (!this.#breaker.isReady(endpoint)) this.#members.bringBack(endpoint);
@@ -138,16 +139,16 @@ export class Balancer {
   }
 
   /**
-   * The endpoint for a request, or -1: there is none. `exclude` is an endpoint not to return (one that a retry comes from), or -1.
-   * Where none is ready it is one that is out. Each pick must be followed by `begin`, and by `abandon` or `ended`.
+   * The endpoint for a request, or -1 if there is none. `exclude`: an endpoint not to return (the one that a retry comes from), or -1. If
+   * none is ready, it returns one that is out. Each pick must be followed by `begin`, and by `abandon` or `ended`.
    */
   pickRequest(service: number, now: number, exclude: number): number {
     return this.#pick(service, now, exclude, PICKED_FOR.REQUEST);
   }
 
   /**
-   * As pickRequest, for an opaque connection: one whose dials are not in doubt wins, then fewer connections, then the lower connect latency.
-   * Each pick must be followed by connecting and connected, connectFailed or connectAbandoned.
+   * Like pickRequest, for an opaque connection. An endpoint whose dials are not in doubt wins, then the one with fewer connections, then
+   * the one with the lower connect latency. Each pick must be followed by connecting and connected, connectFailed or connectAbandoned.
    */
   pickConnection(service: number, now: number, exclude: number): number {
     return this.#pick(service, now, exclude, PICKED_FOR.CONNECTION);
@@ -158,14 +159,17 @@ export class Balancer {
     return this.#breaker.mayDial(endpoint, now, this.dials.underWay[endpoint]);
   }
 
-  /** A request goes out to the endpoint. Returns its `stay`, which what is said of the request later has to bring along. */
+  /** A request is sent to the endpoint. Returns its `stay`, which later reports about the request must include. */
   begin(endpoint: number): number {
     this.#load.inFlight[endpoint]++;
     this.recent.add(endpoint);
     return this.#breaker.stay[endpoint];
   }
 
-  /** The head of a request's response has come after `latencyUs`, or it has failed after that. Whole µs, whole ms: nothing is allocated. */
+  /**
+   * The head of a request's response arrived after `latencyUs`, or the request failed after that. Whole µs, whole ms, so that nothing is
+   * allocated.
+   */
   heard(endpoint: number, now: number, latencyUs: number, sign: number, stay: number): void {
     if (!this.#members.has(endpoint)) return;
     const service = this.#members.owner[endpoint];
@@ -177,28 +181,28 @@ export class Balancer {
     this.judge(endpoint, now, sign, stay);
   }
 
-  /** A request has shown how the endpoint is. */
+  /** A request has given a sign of the endpoint's health. */
   judge(endpoint: number, now: number, sign: number, stay: number): void {
     if (sign === SIGN.NONE || !this.#members.has(endpoint)) return;
     if (isFailure(sign)) this.#breaker.failed(endpoint, now, sign, stay);
-    // The penalties that led to probation would keep an endpoint that works again without work for a minute
-    // (5 s decay to 5 ms in 7 decay times): it starts over.
+    // The penalties that led to probation would keep a recovered endpoint idle for a minute (5 s decay to 5 ms in 7 decay times): it starts
+    // over.
     else if (this.#breaker.worked(endpoint, stay)) this.#startOver(this.#members.owner[endpoint], endpoint, now);
   }
 
-  /** The endpoint has failed in a way that `sign` says, and no latency is to be told. */
+  /** The endpoint has failed in the way of `sign`, without a latency. */
   failed(endpoint: number, now: number, sign: number, stay: number): void {
     if (!this.#members.has(endpoint)) return;
     this.#penalize(this.#latency, this.#members.owner[endpoint], endpoint, now, 0);
     this.judge(endpoint, now, sign, stay);
   }
 
-  /** The request is over; what it has shown has been told. */
+  /** The request is over; its sign has been reported. */
   ended(endpoint: number): void {
     if (this.#load.inFlight[endpoint] > 0) this.#load.inFlight[endpoint]--;
   }
 
-  /** A request ended without saying anything about the endpoint, e.g. its client went away. */
+  /** A request ended without a sign, for example because its client left. */
   abandon(endpoint: number, stay: number): void {
     this.ended(endpoint);
     if (this.#breaker.stay[endpoint] === stay) this.#breaker.giveBack(endpoint, PICKED_FOR.REQUEST);
@@ -210,7 +214,7 @@ export class Balancer {
     this.recent.add(endpoint);
   }
 
-  /** `decides`: nothing else is to be expected of the connection, as it is opaque. */
+  /** `decides`: the connection gives no further sign, because it is opaque. */
   connected(endpoint: number, now: number, latencyUs: number, decides: boolean): void {
     if (this.#load.connecting[endpoint] > 0) this.#load.connecting[endpoint]--;
     if (!this.#members.has(endpoint)) return;
@@ -220,24 +224,24 @@ export class Balancer {
     if (this.#breaker.connected(endpoint, decides)) this.#startOver(service, endpoint, now);
   }
 
-  /** Refused, timed out or unreachable: a failure, of which `sign` is the kind. */
+  /** Refused, timed out or unreachable: a failure of the kind `sign`. */
   connectFailed(endpoint: number, now: number, sign: number): void {
     if (this.#load.connecting[endpoint] > 0) this.#load.connecting[endpoint]--;
     if (!this.#members.has(endpoint)) return;
     const service = this.#members.owner[endpoint];
     this.#penalize(this.#connect, service, endpoint, now, 0);
-    // A request that needed this connection would have failed fast: it must not look like a fast endpoint.
+    // A request waiting for this connection would have failed fast: that must not look like a fast endpoint.
     this.#penalize(this.#latency, service, endpoint, now, 0);
     this.#breaker.connectFailed(endpoint, now, sign);
   }
 
-  /** Dialling was given up for a reason that is not the endpoint's. */
+  /** The dial was abandoned for a reason that is not the endpoint's. */
   connectAbandoned(endpoint: number): void {
     if (this.#load.connecting[endpoint] > 0) this.#load.connecting[endpoint]--;
     this.#breaker.giveBack(endpoint, PICKED_FOR.CONNECTION);
   }
 
-  /** An opaque connection to the endpoint is open: load until `closed`. */
+  /** An opaque connection to the endpoint is open: it counts as load until `closed`. */
   opened(endpoint: number): void {
     this.#load.open[endpoint]++;
     this.recent.add(endpoint);
@@ -266,33 +270,33 @@ export class Balancer {
     return this.#members.size[service];
   }
 
-  /** Whether the endpoint is one of a service's; false once it is removed. */
+  /** Whether the endpoint belongs to a service; false once it is removed. */
   isMember(endpoint: number): boolean {
     return this.#members.has(endpoint);
   }
 
-  /** The endpoints of a service. A view: it holds until they are replaced. */
+  /** The endpoints of a service. A view, valid until they are replaced. */
   membersOf(service: number): Int32Array {
     return this.#members.of(service);
   }
 
-  /** The service that the endpoint is, or was last, one of. */
+  /** The service that the endpoint belongs to, or last belonged to. */
   ownerOf(endpoint: number): number {
     return this.#members.owner[endpoint];
   }
 
-  /** Whether nothing will change on the endpoint until it is used again: it is ready and idle and its estimate is down to 0. */
+  /** Whether nothing will change on the endpoint until it is used again: it is ready and idle, and its estimate has decayed to 0. */
   isSettled(endpoint: number, now: number): boolean {
     if (!this.#members.has(endpoint)) return true;
     return this.#breaker.isReady(endpoint) && this.isIdle(endpoint) && this.ewma(endpoint, now) === 0;
   }
 
-  /** The latency estimate at `now`, ms. It decays towards 0, so that an endpoint nobody asks is asked again. */
+  /** The latency estimate at `now`, ms. It decays towards 0, so that an unused endpoint is tried again. */
   ewma(endpoint: number, now: number): number {
     return this.#latency.peak.read(endpoint, now, this.#decayMs[this.#members.owner[endpoint]]) / 1000;
   }
 
-  /** The estimate of the time to connect at `now`, ms. */
+  /** The estimate of the connect time at `now`, ms. */
   connectEwma(endpoint: number, now: number): number {
     return this.#connect.peak.read(endpoint, now, this.#decayMs[this.#members.owner[endpoint]]) / 1000;
   }
@@ -306,7 +310,7 @@ export class Balancer {
     return this.#load.connections(endpoint);
   }
 
-  /** Whether nothing counts on the endpoint any more: a removed one's slot may be used again. */
+  /** Whether nothing is counted on the endpoint any more, so that a removed one's slot may be reused. */
   isIdle(endpoint: number): boolean {
     return this.#load.isIdle(endpoint);
   }

@@ -1,34 +1,34 @@
-// Takes endpoints out that keep failing, and brings them back. An endpoint is out (PROBATION) after so many failures in a row; after a
-// pause that grows one request or connection is sent to it as a probe (PROBING). The first sign that it works brings it back.
+// Takes out endpoints that keep failing, and brings them back. After a number of consecutive failures an endpoint is out (PROBATION); after
+// a pause that grows each time, one request or connection is sent to it as a probe (PROBING). The first sign that it works brings it back.
 //
-// To be out is to be chosen last, not never: where nobody else is left, those that are out are tried anyway, the one first that was
-// tried longest ago. Any request that succeeds then is as good as a probe. What this may cost is bounded: while the connects of an
-// endpoint fail, it is dialled at an interval.
+// An endpoint that is out is chosen last, not never: if no other is left, those that are out are tried anyway, the one tried longest ago
+// first. Any request that then succeeds is as good as a probe. The cost is bounded: while an endpoint's connects fail, it is dialled at an
+// interval.
 import type { Members } from './members.js';
 import type { Random } from './random.js';
 import type { Recent } from './recent.js';
 
-/** Values of `Breaker.state`, as the metrics expose them. */
+/** Values of `Breaker.state`, as exposed in the metrics. */
 export const ENDPOINT_STATE = { READY: 0, PROBATION: 1, PROBING: 2 } as const;
-/** What an endpoint is picked for. */
+/** The purpose of a pick. */
 export const PICKED_FOR = { REQUEST: 0, CONNECTION: 1 } as const;
 
 const { READY, PROBATION, PROBING } = ENDPOINT_STATE;
 /** Backoffs are spread over [1 - JITTER/2, 1 + JITTER/2], so that workers do not probe in step. */
 const JITTER = 0.5;
-/** Where nobody is ready, so many of those that are out are looked at for one pick. */
+/** If none is ready, examine this many of those that are out per pick. */
 const LOOKED_AT = 16;
-/** Dials under way to an endpoint that is out and can't be connected to, as far as is known. */
+/** Limit on dials in progress to an endpoint that is out and, as far as known, refuses connections. */
 const MOST_DIALS = 64;
 const NEVER = Number.POSITIVE_INFINITY;
 
-/** Is told what becomes of endpoints. */
+/** Is told of changes. */
 export interface Watcher {
-  /** The endpoint is out: `failures` in a row, the last of which was `sign`. */
+  /** The endpoint is out after this many consecutive `failures`; `sign` is the last one's. */
   out(endpoint: number, failures: number, sign: number): void;
   /** It is back. */
   back(endpoint: number): void;
-  /** Nobody of the service is ready: one that is out was picked. */
+  /** None of the service's endpoints is ready: one that is out was picked. */
   anyway(service: number): void;
 }
 
@@ -40,28 +40,28 @@ export class Breaker {
   readonly #minBackoffMs: Float64Array;
   readonly #maxBackoffMs: Float64Array;
   readonly #dialIntervalMs: Float64Array;
-  /** Earliest time at which an endpoint that is out may be probed. */
+  /** Earliest time for probing an endpoint that is out. */
   readonly #nextProbe: Float64Array;
 
   // Per endpoint.
   readonly state: Uint8Array;
-  /** How often it has been taken out: what was begun before says nothing about the time after. */
+  /** How often it has been taken out: requests begun earlier say nothing about the time since. */
   readonly stay: Int32Array;
   /** SIGN of its last failure. */
   readonly lastFailure: Uint8Array;
-  /** What the probe under way was picked for: connecting decides about a connection, the response about a request. */
+  /** Purpose of the current probe: for a connection the connect decides, for a request the response. */
   readonly #probePurpose: Uint8Array;
-  /** Probes in a row of which nothing was heard in time. */
+  /** Consecutive probes without a timely result. */
   readonly #unheard: Uint8Array;
-  /** Failures of requests and of connects in a row: a connect that works says nothing about the requests on it. */
+  /** Consecutive failures of requests, and of connects: a successful connect says nothing about requests. */
   readonly #requestFailures: Int32Array;
   readonly #connectFailures: Int32Array;
   readonly #backoffMs: Float64Array;
-  /** In probation: when to probe. Probing: when the next probe may go, if nothing is heard of this one. */
+  /** In probation: when to probe. Probing: when the next probe may start, if this one gives no sign. */
   readonly #probeAt: Float64Array;
   /** Grows with each attempt and each failure: the lowest was tried longest ago. */
   readonly #tried: Float64Array;
-  /** When a connect has failed last. */
+  /** Time of the last failed connect. */
   readonly #connectFailedAt: Float64Array;
   #attempts = 0;
 
@@ -104,7 +104,7 @@ export class Breaker {
     this.#dialIntervalMs[service] = dialIntervalMs;
   }
 
-  /** The endpoint begins anew, ready and with no failures. Its place among the members is the caller's. */
+  /** The endpoint starts over, ready and without failures. The caller handles its place among the members. */
   startOver(endpoint: number): void {
     this.state[endpoint] = READY;
     this.#requestFailures[endpoint] = 0;
@@ -123,7 +123,7 @@ export class Breaker {
   /** An endpoint whose pause is over, to be probed; -1 if there is none. */
   pickProbe(service: number, now: number, exclude: number, purpose: number): number {
     const { members, state } = this;
-    // A retry has failed once: it goes to a probe only where there is nothing else.
+    // A retry has failed once already: it becomes a probe only if there is nothing else.
     if (exclude >= 0 && members.ready[service] > 0) return -1;
     const list = members.lists[service];
     let found = -1;
@@ -139,14 +139,14 @@ export class Breaker {
     this.#probePurpose[found] = purpose;
     this.#tried[found] = ++this.#attempts;
     this.recent.add(found);
-    // One at a time. But one of which nothing is heard gives its place to another: it may be a call that is silent for hours.
+    // One at a time. But a probe without a result makes way for another: it may be a call that is silent for hours.
     const wait = Math.min(this.#minBackoffMs[service] * 2 ** unheard, this.#maxBackoffMs[service]);
     this.#probeAt[found] = now + wait;
     this.schedule(service);
     return found;
   }
 
-  /** Nobody is ready: the one of those that are out that was tried longest ago; -1 if there is none. */
+  /** None is ready: returns the endpoint that was tried longest ago; -1 if there is none. */
   pickAnyway(service: number, exclude: number): number {
     const { members } = this;
     const list = members.lists[service];
@@ -167,8 +167,8 @@ export class Breaker {
   }
 
   /**
-   * Whether the endpoint may be dialled now, with so many dials `underWay`. Those that are out are left alone for a while after each
-   * connect that fails. Who comes while it is being found out whether one works again need not go away: the first that does is not alone.
+   * Whether the endpoint may be dialled now, with `underWay` dials in progress. Those that are out are left alone for a while after each
+   * failed connect. While a dial tests whether one works again, others need not go elsewhere: if it succeeds they benefit too.
    */
   mayDial(endpoint: number, now: number, underWay: number): boolean {
     if (this.state[endpoint] === READY || this.#connectFailures[endpoint] === 0) return true;
@@ -176,7 +176,7 @@ export class Breaker {
     return interval === 0 || (underWay < MOST_DIALS && now >= this.#connectFailedAt[endpoint] + interval);
   }
 
-  /** A request has shown that the endpoint works. True if that brings it back. `stay`: see `stay`, when it was begun. */
+  /** A request has shown that the endpoint works. True if that brings it back. `stay`: the value when the request began. */
   worked(endpoint: number, stay: number): boolean {
     if (this.stay[endpoint] !== stay) return false;
     this.#requestFailures[endpoint] = 0;
@@ -191,7 +191,7 @@ export class Breaker {
     this.#count(endpoint, now, sign);
   }
 
-  /** A connect has worked. True if that brings the endpoint back; `decides`: nothing else is to be expected of the connection. */
+  /** A connect has succeeded. True if that brings the endpoint back; `decides`: the connection gives no further sign. */
   connected(endpoint: number, decides: boolean): boolean {
     this.#connectFailures[endpoint] = 0;
     if (!decides || this.state[endpoint] === READY) return false;
@@ -205,7 +205,7 @@ export class Breaker {
     this.#count(endpoint, now, sign);
   }
 
-  /** Whatever was picked for `purpose` has ended without a sign: if it was the probe, the next one may go. */
+  /** What was picked for `purpose` has ended without a sign: if it was the probe, the next one may start. */
   giveBack(endpoint: number, purpose: number): void {
     if (this.state[endpoint] !== PROBING || this.#probePurpose[endpoint] !== purpose) return;
     this.state[endpoint] = PROBATION;
@@ -213,7 +213,7 @@ export class Breaker {
     if (this.members.has(endpoint)) this.#nextProbe[this.members.owner[endpoint]] = 0;
   }
 
-  /** Notes when the next probe of the service is due. */
+  /** Computes when the next probe of the service is due. */
   schedule(service: number): void {
     const { members } = this;
     const list = members.lists[service];
@@ -240,7 +240,7 @@ export class Breaker {
       this.watcher?.out(endpoint, failures, sign);
     } else if (state === PROBING) {
       this.#backoffMs[endpoint] = Math.min(this.#backoffMs[endpoint] * 2, this.#maxBackoffMs[service]);
-    } else return; // The pause has begun already.
+    } else return; // The pause has already begun.
     this.state[endpoint] = PROBATION;
     this.recent.add(endpoint);
     const jitter = 1 + JITTER * ((this.random.draw() >>> 8) / 0x1000000 - 0.5);

@@ -1,15 +1,15 @@
-// A budget of retries per service: a share of the requests of the last seconds, plus a floor. It keeps retries from
-// multiplying the load on a service that is failing because of load.
+// Retry budget per service: a share of the requests of the last seconds, plus a minimum. It keeps retries from multiplying the load on a
+// service that fails because of load.
 
 const BUCKETS = 10;
 const BUCKET_MS = 1000;
-/** Over this time a request pays for retries, ms. */
+/** How long a request pays for retries, ms. */
 export const BUDGET_WINDOW_MS = BUCKETS * BUCKET_MS;
 
 export class RetryBudget {
   readonly #ratio: Float64Array;
   readonly #floor: Float64Array;
-  /** Requests and retries by second, and their sums over the window. */
+  /** Requests and retries per second, and their sums over the window. */
   readonly #requests: Int32Array;
   readonly #retries: Int32Array;
   readonly #requestSum: Int32Array;
@@ -27,7 +27,7 @@ export class RetryBudget {
     this.#second = new Float64Array(maxServices);
   }
 
-  /** `share` of requests (0.2 is one in five) and retries a second that are always allowed. Keeps the history. */
+  /** `share` of requests (0.2 is one in five), and retries per second that are always allowed. Keeps the history. */
   configure(service: number, share: number, minPerSecond: number): void {
     this.#ratio[service] = share;
     this.#floor[service] = (minPerSecond * BUDGET_WINDOW_MS) / 1000;
@@ -39,23 +39,23 @@ export class RetryBudget {
     this.#requestSum[service]++;
   }
 
-  /** Takes one retry out of the budget; false where there is none left. */
+  /** Takes one retry out of the budget; false if it is used up. */
   tryWithdraw(service: number, now: number): boolean {
     const bucket = this.#turn(service, now);
     const allowed = this.#floor[service] + this.#ratio[service] * this.#requestSum[service];
-    // 0.1 * 30 is a hair above 3, 0.7 * 10 a hair below 7.
+    // Tolerance: 0.1 * 30 is slightly above 3, 0.7 * 10 slightly below 7.
     if (this.#retrySum[service] + 1 > allowed + 1e-9) return false;
     this.#retries[bucket]++;
     this.#retrySum[service]++;
     return true;
   }
 
-  /** Drops the seconds that left the window; returns the bucket of `now`. */
+  /** Drops the seconds that have left the window; returns the bucket of `now`. */
   #turn(service: number, now: number): number {
     const base = service * BUCKETS;
     const last = this.#second[service];
     const second = Math.floor(now / BUCKET_MS);
-    // A clock that stands still or steps back counts into the latest second.
+    // A clock that stops or goes back counts into the latest second.
     if (second <= last) return base + (last % BUCKETS);
     const gone = Math.min(second - last, BUCKETS);
     for (let i = 0; i < gone; i++) {

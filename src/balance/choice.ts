@@ -1,5 +1,5 @@
-// Which of the ready endpoints. Requests: the lowest cost, that is latency times what is in flight; opaque connections: the fewest that
-// are open. Endpoints that are as good as each other, as far as can be measured, share: the one with less to do, else a random one.
+// Chooses among the ready endpoints. Requests: the lowest cost, which is latency times requests in flight. Opaque connections: the fewest
+// open. Endpoints that are equally good, as far as can be measured, share the load: the less busy one wins, else a random one.
 import type { Dials } from './dials.js';
 import type { EndpointLoad } from './load.js';
 import type { Members } from './members.js';
@@ -8,12 +8,12 @@ import type { Random } from './random.js';
 import type { Scatter } from './scatter.js';
 
 /**
- * With so few endpoints all of them are compared instead of two. Two choices of three leave a slow endpoint a third of the
- * traffic as soon as another one fails: every pair of the two goes to it. Above, two choices spread load as well and cost less.
+ * Up to this many endpoints, all are compared instead of two. With two choices of three, a slow endpoint gets a third of the traffic as
+ * soon as another one fails: every pair of the two goes to it. With more endpoints two choices spread load just as well and cost less.
  */
 const COMPARE_ALL = 4;
 
-/** Estimates of how long something takes, with how exact they are, and how fast they decay. */
+/** Estimates of durations, with their precision and rate of decay. */
 export interface Estimates {
   readonly peak: PeakEwma;
   readonly scatter: Scatter;
@@ -35,7 +35,7 @@ export class Choice {
     this.#cursor = new Int32Array(maxServices);
   }
 
-  // The ready endpoints but for the one at position `skip`: `choices` of them, at least two.
+  // The ready endpoints except the one at position `skip`: `choices` of them, at least two.
 
   inTurn(service: number, skip: number, choices: number): number {
     const { members } = this;
@@ -66,7 +66,7 @@ export class Choice {
     return this.#emptier(service, list[first], list[secondOf(random, first, skip, choices)], now);
   }
 
-  /** Which of two endpoints is to get a connection: the first, where they are alike. */
+  /** Which of two endpoints gets a connection; the first if they are equal. */
   #emptier(service: number, a: number, b: number, now: number): number {
     const { peak, scatter } = this.connect;
     const { dials, load } = this;
@@ -80,7 +80,7 @@ export class Choice {
     return usualA <= usualB || scatter.alike(a, b) ? a : b;
   }
 
-  /** Which of all ready endpoints is to get a connection; a random one of equals. */
+  /** Which of all ready endpoints gets a connection; a random one if several are equal. */
   #emptiest(service: number, now: number, skip: number, random: number): number {
     const list = this.members.lists[service];
     const ready = this.members.ready[service];
@@ -93,7 +93,7 @@ export class Choice {
     return best;
   }
 
-  /** Of all: the one with the lowest cost, or of those that are like it the one with the least in flight. */
+  /** Of all: the one with the lowest cost, or, among those equal to it, the one with the least in flight. */
   #best(service: number, now: number, skip: number, random: number): number {
     const list = this.members.lists[service];
     const ready = this.members.ready[service];
@@ -129,7 +129,7 @@ export class Choice {
   }
 }
 
-// Two different positions out of one random number.
+// Two different positions from one random number.
 
 function firstOf(random: number, skip: number, choices: number): number {
   const first = ((random >>> 16) * choices) >>> 16;
@@ -137,7 +137,7 @@ function firstOf(random: number, skip: number, choices: number): number {
 }
 
 function secondOf(random: number, first: number, skip: number, choices: number): number {
-  // Counted without `skip`, as `first` was.
+  // Counted without `skip`, like `first`.
   const taken = first > skip ? first - 1 : first;
   let second = ((random & 0xffff) * (choices - 1)) >>> 16;
   if (second >= taken) second++;

@@ -1,20 +1,20 @@
-// Dials under way to each endpoint, and those that have failed or took too long lately: an endpoint that does not answer has the
-// fewest connections, and would attract every new one. It is in doubt while it keeps a dial waiting, and for a while after one has
-// failed or was given up for a faster one; a dial that works ends all doubt. A breaker counts failures; this only prefers others.
+// Dials in progress per endpoint, and recent failed or slow ones. An endpoint that does not answer has the fewest connections, and would
+// attract every new one. It is in doubt while it keeps a dial waiting, and for a while after a dial failed or lost to a faster one; a
+// successful dial ends all doubt. The breaker counts failures; this only prefers others.
 
-/** A dial is late when it has been under way for this many times as long as is usual, and this much longer, ms. */
+/** A dial is late after this multiple of the usual time plus this many ms. */
 const USUAL_TIMES = 2;
 const USUAL_MORE_MS = 10;
-/** How long the first dial without success puts an endpoint in doubt, ms; each further one doubles it, up to ... */
+/** How long the first unsuccessful dial puts an endpoint in doubt, ms; each further one doubles it, up to ... */
 const DOUBT_MS = 1000;
 const MAX_DOUBLINGS = 5;
 
 export class Dials {
   /** Dials under way. */
   readonly underWay: Int32Array;
-  /** When the dials under way began to wait, or the last of them was decided, ms. */
+  /** When the dials in progress began to wait, or the last of them was decided, ms. */
   private readonly since: Float64Array;
-  /** Dials without success in a row, and until when they put the endpoint in doubt, ms. */
+  /** Consecutive unsuccessful dials, and the end of the doubt they cause, ms. */
   private readonly misses: Uint8Array;
   private readonly until: Float64Array;
 
@@ -39,20 +39,20 @@ export class Dials {
     this.miss(endpoint, now);
   }
 
-  /** Nobody wants it any more. `overtaken`: because another endpoint was faster. */
+  /** Nobody wants the connection any more. `overtaken`: because another endpoint was faster. */
   abandoned(endpoint: number, now: number, overtaken: boolean): void {
     if (this.underWay[endpoint] > 0) this.underWay[endpoint]--;
     if (overtaken) this.miss(endpoint, now);
   }
 
-  /** 1 while another endpoint is to be preferred, else 0. `usualMs`: how long a dial takes. */
+  /** 1 while other endpoints should be preferred, else 0. `usualMs`: usual duration of a dial. */
   doubt(endpoint: number, now: number, usualMs: number): number {
     const waiting = this.underWay[endpoint] > 0;
     if (this.misses[endpoint] > 0) return waiting || now < this.until[endpoint] ? 1 : 0;
     return waiting && now - this.since[endpoint] > USUAL_TIMES * usualMs + USUAL_MORE_MS ? 1 : 0;
   }
 
-  /** The slot is to mean another endpoint. */
+  /** The slot will be used for another endpoint. */
   reset(endpoint: number): void {
     this.underWay[endpoint] = 0;
     this.misses[endpoint] = 0;

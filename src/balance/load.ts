@@ -1,5 +1,5 @@
-// What is open and in flight on every endpoint of one worker. In shared memory, so that the main thread sees when an endpoint
-// that it took out is used no more and its slot may mean another one.
+// What is open and in flight on every endpoint of one worker. In shared memory, so that the main thread sees when a removed endpoint is no
+// longer used and its slot may be reused.
 
 const COLUMNS = 3;
 
@@ -31,7 +31,7 @@ export class EndpointLoad {
     this.open[endpoint] = 0;
   }
 
-  /** Whether nothing counts on the endpoint. */
+  /** Whether nothing is counted on the endpoint. */
   isIdle(endpoint: number): boolean {
     return this.inFlight[endpoint] === 0 && this.connecting[endpoint] === 0 && this.open[endpoint] === 0;
   }

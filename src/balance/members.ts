@@ -1,16 +1,16 @@
-// Which endpoints a service has: first those that are ready, then those that are out.
+// The endpoints of each service: first those that are ready, then those that are out.
 
-/** Of `place`: the endpoint is no service's. 0, so that a column of 65,000 costs nothing before it is used. */
+/** Value of `place` for an endpoint that belongs to no service. It is 0, so that a column of 65,000 takes no memory before it is used. */
 const NOBODY = 0;
 const NO_MEMBERS = new Int32Array(0);
 const NOT_THERE = 0x7fffffff;
 
 export class Members {
-  /** By service: its endpoints, [0..size) of it; the ready ones are [0..ready). */
+  /** By service: its endpoints, [0..size); the ready ones are [0..ready). */
   readonly lists: Int32Array[];
   readonly size: Int32Array;
   readonly ready: Int32Array;
-  /** By endpoint: the service that it is, or was last, one of. */
+  /** By endpoint: the service that it belongs to, or last belonged to. */
   readonly owner: Int32Array;
   /** Its position among the members + 1, or NOBODY. */
   readonly #place: Int32Array;
@@ -30,12 +30,12 @@ export class Members {
     return this.#place[endpoint] !== NOBODY;
   }
 
-  /** The endpoints of a service. A view: it holds until they are replaced. */
+  /** The endpoints of a service. A view, valid until they are replaced. */
   of(service: number): Int32Array {
     return this.lists[service].subarray(0, this.size[service]);
   }
 
-  /** Replaces the endpoints of a service. `join` is told of each new one, and afterwards `isReady` is asked of all. */
+  /** Replaces the endpoints of a service. Calls `join` for each new one, and then `isReady` for all. */
   replace(
     service: number,
     endpoints: Int32Array | readonly number[],
@@ -80,7 +80,7 @@ export class Members {
     this.ready[service] = ready;
   }
 
-  /** Takes a ready endpoint out of its service altogether. */
+  /** Removes a ready endpoint from its service altogether. */
   remove(endpoint: number): void {
     const service = this.owner[endpoint];
     const last = this.size[service] - 1;
@@ -90,19 +90,19 @@ export class Members {
     this.#place[endpoint] = NOBODY;
   }
 
-  /** A ready endpoint is out. */
+  /** A ready endpoint is taken out. */
   takeOut(endpoint: number): void {
     const service = this.owner[endpoint];
     this.#swap(service, this.#place[endpoint] - 1, --this.ready[service]);
   }
 
-  /** One that was out is ready. */
+  /** An endpoint that was out is ready again. */
   bringBack(endpoint: number): void {
     const service = this.owner[endpoint];
     this.#swap(service, this.#place[endpoint] - 1, this.ready[service]++);
   }
 
-  /** Where `endpoint` is among the ready ones of the service; past all of them where it is not. */
+  /** Position of `endpoint` among the ready ones of the service; past all of them if it is not ready. */
   readyPosition(service: number, endpoint: number): number {
     if (endpoint < 0 || this.owner[endpoint] !== service) return NOT_THERE;
     const place = this.#place[endpoint];

@@ -1,5 +1,5 @@
-// Latency estimates that rise at once and sink slowly (peak EWMA), struct of arrays. Latencies are whole µs and times whole ms:
-// a number with a fraction that goes from function to function is allocated each time, unless V8 happens to inline them.
+// Latency estimates that rise at once and fall slowly (peak EWMA), struct of arrays. Latencies are whole µs and times whole ms: fractions
+// passed between functions are allocated, unless V8 happens to inline them.
 import { DECAY, LAST_STEP, STEPS_PER_UNIT } from './decay.js';
 
 export class PeakEwma {
@@ -11,18 +11,18 @@ export class PeakEwma {
     this.#at = new Float64Array(size);
   }
 
-  /** Begins anew with an assumed value. */
+  /** Starts over with an assumed value. */
   start(index: number, value: number, now: number): void {
     this.#value[index] = value;
     this.#at[index] = now;
   }
 
-  /** A sample above the estimate replaces it, one below pulls it down with weight 1 - e^(-elapsed / decayMs). */
+  /** A sample above the estimate replaces it; one below pulls it down with weight 1 - e^(-elapsed / decayMs). */
   sample(index: number, sample: number, now: number, decayMs: number): void {
     const value = this.#value[index];
     if (sample >= value) this.#value[index] = sample;
     else {
-      // `decayFactor`, written out.
+      // `decayFactor`, inlined.
       const x = ((now - this.#at[index]) * STEPS_PER_UNIT) / decayMs;
       const steps = x > 0 ? Math.min(x, LAST_STEP) : 0;
       const i = steps | 0;
@@ -31,7 +31,7 @@ export class PeakEwma {
     this.#at[index] = now;
   }
 
-  /** The estimate at `now`, whole: it decays towards 0, so that who was slow once is tried again. */
+  /** The estimate at `now`, an integer: it decays towards 0, so that an endpoint that was slow once is tried again. */
   read(index: number, now: number, decayMs: number): number {
     const x = ((now - this.#at[index]) * STEPS_PER_UNIT) / decayMs;
     const steps = x > 0 ? Math.min(x, LAST_STEP) : 0;

@@ -1,4 +1,4 @@
-// xorshift32 (Marsaglia 2003): random enough for choices, repeatable, and nothing is allocated.
+// xorshift32 (Marsaglia 2003): random enough for choices, reproducible, and free of allocation.
 
 export class Random {
   #state: number;

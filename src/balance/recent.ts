@@ -1,7 +1,7 @@
-// The endpoints on which something has happened lately. Whoever samples them looks at these, not at all that there are.
+// Recently active endpoints. Sampling looks at these rather than at all endpoints.
 
 export class Recent {
-  /** How many there are. They move when one is dropped. */
+  /** Number of entries. Entries move when one is dropped. */
   count = 0;
   readonly #endpoints: Int32Array;
   readonly #isIn: Uint8Array;
@@ -11,7 +11,7 @@ export class Recent {
     this.#isIn = new Uint8Array(maxEndpoints);
   }
 
-  /** Something happens on the endpoint. */
+  /** Marks the endpoint as active. */
   add(endpoint: number): void {
     if (this.#isIn[endpoint] !== 0) return;
     this.#isIn[endpoint] = 1;
@@ -23,7 +23,7 @@ export class Recent {
     return this.#endpoints[index];
   }
 
-  /** Takes out the endpoint at `index`; the last one takes its place. */
+  /** Drops the entry at `index`; the last one takes its place. */
   drop(index: number): void {
     this.#isIn[this.#endpoints[index]] = 0;
     this.#endpoints[index] = this.#endpoints[--this.count];

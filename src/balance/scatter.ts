@@ -1,25 +1,25 @@
-// How far apart measurements of the same thing are: mean and mean deviation (as of the round trip time in RFC 6298), struct of arrays.
-// Whole µs, as in peak-ewma.ts. Two endpoints whose ranges overlap are alike: what sets their estimates apart is chance.
+// How much measurements of the same thing vary: mean and mean deviation (as for the round trip time in RFC 6298), struct of arrays. Whole
+// µs, as in peak-ewma.ts. Two endpoints whose ranges overlap are equal: the difference of their estimates is chance.
 
 const MEAN_GAIN = 1 / 4;
 const DEVIATION_GAIN = 1 / 8;
-/** A sample that is so many deviations above the mean is taken for that much, unless the one before was so too. */
+/** A sample this many deviations above the mean is clamped to that, unless the previous one was as high. */
 const FAR = 4;
-/** Turns of the loops and slices of the schedulers on the way are no difference, µs. */
+/** Loop turns and scheduler slices on the way are no real difference, µs. */
 const NOISE_US = 1000;
 
 /**
- * So few samples tell little: for the first one a connection was made, a program that has just started was cold, and something else may have
- * had the processor. The least of them is what there is to go by.
+ * This few samples say little: the first one included a connect, a program that has just started was cold, and something else may have had
+ * the processor. The smallest is the best evidence.
  */
 const FIRST = 3;
-/** Of `#known`, which counts samples up to FIRST: the last sample was far off. */
+/** Value of `#known`, which counts samples up to FIRST: the last sample was far off. */
 const DOUBTED = FIRST + 1;
 
 export class Scatter {
   readonly #mean: Float64Array;
   readonly #deviation: Float64Array;
-  /** Of the first ones. */
+  /** Smallest of the first samples. */
   readonly #least: Float64Array;
   readonly #known: Uint8Array;
 
@@ -30,7 +30,7 @@ export class Scatter {
     this.#known = new Uint8Array(size);
   }
 
-  /** Little or nothing is known: anything up to `assumed` is as likely. */
+  /** Little or nothing is known: anything up to `assumed` is equally likely. */
   start(index: number, assumed: number, known = 0): void {
     this.#mean[index] = assumed / 2;
     this.#deviation[index] = assumed / 2;
@@ -55,7 +55,7 @@ export class Scatter {
     this.#mean[index] += off * MEAN_GAIN;
   }
 
-  /** It counts as exactly that, for now: a failure is no noise. */
+  /** For now it counts as exactly this value: a failure is not noise. */
   fix(index: number, value: number): void {
     this.#known[index] = DOUBTED;
     this.#mean[index] = value;

@@ -1,30 +1,30 @@
-// What requests and connections show of an endpoint's health: all that may be inferred about it, in one place.
+// What requests and connections reveal about an endpoint's health: all permitted conclusions, in one place.
 //
-// An endpoint is held to what it has done itself before its response begins. What Sluice decides by itself (limits, refusals, closing a
-// connection, silence in a body that takes too long), what a client does (it leaves, it reads slowly) and what an endpoint has refused
-// unprocessed are no sign of anything. Nor is the end of a connection a sign for each stream that was on it: it counts once.
+// An endpoint is judged by its own actions before its response begins. These are no signs: Sluice's own decisions (limits, refusals,
+// closing a connection, a timeout of a silent body), a client's actions (leaving, reading slowly), and requests that the endpoint refused
+// unprocessed. The end of a connection is one sign, not one for each of its streams.
 
 export const SIGN = {
   /** None, good or bad. */
   NONE: 0,
-  /** It works: the head of a response below 500, the first message or a good end of a gRPC call, an opaque connection that stands. */
+  /** It works: a response head below 500, the first message or successful end of a gRPC call, an established opaque connection. */
   WORKS: 1,
   // All that follow are failures.
-  /** It answered 5xx, or with a gRPC status that stands for a failure of the service. */
+  /** It answered 5xx, or a gRPC status that means a failure of the service. */
   ERROR: 2,
-  /** It ended a connection, or broke a stream off, that was to bring a response. */
+  /** It closed a connection, or aborted a stream, that owed a response. */
   BROKEN: 3,
-  /** It let the `responseTimeout` that was configured pass. */
+  /** It exceeded the configured `responseTimeout`. */
   LATE: 4,
-  /** It could not be connected to. */
+  /** It refused the connection. */
   REFUSED: 5,
   /** It did not answer a connection attempt in time. */
   UNREACHED: 6,
-  /** Its TLS handshake failed: it speaks none, or is not who it should be. */
+  /** Its TLS handshake failed: it does not speak TLS, or has the wrong identity. */
   UNTRUSTED: 7,
 } as const;
 
-/** What the log says of failures; indices are SIGN. */
+/** Failures in the words of the log, by SIGN. */
 export const SIGN_TEXTS: readonly string[] = [
   '',
   '',

@@ -1,5 +1,6 @@
-// Which of the ready endpoints, where they are to have different shares. As choice.ts, with shares in the place of equality: two are drawn by
-// their weights, and of these the one that has less to do for its weight is taken. Who is slower, or in doubt, is left out as without weights.
+// Chooses among the ready endpoints when they have different weights. Like choice.ts with shares in place of equality: two are drawn by
+// their weights, and the one with less to do relative to its weight is taken. Slow or doubtful endpoints are left out as they are without
+// weights.
 import type { Estimates } from './choice.js';
 import type { Dials } from './dials.js';
 import type { EndpointLoad } from './load.js';
@@ -7,14 +8,14 @@ import type { Members } from './members.js';
 import type { Random } from './random.js';
 import type { Weights } from './weights.js';
 
-/** Of so few endpoints all are compared, as without weights. */
+/** Up to this many endpoints are all compared, as without weights. */
 const COMPARE_ALL = 4;
-/** Draws that are refused, for the weight of what was drawn; then the next one counts. */
+/** Maximum number of draws rejected because of the weight drawn; then the next one counts. */
 const MOST_DRAWS = 64;
 const UNIT = 2 ** -32;
 
 export class WeightedChoice {
-  /** Of few endpoints, by position: the weight of those that come into question, else 0. */
+  /** For few endpoints, by position: the weight of each candidate, else 0. */
   readonly #shares = new Float64Array(COMPARE_ALL + 1);
 
   constructor(
@@ -28,7 +29,7 @@ export class WeightedChoice {
     private readonly random: Random,
   ) {}
 
-  // The ready endpoints but for the one at position `skip`: `choices` of them, at least two.
+  // The ready endpoints except the one at position `skip`: `choices` of them, at least two.
 
   /** In no order: turns of different lengths have none. */
   inTurn(service: number, skip: number): number {
@@ -65,21 +66,21 @@ export class WeightedChoice {
   }
 
   /**
-   * Whether `a`, which has been drawn first, is to be taken before `b`: unless it has more to do for its weight, both now and once one of them
-   * was taken. In between they are even, and the draw decides: so each gets its share where there is hardly anything to do as well.
+   * Whether `a`, drawn first, goes before `b`: unless it has more to do relative to its weight, both now and once one of them has been
+   * taken. In between they are even, and the draw decides, so that the shares are right even under little load.
    */
   #isLess(a: number, loadA: number, b: number, loadB: number): boolean {
     const { of } = this.weights;
     return loadA * of[b] <= loadB * of[a] || (loadA + 1) * of[b] <= (loadB + 1) * of[a];
   }
 
-  /** Whether a second draw, of all, would be `a` again. */
+  /** Whether a second draw, among all, would be `a` again. */
   #isDrawnTwice(service: number, a: number): boolean {
     const { of, total } = this.weights;
     return (this.random.draw() >>> 0) * UNIT * total[service] < of[a];
   }
 
-  /** A ready endpoint that is neither at `skip` nor `other`, as often as its weight says. */
+  /** Draws a ready endpoint that is neither at `skip` nor `other`, by weight. */
   #draw(service: number, skip: number, other: number): number {
     const list = this.members.lists[service];
     const ready = this.members.ready[service];
@@ -95,7 +96,7 @@ export class WeightedChoice {
     return list[position];
   }
 
-  /** One of those that were admitted, as often as its weight says. */
+  /** Draws one of those admitted, by weight. */
   #drawAdmitted(service: number): number {
     const list = this.members.lists[service];
     const ready = this.members.ready[service];
@@ -111,7 +112,7 @@ export class WeightedChoice {
     return chosen;
   }
 
-  /** Admits the one with the lowest cost, and those that are as fast. */
+  /** Admits the one with the lowest cost, and those that are equally fast. */
   #admitFast(service: number, now: number, skip: number): void {
     const list = this.members.lists[service];
     const ready = this.members.ready[service];
@@ -124,7 +125,7 @@ export class WeightedChoice {
       this.#shares[i] = i !== skip && (list[i] === best || scatter.alike(list[i], best)) ? of[list[i]] : 0;
   }
 
-  /** Admits those whose dials are not in doubt, or all where all are. */
+  /** Admits those whose dials are not in doubt, or all if all are in doubt. */
   #admitSure(service: number, now: number, skip: number): void {
     const list = this.members.lists[service];
     const ready = this.members.ready[service];
@@ -139,7 +140,7 @@ export class WeightedChoice {
     return this.dials.doubt(endpoint, now, this.connect.peak.read(endpoint, now, this.decayMs[service]) / 1000);
   }
 
-  /** What is in flight counts for less where the weight is larger. */
+  /** Load in flight counts less with a larger weight. */
   #isSlower(service: number, a: number, b: number, now: number): boolean {
     const { peak } = this.latency;
     const { inFlight } = this.load;

@@ -1,9 +1,9 @@
-// Which share of its service's traffic each endpoint is to have, where they are not to have the same.
+// The share of its service's traffic that each endpoint should have, if they differ.
 
 export class Weights {
-  /** By service: 1 where its endpoints have different weights. Only then do the others mean anything. */
+  /** By service: 1 if its endpoints have different weights. Only then are the other columns valid. */
   readonly uneven: Uint8Array;
-  /** By service: the largest, and all of them together. */
+  /** By service: the largest weight, and the sum. */
   readonly most: Float64Array;
   readonly total: Float64Array;
   /** By endpoint. */
@@ -16,7 +16,7 @@ export class Weights {
     this.of = new Float64Array(maxEndpoints);
   }
 
-  /** `weights` are those of `endpoints`, above 0; null: all have the same. */
+  /** `weights`: those of `endpoints`, above 0; null: all equal. */
   set(service: number, endpoints: Int32Array | readonly number[], weights: readonly number[] | null): void {
     const even = weights === null || weights.every((weight) => weight === weights[0]);
     this.uneven[service] = even ? 0 : 1;

@@ -1,6 +1,6 @@
-// Destinations whose server spoke first, so that the next connection to them is dialled at once. One table in shared
-// memory for all workers (they write) and the main thread (it explains). Losing an entry costs one race, believing an
-// expired one costs one early dial; so no lock is needed, and every race between threads ends in one of these two.
+// Destinations whose server spoke first, so that the next connection to them is dialled at once. One table in shared memory, written by all
+// workers and read by the main thread (to explain decisions). Losing an entry costs one race, and believing an expired one costs one early
+// dial. So no lock is needed: every race between threads ends in one of these two.
 
 const CAPACITY = 4096;
 // Entries that may hold a key: a full scan of a short window needs no tombstones.
@@ -17,8 +17,8 @@ export function destinationKey(listenerSlot: number, serviceSlot: number): numbe
 export const ADDRESS_WORDS = 7;
 
 /**
- * A key for `Learned` where the destination is an address that clients were going to, as the words of its sockaddr: a hash of
- * 31 bits, above the keys of services. Two addresses with one hash share an entry, which costs an early dial.
+ * A key for `Learned` from an original destination, as the words of its sockaddr: a hash of 31 bits, above the keys of services. Two
+ * addresses with the same hash share an entry, which costs an early dial.
  */
 export function addressKey(listenerSlot: number, words: Int32Array): number {
   let hash = Math.imul(listenerSlot + 1, 0x9e3779b1);
@@ -30,7 +30,7 @@ export function addressKey(listenerSlot: number, words: Int32Array): number {
 }
 
 export class Learned {
-  /** Memory for one table; entries 0 are free. */
+  /** Memory for one table; entries of 0 are free. */
   static allocate(): SharedArrayBuffer {
     return new SharedArrayBuffer(2 * CAPACITY * Uint32Array.BYTES_PER_ELEMENT);
   }
@@ -43,8 +43,8 @@ export class Learned {
   }
 
   /**
-   * Remembers `key` (an integer from 1 to 2^32 - 1) until `nowSeconds + ttlSeconds`. Seconds are of a clock common to all threads. Where the
-   * key's window is full, the entry that would expire first makes room.
+   * Remembers `key` (an integer from 1 to 2^32 - 1) until `nowSeconds + ttlSeconds`. All threads use the same clock. If the key's window is
+   * full, the entry that would expire first makes room.
    */
   remember(key: number, nowSeconds: number, ttlSeconds: number): void {
     const table = this.#table;
@@ -65,13 +65,13 @@ export class Learned {
         victimExpiry = until;
       }
     }
-    // Expiry first to 0: nobody may find the new key with the old entry's expiry, nor the old key with the new one.
+    // Clear the expiry first: nobody may see the new key with the old entry's expiry, or the reverse.
     Atomics.store(table, EXPIRY + victim, 0);
     Atomics.store(table, KEYS + victim, key);
     Atomics.store(table, EXPIRY + victim, expiry);
   }
 
-  /** Whether there is an entry, which may have expired: without asking for the time, which is allocated. */
+  /** Whether there is an entry, possibly expired: without reading the clock, which would allocate. */
   knows(key: number): boolean {
     const table = this.#table;
     const first = home(key);
@@ -91,7 +91,7 @@ export class Learned {
     return false;
   }
 
-  /** Forgets `key`, e.g. when its server did not speak first after all. */
+  /** Removes `key`, for example because its server did not speak first after all. */
   forget(key: number): void {
     const table = this.#table;
     const first = home(key);
@@ -101,7 +101,7 @@ export class Learned {
     }
   }
 
-  /** Entries that have not expired. Scans the table: for a scrape or a person. */
+  /** Number of entries that have not expired. Scans the table: only for scrapes and people. */
   count(nowSeconds: number): number {
     let live = 0;
     for (let slot = 0; slot < CAPACITY; slot++) if (Atomics.load(this.#table, EXPIRY + slot) > nowSeconds) live++;

@@ -1,17 +1,17 @@
-// What a connection speaks, from its first bytes. The machine advances one byte at a time and its whole memory is
-// one integer, so the verdict cannot depend on how the bytes were split, and a connection costs no allocation.
+// Recognises a connection's protocol from its first bytes. The machine advances one byte at a time and its whole state is one integer, so
+// the verdict cannot depend on how the bytes were split, and a connection needs no allocation.
 import { advance, DEAD, isRegistered, LONGEST_METHOD, ROOT } from './methods.js';
 
-/** Answers of `verdictOf`; from 0 up they are indices into VERDICTS of the metrics. */
+/** Results of `verdictOf`; from 0 up they are indices into the metrics' VERDICTS. */
 export const VERDICT = { MORE: -1, HTTP1: 0, HTTP2: 1, TLS: 2, OPAQUE: 3 } as const;
 
-/** Answers of `outlook`: whether what has come may yet become HTTP. */
+/** Results of `outlook`: whether the bytes so far may yet become HTTP. */
 export const OUTLOOK = {
-  /** It is the beginning of HTTP or TLS as far as anybody can tell, or nothing at all. */
+  /** As far as anybody can tell it is the beginning of HTTP or TLS, or nothing at all. */
   LIKELY: 0,
-  /** A method that nobody has registered, in capitals as methods are, or an empty line. */
+  /** An unregistered method in capitals, like real methods, or an empty line. */
   POSSIBLE: 1,
-  /** Such words are what other protocols begin with: `ruok`, `JDWP-Handshake`. */
+  /** Words like those that other protocols begin with: `ruok`, `JDWP-Handshake`. */
   HARDLY: 2,
 } as const;
 
@@ -20,7 +20,7 @@ export const START = 0;
 
 /** Longest method, bytes. The longest registered one (UPDATEREDIRECTREF) has 17. */
 export const MAX_METHOD_BYTES = 32;
-/** Past a target of this many bytes the method and the target's beginning decide. RFC 9112 section 3 asks for 8000. */
+/** For longer targets, the method and the beginning of the target decide. RFC 9112 section 3 recommends 8000. */
 export const MAX_TARGET_BYTES = 8192;
 
 // A state below 0 is final: the complement of its verdict. Otherwise bits 0..3 hold the phase and the rest its counters:
@@ -46,12 +46,12 @@ const CR = 0x0d;
 const LF = 0x0a;
 const SP = 0x20;
 
-// RFC 9112 section 2.2: a server should ignore at least one empty line before the request line. Two are ignored.
+// RFC 9112 section 2.2: a server should ignore at least one empty line before the request line. We ignore two.
 const MAX_EMPTY_LINE_BYTES = 4;
 
-/** Of METHOD: a byte has come that no method in use has. */
+/** In METHOD: a byte that no method in use has. */
 const MUTED = 1 << 19;
-/** Of TARGET: the method had such a byte, or was too long for one. */
+/** In TARGET: the method had such a byte, or was too long for one. */
 const ODD = 1 << 21;
 
 const PREFIX_NONE = 0;
@@ -94,11 +94,10 @@ function method(state: number, byte: number): number {
   return TARGET | (isRegistered(node) << 20) | odd;
 }
 
-/** Methods are tokens of any kind, but those that are in use are written in capitals and hyphens. */
+/** Methods may be any token, but those in use consist of capitals and hyphens. */
 const inMethods = (byte: number): boolean => (byte >= 0x41 && byte <= 0x5a) || byte === 0x2d;
 
-// Bytes from 0x80 up are not allowed in a target, yet a client that sends them in one speaks HTTP: they are for the
-// HTTP/1 codec to refuse.
+// Bytes from 0x80 up are not allowed in a target, but a client that sends them there speaks HTTP: the HTTP/1 codec refuses them.
 function target(state: number, byte: number): number {
   const length = (state >> 4) & 0x3fff;
   const registered = (state >> 20) & 1;
@@ -134,8 +133,8 @@ function preface(state: number, byte: number): number {
   return seen === HTTP_2_PREFACE.length - 1 ? DONE_HTTP2 : PREFACE | ((seen + 1) << 4);
 }
 
-// RFC 8446 sections 4 and 5.1: content type handshake(22), a legacy version 3.x, a length, msg_type client_hello(1).
-// A message may be spread over records of any size but 0; TLS 1.2 allowed a record 256 bytes more than its 2^14 of payload.
+// RFC 8446 sections 4 and 5.1: content type handshake(22), a legacy version 3.x, a length, msg_type client_hello(1). A message may be
+// spread over records of any size but 0; TLS 1.2 allowed a record 256 bytes more than its 2^14 of payload.
 const MAX_RECORD = 16384 + 256;
 const MIN_RECORD = 1;
 
@@ -175,8 +174,8 @@ function step(state: number, byte: number): number {
 }
 
 /**
- * Feeds the new bytes `bytes[start..end)` of a connection in `state` (START at first) and returns its next state, an
- * int32 to be kept with the connection. Bytes after the verdict are not looked at.
+ * Feeds the new bytes `bytes[start..end)` of a connection in `state` (initially START) and returns its next state, an int32 to keep with
+ * the connection. Bytes after the verdict are ignored.
  */
 export function match(state: number, bytes: Uint8Array, start: number, end: number): number {
   let next = state;
@@ -184,12 +183,12 @@ export function match(state: number, bytes: Uint8Array, start: number, end: numb
   return next;
 }
 
-/** VERDICT.MORE while the bytes seen leave it open, else the verdict, which is final. */
+/** VERDICT.MORE while the bytes are undecided, else the final verdict. */
 export function verdictOf(state: number): number {
   return state < 0 ? ~state : VERDICT.MORE;
 }
 
-/** An OUTLOOK: what to think of a client that has stopped in `state`, which has no verdict. */
+/** An OUTLOOK: what to expect of a client that has stopped in `state` without a verdict. */
 export function outlook(state: number): number {
   switch (state & 15) {
     case METHOD:
@@ -201,7 +200,7 @@ export function outlook(state: number): number {
       return (state & ODD) !== 0 && !web ? OUTLOOK.HARDLY : OUTLOOK.POSSIBLE;
     }
     case VERSION:
-      // `HTTP/1.` has begun, or a method that is one has a target.
+      // `HTTP/1.` has begun, or a registered method has a target.
       return state >> 4 !== 0 ? OUTLOOK.LIKELY : OUTLOOK.POSSIBLE;
     case EMPTY_LINE:
       return state >> 4 !== 0 ? OUTLOOK.POSSIBLE : OUTLOOK.LIKELY;
@@ -210,7 +209,7 @@ export function outlook(state: number): number {
   }
 }
 
-/** Whether a client in `state`, which has no verdict, may yet turn out to speak TLS. */
+/** Whether a client in `state`, without a verdict, may yet turn out to speak TLS. */
 export function mayBeTls(state: number): boolean {
   return state === START || (state & 15) === TLS;
 }

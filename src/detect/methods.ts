@@ -1,4 +1,4 @@
-// A trie of the registered HTTP methods, flat, so that a position in it fits into the matcher's state.
+// A flat trie of the registered HTTP methods, so that a position in it fits into the matcher's state.
 
 /** The IANA HTTP Method Registry (https://www.iana.org/assignments/http-methods), without `*`. */
 export const REGISTERED_METHODS = [
@@ -68,13 +68,13 @@ for (const method of REGISTERED_METHODS) {
   complete[node] = 1;
 }
 
-/** The node that `byte` leads to from `node`; DEAD where no registered method goes on like that. Below 512. */
+/** The node reached from `node` by `byte`; DEAD if no registered method continues like that. Below 512. */
 export function advance(node: number, byte: number): number {
   const column = byte - FIRST;
   return column >= 0 && column < WIDTH ? next[node * WIDTH + column] : DEAD;
 }
 
-/** 1 where `node` is the end of a registered method, else 0. */
+/** 1 if `node` is the end of a registered method, else 0. */
 export function isRegistered(node: number): number {
   return complete[node];
 }

@@ -1,23 +1,23 @@
-// The end of a head or a trailer section that lies in several pieces.
+// Finds the end of a head or a trailer section that is spread over several pieces.
 
 const LF = 0x0a;
 const CR = 0x0d;
 
-// What the octets before say: nothing, that a line has ended, or that a line has ended and CR follows.
+// State left by the previous bytes: none, a line has ended, or a line has ended and CR followed.
 const INSIDE = 0;
 const LINE = 1;
 const LINE_CR = 2;
 
-/** Searches one piece after the other for a blank line, also one with bare LFs, which the parser refuses. */
+/** Searches consecutive pieces for a blank line, including one with bare LFs, which the parser refuses. */
 export class BlankLine {
   private state = INSIDE;
 
-  /** Begins anew. What follows is not the beginning of a line. */
+  /** Starts over. What follows is not the beginning of a line. */
   reset(): void {
     this.state = INSIDE;
   }
 
-  /** Searches [from, end), which goes on where the last piece has ended. Returns the position after the blank line, or -1. */
+  /** Searches [from, end), the continuation of the previous piece. Returns the position after the blank line, or -1. */
   find(bytes: Uint8Array, from: number, end: number): number {
     let { state } = this;
     for (let p = from; p < end; p++) {

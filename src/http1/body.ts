@@ -1,4 +1,4 @@
-// Bodies of HTTP/1 messages (RFC 9112 sections 6 and 7): finds their end, takes chunked framing off and puts it on.
+// Bodies of HTTP/1 messages (RFC 9112 sections 6 and 7): finds their end, removes and adds chunked framing.
 
 import { HEX, isValue, move } from '../http/octets.js';
 import { MESSAGE_ERROR } from './errors.js';
@@ -6,17 +6,17 @@ import { FRAMING } from './head.js';
 import { headEnd } from './head-parser.js';
 import { compactTrailers, writeTrailers } from './trailer.js';
 
-/** What `read` found: more is to come, the message is over, or bytes from `consumed` must be presented again with more. */
+/** Result of `read`: more is to come, the message is over, or bytes from `consumed` on must be presented again with more. */
 export const BODY = { MORE: 0, DONE: 1, HELD: 2 } as const;
 
-/** A chunk-size line with its extensions and CR. Extensions are ignored; nobody in good faith needs more. */
+/** A chunk-size line with its extensions and CR. Extensions are ignored; no legitimate peer needs more. */
 export const MAX_CHUNK_LINE = 256;
-/** Default bound of a trailer section: it has to be in one buffer when it is read. */
+/** Default limit of a trailer section: it must be in one buffer when it is read. */
 export const MAX_TRAILER_BYTES = 4096;
 
 /**
- * States. SIZE wants a first digit; DIGITS more of them; GAP is whitespace before an extension (RFC 9112 section 7.1.1);
- * *_LF have seen the CR.
+ * States. SIZE expects the first digit, DIGITS more of them; GAP is whitespace before an extension (RFC 9112 section 7.1.1); *_LF have seen
+ * the CR.
  */
 const DONE = 0;
 const LENGTH = 1;
@@ -43,25 +43,25 @@ const SEMICOLON = 0x3b;
  * Reads the bodies of many messages, one per slot. The results of `read` are in the fields below until the next `read`.
  */
 export class BodyReader {
-  /** Decoded data of the last read; empty when equal. Chunks of one read are moved together in place. */
+  /** Decoded data of the last read; empty if equal. Chunks of one read are moved together in place. */
   dataStart = 0;
   dataEnd = 0;
-  /** Input was used up to here; what follows belongs to the next message (DONE) or is to be presented again (HELD). */
+  /** Input was used up to here. What follows belongs to the next message (DONE) or must be presented again (HELD). */
   consumed = 0;
-  /** With DONE: field lines of the trailer section, validated, without those that may not be trailers. */
+  /** With DONE: field lines of the trailer section, validated, without those that are not allowed there. */
   trailerStart = 0;
   trailerEnd = 0;
 
   private readonly states: Uint8Array;
   private readonly framings: Uint8Array;
-  /** LENGTH: bytes to come. Chunked: bytes of the chunk to come, or its size so far. FAILED: the MESSAGE_ERROR. */
+  /** LENGTH: remaining bytes. Chunked: remaining bytes of the chunk, or its size so far. FAILED: the MESSAGE_ERROR. */
   private readonly left: Float64Array;
-  /** Bytes of the chunk-size line so far; in TRAILER bytes already searched for its end. */
+  /** Bytes of the chunk-size line so far; in TRAILER, bytes already searched for its end. */
   private readonly line: Int32Array;
-  /** 1: whitespace may stand between the size of a chunk and its CRLF. */
+  /** 1: whitespace is allowed between a chunk's size and its CRLF. */
   private readonly padded: Uint8Array;
 
-  /** `capacity` is the number of slots, `maxTrailerBytes` the bound of a trailer section, which may change. */
+  /** `capacity`: number of slots; `maxTrailerBytes`: limit of a trailer section, which may change. */
   constructor(
     capacity: number,
     public maxTrailerBytes = MAX_TRAILER_BYTES,
@@ -74,8 +74,8 @@ export class BodyReader {
   }
 
   /**
-   * Starts a body; `contentLength` counts for FRAMING.LENGTH only. `padded`: of a response. Some servers pad the sizes of chunks to a fixed
-   * width; in requests that is a way to be read differently by the next parser.
+   * Starts a body; `contentLength` counts for FRAMING.LENGTH only. `padded`: for responses, because some servers pad chunk sizes to a fixed
+   * width. In requests, padding could make the next parser read the body differently.
    */
   begin(slot: number, framing: number, contentLength: number, padded = false): void {
     this.padded[slot] = padded ? 1 : 0;
@@ -123,12 +123,12 @@ export class BodyReader {
     }
   }
 
-  /** Bytes still expected where the length is known, else -1. */
+  /** Remaining bytes if the length is known, else -1. */
   remaining(slot: number): number {
     return this.framings[slot] === FRAMING.LENGTH && this.states[slot] !== FAILED ? this.left[slot] : -1;
   }
 
-  /** Notes that `bytes` of the body were moved without `read`; at most `remaining` where the length is known. */
+  /** Records that `bytes` of the body were moved without `read`; at most `remaining` if the length is known. */
   spliced(slot: number, bytes: number): void {
     if (this.states[slot] !== LENGTH) return;
     const left = this.left[slot] - bytes;
@@ -141,7 +141,7 @@ export class BodyReader {
     return this.states[slot] === DONE;
   }
 
-  /** Notes the end of the stream. True where the body is complete with it, false where it is truncated. */
+  /** Records the end of the stream. True if it completes the body, false if the body is truncated. */
   eof(slot: number): boolean {
     if (this.states[slot] === CLOSE) this.states[slot] = DONE;
     return this.states[slot] === DONE;
@@ -223,7 +223,7 @@ export class BodyReader {
     return state === TRAILER ? this.readTrailer(slot, bytes, p, end) : BODY.MORE;
   }
 
-  /** The section is read when it is here as a whole; `line` remembers how far its end was searched. */
+  /** The section is read once it is complete; `line` remembers how far its end was searched. */
   private readTrailer(slot: number, bytes: Uint8Array, start: number, end: number): number {
     if (start === end) return BODY.MORE;
     if (bytes[start] === LF) return this.fail(slot, MESSAGE_ERROR.LINE_END);
@@ -242,7 +242,7 @@ export class BodyReader {
       this.line[slot] = end - start;
       return BODY.HELD;
     }
-    // The blank line is CRLF unless it is malformed, which shows as a line that does not end in CRLF.
+    // A valid section ends in CRLF CRLF; otherwise it shows as a line that does not end in CRLF.
     const bare = bytes[after - 2] !== CR;
     const to = compactTrailers(bytes, start, bare ? after : after - 2);
     if (to < 0) return this.fail(slot, -to);
@@ -261,10 +261,9 @@ export class BodyReader {
 }
 
 /**
- * Frames [dataStart, dataEnd), not empty, as one chunk in place: the size line goes right before it (up to 10 bytes),
- * CRLF right after it. Those bytes must be free: true of what `read` decoded from CHUNKED or CLOSE, once the head
- * before it has been written out; not of LENGTH, whose next byte may be the next message's. Returns the new start; the
- * new end is dataEnd + 2.
+ * Frames [dataStart, dataEnd), not empty, as one chunk in place: the size line goes right before it (up to 10 bytes), CRLF right after it.
+ * Those bytes must be free. They are for data that `read` decoded from CHUNKED or CLOSE, once the head before it has been sent; not for
+ * LENGTH, where the next byte may belong to the next message. Returns the new start; the new end is dataEnd + 2.
  */
 export function frameChunk(bytes: Uint8Array, dataStart: number, dataEnd: number): number {
   bytes[dataEnd] = CR;
@@ -272,7 +271,7 @@ export function frameChunk(bytes: Uint8Array, dataStart: number, dataEnd: number
   return chunkSizeBefore(bytes, dataStart, dataEnd - dataStart);
 }
 
-/** Writes the size line of a chunk of `length` octets, not 0, so that it ends at `dataStart`. Returns its start. */
+/** Writes the size line of a chunk of `length` bytes (not 0), ending at `dataStart`. Returns its start. */
 export function chunkSizeBefore(bytes: Uint8Array, dataStart: number, length: number): number {
   let at = dataStart;
   bytes[--at] = LF;
@@ -287,8 +286,8 @@ export function chunkSizeBefore(bytes: Uint8Array, dataStart: number, length: nu
 }
 
 /**
- * Writes the last chunk, the trailers that `read` found (none where the span is empty) and the final blank line at `at`,
- * which must not overlap them from behind. Returns the position after it, -1 where it would pass `limit`.
+ * Writes the last chunk, the trailers that `read` found (none if the span is empty) and the final blank line at `at`, which must not
+ * overlap them from behind. Returns the position after it, -1 if it would pass `limit`.
  */
 export function writeLastChunk(
   bytes: Uint8Array,

@@ -1,4 +1,4 @@
-// Connection options (RFC 9110 section 7.6.1): what they say about this connection and which fields they make hop-by-hop.
+// Connection options (RFC 9110 section 7.6.1): what they mean for this connection, and which fields they make hop-by-hop.
 
 import { ascii, equals, HT, SP, skipSpace, skipToken } from '../http/octets.js';
 import { MESSAGE_ERROR } from './errors.js';
@@ -12,7 +12,7 @@ const HOP = 1;
 const COMMA = 0x2c;
 const SLASH = 0x2f;
 const SEMICOLON = 0x3b;
-/** Options looked at in one head: each unknown one is compared with every field. */
+/** Maximum number of options per head: each unknown one is compared with every field. */
 const MAX_OPTIONS = 32;
 
 const CLOSE = ascii('close');
@@ -23,13 +23,13 @@ const CONNECTION = ascii('connection');
 const TRAILER = ascii('trailer');
 const H2C = ascii('h2c');
 const TLS = ascii('tls');
-/** A request that asks for an upgrade is sent in one piece with its body, which is whole by then: what comes behind it is the other protocol's. */
+/** An upgrade request is sent in one piece with its complete body, because everything after it belongs to the other protocol. */
 const MAX_UPGRADE_BODY = 4096;
 
 /**
- * Fields meant for the recipient of the content or for routing. A client that could have them removed on the way could
- * change what the upstream sees: a request that names one is refused, a response's naming is ignored (some servers
- * announce `Connection: Transfer-Encoding`; framing is ours to write anyway).
+ * Fields meant for the recipient of the content or for routing. A client that could have them removed on the way could change what the
+ * upstream sees, so a request that names one is refused. In responses such names are ignored (some servers announce
+ * `Connection: Transfer-Encoding`; we write our own framing anyway).
  */
 const END_TO_END = [
   'host',
@@ -59,7 +59,7 @@ export function connectionOptions(bytes: Uint8Array, start: number, end: number,
     if (first === end) break;
     const last = optionEnd(bytes, first, end);
     if (last < 0) {
-      // Parameters of keep-alive belong into the field of that name; some clients put them here.
+      // Parameters of keep-alive belong in the field of that name; some clients put them here.
       const after = keepAliveParameters(bytes, first, end);
       if (after < 0 || ++head.optionCount > MAX_OPTIONS) return -MESSAGE_ERROR.CONNECTION_INVALID;
       options |= OPTION.KEEP_ALIVE;
@@ -76,7 +76,7 @@ export function connectionOptions(bytes: Uint8Array, start: number, end: number,
   return options;
 }
 
-/** Persistence, upgrade and the fields that end here. `head.chunked` and `hasBody` must be final. Returns 0 or a MESSAGE_ERROR. */
+/** Persistence, upgrade and hop-by-hop fields. `head.chunked` and `hasBody` must be final. Returns 0 or a MESSAGE_ERROR. */
 export function connectionMeaning(bytes: Uint8Array, head: Head): number {
   const { options, minor } = head;
   if ((options & OPTION.CLOSE) !== 0) head.keepAlive = false;
@@ -91,8 +91,8 @@ export function connectionMeaning(bytes: Uint8Array, head: Head): number {
 function upgradeAllowed(bytes: Uint8Array, head: Head): boolean {
   if ((head.options & OPTION.UPGRADE) === 0 || head.minor === 0) return false;
   if ((head.hasBody && head.status !== 0) || head.upgradeStart === head.upgradeEnd) return false;
-  // An h2c upgrade would carry requests past us inside the tunnel; HTTP/2 is spoken with prior knowledge only. An offer of TLS that comes with every
-  // request, with bodies too (RFC 2817; Apache's client makes it), is ignored there.
+  // An h2c upgrade would carry requests past us inside the tunnel; we speak HTTP/2 with prior knowledge only. Some clients offer TLS with
+  // every request, even with a body (RFC 2817; Apache's client does): ignored.
   for (let p = head.upgradeStart; p < head.upgradeEnd; ) {
     const first = p;
     p = skipToken(bytes, p, head.upgradeEnd);
@@ -115,7 +115,7 @@ function dropAllNamed(bytes: Uint8Array, head: Head): number {
   return 0;
 }
 
-/** Makes every field called `name` (lower-case) hop-by-hop. For the rare field whose fate hangs on the whole head. */
+/** Makes every field called `name` (lower-case) hop-by-hop. For rare fields whose treatment depends on the whole head. */
 export function dropFields(bytes: Uint8Array, head: Head, name: Uint8Array): void {
   const { fields, kind } = head;
   for (let i = 0; i < head.count; i++) {
@@ -123,7 +123,7 @@ export function dropFields(bytes: Uint8Array, head: Head, name: Uint8Array): voi
   }
 }
 
-/** Makes the fields that the value [start, end) names hop-by-hop. Returns 0 or -MESSAGE_ERROR. */
+/** Makes the fields named in [start, end) hop-by-hop. Returns 0 or -MESSAGE_ERROR. */
 function dropNamed(bytes: Uint8Array, start: number, end: number, head: Head): number {
   for (let p = start; p < end; ) {
     const first = optionStart(bytes, p, end);
@@ -154,7 +154,7 @@ function optionStart(bytes: Uint8Array, from: number, end: number): number {
   return p;
 }
 
-/** End of the token at `start`, -1 where it is no token or something other than a comma follows. */
+/** End of the token at `start`, -1 if there is no token or something other than a comma follows. */
 function optionEnd(bytes: Uint8Array, start: number, end: number): number {
   const p = skipToken(bytes, start, end);
   if (p === start) return -1;
@@ -162,7 +162,7 @@ function optionEnd(bytes: Uint8Array, start: number, end: number): number {
   return next === end || bytes[next] === COMMA ? p : -1;
 }
 
-/** End of `keep-alive` with parameters at `start`, before the next comma; -1 where it is something else. */
+/** End of `keep-alive` with parameters at `start`, before the next comma; -1 for anything else. */
 function keepAliveParameters(bytes: Uint8Array, start: number, end: number): number {
   const name = skipToken(bytes, start, end);
   if (!equals(bytes, start, name, KEEP_ALIVE)) return -1;

@@ -1,9 +1,9 @@
-// Why a message was refused. The codec returns the negated code; the table says what to answer.
+// Why a message is refused. The codec returns the negated code; the table has the answer.
 
 import { ascii } from '../http/octets.js';
 import { RESPONSE_REASONS, type ResponseReason } from '../http/response-reasons.js';
 
-/** Codes of what the peer did wrong; `parseResponse` adds UPSTREAM to them. */
+/** Codes of the peer's errors; `parseResponse` adds UPSTREAM to them. */
 export const MESSAGE_ERROR = {
   REQUEST_LINE: 1,
   METHOD: 2,
@@ -45,7 +45,7 @@ export const MESSAGE_ERROR = {
   CHUNK_LINE_END: 43,
   CHUNK_DATA_END: 44,
   TRAILER_TOO_LARGE: 45,
-  /** From here on: messages that have no form in the other version of HTTP. */
+  /** From here on: messages that cannot be expressed in the other version of HTTP. */
   MALFORMED: 46,
   CONNECTION_FIELD: 47,
   PROTOCOL: 48,
@@ -53,14 +53,14 @@ export const MESSAGE_ERROR = {
   WEBSOCKET_ACCEPT: 50,
   NOT_SWITCHED: 51,
   UPGRADE_BODY: 52,
-  /** Max-Forwards is no number, or there are several. */
+  /** Max-Forwards is not a number, or there are several. */
   MAX_FORWARDS: 53,
-  /** It says that we are the last to whom the request goes. No error, but as good a reason to answer it here. */
+  /** Max-Forwards says that we are the last recipient. Not an error, but a reason to answer here. */
   LAST_OPTIONS: 54,
   LAST_TRACE: 55,
 } as const;
 
-/** Added to a code where the offender is the upstream: 502 with the same detail. */
+/** Added to a code if the upstream is the offender: 502 with the same detail. */
 export const UPSTREAM = 64;
 
 export interface ErrorInfo {
@@ -71,7 +71,7 @@ export interface ErrorInfo {
   readonly detail: string;
   /** `detail` in ASCII. */
   readonly detailBytes: Uint8Array;
-  /** A limit of ours, and no rule of HTTP: whoever has sent the message did nothing wrong. */
+  /** A limit of ours rather than a rule of HTTP: the sender did nothing wrong. */
   readonly limit: boolean;
 }
 
@@ -140,7 +140,7 @@ const REQUEST_ERRORS: Readonly<Record<number, ErrorInfo>> = {
 
 const UNKNOWN = bad('malformed message');
 
-/** By code: what to answer. Codes with UPSTREAM added are 502 with the same detail; what is too large for us alone says so. */
+/** The answer by code. Codes with UPSTREAM added give a 502 with the same detail; messages too large only for our limits say so. */
 export const MESSAGE_ERRORS: readonly ErrorInfo[] = Array.from({ length: 2 * UPSTREAM }, (_, code) => {
   const request = REQUEST_ERRORS[code % UPSTREAM] ?? UNKNOWN;
   return code < UPSTREAM ? request : info(502, request.limit ? request.reason : 'upstream-protocol', request.detail);

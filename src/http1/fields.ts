@@ -7,7 +7,7 @@ import { connectionOptions } from './connection-options.js';
 import { MESSAGE_ERROR } from './errors.js';
 import type { Head } from './head.js';
 
-/** `head.kind`: what becomes of a field. Only FORWARD is copied by the writers. */
+/** `head.kind`: how to treat a field. The writers copy only FORWARD. */
 export const FIELD_KIND = { FORWARD: 0, HOP: 1, FRAMING: 2, HOST: 3 } as const;
 
 const hex = HEX;
@@ -37,13 +37,13 @@ const TRAILERS = ascii('trailers');
 const CHUNKED = ascii('chunked');
 const CONTINUE = ascii('100-continue');
 
-/** Bit per length of the names above: every other field is forwarded without looking at its name again. */
+/** Bit set of the lengths of the names above: fields with other lengths are forwarded without comparing their names. */
 const KNOWN_LENGTHS = [2, 4, 6, 7, 10, 12, 14, 16, 17].reduce((bits, length) => bits | (1 << length), 0);
 const LONGEST_KNOWN = 17;
 
 /**
- * Parses field lines from `from` to the blank line and fills `head.fields`, `head.kind` and what the known fields say.
- * Returns the position after the blank line, 0 where the bytes end before it, or -MESSAGE_ERROR.
+ * Parses field lines from `from` to the blank line; fills `head.fields`, `head.kind` and the properties of known fields. Returns the
+ * position after the blank line, 0 if the bytes end before it, or -MESSAGE_ERROR.
  */
 export function parseFields(bytes: Uint8Array, from: number, stop: number, head: Head, maxFields: number): number {
   const { fields, kind } = head;
@@ -87,7 +87,7 @@ export function parseFields(bytes: Uint8Array, from: number, stop: number, head:
   }
 }
 
-/** What is wrong with a line whose name stops at `octet`. */
+/** The error of a line whose name stops at `octet`. */
 export function nameError(octet: number, empty: boolean, first: boolean): number {
   if (octet === SP || octet === HT) {
     if (!empty) return MESSAGE_ERROR.SPACE_BEFORE_COLON;
@@ -96,7 +96,7 @@ export function nameError(octet: number, empty: boolean, first: boolean): number
   return empty && octet === LF ? MESSAGE_ERROR.LINE_END : MESSAGE_ERROR.FIELD_NAME;
 }
 
-/** Notes what a field of a known name's length says. Returns its FIELD_KIND or -MESSAGE_ERROR. */
+/** Processes a field whose name has the length of a known one. Returns its FIELD_KIND or -MESSAGE_ERROR. */
 function recognise(
   bytes: Uint8Array,
   name: number,
@@ -145,8 +145,7 @@ function recognise(
 
 function host(bytes: Uint8Array, start: number, end: number, head: Head, index: number): number {
   if (head.hostStart >= 0) return -MESSAGE_ERROR.HOST_DUPLICATE;
-  // An empty Host is what a target without authority calls for (RFC 9112 section 3.2).
-  // Names in raw UTF-8 pass, as other proxies let them.
+  // An empty Host is correct for a target without authority (RFC 9112 section 3.2). Names in raw UTF-8 pass, as in other proxies.
   if (start !== end && !validAuthority(bytes, start, end, false, true)) return -MESSAGE_ERROR.HOST_INVALID;
   head.hostStart = start;
   head.hostEnd = end;
@@ -154,7 +153,7 @@ function host(bytes: Uint8Array, start: number, end: number, head: Head, index: 
   return FIELD_KIND.FORWARD;
 }
 
-/** One number. Lists and repetitions are refused even where all values are equal, which RFC 9112 section 6.3 allows. */
+/** One number. Lists and repetitions are refused even if all values are equal, which RFC 9112 section 6.3 allows. */
 function contentLength(bytes: Uint8Array, start: number, end: number, head: Head): number {
   if (head.contentLength >= 0) return -MESSAGE_ERROR.LENGTH_DUPLICATE;
   if (start === end) return -MESSAGE_ERROR.LENGTH_INVALID;
@@ -178,7 +177,7 @@ function transferEncoding(bytes: Uint8Array, start: number, end: number, head: H
   return -codingError(bytes, start, end);
 }
 
-/** A list of valid codings that ends in its only `chunked` is not implemented; all else leaves the length unknown. */
+/** A list of valid codings that ends in its only `chunked` is not implemented; anything else leaves the length unknown. */
 function codingError(bytes: Uint8Array, start: number, end: number): number {
   let p = start;
   for (;;) {
@@ -200,7 +199,7 @@ function connection(bytes: Uint8Array, start: number, end: number, head: Head): 
   return FIELD_KIND.HOP;
 }
 
-/** Upgrade is written anew with its Connection option; two of them are no upgrade at all. */
+/** Upgrade is rewritten with its Connection option; with two of them there is no upgrade. */
 function upgrade(start: number, end: number, head: Head): number {
   head.upgrades++;
   head.upgradeStart = start;
@@ -208,7 +207,7 @@ function upgrade(start: number, end: number, head: Head): number {
   return FIELD_KIND.HOP;
 }
 
-/** `TE: trailers` is true of us, since trailers are forwarded; other codings we don't decode. */
+/** `TE: trailers` holds for us, because we forward trailers; we decode no other codings. */
 function te(bytes: Uint8Array, start: number, end: number, head: Head, index: number): number {
   if (head.status !== 0 || head.te) return FIELD_KIND.HOP;
   for (let p = start; p < end; ) {
@@ -217,7 +216,7 @@ function te(bytes: Uint8Array, start: number, end: number, head: Head, index: nu
     const last = p;
     p = skipSpace(bytes, p, end);
     if ((p === end || bytes[p] === COMMA) && equals(bytes, first, last, TRAILERS)) {
-      // Of a list this element is all that goes on.
+      // Of a list, only this element is forwarded.
       head.fields[4 * index + 2] = first;
       head.fields[4 * index + 3] = last;
       head.te = true;
@@ -229,7 +228,7 @@ function te(bytes: Uint8Array, start: number, end: number, head: Head, index: nu
   return FIELD_KIND.HOP;
 }
 
-/** Variants of Expect that parsers read differently are a way to desynchronise two of them: exactly one is forwarded. */
+/** Parsers may disagree about variants of Expect, which could desynchronise them: exactly one form is forwarded. */
 function expect(bytes: Uint8Array, start: number, end: number, head: Head): number {
   if (head.expectContinue || !equals(bytes, start, end, CONTINUE)) return -MESSAGE_ERROR.EXPECTATION;
   head.expectContinue = true;

@@ -1,5 +1,5 @@
-// The parser of heads (RFC 9112). Strict: whatever two parsers might read differently is refused, since the one behind us
-// may be the other.
+// The parser of heads (RFC 9112). It is strict: it refuses anything that two parsers might read differently, because the next one may
+// differ.
 import { validAuthority } from '../http/authority.js';
 import { METHOD, methodOf } from '../http/methods.js';
 import { ascii, HEX, same, skipTarget, skipToken, skipValue } from '../http/octets.js';
@@ -25,16 +25,16 @@ const EXPECT = ascii('expect');
 const TE = ascii('te');
 const HTTP_SCHEME = ascii('http://');
 const HTTPS_SCHEME = ascii('https://');
-/** RFC 9112 section 2.2 asks to tolerate one, for clients that end a body with a CRLF too many; we grant one more. */
+/** RFC 9112 section 2.2 asks to tolerate one, for clients that send an extra CRLF after a body; we allow one more. */
 const MAX_EMPTY_LINES = 2;
 
 /**
- * Position after the first blank line in [from, end), 0 if there is none. Lets a head that dribbles in be scanned once:
- * search on from 3 bytes before the last end, parse when this finds something or the size limit is reached.
- * A blank line with bare LFs is found too, so that the parser can refuse it at once.
+ * Position after the first blank line in [from, end), 0 if there is none. A head that trickles in can be scanned once: search on from 3
+ * bytes before the last end, and parse when this finds something or the size limit is reached. It also finds a blank line with bare LFs, so
+ * that the parser can refuse it at once.
  */
 export function headEnd(bytes: Uint8Array, from: number, end: number): number {
-  // No octet above CR can be next to last of a blank line, so two positions can be skipped at once.
+  // Above CR, a byte can't be the next to last of a blank line, so two positions can be skipped.
   for (let p = from + 1; p < end; ) {
     const octet = bytes[p];
     if (octet > CR) p += 2;
@@ -50,8 +50,8 @@ export function headEnd(bytes: Uint8Array, from: number, end: number): number {
 }
 
 /**
- * Parses a request head in [start, end). Returns the position after it, MORE, or -MESSAGE_ERROR. Never reads outside the range.
- * An error found in a prefix is the error of every continuation.
+ * Parses a request head in [start, end). Returns the position after it, MORE, or -MESSAGE_ERROR. Never reads outside the range. An error in
+ * a prefix is the error of every continuation.
  */
 export function parseRequest(bytes: Uint8Array, start: number, end: number, head: Head, limits: HeadLimits): number {
   const bound = start + limits.maxHeaderBytes;
@@ -61,8 +61,8 @@ export function parseRequest(bytes: Uint8Array, start: number, end: number, head
 }
 
 /**
- * Parses a response head in [start, end); `requestMethod` is the METHOD it answers. Returns the position after it, MORE,
- * or -(MESSAGE_ERROR + UPSTREAM).
+ * Parses a response head in [start, end); `requestMethod`: METHOD of the request. Returns the position after it, MORE, or -(MESSAGE_ERROR +
+ * UPSTREAM).
  */
 export function parseResponse(
   bytes: Uint8Array,
@@ -157,7 +157,7 @@ function requestHead(bytes: Uint8Array, start: number, stop: number, head: Head,
   return error === 0 ? after : -error;
 }
 
-/** What the fields of a request mean together. Returns 0 or a MESSAGE_ERROR. */
+/** Checks a request's fields in combination. Returns 0 or a MESSAGE_ERROR. */
 function requestMeaning(bytes: Uint8Array, head: Head): number {
   const { method, minor, form } = head;
   if (head.hostStart < 0 && minor === 1) return MESSAGE_ERROR.HOST_MISSING;
@@ -206,7 +206,7 @@ function responseHead(
   const digit = versionDigit(bytes, start, stop, MESSAGE_ERROR.STATUS_LINE);
   if (digit <= 0) return digit;
   let p = start + VERSION_LENGTH;
-  // SP and three digits, then SP with a reason phrase or the line's end.
+  // SP and three digits, then SP and a reason phrase, or the end of the line.
   if (p === stop) return MORE;
   if (bytes[p] !== SP) return -MESSAGE_ERROR.STATUS_LINE;
   let status = 0;
@@ -216,7 +216,7 @@ function responseHead(
     if (value > 9) return -MESSAGE_ERROR.STATUS_LINE;
     status = status * 10 + value;
   }
-  // RFC 9110 section 15: what has no class is treated as an error of its sender's, but passed on.
+  // RFC 9110 section 15: a status without a class counts as an error of its sender, but is forwarded.
   if (status < 100) return -MESSAGE_ERROR.STATUS_LINE;
   if (++p === stop) return MORE;
   const reasonStart = bytes[p] === SP ? p + 1 : p;
@@ -249,7 +249,7 @@ function responseMeaning(bytes: Uint8Array, head: Head, requestMethod: number): 
   const { status } = head;
   const tunnel = requestMethod === METHOD.CONNECT && status >= 200 && status < 300;
   if (status < 200 || status === 204 || tunnel) {
-    // No framing fields may be there (RFC 9110 section 8.6, RFC 9112 section 6.1): whatever they say is dropped.
+    // Framing fields are not allowed here (RFC 9110 section 8.6, RFC 9112 section 6.1): they are dropped.
     head.framing = FRAMING.NONE;
     head.contentLength = -1;
     head.chunked = false;
@@ -271,11 +271,11 @@ function responseMeaning(bytes: Uint8Array, head: Head, requestMethod: number): 
   return status === 101 && !head.upgrade ? MESSAGE_ERROR.SWITCHING : 0;
 }
 
-/** Every form but origin-form. Returns 0 or a MESSAGE_ERROR. */
+/** Every form except origin-form. Returns 0 or a MESSAGE_ERROR. */
 function otherForm(bytes: Uint8Array, head: Head): number {
   const { targetStart, targetEnd } = head;
   if (head.method === METHOD.CONNECT) {
-    // authority-form; the port must be there (RFC 9110 section 9.3.6).
+    // authority-form; the port is required (RFC 9110 section 9.3.6).
     if (!validAuthority(bytes, targetStart, targetEnd, true)) return MESSAGE_ERROR.TARGET_FORM;
     head.form = FORM.AUTHORITY;
     head.authorityStart = targetStart;

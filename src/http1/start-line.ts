@@ -1,4 +1,4 @@
-// HTTP-version, which both kinds of start line have (RFC 9112 section 2.3).
+// HTTP-version, part of both kinds of start line (RFC 9112 section 2.3).
 
 import { ascii } from '../http/octets.js';
 import { MESSAGE_ERROR } from './errors.js';
@@ -11,14 +11,14 @@ const VERSION = ascii('HTTP/1.');
 /** Octets of an HTTP-version. */
 export const VERSION_LENGTH = 8;
 
-/** The minor version's digit (its octet) of the HTTP-version at `at`, 0 where the bytes end before it, or -MESSAGE_ERROR. */
+/** The minor version's digit (as a byte) of the HTTP-version at `at`, 0 if the bytes end before it, or -MESSAGE_ERROR. */
 export function versionDigit(bytes: Uint8Array, at: number, stop: number, malformed: number): number {
   const digit = at + VERSION.length;
   if (digit >= stop || !isHttp1(bytes, at)) return otherVersion(bytes, at, stop, malformed);
   return bytes[digit] >= ZERO && bytes[digit] <= NINE ? bytes[digit] : -malformed;
 }
 
-/** `HTTP/1.`, written out: a loop over VERSION takes three times as long. */
+/** `HTTP/1.`, unrolled: a loop over VERSION takes three times as long. */
 function isHttp1(bytes: Uint8Array, at: number): boolean {
   return (
     bytes[at] === 0x48 &&
@@ -31,7 +31,7 @@ function isHttp1(bytes: Uint8Array, at: number): boolean {
   );
 }
 
-/** Not a whole `HTTP/1.`: the beginning of one, `HTTP/` DIGIT `.` DIGIT of another version, or no version at all. */
+/** Not a complete `HTTP/1.`: a prefix of it, `HTTP/` DIGIT `.` DIGIT of another version, or no version at all. */
 function otherVersion(bytes: Uint8Array, at: number, stop: number, malformed: number): number {
   for (let i = 0; i < VERSION_LENGTH; i++) {
     if (at + i === stop) return 0;

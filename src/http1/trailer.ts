@@ -1,10 +1,13 @@
-// Trailer sections (RFC 9110 section 6.5, RFC 9112 section 7.1.2). Rare, so clarity goes first here.
+// Trailer sections (RFC 9110 section 6.5, RFC 9112 section 7.1.2). They are rare, so clarity comes first here.
 
 import { ascii, COLON, CR, LF, SP, skipSpace, skipToken, skipValue, trimEnd } from '../http/octets.js';
 import { MESSAGE_ERROR } from './errors.js';
 import { nameError } from './fields.js';
 
-/** Fields that act on a message before its end is seen: framing, routing, control, authentication, content (section 6.5.1); and what proxies of a mesh say. */
+/**
+ * Fields that affect a message before its end is seen: framing, routing, control, authentication, content (section 6.5.1); and those of
+ * mesh proxies.
+ */
 const FORBIDDEN = [
   'age',
   'authorization',
@@ -39,9 +42,8 @@ const HYPHEN = 0x2d;
 const UNDERSCORE = 0x5f;
 
 /**
- * Validates the field lines in [start, end), removes those that may not be trailers and the whitespace around values.
- * Works in place and never grows: `name:value` stays as it is, `writeTrailers` puts the space in.
- * Returns the new end or -MESSAGE_ERROR.
+ * Validates the field lines in [start, end), and removes those not allowed in trailers and the whitespace around values. Works in place and
+ * never grows: `name:value` stays as it is, `writeTrailers` inserts the space. Returns the new end or -MESSAGE_ERROR.
  */
 export function compactTrailers(bytes: Uint8Array, start: number, end: number): number {
   let out = start;
@@ -68,7 +70,7 @@ export function compactTrailers(bytes: Uint8Array, start: number, end: number): 
   return out;
 }
 
-/** Copies compacted trailers to `at` as `name: value`. Returns the position after them, -1 where it would pass `limit`. */
+/** Copies compacted trailers to `at` as `name: value`. Returns the position after them, -1 if it would pass `limit`. */
 export function writeTrailers(bytes: Uint8Array, start: number, end: number, at: number, limit: number): number {
   let out = at;
   let inName = true;
@@ -87,7 +89,7 @@ export function writeTrailers(bytes: Uint8Array, start: number, end: number, at:
   return out;
 }
 
-/** Whether the field name [start, end), in any case, may not be a trailer's. */
+/** Whether the field name [start, end), in any case, is not allowed in trailers. */
 export function isForbiddenTrailer(bytes: Uint8Array, start: number, end: number): boolean {
   const length = end - start;
   for (const name of FORBIDDEN) if (name.length === length && begins(bytes, start, name)) return true;

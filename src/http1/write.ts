@@ -1,6 +1,6 @@
-// Heads as this proxy sends them: one canonical form whatever came in, framing and connection fields always our own.
-// `bytes` holds both the parsed head and the output, which must not overlap. All writers return the position after what
-// they wrote, or -1 where it would pass `limit` (what was written up to there is to be thrown away).
+// Heads as this proxy sends them: one canonical form whatever came in, always with our own framing and connection fields. `bytes` holds
+// both the parsed head and the output, which must not overlap. All writers return the position after the output, or -1 if it would pass
+// `limit` (then discard what was written).
 
 import { METHOD } from '../http/methods.js';
 import { ascii, CR, copy, put, putDecimal, SP } from '../http/octets.js';
@@ -33,9 +33,8 @@ const CONNECTION_TE = ascii('connection: te\r\n');
 const CONNECTION_UPGRADE_TE = ascii('connection: upgrade, te\r\n');
 
 /**
- * Writes the request in `head` for an upstream: HTTP/1.1, origin-form (CONNECT and OPTIONS * keep theirs), the fields that
- * are to be forwarded, then the framing given. `upgrade` asks for the upgrade that the client asked for.
- * [hostAt, hostAt + hostLen) is the Host of an HTTP/1.0 request that has none.
+ * Writes the request in `head` for an upstream: HTTP/1.1, origin-form (CONNECT and OPTIONS * keep theirs), the forwarded fields, then the
+ * given framing. `upgrade`: request the client's upgrade. [hostAt, hostAt + hostLen) is the Host for an HTTP/1.0 request without one.
  */
 export function writeRequest(
   bytes: Uint8Array,
@@ -68,9 +67,8 @@ export function writeRequest(
 }
 
 /**
- * Writes the response in `head` for a client: HTTP/1.1 with the original status and reason, the fields that are to be
- * forwarded, then framing and `connection` as given. With FRAMING.NONE a Content-Length that the head has is passed on: it
- * describes the body that HEAD or 304 left out.
+ * Writes the response in `head` for a client: HTTP/1.1 with the original status and reason, the forwarded fields, then the given framing
+ * and `connection`. With FRAMING.NONE a Content-Length in the head is kept: it describes the body that HEAD or 304 left out.
  */
 export function writeResponse(
   bytes: Uint8Array,
@@ -93,7 +91,7 @@ export function writeResponse(
     p = put(bytes, CRLF, p, limit);
   }
   p = writeFields(bytes, head, from, p, limit);
-  // RFC 9110 section 15.5.22: it says which protocols it would rather speak.
+  // RFC 9110 section 15.5.22: it lists the protocols that the server prefers.
   const wants = head.status === UPGRADE_REQUIRED && head.upgrades === 1;
   if (wants) {
     p = put(bytes, connection === CONNECTION.CLOSE ? CONNECTION_CLOSE_UPGRADE : CONNECTION_UPGRADE, p, limit);
@@ -110,12 +108,12 @@ export function writeResponse(
   return put(bytes, CRLF, p, limit);
 }
 
-/** The minor version's digit of a start line that can be copied as it is. */
+/** The minor version's digit of a start line that can be copied unchanged. */
 function isVersion11(bytes: Uint8Array, digitAt: number): boolean {
   return bytes[digitAt] === ONE;
 }
 
-/** Copies the start line from `from` (-1: it has been written already) and the forwarded fields, in runs as long as possible. */
+/** Copies the start line from `from` (-1: already written) and the forwarded fields, in runs as long as possible. */
 function writeFields(bytes: Uint8Array, head: Head, from: number, at: number, limit: number): number {
   const { fields, kind, count } = head;
   let p = at;
@@ -151,7 +149,7 @@ function writeRequestLine(bytes: Uint8Array, head: Head, at: number, limit: numb
   p = put(bytes, SPACE, p, limit);
   if (head.form === FORM.ABSOLUTE) {
     const empty = head.pathStart === head.pathEnd;
-    // RFC 9112 section 3.2.4: OPTIONS of an absolute target without path means the server as a whole.
+    // RFC 9112 section 3.2.4: OPTIONS with an absolute target without path addresses the server as a whole.
     if (empty && head.method === METHOD.OPTIONS) p = put(bytes, ASTERISK, p, limit);
     else if (empty || bytes[head.pathStart] === QUESTION) p = put(bytes, ROOT, p, limit);
     p = copy(bytes, head.pathStart, head.pathEnd, p, limit);
@@ -177,7 +175,7 @@ function writeLength(bytes: Uint8Array, contentLength: number, at: number, limit
   return put(bytes, CRLF, p, limit);
 }
 
-/** Statuses that the proxy answers with itself (RFC 9110 section 15, RFC 6585). */
+/** Statuses of the proxy's own answers (RFC 9110 section 15, RFC 6585). */
 const PHRASES: Readonly<Record<number, string>> = {
   400: 'Bad Request',
   403: 'Forbidden',
@@ -212,8 +210,8 @@ const REASON_TEXTS = RESPONSE_REASONS.map(ascii);
 const NEWLINE = ascii('\n');
 
 /**
- * Writes a response that the proxy makes: status 400 to 599, the reason header, and `detail` (or the reason) as its text; or an empty
- * 200. `headOnly` leaves the body out (HEAD). `date` is the line of that field, where there is to be one. `out` need not be the slab.
+ * Writes one of the proxy's own responses: status 400 to 599, the reason header, and `detail` (or the reason) as its text; or an empty 200.
+ * `headOnly` omits the body (HEAD). `date` is the line of that field, if wanted. `out` need not be the slab.
  */
 export function writeOwnResponse(
   out: Uint8Array,

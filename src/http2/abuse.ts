@@ -1,13 +1,13 @@
-// What a peer can make us do for nothing, and how much of it is taken (RFC 9113 section 10.5). Frames are harmless or not by what they
-// come with: a gRPC library pings whenever data arrives, and a flood of PINGs comes with nothing. So each kind has an allowance a
-// period, and it grows with traffic that somebody wanted:
+// Limits on what a peer can make us do for nothing (RFC 9113 section 10.5). Whether frames are harmful depends on what accompanies them: a
+// gRPC library pings whenever data arrives, while a flood of PINGs comes with nothing. So each kind has an allowance per period, which
+// grows with wanted traffic:
 //
-//   wanted     DATA that carries something, in either direction; heads and trailers of responses
-//   answered   streams of the peer's that we have begun to answer
+//   wanted     DATA with content, in either direction; heads and trailers of responses
+//   answered   streams of the peer that we have begun to answer
 //
-// What goes beyond is answered by role. A client's connection ends with ENHANCE_YOUR_CALM. An endpoint's is shared by clients who have
-// done nothing: it gets no more streams, and is cut only where the endpoint goes far beyond. Trouble of one stream that we have opened
-// ourselves is answered on that stream, and is not counted at all: an endpoint can't make more of it than we let it.
+// The reaction to an excess depends on the role. A client's connection ends with ENHANCE_YOUR_CALM. An endpoint's connection is shared by
+// innocent clients: it gets no more streams, and is cut only far beyond the allowance. Errors on a single stream that we opened are
+// answered on that stream and not counted: an endpoint can't cause more of them than we allow.
 
 import { type Connection, GOING, ROLE } from './connection.js';
 import { H2_ERROR } from './frame.js';
@@ -17,17 +17,17 @@ import type { Core } from './shared-state.js';
 
 /** Length of a period, ms. */
 export const PERIOD_MS = 10_000;
-/** DATA of no more than this says nothing by itself: gRPC's shortest message has five octets. */
+/** DATA up to this size alone is not wanted: gRPC's shortest message has five bytes. */
 export const TINY_BYTES = 4;
-/** A stream that is taken back sooner than this, unanswered, was hardly meant; others have kept their place as any request does, ms. */
+/** A stream cancelled sooner than this, unanswered, was hardly meant seriously, ms. Others have occupied a place like any request. */
 export const RAPID_MS = 100;
-/** Frames beyond their allowance that come with a wanted one: a PING, an update of each window and one to spare. */
+/** Extra frames allowed per wanted one: a PING, an update of each window and one to spare. */
 const PER_WANTED = 4;
-/** The same of empty frames: one may follow each that is not, and one may come before it. */
+/** The same for empty frames: one may precede and one may follow each non-empty one. */
 const EMPTY_PER_WANTED = 2;
-/** Streams that may be taken back for each that is answered: a request that is hedged is asked three times. */
+/** Streams that may be cancelled per answered one: a hedged request is sent three times. */
 const RESETS_PER_ANSWERED = 2;
-/** An endpoint is cut at so many times what makes us leave it. */
+/** An endpoint is cut at this multiple of the limit at which we stop using it. */
 const CUT_FACTOR = 4;
 
 export class Abuse {
@@ -49,35 +49,37 @@ export class Abuse {
     this.within(c, LIMIT.PROVOKED, ++c.provoked, c.limits.maxProvokedResets + c.answered);
   }
 
-  /** SETTINGS, PING, PRIORITY, GOAWAY, unknown frames, frames for closed streams: small, and each asks for work. False if there were too many. */
+  /**
+   * SETTINGS, PING, PRIORITY, GOAWAY, unknown frames, frames for closed streams: small, but each causes work. False if there were too many.
+   */
   control(c: Connection): boolean {
     this.period(c);
     return this.within(c, LIMIT.CONTROLS, ++c.controls, c.limits.maxControlFrames + PER_WANTED * c.wanted);
   }
 
-  /** SETTINGS that are a walk over the streams of the connection. */
+  /** SETTINGS that need a walk over the connection's streams. */
   walk(c: Connection): void {
     c.controls += c.active >> 4;
   }
 
-  /** An answer to PING or SETTINGS is about to be queued. False if too many are that the peer has not taken. */
+  /** An answer to PING or SETTINGS is about to be queued. False if the peer has left too many unread. */
   answer(c: Connection): boolean {
     return this.within(c, LIMIT.CONTROLS, ++c.answersQueued, c.limits.maxControlFrames);
   }
 
-  /** A frame of DATA or of a header block with nothing in it. */
+  /** An empty DATA or header block frame. */
   empty(c: Connection): void {
     this.period(c);
     this.within(c, LIMIT.EMPTIES, ++c.empties, c.limits.maxEmptyFrames + EMPTY_PER_WANTED * c.wanted);
   }
 
-  /** A frame of DATA that costs more than it carries, or a window that is opened by as little. */
+  /** A DATA frame that costs more than it carries, or a window update that small. */
   tiny(c: Connection): void {
     this.period(c);
     this.within(c, LIMIT.TINIES, ++c.tinies, c.limits.maxTinyFrames + PER_WANTED * c.wanted);
   }
 
-  /** Counts a limit (LIMIT) and ends the connection over it. */
+  /** Counts a limit (LIMIT) and ends the connection because of it. */
   calm(c: Connection, limit: number): void {
     this.limited(limit);
     this.sender.fail(c, H2_ERROR.ENHANCE_YOUR_CALM);
@@ -88,7 +90,7 @@ export class Abuse {
     this.core.values[this.core.limitsAt + limit]++;
   }
 
-  /** Whether a connection may go on that has done something `count` times where it may `allowed` times. */
+  /** Whether a connection with `count` events, of which `allowed` are allowed, may continue. */
   private within(c: Connection, limit: number, count: number, allowed: number): boolean {
     if (count <= allowed) return true;
     if (c.going === GOING.FAILED) return false;

@@ -1,23 +1,23 @@
-// Bytes that wait, one chain a stream: large pieces stay where they were received, small ones are gathered in blocks, so that a
-// peer that sends an octet at a time can't hold a buffer with each. What a chain costs is counted beside what is in it.
+// Waiting bytes, one chain per stream. Large pieces stay where they were received; small ones are gathered in blocks, so that a peer that
+// sends a byte at a time can't hold a buffer with each. The memory that a chain holds is counted separately from its bytes.
 import { BLOCK_BYTES, type Blocks, type Buffers } from './small-buffers.js';
 
-/** Below this a piece is copied; above, holding on to its buffer is cheaper. */
+/** Smaller pieces are copied; for larger ones keeping the buffer is cheaper. */
 const COPY_BYTES = 2048;
-/** No piece: columns that were never written say so, and cost nothing. The first piece is 1. */
+/** No piece. It is 0, so that unwritten columns take no memory; the first piece is 1. */
 export const NO_PIECE = 0;
 const NONE = NO_PIECE;
-/** In the place of a buffer: the piece lies in a block. */
+/** In place of a buffer: the piece is in a block. */
 const BLOCK = -1;
 
 export class Chains {
   /** Bytes by chain. */
   readonly bytes: Int32Array;
-  /** Memory that a chain holds, in blocks: 1 for a block, a whole buffer for the pieces that lie in one. */
+  /** Memory that a chain holds, in blocks: 1 for a block, a whole buffer for pieces in one. */
   readonly pinned: Int32Array;
-  /** All bytes of all chains. */
+  /** Total bytes of all chains. */
   total = 0;
-  /** All memory of all chains, in blocks. */
+  /** Total memory of all chains, in blocks. */
   pinnedTotal = 0;
   /** Blocks in a buffer. */
   private readonly bufferBlocks: number;
@@ -26,7 +26,7 @@ export class Chains {
 
   private at = new Int32Array(1024);
   private length = new Int32Array(1024);
-  /** Buffer that the piece keeps, or BLOCK. */
+  /** Buffer that the piece holds, or BLOCK. */
   private buffer = new Int32Array(1024);
   private next = new Int32Array(1024);
   private free = NONE;
@@ -45,7 +45,7 @@ export class Chains {
     this.link(1);
   }
 
-  /** All memory of all chains, in buffers. */
+  /** Total memory of all chains, in buffers. */
   get pinnedBuffers(): number {
     return Math.ceil(this.pinnedTotal / this.bufferBlocks);
   }
@@ -54,7 +54,7 @@ export class Chains {
     return this.first[chain] === NONE;
   }
 
-  /** Appends [at, at + length), which lies in a buffer that the caller holds. False if the slab is out. */
+  /** Appends [at, at + length) of a buffer that the caller holds. False if the slab is exhausted. */
   append(chain: number, at: number, length: number): boolean {
     if (length >= COPY_BYTES) {
       const bid = this.slab.bufferOf(at);
@@ -65,7 +65,7 @@ export class Chains {
     return this.copy(chain, at, length);
   }
 
-  /** As `append`, wherever it lies, which is free for something else afterwards. */
+  /** Like `append`, for bytes anywhere; their place is free afterwards. */
   copy(chain: number, at: number, length: number): boolean {
     let from = at;
     const end = at + length;
@@ -76,7 +76,7 @@ export class Chains {
       if (tail !== NONE && this.buffer[tail] === BLOCK) {
         to = this.at[tail] + this.length[tail];
         room = BLOCK_BYTES - (to & (BLOCK_BYTES - 1));
-        // A piece that fills its block to the end has no room, though the arithmetic says it has a whole block.
+        // A piece that fills its block to the end has no room, although the arithmetic gives a whole block.
         if ((to & (BLOCK_BYTES - 1)) === 0) room = 0;
       }
       if (room === 0) {
@@ -95,7 +95,7 @@ export class Chains {
     return true;
   }
 
-  /** Where the first piece begins. */
+  /** Position of the first piece. */
   firstAt(chain: number): number {
     return this.at[this.first[chain]];
   }
@@ -109,7 +109,7 @@ export class Chains {
     return this.buffer[this.first[chain]];
   }
 
-  /** Takes `count` bytes off the first piece. */
+  /** Removes `count` bytes from the first piece. */
   consume(chain: number, count: number): void {
     const piece = this.first[chain];
     this.bytes[chain] -= count;
@@ -124,7 +124,7 @@ export class Chains {
     this.drop(chain, piece);
   }
 
-  /** The first piece, for walking with `following`, `pieceAt` and `pieceLength`; NO_PIECE for none. */
+  /** The first piece, for iteration with `following`, `pieceAt` and `pieceLength`; NO_PIECE for none. */
   start(chain: number): number {
     return this.first[chain];
   }
@@ -141,7 +141,7 @@ export class Chains {
     return this.length[piece];
   }
 
-  /** Copies all of the chain to `to`, where there must be room. Returns the position after it. */
+  /** Copies the whole chain to `to`, where there must be room. Returns the position after it. */
   gather(chain: number, to: number): number {
     const { bytes } = this.slab;
     let p = to;
@@ -167,7 +167,7 @@ export class Chains {
     this.bytes[chain] = 0;
   }
 
-  /** Appends a piece that is the chain's from here on: `bid` is its buffer, or -1 where it is a block. */
+  /** Appends a piece that the chain takes over: `bid` is its buffer, or -1 if it is a block. */
   adopt(chain: number, at: number, length: number, bid: number): void {
     if (this.free === NONE) this.grow();
     const piece = this.free;
@@ -191,7 +191,7 @@ export class Chains {
     this.pinnedTotal += blocks;
   }
 
-  /** Gives up the first piece of a chain. */
+  /** Drops the first piece of a chain. */
   private drop(chain: number, piece: number): void {
     const bid = this.buffer[piece];
     const next = this.next[piece];

@@ -1,5 +1,4 @@
-// The state of one HTTP/2 connection, whichever side of it we are on. Nothing here does anything: the receiver, the sender and
-// the streams' store work on it.
+// The state of one HTTP/2 connection, in either role. Pure data: the receiver, the sender and the stream store work on it.
 import { Decoder } from '../hpack/decoder.js';
 import { Encoder } from '../hpack/encoder.js';
 import type { HeaderMemory } from '../hpack/memory/header-memory.js';
@@ -8,39 +7,39 @@ import { H2_ROLES } from './counters.js';
 import { DEFAULT_WINDOW, FRAME_HEADER_BYTES, PREFACE } from './frame.js';
 import type { Http2Limits } from './limits.js';
 
-/** Which side we are: SERVER towards clients, CLIENT towards endpoints. The order of H2_ROLES. */
+/** Our role: SERVER towards clients, CLIENT towards endpoints. In the order of H2_ROLES. */
 export const ROLE = { SERVER: H2_ROLES.indexOf('server'), CLIENT: H2_ROLES.indexOf('client') } as const;
 
-/** What the next octets of a connection are. */
+/** What the next bytes of a connection are. */
 export const READING = {
   PREFACE: 0,
   /** A frame header. */
   HEADER: 1,
   /** The Pad Length octet of a DATA frame. */
   PAD_LENGTH: 2,
-  /** Payload of a DATA frame, passed on as it comes. */
+  /** Payload of a DATA frame, passed on as it arrives. */
   DATA: 3,
-  /** Payload of any other frame, handled when it is whole. */
+  /** Payload of any other frame, handled once complete. */
   PAYLOAD: 4,
-  /** Octets that nobody wants: padding, DATA of closed streams, unknown frames. */
+  /** Bytes to discard: padding, DATA of closed streams, unknown frames. */
   SKIP: 5,
   /** Nothing: the connection has failed. */
   NOTHING: 6,
 } as const;
 
-/** How far the end of a connection has come. */
+/** Progress of a connection towards its end. */
 export const GOING = {
-  /** Streams are opened. */
+  /** Streams may be opened. */
   OPEN: 0,
-  /** Our GOAWAY with the highest stream id is out: new streams are still taken (RFC 9113 section 6.8). */
+  /** Our GOAWAY with the highest stream id has been sent: new streams are still accepted (RFC 9113 section 6.8). */
   SHUTTING_DOWN: 1,
   /** A final GOAWAY was sent or received: no new streams. */
   LEAVING: 2,
-  /** A connection error: nothing but our GOAWAY is still sent. */
+  /** A connection error: only our GOAWAY is still sent. */
   FAILED: 3,
 } as const;
 
-/** Both settings of HPACK tables: the default, which every peer has agreed to before it says anything. */
+/** Both HPACK table sizes: the default, which every peer has agreed to before it sends anything. */
 export const TABLE_BYTES = 4096;
 const BUCKETS = 64;
 const NONE = -1;
@@ -51,97 +50,100 @@ export class Connection {
 
   // What is being read.
   reading: number;
-  /** Octets of the preface, the frame header or a whole payload that have come so far. */
+  /** Received bytes of the preface, the frame header or a whole payload. */
   got = 0;
   readonly head = new Uint8Array(FRAME_HEADER_BYTES);
   length = 0;
   type = 0;
   flags = 0;
   stream = 0;
-  /** Octets of the payload still to come (DATA, SKIP). */
+  /** Remaining bytes of the payload (DATA, SKIP). */
   left = 0;
-  /** Padding at the end of the DATA frame that is being read. */
+  /** Padding at the end of the current DATA frame. */
   padding = 0;
-  /** Slot of the stream that the DATA belongs to, -1 once nobody wants it. */
+  /** Slot of the stream of the DATA, -1 once it is unwanted. */
   dataSlot = NONE;
-  /** Buffer in which a payload cut by the network is put together, -1 for none. */
+  /** Buffer in which a fragmented payload is assembled, -1 for none. */
   carry = NONE;
-  /** Stream whose header block is not complete (then only CONTINUATION may come), 0 for none. */
+  /** Stream with an incomplete header block (then only CONTINUATION may follow), 0 for none. */
   blockStream = 0;
   blockFlags = 0;
   blockBuffer = NONE;
-  /** Further buffers, which are full but for the last; made when first needed. */
+  /** Further buffers, full except the last; allocated when first needed. */
   blockMore: Int32Array | undefined;
   blockMoreCount = 0;
-  /** Octets of the block in its buffers. */
+  /** Bytes of the block in its buffers. */
   blockLength = 0;
-  /** All octets of the block that have come. */
+  /** All received bytes of the block. */
   blockTotal = 0;
-  /** Reads the block where it is too large to be kept. Its method, as far as that was looked at, is below. */
+  /** Reads a block that is too large to keep. Below: its method, as far as it was read. */
   skimmer: Skimmer | undefined;
   blockMethod = 0;
-  /** It is within the limits, as far as that is known, but there was no memory for it. */
+  /** It is within the limits as far as known, but there was no memory for it. */
   blockStarved = false;
   blockSince = 0;
   continuations = 0;
   settingsSeen = false;
-  /** The peer has acknowledged ours: it keeps to them from here on. */
+  /** The peer has acknowledged our settings and follows them from now on. */
   settingsAcked = false;
 
   // Flow control (RFC 9113 section 5.2).
   sendWindow = DEFAULT_WINDOW;
   recvWindow = DEFAULT_WINDOW;
-  /** Octets that the peer may have back, not yet announced. */
+  /** Bytes to return to the peer's window, not yet announced. */
   recvCredit = 0;
-  /** Octets received that wait for a slow reader. */
+  /** Received bytes waiting for a slow reader. */
   held = 0;
-  /** Octets of these that were not given back to the peer, as memory was short. */
+  /** Of these, bytes not returned to the peer because memory was short. */
   deferred = 0;
-  /** It has been noted that too much is held. */
+  /** The excess held has been counted. */
   overBudget = false;
-  /** Since when data waits at a zero connection window, ms; 0: it doesn't. */
+  /** When data began to wait for the connection window, ms; 0: none waits. */
   stalledSince = 0;
-  /** Since when our window on it is used up, ms; 0: it is not. */
+  /** When our window on it was used up, ms; 0: it is not. */
   emptySince = 0;
 
-  // What the peer has set.
+  // The peer's settings.
   peerWindow = DEFAULT_WINDOW;
-  /** Unlimited until it says so; the pool asks `settingsSeen` first. */
+  /** Unlimited until the peer sets it; the pool checks `settingsSeen` first. */
   peerStreams = 0x7fffffff;
   peerConnect = false;
-  /** The largest list of fields that it takes. Advice only (RFC 9113 section 6.5.2), but many end the connection over one that is larger. */
+  /**
+   * The largest list of fields that the peer accepts. Advisory only (RFC 9113 section 6.5.2), but many close the connection because of a
+   * larger one.
+   */
   peerHeaderBytes = 0x7fffffff;
 
   // Streams.
   readonly buckets = new Int32Array(BUCKETS).fill(NONE);
   readonly bucketMask = BUCKETS - 1;
   active = 0;
-  /** Highest stream id that the peer has opened. */
+  /** Highest stream id opened by the peer. */
   lastPeerId = 0;
-  /** Next id that we open. */
+  /** Next id that we will open. */
   nextId = 1;
   opened = 0;
-  /** Streams with data that waits for a window or the socket: a ring of slots. */
+  /** Streams whose data waits for a window or the socket: a ring of slots. */
   blockedHead = NONE;
   blockedTail = NONE;
-  /** Ids of streams that we reset, as what was under way may still come: a ring, made at the first reset. */
+  /** Ids of streams that we reset, because frames on their way may still arrive: a ring, allocated at the first reset. */
   resetIds: Int32Array | undefined;
   resetAt = 0;
-  /** Highest id that was in the ring and is no more: of those up to it nobody knows. */
+  /** Highest id dropped from the ring: ids up to it are unknown. */
   resetsForgotten = 0;
 
-  /** Until when the rest of a request may still be taken, for the last stream of which that holds, ms; kept by its owner. */
+  /** Latest time until which the rest of a request may still be discarded, over all streams, ms; maintained by the owner. */
   discardsUntil = 0;
-  /** Since when it has had no stream, ms; kept by its owner. */
+  /** Since when it has had no stream, ms; maintained by the owner. */
   idleSince: number;
-  /** When its owner looks at it next, ms; 0: not armed. */
+  /** When the owner checks it next, ms; 0: not armed. */
   timerAt = 0;
   going: number = GOING.OPEN;
-  /** The peer has said that we broke its rules. */
+  /** The peer has reported a violation by us. */
   complained = false;
   /** Last stream id of our final GOAWAY. */
   goawayLast = 0x7fffffff;
-  /** A PING of ours waits for its answer. */
+  /** Our PING has not been answered yet. */
   pingPending = false;
   pingSentAt = 0;
 
@@ -151,7 +153,7 @@ export class Connection {
   outEnd = 0;
   outLimit = 0;
   dirty = false;
-  /** The socket has as much as it should hold. */
+  /** The socket's queue is full enough. */
   congested = false;
 
   // Allowances (abuse.ts), counted per period.
@@ -163,18 +165,18 @@ export class Connection {
   controls = 0;
   empties = 0;
   tinies = 0;
-  /** It has gone beyond one, and gets no more streams: for endpoints. */
+  /** It has exceeded an allowance and gets no more streams: for endpoints. */
   excessive = false;
-  /** Octets that the peer has reason to give back to its windows: those of DATA, once for the stream and once for the connection. */
+  /** Bytes that the peer has reason to return to its windows: those of DATA, once for the stream and once for the connection. */
   windowDue = 0;
-  /** Answers to PING and SETTINGS that were queued while the socket was busy. */
+  /** Answers to PING and SETTINGS queued while the socket was busy. */
   answersQueued = 0;
 
   constructor(
-    /** Slot of the socket in the sockets' table: the name under which output is queued. */
+    /** Slot of the socket in the socket table, under which output is queued. */
     readonly socket: number,
     readonly role: number,
-    /** Where the counters (H) of its role begin. */
+    /** Start of its role's counters (H). */
     readonly meter: number,
     memory: HeaderMemory,
     readonly limits: Http2Limits,
@@ -191,26 +193,26 @@ export class Connection {
     return this.role === ROLE.SERVER;
   }
 
-  /** As much is held for slow readers as should be on one connection. */
+  /** The connection holds as much for slow readers as it should. */
   get crowded(): boolean {
     return this.held > this.limits.maxBufferedBytes;
   }
 
-  /** No stream can be opened on it any more, by whoever opens them. */
+  /** No stream can be opened on it any more, by either side. */
   get closing(): boolean {
     return this.going >= GOING.LEAVING;
   }
 
-  /** Whether a header block, or any frame but DATA, has begun to come and is not whole. */
+  /** Whether a header block, or any frame except DATA, is incomplete. */
   get partial(): boolean {
     return this.blockStream !== 0 || this.carry !== NONE;
   }
 
-  /** Whether we have reset stream `id`, as far as that is known: what was under way on it may still come. */
+  /** Whether we have reset stream `id`, as far as known: frames for it may still arrive. */
   wasReset(id: number): boolean {
     return id <= this.resetsForgotten || (this.resetIds?.includes(id) ?? false);
   }
 }
 
-/** Octets of the preface still expected where `got` have come. */
+/** Remaining bytes of the preface after `got`. */
 export const PREFACE_BYTES = PREFACE.length;

@@ -1,15 +1,15 @@
-// What an HTTP/2 server says first, told apart from an HTTP/1 response: its connection preface is a SETTINGS frame (RFC 9113
-// section 3.4), and one that has not understood us may begin with GOAWAY. No status line begins with a zero octet.
+// Distinguishes an HTTP/2 server's first bytes from an HTTP/1 response. Its connection preface is a SETTINGS frame (RFC 9113 section 3.4);
+// a server that did not understand us may begin with GOAWAY. No status line begins with a zero byte.
 import { FRAME, FRAME_HEADER_BYTES } from './frame.js';
 
 export const FIRST = {
   NO: 0,
   YES: 1,
-  /** What has come is the beginning of one. */
+  /** The bytes so far are the beginning of one. */
   MORE: 2,
 } as const;
 
-/** Octets of the frame header: length below 256, type, and neither flags nor a stream. -1: any. */
+/** Bytes of the frame header: length below 256, type, no flags, no stream. -1: any. */
 const PATTERN = [0, 0, -1, FRAME.SETTINGS, 0, 0, 0, 0, 0];
 const TYPE_AT = 3;
 

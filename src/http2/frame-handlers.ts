@@ -1,4 +1,4 @@
-// What frames mean (RFC 9113 sections 5 and 6): one method a frame type, each with the rules of its section.
+// Meaning of frames (RFC 9113 sections 5 and 6): one method per frame type, each with the rules of its section.
 
 import { type Abuse, TINY_BYTES } from './abuse.js';
 import { type Connection, GOING, ROLE } from './connection.js';
@@ -12,7 +12,7 @@ import type { Core, Http2Events } from './shared-state.js';
 import { STREAM } from './streams.js';
 
 const NONE = -1;
-/** A window is widened only to a part of what one who is slow may hold. */
+/** A window is widened only to a fraction of what a slow reader may hold. */
 const WIDENED_SHARES = 4;
 
 export class FrameHandler {
@@ -32,7 +32,7 @@ export class FrameHandler {
   dataHeader(c: Connection): boolean {
     const { streams } = this.core;
     if (c.stream === 0) return this.fail(c, H2_ERROR.PROTOCOL_ERROR);
-    // The whole frame counts, whatever becomes of its stream (sections 5.2.2 and 6.9).
+    // The whole frame counts, whatever happens to its stream (sections 5.2.2 and 6.9).
     c.recvWindow -= c.length;
     if (c.recvWindow < 0) return this.fail(c, H2_ERROR.FLOW_CONTROL_ERROR);
     const slot = streams.find(c, c.stream);
@@ -56,13 +56,13 @@ export class FrameHandler {
     return c.going !== GOING.FAILED;
   }
 
-  /** How much of a DATA frame is body, and how much padding with its length. */
+  /** Splits a DATA frame into body and padding (with the length of the padding). */
   dataBegins(c: Connection, length: number, padding: number): void {
     const { streams } = this.core;
     const slot = c.dataSlot;
     if (length === 0 && padding > 0 && (c.flags & FLAG.END_STREAM) === 0) this.abuse.empty(c);
     this.sender.connectionCredit(c, padding);
-    // What nobody wants is given back as it comes: a stream may also end while a frame of it is read.
+    // Unwanted data is returned to the window as it arrives; a stream may also end while one of its frames is read.
     if (slot === NONE) return;
     if (padding > 0) this.streamCredit(c, slot, padding, true);
     // Section 8.1.1: content-length and body must agree.
@@ -93,8 +93,8 @@ export class FrameHandler {
     streams.active[slot] = this.core.clock[0];
     streams.held[slot] += length;
     c.held += length;
-    // Strangers share the connection: its window is given back at once, whoever of its streams is slow. A stream is held by its own window.
-    // While memory is short what is held stays owed; what goes on is given back all the same.
+    // Other clients share the connection: its window is returned at once, however slow one of its streams is. A stream is limited by its
+    // own window. While memory is short, held bytes stay owed; bytes that move on are returned anyway.
     if (c.held > c.limits.streamWindow && this.core.slab.share === 0) c.deferred += length;
     else this.sender.connectionCredit(c, length);
     if (c.crowded && !c.overBudget) {
@@ -104,7 +104,7 @@ export class FrameHandler {
     this.events.data(c, slot, at, length, end);
   }
 
-  /** `octets` of the stream's data have gone on: the peer may send as many more. What was given back before is not again. */
+  /** `octets` of the stream's data have moved on: the peer may send as many more. Bytes returned earlier are not returned again. */
   credit(slot: number, octets: number): void {
     const { streams } = this.core;
     const c = streams.connection[slot];
@@ -112,7 +112,7 @@ export class FrameHandler {
     const held = streams.held[slot];
     const count = Math.min(octets, held);
     if (count === 0) return;
-    // More than a piece that has just come: it has waited.
+    // More than the piece that just arrived: it has waited.
     const wasSlow = held > MAX_FRAME_BYTES && held > streams.recvTarget[slot] >> 1;
     streams.held[slot] -= count;
     c.held -= count;
@@ -120,7 +120,7 @@ export class FrameHandler {
     this.streamCredit(c, slot, wasSlow ? count - this.narrow(c, slot, count) : count, !wasSlow);
   }
 
-  /** Rules of a frame's header, before its payload has come. False if the connection has failed. */
+  /** Checks a frame's header before its payload has arrived. False if the connection has failed. */
   header(c: Connection): boolean {
     const { length, stream } = c;
     switch (c.type) {
@@ -147,7 +147,7 @@ export class FrameHandler {
           return this.fail(c, H2_ERROR.FRAME_SIZE_ERROR);
         return this.control(c);
       case FRAME.PUSH_PROMISE:
-        // Clients send none (section 8.4), and of servers we want none (section 6.5.2).
+        // Clients never send it (section 8.4), and servers must not, because we disable it (section 6.5.2).
         return this.fail(c, H2_ERROR.PROTOCOL_ERROR);
       case FRAME.PING:
         if (stream !== 0) return this.fail(c, H2_ERROR.PROTOCOL_ERROR);
@@ -162,7 +162,7 @@ export class FrameHandler {
     }
   }
 
-  /** A frame whose payload lies whole at `at`. */
+  /** A frame whose complete payload is at `at`. */
   frame(c: Connection, at: number): void {
     switch (c.type) {
       case FRAME.HEADERS:
@@ -195,11 +195,11 @@ export class FrameHandler {
     this.control(c);
   }
 
-  /** Section 5.3: not acted upon. RFC 7540 section 5.3.1: a stream must not depend on itself. */
+  /** Section 5.3: ignored. RFC 7540 section 5.3.1: a stream must not depend on itself. */
   private priority(c: Connection, at: number): void {
     if (c.length !== PRIORITY_BYTES || get31(this.bytes, at) !== c.stream) return;
     const slot = this.core.streams.find(c, c.stream);
-    // A stream that is not there can't be reset.
+    // A stream that does not exist can't be reset.
     if (slot === NONE) this.fail(c, H2_ERROR.PROTOCOL_ERROR);
     else this.streamError(c, slot, H2_ERROR.PROTOCOL_ERROR);
   }
@@ -243,7 +243,7 @@ export class FrameHandler {
         this.fail(c, error);
         return;
       }
-      // A frame may say it thousands of times, and each would be a walk over all streams: the last one counts.
+      // A frame may set it thousands of times, and each would mean a walk over all streams: only the last one counts.
       if (id === SETTING.INITIAL_WINDOW_SIZE) window = value;
     }
     if (window !== NONE) {
@@ -260,14 +260,14 @@ export class FrameHandler {
     this.sender.pump(c);
   }
 
-  /** Section 6.5.2: checks one setting, and does what it says but for INITIAL_WINDOW_SIZE. Returns an H2_ERROR. */
+  /** Section 6.5.2: checks and applies one setting, except INITIAL_WINDOW_SIZE. Returns an H2_ERROR. */
   private setting(c: Connection, id: number, value: number): number {
     switch (id) {
       case SETTING.HEADER_TABLE_SIZE:
         c.encoder.setPeerLimit(value);
         break;
       case SETTING.ENABLE_PUSH:
-        // Servers may only say 0.
+        // Servers may only send 0.
         if (value > 1 || (value === 1 && c.role === ROLE.CLIENT)) return H2_ERROR.PROTOCOL_ERROR;
         break;
       case SETTING.MAX_CONCURRENT_STREAMS:
@@ -277,7 +277,7 @@ export class FrameHandler {
         if (value > MAX_WINDOW) return H2_ERROR.FLOW_CONTROL_ERROR;
         break;
       case SETTING.MAX_FRAME_SIZE:
-        // We send no frame larger than every peer must take, whatever is allowed.
+        // We send no frame larger than every peer must accept, whatever is allowed.
         if (value < MAX_FRAME_BYTES || value > 0xffffff) return H2_ERROR.PROTOCOL_ERROR;
         break;
       case SETTING.MAX_HEADER_LIST_SIZE:
@@ -293,7 +293,7 @@ export class FrameHandler {
     return H2_ERROR.NO_ERROR;
   }
 
-  /** Section 6.9.2: the windows of all streams move with it. False where one would overflow. */
+  /** Section 6.9.2: the windows of all streams change with it. False if one would overflow. */
   private initialWindow(c: Connection, value: number): boolean {
     const { streams } = this.core;
     c.peerWindow = value;
@@ -326,8 +326,8 @@ export class FrameHandler {
   private windowUpdate(c: Connection, at: number): void {
     const { streams } = this.core;
     const count = get31(this.bytes, at);
-    // A peer that opens its windows an octet at a time has us send an octet at a time (CVE-2019-9511), and one that opens them for
-    // nothing has us read: what is given back is what was sent, for stream and connection, in pieces that are not smaller than it was.
+    // A peer that opens its windows a byte at a time makes us send a byte at a time (CVE-2019-9511), and one that opens them for nothing
+    // makes us read. Legitimate updates return what was sent, for stream and connection, in pieces no smaller than it was.
     const cost = Math.max(count, CRUMB_BYTES);
     if (c.windowDue >= cost) c.windowDue -= cost;
     else this.abuse.tiny(c);
@@ -365,8 +365,8 @@ export class FrameHandler {
   }
 
   /**
-   * Gives octets back to a stream's window. A stream that has used half of it while nothing of it waits is a flow, and gets
-   * twice the window: a stalled one holds no more memory than it had at first.
+   * Returns bytes to a stream's window. A stream that has used half of it while none of its data waits is flowing, and gets twice the
+   * window: a stalled one holds no more memory than initially.
    */
   private streamCredit(c: Connection, slot: number, count: number, mayWiden: boolean): void {
     const { streams } = this.core;
@@ -390,7 +390,9 @@ export class FrameHandler {
     this.sender.frames.windowUpdate(c, streams.id[slot], grant);
   }
 
-  /** A stream of which more than half of a window has waited is slow: its window becomes smaller. Returns how much of `count` is not given back. */
+  /**
+   * A stream with more than half of a window waiting is slow: its window shrinks. Returns how much of `count` is not returned to the peer.
+   */
   private narrow(c: Connection, slot: number, count: number): number {
     const { recvTarget } = this.core.streams;
     const target = recvTarget[slot];
@@ -400,12 +402,12 @@ export class FrameHandler {
     return less;
   }
 
-  /** Frames that cost their sender nothing are counted. False if there were too many. */
+  /** Counts frames that cost their sender nothing. False if there were too many. */
   private control(c: Connection): boolean {
     return this.abuse.control(c);
   }
 
-  /** A frame for a stream that has ended: it may have been under way, so that only the stream is told (section 5.1). */
+  /** A frame for a stream that has ended: it may have been on its way, so only the stream is answered (section 5.1). */
   private closed(c: Connection, id: number): void {
     this.sender.frames.reset(c, id, H2_ERROR.STREAM_CLOSED);
     this.abuse.provoked(c);

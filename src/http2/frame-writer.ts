@@ -1,4 +1,4 @@
-// Frames of ours, as octets at the end of what their connection has written. What may be sent, and when, is the sender's.
+// Writes frames at the end of a connection's output. The sender decides what may be sent, and when.
 
 import type { FieldList } from '../hpack/field-list.js';
 import { moveWords, WORDS_BYTES } from '../http/octets.js';
@@ -9,14 +9,14 @@ import { MAX_BLOCK_BYTES } from './limits.js';
 import type { Core } from './shared-state.js';
 
 const NONE = -1;
-/** Payloads of at least so much are sent from where they were received; below, a copy is cheaper than one more slice. */
+/** Payloads of at least this size are sent from where they were received; for smaller ones a copy is cheaper than another slice. */
 const SLICE_BYTES = 2048;
 const RESET_IDS = 1024;
 const ENCODE_SLACK = 16;
-/** Payload of the frames of a large header block: one fits in a buffer. */
+/** Payload of the frames of a large header block, sized so that one fits in a buffer. */
 const BLOCK_FRAME_BYTES = 15 * 1024;
 
-/** What a PING of ours is for: its first octet, which comes back in the answer. */
+/** Purpose of a PING: its first byte, which comes back in the answer. */
 export const PING = { KEEPALIVE: 1, LEAVING: 2 } as const;
 
 export class FrameWriter {
@@ -47,19 +47,19 @@ export class FrameWriter {
       p = this.setting(p, SETTING.MAX_CONCURRENT_STREAMS, limits.maxStreams);
       p = this.setting(p, SETTING.ENABLE_CONNECT_PROTOCOL, 1);
     } else {
-      // No pushes, and so no streams of the server's at all.
+      // No pushes, and so no streams opened by the server at all.
       p = this.setting(p, SETTING.ENABLE_PUSH, 0);
       p = this.setting(p, SETTING.MAX_CONCURRENT_STREAMS, 0);
     }
     if (limits.streamWindow !== DEFAULT_WINDOW) p = this.setting(p, SETTING.INITIAL_WINDOW_SIZE, limits.streamWindow);
-    // An endpoint that is told of our limit keeps to it by resetting its streams, which looks like any other trouble of its own. So it is
-    // told only how large a block is read to its end (a block is never larger than its list): what is too large for us fails here.
+    // An endpoint that knows our limit enforces it by resetting its streams, which looks like any other error. So we only announce how
+    // large a block we read to its end (a block is never larger than its list): what exceeds our limit fails here.
     p = this.setting(p, SETTING.MAX_HEADER_LIST_SIZE, server ? limits.maxHeaderBytes : MAX_BLOCK_BYTES);
     putFrameHeader(bytes, frame, p - frame - FRAME_HEADER_BYTES, FRAME.SETTINGS, 0, 0);
     this.core.output.wrote(connection, p);
   }
 
-  /** A head, or trailers, on stream `id`. False if there is no room for it, and so no connection any more. */
+  /** A head, or trailers, on stream `id`. False if there is no room for it, which ends the connection. */
   headers(connection: Connection, id: number, list: FieldList, end: boolean): boolean {
     const most = FRAME_HEADER_BYTES + list.bound + ENCODE_SLACK;
     if (most > this.core.slab.bufferBytes) return this.largeHeaders(connection, id, list, end);
@@ -73,7 +73,7 @@ export class FrameWriter {
     return true;
   }
 
-  /** As `headers`, for a block that may be larger than a frame. */
+  /** Like `headers`, for a block that may be larger than a frame. */
   private largeHeaders(connection: Connection, id: number, list: FieldList, end: boolean): boolean {
     const { bytes } = this;
     const { output, areas } = this.core;
@@ -97,7 +97,7 @@ export class FrameWriter {
     return true;
   }
 
-  /** DATA on stream `id`. `free`: the 9 octets before it may be overwritten with its header. False as `headers`. */
+  /** DATA on stream `id`. `free`: the 9 bytes before it may be overwritten with its header. False as for `headers`. */
   data(c: Connection, id: number, at: number, length: number, end: boolean, free: boolean): boolean {
     const { output, slab } = this.core;
     const flags = end ? FLAG.END_STREAM : 0;
@@ -109,7 +109,7 @@ export class FrameWriter {
       if (length <= WORDS_BYTES) moveWords(this.bytes, this.view, at, at + length, payload);
       else this.bytes.copyWithin(payload, at, at + length);
       output.wrote(c, to + FRAME_HEADER_BYTES + length);
-      // The first in a new buffer: where all frames are small, the socket is looked at once a buffer.
+      // The first frame in a new buffer: with small frames, the socket is checked once per buffer.
       if (to === c.outStart && !c.congested) c.congested = this.core.sink.congested(c.socket, 0);
     } else {
       const bid = slab.bufferOf(at);
@@ -132,7 +132,7 @@ export class FrameWriter {
     return true;
   }
 
-  /** RST_STREAM. What still comes for it is ignored (RFC 9113 section 5.1, closed). */
+  /** RST_STREAM. Frames that still arrive for it are ignored (RFC 9113 section 5.1, closed). */
   reset(connection: Connection, id: number, code: number): void {
     connection.resetIds ??= new Int32Array(RESET_IDS);
     connection.resetsForgotten = Math.max(connection.resetsForgotten, connection.resetIds[connection.resetAt]);
@@ -165,7 +165,7 @@ export class FrameWriter {
     this.core.values[connection.meter + H.PINGS_SENT]++;
   }
 
-  /** Answers the PING whose 8 octets are at `from`. */
+  /** Answers the PING whose 8 bytes are at `from`. */
   pong(connection: Connection, from: number): void {
     const at = this.room(connection, FRAME_HEADER_BYTES + 8);
     if (at < 0) return;
@@ -200,7 +200,7 @@ export class FrameWriter {
     return at + 6;
   }
 
-  /** Room for output; without any the connection can't be kept in step with its peer, and is given up. */
+  /** Room for output; without any, the connection loses step with its peer and is closed. */
   private room(connection: Connection, length: number): number {
     if (connection.going === GOING.FAILED) return NONE;
     const at = this.core.output.room(connection, length);

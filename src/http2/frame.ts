@@ -1,4 +1,4 @@
-// Frames as they lie on the wire (RFC 9113 section 4): constants, and the few integers that every frame is made of.
+// Frames on the wire (RFC 9113 section 4): constants, and reading and writing their integers.
 
 /** Frame types (RFC 9113 section 6). */
 export const FRAME = {
@@ -34,7 +34,7 @@ export const H2_ERROR = {
   HTTP_1_1_REQUIRED: 13,
 } as const;
 
-/** Whether a peer that gives this code has something to say against what it was sent, rather than trouble of its own. */
+/** Whether this code is the peer's objection to what it was sent, rather than a problem of its own. */
 export function isComplaint(code: number): boolean {
   switch (code) {
     case H2_ERROR.NO_ERROR:
@@ -59,15 +59,15 @@ export const SETTING = {
 } as const;
 
 export const FRAME_HEADER_BYTES = 9;
-/** Largest payload that we take: the default, which every peer must accept and none needs more than. */
+/** Largest payload that we accept: the default, which every peer supports and none needs to exceed. */
 export const MAX_FRAME_BYTES = 16384;
-/** Of a PRIORITY frame, and of the priority in HEADERS. */
+/** Size of a PRIORITY frame's payload, and of the priority in HEADERS. */
 export const PRIORITY_BYTES = 5;
 export const DEFAULT_WINDOW = 65535;
 export const MAX_WINDOW = 0x7fffffff;
 export const MAX_STREAM_ID = 0x7fffffff;
 
-/** What a client begins with (RFC 9113 section 3.4). */
+/** A client's first bytes (RFC 9113 section 3.4). */
 export const PREFACE = Uint8Array.from(Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1'));
 
 /** Writes a frame header at `at`. */
@@ -94,7 +94,7 @@ export function put32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 3] = value;
 }
 
-/** 32 bits, unsigned: not an int32, so for rare values only. */
+/** 32 bits, unsigned: not an int32, so only for rare values. */
 export function get32(bytes: Uint8Array, at: number): number {
   return ((bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3]) >>> 0;
 }

@@ -1,4 +1,4 @@
-// Header blocks that come in (RFC 9113 sections 4.3, 5.1, 6.2, 6.10, 8.1): put together, decoded, checked, handed on.
+// Incoming header blocks (RFC 9113 sections 4.3, 5.1, 6.2, 6.10, 8.1): assembled, decoded, checked, passed on.
 
 import { DECODE } from '../hpack/decoder.js';
 import { Skimmer } from '../hpack/skimmer.js';
@@ -14,9 +14,9 @@ import type { Core, Http2Events } from './shared-state.js';
 import { STREAM } from './streams.js';
 
 const NONE = -1;
-/** Beside the flags of a block: its priority names its own stream as what it depends on. */
+/** Next to the flags of a block: its priority depends on its own stream. */
 const SELF_DEPENDENT = 0x100;
-/** What may come on top of the fields: updates of the table's size. */
+/** What may come in addition to the fields: updates of the table's size. */
 const BLOCK_SLACK = 64;
 
 export class HeadersIn {
@@ -40,7 +40,7 @@ export class HeadersIn {
       end -= bytes[start++];
     }
     let { flags } = c;
-    // Priority is no more (section 5.3.2); its octets are.
+    // Priority is obsolete (section 5.3.2), but its bytes are still there.
     const priority = start;
     if ((flags & FLAG.PRIORITY) !== 0) start += PRIORITY_BYTES;
     if (start > end) {
@@ -63,7 +63,7 @@ export class HeadersIn {
     this.gather(c, start, end);
   }
 
-  /** A CONTINUATION frame of the block under way. */
+  /** A CONTINUATION frame of the current block. */
   continuation(c: Connection, at: number): void {
     if (++c.continuations > c.limits.maxContinuations) {
       this.abuse.calm(c, LIMIT.CONTINUATIONS);
@@ -88,14 +88,14 @@ export class HeadersIn {
     slab.release(buffer);
   }
 
-  /** The peer has broken a rule of a stream: it is told, and so is whoever the stream belongs to. */
+  /** The peer has violated a rule of a stream: resets it, and tells its owner. */
   streamError(c: Connection, slot: number, code: number): void {
     this.sender.reset(slot, code);
     this.events.streamFailed(c, slot, code);
     if (c.role === ROLE.SERVER) this.abuse.provoked(c);
   }
 
-  /** Adds [start, end) to the block under way. False if the connection has failed. */
+  /** Adds [start, end) to the current block. False if the connection has failed. */
   private gather(c: Connection, start: number, end: number): boolean {
     if ((c.going as number) === GOING.FAILED) return false;
     c.blockTotal += end - start;
@@ -116,7 +116,7 @@ export class HeadersIn {
     return this.skim(c, skimmer, from, end);
   }
 
-  /** Keeps [start, end). Returns how far there was room for it; -1 if the connection has failed. */
+  /** Keeps [start, end). Returns how far there was room; -1 if the connection has failed. */
   private keep(c: Connection, start: number, end: number): number {
     const { slab, bytes } = this.core;
     const { bufferBytes } = slab;
@@ -127,7 +127,7 @@ export class HeadersIn {
         return NONE;
       }
     }
-    // Encoded it is no larger than its list, unless it was encoded to be large; what is in one buffer is decoded anyway.
+    // An encoded block is no larger than its list, unless it was encoded to be large; whatever is in one buffer is decoded anyway.
     const room = Math.max(bufferBytes, c.limits.maxHeaderBytes + BLOCK_SLACK);
     for (let from = start; ; ) {
       const within = c.blockLength - c.blockMoreCount * bufferBytes;
@@ -140,7 +140,7 @@ export class HeadersIn {
     }
   }
 
-  /** Takes another buffer for the block. False if there is none for it. */
+  /** Takes another buffer for the block. False if none is available. */
   private extend(c: Connection): boolean {
     const { slab } = this.core;
     const buffer = slab.affords(c.blockMoreCount + 2) ? slab.take() : NONE;
@@ -151,7 +151,7 @@ export class HeadersIn {
     return true;
   }
 
-  /** Puts the block together at `to`, and gives its buffers back. Returns where it ends. */
+  /** Assembles the block at `to`, and releases its buffers. Returns its end. */
   private join(c: Connection, to: number): number {
     const { slab, bytes } = this.core;
     const end = to + c.blockLength;
@@ -168,7 +168,7 @@ export class HeadersIn {
     return end;
   }
 
-  /** Reads what was kept of a block that turns out to be too large. False as `gather`. */
+  /** Reads what was kept of a block that turns out to be too large. False as for `gather`. */
   private skimKept(c: Connection, skimmer: Skimmer): boolean {
     const { slab, list } = this.core;
     const { bufferBytes } = slab;
@@ -186,7 +186,7 @@ export class HeadersIn {
     return sound;
   }
 
-  /** Reads [start, end) of a block that is too large. False as `gather`. */
+  /** Reads [start, end) of a block that is too large. False as for `gather`. */
   private skim(c: Connection, skimmer: Skimmer, start: number, end: number): boolean {
     const { slab, bytes } = this.core;
     const base = slab.bufferStart(c.blockBuffer);
@@ -200,7 +200,7 @@ export class HeadersIn {
     return true;
   }
 
-  /** Reads what is in the first buffer of such a block, and keeps there what can't be read yet. False as `gather`. */
+  /** Reads the first buffer of such a block, and keeps there what can't be read yet. False as for `gather`. */
   private window(c: Connection, skimmer: Skimmer): boolean {
     const { slab, bytes } = this.core;
     const base = slab.bufferStart(c.blockBuffer);
@@ -230,7 +230,7 @@ export class HeadersIn {
     this.decoded(c, id, c.blockFlags, DECODE.TOO_LARGE);
   }
 
-  /** A whole block of stream `id`. Whatever becomes of the stream, the decoder must have seen it (section 4.3). */
+  /** A complete block of stream `id`. Whatever happens to the stream, the decoder must see it (section 4.3). */
   private block(c: Connection, id: number, flags: number, start: number, end: number): void {
     const { list, values, memory } = this.core;
     const { limits } = c;
@@ -240,7 +240,7 @@ export class HeadersIn {
     const result = c.decoder.decode(start, end, list, limits.maxHeaderBytes, limits.maxHeaders);
     const { meter } = c;
     values[meter + H.HEADER_BLOCKS]++;
-    // Of a block that is found whole no field was looked at.
+    // If the block was found whole, no field was decoded.
     if (memory.hits !== blockHits) values[meter + H.HEADER_BLOCK_HITS]++;
     else {
       values[meter + H.HEADER_FIELDS] += memory.fieldHits + memory.fieldMisses - fields;
@@ -253,11 +253,11 @@ export class HeadersIn {
     this.decoded(c, id, flags, result);
   }
 
-  /** The decoder has seen the block, with this result (DECODE): its fields are in `core.list`. */
+  /** The decoder has processed the block, with this result (DECODE): its fields are in `core.list`. */
   private decoded(c: Connection, id: number, flags: number, result: number): void {
     const slot = this.core.streams.find(c, id);
     const ended = (flags & FLAG.END_STREAM) !== 0;
-    // RFC 7540 section 5.3.1 had it as an error of the stream, and a sound peer never sends it.
+    // RFC 7540 section 5.3.1 made this a stream error, and a correct peer never sends it.
     const selfDependent = (flags & SELF_DEPENDENT) !== 0;
     if (slot === NONE) {
       if (c.role === ROLE.SERVER) this.opens(c, id, ended, result, selfDependent);
@@ -266,7 +266,7 @@ export class HeadersIn {
     else this.more(c, slot, ended, result);
   }
 
-  /** A head or trailers on a stream that is open. */
+  /** A head or trailers on an open stream. */
   private more(c: Connection, slot: number, ended: boolean, result: number): void {
     const { streams, list } = this.core;
     const { facts } = list;
@@ -282,7 +282,7 @@ export class HeadersIn {
       return;
     }
     if ((state & STREAM.HEAD_IN) !== 0) {
-      // Section 8.1: a second block is the trailers, and the end.
+      // Section 8.1: a second block is the trailers, and ends the stream.
       if (!ended || checkTrailers(facts) !== 0 || streams.expected[slot] > 0) {
         this.streamError(c, slot, H2_ERROR.PROTOCOL_ERROR);
         return;
@@ -315,7 +315,7 @@ export class HeadersIn {
     this.events.response(c, slot, ended);
   }
 
-  /** A head or trailers beyond what we take: our limit, and no mistake of the peer's. Only this message is affected. */
+  /** A head or trailers over our limit, which is no error of the peer. Only this message is affected. */
   private tooLarge(c: Connection, slot: number, ended: boolean): void {
     const { streams } = this.core;
     if (c.role === ROLE.SERVER) {
@@ -328,11 +328,11 @@ export class HeadersIn {
     this.events.tooLarge(c, slot);
   }
 
-  /** A request: the first block of a stream that the client opens. */
+  /** A request: the first block of a stream opened by the client. */
   private opens(c: Connection, id: number, ended: boolean, result: number, selfDependent: boolean): void {
     const { streams, list, values } = this.core;
     const { facts } = list;
-    // Section 5.1.1: odd, and above all before.
+    // Section 5.1.1: odd, and higher than all before.
     if ((id & 1) === 0) {
       this.sender.fail(c, H2_ERROR.PROTOCOL_ERROR);
       return;
@@ -343,14 +343,14 @@ export class HeadersIn {
       return;
     }
     c.lastPeerId = id;
-    // Section 6.8: what comes after our last GOAWAY is ignored, with all that follows on its stream.
+    // Section 6.8: what follows our final GOAWAY is ignored, with everything on its stream.
     if (c.going >= GOING.LEAVING) {
       this.abuse.control(c);
       return;
     }
     if (c.active >= c.limits.maxStreams) {
       this.abuse.limited(LIMIT.STREAMS);
-      // Before it has seen our SETTINGS the client can't know how many it may have.
+      // Before it has seen our SETTINGS, the client can't know the limit.
       if (c.settingsAcked) this.refuse(c, id, H2_ERROR.REFUSED_STREAM);
       else if (this.abuse.control(c)) this.sender.frames.reset(c, id, H2_ERROR.REFUSED_STREAM);
       return;
@@ -383,7 +383,7 @@ export class HeadersIn {
     this.events.request(c, slot, ended);
   }
 
-  /** A response to nothing. */
+  /** A response without a request. */
   private unasked(c: Connection, id: number): void {
     if ((id & 1) === 0 || id >= c.nextId) this.sender.fail(c, H2_ERROR.PROTOCOL_ERROR);
     else if (!c.wasReset(id)) this.sender.fail(c, H2_ERROR.STREAM_CLOSED);

@@ -1,42 +1,42 @@
-// How much a peer may ask for, and the names under which it is counted that one asked for more.
+// Limits on peers, and the names under which violations are counted.
 
-/** The largest block that is read to its end, whatever becomes of its message. One that goes on is an attack. */
+/** The largest block that is read to its end, whatever happens to its message. A longer one is an attack. */
 export const MAX_BLOCK_BYTES = 1024 * 1024;
 
-/** Per connection, where nothing else is said. Floods are counted in windows of 10 s. */
+/** Per connection, with defaults. Floods are counted in windows of 10 s. */
 export interface Http2Limits {
-  /** Streams that a client may have open at once; announced to it. */
+  /** Streams that a client may have open; announced to it. */
   readonly maxStreams: number;
-  /** Bytes of a field list as RFC 9113 section 6.5.2 counts them: uncompressed, 32 more for each field. */
+  /** Bytes of a field list as RFC 9113 section 6.5.2 counts them: uncompressed, plus 32 per field. */
   readonly maxHeaderBytes: number;
   readonly maxHeaders: number;
   /** First to last frame of a header block, and the client's preface, ms. */
   readonly headerTimeoutMs: number;
-  /** Silence of a client connection without a stream, ms. */
+  /** Silence of a client connection without streams, ms. */
   readonly idleTimeoutMs: number;
-  /** Silence of a stream on which neither side moves, ms; 0 is none. */
+  /** Time without progress on a stream in either direction, ms; 0 is no limit. */
   readonly bodyTimeoutMs: number;
-  /** How long data may wait at a zero window, ms. */
+  /** How long data may wait for a window, ms. */
   readonly stallTimeoutMs: number;
-  /** How long the window of an endpoint's connection may stand at zero before it gets no more streams, ms; 0 is for ever. */
+  /** How long an endpoint's connection window may stay at zero before the connection gets no more streams, ms; 0 is no limit. */
   readonly windowTimeoutMs: number;
-  /** The rest of a request that is answered is taken and thrown away: until it has been silent for so long, ms, and so many bytes of it. */
+  /** The rest of an answered request is read and discarded until it has been silent for this long, ms, and at most this many bytes. */
   readonly discardTimeoutMs: number;
   readonly maxDiscardBytes: number;
-  /** Window that a stream begins with, bytes. */
+  /** Initial window of a stream, bytes. */
   readonly streamWindow: number;
-  /** Window that a stream which flows is widened up to, bytes. */
+  /** Maximum window of a flowing stream, bytes. */
   readonly maxStreamWindow: number;
   readonly connectionWindow: number;
-  /** Bytes of all streams of a connection held back for slow readers. */
+  /** Bytes held for slow readers on all streams of a connection. */
   readonly maxBufferedBytes: number;
-  /** Silence, while streams are open, after which a PING is sent, ms; 0 is off. */
+  /** Silence with open streams before a PING is sent, ms; 0 turns this off. */
   readonly keepAliveMs: number;
-  /** How long the answer to a PING may take, ms. */
+  /** Time for the answer to a PING, ms. */
   readonly keepAliveTimeoutMs: number;
-  /** Age of a client connection at which it is sent a GOAWAY, ms; 0 is none. */
+  /** Age of a client connection at which it is sent a GOAWAY, ms; 0 is no limit. */
   readonly maxAgeMs: number;
-  /** How long its streams may go on then, ms. */
+  /** How long its streams may continue after that, ms. */
   readonly ageGraceMs: number;
   /** RST_STREAM frames from the peer, per window. */
   readonly maxResets: number;
@@ -46,15 +46,15 @@ export interface Http2Limits {
   readonly maxControlFrames: number;
   /** DATA, HEADERS and CONTINUATION frames without content that end nothing, per window. */
   readonly maxEmptyFrames: number;
-  /** DATA frames with little in them, per window. */
+  /** DATA frames with little content, per window. */
   readonly maxTinyFrames: number;
   /** CONTINUATION frames of one header block. */
   readonly maxContinuations: number;
-  /** Bytes of requests kept for sending them again, per worker. */
+  /** Bytes of requests kept for retries, per worker. */
   readonly maxReplayBytes: number;
 }
 
-/** Limits that the machine itself counts when they fire: `values[core.limitsAt + LIMIT.X]`. Others are for its owner's timers. */
+/** Limits that the machine itself counts: `values[core.limitsAt + LIMIT.X]`. The owner's timers count the others. */
 export const H2_LIMITS = [
   'h2-streams',
   'h2-resets',
@@ -67,7 +67,7 @@ export const H2_LIMITS = [
   'h2-buffered',
 ] as const;
 
-/** Places in H2_LIMITS. */
+/** Indices in H2_LIMITS. */
 export const LIMIT = {
   STREAMS: H2_LIMITS.indexOf('h2-streams'),
   RESETS: H2_LIMITS.indexOf('h2-resets'),

@@ -1,4 +1,4 @@
-// HTTP/2 as a machine: octets of peers in, events and octets out (RFC 9113). Both roles; no socket, no clock.
+// HTTP/2 as a state machine: peers' bytes in, events and bytes out (RFC 9113). Both roles; no sockets, no clock.
 import { Abuse } from './abuse.js';
 import type { Connection } from './connection.js';
 import { FrameHandler } from './frame-handlers.js';
@@ -28,7 +28,7 @@ export class Http2Machine {
     this.receiver.receive(connection, start, end);
   }
 
-  /** The connection is over: gives up its buffers. Its streams must be off it. */
+  /** The connection is over: releases its buffers. Its streams must be detached. */
   drop(connection: Connection): void {
     this.receiver.drop(connection);
     this.core.output.drop(connection);

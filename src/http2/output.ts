@@ -1,21 +1,21 @@
-// What a connection is about to send: small frames one after the other in a buffer, large payloads as slices of the buffers in
-// which they came. It reaches the socket once a loop turn, in one piece where it can.
+// A connection's output: small frames back to back in a buffer, large payloads as slices of the buffers they arrived in. It is passed to
+// the socket once per loop turn, in one piece if possible.
 
 import type { Connection } from './connection.js';
 import type { Buffers } from './small-buffers.js';
 
 const NONE = -1;
 
-/** Where output goes. */
+/** Destination of output. */
 export interface Sink {
   /** Takes over one reference to `bid`. */
   queue(socket: number, at: number, length: number, bid: number): void;
-  /** Whether a send is under way, so that nothing queued now would leave now. */
+  /** Whether a send is in progress, so that nothing queued now would leave now. */
   sending(socket: number): boolean;
 }
 
 export class Output {
-  /** Connections with something written, the first `count` of them; never shortened, which would give its memory up. */
+  /** Connections with output, the first `count` entries; never shortened, which would release its memory. */
   private readonly dirty: (Connection | null)[] = [];
   private count = 0;
 
@@ -24,7 +24,7 @@ export class Output {
     private readonly sink: Sink,
   ) {}
 
-  /** Offset at which `length` octets may be written, to be confirmed with `wrote`; -1 when the slab is out. */
+  /** Offset at which `length` bytes may be written, to be confirmed with `wrote`; -1 if the slab is exhausted. */
   room(connection: Connection, length: number): number {
     if (connection.outEnd + length <= connection.outLimit) return connection.outEnd;
     this.flush(connection);
@@ -33,7 +33,7 @@ export class Output {
     let start = this.slab.dataStart(bid);
     let limit = this.slab.dataEnd(bid);
     if (length > limit - start) {
-      // The largest heads need head and tail room as well.
+      // The largest heads need headroom and tailroom as well.
       start = this.slab.bufferStart(bid);
       limit = start + this.slab.bufferBytes;
       if (length > limit - start) {
@@ -48,7 +48,7 @@ export class Output {
     return start;
   }
 
-  /** What was written ends at `end`. */
+  /** Confirms output up to `end`. */
   wrote(connection: Connection, end: number): void {
     connection.outEnd = end;
     if (!connection.dirty) {
@@ -57,7 +57,7 @@ export class Output {
     }
   }
 
-  /** Octets that stay where they are; takes over one reference to `bid`. */
+  /** Adds bytes that stay where they are; takes over one reference to `bid`. */
   slice(connection: Connection, at: number, length: number, bid: number): void {
     if (connection.outEnd > connection.outStart) {
       this.slab.retain(connection.outBuffer);
@@ -72,12 +72,12 @@ export class Output {
     this.sink.queue(connection.socket, at, length, bid);
   }
 
-  /** Octets written and not yet given to the socket. */
+  /** Bytes written and not yet passed to the socket. */
   unsent(connection: Connection): number {
     return connection.outEnd - connection.outStart;
   }
 
-  /** Hands what was written to the sockets. Where a send is under way it waits, so that more of it goes in one piece. */
+  /** Passes all output to the sockets. During a send it waits, so that more goes out in one piece. */
   commit(): void {
     const { dirty, count } = this;
     let kept = 0;
@@ -87,7 +87,7 @@ export class Output {
       if (this.sink.sending(connection.socket)) dirty[kept++] = connection;
       else {
         connection.dirty = false;
-        // The socket has taken all that was queued before.
+        // The socket has taken everything queued before.
         connection.answersQueued = 0;
         this.flush(connection);
       }
@@ -96,7 +96,7 @@ export class Output {
     this.count = kept;
   }
 
-  /** Hands what this connection has written to its socket now. */
+  /** Passes this connection's output to its socket now. */
   flush(connection: Connection): void {
     const bid = connection.outBuffer;
     if (bid === NONE) return;
@@ -109,7 +109,7 @@ export class Output {
     else this.slab.release(bid);
   }
 
-  /** The connection is over: what was not handed over is thrown away. */
+  /** The connection is over: discards its remaining output. */
   drop(connection: Connection): void {
     if (connection.outBuffer !== NONE) this.slab.release(connection.outBuffer);
     connection.outBuffer = NONE;

@@ -1,5 +1,4 @@
-// Octets of a peer, into frames. DATA is passed on as it comes, cut wherever the network cut it; every other frame is handled
-// when it is whole.
+// Splits a peer's bytes into frames. DATA is passed on as it arrives, in whatever pieces; every other frame is handled once complete.
 import { type Connection, PREFACE_BYTES, READING } from './connection.js';
 import { FLAG, FRAME, FRAME_HEADER_BYTES, get31, H2_ERROR, MAX_FRAME_BYTES, PREFACE } from './frame.js';
 import type { FrameHandler } from './frame-handlers.js';
@@ -19,7 +18,7 @@ export class Receiver {
     this.bytes = core.bytes;
   }
 
-  /** Reads [start, end), which lies in a buffer that the caller holds. What of it is needed later is copied or retained. */
+  /** Reads [start, end) of a buffer that the caller holds. What is needed later is copied or retained. */
   receive(c: Connection, start: number, end: number): void {
     let p = start;
     while (p < end) {
@@ -43,7 +42,7 @@ export class Receiver {
             c.stream = get31(head, 5);
           }
           this.begin(c);
-          // A frame without payload is whole already.
+          // A frame without payload is already complete.
           if ((c.reading as number) === READING.PAYLOAD && c.length === 0) this.whole(c, p);
           break;
         }
@@ -107,7 +106,7 @@ export class Receiver {
     }
   }
 
-  /** The connection is over: gives up what is held for half-read frames. */
+  /** The connection is over: releases what is held for incomplete frames. */
   drop(c: Connection): void {
     const { slab } = this.core;
     c.reading = READING.NOTHING;
@@ -120,15 +119,15 @@ export class Receiver {
     c.blockMoreCount = 0;
   }
 
-  /** After a frame header: where its payload goes. */
+  /** After a frame header: decides where its payload goes. */
   private begin(c: Connection): void {
     const { type, length } = c;
-    // RFC 9113 section 4.2: larger than what we have announced.
+    // RFC 9113 section 4.2: larger than we announced.
     if (length > MAX_FRAME_BYTES) {
       this.sender.fail(c, H2_ERROR.FRAME_SIZE_ERROR);
       return;
     }
-    // Section 3.4: SETTINGS come first. Section 6.10: nothing comes between the parts of a header block.
+    // Section 3.4: SETTINGS come first. Section 6.10: nothing may interrupt a header block.
     if (
       (!c.settingsSeen && (type !== FRAME.SETTINGS || (c.flags & FLAG.ACK) !== 0)) ||
       (c.blockStream !== 0 && type !== FRAME.CONTINUATION)
@@ -168,24 +167,24 @@ export class Receiver {
     this.frames.frame(c, at);
   }
 
-  /** Passes over `count` octets, to the next frame; a connection that has failed stays so. */
+  /** Skips `count` bytes, to the next frame; a failed connection stays failed. */
   private skip(c: Connection, count: number): void {
     if (c.reading === READING.NOTHING) return;
     c.left = count;
     c.reading = count === 0 ? READING.HEADER : READING.SKIP;
   }
 
-  /** Puts a payload together that came in pieces. Returns how far octets were used. */
+  /** Assembles a fragmented payload. Returns how far bytes were used. */
   private gather(c: Connection, p: number, end: number): number {
     const { slab } = this.core;
-    // MAX_FRAME_BYTES is more than a buffer holds between head and tail room, but not more than the buffer.
+    // MAX_FRAME_BYTES is more than a buffer's data capacity, but not more than the whole buffer.
     if (c.carry === NONE) {
       c.carry = slab.take();
       if (c.carry === NONE) {
         this.core.starved(c);
         return end;
       }
-      // Held like a header block that is not complete, and no longer than one.
+      // Held like an incomplete header block, and no longer than one.
       if (c.blockStream === 0) c.blockSince = this.core.clock[0];
     }
     const base = slab.bufferStart(c.carry);

@@ -1,4 +1,4 @@
-// Lists of fields that wait, each under a number: trailers behind data that is not sent yet, and what may have to be sent again.
+// Waiting lists of fields, by number: trailers after unsent data, and requests that may have to be sent again.
 import type { FieldList } from '../hpack/field-list.js';
 import { restoreList, saveList } from '../hpack/memory/saved-list.js';
 import { AREA_BYTES, type Areas } from '../http/areas.js';
@@ -6,7 +6,7 @@ import { Chains } from './chains.js';
 import type { Blocks, Buffers } from './small-buffers.js';
 
 export class SavedLists {
-  /** 1: a list is saved; one without fields is one, too. */
+  /** 1: a list is saved, possibly one without fields. */
   private readonly saved: Uint8Array;
   private readonly chains: Chains;
 
@@ -24,7 +24,7 @@ export class SavedLists {
     return this.saved[id] === 1;
   }
 
-  /** False if there is no memory for it. */
+  /** False if there is no memory. */
   save(id: number, list: FieldList): boolean {
     const at = this.areas.written;
     const end = saveList(list, at, at + AREA_BYTES);
@@ -37,7 +37,7 @@ export class SavedLists {
     return true;
   }
 
-  /** The list goes to `list`, which refers to where it lies until another is restored. */
+  /** Loads the list into `list`, which refers to its place until another one is restored. */
   restore(id: number, list: FieldList): void {
     const at = this.areas.kept;
     restoreList(list, at, this.chains.gather(id, at));

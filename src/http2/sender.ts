@@ -1,5 +1,5 @@
-// What we send, and when: streams within the peer's windows, and how a connection is left. Data beyond the windows waits, stream by
-// stream, and goes out in turns of a frame each.
+// Decides what is sent, and when: streams within the peer's windows, and how a connection is left. Data beyond the windows waits per stream
+// and goes out in turns of one frame each.
 
 import type { FieldList } from '../hpack/field-list.js';
 import { type Connection, GOING, READING } from './connection.js';
@@ -10,13 +10,13 @@ import type { Core, Http2Events } from './shared-state.js';
 import { STREAM } from './streams.js';
 
 const NONE = -1;
-/** A piece of no more than this that a window has cut off is not what its peer has waited for; one that was as short by itself is. */
+/** A piece of at most this size, cut off by a window, is not what its peer was waiting for; a piece that short by itself is. */
 export const CRUMB_BYTES = 64;
-/** More that a peer may have to give back to windows is not remembered: twice what any has under way. */
+/** Maximum window debt of a peer to remember: twice what any has in flight. */
 const MAX_WINDOW_DUE = 32 * 1024 * 1024;
 
 export class Sender {
-  /** How it is written. What needs neither window nor state is sent with this alone. */
+  /** Writes the frames. Frames that need neither window nor state are sent with this directly. */
   readonly frames: FrameWriter;
 
   constructor(
@@ -26,7 +26,7 @@ export class Sender {
     this.frames = new FrameWriter(core);
   }
 
-  /** Connection preface, settings and window: the first thing that we say (RFC 9113 section 3.4). */
+  /** Sends connection preface, settings and window: our first bytes (RFC 9113 section 3.4). */
   open(connection: Connection): void {
     const { connectionWindow } = connection.limits;
     this.frames.settings(connection);
@@ -46,13 +46,13 @@ export class Sender {
     values[connection.meter + H.STREAMS]++;
   }
 
-  /** Whether the peer takes a head, or trailers, of this size. */
+  /** Whether the peer accepts a head, or trailers, of this size. */
   fits(slot: number, list: FieldList): boolean {
     const connection = this.core.streams.connection[slot];
     return connection === null || list.size <= connection.peerHeaderBytes;
   }
 
-  /** Sends a head, or trailers. False if the connection has come to its end over it. */
+  /** Sends a head, or trailers. False if that ended the connection. */
   headers(slot: number, list: FieldList, end: boolean): boolean {
     const { streams } = this.core;
     const connection = streams.connection[slot];
@@ -67,8 +67,8 @@ export class Sender {
   }
 
   /**
-   * Sends [at, at + length), in a buffer that the caller holds, and its end if `end`. Returns how much is on its way; the rest
-   * waits (`moved` and `flushed` tell when it goes). -1: there is no memory for it to wait in. The 9 octets before `at` are overwritten.
+   * Sends [at, at + length) of a buffer that the caller holds, and the end of the stream if `end`. Returns how much is on its way; the rest
+   * waits (`moved` and `flushed` report its progress). -1: there is no memory for it to wait in. The 9 bytes before `at` are overwritten.
    */
   data(slot: number, at: number, length: number, end: boolean): number {
     const { streams, pending } = this.core;
@@ -92,12 +92,12 @@ export class Sender {
     return sent;
   }
 
-  /** Sends a short text of ours that lies in no buffer, and the end of the stream. Returns as `data`. */
+  /** Sends a short text of ours that is in no buffer, and the end of the stream. Returns as `data`. */
   text(slot: number, at: number, length: number): number {
     return this.data(slot, at, length, true);
   }
 
-  /** Lets data wait that is in the stream's chain already, e.g. that of a request that is sent again. */
+  /** Queues data that is already in the stream's chain, for example of a request that is sent again. */
   waiting(slot: number, end: boolean): void {
     const { streams } = this.core;
     const connection = streams.connection[slot];
@@ -107,7 +107,7 @@ export class Sender {
     this.pump(connection);
   }
 
-  /** Sends trailers, behind the data that waits. False as `headers`. */
+  /** Sends trailers after the waiting data. False as for `headers`. */
   trailers(slot: number, list: FieldList): boolean {
     const { streams, pending, heldTrailers } = this.core;
     if (pending.empty(slot)) return this.headers(slot, list, true);
@@ -125,7 +125,7 @@ export class Sender {
     heldTrailers.drop(slot);
   }
 
-  /** RST_STREAM for a stream that is on a connection, and takes it off. */
+  /** Sends RST_STREAM for a stream on a connection, and detaches it. */
   reset(slot: number, code: number): void {
     const { streams } = this.core;
     const connection = streams.connection[slot];
@@ -134,7 +134,7 @@ export class Sender {
     this.close(slot);
   }
 
-  /** Takes a stream off its connection, with what waits on it. */
+  /** Detaches a stream from its connection, with its waiting data. */
   close(slot: number): void {
     const { streams, pending, heldTrailers, values } = this.core;
     const connection = streams.connection[slot];
@@ -151,7 +151,7 @@ export class Sender {
     values[connection.meter + H.STREAMS]--;
   }
 
-  /** Gives octets back to the connection's window; announced from half a window on. */
+  /** Returns bytes to the connection window; announced once half a window is due. */
   connectionCredit(c: Connection, count: number): void {
     c.recvCredit += count;
     if (c.recvCredit < c.limits.connectionWindow >> 1) return;
@@ -160,7 +160,7 @@ export class Sender {
     c.recvCredit = 0;
   }
 
-  /** `count` octets that were held have gone on: as many of those that are owed to the peer are given back, or all once there is memory. */
+  /** `count` held bytes have moved on: returns as many of those owed to the peer, or all once there is memory. */
   repay(c: Connection, count: number): void {
     if (c.overBudget && c.held <= c.limits.maxBufferedBytes >> 1) c.overBudget = false;
     if (c.deferred === 0) return;
@@ -170,14 +170,14 @@ export class Sender {
     this.connectionCredit(c, back);
   }
 
-  /** Asks whether the peer is there. */
+  /** Checks whether the peer is alive. */
   ping(connection: Connection): void {
     if (connection.pingPending) return;
     connection.pingPending = true;
     this.frames.ping(connection, PING.KEEPALIVE);
   }
 
-  /** The first of the two steps in which a server leaves: new streams are still taken (RFC 9113 section 6.8). */
+  /** The first of a server's two steps of leaving: new streams are still accepted (RFC 9113 section 6.8). */
   beginShutdown(connection: Connection): void {
     if (connection.going !== GOING.OPEN) return;
     connection.going = GOING.SHUTTING_DOWN;
@@ -185,7 +185,7 @@ export class Sender {
     this.frames.ping(connection, PING.LEAVING);
   }
 
-  /** No new streams from here on; those that are open go on. */
+  /** No new streams from now on; open ones continue. */
   leave(connection: Connection): void {
     if (connection.going >= GOING.LEAVING) return;
     connection.going = GOING.LEAVING;
@@ -193,17 +193,17 @@ export class Sender {
     this.frames.goaway(connection, connection.lastPeerId, H2_ERROR.NO_ERROR);
   }
 
-  /** Ends the connection for an error of the peer: GOAWAY, and not another octet is read. */
+  /** Ends the connection because of an error of the peer: sends GOAWAY and reads nothing more. */
   fail(connection: Connection, code: number): void {
     if (connection.going === GOING.FAILED) return;
-    // Section 6.8: never more than was said before.
+    // Section 6.8: never higher than announced before.
     this.frames.goaway(connection, Math.min(connection.lastPeerId, connection.goawayLast), code);
     connection.going = GOING.FAILED;
     connection.reading = READING.NOTHING;
     this.events.connectionFailed(connection, code);
   }
 
-  /** Sends what may go now of the data that waits. */
+  /** Sends waiting data as far as possible. */
   pump(connection: Connection): void {
     const { streams, pending } = this.core;
     while (connection.blockedHead !== NONE && connection.going !== GOING.FAILED) {
@@ -226,7 +226,7 @@ export class Sender {
       this.frame(connection, slot, pending.firstAt(slot), count, end, false);
       this.counted(connection, count, cut);
       pending.consume(slot, count);
-      // First, as `flushed` may end the stream; and this may, too.
+      // Before the rest, because `flushed` may end the stream; so may this.
       this.events.moved(slot, count);
       if ((streams.state[slot] & STREAM.BLOCKED) === 0) continue;
       if (pending.empty(slot)) this.emptied(slot, connection, end);
@@ -234,7 +234,7 @@ export class Sender {
     }
   }
 
-  /** The stream's window is open again, or it is not. */
+  /** The stream's window has changed: open, or not. */
   widened(slot: number, connection: Connection): void {
     const { streams, pending } = this.core;
     if (pending.empty(slot) || connection.peerWindow - streams.sendUsed[slot] <= 0) return;
@@ -249,7 +249,7 @@ export class Sender {
     this.pump(connection);
   }
 
-  /** A frame of DATA, taken from the windows. `free` as in `FrameWriter.data`. */
+  /** A DATA frame, charged to the windows. `free` as in `FrameWriter.data`. */
   private frame(c: Connection, slot: number, at: number, length: number, end: boolean, free: boolean): void {
     const { streams } = this.core;
     if (!this.frames.data(c, streams.id[slot], at, length, end, free)) return;
@@ -259,14 +259,14 @@ export class Sender {
     if (end) streams.state[slot] |= STREAM.LOCAL_END;
   }
 
-  /** DATA of `length` octets is out, which its peer has wanted and will give back to its windows. `cut`: by a window. */
+  /** DATA of `length` bytes was sent, which the peer wanted and will return to its windows. `cut`: by a window. */
   private counted(c: Connection, length: number, cut: boolean): void {
     if (cut && length <= CRUMB_BYTES) return;
     c.wanted++;
     c.windowDue = Math.min(c.windowDue + 2 * Math.max(length, CRUMB_BYTES), MAX_WINDOW_DUE);
   }
 
-  /** All of the data that had waited is out. */
+  /** All waiting data has been sent. */
   private emptied(slot: number, connection: Connection, ended: boolean): void {
     const { streams } = this.core;
     streams.unblock(slot, connection);
@@ -287,7 +287,7 @@ export class Sender {
     if (connection.sendWindow <= 0) this.stallConnection(connection);
   }
 
-  /** Its own window is used up: it waits outside of the ring. */
+  /** Its own window is used up: it waits outside the ring. */
   private stall(slot: number, connection: Connection): void {
     const { streams, values, clock } = this.core;
     if ((streams.state[slot] & STREAM.STALLED) !== 0) return;
@@ -303,7 +303,7 @@ export class Sender {
     values[connection.meter + H.STREAM_STALL_US] += (clock[0] - streams.blockedSince[slot]) * 1000;
   }
 
-  /** Data waits, and its window is used up. */
+  /** Data waits, and the connection window is used up. */
   private stallConnection(connection: Connection): void {
     if (connection.stalledSince !== 0) return;
     connection.stalledSince = this.core.clock[0];
@@ -311,7 +311,7 @@ export class Sender {
     if (!connection.server) this.core.stalled.push(connection);
   }
 
-  /** Its window is open, or nothing waits for that any more. */
+  /** The connection window is open, or nothing waits for it any more. */
   private unstallConnection(connection: Connection): void {
     const { values, clock } = this.core;
     if (connection.stalledSince === 0) return;

@@ -1,4 +1,4 @@
-// What the parts of the protocol share: one of each per worker.
+// State shared by the parts of the protocol: one of each per worker.
 
 import { FieldList } from '../hpack/field-list.js';
 import type { HeaderMemory } from '../hpack/memory/header-memory.js';
@@ -15,30 +15,30 @@ export class Core {
   readonly streams: Streams;
   readonly output: Output;
   readonly blocks: Blocks;
-  /** Data that waits to be sent, by stream. */
+  /** Data waiting to be sent, by stream. */
   readonly pending: Chains;
-  /** Trailers that wait behind that, by stream. */
+  /** Trailers waiting behind it, by stream. */
   readonly heldTrailers: SavedLists;
-  /** Where what is larger than a buffer is put together. */
+  /** Where anything larger than a buffer is assembled. */
   readonly areas: Areas;
-  /** The fields of the block that was read last, and what is about to be written. */
+  /** The fields of the last block read, and of what is about to be written. */
   readonly list: FieldList;
-  /** For fields that are written while those in `list` are in use. */
+  /** For writing fields while `list` is in use. */
   readonly spare: FieldList;
-  /** Time of this turn, ms: [0]. A cell, as a number handed from function to function would be allocated anew each time. */
+  /** Time of this turn, ms, in [0]. A cell, because passing a number between functions would allocate. */
   readonly clock = new Float64Array(1);
-  /** Connections that ran out of memory: their owner closes them at the end of the turn. */
+  /** Connections that ran out of memory: the owner closes them at the end of the turn. */
   readonly lost: Connection[] = [];
-  /** Endpoints' connections at whose window data has begun to wait: their owner looks after them. */
+  /** Endpoints' connections with data waiting for the connection window: the owner watches them. */
   readonly stalled: Connection[] = [];
-  /** Endpoints' connections that have gone beyond an allowance: their owner opens no more streams on them. */
+  /** Endpoints' connections over an allowance: the owner opens no more streams on them. */
   readonly excessive: Connection[] = [];
 
   constructor(
     readonly slab: Buffers,
     readonly memory: HeaderMemory,
     readonly sink: CongestionSink,
-    /** Where counters live: those of H from a connection's `meter` on, those of H2_LIMITS from `limitsAt` on. */
+    /** The array of counters: those of H from a connection's `meter` on, those of H2_LIMITS from `limitsAt` on. */
     readonly values: Float64Array,
     readonly limitsAt: number,
     maxStreams: number,
@@ -56,7 +56,7 @@ export class Core {
     this.spare = new FieldList(memory);
   }
 
-  /** There was no buffer for something that must be said: the connection is out of step with its peer, and is to be closed. */
+  /** There was no buffer for something that must be sent: the connection is out of step with its peer and must be closed. */
   starved(connection: Connection): void {
     connection.going = GOING.FAILED;
     connection.reading = READING.NOTHING;
@@ -65,39 +65,42 @@ export class Core {
 }
 
 export interface CongestionSink extends Sink {
-  /** Whether the socket has as much queued as it should. `true` makes it call back when all is sent. */
+  /** Whether the socket's queue is full enough. `true` makes it call back when everything is sent. */
   congested(socket: number, unsent: number): boolean;
 }
 
-/** What happens on connections. Called while bytes are read; `core.list` holds the fields of `request`, `response` and `trailers`. */
+/** Events of connections. Called while bytes are read; `core.list` holds the fields of `request`, `response` and `trailers`. */
 export interface Http2Events {
-  /** A request on a new stream, which is its callee's from here on. `end`: it has no body. */
+  /** A request on a new stream, which the callee owns from now on. `end`: it has no body. */
   request(connection: Connection, slot: number, end: boolean): void;
-  /** As `request`, but its fields are more than the limits allow; `core.list` holds no fields, its facts are of some of them. */
+  /** Like `request`, but its fields exceed the limits; `core.list` holds no fields, and its facts are those of some of them. */
   requestTooLarge(connection: Connection, slot: number, end: boolean): void;
   /**
-   * A later block of a stream is more than the limits allow: a request's trailers, which end it; or a response's head or trailers, whose
-   * stream is off its connection.
+   * A later block of a stream exceeds the limits: a request's trailers, which end it; or a response's head or trailers, whose stream is
+   * detached.
    */
   tooLarge(connection: Connection, slot: number): void;
   /** A response head, interim (1xx) or final. */
   response(connection: Connection, slot: number, end: boolean): void;
   /** Trailers; they end the stream. */
   trailers(connection: Connection, slot: number): void;
-  /** A piece of body at `at`, in a buffer that the caller holds; the 9 octets before it may be overwritten. Each octet is to be given back with `Receiver.credit`. */
+  /**
+   * A piece of body at `at`, in a buffer that the caller holds; the 9 bytes before it may be overwritten. Each byte must be returned with
+   * `credit`.
+   */
   data(connection: Connection, slot: number, at: number, length: number, end: boolean): void;
-  /** The peer has reset the stream, which is off its connection. */
+  /** The peer has reset the stream, which is detached. */
   reset(connection: Connection, slot: number, code: number): void;
-  /** The peer has broken a rule of the stream: RST_STREAM is out and the stream off its connection. */
+  /** The peer has violated a rule of the stream: RST_STREAM is queued and the stream detached. */
   streamFailed(connection: Connection, slot: number, code: number): void;
-  /** The connection is over: GOAWAY with `code` is queued. Its streams are still on it. */
+  /** The connection is over: GOAWAY with `code` is queued. Its streams are still attached. */
   connectionFailed(connection: Connection, code: number): void;
   settings(connection: Connection): void;
-  /** The peer will not look at streams above `last`. */
+  /** The peer will not process streams above `last`. */
   goaway(connection: Connection, last: number, code: number): void;
-  /** The peer has read what came before the PING of `Sender.beginShutdown`. */
+  /** The peer has read everything before the PING of `Sender.beginShutdown`. */
   shutdownRead(connection: Connection): void;
-  /** `count` octets of the stream's data that had waited are on their way. */
+  /** `count` waiting bytes of the stream's data are on their way. */
   moved(slot: number, count: number): void;
   /** So is its END_STREAM. */
   flushed(slot: number): void;

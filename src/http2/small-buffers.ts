@@ -1,5 +1,5 @@
-// Small pieces of memory: slab buffers cut into blocks of 1 KiB, for what has to be kept for a while and is mostly small
-// (requests that may have to be sent again, data that waits for a window).
+// Small pieces of memory: slab buffers divided into blocks of 1 KiB, for data that is kept for a while and is mostly small (requests that
+// may have to be sent again, data waiting for a window).
 
 const SHIFT = 10;
 export const BLOCK_BYTES = 1 << SHIFT;
@@ -16,19 +16,19 @@ export interface Buffers {
   dataStart(bid: number): number;
   dataEnd(bid: number): number;
   bufferOf(at: number): number;
-  /** Offset of the whole of `bid`, head and tail room included; `bufferBytes` long. */
+  /** Offset of the whole buffer `bid`, including headroom and tailroom; `bufferBytes` long. */
   bufferStart(bid: number): number;
   readonly bufferBytes: number;
-  /** Whether one peer may hold so many buffers. */
+  /** Whether one peer may hold this many buffers. */
   affords(count: number): boolean;
-  /** Buffers that one who is slow may hold now; 0: memory is short. */
+  /** Buffers that a slow peer may hold now; 0: memory is short. */
   readonly share: number;
 }
 
 export class Blocks {
-  /** Blocks handed out. */
+  /** Blocks in use. */
   used = 0;
-  /** Buffers with a free block, as a linked list; `freeMask[bid]` says which of its blocks. */
+  /** Buffers with a free block, as a linked list; `freeMask[bid]` says which blocks. */
   private head = NONE;
   private readonly next: Int32Array;
   private readonly prev: Int32Array;
@@ -37,11 +37,11 @@ export class Blocks {
   constructor(private readonly slab: Buffers) {
     this.next = new Int32Array(slab.buffers);
     this.prev = new Int32Array(slab.buffers);
-    // Of a buffer that is not ours all blocks are free: none of them can be released.
+    // In a buffer that is not ours all blocks count as free, so none can be released.
     this.freeMask = new Uint16Array(slab.buffers).fill(0xffff);
   }
 
-  /** Offset of a free block, or -1 when the slab is out. */
+  /** Offset of a free block, or -1 if the slab is exhausted. */
   take(): number {
     let bid = this.head;
     if (bid === NONE) {
@@ -59,7 +59,7 @@ export class Blocks {
     return (bid * PER_BUFFER + index) << SHIFT;
   }
 
-  /** Gives back the block at `at`. */
+  /** Releases the block at `at`. */
   release(at: number): void {
     const block = at >>> SHIFT;
     const bid = (block / PER_BUFFER) | 0;
@@ -70,13 +70,13 @@ export class Blocks {
     this.freeMask[bid] = mask | bit;
     if (mask === 0) this.link(bid);
     else if ((mask | bit) === 0xffff && (this.next[bid] !== NONE || this.prev[bid] !== NONE)) {
-      // Its last block is free, and it is not the only buffer at hand: the slab can use it better.
+      // All its blocks are free, and it is not the only spare buffer: the slab can make better use of it.
       this.unlink(bid);
       this.slab.release(bid);
     }
   }
 
-  /** Gives up the buffer that is kept at hand, if no block of it is in use: once a loop turn. */
+  /** Releases the spare buffer if none of its blocks is in use: once per loop turn. */
   trim(): void {
     const bid = this.head;
     if (this.used > 0 || bid === NONE) return;

@@ -1,79 +1,79 @@
-// The streams of all connections of a worker: a slot each, struct of arrays. What belongs to the protocol is here; what a proxy
-// knows of a stream (its service, its endpoint, its times) has columns of its own under the same slot.
+// The streams of all connections of a worker: one slot each, struct of arrays. The protocol's state is here; the proxy's knowledge about a
+// stream (service, endpoint, times) is in other columns under the same slot.
 import type { Connection } from './connection.js';
 import { DEFAULT_WINDOW } from './frame.js';
 
 /** Bits of `state`. */
 export const STREAM = {
-  /** On a connection, with an id. */
+  /** Attached to a connection, with an id. */
   OPEN: 1,
-  /** END_STREAM went out, or is queued behind data. */
+  /** END_STREAM was sent, or is queued behind data. */
   LOCAL_END: 2,
   /** END_STREAM came in. */
   REMOTE_END: 4,
-  /** The final head (request, or response with a status of 200 and more) came in. */
+  /** The final head (request, or response with a status of 200 or more) was received. */
   HEAD_IN: 8,
   HEAD_OUT: 16,
-  /** In its connection's ring of streams whose data waits. */
+  /** In its connection's ring of streams with waiting data. */
   BLOCKED: 32,
-  /** END_STREAM follows the data that waits. */
+  /** END_STREAM follows the waiting data. */
   END_PENDING: 64,
   /** Trailers follow it. */
   TRAILERS_PENDING: 128,
-  /** Its data is not to be counted against a content-length (a tunnel, a response to HEAD). */
+  /** Its data does not count towards a content-length (a tunnel, a response to HEAD). */
   UNCOUNTED: 256,
-  /** The request was HEAD: no DATA may come. */
+  /** The request was HEAD: no DATA is allowed. */
   BODILESS: 512,
-  /** Its data waits at its own zero window. */
+  /** Its data waits for its own window. */
   STALLED: 1024,
 } as const;
 
-/** What is at the other end of an exchange. */
+/** The other end of an exchange. */
 export const PEER = {
   NONE: 0,
   STREAM: 1,
   SOCKET: 2,
-  /** A socket whose bytes are the stream's data, both ways. */
+  /** A socket whose bytes are the stream's data, in both directions. */
   TUNNEL: 3,
 } as const;
 
-/** Place of a stream in the columns: not to be taken for a socket's, or for the stream's id on its connection. */
+/** Index of a stream in the columns: not a socket's, and not the stream's id on its connection. */
 export type StreamSlot = number & { readonly _: 'stream' };
 
 const NONE = -1;
 
 export class Streams {
-  /** 0: not on a connection. */
+  /** 0: not attached. */
   readonly id: Int32Array;
   readonly state: Uint16Array;
   /** Slot of the other stream or socket of the exchange. */
   readonly peer: Int32Array;
   readonly peerKind: Uint8Array;
-  /** Octets of DATA that we have sent beyond what the peer gave back: its window is the peer's initial one less this. */
+  /** DATA bytes that we have sent beyond what the peer returned: its window is the peer's initial one minus this. */
   readonly sendUsed: Int32Array;
   /** What the peer may still send. */
   readonly recvWindow: Int32Array;
-  /** Given back, not yet announced. */
+  /** To be returned, not yet announced. */
   readonly recvCredit: Int32Array;
   /** The window that we keep open. */
   readonly recvTarget: Int32Array;
   /** Received and not yet passed on. */
   readonly held: Int32Array;
-  /** Octets of body that its content-length still announces; -1: it has none. */
+  /** Bytes of body still expected by its content-length; -1: it has none. */
   readonly expected: Float64Array;
-  /** Since when data waits, ms. */
+  /** When its data began to wait, ms. */
   readonly blockedSince: Float64Array;
-  /** Last time that anything of it came or went, ms. */
+  /** Last activity, ms. */
   readonly active: Float64Array;
-  /** When a stream of a client's was opened, ms. */
+  /** When a client's stream was opened, ms. */
   readonly since: Float64Array;
   readonly blockedNext: Int32Array;
   readonly blockedPrev: Int32Array;
-  /** Its connection; meaningful while OPEN. */
+  /** Its connection; only valid while OPEN. */
   readonly connection: (Connection | null)[] = [];
   /** Slots in use. */
   used = 0;
-  /** Connections of clients that have a stream. */
+  /** Client connections that have a stream. */
   busyClients = 0;
 
   private readonly bucketNext: Int32Array;
@@ -101,7 +101,7 @@ export class Streams {
     this.free = new Int32Array(capacity);
   }
 
-  /** A slot on no connection yet, or -1 when there is none. */
+  /** A slot not attached to a connection, or -1 if there is none. */
   allocate(): StreamSlot | -1 {
     let slot: number;
     if (this.freeCount > 0) slot = this.free[--this.freeCount];
@@ -121,14 +121,14 @@ export class Streams {
     return slot as StreamSlot;
   }
 
-  /** Gives the slot back. It must be on no connection. */
+  /** Frees the slot, which must be detached. */
   release(slot: number): void {
     this.connection[slot] = null;
     this.used--;
     this.free[this.freeCount++] = slot;
   }
 
-  /** Puts the stream on a connection under `id`. */
+  /** Attaches the stream to a connection under `id`. */
   open(slot: number, connection: Connection, id: number): void {
     this.id[slot] = id;
     this.state[slot] |= STREAM.OPEN;
@@ -144,7 +144,7 @@ export class Streams {
     connection.opened++;
   }
 
-  /** Takes the stream off its connection. */
+  /** Detaches the stream from its connection. */
   close(slot: number): void {
     const connection = this.connection[slot];
     if (connection === null || (this.state[slot] & STREAM.OPEN) === 0) return;
@@ -168,18 +168,18 @@ export class Streams {
     return slot;
   }
 
-  /** The first stream of a connection in no order, for a walk that may close the stream it is at; -1 for none. */
+  /** A connection's first stream in no particular order, for a walk that may close the current stream; -1 for none. */
   first(connection: Connection): number {
     return this.from(connection, 0);
   }
 
-  /** The stream after `slot` in that walk: to be asked for before `slot` is closed. */
+  /** The next stream of that walk: ask before `slot` is closed. */
   after(connection: Connection, slot: number): number {
     const next = this.bucketNext[slot];
     return next !== NONE ? next : this.from(connection, ((this.id[slot] >>> 1) & connection.bucketMask) + 1);
   }
 
-  /** Puts the stream at the end of its connection's ring of those that wait. */
+  /** Appends the stream to its connection's ring of waiting streams. */
   block(slot: number, connection: Connection, now: number): void {
     if ((this.state[slot] & STREAM.BLOCKED) !== 0) return;
     this.state[slot] |= STREAM.BLOCKED;
@@ -187,7 +187,7 @@ export class Streams {
     this.append(slot, connection);
   }
 
-  /** Moves the first waiting stream to the end: the others have their turn. */
+  /** Moves the first waiting stream to the end, so that the others get their turn. */
   rotate(connection: Connection): void {
     const slot = connection.blockedHead;
     if (slot === connection.blockedTail) return;

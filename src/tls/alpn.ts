@@ -1,18 +1,18 @@
-// Protocols that are agreed on in a handshake (ALPN, RFC 7301), as small numbers.
+// Protocols negotiated in a handshake (ALPN, RFC 7301), as small numbers.
 
 export const ALPN = {
-  /** None was agreed on. */
+  /** None was negotiated. */
   NONE: 0,
   HTTP2: 1,
   HTTP1: 2,
-  /** Linkerd's transport of streams to other ports. */
+  /** Linkerd's opaque transport. */
   TRANSPORT: 3,
   OTHER: 4,
 } as const;
 
 export const ALPN_NAMES = { HTTP2: 'h2', HTTP1: 'http/1.1', TRANSPORT: 'transport.l5d.io/v1' } as const;
 
-/** The number of what a handshake has agreed on. */
+/** The number of a negotiated protocol. */
 export function alpnOf(name: string): number {
   switch (name) {
     case '':
@@ -29,22 +29,22 @@ export function alpnOf(name: string): number {
   }
 }
 
-/** What a connection that we make is for: of what its profile offers, only that is offered. */
+/** The purpose of our own connection: of the profile's protocols, only the matching ones are offered. */
 export const OFFER = {
   /** All of it. */
   ALL: 0,
   HTTP1: 1,
   HTTP2: 2,
-  /** No version of HTTP: bytes of something else go over it. */
+  /** Bytes other than HTTP: no version of HTTP. */
   BYTES: 3,
-  /** Nothing but the transport of streams. */
+  /** Only the opaque transport. */
   TRANSPORT: 4,
-  /** Nothing: a peer of the mesh finds out by itself what is inside, and may refuse who offers what it does not know. */
+  /** Nothing: a mesh peer detects the content itself, and may refuse a client that offers unknown protocols. */
   NONE: 5,
 } as const;
 export const OFFERS = 6;
 
-/** What is offered of `alpn`. A profile that does not offer what is wanted at all is taken at its word. */
+/** The part of `alpn` to offer. If the profile offers nothing suitable, its list is used as it is. */
 export function offered(alpn: readonly string[], offer: number): readonly string[] {
   const only = (name: string): readonly string[] => (alpn.includes(name) ? [name] : alpn);
   switch (offer) {

@@ -1,22 +1,22 @@
-// The server name that a ClientHello asks for (RFC 8446 section 4.1.2, RFC 6066 section 3), read as its bytes come. A connection's whole
-// memory is a few integers, so the verdict can't depend on how the bytes were split, over segments or over records. What the inner
-// hello of ECH asks for nobody here can read: it is the outer one that says where the connection goes.
+// The server name in a ClientHello (RFC 8446 section 4.1.2, RFC 6066 section 3), parsed as its bytes arrive. A connection's state is a few
+// integers, so the verdict can't depend on how the bytes were split, across segments or records. With ECH the outer hello counts; nobody
+// here can read the inner one.
 //
-// Nothing is refused. What does not look like a ClientHello, or is larger than anybody's, names nobody, and is relayed as it is.
+// Nothing is refused. Anything that does not look like a ClientHello, or is larger than any real one, has no name and is passed through.
 
-/** What is known of a hello. */
+/** Result of parsing a hello. */
 export const HELLO = {
-  /** Not enough has come. */
+  /** More bytes are needed. */
   MORE: 0,
-  /** It asks for a server by name. */
+  /** It has a server name. */
   NAMED: 1,
-  /** It is well formed, as far as was read, and names none. */
+  /** It is well formed, as far as it was read, and has no name. */
   NAMELESS: 2,
-  /** It is no ClientHello that we understand. */
+  /** It is not a ClientHello that we understand. */
   UNREADABLE: 3,
 } as const;
 
-/** A hello is not read any further than this, record headers included. The largest in use have a tenth of it: two keys of ML-KEM. */
+/** Maximum number of bytes to read, including record headers. The largest hellos in use have a tenth of it: two ML-KEM keys. */
 export const MAX_HELLO_BYTES = 32 * 1024;
 /** Longest name (RFC 1035 section 2.3.4). */
 export const MAX_NAME_BYTES = 255;
@@ -31,7 +31,7 @@ const MAX_SESSION = 32;
 const SERVER_NAME = 0;
 const HOST_NAME = 0;
 
-/** What of the message comes next. */
+/** The next part of the message. */
 const NEXT = {
   TYPE: 0,
   LENGTH: 1,
@@ -52,24 +52,24 @@ const NEXT = {
   NAME: 16,
 } as const;
 
-/** Bytes of each part that is a number; 0: of as many as a number has said. */
+/** Size of each part that is a number; 0: the size comes from a number before it. */
 const WIDTH = [1, 3, 0, 1, 0, 2, 0, 1, 0, 2, 2, 2, 0, 2, 1, 2, 0] as const;
 
-// Where each connection's integers are.
+// Positions of a connection's integers.
 const VERDICT = 0;
-/** Bytes of the hello that were read. */
+/** Bytes read so far. */
 const SEEN = 1;
-/** Bytes of the record's header that have come; and of its payload, those that are to come. */
+/** Received bytes of the record's header; remaining bytes of its payload. */
 const HEADER = 2;
 const RECORD = 3;
-/** A NEXT, and how many of its bytes are to come. */
+/** A NEXT, and its remaining bytes. */
 const PART = 4;
 const LEFT = 5;
-/** What the bytes of a number have said. */
+/** Value of the number so far. */
 const VALUE = 6;
-/** Bytes of the message that are to come. */
+/** Remaining bytes of the message. */
 const MESSAGE = 7;
-/** Type of the extension; then, of the one that has the name, how long that may be. */
+/** Type of the extension; then, for server_name, its maximum length. */
 const EXTENSION = 8;
 const INTEGERS = 9;
 
@@ -78,12 +78,12 @@ export class ClientHellos {
   private readonly name = Buffer.alloc(MAX_NAME_BYTES);
   private nameLength = 0;
 
-  /** Slots below `spare` are for connections. That one is for reading a hello again, in one go. */
+  /** Slots below `spare` are for connections. `spare` is for parsing a hello again in one go. */
   constructor(readonly spare: number) {
     this.state = new Int32Array((spare + 1) * INTEGERS);
   }
 
-  /** A connection of which nothing has been read. */
+  /** A new connection, of which nothing has been read. */
   begin(slot: number): void {
     const base = slot * INTEGERS;
     this.state.fill(0, base, base + INTEGERS);
@@ -96,7 +96,7 @@ export class ClientHellos {
     return this.state[slot * INTEGERS + VERDICT];
   }
 
-  /** Reads the next bytes of the connection; a HELLO. After a verdict nothing more is looked at. */
+  /** Reads the connection's next bytes; returns a HELLO. Nothing is read after a verdict. */
   read(slot: number, bytes: Uint8Array, start: number, end: number): number {
     const { state } = this;
     const base = slot * INTEGERS;
@@ -114,7 +114,7 @@ export class ClientHellos {
     return state[base + VERDICT];
   }
 
-  /** The name in the hello that was read last, in lower case, if all of it was read in one go. */
+  /** The name in the hello read last, in lower case, if all of it was read in one go. */
   lastName(): string {
     return this.name.toString('latin1', 0, this.nameLength).toLowerCase();
   }
@@ -139,13 +139,13 @@ export class ClientHellos {
         break;
       default:
         state[base + RECORD] |= byte;
-        // An empty record of a handshake is not allowed (RFC 8446 section 5.1).
+        // An empty handshake record is not allowed (RFC 8446 section 5.1).
         good = state[base + RECORD] > 0 && state[base + RECORD] <= MAX_RECORD;
     }
     if (!good) state[base + VERDICT] = HELLO.UNREADABLE;
   }
 
-  /** `length` bytes of the part at hand, which has at least as many. */
+  /** Processes `length` bytes of the current part, which has at least that many left. */
   private payload(base: number, bytes: Uint8Array, at: number, length: number): void {
     const { state } = this;
     const part = state[base + PART];
@@ -162,7 +162,7 @@ export class ClientHellos {
     while (state[base + LEFT] === 0 && state[base + VERDICT] === HELLO.MORE) this.follow(base);
   }
 
-  /** The part at hand is complete. */
+  /** The current part is complete. */
   private follow(base: number): void {
     const { state } = this;
     const part = state[base + PART];
@@ -179,7 +179,7 @@ export class ClientHellos {
         this.expect(base, value <= MAX_SESSION, NEXT.SESSION, value);
         break;
       case NEXT.COMPRESSIONS:
-        // Before there were extensions, a hello ended here.
+        // Before extensions existed, a hello ended here.
         if (state[base + MESSAGE] === 0) state[base + VERDICT] = HELLO.NAMELESS;
         else this.expect(base, true, NEXT.EXTENSIONS_LENGTH, 0);
         break;
@@ -208,7 +208,7 @@ export class ClientHellos {
         this.expect(base, value === HOST_NAME, NEXT.NAME_LENGTH, 0);
         break;
       case NEXT.NAME_LENGTH: {
-        // There is one name: a list of them has never been of use to anybody.
+        // There is one name: lists of them were never used.
         const good = value === state[base + EXTENSION] - 5 && value > 0 && value <= MAX_NAME_BYTES;
         this.expect(base, good, NEXT.NAME, value);
         break;
@@ -221,7 +221,9 @@ export class ClientHellos {
     }
   }
 
-  /** `part` comes next, `length` bytes of it where it is no number; unless what came was not `good`, or the message has no room for it. */
+  /**
+   * Sets the next `part`, with `length` bytes if it is not a number; unless the last one was not `good`, or the message has no room for it.
+   */
   private expect(base: number, good: boolean, part: number, length: number): void {
     const { state } = this;
     const bytes = WIDTH[part] > 0 ? WIDTH[part] : length;

@@ -1,5 +1,5 @@
-// What a worker has made of the profiles that it was told: contexts of OpenSSL. A profile that changes gets new ones for new connections; those
-// that stand hold on to theirs.
+// OpenSSL contexts that a worker has made from its profiles. A changed profile gets new ones for new connections; existing connections keep
+// theirs.
 
 import type { TlsContextOptions } from '../io/native-tls.js';
 import { OFFERS, offered } from './alpn.js';
@@ -8,16 +8,16 @@ import type { TlsProfile } from './profile.js';
 
 const CLIENT_CERTIFICATE = { none: 0, optional: 1, required: 2 } as const;
 
-/** What peers may send in a handshake, octets. */
+/** Limits on what peers may send in a handshake, bytes. */
 export interface HandshakeSizes {
   readonly maxHello: number;
-  /** The chain of an endpoint; of a client half as much. */
+  /** Chain of an endpoint; half of it for a client. */
   readonly maxChain: number;
 }
 
 interface Entry {
   readonly profile: TlsProfile;
-  /** By OFFER; 0 where it has not been made. */
+  /** By OFFER; 0 if not created yet. */
   readonly contexts: Int32Array;
 }
 
@@ -27,9 +27,7 @@ export class Contexts {
 
   constructor(private readonly engine: Pick<TlsEngine, 'tlsContext' | 'tlsContextFree'>) {}
 
-  /**
-   * Takes over new settings. Returns what OpenSSL says of profiles that it does not take: what there was in their slots serves on.
-   */
+  /** Applies new settings. Returns OpenSSL's objections to profiles; what was in their slots before stays in use. */
   configure(profiles: readonly TlsProfile[], sizes: HandshakeSizes = this.sizes): string[] {
     const resized = sizes.maxHello !== this.sizes.maxHello || sizes.maxChain !== this.sizes.maxChain;
     this.sizes = sizes;
@@ -43,7 +41,7 @@ export class Contexts {
           entry = this.make(profile);
         } catch (error) {
           problems.push(error instanceof Error ? error.message : String(error));
-          // The slot may have been somebody else's.
+          // The slot may have belonged to another profile.
           if (before !== undefined && isSuccessor(profile, before.profile)) entry = before;
         }
       }
@@ -58,7 +56,7 @@ export class Contexts {
     return this.entries.get(slot)?.profile;
   }
 
-  /** The context for a connection that offers OFFER; 0 if there is none. */
+  /** The context for a connection with this OFFER; 0 if there is none. */
   of(slot: number, offer: number): number {
     const entry = this.entries.get(slot);
     if (entry === undefined) return 0;
@@ -68,7 +66,7 @@ export class Contexts {
       try {
         contexts[which] = this.engine.tlsContext(optionsOf(profile, which, this.sizes));
       } catch {
-        // Memory is short: what it is made of was good enough for the first.
+        // Memory is short: the same input was valid the first time.
         return 0;
       }
     }
@@ -86,7 +84,7 @@ export class Contexts {
   }
 }
 
-/** Whether `profile` may be what has become of `before`, and not of somebody else's. */
+/** Whether `profile` is a new version of `before`, rather than a different profile. */
 function isSuccessor(profile: TlsProfile, before: TlsProfile): boolean {
   return profile.role === before.role && profile.serverName === before.serverName;
 }

@@ -1,4 +1,4 @@
-// What drives OpenSSL, as far as TLS between sockets and protocols needs it: tests have one that encrypts nothing.
+// The interface to OpenSSL, as far as the TLS transport needs it: tests have an implementation that does not encrypt.
 import type { NativeTls } from '../io/native-tls.js';
 
 export type TlsEngine = Pick<

@@ -26,32 +26,32 @@ export const FAILURE = {
   NONE: -1,
   /** It took too long. */
   TIMEOUT: TLS_FAILURES.indexOf('timeout'),
-  /** Its peer was waited for, and others wanted its place. */
+  /** It kept us waiting, and others wanted its place. */
   DISPLACED: TLS_FAILURES.indexOf('displaced'),
-  /** The peer closed the connection, or it broke. */
+  /** The peer closed the connection, or the connection broke. */
   LEFT: TLS_FAILURES.indexOf('left'),
-  /** What came is no TLS. */
+  /** The bytes were not TLS. */
   PLAIN: TLS_FAILURES.indexOf('plain-text'),
   VERSION: TLS_FAILURES.indexOf('version'),
-  /** No cipher, group or signature that both sides know. */
+  /** No common cipher, group or signature. */
   CIPHER: TLS_FAILURES.indexOf('cipher'),
-  /** No protocol that both sides speak. */
+  /** No common protocol. */
   ALPN: TLS_FAILURES.indexOf('alpn'),
   NO_CERTIFICATE: TLS_FAILURES.indexOf('no-certificate'),
   AUTHORITY: TLS_FAILURES.indexOf('unknown-authority'),
   EXPIRED: TLS_FAILURES.indexOf('expired'),
   NOT_YET_VALID: TLS_FAILURES.indexOf('not-yet-valid'),
-  /** The certificate is somebody else's. */
+  /** The certificate is for another name. */
   NAME: TLS_FAILURES.indexOf('wrong-name'),
   CERTIFICATE: TLS_FAILURES.indexOf('bad-certificate'),
-  /** The peer does not take our certificate. */
+  /** The peer refuses our certificate. */
   REFUSED: TLS_FAILURES.indexOf('refused'),
   MALFORMED: TLS_FAILURES.indexOf('malformed'),
-  /** Memory was short, or there is no certificate of ours. */
+  /** Out of memory, or no certificate of our own. */
   INTERNAL: TLS_FAILURES.indexOf('internal'),
 } as const;
 
-/** OpenSSL gives alerts that were received as reasons from here on. */
+/** OpenSSL reports received alerts as reasons from here on. */
 const ALERT_REASONS = 1000;
 /** Alerts (RFC 8446 section 6.2). */
 const ALERT = {
@@ -67,7 +67,7 @@ const ALERT = {
   NO_APPLICATION_PROTOCOL: 120,
 } as const;
 
-/** X509_V_ERR_* that have a word of their own. */
+/** X509_V_ERR_* with a cause of their own. */
 const VERIFY: Readonly<Record<number, number>> = {
   2: FAILURE.AUTHORITY,
   9: FAILURE.NOT_YET_VALID,
@@ -82,7 +82,7 @@ const VERIFY: Readonly<Record<number, number>> = {
   64: FAILURE.NAME,
 };
 
-/** SSL_R_* (openssl/sslerr.h) that have a word of their own. */
+/** SSL_R_* (openssl/sslerr.h) with a cause of their own. */
 const REASON: Readonly<Record<number, number>> = {
   // HTTPS_PROXY_REQUEST, HTTP_REQUEST
   155: FAILURE.PLAIN,
@@ -106,7 +106,7 @@ const REASON: Readonly<Record<number, number>> = {
 };
 
 const VERIFY_FAILED = 134;
-/** Reasons that are no library's own (ERR_R_MALLOC_FAILURE and its like) have flags from this bit on. */
+/** General reasons (ERR_R_MALLOC_FAILURE and the like) have flags from this bit on. */
 const COMMON_REASONS = 1 << 18;
 
 function causeOfAlert(alert: number): number {
@@ -129,7 +129,7 @@ function namedAlert(alert: number): number {
   return alert === ALERT.INTERNAL_ERROR ? FAILURE.LEFT : FAILURE.MALFORMED;
 }
 
-/** What the last call says about a handshake that has failed; `tls`: the first byte that came was one of TLS. */
+/** The cause of a failed handshake, from the last call; `tls`: the first byte looked like TLS. */
 export function causeOf(page: Int32Array, tls: boolean): number {
   if (!tls) return FAILURE.PLAIN;
   const reason = page[TLS_PAGE.REASON];

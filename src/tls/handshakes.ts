@@ -1,37 +1,37 @@
-// How much handshakes may take: so many under way, so much work in a loop turn, so much time for each. A handshake costs as much as hundreds of
-// requests, and anybody can ask for one; connections that stand must not wait for those that come.
+// Limits on handshakes: number in progress, work per loop turn, and time for each. A handshake costs as much as hundreds of requests, and
+// anybody can ask for one; established connections must not wait for new ones.
 //
-// Who was accepted waits in line until his first bytes may be received: they stay in the kernel till then, and nothing is held for him. Connections
-// that we make ourselves have a line and a bound of their own, and go first. What is to be done next for a handshake is a step; steps are
-// taken first come first served.
+// An accepted client waits in line before its first bytes may be received: until then they stay in the kernel, and nothing is held for it.
+// Our own connections have a separate line and limit, and go first. The next thing to do for a handshake is a step; steps are taken in
+// order of arrival.
 import { SlotList } from './slot-list.js';
 
 export interface HandshakeLimits {
-  /** For all of a handshake, ms. */
+  /** Timeout of a whole handshake, ms. */
   readonly timeoutMs: number;
-  /** Under way at once, of each side. */
+  /** Maximum in progress, for each side. */
   readonly max: number;
-  /** Steps in a loop turn, which also ends with them after this time, ms, with the step that is being taken. */
+  /** Steps per loop turn, and their time per turn, ms, after which the current step is the last. */
   readonly perTurn: number;
   readonly turnMs: number;
-  /** Who has been under way for so long makes room for those who wait when as many are under way as may be, ms. */
+  /** When the maximum is reached: one in progress for this long makes room for those that wait, ms. */
   readonly patienceMs: number;
 }
 
-/** Who carries them out. */
+/** Carries out the steps. */
 export interface HandshakeSteps {
-  /** May begin. */
+  /** It may begin. */
   admitted(slot: number): void;
-  /** Is to do what it has to do next. */
+  /** Takes its next step. */
   step(slot: number): void;
-  /** Has had its time. */
+  /** Its time is up. */
   late(slot: number): void;
-  /** Has been waiting for its peer, and others want its place. */
+  /** It has kept us waiting, and others want its place. */
   displaced(slot: number): void;
 }
 
 export class Handshakes {
-  /** Turns that left some of them for the next. */
+  /** Turns that left some steps for the next. */
   deferrals = 0;
   limits: HandshakeLimits = { timeoutMs: 10_000, max: 1024, perTurn: 8, turnMs: 0.25, patienceMs: 1000 };
   private readonly all: SlotList;
@@ -42,7 +42,7 @@ export class Handshakes {
   private readonly steps: SlotList;
   private readonly began: Float64Array;
   private readonly admittedAt: Float64Array;
-  /** 1 for connections that we make. */
+  /** 1 for our own connections. */
   private readonly own: Uint8Array;
 
   constructor(
@@ -61,17 +61,17 @@ export class Handshakes {
     this.own = new Uint8Array(slots);
   }
 
-  /** Handshakes that have not come to an end, those included whose peer has not said a word. */
+  /** Unfinished handshakes, including those whose peer has not sent anything. */
   get open(): number {
     return this.all.size;
   }
 
-  /** Those that have begun, of both sides. */
+  /** Those that have begun, on both sides. */
   get underWay(): number {
     return this.admittedStrangers.size + this.admittedOurs.size;
   }
 
-  /** Those that wait for a place. */
+  /** Those waiting for a place. */
   get waiting(): number {
     return this.strangers.size + this.ours.size;
   }
@@ -84,20 +84,20 @@ export class Handshakes {
     return this.admittedOurs.size < max ? this.ours.size : 0;
   }
 
-  /** A connection stands: its time begins. `own`: we have made it. */
+  /** The connection is established: its time begins. `own`: we dialled it. */
   begin(slot: number, own: boolean): void {
     this.own[slot] = own ? 1 : 0;
     this.began[slot] = this.clock();
     this.all.push(slot);
   }
 
-  /** Wants to begin. */
+  /** Asks for a place. */
   ask(slot: number): void {
     if (this.own[slot] === 1) this.ours.push(slot);
     else this.strangers.push(slot);
   }
 
-  /** Has something to do. */
+  /** Queues a step. */
   queue(slot: number): void {
     this.steps.push(slot);
   }
@@ -106,7 +106,7 @@ export class Handshakes {
     return this.steps.has(slot);
   }
 
-  /** It is over, one way or the other. Returns how long it has taken, ms. */
+  /** It is over, successfully or not. Returns its duration, ms. */
   done(slot: number): number {
     if (!this.all.has(slot)) return 0;
     this.all.remove(slot);
@@ -118,7 +118,7 @@ export class Handshakes {
     return this.clock() - this.began[slot];
   }
 
-  /** Once a loop turn, after everything else in it. */
+  /** Once per loop turn, after everything else. */
   turn(): void {
     if (this.all.size === 0) return;
     const now = this.clock();
@@ -145,7 +145,7 @@ export class Handshakes {
   private admit(now: number): void {
     const { max, perTurn } = this.limits;
     while (this.ours.size > 0 && this.admittedOurs.size < max) this.begins(this.ours, this.admittedOurs, now);
-    // No more than can be served soon: whatever they send is held from here on.
+    // Admit no more than can be served soon: whatever they send is held from now on.
     for (let room = perTurn - this.steps.size; room > 0 && this.strangers.size > 0; room--) {
       if (this.admittedStrangers.size >= max && !this.makeRoom(now)) return;
       this.begins(this.strangers, this.admittedStrangers, now);
@@ -159,7 +159,7 @@ export class Handshakes {
     this.work.admitted(slot);
   }
 
-  /** Ends the one that has been under way longest, if that is long enough: it waits for its peer. */
+  /** Ends the oldest one in progress, if it is old enough: it is waiting for its peer. */
   private makeRoom(now: number): boolean {
     const slot = this.admittedStrangers.first;
     if (slot < 0 || this.steps.has(slot) || now < this.admittedAt[slot] + this.limits.patienceMs) return false;

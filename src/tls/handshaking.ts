@@ -1,5 +1,5 @@
-// What a handshake does when it is its turn: OpenSSL gets what has come, and what it writes is sent. Nothing is made for a stranger before the
-// whole of his first record is here.
+// The steps of a handshake: OpenSSL gets the received bytes, and its output is sent. Nothing is allocated for a stranger before the first
+// record is complete.
 import { ERRNO } from '../io/abi.js';
 import { TLS, TLS_PAGE, type TlsPeer } from '../io/native-tls.js';
 import { BUFFER_CAPACITY } from '../io/slab.js';
@@ -7,22 +7,22 @@ import { causeOf, FAILURE } from './failures.js';
 import { Handshakes } from './handshakes.js';
 import { FLAG, PHASE, type TlsSockets, WIRE_BYTES } from './sockets.js';
 
-/** Types of records that may come in a handshake: alert and handshake. */
+/** Types of records allowed in a handshake: alert and handshake. */
 const ALERT_RECORD = 21;
 const HANDSHAKE_RECORD = 22;
 const RECORD_HEADER = 5;
-/** The most that a record may hold while nothing is encrypted (RFC 8446 section 5.1). */
+/** Maximum content of an unencrypted record (RFC 8446 section 5.1). */
 const MAX_RECORD = 16_384;
-/** Buffers that there have to be for a step: what it writes, and what comes with the end of a handshake. */
+/** Buffers required for a step: for its output, and for data that follows the end of a handshake. */
 const STEP_BUFFERS = 3;
 
-/** What the proxy says of connections that are to be secured. */
+/** Implemented by the proxy, for connections to be secured. */
 export interface Handshaker {
-  /** Opens the engine's connection: a handle, or below 0 where it can't be. */
+  /** Opens the engine's connection: returns a handle, or a negative number on failure. */
   connect(slot: number): number;
-  /** The handshake is over, and payload may pass from the next call on. `took`: ms. */
+  /** The handshake is complete; payload may pass from the next call on. `took`: ms. */
   finished(slot: number, peer: TlsPeer, took: number): void;
-  /** Reads what has come behind it. */
+  /** Reads what followed it. */
   read(slot: number): void;
 }
 
@@ -40,7 +40,7 @@ export class Handshaking {
     this.handshakes = new Handshakes(sockets.capacity, this, clock);
   }
 
-  /** The connection stands. `heard`: something has come, and is here already. */
+  /** The connection is established. `heard`: something has already been received. */
   begin(slot: number, server: boolean, heard: boolean): void {
     const { phase, channel } = this.sockets;
     this.cause[slot] = FAILURE.NONE;
@@ -54,12 +54,12 @@ export class Handshaking {
     this.handshakes.ask(slot);
   }
 
-  /** Whether nothing is to be received now. */
+  /** Whether nothing should be received now. */
   full(slot: number): boolean {
     return this.sockets.phase[slot] !== PHASE.HANDSHAKE || this.handshakes.queued(slot);
   }
 
-  /** The first bytes are there, in the kernel. */
+  /** The first bytes are available in the kernel. */
   readable(slot: number): void {
     if (this.sockets.phase[slot] !== PHASE.QUIET) return;
     this.sockets.phase[slot] = PHASE.LINE;
@@ -73,14 +73,14 @@ export class Handshaking {
     this.advance(slot);
   }
 
-  /** Notes what the first byte that has come looks like. */
+  /** Records what the first byte looks like. */
   look(slot: number, byte: number): void {
     const { sockets } = this;
     if (sockets.has(slot, FLAG.HEARD)) return;
     sockets.flags[slot] |= byte === HANDSHAKE_RECORD || byte === ALERT_RECORD ? FLAG.HEARD | FLAG.TLS : FLAG.HEARD;
   }
 
-  /** The peer has ended its direction, or the connection is broken: what has come is looked at first. */
+  /** The peer has ended its direction, or the connection broke: received bytes are processed first. */
   ended(slot: number, errno: number): void {
     const { sockets } = this;
     sockets.errno[slot] = errno;
@@ -121,7 +121,7 @@ export class Handshaking {
     this.call(slot);
   }
 
-  /** A step, if there is something that OpenSSL can use. */
+  /** Takes a step, if OpenSSL can use the available bytes. */
   private advance(slot: number): void {
     const { sockets } = this;
     if (sockets.handle[slot] !== 0 || !sockets.isServer(slot) || this.whole(slot)) this.handshakes.queue(slot);
@@ -131,12 +131,12 @@ export class Handshaking {
     }
   }
 
-  /** Whether OpenSSL has a use for what has come first: a record that is whole, or something that is none. */
+  /** Whether OpenSSL can use the first bytes: a complete record, or something that is no record. */
   private whole(slot: number): boolean {
     const { inbox, slab } = this.sockets;
     if (!this.sockets.has(slot, FLAG.TLS)) return true;
     const bid = inbox.first(slot);
-    // A little that rests.
+    // A little data at rest.
     if (bid < 0) return false;
     const at = inbox.startOf(bid);
     if (inbox.endOf(bid) - at < RECORD_HEADER) return inbox.bytes[slot] >= RECORD_HEADER;
@@ -206,7 +206,7 @@ export class Handshaking {
     } else this.handshaker.read(slot);
   }
 
-  /** The peer is gone. One that has never said a word was only looking whether anybody listens. */
+  /** The peer is gone. If it never sent anything, it was a port check. */
   private left(slot: number): void {
     const { sockets } = this;
     const silent = sockets.isServer(slot) && !sockets.has(slot, FLAG.HEARD) && sockets.has(slot, FLAG.FIN);

@@ -1,16 +1,16 @@
-// Who is at the other end of each socket, as its certificate has said, as small numbers: authorization, headers and metrics compare
-// numbers, and no name is made on the hot path.
+// Certified peer identities per socket, as small numbers: authorization, headers and metrics compare numbers, and no string is created on
+// the hot path.
 
-/** Of `identity`: no TLS, or no certificate. */
+/** Identity of a socket without TLS, or without a certificate. */
 export const NOBODY = 0;
 
 const NONE: readonly string[] = [];
 
-/** Names that are remembered while nobody is connected under them; beyond it the oldest are forgotten. */
+/** Names remembered while nobody is connected with them; the oldest are dropped first. */
 const MAX_UNUSED = 1024;
 
 export class TlsPeers {
-  /** By socket: its peer's identity, NOBODY without one. */
+  /** By socket: the peer's identity, NOBODY without one. */
   readonly identity: Int32Array;
   private readonly numbers = new Map<string, number>();
   private readonly names: (string | undefined)[] = [''];
@@ -23,7 +23,7 @@ export class TlsPeers {
     this.identity = new Int32Array(sockets);
   }
 
-  /** A handshake has shown that `name` is at the other end of `slot`; `all` are the names in its certificate, this one among them. */
+  /** A handshake has shown `name` at the other end of `slot`; `all` are the names in its certificate, including this one. */
   identified(slot: number, name: string, all: readonly string[] = [name]): void {
     this.forget(slot);
     const key = `${name}\n${all.join('\n')}`;
@@ -49,17 +49,17 @@ export class TlsPeers {
     if (this.unused > MAX_UNUSED) this.sweep();
   }
 
-  /** The name behind a number; empty for NOBODY. */
+  /** The name for a number; empty for NOBODY. */
   nameOf(identity: number): string {
     return this.names[identity] ?? '';
   }
 
-  /** All names of whom a number stands for; none for NOBODY. */
+  /** All names in the certificate; none for NOBODY. */
   namesOf(identity: number): readonly string[] {
     return this.all[identity] ?? NONE;
   }
 
-  /** How many names are known: numbers are below `limit`. */
+  /** Upper bound of the numbers in use. */
   get limit(): number {
     return this.names.length;
   }

@@ -1,17 +1,17 @@
-// Connections that stand: what comes in is decrypted as far as the protocols want it, and kept as it came otherwise.
+// Established connections: input is decrypted as far as the protocols want it, and otherwise kept as received.
 import { ERRNO } from '../io/abi.js';
 import { TLS, TLS_PAGE } from '../io/native-tls.js';
 import { FLAG, PHASE, type TlsSockets, WIRE_BYTES } from './sockets.js';
 
-/** With more than this waiting nothing is received. */
+/** With more than this waiting, nothing is received. */
 const BACKLOG_BYTES = 16 * 1024;
-/** So much may come in a row without payload: a record that is not whole, tickets, changes of keys. */
+/** Maximum input without payload in a row: an incomplete record, tickets, key updates. */
 const MAX_BARREN_BYTES = 64 * 1024;
-/** A peer that makes us answer and does not read may have so much waiting for it. */
+/** Maximum unsent output for a peer that makes us answer and does not read. */
 const MAX_UNSENT_BYTES = 512 * 1024;
 
 export class RecordsIn {
-  /** Bytes that have come since the last payload. */
+  /** Bytes received since the last payload. */
   private readonly barren: Int32Array;
 
   constructor(private readonly sockets: TlsSockets) {
@@ -26,7 +26,7 @@ export class RecordsIn {
     return this.sockets.inbox.bytes[slot] > BACKLOG_BYTES || this.sockets.has(slot, FLAG.READ);
   }
 
-  /** Decrypts what is there while it is wanted; behind it comes the end of the stream. */
+  /** Decrypts available input while it is wanted, followed by the end of the stream. */
   read(slot: number): void {
     const { channel, inbox, phase } = this.sockets;
     while (phase[slot] === PHASE.OPEN && channel.wants(slot)) {
@@ -39,7 +39,7 @@ export class RecordsIn {
     }
   }
 
-  /** Nothing waits for being decrypted: was this all? */
+  /** All input is decrypted: is this the end? */
   private finish(slot: number): void {
     const { sockets } = this;
     if (sockets.has(slot, FLAG.ENDED) || !sockets.has(slot, FLAG.FIN | FLAG.BROKEN)) return;
@@ -48,7 +48,7 @@ export class RecordsIn {
     sockets.fail(slot, cut ? ERRNO.EPROTO : sockets.errno[slot]);
   }
 
-  /** One call of the engine. False where there is no memory for it, or nothing left to do. */
+  /** One call of the engine. False if there is no memory for it, or nothing left to do. */
   private piece(slot: number): boolean {
     const { sockets } = this;
     const { slab, inbox, engine, channel, flags } = sockets;
@@ -61,7 +61,7 @@ export class RecordsIn {
     const at = bid < 0 ? 0 : inbox.startOf(bid);
     const length = bid < 0 ? 0 : inbox.endOf(bid) - at;
     const start = slab.dataStart(to);
-    // What can't be written now is asked for once more.
+    // Output that can't be written now is asked for again.
     const room = slab.free > 0 ? WIRE_BYTES : 0;
     const handle = sockets.handle[slot] - 1;
     const status = engine.tlsReceive(handle, at, length, start, slab.dataEnd(to) - start, sockets.wireAt, room);
@@ -92,7 +92,7 @@ export class RecordsIn {
       return false;
     }
     if ((status & TLS.END) !== 0) {
-      // Whatever comes behind it is nothing (RFC 8446 section 6.1).
+      // Anything after it is ignored (RFC 8446 section 6.1).
       sockets.flags[slot] = (sockets.flags[slot] & ~FLAG.MORE) | FLAG.ENDED;
       sockets.inbox.clear(slot);
       sockets.channel.end(slot);

@@ -1,5 +1,5 @@
-// Payload on its way out: small pieces of a turn leave in one record, bulk in records as large as a buffer takes, and what follows a pause begins
-// with a record that fits in one packet, so that a reader has something to work on before all of a large record has come.
+// Outgoing payload. Small pieces of a turn share one record, and bulk goes out in records as large as a buffer. After a pause the first
+// record fits in one packet, so that a reader can start before a large record is complete.
 import { ERRNO } from '../io/abi.js';
 import { TLS, TLS_PAGE } from '../io/native-tls.js';
 import { BUFFER_CAPACITY, BUFFER_SIZE } from '../io/slab.js';
@@ -9,25 +9,25 @@ import { FLAG, SCRATCH_BYTES, type TlsSockets } from './sockets.js';
 const OVERHEAD = 128;
 /** Payload of a full record: with the overhead it fills a buffer. */
 const FULL_RECORD = BUFFER_SIZE - OVERHEAD;
-/** Payload of the first record after a pause: less than a packet takes (an MSS of 1,428 over IPv6 with timestamps) ... */
+/** Payload of the first record after a pause: it fits in a packet (an MSS of 1,428 over IPv6 with timestamps) ... */
 const FIRST_RECORD = 1300;
-/** ... and of those that follow, until so much has been sent. */
+/** ... and of the next ones, until this much has been sent. */
 const NEXT_RECORD = 4096;
 const GROWN_BYTES = 16 * 1024;
-/** A slice as long as a buffer received makes a record of its own: filling it up would mean to copy it. */
+/** A slice the size of a received buffer becomes a record of its own: filling it up would need a copy. */
 const ALONE_BYTES = BUFFER_CAPACITY - 512;
-/** Silence that is a pause, ms. */
+/** Silence that counts as a pause, ms. */
 const PAUSE_MS = 100;
-/** Written in one go at most: the rest when the kernel has taken that. */
+/** Maximum to write at once; the rest follows once the kernel has taken it. */
 const GO_BYTES = 256 * 1024;
 
 export class RecordsOut {
-  /** Time of this turn, ms, in whole numbers. */
+  /** Time of this turn, whole ms. */
   ms = 0;
-  /** Payload since the last pause, and when the last was sent. */
+  /** Payload since the last pause, and the time of the last send. */
   private readonly burst: Int32Array;
   private readonly sentAt: Int32Array;
-  /** Of the record that is put together: where its payload lies, and how much is left of it. */
+  /** The record being assembled: position and remaining length of its payload. */
   private from = 0;
 
   constructor(private readonly sockets: TlsSockets) {
@@ -68,13 +68,13 @@ export class RecordsOut {
     return true;
   }
 
-  /** Takes payload for one record, which is then at `from`; returns how much. A single slice stays where it is. */
+  /** Takes payload for one record, which is then at `from`; returns its length. A single slice stays where it is. */
   private gather(slot: number): number {
     const { channel, slab, scratchAt } = this.sockets;
     const most = Math.min(this.mostOf(slot), SCRATCH_BYTES);
     this.from = channel.payloadAt(slot);
     let length = Math.min(channel.payloadLength(slot), most);
-    // What was taken stays in its buffer until it has been sent.
+    // Payload stays in its buffer until it has been sent.
     channel.take(slot, length);
     if (length === most || length >= ALONE_BYTES || channel.payloadLength(slot) === 0) return length;
     slab.bytes.copyWithin(scratchAt, this.from, this.from + length);
@@ -95,14 +95,14 @@ export class RecordsOut {
     return burst < GROWN_BYTES ? NEXT_RECORD : FULL_RECORD;
   }
 
-  /** Encrypts `length` bytes at `from` and writes them; false where that failed. */
+  /** Encrypts `length` bytes at `from` and writes them; false on failure. */
   private record(slot: number, length: number): boolean {
     const { sockets } = this;
     const { slab, engine } = sockets;
     for (let at = this.from, left = length; ; ) {
       const bid = slab.take();
       if (bid < 0) {
-        // Part of it is written: no other can be.
+        // Part of it is written, so no other record can follow.
         sockets.fail(slot, ERRNO.ENOBUFS);
         return false;
       }

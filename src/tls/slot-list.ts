@@ -1,8 +1,8 @@
-// Sockets in the order in which they came, each in the list once: linked through typed arrays, so that one can leave from the middle.
+// Sockets in order of arrival, each at most once: linked through typed arrays, so that one can leave from the middle.
 
 export class SlotList {
   size = 0;
-  /** A slot plus 1; 0 is none. Pages of slots that nobody has used stay untouched. */
+  /** A slot plus 1; 0 is none. Pages of unused slots stay untouched. */
   private head = 0;
   private tail = 0;
   private readonly next: Int32Array;
@@ -19,12 +19,12 @@ export class SlotList {
     return this.listed[slot] === 1;
   }
 
-  /** The one that has been here longest, or -1. */
+  /** The oldest entry, or -1. */
   get first(): number {
     return this.head - 1;
   }
 
-  /** Comes last, unless it is here. */
+  /** Appends it, unless it is already in the list. */
   push(slot: number): void {
     if (this.listed[slot] === 1) return;
     this.listed[slot] = 1;
@@ -48,7 +48,7 @@ export class SlotList {
     this.size--;
   }
 
-  /** Takes the first one out; -1 if there is none. */
+  /** Removes the first one; -1 if there is none. */
   shift(): number {
     const slot = this.head - 1;
     if (slot >= 0) this.remove(slot);

@@ -1,78 +1,78 @@
-// What TLS knows of each socket: columns, as in the socket table.
+// TLS state of sockets: columns, as in the socket table.
 import { Inbox } from '../io/inbox.js';
 import { TLS_PAGE, type TlsPeer } from '../io/native-tls.js';
 import type { Slab } from '../io/slab.js';
 import type { Channel } from '../io/transport.js';
 import type { TlsEngine } from './engine.js';
 
-/** How far a connection has come. */
+/** Progress of a connection. */
 export const PHASE = {
-  /** It is none of ours. */
+  /** Not a TLS connection. */
   NONE: 0,
-  /** Accepted; nothing has come, or it waits to be received. */
+  /** Accepted; nothing has arrived, or it has not been received. */
   QUIET: 1,
-  /** Waits for its place among the handshakes. */
+  /** Waits for a place among the handshakes. */
   LINE: 2,
   HANDSHAKE: 3,
   OPEN: 4,
-  /** Nothing more comes of it. */
+  /** It has failed. */
   FAILED: 5,
 } as const;
 
 export const FLAG = {
-  /** It is we who were dialled. */
+  /** We are the server. */
   SERVER: 1,
-  /** OpenSSL has more for us, without input. */
+  /** OpenSSL has more output or plaintext without further input. */
   MORE: 2,
   /** Nothing more comes from the socket: it has ended ... */
   FIN: 4,
   /** ... or is broken. */
   BROKEN: 8,
-  /** The peer has said close_notify. */
+  /** The peer has sent close_notify. */
   ENDED: 16,
-  /** Waits for memory: to go on with a handshake or input, to send payload, to write close_notify. */
+  /** Waits for memory: to continue a handshake or input, to send payload, to write close_notify. */
   READ: 32,
   SEND: 64,
   SHUT: 128,
   STARVED: 32 | 64 | 128,
-  /** The first byte that came was one of TLS. */
+  /** The first byte looked like TLS. */
   TLS: 256,
-  /** Something has come. */
+  /** Something has been received. */
   HEARD: 512,
-  /** It stood before it was to be secured: what has come is handed on. */
+  /** It was established before TLS was added: received bytes are passed on. */
   LATE: 1024,
 } as const;
 
-/** Wire of one call that is not payload: a flight of a handshake, an answer to KeyUpdate, an alert. */
+/** Output of one call other than payload: a flight of a handshake, an answer to KeyUpdate, an alert. */
 export const WIRE_BYTES = 16 * 1024;
-/** Plain text of a handshake's last call, and payload that is joined. */
+/** Plaintext of a handshake's last call, and joined payload. */
 export const SCRATCH_BYTES = 16 * 1024;
 
-/** Who hears of handshakes: the proxy's metrics and log. */
+/** Is told of handshakes: the proxy's metrics and log. */
 export interface TlsReports {
   established(slot: number, server: boolean, peer: TlsPeer, ms: number): void;
   /** `cause` is a FAILURE. */
   failed(slot: number, server: boolean, cause: number): void;
-  /** A connection that stood has ended without close_notify (`truncated`), or with something that is no TLS. */
+  /** An established connection ended without close_notify (`truncated`), or with something that is not TLS. */
   broken(slot: number, server: boolean, truncated: boolean): void;
 }
 
 export class TlsSockets {
-  /** What the engine says of its last call. */
+  /** Results of the engine's last call. */
   readonly page: Int32Array;
   readonly phase: Uint8Array;
   readonly flags: Uint16Array;
-  /** The engine's connection plus 1; 0: there is none. */
+  /** The engine's connection plus 1; 0: none. */
   readonly handle: Int32Array;
   readonly profile: Int32Array;
   readonly errno: Uint8Array;
-  /** What was received and not decrypted. */
+  /** Received input that is not decrypted. */
   readonly inbox: Inbox;
-  /** Where the engine writes what is not payload, and what is not bulk. */
+  /** Where the engine writes output that is neither payload nor bulk. */
   readonly wireAt: number;
   readonly scratchAt: number;
   reports: TlsReports | undefined;
-  /** Sockets that have a connection. */
+  /** Sockets with an engine connection. */
   open = 0;
   private readonly list: Int32Array;
   private readonly listed: Uint8Array;
@@ -105,7 +105,7 @@ export class TlsSockets {
     return this.has(slot, FLAG.SERVER);
   }
 
-  /** Has to wait for memory with `flag`. */
+  /** Marks it as waiting for memory, for the purpose `flag`. */
   starve(slot: number, flag: number): void {
     this.flags[slot] |= flag;
     if (this.listed[slot] === 1) return;
@@ -113,12 +113,12 @@ export class TlsSockets {
     this.list[this.starved++] = slot;
   }
 
-  /** Those that wait for memory, while there is some. */
+  /** Number of sockets waiting for memory, while there is some. */
   get fed(): number {
     return this.starved > 0 && this.slab.replaceable ? this.starved : 0;
   }
 
-  /** Takes those off that wait for memory, one after the other. */
+  /** Takes those waiting for memory off the list, one after the other. */
   feed(go: { fed(slot: number, flags: number): void }): void {
     const n = this.starved;
     for (let i = 0; i < n; i++) {
@@ -132,13 +132,13 @@ export class TlsSockets {
     this.starved -= n;
   }
 
-  /** A buffer for plain text, or -1. */
+  /** A buffer for plaintext, or -1. */
   buffer(): number {
     const bid = this.slab.takeForInput();
     return bid >= 0 ? bid : this.slab.takeToReplace();
   }
 
-  /** Sends what the engine has written to `wireAt`. There is a buffer: that was looked at before. */
+  /** Sends what the engine has written to `wireAt`. A buffer is available; that was checked before. */
   writeWire(slot: number): void {
     const length = this.page[TLS_PAGE.WIRE];
     if (length === 0) return;
@@ -150,14 +150,14 @@ export class TlsSockets {
     this.channel.write(slot, at, length, bid);
   }
 
-  /** The connection can't go on: what it holds is given back, and the protocols are told in the end. */
+  /** The connection can't continue: releases what it holds, and tells the protocols. */
   fail(slot: number, errno: number): void {
     this.phase[slot] = PHASE.FAILED;
     this.release(slot);
     this.channel.fail(slot, errno);
   }
 
-  /** Gives back what a connection holds. */
+  /** Releases what a connection holds. */
   release(slot: number): void {
     this.inbox.clear(slot);
     const handle = this.handle[slot] - 1;

@@ -1,20 +1,20 @@
-// What a connection of the opaque transport begins with, inside TLS: where it is to go, and whether what follows is HTTP. A preface, the
-// length of a message, and the message in the wire format of Protocol Buffers:
+// The opaque transport header, inside TLS: the destination port, and whether HTTP follows. A preface, the length of a message, and the
+// message in the wire format of Protocol Buffers:
 //
 //   1 port: int32, 2 name: string, 3 session_protocol: oneof {1 http1: empty, 2 http2: empty}
 import { Buffer } from 'node:buffer';
 
-/** What peers agree on (ALPN) if such a header is to come. */
+/** The ALPN protocol that announces such a header. */
 export const TRANSPORT_ALPN = 'transport.l5d.io/v1';
-/** A message longer than this is refused: a port and a name need a tenth of it. */
+/** Longer messages are refused: a port and a name need a tenth of it. */
 export const MAX_MESSAGE_BYTES = 4096;
 /** Longest header that `writeTransportHeader` writes. */
 export const MAX_WRITTEN_BYTES = 320;
 
-/** What the bytes behind the header are. */
+/** What follows the header. */
 export const SESSION = { OPAQUE: 0, HTTP1: 1, HTTP2: 2 } as const;
 
-/** Why a header is refused: answers of `read` below 0, and their words. */
+/** Why a header is refused: negative results of `read`, and their texts. */
 export const HEADER_ERROR = { PREFACE: -1, TOO_LARGE: -2, MALFORMED: -3, PORT: -4 } as const;
 export const HEADER_ERRORS: readonly string[] = [
   '',
@@ -26,7 +26,7 @@ export const HEADER_ERRORS: readonly string[] = [
 
 const PREFACE = Buffer.from(`${TRANSPORT_ALPN}\r\n\r\n`, 'latin1');
 const BEFORE_MESSAGE = PREFACE.length + 4;
-/** Longest header that is read. */
+/** Longest header that is accepted. */
 export const MAX_HEADER_BYTES = BEFORE_MESSAGE + MAX_MESSAGE_BYTES;
 const MAX_NAME = 255;
 
@@ -38,7 +38,7 @@ const FIXED32 = 5;
 
 const FIELD = { PORT: 1, NAME: 2, SESSION: 3 } as const;
 
-/** Reads headers, one at a time: what the last one said is in its members. */
+/** Reads headers, one at a time; the last one's content is in its members. */
 export class TransportHeaderReader {
   port = 0;
   name = '';
@@ -49,7 +49,7 @@ export class TransportHeaderReader {
   private end = 0;
   private value = 0;
 
-  /** Bytes of the header in `bytes[start..end)`; 0 while it is not complete, a HEADER_ERROR where it is none. */
+  /** Length of the header in `bytes[start..end)`; 0 if it is incomplete, a HEADER_ERROR if it is invalid. */
   read(bytes: Uint8Array, start: number, end: number): number {
     const available = end - start;
     for (let i = 0; i < Math.min(available, PREFACE.length); i++)
@@ -89,7 +89,7 @@ export class TransportHeaderReader {
     return true;
   }
 
-  /** Of several the last counts; one that is not known is opaque. */
+  /** If there are several, the last one counts; an unknown one means opaque. */
   private sessionProtocol(end: number): boolean {
     const whole = this.end;
     this.end = end;
@@ -123,7 +123,7 @@ export class TransportHeaderReader {
     return this.at <= this.end;
   }
 
-  /** At most 10 octets. Of a value beyond 2^32, as a negative one is, no more than that it is none of a port is kept. */
+  /** At most 10 bytes. A value over 2^32, such as a negative one, is only kept as "not a port". */
   private varint(): boolean {
     let value = 0;
     for (let i = 0; i < 10; i++) {
@@ -139,7 +139,7 @@ export class TransportHeaderReader {
   }
 }
 
-/** Writes a header at `bytes[at]`; returns its length. A `name` that is longer than any is left away. */
+/** Writes a header at `bytes[at]`; returns its length. A `name` over the limit is omitted. */
 export function writeTransportHeader(
   bytes: Uint8Array,
   at: number,

@@ -1,5 +1,5 @@
-// TLS between sockets and protocols: one for all sockets of a worker that speak it. OpenSSL does the work, over buffers of the slab
-// (engine.ts); when it may is decided here, and in handshakes.ts.
+// TLS between sockets and protocols: one instance for all TLS sockets of a worker. OpenSSL does the work over slab buffers (engine.ts);
+// this file and handshakes.ts decide when.
 import { isIP } from 'node:net';
 import type { TlsPeer } from '../io/native-tls.js';
 import type { Slab } from '../io/slab.js';
@@ -16,30 +16,30 @@ import { RecordsIn } from './records-in.js';
 import { RecordsOut } from './records-out.js';
 import { FLAG, PHASE, SCRATCH_BYTES, type TlsReports, TlsSockets, WIRE_BYTES } from './sockets.js';
 
-/** What this takes of the slab's fixed region. */
+/** Size of this part in the slab's fixed region. */
 export const TLS_BYTES = WIRE_BYTES + SCRATCH_BYTES + 64;
-/** The layer of sockets that speak TLS. */
+/** The layer of TLS sockets. */
 export const TLS_LAYER = 1;
 
-/** What the proxy says of connections. Profiles are slots; 0 is plain text. */
+/** Implemented by the proxy. Profiles are slots; 0 is plain text. */
 export interface TlsTargets {
-  /** Of connections accepted on a listener: TLS from their first byte. */
+  /** For connections accepted on a listener: TLS from the first byte. */
   accepts(listener: number): number;
-  /** Of connections dialled to an endpoint. */
+  /** For connections dialled to an endpoint. */
   dials(endpoint: number): number;
-  /** The name that the certificate of an endpoint must be for; empty: the name in the profile. */
+  /** The name that an endpoint's certificate must be for; empty: the name in the profile. */
   identityOf(endpoint: number): string;
-  /** The name that it is asked for by, where the profile has none; empty: that of its certificate. */
+  /** The SNI for it, if the profile has none; empty: the name of its certificate. */
   serverNameOf(endpoint: number): string;
-  /** The OFFER of a connection that was dialled; asked when its handshake begins. */
+  /** The OFFER of a dialled connection; asked when its handshake begins. */
   offer(slot: number): number;
 }
 
 export class TlsTransport implements Transport {
   readonly peers: TlsPeers;
-  /** By socket: what was agreed on, an ALPN. */
+  /** By socket: the negotiated ALPN. */
   readonly alpn: Uint8Array;
-  /** By socket: why its handshake has failed, a FAILURE. */
+  /** By socket: the FAILURE of its handshake. */
   readonly cause: Int8Array;
   readonly contexts: Contexts;
   targets: TlsTargets | undefined;
@@ -47,9 +47,9 @@ export class TlsTransport implements Transport {
   private readonly handshaking: Handshaking;
   private readonly input: RecordsIn;
   private readonly output: RecordsOut;
-  /** By socket that was dialled: its endpoint plus 1. */
+  /** By dialled socket: its endpoint plus 1. */
   private readonly endpoint: Int32Array;
-  /** What the proxy has said by itself of a socket that is to be secured: see `secure`. */
+  /** What the proxy expects of a socket to be secured: see `secure`. */
   private readonly expected: (string | null | undefined)[] = [];
 
   constructor(
@@ -74,23 +74,23 @@ export class TlsTransport implements Transport {
     this.sockets.reports = reports;
   }
 
-  /** Where little input rests that has to wait for more. */
+  /** Where small input that has to wait for more rests. */
   set blocks(blocks: TlsSockets['inbox']['blocks']) {
     this.sockets.inbox.blocks = blocks;
   }
 
-  /** Connections that speak TLS, or are to. */
+  /** Connections that use TLS, or will. */
   get open(): number {
     return this.sockets.open;
   }
 
-  /** Whether HTTP/2 was offered to the endpoint of `slot`, and not agreed on. */
+  /** Whether HTTP/2 was offered to the endpoint of `slot`, and not negotiated. */
   withoutHttp2(slot: number): boolean {
     const offers = this.contexts.profile(this.sockets.profile[slot])?.alpn.includes(ALPN_NAMES.HTTP2) === true;
     return offers && this.alpn[slot] !== ALPN.HTTP2;
   }
 
-  /** The proxy gives up waiting for the handshake of `slot`, where that is what it has waited for. */
+  /** The proxy no longer waits for the handshake of `slot`, if that is what it waited for. */
   gaveUp(slot: number): void {
     const { sockets } = this;
     const phase = sockets.phase[slot];
@@ -102,13 +102,13 @@ export class TlsTransport implements Transport {
     return this.handshaking.handshakes;
   }
 
-  /** Takes over new settings: returns what is wrong with profiles that can't be used. */
+  /** Applies new settings; returns problems of unusable profiles. */
   configure(profiles: readonly TlsProfile[], limits: HandshakeLimits, sizes?: HandshakeSizes): string[] {
     this.handshakes.limits = limits;
     return this.contexts.configure(profiles, sizes);
   }
 
-  // What the sockets tell.
+  // Calls from the sockets.
 
   accepts(listener: number, slot: number): number {
     return this.choose(slot, this.targets?.accepts(listener) ?? 0, true);
@@ -120,8 +120,8 @@ export class TlsTransport implements Transport {
   }
 
   /**
-   * A plain connection that stands is to be secured with `profile`; it is the caller who attaches the layer then, and hands on what has come.
-   * `expected`: as in `TlsTargets.identityOf`; null where the peer's name does not matter.
+   * Prepares to secure an established plain connection with `profile`; the caller then attaches the layer, and passes on received bytes.
+   * `expected`: as in `TlsTargets.identityOf`; null if the peer's name does not matter.
    */
   prepare(slot: number, profile: number, server: boolean, expected: string | null): number {
     const layer = this.choose(slot, profile, server);
@@ -202,9 +202,9 @@ export class TlsTransport implements Transport {
     return this.handshakes.runnable + this.sockets.fed;
   }
 
-  // What those below tell.
+  // Calls from below.
 
-  /** There is memory again for what `flags` say. */
+  /** There is memory again for the purposes in `flags`. */
   fed(slot: number, flags: number): void {
     const { sockets } = this;
     if (sockets.phase[slot] === PHASE.HANDSHAKE) {
@@ -228,7 +228,7 @@ export class TlsTransport implements Transport {
     if (server) return sockets.engine.tlsOpen(context, null, null);
     const name = this.contexts.profile(slotOfProfile)?.serverName ?? null;
     const expected = this.expectedOf(slot, name);
-    // Whoever answers would do: that is not what TLS is for.
+    // Accepting any peer would defeat the purpose of TLS.
     if (expected === '') return -1;
     const endpoint = this.endpoint[slot] - 1;
     const said = endpoint < 0 ? '' : (this.targets?.serverNameOf(endpoint) ?? '');
@@ -276,12 +276,12 @@ export class TlsTransport implements Transport {
   }
 }
 
-/** Who a certificate says to be: its SPIFFE ID, or else its first name. */
+/** The identity in a certificate: its SPIFFE ID, or else its first name. */
 function identityIn(names: readonly string[]): string {
   return names.find((name) => name.startsWith('spiffe://')) ?? names[0] ?? '';
 }
 
-/** Whether SNI has room for it (RFC 6066 section 3): no addresses, and no URIs. */
+/** Whether SNI can carry it (RFC 6066 section 3): no addresses, no URIs. */
 function isHostName(name: string | null): boolean {
   return name !== null && isIP(name) === 0 && !name.includes('/');
 }
