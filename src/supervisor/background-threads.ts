@@ -1,18 +1,18 @@
-// The threads in which V8 compiles and helps to collect garbage. There are four, however many cores there are, unless Node.js was started with
-// `--v8-pool-size`: as important as a worker, they take four fifths of its core where both want it, and requests wait for compilers.
+// V8's threads for compiling and helping garbage collection. There are four, whatever the number of cores, unless Node.js was started with
+// `--v8-pool-size`. At the same priority as a worker they take four fifths of its core when both want it, and requests wait for compilers.
 import { readdirSync, readFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 
 const THREADS = '/proc/self/task';
-/** The names that newer versions of Node.js give them: `V8Worker`, `node-V8Worker`. */
+/** Their names in newer versions of Node.js: `V8Worker`, `node-V8Worker`. */
 const NAME = /V8Worker$/;
-/** How many there are where nobody has said. */
+/** Their default number. */
 const USUAL = 4;
-/** Ids of threads are below this, and begin anew after the largest. */
+/** Thread ids are below this, and wrap around. */
 const MOST_TIDS = 1 << 22;
 /**
- * They have what a worker leaves, and at least a tenth of the core each. With less, a worker that is saturated from its start on has to wait
- * for its optimised code: at nice 19 it needed twice the CPU time for a request, for some seconds.
+ * They get what a worker leaves, and at least a tenth of the core each. With less, a worker that is saturated from the start has to wait
+ * for its optimised code: at nice 19 it needed twice the CPU time per request for some seconds.
  */
 const NICENESS = 10;
 
@@ -21,7 +21,7 @@ export interface Thread {
   readonly name: string;
 }
 
-/** How many there are of them, by what Node.js was started with; 0 where that depends on the machine, or there are none. */
+/** Their number, from Node.js's options; 0 if that depends on the machine, or there are none. */
 export function poolSize(flags: readonly string[], options: string): number {
   const words = [...options.split(/\s+/), ...flags];
   let size = USUAL;
@@ -34,8 +34,8 @@ export function poolSize(flags: readonly string[], options: string): number {
 }
 
 /**
- * Which of the threads of process `pid` they are. Older versions of Node.js give them no name: they are `unnamed`, and begin right after the
- * one for delayed tasks, before all others.
+ * Finds them among the threads of process `pid`. Older versions of Node.js give them no name: they are `unnamed`, and follow the thread for
+ * delayed tasks, before all others.
  */
 export function backgroundThreads(threads: readonly Thread[], pid: number, unnamed = USUAL): number[] {
   const named = threads.filter(({ name }) => NAME.test(name)).map(({ tid }) => tid);
@@ -54,11 +54,11 @@ export function ownBackgroundThreads(): number[] {
   return backgroundThreads(threads, process.pid, poolSize(process.execArgv, process.env.NODE_OPTIONS ?? ''));
 }
 
-/** From here on all other threads come first. */
+/** From now on all other threads have priority over them. */
 export function yieldBackground(): void {
   try {
     for (const tid of ownBackgroundThreads()) setPriority(tid, NICENESS);
   } catch {
-    // A sandbox does not let us: they stay as important as the others.
+    // The sandbox forbids it: they keep their priority.
   }
 }

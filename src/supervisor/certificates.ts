@@ -1,5 +1,5 @@
-// The files of certificates, keys and authorities that a configuration names: each is read once, however many listeners and services
-// name it, and followed for as long as one does.
+// Certificate, key and CA files named in the configuration. Each is read once, however many listeners and services use it, and watched
+// while any does.
 import type { CertificateConfig } from '../config/tls-model.js';
 import { Directories } from '../discovery/directories.js';
 import { type DiscoveryLogger, nodeTimers, type Timers } from '../discovery/source.js';
@@ -11,10 +11,10 @@ import type { CertificateCounts } from '../metrics/certificate-counts.js';
 
 export interface CertificatesDeps {
   readonly logger: DiscoveryLogger;
-  /** How often files are looked at where the kernel has not told of a change, ms. */
+  /** How often to check the files, in case the kernel did not report a change, ms. */
   pollMs(): number;
   readonly counts: CertificateCounts;
-  /** One of them is another one now. */
+  /** One of them has changed. */
   changed(): void;
   readonly timers?: Timers;
   readonly now?: () => number;
@@ -40,7 +40,7 @@ export class Certificates {
     return (this.#deps.now ?? Date.now)();
   }
 
-  /** Throws a CredentialProblem where it can't be used, and never could. So do the others. */
+  /** Throws a CredentialProblem if it can't be used, and never could. So do the other methods. */
   certificate(files: CertificateConfig, purpose: 'server' | 'client'): WatchedCredential<CheckedCertificate> {
     const { certificate, key, names } = files;
     return this.#get(JSON.stringify([purpose, certificate, key, names]), [certificate, key], () =>
@@ -48,14 +48,14 @@ export class Certificates {
     );
   }
 
-  /** `file` null: whom the system trusts. */
+  /** `file` null: the system's CAs. */
   anchors(file: string | null): WatchedCredential<CheckedAnchors> {
     if (file !== null) return this.#get(`anchors ${file}`, [file], () => readAnchors(file, this.now));
     const system = systemTrustFile(this.#deps.env ?? process.env);
     return this.#get(`system ${system}`, system === null ? [] : [system], () => systemAnchors(system, this.now));
   }
 
-  /** Ends what nobody in `used` is. */
+  /** Stops watching what is not in `used`. */
   keep(used: ReadonlySet<unknown>): void {
     for (const [key, credential] of this.#known) {
       if (used.has(credential)) continue;
@@ -66,7 +66,7 @@ export class Certificates {
     this.#poll();
   }
 
-  /** Looks at all files. */
+  /** Checks all files. */
   poll(): void {
     for (const credential of this.#known.values()) credential.poll();
     this.#count();

@@ -1,4 +1,4 @@
-// The proxy itself as the one who knows what is behind addresses: it watches the API server of its cluster, without a controller in between.
+// Discovery without a controller: the proxy itself watches the API server of its cluster.
 import type { DestinationConfig } from '../config/model.js';
 import type { KubernetesLookup } from '../config/sidecar-model.js';
 import { MeshRules } from '../controller/mesh-rules.js';
@@ -20,7 +20,7 @@ export interface ClusterLookupDeps {
   readonly counts: LookupCounts;
 }
 
-/** How often the rules of the mesh are looked at, ms. */
+/** How often to read the mesh's rules, ms. */
 const RULES_MS = 10_000;
 
 const FAILURES: Readonly<Record<Failure, LookupFailure>> = {
@@ -36,7 +36,7 @@ const FAILURES: Readonly<Record<Failure, LookupFailure>> = {
 export class ClusterLookup implements DestinationLookup {
   readonly #cluster: Cluster;
   readonly #rules: MeshRules;
-  /** Services with more endpoints than are used, and how often there were. */
+  /** Services with more endpoints than are used, and how many were left out. */
   readonly #crowded = new Set<string>();
   #refused = 0;
   readonly #startedMs = Date.now();
@@ -104,13 +104,13 @@ export class ClusterLookup implements DestinationLookup {
     };
   }
 
-  /** What the mesh allows others to do with this proxy, by the ConfigMap that a controller would read. Not told while it can't be read. */
+  /** The mesh's rules for this proxy, from the ConfigMap that a controller would read. Nothing is reported while it can't be read. */
   followRules(namespace: string, account: string, report: (ruling: RulingMessage | null) => void): void {
     this.#rules.watch(namespace, account, report);
     void this.#rules.start();
   }
 
-  /** Says once of a service that some of its endpoints are not used. */
+  /** Logs once per service that some of its endpoints are not used. */
   #tellCrowding(authority: string, refused: number): void {
     if (refused <= 0) this.#crowded.delete(authority);
     else if (!this.#crowded.has(authority)) {
@@ -128,7 +128,7 @@ export class ClusterLookup implements DestinationLookup {
     const all = KINDS.map((kind) => this.#cluster.status(kind));
     const sum = (of: 'watches' | 'events'): number => all.reduce((total, status) => total + status[of], 0);
     counts.connected = all.every(({ synced, problem }) => synced && problem === null);
-    // As old as what was heard least.
+    // As old as the least recently updated one.
     counts.heardMs = Math.min(...all.map(({ heardMs }) => (heardMs === 0 ? this.#startedMs : heardMs)));
     counts.connects = sum('watches');
     counts.updates = sum('events');
@@ -151,7 +151,7 @@ export class ClusterLookup implements DestinationLookup {
   }
 }
 
-/** Throws where there is no way to an API server. */
+/** Throws if no API server can be reached. */
 export async function startClusterLookup(
   source: KubernetesLookup,
   config: DestinationConfig,

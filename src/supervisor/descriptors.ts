@@ -1,21 +1,21 @@
-// File descriptors are what runs out first where nobody has raised the limit. Each client may need a connection to an endpoint: half of
-// what there is is kept for these, and some for the process itself, so that whoever is accepted can be served.
+// Shares out file descriptors, the first resource to run out if the limit has not been raised. Each client may need a connection to an
+// endpoint. So half of the limit is reserved for those, and some for the process itself: an accepted client can then be served.
 
-/** For the admin port, name servers, files that are read, and connections of clients that are not counted yet. */
+/** For the admin port, name servers, files being read, and clients not counted yet. */
 const OWN = 24;
-/** Rings and what comes with them, for each worker. */
+/** Rings and related descriptors, per worker. */
 const PER_WORKER = 10;
 
 export interface ClientShare {
-  /** Clients that the process may have at once. */
+  /** Maximum number of clients of the process. */
   readonly clients: number;
-  /** The limit of descriptors with which `limits.maxConnections` of each worker could be had. */
+  /** The limit on descriptors required for every worker's `limits.maxConnections`. */
   readonly needed: number;
-  /** Whether it can't. */
+  /** Whether the limit is lower than that. */
   readonly short: boolean;
 }
 
-/** `open` are open before the workers start. */
+/** `open`: descriptors open before the workers start. */
 export function clientShare(limit: number, open: number, workers: number, maxConnections: number): ClientShare {
   const own = open + OWN + PER_WORKER * workers;
   const wanted = workers * maxConnections;

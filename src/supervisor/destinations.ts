@@ -1,5 +1,5 @@
-// Which service and which endpoint has which slot of the workers' tables, and which series of the metrics. Slots are many and
-// cheap, series few: what comes when these are used up counts in the overflow series for as long as it stays.
+// Assigns services and endpoints their slots in the workers' tables, and their metric series. Slots are many and cheap, series few: once
+// these are used up, newcomers count in the overflow series for as long as they stay.
 import type { Address } from '../config/model.js';
 import { type Endpoint, NO_PROXY } from '../discovery/endpoint.js';
 import { addressText } from '../discovery/text.js';
@@ -8,10 +8,10 @@ import { SlotTable } from '../metrics/slots.js';
 import { MAX_ENDPOINTS, MAX_SERVICES } from '../proxy/capacity.js';
 import type { EndpointSnapshot } from '../proxy/snapshot.js';
 
-/** How long what was dropped keeps its slot, ms: it may come back, as names in the DNS do. */
+/** How long a dropped entry keeps its slot, ms: it may come back, as DNS names do. */
 const RETAIN_MS = 60_000;
 
-/** A slot, and the series that it keeps for as long as it is held: what is in flight must not end in another series. */
+/** A slot, and the series that belongs to it while it is held: what is in flight must not end in another series. */
 export interface Place {
   readonly slot: number;
   readonly series: number;
@@ -31,9 +31,9 @@ export class Destinations {
   readonly #endpoints: SlotTable;
   readonly #serviceSeries = new Int32Array(MAX_SERVICES);
   readonly #endpointSeries = new Int32Array(MAX_ENDPOINTS);
-  /** Service slot of each endpoint slot that is not free. */
+  /** Service slot of each occupied endpoint slot. */
   readonly #serviceOf = new Int32Array(MAX_ENDPOINTS);
-  /** Endpoint slots of each service slot that are not free. */
+  /** Number of endpoint slots of each occupied service slot. */
   readonly #endpointCount = new Int32Array(MAX_SERVICES);
 
   constructor(reader: MetricsReader, { isIdle, now = () => performance.now() }: DestinationsOptions) {
@@ -55,13 +55,13 @@ export class Destinations {
     });
   }
 
-  /** Frees what nobody uses any more. */
+  /** Frees entries that are no longer used. */
   sweep(): void {
     this.#endpoints.sweep();
     this.#services.sweep();
   }
 
-  /** Gives a service its slot, or lets it keep the one it has. Throws if there is none left. */
+  /** Assigns a service its slot, or keeps the one it has. Throws if there is none left. */
   addService(name: string): Place {
     const held = this.service(name);
     if (held !== undefined) return held;
@@ -81,25 +81,25 @@ export class Destinations {
     return { slot, series };
   }
 
-  /** The place of a service; undefined if it was not added, or dropped. */
+  /** The place of a service; undefined if it was not added, or was dropped. */
   service(name: string): Place | undefined {
     return held(this.#services, this.#serviceSeries, name);
   }
 
-  /** Slot of a service that has one for certain. */
+  /** Slot of a service that is known to have one. */
   slotOf(name: string): number {
     const place = this.service(name);
     if (place === undefined) throw new Error(`service ${name} has no slot`);
     return place.slot;
   }
 
-  /** Lets a service go. The workers have been told before that it has no endpoints any more. */
+  /** Drops a service. The workers must already know that it has no endpoints. */
   dropService(name: string): void {
     this.#services.release(name);
     this.#reader.services.release(name);
   }
 
-  /** Gives an endpoint of a service its slot, or lets it keep the one it has; undefined if there is none left. */
+  /** Assigns an endpoint of a service its slot, or keeps the one it has; undefined if there is none left. */
   addEndpoint(
     service: string,
     { host, port }: Address,
@@ -123,7 +123,7 @@ export class Destinations {
     return { slot, series, host, port, identity, proxy, weight };
   }
 
-  /** Lets an endpoint go. The workers have been told before. */
+  /** Drops an endpoint. The workers must already know. */
   dropEndpoint(service: string, address: Address): void {
     const key = endpointKey(service, addressText(address));
     this.#endpoints.release(key);
@@ -135,14 +135,14 @@ export class Destinations {
     this.#endpointCount[service]++;
   }
 
-  /** A request in flight knows its service by the slot: it is on one of its endpoints, and counted in its series. */
+  /** A request in flight refers to its service by slot: it is on one of its endpoints, and counted in its series. */
   #isUnused(service: number): boolean {
     const series = this.#serviceSeries[service];
     return this.#endpointCount[service] === 0 && (series === 0 || this.#reader.isServiceQuiet(series));
   }
 }
 
-/** Joined rather than concatenated: V8 would keep the parts of each of 50,000 keys beside the whole. */
+/** Joined rather than concatenated: V8 would keep the parts of each of 50,000 keys as well. */
 const endpointKey = (service: string, address: string): string => [service, address].join('|');
 
 function held(table: SlotTable, series: Int32Array, key: string): Place | undefined {
@@ -150,7 +150,7 @@ function held(table: SlotTable, series: Int32Array, key: string): Place | undefi
   return slot === 0 || table.isReleased(slot) ? undefined : { slot, series: series[slot] };
 }
 
-/** The series for a key; where something is still open on its slot, the one that this counts in. */
+/** The series for a key; if something is still open on its slot, the series that this counts in. */
 function seriesFor(table: SlotTable, key: string, unused: boolean): number {
   return unused || table.find(key) !== 0 ? table.acquire(key) : table.decline(key);
 }

@@ -1,5 +1,5 @@
-// What the configuration does not say and others do: what is behind the addresses that clients dial, the services that come with that, and
-// the rules of the mesh.
+// Settings that do not come from the configuration: discovery of the addresses that clients dial, the services found by it, and the mesh's
+// rules.
 import type { Config, DestinationConfig } from '../config/model.js';
 import type { LookupCounts } from '../destination/counts.js';
 import type { RulingMessage } from '../destination/ruling-message.js';
@@ -16,7 +16,7 @@ export interface DiscoveredDeps extends DynamicServicesDeps {
   config(): Config;
   /** Null while there is none yet. */
   identity(): IdentityMaterial | null;
-  /** What was said of an address is true no more. */
+  /** The answer about an address is outdated. */
   changed(address: { readonly host: string; readonly port: number }): void;
 }
 
@@ -24,7 +24,7 @@ export class Discovered {
   readonly services: DynamicServices;
   readonly resolver: DestinationResolver;
   #lookups: Lookups | null = null;
-  /** The rules of the mesh as they were told last, and who is to know. */
+  /** The last rules received, and who is told of changes. */
   #ruling: RulingMessage | null = null;
   #onRuling: (ruling: RulingMessage | null) => void = () => undefined;
 
@@ -33,7 +33,7 @@ export class Discovered {
     this.resolver = { resolve: async (...asked) => (await this.#lookups?.resolver.resolve(...asked)) ?? null };
   }
 
-  /** Loaded only where somebody is asked: HTTP/2 of Node's takes memory. */
+  /** Loaded only if needed: Node's HTTP/2 takes memory. */
   async start(config: Config, destination: DestinationConfig): Promise<void> {
     const { startLookups } = await import('./lookups.js');
     const { logger, counts, identity, changed } = this.deps;
@@ -56,7 +56,7 @@ export class Discovered {
     this.#lookups?.stop();
   }
 
-  /** Tells what the mesh rules, now and whenever it changes. */
+  /** Reports the mesh's rules, now and whenever they change. */
   followRules(report: (ruling: RulingMessage | null) => void): void {
     this.#onRuling = report;
     if (this.#ruling !== null) report(this.#ruling);
@@ -66,15 +66,15 @@ export class Discovered {
     this.#lookups?.running.identityChanged();
   }
 
-  /** What is known of an address, for who asks why. */
+  /** What is known of an address, for explanations. */
   readonly peek: NonNullable<Live['discovered']> = (host, port) => this.#lookups?.resolver.peek(host, port);
 
-  /** A worker's listener has forgotten the address. */
+  /** A worker's listener has dropped the address. */
   forget(worker: number, listener: number, host: string, port: number): void {
     this.#lookups?.resolver.forget(host, port, holderOf(worker, listener));
   }
 
-  /** A worker is gone, with all that it knew. */
+  /** A worker is gone, with everything it knew. */
   died(worker: number): void {
     this.#lookups?.resolver.forgetAll(workerPrefix(worker));
   }

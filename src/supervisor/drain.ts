@@ -1,12 +1,12 @@
-// The order in which a proxy ends: not ready, hold, no more connections, grace. Where `drain.outbound` is `last`, what comes in is drained
-// first, and what the application dials is served until the application is gone.
+// The shutdown sequence: not ready, hold, no more connections, grace. With `drain.outbound: last`, inbound listeners drain first; outbound
+// ones serve the application until it is gone.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config, ListenerConfig } from '../config/model.js';
 import type { DrainMessage } from '../proxy/snapshot.js';
 
-/** How often it is looked whether the application is still there, ms. */
+/** How often to check whether the application is still there, ms. */
 const LOOK_MS = 250;
-/** What nobody uses any more ends within this time, ms. */
+/** Time for unused connections to end after that, ms. */
 const ENDING_MS = 1000;
 
 export interface DrainDeps {
@@ -15,24 +15,24 @@ export interface DrainDeps {
     info(message: string, fields?: Record<string, unknown>): void;
     warn(message: string, fields?: Record<string, unknown>): void;
   };
-  /** Resolves when the workers have nothing open any more. */
+  /** Resolves when the workers have nothing open. */
   readonly done: Promise<void>;
   tell(message: DrainMessage): void;
   slotOf(listener: ListenerConfig): number;
-  /** Whether others in this network namespace have sockets; null: that can't be told. */
+  /** Whether others in this network namespace have sockets; null: unknown. */
   neighbours(): boolean | null;
-  /** Somebody has ended it all meanwhile. */
+  /** Whether everything was ended in the meantime. */
   ended(): boolean;
 }
 
-/** Slots of the listeners that drain first; none: all drain together. */
+/** Slots of the listeners that drain first; empty: all drain together. */
 function inboundOf({ config, slotOf }: DrainDeps): number[] {
   const outbound = config.listeners.filter(({ direction }) => direction === 'outbound');
   if (config.drain.outbound !== 'last' || outbound.length === 0) return [];
   return config.listeners.filter(({ direction }) => direction !== 'outbound').map(slotOf);
 }
 
-/** Resolves when nobody else has a socket here, or `late` does. */
+/** Resolves when nobody else has a socket here, or when `late` does. */
 async function applicationGone(deps: DrainDeps, late: Promise<boolean>): Promise<void> {
   let over = false;
   void late.then(() => {
@@ -66,7 +66,7 @@ export async function drain(deps: DrainDeps, holdMs: number): Promise<boolean> {
     deps.tell({ ...all, phase: 'stop' });
   }
   logger.info('drain: listeners closed; waiting for what is open');
-  // Where the application has outlived the grace, what it no longer uses still ends in order.
+  // If the application outlived the grace, unused connections still end in order.
   const ending = begins === all ? late : late.then(() => sleep(ENDING_MS, false, { ref: false }));
   const whole = await Promise.race([done.then(() => true), ending]);
   if (!whole && !deps.ended()) logger.warn('drain: grace is over; closing what is left', { graceMs });

@@ -1,4 +1,4 @@
-// Services that are in no configuration: they come with the addresses that clients dial, and go with them.
+// Services that are not in the configuration: created for addresses that clients dial, and removed with them.
 import type { ServiceConfig } from '../config/model.js';
 import type { Endpoint } from '../discovery/endpoint.js';
 import type { LookupServices } from './lookup-resolver.js';
@@ -6,12 +6,12 @@ import type { LookupServices } from './lookup-resolver.js';
 export interface DynamicServicesDeps {
   /** Whether the configuration has a service of this name. */
   isConfigured(name: string): boolean;
-  /** Gives it a slot. Throws where there is none left. */
+  /** Assigns it a slot. Throws if there is none left. */
   acquire(name: string): void;
-  /** Tells the workers of its settings. */
+  /** Sends its settings to the workers. */
   tell(service: ServiceConfig): void;
   endpoints(name: string, endpoints: readonly Endpoint[]): void;
-  /** Lets its slot go, and those of its endpoints. */
+  /** Frees its slot, and those of its endpoints. */
   release(name: string): void;
 }
 

@@ -1,5 +1,5 @@
-// The main thread of a running proxy: opens the sockets, runs the workers, follows the endpoints, serves the admin port.
-// It never sees a byte of payload.
+// The main thread of a running proxy: opens the sockets, runs the workers, watches the endpoints, serves the admin port. It never sees a
+// byte of payload.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminServer } from '../admin/server.js';
 import type { Config, ListenerConfig, LogLevel, ServiceConfig } from '../config/model.js';
@@ -41,7 +41,7 @@ import { applicationTls } from './tls-labels.js';
 import { TlsProfiles } from './tls-profiles.js';
 import { WorkerPool } from './workers.js';
 
-/** How long a reload waits for the workers to have taken it over, ms. */
+/** How long a reload waits for the workers to apply it, ms. */
 const APPLY_MS = 1000;
 
 interface DrainOptions {
@@ -73,7 +73,7 @@ export class Engine {
   readonly pool: WorkerPool;
   private admin: AdminServer | undefined;
   private config: Config;
-  /** Services that the workers have been told of. */
+  /** Services that the workers know. */
   private known = new Set<string>();
   private startWaitMs: number;
   /** File descriptors open before the workers started. */
@@ -227,12 +227,12 @@ export class Engine {
     return listener === undefined ? 0 : this.listeners.port(listenerKey(listener));
   }
 
-  /** Tells what the mesh rules, now and whenever it changes. They hold once they are in the configuration. */
+  /** Reports the mesh's rules, now and whenever they change. They take effect as part of the configuration. */
   followRules(report: (ruling: RulingMessage | null) => void): void {
     this.discovered.followRules(report);
   }
 
-  /** Takes over a new configuration without touching a connection, or throws and changes nothing. */
+  /** Applies a new configuration without touching a connection, or throws and changes nothing. */
   async reload(config: Config): Promise<void> {
     if (this.draining) throw new Error('the proxy is draining');
     for (const key of fixedChanges(this.config, config))
@@ -260,7 +260,7 @@ export class Engine {
     const gone = this.listeners.retire(keys);
     const services = new Set(config.services.map(({ name }) => name));
     this.known = services;
-    // A worker stands still while it takes over a service, 20 µs with ten endpoints: those that stay the same are not sent.
+    // A worker stops for 20 µs to apply a service with ten endpoints, so unchanged ones are not sent.
     this.originals.configure(config);
     this.identity.configure(config.identity);
     this.spans.configure(config.tracing);
@@ -278,7 +278,7 @@ export class Engine {
     if (this.endpoints.isLarge) void returnMemory(native());
   }
 
-  /** Ends in order: not ready, hold, no more connections, grace, then whatever is left is cut off. */
+  /** Shuts down in order: not ready, hold, no more connections, grace; then what is left is cut off. */
   async drain(options: DrainOptions = {}): Promise<void> {
     if (this.draining) return;
     this.draining = true;
@@ -363,7 +363,7 @@ export class Engine {
     });
   }
 
-  /** Certificates, or the identity, are others now. While the workers start, some have been told what they were before. */
+  /** Certificates, or the identity, have changed. A worker that is just starting may have been sent the old ones. */
   private tellTls(): void {
     if (this.executor === '') this.tlsUntold = true;
     else if (!this.ending) this.pool.configure(new Set());
@@ -446,7 +446,7 @@ export class Engine {
     } else if (message.kind === 'log') this.logger[message.level](message.message, { worker, ...message.fields });
   }
 
-  /** A worker that takes the place of another is told who taps. */
+  /** A replacement worker is told of the taps. */
   private tellTaps(worker: number): void {
     const taps = this.taps.requests;
     if (taps.length > 0) this.pool.send(worker, { kind: 'taps', taps });

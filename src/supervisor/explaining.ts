@@ -1,4 +1,4 @@
-// Why a connection goes where it goes, by what this process knows at the moment.
+// Explains where a connection goes, by the current state of this process.
 import type { Config, ListenerConfig } from '../config/model.js';
 import { ADDRESS_WORDS, addressKey, destinationKey, type Learned } from '../detect/learned.js';
 import { native } from '../io/native.js';
@@ -31,7 +31,7 @@ export class Explaining {
     return explain(config, host, port, live, through, client);
   }
 
-  /** Under which workers learn what a connection to an address meets; 0 where the listener refuses opaque traffic. */
+  /** The key under which workers learn about an address; 0 if the listener refuses opaque traffic. */
   #learnKey(listener: ListenerConfig, host: string, port: number): number {
     const slot = this.deps.listenerSlot(listener);
     if (listener.originalDestination) {

@@ -1,4 +1,4 @@
-// What a reload does not change: memory and threads of the workers, and sockets of the process, are made for it.
+// Settings that a reload does not change, because workers' memory and threads, or the process's sockets, depend on them.
 import type { Config, MetricsConfig } from '../config/model.js';
 
 const FIXED_KEYS = ['workers', 'io', 'warmup', 'admin', 'adminShutdown', 'metrics', 'sidecar', 'destination'] as const;
@@ -8,7 +8,7 @@ const FIXED_LIMITS = ['slabBytes', 'maxPipes'] as const;
 const fixedPart = (key: string, value: unknown): string =>
   JSON.stringify(key === 'metrics' ? { ...(value as MetricsConfig), otlp: null } : value);
 
-/** Keys whose change needs a restart, as they are written. */
+/** Changed keys that need a restart, as written in the configuration. */
 export function fixedChanges(before: Config, after: Config): string[] {
   const keys = FIXED_KEYS.filter((key) => fixedPart(key, after[key]) !== fixedPart(key, before[key]));
   const limits = FIXED_LIMITS.filter((key) => after.limits[key] !== before.limits[key]);
@@ -18,7 +18,7 @@ export function fixedChanges(before: Config, after: Config): string[] {
   ];
 }
 
-/** `after` with what stays as it was. */
+/** `after` with the fixed settings of `before`. */
 export function withFixed(before: Config, after: Config): Config {
   const { slabBytes, maxPipes } = before.limits;
   return {

@@ -1,14 +1,14 @@
-// Endpoints that go out and come back, in the log: one line each way for all workers together. Each worker has a breaker of its own, so an
-// endpoint is out when the first has taken it out, and back when the last has it back. Who goes out and comes back all the time is told
-// of every few seconds, and of no more endpoints a second than somebody could read.
+// Logs endpoints that go out and come back: one line each way for all workers together. Each worker has its own breaker, so an endpoint is
+// out when the first worker takes it out, and back when the last one brings it back. Flapping endpoints are reported every few seconds, and
+// the number of endpoints per second is limited.
 import { SIGN_TEXTS } from '../balance/signs.js';
 import type { Logger } from '../log/logger.js';
 import type { HealthChange } from '../proxy/health-news.js';
 
-/** Between two lines that an endpoint is out, ms. */
+/** Interval between two lines about the same endpoint, ms. */
 const AGAIN_MS = 5000;
 const keyOf = (service: string, address: string): string => `${service} ${address}`;
-/** Lines a second. */
+/** Maximum lines per second. */
 const MOST = 20;
 const SECOND_MS = 1000;
 
@@ -16,17 +16,17 @@ interface Endpoint {
   readonly service: string;
   readonly address: string;
   readonly workers: Set<number>;
-  /** What the log says of it, and since when, ms. */
+  /** State according to the log, and since when, ms. */
   loggedOut: boolean;
   outAt: number;
-  /** The last time that it went out, with what, and how often since the log said so. */
+  /** The last change to out, and how often there was one since the last line. */
   change: HealthChange | undefined;
   hidden: number;
 }
 
 export interface HealthLogOptions {
   readonly logger: Logger;
-  /** Name of the service in a slot; undefined where nobody has configured it, which is not logged. */
+  /** Name of the service in a slot; undefined for services not in the configuration, which are not logged. */
   readonly service: (slot: number) => string | undefined;
   /** Clock, ms, and timer. */
   readonly now?: () => number;
@@ -46,7 +46,7 @@ export class HealthLog {
     this.later = options.later ?? ((run, ms) => setTimeout(run, ms).unref());
   }
 
-  /** What a worker has to tell. */
+  /** Report of a worker. */
   changed(worker: number, changes: readonly HealthChange[]): void {
     for (const change of changes) {
       const service = this.options.service(change.service);
@@ -54,7 +54,7 @@ export class HealthLog {
     }
   }
 
-  /** A worker has died: what it had taken out is not out there any more. */
+  /** A worker has died, and with it its breaker. */
   died(worker: number): void {
     for (const endpoint of [...this.endpoints.values()]) this.back(worker, endpoint, false);
   }
@@ -121,7 +121,7 @@ export class HealthLog {
     });
   }
 
-  /** Some time after a line that an endpoint is out: what came since is told of, and what is over forgotten. */
+  /** Some time after an `out` line: reports what happened since, and drops what is over. */
   private settle(endpoint: Endpoint): void {
     const { workers, hidden } = endpoint;
     if (hidden > 0) {

@@ -1,5 +1,5 @@
-// The listening sockets: one per listener and worker (SO_REUSEPORT), owned here, so that a dead worker's queue waits for its
-// replacement. The port is shared among them, and with nobody else unless the listener says so.
+// The listening sockets: one per listener and worker (SO_REUSEPORT), owned by the main thread, so that a dead worker's queue waits for its
+// replacement. They share the port among themselves, and with others only if the listener allows it.
 import type { ListenerConfig } from '../config/model.js';
 import { type Native, PORT } from '../io/native.js';
 
@@ -7,17 +7,17 @@ interface Sockets {
   /** One per worker; -1 once closed. */
   readonly fds: number[];
   readonly host: string;
-  /** The port that is really bound (a configured 0 is any). */
+  /** The port that was actually bound (a configured 0 means any). */
   readonly port: number;
 }
 
-/** What makes two configurations of a listener the same socket. */
+/** Two configurations of a listener with the same key use the same socket. */
 export const listenerKey = (config: ListenerConfig): string =>
   `${config.name}|${config.listen.host}|${config.listen.port}`;
 
 export class ListenerSet {
   private readonly open = new Map<string, Sockets>();
-  /** Sockets of listeners that are gone from the configuration, until their workers have emptied the queues. */
+  /** Sockets of removed listeners whose workers have not emptied the queues yet. */
   private readonly closing = new Set<Sockets>();
 
   constructor(
@@ -25,7 +25,7 @@ export class ListenerSet {
     private readonly workers: number,
   ) {}
 
-  /** Opens what is new in `configs`. Throws, with nothing opened, if one can't be bound. Returns what it opened. */
+  /** Opens the new ones in `configs`. Throws, with nothing opened, if one can't be bound. Returns what it opened. */
   add(configs: readonly ListenerConfig[]): string[] {
     const added: string[] = [];
     try {
@@ -50,7 +50,7 @@ export class ListenerSet {
     this.closeFds(sockets);
   }
 
-  /** Takes what is not in `keys` out of service; the sockets are closed when their workers have let go. */
+  /** Retires what is not in `keys`; the sockets are closed once their workers have released them. */
   retire(keys: ReadonlySet<string>): string[] {
     const gone: string[] = [];
     for (const [key, sockets] of this.open) {
@@ -62,14 +62,14 @@ export class ListenerSet {
     return gone;
   }
 
-  /** A worker has emptied the queue of this socket: it is closed. */
+  /** A worker has emptied the queue of this socket: closes it. */
   released(worker: number, fd: number): void {
     for (const sockets of [...this.closing, ...this.open.values()]) {
       if (sockets.fds[worker] === fd) this.closeOne(sockets, worker);
     }
   }
 
-  /** A worker died: nobody will empty the queues that it was about to leave. */
+  /** A worker died: nobody will empty the queues that it was leaving. */
   abandoned(worker: number): void {
     for (const sockets of this.closing) this.closeOne(sockets, worker);
   }
@@ -92,7 +92,7 @@ export class ListenerSet {
     const { host } = config.listen;
     let { port } = config.listen;
     const fds: number[] = [];
-    // A listener that gets another name, or one that was taken out and is not empty yet, has sockets on this very port.
+    // A renamed listener, or a removed one that is not empty yet, has sockets on this very port.
     let sharing: number = config.shared || this.isOurs(host, port) ? PORT.SHARED : PORT.FIRST;
     try {
       for (let worker = 0; worker < this.workers; worker++) {
@@ -111,7 +111,7 @@ export class ListenerSet {
     return { fds, host, port };
   }
 
-  /** Whether a socket of ours takes connections to that address. */
+  /** Whether one of our sockets accepts connections to that address. */
   private isOurs(host: string, port: number): boolean {
     if (port === 0) return false;
     for (const sockets of this.open.values()) if (sockets.port === port && overlap(sockets.host, host)) return true;
@@ -132,7 +132,7 @@ export class ListenerSet {
   }
 }
 
-/** Whether listening on one host and port keeps the other from doing so. `::` takes IPv4 too. */
+/** Whether listening on one address prevents listening on the other. `::` covers IPv4 too. */
 function overlap(a: string, b: string): boolean {
   if (a === b || a === '::' || b === '::') return true;
   if (a.includes(':') || b.includes(':')) return false;

@@ -1,5 +1,5 @@
-// What is behind the addresses that clients dial, by a DestinationLookup: an address that is in use is watched, and the Service that it leads
-// to, once for all of its addresses. Answers change as what is known does; whoever was told something else is told anew.
+// Resolves addresses that clients dial, through a DestinationLookup. An address in use is watched, and so is the Service behind it, once
+// for all its addresses. When the knowledge changes, the answers change, and whoever was told something else is told again.
 import type { Network } from '../config/addresses.js';
 import type { Address, ServiceConfig } from '../config/model.js';
 import { inNetworks } from '../config/networks.js';
@@ -10,33 +10,33 @@ import type { Watch } from '../discovery/source.js';
 import { addressText } from '../discovery/text.js';
 import type { DestinationResolver } from './original-destinations.js';
 
-/** How long a service stays that an address leads to no more, ms: workers may not have heard of the other one yet. */
+/** How long to keep a service that no address leads to, ms: workers may not know its successor yet. */
 const LINGER_MS = 10_000;
 
 export interface ResolverDeps {
   readonly lookup: DestinationLookup;
   readonly asker: Asker;
-  /** Only addresses in these are asked about. */
+  /** Only addresses in these networks are looked up. */
   readonly networks: readonly Network[];
-  /** How long an answer may be waited for, ms. */
+  /** How long to wait for an answer, ms. */
   waitMs(): number;
-  /** Most addresses that are watched. */
+  /** Maximum number of watched addresses. */
   max(): number;
   /** This proxy has an identity: endpoints may be dialled with theirs. */
   readonly meshed: boolean;
   readonly defaults: ServiceConfig;
   readonly services: LookupServices;
-  /** What was said of an address is true no more. */
+  /** The answer about an address is outdated. */
   changed(address: Address): void;
   readonly counts: LookupCounts;
   readonly logger: { warn(message: string, fields?: Record<string, unknown>): void };
 }
 
-/** The services that there come to be, where workers hear of them. */
+/** Where workers are told of the resulting services. */
 export interface LookupServices {
-  /** Whether there is one: the configuration may have taken its name. */
+  /** Whether it still exists: the configuration may have taken its name. */
   has(name: string): boolean;
-  /** Adds a service, or gives it other settings; false where there is no room for it, or the configuration has its name. */
+  /** Adds or changes a service; false if there is no room, or if the configuration has one of this name. */
   set(service: ServiceConfig): boolean;
   setEndpoints(name: string, endpoints: readonly Endpoint[]): void;
   drop(name: string): void;
@@ -48,11 +48,11 @@ interface Service {
   update: EndpointsUpdate | null;
   profile: Profile;
   config: ServiceConfig;
-  /** In the tables of the workers. */
+  /** It is in the workers' tables. */
   added: boolean;
   /** There was no room for it. */
   refused: boolean;
-  /** Endpoints that those have. */
+  /** Endpoints that the workers know. */
   told: readonly Endpoint[];
   watch: Watch | null;
   readonly users: Set<Entry>;
@@ -61,14 +61,14 @@ interface Service {
 
 interface Entry {
   readonly address: Address;
-  /** Workers, and their listeners, that have an answer. */
+  /** Workers' listeners that have an answer. */
   readonly holders: Set<string>;
   watch: Watch | null;
   profile: ProfileUpdate | null;
-  /** Where it leads by the profile, and where until that is known. */
+  /** The service according to the profile, and the current one until that is known. */
   wanted: Service | null;
   current: Service | null;
-  /** What was answered last; null: nothing yet. */
+  /** The last answer; null: none yet. */
   answered: string | null;
   waiting: (() => void)[];
 }
@@ -97,7 +97,7 @@ export class LookupResolver implements DestinationResolver {
     return service;
   }
 
-  /** The worker's listener has forgotten the address. */
+  /** The worker's listener has dropped the address. */
   forget(host: string, port: number, holder: string): void {
     const key = addressText({ host, port });
     const entry = this.#entries.get(key);
@@ -106,7 +106,7 @@ export class LookupResolver implements DestinationResolver {
     if (entry.holders.size === 0) this.#release(key, entry);
   }
 
-  /** All of whose holders begin with this are gone. */
+  /** Drops all holders that begin with this. */
   forgetAll(prefix: string): void {
     for (const [key, entry] of [...this.#entries]) {
       for (const holder of [...entry.holders]) if (holder.startsWith(prefix)) entry.holders.delete(holder);
@@ -114,7 +114,7 @@ export class LookupResolver implements DestinationResolver {
     }
   }
 
-  /** What is known of an address; null: nothing leads anywhere else. Undefined where nobody has asked, or been answered. */
+  /** What is known of an address; null: it leads to itself. Undefined if nobody has asked, or been answered. */
   peek(host: string, port: number): ServiceConfig | null | undefined {
     const entry = this.#entries.get(addressText({ host, port }));
     return entry === undefined || !isKnown(entry) ? undefined : this.#serviceNow(entry);
@@ -166,7 +166,7 @@ export class LookupResolver implements DestinationResolver {
     });
   }
 
-  /** Waits for what is behind an address, but not for long: a late answer is for connections to come. */
+  /** Waits a short time for an answer; a late one is for later connections. */
   #known(entry: Entry): Promise<void> {
     return new Promise((resolve) => {
       const late = setTimeout(resolve, this.#deps.waitMs());
@@ -199,7 +199,7 @@ export class LookupResolver implements DestinationResolver {
     this.#update(entry);
   }
 
-  /** The service that a profile leads to, watched. */
+  /** The watched service for a profile. */
   #serviceOf(key: string, address: Address, profile: Profile): Service | null {
     const { authority } = profile;
     if (authority === '' && singleOf(profile, address) === null) return null;
@@ -231,14 +231,14 @@ export class LookupResolver implements DestinationResolver {
     return service;
   }
 
-  /** Tells workers what a service is now. */
+  /** Sends the current state of a service to the workers. */
   #apply(service: Service): void {
     const { update } = service;
     if (update === null) return;
     const { services, meshed, defaults } = this.#deps;
     const endpoints = update.kind === 'unknown' ? [] : update.endpoints;
     const { opaque, protocol } = service.profile;
-    // Pods may say that a port of theirs is opaque where the Service says nothing.
+    // Pods may declare one of their ports opaque although the Service does not.
     const relayed = opaque || (endpoints.length > 0 && endpoints.every((endpoint) => endpoint.protocol === 'opaque'));
     const wanted = relayed ? 'opaque' : protocol;
     if (!service.added && update.kind === 'unknown') return;
@@ -260,7 +260,7 @@ export class LookupResolver implements DestinationResolver {
     return this.#deps.services.has(current.name) ? current.config : null;
   }
 
-  /** There may be room by now; or a reload has taken the service's name for one of its own, and may have given it back. */
+  /** There may be room by now; or a reload took the service's name, and may have returned it. */
   #restore(service: Service): void {
     if (this.#deps.services.has(service.name)) return;
     service.added = false;
@@ -268,7 +268,7 @@ export class LookupResolver implements DestinationResolver {
     this.#apply(service);
   }
 
-  /** Something has changed that the answer may depend on. */
+  /** Something that the answer may depend on has changed. */
   #update(entry: Entry): void {
     const { wanted, current } = entry;
     if (wanted !== current && (wanted === null || wanted.update !== null)) {
@@ -278,12 +278,12 @@ export class LookupResolver implements DestinationResolver {
     if (!isKnown(entry)) return;
     for (const wake of entry.waiting.splice(0)) wake();
     if (entry.answered === null || entry.answered === signature(this.#serviceNow(entry))) return;
-    // Until it is asked for again nobody has to be told once more.
+    // Nobody has to be told again until it is asked for again.
     entry.answered = null;
     this.#deps.changed(entry.address);
   }
 
-  /** An address leads to a service no more. */
+  /** An address no longer leads to a service. */
   #leave(service: Service, entry: Entry): void {
     service.users.delete(entry);
     service.lingering++;
@@ -321,12 +321,12 @@ const unnamed = (endpoint: Endpoint): Endpoint => ({ ...endpoint, identity: '', 
 const isKnown = ({ profile, wanted }: Entry): boolean =>
   profile !== null && (wanted === null || wanted.update !== null);
 
-/** The only endpoint of what is no Service: a pod, or the address itself where more is known of it than that. */
+/** The only endpoint if there is no Service: a pod, or the address itself with known properties. */
 function singleOf({ authority, endpoint, opaque, protocol }: Profile, address: Address): Endpoint | null {
   if (authority !== '') return null;
   return endpoint ?? (opaque || protocol !== 'auto' ? endpointAt(address) : null);
 }
 
-/** What workers are told of a service. */
+/** Identifies what workers are told of a service. */
 const signature = (service: ServiceConfig | null): string =>
   service === null ? '' : `${service.protocol} ${service.name}`;

@@ -1,4 +1,4 @@
-// Whoever knows what is behind addresses, as the configuration has it, and the answers made of that. Loaded only where there is somebody.
+// The lookup that the configuration asks for, and the resolver built on it. Loaded only if there is one.
 import type { Config, DestinationConfig } from '../config/model.js';
 import { parseHostPort } from '../config/values.js';
 import { DestinationClient } from '../destination/client/client.js';
@@ -12,9 +12,9 @@ import { ownFamily } from './own-family.js';
 
 interface RunningLookup {
   readonly lookup: DestinationLookup;
-  /** Tells the rules of the mesh for an account, as soon as they are known and whatever they become. */
+  /** Reports the mesh's rules for an account, once known and whenever they change. */
   followRules(asker: Asker & { readonly account: string }, report: (ruling: RulingMessage | null) => void): void;
-  /** There is an identity, or another one. */
+  /** There is an identity, or a new one. */
   identityChanged(): void;
   stop(): void;
 }
@@ -22,7 +22,7 @@ interface RunningLookup {
 interface LookupDeps {
   readonly logger: DiscoveryLogger;
   readonly counts: LookupCounts;
-  /** Null while there is none yet; undefined where none is wanted. */
+  /** Null while there is none yet; undefined if none is configured. */
   identity(): IdentityMaterial | null | undefined;
 }
 

@@ -1,25 +1,25 @@
-// Who else has TCP sockets in this network namespace: in a pod, the application.
+// Detects other processes with TCP sockets in this network namespace: in a pod, the application.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 const TABLES = ['/proc/self/net/tcp', '/proc/self/net/tcp6'];
-/** Columns of these tables (proc_net_tcp.txt): the state, and the number of the socket. */
+/** Columns of these tables (proc_net_tcp.txt): the state, and the inode of the socket. */
 const STATE = 3;
 const INODE = 9;
-/** TIME_WAIT and CLOSE (tcp_states.h): nobody holds these. */
+/** TIME_WAIT and CLOSE (tcp_states.h): no process holds these. */
 const OVER = new Set(['06', '07']);
 
-/** Numbers of the sockets in a table that somebody holds. */
+/** Inodes of the sockets in a table that a process holds. */
 export function socketsIn(table: string): string[] {
   const found: string[] = [];
   for (const line of table.split('\n').slice(1)) {
     const columns = line.trim().split(/\s+/);
-    // 0 is a socket that no process has any more, or none yet.
+    // 0 is a socket without a process.
     if (columns.length > INODE && columns[INODE] !== '0' && !OVER.has(columns[STATE])) found.push(columns[INODE]);
   }
   return found;
 }
 
-/** Numbers of this process's own sockets. */
+/** Inodes of this process's own sockets. */
 function ownSockets(): Set<string> {
   const own = new Set<string>();
   for (const fd of readdirSync('/proc/self/fd')) {
@@ -33,7 +33,7 @@ function ownSockets(): Set<string> {
   return own;
 }
 
-/** Whether anybody else here has a socket; null where the kernel does not tell. */
+/** Whether anybody else here has a socket; null if the kernel does not tell. */
 export function neighboursHaveSockets(): boolean | null {
   const others: string[] = [];
   let told = false;
@@ -42,12 +42,12 @@ export function neighboursHaveSockets(): boolean | null {
       others.push(...socketsIn(readFileSync(table, 'latin1')));
       told = true;
     } catch {
-      // A kernel without IPv6 has one of them only.
+      // A kernel without IPv6 has only one of them.
     }
   }
   if (!told) return null;
   try {
-    // Read last: what this process has opened meanwhile is known then.
+    // Read last, so that it includes what this process has opened meanwhile.
     const own = ownSockets();
     return others.some((number) => !own.has(number));
   } catch {

@@ -1,5 +1,5 @@
-// Answers the workers' question where a connection goes whose client was going to an address: to the service that
-// somebody names for that address, or to the address itself.
+// Answers the workers' questions about original destinations: with the service that somebody names for an address, or with the address
+// itself.
 import type { Config, ListenerConfig, ServiceConfig } from '../config/model.js';
 import { addressText } from '../discovery/text.js';
 import { REASONS, VERDICTS } from '../metrics/layout.js';
@@ -9,31 +9,31 @@ import { type DestinationSnapshot, type FromWorker, MODE, type ToWorker } from '
 
 export type ResolveRequest = Extract<FromWorker, { kind: 'resolve' }>;
 
-/** Somebody who may know what is behind an address. */
+/** A source of knowledge about addresses. */
 export interface DestinationResolver {
-  /** The service for connections to `host` (numeric) and `port`; null where this one doesn't know. `holder` is who asks, until it is forgotten. */
+  /** The service for connections to `host` (numeric) and `port`; null if unknown. `holder`: who asks, until it is forgotten. */
   resolve(host: string, port: number, holder: string): Promise<ServiceConfig | null>;
 }
 
-/** A worker's listener, as those who hold on to an answer are called. */
+/** The name of a worker's listener as the holder of an answer. */
 export const holderOf = (worker: number, listener: number): string => `${workerPrefix(worker)}${listener}`;
 export const workerPrefix = (worker: number): string => `${worker}|`;
 
 export interface DestinationsDeps {
   readonly logger: { warn(message: string, fields?: Record<string, unknown>): void };
-  /** Asked about outbound connections, in order after the `match` of the configuration; the first that knows decides. */
+  /** Asked about outbound connections, in order, after the configuration's `match`; the first one that knows decides. */
   readonly resolvers: readonly DestinationResolver[];
   /** The listener of a slot; undefined once it is gone. */
   listener(slot: number): ListenerConfig | undefined;
-  /** Undefined where there is none (any more). */
+  /** Undefined if there is none (any more). */
   serviceSlot(name: string): number | undefined;
   send(worker: number, message: ToWorker): void;
 }
 
 interface Answer {
-  /** Null: nobody knows. */
+  /** Null: unknown. */
   readonly service: ServiceConfig | null;
-  /** It is no service of the configuration. */
+  /** It is not in the configuration. */
   readonly discovered: boolean;
 }
 
@@ -49,11 +49,11 @@ const MODES: Readonly<Record<Decision['protocol'], number>> = {
 export class OriginalDestinations {
   #config: Config;
   #matches: MatchTable;
-  /** Counts configurations: an answer from an old one is not given. */
+  /** Counts configurations: answers from an old one are discarded. */
   #generation = 0;
-  /** Counts the lives of each worker: a new one does not get the answers to the questions of the one before. */
+  /** Counts the lives of each worker: a new one does not get answers to its predecessor's questions. */
   readonly #lives: number[] = [];
-  /** Failures of resolvers that are in the log already. */
+  /** The last resolver failure that was logged. */
   #complaint = '';
 
   constructor(
@@ -64,7 +64,7 @@ export class OriginalDestinations {
     this.#matches = new MatchTable(config.services);
   }
 
-  /** Takes over a new configuration. Workers must be told `unresolved` after it. */
+  /** Applies a new configuration. Workers must be told `unresolved` after it. */
   configure(config: Config): void {
     this.#config = config;
     this.#matches = new MatchTable(config.services);
@@ -97,7 +97,7 @@ export class OriginalDestinations {
   async #ask(worker: number, listener: number, host: string, port: number): Promise<Answer> {
     const match = this.#matches.lookup(host, port);
     if (match !== null) return { service: match.service, discovered: false };
-    // What comes in is for the application that shares this machine.
+    // Inbound traffic is for the application on this machine.
     if (this.deps.listener(listener)?.direction !== 'outbound') return NOWHERE;
     for (const resolver of this.deps.resolvers) {
       try {

@@ -1,4 +1,4 @@
-// Which addresses of others can be reached from here.
+// Which address families are reachable from here.
 import { networkInterfaces } from 'node:os';
 import type { Family } from '../config/addresses.js';
 
@@ -12,7 +12,7 @@ const thisMachine = (): OwnAddress[] => Object.values(networkInterfaces()).flatM
 
 const isLinkLocal = ({ address }: OwnAddress): boolean => /^(fe[89ab]|169\.254\.)/i.test(address);
 
-/** The only family of which this network namespace has an address; undefined where it has both, or none. */
+/** The only family that this network namespace has an address of; undefined if it has both, or none. */
 export function ownFamily(addresses: readonly OwnAddress[] = thisMachine()): Family | undefined {
   const global = addresses.filter((own) => !own.internal && !isLinkLocal(own));
   const has = (family: string): boolean => global.some((own) => own.family === family);

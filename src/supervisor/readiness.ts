@@ -1,14 +1,14 @@
-// What /ready says.
+// The answer of /ready.
 import type { Config } from '../config/model.js';
 
-/** Services without endpoints that are named. */
+/** Maximum number of services without endpoints to name. */
 const MAX_NOTES = 20;
 
 export interface Readiness {
   readonly ok: boolean;
-  /** Why not. */
+  /** Why it is not ready. */
   readonly reasons: readonly string[];
-  /** What is worth knowing all the same. */
+  /** Other facts worth knowing. */
   readonly notes: readonly string[];
 }
 
@@ -23,7 +23,7 @@ export interface ReadinessParts {
   readonly config: Pick<Config, 'services' | 'listeners'>;
 }
 
-/** Ready is who accepts and can serve something: a service without endpoints is told of, all of them without are too many. */
+/** Ready means accepting and able to serve something: services without endpoints are noted, but if none has any it is not ready. */
 export function readiness({ unready, identity, tls, accepting, draining, config }: ReadinessParts): Readiness {
   const reasons: string[] = [];
   const notes = unready

@@ -1,20 +1,20 @@
-// The lines of the log that tell of refusals: for each reason one a second at most, with the number of those that it stands for.
+// Logs refusals: at most one line per second and reason, with the number that it stands for.
 
 import { CLIENT_REASONS } from '../http/response-reasons.js';
 import type { LogFields, Logger } from '../log/logger.js';
 import { REFUSALS, type Refused, tlsRefusal } from '../proxy/refusals.js';
 import { TLS_FAILURES } from '../tls/failures.js';
 
-/** How long after a line for a reason comes the next, ms. */
+/** Minimum interval between two lines for the same reason, ms. */
 const PAUSE_MS = 1000;
-/** What clients get wrong is worth a line, but nobody need be called for it; nor for a drain, which somebody has asked for. */
+/** Clients' errors are worth a line, but not an alert; nor are refusals during a drain, which is intended. */
 const AUDIT = 'audit';
 const MILD: ReadonlySet<string> = new Set<string>([...CLIENT_REASONS, 'draining', ...TLS_FAILURES.map(tlsRefusal)]);
 
 interface Line {
-  /** Before this time nothing more is said of the reason, ms. */
+  /** Until then no more lines for this reason, ms. */
   quietUntil: number;
-  /** What has come meanwhile. */
+  /** Refusals since the last line. */
   waiting: Refused | null;
   count: number;
 }

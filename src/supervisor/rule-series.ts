@@ -1,4 +1,4 @@
-// Series of the rules of authorization: one for each rule of each listener, and for its default.
+// Metric series of authorization rules: one for each rule of each listener, and for its default.
 import type { Config } from '../config/model.js';
 import type { MetricsReader } from '../metrics/reader.js';
 import { ruleNames } from './snapshots.js';
@@ -21,7 +21,7 @@ export class RuleSeries {
     return slot;
   }
 
-  /** Workers have another configuration: what it does not have is counted no more. */
+  /** Workers have a new configuration: removed rules are no longer counted. */
   configured(before: Config, after: Config): void {
     const kept = keysOf(after);
     for (const key of keysOf(before)) if (!kept.has(key)) this.reader.rules.release(key);

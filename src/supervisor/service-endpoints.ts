@@ -1,4 +1,4 @@
-// The endpoints that each service has, with the slots that they get and the labels that say how they are dialled; workers are told of them.
+// The endpoints of each service, with their slots and TLS labels; reports them to the workers.
 import type { Config, ServiceConfig } from '../config/model.js';
 import type { Endpoint } from '../discovery/endpoint.js';
 import { addressText } from '../discovery/text.js';
@@ -13,17 +13,17 @@ export interface ServiceEndpointsDeps {
   readonly reader: Pick<MetricsReader, 'identities' | 'setEndpoint'>;
   readonly logger: { error(message: string, fields?: Record<string, unknown>): void };
   config(): Config;
-  /** Whether workers have been told of the service: of a new one they hear with its settings. */
+  /** Whether workers know the service: a new one's endpoints are sent with its settings. */
   isTold(service: string): boolean;
   broadcast(message: ToWorker): void;
 }
 
 export class ServiceEndpoints {
-  /** Of each service, by name, as they were given last. */
+  /** Current endpoints by service name. */
   readonly #endpoints = new Map<string, readonly EndpointSnapshot[]>();
-  /** Services that have more endpoints than there is room for. */
+  /** Services with more endpoints than there is room for. */
   readonly #crowded = new Set<string>();
-  /** Services of which no endpoint has been heard of yet. */
+  /** Services whose endpoints are not known yet. */
   readonly #unresolved = new Set<string>();
   #dialledWith: Map<string, ServiceConfig['tls']>;
 
@@ -39,7 +39,7 @@ export class ServiceEndpoints {
     return !this.#unresolved.has(service);
   }
 
-  /** Services that have an endpoint. */
+  /** Number of services that have an endpoint. */
   get ready(): number {
     return [...this.#endpoints.values()].filter((of) => of.length > 0).length;
   }
@@ -48,7 +48,7 @@ export class ServiceEndpoints {
     return isLarge([...this.#endpoints.values()]);
   }
 
-  /** Gives services their slots. Throws where there is none left. */
+  /** Assigns services their slots. Throws if there is none left. */
   add(services: readonly Pick<ServiceConfig, 'name'>[]): void {
     const { destinations } = this.deps;
     destinations.sweep();
@@ -65,7 +65,7 @@ export class ServiceEndpoints {
     destinations.dropService(service);
   }
 
-  /** `resolved`: something has been heard of them. */
+  /** `resolved`: the endpoints are known. */
   set(service: string, endpoints: readonly Endpoint[], resolved: boolean): void {
     const { destinations, isTold } = this.deps;
     if (resolved) this.#unresolved.delete(service);
@@ -84,7 +84,7 @@ export class ServiceEndpoints {
     for (const endpoint of before) if (!kept.has(endpoint.slot)) destinations.dropEndpoint(service, endpoint);
   }
 
-  /** There is another configuration. */
+  /** There is a new configuration. */
   configured(config: Config): void {
     this.#dialledWith = dialledWith(config);
     for (const { name, tls } of config.services) this.#label(name, tls, this.of(name));
@@ -99,7 +99,7 @@ export class ServiceEndpoints {
     });
   }
 
-  /** Says once of a service that there is no room for all of its endpoints. */
+  /** Logs once per service that there is no room for all its endpoints. */
   #tellCrowding(service: string, unused: number): void {
     if (unused === 0) this.#crowded.delete(service);
     else if (!this.#crowded.has(service)) {
@@ -118,6 +118,6 @@ export class ServiceEndpoints {
   }
 }
 
-/** `tls` of the services that have it. */
+/** The `tls` sections of services that have one. */
 const dialledWith = ({ services }: Config): Map<string, ServiceConfig['tls']> =>
   new Map(services.flatMap(({ name, tls }) => (tls === null ? [] : [[name, tls]])));

@@ -1,4 +1,4 @@
-// What a worker is told: the configuration, with slots for names and descriptors for addresses.
+// Creates the messages for workers: the configuration, with slots for names and descriptors for addresses.
 import {
   type AuthorizationConfig,
   type Config,
@@ -24,23 +24,23 @@ import type { Place } from './destinations.js';
 import type { TlsProfiles } from './tls-profiles.js';
 
 export interface SnapshotDeps {
-  /** Services that the configuration does not have. */
+  /** Services that are not in the configuration. */
   others(): readonly ServiceConfig[];
-  /** Slot and series of a service; undefined where the tables have no room for it. */
+  /** Slot and series of a service; undefined if the tables have no room for it. */
   place(service: string): Place | undefined;
-  /** Its endpoints now. */
+  /** Its current endpoints. */
   endpoints(service: string): readonly EndpointSnapshot[];
-  /** Whether anything has been heard of them. */
+  /** Whether they are known yet. */
   resolved(service: string): boolean;
-  /** Clients that all workers together may have. */
+  /** Limit on clients of all workers together. */
   maxClients(): number;
   listenerSlot(listener: ListenerConfig): number;
   /** The worker's own socket of a listener. */
   fd(listener: ListenerConfig, worker: number): number;
   readonly tls: Pick<TlsProfiles, 'profiles' | 'listener' | 'service' | 'meshClient' | 'meshServer'>;
-  /** Series of a rule of a listener, or of its default. */
+  /** Series of a listener's rule, or of its default. */
   ruleSeries(listener: string, rule: string): number;
-  /** Series of what goes to its original destination. */
+  /** Series of traffic to original destinations. */
   originalDestination(): { readonly service: number; readonly endpoint: number };
 }
 
@@ -51,7 +51,7 @@ export class Snapshots {
     this.#deps = deps;
   }
 
-  /** For a worker; of the services only those that have changed, where that is known. */
+  /** The snapshot for a worker; with `changed`, only with these services. */
   of(config: Config, worker: number, changed?: ReadonlySet<string>): Snapshot {
     const { tls } = this.#deps;
     const listeners = config.listeners.map((listener) => this.#listener(config, listener, worker));
@@ -82,7 +82,7 @@ export class Snapshots {
     };
   }
 
-  /** One service, as a worker is told of it; null where the tables have no room for it. */
+  /** One service as workers see it; null if the tables have no room for it. */
   service(service: ServiceConfig): ServiceSnapshot | null {
     const { name } = service;
     const { tls } = this.#deps;
@@ -92,7 +92,7 @@ export class Snapshots {
     return { ...place, config: settingsOf(service, tls.service(name)), endpoints, resolved: this.#deps.resolved(name) };
   }
 
-  /** Of the services that a worker warms up with; null where it does not. */
+  /** Settings of the services used for the warm-up; null if there is none. */
   warmup({ warmup, bareService }: Config): ServiceSettings | null {
     return warmup === 'off' ? null : settingsOf({ ...bareService, name: 'warm-up' }, 0);
   }
@@ -105,7 +105,7 @@ export class Snapshots {
 
   #listener(config: Config, listener: ListenerConfig, worker: number): ListenerSnapshot {
     const decision = decide(config, listener);
-    // What holds of connections that go where their clients were going, until it is known better.
+    // Settings for connections to original destinations, until more is known.
     const { delayMs } = listener.originalDestination ? raceTo(listener, null) : race(config, listener);
     return {
       slot: this.#deps.listenerSlot(listener),
@@ -154,25 +154,25 @@ function tracingSettings({ tracing }: Config): Snapshot['tracing'] {
   return { sampling, intervalMs, maxSpans };
 }
 
-/** What is said of itself, or that it is for others than the application and may know who they are. */
+/** The explicit setting; by default, inbound listeners whose clients may have an identity. */
 function guardsMeshHeaders({ meshHeaders, direction, mesh, tls }: ListenerConfig): boolean {
   if (meshHeaders !== 'auto') return meshHeaders;
   return direction === 'inbound' && (mesh || (tls !== null && tls.clientAuthority !== null));
 }
 
-/** Names under which decisions are counted: of the rules in their order, and of the default. */
+/** Names under which decisions are counted: the rules in order, then the default. */
 export const ruleNames = ({ rules }: AuthorizationConfig): string[] => [...rules.map(({ name }) => name), DEFAULT_RULE];
 
-/** Names of the services that are new or have other settings. (Endpoints are told as they change.) */
+/** Names of services that are new or have changed settings. (Endpoints are sent as they change.) */
 export function changedServices(before: readonly ServiceConfig[], after: readonly ServiceConfig[]): Set<string> {
-  // What is made of `tls` has the same slot as long as it says the same.
+  // Equal `tls` sections have the same slot.
   const text = (service: ServiceConfig): string => JSON.stringify([settingsOf(service, 0), service.tls]);
   const known = new Map(before.map((service) => [service.name, text(service)]));
   const changed = after.filter((service) => known.get(service.name) !== text(service));
   return new Set(changed.map(({ name }) => name));
 }
 
-/** Parts that services have in common stay one object, of which a message carries one copy. */
+/** Parts that services share stay one object, so a message carries one copy. */
 function settingsOf(service: ServiceConfig, tls: number): ServiceSettings {
   const { name, protocol, proxyProtocol, applicationTls, balance, breaker, pool, retry } = service;
   const {

@@ -1,4 +1,4 @@
-// Where workers' spans go: to what the configuration says, which a reload may change. What makes messages of them is loaded when it is wanted.
+// Destination of workers' spans, according to the configuration, which a reload may change. The encoder is loaded when needed.
 import { hostname } from 'node:os';
 import type { TracingConfig } from '../config/model.js';
 import type { Logger } from '../log/logger.js';
@@ -8,7 +8,7 @@ import type { TracingCounts } from '../tracing/counts.js';
 import type { Span } from '../tracing/span.js';
 import type { Tracing } from '../tracing/tracing.js';
 
-/** How long what is queued may take at the end, ms. */
+/** Time for queued spans at the end, ms. */
 const GRACE_MS = 2000;
 
 export class SpanSink {

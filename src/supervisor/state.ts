@@ -1,4 +1,4 @@
-// The summary that SIGUSR1 asks for: what an operator looks at first, in one line of the log.
+// The summary logged on SIGUSR1: one line with what an operator looks at first.
 import type { LogFields } from '../log/logger.js';
 import { processState } from '../log/process-state.js';
 import { E, L, S, W } from '../metrics/layout.js';

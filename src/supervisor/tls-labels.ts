@@ -1,5 +1,5 @@
-// Linkerd's labels `tls`, `server_id` and `no_tls_reason` of what goes to endpoints, and of the application's own connections: as the
-// configuration has them. Without an identity nothing is said, as there is no mesh.
+// Linkerd's labels `tls`, `server_id` and `no_tls_reason` for connections to endpoints, and for the application's own connections, by the
+// configuration. Without an identity there are none, because there is no mesh.
 import type { Config, ServiceConfig } from '../config/model.js';
 
 export type TlsLabels = Readonly<Record<string, string>>;
@@ -9,7 +9,7 @@ const UNKNOWN: TlsLabels = { tls: 'no_identity', no_tls_reason: 'not_provided_by
 
 const isLoopback = (host: string): boolean => host.startsWith('127.') || host === '::1';
 
-/** Of connections to an endpoint, and of requests on them. `tls`: of its service. `label`: a name as the value of a label. */
+/** For connections to an endpoint and their requests. `tls`: of its service. `label`: makes a label value of a name. */
 export function endpointTls(
   config: Pick<Config, 'identity'>,
   tls: ServiceConfig['tls'],
@@ -25,7 +25,7 @@ export function endpointTls(
   return isLoopback(host) ? LOOPBACK : UNKNOWN;
 }
 
-/** Of the application's connections to a listener, which never leave the host. */
+/** For the application's connections to a listener, which never leave the host. */
 export const applicationTls = (
   { identity }: Pick<Config, 'identity'>,
   { direction, mesh, tls }: Config['listeners'][number],

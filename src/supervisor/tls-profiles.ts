@@ -1,5 +1,5 @@
-// What workers are told of TLS: of the configuration and the files that it names, and of this proxy's own identity. A profile that stays
-// the same keeps its slot and its generation; one whose files change gets a new generation, for connections to come.
+// TLS profiles for workers, from the configuration, its files, and this proxy's own identity. An unchanged profile keeps its slot and
+// generation; one whose files change gets a new generation, for new connections.
 import type { Config, ListenerConfig, ServiceConfig } from '../config/model.js';
 import type { ListenerTlsConfig, ServiceTlsConfig } from '../config/tls-model.js';
 import type { CheckedAnchors, CheckedCertificate } from '../identity/credentials.js';
@@ -31,7 +31,7 @@ interface ServiceUse {
   readonly ca: Anchors;
 }
 
-/** What a configuration needs, read and checked, and not used yet. */
+/** A configuration's TLS, read and checked, but not in use yet. */
 export interface PreparedTls {
   readonly listeners: ReadonlyMap<string, ListenerUse>;
   readonly services: ReadonlyMap<string, ServiceUse>;
@@ -40,7 +40,7 @@ export interface PreparedTls {
 type Content = Omit<TlsProfile, 'slot' | 'generation'>;
 
 const { HTTP1, HTTP2, TRANSPORT } = ALPN_NAMES;
-/** Of the mesh: what is offered beside the transport is each connection's own. */
+/** For the mesh: besides the opaque transport, each connection chooses what it offers. */
 const MESH_ALPN: readonly string[] = [TRANSPORT, HTTP2, HTTP1];
 
 const MESH_CLIENT = 'mesh client';
@@ -51,18 +51,18 @@ export class TlsProfiles {
   readonly #certificates: Certificates;
   #used: PreparedTls = { listeners: new Map(), services: new Map() };
   #identity: IdentityMaterial | null = null;
-  /** By what makes them one: listeners and services that say the same share a profile. */
+  /** By content: listeners and services with equal settings share a profile. */
   #profiles = new Map<string, { readonly profile: TlsProfile; readonly text: string }>();
   #generation = 0;
   #committing = false;
 
-  /** `deps.changed` is called where workers have to be told anew. */
+  /** `deps.changed` is called when workers must be told. */
   constructor(deps: CertificatesDeps) {
     this.#deps = deps;
     this.#certificates = new Certificates({ ...deps, changed: () => this.#changed() });
   }
 
-  /** Reads what a configuration names. Throws with every file that can't be used and has never been; nothing has changed then. */
+  /** Reads what a configuration names. Throws, naming every file that can't be used and never could; nothing has changed then. */
   prepare(config: Config): PreparedTls {
     const problems: Error[] = [];
     const attempt = <T>(who: string, use: () => T): T | null => {
@@ -108,23 +108,23 @@ export class TlsProfiles {
     throw new AggregateError(problems, problems.map(({ message }) => message).join('; '));
   }
 
-  /** Takes over what `prepare` has made. Files that were followed before are looked at. */
+  /** Applies what `prepare` has made. Files that were watched before are checked. */
   commit(prepared: PreparedTls): void {
     this.#used = prepared;
     this.#keep(prepared);
-    // Who commits tells the workers, of this and of all else that is new.
+    // The caller of `commit` tells the workers, together with everything else that is new.
     this.#committing = true;
     this.#certificates.poll();
     this.#committing = false;
     this.#compile();
   }
 
-  /** What `prepare` has made is not to be used. */
+  /** Discards what `prepare` has made. */
   discard(): void {
     this.#keep(this.#used);
   }
 
-  /** Who this proxy is; null: nobody (any more). */
+  /** This proxy's identity; null: none (any more). */
   setIdentity(identity: IdentityMaterial | null): void {
     this.#identity = identity;
     this.#changed();
@@ -153,7 +153,7 @@ export class TlsProfiles {
     return this.#slot(MESH_SERVER);
   }
 
-  /** Listeners that nobody can connect to, as all of their certificates have expired. */
+  /** Listeners whose certificates have all expired, so that nobody can connect. */
   unready(): string[] {
     return [...this.#used.listeners.values()]
       .filter(({ certificates }) => certificates.every(({ expired }) => expired))
@@ -164,7 +164,7 @@ export class TlsProfiles {
       });
   }
 
-  /** Files that can't be used as they are, while what they said last serves on. */
+  /** Unusable files whose previous content stays in use. */
   notes(): string[] {
     return [...new Set(credentialsOf(this.#used))]
       .filter(({ problem }) => problem !== '')
@@ -200,7 +200,7 @@ export class TlsProfiles {
       contents.set(MESH_SERVER, meshProfile(this.#identity, 'server'));
     }
     const before = this.#profiles;
-    // A slot that becomes free now is not given out again at once: what is dialled with another profile is to be seen by its slot.
+    // A slot that becomes free is not reused at once: a dial with another profile must be recognisable by its slot.
     const taken = new Set([...before.values()].map(({ profile }) => profile.slot));
     let free = 1;
     const after: typeof before = new Map();
@@ -298,12 +298,12 @@ function meshProfile({ chain, key, anchors, serverNames }: IdentityMaterial, rol
   };
 }
 
-/** What a listener can serve: no version of HTTP that it would refuse, and none at all where bytes are relayed as they are. */
+/** What a listener can serve: no version of HTTP that it would refuse, and none at all if it relays bytes unread. */
 function listenerAlpn(config: Config, listener: ListenerConfig): readonly string[] {
   const { protocol } = decide(config, listener);
   if (protocol === 'opaque') return [];
   const { http1, http2 } = listener.services;
-  // Where connections go to all kinds of addresses nobody knows what is served there; what is not is translated.
+  // With original destinations, it is unknown what is served there; other versions are translated.
   const all = listener.originalDestination;
   return [
     ...((all || http2 !== null) && protocol !== 'http1' ? [HTTP2] : []),

@@ -1,5 +1,5 @@
-// The worker threads, hosted by Piscina: one long-lived task each, whose promise is the sign of life. A worker that dies is
-// cleaned up after (its raw fds outlive the thread) and replaced; the others notice nothing.
+// The worker threads, hosted by Piscina: one long-lived task each, whose promise is the sign of life. After a worker's death its resources
+// are cleaned up (raw descriptors outlive the thread) and it is replaced; the others notice nothing.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { MessageChannel, type MessagePort, type Worker as Thread } from 'node:worker_threads';
@@ -35,17 +35,17 @@ import { yieldBackground } from './background-threads.js';
 /** What the threads run. */
 const WORKER_FILE = fileURLToPath(new URL('../../workers/data-path.cjs', import.meta.url));
 const CRASHED = CLOSE_REASONS.indexOf('worker_crash');
-/** A worker that dies within this time of its start may do so again. */
+/** A worker that dies within this time of its start is likely to do so again. */
 const HEALTHY_MS = 5000;
 /**
- * Where V8 puts what is new: three parts of 1 MiB. A worker allocates while it starts, and next to nothing afterwards, so that V8 never
- * notices that the 16 MiB it takes by itself are empty: 5.5 MiB of a process with one worker.
+ * V8's space for new objects: three parts of 1 MiB. A worker allocates while it starts, and almost nothing afterwards, so V8 never notices
+ * that its default 16 MiB are empty: 5.5 MiB in a process with one worker.
  */
 const YOUNG_MB = 3;
-/** Pause before the replacement of such a worker: doubled with each one in a row, so that a loop of crashes can't spin. */
+/** Pause before the replacement of such a worker: doubled with each consecutive one, so that a crash loop can't spin. */
 const MIN_PAUSE_MS = 50;
 const MAX_PAUSE_MS = 800;
-/** How long the last word of workers that have drained is waited for, ms. */
+/** How long to wait for the last messages of drained workers, ms. */
 const HEARD_MS = 500;
 
 interface Live {
@@ -55,17 +55,17 @@ interface Live {
   readonly startedAt: number;
   thread: Thread | undefined;
   ready: boolean;
-  /** The worker has closed its end: all that it has said has been heard. */
+  /** The worker has closed its end: everything it sent has been received. */
   readonly heard: Promise<void>;
 }
 
 export interface PoolEvents {
   /** With all services, or only those in `changed`. */
   snapshot(worker: number, changed?: ReadonlySet<string>): Snapshot;
-  /** Of the services that workers warm up with before they serve; null: they do not. */
+  /** Settings of the services used for warm-up; null: no warm-up. */
   warmup(): ServiceSettings | null;
   message(worker: number, message: FromWorker): void;
-  /** Called when the thread is gone and before it is replaced. */
+  /** Called when the thread is gone, before it is replaced. */
   died(worker: number): void;
 }
 
@@ -79,9 +79,9 @@ export class WorkerPool {
   private readonly finished = new Set<number>();
   private readonly pending = new Map<number, () => void>();
   private pings = 0;
-  /** Deaths in a row of workers that had not lived for long. */
+  /** Consecutive early deaths. */
   private readonly earlyDeaths: number[] = [];
-  /** How far a drain has come; a replacement is told. */
+  /** Progress of a drain; a replacement is told. */
   private phase: ToWorker | undefined;
   private resolveDone: () => void = () => undefined;
   private started:
@@ -100,7 +100,7 @@ export class WorkerPool {
     private readonly events: PoolEvents,
     workerFile = WORKER_FILE,
   ) {
-    // One cell per fd that the process may ever have.
+    // One cell for each descriptor that the process may ever have.
     this.owner = new SharedArrayBuffer(Math.min(native().raiseFileLimit(), 1 << 20) * 4);
     new Int32Array(this.loadBoard).fill(-1, LOAD_BOARD.RING, LOAD_BOARD.RING + MAX_WORKERS);
     this.piscina = new Piscina({
@@ -131,7 +131,7 @@ export class WorkerPool {
     return this.live.filter((worker) => worker?.ready === true).length;
   }
 
-  /** Starts all workers; resolves when every one accepts, rejects if one can't. */
+  /** Starts all workers; resolves when all accept, rejects if one can't. */
   start(): Promise<{ executor: string; reason: string }> {
     return new Promise((resolve, reject) => {
       this.started = { resolve, reject };
@@ -153,7 +153,7 @@ export class WorkerPool {
     return this.live.every((worker) => worker === undefined || worker.load.isIdle(endpoint));
   }
 
-  /** Sends every worker its snapshot anew, with the services in `changed`: the others are as it knows them. */
+  /** Sends every worker a new snapshot, with the services in `changed`; they keep the others. */
   configure(changed: ReadonlySet<string>): void {
     for (let id = 0; id < this.count; id++) {
       this.send(id, { kind: 'snapshot', snapshot: this.events.snapshot(id, changed) });
@@ -169,7 +169,7 @@ export class WorkerPool {
     });
   }
 
-  /** Resolves when every worker has taken over what it was sent, or after `ms`: one that hangs or has died is not waited for. */
+  /** Resolves when every worker has applied what it was sent, or after `ms`: hanging or dead workers are not waited for. */
   async applied(ms: number): Promise<void> {
     const pongs = Promise.all(this.live.map((worker, id) => (worker?.ready === true ? this.ping(id) : undefined)));
     let timer: NodeJS.Timeout | undefined;
@@ -180,14 +180,14 @@ export class WorkerPool {
     clearTimeout(timer);
   }
 
-  /** Ends the thread of a worker as a crash would; it is replaced. */
+  /** Ends a worker's thread as a crash would; it is replaced. */
   async terminate(id: number): Promise<void> {
     await this.live[id]?.thread?.terminate();
   }
 
   async close(): Promise<void> {
     this.closing = true;
-    // The last that workers have said may still be on its way, though their tasks are done.
+    // Workers' last messages may still be on their way although their tasks are done.
     const last = [...this.finished].map((id) => this.live[id]?.heard);
     await Promise.race([Promise.all(last), sleep(HEARD_MS)]);
     for (const worker of this.live) worker?.port.close();
@@ -221,7 +221,7 @@ export class WorkerPool {
       loadBoard: this.loadBoard,
       learned: this.learned,
       load,
-      // Who takes the place of one that has died is waited for by clients.
+      // Clients are waiting for the replacement of a dead worker.
       warmup: this.up ? null : this.events.warmup(),
       snapshot: this.events.snapshot(id),
     };
@@ -237,7 +237,7 @@ export class WorkerPool {
       live.thread = this.piscina.threads.find((thread) => thread.threadId === message.threadId);
       if (this.ready) {
         this.up = true;
-        // Not before, as a warm-up waits for them.
+        // Not earlier, because a warm-up waits for these threads.
         yieldBackground();
         this.started?.resolve(message);
       }
@@ -252,7 +252,7 @@ export class WorkerPool {
   private finish(id: number): void {
     const live = this.live[id];
     if (live !== undefined) live.ready = false;
-    // What a sibling handed over too late.
+    // Connections that a sibling handed over too late.
     this.closeOrphans(id);
     this.finished.add(id);
     if (this.finished.size === this.count) this.resolveDone();
@@ -263,7 +263,7 @@ export class WorkerPool {
     const loadBoard = new Int32Array(this.loadBoard);
     Atomics.store(loadBoard, LOAD_BOARD.RING + id, -1);
     if (this.started !== undefined && !this.up) {
-      // It never served: what is wrong will not go away by itself.
+      // It never served: the problem will not go away by itself.
       this.started.reject(error);
       return;
     }
@@ -275,8 +275,8 @@ export class WorkerPool {
       setImmediate(() => this.replace(id, live));
       return;
     }
-    // Its fds are closed only after the thread is gone: until then its ring may still be working on them. Piscina ends the
-    // thread of an uncaught exception, but keeps one whose task has failed.
+    // Its descriptors are closed only after the thread is gone: until then its ring may still use them. Piscina ends a thread after an
+    // uncaught exception, but keeps one whose task has failed.
     thread.once('exit', () => this.replace(id, live));
     void thread.terminate();
   }
@@ -299,12 +299,12 @@ export class WorkerPool {
     }, pauseMs);
   }
 
-  /** Closes every fd that the dead worker owned; how many. */
+  /** Closes every descriptor that the dead worker owned; returns their number. */
   private closeOrphans(id: number): number {
     const owner = new Int32Array(this.owner);
     let closed = 0;
     for (let fd = 0; fd < owner.length; fd++) {
-      // A worker whose hand-over to this one has failed takes its fd back: one of us gets it.
+      // A worker whose hand-over to this one failed takes its descriptor back: exactly one of us gets it.
       if (owner[fd] !== id + 1 || Atomics.compareExchange(owner, fd, id + 1, 0) !== id + 1) continue;
       native().close(fd);
       closed++;
@@ -312,7 +312,7 @@ export class WorkerPool {
     return closed;
   }
 
-  /** The dead worker's open connections count as closed, so that the sums still come out. */
+  /** The dead worker's open connections count as closed, so that the sums stay right. */
   private writeOff(memory: WorkerMemory): void {
     const values = new Float64Array(memory.values);
     for (let slot = 0; slot < MAX_LISTENERS; slot++) {
