@@ -1,4 +1,4 @@
-// What a service's cells are together.
+// The sum of a service's cells.
 import type { HistogramData, Holders } from './histogram.js';
 
 type Cells = readonly (HistogramData | null)[];
@@ -8,13 +8,13 @@ interface Kept {
   readonly sum: HistogramData;
 }
 
-/** Sums of cells. A service of which only one cell has anything needs no memory for it. */
+/** Sums of cells. A service with content in only one cell needs no memory for it. */
 export class CellSums {
   readonly #kept = new Map<number, Kept>();
 
   constructor(private readonly holders: Readonly<Holders> = { count: 0 }) {}
 
-  /** All of a service's cells together; null where nothing was recorded. */
+  /** The sum of a service's cells; null if nothing was recorded. */
   of(slot: number, cells: Cells): HistogramData | null {
     const filled = cells.filter((cell) => cell !== null);
     if (filled.length <= 1) {

@@ -1,19 +1,19 @@
-// What the metrics know of certificates in files.
+// Counters of certificates in files.
 
-/** What the main thread counts of certificates. */
+/** Counted by the main thread. */
 export interface CertificateCounts {
-  /** Times that files were read, and could be used or not. */
+  /** Number of times files were read, and could be used or not. */
   loaded: number;
   failed: number;
-  /** Certificates and bundles of which the files as they are now can't be used. */
+  /** Certificates and bundles whose current files can't be used. */
   broken: number;
-  /** Those that are used. */
+  /** Those in use. */
   used: readonly UsedCertificate[];
 }
 
 export interface UsedCertificate {
   readonly use: 'listener' | 'service';
-  /** Of the listener or service. */
+  /** Name of the listener or service. */
   readonly name: string;
   /** Its number in `certificates`, from 0; `client-authority`, `certificate` or `ca`. */
   readonly certificate: string;

@@ -1,9 +1,9 @@
-// Families of certificates, keys and authorities in files, which the main thread reads.
+// Metric families of certificates, keys and CAs in files, which the main thread reads.
 
 import type { UsedCertificate } from './certificate-counts.js';
 import { type Family, NONE } from './family.js';
 
-/** Series of single certificates: of more than these, those that end first. */
+/** Maximum number of series for single certificates; if there are more, those that expire first. */
 const MOST = 256;
 
 const firstToEnd = (used: readonly UsedCertificate[]): readonly UsedCertificate[] =>

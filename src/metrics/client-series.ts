@@ -1,34 +1,34 @@
-// Where a worker counts the clients of a listener, by who they are: a block of C for each identity that a certificate has shown, and one for
-// each other place in LISTENER_TLS. Blocks are a worker's own; the main thread is told their names, and adds up what has the same.
+// Counts the clients of a listener by identity: a block of C for each certified identity, and one for each other place in LISTENER_TLS.
+// Blocks belong to one worker; the main thread is told their names, and adds up blocks of the same name.
 import { C, clientBase, LISTENER_TLS, MAX_CLIENT_SERIES, MAX_LISTENERS, SEEN } from './layout.js';
 
-/** The identity under which those count that are more than have room. */
+/** The identity for those that find no room. */
 export const OTHER_IDENTITIES = 'other';
 
-/** A block that has come into use. */
+/** A block in use. */
 export interface ClientSeriesName {
   readonly series: number;
   readonly listener: number;
   /** Place in LISTENER_TLS. */
   readonly seen: number;
-  /** '' where the client has shown no certificate. */
+  /** '' if the client presented no certificate. */
   readonly identity: string;
 }
 
 const NONE = -1;
 
 export class ClientSeries {
-  /** Told of each block that comes into use. */
+  /** Is told of each new block. */
   named: ((name: ClientSeriesName) => void) | undefined;
   private most = 0;
   private readonly identities = new Set<string>();
   private used = 0;
-  /** First value plus 1 of clients without an identity, by listener and LISTENER_TLS; 0: not in use. */
+  /** First value plus 1 for clients without an identity, by listener and LISTENER_TLS; 0: not in use. */
   private readonly bases = new Int32Array(MAX_LISTENERS * LISTENER_TLS.length);
   private readonly byIdentity: Map<string, number>[] = Array.from({ length: MAX_LISTENERS }, () => new Map());
-  /** Which listener has which slot. */
+  /** Names of listeners, by slot. */
   private readonly listeners: string[] = new Array<string>(MAX_LISTENERS).fill('');
-  /** 1 for listeners of which nobody knows at once who the client is. */
+  /** 1 for listeners whose clients' identity is not known at once. */
   private readonly later = new Uint8Array(MAX_LISTENERS);
 
   configure(
@@ -42,7 +42,7 @@ export class ClientSeries {
   ): void {
     this.most = most;
     for (const { slot, name, mesh, tls } of listeners) {
-      // Those that share the overflow.
+      // Listeners that share the overflow.
       if (slot === 0) continue;
       this.later[slot] = mesh || tls !== 0 ? 1 : 0;
       if (this.listeners[slot] === name) continue;
@@ -52,7 +52,7 @@ export class ClientSeries {
     }
   }
 
-  /** Whether a client that has come on `listener` is counted when it is known who it is. */
+  /** Whether a client on `listener` is counted only once its identity is known. */
   waits(listener: number): boolean {
     return this.later[listener] === 1;
   }

@@ -1,4 +1,4 @@
-// The main thread's view of what workers count of clients by who they are (client-series.ts): summed by listener and identity.
+// The main thread's view of workers' client counts by identity (client-series.ts): summed by listener and identity.
 import type { ClientSeriesName } from './client-series.js';
 import { CLIENT_GAUGES } from './client-series.js';
 import type { WorkerView } from './group.js';
@@ -7,12 +7,12 @@ import { C, clientBase } from './layout.js';
 
 export interface ClientInfo {
   readonly slot: number;
-  /** Of the listener. */
+  /** Name of the listener. */
   readonly name: string;
   readonly direction: 'inbound' | 'outbound';
   /** Place in LISTENER_TLS. */
   readonly seen: number;
-  /** '' where none was shown. */
+  /** '' without a certificate. */
   readonly identity: string;
 }
 
@@ -26,7 +26,7 @@ interface Entry {
   readonly info: ClientInfo;
   /** Counters of workers that ended. */
   readonly retired: Float64Array;
-  /** First values, by the worker that has them. */
+  /** First values, by worker. */
   readonly blocks: Map<WorkerView, number[]>;
 }
 
@@ -35,7 +35,7 @@ export class ClientGroup {
 
   constructor(private readonly identities: LabelValues) {}
 
-  /** A worker has taken a block into use, for clients of `listener`. */
+  /** A worker uses a new block for clients of `listener`. */
   name(
     view: WorkerView,
     { series, listener, seen, identity }: ClientSeriesName,
@@ -54,7 +54,7 @@ export class ClientGroup {
     entry.blocks.set(view, blocks);
   }
 
-  /** Keeps what a worker that ends has counted. */
+  /** Keeps the counts of a worker that ends. */
   retire(view: WorkerView): void {
     for (const { blocks, retired } of this.#entries.values()) {
       add(view, blocks.get(view), retired);
@@ -63,7 +63,7 @@ export class ClientGroup {
     }
   }
 
-  /** What was counted on listeners that are there: `nameOf` says who has a slot now. */
+  /** Counts for current listeners: `nameOf` gives the listener in a slot. */
   totals(nameOf: (slot: number) => string | undefined): ClientTotals[] {
     const totals: ClientTotals[] = [];
     for (const { info, retired, blocks } of this.#entries.values()) {

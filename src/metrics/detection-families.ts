@@ -1,4 +1,4 @@
-// What connections were taken for, in our words and in Linkerd's.
+// Results of detection, in our words and in Linkerd's.
 import { type Family, histogramFamily, listenerLabels } from './family.js';
 import type { Direction } from './groups.js';
 import { REASONS, VERDICTS, verdictField } from './layout.js';

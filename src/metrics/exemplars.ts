@@ -1,18 +1,18 @@
-// Requests with a trace that stand for others: the newest of each bucket of a service's latency. Fed by whoever makes spans; bounded by the
-// buckets and by the services that have series.
+// Exemplars: requests with a trace that represent others, the newest for each bucket of a service's latency. Fed from spans; bounded by the
+// buckets and the services with series.
 import { LATENCY_BOUNDS_S } from './bounds.js';
 
 export interface Exemplar {
   /** 32 hexadecimal digits. */
   readonly traceId: string;
-  /** Latency as the service's histogram has it, µs. */
+  /** Latency as in the service's histogram, µs. */
   readonly valueUs: number;
   /** Since 1970, ms. */
   readonly atMs: number;
 }
 
 export class Exemplars {
-  /** By service; a place for each bucket, that of +Inf included. */
+  /** By service; one entry per bucket, +Inf included. */
   readonly #kept = new Map<string, (Exemplar | undefined)[]>();
   readonly #most: number;
 
@@ -23,7 +23,7 @@ export class Exemplars {
   note(service: string, exemplar: Exemplar): void {
     let kept = this.#kept.get(service);
     if (kept === undefined) {
-      // The service that was noted first makes room.
+      // The service recorded first makes room.
       const [oldest] = this.#kept.keys();
       if (this.#kept.size >= this.#most && oldest !== undefined) this.#kept.delete(oldest);
       kept = [];
@@ -32,7 +32,7 @@ export class Exemplars {
     kept[bucketOf(exemplar.valueUs / 1e6)] = exemplar;
   }
 
-  /** Of a service, by bucket; those of the bucket +Inf at `Infinity`. */
+  /** For a service, by bucket; the bucket +Inf has the key `Infinity`. */
   of(service: string): ReadonlyMap<number, Exemplar> {
     const found = new Map<number, Exemplar>();
     this.#kept.get(service)?.forEach((exemplar, bucket) => {

@@ -15,13 +15,13 @@ export interface Page {
   readonly body: string;
 }
 
-/** A page that is no text. */
+/** A page that is not text. */
 export interface BinaryPage {
   readonly contentType: string;
   readonly octets: Buffer;
 }
 
-/** What prom-client's formatter asks of a metric. */
+/** Interface of a metric for prom-client's formatter. */
 interface RegisteredMetric {
   readonly name: string;
   readonly type: string;
@@ -30,7 +30,7 @@ interface RegisteredMetric {
   reset(): void;
 }
 
-/** Messages of MetricFamily, each behind its length. */
+/** MetricFamily messages with a length prefix each. */
 const PROTOBUF_TYPE = 'application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited';
 
 /** Gauges of prom-client whose names OpenMetrics keeps for counters. */
@@ -68,7 +68,7 @@ export class Exposition {
     return { contentType: registry.contentType, body };
   }
 
-  /** What prom-client knows of the process is asked of it; the rest is taken as it is. */
+  /** prom-client's metrics of the process are asked; ours are taken as they are. */
   async #protobuf(): Promise<BinaryPage> {
     const { protobufPage } = await import('./protobuf-page.js');
     const own = new Set(this.#families.map(({ name }) => name));
@@ -121,7 +121,7 @@ export class Exposition {
     }
     collectDefaultMetrics({
       register: registry as Registry<PrometheusContentType>,
-      // The main thread's own lag is looked at twice a second; prom-client's default of 10 ms would keep an idle proxy awake.
+      // The main thread's own lag is sampled twice a second; prom-client's default of 10 ms would keep an idle proxy awake.
       eventLoopMonitoringPrecision: 500,
     });
     for (const name of MISNAMED) registry.removeSingleMetric(name);
@@ -152,7 +152,7 @@ export function prefersOpenMetrics(accept: string): boolean {
   return openMetrics > 0 && openMetrics >= qualityOf(ranges.filter(({ type }) => type === 'text/plain'));
 }
 
-/** Whether it ranks protocol buffers, as a server that takes native histograms sends it, above all text. */
+/** Whether it ranks protocol buffers above all text formats, as a server does that accepts native histograms. */
 export function prefersProtobuf(accept: string): boolean {
   const ranges = rangesOf(accept);
   const wanted = ranges.filter(

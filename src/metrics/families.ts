@@ -1,4 +1,4 @@
-// Which series a snapshot makes: Linkerd's names and labels where Linkerd has them, `sluice_` for the rest.
+// The series in a snapshot: Linkerd's names and labels where Linkerd has them, `sluice_` for the rest.
 
 import { RESPONSE_REASONS } from '../http/response-reasons.js';
 import { CONNECT_BOUNDS_S, LATENCY_BOUNDS_MS, LATENCY_BOUNDS_S, LOOP_BOUNDS_S, STREAM_BOUNDS } from './bounds.js';
@@ -134,7 +134,7 @@ const LIMIT_FAMILY: Family = {
   ],
 };
 
-/** Decisions of the rules of authorization, of requests and of connections. */
+/** Decisions of authorization rules about requests and connections. */
 function ruleFamily(name: string, help: string, fields: Readonly<Record<string, number>>): Family {
   return {
     name,
@@ -177,7 +177,7 @@ const SERVICE_FAMILY = histogramsFamily(
   },
 );
 
-/** Families of listeners and endpoints share tcp_*: their samples are put together by name. */
+/** Families of listeners and endpoints share tcp_*: merges their samples by name. */
 function merged(families: readonly Family[]): Family[] {
   const byName = new Map<string, Family>();
   for (const family of families) {

@@ -1,4 +1,4 @@
-// What a family of series is, and how the numbers of listeners, services and endpoints become samples.
+// Families of series, and how counts of listeners, services and endpoints become samples.
 
 import type { ClientInfo } from './clients.js';
 import type { Exemplar } from './exemplars.js';
@@ -12,7 +12,7 @@ import { CELL_LABELS } from './response-cells.js';
 
 export type Labels = Readonly<Record<string, string>>;
 
-/** A sample as prom-client's formatter takes it. `sharedLabels` are formatted once per object and then cached. */
+/** A sample for prom-client's formatter. `sharedLabels` are formatted once per object and then cached. */
 export interface Sample {
   readonly value: number;
   readonly labels: Readonly<Record<string, string | number>>;
@@ -28,18 +28,18 @@ export interface Sample {
   };
 }
 
-/** A series of a histogram, as it is. */
+/** A series of a histogram. */
 export interface HistogramSeries {
   readonly data: HistogramData;
   readonly labels: Labels;
-  /** Requests that stand for others, by the bound of their bucket. */
+  /** Exemplars, by the bound of their bucket. */
   readonly exemplars?: ReadonlyMap<number, Exemplar>;
 }
 
-/** What formats that know more than buckets need of a histogram. */
+/** Histogram content for formats that show more than buckets. */
 export interface HistogramContent {
   readonly bounds: readonly number[];
-  /** How many recorded ones (mostly µs) make a unit of the bounds and of the sum. */
+  /** Recorded units (usually µs) per unit of the bounds and the sum. */
   readonly unit: number;
   series(snapshot: MetricsSnapshot): HistogramSeries[];
 }
@@ -55,10 +55,10 @@ export interface Family {
 
 export const NONE: Labels = {};
 
-/** What labels and fields are made of. */
+/** The input of labels and fields. */
 type Counted<Info> = Pick<Series<Info>, 'info' | 'values'>;
 
-/** Labels made once per named slot: as long as a slot keeps its name they are the same object, which keeps them cached. */
+/** Labels created once per named slot: while a slot keeps its name they are the same object, and stay cached. */
 function remembered<Info extends object>(make: (info: Info) => Labels): (series: Counted<Info>) => Labels {
   const made = new WeakMap<Info, Labels>();
   return ({ info }) => {
@@ -83,7 +83,7 @@ export const sourceLabels = remembered((info: MetricsSnapshot['listeners'][numbe
   listener: info.name,
   ...info.tls,
 }));
-/** Of clients of a listener by who they are. */
+/** For a listener's clients by identity. */
 export const clientLabels = remembered((info: ClientInfo) => ({
   direction: info.direction,
   listener: info.name,
@@ -106,7 +106,7 @@ export const endpointLabels = remembered((info: EndpointInfo) => ({
   service: info.service,
   target_addr: info.address,
 }));
-/** Linkerd's of requests, and of what came of them. */
+/** Linkerd's labels for requests and their outcomes. */
 export const requestLabels = remembered((info: EndpointInfo) => ({
   direction: direction(info),
   service: info.service,
@@ -120,7 +120,7 @@ export const targetLabels = remembered((info: EndpointInfo) => ({
   target_addr: info.address,
   ...info.tls,
 }));
-/** Of its connections that carry TLS of clients as it is. */
+/** For connections that carry clients' own TLS. */
 export const passedLabels = remembered((info: EndpointInfo) => ({
   direction: direction(info),
   peer: 'dst',
@@ -129,7 +129,7 @@ export const passedLabels = remembered((info: EndpointInfo) => ({
   tls: 'opaque',
 }));
 
-/** Of a service's responses, by cell. */
+/** For a service's responses, by cell. */
 const cellLabels = CELL_LABELS.map((labels) =>
   remembered((info: MetricsSnapshot['services'][number]['info']) => ({
     direction: direction(info),
@@ -138,16 +138,16 @@ const cellLabels = CELL_LABELS.map((labels) =>
   })),
 );
 
-/** Listeners and services that are there show zeros; endpoints, and what is gone or overflow, show only what they counted. */
+/** Current listeners and services show zeros; endpoints, removed series and the overflow show only what they counted. */
 const isShown = (series: Series<unknown>): boolean => series.held || series.touched;
 export const listenersOf = (snapshot: MetricsSnapshot) => snapshot.listeners.filter(isShown);
 export const servicesOf = (snapshot: MetricsSnapshot) => snapshot.services.filter(isShown);
-/** The cells in which something was recorded. */
+/** The cells with content. */
 export const cellsOf = (snapshot: MetricsSnapshot) =>
   snapshot.services.flatMap((series) =>
     series.cells.flatMap((data, cell) => (data === null ? [] : [{ data, labels: cellLabels[cell](series) }])),
   );
-/** The same, as tcp_* counts them: those whose clients are known are counted by these. */
+/** The same for tcp_*: clients with a known identity are counted there. */
 export const sourcesOf = (snapshot: MetricsSnapshot) =>
   snapshot.listeners.filter(isShown).map(({ info, own }) => ({ info, values: own }));
 export const clientsOf = (snapshot: MetricsSnapshot) => snapshot.clients;
@@ -178,7 +178,7 @@ export function fieldFamily<Info>(
   };
 }
 
-/** Series of a block of fields, one for each name of a list; what is 0 is left out. */
+/** Series of a block of fields, one for each name in a list; zeros are omitted. */
 export function blockSamples<Info>(
   all: readonly Counted<Info>[],
   labelsOf: (series: Counted<Info>) => Labels,
@@ -194,7 +194,7 @@ export function blockSamples<Info>(
   );
 }
 
-/** A family of histograms. `content.bounds` and sums are in units of `content.unit` recorded ones. */
+/** A family of histograms. `content.bounds` and sums are in units of `content.unit` recorded units. */
 export function histogramsFamily(name: string, help: string, content: HistogramContent): Family {
   const { bounds, unit } = content;
   return {
@@ -238,7 +238,7 @@ function histogramSamples(
   ];
 }
 
-/** As prom-client's formatter of OpenMetrics takes it: that of the plain format leaves it out. */
+/** For prom-client's OpenMetrics formatter; the plain text formatter ignores it. */
 function exemplarAt(
   exemplars: ReadonlyMap<number, Exemplar> | undefined,
   bound: number,

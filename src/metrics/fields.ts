@@ -200,7 +200,7 @@ export const ENDPOINT_FIELDS: Fields<typeof E, 'CLOSE' | 'STATUS' | 'GRPC_STATUS
     'sluice_endpoint_http2_stream_capacity',
     'Streams that the HTTP/2 connections to the endpoint allow, open ones included',
   ),
-  /** Shown with those that have a class. */
+  /** Shown together with responses that have a class. */
   STATUS_BEYOND: counter('response_total', 'Responses of endpoints'),
   PROTOCOL: gauge('sluice_endpoint_protocol', 'Workers that know the endpoint to speak this protocol'),
 };
@@ -210,7 +210,7 @@ export const ENDPOINT_STATES = ['ready', 'probation', 'probing'] as const;
 /** Bits of E.PROTOCOL, the lowest first: an endpoint may speak both. */
 export const ENDPOINT_PROTOCOLS = ['http1', 'http2'] as const;
 
-/** Indexes of the gauges among `fields`: what ends with a worker. */
+/** Indices of the gauges among `fields`: they end with their worker. */
 export function gaugesOf<Key extends string>(
   layout: Readonly<Record<Key, number>>,
   fields: Readonly<Record<Key, FieldMetric>>,

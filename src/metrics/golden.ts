@@ -5,12 +5,12 @@ import { E, L, REASONS, S, VERDICTS, verdictField } from './layout.js';
 import { endpointOutcomes, refusalOutcomes } from './outcomes.js';
 import type { MetricsSnapshot } from './reader.js';
 
-/** Totals of a service up to one moment. */
+/** Totals of a service at one moment. */
 export interface ServiceTotals {
   readonly requests: number;
-  /** Responses that the endpoints sent and that response_total calls a success, and refusals that the client caused. */
+  /** Endpoint responses that response_total counts as success, and refusals caused by the client. */
   readonly successes: number;
-  /** The other responses of the endpoints, and those that the proxy made because the service failed. */
+  /** Other endpoint responses, and the proxy's own caused by failures of the service. */
   readonly failures: number;
   readonly connections: number;
   /** Bytes from the endpoints. */
@@ -23,20 +23,20 @@ export interface ServiceTotals {
 
 export interface ListenerTotals {
   readonly connections: number;
-  /** Connections that are open: no total, but as it is now. */
+  /** Open connections now: not a total. */
   readonly open: number;
   readonly verdicts: Readonly<Record<string, number>>;
 }
 
 export interface EndpointTotals {
   readonly requests: number;
-  /** Connections that are open: as it is now. */
+  /** Open connections now. */
   readonly open: number;
-  /** What the balancer takes its latency for now, ms. */
+  /** The balancer's current latency estimate, ms. */
   readonly estimateMs: number;
 }
 
-/** What golden metrics are made of, by name. */
+/** Input of golden metrics, by name. */
 export interface GoldenTotals {
   readonly services: ReadonlyMap<string, ServiceTotals>;
   readonly listeners: ReadonlyMap<string, ListenerTotals>;
@@ -62,7 +62,7 @@ export interface ListenerGolden {
   readonly name: string;
   readonly connectionsPerSecond: number;
   readonly open: number;
-  /** Connections of the interval by verdict, those without any left out. */
+  /** Connections of the interval by verdict, without empty entries. */
   readonly verdicts: Readonly<Record<string, number>>;
 }
 
@@ -126,7 +126,7 @@ export function totalsOf(snapshot: MetricsSnapshot): GoldenTotals {
   return { services, listeners, endpoints };
 }
 
-/** What happened in the `seconds` between `previous` and `current`. A total that fell back was reset: it counts whole. */
+/** What happened in the `seconds` between `previous` and `current`. A total that decreased was reset: it counts in full. */
 export function goldenMetrics(previous: GoldenTotals, current: GoldenTotals, seconds: number): GoldenMetrics {
   return {
     services: [...current.services].map(([name, now]) =>

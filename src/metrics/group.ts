@@ -11,17 +11,17 @@ export interface WorkerView {
   readonly counts: Uint32Array;
 }
 
-/** Where the layout keeps a kind. */
+/** Where the layout keeps slots of one kind. */
 export interface SlotKind {
-  /** Slots that the table gives out, slot 0 included. */
+  /** Slots assigned by the table, including slot 0. */
   readonly capacity: number;
-  /** Slots above those, which are named without being given out. */
+  /** Further slots, named without being assigned. */
   readonly extra: number;
   /** Fields of a slot. */
   readonly size: number;
   /** Fields that end with their worker. */
   readonly gauges: readonly number[];
-  /** Fields that are not 0 as long as a worker uses the slot. */
+  /** Fields that are not 0 while a worker uses the slot. */
   readonly busy: readonly number[];
   readonly histograms: number;
   baseOf(slot: number): number;
@@ -79,7 +79,7 @@ export class SlotGroup<Info> {
     return this.#infos.entries();
   }
 
-  /** Whether the slot has a key that is there now. */
+  /** Whether the slot's key is current. */
   isHeld(slot: number): boolean {
     return slot > 0 && slot < this.#kind.capacity && !this.table.isReleased(slot);
   }
@@ -107,7 +107,7 @@ export class SlotGroup<Info> {
     return true;
   }
 
-  /** Keeps what a worker that ends has counted. Call it while the worker is still among the views. */
+  /** Keeps the counts of a worker that ends. Call it while the worker is still among the views. */
   retire(view: WorkerView): void {
     const { size } = this.#kind;
     for (const slot of this.#infos.keys()) {

@@ -1,4 +1,4 @@
-// The tables of series that the workers' memory has room for, and who is named in them.
+// The tables of series in the workers' memory, and the names in them.
 import { ENDPOINT_FIELDS, gaugesOf, LISTENER_FIELDS, SERVICE_FIELDS } from './fields.js';
 import { SlotGroup, type WorkerView } from './group.js';
 import type { Holders } from './histogram.js';
@@ -26,11 +26,11 @@ export type Direction = 'inbound' | 'outbound';
 export interface ListenerInfo {
   readonly name: string;
   readonly direction: Direction;
-  /** Labels of its connections that say what is known of TLS, whoever the client is. */
+  /** TLS labels of its connections, whoever the client is. */
   readonly tls?: Readonly<Record<string, string>>;
 }
 
-/** A rule of authorization, or the default of a listener. */
+/** An authorization rule, or the default of a listener. */
 export interface RuleInfo {
   readonly listener: string;
   readonly rule: string;
@@ -46,7 +46,7 @@ export interface EndpointInfo {
   readonly service: string;
   /** `ip:port` or `[ip6]:port`. */
   readonly address: string;
-  /** Labels that say how it is dialled. */
+  /** Labels for how it is dialled. */
   readonly tls?: Readonly<Record<string, string>>;
   /** `outbound` if absent. */
   readonly direction?: Direction;
@@ -56,7 +56,7 @@ export interface EndpointInfo {
 export const OVERFLOW = 'overflow';
 
 export interface GroupOptions {
-  /** Series, that of slot 0 included. */
+  /** Number of series, including slot 0. */
   readonly services: number;
   readonly endpoints: number;
   readonly now?: () => number;

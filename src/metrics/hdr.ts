@@ -1,10 +1,10 @@
-// Histograms as those of hdr-histogram-js. Loaded by what shows percentiles, and not with the proxy: the package takes 3 MB of memory.
+// Conversion to hdr-histogram-js. Loaded only to show percentiles: the package takes 3 MB of memory.
 import type { Histogram } from 'hdr-histogram-js';
 import { build } from 'hdr-histogram-js';
 import { lowestOf } from './histogram.js';
 import { HISTOGRAM } from './layout.js';
 
-/** The same content as a histogram of hdr-histogram-js: percentiles, `.hgrm`, encodings. */
+/** The same content as an hdr-histogram-js histogram: percentiles, `.hgrm`, encodings. */
 export function toHistogram(counts: Float64Array): Histogram {
   const histogram = build({
     bitBucketSize: 64,
@@ -13,7 +13,7 @@ export function toHistogram(counts: Float64Array): Histogram {
     highestTrackableValue: HISTOGRAM.highest,
     numberOfSignificantValueDigits: HISTOGRAM.digits,
   });
-  // The last slot is entered with its highest value, as the histogram's maximum is what was entered.
+  // The last slot is entered with its highest value, because the histogram's maximum is the highest value entered.
   const last = counts.findLastIndex((count) => count > 0);
   for (let slot = 0; slot <= last; slot++) {
     if (counts[slot] === 0) continue;

@@ -17,14 +17,14 @@ export interface HistogramData {
   readonly sum: number;
 }
 
-/** Smallest value that `slot` stands for, µs. */
+/** Smallest value in `slot`, µs. */
 export function lowestOf(slot: number): number {
   if (slot < 256) return slot;
   const doublings = (slot >>> 7) - 1;
   return ((slot & 127) + 128) * 2 ** doublings;
 }
 
-/** Recordings of `counts` added up. */
+/** Sum of `counts`. */
 export function countOf(counts: Float64Array): number {
   let count = 0;
   for (let slot = 0; slot < counts.length; slot++) count += counts[slot];
@@ -32,8 +32,8 @@ export function countOf(counts: Float64Array): number {
 }
 
 /**
- * Cumulative counts at the bounds (ascending, in units of `unit` µs). A recording in the slot of the bound counts as
- * within it, which is exact for values at the bound and at most 0.8 % off above it.
+ * Cumulative counts at the bounds (ascending, in units of `unit` µs). A recording in the slot of a bound counts as within it, which is
+ * exact for values at the bound and at most 0.8 % off above it.
  */
 export function bucketsOf(counts: Float64Array, bounds: readonly number[], unit: number): number[] {
   let slot = 0;
@@ -45,7 +45,7 @@ export function bucketsOf(counts: Float64Array, bounds: readonly number[], unit:
   });
 }
 
-/** What was recorded between two moments; all of `current` if there is no `previous` or it was reset in between. */
+/** Recordings between two moments; all of `current` if there is no `previous` or it was reset in between. */
 export function intervalOf(previous: Float64Array | null, current: Float64Array): Float64Array {
   if (previous === null) return current;
   const difference = new Float64Array(current.length);
@@ -62,11 +62,11 @@ interface Seen {
 }
 
 /**
- * One histogram summed over workers and over time. The workers' counts are 32 bits wide and wrap; each collection
- * adds what has come since the last one, so that totals neither wrap nor end with a worker.
+ * One histogram summed over workers and time. The workers' counts are 32 bits wide and wrap; each collection adds what is new since the
+ * last one, so totals neither wrap nor end with a worker.
  */
 export class HistogramTotal {
-  /** Made with the first recording: most endpoints never have one, and each of these takes 25 KB. */
+  /** Created with the first recording: most endpoints never have one, and each takes 25 KB. */
   #counts: Float64Array | null = null;
   readonly #seen = new Map<object, Seen>();
   #count = 0;
@@ -76,11 +76,11 @@ export class HistogramTotal {
 
   constructor(private readonly holders: Readonly<Holders> = { count: 0 }) {}
 
-  /** Adds what `worker` (its identity) recorded since the last time: its counts and their sum as they are now. */
+  /** Adds what `worker` (its identity) recorded since the last time, given its current counts and their sum. */
   collect(worker: object, counts: Uint32Array, sum: number): void {
     let seen = this.#seen.get(worker);
     if (seen === undefined) {
-      // Recordings of 0 alone do not change the sum, but are in the first slot.
+      // Recordings of 0 alone do not change the sum, but appear in the first slot.
       if (sum === 0 && counts[0] === 0) return;
       seen = { counts: new Uint32Array(HISTOGRAM_SLOTS), sum: 0 };
       this.#seen.set(worker, seen);
@@ -89,8 +89,8 @@ export class HistogramTotal {
     this.#counts ??= new Float64Array(HISTOGRAM_SLOTS);
     this.#leave();
     const totals = this.#counts;
-    // No single recording is larger than what the sum grew by. The worker counts before it sums: a recording that is
-    // seen without its share of the sum is found the next time.
+    // No single recording is larger than the growth of the sum. The worker counts before it sums: a recording seen without its share of the
+    // sum is found next time.
     const last = slotOf(Math.min(sum - seen.sum, HISTOGRAM.highest));
     let added = 0;
     for (let slot = 0; slot <= last; slot++) {
@@ -107,7 +107,7 @@ export class HistogramTotal {
     seen.sum = sum;
   }
 
-  /** Forgets a worker; what it recorded stays counted. */
+  /** Forgets a worker; its recordings stay counted. */
   forget(worker: object): void {
     this.#seen.delete(worker);
   }

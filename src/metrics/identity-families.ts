@@ -1,4 +1,4 @@
-// The series of the identity; there are none where the configuration has none.
+// Metric families of the identity; none without one in the configuration.
 import { type Family, NONE, type Sample } from './family.js';
 import type { MetricsSnapshot } from './reader.js';
 

@@ -1,4 +1,4 @@
-// Values of a label, of which there may be only so many: first come, first served, and all later ones are one.
+// Limits the values of a label: first come, first served; all later ones share one value.
 import { OTHER_IDENTITIES } from './client-series.js';
 
 export class LabelValues {
@@ -6,7 +6,7 @@ export class LabelValues {
 
   constructor(private readonly most: number) {}
 
-  /** `name`, or what stands for all that are too many. */
+  /** `name`, or the shared value if there are too many. */
   of(name: string): string {
     if (this.known.has(name)) return name;
     if (this.known.size >= this.most) return OTHER_IDENTITIES;

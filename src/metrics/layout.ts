@@ -1,28 +1,28 @@
-// Where each number lives in a worker's shared memory. One writer (the worker), plain stores; the main thread reads at any time.
-// Counters and gauges are Float64 (exact to 2^53); histograms are Uint32 slots in HdrHistogram's index layout.
-// The hot path adds to `values[base + FIELD]`; bases come from `h2Base`, `listenerBase`, `serviceBase` and `endpointBase`.
+// The layout of a worker's shared memory. One writer (the worker), plain stores; the main thread reads at any time. Counters and gauges are
+// Float64 (exact to 2^53); histograms are Uint32 slots in HdrHistogram's index layout. The hot path adds to `values[base + FIELD]`; bases
+// come from `h2Base`, `listenerBase`, `serviceBase` and `endpointBase`.
 import { H } from '../http2/counters.js';
 import { H2_LIMITS } from '../http2/limits.js';
 import { TLS_FAILURES } from '../tls/failures.js';
 import { RESPONSE_CELLS } from './response-cells.js';
 
-/** Listeners; slot 0 is the overflow series that takes what does not fit. */
+/** Listeners; slot 0 is the overflow series. */
 export const MAX_LISTENERS = 64;
 /**
- * Most series of services and endpoints that `metrics.maxServices` and `metrics.maxEndpoints` may ask for. Far more services and
- * endpoints may be configured (src/proxy/capacity.ts): who gets no series of its own shares series 0, the overflow.
+ * Upper bounds of `metrics.maxServices` and `metrics.maxEndpoints`. Far more services and endpoints may be configured
+ * (src/proxy/capacity.ts): those without a series of their own share series 0, the overflow.
  */
 export const MOST_SERVICES = 1024;
 export const MOST_ENDPOINTS = 8192;
-/** What they are where nothing is said. */
+/** Their defaults. */
 export const DEFAULT_SERVICES = 128;
 export const DEFAULT_ENDPOINTS = 512;
-/** Room for those, the overflow and the series of what goes to its original destination. */
+/** Room for those, the overflow and the series of original destinations. */
 export const MAX_SERVICE_SERIES = MOST_SERVICES + 2;
 export const MAX_ENDPOINT_SERIES = MOST_ENDPOINTS + 2;
-/** Rules of authorization, of all listeners together; slot 0 is the overflow. */
+/** Authorization rules of all listeners together; slot 0 is the overflow. */
 export const MAX_RULE_SERIES = 513;
-/** Most identities that `metrics.maxIdentities` may ask for, and what it is where nothing is said. */
+/** Upper bound and default of `metrics.maxIdentities`. */
 export const MOST_IDENTITIES = 1024;
 export const DEFAULT_IDENTITIES = 128;
 /** Blocks of clients by listener and identity, see C. Connections that find none free count with their listener only. */
@@ -60,17 +60,17 @@ export const CLOSE_REASONS = [
   'tls',
 ] as const;
 
-/** Who is who in a TLS handshake: the server towards clients, the client towards endpoints. */
+/** Roles in a TLS handshake: server towards clients, client towards endpoints. */
 export const TLS_ROLES = ['server', 'client'] as const;
 export const TLS_VERSIONS = ['1.2', '1.3'] as const;
-/** Of the key exchange. */
+/** Groups of the key exchange. */
 export const TLS_GROUPS = ['X25519MLKEM768', 'X25519', 'P-256', 'P-384', 'P-521', 'other'] as const;
 
 /** gRPC has the status codes 0 (OK) to 16 (UNAUTHENTICATED). */
 export const GRPC_CODES = 17;
 // UNKNOWN, DEADLINE_EXCEEDED, PERMISSION_DENIED, INTERNAL, UNAVAILABLE, DATA_LOSS: what Linkerd classifies as failures.
 const GRPC_FAILURES = (1 << 2) | (1 << 4) | (1 << 7) | (1 << 13) | (1 << 14) | (1 << 15);
-/** Whether `code` (0 to 16) is a failure of the service; other errors are its answer, or the client's doing. */
+/** Whether `code` (0 to 16) is a failure of the service; other errors are a valid answer, or caused by the client. */
 export const isGrpcFailure = (code: number): boolean => ((GRPC_FAILURES >> code) & 1) !== 0;
 
 /** Per-worker fields. */
@@ -87,7 +87,7 @@ export const W = {
   LOOP_LAG_MAX_US: 6,
   SLAB_BUFFERS: 7,
   SLAB_FREE: 8,
-  /** Receives parked because the slab was out. */
+  /** Receives parked because the slab was exhausted. */
   SLAB_PARKS: 9,
   PIPES_OPEN: 10,
   PIPE_LIMITED: 11,
@@ -106,69 +106,69 @@ export const W = {
   RACES_SERVER_FIRST: 23,
   RACES_POOLED: 24,
   ACCESS_LOG_DROPPED: 25,
-  /** Connections that this worker accepted, whoever serves them. */
+  /** Connections that this worker accepted, whichever worker serves them. */
   ACCEPTED: 26,
   /** Original destinations in the worker's table. */
   DESTINATIONS: 27,
-  /** Questions about them to the main thread. */
+  /** Questions to the main thread about them. */
   DESTINATIONS_ASKED: 28,
   DESTINATIONS_EVICTED: 29,
-  /** Connections refused because they were going to a listener of this proxy. */
+  /** Connections refused because their destination was a listener of this proxy. */
   DESTINATION_LOOPS: 30,
   /** Connections refused because they had no original destination. */
   DESTINATIONS_MISSING: 31,
   /** Limits that fired, in the order of LIMITS: room for 58. */
   LIMIT: 32,
-  /** Buffers held by what waits to be sent. */
+  /** Buffers held by data waiting to be sent. */
   SLAB_QUEUED: 90,
-  /** Buffers that what waits for one slow reader may hold now. */
+  /** Buffers that data waiting for one slow reader may hold now. */
   SLAB_SHARE: 91,
-  /** Buffers whose pages were given back to the system. */
+  /** Buffers whose pages were returned to the system. */
   SLAB_DISCARDED: 92,
-  /** Responses made by the proxy, in the order of RESPONSE_REASONS. */
+  /** The proxy's own responses, in the order of RESPONSE_REASONS. */
   RESPONSE: 96,
   /** Blocks of H, in the order of H2_ROLES; `h2Base` gives their first values. */
   HTTP2: 128,
-  /** Dials raced by a second one, and second ones that came first. */
+  /** Dials raced by a second one, and second ones that finished first. */
   HEDGES: 288,
   HEDGES_WON: 289,
-  /** PROXY headers that were read; connections refused for want of a valid one, or because of where they came from. */
+  /** PROXY headers read; connections refused without a valid one, or because of their address. */
   PROXY_HEADERS: 290,
   PROXY_REFUSED: 291,
   PROXY_STRANGERS: 292,
-  /** Times that accepting paused for want of file descriptors. */
+  /** Times that accepting paused for lack of file descriptors. */
   ACCEPT_PAUSES: 293,
-  /** Headers of the opaque transport that were read; connections refused for theirs. */
+  /** Opaque transport headers read; connections refused because of theirs. */
   TRANSPORT_HEADERS: 294,
   TRANSPORT_REFUSED: 295,
-  /** ClientHellos on listeners of the mesh of which the server name could not be read. */
+  /** ClientHellos on mesh listeners whose server name could not be read. */
   HELLOS_UNREADABLE: 296,
-  /** Connections to endpoints with an identity that were made for TLS which clients had brought, and so in plain. */
+  /** Unencrypted connections to endpoints with an identity, for clients' own TLS. */
   TLS_PASSED: 384,
-  /** How long the worker has warmed up before it served, µs; and how many requests it has rehearsed. */
+  /** Duration of the warm-up, µs; and number of requests rehearsed. */
   WARMUP_US: 385,
   WARMUP_REQUESTS: 386,
-  /** Connections that speak TLS, or are to. */
+  /** Connections that use TLS, or will. */
   TLS_OPEN: 297,
-  /** TLS handshakes that have begun, and those that wait for a place. */
+  /** TLS handshakes in progress, and those waiting for a place. */
   TLS_HANDSHAKING: 298,
   TLS_WAITING: 299,
   // Blocks by TLS_ROLES:
-  /** Of those that were done, those that went on with an earlier session. */
+  /** Completed ones that resumed an earlier session. */
   TLS_RESUMED: 300,
-  /** Connections cut off without close_notify, and those that broke TLS. */
+  /** Connections ended without close_notify, and those that violated TLS. */
   TLS_TRUNCATED: 302,
   TLS_BROKEN: 304,
-  /** `tlsDoneField` and `tlsFailedField` say which of them. */
+  /** Indexed by `tlsDoneField` and `tlsFailedField`. */
   TLS_DONE: 320,
   TLS_FAILED: 352,
   SIZE: 392,
 } as const;
 
-/** Field of W that counts handshakes that were done: places in TLS_ROLES, TLS_VERSIONS and TLS_GROUPS. */
+/** Field of W for completed handshakes: indices into TLS_ROLES, TLS_VERSIONS and TLS_GROUPS. */
 export const tlsDoneField = (role: number, version: number, group: number): number =>
   W.TLS_DONE + (role * TLS_VERSIONS.length + version) * TLS_GROUPS.length + group;
-/** Field of W that counts those that failed for TLS_FAILURES[cause]. */
+/** Field of W for handshakes that failed with TLS_FAILURES[cause]. */
 export const tlsFailedField = (role: number, cause: number): number =>
   W.TLS_FAILED + role * TLS_FAILURES.length + cause;
 
@@ -218,14 +218,14 @@ export const LIMITS = [
   'tls-handshakes-per-turn',
 ] as const;
 
-/** What listeners of the mesh find of TLS on connections of clients: Linkerd's `tls` and `no_tls_reason`. */
+/** TLS outcomes of client connections on mesh listeners: Linkerd's `tls` and `no_tls_reason`. */
 export const LISTENER_TLS = [
   { tls: 'true' },
   { tls: 'opaque' },
   { tls: 'no_identity', no_tls_reason: 'no_tls_from_remote' },
   { tls: 'no_identity', no_tls_reason: 'port_skipped' },
 ] as const;
-/** Places in LISTENER_TLS: TLS ended here, was relayed as it is, there was none, nobody has looked. */
+/** Indices into LISTENER_TLS: TLS ended here, was passed through, there was none, nobody looked. */
 export const SEEN = { ENDED: 0, PASSED: 1, NONE: 2, SKIPPED: 3 } as const;
 
 /** Per-listener fields (`peer="src"`). */
@@ -237,28 +237,28 @@ export const L = {
   /** CLOSE + index into CLOSE_REASONS. */
   CLOSE: 4,
   REQUESTS: 16,
-  /** `verdictField` says which of them. */
+  /** Indexed by `verdictField`. */
   VERDICT: 17,
   /** TLS + index into LISTENER_TLS. */
   TLS: 57,
-  /** Open connections of clients that count in blocks of C. */
+  /** Open connections of clients counted in blocks of C. */
   ELSEWHERE: 61,
   SIZE: 64,
 } as const;
 
-/** Of clients of a listener with the same identity, or with the same place in LISTENER_TLS. Their places are those of L. */
+/** For clients of a listener with the same identity, or with the same place in LISTENER_TLS. Same indices as L. */
 export const C = { OPEN_TOTAL: 0, OPEN: 1, READ_BYTES: 2, WRITE_BYTES: 3, CLOSE: 4, REQUESTS: 16, SIZE: 24 } as const;
 
 /** Field of L that counts a verdict (index into VERDICTS) for a reason (index into REASONS). */
 export const verdictField = (verdict: number, reason: number): number => L.VERDICT + verdict * REASONS.length + reason;
 
-/** Per-rule fields: requests, and connections of which nothing else is known. */
+/** Per-rule fields: requests, and connections that are not HTTP. */
 export const R = {
   HTTP_ALLOWED: 0,
   HTTP_DENIED: 1,
   TCP_ALLOWED: 2,
   TCP_DENIED: 3,
-  /** Connections and tunnels that a change of the rules has ended. */
+  /** Connections and tunnels ended by a change of rules. */
   TERMINATED: 4,
   SIZE: 8,
 } as const;
@@ -270,17 +270,17 @@ export const S = {
   RETRIES_DENIED: 2,
   NO_ENDPOINT: 3,
   IN_FLIGHT: 4,
-  /** Requests that ended without a whole response: the client left, or a response that had begun was cut off. */
+  /** Requests that ended without a complete response: the client left, or a response that had begun was cut off. */
   UNANSWERED: 5,
   /** Of REQUESTS, those with a gRPC content type. */
   GRPC_REQUESTS: 6,
   /** gRPC responses passed on that ended without a grpc-status. */
   GRPC_MISSING: 7,
-  /** RESPONSE + index into RESPONSE_REASONS: what the proxy answered itself. */
+  /** RESPONSE + index into RESPONSE_REASONS: the proxy's own answers. */
   RESPONSE: 8,
-  /** GRPC_STATUS + code 0..16: what clients were told in the end, by the proxy itself included. */
+  /** GRPC_STATUS + code 0..16: the final status for clients, including the proxy's own. */
   GRPC_STATUS: 40,
-  /** Picks of an endpoint that was out, as none was ready. */
+  /** Picks of an endpoint that was out, because none was ready. */
   PANIC_PICKS: 57,
   /** Of UNANSWERED, those whose client left (509 elsewhere). */
   CLIENT_LEFT: 58,
@@ -306,37 +306,37 @@ export const E = {
   BREAKER_OPENED: 22,
   /** Responses lost before their end (reset, timeout, protocol error). */
   FAILURES: 23,
-  /** Requests taken back: the client left, or another connection or endpoint was tried. */
+  /** Requests cancelled: the client left, or another connection or endpoint was tried. */
   ABANDONED: 24,
   /** HTTP/2 connections that are open. */
   H2_CONNECTIONS: 25,
   /** Streams open on them. */
   H2_STREAMS: 26,
-  /** Streams that they allow, open ones included. */
+  /** Streams allowed on them, including open ones. */
   H2_STREAM_CAPACITY: 27,
   /** What the endpoint is known to speak: 0 unknown, 1 HTTP/1, 2 HTTP/2. */
   PROTOCOL: 28,
   /** gRPC responses that ended without a grpc-status. */
   GRPC_MISSING: 29,
-  /** Dials that were not made, as the endpoint is out and had been dialled just before. */
+  /** Dials not made because the endpoint is out and had been dialled just before. */
   DIALS_PACED: 30,
   /**
-   * STATUS + (code - 100): responses by status code 100..599. A gRPC response (status 200 and a gRPC content type) is
-   * not counted here but once it has ended, by its grpc-status, in GRPC_STATUS or GRPC_MISSING: response_total shows both.
+   * STATUS + (code - 100): responses by status code 100..599. A gRPC response (status 200 and a gRPC content type) is not counted here but
+   * when it ends, by its grpc-status, in GRPC_STATUS or GRPC_MISSING: response_total shows both.
    */
   STATUS: 32,
   /** GRPC_STATUS + code 0..16. */
   GRPC_STATUS: 532,
   /** Responses by status code 600..999, which have no class. */
   STATUS_BEYOND: 549,
-  /** PASSED + field below REQUESTS: of connections which carry TLS of clients, as it is, to an endpoint with an identity. */
+  /** PASSED + field below REQUESTS: connections that carry clients' own TLS to an endpoint with an identity. */
   PASSED: 552,
   SIZE: 568,
 } as const;
 
 /**
- * Histograms: two significant digits, 1 µs to 2^31 - 1 µs (35.8 minutes; longer times are recorded as that), so that a
- * recording stays in 32-bit integer operations. Same index layout as hdr-histogram-js.
+ * Histograms: two significant digits, 1 µs to 2^31 - 1 µs (35.8 minutes; longer times are recorded as that), so that recording needs only
+ * 32-bit integers. Same index layout as hdr-histogram-js.
  */
 export const HISTOGRAM = { lowest: 1, highest: 2_147_483_647, digits: 2 } as const;
 /** Uint32 slots of one histogram: 256 for the first bucket, 128 for each of the 23 doublings above it. */
@@ -345,7 +345,7 @@ export const HISTOGRAM_SLOTS = 3200;
 /** `h2_connection_streams`: streams that an HTTP/2 connection had served when it closed. */
 export const WORKER_HISTOGRAMS = ['loop_turn_us', 'h2_connection_streams', 'tls_accept_us', 'tls_dial_us'] as const;
 export const LISTENER_HISTOGRAMS = ['detect_us'] as const;
-/** Each is RESPONSE_CELLS histograms: what is shown under its name is their sum. */
+/** Each is RESPONSE_CELLS histograms; their sum is shown under its name. */
 export const SERVICE_HISTOGRAMS = ['response_latency_us'] as const;
 export const ENDPOINT_HISTOGRAMS = ['response_latency_us', 'connect_us'] as const;
 
@@ -354,7 +354,7 @@ const SERVICE_HISTOGRAMS_AT = LISTENER_HISTOGRAMS_AT + MAX_LISTENERS * LISTENER_
 const ENDPOINT_HISTOGRAMS_AT = SERVICE_HISTOGRAMS_AT + MAX_SERVICE_SERIES * RESPONSE_CELLS;
 const MAX_HISTOGRAMS = ENDPOINT_HISTOGRAMS_AT + MAX_ENDPOINT_SERIES * ENDPOINT_HISTOGRAMS.length;
 
-// Endpoints come last, in the values and among the histograms: the memory ends after as many series as are configured.
+// Endpoints come last, in the values and among the histograms: the memory ends after the configured number of series.
 const LISTENERS_AT = W.SIZE;
 const SERVICES_AT = LISTENERS_AT + MAX_LISTENERS * L.SIZE;
 const RULES_AT = SERVICES_AT + MAX_SERVICE_SERIES * S.SIZE;
@@ -363,9 +363,9 @@ const CLIENTS_AT = RULES_AT + MAX_RULE_SERIES * R.SIZE;
 export const SUMS_AT = CLIENTS_AT + MAX_CLIENT_SERIES * C.SIZE;
 const ENDPOINTS_AT = SUMS_AT + MAX_HISTOGRAMS;
 
-/** Float64 values of a worker with so many series of endpoints. */
+/** Number of Float64 values of a worker with this many endpoint series. */
 export const valuesLength = (endpointSeries: number): number => ENDPOINTS_AT + endpointSeries * E.SIZE;
-/** Histograms of a worker with so many series of endpoints. */
+/** Number of histograms of a worker with this many endpoint series. */
 export const histogramCount = (endpointSeries: number): number =>
   ENDPOINT_HISTOGRAMS_AT + endpointSeries * ENDPOINT_HISTOGRAMS.length;
 

@@ -1,4 +1,4 @@
-// The series of whoever is asked what is behind addresses; there are none where the configuration has nobody.
+// Metric families of discovery; none if the configuration has none.
 import { type Family, NONE, type Sample } from './family.js';
 import type { MetricsSnapshot } from './reader.js';
 

@@ -1,8 +1,8 @@
-// Names of the DNS that services have.
+// DNS names of services.
 import type { Family, Labels, Sample } from './family.js';
 import type { MetricsSnapshot, NameCounts } from './reader.js';
 
-/** One for each name of a service: it may be watched twice while a reload is under way. */
+/** One for each name of a service; during a reload it may be watched twice. */
 function nameSamples(
   { names }: MetricsSnapshot,
   value: (counts: Readonly<NameCounts>) => number,

@@ -1,4 +1,4 @@
-// What counts as a success and what as a failure, of endpoints' responses and of those that the proxy made itself.
+// Classification of responses, those of endpoints and the proxy's own, as success or failure.
 import { CLIENT_REASONS, RESPONSE_REASONS } from '../http/response-reasons.js';
 import { countOf } from './histogram.js';
 import { E, GRPC_CODES, isGrpcFailure, S } from './layout.js';
@@ -8,7 +8,7 @@ export interface Outcomes {
   readonly failures: number;
 }
 
-/** Responses of an endpoint, from its fields: what response_total calls a success, and the others. */
+/** Responses of an endpoint, from its fields: successes as in response_total, and the others. */
 export function endpointOutcomes(values: Float64Array): Outcomes {
   let successes = countOf(values.subarray(E.STATUS, E.STATUS + 400)) + values[E.STATUS_BEYOND];
   let failures = countOf(values.subarray(E.STATUS + 400, E.STATUS + 500)) + values[E.GRPC_MISSING];
@@ -19,7 +19,7 @@ export function endpointOutcomes(values: Float64Array): Outcomes {
   return { successes, failures };
 }
 
-/** Responses of the proxy's own for a service: refusals that the client caused are no failure of the service. */
+/** The proxy's own responses for a service: refusals caused by the client are not failures of the service. */
 export function refusalOutcomes(values: Float64Array): Outcomes {
   let successes = 0;
   let failures = 0;

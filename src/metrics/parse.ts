@@ -1,4 +1,4 @@
-// Reads a Prometheus text page back, for those who watch a running proxy from outside.
+// Parses a Prometheus text page, for commands that watch a running proxy from outside.
 
 export interface ParsedSample {
   readonly name: string;
@@ -9,7 +9,7 @@ export interface ParsedSample {
 const LINE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/;
 const LABEL = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g;
 
-/** The samples of a page, in its order; comments and lines that are no samples are left out. */
+/** The samples of a page, in order; comments and other lines are skipped. */
 export function parseMetrics(page: string): ParsedSample[] {
   const samples: ParsedSample[] = [];
   for (const line of page.split('\n')) {

@@ -1,5 +1,5 @@
-// The page as protocol buffers (io.prometheus.client.MetricFamily, each behind its length): the format in which Prometheus takes native
-// histograms. They are beside the classic buckets; the server picks. Loaded when one asks for it.
+// The page as protocol buffers (io.prometheus.client.MetricFamily with a length prefix each), the format in which Prometheus accepts native
+// histograms. They appear next to the classic buckets; the server chooses. Loaded on demand.
 import { Writer } from '../protobuf/writer.js';
 import type { Exemplar } from './exemplars.js';
 import type { HistogramContent, HistogramSeries, Labels, Sample } from './family.js';
@@ -8,12 +8,12 @@ import { HISTOGRAM, HISTOGRAM_SLOTS } from './layout.js';
 import type { MetricsSnapshot } from './reader.js';
 
 const TYPES: Readonly<Record<string, number>> = { counter: 0, gauge: 1, summary: 2, untyped: 3, histogram: 4 };
-/** Of a native histogram, from its first bucket to its last: a server may refuse more. */
+/** Limit on a native histogram, from its first bucket to its last: a server may refuse more. */
 const MAX_BUCKETS = 320;
 /** Buckets of schema 6 are 1.1 % wide, those of two digits up to 0.8 %. */
 const FINEST_SCHEMA = 6;
 
-/** A family as it is, or as prom-client has it. */
+/** One of our families, or one of prom-client's. */
 export interface PageFamily {
   readonly name: string;
   readonly help: string;
@@ -22,7 +22,7 @@ export interface PageFamily {
   readonly histogram?: HistogramContent;
 }
 
-/** Middle of each slot but the first, which is zero, as a power of 2. */
+/** Middle of each slot except the first, which is zero, as a power of 2. */
 const LOGS = new Float64Array(HISTOGRAM_SLOTS);
 for (let slot = 1; slot < HISTOGRAM_SLOTS; slot++) {
   const highest = slot + 1 < HISTOGRAM_SLOTS ? lowestOf(slot + 1) - 1 : HISTOGRAM.highest;
@@ -142,12 +142,12 @@ function native(writer: Writer, counts: Float64Array, unit: number): void {
     writer.sint32(1, spans[at]).uint32(2, spans[at + 1]);
     writer.end(span);
   }
-  // One span at least tells a native histogram without values from none.
+  // At least one span distinguishes an empty native histogram from none.
   if (spans.length === 0) writer.empty(12);
   if (deltas.length > 0) writer.sint64s(13, deltas);
 }
 
-/** Histograms of prom-client, whose samples are buckets, sums and counts one behind the other. */
+/** prom-client's histograms, whose samples are buckets, sums and counts in sequence. */
 function flattened(writer: Writer, { name, type, samples }: PageFamily): void {
   const groups = new Map<string, { labels: Labels; samples: Sample[] }>();
   for (const sample of samples) {

@@ -39,23 +39,23 @@ export interface Series<Info> {
   readonly slot: number;
   /** The object that named the slot. */
   readonly info: Info;
-  /** False once its key was released: the totals are kept for a while, but the thing is gone. */
+  /** False once its key was released: the totals are kept for a while, but the thing itself is gone. */
   readonly held: boolean;
   /** Whether anything was ever counted. */
   readonly touched: boolean;
   /** Fields as in L, S or E. */
   readonly values: Float64Array;
-  /** In the order of LISTENER_HISTOGRAMS, SERVICE_HISTOGRAMS or ENDPOINT_HISTOGRAMS; null where nothing was recorded. */
+  /** In the order of LISTENER_HISTOGRAMS, SERVICE_HISTOGRAMS or ENDPOINT_HISTOGRAMS; null without recordings. */
   readonly histograms: readonly (HistogramData | null)[];
 }
 
-/** The totals of connections have those in them that count elsewhere as well: what is left without them. */
+/** Connection totals include those that are also counted elsewhere; this is the rest. */
 interface Own {
   /** Fields of `values` below REQUESTS. */
   readonly own: Float64Array;
 }
 
-/** `own`: of clients of which it is not known (yet) who they are. */
+/** `own`: clients whose identity is not known (yet). */
 export interface ListenerSeries extends Series<ListenerInfo>, Own {}
 
 /** `histograms` are sums of `cells`: latencies by class of routes and outcome, in the order of CELL_LABELS. */
@@ -64,8 +64,8 @@ export interface ServiceSeries extends Series<ServiceInfo> {
 }
 
 /**
- * `own`: of all connections but those that carry TLS of clients as it is. `values[E.STATE]` is the best state that a worker sees, `values[E.EWMA_MS]` the mean of the workers' estimates,
- * `values[E.PROTOCOL]` has all bits that a worker has.
+ * `own`: all connections except those that carry clients' own TLS. `values[E.STATE]` is the best state in any worker, `values[E.EWMA_MS]`
+ * the mean of the workers' estimates, `values[E.PROTOCOL]` has the bits of all workers.
  */
 export interface EndpointSeries extends Series<EndpointInfo>, Own {
   /** Workers that see the endpoint in each of ENDPOINT_STATES. */
@@ -76,7 +76,7 @@ export interface EndpointSeries extends Series<EndpointInfo>, Own {
 
 export interface WorkerSeries {
   readonly id: number;
-  /** Fields as in W. Counters go on when the worker is replaced. */
+  /** Fields as in W. Counters continue when the worker is replaced. */
   readonly values: Float64Array;
   readonly histograms: readonly (HistogramData | null)[];
 }
@@ -86,20 +86,20 @@ export interface MetricsSnapshot {
   readonly atMs: number;
   readonly workers: readonly WorkerSeries[];
   readonly listeners: readonly ListenerSeries[];
-  /** Clients by who they are. */
+  /** Clients by identity. */
   readonly clients: readonly ClientTotals[];
   readonly services: readonly ServiceSeries[];
   readonly endpoints: readonly EndpointSeries[];
   readonly rules: readonly Series<RuleInfo>[];
   /** Times that a name found no room in its table and went to the series `overflow`. */
   readonly overflows: number;
-  /** What is there now without a series of its own. */
+  /** Current names without a series of their own. */
   readonly homeless: Readonly<Record<'listener' | 'service' | 'endpoint' | 'rule', number>>;
   readonly endpointFiles: Readonly<EndpointFileCounts>;
   readonly certificates: Readonly<CertificateCounts>;
-  /** Server names of others that TLS connections asked for. */
+  /** Server names requested by TLS clients that are not ours. */
   readonly serverNames: ServerNames['all'];
-  /** Names of the DNS that services have. */
+  /** DNS names of services. */
   readonly names: readonly Readonly<NameCounts>[];
   /** Services without any endpoint. */
   readonly unready: number;
@@ -112,33 +112,33 @@ export interface MetricsSnapshot {
   readonly exemplars: Pick<Exemplars, 'of'>;
 }
 
-/** What the main thread counts of a name. */
+/** Counters of a DNS name. */
 export interface NameCounts {
   readonly service: string;
   readonly name: string;
   failures: number;
-  /** When it resolved last, seconds since 1970; 0: never. */
+  /** Last successful resolution, seconds since 1970; 0: never. */
   lastSuccess: number;
 }
 
-/** What the main thread counts of files of endpoints. */
+/** Counters of files of endpoints. */
 export interface EndpointFileCounts {
   watched: number;
-  /** Those that cannot be used as they are. */
+  /** Files that cannot be used now. */
   broken: number;
-  /** Times that one was not read for its size. */
+  /** Times that one was not read because of its size. */
   tooLarge: number;
 }
 
 export interface MetricsReaderOptions {
-  /** Services and endpoints that get a series of their own. */
+  /** Services and endpoints with a series of their own. */
   readonly maxServices?: number;
   readonly maxEndpoints?: number;
-  /** Identities that are values of labels, of clients and of endpoints each. */
+  /** Identities as label values, for clients and endpoints each. */
   readonly maxIdentities?: number;
   /** Clock, ms. */
   readonly now?: () => number;
-  /** How long the series of what is gone are kept, ms. */
+  /** How long to keep series of removed things, ms. */
   readonly retainMs?: number;
   /** How long after its release a slot may be reused if its table is full, ms. */
   readonly reuseMs?: number;
@@ -156,7 +156,7 @@ const WORKER_GAUGES = [
   ...H2_ROLES.flatMap((_, role) => gaugesOf(H, HTTP2_FIELDS).map((field) => h2Base(role) + field)),
 ];
 
-/** The name of the service whose connections go where their clients were going, and of all its endpoints together. */
+/** Name of the service for original destinations, and of all its endpoints together. */
 export const ORIGINAL_DESTINATION = 'original-destination';
 
 export class MetricsReader {
@@ -166,10 +166,10 @@ export class MetricsReader {
   readonly #services: SlotGroup<ServiceInfo>;
   readonly #endpoints: SlotGroup<EndpointInfo>;
   readonly #rules: SlotGroup<RuleInfo>;
-  /** Series of endpoints that a worker's memory must have room for. */
+  /** Endpoint series that a worker's memory needs room for. */
   readonly endpointSeries: number;
   readonly names = new Set<NameCounts>();
-  /** Set by whoever knows. */
+  /** Set by the owner of that knowledge. */
   unready: () => number = () => 0;
   readonly serverNames = new ServerNames();
   readonly certificates: CertificateCounts = { loaded: 0, failed: 0, broken: 0, used: [] };
@@ -207,12 +207,12 @@ export class MetricsReader {
     this.#rules = rules;
   }
 
-  /** Which rule has which slot. */
+  /** Slots of rules. */
   get rules(): SlotTable {
     return this.#rules.table;
   }
 
-  /** Which listener has which slot. Release a key after the workers were told that it is gone. */
+  /** Slots of listeners. Release a key after the workers were told that it is gone. */
   get listeners(): SlotTable {
     return this.#listeners.table;
   }
@@ -248,14 +248,14 @@ export class MetricsReader {
     if (live != null && listener !== undefined) this.#clients.name(live, name, listener);
   }
 
-  /** Names the series of what goes to its original destination: one of services, one of endpoints, beside those that the tables give out. */
+  /** Names the series for original destinations: one of services, one of endpoints, next to those assigned by the tables. */
   originalDestination(): { readonly service: number; readonly endpoint: number } {
     this.#services.name(this.#original.service, { name: ORIGINAL_DESTINATION });
     this.#endpoints.name(this.#original.endpoint, { service: ORIGINAL_DESTINATION, address: ORIGINAL_DESTINATION });
     return this.#original;
   }
 
-  /** Whether no worker has a request in flight that counts in this series of a service. */
+  /** Whether no worker has a request in flight that counts in this service series. */
   isServiceQuiet(series: number): boolean {
     return this.#services.isQuiet(series);
   }
@@ -275,7 +275,7 @@ export class MetricsReader {
     this.#views.add(live);
   }
 
-  /** Stops reading a worker that has ended. Its counters stay in the totals, its gauges do not. Its memory is not to be added again. */
+  /** Stops reading a worker that has ended. Its counters stay in the totals, its gauges do not. Its memory must not be added again. */
   removeWorker(id: number): void {
     const record = this.#workers.get(id);
     if (record?.live == null) return;
@@ -292,14 +292,14 @@ export class MetricsReader {
     record.live = null;
   }
 
-  /** Drops the series whose time is over. Runs with every snapshot. */
+  /** Drops expired series. Runs with every snapshot. */
   sweep(): void {
     for (const { table } of [this.#listeners, this.#services, this.#endpoints, this.#rules]) table.sweep();
   }
 
   /**
-   * All numbers as they are now. A worker goes on counting meanwhile, so numbers of one snapshot may differ by what
-   * happened while it was taken. Take one at least daily: 32-bit counts wrap after 4.3 billion recordings of one value.
+   * All current numbers. Workers keep counting meanwhile, so numbers of one snapshot may differ by what happened while it was taken. Take
+   * one at least daily: 32-bit counts wrap after 4.3 billion recordings of one value.
    */
   snapshot(): MetricsSnapshot {
     this.sweep();
@@ -393,7 +393,7 @@ export class MetricsReader {
   }
 }
 
-/** Adds up what was counted of all clients of a listener. */
+/** Adds the counts of all clients to those of their listener. */
 function withClients(series: Series<ListenerInfo>, clients: readonly ClientTotals[]): ListenerSeries {
   const own = series.values.slice(0, L.REQUESTS);
   let touched = series.touched;

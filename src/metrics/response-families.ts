@@ -1,4 +1,4 @@
-// Responses by their status, of HTTP and of gRPC.
+// Responses by HTTP and gRPC status.
 import { type Family, requestLabels, type Sample, serviceLabels } from './family.js';
 import { E, GRPC_CODES, isGrpcFailure, S } from './layout.js';
 
@@ -28,10 +28,10 @@ export const RESPONSE_FAMILY: Family = {
     }),
 };
 
-/** Value of the label `grpc_status` where there was none. */
+/** Value of the label `grpc_status` if there was none. */
 const MISSING = 'missing';
 
-/** What was counted for each grpc-status, the code as a number as in Linkerd's label. */
+/** Counts by grpc-status, with the code as a number as in Linkerd's label. */
 function grpcCounts(values: Float64Array, at: number, missing: number): { grpc_status: string; value: number }[] {
   const counts = Array.from({ length: GRPC_CODES }, (_, code) => ({
     grpc_status: `${code}`,

@@ -1,6 +1,6 @@
-// Server names that TLS connections ask for and that are not ours, counted within a bound: anybody may make them up.
+// Requested server names that are not ours, counted up to a limit because anybody may make them up.
 
-/** Names that are counted by themselves; all others count as OTHER. */
+/** Names counted separately; all others count as OTHER. */
 export const MOST_NAMES = 64;
 const LONGEST = 253;
 const NONE = 'none';
@@ -9,7 +9,7 @@ const OTHER = 'other';
 export class ServerNames {
   private readonly counts = new Map<string, number>();
 
-  /** `name` in lower case; empty: the client has named none. */
+  /** `name` in lower case; empty: the client sent none. */
   note(name: string, count = 1): void {
     const known = name === '' ? NONE : /^[a-z0-9._-]+$/.test(name) && name.length <= LONGEST ? name : OTHER;
     const before = this.counts.get(known);
@@ -21,7 +21,7 @@ export class ServerNames {
     return [...this.counts];
   }
 
-  /** What was counted since it was asked last. */
+  /** Counts since the last call. */
   take(): readonly (readonly [name: string, count: number])[] {
     if (this.counts.size === 0) return [];
     const all = this.all;

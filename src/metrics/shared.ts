@@ -1,7 +1,7 @@
-// A worker's memory and the recorder that writes it. The recorder runs per request: integers only, nothing allocated.
+// A worker's memory and its recorder. The recorder runs per request: integers only, no allocation.
 import { DEFAULT_ENDPOINTS, HISTOGRAM, HISTOGRAM_SLOTS, histogramCount, SUMS_AT, valuesLength } from './layout.js';
 
-/** What a worker is handed: plain and cloneable, so that it can travel in a message. */
+/** The worker's memory: plain and cloneable, for messages. */
 export interface WorkerMemory {
   /** Float64 in the order of layout.ts. */
   readonly values: SharedArrayBuffer;
@@ -9,7 +9,7 @@ export interface WorkerMemory {
   readonly histograms: SharedArrayBuffer;
 }
 
-/** Zeroed memory for one worker: 100 MB of address space by default, of which the kernel backs only the pages that are touched. */
+/** Zeroed memory for one worker: 100 MB of address space by default, of which the kernel backs only touched pages. */
 export function allocateWorkerMemory(endpointSeries = DEFAULT_ENDPOINTS + 2): WorkerMemory {
   const histograms = histogramCount(endpointSeries);
   return {
@@ -20,12 +20,12 @@ export function allocateWorkerMemory(endpointSeries = DEFAULT_ENDPOINTS + 2): Wo
 
 /** Slot of `value` (an integer, 0 to HISTOGRAM.highest) in a histogram: HdrHistogram's index for two digits. */
 export function slotOf(value: number): number {
-  // Values below 256 have a slot each; above, every doubling is divided into 128.
+  // Values below 256 have a slot each; above, every doubling has 128 slots.
   const doublings = 24 - Math.clz32(value | 255);
   return (doublings << 7) + (value >>> doublings);
 }
 
-/** The worker's end: the only writer of its memory. */
+/** The worker's side: the only writer of its memory. */
 export class WorkerMetrics {
   readonly values: Float64Array;
   private readonly counts: Uint32Array;
@@ -36,8 +36,8 @@ export class WorkerMetrics {
   }
 
   /**
-   * Counts `micros` in a histogram, whose number `workerHistogram`, `listenerHistogram`, `serviceHistogram` or
-   * `endpointHistogram` gives. Fractions are cut off, negative values count as 0, values past the range as its end.
+   * Records `micros` in a histogram, numbered by `workerHistogram`, `listenerHistogram`, `serviceHistogram` or `endpointHistogram`.
+   * Fractions are cut off, negative values count as 0, values over the range as its end.
    */
   record(histogram: number, micros: number): void {
     const value = micros >= HISTOGRAM.highest ? HISTOGRAM.highest : micros > 0 ? micros | 0 : 0;

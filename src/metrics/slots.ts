@@ -1,11 +1,11 @@
-// Which key holds which slot of a bounded table. Slot 0 stands for all keys that find no room: among series, the overflow.
+// Assigns the slots of a bounded table to keys. Slot 0 is shared by all keys that find no room: among series, the overflow.
 
 export interface SlotTableOptions {
   /** Clock, ms. */
   readonly now?: () => number;
   /** How long a released key keeps its slot, ms. */
   readonly retainMs?: number;
-  /** How long after its release a slot may be taken for another key if the table is full, ms. */
+  /** After its release, when a slot may be reassigned if the table is full, ms. */
   readonly reuseMs?: number;
   /** Whether nobody counts into `slot` any more; a slot that is not quiet is never reused. */
   readonly isQuiet?: (slot: number) => boolean;
@@ -27,9 +27,9 @@ export class SlotTable {
   /** Acquisitions that got slot 0. */
   overflows = 0;
   readonly #slots = new Map<string, number>();
-  /** Slots whose keys were let go, those released first in front: only these are looked through, never all of the table. */
+  /** Slots whose keys were released, oldest first: only these are searched, never the whole table. */
   readonly #released = new Map<number, Released>();
-  /** Keys that found no room and were not released since. */
+  /** Keys that found no room and have not been released. */
   readonly #homeless = new Set<string>();
   readonly #free: number[] = [];
   readonly #capacity: number;
@@ -48,12 +48,12 @@ export class SlotTable {
     };
   }
 
-  /** Keys that are held but have no slot of their own. */
+  /** Keys that are held without a slot of their own. */
   get homeless(): number {
     return this.#homeless.size;
   }
 
-  /** The key's slot; 0 if the table is full. A key that is held, or whose slot is still kept for it, gets the slot it had. */
+  /** The key's slot; 0 if the table is full. A key that is held, or whose slot is still kept, gets the same slot. */
   acquire(key: string): number {
     const kept = this.#slots.get(key);
     if (kept !== undefined) {
@@ -69,7 +69,7 @@ export class SlotTable {
     return slot;
   }
 
-  /** Gives the key no slot of its own, until it is released: 0. */
+  /** Gives the key slot 0 until it is released. */
   decline(key: string): number {
     this.overflows++;
     this.#homeless.add(key);
@@ -81,7 +81,7 @@ export class SlotTable {
     return this.#slots.get(key) ?? 0;
   }
 
-  /** Lets the key go. Its slot stays its own for `retainMs` and as long as it is not quiet. */
+  /** Releases the key. Its slot stays reserved for `retainMs` and as long as it is not quiet. */
   release(key: string): void {
     this.#homeless.delete(key);
     const slot = this.#slots.get(key);
@@ -89,7 +89,7 @@ export class SlotTable {
     this.#released.set(slot, { key, at: this.#options.now() });
   }
 
-  /** Frees the slots whose time is over. */
+  /** Frees expired slots. */
   sweep(): void {
     const before = this.#options.now() - this.#options.retainMs;
     for (const [slot, { key, at }] of this.#released) {
@@ -107,7 +107,7 @@ export class SlotTable {
     return this.#free.pop() ?? (this.#next < this.#capacity ? this.#next++ : 0);
   }
 
-  /** Takes the slot that was released the longest ago; 0 if there is none to take. */
+  /** Takes the slot that was released longest ago; 0 if there is none. */
   #evict(): number {
     const before = this.#options.now() - this.#options.reuseMs;
     for (const [slot, { key, at }] of this.#released) {

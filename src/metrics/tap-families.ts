@@ -1,4 +1,4 @@
-// The series of those who tap.
+// Metric families of taps.
 import { type Family, NONE } from './family.js';
 
 export function tapFamilies(): Family[] {

@@ -1,4 +1,4 @@
-// Families of TLS: of both roles, that of the server towards clients and that of the client towards endpoints.
+// Metric families of TLS in both roles: server towards clients, client towards endpoints.
 import { TLS_FAILURES } from '../tls/failures.js';
 import { type Family, histogramsFamily, type Sample } from './family.js';
 import {
@@ -20,7 +20,7 @@ const DURATIONS = [WORKER_HISTOGRAMS.indexOf('tls_accept_us'), WORKER_HISTOGRAMS
 const total = ({ workers }: MetricsSnapshot, field: number): number =>
   workers.reduce((sum, { values }) => sum + values[field], 0);
 
-/** Only what has happened: there are many combinations that never do. */
+/** Omits zeros: most combinations never occur. */
 const counted = (value: number, labels: Sample['labels']): Sample[] => (value === 0 ? [] : [{ value, labels }]);
 
 const DONE: Family = {

@@ -1,4 +1,4 @@
-// The series of spans; there are none where the configuration has no collector.
+// Metric families of spans; none without a collector in the configuration.
 import { type Family, NONE, type Sample } from './family.js';
 import type { MetricsSnapshot } from './reader.js';
 

@@ -1,11 +1,11 @@
-// Families of what the workers count: of themselves, and of HTTP/2 in both roles.
+// Metric families of the workers: about themselves, and HTTP/2 in both roles.
 import { H, H2_ERRORS, H2_ROLES } from '../http2/counters.js';
 import { type Family, histogramsFamily, type Labels, type Sample } from './family.js';
 import { HTTP2_FIELDS, WORKER_FIELDS } from './fields.js';
 import { h2Base, W } from './layout.js';
 import type { MetricsSnapshot } from './reader.js';
 
-/** Sums over the workers of a block of W, one series for each name; zeros are shown, so that a rate sees the first. */
+/** Sums over the workers of a block of W, one series for each name; zeros are shown, so that a rate sees the first event. */
 export function workerBlockFamily(
   name: string,
   help: string,
