@@ -16,27 +16,30 @@ import { LAST_STATIC } from './static-table.js';
 
 export const DECODE = {
   OK: 0,
-  /** The list exceeds a limit. The block was read to its end, the table is right: refuse the message, go on. `list.facts` are of the fields up to there. */
+  /**
+   * The list exceeds a limit. The block was read to its end and the table is right: refuse the message and continue. `list.facts` are those
+   * of the fields up to there.
+   */
   TOO_LARGE: 1,
-  /** COMPRESSION_ERROR: the connection is of no more use (RFC 9113 section 4.3). */
+  /** COMPRESSION_ERROR: the connection is unusable (RFC 9113 section 4.3). */
   ERROR: 2,
 } as const;
 
-/** SETTINGS_HEADER_TABLE_SIZE of a peer that has announced none (RFC 9113 section 6.5.2). */
+/** SETTINGS_HEADER_TABLE_SIZE of a peer that has not announced one (RFC 9113 section 6.5.2). */
 export const DEFAULT_TABLE_BYTES = 4096;
 /** An entry's name and value must fit in a list's scratch. */
 export const MAX_TABLE_BYTES = SCRATCH_BYTES / 2;
 /** Section 4.2: at most two, the smallest size since the last block and the final one. */
 const MAX_UPDATES = 2;
 
-/** What the string last read is. One for all decoders: they never run inside each other. */
+/** The last string read. One for all decoders, because they are never nested. */
 class Text {
   at = 0;
   length = 0;
-  /** Its Huffman code, -1 if it came without. */
+  /** Its Huffman code, -1 if it was not encoded. */
   codeAt = -1;
   codeLength = 0;
-  /** It is known to be visible ASCII and SP. */
+  /** Whether it is known to consist of visible ASCII and SP. */
   visible = false;
 }
 const text = new Text();
@@ -44,7 +47,7 @@ const cursor = new Cursor();
 
 // Results of reading a string.
 const READ = 0;
-/** Sound but longer than the scratch: `text.length` is right, `text.at` is not. */
+/** Valid but longer than the scratch: `text.length` is right, `text.at` is not. */
 const LONG = 1;
 const BROKEN = 2;
 
@@ -54,9 +57,9 @@ export class Decoder {
   private readonly novelty = new Novelty();
   /** Largest table that the peer may choose. */
   private limit: number;
-  /** Size that a size update has to be at most with which the next block must begin; -1 where none must. */
+  /** Maximum for the size update with which the next block must begin; -1 if none is required. */
   private demanded = -1;
-  /** Version of the table for which blocks were last cached: for another one there can be none. */
+  /** Version of the table for which blocks were last cached: other versions have none. */
   private cached = -1;
   private epoch: number;
 
@@ -73,14 +76,14 @@ export class Decoder {
     this.epoch = memory.epoch;
   }
 
-  /** Entries that left the table for others. */
+  /** Entries evicted to make room for others. */
   get evictions(): number {
     return this.table.evictions;
   }
 
   /**
-   * The peer has acknowledged a SETTINGS_HEADER_TABLE_SIZE of ours. If that is less than its table, it must begin its next
-   * block with a size update (RFC 7541 section 4.2).
+   * The peer has acknowledged our SETTINGS_HEADER_TABLE_SIZE. If that is less than its table, its next block must begin with a size update
+   * (RFC 7541 section 4.2).
    */
   setTableBytes(bytes: number): void {
     checkTableBytes(bytes);
@@ -89,8 +92,8 @@ export class Decoder {
   }
 
   /**
-   * Decodes the block [start, end) of `memory.bytes` into `list`, whose text may then lie in the block. Returns DECODE.
-   * `maxBytes` is for the list's size (RFC 9113 section 6.5.2).
+   * Decodes the block [start, end) of `memory.bytes` into `list`, whose text may then be in the block. Returns DECODE. `maxBytes` limits
+   * the list's size (RFC 9113 section 6.5.2).
    */
   decode(start: number, end: number, list: FieldList, maxBytes: number, maxFields: number): number {
     const { memory, table } = this;
@@ -124,8 +127,8 @@ export class Decoder {
   }
 
   /**
-   * Reads [start, end), whole fields of a block that is too large for its list, for the sake of the table. `first`: it begins here.
-   * `list.facts` are those of the fields among them that `list` had room for. Returns TOO_LARGE or ERROR.
+   * Reads [start, end), whole fields of a block that is too large for its list, only to update the table. `first`: the block begins here.
+   * `list.facts` are those of the fields that `list` had room for. Returns TOO_LARGE or ERROR.
    */
   skim(start: number, end: number, list: FieldList, first: boolean): number {
     this.begin(list);
@@ -135,7 +138,7 @@ export class Decoder {
     return result === DECODE.ERROR ? result : DECODE.TOO_LARGE;
   }
 
-  /** Whether an entry of at least `length` octets of name and value is too large for the table. If so it empties it (section 4.4). */
+  /** Whether an entry with at least `length` bytes of name and value is too large for the table. If so, empties the table (section 4.4). */
   overflows(length: number): boolean {
     const { table } = this;
     if (OVERHEAD + length <= table.max) return false;
@@ -214,7 +217,7 @@ export class Decoder {
       }
       if ((octet & 0xe0) === 0x20) return DECODE.ERROR;
       if (over) {
-        // After a limit was hit the list's text is void, and the scratch free for what the table needs.
+        // Once a limit is exceeded, the list's text is void, and the scratch is free for what the table needs.
         if (!sketched) list.sketch();
         sketched = true;
         list.scratch = list.scratchStart;
@@ -263,7 +266,7 @@ export class Decoder {
         }
       }
 
-      // The value: known by its code, or else by its text.
+      // The value: found by its code, or else by its text.
       if (p >= end) return DECODE.ERROR;
       const flag = bytes[p++];
       let length = flag & 0x7f;
@@ -291,7 +294,7 @@ export class Decoder {
         valueLength = text.length;
         if (result === LONG) {
           over = true;
-          // It is needed if it goes to the table, and fits in the scratch then.
+          // It is needed if it goes into the table, and then it fits in the scratch.
           if (indexing && OVERHEAD + nameLength + valueLength <= table.max) {
             bytes.copyWithin(list.scratchStart, nameAt, nameAt + nameLength);
             nameAt = list.scratchStart;
@@ -329,8 +332,8 @@ export class Decoder {
   }
 
   /**
-   * Reads a literal name: `text`; `cursor` has the position after it, and as its value the reference or -1. LONG means
-   * that it did not fit, but if it fits in an empty scratch it is there: the table may need it, the list is void.
+   * Reads a literal name into `text`; `cursor` has the position after it, and as its value the reference or -1. LONG means that it did not
+   * fit. If it fits in an empty scratch it is there, because the table may need it, and the list is void.
    */
   private readName(at: number, end: number, list: FieldList): number {
     const { bytes, names } = this.memory;
@@ -365,7 +368,7 @@ export class Decoder {
     return result;
   }
 
-  /** A field that the table holds without an atom. False where a limit or the scratch has no room for it. */
+  /** A field that the table holds without an atom. False if a limit or the scratch has no room for it. */
   private pushEntry(place: number, list: FieldList, maxBytes: number): boolean {
     const { memory, table } = this;
     const { names, atoms } = memory;
@@ -404,7 +407,7 @@ function unknownName(bytes: Uint8Array, at: number, length: number): number {
   return length > 0 && bytes[at] === 0x3a ? FIRST_REGULAR - 1 : NAME.OTHER;
 }
 
-/** Makes `text` of a string's octets: in place, or decoded to the list's scratch. */
+/** Loads a string's bytes into `text`: in place, or decoded to the list's scratch. */
 function readText(bytes: Uint8Array, at: number, length: number, coded: boolean, list: FieldList): number {
   if (!coded) {
     text.at = at;

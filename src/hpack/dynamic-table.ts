@@ -1,5 +1,5 @@
-// A decoder's dynamic table (RFC 7541 section 2.3.2). It owns the text of its entries, so that it is right whatever becomes
-// of the header memory, and takes next to no memory before it is used.
+// A decoder's dynamic table (RFC 7541 section 2.3.2). It owns the text of its entries, so that it stays right whatever happens to the
+// header memory. It takes almost no memory before it is used.
 import { copyWords } from '../http/octets.js';
 import { OVERHEAD } from './field-size.js';
 import { LAST_STATIC } from './static-table.js';
@@ -12,7 +12,7 @@ const FIRST_TEXT = 512;
 
 // Columns of an entry.
 const WIDTH = 5;
-/** Where its text (name, then value) begins, counted over all text ever held. */
+/** Start of its text (name, then value), counted over all text ever held. */
 const TEXT = 0;
 export const NAME_LENGTH = 1;
 export const VALUE_LENGTH = 2;
@@ -21,27 +21,27 @@ export const REF = 3;
 export const ATOM = 4;
 
 export class DynamicTable {
-  /** Entries that left the table for others. */
+  /** Entries evicted to make room for others. */
   evictions = 0;
-  /** Octets of text that were moved to make room: no more than were ever added, as a buffer is at most half full then. */
+  /** Bytes of text moved to make room: never more than were added, because a buffer is at most half full at that point. */
   moved = 0;
   /** Changes with every change of the table. */
   version = 0;
   count = 0;
-  /** Columns by place, see `place`. Another array once the table has grown. */
+  /** Columns by place, see `place`. Replaced when the table grows. */
   entries = NO_ENTRIES;
 
   // A ring of `capacity` entries, the newest at `next - 1`.
   private size = 0;
   private next = 0;
   private capacity = 0;
-  // Text of the entries, in one piece, of which the octet `textBase` is the first in `bytes`.
+  // Text of the entries, contiguous; `textBase` is the position of the first byte in `bytes`.
   private bytes = NO_BYTES;
   private view = NO_VIEW;
   private textBase = 0;
   private textNext = 0;
 
-  /** Entries have their text from `source`, with its view, and give it back to there. `max` is the table's size (section 4.2). */
+  /** Entries take their text from `source`, with its view, and return it there. `max` is the table's size (section 4.2). */
   constructor(
     private readonly source: Uint8Array,
     private readonly sourceView: DataView,
@@ -60,7 +60,7 @@ export class DynamicTable {
     this.evict(0);
   }
 
-  /** What the entries were known as in another epoch means nothing now. */
+  /** Entries' references from another epoch are void. */
   forget(): void {
     for (let place = 0; place < this.entries.length; place += WIDTH) {
       this.entries[place + REF] = -1;
@@ -74,7 +74,7 @@ export class DynamicTable {
     copyWords(this.bytes, this.view, at, at + length, this.source, this.sourceView, to);
   }
 
-  /** Section 4.4. The text is none of the table's, so that what it was read from may be evicted. */
+  /** Section 4.4. The text must not be the table's own, because its source may be evicted. */
   insert(nameAt: number, nameLength: number, valueAt: number, valueLength: number, ref: number, atom: number): void {
     this.version++;
     const size = OVERHEAD + nameLength + valueLength;
@@ -123,7 +123,7 @@ export class DynamicTable {
     this.next = this.count;
   }
 
-  /** Moves the text to the front, of a larger buffer if it must be: at most every `max` octets. */
+  /** Moves the text to the front, of a larger buffer if necessary: at most every `max` bytes. */
   private makeRoom(length: number): void {
     const oldest = ((this.next - this.count) & (this.capacity - 1)) * WIDTH;
     const first = this.count > 0 ? this.entries[oldest + TEXT] : this.textNext;

@@ -1,7 +1,7 @@
 // The encoder of header compression (RFC 7541), one per connection and direction.
 //
-// Its table is filled with what was seen before, and then frozen: nothing is evicted by insertion, so that indices stay and
-// a template's octets can be copied from one block to the next. When what it lacks piles up it is emptied and begun anew.
+// Its table is filled with fields seen before, and then frozen: insertion evicts nothing, so indices stay the same and a template's bytes
+// can be copied from one block to the next. When many fields are missing from it, it is emptied and started anew.
 
 import { FIRST_REGULAR, NAME } from '../http/field-names.js';
 import type { FieldList } from './field-list.js';
@@ -16,9 +16,9 @@ import { LAST_STATIC } from './static-table.js';
 import { putCode, putPlain } from './string-literal.js';
 
 const DEFAULT_TABLE_BYTES = 4096;
-/** Fields that would have been indexed had there been room, after which the table is begun anew. */
+/** Number of fields that would have been indexed if there had been room, after which the table is started anew. */
 const MAX_MISSED = 2000;
-/** An entry that takes more than this part of the table is left out. */
+/** An entry that takes more than this fraction of the table is left out. */
 const LARGEST_PART = 2;
 const NO_PLACES = new Int32Array(0);
 const FIRST_PLACES = 64;
@@ -45,7 +45,7 @@ export class Encoder {
   private version = 0;
   /** The next block begins with an empty table and says so. */
   private renewal: boolean;
-  // Open addressing: an atom or a name, and how many entries were inserted before the one that has it.
+  // Open addressing: an atom or a name, and the number of entries inserted before its entry.
   private places = NO_PLACES;
   private placed = 0;
 
@@ -60,12 +60,12 @@ export class Encoder {
     this.names = memory.names;
     this.atoms = memory.atoms;
     this.epoch = memory.epoch;
-    // What the peer grants before its SETTINGS come (RFC 9113 section 6.5.2).
+    // What the peer allows before its SETTINGS arrive (RFC 9113 section 6.5.2).
     this.max = Math.min(tableBytes, DEFAULT_TABLE_BYTES);
     this.renewal = this.max !== DEFAULT_TABLE_BYTES;
   }
 
-  /** Octets that the table may have, as the peer wants it. */
+  /** Maximum size of the table, as set by the peer. */
   get tableLimit(): number {
     return this.max;
   }
@@ -79,14 +79,14 @@ export class Encoder {
   }
 
   /**
-   * Writes the block of `list` at `at` of `memory.bytes`, where the caller has `list.bound` + 16 octets of room. Returns the
-   * position after it. The block must be sent: the table has changed with it.
+   * Writes the block of `list` at `at` of `memory.bytes`, where the caller has `list.bound` + 16 bytes of room. Returns the position after
+   * it. The block must be sent, because the table has changed with it.
    */
   encode(list: FieldList, at: number): number {
     const memory = this.memory;
     if (list.epoch !== memory.epoch) list.renew();
     if (this.epoch !== memory.epoch) {
-      // The table's keys are of another epoch.
+      // The table's keys are from another epoch.
       this.epoch = memory.epoch;
       if (this.inserted > 0) this.renewal = true;
     }
@@ -104,7 +104,7 @@ export class Encoder {
     return p;
   }
 
-  /** Empties the table. The peer does so at a size of 0; that is also the smallest size that section 4.2 wants signalled. */
+  /** Empties the table. A size of 0 makes the peer do the same; it is also the smallest size that section 4.2 wants signalled. */
   private renew(at: number): number {
     this.renewal = false;
     this.used = 0;
@@ -180,7 +180,7 @@ export class Encoder {
     let bits = 4;
     if (list.never[i] !== 0 || (ref >= 0 && (names.flags[ref] & SENSITIVE) !== 0)) first = NEVER_INDEXED;
     else if (spelled && ref >= 0 && place < 0 && this.fits(OVERHEAD + nameLength + length)) {
-      // One entry for the name's sake, so that later literals need not spell it.
+      // One entry for the name, so that later literals need not spell it.
       first = INCREMENTAL;
       bits = 6;
     }
@@ -194,7 +194,7 @@ export class Encoder {
     return putPlain(bytes, view, list.valueAt[i], length, p);
   }
 
-  /** The first octets of a literal up to its name's end. */
+  /** The first bytes of a literal, up to the end of its name. */
   private putName(ref: number, first: number, bits: number, nameAt: number, nameLength: number, at: number): number {
     const { bytes, names } = this;
     let index = 0;
@@ -209,7 +209,7 @@ export class Encoder {
     return putInteger(bytes, at, first, bits, index);
   }
 
-  /** The same where no table has the name. */
+  /** The same if no table has the name. */
   private putSpelled(ref: number, first: number, nameAt: number, nameLength: number, at: number): number {
     const { bytes, view, names } = this;
     bytes[at] = first;

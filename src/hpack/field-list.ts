@@ -1,4 +1,4 @@
-// The fields of one header block: decoded, or built here to be encoded.
+// The fields of one header block: decoded, or built here for encoding.
 
 import { Facts } from '../http/facts.js';
 import { FIRST_REGULAR, NAME } from '../http/field-names.js';
@@ -12,9 +12,9 @@ import type { NameTable } from './memory/name-table.js';
 import type { Template } from './memory/template.js';
 import type { Novelty } from './novelty.js';
 
-/** Fields that a list can hold. */
+/** Maximum number of fields in a list. */
 export const MAX_FIELDS = 1024;
-/** Lists with more fields that were not seen before get no template. */
+/** Lists with more unknown fields than this get no template. */
 const MAX_VOLATILE = 32;
 /** Between the counters of two sources: odd, so that all are used. */
 const SOURCE_STEP = 61;
@@ -44,24 +44,24 @@ export class FieldList {
   readonly valueLength = new Int32Array(MAX_FIELDS);
   /** Interned name and value, or -1. */
   readonly atom = new Int32Array(MAX_FIELDS);
-  /** 1 where no table may ever hold the field (RFC 7541 section 6.2.3). */
+  /** 1 if no table may ever hold the field (RFC 7541 section 6.2.3). */
   readonly never = new Uint8Array(MAX_FIELDS);
   /** Interned name, or -1. */
   readonly ref = new Int32Array(MAX_FIELDS);
-  /** Huffman code of the value as received, -1 where it is not at hand. */
+  /** Huffman code of the value as received, -1 if not available. */
   readonly codeAt = new Int32Array(MAX_FIELDS);
   readonly codeLength = new Int32Array(MAX_FIELDS);
-  /** 1 where the value is known to have no octet that none may have. */
+  /** 1 if the value is known to contain no forbidden byte. */
   private readonly sound = new Uint8Array(MAX_FIELDS);
-  /** List size (RFC 9113 section 6.5.2) of all fields, the template's included. */
+  /** List size (RFC 9113 section 6.5.2) of all fields, including the template's. */
   size = 0;
-  /** Octets that encoding all fields takes at most. */
+  /** Maximum number of bytes for encoding all fields. */
   bound = 0;
-  /** Of all fields; valid after `decode` or `finish`. Another object from block to block; not to be changed. */
+  /** Facts of all fields; valid after `decode` or `finish`. A different object from block to block; do not change it. */
   facts: Facts;
-  /** Epoch that references, atoms and template are of. */
+  /** Epoch of references, atoms and template. */
   epoch: number;
-  /** Where the text of this list goes that the block does not hold as such: next free octet, and the bounds. */
+  /** Where text goes that is not in the block itself: next free byte, and the bounds. */
   scratch: number;
   readonly scratchStart: number;
   readonly scratchEnd: number;
@@ -72,17 +72,19 @@ export class FieldList {
   private hash = 0;
   private volatileCount = 0;
   /**
-   * While fields are pushed: by field its atom, or the bits of the row that it has among those without one, inverted. These have the rows from
-   * 0 on, so that none has to be moved where the others turn out to be a template.
+   * While fields are pushed: each field's atom, or the inverted row of one without an atom. Those have the rows from 0 on, so that none has
+   * to move if the others turn out to be a template.
    */
   private readonly sequence = new Int32Array(MAX_FIELDS);
   private regular = false;
   private misplaced = false;
-  /** Names of atoms, as a set of bits by reference modulo 32. */
+  /** Names of atoms, as a bit set by reference modulo 32. */
   private stableNames = 0;
   private namesBefore = 0;
 
-  /** Its scratch is [scratchAt, scratchAt + scratchBytes) of `memory.bytes`; without that it takes SCRATCH_BYTES of the memory, for good. */
+  /**
+   * Its scratch is [scratchAt, scratchAt + scratchBytes) of `memory.bytes`; by default it permanently takes SCRATCH_BYTES of the memory.
+   */
   constructor(
     readonly memory: HeaderMemory,
     scratchAt = -1,
@@ -97,13 +99,16 @@ export class FieldList {
     this.scratch = this.scratchStart;
   }
 
-  /** Makes the list empty, for another one to be built. */
+  /** Empties the list, to build another one. */
   clear(): void {
     this.empty();
     this.memory.learning.grant();
   }
 
-  /** For the decoder: as `clear`, but a block that is found whole has nothing to teach. What was learned may be forgotten here. */
+  /**
+   * For the decoder: like `clear`, but without an allowance, because a block found whole teaches nothing. Learned entries may be dropped
+   * here.
+   */
   empty(): void {
     const memory = this.memory;
     if (memory.learning.full) memory.newEpoch();
@@ -118,7 +123,7 @@ export class FieldList {
     this.begin();
   }
 
-  /** Adds a field. Its text must stay until the list has been encoded. False where the list is full. */
+  /** Adds a field. Its text must stay until the list has been encoded. False if the list is full. */
   add(nameAt: number, nameLength: number, valueAt: number, valueLength: number, never = false): boolean {
     const i = this.count;
     if (i === MAX_FIELDS) return false;
@@ -129,12 +134,12 @@ export class FieldList {
     return true;
   }
 
-  /** As `add`, for a NAME that has text. */
+  /** Like `add`, for a NAME that has text. */
   addKnown(name: number, valueAt: number, valueLength: number, never = false): boolean {
     return this.addNamed(name, valueAt, valueLength, never);
   }
 
-  /** As `add`, for a permanent name's reference. */
+  /** Like `add`, for a permanent name's reference. */
   addNamed(ref: number, valueAt: number, valueLength: number, never: boolean): boolean {
     const i = this.count;
     if (i === MAX_FIELDS) return false;
@@ -144,7 +149,7 @@ export class FieldList {
     return true;
   }
 
-  /** Adds what `memory.constant` returned this number for. */
+  /** Adds the field for which `memory.constant` returned this number. */
   addConstant(constant: number): boolean {
     const i = this.count;
     if (i === MAX_FIELDS) return false;
@@ -154,12 +159,12 @@ export class FieldList {
     return true;
   }
 
-  /** Completes a list that `add` and the like have built: facts, size, bound, template. */
+  /** Completes a list built with `add` and the like: facts, size, bound, template. */
   finish(): void {
     this.complete(null, 0);
   }
 
-  /** The same for a head of HTTP/1, whose parser has found its values good. `source`: whose head it is, a number. */
+  /** The same for an HTTP/1 head, whose parser has validated its values. `source`: a number for the sender. */
   finishParsed(novelty: Novelty, source: number): void {
     this.complete(novelty, Math.imul(source, SOURCE_STEP));
   }
@@ -196,8 +201,8 @@ export class FieldList {
   }
 
   /**
-   * Adds a field for a NAME that has text, and of which no fact is known, to a list that is complete. It comes after all others, in
-   * both forms. Not where the list is full. Its text must stay as that of `add`.
+   * Adds a field for a NAME that has text, and no fact, to a complete list. It comes after all others, in both forms. The list must not be
+   * full. Its text must stay like that of `add`.
    */
   append(name: number, valueAt: number, valueLength: number): void {
     const before = this.template === null ? 0 : this.template.count;
@@ -207,7 +212,7 @@ export class FieldList {
     this.bound += size - SPARE;
   }
 
-  /** Gives field `i` of a list that is complete, and in the plain form, another value. No fact may be known of the field. */
+  /** Gives field `i` of a complete list in plain form another value. The field must have no fact. */
   replace(i: number, valueAt: number, valueLength: number): void {
     const change = valueLength - this.valueLength[i];
     this.atom[i] = -1;
@@ -218,7 +223,7 @@ export class FieldList {
     this.bound += change;
   }
 
-  /** Takes field `i` out of a list that is complete, and in the plain form. No fact may be known of the field that matters yet. */
+  /** Removes field `i` from a complete list in plain form. The field must have no fact that still matters. */
   drop(i: number): void {
     const size = OVERHEAD + this.nameLength[i] + this.valueLength[i];
     this.size -= size;
@@ -236,7 +241,7 @@ export class FieldList {
     return false;
   }
 
-  /** To the plain form. */
+  /** Converts to the plain form. */
   expand(): void {
     const template = this.template;
     if (template === null) return;
@@ -261,21 +266,21 @@ export class FieldList {
     this.template = null;
   }
 
-  /** Index of the first field with this NAME, -1 where there is none. Leaves the list in the plain form. */
+  /** Index of the first field with this NAME, -1 if there is none. Converts to the plain form. */
   find(name: number): number {
     this.expand();
     for (let i = 0; i < this.count; i++) if (this.name[i] === name) return i;
     return -1;
   }
 
-  /** Finds names and atoms anew, those of another epoch being void. */
+  /** Looks up names and atoms again, because those of another epoch are void. */
   renew(): void {
     this.expand();
     this.rename();
     this.finish();
   }
 
-  /** For the decoder: the whole list is this template, whatever was in it before. */
+  /** For the decoder: the whole list is this template; earlier content is dropped. */
   take(template: Template): void {
     this.template = template;
     this.count = 0;
@@ -322,7 +327,7 @@ export class FieldList {
     else if (this.regular) this.misplaced = true;
   }
 
-  /** For the decoder: the value of the field that was pushed last, without an atom, is visible ASCII and SP. */
+  /** For the decoder: the value of the last field pushed without an atom is visible ASCII and SP. */
   trust(): void {
     const i = this.volatileCount - 1;
     const { bytes } = this.memory;
@@ -369,7 +374,10 @@ export class FieldList {
     facts.close(bytes);
   }
 
-  /** For the decoder: what the fields so far say, if there is more than the list may have. Its answer depends on who asks, and for what. */
+  /**
+   * For the decoder: computes the facts of the fields so far, if there are more than the list may have. The answer depends on who asks, and
+   * for what.
+   */
   sketch(): void {
     const { own, name, valueAt, valueLength } = this;
     this.spread();
@@ -380,7 +388,7 @@ export class FieldList {
     }
   }
 
-  /** For the decoder: the list is of no use, its block having been too large. What `sketch` has found out stays. */
+  /** For the decoder: the list is void, because its block was too large. The result of `sketch` stays. */
   void(): void {
     this.count = 0;
     this.size = 0;
@@ -398,10 +406,10 @@ export class FieldList {
     this.namesBefore = this.names.count;
   }
 
-  /** To the plain form, after all fields have been pushed. */
+  /** Converts to the plain form, after all fields have been pushed. */
   private spread(): void {
     const { sequence, atom } = this;
-    // From behind: no row lies behind the field that it is of.
+    // Backwards: no row is behind its own field.
     for (let i = this.count - 1; i >= 0; i--) {
       const entry = sequence[i];
       if (entry < 0) this.move(~entry, i);
@@ -411,19 +419,19 @@ export class FieldList {
 
   private learn(facts: Facts, i: number): void {
     const bytes = this.memory.bytes;
-    // Interned names are good ones.
+    // Interned names are valid.
     if (this.ref[i] < 0 && nameError(bytes, this.nameAt[i], this.nameLength[i]) !== 0) facts.fail(MALFORMED.NAME);
     if (this.sound[i] === 0 && valueError(bytes, this.valueAt[i], this.valueLength[i]) !== 0)
       facts.fail(MALFORMED.VALUE);
     facts.add(bytes, this.name[i], this.valueAt[i], this.valueLength[i]);
   }
 
-  /** Whether a name is among the fields with an atom and among those without, or may be. */
+  /** Whether a name is, or may be, both among the fields with an atom and among those without. */
   private mixed(): boolean {
     const { names, atoms, sequence } = this;
     for (let k = 0; k < this.volatileCount; k++) {
       const ref = this.ref[k];
-      // A name that was learned in the middle of the block is without a reference in the fields before.
+      // A name learned in the middle of the block has no reference in earlier fields.
       if (ref < 0) {
         if (names.count !== this.namesBefore) return true;
         continue;
@@ -434,7 +442,7 @@ export class FieldList {
     return false;
   }
 
-  /** Fills the columns of a field that only has its atom. */
+  /** Fills the columns of a field of which only the atom is known. */
   private fill(i: number): void {
     const atom = this.atom[i];
     const ref = this.atoms.ref[atom];

@@ -1,8 +1,8 @@
 // Integers of HPACK (RFC 7541 section 5.1).
 
-/** What no integer may exceed: every length and index of ours fits in 31 bits. */
+/** Maximum of any integer: all our lengths and indices fit in 31 bits. */
 const MAX_INTEGER = 0x7fffffff;
-/** Five octets after the prefix carry 35 bits: more can only be zeros that waste our time. */
+/** Five bytes after the prefix carry 35 bits: more could only be zeros that waste time. */
 const MAX_CONTINUATION = 5;
 
 /** Result of `readInteger`: the value, and the position after it. One per caller, reused. */
@@ -12,8 +12,8 @@ export class Cursor {
 }
 
 /**
- * Reads what follows a prefix of all ones, whose value is `prefix`, at `cursor.at`. False where the octets end before the
- * integer does, where it exceeds 2^31-1 or takes more than five octets.
+ * Reads what follows a prefix of all ones, whose value is `prefix`, at `cursor.at`. False if the bytes end before the integer does, if it
+ * exceeds 2^31-1 or takes more than five bytes.
  */
 export function readInteger(bytes: Uint8Array, end: number, prefix: number, cursor: Cursor): boolean {
   let at = cursor.at;
@@ -35,7 +35,7 @@ export function readInteger(bytes: Uint8Array, end: number, prefix: number, curs
   return false;
 }
 
-/** Writes `value` with a prefix of `bits` bits under the octet `first`; returns the position after it. */
+/** Writes `value` with a prefix of `bits` bits in the byte `first`; returns the position after it. */
 export function putInteger(bytes: Uint8Array, at: number, first: number, bits: number, value: number): number {
   const mask = (1 << bits) - 1;
   if (value < mask) {

@@ -1,16 +1,16 @@
-// Which names of a connection have values that come again. Paths with identifiers in them, traces, times and cookies never do: to look for
-// such a value by two hashes, and to note its first sight, is for nothing, and pushes out what was noted of others.
+// Which names on a connection have values that repeat. Paths with identifiers, traces, times and cookies never do: looking such a value up
+// by two hashes, and recording its first sight, is wasted effort and displaces records of others.
 //
-// By name it is counted how much more often a value was new than not. From LIMIT on values are passed over; after PASSED of them a few are looked at
-// again, so that a name whose values come to repeat is found out. Names share counters: those of a name that repeats and of one that
-// does not cancel out, and then both are looked at. Each connection of HTTP/2 has its own, so that nobody spoils it for others; those of
-// HTTP/1 share some for all, by name and socket.
+// For each name we count how much more often a value was new than not. From LIMIT on, values are skipped; after PASSED of them a few are
+// looked up again, to notice when a name's values begin to repeat. Names share counters: if one that repeats shares with one that does not,
+// they cancel out, and both are looked up. Each HTTP/2 connection has its own counters, so that nobody spoils them for others; HTTP/1
+// connections share some, by name and socket.
 
 /** Counters of one connection. */
 const SLOTS = 64;
 const LIMIT = 64;
 const PASSED = 960;
-/** Values that are looked at then, at least. */
+/** Minimum number of values to look up then. */
 const LOOKS = 32;
 const NONE = new Int16Array(0);
 
@@ -20,7 +20,7 @@ export class Novelty {
   /** `slots` is a power of two. */
   constructor(private readonly slots = SLOTS) {}
 
-  /** Whether the next value of a name, by its reference or another number, is worth looking for. */
+  /** Whether to look up the next value of a name, given by its reference or another number. */
   worth(ref: number): boolean {
     const { counts } = this;
     if (counts.length === 0) return true;
@@ -31,7 +31,7 @@ export class Novelty {
     return false;
   }
 
-  /** A value that was looked for was known, or has been seen before. */
+  /** A value that was looked up was known, or had been seen before. */
   again(ref: number): void {
     const { counts } = this;
     if (counts.length === 0) return;
@@ -40,7 +40,7 @@ export class Novelty {
     if (count > 0) counts[slot] = Math.min(count, LIMIT) - 1;
   }
 
-  /** It was not. */
+  /** It was new. */
   fresh(ref: number): void {
     if (this.counts.length === 0) this.counts = new Int16Array(this.slots);
     this.counts[ref & (this.slots - 1)]++;

@@ -1,5 +1,6 @@
-// A header block that is larger than anybody takes, read for the sake of the table alone: its fields go nowhere, but the connection's later
-// blocks depend on what it does to the table (RFC 7541 section 2.3.2). It is read in the pieces in which it comes, so that it needs no memory.
+// Reads a header block that is larger than anybody accepts, only to update the table: its fields go nowhere, but later blocks of the
+// connection depend on its effect on the table (RFC 7541 section 2.3.2). It is read in the pieces in which it arrives, so it needs no
+// memory.
 import { DECODE, type Decoder } from './decoder.js';
 import type { FieldList } from './field-list.js';
 import { leastText } from './huffman.js';
@@ -7,30 +8,30 @@ import { Cursor, readInteger } from './integer.js';
 
 const MORE = -1;
 const BROKEN = -2;
-/** A field that takes no more is read when it is whole, and so found out if it is not sound; only larger ones are passed over. */
+/** A field up to this size is read once complete, so that errors in it are found; only larger ones are skipped. */
 const WHOLE_BYTES = 8192;
 const INCREMENTAL = 0x40;
 const SIZE_UPDATE = 0x20;
 
-/** What comes after the octets that are passed over. */
+/** What follows the skipped bytes. */
 const FIELD = 0;
 const VALUE = 1;
 
 const cursor = new Cursor();
 
 export class Skimmer {
-  /** The fields that were read are those of a gRPC call. */
+  /** The fields read are those of a gRPC call. */
   grpc = false;
-  /** Octets that are still to be passed over, of a string that the table has no room for. */
+  /** Bytes still to skip, of a string that the table has no room for. */
   private left = 0;
   private next = FIELD;
   private first = true;
-  /** After `extent` has said MORE: what is known of the field that is not whole. */
+  /** After `extent` returned MORE: what is known about the incomplete field. */
   private indexing = false;
   private named = false;
   private nameEnd = 0;
   private nameLength = 0;
-  /** Octets of text that it has at least. */
+  /** Minimum length of its text. */
   private text = 0;
   private valueAt = 0;
   private valueLength = 0;
@@ -46,8 +47,8 @@ export class Skimmer {
   }
 
   /**
-   * Reads [start, end) of `memory.bytes`. Returns how far it was used; what is left is to be presented again with more. That is
-   * less than 16 KiB. -1: COMPRESSION_ERROR.
+   * Reads [start, end) of `memory.bytes`. Returns how far it was used; the rest, less than 16 KiB, must be presented again with more. -1:
+   * COMPRESSION_ERROR.
    */
   read(start: number, end: number): number {
     const { bytes } = this.decoder.memory;
@@ -78,7 +79,7 @@ export class Skimmer {
       if (p > from) {
         if (this.decoder.skim(from, p, this.list, this.first) !== DECODE.TOO_LARGE) return -1;
         this.first = false;
-        // Some clients say this behind all else.
+        // Some clients send this after all other fields.
         if (this.list.facts.grpc) this.grpc = true;
       }
       if (extent !== MORE || !this.passOver(p)) return p;
@@ -86,7 +87,7 @@ export class Skimmer {
     }
   }
 
-  /** Where the field at `at` ends; MORE if that is not here, BROKEN if it is none. */
+  /** End of the field at `at`; MORE if it is not here, BROKEN if the field is invalid. */
   private extent(bytes: Uint8Array, at: number, end: number): number {
     const first = bytes[at];
     let bits = 4;
@@ -114,7 +115,7 @@ export class Skimmer {
     const coded = p < end && bytes[p] >= 0x80;
     const length = stringLength(bytes, p, end);
     if (length < 0) {
-      // The name is here, its value is not: nothing but its length is missing.
+      // The name is here, the value is not: only its length is missing.
       this.nameLength = -1;
       return length;
     }
@@ -126,7 +127,7 @@ export class Skimmer {
     return p > end ? MORE : p;
   }
 
-  /** Whether the field that is not whole need not be: no table takes it. An entry that is too large empties the table (section 4.4). */
+  /** Whether the incomplete field can be skipped, because no table takes it. An entry that is too large empties the table (section 4.4). */
   private passOver(at: number): boolean {
     const length = this.named ? this.valueLength : this.nameLength;
     if (length < 0 || (this.named ? this.valueAt : this.nameEnd) + length - at <= WHOLE_BYTES) return false;
@@ -144,7 +145,7 @@ function prefixed(bytes: Uint8Array, at: number, end: number, bits: number): num
   cursor.at = at + 1;
   if (value < mask) return value;
   if (readInteger(bytes, end, mask, cursor)) return cursor.value;
-  // As `readInteger` takes no more than five octets, what can't be read from as many will never be an integer.
+  // `readInteger` takes at most five bytes, so what can't be read from that many will never be an integer.
   return end - at > 5 ? BROKEN : MORE;
 }
 

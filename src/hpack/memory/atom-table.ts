@@ -1,5 +1,5 @@
-// Atoms: fields (name and value) that a header memory knows, each by a small number. Those of the static table come first:
-// their index less one. Then constants, which are permanent like those, then what an epoch has learned.
+// Atoms: fields (name and value) known to a header memory, each with a small number. First those of the static table (their index minus
+// one), then constants, which are permanent too, then those learned in this epoch.
 
 import { valueError } from '../../http/field-syntax.js';
 import { OVERHEAD } from '../field-size.js';
@@ -10,9 +10,9 @@ import { type Learning, MAX_LEARNED } from './learning.js';
 import { type NameTable, VOLATILE } from './name-table.js';
 import { Sightings } from './sightings.js';
 
-/** Fields seen once that are remembered. */
+/** Number of fields seen once to remember. */
 const SIGHTINGS = 8192;
-/** What an octet of a value takes at most: itself, and a code that is kept only where it is no longer than the text. */
+/** Room for a byte of a value: itself, and a code that is kept only if it is no longer than the text. */
 const OCTETS_PER_OCTET = 2;
 
 export class AtomTable {
@@ -25,12 +25,12 @@ export class AtomTable {
   readonly at: Int32Array;
   readonly length: Int32Array;
   readonly codeAt: Int32Array;
-  /** Octets of the value's Huffman code, -1 where that is longer than the text. */
+  /** Length of the value's Huffman code, -1 if that is longer than the text. */
   readonly codeLength: Int32Array;
   /** Size of the field in a list or a table. */
   readonly size: Int32Array;
   readonly never: Uint8Array;
-  /** Room that an atom takes of the table's, as Learning counts. */
+  /** Room that an atom takes in the table, in the units of Learning. */
   private readonly cost: number;
   private readonly hash: Int32Array;
   private readonly next: Int32Array;
@@ -39,7 +39,7 @@ export class AtomTable {
   /** By hash of name and the value's Huffman code: the atom, or -1. */
   private readonly coded: Int32Array;
 
-  /** `most` is how many may be learned in an epoch, `room` what an epoch can learn. */
+  /** `most` is how many may be learned in an epoch; `room` is what an epoch can learn. */
   constructor(
     private readonly text: HeaderText,
     private readonly names: NameTable,
@@ -64,7 +64,7 @@ export class AtomTable {
     this.coded = new Int32Array(buckets).fill(-1);
   }
 
-  /** Atom of a name and the Huffman code of a value, -1 where it is not at hand. */
+  /** Atom of a name and the Huffman code of a value, -1 if unknown. */
   findCoded(ref: number, at: number, length: number, never: boolean): number {
     const hash = this.codeHash(ref, at, length, never);
     const atom = this.coded[hash & (this.coded.length - 1)];
@@ -73,14 +73,14 @@ export class AtomTable {
     return atom;
   }
 
-  /** Atom of a name and a value's text; learned at the second sight. -1 where there is none. */
+  /** Atom of a name and a value's text; learned at the second sight. -1 if there is none. */
   intern(ref: number, at: number, length: number, never: boolean): number {
     const { names, text, learning } = this;
     if ((names.flags[ref] & VOLATILE) !== 0 || length > MAX_LEARNED) return -1;
     const hash = this.fieldHash(names.hash[ref], at, length, never);
     const found = this.find(ref, at, length, never, hash);
     if (found >= 0) {
-      // It may have been pushed out of its place by another one.
+      // Another one may have displaced it.
       if (this.codeLength[found] >= 0) this.linkCode(found);
       return found;
     }
@@ -98,7 +98,7 @@ export class AtomTable {
     return this.put(ref, text.keep(at, length), length, never, hash);
   }
 
-  /** Notes the first sight of a field whose name was just looked for in vain. */
+  /** Records the first sight of a field whose name was just looked up without result. */
   note(at: number, length: number, never: boolean): void {
     if (length > MAX_LEARNED) return;
     this.sightings.again(this.fieldHash(this.names.lastHash, at, length, never));
@@ -114,7 +114,7 @@ export class AtomTable {
     return atom;
   }
 
-  /** Forgets what was learned. */
+  /** Drops what was learned. */
   newEpoch(): void {
     this.count = this.permanent;
     this.heads.fill(-1);

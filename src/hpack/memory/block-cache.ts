@@ -1,18 +1,18 @@
-// Two caches of blocks, direct-mapped: of octets that were received, and of octets ready to be sent. Both are shared by all
-// connections, so that none costs memory by itself, and know whose table, and which state of it, a block depends on.
+// Two direct-mapped caches of blocks: of received bytes, and of bytes ready to send. All connections share them, so that none costs memory
+// by itself; entries record which table, and which version of it, a block depends on.
 
 import { moveWords, WORDS_BYTES } from '../../http/octets.js';
 import { powerOfTwo } from './hash-chains.js';
 import type { HeaderText } from './header-text.js';
 import type { Template } from './template.js';
 
-/** Longest received block that is cached whole, and longest one that is kept ready to be sent. */
+/** Longest received block that is cached, and longest one kept ready to send. */
 export const RECEIVED_BYTES = 256;
 export const READY_BYTES = 512;
 
 const mix = (owner: number, version: number): number => Math.imul(owner, 0x2545f491) ^ version;
 
-/** Received blocks, and the templates they are of. */
+/** Received blocks and their templates. */
 export class ReceivedBlocks {
   private readonly mask: number;
   private readonly owner: Int32Array;
@@ -34,7 +34,7 @@ export class ReceivedBlocks {
     this.template = new Array<Template | null>(slots).fill(null);
   }
 
-  /** What a block of at most RECEIVED_BYTES octets means to a decoder whose table has this version; null where not at hand. */
+  /** The template of a block of at most RECEIVED_BYTES bytes, for a decoder whose table has this version; null if not cached. */
   find(at: number, length: number, owner: number, version: number): Template | null {
     const slot = this.text.hash(at, length, mix(owner, version)) & this.mask;
     if (this.owner[slot] !== owner || this.version[slot] !== version || this.length[slot] !== length) return null;
@@ -51,13 +51,13 @@ export class ReceivedBlocks {
     this.text.bytes.copyWithin(this.base + slot * RECEIVED_BYTES, at, at + length);
   }
 
-  /** Forgets all of them, with their templates. */
+  /** Drops all entries, with their templates. */
   newEpoch(): void {
     this.template.fill(null);
   }
 }
 
-/** Templates as they are written to a connection. They need no epochs: a template's id is never used again. */
+/** Templates as written to a connection. No epochs are needed, because template ids are never reused. */
 export class ReadyBlocks {
   /** By slot: fields that a larger table would have held. */
   readonly missed: Int32Array;
@@ -83,7 +83,7 @@ export class ReadyBlocks {
     this.missed = new Int32Array(slots);
   }
 
-  /** The only slot that an encoder has for a template. */
+  /** The only slot for this encoder and template. */
   slot(template: Template, owner: number): number {
     return ((Math.imul(template.id, 0x2545f491) ^ Math.imul(owner, 0x9e3779b1)) >>> 7) & this.mask;
   }

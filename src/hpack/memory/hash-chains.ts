@@ -1,6 +1,6 @@
-// Hash tables in columns: by bucket the head of a chain, by entry the next one, -1 at its end.
+// Hash tables in columns: the head of a chain per bucket, the next entry per entry, -1 at its end.
 
-/** Longest chain that is searched or grown: hashes can be made to collide. */
+/** Maximum length of a chain: hashes can be made to collide. */
 export const MAX_CHAIN = 8;
 
 export function chainLength(heads: Int32Array, next: Int32Array, hash: number): number {

@@ -1,9 +1,8 @@
-// What the workers' header compression remembers across all its connections, so that a field or a list of fields that was
-// seen before costs a look-up: names, atoms (name and value), templates (lists of atoms), and two caches of octets
-// (received blocks, blocks ready to be sent). Nothing here is needed for correctness: decoder and encoder tables own
-// their state, and everything here may be forgotten at the start of any block.
+// The shared memory of a worker's header compression across all its connections, so that a known field or list of fields costs one look-up:
+// names, atoms (name and value), templates (lists of atoms), and two caches of bytes (received blocks, blocks ready to send). Nothing here
+// is needed for correctness: decoder and encoder tables own their state, and everything here may be dropped at the start of any block.
 //
-// Bounded: when any of it is full, a new epoch begins with all of it empty. How soon that can be is bounded too: learning.ts.
+// Bounded: when any of it is full, a new epoch begins with all of it empty. learning.ts limits how often that can happen.
 
 import { LAST_STATIC, STATIC_TABLE } from '../static-table.js';
 import { AtomTable } from './atom-table.js';
@@ -16,7 +15,7 @@ import { TemplateTable } from './template.js';
 
 export const HEADER_MEMORY_BYTES = 4 * 1024 * 1024;
 const MIN_BYTES = 1024 * 1024;
-/** Of the region: an eighth for each cache of blocks, a quarter for constants and scratch, the rest for text. */
+/** Shares of the region: an eighth for each cache of blocks, a quarter for constants and scratch, the rest for text. */
 const CACHE_PART = 8;
 const OCTETS_PER_ATOM = 256;
 /** Names and templates are fewer than atoms. */
@@ -25,13 +24,13 @@ const MIN_TEMPLATES = 16;
 
 /** The header memory of one worker. */
 export class HeaderMemory {
-  /** Blocks that were found whole, and those that were not. */
+  /** Blocks found whole, and others. */
   hits = 0;
   misses = 0;
-  /** Literal fields whose text was found without decoding it, and those whose was not. */
+  /** Literal fields found without decoding them, and others. */
   fieldHits = 0;
   fieldMisses = 0;
-  /** Of the blocks that were written: templates copied, and templates encoded. */
+  /** Written blocks: templates copied, and templates encoded. */
   readyHits = 0;
   readyMisses = 0;
   epoch = 1;
@@ -45,7 +44,7 @@ export class HeaderMemory {
   /** Ids of decoders and encoders. */
   private owners = 0;
 
-  /** Uses [at, at + length) of `bytes`, at least 1 MiB. `maxAtoms`, how many may be learned in an epoch, is for tests. */
+  /** Uses [at, at + length) of `bytes`, at least 1 MiB. `maxAtoms`, the maximum learned per epoch, is for tests. */
   constructor(
     readonly bytes: Uint8Array,
     at: number,
@@ -73,15 +72,15 @@ export class HeaderMemory {
     this.addStaticTable();
   }
 
-  /** A number for a decoder or an encoder to mark its blocks with. */
+  /** A number with which a decoder or an encoder marks its blocks. */
   owner(): number {
     return ++this.owners;
   }
 
-  /** Registers a field at start-up; the result is for `FieldList.addConstant`. The name must be in lower case. */
+  /** Registers a field at startup; the result is for `FieldList.addConstant`. The name must be in lower case. */
   constant(name: string, value: string): number {
     const { text, names, atoms } = this;
-    // What was learned lies behind what is permanent, and makes room for more of it.
+    // Learned entries follow the permanent ones, and are dropped to make room for more of those.
     if (atoms.count > atoms.permanent || names.count > names.permanent) this.newEpoch();
     const full = !text.holdsConstant(5 * (name.length + value.length));
     if (full || atoms.count === MAX_PERMANENT || names.count === MAX_PERMANENT) {
@@ -92,7 +91,7 @@ export class HeaderMemory {
     return atoms.addPermanent(names.addPermanent(nameAt, name.length), valueAt, value.length);
   }
 
-  /** Forgets what was learned. Never in the middle of a block. */
+  /** Drops what was learned. Never in the middle of a block. */
   newEpoch(): void {
     this.epoch++;
     this.learning.full = false;

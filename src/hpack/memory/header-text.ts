@@ -1,20 +1,20 @@
-// The octets of a header memory: constants, then what lists take for good, then two halves for the text of this epoch and
-// of the one before. The text of the epoch before stays readable until the next one ends, so that a list which is at hand
-// while another one is decoded keeps its text.
+// The bytes of a header memory: constants, permanent scratch areas of lists, then two halves for the text of the current and the previous
+// epoch. The previous epoch's text stays readable until the next one ends, so that a list in use keeps its text while another one is
+// decoded.
 import { encodeHuffman } from '../huffman.js';
 
-/** For the text of one FieldList that has no place of its own. */
+/** Text area of a FieldList without one of its own. */
 export const SCRATCH_BYTES = 32 * 1024;
 /** Text of permanent names and of constants. */
 const CONSTANT_BYTES = 32 * 1024;
-/** Permanent names, and permanent atoms: the known ones, and what `HeaderMemory.constant` may add. */
+/** Maximum number of permanent names, and of permanent atoms: the well-known ones, and those added by `HeaderMemory.constant`. */
 export const MAX_PERMANENT = 512;
 
 const WORD = 4;
 const PAIR = 2 * WORD;
 
 export class HeaderText {
-  /** Of all of `bytes`. */
+  /** A view of all of `bytes`. */
   readonly view: DataView;
   /** Differs per process, so that collisions cannot be prepared elsewhere. */
   private readonly seed = (Math.random() * 0x7fffffff) | 0;
@@ -27,7 +27,7 @@ export class HeaderText {
   private at: number;
   private end: number;
 
-  /** Constants and scratch lie in [start, scratchEnd), the text of epochs in two times `halfBytes` from `halves` on. */
+  /** Constants and scratch are in [start, scratchEnd), the text of epochs in two halves of `halfBytes` from `halves` on. */
   constructor(
     readonly bytes: Uint8Array,
     start: number,
@@ -45,7 +45,7 @@ export class HeaderText {
     this.end = halves + halfBytes;
   }
 
-  /** Takes room for the text of a list, for good. Throws RangeError where there is none. */
+  /** Permanently takes room for the text of a list. Throws RangeError if there is none. */
   takeScratch(): number {
     const at = this.scratchAt;
     if (at + SCRATCH_BYTES > this.scratchEnd) {
@@ -63,7 +63,7 @@ export class HeaderText {
     const end = at + length;
     let p = at;
     if (length >= PAIR) {
-      // Two sums side by side: each waits for its own multiplications only.
+      // Two sums in parallel: each waits only for its own multiplications.
       let other = h ^ 0x2545f491;
       for (; p + PAIR <= end; p += PAIR) {
         h = Math.imul(h ^ view.getInt32(p, true), 0x9e3779b1);
@@ -74,7 +74,7 @@ export class HeaderText {
       h = Math.imul(h, 0xc2b2ae35) ^ other;
       if (p + WORD < end) h = Math.imul(h ^ view.getInt32(p, true), 0x9e3779b1);
       h ^= h >>> 15;
-      // The last word once more, from where it ends.
+      // The last word, overlapping the previous one.
       if (p < end) h = Math.imul(h ^ view.getInt32(end - WORD, true), 0x01000193);
     } else {
       if (length >= WORD) {
@@ -119,7 +119,7 @@ export class HeaderText {
     return this.at + length <= this.end;
   }
 
-  /** Copies text to this epoch's; returns where it lies. */
+  /** Copies text to the current epoch; returns its position. */
   keep(at: number, length: number): number {
     const kept = this.at;
     this.bytes.copyWithin(kept, at, at + length);
@@ -127,7 +127,7 @@ export class HeaderText {
     return kept;
   }
 
-  /** Writes the Huffman code of what was just added, behind it; returns where it lies. */
+  /** Writes the Huffman code of what was just added, after it; returns its position. */
   keepCode(at: number, length: number): number {
     const permanent = at >= this.constantStart && at < this.constantEnd;
     const code = permanent ? this.constantAt : this.at;
@@ -137,7 +137,7 @@ export class HeaderText {
     return code;
   }
 
-  /** The other half is this epoch's. */
+  /** Switches to the other half for the new epoch. */
   turn(): void {
     this.half ^= 1;
     this.at = this.halves + this.half * this.halfBytes;

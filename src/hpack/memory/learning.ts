@@ -1,28 +1,28 @@
-// How much header fields may teach the header memory, and how fast.
+// Limits on what header fields may teach the header memory, and how fast.
 //
-// An epoch ends when a table or the text is full, and costs everybody: all has to be learned anew, and encoders empty their
-// tables. A client can send names, values and combinations twice each that never come again: of 128 fields a block, 35 blocks
-// would fill the names. So each list that is not found whole brings an allowance with it, room for one template, and no more
-// than a part of an epoch's room can be saved up. However that is spent, an epoch lasts at least three quarters as many such
-// lists as it has room for templates: 1536 with 4 MiB. A request is two to four of them.
+// An epoch ends when a table or the text is full. This costs everybody: everything has to be learned again, and encoders empty their
+// tables. A client can send names, values and combinations twice each that never come again: with 128 fields a block, 35 blocks would fill
+// the names. So each list that is not found whole brings an allowance, room for one template, and only a fraction of an epoch's room can be
+// saved up. However that is spent, an epoch lasts at least three quarters as many such lists as it has room for templates: 1536 with 4 MiB.
+// A request has two to four of them.
 //
-// Nobody can be kept from learning by others who spend all there is: what a list brings is granted as it begins, and pays
-// for a name, a template, or eight atoms of its own. Only values of more than 256 octets need what was saved up.
+// Nobody can be kept from learning by others who spend everything: a list's allowance is granted when it begins, and pays for a name, a
+// template, or eight atoms of its own. Only values of more than 256 bytes need saved allowance.
 
 /** Longer names and values are not learned. */
 export const MAX_LEARNED = 4096;
-/** The part of an epoch's room that can be saved up: a start, or a rush of new clients, is learned at once. */
+/** The fraction of an epoch's room that can be saved up: so a start, or a rush of new clients, is learned at once. */
 const SAVED_PART = 4;
 
 export class Learning {
   /** Something found no room: the next block begins a new epoch. */
   full = false;
-  /** What would have been learned, had there been the allowance for it. */
+  /** Entries that were not learned for lack of allowance. */
   declined = 0;
   private allowance: number;
   private readonly most: number;
 
-  /** `room` is what an epoch can learn, `perList` what each list brings, in octets of text or their like. */
+  /** `room` is what an epoch can learn, `perList` what each list brings, in bytes of text or equivalents. */
   constructor(
     room: number,
     private readonly perList: number,

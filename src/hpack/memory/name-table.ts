@@ -1,5 +1,5 @@
-// Names of fields that a header memory knows, each by a small number, its reference. The reference of a well-known one is its
-// NAME id; then come those of the static table and of constants, which are permanent, then what an epoch has learned.
+// Names of fields known to a header memory, each with a small number, its reference. The reference of a well-known name is its NAME id;
+// then come those of the static table and of constants, which are permanent, then those learned in this epoch.
 import { NAME, NAME_TEXT, SENSITIVE_NAMES, VOLATILE_NAMES } from '../../http/field-names.js';
 import { nameError } from '../../http/field-syntax.js';
 import { encodedLength } from '../huffman.js';
@@ -13,11 +13,11 @@ import { Sightings } from './sightings.js';
 export const VOLATILE = 1;
 export const SENSITIVE = 2;
 
-/** A name with so many different values has another one every time, as far as memory is concerned. */
+/** A name with this many different values counts as having a new one every time. */
 const MAX_DISTINCT = 256;
-/** Names seen once that are remembered. */
+/** Number of names seen once to remember. */
 const SIGHTINGS = 1024;
-/** What an octet of a valid name takes at most: itself, and a code of up to 15 bits. */
+/** Room for a byte of a name: itself, and a code of up to 15 bits. */
 const OCTETS_PER_OCTET = 3;
 
 export class NameTable {
@@ -36,7 +36,7 @@ export class NameTable {
   readonly staticRef = new Int32Array(LAST_STATIC + 1);
   /** Hash of the name last looked for. */
   lastHash = 0;
-  /** Room that a name takes of the table's, as Learning counts. */
+  /** Room that a name takes in the table, in the units of Learning. */
   private readonly cost: number;
   private readonly next: Int32Array;
   private readonly heads: Int32Array;
@@ -45,7 +45,7 @@ export class NameTable {
   /** By hash of a name's Huffman code: its reference. */
   private readonly coded: Int32Array;
 
-  /** `most` is how many may be learned in an epoch, `room` what an epoch can learn. */
+  /** `most` is how many may be learned in an epoch; `room` is what an epoch can learn. */
   constructor(
     private readonly text: HeaderText,
     private readonly learning: Learning,
@@ -77,7 +77,7 @@ export class NameTable {
     this.permanent = this.count;
   }
 
-  /** Reference of a name, -1 where it is not known. */
+  /** Reference of a name, -1 if unknown. */
   find(at: number, length: number): number {
     const hash = this.text.hash(at, length, 1);
     this.lastHash = hash;
@@ -90,7 +90,7 @@ export class NameTable {
     return -1;
   }
 
-  /** Reference of the name that has this Huffman code, -1 where it is not at hand. */
+  /** Reference of the name with this Huffman code, -1 if unknown. */
   findCoded(at: number, length: number): number {
     const hash = this.text.hash(at, length, 2);
     const ref = this.coded[hash & (this.coded.length - 1)];
@@ -98,7 +98,7 @@ export class NameTable {
     return ref;
   }
 
-  /** As `find`, but learns a name at its second sight. */
+  /** Like `find`, but learns a name at its second sight. */
   intern(at: number, length: number): number {
     const found = this.find(at, length);
     if (found >= 0) return found;
@@ -127,22 +127,22 @@ export class NameTable {
     return ref;
   }
 
-  /** Counts another value of a name. False where it has too many: it is volatile from then on. */
+  /** Counts another value of a name. False if it has too many: then it is volatile. */
   takesValue(ref: number): boolean {
-    // A date is another one each second, and the same for all that is answered in it.
+    // A date changes each second, but is the same for everything answered in that second.
     if (ref === NAME.DATE || ++this.distinct[ref] <= MAX_DISTINCT) return true;
     this.flags[ref] |= VOLATILE;
     return false;
   }
 
-  /** Forgets what was learned. */
+  /** Drops what was learned. */
   newEpoch(): void {
     this.count = this.permanent;
     this.heads.fill(-1);
     this.coded.fill(-1);
     this.distinct.fill(0);
     this.sightings.clear();
-    // A name that somebody made volatile is given another chance.
+    // Volatile names get another chance.
     for (let ref = 0; ref < this.count; ref++) if (!VOLATILE_NAMES.includes(ref)) this.flags[ref] &= ~VOLATILE;
     for (let ref = 1; ref < this.count; ref++) if (this.length[ref] > 0) this.link(ref);
   }

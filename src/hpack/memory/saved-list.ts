@@ -1,5 +1,5 @@
-// Field lists in a form that needs no connection's table: for what is kept to be sent again, and for what waits. Literals
-// without Huffman coding, and what the static table has (RFC 7541 section 6).
+// Field lists in a form that does not depend on a connection's table, for requests that may be sent again and for waiting data: literals
+// without Huffman coding, and indices of the static table (RFC 7541 section 6).
 
 import { NAME } from '../../http/field-names.js';
 import type { FieldList } from '../field-list.js';
@@ -10,13 +10,13 @@ import { READY_BYTES } from './block-cache.js';
 import type { HeaderMemory } from './header-memory.js';
 import type { Template } from './template.js';
 
-/** In place of an encoder's number and of its table's version: no encoder has these. */
+/** In place of an encoder's number and table version: no encoder has these. */
 const NOBODY = 0;
 const NO_VERSION = -1;
 
 const cursor = new Cursor();
 
-/** Writes `list` to [at, limit). Returns the position after it, or -1 where it does not fit. */
+/** Writes `list` to [at, limit). Returns the position after it, or -1 if it does not fit. */
 export function saveList(list: FieldList, at: number, limit: number): number {
   const { memory, template } = list;
   if (at + list.bound > limit) return -1;
@@ -38,13 +38,13 @@ export function saveList(list: FieldList, at: number, limit: number): number {
   return p;
 }
 
-/** As `saveList`, for a list that is `template` and nothing else, of the memory's present epoch. */
+/** Like `saveList`, for a list that is exactly `template`, of the memory's current epoch. */
 export function saveTemplate(memory: HeaderMemory, template: Template, at: number, limit: number): number {
-  // No form of a field is longer than its size, which counts 32 octets for what goes with it (RFC 9113 section 6.5.2).
+  // No form of a field is longer than its size, which includes 32 bytes of overhead (RFC 9113 section 6.5.2).
   return at + template.size > limit ? -1 : saveFields(memory, at, template, true);
 }
 
-/** Reads what `saveList` wrote. The list's text is that of [at, end), which must stay. Throws if it is something else. */
+/** Reads what `saveList` wrote. The list's text is that of [at, end), which must stay. Throws on anything else. */
 export function restoreList(list: FieldList, at: number, end: number): void {
   const { bytes, names } = list.memory;
   list.clear();
@@ -76,7 +76,7 @@ export function restoreList(list: FieldList, at: number, end: number): void {
   list.finish();
 }
 
-/** The fields of a template. As they depend on no table, they are kept ready to be copied like blocks are, with an owner that no encoder is. */
+/** The fields of a template. They depend on no table, so they are kept ready to copy like blocks, with an owner that no encoder has. */
 function saveFields(memory: HeaderMemory, at: number, template: Template, current: boolean): number {
   const { ready } = memory;
   const slot = ready.slot(template, NOBODY);

@@ -1,7 +1,7 @@
-// What was seen once of late, by its hash, so that only what comes again is learned.
+// Hashes of things seen once recently, so that only what comes again is learned.
 //
-// Sets of four, the latest sight first: with a place for each hash instead, two names of one request that share a place push
-// each other out at every request and are never learned. A dozen names in a thousand places do so in one of fifteen processes.
+// Sets of four, most recent first. With a single place per hash, two names of one request that share a place would displace each other at
+// every request and never be learned: with a dozen names and a thousand places this happens in one of fifteen processes.
 
 const WAYS = 4;
 
@@ -15,7 +15,7 @@ export class Sightings {
     this.mask = places / WAYS - 1;
   }
 
-  /** Whether the hash is among the last ones of its set; if not, it is from now on. */
+  /** Whether the hash is among the last ones of its set; it is from now on. */
   again(hash: number): boolean {
     const { hashes } = this;
     const at = (hash & this.mask) * WAYS;

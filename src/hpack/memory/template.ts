@@ -1,4 +1,4 @@
-// Templates: lists of fields that came more than once, with all that the checks found out about them.
+// Templates: lists of fields that came more than once, with everything that the checks found out about them.
 
 import { Facts } from '../../http/facts.js';
 import type { AtomTable } from './atom-table.js';
@@ -7,7 +7,7 @@ import type { Learning } from './learning.js';
 import type { NameTable } from './name-table.js';
 import { Sightings } from './sightings.js';
 
-/** An interned list of fields without errors. Immutable; belongs to an epoch, and with it becomes garbage. */
+/** An interned list of fields without errors. Immutable; belongs to an epoch, and becomes garbage with it. */
 export class Template {
   next: Template | null = null;
   readonly facts = new Facts();
@@ -21,9 +21,9 @@ export class Template {
   readonly never: Uint8Array;
   /** List size (RFC 9113 section 6.5.2). */
   size = 0;
-  /** Whether a field has a name of the mesh: 1 or 0, -1 while nobody has looked. */
+  /** Whether a field has a mesh name: 1 or 0, -1 before it was checked. */
   meshNames = -1;
-  /** Whether a field says something of traces: 1, or 0; -1 until somebody has looked. */
+  /** Whether there is a trace field: 1 or 0, -1 before it was checked. */
   traceNames = -1;
 
   constructor(
@@ -45,16 +45,16 @@ export class Template {
 /** The templates of a header memory. */
 export class TemplateTable {
   private count = 0;
-  /** One is always there: code that was compiled for templates is thrown away when V8 has collected the last of them. */
+  /** One always exists: V8 discards code compiled for templates once it has collected the last of them. */
   readonly specimen = new Template(0, 0, 0);
-  /** Never begun anew: what was cached for a template of an epoch before is no other one's. */
+  /** Never reset: what was cached for a template of an earlier epoch must not match another one. */
   private ids = 0;
-  /** Room that a template takes of the table's, as Learning counts. */
+  /** Room that a template takes in the table, in the units of Learning. */
   private readonly cost: number;
   private readonly heads: (Template | null)[];
   private readonly sightings: Sightings;
 
-  /** `most`, a power of two, is how many may be learned in an epoch, `room` what an epoch can learn. */
+  /** `most`, a power of two, is how many may be learned in an epoch; `room` is what an epoch can learn. */
   constructor(
     private readonly bytes: Uint8Array,
     private readonly names: NameTable,
@@ -69,8 +69,8 @@ export class TemplateTable {
   }
 
   /**
-   * The template of the `count` atoms in `column` (a list's atoms; -1: a field without one), whose hash is `hash`. Learned
-   * at the second sight; null where there is none.
+   * The template for the `count` atoms in `column` (a list's atoms; -1: a field without one), whose hash is `hash`. Learned at the second
+   * sight; null if there is none.
    */
   intern(column: Int32Array, hash: number, count: number): Template | null {
     const { heads, learning } = this;
@@ -86,7 +86,7 @@ export class TemplateTable {
       learning.full = true;
       return null;
     }
-    // A malformed list is paid for too: making it for nothing costs as much.
+    // A malformed list is charged too: building it for nothing costs as much.
     learning.spend(this.cost);
     const template = this.make(column, hash, count);
     if (template.facts.error !== 0) return null;
@@ -96,7 +96,7 @@ export class TemplateTable {
     return template;
   }
 
-  /** Forgets what was learned. */
+  /** Drops what was learned. */
   newEpoch(): void {
     this.count = 0;
     this.heads.fill(null);
