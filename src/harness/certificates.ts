@@ -1,4 +1,4 @@
-// Certificates for the benches of TLS, as `sluice identity dev` makes them: ECDSA P-256, a leaf and the issuer that signed it.
+// Certificates for TLS benches, made like those of `sluice identity dev`: ECDSA P-256, a leaf and its issuer.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,14 +8,14 @@ import type { Processes } from './processes.js';
 export interface Credentials {
   readonly certificate: string;
   readonly key: string;
-  /** Certificate and key in one file, as HAProxy wants them. */
+  /** Certificate and key in one file, as HAProxy expects them. */
   readonly both: string;
 }
 
 export interface Certificates {
   /** File of the root. */
   readonly anchors: string;
-  /** For servers that clients call `localhost`. */
+  /** For servers that clients reach as `localhost`. */
   readonly localhost: Credentials;
   /** Of a workload that is called. */
   readonly web: Credentials;
@@ -26,7 +26,7 @@ export interface Certificates {
 /** The name of `web` in the mesh. */
 export const WEB = 'web.default.serviceaccount.identity.sluice.cluster.local';
 
-/** Makes them in the session's directory, once. Throws where Sluice is not built. */
+/** Creates them in the session's directory, once. Throws if Sluice is not built. */
 export function certificates(session: Processes): Certificates {
   const directory = join(session.directory, 'certificates');
   if (!existsSync(directory)) {

@@ -1,4 +1,4 @@
-// What has changed between two runs, and whether it is more than noise: pure.
+// Compares two runs: what changed, and whether it is more than noise. Pure functions.
 import { percentilesOf } from './latencies.js';
 import { pairedRatios } from './ratios.js';
 import type { HarnessResult, HarnessSample, ScenarioResult, SubjectResult } from './results.js';
@@ -13,12 +13,12 @@ export interface Change {
   readonly unit: string;
   readonly before: number;
   readonly after: number;
-  /** After of before. */
+  /** After divided by before. */
   readonly ratio: number;
-  /** Its 95 % interval by bootstrap. */
+  /** Its 95 % bootstrap interval. */
   readonly low: number;
   readonly high: number;
-  /** `noise`: the interval allows no change, or the change is below the threshold; `unclear`: too few rounds to say. */
+  /** `noise`: the interval allows no conclusion, or the change is below the threshold; `unclear`: too few rounds to tell. */
   readonly verdict: 'better' | 'worse' | 'noise' | 'unclear';
 }
 
@@ -30,9 +30,9 @@ export interface Comparison {
 }
 
 export interface CompareOptions {
-  /** Changes below it are noise, whatever the interval says: 0.02 is 2 %. */
+  /** Smaller changes are noise, whatever the interval says: 0.02 is 2 %. */
   readonly threshold: number;
-  /** Takes the cost as a ratio to this subject's in the same round, so that another day's machine does not matter; null: as it is. */
+  /** Compare costs relative to this subject's in the same round, so that another day's machine does not matter; null: absolute. */
   readonly relativeTo: string | null;
 }
 
@@ -40,7 +40,7 @@ interface Measure {
   readonly figure: Figure;
   readonly unit: string;
   readonly more: 'better' | 'worse';
-  /** Of each round; none where it says nothing. */
+  /** Value of each round; empty if it has no meaning. */
   values(subject: SubjectResult): readonly number[];
 }
 
@@ -49,7 +49,7 @@ const each = (value: (sample: HarnessSample) => number) => (subject: SubjectResu
 
 const MIB = 2 ** 20;
 
-/** Where there is a rate to keep, latency says something; else throughput does. */
+/** With a given rate, latency is meaningful; without, throughput is. */
 function measures({ plan, unit }: ScenarioResult): Measure[] {
   const latency = (figure: Figure, key: 'p50' | 'p99' | 'p999'): Measure => ({
     figure,
@@ -131,7 +131,7 @@ function compareSubject(
     );
   });
   const found = changes.filter((one) => one !== null);
-  // One figure of a search: it has no spread.
+  // A single figure from a search: it has no spread.
   if (was.saturation !== null && is.saturation !== null && was.saturation > 0) {
     const ratio = is.saturation / was.saturation;
     const figures = { before: was.saturation, after: is.saturation, ratio, low: ratio, high: ratio };
@@ -141,7 +141,7 @@ function compareSubject(
   return found;
 }
 
-/** What of a plan makes two scenarios of one name two pieces of work. */
+/** The parts of a plan that make two scenarios of the same name different work. */
 function work({ plan, unit }: ScenarioResult): string {
   const { protocol, method, bodyBytes, pace, connections, streams, keepAlive, tls } = plan;
   return JSON.stringify([unit, protocol, method, bodyBytes, pace, connections, streams, keepAlive, tls === null]);
@@ -199,7 +199,7 @@ export function compare(before: HarnessResult, after: HarnessResult, options: Co
   }
   for (const { name } of before.scenarios)
     if (!after.scenarios.some((one) => one.name === name)) notes.push(`${name} is only in the first run`);
-  // Who worked and does not any more is worse, whatever the figures say.
+  // A subject that worked and no longer does is worse, whatever the figures say.
   const broken = after.scenarios.some(({ name, subjects }) =>
     subjects.some(({ name: subject, failed }) => failed !== null && worked(before, name, subject)),
   );

@@ -1,13 +1,13 @@
-// CPU time and memory of a process tree from the kernel's own accounting.
+// CPU time and memory of a process tree, from the kernel's accounting.
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** USER_HZ: the unit of the times in /proc/<pid>/stat, fixed at 100 by the kernel's ABI on every Linux that Sluice runs on. */
+/** USER_HZ: the unit of times in /proc/<pid>/stat, fixed at 100 by the kernel's ABI on every supported Linux. */
 const TICKS_PER_SECOND = 100;
 
 export interface CpuTime {
-  /** Time on a CPU in µs: user and system, all threads and child processes. */
+  /** CPU time in µs: user and system, all threads and child processes. */
   readonly total: number;
-  /** Split of the same time by the clock tick, µs; 10 ms granularity. */
+  /** The same time split by the clock tick, µs; granularity 10 ms. */
   readonly user: number;
   readonly system: number;
 }
@@ -41,9 +41,9 @@ function threads(pid: number): string[] {
 }
 
 /**
- * CPU time of `pid` and its descendants so far. The nanoseconds come from each thread's schedstat (time on a CPU, which includes
- * the soft interrupts that ran in its context). A thread that has ended is gone from there but not from the group's stat, whose
- * user + system is the same clock rounded to 10 ms: the larger of the two is right.
+ * CPU time of `pid` and its descendants so far. The nanoseconds come from each thread's schedstat (time on a CPU, including soft interrupts
+ * in its context). An ended thread is missing there, but not in the group's stat, whose user + system is the same clock rounded to 10 ms:
+ * the larger of the two is right.
  */
 export function cpuTime(pid: number): CpuTime {
   let total = 0;
@@ -57,7 +57,7 @@ export function cpuTime(pid: number): CpuTime {
     }
     const stat = read(`/proc/${process}/stat`);
     if (!stat) continue;
-    // Fields after the command name, which may itself contain spaces and parentheses: state is field 3, utime 14, stime 15.
+    // Fields after the command name, which may contain spaces and parentheses: state is field 3, utime 14, stime 15.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     const ticks = 1e6 / TICKS_PER_SECOND;
     const processUser = Number(fields[11]) * ticks;
@@ -69,7 +69,7 @@ export function cpuTime(pid: number): CpuTime {
   return { total, user, system };
 }
 
-/** Time that `core` was busy since boot, µs; 10 ms granularity. Tells whether somebody else used the core that was measured. */
+/** Time that `core` was busy since boot, µs; granularity 10 ms. Shows whether anybody else used the measured core. */
 export function coreBusy(core: number): number {
   const line = (read('/proc/stat') ?? '').split('\n').find((l) => l.startsWith(`cpu${core} `));
   if (!line) return 0;
@@ -87,7 +87,7 @@ export function memory(pid: number): number {
   return kilobytes * 1024;
 }
 
-/** Memory of the tree that is no file's, bytes: what goes away only with it. */
+/** Anonymous memory of the tree, bytes. */
 export function anonymousMemory(pid: number): number {
   let kilobytes = 0;
   for (const process of tree(pid)) {

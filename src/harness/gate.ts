@@ -1,23 +1,23 @@
-// Whether this build costs more CPU than the one before: pure.
+// Decides whether this build costs more CPU than an older one. Pure functions.
 import { ratiosByRound } from './ratios.js';
 import type { ScenarioResult } from './results.js';
 import { ENOUGH_ROUNDS, type Interval, median, medianInterval } from './statistics.js';
 
 export interface GateResult {
   readonly scenario: string;
-  /** New of old, the median over the rounds; NaN where one of both was not measured. */
+  /** New divided by old, the median over the rounds; NaN if one of them was not measured. */
   readonly ratio: number;
   readonly interval: Interval;
   readonly rounds: number;
-  /** `passed`: surely within the limit. `dearer`: above it, and surely dearer. `unclear`: the spread allows neither. */
+  /** `passed`: certainly within the limit. `dearer`: certainly above it. `unclear`: the spread allows neither. */
   readonly verdict: 'passed' | 'dearer' | 'unclear' | 'failed';
-  /** Why it failed. */
+  /** The reason of a failure. */
   readonly reason: string | null;
 }
 
 const NOTHING: Interval = { low: Number.NaN, high: Number.NaN };
 
-/** `limit`: as much as it may cost of the old one. Fewer than five rounds never are sure. */
+/** `limit`: maximum ratio to the old build. With fewer than five rounds nothing is certain. */
 export function gate(
   scenario: ScenarioResult,
   names: { readonly now: string; readonly before: string },

@@ -1,6 +1,6 @@
 // Ctrl-C keeps what has been measured: the first one ends the work, a second one the process.
 
-/** The exit code of what a signal has ended. */
+/** The exit code after a signal. */
 export const INTERRUPTED = 130;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 

@@ -1,4 +1,4 @@
-// What it is measured on, and being alone there.
+// The machine under test, and exclusive use of it.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { arch, availableParallelism, cpus, release, totalmem } from 'node:os';
@@ -31,7 +31,7 @@ export function allowedCores(): number[] {
   return Array.from({ length: availableParallelism() }, (_, core) => core);
 }
 
-/** Puts this process with all its threads, and those that it makes later, on `cores`. False where that can't be done. */
+/** Pins this process with all its present and future threads to `cores`. False if that is impossible. */
 export function pinSelf(cores: string): boolean {
   const taskset = which('taskset');
   if (taskset === null) return false;

@@ -1,4 +1,4 @@
-// Scenarios × subjects: every subject is measured once per round, so that what disturbs the machine disturbs all of them alike.
+// Scenarios × subjects: each round measures every subject once, so that disturbances of the machine affect all of them alike.
 import type { LoadPlan } from '../load/plan.js';
 import { coreList, type Placement } from './placement.js';
 import type { Processes } from './processes.js';
@@ -14,7 +14,7 @@ export interface MatrixOptions {
   readonly subjects: readonly Subject[];
   readonly rounds: number;
   readonly seconds: number;
-  /** Of the load after the start. */
+  /** Duration of the load right after the start. */
   readonly coldSeconds: number;
   readonly workers: number;
   readonly io: LoadPlan['io'];
@@ -24,17 +24,17 @@ export interface MatrixOptions {
   readonly runLoad: LoadRunner;
   readonly progress: Progress;
   readonly signal: AbortSignal;
-  /** Whose cost that of others is compared with; null: that of the first that has any. */
+  /** The subject that others are compared with; null: the first one with a cost. */
   readonly reference: string | null;
-  /** Said beside the figures. */
+  /** Printed next to the figures. */
   readonly notes: readonly string[];
-  /** All that is known until now, after each round. */
+  /** Called with everything known so far, after each round. */
   saved(result: HarnessResult): void;
 }
 
-/** Of a load, what it takes longer than it lasts; s. */
+/** Time of a load beyond its own duration, s. */
 const OVERHEAD = 0.3;
-/** Share of a subject's cores that others used, from which on it is said. */
+/** Share of a subject's cores used by others, from which on it is reported. */
 const NOISE = 0.1;
 
 class Matrix {
@@ -86,7 +86,7 @@ class Matrix {
         await this.#rounds(stage, scenario, contestants);
       }
     } catch (error) {
-      // Of the stage itself: nobody can be measured on it.
+      // The stage itself failed: nobody can be measured on it.
       const why = error instanceof Error ? error.message : String(error);
       for (const contestant of contestants) if (contestant.takesPart) contestant.failed = why;
     } finally {
@@ -103,7 +103,7 @@ class Matrix {
   async #warm(stage: Stage, scenario: Scenario, contestants: readonly Contestant[]): Promise<void> {
     const { coldSeconds, seconds, rounds, progress } = this.#options;
     for (const contestant of contestants) {
-      // Nothing is to be done for who does not take part.
+      // A subject that does not take part needs nothing.
       if (!contestant.takesPart) {
         progress.done(coldSeconds + OVERHEAD + rounds * (seconds + OVERHEAD));
         continue;
@@ -119,7 +119,7 @@ class Matrix {
   async #rounds(stage: Stage, scenario: Scenario, contestants: readonly Contestant[]): Promise<void> {
     const { rounds, seconds, progress, signal, saved } = this.#options;
     for (let round = 0; round < rounds && !signal.aborted; round++) {
-      // Every other round runs backwards: a drift within the round then cancels out.
+      // Every other round runs backwards, so that drift within rounds cancels out.
       const order = round % 2 === 0 ? contestants : [...contestants].reverse();
       const figures: string[] = [];
       for (const contestant of order) {
@@ -149,7 +149,7 @@ class Matrix {
     const { name, title, unit } = scenario;
     const { seconds, io, placement } = this.#options;
     const threads = Math.max(1, coreList(placement.load).length);
-    // The port is each subject's own.
+    // Each subject has its own port.
     const plan = planOf(scenario, 0, { seconds, threads, io });
     const results = contestants.map((each) => each.result());
     return { name, title, unit, plan, subjects: withRatios(results, this.#options.reference ?? referenceOf(results)) };

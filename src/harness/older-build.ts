@@ -1,4 +1,4 @@
-// The build of another commit, in a git worktree of its own that is taken away again. What does not differ is not built anew.
+// Builds another commit in a temporary git worktree. Unchanged parts are not rebuilt.
 import { execFile, execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const BUILD_MS = 600_000;
 const MODULE = 'build/Release/sluice.node';
-/** Lines of what a failed build has said. */
+/** Lines to show from the output of a failed build. */
 const SAID = 15;
 
 /** There is nothing to compare with; the message says why and what to do. */
@@ -34,7 +34,7 @@ const knows = (root: string, name: string): boolean => {
   }
 };
 
-/** The branch that others land on, where nobody names one. */
+/** The branch to compare with by default. */
 const MAIN = ['origin/HEAD', 'origin/main', 'main', 'origin/master', 'master'];
 
 export interface Base {
@@ -43,7 +43,10 @@ export interface Base {
   readonly why: string;
 }
 
-/** What this checkout is compared with: the commit at which it left `branch`. Where it has not left it, the commit before, or this one if there are changes. */
+/**
+ * The commit to compare this checkout with: the one at which it left `branch`. If it has not, the previous commit, or this one if there are
+ * uncommitted changes.
+ */
 export function findBase(root: string, branch: string | null): Base {
   if (!existsSync(join(root, '.git')))
     throw new BuildError(`${root} is no git checkout: there is no merge base to build`);
@@ -80,25 +83,25 @@ async function step(directory: string, command: readonly string[], signal: Abort
 }
 
 export interface OlderBuild {
-  /** Arguments of node that start it. */
+  /** Arguments for node that start it. */
   readonly program: readonly string[];
   remove(): void;
 }
 
-/** Checks `commit` out beside `root` and builds it. */
+/** Checks out `commit` next to `root` and builds it. */
 export async function buildOlder(root: string, commit: string, signal: AbortSignal): Promise<OlderBuild> {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-base-'));
   const remove = (): void => {
     try {
       git(root, 'worktree', 'remove', '--force', directory);
     } catch {
-      // it was not one yet
+      // it was no worktree yet
     }
     rmSync(directory, { recursive: true, force: true });
     try {
       git(root, 'worktree', 'prune');
     } catch {
-      // what is left is a line in git's list
+      // only an entry in git's list is left
     }
   };
   process.once('exit', remove);

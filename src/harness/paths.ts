@@ -1,4 +1,4 @@
-// Where programs are: ours, and those of others.
+// Paths of our programs and of others'.
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,18 +16,18 @@ export const packageRoot = ((): string => {
 /** The directory that the compiler wrote to (`dist`). */
 export const outputRoot = fileURLToPath(new URL('../../', import.meta.url));
 
-/** The `sluice` command; null where it is not built. */
+/** The `sluice` command; null if it is not built. */
 export const sluiceMain: string | null =
   [join(outputRoot, 'src/cli/main.js'), join(packageRoot, 'dist/src/cli/main.js')].find((path) => existsSync(path)) ??
   null;
 
-/** What Node.js is started with, as the image and the unit in the README do: one thread compiles, which leaves a worker its core. */
+/** Node.js flags like those of the image and the unit in the README: one compiler thread leaves a worker its core. */
 export const NODE_FLAGS = ['--v8-pool-size=1'] as const;
 
-/** Replaces `node dist/src/cli/main.js`; the arguments `run -c FILE --io IO --workers N` follow. */
+/** Replaces `node dist/src/cli/main.js`; it is called with the arguments `run -c FILE --io IO --workers N`. */
 const COMMAND = process.env.SLUICE_BENCH_COMMAND?.split(' ').filter(Boolean);
 
-/** Arguments of `node` that start Sluice; null where it is not built. */
+/** Arguments for `node` that start Sluice; null if it is not built. */
 export function sluiceCommand(): readonly string[] | null {
   return COMMAND ?? (sluiceMain === null ? null : [process.execPath, ...NODE_FLAGS, sluiceMain]);
 }

@@ -1,7 +1,7 @@
-// Which cores the subject has, and which the load and the servers behind it: pure.
+// Assigns cores to the subject, and to the load and the servers. Pure functions.
 
 export interface Placement {
-  /** As `taskset -c` has them. */
+  /** In the syntax of `taskset -c`. */
   readonly subject: string;
   readonly load: string;
   readonly upstream: string;
@@ -22,8 +22,8 @@ export function coreList(text: string): number[] {
 }
 
 /**
- * The subject has the last `workers` cores, one for each of its workers; the load has the first, and the upstream the one behind it where there
- * are more than two left. Further cores go to the load's threads.
+ * The subject gets the last `workers` cores, one per worker; the load gets the first one, and the upstream the next if there are more than
+ * two left. Further cores go to the load's threads.
  */
 export function place(cores: readonly number[], workers: number): Placement {
   if (cores.length <= workers) {

@@ -1,4 +1,4 @@
-// One run's processes, ports and temporary files, and their end: whatever way the run ends, nothing stays behind.
+// Processes, ports and temporary files of one run. However the run ends, nothing stays behind.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
@@ -10,12 +10,12 @@ import { which } from './paths.js';
 const PORTS = 1000;
 const PATIENCE_MS = 15_000;
 const POLL_MS = 20;
-/** From SIGTERM to SIGKILL. */
+/** Time from SIGTERM to SIGKILL. */
 const GRACE_MS = 2000;
-/** Characters of standard error that are kept. */
+/** Characters of standard error to keep. */
 const TAIL = 4000;
 
-/** Without what is meant for the benchmark: Sluice refuses variables of its own that it does not know. */
+/** Without the benchmark's own variables: Sluice refuses unknown variables with its prefix. */
 const ENVIRONMENT = Object.fromEntries(
   Object.entries(process.env).filter(([name]) => !name.startsWith('SLUICE_BENCH_')),
 );
@@ -24,7 +24,7 @@ export interface Started {
   readonly name: string;
   readonly pid: number;
   readonly child: ChildProcess;
-  /** What was started, without what binds it to this process and its cores. */
+  /** The command without the parts that bind it to this process and its cores. */
   readonly command: readonly string[];
   /** Last lines of standard error. */
   stderr(): string;
@@ -32,9 +32,9 @@ export interface Started {
 
 export interface StartOptions {
   readonly stdin?: 'ignore' | 'pipe';
-  /** A pipe by default, which somebody has to read. */
+  /** By default a pipe, which somebody has to read. */
   readonly stdout?: 'ignore' | 'pipe';
-  /** Beside those of this process. */
+  /** In addition to those of this process. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -45,7 +45,7 @@ export class Processes {
   #nextPort: number;
   #closed = false;
 
-  /** `firstPort`: of 1000. */
+  /** `firstPort`: start of a range of 1000. */
   constructor(firstPort: number) {
     this.#firstPort = firstPort;
     this.#nextPort = firstPort;
@@ -53,12 +53,12 @@ export class Processes {
     process.once('exit', () => this.close());
   }
 
-  /** What runs now. */
+  /** Running processes. */
   processes(): Started[] {
     return [...this.#running.values()];
   }
 
-  /** A port that nobody listens on. */
+  /** A free port. */
   async port(): Promise<number> {
     while (this.#nextPort < this.#firstPort + PORTS) {
       const port = this.#nextPort++;
@@ -79,9 +79,9 @@ export class Processes {
     return path;
   }
 
-  /** Starts a long-running program on `cores` (as `taskset -c` has them) in its own process group. */
+  /** Starts a long-running program on `cores` (in the syntax of `taskset -c`) in its own process group. */
   start(name: string, cores: string, command: readonly string[], options: StartOptions = {}): Started {
-    // It ends with us, even where we have no time to end it.
+    // It ends with us, even if we have no time to end it.
     const bound = which('setpriv') === null ? [] : ['setpriv', '--pdeathsig', 'KILL'];
     const pinned = which('taskset') === null ? [] : ['taskset', '-c', cores];
     const [program, ...rest] = [...bound, ...pinned, ...command];
@@ -91,7 +91,7 @@ export class Processes {
       cwd: this.directory,
       env: { ...ENVIRONMENT, ...options.env },
     });
-    // Where it can't be started there is no pid, which is said below.
+    // If it can't be started there is no pid; this is handled below.
     child.once('error', () => undefined);
     if (child.pid === undefined) throw new Error(`${name}: cannot start ${command[0]}`);
     let tail = '';
@@ -121,11 +121,11 @@ export class Processes {
     }
   }
 
-  /** Ends a program: SIGTERM, after 2 s SIGKILL to its whole group. */
+  /** Ends a program: SIGTERM, and after 2 s SIGKILL to its whole group. */
   async stop(started: Started): Promise<void> {
     const { child } = started;
     if (!alive(started)) {
-      // What it has left behind is ours to end.
+      // Kill what it has left behind.
       killGroup(started.pid);
       return;
     }
@@ -172,8 +172,8 @@ function isFree(port: number): Promise<boolean> {
 }
 
 /**
- * Keeps a second benchmark from running at the same time: both would measure each other. The lock is an abstract socket, which
- * ends with its process. Rejects if it is taken.
+ * Prevents a second benchmark at the same time: they would measure each other. The lock is an abstract socket, which ends with its process.
+ * Rejects if it is taken.
  */
 export function lockMachine(): Promise<void> {
   return new Promise((resolve, reject) => {

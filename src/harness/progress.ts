@@ -1,4 +1,4 @@
-// What is said while it works: one line that is written over on a terminal, a line for each step elsewhere.
+// Progress output: a line that is overwritten on a terminal, a line for each step elsewhere.
 
 interface Output {
   readonly isTTY?: boolean;
@@ -11,7 +11,7 @@ const NARROW = 20;
 const MINUTE_S = 60;
 const WIDE = 80;
 
-/** `4:07`, or hours where there are. */
+/** `4:07`, or with hours if necessary. */
 export function clock(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
   const two = (value: number): string => String(value).padStart(2, '0');
@@ -20,12 +20,12 @@ export function clock(seconds: number): string {
   return `${Math.floor(minutes / MINUTE_S)}:${two(minutes % MINUTE_S)}:${two(whole % MINUTE_S)}`;
 }
 
-/** How long it will take yet, in s, from how long it took until now; null: nobody can know. */
+/** Estimated remaining time, s, from the time so far; null: unknown. */
 export function remaining(elapsed: number, done: number, left: number): number | null {
   return done <= 0 ? null : (elapsed / done) * left;
 }
 
-/** Fits `columns`, with what remains at the end, which is what people look for. */
+/** Fits into `columns`, with the remaining time at the end, which people look for. */
 export function liveText(what: string, left: number | null, columns: number): string {
   const end = left === null ? '' : `  ${clock(left)} left`;
   const room = Math.max(NARROW, columns - 1) - end.length;
@@ -37,12 +37,12 @@ export class Progress {
   readonly #now: () => number;
   readonly #began: number;
   #what = '';
-  /** Seconds of work as they were planned. */
+  /** Completed seconds of the planned work. */
   #done = 0;
   #left = 0;
   #timer: NodeJS.Timeout | null = null;
 
-  /** `now`: ms of a clock that does not jump. */
+  /** `now`: ms of a monotonic clock. */
   constructor(output: Output, now: () => number = () => performance.now()) {
     this.#output = output;
     this.#now = now;
@@ -50,7 +50,7 @@ export class Progress {
     if (output.isTTY === true) this.#timer = setInterval(() => this.#show(), REFRESH_MS).unref();
   }
 
-  /** That much is to be done. */
+  /** Adds planned work. */
   plan(seconds: number): void {
     this.#left = Math.max(0, seconds);
   }
@@ -60,13 +60,13 @@ export class Progress {
     this.#show();
   }
 
-  /** `seconds` of what was planned are over. */
+  /** `seconds` of the planned work are done. */
   done(seconds: number): void {
     this.#done += seconds;
     this.#left = Math.max(0, this.#left - seconds);
   }
 
-  /** Stays on the screen. */
+  /** Prints a line that stays on the screen. */
   say(text: string): void {
     this.#clear();
     this.#output.write(`${text}\n`);

@@ -1,28 +1,28 @@
-// The highest rate that holds, by bisection. It asks for a rate and is told what came of it; who makes the load is no business of it.
+// Finds the highest rate that holds, by bisection. It proposes a rate and is told the outcome; who makes the load does not matter here.
 
 export interface SearchOptions {
-  /** Requests a second, the first rate that is tried. */
+  /** First rate to try, requests per second. */
   readonly from: number;
-  /** Not tried above. */
+  /** Maximum rate to try. */
   readonly most: number;
-  /** Below it nothing is looked for: the answer is that nothing holds. */
+  /** Minimum rate to try: if it does not hold, nothing does. */
   readonly least: number;
-  /** The search ends when the highest rate that held and the lowest that didn't are as close, as a share of the latter. */
+  /** The search ends when the highest rate that held and the lowest that did not are this close, as a share of the latter. */
   readonly precision: number;
 }
 
-/** At so many times the rate before, while nothing has failed. */
+/** Factor to the next rate while nothing has failed. */
 const GROWTH = 2;
-/** A rate that does not hold is tried again: one bad moment of the machine is no limit. */
+/** A rate that does not hold is tried again: one bad moment of the machine is not a limit. */
 const TRIES = 2;
-/** Nobody knows how often it doubles; this is what the time that is left is guessed with. */
+/** The number of doublings is unknown; this guess is used for the remaining time. */
 const GUESSED_DOUBLINGS = 4;
 
 export class RateSearch {
   readonly #options: SearchOptions;
-  /** The highest that held; 0: none has. */
+  /** The highest rate that held; 0: none yet. */
   #held = 0;
-  /** The lowest that did not; infinite: none has failed. */
+  /** The lowest rate that did not; infinite: none has failed. */
   #failed = Number.POSITIVE_INFINITY;
   #next: number | null;
   #tries = 0;
@@ -32,22 +32,22 @@ export class RateSearch {
     this.#next = Math.min(options.most, Math.max(options.least, Math.round(options.from)));
   }
 
-  /** The rate to try, or null: it is found. */
+  /** The rate to try next; null: the search is over. */
   get next(): number | null {
     return this.#next;
   }
 
-  /** What held; null where not even the least did. */
+  /** The result; null if not even the minimum held. */
   get found(): number | null {
     return this.#held === 0 ? null : this.#held;
   }
 
-  /** Whether it is the highest that may be tried that held, so the limit lies above. */
+  /** Whether the maximum rate held, so that the limit is above it. */
   get atMost(): boolean {
     return this.#held === this.#options.most;
   }
 
-  /** Rates that are still to be tried, if none has to be tried again. */
+  /** Number of rates still to try, if none has to be repeated. */
   get left(): number {
     if (this.#next === null) return 0;
     if (this.#failed === Number.POSITIVE_INFINITY) {
@@ -57,7 +57,7 @@ export class RateSearch {
     return this.#bisections(1 - this.#held / this.#failed);
   }
 
-  /** What came of the rate that was asked for. */
+  /** Reports the outcome of the proposed rate. */
   told(held: boolean): void {
     const rate = this.#next;
     if (rate === null) throw new Error('no rate was asked for');

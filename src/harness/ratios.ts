@@ -1,10 +1,10 @@
-// What one subject costs of what another does, in the same rounds.
+// Costs of one subject relative to another, in the same rounds.
 import type { HarnessSample, Ratio, SubjectResult } from './results.js';
 import { median, medianInterval, verdictOf } from './statistics.js';
 
 type Sampled = Pick<SubjectResult, 'name' | 'samples'>;
 
-/** Ratios of `value` within each round that both have. */
+/** Ratios of `value` in each round that both have. */
 export function pairedRatios(
   subject: readonly HarnessSample[],
   other: readonly HarnessSample[],
@@ -17,7 +17,7 @@ export function pairedRatios(
   });
 }
 
-/** Of their costs. */
+/** Ratios of their costs. */
 export const ratiosByRound = (subject: Sampled, other: Sampled): number[] =>
   pairedRatios(subject.samples, other.samples, ({ cpuUs }) => cpuUs);
 
@@ -28,11 +28,11 @@ function ratio(subject: Sampled, other: Sampled): Ratio | null {
   return { to: other.name, value: median(rounds), ...interval, verdict: verdictOf(interval, rounds.length) };
 }
 
-/** What others are compared with: the first that was measured and has a cost of its own. */
+/** The default reference: the first measured subject with a cost. */
 export const referenceOf = (subjects: readonly Sampled[]): string | null =>
   subjects.find(({ samples }) => samples.some(({ cpuUs }) => cpuUs > 0))?.name ?? null;
 
-/** Of each subject against `reference`. */
+/** Adds each subject's ratio to `reference`. */
 export function withRatios(subjects: readonly SubjectResult[], reference: string | null): SubjectResult[] {
   const other = subjects.find(({ name }) => name === reference);
   return subjects.map((subject) => ({

@@ -1,4 +1,4 @@
-// Where results go: looked at before anything is measured, written to after every round, and never in the way of what was measured.
+// Directory of results: checked before anything is measured, written after every round, and never a reason to lose measurements.
 import { accessSync, constants, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HarnessResult } from './results.js';
@@ -13,10 +13,10 @@ export class DirectoryError extends Error {
 const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 export class ResultDirectory {
-  /** Why the last attempt to write failed; null: it did not. */
+  /** Why the last write failed; null: it did not. */
   problem: string | null = null;
 
-  /** Makes it where it is missing. Throws a DirectoryError, before anything is measured. */
+  /** Creates it if missing. Throws a DirectoryError, before anything is measured. */
   constructor(
     readonly path: string,
     { force }: { readonly force: boolean },
@@ -29,7 +29,7 @@ export class ResultDirectory {
     }
     if (existsSync(this.file) && !force)
       throw new DirectoryError(`${this.file} is there already; --force writes over it, --out writes elsewhere`);
-    // What only root's rights allow is found out by doing it.
+    // Permissions are found out by writing, because root may do more.
     this.#write('');
     if (this.problem !== null) throw new DirectoryError(`${path}: no results can be written there: ${this.problem}`);
   }
@@ -38,7 +38,7 @@ export class ResultDirectory {
     return join(this.path, RESULT);
   }
 
-  /** Writes it, whole or not at all; false where that failed, and `problem` says why. */
+  /** Writes it, completely or not at all. Returns false on failure; `problem` says why. */
   save(result: HarnessResult): boolean {
     return this.#write(`${JSON.stringify(result)}\n`);
   }

@@ -1,15 +1,15 @@
-// Reads the raw JSON of a run. It may come from another machine, another version or a disk that was full: nothing in it is believed.
+// Reads the raw JSON of a run. It may come from another machine, another version or a full disk: nothing in it is trusted.
 import { readFileSync } from 'node:fs';
 import * as v from 'valibot';
 import type { HarnessResult } from './results.js';
 
-/** A file that is no result, or none that can be read here; the message names the file, the place and what to do. */
+/** An invalid or unreadable result file; the message names the file, the place and what to do. */
 export class ResultFileError extends Error {
   override readonly name = 'ResultFileError';
 }
 
 const number = v.pipe(v.number(), v.finite());
-/** JSON has no NaN: what could not be measured is null. */
+/** JSON has no NaN: a value that could not be measured is null. */
 const figure = v.pipe(
   v.nullable(v.number()),
   v.transform((value) => value ?? Number.NaN),
@@ -133,7 +133,7 @@ const result = v.object({
   scenarios: v.array(v.object({ name: text, title: text, unit: text, plan, subjects: v.array(subject) })),
 });
 
-/** What `text` says; `name` is for messages. */
+/** Parses a result; `name` is for messages. */
 export function parseResult(json: string, name: string): HarnessResult {
   let parsed: unknown;
   try {
@@ -159,7 +159,7 @@ export function parseResult(json: string, name: string): HarnessResult {
   throw new ResultFileError(`${name}: ${path}: ${issue.message}`);
 }
 
-/** The result in a file. */
+/** Reads a result from a file. */
 export function readResult(path: string): HarnessResult {
   let json: string;
   try {

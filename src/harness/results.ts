@@ -1,4 +1,4 @@
-// What a run of the harness has found: the raw JSON, which reports and comparisons are made from.
+// Results of a run: the raw JSON behind reports and comparisons.
 import type { LoadPlan } from '../load/plan.js';
 import type { LoadResult } from '../load/result.js';
 
@@ -15,27 +15,27 @@ export interface Environment {
 /** One round of one subject. */
 export interface HarnessSample {
   readonly round: number;
-  /** CPU time of all processes of the subject, by the scheduler's accounting, µs per unit of work. */
+  /** CPU time of all processes of the subject, from the scheduler's accounting, µs per unit of work. */
   readonly cpuUs: number;
   /** Share of it in user space, 0..1. */
   readonly userShare: number;
-  /** Anonymous memory of all its processes after the load, octets. */
+  /** Anonymous memory of all its processes after the load, bytes. */
   readonly memoryBytes: number;
   readonly contextSwitches: { readonly voluntary: number; readonly involuntary: number };
-  /** Share of the measured cores that others used meanwhile, 0..1. */
+  /** Share of the measured cores used by others meanwhile, 0..1. */
   readonly foreign: number;
   readonly load: LoadResult;
 }
 
-/** Of one subject against another, in the same rounds. */
+/** One subject relative to another, in the same rounds. */
 export interface Ratio {
   readonly to: string;
   /** Median of the rounds' ratios of CPU per unit of work. */
   readonly value: number;
-  /** Its 95 % interval by bootstrap. */
+  /** Its 95 % bootstrap interval. */
   readonly low: number;
   readonly high: number;
-  /** `unclear` where the interval contains 1. */
+  /** `unclear` if the interval contains 1. */
   readonly verdict: 'less' | 'more' | 'unclear';
 }
 
@@ -56,7 +56,7 @@ export interface CurvePoint {
 export interface SubjectResult {
   readonly name: string;
   readonly version: string;
-  /** Why it did not run here; it is not installed, or cannot do this. */
+  /** Why it was not run: not installed, or not capable of this work. */
   readonly skipped: string | null;
   /** Why it has no further samples. */
   readonly failed: string | null;
@@ -65,14 +65,14 @@ export interface SubjectResult {
   /** First seconds of a new process: p99 of each, µs. */
   readonly coldP99: readonly number[];
   readonly curve: readonly CurvePoint[];
-  /** Highest rate that held the limit, requests a second; null: not looked for. */
+  /** Highest rate within the limit, requests per second; null: not searched. */
   readonly saturation: number | null;
 }
 
 export interface ScenarioResult {
   readonly name: string;
   readonly title: string;
-  /** Of the work: `request`, `connection`, `message`, `GB`. */
+  /** Unit of the work: `request`, `connection`, `message`, `GB`. */
   readonly unit: string;
   readonly plan: LoadPlan;
   readonly subjects: readonly SubjectResult[];
@@ -86,7 +86,7 @@ export interface HarnessResult {
   readonly environment: Environment;
   readonly rounds: number;
   readonly interrupted: boolean;
-  /** What the reader should know: what shares a core, who was disturbed. */
+  /** Remarks for the reader: shared cores, disturbances. */
   readonly notes?: readonly string[];
   readonly scenarios: readonly ScenarioResult[];
 }

@@ -1,4 +1,4 @@
-// The highest rate at which each subject keeps its latency, one after the other, with the curve that the search has seen.
+// Finds the highest rate at which each subject keeps its latency, one after the other, with the curve measured on the way.
 import { percentilesOf } from './latencies.js';
 import type { MatrixOptions } from './matrix.js';
 import { coreList } from './placement.js';
@@ -10,20 +10,20 @@ import { direct } from './subjects/subject.js';
 
 export interface SaturationOptions extends Omit<MatrixOptions, 'rounds' | 'reference'> {
   readonly search: SearchOptions;
-  /** What must stay under the limit. */
+  /** The percentile to keep under the limit. */
   readonly percentile: 'p50' | 'p99' | 'p999';
   readonly limitUs: number;
 }
 
-/** Share of what was asked for that must have been done: what is not sent has no latency. */
+/** Minimum share of the requested rate that must be achieved: unsent requests have no latency. */
 const ENOUGH = 0.97;
-/** Share of errors that is allowed. */
+/** Maximum share of errors. */
 const MOST_ERRORS = 0.001;
-/** Share of its cores below which it is not the subject that gave out. */
+/** If the subject's cores are less busy than this, something else was the bottleneck. */
 const BUSY = 0.8;
 const OVERHEAD = 0.3;
 
-/** What a load at a rate has shown. */
+/** The result of a load at one rate. */
 export function pointOf(
   sample: HarnessSample,
   wantedRate: number,
@@ -38,7 +38,7 @@ export function pointOf(
   return { wantedRate, rate, cpuUs: sample.cpuUs, p50, p99, p999, errors, held };
 }
 
-/** Points by rate; of a rate that was tried twice, what counted. */
+/** Points by rate; if a rate was tried twice, the one that counted. */
 export function curveOf(points: readonly CurvePoint[]): CurvePoint[] {
   const byRate = new Map<number, CurvePoint>();
   for (const point of points) if (byRate.get(point.wantedRate)?.held !== true) byRate.set(point.wantedRate, point);
@@ -90,7 +90,7 @@ class Saturation {
       await stage.close([contestant]);
     }
     if (contestant.failed !== null) progress.say(`${scenario.name}: ${contestant.name} failed: ${contestant.failed}`);
-    // Ended early, what held is a lower bound, and no answer.
+    // If the search was cut short, the rate that held is a lower bound and not an answer.
     const found = contestant.failed === null && search.next === null ? (search.found ?? 0) : null;
     if (found !== null && contestant.takesPart) this.#tell(scenario, contestant, search, points);
     return {
@@ -120,7 +120,7 @@ class Saturation {
     }
   }
 
-  /** What was found, and what it may owe to. */
+  /** Prints the result, and what may have limited it. */
   #tell({ name }: Scenario, contestant: Contestant, search: RateSearch, points: readonly CurvePoint[]): void {
     const { progress, placement } = this.#options;
     const found = search.found;

@@ -1,14 +1,14 @@
-// The work that subjects are measured with.
+// The work used for measuring subjects.
 import type { LoadPlan, LoadProtocol, Pace } from '../load/plan.js';
 import type { Work } from './subjects/subject.js';
 
-/** What the servers behind a subject do (`upstream/main.ts`). */
+/** Kinds of servers behind a subject (`upstream/main.ts`). */
 export type UpstreamKind = 'http1' | 'http2' | 'grpc' | 'echo' | 'source';
 
 export interface Scenario {
   readonly name: string;
   readonly title: string;
-  /** Of the work: `request`, `connection`, `message` or `GB`. */
+  /** Unit of the work: `request`, `connection`, `message` or `GB`. */
   readonly unit: string;
   readonly upstream: { readonly kind: UpstreamKind; readonly bodyBytes: number };
   readonly work: Pick<Work, 'kind' | 'http2' | 'tls'>;
@@ -134,12 +134,12 @@ export const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
-/** What is measured where nothing is chosen: one of each kind. */
+/** Default selection: one of each kind. */
 export const USUAL: readonly string[] = ['h1', 'h1-rate', 'connect', 'h2', 'grpc', 'tcp'];
 
 const GIGA = 1e9;
 
-/** Units of work, of what a load counts. */
+/** Units of work, from a load's counts. */
 export const unitsOf = ({ unit }: Pick<Scenario, 'unit'>, done: number): number => (unit === 'GB' ? done / GIGA : done);
 
 export interface PlanChoices {
@@ -149,7 +149,7 @@ export interface PlanChoices {
   readonly pace?: Pace;
 }
 
-/** What the load is told, for the subject that listens on `port`. */
+/** The load's plan for a subject that listens on `port`. */
 export function planOf(scenario: Scenario, port: number, choices: PlanChoices): LoadPlan {
   const grpc = scenario.protocol === 'grpc' || scenario.protocol === 'grpc-stream';
   return {

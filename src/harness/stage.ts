@@ -1,4 +1,4 @@
-// One scenario: the server behind, the subjects in front of it, and one load on one of them at a time.
+// One scenario: the server, the subjects in front of it, and one load on one subject at a time.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LoadPlan, Pace } from '../load/plan.js';
@@ -31,12 +31,12 @@ export interface StageOptions {
   readonly signal: AbortSignal;
 }
 
-/** Share of wrong or missing answers from which on a subject does not do its work. */
+/** Share of wrong or missing answers from which on a subject counts as failed. */
 const MOST_ERRORS = 0.01;
-/** Of a load that was ended early, what still is a sample. */
+/** Minimum part of an interrupted load that still counts as a sample. */
 const ENOUGH = 0.5;
 
-/** The work was not to be done; it has no further samples. */
+/** The subject could not do the work; it gets no further samples. */
 class SubjectFailure extends Error {}
 
 export class Contestant {
@@ -59,7 +59,7 @@ export class Contestant {
     return this.subject.name;
   }
 
-  /** Whether there is more to come of it. */
+  /** Whether it can still be measured. */
   get takesPart(): boolean {
     return this.skipped === null && this.failed === null;
   }
@@ -79,10 +79,10 @@ const list = (counts: Readonly<Record<string, number>>): string =>
 const sum = (counts: Readonly<Record<string, number>>): number =>
   Object.values(counts).reduce((total, count) => total + count, 0);
 
-/** Why a load says that its subject does not do the work; null: it does. */
+/** Why a load shows that its subject does not do the work; null: it does. */
 export function trouble({ done, errors, statuses, interrupted }: LoadResult): string | null {
   const wrong = sum(errors);
-  // An answer that is wrong is an answer all the same.
+  // A wrong answer is still an answer.
   const right = done - (errors.status ?? 0);
   const all = right + wrong;
   if (done === 0 && interrupted) return null;
@@ -120,7 +120,7 @@ export class Stage {
     await processes.listening(this.#upstream, this.#upstreamPort);
   }
 
-  /** Starts a subject; what goes wrong is its failure. */
+  /** Starts a subject; any problem is recorded as its failure. */
   async start(contestant: Contestant): Promise<void> {
     const { processes, placement, scenario, workers } = this.#options;
     await this.#attempt(contestant, async () => {
@@ -134,7 +134,7 @@ export class Stage {
     });
   }
 
-  /** The first load after its start: compilers, pools and caches get warm, and that is looked at where there is a rate. */
+  /** The first load after its start warms up compilers, pools and caches; at a given rate, it is measured as the cold start. */
   async warm(contestant: Contestant, seconds: number): Promise<void> {
     await this.#attempt(contestant, async () => {
       const running = runningOf(contestant);
@@ -146,7 +146,7 @@ export class Stage {
     });
   }
 
-  /** One measured load. Null where it came to nothing, as the subject failed or the run was ended. */
+  /** One measured load. Null if the subject failed or the run was ended. */
   async sample(contestant: Contestant, round: number, seconds: number, pace?: Pace): Promise<HarnessSample | null> {
     return this.#attempt(contestant, async () => {
       const running = runningOf(contestant);
@@ -189,7 +189,7 @@ export class Stage {
 
   async #load(running: Running, seconds: number, pace?: Pace): Promise<LoadResult> {
     const load = await this.#loadOnce(running, seconds, pace);
-    // On a machine that is busy with other things a short load may come to nothing; a subject that is silent stays so.
+    // On a busy machine a short load may produce nothing; a subject that is really silent stays so.
     const silent = load.done === 0 && sum(load.errors) === 0 && !load.interrupted;
     return silent ? this.#loadOnce(running, seconds, pace) : load;
   }
@@ -202,13 +202,13 @@ export class Stage {
     return runLoad({ ...plan, targets, tls: this.#tls(plan) }, () => undefined, signal);
   }
 
-  /** Subjects show certificates that were made for this run. */
+  /** Subjects use certificates that were created for this run. */
   #tls({ tls }: LoadPlan): LoadPlan['tls'] {
     if (tls === null) return null;
     return { ...tls, authorities: readFileSync(certificates(this.#options.processes).anchors, 'utf8') };
   }
 
-  /** Those whose costs count: of `direct` none. */
+  /** The processes whose cost counts: none for `direct`. */
   #pidsOf({ started, second }: Running): number[] {
     return [started, second].flatMap((one) => (one === undefined || one === this.#upstream ? [] : [one.pid]));
   }
@@ -225,7 +225,7 @@ export class Stage {
     if (why !== null) throw new SubjectFailure(why);
   }
 
-  /** What it rejects with is the end of this contestant, and of nobody else. */
+  /** A rejection ends this contestant only. */
   async #attempt<T>(contestant: Contestant, work: () => Promise<T>): Promise<T | null> {
     const { signal } = this.#options;
     if (!contestant.takesPart || signal.aborted) return null;

@@ -1,7 +1,7 @@
-// Medians and spreads of a handful of rounds, and what can be said of them.
+// Medians and spreads of a few rounds, and what they allow to conclude.
 import { Random } from '../balance/random.js';
 
-/** The middle value; the mean of the two middle ones of an even count; NaN of none. */
+/** The middle value; the mean of the two middle ones for an even count; NaN without values. */
 export function median(values: readonly number[]): number {
   if (values.length === 0) return Number.NaN;
   const sorted = [...values].sort((a, b) => a - b);
@@ -9,7 +9,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** Largest minus smallest as a share of the median. */
+/** Largest minus smallest, as a share of the median. */
 export function spread(values: readonly number[]): number {
   return values.length === 0 ? Number.NaN : (Math.max(...values) - Math.min(...values)) / Math.abs(median(values));
 }
@@ -26,14 +26,14 @@ export interface Interval {
   readonly high: number;
 }
 
-/** Fewer say nothing of chance: four of four on one side are as likely as one in eight. */
+/** With fewer rounds chance cannot be excluded: four of four on one side happen once in eight. */
 export const ENOUGH_ROUNDS = 5;
 const RESAMPLES = 2000;
 const TAIL = 0.025;
-/** The same figures give the same interval. */
+/** The same values give the same interval. */
 const SEED = 20_240_229;
 
-/** What is drawn from `values`, with each as often as chance has it. */
+/** Draws from `values` with replacement. */
 function resampled(values: readonly number[], random: Random): number[] {
   return values.map(() => values[(random.draw() >>> 0) % values.length]);
 }
@@ -43,13 +43,13 @@ function middleOf(statistics: number[]): Interval {
   return { low: percentile(sorted, TAIL), high: percentile(sorted, 1 - TAIL) };
 }
 
-/** 95 % interval of the median by bootstrap: the values drawn anew many times, the median of each. */
+/** 95 % interval of the median by bootstrap: medians of many redrawn samples. */
 export function medianInterval(values: readonly number[]): Interval {
   const random = new Random(SEED);
   return middleOf(Array.from({ length: RESAMPLES }, () => median(resampled(values, random))));
 }
 
-/** The same of the ratio of two medians, of values that don't belong together in pairs. */
+/** The same for the ratio of two medians, of unpaired values. */
 export function ratioInterval(values: readonly number[], others: readonly number[]): Interval {
   const random = new Random(SEED);
   const once = (): number => median(resampled(values, random)) / median(resampled(others, random));
@@ -58,7 +58,7 @@ export function ratioInterval(values: readonly number[], others: readonly number
 
 export type Verdict = 'less' | 'more' | 'unclear';
 
-/** What an interval of a ratio allows to say. */
+/** The conclusion that a ratio's interval allows. */
 export function verdictOf({ low, high }: Interval, rounds: number): Verdict {
   if (rounds < ENOUGH_ROUNDS) return 'unclear';
   if (high < 1) return 'less';

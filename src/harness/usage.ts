@@ -1,4 +1,4 @@
-// What the processes of a subject have used, and what of it a load has cost.
+// Resource usage of a subject's processes, and the cost of a load.
 import { readdirSync, readFileSync } from 'node:fs';
 import { coreBusy, cpuTime, tree } from './cpu.js';
 import { coreList } from './placement.js';
@@ -10,9 +10,9 @@ export interface Usage {
   readonly systemUs: number;
   readonly voluntary: number;
   readonly involuntary: number;
-  /** Time that the cores were busy, whoever had them, µs. */
+  /** Busy time of the cores, whoever used them, µs. */
   readonly busyUs: number;
-  /** ns of a clock that does not jump. */
+  /** ns of a monotonic clock. */
   readonly at: bigint;
 }
 
@@ -38,7 +38,7 @@ function switches(pid: number): { voluntary: number; involuntary: number } {
   return { voluntary, involuntary };
 }
 
-/** Of the processes `pids` with all their descendants, until now. */
+/** Usage so far of the processes `pids` with all their descendants. */
 export function usageOf(pids: readonly number[], cores: string): Usage {
   let [cpuUs, userUs, systemUs, voluntary, involuntary] = [0, 0, 0, 0, 0];
   for (const pid of pids) {
@@ -62,7 +62,7 @@ export interface Cost {
   readonly foreign: number;
 }
 
-/** What `units` of work between two looks have cost, each. `alone`: nobody but the subject belongs on its cores. */
+/** Cost per unit of `units` of work between two measurements. `alone`: nobody but the subject belongs on its cores. */
 export function costOf(before: Usage, after: Usage, units: number, cores: number, alone: boolean): Cost {
   const cpu = after.cpuUs - before.cpuUs;
   const user = after.userUs - before.userUs;

@@ -1,4 +1,4 @@
-// Rates and times as people write and read them.
+// Rates and times in human notation.
 import { describe, parseDuration, ValueError } from '../config/values.js';
 import type { Stretch } from './schedule.js';
 
@@ -32,20 +32,20 @@ export function parseSteps(text: string): Stretch[] {
   });
 }
 
-/** Whole numbers, with commas. */
+/** Integers with thousands separators. */
 export const formatCount = (count: number): string => Math.round(count).toLocaleString('en-US');
 
-/** A rate, with as many digits as say something. */
+/** A rate with as many digits as are meaningful. */
 export const formatRate = (rate: number): string => `${rate >= 100 ? formatCount(rate) : rate.toPrecision(3)}/s`;
 
-/** A time that is given in µs. */
+/** A time given in µs. */
 export function formatTime(us: number): string {
   if (us < 1000) return `${us < 10 ? us.toFixed(1) : Math.round(us)} µs`;
   if (us < 1e6) return `${(us / 1e3).toPrecision(3)} ms`;
   return `${us < 1e9 ? (us / 1e6).toPrecision(3) : Math.round(us / 1e6)} s`;
 }
 
-/** Octets, in decimal units as networks have them. */
+/** Bytes in decimal units, as usual for networks. */
 export function formatBytes(bytes: number): string {
   for (const [unit, size] of [
     ['GB', 1e9],

@@ -1,5 +1,4 @@
-// A thread's connections and the requests on them. What is said on a connection is a Talk's business, when it is said a Pacer's; what becomes of it
-// is counted here.
+// A thread's connections and their requests. A Talk decides what to send on a connection, a Pacer when; the outcomes are counted here.
 import { ERRNO } from '../io/abi.js';
 import type { Native } from '../io/native.js';
 import type { Reactor } from '../io/reactor.js';
@@ -11,16 +10,16 @@ import type { Share } from './shares.js';
 import type { Line, MakeTalk, Talk } from './talk.js';
 import { AT, ERROR, HISTOGRAM, PHASE, type Tally } from './tally.js';
 
-/** What a connection is; READY: requests may be sent; RETIRED: not any more. */
+/** State of a connection; READY: requests may be sent; RETIRED: no longer. */
 const STATE = { OFF: 0, CONNECTING: 1, READY: 2, RETIRED: 3 } as const;
 /** Kind of all sockets. */
 const LOAD = 1;
 const NONE = -1;
 const NEVER = Number.POSITIVE_INFINITY;
-/** Pause before a connection that has failed twice in a row is made again; doubled with each further time. */
+/** Pause before redialling a connection that has failed twice in a row; doubled with each further failure. */
 const MIN_PAUSE_US = 10_000;
 const MAX_PAUSE_US = 1_000_000;
-/** How often connections are looked at: what takes too long, and what is to be made again. */
+/** Interval for checking connections: timeouts and redials. */
 const SWEEP_US = 20_000;
 
 export interface ConnectionsOptions {
@@ -59,27 +58,27 @@ export class Connections implements Line, Starts {
   private readonly pacers: Pacer[] = [];
   private readonly state: Uint8Array;
   private readonly socket: Int32Array;
-  /** Requests that may be begun. */
+  /** Number of requests that may be started. */
   private readonly free: Int32Array;
   private readonly failures: Uint8Array;
   private readonly connectAt: Float64Array;
   private readonly retryAt: Float64Array;
-  /** Those that are to be made again in this turn: not where one is given up, as its slot may be in use there. */
+  /** Connections to redial this turn: not where one is dropped, because its slot may be in use there. */
   private readonly soon: Int32Array;
   private soonCount = 0;
-  /** Without keep-alive: when the request was due for which a connection is being made. */
+  /** Without keep-alive: due time of the request for which a connection is being made. */
   private readonly waiting: Float64Array;
   private readonly addresses: readonly SocketAddress[];
-  /** Requests under way. */
+  /** Requests in progress. */
   private busy = 0;
-  /** What requests on a connection that is given up come to. */
+  /** Outcome of the requests on a connection being dropped. */
   private spoiling = 0;
-  /** The clock, µs, as of the last turn; the reactor's, and what its `wakeMs` counts from. */
+  /** The clock of the last turn, µs: the reactor's, on which its `wakeMs` is based. */
   private readonly clock: Float64Array;
   private readonly originUs: number;
-  /** When the load began, µs of the clock; and since then, when what counts begins and ends. */
+  /** Start of the load, µs of the clock; and, relative to that, start and end of the measured time. */
   private beganAt = 0;
-  /** The clock as of now, since then, for those that are sent in this turn; and how far Node's own clock is behind it, µs. */
+  /** The current time since the start, for requests sent in this turn; and the lag of Node's own clock, µs. */
   private readonly fresh = new Float64Array(1);
   private readonly ahead: number;
   private from = 0;
@@ -88,7 +87,7 @@ export class Connections implements Line, Starts {
   private warm = false;
   private sweepAt = 0;
   private readonly closedLoop: boolean;
-  /** Statuses from here on are errors. */
+  /** Lowest status that counts as an error. */
   private readonly leastBad: number;
   private readonly keepAlive: boolean;
 
@@ -131,7 +130,7 @@ export class Connections implements Line, Starts {
     this.talk = options.talk(this);
   }
 
-  /** Octets of the slab's fixed region that addresses take. */
+  /** Bytes of the slab's fixed region for addresses. */
   static fixedBytes(shares: readonly Share[]): number {
     return shares.length * 48;
   }
@@ -140,7 +139,7 @@ export class Connections implements Line, Starts {
     return this.state.length;
   }
 
-  /** Begins to make all connections, where they are kept. */
+  /** Starts to open all connections, if they are kept. */
   prepare(): void {
     for (let c = 0; c < this.count; c++) {
       if (this.keepAlive) this.connect(c);
@@ -148,7 +147,7 @@ export class Connections implements Line, Starts {
     }
   }
 
-  /** The load begins, at `clock`: in µs of the monotonic clock. */
+  /** Starts the load at `clock`, µs of the monotonic clock. */
   begin(clock: number): void {
     this.phase = PHASE.RUNNING;
     this.beganAt = clock;
@@ -161,7 +160,7 @@ export class Connections implements Line, Starts {
     }
   }
 
-  /** No more requests are begun. With a rate, those under way are waited for, unless the load is `aborted`. */
+  /** Starts no more requests. With a rate, those in progress are awaited, unless the load is `aborted`. */
   end(aborted: boolean): void {
     if (this.phase === PHASE.DRAINING && aborted) this.closeAll();
     if (this.phase >= PHASE.DRAINING) return;
@@ -190,26 +189,26 @@ export class Connections implements Line, Starts {
     for (let p = 0; p < this.pacers.length; p++) this.pacers[p].schedule?.skip(this.from);
   }
 
-  /** Closes all connections; what is under way is forgotten. */
+  /** Closes all connections and drops requests in progress. */
   closeAll(): void {
     this.phase = PHASE.CLOSING;
     for (let c = 0; c < this.count; c++) this.drop(c);
   }
 
-  /** µs since the load began, as of this turn. */
+  /** µs since the start, as of this turn. */
   get now(): number {
     return this.clock[0] - this.beganAt;
   }
 
-  /** Whether what happens now counts. */
+  /** Whether events count now. */
   get measuring(): boolean {
     return this.phase === PHASE.RUNNING && this.now >= this.from;
   }
 
-  /** Once a loop turn: starts what is due, and says when it wants to be called next. */
+  /** Once per loop turn: starts what is due, and sets the time of the next call. */
   turn(): void {
     const { now } = this;
-    // What was due in time is sent, however late this turn is.
+    // Everything due before the end is sent, however late this turn is.
     const next = this.phase === PHASE.RUNNING && now >= 0 ? this.pace(now) : NEVER;
     if (this.phase === PHASE.RUNNING && now >= this.until) this.end(false);
     if (this.phase === PHASE.DRAINING && this.busy === 0) this.closeAll();
@@ -219,7 +218,7 @@ export class Connections implements Line, Starts {
     this.reactor.wakeMs = (Math.min(next, this.sweepAt) + this.beganAt - this.originUs) / 1000;
   }
 
-  /** Starts what is due. Returns when there is more to do, µs. */
+  /** Starts what is due. Returns the time of the next request, µs. */
   private pace(now: number): number {
     const { pacers } = this;
     let next = this.until;
@@ -233,7 +232,7 @@ export class Connections implements Line, Starts {
     return next;
   }
 
-  // What pacers ask.
+  // Called by pacers.
 
   room(connection: number): number {
     return this.free[connection];
@@ -252,7 +251,7 @@ export class Connections implements Line, Starts {
     this.sent[cell] = this.fresh[0];
   }
 
-  // What protocols ask.
+  // Called by protocols.
 
   socketOf(connection: number): number {
     return this.socket[connection];
@@ -325,7 +324,7 @@ export class Connections implements Line, Starts {
     this.spoiling = error === NONE ? ERROR.closed : error;
     this.drop(connection);
     if (making && !this.keepAlive) this.busy--;
-    // That an idle connection ends is a server's right.
+    // A server may close an idle connection.
     const quiet = error === NONE || error === ERROR.closed || error === ERROR.reset;
     if (making || (busy === this.busy && !quiet)) this.mistake(this.spoiling);
     if (phase <= PHASE.PREPARED) this.tally.values[AT.FAILED]++;
@@ -343,9 +342,9 @@ export class Connections implements Line, Starts {
     if (this.measuring) this.tally.values[AT.DONE] += amount;
   }
 
-  // What sockets tell.
+  // Called for sockets.
 
-  /** The connection of `socket` stands, or `error` is one of ERROR. */
+  /** The connection of `socket` is established, or `error` is one of ERROR. */
   connected(connection: number, socket: number, error: number): void {
     if (error !== NONE) {
       this.lost(connection, error);
@@ -378,7 +377,7 @@ export class Connections implements Line, Starts {
     if (this.phase === PHASE.RUNNING) this.pacers[this.shareOf[connection]].answered(connection, this.now);
   }
 
-  /** Without keep-alive: a connection that is made when its request is due. */
+  /** Without keep-alive: a connection is opened when its request is due. */
   private rest(connection: number): void {
     if (this.phase <= PHASE.PREPARED) this.tally.values[AT.READY]++;
     this.free[connection] = 1;
@@ -388,17 +387,17 @@ export class Connections implements Line, Starts {
   private makeAgain(): void {
     const count = this.soonCount;
     this.soonCount = 0;
-    // One that fails at once is not listed again: it waits.
+    // A connection that fails at once is not listed again: it waits.
     for (let i = 0; i < count; i++) if (this.phase === PHASE.RUNNING) this.connect(this.soon[i]);
   }
 
-  /** Whether what becomes of the request of `cell` counts. */
+  /** Whether the outcome of the request of `cell` counts. */
   private counts(cell: number): boolean {
     if (this.closedLoop) return this.phase === PHASE.RUNNING && this.now >= this.from;
     return this.due[cell] >= this.from;
   }
 
-  /** Something went wrong that was no request. */
+  /** Records an error that was not a request's. */
   private mistake(error: number): void {
     const { phase } = this;
     if (phase <= PHASE.PREPARED || this.measuring) this.tally.error(error);
@@ -428,7 +427,7 @@ export class Connections implements Line, Starts {
     sockets.connect(socket, at, length);
   }
 
-  /** Closes the connection, whatever it is in. */
+  /** Closes the connection in any state. */
   private drop(connection: number): void {
     const socket = this.socket[connection];
     this.free[connection] = 0;
@@ -442,7 +441,7 @@ export class Connections implements Line, Starts {
     this.reactor.sockets.close(socket);
   }
 
-  /** Looks for what takes too long, and for what is to be made again. */
+  /** Checks for timeouts and for connections to redial. */
   private sweep(): void {
     this.options.look();
     const { now } = this;
@@ -469,7 +468,7 @@ export class Connections implements Line, Starts {
   }
 }
 
-/** How far Node's clock is behind the ring's, µs: as it looks when nothing has come between two readings. */
+/** Lag of Node's clock behind the ring's, µs: the largest difference, because a delay between the two readings makes it smaller. */
 function clocksApart(): number {
   let most = 0;
   for (let i = 0; i < 100; i++)
@@ -477,7 +476,7 @@ function clocksApart(): number {
   return most;
 }
 
-/** The error that a failed call means; a connection that is refused, broken or not to be had. */
+/** The ERROR for the errno of a failed call. */
 export function errorOf(errno: number): number {
   switch (errno) {
     case ERRNO.ECONNREFUSED:

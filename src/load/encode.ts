@@ -1,4 +1,4 @@
-// Histograms of threads, as HdrHistogram's tools read them. Loaded behind a load, as the package costs time and memory.
+// Converts threads' histograms for HdrHistogram's tools. Loaded after a load, because the package costs time and memory.
 import type { Histogram } from 'hdr-histogram-js';
 import { build, decodeFromCompressedBase64, encodeIntoCompressedBase64 } from 'hdr-histogram-js';
 import type { Recorded } from './measured.js';
@@ -15,13 +15,13 @@ function empty(): Histogram {
   });
 }
 
-/** The same as a histogram of hdr-histogram-js. */
+/** The same content as an hdr-histogram-js histogram. */
 export function toHistogram(counts: Float64Array): Histogram {
   const histogram = empty();
   const last = counts.findLastIndex((count) => count > 0);
   for (let slot = 0; slot <= last; slot++) {
     if (counts[slot] === 0) continue;
-    // The highest is entered as the highest value that it may have been: percentiles are never told too low.
+    // The maximum is entered as the highest value of its slot, so that percentiles are never understated.
     histogram.recordValueWithCount(slot < last ? lowestOf(slot) : highestOf(slot), counts[slot]);
   }
   return histogram;

@@ -1,4 +1,4 @@
-// What sockets tell, handed to the connections of a load.
+// Passes socket events to the connections of a load.
 import type { Handlers, Reactor } from '../io/reactor.js';
 import { type Connections, errorOf } from './connections.js';
 import { errorOfHandshake } from './secure.js';
@@ -19,7 +19,7 @@ export class Events implements Handlers {
     else this.connections.connected(c, socket, this.reason(socket, -result));
   }
 
-  /** Why there is no connection: of one that stands, why its handshake failed. */
+  /** Why there is no connection; for an established one, why its handshake failed. */
   private reason(socket: number, errno: number): number {
     const error = errorOf(errno);
     const { tls, plan } = this.connections;
@@ -52,7 +52,7 @@ export class Events implements Handlers {
     this.connections.talk.sent?.(bytes);
   }
 
-  /** What has come may say more: its end is waited for. */
+  /** Received data may tell more: wait for its end. */
   sendFailed(socket: number, errno: number): void {
     const c = this.connections.of[socket];
     if (c >= 0 && !this.reactor.sockets.receiving(socket)) this.connections.lost(c, errorOf(errno));
@@ -68,11 +68,11 @@ export class Events implements Handlers {
   }
 
   paused(): void {
-    // Nothing is ever held back.
+    // Nothing is ever paused.
   }
 
   ready(): void {
-    // Nothing is accepted here, nor is anything below.
+    // Nothing is accepted here, and the methods below are not used either.
   }
 
   accepted(): void {}

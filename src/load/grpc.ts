@@ -1,14 +1,14 @@
-// gRPC on streams of HTTP/2: calls of one message, and messages to and fro on calls that stay.
+// gRPC on HTTP/2 streams: calls with one message, and messages back and forth on long-lived calls.
 import type { Connection } from '../http2/connection.js';
 import { LoadStreams } from './http2-streams.js';
 import { ERROR } from './tally.js';
 
 const NONE = -1;
-/** Of a call that ended without saying how (grpc: UNKNOWN). */
+/** Status of a call that ended without one (grpc: UNKNOWN). */
 const UNKNOWN = 2;
 const PREFIX_BYTES = 5;
 
-/** A call for each request: its status is that of gRPC. */
+/** One call per request; its status is the gRPC status. */
 export class GrpcStreams extends LoadStreams {
   override response(connection: Connection, slot: number, end: boolean): void {
     const { status, grpcStatus } = this.core.list.facts;
@@ -27,14 +27,14 @@ export class GrpcStreams extends LoadStreams {
   }
 }
 
-/** Calls that stay open: a message is sent on one that waits for none, and its answer is the next that comes. */
+/** Long-lived calls: a message is sent on an idle one, and its answer is the next message. */
 export class GrpcMessageStreams extends GrpcStreams {
-  /** 1: an answer is waited for. */
+  /** 1: an answer is expected. */
   private readonly waiting: Uint8Array;
-  /** Calls of a connection that wait for nothing: the last one, and of each the one before it; NONE. */
+  /** Idle calls of a connection, as a stack: the last one, and for each the one before it; NONE. */
   private readonly idle: Int32Array;
   private readonly before: Int32Array;
-  /** Of a message that comes: octets of its prefix so far, the length that says, and how much is still to come. */
+  /** Of an incoming message: received bytes of its prefix, the length in it, and the remaining bytes. */
   private readonly prefix: Uint8Array;
   private readonly left: Float64Array;
 
@@ -100,7 +100,7 @@ export class GrpcMessageStreams extends GrpcStreams {
     super.over(slot);
   }
 
-  /** The server has ended a call that was to stay. */
+  /** The server has ended a long-lived call. */
   protected override complete(connection: Connection, slot: number): void {
     const c = this.numberOf(connection);
     const waits = this.waits(slot);
@@ -114,7 +114,7 @@ export class GrpcMessageStreams extends GrpcStreams {
 
   private message(connection: Connection, slot: number): void {
     const c = this.numberOf(connection);
-    // One that nobody has asked for.
+    // An unsolicited message.
     if (this.waiting[slot] === 0 || c < 0) return;
     this.waiting[slot] = 0;
     this.before[slot] = this.idle[c];

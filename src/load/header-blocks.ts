@@ -1,10 +1,10 @@
-// Header blocks of requests (RFC 7541), written once. The first on a connection puts the fields that all requests have into the peer's table; the
-// ones after it are an octet for each of those.
+// Header blocks of requests (RFC 7541), encoded once. The first one on a connection puts the fields that all requests share into the peer's
+// table; later ones take a byte for each of those.
 import { putInteger } from '../hpack/integer.js';
 
 export type Field = readonly [name: string, value: string];
 
-/** What the static table has as a whole, and the names that occur in requests. */
+/** Full entries of the static table, and the names that occur in requests. */
 const WHOLE: Readonly<Record<string, number>> = {
   ':method GET': 2,
   ':method POST': 3,
@@ -30,15 +30,15 @@ const NEVER = 0x10;
 const SIZE_UPDATE = 0x20;
 const FIRST_DYNAMIC = 62;
 const OVERHEAD = 32;
-/** What every peer grants before it says anything. */
+/** The table size that every peer allows by default. */
 export const TABLE_BYTES = 4096;
-/** What is not to be kept by anybody on the way. */
+/** Fields that must not be stored on the way. */
 const SECRET = new Set(['authorization', 'cookie', 'proxy-authorization']);
 
 export interface HeaderBlocks {
   readonly first: Uint8Array;
   readonly next: Uint8Array;
-  /** For a peer whose table is smaller; without one. */
+  /** For a peer with a smaller table, or none. */
   readonly plain: Uint8Array;
 }
 
@@ -71,7 +71,7 @@ class Writer {
 
 const same = ([name, value]: Field, [otherName, other]: Field): boolean => name === otherName && value === other;
 
-/** Blocks for each of several lists of fields that are asked for on the same connections. */
+/** Blocks for several lists of fields that are requested on the same connections. */
 export function headerBlocks(lists: readonly (readonly Field[])[]): HeaderBlocks[] {
   let room = TABLE_BYTES;
   const indexed: Field[] = [];

@@ -1,4 +1,4 @@
-// HTTP/1.1 on the connections of a load: one request at a time on each, of bytes that were written once.
+// HTTP/1.1 on a load's connections: one request at a time on each, from prepared bytes.
 import { methodOf } from '../http/methods.js';
 import { BODY, BodyReader } from '../http1/body.js';
 import { FRAMING, Head } from '../http1/head.js';
@@ -19,9 +19,9 @@ export class Http1Talk implements Talk {
   private readonly requests: Requests;
   private readonly waits: Uint8Array;
   private readonly status: Uint16Array;
-  /** 1: the connection can be used after this response. */
+  /** 1: the connection can be reused after this response. */
   private readonly keeps: Uint8Array;
-  /** What has come and is not enough, in a buffer that is held: NONE, or up to here. */
+  /** Received data that is incomplete, in a buffer that is held: NONE, or up to here. */
   private readonly held: Int32Array;
   private readonly heldFrom: Int32Array;
   private readonly heldTo: Int32Array;
@@ -90,7 +90,7 @@ export class Http1Talk implements Talk {
       this.line.lost(connection, ERROR.timeout);
   }
 
-  /** What is held goes before it: both are put together where there is room. */
+  /** The held data goes before it: both are joined if there is room. */
   private dataBehind(connection: number, socket: number, bid: number, at: number, length: number): void {
     const { slab, held, heldTo } = this;
     const before = held[connection];
@@ -103,20 +103,20 @@ export class Http1Talk implements Talk {
     this.bytes.copyWithin(to, at, at + length);
     slab.release(bid);
     heldTo[connection] = to + length;
-    // Not closed's to release: it may be read from meanwhile.
+    // closed() must not release it: it may be read meanwhile.
     held[connection] = NONE;
     if (this.read(connection, socket, this.heldFrom[connection], to + length)) held[connection] = before;
     else slab.release(before);
   }
 
-  /** Reads [start, end). True where the end of it is to be kept, from `heldFrom`. */
+  /** Reads [start, end). True if its end must be kept, from `heldFrom`. */
   private read(connection: number, socket: number, start: number, end: number): boolean {
     const { bodies, bytes, waits } = this;
     let at = start;
     while (at < end) {
       switch (waits[connection]) {
         case WAITS.NOTHING:
-          // Some say why they end a connection that nothing is asked on (408); but nothing comes with an answer.
+          // Some servers say why they close an idle connection (408); but there is no request to answer.
           this.line.lost(connection, this.foreign(at, end) ?? (at > start ? ERROR.protocol : ERROR.closed));
           return false;
         case WAITS.HEAD: {
@@ -148,7 +148,7 @@ export class Http1Talk implements Talk {
     return false;
   }
 
-  /** Returns where the body begins, MORE, or below 0 where the connection is over. */
+  /** Returns the start of the body, MORE, or a negative number if the connection is over. */
   private readHead(connection: number, at: number, end: number): number {
     const { head, bodies } = this;
     const after = parseResponse(this.bytes, at, end, head, this.method, LIMITS);
@@ -170,7 +170,7 @@ export class Http1Talk implements Talk {
     this.status[connection] = head.status;
     this.keeps[connection] = head.keepAlive ? 1 : 0;
     const { framing, contentLength } = head;
-    // Mostly all of it is there.
+    // Usually all of it is here.
     if (framing === FRAMING.LENGTH && contentLength <= end - after) {
       this.complete(connection);
       return after + contentLength;
@@ -181,7 +181,7 @@ export class Http1Talk implements Talk {
     return after;
   }
 
-  /** The ERROR that says which other protocol [at, end) is of. */
+  /** The ERROR for another protocol in [at, end). */
   private foreign(at: number, end: number): number | undefined {
     const { bytes } = this;
     // The server's preface: a SETTINGS frame on stream 0.

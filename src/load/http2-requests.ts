@@ -1,4 +1,4 @@
-// Requests of HTTP/2 and gRPC: header blocks and bodies, in the slab, to be copied or sent from there.
+// HTTP/2 and gRPC requests: header blocks and bodies, in the slab, to be copied or sent from there.
 
 import type { Connection } from '../http2/connection.js';
 import { FLAG, FRAME, FRAME_HEADER_BYTES, putFrameHeader } from '../http2/frame.js';
@@ -12,7 +12,7 @@ import { filler, Turns } from './requests.js';
 import type { Line } from './talk.js';
 
 const isGrpc = ({ protocol }: LoadPlan): boolean => protocol === 'grpc' || protocol === 'grpc-stream';
-/** Of HTTP/1 alone (RFC 9113 section 8.2.2). */
+/** Fields of HTTP/1 only (RFC 9113 section 8.2.2). */
 const CONNECTION_FIELDS = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade']);
 
 export function requestFields(plan: LoadPlan, { authority, path }: LoadTarget): Field[] {
@@ -34,7 +34,7 @@ export function requestFields(plan: LoadPlan, { authority, path }: LoadTarget): 
   return fields;
 }
 
-/** A message of gRPC: its prefix, and a field of bytes with number 1, as long as that comes to `length` octets. */
+/** A gRPC message: its prefix, and a bytes field with number 1, filling up to `length` bytes. */
 export function grpcMessage(length: number): Uint8Array {
   let bytes = 0;
   const varint = (value: number): number[] =>
@@ -55,7 +55,7 @@ export class Http2Requests {
   private readonly blocks: readonly (readonly HeaderBlocks[])[];
   /** 1: the fields of its requests are in the table of the connection's peer. */
   private readonly primed: Uint8Array;
-  /** Body: where its pieces are, each in a buffer of its own, and how long they are. */
+  /** Body: positions and lengths of its pieces, each in a buffer of its own. */
   private readonly pieceAt: number[] = [];
   private readonly pieceLength: number[] = [];
   private readonly bodyBytes: number;
@@ -82,7 +82,7 @@ export class Http2Requests {
     }
   }
 
-  /** Octets of the slab that bodies take. */
+  /** Bytes of the slab for bodies. */
   static slabBytes({ bodyBytes }: LoadPlan): number {
     return Math.ceil((bodyBytes + 16) / BUFFER_CAPACITY) * 16_384;
   }
@@ -91,7 +91,7 @@ export class Http2Requests {
     this.primed[connection] = 0;
   }
 
-  /** Sends the head of the next request on a stream that was opened; `end`: it is all. False if there is no memory. */
+  /** Sends the head of the next request on an open stream; `end`: without a body. False if there is no memory. */
   head(connection: number, on: Connection, slot: number, end: boolean): boolean {
     const { core, line, primed } = this;
     const share = line.shareOf[connection];
@@ -104,7 +104,7 @@ export class Http2Requests {
     if (at < 0) return false;
     const flags = end ? FLAG.END_HEADERS | FLAG.END_STREAM : FLAG.END_HEADERS;
     putFrameHeader(core.bytes, at, length, FRAME.HEADERS, flags, core.streams.id[slot]);
-    // Mostly a handful of octets, for which a call would cost more.
+    // Usually a few bytes, for which a call would cost more.
     const to = at + FRAME_HEADER_BYTES;
     if (length > 32) core.bytes.set(block, to);
     else for (let i = 0; i < length; i++) core.bytes[to + i] = block[i];
@@ -117,7 +117,7 @@ export class Http2Requests {
     return this.bodyBytes > 0;
   }
 
-  /** Sends the body, or a message, as the windows let it. False if there is no memory. */
+  /** Sends the body, or a message, as far as windows allow. False if there is no memory. */
   body(slot: number, end: boolean): boolean {
     const { pieceAt, pieceLength, core, sender } = this;
     for (let i = 0; i < pieceAt.length; i++) {

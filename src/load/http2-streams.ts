@@ -1,4 +1,4 @@
-// Requests of a load as streams of HTTP/2: what the proxy's own machine tells of them, and what becomes of each.
+// Requests of a load as HTTP/2 streams: events of the proxy's own state machine, and their outcomes.
 import { HeaderMemory } from '../hpack/memory/header-memory.js';
 import { AREAS_BYTES } from '../http/areas.js';
 import { METHOD, methodOf } from '../http/methods.js';
@@ -16,12 +16,12 @@ import type { Line } from './talk.js';
 import { ERROR } from './tally.js';
 
 const NONE = -1;
-/** In the place of an ERROR: the connection ends as it should. */
+/** In place of an ERROR: the connection ends normally. */
 export const IN_ORDER = 100;
 const BOTH_ENDS = STREAM.LOCAL_END | STREAM.REMOTE_END;
 /** Output of a connection from which on bodies wait. */
 const CONGESTED_BYTES = 1024 * 1024;
-/** Whoever loads a server reads as fast as it can. */
+/** A load generator reads as fast as it can. */
 const LIMITS: Http2Limits = {
   maxStreams: 0,
   maxHeaderBytes: 64 * 1024,
@@ -54,9 +54,9 @@ export class LoadStreams implements Http2Events {
   readonly core: Core;
   readonly machine: Http2Machine;
   protected readonly requests: Http2Requests;
-  /** Of a stream: the status of its answer. */
+  /** By stream: the status of its answer. */
   protected readonly status: Int16Array;
-  /** Numbers of connections that are to be given up once nothing of them is being read; and what for. */
+  /** Connections to drop once none of their data is being read; and the reason. */
   private readonly doomed: number[] = [];
   private readonly doom: Int8Array;
   /** Connection of each socket. */
@@ -88,10 +88,10 @@ export class LoadStreams implements Http2Events {
     this.head = methodOf(method, 0, method.length) === METHOD.HEAD;
   }
 
-  /** Octets of the slab's fixed region beyond the reactor's own. */
+  /** Bytes of the slab's fixed region in addition to the reactor's own. */
   static readonly fixedBytes = AREAS_BYTES + 64;
 
-  /** Begins HTTP/2 on a connection. */
+  /** Starts HTTP/2 on a connection. */
   connect(connection: number, socket: number): Connection {
     const { now } = this.line.reactor;
     this.core.clock[0] = now;
@@ -104,7 +104,7 @@ export class LoadStreams implements Http2Events {
     return made;
   }
 
-  /** Sends a request; its stream's slot. */
+  /** Sends a request; returns its stream's slot. */
   send(connection: number, on: Connection): number {
     const slot = this.open(connection, on);
     const { requests } = this;
@@ -114,7 +114,7 @@ export class LoadStreams implements Http2Events {
     return slot;
   }
 
-  /** Ends what was sent before `time`, and waits for its answer. */
+  /** Ends what was sent before `time` and not answered. */
   expire(connection: number, on: Connection, time: number): void {
     const { streams } = this.core;
     for (let slot = streams.first(on), next = NONE; slot !== NONE; slot = next) {
@@ -126,7 +126,7 @@ export class LoadStreams implements Http2Events {
     }
   }
 
-  /** The connection is over, and what is under way with it. */
+  /** The connection is over, with all requests in progress. */
   closed(on: Connection): void {
     const { streams } = this.core;
     for (let slot = streams.first(on), next = NONE; slot !== NONE; slot = next) {
@@ -139,7 +139,7 @@ export class LoadStreams implements Http2Events {
     this.machine.drop(on);
   }
 
-  /** Gives the connection up, for an ERROR or IN_ORDER, when nothing of it is being read any more. */
+  /** Drops the connection, for an ERROR or IN_ORDER, once none of its data is being read. */
   giveUp(connection: Connection, error: number): void {
     const c = this.numberOf(connection);
     if (c < 0 || this.doom[c] !== NONE) return;
@@ -147,7 +147,7 @@ export class LoadStreams implements Http2Events {
     this.doomed.push(c);
   }
 
-  /** Gives up those that are to be. */
+  /** Drops the connections marked for that. */
   settle(): void {
     while (this.doomed.length > 0) {
       const c = this.doomed.pop() ?? 0;
@@ -157,7 +157,7 @@ export class LoadStreams implements Http2Events {
     }
   }
 
-  /** The end of a turn: what was written goes to the sockets. */
+  /** End of a turn: output goes to the sockets. */
   turn(): void {
     const { lost, excessive, stalled, output, blocks } = this.core;
     for (let on = lost.pop(); on !== undefined; on = lost.pop()) this.giveUp(on, ERROR.local);
@@ -168,7 +168,7 @@ export class LoadStreams implements Http2Events {
     blocks.trim();
   }
 
-  // What the machine tells.
+  // Events of the state machine.
 
   response(connection: Connection, slot: number, end: boolean): void {
     const { status } = this.core.list.facts;
@@ -202,13 +202,13 @@ export class LoadStreams implements Http2Events {
     this.giveUp(connection, ERROR.protocol);
   }
 
-  /** As many requests may be under way as the peer allows. */
+  /** The peer sets the number of concurrent requests. */
   settings(connection: Connection): void {
     const c = this.numberOf(connection);
     if (c >= 0 && this.line.making(c)) this.line.ready(c, Math.min(this.line.plan.streams, connection.peerStreams));
   }
 
-  /** Streams above `last` are not looked at; no new ones are opened. */
+  /** Streams above `last` are not processed; no new ones are opened. */
   goaway(connection: Connection, last: number): void {
     const c = this.numberOf(connection);
     if (c < 0) return;
@@ -227,26 +227,26 @@ export class LoadStreams implements Http2Events {
     this.leaveIfDone(connection);
   }
 
-  // Nothing of a client's.
+  // Only servers get requests.
   request(): void {}
   requestTooLarge(): void {}
   shutdownRead(): void {}
   moved(): void {}
   flushed(): void {}
 
-  // What those change that say something else on streams.
+  // Overridden by subclasses with other exchanges on streams.
 
-  /** Whether an answer is waited for on a stream. */
+  /** Whether a stream expects an answer. */
   protected waits(_slot: number): boolean {
     return true;
   }
 
-  /** The stream is off its connection. */
+  /** The stream is detached from its connection. */
   protected over(slot: number): void {
     this.core.streams.release(slot);
   }
 
-  /** The answer has come to its end. */
+  /** The answer is complete. */
   protected complete(connection: Connection, slot: number): void {
     const c = this.numberOf(connection);
     this.leave(slot);
@@ -265,7 +265,7 @@ export class LoadStreams implements Http2Events {
     return slot;
   }
 
-  /** Takes a stream off its connection; the rest of its request is not wanted. */
+  /** Detaches a stream; the rest of its request is not sent. */
   protected leave(slot: number): void {
     const { sender } = this.machine;
     if ((this.core.streams.state[slot] & BOTH_ENDS) === BOTH_ENDS) sender.close(slot);
@@ -273,7 +273,7 @@ export class LoadStreams implements Http2Events {
     this.over(slot);
   }
 
-  /** The number of a connection that is still one of the load's. */
+  /** The number of a connection that still belongs to the load. */
   protected numberOf({ socket }: Connection): number {
     const connection = this.bySocket[socket];
     return this.line.socketOf(connection) === socket ? connection : NONE;

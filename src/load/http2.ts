@@ -1,4 +1,4 @@
-// HTTP/2 on the connections of a load: what passes between their sockets and the streams on them.
+// HTTP/2 on a load's connections: between their sockets and the streams on them.
 import type { Connection } from '../http2/connection.js';
 import { ALPN } from '../tls/alpn.js';
 import type { LoadStreams } from './http2-streams.js';
@@ -40,7 +40,7 @@ export class Http2Talk implements Talk {
   }
 
   ended(): void {
-    // What is under way is over with the connection.
+    // Requests in progress end with the connection.
   }
 
   closed(connection: number): void {
@@ -67,7 +67,7 @@ export class Http2Talk implements Talk {
   }
 }
 
-/** The ERROR that says which other protocol begins so. */
+/** The ERROR for another protocol that begins like this. */
 function foreignError(bytes: Uint8Array, at: number, length: number): number | undefined {
   const begins = (want: string): boolean =>
     length >= want.length && [...want].every((letter, i) => bytes[at + i] === letter.charCodeAt(0));

@@ -1,4 +1,4 @@
-// What the threads of a load have measured, read while they go on: sums, and what has come since the last look.
+// Reads what the threads of a load have measured while they run: sums, and what is new since the last reading.
 import { AT, ERROR_KINDS, HISTOGRAM, SLOTS, type TallyMemory } from './tally.js';
 
 /** Recordings of one histogram, summed over threads: by slot, and their sum in µs. */
@@ -7,7 +7,7 @@ export interface Recorded {
   readonly sum: number;
 }
 
-/** A few of many slots: what an interval is kept as. */
+/** Only the slots in use: the form in which an interval is kept. */
 export interface SparseRecorded {
   readonly slots: Uint16Array;
   readonly counts: Float64Array;
@@ -23,7 +23,7 @@ export class Measured {
     this.counts = memories.map(({ counts }) => new Uint32Array(counts));
   }
 
-  /** Of a place in AT: of all threads together, or the least, or the most. */
+  /** For a place in AT: the sum over all threads, or the minimum, or the maximum. */
   sum(at: number): number {
     return this.values.reduce((sum, values) => sum + values[at], 0);
   }
@@ -64,7 +64,7 @@ export class Measured {
   }
 }
 
-/** What a histogram has got since it was looked at last. */
+/** New content of a histogram since the last reading. */
 export class Since {
   private readonly before = new Float64Array(SLOTS);
   private sum = 0;
@@ -101,7 +101,7 @@ export function spread(parts: readonly SparseRecorded[]): Recorded {
   return { counts: all, sum: total };
 }
 
-/** Value at a percentile of few slots, µs; 0 where there are none. */
+/** Value at a percentile of sparse slots, µs; 0 if there are none. */
 export function percentileOf(
   { slots, counts }: SparseRecorded,
   percentile: number,

@@ -1,8 +1,8 @@
-// Which connection sends next, for one share of a load: those with room wait in a ring in the order in which they came to have it, so that all of
-// them take part. With a rate, the schedule says when the first in line sends.
+// Decides which connection sends next, for one share of a load. Connections with room wait in a ring, in order, so that all take part. With
+// a rate, the schedule says when the first in line sends.
 import type { Schedule } from './schedule.js';
 
-/** Integers, in the order in which they came. */
+/** Integers, first in, first out. */
 class Ring {
   count = 0;
   private head = 0;
@@ -30,19 +30,22 @@ class Ring {
   }
 }
 
-/** What a pacer starts requests on; connections are numbered. */
+/** Starts requests; connections are numbered. */
 export interface Starts {
-  /** Sends a request that was due at `due`, in µs since the load began; a cell, as it may have a fraction. */
+  /** Sends a request that was due at `due`, µs since the start; a cell, because it may have a fraction. */
   start(connection: number, due: Float64Array): void;
-  /** How many requests `connection` may begin now. */
+  /** How many requests `connection` may start now. */
   room(connection: number): number;
 }
 
 export class Pacer {
-  /** Connections with room; each is in it once. */
+  /** Connections with room, each once. */
   private readonly ready: Ring;
   private readonly listed: Uint8Array;
-  /** Those that think, and until when: as all think equally long, they come back in order. A connection may be in it once for each stream. */
+  /**
+   * Connections in their think time, and its end. All think equally long, so they return in order. A connection may be in it once per
+   * stream.
+   */
   private readonly thinking: Ring;
   private readonly until: Float64Array;
   private readonly thoughts: Int32Array;
@@ -55,7 +58,7 @@ export class Pacer {
     private readonly first: number,
     count: number,
     streams: number,
-    /** Null: a connection with room sends at once, or when it has thought. */
+    /** Null: a connection with room sends at once, or after its think time. */
     readonly schedule: Schedule | null,
     private readonly thinkUs: number,
     private readonly starts: Starts,
@@ -68,7 +71,7 @@ export class Pacer {
     this.thoughts = new Int32Array(count);
   }
 
-  /** `connection` has come to have room for another request. */
+  /** `connection` has room for another request. */
   offer(connection: number): void {
     const at = connection - this.first;
     if (this.listed[at] === 1) return;
@@ -76,7 +79,7 @@ export class Pacer {
     this.ready.push(connection);
   }
 
-  /** An answer has come at `now`: with `thinkUs`, the next request is sent so much later. */
+  /** An answer arrived at `now`: with `thinkUs`, the next request is sent that much later. */
   answered(connection: number, now: number): void {
     if (this.thinkUs === 0 || this.schedule !== null) {
       this.offer(connection);
@@ -100,7 +103,7 @@ export class Pacer {
     const { schedule, due } = this;
     if (schedule === null) {
       due[0] = now;
-      // What is started may be over at once, and its connection be offered again: it waits for the next turn.
+      // A request may be over at once, and its connection offered again: it waits for the next turn.
       for (let left = this.ready.count; left > 0; left--) this.startNext();
       return;
     }
@@ -110,7 +113,7 @@ export class Pacer {
     }
   }
 
-  /** When `turn` has something to do next; Infinity: not before something else happens. */
+  /** When `turn` has something to do next; Infinity: only after another event. */
   get next(): number {
     const { schedule } = this;
     const thought = this.thinking.count > 0 ? this.until[this.untilHead] : Number.POSITIVE_INFINITY;
@@ -127,7 +130,7 @@ export class Pacer {
     if (room <= 0) return false;
     if (schedule !== null) {
       starts.start(connection, this.due);
-      // Behind the others: streams are spread over connections.
+      // At the end of the line, so that streams are spread over connections.
       if (room > 1) this.offer(connection);
       return true;
     }

@@ -1,6 +1,6 @@
-// What load is asked for: plain data, from a command line or a scenario, sent to the threads that make the load.
+// The requested load: plain data, from a command line or a scenario, sent to the threads.
 
-/** Who sends, and what is waited for. */
+/** Protocols. */
 export type LoadProtocol =
   | 'http1'
   | 'http2'
@@ -8,38 +8,38 @@ export type LoadProtocol =
   | 'grpc-stream'
   /** Ping-pong of `bodyBytes` over raw TCP. */
   | 'tcp'
-  /** As much as goes through, in one direction. */
+  /** One-way transfer at full speed. */
   | 'tcp-bulk'
   /** A connection for each request. */
   | 'connect'
   | 'websocket';
 
-/** When requests are sent. Where there is a rate, latency counts from the moment at which a request was to be sent. */
+/** When requests are sent. With a rate, latency counts from the intended send time. */
 export type Pace =
-  /** The next one when an answer has come, and `thinkMs` after it. */
+  /** The next request is sent `thinkMs` after an answer. */
   | { readonly kind: 'closed'; readonly thinkMs: number }
-  /** `rate`: requests a second, of all connections together. */
+  /** `rate`: requests per second, over all connections. */
   | { readonly kind: 'constant'; readonly rate: number }
   | { readonly kind: 'poisson'; readonly rate: number; readonly seed: number }
   | { readonly kind: 'steps'; readonly steps: readonly { readonly rate: number; readonly seconds: number }[] };
 
 export interface LoadTarget {
-  /** Address to connect to, resolved before. */
+  /** Address to connect to, already resolved. */
   readonly address: string;
   readonly port: number;
   /** `Host` or `:authority`. */
   readonly authority: string;
-  /** With the query. */
+  /** Including the query. */
   readonly path: string;
-  /** Share of the requests, against those of the others. */
+  /** Share of the requests, relative to other targets. */
   readonly weight: number;
 }
 
 export interface LoadTls {
-  /** Names that are offered by ALPN; what the protocol needs where it is empty. */
+  /** ALPN protocols to offer; empty: what the protocol needs. */
   readonly alpn: readonly string[];
   readonly serverName: string;
-  /** PEM, of those whose certificates are trusted; null: as the system trusts. */
+  /** PEM of trusted CAs; null: the system's. */
   readonly authorities: string | null;
   /** PEM, for mutual TLS. */
   readonly certificate: string | null;
@@ -50,21 +50,21 @@ export interface LoadPlan {
   readonly protocol: LoadProtocol;
   readonly targets: readonly LoadTarget[];
   readonly method: string;
-  /** Fields of requests, names in lower case. */
+  /** Request fields, names in lower case. */
   readonly headers: readonly (readonly [name: string, value: string])[];
-  /** Octets of a request's body, or of a ping. */
+  /** Bytes of a request's body, or of a ping. */
   readonly bodyBytes: number;
   readonly pace: Pace;
-  /** Of all threads together. */
+  /** Over all threads. */
   readonly connections: number;
-  /** Requests that may be under way on a connection at once: streams of HTTP/2, else 1. */
+  /** Maximum requests in progress per connection: HTTP/2 streams, else 1. */
   readonly streams: number;
   readonly keepAlive: boolean;
   readonly threads: number;
-  /** Before what counts. */
+  /** Time before the measurement. */
   readonly warmupSeconds: number;
   readonly seconds: number;
-  /** After which a request counts as an error, and its connection is closed. */
+  /** After this time a request counts as an error, and its connection is closed. */
   readonly timeoutMs: number;
   readonly io: 'auto' | 'uring' | 'epoll';
   readonly tls: LoadTls | null;

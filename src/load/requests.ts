@@ -1,22 +1,22 @@
-// Requests as octets: written once, into the slab's fixed region, and sent from there as often as wanted. What is sent has no buffer of its own.
+// Requests as bytes: written once into the slab's fixed region, and sent from there any number of times. They have no buffer of their own.
 import type { LoadPlan, LoadTarget } from './plan.js';
 import type { Share } from './shares.js';
 import type { Line } from './talk.js';
 
-/** Bodies above this are sent as one piece several times. */
+/** Larger bodies are sent as one piece several times. */
 export const PIECE_BYTES = 256 * 1024;
 
-/** What is sent in place of contents: letters, so that it may be read. */
+/** Content to send: letters, so that it is readable. */
 export function filler(length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   for (let i = 0; i < length; i++) bytes[i] = 0x61 + (i % 26);
   return bytes;
 }
 
-/** Octets that requests of a plan have in their bodies. */
+/** Bytes of a request's body in the plan. */
 const pieceBytes = ({ bodyBytes }: LoadPlan): number => Math.min(Math.max(bodyBytes, 1), PIECE_BYTES);
 
-/** The head of a request; what the plan's own fields say goes before what would be said otherwise. */
+/** The head of a request; the plan's own fields replace defaults. */
 export function requestHead(plan: LoadPlan, { authority, path }: LoadTarget): string {
   const given = new Set(plan.headers.map(([name]) => name));
   const fields: (readonly [string, string])[] = [];
@@ -28,7 +28,7 @@ export function requestHead(plan: LoadPlan, { authority, path }: LoadTarget): st
   return `${plan.method} ${path} HTTP/1.1\r\n${fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`;
 }
 
-/** How often each of several things has its turn, by weights: as evenly as may be ("smooth weighted round robin", nginx). */
+/** Takes turns by weight, as evenly as possible ("smooth weighted round robin", nginx). */
 export class Turns {
   private readonly weights: Float64Array;
   private readonly current: Float64Array;
@@ -53,10 +53,10 @@ export class Turns {
   }
 }
 
-/** Requests of HTTP/1.1, for each target of each share. */
+/** HTTP/1.1 requests, for each target of each share. */
 export class Requests {
   private readonly turns: Turns[];
-  /** Of each share its targets: where the request begins, and how long it is with the first piece of its body. */
+  /** For each share its targets: start of the request, and its length including the first piece of its body. */
   private readonly at: Int32Array[];
   private readonly length: Int32Array[];
   private readonly pieceAt: number = 0;
@@ -89,7 +89,7 @@ export class Requests {
     this.length = texts.map((list) => Int32Array.from(list, ({ length }) => length));
   }
 
-  /** Octets of the fixed region that it takes. */
+  /** Bytes of the fixed region. */
   static fixedBytes(plan: LoadPlan, shares: readonly Share[]): number {
     const targets = shares.flatMap((share) => share.targets);
     const heads = targets.reduce((sum, target) => sum + requestHead(plan, target).length + 32 + pieceBytes(plan), 0);

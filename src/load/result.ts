@@ -1,13 +1,13 @@
-// What came of a load: plain data, which JSON can say.
+// The result of a load: plain data that fits in JSON.
 
-/** A histogram as HdrHistogram's tools read it. */
+/** A histogram for HdrHistogram's tools. */
 export interface EncodedHistogram {
-  /** Of the recorded values. */
+  /** Unit of the values. */
   readonly unit: 'us';
   /** V2, compressed, in base64. */
   readonly v2: string;
   readonly count: number;
-  /** Recorded values added up, in `unit`. */
+  /** Sum of the recorded values, in `unit`. */
   readonly sum: number;
 }
 
@@ -23,30 +23,30 @@ export interface LoadInterval {
 export interface LoadResult {
   /** Since the epoch: when the measured time began. */
   readonly startedAt: number;
-  /** Measured, without the warm-up. */
+  /** Measured time, without the warm-up. */
   readonly seconds: number;
-  /** Units of work: answers, connections, messages; of bulk, octets. */
+  /** Units of work: answers, connections, messages; for bulk, bytes. */
   readonly done: number;
   readonly bytesRead: number;
   readonly bytesWritten: number;
-  /** Per second that were asked for, null where nothing was. */
+  /** Requested rate per second, null if there was none. */
   readonly wantedRate: number | null;
-  /** Requests that were to be sent in the measured time and had not been when it ended. */
+  /** Requests due in the measured time but not sent when it ended. */
   readonly unsent: number;
   /** By their kind: `refused`, `reset`, `timeout`, `closed`, `protocol`, `tls`, `status` … */
   readonly errors: Readonly<Record<string, number>>;
-  /** Answers by status code; of gRPC by `grpc-status`. */
+  /** Answers by status code; for gRPC by `grpc-status`. */
   readonly statuses: Readonly<Record<string, number>>;
   readonly connectionsOpened: number;
-  /** From the moment at which a request was to be sent (with a rate), or was sent. */
+  /** From the intended send time (with a rate), or the actual one. */
   readonly latency: EncodedHistogram;
-  /** From the moment at which it was sent. */
+  /** From the actual send time. */
   readonly service: EncodedHistogram;
-  /** Of connections, with their TLS handshake. */
+  /** Time to connect, including the TLS handshake. */
   readonly connect: EncodedHistogram;
   readonly intervals: readonly LoadInterval[];
   /** CPU time of the load generator, µs. */
   readonly cpu: { readonly userUs: number; readonly systemUs: number };
-  /** It was ended early; what was measured until then is here. */
+  /** It was ended early; this is what was measured until then. */
   readonly interrupted: boolean;
 }

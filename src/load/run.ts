@@ -1,4 +1,4 @@
-// Makes a load: starts threads, lets them begin together, looks at what they measure, and says what came of it.
+// Runs a load: starts threads, lets them begin together, watches their measurements, and returns the result.
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { keepCode } from '../code/compiler.js';
@@ -11,29 +11,29 @@ import { AT, allocateTally, HISTOGRAM, lowestOf, PHASE } from './tally.js';
 import { type LoadTask, ORDER } from './task.js';
 
 const THREAD_FILE = fileURLToPath(new URL('../../workers/load.js', import.meta.url));
-/** How often threads are looked at until they begin, and behind the measured time; ms. */
+/** Interval for watching threads before they begin and after the measured time; ms. */
 const LOOK_MS = 5;
 const INTERVAL_MS = 1000;
-/** Between the order to begin and the beginning: all threads have seen it by then. */
+/** Time from the order to the start, so that all threads have seen it. */
 const LEAD_US = 60_000;
 
-/** How a load stands. */
+/** Progress of a load. */
 export interface LoadProgress {
   readonly phase: 'connecting' | 'warm-up' | 'measuring' | 'finishing';
-  /** Since it began, warm-up and all, and how long it is to take. */
+  /** Elapsed time including the warm-up, and the planned total. */
   readonly elapsedSeconds: number;
   readonly totalSeconds: number;
-  /** Of the last second. */
+  /** Over the last second. */
   readonly rate: number;
   readonly p50: number;
   readonly p99: number;
-  /** Of all of the time. */
+  /** Over the whole time. */
   readonly done: number;
   readonly errors: number;
   readonly connections: number;
 }
 
-/** No connection could be made. */
+/** No connection could be established. */
 export class UnreachableError extends Error {
   override readonly name = 'UnreachableError';
 
@@ -46,7 +46,7 @@ export class UnreachableError extends Error {
   }
 }
 
-/** Makes the load that is asked for. Ended by `signal` it says what was measured until then. */
+/** Runs the requested load. If ended by `signal`, returns what was measured until then. */
 export async function runLoad(
   plan: LoadPlan,
   report: (progress: LoadProgress) => void,
@@ -66,7 +66,7 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 /** The threads. */
 class Crew {
   readonly measured: Measured;
-  /** Rejected when one of them has died. */
+  /** Rejects when one of them has died. */
   readonly crashed: Promise<never>;
   private readonly orders = new Int32Array(new SharedArrayBuffer(ORDER.SIZE * 4));
   private readonly start = new Float64Array(new SharedArrayBuffer(8));
@@ -97,12 +97,12 @@ class Crew {
     this.crashed = new Promise((_, reject) => {
       for (const thread of this.threads) thread.once('error', reject);
     });
-    // Whoever waits for it may not have begun to.
+    // There may be no listener for it yet.
     this.crashed.catch(() => undefined);
     this.gone = Promise.all(this.threads.map((thread) => new Promise((resolve) => thread.once('exit', resolve))));
   }
 
-  /** All connections are made, as far as they can be. */
+  /** Waits until all connections are established, as far as possible. */
   async prepare(signal: AbortSignal): Promise<void> {
     const { measured, count } = this;
     while (measured.least(AT.PHASE) < PHASE.PREPARED && !signal.aborted) await sleep(LOOK_MS);
@@ -115,7 +115,7 @@ class Crew {
     throw new UnreachableError(`none of ${count} connections could be made (${what})`, errors);
   }
 
-  /** Begins; returns when it does, µs of the monotonic clock. */
+  /** Starts the load; returns the start time, µs of the monotonic clock. */
   begin(): number {
     const at = monotonic() + LEAD_US;
     this.start[0] = at;
@@ -133,13 +133,13 @@ class Crew {
     void this.gone.then(() => {
       left = true;
     });
-    // They close what they have opened. One that hangs is not waited for.
+    // The threads close what they opened. A hanging one is not awaited.
     for (const until = performance.now() + 2000; !left && performance.now() < until; ) await sleep(LOOK_MS);
     await Promise.all(this.threads.map((thread) => thread.terminate()));
   }
 }
 
-/** As the threads see it. */
+/** The clock that the threads use. */
 const monotonic = (): number => Number(process.hrtime.bigint() / 1000n);
 
 interface KeptInterval {
@@ -150,7 +150,7 @@ interface KeptInterval {
   readonly recorded: SparseRecorded[];
 }
 
-/** Looks at a load once a second, from its beginning to its end. */
+/** Watches a load once per second, from start to end. */
 class Watch {
   private readonly intervals: KeptInterval[] = [];
   private readonly since: Since;
@@ -189,7 +189,7 @@ class Watch {
         this.look(now, from);
         next = this.after(now, from);
       }
-      // Behind the end it may be over at any time.
+      // After the planned end it may be over at any time.
       await sleep(now >= until - 1000 ? LOOK_MS : Math.max(1, Math.min(20, (next - now) / 1000)));
     }
     signal.removeEventListener('abort', stop);
@@ -197,10 +197,10 @@ class Watch {
     return this.sumUp();
   }
 
-  /** When to look next: whole seconds of the measured time, or before it. */
+  /** Next time to look: whole seconds of the measured time, or before it. */
   private after(now: number, from: number): number {
     const seconds = (now - from) / (INTERVAL_MS * 1000);
-    // What is nearly there was just looked at.
+    // A second that is almost reached was just looked at.
     return from + (Math.floor(seconds + 0.05) + 1) * INTERVAL_MS * 1000;
   }
 
@@ -233,7 +233,7 @@ class Watch {
     this.lookedAt = now;
   }
 
-  /** An interval; one that is hardly any belongs to the one before it, or to the one that goes on with it. */
+  /** An interval; a very short one is merged with its neighbour. */
   private note(startMs: number, endMs: number, done: number, errors: number, recorded: SparseRecorded): void {
     const last = this.intervals.at(-1);
     const short = (from: number, to: number): boolean => to - from < INTERVAL_MS / 10;
@@ -278,7 +278,7 @@ class Watch {
   }
 }
 
-/** Of steps, their mean. */
+/** For steps, their mean. */
 export function wantedRate({ pace }: LoadPlan): number | null {
   switch (pace.kind) {
     case 'closed':

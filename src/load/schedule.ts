@@ -1,15 +1,15 @@
-// When requests are sent: the time goes in, what is due and when the next is comes out. No clock, no socket.
+// Decides when requests are sent: given the time, it says what is due and when the next request is. No clock, no sockets.
 //
-// A schedule counts in µs since the load began. It does not know what becomes of requests: who cannot send one in time takes it later, and what is
-// taken says when it was due. So latency can count from there, and a server that stalls is charged for all that it has kept waiting.
+// A schedule counts µs since the start. It does not know the outcomes of requests: a caller that cannot send one in time takes it later,
+// and learns when it was due. So latency can count from the due time, and a stalling server is charged for everything that it kept waiting.
 import type { Pace } from './plan.js';
 
 export interface Schedule {
-  /** One cell: when the next request is due; Infinity: none is to come. A cell, as a number with a fraction is allocated when it is passed on. */
+  /** One cell: when the next request is due; Infinity: none is left. A cell, because passing a number with a fraction allocates. */
   readonly next: Float64Array;
-  /** The next one is taken. */
+  /** Takes the next one. */
   advance(): void;
-  /** How many are due at `now` and have not been taken. */
+  /** How many are due at `now` and not taken. */
   due(now: number): number;
   /** Those that were due before `time` are not taken any more. */
   skip(time: number): void;
@@ -17,14 +17,14 @@ export interface Schedule {
 
 const PER_SECOND = 1_000_000;
 
-/** A part of the time with a rate of its own. */
+/** A period with its own rate. */
 export interface Stretch {
   /** Per second. */
   readonly rate: number;
   readonly seconds: number;
 }
 
-/** At even distances, at a rate that may change in steps. */
+/** Evenly spaced, at a rate that may change in steps. */
 export class SteadySchedule implements Schedule {
   readonly next = new Float64Array(1);
   private taken = 0;
@@ -34,7 +34,7 @@ export class SteadySchedule implements Schedule {
   private readonly before: number[] = [0];
   private readonly rates: number[] = [];
 
-  /** `offset`: where in the first distance the first request is, 0..1, so that several schedules together are even, too. */
+  /** `offset`: position of the first request within the first interval, 0..1, so that several schedules together are even, too. */
   constructor(
     stretches: readonly Stretch[],
     private readonly offset = 0,
@@ -58,7 +58,7 @@ export class SteadySchedule implements Schedule {
     const end = Math.min(now, this.begins[i + 1]);
     if (end < 0 || this.rates.length === 0) return 0;
     const passed = this.before[i] + (end - this.begins[i]) * this.rates[i] - this.offset;
-    // One that is due at the very end belongs to what comes after it.
+    // A request due exactly at the end belongs to the next period.
     const count = now >= this.begins[this.rates.length] ? Math.ceil(passed - 1e-6) : Math.floor(passed + 1e-6) + 1;
     return Math.max(0, count - this.taken);
   }
@@ -81,13 +81,13 @@ export class SteadySchedule implements Schedule {
   }
 }
 
-/** At distances that know nothing of each other: as many independent clients come. */
+/** Independent arrivals, as from many independent clients. */
 export class PoissonSchedule implements Schedule {
   readonly next = new Float64Array(1);
   private readonly end: number;
   private readonly mean: number;
   private state: number;
-  /** What `due` has looked ahead to, for as long as nothing is taken. */
+  /** How far `due` has looked ahead, while nothing is taken. */
   private readonly ahead = new Float64Array(1);
 
   constructor({ rate, seconds }: Stretch, seed: number) {
@@ -102,7 +102,7 @@ export class PoissonSchedule implements Schedule {
     this.next[0] = this.after(this.next[0]);
   }
 
-  /** Costs as much as taking them: for the end. */
+  /** As expensive as taking them: for the end only. */
   due(now: number): number {
     const { state } = this;
     this.ahead[0] = this.next[0];
@@ -134,16 +134,16 @@ export class PoissonSchedule implements Schedule {
   }
 }
 
-/** One part of a load that several make together. */
+/** One part of a load shared by several threads. */
 export interface Portion {
-  /** Of the whole rate, 0..1. */
+  /** Share of the total rate, 0..1. */
   readonly share: number;
-  /** Which of them it is, in order, 0..1: they begin one behind the other. */
+  /** Its position among the portions, 0..1: they start one after the other. */
   readonly offset: number;
   readonly number: number;
 }
 
-/** The schedule of a portion; null where the next request waits for an answer. The warm-up is as what comes first. */
+/** The schedule of a portion; null if requests wait for answers. The warm-up has the rate of the first period. */
 export function scheduleOf(pace: Pace, warmupSeconds: number, seconds: number, portion: Portion): Schedule | null {
   switch (pace.kind) {
     case 'closed':

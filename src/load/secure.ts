@@ -1,4 +1,4 @@
-// TLS on the connections of a load: one profile for all of them.
+// TLS on a load's connections: one profile for all of them.
 import { ALPN_NAMES, OFFER } from '../tls/alpn.js';
 import { FAILURE } from '../tls/failures.js';
 import type { TlsTransport } from '../tls/transport.js';
@@ -7,7 +7,7 @@ import { ERROR } from './tally.js';
 
 /** Slot of the profile. */
 const PROFILE = 1;
-/** A load makes as many handshakes as it likes. */
+/** A load may make any number of handshakes. */
 const LIMITS = { max: 1_000_000, perTurn: 1_000_000, turnMs: 1000, patienceMs: 600_000 } as const;
 
 /** What the protocol needs. */
@@ -29,7 +29,7 @@ function alpnOf({ protocol }: LoadPlan): readonly string[] {
 const certificatesOf = (pem: string): string[] =>
   pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 
-/** Throws an Error that says what OpenSSL does not take. */
+/** Throws an Error with OpenSSL's objection. */
 export function secure(transport: TlsTransport | undefined, tls: LoadTls, plan: LoadPlan): void {
   if (transport === undefined) throw new Error('this Node.js has no OpenSSL that Sluice can use');
   const { authorities, certificate, key, serverName, alpn } = tls;
@@ -65,7 +65,7 @@ const UNTRUSTED: readonly number[] = [
   FAILURE.CERTIFICATE,
 ];
 
-/** The ERROR of a handshake that failed for `cause`, a FAILURE. */
+/** The ERROR of a handshake that failed with `cause`, a FAILURE. */
 export function errorOfHandshake(cause: number, plan: LoadPlan): number {
   if (cause === FAILURE.PLAIN) return ERROR.plain;
   if (cause === FAILURE.ALPN) return alpnOf(plan).includes(ALPN_NAMES.HTTP2) ? ERROR.http1 : ERROR.http2;

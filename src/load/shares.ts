@@ -1,4 +1,4 @@
-// Who makes which part of a load: each thread has some of the connections to each server, and its part of the rate.
+// Divides a load: each thread gets some of the connections to each server, and its part of the rate.
 import type { LoadPlan, LoadTarget } from './plan.js';
 import type { Portion } from './schedule.js';
 
@@ -6,13 +6,13 @@ import type { Portion } from './schedule.js';
 export interface Share {
   readonly address: string;
   readonly port: number;
-  /** What is asked for there, with weights. */
+  /** The requests there, with weights. */
   readonly targets: readonly LoadTarget[];
   readonly connections: number;
   readonly portion: Portion;
 }
 
-/** `count` things divided by weights: each gets one at least, where there are enough. */
+/** Divides `count` by weights: each gets at least one if there are enough. */
 export function divide(count: number, weights: readonly number[]): number[] {
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   const parts = weights.map((weight) =>
@@ -26,7 +26,7 @@ export function divide(count: number, weights: readonly number[]): number[] {
   return parts;
 }
 
-/** Targets at one address share connections. */
+/** Targets at the same address share connections. */
 function servers(targets: readonly LoadTarget[]): LoadTarget[][] {
   const byAddress = new Map<string, LoadTarget[]>();
   for (const target of targets) {
@@ -36,7 +36,7 @@ function servers(targets: readonly LoadTarget[]): LoadTarget[][] {
   return [...byAddress.values()];
 }
 
-/** The shares of each thread. A server with fewer connections than there are threads is left to some of them. */
+/** The shares of each thread. A server with fewer connections than threads is served by some of them. */
 export function sharesOf(plan: LoadPlan): Share[][] {
   const groups = servers(plan.targets);
   const weights = groups.map((targets) => targets.reduce((sum, { weight }) => sum + weight, 0));
@@ -49,7 +49,7 @@ export function sharesOf(plan: LoadPlan): Share[][] {
       connections,
       threads.map(() => 1),
     );
-    // The first threads are not those that get what is left over of every server.
+    // Remainders of different servers go to different threads.
     const parts = each.map((_, thread) => each[(thread + group) % each.length]);
     let before = 0;
     for (const [thread, part] of parts.entries()) {

@@ -1,4 +1,4 @@
-// What a protocol does on the connections of a load, and what it may ask of them.
+// The interface between protocols and a load's connections.
 import type { Native } from '../io/native.js';
 import type { Reactor } from '../io/reactor.js';
 import type { TlsTransport } from '../tls/transport.js';
@@ -6,60 +6,60 @@ import type { LoadPlan } from './plan.js';
 import type { Share } from './shares.js';
 import type { Tally } from './tally.js';
 
-/** A protocol: one object for all connections of a thread, which are numbered. A request that is under way has a cell. */
+/** A protocol: one object for all connections of a thread, which are numbered. A request in progress has a cell. */
 export interface Talk {
-  /** Payload can pass on `connection`. The answer is `Line.ready`, at once or later. */
+  /** Payload can pass on `connection`. Answer with `Line.ready`, at once or later. */
   opened(connection: number, socket: number): void;
-  /** Sends the next request, which `Line.begin` has been told of. Returns its cell. */
+  /** Sends the next request, after calling `Line.begin`. Returns its cell. */
   send(connection: number, socket: number): number;
-  /** `length` octets at slab offset `at` in buffer `bid`, whose reference is passed on. */
+  /** `length` bytes at slab offset `at` in buffer `bid`, whose reference is passed on. */
   data(connection: number, socket: number, bid: number, at: number, length: number): void;
-  /** The peer has ended its direction. What that does not complete is over with the connection. */
+  /** The peer has ended its direction. Requests that this does not complete end with the connection. */
   ended(connection: number, socket: number): void;
-  /** The connection is over: forgets it, and tells of each request under way with `Line.spoiled`. */
+  /** The connection is over: drop it, and call `Line.spoiled` for each request in progress. */
   closed(connection: number): void;
-  /** Ends what was sent before `time`, µs, and has not been answered, by `Line.lost` or by itself. */
+  /** Ends requests sent before `time`, µs, and not answered, by `Line.lost` or otherwise. */
   expire(connection: number, socket: number, time: number): void;
-  /** All that was queued on `socket` has been sent, where that was asked for. */
+  /** Everything queued on `socket` has been sent, if that was requested. */
   drained?(connection: number, socket: number): void;
-  /** The kernel has taken octets of any connection's. */
+  /** The kernel has taken bytes of any connection. */
   sent?(bytes: number): void;
-  /** Once a loop turn, when all is said. */
+  /** Once per loop turn, at the end. */
   turn?(): void;
 }
 
-/** What protocols ask of the connections. */
+/** Called by protocols. */
 export interface Line {
   readonly plan: LoadPlan;
   readonly native: Native;
   readonly reactor: Reactor;
   readonly tally: Tally;
-  /** What speaks TLS on all connections; undefined: they are plain. */
+  /** The TLS transport for all connections; undefined: they are plain. */
   readonly tls: TlsTransport | undefined;
   readonly shares: readonly Share[];
-  /** Of each connection, its share. */
+  /** Share of each connection. */
   readonly shareOf: Int32Array;
-  /** Of each cell: when its request was due, and when it was sent; µs since the load began. */
+  /** By cell: when the request was due, and when it was sent; µs since the start. */
   readonly due: Float64Array;
   readonly sent: Float64Array;
-  /** The socket of `connection`, -1 where it has none. */
+  /** The socket of `connection`, -1 if it has none. */
   socketOf(connection: number): number;
-  /** `connection` can be used: for so many requests at once. */
+  /** `connection` can take this many requests at once. */
   ready(connection: number, requests: number): void;
-  /** Whether `connection` is being made: it has not been `ready`. */
+  /** Whether `connection` is being established: not `ready` yet. */
   making(connection: number): boolean;
-  /** No more requests are to be begun on `connection`; those under way go on. */
+  /** Starts no more requests on `connection`; those in progress continue. */
   retire(connection: number): void;
   retired(connection: number): boolean;
-  /** The request of `cell` is answered with `status` (of gRPC its own; -1: there are none). `keeps`: the connection can be used on. */
+  /** The request of `cell` was answered with `status` (for gRPC its own; -1: no statuses). `keeps`: the connection can be reused. */
   answered(connection: number, cell: number, status: number, keeps: boolean): void;
-  /** A request under way came to nothing, for an ERROR; the connection can be used on. */
+  /** A request in progress failed with an ERROR; the connection can be reused. */
   failed(connection: number, cell: number, error: number): void;
-  /** The same, as the connection is over. */
+  /** The same, because the connection is over. */
   spoiled(cell: number): void;
-  /** The connection is of no more use, for an ERROR; -1: in order. It is closed, and made anew. */
+  /** The connection is useless because of an ERROR; -1: normal end. It is closed and reopened. */
   lost(connection: number, error: number): void;
-  /** Units of work beyond answers: octets of a bulk transfer. */
+  /** Units of work other than answers: bytes of a bulk transfer. */
   moved(amount: number): void;
 }
 

@@ -1,6 +1,7 @@
-// What a thread has counted and measured, in memory that the main thread reads at any time. Recording is integers in typed arrays: nothing is allocated.
+// Counts and measurements of a thread, in memory that the main thread reads at any time. Recording uses integers in typed arrays: no
+// allocation.
 
-/** What goes wrong, as results name it. */
+/** Kinds of errors, as named in results. */
 export const ERROR_KINDS = [
   'refused',
   'unreachable',
@@ -31,18 +32,18 @@ const HISTOGRAMS = 3;
 /** Three significant digits, of µs. */
 export const DIGITS = 3;
 export const HIGHEST_US = 2_147_483_647;
-/** Values below this have a slot each; above, each doubling is divided into half as many. */
+/** Values below this have a slot each; above, each doubling has half as many slots. */
 const LINEAR = 2048;
 export const SLOTS = LINEAR + 20 * (LINEAR / 2);
 
-/** Of status codes below it, each is counted; of others the last. */
+/** Lower status codes are counted separately; all others in the last one. */
 const STATUSES = 1000;
 
-/** Places in a thread's values. */
+/** Indices of a thread's values. */
 export const AT = {
   /** Its PHASE. */
   PHASE: 0,
-  /** Connections that can be used, and that failed, while it prepares. */
+  /** Connections ready, and failed, during preparation. */
   READY: 1,
   FAILED: 2,
   DONE: 3,
@@ -50,7 +51,7 @@ export const AT = {
   WRITTEN: 5,
   OPENED: 6,
   UNSENT: 7,
-  /** When the measured time began and ended, µs of the monotonic clock. */
+  /** Start and end of the measured time, µs of the monotonic clock. */
   BEGAN: 8,
   ENDED: 9,
   /** CPU time of the thread in it, µs. */
@@ -58,10 +59,10 @@ export const AT = {
   /** Ticks of it in user space, and in the kernel. */
   USER_TICKS: 11,
   SYSTEM_TICKS: 12,
-  /** Requests and connections under way now. */
+  /** Requests and connections in progress now. */
   BUSY: 13,
   OPEN: 14,
-  /** Whatever was done, measured or not. */
+  /** All work done, measured or not. */
   ALL_DONE: 15,
   ALL_ERRORS: 16,
   SUMS: 17,
@@ -70,10 +71,10 @@ export const AT = {
   SIZE: 17 + HISTOGRAMS + ERROR_KINDS.length + STATUSES,
 } as const;
 
-/** How far a thread has come. */
+/** Progress of a thread. */
 export const PHASE = { PREPARING: 0, PREPARED: 1, RUNNING: 2, DRAINING: 3, CLOSING: 4, OVER: 5 } as const;
 
-/** Plain and cloneable, so that it can travel in a message. */
+/** Plain and cloneable, for messages. */
 export interface TallyMemory {
   readonly values: SharedArrayBuffer;
   readonly counts: SharedArrayBuffer;
@@ -92,14 +93,14 @@ export function slotOf(micros: number): number {
   return (doublings << 10) + (micros >>> doublings);
 }
 
-/** Smallest value that `slot` stands for, µs. */
+/** Smallest value in `slot`, µs. */
 export function lowestOf(slot: number): number {
   if (slot < LINEAR) return slot;
   const doublings = (slot >>> 10) - 1;
   return ((slot & 1023) + 1024) * 2 ** doublings;
 }
 
-/** The thread's end: the only writer. */
+/** The thread's side: the only writer. */
 export class Tally {
   readonly values: Float64Array;
   private readonly counts: Uint32Array;
@@ -109,7 +110,7 @@ export class Tally {
     this.counts = new Uint32Array(memory.counts);
   }
 
-  /** Negative values count as 0, as the clock of a turn may be older than what it is compared with. */
+  /** Negative values count as 0: a turn's clock may be older than what it is compared with. */
   record(histogram: number, micros: number): void {
     const value = micros >= HIGHEST_US ? HIGHEST_US : micros > 0 ? micros | 0 : 0;
     this.counts[histogram * SLOTS + slotOf(value)]++;

@@ -1,12 +1,12 @@
-// What a thread of a load is told.
+// The task of a load thread.
 import type { LoadPlan } from './plan.js';
 import type { Share } from './shares.js';
 import type { TallyMemory } from './tally.js';
 
-/** Cells of what all threads are told: whether to begin, and whether to end. */
+/** Cells of the orders to all threads: begin, and end. */
 export const ORDER = { BEGIN: 0, END: 1, SIZE: 2 } as const;
 
-/** What a thread is handed: plain and cloneable. */
+/** Data for a thread: plain and cloneable. */
 export interface LoadTask {
   readonly number: number;
   readonly plan: LoadPlan;

@@ -1,14 +1,14 @@
-// Bytes that are no HTTP: round trips of as many octets as are sent, and as much as goes through in one direction.
+// Raw TCP: round trips of equal size, and one-way bulk transfer.
 import type { Slab } from '../io/slab.js';
 import type { Sockets } from '../io/sockets.js';
 import { filler, PIECE_BYTES } from './requests.js';
 import type { Line, Talk } from './talk.js';
 import { ERROR } from './tally.js';
 
-/** What is queued ahead on a connection. */
+/** Bytes to queue ahead on a connection. */
 const AHEAD_BYTES = 1024 * 1024;
 
-/** Contents in the slab's fixed region, to be sent as often as wanted. */
+/** Content in the slab's fixed region, sent any number of times. */
 class Contents {
   private readonly at: number;
   private readonly piece: number;
@@ -29,10 +29,10 @@ class Contents {
   }
 }
 
-/** Ping-pong: a request is over when as many octets have come back. */
+/** Ping-pong: a request is over when as many bytes have come back. */
 export class PingTalk implements Talk {
   private readonly contents: Contents;
-  /** Octets that are to come; 0: nothing was sent. */
+  /** Remaining bytes; 0: nothing was sent. */
   private readonly left: Float64Array;
   private readonly bytes: number;
 
@@ -56,7 +56,7 @@ export class PingTalk implements Talk {
   data(connection: number, _socket: number, bid: number, _at: number, length: number): void {
     this.line.reactor.slab.release(bid);
     const left = this.left[connection] - length;
-    // More than was sent, or something unasked.
+    // More than was sent, or unsolicited.
     if (left < 0) {
       this.line.lost(connection, ERROR.protocol);
       return;
@@ -66,7 +66,7 @@ export class PingTalk implements Talk {
   }
 
   ended(): void {
-    // What is under way is over with the connection.
+    // Requests in progress end with the connection.
   }
 
   closed(connection: number): void {
@@ -80,7 +80,7 @@ export class PingTalk implements Talk {
   }
 }
 
-/** Sends without end; or only reads, where nothing is to be sent. */
+/** Sends without end; or only reads, if there is nothing to send. */
 export class BulkTalk implements Talk {
   private readonly contents: Contents | null;
   private readonly begun: Uint8Array;
@@ -125,7 +125,7 @@ export class BulkTalk implements Talk {
   }
 
   expire(): void {
-    // It takes as long as it likes.
+    // No timeout.
   }
 
   private more(socket: number): void {

@@ -1,4 +1,4 @@
-// A thread of a load, from its connections to its end. What it is told and what it tells is shared memory: nothing interrupts it.
+// A load thread, from connecting to its end. Orders and results are in shared memory: nothing interrupts it.
 import { readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import type { Native } from '../io/native.js';
 import { Reactor } from '../io/reactor.js';
@@ -20,9 +20,9 @@ import { type LoadTask, ORDER } from './task.js';
 import { BulkTalk, PingTalk } from './tcp.js';
 import { WebSocketTalk } from './websocket.js';
 
-/** Buffers of a connection whose answers are large; what most have is given back at once. */
+/** Buffers of a connection with large answers; most return them at once. */
 const SLAB_BYTES = { least: 16 * 2 ** 20, each: 64 * 1024, most: 512 * 2 ** 20 } as const;
-/** How exactly the kernel wakes this thread, ns: its default of 50 µs would be most of what is measured. */
+/** Timer slack of this thread, ns: the kernel's default of 50 µs would be most of the measurement. */
 const SLACK_NS = 1000;
 
 export class LoadThread {
@@ -46,11 +46,11 @@ export class LoadThread {
     this.start = new Float64Array(task.start);
     this.tally = new Tally(memory);
     this.reactor = new Reactor(native, {
-      // Measured: epoll costs as little, and its answers are read as they come, where a ring has them in larger batches.
+      // Measured: epoll costs as little, and answers are read as they arrive, where a ring delivers them in larger batches.
       io: plan.io === 'auto' ? 'epoll' : plan.io,
       slabBytes:
         Http2Requests.slabBytes(plan) + Math.min(SLAB_BYTES.most, Math.max(SLAB_BYTES.least, count * SLAB_BYTES.each)),
-      // A connection that is given up has its slot for a while.
+      // A dropped connection keeps its slot for a while.
       maxSockets: count * 2 + 1024,
       maxPipes: 0,
       owner,
@@ -87,12 +87,12 @@ export class LoadThread {
     this.reactor.run(new Events(this.connections, this.reactor));
     await done;
     this.reactor.stop();
-    // Out of the loop's own callback before its memory goes.
+    // Leave the loop's own callback before its memory is freed.
     await new Promise((resolve) => setImmediate(resolve));
     this.native.destroy();
   }
 
-  /** Every few milliseconds: obeys orders, says how far things are. */
+  /** Every few milliseconds: follows orders, reports progress. */
   private look(): void {
     const { connections, tally, orders } = this;
     const { values } = tally;
@@ -114,7 +114,7 @@ export class LoadThread {
     }
   }
 
-  /** Notes the thread's CPU time: that of the measured time is the difference. */
+  /** Records the thread's CPU time; the difference is that of the measured time. */
   private meter(sign: 1 | -1): void {
     this.measured = true;
     const { values } = this.tally;
@@ -125,7 +125,7 @@ export class LoadThread {
   }
 }
 
-/** Octets of the slab's fixed region that what is sent takes. */
+/** Bytes of the slab's fixed region for what is sent. */
 const fixedBytesOf = (plan: LoadPlan, shares: readonly Share[]): number =>
   plan.protocol === 'websocket'
     ? WebSocketTalk.fixedBytes(
@@ -154,10 +154,10 @@ function talkOf({ protocol }: LoadPlan): MakeTalk {
   }
 }
 
-/** Time of this thread in user space and in the kernel, in ticks of the kernel's. */
+/** Time of this thread in user space and in the kernel, in kernel ticks. */
 function ticks(): readonly [user: number, system: number] {
   const stat = readFileSync('/proc/thread-self/stat', 'latin1');
-  // The name, in parentheses, may have spaces.
+  // The name, in parentheses, may contain spaces.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return [Number(fields[11]), Number(fields[12])];
 }
@@ -167,6 +167,6 @@ function sharpenTimers(): void {
     const thread = readlinkSync('/proc/thread-self').split('/').at(-1);
     writeFileSync(`/proc/${thread}/timerslack_ns`, String(SLACK_NS));
   } catch {
-    // It may not be allowed: then what is due is late by up to 50 µs on epoll.
+    // This may be forbidden: then due requests are up to 50 µs late on epoll.
   }
 }

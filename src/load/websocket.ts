@@ -1,4 +1,4 @@
-// WebSocket (RFC 6455): messages that a server sends back, on connections that were switched before the load begins.
+// WebSocket (RFC 6455): messages that a server echoes, on connections that were upgraded before the load begins.
 import { createHash } from 'node:crypto';
 import { METHOD } from '../http/methods.js';
 import { Head } from '../http1/head.js';
@@ -10,7 +10,7 @@ import { ERROR } from './tally.js';
 
 const LIMITS = { maxHeaderBytes: 15 * 1024, maxHeaders: 256, maxTargetBytes: 0 } as const;
 const KEY = 'c2x1aWNlIGJlbmNoIHJ1bg==';
-/** What a server that understands it answers (section 1.3). */
+/** A conforming server's answer (section 1.3). */
 const ACCEPT = createHash('sha1').update(`${KEY}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
 const OPCODE = { CONTINUATION: 0, TEXT: 1, BINARY: 2, CLOSE: 8, PING: 9, PONG: 10 } as const;
 const FIN = 0x80;
@@ -25,7 +25,7 @@ function upgradeHead(plan: LoadPlan, { authority, path }: LoadTarget): string {
   return `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n${fields}${own.join('')}\r\n`;
 }
 
-/** A whole message in one frame; of a client it is masked, here with zeros, which leave it as it is. */
+/** A whole message in one frame; a client's is masked, here with zeros, which leave it unchanged. */
 function frameOf(opcode: number, payload: Uint8Array): Uint8Array {
   const { length } = payload;
   const head = Buffer.alloc(length < 126 ? 2 : length < 65_536 ? 4 : 10);
@@ -37,16 +37,16 @@ function frameOf(opcode: number, payload: Uint8Array): Uint8Array {
 }
 
 export class WebSocketTalk implements Talk {
-  /** Upgrade requests of each share, and a message: where they are in the slab. */
+  /** Upgrade requests of each share, and a message: positions in the slab. */
   private readonly upgrades: readonly { readonly at: number; readonly length: number }[][];
   private readonly turns: readonly Turns[];
   private readonly messageAt: number;
   private readonly messageLength: number;
-  /** Answers to upgrade requests that have not come as a whole; the connection is not switched as long as it is here. */
+  /** Incomplete answers to upgrade requests; a connection is not upgraded while it is here. */
   private readonly answers = new Map<number, Buffer>();
   private readonly head = new Head(LIMITS.maxHeaders);
   private readonly waits: Uint8Array;
-  /** Of the frame that comes: octets of its header so far, and these; what of its payload is still to come. */
+  /** Of the current frame: received bytes of its header, and these bytes; remaining bytes of its payload. */
   private readonly got: Uint8Array;
   private readonly header: Uint8Array;
   private readonly left: Float64Array;
@@ -74,7 +74,7 @@ export class WebSocketTalk implements Talk {
     this.left = new Float64Array(n);
   }
 
-  /** Octets of the fixed region that it takes. */
+  /** Bytes of the fixed region. */
   static fixedBytes(plan: LoadPlan, targets: readonly LoadTarget[]): number {
     const heads = targets.reduce((sum, target) => sum + upgradeHead(plan, target).length + 32, 0);
     return heads + plan.bodyBytes + 64;
@@ -103,7 +103,7 @@ export class WebSocketTalk implements Talk {
   }
 
   ended(): void {
-    // What is under way is over with the connection.
+    // Requests in progress end with the connection.
   }
 
   closed(connection: number): void {
@@ -117,7 +117,7 @@ export class WebSocketTalk implements Talk {
     if (this.waits[connection] === 1 && this.line.sent[connection] < time) this.line.lost(connection, ERROR.timeout);
   }
 
-  /** The answer to the upgrade request, and what comes behind it. */
+  /** The answer to the upgrade request, and what follows it. */
   private switched(connection: number, socket: number, more: Uint8Array): void {
     const bytes = Buffer.concat([this.answers.get(connection) ?? Buffer.alloc(0), more]);
     const { head } = this;
@@ -127,7 +127,7 @@ export class WebSocketTalk implements Talk {
       return;
     }
     if (after < 0 || head.status !== 101 || !this.accepted(bytes)) {
-      // It answers, but does not switch.
+      // It answers, but does not upgrade.
       this.line.lost(connection, after > 0 && head.status >= 400 ? ERROR.status : ERROR.protocol);
       return;
     }
@@ -171,7 +171,7 @@ export class WebSocketTalk implements Talk {
     }
   }
 
-  /** A frame has come to its end. False where the connection is over. */
+  /** A frame is complete. False if the connection is over. */
   private frame(connection: number, socket: number, first: number): boolean {
     switch (first & 15) {
       case OPCODE.CLOSE:
@@ -202,7 +202,7 @@ export class WebSocketTalk implements Talk {
     sockets.queue(socket, at, frame.length, bid);
   }
 
-  /** Octets of the header that begins at `first`, as far as it is known. */
+  /** Length of the header that begins at `first`, as far as known. */
   private headerLength(first: number): number {
     const length = this.header[first + 1] & 127;
     return this.got[first / MOST_HEADER] < 2 || length < 126 ? 2 : length === 126 ? 4 : 10;

@@ -1,4 +1,4 @@
-// The package http-proxy, which is no dependency of ours.
+// The package http-proxy, which is not our dependency.
 //   node dist/src/harness/peers/http-proxy.js PORT UPSTREAM_PORT DIRECTORY…
 import { Agent } from 'node:http';
 import { foreign } from './packages.js';
@@ -17,7 +17,7 @@ if (found === null) throw new Error(`http-proxy is in no node_modules of ${direc
 found
   .createProxyServer({
     target: `http://127.0.0.1:${upstream}`,
-    // Without one it makes a connection for each request.
+    // Without an agent it opens a connection for each request.
     agent: new Agent({ keepAlive: true, maxSockets: 256 }),
   })
   .on('error', (_, __, response) => response.destroy())

@@ -1,4 +1,4 @@
-// node:http2 for clients, the package http2-wrapper towards the endpoint: one session, which is what a proxy of its kind has.
+// node:http2 for clients, the package http2-wrapper towards the endpoint, with a single session as in typical proxies of this kind.
 //   node dist/src/harness/peers/http2-wrapper.js PORT UPSTREAM_PORT DIRECTORY…
 import type { IncomingMessage } from 'node:http';
 import { type ClientHttp2Session, connect, createServer, type OutgoingHttpHeaders } from 'node:http2';

@@ -1,8 +1,8 @@
-// Packages that are no dependencies of ours: in node_modules of a directory that the user names, or in ours by chance.
+// Packages that are not our dependencies: from node_modules of a directory named by the user, or from ours if they happen to be there.
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
-/** The package as it exports itself; null where neither directory has it. */
+/** The package's exports; null if neither directory has it. */
 export function foreign(name: string, directories: readonly string[]): unknown {
   for (const directory of directories) {
     try {
@@ -14,7 +14,7 @@ export function foreign(name: string, directories: readonly string[]): unknown {
   return null;
 }
 
-/** What its package.json says of it; null where it isn't there. */
+/** Its version in package.json; null if it is not there. */
 export function foreignVersion(name: string, directories: readonly string[]): string | null {
   for (const directory of directories) {
     try {

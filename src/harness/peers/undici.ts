@@ -1,10 +1,10 @@
-// A proxy as people write one: node:http, with undici's pool towards the endpoint.
+// A typical self-written proxy: node:http, with undici's pool towards the endpoint.
 //   node dist/src/harness/peers/undici.js PORT UPSTREAM_PORT
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import { Pool } from 'undici';
 
 const CONNECTIONS = 256;
-/** Of the connection, not of the message (RFC 9110, 7.6.1). */
+/** Fields of the connection rather than the message (RFC 9110, 7.6.1). */
 const HOP = ['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'te', 'upgrade', 'host'];
 
 const forwarded = (headers: IncomingHttpHeaders): IncomingHttpHeaders =>

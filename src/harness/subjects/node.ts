@@ -8,12 +8,12 @@ interface NodePeer {
   readonly name: string;
   /** In `peers/`. */
   readonly file: string;
-  /** What it is made with. */
+  /** The package it uses. */
   readonly module: string;
   readonly http2: boolean;
 }
 
-/** `directory`: whose node_modules may have what we have not. */
+/** `directory`: its node_modules may have what ours lacks. */
 function nodePeer({ name, file, module, http2 }: NodePeer, directory: string | null): Subject {
   const directories = [...(directory === null ? [] : [directory]), packageRoot];
   return {

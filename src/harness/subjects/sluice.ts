@@ -1,4 +1,4 @@
-// Sluice as a contender: its own command line, a configuration file, and /ready.
+// Sluice as a contender: its command line, a configuration file, and /ready.
 import { certificates } from '../certificates.js';
 import { sluiceCommand } from '../paths.js';
 import type { Processes, Started } from '../processes.js';
@@ -13,11 +13,11 @@ export interface SluiceOptions {
   readonly admin: number;
   /** YAML. */
   readonly configuration: string;
-  /** What starts another build; this one by default. */
+  /** Starts another build; this one by default. */
   readonly program?: readonly string[];
-  /** Further flags of node. */
+  /** Additional flags for node. */
   readonly flags?: readonly string[];
-  /** What to start it with, such as `stdbuf -oL`. */
+  /** Prefix of the command, such as `stdbuf -oL`. */
   readonly wrapper?: readonly string[];
 }
 
@@ -36,9 +36,9 @@ export async function startSluice(session: Processes, options: SluiceOptions): P
 interface Variant {
   /** Another build. */
   readonly program?: readonly string[];
-  /** Services in the configuration beside the one in use; 0 by default. */
+  /** Services in the configuration besides the one in use; 0 by default. */
   readonly idleServices?: number;
-  /** More of the configuration: YAML, of the top level. */
+  /** Additional top-level configuration as YAML. */
   readonly more?: () => string;
 }
 
@@ -65,7 +65,7 @@ export function sluice(name: string, io: 'uring' | 'epoll' | 'auto', variant: Va
   };
 }
 
-/** Relaying HTTP/2 as bytes would be cheap, and not what the others do. */
+/** Relaying HTTP/2 as bytes would be cheap, and not comparable with the others. */
 async function balancesHttp2(admin: number, work: Work): Promise<string | null> {
   const response = await fetch(`http://127.0.0.1:${admin}/metrics`);
   const text = await response.text();
@@ -86,7 +86,7 @@ export async function ready(admin: number): Promise<boolean> {
   }
 }
 
-/** What the endpoint speaks. */
+/** The endpoint's protocol. */
 function protocol(work: Work): string {
   if (work.kind === 'tcp') return 'opaque';
   return endpointSpeaksHttp2(work) ? 'http2' : 'http1';
@@ -115,7 +115,7 @@ services:
 
 const ENDPOINTS_EACH = 10;
 
-/** YAML of so many services that no listener names, each with ten endpoints of its own where nobody listens. */
+/** YAML of services that no listener uses, each with ten endpoints where nobody listens. */
 function idle(services: number): string {
   const lines = Array.from({ length: services }, (_, service) => {
     const endpoints = Array.from({ length: ENDPOINTS_EACH }, (_, at) => {

@@ -1,4 +1,4 @@
-// A proxy under measurement and the work it is set up for.
+// A proxy to measure, and the work it is configured for.
 import { spawnSync } from 'node:child_process';
 import type { Processes, Started } from '../processes.js';
 
@@ -6,7 +6,7 @@ const VERSION_MS = 10_000;
 
 export interface Work {
   readonly kind: 'http' | 'tcp';
-  /** Who speaks HTTP/2 by prior knowledge, where `kind` is http; nobody where it is not set. */
+  /** Who speaks HTTP/2 with prior knowledge, if `kind` is http; unset: nobody. */
   readonly http2?: 'clients' | 'endpoint' | 'both';
   /** Clients speak TLS 1.3 to the proxy (`clients`), or two proxies in a row speak mutual TLS with each other (`between`). */
   readonly tls?: 'clients' | 'between';
@@ -15,44 +15,44 @@ export interface Work {
   readonly workers: number;
   /** Cores for `taskset -c`. */
   readonly cores: string;
-  /** Client connections that must fit. */
+  /** Minimum number of client connections. */
   readonly connections: number;
 }
 
 export interface Running {
   readonly name: string;
   readonly port: number;
-  /** Where it listens; 127.0.0.1 where it is not set. */
+  /** Listening address; 127.0.0.1 if unset. */
   readonly address?: string;
-  /** Port of its admin listener, where it has one. */
+  /** Port of its admin listener, if it has one. */
   readonly admin?: number;
   /** The proxy's process; for `direct`, the upstream's own. */
   readonly started: Started;
-  /** The second of two proxies in a row, whose costs count too. */
+  /** The second of two proxies in a row, whose cost counts too. */
   readonly second?: Started;
-  /** Whether it says that it is ready, where it says so; else it is once it accepts. */
+  /** Whether it reports ready, if it has such a report; otherwise it is ready once it accepts. */
   ready?(): Promise<boolean>;
-  /** Ends what it needs beside its processes, which are stopped by who has started it. */
+  /** Cleans up what it needs besides its processes, which the session stops. */
   stop?(): Promise<void>;
-  /** After traffic: why what was measured is not what was meant, or null. */
+  /** After traffic: why the measurement is not what was intended, or null. */
   check?(): Promise<string | null>;
 }
 
 export interface Subject {
-  /** Shown in the table; bars refer to it. */
+  /** Name in the table and in bars. */
   readonly name: string;
   /** Why it cannot run here, or null. */
   missing(): string | null;
-  /** Why it can't do this work; null, or not there: it can. */
+  /** Why it is not capable of this work; null or no such method: it is. */
   unsupported?(work: Pick<Work, 'kind' | 'http2' | 'tls'>): string | null;
-  /** As it says it itself. */
+  /** Version as reported by itself. */
   version?(): string;
   start(session: Processes, work: Work): Promise<Running>;
-  /** Of Sluice: the same work and configuration for another build, started with `program`. */
+  /** For Sluice: the same work and configuration with another build, started with `program`. */
   build?(name: string, program: readonly string[]): Subject;
 }
 
-/** What `program` says of its version, by `pattern`; empty where it says nothing of the kind. */
+/** The version in the output of `program`, matched by `pattern`; empty if not found. */
 export function saidVersion(program: string, args: readonly string[], pattern: RegExp): string {
   const { stdout, stderr } = spawnSync(program, args, { encoding: 'utf8', timeout: VERSION_MS });
   return pattern.exec(`${stdout ?? ''}${stderr ?? ''}`)?.[1] ?? '';
@@ -63,7 +63,7 @@ export const clientsSpeakHttp2 = ({ http2 }: Pick<Work, 'http2'>): boolean => ht
 export const endpointSpeaksHttp2 = ({ http2 }: Pick<Work, 'http2'>): boolean =>
   http2 === 'endpoint' || http2 === 'both';
 
-/** No proxy at all: what the load generator and the upstream cost by themselves. */
+/** No proxy at all: the cost of the load generator and the upstream alone. */
 export const direct: Subject = {
   name: 'direct',
   missing: () => null,

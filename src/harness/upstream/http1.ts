@@ -1,9 +1,9 @@
-// An HTTP/1.1 server without sockets, as cheap as Node allows: octets in, the same answer for each request out.
+// An HTTP/1.1 server without sockets, as cheap as Node allows: bytes in, the same answer for each request out.
 
 export interface Answered {
-  /** What goes out; null: nothing yet. */
+  /** The output; null: nothing yet. */
   readonly answer: Buffer | null;
-  /** Whether the connection ends behind it. */
+  /** Whether the connection closes after it. */
   readonly close: boolean;
 }
 
@@ -16,10 +16,10 @@ interface Head {
 const END = Buffer.from('\r\n\r\n');
 const LAST_CHUNK = Buffer.from('0\r\n\r\n');
 const NOTHING: Buffer = Buffer.alloc(0);
-/** More than that is no request of ours. */
+/** Longer heads are not requests of ours. */
 const MOST_HEAD = 65_536;
 
-/** The answer: the size of a usual one, because proxies pay for it. */
+/** The answer, as large as a typical one, because proxies pay for its size. */
 export function http1Answer(bodyBytes: number): Buffer {
   const body = Buffer.alloc(bodyBytes, '0123456789');
   const head = `HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nContent-Type: text/plain\r\nContent-Length: ${bodyBytes}\r\n\r\n`;
@@ -39,11 +39,11 @@ function parse(head: Buffer): Head {
 export class Http1Answers {
   readonly #answer: Buffer;
   #kept = NOTHING;
-  /** Of a body, still to come. */
+  /** Remaining bytes of a body. */
   #body = 0;
   #inChunks = false;
   #closing = false;
-  // Requests on a connection are much the same: each head is compared with the one before.
+  // Requests on a connection are mostly alike: each head is compared with the previous one.
   #last = NOTHING;
   #parsed: Head = { bodyBytes: 0, chunked: false, close: false };
 
@@ -59,7 +59,7 @@ export class Http1Answers {
     while (at < data.length && !this.#closing) {
       const next = this.#inside ? this.#throughBody(data, at) : this.#throughHead(data, at);
       if (next < 0) {
-        // Of chunks, what the last one may have begun in; of a head, all of it.
+        // For chunks, keep the possible beginning of the last one; for a head, all of it.
         this.#kept = data.subarray(this.#inside ? Math.max(at, data.length - LAST_CHUNK.length + 1) : at);
         break;
       }
@@ -69,7 +69,7 @@ export class Http1Answers {
         this.#closing = this.#parsed.close;
       }
     }
-    // A head that does not end is no request: it is not kept for ever.
+    // A head without an end is not a request: it is not kept forever.
     if (this.#kept.length > MOST_HEAD && !this.#inside) return { answer: null, close: true };
     const answers = requests === 1 ? this.#answer : Buffer.concat(Array<Buffer>(requests).fill(this.#answer));
     return { answer: requests === 0 ? null : answers, close: this.#closing };

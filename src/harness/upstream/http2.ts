@@ -1,5 +1,5 @@
-// An HTTP/2 server without sockets, as cheap as Node allows: frames in, the same answer for each request out. It decodes no header
-// block, as nothing that it says depends on one.
+// An HTTP/2 server without sockets, as cheap as Node allows: frames in, the same answer for each request out. It decodes no header blocks,
+// because its answers do not depend on them.
 
 const FRAME_HEAD = 9;
 const PREFACE = 24;
@@ -18,7 +18,7 @@ const STREAMS = 1000;
 const WINDOW = 1 << 20;
 const FIRST_WINDOW = 65_535;
 const NOTHING: Buffer = Buffer.alloc(0);
-/** One frame: the largest that everybody takes. */
+/** One frame: the largest that every peer accepts. */
 export const MOST_BODY = 16_384;
 
 export interface Http2Answer {
@@ -52,7 +52,7 @@ export function http2Answer(bodyBytes: number): Http2Answer {
   return { head, body: Buffer.alloc(bodyBytes, '0123456789'), trailers: null };
 }
 
-/** One message of so many octets, and `grpc-status: 0`. */
+/** One message of the given size, and `grpc-status: 0`. */
 export function grpcAnswer(bodyBytes: number): Http2Answer {
   const prefix = Buffer.alloc(5);
   prefix.writeUInt32BE(bodyBytes, 1);
@@ -85,7 +85,7 @@ function windowUpdate(stream: number, octets: number): Buffer {
   return frame(WINDOW_UPDATE, 0, stream, payload);
 }
 
-/** What a server says first. */
+/** A server's first bytes. */
 const HELLO = Buffer.concat([
   frame(
     SETTINGS,
@@ -96,11 +96,11 @@ const HELLO = Buffer.concat([
   windowUpdate(0, WINDOW),
 ]);
 
-/** The whole answer, for each stream a copy with its number in it. */
+/** The whole answer, copied for each stream with its number. */
 class Template {
   readonly #octets: Buffer;
   readonly #streamsAt: number[] = [];
-  /** Octets that flow control counts. */
+  /** Bytes that count for flow control. */
   readonly counted: number;
 
   constructor({ head, body, trailers }: Http2Answer) {
@@ -130,18 +130,18 @@ export class Http2Answers {
   readonly #template: Template;
   #kept = NOTHING;
   #begun = false;
-  /** What the client still takes, of all streams together. A body fits into each stream's own window. */
+  /** The client's remaining window for all streams together. A body always fits into its stream's own window. */
   #window = FIRST_WINDOW;
-  /** Streams that wait for it. */
+  /** Streams that wait for the window. */
   readonly #waiting: number[] = [];
-  /** The stream whose header block goes on in CONTINUATION, where it ends with that; else 0. */
+  /** The stream whose header block continues in CONTINUATION, if it ends with that; else 0. */
   #ending = 0;
 
   constructor(answer: Http2Answer) {
     this.#template = new Template(answer);
   }
 
-  /** What goes out for it. */
+  /** Returns the output for it. */
   take(chunk: Buffer): Buffer {
     let data = this.#kept.length === 0 ? chunk : Buffer.concat([this.#kept, chunk]);
     const out: Buffer[] = [];

@@ -1,5 +1,6 @@
-// A server to measure proxies with: node dist/src/harness/upstream/main.js KIND PORT BODY_BYTES [PROCESSES]
-// It is plain Node and costs some microseconds a request. That is nobody's cost: it runs on cores of its own, or on the load's.
+// A server for measuring proxies:
+//   node dist/src/harness/upstream/main.js KIND PORT BODY_BYTES [PROCESSES]
+// It is plain Node and takes some microseconds per request. Its cost is not measured: it runs on its own cores, or on the load's.
 import cluster from 'node:cluster';
 import { createServer, type Socket } from 'node:net';
 import { Http1Answers, http1Answer } from './http1.js';
@@ -11,10 +12,10 @@ type Kind = (typeof KINDS)[number];
 const BACKLOG = 4096;
 const PIECE = Buffer.alloc(256 * 1024, '0123456789abcdef');
 
-/** As long as it takes it, and no more than the socket keeps. */
+/** As long as the peer accepts data, and no more than the socket buffers. */
 function pour(socket: Socket): void {
   while (!socket.destroyed && socket.write(PIECE)) {
-    // it has taken it
+    // the peer has accepted it
   }
 }
 
@@ -57,11 +58,11 @@ function serve(kind: Kind, bodyBytes: number): (socket: Socket) => void {
 function listen(kind: Kind, port: number, bodyBytes: number): void {
   const handle = serve(kind, bodyBytes);
   const taken = (socket: Socket): void => {
-    // Peers come and go as they like.
+    // Peers may come and go at any time.
     socket.on('error', () => socket.destroy());
     handle(socket);
   };
-  // Connections to the second address can be redirected without those to the first.
+  // Connections to the second address can be redirected separately.
   for (const host of ['127.0.0.1', '127.0.0.2']) {
     const server = createServer({ noDelay: true }, taken);
     server.listen({ host, port, backlog: BACKLOG });
