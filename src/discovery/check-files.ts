@@ -1,4 +1,4 @@
-// Every mistake in the files of endpoints that a configuration names, for `sluice check`.
+// Finds all errors in the files of endpoints that a configuration names, for `sluice check`.
 import { relative } from 'node:path';
 import type { LoadedConfig } from '../config/load.js';
 import type { EndpointSource } from '../config/model.js';
@@ -8,23 +8,23 @@ import { FileProblem, readFile } from './read-file.js';
 
 type FileSpec = Extract<EndpointSource, { kind: 'file' }>;
 
-/** As short as it can be written from here. */
+/** The shortest way to write a path from here. */
 function shortName(path: string): string {
   const short = relative(process.cwd(), path);
   return short.startsWith('..') ? path : short;
 }
 
-/** Key of a file's name in the configuration: a file stands alone, or in a list. */
+/** Configuration key of a file's name: a file stands alone, or in a list. */
 function keyOf(tree: unknown, service: string, index: number, key: 'file' | 'key'): KeyPath {
   const { services } = tree as { services: Readonly<Record<string, { endpoints: unknown }>> };
   const path = ['services', service, 'endpoints'];
   return Array.isArray(services[service].endpoints) ? [...path, index, key] : [...path, key];
 }
 
-/** `file` is the configuration as the user named it: a file that can't be read is a mistake of the key that names it. */
+/** `file` is the configuration as the user named it: an unreadable file is an error of the key that names it. */
 export function endpointFileProblems(file: string, { config, tree, locate }: LoadedConfig): Problem[] {
   const problems: Problem[] = [];
-  /** Files that cannot be read: said once of each, however many thousand services name it. */
+  /** Unreadable files: each is reported once, however many services name it. */
   const reported = new Set<string>();
   const read = new Map<string, EndpointLists | FileProblem | null>();
   const listsOf = (path: string): EndpointLists | FileProblem | null => {

@@ -1,19 +1,19 @@
-// Which files have changed, as the kernel tells: one watch a directory, however many files of it are followed. A watched
-// directory (not file) also sees a file that is replaced by rename, and one that does not exist yet.
+// Detects changed files through the kernel: one watch per directory, however many of its files are followed. Watching the directory also
+// catches a file replaced by rename, and one that does not exist yet.
 import { type FSWatcher, statSync, watch } from 'node:fs';
 import type { DiscoveryLogger, Timers } from './source.js';
 
-/** Watches of the kernel that we take at most; what is beyond them is polled. */
+/** Maximum number of kernel watches; anything beyond is polled. */
 const MAX_DIRECTORIES = 256;
-/** A file that is being written is read when nothing has changed for QUIET_MS, but after LATEST_MS in any case. */
+/** A file being written is read after QUIET_MS without changes, or after LATEST_MS in any case. */
 const QUIET_MS = 50;
 const LATEST_MS = 500;
 
-/** A file that is followed, in one of its directories. */
+/** A followed file, in one of its directories. */
 export interface Follower {
   /**
-   * Something has happened in its directory. `named`: to the file itself; otherwise to something else, which matters
-   * where the file is reached through a symbolic link.
+   * Something happened in its directory. `named`: to the file itself; otherwise to something else, which matters if the file is reached
+   * through a symbolic link.
    */
   changed(named: boolean): void;
 }
@@ -39,17 +39,17 @@ export class Directories {
     this.#timers = timers;
   }
 
-  /** Number of watches of the kernel. */
+  /** Number of kernel watches. */
   get size(): number {
     return this.#open.size;
   }
 
-  /** Follows the file `name` of a directory. Does nothing where that is so already; renews what has become useless. */
+  /** Follows the file `name` in a directory. No effect if that is already so; replaces a useless watch. */
   follow(path: string, name: string, follower: Follower): void {
     const inode = inodeOf(path);
     let directory = this.#open.get(path);
     if (directory !== undefined && directory.inode !== inode) {
-      // It has been replaced: the watch is one of the old directory.
+      // It has been replaced: the watch is on the old directory.
       const { followers } = directory;
       this.#close(path, directory);
       directory = this.#watch(path, inode);

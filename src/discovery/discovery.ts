@@ -1,5 +1,4 @@
-// The endpoints of every service: watches the sources that the configuration names, merges what they report, and
-// publishes what has changed. Main thread, cold.
+// Maintains the endpoints of every service: watches the configured sources, merges their reports, and publishes changes. Main thread, cold.
 import type { EndpointSource, ServiceConfig } from '../config/model.js';
 import { type Endpoint, mergeEndpoints, NO_PROXY, sameEndpoints } from './endpoint.js';
 import type { EndpointUpdate, Report, Sources, Timers, Watch, WatchSpec } from './source.js';
@@ -8,26 +7,26 @@ import { sourceText } from './text.js';
 export interface DiscoveryDeps {
   readonly sources: Sources;
   /**
-   * Called with all endpoints of a service, first at the start and then on each change. Never for removed services. `resolved`: false
-   * where there are none because nothing has been heard of them yet.
+   * Called with all endpoints of a service, first at startup and then on each change. Never for removed services. `resolved`: false if
+   * there are none because nothing is known yet.
    */
   onEndpoints(service: string, endpoints: readonly Endpoint[], resolved: boolean): void;
-  /** How long a new set of services waits for what is heard of its sources, ms. */
+  /** How long a new set of services waits for its sources, ms. */
   readonly startWaitMs: () => number;
   readonly timers?: Timers;
 }
 
-/** A source of a service, and what it has reported last. */
+/** A source of a service, and its last report. */
 interface Entry extends Named {
   readonly source: EndpointSource;
   readonly minTtlMs: number;
   readonly maxTtlMs: number;
-  /** Null: none has been reported yet. */
+  /** Null: no report yet. */
   endpoints: readonly Endpoint[] | null;
-  /** Why not, as far as that is known. */
+  /** Why there is none, if known. */
   failure: string;
   watch: Watch | null;
-  /** The service that its reports are for; null until that is taken over, and after it is gone. */
+  /** The service that gets its reports; null until that is in use, and after it is gone. */
   service: Service | null;
   /** Called at its first report. */
   first: (() => void) | null;
@@ -37,22 +36,22 @@ interface Service {
   readonly name: string;
   readonly entries: readonly Entry[];
   published: readonly Endpoint[];
-  /** What was said of it last; null before anything was. */
+  /** The last value reported; null before the first. */
   resolved: boolean | null;
 }
 
-/** What makes two watches of a service the same. */
+/** Watches with equal keys are the same. */
 const watchKey = ({ source, minTtlMs, maxTtlMs, said }: Omit<WatchSpec, 'service' | 'known'> & Named): string =>
   `${minTtlMs} ${maxTtlMs} ${JSON.stringify(said)} ${sourceText(source)}`;
 
 type Said = Pick<Endpoint, 'identity' | 'proxy'>;
 
 interface Named {
-  /** What its endpoints are called, and who is in front of them, as the configuration says; null where the source itself knows. */
+  /** Identity and proxy of its endpoints from the configuration; null if the source itself provides them. */
   readonly said: Said | null;
 }
 
-/** Where the service is dialled with TLS, a name of the DNS says whom to expect. */
+/** With `tls`, an endpoint's DNS name is also the name to expect. */
 function saidOf(source: EndpointSource, { tls }: ServiceConfig): Said | null {
   if (source.kind === 'file') return null;
   if (source.identity !== undefined) return { identity: source.identity, proxy: source.proxy ?? NO_PROXY };
@@ -63,7 +62,7 @@ function saidOf(source: EndpointSource, { tls }: ServiceConfig): Said | null {
 const named = (endpoints: readonly Endpoint[], said: Said | null): readonly Endpoint[] =>
   said === null ? endpoints : endpoints.map((endpoint) => ({ ...endpoint, ...said }));
 
-/** They keep the process alive, unlike those of sources. */
+/** Unlike the timers of sources, these keep the process alive. */
 const lastingTimers: Timers = {
   set: (callback, delayMs) => setTimeout(callback, delayMs),
   clear: (timer) => clearTimeout(timer as NodeJS.Timeout),
@@ -79,31 +78,31 @@ export class Discovery {
     this.#deps = deps;
   }
 
-  /** Watches every source, and reports each service when all have been heard of, or after a while with what is known then. */
+  /** Watches every source, and reports each service once all are known, or after a while with what is known then. */
   start(services: readonly ServiceConfig[]): Promise<void> {
     return this.update(services);
   }
 
-  /** Takes over a new set of services, in the same way. What can't be resolved is asked for again, and holds up nobody. */
+  /** Applies a new set of services in the same way. What can't be resolved is retried, and delays nobody. */
   update(services: readonly ServiceConfig[]): Promise<void> {
     const turn = this.#queue.then(() => this.#replace(services));
     this.#queue = turn.catch(() => {});
     return turn;
   }
 
-  /** Ends all watching; answers under way are dropped. */
+  /** Stops all watching; answers in progress are dropped. */
   stop(): void {
     this.#stopped = true;
     for (const { entries } of this.#services.values()) for (const entry of entries) end(entry);
     this.#services.clear();
   }
 
-  /** The endpoints of a service as last reported; empty where it is not known. */
+  /** The last reported endpoints of a service; empty if unknown. */
   endpoints(service: string): readonly Endpoint[] {
     return this.#services.get(service)?.published ?? [];
   }
 
-  /** Services that have no endpoint, and why, as far as that is known. */
+  /** Services without endpoints, and the reasons if known. */
   unready(): { readonly service: string; readonly reasons: readonly string[] }[] {
     return [...this.#services.values()]
       .filter(({ published }) => published.length === 0)
@@ -115,7 +114,7 @@ export class Discovery {
       }));
   }
 
-  /** Waits for `heard`, but not for long. The timer keeps the process alive: where nothing else does yet, it would end in the middle of its start. */
+  /** Waits for `heard`, but not long. The timer keeps the process alive, which might otherwise end in the middle of its start. */
   async #atMost(heard: Promise<unknown>): Promise<void> {
     const { startWaitMs, timers = lastingTimers } = this.#deps;
     let timer: unknown;
@@ -135,7 +134,7 @@ export class Discovery {
     const services = configs.map((config): Service => {
       const before = this.#watchesOf(config.name);
       const entries = config.endpoints.map((source) => {
-        // A watch that goes on has nothing to find out.
+        // A continuing watch has nothing to find out.
         const spec = { source, minTtlMs: config.dnsMinTtlMs, maxTtlMs: config.dnsMaxTtlMs };
         const key = source.kind === 'static' ? '' : watchKey({ ...spec, said: saidOf(source, config) });
         const running = before.get(key);
@@ -160,7 +159,7 @@ export class Discovery {
     const previous = this.#services;
     this.#services = new Map(services.map((service) => [service.name, service]));
     for (const service of services) {
-      // Since the services were put together, a watch that goes on may have reported to the one before.
+      // While the services were assembled, a continuing watch may have reported to the previous one.
       const before = previous.get(service.name);
       service.published = before?.published ?? [];
       service.resolved = before?.resolved ?? null;
@@ -177,7 +176,7 @@ export class Discovery {
     return watches;
   }
 
-  /** What is known of each source, so that a reload does not fail where a refresh would not. */
+  /** What is known about each source, so that a reload does not fail where a refresh would not. */
   #lastKnown(): Map<string, readonly Endpoint[]> {
     const known = new Map<string, readonly Endpoint[]>();
     for (const { entries } of this.#services.values()) {

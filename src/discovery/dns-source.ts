@@ -1,4 +1,4 @@
-// Names in the DNS: asked again when their TTL is over, with the last known addresses kept while the DNS fails.
+// DNS names: resolved again when their TTL has expired; the last addresses stay in use while DNS fails.
 import type { Address } from '../config/model.js';
 import { type Endpoint, endpointAt } from './endpoint.js';
 import { DEFAULT_TTL_MS, type DnsName, type EndpointResolver, type Resolution, unique } from './resolver.js';
@@ -9,21 +9,21 @@ import { sourceText } from './text.js';
 export interface DnsSourceDeps {
   readonly resolver: EndpointResolver;
   readonly logger: DiscoveryLogger;
-  /** Of all names that are watched. */
+  /** Of all watched names. */
   readonly counts?: Set<NameCounts>;
   readonly timers?: Timers;
 }
 
-/** What the metrics tell of a name that a service has. */
+/** Counters of a service's DNS name, for the metrics. */
 export interface NameCounts {
   readonly service: string;
   readonly name: string;
   failures: number;
-  /** When it resolved last, seconds since 1970; 0: never. */
+  /** Last successful resolution, seconds since 1970; 0: never. */
   lastSuccess: number;
 }
 
-/** Of both kinds, `dns` and `srv`. */
+/** For both kinds, `dns` and `srv`. */
 export class DnsSource implements Source<DnsName> {
   readonly #deps: DnsSourceDeps;
 
@@ -66,7 +66,7 @@ class DnsWatch implements Watch {
       return;
     }
     this.#addresses = known.map(({ address }) => address);
-    // Their names are the configuration's to give, and may have changed.
+    // The configuration defines their names, and may have changed.
     this.#report({ kind: 'endpoints', endpoints: this.#addresses.map((address) => endpointAt(address)) });
     this.#schedule();
   }
@@ -113,7 +113,7 @@ class DnsWatch implements Watch {
     this.#report({ kind: 'endpoints', endpoints });
   }
 
-  /** Said once, whatever other reasons there are until it resolves again. */
+  /** Logged once, whatever other reasons follow, until it resolves again. */
   #failed(reason: string): void {
     this.#failures++;
     this.#counts.failures++;
@@ -132,7 +132,7 @@ class DnsWatch implements Watch {
   }
 }
 
-/** Addresses of families that the answer says nothing about stay. */
+/** Keeps addresses of families that the answer says nothing about. */
 function keepUnknown(before: readonly Address[], resolution: Resolution): readonly Address[] {
   const { addresses, unknownFamilies } = resolution;
   if (unknownFamilies.length === 0) return addresses;

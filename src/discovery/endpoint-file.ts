@@ -1,4 +1,4 @@
-// What a file of endpoints says: one list, or several by name. A file with a mistake anywhere says nothing.
+// Parses a file of endpoints: one list, or several by name. A file with any error is rejected as a whole.
 import type { ReadText } from '../config/document.js';
 import { readYaml } from '../config/document.js';
 import { readJson } from '../config/json.js';
@@ -20,16 +20,16 @@ import {
 import { type Endpoint, endpointAt } from './endpoint.js';
 
 export interface EndpointLists {
-  /** The list of a file that is one, or the one named `endpoints`; null where there are only others. */
+  /** The list of a file that has only one, or the list named `endpoints`; null if there are only others. */
   readonly only: readonly Endpoint[] | null;
   readonly byName: ReadonlyMap<string, readonly Endpoint[]>;
 }
 
-/** A MiB of YAML takes a second and 100 MB to read; of what is no YAML, 15 seconds and 1 GB. */
+/** A MiB of YAML takes a second and 100 MB to read; a MiB of garbage, 15 seconds and 1 GB. */
 const MAX_YAML_BYTES = 2 ** 18;
-/** More mistakes than this are counted, not listed. */
+/** Further errors are counted, not listed. */
 const MAX_PROBLEMS = 20;
-/** Of names in a message. */
+/** Maximum number of names in a message. */
 const MAX_NAMES = 20;
 const KEYS = ['address', 'weight', 'zone', 'protocol', 'identity', 'proxy', 'metadata'] as const;
 const DEFAULT_LIST = 'endpoints';
@@ -56,7 +56,7 @@ function readText(file: string, text: string): ReadText {
   return readYaml(text);
 }
 
-/** Reads lists and notes mistakes, of which it keeps the first few. */
+/** Parses lists and collects the first errors. */
 class Reader {
   readonly mistakes: Mistake[] = [];
   count = 0;
@@ -144,7 +144,7 @@ function parseMetadata(input: unknown): Readonly<Record<string, string>> {
   return metadata;
 }
 
-/** Throws a ConfigError that lists the first mistakes. `file` is its name for messages. */
+/** Throws a ConfigError that lists the first errors. `file` is its name for messages. */
 export function parseEndpointFile(file: string, text: string): EndpointLists {
   const read = readText(file, text);
   const problems: Problem[] = read.problems.slice(0, MAX_PROBLEMS).map((problem) => ({ file, ...problem }));
@@ -173,7 +173,7 @@ function readLists(reader: Reader, value: unknown): EndpointLists {
   return { only: byName.get(DEFAULT_LIST) ?? null, byName };
 }
 
-/** The list that a source names; what is wrong where there is none. */
+/** The list that a source names; or what is wrong if there is none. */
 export function selectList({ only, byName }: EndpointLists, key: string | null): readonly Endpoint[] | string {
   if (key !== null) {
     const list = byName.get(key);

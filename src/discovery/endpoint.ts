@@ -1,27 +1,27 @@
-// An endpoint as sources tell of it, with everything that may be known beside its address.
+// An endpoint as reported by sources, with everything that may be known besides its address.
 import type { Address, PeerProxy, ServiceProtocol } from '../config/model.js';
 
 export interface Endpoint {
   readonly address: Address;
-  /** Where it runs; empty where that is not known. */
+  /** Where it runs; empty if unknown. */
   readonly zone: string;
   /** Its share of the traffic, relative to its siblings. */
   readonly weight: number;
-  /** What it speaks; `auto` where nobody has said. */
+  /** Its protocol; `auto` if unknown. */
   readonly protocol: ServiceProtocol;
-  /** The name that its certificate must carry; empty where none is asked for. */
+  /** The name that its certificate must have; empty for none. */
   readonly identity: string;
   readonly proxy: PeerProxy;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** None is known. */
+/** No proxy is known. */
 export const NO_PROXY: PeerProxy = Object.freeze({ port: 0, http2: false });
 const NO_METADATA: Readonly<Record<string, string>> = Object.freeze({});
 
 type Known = { readonly [K in Exclude<keyof Endpoint, 'address'>]?: Endpoint[K] | undefined };
 
-/** An endpoint of which nothing but what is given is known. */
+/** An endpoint with the given properties, and defaults for the rest. */
 export function endpointAt(address: Address, known: Known = {}): Endpoint {
   const { zone = '', weight = 1, protocol = 'auto', identity = '', proxy = NO_PROXY, metadata = NO_METADATA } = known;
   return { address, zone, weight, protocol, identity, proxy, metadata };
@@ -53,7 +53,7 @@ export function sameEndpoints(a: readonly Endpoint[], b: readonly Endpoint[]): b
   return a === b || (a.length === b.length && a.every((endpoint, index) => sameEndpoint(endpoint, b[index])));
 }
 
-/** The endpoints of all lists in their order; of several with the same address the first. */
+/** The endpoints of all lists in order; of several with the same address, the first. */
 export function mergeEndpoints(lists: readonly (readonly Endpoint[])[]): readonly Endpoint[] {
   if (lists.length === 1) return lists[0];
   const byAddress = new Map<string, Endpoint>();

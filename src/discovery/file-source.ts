@@ -1,5 +1,5 @@
-// Files of endpoints: read once for all services that name them, watched, and read again when they change. A file that
-// can't be read, or has a mistake, leaves what it said last in use.
+// Files of endpoints: each is read once for all services that name it, watched, and read again when it changes. If it can't be read, or has
+// an error, its last valid content stays in use.
 import type { EndpointSource } from '../config/model.js';
 import { ConfigError, formatProblem } from '../config/problem.js';
 import { Directories } from './directories.js';
@@ -11,22 +11,22 @@ import { nodeTimers } from './source.js';
 
 type FileSpec = Extract<EndpointSource, { kind: 'file' }>;
 
-/** Files that one poll looks at: more of them take turns. */
+/** Number of files checked per poll, in turn. */
 const FILES_PER_POLL = 256;
 
 /** For the metrics. */
 export interface FileCounts {
-  /** Files that are watched. */
+  /** Watched files. */
   watched: number;
-  /** Those of them that cannot be used as they are, or lack a list that a service names. */
+  /** Those that cannot be used now, or lack a list that a service names. */
   broken: number;
-  /** Times that one was not read for its size. */
+  /** Times that one was not read because of its size. */
   tooLarge: number;
 }
 
 export interface FileSourceDeps {
   readonly logger: DiscoveryLogger;
-  /** As the configuration has it now. */
+  /** Current values from the configuration. */
   limits(): { readonly maxFileBytes: number; readonly pollMs: number };
   readonly counts: FileCounts;
   readonly timers?: Timers;
@@ -36,7 +36,7 @@ interface Subscriber {
   readonly service: string;
   readonly key: string | null;
   readonly report: Report;
-  /** What was wrong with its list when that was looked for last. */
+  /** The last problem with its list. */
   problem: string;
   /** It has had a report. */
   heard: boolean;
@@ -47,7 +47,7 @@ export class FileSource implements Source<FileSpec> {
   readonly #timers: Timers;
   readonly #directories: Directories;
   readonly #files = new Map<string, WatchedFile>();
-  /** Those that this round of polling has not looked at yet. */
+  /** Files not yet checked in this round of polling. */
   #round: WatchedFile[] = [];
   #timer: unknown = null;
 
@@ -57,7 +57,7 @@ export class FileSource implements Source<FileSpec> {
     this.#directories = new Directories(deps.logger, this.#timers);
   }
 
-  /** Number of directories watched, for tests. */
+  /** Number of watched directories, for tests. */
   get directories(): number {
     return this.#directories.size;
   }
@@ -100,13 +100,13 @@ export class FileSource implements Source<FileSpec> {
 
 class WatchedFile {
   readonly #subscribers = new Set<Subscriber>();
-  /** What it said when it was right last. */
+  /** Its last valid content. */
   #lists: EndpointLists | null = null;
   #signature = '';
   #problem = '';
   readonly #file: FollowedFile;
   #closed = false;
-  /** It is one of those that count as broken. */
+  /** It counts as broken. */
   #broken = false;
 
   constructor(
@@ -137,7 +137,7 @@ class WatchedFile {
   }
 
   #changed(named: boolean): void {
-    // Read without a look at its times: two changes within one tick of the file system's clock leave the same ones.
+    // Read without comparing times: two changes within one tick of the file system's clock leave the same ones.
     if (named) this.load();
     else this.poll();
   }
@@ -193,7 +193,7 @@ class WatchedFile {
     }
   }
 
-  /** What decides whether it must be read again. */
+  /** Decides whether it must be read again. */
   #current(): string {
     return `${this.deps.limits().maxFileBytes} ${fileSignature(this.path)}`;
   }
@@ -207,7 +207,7 @@ class WatchedFile {
       report({ kind: 'endpoints', endpoints: list });
       return;
     }
-    // A service that has had endpoints keeps them; a new one is told that there are none yet.
+    // A service that has endpoints keeps them; a new one is told that there are none yet.
     if (!subscriber.heard) report({ kind: 'endpoints', endpoints: [] });
     subscriber.heard = true;
     if (list === null) return;

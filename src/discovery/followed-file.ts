@@ -1,15 +1,15 @@
-// One file that is followed, wherever its path leads: the directory in the path is watched, and those of all links on the way to the
-// file. Kubernetes replaces a link in a directory of its own, so that the file itself never changes; others replace a link to a directory.
+// Follows one file, wherever its path leads: watches the directory in the path, and those of all symbolic links on the way. Kubernetes
+// replaces a link in a separate directory, so the file itself never changes; others replace a link to a directory.
 import { lstatSync, readlinkSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import type { Directories, Follower } from './directories.js';
 
-/** As many as the kernel follows. */
+/** The kernel's own limit. */
 const MAX_LINKS = 40;
 
 export class FollowedFile implements Follower {
   #followed: readonly string[] = [];
-  /** A link is part of the path, so that it may come to mean another file. */
+  /** There is a link in the path, so it may come to lead to another file. */
   #linked = false;
   #closed = false;
 
@@ -24,7 +24,7 @@ export class FollowedFile implements Follower {
     if (!this.#closed && (named || this.#linked)) this.tell(named);
   }
 
-  /** Begins, or renews what has become useless. Before the file is read: a change in between is seen. */
+  /** Starts following, or replaces useless watches. Called before the file is read, so that changes in between are noticed. */
   follow(): void {
     const places = new Map([[dirname(this.path), basename(this.path)]]);
     const way = placesOn(this.path);
@@ -42,7 +42,7 @@ export class FollowedFile implements Follower {
   }
 }
 
-/** The links on the way of a path, as paths without links before them, and the file at its end; without that where the way ends early. */
+/** The links on the way of a path, as paths without links before them, and the file at the end; without that if the way ends early. */
 function placesOn(path: string): string[] {
   const places: string[] = [];
   let parts = path.split('/');
@@ -69,7 +69,7 @@ function placesOn(path: string): string[] {
     }
     places.push(at);
   } catch {
-    // Something on the way does not exist, or is no directory.
+    // Something on the way does not exist, or is not a directory.
   }
   return places;
 }

@@ -1,4 +1,4 @@
-// A source whose code is loaded when the first service has such endpoints.
+// A source whose code is loaded with the first service that needs it.
 import type { EndpointSource } from '../config/model.js';
 import type { Report, Source, Watch, WatchSpec } from './source.js';
 

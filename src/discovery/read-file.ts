@@ -1,5 +1,4 @@
-// Reads a file that others write without being harmed by it: what is no file, too large or no text is refused before it can
-// block or fill the memory.
+// Safely reads a file that others write: anything but a text file of acceptable size is refused before it can block or fill the memory.
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
 import { formatSize } from '../config/values.js';
 
@@ -16,10 +15,10 @@ export interface FileBytes {
   readonly mode: number;
 }
 
-/** What is said of a file that has more bytes than are read, given how many. */
+/** Creates the error for a file that is too large, given its size. */
 export type SayTooLarge = (size: string) => FileTooLarge;
 
-/** What is wrong with a file as a whole; what to do. */
+/** What is wrong with a file as a whole, and what to do. */
 export class FileProblem extends Error {
   override readonly name: string = 'FileProblem';
 }
@@ -57,7 +56,7 @@ const tooManyEndpoints = (size: string, maxBytes: number): FileTooLarge =>
     `has ${size}, more than discovery.maxFileSize (${formatSize(maxBytes)}); divide it, or raise the limit`,
   );
 
-/** The signature of the file at `path` now; text of the problem where it has none. */
+/** The current signature of the file at `path`; the text of the problem if it has none. */
 export function fileSignature(path: string): string {
   try {
     return signatureOf(statSync(path));
@@ -66,7 +65,7 @@ export function fileSignature(path: string): string {
   }
 }
 
-/** At most `maxBytes`; files of /proc and those that grow have more than their size says. */
+/** At most `maxBytes`; files in /proc and growing files have more than their reported size. */
 function readAll(fd: number, size: number, maxBytes: number, tooLarge: SayTooLarge): Buffer {
   let buffer = Buffer.allocUnsafe(Math.min(size, maxBytes) + 1);
   let length = 0;
@@ -79,7 +78,7 @@ function readAll(fd: number, size: number, maxBytes: number, tooLarge: SayTooLar
   }
 }
 
-/** The text of a file of endpoints. Throws a FileProblem. */
+/** Reads a file of endpoints as text. Throws a FileProblem. */
 export function readFile(path: string, maxBytes: number): FileText {
   const { bytes, signature } = readBytes(path, maxBytes, (size) => tooManyEndpoints(size, maxBytes));
   return { text: decode(bytes), signature };
@@ -89,7 +88,7 @@ export function readFile(path: string, maxBytes: number): FileText {
 export function readBytes(path: string, maxBytes: number, tooLarge: SayTooLarge): FileBytes {
   let fd = -1;
   try {
-    // Opening alone may have effects on a device, and blocks on a pipe that nobody writes to.
+    // Merely opening a device may have effects, and opening a pipe without a writer blocks.
     check(statSync(path), maxBytes, tooLarge);
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const stats = fstatSync(fd);

@@ -1,30 +1,30 @@
-// From an endpoint as the configuration names it to addresses. DNS first, because it tells a TTL; then the system's
-// own lookup, which knows /etc/hosts and the search list of /etc/resolv.conf.
+// Resolves a configured endpoint to addresses. DNS first, because it provides a TTL; then the system's own lookup, which knows /etc/hosts
+// and the search list of /etc/resolv.conf.
 import { lookup, Resolver } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import type { Address, EndpointSource } from '../config/model.js';
 
-/** Refresh interval where no TTL is told (SRV, /etc/hosts), before the service's bounds, ms. */
+/** Refresh interval without a TTL (SRV, /etc/hosts), before the service's bounds apply, ms. */
 export const DEFAULT_TTL_MS = 5000;
 
 export interface Resolution {
   /** Sorted, without duplicates, not empty. */
   readonly addresses: readonly Address[];
-  /** The lowest TTL of the records behind it, ms; null where none is told. */
+  /** The lowest TTL of the records involved, ms; null if unknown. */
   readonly ttlMs: number | null;
-  /** Families that could not be asked for (a server failure, not an absent record): their addresses are unknown. */
+  /** Families for which the query failed (a server failure, not an absent record): their addresses are unknown. */
   readonly unknownFamilies: readonly (4 | 6)[];
 }
 
-/** What is asked of the DNS. */
+/** A DNS query. */
 export type DnsName = Extract<EndpointSource, { kind: 'dns' | 'srv' }>;
 
-/** What the DNS source needs; throws an Error whose message says why a name has no addresses. */
+/** Needed by the DNS source; throws an Error whose message says why a name has no addresses. */
 export interface EndpointResolver {
   resolve(source: DnsName): Promise<Resolution>;
 }
 
-/** The part of node:dns's Resolver that is used. */
+/** The parts of node:dns's Resolver in use. */
 export type DnsClient = Pick<Resolver, 'resolve4' | 'resolve6' | 'resolveSrv'>;
 export type SystemLookup = (name: string) => Promise<readonly string[]>;
 
@@ -34,7 +34,7 @@ interface HostResolution {
   readonly unknownFamilies: readonly (4 | 6)[];
 }
 
-/** Answers of the DNS that say: there is no such record. */
+/** DNS answers that mean there is no such record. */
 const ABSENT = new Set(['ENODATA', 'ENOTFOUND']);
 
 export class DnsEndpointResolver implements EndpointResolver {
@@ -42,8 +42,8 @@ export class DnsEndpointResolver implements EndpointResolver {
   readonly #lookup: SystemLookup;
 
   /**
-   * A client for each name: Node ends the questions that are under way on one (EDESTRUCTION) when it starts it anew, as it does after a
-   * question that has failed. One made later knows an /etc/resolv.conf that has changed, too.
+   * Creates a client for each name: Node aborts pending queries (EDESTRUCTION) when it restarts one, as it does after a failed query. A new
+   * client also notices a changed /etc/resolv.conf.
    */
   constructor(
     makeClient: () => DnsClient = () => new Resolver({ timeout: 2000, tries: 2 }),
@@ -59,8 +59,7 @@ export class DnsEndpointResolver implements EndpointResolver {
     return { addresses: unique(hosts.map((host) => ({ host, port: source.port }))), ttlMs, unknownFamilies };
   }
 
-  // RFC 2782: the targets with the lowest priority value; the others are for when these are gone for good. Weights are
-  // not used: the balancer measures.
+  // RFC 2782: the targets with the lowest priority value; the others are a fallback. Weights are not used: the balancer measures.
   async #service(name: string): Promise<Resolution> {
     const records = await this.#makeClient().resolveSrv(name);
     const offered = records.filter((record) => record.name !== '' && record.name !== '.');
@@ -87,7 +86,7 @@ export class DnsEndpointResolver implements EndpointResolver {
     }
     return {
       addresses: unique(addresses),
-      // Node 20 and 22 do not tell the TTL of the SRV record itself.
+      // Node 20 and 22 do not report the TTL of the SRV record itself.
       ttlMs: Math.min(DEFAULT_TTL_MS, ...ttls),
       unknownFamilies: [...unknownFamilies],
     };
@@ -96,7 +95,7 @@ export class DnsEndpointResolver implements EndpointResolver {
   async #host(name: string): Promise<HostResolution> {
     const host = name.endsWith('.') ? name.slice(0, -1) : name;
     if (isIP(host) !== 0) return { hosts: [host], ttlMs: null, unknownFamilies: [] };
-    // RFC 6761 section 6.3: names under localhost are not to be asked of the DNS.
+    // RFC 6761 section 6.3: names under localhost must not be queried in DNS.
     if (isLocalhost(host)) return { hosts: oneLoopback(await this.#lookup(host)), ttlMs: null, unknownFamilies: [] };
 
     const client = this.#makeClient();
@@ -120,13 +119,13 @@ export class DnsEndpointResolver implements EndpointResolver {
     try {
       return { hosts: oneLoopback(await this.#lookup(host)), ttlMs: null, unknownFamilies: [] };
     } catch (error) {
-      // A server failure says more than the lookup that followed it.
+      // A server failure is more informative than the error of the lookup that followed.
       throw dnsError === null || isAbsent(dnsError) ? error : dnsError;
     }
   }
 }
 
-/** Sorted by host, then port; each address once. */
+/** Sorted by host, then port, without duplicates. */
 export function unique(addresses: readonly Address[]): Address[] {
   const byText = new Map(addresses.map((address) => [`${address.host} ${address.port}`, address]));
   return [...byText.values()].sort((a, b) => compareText(a.host, b.host) || a.port - b.port);
@@ -144,13 +143,13 @@ function oneLoopback(hosts: readonly string[]): readonly string[] {
   return hosts.some((host) => host.startsWith('127.')) ? hosts.filter((host) => host !== '::1') : hosts;
 }
 
-/** Each takes one of the four threads that Node has for files and compression too, and may take it for long. */
+/** Each occupies one of the four threads that Node also uses for files and compression, possibly for long. */
 const LOOKUPS_AT_ONCE = 2;
 let lookups = 0;
 const waiting: (() => void)[] = [];
 
 async function lookupAll(name: string): Promise<readonly string[]> {
-  // Who leaves hands the place on.
+  // Whoever finishes passes the place on.
   if (lookups >= LOOKUPS_AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve));
   else lookups++;
   try {

@@ -1,22 +1,22 @@
-// The seam of discovery: a source is watched, and reports the endpoints it knows: at once or later, then at each change.
+// The interface of discovery sources: a source is watched, and reports its endpoints, at once or later, and then at each change.
 import type { EndpointSource } from '../config/model.js';
 import type { Endpoint } from './endpoint.js';
 
 export interface WatchSpec<S extends EndpointSource = EndpointSource> {
-  /** The service that asks, for logs. */
+  /** The requesting service, for logs. */
   readonly service: string;
   readonly source: S;
-  /** Bounds of the interval in which a source that must ask does so, ms. */
+  /** Bounds of the refresh interval, ms. */
   readonly minTtlMs: number;
   readonly maxTtlMs: number;
-  /** What another watch of the same source has reported last: better than nothing while this one finds out. */
+  /** The last report of another watch of the same source: better than nothing until this one has its own. */
   readonly known: readonly Endpoint[] | null;
 }
 
 export type EndpointUpdate =
-  /** All endpoints there are now. */
+  /** All current endpoints. */
   | { readonly kind: 'endpoints'; readonly endpoints: readonly Endpoint[] }
-  /** Nothing is known, and why. A source that has reported endpoints goes on with these instead, and logs what is wrong. */
+  /** Nothing is known, and why. A source that has reported endpoints keeps them instead, and logs the problem. */
   | { readonly kind: 'failed'; readonly reason: string };
 
 export type Report = (update: EndpointUpdate) => void;
@@ -31,7 +31,7 @@ export interface Source<S extends EndpointSource = EndpointSource> {
   watch(spec: WatchSpec<S>, report: Report): Watch;
 }
 
-/** A source for each kind that the configuration has. */
+/** A source for each kind in the configuration. */
 export type Sources = { readonly [K in EndpointSource['kind']]: Source<Extract<EndpointSource, { kind: K }>> };
 
 export interface DiscoveryLogger {
@@ -40,7 +40,7 @@ export interface DiscoveryLogger {
   error(message: string, fields?: Record<string, unknown>): void;
 }
 
-/** Timers as the tests replace them. */
+/** Timers, replaceable in tests. */
 export interface Timers {
   set(callback: () => void, delayMs: number): unknown;
   clear(timer: unknown): void;

@@ -1,4 +1,4 @@
-// Addresses that the configuration gives: known at once, and for good.
+// Addresses in the configuration: known at once and constant.
 import type { EndpointSource } from '../config/model.js';
 import { endpointAt } from './endpoint.js';
 import type { Report, Source, Watch, WatchSpec } from './source.js';

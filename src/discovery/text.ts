@@ -1,4 +1,4 @@
-// How addresses and endpoints are written for people: as the configuration spells them.
+// Addresses and endpoints as text, in the configuration's notation.
 import type { Address, EndpointSource } from '../config/model.js';
 
 /** `host:port`, IPv6 in brackets. */

@@ -1,22 +1,22 @@
-// Where heads and trailer sections lie that are larger than a buffer: pieces of memory in which such a one is contiguous while it is looked at.
+// Memory for heads and trailer sections larger than a buffer, in which one is contiguous while it is processed.
 //
-// What waits (for more of it, for a connection, for a reader) waits in buffers of the slab, as everything does, and is put together here for as
-// long as one call takes. So one area for each purpose does for a worker: nobody can use them up, and their pages are touched when there is need.
+// Waiting data (for more of it, for a connection, for a reader) is in buffers of the slab, as always, and is joined here for the duration
+// of one call. So a worker needs only one area per purpose: nobody can use them up, and their pages are touched only when needed.
 
-/** The largest head or trailer section that can be configured. */
+/** Maximum configurable size of a head or trailer section. */
 export const MAX_HEAD_BYTES = 256 * 1024;
-/** More than that: a head grows a little on its way to the other version. */
+/** Larger than that, because a head grows a little in translation. */
 export const AREA_BYTES = MAX_HEAD_BYTES + 32 * 1024;
 export const AREAS_BYTES = 4 * AREA_BYTES;
 
 export class Areas {
-  /** What has come, in pieces. */
+  /** Received pieces. */
   readonly arrived: number;
-  /** Text that is not in a block as such: what `Core.list` has for scratch. */
+  /** Decoded text that is not in the block itself: the scratch of `Core.list`. */
   readonly decoded: number;
-  /** What was kept. */
+  /** A kept head. */
   readonly kept: number;
-  /** What is about to go out. */
+  /** Output. */
   readonly written: number;
 
   /** Uses AREAS_BYTES from `at` on. */

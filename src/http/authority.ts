@@ -5,7 +5,7 @@ const hex = HEX;
 const OPEN = 0x5b;
 const CLOSE = 0x5d;
 
-/** Whether [start, end) is a host with an optional port. No userinfo; the host is not empty. `raw`: it may have octets that are not ASCII. */
+/** Whether [start, end) is a non-empty host with an optional port, without userinfo. `raw`: it may contain non-ASCII bytes. */
 export function validAuthority(
   bytes: Uint8Array,
   start: number,
@@ -42,13 +42,13 @@ export function validAuthority(
   return true;
 }
 
-/** Position after the character of more than one octet at `p`; `p` where it is no well-formed UTF-8 (RFC 3629 section 4). */
+/** Position after the multi-byte character at `p`; `p` if it is not valid UTF-8 (RFC 3629 section 4). */
 function skipUtf8(bytes: Uint8Array, p: number, end: number): number {
   const first = bytes[p];
   const length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
   if (first < 0xc2 || first > 0xf4 || p + length > end) return p;
   const second = bytes[p + 1];
-  // Neither longer than it need be, nor a surrogate, nor past the last character.
+  // Not overlong, not a surrogate, not beyond the last character.
   if ((first === 0xe0 && second < 0xa0) || (first === 0xed && second > 0x9f)) return p;
   if ((first === 0xf0 && second < 0x90) || (first === 0xf4 && second > 0x8f)) return p;
   for (let i = 1; i < length; i++) if ((bytes[p + i] & 0xc0) !== 0x80) return p;

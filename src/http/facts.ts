@@ -1,4 +1,4 @@
-// What the fields of a list say, gathered one by one, with the errors that show in a field whatever message it is in.
+// What the fields of a list mean, gathered one by one, with the errors that are visible in a field regardless of its message.
 
 import { validAuthority } from './authority.js';
 import { isEventStream } from './content-type.js';
@@ -29,45 +29,44 @@ const UPPER_A = 0x41;
 const UPPER_Z = 0x5a;
 
 /**
- * Facts about a list of fields. Reused: `reset`, `add` per field, `close`. The order of `add` doesn't matter but among
- * fields of one name, so facts of a part of a list can be added to (`copy`). That pseudo-header fields come first is for
- * the caller to see.
+ * Facts about a list of fields. Reused: `reset`, `add` per field, `close`. The order of `add` matters only among fields of the same name,
+ * so facts of a part of a list can be continued (`copy`). The caller checks that pseudo-header fields come first.
  */
 export class Facts {
-  /** The first MALFORMED code, 0 where there is none. What depends on the kind of message is up to the checks of message.ts. */
+  /** The first MALFORMED code, 0 for none. message.ts checks what depends on the kind of message. */
   error = 0;
   /** PSEUDO bits of those present. */
   pseudo = 0;
   /** METHOD. */
   method = 0;
-  /** 100 to 999; 0 where there is none. */
+  /** 100 to 999; 0 for none. */
   status = 0;
   /** SCHEME. */
   scheme = 0;
-  /** CONNECT_PROTOCOL: what an extended CONNECT asks for (RFC 8441 section 4). */
+  /** CONNECT_PROTOCOL: the protocol of an extended CONNECT (RFC 8441 section 4). */
   protocol = 0;
-  /** -1 where there is none. */
+  /** -1 for none. */
   contentLength = -1;
-  /** content-type is application/grpc, or that with a +suffix or parameters. */
+  /** content-type is application/grpc, possibly with a +suffix or parameters. */
   grpc = false;
   /** content-type is text/event-stream, with or without parameters. */
   eventStream = false;
-  /** 0 to 16; -1 where there is none. Any other value is 2, UNKNOWN. */
+  /** 0 to 16; -1 for none. Any other value counts as 2, UNKNOWN. */
   grpcStatus = -1;
-  /** grpc-timeout in ms, rounded up, at most 2^31-1; -1 where there is none or it is not one. */
+  /** grpc-timeout in ms, rounded up, at most 2^31-1; -1 if missing or invalid. */
   grpcTimeoutMs = -1;
   /** `te: trailers`. */
   teTrailers = false;
   /** `expect: 100-continue`. */
   expectContinue = false;
   hasHost = false;
-  /** A Trailer field. */
+  /** Whether there is a Trailer field. */
   trailer = false;
-  /** ORIGIN: which HTTP/1 it is that is carried over HTTP/2. */
+  /** ORIGIN: the version of HTTP/1 carried over HTTP/2. */
   origin: number = ORIGIN.NONE;
-  /** Cookie fields; HTTP/1 wants them as one (RFC 9113 section 8.2.3). */
+  /** Number of Cookie fields; HTTP/1 needs them joined (RFC 9113 section 8.2.3). */
   cookies = 0;
-  /** Positions of values in memory.bytes, valid as long as the list's; -1 where there is none. */
+  /** Positions of values in memory.bytes, valid as long as the list's; -1 for none. */
   methodAt = -1;
   methodLength = 0;
   pathAt = -1;
@@ -137,19 +136,19 @@ export class Facts {
     this.pathForm = other.pathForm;
   }
 
-  /** Notes an error, unless there is one already. */
+  /** Records an error, unless there is one already. */
   fail(code: number): void {
     if (this.error === 0) this.error = code;
   }
 
-  /** Notes what a field says whose octets `nameError` and `valueError` have found good. `name` is a NAME. */
+  /** Processes a field that `nameError` and `valueError` have accepted. `name` is a NAME. */
   add(bytes: Uint8Array, name: number, at: number, length: number): void {
     if (name === NAME.OTHER) return;
     if (name < FIRST_REGULAR) this.addPseudo(bytes, name, at, length);
     else this.addRegular(bytes, name, at, length);
   }
 
-  /** Checks what takes several fields. Once more after later `add`s is fine. */
+  /** Checks that need several fields. May be repeated after later `add`s. */
   close(bytes: Uint8Array): void {
     if (this.error !== 0) return;
     if (this.authorityAt >= 0) {
@@ -230,7 +229,7 @@ export class Facts {
         this.teTrailers = true;
         return;
       case NAME.HOST:
-        // An empty Host is what a target without authority calls for (RFC 9110 section 7.2).
+        // An empty Host is correct for a target without authority (RFC 9110 section 7.2).
         if (this.hasHost || (length > 0 && !validAuthority(bytes, at, end, false))) this.fail(MALFORMED.HOST);
         this.hasHost = true;
         this.hostAt = at;
@@ -298,7 +297,7 @@ function statusOf(bytes: Uint8Array, at: number, length: number): number {
   return hundreds * 100 + tens * 10 + ones;
 }
 
-/** -1 where it is no number up to 2^53-1. */
+/** -1 if it is not a number up to 2^53-1. */
 function contentLength(bytes: Uint8Array, at: number, end: number): number {
   if (at === end) return -1;
   let value = 0;

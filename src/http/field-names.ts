@@ -1,4 +1,4 @@
-// Field names that the proxy knows. Ids are small integers, so that facts about a field are a switch and not a comparison of text.
+// Well-known field names. Ids are small integers, so that code can switch on them instead of comparing text.
 
 /** Ids of well-known names. Pseudo-header fields come first: `id !== 0 && id <= NAME.UNKNOWN_PSEUDO` is one. */
 export const NAME = {
@@ -67,10 +67,10 @@ export const NAME = {
   B3_FLAGS: 61,
 } as const;
 
-/** The first id that is no pseudo-header field's. */
+/** The first id that is not a pseudo-header field. */
 export const FIRST_REGULAR = NAME.CONNECTION;
 
-/** Text by id; ids without one text are empty. */
+/** Text by id; empty for ids without a single text. */
 export const NAME_TEXT: readonly string[] = [
   '',
   ':method',
@@ -136,7 +136,7 @@ export const NAME_TEXT: readonly string[] = [
   'x-b3-flags',
 ];
 
-/** Names whose value is another one in almost every message: interning it would be for nothing. */
+/** Names whose values differ in almost every message: interning them would be pointless. */
 export const VOLATILE_NAMES: readonly number[] = [
   NAME.GRPC_TIMEOUT,
   NAME.GRPC_MESSAGE,
@@ -156,7 +156,7 @@ export const VOLATILE_NAMES: readonly number[] = [
   NAME.AGE,
 ];
 
-/** Names whose values compression must not reveal (RFC 7541 section 7.1): they never enter a table of ours. */
+/** Names whose values compression must not reveal (RFC 7541 section 7.1): they never enter our tables. */
 export const SENSITIVE_NAMES: readonly number[] = [
   NAME.AUTHORIZATION,
   NAME.PROXY_AUTHORIZATION,

@@ -1,5 +1,5 @@
-// Which octets may be in names and values of fields at all. Stricter than RFC 9113 section 8.2.1 demands: a name is a token of
-// RFC 9110 without upper case, a value has no control characters but HTAB.
+// Bytes allowed in names and values of fields. Stricter than RFC 9113 section 8.2.1: a name is a token of RFC 9110 without upper case, a
+// value has no control characters except HTAB.
 
 import { MALFORMED } from './malformed.js';
 import { COLON, HT, SP, skipToken, skipValue } from './octets.js';
@@ -7,7 +7,7 @@ import { COLON, HT, SP, skipToken, skipValue } from './octets.js';
 const UPPER_A = 0x41;
 const UPPER_Z = 0x5a;
 
-/** 0 or MALFORMED.NAME. A leading colon is one of the name. */
+/** 0 or MALFORMED.NAME. A leading colon belongs to the name. */
 export function nameError(bytes: Uint8Array, at: number, length: number): number {
   const end = at + length;
   const first = length > 0 && bytes[at] === COLON ? at + 1 : at;

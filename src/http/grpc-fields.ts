@@ -7,11 +7,11 @@ const SEMICOLON = 0x3b;
 /** TimeoutValue is at most 8 digits. */
 const TIMEOUT_DIGITS = 8;
 const MAX_MS = 0x7fffffff;
-/** Status codes end here; what is above counts as UNKNOWN. */
+/** The last status code; higher ones count as UNKNOWN. */
 const LAST_STATUS = 16;
 const UNKNOWN = 2;
 
-/** application/grpc, then nothing, a +suffix or parameters; application/grpc-web is something else. */
+/** application/grpc, possibly with a +suffix or parameters; not application/grpc-web. */
 export function isGrpc(bytes: Uint8Array, at: number, end: number): boolean {
   const after = at + GRPC.length;
   if (after > end || !equals(bytes, at, after, GRPC)) return false;
@@ -32,7 +32,7 @@ export function grpcStatus(bytes: Uint8Array, at: number, end: number): number {
   return value <= LAST_STATUS ? value : UNKNOWN;
 }
 
-/** In ms; -1 where it is not 1 to 8 digits and a unit. */
+/** In ms; -1 if it is not 1 to 8 digits and a unit. */
 export function grpcTimeout(bytes: Uint8Array, at: number, end: number): number {
   const digits = end - at - 1;
   if (digits < 1 || digits > TIMEOUT_DIGITS) return -1;

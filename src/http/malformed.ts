@@ -1,6 +1,6 @@
-// The errors that a message can have, by number, and how each is said.
+// Errors of messages, by number, and their texts.
 
-/** Why a message is malformed (RFC 9113 section 8.1.1). 0 is none of them. */
+/** Why a message is malformed (RFC 9113 section 8.1.1). 0 is not an error. */
 export const MALFORMED = {
   NAME: 1,
   VALUE: 2,

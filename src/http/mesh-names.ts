@@ -1,4 +1,4 @@
-// Names of fields that proxies of a mesh tell each other, and the application, things by: they begin with `l5d-`, as Linkerd has it.
+// Names of header fields in which mesh proxies inform each other and the application: they begin with `l5d-`, as in Linkerd.
 
 const L = 0x6c;
 const FIVE = 0x35;
@@ -7,7 +7,10 @@ const HYPHEN = 0x2d;
 const UNDERSCORE = 0x5f;
 const LOWER = 0x20;
 
-/** Whether a name is one of these, in any case. Gateways that turn names into variables can't tell underscores from hyphens. */
+/**
+ * Whether a name is one of these, in any case. Underscores count as hyphens, because gateways that turn names into variables can't tell
+ * them apart.
+ */
 export function isMeshName(bytes: Uint8Array, at: number, length: number): boolean {
   return (
     length >= 4 &&

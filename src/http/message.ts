@@ -1,4 +1,4 @@
-// What requests, responses and trailers must say and must not (RFC 9113 section 8, RFC 8441 section 4).
+// Rules for requests, responses and trailers as a whole (RFC 9113 section 8, RFC 8441 section 4).
 
 import { CONNECT_PROTOCOL, type Facts, PATH_FORM, PSEUDO, SCHEME } from './facts.js';
 import { MALFORMED } from './malformed.js';
@@ -21,11 +21,11 @@ export function checkRequest(facts: Facts): number {
   if ((pseudo & PLAIN_REQUEST) !== PLAIN_REQUEST) return MALFORMED.PSEUDO_MISSING;
   if (facts.pathForm === PATH_FORM.SLASH) return 0;
   if (facts.pathForm === PATH_FORM.ASTERISK) return facts.method === METHOD.OPTIONS ? 0 : MALFORMED.PATH;
-  // Only the URIs of other schemes can have paths of another form.
+  // Only URIs with other schemes can have other forms of paths.
   return facts.scheme === SCHEME.OTHER && facts.pathLength > 0 ? 0 : MALFORMED.PATH;
 }
 
-/** 0 or the MALFORMED code of a response's header section, interim ones too (RFC 9113 section 8.3.2 and 8.6). */
+/** 0 or the MALFORMED code of a response's header section, including interim ones (RFC 9113 section 8.3.2 and 8.6). */
 export function checkResponse(facts: Facts): number {
   if (facts.error !== 0) return facts.error;
   if ((facts.pseudo & REQUEST_ONLY) !== 0) return MALFORMED.PSEUDO_FORBIDDEN;

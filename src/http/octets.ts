@@ -1,8 +1,8 @@
-// Octet classes and byte primitives that the codecs are written in. Nothing here allocates after module load.
+// Byte classes and primitives for the codecs. Nothing here allocates after module load.
 //
-// V8 folds a module's own constants into optimised code (a table's address and length too) but loads an imported binding
-// at every use. So scans live here beside their table, and hot modules keep their own copies of a few octets:
-// 120 ns against 80 for a value of 63 octets.
+// V8 folds a module's own constants into optimised code (including a table's address and length), but loads an imported binding at every
+// use. So scans are next to their tables, and hot modules have their own copies of some byte constants: 120 ns against 80 for a value of 63
+// bytes.
 
 export const HT = 0x09;
 export const LF = 0x0a;
@@ -12,18 +12,18 @@ export const COLON = 0x3a;
 
 /** tchar of RFC 9110 section 5.6.2. */
 const TOKEN = 1;
-/** What a field value or a reason phrase may hold: HTAB, SP, VCHAR, obs-text (RFC 9110 section 5.5). */
+/** Allowed in a field value or a reason phrase: HTAB, SP, VCHAR, obs-text (RFC 9110 section 5.5). */
 const VALUE_SHIFT = 1;
 const VALUE = 1 << VALUE_SHIFT;
-/** What a request target may hold: visible ASCII without `#`, which no form of target has (RFC 9112 section 3.2). */
+/** Allowed in a request target: visible ASCII without `#`, which no form of target contains (RFC 9112 section 3.2). */
 const TARGET_SHIFT = 2;
 const TARGET = 1 << TARGET_SHIFT;
-/** reg-name without pct-encoded: unreserved and sub-delims (RFC 3986 section 3.2.2). No host in use is percent-encoded. */
+/** reg-name without pct-encoded: unreserved and sub-delims (RFC 3986 section 3.2.2). Real host names are never percent-encoded. */
 const HOST = 8;
 /** Inside the brackets of an IPv6 literal. */
 const IPV6 = 16;
 
-/** Class bits of every octet. */
+/** Class bits of every byte. */
 const classes = new Uint8Array(256);
 /** Value of a hexadecimal digit, 16 for anything else. */
 export const HEX = new Uint8Array(256).fill(16);
@@ -43,10 +43,10 @@ for (let digit = 0; digit < 16; digit++) {
   HEX[digit.toString(16).toUpperCase().charCodeAt(0)] = digit;
 }
 
-// The three scans below take four octets a turn and find the place in the last four without a branch, which would be
-// mispredicted as a rule. They are written out since a class passed as an argument costs what they gain.
+// The three scans below process four bytes per iteration and find the place in the last four without a branch, which would usually be
+// mispredicted. They are written out because passing the class as an argument would cost what they gain.
 
-/** Position of the first octet in [from, stop) that is no tchar, or `stop`. The next two scan likewise. */
+/** Position of the first byte in [from, stop) that is not a tchar, or `stop`. The next two are similar. */
 export function skipToken(bytes: Uint8Array, from: number, stop: number): number {
   let p = from;
   for (; p + 4 <= stop; p += 4) {
@@ -59,7 +59,7 @@ export function skipToken(bytes: Uint8Array, from: number, stop: number): number
   return p;
 }
 
-/** Skips what a field value or a reason phrase may hold. */
+/** Skips bytes allowed in a field value or a reason phrase. */
 export function skipValue(bytes: Uint8Array, from: number, stop: number): number {
   let p = from;
   for (; p + 4 <= stop; p += 4) {
@@ -72,7 +72,7 @@ export function skipValue(bytes: Uint8Array, from: number, stop: number): number
   return p;
 }
 
-/** Skips what a request target may hold. */
+/** Skips bytes allowed in a request target. */
 export function skipTarget(bytes: Uint8Array, from: number, stop: number): number {
   let p = from;
   for (; p + 4 <= stop; p += 4) {
@@ -100,14 +100,14 @@ export function skipHost(bytes: Uint8Array, from: number, stop: number, ipv6: bo
   return p;
 }
 
-/** End of [start, end) without the SP and HTAB at its end. */
+/** End of [start, end) without trailing SP and HTAB. */
 export function trimEnd(bytes: Uint8Array, start: number, end: number): number {
   let p = end;
   while (p > start && (bytes[p - 1] === SP || bytes[p - 1] === HT)) p--;
   return p;
 }
 
-/** Whether a field value may hold this octet. */
+/** Whether the byte is allowed in a field value. */
 export function isValue(octet: number): boolean {
   return (classes[octet] & VALUE) !== 0;
 }
@@ -115,7 +115,7 @@ export function isValue(octet: number): boolean {
 /** Bytes of an ASCII constant; module load only. */
 export const ascii = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'latin1'));
 
-/** Whether `lower.length` octets at `at` equal `lower` (lower-case) in any case. They must hold no control characters. */
+/** Whether the `lower.length` bytes at `at` equal `lower` (lower-case) in any case. They must not contain control characters. */
 export function same(bytes: Uint8Array, at: number, lower: Uint8Array): boolean {
   for (let i = 0; i < lower.length; i++) if ((bytes[at + i] | 0x20) !== lower[i]) return false;
   return true;
@@ -126,26 +126,26 @@ export function equals(bytes: Uint8Array, start: number, end: number, lower: Uin
   return end - start === lower.length && same(bytes, start, lower);
 }
 
-/** From here on the call into the engine's memmove, 20 ns whatever the size, beats a loop of 1.3 ns an octet. */
+/** From this size on, calling the engine's memmove, 20 ns for any size, beats a loop at 1.3 ns per byte. */
 const LOOP_BYTES = 15;
 
-/** Moves [from, to) to `at`; they may overlap. */
+/** Moves [from, to) to `at`; the ranges may overlap. */
 export function move(bytes: Uint8Array, from: number, to: number, at: number): void {
   const length = to - from;
   if (length < LOOP_BYTES && at <= from) for (let i = 0; i < length; i++) bytes[at + i] = bytes[from + i];
   else bytes.copyWithin(at, from, to);
 }
 
-/** Up to here a loop over words, 1.2 ns each, beats that call. */
+/** Up to this size, a loop over words at 1.2 ns each beats that call. */
 export const WORDS_BYTES = 64;
 const WORD_BYTES = 4;
 
-/** Copies [from, to), of at most WORDS_BYTES octets, to `at`; they must not overlap. `view` is of all of `bytes`. */
+/** Copies [from, to), at most WORDS_BYTES bytes, to `at`; they must not overlap. `view` is a view of all of `bytes`. */
 export function moveWords(bytes: Uint8Array, view: DataView, from: number, to: number, at: number): void {
   copyWords(bytes, view, from, to, bytes, view, at);
 }
 
-/** The same from `bytes` to `into`, of any length; each with its view. */
+/** The same from `bytes` to `into`, for any length, each with its view. */
 export function copyWords(
   bytes: Uint8Array,
   view: DataView,
@@ -160,12 +160,12 @@ export function copyWords(
   for (; i + WORD_BYTES <= to; i += WORD_BYTES, o += WORD_BYTES) intoView.setInt32(o, view.getInt32(i, true), true);
   if (i === to) return;
   if (to - from >= WORD_BYTES) {
-    // The last word once more, from where it ends.
+    // The last word, overlapping the previous one.
     intoView.setInt32(at + to - from - WORD_BYTES, view.getInt32(to - WORD_BYTES, true), true);
   } else for (; i < to; i++, o++) into[o] = bytes[i];
 }
 
-/** Copies [from, to) to `at` and returns the position after it; -1 where it would pass `limit` or `at` already is -1. */
+/** Copies [from, to) to `at` and returns the position after it; -1 if it would pass `limit`, or if `at` is already -1. */
 export function copy(bytes: Uint8Array, from: number, to: number, at: number, limit: number): number {
   const end = at + to - from;
   if (at < 0 || end > limit) return -1;
@@ -174,7 +174,7 @@ export function copy(bytes: Uint8Array, from: number, to: number, at: number, li
   return end;
 }
 
-/** Writes a constant at `at` and returns the position after it; -1 as in `copy`. */
+/** Writes a constant at `at` and returns the position after it; -1 as for `copy`. */
 export function put(bytes: Uint8Array, constant: Uint8Array, at: number, limit: number): number {
   const length = constant.length;
   if (at < 0 || at + length > limit) return -1;
@@ -183,7 +183,7 @@ export function put(bytes: Uint8Array, constant: Uint8Array, at: number, limit: 
   return at + length;
 }
 
-/** Writes an integer of 0 to 2^53-1 in decimal; -1 as in `copy`. */
+/** Writes an integer from 0 to 2^53-1 in decimal; -1 as for `copy`. */
 export function putDecimal(bytes: Uint8Array, value: number, at: number, limit: number): number {
   let digits = 1;
   for (let bound = 10; bound <= value; bound *= 10) digits++;

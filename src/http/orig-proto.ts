@@ -1,10 +1,10 @@
-// How a proxy of the mesh says, to the next one, which version of HTTP/1 a request is that it carries over HTTP/2: the field
-// `l5d-orig-proto`, of value `HTTP/1.1` or `HTTP/1.0`, with `; absolute-form` behind it if the target was in that form.
+// The field `l5d-orig-proto`, in which a mesh proxy tells the next one which version of HTTP/1 it carries over HTTP/2: `HTTP/1.1` or
+// `HTTP/1.0`, followed by `; absolute-form` if the target was in that form.
 import { ascii, equals } from './octets.js';
 
-/** What the field says: `Facts.origin`. */
+/** Meaning of the field: `Facts.origin`. */
 export const ORIGIN = {
-  /** It is not there. */
+  /** There is none. */
   NONE: 0,
   HTTP1: 1,
   /** HTTP/1, with a target in absolute form. */
@@ -15,19 +15,19 @@ export const ORIGIN = {
 
 export const ORIG_PROTO = 'l5d-orig-proto';
 
-/** Values, by minor version, and whether the target was in absolute form. */
+/** Values by minor version, and by whether the target was in absolute form. */
 export const ORIG_PROTO_VALUES = [
   ['HTTP/1.0', 'HTTP/1.0; absolute-form'],
   ['HTTP/1.1', 'HTTP/1.1; absolute-form'],
 ] as const;
 
-// In lower case, as `equals` wants it.
+// In lower case, as `equals` requires.
 const PLAIN = [ascii('http/1.1'), ascii('http/1.0')] as const;
 const FORM = ascii('absolute-form');
 const SEMICOLON = 0x3b;
 const SPACE = 0x20;
 
-/** The ORIGIN in a value. */
+/** Parses the ORIGIN in a value. */
 export function originOf(bytes: Uint8Array, at: number, length: number): number {
   const version = PLAIN[0].length;
   if (length < version) return ORIGIN.OTHER;

@@ -1,4 +1,4 @@
-// Why a proxy answers a request itself instead of passing on an endpoint's response.
+// Why the proxy answers a request itself instead of passing on an endpoint's response.
 
 /** Values of the reason header, `sluice-error`. */
 export const RESPONSE_REASONS = [
@@ -31,7 +31,7 @@ export const RESPONSE_REASONS = [
 
 export type ResponseReason = (typeof RESPONSE_REASONS)[number];
 
-/** Reasons that are the client's doing. The rest are failures of the service. */
+/** Reasons caused by the client. All others are failures of the service. */
 export const CLIENT_REASONS: ReadonlySet<ResponseReason> = new Set([
   'bad-request',
   'header-too-large',

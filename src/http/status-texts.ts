@@ -1,4 +1,4 @@
-// Reason phrases, as Node.js has them; from there they come with its whole implementation of HTTP, half a MiB in every worker.
+// Reason phrases, as in Node.js. Importing them from there would load its whole HTTP implementation, half a MiB per worker.
 
 export const STATUS_TEXTS: Readonly<Record<number, string>> = {
   100: 'Continue',

@@ -1,12 +1,12 @@
-// What the rules of a listener would do with a client, in sentences.
+// Explains in sentences what a listener's rules would do with a client.
 import { addressBits } from '../config/addresses.js';
 import { type AuthorizationConfig, DEFAULT_RULE, type ListenerConfig } from '../config/model.js';
 import { addressWords, readAddress } from './network-list.js';
 import { DECISION, DEPENDS, decisionOf, RuleSet, ruleOf } from './rules.js';
 
-/** Who would connect. */
+/** The hypothetical client. */
 export interface ClientIs {
-  /** Numeric address; null where nobody has said. */
+  /** Numeric address; null if not given. */
   readonly from: string | null;
   /** Name in a verified certificate; null for none. */
   readonly identity: string | null;
@@ -20,7 +20,7 @@ const WORDS: Readonly<Record<number, string>> = {
   [DECISION.AUDIT]: 'allowed, and told of in the log',
 };
 
-/** `port`: where the client is going. */
+/** `port`: the client's destination port. */
 export function authorizationSteps({ authorization }: ListenerConfig, port: number, client: ClientIs): string[] {
   if (authorization === null) return [];
   const { rules, default: policy } = authorization;

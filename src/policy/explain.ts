@@ -1,4 +1,4 @@
-// What would be done with a connection to a destination, and why, in sentences. For people, and for the admin port.
+// Explains in sentences what would happen to a connection to a destination, and why. For people, and for the admin port.
 import type { Config, ListenerConfig, ListenerServices, ServiceConfig } from '../config/model.js';
 import { addressText, sourceText } from '../discovery/text.js';
 import { ANYBODY, authorizationSteps, type ClientIs } from './explain-authorization.js';
@@ -8,40 +8,40 @@ import { type Decision, decide, type Original, type Race, race, raceTo } from '.
 
 export interface Explanation {
   readonly destination: string;
-  /** Name of the listener that takes it, directly or redirected; null where none does. */
+  /** Name of the listener that accepts it, directly or redirected; null if none does. */
   readonly listener: string | null;
   readonly verdict: 'opaque' | 'http1' | 'http2' | 'detect' | 'none';
   /** A reason of the metrics (`hint`, `annotation`, `default-port`, `learned`), `detect`, `no-listener`, or `loop`. */
   readonly reason: string;
-  /** Service that gets the connection; null where that depends on what is detected, or where it is refused. */
+  /** Service that gets the connection; null if that depends on detection, or if it is refused. */
   readonly service: string | null;
   /** Endpoints of that service, or of every service the listener may use. */
   readonly endpoints: readonly string[];
   readonly steps: readonly string[];
 }
 
-/** What only a running proxy knows. */
+/** Knowledge that only a running proxy has. */
 export interface Live {
-  /** Whether the server that a connection through this listener would reach has spoken first lately. */
+  /** Whether the server behind this listener has recently spoken first. */
   learned?(listener: string): boolean;
-  /** Addresses a service resolves to now. */
+  /** Current addresses of a service. */
   endpoints?(service: string): readonly string[];
-  /** What a destination service has said of an address; null: that it knows nothing of it. Undefined where it was not asked, or has not answered. */
+  /** A destination service's answer about an address; null: it knows nothing. Undefined if it was not asked, or has not answered. */
   discovered?(host: string, port: number): ServiceConfig | null | undefined;
 }
 
-/** What a connection to `destination` meets. */
+/** Treatment of a connection to `destination`. */
 interface Way {
   readonly destination: string;
   readonly port: number;
   readonly listener: ListenerConfig;
-  /** A service per verdict; null where they all go to the address itself. */
+  /** A service per verdict; null if all go to the address itself. */
   readonly services: ListenerServices | null;
   readonly decision: Decision;
   readonly race: Race;
 }
 
-/** `through` names a listener with originalDestination that the connection is redirected to. */
+/** `through` names a listener with originalDestination to which the connection is redirected. */
 export function explain(
   config: Config,
   host: string,
@@ -77,7 +77,7 @@ export function explain(
   return walk(config, { destination, port, listener, services, decision, race: race(config, listener) }, steps, live);
 }
 
-/** A connection that a rule of the firewall has sent to a listener with originalDestination. */
+/** A connection that a firewall rule has redirected to a listener with originalDestination. */
 function explainRedirected(
   config: Config,
   listener: ListenerConfig,
@@ -119,7 +119,7 @@ function headerSteps({ proxyProtocol }: ListenerConfig): string[] {
   return [`It has to begin with a PROXY header, within ${duration(timeoutMs)}, that says who its client is.${who}`];
 }
 
-/** The TLS that a listener ends. */
+/** TLS that a listener terminates. */
 function tlsSteps({ tls }: ListenerConfig): string[] {
   if (tls === null) return [];
   const { certificates, minVersion, clientCertificate } = tls;
@@ -139,7 +139,7 @@ function matchStep(destination: string, match: Match | null): string {
     : `It belongs to service ${match.service.name}, whose match has ${match.range.text}.`;
 }
 
-/** `said` as of `Live`. */
+/** `said`: as in `Live`. */
 function discoveryStep(destination: string, said: ServiceConfig | null | undefined): string {
   const nobody = `No service's match names ${destination}`;
   if (said === undefined)
@@ -294,7 +294,7 @@ function route(config: Config, verdict: Verdict, { services, destination }: Way,
   const service = serviceNamed(config, name);
   if (service === undefined) return [`${capitalised(what)} goes to service ${name}, which is not configured.`];
   const endpoints = endpointTexts(config, name, live).join(', ') || 'none';
-  // HTTP for a service that is declared opaque is relayed as it is.
+  // HTTP for a service declared opaque is relayed unread.
   const balanced = (verdict === 'http1' || verdict === 'http2') && service.protocol !== 'opaque';
   const how = balanced
     ? `each request is balanced ${service.balance.policy === 'ewma' ? 'by latency (peak EWMA)' : 'in turn'}, ` +

@@ -1,12 +1,12 @@
-// Names of identities, and the patterns that rules have for them.
+// Identity names, and patterns for them in rules.
 
-/** Whether `name`, of a verified certificate, is one that `pattern` stands for. An empty name is nobody's. */
+/** Whether `name`, from a verified certificate, matches `pattern`. An empty name matches nothing. */
 export function matchesIdentity(pattern: string, name: string): boolean {
   if (name === '') return false;
   if (pattern === '*') return true;
   const isUri = name.includes('://');
   if (pattern.includes('://')) {
-    // Trust domains have no case, but are written in lower case (SPIFFE ID, section 2.1); paths have one.
+    // Trust domains are case-insensitive, but written in lower case (SPIFFE ID, section 2.1); paths are case-sensitive.
     if (pattern.endsWith('/*')) return name.length > pattern.length - 1 && name.startsWith(pattern.slice(0, -1));
     return name === pattern;
   }

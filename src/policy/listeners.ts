@@ -1,8 +1,8 @@
-// Which listener takes a destination, as the kernel decides it: the exact address before the wildcards.
+// Which listener accepts a destination, in the kernel's order: exact addresses before wildcards.
 import { isIP } from 'node:net';
 import type { Config, ListenerConfig } from '../config/model.js';
 
-/** The one form of a numeric address, so that texts can be compared; other texts in lower case. */
+/** The canonical form of a numeric address, for comparison; other texts in lower case. */
 export function canonicalHost(host: string): string {
   const bare = host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host;
   if (isIP(bare) !== 6) return bare.toLowerCase();
@@ -17,11 +17,11 @@ export function canonicalHost(host: string): string {
 
 export interface Taken {
   readonly listener: ListenerConfig;
-  /** `exact`, or that the listener takes every address of this machine. */
+  /** `exact`, or `wildcard` if the listener accepts every address of this machine. */
   readonly match: 'exact' | 'wildcard';
 }
 
-/** The listener that takes connections to `host:port`; null where there is none. `host` is numeric, or a name of this machine. */
+/** The listener that accepts connections to `host:port`; null if there is none. `host` is numeric, or a name of this machine. */
 export function listenerFor(config: Config, host: string, port: number): Taken | null {
   const wanted = canonicalHost(host);
   const addresses = wanted === 'localhost' ? ['127.0.0.1', '::1'] : [wanted];
@@ -31,7 +31,7 @@ export function listenerFor(config: Config, host: string, port: number): Taken |
     const listener = at(address);
     if (listener !== undefined) return { listener, match: 'exact' };
   }
-  // 0.0.0.0 takes IPv4 only; :: takes both unless there is a listener of IPv4's own.
+  // 0.0.0.0 accepts IPv4 only; :: accepts both unless there is a separate IPv4 listener.
   const isV6 = isIP(wanted) === 6;
   const listener = isV6 ? at('::') : (at('0.0.0.0') ?? at('::'));
   return listener === undefined ? null : { listener, match: 'wildcard' };

@@ -1,4 +1,4 @@
-// Which service an address that a client was going to belongs to, by the services' `match`.
+// Finds the service for an original destination, by the services' `match`.
 import { plainAddressBits } from '../config/addresses.js';
 import { matchKey } from '../config/match.js';
 import type { MatchRange, ServiceConfig } from '../config/model.js';
@@ -8,7 +8,7 @@ export interface Match {
   readonly range: MatchRange;
 }
 
-/** Ranges don't overlap (the configuration was checked), so that the last one that begins at or before an address decides. */
+/** Ranges don't overlap (the configuration was checked), so the last one that begins at or before an address decides. */
 export class MatchTable {
   readonly #matches: readonly Match[];
 
@@ -17,7 +17,7 @@ export class MatchTable {
     this.#matches = matches.sort((a, b) => (a.range.first < b.range.first ? -1 : 1));
   }
 
-  /** O(log n). `host` is numeric, without brackets; null where no range has it. */
+  /** O(log n). `host` is numeric, without brackets; null if no range contains it. */
   lookup(host: string, port: number): Match | null {
     const bits = plainAddressBits(host);
     if (bits === null) return null;

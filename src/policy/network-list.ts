@@ -1,7 +1,7 @@
-// Networks of a rule, as numbers that addresses are compared with.
+// Networks of a rule, as numbers to compare addresses with.
 import { MAPPED_PREFIX, type Network, plainAddressBits } from '../config/addresses.js';
 
-/** Four numbers of 32 bits, the highest first; an IPv4 address is one within IPv6. */
+/** Four 32-bit numbers, the highest first; IPv4 addresses are mapped into IPv6. */
 export type AddressWords = Uint32Array;
 const WORDS = 4;
 const MAPPED = 0xffff;
@@ -11,7 +11,7 @@ const ZERO = 0x30;
 
 export const addressWords = (): AddressWords => new Uint32Array(WORDS);
 
-/** Reads `ip:port` or `[ip6]:port` into `words`. False where it is no such text. */
+/** Parses `ip:port` or `[ip6]:port` into `words`. False if it is not in that form. */
 export function readAddress(text: string, words: AddressWords): boolean {
   if (text.charCodeAt(0) !== 0x5b) return readIPv4(text, words);
   const close = text.indexOf(']');
@@ -50,12 +50,12 @@ function putWords(hex: string, into: Uint32Array, at: number): void {
   for (let i = 0; i < WORDS; i++) into[at + i] = Number.parseInt(hex.slice(8 * i, 8 * i + 8), 16);
 }
 
-/** Networks, each without its exceptions. */
+/** Networks with exceptions. */
 export class NetworkList {
-  /** First and last address of each, then of each exception. */
+  /** First and last address of each network, then of each exception. */
   private readonly bounds: Uint32Array;
   private readonly family: Uint8Array;
-  /** Where the exceptions of each begin; one more than there are networks. */
+  /** Index of each network's first exception; one more entry than there are networks. */
   private readonly excepted: number[] = [];
   private readonly count: number;
 

@@ -1,10 +1,10 @@
-// What a listener does with a connection before a byte is read. The data path and `explain` both ask here.
+// How a listener treats a connection before reading a byte. The data path and `explain` both use this.
 import type { Config, ListenerConfig, ListenerProtocol, ServiceConfig } from '../config/model.js';
 
-/** Delays of the race where the listener leaves the choice to us, ms. */
+/** Race delays if the listener leaves the choice to us, ms. */
 export const RACE_SINGLE_MS = 3;
 export const RACE_MS = 50;
-/** `raceMs` values with a meaning of their own. */
+/** Special values of `raceMs`. */
 export const RACE_AUTO = -1;
 export const RACE_OFF = -2;
 
@@ -13,16 +13,19 @@ export type Decision =
   | { readonly protocol: Exclude<ListenerProtocol, 'detect'>; readonly reason: 'hint' }
   | { readonly protocol: 'opaque'; readonly reason: 'annotation' | 'default-port' };
 
-/** Where a client was going, as far as it decides how its connection starts. */
+/** An original destination, as far as it decides how its connection starts. */
 export interface Original {
   readonly port: number;
-  /** The service whose `match` names the address; null where none does. */
+  /** The service whose `match` has the address; null for none. */
   readonly service: ServiceConfig | null;
-  /** Somebody has said what that is who also knows what is opaque: the lists of ports have no say. */
+  /** The answer came from discovery, which also knows opaque ports: the lists of ports do not apply. */
   readonly discovered?: boolean;
 }
 
-/** The opaque service that gets a listener's connections whatever they speak, so that there is nothing to detect; else undefined. */
+/**
+ * The opaque service that gets all of a listener's connections, whatever their protocol, so that there is nothing to detect; else
+ * undefined.
+ */
 function opaqueThroughout(config: Config, { services }: ListenerConfig): ServiceConfig | undefined {
   const { http1, http2, tls, opaque } = services;
   if (opaque === null || http1 !== opaque || http2 !== opaque || tls !== opaque) return undefined;
@@ -31,9 +34,9 @@ function opaqueThroughout(config: Config, { services }: ListenerConfig): Service
 }
 
 /**
- * How a listener's connections start. The listener's own `protocol:` wins, then a service that is opaque and gets all of them,
- * then a port that the file names as opaque, then the default opaque ports; a listener with a list of its own has that instead. The port is the one that the client was
- * going to where that is known, otherwise the one the listener is bound to. `reason` is null for `detect`: detection will give its own.
+ * How a listener's connections start. In order of precedence: the listener's own `protocol:`, an opaque service that gets all of them, a
+ * port that the file declares opaque, the default opaque ports; a listener's own list replaces the last two. The port is that of the
+ * original destination if known, otherwise the listener's. `reason` is null for `detect`: detection will give its own.
  */
 export function decide(config: Config, listener: ListenerConfig, original?: Original): Decision {
   if (listener.protocol !== 'detect') return { protocol: listener.protocol, reason: 'hint' };
@@ -51,13 +54,13 @@ export function decide(config: Config, listener: ListenerConfig, original?: Orig
 }
 
 export interface Race {
-  /** Silence after which the opaque endpoint is dialled, ms; null where there is no race. */
+  /** Silence before the opaque endpoint is dialled, ms; null: no race. */
   readonly delayMs: number | null;
-  /** Why, in words that follow "because". */
+  /** The reason, in words that follow "because". */
   readonly why: string;
 }
 
-/** The race of a listener that detects, for the services it names. */
+/** The race of a detecting listener, for the services it names. */
 export function race(config: Config, listener: ListenerConfig): Race {
   const name = listener.services.opaque;
   if (name === null) return { delayMs: null, why: 'the listener has no service for opaque traffic to dial' };
@@ -65,7 +68,7 @@ export function race(config: Config, listener: ListenerConfig): Race {
   return raceTo(listener, service ?? null);
 }
 
-/** The race of a listener that detects, to a service; null stands for the address that the client was going to. */
+/** The race of a detecting listener, for a service; null: the original destination. */
 export function raceTo(listener: ListenerConfig, service: ServiceConfig | null): Race {
   const { raceMs } = listener.detect;
   if (raceMs === RACE_OFF) return { delayMs: null, why: 'the listener turns it off' };

@@ -1,6 +1,6 @@
-// Paths of requests as rules compare them: octet for octet. A path that applications may read as another one is called ambiguous, and
-// no rule takes it for the path that it looks like: there are servers that decode `%2e` and `%2f`, resolve `..`, join slashes, take `\`
-// for one, or leave out what stands behind `;`, each before or after they have looked whose path it is.
+// Request paths in rules: compared byte by byte. A path that an application may read as a different one is called ambiguous, and no rule
+// takes it at face value. Some servers decode `%2e` and `%2f`, resolve `..`, merge slashes, treat `\` as a slash, or drop what follows `;`,
+// and do this before or after they check whose path it is.
 
 const SLASH = 0x2f;
 const DOT = 0x2e;
@@ -11,18 +11,18 @@ const PERCENT = 0x25;
 const DELETE = 0x7f;
 const LOWER = 0x20;
 
-/** ASCII octets that have to be encoded in a path, and that no server takes for anything but themselves. */
+/** ASCII bytes that must be encoded in a path, and that every server takes for themselves. */
 const HARMLESS = new Uint8Array(128);
 for (const octet of Buffer.from(' "<>[]^`{|}', 'latin1')) HARMLESS[octet] = 1;
 
-/** End of the path of a target [start, end): where its query begins. */
+/** End of the path in a target [start, end): the start of its query. */
 export function pathEnd(bytes: Uint8Array, start: number, end: number): number {
   let p = start;
   while (p < end && bytes[p] !== QUESTION) p++;
   return p;
 }
 
-/** Whether the path [start, end) may be read as another one. */
+/** Whether the path [start, end) may be read as a different one. */
 export function isAmbiguous(bytes: Uint8Array, start: number, end: number): boolean {
   let p = start;
   while (p < end) {
@@ -48,15 +48,15 @@ function isDots(bytes: Uint8Array, at: number, end: number): boolean {
 function isAmbiguousCode(bytes: Uint8Array, at: number, end: number): boolean {
   const octet = decoded(bytes, at, end);
   if (octet < 0) return true;
-  // Letters, digits, dots and slashes need no code; a percent sign that is encoded may be decoded twice.
+  // Letters, digits, dots and slashes need no encoding; an encoded percent sign may be decoded twice.
   if (octet < 0x80) return HARMLESS[octet] === 0;
-  // UTF-8 that is longer than need be: lenient decoders make ASCII of it (RFC 3629 section 10).
+  // Overlong UTF-8: lenient decoders turn it into ASCII (RFC 3629 section 10).
   if (octet === 0xc0 || octet === 0xc1 || octet > 0xf4) return true;
   if (octet === 0xe0) return decoded(bytes, at + 3, end) < 0xa0;
   return octet === 0xf0 && decoded(bytes, at + 3, end) < 0x90;
 }
 
-/** The octet that `%XX` at `at` stands for, -1 where it is none. */
+/** The byte encoded by `%XX` at `at`, -1 if that is invalid. */
 function decoded(bytes: Uint8Array, at: number, end: number): number {
   if (at + 3 > end || bytes[at] !== PERCENT) return -1;
   const high = hexDigit(bytes[at + 1]);
@@ -77,12 +77,12 @@ export const folded = (octet: number): number => (octet >= 0x41 && octet <= 0x5a
 export function matchesPath(bytes: Uint8Array, start: number, end: number, path: Uint8Array, exact: boolean): boolean {
   const { length } = path;
   if (end - start < length) return false;
-  // From behind, as paths differ there.
+  // Backwards, because paths differ at the end.
   for (let i = length - 1; i >= 0; i--) if (bytes[start + i] !== path[i]) return false;
   return end - start === length || (!exact && bytes[start + length] === SLASH);
 }
 
-/** The same for what is forbidden: letters have no case, and a slash at the end makes no difference. `lower` is in lower case. */
+/** The same for rules that deny: ignores case and a trailing slash. `lower` is in lower case. */
 export function resemblesPath(
   bytes: Uint8Array,
   start: number,

@@ -1,7 +1,7 @@
-// The rules of a listener, compiled. What holds of a connection (its port, its peer's address and identity) is found once, as a set of
-// bits: the rules that may still match. What holds of a request (its method and path) is compared with those that ask for it.
+// A listener's rules, compiled. The conditions on a connection (port, peer address, identity) are evaluated once, as a bit set of the rules
+// that may still match. The conditions on a request (method, path) are evaluated only for those rules.
 //
-// A rule that allows matches only what is certain to be meant; one that denies matches whatever might be.
+// A rule that allows matches only what is certain; one that denies matches whatever is possible.
 import type { AuthorizationConfig, AuthorizationRule, PortRange } from '../config/model.js';
 import { METHOD, methodOf } from '../http/methods.js';
 import { ascii } from '../http/octets.js';
@@ -9,21 +9,21 @@ import { matchesIdentity } from './identities.js';
 import { type AddressWords, NetworkList } from './network-list.js';
 import { folded, isAmbiguous, matchesPath, pathEnd, resemblesPath } from './request-path.js';
 
-/** What is decided. With the rule that has decided it is a code: `rule << 2 | DECISION`. */
+/** The decision. Together with the deciding rule it is a code: `rule << 2 | DECISION`. */
 export const DECISION = { ALLOW: 0, DENY: 1, AUDIT: 2 } as const;
 /** In place of a code: it depends on the request. */
 export const DEPENDS = -1;
 
-/** In place of a port: the client has not said yet where it is going. */
+/** In place of a port: the client has not named its destination yet. */
 export const ANY_PORT = -1;
 
-/** What a request asks for. Reused. */
+/** A request's properties. Reused. */
 export interface Asked {
-  /** METHOD as HTTP/1 has it, and its octets. */
+  /** METHOD in HTTP/1 terms, and its bytes. */
   method: number;
   methodStart: number;
   methodEnd: number;
-  /** Its target from the path on; -1 where it has none. */
+  /** Its target from the path on; -1 for none. */
   pathStart: number;
   pathEnd: number;
 }
@@ -40,9 +40,9 @@ const actionOf = ({ action }: AuthorizationRule): number =>
 export const ruleOf = (code: number): number => code >> 2;
 export const decisionOf = (code: number): number => code & 3;
 
-/** A rule that asks for a method or a path. */
+/** A rule with conditions on the method or path. */
 interface RequestConditions {
-  /** Bits by METHOD, and names that have none; null: any method. */
+  /** Bits by METHOD, and names of other methods; null: any method. */
   readonly methods: number | null;
   readonly others: readonly Uint8Array[];
   /** All names, in lower case. */
@@ -68,15 +68,15 @@ function conditionsOf({ methods, path, exactPath }: AuthorizationRule): RequestC
 }
 
 export class RuleSet {
-  /** Of the connection that was looked at last: the rules that may match, as two sets of bits; and the code of the default. */
+  /** For the last connection evaluated: the rules that may match, as two bit sets; and the code of the default. */
   low = 0;
   high = 0;
   fallback = 0;
-  /** Whether anything asks for the address. */
+  /** Whether any rule needs the address. */
   readonly asksForAddress: boolean;
-  /** Number of rules, and so that of the default. */
+  /** Number of rules, and so the number of the default. */
   readonly size: number;
-  // Of the path of the request at hand, once a rule has asked for it.
+  // End of the current request's path, once a rule needs it.
   private end = UNKNOWN;
   private ambiguous = false;
   private readonly decisions: readonly number[];
@@ -96,7 +96,7 @@ export class RuleSet {
     this.asksForAddress = this.ofCluster || this.networks.some((list) => list !== null);
   }
 
-  /** Looks at a connection. `address` is null where it can't be told; `names` are those of its certificate, none where nothing was verified. */
+  /** Evaluates a connection. `address` is null if unknown; `names` are those of its verified certificate, empty without one. */
   connection(port: number, address: AddressWords | null, names: readonly string[]): void {
     const { rules } = this.config;
     this.low = 0;
@@ -112,14 +112,17 @@ export class RuleSet {
     this.fallback = (this.size << 2) | this.byDefault(address, names.length > 0);
   }
 
-  /** The code for every request of the connection that was looked at last; DEPENDS where they are not all alike. */
+  /** The code for every request of the last connection evaluated; DEPENDS if they differ. */
   forRequests(): number {
     const first = this.next(0, this.low, this.high);
     if (first === this.size) return this.fallback;
     return this.requests[first] === null ? (first << 2) | this.decisions[first] : DEPENDS;
   }
 
-  /** The code for bytes that nobody reads. They may be a request, so that what denies some denies them, and what allows some does not. */
+  /**
+   * The code for unread bytes. They may be any request, so a rule that denies some denies them, and a rule that allows some does not allow
+   * them.
+   */
   forBytes(): number {
     const { low, high, size, requests, decisions } = this;
     for (let i = this.next(0, low, high); i < size; i = this.next(i + 1, low, high)) {
@@ -128,7 +131,7 @@ export class RuleSet {
     return this.fallback;
   }
 
-  /** The code for a request of a connection that was found to have `low`, `high` and `fallback`. */
+  /** The code for a request of a connection that was evaluated to `low`, `high` and `fallback`. */
   forRequest(low: number, high: number, fallback: number, bytes: Uint8Array, asked: Asked): number {
     const { size, requests, decisions } = this;
     this.end = UNKNOWN;
@@ -141,8 +144,8 @@ export class RuleSet {
   }
 
   /**
-   * The code that refuses whoever comes from `address` to `port`, whatever identity they turn out to have and whatever they ask for;
-   * DEPENDS where somebody may be let in. `port` is ANY_PORT where it is not known yet.
+   * The code that refuses everybody from `address` to `port`, whatever their identity or request; DEPENDS if somebody may be admitted.
+   * `port` is ANY_PORT if unknown.
    */
   forAnybody(port: number, address: AddressWords | null): number {
     const { rules } = this.config;
@@ -156,7 +159,7 @@ export class RuleSet {
     return this.byDefault(address, true) === DECISION.DENY ? (this.size << 2) | DECISION.DENY : DEPENDS;
   }
 
-  /** The rules that may decide of requests of the connection that was looked at last; `size` is the default. */
+  /** The rules that may decide on requests of the last connection evaluated; `size` is the default. */
   candidates(): number[] {
     const found: number[] = [];
     const { low, high, size, requests } = this;
@@ -172,7 +175,7 @@ export class RuleSet {
     const networks = this.networks[rule];
     if (ports !== null && port !== ANY_PORT && !inPorts(ports, port)) return false;
     if (networks === null) return true;
-    // Whoever can't be told where they come from are not let in, and not let past what keeps some out.
+    // A client with an unknown address is not admitted by a network, and not exempt from a rule that denies one.
     return address === null ? this.decisions[rule] === DECISION.DENY : networks.has(address);
   }
 
@@ -195,7 +198,7 @@ export class RuleSet {
     }
   }
 
-  /** The first rule from `from` on that is in the set; `size` where there is none. */
+  /** The first rule in the set from `from` on; `size` if there is none. */
   private next(from: number, low: number, high: number): number {
     let i = from;
     while (i < this.size && ((i < BITS ? low >> i : high >> (i - BITS)) & 1) === 0) i++;
@@ -228,7 +231,7 @@ function inPorts(ports: readonly PortRange[], port: number): boolean {
   return false;
 }
 
-/** Methods have a case (RFC 9110 section 9.1), which not every application knows: what is denied has none. */
+/** Methods are case-sensitive (RFC 9110 section 9.1), but not in every application: rules that deny ignore case. */
 function hasMethod(
   methods: number,
   { others, lowerNames }: RequestConditions,

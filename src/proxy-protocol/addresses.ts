@@ -1,4 +1,4 @@
-// Names of addresses, `ip:port` and `[ip6]:port`, as text and as the bytes of a header.
+// Addresses as text, `ip:port` and `[ip6]:port`, and as the bytes of a header.
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
 
 export interface Endpoint {
@@ -13,7 +13,7 @@ const GROUPS = 8;
 export const nameOf = (host: string, port: number): string =>
   host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 
-/** What a name stands for; null where it is no numeric address with a port. */
+/** Parses a name; null if it is not a numeric address with a port. */
 export function parseName(name: string): Endpoint | null {
   const parts = /^\[?([^\]%]+)(?:%[^\]]*)?\]?:(\d{1,5})$/.exec(name);
   if (parts === null) return null;

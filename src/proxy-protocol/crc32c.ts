@@ -1,4 +1,4 @@
-// CRC-32C (Castagnoli), as the PROXY protocol's checksum has it (RFC 4960 appendix B).
+// CRC-32C (Castagnoli), the PROXY protocol's checksum (RFC 4960 appendix B).
 const REVERSED_POLYNOMIAL = 0x82f63b78;
 
 const TABLE = new Uint32Array(256);

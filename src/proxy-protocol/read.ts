@@ -1,29 +1,29 @@
-// The header of the PROXY protocol, versions 1 and 2 (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt): who the client
-// of a connection is that a proxy has made. Once per connection: strings may be made here.
+// The header of the PROXY protocol, versions 1 and 2 (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt): the client of a
+// connection that a proxy has made. Once per connection, so strings may be created here.
 import { isIPv4, isIPv6 } from 'node:net';
 import { hostAt, nameOf } from './addresses.js';
 import { crc32c } from './crc32c.js';
 
-/** What `readHeader` returns where it is not the length of a header. */
+/** Results of `readHeader` other than the length of a header. */
 export const HEADER = {
-  /** So far it is one. */
+  /** Valid so far, but incomplete. */
   MORE: 0,
-  /** These are the first bytes of something else. */
+  /** The bytes are something else. */
   NONE: -1,
   MALFORMED: -2,
   /** The checksum is wrong. */
   CHECKSUM: -3,
-  /** It is longer than it may be. */
+  /** It is too long. */
   TOO_LONG: -4,
 } as const;
 
-/** Addresses as `ip:port` or `[ip6]:port`; '' where the header says none, and those of the connection itself hold. */
+/** Addresses as `ip:port` or `[ip6]:port`; '' if the header has none, so that those of the connection apply. */
 export interface Header {
   source: string;
   destination: string;
 }
 
-/** Longest header of version 1, its CRLF included (section 2.1). */
+/** Longest header of version 1, including its CRLF (section 2.1). */
 export const MAX_V1_BYTES = 107;
 const V1_SIGNATURE = Buffer.from('PROXY ', 'latin1');
 const V2_SIGNATURE = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1');
@@ -34,7 +34,7 @@ const TCP4 = 0x11;
 const TCP6 = 0x21;
 const TYPE_CRC32C = 0x03;
 
-/** Reads the header at the beginning of `bytes[start..end)`: its length, of at most `limit`, or a HEADER. */
+/** Reads the header at the start of `bytes[start..end)`. Returns its length, at most `limit`, or a HEADER. */
 export function readHeader(bytes: Uint8Array, start: number, end: number, limit: number, into: Header): number {
   into.source = '';
   into.destination = '';
@@ -76,7 +76,7 @@ function readV2(bytes: Uint8Array, start: number, end: number, limit: number, in
   // Families 0 to 3 of transports 0 to 2 are defined (section 2.2).
   if (family >> 4 > 3 || (family & 15) > 2) return HEADER.MALFORMED;
   if (end - start < length) return HEADER.MORE;
-  // A connection of the proxy's own, such as a health check: whatever follows is to be skipped.
+  // A connection of the proxy itself, such as a health check: the rest of the header is skipped.
   if (command === LOCAL) return length;
   const addresses = addressBytes(family);
   if (addresses > length - V2_FIXED) return HEADER.MALFORMED;
@@ -107,7 +107,7 @@ function readAddresses(bytes: Uint8Array, at: number, length: 4 | 16, into: Head
   into.destination = nameOf(hostAt(bytes, at + length, length), (bytes[ports + 2] << 8) | bytes[ports + 3]);
 }
 
-/** Type, length and value of each extension: skipped, but for a checksum over the whole header. 0, or a HEADER. */
+/** Type, length and value of each extension: skipped, except for a checksum over the whole header. Returns 0, or a HEADER. */
 function checkExtensions(bytes: Uint8Array, start: number, from: number, end: number): number {
   let at = from;
   while (at < end) {

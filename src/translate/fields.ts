@@ -1,5 +1,5 @@
-// Field lines as both bridges handle them. An HTTP/2 name or value can hold any octet (RFC 9113 section 10.3), so each is
-// looked at once more right before it becomes text that an HTTP/1 server will split into lines.
+// Field lines for both bridges. An HTTP/2 name or value can contain any byte (RFC 9113 section 10.3), so each is checked again right before
+// it becomes text that an HTTP/1 server will split into lines.
 
 import type { FieldList } from '../hpack/field-list.js';
 import { NAME } from '../http/field-names.js';
@@ -15,7 +15,7 @@ const ZERO = 0x30;
 const UNDERSCORE = 0x5f;
 const A = 0x41;
 const Z = 0x5a;
-/** As in octets.ts: from here on copyWithin beats a loop. */
+/** As in octets.ts: from this size on copyWithin beats a loop. */
 const LOOP_BYTES = 15;
 
 const CONTENT_LENGTH = ascii('content-length: ');
@@ -25,7 +25,7 @@ const LENGTH = ascii('length');
 const TRANSFER = ascii('transfer');
 const ENCODING = ascii('encoding');
 
-/** What a function of the bridge returns where the head would pass `limit`. */
+/** Returned by functions of the bridge if the head would pass `limit`. */
 export const NO_ROOM = -MESSAGE_ERROR.HEADER_TOO_LARGE;
 
 /** Writes field `i` as `name: value` CRLF. Returns the position after it or -MESSAGE_ERROR. */
@@ -49,7 +49,7 @@ export function writeField(bytes: Uint8Array, list: FieldList, i: number, at: nu
   return p;
 }
 
-/** What is wrong with a name that is none of the well-known ones; 0 if nothing is. */
+/** The error of a name that is not well-known; 0 if there is none. */
 export function fieldNameError(bytes: Uint8Array, start: number, end: number): number {
   if (start === end || skipToken(bytes, start, end) !== end) return MESSAGE_ERROR.FIELD_NAME;
   const length = end - start;
@@ -60,7 +60,7 @@ export function fieldNameError(bytes: Uint8Array, start: number, end: number): n
   return 0;
 }
 
-/** Framing fields under a name that gateways which turn names into variables can't tell from theirs. */
+/** Framing fields with underscores: gateways that turn names into variables can't tell them from the real ones. */
 function isUnderscored(bytes: Uint8Array, at: number, first: Uint8Array, second: Uint8Array): boolean {
   const middle = at + first.length;
   return bytes[middle] === UNDERSCORE && same(bytes, at, first) && same(bytes, middle + 1, second);
@@ -74,8 +74,8 @@ export function copyText(bytes: Uint8Array, from: number, to: number, at: number
 }
 
 /**
- * Lower-cases a name where it stands (RFC 9113 section 8.2.1). HTTP/1 names have no case (RFC 9110 section 5.1), so the head
- * they belong to means what it meant, and nothing has to be kept elsewhere until the list is encoded.
+ * Lower-cases a name in place (RFC 9113 section 8.2.1). HTTP/1 names are case-insensitive (RFC 9110 section 5.1), so their head keeps its
+ * meaning, and no copy is needed until the list is encoded.
  */
 export function lowerName(bytes: Uint8Array, start: number, end: number): void {
   for (let p = start; p < end; p++) {
@@ -91,19 +91,19 @@ export function writeLength(bytes: Uint8Array, contentLength: number, at: number
   return put(bytes, CRLF, p, limit);
 }
 
-/** Start of a number without the zeros before it. */
+/** Start of a number after its leading zeros. */
 export function skipZeros(bytes: Uint8Array, start: number, end: number): number {
   let p = start;
   while (p + 1 < end && bytes[p] === ZERO) p++;
   return p;
 }
 
-/** Copies `list`, which this may expand, to `into`, which this finishes, without its content-length. */
+/** Copies `list` (which may be expanded) without content-length to `into`, and finishes that. */
 export function listWithoutLength(list: FieldList, into: FieldList): void {
   listWithout(list, NAME.CONTENT_LENGTH, into);
 }
 
-/** The same without fields of the name `without`. */
+/** The same without fields named `without`. */
 export function listWithout(list: FieldList, without: number, into: FieldList): void {
   list.expand();
   into.clear();

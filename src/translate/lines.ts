@@ -1,5 +1,5 @@
-// Field lines of templates, ready to be copied: what recurs in request after request is turned into HTTP/1 once (a head of
-// 12 fields takes 250 ns instead of 630).
+// Field lines of templates, ready to copy: what recurs in many requests is translated to HTTP/1 once (a head of 12 fields takes 250 ns
+// instead of 630).
 
 import type { Template } from '../hpack/memory/template.js';
 import { NAME } from '../http/field-names.js';
@@ -8,15 +8,15 @@ import { fieldNameError } from './fields.js';
 
 const OTHER = NAME.OTHER;
 
-/** What becomes of a field on its way to HTTP/1. More than that is up to who defines it, and takes the whole list. */
+/** Treatment of a field on its way to HTTP/1. Other numbers are defined by the caller, and need the whole list. */
 export const ACTION = { COPY: 0, SKIP: 1, REFUSE: 2 } as const;
 const COPY = ACTION.COPY;
 const SKIP = ACTION.SKIP;
 
-/** Counters for which fields of HTTP/1 come again, by name and socket. */
+/** Number of counters for recurring HTTP/1 fields, by name and socket. */
 export const SOURCES = 4096;
 
-/** Templates remembered; a power of two. Their ids are consecutive. */
+/** Number of templates remembered; a power of two. Their ids are consecutive. */
 const SLOTS = 1024;
 const MASK = SLOTS - 1;
 
@@ -24,16 +24,16 @@ const MASK = SLOTS - 1;
 export class LineCache {
   private readonly templates: (Template | null)[] = new Array<Template | null>(SLOTS).fill(null);
   private readonly ready: (Uint8Array | null)[] = new Array<Uint8Array | null>(SLOTS).fill(null);
-  /** The last template that was looked for in vain: one that comes once is not worth a copy. */
+  /** The last template that was looked up without result: one that comes once is not worth a copy. */
   private readonly missed = new Float64Array(SLOTS).fill(-1);
 
-  /** `actions` has an ACTION, or another number, by the id of a name. */
+  /** `actions`: an ACTION, or another number, by the id of a name. */
   constructor(
     private readonly bytes: Uint8Array,
     private readonly actions: Uint8Array,
   ) {}
 
-  /** All lines of the template's fields, or null where its fields are to be written one by one. */
+  /** All lines of the template's fields, or null if they must be written one by one. */
   lines(template: Template): Uint8Array | null {
     const slot = template.id & MASK;
     if (this.templates[slot] === template) return this.ready[slot];
@@ -46,7 +46,7 @@ export class LineCache {
     return this.ready[slot];
   }
 
-  /** Null where a field is refused or its fate hangs on the message: the writer of single fields will see to it. */
+  /** Null if a field is refused or depends on the message: the writer of single fields handles that. */
   private make(template: Template): Uint8Array | null {
     const { bytes, actions } = this;
     const { name, count } = template;

@@ -1,4 +1,5 @@
-// Max-Forwards of OPTIONS and TRACE (RFC 9110 section 7.6.2): so many more hops may the request take. One less with each; at 0 we are the last.
+// Max-Forwards of OPTIONS and TRACE (RFC 9110 section 7.6.2): the number of hops the request may still take. We subtract one; at 0 we are
+// the last recipient.
 import type { FieldList } from '../hpack/field-list.js';
 import { NAME } from '../http/field-names.js';
 import { METHOD } from '../http/methods.js';
@@ -8,18 +9,18 @@ import { FIELD_KIND } from '../http1/fields.js';
 import type { Head } from '../http1/head.js';
 
 const MAX_FORWARDS = ascii('max-forwards');
-/** The largest number that goes on: a larger one becomes this (it "SHOULD" be the lesser of the two). */
+/** The largest number to forward: larger ones are reduced to this (it "SHOULD" be the lesser of the two). */
 const MOST = 2 ** 31 - 1;
-/** Octets that MOST takes. */
+/** Length of MOST. */
 export const MAX_FORWARDS_BYTES = 10;
 const ZERO = 0x30;
 
-/** Whether a request with this METHOD has to be looked at. */
+/** Whether requests with this METHOD need the check. */
 export function countsForwards(method: number): boolean {
   return method === METHOD.OPTIONS || method === METHOD.TRACE;
 }
 
-/** Takes one off the Max-Forwards of the request in `head`, where it stands. Returns 0 or a MESSAGE_ERROR. */
+/** Decrements Max-Forwards of the request in `head`, in place. Returns 0 or a MESSAGE_ERROR. */
 export function spendForward(bytes: Uint8Array, head: Head): number {
   const { fields, kind, count } = head;
   let found = -1;
@@ -34,7 +35,7 @@ export function spendForward(bytes: Uint8Array, head: Head): number {
   let left = forwards(bytes, fields[found + 2], end);
   if (left <= 0) return left < 0 ? MESSAGE_ERROR.MAX_FORWARDS : last(head.method);
   left = Math.min(left - 1, MOST);
-  // From its end, as the number that was there is at least as long.
+  // From the end, because the existing number is at least as long.
   let at = end;
   do {
     bytes[--at] = ZERO + (left % 10);
@@ -44,7 +45,7 @@ export function spendForward(bytes: Uint8Array, head: Head): number {
   return 0;
 }
 
-/** As `spendForward`, of the request in `list`, which this may expand. The number goes to [at, at + MAX_FORWARDS_BYTES). */
+/** Like `spendForward`, for the request in `list`, which may be expanded. The number goes to [at, at + MAX_FORWARDS_BYTES). */
 export function spendListed(bytes: Uint8Array, list: FieldList, at: number): number {
   list.expand();
   let found = -1;
@@ -63,7 +64,7 @@ export function spendListed(bytes: Uint8Array, list: FieldList, at: number): num
   return 0;
 }
 
-/** The number in [start, end), or one above MOST for any that is larger; -1 where it is none. */
+/** The number in [start, end), or one above MOST for any larger one; -1 if it is not a number. */
 function forwards(bytes: Uint8Array, start: number, end: number): number {
   if (start === end) return -1;
   let value = 0;

@@ -1,5 +1,5 @@
-// Requests between HTTP/2 and HTTP/1.1 (RFC 9113 sections 8.2 and 8.3, RFC 8441). What an HTTP/1 server might read
-// differently from what was meant is refused: the field list has been validated as HTTP/2, which allows more.
+// Requests between HTTP/2 and HTTP/1.1 (RFC 9113 sections 8.2 and 8.3, RFC 8441). Anything that an HTTP/1 server might misread is refused:
+// the field list has been validated as HTTP/2, which allows more.
 
 import type { FieldList } from '../hpack/field-list.js';
 import type { HeaderMemory } from '../hpack/memory/header-memory.js';
@@ -46,7 +46,7 @@ const TE_NAME = ascii('te');
 const WEBSOCKET = ascii('websocket');
 const CONTINUE = ascii('100-continue');
 
-/** What becomes of a field on its way to HTTP/1, by the id of its name. */
+/** Treatment of a field on its way to HTTP/1, by the id of its name. */
 const { COPY, SKIP, REFUSE } = ACTION;
 const HOST = 3;
 const CRUMB = 4;
@@ -54,7 +54,7 @@ const EXPECT = 5;
 const TRAILER = 6;
 const ACTIONS = new Uint8Array(256);
 for (const id of [NAME.METHOD, NAME.SCHEME, NAME.AUTHORITY, NAME.PATH, NAME.PROTOCOL]) ACTIONS[id] = SKIP;
-// Content-Length and TE are written anew; HTTP2-Settings belongs to an upgrade to h2c.
+// Content-Length and TE are rewritten; HTTP2-Settings belongs to an upgrade to h2c.
 for (const id of [NAME.CONTENT_LENGTH, NAME.TE, NAME.HTTP2_SETTINGS]) ACTIONS[id] = SKIP;
 // Between proxies only.
 ACTIONS[NAME.ORIG_PROTO] = SKIP;
@@ -65,21 +65,21 @@ ACTIONS[NAME.COOKIE] = CRUMB;
 ACTIONS[NAME.EXPECT] = EXPECT;
 ACTIONS[NAME.TRAILER] = TRAILER;
 
-/** FRAMING that `RequestBridge.write` gives the body. `endStream`: END_STREAM came with the head. */
+/** FRAMING of the body as written by `RequestBridge.write`. `endStream`: END_STREAM came with the head. */
 export function requestFraming(facts: Facts, endStream: boolean): number {
   if (facts.method === METHOD.CONNECT) return FRAMING.NONE;
   if (requestLength(facts, endStream) >= 0) return FRAMING.LENGTH;
   return endStream ? FRAMING.NONE : FRAMING.CHUNKED;
 }
 
-/** Whether the request in `head` asks for a WebSocket, which HTTP/2 has as an extended CONNECT. */
+/** Whether the request in `head` asks for a WebSocket, which is an extended CONNECT in HTTP/2. */
 export function asksForWebSocket(bytes: Uint8Array, head: Head): boolean {
   return head.upgrade && head.method === METHOD.GET && equals(bytes, head.upgradeStart, head.upgradeEnd, WEBSOCKET);
 }
 
-/** One per worker: converts heads of requests in the memory that all its connections share. */
+/** Converts heads of requests in the memory shared by all of a worker's connections; one per worker. */
 export class RequestBridge {
-  /** After `list` with `webSocket`: position of the client's key of KEY_LENGTH octets, else -1. */
+  /** After `list` with `webSocket`: position of the client's key of KEY_LENGTH bytes, else -1. */
   keyAt = -1;
 
   private readonly bytes: Uint8Array;
@@ -109,10 +109,10 @@ export class RequestBridge {
   }
 
   /**
-   * Writes the request in `list` (which this may expand) as an HTTP/1.1 head at [at, limit). `endStream`: END_STREAM came with
-   * it. `requestFraming` tells how the body is framed. A WebSocket gets the key at `keys[keyAt]`, KEY_LENGTH octets made by
-   * `putKey`. [hostAt, hostAt + hostLength) is the Host of a request that names none; `absolute`: the target is in absolute form.
-   * Returns the position after the head or -MESSAGE_ERROR.
+   * Writes the request in `list` (which may be expanded) as an HTTP/1.1 head at [at, limit). `endStream`: END_STREAM came with it.
+   * `requestFraming` says how the body is framed. A WebSocket gets the key at `keys[keyAt]`, KEY_LENGTH bytes from `putKey`. [hostAt,
+   * hostAt + hostLength) is the Host for a request without one; `absolute`: write the target in absolute form. Returns the position after
+   * the head or -MESSAGE_ERROR.
    */
   write(
     list: FieldList,
@@ -160,11 +160,11 @@ export class RequestBridge {
   }
 
   /**
-   * Makes `list` (finished by this) of the request in `head`. `webSocket` turns an upgrade to WebSocket into an extended
-   * CONNECT, for endpoints that have SETTINGS_ENABLE_CONNECT_PROTOCOL; every other upgrade is left out, which asks for the
-   * resource without it (RFC 9110 section 7.8). [hostAt, hostAt + hostLength) is the authority of a request that names none.
-   * `carried`: the next proxy is told which version of HTTP/1 it is, and makes it that again.
-   * Names are lower-cased in place; the head's bytes must stay until the list is encoded. Returns 0 or -MESSAGE_ERROR.
+   * Builds and finishes `list` from the request in `head`. `webSocket` turns an upgrade to WebSocket into an extended CONNECT, for
+   * endpoints with SETTINGS_ENABLE_CONNECT_PROTOCOL; every other upgrade is dropped, which requests the resource without it (RFC 9110
+   * section 7.8). [hostAt, hostAt + hostLength) is the authority for a request without one. `carried`: tells the next proxy the version of
+   * HTTP/1, so that it can turn it back. Names are lower-cased in place; the head's bytes must stay until the list is encoded. Returns 0 or
+   * -MESSAGE_ERROR.
    */
   list(
     head: Head,
@@ -198,12 +198,12 @@ export class RequestBridge {
     return checkRequest(list.facts) === 0 ? 0 : -MESSAGE_ERROR.MALFORMED;
   }
 
-  /** Says in `list` which version of HTTP/1 it carries. False where it is full. It is to be finished after that. */
+  /** Adds to `list` which version of HTTP/1 it carries; the caller finishes the list afterwards. False if it is full. */
   carry(list: FieldList, minor: number, absolute: boolean): boolean {
     return list.addConstant(this.origins[minor === 0 ? 0 : 1][absolute ? 1 : 0]);
   }
 
-  /** The fields that no template has made ready. Returns the position after them or -MESSAGE_ERROR. */
+  /** Writes the fields that are not prepared by a template. Returns the position after them or -MESSAGE_ERROR. */
   private writeFields(
     list: FieldList,
     at: number,
@@ -250,12 +250,12 @@ export class RequestBridge {
   private addPath(head: Head, list: FieldList): void {
     const { bytes } = this;
     if (head.pathStart === head.pathEnd) {
-      // RFC 9113 section 8.3.1: the path is never empty; OPTIONS of a target without one means the server as a whole.
+      // RFC 9113 section 8.3.1: the path is never empty; OPTIONS with a target without path addresses the server as a whole.
       list.addConstant(head.method === METHOD.OPTIONS ? this.asterisk : this.root);
       return;
     }
     if (bytes[head.pathStart] === QUESTION) {
-      // `http://host?query` lacks the slash: the host makes room for it by moving into the last slash before it.
+      // `http://host?query` lacks the slash: the host makes room for it by moving over the last slash before it.
       bytes.copyWithin(head.authorityStart - 1, head.authorityStart, head.authorityEnd);
       head.authorityStart--;
       head.authorityEnd--;
@@ -290,28 +290,28 @@ export class RequestBridge {
       }
       lowerName(bytes, nameAt, nameEnd);
       fits = list.add(nameAt, nameEnd - nameAt, valueAt, valueEnd - valueAt) && fits;
-      // It is between proxies only, and none of the client's.
+      // Only proxies may set it, not the client.
       if (list.name[list.count - 1] === NAME.ORIG_PROTO) list.count--;
     }
     return fits ? 0 : MESSAGE_ERROR.TOO_MANY_FIELDS;
   }
 }
 
-/** Content-Length to be written, -1 for none. RFC 9110 section 8.6: a method that expects content says so where there is none. */
+/** Content-Length to write, -1 for none. RFC 9110 section 8.6: a method that expects content sends 0 if there is none. */
 function requestLength(facts: Facts, endStream: boolean): number {
   const { contentLength, method } = facts;
   if (contentLength >= 0 || !endStream) return method === METHOD.CONNECT ? -1 : contentLength;
   return method === METHOD.POST || method === METHOD.PUT || method === METHOD.PATCH ? 0 : -1;
 }
 
-/** What keeps the message as a whole from being said in HTTP/1.1. Returns 0 or a MESSAGE_ERROR. */
+/** Why the message as a whole cannot be expressed in HTTP/1.1. Returns 0 or a MESSAGE_ERROR. */
 function requestError(facts: Facts, endStream: boolean): number {
   const { method, contentLength, protocol } = facts;
-  // RFC 9113 section 8.1.1: a Content-Length other than the length of the DATA frames.
+  // RFC 9113 section 8.1.1: a Content-Length that differs from the length of the DATA frames.
   if (checkRequest(facts) !== 0 || (endStream && contentLength > 0)) return MESSAGE_ERROR.MALFORMED;
   if (protocol === CONNECT_PROTOCOL.OTHER) return MESSAGE_ERROR.PROTOCOL;
   if (method === METHOD.CONNECT) return contentLength > 0 ? MESSAGE_ERROR.BODY_NOT_ALLOWED : 0;
-  // origin-form has no scheme: the server takes the one of its port.
+  // origin-form has no scheme: the server assumes that of its port.
   if (facts.scheme !== SCHEME.HTTP && facts.scheme !== SCHEME.HTTPS) return MESSAGE_ERROR.TARGET;
   return method === METHOD.TRACE && !endStream && contentLength !== 0 ? MESSAGE_ERROR.BODY_NOT_ALLOWED : 0;
 }
@@ -329,7 +329,7 @@ function writeStart(
   const connect = facts.method === METHOD.CONNECT && facts.protocol === CONNECT_PROTOCOL.NONE;
   let host = hostAt;
   let hostEnd = hostAt + hostLength;
-  // RFC 9113 section 8.3.1: Host is made of :authority, whatever Host says.
+  // RFC 9113 section 8.3.1: Host comes from :authority, whatever Host says.
   if (facts.authorityAt >= 0) {
     host = facts.authorityAt;
     hostEnd = host + facts.authorityLength;
@@ -353,7 +353,7 @@ function writeStart(
     facts.protocol === CONNECT_PROTOCOL.NONE ? copyText(bytes, method, methodEnd, at) : put(bytes, GET, at, limit);
   bytes[p++] = SP;
   if (prefix > 0) p = copyText(bytes, host, hostEnd, put(bytes, scheme, p, limit));
-  // OPTIONS of the server as a whole has no path in absolute form.
+  // OPTIONS for the server as a whole has no path in absolute form.
   if (prefix === 0 || bytes[target] !== ASTERISK) p = copyText(bytes, target, targetEnd, p);
   p = put(bytes, VERSION_AND_HOST, p, limit);
   p = copyText(bytes, host, hostEnd, p);
@@ -362,14 +362,14 @@ function writeStart(
   return p;
 }
 
-/** origin-form, or asterisk-form of OPTIONS (RFC 9112 section 3.2). */
+/** origin-form, or asterisk-form for OPTIONS (RFC 9112 section 3.2). */
 function validPath(bytes: Uint8Array, facts: Facts, start: number, end: number): boolean {
   if (start < 0 || start === end) return false;
   if (bytes[start] === ASTERISK) return end - start === 1 && facts.method === METHOD.OPTIONS;
   return bytes[start] === SLASH && skipTarget(bytes, start, end) === end;
 }
 
-/** RFC 9113 section 8.2.3: crumbs become one Cookie, joined by `; `. `first` is the index of the first. */
+/** RFC 9113 section 8.2.3: crumbs are joined to one Cookie with `; `. `first` is the index of the first. */
 function writeCookie(bytes: Uint8Array, list: FieldList, first: number, at: number, limit: number): number {
   const { name, count, valueAt, valueLength } = list;
   let p = put(bytes, COOKIE_NAME, at, limit);
@@ -378,7 +378,7 @@ function writeCookie(bytes: Uint8Array, list: FieldList, first: number, at: numb
     if (name[i] !== COOKIE) continue;
     const start = valueAt[i];
     const end = start + valueLength[i];
-    // Room for the separator or CRLF behind it.
+    // Room for the separator or CRLF after it.
     if (p + (end - start) + 2 > limit) return NO_ROOM;
     if (skipValue(bytes, start, end) !== end) return -MESSAGE_ERROR.CONTROL;
     p = copyText(bytes, start, end, p);

@@ -1,5 +1,5 @@
-// Responses between HTTP/1.1 and HTTP/2 (RFC 9113 sections 8.1 and 8.2, RFC 8441). Whatever is wrong with one is the
-// endpoint's doing: errors are -(MESSAGE_ERROR + UPSTREAM), as parseResponse returns them.
+// Responses between HTTP/1.1 and HTTP/2 (RFC 9113 sections 8.1 and 8.2, RFC 8441). Any error in one is the endpoint's: errors are
+// -(MESSAGE_ERROR + UPSTREAM), as parseResponse returns them.
 import type { FieldList } from '../hpack/field-list.js';
 import type { HeaderMemory } from '../hpack/memory/header-memory.js';
 import { Novelty } from '../hpack/novelty.js';
@@ -28,13 +28,13 @@ const ACCEPT_NAME = ascii('sec-websocket-accept');
 
 const FIRST_STATUS = 100;
 const LAST_STATUS = 999;
-/** `HTTP/1.1 ` and three digits: where the status is in a status line. */
+/** `HTTP/1.1 ` and three digits: position of the status in a status line. */
 const STATUS_AT = 9;
 const STATUS_LENGTH = 3;
 /** HTTP/2 has no reason phrases (RFC 9113 section 8.3.2): these are the registered ones. */
 const STATUS_LINES: (Uint8Array | null)[] = new Array<null>(LAST_STATUS - FIRST_STATUS + 1).fill(null);
 
-/** Each made when it is first wanted: few are. */
+/** Created when first needed: only a few are. */
 function statusLine(status: number): Uint8Array {
   const line = STATUS_LINES[status - FIRST_STATUS];
   return line === null ? makeStatusLine(status) : line;
@@ -46,7 +46,7 @@ function makeStatusLine(status: number): Uint8Array {
   return line;
 }
 
-/** What becomes of a field on its way to HTTP/1, by the id of its name. */
+/** Treatment of a field on its way to HTTP/1, by the id of its name. */
 const { COPY, SKIP, REFUSE } = ACTION;
 const TRAILER = 3;
 const ACTIONS = new Uint8Array(256);
@@ -58,8 +58,8 @@ for (const id of [NAME.PROXY_CONNECTION, NAME.TRANSFER_ENCODING, NAME.UPGRADE]) 
 ACTIONS[NAME.TRAILER] = TRAILER;
 
 /**
- * FRAMING that the body of a response gets for an HTTP/1 client with this minor version (RFC 9112 section 6.3).
- * `requestMethod` is the METHOD it answers, `endStream` says that END_STREAM came with the head.
+ * FRAMING of a response's body for an HTTP/1 client with this minor version (RFC 9112 section 6.3). `requestMethod`: METHOD of the request;
+ * `endStream`: END_STREAM came with the head.
  */
 export function responseFraming(facts: Facts, requestMethod: number, minor: number, endStream: boolean): number {
   const { status } = facts;
@@ -68,7 +68,7 @@ export function responseFraming(facts: Facts, requestMethod: number, minor: numb
   return minor === 0 ? FRAMING.CLOSE : FRAMING.CHUNKED;
 }
 
-/** Content-Length that goes with it, -1 where there is to be none. */
+/** The Content-Length to go with it, -1 for none. */
 export function responseLength(facts: Facts, requestMethod: number, endStream: boolean): number {
   const { status } = facts;
   // RFC 9110 section 8.6: not in 1xx, 204, and 2xx to CONNECT.
@@ -81,7 +81,7 @@ function hasNoContent(status: number, requestMethod: number): boolean {
   return status < 200 || status === 204 || (requestMethod === METHOD.CONNECT && status < 300);
 }
 
-/** One per worker: converts heads of responses in the memory that all its connections share. */
+/** Converts heads of responses in the memory shared by all of a worker's connections; one per worker. */
 export class ResponseBridge {
   private readonly bytes: Uint8Array;
   private readonly cache: LineCache;
@@ -95,10 +95,10 @@ export class ResponseBridge {
   }
 
   /**
-   * Writes the response in `list` (which this may expand) as an HTTP/1.1 head at [at, limit), with what `responseFraming` and
-   * `responseLength` said (a length is written with LENGTH and NONE) and a CONNECTION of write.ts. UPGRADE is for the 2xx
-   * that accepts a WebSocket: it becomes the 101 that answers the client's key at `keys[keyAt]`.
-   * Returns the position after the head or -(MESSAGE_ERROR + UPSTREAM).
+   * Writes the response in `list` (which may be expanded) as an HTTP/1.1 head at [at, limit), with the results of `responseFraming` and
+   * `responseLength` (a length is written with LENGTH and NONE) and a CONNECTION of write.ts. UPGRADE is for the 2xx that accepts a
+   * WebSocket: it becomes the 101 that answers the client's key at `keys[keyAt]`. Returns the position after the head or -(MESSAGE_ERROR +
+   * UPSTREAM).
    */
   write(
     list: FieldList,
@@ -148,10 +148,9 @@ export class ResponseBridge {
   }
 
   /**
-   * Makes `list` (finished by this) of the response in `head`. `webSocket`: it answers an extended CONNECT, for which the
-   * key at `keys[keyAt]` was sent; then 101 becomes 200, if it answers that key, and a 2xx, which would open the tunnel, is an
-   * error. Names are lower-cased in place; the head's bytes must stay until the list is encoded.
-   * Returns 0 or -(MESSAGE_ERROR + UPSTREAM).
+   * Builds and finishes `list` from the response in `head`. `webSocket`: it answers an extended CONNECT for which the key at `keys[keyAt]`
+   * was sent. Then a 101 that answers that key becomes 200, and a 2xx, which would open the tunnel, is an error. Names are lower-cased in
+   * place; the head's bytes must stay until the list is encoded. Returns 0 or -(MESSAGE_ERROR + UPSTREAM).
    */
   list(head: Head, list: FieldList, webSocket: boolean, keys: Uint8Array, keyAt: number, endpoint = 0): number {
     const { bytes } = this;
@@ -186,7 +185,7 @@ export class ResponseBridge {
   }
 }
 
-/** RFC 6455 section 4.1: what a client checks before it takes a 101 for a WebSocket. Returns 0 or a MESSAGE_ERROR. */
+/** RFC 6455 section 4.1: what a client checks before it accepts a 101 as a WebSocket. Returns 0 or a MESSAGE_ERROR. */
 function switchError(bytes: Uint8Array, head: Head, keys: Uint8Array, keyAt: number): number {
   if (!equals(bytes, head.upgradeStart, head.upgradeEnd, WEBSOCKET)) return MESSAGE_ERROR.SWITCHING;
   const { fields, count } = head;

@@ -11,8 +11,8 @@ const LF = 0x0a;
 const ZERO = 0x30;
 
 /**
- * Writes trailers that came by HTTP/2 as field lines, without those that may not be trailers. `writeLastChunk` takes what was
- * written as it takes what a BodyReader found. Returns the position after them or -MESSAGE_ERROR.
+ * Writes HTTP/2 trailers as field lines, without those not allowed in trailers. `writeLastChunk` accepts the result like that of a
+ * BodyReader. Returns the position after them or -MESSAGE_ERROR.
  */
 export function writeTrailerFields(bytes: Uint8Array, list: FieldList, at: number, limit: number): number {
   list.expand();
@@ -42,9 +42,8 @@ export function writeEnd(bytes: Uint8Array, list: FieldList | null, at: number, 
 }
 
 /**
- * Puts trailers that a BodyReader found at [start, end), validated and without those that may not be trailers, into `list`.
- * Names are lower-cased in place; the bytes must stay until the list is encoded. Returns the number of fields (0: end the
- * stream without trailers) or -MESSAGE_ERROR.
+ * Loads trailers that a BodyReader found at [start, end), validated and filtered, into `list`. Names are lower-cased in place; the bytes
+ * must stay until the list is encoded. Returns the number of fields (0: end the stream without trailers) or -MESSAGE_ERROR.
  */
 export function listTrailers(bytes: Uint8Array, start: number, end: number, list: FieldList): number {
   list.clear();
