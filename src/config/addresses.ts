@@ -1,4 +1,4 @@
-// Numeric addresses as fixed-width text whose order is that of the numbers: what ranges, overlaps and look-ups compare.
+// Numeric addresses as fixed-width text that sorts like the numbers, for ranges, overlaps and look-ups.
 import { isIP, SocketAddress } from 'node:net';
 
 export type Family = 4 | 6;
@@ -33,7 +33,7 @@ function ipv6Hex(text: string): string {
   return [...head, ...zeros, ...(tail ?? [])].map((group) => group.padStart(4, '0').toLowerCase()).join('');
 }
 
-/** The bits of a numeric address without brackets and scope; null where `host` is none. IPv4 in IPv6 stays IPv6. */
+/** The bits of a numeric address without brackets and scope; null if `host` is not one. IPv4 in IPv6 stays IPv6. */
 export function addressBits(host: string): AddressBits | null {
   const family = isIP(host);
   if (family === 4) return { family: 4, hex: ipv4Hex(host) };
@@ -41,7 +41,7 @@ export function addressBits(host: string): AddressBits | null {
   return { family: 6, hex: ipv6Hex(host) };
 }
 
-/** The bits of a numeric address, an IPv4 address within IPv6 as the IPv4 address it is. */
+/** The bits of a numeric address; an IPv4 address mapped into IPv6 becomes IPv4. */
 export function plainAddressBits(host: string): AddressBits | null {
   const bits = addressBits(host);
   if (bits?.family !== 6 || !bits.hex.startsWith(MAPPED_PREFIX)) return bits;

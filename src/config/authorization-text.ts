@@ -1,4 +1,4 @@
-// A section `authorization` that stands alone, as the ConfigMap of a mesh has them: the same keys, the same checks.
+// A separate `authorization` section, as in a mesh's ConfigMap: the same keys, the same checks.
 import * as v from 'valibot';
 import { authorization, checkAuthorization } from './authorization.js';
 import { readYaml } from './document.js';
@@ -6,7 +6,10 @@ import { schemaFindings } from './finding.js';
 import type { Problem } from './problem.js';
 import { ConfigError, formatPath } from './problem.js';
 
-/** `file` is what problems call the text. Returns the plain tree, which the configuration may have as `authorization`. Throws a ConfigError. */
+/**
+ * `file`: name of the text in problems. Returns the plain tree, which can serve as `authorization` in the configuration. Throws a
+ * ConfigError.
+ */
 export function readAuthorization(file: string, text: string): unknown {
   const { value, problems: mistakes, readable, locate } = readYaml(text);
   const problems: Problem[] = mistakes.map((problem) => ({ file, ...problem }));

@@ -1,5 +1,5 @@
-// `authorization`: who may connect and ask for what. The shape of its rules, and what contradicts in them. A mistake is never taken for
-// less than what was meant: it is refused.
+// `authorization`: who may connect and what they may request. The shape of rules, and contradictions in them. An error never weakens a
+// rule: it is refused.
 import * as v from 'valibot';
 import type { Finding } from './finding.js';
 import type { AuthorizationConfig, AuthorizationRule, Direction } from './model.js';
@@ -9,9 +9,9 @@ import type { KeyPath } from './problem.js';
 import { choice, found, section, value } from './schema-parts.js';
 import { describe, parseName, parsePorts, ValueError } from './values.js';
 
-/** Rules of a listener: those that hold of a connection are bits of two numbers. */
+/** Rules per listener: those that match a connection are bits of two numbers. */
 export const MAX_RULES = 64;
-/** Where clusters have their addresses: private ones, those of carriers (RFC 6598), and unique local ones of IPv6. */
+/** Default networks of clusters: private ones, those of carriers (RFC 6598), and unique local ones of IPv6. */
 export const CLUSTER_NETWORKS = ['10.0.0.0/8', '100.64.0.0/10', '172.16.0.0/12', '192.168.0.0/16', 'fd00::/8'];
 
 const MOST_PATH = 1024;
@@ -27,7 +27,7 @@ function parseRuleName(input: unknown): string {
   throw new ValueError(`"${DEFAULT_RULE}" is what the default of a listener is called; use another name`);
 }
 
-/** `*`, a name in DNS form, `*.` and the end of one, a SPIFFE ID, or the beginning of one with `/*`. */
+/** `*`, a DNS name, `*.` and a suffix, a SPIFFE ID, or a SPIFFE ID prefix with `/*`. */
 export function parseIdentity(input: unknown): string {
   const what = describe(input);
   const forms =
@@ -54,7 +54,7 @@ function parseMethod(input: unknown): string {
   return input;
 }
 
-/** A path of which every application makes the same. */
+/** A path that every application interprets in the same way. */
 export function parsePath(input: unknown): string {
   const what = describe(input);
   if (typeof input !== 'string' || !input.startsWith('/'))
@@ -74,7 +74,7 @@ export function parsePath(input: unknown): string {
   return input;
 }
 
-/** What ends with a slash is a prefix of the same segments without it. */
+/** With a trailing slash it is a prefix of the same segments. */
 const parsePrefix = (input: unknown): string => {
   const path = parsePath(input);
   return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
@@ -146,8 +146,8 @@ function buildRule(tree: RuleTree): AuthorizationRule {
 }
 
 /**
- * What holds at a listener: its own keys, and for those that it does not have, if it is an inbound one, the keys at the top. Null where
- * everybody may do everything.
+ * The effective section of a listener: its own keys and, for an inbound one, the top-level keys that it does not set. Null if everything is
+ * allowed.
  */
 export function buildAuthorization(
   own: AuthorizationTree | undefined,
@@ -165,7 +165,7 @@ export function buildAuthorization(
 
 const CONDITIONS = ['ports', 'identities', 'networks', 'methods', 'path', 'pathPrefix'];
 
-/** What contradicts in a section at `path`; what has the wrong shape is the schema's to report. */
+/** Contradictions in a section at `path`; the schema reports wrong shapes. */
 export function checkAuthorization(tree: unknown, path: KeyPath): Finding[] {
   if (!isMap(tree) || !Array.isArray(tree.rules)) return [];
   const findings: Finding[] = [];

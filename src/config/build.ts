@@ -1,4 +1,4 @@
-// From the validated tree to the model that the rest of Sluice reads.
+// From the validated tree to the model for the rest of Sluice.
 import { dirname, resolve } from 'node:path';
 import * as v from 'valibot';
 import type { Http2Limits } from '../http2/limits.js';
@@ -108,7 +108,7 @@ function buildListener(
   };
 }
 
-/** Paths of files are relative to `directory`, the configuration's. */
+/** File paths are relative to `directory`, the configuration's. */
 function endpointSource(source: EndpointSource, directory: string): EndpointSource {
   return source.kind === 'file' ? { ...source, path: resolve(directory, source.path) } : source;
 }
@@ -196,7 +196,7 @@ function buildHttp2({ http2: limits, slab }: ConfigTree['limits'], written: unkn
   };
 }
 
-/** The services with equal groups of settings made one object: most of thousands of services say the same. */
+/** Makes equal groups of settings one object: most of thousands of services have the same. */
 function sharing(services: readonly ServiceConfig[]): ServiceConfig[] {
   const groups = new Map<string, object>();
   const share = <T extends object>(group: T): T => {
@@ -214,13 +214,13 @@ function sharing(services: readonly ServiceConfig[]): ServiceConfig[] {
   }));
 }
 
-/** A service without endpoints of which the file says nothing. */
+/** A service without endpoints that the file does not mention. */
 export function defaultService(name: string): ServiceConfig {
   const tree = v.parse(serviceSchema, { endpoints: ['127.0.0.1:1'] });
   return { ...buildService(name, tree, {}, '/'), endpoints: [] };
 }
 
-/** What holds of services that somebody else knows. */
+/** Settings for discovered services. */
 function unnamedService(tree: ServiceDefaultsTree, written: unknown): ServiceConfig {
   const bare = v.parse(serviceSchema, { endpoints: ['127.0.0.1:1'] });
   const said = (written ?? {}) as Readonly<Record<string, unknown>>;
@@ -235,7 +235,7 @@ const podOf = ({ pod = '', namespace = '', node = '', account = '', clusterNetwo
   clusterNetworks: clusterNetworks ?? CLUSTER_NETWORKS.map((text) => parseNetwork(text)),
 });
 
-/** `written` is the tree before defaults; `file` an absolute path. */
+/** `written`: the tree before defaults; `file`: an absolute path. */
 export function buildConfig(file: string, tree: ConfigTree, written: unknown): Config {
   const { limits, drain } = tree;
   const { timeout, race, hello, learnTtl } = tree.detect;

@@ -1,5 +1,5 @@
-// What a schema cannot say because it concerns two places at once. The checks read the raw tree, so that they find
-// their mistakes in files that have others too; what has the wrong shape is the schema's to report.
+// Checks that a schema cannot express because they concern two places at once. They read the raw tree, so that they work in files with
+// other errors; the schema reports wrong shapes.
 import { MAX_LISTENERS } from '../metrics/layout.js';
 import { MAX_ENDPOINTS, MAX_SERVICES } from '../proxy/capacity.js';
 import { checkAuthorization } from './authorization.js';
@@ -38,15 +38,15 @@ interface Place {
 }
 
 /**
- * Who listens on a port. Listening sockets have SO_REUSEPORT, so the kernel would not refuse the second one but share connections out.
- * `[::]` takes IPv4 too (net.ipv6.bindv6only is 0), `0.0.0.0` all of IPv4.
+ * The listeners on a port. Listening sockets have SO_REUSEPORT, so the kernel would not refuse the second one but share out connections.
+ * `[::]` includes IPv4 (net.ipv6.bindv6only is 0), `0.0.0.0` all of IPv4.
  */
 class Port {
   private readonly byHost = new Map<string, Place>();
   private first: Place | undefined;
   private firstIPv4: Place | undefined;
 
-  /** Whoever would take a connection to `address` as well. */
+  /** The listener that would also get a connection to `address`. */
   taker(address: Address): Place | undefined {
     const { byHost } = this;
     const other = byHost.get(address.host) ?? byHost.get('::');
@@ -119,7 +119,7 @@ function listenerServices(listener: Tree, index: number, known: ReadonlySet<stri
       at: 'value',
     });
   };
-  // What is neither true nor false is the schema's to report.
+  // The schema reports a value that is neither true nor false.
   if (listener.originalDestination !== undefined && listener.originalDestination !== false) {
     const key = ['service', 'services'].find((name) => listener[name] !== undefined);
     if (key === undefined) return [];
@@ -163,7 +163,7 @@ function listenerServices(listener: Tree, index: number, known: ReadonlySet<stri
   return findings;
 }
 
-/** `low` must not exceed `high` where the file has both; a default gives way (see build.ts). */
+/** `low` must not exceed `high` if the file has both; a default gives way (see build.ts). */
 function ordered(map: unknown, path: KeyPath, low: string, high: string, parse: (value: unknown) => number): Finding[] {
   const values = asMap(map);
   if (values[low] === undefined || values[high] === undefined) return [];
@@ -177,7 +177,7 @@ function ordered(map: unknown, path: KeyPath, low: string, high: string, parse: 
 const bytes = (value: unknown): number => parseSize(value, 0, Number.MAX_SAFE_INTEGER);
 const milliseconds = (value: unknown): number => parseDuration(value, { in: 'ms', step: 0 });
 
-/** What a service says of how its endpoints are dialled. */
+/** A service's settings for dialling endpoints. */
 const dialling = (map: Tree, path: KeyPath): Finding[] => [
   ...ordered(map.breaker, [...path, 'breaker'], 'minBackoff', 'maxBackoff', milliseconds),
   ...ordered(map.dns, [...path, 'dns'], 'minTtl', 'maxTtl', milliseconds),
@@ -237,7 +237,7 @@ function http2(limits: Tree, services: Tree): Finding[] {
   const map = asMap(limits.http2);
   const findings = [
     ...ordered(map, path, 'streamWindow', 'maxStreamWindow', bytes),
-    // One message for a stream's window beyond the connection's is enough.
+    // One message about a stream window larger than the connection's is enough.
     ...(map.maxStreamWindow === undefined
       ? ordered(map, path, 'streamWindow', 'connectionWindow', bytes)
       : ordered(map, path, 'maxStreamWindow', 'connectionWindow', bytes)),
@@ -247,7 +247,7 @@ function http2(limits: Tree, services: Tree): Finding[] {
   for (const [name, service] of Object.entries(services)) {
     const { replayBytes } = asMap(asMap(service).retry);
     if (replayBytes === 'auto') continue;
-    // The memory of a worker is not raised for what a service asks, so that the default counts as well.
+    // A worker's memory is not raised for a service, so the default counts as well.
     const both = { replayBytes, 'limits.http2.maxReplay': map.maxReplay ?? '8MiB' };
     findings.push(...ordered(both, ['services', name, 'retry'], 'replayBytes', 'limits.http2.maxReplay', bytes));
   }
@@ -265,7 +265,7 @@ function identity(value: unknown): Finding[] {
 
 function capacity(listeners: readonly unknown[], services: Tree): Finding[] {
   const findings: Finding[] = [];
-  // Slot 0 of each table is nobody's.
+  // Slot 0 of each table is unused.
   const check = (path: KeyPath, count: number, slots: number, what: string): void => {
     if (count < slots) return;
     findings.push({
@@ -314,12 +314,12 @@ function opaquePorts(value: unknown): Finding[] {
   return findings;
 }
 
-/** `line` tells where in the file a key stands. */
+/** `line`: the line of a key in the file. */
 export function crossChecks(tree: unknown, line: (path: KeyPath) => number): Finding[] {
   const root = asMap(tree);
   const listeners = asList(root.listeners);
   const services = asMap(root.services);
-  // Where the services have no readable names, no reference can be right or wrong.
+  // If services have no readable names, references can't be checked.
   const known = isMap(root.services) ? new Set(Object.keys(services)) : undefined;
   return [
     ...listenerNames(listeners),

@@ -1,11 +1,11 @@
-// What the sections that name a collector of OTLP have in common: `tracing` and `metrics.otlp`.
+// Shared by the sections that name an OTLP collector: `tracing` and `metrics.otlp`.
 import { otlpUrl, type Signal } from '../otlp/target.js';
 import { size, value } from './schema-parts.js';
 import { describe, ValueError } from './values.js';
 
 const KiB = 2 ** 10;
 const MiB = 2 ** 20;
-/** A field name, and what a value may be made of (RFC 9110 section 5). */
+/** A field name, and the characters of a value (RFC 9110 section 5). */
 const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const FIELD_VALUE = /^[\t\x20-\x7e]*$/;
 
@@ -42,11 +42,11 @@ function parseFields(input: unknown): Readonly<Record<string, string>> {
   return fields;
 }
 
-/** What messages of a signal are posted to. */
+/** The URL for messages of a signal. */
 export const collector = (signal: Signal) => value(parseCollector(signal));
 export const text = () => value(parseText);
 export const texts = () => value(parseTexts);
-/** Of HTTP. */
+/** HTTP header fields. */
 export const fields = () => value(parseFields);
-/** What may wait to be sent. */
+/** Memory for unsent messages. */
 export const queued = () => size(64 * KiB, 256 * MiB);

@@ -1,4 +1,4 @@
-// The section `destination`: who is asked what is behind an address that a client dials. Its shape, what contradicts in it, and its model.
+// The section `destination`: the destination service for addresses that clients dial. Its shape, contradictions in it, and its model.
 import * as v from 'valibot';
 import { parseWorkloadName } from '../identity/names.js';
 import { bounds } from './bounds.js';
@@ -15,7 +15,7 @@ type Tree = Readonly<Record<string, unknown>>;
 const KiB = 2 ** 10;
 const MiB = 2 ** 20;
 
-/** Written as an empty map, or by one variable of the environment. */
+/** Written as an empty map, or set by a single environment variable. */
 const kubernetes = section({
   enabled: v.optional(boolean(), true),
   kubeconfig: v.optional(value(parseFilePath)),
@@ -43,7 +43,7 @@ export type DestinationTree = v.InferOutput<typeof destination>;
 const asked = (kubernetes: unknown): boolean =>
   typeof kubernetes === 'object' && kubernetes !== null && (kubernetes as Tree).enabled !== false;
 
-/** What the server is called in the mesh of `identity.name`, as Linkerd calls its own; empty where that name does not say. */
+/** The server's name in the mesh of `identity.name`, by Linkerd's convention; empty if it can't be derived. */
 function serverNameOf(identity: string): string {
   const parsed = parseWorkloadName(identity);
   if (typeof parsed === 'string' || parsed.kind !== 'dns' || parsed.account === null) return '';
@@ -51,7 +51,7 @@ function serverNameOf(identity: string): string {
   return `linkerd-destination.${mesh}.serviceaccount.identity.${mesh}.${trustDomain}`;
 }
 
-/** What the schema can't say of the raw tree. */
+/** Checks on the raw tree that the schema can't express. */
 export function destinationChecks(tree: Tree, identity: Tree | null): Finding[] {
   const path = ['destination'];
   if (asked(tree.kubernetes)) {
@@ -94,7 +94,7 @@ function sourceOf(tree: DestinationTree, identity: string | null, inDirectory: (
   };
 }
 
-/** `identity`: the name of this proxy; null where it has no identity at all. */
+/** `identity`: this proxy's name; null if it has no identity at all. */
 export function buildDestination(
   tree: DestinationTree,
   written: Tree | undefined,

@@ -1,4 +1,4 @@
-// The YAML text: its plain value, its own errors, and the line and column of every key in it.
+// Reads YAML text: its plain value, its syntax errors, and the line and column of every key.
 import type { Document, Node, Pair, YAMLError, YAMLMap } from 'yaml';
 import { isAlias, isMap, isNode, isSeq, LineCounter, parseDocument, visit } from 'yaml';
 import type { KeyPath } from './problem.js';
@@ -14,14 +14,14 @@ export interface TextProblem extends Place {
   readonly message: string;
 }
 
-/** A text as its reader understood it. */
+/** A parsed text. */
 export interface ReadText {
-  /** Plain maps, lists and scalars; null where the text is empty. */
+  /** Plain maps, lists and scalars; null for an empty text. */
   readonly value: unknown;
   readonly problems: readonly TextProblem[];
-  /** False where the text is too broken for `value` to mean anything. */
+  /** False if the text is too broken for `value` to be meaningful. */
   readonly readable: boolean;
-  /** Place of the value at `path`, or of its key; of the nearest parent where there is none. */
+  /** Place of the value at `path`, or of its key; of the nearest parent if there is none. */
   locate(path: KeyPath, at: 'key' | 'value'): Place;
 }
 
@@ -41,7 +41,7 @@ function advice(error: YAMLError, line: string): string {
   return `is no YAML: ${error.message}; correct the syntax`;
 }
 
-/** Follows aliases to the node they stand for. */
+/** Resolves aliases. */
 function resolve(node: unknown, document: Document): Node | undefined {
   const target = isAlias(node) ? node.resolve(document) : node;
   return isNode(target) ? target : undefined;
@@ -54,12 +54,12 @@ function keyText(pair: Pair): string {
 
 interface DuplicateKey {
   readonly path: string;
-  /** Offsets of the repetition, and of the key that it repeats. */
+  /** Offsets of the repeated key, and of the first one. */
   readonly offset: number;
   readonly first: number;
 }
 
-/** All keys that repeat an earlier key of their map. (The parser's own check compares each key with each other one.) */
+/** All repeated keys of maps. (The parser's own check compares each key with every other one.) */
 function duplicateKeys(document: Document): DuplicateKey[] {
   const found: DuplicateKey[] = [];
   const path: (string | number)[] = [];
@@ -88,13 +88,13 @@ function duplicateKeys(document: Document): DuplicateKey[] {
   return found;
 }
 
-/** Aliases that name no anchor before them, or an anchor they are part of. */
+/** Aliases that refer to no earlier anchor, or to an anchor that contains them. */
 function badAliases(document: Document): { offset: number; message: string }[] {
   const bad: { offset: number; message: string }[] = [];
   let count = 0;
   visit(document, {
     Alias(_key, alias, parents) {
-      // Each is looked up from the beginning.
+      // Each lookup starts from the beginning.
       if (++count > MAX_ALIASES) {
         bad.push({ offset: alias.range?.[0] ?? 0, message: `is alias ${count}; write the values out` });
         return visit.BREAK;
@@ -112,13 +112,13 @@ function badAliases(document: Document): { offset: number; message: string }[] {
 }
 
 const MAX_ALIASES = 1000;
-/** Brackets within brackets, and columns before the first word of a line: each may be a level. */
+/** Nested brackets, and columns before the first word of a line: each may be a level. */
 const MAX_BRACKETS = 100;
 const MAX_INDENT = 200;
 
 /**
- * The line from which on a text is nested too deeply; 0 where it is not. The parser calls itself for each level, and
- * when that fills the stack V8 may end the process instead of throwing (in the compiler of regular expressions).
+ * The line from which on a text is nested too deeply; 0 if it is not. The parser recurses for each level, and when the stack is full V8 may
+ * end the process instead of throwing (in the compiler of regular expressions).
  */
 function deepLine(text: string): number {
   let line = 1;
@@ -169,7 +169,7 @@ export function readYaml(text: string): ReadText {
   for (const error of [...document.errors, ...document.warnings]) {
     readable = false;
     const at = place(error.pos[0]);
-    // One mistake often upsets the parser several times on its line.
+    // One error often causes several messages for its line.
     if (upset.has(at.line)) continue;
     upset.add(at.line);
     const lineEnd = text.indexOf('\n', lines.lineStarts[at.line - 1]);
@@ -192,7 +192,7 @@ export function readYaml(text: string): ReadText {
     }
   }
 
-  // By key, so that a thousand problems in a map of a thousand keys don't take a million steps.
+  // By key, so that a thousand problems in a map of a thousand keys do not take a million steps.
   const pairs = new Map<YAMLMap, Map<string, Pair>>();
   const pairOf = (map: YAMLMap, key: string): Pair | undefined => {
     let byKey = pairs.get(map);

@@ -1,4 +1,4 @@
-// A mistake before it is known where in the file it stands.
+// A problem whose place in the file is not known yet.
 import type * as v from 'valibot';
 import type { KeyPath } from './problem.js';
 
@@ -8,7 +8,7 @@ export interface Finding {
   readonly at: 'key' | 'value';
 }
 
-/** Issues of the schema as findings. */
+/** Converts the schema's issues to findings. */
 export function schemaFindings(issues: readonly v.BaseIssue<unknown>[]): Finding[] {
   return issues.map((issue) => {
     const items = issue.path ?? [];

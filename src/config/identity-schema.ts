@@ -11,7 +11,7 @@ import {
 import { section, timeout, value } from './schema-parts.js';
 import { parseFilePath } from './values.js';
 
-/** What the identity must be, how patiently it is asked for, and one source of three. */
+/** Requirements on the identity, timeouts, and one of three sources. */
 export const identity = section({
   name: v.optional(value(parseWorkload)),
   serverName: v.optional(value(parseServerName)),

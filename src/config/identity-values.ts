@@ -1,4 +1,4 @@
-// The text forms of what `identity` has: names of workloads, sockets, addresses of services.
+// Text forms in `identity`: workload names, sockets, addresses of services.
 import { parseWorkloadName, trustDomainProblem } from '../identity/names.js';
 import { isPem } from '../identity/pem-text.js';
 import { describe, parseEndpoint, parseFilePath, ValueError } from './values.js';
@@ -33,11 +33,11 @@ export function parseTrustDomain(input: unknown): string {
   return input;
 }
 
-/** The path of a file, or the text of one. */
+/** The path of a file, or PEM text. */
 export const parseAnchors = (input: unknown): string =>
   typeof input === 'string' && isPem(input) ? input : parseFilePath(input);
 
-/** `unix:///run/agent.sock`, `unix:/run/agent.sock` or the path alone; the path. */
+/** The path in `unix:///run/agent.sock`, `unix:/run/agent.sock` or a plain path. */
 export function parseUnixSocket(input: unknown): string {
   const example = 'write one such as "unix:///run/spire/sockets/agent.sock"';
   if (typeof input !== 'string' || input === '') throw new ValueError(`found ${describe(input)}; ${example}`);

@@ -1,4 +1,4 @@
-// The section `identity`: what contradicts in it, and the model of it.
+// The section `identity`: contradictions in it, and its model.
 import { resolve } from 'node:path';
 import { parseWorkloadName, trustDomainOf } from '../identity/names.js';
 import { isPem } from '../identity/pem-text.js';
@@ -13,14 +13,14 @@ type Tree = Readonly<Record<string, unknown>>;
 
 const SOURCES = ['files', 'spiffe', 'linkerd'] as const;
 
-/** The trust domain of a name; undefined where the name or its domain can't be told. */
+/** The trust domain of a name; undefined if the name is unreadable or has none. */
 function domainOf(name: unknown): string | null | undefined {
   const text = attempt(() => parseWorkload(name));
   const parsed = text === undefined ? undefined : parseWorkloadName(text);
   return parsed === undefined || typeof parsed === 'string' ? undefined : trustDomainOf(parsed);
 }
 
-/** The server name of an identity service, as Linkerd gives it to its own; null where `name` does not say of which mesh it is. */
+/** The server name of an identity service by Linkerd's convention; null if `name` does not tell the mesh. */
 function identityService(name: string): string | null {
   const parsed = parseWorkloadName(name);
   if (typeof parsed === 'string' || parsed.kind !== 'dns' || parsed.account === null) return null;
@@ -28,7 +28,7 @@ function identityService(name: string): string | null {
   return `linkerd-identity.${mesh}.serviceaccount.identity.${mesh}.${trustDomain}`;
 }
 
-/** What the schema can't say of the raw tree. */
+/** Checks on the raw tree that the schema can't express. */
 export function identityChecks(tree: Tree): Finding[] {
   const path = ['identity'];
   const findings: Finding[] = [];
@@ -83,7 +83,7 @@ function sourceOf(tree: IdentityTree, written: Tree, at: (path: string) => strin
   };
 }
 
-/** `written` is the section before defaults; paths of files are relative to `directory`, the configuration's. */
+/** `written`: the section before defaults; file paths are relative to `directory`, the configuration's. */
 export function buildIdentity(tree: IdentityTree, written: Tree | undefined, directory: string): IdentityConfig {
   const backoff = bounds(tree.minBackoff, tree.maxBackoff, written, 'minBackoff');
   return {

@@ -1,4 +1,4 @@
-// JSON text, as YAML's reader would give it: much faster, with the places of keys looked up only for a mistake.
+// Reads JSON text with the same result as YAML's reader: much faster, with places of keys looked up only for errors.
 import type { Place, ReadText } from './document.js';
 import type { KeyPath } from './problem.js';
 
@@ -13,7 +13,7 @@ class Scanner {
 
   constructor(private readonly text: string) {}
 
-  /** Offset of the value at `path`, or of its key; of the nearest parent where there is none. */
+  /** Offset of the value at `path`, or of its key; of the nearest parent if there is none. */
   find(path: KeyPath, at: 'key' | 'value'): number {
     this.#space();
     let found = this.#at;
@@ -44,7 +44,7 @@ class Scanner {
         this.#at++;
         this.#space();
       }
-      // Of two equal keys JSON takes the last.
+      // Of two equal keys, JSON takes the last.
       if (name === part) member = { key, value: this.#at };
       if (member !== null && kind === '[') return member;
       this.#skip();
@@ -53,7 +53,7 @@ class Scanner {
     }
   }
 
-  /** To the end of the value that begins here. */
+  /** Skips the value that begins here. */
   #skip(): void {
     let depth = 0;
     do {
@@ -80,7 +80,7 @@ class Scanner {
   }
 }
 
-/** Null where the text is no JSON. */
+/** Null if the text is not JSON. */
 export function readJson(text: string): ReadText | null {
   let value: unknown;
   try {

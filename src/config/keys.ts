@@ -1,16 +1,16 @@
-// Every key of the schema, found by walking it: for the environment's names, and for the test of the manual.
+// Lists every key of the schema by walking it: for environment variables, and for the test of the manual.
 import { configSchema } from './schema.js';
 
 export interface SchemaKey {
-  /** Keys from the top; `[]` stands for the items of a list, `*` for the names of a map. */
+  /** Keys from the top; `[]` stands for list items, `*` for the names in a map. */
   readonly path: readonly string[];
   /** False for maps and lists. */
   readonly scalar: boolean;
-  /** As one would write it; undefined where there is none or the key has children. */
+  /** In the notation of the configuration; undefined without a default, or if the key has children. */
   readonly fallback: unknown;
 }
 
-/** The parts of Valibot's schema objects that matter here. */
+/** The relevant parts of Valibot's schema objects. */
 interface SchemaNode {
   readonly type: string;
   readonly wrapped?: SchemaNode;
@@ -33,7 +33,7 @@ function withChildren(node: SchemaNode): SchemaNode | undefined {
 }
 
 function walk(node: SchemaNode, path: readonly string[], fallback: unknown, keys: SchemaKey[]): void {
-  // A lazy schema has a short form as well; the long one, a map, is what it shows to an empty map.
+  // A lazy schema also has a short form; for an empty map it returns the long one.
   const inner = node.wrapped ?? node.getter?.({});
   if (inner !== undefined) {
     walk(inner, path, node.wrapped === undefined ? fallback : node.default, keys);

@@ -1,11 +1,11 @@
-// Lists in one text, with commas, as they come from annotations and variables.
+// Comma-separated lists, as in annotations and variables.
 import type { Network } from './addresses.js';
 import { MAX_RULES, parsePath } from './authorization.js';
 import type { PortRange } from './model.js';
 import { parseNetwork } from './networks.js';
 import { describe, parsePort, parsePorts, ValueError } from './values.js';
 
-/** Half of the rules that a listener may have. */
+/** Half of the rules of a listener. */
 export const MOST_PROBES = MAX_RULES / 2;
 
 /** An HTTP probe of the pod's own kubelet. */
@@ -14,7 +14,7 @@ export interface Probe {
   readonly path: string;
 }
 
-/** Items of a list; a comma too many is none. `none` is the empty list, as an empty variable would be no variable. */
+/** Items of a list; an extra comma is ignored. `none` is the empty list, because an empty variable counts as unset. */
 function items(input: unknown, example: string): string[] {
   if (input === 'none') return [];
   if (typeof input === 'number') return [String(input)];
@@ -34,7 +34,7 @@ export const parsePortList = (input: unknown): PortRange[] =>
 export const parseNetworkList = (input: unknown): Network[] =>
   items(input, '10.0.0.0/8,fd00::/8').map((item) => parseNetwork(item));
 
-/** `8080/healthz,8081/ready`; the query of a path is no part of it. */
+/** `8080/healthz,8081/ready`; the query of a path is ignored. */
 export function parseProbeList(input: unknown): Probe[] {
   const probes = items(input, '8080/healthz,8081/ready').map((item) => {
     const slash = item.indexOf('/');

@@ -1,7 +1,7 @@
-// Reads a file so that only the Config is left of it in memory. The reader is some 230 KB of code with a parser of YAML, which a proxy needs
-// once, and then when it is told to read again: it is loaded as a module that can be forgotten, and compiled anew then (30 ms). A large
-// file is read in a thread of its own: the text of thousands of services takes 80 MB as a syntax tree, which a heap that has once grown
-// to it does not give back; the thread's heap goes with the thread.
+// Reads a file so that only the Config stays in memory. The reader is about 230 KB of code with a YAML parser, which a proxy needs once,
+// and again for reloads. So it is loaded as a module that can be dropped, and compiled again when needed (30 ms). A large file is read in a
+// separate thread: the text of thousands of services takes 80 MB as a syntax tree, and a heap that has grown to that size does not shrink;
+// the thread's heap ends with the thread.
 
 import { once } from 'node:events';
 import { statSync } from 'node:fs';
@@ -15,12 +15,12 @@ import { ConfigError } from './problem.js';
 import type { Read, Reading } from './reading.js';
 
 const THREAD = new URL('../../workers/config.cjs', import.meta.url);
-/** `reading.ts` and all that it needs in one file, as bundle.mjs makes it. */
+/** `reading.ts` and its imports in one file, made by bundle.mjs. */
 const READER = fileURLToPath(new URL('../config/reading.cjs', import.meta.url));
-/** From this size on. Below, the thread costs more time than the tree costs memory. */
+/** From this size on. For smaller files, the thread costs more time than the tree costs memory. */
 const LARGE_BYTES = 128 * 1024;
 
-/** 0 where it can't be looked at: reading it says why. */
+/** 0 if it can't be determined: reading the file reports why. */
 function sizeOf(file: string): number {
   try {
     return statSync(file).size;
@@ -29,18 +29,18 @@ function sizeOf(file: string): number {
   }
 }
 
-/** A reader that nobody refers to afterwards: modules that are imported or required stay for good. */
+/** A reader without lasting references: imported or required modules would stay forever. */
 export const loadReader = (): CachedScript<typeof import('./reading.js')> => runCached(READER, native());
 
 async function readThere(reading: Reading): Promise<Read> {
   const thread = new Worker(THREAD, { workerData: reading });
-  // Rejects if the thread fails otherwise, as when its memory is not enough.
+  // Rejects if the thread fails in another way, for example out of memory.
   const [read] = (await once(thread, 'message')) as [Read];
   await thread.terminate();
   return read;
 }
 
-/** As `loadConfig`, without what it leaves behind in memory. */
+/** Like `loadConfig`, without leftovers in memory. */
 export async function loadConfigApart(
   file: string,
   env: NodeJS.ProcessEnv,

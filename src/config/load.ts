@@ -1,4 +1,4 @@
-// loadConfig: file, environment and flags in, the Config or every problem out.
+// loadConfig: takes file, environment and flags, and returns the Config or all problems.
 import { resolve } from 'node:path';
 import * as v from 'valibot';
 import { buildConfig } from './build.js';
@@ -16,23 +16,23 @@ import { readText } from './text-file.js';
 
 const startsWith = (path: KeyPath, start: KeyPath): boolean => start.every((part, index) => path[index] === part);
 
-/** A configuration that is right, and where its keys stand. */
+/** A valid configuration, and the places of its keys. */
 export interface LoadedConfig {
   readonly config: Config;
-  /** The tree as the file has it. */
+  /** The tree as in the file. */
   readonly tree: unknown;
   locate(path: KeyPath): Place;
 }
 
 /**
- * Reads `file`, applies the SLUICE_ variables of `env` and then `flags` (the command line's own overrides).
- * Throws a ConfigError with all problems, in the order of the file.
+ * Reads `file`, applies the SLUICE_ variables of `env` and then `flags` (overrides from the command line). Throws a ConfigError with all
+ * problems, in the order of the file.
  */
 export function loadConfig(file: string, env: NodeJS.ProcessEnv, flags: readonly Override[] = []): Config {
   return readConfig(file, env, flags).config;
 }
 
-/** The same, for those who have more to say about the file. */
+/** The same, for callers that check more. */
 export function readConfig(file: string, env: NodeJS.ProcessEnv, flags: readonly Override[] = []): LoadedConfig {
   const text = readYaml(readText(file));
   const problems: Problem[] = text.problems.map((problem) => ({ file, ...problem }));

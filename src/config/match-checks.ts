@@ -1,4 +1,4 @@
-// No two `match` entries may take the same address and port: which service gets it must not depend on an order.
+// No two `match` entries may contain the same address and port: the service must not depend on their order.
 import type { Finding } from './finding.js';
 import { parseMatch } from './match.js';
 import type { MatchRange } from './model.js';
@@ -6,13 +6,13 @@ import type { KeyPath } from './problem.js';
 import { formatPath } from './problem.js';
 import { attempt } from './values.js';
 
-/** More overlaps than this are counted, not listed. */
+/** Further overlaps are counted, not listed. */
 const MAX_FINDINGS = 20;
 
 interface Entry {
   readonly service: string;
   readonly index: number;
-  /** Place in the file, in its order. */
+  /** Position in the file. */
   readonly order: number;
   readonly range: MatchRange;
 }
@@ -30,8 +30,8 @@ function describeOverlap(entry: Entry, other: Entry, line: (path: KeyPath) => nu
 }
 
 /**
- * Entries that another one overlaps. Ranges are either apart or one within the other, so that in their order an entry
- * overlaps an earlier one only if it overlaps the one that reaches furthest: O(n log n).
+ * Entries that overlap another one. Ranges are either disjoint or nested, so in sorted order an entry overlaps an earlier one only if it
+ * overlaps the one that reaches furthest: O(n log n).
  */
 export function overlappingMatches(
   matches: Iterable<readonly [service: string, match: readonly unknown[]]>,
@@ -50,7 +50,7 @@ export function overlappingMatches(
   let more = 0;
   for (const entry of entries) {
     if (furthest !== undefined && entry.range.first <= furthest.range.last) {
-      // The later one of the file is the mistake.
+      // The later one in the file is reported.
       const [kept, late] = furthest.order < entry.order ? [furthest, entry] : [entry, furthest];
       if (findings.length < MAX_FINDINGS) {
         findings.push({ path: pathOf(late), message: describeOverlap(late, kept, line), at: 'value' });

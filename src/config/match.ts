@@ -1,4 +1,4 @@
-// `match` of a service: the addresses, and ranges of addresses, that clients go to and that the service stands for.
+// `match` of a service: original destinations, and ranges of them, that it takes over.
 import type { AddressBits } from './addresses.js';
 import { addressBits, formatBits, MAPPED_PREFIX } from './addresses.js';
 import type { MatchRange } from './model.js';
@@ -6,13 +6,13 @@ import { describe, parsePort, ValueError } from './values.js';
 
 const EXAMPLE = '"10.0.0.0/8:5432" or "[fd00::1]:80"';
 
-/** Text whose order is that of family, port and address, so that one order serves sorting, overlaps and look-ups. */
+/** Text that sorts by family, port and address, so that one order serves sorting, overlaps and look-ups. */
 export const matchKey = ({ family, hex }: AddressBits, port: number): string =>
   `${family}${port.toString(16).padStart(4, '0')}${hex}`;
 
 interface Parts {
   readonly address: string;
-  /** Text after the slash; undefined where there is none. */
+  /** Text after the slash; undefined if there is none. */
   readonly prefix: string | undefined;
   readonly port: string;
   readonly bracketed: boolean;
@@ -81,7 +81,7 @@ function fill(hex: string, prefix: number, ones: boolean): string {
   return (ones ? value | mask : (value >> free) << free).toString(16).padStart(hex.length, '0');
 }
 
-/** `10.1.2.3:80`, `10.0.0.0/8:5432`, `[fd00::1]:80` or `[fd00::/64]:443`. IPv4 within IPv6 is taken as IPv4. */
+/** `10.1.2.3:80`, `10.0.0.0/8:5432`, `[fd00::1]:80` or `[fd00::/64]:443`. IPv4 mapped into IPv6 is treated as IPv4. */
 export function parseMatch(input: unknown): MatchRange {
   const what = describe(input);
   if (typeof input === 'object' && input !== null)

@@ -1,4 +1,4 @@
-// The section `metrics.otlp`: where metrics are sent to, and how often.
+// The section `metrics.otlp`: where to send metrics, and how often.
 import * as v from 'valibot';
 import { collector, fields, queued, text, texts } from './collector.js';
 import type { MetricsOtlpConfig } from './model.js';

@@ -1,15 +1,15 @@
-// The configuration after parsing: every default filled in, durations in milliseconds, sizes in bytes.
-// This is what the rest of Sluice reads; the YAML text and its errors end in src/config.
+// The configuration after parsing: every default filled in, durations in milliseconds, sizes in bytes. The rest of Sluice reads this; YAML
+// text and its errors stay in src/config.
 
 import type { Http2Limits } from '../http2/limits.js';
 import type { Family, Network } from './addresses.js';
 import type { LookupConfig, SidecarConfig } from './sidecar-model.js';
 import type { ListenerTlsConfig, ServiceTlsConfig } from './tls-model.js';
 
-/** What a listener is told about its traffic. `detect` looks at the first bytes. */
+/** The configured protocol of a listener. `detect` examines the first bytes. */
 export type ListenerProtocol = 'detect' | 'http1' | 'http2' | 'opaque';
 
-/** What the endpoints of a service speak. */
+/** The protocol of a service's endpoints. */
 export type ServiceProtocol = 'http1' | 'http2' | 'opaque' | 'auto';
 
 export interface Address {
@@ -19,20 +19,20 @@ export interface Address {
 }
 
 export interface DetectConfig {
-  /** Silence after which detection gives up and relays as opaque (fails open), ms. 0 waits for ever. */
+  /** Silence after which detection gives up and relays as opaque (fails open), ms. 0: no limit. */
   readonly timeoutMs: number;
   /**
-   * Silence after which the opaque endpoint is dialled, ms; -1 chooses: short for a service with one endpoint, longer
-   * otherwise; -2 never dials before the verdict.
+   * Silence before the opaque endpoint is dialled, ms; -1: short for a service with one endpoint, longer otherwise; -2: never before the
+   * verdict.
    */
   readonly raceMs: number;
-  /** The same, at least, of a client on a listener of the mesh that has not said its hello yet, ms. */
+  /** The minimum of this for a mesh client that has not sent its hello yet, ms. */
   readonly helloMs: number;
-  /** How long a destination that spoke first is remembered, ms. 0 turns learning off. */
+  /** How long to remember a destination that spoke first, ms. 0 turns learning off. */
   readonly learnTtlMs: number;
 }
 
-/** A service per verdict; `null` where the listener refuses that protocol. */
+/** A service per verdict; `null` if the listener refuses that protocol. */
 export interface ListenerServices {
   readonly http1: string | null;
   readonly http2: string | null;
@@ -42,11 +42,11 @@ export interface ListenerServices {
 
 /** The PROXY header that each connection of a listener begins with. */
 export interface ProxyHeaderConfig {
-  /** Who may connect, as everybody who may says whose connection it is; null is anybody. */
+  /** Networks that may connect, because the header can claim any client; null: anybody. */
   readonly from: readonly Network[] | null;
-  /** Time for the header, ms. */
+  /** Time for the header to arrive, ms. */
   readonly timeoutMs: number;
-  /** Longest header. */
+  /** Maximum size of the header. */
   readonly maxBytes: number;
 }
 
@@ -56,7 +56,7 @@ export interface PortRange {
   readonly last: number;
 }
 
-/** Who may do what where no rule says otherwise. `cluster-` is from `clusterNetworks` only, `authenticated` is with a verified identity only. */
+/** The decision if no rule matches. `cluster-` means only from `clusterNetworks`, `authenticated` only with a verified identity. */
 export const AUTHORIZATION_DEFAULTS = [
   'all-unauthenticated',
   'all-authenticated',
@@ -67,21 +67,21 @@ export const AUTHORIZATION_DEFAULTS = [
 ] as const;
 export type AuthorizationDefault = (typeof AUTHORIZATION_DEFAULTS)[number];
 
-/** Under this name the default of a listener is counted; no rule may have it. */
+/** The name under which a listener's default is counted; rules can't have it. */
 export const DEFAULT_RULE = 'default';
 
-/** All of its conditions hold of what it matches; null is no condition. */
+/** A rule matches if all its conditions hold; null is no condition. */
 export interface AuthorizationRule {
   readonly name: string;
-  /** `audit` allows, and tells of it. */
+  /** `audit` allows and logs. */
   readonly action: 'allow' | 'deny' | 'audit';
-  /** Where the client was going, or else the listener's. */
+  /** The client's destination port, or else the listener's. */
   readonly ports: readonly PortRange[] | null;
-  /** Names as they are, `*.` and the end of a name, the beginning of a SPIFFE ID and `/*`, or `*`. */
+  /** Full names, `*.` and a suffix, a SPIFFE ID prefix and `/*`, or `*`. */
   readonly identities: readonly string[] | null;
   readonly networks: readonly { readonly cidr: Network; readonly except: readonly Network[] }[] | null;
   readonly methods: readonly string[] | null;
-  /** A path, or the segments that it begins with. */
+  /** A path, or a prefix of whole segments. */
   readonly path: string | null;
   readonly exactPath: boolean;
 }
@@ -89,7 +89,7 @@ export interface AuthorizationRule {
 export interface AuthorizationConfig {
   readonly default: AuthorizationDefault;
   readonly clusterNetworks: readonly Network[];
-  /** The first that matches decides. */
+  /** The first match decides. */
   readonly rules: readonly AuthorizationRule[];
 }
 
@@ -101,44 +101,44 @@ export interface ListenerConfig {
   readonly listen: Address;
   readonly protocol: ListenerProtocol;
   readonly services: ListenerServices;
-  /** Connections go where their clients were going, or to the service whose `match` names that; `services` are all null. */
+  /** Connections go to their original destination, or to the service whose `match` has it; `services` are all null. */
   readonly originalDestination: boolean;
-  /** null: connections begin with their clients' own bytes. */
+  /** null: no header. */
   readonly proxyProtocol: ProxyHeaderConfig | null;
   readonly direction: Direction;
-  /** Whether fields `l5d-…` of requests are taken out, and `l5d-client-id` is put in. `auto`: where clients show certificates. */
+  /** Whether to remove `l5d-…` fields from requests and add `l5d-client-id`. `auto`: if clients may present certificates. */
   readonly meshHeaders: boolean | 'auto';
-  /** Null: everybody may do everything. */
+  /** Null: everything is allowed. */
   readonly authorization: AuthorizationConfig | null;
   readonly detect: DetectConfig;
-  /** Clients that end their direction may still wait for their response. */
+  /** Half-closed clients may still wait for their response. */
   readonly halfClose: boolean;
-  /** Another process may listen on the same port, as the successor does in a restart. */
+  /** Another process may listen on the same port, like the successor in a restart. */
   readonly shared: boolean;
-  /** Name under which this proxy enters itself in Via (RFC 9110 section 7.6.3); null: it does not. */
+  /** This proxy's name in Via (RFC 9110 section 7.6.3); null: none is added. */
   readonly via: string | null;
   /** Final responses without Date get one (section 6.6.1). */
   readonly date: boolean;
-  /** TLS that asks for this proxy by name ends here, all other is relayed as it is. */
+  /** TLS for this proxy's own names ends here; other TLS passes through. */
   readonly mesh: boolean;
-  /** null: no TLS is ended here. */
+  /** null: TLS is not terminated. */
   readonly tls: ListenerTlsConfig | null;
   readonly backlog: number;
-  /** TCP keepalive idle and interval, ms; 0 is off. */
+  /** TCP keepalive idle time and interval, ms; 0 turns it off. */
   readonly keepAliveMs: number;
-  /** TCP_USER_TIMEOUT, ms; 0 is the kernel's default. */
+  /** Limit on unacknowledged data, ms; 0: the kernel's default. */
   readonly userTimeoutMs: number;
-  /** Ports that it relays without detection, in the place of all others; null: those of the whole configuration. */
+  /** Ports that it relays without detection, instead of all others; null: those of the whole configuration. */
   readonly opaquePorts: ReadonlySet<number> | null;
-  /** For a dial of the address that a client was going to, ms. */
+  /** Timeout for dialling an original destination, ms. */
   readonly connectTimeoutMs: number;
 }
 
-/** What is known of the proxy in front of an endpoint, which has its identity. */
+/** The proxy in front of an endpoint, which has the endpoint's identity. */
 export interface PeerProxy {
-  /** Its own port, to which every connection goes by the opaque transport; 0: connections go to the endpoint's port. */
+  /** Its port, for all connections, with the opaque transport; 0: connect to the endpoint's port. */
   readonly port: number;
-  /** It carries HTTP/1 over HTTP/2, and restores it (`l5d-orig-proto`). */
+  /** It carries HTTP/1 over HTTP/2 and turns it back (`l5d-orig-proto`). */
   readonly http2: boolean;
 }
 
@@ -149,8 +149,8 @@ interface Identified {
 }
 
 /**
- * Where endpoints come from. `dns` is A/AAAA of a name, `srv` a service record that brings its own ports, `file` the
- * list at `key` of a file (the file's only list where that is null).
+ * Sources of endpoints. `dns`: A/AAAA records of a name; `srv`: a service record with its own ports; `file`: the list at `key` in a file
+ * (its only list if that is null).
  */
 export type EndpointSource =
   | ({ readonly kind: 'static'; readonly address: Address } & Identified)
@@ -160,7 +160,7 @@ export type EndpointSource =
 
 /** Addresses of one port, from `first` to `last`. */
 export interface MatchRange {
-  /** As the file has it. */
+  /** As written in the file. */
   readonly text: string;
   readonly family: Family;
   /** Bits that all addresses of the range share. */
@@ -175,9 +175,9 @@ export interface BalanceConfig {
   readonly policy: 'ewma' | 'round-robin';
   /** Time in which a latency estimate decays to 1/e, ms. */
   readonly decayMs: number;
-  /** Latency that a new endpoint is assumed to have, ms. */
+  /** Assumed latency of a new endpoint, ms. */
   readonly defaultRttMs: number;
-  /** Latency that a failure is recorded as, ms. 0 records what was measured. */
+  /** Latency recorded for a failure, ms. 0 records what was measured. */
   readonly failurePenaltyMs: number;
 }
 
@@ -186,7 +186,7 @@ export interface BreakerConfig {
   readonly failures: number;
   readonly minBackoffMs: number;
   readonly maxBackoffMs: number;
-  /** How long an endpoint that is out is not dialled after a connect that failed, ms. 0: it is, as often as it is wanted. */
+  /** How long an endpoint that is out is not dialled after a failed connect, ms. 0: no limit. */
   readonly dialIntervalMs: number;
 }
 
@@ -195,11 +195,11 @@ export interface PoolConfig {
   readonly maxIdle: number;
   /** Upstream connections per endpoint and worker, idle and busy. */
   readonly maxConnections: number;
-  /** How long an idle upstream connection is kept, ms. */
+  /** How long to keep an idle upstream connection, ms. */
   readonly idleTimeoutMs: number;
-  /** Streams on one HTTP/2 connection; at most what the endpoint allows. */
+  /** Streams on one HTTP/2 connection; never more than the endpoint allows. */
   readonly maxStreams: number;
-  /** Age at which an HTTP/2 connection gets no more streams and is replaced, ms; 0 is never. */
+  /** Age at which an HTTP/2 connection gets no new streams and is replaced, ms; 0: no limit. */
   readonly maxAgeMs: number;
   /** HTTP/2 connections kept open beyond what is needed, per endpoint and worker. */
   readonly spares: number;
@@ -210,36 +210,36 @@ export interface PoolConfig {
 export interface RetryConfig {
   /** Retries allowed as a share of requests. */
   readonly budget: number;
-  /** Retries a second that are always allowed. */
+  /** Retries per second that are always allowed. */
   readonly minPerSecond: number;
-  /** Bytes of a request kept for sending it again; 0 retries only what has no body, -1 is as many as memory allows. */
+  /** Bytes of a request kept for retries; 0 retries only requests without a body, -1 keeps as much as memory allows. */
   readonly replayBytes: number;
 }
 
 export interface ServiceConfig {
   readonly name: string;
   readonly protocol: ServiceProtocol;
-  /** What becomes of TLS that clients bring, on its way to an endpoint with an identity: it goes there as it is, or inside of ours. */
+  /** Whether the application's own TLS goes to an endpoint with an identity unchanged, or inside ours. */
   readonly applicationTls: 'pass' | 'wrap';
-  /** The version of the PROXY header that endpoints are sent first; null for none. */
+  /** Version of the PROXY header sent to endpoints; null for none. */
   readonly proxyProtocol: 'v1' | 'v2' | null;
   readonly endpoints: readonly EndpointSource[];
-  /** null: what is sent to them is sent as it is, or as the mesh has it. */
+  /** null: data is sent in plain text, or with the mesh's TLS. */
   readonly tls: ServiceTlsConfig | null;
-  /** Original destinations that this service stands for; none of them overlap. */
+  /** Original destinations that this service takes over; they do not overlap. */
   readonly match: readonly MatchRange[];
   readonly balance: BalanceConfig;
   readonly breaker: BreakerConfig;
   readonly pool: PoolConfig;
   readonly retry: RetryConfig;
   readonly connectTimeoutMs: number;
-  /** How long a dial may take before a second endpoint races it, ms. 0 is off. */
+  /** How long a dial may take before a second endpoint is dialled, ms. 0 turns this off. */
   readonly hedgeDelayMs: number;
-  /** From the whole request sent to the first byte of its response, ms. 0 is none. */
+  /** From the end of the request to the first byte of its response, ms. 0: no limit. */
   readonly responseTimeoutMs: number;
-  /** Silence inside a body, ms. 0 is none; -1: as `limits` say of the versions. */
+  /** Silence inside a body, ms. 0: no limit; -1: the `limits` of the versions apply. */
   readonly bodyTimeoutMs: number;
-  /** Silence of a gRPC call or an event stream, ms. 0 is none. */
+  /** Silence of a gRPC call or an event stream, ms. 0: no limit. */
   readonly streamTimeoutMs: number;
   readonly keepAliveMs: number;
   readonly userTimeoutMs: number;
@@ -257,7 +257,7 @@ export interface Http1Limits {
   readonly headerTimeoutMs: number;
   /** Silence inside a request or response body, ms. */
   readonly bodyTimeoutMs: number;
-  /** How long and how much is read from a client that has been answered before it finished its request. */
+  /** How long and how much to read from a client that was answered before the end of its request. */
   readonly lingerTimeoutMs: number;
   readonly maxLingerBytes: number;
   /** Silence of a client connection between requests, ms. */
@@ -280,19 +280,19 @@ export interface OpaqueLimits {
 }
 
 export interface TlsLimits {
-  /** For all of a handshake, ms. */
+  /** Timeout of a whole handshake, ms. */
   readonly handshakeTimeoutMs: number;
-  /** Handshakes under way per worker, with clients, and as many with endpoints. */
+  /** Handshakes in progress per worker, with clients, and the same number with endpoints. */
   readonly maxHandshakes: number;
-  /** Steps of handshakes in a turn of the event loop. */
+  /** Handshake steps per turn of the event loop. */
   readonly handshakesPerTurn: number;
-  /** Time for them in a turn, µs. */
+  /** Time for them per turn, µs. */
   readonly handshakeTurnUs: number;
-  /** How long a handshake with a client may keep others waiting for its place, ms. */
+  /** How long a client may keep others waiting for its place, ms. */
   readonly handshakePatienceMs: number;
-  /** Octets of a ClientHello. */
+  /** Maximum bytes of a ClientHello. */
   readonly maxHello: number;
-  /** Octets of the chain that an endpoint shows; a client may show half as many. */
+  /** Maximum bytes of an endpoint's chain; half of it for a client. */
   readonly maxChain: number;
 }
 
@@ -301,13 +301,13 @@ export interface LimitsConfig {
   readonly maxConnections: number;
   /** Buffer memory per worker, bytes. */
   readonly slabBytes: number;
-  /** Buffers that nobody has used for so long are given back to the system, ms; 0: never. */
+  /** Buffers unused for this long are returned to the system, ms; 0: never. */
   readonly slabIdleMs: number;
   /** Bytes queued to a slow reader before its source is no longer read. */
   readonly maxBufferedBytes: number;
   /** Pipes that splicing may hold per worker; 0 turns splicing off. */
   readonly maxPipes: number;
-  /** How long it is remembered what an endpoint speaks, ms. */
+  /** How long to remember which protocol an endpoint speaks, ms. */
   readonly protocolExpiryMs: number;
   readonly http1: Http1Limits;
   readonly http2: Http2Limits;
@@ -316,24 +316,24 @@ export interface LimitsConfig {
 }
 
 export interface DestinationsConfig {
-  /** Original destinations that a worker knows at once. */
+  /** Original destinations per worker. */
   readonly max: number;
-  /** How long a connection may wait for word about where it was going, ms. */
+  /** How long a connection may wait for an answer about its original destination, ms. */
   readonly resolveTimeoutMs: number;
-  /** How long a destination without connections is remembered, ms. */
+  /** How long to remember a destination without connections, ms. */
   readonly idleTimeoutMs: number;
 }
 
 export interface DiscoveryConfig {
-  /** Size of a file of endpoints beyond which it is not read, bytes. */
+  /** Maximum size of a file of endpoints, bytes. */
   readonly maxFileBytes: number;
-  /** How often files of endpoints are looked at where the kernel reports no change, ms. */
+  /** How often to check files of endpoints, in case the kernel reports no change, ms. */
   readonly pollMs: number;
   /** How long a start or reload waits for names to resolve, ms. */
   readonly startWaitMs: number;
 }
 
-/** Where an identity comes from; paths are absolute. */
+/** Source of an identity; paths are absolute. */
 export type IdentitySourceConfig =
   | { readonly kind: 'files'; readonly certificate: string; readonly key: string; readonly anchors: string }
   | {
@@ -349,22 +349,22 @@ export type IdentitySourceConfig =
       readonly serverName: string;
       /** Files. */
       readonly token: string;
-      /** Or the text of such a file. */
+      /** PEM text, instead of a file. */
       readonly anchors: string;
       /** Bounds of the time from one certificate to the request for the next, ms. */
       readonly minRefreshMs: number;
       readonly maxRefreshMs: number;
     };
 
-/** Who this proxy is to others. */
+/** The identity of this proxy. */
 export interface IdentityConfig {
   /** The name that the certificate must have; null: any. */
   readonly name: string | null;
-  /** The name that peers ask for this proxy by; null: as its names say. */
+  /** The name by which peers ask for this proxy; null: derived from its names. */
   readonly serverName: string | null;
-  /** The trust domain that its name must be of; null: any. */
+  /** The trust domain that its name must belong to; null: any. */
   readonly trustDomain: string | null;
-  /** How long an answer may take, ms. */
+  /** Timeout of an answer, ms. */
   readonly timeoutMs: number;
   /** Bounds of the wait after a failure, ms. */
   readonly minBackoffMs: number;
@@ -373,17 +373,17 @@ export interface IdentityConfig {
 }
 
 export interface DrainConfig {
-  /** After SIGTERM: how long listeners go on accepting while /ready says no, ms. */
+  /** After SIGTERM: how long listeners keep accepting while /ready fails, ms. */
   readonly holdMs: number;
   /** After the listeners closed: how long open work may take, ms. */
   readonly graceMs: number;
-  /** When listeners with `direction: outbound` are drained: with the others, or after them, once the application is gone. */
+  /** When to drain listeners with `direction: outbound`: with the others, or after them, once the application is gone. */
   readonly outbound: 'together' | 'last';
 }
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
 
-/** Which requests and connections the access log has: all, none, or those that failed. */
+/** What the access log contains: everything, nothing, or failures. */
 export type AccessMode = boolean | 'errors';
 
 export interface LogConfig {
@@ -391,37 +391,37 @@ export interface LogConfig {
   readonly access: AccessMode;
 }
 
-/** Those who tap: src/tap. */
+/** Taps: src/tap. */
 export interface TapConfig {
-  /** How many there may be at once. */
+  /** Maximum number at once. */
   readonly listeners: number;
-  /** Records a second that one of them gets at most. */
+  /** Maximum records per second for each. */
   readonly maxRps: number;
-  /** What may wait for one that reads slowly, octets. */
+  /** Buffer for a slow reader, bytes. */
   readonly maxBuffered: number;
 }
 
-/** Where spans go, and how many: src/tracing. */
+/** Destination and limits of spans: src/tracing. */
 export interface TracingConfig {
-  /** What they are posted to. */
+  /** URL of the collector. */
   readonly endpoint: string;
-  /** Share of the traces that begin here, or that nobody has decided on. */
+  /** Share of traces that begin here or carry no decision. */
   readonly sampling: number;
   readonly serviceName: string;
-  /** More of the resource. */
+  /** Further resource attributes. */
   readonly attributes: Readonly<Record<string, string>>;
-  /** Of the requests to the collector. */
+  /** Header fields for the collector. */
   readonly headers: Readonly<Record<string, string>>;
-  /** How long spans are collected before they are sent, ms. */
+  /** How long to collect spans before sending them, ms. */
   readonly intervalMs: number;
-  /** A second, of each worker. */
+  /** Per second and worker. */
   readonly maxSpans: number;
-  /** What waits to be sent, octets. */
+  /** Memory for unsent spans, bytes. */
   readonly maxQueued: number;
   readonly timeoutMs: number;
 }
 
-/** Where metrics are sent to, and how often: src/otlp/push.ts. */
+/** Destination and interval of metrics: src/otlp/push.ts. */
 export interface MetricsOtlpConfig {
   /** What they are posted to. */
   readonly endpoint: string;
