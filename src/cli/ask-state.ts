@@ -34,9 +34,9 @@ export const STATE_OPTIONS = {
 
 export const STATE_OPTIONS_HELP = `Options:
       --from ADMIN     the admin port of the proxy (default 127.0.0.1:4191)
-  -t, --window TIME    what rates and latencies are over: the next 100ms to 1m (default ${DEFAULT_WINDOW}), which the
-                       answer waits for; or start: everything since the proxy began, at once
-  -w, --watch          show it again and again, until Ctrl-C
+  -t, --window TIME    the time that rates and latencies cover: the next 100ms to 1m (default ${DEFAULT_WINDOW}), which the
+                       command waits for; or start: everything since the proxy started, at once
+  -w, --watch          repeat until Ctrl-C
   -o, --output FORMAT  table (default), wide, or json (with --watch one object a line)
   -h, --help           this text`;
 
@@ -44,7 +44,7 @@ export function stateOptions(values: Arguments['values']): StateOptions {
   const from = String(values.from ?? '127.0.0.1:4191');
   const window = String(values.window ?? DEFAULT_WINDOW);
   const output = OUTPUTS.find((known) => known === (values.output ?? 'table'));
-  if (output === undefined) throw new UsageError(`--output: "${values.output}" is none of ${OUTPUTS.join(', ')}`);
+  if (output === undefined) throw new UsageError(`--output: "${values.output}" is not one of ${OUTPUTS.join(', ')}`);
   const watch = values.watch === true;
   if (watch && window === 'start') throw new UsageError('--watch shows intervals; --window start has only one');
   return { from, window, output, watch, windowMs: windowOf(window), ...adminOf(from) };
@@ -76,16 +76,16 @@ export async function askState(options: StateOptions): Promise<LiveState> {
   const path = `/state?window=${encodeURIComponent(options.window)}&limit=${ALL}`;
   const { status, body } = await get(options, path);
   if (status === 404)
-    throw new Error(`${options.from} has no /state: it is no admin port of Sluice, or an older Sluice's`);
+    throw new Error(`${options.from} has no /state: it is not a Sluice admin port, or belongs to an older Sluice`);
   if (status !== 200) throw new Error(`${options.from} answered ${status}: ${body.split('\n', 1)[0].slice(0, 200)}`);
   let state: LiveState;
   try {
     state = JSON.parse(body) as LiveState;
   } catch {
-    throw new Error(`${options.from} answered something else than JSON: is it the admin port of Sluice?`);
+    throw new Error(`${options.from} did not answer with JSON: is it the admin port of Sluice?`);
   }
   if (state?.stateVersion !== STATE_VERSION || !Array.isArray(state.services))
-    throw new Error(`${options.from} speaks of its state in another version: use the sluice command of its version`);
+    throw new Error(`${options.from} reports its state in another version: use the sluice command of that version`);
   return state;
 }
 

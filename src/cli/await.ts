@@ -46,8 +46,8 @@ function timeoutOf(values: Arguments['values']): number {
 export const awaitCommand: Command = {
   help: `Usage: sluice await [--address HOST:PORT] [--timeout TIME]
 
-Waits until the proxy beside it says that it is ready (/ready of its admin port): a postStart hook of the proxy's
-container holds back the containers behind it, and a script the program that must not start before its proxy.
+Waits until the proxy is ready (/ready of its admin port). As a postStart hook of the proxy's container it holds back
+the containers after it. In a script it holds back a program that must not start before its proxy.
 
 Options:
       --address HOST:PORT  the admin port (default 127.0.0.1:4191)

@@ -55,14 +55,15 @@ function read(path: string): ReturnType<typeof readResult> {
 export const benchCompareCommand: Command = {
   help: `Usage: sluice bench compare BEFORE.json AFTER.json [OPTIONS]
 
-Says what has changed from one run of \`sluice bench matrix\` to another, and whether it is more than noise: the ratio of the
-medians with its 95 % interval, by bootstrap over the rounds. A change counts where the interval is on one side of none, it
-is above the threshold, and both runs have five rounds or more.
+Says what has changed between two runs of \`sluice bench matrix\`, and whether it is more than noise: the ratio of the
+medians with its 95 % interval, by bootstrap over the rounds. A change counts if the interval is on one side of 1, the
+change is above the threshold, and both runs have at least five rounds.
 
 Options:
       --threshold PERCENT   smaller changes are noise (default ${THRESHOLD})
-      --relative-to NAME    compares what each subject costs of this one in the same rounds: for runs on different days
-      --all                 shows noise, too
+      --relative-to NAME    compares each subject's cost relative to this one in the same rounds: for runs on
+                            different days
+      --all                 shows noise too
   -o, --output text|json    (default text)
   -h, --help                this text
 

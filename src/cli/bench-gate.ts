@@ -91,17 +91,17 @@ async function compareBuilds(setting: Setting, wanted: Wanted): Promise<HarnessR
 export const benchGateCommand: Command = {
   help: `Usage: sluice bench gate [OPTIONS]
 
-Whether this checkout's build costs more CPU time for a unit of work than the commit that it comes from: that one is built
-in a git worktree of its own, and both are measured on this machine in turns. \`make bench-gate\` builds this one first.
+Checks whether this checkout's build costs more CPU time per unit of work than the commit that it comes from. It builds
+that commit in a git worktree, and measures both in turns on this machine. \`make bench-gate\` builds this one first.
 
 Options:
-      --base COMMIT      a commit or branch, whose merge base with this one is built (default: the main branch; on that
-                         itself the commit before, or this one if there are changes)
-      --limit RATIO      as much as it may cost of the base (default ${LIMIT})
-      --strict           fails where the ratio is above the limit, though it may be noise
+      --base COMMIT      a commit or branch; its merge base with this one is built (default: the main branch; on that
+                         branch itself the previous commit, or this one if there are uncommitted changes)
+      --limit RATIO      the highest allowed ratio of CPU time to the base's (default ${LIMIT})
+      --strict           fails if the ratio is above the limit, even if it may be noise
       --scenarios LIST   the work, by name (default ${SCENARIOS.join(',')})
-      --rounds N         how often (default ${ROUNDS}); what is unclear runs once more, with twice as many
-      --seconds S        of each load (default 2)
+      --rounds N         how often (default ${ROUNDS}); unclear results run again with twice as many
+      --seconds S        seconds of each load (default 2)
 ${MEASURING_HELP.replace(/^.*--peers.*\n/m, '')}
   -h, --help             this text
 
@@ -109,7 +109,7 @@ Examples:
   sluice bench gate
   sluice bench gate --base origin/release --scenarios h1 --limit 1.02
 
-Exit codes: 0 not dearer, or not clear; 1 dearer, or one of both could not be measured; 2 wrong usage.`,
+Exit codes: 0 not more expensive, or not clear; 1 more expensive, or one could not be measured; 2 wrong usage.`,
   async run(args) {
     const { values } = parseArguments(args, OPTIONS, 0);
     const given: MeasuringOptions = new Given(values);

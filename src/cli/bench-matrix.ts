@@ -40,24 +40,24 @@ function list(given: MeasuringOptions): string {
 export const benchMatrixCommand: Command = {
   help: `Usage: sluice bench matrix [OPTIONS]
 
-Puts each subject (proxies, and none at all) under the same load in turns, round by round, and says what CPU time, memory and
-latency each of them takes, and the ratios with their 95 % intervals. A subject has cores of its own where there are
-enough; its CPU time is the kernel's accounting of all its processes. What is not installed is skipped, and said so.
-Ctrl-C keeps what has been measured.
+Puts each subject (a proxy, or none at all) under the same load in turns, round by round. Reports CPU time, memory and
+latency of each, and the ratios with their 95 % intervals. A subject has its own cores if there are enough. Its CPU time
+is the kernel's accounting of all its processes. Subjects that are not installed are named and skipped. Ctrl-C keeps
+what has been measured.
 
 Options:
       --scenarios LIST   the work, by name (default ${USUAL.join(',')})
-      --subjects LIST    who does it (default all)
+      --subjects LIST    the proxies, by name (default all)
       --rounds N         how often (default ${ROUNDS}); fewer than 5 allow no verdict
-      --seconds S        of each load (default 3)
-      --cold S           of the first load after a start (default 3)
-      --reference NAME   the subject whose CPU time that of others is a ratio to (default the first that has any)
+      --seconds S        seconds of each load (default 3)
+      --cold S           seconds of the first load after a start (default 3)
+      --reference NAME   the subject that the others' CPU time is compared with (default the first that has any)
 ${MEASURING_HELP}
       --list             print scenarios and subjects, and what is missing
   -h, --help             this text
 
-The directory gets result.json (all figures), report.html, report.md and histograms. ENVOY names the
-binary of Envoy where it is not on the PATH.
+The directory gets result.json (all figures), report.html, report.md and histograms. If Envoy is not on the PATH, the
+variable ENVOY names its binary.
 
 Examples:
   sluice bench matrix

@@ -31,12 +31,12 @@ const lineOf = ({ name, ns, least, most, allocated, what }: Line): string =>
 export const benchMicroCommand: Command = {
   help: `Usage: sluice bench micro [PIECE...] [--duration TIME] [--output table|json] [--max-allocated OCTETS]
 
-Runs pieces of the hot path by themselves, in one thread: nanoseconds and octets of the heap for each operation.
+Measures pieces of the hot path separately, in one thread: nanoseconds and octets of the heap per operation.
 
 Options:
-      --duration TIME         how long each piece is measured (default 1s), after as much to warm up
+      --duration TIME         how long each piece is measured (default 1s), after a warm-up of the same length
       --output table|json     (default table)
-      --max-allocated OCTETS  exit with 1 where a piece allocates more than this each time
+      --max-allocated OCTETS  exit with 1 if a piece allocates more than this per operation
   -h, --help                  this text
 
 Examples:

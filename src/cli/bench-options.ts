@@ -33,12 +33,12 @@ export const MEASURING_OPTIONS = {
   force: { type: 'boolean' },
 } as const;
 
-export const MEASURING_HELP = `      --workers N        of each subject, each with a core (default 1)
-      --io uring|epoll|auto   of the load generator (default auto)
-      --peers DIRECTORY  whose node_modules has http-proxy or http2-wrapper
-      --first-port PORT  of a thousand that may be used (default 21000)
+export const MEASURING_HELP = `      --workers N        workers of each subject, each with a core (default 1)
+      --io uring|epoll|auto   the load generator's executor (default auto)
+      --peers DIRECTORY  a directory whose node_modules has http-proxy or http2-wrapper
+      --first-port PORT  the first of a thousand ports to use (default 21000)
       --out DIRECTORY    where results go (default sluice-bench-DATE-TIME)
-      --force            write over results that are there`;
+      --force            overwrite existing results`;
 
 const MOST_ROUNDS = 1000;
 const MOST_WORKERS = 256;
@@ -49,7 +49,7 @@ export type MeasuringOptions = Given<keyof typeof MEASURING_OPTIONS | 'rounds' |
 
 function chosen<T extends { readonly name: string }>(option: string, wanted: string, among: readonly T[]): T[] {
   const names = wanted.split(',').filter((name) => name !== '');
-  if (names.length === 0) throw new UsageError(`--${option}: names none`);
+  if (names.length === 0) throw new UsageError(`--${option}: no name in the list`);
   return [...new Set(names)].map((name) => {
     const found = among.find((one) => one.name === name);
     if (found !== undefined) return found;

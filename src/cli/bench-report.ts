@@ -9,13 +9,12 @@ import { parseArguments, print, UsageError } from './usage.js';
 export const benchReportCommand: Command = {
   help: `Usage: sluice bench report RESULT.json [--out DIRECTORY] [--force]
 
-Writes what \`sluice bench matrix\` has measured for people and for other tools: a page that needs nothing else
-(report.html), a table (report.md), percentiles of each subject (.hgrm) and the latencies of all intervals
-(latency.hlog, which the tools of HdrHistogram read).
+Writes reports of what \`sluice bench matrix\` has measured: a self-contained page (report.html), a table (report.md),
+percentiles of each subject (.hgrm) and the latencies of all intervals (latency.hlog, for HdrHistogram's tools).
 
 Options:
-      --out DIRECTORY  where to (default: beside the result)
-      --force          write over a report that is there
+      --out DIRECTORY  where the reports go (default: beside the result)
+      --force          overwrite an existing report
   -h, --help           this text
 
 Examples:

@@ -102,7 +102,7 @@ async function run(args: readonly string[]): Promise<number> {
 }
 
 export const benchRunCommand: Command = {
-  help: `Loads a server, and says how fast it answers and how much it can take.
+  help: `Loads a server, and says how fast it answers and how much it can handle.
 
 Usage: sluice bench run [OPTIONS] URL...
 
@@ -114,46 +114,46 @@ Usage: sluice bench run [OPTIONS] URL...
 URLs begin with http, https, grpc, grpcs, ws, wss, tcp or tls and ://.
 
 When requests are sent:
-      (nothing)           each connection sends the next one when an answer has come
-      --think TIME        and this much later
-  -r, --rate RATE         so many a second, such as 500, 20k or 1.5M, at even distances,
-                          whatever becomes of the others: latency counts from the moment
-                          at which a request was due
-      --poisson           at random distances, as many independent clients come
-      --seed NUMBER       others of them (default 1)
+      (nothing)           each connection sends its next request when the answer has arrived
+      --think TIME        waits this long before the next request
+  -r, --rate RATE         requests a second, such as 500, 20k or 1.5M, at even distances,
+                          regardless of other requests. Latency counts from the moment a
+                          request was due
+      --poisson           at random distances, like many independent clients
+      --seed NUMBER       of these distances (default 1)
       --steps RATE:TIME,… one rate after the other, such as 1k:10s,5k:10s
-  -d, --duration TIME     how long it is measured (default 10s)
-      --warm-up TIME      how long before that (default 1s)
+  -d, --duration TIME     how long to measure (default 10s)
+      --warm-up TIME      load before that, not measured (default 1s)
 
 What is sent:
-  -c, --connections N     of all threads together (default 64)
-  -t, --threads N         (default 1)
-  -X, --method METHOD     (default GET, and POST with a body)
+  -c, --connections N     connections of all threads together (default 64)
+  -t, --threads N         threads (default 1)
+  -X, --method METHOD     method (default GET, or POST with a body)
   -H, --header FIELD      NAME: VALUE; may be given several times
-      --body SIZE         a body, or a message, of so many octets, such as 100 or 64KiB
-      --no-keep-alive     a connection for each request
-      --weights N,N,…     one for each URL: their shares of the requests
-      --timeout TIME      when a request is given up (default 10s)
+      --body SIZE         size of a body or a message, such as 100 or 64KiB
+      --no-keep-alive     a new connection for each request
+      --weights N,N,…     one for each URL: its share of the requests
+      --timeout TIME      abandon a request after this time (default 10s)
       --http2             HTTP/2 for http:// and https:// URLs
       --streams N         requests at once on a connection of HTTP/2 or gRPC (default 1)
-      --bulk              tcp://: as much as goes through; --body 0: only read
-      --messages          grpc://: messages to and fro on calls that stay
-      --ca FILE           trust the certificates that these sign (default: as the system does)
-      --cert FILE         a certificate of one's own, with
+      --bulk              tcp://: send as much as possible; with --body 0 only read
+      --messages          grpc://: messages in both directions on calls that stay open
+      --ca FILE           CA certificates to trust (default: the system's)
+      --cert FILE         a client certificate, with
       --key FILE          its key
-      --server-name NAME  what the server's certificate is for (default: the host in the URL)
+      --server-name NAME  the name in the server's certificate (default: the host in the URL)
       --io WAY            epoll (auto) or uring
 
-What comes of it:
+Results:
   -o, --output FORMAT     text or json (default text)
       --json FILE         everything, histograms included
       --hgrm FILE         latency percentiles, for HdrHistogram's plotter
       --log FILE          latencies of each second, for HdrHistogram's tools
       --force             overwrite these files
 
-Ctrl-C ends it early: what has been measured is told.
+Ctrl-C ends it early and prints what has been measured.
 
 Exit codes: 0 done; 1 nothing was answered, or a file could not be written; 2 wrong usage;
-3 the rate could not be had: more than 1 % of the requests were due and not sent; 130 stopped.`,
+3 the rate could not be reached: more than 1 % of the requests due were not sent; 130 stopped.`,
   run,
 };

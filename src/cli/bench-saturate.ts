@@ -33,19 +33,19 @@ const PERCENTILES = { 50: 'p50', 99: 'p99', 99.9: 'p999' } as const;
 export const benchSaturateCommand: Command = {
   help: `Usage: sluice bench saturate [OPTIONS]
 
-Looks for the highest rate at which a percentile of latency stays under a limit, and no more than one request in a thousand
-fails: the rate doubles until that is over, then the gap is halved. A rate that does not hold is tried twice. Latency counts
-from the moment at which a request was to be sent. The result has the curve of latency against rate.
+Searches for the highest rate at which a percentile of latency stays under a limit, and at most one request in a
+thousand fails. The rate doubles until one of these fails, then the gap is halved. A rate that fails is tried twice.
+Latency counts from the moment a request was due. The result has the curve of latency against rate.
 
 Options:
-      --limit TIME       of latency (default 10ms)
-      --percentile P     that must stay under it: 50, 99 or 99.9 (default 99)
-      --from RATE        requests a second, tried first (default 1000)
-      --most RATE        not tried above (default 1000000)
-      --precision P      of the rate, in percent (default 5)
+      --limit TIME       highest latency (default 10ms)
+      --percentile P     the percentile that must stay under it: 50, 99 or 99.9 (default 99)
+      --from RATE        the first rate, requests a second (default 1000)
+      --most RATE        the highest rate to try (default 1000000)
+      --precision P      precision of the rate, in percent (default 5)
       --scenarios LIST   the work, by name (default ${SCENARIOS.join(',')}); its own rate does not count
-      --subjects LIST    who does it (default all)
-      --seconds S        of each load (default 2)
+      --subjects LIST    the proxies, by name (default all)
+      --seconds S        seconds of each load (default 2)
 ${MEASURING_HELP}
   -h, --help             this text
 

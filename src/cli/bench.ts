@@ -20,7 +20,7 @@ const commands: readonly ListedCommand[] = [
   },
   {
     name: 'compare',
-    summary: 'say what has changed between two runs, and whether it is noise',
+    summary: 'show what has changed between two runs, and whether it is noise',
     load: async () => (await import('./bench-compare.js')).benchCompareCommand,
   },
   {

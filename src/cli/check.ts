@@ -30,7 +30,7 @@ function isJson(values: Arguments['values']): boolean {
 function onlyWith(mode: keyof typeof ACCOMPANY, values: Arguments['values']): void {
   const known: readonly string[] = ACCOMPANY[mode];
   for (const name of Object.keys(values))
-    if (!known.includes(name)) throw new UsageError(`--${name} says nothing of ${mode}`);
+    if (!known.includes(name)) throw new UsageError(`--${name} does not apply to ${mode}`);
 }
 
 const textOf = (value: string | boolean | undefined): string | null => (typeof value === 'string' ? value : null);
@@ -76,19 +76,20 @@ keys that it names, and starts nothing. Every mistake gets a line on stderr:
   sluice.yaml:4:14: listeners[0].listen: "localhost" is not numeric; write "127.0.0.1:8080"
 
 --network-policies reads manifests, or the cluster: NetworkPolicies, the workloads that they select, and namespaces.
-It finds policies that admit a port of an application and not 4143, the port of its proxy, to which the mesh sends; and
-those that keep a proxy from its peers, the controller or DNS. Each finding names object, field, and what to add.
+It finds policies that admit an application's port but not 4143, the port of its proxy, to which the mesh sends; and
+policies that keep a proxy from its peers, the controller or DNS. Each finding names the object, the field, and what to
+add.
 
-Without either, a cluster is checked: its API server, the controller, trust anchors, issuer and webhook, and the
-proxies in pods. With --pre: whether Sluice can be installed. The cluster is found as kubectl finds it, or, in a pod, as
-the pod is told.
+Without either, it checks a cluster: its API server, the controller, trust anchors, issuer and webhook, and the proxies
+in pods. With --pre it checks whether Sluice can be installed. It finds the cluster as kubectl does, or, in a pod, by
+the pod's own settings.
 
 Options:
   -c, --config FILE                 the configuration
       --network-policies            check manifests; - is the standard input
-  -n, --namespace NAME              of objects that name none (default)
-      --controller-namespace NAME   where the controller is (sluice)
-      --pre                         before the installation
+  -n, --namespace NAME              for objects that name no namespace (default: default)
+      --controller-namespace NAME   the controller's namespace (default: sluice)
+      --pre                         check before the installation
       --kubeconfig FILE             in place of KUBECONFIG and ~/.kube/config
       --context NAME                in place of the current one
   -o, --output text|json            how findings are written (text)
@@ -99,7 +100,7 @@ Examples:
   sluice check --pre && kubectl apply -k k8s/ && sluice check
   kubectl get networkpolicies,deployments,namespaces -A -o yaml | sluice check --network-policies -
 
-Exit codes: 0 all is right, 1 it is not, 2 wrong usage, or manifests that are none.`,
+Exit codes: 0 all is right, 1 something is wrong, 2 wrong usage, or a file that is not a manifest.`,
   async run(args) {
     const parsed = parseArguments(args, OPTIONS, Number.POSITIVE_INFINITY);
     const { values, positionals } = parsed;

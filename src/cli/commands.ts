@@ -13,7 +13,7 @@ const commands: readonly ListedCommand[] = [
   },
   {
     name: 'explain',
-    summary: 'say how a connection to HOST:PORT would be treated, and why',
+    summary: 'say how a connection to HOST:PORT would be handled, and why',
     load: async () => (await import('./explain.js')).explainCommand,
   },
   {
@@ -33,17 +33,17 @@ const commands: readonly ListedCommand[] = [
   },
   {
     name: 'routes',
-    summary: 'show requests, success and latency by what requests are: read, write, grpc',
+    summary: 'show requests, success and latency by route class: read, write, grpc',
     load: async () => (await import('./routes.js')).routesCommand,
   },
   {
     name: 'identity',
-    summary: 'give proxies their certificates',
+    summary: 'issue certificates to proxies',
     load: async () => (await import('./identity.js')).identityCommand,
   },
   {
     name: 'controller',
-    summary: 'tell the proxies of a Kubernetes mesh where to go, certify them, and write them into pods',
+    summary: 'run the controller of a Kubernetes mesh: endpoints, certificates, injection',
     load: async () => (await import('./controller.js')).controllerCommand,
   },
   {
@@ -58,12 +58,12 @@ const commands: readonly ListedCommand[] = [
   },
   {
     name: 'inject',
-    summary: 'prepare manifests of Kubernetes, so that their pods get a proxy',
+    summary: 'prepare Kubernetes manifests, so that their pods get a proxy',
     load: async () => (await import('./inject.js')).injectCommand,
   },
   {
     name: 'uninject',
-    summary: 'take out of manifests what inject has put in',
+    summary: 'remove from manifests what inject has added',
     load: async () => (await import('./uninject.js')).uninjectCommand,
   },
   {
@@ -83,12 +83,12 @@ const commands: readonly ListedCommand[] = [
   },
   {
     name: 'histograms',
-    summary: 'latencies of a running proxy, for people and in the formats of other tools',
+    summary: 'show latencies of a running proxy, also in the formats of other tools',
     load: async () => (await import('./histograms.js')).histogramsCommand,
   },
   {
     name: 'version',
-    summary: 'print the versions of Sluice and Node, and the I/O executor this host allows',
+    summary: 'print the versions of Sluice and Node, and the I/O executor that this host allows',
     load: async () => (await import('./version.js')).versionCommand,
   },
 ];

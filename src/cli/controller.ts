@@ -118,36 +118,38 @@ export function controllerOptions(values: Arguments['values'], env: NodeJS.Proce
 export const controllerCommand: Command = {
   help: `Usage: sluice controller [OPTIONS]
 
-What a mesh on Kubernetes has one of, or several alike: it follows Services, EndpointSlices, pods and namespaces, tells
-proxies what is behind addresses and which endpoints Services have (io.linkerd.proxy.destination.Destination), issues
-their certificates (io.linkerd.proxy.identity.Identity), and writes proxies into pods (an admission webhook). In a pod it
-needs no options. Logs are one JSON object a line on stderr.
+Runs the controller of a mesh on Kubernetes; several replicas may run. It watches Services, EndpointSlices, pods and
+namespaces. It tells proxies what is behind addresses and which endpoints Services have
+(io.linkerd.proxy.destination.Destination), issues their certificates (io.linkerd.proxy.identity.Identity), and injects
+proxies into pods (an admission webhook). In a pod it needs no options. Logs are one JSON object a line on stderr.
 
 The mesh:
       --namespace NAME        the controller's own (default SLUICE_POD_NAMESPACE, or sluice)
       --trust-domain NAME     in names of certificates (default cluster.local)
       --cluster-domain NAME   in names of Services (default cluster.local)
-      --proxy-image IMAGE     what pods get (default that of the controller's own pod, which SLUICE_POD_NAME names)
-      --opaque-ports LIST     relayed without detection where no annotation says otherwise (default
+      --proxy-image IMAGE     what pods get (default: the image of the controller's own pod, SLUICE_POD_NAME)
+      --opaque-ports LIST     ports relayed without detection unless an annotation says otherwise (default
                               ${DEFAULT_LIST}); ${OLDER_LIST}: as Linkerd 2.10 had them, with 443
 
-What issues:
-      --issuer own|given      own (default): a Secret that is made where it is missing, and renewed; given: somebody else
-                              brings the Secret sluice-identity-issuer, such as cert-manager
+The issuer:
+      --issuer own|given      own (default): the controller makes the Secret if it is missing, and renews it; given:
+                              something else, such as cert-manager, provides the Secret sluice-identity-issuer
       --issuer-certificate FILE, --issuer-key FILE, --anchors FILE   an issuer in files instead, and what proxies trust
-      --csi-issuer ISSUER     proxies find their certificates in a volume of cert-manager's csi-driver, signed by this issuer:
-                              NAME of a ClusterIssuer, KIND/NAME or KIND.GROUP/NAME
+      --csi-issuer ISSUER     proxies get certificates from a volume of cert-manager's csi-driver, signed by this
+                              issuer: NAME of a ClusterIssuer, KIND/NAME or KIND.GROUP/NAME
       --lifetime TIME         of certificates (default 24h)
-      --skew TIME             certificates begin that much earlier (default 20s)
-      --audience NAME         what tokens must be made for (default identity.l5d.io)
+      --skew TIME             certificates become valid this much before they are issued (default 20s)
+      --audience NAME         the audience that tokens must have (default identity.l5d.io)
 
 Kubernetes:
-      --api-token FILE        our token for the API server (default ${IN_CLUSTER}/token)
-      --api-ca FILE           what its certificate is from (default ${IN_CLUSTER}/ca.crt)
+      --api-token FILE        token for the API server
+                              (default ${IN_CLUSTER}/token)
+      --api-ca FILE           the CA of the API server's certificate
+                              (default ${IN_CLUSTER}/ca.crt)
 
 To try it out without Kubernetes:
-      --cluster FILE          lists of endpoints, each named SERVICE.NAMESPACE.svc.DOMAIN:PORT, then the Service's
-                              addresses, then perhaps http1, http2 or opaque; read again when it changes
+      --cluster FILE          lists of endpoints. The name of each is SERVICE.NAMESPACE.svc.DOMAIN:PORT, followed by the
+                              Service's addresses, and optionally http1, http2 or opaque. Reread when it changes
       --tokens FILE           lines of TOKEN NAMESPACE/ACCOUNT
       --plain                 the destination service in plain text
 
@@ -155,22 +157,22 @@ Where:
       --identity-listen ADDRESS      default 0.0.0.0:8080
       --destination-listen ADDRESS   default 0.0.0.0:8086
       --injector-listen ADDRESS      default 0.0.0.0:8443
-      --injector-name NAME           under which API servers outside of the cluster call it, beside that of its Service
+      --injector-name NAME           a name by which API servers outside the cluster call it, besides its Service's
       --admin ADDRESS                /metrics, /ready, /live (default 0.0.0.0:9990)
 
 Bounds:
-      --max-connections N     to the destination service (default 10000)
-      --max-streams N         on one of them (default 2500)
-      --max-all-streams N     on all (default 200000)
-      --max-concurrent N      requests for certificates that are worked on (default 100)
-      --max-rate N            of these begun in a second (default 200)
-      --grace TIME            from a signal to the end of what is open (default 10s)
+      --max-connections N     connections to the destination service (default 10000)
+      --max-streams N         streams on one of them (default 2500)
+      --max-all-streams N     streams on all of them (default 200000)
+      --max-concurrent N      certificate requests processed at once (default 100)
+      --max-rate N            certificate requests begun in a second (default 200)
+      --grace TIME            how long open work may last after a signal (default 10s)
 
       --log-level LEVEL       error, warn, info (default) or debug
   -h, --help                  this text
 
-Signals: SIGTERM and SIGINT send those who ask elsewhere, one connection after the other, and let open requests end; the
-second one ends all at once.
+Signals: SIGTERM and SIGINT send clients to other replicas, one connection after the other, and let open requests end. A
+second signal ends everything at once.
 
 Examples:
   sluice controller

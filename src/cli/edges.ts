@@ -111,9 +111,9 @@ const shown: Shown<Edge> = {
 export const edgesCommand: Command = {
   help: `Usage: sluice edges [NAME] [OPTIONS]
 
-Shows who speaks with whom through a running proxy: clients of its listeners by who they are, and its services by who their
-endpoints are; whether both ends have shown it by mutual TLS, and if not, why not (as Linkerd's no_tls_reason has it).
-NAME is one end of the edges to show. \`wide\` adds whole identities and bytes.
+Shows who speaks with whom through a running proxy: the identities of its listeners' clients and of its services'
+endpoints. It also shows whether both ends have proved their identity by mutual TLS, and if not, why (as in Linkerd's
+no_tls_reason). NAME selects edges with that end. \`wide\` adds complete identities and bytes.
 
 ${STATE_OPTIONS_HELP}
 

@@ -49,9 +49,9 @@ const order = (a: string, b: string): number => (a < b ? -1 : 1);
 export const endpointsCommand: Command = {
   help: `Usage: sluice endpoints [SERVICE] [OPTIONS]
 
-Shows each endpoint of a running proxy: whether the balancer has it ready, its share of the traffic to its service, the
-balancer's estimate of its latency (EWMA) and the latencies that were measured. \`wide\` adds the pool, the versions of HTTP
-that it is known to speak, bytes, and who its certificate must say it is.
+Shows each endpoint of a running proxy: whether the balancer considers it ready, its share of its service's traffic, the
+balancer's estimate of its latency (EWMA) and the measured latencies. \`wide\` adds the pool, the versions of HTTP that it
+is known to speak, bytes, and the identity that its certificate must have.
 
 ${STATE_OPTIONS_HELP}
 

@@ -22,15 +22,15 @@ export function formatExplanation(explanation: Explanation): string {
 export const explainCommand: Command = {
   help: `Usage: sluice explain -c FILE [--listener NAME] [--from ADDRESS] [--identity NAME] [--json] HOST:PORT
 
-Says, without any traffic, which listener takes a connection to HOST:PORT, whether its bytes are looked at, which
-service it goes to, and the steps that lead there.
+Says, without any traffic, which listener takes a connection to HOST:PORT, whether its protocol is detected, which
+service it goes to, and why.
 
 Options:
   -c, --config FILE   the configuration
-      --listener NAME a listener with originalDestination that the connection is redirected to; without it, the one that
-                      listens there, or else the first with originalDestination
-      --from ADDRESS  the address of a client, for the rules of authorization
-      --identity NAME the name in its certificate; without it, it has none
+      --listener NAME a listener with originalDestination to which the connection is redirected (default: the listener
+                      at that address, or else the first with originalDestination)
+      --from ADDRESS  the client's address, for the rules of authorization
+      --identity NAME the name in the client's certificate (default: no certificate)
       --json          one JSON object instead of text
   -h, --help          this text
 

@@ -15,15 +15,15 @@ const UNITS = ['ns', 'us', 'ms', 's'];
 export const histogramsMergeCommand: Command = {
   help: `Usage: sluice histograms merge [--format FORMAT] [--id ID] [--unit UNIT] [--out FILE] LOG…
 
-Adds up logs of HdrHistogram (V2): all intervals of all files, by tag. Nothing is lost: the sum is what one histogram
-would have recorded. A .hgrm has percentiles and no values, and those of several can't be added up: keep logs.
+Adds up HdrHistogram logs (V2): all intervals of all files, by tag. Nothing is lost: the sum is what one histogram would
+have recorded. .hgrm files contain only percentiles, which can't be added up, so keep logs.
 
 Options:
       --format FORMAT  log (default), table, hgrm, json, csv or prometheus
-      --id ID          only tags like this one; * stands for anything, commas part several
-      --unit UNIT      of values of which their file does not say it: ns, us, ms, s (default: nothing is said)
-      --out FILE       where to, instead of the standard output
-      --force          write over a file that exists
+      --id ID          only tags that match; * matches anything, commas separate several
+      --unit UNIT      the unit of values whose file does not say it: ns, us, ms, s (default: unknown)
+      --out FILE       write to FILE instead of standard output
+      --force          overwrite an existing file
   -h, --help           this text
 
 Examples:

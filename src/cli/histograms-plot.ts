@@ -21,15 +21,15 @@ const MOST = 16;
 export const histogramsPlotCommand: Command = {
   help: `Usage: sluice histograms plot [--out FILE.svg|FILE.html] [--title TEXT] [--unit UNIT] [--id ID] FILE…
 
-Draws latency by percentile, with an axis on which each nine is as wide as the one before: a curve for each .hgrm, and
-for each tag of each log.
+Draws latency by percentile, on an axis on which each further nine takes the same width: a curve for each .hgrm, and for
+each tag of each log.
 
 Options:
-      --out FILE    where to, as .svg or .html (default: SVG on the standard output)
-      --title TEXT  above the plot
-      --unit UNIT   of values in .hgrm files (default ms), and in logs that do not say it: ns, us, ms, s, or none
-      --id ID       of logs only tags like this one; * stands for anything, commas part several
-      --force       write over a file that exists
+      --out FILE    output file, .svg or .html (default: SVG on standard output)
+      --title TEXT  title above the plot
+      --unit UNIT   of values in .hgrm files (default ms) and in logs that do not say it: ns, us, ms, s, or none
+      --id ID       only tags of logs that match; * matches anything, commas separate several
+      --force       overwrite an existing file
   -h, --help        this text
 
 Examples:
@@ -53,7 +53,7 @@ Exit codes: 0 done, 1 a file can't be read, 2 wrong usage.`,
       throw new UsageError(`--unit: there is no ${JSON.stringify(values.unit)}; there are ${UNITS.join(', ')}`);
     const out = typeof values.out === 'string' ? values.out : null;
     if (out !== null && !/\.(svg|html?)$/.test(out) && !out.startsWith('/dev/'))
-      throw new UsageError('--out: the name ends in .svg or .html, which says what it is');
+      throw new UsageError('--out: the name must end in .svg or .html');
     const patterns = typeof values.id === 'string' ? values.id.split(',') : [];
     const curves = positionals.flatMap((file) =>
       curvesOf(file, values.unit === undefined ? null : unit, patterns, positionals.length > 1),
@@ -92,7 +92,7 @@ function curvesOf(
   const { recording } = mergedLogs([{ file, recordings: parseLog(text, file) }], saidUnit ?? '');
   return selected(recording, patterns, true).histograms.map((recorded) => {
     if (recorded.unit === '' && unit !== 'none')
-      throw new HistogramFileError(`${file}: it does not say what its values are; --unit does`);
+      throw new HistogramFileError(`${file}: it does not say the unit of its values; add --unit`);
     if (unit !== 'none' && !isTime(recorded.unit))
       throw new HistogramFileError(
         `${file}: ${recorded.id} is no time; --id picks others, or --unit none draws numbers`,

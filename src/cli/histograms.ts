@@ -15,7 +15,7 @@ import { complain, FAILURE, messageOf, parseArguments, summaries, UsageError } f
 const commands: readonly ListedCommand[] = [
   {
     name: 'merge',
-    summary: 'add up logs, such as those of many sidecars',
+    summary: 'add up logs, for example of many sidecars',
     load: async () => (await import('./histograms-merge.js')).histogramsMergeCommand,
   },
   {
@@ -31,8 +31,8 @@ export const histogramsCommand: Command = {
   help: `Usage: sluice histograms [--from HOST:PORT] [--format FORMAT] [--interval TIME] [--out FILE] [ID…]
        sluice histograms COMMAND [OPTIONS]
 
-Shows what a running proxy has recorded: latencies of services, by class of routes and outcome, and of endpoints,
-and what its listeners and workers took. Without ID it is all of them; * in an ID stands for anything.
+Shows the histograms of a running proxy: latencies of services, by route class and outcome, and of endpoints, and times
+of its listeners and workers. Without ID it shows all of them. * in an ID matches anything.
 
 Commands:
 ${summaries(commands)}
@@ -41,14 +41,14 @@ Options:
       --from HOST:PORT   the admin port (default ${DEFAULT_FROM})
       --format FORMAT    table       for people (default)
                          hgrm        percentiles for HdrHistogram's plotters, times in ms: one ID, or --out DIRECTORY/
-                         log         HdrHistogram's log, V2: what it has can be added up and read by its tools
+                         log         HdrHistogram's log, V2: can be added up, and read by HdrHistogram's tools
                          json, csv   for programs; values in the histogram's unit
                          prometheus  text with classic buckets
                          otlp        exponential histograms, to the collector at --out http://HOST:4318
-      --interval TIME    not the totals since the proxy's start, but what has come in each interval, until Ctrl-C
-      --count N          so many intervals
-      --out FILE         where to, instead of the standard output
-      --force            write over a file that exists
+      --interval TIME    what was recorded in each interval, until Ctrl-C, instead of totals since the proxy's start
+      --count N          stop after this many intervals
+      --out FILE         write to FILE instead of standard output
+      --force            overwrite an existing file
   -h, --help             this text
 
 Examples:

@@ -55,14 +55,14 @@ function snippet(directory: string, leaves: readonly DevLeaf[]): string[] {
 export const identityDevCommand: Command = {
   help: `Usage: sluice identity dev DIR [OPTIONS]
 
-Writes to DIR what a mesh needs to be tried out, and overwrites nothing:
+Writes test certificates and keys for a mesh to DIR. Existing files are not overwritten.
 
   anchors.pem, anchors-key.pem   the root that everybody trusts
-  issuer.pem, issuer-key.pem     what issues leaves, for \`sluice identity serve\`
+  issuer.pem, issuer-key.pem     the issuer, for \`sluice identity serve\`
   NAME.pem, NAME-key.pem         for each name a certificate with its chain, and its key
-  NAME.token, tokens             for each account a token that \`sluice identity serve --tokens\` knows
+  NAME.token, tokens             for each account a token that \`sluice identity serve --tokens\` accepts
 
-The keys lie there unprotected: this is for trying out.
+The keys are not protected. Use them only for tests.
 
 Options:
       --names LIST         accounts as NAMESPACE/ACCOUNT, and names of servers, separated by commas

@@ -56,13 +56,13 @@ const TLS_ACCOUNTS = ['sluice-identity', 'linkerd-identity'];
 function tlsNamesOf(given: Options, mesh: string, trustDomain: string): string[] | null {
   const name = given.optional('tls-name');
   if (!given.flag('tls')) {
-    if (name !== null) throw new UsageError('--tls-name says nothing without --tls');
+    if (name !== null) throw new UsageError('--tls-name needs --tls');
     return null;
   }
   if (name === null) return TLS_ACCOUNTS.map((account) => accountName({ account, namespace: mesh, mesh, trustDomain }));
   const parsed = parseWorkloadName(name);
   if (typeof parsed === 'string') throw new UsageError(`--tls-name: it ${parsed}`);
-  if (parsed.kind !== 'dns') throw new UsageError('--tls-name: callers ask for a DNS name; write one');
+  if (parsed.kind !== 'dns') throw new UsageError('--tls-name: clients check a DNS name; write one');
   return [parsed.text];
 }
 
@@ -94,46 +94,46 @@ export function serveOptions(values: Arguments['values'], env: NodeJS.ProcessEnv
 export const identityServeCommand: Command = {
   help: `Usage: sluice identity serve --issuer FILE --issuer-key FILE (--kubernetes | --tokens FILE) [OPTIONS]
 
-Serves io.linkerd.proxy.identity.Identity/Certify (gRPC): who shows the token of an account gets a certificate for the
-name of that account, ACCOUNT.NAMESPACE.serviceaccount.identity.MESH.TRUST-DOMAIN, and for no other. Logs are one JSON
-object a line on stderr, one for each certificate that is issued or refused.
+Serves io.linkerd.proxy.identity.Identity/Certify (gRPC). A client that presents an account's token gets a certificate
+for that account's name, ACCOUNT.NAMESPACE.serviceaccount.identity.MESH.TRUST-DOMAIN, and for no other. Logs are one
+JSON object a line on stderr, one for each certificate issued or refused.
 
-What issues:
-      --issuer FILE        the issuer's certificate, PEM, with what signed it; read again when it changes
+The issuer:
+      --issuer FILE        the issuer's certificate, PEM, with its chain; reread when it changes
       --issuer-key FILE    its key
-      --anchors FILE       what proxies trust; an issuer that does not lead there is refused
+      --anchors FILE       what proxies trust; an issuer that does not chain to it is refused
       --lifetime TIME      of certificates, never beyond the issuer's (default 24h)
-      --skew TIME          certificates begin that much earlier, for clocks that go behind (default 20s)
+      --skew TIME          certificates become valid this much earlier, for clocks that are slow (default 20s)
       --trust-domain NAME  default cluster.local
       --mesh NAME          the namespace of the mesh (default sluice)
 
 Who vouches for tokens:
       --kubernetes         Kubernetes, by TokenReview
-      --tokens FILE        lines of TOKEN NAMESPACE/ACCOUNT, to try it out; read again when it changes
-      --audience NAME      what tokens must be made for (default identity.l5d.io)
-      --api-server URL     the API server; in a pod it is known
-      --api-token FILE     our own token for it (default ${IN_CLUSTER}/token)
-      --api-ca FILE        what its certificate is from (default ${IN_CLUSTER}/ca.crt)
-      --api-timeout TIME   for its answer (default 5s)
+      --tokens FILE        lines of TOKEN NAMESPACE/ACCOUNT, for tests; reread when it changes
+      --audience NAME      the audience that tokens must have (default identity.l5d.io)
+      --api-server URL     the API server; known by itself in a pod
+      --api-token FILE     this service's token for it (default ${IN_CLUSTER}/token)
+      --api-ca FILE        the CA of its certificate (default ${IN_CLUSTER}/ca.crt)
+      --api-timeout TIME   how long to wait for its answer (default 5s)
 
 Where:
       --listen ADDRESS     default 0.0.0.0:8080
       --admin ADDRESS      /metrics, /ready, /live (default 127.0.0.1:9990)
-      --tls                serve in TLS, with a certificate of its own from the issuer
+      --tls                serve over TLS, with a certificate from the issuer
       --tls-name NAME      its name (default sluice-identity.MESH.serviceaccount.identity.MESH.TRUST-DOMAIN, and the
                            same with linkerd-identity)
 
 Bounds:
-      --max-concurrent N   requests that are worked on (default 100)
+      --max-concurrent N   requests processed at once (default 100)
       --max-rate N         requests begun in a second (default 200)
-      --max-connections N  connections of callers (default 1024)
-      --max-streams N      requests that one of them may have open (default 100)
-      --max-message SIZE   of a request (default 32KiB)
+      --max-connections N  connections of clients (default 1024)
+      --max-streams N      open requests on one connection (default 100)
+      --max-message SIZE   size of a request (default 32KiB)
 
       --log-level LEVEL    error, warn, info (default) or debug
   -h, --help               this text
 
-Signals: SIGTERM and SIGINT let open requests end, 10 s at most; SIGHUP reads the files again.
+Signals: SIGTERM and SIGINT let open requests end, for at most 10 s. SIGHUP rereads the files.
 
 Examples:
   sluice identity serve --issuer issuer.pem --issuer-key issuer-key.pem --anchors anchors.pem --kubernetes

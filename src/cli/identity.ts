@@ -10,7 +10,7 @@ const commands: readonly ListedCommand[] = [
   },
   {
     name: 'dev',
-    summary: 'make a root, an issuer and certificates, to try mutual TLS out',
+    summary: 'make a root, an issuer and certificates, to try mutual TLS',
     load: async () => (await import('./identity-dev.js')).identityDevCommand,
   },
 ];

@@ -41,7 +41,7 @@ function number<T>(values: Values, name: keyof typeof options, fallback: T, leas
   if (text === undefined) return fallback;
   const value = /^\d+$/.test(String(text)) ? Number(text) : Number.NaN;
   if (value >= least && value <= most) return value;
-  throw new UsageError(`--${name}: ${JSON.stringify(text)} is no whole number from ${least} to ${most}`);
+  throw new UsageError(`--${name}: ${JSON.stringify(text)} is not a whole number from ${least} to ${most}`);
 }
 
 function ports(values: Values, name: keyof typeof options, always = ''): readonly PortSpan[] {
@@ -70,7 +70,7 @@ function redirectOf(values: Values): Redirect {
   const outboundPort = number(values, 'outgoing-proxy-port', SIDECAR_PORTS.outbound, 1, 65_535);
   if (inboundPort === outboundPort)
     throw new UsageError(
-      `--outgoing-proxy-port: ${outboundPort} is where the proxy takes what comes in; write another`,
+      `--outgoing-proxy-port: ${outboundPort} is the proxy's port for inbound connections; write another`,
     );
   return {
     inboundPort,
@@ -111,33 +111,33 @@ function told(redirect: Redirect): string {
 export const initCommand: Command = {
   help: `Usage: sluice init [OPTIONS]
 
-Lays rules of netfilter in this network namespace, so that the connections of a pod go through the proxy
-in it. It is for a pod's init container, with the capabilities NET_ADMIN and NET_RAW. Run again, it leaves the
-same rules. Ports are separated by commas and may be ranges: 25,4000-4010.
+Installs netfilter rules in this network namespace that send a pod's connections through its proxy. It is meant for a
+pod's init container, with the capabilities NET_ADMIN and NET_RAW. Running it again gives the same rules. Ports are
+separated by commas and may be ranges: 25,4000-4010.
 
 Options:
-      --incoming-proxy-port PORT       where the proxy takes what comes in (default 4143)
-      --outgoing-proxy-port PORT       where it takes what goes out (default 4140)
-      --proxy-uid UID                  the proxy's user, whose connections are left alone (default 2102)
-      --proxy-gid GID                  likewise its group; 0, the default, is none
+      --incoming-proxy-port PORT       the proxy's port for inbound connections (default 4143)
+      --outgoing-proxy-port PORT       the proxy's port for outbound connections (default 4140)
+      --proxy-uid UID                  the proxy's user, whose connections are not redirected (default 2102)
+      --proxy-gid GID                  the same for its group; 0, the default, means none
       --inbound-ports-to-ignore LIST   ports of the pod that bypass the proxy; ${ALWAYS_SKIPPED} always do
-      --outbound-ports-to-ignore LIST  ports elsewhere that are dialled without it
-      --subnets-to-ignore LIST         networks whose connections bypass it: 10.0.0.0/8,fd00::/8
-      --ports-to-redirect LIST         just these ports of the pod, and no others
-      --iptables-mode MODE             nft, legacy, plain, or auto: what works (default)
-      --ipv6 on|off|auto               auto: where this namespace has IPv6 addresses (default)
-      --wait SECONDS                   for others who change rules (default 30)
+      --outbound-ports-to-ignore LIST  ports of others that are dialled directly
+      --subnets-to-ignore LIST         networks whose connections bypass the proxy: 10.0.0.0/8,fd00::/8
+      --ports-to-redirect LIST         only these ports of the pod
+      --iptables-mode MODE             nft, legacy, plain, or auto (default): whichever works
+      --ipv6 on|off|auto               auto (default): if this namespace has IPv6 addresses
+      --wait SECONDS                   how long to wait for others who are changing rules (default 30)
       --timeout-close-wait-secs N      how long the kernel remembers connections that one side has closed
       --simulate                       print what would be done, and do nothing
-      --validate                       don't lay rules, but try whether they work: nobody may listen yet
-      --validate-address ADDRESS       what is dialled for that (default 1.1.1.1:20001); it is not reached
+      --validate                       install nothing, but test whether the rules work; nothing may be listening yet
+      --validate-address ADDRESS       the address dialled for that test (default 1.1.1.1:20001); it is not reached
   -h, --help                           this text
 
 Examples:
   sluice init --outbound-ports-to-ignore 4567,4568 --simulate
   sluice init --inbound-ports-to-ignore 9000-9010
 
-Exit codes: 0 done, 1 rules could not be laid or don't work, 2 wrong usage.`,
+Exit codes: 0 done, 1 rules could not be installed or don't work, 2 wrong usage.`,
   async run(args) {
     const { values } = parseArguments(args, options, 0);
     const redirect = redirectOf(values);

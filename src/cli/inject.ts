@@ -181,33 +181,33 @@ function switched(args: readonly string[]): string[] {
 export const injectCommand: Command = {
   help: `Usage: sluice inject FILE|FOLDER|URL|- … [OPTIONS]
 
-Prepares manifests of Kubernetes for the mesh, and prints them: \`sluice inject app.yaml | kubectl apply -f -\`. Pods,
+Prepares Kubernetes manifests for the mesh, and prints them: \`sluice inject app.yaml | kubectl apply -f -\`. Pods,
 Deployments, StatefulSets, DaemonSets, ReplicaSets, ReplicationControllers, Jobs, CronJobs, DeploymentConfigs and
-Namespaces get the annotation linkerd.io/inject, by which the controller puts a proxy into their pods when these are
-made; Services get their opaque ports. Everything else, comments included, stays as it is, and injecting twice changes
-nothing. What became of each object, and why, is printed to the standard error output.
+Namespaces get the annotation linkerd.io/inject, which makes the controller add a proxy to their new pods. Services get
+their opaque ports. Everything else stays unchanged, comments included, and injecting twice changes nothing. What was
+done with each object, and why, is printed to standard error.
 
 Options:
-      --manual                     write the proxy's containers out: no controller has to
-      --ingress                    taken for Linkerd's sake: the same as without
-  -o, --output yaml|json           print all anew, without comments
+      --manual                     write the proxy's containers into the manifests, so that no controller has to
+      --ingress                    accepted for compatibility with Linkerd; no effect
+  -o, --output yaml|json           reformat everything, without comments
 ${flagHelp()}
-      --trust-anchors FILE         with --manual: certificates that proxies trust; without it kubectl asks the cluster for them
-      --ignore-cluster             with --manual: it does not; proxies without anchors have no identity
-      --mesh-namespace NAMESPACE   with --manual: where the controller is (sluice)
-      --trust-domain DOMAIN        with --manual (cluster.local)
+      --trust-anchors FILE         with --manual: certificates that proxies trust (default: kubectl asks the cluster)
+      --ignore-cluster             with --manual: don't ask the cluster; proxies without anchors have no identity
+      --mesh-namespace NAMESPACE   with --manual: the controller's namespace (default sluice)
+      --trust-domain DOMAIN        with --manual: the trust domain (default cluster.local)
       --cluster-networks LIST      with --manual: networks of pods and services
-      --csi-issuer ISSUER          with --manual: proxies find their certificates in a volume of cert-manager's csi-driver,
+      --csi-issuer ISSUER          with --manual: proxies get certificates from a volume of cert-manager's csi-driver,
                                    signed by this issuer: NAME of a ClusterIssuer, KIND/NAME or KIND.GROUP/NAME
   -h, --help                       this text
 
-Further options of linkerd inject are taken, and told to mean nothing here.
+Other options of linkerd inject are accepted with a warning, and have no effect.
 
 Examples:
   sluice inject deploy.yml --opaque-ports=4406 | kubectl apply -f -
   kubectl get deploy -o yaml | sluice inject - | kubectl apply -f -
   sluice inject k8s/ --manual --trust-anchors ca.crt > injected.yaml
 
-Exit codes: 0 done, also where objects were skipped; 1 a manifest can't be used, and nothing was printed; 2 wrong usage.`,
+Exit codes: 0 done, even if objects were skipped; 1 a manifest can't be used, and nothing was printed; 2 wrong usage.`,
   run: (args) => telling('sluice inject', () => inject(args)),
 };

@@ -125,7 +125,7 @@ function tlsOf(given: Given<Name>, targets: readonly AskedTarget[]): LoadTls | n
   const [certificate, key] = [given.optional('cert'), given.optional('key')];
   if (!targets[0].tls) {
     for (const name of ['ca', 'cert', 'key', 'server-name'] as const)
-      if (given.optional(name) !== null) throw new UsageError(`--${name} is for TLS, which these URLs do without`);
+      if (given.optional(name) !== null) throw new UsageError(`--${name} is for TLS, and these URLs do not use it`);
     return null;
   }
   if ((certificate === null) !== (key === null)) throw new UsageError('--cert and --key: give both, or none');
@@ -160,7 +160,7 @@ function paceOf(given: Given<Name>): Pace {
   const poisson = given.flag('poisson');
   if (rate !== null && steps !== null) throw new UsageError('--rate and --steps: give one of them');
   if (think !== null && (rate !== null || steps !== null))
-    throw new UsageError('--think is for connections that wait for answers; with a rate it says nothing');
+    throw new UsageError('--think is for connections that wait for answers; it has no effect with a rate');
   if (poisson && rate === null) throw new UsageError('--poisson: at which rate? add --rate RATE');
   if (steps !== null) return { kind: 'steps', steps: given.parsed('steps', '', parseSteps) };
   if (rate === null)
@@ -194,6 +194,6 @@ function headerOf(text: string): readonly [string, string] {
   if (!TOKEN.test(name)) throw new UsageError(`--header ${JSON.stringify(text)}: write NAME: VALUE`);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what may not be in a value.
   if (/[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]/.test(value))
-    throw new UsageError(`--header ${name}: control characters, or such as Latin-1 does not have, cannot be sent`);
+    throw new UsageError(`--header ${name}: control characters, and characters outside Latin-1, cannot be sent`);
   return [name.toLowerCase(), value];
 }

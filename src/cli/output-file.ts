@@ -29,7 +29,7 @@ function reason(error: unknown): string {
 /** Refuses a file that exists, unless `force`. Devices and pipes are written to as they are. */
 export function outputFile(path: string, force: boolean): Output {
   if (!force && existsSync(path) && lstatSync(path).isFile())
-    throw new UsageError(`${path} exists; --force writes over it`);
+    throw new UsageError(`${path} exists; add --force to overwrite it`);
   let file: number;
   try {
     if (existsSync(path) && statSync(path).isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });

@@ -34,8 +34,8 @@ const shown: Shown<Route> = {
 export const routesCommand: Command = {
   help: `Usage: sluice routes [SERVICE] [OPTIONS]
 
-Shows responses a second, success and latency of each service by what requests are: read (GET, HEAD and OPTIONS), write
-(all others) and grpc. Those that have never come are left out.
+Shows responses a second, success and latency of each service by route class: read (GET, HEAD and OPTIONS), write (all
+others) and grpc. Classes without any request are left out.
 
 ${STATE_OPTIONS_HELP}
 

@@ -220,23 +220,23 @@ export const runCommand: Command = {
   help: `Usage: sluice run -c FILE [--io auto|uring|epoll] [--workers N]
        sluice run --sidecar [-c FILE]
 
-Starts the listeners of FILE and runs until it is told to stop. Logs are one JSON object a line on stderr.
+Starts the listeners of FILE and runs until it gets a signal to stop. Logs are one JSON object a line on stderr.
 
 Options:
   -c, --config FILE   the configuration (\`sluice check\` validates it without starting)
-      --io EXECUTOR   auto (default), uring or epoll; auto takes io_uring where the kernel allows it
-      --sidecar       take the connections that \`sluice init\` redirects: ports 4143 (in) and 4140 (out), admin :4191
+      --io EXECUTOR   auto (default), uring or epoll; auto uses io_uring if the kernel allows it
+      --sidecar       accept the connections that \`sluice init\` redirects: ports 4143 (in) and 4140 (out), admin :4191
       --workers N     threads that carry traffic, 1 to 64, or auto for one per available core
   -h, --help          this text
 
-Flags win over SLUICE_ variables (SLUICE_LOG_LEVEL for log.level), and those over the file.
+Flags override SLUICE_ variables (SLUICE_LOG_LEVEL for log.level), which override the file.
 
 Signals:
   SIGTERM             stop accepting after drain.hold, let open work end within drain.grace, exit
   SIGQUIT             the same
   SIGINT (Ctrl-C)     the same without the hold
   a second one        close everything at once, exit 1
-  SIGHUP              read FILE again; a file with mistakes is refused and the running configuration stays
+  SIGHUP              reread FILE; a file with mistakes is rejected and the running configuration stays
   SIGUSR1             log a summary: phase, workers, connections, services, memory, file descriptors
 
 The process is called sluice: pkill -HUP -x sluice, kill -USR1 $(pidof sluice).

@@ -31,8 +31,8 @@ const shown: Shown<LiveService> = {
 export const statCommand: Command = {
   help: `Usage: sluice stat [SERVICE] [OPTIONS]
 
-Shows for each service of a running proxy its endpoints that are ready, the share of requests that succeeded, requests a
-second, latencies to the first byte of the response, and open connections to endpoints. \`wide\` adds p99.9 and bytes.
+Shows for each service of a running proxy: its ready endpoints, the share of requests that succeeded, requests a second,
+latencies to the first byte of the response, and open connections to endpoints. \`wide\` adds p99.9 and bytes.
 
 ${STATE_OPTIONS_HELP}
 

@@ -23,11 +23,11 @@ export const TAP_OPTIONS = {
 export const TAP_HELP = `      --address HOST:PORT  the admin port of the proxy, from its own machine (default 127.0.0.1:4191)
       --method METHOD      such as GET
       --path PREFIX        the beginning of the path
-      --authority HOST     the host that is asked for, with its port or without
+      --authority HOST     the requested host, with or without its port
       --service NAME       a service of the configuration
-      --peer WHO           who asks: an address, a network such as 10.1.0.0/16, or the name in a certificate
+      --peer WHO           the client: an address, a network such as 10.1.0.0/16, or the name in a certificate
       --status STATUS      404, 5xx or 400-499
-      --latency-above TIME those whose response took longer to begin, such as 100ms
+      --latency-above TIME only if the response took longer to begin, such as 100ms
       --max-rps NUMBER     requests a second at most (default 100); what is left out is counted`;
 
 const PARAMETERS: Readonly<Record<string, string>> = { 'latency-above': 'latencyAbove', 'max-rps': 'maxRps' };

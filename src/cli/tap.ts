@@ -10,13 +10,13 @@ const OUTPUTS = ['text', 'wide', 'json'];
 export const tapCommand: Command = {
   help: `Usage: sluice tap [OPTIONS]
 
-Shows requests of a running proxy, a line for each when it has ended, and connections of which nothing is read: what
-they ask for, what came of it, and how long that took. Only some are shown where there are more than --max-rps a second.
-Ctrl-C ends it. Queries are shown as they were sent.
+Shows requests and opaque connections of a running proxy, a line for each when it has ended: what was requested, how it
+ended, and how long it took. If there are more than --max-rps a second, only some are shown. Queries are shown as they
+were sent. Ctrl-C ends it.
 
 Options:
 ${TAP_HELP}
-  -o, --output FORMAT      text, wide (all there is) or json (a line for each, as it came)
+  -o, --output FORMAT      text, wide (everything) or json (one record per line)
   -h, --help               this text
 
 Examples:

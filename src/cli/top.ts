@@ -27,14 +27,14 @@ interface TopOptions {
 export const topCommand: Command = {
   help: `Usage: sluice top [OPTIONS]
 
-A table of the requests of a running proxy by method and path: how many, the best, worst and last time until the
-response began, and the share that went well. It follows them until Ctrl-C; where the output is no terminal, a table is
-printed every ten seconds and at the end. Of paths the query is left out. Where there are more than --max-rps requests a
-second it is a sample of them.
+Shows a table of a running proxy's requests by method and path: how many, the best, worst and last time until the
+response began, and the share that succeeded. It updates until Ctrl-C. If the output is not a terminal, it prints a
+table every ten seconds and at the end. Queries are left out of paths. If there are more than --max-rps requests a second, the
+table shows a sample of them.
 
 Options:
 ${TAP_HELP}
-      --for TIME           end after so long, such as 10s
+      --for TIME           stop after this time, such as 10s
   -o, --output FORMAT      text, wide (paths in full) or json (at the end)
   -h, --help               this text
 

@@ -7,11 +7,11 @@ import { parseArguments } from './usage.js';
 export const uninjectCommand: Command = {
   help: `Usage: sluice uninject FILE|FOLDER|URL|- … [-o yaml|json]
 
-Takes out of manifests what \`sluice inject\` and the controller put into them: containers, volumes, labels and annotations
-(linkerd.io/inject unless it is disabled, config.linkerd.io/…, and those of sluice.io). Prints them.
+Removes from manifests what \`sluice inject\` and the controller added: containers, volumes, labels and annotations
+(linkerd.io/inject unless it is disabled, config.linkerd.io/…, and those of sluice.io). Prints the result.
 
 Options:
-  -o, --output yaml|json  print all anew, without comments
+  -o, --output yaml|json  reformat everything, without comments
   -h, --help              this text
 
 Example:

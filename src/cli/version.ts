@@ -18,8 +18,8 @@ function executor(): string {
 export const versionCommand: Command = {
   help: `Usage: sluice version
 
-Prints the versions of Sluice and Node, and the executor that \`io: auto\` would take here: uring where the kernel and
-the container's seccomp profile allow io_uring, epoll everywhere else, with the reason.
+Prints the versions of Sluice and Node, and the executor that \`io: auto\` would use here: uring if the kernel and the
+container's seccomp profile allow io_uring, otherwise epoll, with the reason.
 
 Example:
   docker run --rm IMAGE sluice version`,

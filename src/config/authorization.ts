@@ -179,7 +179,7 @@ export function checkAuthorization(tree: unknown, path: KeyPath): Finding[] {
       findings.push({ path: [...at, 'name'], message, at: 'value' });
     } else names.set(item.name, index);
     if (item.path !== undefined && item.pathPrefix !== undefined)
-      findings.push({ path: [...at, 'pathPrefix'], message: 'stands beside path; keep one of the two', at: 'key' });
+      findings.push({ path: [...at, 'pathPrefix'], message: 'conflicts with path; keep one of the two', at: 'key' });
     if (!CONDITIONS.some((key) => item[key] !== undefined)) {
       const message = `matches everybody; add one of ${CONDITIONS.join(', ')}, or write default: all-unauthenticated, deny or audit instead`;
       findings.push({ path: at, message, at: 'value' });

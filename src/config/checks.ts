@@ -124,7 +124,7 @@ function listenerServices(listener: Tree, index: number, known: ReadonlySet<stri
     const key = ['service', 'services'].find((name) => listener[name] !== undefined);
     if (key === undefined) return [];
     const message =
-      'stands beside originalDestination, which takes connections where their clients were going; ' +
+      'conflicts with originalDestination, which routes by the address that the client dialled; ' +
       'remove it, and name the addresses of a service in services.NAME.match';
     return [{ path: [...path, key], message, at: 'key' }];
   }
@@ -142,7 +142,7 @@ function listenerServices(listener: Tree, index: number, known: ReadonlySet<stri
   if (listener.service !== undefined) reference(listener.service, 'service');
   if (listener.services === undefined) return findings;
   if (listener.service !== undefined) {
-    findings.push({ path: [...path, 'services'], message: 'stands beside service; keep one of the two', at: 'key' });
+    findings.push({ path: [...path, 'services'], message: 'conflicts with service; keep one of the two', at: 'key' });
   }
   const { services } = listener;
   if (!isMap(services)) return findings;
@@ -153,7 +153,7 @@ function listenerServices(listener: Tree, index: number, known: ReadonlySet<stri
   if (!VERDICTS.some(serves)) {
     findings.push({
       path: [...path, 'services'],
-      message: `names none, so all is refused; add one of ${VERDICTS.join(', ')}, default`,
+      message: `names no service, so everything is refused; add one of ${VERDICTS.join(', ')}, default`,
       at: 'value',
     });
   } else if (protocol !== undefined && !serves(protocol)) {
@@ -200,7 +200,7 @@ function service(name: string, value: unknown): Finding[] {
   const findings: Finding[] = dialling(map, path);
   if (map.proxyProtocol !== undefined && map.protocol !== 'opaque') {
     const message =
-      'stands without protocol: opaque; a PROXY header belongs to one client, and connections of HTTP are shared by many. ' +
+      'needs protocol: opaque, because a PROXY header belongs to one client and HTTP connections are shared by many. ' +
       'Add protocol: opaque, or remove it';
     findings.push({ path: [...path, 'proxyProtocol'], message, at: 'key' });
   }
@@ -217,8 +217,7 @@ function service(name: string, value: unknown): Finding[] {
     const endpoint = isFile ? text : attempt(() => parseEndpoint(isMap(text) ? text.address : text));
     if (endpoint === undefined) continue;
     if (isMap(text) && text.proxy !== undefined && text.identity === undefined) {
-      const message =
-        'stands without identity: to a proxy of the mesh goes who knows its name. Add identity, or remove it';
+      const message = 'needs identity, because a proxy of the mesh is addressed by name. Add identity, or remove it';
       findings.push({ path: [...path, 'endpoints', index, 'proxy'], message, at: 'key' });
     }
     const identity = isFile ? JSON.stringify([text.file, text.key]) : JSON.stringify(endpoint).toLowerCase();

@@ -38,13 +38,13 @@ export function identityChecks(tree: Tree): Finding[] {
     findings.push({ path, message, at: 'key' });
   }
   for (const source of named.slice(1))
-    findings.push({ path: [...path, source], message: `stands beside ${named[0]}; keep one of the two`, at: 'key' });
+    findings.push({ path: [...path, source], message: `conflicts with ${named[0]}; keep one of the two`, at: 'key' });
   const linkerd = tree.linkerd;
   if (typeof linkerd === 'object' && linkerd !== null) {
     const service = linkerd as Tree;
     const name = attempt(() => parseWorkload(tree.name));
     if (tree.name === undefined) {
-      const message = 'is missing; an identity service is asked for a certificate of a name, so add it';
+      const message = 'is missing; an identity service issues certificates for a name, so add it';
       findings.push({ path: [...path, 'name'], message, at: 'key' });
     } else if (name?.startsWith('spiffe:') === true) {
       const message =
@@ -52,7 +52,7 @@ export function identityChecks(tree: Tree): Finding[] {
       findings.push({ path: [...path, 'name'], message, at: 'value' });
     } else if (service.serverName === undefined && name !== undefined && identityService(name) === null) {
       const message =
-        'is missing, and does not follow from identity.name; add the name that the certificate of the identity service has';
+        'is missing, and does not follow from identity.name; add the name in the certificate of the identity service';
       findings.push({ path: [...path, 'linkerd', 'serverName'], message, at: 'key' });
     }
   }

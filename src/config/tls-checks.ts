@@ -19,12 +19,16 @@ function alpnFindings({ alpn }: Tree, protocol: unknown, path: KeyPath): Finding
   const other = name === 'h2' ? 'http/1.1' : 'h2';
   const at = list.indexOf(other);
   if (at >= 0) {
-    const message = `offers ${other} beside protocol: ${String(protocol)}, so that what speaks it would be misunderstood; remove ${other}`;
+    const message = `offers ${other}, which protocol: ${String(protocol)} does not speak; remove ${other}`;
     return [{ path: [...path, 'alpn', at], message, at: 'value' }];
   }
   if (list.includes(name)) return [];
   return [
-    { path: [...path, 'alpn'], message: `lacks ${name} beside protocol: ${String(protocol)}; add it`, at: 'value' },
+    {
+      path: [...path, 'alpn'],
+      message: `lacks ${name}, which protocol: ${String(protocol)} speaks; add it`,
+      at: 'value',
+    },
   ];
 }
 
@@ -35,7 +39,7 @@ export function listenerTlsFindings(listener: Tree, index: number): Finding[] {
   const findings = alpnFindings(tls, listener.protocol, path);
   const { clientAuthority, clientCertificate } = tls;
   if (clientAuthority === undefined && (clientCertificate === 'optional' || clientCertificate === 'required')) {
-    const message = `asks for certificates that nobody could check; add clientAuthority: FILE with who signs them`;
+    const message = `asks for certificates that nothing could verify; add clientAuthority: FILE with the CA that signs them`;
     findings.push({ path: [...path, 'clientCertificate'], message, at: 'value' });
   }
   if (clientAuthority !== undefined && clientCertificate === 'none') {
@@ -51,11 +55,11 @@ export function listenerMeshFindings(listener: Tree, index: number, identity: bo
   const path = ['listeners', index, 'mesh'];
   const finding = (message: string): Finding[] => [{ path, message, at: 'key' }];
   if (!identity)
-    return finding('stands without identity, so that nobody could ask for this proxy; add the section identity');
+    return finding('needs an identity, because clients ask for this proxy by it; add the section identity');
   if (listener.tls !== undefined && listener.tls !== null)
-    return finding('stands beside tls: TLS would end here whoever it asks for; remove one of the two');
+    return finding('conflicts with tls, which ends all TLS here, whatever name it asks for; remove one of the two');
   if (listener.protocol === 'opaque')
-    return finding('stands beside protocol: opaque, with which nothing is looked at; remove one of the two');
+    return finding('conflicts with protocol: opaque, which reads no bytes; remove one of the two');
   return [];
 }
 
@@ -69,7 +73,7 @@ export function serviceTlsFindings(name: string, service: Tree): Finding[] {
     ['key', 'certificate'],
   ]) {
     if (tls[one] === undefined || tls[other] !== undefined) continue;
-    findings.push({ path: [...path, one], message: `stands without ${other}; add it, or remove both`, at: 'key' });
+    findings.push({ path: [...path, one], message: `needs ${other}; add it, or remove both`, at: 'key' });
   }
   if (tls.serverName === undefined) findings.push(...unnamed(service.endpoints, name, path));
   return findings;

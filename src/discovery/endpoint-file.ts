@@ -111,7 +111,7 @@ class Reader {
     const identity = optional('identity', parseIdentity);
     const proxy = optional('proxy', parsePeerProxy);
     if (item.proxy !== undefined && item.identity === undefined)
-      this.#note(at('proxy'), 'stands without identity; add identity, or remove it');
+      this.#note(at('proxy'), 'needs identity; add identity, or remove it');
     const metadata = optional('metadata', parseMetadata);
     if (address === null || this.count > before) return null;
     return endpointAt(address, { zone, weight, protocol, identity, proxy, metadata });

@@ -28,7 +28,7 @@ export class ResultDirectory {
       throw new DirectoryError(`${path}: no results can be written there: ${reason(error)}`);
     }
     if (existsSync(this.file) && !force)
-      throw new DirectoryError(`${this.file} is there already; --force writes over it, --out writes elsewhere`);
+      throw new DirectoryError(`${this.file} exists already; add --force to overwrite it, or --out to write elsewhere`);
     // Permissions are found out by writing, because root may do more.
     this.#write('');
     if (this.problem !== null) throw new DirectoryError(`${path}: no results can be written there: ${this.problem}`);

@@ -47,7 +47,9 @@ function trouble(place: AdminPlace, error: NodeJS.ErrnoException): AdminError {
       `nothing listens at ${shown(place)}; is the proxy running, and is this its admin.listen? --from names another`,
     );
   if (code.startsWith('HPE_'))
-    return new AdminError(`${shown(place)} does not speak HTTP: it is no admin port of a proxy; --from names another`);
+    return new AdminError(
+      `${shown(place)} does not speak HTTP, so it is not a proxy's admin port; name another with --from`,
+    );
   return new AdminError(`cannot ask ${shown(place)}: ${error.message || code}`);
 }
 

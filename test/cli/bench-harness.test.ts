@@ -85,7 +85,7 @@ describe('sluice bench matrix', () => {
     assert.ok(existsSync(join(out, 'report.html')));
     const again = await bench(['matrix', '--out', out]);
     assert.equal(again.code, 2);
-    assert.match(again.stderr, /result\.json is there already; --force writes over it/);
+    assert.match(again.stderr, /result\.json exists already; add --force to overwrite it/);
   });
 
   it('keeps what it has when it is interrupted', async () => {

@@ -64,7 +64,7 @@ it('says what it cannot read, with exit code 2', () => {
     [['-'], 'listeners: []\n', /^standard input: document 1, line 1: is no object of Kubernetes/],
     [['-'], '{{ .Values.policies }}\n', /^standard input: document 1/],
     [[SHOP, '-o', 'xml'], '', /--output "xml": write text or json/],
-    [[SHOP, '-c', 'x'], '', /--config says nothing of --network-policies/],
+    [[SHOP, '-c', 'x'], '', /--config does not apply to --network-policies/],
   ] as const) {
     const { status, stderr } = check(args, input);
     assert.match(stderr, message);

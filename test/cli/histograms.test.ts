@@ -159,7 +159,7 @@ describe('sluice histograms', { timeout: TEST_MS, concurrency: false }, () => {
     const merged = await run(['merge', '--format', 'table', file, file]);
     assert.match(merged.stdout, /service\.web\.response_latency_us +18 /);
     const again = await run([...from, '--format', 'log', '--out', file]);
-    assert.deepEqual([again.status, /a\.hlog exists; --force writes over it/.test(again.stderr)], [2, true]);
+    assert.deepEqual([again.status, /a\.hlog exists; add --force to overwrite it/.test(again.stderr)], [2, true]);
     assert.equal((await run([...from, '--format', 'log', '--out', file, '--force'])).status, 0);
   });
 
@@ -223,7 +223,7 @@ describe('sluice histograms', { timeout: TEST_MS, concurrency: false }, () => {
     const said = (...args: string[]) => refusal(args);
     const [status, stderr] = await said('--from', `127.0.0.1:${port}`);
     assert.equal(status, 1);
-    assert.match(stderr, /does not speak HTTP: it is no admin port/);
+    assert.match(stderr, /does not speak HTTP, so it is not a proxy's admin port/);
     bytes.close();
     await once(bytes, 'close');
     assert.match(
@@ -261,7 +261,7 @@ describe('sluice histograms', { timeout: TEST_MS, concurrency: false }, () => {
       [['--from', 'x'], /--from: /],
       [['merge'], /which logs\?/],
       [['merge', '--format', 'otlp', 'a'], /--format: there is no "otlp"/],
-      [['plot', '--out', 'x.png', 'a'], /the name ends in \.svg or \.html/],
+      [['plot', '--out', 'x.png', 'a'], /the name must end in \.svg or \.html/],
     ] as const) {
       const [status, said] = await refusal(args);
       assert.equal(status, 2, said);

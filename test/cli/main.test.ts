@@ -128,7 +128,7 @@ test('wrong usage exits 2 and points at the help', () => {
       /^sluice identity: unknown command dve; did you mean "dev"\?\nTry: sluice identity --help\n$/,
     ],
     [['--verbose'], /^sluice: unknown option --verbose; /],
-    [['check', '--pre', '-c', good], /^sluice check: --pre says nothing of -c\nTry: sluice check --help\n$/],
+    [['check', '--pre', '-c', good], /^sluice check: --pre does not apply to -c\nTry: sluice check --help\n$/],
     [['check', '-c'], /^sluice check: -c needs a value\n/],
     [['check', '-c', '-'], /^sluice check: -c -: the standard input is not read; /],
     [['run', '-c', '--io', 'epoll'], /^sluice run: -c needs a value\n/],

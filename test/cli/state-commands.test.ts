@@ -28,7 +28,7 @@ describe('a question for the state', () => {
   };
 
   it('says what is wrong with the answer, and where', async () => {
-    await says(200, '<html>', /^Error: 127\.0\.0\.1:\d+ answered something else than JSON/);
+    await says(200, '<html>', /^Error: 127\.0\.0\.1:\d+ did not answer with JSON/);
     await says(200, '{"stateVersion":99,"services":[]}', /another version/);
     await says(200, 'null', /another version/);
     await says(404, 'no', /has no \/state/);

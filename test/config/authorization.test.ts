@@ -80,7 +80,7 @@ test('mistakes are refused with what to write instead', () => {
     ['{ name: a, pathPrefix: "/a%2fb" }', /is not read alike by all applications/],
     ['{ name: a, pathPrefix: "/a;b" }', /is not read alike/],
     ['{ name: a, pathPrefix: "/a*" }, { name: b, pathPrefix: "/a?b" }', /"a\?b" is not read alike/],
-    ['{ name: a, path: /a, pathPrefix: /b }', /pathPrefix: stands beside path; keep one of the two/],
+    ['{ name: a, path: /a, pathPrefix: /b }', /pathPrefix: conflicts with path; keep one of the two/],
     ['{ name: a, action: permit, ports: [1] }', /action: "permit" is not known/],
     ['{ name: a, ports: [0] }', /ports\[0\]/],
     [Array.from({ length: 65 }, (_, i) => `{ name: r${i}, ports: [1] }`).join(', '), /rules: has more than 64 rules/],

@@ -99,9 +99,9 @@ test('references to services that do not exist are refused wherever they stand',
 test('a listener names its services in exactly one way', () => {
   const message = (text: string) => complaint(`listeners: [{ name: a, listen: ":1", ${text} }]\n${SERVICES}`);
   assert.match(message(''), /^listeners\[0\]: has no service; add service: NAME/);
-  assert.match(message('service: web, services: { http1: web }'), /^listeners\[0\].services: stands beside service/);
-  assert.match(message('services: {}'), /^listeners\[0\].services: names none, so all is refused/);
-  assert.match(message('services: { http1: null }'), /names none/);
+  assert.match(message('service: web, services: { http1: web }'), /^listeners\[0\].services: conflicts with service/);
+  assert.match(message('services: {}'), /^listeners\[0\].services: names no service, so everything is refused/);
+  assert.match(message('services: { http1: null }'), /names no service/);
   assert.match(message('services: '), /^listeners\[0\].services: found nothing; write a map/);
   assert.match(
     message('protocol: http2, services: { http1: web }'),
@@ -184,11 +184,11 @@ test('a listener with original destinations names no services', () => {
   assert.equal(config.listeners[0].originalDestination, true);
   assert.match(
     message('originalDestination: true, service: web'),
-    /^listeners\[0\]\.service: stands beside originalDestination, which takes connections where their clients were going; remove it, and name the addresses of a service in services\.NAME\.match$/,
+    /^listeners\[0\]\.service: conflicts with originalDestination, which routes by the address that the client dialled; remove it, and name the addresses of a service in services\.NAME\.match$/,
   );
   assert.match(
     message('originalDestination: true, services: { http1: web }'),
-    /^listeners\[0\]\.services: stands beside/,
+    /^listeners\[0\]\.services: conflicts with/,
   );
   assert.match(
     message('originalDestination: yes'),
@@ -234,7 +234,7 @@ test('limits of destinations and of files of endpoints have bounds', () => {
 test('PROXY headers are for opaque services, and ask for networks that are some', () => {
   const service = (text: string) => complaint(`${LISTENERS}services: { web: { endpoints: ["a:1"], ${text} } }`);
   for (const text of ['proxyProtocol: v1', 'proxyProtocol: v2, protocol: http1', 'proxyProtocol: v2, protocol: auto'])
-    assert.match(service(text), /^services\.web\.proxyProtocol: stands without protocol: opaque/);
+    assert.match(service(text), /^services\.web\.proxyProtocol: needs protocol: opaque/);
   assert.match(
     service('proxyProtocol: v3, protocol: opaque'),
     /^services\.web\.proxyProtocol: "v3" is not known; did you mean "v1"/,

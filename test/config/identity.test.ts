@@ -84,8 +84,8 @@ test('what contradicts, or is none of what it should be, is said', () => {
   const linkerd = 'linkerd: { address: "a:1", token: t, anchors: a }';
   const wrong: readonly [string, RegExp][] = [
     ['{}', /identity: has no source; add one of files, spiffe, linkerd/],
-    [`{ ${files}, spiffe: { socket: /s } }`, /identity.spiffe: stands beside files; keep one/],
-    [`{ ${linkerd} }`, /identity.name: is missing; an identity service is asked for a certificate of a name/],
+    [`{ ${files}, spiffe: { socket: /s } }`, /identity.spiffe: conflicts with files; keep one/],
+    [`{ ${linkerd} }`, /identity.name: is missing; an identity service issues certificates for a name/],
     [`{ name: "spiffe://a/b", ${linkerd} }`, /identity.name: is a SPIFFE ID, but an identity service gives DNS names/],
     [
       `{ name: web.example, ${linkerd} }`,

@@ -9,10 +9,10 @@ const file = (listener: string, endpoint = '"127.0.0.1:9001"', identity = IDENTI
 test('a listener is one of the mesh, if this proxy has an identity', () => {
   assert.equal(load(file(', mesh: true')).listeners[0].mesh, true);
   assert.equal(load(file('')).listeners[0].mesh, false);
-  assert.match(complaints(file(', mesh: true', undefined, '')).join(), /mesh: stands without identity/);
-  assert.match(complaints(file(', mesh: true, protocol: opaque')).join(), /mesh: stands beside protocol: opaque/);
+  assert.match(complaints(file(', mesh: true', undefined, '')).join(), /mesh: needs an identity/);
+  assert.match(complaints(file(', mesh: true, protocol: opaque')).join(), /mesh: conflicts with protocol: opaque/);
   const tls = ', tls: { certificates: [{ certificate: w.pem, key: k.pem }] }';
-  assert.match(complaints(file(`, mesh: true${tls}`)).join(), /mesh: stands beside tls/);
+  assert.match(complaints(file(`, mesh: true${tls}`)).join(), /mesh: conflicts with tls/);
 });
 
 test('an endpoint says who is in front of it', () => {
@@ -26,7 +26,7 @@ test('an endpoint says who is in front of it', () => {
     },
   ]);
   const nameless = complaints(file('', '{ address: "10.0.0.7:8080", proxy: { port: 4143 } }')).join();
-  assert.match(nameless, /proxy: stands without identity/);
+  assert.match(nameless, /proxy: needs identity/);
   for (const [proxy, message] of [
     ['{ port: 0 }', /port/],
     ['{ http2: maybe }', /http2/],

@@ -89,31 +89,28 @@ test('what contradicts beside tls is refused, with its line', () => {
   const says = (text: string, expected: RegExp) => assert.match(complaint(text), expected);
   says(
     listenerText(`${CERTIFICATES}, alpn: [http/1.1, h2]`, ', protocol: http1'),
-    /^listeners\[0\]\.tls\.alpn\[1\]: offers h2 beside protocol: http1, so that what speaks it would be misunderstood; remove h2/,
+    /^listeners\[0\]\.tls\.alpn\[1\]: offers h2, which protocol: http1 does not speak; remove h2/,
   );
   says(
     listenerText(`${CERTIFICATES}, alpn: [http/1.1]`, ', protocol: http2'),
-    /alpn\[0\]: offers http\/1\.1 beside protocol: http2/,
+    /alpn\[0\]: offers http\/1\.1, which protocol: http2/,
   );
   says(
     listenerText(`${CERTIFICATES}, alpn: [own]`, ', protocol: http2'),
-    /alpn: lacks h2 beside protocol: http2; add it/,
+    /alpn: lacks h2, which protocol: http2 speaks; add it/,
   );
   assert.ok(listenerTls(`${CERTIFICATES}, alpn: [postgresql]`, ', protocol: opaque'));
   assert.ok(listenerTls(CERTIFICATES, ', proxyProtocol: true'));
-  says(listenerText(`${CERTIFICATES}, clientCertificate: required`), /asks for certificates that nobody could check/);
+  says(listenerText(`${CERTIFICATES}, clientCertificate: required`), /asks for certificates that nothing could verify/);
   says(
     listenerText(`${CERTIFICATES}, clientAuthority: ca.pem, clientCertificate: none`),
     /tls\.clientAuthority: is for certificates that clientCertificate: none does not ask for/,
   );
   const redirected = listenerText(CERTIFICATES).replace('service: web', 'originalDestination: true');
   assert.notEqual(load(redirected).listeners[0].tls, null);
-  says(
-    serviceText('certificate: c.pem'),
-    /^services\.web\.tls\.certificate: stands without key; add it, or remove both/,
-  );
-  says(serviceText('key: c.pem'), /^services\.web\.tls\.key: stands without certificate/);
-  says(serviceText('alpn: [h2]', undefined, ', protocol: http1'), /alpn\[0\]: offers h2 beside protocol: http1/);
+  says(serviceText('certificate: c.pem'), /^services\.web\.tls\.certificate: needs key; add it, or remove both/);
+  says(serviceText('key: c.pem'), /^services\.web\.tls\.key: needs certificate/);
+  says(serviceText('alpn: [h2]', undefined, ', protocol: http1'), /alpn\[0\]: offers h2, which protocol: http1/);
   const header = ', protocol: opaque, proxyProtocol: v1';
   assert.equal(load(serviceText('', undefined, header)).services[0].proxyProtocol, 'v1');
   for (const [endpoints, what] of [
