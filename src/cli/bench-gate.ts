@@ -129,9 +129,7 @@ Exit codes: 0 not more expensive, or not clear; 1 more expensive, or one could n
           const judged = judge(result, limit);
           for (const one of judged) print(lineOf(one));
           if (judged.some(({ verdict }) => verdict === 'unclear'))
-            complain(
-              'unclear: the spread of the rounds allows neither verdict; a calmer machine or more --rounds would',
-            );
+            complain('unclear: the rounds spread too much for a verdict; use a calmer machine or more --rounds');
           return Math.max(
             0,
             ...judged.map(({ verdict, ratio }) =>

@@ -28,7 +28,7 @@ Examples:
     const directory = typeof values.out === 'string' ? values.out : dirname(path);
     const report = join(directory, 'report.html');
     if (values.force !== true && existsSync(report))
-      throw new UsageError(`${report} exists; --force writes over it, --out writes elsewhere`);
+      throw new UsageError(`${report} exists; add --force to overwrite it, or --out to write elsewhere`);
     const written = writeReport(readResult(path), directory);
     print(written.join('\n'));
     return 0;

@@ -96,7 +96,7 @@ const statusRows = (statuses: LoadResult['statuses']): string[] =>
 /** Why the rate was not reached. */
 export function missedRateText({ wantedRate, unsent, done, seconds }: LoadResult): string {
   return [
-    `The rate could not be had: ${formatRate(done / seconds)} of ${formatRate(wantedRate ?? 0)}.`,
+    `The rate was not reached: ${formatRate(done / seconds)} of ${formatRate(wantedRate ?? 0)}.`,
     `${formatCount(unsent)} requests were due and not sent.`,
     'Latencies are of those that were sent.',
     'More connections (-c) or threads (-t) help',

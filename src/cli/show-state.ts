@@ -26,7 +26,7 @@ export async function showState<Row extends object>(shown: Shown<Row>, args: rea
   const { values, positionals } = parseArguments(args, STATE_OPTIONS, 1);
   const options = stateOptions(values);
   const only = positionals[0] ?? null;
-  if (only === '') throw new UsageError('an empty name names nothing');
+  if (only === '') throw new UsageError('the name is empty');
   if (options.watch) return watch(shown, options, only);
   const { stdout, stderr } = process;
   const patience = options.windowMs >= LONG_MS && stderr.isTTY === true && options.output !== 'json';

@@ -98,12 +98,12 @@ export function follow(call: TapCall, signal: AbortSignal, seen: (record: TapRec
           const record = parsed(line);
           if (record !== null) seen(record);
         }
-        if (rest.length > MOST_LINE) asked.destroy(new Error('a line has no end: that is no Sluice'));
+        if (rest.length > MOST_LINE) asked.destroy(new Error('a line does not end: this is not Sluice'));
       });
       response.once('end', () => {
         if (response.statusCode === 200) resolve();
         else if (response.statusCode === 404)
-          reject(new Error(`${where} does not know /tap: that is no Sluice, or an older one`));
+          reject(new Error(`${where} has no /tap: it is not Sluice, or an older version`));
         else reject(new Error(`${where} refuses: ${rest.trim().slice(0, 500)}`));
       });
     });

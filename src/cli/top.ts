@@ -29,8 +29,8 @@ export const topCommand: Command = {
 
 Shows a table of a running proxy's requests by method and path: how many, the best, worst and last time until the
 response began, and the share that succeeded. It updates until Ctrl-C. If the output is not a terminal, it prints a
-table every ten seconds and at the end. Queries are left out of paths. If there are more than --max-rps requests a second, the
-table shows a sample of them.
+table every ten seconds and at the end. Queries are left out of paths. If there are more than --max-rps requests a
+second, the table shows a sample of them.
 
 Options:
 ${TAP_HELP}

@@ -93,7 +93,7 @@ describe('sluice bench run', () => {
     const ran = await sluice(['-r', '20k', '-c', '1', '-d', '300ms', '--warm-up', '0', '-o', 'json', slow]);
     await silent.close();
     assert.equal(ran.code, 3, ran.stderr);
-    assert.match(ran.stderr, /The rate could not be had: .* of 20,000\/s/);
+    assert.match(ran.stderr, /The rate was not reached: .* of 20,000\/s/);
     const written: unknown = JSON.parse(ran.stdout);
     assert.ok(isRecord(written) && isRecord(written.result));
     assert.equal(Number(written.result.done) + Number(written.result.unsent), 6000);
