@@ -21,7 +21,7 @@ import type { OtlpMetric } from '../../src/otlp/metrics.js';
 import { MetricsPush, MOST_POINTS, messages } from '../../src/otlp/push.js';
 import { otlpUrl } from '../../src/otlp/target.js';
 import { Collector } from '../support/collector.js';
-import { histogramIn, numberIn, readMetrics } from '../support/otlp-metrics.js';
+import { histogramIn, numberIn, readMetrics, type SeenNumber } from '../support/otlp-metrics.js';
 
 const STARTED_MS = 1_700_000_000_000;
 
@@ -173,7 +173,7 @@ describe('metrics for a collector', () => {
       'all',
     );
     for (const message of to.metrics) {
-      const points = message.metrics.flatMap(
+      const points = message.metrics.flatMap<SeenNumber>(
         ({ sum, gauge, exponentialHistogram }) => (sum ?? gauge ?? exponentialHistogram)?.dataPoints ?? [],
       );
       assert.ok(points.length <= MOST_POINTS);
