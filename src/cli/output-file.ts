@@ -1,6 +1,7 @@
 // Where a command's result goes: a file that is not written over by accident, or the standard output; and what becomes of it on a full disk.
-import { closeSync, existsSync, lstatSync, openSync, statSync, writeSync } from 'node:fs';
-import { complain, FAILURE, messageOf, UsageError } from './usage.js';
+import { accessSync, closeSync, constants, existsSync, openSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { complain, FAILURE, messageOf, print, UsageError } from './usage.js';
 
 /** What could not be written, and why. */
 export class OutputError extends Error {}
@@ -26,16 +27,50 @@ function reason(error: unknown): string {
   return code in REASONS ? `${REASONS[code]} (${code})` : messageOf(error);
 }
 
-/** Refuses a file that exists, unless `force`. Devices and pipes are written to as they are. */
-export function outputFile(path: string, force: boolean): Output {
-  if (!force && existsSync(path) && lstatSync(path).isFile())
+const cannotWrite = (path: string, error: unknown): string => `cannot write ${path}: ${reason(error)}`;
+
+/** Refuses a file that exists, unless `force`. Devices and pipes have nothing to lose. */
+function refuseExisting(path: string, force: boolean): void {
+  if (!force && statSync(path, { throwIfNoEntry: false })?.isFile() === true)
     throw new UsageError(`${path} exists; add --force to overwrite it`);
+}
+
+function refuseDirectory(path: string): void {
+  if (existsSync(path) && statSync(path).isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
+}
+
+/** Before hours of work: whether `path` can be written. */
+export function checkOutput(path: string, force: boolean): void {
+  refuseExisting(path, force);
+  try {
+    refuseDirectory(path);
+    accessSync(existsSync(path) ? path : dirname(path), constants.W_OK);
+  } catch (error) {
+    throw new UsageError(cannotWrite(path, error));
+  }
+}
+
+/** Writes what took hours. Where that fails it says so, and gives it to the standard output rather than losing it. False then. */
+export function writeOutput(path: string, text: string): boolean {
+  try {
+    writeFileSync(path, text);
+    return true;
+  } catch (error) {
+    complain(`${cannotWrite(path, error)}; here it is instead:`);
+    print(text.trimEnd());
+    return false;
+  }
+}
+
+/** Opens a file for a result that comes in pieces; as `checkOutput`. */
+export function outputFile(path: string, force: boolean): Output {
+  refuseExisting(path, force);
   let file: number;
   try {
-    if (existsSync(path) && statSync(path).isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
+    refuseDirectory(path);
     file = openSync(path, 'w');
   } catch (error) {
-    throw new OutputError(`cannot write ${path}: ${reason(error)}`);
+    throw new OutputError(cannotWrite(path, error));
   }
   return {
     write: async (text) => {
@@ -43,7 +78,7 @@ export function outputFile(path: string, force: boolean): Output {
       try {
         for (let at = 0; at < octets.length; ) at += writeSync(file, octets, at);
       } catch (error) {
-        throw new OutputError(`cannot write ${path}: ${reason(error)}`);
+        throw new OutputError(cannotWrite(path, error));
       }
     },
     close: () => closeSync(file),

@@ -1,4 +1,5 @@
 // Tables for a terminal, whatever its width: where the columns do not fit, each row becomes a few lines.
+import { shown } from './shown.js';
 
 export interface Column<Row> {
   readonly head: string;
@@ -6,14 +7,6 @@ export interface Column<Row> {
   /** Only with `--output wide`. */
   readonly wide?: boolean;
   cell(row: Row): string;
-}
-
-/** Strings of strangers (names in certificates, of services) must not move the cursor: what is no printable character is shown as its code. */
-export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, (char) => {
-    return `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  });
 }
 
 /** Columns of the terminal; endless where the output is a file or a pipe and nobody says otherwise. */
@@ -33,17 +26,17 @@ export function table<Row>(
   { width, wide, none }: { readonly width: number; readonly wide: boolean; readonly none: string },
 ): string[] {
   if (rows.length === 0) return [none];
-  const shown = columns.filter((column) => wide || column.wide !== true);
-  const cells = rows.map((row) => shown.map((column) => printable(column.cell(row))));
-  const widths = shown.map(({ head }, index) => Math.max(head.length, ...cells.map((line) => line[index].length)));
+  const there = columns.filter((column) => wide || column.wide !== true);
+  const cells = rows.map((row) => there.map((column) => shown(column.cell(row))));
+  const widths = there.map(({ head }, index) => Math.max(head.length, ...cells.map((line) => line[index].length)));
   const total = widths.reduce((sum, each) => sum + each + 2, -2);
-  if (total > width) return cells.flatMap((line) => card(shown, line, width));
+  if (total > width) return cells.flatMap((line) => card(there, line, width));
   const line = (parts: readonly string[]): string =>
     parts
-      .map((part, index) => (shown[index].left ? part.padEnd(widths[index]) : part.padStart(widths[index])))
+      .map((part, index) => (there[index].left ? part.padEnd(widths[index]) : part.padStart(widths[index])))
       .join('  ')
       .trimEnd();
-  return [line(shown.map(({ head }) => head)), ...cells.map(line)];
+  return [line(there.map(({ head }) => head)), ...cells.map(line)];
 }
 
 /** The first column in full, then the others by name, as many to a line as there is room for. */

@@ -18,7 +18,7 @@ import type {
 } from './model.js';
 import { parseNetwork } from './networks.js';
 import { opaquePortSets, portSet } from './ports.js';
-import type { ConfigTree } from './schema.js';
+import { type ConfigTree, limitsSchema } from './schema.js';
 import { type ServiceDefaultsTree, type ServiceTree, service as serviceSchema } from './service-schema.js';
 import type { SidecarConfig } from './sidecar-model.js';
 import type { ListenerTlsConfig, ServiceTlsConfig } from './tls-model.js';
@@ -219,6 +219,9 @@ export function defaultService(name: string): ServiceConfig {
   const tree = v.parse(serviceSchema, { endpoints: ['127.0.0.1:1'] });
   return { ...buildService(name, tree, {}, '/'), endpoints: [] };
 }
+
+/** The limits of HTTP/2 where a file sets none. */
+export const usualHttp2 = (): Http2Limits => buildHttp2(v.parse(limitsSchema, undefined), undefined);
 
 /** Settings for discovered services. */
 function unnamedService(tree: ServiceDefaultsTree, written: unknown): ServiceConfig {

@@ -1,42 +1,14 @@
 // The frame loop of HTTP/2: DATA frames of a request that goes on for ever.
+import { usualHttp2 } from '../../config/build.js';
 import { AREAS_BYTES } from '../../http/areas.js';
 import { Connection, ROLE } from '../../http2/connection.js';
 import { H, H2_ROLES } from '../../http2/counters.js';
-import type { Http2Limits } from '../../http2/limits.js';
 import { H2_LIMITS } from '../../http2/limits.js';
 import { Http2Machine } from '../../http2/machine.js';
 import type { Http2Events } from '../../http2/shared-state.js';
 import { Core } from '../../http2/shared-state.js';
 import type { Arena } from '../arena.js';
 import type { Piece } from '../piece.js';
-
-const LIMITS: Http2Limits = {
-  maxStreams: 128,
-  maxHeaderBytes: 15 * 1024,
-  maxHeaders: 128,
-  headerTimeoutMs: 10_000,
-  idleTimeoutMs: 3_600_000,
-  bodyTimeoutMs: 60_000,
-  stallTimeoutMs: 60_000,
-  windowTimeoutMs: 1000,
-  discardTimeoutMs: 5000,
-  maxDiscardBytes: 64 * 1024 * 1024,
-  streamWindow: 65_536,
-  maxStreamWindow: 1024 * 1024,
-  connectionWindow: 16 * 1024 * 1024,
-  maxBufferedBytes: 4 * 1024 * 1024,
-  keepAliveMs: 0,
-  keepAliveTimeoutMs: 10_000,
-  maxAgeMs: 0,
-  ageGraceMs: 30_000,
-  maxResets: 500,
-  maxProvokedResets: 100,
-  maxControlFrames: 2000,
-  maxEmptyFrames: 200,
-  maxTinyFrames: 10_000,
-  maxContinuations: 16,
-  maxReplayBytes: 8 * 1024 * 1024,
-};
 
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 const SETTINGS = '\x00\x00\x00\x04\x00\x00\x00\x00\x00';
@@ -93,7 +65,7 @@ function machineOf(arena: Arena): { machine: Http2Machine; connection: Connectio
   const reader = new Reader();
   const machine = new Http2Machine(core, reader);
   reader.machine = machine;
-  const connection = new Connection(0, ROLE.SERVER, metersAt + ROLE.SERVER * H.SIZE, headers, LIMITS, 0);
+  const connection = new Connection(0, ROLE.SERVER, metersAt + ROLE.SERVER * H.SIZE, headers, usualHttp2(), 0);
   return { machine, connection, reader };
 }
 
