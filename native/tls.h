@@ -19,6 +19,7 @@ enum { SLUICE_TLS_NO_CERTIFICATE, SLUICE_TLS_OPTIONAL_CERTIFICATE, SLUICE_TLS_RE
 
 struct sluice_tls_options {
   bool server, system_trust, tickets, whole_names;
+  bool unverified;  // of a client: whatever a server shows is good
   uint32_t client_certificate, min_version;
   uint32_t max_hello, max_chain;  // maximum bytes of a ClientHello, and of a peer's chain; 0: the default
   const struct sluice_tls_certificate *certificates;

@@ -123,6 +123,7 @@ static void read_options(napi_env env, struct memory *memory, napi_value from, s
   options->system_trust = flag(env, from, "systemTrust");
   options->tickets = flag(env, from, "tickets");
   options->whole_names = flag(env, from, "wholeNames");
+  options->unverified = flag(env, from, "unverified");
   options->client_certificate = number(env, from, "clientCertificate");
   options->min_version = number(env, from, "minVersion");
   options->max_hello = number(env, from, "maxHello");

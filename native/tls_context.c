@@ -104,7 +104,7 @@ static bool add_certificates(struct making *making, const struct sluice_tls_opti
 
 static bool add_anchors(struct making *making, const struct sluice_tls_options *options) {
   struct sluice_tls_context *context = making->context;
-  bool verifies = !options->server || options->client_certificate != SLUICE_TLS_NO_CERTIFICATE;
+  bool verifies = options->server ? options->client_certificate != SLUICE_TLS_NO_CERTIFICATE : !options->unverified;
   if (!verifies) return true;
   if (options->anchor_count == 0 && !options->system_trust) return refuse(making, "there are no trust anchors");
   context->trust = sluice_tls_trust_get(making->trusts, options, making->message);
@@ -174,7 +174,7 @@ static bool set_manners(struct making *making, const struct sluice_tls_options *
   SSL_CTX_set_max_cert_list(ssl, (long)(options->max_chain > 0 ? options->max_chain : usual));
   SSL_CTX_set_verify_depth(ssl, DEPTH);
   int verify = SSL_VERIFY_PEER;
-  if (options->server && options->client_certificate == SLUICE_TLS_NO_CERTIFICATE) verify = SSL_VERIFY_NONE;
+  if (options->server ? options->client_certificate == SLUICE_TLS_NO_CERTIFICATE : options->unverified) verify = SSL_VERIFY_NONE;
   if (options->client_certificate == SLUICE_TLS_REQUIRED_CERTIFICATE) verify |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
   SSL_CTX_set_verify(ssl, verify, NULL);
   SSL_CTX_set_cert_verify_callback(ssl, sluice_tls_verify, NULL);
@@ -189,6 +189,7 @@ static bool make(struct making *making, const struct sluice_tls_options *options
   context->server = options->server;
   context->hello_max = options->max_hello > 0 ? options->max_hello : HELLO_MAX;
   context->whole_names = options->whole_names;
+  context->unverified = options->unverified && !options->server;
   context->ssl = TRY_NEW(SSL_CTX_new, options->server ? TLS_server_method() : TLS_client_method());
   if (context->ssl == NULL) return fail(making, "TLS");
   if (options->server && options->certificate_count == 0) return refuse(making, "a server needs a certificate");

@@ -38,7 +38,7 @@ struct sluice_tls_trust {
 struct sluice_tls_context {
   SSL_CTX *ssl;
   uint32_t uses;  // one for the handle, and one for each connection
-  bool server, whole_names;
+  bool server, whole_names, unverified;
   uint32_t hello_max;  // of a ClientHello
   struct sluice_tls_trust *trust;  // NULL: no certificate is asked for
   struct sluice_tls_identity *identities;

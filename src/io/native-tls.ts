@@ -59,6 +59,8 @@ export interface TlsContextOptions {
   readonly tickets: boolean;
   /** `expected` names are compared in full, like identities: wildcards in certificates match nothing. */
   readonly wholeNames: boolean;
+  /** Client: accept any certificate. */
+  readonly unverified?: boolean;
   /** Maximum bytes of a ClientHello, and of a peer's chain. Defaults: 20 KiB, and 64 KiB for a server's or 32 KiB for a client's. */
   readonly maxHello?: number;
   readonly maxChain?: number;

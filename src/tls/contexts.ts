@@ -90,17 +90,27 @@ function isSuccessor(profile: TlsProfile, before: TlsProfile): boolean {
 }
 
 function optionsOf(profile: TlsProfile, offer: number, { maxHello, maxChain }: HandshakeSizes): TlsContextOptions {
-  const { role, certificates, anchors, clientCertificate, minVersion, tickets, wholeNames } = profile;
+  const {
+    role,
+    certificates,
+    anchors,
+    clientCertificate,
+    minVersion,
+    tickets,
+    wholeNames,
+    unverified = false,
+  } = profile;
   return {
     server: role === 'server',
     certificates,
     anchors,
-    systemTrust: role === 'client' && anchors.length === 0,
+    systemTrust: role === 'client' && anchors.length === 0 && !unverified,
     clientCertificate: CLIENT_CERTIFICATE[clientCertificate],
     minVersion: minVersion === '1.2' ? 0x0303 : 0x0304,
     alpn: offered(profile.alpn, offer),
     tickets,
     wholeNames,
+    unverified,
     maxHello,
     maxChain: role === 'server' ? Math.floor(maxChain / 2) : maxChain,
   };

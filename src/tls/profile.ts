@@ -31,4 +31,6 @@ export interface TlsProfile {
   readonly serverName: string | null;
   /** Names are compared in full, like mesh identities: wildcards in certificates match nothing. */
   readonly wholeNames: boolean;
+  /** Of a client: whatever certificate a server shows is good. Of the load generator alone; no configuration of a proxy leads here. */
+  readonly unverified?: boolean;
 }
