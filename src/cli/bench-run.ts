@@ -8,7 +8,7 @@ import { type LoadProgress, runLoad, UnreachableError } from '../load/run.js';
 import { LiveLine } from './live-line.js';
 import { askedLoad, loadOptions } from './load-options.js';
 import { resolveTargets } from './load-targets.js';
-import { checkOutput, writeOutput } from './output-files.js';
+import { checkOutput, writeOutput } from './output-file.js';
 import { type Arguments, type Command, complain, FAILURE, parseArguments, print, UsageError } from './usage.js';
 
 /** The rate that was asked for could not be had; all the rest is as it should be. */
@@ -40,7 +40,7 @@ function outputsOf({ values }: Arguments): Output[] {
     if (file === '') throw new UsageError(`--${kind} needs the name of a file`);
     if (outputs.some((output) => output.file === file))
       throw new UsageError(`--${kind} ${file}: the file is named twice`);
-    checkOutput(`--${kind}`, file, values.force === true);
+    checkOutput(file, values.force === true);
     outputs.push({ kind, file });
   }
   return outputs;
@@ -97,7 +97,7 @@ async function run(args: readonly string[]): Promise<number> {
   print(format === 'json' ? jsonOf(plan, result).trimEnd() : summaryOf(plan, result));
   if (missed) complain(`\n${missedRateText(result)}`);
   const text = { json: () => jsonOf(plan, result), hgrm: () => hgrmOf(result), log: () => logOf(result) };
-  const written = outputs.map(({ kind, file }) => writeOutput(`--${kind}`, file, text[kind]()));
+  const written = outputs.map(({ kind, file }) => writeOutput(file, text[kind]()));
   return written.includes(false) ? FAILURE : exitCodeOf(result, missed);
 }
 
@@ -131,14 +131,19 @@ What is sent:
   -X, --method METHOD     method (default GET, or POST with a body)
   -H, --header FIELD      NAME: VALUE; may be given several times
       --body SIZE         size of a body or a message, such as 100 or 64KiB
+      --body-file FILE    a file with the body, or with an encoded gRPC message
       --no-keep-alive     a new connection for each request
       --weights N,N,…     one for each URL: its share of the requests
       --timeout TIME      abandon a request after this time (default 10s)
       --http2             HTTP/2 for http:// and https:// URLs
       --streams N         requests at once on a connection of HTTP/2 or gRPC (default 1)
       --bulk              tcp://: send as much as possible; with --body 0 only read
+      --call KIND         grpc://: unary (default); client: several messages, one answer;
+                          server: one message, several answers; bidi: an answer to each
+      --call-messages N   messages of such a call (default 10; server: any number)
       --messages          grpc://: messages in both directions on calls that stay open
       --ca FILE           CA certificates to trust (default: the system's)
+      --insecure          accept any certificate
       --cert FILE         a client certificate, with
       --key FILE          its key
       --server-name NAME  the name in the server's certificate (default: the host in the URL)

@@ -6,8 +6,10 @@ import type { LoadResult } from '../load/result.js';
 
 /** The plan with the result, without keys. */
 export function jsonOf(plan: LoadPlan, result: LoadResult): string {
+  // The contents of a file are the reader's.
+  const { body: _, ...shown } = plan;
   const tls = plan.tls === null ? null : { ...plan.tls, key: plan.tls.key === null ? null : '(not shown)' };
-  return `${JSON.stringify({ format: 'sluice-load', version: 1, plan: { ...plan, tls }, result }, null, 1)}\n`;
+  return `${JSON.stringify({ format: 'sluice-load', version: 1, plan: { ...shown, tls }, result }, null, 1)}\n`;
 }
 
 /** Latencies, in milliseconds as HdrHistogram's plotter has them. */

@@ -1,6 +1,6 @@
 // Options of `sluice bench run`, as a plan of a load.
-import { readFileSync } from 'node:fs';
-import { parseChoice, parseSize } from '../config/values.js';
+import { readFileSync, statSync } from 'node:fs';
+import { parseChoice, parseSize, ValueError } from '../config/values.js';
 import { parseRate, parseSeconds, parseSteps } from '../load/amounts.js';
 import type { LoadPlan, LoadProtocol, LoadTls, Pace } from '../load/plan.js';
 import { Given } from './given.js';
@@ -21,14 +21,18 @@ export const loadOptions = {
   method: { type: 'string', short: 'X' },
   header: { type: 'string', short: 'H', multiple: true },
   body: { type: 'string' },
+  'body-file': { type: 'string' },
   'no-keep-alive': { type: 'boolean' },
   timeout: { type: 'string' },
   weights: { type: 'string' },
   io: { type: 'string' },
   http2: { type: 'boolean' },
   messages: { type: 'boolean' },
+  call: { type: 'string' },
+  'call-messages': { type: 'string' },
   bulk: { type: 'boolean' },
   ca: { type: 'string' },
+  insecure: { type: 'boolean' },
   cert: { type: 'string' },
   key: { type: 'string' },
   'server-name': { type: 'string' },
@@ -38,6 +42,10 @@ type Name = keyof typeof loadOptions;
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const MAX_CONNECTIONS = 500_000;
 const MAX_BODY = 2 ** 30;
+/** Of a file: all of it is kept in memory, by each thread. */
+const MAX_BODY_FILE = 64 * 2 ** 20;
+const MAX_MESSAGES = 1_000_000;
+const CALL_MESSAGES = 10;
 const MAX_THREADS = 64;
 const MAX_STREAMS = 1000;
 
@@ -69,7 +77,11 @@ export function askedLoad({ values, positionals, lists }: Arguments): AskedLoad 
   const servers = new Set(targets.map(({ host, port }) => `${host} ${port}`)).size;
   if (connections < servers)
     throw new UsageError(`--connections ${connections}: there are ${servers} servers to connect to`);
-  const bodyBytes = given.parsed('body', BODIES[protocol] ?? '0', (text) => parseSize(text, 0, MAX_BODY));
+  const body = bodyOf(given);
+  const bodyBytes =
+    body?.length ?? given.parsed('body', BODIES[protocol] ?? '0', (text) => parseSize(text, 0, MAX_BODY));
+  if (body?.length === 0 && protocol.startsWith('tcp'))
+    throw new UsageError(`--body-file ${given.text('body-file', '')} is empty: there is nothing to send`);
   const seconds =
     pace.kind === 'steps'
       ? pace.steps.reduce((sum, step) => sum + step.seconds, 0)
@@ -84,6 +96,8 @@ export function askedLoad({ values, positionals, lists }: Arguments): AskedLoad 
       method: methodOf(given.text('method', bodyBytes > 0 ? 'POST' : 'GET')),
       headers: (lists.header ?? []).map(headerOf),
       bodyBytes,
+      ...(body === null ? {} : { body }),
+      ...messagesOf(given, protocol),
       pace,
       connections,
       streams: streamsOf(given, protocol),
@@ -109,13 +123,52 @@ function protocolOf(given: Given<Name>, protocol: LoadProtocol): LoadProtocol {
     if (protocol !== 'http1') throw new UsageError('--http2 is for http:// and https://');
     return 'http2';
   }
-  if (!given.flag('messages')) return protocol;
-  if (protocol !== 'grpc') throw new UsageError('--messages is for grpc:// and grpcs://');
-  return 'grpc-stream';
+  const call = given.optional('call');
+  for (const [name, asked] of [
+    ['messages', given.flag('messages')],
+    ['call', call !== null],
+  ] as const)
+    if (asked && protocol !== 'grpc') throw new UsageError(`--${name} is for grpc:// and grpcs://`);
+  if (call === null) return given.flag('messages') ? 'grpc-stream' : protocol;
+  if (given.flag('messages')) throw new UsageError('--call and --messages: give one of them');
+  return CALLS[given.parsed('call', '', (text) => parseChoice(text, KINDS_OF_CALLS))];
+}
+
+const KINDS_OF_CALLS = ['unary', 'client', 'server', 'bidi'] as const;
+const CALLS = { unary: 'grpc', client: 'grpc-client', server: 'grpc-server', bidi: 'grpc-bidi' } as const;
+
+/** How many messages calls have. Of those that a server sends any number is right where none is asked for. */
+function messagesOf(given: Given<Name>, protocol: LoadProtocol): Pick<LoadPlan, 'messages'> {
+  const asked = given.optional('call-messages');
+  switch (protocol) {
+    case 'grpc-server':
+      return { messages: asked === null ? 0 : given.integer('call-messages', 0, MAX_MESSAGES) };
+    case 'grpc-client':
+    case 'grpc-bidi':
+      return { messages: given.integer('call-messages', CALL_MESSAGES, MAX_MESSAGES) };
+    default:
+      if (asked !== null) throw new UsageError('--call-messages is for --call client, server and bidi');
+      return {};
+  }
+}
+
+/** What is sent, of a file; null: something as long as is asked for. */
+function bodyOf(given: Given<Name>): Uint8Array | null {
+  const file = given.optional('body-file');
+  if (file === null) return null;
+  if (given.optional('body') !== null) throw new UsageError('--body and --body-file: give one of them');
+  try {
+    const { size } = statSync(file);
+    if (size > MAX_BODY_FILE)
+      throw new ValueError(`${size} octets are too many; a body of a file has 64 MiB at most, --body sends more`);
+    return new Uint8Array(readFileSync(file));
+  } catch (error) {
+    throw new UsageError(`--body-file ${file}: ${messageOf(error)}`);
+  }
 }
 
 function streamsOf(given: Given<Name>, protocol: LoadProtocol): number {
-  const several = protocol === 'http2' || protocol === 'grpc' || protocol === 'grpc-stream';
+  const several = protocol === 'http2' || protocol.startsWith('grpc');
   if (!several && given.optional('streams') !== null)
     throw new UsageError('--streams: HTTP/1.1 has one request at a time on a connection; add --http2');
   return given.integer('streams', 1, MAX_STREAMS);
@@ -126,12 +179,16 @@ function tlsOf(given: Given<Name>, targets: readonly AskedTarget[]): LoadTls | n
   if (!targets[0].tls) {
     for (const name of ['ca', 'cert', 'key', 'server-name'] as const)
       if (given.optional(name) !== null) throw new UsageError(`--${name} is for TLS, and these URLs do not use it`);
+    if (given.flag('insecure')) throw new UsageError('--insecure is for TLS, and these URLs do not use it');
     return null;
   }
   if ((certificate === null) !== (key === null)) throw new UsageError('--cert and --key: give both, or none');
+  const insecure = given.flag('insecure');
+  if (insecure && given.optional('ca') !== null)
+    throw new UsageError('--insecure and --ca: either all certificates are good, or those that these sign');
   const [{ host }, ...others] = targets;
   const serverName = given.optional('server-name');
-  if (serverName === null && others.some((other) => other.host !== host))
+  if (serverName === null && !insecure && others.some((other) => other.host !== host))
     throw new UsageError('several hosts with TLS: which name are their certificates for? add --server-name NAME');
   const pem = (name: 'ca' | 'cert' | 'key'): string | null => {
     const file = given.optional(name);
@@ -148,6 +205,7 @@ function tlsOf(given: Given<Name>, targets: readonly AskedTarget[]): LoadTls | n
     alpn: [],
     serverName: serverName ?? host,
     authorities: pem('ca'),
+    ...(insecure ? { insecure } : {}),
     certificate: pem('cert'),
     key: pem('key'),
   };

@@ -20,10 +20,11 @@ const MEANINGS: Readonly<Record<string, string>> = {
   http2: 'the server speaks HTTP/2 only',
   plain: 'the server does not speak TLS',
   'tls-only': 'it speaks TLS: write https://',
-  certificate: 'its certificate is not trusted: --ca',
+  certificate: 'not trusted: --ca or --insecure',
   tls: 'TLS handshakes failed',
   goaway: 'it would take no more requests',
   local: 'no more ports or files here',
+  messages: 'calls of another number of messages',
   status: 'answers of 400 or above',
 };
 
@@ -38,6 +39,9 @@ const UNITS: Readonly<Record<LoadPlan['protocol'], string>> = {
   http2: 'requests',
   grpc: 'calls',
   'grpc-stream': 'messages',
+  'grpc-server': 'calls',
+  'grpc-client': 'calls',
+  'grpc-bidi': 'calls',
   tcp: 'round trips',
   'tcp-bulk': 'octets',
   connect: 'connections',
@@ -79,15 +83,32 @@ export function summaryOf(plan: LoadPlan, result: LoadResult): string {
   for (const [kind, count] of failed) lines.push(row(kind, formatCount(count)), `    ${meaningOf(kind)}`);
   const odd = Object.entries(result.statuses).filter(([status]) => !status.startsWith('2'));
   if (odd.length > 0) lines.push('', 'Answers:', ...statusRows(result.statuses));
+  const what = result.messages === undefined ? 'requests' : 'calls';
   if (result.latency.count > 0)
     lines.push(
       '',
-      wantedRate === null ? 'Latency:' : 'Latency, from when requests were due:',
+      wantedRate === null
+        ? what === 'calls'
+          ? 'Latency of calls:'
+          : 'Latency:'
+        : `Latency, from when ${what} were due:`,
       ...latencyRows(result.latency),
     );
   if (wantedRate !== null && result.service.count > 0)
     lines.push('', 'From when they were sent:', ...latencyRows(result.service));
+  lines.push(...messageRows(plan, result, seconds));
   return lines.join('\n');
+}
+
+function messageRows({ protocol }: LoadPlan, { messages }: LoadResult, seconds: number): string[] {
+  if (messages === undefined) return [];
+  const { sent, received, latency } = messages;
+  const rate = (count: number): string =>
+    `${formatCount(count)}${seconds > 0 ? `, ${formatRate(count / seconds)}` : ''}`;
+  const lines = ['', 'Messages:', row('sent', rate(sent)), row('received', rate(received))];
+  if (latency.count === 0) return lines;
+  const what = protocol === 'grpc-bidi' ? 'From a message to its answer:' : 'From one message to the next:';
+  return [...lines, '', what, ...latencyRows(latency)];
 }
 
 const statusRows = (statuses: LoadResult['statuses']): string[] =>

@@ -151,7 +151,7 @@ export interface PlanChoices {
 
 /** The load's plan for a subject that listens on `port`. */
 export function planOf(scenario: Scenario, port: number, choices: PlanChoices): LoadPlan {
-  const grpc = scenario.protocol === 'grpc' || scenario.protocol === 'grpc-stream';
+  const grpc = scenario.protocol.startsWith('grpc');
   return {
     protocol: scenario.protocol,
     targets: [

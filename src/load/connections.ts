@@ -1,10 +1,11 @@
 // A thread's connections and their requests. A Talk decides what to send on a connection, a Pacer when; the outcomes are counted here.
-import { ERRNO } from '../io/abi.js';
 import type { Native } from '../io/native.js';
 import type { Reactor } from '../io/reactor.js';
 import type { TlsTransport } from '../tls/transport.js';
+import { LoadClock } from './clock.js';
 import { Pacer, type Starts } from './pacer.js';
 import type { LoadPlan } from './plan.js';
+import { Retries } from './retries.js';
 import { scheduleOf } from './schedule.js';
 import type { Share } from './shares.js';
 import type { Line, MakeTalk, Talk } from './talk.js';
@@ -16,9 +17,6 @@ const STATE = { OFF: 0, CONNECTING: 1, READY: 2, RETIRED: 3 } as const;
 const LOAD = 1;
 const NONE = -1;
 const NEVER = Number.POSITIVE_INFINITY;
-/** Pause before redialling a connection that has failed twice in a row; doubled with each further failure. */
-const MIN_PAUSE_US = 10_000;
-const MAX_PAUSE_US = 1_000_000;
 /** Interval for checking connections: timeouts and redials. */
 const SWEEP_US = 20_000;
 
@@ -32,6 +30,8 @@ export interface ConnectionsOptions {
   readonly talk: MakeTalk;
   /** Called in each sweep. */
   readonly look: () => void;
+  /** The ring's clock as of now, µs; without it Node's is asked. */
+  readonly micros?: () => number;
 }
 
 interface SocketAddress {
@@ -51,6 +51,8 @@ export class Connections implements Line, Starts {
   readonly shareOf: Int32Array;
   readonly due: Float64Array;
   readonly sent: Float64Array;
+  /** Of each cell: when the last message of its call was sent or received. */
+  private readonly lastMessage: Float64Array;
   /** One of PHASE. */
   phase: number = PHASE.PREPARING;
   /** Connection of each socket. */
@@ -60,12 +62,8 @@ export class Connections implements Line, Starts {
   private readonly socket: Int32Array;
   /** Number of requests that may be started. */
   private readonly free: Int32Array;
-  private readonly failures: Uint8Array;
   private readonly connectAt: Float64Array;
-  private readonly retryAt: Float64Array;
-  /** Connections to redial this turn: not where one is dropped, because its slot may be in use there. */
-  private readonly soon: Int32Array;
-  private soonCount = 0;
+  private readonly retries: Retries;
   /** Without keep-alive: due time of the request for which a connection is being made. */
   private readonly waiting: Float64Array;
   private readonly addresses: readonly SocketAddress[];
@@ -73,14 +71,8 @@ export class Connections implements Line, Starts {
   private busy = 0;
   /** Outcome of the requests on a connection being dropped. */
   private spoiling = 0;
-  /** The clock of the last turn, µs: the reactor's, on which its `wakeMs` is based. */
-  private readonly clock: Float64Array;
-  private readonly originUs: number;
-  /** Start of the load, µs of the clock; and, relative to that, start and end of the measured time. */
-  private beganAt = 0;
-  /** The current time since the start, for requests sent in this turn; and the lag of Node's own clock, µs. */
-  private readonly fresh = new Float64Array(1);
-  private readonly ahead: number;
+  private readonly clock: LoadClock;
+  /** Start and end of the measured time, µs since the start of the load. */
   private from = 0;
   private until = NEVER;
   /** Whether the warm-up is over, and what was due in it and could not be sent is forgotten. */
@@ -90,6 +82,10 @@ export class Connections implements Line, Starts {
   /** Lowest status that counts as an error. */
   private readonly leastBad: number;
   private readonly keepAlive: boolean;
+  /** Redials, while the load is running. */
+  private readonly again = (connection: number): void => {
+    if (this.phase === PHASE.RUNNING) this.connect(connection);
+  };
 
   constructor(private readonly options: ConnectionsOptions) {
     const { plan, shares, reactor, native } = options;
@@ -99,9 +95,7 @@ export class Connections implements Line, Starts {
     this.native = native;
     this.tally = options.tally;
     this.tls = options.tls;
-    this.clock = new Float64Array(reactor.memory.page);
-    this.ahead = clocksApart();
-    this.originUs = Math.round((reactor.clock() - reactor.since(0)) * 1000);
+    this.clock = new LoadClock(reactor, options.micros);
     this.leastBad = plan.protocol.startsWith('grpc') ? 1 : 400;
     this.closedLoop = plan.pace.kind === 'closed';
     this.keepAlive = plan.keepAlive;
@@ -111,13 +105,12 @@ export class Connections implements Line, Starts {
     this.socket = new Int32Array(n).fill(NONE);
     this.of = new Int32Array(reactor.sockets.capacity).fill(NONE);
     this.free = new Int32Array(n);
-    this.failures = new Uint8Array(n);
     this.connectAt = new Float64Array(n);
-    this.retryAt = new Float64Array(n).fill(NEVER);
-    this.soon = new Int32Array(n);
+    this.retries = new Retries(n);
     this.waiting = new Float64Array(n);
     this.due = new Float64Array(n * plan.streams);
     this.sent = new Float64Array(n * plan.streams);
+    this.lastMessage = new Float64Array(n * plan.streams);
     this.addresses = shares.map(({ address, port }) => this.addressOf(address, port));
     let first = 0;
     for (const [i, { connections, portion }] of shares.entries()) {
@@ -147,15 +140,15 @@ export class Connections implements Line, Starts {
     }
   }
 
-  /** Starts the load at `clock`, µs of the monotonic clock. */
-  begin(clock: number): void {
+  /** Starts the load at `at`, µs of the monotonic clock. */
+  begin(at: number): void {
     this.phase = PHASE.RUNNING;
-    this.beganAt = clock;
+    this.clock.begin(at);
     this.from = this.plan.warmupSeconds * 1e6;
     this.until = this.from + this.plan.seconds * 1e6;
     this.sweepAt = 0;
     for (let c = 0; c < this.count; c++) {
-      if (this.state[c] === STATE.OFF && this.keepAlive) this.retryAt[c] = 0;
+      if (this.state[c] === STATE.OFF && this.keepAlive) this.retries.wait(c, 0);
       if (this.free[c] > 0) this.offer(c);
     }
   }
@@ -168,10 +161,10 @@ export class Connections implements Line, Starts {
     if (this.phase === PHASE.RUNNING) {
       this.until = Math.max(0, Math.min(this.until, this.now));
       if (this.until > this.from) this.countUnsent();
-      values[AT.BEGAN] = this.beganAt + Math.min(this.from, this.until);
-      values[AT.ENDED] = this.beganAt + this.until;
+      values[AT.BEGAN] = this.clock.absolute(Math.min(this.from, this.until));
+      values[AT.ENDED] = this.clock.absolute(this.until);
       // It has not begun: no time was measured.
-    } else values[AT.BEGAN] = values[AT.ENDED] = this.clock[0];
+    } else values[AT.BEGAN] = values[AT.ENDED] = this.clock.absolute(this.now);
     this.phase = PHASE.DRAINING;
     if (this.closedLoop || aborted) this.closeAll();
   }
@@ -197,7 +190,7 @@ export class Connections implements Line, Starts {
 
   /** µs since the start, as of this turn. */
   get now(): number {
-    return this.clock[0] - this.beganAt;
+    return this.clock.now;
   }
 
   /** Whether events count now. */
@@ -213,9 +206,9 @@ export class Connections implements Line, Starts {
     if (this.phase === PHASE.RUNNING && now >= this.until) this.end(false);
     if (this.phase === PHASE.DRAINING && this.busy === 0) this.closeAll();
     if (now >= this.sweepAt) this.sweep();
-    if (this.soonCount > 0) this.makeAgain();
+    if (this.retries.soonest > 0) this.retries.takeSoon(this.again);
     this.talk.turn?.();
-    this.reactor.wakeMs = (Math.min(next, this.sweepAt) + this.beganAt - this.originUs) / 1000;
+    this.reactor.wakeMs = this.clock.wakeMs(Math.min(next, this.sweepAt));
   }
 
   /** Starts what is due. Returns the time of the next request, µs. */
@@ -224,12 +217,16 @@ export class Connections implements Line, Starts {
     let next = this.until;
     if (this.closedLoop && now >= next) return next;
     if (now >= this.from) this.forgetWarmUp();
-    this.fresh[0] = Math.max(now, performance.now() * 1000 + this.ahead - this.beganAt);
+    this.refresh();
     for (let p = 0; p < pacers.length; p++) {
       pacers[p].turn(now);
       next = Math.min(next, pacers[p].next);
     }
     return next;
+  }
+
+  refresh(): void {
+    this.clock.refresh();
   }
 
   // Called by pacers.
@@ -248,7 +245,7 @@ export class Connections implements Line, Starts {
     }
     const cell = this.talk.send(connection, this.socket[connection]);
     this.due[cell] = due[0];
-    this.sent[cell] = this.fresh[0];
+    this.sent[cell] = this.clock.fresh[0];
   }
 
   // Called by protocols.
@@ -261,6 +258,7 @@ export class Connections implements Line, Starts {
     if (this.phase <= PHASE.PREPARED) this.tally.values[AT.READY]++;
     this.state[connection] = STATE.READY;
     if (!this.keepAlive) {
+      this.refresh();
       const cell = this.talk.send(connection, this.socket[connection]);
       this.due[cell] = this.waiting[connection];
       this.sent[cell] = this.connectAt[connection];
@@ -285,7 +283,7 @@ export class Connections implements Line, Starts {
 
   answered(connection: number, cell: number, status: number, keeps: boolean): void {
     this.busy--;
-    this.failures[connection] = 0;
+    this.retries.worked(connection);
     const { now } = this;
     const { values } = this.tally;
     values[AT.ALL_DONE]++;
@@ -329,12 +327,23 @@ export class Connections implements Line, Starts {
     if (making || (busy === this.busy && !quiet)) this.mistake(this.spoiling);
     if (phase <= PHASE.PREPARED) this.tally.values[AT.FAILED]++;
     if (phase !== PHASE.RUNNING) return;
-    const failures = error === NONE ? 0 : Math.min(this.failures[connection] + 1, 20);
-    this.failures[connection] = failures;
-    const pause = failures <= 1 ? 0 : Math.min(MAX_PAUSE_US, MIN_PAUSE_US * 2 ** (failures - 2));
-    if (pause > 0) this.retryAt[connection] = this.now + pause;
-    else if (this.keepAlive) this.soon[this.soonCount++] = connection;
+    const pause = this.retries.pause(connection, error === NONE);
+    if (pause > 0) this.retries.wait(connection, this.now + pause);
+    else if (this.keepAlive) this.retries.atOnce(connection);
     else this.rest(connection);
+  }
+
+  messageSent(cell: number): void {
+    this.lastMessage[cell] = this.clock.fresh[0];
+    if (this.measuring) this.tally.values[AT.MESSAGES_SENT]++;
+  }
+
+  messageCame(cell: number, times: boolean): void {
+    if (this.measuring) {
+      this.tally.values[AT.MESSAGES_CAME]++;
+      if (times) this.tally.record(HISTOGRAM.MESSAGE, this.now - this.lastMessage[cell]);
+    }
+    this.lastMessage[cell] = this.now;
   }
 
   moved(amount: number): void {
@@ -384,13 +393,6 @@ export class Connections implements Line, Starts {
     if (this.phase === PHASE.RUNNING) this.pacers[this.shareOf[connection]].answered(connection, this.now);
   }
 
-  private makeAgain(): void {
-    const count = this.soonCount;
-    this.soonCount = 0;
-    // A connection that fails at once is not listed again: it waits.
-    for (let i = 0; i < count; i++) if (this.phase === PHASE.RUNNING) this.connect(this.soon[i]);
-  }
-
   /** Whether the outcome of the request of `cell` counts. */
   private counts(cell: number): boolean {
     if (this.closedLoop) return this.phase === PHASE.RUNNING && this.now >= this.from;
@@ -409,14 +411,14 @@ export class Connections implements Line, Starts {
     const { sockets } = reactor;
     const share = this.shareOf[connection];
     const { at, length, family } = this.addresses[share];
-    this.retryAt[connection] = NEVER;
+    this.retries.made(connection);
     this.connectAt[connection] = this.now;
     this.state[connection] = STATE.CONNECTING;
     const fd = native.socket(family, 0, 0);
     const socket = fd < 0 ? NONE : sockets.adopt(fd, LOAD);
     if (socket < 0) {
       if (fd >= 0) native.close(fd);
-      this.failures[connection] = Math.max(this.failures[connection], 1);
+      this.retries.hopeless(connection);
       this.lost(connection, ERROR.local);
       return;
     }
@@ -452,9 +454,7 @@ export class Connections implements Line, Starts {
     for (let c = 0; c < this.count; c++) {
       switch (this.state[c]) {
         case STATE.OFF:
-          if (this.retryAt[c] > now) break;
-          this.retryAt[c] = NEVER;
-          if (this.phase !== PHASE.RUNNING) break;
+          if (!this.retries.due(c, now) || this.phase !== PHASE.RUNNING) break;
           if (this.keepAlive) this.connect(c);
           else this.rest(c);
           break;
@@ -465,37 +465,5 @@ export class Connections implements Line, Starts {
           this.talk.expire(c, this.socket[c], late);
       }
     }
-  }
-}
-
-/** Lag of Node's clock behind the ring's, µs: the largest difference, because a delay between the two readings makes it smaller. */
-function clocksApart(): number {
-  let most = 0;
-  for (let i = 0; i < 100; i++)
-    most = Math.max(most, Number(process.hrtime.bigint()) / 1000 - performance.now() * 1000);
-  return most;
-}
-
-/** The ERROR for the errno of a failed call. */
-export function errorOf(errno: number): number {
-  switch (errno) {
-    case ERRNO.ECONNREFUSED:
-      return ERROR.refused;
-    case ERRNO.ECONNRESET:
-    case ERRNO.EPIPE:
-    case ERRNO.ECONNABORTED:
-      return ERROR.reset;
-    case ERRNO.ETIMEDOUT:
-      return ERROR.timeout;
-    case ERRNO.EPROTO:
-      return ERROR.tls;
-    case ERRNO.EMFILE:
-    case ERRNO.ENFILE:
-    case ERRNO.EADDRNOTAVAIL:
-    case ERRNO.ENOMEM:
-    case ERRNO.ENOBUFS:
-      return ERROR.local;
-    default:
-      return ERROR.unreachable;
   }
 }

@@ -1,6 +1,7 @@
 // Passes socket events to the connections of a load.
+import { ERRNO } from '../io/abi.js';
 import type { Handlers, Reactor } from '../io/reactor.js';
-import { type Connections, errorOf } from './connections.js';
+import type { Connections } from './connections.js';
 import { errorOfHandshake } from './secure.js';
 import { AT, ERROR } from './tally.js';
 
@@ -82,4 +83,28 @@ export class Events implements Handlers {
   pump(): void {}
   timer(): void {}
   starved(): void {}
+}
+
+/** The ERROR for the errno of a failed call. */
+function errorOf(errno: number): number {
+  switch (errno) {
+    case ERRNO.ECONNREFUSED:
+      return ERROR.refused;
+    case ERRNO.ECONNRESET:
+    case ERRNO.EPIPE:
+    case ERRNO.ECONNABORTED:
+      return ERROR.reset;
+    case ERRNO.ETIMEDOUT:
+      return ERROR.timeout;
+    case ERRNO.EPROTO:
+      return ERROR.tls;
+    case ERRNO.EMFILE:
+    case ERRNO.ENFILE:
+    case ERRNO.EADDRNOTAVAIL:
+    case ERRNO.ENOMEM:
+    case ERRNO.ENOBUFS:
+      return ERROR.local;
+    default:
+      return ERROR.unreachable;
+  }
 }

@@ -1,12 +1,12 @@
 // gRPC on HTTP/2 streams: calls with one message, and messages back and forth on long-lived calls.
 import type { Connection } from '../http2/connection.js';
+import { MessageReader } from './grpc-messages.js';
 import { LoadStreams } from './http2-streams.js';
 import { ERROR } from './tally.js';
 
 const NONE = -1;
 /** Status of a call that ended without one (grpc: UNKNOWN). */
 const UNKNOWN = 2;
-const PREFIX_BYTES = 5;
 
 /** One call per request; its status is the gRPC status. */
 export class GrpcStreams extends LoadStreams {
@@ -34,9 +34,7 @@ export class GrpcMessageStreams extends GrpcStreams {
   /** Idle calls of a connection, as a stack: the last one, and for each the one before it; NONE. */
   private readonly idle: Int32Array;
   private readonly before: Int32Array;
-  /** Of an incoming message: received bytes of its prefix, the length in it, and the remaining bytes. */
-  private readonly prefix: Uint8Array;
-  private readonly left: Float64Array;
+  private readonly reader: MessageReader;
 
   constructor(line: ConstructorParameters<typeof GrpcStreams>[0]) {
     super(line);
@@ -44,8 +42,7 @@ export class GrpcMessageStreams extends GrpcStreams {
     this.waiting = new Uint8Array(capacity);
     this.idle = new Int32Array(line.shareOf.length).fill(NONE);
     this.before = new Int32Array(capacity);
-    this.prefix = new Uint8Array(capacity);
-    this.left = new Float64Array(capacity);
+    this.reader = new MessageReader(this.core.bytes, capacity);
   }
 
   override connect(connection: number, socket: number): Connection {
@@ -57,8 +54,7 @@ export class GrpcMessageStreams extends GrpcStreams {
     let slot = this.idle[connection];
     if (slot === NONE) {
       slot = this.open(connection, on);
-      this.prefix[slot] = 0;
-      this.left[slot] = 0;
+      this.reader.begin(slot);
       if (!this.requests.head(connection, on, slot, false)) this.giveUp(on, ERROR.local);
     } else this.idle[connection] = this.before[slot];
     this.waiting[slot] = 1;
@@ -68,20 +64,8 @@ export class GrpcMessageStreams extends GrpcStreams {
 
   override data(connection: Connection, slot: number, at: number, length: number, end: boolean): void {
     this.machine.frames.credit(slot, length);
-    const { bytes } = this.core;
-    const { prefix, left } = this;
-    for (let p = at, to = at + length; p < to || (prefix[slot] === PREFIX_BYTES && left[slot] === 0); ) {
-      if (prefix[slot] < PREFIX_BYTES) {
-        if (prefix[slot]++ > 0) left[slot] = left[slot] * 256 + bytes[p];
-        p++;
-        continue;
-      }
-      const count = Math.min(left[slot], to - p);
-      left[slot] -= count;
-      p += count;
-      if (left[slot] > 0) break;
-      prefix[slot] = 0;
-      left[slot] = 0;
+    const { reader } = this;
+    for (let p = at; reader.next(slot, p, at + length); p = reader.at) {
       this.message(connection, slot);
       if (this.core.streams.connection[slot] !== connection) return;
     }

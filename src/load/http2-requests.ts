@@ -8,10 +8,10 @@ import { STREAM } from '../http2/streams.js';
 import { BUFFER_CAPACITY } from '../io/slab.js';
 import { type Field, type HeaderBlocks, headerBlocks, TABLE_BYTES } from './header-blocks.js';
 import type { LoadPlan, LoadTarget } from './plan.js';
-import { filler, Turns } from './requests.js';
+import { contentsOf, filler, Turns } from './requests.js';
 import type { Line } from './talk.js';
 
-const isGrpc = ({ protocol }: LoadPlan): boolean => protocol === 'grpc' || protocol === 'grpc-stream';
+const isGrpc = ({ protocol }: LoadPlan): boolean => protocol.startsWith('grpc');
 /** Fields of HTTP/1 only (RFC 9113 section 8.2.2). */
 const CONNECTION_FIELDS = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade']);
 
@@ -34,8 +34,15 @@ export function requestFields(plan: LoadPlan, { authority, path }: LoadTarget): 
   return fields;
 }
 
-/** A gRPC message: its prefix, and a bytes field with number 1, filling up to `length` bytes. */
-export function grpcMessage(length: number): Uint8Array {
+/** A gRPC message with its prefix. */
+export function grpcMessage(message: Uint8Array): Uint8Array {
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(message.length, 1);
+  return Buffer.concat([prefix, message]);
+}
+
+/** A message of Protocol Buffers: a bytes field with number 1, filling up to `length` bytes. */
+export function fillerMessage(length: number): Uint8Array {
   let bytes = 0;
   const varint = (value: number): number[] =>
     value < 128 ? [value] : [(value & 127) | 128, ...varint(Math.floor(value / 128))];
@@ -44,10 +51,7 @@ export function grpcMessage(length: number): Uint8Array {
     while (bytes + 1 + varint(bytes).length > length) bytes--;
   }
   const head = length >= 2 ? [0x0a, ...varint(bytes)] : [];
-  const message = Buffer.concat([Uint8Array.from(head), filler(bytes)]);
-  const prefix = Buffer.alloc(5);
-  prefix.writeUInt32BE(message.length, 1);
-  return Buffer.concat([prefix, message]);
+  return Buffer.concat([Uint8Array.from(head), filler(bytes)]);
 }
 
 export class Http2Requests {
@@ -69,7 +73,7 @@ export class Http2Requests {
     this.primed = new Uint8Array(shareOf.length);
     this.turns = shares.map(({ targets }) => new Turns(targets.map(({ weight }) => weight)));
     this.blocks = shares.map(({ targets }) => headerBlocks(targets.map((target) => requestFields(plan, target))));
-    const body = isGrpc(plan) ? grpcMessage(plan.bodyBytes) : filler(plan.bodyBytes);
+    const body = isGrpc(plan) ? grpcMessage(plan.body ?? fillerMessage(plan.bodyBytes)) : contentsOf(plan);
     this.bodyBytes = body.length;
     for (let from = 0; from < body.length; from += BUFFER_CAPACITY) {
       const bid = reactor.slab.take();

@@ -231,7 +231,7 @@ export class LoadStreams implements Http2Events {
   request(): void {}
   requestTooLarge(): void {}
   shutdownRead(): void {}
-  moved(): void {}
+  moved(_slot: number): void {}
   flushed(): void {}
 
   // Overridden by subclasses with other exchanges on streams.

@@ -1,34 +1,7 @@
 // Decides which connection sends next, for one share of a load. Connections with room wait in a ring, in order, so that all take part. With
 // a rate, the schedule says when the first in line sends.
+import { Ring } from './ring.js';
 import type { Schedule } from './schedule.js';
-
-/** Integers, first in, first out. */
-class Ring {
-  count = 0;
-  private head = 0;
-  private readonly items: Int32Array;
-
-  constructor(private readonly capacity: number) {
-    this.items = new Int32Array(capacity);
-  }
-
-  push(item: number): void {
-    let at = this.head + this.count++;
-    if (at >= this.capacity) at -= this.capacity;
-    this.items[at] = item;
-  }
-
-  get first(): number {
-    return this.items[this.head];
-  }
-
-  shift(): number {
-    const item = this.items[this.head];
-    this.head = this.head + 1 === this.capacity ? 0 : this.head + 1;
-    this.count--;
-    return item;
-  }
-}
 
 /** Starts requests; connections are numbered. */
 export interface Starts {

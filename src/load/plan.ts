@@ -4,8 +4,14 @@
 export type LoadProtocol =
   | 'http1'
   | 'http2'
+  /** Unary calls. */
   | 'grpc'
+  /** Calls that stay: a request is a message on one, and over when a message has come back. */
   | 'grpc-stream'
+  /** Calls of one message that is answered by several, of several that are answered by one, and of several with an answer each. */
+  | 'grpc-server'
+  | 'grpc-client'
+  | 'grpc-bidi'
   /** Ping-pong of `bodyBytes` over raw TCP. */
   | 'tcp'
   /** One-way transfer at full speed. */
@@ -41,6 +47,8 @@ export interface LoadTls {
   readonly serverName: string;
   /** PEM of trusted CAs; null: the system's. */
   readonly authorities: string | null;
+  /** Whatever certificate the server shows is good. */
+  readonly insecure?: boolean;
   /** PEM, for mutual TLS. */
   readonly certificate: string | null;
   readonly key: string | null;
@@ -54,6 +62,10 @@ export interface LoadPlan {
   readonly headers: readonly (readonly [name: string, value: string])[];
   /** Bytes of a request's body, or of a ping. */
   readonly bodyBytes: number;
+  /** What is sent in place of letters, `bodyBytes` of it; undefined: letters. */
+  readonly body?: Uint8Array;
+  /** Of a call of `grpc-client` or `grpc-bidi`: messages that are sent; of `grpc-server`: that must come, 0: any number. */
+  readonly messages?: number;
   readonly pace: Pace;
   /** Over all threads. */
   readonly connections: number;

@@ -3,7 +3,7 @@ import type { LoadPlan, LoadTarget } from './plan.js';
 import type { Share } from './shares.js';
 import type { Line } from './talk.js';
 
-/** Larger bodies are sent as one piece several times. */
+/** Larger bodies of letters are sent as one piece several times. */
 export const PIECE_BYTES = 256 * 1024;
 
 /** Content to send: letters, so that it is readable. */
@@ -13,8 +13,13 @@ export function filler(length: number): Uint8Array {
   return bytes;
 }
 
-/** Bytes of a request's body in the plan. */
-const pieceBytes = ({ bodyBytes }: LoadPlan): number => Math.min(Math.max(bodyBytes, 1), PIECE_BYTES);
+/** The body of a plan's requests. */
+export const contentsOf = ({ body, bodyBytes }: Pick<LoadPlan, 'body' | 'bodyBytes'>): Uint8Array =>
+  body ?? filler(bodyBytes);
+
+/** Bytes of the body that are kept in memory: a file's all, of letters one piece at most. */
+export const pieceBytes = ({ body, bodyBytes }: Pick<LoadPlan, 'body' | 'bodyBytes'>): number =>
+  body === undefined ? Math.min(Math.max(bodyBytes, 1), PIECE_BYTES) : Math.max(1, body.length);
 
 /** The head of a request; the plan's own fields replace defaults. */
 export function requestHead(plan: LoadPlan, { authority, path }: LoadTarget): string {
@@ -60,29 +65,32 @@ export class Requests {
   private readonly at: Int32Array[];
   private readonly length: Int32Array[];
   private readonly pieceAt: number = 0;
+  private readonly piece: number = 0;
   private readonly pieces: number = 0;
   private readonly rest: number = 0;
 
   constructor(private readonly line: Line) {
     const { plan, shares, reactor } = line;
     const { slab } = reactor;
-    const body = plan.bodyBytes;
-    const joined = body <= PIECE_BYTES;
+    const bytes = plan.bodyBytes;
+    const joined = bytes <= PIECE_BYTES;
+    const piece = pieceBytes(plan);
     const put = (bytes: Uint8Array): number => {
       const at = slab.fixed(bytes.length);
       slab.bytes.set(bytes, at);
       return at;
     };
     if (!joined) {
-      this.pieceAt = put(filler(PIECE_BYTES));
-      this.pieces = Math.floor(body / PIECE_BYTES);
-      this.rest = body % PIECE_BYTES;
+      this.pieceAt = put(plan.body ?? filler(piece));
+      this.piece = piece;
+      this.pieces = Math.floor(bytes / piece);
+      this.rest = bytes % piece;
     }
     this.turns = shares.map(({ targets }) => new Turns(targets.map(({ weight }) => weight)));
     const texts = shares.map(({ targets }) =>
       targets.map((target) => {
         const head = Buffer.from(requestHead(plan, target), 'latin1');
-        return joined ? Buffer.concat([head, filler(body)]) : head;
+        return joined ? Buffer.concat([head, contentsOf(plan)]) : head;
       }),
     );
     this.at = texts.map((list) => Int32Array.from(list, put));
@@ -102,7 +110,7 @@ export class Requests {
     const share = this.line.shareOf[connection];
     const target = this.turns[share].next();
     sockets.queue(socket, this.at[share][target], this.length[share][target], -1);
-    for (let i = 0; i < this.pieces; i++) sockets.queue(socket, this.pieceAt, PIECE_BYTES, -1);
+    for (let i = 0; i < this.pieces; i++) sockets.queue(socket, this.pieceAt, this.piece, -1);
     if (this.rest > 0) sockets.queue(socket, this.pieceAt, this.rest, -1);
   }
 }

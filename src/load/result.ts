@@ -11,6 +11,14 @@ export interface EncodedHistogram {
   readonly sum: number;
 }
 
+/** What was said on gRPC's calls of several messages. */
+export interface MessageResult {
+  readonly sent: number;
+  readonly received: number;
+  /** `grpc-bidi`: from when a message was sent to its answer; `grpc-server`: from the call's beginning, or the message before, to a message. Else empty. */
+  readonly latency: EncodedHistogram;
+}
+
 export interface LoadInterval {
   /** Since the measured time began. */
   readonly startMs: number;
@@ -44,6 +52,8 @@ export interface LoadResult {
   readonly service: EncodedHistogram;
   /** Time to connect, including the TLS handshake. */
   readonly connect: EncodedHistogram;
+  /** Where calls have several messages. */
+  readonly messages?: MessageResult;
   readonly intervals: readonly LoadInterval[];
   /** CPU time of the load generator, µs. */
   readonly cpu: { readonly userUs: number; readonly systemUs: number };

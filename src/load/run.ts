@@ -271,6 +271,15 @@ class Watch {
       latency: closed ? service : encode(measured.histogram(HISTOGRAM.LATENCY)),
       service,
       connect: encode(measured.histogram(HISTOGRAM.CONNECT)),
+      ...(plan.messages === undefined
+        ? {}
+        : {
+            messages: {
+              sent: measured.sum(AT.MESSAGES_SENT),
+              received: measured.sum(AT.MESSAGES_CAME),
+              latency: encode(measured.histogram(HISTOGRAM.MESSAGE)),
+            },
+          }),
       intervals,
       cpu: { userUs: Math.round(cpu * userShare), systemUs: Math.round(cpu * (1 - userShare)) },
       interrupted: this.signal.aborted,

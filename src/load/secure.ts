@@ -16,6 +16,9 @@ function alpnOf({ protocol }: LoadPlan): readonly string[] {
     case 'http2':
     case 'grpc':
     case 'grpc-stream':
+    case 'grpc-server':
+    case 'grpc-client':
+    case 'grpc-bidi':
       return [ALPN_NAMES.HTTP2];
     case 'tcp':
     case 'tcp-bulk':
@@ -32,7 +35,7 @@ const certificatesOf = (pem: string): string[] =>
 /** Throws an Error with OpenSSL's objection. */
 export function secure(transport: TlsTransport | undefined, tls: LoadTls, plan: LoadPlan): void {
   if (transport === undefined) throw new Error('this Node.js has no OpenSSL that Sluice can use');
-  const { authorities, certificate, key, serverName, alpn } = tls;
+  const { authorities, certificate, key, serverName, alpn, insecure = false } = tls;
   const profile = {
     slot: PROFILE,
     generation: 1,
@@ -45,6 +48,7 @@ export function secure(transport: TlsTransport | undefined, tls: LoadTls, plan: 
     tickets: false,
     serverName,
     wholeNames: false,
+    unverified: insecure,
   } as const;
   const [problem] = transport.configure([profile], { ...LIMITS, timeoutMs: plan.timeoutMs });
   if (problem !== undefined) throw new Error(`TLS: ${problem}`);

@@ -59,6 +59,11 @@ export interface Line {
   spoiled(cell: number): void;
   /** The connection is useless because of an ERROR; -1: normal end. It is closed and reopened. */
   lost(connection: number, error: number): void;
+  /** A message of `cell`'s call is sent in this turn, or has been received. `times`: record the time since the last one of either kind. */
+  messageSent(cell: number): void;
+  messageCame(cell: number, times: boolean): void;
+  /** Reads the clock again, for what is sent from now on in this turn. */
+  refresh(): void;
   /** Units of work other than answers: bytes of a bulk transfer. */
   moved(amount: number): void;
 }

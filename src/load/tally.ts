@@ -17,6 +17,7 @@ export const ERROR_KINDS = [
   'tls',
   'goaway',
   'local',
+  'messages',
   'status',
 ] as const;
 export type ErrorKind = (typeof ERROR_KINDS)[number];
@@ -26,8 +27,8 @@ const numbers = ERROR_KINDS.map((kind, number) => [kind, number] as const);
 export const ERROR = Object.fromEntries(numbers) as Readonly<Record<ErrorKind, number>>;
 
 /** Histograms of a thread. */
-export const HISTOGRAM = { LATENCY: 0, SERVICE: 1, CONNECT: 2 } as const;
-const HISTOGRAMS = 3;
+export const HISTOGRAM = { LATENCY: 0, SERVICE: 1, CONNECT: 2, MESSAGE: 3 } as const;
+const HISTOGRAMS = 4;
 
 /** Three significant digits, of µs. */
 export const DIGITS = 3;
@@ -65,10 +66,13 @@ export const AT = {
   /** All work done, measured or not. */
   ALL_DONE: 15,
   ALL_ERRORS: 16,
-  SUMS: 17,
-  ERRORS: 17 + HISTOGRAMS,
-  STATUSES: 17 + HISTOGRAMS + ERROR_KINDS.length,
-  SIZE: 17 + HISTOGRAMS + ERROR_KINDS.length + STATUSES,
+  /** Messages on calls that have several. */
+  MESSAGES_SENT: 17,
+  MESSAGES_CAME: 18,
+  SUMS: 19,
+  ERRORS: 19 + HISTOGRAMS,
+  STATUSES: 19 + HISTOGRAMS + ERROR_KINDS.length,
+  SIZE: 19 + HISTOGRAMS + ERROR_KINDS.length + STATUSES,
 } as const;
 
 /** Progress of a thread. */

@@ -1,7 +1,8 @@
 // Raw TCP: round trips of equal size, and one-way bulk transfer.
 import type { Slab } from '../io/slab.js';
 import type { Sockets } from '../io/sockets.js';
-import { filler, PIECE_BYTES } from './requests.js';
+import type { LoadPlan } from './plan.js';
+import { contentsOf, pieceBytes } from './requests.js';
 import type { Line, Talk } from './talk.js';
 import { ERROR } from './tally.js';
 
@@ -16,11 +17,11 @@ class Contents {
   constructor(
     slab: Slab,
     private readonly sockets: Sockets,
-    bytes: number,
+    plan: Pick<LoadPlan, 'body' | 'bodyBytes'>,
   ) {
-    this.piece = Math.min(bytes, PIECE_BYTES);
+    this.piece = pieceBytes(plan);
     this.at = slab.fixed(this.piece);
-    slab.bytes.set(filler(this.piece), this.at);
+    slab.bytes.set(contentsOf({ ...plan, bodyBytes: this.piece }), this.at);
   }
 
   queue(socket: number, bytes: number): void {
@@ -39,7 +40,7 @@ export class PingTalk implements Talk {
   constructor(private readonly line: Line) {
     const { reactor, plan, shareOf } = line;
     this.bytes = Math.max(1, plan.bodyBytes);
-    this.contents = new Contents(reactor.slab, reactor.sockets, this.bytes);
+    this.contents = new Contents(reactor.slab, reactor.sockets, { ...plan, bodyBytes: this.bytes });
     this.left = new Float64Array(shareOf.length);
   }
 
@@ -87,7 +88,7 @@ export class BulkTalk implements Talk {
 
   constructor(private readonly line: Line) {
     const { reactor, plan, shareOf } = line;
-    this.contents = plan.bodyBytes === 0 ? null : new Contents(reactor.slab, reactor.sockets, plan.bodyBytes);
+    this.contents = plan.bodyBytes === 0 ? null : new Contents(reactor.slab, reactor.sockets, plan);
     this.begun = new Uint8Array(shareOf.length);
   }
 

@@ -6,6 +6,7 @@ import { TLS_BYTES, TlsTransport } from '../tls/transport.js';
 import { Connections } from './connections.js';
 import { Events } from './events.js';
 import { GrpcMessageStreams, GrpcStreams } from './grpc.js';
+import { GrpcCallStreams } from './grpc-calls.js';
 import { Http1Talk } from './http1.js';
 import { Http2Talk } from './http2.js';
 import { Http2Requests } from './http2-requests.js';
@@ -145,6 +146,10 @@ function talkOf({ protocol }: LoadPlan): MakeTalk {
       return (line) => new Http2Talk(line, new GrpcStreams(line));
     case 'grpc-stream':
       return (line) => new Http2Talk(line, new GrpcMessageStreams(line));
+    case 'grpc-server':
+    case 'grpc-client':
+    case 'grpc-bidi':
+      return (line) => new Http2Talk(line, new GrpcCallStreams(line));
     case 'tcp':
       return (line) => new PingTalk(line);
     case 'tcp-bulk':

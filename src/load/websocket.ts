@@ -1,10 +1,11 @@
 // WebSocket (RFC 6455): messages that a server echoes, on connections that were upgraded before the load begins.
+import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { METHOD } from '../http/methods.js';
 import { Head } from '../http1/head.js';
 import { MORE, parseResponse } from '../http1/head-parser.js';
 import type { LoadPlan, LoadTarget } from './plan.js';
-import { filler, Turns } from './requests.js';
+import { contentsOf, Turns } from './requests.js';
 import type { Line, Talk } from './talk.js';
 import { ERROR } from './tally.js';
 
@@ -64,7 +65,8 @@ export class WebSocketTalk implements Talk {
       targets.map((target) => put(Buffer.from(upgradeHead(plan, target), 'latin1'))),
     );
     this.turns = shares.map(({ targets }) => new Turns(targets.map(({ weight }) => weight)));
-    const { at, length } = put(frameOf(OPCODE.TEXT, filler(plan.bodyBytes)));
+    const contents = contentsOf(plan);
+    const { at, length } = put(frameOf(isUtf8(contents) ? OPCODE.TEXT : OPCODE.BINARY, contents));
     this.messageAt = at;
     this.messageLength = length;
     const n = shareOf.length;

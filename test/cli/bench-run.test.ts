@@ -155,7 +155,7 @@ describe('sluice bench run', () => {
   it('loses nothing where the disk is full', async () => {
     const ran = await sluice([...SHORT, '--json', '/dev/full', url]);
     assert.equal(ran.code, 1);
-    assert.match(ran.stderr, /--json \/dev\/full: no space is left there; here is what was to be written:/);
+    assert.match(ran.stderr, /cannot write \/dev\/full: the disk is full \(ENOSPC\); here it is instead:/);
     const written: unknown = JSON.parse(ran.stdout.slice(ran.stdout.indexOf('{')));
     assert.ok(isRecord(written) && isRecord(written.result));
     assert.equal(written.result.done, 30);
@@ -166,11 +166,33 @@ describe('sluice bench run', () => {
     writeFileSync(file, 'mine');
     const ran = await sluice([...SHORT, '--hgrm', file, url]);
     assert.equal(ran.code, 2);
-    assert.match(ran.stderr, /the file exists; add --force to overwrite it/);
+    assert.match(ran.stderr, /mine exists; add --force to overwrite it/);
     assert.equal(readFileSync(file, 'utf8'), 'mine');
     const missing = await sluice([...SHORT, '--hgrm', join(directory, 'no', 'file'), url]);
     assert.equal(missing.code, 2);
-    assert.match(missing.stderr, /there is no directory .*no$/m);
+    assert.match(missing.stderr, /cannot write .*file: there is no such directory \(ENOENT\)$/m);
+  });
+
+  it('sends what is in a file, and shows nothing of it', async () => {
+    const file = join(directory, 'body');
+    writeFileSync(file, '{"a":"file"}');
+    const bodies = new Set<string>();
+    const server = await httpServer((request, response) => {
+      let body = '';
+      request.on('data', (chunk: Buffer) => {
+        body += chunk.toString();
+      });
+      request.on('end', () => {
+        bodies.add(`${request.method} ${body}`);
+        response.end();
+      });
+    });
+    const ran = await sluice([...SHORT, '--body-file', file, '-o', 'json', `http://127.0.0.1:${server.port}/`]);
+    await server.close();
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.deepEqual([...bodies], ['POST {"a":"file"}']);
+    const { plan } = JSON.parse(ran.stdout) as { readonly plan: Readonly<Record<string, unknown>> };
+    assert.deepEqual([plan.bodyBytes, 'body' in plan], [12, false]);
   });
 
   it('says what is wrong with a server that cannot be had', async () => {
@@ -252,6 +274,17 @@ describe('options of sluice bench run', () => {
     [['--bulk', '-r', '5', 'tcp://a:1'], /--rate: --bulk moves as much as it can/],
     [['tcp://a'], /has no port/],
     [['--messages', URL], /--messages is for grpc/],
+    [['--call', 'client', URL], /--call is for grpc/],
+    [['--call', 'both', 'grpc://a:1/b/c'], /--call: "both" is not known/],
+    [['--call', 'bidi', '--messages', 'grpc://a:1/b/c'], /--call and --messages: give one of them/],
+    [['--call-messages', '3', 'grpc://a:1/b/c'], /--call-messages is for --call client, server and bidi/],
+    [['--call', 'bidi', '--call-messages', '0', 'grpc://a:1/b/c'], /--call-messages: .*write a whole number from 1/],
+    [['--body', '1', '--body-file', 'x', URL], /--body and --body-file: give one of them/],
+    [['--body-file', '/nowhere/body', URL], /--body-file \/nowhere\/body: .*no such file/],
+    [['--body-file', '/tmp', URL], /--body-file \/tmp: .*EISDIR/],
+    [['--body-file', '/dev/null', 'tcp://a:1'], /--body-file \/dev\/null is empty: there is nothing to send/],
+    [['--insecure', URL], /--insecure is for TLS/],
+    [['--insecure', '--ca', 'ca.pem', 'https://a/'], /--insecure and --ca: either all certificates are good/],
     [['--ca', 'ca.pem', URL], /--ca is for TLS/],
     [['--cert', 'a.pem', 'https://a/'], /give both, or none/],
     [['--ca', '/nowhere/ca.pem', 'https://a/'], /--ca: .*no such file/],
@@ -267,7 +300,7 @@ describe('options of sluice bench run', () => {
 describe('on a narrow terminal', () => {
   it('a summary fits in 40 columns', () => {
     const none = { unit: 'us', v2: '', count: 0, sum: 0 } as const;
-    const text = summaryOf(loadPlan([]), {
+    const text = summaryOf(loadPlan([], { protocol: 'grpc-bidi' }), {
       startedAt: 0,
       seconds: 86_400,
       done: 12_345_678_901,
@@ -281,6 +314,7 @@ describe('on a narrow terminal', () => {
       latency: none,
       service: none,
       connect: none,
+      messages: { sent: 12_345_678_901, received: 12_345_678_901, latency: none },
       intervals: [],
       cpu: { userUs: 1, systemUs: 1 },
       interrupted: true,

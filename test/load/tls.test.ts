@@ -4,7 +4,7 @@ import { before, describe, it } from 'node:test';
 import type { LoadPlan, LoadTls } from '../../src/load/plan.js';
 import { UnreachableError } from '../../src/load/run.js';
 import { Enough, httpServer, https2Server, httpsServer, loadPlan, runToEnd, target } from '../support/load.js';
-import { type Certified, Pki } from '../support/pki.js';
+import { type Certified, DATES, Pki } from '../support/pki.js';
 
 describe('a load over TLS', () => {
   let pki: Pki;
@@ -71,6 +71,31 @@ describe('a load over TLS', () => {
         return error.errors.certificate === 4;
       });
     await listening.close();
+  });
+
+  it('begins on whatever certificate, where that is asked for', async () => {
+    const expired = await pki.leaf({ dns: ['shop.test'], dates: DATES.expired() });
+    const stranger = await (await Pki.make({ name: 'other' })).leaf({ dns: ['elsewhere.test'] });
+    for (const { chain, key } of [server, expired, stranger])
+      for (const more of [{}, two]) {
+        const enough = new Enough(40);
+        const asked = new Set<string | undefined>();
+        const listening = await https2Server(
+          (request, response) => {
+            asked.add((request.socket as { servername?: string }).servername);
+            enough.happened();
+            response.end('hello');
+          },
+          { cert: chain, key, allowHTTP1: true },
+        );
+        const insecure = tls({ authorities: null, insecure: true });
+        const result = await enough.run(loadPlan([target(listening.port)], { ...more, tls: insecure }));
+        await listening.close();
+        assert.deepEqual(result.errors, {});
+        assert.ok(result.done >= 20, `${result.done}`);
+        // The name that it would be for is said all the same.
+        assert.deepEqual([...asked], ['shop.test']);
+      }
   });
 
   it('tells a plain port apart, and a server of the other HTTP', async () => {

@@ -80,7 +80,11 @@ export class Kernel {
   private hosts: () => void = () => undefined;
   private act: () => boolean = () => true;
 
-  constructor(private readonly real: Native) {
+  constructor(
+    private readonly real: Native,
+    /** Its clock, µs. */
+    private readonly micros: () => number = () => performance.now() * 1000,
+  ) {
     this.hosted = new Promise((resolve) => {
       this.hosts = resolve;
     });
@@ -200,7 +204,7 @@ export class Kernel {
     this.rings[SQ_HEAD] = (head + submit) | 0;
     const over = this.act();
     this.deliver(over);
-    this.page[0] = performance.now() * 1000;
+    this.page[0] = this.micros();
     return submit;
   }
 
