@@ -71,7 +71,7 @@ export class Decoder {
     checkTableBytes(tableBytes);
     // Until the peer has seen our SETTINGS it may use the default (RFC 9113 section 6.5.3).
     this.limit = Math.max(tableBytes, DEFAULT_TABLE_BYTES);
-    this.table = new DynamicTable(memory.bytes, memory.text.view, DEFAULT_TABLE_BYTES);
+    this.table = new DynamicTable(memory.bytes, memory.text.view, DEFAULT_TABLE_BYTES, memory.names.permanent);
     this.id = memory.owner();
     this.epoch = memory.epoch;
   }
@@ -259,10 +259,10 @@ export class Decoder {
             list.scratch = list.scratchStart;
           }
           nameAt = list.scratch;
-          table.copyText(place, nameLength, nameAt);
+          table.copyName(place, nameAt);
           list.scratch = nameAt + nameLength;
           ref = names.intern(nameAt, nameLength);
-          table.entries[place + REF] = ref;
+          table.setRef(place, ref);
         }
       }
 
@@ -378,20 +378,23 @@ export class Decoder {
     const at = list.scratch;
     const size = OVERHEAD + nameLength + valueLength;
     if (list.size + size > maxBytes || at + nameLength + valueLength > list.scratchEnd) return false;
-    table.copyText(place, nameLength + valueLength, at);
-    list.scratch = at + nameLength + valueLength;
-    const valueAt = at + nameLength;
     let ref = entries[place + REF];
-    if (ref < 0) ref = names.intern(at, nameLength);
+    const named = ref >= 0;
+    const nameAt = named ? names.at[ref] : at;
+    const valueAt = named ? at : at + nameLength;
+    if (!named) table.copyName(place, at);
+    table.copyValue(place, valueAt);
+    list.scratch = valueAt + valueLength;
+    if (!named) ref = names.intern(at, nameLength);
     const atom = ref >= 0 ? atoms.intern(ref, valueAt, valueLength, false) : -1;
     if (ref < 0) atoms.note(valueAt, valueLength, false);
     else this.novelty.again(ref);
-    entries[place + REF] = ref;
+    if (!named) table.setRef(place, ref);
     entries[place + ATOM] = atom;
     if (atom >= 0) list.pushAtom(atom, size);
     else {
-      const known = ref >= 0 ? names.known[ref] : unknownName(memory.bytes, at, nameLength);
-      list.pushText(ref, known, at, nameLength, valueAt, valueLength, false, -1, 0);
+      const known = ref >= 0 ? names.known[ref] : unknownName(memory.bytes, nameAt, nameLength);
+      list.pushText(ref, known, nameAt, nameLength, valueAt, valueLength, false, -1, 0);
     }
     return true;
   }

@@ -12,7 +12,7 @@ const FIRST_TEXT = 512;
 
 // Columns of an entry.
 const WIDTH = 5;
-/** Start of its text (name, then value), counted over all text ever held. */
+/** Start of its text, counted over all text ever held: name and value, or only the value if the name is permanent. */
 const TEXT = 0;
 export const NAME_LENGTH = 1;
 export const VALUE_LENGTH = 2;
@@ -41,11 +41,15 @@ export class DynamicTable {
   private textBase = 0;
   private textNext = 0;
 
-  /** Entries take their text from `source`, with its view, and return it there. `max` is the table's size (section 4.2). */
+  /**
+   * Entries take their text from `source`, with its view, and return it there. `max` is the table's size (section 4.2). Names with references below
+   * `permanent` are never forgotten, so the table does not copy them.
+   */
   constructor(
     private readonly source: Uint8Array,
     private readonly sourceView: DataView,
     public max: number,
+    private readonly permanent = 0,
   ) {}
 
   /** Place of the entry with this index, which must be one of this table. */
@@ -63,15 +67,28 @@ export class DynamicTable {
   /** Entries' references from another epoch are void. */
   forget(): void {
     for (let place = 0; place < this.entries.length; place += WIDTH) {
-      this.entries[place + REF] = -1;
+      if (!this.isPermanent(this.entries[place + REF])) this.entries[place + REF] = -1;
       this.entries[place + ATOM] = -1;
     }
   }
 
-  /** Copies the first `length` octets of an entry's name and value to `to` of the source. */
-  copyText(place: number, length: number, to: number): void {
+  /** Sets the reference of an entry whose name had none. A permanent one is left out: for those, the table holds no name. */
+  setRef(place: number, ref: number): void {
+    if (!this.isPermanent(ref)) this.entries[place + REF] = ref;
+  }
+
+  /** Copies an entry's name, which has no reference, to `to` of the source. */
+  copyName(place: number, to: number): void {
     const at = (this.entries[place + TEXT] - this.textBase) | 0;
-    copyWords(this.bytes, this.view, at, at + length, this.source, this.sourceView, to);
+    copyWords(this.bytes, this.view, at, at + this.entries[place + NAME_LENGTH], this.source, this.sourceView, to);
+  }
+
+  /** Copies an entry's value to `to` of the source. */
+  copyValue(place: number, to: number): void {
+    const { entries } = this;
+    const before = this.isPermanent(entries[place + REF]) ? 0 : entries[place + NAME_LENGTH];
+    const at = ((entries[place + TEXT] - this.textBase) | 0) + before;
+    copyWords(this.bytes, this.view, at, at + entries[place + VALUE_LENGTH], this.source, this.sourceView, to);
   }
 
   /** Section 4.4. The text must not be the table's own, because its source may be evicted. */
@@ -81,7 +98,8 @@ export class DynamicTable {
     this.evict(size);
     if (size > this.max) return;
     if (this.count === this.capacity) this.growEntries();
-    const length = nameLength + valueLength;
+    const held = this.isPermanent(ref) ? 0 : nameLength;
+    const length = held + valueLength;
     if (((this.textNext - this.textBase) | 0) + length > this.bytes.length) this.makeRoom(length);
     const place = (this.next & (this.capacity - 1)) * WIDTH;
     const entries = this.entries;
@@ -92,12 +110,16 @@ export class DynamicTable {
     entries[place + ATOM] = atom;
     const { source, sourceView, bytes, view } = this;
     const o = (this.textNext - this.textBase) | 0;
-    copyWords(source, sourceView, nameAt, nameAt + nameLength, bytes, view, o);
-    copyWords(source, sourceView, valueAt, valueAt + valueLength, bytes, view, o + nameLength);
+    if (held > 0) copyWords(source, sourceView, nameAt, nameAt + held, bytes, view, o);
+    copyWords(source, sourceView, valueAt, valueAt + valueLength, bytes, view, o + held);
     this.textNext = (this.textNext + length) | 0;
     this.next = (this.next + 1) | 0;
     this.count++;
     this.size += size;
+  }
+
+  private isPermanent(ref: number): boolean {
+    return ref >= 0 && ref < this.permanent;
   }
 
   /** Evicts until `size` more octets fit, or nothing is left (sections 4.3 and 4.4). */

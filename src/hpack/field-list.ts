@@ -319,7 +319,15 @@ export class FieldList {
   ): void {
     const row = this.volatileCount++;
     this.sequence[this.count++] = ~row;
-    this.put(row, ref, known, nameAt, nameLength, valueAt, valueLength, never);
+    this.atom[row] = -1;
+    this.ref[row] = ref;
+    this.name[row] = known;
+    this.nameAt[row] = nameAt;
+    this.nameLength[row] = nameLength;
+    this.valueAt[row] = valueAt;
+    this.valueLength[row] = valueLength;
+    this.never[row] = never ? 1 : 0;
+    this.sound[row] = 0;
     this.codeAt[row] = codeAt;
     this.codeLength[row] = codeLength;
     this.size += OVERHEAD + nameLength + valueLength;

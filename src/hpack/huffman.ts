@@ -100,8 +100,8 @@ export const decoded = { visible: false };
 
 /** What the decoder may write behind the text: both octets of a step that found nothing, and a symbol before that which the end of the code cuts off. */
 const BEHIND = 3;
-/** What `length` octets of code can decode to at most, with what the decoder may write behind it; and at least. */
-export const longestText = (length: number): number => Math.floor((length * 8) / 5) + BEHIND;
+/** What `length` octets of code can decode to at most (8/5, and a little more: no division), with what the decoder may write behind it; and at least. */
+export const longestText = (length: number): number => length + (length >> 1) + (length >> 3) + 1 + BEHIND;
 export const leastText = (length: number): number => Math.floor((length * 8 - PADDING) / LONGEST);
 /** Whether a text of `length` octets, whose length is known, has room in as many octets. */
 export const textFits = (length: number, room: number): boolean => length + BEHIND <= room;

@@ -72,3 +72,39 @@ describe('table thrash: work is bounded by what is received', () => {
     assert.equal(memory.epoch, 1);
   });
 });
+
+describe('text of entries', () => {
+  const text = new Uint8Array(1024);
+  const textView = new DataView(text.buffer);
+  const write = (at: number, value: string) => text.set(Buffer.from(value), at);
+  const at = (from: number, length: number) => Buffer.from(text.subarray(from, from + length)).toString();
+  write(0, 'x-learnt');
+  write(32, 'cookie');
+  write(64, 'value-of-it');
+  const PERMANENT = 10;
+
+  it('has the name, unless it is a permanent one', () => {
+    const table = new DynamicTable(text, textView, 4096, PERMANENT);
+    table.insert(32, 6, 64, 11, 3, -1);
+    table.insert(0, 8, 64, 5, PERMANENT, -1);
+    table.insert(32, 6, 64, 8, -1, -1);
+    // All references except permanent ones are void.
+    table.forget();
+    const [unknown, learnt, permanent] = [62, 63, 64].map((index) => table.place(index));
+    assert.deepEqual(
+      [table.entries[unknown + 3], table.entries[learnt + 3], table.entries[permanent + 3]],
+      [-1, -1, 3],
+    );
+    table.copyName(unknown, 200);
+    table.copyName(learnt, 300);
+    // A permanent name that was not recognised when its entry was added.
+    table.setRef(unknown, 3);
+    table.setRef(learnt, PERMANENT + 1);
+    table.copyValue(unknown, 400);
+    table.copyValue(learnt, 500);
+    table.copyValue(permanent, 600);
+    assert.deepEqual([at(200, 6), at(400, 8)], ['cookie', 'value-of']);
+    assert.deepEqual([at(300, 8), at(500, 5)], ['x-learnt', 'value']);
+    assert.equal(at(600, 11), 'value-of-it');
+  });
+});
