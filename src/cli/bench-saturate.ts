@@ -34,13 +34,14 @@ export const benchSaturateCommand: Command = {
   help: `Usage: sluice bench saturate [OPTIONS]
 
 Searches for the highest rate at which a percentile of latency stays under a limit, and at most one request in a
-thousand fails. The rate doubles until one of these fails, then the gap is halved. A rate that fails is tried twice.
+thousand fails. The rate doubles until one of these fails, then the gap is halved. A rate fails if it does so twice in
+three tries; the answer has held twice. Loads while others used the subject's cores are repeated.
 Latency counts from the moment a request was due. The result has the curve of latency against rate.
 
 Options:
       --limit TIME       highest latency (default 10ms)
       --percentile P     the percentile that must stay under it: 50, 99 or 99.9 (default 99)
-      --from RATE        the first rate, requests a second (default 1000)
+      --from RATE        the first rate, requests a second (default a quarter of what goes through in a closed loop)
       --most RATE        the highest rate to try (default 1000000)
       --precision P      precision of the rate, in percent (default 5)
       --scenarios LIST   the work, by name (default ${SCENARIOS.join(',')}); its own rate does not count
@@ -65,8 +66,8 @@ Exit codes: 0 measured, 1 a subject failed or nothing could be measured, 2 wrong
     );
     const percentile = own.parsed('percentile', '99', (value) => parseChoice(value, ['50', '99', '99.9']));
     const most = own.integer('most', 1_000_000, MOST_RATE);
-    const from = own.integer('from', 1000, MOST_RATE);
-    if (from > most) throw new UsageError(`--from: ${from} is above --most ${most}`);
+    const from = own.optional('from') === null ? null : own.integer('from', 1, MOST_RATE);
+    if (from !== null && from > most) throw new UsageError(`--from: ${from} is above --most ${most}`);
     const precision = own.integer('precision', 5, 50) / 100;
     const seconds = secondsOf(given, 'seconds', '2');
     const options = {
@@ -74,7 +75,7 @@ Exit codes: 0 measured, 1 a subject failed or nothing could be measured, 2 wrong
       subjects: subjectsOf(given),
       seconds,
       coldSeconds: Math.min(seconds, COLD_S),
-      search: { from, most, least: Math.min(LEAST, from), precision },
+      search: { from, most, least: Math.min(LEAST, from ?? LEAST, most), precision },
       percentile: PERCENTILES[percentile],
       limitUs,
     };

@@ -11,10 +11,15 @@ export interface SearchOptions {
   readonly precision: number;
 }
 
+/** What a load at a rate has shown. `disturbed`: it did not hold, but something other than the subject may be the reason. */
+export type Outcome = 'held' | 'failed' | 'disturbed';
+
 /** Factor to the next rate while nothing has failed. */
 const GROWTH = 2;
-/** A rate that does not hold is tried again: one bad moment of the machine is not a limit. */
-const TRIES = 2;
+/** A rate counts as failed after this many failures: one bad moment of the machine is not a limit. If it held in between, the majority decides. */
+const FAILURES = 2;
+/** Disturbed loads at a rate that are repeated; further ones count as failures. */
+const DISTURBANCES = 4;
 /** The number of doublings is unknown; this guess is used for the remaining time. */
 const GUESSED_DOUBLINGS = 4;
 
@@ -25,7 +30,15 @@ export class RateSearch {
   /** The lowest rate that did not; infinite: none has failed. */
   #failed = Number.POSITIVE_INFINITY;
   #next: number | null;
-  #tries = 0;
+  /** Rates that held, ascending: the last one has to hold once more in the end. */
+  #heldRates: number[] = [];
+  #confirming = false;
+  /** Outcomes of the current rate. */
+  #holds = 0;
+  #failures = 0;
+  #disturbances = 0;
+  /** Whether the lowest rate that failed was disturbed in each load. */
+  #doubtful = false;
 
   constructor(options: SearchOptions) {
     this.#options = options;
@@ -47,6 +60,11 @@ export class RateSearch {
     return this.#held === this.#options.most;
   }
 
+  /** Whether the rate that did not hold was never tried undisturbed: then the limit may be the machine's. */
+  get doubtful(): boolean {
+    return this.#doubtful;
+  }
+
   /** Number of rates still to try, if none has to be repeated. */
   get left(): number {
     if (this.#next === null) return 0;
@@ -58,14 +76,37 @@ export class RateSearch {
   }
 
   /** Reports the outcome of the proposed rate. */
-  told(held: boolean): void {
+  told(outcome: Outcome): void {
     const rate = this.#next;
     if (rate === null) throw new Error('no rate was asked for');
-    if (!held && ++this.#tries < TRIES) return;
-    this.#tries = 0;
-    if (held) this.#held = Math.max(this.#held, rate);
-    else this.#failed = Math.min(this.#failed, rate);
+    if (outcome === 'disturbed' && ++this.#disturbances <= DISTURBANCES) return;
+    if (outcome === 'held') this.#holds++;
+    else this.#failures++;
+    if (this.#failures > 0 && this.#holds < FAILURES && this.#failures < FAILURES) return;
+    const held = this.#failures < FAILURES;
+    if (held) this.#hold(rate);
+    else this.#fail(rate, outcome === 'disturbed');
+    this.#holds = this.#failures = this.#disturbances = 0;
     this.#next = this.#choose();
+    if (this.#next !== null || this.#held === 0 || this.#confirming) return;
+    // The answer is a rate that has held twice.
+    this.#confirming = true;
+    this.#next = this.#held;
+  }
+
+  #hold(rate: number): void {
+    this.#held = Math.max(this.#held, rate);
+    if (!this.#heldRates.includes(rate)) this.#heldRates.push(rate);
+  }
+
+  #fail(rate: number, doubtful: boolean): void {
+    if (rate < this.#failed) this.#doubtful = doubtful;
+    this.#failed = Math.min(this.#failed, rate);
+    if (!this.#confirming) return;
+    // It held by chance.
+    this.#confirming = false;
+    this.#heldRates = this.#heldRates.filter((lower) => lower < rate);
+    this.#held = this.#heldRates.at(-1) ?? 0;
   }
 
   #choose(): number | null {

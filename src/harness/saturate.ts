@@ -2,14 +2,15 @@
 import { percentilesOf } from './latencies.js';
 import type { MatrixOptions } from './matrix.js';
 import { coreList } from './placement.js';
-import { RateSearch, type SearchOptions } from './rate-search.js';
+import { type Outcome, RateSearch, type SearchOptions } from './rate-search.js';
 import type { CurvePoint, HarnessResult, HarnessSample, ScenarioResult, SubjectResult } from './results.js';
 import { planOf, type Scenario } from './scenarios.js';
 import { Contestant, Stage } from './stage.js';
 import { direct } from './subjects/subject.js';
 
 export interface SaturationOptions extends Omit<MatrixOptions, 'rounds' | 'reference'> {
-  readonly search: SearchOptions;
+  /** `from` null: a quarter of what goes through in a closed loop. */
+  readonly search: Omit<SearchOptions, 'from'> & { readonly from: number | null };
   /** The percentile to keep under the limit. */
   readonly percentile: 'p50' | 'p99' | 'p999';
   readonly limitUs: number;
@@ -21,6 +22,11 @@ const ENOUGH = 0.97;
 const MOST_ERRORS = 0.001;
 /** If the subject's cores are less busy than this, something else was the bottleneck. */
 const BUSY = 0.8;
+/** Share of the subject's cores that others may use. Above it a rate that does not hold says nothing of the subject. */
+const DISTURBED = 0.1;
+const FIRST_SHARE = 0.25;
+/** If nothing goes through in a closed loop. */
+const FIRST_RATE = 1000;
 const OVERHEAD = 0.3;
 
 /** The result of a load at one rate. */
@@ -38,14 +44,22 @@ export function pointOf(
   return { wantedRate, rate, cpuUs: sample.cpuUs, p50, p99, p999, errors, held };
 }
 
-/** Points by rate; if a rate was tried twice, the one that counted. */
+/** Points by rate; if a rate was tried several times, the last one that agrees with the majority. */
 export function curveOf(points: readonly CurvePoint[]): CurvePoint[] {
-  const byRate = new Map<number, CurvePoint>();
-  for (const point of points) if (byRate.get(point.wantedRate)?.held !== true) byRate.set(point.wantedRate, point);
-  return [...byRate.values()].sort((a, b) => a.wantedRate - b.wantedRate);
+  const rates = [...new Set(points.map(({ wantedRate }) => wantedRate))].sort((a, b) => a - b);
+  return rates.flatMap((rate) => {
+    const tried = points.filter(({ wantedRate }) => wantedRate === rate);
+    const held = tried.filter((point) => point.held).length * 2 >= tried.length;
+    return tried.filter((point) => point.held === held).slice(-1);
+  });
 }
 
+const outcomeOf = ({ held }: CurvePoint, { foreign }: HarnessSample): Outcome =>
+  held ? 'held' : foreign > DISTURBED ? 'disturbed' : 'failed';
+
 class Saturation {
+  /** Largest share of a subject's cores that others used while a rate did not hold. */
+  #foreign = 0;
   readonly #options: SaturationOptions;
   readonly #startedAt = new Date().toISOString();
   readonly #scenarios: ScenarioResult[] = [];
@@ -75,13 +89,14 @@ class Saturation {
     const { coldSeconds, progress } = this.#options;
     const stage = new Stage({ ...this.#options, scenario });
     const points: CurvePoint[] = [];
-    const search = new RateSearch(this.#options.search);
+    let search: RateSearch | null = null;
     try {
       if (contestant.takesPart) {
         await stage.open();
         progress.at(`${scenario.name}: ${contestant.name} starts`);
         await stage.start(contestant);
         await stage.warm(contestant, coldSeconds);
+        search = new RateSearch({ ...this.#options.search, from: await this.#first(stage, scenario, contestant) });
         await this.#search(stage, scenario, contestant, search, points);
       }
     } catch (error) {
@@ -91,13 +106,21 @@ class Saturation {
     }
     if (contestant.failed !== null) progress.say(`${scenario.name}: ${contestant.name} failed: ${contestant.failed}`);
     // If the search was cut short, the rate that held is a lower bound and not an answer.
-    const found = contestant.failed === null && search.next === null ? (search.found ?? 0) : null;
-    if (found !== null && contestant.takesPart) this.#tell(scenario, contestant, search, points);
-    return {
-      ...contestant.result(),
-      curve: curveOf(points),
-      saturation: contestant.takesPart && points.length > 0 ? found : null,
-    };
+    const over = search !== null && search.next === null && contestant.failed === null && points.length > 0;
+    if (search !== null && over) this.#tell(scenario, contestant, search, points);
+    // That nothing holds is no answer either if the machine was busy with other things.
+    const found = search !== null && over ? (search.found ?? (search.doubtful ? null : 0)) : null;
+    return { ...contestant.result(), curve: curveOf(points), saturation: found };
+  }
+
+  /** The first rate: one that can be reached. */
+  async #first(stage: Stage, scenario: Scenario, contestant: Contestant): Promise<number> {
+    const { seconds, progress, search } = this.#options;
+    if (search.from !== null) return search.from;
+    progress.at(`${scenario.name}: ${contestant.name}, as much as goes through`);
+    const sample = await stage.sample(contestant, 0, seconds, { kind: 'closed', thinkMs: 0 });
+    const rate = sample === null ? 0 : sample.load.done / sample.load.seconds;
+    return rate > 0 ? rate * FIRST_SHARE : FIRST_RATE;
   }
 
   async #search(
@@ -116,7 +139,8 @@ class Saturation {
       if (sample === null) return;
       const point = pointOf(sample, rate, this.#options);
       points.push(point);
-      search.told(point.held);
+      search.told(outcomeOf(point, sample));
+      this.#foreign = Math.max(this.#foreign, point.held ? 0 : sample.foreign);
     }
   }
 
@@ -124,9 +148,17 @@ class Saturation {
   #tell({ name }: Scenario, contestant: Contestant, search: RateSearch, points: readonly CurvePoint[]): void {
     const { progress, placement } = this.#options;
     const found = search.found;
+    const last = points.at(-1);
+    const cpu = `CPU ${last?.cpuUs.toPrecision(3)} µs`;
     progress.say(
-      `${name}: ${contestant.name} ${found === null ? 'holds no rate that was tried' : `holds ${found}/s`}, CPU ${points.at(-1)?.cpuUs.toPrecision(3)} µs`,
+      found === null
+        ? `${name}: ${contestant.name} holds no rate that was tried, down to ${last?.wantedRate}/s, where p99 was ${((last?.p99 ?? 0) / 1000).toPrecision(3)} ms`
+        : `${name}: ${contestant.name} holds ${found}/s, ${cpu}`,
     );
+    if (search.doubtful)
+      this.#notes.push(
+        `${name}: ${contestant.name}: the machine was busy with other things, up to ${Math.round(this.#foreign * 100)} % of its cores, whenever it did not hold: its limit may be higher`,
+      );
     if (search.atMost) this.#notes.push(`${name}: ${contestant.name} held the most that was tried (--most)`);
     const cores = coreList(placement.subject).length;
     const lowest = points.filter(({ held }) => !held).sort((a, b) => a.wantedRate - b.wantedRate)[0];
@@ -141,7 +173,12 @@ class Saturation {
   #scenario(scenario: Scenario, subjects: readonly SubjectResult[]): ScenarioResult {
     const { seconds, io, placement, search } = this.#options;
     const threads = Math.max(1, coreList(placement.load).length);
-    const plan = planOf(scenario, 0, { seconds, threads, io, pace: { kind: 'constant', rate: search.from } });
+    const plan = planOf(scenario, 0, {
+      seconds,
+      threads,
+      io,
+      pace: { kind: 'constant', rate: search.from ?? FIRST_RATE },
+    });
     return { name: scenario.name, title: scenario.title, unit: scenario.unit, plan, subjects };
   }
 

@@ -27,6 +27,7 @@ function run(
   subjects: readonly Subject[],
   runLoad: LoadRunner,
   signal = new AbortController().signal,
+  from: number | null = 1000,
 ): Promise<HarnessResult> {
   return runSaturation({
     scenarios: [SCENARIOS[0]],
@@ -43,7 +44,7 @@ function run(
     notes: [],
     environment: resultOf([]).environment,
     saved: () => undefined,
-    search: { from: 1000, most: 64_000, least: 100, precision: 0.05 },
+    search: { from, most: 64_000, least: 100, precision: 0.05 },
     percentile: 'p99',
     limitUs: 10_000,
   });
@@ -84,6 +85,19 @@ describe('the highest rate at which latency stays under a limit', () => {
     assert.equal(none.scenarios[0].subjects[0].saturation, 0);
   });
 
+  it('begins with a quarter of what goes through, where nothing is said', async () => {
+    const rates: number[] = [];
+    const runLoad = upTo(5000, rates);
+    const closed: LoadRunner = (plan, report, signal) =>
+      plan.pace.kind === 'closed' && rates.length > 0
+        ? Promise.resolve(loadOf({ seconds: 1, done: 10_000 }))
+        : runLoad(plan, report, signal);
+    const { scenarios } = await run([stub('some')], closed, new AbortController().signal, null);
+    // The first one is the load that warms it up.
+    assert.equal(rates[1], 2500);
+    assert.equal(scenarios[0].subjects[0].saturation, 5000);
+  });
+
   it('is not claimed where the search was ended', async () => {
     const ended = new AbortController();
     const { scenarios, interrupted } = await run(
@@ -114,18 +128,20 @@ describe('the highest rate at which latency stays under a limit', () => {
     assert.equal(held({ done: 0 }), false);
   });
 
-  it('counts the better of two tries of a rate', () => {
+  it('counts the majority of tries of a rate', () => {
     const point = (wantedRate: number, ok: boolean) =>
       pointOf(sampleOf({ load: loadOf({ seconds: 1, done: ok ? wantedRate : 1 }) }), wantedRate, {
         percentile: 'p99',
         limitUs: 10_000,
       });
-    const curve = curveOf([point(2, false), point(2, true), point(1, true)]);
+    const tried = [point(2, false), point(2, true), point(1, true), point(3, true), point(3, false), point(3, false)];
+    const curve = curveOf(tried);
     assert.deepEqual(
       curve.map(({ wantedRate, held }) => [wantedRate, held]),
       [
         [1, true],
         [2, true],
+        [3, false],
       ],
     );
   });
