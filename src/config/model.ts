@@ -423,53 +423,53 @@ export interface TracingConfig {
 
 /** Destination and interval of metrics: src/otlp/push.ts. */
 export interface MetricsOtlpConfig {
-  /** What they are posted to. */
+  /** URL of the collector. */
   readonly endpoint: string;
   readonly serviceName: string;
-  /** More of the resource. */
+  /** Further resource attributes. */
   readonly attributes: Readonly<Record<string, string>>;
-  /** Of the requests to the collector. */
+  /** Header fields for the collector. */
   readonly headers: Readonly<Record<string, string>>;
   readonly intervalMs: number;
-  /** What waits to be sent, octets. */
+  /** Memory for unsent points, bytes. */
   readonly maxQueued: number;
   readonly timeoutMs: number;
 }
 
-/** What gets a series of its own in the metrics; what comes later counts in the series `overflow`. */
+/** Numbers of series; what comes later counts in the series `overflow`. */
 export interface MetricsConfig {
   readonly maxServices: number;
   readonly maxEndpoints: number;
-  /** Identities that are values of labels. */
+  /** Identities as label values. */
   readonly maxIdentities: number;
-  /** null: they are sent nowhere. */
+  /** null: metrics are not sent. */
   readonly otlp: MetricsOtlpConfig | null;
 }
 
 export interface DestinationConfig extends LookupConfig {
-  /** Settings of the services that it knows. */
+  /** Settings for the services it knows. */
   readonly defaults: ServiceConfig;
 }
 
 export interface Config {
-  /** Absolute path, or `-` where there is no file. */
+  /** Absolute path, or `-` without a file. */
   readonly file: string;
   readonly workers: number;
   readonly io: 'auto' | 'uring' | 'epoll';
-  /** Workers run their data path before they serve; `off`: they do not. */
+  /** Whether workers run their data path before they serve. */
   readonly warmup: 'auto' | 'off';
   /** How long a loop turn may wait for more completions when much is in flight, microseconds. 0 is off. */
   readonly coalesceUs: number;
   readonly admin: Address | null;
-  /** The admin port may be told to end the proxy, from this machine. */
+  /** The admin port may stop the proxy, on request from this machine. */
   readonly adminShutdown: boolean;
   readonly log: LogConfig;
   readonly metrics: MetricsConfig;
   readonly tap: TapConfig;
-  /** null: no spans are made. */
+  /** null: no spans. */
   readonly tracing: TracingConfig | null;
   readonly drain: DrainConfig;
-  /** A service of which nobody says anything: connections that go where their clients were going are treated so. */
+  /** Settings for connections to original destinations that no service takes over. */
   readonly bareService: ServiceConfig;
   readonly limits: LimitsConfig;
   readonly destinations: DestinationsConfig;
@@ -477,11 +477,11 @@ export interface Config {
   /** null: this proxy has none. */
   readonly identity: IdentityConfig | null;
   readonly sidecar: SidecarConfig;
-  /** Who is asked about addresses that no service's `match` has; null: nobody. */
+  /** Asked about addresses that no service's `match` has; null: nobody. */
   readonly destination: DestinationConfig | null;
   /** Ports relayed without detection. */
   readonly opaquePorts: ReadonlySet<number>;
-  /** Those of `opaquePorts` that the file (not the default list) names. */
+  /** Those of `opaquePorts` that the file names, rather than the default list. */
   readonly annotatedPorts: ReadonlySet<number>;
   readonly listeners: readonly ListenerConfig[];
   readonly services: readonly ServiceConfig[];

@@ -5,7 +5,7 @@ import { describe, ValueError } from './values.js';
 
 const EXAMPLE = '"10.0.0.0/8" or "fd00::/8"';
 
-/** `10.1.2.3`, `10.0.0.0/8`, `fd00::1` or `fd00::/8`. IPv4 within IPv6 is taken as IPv4. */
+/** `10.1.2.3`, `10.0.0.0/8`, `fd00::1` or `fd00::/8`. IPv4 mapped into IPv6 is treated as IPv4. */
 export function parseNetwork(input: unknown): Network {
   const what = describe(input);
   if (typeof input !== 'string' || input === '')
@@ -33,7 +33,7 @@ export function parseNetwork(input: unknown): Network {
   return { text: input, family: 4, first: first.slice(MAPPED_PREFIX.length), last: last.slice(MAPPED_PREFIX.length) };
 }
 
-/** Whether one of `networks` has the numeric address `host`. */
+/** Whether one of `networks` contains the numeric address `host`. */
 export function inNetworks(networks: readonly Network[], host: string): boolean {
   const bits = plainAddressBits(host.replace(/%.*$/, ''));
   if (bits === null) return false;

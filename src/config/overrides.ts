@@ -1,5 +1,4 @@
-// Values that come from outside the file: SLUICE_* variables, above them the flags of the command line, and above all what the controller
-// of a mesh rules.
+// Values from outside the file, in increasing precedence: SLUICE_* variables, command line flags, and the mesh controller's rules.
 
 import { schemaKeys } from './keys.js';
 import type { KeyPath } from './problem.js';
@@ -10,9 +9,9 @@ const PREFIX = 'SLUICE_';
 export interface Override {
   readonly path: readonly string[];
   readonly value: unknown;
-  /** What a problem's `file` says. */
+  /** The `file` in a problem. */
   readonly source: 'environment' | 'command line' | 'controller';
-  /** The variable, the flag, or what the controller has it from. */
+  /** The variable, the flag, or the controller's source. */
   readonly name: string;
 }
 
@@ -30,11 +29,11 @@ export function variables(): Map<string, readonly string[]> {
   return known;
 }
 
-// Kubernetes describes every Service of the namespace in variables: a Service `sluice` or `sluice-web` must not stop us.
+// Kubernetes describes every Service of the namespace in variables: a Service `sluice` or `sluice-web` must not cause errors.
 const SERVICE_LINK =
   /^SLUICE_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/;
 
-/** Numbers and booleans mean in a variable what they mean in the file; all else is text. */
+/** Numbers and booleans mean the same in a variable as in the file; everything else is text. */
 function scalar(text: string): unknown {
   if (/^-?\d+(\.\d+)?$/.test(text)) return Number(text);
   if (text === 'true' || text === 'false') return text === 'true';
@@ -63,7 +62,7 @@ export function readEnvironment(env: NodeJS.ProcessEnv): { overrides: Override[]
 }
 
 function suggestVariable(name: string, known: readonly string[]): string {
-  // The common prefix would make everything look alike.
+  // The common prefix would make everything look similar.
   const bare = known.map((variable) => variable.slice(PREFIX.length));
   const near = nearest(name.slice(PREFIX.length), bare);
   return near !== undefined
@@ -74,11 +73,11 @@ function suggestVariable(name: string, known: readonly string[]): string {
 const isTree = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** The tree with the value at `path`; whatever is in the way is kept if it is a mistake, so that it gets reported. */
+/** The tree with the value at `path`; an invalid value in the way is kept, so that it gets reported. */
 function withValue(tree: unknown, path: KeyPath, value: unknown): unknown {
   const [key, ...rest] = path;
   if (key === undefined) return value;
-  // `admin: off` is no mistake: naming its address turns it on.
+  // `admin: off` is valid: setting its address turns it on.
   const isSwitch = tree === null || tree === undefined || tree === 'off' || tree === false;
   if (!isSwitch && !isTree(tree)) return tree;
   const map = isTree(tree) ? tree : {};

@@ -9,7 +9,7 @@
 import type { Place, ReadText } from './document.js';
 import type { KeyPath } from './problem.js';
 
-/** Double quotes without escapes, single quotes, an IPv4 address with a port, a whole number, or a word. */
+/** Double quotes without escapes, single quotes, an IPv4 address with a port, an integer, or a word. */
 const SCALAR = String.raw`"[^"\\\t]*"|'[^'\t]*'|\d+\.\d+\.\d+\.\d+:\d+|0|[1-9]\d{0,8}|[A-Za-z][\w.-]*`;
 const PAIR = String.raw`[A-Za-z]\w*: +(?:${SCALAR})`;
 const END = ' *(?: #.*)?$';
@@ -18,14 +18,14 @@ const KEY = new RegExp(String.raw`^([A-Za-z_][\w./-]*|"[^"\\\t]+"|'[^'\t]+'):(?:
 const ITEM = new RegExp(String.raw`^( *)(- +)(?:(${SCALAR})|\{ *(${PAIR}(?: *, *${PAIR})*) *\}|(${PAIR}))${END}`);
 const MORE = new RegExp(`^( *)(${PAIR})${END}`);
 const PAIRS = new RegExp(String.raw`([A-Za-z]\w*): +(${SCALAR})`, 'g');
-/** Words that YAML takes for something else than text (core schema, YAML 1.2 section 10.3.2). */
+/** Words that YAML does not read as text (core schema, YAML 1.2 section 10.3.2). */
 const NO_TEXT = /^(?:null|true|false)$/i;
 
 type Scalar = string | number;
 type Item = Scalar | Record<string, Scalar>;
 type Value = Item[] | Map<string, Item[]>;
 
-/** Thrown where the text is none of ours. */
+/** Thrown if the text has another form. */
 class NotPlain extends Error {}
 
 function scalar(text: string): Scalar {
@@ -58,14 +58,14 @@ function* lines(text: string): Generator<Line> {
   }
 }
 
-/** Reads line by line. `visit` is told the path of each key and item, and of each key in an item that has lines of its own. */
+/** Reads line by line. Calls `visit` with the path of each key and item, and of each key in an item with several lines. */
 class Reader {
   readonly #map = new Map<string, Item[]>();
   #list: Item[] | null = null;
   #name: string | null = null;
   /** Spaces before the items of the list; -1 before the first. */
   #indent = -1;
-  /** The item whose keys may follow on lines of their own, and how far they are indented. */
+  /** The item whose keys may follow on their own lines, and their indentation. */
   #item: Record<string, Scalar> | null = null;
   #itemIndent = 0;
   /** Whether the list may have items: it was not written as `[]`. */
@@ -130,7 +130,7 @@ class Reader {
     return true;
   }
 
-  /** A key with nothing below it has no list, but null. */
+  /** A key with nothing below it has the value null, not a list. */
   #endList(): void {
     if (this.#name !== null && this.#open && this.#list?.length === 0) throw new NotPlain();
   }
@@ -150,7 +150,7 @@ function scan(text: string, visit: (path: KeyPath, line: Line, column: number) =
   }
 }
 
-/** The place of the longest part of `wanted` that has one. */
+/** The place of the longest prefix of `wanted` that has one. */
 function locate(text: string, wanted: KeyPath): Place {
   let place: Place = { line: 1, column: 1 };
   let depth = 0;
@@ -162,7 +162,7 @@ function locate(text: string, wanted: KeyPath): Place {
   return place;
 }
 
-/** Null where the text is more than plain lists. */
+/** Null if the text is more than plain lists. */
 export function readPlainYaml(text: string): ReadText | null {
   const found = scan(text, () => undefined);
   if (found === null) return null;

@@ -1,7 +1,10 @@
-// The set of ports relayed without detection: a default list and what the file changes in it.
+// The set of opaque ports: a default list and the file's changes.
 import type { PortRange } from './model.js';
 
-/** Protocols whose server speaks first, or that look like nothing: SMTP, submission, MySQL, Galera, PostgreSQL, Redis, Elasticsearch, memcached. */
+/**
+ * Protocols whose server speaks first, or that are not recognisable: SMTP, submission, MySQL, Galera, PostgreSQL, Redis, Elasticsearch,
+ * memcached.
+ */
 export const defaultOpaquePorts: readonly number[] = [25, 587, 3306, 4444, 5432, 6379, 9300, 11211];
 
 /** The list of Linkerd 2.10. */
@@ -19,7 +22,7 @@ function* each(ranges: readonly PortRange[]): Generator<number> {
 
 export const portSet = (ranges: readonly PortRange[]): Set<number> => new Set(each(ranges));
 
-/** `annotated` are those of `opaque` that the file names. */
+/** `annotated`: those of `opaque` that the file names. */
 export function opaquePortSets(changes: PortChanges): { opaque: Set<number>; annotated: Set<number> } {
   const annotated = new Set(each(changes.only ?? changes.add ?? []));
   const opaque = new Set(changes.only === undefined ? [...defaultOpaquePorts, ...annotated] : annotated);

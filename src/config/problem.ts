@@ -1,12 +1,12 @@
-// What is wrong with a configuration, in the form people read: `file:line:column: key.path: what is wrong; what to do`.
+// Problems of a configuration, for people: `file:line:column: key.path: what is wrong; what to do`.
 
-/** One key of a path is text, one index of a list a number. */
+/** A key of a map is text, an index of a list a number. */
 export type KeyPath = readonly (string | number)[];
 
 export interface Problem {
-  /** The file as the user named it, or `environment` / `command line` for values that came from there. */
+  /** The file as the user named it, or `environment` / `command line` for values from there. */
   readonly file: string;
-  /** 1-based; 0 where the problem belongs to no line (an unreadable file, the environment). */
+  /** 1-based; 0 if the problem has no line (an unreadable file, the environment). */
   readonly line: number;
   /** 1-based; 0 like `line`. */
   readonly column: number;
@@ -16,7 +16,7 @@ export interface Problem {
   readonly message: string;
 }
 
-/** Every problem of a configuration at once. `message` holds one line a problem. */
+/** All problems of a configuration. `message` has one line per problem. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly problems: readonly Problem[];
@@ -32,7 +32,7 @@ export function formatProblem(problem: Problem): string {
   return problem.path === '' ? `${place}: ${problem.message}` : `${place}: ${problem.path}: ${problem.message}`;
 }
 
-/** `['listeners', 0, 'listen']` as `listeners[0].listen`; keys that dots would tear apart are quoted. */
+/** `['listeners', 0, 'listen']` as `listeners[0].listen`; keys that contain dots are quoted. */
 export function formatPath(path: KeyPath): string {
   let text = '';
   for (const part of path) {

@@ -1,13 +1,13 @@
-// The pieces that the schema is made of: single values, maps with known keys, and what is said where something else was written.
+// Building blocks of the schema: single values, maps with known keys, and messages for anything else.
 import * as v from 'valibot';
 import { suggest } from './suggest.js';
 import type { DurationRange } from './values.js';
 import { describe, parseBoolean, parseChoice, parseDuration, parseInteger, parseSize, ValueError } from './values.js';
 
-/** What TCP_KEEPIDLE and TCP_KEEPINTVL take (the kernel's MAX_TCP_KEEPIDLE). */
+/** Maximum of TCP_KEEPIDLE and TCP_KEEPINTVL (the kernel's MAX_TCP_KEEPIDLE). */
 const MAX_KEEP_ALIVE = '32767s';
 
-/** A single value, as one of the parsers of values.ts reads it. */
+/** A single value, read by one of the parsers in values.ts. */
 export function value<T>(parse: (input: unknown) => T) {
   return v.pipe(
     v.unknown(),
@@ -37,14 +37,14 @@ export const boolean = () => value(parseBoolean);
 
 export const found = (what: string) => (issue: v.BaseIssue<unknown>) => `found ${describe(issue.input)}; write ${what}`;
 
-/** Valibot takes a list for an object. */
+/** Valibot accepts a list as an object. */
 export const map = (what: string) =>
   v.custom<Record<string, unknown>>(
     (input) => typeof input === 'object' && input !== null && !Array.isArray(input),
     found(what),
   );
 
-/** A map with these keys only. (A strict object would stop at its first unknown key.) */
+/** A map with only these keys. (A strict object would stop at its first unknown key.) */
 export function section<const E extends v.ObjectEntries>(entries: E) {
   const known = Object.keys(entries);
   return v.pipe(
@@ -62,6 +62,6 @@ export function section<const E extends v.ObjectEntries>(entries: E) {
   );
 }
 
-/** A section that may be left out, or left empty. */
+/** A section that may be left out, or empty. */
 export const optionalSection = <const E extends v.ObjectEntries>(entries: E) =>
   v.nullish(section(entries), {} as never);

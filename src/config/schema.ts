@@ -1,5 +1,5 @@
-// The shape of the file: every key, its default as one would write it, and what it takes.
-// docs/configuration.md lists the same keys; a test compares the two.
+// The shape of the file: every key, its default in the notation of the file, and its values. docs/configuration.md lists the same keys; a
+// test compares the two.
 import * as v from 'valibot';
 import { MOST_ENDPOINTS, MOST_IDENTITIES, MOST_SERVICES } from '../metrics/layout.js';
 import { DEFAULT_DESTINATIONS, LOCAL_DESTINATIONS, MOST_PSEUDONYM } from '../proxy/capacity.js';
@@ -45,16 +45,16 @@ const KiB = 2 ** 10;
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
 export const MAX_WORKERS = 64;
-/** What a head is put together in where it is larger than a buffer (`MAX_HEAD_BYTES` of src/http/areas.ts). */
+/** Memory for heads larger than a buffer (`MAX_HEAD_BYTES` of src/http/areas.ts). */
 const MAX_HEADER_BYTES = 256 * KiB;
 /** Windows are signed 32-bit numbers (RFC 9113 section 6.9.1). */
 const MAX_WINDOW = 2 ** 31 - 1;
-/** Of the floods: 0 would end every connection at its first such frame, so that there is no 0. */
+/** For floods: 0 would end every connection at its first such frame, so 0 is not allowed. */
 const MAX_FRAMES = 1_000_000;
 
 const PSEUDONYM = new RegExp(`^[A-Za-z0-9._:-]{1,${MOST_PSEUDONYM}}$`);
 
-/** Silence after which the endpoint is dialled: -1 chooses, -2 never races. */
+/** Silence before the endpoint is dialled: -1: automatic, -2: never. */
 function parseRace(input: unknown): number {
   if (input === 'auto') return -1;
   if (input === 'off' || input === false) return -2;
@@ -71,7 +71,7 @@ function parseMeshHeaders(input: unknown): boolean | 'auto' {
   throw new ValueError(`found ${describe(input)}; write true, false or auto, without quotes`);
 }
 
-/** A name for Via; null where it is off. */
+/** A name for Via; null if off. */
 function parseVia(input: unknown): string | null {
   if (isOff(input)) return null;
   if (typeof input === 'string' && PSEUDONYM.test(input) && input !== 'on') return input;
@@ -111,7 +111,7 @@ const portList = v.pipe(
 );
 const portChanges = section({ only: v.optional(ports()), add: v.optional(ports()), remove: v.optional(ports()) });
 
-/** A header of version 1, or the fixed part of version 2 with two addresses of IPv6, is not to be too long. */
+/** A header of version 1, or the fixed part of version 2 with two IPv6 addresses, must fit. */
 const MIN_PROXY_HEADER = 108;
 const MAX_PROXY_HEADER = 15 * KiB;
 const proxyNetworks = v.pipe(
@@ -124,7 +124,7 @@ const proxyHeaders = section({
   maxBytes: v.optional(size(MIN_PROXY_HEADER, MAX_PROXY_HEADER), '4KiB'),
 });
 const isMap = (input: unknown): boolean => typeof input === 'object' && input !== null && !Array.isArray(input);
-/** `true` is all of the defaults. */
+/** `true` means all defaults. */
 const proxyProtocol = v.lazy((input) =>
   isMap(input)
     ? proxyHeaders

@@ -1,4 +1,4 @@
-// The section of a service: where its endpoints are, and how they are dialled and balanced.
+// The section of a service: its endpoints, and how to dial and balance them.
 import * as v from 'valibot';
 import { parseMatch } from './match.js';
 import {
@@ -28,7 +28,7 @@ import {
 const MiB = 2 ** 20;
 export const MAX_STREAMS = 10_000;
 
-/** Bytes of a request that are kept: -1 as memory allows. */
+/** Bytes of a request to keep: -1 is automatic. */
 function parseReplay(input: unknown): number {
   if (input === 'auto') return -1;
   try {
@@ -72,7 +72,7 @@ const onlyFile = v.pipe(
   v.transform((file) => [file]),
 );
 
-/** What a service may say of how its endpoints are dialled and balanced. */
+/** Settings for dialling and balancing. */
 const settings = {
   applicationTls: v.optional(choice('pass', 'wrap'), 'pass'),
   balance: optionalSection({
@@ -126,7 +126,7 @@ export const service = section({
   }),
 });
 
-/** The same of services that nobody has named: what is behind them is not the file's to say. */
+/** The same for discovered services, whose endpoints the file does not list. */
 export const serviceDefaults = optionalSection(settings);
 
 export type ServiceTree = v.InferOutput<typeof service>;

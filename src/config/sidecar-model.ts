@@ -1,50 +1,50 @@
-// What the configuration says of the pod that a proxy is in, and of whom it asks about everything else there is.
+// The configuration of a sidecar's pod, and of its discovery.
 import type { Network } from './addresses.js';
 
-/** The pod; each name is empty where nobody has said. */
+/** The pod; names are empty if not set. */
 export interface SidecarConfig {
   readonly pod: string;
   readonly namespace: string;
   readonly node: string;
   readonly account: string;
-  /** Addresses outside of these are nobody's that a controller knows. */
+  /** A controller knows nothing about addresses outside these networks. */
   readonly clusterNetworks: readonly Network[];
 }
 
-/** Who knows what is behind an address. */
+/** The source of discovery. */
 export type LookupSource =
   | {
       readonly kind: 'linkerd';
       /** `host:port` of a destination service. */
       readonly address: string;
-      /** The name that its certificate must have; empty where this proxy has no identity, and asks in plain text. */
+      /** The name that its certificate must have; empty if this proxy has no identity and uses plain text. */
       readonly serverName: string;
     }
-  /** The proxy itself, by what it reads of the API server. */
+  /** The proxy itself, from the API server. */
   | ({ readonly kind: 'kubernetes' } & KubernetesLookup);
 
 export interface KubernetesLookup {
-  /** Absolute path; null: as a pod is told. */
+  /** Absolute path; null: the pod's own credentials. */
   readonly kubeconfig: string | null;
-  /** Above `svc` in names of Services. */
+  /** The domain after `svc` in names of Services. */
   readonly clusterDomain: string;
-  /** Of identities of pods. */
+  /** Trust domain of pod identities. */
   readonly trustDomain: string;
-  /** The namespace that names the mesh where a pod does not say. */
+  /** The control plane's namespace for pods that do not name one. */
   readonly mesh: string;
 }
 
 export interface LookupConfig {
   readonly source: LookupSource;
-  /** For a connection to it to stand, ms. */
+  /** Timeout for connecting to it, ms. */
   readonly timeoutMs: number;
-  /** Bounds of the wait before the next try, ms. */
+  /** Bounds of the wait before the next attempt, ms. */
   readonly minBackoffMs: number;
   readonly maxBackoffMs: number;
-  /** Silence after which it is asked whether it is still there, and how long the answer may take, ms. */
+  /** Silence before a ping, and time for its answer, ms. */
   readonly keepAliveMs: number;
   readonly keepAliveTimeoutMs: number;
   readonly maxMessageBytes: number;
-  /** Endpoints of one service; those beyond are not used. */
+  /** Maximum number of endpoints of a service; the rest are not used. */
   readonly maxEndpoints: number;
 }

@@ -1,4 +1,5 @@
-// The section `sidecar`: a proxy that shares a pod with its application. Every key is one scalar, as a pod's manifest has them in variables.
+// The section `sidecar`: a proxy that shares a pod with its application. Every key is a scalar, so that a pod's manifest can set it by
+// variables.
 import * as v from 'valibot';
 import { parseNetworkList, parsePortList, parseProbeList } from './lists.js';
 import { AUTHORIZATION_DEFAULTS } from './model.js';
@@ -6,7 +7,7 @@ import { boolean, choice, integer, optionalSection, timeout, value } from './sch
 import { SIDECAR_PORTS } from './sidecar.js';
 import { describe, ValueError } from './values.js';
 
-/** A name as Kubernetes has them (RFC 1123). One that looks like a number or a truth value has become one in a variable. */
+/** A Kubernetes object name (RFC 1123). One that looks like a number or a boolean has been converted to one in a variable. */
 function parseObjectName(input: unknown): string {
   const text = typeof input === 'number' || typeof input === 'boolean' ? String(input) : input;
   if (typeof text === 'string' && /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(text)) return text;

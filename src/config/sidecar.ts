@@ -1,5 +1,5 @@
-// What `sidecar` stands for: the listeners of a proxy that shares a pod with its application, and how such a proxy ends. Written out in the
-// tree before it is checked, so that it is no more than anybody could write. What the file says itself is left as it is.
+// Expands `sidecar` to the listeners and the shutdown settings of a proxy that shares a pod with its application. This happens in the tree
+// before validation, so the result is no more than anybody could write. Explicit settings in the file are kept.
 import { readFileSync } from 'node:fs';
 import { parseNetworkList, parsePortList, parseProbeList } from './lists.js';
 import { AUTHORIZATION_DEFAULTS } from './model.js';
@@ -8,10 +8,10 @@ import { attempt } from './values.js';
 type Tree = Readonly<Record<string, unknown>>;
 
 export const SIDECAR_PORTS = { inbound: 4143, outbound: 4140 } as const;
-/** Reachable for probes and scrapes from outside of the pod. */
+/** Reachable for probes and scrapes from outside the pod. */
 const ADMIN = ':4191';
 
-/** A column of if_inet6, and what it says of most addresses (linux/ipv6.h: IPV6_ADDR_SCOPE_MASK). */
+/** A column of if_inet6, and its value for most addresses (linux/ipv6.h: IPV6_ADDR_SCOPE_MASK). */
 const SCOPE = 3;
 const GLOBAL = '00';
 
@@ -26,11 +26,11 @@ export function speaksIpv6(): boolean {
   }
 }
 
-/** Whether one of the addresses in the kernel's table (if_inet6) is of global scope: not of loopback or one link, which no pod is reached by. */
+/** Whether an address in the kernel's table (if_inet6) has global scope: pods are not reached by loopback or link-local addresses. */
 export const hasGlobalIpv6 = (table: string): boolean =>
   table.split('\n').some((line) => line.trim().split(/\s+/)[SCOPE] === GLOBAL);
 
-/** The same of this network namespace. */
+/** The same for this network namespace. */
 export function isReachedByIpv6(): boolean {
   try {
     return hasGlobalIpv6(readFileSync('/proc/net/if_inet6', 'latin1'));
@@ -39,16 +39,16 @@ export function isReachedByIpv6(): boolean {
   }
 }
 
-/** Ports of the pod that are relayed without detection. What is no list is reported where it stands. */
+/** Opaque ports of the pod. An invalid list is reported at its place. */
 function opaquePorts({ opaquePorts: written }: Tree): Tree {
   const ports = attempt(() => parsePortList(written));
   return ports === undefined ? {} : { opaquePorts: ports.map(({ first, last }) => `${first}-${last}`) };
 }
 
-/** What is none is reported where it stands. */
+/** An invalid one is reported at its place. */
 const isPolicy = (written: unknown): boolean => AUTHORIZATION_DEFAULTS.some((policy) => policy === written);
 
-/** Who may reach the application. Its kubelet, which has no identity, may always ask how it is. */
+/** Who may reach the application. Its kubelet has no identity, but may always probe it. */
 function authorization({ inboundPolicy, clusterNetworks, probes }: Tree, top: unknown): Tree {
   const shared = isTree(top) ? top : {};
   const networks = attempt(() => parseNetworkList(clusterNetworks)) ?? [];
@@ -63,7 +63,7 @@ function authorization({ inboundPolicy, clusterNetworks, probes }: Tree, top: un
     path,
   }));
   const own = {
-    // The rules of the mesh win over what a pod says of itself.
+    // The mesh's rules override the pod's own.
     ...(isPolicy(inboundPolicy) && shared.default === undefined ? { default: inboundPolicy } : {}),
     ...(networks.length === 0 ? {} : { clusterNetworks: networks.map(({ text }) => text) }),
     ...(allowed.length === 0 ? {} : { rules: [...allowed, ...rules] }),
@@ -71,17 +71,17 @@ function authorization({ inboundPolicy, clusterNetworks, probes }: Tree, top: un
   return Object.keys(own).length === 0 ? {} : { authorization: own };
 }
 
-/** The services of a destination service are dialled as patiently as addresses. */
+/** Discovered services get the same connect timeout as addresses. */
 function destination(written: unknown, connect: Tree): Tree {
   if (!isTree(written) || Object.keys(connect).length === 0) return {};
   const { defaults = {} } = written;
   return isTree(defaults) ? { destination: { ...written, defaults: { ...connect, ...defaults } } } : {};
 }
 
-/** The tree with what `sidecar` stands for; the same tree where it is off. */
+/** The tree with `sidecar` expanded; the same tree if it is off. */
 export function expandSidecar(tree: unknown, ipv6: boolean): unknown {
   if (!isTree(tree) || !isTree(tree.sidecar) || tree.sidecar.enabled !== true) return tree;
-  // A port that is none is reported where it stands.
+  // An invalid port is reported at its place.
   const port = (name: keyof typeof SIDECAR_PORTS): number => {
     const written = isTree(tree.sidecar) ? tree.sidecar[name] : undefined;
     return Number.isInteger(written) && Number(written) >= 0 && Number(written) < 65_536
@@ -111,7 +111,7 @@ export function expandSidecar(tree: unknown, ipv6: boolean): unknown {
     admin: admin === undefined ? { listen: ADMIN } : isTree(admin) ? { listen: ADMIN, ...admin } : admin,
     drain: drain === undefined ? { outbound: 'last' } : isTree(drain) ? { outbound: 'last', ...drain } : drain,
     ...destination(tree.destination, connect(connectTimeoutOutbound)),
-    // Places in the file are those of its own.
+    // The file's own listeners come first, so that their indices stay the same.
     listeners: [...listeners, ...added],
     services,
   };

@@ -1,6 +1,6 @@
-// "Did you mean": the known word nearest to a mistyped one.
+// "Did you mean": the known word closest to a mistyped one.
 
-/** Edit distance in which swapping two neighbours counts as one edit (optimal string alignment). */
+/** Edit distance that counts swapping two neighbours as one edit (optimal string alignment). */
 function distance(a: string, b: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, j) => j);
@@ -22,7 +22,7 @@ function distance(a: string, b: string): number {
 // keep_alive, keep-alive and KeepAlive all mean keepAlive.
 const plain = (word: string): string => word.toLowerCase().replaceAll(/[-_. ]/g, '');
 
-/** The word of `known` nearest to `word`, or undefined where nothing is near. */
+/** The word of `known` closest to `word`, or undefined if none is close. */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
   const wanted = plain(word.slice(0, 100));
   let best: string | undefined;
@@ -37,7 +37,7 @@ export function nearest(word: string, known: Iterable<string>): string | undefin
   return bestDistance <= Math.max(1, Math.floor(wanted.length / 3)) ? best : undefined;
 }
 
-/** Words that a message lists. */
+/** Maximum number of words in a message. */
 const MOST_LISTED = 20;
 
 function listed(known: readonly string[]): string {

@@ -1,4 +1,4 @@
-// The text of a configuration file, or why it can't be had.
+// Reads the text of a configuration file, or says why it can't be read.
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { ConfigError } from './problem.js';
 
@@ -10,10 +10,10 @@ const UNREADABLE: Readonly<Record<string, string>> = {
   ENOTDIR: 'lies below something that is no directory; check the path given with -c',
 };
 
-/** Where flags and variables say all there is to say. */
+/** Used if flags and variables are the whole configuration. */
 export const NO_FILE = '-';
 
-/** Of a configuration; one with 5,000 services has 400 KB. A device would go on for ever. */
+/** Maximum size of a configuration; one with 5,000 services has 400 KB. A device would have no end. */
 const MAX_MIB = 64;
 const MAX_BYTES = MAX_MIB * 2 ** 20;
 const CHUNK_BYTES = 256 * 1024;
@@ -22,14 +22,14 @@ function failAt(file: string, message: string): never {
   throw new ConfigError([{ file, line: 0, column: 0, path: '', message }]);
 }
 
-/** A pipe is read once, as what the shell makes of `<(command)`; to open one that nobody writes to would block for ever. Throws a ConfigError. */
+/** A pipe, such as the shell's `<(command)`, can be read once; opening one without a writer would block forever. Throws a ConfigError. */
 export function refuseToReadAgain(file: string): void {
   const stats = statSync(file, { throwIfNoEntry: false });
   if (stats === undefined || stats.isFile() || stats.isDirectory()) return;
   failAt(file, 'is a device, a pipe or a socket, which may not be read a second time; restart, or use a regular file');
 }
 
-/** All of it, up to a little more than is taken. */
+/** All of it, up to slightly more than the maximum. */
 function readBytes(file: string): Uint8Array {
   const fd = openSync(file, 'r');
   try {
@@ -48,7 +48,7 @@ function readBytes(file: string): Uint8Array {
   }
 }
 
-/** Of `-`, where there is no file, nothing. */
+/** For `-`, no file: empty. */
 export function readText(file: string): string {
   if (file === NO_FILE) return '';
   const fail = (message: string): never => failAt(file, message);

@@ -1,4 +1,4 @@
-// What contradicts in `tls` of listeners and services.
+// Contradictions in `tls` of listeners and services.
 import type { Finding } from './finding.js';
 import type { KeyPath } from './problem.js';
 import { attempt, parseEndpoint } from './values.js';
@@ -11,7 +11,7 @@ const asList = (value: unknown): readonly unknown[] => (Array.isArray(value) ? v
 /** The name of a version of HTTP in ALPN. */
 const NAMES: Readonly<Record<string, string>> = { http1: 'http/1.1', http2: 'h2' };
 
-/** A version of HTTP that is spoken alone, against the list of ALPN. */
+/** A fixed version of HTTP, against the ALPN list. */
 function alpnFindings({ alpn }: Tree, protocol: unknown, path: KeyPath): Finding[] {
   const name = NAMES[String(protocol)];
   const list = asList(alpn);
@@ -49,7 +49,7 @@ export function listenerTlsFindings(listener: Tree, index: number): Finding[] {
   return findings;
 }
 
-/** What contradicts `mesh` of a listener; `identity`: the file has that section. */
+/** Contradictions with a listener's `mesh`; `identity`: the file has that section. */
 export function listenerMeshFindings(listener: Tree, index: number, identity: boolean): Finding[] {
   if (listener.mesh !== true) return [];
   const path = ['listeners', index, 'mesh'];
@@ -79,7 +79,7 @@ export function serviceTlsFindings(name: string, service: Tree): Finding[] {
   return findings;
 }
 
-/** Endpoints of which nobody says whose certificate they must have. */
+/** Endpoints without a name for their certificate. */
 function unnamed(endpoints: unknown, service: string, path: KeyPath): Finding[] {
   const list = isMap(endpoints) ? [endpoints] : asList(endpoints);
   for (const [index, item] of list.entries()) {

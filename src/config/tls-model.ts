@@ -6,28 +6,28 @@ export type TlsVersion = '1.2' | '1.3';
 export interface CertificateConfig {
   readonly certificate: string;
   readonly key: string;
-  /** Server names that it is for; null: as the certificate says. */
+  /** Its server names; null: those in the certificate. */
   readonly names: readonly string[] | null;
 }
 
-/** TLS that a listener ends. */
+/** TLS terminated by a listener. */
 export interface ListenerTlsConfig {
-  /** The first is for clients that name no server that is known. */
+  /** The first one is the default. */
   readonly certificates: readonly CertificateConfig[];
   readonly minVersion: TlsVersion;
   /** null: what the listener can serve. */
   readonly alpn: readonly string[] | null;
-  /** Path of who signs clients' certificates. */
+  /** Path of the CAs for client certificates. */
   readonly clientAuthority: string | null;
   readonly clientCertificate: 'none' | 'optional' | 'required';
   readonly tickets: boolean;
 }
 
-/** TLS that endpoints are dialled with. */
+/** TLS for dialling endpoints. */
 export interface ServiceTlsConfig {
-  /** Whom their certificates must be for; null: each for its endpoint's own name. */
+  /** The name that their certificates must be for; null: each endpoint's own. */
   readonly serverName: string | null;
-  /** Path of the authorities; null: those of the system. */
+  /** Path of the CAs; null: the system's. */
   readonly ca: string | null;
   readonly certificate: CertificateConfig | null;
   readonly minVersion: TlsVersion;

@@ -1,17 +1,17 @@
-// `tls` of listeners, which end TLS, and of services, whose endpoints are dialled with it.
+// `tls` of listeners, which terminate TLS, and of services, whose endpoints are dialled with it.
 import { isIP } from 'node:net';
 import * as v from 'valibot';
 import { boolean, choice, found, section, value } from './schema-parts.js';
 import { describe, parseFilePath, parseHostName, parseIdentity, ValueError } from './values.js';
 
-/** YAML takes 1.3 for a number. */
+/** YAML reads 1.3 as a number. */
 function parseVersion(input: unknown): '1.2' | '1.3' {
   const text = typeof input === 'number' ? String(input) : input;
   if (text === '1.2' || text === '1.3') return text;
   throw new ValueError(`found ${describe(input)}; write 1.2 or 1.3`);
 }
 
-/** RFC 7301 section 3.1: at most 255 octets; of HTTP `h2` and `http/1.1`. */
+/** RFC 7301 section 3.1: at most 255 bytes; for HTTP, `h2` and `http/1.1`. */
 function parseProtocol(input: unknown): string {
   if (input === 'h2c' || input === 'http2')
     throw new ValueError(`${describe(input)} is not what ALPN calls it; write h2`);
@@ -23,7 +23,7 @@ function parseProtocol(input: unknown): string {
 
 const NUMERIC = /^[0-9.]+$|:/;
 
-/** A whole name, or `*.` and a domain, in lower case. */
+/** A full name, or `*.` and a domain, in lower case. */
 export function parseServerName(input: unknown): string {
   if (typeof input !== 'string' || input === '')
     throw new ValueError(`found ${describe(input)}; write a name such as "web.example" or "*.web.example"`);
@@ -38,7 +38,7 @@ export function parseServerName(input: unknown): string {
   return input.toLowerCase().replace(/\.$/, '');
 }
 
-/** Of a service: whom the certificate of its endpoints must be for. */
+/** For a service: the name that endpoint certificates must be for. */
 export function parsePeerName(input: unknown): string {
   const name = parseIdentity(input);
   if (name.startsWith('spiffe://')) return name;

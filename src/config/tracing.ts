@@ -1,4 +1,4 @@
-// The section `tracing`: where spans go, and how many.
+// The section `tracing`: destination and limits of spans.
 import * as v from 'valibot';
 import { collector, fields, queued, text, texts } from './collector.js';
 import type { TracingConfig } from './model.js';

@@ -1,5 +1,5 @@
-// The text forms of single values: durations, sizes, addresses, ports. Each parser takes what YAML gave and returns
-// the value or throws a ValueError whose message says what is wrong and what to write instead.
+// Text forms of single values: durations, sizes, addresses, ports. Each parser takes a YAML value and returns the result, or throws a
+// ValueError whose message says what is wrong and what to write instead.
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
 import type { Address, EndpointSource, PeerProxy, PortRange } from './model.js';
 import { suggest } from './suggest.js';
@@ -8,7 +8,7 @@ export class ValueError extends Error {
   override readonly name = 'ValueError';
 }
 
-/** What `parse` returns; undefined where it throws a ValueError, which somebody else reports. */
+/** The result of `parse`; undefined if it throws a ValueError, which somebody else reports. */
 export function attempt<T>(parse: () => T): T | undefined {
   try {
     return parse();
@@ -18,27 +18,27 @@ export function attempt<T>(parse: () => T): T | undefined {
   }
 }
 
-/** What was found, for messages. */
+/** The value found, for messages. */
 export function describe(input: unknown): string {
   if (input === null || input === undefined) return 'nothing';
   if (Array.isArray(input)) return 'a list';
   if (typeof input === 'object') return 'a map';
   if (typeof input !== 'string') return String(input);
   const text = JSON.stringify(input.length > 80 ? `${input.slice(0, 77)}...` : input);
-  // Control characters are written with six others each.
+  // A control character becomes six characters.
   return text.length <= 160 ? text : JSON.stringify(`${input.slice(0, 20)}...`);
 }
 
 const MICROSECONDS: Readonly<Record<string, number>> = { us: 1, ms: 1e3, s: 1e6, m: 60e6, h: 3600e6 };
-/** Timers count in signed 32-bit milliseconds: 24 days. */
+/** Timers use signed 32-bit milliseconds: 24 days. */
 const MAX_DURATION_US = 2 ** 31 * 1e3 - 1e3;
 
 export interface DurationRange {
-  /** What the number returned counts. */
+  /** Unit of the result. */
   readonly in: 'us' | 'ms';
-  /** The result must be a multiple of this many of its unit; 0 for any. */
+  /** The result must be a multiple of this; 0 for any. */
   readonly step: number;
-  /** Bounds as durations, e.g. `1ms`. `0` is below every `min`; `orZero` allows it all the same. */
+  /** Bounds as durations, e.g. `1ms`. `0` is below every `min`; `orZero` allows it nevertheless. */
   readonly min?: string;
   readonly max?: string;
   readonly orZero?: boolean;
@@ -83,7 +83,7 @@ export function parseDuration(input: unknown, range: DurationRange): number {
 
 const BYTES: Readonly<Record<string, number>> = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
 
-/** Bytes as `64MiB` spells them, where that comes out even. */
+/** Bytes as in `64MiB`, if that is exact. */
 export function formatSize(bytes: number): string {
   for (const unit of ['GiB', 'MiB', 'KiB']) {
     if (bytes > 0 && bytes % BYTES[unit] === 0) return `${bytes / BYTES[unit]}${unit}`;
@@ -152,7 +152,7 @@ export function parseName(input: unknown): string {
       `${describe(text)} is no name; use 1 to 253 letters, digits and _ . : / -, starting with a letter, digit or _`,
     );
   }
-  // An object's own vocabulary: such keys get lost on the way through JavaScript.
+  // JavaScript's own names: such keys would get lost.
   if (text === '__proto__' || text === 'prototype' || text === 'constructor')
     throw new ValueError(`"${text}" is reserved; use another name`);
   return text;
@@ -166,7 +166,7 @@ export function parsePort(text: string, lowest: number): number {
   return port;
 }
 
-/** Numeric address in canonical text (RFC 5952 for IPv6), or undefined. Scoped addresses (`fe80::1%eth0`) are refused. */
+/** A numeric address in canonical form (RFC 5952 for IPv6), or undefined. Scoped addresses (`fe80::1%eth0`) are refused. */
 function numericHost(host: string): string | undefined {
   if (isIPv4(host)) return host;
   if (!isIPv6(host)) return undefined;
@@ -175,7 +175,7 @@ function numericHost(host: string): string | undefined {
   return new SocketAddress({ address: host, family: 'ipv6' }).address;
 }
 
-/** `host:port` or `[ipv6]:port` taken apart; the host is empty in `:port`. */
+/** Splits `host:port` or `[ipv6]:port`; the host is empty in `:port`. */
 export function parseHostPort(
   input: unknown,
   example: string,
@@ -202,7 +202,7 @@ export function parseHostPort(
   return { host: input.slice(0, colon), port: parsePort(input.slice(colon + 1), lowestPort), bracketed: false };
 }
 
-/** Address to listen on. `:8080` is every address of the host, IPv4 and IPv6; port 0 lets the kernel choose. */
+/** Address to listen on. `:8080` is every address of the host, IPv4 and IPv6; with port 0 the kernel chooses. */
 export function parseListen(input: unknown): Address {
   const { host, port } = parseHostPort(input, '127.0.0.1:8080', 0);
   if (host === '') return { host: '::', port };
@@ -253,17 +253,17 @@ export function parseEndpoint(input: unknown): EndpointSource {
   return { kind: 'dns', name: parseHostName(host), port };
 }
 
-/** A SPIFFE ID may have so many bytes (SPIFFE-ID section 2.3); a name of the DNS 253. */
+/** Maximum bytes of a SPIFFE ID (SPIFFE-ID section 2.3); a DNS name has 253. */
 const MAX_IDENTITY = 2048;
 
-/** The name of who is at the other end of a connection, as its certificate has it. */
+/** A peer's name in its certificate. */
 export function parseIdentity(input: unknown): string {
   if (typeof input !== 'string' || !/^[\x21-\x7e]+$/.test(input) || input.length > MAX_IDENTITY)
     throw new ValueError(`found ${describe(input)}; write a name such as "web.default" or "spiffe://example/web"`);
   return input;
 }
 
-/** What is known of the proxy in front of an endpoint. */
+/** The proxy in front of an endpoint. */
 export function parsePeerProxy(input: unknown): PeerProxy {
   if (typeof input !== 'object' || input === null || Array.isArray(input))
     throw new ValueError(`found ${describe(input)}; write a map such as { port: 4143, http2: true }`);
@@ -284,7 +284,7 @@ export function parsePeerProxy(input: unknown): PeerProxy {
   };
 }
 
-/** A path as the file has it; it is relative to the file. */
+/** A path in the file, relative to the file. */
 export function parseFilePath(input: unknown): string {
   if (typeof input !== 'string' || input === '')
     throw new ValueError(`found ${describe(input)}; write the path of a file, such as "endpoints.yaml"`);
