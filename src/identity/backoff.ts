@@ -1,4 +1,4 @@
-// How long to wait before something that has failed is tried again.
+// How long to wait before retrying something that failed.
 
 /** Doubles from `minMs` to `maxMs`; half of each wait is random, so that many who failed together do not return together. */
 export class Backoff {
@@ -10,7 +10,7 @@ export class Backoff {
     private readonly random: () => number,
   ) {}
 
-  /** Ms until the next try, after one more failure. */
+  /** Ms until the next attempt, after one more failure. */
   next(): number {
     const delayMs = Math.min(this.maxMs, this.minMs * 2 ** Math.min(this.#failures++, 30));
     return delayMs * (0.5 + this.random() / 2);

@@ -1,5 +1,5 @@
-// An identity from an identity service as Linkerd's (`Identity/Certify`): a new key for each certificate, the token read for each
-// request, and the next certificate asked for well before the end of the last.
+// An identity from a Linkerd-style identity service (`Identity/Certify`): a new key for each certificate, the token read for each request,
+// and each certificate renewed well before it expires.
 import { parseHostPort } from '../config/values.js';
 import { ConnectTimeout } from '../grpc/connection.js';
 import { FramingError } from '../grpc/framing.js';
@@ -17,9 +17,9 @@ import { makeSigningRequest } from './signing-request.js';
 import { IdentityProblem, type IdentitySource, type Offer, part, problemOf, type SourceDeps } from './source.js';
 
 const METHOD = '/io.linkerd.proxy.identity.Identity/Certify';
-/** Octets of a response: chains of certificates are a few thousand. */
+/** Maximum bytes of a response: chains have a few thousand. */
 const MAX_RESPONSE = 2 ** 20;
-/** When a new certificate is asked for, as a share of what is left of the last one's life; jitter is added or taken away. */
+/** When to request a new certificate, as a share of the remaining lifetime; with jitter in both directions. */
 const REFRESH_SHARE = 0.7;
 const JITTER = 0.05;
 
@@ -30,7 +30,7 @@ export interface CertifyOptions {
   /** Files. */
   readonly token: string;
   readonly anchors: string;
-  /** The name to ask for. */
+  /** The name to request. */
   readonly name: string;
   readonly minRefreshMs: number;
   readonly maxRefreshMs: number;
@@ -39,7 +39,7 @@ export interface CertifyOptions {
   readonly maxBackoffMs: number;
 }
 
-/** Ms from now to the request for the next certificate, where this one ends at `endsMs`. */
+/** Ms from now to the next request, for a certificate that expires at `endsMs`. */
 export function refreshDelay(
   { minRefreshMs, maxRefreshMs }: Pick<CertifyOptions, 'minRefreshMs' | 'maxRefreshMs'>,
   nowMs: number,
@@ -57,7 +57,7 @@ export function readToken(file: string): string {
   return token;
 }
 
-/** What a token says of its own end, where it is a JWT that does; empty where it doesn't, or is in the future. */
+/** The expiry in a token, if it is a JWT that has expired; empty otherwise. */
 export function expiredSince(token: string, nowMs: number): string {
   try {
     const claims: unknown = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
@@ -138,7 +138,7 @@ export class CertifyClient implements IdentitySource {
     };
   }
 
-  /** The response, or the problem that there is none. */
+  /** The response, or the problem. */
   async #call(trusted: CheckedAnchors, token: string, request: Uint8Array): Promise<CertifyResponse> {
     const { address, serverName, timeoutMs } = this.options;
     const late = `${this.#who} did not answer within ${timeoutMs} ms (identity.timeout)`;
@@ -176,7 +176,7 @@ export class CertifyClient implements IdentitySource {
     return new IdentityProblem(denied ? 'denied' : 'error', `${refuses}${expired}`);
   }
 
-  /** Says whose certificate was expected, where it is that which was wrong. */
+  /** Adds the expected name to a problem with the service's certificate. */
   #unverified(problem: IdentityProblem): IdentityProblem {
     const { anchors, serverName } = this.options;
     const { message } = problem;

@@ -1,4 +1,4 @@
-// The messages of an identity service as Linkerd's (proto/identity.proto has the fields).
+// Messages of Linkerd's identity protocol (proto/identity.proto has the fields).
 import { Reader } from '../protobuf/reader.js';
 import { Writer } from '../protobuf/writer.js';
 
@@ -13,7 +13,7 @@ export interface CertifyResponse {
   /** DER. */
   readonly leaf: Uint8Array;
   readonly intermediates: readonly Uint8Array[];
-  /** Ms since 1970; infinite where nothing is said of it. */
+  /** Ms since 1970; infinite if not given. */
   readonly validUntilMs: number;
 }
 

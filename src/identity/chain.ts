@@ -1,12 +1,12 @@
-// Chains of certificates: in order, each signed by the next, up to an anchor where the anchors are known.
+// Certificate chains: in order, each signed by the next, up to an anchor if the anchors are known.
 import { type KeyObject, X509Certificate } from 'node:crypto';
 import { alternativeNames } from './der.js';
 import { instead, isCertificate, pemBlocks } from './pem.js';
 
-/** More would not fit into what peers read of a handshake. */
+/** More would exceed what peers read of a handshake. */
 const MAX_CHAIN = 10;
 
-/** The certificates of a file in its order; text: what is wrong. `tolerant`: those that can't be read are left out. */
+/** The certificates in a file, in order; text: the problem. `tolerant`: skips unreadable ones. */
 export function readCertificates(bytes: Uint8Array, tolerant = false): readonly X509Certificate[] | string {
   const blocks = pemBlocks(bytes);
   if (typeof blocks === 'string') return blocks;
@@ -26,12 +26,12 @@ export function readCertificates(bytes: Uint8Array, tolerant = false): readonly 
 
 const MAX_SUBJECT = 100;
 
-/** For messages: whose certificate it is, in one line. */
+/** For messages: the certificate's subject in one line. */
 export function subjectOf(certificate: X509Certificate): string {
   const { dns, uris } = alternativeNames(certificate.raw);
   const text = certificate.subject?.replaceAll('\n', ', ') || uris[0] || dns[0] || 'no subject';
   const short = text.length <= MAX_SUBJECT ? text : `${text.slice(0, MAX_SUBJECT)}...`;
-  // Anything may stand there, and a terminal may show it.
+  // It may contain anything, and be shown on a terminal.
   return short.replace(/\p{C}/gu, '?');
 }
 
@@ -49,7 +49,7 @@ export function signedBy(certificate: X509Certificate, issuer: X509Certificate):
   }
 }
 
-/** null: of a kind that is not known here. */
+/** null: of an unknown kind. */
 export function publicKeyOf(certificate: X509Certificate): KeyObject | null {
   try {
     return certificate.publicKey;
@@ -60,7 +60,7 @@ export function publicKeyOf(certificate: X509Certificate): KeyObject | null {
 
 export const isSelfSigned = (certificate: X509Certificate): boolean => signedBy(certificate, certificate);
 
-/** What is wrong with the order of a chain whose leaf has this key; null where nothing is. */
+/** The problem with the order of a chain whose leaf has this key; null if it is right. */
 export function orderProblem(chain: readonly X509Certificate[], key: KeyObject): string | null {
   if (chain.length > MAX_CHAIN)
     return `has ${chain.length} certificates; a chain has ${MAX_CHAIN} at most: keep the leaf and what signed it`;
@@ -81,7 +81,7 @@ export function orderProblem(chain: readonly X509Certificate[], key: KeyObject):
   return null;
 }
 
-/** Why a chain does not lead to any of the anchors; null where it does. */
+/** Why a chain does not end in one of the anchors; null if it does. */
 export function trustProblem(
   chain: readonly X509Certificate[],
   anchors: readonly X509Certificate[],

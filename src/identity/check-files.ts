@@ -1,4 +1,4 @@
-// Every mistake in the files of certificates and keys that a configuration names, for `sluice check`.
+// Finds all problems in the certificate and key files that a configuration names, for `sluice check`.
 import { relative } from 'node:path';
 import type { LoadedConfig } from '../config/load.js';
 import { formatPath, type KeyPath, type Problem } from '../config/problem.js';
@@ -8,7 +8,7 @@ import type { Purpose } from './credentials.js';
 import { CredentialProblem } from './problem.js';
 import { systemAnchors, systemTrustFile } from './system-trust.js';
 
-/** As short as it can be written from here. */
+/** The shortest way to write a path from here. */
 function shortName(path: string): string {
   const short = relative(process.cwd(), path);
   return short.startsWith('..') ? path : short;
@@ -16,7 +16,7 @@ function shortName(path: string): string {
 
 export interface CredentialFindings {
   readonly problems: readonly Problem[];
-  /** What can be used, and is not all right. */
+  /** Usable, but not perfect. */
   readonly warnings: readonly Problem[];
 }
 

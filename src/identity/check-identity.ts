@@ -1,4 +1,4 @@
-// Mistakes in the files that `identity` names, for `sluice check`.
+// Problems in the files that `identity` names, for `sluice check`.
 import type { LoadedConfig } from '../config/load.js';
 import type { IdentityConfig } from '../config/model.js';
 import { formatPath } from '../config/problem.js';
@@ -10,7 +10,7 @@ import { checkAnchors } from './credentials.js';
 import { CredentialProblem } from './problem.js';
 import { IdentityProblem } from './source.js';
 
-/** Reads what the source reads first; what is worth knowing of it. */
+/** Reads what the source reads first; returns warnings. */
 function readSource(identity: IdentityConfig): readonly string[] {
   const { source } = identity;
   switch (source.kind) {
@@ -23,7 +23,7 @@ function readSource(identity: IdentityConfig): readonly string[] {
     case 'linkerd': {
       const since = expiredSince(readToken(source.token), Date.now());
       const { warnings } = checkAnchors(readPartOrText(source.anchors, 'identity.linkerd.anchors'), Date.now());
-      // Kubernetes may replace it until it is wanted.
+      // Kubernetes may replace it before it is needed.
       return since === '' ? warnings : [...warnings, `${source.token}: the token has expired at ${since}`];
     }
   }

@@ -1,4 +1,4 @@
-// What a source offers, looked at before anything uses it: is it whole, does it fit together, is it now, and whose is it?
+// Validates a source's offer before use: is it complete and consistent, is it valid now, and whose is it?
 import { checkAnchors, checkCertificate } from './credentials.js';
 import type { AlternativeNames } from './der.js';
 import type { IdentityMaterial } from './material.js';
@@ -14,7 +14,7 @@ export interface Expected {
 
 export interface CheckedOffer {
   readonly material: IdentityMaterial;
-  /** What is worth knowing though it can be used. */
+  /** Problems that do not prevent its use. */
   readonly warnings: readonly string[];
 }
 

@@ -1,16 +1,16 @@
-// What the metrics know of the identity.
+// Counters of the identity, for the metrics.
 import { IDENTITY_FAILURES, type IdentityFailure } from './source.js';
 
 export interface IdentityCounts {
   /** Whether the configuration has an identity. */
   wanted: boolean;
-  /** End of the present certificate, ms since 1970; 0 without one. */
+  /** Expiry of the current certificate, ms since 1970; 0 without one. */
   notAfterMs: number;
-  /** When it was taken over. */
+  /** When it was put to use. */
   refreshedMs: number;
   /** Trust anchors. */
   anchors: number;
-  /** Times that an identity was taken over, the first included. */
+  /** Times that an identity was put to use, including the first. */
   refreshes: number;
   readonly failures: Record<IdentityFailure, number>;
 }

@@ -10,7 +10,7 @@ import {
 import { isPem } from './pem-text.js';
 import { CredentialProblem, type Part } from './problem.js';
 
-/** The bundle of a whole system has a quarter of it. */
+/** A whole system's bundle has a quarter of this. */
 const MAX_BYTES = 2 ** 20;
 /** Read permission of everybody. */
 const OTHERS_READ = 0o004;
@@ -33,7 +33,7 @@ export function readPart(file: string): Part & { readonly mode: number } {
   }
 }
 
-/** Of a file, or of the text of one; of that `from` says where it stands. Throws a CredentialProblem. */
+/** Reads a file, or PEM text, for which `from` names the place. Throws a CredentialProblem. */
 export const readPartOrText = (pathOrText: string, from: string): Part =>
   isPem(pathOrText) ? { file: from, bytes: Buffer.from(pathOrText, 'latin1') } : readPart(pathOrText);
 
@@ -47,7 +47,7 @@ export function readCertificate(files: CertificateFiles, checks: CertificateChec
   return { ...checked, warnings: [...checked.warnings, warning] };
 }
 
-/** Throws a CredentialProblem. `tolerant` as of `checkAnchors`. */
+/** Throws a CredentialProblem. `tolerant`: as for `checkAnchors`. */
 export function readAnchors(file: string, nowMs = Date.now(), tolerant = false): CheckedAnchors {
   return checkAnchors(readPart(file), nowMs, tolerant);
 }

@@ -1,5 +1,5 @@
-// Whether a certificate with its key, or a bundle of authorities, can be used: checked before anything of it goes to a worker, so that
-// what is wrong is said once, in words, and the one before serves on.
+// Validates a certificate with its key, or a bundle of CAs. This happens before a worker gets any of it, so that problems are reported
+// once, in words, and the previous content stays in use.
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import {
@@ -15,45 +15,45 @@ import { type AlternativeNames, alternativeNames, KEY_USAGE, keyUsage, weakDiges
 import { readPrivateKey, weakness } from './private-key.js';
 import { CredentialProblem, orProblem, type Part } from './problem.js';
 
-/** What a certificate is for: one side of connections, or as a workload of the mesh for both. */
+/** Use of a certificate: one side of connections, or a mesh workload for both. */
 export type Purpose = 'server' | 'client' | 'workload';
 
 export interface CertificateChecks {
   readonly purpose: Purpose;
-  /** PEM, one each, that the chain must lead to, and where they come from; without them nobody knows what peers trust. */
+  /** PEM, one each, in which the chain must end, and where they come from; without them it is unknown what peers trust. */
   readonly anchors?: { readonly pem: readonly string[]; readonly from: string };
-  /** Server names that it is to be used for, in lower case; null: for its own. */
+  /** Server names that it will be used for, in lower case; null: its own. */
   readonly names?: readonly string[] | null;
   /** ms since 1970. */
   readonly nowMs?: number;
 }
 
 export interface CheckedCertificate {
-  /** PEM: the leaf, then what signed it, in order. */
+  /** PEM: the leaf, followed by its chain in order. */
   readonly chain: string;
   /** PEM. */
   readonly key: string;
   readonly subject: string;
-  /** Whom the leaf is for. */
+  /** Names of the leaf. */
   readonly names: AlternativeNames;
   readonly notBeforeMs: number;
-  /** When the first of the chain ends, roots not counted. */
+  /** When the first certificate of the chain expires, not counting roots. */
   readonly notAfterMs: number;
-  /** What is worth knowing though it can be used. */
+  /** Problems that do not prevent its use. */
   readonly warnings: readonly string[];
 }
 
 export interface CheckedAnchors {
   /** PEM, one each. */
   readonly anchors: readonly string[];
-  /** When the last of them ends. */
+  /** When the last of them expires. */
   readonly notAfterMs: number;
   readonly warnings: readonly string[];
 }
 
 const EXTENDED = { server: '1.3.6.1.5.5.7.3.1', client: '1.3.6.1.5.5.7.3.2', any: '2.5.29.37.0' } as const;
 const EXTENDED_WORDS = { server: 'servers (serverAuth)', client: 'clients (clientAuth)' } as const;
-/** 112 bits, which Node.js and OpenSSL ask for by default from 24 and 3.5 on. */
+/** 112 bits, the default of Node.js 24 and OpenSSL 3.5 and later. */
 const CIPHERS = 'DEFAULT@SECLEVEL=2';
 
 const beginMs = (certificate: X509Certificate): number => Date.parse(certificate.validFrom);
@@ -82,7 +82,7 @@ function usageProblem(leaf: X509Certificate, purpose: Purpose): string | null {
   if (usage !== null && (usage & KEY_USAGE.DIGITAL_SIGNATURE) === 0)
     return `certificate 1 (${subjectOf(leaf)}) has a key usage without digitalSignature, so that TLS 1.3 can't use it; have it issued anew`;
   const sides = purpose === 'workload' ? (['server', 'client'] as const) : [purpose];
-  // Node's `keyUsage` is the extended one.
+  // Node's `keyUsage` is the extended key usage.
   const extended = (leaf.keyUsage as readonly string[] | undefined) ?? null;
   for (const side of sides) {
     if (extended === null || extended.includes(EXTENDED[side]) || extended.includes(EXTENDED.any)) continue;
@@ -92,7 +92,7 @@ function usageProblem(leaf: X509Certificate, purpose: Purpose): string | null {
 }
 
 function authorityProblem(leaf: X509Certificate, purpose: Purpose): string | null {
-  // What `openssl req -x509` makes says so of itself, and peers that trust it take it.
+  // Certificates from `openssl req -x509` claim to be CAs, and peers that trust them accept them.
   if (!leaf.ca || (purpose !== 'workload' && isSelfSigned(leaf))) return null;
   return `certificate 1 (${subjectOf(leaf)}) is an authority's; use a certificate that it has issued, with that one's key`;
 }
@@ -106,7 +106,7 @@ function strengthProblem(chain: readonly X509Certificate[]): string | null {
   for (const [index, certificate] of chain.entries()) {
     const problem = keyProblem(certificate);
     if (problem !== null) return `${certificateAt(chain, index)} ${problem}`;
-    // Nobody checks what an authority says of itself.
+    // The signature of a root is not checked.
     const digest = isSelfSigned(certificate) ? null : weakDigest(certificate.raw);
     if (digest !== null)
       return `${certificateAt(chain, index)} is signed with ${digest}, which peers refuse; have it issued anew with SHA-256`;
@@ -114,7 +114,7 @@ function strengthProblem(chain: readonly X509Certificate[]): string | null {
   return null;
 }
 
-/** Whether one of a certificate's names is `name`, or a wildcard that has it. */
+/** Whether one of a certificate's names is `name`, or a matching wildcard. */
 function covers(names: readonly string[], name: string): boolean {
   const domain = name.slice(name.indexOf('.'));
   return names.some((known) => known === name || (known.startsWith('*.') && known.slice(1) === domain));
@@ -128,7 +128,7 @@ function nameProblem(leaf: X509Certificate, names: readonly string[] | null): st
   return `certificate 1 (${subjectOf(leaf)}) is not for ${missing}, as \`names\` says: it has ${has}; correct names, or have it issued anew`;
 }
 
-/** What OpenSSL itself says, for what nobody has thought of above. */
+/** OpenSSL's own verdict, for everything not checked above. */
 function openSslProblem(chain: string, key: string): string | null {
   try {
     createSecureContext({ cert: chain, key, ciphers: CIPHERS });
@@ -142,7 +142,7 @@ function openSslProblem(chain: string, key: string): string | null {
 const pemOf = (certificates: readonly X509Certificate[]): string =>
   certificates.map((certificate) => certificate.toString()).join('');
 
-/** A certificate with its chain, and its key. Throws a CredentialProblem that names the file at fault. */
+/** Checks a certificate with its chain, and its key. Throws a CredentialProblem that names the file at fault. */
 export function checkCertificate(certificate: Part, key: Part, checks: CertificateChecks): CheckedCertificate {
   const { purpose, anchors, names: wanted = null, nowMs = Date.now() } = checks;
   const { file } = certificate;
@@ -181,14 +181,14 @@ export function checkCertificate(certificate: Part, key: Part, checks: Certifica
 const parseAnchors = (pem: readonly string[]): X509Certificate[] => pem.map((text) => new X509Certificate(text));
 
 function anchorProblem(certificate: X509Certificate): string | null {
-  // A server's own certificate, signed by itself, may be trusted as it is.
+  // A server's self-signed certificate may itself be trusted.
   if (!certificate.ca && !isSelfSigned(certificate)) return "is no authority's; name the certificate of who signed it";
   return keyProblem(certificate) ?? unreadableDates(certificate);
 }
 
 /**
- * A bundle of authorities that peers' chains may end in. Throws a CredentialProblem. `tolerant`: what is wrong is left out, as nobody here
- * has put it there.
+ * Checks a bundle of CAs in which peers' chains may end. Throws a CredentialProblem. `tolerant`: skips invalid ones, because the user did
+ * not put them there.
  */
 export function checkAnchors({ file, bytes }: Part, nowMs = Date.now(), tolerant = false): CheckedAnchors {
   const found = orProblem(file, readCertificates(bytes, tolerant));

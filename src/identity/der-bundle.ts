@@ -1,4 +1,4 @@
-// Certificates and keys as services send them, in DER, as the PEM (RFC 7468) that everything else here takes.
+// Converts certificates and keys that services send in DER to PEM (RFC 7468), which everything else here uses.
 
 const SEQUENCE = 0x30;
 
@@ -9,7 +9,7 @@ export function pemOf(label: string, der: Uint8Array): string {
   return `-----BEGIN ${label}-----\n${lines}\n-----END ${label}-----\n`;
 }
 
-/** Sequences one behind the other, as the Workload API has certificates. null where they are anything else. */
+/** Splits concatenated sequences, the Workload API's form of certificates. null for anything else. */
 export function splitSequences(bytes: Uint8Array): Uint8Array[] | null {
   const parts: Uint8Array[] = [];
   for (let at = 0; at < bytes.length; ) {
@@ -21,7 +21,7 @@ export function splitSequences(bytes: Uint8Array): Uint8Array[] | null {
   return parts;
 }
 
-/** Where the sequence that begins at `at` ends; -1 where there is none. */
+/** End of the sequence that begins at `at`; -1 if there is none. */
 function endOfSequence(bytes: Uint8Array, at: number): number {
   if (bytes.length - at < 2 || bytes[at] !== SEQUENCE) return -1;
   let length = bytes[at + 1];

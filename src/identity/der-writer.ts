@@ -1,5 +1,5 @@
-// As much of DER (X.690) as a request for a certificate takes. (The library that issues would do too; it takes 9 MB of each
-// proxy that has an identity.)
+// The part of DER (X.690) needed for a certificate request. (The issuing library could do this too, but takes 9 MB in each proxy with an
+// identity.)
 
 const SEQUENCE = 0x30;
 

@@ -1,5 +1,5 @@
-// What node:crypto does not tell of a certificate: its extensions, read from the DER (RFC 5280 section 4.1). The certificate has been
-// parsed by OpenSSL before, so that its outer form is right; what is not as expected is read as absent.
+// Reads what node:crypto does not expose of a certificate, its extensions, from the DER (RFC 5280 section 4.1). OpenSSL has parsed the
+// certificate before, so its outer form is right; anything unexpected counts as absent.
 
 const SEQUENCE = 0x30;
 const BOOLEAN = 0x01;
@@ -13,7 +13,7 @@ interface Element {
   readonly bytes: Uint8Array;
 }
 
-/** The elements that follow each other in `bytes`. */
+/** Consecutive elements in `bytes`. */
 function elements(bytes: Uint8Array): Element[] {
   const found: Element[] = [];
   let at = 0;
@@ -37,7 +37,7 @@ function elements(bytes: Uint8Array): Element[] {
 /** Object identifiers as they are in DER. */
 const OID = { keyUsage: '551d0f', subjectAltName: '551d11' } as const;
 
-/** The content of an extension; undefined where a certificate does not have it. */
+/** The content of an extension; undefined if the certificate does not have it. */
 function extension(certificate: Uint8Array, oid: string): Uint8Array | undefined {
   const [outer] = elements(certificate);
   const [body] = outer === undefined ? [] : elements(outer.bytes);
@@ -47,7 +47,7 @@ function extension(certificate: Uint8Array, oid: string): Uint8Array | undefined
     if (item.tag !== SEQUENCE) continue;
     const [id, second, third] = elements(item.bytes);
     if (id === undefined || Buffer.from(id.bytes).toString('hex') !== oid) continue;
-    // `critical` may stand before the content.
+    // `critical` may precede the content.
     return (second?.tag === BOOLEAN ? third : second)?.bytes;
   }
   return undefined;
@@ -61,7 +61,7 @@ const WEAK_SIGNATURES: Readonly<Record<string, string>> = {
   '2a8648ce3d0401': 'SHA-1',
 };
 
-/** The digest that a certificate is signed with, where it is too weak; null where it is not. */
+/** The digest of a certificate's signature if it is too weak; else null. */
 export function weakDigest(certificate: Uint8Array): string | null {
   const [outer] = elements(certificate);
   const [, algorithm] = outer === undefined ? [] : elements(outer.bytes);
@@ -72,7 +72,7 @@ export function weakDigest(certificate: Uint8Array): string | null {
 /** Bits of the first octet of a key's usage (RFC 5280 section 4.2.1.3). */
 export const KEY_USAGE = { DIGITAL_SIGNATURE: 0x80, KEY_ENCIPHERMENT: 0x20, CERTIFICATES: 0x04 } as const;
 
-/** What the key of a certificate is for; null where it does not say. */
+/** Key usage of a certificate; null if it does not say. */
 export function keyUsage(certificate: Uint8Array): number | null {
   const content = extension(certificate, OID.keyUsage);
   const [bits] = content === undefined ? [] : elements(content);
@@ -92,7 +92,7 @@ const DNS_NAME = 0x82;
 const URI = 0x86;
 const IP_ADDRESS = 0x87;
 
-/** Whom a certificate is for. */
+/** Names of a certificate. */
 export function alternativeNames(certificate: Uint8Array): AlternativeNames {
   const content = extension(certificate, OID.subjectAltName);
   const [sequence] = content === undefined ? [] : elements(content);

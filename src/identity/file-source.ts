@@ -1,4 +1,4 @@
-// An identity from three files, as cert-manager's csi-driver-spiffe or SPIRE's helper write them: read when any of them changes.
+// An identity from three files, as cert-manager's csi-driver-spiffe or SPIRE's helper write them; read again when any of them changes.
 import { Directories } from '../discovery/directories.js';
 import { FollowedFile } from '../discovery/followed-file.js';
 import { fileSignature } from '../discovery/read-file.js';
@@ -6,7 +6,7 @@ import type { DiscoveryLogger } from '../discovery/source.js';
 import { readPart } from './credential-files.js';
 import { type IdentityProblem, type IdentitySource, type Offer, problemOf, type SourceDeps } from './source.js';
 
-/** Files that do not go together are read again after this: most who write them write one after the other. */
+/** Files that do not match are read again after this time: most tools write them one after the other. */
 const SETTLE_MS = 1000;
 
 export interface FileOptions {
@@ -17,9 +17,9 @@ export interface FileOptions {
 
 export interface FileSourceDeps extends SourceDeps {
   readonly logger: DiscoveryLogger;
-  /** How often the files are looked at where the kernel reports no change, ms. */
+  /** Interval for checking the files, in case the kernel reports no change, ms. */
   pollMs(): number;
-  /** What is wrong with an offer; null if it would be taken. */
+  /** The problem with an offer; null if it would be accepted. */
   check(offer: Offer): IdentityProblem | null;
 }
 
@@ -27,7 +27,7 @@ export class FileSource implements IdentitySource {
   readonly #directories: Directories;
   readonly #files: readonly FollowedFile[];
   #signature = '';
-  /** The files as they are can't be used. */
+  /** The current files can't be used. */
   #wrong = false;
   #poll: unknown = null;
   #settle: unknown = null;
@@ -58,7 +58,7 @@ export class FileSource implements IdentitySource {
     if (this.#settle === null) this.#load(true);
   }
 
-  /** What could not be used is tried again: it may have had to wait for its time. */
+  /** Unusable files are tried again: a certificate may not have been valid yet. */
   #look(): void {
     this.#poll = this.deps.clock.set(() => {
       if (this.#settle === null) {
@@ -74,9 +74,9 @@ export class FileSource implements IdentitySource {
     return this.#files.map(({ path }) => fileSignature(path)).join('\n');
   }
 
-  /** `patient`: what is wrong may be right in a moment. */
+  /** `patient`: a problem may go away in a moment. */
   #load(patient: boolean): void {
-    // Before they are read: a change in between is seen.
+    // Before they are read, so that changes in between are noticed.
     for (const file of this.#files) file.follow();
     this.#signature = this.#current();
     let problem: IdentityProblem | null = null;

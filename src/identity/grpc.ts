@@ -1,5 +1,4 @@
-// gRPC for the Workload API. The library is loaded when that is wanted: it takes 8 MB, which a proxy without such an identity
-// does not pay.
+// gRPC for the Workload API. The library is loaded on demand: it takes 8 MB.
 import { fileURLToPath } from 'node:url';
 import type { ChannelOptions, MethodDefinition, ServiceDefinition, ServiceError } from '@grpc/grpc-js';
 import { type IdentityFailure, IdentityProblem } from './source.js';
@@ -11,10 +10,10 @@ export interface GrpcService {
   method(name: string): MethodDefinition<object, object>;
 }
 
-/** Where a file of `proto/` is. Only files that are three folders deep say so: they are bundled into others of that depth (bundle.mjs). */
+/** Path of a file in `proto/`. Only files three folders deep may use this: they are bundled into others of that depth (bundle.mjs). */
 export const protoFile = (file: string): string => fileURLToPath(new URL(`../../../proto/${file}`, import.meta.url));
 
-/** A service of a file in `proto/`. */
+/** A service in a file of `proto/`. */
 export async function grpcService(file: string, service: string): Promise<GrpcService> {
   const [grpc, { load }] = await Promise.all([import('@grpc/grpc-js'), import('@grpc/proto-loader')]);
   const definition = await load(protoFile(file), { keepCase: true, longs: Number, defaults: true });
@@ -22,7 +21,7 @@ export async function grpcService(file: string, service: string): Promise<GrpcSe
   return { grpc, method: (name) => methods[name] as MethodDefinition<object, object> };
 }
 
-/** Each attempt has a channel of its own: the library's waits after failures are no part of ours, and nothing stays open in between. */
+/** Each attempt has its own channel: the library's backoff must not add to ours, and nothing stays open in between. */
 export const CHANNEL: ChannelOptions = {
   'grpc.use_local_subchannel_pool': 1,
   'grpc.enable_http_proxy': 0,
@@ -30,7 +29,7 @@ export const CHANNEL: ChannelOptions = {
   'grpc.service_config_disable_resolution': 1,
 };
 
-/** How a call of `who` failed. */
+/** The problem for a failed call to `who`. */
 export function callFailure(grpc: Grpc, who: string, error: ServiceError, timeoutMs: number): IdentityProblem {
   const { status } = grpc;
   const { code, details } = error;
@@ -46,7 +45,7 @@ export function callFailure(grpc: Grpc, who: string, error: ServiceError, timeou
   );
 }
 
-/** What the library says around it is nothing that an operator could use. */
+/** The library's own wording around it does not help an operator. */
 function cause(details: string): string {
   const match = /Last error: (.*?)\.? ?(?:Resolution note: .*)?$/s.exec(details);
   return (match?.[1] ?? details).replace(/^Error: /, '');

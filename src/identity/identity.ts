@@ -1,5 +1,4 @@
-// Who this proxy is: the last identity that was right, until a better one comes or its life ends. Nobody is asked on the hot path:
-// who uses it is told when it changes.
+// This proxy's identity: the last valid one, until it is replaced or expires. Nobody asks on the hot path: users are told when it changes.
 import type { IdentityConfig } from '../config/model.js';
 import type { DiscoveryLogger } from '../discovery/source.js';
 import { CertifyClient } from './certify-client.js';
@@ -21,9 +20,9 @@ import { WorkloadApi } from './workload-api.js';
 export interface IdentityDeps {
   readonly logger: DiscoveryLogger;
   readonly counts: IdentityCounts;
-  /** How often files are looked at, ms. */
+  /** Interval for checking files, ms. */
   pollMs(): number;
-  /** It is another one now, or none (any more) is wanted. */
+  /** It has changed, or none is wanted (any more). */
   changed(material: IdentityMaterial | null): void;
   readonly clock?: Clock;
   readonly random?: () => number;
@@ -36,7 +35,7 @@ export class Identity {
   #config: IdentityConfig | null = null;
   #source: IdentitySource | null = null;
   #material: IdentityMaterial | null = null;
-  /** What is wrong with the source since the last success; empty if nothing is. */
+  /** The source's problem since the last success; empty if none. */
   #problem = '';
   #expiry: unknown = null;
 
@@ -46,12 +45,12 @@ export class Identity {
     this.#random = deps.random ?? Math.random;
   }
 
-  /** The present one; past its end it is kept, as there is nothing better. */
+  /** The current one; it is kept after its expiry, because there is nothing better. */
   get material(): IdentityMaterial | null {
     return this.#material;
   }
 
-  /** Takes over what the configuration says. Another source begins while the identity of the last one serves on. */
+  /** Applies the configuration. A new source starts while the last identity stays in use. */
   configure(config: IdentityConfig | null): void {
     if (JSON.stringify(config) === JSON.stringify(this.#config)) return;
     this.#source?.stop();
@@ -73,7 +72,7 @@ export class Identity {
     this.#clock.clear(this.#expiry);
   }
 
-  /** Why this proxy is not ready, as far as its identity goes; null if it is. */
+  /** Why this proxy is not ready because of its identity; null if it is. */
   unready(): string | null {
     if (this.#config === null) return null;
     const why = this.#problem === '' ? '' : `: ${this.#problem}`;
@@ -82,7 +81,7 @@ export class Identity {
     return `the identity ${this.#material.name} has expired at ${isoTime(this.#material.notAfterMs)}${why}`;
   }
 
-  /** What is worth knowing though it is ready: the next identity is not to be had. */
+  /** A note although it is ready: a new identity can't be had. */
   note(): string | null {
     if (this.#material === null || this.#problem === '' || this.#expired()) return null;
     return `the identity ends at ${isoTime(this.#material.notAfterMs)} and is not renewed: ${this.#problem}`;
@@ -143,7 +142,7 @@ export class Identity {
 
   #failed(problem: IdentityProblem): void {
     this.#deps.counts.failures[problem.reason]++;
-    // A source that is away says the same again and again.
+    // An unreachable source reports the same problem again and again.
     if (problem.message === this.#problem) return;
     this.#problem = problem.message;
     const { logger } = this.#deps;
@@ -184,7 +183,7 @@ export class Identity {
     this.#clock.clear(this.#expiry);
     const material = this.#material;
     if (material === null) return;
-    // A timer may be early, and is for what lies too far ahead.
+    // A timer may fire early, and is used in steps for times too far ahead.
     this.#expiry = this.#clock.set(() => {
       if (!this.#expired()) this.#awaitExpiry();
       else

@@ -1,7 +1,7 @@
-// Names of workloads, in the two forms that certificates have them in: a SPIFFE URI (SPIFFE-ID section 2), and the DNS form of
-// Linkerd's, `<account>.<namespace>.serviceaccount.identity.<mesh>.<trust domain>`.
+// Workload names in the two forms found in certificates: a SPIFFE URI (SPIFFE-ID section 2), and Linkerd's DNS form,
+// `<account>.<namespace>.serviceaccount.identity.<mesh>.<trust domain>`.
 
-/** A SPIFFE ID has no more octets (section 2.3), a trust domain no more than 255. */
+/** Maximum bytes of a SPIFFE ID (section 2.3); of a trust domain, 255. */
 const MAX_SPIFFE = 2048;
 const MAX_DOMAIN = 255;
 const MAX_DNS = 253;
@@ -11,7 +11,7 @@ export interface SpiffeName {
   readonly kind: 'spiffe';
   readonly text: string;
   readonly trustDomain: string;
-  /** Segments of the path; none of them is empty. */
+  /** Segments of the path, none of them empty. */
   readonly path: readonly string[];
 }
 
@@ -19,13 +19,13 @@ export interface DnsName {
   readonly kind: 'dns';
   /** In lower case. */
   readonly text: string;
-  /** Of a name in Linkerd's form; null of any other. */
+  /** For a name in Linkerd's form; else null. */
   readonly account: ServiceAccount | null;
 }
 
 export type WorkloadName = SpiffeName | DnsName;
 
-/** A service account of Kubernetes, and the mesh that names it. */
+/** A Kubernetes service account, and the mesh in its name. */
 export interface ServiceAccount {
   readonly account: string;
   readonly namespace: string;
@@ -33,13 +33,13 @@ export interface ServiceAccount {
   readonly trustDomain: string;
 }
 
-/** The name, or what is wrong with the text. */
+/** The name, or the problem with the text. */
 export function parseWorkloadName(text: string): WorkloadName | string {
   return /^spiffe:/i.test(text) ? parseSpiffe(text) : parseDns(text);
 }
 
 function parseSpiffe(text: string): SpiffeName | string {
-  // Scheme and trust domain are written in any case and mean the same; the path is compared as it is.
+  // Scheme and trust domain are case-insensitive; the path is compared exactly.
   const match = /^spiffe:\/\/([^/?#]*)([^?#]*)$/i.exec(text);
   if (match === null) return 'is no SPIFFE ID; write spiffe://TRUST-DOMAIN/PATH';
   if (text.length > MAX_SPIFFE) return `is longer than ${MAX_SPIFFE} octets`;
@@ -55,7 +55,7 @@ function parseSpiffe(text: string): SpiffeName | string {
   return { kind: 'spiffe', text: `spiffe://${trustDomain}${match[2]}`, trustDomain, path };
 }
 
-/** What is wrong with a trust domain; null if nothing is. */
+/** The problem with a trust domain; null if it is valid. */
 export function trustDomainProblem(text: string): string | null {
   if (text.length > MAX_DOMAIN) return `has a trust domain of more than ${MAX_DOMAIN} octets`;
   if (/^[a-z0-9._-]+$/.test(text)) return null;
@@ -81,7 +81,7 @@ function accountOf(name: string): ServiceAccount | null {
   const meshEnd = domain.indexOf('.');
   if (dot < 1 || meshEnd < 1) return null;
   return {
-    // An account may have dots in its name, a namespace may not.
+    // An account's name may contain dots, a namespace's may not.
     account: workload.slice(0, dot),
     namespace: workload.slice(dot + 1),
     mesh: domain.slice(0, meshEnd),
@@ -94,17 +94,17 @@ export function accountName({ account, namespace, mesh, trustDomain }: ServiceAc
   return `${account}.${namespace}${ACCOUNT}${mesh}.${trustDomain}`;
 }
 
-/** The same account as a SPIFFE ID, as Kubernetes meshes write it. */
+/** The same account as a SPIFFE ID, in the form used by Kubernetes meshes. */
 export function accountSpiffe({ account, namespace, trustDomain }: ServiceAccount): string {
   return `spiffe://${trustDomain}/ns/${namespace}/sa/${account}`;
 }
 
-/** The trust domain that a name is of; null where its form has none. */
+/** The trust domain of a name; null if its form has none. */
 export function trustDomainOf(name: WorkloadName): string | null {
   return name.kind === 'spiffe' ? name.trustDomain : (name.account?.trustDomain ?? null);
 }
 
-/** One text for all ways of writing a name; as it is where it is none. */
+/** The canonical form of a name; any other text unchanged. */
 export function canonicalName(text: string): string {
   const name = parseWorkloadName(text);
   return typeof name === 'string' ? text : name.text;
@@ -116,8 +116,8 @@ export function sameName(a: string, b: string): boolean {
 }
 
 /**
- * The server name to ask for a workload by (SNI takes DNS names only): a DNS name itself; of a SPIFFE ID its path backwards before
- * its trust domain, `spiffe://example.org/ns/shop/sa/web` as `web.sa.shop.ns.example.org`. null where that is no DNS name.
+ * The server name (SNI, which allows DNS names only) for a workload: a DNS name itself; for a SPIFFE ID its path in reverse order before
+ * its trust domain, `spiffe://example.org/ns/shop/sa/web` as `web.sa.shop.ns.example.org`. null if that is not a DNS name.
  */
 export function serverNameOf(name: WorkloadName): string | null {
   if (name.kind === 'dns') return name.text;

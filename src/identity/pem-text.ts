@@ -1,3 +1,3 @@
-// Credentials may stand in a configuration as the path of a file, or as its text.
+// Credentials in a configuration may be the path of a file, or PEM text.
 
 export const isPem = (text: string): boolean => text.includes('-----BEGIN ');

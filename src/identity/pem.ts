@@ -1,10 +1,10 @@
-// What is in a file that should be PEM (RFC 7468). What is not is named: people have certificates in many forms.
+// Recognises the content of a file that should be PEM (RFC 7468). Other formats are named, because certificates come in many forms.
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 
 export interface PemBlock {
   /** Such as `CERTIFICATE`. */
   readonly label: string;
-  /** The block, its first and last line included. */
+  /** The block, including its first and last line. */
   readonly text: string;
   /** Where it begins. */
   readonly line: number;
@@ -12,7 +12,7 @@ export interface PemBlock {
 
 const BLOCK = /^-----(BEGIN|END) ([A-Z0-9 .]+)-----[ \t]*\r?$/gm;
 
-/** The blocks of a file; text: what is wrong with it, and what to do. What stands between blocks is comment. */
+/** The blocks of a file; text: its problem, and a remedy. Text between blocks is ignored. */
 export function pemBlocks(bytes: Uint8Array): readonly PemBlock[] | string {
   if (bytes.length === 0) return 'is empty; put a PEM file there';
   const foreign = recognise(bytes);
@@ -44,13 +44,13 @@ export function pemBlocks(bytes: Uint8Array): readonly PemBlock[] | string {
     : 'has no PEM block; a certificate begins with -----BEGIN CERTIFICATE----- on a line of its own';
 }
 
-/** `block`: the place among those in the file, from 1. */
+/** `block`: number of the block in the file, from 1. */
 const unended = (label: string, line: number, block: number): string =>
   `has a ${label} (block ${block}) from line ${line} without an end: the file is cut off; write it anew`;
 
 const DER_SEQUENCE = 0x30;
 
-/** Names what is a form of its own; null where it may be PEM. */
+/** Names another format; null if it may be PEM. */
 function recognise(bytes: Uint8Array): string | null {
   const starts = (...octets: number[]): boolean => octets.every((octet, index) => bytes[index] === octet);
   if (starts(0xfe, 0xed, 0xfe, 0xed))
@@ -98,7 +98,7 @@ const WORDS: Readonly<Record<string, string>> = {
 export const isCertificate = ({ label }: PemBlock): boolean => label === 'CERTIFICATE' || label === 'X509 CERTIFICATE';
 export const isKey = ({ label }: PemBlock): boolean => /(^| )PRIVATE KEY$/.test(label) && !label.startsWith('OPENSSH');
 
-/** What a file has instead of what it should have, for a message. */
+/** Describes what a file contains instead of what it should, for a message. */
 export function instead(blocks: readonly PemBlock[], wanted: string): string {
   const other = blocks.find(({ label }) => WORDS[label] !== undefined);
   if (other !== undefined) return `has no ${wanted}, but ${WORDS[other.label]}`;

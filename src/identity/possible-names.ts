@@ -1,19 +1,19 @@
-// By which server names peers may ask for this proxy, as long as it has no certificate that would say so: what the configuration knows.
+// Server names by which peers may ask for this proxy before it has a certificate that tells, derived from the configuration.
 import type { IdentityConfig } from '../config/model.js';
 import { parseWorkloadName, serverNameOf } from './names.js';
 
 export interface PossibleNames {
-  /** Names that will be ours. */
+  /** Names that will certainly be ours. */
   readonly names: readonly string[];
-  /** Any name below this one may come to be ours; null: none does for that reason. */
+  /** Any name below this may become ours; null: no such domain. */
   readonly domain: string | null;
 }
 
 export const NO_NAMES: PossibleNames = { names: [], domain: null };
 
-/** In Kubernetes the trust domain is mostly the domain of the cluster, which has others than workloads in it. */
+/** In Kubernetes the trust domain is usually the cluster's domain, which also contains names other than workloads'. */
 const SERVICES = ['svc', 'pod'];
-/** An account of Kubernetes: in Linkerd's form, and as its SPIFFE ID is asked for (`web.sa.shop.ns.example.org`). */
+/** A Kubernetes account: in Linkerd's form, and as the server name for its SPIFFE ID (`web.sa.shop.ns.example.org`). */
 const ACCOUNT = /\.serviceaccount\.identity\.|^[^.]+(?:\.[^.]+)*\.sa\.[^.]+\.ns\./;
 
 export function possibleNames(
@@ -25,7 +25,7 @@ export function possibleNames(
   const asked = typeof parsed === 'string' ? null : serverNameOf(parsed);
   return {
     names: [serverName, asked].filter((text) => text !== null),
-    // Whose name is known is asked for by that.
+    // If the name is known, peers ask for that.
     domain: name === null ? trustDomain : null,
   };
 }

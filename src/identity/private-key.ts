@@ -1,17 +1,17 @@
-// Private keys, as the PEM in a file has them.
+// Private keys in PEM files.
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { instead, isKey, pemBlocks } from './pem.js';
 import { orProblem, type Part } from './problem.js';
 
 export interface PrivateKey {
   readonly key: KeyObject;
-  /** PEM, without what else the file has. */
+  /** PEM of the key only. */
   readonly pem: string;
 }
 
 /** OpenSSL's security level 2, and NIST SP 800-57: 112 bits. */
 const MIN_RSA_BITS = 2048;
-/** Those that TLS 1.3 has signatures for (RFC 8446 section 4.2.3). */
+/** Curves with signatures in TLS 1.3 (RFC 8446 section 4.2.3). */
 const CURVES: readonly (string | undefined)[] = ['prime256v1', 'secp384r1', 'secp521r1'];
 
 /** Throws a CredentialProblem. */
@@ -33,13 +33,13 @@ function parse(bytes: Uint8Array): PrivateKey | string {
   try {
     key = createPrivateKey(text);
   } catch {
-    // OpenSSL's words might quote the key.
+    // OpenSSL's message might quote the key.
     return `has a key from line ${line} that can't be read: it is damaged, or of an unknown kind; write the file anew`;
   }
   return weakness(key, 'key') ?? { key, pem: text };
 }
 
-/** Why nobody would take a key, public or private; null where it is strong enough and of a kind that TLS has. */
+/** Why peers would refuse a key, public or private; null if it is strong enough and usable in TLS. */
 export function weakness(key: KeyObject, what: string): string | null {
   const { asymmetricKeyType: type = 'unknown', asymmetricKeyDetails: details = {} } = key;
   switch (type) {

@@ -1,6 +1,6 @@
-// What is wrong with a certificate, a key or a bundle: the file, and the reason with what to do about it. Never anything of a key.
+// The problem with a certificate, a key or a bundle: the file, and the reason with a remedy. It never contains any part of a key.
 
-/** A certificate, a key or a bundle as it came, and where from: the path of a file, or the name of another source. */
+/** A certificate, a key or a bundle as received, and its source: the path of a file, or another name. */
 export interface Part {
   readonly file: string;
   readonly bytes: Uint8Array;
@@ -17,7 +17,7 @@ export class CredentialProblem extends Error {
   }
 }
 
-/** Calls `read`; what it says in place of a result is what is wrong with `file`. */
+/** Calls `read`; a text in place of a result is the problem with `file`. */
 export function orProblem<T extends object>(file: string, result: T | string): T {
   if (typeof result === 'string') throw new CredentialProblem(file, result);
   return result;

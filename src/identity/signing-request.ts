@@ -1,4 +1,4 @@
-// A new key, and the request for a certificate of it (PKCS#10, RFC 2986) that an identity service is sent.
+// Creates a new key and a certificate request for it (PKCS#10, RFC 2986), for an identity service.
 import { generateKeyPair, sign } from 'node:crypto';
 import { promisify } from 'node:util';
 import { oid, sequence, set, tlv } from './der-writer.js';
@@ -8,7 +8,7 @@ const ECDSA_WITH_SHA256 = sequence(oid('1.2.840.10045.4.3.2'));
 const EXTENSION_REQUEST = oid('1.2.840.113549.1.9.14');
 const SUBJECT_ALT_NAME = oid('2.5.29.17');
 const VERSION_1 = tlv(0x02, Uint8Array.of(0));
-/** Of GeneralName (RFC 5280 section 4.2.1.6): in context, [2] and [6]. */
+/** GeneralName (RFC 5280 section 4.2.1.6), context tags [2] and [6]. */
 const DNS_NAME = 0x82;
 const URI = 0x86;
 const ATTRIBUTES = 0xa0;
@@ -20,7 +20,7 @@ export interface SigningRequest {
   readonly key: string;
 }
 
-/** For a name of a workload. The subject is empty: the name is one of the extension's. */
+/** For a workload name. The subject is empty: the name is in the extension. */
 export async function makeSigningRequest(name: string): Promise<SigningRequest> {
   const { publicKey, privateKey } = await promisify(generateKeyPair)('ec', { namedCurve: 'P-256' });
   const text = Buffer.from(name, 'latin1');

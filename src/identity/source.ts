@@ -1,12 +1,12 @@
-// The seam of identities: a source offers what it has whenever that changes, and says why where it has nothing.
+// The interface of identity sources: a source offers what it has whenever that changes, and reports why if it has nothing.
 import type { IdentityMaterial } from './material.js';
 import { CredentialProblem, type Part } from './problem.js';
 
-/** Why there is no new identity; the metrics count by it. */
+/** Why there is no new identity; also a label in the metrics. */
 export const IDENTITY_FAILURES = ['credential', 'name', 'unreachable', 'timeout', 'denied', 'error'] as const;
 export type IdentityFailure = (typeof IDENTITY_FAILURES)[number];
 
-/** What a source has, in PEM, before anybody has looked at it. */
+/** A source's credentials in PEM, before validation. */
 export interface Offer {
   readonly certificate: Part;
   readonly key: Part;
@@ -16,10 +16,10 @@ export interface Offer {
 /** A text that did not come from a file. */
 export const part = (from: string, text: string): Part => ({ file: from, bytes: Buffer.from(text, 'latin1') });
 
-/** Longest problem that is told. */
+/** Maximum length of a reported problem. */
 const MOST_TEXT = 1000;
 
-/** Others have a say in messages: they stay one line, and of a length to be read. */
+/** Messages contain text from others: they stay on one line, and of readable length. */
 function oneLine(text: string): string {
   const line = text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ');
   return line.length <= MOST_TEXT ? line : `${line.slice(0, MOST_TEXT)}...`;
@@ -36,7 +36,7 @@ export class IdentityProblem extends Error {
   }
 }
 
-/** Whatever has gone wrong, as a problem of an identity. */
+/** Converts any error to a problem of an identity. */
 export function problemOf(error: unknown): IdentityProblem {
   if (error instanceof IdentityProblem) return error;
   if (error instanceof CredentialProblem) return new IdentityProblem('credential', error.message);
@@ -47,18 +47,18 @@ export interface SourceDeps {
   readonly clock: Clock;
   /** From 0 to 1. */
   readonly random: () => number;
-  /** Checks an offer and takes it over; null where it is not right, which is told by then. */
+  /** Checks an offer and uses it; null if it is invalid, which has been reported by then. */
   offer(offer: Offer): IdentityMaterial | null;
   failed(problem: IdentityProblem): void;
 }
 
 export interface IdentitySource {
   start(): void;
-  /** Neither offers nor fails after this. */
+  /** No offers or failures after this. */
   stop(): void;
 }
 
-/** Time as tests turn it. */
+/** Time, replaceable in tests. */
 export interface Clock {
   /** Ms since 1970. */
   now(): number;
@@ -66,7 +66,7 @@ export interface Clock {
   clear(timer: unknown): void;
 }
 
-/** What setTimeout takes; a longer wait would be none. */
+/** Maximum of setTimeout; a longer wait would not wait at all. */
 const LONGEST_MS = 2 ** 31 - 1;
 
 /** Node's timers; they don't keep the process alive. */

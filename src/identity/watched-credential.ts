@@ -1,11 +1,11 @@
-// Certificates, keys and bundles in files that are followed: what is there now is used if it is right, otherwise the last one that was.
+// Watches certificate, key and bundle files: their current content is used if valid, otherwise the last valid one.
 import type { Directories } from '../discovery/directories.js';
 import { FollowedFile } from '../discovery/followed-file.js';
 import { fileSignature } from '../discovery/read-file.js';
 import type { DiscoveryLogger, Timers } from '../discovery/source.js';
 import { CredentialProblem } from './problem.js';
 
-/** What all of them have. */
+/** Properties of all kinds. */
 export interface Credential {
   readonly notAfterMs: number;
   readonly warnings: readonly string[];
@@ -16,21 +16,21 @@ export interface WatchDeps {
   readonly timers: Timers;
   readonly logger: DiscoveryLogger;
   now(): number;
-  /** A reading of files has ended. */
+  /** Files have been read. */
   loaded(ok: boolean): void;
-  /** What is wrong, or whether anything is, may be something else now. */
+  /** The problem, or whether there is one, may have changed. */
   settled(): void;
-  /** Another one is used from here on. */
+  /** A new one is in use. */
   changed(): void;
 }
 
 const date = (ms: number): string => new Date(ms).toISOString();
 
 export class WatchedCredential<T extends Credential> {
-  /** The last one that was right. */
+  /** The last valid one. */
   #value: T;
   #text: string;
-  /** What is wrong with the files as they are now; empty if nothing is. */
+  /** The problem with the current files; empty if none. */
   #problem = '';
   #signature = '';
   #timer: unknown = null;
@@ -38,7 +38,7 @@ export class WatchedCredential<T extends Credential> {
   readonly #said = new Set<string>();
   readonly #files: readonly FollowedFile[];
 
-  /** Throws a CredentialProblem where the files can't be used. */
+  /** Throws a CredentialProblem if the files can't be used. */
   constructor(
     readonly paths: readonly string[],
     private readonly load: () => T,
@@ -67,7 +67,7 @@ export class WatchedCredential<T extends Credential> {
     return this.#value.notAfterMs <= this.deps.now();
   }
 
-  /** Looks whether there is something else. What could not be used is tried again: it may have had to wait for its time. */
+  /** Checks for changes. Unusable files are tried again: a certificate may not have been valid yet. */
   poll(): void {
     if (this.#problem !== '' || this.#current() !== this.#signature) this.refresh();
     else for (const file of this.#files) file.follow();
@@ -116,7 +116,7 @@ export class WatchedCredential<T extends Credential> {
     this.#timer = null;
   }
 
-  /** Several files that changed together are read once. */
+  /** Files that change together are read once. */
   #soon(): void {
     this.#timer ??= this.deps.timers.set(() => {
       this.#timer = null;
@@ -126,7 +126,7 @@ export class WatchedCredential<T extends Credential> {
 
   #read(): T {
     for (const file of this.#files) file.follow();
-    // Before they are read: a change in between is seen.
+    // Before they are read, so that changes in between are noticed.
     this.#signature = this.#current();
     try {
       const value = this.load();
@@ -135,7 +135,7 @@ export class WatchedCredential<T extends Credential> {
     } catch (error) {
       this.deps.loaded(false);
       if (error instanceof CredentialProblem) throw error;
-      // Nobody has thought of it; what serves goes on. Its message might quote the file.
+      // An unexpected error; the current value stays in use. Its message might quote the file.
       const name = error instanceof Error ? error.name : typeof error;
       throw new CredentialProblem(this.paths[0] ?? '', `cannot be checked (${name}); please report this file's kind`);
     }

@@ -1,4 +1,4 @@
-// An identity from the SPIFFE Workload API: one call whose answer never ends, with a message for each new certificate.
+// An identity from the SPIFFE Workload API: one call with an endless answer, which has a message for each new certificate.
 import type { ClientReadableStream, ServiceError } from '@grpc/grpc-js';
 import { Backoff } from './backoff.js';
 import { pemOf, splitSequences } from './der-bundle.js';
@@ -7,15 +7,15 @@ import type { IdentityMaterial } from './material.js';
 import type { Part } from './problem.js';
 import { IdentityProblem, type IdentitySource, type Offer, part, problemOf, type SourceDeps } from './source.js';
 
-/** Of a certificate's life. Agents replace it at half of it: who hears nothing for so long asks again. */
+/** Share of a certificate's lifetime. Agents replace it at half: after this long without a message, we ask again. */
 const SILENT_SHARE = 0.8;
 
 export interface WorkloadApiOptions {
   /** Path of the socket. */
   readonly socket: string;
-  /** The SPIFFE ID wanted, where there may be several; null: the first. */
+  /** The SPIFFE ID to choose if there are several; null: the first. */
   readonly name: string | null;
-  /** How long the first message may take, ms. */
+  /** Timeout of the first message, ms. */
   readonly timeoutMs: number;
   readonly minBackoffMs: number;
   readonly maxBackoffMs: number;
@@ -69,7 +69,7 @@ export class WorkloadApi implements IdentitySource {
     const over = (problem: IdentityProblem | null): void => {
       if (this.#call !== call) return;
       this.#call = null;
-      // Its error is told no more.
+      // Its error is no longer reported.
       call.cancel();
       client.close();
       if (this.#stopped) return;
@@ -103,7 +103,7 @@ export class WorkloadApi implements IdentitySource {
       this.deps.failed(problemOf(error));
     }
     if (material === null) {
-      // What comes next may be better; if nothing comes, the same is asked for again.
+      // The next message may be better; if none comes, ask again.
       this.#wait(this.#backoff.next(), () => again(null));
       return;
     }

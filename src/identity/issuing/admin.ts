@@ -6,9 +6,9 @@ import { listenOn, portOf } from '../../listening/place.js';
 
 export interface IssuingAdminDeps {
   readonly registry: Registry;
-  /** Why it is not ready; empty: it is. */
+  /** Why it is not ready; empty if it is. */
   readonly reasons: () => readonly string[];
-  /** What is worth knowing all the same. */
+  /** Other facts worth knowing. */
   readonly notes: () => readonly string[];
 }
 

@@ -1,10 +1,10 @@
-// How many requests may be worked on, and how many begun in a second. What is left is shared: one address never gets more than half
-// of it, so that a peer that asks without end leaves room for the others.
+// Limits the requests in progress, and those started per second. The rest is shared: no address gets more than half of it, so that a peer
+// that asks without end leaves room for others.
 import { fits } from '../../listening/shares.js';
 
 export interface AdmissionLimits {
   readonly maxConcurrent: number;
-  /** Requests begun in a second. */
+  /** Requests started per second. */
   readonly maxRate: number;
 }
 
@@ -26,12 +26,12 @@ export class Admission {
     private readonly now: () => number = () => performance.now(),
   ) {}
 
-  /** Requests that are worked on. */
+  /** Requests in progress. */
   get concurrent(): number {
     return this.#concurrent;
   }
 
-  /** Whether a request of this address may begin; each one that may must leave. */
+  /** Whether a request from this address may start; each one that may must call leave(). */
   enter(address: string): boolean {
     this.#turn();
     const peer = this.#peers.get(address) ?? { concurrent: 0, begun: 0 };
@@ -53,7 +53,7 @@ export class Admission {
     this.#concurrent--;
   }
 
-  /** A new second: what has been begun counts no more, and those who do nothing are forgotten. */
+  /** A new second: resets the counts, and forgets inactive addresses. */
   #turn(): void {
     const now = this.now();
     if (now < this.#secondEndsMs) return;

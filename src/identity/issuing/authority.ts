@@ -1,4 +1,4 @@
-// An authority: a certificate that may sign others, with its key. What it signs is fixed here, whatever a request may ask for.
+// An authority: a certificate that may sign others, with its key. This file fixes what it signs, whatever a request asks for.
 import 'reflect-metadata';
 import { randomBytes, X509Certificate } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
@@ -43,13 +43,13 @@ const SERIAL_BYTES = 16;
 
 export class Authority {
   private constructor(
-    /** Its own certificate, then what signed that; a root is not among them, unless it is the authority itself. */
+    /** Its own certificate, followed by its chain, without the root unless it is the authority itself. */
     readonly chain: readonly X509Certificate[],
     private readonly key: CryptoKey,
     readonly keyIdentifier: string,
   ) {}
 
-  /** Rejects with a CredentialProblem that says what is wrong with which of them. */
+  /** Rejects with a CredentialProblem. */
   static async load(certificate: Part, key: Part): Promise<Authority> {
     const { file, bytes } = certificate;
     const certificates = orProblem(file, readCertificates(bytes));
@@ -65,12 +65,12 @@ export class Authority {
     return new Authority([certificates[0], ...behind], await signingKey(privateKey), identifier);
   }
 
-  /** A root, which signs itself. */
+  /** Creates a root, which signs itself. */
   static async root(request: AuthorityRequest): Promise<{ authority: Authority; key: string }> {
     return Authority.create(request, null);
   }
 
-  /** An authority below this one that signs leaves only. */
+  /** Creates an authority below this one that can only sign leaves. */
   subordinate(request: AuthorityRequest): Promise<{ authority: Authority; key: string }> {
     return Authority.create(request, this);
   }
@@ -101,27 +101,27 @@ export class Authority {
     return new x509.X509Certificate(this.own.raw);
   }
 
-  /** The chain as PEM, as a file has it. */
+  /** The chain as PEM, as in a file. */
   get pem(): string {
     return this.chain.map(String).join('');
   }
 
-  /** When the first certificate of the chain ends: what it signs can't be good for longer. */
+  /** When the first certificate of the chain expires: a signed certificate can't be valid for longer. */
   get notAfter(): Date {
     return new Date(Math.min(...this.chain.map(({ validTo }) => Date.parse(validTo))));
   }
 
-  /** When all of the chain has begun. */
+  /** When the whole chain has become valid. */
   get notBefore(): Date {
     return new Date(Math.max(...this.chain.map(({ validFrom }) => Date.parse(validFrom))));
   }
 
-  /** What is sent after a leaf: the way to the root, without it. */
+  /** The intermediates to send with a leaf: the chain without the root. */
   get intermediates(): readonly X509Certificate[] {
     return this.chain.filter((certificate) => !isSelfSigned(certificate));
   }
 
-  /** Signs a leaf, which may serve and call under its names and nothing else, and ends no later than the authority. */
+  /** Signs a leaf for servers and clients with exactly these names, which expires no later than the authority. */
   async issue({ publicKey, dns, uris, notBefore, notAfter }: LeafRequest): Promise<Leaf> {
     const end = new Date(Math.min(notAfter.getTime(), this.notAfter.getTime()));
     const key = await x509.PublicKey.create(Buffer.from(publicKey));
@@ -179,7 +179,7 @@ async function common<Key>(publicKey: Key, { notBefore, notAfter }: Lifetime) {
   return { publicKey, serialNumber: serial.toString('hex'), notBefore: whole(notBefore), notAfter: whole(notAfter) };
 }
 
-/** Certificates know whole seconds. */
+/** Certificates have whole seconds. */
 const whole = (date: Date): Date => new Date(Math.floor(date.getTime() / 1000) * 1000);
 
 async function authorityExtensions(keys: KeyPair, by: Authority | null): Promise<x509.Extension[]> {
@@ -192,7 +192,7 @@ async function authorityExtensions(keys: KeyPair, by: Authority | null): Promise
   ];
 }
 
-/** What leaves name their issuer by: the issuer's own word for it, as others compute it in other ways. */
+/** The key identifier with which leaves refer to their issuer: the issuer's own, because others compute it differently. */
 async function identifierOf(certificate: x509.X509Certificate): Promise<string> {
   const own = certificate.getExtension(x509.SubjectKeyIdentifierExtension);
   return (own ?? (await x509.SubjectKeyIdentifierExtension.create(certificate.publicKey))).keyId;

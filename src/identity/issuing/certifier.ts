@@ -1,4 +1,4 @@
-// A request for a certificate from its arrival to its answer. gRPC is not known here.
+// Handles a certificate request from its arrival to its answer, independently of gRPC.
 import type { X509Certificate } from 'node:crypto';
 import type { LogFields, Logger } from '../../log/logger.js';
 import { accountName, accountSpiffe, parseWorkloadName } from '../names.js';
@@ -14,7 +14,7 @@ export interface CertifierOptions {
   readonly mesh: string;
   readonly trustDomain: string;
   readonly lifetimeMs: number;
-  /** By how much clocks may differ: certificates begin that much earlier. */
+  /** Tolerance for clocks: certificates begin this much earlier. */
   readonly skewMs: number;
 }
 
@@ -58,12 +58,12 @@ export class Certifier {
     this.#refusals = new RefusalLines(deps.logger, deps.now);
   }
 
-  /** From now on everything new is refused. */
+  /** Refuses everything new from now on. */
   drain(): void {
     this.#draining = true;
   }
 
-  /** Rejects with a Refusal; whatever else goes wrong is one too. */
+  /** Rejects with a Refusal, for any kind of error. */
   async certify(request: CertificateRequest): Promise<Certified> {
     const { admission, metrics } = this.deps;
     const { peer } = request;
@@ -94,7 +94,7 @@ export class Certifier {
     const token = tokenOf(request.token);
     const unusable = issuer.unusable();
     if (unusable !== null) throw new Refusal('issuer-unusable', 'the issuer cannot sign at present', unusable);
-    // What costs nobody else anything comes first.
+    // Cheap checks that need nobody else come first.
     const asked = await readSigningRequest(request.signingRequest, name);
     const account = await authenticator.authenticate(token);
     facts.account = `${account.namespace}/${account.account}`;

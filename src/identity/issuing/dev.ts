@@ -1,4 +1,4 @@
-// What is needed to try mutual TLS out: a root, an issuer below it, and leaves, as files in one directory.
+// Creates everything for trying out mutual TLS: a root, an issuer below it, and leaves, as files in one directory.
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,14 +8,14 @@ import { Authority } from './authority.js';
 import type { KeyKind } from './keys.js';
 import { keyPem, makeKeys, publicKeyDer } from './keys.js';
 
-/** A leaf to be made: for an account of the mesh, or for a server's plain name. */
+/** A leaf: for an account of the mesh, or for a server's plain name. */
 export type DevName = { readonly account: ServiceAccount } | { readonly server: string };
 
 export interface DevOptions {
   readonly directory: string;
   readonly names: readonly DevName[];
   readonly keys: KeyKind;
-  /** Of leaves; the authorities live longer. */
+  /** Of leaves; the authorities are valid for longer. */
   readonly lifetimeMs: number;
   readonly nowMs: number;
 }
@@ -23,12 +23,12 @@ export interface DevOptions {
 interface DevFile {
   readonly name: string;
   readonly text: string;
-  /** Nobody else may read it. */
+  /** Readable only by its owner. */
   readonly secret?: boolean;
 }
 
 export interface DevLeaf {
-  /** Files lie under this name: `.pem`, `-key.pem`, and of an account `.token`. */
+  /** Base name of its files: `.pem`, `-key.pem`, and `.token` for an account. */
   readonly file: string;
   readonly names: readonly string[];
   readonly account: ServiceAccount | null;
@@ -36,7 +36,7 @@ export interface DevLeaf {
 
 const DAY_MS = 86_400_000;
 const ROOT_LIFETIME_MS = 10 * 365 * DAY_MS;
-/** Clocks that go behind ours. */
+/** For clocks that are slow. */
 const SKEW_MS = 60_000;
 
 const fileOf = (name: DevName): string =>
@@ -48,7 +48,7 @@ const describe = (name: DevName): DevLeaf => {
   return { file: fileOf(name), names: [accountName(account), accountSpiffe(account)], account };
 };
 
-/** Makes everything, then writes it. Throws where a file is there already, and leaves it as it is. */
+/** Creates everything, then writes it. Throws if a file already exists, and leaves that unchanged. */
 export async function makeDevFiles(options: DevOptions): Promise<readonly DevLeaf[]> {
   const { directory } = options;
   const leaves = options.names.map(describe);
@@ -59,7 +59,7 @@ export async function makeDevFiles(options: DevOptions): Promise<readonly DevLea
   try {
     for (const { name, text, secret } of files) {
       const path = join(directory, name);
-      // `wx`: fails where somebody has made it since.
+      // `wx`: fails if somebody has created it since.
       writeFileSync(path, text, { flag: 'wx', mode: secret === true ? 0o600 : 0o644 });
       written.push(path);
     }

@@ -1,5 +1,4 @@
-// The issuer: an authority from files, checked before it is used, and loaded again when they change. Files that are wrong leave the
-// one of before in use.
+// The issuer: an authority from files, validated before use, and reloaded when they change. Invalid files leave the previous one in use.
 import { X509Certificate } from 'node:crypto';
 import { fileSignature } from '../../discovery/read-file.js';
 import type { Logger } from '../../log/logger.js';
@@ -11,16 +10,16 @@ import { Authority } from './authority.js';
 export interface IssuerFiles {
   readonly certificate: string;
   readonly key: string;
-  /** What peers trust; null: the issuer is not compared with it. */
+  /** Trusted anchors; null: the issuer is not checked against them. */
   readonly anchors: string | null;
 }
 
-/** An issuer that may become another one. */
+/** An issuer that may be replaced. */
 export interface IssuerInUse {
   readonly authority: Authority;
-  /** What is wrong with what it is to become, while what it was is in use. */
+  /** The problem with its replacement, while the current one stays in use. */
   readonly problem: string | null;
-  /** Why nothing can be signed now; null: it can. */
+  /** Why nothing can be signed now; null: signing works. */
   unusable(): string | null;
 }
 
@@ -43,9 +42,9 @@ export class Issuer implements IssuerInUse {
     this.#signature = this.#sign();
   }
 
-  /** Rejects with what is wrong with the files. */
+  /** Rejects with the problem of the files. */
   static async load(files: IssuerFiles, deps: IssuerDeps): Promise<Issuer> {
-    // Before they are read: a change in between is seen.
+    // Before they are read, so that changes in between are noticed.
     const before = signatureOf(files);
     const issuer = new Issuer(files, deps, await loadFiles(files, deps.now()));
     issuer.#signature = before;
@@ -69,7 +68,7 @@ export class Issuer implements IssuerInUse {
     return this.#problem;
   }
 
-  /** Loads the files if they have changed; true if there is another issuer now. */
+  /** Reloads the files if they have changed; true if there is a new issuer. */
   async refresh(force = false): Promise<boolean> {
     const signature = this.#sign();
     if (!force && signature === this.#signature) return false;

@@ -1,4 +1,4 @@
-// Keys of certificates: their kinds, and their way between PEM and WebCrypto, which the X.509 library signs with.
+// Keys of certificates: their kinds, and conversion between PEM and WebCrypto, which the X.509 library uses.
 import type { KeyObject, webcrypto as types } from 'node:crypto';
 import { createPrivateKey, webcrypto } from 'node:crypto';
 
@@ -10,7 +10,7 @@ export interface KeyPair {
 }
 
 export const KEY_KINDS = ['ecdsa', 'rsa'] as const;
-/** `ecdsa`: on P-256. `rsa`: of 2,048 bits. */
+/** `ecdsa`: P-256. `rsa`: 2,048 bits. */
 export type KeyKind = (typeof KEY_KINDS)[number];
 
 const RSA = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' } as const;
@@ -26,7 +26,7 @@ export function makeKeys(kind: KeyKind): Promise<KeyPair> {
   return webcrypto.subtle.generateKey(GENERATED[kind], true, ['sign', 'verify']) as Promise<KeyPair>;
 }
 
-/** What is wrong with a key; null: it may sign, and be signed for. Small keys can be broken, and large ones cost peers time. */
+/** The problem with a key; null: it may sign and be certified. Small keys can be broken, and large ones cost peers time. */
 export function keyProblem(key: KeyObject): string | null {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
   if (type === 'ec') {
@@ -39,7 +39,7 @@ export function keyProblem(key: KeyObject): string | null {
   return (details?.publicExponent ?? 0n) < 65537n ? 'an RSA key with a small exponent; 65537 is usual' : null;
 }
 
-/** A private key without a `keyProblem`, as the library signs with it. */
+/** A private key without a `keyProblem`, in the library's form. */
 export async function signingKey(key: KeyObject): Promise<CryptoKey> {
   const curve = CURVES[key.asymmetricKeyDetails?.namedCurve ?? ''];
   const algorithm = key.asymmetricKeyType === 'ec' ? { name: 'ECDSA', namedCurve: curve } : RSA;
@@ -47,7 +47,7 @@ export async function signingKey(key: KeyObject): Promise<CryptoKey> {
   return webcrypto.subtle.importKey('pkcs8', der, algorithm, false, ['sign']);
 }
 
-/** How a key signs: on P-384 with a hash as long as it. */
+/** The signature algorithm of a key: on P-384 with a hash of the same length. */
 export function signingAlgorithm({ algorithm }: CryptoKey): { name: string; hash: string } {
   const { namedCurve } = algorithm as { namedCurve?: string };
   return { name: algorithm.name, hash: namedCurve === 'P-384' ? 'SHA-384' : 'SHA-256' };

@@ -1,4 +1,4 @@
-// The certificate that a service of the mesh shows: signed by the mesh's own issuer, replaced in time.
+// The certificate of a mesh service itself: signed by the mesh's own issuer, renewed in time.
 import type { IssuerInUse } from './issuer.js';
 import { keyPem, makeKeys, publicKeyDer } from './keys.js';
 
@@ -10,11 +10,11 @@ export interface ServingCertificate {
 
 export interface CertificateSpan {
   readonly lifetimeMs: number;
-  /** Certificates begin that much earlier, for clocks that go behind. */
+  /** How far in the past certificates begin, for slow clocks. */
   readonly skewMs: number;
 }
 
-/** It is replaced when this part of its life is over. */
+/** It is renewed after this share of its lifetime. */
 const RENEW_SHARE = 0.5;
 
 export class OwnCertificate {

@@ -1,9 +1,8 @@
-// The lines of the log that tell of refusals: one each, until strangers have filled their share of a second; then one with the number
-// of those that had none.
+// Log lines of refusals: one each, up to a limit per second; then one with the number of the rest.
 import type { LogFields, Logger } from '../../log/logger.js';
 import type { RefusalReason } from './refusal.js';
 
-/** Of one reason in a second. */
+/** Per reason and second. */
 const MAX_LINES = 20;
 const SECOND_MS = 1000;
 
@@ -38,7 +37,7 @@ export class RefusalLines {
     if (window.left++ === 0) this.later(() => this.#told(reason), SECOND_MS);
   }
 
-  /** How many had no line. */
+  /** Logs the number of those without a line. */
   #told(reason: RefusalReason): void {
     const window = this.#windows.get(reason);
     if (window === undefined || window.left === 0) return;

@@ -1,27 +1,27 @@
-// Why a certificate is refused: a reason for metrics and log, the gRPC status that the caller gets, and words for people.
+// Why a certificate is refused: a reason for metrics and log, the gRPC status for the caller, and a message for people.
 
-/** By reason, the gRPC status. */
+/** gRPC status by reason. */
 export const REFUSAL_STATUS = {
-  /** The request has no name, no token or no request for a certificate, or one of them is too large or makes no sense. */
+  /** Name, token or signing request missing, too large or invalid. */
   'bad-request': 'INVALID_ARGUMENT',
-  /** The signing request can't be read, or its signature is wrong. */
+  /** The signing request can't be parsed, or its signature is wrong. */
   'bad-signing-request': 'INVALID_ARGUMENT',
   /** A kind or size of key that is not allowed. */
   'bad-key': 'INVALID_ARGUMENT',
-  /** The signing request asks for more than the one name, or to be an authority. */
+  /** The signing request asks for other names, or for a CA. */
   'asks-too-much': 'INVALID_ARGUMENT',
-  /** Nobody vouches for the token. */
+  /** The token is not valid. */
   'bad-token': 'UNAUTHENTICATED',
-  /** The token's account has another name. */
+  /** The token belongs to an account with another name. */
   'not-allowed': 'PERMISSION_DENIED',
-  /** Who vouches for tokens can't be asked. */
+  /** The token can't be checked now. */
   'review-unavailable': 'UNAVAILABLE',
-  /** The issuer's certificate has ended, or has not begun. */
+  /** The issuer's certificate has expired, or is not valid yet. */
   'issuer-unusable': 'UNAVAILABLE',
   /** Too many at once, or in a second. */
   overload: 'RESOURCE_EXHAUSTED',
   draining: 'UNAVAILABLE',
-  /** The caller has gone before the answer. */
+  /** The caller left before the answer. */
   cancelled: 'CANCELLED',
   internal: 'INTERNAL',
 } as const;
@@ -33,9 +33,9 @@ export class Refusal extends Error {
 
   constructor(
     readonly reason: RefusalReason,
-    /** For the caller too: nothing that only operators may know. */
+    /** Also sent to the caller: nothing that only operators may know. */
     message: string,
-    /** For the log, where it may be more. */
+    /** For the log, possibly with more detail. */
     readonly detail = message,
   ) {
     super(message);

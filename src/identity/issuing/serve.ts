@@ -1,4 +1,4 @@
-// The identity service put together: issuer, who vouches for tokens, the two ports, and what happens on signals.
+// Assembles the identity service: issuer, authentication of tokens, the two ports, and signals.
 import type { Address } from '../../config/model.js';
 import { fileSignature } from '../../discovery/read-file.js';
 import type { Logger } from '../../log/logger.js';
@@ -22,7 +22,7 @@ export interface ServeOptions {
   readonly tokens: { readonly file: string } | { readonly review: TokenReviewOptions };
   readonly lifetimeMs: number;
   readonly skewMs: number;
-  /** The names of its own certificate; null: plain text. */
+  /** Names in its own certificate; null: plain text. */
   readonly tlsNames: readonly string[] | null;
   readonly maxConcurrent: number;
   readonly maxRate: number;
@@ -31,10 +31,10 @@ export interface ServeOptions {
 
 type Signals = Pick<NodeJS.Process, 'on'>;
 
-/** How often files are looked at. */
+/** Interval for checking files. */
 const POLL_MS = 1000;
 
-/** Runs until SIGTERM or SIGINT; returns the exit code. Rejects where it can't begin. */
+/** Runs until SIGTERM or SIGINT; returns the exit code. Rejects if it can't start. */
 export async function serveIdentities(options: ServeOptions, logger: Logger, signals: Signals): Promise<number> {
   const metrics = new IssuingMetrics({ version: sluiceVersion() });
   const now = Date.now;
@@ -63,7 +63,7 @@ export async function serveIdentities(options: ServeOptions, logger: Logger, sig
   const admin = new IssuingAdmin({
     registry: metrics.registry,
     reasons: () => [draining ? 'draining' : null, issuer.unusable()].filter((reason) => reason !== null),
-    // No reason against being asked: without requests nobody would find out that it is over.
+    // Not a reason to be unready: without requests nobody would notice that the problem is over.
     notes: () => [issuer.problem, authenticator.problem].filter((problem) => problem !== null),
   });
   await admin.listen(options.admin);
@@ -98,7 +98,7 @@ export async function serveIdentities(options: ServeOptions, logger: Logger, sig
   return clean ? 0 : 1;
 }
 
-/** The first signal that ends it; `reload` is for SIGHUP. */
+/** Resolves at the first signal to stop; `reload` is for SIGHUP. */
 function stopped(signals: Signals, reload: () => void): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     signals.on('SIGHUP', reload);
@@ -106,7 +106,7 @@ function stopped(signals: Signals, reload: () => void): Promise<NodeJS.Signals> 
   });
 }
 
-/** Looks at the files again and again, and at what is due besides. */
+/** Checks the files periodically, and other things that are due. */
 class FileWatch {
   #busy = false;
   #tokens = '';
@@ -116,7 +116,7 @@ class FileWatch {
     private readonly issuer: Issuer,
     private readonly authenticator: Authenticator,
     private readonly logger: Logger,
-    /** Told whether there is another issuer. */
+    /** Told whether there is a new issuer. */
     private readonly after: (replaced: boolean) => Promise<void>,
   ) {
     this.#tokens = this.#tokensSignature();

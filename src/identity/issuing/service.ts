@@ -1,5 +1,5 @@
-// The identity service on its port: gRPC over connections that are counted, idle ones closed, in plain text (a proxy stands before it)
-// or in TLS with a certificate that it has signed for itself.
+// The identity service on its port: gRPC with limited and idle-checked connections, in plain text (behind a proxy) or in TLS with a
+// certificate that it has signed for itself.
 import {
   Server,
   ServerCredentials,
@@ -23,16 +23,16 @@ export interface ServiceLimits extends ListeningLimits {
   readonly maxMessageBytes: number;
   /** Of a connection without a call. */
   readonly idleMs: number;
-  /** After it a connection is replaced by a new one, so that callers spread over replicas. */
+  /** After this time a connection is replaced, so that callers spread over replicas. */
   readonly maxAgeMs: number;
-  /** From SIGTERM to the end of what is open. */
+  /** Time from SIGTERM to the end of everything open. */
   readonly graceMs: number;
 }
 
 export const SERVICE_LIMITS: ServiceLimits = {
   maxConnections: 1024,
   maxCalls: 100,
-  // A request with all that it may have is smaller.
+  // The largest valid request is smaller.
   maxMessageBytes: 32_768,
   idleMs: 60_000,
   handshakeMs: 10_000,
@@ -60,7 +60,7 @@ export class IdentityService {
   readonly #listening: Listening;
   readonly #limits: ServiceLimits;
 
-  /** `serving`: null for plain text. `refused` is told of each connection that is one too many. */
+  /** `serving`: null for plain text. `refused` is called for each connection over the limit. */
   constructor(certifier: Certifier, serving: ServingCertificate | null, limits: ServiceLimits, refused: () => void) {
     this.#limits = limits;
     this.#grpc = new Server({
@@ -86,7 +86,7 @@ export class IdentityService {
     });
   }
 
-  /** Connections that are open. */
+  /** Open connections. */
   get connections(): number {
     return this.#listening.connections;
   }
@@ -99,12 +99,12 @@ export class IdentityService {
     return this.#listening.listen(address);
   }
 
-  /** New connections get this certificate. */
+  /** Sets the certificate for new connections. */
   serve(serving: ServingCertificate): void {
     this.#listening.use(serving);
   }
 
-  /** Lets what is open end, within the grace; true if nothing had to be cut off. */
+  /** Waits for what is open, within the grace; true if nothing had to be cut off. */
   async close(): Promise<boolean> {
     this.#listening.close();
     let clean = true;
@@ -148,5 +148,5 @@ async function certify(certifier: Certifier, call: Call, answer: Answer): Promis
   }
 }
 
-/** Without the port. */
+/** The address without its port. */
 const addressOf = (peer: string): string => peer.slice(0, peer.lastIndexOf(':')) || peer;

@@ -1,5 +1,5 @@
-// Requests for certificates (PKCS#10), as strangers send them: what they ask for is compared with what they may have, and nothing of
-// them gets into a certificate but their key.
+// Certificate requests (PKCS#10) from strangers: what they ask for is compared with what they may have, and only their key gets into a
+// certificate.
 import 'reflect-metadata';
 import { createPublicKey } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
@@ -8,17 +8,17 @@ import { Refusal } from './refusal.js';
 
 /** A request with one name and an RSA key of 4,096 bits has less than 2 KiB. */
 export const MAX_SIGNING_REQUEST_BYTES = 8192;
-/** Names that are shown to whoever asked for too many. */
+/** Maximum number of names to show in a refusal. */
 const MAX_SHOWN = 3;
 
 export interface Asked {
   /** DER (SubjectPublicKeyInfo). */
   readonly publicKey: Uint8Array;
-  /** URIs that it asks for: whether they are the account's is not known here. */
+  /** Requested URIs: the caller checks whether they are the account's. */
   readonly uris: readonly string[];
 }
 
-/** What is asked for, if `der` asks for `name` and no other DNS name; throws a Refusal. */
+/** The content of `der`, if it asks for `name` and no other DNS name; throws a Refusal. */
 export async function readSigningRequest(der: Uint8Array, name: string): Promise<Asked> {
   if (der.length === 0) throw new Refusal('bad-request', 'there is no certificate signing request');
   if (der.length > MAX_SIGNING_REQUEST_BYTES)
@@ -28,7 +28,7 @@ export async function readSigningRequest(der: Uint8Array, name: string): Promise
     );
   const request = parse(der);
   const publicKey = new Uint8Array(request.publicKey.rawData);
-  // Before the signature is looked at: a key of a size that is not allowed costs time.
+  // Before the signature is checked: a key of a forbidden size would cost time.
   checkKey(publicKey);
   const uris = checkNames(request, name);
   await checkSignature(request);
@@ -37,10 +37,10 @@ export async function readSigningRequest(der: Uint8Array, name: string): Promise
 
 function parse(der: Uint8Array): x509.Pkcs10CertificateRequest {
   try {
-    // The library takes PEM, base 64 and hexadecimal digits too, and does not mind what follows.
+    // The library also accepts PEM, base 64 and hexadecimal digits, and ignores trailing bytes.
     if (!isOneSequence(der)) throw new Error('it is not a sequence of DER, or something follows it');
     const request = new x509.Pkcs10CertificateRequest(Buffer.from(der));
-    // Parsed when they are asked for.
+    // They are parsed on access.
     void request.extensions.length;
     void request.subjectName.toString();
     void request.publicKey.rawData;
@@ -50,7 +50,7 @@ function parse(der: Uint8Array): x509.Pkcs10CertificateRequest {
   }
 }
 
-/** X.690, 8.1: one sequence, with its length in one or two octets of their own: a request is that long. */
+/** X.690, 8.1: one sequence, with one or two extra length bytes: that is how long a request is. */
 function isOneSequence(der: Uint8Array): boolean {
   if (der.length < 4 || der[0] !== 0x30) return false;
   if (der[1] === 0x81) return der.length === 3 + der[2];
@@ -86,11 +86,11 @@ async function checkSignature(request: x509.Pkcs10CertificateRequest): Promise<v
 
 const tooMuch = (message: string): Refusal => new Refusal('asks-too-much', message);
 
-/** The URIs that it asks for. */
+/** Checks the names, and returns the URIs. */
 function checkNames(request: x509.Pkcs10CertificateRequest, dns: string): string[] {
   const uris: string[] = [];
   let asksForName = false;
-  // The library reads the first list of extensions only.
+  // The library reads only the first list of extensions.
   if (request.attributes.filter(({ type }) => type === EXTENSIONS).length > 1)
     throw tooMuch('the certificate signing request has more than one list of extensions');
   for (const extension of request.extensions) {
@@ -117,7 +117,7 @@ function checkNames(request: x509.Pkcs10CertificateRequest, dns: string): string
 /** PKCS#9, extensionRequest. */
 const EXTENSIONS = '1.2.840.113549.1.9.14';
 
-/** The library leaves out names that it does not know: made of those that it does, the extension has to be the same. */
+/** The library drops names of unknown types: rebuilt from the known ones, the extension must be identical. */
 function onlyKnown({ names, value }: x509.SubjectAlternativeNameExtension): boolean {
   const again = new x509.SubjectAlternativeNameExtension(names.toJSON());
   return Buffer.from(again.value).equals(Buffer.from(value));

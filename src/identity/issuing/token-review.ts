@@ -1,5 +1,5 @@
-// Kubernetes as the one who vouches for tokens: TokenReview (authentication.k8s.io/v1). Whatever else than a clear answer comes of
-// it means that the caller should try again: nobody is refused for what the API server, or our own rights, lack.
+// Authentication through Kubernetes: TokenReview (authentication.k8s.io/v1). Anything but a clear answer means that the caller should try
+// again: nobody is refused because of problems of the API server, or missing permissions of ours.
 import { Agent, request } from 'undici';
 import { readFile } from '../../discovery/read-file.js';
 import { Refusal } from './refusal.js';
@@ -8,11 +8,11 @@ import type { Authenticator, TokenAccount } from './tokens.js';
 export interface TokenReviewOptions {
   /** `https://10.0.0.1:443`. */
   readonly server: string;
-  /** File of our own token, which Kubernetes replaces from time to time. */
+  /** File with our own token, which Kubernetes replaces from time to time. */
   readonly tokenFile: string;
-  /** File of the authority that the API server's certificate is from. */
+  /** File with the CA of the API server's certificate. */
   readonly authorityFile: string;
-  /** What callers' tokens must be made for. */
+  /** The audience that callers' tokens must have. */
   readonly audience: string;
   readonly timeoutMs: number;
 }
@@ -32,7 +32,7 @@ const MAX_CONNECTIONS = 16;
 export class TokenReview implements Authenticator {
   #agent: Agent | null = null;
   #authority = '';
-  /** Of the last review; the next one that gets an answer clears it. */
+  /** The problem of the last review; the next answered one clears it. */
   problem: string | null = null;
 
   constructor(
@@ -93,7 +93,7 @@ export class TokenReview implements Authenticator {
     }
   }
 
-  /** Made anew when the API server's authority is another one. */
+  /** Recreated when the API server's CA changes. */
   #dispatcher(): Agent {
     const authority = text(this.options.authorityFile);
     if (this.#agent !== null && authority === this.#authority) return this.#agent;
@@ -143,7 +143,7 @@ function accountOf(review: unknown, audience: string): TokenAccount {
       `Kubernetes does not vouch for the token${why}`,
     );
   }
-  // An API server that knows nothing of audiences authenticates tokens that were made for somebody else.
+  // An API server without audiences would also authenticate tokens made for somebody else.
   if (!Array.isArray(status.audiences) || !status.audiences.includes(audience))
     throw new Refusal('bad-token', `the token is not made for the audience ${audience}`);
   const username = isRecord(status.user) ? status.user.username : undefined;

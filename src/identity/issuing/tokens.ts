@@ -1,4 +1,4 @@
-// Who shows that a caller is an account: a file of tokens, or Kubernetes (token-review.ts).
+// Authenticates callers as accounts: by a file of tokens, or through Kubernetes (token-review.ts).
 import { createHash } from 'node:crypto';
 import { readFile } from '../../discovery/read-file.js';
 import { Refusal } from './refusal.js';
@@ -9,42 +9,42 @@ export interface TokenAccount {
 }
 
 export interface Authenticator {
-  /** The account that a token is of; rejects with a Refusal. */
+  /** The token's account; rejects with a Refusal. */
   authenticate(token: string): Promise<TokenAccount>;
-  /** What is wrong with it at present; null: nothing that is known. */
+  /** The current problem; null: none known. */
   readonly problem: string | null;
 }
 
 const MAX_FILE_BYTES = 1 << 20;
 const LINE = /^(\S+)[ \t]+([a-z0-9][a-z0-9-]*)\/([a-z0-9][a-z0-9.-]*)$/;
 
-/** Lines of `TOKEN NAMESPACE/ACCOUNT`; empty ones and those that begin with # mean nothing. By the token's hash. */
+/** Lines of `TOKEN NAMESPACE/ACCOUNT`; empty lines and those that begin with # are ignored. By the token's hash. */
 export function parseTokens(text: string): ReadonlyMap<string, TokenAccount> {
   const accounts = new Map<string, TokenAccount>();
   for (const [index, raw] of text.split('\n').entries()) {
     const line = raw.trim();
     if (line === '' || line.startsWith('#')) continue;
     const match = LINE.exec(line);
-    // The line itself is a secret.
+    // The line itself is secret.
     if (match === null) throw new Error(`line ${index + 1} is not TOKEN NAMESPACE/ACCOUNT`);
     accounts.set(hash(match[1]), { namespace: match[2], account: match[3] });
   }
   return accounts;
 }
 
-/** Looked up by hash: how long it takes says nothing of how much of a token was right. */
+/** Looked up by hash, so that timing does not reveal how much of a token was right. */
 const hash = (token: string): string => createHash('sha256').update(token).digest('base64');
 
 export class TokenFile implements Authenticator {
   #accounts: ReadonlyMap<string, TokenAccount>;
   problem: string | null = null;
 
-  /** Throws where the file isn't right. */
+  /** Throws if the file is invalid. */
   constructor(readonly path: string) {
     this.#accounts = this.#read();
   }
 
-  /** After a change; a file with a mistake leaves the tokens of before. */
+  /** After a change; an invalid file leaves the previous tokens in use. */
   reload(): void {
     try {
       this.#accounts = this.#read();
