@@ -1,5 +1,5 @@
-// Reviews of objects before they are stored: AdmissionReview of admission.k8s.io/v1, asked by API servers. Pods get a proxy, Services the
-// opaque ports of their namespace. Whatever is asked, nothing is refused because of us: what is not injected goes on as it is.
+// Reviews of objects before they are stored: AdmissionReview of admission.k8s.io/v1, called by API servers. Pods get a proxy, Services
+// their namespace's opaque ports. Nothing is ever refused because of us: an object that is not injected stays as it is.
 import { type InjectionContext, injectPod } from './inject-pod.js';
 import type { Installation } from './installation.js';
 import { jsonPatch } from './json-patch.js';
@@ -10,7 +10,7 @@ import { injectService, serviceProblems } from './service.js';
 
 export interface AdmissionContext {
   readonly mesh: Installation;
-  /** Annotations of a namespace; null where it is not known. */
+  /** Annotations of a namespace; null if unknown. */
   readonly namespaceAnnotations: (namespace: string) => Readonly<Record<string, string>> | null;
 }
 
@@ -18,9 +18,9 @@ export interface AdmissionContext {
 export interface Outcome {
   readonly kind: 'Pod' | 'Service' | 'other';
   readonly namespace: string;
-  /** Empty where the API server is still to make one. */
+  /** Empty if the API server is still to generate one. */
   readonly name: string;
-  /** Of whom events are to be: the pod's controller, or else itself. */
+  /** The object for events: the pod's controller, or else the pod. */
   readonly owner: {
     readonly apiVersion: string;
     readonly kind: string;
@@ -31,13 +31,13 @@ export interface Outcome {
   readonly reason: RefusalReason | 'not-reviewed' | 'unchanged' | null;
   readonly message: string;
   readonly problems: readonly InjectProblem[];
-  /** Nothing of it will be stored. */
+  /** Nothing will be stored. */
   readonly dryRun: boolean;
 }
 
 export type Reviewed =
   | { readonly answer: PlainMap; readonly outcome: Outcome }
-  /** It can't be answered by a review: what to answer instead, a Status, with code 400. */
+  /** It can't be answered with a review: a Status with code 400 instead. */
   | { readonly answer: PlainMap; readonly outcome: null };
 
 const VERSION = 'admission.k8s.io/v1';
@@ -63,7 +63,7 @@ const shown = (value: unknown): string => {
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 };
 
-/** What is wrong with a review, as far as it has to be right to be answered. */
+/** The problem with a review, as far as it must be valid to be answered. */
 function misfit(review: unknown): string | null {
   if (!isMap(review)) return `found ${shown(review)}; this port takes an AdmissionReview`;
   const { kind, apiVersion, request } = review;
@@ -90,7 +90,7 @@ function ownerOf(object: PlainMap): Outcome['owner'] {
 }
 
 interface Decision {
-  /** What the object becomes; null: it stays as it is. */
+  /** The changed object; null: unchanged. */
   readonly object: PlainMap | null;
   readonly reason: Outcome['reason'];
   readonly message: string;
@@ -127,7 +127,7 @@ function decide(request: PlainMap, object: PlainMap, context: AdmissionContext):
     : { object: pod, reason: null, message: 'injected', problems };
 }
 
-/** The answer to a review. Never throws. */
+/** Answers a review. Never throws. */
 export function review(asked: unknown, context: AdmissionContext): Reviewed {
   const wrong = misfit(asked);
   if (wrong !== null) return { answer: status(wrong), outcome: null };

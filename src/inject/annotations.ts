@@ -1,13 +1,13 @@
-// The annotations that say how a pod's proxy is to be: their names, as Linkerd has them, and what each one takes. docs/inject.md has the same
-// table for people; a test compares the two.
+// The annotations that configure a pod's proxy: Linkerd's names, and the type of each value. docs/inject.md has the same table for people;
+// a test compares the two.
 import { suggest } from '../config/suggest.js';
 import { ALPHA_PREFIX, LINKERD_PREFIX, OWN_PREFIX, PREFIXES, settingKeys } from '../kubernetes/names.js';
 
-/** What an annotation's value is. */
+/** Type of an annotation's value. */
 export type Takes =
-  /** A list of ports, in which names of container ports may stand. */
+  /** A list of ports, which may contain names of container ports. */
   | 'ports'
-  /** Likewise, of ports elsewhere: numbers only. */
+  /** A list of ports elsewhere: numbers only. */
   | 'numbers'
   | 'networks'
   | 'port'
@@ -28,10 +28,10 @@ export interface Meaning {
   readonly takes: Takes;
 }
 
-/** Why an annotation of Linkerd's has no meaning here; what to do instead. */
+/** Why an annotation of Linkerd's has no effect here, and what to do instead. */
 export interface NoMeaning {
   readonly instead: string;
-  /** True of what somebody relies on: it is told as a mistake. */
+  /** True if people may rely on it: it is reported as an error. */
   readonly matters?: boolean;
 }
 
@@ -68,7 +68,10 @@ export const MEANINGS = {
   'proxy-additional-env': { takes: 'variables' },
 } as const satisfies Readonly<Record<string, Meaning>>;
 
-/** Of these Linkerd's name means Linkerd's own images, and a workload that has it is to keep working: only `config.sluice.io/` counts. */
+/**
+ * Linkerd's annotations of these names are about Linkerd's own images, and workloads with them must keep working: only `config.sluice.io/`
+ * counts.
+ */
 export const OWN_MEANINGS = {
   'proxy-image': { takes: 'text' },
   'proxy-version': { takes: 'text' },
@@ -111,11 +114,11 @@ export const FOREIGN: Readonly<Record<string, NoMeaning>> = {
 export type Setting = keyof typeof MEANINGS;
 export type OwnSetting = keyof typeof OWN_MEANINGS;
 
-/** The annotations that are a setting, the one that counts most first. */
+/** All annotations for a setting, the most important first. */
 export const keysOf = (name: string): readonly string[] =>
   isOwnSetting(name) ? [OWN_PREFIX + name] : settingKeys(name);
 
-/** The one of these by which a setting is written: Linkerd's, but where only ours counts. */
+/** The usual one: Linkerd's, unless only ours counts. */
 export function usualKey(name: Setting | OwnSetting): string {
   if (isOwnSetting(name)) return OWN_PREFIX + name;
   return (name === 'proxy-wait-before-exit-seconds' ? ALPHA_PREFIX : LINKERD_PREFIX) + name;
@@ -124,20 +127,20 @@ export function usualKey(name: Setting | OwnSetting): string {
 export const isSetting = (name: string): name is Setting => Object.hasOwn(MEANINGS, name);
 export const isOwnSetting = (name: string): name is OwnSetting => Object.hasOwn(OWN_MEANINGS, name);
 
-/** An annotation of which somebody expects something. */
+/** An annotation with a known prefix. */
 export interface Named {
   readonly prefix: string;
   /** Without the prefix. */
   readonly name: string;
 }
 
-/** The parts of an annotation's key; null of those that are nothing to us. */
+/** Splits an annotation's key; null if it does not concern us. */
 export function named(key: string): Named | null {
   const prefix = PREFIXES.find((known) => key.startsWith(known));
   return prefix === undefined ? null : { prefix, name: key.slice(prefix.length) };
 }
 
-/** What is wrong with an annotation by its name alone; null where it has a meaning. */
+/** The problem with an annotation because of its name; null if it has an effect. */
 export function withoutMeaning({ prefix, name }: Named): NoMeaning | string | null {
   if (isSetting(name) || (isOwnSetting(name) && prefix === OWN_PREFIX)) return null;
   if (Object.hasOwn(NO_MEANINGS, name)) return NO_MEANINGS[name];

@@ -1,10 +1,10 @@
-// Identities from cert-manager's csi-driver: a volume in which each pod finds a key and a certificate of its own, renewed in place. Then no
-// token is shown to anybody, and the key never leaves the node.
+// Identities from cert-manager's csi-driver: a volume in which each pod finds its own key and certificate, renewed in place. No token is
+// needed, and the key never leaves the node.
 import { ValueError } from '../config/values.js';
 import { CERTIFICATE_VOLUME } from './names.js';
 import type { PlainMap } from './plain.js';
 
-/** An issuer of cert-manager's, or of somebody who signs its requests. */
+/** An issuer of cert-manager, or of an external signer. */
 export interface CsiIssuer {
   readonly name: string;
   readonly kind: string;
@@ -15,16 +15,16 @@ const DRIVER = 'csi.cert-manager.io';
 const GROUP = 'cert-manager.io';
 /** An issuer of this kind serves all namespaces. */
 const KIND = 'ClusterIssuer';
-/** Renewed when a third of it is left, as the driver does where nobody says otherwise. */
+/** Renewed when a third of it is left, the driver's default. */
 const DURATION = '24h';
 const LABEL = '[a-z0-9](?:[a-z0-9-]*[a-z0-9])?';
 const FORM = new RegExp(`^(?:([A-Za-z][A-Za-z0-9]*)((?:\\.${LABEL})+)?/)?(${LABEL}(?:\\.${LABEL})*)$`);
 
-/** The driver's variable: it knows the pod's namespace, which a template may not say. */
+/** The driver's variable: it knows the pod's namespace, which a template may not contain. */
 // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the driver's to replace.
 export const POD_NAMESPACE = '${POD_NAMESPACE}';
 
-/** Where proxies find what the driver writes. */
+/** Where the driver writes for proxies. */
 export const CERTIFICATE_FOLDER = '/var/run/secrets/sluice';
 export const CERTIFICATE_FILES = { certificate: 'tls.crt', key: 'tls.key', anchors: 'ca.crt' } as const;
 
@@ -36,7 +36,7 @@ export function csiIssuer(text: string): CsiIssuer {
   return { name, kind, group: group.slice(1) || GROUP };
 }
 
-/** `group` is the proxy's: others may not read the key. */
+/** `group`: the proxy's, because others must not read the key. */
 export function csiVolume({ name, kind, group }: CsiIssuer, identity: string, ownGroup: number): PlainMap {
   const attributes = {
     'issuer-name': name,

@@ -1,4 +1,4 @@
-// What has to change in one object to become another: as few changes as there are. Parts that both share are the same by identity.
+// The minimal changes that turn one object into another. Shared parts are recognised by identity.
 import { isMap } from './plain.js';
 
 export type Path = readonly (string | number)[];
@@ -24,7 +24,7 @@ function* inList(before: readonly unknown[], after: readonly unknown[], path: Pa
     for (const [index, value] of after.entries()) yield* difference(before[index], value, [...path, index]);
     return;
   }
-  // Items that stay are the same by identity, and in the same order.
+  // Unchanged items are identical objects, in the same order.
   let index = 0;
   const kept = new Set(after);
   const list = [...before];

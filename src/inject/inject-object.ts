@@ -1,4 +1,4 @@
-// Any object of a manifest, made ready for the mesh: annotated, so that the webhook gives its pods a proxy, or with the proxy written out.
+// Prepares any object of a manifest for the mesh: annotates it, so that the webhook injects its pods, or adds the proxy itself.
 import { INJECT_NAMES, settingKeys } from '../kubernetes/names.js';
 import { keysOf, named } from './annotations.js';
 import { type InjectionContext, injectPod, layersOf, namespaceLayer } from './inject-pod.js';
@@ -13,10 +13,10 @@ import { misshapen, unquoted } from './shape.js';
 import { roleOf, templateOf } from './workloads.js';
 
 export interface ObjectWish {
-  /** Written out, rather than left to the webhook. */
+  /** Adds the proxy itself, rather than leaving that to the webhook. */
   readonly manual: boolean;
   readonly word: 'enabled' | 'ingress';
-  /** Annotations that the command line asks for, by their whole keys. */
+  /** Annotations from the command line, by full key. */
   readonly annotations: Readonly<Record<string, string>>;
   readonly context: InjectionContext;
 }
@@ -25,7 +25,7 @@ export interface ObjectReport {
   readonly object: PlainMap;
   readonly result: 'injected' | 'annotated' | 'unchanged' | 'skipped';
   readonly reason: RefusalReason | 'other-kind' | 'malformed' | null;
-  /** Why it is not injected; empty where it is. */
+  /** Why it is not injected; empty if it is. */
   readonly message: string;
   readonly problems: readonly InjectProblem[];
 }
@@ -33,7 +33,7 @@ export interface ObjectReport {
 const OTHER = 'nothing in it to inject';
 const ASKS = 'linkerd.io/inject';
 
-/** The annotations that say the same as `key`, the one that counts most first. */
+/** All annotations equivalent to `key`, the most important first. */
 function sameAs(key: string): readonly string[] {
   if (INJECT_NAMES.some((name) => name === key)) return INJECT_NAMES;
   const parts = named(key);
@@ -41,7 +41,7 @@ function sameAs(key: string): readonly string[] {
   return keys.includes(key) ? keys : [key];
 }
 
-/** Keys as the object has them already: of several that say the same, the one that counts is the one to change. */
+/** Keys already used by the object: of several equivalent ones, the deciding one is changed. */
 function keysFor(object: PlainMap, wanted: Readonly<Record<string, string>>): PlainMap {
   const there = textsOf(at(object, ['metadata', 'annotations']));
   const added: Record<string, string> = {};
@@ -70,7 +70,7 @@ const skipped = (object: PlainMap, reason: ObjectReport['reason'], message: stri
 function injectTemplate(object: PlainMap, path: readonly string[], wish: ObjectWish): ObjectReport {
   const template = asMap(at(object, path));
   const { manual, word, context } = wish;
-  // A no must not hide behind the annotation that is about to be written.
+  // An explicit "no" must not be hidden by the new annotation.
   const no = unwanted(layersOf(podView(template), context));
   if (no?.reason === 'disabled') return skipped(object, no.reason, no.message);
   const ready = annotated(template, { ...(manual ? {} : { [ASKS]: word }), ...wish.annotations });
@@ -99,7 +99,7 @@ function injectNamespace(object: PlainMap, { word, annotations }: ObjectWish): O
   const no = unwanted([layerOf(object)]);
   if (no?.reason === 'disabled') return skipped(object, no.reason, no.message);
   const after = annotated(object, { [ASKS]: word, ...annotations });
-  // What it says holds for pods that say nothing themselves, so it is read as theirs would be.
+  // A namespace's settings apply to pods without their own, so they are read as theirs would be.
   const layers = new Layers([layerOf(after)], new Map());
   readSettings(layers);
   layers.tellOthers();
@@ -107,7 +107,7 @@ function injectNamespace(object: PlainMap, { word, annotations }: ObjectWish): O
   return report(object, after, [...unquoted(at(object, ['metadata', 'annotations']), title), ...layers.problems]);
 }
 
-/** One object of a manifest; lists are taken apart before. */
+/** Processes one object; lists are split before. */
 export function injectObject(object: PlainMap, wish: ObjectWish): ObjectReport {
   const role = roleOf(object);
   if (role.kind !== 'other') {
@@ -126,7 +126,7 @@ export function injectObject(object: PlainMap, wish: ObjectWish): ObjectReport {
   }
 }
 
-/** Somebody expects a proxy in the pods of controllers that are nothing to us. */
+/** The pods of unknown controllers may be expected to get a proxy. */
 function otherKind(object: PlainMap): string {
   const template = templateOf(object);
   if (template === null) return OTHER;

@@ -1,4 +1,4 @@
-// A pod, or the template of one, with a proxy in it. Pure: what comes in is left as it is.
+// Adds a proxy to a pod, or to the template of one. Pure: the input is not changed.
 
 import { CONTROL_PLANE_LABEL } from '../kubernetes/names.js';
 import { initContainer, proxyContainer, volumes } from './containers.js';
@@ -15,10 +15,10 @@ import { truth } from './values.js';
 
 export interface InjectionContext {
   readonly mesh: Installation;
-  /** The name of the pod's namespace; empty where it is not known. */
+  /** The pod's namespace; empty if unknown. */
   readonly namespace: string;
   readonly namespaceAnnotations: Readonly<Record<string, string>>;
-  /** Somebody has said so: no annotation has to. One that says no still counts. */
+  /** Injection was requested explicitly, without an annotation. An annotation that disables it still counts. */
   readonly asked: boolean;
 }
 
@@ -32,14 +32,14 @@ export const namespaceLayer = (name: string, annotations: Layer['annotations']):
   namesPorts: false,
 });
 
-/** Who says something of a pod: itself, its namespace, and the installation. */
+/** The layers for a pod: itself, its namespace, and the installation. */
 export const layersOf = (view: PodView, { mesh, namespace, namespaceAnnotations }: InjectionContext): Layer[] => [
   { object: 'the pod', annotations: view.annotations, namesPorts: true },
   namespaceLayer(namespace, namespaceAnnotations),
   { object: 'the installation', annotations: mesh.annotations, namesPorts: false },
 ];
 
-/** What stands in the way; null where nothing does. */
+/** Why it can't be injected; null if it can. */
 export function refusalOf(view: PodView, context: InjectionContext): Refusal | null {
   const layers = layersOf(view, context);
   const wish = unwanted(layers);
@@ -49,7 +49,7 @@ export function refusalOf(view: PodView, context: InjectionContext): Refusal | n
   return impossible(view, projects || trustAnchors === null || csiIssuer !== null);
 }
 
-/** What holds, but not as somebody may think. */
+/** Settings that apply, but may not mean what people think. */
 function remarks(view: PodView, settings: Settings, layers: readonly Layer[]): InjectProblem[] {
   const found: InjectProblem[] = [];
   const tell = (severity: 'warning' | 'note', annotation: string, entry: string, message: string): void => {
@@ -88,7 +88,7 @@ function remarks(view: PodView, settings: Settings, layers: readonly Layer[]): I
   const jobs = ['Never', 'OnFailure'].includes(String(view.spec.restartPolicy));
   if (jobs && !settings.native)
     tell(
-      // Whoever has turned it on knows.
+      // Whoever turned it on knows.
       settings.adminShutdown ? 'note' : 'warning',
       'proxy-enable-native-sidecar',
       'false',
@@ -97,7 +97,7 @@ function remarks(view: PodView, settings: Settings, layers: readonly Layer[]): I
   return found;
 }
 
-/** As the API server takes them: a sleep is no longer than the pod's grace. */
+/** Within the API server's limits: a sleep is at most the pod's grace period. */
 function bounded(settings: Settings, view: PodView, layers: Layers): Settings {
   const grace = graceSeconds(view);
   const { waitBeforeExitSeconds: wait, native } = settings;
@@ -109,7 +109,7 @@ function bounded(settings: Settings, view: PodView, layers: Layers): Settings {
   return { ...settings, waitBeforeExitSeconds: grace };
 }
 
-/** A list with `added` in front, or behind. */
+/** A list with `added` in front, or at the end. */
 function joined(list: unknown, added: readonly PlainMap[], where: 'first' | 'last'): readonly unknown[] {
   return where === 'first' ? [...added, ...asList(list)] : [...asList(list), ...added];
 }
@@ -119,8 +119,8 @@ function injected(pod: PlainMap, settings: Settings, view: PodView, context: Inj
   const init = initContainer(settings, mesh);
   const proxy = proxyContainer(settings, probes(view), mesh);
   const { spec } = view;
-  // A native sidecar runs before the application's own init containers, which so are in the mesh. Without one they
-  // would be redirected to nobody: the rules are laid after them.
+  // A native sidecar runs before the application's own init containers, which are then in the mesh. Otherwise their connections would be
+  // redirected to nobody, so the rules are installed after them.
   const init1 = settings.native
     ? joined(spec.initContainers, [init, proxy], 'first')
     : joined(spec.initContainers, [init], 'last');

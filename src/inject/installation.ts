@@ -1,4 +1,4 @@
-// What an installation says of all proxies in it.
+// Settings of an installation for all its proxies.
 import { defaultOpaquePorts, olderOpaquePorts } from '../config/ports.js';
 import { ValueError } from '../config/values.js';
 import { LINKERD_PREFIX } from '../kubernetes/names.js';
@@ -6,36 +6,36 @@ import { formatSpans, type PortSpan, parsePortList } from '../redirect/port-list
 import type { CsiIssuer } from './csi.js';
 
 export interface Installation {
-  /** The namespace of the controller, which names the mesh in identities too. */
+  /** The controller's namespace, which is also part of identities. */
   readonly namespace: string;
   readonly trustDomain: string;
-  /** Above `svc` in names of services; `cluster.local`. */
+  /** The domain after `svc` in names of Services; `cluster.local`. */
   readonly clusterDomain: string;
   readonly image: string;
   readonly imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
-  /** Of the proxy that is written into pods. */
+  /** Version of the injected proxy. */
   readonly version: string;
   /** PEM. Null: proxies have no identity, and nothing is encrypted. */
   readonly trustAnchors: string | null;
-  /** Who signs proxies' certificates by way of cert-manager's csi-driver; null: the identity service gives them out. */
+  /** Issuer of proxies' certificates through cert-manager's csi-driver; null: the identity service issues them. */
   readonly csiIssuer: CsiIssuer | null;
-  /** Networks of pods and services, with commas; empty: as the proxy has it. */
+  /** Networks of pods and Services, separated by commas; empty: the proxy's default. */
   readonly clusterNetworks: string;
-  /** Annotations that hold where neither a workload nor its namespace says anything. */
+  /** Annotations that apply if neither a workload nor its namespace sets them. */
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-/** Where the controller is. */
+/** Namespace of the controller. */
 export const MESH_NAMESPACE = 'sluice';
 
-/** Galera's, which other proxies don't touch either: replication and state transfer between the nodes of a database. */
+/** Ports of Galera, which other proxies skip too: replication and state transfer between database nodes. */
 const SKIPPED = '4567,4568';
 
-/** The word for the list that Linkerd 2.10 had, with port 443. */
+/** Name of Linkerd 2.10's list, which includes port 443. */
 export const OLDER_LIST = 'linkerd-2.10';
 export const DEFAULT_LIST = defaultOpaquePorts.join(',');
 
-/** Opaque ports of an installation. Throws a ValueError: somebody is there to correct it. */
+/** Opaque ports of an installation. Throws a ValueError, because a person can correct it. */
 export function opaqueDefault(text: string): readonly PortSpan[] {
   const { spans, names, problems } = parsePortList(text === OLDER_LIST ? olderOpaquePorts.join(',') : text);
   if (problems.length > 0) throw new ValueError(problems.join('; '));
@@ -43,12 +43,12 @@ export function opaqueDefault(text: string): readonly PortSpan[] {
   return spans;
 }
 
-/** As the annotation that holds where nobody says anything. */
+/** As the default annotation. */
 export const opaqueAnnotation = (spans: readonly PortSpan[]): Readonly<Record<string, string>> => ({
   [`${LINKERD_PREFIX}opaque-ports`]: formatSpans(spans),
 });
 
-/** What holds without anybody saying anything. */
+/** Default annotations. */
 export const DEFAULT_ANNOTATIONS: Readonly<Record<string, string>> = {
   [`${LINKERD_PREFIX}opaque-ports`]: DEFAULT_LIST,
   [`${LINKERD_PREFIX}skip-inbound-ports`]: SKIPPED,

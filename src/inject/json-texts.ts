@@ -1,6 +1,6 @@
-// Texts of JSON: one object, or several one behind the other, as kubectl takes and writes them.
+// JSON texts: one object, or several concatenated, as kubectl reads and writes them.
 
-/** Where each object that stands at the top of `text` ends; whatever is wrong with them is for others to find. */
+/** The end of each top-level object in `text`; errors inside them are found by the parser. */
 function* endsOf(text: string): Generator<number> {
   let depth = 0;
   let isQuoted = false;
@@ -19,7 +19,7 @@ function* endsOf(text: string): Generator<number> {
 }
 
 export interface JsonText {
-  /** With the white space before it; the last one with that behind it. */
+  /** With the white space before it; for the last one, also after it. */
   readonly text: string;
   /** 1-based. */
   readonly line: number;
@@ -34,7 +34,7 @@ const parsed = (text: string): { value: unknown } | null => {
   }
 };
 
-/** Null where it is anything else: what is wrong with it is told as of YAML. */
+/** Null if it is anything else: errors are then reported as for YAML. */
 export function jsonTexts(text: string): readonly JsonText[] | null {
   if (!/^\s*\{/.test(text)) return null;
   const whole = parsed(text);

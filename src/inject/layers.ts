@@ -1,4 +1,4 @@
-// Who says something of a pod's proxy: its own annotations before those of its namespace, and these before the installation's.
+// Precedence of annotations: the pod's own, then its namespace's, then the installation's.
 
 import { parseNetwork } from '../config/networks.js';
 import { ValueError } from '../config/values.js';
@@ -11,7 +11,7 @@ export interface Layer {
   /** `pod`, `namespace shop`, `the installation`: for problems. */
   readonly object: string;
   readonly annotations: Readonly<Record<string, string>>;
-  /** Whether names of ports must be those of this pod: of a namespace some pods have a port, and others have not. */
+  /** Whether names of ports must exist in this pod: in a namespace, some pods have a port and others do not. */
   readonly namesPorts: boolean;
 }
 
@@ -22,21 +22,21 @@ interface Found {
   readonly namesPorts: boolean;
 }
 
-/** Ports of containers by name; of two containers that name the same, both. */
+/** Ports of containers by name; if two containers use the same name, both. */
 export type PortNames = ReadonlyMap<string, readonly number[]>;
 
-/** Longer texts are no values; annotations have 256 KiB together, and a variable 128 (execve(2)). */
+/** Longer texts are not valid values; annotations have 256 KiB together, and a variable 128 (execve(2)). */
 const MOST_TEXT = 4096;
 const MOST_VARIABLES_TEXT = 64 * 1024;
-/** Entries of a list: rules of netfilter take 15 ports each. */
+/** Maximum entries of a list: netfilter rules take 15 ports each. */
 const MOST_ENTRIES = 1000;
-/** Problems of one pod that are told. */
+/** Maximum number of problems to report for one pod. */
 const MOST_PROBLEMS = 100;
 
-/** Reads settings from layers, of which the first says most; collects what is wrong with them. */
+/** Reads settings from layers, the most important first; collects problems with them. */
 export class Layers {
   readonly problems: InjectProblem[] = [];
-  /** By setting: what its value was read of. */
+  /** By setting: the annotation its value came from. */
   readonly #counted = new Map<string, Found>();
 
   constructor(
@@ -44,7 +44,7 @@ export class Layers {
     private readonly ports: PortNames,
   ) {}
 
-  /** What says something of `name`, the layer that counts most first. */
+  /** All annotations for `name`, the most important first. */
   #all(name: Setting | OwnSetting): Found[] {
     return this.layers.flatMap(({ object, annotations, namesPorts }) => {
       const annotation = keysOf(name).find((key) => Object.hasOwn(annotations, key));
@@ -59,7 +59,7 @@ export class Layers {
     this.problems.push({ object, annotation, entry: shown, message, severity: 'warning' });
   }
 
-  /** The first value that is one; null where there is none. An empty text says nothing. */
+  /** The first valid value; null if there is none. An empty text counts as unset. */
   value<T>(name: Setting | OwnSetting, read: (text: string) => Read<T>): T | null {
     for (const found of this.#all(name)) {
       if (found.text === '') continue;
@@ -74,13 +74,13 @@ export class Layers {
     return null;
   }
 
-  /** Tells of a value that was read, and can't hold with the others. */
+  /** Reports a valid value that conflicts with others. */
   refuse(name: Setting | OwnSetting, message: string): void {
     const found = this.#counted.get(name);
     if (found !== undefined) this.#warn(found, found.text, message);
   }
 
-  /** A list and what is below it: one with `+` in front adds to what would hold without it. */
+  /** A list and the ones below it: one with a leading `+` adds to what would apply without it. */
   #lists<T>(name: Setting, read: (entry: string, found: Found) => readonly T[]): T[] {
     let items: T[] = [];
     for (const found of this.#all(name).reverse()) {
@@ -99,7 +99,7 @@ export class Layers {
     return items;
   }
 
-  /** A list of ports; where `named`, names of container ports may stand in it. */
+  /** A list of ports; with `named`, it may contain names of container ports. */
   spans(name: Setting, named: boolean): PortSpan[] {
     const read = (entry: string, found: Found): readonly PortSpan[] => {
       const { spans, names, problems } = parsePortList(entry);
@@ -132,7 +132,7 @@ export class Layers {
     return [...new Set(this.#lists(name, read))];
   }
 
-  /** Everything in a list of variables that is usable; the list itself is not joined with those below it. */
+  /** All usable entries of a list of variables; it is not merged with lists below it. */
   all<T>(
     name: Setting,
     read: (text: string) => { variables: T[]; problems: { entry: string; message: string }[] },
@@ -148,7 +148,7 @@ export class Layers {
     return variables;
   }
 
-  /** Tells of annotations that are not known, or mean nothing here. */
+  /** Reports annotations that are unknown, or have no effect here. */
   tellOthers(): void {
     for (const { object, annotations } of this.layers) {
       for (const [annotation, entry] of Object.entries(annotations)) {

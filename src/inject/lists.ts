@@ -1,13 +1,13 @@
-// Lists of objects: `List`, in which each says what it is, and those that are of one kind, as the API has them (`DeploymentList`).
+// Lists of objects: `List`, whose items have their own kind, and lists of one kind, as returned by the API (`DeploymentList`).
 import { isMap, type PlainMap, textOf } from './plain.js';
 
 interface List {
   readonly items: readonly PlainMap[];
-  /** What items are that don't say it themselves. */
+  /** Kind of items that do not have their own. */
   readonly implied: { readonly apiVersion: string; readonly kind: string } | null;
 }
 
-/** Null where the object is none. A resource of somebody's may have a name and a field of the same spelling. */
+/** Null if the object is not a list. A custom resource may have a similar name and field. */
 function listOf({ apiVersion, kind, items }: PlainMap): List | null {
   const name = textOf(kind);
   if (!name.endsWith('List') || !Array.isArray(items) || !items.every(isMap)) return null;
@@ -17,11 +17,11 @@ function listOf({ apiVersion, kind, items }: PlainMap): List | null {
 
 const isSaid = ({ kind }: PlainMap): boolean => textOf(kind) !== '';
 
-/** As an API server would have it: of what kind it is, it says itself. */
+/** With its kind filled in, as an API server would do. */
 const identified = (item: PlainMap, { implied }: List): PlainMap =>
   implied === null || isSaid(item) ? item : { ...item, ...implied };
 
-/** All objects in it, those of lists in lists included; itself where it is none. */
+/** All objects in it, including nested lists; the object itself if it is not a list. */
 export function inside(value: PlainMap): PlainMap[] {
   const list = listOf(value);
   return list === null ? [value] : list.items.flatMap((item) => inside(identified(item, list)));
@@ -36,7 +36,7 @@ function changedItem(item: PlainMap, list: List, change: (object: PlainMap) => P
   return Object.fromEntries(own);
 }
 
-/** An object with all in it changed; the same one where nothing changes. */
+/** An object with all its items changed; the same object if nothing changes. */
 export function changed(value: PlainMap, change: (object: PlainMap) => PlainMap): PlainMap {
   const list = listOf(value);
   if (list === null) return change(value);
@@ -44,7 +44,7 @@ export function changed(value: PlainMap, change: (object: PlainMap) => PlainMap)
   return items.every((item, index) => item === list.items[index]) ? value : { ...value, items };
 }
 
-/** What is wrong with a `List`, by its field; null where nothing is. */
+/** The problem with a `List`, by its field; null if there is none. */
 export function misfitIn(value: PlainMap): string | null {
   if (value.kind !== 'List' || value.apiVersion !== 'v1' || !Array.isArray(value.items)) return null;
   for (const [index, item] of (value.items as unknown[]).entries()) {

@@ -1,4 +1,4 @@
-// Log levels as Linkerd's proxy takes them: `info`, or directives such as `warn,linkerd=debug,hickory=error`.
+// Log levels in the notation of Linkerd's proxy: `info`, or directives such as `warn,linkerd=debug,hickory=error`.
 import type { LogLevel } from '../config/model.js';
 
 const LEVELS: Readonly<Record<string, LogLevel>> = {
@@ -11,7 +11,7 @@ const LEVELS: Readonly<Record<string, LogLevel>> = {
   trace: 'debug',
 };
 
-/** Parts of Linkerd's proxy, and ours, by which somebody means the whole of it. */
+/** Targets that mean the whole proxy. */
 const PROXIES = ['linkerd', 'sluice'];
 
 const levelOf = (text: string): LogLevel | null => {
@@ -19,11 +19,11 @@ const levelOf = (text: string): LogLevel | null => {
   return Object.hasOwn(LEVELS, word) ? LEVELS[word] : null;
 };
 
-/** Our level; null where the text names none. What it says of the proxy counts before what it says of everything. */
+/** Our level; null if the text has none. A level for the proxy takes precedence over the general one. */
 export function logLevelOf(text: string): LogLevel | null {
   let all: LogLevel | null = null;
   let own: LogLevel | null = null;
-  // A directive may have a span with fields, `linkerd[{addr=10.0.0.1,x}]=debug`, whose commas are none of the list.
+  // A directive may contain a span with fields, `linkerd[{addr=10.0.0.1,x}]=debug`, whose commas do not separate directives.
   for (const directive of text.replaceAll(/\[[^\]]*\]/g, '').split(',')) {
     const [target, level, ...more] = directive.split('=');
     if (more.length > 0) continue;

@@ -1,5 +1,5 @@
-// Files with objects of Kubernetes: one or more documents of YAML, or JSON. Read as objects; written back as the same text, in which only
-// what has changed differs.
+// Files with Kubernetes objects: one or more YAML documents, or JSON. Parsed to objects, and written back as the same text with only the
+// changes applied.
 import { isCollection, isSeq, isMap as isYamlMap, LineCounter, type Node, visit } from 'yaml';
 import { same } from './difference.js';
 import { jsonTexts } from './json-texts.js';
@@ -10,7 +10,7 @@ import { type Splice, spliced, TextEdits } from './text-edits.js';
 import { isFlow, Places, Unchangeable } from './text-places.js';
 import { documentsOf, MOST_ALIASES, type Style, type YamlDocument } from './yaml-text.js';
 
-/** Of a file, and of all documents in it. */
+/** Maximum size of a file, and of all documents in it. */
 export const MOST_BYTES = 8 << 20;
 export const MOST_DOCUMENTS = 10_000;
 
@@ -20,7 +20,7 @@ export class ManifestProblem extends Error {
 
   constructor(
     readonly file: string,
-    /** 1-based; 0 where it is the file as a whole. */
+    /** 1-based; 0 for the file as a whole. */
     readonly document: number,
     readonly line: number,
     readonly what: string,
@@ -39,7 +39,7 @@ export interface ManifestObject {
 interface Part {
   readonly number: number;
   readonly line: number;
-  /** Null of a document with nothing in it. */
+  /** Null for an empty document. */
   readonly value: PlainMap | null;
 }
 
@@ -47,7 +47,7 @@ export interface Manifest {
   readonly file: string;
   readonly text: string;
   readonly parts: readonly Part[];
-  /** The text of each part, where all is JSON: that is read in a tenth of the time. Null: YAML. */
+  /** The text of each part, if everything is JSON, which is parsed ten times as fast. Null: YAML. */
   readonly json: readonly string[] | null;
 }
 
@@ -96,7 +96,7 @@ function objectIn(
   return checked(value, wrong);
 }
 
-/** Throws a ManifestProblem where the text is none. */
+/** Throws a ManifestProblem if the text is invalid. */
 export function readManifest(text: string, file: string): Manifest {
   if (text.length > MOST_BYTES) throw new ManifestProblem(file, 0, 0, `is larger than ${MOST_BYTES >> 20} MiB`);
   const json = jsonTexts(text);
@@ -133,7 +133,7 @@ function partsOf(text: string, file: string): Part[] {
   return parts;
 }
 
-/** All objects, those in lists included. */
+/** All objects, including those in lists. */
 export const objectsOf = ({ parts }: Manifest): ManifestObject[] =>
   parts.flatMap(({ value, number, line }) =>
     value === null ? [] : inside(value).map((object) => ({ document: number, line, value: object })),
@@ -165,7 +165,7 @@ function styleOf(text: string, source: YamlDocument): Style {
   };
 }
 
-/** Null where the text can't be changed in place. */
+/** Null if the text can't be edited in place. */
 function splicesOf(text: string, source: YamlDocument, before: PlainMap, after: PlainMap): readonly Splice[] | null {
   try {
     const edits = new TextEdits(text, source, styleOf(text, source));
@@ -179,7 +179,7 @@ function splicesOf(text: string, source: YamlDocument, before: PlainMap, after: 
 
 type Values = readonly (PlainMap | null)[];
 
-/** `text` with the documents in it changed; the index of one with which that is not possible in place. */
+/** `text` with the edited documents; or the index of one that can't be edited in place. */
 function edited(text: string, before: Values, after: Values): string | number {
   const splices: Splice[] = [];
   let index = 0;
@@ -195,7 +195,7 @@ function edited(text: string, before: Values, after: Values): string | number {
   return spliced(text, splices);
 }
 
-/** Whether a text is read as what it should be. */
+/** Whether a text parses to the expected values. */
 function isRight(text: string, wanted: Values): boolean {
   let index = 0;
   for (const source of documentsOf(text)) {
@@ -211,7 +211,7 @@ const isRightJson = (text: string, wanted: PlainMap | null): boolean => {
   return found?.length === 1 && same(found[0].value, wanted);
 };
 
-/** The text with every object changed by `change`, which is called once for each, in the order of the file. */
+/** The text with every object changed by `change`, which is called once for each, in order. */
 export function rewritten(manifest: Manifest, change: (object: PlainMap) => PlainMap): string {
   const { file, text, parts, json } = manifest;
   const before = parts.map(({ value }) => value);
@@ -221,7 +221,7 @@ export function rewritten(manifest: Manifest, change: (object: PlainMap) => Plai
     const what = 'cannot be changed in place; -o yaml writes it anew, without its comments';
     return new ManifestProblem(file, number, line, what);
   };
-  // What was written is read again: it is what it should be, or it is not written.
+  // The result is parsed again and only written if it is as expected.
   if (json !== null)
     return json
       .map((own, index) => {

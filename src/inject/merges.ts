@@ -1,4 +1,5 @@
-// `<<` in maps of YAML, which brings the keys of other maps. YAML has it that a map's own keys win; in kubectl's reader what comes later does.
+// `<<` in YAML maps, which merges the keys of other maps. By the YAML specification a map's own keys win; in kubectl's reader the later one
+// wins.
 import { isAlias, isNode, isScalar, isSeq, isMap as isYamlMap, type Pair, visit, type YAMLMap } from 'yaml';
 import type { YamlDocument } from './yaml-text.js';
 
@@ -6,12 +7,12 @@ export const isMerge = ({ key }: Pair): boolean => isScalar(key) && key.type ===
 
 export const lastMerge = (map: YAMLMap): Pair | null => map.items.findLast(isMerge) ?? null;
 
-/** Keys of what stands behind `<<`. */
+/** Keys that a `<<` brings. */
 class Brought {
   readonly #anchors = new Map<string, unknown>();
   readonly #known = new Map<unknown, ReadonlySet<string>>();
 
-  /** Aliases are of anchors that come before them. */
+  /** Aliases refer to earlier anchors. */
   add(anchor: string, node: unknown): void {
     this.#anchors.set(anchor, node);
   }
@@ -51,7 +52,7 @@ function hiddenIn(map: YAMLMap, brought: Brought): HiddenKey | null {
   return null;
 }
 
-/** A key in front of a `<<` that brings the same one: what it says counts for nothing, and what we would change in it neither. */
+/** A key before a `<<` that brings the same key: it has no effect, and neither would our changes to it. */
 export function hiddenKey(document: YamlDocument): HiddenKey | null {
   const brought = new Brought();
   let found: HiddenKey | null = null;

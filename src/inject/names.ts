@@ -1,4 +1,4 @@
-// Names of what the injector puts into pods beside the containers, by which it is found again.
+// Names of what the injector adds to pods besides containers, used to find it again.
 
 export const TOKEN_VOLUME = 'sluice-identity-token';
 /** Of cert-manager's csi-driver. */

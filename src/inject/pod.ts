@@ -1,4 +1,4 @@
-// What a pod says of itself, as far as the injector asks.
+// The properties of a pod that matter to the injector.
 import { MOST_PROBES, parseProbeList } from '../config/lists.js';
 import { attempt } from '../config/values.js';
 import { asMap, at, isMap, mapsIn, type PlainMap, textOf, textsOf } from './plain.js';
@@ -23,7 +23,7 @@ export function podView(pod: PlainMap): PodView {
   };
 }
 
-/** Init containers that go on beside the others (`restartPolicy: Always`), and the containers. */
+/** Init containers that keep running (`restartPolicy: Always`), and the containers. */
 export const lasting = ({ containers, initContainers }: PodView): readonly PlainMap[] => [
   ...initContainers.filter(({ restartPolicy }) => restartPolicy === 'Always'),
   ...containers,
@@ -58,14 +58,14 @@ export function declaredPorts(pod: PodView): { readonly tcp: readonly number[]; 
   };
 }
 
-/** As the configuration has it; null of what no rule is written for, so that the policy of the pod holds. */
+/** In the configuration's notation; null if no rule can be written, so that the pod's policy applies. */
 function probeText(port: number, path: string): string | null {
   const text = `${port}${path.replace(/\?.*$/, '')}`;
   const [probe, ...more] = attempt(() => parseProbeList(text)) ?? [];
   return probe === undefined || more.length > 0 ? null : text;
 }
 
-/** What the kubelet asks of the pod by HTTP: `8080/healthz`. */
+/** The kubelet's HTTP probes of the pod: `8080/healthz`. */
 export function probes(pod: PodView): string[] {
   const found = new Set<string>();
   for (const container of lasting(pod)) {
@@ -87,7 +87,7 @@ export function probes(pod: PodView): string[] {
 export const accountOf = ({ spec }: PodView): string =>
   textOf(spec.serviceAccountName) || textOf(spec.serviceAccount) || 'default';
 
-/** How long the pod may take to end, in seconds. */
+/** The pod's grace period, seconds. */
 export function graceSeconds({ spec }: PodView): number {
   const { terminationGracePeriodSeconds: seconds } = spec;
   return typeof seconds === 'number' && seconds >= 0 ? seconds : 30;

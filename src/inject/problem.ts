@@ -1,14 +1,14 @@
-// What is wrong with an annotation. Traffic flows on without it, and somebody is told.
+// A problem with an annotation. Traffic flows without it, and it is reported.
 
 export interface InjectProblem {
-  /** Who has the annotation: `pod`, `namespace shop`, `the installation`. */
+  /** The object with the annotation: `pod`, `namespace shop`, `the installation`. */
   readonly object: string;
   /** Its whole key. */
   readonly annotation: string;
-  /** What in it is meant: an entry of a list, or all of it. */
+  /** The part in question: an entry of a list, or everything. */
   readonly entry: string;
   readonly message: string;
-  /** A mistake, or just something that means nothing here. */
+  /** An error, or something that merely has no effect here. */
   readonly severity: 'warning' | 'note';
 }
 

@@ -32,7 +32,7 @@ export interface Wish {
   readonly value: string;
 }
 
-/** What the first layer that says anything says about whether to inject. */
+/** The first layer's instruction whether to inject. */
 export function wishOf(layers: readonly Layer[]): Wish | null {
   for (const { object, annotations } of layers)
     for (const annotation of INJECT_NAMES)
@@ -40,7 +40,7 @@ export function wishOf(layers: readonly Layer[]): Wish | null {
   return null;
 }
 
-/** Null where somebody wants it. */
+/** Null if injection is wanted. */
 export function unwanted(layers: readonly Layer[]): Refusal | null {
   const wish = wishOf(layers);
   if (wish === null)
@@ -52,7 +52,7 @@ export function unwanted(layers: readonly Layer[]): Refusal | null {
   return { reason: 'disabled', message };
 }
 
-/** Other meshes' containers, by their names and, whatever the names, by their images. */
+/** Containers of other meshes, by name and by image. */
 const SIDECARS: Readonly<Record<string, { readonly names: readonly string[]; readonly image: RegExp }>> = {
   Linkerd: {
     names: ['linkerd-proxy', 'linkerd-init', 'linkerd-network-validator'],
@@ -68,7 +68,7 @@ const SIDECARS: Readonly<Record<string, { readonly names: readonly string[]; rea
 
 export const isOurs = ({ name }: PlainMap): boolean => name === PROXY || name === INIT;
 
-/** Which other mesh has its sidecar in a pod, and the container by which that is known. */
+/** The other mesh with a sidecar in a pod, and the container that shows it. */
 export function foreignSidecar({ containers, initContainers }: PodView): { mesh: string; container: string } | null {
   for (const [mesh, { names, image }] of Object.entries(SIDECARS)) {
     const found = [...initContainers, ...containers].find(
@@ -90,7 +90,7 @@ function existing(pod: PodView): Refusal | null {
   return { reason: 'foreign-sidecar', message };
 }
 
-/** Why this pod cannot have a proxy, whoever wants it. `projects`: a token is made for the proxy even where the pod has none. */
+/** Why this pod cannot have a proxy, whoever wants it. `projects`: the proxy gets a token even if the pod has none. */
 export function impossible(pod: PodView, projects: boolean): Refusal | null {
   const { spec, containers, annotations } = pod;
   const there = existing(pod);

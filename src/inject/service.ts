@@ -1,4 +1,4 @@
-// Opaque ports of Services, and what of a namespace's is written into what is in it.
+// Opaque ports of Services, and copying a namespace's opaque ports to its objects.
 import { APP_PROTOCOLS, appProtocol } from '../kubernetes/app-protocol.js';
 import { settingKey } from '../kubernetes/names.js';
 import { Layers, type PortNames } from './layers.js';
@@ -8,8 +8,8 @@ import type { InjectProblem } from './problem.js';
 type Annotations = Readonly<Record<string, string>>;
 
 /**
- * The opaque ports of a namespace as an annotation for what is in it and has none of its own: clients are told what its proxy does, whatever
- * the namespace says later.
+ * A namespace's opaque ports as an annotation for an object without its own: clients then know what its proxy does, whatever the namespace
+ * says later.
  */
 export function inheritedOpaque(own: Annotations, namespace: Annotations): Annotations {
   if (settingKey(own, 'opaque-ports') !== undefined) return {};
@@ -17,14 +17,14 @@ export function inheritedOpaque(own: Annotations, namespace: Annotations): Annot
   return key === undefined ? {} : { [key]: namespace[key] };
 }
 
-/** A Service with the opaque ports of its namespace; null where nothing is to be done. */
+/** A Service with its namespace's opaque ports; null if there is nothing to do. */
 export function injectService(service: PlainMap, namespaceAnnotations: Annotations): PlainMap | null {
   const own = textsOf(at(service, ['metadata', 'annotations']));
   const added = inheritedOpaque(own, namespaceAnnotations);
   return Object.keys(added).length === 0 ? null : withEntries(service, ['metadata', 'annotations'], added);
 }
 
-/** The names that its ports have, and those of its pods that they lead to. */
+/** Names of its ports, and of the pods' ports behind them. */
 function portNames(service: PlainMap): PortNames {
   const names = new Map<string, number[]>();
   for (const { name, targetPort, port } of mapsIn(at(service, ['spec', 'ports'])))
@@ -33,10 +33,7 @@ function portNames(service: PlainMap): PortNames {
   return names;
 }
 
-/**
- * What is wrong with what a Service says of its ports. `namesPorts`: names of ports must be its own, as they are not where the list is that of
- * its namespace.
- */
+/** Problems with a Service's ports. `namesPorts`: port names must be its own; false for its namespace's list. */
 export function serviceProblems(service: PlainMap, namesPorts: boolean): readonly InjectProblem[] {
   const layers = new Layers(
     [{ object: 'the Service', annotations: textsOf(at(service, ['metadata', 'annotations'])), namesPorts }],

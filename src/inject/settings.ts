@@ -1,4 +1,4 @@
-// What annotations say of one pod's proxy, taken together.
+// The settings of one pod's proxy, from all annotations.
 import type { LogLevel } from '../config/model.js';
 import { SIDECAR_PORTS } from '../config/sidecar.js';
 import type { PortSpan } from '../redirect/port-list.js';
@@ -30,14 +30,14 @@ export interface Ports {
   readonly admin: number;
 }
 
-/** Null is: not said, so that the proxy's own default holds. */
+/** Null: not set, so the proxy's own default applies. */
 export interface Settings {
   readonly opaque: readonly PortSpan[];
   readonly skipInbound: readonly PortSpan[];
   readonly skipOutbound: readonly PortSpan[];
   readonly skipSubnets: readonly string[];
   readonly ports: Ports;
-  /** As a container has them; empty where nothing is said. */
+  /** In the form of a container's `resources`; empty if nothing is set. */
   readonly resources: PlainMap;
   readonly workers: number;
   readonly uid: number;
@@ -84,7 +84,7 @@ const RESOURCES = {
   'ephemeral-storage': { prefix: 'proxy-ephemeral-storage', example: '1Gi' },
 } as const;
 
-/** An API server refuses a pod in which a request is above its limit. */
+/** An API server refuses a pod whose request exceeds its limit. */
 function resourcesOf(layers: Layers): PlainMap {
   const requests: Record<string, string> = {};
   const limits: Record<string, string> = {};
@@ -103,7 +103,7 @@ function resourcesOf(layers: Layers): PlainMap {
   };
 }
 
-/** As many workers as the limit has cores, begun ones included. */
+/** One worker per core of the limit, rounded up. */
 function workersOf(layers: Layers, resources: PlainMap): number {
   const cpu = (resources.limits as Record<string, string> | undefined)?.cpu;
   const cores = cpu === undefined ? 1 : Math.ceil(quantityOf(cpu));
@@ -146,10 +146,10 @@ const matching =
     form.test(value) ? { value } : { problem: `${JSON.stringify(value)} is no ${what}` };
 const image = matching(/^[a-z0-9][\w./:@-]*$/i, 'image such as registry.example/sluice:1.0');
 const tag = matching(/^\w[\w.-]{0,127}$/, 'tag such as 1.0');
-// As the API server has it: within the folder of such profiles.
+// In the API server's notation: relative to the folder of profiles.
 const profile = matching(/^(?!\/)(?!(.*\/)?\.\.(\/|$))\S+$/, 'path below the folder of seccomp profiles');
 
-/** Each setting, of the layer that counts; `layers` collects what is wrong. */
+/** Reads each setting from the layer that decides; `layers` collects problems. */
 export function readSettings(layers: Layers): Settings {
   const resources = resourcesOf(layers);
   const closeWait = layers.value('close-wait-timeout', duration);

@@ -1,4 +1,4 @@
-// Whether an object has the shape of what it says it is, as far as the injector reads it: manifests are whatever somebody has written.
+// Checks that an object has the shape of its kind, as far as the injector reads it: manifests may contain anything.
 import { INJECT_NAMES } from '../kubernetes/names.js';
 import { named } from './annotations.js';
 import { at, isMap, type PlainMap } from './plain.js';
@@ -6,7 +6,7 @@ import type { InjectProblem } from './problem.js';
 
 const isAbsent = (value: unknown): boolean => value === undefined || value === null;
 
-/** Where `object` is no pod or template, below `path`; null where it may be one. A field that is missing is another's problem. */
+/** Where `object` is not a valid pod or template, below `path`; null if it may be. Missing fields are checked elsewhere. */
 function podMisfit(object: PlainMap, path: readonly string[]): string | null {
   const whole = [...path, 'spec'];
   for (let depth = 1; depth <= whole.length; depth++) {
@@ -25,7 +25,7 @@ function podMisfit(object: PlainMap, path: readonly string[]): string | null {
   return null;
 }
 
-/** Where the metadata at `path` is none. */
+/** Where the metadata at `path` is invalid. */
 function metadataMisfit(object: PlainMap, path: readonly string[]): string | null {
   for (const here of [['metadata'], ['metadata', 'annotations'], ['metadata', 'labels']]) {
     const value = at(object, [...path, ...here]);
@@ -34,14 +34,14 @@ function metadataMisfit(object: PlainMap, path: readonly string[]): string | nul
   return null;
 }
 
-/** The first field that is not what it should be. `path` leads to the pod of a workload; null: there is none in this kind of object. */
+/** The first invalid field. `path` leads to a workload's pod; null: this kind of object has none. */
 export function misshapen(object: PlainMap, path: readonly string[] | null): string | null {
   const own = metadataMisfit(object, []);
   if (own !== null || path === null) return own;
   return podMisfit(object, path) ?? metadataMisfit(object, path);
 }
 
-/** Annotations of ours without their quotes: we know what is meant, and an API server refuses the object. */
+/** Our annotations without quotes: the meaning is clear, but an API server refuses the object. */
 export function unquoted(annotations: unknown, object: string): InjectProblem[] {
   if (!isMap(annotations)) return [];
   return Object.entries(annotations).flatMap(([annotation, value]): InjectProblem[] => {

@@ -1,4 +1,4 @@
-// Changes a text of YAML or JSON where its value is to be another, and nowhere else: comments, order, quotes and line ends stay as they are.
+// Edits a YAML or JSON text only where its value should change: comments, order, quotes and line ends stay as they are.
 import {
   type Alias,
   type Document,
@@ -30,7 +30,7 @@ const isEmpty = (value: unknown): boolean =>
   Array.isArray(value) ? value.length === 0 : isMap(value) && Object.keys(value).length === 0;
 const isCollection = (value: unknown): boolean => (Array.isArray(value) || isMap(value)) && !isEmpty(value);
 
-/** The key as objects have it; null of `<<`, which stands for the keys of others. */
+/** The key as in objects; null for `<<`, which stands for other keys. */
 function keyOf({ key }: Pair): string | null {
   const value = isScalar(key) ? key.value : key;
   if (value === '<<' || typeof value === 'symbol') return null;
@@ -51,7 +51,7 @@ export class TextEdits {
     this.#places = new Places(text);
   }
 
-  /** `before` is what the document is; what of it `after` shares with it stays. */
+  /** `before`: the document's value; parts shared with `after` stay unchanged. */
   change(before: unknown, after: unknown): void {
     this.#edit(this.document.contents, before, after, TOP);
     this.#keepOthers();
@@ -61,7 +61,7 @@ export class TextEdits {
     this.splices.push({ start, end, text });
   }
 
-  /** Puts whole lines at `offset`, where a line begins or the text ends. */
+  /** Inserts whole lines at `offset`, the start of a line or the end of the text. */
   #lines(offset: number, text: string): void {
     const { newline } = this.style;
     const open = offset > 0 && this.#places.text[offset - 1] !== '\n';
@@ -80,7 +80,7 @@ export class TextEdits {
     else this.#replace(node, after, hold);
   }
 
-  /** Writes `value` where `node` was; in block style where that may be. */
+  /** Writes `value` in place of `node`; in block style if possible. */
   #replace(node: unknown, value: unknown, hold: Hold): void {
     const { text } = this.#places;
     const isBlock = (isYamlMap(node) || isSeq(node)) && !isFlow(node);
@@ -91,7 +91,7 @@ export class TextEdits {
         hold.flow || isEmpty(value) ? flow(value) : scalarText(value, isScalar(node) ? text[rangeOf(node)[0]] : '');
       if (isBlock) this.#splice(hold.after, this.#places.end(node, hold), ` ${written}${this.style.newline}`);
       else if (there) {
-        // A text in lines of its own goes with its last newline.
+        // A block text ends with its last newline.
         const [begin, end] = rangeOf(node);
         this.#splice(begin, end, text[end - 1] === '\n' ? written + this.style.newline : written);
       } else this.#splice(hold.after, hold.after, ` ${written}`);
@@ -104,7 +104,7 @@ export class TextEdits {
     else this.#lines(this.#places.nextLine(hold.after), written);
   }
 
-  /** Block style, below the key or the dash. */
+  /** In block style, below the key or the dash. */
   #held(value: unknown, { start }: Hold): string {
     const indent = this.#places.indent(start);
     const deeper = Array.isArray(value) && !this.style.indentsItems ? indent : `${indent}  `;
@@ -123,7 +123,7 @@ export class TextEdits {
     const added: Record<string, unknown> = {};
     for (const [key, value] of Object.entries(after)) {
       const pair = written.get(key);
-      // What `<<` has brought is written out where it differs: a key of the map's own wins over it.
+      // A key from `<<` that changes is written out: a map's own key overrides it.
       if (pair === undefined) {
         if (!Object.hasOwn(before, key) || before[key] !== value) added[key] = value;
       } else if (before[key] !== value) this.#edit(pair.value, before[key], value, this.#places.ofPair(map, pair));
@@ -145,8 +145,8 @@ export class TextEdits {
   }
 
   /**
-   * New keys come first: nothing has to be known of where what is there ends, and comments stay with what they stand above. But they come
-   * behind `<<`: in kubectl's reader of YAML what is merged wins over keys in front of it.
+   * New keys come first, so that the end of existing content need not be known and comments stay above their keys. But they come after
+   * `<<`, because in kubectl's YAML reader merged keys override those before them.
    */
   #addToBlock(map: YAMLMap, added: PlainMap, hold: Hold): void {
     const places = this.#places;
@@ -168,7 +168,7 @@ export class TextEdits {
     return this.#isDense() ? JSON.stringify(value) : flow(value);
   }
 
-  /** JSON without any spaces. */
+  /** JSON without spaces. */
   #isDense(): boolean {
     const { contents } = this.document;
     return contents !== null && /^[{[]\S*$/.test(this.#places.text.slice(...rangeOf(contents)).slice(0, 80));
@@ -204,7 +204,7 @@ export class TextEdits {
     return [start, isNode(pair.value) ? Math.max(rangeOf(pair.value)[1], start) : rangeOf(pair.key as Node)[1]];
   }
 
-  /** Runs of neighbours go with the comma behind them, or else the one before them. */
+  /** Removes runs of neighbours with the comma after them, or else before them. */
   #removeFromFlow(
     node: YAMLMap | YAMLSeq,
     removed: readonly number[],
@@ -228,7 +228,7 @@ export class TextEdits {
       this.#splice(places.lineStart(start), places.end(pair.value, places.ofPair(map, pair)), '');
       return;
     }
-    // The first of an item, behind its dash: what follows takes its place.
+    // The first key of an item, after its dash: the next one takes its place.
     if (index + 1 >= map.items.length || removed.includes(index + 1)) throw new Unchangeable('keys behind a dash');
     this.#splice(start, places.keyStart(map.items[index + 1]), '');
   }
@@ -242,7 +242,7 @@ export class TextEdits {
     const kept = new Set(after);
     const removed = before.flatMap((item, index) => (kept.has(item) ? [] : [index]));
     const known = new Set(before);
-    // New items by the old one that they stand before.
+    // New items, by the old one that they precede.
     const added = new Map<number, unknown[]>();
     let next = 0;
     for (const item of after) {
@@ -305,7 +305,7 @@ export class TextEdits {
     this.#splice(this.#places.lineStart(hold.start), this.#places.end(list.items[index], hold), '');
   }
 
-  /** Aliases of what has changed are written out as they were: what they stand in is not to change. */
+  /** Aliases of changed anchors are written out with the old value, because their places must not change. */
   #keepOthers(): void {
     const replaced = this.splices.filter(({ start, end }) => end > start);
     const anchored = new Map<unknown, boolean>();

@@ -1,7 +1,7 @@
-// Where things are in a text of YAML: keys, items, and where what belongs to them ends.
+// Positions in a YAML text: keys, items, and the ends of their content.
 import { isAlias, isMap, isPair, isScalar, isSeq, type Node, type Pair, type YAMLMap, type YAMLSeq } from 'yaml';
 
-/** A text that can't be changed in place. */
+/** A text that can't be edited in place. */
 export class Unchangeable extends Error {}
 
 interface Token {
@@ -15,7 +15,7 @@ interface Item {
   readonly sep?: readonly Token[];
 }
 
-/** Of what comes before a node, this is part of it. */
+/** Tokens before a node that belong to it. */
 const PROPERTIES = new Set(['anchor', 'tag', 'explicit-key-ind']);
 
 const sourceOf = (node: unknown): { readonly type?: string; readonly items?: readonly Item[] } =>
@@ -31,11 +31,11 @@ export const rangeOf = (node: Node): readonly [number, number] => {
 
 export const isFlow = (node: YAMLMap | YAMLSeq): boolean => node.flow === true;
 
-/** How a node is held: behind a key, or behind the dash of an item. */
+/** What holds a node: a key, or the dash of an item. */
 export interface Hold {
   /** Where `:` or `-` ends, or the anchor or tag behind it; -1 at the top of a document. */
   readonly after: number;
-  /** Where the key or the dash begins. */
+  /** Start of the key or the dash. */
   readonly start: number;
   readonly flow: boolean;
 }
@@ -49,13 +49,13 @@ export class Places {
     return this.text.lastIndexOf('\n', offset - 1) + 1;
   }
 
-  /** Behind the newline that ends this line; the end of the text where there is none. */
+  /** After the newline that ends this line; the end of the text if there is none. */
   nextLine(offset: number): number {
     const newline = this.text.indexOf('\n', offset);
     return newline < 0 ? this.text.length : newline + 1;
   }
 
-  /** What is before `offset` on its line, if that is white space; as many spaces else. */
+  /** What precedes `offset` on its line, if it is white space; else as many spaces. */
   indent(offset: number): string {
     const before = this.text.slice(this.lineStart(offset), offset);
     return /^[ \t]*$/.test(before) ? before : ' '.repeat(before.length);
@@ -89,7 +89,7 @@ export class Places {
     return { after: last.offset + last.source.length, start: dash.offset, flow: false };
   }
 
-  /** Behind the last line of what `hold` holds. */
+  /** The end of the last line of what `hold` holds. */
   end(node: unknown, hold: Hold): number {
     if (isMap(node) && !isFlow(node)) {
       const last = node.items.at(-1);

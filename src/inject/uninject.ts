@@ -1,4 +1,4 @@
-// Takes out of an object what injecting has put into it.
+// Removes from an object what injection added.
 import { CONTROL_PLANE_LABEL, INJECT_NAMES, PREFIXES } from '../kubernetes/names.js';
 import type { ObjectReport } from './inject-object.js';
 import { VERSION_ANNOTATION, VOLUMES } from './names.js';
@@ -12,7 +12,7 @@ function without(map: PlainMap, key: string): PlainMap {
   return rest;
 }
 
-/** `map` without what is not kept at `path`; what is empty then goes, too. */
+/** `map` without rejected entries at `path`; maps that become empty are removed too. */
 function kept(map: PlainMap, path: readonly string[], keep: (key: string, value: unknown) => boolean): PlainMap {
   const there = at(map, path);
   if (!isMap(there)) return map;
@@ -36,7 +36,7 @@ function withoutItems(map: PlainMap, path: readonly string[], isGone: (item: Pla
   return replaced(map, path, rest, rest.length === 0);
 }
 
-/** One who has said no keeps saying so. */
+/** An explicit "disabled" stays. */
 const isAnnotation = (key: string, value: unknown): boolean =>
   PREFIXES.some((prefix) => key.startsWith(prefix)) ||
   key === VERSION_ANNOTATION ||
@@ -46,7 +46,7 @@ const unannotated = (object: PlainMap): PlainMap =>
   kept(object, ['metadata', 'annotations'], (key, value) => !isAnnotation(key, value));
 
 function uninjectPod(pod: PlainMap): PlainMap {
-  // Its annotations are what the proxy that is there goes by.
+  // The existing proxy uses its annotations.
   if (foreignSidecar(podView(pod))?.mesh === 'Linkerd') return pod;
   let after = kept(unannotated(pod), ['metadata', 'labels'], (key) => key !== CONTROL_PLANE_LABEL);
   for (const list of ['initContainers', 'containers']) after = withoutItems(after, ['spec', list], isOurs);

@@ -1,4 +1,4 @@
-// Values of annotations, as people write them for Linkerd and Kubernetes.
+// Values of annotations, in the notation of Linkerd and Kubernetes.
 
 import { loadConfig } from '../config/load.js';
 import { AUTHORIZATION_DEFAULTS } from '../config/model.js';
@@ -8,19 +8,19 @@ import { suggest } from '../config/suggest.js';
 import { NO_FILE } from '../config/text-file.js';
 import { isMap, type PlainMap } from './plain.js';
 
-/** A value, or what is wrong with its text. */
+/** A value, or the problem with its text. */
 export type Read<T> = { readonly value: T } | { readonly problem: string };
 
 const quoted = (text: string): string => JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
 
-/** As Go's ParseBool, which Linkerd reads them with. */
+/** Like Go's ParseBool, which Linkerd uses. */
 export function truth(text: string): Read<boolean> {
   if (['1', 't', 'T', 'true', 'True', 'TRUE'].includes(text)) return { value: true };
   if (['0', 'f', 'F', 'false', 'False', 'FALSE'].includes(text)) return { value: false };
   return { problem: `${quoted(text)} is neither true nor false` };
 }
 
-/** `enabled` or `disabled`; a truth value means the same. */
+/** `enabled` or `disabled`; booleans work too. */
 export function onOff(text: string): Read<boolean> {
   if (text === 'enabled') return { value: true };
   if (text === 'disabled') return { value: false };
@@ -62,7 +62,7 @@ const SUFFIXES: Readonly<Record<string, number>> = {
   Ei: 2 ** 60,
 };
 
-/** A quantity of Kubernetes, `100m` or `64Mi`, as a number; NaN where the text is none. */
+/** A Kubernetes quantity, `100m` or `64Mi`, as a number; NaN if invalid. */
 export function quantityOf(text: string): number {
   const match = /^\+?(\d+(?:\.\d*)?|\.\d+)(?:[eE]([+-]?\d{1,2})|([numkMGTPE]|[KMGTPE]i)?)$/.exec(text);
   if (match === null) return Number.NaN;
@@ -70,7 +70,7 @@ export function quantityOf(text: string): number {
   return Number(digits) * (exponent === undefined ? SUFFIXES[suffix] : 10 ** Number(exponent));
 }
 
-/** `least`: none, or 0 where that is a quantity, too. */
+/** `least`: minimum; 0 if that is valid, too. */
 export function quantity(text: string, example: string, least: 0 | null = null): Read<string> {
   const value = quantityOf(text);
   return value > 0 || value === least
@@ -88,12 +88,12 @@ const UNITS: Readonly<Record<string, number>> = {
   μs: 1e-3,
   ns: 1e-6,
 };
-/** Either sign for micro: Go takes both. */
+/** Both signs for micro, as in Go. */
 const PART = /(\d+(?:\.\d*)?|\.\d+)(h|ms|m|s|us|µs|μs|ns)/g;
-/** The longest time that a timer of ours takes, 596 hours. */
+/** Maximum of our timers, 596 hours. */
 const MOST_MS = 2 ** 31 - 1;
 
-/** Milliseconds of a duration as Go writes them: `90s`, `1m30s`. */
+/** Milliseconds of a duration in Go's notation: `90s`, `1m30s`. */
 export function duration(text: string): Read<number> {
   const whole = new RegExp(`^(?:${PART.source})+$`).test(text);
   let value = 0;
@@ -106,12 +106,12 @@ export function duration(text: string): Read<number> {
 /** A duration as the configuration has them. */
 export const durationText = (ms: number): string => (ms % 1000 === 0 ? `${ms / 1000}s` : `${ms}ms`);
 
-/** The bare names of variables, as the API server takes them. */
+/** Names of variables, as accepted by the API server. */
 const VARIABLE = /^[-._a-zA-Z][-._a-zA-Z0-9]*$/;
 
 const SIDECAR = { path: ['sidecar', 'enabled'], value: true, source: 'command line', name: '--sidecar' } as const;
 
-/** What is wrong with a key of the configuration by itself; what it needs beside it, others may say. */
+/** The problem with a single configuration key; conflicts with other keys are found elsewhere. */
 function keyProblem(name: string, value: string): string | null {
   if (!variables().has(name)) return `is no key of the configuration; ${suggest(name, [...variables().keys()])}`;
   try {
@@ -134,13 +134,13 @@ function variable(item: unknown): Read<PlainMap> {
   if (value !== undefined && valueFrom !== undefined) return { problem: `${text} has both value and valueFrom` };
   if (value !== undefined && typeof value !== 'string') return { problem: `${text}: put the value in quotes` };
   if (valueFrom !== undefined && !isMap(valueFrom)) return { problem: `${text}: valueFrom is no map` };
-  // A proxy ends at its start where a variable of its configuration is wrong: that is for people who write one, not for a pod.
+  // A proxy does not start with an invalid configuration variable: useful for people, but not for a pod.
   const problem = name.startsWith('SLUICE_') ? keyProblem(name, typeof value === 'string' ? value : '') : null;
   if (problem !== null) return { problem: `${quoted(name)} ${problem}` };
   return { value: item };
 }
 
-/** The list of `proxy-additional-env`: what is usable of it, and what is wrong with the rest. */
+/** The list in `proxy-additional-env`: the usable part, and the problems of the rest. */
 export function additionalVariables(text: string): {
   variables: PlainMap[];
   problems: { entry: string; message: string }[];

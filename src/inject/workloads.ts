@@ -1,8 +1,8 @@
-// Which objects have pods in them, and where.
+// Which kinds of objects contain pods, and where.
 import { asMap, at, isMap, type PlainMap, textOf } from './plain.js';
 
 export type Role =
-  /** A pod, or something with a template of pods at `path`. */
+  /** A pod, or an object with a pod template at `path`. */
   | { readonly kind: 'pods'; readonly path: readonly string[] }
   | { readonly kind: 'service' }
   | { readonly kind: 'namespace' }
@@ -10,7 +10,7 @@ export type Role =
 
 const TEMPLATE = ['spec', 'template'] as const;
 
-/** By kind: groups of the API that have it, and where its pod is. Others may have kinds of the same name. */
+/** By kind: its API groups, and the path of its pod. Other groups may have kinds of the same name. */
 const PODS: Readonly<Record<string, { readonly groups: readonly string[]; readonly path: readonly string[] }>> = {
   Pod: { groups: [''], path: [] },
   ReplicationController: { groups: [''], path: TEMPLATE },
@@ -20,7 +20,7 @@ const PODS: Readonly<Record<string, { readonly groups: readonly string[]; readon
   StatefulSet: { groups: ['apps'], path: TEMPLATE },
   Job: { groups: ['batch'], path: TEMPLATE },
   CronJob: { groups: ['batch'], path: ['spec', 'jobTemplate', ...TEMPLATE] },
-  // OpenShift's, in its group and in the one that it had before there were groups.
+  // OpenShift's, in its group and in the one from before groups existed.
   DeploymentConfig: { groups: ['apps.openshift.io', ''], path: TEMPLATE },
 };
 
@@ -35,7 +35,7 @@ export function roleOf({ apiVersion, kind }: PlainMap): Role {
   return { kind: 'other' };
 }
 
-/** Where something that is none of these has pods in it all the same; null where it has none. */
+/** Path of a pod template in an unknown kind; null if it has none. */
 export function templateOf(object: PlainMap): string | null {
   const isTemplate = isMap(object.spec) && Array.isArray(at(object, [...TEMPLATE, 'spec', 'containers']));
   return isTemplate ? TEMPLATE.join('.') : null;
@@ -48,5 +48,5 @@ export function titleOf(object: PlainMap): string {
   return `${textOf(object.kind).toLowerCase()} "${name}"`;
 }
 
-/** Of its own `metadata`; empty where it says none. */
+/** From its `metadata`; empty if not set. */
 export const namespaceOf = (object: PlainMap): string => textOf(at(object, ['metadata', 'namespace']));

@@ -1,13 +1,10 @@
-// YAML as kubectl reads it, and values written down as YAML and JSON.
+// Reads YAML as kubectl does, and writes values as YAML and JSON.
 import { Composer, type Document, LineCounter, type ParsedNode, Parser, stringify } from 'yaml';
 
-/** Of one anchor, uses of it times uses in it: more is an attack. */
+/** Limit on uses of an anchor times uses within it: more is an attack. */
 export const MOST_ALIASES = 1000;
 
-/**
- * kubectl's reader is one of YAML 1.1: `yes` is true, 0644 octal, and `<<` merges. Times, and numbers to the base of sixty, it takes for
- * texts.
- */
+/** kubectl's reader is YAML 1.1: `yes` is true, 0644 is octal, and `<<` merges. But times and base-60 numbers are text. */
 const READ = {
   version: '1.1',
   merge: true,
@@ -22,24 +19,24 @@ const READ = {
 
 export type YamlDocument = Document.Parsed<ParsedNode>;
 
-/** One document after the other: what is known of one takes two hundred times its text. `lines` counts lines as it goes. */
+/** One document at a time, because each takes two hundred times its text in memory. `lines` counts lines along the way. */
 export function documentsOf(text: string, lines = new LineCounter()): Iterable<YamlDocument> {
   const composer = new Composer<ParsedNode, true>(READ as unknown as ConstructorParameters<typeof Composer>[0]);
   return composer.compose(new Parser(lines.addNewLine).parse(text)) as Iterable<YamlDocument>;
 }
 
-/** How the file at hand is written. */
+/** Style of the current file. */
 export interface Style {
   readonly newline: '\n' | '\r\n';
-  /** Whether items of lists are indented below their key. */
+  /** Whether list items are indented relative to their key. */
   readonly indentsItems: boolean;
-  /** Between a map of JSON and its keys; empty where all is on one line. */
+  /** Indentation of JSON; empty if everything is on one line. */
   readonly unit: string;
 }
 
 /** Lines without the last newline. */
 function lines(value: unknown, { indentsItems }: Style): string[] {
-  // Quoted is what YAML 1.1 would take for something else.
+  // Quotes what YAML 1.1 would read as something else.
   const text = stringify(value, {
     version: '1.1',
     lineWidth: 0,
@@ -49,13 +46,13 @@ function lines(value: unknown, { indentsItems }: Style): string[] {
   return text.replace(/\n$/, '').split('\n');
 }
 
-/** In block style, each line behind `indent`; no newline at the end. */
+/** In block style, each line after `indent`; without a newline at the end. */
 export const block = (value: unknown, indent: string, style: Style): string =>
   lines(value, style)
     .map((line) => (line === '' ? '' : indent + line))
     .join(style.newline);
 
-/** A text or number as one would write it, in the quotes that `like` has. */
+/** A text or number in natural form, with the quotes of `like`. */
 export function scalarText(value: unknown, like: string): string {
   if (typeof value === 'string' && /[\n\r]/.test(value)) return JSON.stringify(value);
   if (like === '"' && typeof value === 'string') return JSON.stringify(value);
