@@ -1,4 +1,4 @@
-// The controller put together: what it knows of the cluster, the issuer, and the services that need both.
+// Assembles the controller: its view of the cluster, the issuer, and the services that need both.
 import type { Address } from '../config/model.js';
 import type { DestinationLimits } from '../destination/server/server.js';
 import type { IssuingMetrics } from '../identity/issuing/metrics.js';
@@ -37,22 +37,22 @@ export interface AssemblyOptions {
   readonly trustDomain: string;
   readonly clusterDomain: string;
   readonly listen: Places;
-  /** Where neither an object nor its namespace says anything. */
+  /** If neither an object nor its namespace says. */
   readonly opaquePorts: readonly PortSpan[];
-  /** A file that describes it, to try it out; else where the API server is. */
+  /** A file that describes the cluster, for experiments; or the location of the API server. */
   readonly cluster: { readonly file: string } | { readonly env: NodeJS.ProcessEnv; readonly files: PodFiles };
-  /** `own`: made in a Secret where it is missing; `given`: somebody else brings that Secret. */
+  /** `own`: created in a Secret if missing; `given`: somebody else provides the Secret. */
   readonly issuer: 'own' | 'given' | FileIssuerFiles;
   readonly tokens: { readonly file: string } | { readonly review: TokenReviewOptions };
-  /** Under which API servers outside of the cluster call the webhook; null: there are none. */
+  /** Name by which API servers outside the cluster call the webhook; null: there are none. */
   readonly injectorName: string | null;
-  /** The destination service speaks plain text. */
+  /** The destination service uses plain text. */
   readonly plain: boolean;
-  /** Empty: that of the controller's own pod. */
+  /** Empty: the image of the controller's own pod. */
   readonly proxyImage: string;
-  /** Who signs proxies' certificates by way of cert-manager's csi-driver; null: the identity service gives them out. */
+  /** Issuer of proxies' certificates through cert-manager's csi-driver; null: the identity service issues them. */
   readonly csiIssuer: CsiIssuer | null;
-  /** Our own pod; empty: we are none. */
+  /** Our own pod; empty if we are not in one. */
   readonly pod: string;
   readonly lifetimeMs: number;
   readonly skewMs: number;
@@ -67,12 +67,12 @@ export interface AssemblyDeps {
 }
 
 const POLL_MS = 2000;
-/** Proxies expect these accounts: ours, or Linkerd's unless they are told otherwise. */
+/** Accounts that proxies expect: ours, or Linkerd's by default. */
 const MAKERS = ['sluice', 'linkerd'];
 
 type Issuing = MeshIssuer & Part;
 
-/** Parts in stages: those of the second need those of the first. Throws where what is given makes no sense. */
+/** Parts in stages: those of the second need those of the first. Throws on contradictory options. */
 export function assemble(options: AssemblyOptions, deps: AssemblyDeps): readonly (readonly Part[])[] {
   const { cluster } = options;
   if ('file' in cluster) {
@@ -140,7 +140,7 @@ function services(
   ];
 }
 
-/** The injector, once it is known which image proxies get. */
+/** The injector, started once the image for proxies is known. */
 class LateInjector implements Part {
   readonly name = 'injector';
   #injector: Injector | null = null;

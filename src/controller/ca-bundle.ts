@@ -1,4 +1,5 @@
-// What API servers trust when they call the webhook: kept in its configuration as long as the controller runs, whoever overwrites it.
+// The trust anchors for API servers that call the webhook: kept in its configuration while the controller runs, even if somebody overwrites
+// them.
 import type { Logger } from '../log/logger.js';
 import type { Objects, StoredObject } from './objects.js';
 
@@ -25,7 +26,7 @@ export class CaBundle {
 
   constructor(private readonly deps: CaBundleDeps) {}
 
-  /** Whether it has been right once, or there is nothing where it could be. */
+  /** Whether it has been right once, or there is nowhere to write it. */
   get settled(): boolean {
     return this.#settled;
   }
@@ -45,7 +46,7 @@ export class CaBundle {
     if (this.#timer !== null) clearInterval(this.#timer);
   }
 
-  /** A look that begins after this call, and after those that have begun before. */
+  /** A check that starts after this call, and after those already in progress. */
   look(): Promise<void> {
     this.#looks++;
     this.#last = this.#last
@@ -91,7 +92,7 @@ interface WebhookEntry {
   readonly clientConfig?: { readonly caBundle?: unknown };
 }
 
-/** Webhooks with another caBundle. */
+/** Webhooks with a different caBundle. */
 function namesOf({ webhooks }: StoredObject, caBundle: string): string[] {
   const entries = Array.isArray(webhooks) ? (webhooks as readonly WebhookEntry[]) : [];
   return entries

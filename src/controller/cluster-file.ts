@@ -1,4 +1,4 @@
-// A cluster that a file describes, to try the controller out without Kubernetes: lists of endpoints whose names are those of Services' ports.
+// A cluster described in a file, for running the controller without Kubernetes: lists of endpoints named after Services' ports.
 import { readFileSync } from 'node:fs';
 import { addressBits, formatBits } from '../config/addresses.js';
 import type { Address, ServiceProtocol } from '../config/model.js';
@@ -20,7 +20,7 @@ interface Described {
 const POLL_MS = 200;
 const PROTOCOLS: readonly ServiceProtocol[] = ['http1', 'http2', 'opaque'];
 
-/** Throws a ConfigError. A name is `web.shop.svc.cluster.local:80`, then the Service's addresses, then perhaps its protocol. */
+/** Throws a ConfigError. A name is `web.shop.svc.cluster.local:80`, followed by the Service's addresses and optionally its protocol. */
 export function parseClusterFile(file: string, text: string): Described {
   const fail = (path: string, message: string): never => {
     throw new ConfigError([{ file, line: 0, column: 0, path, message }]);
@@ -62,7 +62,7 @@ export class ClusterFile implements DestinationLookup, Part {
     private readonly logger: Pick<Logger, 'info' | 'error'>,
   ) {}
 
-  /** Rejects where the file can't be used; later mistakes leave what was. */
+  /** Rejects if the file is unusable; later errors leave the previous state in use. */
   async start(): Promise<void> {
     this.#signature = fileSignature(this.path);
     this.#described = parseClusterFile(this.path, readFileSync(this.path, 'utf8'));

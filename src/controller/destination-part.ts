@@ -12,7 +12,7 @@ import type { Part } from './part.js';
 
 export interface DestinationPartOptions extends CertificateSpan {
   readonly listen: Address;
-  /** Names of its certificate; null: plain text, to try it out. */
+  /** Names in its certificate; null: plain text, for experiments. */
   readonly names: readonly string[] | null;
   readonly clusterDomain: string;
   readonly limits: Partial<DestinationLimits>;
@@ -20,7 +20,7 @@ export interface DestinationPartOptions extends CertificateSpan {
 
 export interface DestinationPartDeps {
   readonly lookup: DestinationLookup;
-  /** Who may do what in the mesh; null: nobody says. */
+  /** The mesh's authorization rules; null: none are served. */
   readonly rules: Rules | null;
   readonly issuer: MeshIssuer;
   readonly metrics: DestinationMetrics;
@@ -48,7 +48,7 @@ export class DestinationPart implements Part {
     return this.#server?.port ?? 0;
   }
 
-  /** The issuer has to be there. */
+  /** The issuer must exist. */
   async start(): Promise<void> {
     const { clusterDomain, limits } = this.options;
     const { lookup, rules, metrics, logger } = this.deps;

@@ -1,5 +1,5 @@
-// Events of Kubernetes on the objects that they are about: what an operator sees with `kubectl describe` and `kubectl get events`. Told
-// once in a while, however often it happens and by however many replicas, and never waited for.
+// Kubernetes events on the objects concerned: what an operator sees with `kubectl describe` and `kubectl get events`. Repeated only once in
+// a while, however often something happens and in however many replicas; nobody waits for them.
 import { createHash } from 'node:crypto';
 import { isNamespaceName } from '../kubernetes/names.js';
 import type { Objects } from './objects.js';
@@ -9,14 +9,14 @@ export interface EventObject {
   readonly kind: string;
   readonly namespace: string;
   readonly name: string;
-  /** Empty where it is not known. */
+  /** Empty if unknown. */
   readonly uid: string;
 }
 
 export interface ObjectEvent {
   readonly object: EventObject;
   readonly type: 'Normal' | 'Warning';
-  /** In one word, for machines. */
+  /** In one word, for programs. */
   readonly reason: string;
   readonly message: string;
 }
@@ -30,19 +30,19 @@ export interface EventsDeps {
   readonly done: (result: EventResult) => void;
 }
 
-/** The same of the same object is told once in this time. */
+/** The same event on the same object is repeated after this time. */
 const REPEAT_MS = 600_000;
 const MOST_REMEMBERED = 1000;
 const MOST_WAITING = 100;
-/** Of the API server's budget: this many at once, and then so many in a second. */
+/** Share of the API server's budget: a burst, and then this many per second. */
 const BURST = 25;
 const RATE = 2;
-/** The API server takes no more. */
+/** The API server's limit. */
 const MOST_MESSAGE = 1024;
 const MOST_NAME = 253;
 
 export class Events {
-  /** When it was told, by what; in the order of these times. */
+  /** When each was written, by key, in order of time. */
   readonly #told = new Map<string, number>();
   readonly #waiting: { readonly key: string; readonly event: ObjectEvent }[] = [];
   #tokens = BURST;
@@ -88,7 +88,7 @@ export class Events {
     return true;
   }
 
-  /** One after another: an API server that is slow gets no more than one at a time. */
+  /** One after another: a slow API server gets one at a time. */
   async #send(): Promise<void> {
     this.#sending = true;
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
@@ -101,7 +101,7 @@ export class Events {
         );
         this.deps.done(made ? 'written' : 'repeated');
       } catch {
-        // Nobody is told of this but by the metric: what events are for goes on without them. The next time it is tried again.
+        // Only a metric shows this: nothing depends on events. The next occurrence is tried again.
         this.#told.delete(key);
         this.deps.done('failed');
       }
@@ -112,13 +112,13 @@ export class Events {
   #written(key: string, { object, type, reason, message }: ObjectEvent): object {
     const { uid, namespace, ...whom } = object;
     const at = new Date(this.deps.now()).toISOString().replace(/\.\d+Z$/, 'Z');
-    // The same of the same object has one name: while one is there, Kubernetes takes no other.
+    // The same event on the same object has the same name: while it exists, Kubernetes accepts no other.
     const suffix = `.${createHash('sha256').update(key).digest('hex').slice(0, 16)}`;
     return {
       apiVersion: 'v1',
       kind: 'Event',
       metadata: { name: object.name.slice(0, MOST_NAME - suffix.length) + suffix, namespace },
-      // A namespace is in none.
+      // A namespace is not in a namespace.
       involvedObject: { ...whom, ...(whom.kind === 'Namespace' ? {} : { namespace }), ...(uid === '' ? {} : { uid }) },
       type,
       reason,

@@ -1,4 +1,4 @@
-// An issuer in files, as a part of the controller: for a mesh without Kubernetes' Secrets, or to try one out.
+// An issuer in files, as a part of the controller: for a mesh without Kubernetes Secrets, or for experiments.
 import { readAnchors } from '../identity/credential-files.js';
 import type { Authority } from '../identity/issuing/authority.js';
 import { Issuer, type IssuerDeps, type IssuerFiles } from '../identity/issuing/issuer.js';
@@ -23,7 +23,7 @@ export class FileIssuer implements MeshIssuer, Part {
     private readonly deps: IssuerDeps,
   ) {}
 
-  /** Rejects with what is wrong with the files. */
+  /** Rejects with the problem of the files. */
   async start(): Promise<void> {
     this.#issuer = await Issuer.load(this.files, this.deps);
     this.#anchors = this.#readAnchors();
@@ -68,7 +68,7 @@ export class FileIssuer implements MeshIssuer, Part {
     const replaced = (await this.#issuer?.refresh()) ?? false;
     let anchors = this.#anchors;
     try {
-      // Anchors that are wrong are the issuer's problem, which says so.
+      // Invalid anchors are reported as the issuer's problem.
       if (this.problem === null) anchors = this.#readAnchors();
     } catch (error) {
       this.deps.logger.warn('anchors refused; those of before stay in use', { error });

@@ -1,4 +1,4 @@
-// The cluster that the controller follows, as a part of it, with what is worth counting.
+// The watched cluster as a part of the controller, with its metrics.
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { ApiAccess } from '../kubernetes/access.js';
 import type { ClientLimits } from '../kubernetes/client.js';
@@ -50,7 +50,7 @@ export class FollowedCluster implements Part {
     return this.#cluster.view;
   }
 
-  /** Does not wait until everything has been listed: what is known meanwhile is nothing, and nothing is said. */
+  /** Does not wait until everything has been listed: until then nothing is reported. */
   async start(): Promise<void> {
     this.#cluster.start();
   }
@@ -65,7 +65,7 @@ export class FollowedCluster implements Part {
     return ['the cluster has not been read yet', ...this.#cluster.problems].join('; ');
   }
 
-  /** What was known last holds. */
+  /** The last known state stays valid. */
   get problem(): string | null {
     const { problems } = this.#cluster;
     return problems.length === 0 ? null : problems.join('; ');

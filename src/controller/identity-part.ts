@@ -56,7 +56,7 @@ export class IdentityPart implements Part {
     return this.#service?.port ?? 0;
   }
 
-  /** The issuer has to be there. */
+  /** The issuer must exist. */
   async start(): Promise<void> {
     const { issuer, metrics, logger } = this.deps;
     let service: IdentityService | null = null;
@@ -86,7 +86,7 @@ export class IdentityPart implements Part {
     return this.#service === null ? 'the identity service has not begun' : null;
   }
 
-  /** No reason against being asked: without requests nobody would find out that it is over. */
+  /** Not a reason to be unready: without requests nobody would notice that the problem is over. */
   get problem(): string | null {
     return this.#authenticator.problem;
   }

@@ -1,5 +1,5 @@
-// The injector as a part of the controller: the webhook with a certificate of the mesh's issuer, what API servers trust kept current, and
-// what was left out of pods told to those who wrote it.
+// The injector as a part of the controller: the webhook with a certificate from the mesh's issuer, the caBundle for API servers, and events
+// for problems of pods.
 import type { Registry } from 'prom-client';
 import type { Address } from '../config/model.js';
 import { type Outcome, review } from '../inject/admission.js';
@@ -17,14 +17,14 @@ import { ReviewProblem, WEBHOOK_LIMITS, Webhook, type WebhookLimits } from './we
 
 export interface InjectorOptions {
   readonly listen: Address;
-  /** What proxies are written with; the anchors are the issuer's. */
+  /** The installation for injected proxies; the anchors are the issuer's. */
   readonly installation: Omit<Installation, 'trustAnchors'>;
-  /** Names beside that of the Service, under which API servers outside of the cluster call. */
+  /** Names in addition to the Service's, by which API servers outside the cluster call. */
   readonly names: readonly string[];
   /** Of the certificate. */
   readonly lifetimeMs: number;
   readonly skewMs: number;
-  /** How often the webhook's configuration is looked at. */
+  /** Interval for checking the webhook's configuration. */
   readonly pollMs: number;
   readonly limits?: WebhookLimits;
 }
@@ -32,14 +32,14 @@ export interface InjectorOptions {
 export interface InjectorDeps {
   readonly objects: Objects;
   readonly issuer: MeshIssuer;
-  /** Annotations of a namespace, as they were seen last; null: it has not been seen. */
+  /** Last known annotations of a namespace; null: not seen yet. */
   readonly namespaceAnnotations: (namespace: string) => Readonly<Record<string, string>> | null;
   readonly registry: Registry;
   readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
   readonly now: () => number;
 }
 
-/** Reasons that are as somebody wants it. */
+/** Reasons that are intended. */
 const WANTED: ReadonlySet<Outcome['reason']> = new Set([
   'disabled',
   'not-asked',
@@ -80,7 +80,7 @@ export class Injector implements Part {
     return this.#webhook?.port ?? 0;
   }
 
-  /** The issuer has to be there. */
+  /** The issuer must exist. */
   async start(): Promise<void> {
     const { logger } = this.deps;
     const deps = {
@@ -89,7 +89,7 @@ export class Injector implements Part {
       failed: (error: unknown) => logger.error('a review failed', { error }),
     };
     let webhook: Webhook | null = null;
-    // First trusted, then shown.
+    // First trusted, then used.
     const trusted = (): Promise<void> => this.#bundle.look();
     const first = await this.#certificate.begin((serving) => webhook?.use(serving), trusted);
     const made = new Webhook(first, deps, this.options.limits ?? WEBHOOK_LIMITS);
@@ -97,7 +97,7 @@ export class Injector implements Part {
     await made.listen(this.options.listen);
     this.#webhook = made;
     this.#metrics.watch(() => made.connections);
-    // What API servers trust is written when somebody is there to be called.
+    // The caBundle is written once somebody is there to be called.
     this.#bundle.start(this.options.pollMs);
     logger.info('injector started', { port: made.port });
   }
@@ -129,7 +129,7 @@ export class Injector implements Part {
     return answer;
   }
 
-  /** A namespace that is so new that nobody has seen it is asked for. */
+  /** A namespace too new to have been seen is requested. */
   async #annotations(namespace: string): Promise<Readonly<Record<string, string>>> {
     const seen = this.deps.namespaceAnnotations(namespace);
     if (seen !== null) return seen;
@@ -153,12 +153,12 @@ export class Injector implements Part {
   }
 }
 
-/** Where an object is to be stored, by its review; empty where that is not said. Throws a ReviewProblem where it can be nowhere. */
+/** The namespace of a reviewed object; empty if not given. Throws a ReviewProblem if invalid. */
 function namespaceOf(asked: unknown): string {
   const { request } = (asked ?? {}) as { request?: { namespace?: unknown } | null };
   const namespace = request?.namespace;
   if (namespace === undefined || namespace === null || namespace === '') return '';
-  // Whoever can reach the port can ask, and we ask API servers about it.
+  // Anybody who reaches the port can ask, and we pass the name on to API servers.
   if (typeof namespace === 'string' && isNamespaceName(namespace)) return namespace;
   throw new ReviewProblem('request.namespace is no name of a namespace');
 }

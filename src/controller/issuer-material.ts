@@ -1,5 +1,4 @@
-// What issues the certificates of a mesh, as a Secret has it, and what proxies trust, as a ConfigMap has it: read and checked. The Secret's
-// keys are those of cert-manager.
+// Reads and checks a mesh's issuer in a Secret, and the trusted anchors in a ConfigMap. The Secret's keys are cert-manager's.
 import { X509Certificate } from 'node:crypto';
 import { trustProblem } from '../identity/chain.js';
 import { checkAnchors } from '../identity/credentials.js';
@@ -7,20 +6,20 @@ import { Authority } from '../identity/issuing/authority.js';
 import { CredentialProblem, type Part } from '../identity/problem.js';
 import type { StoredObject } from './objects.js';
 
-/** Keys of the Secret; those of roots' keys are in one that the controller has made. */
+/** Keys of the Secret; roots' private keys are only in one that the controller has created. */
 export const SECRET_KEYS = {
   certificate: 'tls.crt',
   key: 'tls.key',
   anchors: 'ca.crt',
   rootKey: 'ca.key',
-  /** The root that comes next: it is trusted before it signs. */
+  /** The next root: trusted before it signs. */
   nextRoot: 'next-ca.crt',
   nextRootKey: 'next-ca.key',
 } as const;
 /** Key of the ConfigMap. */
 export const BUNDLE_KEY = 'ca-bundle.crt';
 
-/** Objects with this label are the controller's to renew; others are read only. */
+/** The controller renews objects with this label; others are only read. */
 export const OWNED = { 'app.kubernetes.io/managed-by': 'sluice-controller' } as const;
 
 export const isOwned = ({ metadata }: StoredObject): boolean =>
@@ -32,7 +31,7 @@ function recordOf(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
 }
 
-/** What is in a Secret; null: there is no such key, or nothing in it. */
+/** A value in a Secret; null if missing or empty. */
 export function secretValue(secret: StoredObject, key: string): Part | null {
   const value = recordOf(secret.data)[key];
   if (typeof value !== 'string' || value === '') return null;
@@ -45,18 +44,18 @@ function required(secret: StoredObject, key: string): Part {
   return part;
 }
 
-/** What signs, even if it has ended. Rejects with a CredentialProblem that names the object and the key. */
+/** The authority, even if expired. Rejects with a CredentialProblem that names the object and the key. */
 export function readAuthority(secret: StoredObject): Promise<Authority> {
   return Authority.load(required(secret, SECRET_KEYS.certificate), required(secret, SECRET_KEYS.key));
 }
 
-/** The anchors that come with an issuer, PEM, one each; none where the Secret has no such key. Throws a CredentialProblem. */
+/** The anchors that come with an issuer, PEM, one each; empty if the Secret has no such key. Throws a CredentialProblem. */
 export function issuerAnchors(secret: StoredObject, nowMs: number): readonly string[] {
   const part = secretValue(secret, SECRET_KEYS.anchors);
   return part === null ? [] : checkAnchors(part, nowMs).anchors;
 }
 
-/** What proxies trust, PEM, one each. Throws a CredentialProblem. */
+/** The trusted anchors, PEM, one each. Throws a CredentialProblem. */
 export function trustedAnchors(bundle: StoredObject, nowMs: number): readonly string[] {
   const value = recordOf(bundle.data)[BUNDLE_KEY];
   const file = `${nameOf('ConfigMap', bundle)}, key ${BUNDLE_KEY}`;
@@ -64,7 +63,7 @@ export function trustedAnchors(bundle: StoredObject, nowMs: number): readonly st
   return checkAnchors({ file, bytes: Buffer.from(value) }, nowMs).anchors;
 }
 
-/** Throws a CredentialProblem where an issuer has ended, or what it signs would not be trusted. */
+/** Throws a CredentialProblem if an issuer has expired, or if what it signs would not be trusted. */
 export function checkIssuer(authority: Authority, secret: StoredObject, bundle: StoredObject, nowMs: number): void {
   const file = `${nameOf('Secret', secret)}, key ${SECRET_KEYS.certificate}`;
   const { notAfter } = authority;

@@ -1,5 +1,5 @@
-// The issuer that the controller makes where nobody gives it one, and how that is renewed: the issuer below its root again and again, the
-// root itself so that its successor is trusted long before it signs. Proxies learn of anchors when they are injected.
+// The controller's own issuer, if nobody provides one, and its renewal: the issuer repeatedly under the same root, and the root early
+// enough for its successor to be trusted long before it signs. Proxies learn the anchors when they are injected.
 import { X509Certificate } from 'node:crypto';
 import { Authority } from '../identity/issuing/authority.js';
 import type { Part } from '../identity/problem.js';
@@ -15,11 +15,11 @@ export interface IssuerLifetimes {
 
 export const ISSUER_LIFETIMES: IssuerLifetimes = { rootMs: 3650 * DAY_MS, issuerMs: 365 * DAY_MS };
 
-/** Parts of a life: the issuer is renewed; the next root is trusted; the next root signs. */
+/** Shares of a lifetime: renew the issuer; trust the next root; sign with the next root. */
 const RENEW_SHARE = 2 / 3;
 const PREPARE_SHARE = 0.5;
 const SWITCH_SHARE = 0.8;
-/** Certificates begin that much earlier, for clocks that go behind. */
+/** How far in the past certificates begin, for slow clocks. */
 const SKEW_MS = 60_000;
 
 /** Values of the Secret, in base64. */
@@ -40,7 +40,7 @@ interface Root {
 
 function makeRoot(lifetimes: IssuerLifetimes, nowMs: number): Promise<Root> {
   const notBefore = new Date(nowMs - SKEW_MS);
-  // Two roots in a row have different names, so that nobody takes one for the other.
+  // Consecutive roots have different names, so that they cannot be confused.
   const name = `Sluice root of ${notBefore.toISOString().slice(0, 19)}Z`;
   return Authority.root({ name, keys: 'ecdsa', notBefore, notAfter: new Date(nowMs + lifetimes.rootMs) });
 }
@@ -65,7 +65,7 @@ export async function makeIssuer(lifetimes: IssuerLifetimes, nowMs: number): Pro
   };
 }
 
-/** What is due of an issuer that the controller has made; null: nothing. `issuer` is the Secret's, `anchors` what proxies trust. */
+/** The renewal that is due for the controller's own issuer; null: none. `issuer`: the Secret's; `anchors`: trusted ones. */
 export async function renewal(
   secret: StoredObject,
   issuer: Authority,
@@ -76,7 +76,7 @@ export async function renewal(
   const root = await rootOf(secret, issuer, nowMs);
   const next = await nextRootOf(secret);
   const data = (secret.data ?? {}) as SecretData;
-  // Without its key the root can sign no other issuer: then the next one is for when this issuer ends.
+  // Without its key the root can't sign another issuer: then the next root is for this issuer's expiry.
   const horizon = root ?? issuer;
   const spent = shareOf(horizon, nowMs);
   if (next !== null && spent >= SWITCH_SHARE && anchors.includes(String(next.own))) {
@@ -98,13 +98,13 @@ export async function renewal(
   return { data: { ...data, ...(await issuerBelow(root, lifetimes, nowMs)) }, what: 'issuer renewed' };
 }
 
-/** How much of a life is over. */
+/** Elapsed share of a lifetime. */
 function shareOf({ own }: Authority, nowMs: number): number {
   const begin = Date.parse(own.validFrom);
   return (nowMs - begin) / (Date.parse(own.validTo) - begin);
 }
 
-/** The root that the issuer is from, where its key is there. */
+/** The issuer's root, if its key is available. */
 async function rootOf(secret: StoredObject, issuer: Authority, nowMs: number): Promise<Authority | null> {
   const key = secretValue(secret, SECRET_KEYS.rootKey);
   if (key === null) return null;

@@ -1,5 +1,5 @@
-// The mesh's issuer, from a Secret: made where it is missing, checked, read again when it changes, renewed in time where it is the
-// controller's own. Several replicas do this at once: who is too late reads what the other has made.
+// The mesh's issuer in a Secret: created if missing, checked, read again when it changes, and renewed in time if it is the controller's
+// own. Several replicas do this at once: the slower one reads what the other has created.
 import type { Authority } from '../identity/issuing/authority.js';
 import type { IssuerInUse } from '../identity/issuing/issuer.js';
 import type { Logger } from '../log/logger.js';
@@ -21,10 +21,10 @@ export const TRUST_ROOTS = 'sluice-identity-trust-roots';
 
 export interface IssuerSecretOptions {
   readonly namespace: string;
-  /** Whether it is made where it is missing; otherwise somebody else brings it, such as cert-manager. */
+  /** Whether to create it if missing; otherwise somebody else provides it, such as cert-manager. */
   readonly own: boolean;
   readonly lifetimes: IssuerLifetimes;
-  /** How often the objects are looked at. */
+  /** Interval for checking the objects. */
   readonly pollMs: number;
 }
 
@@ -42,14 +42,14 @@ interface InUse {
   readonly anchors: readonly string[];
 }
 
-/** What others have changed while we looked; the next look sees it. */
+/** Somebody has changed an object meanwhile; the next check sees it. */
 const LOST = Symbol('lost');
 
 export class IssuerSecret implements IssuerInUse, Part {
   readonly name = 'issuer';
   #inUse: InUse | null = null;
   #problem: string | null = 'the issuer has not been read yet';
-  /** Versions of what was read last, and what is wrong with that. */
+  /** Versions last read, and their problem. */
   #read = '';
   #timer: NodeJS.Timeout | null = null;
   #looking: Promise<void> | null = null;
@@ -65,7 +65,7 @@ export class IssuerSecret implements IssuerInUse, Part {
     this.#bundle = `/api/v1/namespaces/${options.namespace}/configmaps`;
   }
 
-  /** Looks at the objects from now on; resolves when there is an issuer. */
+  /** Checks the objects from now on; resolves once there is an issuer. */
   start(): Promise<void> {
     this.#timer = setInterval(() => void this.look(), this.options.pollMs);
     void this.look();
@@ -88,7 +88,7 @@ export class IssuerSecret implements IssuerInUse, Part {
     return this.unusable();
   }
 
-  /** Called when there is another issuer, or other anchors. */
+  /** Called when the issuer or the anchors have changed. */
   onChange(changed: () => void): void {
     this.#changed.add(changed);
   }
@@ -102,7 +102,7 @@ export class IssuerSecret implements IssuerInUse, Part {
     return this.#used.authority;
   }
 
-  /** What proxies trust, PEM. */
+  /** Trusted anchors, PEM. */
   get anchors(): string {
     return this.#used.anchors.join('');
   }
@@ -126,7 +126,7 @@ export class IssuerSecret implements IssuerInUse, Part {
     return this.#inUse;
   }
 
-  /** One look at the objects; those who come meanwhile wait for the same. */
+  /** One check of the objects; concurrent callers share it. */
   look(): Promise<void> {
     this.#looking ??= this.#look().finally(() => {
       this.#looking = null;
@@ -142,7 +142,7 @@ export class IssuerSecret implements IssuerInUse, Part {
       const bundle = await this.#readBundle(secret);
       if (bundle === LOST) return;
       const inUse = { authority, anchors: trustedAnchors(bundle, this.deps.now()) };
-      // One that has ended, while nobody was there, is no problem where another one follows it: the next look finds that.
+      // An issuer that expired while no controller ran is not a problem if it can be renewed: the next check does that.
       const ours = this.options.own && isOwned(secret);
       if (ours && (await this.#renew(secret, inUse)) && this.#ended(authority)) return;
       checkIssuer(authority, secret, bundle, this.deps.now());
@@ -175,7 +175,7 @@ export class IssuerSecret implements IssuerInUse, Part {
     this.deps.logger.error(what, { problem });
   }
 
-  /** null: it is not there, or was not a moment ago. */
+  /** null: it does not exist, or did not a moment ago. */
   async #readSecret(): Promise<StoredObject | null> {
     const { objects, logger, now } = this.deps;
     const { namespace, own, lifetimes } = this.options;
@@ -197,7 +197,7 @@ export class IssuerSecret implements IssuerInUse, Part {
     return objects.get(path);
   }
 
-  /** The anchors, with those that come with the issuer among them. */
+  /** The trusted anchors, including those that come with the issuer. */
   async #readBundle(secret: StoredObject): Promise<StoredObject | typeof LOST> {
     const { objects, now } = this.deps;
     const { namespace } = this.options;
@@ -218,7 +218,7 @@ export class IssuerSecret implements IssuerInUse, Part {
       return (await objects.get(path)) ?? LOST;
     }
     if (!isOwned(found)) return found;
-    // What was trusted goes on to be until it ends: certificates of the issuer before are still in use.
+    // Anchors stay trusted until they expire: certificates of the previous issuer are still in use.
     const trusted = trustedOrNone(found, now());
     const all = [...new Set([...trusted, ...brought])];
     if (all.length === trusted.length) return found;
@@ -230,13 +230,13 @@ export class IssuerSecret implements IssuerInUse, Part {
     return notAfter.getTime() <= this.deps.now();
   }
 
-  /** Whether it was due. */
+  /** Whether renewal was due. */
   async #renew(secret: StoredObject, { authority, anchors }: InUse): Promise<boolean> {
     const { objects, logger, now } = this.deps;
     const due = await renewal(secret, authority, anchors, this.options.lifetimes, now());
     if (due === null) return false;
     const path = `${this.#secret}/${ISSUER_SECRET}`;
-    // Another replica may have been quicker: then there is nothing to do. What is new is read with the next look.
+    // Another replica may have been faster; then there is nothing to do. The next check reads the result.
     if (await objects.replace(path, { ...secret, data: due.data })) logger.info(due.what, {});
     return true;
   }
@@ -245,7 +245,7 @@ export class IssuerSecret implements IssuerInUse, Part {
 const versionsOf = (...objects: readonly StoredObject[]): string =>
   objects.map(({ metadata }) => metadata.resourceVersion).join();
 
-/** What cannot be read of a bundle of our own is written anew. */
+/** Unreadable parts of our own bundle are rewritten. */
 function trustedOrNone(bundle: StoredObject, nowMs: number): readonly string[] {
   try {
     return trustedAnchors(bundle, nowMs);

@@ -1,17 +1,16 @@
-// The mesh's issuer as parts of the controller use it, and the certificates that they show: signed by it, and made anew when they are due or
-// it is another one.
+// The mesh's issuer for parts of the controller, and the certificates they use: signed by it, renewed when due and when it changes.
 import type { IssuerInUse } from '../identity/issuing/issuer.js';
 import { type CertificateSpan, OwnCertificate, type ServingCertificate } from '../identity/issuing/own-certificate.js';
 import type { Logger } from '../log/logger.js';
 
 export interface MeshIssuer extends IssuerInUse {
-  /** What proxies trust, PEM. */
+  /** Trusted anchors, PEM. */
   readonly anchors: string;
-  /** Called when there is another issuer, or other anchors. */
+  /** Called when the issuer or the anchors have changed. */
   onChange(changed: () => void): void;
 }
 
-/** How often it is asked whether the certificate is due. */
+/** Interval for checking whether the certificate is due. */
 const POLL_MS = 1000;
 
 export interface KeptCertificateDeps {
@@ -20,11 +19,11 @@ export interface KeptCertificateDeps {
   readonly now: () => number;
 }
 
-/** A certificate that is kept. */
+/** A certificate that is kept current. */
 export class KeptCertificate {
   readonly #own: OwnCertificate;
   #timer: NodeJS.Timeout | null = null;
-  /** Renewals, one after the other: what changes during one is in the next. */
+  /** Renewals, one after the other: a change during one is part of the next. */
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
 
@@ -37,7 +36,7 @@ export class KeptCertificate {
     this.#own = new OwnCertificate(names, deps.issuer, span, deps.now);
   }
 
-  /** The first one; `use` gets those that follow, after what `changed` does about another issuer. */
+  /** Gets the first one; `use` gets later ones, after `changed` has handled a new issuer. */
   begin(
     use: (serving: ServingCertificate) => void,
     changed: () => Promise<void> = () => Promise.resolve(),

@@ -1,5 +1,5 @@
-// Who may do what in the mesh, kept as its ConfigMap says, and told to those who want to know what holds of an account. One object by its
-// name: no other ConfigMap has to be readable.
+// The mesh's authorization rules from their ConfigMap, for those who want to know what applies to an account. One object by name, so no
+// other ConfigMap has to be readable.
 import type { Watch } from '../discovery/source.js';
 import type { Logger } from '../log/logger.js';
 import type { Objects } from './objects.js';
@@ -14,7 +14,7 @@ export interface MeshRulesDeps {
   /** Where the ConfigMap is. */
   readonly namespace: string;
   readonly pollMs: number;
-  /** Each time it was looked at: whether it could be read, and how many of its keys are wrong. */
+  /** Called after each check: whether it could be read, and the number of invalid keys. */
   readonly looked: (ok: boolean, wrong: number) => void;
 }
 
@@ -25,7 +25,7 @@ interface Listener {
   told: string | null;
 }
 
-/** What makes two rulings the same for who was told. */
+/** Rulings with equal text are the same for a client. */
 const textOf = (ruling: Ruling | null): string => (ruling === null ? '' : `${ruling.key} ${ruling.json}`);
 
 export class MeshRules implements Part {
@@ -41,12 +41,12 @@ export class MeshRules implements Part {
 
   constructor(private readonly deps: MeshRulesDeps) {}
 
-  /** What is wrong with it; null: nothing. */
+  /** The current problem; null: none. */
   get problem(): string | null {
     return this.#problem;
   }
 
-  /** Resolves when it has been looked for once: who asks then is told, or waits for what can't be read. */
+  /** Resolves after the first check: clients then get an answer, or wait for an unreadable ConfigMap. */
   async start(): Promise<void> {
     this.#timer = setInterval(() => void this.look(), this.deps.pollMs);
     await this.look();
@@ -57,12 +57,12 @@ export class MeshRules implements Part {
     return true;
   }
 
-  /** Whatever is wrong with the rules, proxies have to find their way. */
+  /** Proxies must find their way, whatever is wrong with the rules. */
   unready(): null {
     return null;
   }
 
-  /** Reports what holds of the account as soon as that is known, and whatever it becomes; null: nothing does. */
+  /** Reports what applies to the account, once known and whenever it changes; null: nothing does. */
   watch(namespace: string, account: string, report: (ruling: Ruling | null) => void): Watch {
     const listener: Listener = { namespace, account, report, told: null };
     this.#listeners.add(listener);

@@ -1,6 +1,6 @@
-// What parts of the controller do to single objects of the API server: read, make, replace, patch.
+// Operations on single objects of the API server: read, create, replace, patch.
 
-/** An object as the API server has it. What is in it is looked at where it is used. */
+/** An object of the API server. Its content is checked where it is used. */
 export interface StoredObject {
   readonly metadata: {
     readonly name?: string;
@@ -12,14 +12,14 @@ export interface StoredObject {
   readonly [field: string]: unknown;
 }
 
-/** Rejects where the API server can't be asked, or does not allow it. Paths begin with `/api`. */
+/** Rejects if the API server is unavailable, or refuses. Paths begin with `/api`. */
 export interface Objects {
-  /** null: there is none. */
+  /** null: it does not exist. */
   get(path: string): Promise<StoredObject | null>;
-  /** `path` is that of the collection. false: there is one already. */
+  /** `path` is the collection's. false: it already exists. */
   create(path: string, object: object): Promise<boolean>;
   /** false: somebody else has changed or removed it since it was read. */
   replace(path: string, object: StoredObject): Promise<boolean>;
-  /** A strategic merge patch: lists are merged by the keys of their elements. false: it is no longer there. */
+  /** A strategic merge patch: lists are merged by the keys of their elements. false: it does not exist any more. */
   patch(path: string, change: object): Promise<boolean>;
 }

@@ -1,4 +1,4 @@
-// The image that the controller runs from, which is that of its proxies unless somebody says otherwise.
+// The image of the controller, which proxies use too by default.
 import type { Installation } from '../inject/installation.js';
 import type { Objects } from './objects.js';
 
@@ -16,7 +16,7 @@ interface PodSpec {
   }[];
 }
 
-/** Rejects with what to do where that is not to be known. */
+/** Rejects with a remedy if it can't be determined. */
 export async function ownImage(objects: Pick<Objects, 'get'>, namespace: string, pod: string): Promise<ProxyImage> {
   const found = await objects.get(`/api/v1/namespaces/${namespace}/pods/${pod}`);
   const { containers = [] } = (found?.spec ?? {}) as PodSpec;

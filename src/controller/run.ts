@@ -1,4 +1,4 @@
-// A controller's life: its parts begin in stages, it says whether it is ready, and on a signal all that is open ends in order.
+// The life of a controller: starts its parts in stages, reports whether it is ready, and on a signal shuts down in order.
 import type { Registry } from 'prom-client';
 import type { Address } from '../config/model.js';
 import { IssuingAdmin } from '../identity/issuing/admin.js';
@@ -7,7 +7,7 @@ import type { Part } from './part.js';
 
 export interface ControllerOptions {
   readonly admin: Address;
-  /** Parts of a stage begin together, when those of the stage before have. They end in the opposite order. */
+  /** Parts of a stage start together, after the previous stage. They stop in the opposite order. */
   readonly stages: readonly (readonly Part[])[];
   readonly registry: Registry;
 }
@@ -16,7 +16,7 @@ type Signals = Pick<NodeJS.Process, 'on'>;
 
 const ENDING = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const;
 
-/** Runs until it is told to stop; returns the exit code: 0 where nothing had to be cut off. Rejects where a part can't begin. */
+/** Runs until told to stop; returns the exit code: 0 if nothing had to be cut off. Rejects if a part can't start. */
 export async function runController(
   { admin: place, stages, registry }: ControllerOptions,
   logger: Logger,
@@ -29,7 +29,7 @@ export async function runController(
     reasons: () => [...(draining ? ['draining'] : []), ...said(parts, (part) => part.unready())],
     notes: () => said(parts, ({ problem }) => problem),
   });
-  // The first ends it, the second at once. They may come while parts begin.
+  // The first signal stops it, the second one at once. They may come during the start.
   const told: ((signal: NodeJS.Signals) => void)[] = [];
   const stopped = new Promise<NodeJS.Signals>((resolve) => told.push(resolve));
   const hurried = new Promise<false>((resolve) => told.push(() => resolve(false)));
@@ -53,7 +53,7 @@ export async function runController(
   }
 }
 
-/** null when all have begun; else the signal that came before. */
+/** null when all have started; else the signal that came first. */
 async function begin(
   stages: ControllerOptions['stages'],
   stopped: Promise<NodeJS.Signals>,
@@ -65,7 +65,7 @@ async function begin(
   return null;
 }
 
-/** Rejects where one can't begin, when the others of its stage have: only what has begun can end. */
+/** Rejects if one can't start, once the others of its stage have: only started parts can be stopped. */
 async function beginAll(stage: readonly Part[]): Promise<null> {
   const starts = stage.map((part) => part.start());
   await Promise.allSettled(starts);

@@ -1,5 +1,4 @@
-// Connections of those who call the webhook: how many there may be, how long they may do nothing, and how they end. Node's server for both
-// versions of HTTP bounds neither.
+// Limits on the webhook's connections: their number, their idle time, and their shutdown. Node's HTTP servers limit none of these.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2SecureServer, Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
@@ -7,15 +6,15 @@ import type { TLSSocket } from 'node:tls';
 import { Sockets } from '../listening/sockets.js';
 
 export interface ConnectionLimits {
-  /** One address never gets more than half of what is left. */
+  /** No address gets more than half of the rest. */
   readonly maxConnections: number;
-  /** From the begin of a connection to its first request. */
+  /** Time from the start of a connection to its first request. */
   readonly requestMs: number;
   readonly idleMs: number;
   readonly graceMs: number;
 }
 
-/** A connection of HTTP/1.1: what is open on it, and until when something must be. */
+/** An HTTP/1.1 connection: its open requests, and the deadline for the next one. */
 interface Http1Connection {
   open: number;
   deadline: NodeJS.Timeout | null;
@@ -38,7 +37,7 @@ export class WebhookConnections {
     });
     server.on('secureConnection', (socket: TLSSocket) => this.#secured(socket));
     server.on('session', (session) => this.#session(session));
-    // Those who don't get through a handshake are closed by the server itself.
+    // The server itself closes connections with failed handshakes.
     server.on('tlsClientError', (_, socket) => socket.destroy());
     server.on('sessionError', () => undefined);
   }
@@ -64,7 +63,7 @@ export class WebhookConnections {
     });
   }
 
-  /** No more are accepted; those that do nothing are closed, others when they have done. Whether none was cut off. */
+  /** Accepts no more connections; closes idle ones now, and others when they are done. Returns whether none was cut off. */
   close(): Promise<boolean> {
     this.#closing = true;
     return new Promise((resolve) => {
@@ -85,7 +84,7 @@ export class WebhookConnections {
   #secured(socket: TLSSocket): void {
     socket.on('error', () => undefined);
     if (socket.alpnProtocol === 'h2') return;
-    // A client has done with its handshake before the server has.
+    // A client may complete its handshake before the server does.
     if (this.#closing) {
       socket.destroySoon();
       return;

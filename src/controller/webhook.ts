@@ -1,5 +1,5 @@
-// The port that API servers call before they store an object: HTTPS, HTTP/1.1 and HTTP/2. What is wrong with a call is answered in words;
-// how much callers may cost is bounded. What a review means is not known here.
+// The port that API servers call before they store an object: HTTPS, HTTP/1.1 and HTTP/2. Invalid calls are answered with a message, and
+// the cost of callers is limited. The meaning of reviews is elsewhere.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   constants,
@@ -14,17 +14,17 @@ import { listenOn, portOf } from '../listening/place.js';
 import { WebhookConnections } from './webhook-connections.js';
 
 export interface WebhookLimits {
-  /** One address never gets more than half of what is left. */
+  /** No address gets more than half of the rest. */
   readonly maxConnections: number;
-  /** From the begin of their bodies to their answers. */
+  /** Requests between the start of their bodies and their answers. */
   readonly maxRequests: number;
-  /** Of a request: an object has 1.5 MiB at most in etcd, a request to the API server 3 MiB. */
+  /** Maximum request body: an object has at most 1.5 MiB in etcd, a request to the API server 3 MiB. */
   readonly maxBodyBytes: number;
-  /** From the begin of a connection, or of a request, to the end of its handshake, or of its body. API servers wait for 10 s by default. */
+  /** Time from the start of a connection, or request, to the end of its handshake, or body. API servers wait for 10 s by default. */
   readonly requestMs: number;
   /** A connection without a request. */
   readonly idleMs: number;
-  /** From the begin of a drain to the end of what is open. */
+  /** Time from the start of a drain to the end of everything open. */
   readonly graceMs: number;
 }
 
@@ -41,16 +41,16 @@ export const WEBHOOK_REFUSALS = ['path', 'method', 'type', 'length', 'late', 'ov
 /** Why a call gets no review. */
 export type WebhookRefusal = (typeof WEBHOOK_REFUSALS)[number];
 
-/** A review that can't be understood: its caller is told why. */
+/** An unintelligible review: its caller is told why. */
 export class ReviewProblem extends Error {
   override readonly name = 'ReviewProblem';
 }
 
 export interface WebhookDeps {
-  /** The answer to a review, both as JSON has them. May throw a ReviewProblem, or reject with one. */
+  /** Answers a review, both as JSON values. May throw or reject with a ReviewProblem. */
   readonly review: (asked: unknown) => Promise<object> | object;
   readonly refused: (reason: WebhookRefusal) => void;
-  /** What a review has failed of, which is a mistake of ours. */
+  /** An internal error in a review. */
   readonly failed: (error: unknown) => void;
 }
 
@@ -94,7 +94,7 @@ export class Webhook {
     });
   }
 
-  /** Connections are made with this one from now on; those that there are go on. */
+  /** New connections use this one; existing ones continue. */
   use(certificate: ServingCertificate): void {
     this.#server.setSecureContext({ ...certificate, minVersion: 'TLSv1.2' });
   }
@@ -111,7 +111,7 @@ export class Webhook {
     return listenOn(this.#server, place, 'for reviews on');
   }
 
-  /** Accepts no more; what is open ends, or is cut off after a while. Whether nothing was. */
+  /** Accepts no more connections; open requests finish, or are cut off after a while. Returns whether none was. */
   close(): Promise<boolean> {
     return this.#connections.close();
   }
@@ -184,7 +184,7 @@ function collected(request: Request, max: number): Promise<string> {
       else chunks.push(chunk);
     });
     request.on('end', () => resolve(Buffer.concat(chunks).toString()));
-    // Whoever breaks off reads no answer.
+    // A caller that aborts reads no answer.
     for (const gone of ['error', 'aborted', 'close'] as const)
       request.on(gone, () => reject(new Refused('late', 408, 'the body was cut off')));
   });
@@ -204,14 +204,14 @@ function send(
   response.end(body);
 }
 
-/** Nothing more is read of whoever was refused. */
+/** Nothing more is read from a refused caller. */
 function refuse(request: Request, response: Response, { status, message, headers }: Refused): void {
   if (response.destroyed || response.headersSent) return;
   request.removeAllListeners('data');
   const { socket } = request;
   if ('stream' in response) {
     const { stream } = response;
-    // A response of Node's over HTTP/2 is finished when its stream is closed, which this does.
+    // A response over HTTP/2 finishes when its stream is closed, which this does.
     stream.once('finish', () => stream.close(constants.NGHTTP2_NO_ERROR));
     send(response, status, 'text/plain; charset=utf-8', `${message}\n`, headers);
     return;

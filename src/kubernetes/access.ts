@@ -1,27 +1,27 @@
-// Where an API server is and who we are to it: from the pod's own files, which Kubernetes replaces from time to time.
+// Location of an API server and our credentials: from the pod's own files, which Kubernetes replaces from time to time.
 import type { SecureContextOptions } from 'node:tls';
 import { fileSignature, readFile } from '../discovery/read-file.js';
 
 /** Certificates and keys, PEM. */
 export type TlsParts = Pick<SecureContextOptions, 'ca' | 'cert' | 'key'> & {
-  /** The name that the server's certificate must have; absent: that of the URL. */
+  /** The name that the server's certificate must have; absent: the URL's. */
   readonly servername?: string;
   readonly rejectUnauthorized?: boolean;
 };
 
 export interface ApiAccess {
   readonly server: URL;
-  /** As they are now: asked for each connection. May throw. */
+  /** Current values: called for each connection. May throw. */
   tls(): TlsParts;
-  /** The value of `authorization`; null: a certificate says who we are. May throw. */
+  /** Value of `authorization`; null: a certificate authenticates us. May throw. */
   authorization(): string | null;
-  /** What came of it is refused: it is read again, even where its file looks the same. */
+  /** The credentials were refused: they are read again, even if the file looks unchanged. */
   refused(): void;
 }
 
 const MAX_FILE_BYTES = 1 << 20;
 
-/** The text of a file, with the file's name in whatever is wrong with it. */
+/** The text of a file; errors contain the file's name. */
 export function textOf(path: string): string {
   try {
     return readFile(path, MAX_FILE_BYTES).text;
@@ -30,7 +30,7 @@ export function textOf(path: string): string {
   }
 }
 
-/** A token in a file that is read again when it changes. */
+/** A token in a file, read again when that changes. */
 export class TokenFile {
   #signature = '';
   #token = '';
@@ -62,7 +62,7 @@ export interface PodFiles {
 
 export const POD_FILES: PodFiles = { token: `${FOLDER}/token`, authority: `${FOLDER}/ca.crt` };
 
-/** As a pod is told by its environment and a mounted volume. Throws where this is no pod. */
+/** From a pod's environment and mounted volume. Throws outside a pod. */
 export function podAccess(env: NodeJS.ProcessEnv = process.env, files: PodFiles = POD_FILES): ApiAccess {
   const { KUBERNETES_SERVICE_HOST: host = '', KUBERNETES_SERVICE_PORT: port = '443' } = env;
   if (host === '')

@@ -1,7 +1,7 @@
-// What a Service says that a port of it speaks (`appProtocol`), as far as that is a hint to a proxy.
+// The protocol that a Service declares for a port (`appProtocol`), as far as it helps a proxy.
 import type { ServiceProtocol } from '../config/model.js';
 
-/** TLS of the application is relayed as it is: there is nothing to detect in it. */
+/** The application's own TLS is passed through: there is nothing to detect in it. */
 const PROTOCOLS: Readonly<Record<string, ServiceProtocol>> = {
   http: 'http1',
   'kubernetes.io/ws': 'http1',
@@ -14,7 +14,7 @@ const PROTOCOLS: Readonly<Record<string, ServiceProtocol>> = {
   'linkerd.io/tcp': 'opaque',
 };
 
-/** Null: it says nothing, or what nobody here knows, which is detected. */
+/** Null: not declared, or unknown, so the protocol is detected. */
 export function appProtocol(text: string): ServiceProtocol | null {
   const name = text.toLowerCase();
   return Object.hasOwn(PROTOCOLS, name) ? PROTOCOLS[name] : null;

@@ -1,11 +1,11 @@
-// Names of a Service's port, as endpoints are asked for by: `name.namespace.svc.cluster.local:port`.
+// Names of Services' ports, used to request endpoints: `name.namespace.svc.cluster.local:port`.
 
 export interface Authority {
   /** Of the Service. */
   readonly namespace: string;
   readonly name: string;
   readonly port: number;
-  /** One pod of it; empty: all. */
+  /** A single pod of it; empty: all. */
   readonly hostname: string;
 }
 
@@ -14,7 +14,7 @@ const DEFAULT_PORT = 80;
 export const authorityText = (namespace: string, name: string, port: number, clusterDomain: string): string =>
   `${name}.${namespace}.svc.${clusterDomain}:${port}`;
 
-/** Null: it is no name of a Service. */
+/** Null: not a Service's name. */
 export function readAuthority(text: string, clusterDomain: string): Authority | null {
   const match = /^([^:]*?)\.?(?::(\d{1,5}))?$/.exec(text.toLowerCase());
   if (match === null) return null;

@@ -1,4 +1,4 @@
-// A small client of the Kubernetes API: objects as JSON, one connection, every call bounded in time and size.
+// A small Kubernetes API client: JSON objects, one connection, every call limited in time and size.
 import type { ApiAccess } from './access.js';
 import { Connection } from './connection.js';
 import { isObject, type JsonObject, objectIn, objectsIn, textIn } from './json.js';
@@ -8,15 +8,15 @@ import { WatchLines } from './watch-lines.js';
 import type { Received, WireTimes } from './wire.js';
 
 export interface ClientLimits extends WireTimes {
-  /** For a whole call that is no watch, and for the beginning of a watch, ms. */
+  /** Timeout of a whole call, or of the beginning of a watch, ms. */
   readonly callMs: number;
-  /** Of an answer that is no list. */
+  /** Maximum size of an answer other than a list. */
   readonly maxAnswerBytes: number;
   /** Of one page of a list. */
   readonly maxPageBytes: number;
-  /** Of an event of a watch: etcd keeps objects of up to 1.5 MiB, which JSON may double. */
+  /** Maximum size of a watch event: etcd stores objects of up to 1.5 MiB, which JSON may double. */
   readonly maxEventBytes: number;
-  /** A watch that has said nothing for so long, not even a bookmark, is given up, ms. */
+  /** A watch that has been silent for this long, without even a bookmark, is abandoned, ms. */
   readonly silenceMs: number;
 }
 
@@ -31,10 +31,10 @@ export const CLIENT_LIMITS: ClientLimits = {
   silenceMs: 180_000,
 };
 
-/** Parameters of the query; those that are undefined are left out. */
+/** Query parameters; undefined ones are omitted. */
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
 
-/** How a patch is to be understood: RFC 7386, RFC 6902, and Kubernetes's own two. */
+/** Kinds of patches: RFC 7386, RFC 6902, and Kubernetes's own two. */
 export type PatchKind = 'merge' | 'json' | 'strategic' | 'apply';
 
 const PATCH_TYPES: Readonly<Record<PatchKind, string>> = {
@@ -47,11 +47,11 @@ const PATCH_TYPES: Readonly<Record<PatchKind, string>> = {
 export interface ApiPage {
   readonly items: readonly JsonObject[];
   readonly version: string;
-  /** Where the next page begins; empty: this is the last. */
+  /** Start of the next page; empty: this is the last. */
   readonly next: string;
 }
 
-/** Told of a watch, in the order of its events. */
+/** Gets the events of a watch, in order. */
 export interface WatchSink {
   opened(): void;
   event(event: WatchEvent): void;
@@ -69,7 +69,7 @@ const AGENT = 'sluice';
 export class ApiClient {
   readonly #connection: Connection;
   readonly #limits: ClientLimits;
-  /** Those under way. */
+  /** Calls in progress. */
   readonly #calls = new Set<Bound>();
 
   constructor(
@@ -80,12 +80,12 @@ export class ApiClient {
     this.#connection = new Connection(access, this.#limits);
   }
 
-  /** What the server speaks; null while there is no connection. */
+  /** The server's protocol; null without a connection. */
   get protocol(): 'h2' | 'http/1.1' | null {
     return this.#connection.protocol;
   }
 
-  /** Every call rejects with an ApiProblem. Paths begin with `/api`; `query` is put behind them. */
+  /** Every call rejects with an ApiProblem. Paths begin with `/api`; `query` is appended. */
   get(path: string, query: Query = {}): Promise<JsonObject> {
     return this.#object('GET', path, query);
   }
@@ -95,7 +95,7 @@ export class ApiClient {
     return this.#object('POST', path, {}, object);
   }
 
-  /** 409 where somebody else has changed it since it was read. */
+  /** 409 if somebody else has changed it since it was read. */
   replace(path: string, object: object): Promise<JsonObject> {
     return this.#object('PUT', path, {}, object);
   }
@@ -137,7 +137,7 @@ export class ApiClient {
     }
   }
 
-  /** Ends what is under way. */
+  /** Ends everything in progress. */
   close(): void {
     for (const call of [...this.#calls]) call.giveUp();
     this.#connection.close();
@@ -179,12 +179,12 @@ export class ApiClient {
   }
 
   async #refusal(call: Call, { status, retryAfter, body }: Received, maxBytes: number): Promise<ApiProblem> {
-    // What is wrong is told, even where the words for it can't be had.
+    // The problem is reported even if its text can't be read.
     const text = await collected(call, body, maxBytes).catch(() => '');
     return problemOfAnswer(call, status, text, retryAfter);
   }
 
-  /** Once more where the server does not know us, and our token might have been replaced meanwhile. */
+  /** Repeats the call if the server does not accept our token, which may have been replaced meanwhile. */
   async #send(call: Call, query: Query, asked: Asked, bound: Bound): Promise<Received> {
     const authorization = this.#authorization(call);
     const answer = await this.#sendOnce(call, query, asked, authorization, bound);
@@ -221,7 +221,7 @@ export class ApiClient {
   }
 }
 
-/** How long a call may take, and who may end it. */
+/** Timeout and cancellation of a call. */
 class Bound {
   readonly #controller = new AbortController();
   #timer: NodeJS.Timeout | null = null;
@@ -256,7 +256,7 @@ class Bound {
     }, ms);
   }
 
-  /** What has gone wrong; whatever is still under way is ended. */
+  /** The cause of a failure; ends whatever is still in progress. */
   problem(error: unknown): ApiProblem {
     this.#controller.abort();
     if (this.#late !== null) return new ApiProblem(this.call, 'timeout', 0, '', this.#late);
@@ -295,7 +295,7 @@ function parsed(call: Call, text: string): JsonObject {
     const value: unknown = JSON.parse(text);
     if (isObject(value)) return value;
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw new ApiProblem(call, 'garbage', 0, '', 'an answer that is no JSON');
 }

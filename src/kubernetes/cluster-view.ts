@@ -1,5 +1,5 @@
-// What a cluster says to those who want to reach something in it, from copies of its objects. Whoever watches is told of changes only; a
-// change costs work for those who watch what it concerns.
+// A cluster as seen by its clients, from copies of its objects. Watchers are told of changes only, and a change causes work only for those
+// it concerns.
 import { formatBits, plainAddressBits } from '../config/addresses.js';
 import type { Address } from '../config/model.js';
 import type { Asker, DestinationLookup, EndpointsUpdate, ProfileUpdate } from '../destination/lookup.js';
@@ -11,7 +11,7 @@ import { type ObjectProblem, problemsOf } from './object-problems.js';
 import { ProfileTopics } from './profile-topics.js';
 
 export interface ClusterViewDeps {
-  /** Something that an object says is not understood: told again only when it says something else. */
+  /** Unintelligible content of an object: reported again only when it changes. */
   readonly problem?: (problem: ObjectProblem) => void;
 }
 
@@ -21,14 +21,14 @@ export interface ClusterCounts {
   readonly endpoints: number;
   readonly pods: number;
   readonly namespaces: number;
-  /** What is watched: addresses, and ports of Services. */
+  /** Watched topics: addresses, and ports of Services. */
   readonly profileTopics: number;
   readonly endpointTopics: number;
-  /** By how many. */
+  /** Number of watchers. */
   readonly watchers: number;
 }
 
-/** The address as the copies have it; IPv4 within IPv6 is IPv4. */
+/** The canonical form of an address; IPv4 mapped into IPv6 is IPv4. */
 function canonical(host: string): string {
   const bits = plainAddressBits(host);
   return bits === null ? host : formatBits(bits);
@@ -42,7 +42,7 @@ export class ClusterView implements DestinationLookup {
   readonly #missing = new Set<Kind>(KINDS);
   readonly #profiles: ProfileTopics;
   readonly #endpoints: EndpointTopics;
-  /** What is wrong with objects, by kind and key. */
+  /** Problems with objects, by kind and key. */
   readonly #problems = new Map<string, string>();
 
   constructor(
@@ -74,7 +74,7 @@ export class ClusterView implements DestinationLookup {
     this.#endpoints = new EndpointTopics(mesh, this, describing);
   }
 
-  /** Everything has been listed once: until then nothing is said. */
+  /** Everything has been listed once: before that, nothing is reported. */
   get synced(): boolean {
     return this.#missing.size === 0;
   }
@@ -92,7 +92,7 @@ export class ClusterView implements DestinationLookup {
     };
   }
 
-  /** Objects with something that is not understood. */
+  /** Objects with unintelligible content. */
   get problems(): number {
     return this.#problems.size;
   }

@@ -1,4 +1,4 @@
-// A cluster, watched: the collections that its view is made of, each kept by a reflector, over one client.
+// A watched cluster: the collections behind its view, each maintained by a reflector, over one client.
 import type { DiscoveryLogger } from '../discovery/source.js';
 import { systemClock } from '../identity/source.js';
 import type { ApiAccess } from './access.js';
@@ -35,7 +35,7 @@ interface Collection {
   readonly query?: Query;
 }
 
-/** Pods that have ended have no address any more, and there may be many of them. */
+/** Finished pods have no address any more, and there may be many. */
 const COLLECTIONS: Readonly<Record<Kind, Collection>> = {
   services: { path: '/api/v1/services' },
   slices: { path: '/apis/discovery.k8s.io/v1/endpointslices', query: { labelSelector: SERVICE_NAME } },
@@ -45,7 +45,7 @@ const COLLECTIONS: Readonly<Record<Kind, Collection>> = {
 
 export class Cluster {
   readonly view: ClusterView;
-  /** For whatever else is asked of the same API server. */
+  /** For other calls to the same API server. */
   readonly client: ApiClient;
   readonly #reflectors: Readonly<Record<Kind, Following>>;
   readonly #told = new Map<Kind, string>();
@@ -87,7 +87,7 @@ export class Cluster {
     for (const kind of KINDS) this.#reflectors[kind].start();
   }
 
-  /** Nobody is told anything more. */
+  /** Reports nothing any more. */
   stop(): void {
     for (const kind of KINDS) this.#reflectors[kind].stop();
     this.client.close();
@@ -98,7 +98,7 @@ export class Cluster {
     return this.#reflectors[kind].status;
   }
 
-  /** What is wrong at present, of each collection that can't be followed. */
+  /** Current problems of collections that can't be watched. */
   get problems(): readonly string[] {
     return KINDS.map((kind) => this.status(kind).problem).filter((problem) => problem !== null);
   }

@@ -1,4 +1,4 @@
-// The connection to an API server: made when it is wanted, HTTP/2 where the server has it (ALPN), made anew when it ends.
+// The connection to an API server: made on demand, with HTTP/2 if the server supports it (ALPN), and renewed when it ends.
 import { isIP } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { ApiAccess, TlsParts } from './access.js';
@@ -7,7 +7,7 @@ import { Http2Wire } from './wire-http2.js';
 
 const unbracketed = (hostname: string): string => hostname.replace(/^\[|\]$/g, '');
 
-/** A TLS connection whose ALPN is agreed. */
+/** A TLS connection with negotiated ALPN. */
 function secured(server: URL, tls: TlsParts, timeoutMs: number): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const host = unbracketed(server.hostname);
@@ -42,7 +42,7 @@ export class Connection {
     private readonly times: WireTimes,
   ) {}
 
-  /** What the server speaks; null while there is no connection. */
+  /** The server's protocol; null without a connection. */
   get protocol(): Wire['protocol'] | null {
     return this.#wire?.ended === false ? this.#wire.protocol : null;
   }
@@ -52,7 +52,7 @@ export class Connection {
     try {
       return await wire.send(sent, signal);
     } catch (error) {
-      // Its next connection might be to another server, with another authority, that has HTTP/2.
+      // The next connection might reach another server, which has HTTP/2.
       if (wire.protocol === 'http/1.1' && !signal.aborted) {
         wire.leave();
         if (this.#wire === wire) this.#wire = null;
@@ -61,7 +61,7 @@ export class Connection {
     }
   }
 
-  /** The next call makes another connection, with the certificates of then. */
+  /** The next call makes a new connection, with the current certificates. */
   drop(): void {
     this.#wire?.destroy();
     this.#wire = null;
@@ -103,7 +103,7 @@ export class Connection {
   }
 }
 
-/** Loaded only where it is needed: few servers have no HTTP/2, and it takes memory. */
+/** Loaded only if needed: few servers lack HTTP/2, and it takes memory. */
 async function plain(server: URL, tls: TlsParts, times: WireTimes): Promise<Wire> {
   const { Http1Wire } = await import('./wire-http1.js');
   return new Http1Wire(server, tls, times);

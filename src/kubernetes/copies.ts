@@ -1,4 +1,4 @@
-// Copies of a cluster's objects, with what they are looked up by. Tells what a change may concern.
+// Copies of a cluster's objects, with their indices. Reports what a change may affect.
 import { isDeepStrictEqual } from 'node:util';
 import { Groups } from './groups.js';
 import type { Namespace } from './namespace.js';
@@ -7,17 +7,17 @@ import type { Sink } from './reflector.js';
 import type { Service } from './service.js';
 import type { Slice, SliceEndpoint } from './slice.js';
 
-/** What a change may concern: what was there, and what is. */
+/** What a change may affect: the previous and the new state. */
 export interface Touched {
   address(ip: string): void;
   service(key: string): void;
   pod(key: string): void;
   namespace(name: string): void;
-  /** It is known now that a node is in another zone. */
+  /** A node is now known to be in another zone. */
   node(name: string): void;
-  /** The change is complete. `kind` has been listed once. */
+  /** The change is complete, and `kind` has been listed once. */
   done(kind: Kind): void;
-  /** An object is there as it was not before. */
+  /** An object is new or changed. */
   read(object: Service | Pod | Namespace, kind: Kind): void;
   gone(kind: Kind, key: string): void;
 }
@@ -38,10 +38,10 @@ abstract class Copy<T extends Keyed> implements Sink<T> {
     protected readonly touched: Touched,
   ) {}
 
-  /** Puts the object where it is looked up, or takes it from there. */
+  /** Adds the object to the indices, or removes it. */
   protected abstract enter(object: T): void;
   protected abstract leave(object: T): void;
-  /** It is new, or differs from what was there before. */
+  /** The object is new, or differs from the previous one. */
   protected told(_object: T): void {}
 
   replace(all: readonly T[]): void {
@@ -66,10 +66,10 @@ abstract class Copy<T extends Keyed> implements Sink<T> {
 
   #set(object: T): void {
     const before = this.byKey.get(object.key);
-    // Most of what changes of pods is nothing that is kept of them.
+    // Most changes of pods concern nothing that is kept.
     if (before !== undefined && isDeepStrictEqual(before, object)) return;
     this.byKey.set(object.key, object);
-    // First what is, then what was: what both have is not gone in between.
+    // Add the new state before removing the old: what both have in common must not disappear in between.
     this.enter(object);
     if (before !== undefined) this.leave(before);
     this.told(object);
@@ -112,12 +112,12 @@ export class Services extends Copy<Service> {
   }
 }
 
-/** Zones that endpoints of a node say they are in: all the same, but for a moment, or for who writes slices by hand. */
+/** The zones that endpoints claim for a node: all equal, except briefly, or if slices are written by hand. */
 class Place {
   zone = '';
   readonly #said = new Map<string, number>();
 
-  /** One more of `zone`, or one less; true where the node is in another zone by that: what most say. */
+  /** Counts `zone` up or down; true if this changes the node's zone: the most frequent one. */
   count(zone: string, change: 1 | -1): boolean {
     const count = (this.#said.get(zone) ?? 0) + change;
     if (count > 0) this.#said.set(zone, count);
@@ -134,7 +134,7 @@ class Place {
 
 export class Slices extends Copy<Slice> {
   readonly byService = new Groups<string, Slice>();
-  /** Where nodes are: endpoints say it, so that nodes need not be watched. */
+  /** Zones of nodes: endpoints contain them, so nodes need not be watched. */
   readonly #nodes = new Map<string, Place>();
   endpoints = 0;
 
@@ -142,7 +142,7 @@ export class Slices extends Copy<Slice> {
     super('slices', touched);
   }
 
-  /** Empty where that is not known. */
+  /** Empty if unknown. */
   zoneOf(node: string): string {
     return this.#nodes.get(node)?.zone ?? '';
   }
@@ -176,19 +176,19 @@ export class Slices extends Copy<Slice> {
 
 export class Pods extends Copy<Pod> {
   readonly #byIp = new Groups<string, Pod>();
-  /** Those with ports on their nodes. */
+  /** Pods with ports on their nodes. */
   readonly #byHostIp = new Groups<string, Pod>();
 
   constructor(touched: Touched) {
     super('pods', touched);
   }
 
-  /** The pod that has the address; the youngest of several, as the others are about to go. */
+  /** The pod with the address; the youngest if there are several, because the others are terminating. */
   at(ip: string): Pod | null {
     return youngest(this.#byIp.of(ip));
   }
 
-  /** The pod that has a port of a node. */
+  /** The pod with a port on a node. */
   onHost(ip: string, port: number): Pod | null {
     return youngest([...this.#byHostIp.of(ip)].filter(({ ports }) => ports.some(({ hostPort }) => hostPort === port)));
   }

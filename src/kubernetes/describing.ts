@@ -1,4 +1,4 @@
-// What is said to askers of a port of a Service, and of a port of a pod.
+// Descriptions of Services' and pods' ports for clients.
 import type { ServiceProtocol } from '../config/model.js';
 import { type Endpoint, endpointAt } from '../discovery/endpoint.js';
 import { accountName } from '../identity/names.js';
@@ -11,22 +11,22 @@ import type { Pod } from './pod.js';
 import type { Service, ServicePort } from './service.js';
 
 export interface Mesh {
-  /** Above `svc` in names of Services. */
+  /** The domain after `svc` in names of Services. */
   readonly clusterDomain: string;
   readonly trustDomain: string;
-  /** The namespace that identities are named by where a pod does not say. */
+  /** The namespace in identities of pods that do not name one. */
   readonly namespace: string;
-  /** Opaque where no annotation says otherwise. */
+  /** Opaque unless an annotation says otherwise. */
   readonly opaque: readonly PortSpan[];
 }
 
-/** Where proxies answer probes, scrapes and taps: never redirected. */
+/** Ports of proxies for probes, scrapes and taps: never redirected. */
 const OWN_PORTS: readonly number[] = [4190, 4191];
 
 const NO_SPANS: readonly PortSpan[] = [];
 const labels = new WeakMap<Pod, Readonly<Record<string, string>>>();
 
-/** What series of an endpoint may be labelled by. */
+/** Labels for an endpoint's series. */
 function labelsOf(pod: Pod): Readonly<Record<string, string>> {
   const known = labels.get(pod);
   if (known !== undefined) return known;
@@ -53,7 +53,7 @@ export class Describing {
     private readonly namespaces: Namespaces,
   ) {}
 
-  /** What a port of a Service speaks; its `appProtocol` counts before annotations. */
+  /** The protocol of a Service's port; its `appProtocol` comes before annotations. */
   protocolOf(service: Service, port: ServicePort): ServiceProtocol {
     const said = appProtocol(port.appProtocol);
     if (said !== null) return said;
@@ -63,7 +63,7 @@ export class Describing {
     return isListed(port.port, texts, this.mesh.opaque, named) ? 'opaque' : 'auto';
   }
 
-  /** An endpoint that is no pod. */
+  /** An endpoint that is not a pod. */
   elsewhere(host: string, port: number, namespace: string, appProtocolText: string, zone: string): Endpoint {
     const opaque = isListed(port, [this.#opaqueIn(namespace)], this.mesh.opaque, () => []);
     const protocol = appProtocol(appProtocolText) ?? (opaque ? 'opaque' : 'auto');
@@ -81,7 +81,7 @@ export class Describing {
     return this.namespaces.byKey.get(namespace)?.opaque ?? null;
   }
 
-  /** Nothing of a port that leads past the proxy. */
+  /** Nothing for a port that bypasses the proxy. */
   #proxyOf(pod: Pod, port: number): Pick<Endpoint, 'identity' | 'proxy'> | null {
     const { proxy } = pod;
     if (proxy === null || !proxy.running || !proxy.identified || OWN_PORTS.includes(port) || pod.hostNetwork)

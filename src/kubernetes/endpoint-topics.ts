@@ -1,4 +1,4 @@
-// Endpoints of those ports of Services that somebody watches. Askers in one place get one list.
+// Endpoints of watched ports of Services. Clients in the same place share one list.
 import type { Family } from '../config/addresses.js';
 import type { Asker, EndpointsUpdate } from '../destination/lookup.js';
 import { type Endpoint, sameEndpoints } from '../discovery/endpoint.js';
@@ -24,13 +24,13 @@ interface Topic {
   readonly service: string;
   readonly authority: Authority;
   readonly watchers: Set<Watcher>;
-  /** What there was last; undefined: nobody has looked. */
+  /** The last known content; undefined: not computed yet. */
   found: Found | undefined;
-  /** By place, what of that serves. */
+  /** By place: the endpoints that serve it. */
   places: Map<string, EndpointsUpdate>;
-  /** Endpoints by address, so that those that have not changed stay the same. */
+  /** Endpoints by address, so that unchanged ones stay identical. */
   endpoints: Map<string, Endpoint>;
-  /** Keys of pods that endpoints are of. */
+  /** Keys of the endpoints' pods. */
   pods: Set<string>;
 }
 
@@ -38,7 +38,7 @@ interface Made extends Candidate {
   readonly endpoint: Endpoint;
 }
 
-/** What there is at the moment; null: no such port. */
+/** Current content; null: no such port. */
 type Found = { readonly service: Service; readonly families: ReadonlyMap<Family, readonly Made[]> } | null;
 
 const UNKNOWN: EndpointsUpdate = { kind: 'unknown' };
@@ -103,7 +103,7 @@ export class EndpointTopics {
     for (const topic of this.#byNamespace.of(name)) this.#dirty.add(topic);
   }
 
-  /** The node is in another zone: whoever asks from there may get others. */
+  /** The node is in another zone: clients there may get other endpoints. */
   touchNode(node: string): void {
     for (const { topic } of this.#byNode.of(node)) this.#dirty.add(topic);
   }
@@ -112,7 +112,7 @@ export class EndpointTopics {
     for (const topic of this.#topics.values()) this.#dirty.add(topic);
   }
 
-  /** Tells those who watch what has changed. */
+  /** Reports changes to watchers. */
   flush(): void {
     if (this.#dirty.size === 0) return;
     const dirty = [...this.#dirty];
@@ -150,7 +150,7 @@ export class EndpointTopics {
     this.#dirty.delete(topic);
   }
 
-  /** Tells everybody, or only the one who has just come: nothing has changed for the others then, unless the topic waits for its turn. */
+  /** Reports to everybody, or only to a new watcher: then nothing has changed for the others, unless the topic waits for its turn. */
   #refresh(topic: Topic, only: Watcher | null): void {
     const again = only === null || this.#dirty.has(topic) || topic.found === undefined;
     const found = again ? this.#find(topic) : (topic.found ?? null);
@@ -170,7 +170,7 @@ export class EndpointTopics {
       }
       const { last } = watcher;
       watcher.last = update;
-      // In another place there may be the same.
+      // Another place may have the same list.
       if (last === null || (last !== update && !same(last, update))) watcher.report(update);
     }
   }
@@ -214,7 +214,7 @@ export class EndpointTopics {
     return found;
   }
 
-  /** Endpoints of all slices, by family; those whose pod is not there, or has another address by now, are left out. */
+  /** Endpoints of all slices, by family; those whose pod is gone, or has another address now, are left out. */
   #families(
     topic: Topic,
     service: Service,
@@ -233,7 +233,7 @@ export class EndpointTopics {
         if (hostname !== '' && said.hostname !== hostname) continue;
         if (said.pod !== '') pods.add(said.pod);
         const key = `${said.address} ${number}`;
-        // While the controller moves endpoints from slice to slice, they may be in two of them: ready is what one says is ready.
+        // While the controller moves endpoints between slices, they may be in two of them: ready in one is ready.
         const twin = endpoints.has(key) ? made.findIndex((each) => each.endpoint === endpoints.get(key)) : -1;
         if (twin >= 0 && (made[twin].said.ready || !said.ready)) continue;
         const now = this.#endpointOf(service, said, number, port.appProtocol);
@@ -248,7 +248,7 @@ export class EndpointTopics {
     return families;
   }
 
-  /** In an order that does not depend on that of events. */
+  /** In an order independent of the order of events. */
   #slicesOf({ key }: Service) {
     return [...this.copies.slices.byService.of(key)].sort((a, b) => (a.key < b.key ? -1 : 1));
   }

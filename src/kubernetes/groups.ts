@@ -1,4 +1,4 @@
-// Members by key, where a key may have several. Most have one, for which there is no set: that would take some 250 bytes.
+// Members by key, where a key may have several. Most have one, which is stored without a set: that would take about 250 bytes.
 
 class Several<T> extends Set<T> {}
 
@@ -22,7 +22,7 @@ export class Groups<K, T extends object> {
     if (group.size === 1) for (const last of group) this.#groups.set(key, last);
   }
 
-  /** In the order in which they came; none where the key has none. */
+  /** In order of insertion; empty if the key has none. */
   of(key: K): Iterable<T> {
     const group = this.#groups.get(key);
     if (group === undefined) return NOBODY;

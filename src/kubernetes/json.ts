@@ -1,4 +1,4 @@
-// What others have sent, looked at field by field: whatever is not as expected reads as absent.
+// Typed access to JSON from others: anything unexpected reads as absent.
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -8,19 +8,19 @@ const NONE: readonly unknown[] = Object.freeze([]);
 export const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** The object in a field; an empty one where there is none. */
+/** The object in a field, or an empty one. */
 export const objectIn = (object: JsonObject, field: string): JsonObject => {
   const value = object[field];
   return isObject(value) ? value : NOTHING;
 };
 
-/** The string in a field; empty where there is none. */
+/** The string in a field, or an empty one. */
 export const textIn = (object: JsonObject, field: string): string => {
   const value = object[field];
   return typeof value === 'string' ? value : '';
 };
 
-/** The objects of a list; those elements that are none are left out. */
+/** The objects in a list; other elements are skipped. */
 export const objectsIn = (object: JsonObject, field: string): readonly JsonObject[] => {
   const value = object[field];
   if (!Array.isArray(value)) return [];
@@ -32,7 +32,7 @@ export const textsIn = (object: JsonObject, field: string): readonly string[] =>
   return (Array.isArray(value) ? value : NONE).filter((each): each is string => typeof each === 'string');
 };
 
-/** A port's number; 0 where there is none. */
+/** A port number; 0 if there is none. */
 export const portIn = (object: JsonObject, field: string): number => {
   const value = object[field];
   return typeof value === 'number' && Number.isInteger(value) && value > 0 && value < 65_536 ? value : 0;

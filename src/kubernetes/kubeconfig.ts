@@ -1,4 +1,4 @@
-// A kubeconfig, as far as it needs no other program: tokens and certificates, in it or in files that it names.
+// Kubeconfigs that need no other program: tokens and certificates, inline or in files.
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parse } from 'yaml';
@@ -7,11 +7,11 @@ import { isObject, type JsonObject, objectIn, objectsIn, textIn } from './json.j
 
 interface Part {
   readonly value: JsonObject;
-  /** The file that it is from: paths in it begin there. */
+  /** Its own file: relative paths start there. */
   readonly file: string;
 }
 
-/** What a user of a kubeconfig may ask for and this client does not do. */
+/** Authentication methods of kubeconfigs that this client does not support. */
 const REFUSED: Readonly<Record<string, string>> = {
   exec: 'gets its credentials from another program',
   'auth-provider': 'gets its credentials from a provider',
@@ -37,7 +37,7 @@ function read(file: string): JsonObject {
   return value;
 }
 
-/** Of several with one name the first counts, as kubectl has it. */
+/** Of several entries with the same name the first counts, as in kubectl. */
 function named(documents: readonly Part[], list: string, kind: string, name: string): Part {
   for (const { value, file } of documents) {
     const found = objectsIn(value, list).find((each) => textIn(each, 'name') === name);
@@ -47,7 +47,7 @@ function named(documents: readonly Part[], list: string, kind: string, name: str
   throw new Error(`${files}: there is no ${kind} ${JSON.stringify(name)}`);
 }
 
-/** Text in a field `X-data` as base64, or in the file that the field `X` names; absent where neither is there. */
+/** Text in a field `X-data` as base64, or in the file that the field `X` names; absent if neither exists. */
 function pem({ value, file }: Part, field: string): (() => string) | null {
   const data = textIn(value, `${field}-data`);
   if (data !== '') return () => Buffer.from(data, 'base64').toString('latin1');
@@ -63,7 +63,7 @@ function serverOf({ value, file }: Part, name: string): URL {
     const url = new URL(server);
     if (url.protocol === 'https:' || url.protocol === 'http:') return url;
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw new Error(
     `${file}: cluster ${JSON.stringify(name)} has ${JSON.stringify(server)} as its server, which is no URL`,
@@ -80,7 +80,7 @@ function authorizationOf({ value, file }: Part): { authorization: () => string |
   return { authorization: () => (token === '' ? null : `Bearer ${token}`), refused: () => undefined };
 }
 
-/** Access by the context `context`, or the current one. Throws what is wrong, with the file's name. */
+/** Access with the context `context`, or the current one. Throws the problem, with the file's name. */
 export function kubeconfigAccess(files: readonly string[], context?: string): ApiAccess {
   const documents = files.map((file) => ({ value: read(file), file }));
   const current = context ?? documents.map(({ value }) => textIn(value, 'current-context')).find((name) => name !== '');

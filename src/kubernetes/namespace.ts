@@ -1,4 +1,4 @@
-// A namespace, as far as it says something of everything in it.
+// The properties of a namespace that matter to everything in it.
 import { type JsonObject, objectIn, textIn } from './json.js';
 import { setting } from './names.js';
 
@@ -7,7 +7,7 @@ export interface Namespace {
   readonly uid: string;
   /** Text of the annotation; null: none. */
   readonly opaque: string | null;
-  /** Those that are for meshes. */
+  /** Those that concern meshes. */
   readonly annotations: Readonly<Record<string, string>>;
 }
 

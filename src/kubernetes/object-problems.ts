@@ -1,4 +1,4 @@
-// What objects say that nobody understands, for an event on them and for the log.
+// Unintelligible content of objects, for an event and for the log.
 import { appProtocol } from './app-protocol.js';
 import type { Kind } from './copies.js';
 import type { Namespace } from './namespace.js';
@@ -8,7 +8,7 @@ import type { Service } from './service.js';
 
 export interface ObjectProblem {
   readonly kind: 'Service' | 'Pod' | 'Namespace';
-  /** Empty of a Namespace. */
+  /** Empty for a Namespace. */
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;

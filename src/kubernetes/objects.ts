@@ -1,4 +1,4 @@
-// The client, as those parts of the controller want it that read and write single objects.
+// The client's operations on single objects, for parts of the controller.
 import type { Objects, StoredObject } from '../controller/objects.js';
 import type { ApiClient } from './client.js';
 import { ApiProblem } from './problem.js';
@@ -23,7 +23,7 @@ export class ApiObjects implements Objects {
   }
 }
 
-/** What the call gives; `otherwise` where the answer has one of these statuses. */
+/** The result of the call; `otherwise` if the answer has one of these statuses. */
 async function unless<T>(statuses: readonly number[], call: () => Promise<T>, otherwise: T): Promise<T> {
   try {
     return await call();

@@ -1,13 +1,13 @@
-// Ports that are relayed without detection, as annotations list them: a list replaces what would hold without it, one with `+` in front adds
-// to that. A Service or pod counts before its namespace, and this before the default list.
+// Opaque ports in annotations: a list replaces what would apply without it; one with a leading `+` adds to that. A Service or pod comes
+// before its namespace, and that before the default list.
 import { type PortSpan, parsePortList } from '../redirect/port-list.js';
 
 export interface PortAnnotation {
-  /** What holds below it holds as well. */
+  /** Lower levels apply as well. */
   readonly adds: boolean;
   readonly spans: readonly PortSpan[];
   readonly names: readonly string[];
-  /** Entries that are no ports; the others count. */
+  /** Invalid entries; the others count. */
   readonly problems: readonly string[];
 }
 
@@ -28,13 +28,13 @@ export function readPortAnnotation(text: string): PortAnnotation {
   return read;
 }
 
-/** The numbers that a name stands for. */
+/** The numbers for a name. */
 export type NamedPorts = (name: string) => readonly number[];
 
 const lists = ({ spans, names }: PortAnnotation, port: number, named: NamedPorts): boolean =>
   spans.some(({ first, last }) => port >= first && port <= last) || names.some((name) => named(name).includes(port));
 
-/** Whether a port is in what holds by these texts, the one that counts most first; `fallback` where none replaces it. */
+/** Whether a port is in the effective list of these texts, the most important first; `fallback` if none replaces it. */
 export function isListed(
   port: number,
   texts: readonly (string | null)[],

@@ -1,4 +1,4 @@
-// A pod, as far as it says what is at its address. There may be 50,000 of them: few fields, and one copy of what many have.
+// The properties of a pod that describe what is at its address. There may be 50,000 of them: few fields, and shared values.
 import { isIP } from 'node:net';
 import { SIDECAR_PORTS } from '../config/sidecar.js';
 import type { Texts } from './intern.js';
@@ -13,13 +13,13 @@ export interface PodPort {
 }
 
 export interface PodProxy {
-  /** The namespace that names its mesh; empty: that of this installation. */
+  /** The control plane's namespace in its identity; empty: this installation's. */
   readonly mesh: string;
   readonly port: number;
   /** It has a name, and certificates for it. */
   readonly identified: boolean;
   readonly running: boolean;
-  /** Ports that lead past it, as an annotation has them; null: none. */
+  /** Ports that bypass it, from an annotation; null: none. */
   readonly skipped: string | null;
 }
 
@@ -31,11 +31,11 @@ export interface Pod {
   readonly created: string;
   readonly ips: readonly string[];
   readonly hostIps: readonly string[];
-  /** Its addresses are those of its node. */
+  /** Its addresses are its node's. */
   readonly hostNetwork: boolean;
   readonly node: string;
   readonly account: string;
-  /** What made it: `deployment` and its name; empty where that is nothing we know. */
+  /** Its owner: `deployment` and its name; empty if unknown. */
   readonly ownerKind: string;
   readonly owner: string;
   /** It will never run again. */
@@ -44,7 +44,7 @@ export interface Pod {
   readonly proxy: PodProxy | null;
   /** Text of the annotation; null: none. */
   readonly opaque: string | null;
-  /** Of TCP, with a name or on the node. */
+  /** TCP ports with a name or on the node. */
   readonly ports: readonly PodPort[];
 }
 
@@ -85,7 +85,7 @@ export function readPod(object: JsonObject, texts: Texts): Pod | null {
 function addressesIn(status: JsonObject, list: string, single: string): readonly string[] {
   const several = objectsIn(status, list).map((each) => textIn(each, 'ip'));
   const addresses = (several.length > 0 ? several : [textIn(status, single)]).filter((address) => isIP(address) !== 0);
-  // A copy has no room for more.
+  // A copy without excess capacity.
   return addresses.length === 0 ? NO_ADDRESSES : addresses.slice();
 }
 
@@ -100,7 +100,7 @@ function ownerOf(metadata: JsonObject, texts: Texts): Pick<Pod, 'owner' | 'owner
   return { owner: texts.one(name), ownerKind: texts.one(kind.toLowerCase()) };
 }
 
-/** Containers that run as long as the pod: those of `containers`, and what are called sidecars. */
+/** Containers that run as long as the pod: `containers`, and native sidecars. */
 function lasting(spec: JsonObject): readonly JsonObject[] {
   const sidecars = objectsIn(spec, 'initContainers').filter(({ restartPolicy }) => restartPolicy === 'Always');
   return [...sidecars, ...objectsIn(spec, 'containers')];
@@ -141,13 +141,13 @@ function proxyOf(metadata: JsonObject, spec: JsonObject, status: JsonObject, tex
 
 const IDENTITY = 'SLUICE_IDENTITY_NAME';
 
-/** A proxy of ours whose environment says everything but who it is has no identity. */
+/** A proxy of ours whose variables say everything but its name has no identity. */
 function isIdentified(container: JsonObject): boolean {
   const names = objectsIn(container, 'env').map((variable) => textIn(variable, 'name'));
   return !names.some((name) => name.startsWith('SLUICE_SIDECAR_')) || names.includes(IDENTITY);
 }
 
-/** What the init container was told to leave alone: that is what counts once the pod runs. */
+/** Ports that the init container was told to leave alone: this is what counts once the pod runs. */
 function skippedBy(spec: JsonObject, init: string): string | null {
   const container = objectsIn(spec, 'initContainers').find(({ name }) => name === init);
   const args = container === undefined || !Array.isArray(container.args) ? [] : container.args;
@@ -163,7 +163,7 @@ function skippedBy(spec: JsonObject, init: string): string | null {
 function isRunning(status: JsonObject, container: string): boolean {
   const statuses = [...objectsIn(status, 'initContainerStatuses'), ...objectsIn(status, 'containerStatuses')];
   const own = statuses.find(({ name }) => name === container);
-  // Where nothing is said of any container, the phase says it.
+  // Without container statuses, the phase decides.
   if (own === undefined) return statuses.length === 0 && status.phase === 'Running';
   return own.ready === true || typeof objectIn(own, 'state').running === 'object';
 }

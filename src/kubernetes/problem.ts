@@ -1,12 +1,12 @@
-// Why a call to the API server has not worked, in words that name the call.
+// Why a call to the API server failed, in words that name the call.
 import { isObject, type JsonObject, textIn } from './json.js';
 
-/** What has gone wrong where there was no status; the metrics count by these and by the status. */
+/** Kinds of failures without a status; the metrics count by these and by status. */
 export type Failure = 'status' | 'unreachable' | 'timeout' | 'too-large' | 'garbage' | 'credentials' | 'closed';
 
 const MOST_TEXT = 400;
 
-/** Others have a say in messages: they stay one line, and of a length to be read. */
+/** Messages contain text from others: they stay on one line, and of readable length. */
 export function oneLine(text: string): string {
   const line = text.replace(/[\p{Cc}\p{Z}]+/gu, ' ').trim();
   return line.length <= MOST_TEXT ? line : `${line.slice(0, MOST_TEXT)}...`;
@@ -25,12 +25,12 @@ export class ApiProblem extends Error {
   constructor(
     call: Call,
     readonly failure: Failure,
-    /** Of the answer; 0 where there was none. */
+    /** Status of the answer; 0 without one. */
     readonly status: number,
-    /** `reason` of the Status that the API server has sent, such as `Expired`; empty where there was none. */
+    /** `reason` of the API server's Status, such as `Expired`; empty without one. */
     readonly reason: string,
     what: string,
-    /** How long the server asks to wait, ms; 0 where it does not. */
+    /** Wait requested by the server, ms; 0 for none. */
     readonly retryAfterMs = 0,
   ) {
     super(`${call.method} ${call.path}: ${oneLine(what)}`);
@@ -41,7 +41,7 @@ export class ApiProblem extends Error {
 
 const LONGEST_WAIT_S = 3600;
 
-/** Retry-After in seconds, as API servers write it. */
+/** Retry-After in seconds, as API servers send it. */
 function waitOf(retryAfter: string | undefined, status: JsonObject): number {
   const details = status.details;
   const asked = isObject(details) ? details.retryAfterSeconds : undefined;
@@ -49,7 +49,7 @@ function waitOf(retryAfter: string | undefined, status: JsonObject): number {
   return Number.isFinite(seconds) && seconds > 0 ? Math.min(seconds, LONGEST_WAIT_S) * 1000 : 0;
 }
 
-/** The problem that an answer tells of: its Status, or how its body begins. */
+/** The problem in an answer: its Status, or the beginning of its body. */
 export function problemOfAnswer(call: Call, status: number, body: string, retryAfter: string | undefined): ApiProblem {
   let said: JsonObject = {};
   try {
@@ -63,7 +63,7 @@ export function problemOfAnswer(call: Call, status: number, body: string, retryA
   return new ApiProblem(call, 'status', status, textIn(said, 'reason'), what, waitOf(retryAfter, said));
 }
 
-/** Whatever has gone wrong below HTTP. */
+/** Converts an error below HTTP. */
 export function problemOfError(call: Call, error: unknown): ApiProblem {
   if (error instanceof ApiProblem) return error;
   const { message = String(error), cause } = error instanceof Error ? error : {};

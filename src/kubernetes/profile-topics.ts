@@ -1,4 +1,4 @@
-// What is behind addresses that somebody watches.
+// Profiles of watched addresses.
 import { isIP } from 'node:net';
 import type { ProfileUpdate } from '../destination/lookup.js';
 import { sameEndpoints } from '../discovery/endpoint.js';
@@ -14,7 +14,7 @@ import type { Service } from './service.js';
 interface Topic {
   readonly host: string;
   readonly port: number;
-  /** What its host names; null: it is an address, or names nothing. */
+  /** The Service its host names; null: it is an address, or names nothing. */
   readonly named: Authority | null;
   readonly watchers: Set<(update: ProfileUpdate) => void>;
   last: ProfileUpdate | null;
@@ -33,7 +33,7 @@ function same(a: ProfileUpdate | null, b: ProfileUpdate): boolean {
 export class ProfileTopics {
   /** By address, then by port. */
   readonly #topics = new Map<string, Map<number, Topic>>();
-  /** Those whose host is the name of a Service. */
+  /** Those whose host is a Service's name. */
   readonly #byService = new Groups<string, Topic>();
   readonly #dirty = new Set<Topic>();
   size = 0;
@@ -51,7 +51,7 @@ export class ProfileTopics {
     topic.watchers.add(watcher);
     this.watchers++;
     if (synced) {
-      // What changes at this moment is told to all who watch.
+      // A current change is reported to all watchers.
       topic.last ??= this.#now(topic);
       report(topic.last);
     }
@@ -68,7 +68,7 @@ export class ProfileTopics {
     for (const topic of this.#topics.get(ip)?.values() ?? []) this.#dirty.add(topic);
   }
 
-  /** Somebody may have asked for it by its name. */
+  /** It may have been requested by name. */
   touchService(key: string): void {
     for (const topic of this.#byService.of(key)) this.#dirty.add(topic);
   }
@@ -77,7 +77,7 @@ export class ProfileTopics {
     for (const ports of this.#topics.values()) for (const topic of ports.values()) this.#dirty.add(topic);
   }
 
-  /** Tells those who watch what has changed. */
+  /** Reports changes to watchers. */
   flush(): void {
     if (this.#dirty.size === 0) return;
     const dirty = [...this.#dirty];
@@ -129,7 +129,7 @@ export class ProfileTopics {
     return owner === null ? UNKNOWN : this.#onHost(owner, host, port);
   }
 
-  /** Who asks by the name is told it again, with what is known of the Service; nothing is, where there is none. */
+  /** A request by name gets the name back, with what is known of the Service; nothing if there is none. */
   #ofName({ namespace, name, port: number }: Authority, authority: string): ProfileUpdate {
     const service = this.copies.services.byKey.get(keyOf(namespace, name));
     const port = service?.ports.find((each) => each.port === number);
@@ -137,7 +137,7 @@ export class ProfileTopics {
     return { kind: 'profile', profile: { authority, opaque: protocol === 'opaque', protocol, endpoint: null } };
   }
 
-  /** Of several with one address, which there are for a moment, the last that has come. */
+  /** If several briefly have the same address, the latest. */
   #ofService(owners: readonly Service[], number: number): ProfileUpdate {
     for (const service of owners.toReversed()) {
       const port = service.ports.find((each) => each.port === number);
@@ -156,7 +156,7 @@ export class ProfileTopics {
     return { kind: 'profile', profile: { authority: '', opaque: protocol === 'opaque', protocol, endpoint } };
   }
 
-  /** A port of a node leads into the pod; one of a pod in the node's network is there already. */
+  /** A node's port leads into the pod; a pod in the node's network is already there. */
   #onHost(pod: Pod, host: string, hostPort: number): ProfileUpdate {
     if (pod.hostNetwork) return this.#ofPod(pod, host, hostPort);
     const port = pod.ports.find((each) => each.hostPort === hostPort)?.port;

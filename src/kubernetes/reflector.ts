@@ -1,5 +1,5 @@
-// Keeps a copy of a collection of the API server: lists it, watches it from there on, and begins anew where the server has forgotten the
-// version (410). Whatever goes wrong, the copy stays as it was; it is only replaced by a whole list.
+// Maintains a copy of a collection of the API server: lists it, watches it from there on, and starts over if the server has forgotten the
+// version (410). Whatever goes wrong, the copy stays as it was; only a complete list replaces it.
 import { Backoff } from '../identity/backoff.js';
 import type { Clock } from '../identity/source.js';
 import type { ApiClient, Query } from './client.js';
@@ -7,9 +7,9 @@ import type { JsonObject } from './json.js';
 import { ApiProblem, type Failure } from './problem.js';
 import type { WatchEvent } from './watch-event.js';
 
-/** Where the copy is. */
+/** Holds the copy. */
 export interface Sink<T> {
-  /** All there are now. */
+  /** The complete current content. */
   replace(all: readonly T[]): void;
   changed(object: T): void;
   removed(object: T): void;
@@ -21,20 +21,20 @@ export interface ReflectorOptions<T> {
   readonly path: string;
   /** Selectors. */
   readonly query?: Query;
-  /** Null: nothing that concerns us, or nothing that can be understood. */
+  /** Null: irrelevant, or not understood. */
   readonly read: (object: JsonObject) => T | null;
   readonly sink: Sink<T>;
   readonly times?: Partial<ReflectorTimes>;
-  /** Something of `status` has changed. */
+  /** `status` has changed. */
   readonly told?: (status: ReflectorStatus) => void;
 }
 
 export interface ReflectorTimes {
   readonly minBackoffMs: number;
   readonly maxBackoffMs: number;
-  /** A watch lasts from so long to twice as long: then the server ends it, and another one follows. */
+  /** A watch lasts between this and twice as long; then the server ends it, and the next one follows. */
   readonly watchS: number;
-  /** Objects in a page of a list, at first. */
+  /** Initial number of objects per page of a list. */
   readonly page: number;
 }
 
@@ -45,11 +45,11 @@ export interface ReflectorDeps {
   readonly random: () => number;
 }
 
-/** As it is now, for metrics. */
+/** Current state, for metrics. */
 export interface ReflectorStatus {
-  /** There has been a whole list. */
+  /** There has been a complete list. */
   readonly synced: boolean;
-  /** The server was last heard of, ms since 1970; 0: never. */
+  /** When the server was last heard from, ms since 1970; 0: never. */
   readonly heardMs: number;
   readonly lists: number;
   readonly watches: number;
@@ -57,7 +57,7 @@ export interface ReflectorStatus {
   /** Objects that could not be understood. */
   readonly unreadable: number;
   readonly failures: Readonly<Record<Failure, number>>;
-  /** What is wrong at present; null: nothing. */
+  /** The current problem; null: none. */
   readonly problem: string | null;
 }
 
@@ -65,21 +65,21 @@ const GONE = 410;
 const TOO_MANY = 429;
 const INTERNAL = 500;
 const AWAY: readonly Failure[] = ['unreachable', 'timeout', 'credentials'];
-/** The server will never give these for what was asked: it is asked anew from the beginning, after some of them. */
+/** After this many refusals of what was asked, start over. */
 const MOST_REFUSALS = 3;
 const LARGEST_PAGE = 10_000;
-/** How long a server may ask us to wait. */
+/** Maximum wait that a server may request. */
 const LONGEST_ASKED_MS = 120_000;
-/** A watch that has lasted so long has worked, whatever ends it. */
+/** A watch that has lasted this long has worked, whatever ends it. */
 const LASTING_MS = 10_000;
 
-/** Versions are to be compared for equality only, but for one case: a server whose store is younger than what it has said before. */
+/** Versions may only be compared for equality, with one exception: a server whose store is older than what it has reported before. */
 function isBefore(version: string, other: string): boolean {
   if (!/^\d+$/.test(version) || !/^\d+$/.test(other)) return false;
   return version.length === other.length ? version < other : version.length < other.length;
 }
 
-/** The server can't be asked at present, whatever it is asked. */
+/** The server is unavailable, whatever is asked. */
 const isAway = (problem: ApiProblem | null): boolean =>
   problem !== null && (AWAY.includes(problem.failure) || problem.status === TOO_MANY || problem.status >= INTERNAL);
 
@@ -91,10 +91,10 @@ export class Reflector<T> {
   readonly #times: ReflectorTimes;
   readonly #backoff: Backoff;
   readonly #stop = new AbortController();
-  /** Up to which the copy is right; empty: it has to be listed. */
+  /** Version of the copy; empty: a list is needed. */
   #version = '';
   #page: number;
-  /** Of a watch, one after another. */
+  /** Consecutive refusals of a watch. */
   #refusals = 0;
   #wake: (() => void) | null = null;
   readonly status = {
@@ -126,7 +126,7 @@ export class Reflector<T> {
     void this.#run();
   }
 
-  /** The sink is told nothing more. */
+  /** Reports nothing more to the sink. */
   stop(): void {
     this.#stop.abort();
     this.#wake?.();
@@ -161,22 +161,22 @@ export class Reflector<T> {
     });
   }
 
-  /** Ms until the next try. */
+  /** Ms until the next attempt. */
   #failed(error: unknown): number {
     const { status } = this;
     if (error instanceof Forgotten) {
       this.#version = '';
-      // Once at once; a server that goes on forgetting is waited for.
+      // At once the first time; a server that keeps forgetting is given time.
       return this.#refusals++ === 0 ? 0 : this.#backoff.next();
     }
     const problem = error instanceof ApiProblem ? error : null;
     status.failures[problem?.failure ?? 'garbage']++;
     status.problem = error instanceof Error ? error.message : String(error);
     if (problem?.failure === 'too-large') this.#page = Math.max(1, Math.floor(this.#page / 2));
-    // What the server says of a watch may be about its version; what it does not say, because it is away, is not.
+    // A refused watch may be due to its version; an unavailable server says nothing about that.
     if (this.#version !== '' && !isAway(problem) && ++this.#refusals >= MOST_REFUSALS) this.#version = '';
     this.#options.told?.(status);
-    // Others were told the same: they should not all come back at once.
+    // Others were told the same wait: they should not all return at once.
     const asked = Math.min(problem?.retryAfterMs ?? 0, LONGEST_ASKED_MS) * (1 + this.deps.random() / 10);
     return Math.max(this.#backoff.next(), asked);
   }
@@ -196,7 +196,7 @@ export class Reflector<T> {
     do {
       const asked: Query = { ...query, limit: this.#page, continue: next === '' ? undefined : next };
       const page = await client.list(path, asked, this.#stop.signal).catch((error: unknown) => {
-        // The server has forgotten the version while we were reading: with larger pages we are faster.
+        // The server has forgotten the version while we were reading: larger pages are faster.
         if (error instanceof ApiProblem && error.status === GONE) this.#page = Math.min(LARGEST_PAGE, this.#page * 2);
         throw error;
       });
@@ -222,7 +222,7 @@ export class Reflector<T> {
     const { client, path, query = {} } = this.#options;
     const timeoutSeconds = Math.ceil(this.#times.watchS * (1 + this.deps.random()));
     let moved = false;
-    // The client would take whatever is thrown here for a failure of the connection.
+    // The client would treat an exception thrown here as a connection failure.
     let fault: unknown = null;
     const sink = {
       opened: () => {
@@ -252,7 +252,7 @@ export class Reflector<T> {
       if (error instanceof ApiProblem && error.status === GONE) throw new Forgotten();
       throw error;
     }
-    // A server that ends every watch at once would be asked without end.
+    // Otherwise a server that ends every watch at once would be asked without pause.
     const short = this.deps.clock.now() - startedMs < 1000;
     if (!moved && short)
       throw new ApiProblem({ method: 'WATCH', path }, 'unreachable', 0, '', 'the server has ended the watch at once');

@@ -1,4 +1,4 @@
-// Which endpoints of a Service serve an asker, as kube-proxy chooses them.
+// Chooses the endpoints of a Service for a client, like kube-proxy.
 import type { SliceEndpoint } from './slice.js';
 
 export interface Candidate {
@@ -7,13 +7,13 @@ export interface Candidate {
 }
 
 export interface Place {
-  /** Empty where it is not known. */
+  /** Empty if unknown. */
   readonly zone: string;
-  /** Endpoints must be on this node; null: they may be anywhere. */
+  /** Endpoints must be on this node; null: anywhere. */
   readonly node: string | null;
 }
 
-/** Those that are ready; those that are about to end and still serve, where none is ready. */
+/** Ready endpoints; if none is ready, those that are terminating but still serve. */
 export function selected<T extends Candidate>(candidates: readonly T[], { zone, node }: Place): readonly T[] {
   const near = node === null ? candidates : candidates.filter(({ said }) => said.node === node);
   const ready = near.filter(({ said }) => said.ready);
@@ -21,7 +21,7 @@ export function selected<T extends Candidate>(candidates: readonly T[], { zone, 
   return zone === '' ? ready : hinted(ready, zone);
 }
 
-/** Hints count where every endpoint has one, and there is one for the asker's zone. */
+/** Hints count if every endpoint has one, and there is one for the client's zone. */
 function hinted<T extends Candidate>(ready: readonly T[], zone: string): readonly T[] {
   if (!ready.every(({ said }) => said.hints !== null && said.hints.length > 0)) return ready;
   const own = ready.filter(({ said }) => said.hints?.includes(zone));

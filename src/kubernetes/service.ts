@@ -1,4 +1,4 @@
-// A Service, as far as it says where traffic to it goes.
+// The properties of a Service that determine where its traffic goes.
 import { isIP } from 'node:net';
 import type { Family } from '../config/addresses.js';
 import type { Texts } from './intern.js';
@@ -8,7 +8,7 @@ import { keyOf, setting } from './names.js';
 export interface ServicePort {
   readonly name: string;
   readonly port: number;
-  /** The name of the port of its pods; empty where it is a number. */
+  /** The name of its pods' port; empty if it is a number. */
   readonly targetName: string;
   readonly appProtocol: string;
 }
@@ -18,17 +18,17 @@ export interface Service {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
-  /** As Node.js writes them; none of a headless Service. */
+  /** In Node.js's notation; none for a headless Service. */
   readonly clusterIps: readonly string[];
-  /** Of its addresses the ones to prefer; 0: it does not say. */
+  /** The preferred address family; 0: not set. */
   readonly family: Family | 0;
-  /** It stands for a name elsewhere. */
+  /** It is an alias for an external name. */
   readonly external: boolean;
-  /** Of TCP. */
+  /** TCP only. */
   readonly ports: readonly ServicePort[];
   /** Text of the annotation; null: none. */
   readonly opaque: string | null;
-  /** Only endpoints on the asker's own node serve. */
+  /** Only endpoints on the client's own node serve. */
   readonly local: boolean;
 }
 

@@ -1,4 +1,4 @@
-// An EndpointSlice: some of the endpoints of a Service, of one family.
+// An EndpointSlice: some of a Service's endpoints, of one family.
 import { isIP } from 'node:net';
 import type { Family } from '../config/addresses.js';
 import type { Texts } from './intern.js';
@@ -13,14 +13,14 @@ export interface SlicePort {
 export interface SliceEndpoint {
   readonly address: string;
   readonly ready: boolean;
-  /** It is about to end, and still serves. */
+  /** It is terminating, but still serves. */
   readonly leaving: boolean;
-  /** Key of its pod; empty where it is none. */
+  /** Key of its pod; empty if it is not a pod. */
   readonly pod: string;
   readonly hostname: string;
   readonly node: string;
   readonly zone: string;
-  /** Zones whose clients should go to it; null: it does not say. */
+  /** Zones whose clients should use it; null: not set. */
   readonly hints: readonly string[] | null;
 }
 
@@ -29,14 +29,14 @@ export interface Slice {
   /** Key of its Service. */
   readonly service: string;
   readonly family: Family;
-  /** Of TCP. */
+  /** TCP only. */
   readonly ports: readonly SlicePort[];
   readonly endpoints: readonly SliceEndpoint[];
 }
 
 const NO_PORTS: readonly SlicePort[] = [];
 
-/** Null: it is of no Service, or has names instead of addresses. */
+/** Null: it belongs to no Service, or has names instead of addresses. */
 export function readSlice(object: JsonObject, texts: Texts): Slice | null {
   const metadata = objectIn(object, 'metadata');
   const name = textIn(metadata, 'name');
@@ -61,7 +61,7 @@ function readEndpoint(endpoint: JsonObject, namespace: string, family: Family, t
   const [address] = textsIn(endpoint, 'addresses');
   if (address === undefined || isIP(address) !== family) return [];
   const conditions = objectIn(endpoint, 'conditions');
-  // What is not said is to be taken as ready, and as serving where it is ready.
+  // Unset means ready, and serving if it is ready.
   const ready = conditions.ready !== false;
   const serving = typeof conditions.serving === 'boolean' ? conditions.serving : ready;
   const target = objectIn(endpoint, 'targetRef');

@@ -1,16 +1,16 @@
-// What a line of a watch says.
+// Parses a line of a watch.
 import { isObject, type JsonObject, objectIn, textIn } from './json.js';
 
 export type WatchEvent =
   | { readonly kind: 'changed' | 'removed'; readonly object: JsonObject; readonly version: string }
-  /** Nothing has changed up to this version. */
+  /** No changes up to this version. */
   | { readonly kind: 'bookmark'; readonly version: string }
   /** The watch is over, for this reason: a Status. */
   | { readonly kind: 'error'; readonly code: number; readonly reason: string; readonly message: string };
 
 const versionOf = (object: JsonObject): string => textIn(objectIn(object, 'metadata'), 'resourceVersion');
 
-/** Null: the line is no event. */
+/** Null: the line is not an event. */
 export function readEvent(line: string): WatchEvent | null {
   let event: unknown;
   try {

@@ -1,4 +1,4 @@
-// A watch's bytes as lines, each of which is an event. Bytes in, lines out.
+// Splits a watch's bytes into lines, each of which is an event.
 
 const NEWLINE = 10;
 
@@ -8,7 +8,7 @@ export class WatchLines {
 
   constructor(private readonly maxLength: number) {}
 
-  /** Calls `line` for each that is complete now. False: one is too long, and nothing can be made of what follows. */
+  /** Calls `line` for each complete line. False: one is too long, and the rest is useless. */
   push(bytes: Uint8Array, line: (text: string) => void): boolean {
     let start = 0;
     for (;;) {
@@ -29,7 +29,7 @@ export class WatchLines {
     }
   }
 
-  /** Bytes of a line whose end has not come. */
+  /** Bytes of an incomplete line. */
   get pending(): number {
     return this.#length;
   }

@@ -1,9 +1,9 @@
-// Connections for a server, or something in front of it, that has no HTTP/2: a watch holds one of them.
+// HTTP/1.1 connections, for a server, or something in front of it, without HTTP/2: each watch occupies one.
 import { type buildConnector, Pool } from 'undici';
 import type { TlsParts } from './access.js';
 import type { Received, Sent, Wire, WireTimes } from './wire.js';
 
-/** Four watches, and what else is asked at once. */
+/** Four watches, plus concurrent calls. */
 const MAX_CONNECTIONS = 32;
 
 export class Http1Wire implements Wire {
@@ -18,7 +18,7 @@ export class Http1Wire implements Wire {
       keepAlive: true,
       keepAliveInitialDelay: pingMs,
     };
-    // Whoever sends bounds the time of the whole.
+    // The caller limits the total time.
     this.#pool = new Pool(server.origin, {
       connect,
       connections: MAX_CONNECTIONS,

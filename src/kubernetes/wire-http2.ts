@@ -1,12 +1,12 @@
-// One HTTP/2 session for all calls and watches. node:http2 itself: what an agent adds is choosing among sessions, and there is one.
+// One HTTP/2 session for all calls and watches. Plain node:http2, because an agent only adds a choice among sessions, and there is one.
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import type { Received, Sent, Wire, WireTimes } from './wire.js';
 
-/** Watches are read as they come; a list must not wait for a round trip per 64 KiB. */
+/** Watches are read as they arrive; a list must not wait for a round trip per 64 KiB. */
 const STREAM_WINDOW = 1 << 20;
 const SESSION_WINDOW = 4 << 20;
-/** How long calls may go on after a GOAWAY: as long as one takes. */
+/** How long calls may continue after a GOAWAY. */
 const LEAVE_MS = 30_000;
 
 export class Http2Wire implements Wire {
@@ -24,7 +24,7 @@ export class Http2Wire implements Wire {
     });
     this.#session = session;
     session.once('connect', () => session.setLocalWindowSize(SESSION_WINDOW));
-    // Streams fail with the same; whoever waits for them is told there.
+    // Streams fail with the same error; their users are told there.
     session.on('error', (error) => {
       this.#lost ??= error;
     });
@@ -63,7 +63,7 @@ export class Http2Wire implements Wire {
     });
   }
 
-  /** A session that ends sends no pings, so that nobody would find it dead: what is still on it has to move. */
+  /** An ending session sends no pings, so nobody would notice its death: what is still on it has to move. */
   leave(): void {
     if (this.#leaving) return;
     this.#leaving = true;
@@ -87,7 +87,10 @@ export class Http2Wire implements Wire {
   }
 }
 
-/** What the stream brings. One that is reset without an error, as with CANCEL, or by the end of its connection, would look like one that has ended. */
+/**
+ * The content of the stream. A stream reset without an error, as with CANCEL, or by the end of its connection, would otherwise look
+ * complete.
+ */
 async function* whole(stream: ClientHttp2Stream, lost: () => Error | null): AsyncGenerator<Buffer> {
   const closed = new Promise((resolve) => stream.once('close', resolve));
   yield* stream;

@@ -1,8 +1,8 @@
-// The seam between the client and what carries its calls.
+// The interface between the client and its transport.
 
 export interface Sent {
   readonly method: string;
-  /** With its query. */
+  /** Including the query. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | null;
@@ -11,29 +11,29 @@ export interface Sent {
 export interface Received {
   readonly status: number;
   readonly retryAfter: string | undefined;
-  /** Throws where the answer breaks off. */
+  /** Throws if the answer breaks off. */
   readonly body: AsyncIterable<Buffer>;
   /** The body is not wanted. */
   discard(): void;
 }
 
-/** A connection, or several that are as good as one. */
+/** A connection, or several equivalent ones. */
 export interface Wire {
   readonly protocol: 'h2' | 'http/1.1';
-  /** It takes no more calls; those under way may go on. */
+  /** It accepts no more calls; those in progress may continue. */
   readonly ended: boolean;
-  /** Rejects where no answer begins; what is under way ends with the signal. */
+  /** Rejects if no answer begins; the signal ends everything in progress. */
   send(sent: Sent, signal: AbortSignal): Promise<Received>;
-  /** Takes no more calls; those under way go on for a while. */
+  /** Accepts no more calls; those in progress continue for a while. */
   leave(): void;
-  /** Ends everything on it at once. */
+  /** Ends everything at once. */
   destroy(): void;
 }
 
 export interface WireTimes {
-  /** For a connection and its handshake, ms. */
+  /** Timeout for connecting, including the handshake, ms. */
   readonly connectMs: number;
-  /** How often a connection is asked whether it is alive, and how long it may take to say so, ms. */
+  /** Interval of pings, and time for their answer, ms. */
   readonly pingMs: number;
   readonly pingTimeoutMs: number;
 }
