@@ -1,26 +1,26 @@
-// What the metrics know of a client of a destination service.
+// Counters of a destination client, for the metrics.
 
-/** Why an answer, or a connection, is none. */
+/** Why an answer, or a connection, is invalid. */
 export const LOOKUP_FAILURES = ['unreachable', 'timeout', 'status', 'garbage', 'size', 'broken'] as const;
 export type LookupFailure = (typeof LOOKUP_FAILURES)[number];
 
 export interface LookupCounts {
-  /** Whether there is anybody to ask. */
+  /** Whether there is a destination service to ask. */
   wanted: boolean;
   connected: boolean;
-  /** When it was heard last, or began to be asked for, ms since 1970. */
+  /** When it was last heard from, or first asked, ms since 1970. */
   heardMs: number;
   connects: number;
-  /** Streams that are open. */
+  /** Open streams. */
   streams: number;
   updates: number;
-  /** Addresses that clients dial and that are watched, and services that they lead to. */
+  /** Watched addresses, and the services behind them. */
   addresses: number;
   services: number;
-  /** Those for which there was no room. */
+  /** Those that found no room. */
   refused: number;
   readonly failures: Record<LookupFailure, number>;
-  /** Puts into this what is counted elsewhere; null: it is counted here. */
+  /** Updates this from elsewhere; null: it is updated directly. */
   look: (() => void) | null;
 }
 

@@ -1,4 +1,4 @@
-// An endpoint as the destination API has it (`WeightedAddr`), to and from ours.
+// Converts endpoints to and from the destination API's `WeightedAddr`.
 import { addressBits, formatBits } from '../config/addresses.js';
 import type { Address, PeerProxy, ServiceProtocol } from '../config/model.js';
 import { type Endpoint, endpointAt, NO_PROXY } from '../discovery/endpoint.js';
@@ -15,16 +15,16 @@ const NAME = 1;
 const HINT = { http2: 1, transport: 2, opaque: 3 } as const;
 const INBOUND_PORT = 1;
 
-/** Places are the numbers of the enumeration. */
+/** Positions are the enumeration's numbers. */
 export const PROTOCOLS: readonly ServiceProtocol[] = ['auto', 'http1', 'http2', 'opaque'];
-/** Of an endpoint with an ordinary share. */
+/** Weight of an endpoint with a normal share. */
 const WEIGHT = 10_000;
 const MAX_WEIGHT = 65_535;
 const MAX_PORT = 65_535;
 /** The label that says where an endpoint runs. */
 const ZONE = 'zone';
 
-/** Later ones mean nothing to us. */
+/** Unknown later values. */
 export const protocolOf = (value: number): ServiceProtocol => PROTOCOLS[value] ?? 'auto';
 
 export function encodeAddress(writer: Writer, field: number, { host, port }: Address): void {
@@ -79,7 +79,7 @@ function writeLabel(writer: Writer, key: string, value: string): void {
   writer.string(LABEL.key, key).string(LABEL.value, value).end(begin);
 }
 
-/** A piece of a map. */
+/** An entry of a map. */
 export function labelOf(reader: Reader): [string, string] {
   const label: [string, string] = ['', ''];
   while (reader.next()) {
@@ -114,7 +114,7 @@ function decodeName(reader: Reader): string {
   return name;
 }
 
-/** What is opaque is not asked for by HTTP: the hint names one of both. */
+/** HTTP hints do not apply to opaque endpoints: the hint names one of the two. */
 function writeHint(writer: Writer, { port, http2 }: PeerProxy, opaque: boolean): void {
   if (port === 0 && !http2 && !opaque) return;
   const begin = writer.begin(ENDPOINT.hint);
@@ -145,7 +145,7 @@ function decodeInboundPort(reader: Reader): number {
   return port;
 }
 
-/** The fields of a `WeightedAddr`. Throws a TypeError where the endpoint's host is no address. */
+/** The fields of a `WeightedAddr`. Throws a TypeError if the endpoint's host is not an address. */
 export function encodeEndpoint({ address, zone, weight, protocol, identity, proxy, metadata }: Endpoint): Buffer {
   const writer = new Writer();
   encodeAddress(writer, ENDPOINT.addr, address);
@@ -158,7 +158,7 @@ export function encodeEndpoint({ address, zone, weight, protocol, identity, prox
   return writer.finish();
 }
 
-/** `shared` are labels of the whole set; its own go before them. */
+/** `shared`: labels of the whole set; its own come first. */
 export function decodeEndpoint(reader: Reader, shared: readonly [string, string][]): Endpoint {
   let address: Address | null = null;
   let weight = 1;
@@ -182,5 +182,5 @@ export function decodeEndpoint(reader: Reader, shared: readonly [string, string]
   return endpointAt(address, { zone, weight, protocol, identity, proxy: hint.proxy, metadata });
 }
 
-/** Nothing, and more than there could be, is nobody's share. */
+/** Zero, and values out of range, mean the default share. */
 const weightOf = (value: number): number => (value === 0 ? 1 : Math.min(value / WEIGHT, MAX_WEIGHT));

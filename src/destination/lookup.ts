@@ -1,25 +1,25 @@
-// The seam between those who know a cluster and those who want to reach something in it: what is behind an address, and which endpoints a
-// Service has. Asked by path and answered for as long as the watch goes on, as Linkerd's destination API has it.
+// The interface between sources of knowledge about a cluster and their clients: profiles of addresses, and endpoints of Services. Requests
+// are by name, and answers continue for as long as the watch lasts, as in Linkerd's destination API.
 import type { Family } from '../config/addresses.js';
 import type { Address, ServiceProtocol } from '../config/model.js';
 import type { Endpoint } from '../discovery/endpoint.js';
 import type { Watch } from '../discovery/source.js';
 
-/** What is behind an address that a client dials. */
+/** Profile of an address that a client dials. */
 export interface Profile {
-  /** The authority under which its endpoints are asked for, `name.namespace.svc.cluster.local:port`; empty where it is no Service's. */
+  /** The authority for requesting its endpoints, `name.namespace.svc.cluster.local:port`; empty if it is not a Service's. */
   readonly authority: string;
   /** Its connections are relayed without detection. */
   readonly opaque: boolean;
-  /** What the Service says that it speaks (`appProtocol`); `auto` where it does not. */
+  /** The protocol declared by the Service (`appProtocol`); `auto` if none. */
   readonly protocol: ServiceProtocol;
-  /** The pod that has the address itself; null where none does, or a Service has. */
+  /** The pod with this address; null if there is none, or if it is a Service's. */
   readonly endpoint: Endpoint | null;
 }
 
 export type ProfileUpdate =
   | { readonly kind: 'profile'; readonly profile: Profile }
-  /** The address is nothing that the cluster knows: connections go where they were going. */
+  /** The cluster does not know the address: connections go to their original destination. */
   | { readonly kind: 'unknown' };
 
 export type EndpointsUpdate =
@@ -27,21 +27,24 @@ export type EndpointsUpdate =
   /** There is no such Service, or it has no such port. */
   | { readonly kind: 'unknown' };
 
-/** Who asks: the same Service may have other endpoints for other places (topology hints). */
+/** The client: a Service may have other endpoints for other places (topology hints). */
 export interface Asker {
   readonly namespace: string;
   readonly pod: string;
   readonly node: string;
-  /** Of the addresses that it wants, where a Service has both; absent: the one that the Service names first. */
+  /** Wanted address family if a Service has both; absent: the Service's preferred one. */
   readonly family?: Family;
 }
 
 export interface DestinationLookup {
   /**
-   * Reports what is behind the address, or the name of a Service in the place of its host, then whatever it becomes. `report` may be called before this returns, and only when something is
-   * known: while nobody can say (not synced yet, nobody to ask) it is not called, and what was reported last holds.
+   * Reports the profile of the address (or of a Service whose name replaces the host), and its changes. `report` may be called before this
+   * returns, and only when something is known: until then (not synced yet, nobody to ask) it is not called, and the last report stays
+   * valid.
    */
   watchProfile(address: Address, asker: Asker, report: (update: ProfileUpdate) => void): Watch;
-  /** The same of the endpoints of `name.namespace.svc.cluster.local:port`, or of one pod of a headless Service (`pod.name.namespace.svc…`). */
+  /**
+   * The same for the endpoints of `name.namespace.svc.cluster.local:port`, or of one pod of a headless Service (`pod.name.namespace.svc…`).
+   */
   watchEndpoints(authority: string, asker: Asker, report: (update: EndpointsUpdate) => void): Watch;
 }

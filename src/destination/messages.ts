@@ -1,4 +1,4 @@
-// The messages of Linkerd's destination API, to and from what the rest of Sluice speaks of (proto/destination.proto has the fields).
+// Converts messages of Linkerd's destination API (proto/destination.proto has the fields).
 import type { Address } from '../config/model.js';
 import type { Endpoint } from '../discovery/endpoint.js';
 import { ProtobufError, Reader } from '../protobuf/reader.js';
@@ -23,12 +23,12 @@ export interface GetDestination {
 }
 
 export type Update =
-  /** Endpoints that are new, or have changed. */
+  /** New or changed endpoints. */
   | { readonly kind: 'add'; readonly endpoints: readonly Endpoint[] }
   | { readonly kind: 'remove'; readonly addresses: readonly Address[] }
-  /** `exists`: the Service is there, and has none. */
+  /** `exists`: the Service exists without endpoints. */
   | { readonly kind: 'none'; readonly exists: boolean }
-  /** Something of a later version. */
+  /** A message of a later version. */
   | { readonly kind: 'other' };
 
 const GET = { scheme: 1, path: 2, contextToken: 3 } as const;
@@ -46,7 +46,7 @@ export function encodeGetDestination({ scheme, path, contextToken }: GetDestinat
   return writer.finish();
 }
 
-/** Throws a ProtobufError, as all that decodes does. */
+/** Throws a ProtobufError, like all decoders. */
 export function decodeGetDestination(octets: Uint8Array): GetDestination {
   const message = { scheme: '', path: '', contextToken: '' };
   const reader = new Reader(octets);
@@ -81,7 +81,7 @@ export function encodeUpdate(update: Exclude<Update, { kind: 'other' }>): Buffer
   }
 }
 
-/** An `add` of endpoints that are encoded already. */
+/** An `add` of already encoded endpoints. */
 export function encodeAdd(endpoints: readonly Uint8Array[]): Buffer {
   const writer = new Writer();
   const begin = writer.begin(UPDATE.add);
@@ -124,7 +124,7 @@ function decodeExists(reader: Reader): boolean {
   return exists;
 }
 
-/** What nobody knows is a profile that says nothing. */
+/** An unknown address has an empty profile. */
 export function encodeProfile(update: ProfileUpdate): Buffer {
   const writer = new Writer();
   if (update.kind === 'unknown') return writer.finish();
@@ -137,7 +137,7 @@ export function encodeProfile(update: ProfileUpdate): Buffer {
   return writer.finish();
 }
 
-/** `port` is that of the address that was asked for: the message names the Service only. */
+/** `port`: the requested address's, because the message only names the Service. */
 export function decodeProfile(octets: Uint8Array, port: number): ProfileUpdate {
   let name = '';
   let opaque = false;

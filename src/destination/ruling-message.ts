@@ -1,13 +1,13 @@
-// What a controller tells a sidecar of the rules of its mesh. Linkerd's own interface has rules for each port, without methods and paths;
-// this one carries the section `authorization` as a configuration has it.
+// The controller's message to a sidecar about its mesh's rules. Linkerd's own interface has rules per port, without methods and paths; this
+// one carries an `authorization` section as in the configuration.
 import { Reader } from '../protobuf/reader.js';
 import { Writer } from '../protobuf/writer.js';
 
-/** Its request is a GetDestination of which only the context counts, and only where no certificate says who asks. */
+/** Its request is a GetDestination of which only the context counts, and only if no certificate identifies the caller. */
 export const RULES_METHOD = '/sluice.policy.Authorizations/Watch';
 
 export interface RulingMessage {
-  /** The key of the ConfigMap; empty: no rules. */
+  /** The key in the ConfigMap; empty: no rules. */
   readonly key: string;
   /** The section, as JSON. */
   readonly json: string;

@@ -1,21 +1,21 @@
-// One HTTP/2 connection to a gRPC server: its name looked up anew, so that several replicas share those who ask.
+// One HTTP/2 connection to a gRPC server: its name is looked up for each connection, so that clients spread over replicas.
 import { lookup } from 'node:dns/promises';
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
 import { connect as connectTcp } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 
-/** Addresses of the name that are tried before it counts as a failure. */
+/** Addresses to try before it counts as a failure. */
 const MOST_TRIES = 3;
 
 export interface ConnectionOptions {
   readonly host: string;
   readonly port: number;
-  /** For each address, ms. */
+  /** Per address, ms. */
   readonly timeoutMs: number;
-  /** The key that says how long, for messages. */
+  /** The configuration key of the timeout, for messages. */
   readonly timeoutKey: string;
   readonly random: () => number;
-  /** Gives it up. */
+  /** Cancels it. */
   readonly signal?: AbortSignal;
 }
 
@@ -23,7 +23,7 @@ export interface ConnectionTls {
   readonly serverName: string;
   /** PEM. */
   readonly anchors: readonly string[];
-  /** PEM: our own; without it the server does not get to know who is there. */
+  /** PEM: our own; without it the server does not authenticate us. */
   readonly own?: { readonly chain: string; readonly key: string };
 }
 
@@ -38,7 +38,7 @@ function shuffled<T>(list: readonly T[], random: () => number): T[] {
   return all;
 }
 
-/** A connection whose peer has sent its settings. `tls` null: in plain text. */
+/** A connection whose peer has sent its settings. `tls` null: plain text. */
 export async function openConnection(
   options: ConnectionOptions,
   tls: ConnectionTls | null,
@@ -101,10 +101,10 @@ function openTo(address: string, options: ConnectionOptions, tls: ConnectionTls 
   });
   const opened = new Promise<ClientHttp2Session>((resolve, reject) => {
     session.once('remoteSettings', () => resolve(session));
-    // Both stay: an error without a listener would end the process.
+    // Both listeners stay: an error without a listener would end the process.
     session.on('error', reject);
     socket.on('error', reject);
-    // Of a socket that fails it is the error that says why.
+    // If a socket fails, its error has the reason.
     session.once('close', () => setImmediate(reject, new Error('the connection was closed before it stood')));
   });
   return within(options, opened, `connecting to ${address} port ${port}`).catch((error: unknown) => {

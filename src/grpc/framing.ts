@@ -1,4 +1,4 @@
-// gRPC's framing of messages on a stream (a flag, four octets of length, the message), however the octets are cut.
+// gRPC's message framing on a stream (a flag, four length bytes, the message), for data in any pieces.
 
 const PREFIX = 5;
 
@@ -22,7 +22,7 @@ export function frame(message: Uint8Array): Buffer {
 export class MessageReader {
   #pieces: Buffer[] = [];
   #length = 0;
-  /** Octets of the message that is being read; -1 while its prefix is not there. */
+  /** Length of the current message; -1 while its prefix is incomplete. */
   #wanted = -1;
 
   constructor(
@@ -30,12 +30,12 @@ export class MessageReader {
     private readonly message: (octets: Buffer) => void,
   ) {}
 
-  /** Whether a message has begun that is not whole. */
+  /** Whether there is an incomplete message. */
   get pending(): boolean {
     return this.#wanted >= 0 || this.#length > 0;
   }
 
-  /** Takes what has come. Throws a FramingError where it can be no message, or one that is too long. */
+  /** Processes data. Throws a FramingError for an invalid message, or one that is too long. */
   push(octets: Buffer): void {
     this.#pieces.push(octets);
     this.#length += octets.length;

@@ -1,7 +1,7 @@
-// How calls of gRPC end: statuses and their texts, from the fields of a response or its trailers.
+// Statuses of gRPC calls and their texts, from the fields of a response or its trailers.
 import type { IncomingHttpHeaders } from 'node:http2';
 
-/** In the order of their numbers. */
+/** In numerical order. */
 const NAMES = [
   'OK',
   'CANCELLED',
@@ -24,12 +24,12 @@ const NAMES = [
 export type StatusName = (typeof NAMES)[number];
 
 export interface Status {
-  /** `UNKNOWN` for numbers that nobody knows. */
+  /** `UNKNOWN` for undefined numbers. */
   readonly name: StatusName;
   readonly message: string;
 }
 
-/** What the fields say; null where they say nothing. */
+/** The status in the fields; null if there is none. */
 export function statusOf(fields: IncomingHttpHeaders): Status | null {
   const code = fields['grpc-status'];
   if (code === undefined) return null;
@@ -45,7 +45,7 @@ function decoded(text: string): string {
   }
 }
 
-/** Why the head of a response is none of gRPC's; empty where it is. */
+/** Why a response head is not gRPC; empty if it is. */
 export function headProblem(fields: IncomingHttpHeaders & { readonly ':status'?: number | undefined }): string {
   if (fields[':status'] !== 200) return `HTTP status ${fields[':status']}`;
   const type = fields['content-type'] ?? '';

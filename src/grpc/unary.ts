@@ -1,9 +1,9 @@
-// A call with one request and one response, on a connection of its own.
+// A call with one request and one response, on its own connection.
 import { type ConnectionOptions, type ConnectionTls, openConnection } from './connection.js';
 import { frame, MessageReader } from './framing.js';
 import { headProblem, requestHead, type Status, statusOf } from './status.js';
 
-/** The server has answered, and said no. */
+/** The server answered with an error. */
 export class StatusError extends Error {
   constructor(readonly status: Status) {
     super(status.message);
@@ -16,7 +16,7 @@ export interface UnaryOptions extends ConnectionOptions {
   readonly maxBytes: number;
 }
 
-/** The response. Throws a StatusError, or what kept it from coming. */
+/** The response. Throws a StatusError, or the reason why there is none. */
 export async function callUnary(
   options: UnaryOptions,
   tls: ConnectionTls | null,

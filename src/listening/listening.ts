@@ -1,5 +1,5 @@
-// A port on which HTTP/2 is spoken: connections are counted and bounded before they cost anything, and with TLS only those get through who
-// keep to what it asks for.
+// A port for HTTP/2: connections are counted and limited before they cost anything, and with TLS only clients that meet its requirements
+// get through.
 import { constants } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
 import {
@@ -16,28 +16,28 @@ import { Sockets } from './sockets.js';
 export interface ServerTls {
   readonly cert: string;
   readonly key: string;
-  /** PEM of what clients' certificates must lead to; absent: nobody is asked for one. */
+  /** PEM of the CAs for client certificates; absent: none are requested. */
   readonly ca?: string;
 }
 
 export type MutualTls = Required<ServerTls>;
 
 export interface ListeningLimits {
-  /** One address never gets more than half of what is left. */
+  /** No address gets more than half of the rest. */
   readonly maxConnections: number;
-  /** From the begin to the end of a TLS handshake. */
+  /** Timeout of a TLS handshake. */
   readonly handshakeMs: number;
 }
 
 export interface ListeningEvents {
   connected(socket: Socket): void;
-  /** `limit`: it is one too many; `handshake`: it did not get through it. */
+  /** `limit`: over the limit; `handshake`: it failed. */
   refused(reason: 'limit' | 'handshake'): void;
 }
 
 const ALPN = 'h2';
 
-/** Without tickets: who comes again shows its certificate again. */
+/** Without tickets: a returning client presents its certificate again. */
 const contextOf = (tls: ServerTls): SecureContextOptions => ({
   ...tls,
   minVersion: 'TLSv1.3',
@@ -77,8 +77,8 @@ export class Listening {
       handshakeTimeout: this.limits.handshakeMs,
     };
     const listener = createTlsServer({ ...contextOf(tls), ...manner }, (socket: TLSSocket) => {
-      // Who names no protocol speaks HTTP/2, as Linkerd's proxies do; who names others only is refused in the handshake. Node's servers
-      // would take the former for HTTP/1.1.
+      // A client without ALPN is taken to speak HTTP/2, like Linkerd's proxies; one that only offers other protocols fails the handshake.
+      // Node's servers would take the former for HTTP/1.1.
       if (socket.alpnProtocol === false) socket.alpnProtocol = ALPN;
       this.events.connected(socket);
     });
@@ -89,7 +89,7 @@ export class Listening {
     return listener;
   }
 
-  /** Connections that are open. */
+  /** Open connections. */
   get connections(): number {
     return this.#sockets.size;
   }
@@ -102,12 +102,12 @@ export class Listening {
     return listenOn(this.#listener, address);
   }
 
-  /** New connections are made with this; those that there are go on. */
+  /** Sets the certificate for new connections; existing ones continue. */
   use(tls: ServerTls): void {
     if ('setSecureContext' in this.#listener) this.#listener.setSecureContext(contextOf(tls));
   }
 
-  /** Accepts no more. */
+  /** Accepts no more connections. */
   close(): void {
     this.#listener.close();
   }

@@ -1,8 +1,8 @@
-// Where a server of Node's listens.
+// Where a Node.js server listens.
 import type { Server } from 'node:net';
 import type { Address } from '../config/model.js';
 
-/** Rejects with the address, and what `what` says of it. */
+/** Rejects with the address, and `what` as the subject. */
 export function listenOn(server: Server, { host, port }: Address, what = 'on'): Promise<void> {
   return new Promise((resolve, reject) => {
     const failed = (error: NodeJS.ErrnoException): void =>
@@ -16,7 +16,7 @@ export function listenOn(server: Server, { host, port }: Address, what = 'on'): 
   });
 }
 
-/** 0 where it does not listen. */
+/** 0 if it does not listen. */
 export function portOf(server: Server): number {
   const address = server.address();
   return typeof address === 'object' && address !== null ? address.port : 0;

@@ -1,5 +1,4 @@
-// What there is for all, by who takes it: none ever gets more than half of what is left, so that one who takes without end leaves room
-// for the others.
+// A shared limit by user: nobody ever gets more than half of the rest, so that one who takes without end leaves room for others.
 
 /** Whether who has `own` of `all` gets one more: of what is left never more than half, but one where anything is free. */
 export function fits(own: number, all: number, limit: number): boolean {
@@ -18,7 +17,7 @@ export class Shares {
     return this.#taken;
   }
 
-  /** false: there is no room for one more of theirs. What is taken is given back once. */
+  /** false: no room for one more of theirs. Each success must be returned once. */
   take(who: string): boolean {
     const own = this.#own.get(who) ?? 0;
     if (!fits(own, this.#taken, this.limit)) return false;

@@ -1,4 +1,4 @@
-// Connections that have been accepted, counted and bounded before they cost anything.
+// Accepted connections, counted and limited before they cost anything.
 import type { Socket } from 'node:net';
 import { Shares } from './shares.js';
 
@@ -6,19 +6,19 @@ export class Sockets {
   readonly #open = new Set<Socket>();
   readonly #shares: Shares;
 
-  /** One address never gets more than half of what is left of `most`. */
+  /** No address gets more than half of the rest of `most`. */
   constructor(most: number) {
     this.#shares = new Shares(most);
   }
 
-  /** Those that are open. */
+  /** Open connections. */
   get size(): number {
     return this.#open.size;
   }
 
-  /** false: it is one too many, and has been closed. */
+  /** false: over the limit; it has been closed. */
   admit(socket: Socket): boolean {
-    // Nobody else listens before there is a session; what goes wrong is the caller's own business.
+    // Nobody else listens before there is a session; errors concern only the caller.
     socket.on('error', () => undefined);
     const address = socket.remoteAddress ?? '';
     if (!this.#shares.take(address)) {

@@ -1,22 +1,22 @@
-// Reads protocol buffers' wire format field by field. Whatever the octets are, nothing outside them is read, and what is wrong is a
-// ProtobufError. Fields that nobody asks for are skipped.
+// Reads the protocol buffers wire format field by field. Whatever the bytes are, nothing outside them is read, and errors are
+// ProtobufErrors. Fields that are not requested are skipped.
 
 export class ProtobufError extends Error {}
 
-/** What stands in the low three bits of a tag. */
+/** The low three bits of a tag. */
 export const WIRE = { varint: 0, fixed64: 1, delimited: 2, groupBegin: 3, groupEnd: 4, fixed32: 5 } as const;
 
-/** Messages within messages, and groups within groups; the official libraries allow as many. */
+/** Maximum nesting of messages and groups, as in the official libraries. */
 const MAX_DEPTH = 100;
 const MAX_FIELD = 0x1fff_ffff;
 const MAX_VARINT = 10;
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export class Reader {
-  /** Of the field that `next` has found. */
+  /** Number of the current field. */
   field = 0;
   #wire = -1;
-  /** A varint's halves, or where the value is. */
+  /** A varint's halves, or the position of the value. */
   #low = 0;
   #high = 0;
   #begin = 0;
@@ -34,7 +34,7 @@ export class Reader {
     this.#end = octets.length;
   }
 
-  /** Goes to the next field; false at the end. Its value has been found to lie within the message. */
+  /** Moves to the next field; false at the end. Its value is known to be inside the message. */
   next(): boolean {
     while (this.#at < this.#end) {
       this.#tag();
@@ -50,7 +50,7 @@ export class Reader {
 
   uint32(): number {
     this.#want(WIRE.varint, 'a number');
-    // Larger ones are cut to the type, as the official libraries do.
+    // Larger values are truncated to the type, as in the official libraries.
     return this.#low >>> 0;
   }
 
@@ -74,7 +74,7 @@ export class Reader {
     return (BigInt(this.#word(this.#begin + 4)) << 32n) | BigInt(this.#word(this.#begin));
   }
 
-  /** A view, no copy. */
+  /** A view, not a copy. */
   bytes(): Uint8Array {
     this.#want(WIRE.delimited, 'octets');
     return this.#octets.subarray(this.#begin, this.#valueEnd);
@@ -109,7 +109,7 @@ export class Reader {
     if (this.#wire > WIRE.fixed32) throw new ProtobufError(`field ${this.field}: there is no wire type ${this.#wire}`);
   }
 
-  /** Finds the value, and goes behind it. */
+  /** Finds the value, and moves past it. */
   #value(): void {
     if (this.#wire === WIRE.varint) {
       this.#varint();
@@ -149,7 +149,7 @@ export class Reader {
     throw new ProtobufError('a number has more than 10 octets');
   }
 
-  /** Goes behind the group's end; a group within it is one more open. */
+  /** Moves past the group's end, including nested groups. */
   #skipGroup(field: number): void {
     const open = [field];
     while (open.length > 0) {

@@ -1,9 +1,8 @@
-// Writes protocol buffers' wire format. Values that are a type's default are left out where the caller leaves them out: the writer writes
-// what it is told.
+// Writes the protocol buffers wire format. The caller omits default values; the writer writes what it is told.
 import { WIRE } from './reader.js';
 
 const FIRST_BYTES = 256;
-/** Octets of the longest varint of 32 bits, and of 64. */
+/** Maximum bytes of a 32-bit varint, and of a 64-bit one. */
 const MAX_VARINT32 = 5;
 const MAX_VARINT64 = 10;
 const TWO_TO_32 = 2 ** 32;
@@ -36,7 +35,7 @@ export class Writer {
     return this;
   }
 
-  /** A whole number from 0 to 2^53. */
+  /** An integer from 0 to 2^53. */
   uint64(field: number, value: number): this {
     this.#tag(field, WIRE.varint);
     this.#varint64(value);
@@ -55,14 +54,14 @@ export class Writer {
     return this;
   }
 
-  /** Whole numbers from 0 to 2^53, packed. */
+  /** Integers from 0 to 2^53, packed. */
   uint64s(field: number, values: Iterable<number>): this {
     const begin = this.begin(field);
     for (const value of values) this.#varint64(value);
     return this.end(begin);
   }
 
-  /** Whole numbers between -2^52 and 2^52, ZigZag, packed. */
+  /** Integers between -2^52 and 2^52, ZigZag, packed. */
   sint64s(field: number, values: Iterable<number>): this {
     const begin = this.begin(field);
     for (const value of values) this.#varint64(value < 0 ? -2 * value - 1 : 2 * value);
@@ -84,7 +83,7 @@ export class Writer {
     return this;
   }
 
-  /** Octets as they are: fields that were written before. */
+  /** Raw bytes: fields written before. */
   raw(octets: Uint8Array): this {
     this.#room(octets.length);
     this.#octets.set(octets, this.#at);
@@ -92,17 +91,17 @@ export class Writer {
     return this;
   }
 
-  /** A message behind its length, without a field: one of several that follow each other. */
+  /** A length-prefixed message without a field: one of a sequence. */
   delimited(message: Uint8Array): this {
     this.#varint(message.length);
     return this.raw(message);
   }
 
-  /** What is written from here to `end` of what this returns is the message in this field. */
+  /** Everything written from here to `end` of the result is the message in this field. */
   begin(field: number): number {
     this.#tag(field, WIRE.delimited);
     this.#room(1);
-    // Most messages need one octet for their length; longer ones are moved.
+    // Most messages need one byte for their length; longer ones are moved.
     this.#at += 1;
     return this.#at;
   }
@@ -127,7 +126,7 @@ export class Writer {
     return this;
   }
 
-  /** All that was written, in octets of its own. The writer can be used anew. */
+  /** Everything written, in a separate buffer. The writer can be reused. */
   finish(): Buffer {
     const octets = Buffer.from(this.#octets.subarray(0, this.#at));
     this.#at = 0;

@@ -1,9 +1,9 @@
-// Lays the rules of rules.ts with the kernel's own tools.
+// Installs the rules of rules.ts with the kernel's tools.
 import { spawnSync } from 'node:child_process';
 import { type Family, HOOKS, INBOUND_CHAIN, OUTBOUND_CHAIN, type Redirect, restoreInput } from './rules.js';
 
 export const MODES = ['auto', 'nft', 'legacy', 'plain'] as const;
-/** Which tools: of nftables, of the older xtables, those without a suffix, or the first of these that works. */
+/** Which tools: nftables, legacy xtables, those without a suffix, or the first of these that works. */
 export type Mode = (typeof MODES)[number];
 
 export interface Outcome {
@@ -13,7 +13,7 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** Runs a command to its end. A test puts its own here. */
+/** Runs a command to its end. Tests replace it. */
 export type Run = (command: string, args: readonly string[], input?: string) => Outcome;
 
 export const runCommand: Run = (command, args, input = '') => {
@@ -21,7 +21,7 @@ export const runCommand: Run = (command, args, input = '') => {
     input,
     encoding: 'utf8',
     maxBuffer: 64 << 20,
-    // The kernel's messages in the words that they are known by.
+    // The kernel's error messages, as they appear in the tools' output.
     env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', ...process.env, LC_ALL: 'C' },
   });
   if (error === undefined) return { status, stdout, stderr };
@@ -31,17 +31,17 @@ export const runCommand: Run = (command, args, input = '') => {
 
 export interface LayOptions {
   readonly mode: Mode;
-  /** How long to wait for others that change rules, seconds. */
+  /** How long to wait for other processes that change rules, seconds. */
   readonly waitSeconds: number;
 }
 
-/** Rules could not be laid; the message says which tool said what. */
+/** Rules could not be installed; the message has the tool and its output. */
 export class RedirectError extends Error {
   override readonly name = 'RedirectError';
 }
 
 const SUFFIXES: Readonly<Record<Mode, readonly string[]>> = {
-  // Without a suffix it is what the system has chosen.
+  // Without a suffix: the system's default.
   auto: ['', '-nft', '-legacy'],
   nft: ['-nft'],
   legacy: ['-legacy'],
@@ -60,7 +60,7 @@ function advice(family: Family, said: string): string {
 
 export interface Tool {
   readonly command: string;
-  /** The table as it is, in the form of `iptables -S`. */
+  /** The current table, in the format of `iptables -S`. */
   readonly table: string;
 }
 
@@ -76,7 +76,7 @@ export function findTool(family: Family, { mode, waitSeconds }: LayOptions, run:
   throw new RedirectError(`no rules for IPv${family}: ${said.join('; ')}${advice(family, said.join())}`);
 }
 
-/** Hooks that are there, by the kernel's chain. */
+/** Existing hooks, by the kernel's chain. */
 export function hookedIn(table: string): Set<string> {
   const lines = table.split('\n');
   const there = HOOKS.filter(({ from, to }) =>
@@ -88,13 +88,13 @@ export function hookedIn(table: string): Set<string> {
 const rulesOf = (table: string, chain: string): number =>
   table.split('\n').filter((line) => line.startsWith(`-A ${chain} `)).length;
 
-/** Rules in `restore`'s input or in a table, for each of our chains and for the hooks. */
+/** Counts rules in `restore`'s input or in a table, for each of our chains and for the hooks. */
 function counted(table: string): string {
   const chains = [INBOUND_CHAIN, OUTBOUND_CHAIN].map((chain) => rulesOf(table, chain));
   return [...chains, hookedIn(table).size].join();
 }
 
-/** Lays the rules of a family, and looks whether they are there. Throws a RedirectError. */
+/** Installs the rules of an address family, and verifies them. Throws a RedirectError. */
 export function lay(redirect: Redirect, family: Family, options: LayOptions, run: Run = runCommand): Tool {
   const tool = findTool(family, options, run);
   const input = restoreInput(redirect, family, hookedIn(tool.table));

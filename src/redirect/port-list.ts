@@ -1,4 +1,4 @@
-// Lists of ports as annotations and the options of `sluice init` have them: `25,587`, `4000-4010`, `mysql`.
+// Lists of ports in annotations and in options of `sluice init`: `25,587`, `4000-4010`, `mysql`.
 
 export interface PortSpan {
   readonly first: number;
@@ -6,16 +6,16 @@ export interface PortSpan {
 }
 
 export interface PortList {
-  /** Sorted, without overlaps; neighbours are one. */
+  /** Sorted, without overlaps, with neighbours joined. */
   readonly spans: readonly PortSpan[];
   /** Names of container ports, in the order of the list. */
   readonly names: readonly string[];
-  /** What is no port, with the reason. The rest of the list counts. */
+  /** Invalid entries, with the reason. The rest of the list counts. */
   readonly problems: readonly string[];
 }
 
 const LAST_PORT = 65_535;
-/** Names of ports (RFC 6335, section 5.1): at most 15 letters, digits and hyphens, of which one is a letter. */
+/** Names of ports (RFC 6335, section 5.1): at most 15 letters, digits and hyphens, with at least one letter. */
 const NAME = /^(?=.*[a-z])[a-z0-9](?:-?[a-z0-9])*$/i;
 const MAX_NAME = 15;
 
@@ -24,7 +24,7 @@ function portOf(text: string): number | null {
   return port <= LAST_PORT ? port : null;
 }
 
-/** The span of `text`, its name, or what is wrong with it. */
+/** The range of `text`, its name, or its problem. */
 function entry(text: string): PortSpan | { name: string } | string {
   const quoted = JSON.stringify(text);
   const range = /^(\d+)\s*-\s*(\d+)$/.exec(text);
@@ -42,7 +42,7 @@ function entry(text: string): PortSpan | { name: string } | string {
   return { first, last };
 }
 
-/** Sorted and joined: 1-3, 2-5 and 6 are 1-6. */
+/** Sorted and joined: 1-3, 2-5 and 6 become 1-6. */
 export function joinSpans(spans: readonly PortSpan[]): PortSpan[] {
   const joined: PortSpan[] = [];
   for (const span of [...spans].sort((a, b) => a.first - b.first)) {
@@ -54,7 +54,7 @@ export function joinSpans(spans: readonly PortSpan[]): PortSpan[] {
   return joined;
 }
 
-/** Reads a list separated by commas. Spaces around entries and empty entries mean nothing. */
+/** Parses a comma-separated list. Spaces around entries and empty entries are ignored. */
 export function parsePortList(text: string): PortList {
   const spans: PortSpan[] = [];
   const names: string[] = [];

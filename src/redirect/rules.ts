@@ -1,34 +1,34 @@
-// The rules of netfilter that lead a pod's connections through the proxy: chains, order and comments are those that Linkerd's init
-// container lays, so that whatever reads them, tools and people, finds what it knows.
+// The netfilter rules that lead a pod's connections through the proxy. Chains, order and comments are those of Linkerd's init container, so
+// that tools and people that know these find what they expect.
 import { formatBits, type Network } from '../config/addresses.js';
 import type { PortSpan } from './port-list.js';
 
 export const INBOUND_CHAIN = 'PROXY_INIT_REDIRECT';
 export const OUTBOUND_CHAIN = 'PROXY_INIT_OUTPUT';
-/** The chains of the kernel that lead to ours. */
+/** The kernel's chains that lead to ours. */
 export const HOOKS = [
   { from: 'PREROUTING', to: INBOUND_CHAIN, comment: 'proxy-init/install-proxy-init-prerouting' },
   { from: 'OUTPUT', to: OUTBOUND_CHAIN, comment: 'proxy-init/install-proxy-init-output' },
 ] as const;
-/** What one multiport match takes; a range counts twice (xt_multiport.h: XT_MULTI_PORTS). */
+/** Limit of one multiport match; a range counts twice (xt_multiport.h: XT_MULTI_PORTS). */
 const MULTIPORTS = 15;
 
 export type Family = 4 | 6;
 
 export interface Redirect {
-  /** Where the proxy takes what comes to the pod, and what its applications dial. */
+  /** The proxy's ports for inbound and outbound connections. */
   readonly inboundPort: number;
   readonly outboundPort: number;
-  /** What the proxy dials itself is left alone. */
+  /** The user whose own connections are left alone. */
   readonly proxyUid: number;
-  /** Likewise by group; null: not asked. */
+  /** The same by group; null: unused. */
   readonly proxyGid: number | null;
-  /** Ports of the pod that bypass the proxy, and ports elsewhere. */
+  /** Ports of the pod, and ports elsewhere, that bypass the proxy. */
   readonly skipInbound: readonly PortSpan[];
   readonly skipOutbound: readonly PortSpan[];
-  /** Where connections come from that bypass it. */
+  /** Networks whose connections bypass it. */
   readonly skipSubnets: readonly Network[];
-  /** Just these ports of the pod are redirected; empty: all. */
+  /** Redirect only these ports of the pod; empty: all. */
   readonly onlyInbound: readonly PortSpan[];
 }
 
@@ -43,7 +43,7 @@ const commented = (rule: readonly string[], comment: string): Rule => [
   `proxy-init/${comment}`,
 ];
 
-/** `25,587,4000:4010`, several of them where one rule does not take all. */
+/** `25,587,4000:4010`, several if one rule does not hold all. */
 export function multiports(spans: readonly PortSpan[]): string[] {
   const lists: string[][] = [];
   let room = 0;
@@ -64,14 +64,14 @@ const skipped = (spans: readonly PortSpan[]): Rule[] =>
     commented(['-p', 'tcp', '-m', 'multiport', '--dports', ports, '-j', 'RETURN'], `ignore-port-${ports}`),
   );
 
-/** A network in the words of its own family: IPv4 may have been written as IPv6. */
+/** A network in the notation of its family: IPv4 may have been written as IPv6. */
 function networkText({ text, family, first, last }: Network): string {
   if (family === 6 || !text.includes(':')) return text;
   const size = BigInt(`0x${last}`) - BigInt(`0x${first}`) + 1n;
   return `${formatBits({ family, hex: first })}/${32 - (size.toString(2).length - 1)}`;
 }
 
-/** What comes to the pod: what is left alone, then the rest to the proxy. */
+/** Inbound: exceptions, then everything else to the proxy. */
 export function inboundRules(redirect: Redirect, family: Family): Rule[] {
   const { inboundPort, skipInbound, skipSubnets, onlyInbound } = redirect;
   const to = ['-j', 'REDIRECT', '--to-ports', `${inboundPort}`];
@@ -89,7 +89,7 @@ export function inboundRules(redirect: Redirect, family: Family): Rule[] {
   ];
 }
 
-/** What the pod's processes dial: not what the proxy dials, not what stays in the pod. */
+/** Outbound connections of the pod's processes, except the proxy's own, and those that stay in the pod. */
 export function outboundRules({ outboundPort, proxyUid, proxyGid, skipOutbound }: Redirect): Rule[] {
   const own = (what: 'uid' | 'gid', id: number): Rule =>
     commented(['-m', 'owner', `--${what}-owner`, `${id}`, '-j', 'RETURN'], `ignore-proxy-${what}`);
@@ -103,8 +103,8 @@ export function outboundRules({ outboundPort, proxyUid, proxyGid, skipOutbound }
 }
 
 /**
- * Input of `iptables-restore --noflush`: all rules of a family, which come into force at once. A chain that is there already is emptied
- * first, so that running it again leaves what running it once does. `hooked` are the hooks that are there already.
+ * Input of `iptables-restore --noflush`: all rules of an address family, which take effect at once. Existing chains are emptied first, so
+ * that a repeated run gives the same result. `hooked`: existing hooks.
  */
 export function restoreInput(redirect: Redirect, family: Family, hooked: ReadonlySet<string>): string {
   const line = (chain: string, rule: Rule): string => `-A ${chain} ${rule.join(' ')}`;

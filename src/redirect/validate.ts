@@ -1,4 +1,4 @@
-// Are connections of this network namespace redirected? A listener in the proxy's place says a word that nobody else knows.
+// Checks whether connections in this network namespace are redirected: a listener in the proxy's place says a word that nobody else knows.
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
@@ -6,13 +6,13 @@ import { connect, createServer } from 'node:net';
 export interface Probe {
   /** The proxy's port, where nobody may listen yet. */
   readonly port: number;
-  /** A place that is dialled, and never reached. */
+  /** An address that is dialled, but never reached. */
   readonly host: string;
   readonly target: number;
   readonly timeoutMs: number;
 }
 
-/** What is said by whoever answers at the address: '' where nobody does. Rejects with the reason of a failure. */
+/** What the answering side says: '' for nothing. Rejects with the reason of a failure. */
 function heard({ host, target, timeoutMs }: Probe): Promise<string> {
   return new Promise((resolve, reject) => {
     let said = '';
@@ -27,7 +27,7 @@ function heard({ host, target, timeoutMs }: Probe): Promise<string> {
   });
 }
 
-/** null: they are. Otherwise why not, in a sentence for people. */
+/** null: they are. Otherwise the reason, in a sentence for people. */
 export async function redirectProblem(probe: Probe): Promise<string | null> {
   const word = randomBytes(16).toString('hex');
   const proxy = createServer((socket) => socket.on('error', () => undefined).end(word));

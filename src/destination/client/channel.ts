@@ -1,5 +1,5 @@
-// Keeps a connection to a destination service open, whatever becomes of it: connects anew after a while, pings it when it is silent, and
-// tells those who have streams on it when it stands. Cold, on the main thread.
+// Keeps a connection to a destination service: reconnects with backoff, pings it when silent, and tells its users when it is established.
+// Cold, on the main thread.
 import type { ClientHttp2Session } from 'node:http2';
 import type { DiscoveryLogger } from '../../discovery/source.js';
 import { ConnectTimeout, openConnection } from '../../grpc/connection.js';
@@ -7,11 +7,11 @@ import type { IdentityMaterial } from '../../identity/material.js';
 import type { LookupCounts, LookupFailure } from '../counts.js';
 import { Retry } from './retry.js';
 
-/** RFC 9113 section 7: what a server says that ends in order, and one that is pinged too often. */
+/** RFC 9113 section 7: codes of a server that closes normally, and of one that is pinged too often. */
 const NO_ERROR = 0;
 const ENHANCE_YOUR_CALM = 11;
 const MAX_PING_FACTOR = 64;
-/** The same problem is in the log at most so often, ms. */
+/** Minimum interval for logging the same problem, ms. */
 const LOG_MS = 60_000;
 
 export interface ChannelOptions {
@@ -28,12 +28,12 @@ export interface ChannelOptions {
 export interface ChannelDeps {
   readonly logger: DiscoveryLogger;
   readonly counts: LookupCounts;
-  /** What TLS is spoken with; null while there is none yet, undefined where it is spoken in plain text. */
+  /** The identity for TLS; null while there is none yet, undefined for plain text. */
   identity(): IdentityMaterial | null | undefined;
   readonly random: () => number;
 }
 
-/** Somebody with a stream. */
+/** A user with a stream. */
 export interface ChannelUser {
   connected(session: ClientHttp2Session): void;
 }
@@ -70,7 +70,7 @@ export class Channel {
     void this.#connect();
   }
 
-  /** There is an identity, or another one: who waits for it goes on. A connection that stands keeps the one that it has shown. */
+  /** There is an identity, or a new one: connections waiting for it continue. An established connection keeps the old one. */
   identityChanged(): void {
     if (this.#session === null && this.#waiting === null) void this.#connect();
   }
@@ -93,13 +93,13 @@ export class Channel {
     this.#users.delete(user);
   }
 
-  /** Something has come from the other side. */
+  /** Data has arrived. */
   heard(): void {
     this.#heard = true;
     this.deps.counts.heardMs = Date.now();
   }
 
-  /** Counts what went wrong, and says so where that is not known yet. */
+  /** Counts a failure, and logs it if it is new. */
   failed(reason: LookupFailure, message: string, fields: Record<string, unknown> = {}): void {
     this.deps.counts.failures[reason]++;
     const now = performance.now();
@@ -164,7 +164,7 @@ export class Channel {
     session.on('goaway', (code) => {
       asked = code === NO_ERROR;
       if (code === ENHANCE_YOUR_CALM) this.#pingFactor = Math.min(MAX_PING_FACTOR, this.#pingFactor * 2);
-      // It takes no new streams any more: those that there are go on at the next one.
+      // It accepts no new streams: existing ones continue on the next connection.
       session.destroy();
     });
     session.once('close', () => this.#lost(session, asked));
@@ -176,7 +176,7 @@ export class Channel {
     for (const user of [...this.#users]) user.connected(session);
   }
 
-  /** `asked`: to go elsewhere, by a server that ends or shares its load out. */
+  /** `asked`: the server asked us to go elsewhere, because it stops or rebalances. */
   #lost(session: ClientHttp2Session, asked: boolean): void {
     if (this.#session !== session) return;
     this.#session = null;
@@ -184,13 +184,13 @@ export class Channel {
     if (this.#pinger !== null) clearInterval(this.#pinger);
     this.#pinger = null;
     if (this.#stopped) return;
-    // What is usual needs no lines.
+    // Normal events are not logged.
     this.#quiet = asked;
     if (!asked) this.failed('broken', 'the connection to the destination service is lost; what is known serves on');
     this.#later(performance.now() - this.#connectedAt);
   }
 
-  /** Finds out whether somebody is still there who says nothing. */
+  /** Checks whether a silent server is still there. */
   #ping(session: ClientHttp2Session): void {
     const { keepAliveMs, keepAliveTimeoutMs } = this.options;
     if (keepAliveMs === 0) return;

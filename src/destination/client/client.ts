@@ -1,4 +1,4 @@
-// A DestinationLookup that asks a destination service as Linkerd has them: a stream for each thing that is watched, all on one connection.
+// A DestinationLookup on a Linkerd-style destination service: a stream for each watch, all on one connection.
 import type { Address } from '../../config/model.js';
 import type { Watch } from '../../discovery/source.js';
 import { addressText } from '../../discovery/text.js';
@@ -15,7 +15,7 @@ export interface DestinationClientOptions extends ChannelOptions {
   readonly maxEndpoints: number;
 }
 
-/** As Linkerd's proxies write it; `family` is ours. */
+/** In the format of Linkerd's proxies; `family` is our addition. */
 const contextToken = ({ namespace, node, pod, family }: Asker): string =>
   JSON.stringify({ ns: namespace, nodeName: node, pod, family });
 
@@ -74,7 +74,7 @@ export class DestinationClient implements DestinationLookup {
     };
   }
 
-  /** What the mesh allows others to do with this proxy; null: nobody has written anything. Never called by servers that don't know. */
+  /** The mesh's rules for this proxy; null: there are none. Never called with servers that do not know the method. */
   watchRules(asker: Asker, report: (ruling: RulingMessage | null) => void): Watch {
     return this.#subscribe(RULES_METHOD, '', asker, {
       opened: () => undefined,

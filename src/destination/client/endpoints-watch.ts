@@ -1,16 +1,16 @@
-// The messages of a `Get`, put together. Those that come together are told of together.
+// Assembles the messages of a `Get`. Messages that arrive together are reported together.
 import type { EndpointsUpdate } from '../lookup.js';
 import { decodeUpdate } from '../messages.js';
 import { KnownEndpoints } from './known-endpoints.js';
 import { checkEndpoints } from './plausible.js';
 import type { SubscriptionEvents } from './subscription.js';
 
-/** How long the first message of a stream that was opened anew waits for others that belong to it, ms. */
+/** How long the first message of a reopened stream waits for the ones that belong to it, ms. */
 const SETTLE_MS = 20;
 
 export class EndpointsWatch implements SubscriptionEvents {
   readonly #known: KnownEndpoints;
-  /** Something has been told before. */
+  /** Something has been reported before. */
   #told = false;
   #exists = true;
   #soon: NodeJS.Immediate | null = null;
@@ -19,7 +19,7 @@ export class EndpointsWatch implements SubscriptionEvents {
   constructor(
     max: number,
     private readonly report: (update: EndpointsUpdate) => void,
-    /** Hears how many endpoints have found no room. */
+    /** Gets the number of endpoints without room. */
     private readonly refused: (count: number) => void,
   ) {
     this.#known = new KnownEndpoints(max);
@@ -33,12 +33,12 @@ export class EndpointsWatch implements SubscriptionEvents {
   }
 
   opened(): void {
-    // What the stream before has said last is told before it is replaced.
+    // The previous stream's last content is reported before it is replaced.
     if (this.#soon !== null || this.#settling !== null) this.#tell();
     this.#known.begin();
   }
 
-  /** A part of what the stream would have begun with is less than what was known before. */
+  /** A partial initial state is less than what was known before. */
   closed(): void {
     if (this.#settling === null) return;
     this.stop();

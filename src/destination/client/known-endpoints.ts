@@ -1,5 +1,5 @@
-// The endpoints of a service as a stream of differences tells of them. A stream that was opened anew begins with all of them: they replace
-// what the one before had said, and what both have is never gone in between.
+// The endpoints of a service from a stream of differences. A reopened stream begins with the full state, which replaces the previous one;
+// endpoints in both are never removed in between.
 import type { Address } from '../../config/model.js';
 import type { Endpoint } from '../../discovery/endpoint.js';
 
@@ -7,7 +7,7 @@ const keyOf = ({ host, port }: Address): string => `${host} ${port}`;
 
 export class KnownEndpoints {
   #known = new Map<string, Endpoint>();
-  /** What the new stream has said so far; null once that is all there is. */
+  /** The new stream's state so far; null once it is complete. */
   #fresh: Map<string, Endpoint> | null = null;
 
   constructor(private readonly max: number) {}
@@ -17,23 +17,23 @@ export class KnownEndpoints {
     this.#fresh = new Map();
   }
 
-  /** Whether a stream has begun and not been taken for complete yet. */
+  /** Whether a stream has begun and is not complete yet. */
   get beginning(): boolean {
     return this.#fresh !== null;
   }
 
-  /** It has ended before it was complete: what was known stays. */
+  /** It ended before it was complete: the previous state stays. */
   giveUp(): void {
     this.#fresh = null;
   }
 
-  /** Its first messages are all here: what it has not named is gone. */
+  /** Its initial messages are complete: endpoints it has not named are removed. */
   settle(): void {
     if (this.#fresh !== null) this.#known = this.#fresh;
     this.#fresh = null;
   }
 
-  /** How many found no room. */
+  /** Returns how many found no room. */
   add(endpoints: readonly Endpoint[]): number {
     const map = this.#fresh ?? this.#known;
     let refused = 0;

@@ -1,9 +1,9 @@
-// What a server says that is well-formed, and still nothing that there could be. Names go on into labels, logs and requests.
+// Checks well-formed but impossible content from a server. Names end up in labels, logs and requests.
 import type { Endpoint } from '../../discovery/endpoint.js';
 import { ProtobufError } from '../../protobuf/reader.js';
 import type { Profile } from '../lookup.js';
 
-/** `name.namespace.svc.cluster.local:port`, of a DNS name's length. */
+/** `name.namespace.svc.cluster.local:port`, within the length of a DNS name. */
 const AUTHORITY = /^(?=.{1,259}$)[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?:\d{1,5}$/i;
 /** A DNS name, or a SPIFFE ID (SPIFFE-ID section 2.3). */
 const IDENTITY = /^[\x21-\x7e]{0,2048}$/;

@@ -1,5 +1,5 @@
-// When something that has ended is tried again: after a random part of a bound that doubles (full jitter), so that a thousand sidecars whose
-// controller was away do not come back in step.
+// When to retry after an end: after a random part of a bound that doubles (full jitter), so that a thousand sidecars do not return in step
+// after their controller was away.
 
 const MAX_DOUBLINGS = 30;
 
@@ -12,7 +12,7 @@ export class Retry {
     private readonly random: () => number,
   ) {}
 
-  /** Ms until the next try of what has lived for `livedMs`. Who lived for long begins with short waits again. */
+  /** Ms until the next attempt, for something that has lived for `livedMs`. After a long life the waits start short again. */
   next(livedMs: number): number {
     if (livedMs >= this.maxMs) this.#failures = 0;
     const bound = Math.min(this.maxMs, this.minMs * 2 ** Math.min(this.#failures++, MAX_DOUBLINGS));

@@ -1,4 +1,4 @@
-// A call whose answer is a stream of messages without an end: opened on each connection that there comes to be, and again where it ends.
+// A call with an endless stream of answers: opened on each new connection, and reopened when it ends.
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
 import { FramingError, frame, MessageReader } from '../../grpc/framing.js';
@@ -8,17 +8,17 @@ import type { LookupFailure } from '../counts.js';
 import type { Channel, ChannelUser } from './channel.js';
 import { Retry } from './retry.js';
 
-/** Statuses of gRPC with which a server says that it knows nothing of what it was asked for. */
+/** gRPC statuses that mean the server knows nothing of the request. */
 const UNKNOWN_STATUSES: ReadonlySet<string> = new Set(['INVALID_ARGUMENT', 'NOT_FOUND', 'UNIMPLEMENTED']);
 
-/** Longest text of a server's that is told. */
+/** Maximum length of a server's text in messages. */
 const MOST_TEXT = 200;
 
 export interface SubscriptionOptions {
   /** The method, `/package.Service/Method`. */
   readonly method: string;
   readonly request: Uint8Array;
-  /** What it asks for, for the log. */
+  /** Its request, for the log. */
   readonly subject: string;
   readonly maxMessageBytes: number;
   readonly minBackoffMs: number;
@@ -26,9 +26,9 @@ export interface SubscriptionOptions {
 }
 
 export interface SubscriptionEvents {
-  /** A new stream begins: what it says replaces what was said before. */
+  /** A new stream begins: it replaces earlier content. */
   opened(): void;
-  /** It has ended, whatever it had still to say. */
+  /** It has ended, possibly incomplete. */
   closed(): void;
   /** May throw a ProtobufError, which ends the stream. */
   message(octets: Buffer): void;
@@ -78,7 +78,7 @@ export class Subscription implements ChannelUser {
     counts.streams++;
     let status: Status | null = null;
     let told = false;
-    /** Ends the stream, with the first reason that there is. */
+    /** Ends the stream, with the first reason. */
     const fail = (reason: LookupFailure, why: string): void => {
       if (told || this.#stopped) return;
       told = true;
@@ -125,7 +125,7 @@ export class Subscription implements ChannelUser {
       else {
         if (status !== null && status.name !== 'OK')
           fail('status', `${status.name} ${status.message.slice(0, MOST_TEXT)}`.trim());
-        // With its connection a stream goes as well: that is told once for all of them.
+        // A lost connection ends all its streams: that is reported once.
         else if (!session.destroyed && reader.pending) fail('broken', 'the stream has ended within a message');
         else if (!session.destroyed && status === null) fail('broken', 'the stream has ended without a status');
         this.#later(session, this.#retry.next(lived));
@@ -134,17 +134,17 @@ export class Subscription implements ChannelUser {
     stream.end(frame(request));
   }
 
-  /** What is not there may come to be. */
+  /** It may come to exist later. */
   #unknown(status: Status): void {
     const { session } = this.channel;
     this.events.unknown();
-    // Of a server that does not have the method, the next connection may lead to one that does.
+    // If the server lacks the method, the next connection may reach one that has it.
     if (session !== null && status.name !== 'UNIMPLEMENTED')
       this.#later(session, this.options.maxBackoffMs * (0.5 + this.channel.deps.random() / 2));
   }
 
   #later(session: ClientHttp2Session, delayMs: number): void {
-    // Of a connection that is lost, the next one asks.
+    // If the connection is lost, the next one asks.
     if (this.#stopped || session.destroyed || session.closed || this.channel.session !== session) return;
     this.#clear();
     this.#again = setTimeout(() => {
@@ -154,13 +154,13 @@ export class Subscription implements ChannelUser {
   }
 }
 
-/** A stream; null on a connection that takes none any more, which has then been ended: the next one asks. */
+/** Opens a stream; null on a connection that accepts none, which is then closed: the next one asks. */
 function begin(session: ClientHttp2Session, method: string): ClientHttp2Stream | null {
   if (session.destroyed) return null;
   try {
     return session.request(requestHead(method));
   } catch {
-    // It is to be closed, or out of numbers for streams.
+    // It is closing, or out of stream ids.
     session.destroy();
     return null;
   }

@@ -1,9 +1,9 @@
-// The wait for the one message of a call. Nothing of it is kept when it is over: there may be tens of thousands of calls, and each piece of
-// a request is part of a buffer that is much larger.
+// Waits for the single message of a call. Nothing is kept afterwards: there may be tens of thousands of calls, and each piece of a request
+// is part of a much larger buffer.
 import type { ServerHttp2Stream } from 'node:http2';
 import { CallProblem, RequestReader, STATUS } from './grpc-call.js';
 
-/** `done` gets the message, or why there is none; it is not called where the stream ends before. */
+/** `done` gets the message, or the problem; it is not called if the stream ends before. */
 export function awaitRequest(
   stream: ServerHttp2Stream,
   { maxMessageBytes, requestMs }: { readonly maxMessageBytes: number; readonly requestMs: number },

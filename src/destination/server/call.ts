@@ -1,4 +1,4 @@
-// A call that counts among those that are open, with what it has asked for, until its stream is gone.
+// A call that counts as open, with its request, until its stream is gone.
 import type { Http2Session, ServerHttp2Stream } from 'node:http2';
 import type { Feed } from './feed.js';
 import { GrpcCall } from './grpc-call.js';
@@ -7,11 +7,11 @@ export const METHODS = ['get', 'profile', 'rules'] as const;
 export type Method = (typeof METHODS)[number];
 
 export class Call extends GrpcCall {
-  /** What is told to it; null: it has not asked yet. */
+  /** Its feed; null: it has not sent its request yet. */
   feed: Feed | null = null;
-  /** The end of the time that its caller has given it. */
+  /** Timer of its caller's deadline. */
   timer: NodeJS.Timeout | null = null;
-  /** Its stream forgets it. */
+  /** Kept here, because its stream forgets it. */
   readonly session: Http2Session | undefined;
 
   constructor(

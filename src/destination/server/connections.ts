@@ -1,20 +1,20 @@
-// The HTTP/2 connections of those who ask: found dead, closed when nothing is asked on them, replaced when they are old so that callers
-// spread over replicas, and ended one after the other when this one goes.
+// Clients' HTTP/2 connections: dead ones are detected, idle ones closed, old ones replaced so that clients spread over replicas, and all
+// ended one after the other at shutdown.
 import type { Http2Session, ServerHttp2Session } from 'node:http2';
 
 export interface ConnectionLimits {
-  /** Without a call. */
+  /** Time without a call. */
   readonly idleMs: number;
-  /** One is pinged as often, and cut off where it does not answer within that. */
+  /** Interval of pings; a connection that does not answer within it is cut off. */
   readonly pingMs: number;
   readonly pongMs: number;
-  /** One is replaced at this age, or up to a tenth later. */
+  /** Age at which a connection is replaced, plus up to a tenth. */
   readonly maxAgeMs: number;
 }
 
-/** What is open on a connection. */
+/** An open call on a connection. */
 export interface OpenCall {
-  /** Ends it so that its caller asks elsewhere. */
+  /** Ends it so that its caller asks another replica. */
   leave(): void;
 }
 
@@ -22,10 +22,10 @@ interface Connection {
   readonly session: ServerHttp2Session;
   readonly calls: Set<OpenCall>;
   readonly endsMs: number;
-  /** Since when there is no call. */
+  /** When it became idle. */
   idleMs: number;
   pingedMs: number;
-  /** A ping that was not answered yet. */
+  /** A ping has not been answered yet. */
   awaited: boolean;
   closing: boolean;
 }
@@ -120,7 +120,7 @@ export class Connections {
     const { session, calls, closing } = connection;
     const idle = calls.size === 0 && nowMs - connection.idleMs > idleMs;
     if (!closing && (idle || nowMs > connection.endsMs)) retire(connection);
-    // One without a call has ended by that.
+    // A connection without calls has ended by now.
     if (session.destroyed) return;
     if (connection.awaited && nowMs - connection.pingedMs > pongMs) session.destroy();
     else if (!connection.awaited && nowMs - connection.pingedMs > pingMs) {
@@ -132,7 +132,7 @@ export class Connections {
   }
 }
 
-/** GOAWAY, then the end of each call: who asked knows at once that it is to ask again, and not here. */
+/** GOAWAY, then the end of each call: its caller knows at once that it should ask again, elsewhere. */
 function retire(connection: Connection): void {
   connection.closing = true;
   if (connection.session.destroyed) return;

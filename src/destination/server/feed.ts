@@ -1,14 +1,14 @@
-// A stream to one who asked: what is known at once, then what has changed since, at most once in an interval. While its reader does not
-// read, nothing is queued: what it gets then is computed against what was sent last.
+// A stream to one client: first what is known, then changes, at most once per interval. Nothing is queued while its reader does not read:
+// what it gets next is computed from what was sent last.
 import type { GrpcCall } from './grpc-call.js';
 import type { Paced, Pacer } from './pacer.js';
 import type { State } from './states.js';
 import type { Subscriber, Subscription } from './topics.js';
 
 export interface FeedEvents {
-  /** Ms from the oldest change in it to its being sent. */
+  /** Ms from the oldest change to its being sent. */
   sent(octets: number, lagMs: number): void;
-  /** A change was overtaken by a later one before it was sent. */
+  /** A change was superseded by a later one before it was sent. */
   coalesced(): void;
   /** Its reader has not taken this. */
   stalled(feed: Feed, octets: Buffer): void;
@@ -19,9 +19,9 @@ const clock = (): number => performance.now();
 
 export class Feed implements Subscriber, Paced {
   dueMs = 0;
-  /** Since when its reader has not read. */
+  /** When its reader stopped reading. */
   stalledMs = Number.POSITIVE_INFINITY;
-  /** What it is told of. */
+  /** Its topic. */
   subscription: Subscription | null = null;
   #sent: State | null = null;
   #latest: State | null = null;
@@ -50,12 +50,12 @@ export class Feed implements Subscriber, Paced {
     if (!this.#stalled) this.#send(nowMs);
   }
 
-  /** Ends the stream without a word. */
+  /** Ends the stream without a status. */
   cut(): void {
     this.call.cut();
   }
 
-  /** Nothing is sent any more. */
+  /** Nothing more is sent. */
   end(): void {
     this.#ended = true;
     this.subscription?.leave(this);

@@ -1,6 +1,6 @@
-// A call of gRPC that is answered with a stream of messages, over Node's HTTP/2. The official library would encode each message for each
-// stream and keep what a slow reader does not take; here messages come framed, shared by all who get the same, and the caller learns at
-// once that a reader is slow. It also costs half the memory (gRPC over HTTP/2: github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
+// A gRPC call answered with a stream of messages, on Node's HTTP/2. The official library would encode each message for each stream and
+// queue what a slow reader does not take. Here messages are framed once and shared by all streams that get them, and the caller learns at
+// once that a reader is slow. It also takes half the memory (gRPC over HTTP/2: github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 
 export const STATUS = {
@@ -14,7 +14,7 @@ export const STATUS = {
 } as const;
 export type Status = (typeof STATUS)[keyof typeof STATUS];
 
-/** Why a call is not answered, as its caller is told. */
+/** Why a call fails, as its caller is told. */
 export class CallProblem extends Error {
   constructor(
     readonly status: Status,
@@ -24,15 +24,15 @@ export class CallProblem extends Error {
   }
 }
 
-/** A flag, and the length of what follows. */
+/** A flag, and the message's length. */
 const PREFIX_BYTES = 5;
 const PERCENT = 0x25;
 const CONTENT_TYPE = 'application/grpc';
 const UNITS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 };
-/** What Node can wait. */
+/** Node's maximum. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
-/** Messages as they go out, one after the other. They are kept for long: not as parts of a buffer that others share. */
+/** Framed messages, concatenated. They are kept for long, so they are not slices of a shared buffer. */
 export function framed(messages: readonly Uint8Array[]): Buffer {
   const octets = Buffer.allocUnsafeSlow(messages.reduce((sum, { length }) => sum + PREFIX_BYTES + length, 0));
   let at = 0;
@@ -45,13 +45,13 @@ export function framed(messages: readonly Uint8Array[]): Buffer {
   return octets;
 }
 
-/** Ms that the caller waits; null: without end, or it says nothing that could be understood. */
+/** The caller's timeout, ms; null: none, or not intelligible. */
 export function timeoutOf(headers: IncomingHttpHeaders): number | null {
   const match = /^(\d{1,8})([HMSmun])$/.exec(String(headers['grpc-timeout'] ?? ''));
   return match === null ? null : Math.min(Math.ceil(Number(match[1]) * UNITS[match[2]]), MAX_TIMEOUT_MS);
 }
 
-/** The status of HTTP for what is no gRPC; null: it is. */
+/** HTTP status for requests that are not gRPC; null: it is gRPC. */
 export function httpProblem(headers: IncomingHttpHeaders): number | null {
   if (headers[':method'] !== 'POST') return 405;
   const type = String(headers['content-type'] ?? '').toLowerCase();
@@ -60,13 +60,13 @@ export function httpProblem(headers: IncomingHttpHeaders): number | null {
     : 415;
 }
 
-/** The one message that a caller sends. */
+/** Reads the single message of a caller. */
 export class RequestReader {
   #octets: Buffer = Buffer.alloc(0);
 
   constructor(private readonly maxBytes: number) {}
 
-  /** The message once it is there. Throws a CallProblem. */
+  /** The message once complete. Throws a CallProblem. */
   take(piece: Buffer): Buffer | null {
     this.#octets = this.#octets.length === 0 ? piece : Buffer.concat([this.#octets, piece]);
     if (this.#octets.length < PREFIX_BYTES) return null;
@@ -82,7 +82,7 @@ export class RequestReader {
   }
 }
 
-/** As the protocol has it: what is no printable ASCII is percent-encoded. */
+/** As in the protocol: everything except printable ASCII is percent-encoded. */
 const encodedMessage = (message: string): string =>
   [...Buffer.from(message)]
     .map((octet) =>
@@ -99,7 +99,7 @@ const trailersOf = (status: Status, message: string): Record<string, string> => 
 
 const CALL = Symbol('call');
 
-/** There may be tens of thousands of streams: what listens to them is the same for all, and finds the call by its stream. */
+/** There may be tens of thousands of streams: they share their listeners, which find the call through the stream. */
 type CalledStream = ServerHttp2Stream & { [CALL]?: GrpcCall };
 
 const ignored = (): void => undefined;
@@ -118,7 +118,7 @@ export class GrpcCall {
   constructor(readonly stream: ServerHttp2Stream) {
     const called: CalledStream = stream;
     called[CALL] = this;
-    // What goes wrong on a stream is its caller's own business.
+    // Errors on a stream concern only its caller.
     stream.on('error', ignored).on('close', closed);
   }
 
@@ -129,7 +129,7 @@ export class GrpcCall {
   /** Its stream is gone. */
   closed(): void {}
 
-  /** false: what was written has not gone out; `drained` is called when it has. */
+  /** false: the data has not been sent yet; `drained` is called when it has. */
   write(octets: Buffer): boolean {
     this.#respond();
     return this.stream.write(octets);
@@ -139,7 +139,7 @@ export class GrpcCall {
     this.stream.once('drain', drained);
   }
 
-  /** Tells the caller that it is heard. */
+  /** Confirms the call to its caller. */
   accept(): void {
     this.#respond();
   }
@@ -158,12 +158,12 @@ export class GrpcCall {
     this.stream.end();
   }
 
-  /** Its caller is to ask elsewhere. */
+  /** Its caller should ask another replica. */
   leave(): void {
     this.end(STATUS.unavailable, 'this controller goes; ask again');
   }
 
-  /** Ends it without a word: what is on its way may not arrive. */
+  /** Ends it without a status: data on its way may be lost. */
   cut(): void {
     this.stream.close(constants.NGHTTP2_CANCEL);
   }
@@ -179,7 +179,7 @@ export class GrpcCall {
     this.stream.on('wantTrailers', wantsTrailers);
   }
 
-  /** A caller that has not said all is told that nobody listens (RFC 9113 section 8.1). */
+  /** A caller that has not finished its request is told that nobody listens (RFC 9113 section 8.1). */
   #letGo(): void {
     this.stream.resume();
     if (!this.stream.readableEnded) this.stream.close(constants.NGHTTP2_NO_ERROR);

@@ -1,7 +1,7 @@
-// Streams that have something to say before they may: each is asked again when its time has come, all by one timer.
+// Streams that must wait before sending: each is called when its time has come, with a single timer.
 
 export interface Paced {
-  /** Not before. */
+  /** Not before this time. */
   readonly dueMs: number;
   due(nowMs: number): void;
 }

@@ -1,4 +1,4 @@
-// What a call asks for, read from its path and context. Whoever asks may write anything.
+// Parses a call's request from its path and context. Callers may send anything.
 import { isIP } from 'node:net';
 import { addressBits, formatBits } from '../../config/addresses.js';
 import type { Address } from '../../config/model.js';
@@ -9,9 +9,9 @@ import { CallProblem, STATUS } from './grpc-call.js';
 
 export type Target =
   | { readonly kind: 'address'; readonly address: Address }
-  /** `name.namespace.svc.cluster.local`, in lower case; a pod's name may stand before it. */
+  /** `name.namespace.svc.cluster.local` in lower case, possibly with a pod's name in front. */
   | { readonly kind: 'service'; readonly name: Address }
-  /** The rules that hold of who asks. */
+  /** The rules that apply to the caller. */
   | { readonly kind: 'rules' };
 
 export interface Asked {
@@ -19,17 +19,17 @@ export interface Asked {
   readonly asker: Asker;
 }
 
-/** As Linkerd reads a path without one. */
+/** Linkerd's default for a path without a port. */
 const DEFAULT_PORT = 80;
 const MAX_PORT = 65_535;
 const MAX_NAME = 253;
 const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
-/** Labels before those of the domain: name, namespace, `svc`, and perhaps a pod's. */
+/** Labels before the domain: name, namespace, `svc`, and possibly a pod's name. */
 const MIN_LABELS = 3;
 const MAX_LABELS = 4;
 const NOBODY: Asker = { namespace: '', pod: '', node: '' };
 
-/** `clusterDomain`: null for a request that has no path. Throws a CallProblem. */
+/** `clusterDomain`: null for a request without a path. Throws a CallProblem. */
 export function readRequest(octets: Uint8Array, clusterDomain: string | null): Asked {
   try {
     const { path, contextToken } = decodeGetDestination(octets);
@@ -67,10 +67,10 @@ function splitPath(path: string): Address {
   return { host, port };
 }
 
-/** As much of it as helps who reads the message. */
+/** As much of it as is useful in a message. */
 const quoted = (text: string): string => JSON.stringify(text.length > MAX_NAME ? `${text.slice(0, MAX_NAME)}…` : text);
 
-/** Who asks, as far as that can be understood: nobody is refused for it. */
+/** The caller's properties, as far as they can be parsed: nobody is refused because of them. */
 export function readContext(token: string): Asker {
   let given: unknown;
   try {

@@ -1,4 +1,4 @@
-// The rules of the mesh, for a proxy: which ones hold is decided by who its certificate says it is.
+// The mesh's rules for a proxy: the identity in its certificate decides which ones apply.
 import type { Http2Session } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import type { Watch } from '../../discovery/source.js';
@@ -8,7 +8,7 @@ import { framed } from './grpc-call.js';
 import type { State } from './states.js';
 
 export interface Rules {
-  /** Reports what holds of the account as soon as that is known, and whatever it becomes; null: nothing does. */
+  /** Reports what applies to the account, once known and whenever it changes; null: nothing does. */
   watch(namespace: string, account: string, report: (ruling: RulingMessage | null) => void): Watch;
 }
 
@@ -26,7 +26,7 @@ export class RulingState implements State {
 
 const DNS = /(?:^|, )DNS:([^,"]+)/g;
 
-/** The service account that the certificate at the other end is for; null: there is none, or it says no such thing. */
+/** The service account in the peer's certificate; null if there is none. */
 export function accountOfPeer(session: Http2Session | undefined): Pick<ServiceAccount, 'namespace' | 'account'> | null {
   const socket = session?.destroyed === false ? (session.socket as Partial<TLSSocket> | undefined) : undefined;
   const names = socket?.getPeerX509Certificate?.()?.subjectAltName ?? '';

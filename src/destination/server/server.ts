@@ -1,5 +1,5 @@
-// Linkerd's destination API on a port: who has a certificate of the mesh learns what is behind addresses and which endpoints Services
-// have, for as long as it wants to know.
+// Linkerd's destination API on a port: clients with a certificate of the mesh get profiles of addresses and endpoints of Services, for as
+// long as they watch them.
 import {
   createServer,
   type Http2Server,
@@ -27,16 +27,16 @@ import { type Subscription, Topics } from './topics.js';
 import { Turns } from './turns.js';
 
 export interface DestinationLimits extends ListeningLimits, ConnectionLimits, StalledLimits {
-  /** Calls that one connection may have open, and all together: of these one address never gets more than half of what is left. */
+  /** Maximum open calls per connection, and in total; no address gets more than half of the rest. */
   readonly maxStreams: number;
   readonly maxAllStreams: number;
-  /** Octets of a request. */
+  /** Maximum bytes of a request. */
   readonly maxMessageBytes: number;
-  /** From the begin of a call to the end of its request. */
+  /** Time from the start of a call to the end of its request. */
   readonly requestMs: number;
-  /** Between messages of one stream. */
+  /** Minimum interval between messages of one stream. */
   readonly intervalMs: number;
-  /** From SIGTERM to the last GOAWAY, and to the end of what is open. */
+  /** Time from SIGTERM to the last GOAWAY, and to the end of everything open. */
   readonly spreadMs: number;
   readonly graceMs: number;
 }
@@ -60,14 +60,14 @@ export const DESTINATION_LIMITS: DestinationLimits = {
 };
 
 /**
- * Of what waits on a connection, by Node's count: with more than that, new streams are refused. A proxy with 20 large Services in use may
- * ask for all of them at once. What is the same for several is counted for each; in truth it is there once, and bounded by `Stalled`.
+ * Waiting data on a connection, by Node's count: with more, new streams are refused. A proxy with 20 large Services may ask for all of them
+ * at once. Shared data is counted for each stream; really it exists once, and is limited by `Stalled`.
  */
 const SESSION_MEBIBYTES = 64;
-/** Of a connection's calls, those that are begun in one turn of the event loop. */
+/** Calls of one connection that start in one turn of the event loop. */
 const CALLS_A_TURN = 8;
 
-/** A call that has said what it wants. */
+/** A call with a complete request. */
 interface Waiting {
   readonly call: Call;
   readonly asked: Asked;
@@ -83,7 +83,7 @@ const PATHS: Readonly<Record<string, Method>> = {
 export interface DestinationEvents {
   begun(method: Method): void;
   ended(method: Method): void;
-  /** A call that gets no stream, or a stream that is ended by us. */
+  /** A call that gets no stream, or a stream that we ended. */
   refused(status: Status): void;
   connectionRefused(reason: 'limit' | 'handshake'): void;
   sent(method: Method, octets: number, lagMs: number): void;
@@ -95,7 +95,7 @@ export interface DestinationServerOptions {
   /** null: plain text. */
   readonly tls: MutualTls | null;
   readonly clusterDomain: string;
-  /** Who may do what in the mesh; null: this server does not say. */
+  /** The mesh's authorization rules; null: not served here. */
   readonly rules?: Rules | null;
   readonly limits: DestinationLimits;
 }
@@ -156,12 +156,12 @@ export class DestinationServer {
     return this.#listening.connections;
   }
 
-  /** Streams whose readers do not read. */
+  /** Streams with stalled readers. */
   get stalled(): number {
     return this.#stalled.size;
   }
 
-  /** Services and addresses that are watched. */
+  /** Watched Services and addresses. */
   get topics(): number {
     return this.#topics.size;
   }
@@ -170,12 +170,12 @@ export class DestinationServer {
     return this.#listening.listen(address);
   }
 
-  /** New connections are made with this. */
+  /** Sets the certificate for new connections. */
   use(tls: MutualTls): void {
     this.#listening.use(tls);
   }
 
-  /** Callers are sent elsewhere; true if nothing had to be cut off. */
+  /** Sends callers elsewhere; true if nothing had to be cut off. */
   async close(): Promise<boolean> {
     this.#listening.close();
     const clean = await this.#connections.drain(this.#limits.spreadMs, this.#limits.graceMs);
@@ -233,7 +233,7 @@ export class DestinationServer {
     }
   }
 
-  /** A certificate says whose rules these are. In plain text, for trials, whoever asks says so. */
+  /** The certificate determines whose rules apply. In plain text, for experiments, the caller names itself. */
   #follow(feed: Feed, asker: Asker, session: Http2Session | undefined): Subscription {
     const peer = accountOfPeer(session) ?? { namespace: this.options.tls === null ? asker.namespace : '', account: '' };
     const watch = this.options.rules?.watch(peer.namespace, peer.account, (ruling) =>

@@ -1,22 +1,22 @@
-// Streams whose readers do not read. They are ended after a while, and sooner where what waits for them would be too much: who is ended
-// asks again, and gets what there is then.
+// Streams whose readers have stalled. They are ended after a while, or earlier if too much data waits for them: a client that was ended
+// asks again, and gets the current state.
 import type { Feed } from './feed.js';
 
 export interface StalledLimits {
-  /** A stream whose reader does not read is ended. */
+  /** When to end a stalled stream. */
   readonly stalledMs: number;
-  /** Octets that may wait for such readers. What several wait for is there once. */
+  /** Maximum bytes waiting for stalled readers. Shared data counts once. */
   readonly maxStalledBytes: number;
 }
 
 export class Stalled {
-  /** In the order in which they came, with what waits for each. */
+  /** In order of stalling, with the waiting data of each. */
   readonly #feeds = new Map<Feed, Buffer>();
-  /** By what waits: for how many. */
+  /** By waiting data: the number of streams. */
   readonly #waiting = new Map<Buffer, number>();
   #octets = 0;
 
-  /** `ended` is told of each that is ended. */
+  /** `ended` is called for each stream that is ended. */
   constructor(
     private readonly limits: StalledLimits,
     private readonly ended: () => void,

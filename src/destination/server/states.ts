@@ -1,4 +1,4 @@
-// What streams are brought to, and the messages that bring them there. A message is encoded once for all streams that go from one state to
+// States of topics, and the messages that bring a stream to them. A message is encoded once for all streams that go from one state to
 // another.
 import { addressBits } from '../../config/addresses.js';
 import { type Endpoint, sameEndpoint } from '../../discovery/endpoint.js';
@@ -8,17 +8,17 @@ import { encodeAdd, encodeProfile, encodeUpdate } from '../messages.js';
 import { framed } from './grpc-call.js';
 
 export interface State {
-  /** Framed messages that bring a stream here from `before`, or from nothing; null: it is here. */
+  /** Framed messages from `before`, or from nothing, to this state; null: it is already here. */
   since(before: State | null): Buffer | null;
 }
 
-/** A message is no longer than this, and one endpoint: clients of gRPC take 4 MiB by default. */
+/** Maximum size of a message, except for one endpoint more: gRPC clients accept 4 MiB by default. */
 const MAX_MESSAGE = 1 << 20;
 
 const keyOf = ({ address }: Endpoint): string => `${address.host} ${address.port}`;
 
 export class EndpointsState implements State {
-  /** Needed while many ask at once; encoded again for who comes later. */
+  /** Useful while many ask at once; later encoded again. */
   #all: WeakRef<Buffer> | null = null;
   #differences: WeakMap<State, Buffer> | null = null;
 
@@ -31,7 +31,7 @@ export class EndpointsState implements State {
   since(before: State | null): Buffer | null {
     if (before === this) return null;
     const from = before instanceof EndpointsState ? before.endpoints : null;
-    // Nothing is to be kept of what was known.
+    // Nothing of the previous state remains.
     if (
       before === null ||
       from === null ||
@@ -61,7 +61,7 @@ export class EndpointsState implements State {
   }
 }
 
-/** Whether both say the same without naming an endpoint: there is none, or no such Service. */
+/** Whether both say the same without naming an endpoint: no endpoints, or no such Service. */
 const sameKnowledge = (a: readonly Endpoint[] | null, b: readonly Endpoint[] | null): boolean =>
   a === b || (a !== null && b !== null && a.length === 0 && b.length === 0);
 
@@ -71,7 +71,7 @@ function full(endpoints: readonly Endpoint[] | null): readonly Buffer[] {
   return messages.length === 0 ? [encodeUpdate({ kind: 'none', exists: true })] : messages;
 }
 
-/** In as many messages as it takes. */
+/** In as many messages as necessary. */
 function adds(endpoints: readonly Endpoint[]): readonly Buffer[] {
   const messages: Buffer[] = [];
   let waiting: Buffer[] = [];
@@ -91,7 +91,7 @@ function adds(endpoints: readonly Endpoint[]): readonly Buffer[] {
   return messages;
 }
 
-/** What is new comes first, so that a stream is never without endpoints in between. */
+/** Additions come first, so that a stream is never without endpoints in between. */
 function changes(before: readonly Endpoint[], after: readonly Endpoint[]): readonly Buffer[] {
   const kept = new Set(after);
   const gone = new Map(before.filter((endpoint) => !kept.has(endpoint)).map((endpoint) => [keyOf(endpoint), endpoint]));

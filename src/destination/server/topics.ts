@@ -1,4 +1,4 @@
-// What streams ask about, each watched once for all who ask the same, and told to them as states.
+// Topics of streams: each is watched once for all streams with the same question, and reported as states.
 import type { Address } from '../../config/model.js';
 import { type Endpoint, sameEndpoints } from '../../discovery/endpoint.js';
 import type { Watch } from '../../discovery/source.js';
@@ -7,24 +7,24 @@ import type { Asker, DestinationLookup, EndpointsUpdate } from '../lookup.js';
 import { EndpointsState, ProfileState, type State } from './states.js';
 
 export interface Subscriber {
-  /** Called at once where the state is known, then for each other one. */
+  /** Called at once if the state is known, then for each new one. */
   changed(state: State): void;
 }
 
-/** What somebody has subscribed to. */
+/** A subscription to a topic. */
 export interface Subscription {
   leave(subscriber: Subscriber): void;
 }
 
-/** Something that is watched for those who have subscribed. */
+/** A watched topic with its subscribers. */
 class Topic implements Subscription {
-  /** Most have one: there is no set for it. */
+  /** Most have one, which is stored without a set. */
   #only: Subscriber | null = null;
   #others: Set<Subscriber> | null = null;
   #state: State | null = null;
   #watch: Watch | null = null;
 
-  /** `home` is told when the last one has left. */
+  /** `home` is told when the last subscriber has left. */
   constructor(
     readonly key: string,
     private readonly home: Home,
@@ -65,15 +65,15 @@ class Topic implements Subscription {
   }
 }
 
-/** Where a topic is found. */
+/** Where a topic is registered. */
 interface Home {
   emptied(topic: Topic): void;
 }
 
-/** How many states of a Service are compared with a new one: it has a view for each zone at most. */
+/** Maximum number of a Service's states to compare with a new one: it has at most one view per zone. */
 const MAX_VIEWS = 16;
 
-/** A Service's port, watched for each place: what it has may depend on where one asks. */
+/** A Service's port, watched per place: its endpoints may depend on the client's place. */
 class Service implements Home {
   readonly byPlace = new Map<string, Topic>();
 
@@ -87,7 +87,7 @@ class Service implements Home {
     if (this.byPlace.size === 0) this.empty();
   }
 
-  /** What is the same for several places is one state. */
+  /** Several places with the same content share a state. */
   stateOf(update: EndpointsUpdate): EndpointsState {
     const endpoints = update.kind === 'unknown' ? null : update.endpoints;
     const seen = new Set<State | null>([null]);
@@ -107,17 +107,17 @@ const sameKnowledge = (a: readonly Endpoint[] | null, b: readonly Endpoint[] | n
 export class Topics {
   readonly #services = new Map<string, Service>();
   readonly #profiles = new Map<string, Topic>();
-  /** By update: who asks from one place is told the same one, and need not be compared with all others. */
+  /** By update: clients of one place get the same object, which need not be compared with others. */
   readonly #states = new WeakMap<EndpointsUpdate, EndpointsState>();
   readonly #ofProfiles: Home = { emptied: ({ key }) => this.#profiles.delete(key) };
 
-  /** `encoded` is told of each encoding. */
+  /** `encoded` is called for each encoding. */
   constructor(
     private readonly lookup: DestinationLookup,
     private readonly encoded: () => void,
   ) {}
 
-  /** Things that are watched. */
+  /** Watched topics. */
   get size(): number {
     let size = this.#profiles.size;
     for (const { byPlace } of this.#services.values()) size += byPlace.size;
@@ -151,7 +151,7 @@ export class Topics {
     return state;
   }
 
-  /** What is behind an address is the same for all. */
+  /** Profiles are the same for all clients. */
   profile(address: Address, asker: Asker, subscriber: Subscriber): Subscription {
     const key = addressText(address);
     const known = this.#profiles.get(key);

@@ -1,11 +1,11 @@
-// What connections ask for all at once is begun little by little, in each turn of the event loop some of each. What is written in one turn is
-// one write of TLS, and the buffer that takes it (OpenSSL's, within Node) stays as large as long as the connection lasts: with 40 answers
-// it was 64 KiB, for each of a thousand connections.
+// Starts simultaneous requests of a connection gradually, a few per turn of the event loop. What is written in one turn is one TLS write,
+// and its buffer (OpenSSL's, within Node) stays that large for the life of the connection: with 40 answers it was 64 KiB, for each of a
+// thousand connections.
 
 export class Turns<Key, Item> {
   readonly #waiting = new Map<Key, Item[]>();
 
-  /** `most`: of one key in a turn. */
+  /** `most`: per key and turn. */
   constructor(
     private readonly most: number,
     private readonly begin: (item: Item) => void,
