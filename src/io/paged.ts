@@ -1,5 +1,5 @@
-// A long column of references of which few are ever written. V8 writes all of an array of 65,000 at once, half a MiB of it; here a
-// part costs something when the first of it is written.
+// A long, sparse column of references. V8 would write a whole array of 65,000 at once, half a MiB; here a page takes memory once one of its
+// cells is written.
 
 const SHIFT = 8;
 const PAGE = 1 << SHIFT;
